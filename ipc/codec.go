@@ -1,0 +1,148 @@
+package ipc
+
+// read reads the fields of a message of kind k; nil when there is no such kind.
+// Fields stand in the order of their types, here and in the write methods below.
+func read(k Kind, r *reader) Message {
+	switch k {
+	case KindHello:
+		return Hello{Version: r.u16(), Role: Role(r.u8()), PID: r.u32()}
+	case KindStart:
+		return Start{
+			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
+			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
+			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(),
+		}
+	case KindStartSpawner:
+		return StartSpawner{Path: r.strs()}
+	case KindReady:
+		return Ready{}
+	case KindFailed:
+		return Failed{Text: r.str()}
+	case KindStop:
+		return Stop{Reason: r.str()}
+	case KindStopped:
+		return Stopped{Cause: Cause(r.u8()), Text: r.str()}
+	case KindSpawn:
+		return readSpawn(r)
+	case KindSpawned:
+		return Spawned{Seq: r.u32(), PID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32()}
+	case KindExited:
+		return Exited{PID: r.u32(), Status: r.u32()}
+	case KindSignalGroup:
+		return SignalGroup{PID: r.u32(), Signal: r.u32()}
+	case KindGroupSignalled:
+		return GroupSignalled{PID: r.u32(), Errno: r.u32()}
+	case KindSpawnInMemfd:
+		return SpawnInMemfd{Size: r.u32()}
+	}
+	return nil
+}
+
+func (Hello) kind() Kind          { return KindHello }
+func (Start) kind() Kind          { return KindStart }
+func (StartSpawner) kind() Kind   { return KindStartSpawner }
+func (Ready) kind() Kind          { return KindReady }
+func (Failed) kind() Kind         { return KindFailed }
+func (Stop) kind() Kind           { return KindStop }
+func (Stopped) kind() Kind        { return KindStopped }
+func (*Spawn) kind() Kind         { return KindSpawn }
+func (Spawned) kind() Kind        { return KindSpawned }
+func (Exited) kind() Kind         { return KindExited }
+func (SignalGroup) kind() Kind    { return KindSignalGroup }
+func (GroupSignalled) kind() Kind { return KindGroupSignalled }
+func (SpawnInMemfd) kind() Kind   { return KindSpawnInMemfd }
+
+func (m Hello) write(w *writer) {
+	w.u16(m.Version)
+	w.u8(uint8(m.Role))
+	w.u32(m.PID)
+}
+
+func (m Start) write(w *writer) {
+	w.str(m.Node)
+	w.u32(m.Creation)
+	w.str(m.Target)
+	w.u32(m.TargetCreation)
+	w.str(m.Controller)
+	w.str(m.ErluvVersion)
+	w.str(m.CookieSource)
+	w.str(m.User)
+	w.u32(m.UID)
+	w.u32(m.GID)
+	w.u32(m.MainPID)
+	w.u32(m.MaxWorkers)
+	w.u32(m.KillTimeoutMS)
+	w.str(m.Contain)
+	w.u32(m.SpawnerPID)
+}
+
+func (m StartSpawner) write(w *writer) { w.strs(m.Path) }
+func (Ready) write(*writer)            {}
+func (m Failed) write(w *writer)       { w.str(m.Text) }
+func (m Stop) write(w *writer)         { w.str(m.Reason) }
+
+func (m Stopped) write(w *writer) {
+	w.u8(uint8(m.Cause))
+	w.str(m.Text)
+}
+
+func (m *Spawn) write(w *writer) {
+	w.u32(m.Seq)
+	w.str(m.Program)
+	w.strs(m.Args)
+	w.strs(m.Env)
+	w.str(m.Dir)
+	w.u32(m.Umask)
+	w.u8(uint8(len(m.Streams)))
+	for _, s := range m.Streams {
+		w.u8(uint8(s.Source))
+		w.u8(s.Dup)
+		w.str(s.Path)
+		w.bool(s.Write)
+		w.bool(s.Append)
+		w.u32(s.Mode)
+	}
+}
+
+func readSpawn(r *reader) *Spawn {
+	m := &Spawn{
+		Seq: r.u32(), Program: r.str(), Args: r.strs(), Env: r.strs(),
+		Dir: r.str(), Umask: r.u32(),
+	}
+	n := int(r.u8())
+	for range n {
+		if r.err != nil {
+			break
+		}
+		m.Streams = append(m.Streams, Stream{
+			Source: Source(r.u8()), Dup: r.u8(), Path: r.str(),
+			Write: r.bool(), Append: r.bool(), Mode: r.u32(),
+		})
+	}
+	return m
+}
+
+func (m Spawned) write(w *writer) {
+	w.u32(m.Seq)
+	w.u32(m.PID)
+	w.u8(uint8(m.Stage))
+	w.u32(m.Errno)
+}
+
+func (m Exited) write(w *writer) {
+	w.u32(m.PID)
+	w.u32(m.Status)
+}
+
+func (m SignalGroup) write(w *writer) {
+	w.u32(m.PID)
+	w.u32(m.Signal)
+}
+
+func (m GroupSignalled) write(w *writer) {
+	w.u32(m.PID)
+	w.u32(m.Errno)
+}
+
+func (m SpawnInMemfd) write(w *writer) { w.u32(m.Size) }

@@ -1,0 +1,38 @@
+// Package ipc holds the conversations between erluv's own processes: the
+// messages, how they are written, and the socket that carries them and the
+// descriptors that go with them. It decides nothing and knows neither Erlang
+// nor the configuration; mainproc, childproc and spawner speak through it.
+//
+// Every conversation is an AF_UNIX SEQPACKET socket pair: one message is one
+// packet, so nothing can be torn or run together. Each role finds its end of the
+// conversation with main on descriptor 3.
+//
+//	main                                     child (and spawner alike)
+//	  │  stage, exec                            │
+//	  │ ◄──────────── Hello{version, role, pid} │
+//	  │  looks at /proc/pid: nobody, no         │
+//	  │  capabilities, no_new_privs             │
+//	  │ Start{...} + [connection, spawner] ───► │      to the child
+//	  │ StartSpawner{...} + [child] ──────────► │      to the spawner
+//	  │ ◄──────────────────── Ready | Failed{…} │
+//	  │                                         │  serves
+//	  │ Stop{reason} ─────────────────────────► │      to the child only
+//	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
+//	  ·                                         ·
+//
+//	child                                    spawner
+//	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs
+//	  │ ◄── Spawned{seq, pid} + [pidfd]         │
+//	  │     Spawned{seq, stage, errno}          │  nothing was started
+//	  │ SignalGroup{pid, sig} ────────────────► │  where the kernel's pidfds
+//	  │ ◄──────── GroupSignalled{pid, errno}    │  cannot do it (before 6.9)
+//	  │ ◄──────────── Exited{pid, code, status} │  where a pidfd does not tell
+//	  │                                         │  the status (before 6.15)
+//	  ·  end of file                            ·  ends every process it started, then itself
+//
+// A message is its kind in one byte, then its fields in the order of the type:
+// integers little-endian, strings and lists behind a length. Decoders refuse an
+// unknown kind, a length beyond the packet and a trailing byte. Kinds are only
+// ever appended; Version is raised when one changes its meaning, and both ends
+// come from one binary, so another version is refused.
+package ipc

@@ -1,0 +1,209 @@
+package ipc
+
+import "fmt"
+
+// Version is the version of the conversations; both ends must have the same.
+const Version = 1
+
+// Kind is a message's first byte.
+type Kind uint8
+
+// The kinds of messages. Only ever appended.
+const (
+	KindHello        Kind = 1
+	KindStart        Kind = 2
+	KindStartSpawner Kind = 3
+	KindReady        Kind = 4
+	KindFailed       Kind = 5
+	KindStop         Kind = 6
+	KindStopped      Kind = 7
+
+	KindSpawn          Kind = 16
+	KindSpawned        Kind = 17
+	KindExited         Kind = 18
+	KindSignalGroup    Kind = 19
+	KindGroupSignalled Kind = 20
+)
+
+// Message is one of the types below.
+type Message interface {
+	kind() Kind
+	write(*writer)
+}
+
+// Role says who is speaking in a Hello.
+type Role uint8
+
+// The roles that main starts.
+const (
+	RoleChild   Role = 1
+	RoleSpawner Role = 2
+)
+
+func (r Role) String() string {
+	switch r {
+	case RoleChild:
+		return "child"
+	case RoleSpawner:
+		return "spawner"
+	}
+	return fmt.Sprintf("role %d", uint8(r))
+}
+
+// Hello is the first message of a role: it runs, dropped, and waits.
+type Hello struct {
+	Version uint16
+	Role    Role
+	PID     uint32
+}
+
+// Start gives the child what it serves with. Two descriptors come with it: the
+// connection to the node, in the state right after the handshake, and the child's
+// end of its conversation with the spawner.
+type Start struct {
+	Node           string // our own name
+	Creation       uint32
+	Target         string // the node that is served
+	TargetCreation uint32
+	Controller     string // registered process on the target
+	ErluvVersion   string
+	CookieSource   string // where the cookie was found, never the cookie
+	User           string // what the workers run as
+	UID, GID       uint32
+	MainPID        uint32
+	MaxWorkers     uint32
+	KillTimeoutMS  uint32
+	Contain        string // the containment that is in force
+	SpawnerPID     uint32
+}
+
+// StartSpawner gives the spawner what it starts programs with. One descriptor
+// comes with it: the spawner's end of its conversation with the child.
+type StartSpawner struct {
+	Path []string // directories where a program without a slash is looked up
+}
+
+// Ready is a role's word that it serves.
+type Ready struct{}
+
+// Failed is a role's word that it cannot, and why. Nothing follows it.
+type Failed struct{ Text string }
+
+// Stop asks the child for an orderly end: no new requests, workers stopped,
+// output delivered, the connection closed.
+type Stop struct{ Reason string }
+
+// Cause is why the child stopped.
+type Cause uint8
+
+// The causes of a Stopped.
+const (
+	CauseAsked        Cause = 1 // by Stop, or by the node's request
+	CauseDisconnected Cause = 2 // the connection has ended
+)
+
+// Stopped is the child's last message.
+type Stopped struct {
+	Cause Cause
+	Text  string // for people
+}
+
+// Source says what a stream of a new program is.
+type Source uint8
+
+// The sources of a stream.
+const (
+	SourceFD   Source = 1 // the next descriptor that came with the message
+	SourceNull Source = 2 // /dev/null
+	SourceFile Source = 3 // Path, opened by the spawner as the worker's user
+	SourceDup  Source = 4 // the same as an earlier stream: Dup
+)
+
+// Stream is one descriptor of a new program.
+type Stream struct {
+	Source Source
+	Dup    uint8  // SourceDup: the number of the earlier stream
+	Path   string // SourceFile: as seen from the program's directory
+	Write  bool   // SourceFile: written and created, otherwise read
+	Append bool   // SourceFile: appended to instead of truncated
+	Mode   uint32 // SourceFile: mode of a created file, before the umask
+}
+
+// Spawn asks for a program to be started, in a session and process group of its
+// own. With it come the descriptors of the streams with SourceFD, in order, the
+// program's ends. A Spawn of more than MaxPacket bytes travels as SpawnInMemfd.
+type Spawn struct {
+	Seq     uint32
+	Program string   // as asked for: looked up in the path when it has no slash
+	Args    []string // with the program's own name as the first
+	Env     []string
+	Dir     string
+	Umask   uint32
+	Streams []Stream // 0, 1, 2
+}
+
+// Stage says what could not be done for a Spawn.
+type Stage uint8
+
+// The stages of starting a program.
+const (
+	StageNone    Stage = 0 // started
+	StageProgram Stage = 1 // look-up, fork or exec
+	StageDir     Stage = 2
+	StageStdin   Stage = 3
+	StageStdout  Stage = 4
+	StageStderr  Stage = 5
+)
+
+// Spawned answers a Spawn. With StageNone one descriptor comes with it: the
+// pidfd of the process.
+type Spawned struct {
+	Seq   uint32
+	PID   uint32 // as the host counts
+	Stage Stage
+	Errno uint32
+}
+
+// Exited reports the end of a process that a Spawn started, on kernels whose
+// pidfds do not tell it (before 6.15). It comes after the Spawned.
+type Exited struct {
+	PID    uint32
+	Status uint32 // as wait(2) has it
+}
+
+// SignalGroup asks for a signal (0: only whether there is anyone) to the process
+// group of a started process, on kernels whose pidfds cannot (before 6.9).
+type SignalGroup struct {
+	PID    uint32
+	Signal uint32
+}
+
+// GroupSignalled answers a SignalGroup: 0, or ESRCH when the group is empty.
+type GroupSignalled struct {
+	PID   uint32
+	Errno uint32
+}
+
+// Append writes m to b, as one packet.
+func Append(b []byte, m Message) []byte {
+	w := writer{append(b, byte(m.kind()))}
+	m.write(&w)
+	return w.b
+}
+
+// Decode reads one packet. The result keeps nothing of p.
+func Decode(p []byte) (Message, error) {
+	r := &reader{b: p}
+	k := Kind(r.u8())
+	if r.err != nil {
+		return nil, r.err
+	}
+	m := read(k, r)
+	if m == nil {
+		return nil, fmt.Errorf("ipc: no message has the kind %d", k)
+	}
+	if err := r.done(); err != nil {
+		return nil, fmt.Errorf("%w (in a message of kind %d)", err, k)
+	}
+	return m, nil
+}

@@ -1,0 +1,123 @@
+package ipc
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// writer appends the fields of a message.
+type writer struct{ b []byte }
+
+func (w *writer) u8(v uint8)   { w.b = append(w.b, v) }
+func (w *writer) u16(v uint16) { w.b = binary.LittleEndian.AppendUint16(w.b, v) }
+func (w *writer) u32(v uint32) { w.b = binary.LittleEndian.AppendUint32(w.b, v) }
+func (w *writer) u64(v uint64) { w.b = binary.LittleEndian.AppendUint64(w.b, v) }
+
+func (w *writer) bool(v bool) {
+	if v {
+		w.u8(1)
+	} else {
+		w.u8(0)
+	}
+}
+
+func (w *writer) str(s string) {
+	w.u32(uint32(len(s)))
+	w.b = append(w.b, s...)
+}
+
+func (w *writer) strs(list []string) {
+	w.u32(uint32(len(list)))
+	for _, s := range list {
+		w.str(s)
+	}
+}
+
+// reader takes the fields of a message out of a packet. The first thing that is
+// wrong is kept in err and everything read after it is zero, so a decoder reads
+// all fields and asks once.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) take(n int) []byte {
+	if r.err == nil && n > len(r.b) {
+		r.err = fmt.Errorf("ipc: a field of %d bytes with %d left", n, len(r.b))
+	}
+	if r.err != nil {
+		return nil
+	}
+	p := r.b[:n]
+	r.b = r.b[n:]
+	return p
+}
+
+func (r *reader) u8() uint8 {
+	if p := r.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (r *reader) u16() uint16 {
+	if p := r.take(2); p != nil {
+		return binary.LittleEndian.Uint16(p)
+	}
+	return 0
+}
+
+func (r *reader) u32() uint32 {
+	if p := r.take(4); p != nil {
+		return binary.LittleEndian.Uint32(p)
+	}
+	return 0
+}
+
+func (r *reader) u64() uint64 {
+	if p := r.take(8); p != nil {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return 0
+}
+
+func (r *reader) bool() bool {
+	v := r.u8()
+	if v > 1 && r.err == nil {
+		r.err = fmt.Errorf("ipc: %d is neither true nor false", v)
+	}
+	return v == 1
+}
+
+func (r *reader) str() string {
+	n := r.u32()
+	if r.err == nil && uint64(n) > uint64(len(r.b)) {
+		r.err = fmt.Errorf("ipc: a string of %d bytes with %d left", n, len(r.b))
+	}
+	return string(r.take(int(n)))
+}
+
+// strs reads a list of strings; each costs four bytes at least, which bounds the
+// list before it is allocated.
+func (r *reader) strs() []string {
+	n := r.u32()
+	if r.err == nil && uint64(n)*4 > uint64(len(r.b)) {
+		r.err = fmt.Errorf("ipc: a list of %d strings with %d bytes left", n, len(r.b))
+	}
+	if r.err != nil || n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.str()
+	}
+	return list
+}
+
+// done gives the first error, a trailing byte being one.
+func (r *reader) done() error {
+	if r.err == nil && len(r.b) > 0 {
+		r.err = fmt.Errorf("ipc: %d bytes after the message", len(r.b))
+	}
+	return r.err
+}
