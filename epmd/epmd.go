@@ -1,0 +1,141 @@
+package epmd
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+const (
+	namesReq       = 110 // 'n'
+	portPlease2Req = 122 // 'z'
+	port2Resp      = 119 // 'w'
+)
+
+const (
+	// maxName bounds a node's name in bytes: an atom has 255 characters of up
+	// to four bytes each.
+	maxName = 4 * 255
+
+	// maxNames bounds the list of all names. The machine's own daemon keeps
+	// as many nodes as it has descriptors; a line of it has some 40 bytes.
+	maxNames = 1 << 20
+)
+
+// ErrUnknown says that EPMD is there and has no node of that name.
+var ErrUnknown = errors.New("no node of that name is registered")
+
+// A Node is what EPMD knows of a registered node.
+type Node struct {
+	Port        uint16 // the TCP port of its distribution listener, not zero
+	LowVersion  uint16 // the oldest distribution handshake it speaks
+	HighVersion uint16 // the newest one
+}
+
+// Speaks says whether the node can shake hands in the given version: 6 since
+// OTP 23.
+func (n Node) Speaks(version uint16) bool {
+	return n.LowVersion <= version && version <= n.HighVersion
+}
+
+// Lookup asks the EPMD at addr, a host:port, for the node that is registered
+// as name, which is the part of a node's name before the @. It returns an error
+// for which errors.Is(err, ErrUnknown) holds when there is none.
+func Lookup(ctx context.Context, addr, name string) (Node, error) {
+	switch {
+	case name == "" || strings.ContainsRune(name, '@'):
+		return Node{}, fmt.Errorf("cannot ask EPMD for %q: a name is what stands before the @ of a node's name", name)
+	case len(name) > maxName:
+		return Node{}, fmt.Errorf("cannot ask EPMD for a name of %d bytes: no atom has more than %d", len(name), maxName)
+	}
+	var node Node
+	err := ask(ctx, addr, append([]byte{portPlease2Req}, name...), func(r io.Reader) (err error) {
+		node, err = readPort2(r, name)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrUnknown):
+		return Node{}, fmt.Errorf("cannot find node %q: %w with the EPMD at %s: is it running, and under that name?", name, ErrUnknown, addr)
+	case err != nil:
+		return Node{}, fmt.Errorf("cannot find node %q: %w", name, err)
+	}
+	return node, nil
+}
+
+// readPort2 reads a PORT2_RESP: 119, result:8 and, when the result is zero,
+// port:16 type:8 protocol:8 highest:16 lowest:16 nlen:16 name. The extra field
+// behind the name is nobody's and is left unread.
+func readPort2(r io.Reader, name string) (Node, error) {
+	var head [12]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil {
+		return Node{}, err
+	}
+	if head[0] != port2Resp {
+		return Node{}, fmt.Errorf("an answer of type %d instead of %d", head[0], port2Resp)
+	}
+	if head[1] != 0 {
+		return Node{}, ErrUnknown
+	}
+	if _, err := io.ReadFull(r, head[2:]); err != nil {
+		return Node{}, err
+	}
+	node := Node{
+		Port:        binary.BigEndian.Uint16(head[2:]),
+		HighVersion: binary.BigEndian.Uint16(head[6:]),
+		LowVersion:  binary.BigEndian.Uint16(head[8:]),
+	}
+	if protocol := head[5]; protocol != 0 {
+		return Node{}, fmt.Errorf("the node listens on protocol %d, only 0 (TCP) is known", protocol)
+	}
+	if node.Port == 0 {
+		return Node{}, errors.New("port 0 in the answer")
+	}
+	n := int(binary.BigEndian.Uint16(head[10:]))
+	if n != len(name) {
+		return Node{}, errors.New("the answer is about another node")
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(r, got); err != nil {
+		return Node{}, err
+	}
+	if string(got) != name {
+		return Node{}, errors.New("the answer is about another node")
+	}
+	return node, nil
+}
+
+// ask connects to addr, sends one request and has answer read what comes back.
+func ask(ctx context.Context, addr string, req []byte, answer func(io.Reader) error) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("no EPMD at %s: is an Erlang node running there? (%w)", addr, err)
+	}
+	// Closed by the defer; the deadline is the context's, or now when it is
+	// cancelled before.
+	defer conn.Close()
+	if t, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(t)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	msg := binary.BigEndian.AppendUint16(nil, uint16(len(req)))
+	if _, err = conn.Write(append(msg, req...)); err == nil {
+		err = answer(conn)
+	}
+	switch {
+	case err == nil || errors.Is(err, ErrUnknown):
+		return err
+	case ctx.Err() != nil:
+		return fmt.Errorf("whoever listens at %s did not answer in time: is it an EPMD? (%w)", addr, ctx.Err())
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("whoever listens at %s ended the connection before it had answered: is it an EPMD?", addr)
+	}
+	return fmt.Errorf("whoever listens at %s does not answer as an EPMD: %w", addr, err)
+}
