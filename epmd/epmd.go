@@ -116,12 +116,9 @@ func ask(ctx context.Context, addr string, req []byte, answer func(io.Reader) er
 	if err != nil {
 		return fmt.Errorf("no EPMD at %s: is an Erlang node running there? (%w)", addr, err)
 	}
-	// Closed by the defer; the deadline is the context's, or now when it is
-	// cancelled before.
+	// A deadline in the past makes the read or write that is going on return:
+	// that is how the context reaches them, whether it ran out or was cancelled.
 	defer conn.Close()
-	if t, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(t)
-	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 

@@ -1,0 +1,43 @@
+package dist
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// HeaderSize is what stands before every frame: its length in four bytes.
+const HeaderSize = 4
+
+// ErrTooLong says that a frame is longer than its reader takes.
+var ErrTooLong = errors.New("frame too long")
+
+// FrameLen returns how many bytes follow the length at the start of buf, without
+// the length itself; zero is a tick. It is not ok while the length is not
+// complete. A reader that skips what is too long for it counts by this.
+func FrameLen(buf []byte) (n int, ok bool) {
+	if len(buf) < HeaderSize {
+		return 0, false
+	}
+	return int(binary.BigEndian.Uint32(buf)), true
+}
+
+// Next takes the first frame off buf. It returns the frame without its length,
+// which aliases buf, and by how many bytes to go on in buf. A tick is an empty
+// frame that is not nil. With n = 0 and no error the frame is not complete yet.
+// A frame of more than limit bytes is an ErrTooLong as soon as its length is
+// there.
+func Next(buf []byte, limit int) (frame []byte, n int, err error) {
+	size, ok := FrameLen(buf)
+	if !ok {
+		return nil, 0, nil
+	}
+	if size > limit {
+		return nil, 0, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLong, size, limit)
+	}
+	end := HeaderSize + size
+	if len(buf) < end {
+		return nil, 0, nil
+	}
+	return buf[HeaderSize:end:end], end, nil
+}
