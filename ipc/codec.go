@@ -11,10 +11,10 @@ func read(k Kind, r *reader) Message {
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -75,16 +75,21 @@ func (m Start) write(w *writer) {
 	w.u32(m.KillTimeoutMS)
 	w.str(m.Contain)
 	w.u32(m.SpawnerPID)
+	w.bool(m.Reports)
 }
 
-func (m StartSpawner) write(w *writer) { w.strs(m.Path) }
-func (Ready) write(*writer)            {}
-func (m Failed) write(w *writer)       { w.str(m.Text) }
-func (m Stop) write(w *writer)         { w.str(m.Reason) }
+func (Ready) write(*writer)      {}
+func (m Failed) write(w *writer) { w.str(m.Text) }
+func (m Stop) write(w *writer)   { w.str(m.Reason) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))
 	w.str(m.Text)
+}
+
+func (m StartSpawner) write(w *writer) {
+	w.strs(m.Path)
+	w.bool(m.Reports)
 }
 
 func (m *Spawn) write(w *writer) {

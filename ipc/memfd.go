@@ -14,9 +14,6 @@ const MaxSpawn = 8 << 20
 // descriptor that comes with it is a memfd of Size bytes which holds it.
 type SpawnInMemfd struct{ Size uint32 }
 
-// KindSpawnInMemfd is the kind of SpawnInMemfd.
-const KindSpawnInMemfd Kind = 21
-
 // PackSpawn writes m, an encoded Spawn, to a memfd if it is too large for a
 // packet. It returns the packet to send and, unless it is -1, the descriptor to
 // send last and then to close.

@@ -23,6 +23,7 @@ const (
 	KindExited         Kind = 18
 	KindSignalGroup    Kind = 19
 	KindGroupSignalled Kind = 20
+	KindSpawnInMemfd   Kind = 21
 )
 
 // Message is one of the types below.
@@ -75,12 +76,14 @@ type Start struct {
 	KillTimeoutMS  uint32
 	Contain        string // the containment that is in force
 	SpawnerPID     uint32
+	Reports        bool // the spawner reports exits and signals groups: pidfds cannot
 }
 
 // StartSpawner gives the spawner what it starts programs with. One descriptor
 // comes with it: the spawner's end of its conversation with the child.
 type StartSpawner struct {
-	Path []string // directories where a program without a slash is looked up
+	Path    []string // directories where a program without a slash is looked up
+	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
 }
 
 // Ready is a role's word that it serves.

@@ -1,0 +1,94 @@
+// Package loop is the event loop of erluv_child, built as libuv's is: one thread
+// waits with epoll for descriptors and timers and calls what was registered for
+// them. It knows nothing of processes, streams or Erlang, starts no goroutine
+// and takes no lock; everything but Stop belongs to the thread that calls Run.
+//
+// A round is: wait, tell the handlers, call the timers that are due, call the
+// round hooks. Handlers must not block and should do a bounded piece of work:
+// what is left is told again in the next round, after everybody else's turn.
+package loop
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Loop is one event loop.
+type Loop struct {
+	*Poller
+	start   time.Time
+	timers  timers
+	rounds  []func()
+	wake    int // eventfd
+	wakeSrc Source
+	groups  []*Group
+	stopped atomic.Bool
+}
+
+// New makes a loop. It holds two descriptors until Close.
+func New() (*Loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &Loop{Poller: p, start: time.Now()}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(p.fd)
+		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
+	}
+	if l.wakeSrc, err = l.Watch(l.wake, In, wakeUp{l}); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close frees the loop's descriptors, after Run has returned.
+func (l *Loop) Close() {
+	for _, g := range l.groups {
+		_ = unix.Close(g.fd)
+	}
+	_ = unix.Close(l.wake)
+	_ = unix.Close(l.fd)
+}
+
+// Now is the monotonic time since the loop was made.
+func (l *Loop) Now() time.Duration { return time.Since(l.start) }
+
+// EachRound has f called at the end of each round, before the next wait.
+func (l *Loop) EachRound(f func()) { l.rounds = append(l.rounds, f) }
+
+// Run runs the loop in the calling goroutine until Stop, or until waiting fails.
+func (l *Loop) Run() error {
+	for !l.stopped.Load() {
+		if err := l.wait(l.timeout()); err != nil {
+			return err
+		}
+		l.tell()
+		l.ring()
+		for _, f := range l.rounds {
+			f()
+		}
+	}
+	return nil
+}
+
+// Stop makes Run return after the round that is going on. It may be called from
+// any goroutine.
+func (l *Loop) Stop() {
+	l.stopped.Store(true)
+	var one [8]byte
+	one[0] = 1
+	_, _ = unix.Write(l.wake, one[:])
+}
+
+// wakeUp empties the eventfd after a Stop.
+type wakeUp struct{ l *Loop }
+
+func (w wakeUp) Ready(Events) {
+	var b [8]byte
+	_, _ = unix.Read(w.l.wake, b[:])
+}
