@@ -1,0 +1,149 @@
+package etf
+
+import (
+	"hash/maphash"
+	"math/bits"
+)
+
+// Keys of a map are compared by a hash of 64 bits that is the same for all
+// forms of a term: an integer in one byte or in five, an atom in Latin-1 or in
+// UTF-8, a string or a list. Equal keys always meet. That different ones do has a
+// chance of 1 in 10^7 for a map of a million keys; it is then refused. References, ports
+// and funs are compared byte for byte, as everywhere here.
+var hashSeed = maphash.MakeSeed()
+
+// mix takes the next value into a hash.
+func mix(h, v uint64) uint64 {
+	hi, lo := bits.Mul64(h^0x9e3779b97f4a7c15, v^0xc2b2ae3d27d4eb4f)
+	return hi ^ lo ^ bits.RotateLeft64(h, 23)
+}
+
+// mixBytes takes bytes into a hash.
+func mixBytes(h uint64, b []byte) uint64 {
+	return mix(h, maphash.Bytes(hashSeed, b))
+}
+
+// hash passes one term that is owed, as skip does, and returns its hash.
+func (r *Reader) hash(depth int) (uint64, error) {
+	start := r.pos
+	var h head
+	if err := r.next(&h); err != nil {
+		return 0, err
+	}
+	seed := mix(0, uint64(h.kind))
+	switch h.kind {
+	case kindNil:
+		return seed, nil
+	case kindInt, kindFloat:
+		return mix(seed, uint64(h.num)), nil
+	case kindBig:
+		return mixBytes(mix(seed, uint64(h.num)), h.data), nil
+	case kindAtom:
+		if h.num == 0 {
+			return mixBytes(seed, h.data), nil
+		}
+		var buf [2 * maxAtomChars]byte
+		return mixBytes(seed, h.appendUTF8(buf[:0])), nil
+	case kindBinary:
+		return mixBytes(seed, h.data), nil
+	case kindBits:
+		last := len(h.data) - 1
+		seed = mix(seed, uint64(h.num)<<8|uint64(h.data[last]>>(8-h.num)))
+		return mixBytes(seed, h.data[:last]), nil
+	case kindString:
+		return mix(hashString(mix(0, uint64(kindList)), h.data), mix(0, uint64(kindNil))), nil
+	case kindPid:
+		p := pidAt(r.buf[start:])
+		return mix(mix(mixBytes(seed, []byte(p.Node)), uint64(p.ID)<<32|uint64(p.Serial)), uint64(p.Creation)), nil
+	case kindFun:
+		if err := r.skipFun(h.n, depth+1); err != nil {
+			return 0, err
+		}
+		if r.pos-start != int(h.num) {
+			return 0, errFun
+		}
+		return mixBytes(seed, r.buf[start:r.pos]), nil
+	case kindOpaque:
+		return mixBytes(seed, r.buf[start:r.pos]), nil
+	}
+	if depth >= maxDepth {
+		return 0, ErrDepth
+	}
+	switch h.kind {
+	case kindTuple:
+		return r.hashSeq(mix(seed, uint64(h.n)), h.n, depth+1)
+	case kindList:
+		return r.hashList(seed, h.n-1, depth+1)
+	}
+	return r.hashMap(mix(seed, uint64(h.n)), h.n/2, depth+1)
+}
+
+// hashSeq takes n terms into the hash.
+func (r *Reader) hashSeq(sum uint64, n, depth int) (uint64, error) {
+	for range n {
+		e, err := r.hash(depth)
+		if err != nil {
+			return 0, err
+		}
+		sum = mix(sum, e)
+	}
+	return sum, nil
+}
+
+// hashList takes n elements and the tail into the hash. A tail that is a list
+// only goes on with it.
+func (r *Reader) hashList(sum uint64, n, depth int) (uint64, error) {
+	for {
+		var err error
+		if sum, err = r.hashSeq(sum, n, depth); err != nil {
+			return 0, err
+		}
+		var tail head
+		if err := tail.parse(r.buf[r.pos:]); err != nil {
+			return 0, err
+		}
+		if tail.kind != kindList && tail.kind != kindString {
+			return r.hashSeq(sum, 1, depth)
+		}
+		if err := r.next(&tail); err != nil {
+			return 0, err
+		}
+		if tail.kind == kindString {
+			return mix(hashString(sum, tail.data), mix(0, uint64(kindNil))), nil
+		}
+		n = tail.n - 1
+	}
+}
+
+// hashString takes the integers of a string into the hash of a list.
+func hashString(sum uint64, s []byte) uint64 {
+	for _, c := range s {
+		sum = mix(sum, mix(mix(0, uint64(kindInt)), uint64(c)))
+	}
+	return sum
+}
+
+// hashMap takes n keys and values into the hash, in whichever order.
+func (r *Reader) hashMap(sum uint64, n, depth int) (uint64, error) {
+	var few [fewKeys]uint64
+	keys := few[:0]
+	if n > len(few) {
+		keys = make([]uint64, 0, n)
+	}
+	for range n {
+		key, err := r.hash(depth)
+		if err != nil {
+			return 0, err
+		}
+		value, err := r.hash(depth)
+		if err != nil {
+			return 0, err
+		}
+		keys = append(keys, key)
+		sum += mix(mix(1, key), value)
+	}
+	if !distinct(keys) {
+		return 0, errDuplicate
+	}
+	return mix(sum, uint64(n)), nil
+}

@@ -1,0 +1,339 @@
+package etf
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+)
+
+// A kind is what a term is, whichever tag it was written with.
+type kind uint8
+
+const (
+	kindInt    kind = iota + 1 // num
+	kindBig                    // data: magnitude, little-endian, no leading zero; num: sign
+	kindFloat                  // num: the bits
+	kindAtom                   // data; num: 1 when it is Latin-1 and not ASCII
+	kindNil                    //
+	kindString                 // data, not empty
+	kindBinary                 // data
+	kindBits                   // data, not empty; num: bits used in its last byte, 1..7
+	kindPid                    //
+	kindOpaque                 // a reference, a port or an external fun
+	kindFun                    // n terms follow; num: its whole size
+	kindTuple                  // n terms follow
+	kindList                   // n terms follow, the tail among them: at least 2
+	kindMap                    // n terms follow: keys and values
+)
+
+// A head is a term's tag and all of the term that is not terms itself. It
+// exists so that there is one place that knows the tags, and the walks over
+// terms (skip, hash, decode, iodata) know kinds only.
+type head struct {
+	kind kind
+	size int    // bytes, data included
+	n    int    // terms that follow; never more than there are bytes
+	num  int64  // see kind
+	data []byte // see kind
+}
+
+// parse reads the head of the term at the start of b.
+func (h *head) parse(b []byte) error {
+	if len(b) == 0 {
+		return errTruncated
+	}
+	switch b[0] {
+	case tagSmallInt:
+		if len(b) < 2 {
+			return errTruncated
+		}
+		h.kind, h.size, h.num = kindInt, 2, int64(b[1])
+		return nil
+	case tagInt:
+		if len(b) < 5 {
+			return errTruncated
+		}
+		h.kind, h.size, h.num = kindInt, 5, int64(int32(binary.BigEndian.Uint32(b[1:])))
+		return nil
+	case tagSmallBig:
+		return h.parseBig(b, 2)
+	case tagLargeBig:
+		return h.parseBig(b, 5)
+	case tagNewFloat:
+		if len(b) < 9 {
+			return errTruncated
+		}
+		return h.setFloat(math.Float64frombits(binary.BigEndian.Uint64(b[1:])), 9)
+	case tagFloat:
+		return h.parseOldFloat(b)
+	case tagAtom, tagSmallAtom, tagAtomUTF8, tagSmallAtomUTF8:
+		return h.parseAtom(b)
+	case tagNil:
+		h.kind, h.size = kindNil, 1
+		return nil
+	case tagString:
+		if err := h.leaf(kindString, b, 3, lenAt16(b)); err != nil {
+			return err
+		}
+		if len(h.data) == 0 {
+			h.kind = kindNil
+		}
+		return nil
+	case tagBinary:
+		return h.leaf(kindBinary, b, 5, lenAt32(b))
+	case tagBitBinary:
+		return h.parseBits(b)
+	case tagSmallTuple:
+		if len(b) < 2 {
+			return errTruncated
+		}
+		return h.container(kindTuple, b, 2, int(b[1]))
+	case tagLargeTuple:
+		return h.container(kindTuple, b, 5, lenAt32(b))
+	case tagList:
+		return h.parseList(b)
+	case tagMap:
+		n := lenAt32(b)
+		if n > len(b)/2 {
+			return errTruncated
+		}
+		return h.container(kindMap, b, 5, 2*n)
+	case tagNewPid:
+		return h.named(kindPid, b, 1, 12)
+	case tagPid:
+		return h.named(kindPid, b, 1, 9)
+	case tagNewerRef:
+		return h.parseRef(b, 4)
+	case tagNewRef:
+		return h.parseRef(b, 1)
+	case tagReference, tagPort:
+		return h.named(kindOpaque, b, 1, 5)
+	case tagNewPort:
+		return h.named(kindOpaque, b, 1, 8)
+	case tagV4Port:
+		return h.named(kindOpaque, b, 1, 12)
+	case tagExport:
+		return h.parseExport(b)
+	case tagNewFun:
+		return h.parseFun(b)
+	case tagCompressed:
+		return errCompressed
+	case tagAtomCacheRef:
+		return errAtomCache
+	}
+	return errTag
+}
+
+// lenAt32 is the length that stands in the four bytes after the tag, or -1 when
+// they are missing or it cannot be one.
+func lenAt32(b []byte) int {
+	if len(b) < 5 {
+		return -1
+	}
+	n := binary.BigEndian.Uint32(b[1:])
+	if n > math.MaxInt32 {
+		return -1
+	}
+	return int(n)
+}
+
+// lenAt16 is the same for a length of two bytes.
+func lenAt16(b []byte) int {
+	if len(b) < 3 {
+		return -1
+	}
+	return int(binary.BigEndian.Uint16(b[1:]))
+}
+
+// leaf sets a head of off bytes with n bytes of data behind them.
+func (h *head) leaf(k kind, b []byte, off, n int) error {
+	if n < 0 || n > len(b)-off {
+		return errTruncated
+	}
+	h.kind, h.size = k, off+n
+	h.data = b[off : off+n : off+n]
+	return nil
+}
+
+// container sets a head of off bytes with n terms behind them, each of which
+// takes a byte at least.
+func (h *head) container(k kind, b []byte, off, n int) error {
+	if n < 0 || n > len(b)-off {
+		return errTruncated
+	}
+	h.kind, h.size, h.n = k, off, n
+	return nil
+}
+
+// named sets a head of off bytes, the atom of a node and n more bytes.
+func (h *head) named(k kind, b []byte, off, n int) error {
+	var node head
+	if len(b) < off {
+		return errTruncated
+	}
+	if err := node.parseAtom(b[off:]); err != nil {
+		return err
+	}
+	size := off + node.size + n
+	if size > len(b) {
+		return errTruncated
+	}
+	h.kind, h.size = k, size
+	return nil
+}
+
+// parseList takes an empty LIST_EXT for what a node takes it for, its tail, but
+// only when that is the empty list.
+func (h *head) parseList(b []byte) error {
+	n := lenAt32(b)
+	if n == 0 {
+		if len(b) < 6 {
+			return errTruncated
+		}
+		if b[5] != tagNil {
+			return errList
+		}
+		h.kind, h.size = kindNil, 6
+		return nil
+	}
+	if n < 0 {
+		return errTruncated
+	}
+	return h.container(kindList, b, 5, n+1)
+}
+
+// parseBig makes an integer of what fits into 64 bits, as others write small
+// ones in this form too.
+func (h *head) parseBig(b []byte, off int) error {
+	n := lenAt32(b)
+	if off == 2 && len(b) >= 2 {
+		n = int(b[1])
+	}
+	if len(b) < off+1 {
+		return errTruncated
+	}
+	if b[off] > 1 {
+		return errBig
+	}
+	if err := h.leaf(kindBig, b, off+1, n); err != nil {
+		return err
+	}
+	h.num = int64(b[off])
+	for len(h.data) > 0 && h.data[len(h.data)-1] == 0 {
+		h.data = h.data[:len(h.data)-1]
+	}
+	if len(h.data) > 8 {
+		return nil
+	}
+	u, neg := littleUint64(h.data), h.num == 1
+	switch {
+	case !neg && u <= math.MaxInt64:
+		h.kind, h.num = kindInt, int64(u)
+	case neg && u <= 1<<63:
+		h.kind, h.num = kindInt, -int64(u)
+	}
+	return nil
+}
+
+// littleUint64 reads up to eight bytes.
+func littleUint64(b []byte) (u uint64) {
+	for i, c := range b {
+		u |= uint64(c) << (8 * i)
+	}
+	return u
+}
+
+func (h *head) setFloat(f float64, size int) error {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return errFloat
+	}
+	h.kind, h.size, h.num = kindFloat, size, int64(math.Float64bits(f))
+	return nil
+}
+
+// parseOldFloat reads FLOAT_EXT: what printf("%.20e") gives, filled up with zeros.
+func (h *head) parseOldFloat(b []byte) error {
+	if len(b) < 32 {
+		return errTruncated
+	}
+	n := 1
+	for n < 32 && b[n] != 0 {
+		switch c := b[n]; {
+		case c >= '0' && c <= '9', c == '.', c == 'e', c == '+', c == '-':
+		default:
+			return errFloat
+		}
+		n++
+	}
+	f, err := strconv.ParseFloat(string(b[1:n]), 64)
+	if err != nil {
+		return errFloat
+	}
+	return h.setFloat(f, 32)
+}
+
+// parseBits takes a bit string without a broken byte for the binary it is.
+func (h *head) parseBits(b []byte) error {
+	if len(b) < 6 {
+		return errTruncated
+	}
+	if err := h.leaf(kindBits, b, 6, lenAt32(b)); err != nil {
+		return err
+	}
+	h.num = int64(b[5])
+	if h.num > 8 || (h.num == 0) != (len(h.data) == 0) {
+		return errBits
+	}
+	if h.num == 0 || h.num == 8 {
+		h.kind = kindBinary
+	}
+	return nil
+}
+
+// parseRef reads a reference of several words and a creation of so many bytes.
+func (h *head) parseRef(b []byte, creation int) error {
+	n := lenAt16(b)
+	if n < 0 {
+		return errTruncated
+	}
+	if n < 1 || n > maxRefWords {
+		return errRef
+	}
+	return h.named(kindOpaque, b, 3, creation+4*n)
+}
+
+// parseExport reads fun M:F/A.
+func (h *head) parseExport(b []byte) error {
+	var part head
+	size := 1
+	for range 2 {
+		if err := part.parseAtom(b[size:]); err != nil {
+			return err
+		}
+		size += part.size
+	}
+	if len(b) < size+2 {
+		return errTruncated
+	}
+	if b[size] != tagSmallInt {
+		return errFun
+	}
+	h.kind, h.size = kindOpaque, size+2
+	return nil
+}
+
+// parseFun reads the fixed part of a fun. Module, two integers, a pid and the
+// free variables follow, and end where the size says.
+func (h *head) parseFun(b []byte) error {
+	const fixed = 1 + 4 + 1 + 16 + 4 + 4
+	size := lenAt32(b)
+	if size < 0 || len(b) < fixed || size > len(b)-1 {
+		return errTruncated
+	}
+	free := binary.BigEndian.Uint32(b[26:])
+	if free > math.MaxInt32-4 {
+		return errTruncated
+	}
+	h.num = int64(1 + size)
+	return h.container(kindFun, b, fixed, 4+int(free))
+}

@@ -1,0 +1,190 @@
+package etf
+
+import "encoding/binary"
+
+// A Reader walks an encoded term from left to right and builds nothing. Each
+// method reads what it is named after or fails; when it fails, the Reader has
+// not moved, so another can be tried.
+//
+// A Reader is a value: it allocates nothing, and neither do its methods, but
+// for atoms not seen lately, and Term. What it returns aliases the input.
+type Reader struct {
+	buf  []byte
+	pos  int
+	owed int // terms that the containers read so far still ask for; 0 between calls
+}
+
+// NewReader returns a Reader of b, which holds no version byte.
+func NewReader(b []byte) Reader { return Reader{buf: b} }
+
+// Rest returns what has not been read.
+func (r *Reader) Rest() []byte { return r.buf[r.pos:] }
+
+// Done fails when something has not been read.
+func (r *Reader) Done() error {
+	if r.pos != len(r.buf) {
+		return errTrailing
+	}
+	return nil
+}
+
+// Tuple reads the head of a tuple. Its elements, so many, are read next.
+func (r *Reader) Tuple() (arity int, err error) {
+	return r.container(kindTuple, errNotTuple)
+}
+
+// List reads the head of a list. When n is not 0, n elements and the tail are
+// read next (Nil, when it is to be a proper list); the empty list is read
+// whole. A list that was sent in the form of a String is an error.
+func (r *Reader) List() (n int, err error) {
+	if n, err = r.container(kindList, errNotList); err == nil {
+		return n - 1, nil
+	}
+	if r.Nil() == nil {
+		return 0, nil
+	}
+	return 0, err
+}
+
+// Nil reads the empty list: the tail of a proper one.
+func (r *Reader) Nil() error {
+	var h head
+	return r.leaf(&h, kindNil, errNotNil)
+}
+
+// Map reads the head of a map. Keys and values, n of each in turns, are read
+// next. That no key comes twice is then the caller's to check; Raw and Term do.
+func (r *Reader) Map() (n int, err error) {
+	n, err = r.container(kindMap, errNotMap)
+	return n / 2, err
+}
+
+// Atom reads an atom.
+func (r *Reader) Atom() (Atom, error) {
+	var h head
+	if err := r.leaf(&h, kindAtom, errNotAtom); err != nil {
+		return "", err
+	}
+	return h.atom(), nil
+}
+
+// Int reads an integer, in whichever form, that fits.
+func (r *Reader) Int() (int64, error) {
+	pos := r.pos
+	var h head
+	if err := r.leaf(&h, kindInt, errNotInt); err != nil {
+		if h.kind == kindBig {
+			err = errRange
+		}
+		r.pos = pos
+		return 0, err
+	}
+	return h.num, nil
+}
+
+// Uint64 reads an integer, in whichever form, of up to 64 bits and no sign.
+func (r *Reader) Uint64() (uint64, error) {
+	var h head
+	if err := h.parse(r.Rest()); err != nil {
+		return 0, err
+	}
+	var u uint64
+	switch {
+	case h.kind == kindInt && h.num >= 0:
+		u = uint64(h.num)
+	case h.kind == kindBig && h.num == 0 && len(h.data) <= 8:
+		u = littleUint64(h.data)
+	case h.kind == kindInt, h.kind == kindBig:
+		return 0, errRange
+	default:
+		return 0, errNotInt
+	}
+	r.pos += h.size
+	return u, nil
+}
+
+// Pid reads a pid.
+func (r *Reader) Pid() (Pid, error) {
+	var h head
+	b := r.Rest()
+	if err := r.leaf(&h, kindPid, errNotPid); err != nil {
+		return Pid{}, err
+	}
+	return pidAt(b), nil
+}
+
+// pidAt is the pid at the start of b, whose head has been parsed.
+func pidAt(b []byte) Pid {
+	var node head
+	_ = node.parseAtom(b[1:]) // head.named has seen that it is one
+	p := Pid{Node: node.atom()}
+	n := b[1+node.size:]
+	p.ID, p.Serial = binary.BigEndian.Uint32(n), binary.BigEndian.Uint32(n[4:])
+	if b[0] == tagPid {
+		p.Creation = uint32(n[8])
+	} else {
+		p.Creation = binary.BigEndian.Uint32(n[8:])
+	}
+	return p
+}
+
+// Binary reads a binary, which aliases the input.
+func (r *Reader) Binary() ([]byte, error) {
+	var h head
+	if err := r.leaf(&h, kindBinary, errNotBinary); err != nil {
+		return nil, err
+	}
+	return h.data, nil
+}
+
+// Raw reads one term of any kind and returns its bytes, which alias the input.
+// They are a term that Decode would take, except that it may be nested more
+// deeply: Raw needs no memory for what it passes, but 8 bytes for each key of
+// maps with more than 32.
+func (r *Reader) Raw() (Raw, error) {
+	start := r.pos
+	r.owed = 1
+	err := r.skip(0)
+	r.owed = 0
+	if err != nil {
+		r.pos = start
+		return nil, err
+	}
+	return Raw(r.buf[start:r.pos:r.pos]), nil
+}
+
+// Term reads one term of any kind and builds it, as Decode does. Nothing is
+// built before all of the term has been seen to be right.
+func (r *Reader) Term() (Term, error) {
+	start := r.pos
+	raw, err := r.Raw()
+	if err != nil {
+		return nil, err
+	}
+	whole := NewReader(raw)
+	t, err := whole.term(0)
+	if err != nil {
+		r.pos = start
+		return nil, err
+	}
+	return t, nil
+}
+
+// leaf reads the head of a term of kind k, or fails with the error.
+func (r *Reader) leaf(h *head, k kind, not error) error {
+	if err := h.parse(r.buf[r.pos:]); err != nil {
+		return err
+	}
+	if h.kind != k {
+		return not
+	}
+	r.pos += h.size
+	return nil
+}
+
+// container reads the head of a term of kind k and returns how many terms follow.
+func (r *Reader) container(k kind, not error) (int, error) {
+	var h head
+	err := r.leaf(&h, k, not)
+	return h.n, err
+}

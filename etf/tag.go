@@ -1,0 +1,91 @@
+package etf
+
+import "errors"
+
+// Tags of the external term format. Those marked old are accepted and never
+// written.
+const (
+	tagNewFloat      = 70
+	tagBitBinary     = 77
+	tagCompressed    = 80 // refused: a few bytes could ask for any amount of memory
+	tagAtomCacheRef  = 82 // refused: we do not negotiate DIST_HDR_ATOM_CACHE
+	tagNewPid        = 88
+	tagNewPort       = 89
+	tagNewerRef      = 90
+	tagSmallInt      = 97
+	tagInt           = 98
+	tagFloat         = 99  // old: text of 31 bytes
+	tagAtom          = 100 // old: Latin-1; term_to_binary wrote it before OTP 26
+	tagReference     = 101 // old
+	tagPort          = 102 // old
+	tagPid           = 103 // old
+	tagSmallTuple    = 104
+	tagLargeTuple    = 105
+	tagNil           = 106
+	tagString        = 107
+	tagList          = 108
+	tagBinary        = 109
+	tagSmallBig      = 110
+	tagLargeBig      = 111
+	tagNewFun        = 112
+	tagExport        = 113
+	tagNewRef        = 114 // old
+	tagSmallAtom     = 115 // old: Latin-1
+	tagMap           = 116
+	tagAtomUTF8      = 118
+	tagSmallAtomUTF8 = 119
+	tagV4Port        = 120
+)
+
+const (
+	// maxDepth is how deeply terms may be nested that are built (Decode), and
+	// written (AppendTerm): what is built is walked by recursion afterwards.
+	// Requests nest five deep, an exit reason with a gb_tree in it 60.
+	// A list's tail counts as its last element.
+	maxDepth = 128
+
+	// maxAtomChars is the node's own limit, in characters (erts MAX_ATOM_CHARACTERS).
+	maxAtomChars = 255
+
+	// maxAtomBytes is what so many characters take in UTF-8.
+	maxAtomBytes = 4 * maxAtomChars
+
+	// maxRefWords is the node's own limit (erts ERTS_MAX_REF_NUMBERS).
+	maxRefWords = 5
+)
+
+var (
+	// ErrDepth says that a term is nested more deeply than Decode builds.
+	// Reader.Raw takes such terms.
+	ErrDepth = errors.New("etf: term is nested too deeply")
+
+	// ErrTooLarge says that iodata holds more bytes than the caller allows.
+	ErrTooLarge = errors.New("etf: iodata is too large")
+)
+
+var (
+	errTruncated  = errors.New("etf: term is truncated")
+	errTrailing   = errors.New("etf: bytes follow the term")
+	errTag        = errors.New("etf: unknown tag")
+	errCompressed = errors.New("etf: compressed term refused")
+	errAtomCache  = errors.New("etf: reference to an atom cache that was not agreed on")
+	errAtom       = errors.New("etf: malformed atom")
+	errFloat      = errors.New("etf: malformed float")
+	errBig        = errors.New("etf: malformed integer")
+	errBits       = errors.New("etf: malformed bit string")
+	errRef        = errors.New("etf: malformed reference")
+	errFun        = errors.New("etf: malformed fun")
+	errList       = errors.New("etf: malformed list")
+	errDuplicate  = errors.New("etf: map has the same key twice")
+
+	errNotAtom   = errors.New("etf: not an atom")
+	errNotBinary = errors.New("etf: not a binary")
+	errNotInt    = errors.New("etf: not an integer")
+	errNotIOData = errors.New("etf: not iodata")
+	errNotList   = errors.New("etf: not a list")
+	errNotMap    = errors.New("etf: not a map")
+	errNotNil    = errors.New("etf: not the end of a list")
+	errNotPid    = errors.New("etf: not a pid")
+	errNotTuple  = errors.New("etf: not a tuple")
+	errRange     = errors.New("etf: integer out of range")
+)

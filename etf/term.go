@@ -1,0 +1,91 @@
+package etf
+
+import (
+	"unicode/utf8"
+)
+
+// A Term is one of Atom, Tuple, List, Improper, String, Binary, BitString, Map,
+// int64, *big.Int, float64, Pid and Raw.
+//
+// The same Erlang term has one form only: an integer that fits is an int64, the
+// empty list is List(nil), an empty tuple, binary or map is not nil.
+type Term any
+
+// An Atom is the name of an atom, in UTF-8: at most 255 characters.
+type Atom string
+
+// Valid says whether a node would take the atom.
+func (a Atom) Valid() bool {
+	return len(a) <= maxAtomBytes && utf8.ValidString(string(a)) &&
+		(len(a) <= maxAtomChars || utf8.RuneCountInString(string(a)) <= maxAtomChars)
+}
+
+// A Tuple is {A, B, ...}.
+type Tuple []Term
+
+// A List is a proper list. The empty list is nil.
+type List []Term
+
+// An Improper list is [A, B | Tail]: it has an element and a tail that is no list.
+type Improper struct {
+	Elems []Term
+	Tail  Term
+}
+
+// A String is a list of 1 to 65535 integers 0..255, kept as the node sent it:
+// one byte each. It is the same Erlang term as the List of these integers.
+type String []byte
+
+// A Binary is a binary. Decoded, it aliases the input.
+type Binary []byte
+
+// A BitString is a bit string whose last byte is used in part only: the Bits
+// (1..7) highest of it.
+type BitString struct {
+	Bytes []byte
+	Bits  uint8
+}
+
+// A Map is a map in the order in which it was sent. No key comes twice.
+type Map []Pair
+
+// A Pair is one association of a Map.
+type Pair struct{ Key, Value Term }
+
+// A Pid names a process. It is comparable: two pids name the same process when
+// they are equal.
+type Pid struct {
+	Node                 Atom
+	ID, Serial, Creation uint32
+}
+
+// Raw is one whole term as it is encoded, without the version byte. It encodes
+// as itself. Decode gives references, ports and funs in this form.
+type Raw []byte
+
+// Text is what an Erlang programmer means by text: a binary, whose bytes are
+// kept as they are, or a list of Unicode code points, which becomes UTF-8. It is
+// false for anything else, lists that hold binaries or lists among it.
+func Text(t Term) (string, bool) {
+	switch t := t.(type) {
+	case Binary:
+		return string(t), true
+	case String:
+		b := make([]byte, 0, len(t))
+		for _, c := range t {
+			b = utf8.AppendRune(b, rune(c))
+		}
+		return string(b), true
+	case List:
+		b := make([]byte, 0, len(t))
+		for _, e := range t {
+			c, ok := e.(int64)
+			if !ok || c < 0 || c > utf8.MaxRune || !utf8.ValidRune(rune(c)) {
+				return "", false
+			}
+			b = utf8.AppendRune(b, rune(c))
+		}
+		return string(b), true
+	}
+	return "", false
+}
