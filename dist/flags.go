@@ -12,68 +12,68 @@ type Flags uint64
 
 // The capabilities, as lib/kernel/include/dist.hrl of OTP 25 to 29 numbers them.
 const (
-	Published          Flags = 1 << 0 // not hidden
-	AtomCache          Flags = 1 << 1
-	ExtendedReferences Flags = 1 << 2
-	DistMonitor        Flags = 1 << 3
-	FunTags            Flags = 1 << 4
-	DistMonitorName    Flags = 1 << 5
-	HiddenAtomCache    Flags = 1 << 6
-	NewFunTags         Flags = 1 << 7
-	ExtendedPidsPorts  Flags = 1 << 8
-	ExportPtrTag       Flags = 1 << 9
-	BitBinaries        Flags = 1 << 10
-	NewFloats          Flags = 1 << 11
-	UnicodeIO          Flags = 1 << 12
-	DistHdrAtomCache   Flags = 1 << 13
-	SmallAtomTags      Flags = 1 << 14
-	UTF8Atoms          Flags = 1 << 16
-	MapTag             Flags = 1 << 17
-	BigCreation        Flags = 1 << 18
-	SendSender         Flags = 1 << 19
-	BigSeqtraceLabels  Flags = 1 << 20
-	ExitPayload        Flags = 1 << 22
-	Fragments          Flags = 1 << 23
-	Handshake23        Flags = 1 << 24
-	UnlinkIDs          Flags = 1 << 25
-	Mandatory25Digest  Flags = 1 << 26 // the documents say 36, which is refused
-	Spawn              Flags = 1 << 32
-	NameMe             Flags = 1 << 33
-	V4NC               Flags = 1 << 34 // pids, ports and references with large numbers
-	Alias              Flags = 1 << 35
+	FlagPublished          Flags = 1 << 0 // not hidden
+	FlagAtomCache          Flags = 1 << 1
+	FlagExtendedReferences Flags = 1 << 2
+	FlagDistMonitor        Flags = 1 << 3
+	FlagFunTags            Flags = 1 << 4
+	FlagDistMonitorName    Flags = 1 << 5
+	FlagHiddenAtomCache    Flags = 1 << 6
+	FlagNewFunTags         Flags = 1 << 7
+	FlagExtendedPidsPorts  Flags = 1 << 8
+	FlagExportPtrTag       Flags = 1 << 9
+	FlagBitBinaries        Flags = 1 << 10
+	FlagNewFloats          Flags = 1 << 11
+	FlagUnicodeIO          Flags = 1 << 12
+	FlagDistHdrAtomCache   Flags = 1 << 13
+	FlagSmallAtomTags      Flags = 1 << 14
+	FlagUTF8Atoms          Flags = 1 << 16
+	FlagMapTag             Flags = 1 << 17
+	FlagBigCreation        Flags = 1 << 18
+	FlagSendSender         Flags = 1 << 19
+	FlagBigSeqtraceLabels  Flags = 1 << 20
+	FlagExitPayload        Flags = 1 << 22
+	FlagFragments          Flags = 1 << 23
+	FlagHandshake23        Flags = 1 << 24
+	FlagUnlinkID           Flags = 1 << 25
+	FlagMandatory25Digest  Flags = 1 << 26 // the documents say 36, which is refused
+	FlagSpawn              Flags = 1 << 32
+	FlagNameMe             Flags = 1 << 33
+	FlagV4NC               Flags = 1 << 34 // pids, ports and references with large numbers
+	FlagAlias              Flags = 1 << 35
 )
 
 const (
 	// Mandatory25 is what a node of OTP 25 asks of another one, and what
-	// Mandatory25Digest stands for.
-	Mandatory25 = ExtendedReferences | FunTags | NewFunTags | ExtendedPidsPorts | ExportPtrTag | BitBinaries |
-		NewFloats | UTF8Atoms | MapTag | BigCreation | Handshake23
+	// FlagMandatory25Digest stands for.
+	Mandatory25 = FlagExtendedReferences | FlagFunTags | FlagNewFunTags | FlagExtendedPidsPorts | FlagExportPtrTag | FlagBitBinaries |
+		FlagNewFloats | FlagUTF8Atoms | FlagMapTag | FlagBigCreation | FlagHandshake23
 
 	// Mandatory26 is what nodes of OTP 26 and later ask.
-	Mandatory26 = Mandatory25 | UnlinkIDs | V4NC
+	Mandatory26 = Mandatory25 | FlagUnlinkID | FlagV4NC
 
-	// Default is what erluv says of itself. It is not Published, which makes
-	// it a hidden node; without Fragments and DistHdrAtomCache every frame is
-	// whole and stands for itself; without Spawn the peer answers remote
-	// spawns itself; without Alias no reply needs one.
-	Default = Mandatory26 | Mandatory25Digest | DistMonitor | DistMonitorName | UnicodeIO | SmallAtomTags |
-		SendSender | ExitPayload
+	// Default is what erluv says of itself. It is not FlagPublished, which makes
+	// it a hidden node; without FlagFragments and FlagDistHdrAtomCache every frame is
+	// whole and stands for itself; without FlagSpawn the peer answers remote
+	// spawns itself; without FlagAlias no reply needs one.
+	Default = Mandatory26 | FlagMandatory25Digest | FlagDistMonitor | FlagDistMonitorName | FlagUnicodeIO | FlagSmallAtomTags |
+		FlagSendSender | FlagExitPayload
 
 	// needed is what the peer must understand of what we send: all that the
 	// composers of this package write.
-	needed = Mandatory26 | DistMonitor | ExitPayload
+	needed = Mandatory26 | FlagDistMonitor | FlagExitPayload
 )
 
 var flagNames = map[Flags]string{
-	Published: "PUBLISHED", AtomCache: "ATOM_CACHE", ExtendedReferences: "EXTENDED_REFERENCES",
-	DistMonitor: "DIST_MONITOR", FunTags: "FUN_TAGS", DistMonitorName: "DIST_MONITOR_NAME",
-	HiddenAtomCache: "HIDDEN_ATOM_CACHE", NewFunTags: "NEW_FUN_TAGS", ExtendedPidsPorts: "EXTENDED_PIDS_PORTS",
-	ExportPtrTag: "EXPORT_PTR_TAG", BitBinaries: "BIT_BINARIES", NewFloats: "NEW_FLOATS",
-	UnicodeIO: "UNICODE_IO", DistHdrAtomCache: "DIST_HDR_ATOM_CACHE", SmallAtomTags: "SMALL_ATOM_TAGS",
-	UTF8Atoms: "UTF8_ATOMS", MapTag: "MAP_TAG", BigCreation: "BIG_CREATION", SendSender: "SEND_SENDER",
-	BigSeqtraceLabels: "BIG_SEQTRACE_LABELS", ExitPayload: "EXIT_PAYLOAD", Fragments: "FRAGMENTS",
-	Handshake23: "HANDSHAKE_23", UnlinkIDs: "UNLINK_ID", Mandatory25Digest: "MANDATORY_25_DIGEST",
-	Spawn: "SPAWN", NameMe: "NAME_ME", V4NC: "V4_NC", Alias: "ALIAS",
+	FlagPublished: "PUBLISHED", FlagAtomCache: "ATOM_CACHE", FlagExtendedReferences: "EXTENDED_REFERENCES",
+	FlagDistMonitor: "DIST_MONITOR", FlagFunTags: "FUN_TAGS", FlagDistMonitorName: "DIST_MONITOR_NAME",
+	FlagHiddenAtomCache: "HIDDEN_ATOM_CACHE", FlagNewFunTags: "NEW_FUN_TAGS", FlagExtendedPidsPorts: "EXTENDED_PIDS_PORTS",
+	FlagExportPtrTag: "EXPORT_PTR_TAG", FlagBitBinaries: "BIT_BINARIES", FlagNewFloats: "NEW_FLOATS",
+	FlagUnicodeIO: "UNICODE_IO", FlagDistHdrAtomCache: "DIST_HDR_ATOM_CACHE", FlagSmallAtomTags: "SMALL_ATOM_TAGS",
+	FlagUTF8Atoms: "UTF8_ATOMS", FlagMapTag: "MAP_TAG", FlagBigCreation: "BIG_CREATION", FlagSendSender: "SEND_SENDER",
+	FlagBigSeqtraceLabels: "BIG_SEQTRACE_LABELS", FlagExitPayload: "EXIT_PAYLOAD", FlagFragments: "FRAGMENTS",
+	FlagHandshake23: "HANDSHAKE_23", FlagUnlinkID: "UNLINK_ID", FlagMandatory25Digest: "MANDATORY_25_DIGEST",
+	FlagSpawn: "SPAWN", FlagNameMe: "NAME_ME", FlagV4NC: "V4_NC", FlagAlias: "ALIAS",
 }
 
 // String lists the flags by the names that OTP's documents and a node's log use.
@@ -95,7 +95,7 @@ func (f Flags) String() string {
 
 // expand adds what a digest flag stands for.
 func (f Flags) expand() Flags {
-	if f&Mandatory25Digest != 0 {
+	if f&FlagMandatory25Digest != 0 {
 		f |= Mandatory25
 	}
 	return f

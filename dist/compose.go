@@ -1,0 +1,102 @@
+package dist
+
+import (
+	"encoding/binary"
+
+	"erluv/etf"
+)
+
+// The functions in this file append whole frames, their length included, to b,
+// and allocate nothing beyond what b must grow. References and reasons are
+// written as they are given: one encoded term each, without a version byte.
+
+// AppendTick appends a tick.
+func AppendTick(b []byte) []byte { return append(b, 0, 0, 0, 0) }
+
+// BeginSend begins the frame of a message to a pid. The caller appends one term,
+// the message, and then calls End.
+func BeginSend(b []byte, to etf.Pid) []byte {
+	b = etf.AppendPid(etf.AppendAtom(begin(b, Send, 2), ""), to)
+	return append(b, termVersion)
+}
+
+// BeginRegSend begins the frame of a message to a registered process of the
+// peer. The caller appends one term, the message, and then calls End.
+func BeginRegSend(b []byte, from etf.Pid, to etf.Atom) []byte {
+	b = etf.AppendPid(begin(b, RegSend, 3), from)
+	b = etf.AppendAtom(etf.AppendAtom(b, ""), to)
+	return append(b, termVersion)
+}
+
+// End fills in the length of the frame that begins at b[start] and ends with b:
+// start is what len(b) was before the frame was begun. A frame has less than
+// 4 GiB.
+func End(b []byte, start int) []byte {
+	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-HeaderSize))
+	return b
+}
+
+// AppendLink appends the link of a process of ours to one of the peer.
+func AppendLink(b []byte, from, to etf.Pid) []byte {
+	return End(pids(begin(b, Link, 2), from, to), len(b))
+}
+
+// AppendUnlinkID appends the end of a link. The peer answers with the id, which
+// is not zero; until then an exit signal may still come from the link.
+func AppendUnlinkID(b []byte, id uint64, from, to etf.Pid) []byte {
+	return End(pids(etf.AppendUint64(begin(b, UnlinkID, 3), id), from, to), len(b))
+}
+
+// AppendUnlinkIDAck appends the answer to an UnlinkID message: its id, and from
+// and to as they are seen from here. No other signal may go to that process first.
+func AppendUnlinkIDAck(b []byte, id uint64, from, to etf.Pid) []byte {
+	return End(pids(etf.AppendUint64(begin(b, UnlinkIDAck, 3), id), from, to), len(b))
+}
+
+// AppendExit appends the exit signal of a link: from has ended, or was never there.
+func AppendExit(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
+	return end(pids(begin(b, PayloadExit, 2), from, to), len(b), reason)
+}
+
+// AppendExit2 appends the exit signal that exit(To, Reason) sends.
+func AppendExit2(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
+	return end(pids(begin(b, PayloadExit2, 2), from, to), len(b), reason)
+}
+
+// AppendMonitor appends the wish of a process of ours to be told the end of to.
+func AppendMonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
+	return End(append(pids(begin(b, MonitorP, 3), from, to), ref...), len(b))
+}
+
+// AppendDemonitor appends the end of that wish.
+func AppendDemonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
+	return End(append(pids(begin(b, DemonitorP, 3), from, to), ref...), len(b))
+}
+
+// AppendMonitorExit appends the answer to a monitor of the process from, set up
+// by to with ref.
+func AppendMonitorExit(b []byte, from, to etf.Pid, ref, reason etf.Raw) []byte {
+	b2 := pids(begin(b, PayloadMonitorPExit, 3), from, to)
+	return end(append(b2, ref...), len(b), reason)
+}
+
+// AppendMonitorExitName is the same for a process that is monitored by its name.
+func AppendMonitorExitName(b []byte, from etf.Atom, to etf.Pid, ref, reason etf.Raw) []byte {
+	b2 := etf.AppendPid(etf.AppendAtom(begin(b, PayloadMonitorPExit, 3), from), to)
+	return end(append(b2, ref...), len(b), reason)
+}
+
+// begin appends all up to the fields of a control message, n in number.
+func begin(b []byte, op Op, n int) []byte {
+	b = append(b, 0, 0, 0, 0, passThrough, termVersion)
+	return etf.AppendInt(etf.AppendTupleHeader(b, 1+n), int64(op))
+}
+
+func pids(b []byte, from, to etf.Pid) []byte {
+	return etf.AppendPid(etf.AppendPid(b, from), to)
+}
+
+// end appends the term that belongs to a control message and fills in the length.
+func end(b []byte, start int, term etf.Raw) []byte {
+	return End(append(append(b, termVersion), term...), start)
+}
