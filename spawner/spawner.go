@@ -1,0 +1,189 @@
+// Package spawner is erluv_spawner: it starts programs, reaps what they leave
+// behind and ends all of it with itself. It does nothing else.
+//
+// It exists because a sandbox is inherited: erluv_child, which reads from the
+// network, may be locked down as no parent of programs can be. The spawner
+// reads typed requests from the child and nothing from anybody else; the bytes
+// of a program never pass through it, for its streams and its pidfd belong to
+// the child. It holds few descriptors, so starting a program costs the same
+// however many run (fork copies the table).
+//
+// It runs as the worker's user, with no_new_privs, so no program it starts can
+// become more than it is.
+package spawner
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// startTimeout bounds the conversation with main before the spawner serves.
+const startTimeout = 10 * time.Second
+
+// Main is the role: it speaks with main on descriptor 3, then serves the child
+// until the child is gone, and ends every process that it started.
+func Main() error {
+	// A program's PDEATHSIG is sent when the thread that started it ends
+	// (prctl(2)): this one lasts as long as the process.
+	runtime.LockOSThread()
+	up, err := ipc.FromFD(3)
+	if err != nil {
+		return err
+	}
+	s, err := start(up)
+	if err != nil {
+		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
+		return err
+	}
+	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
+		return fmt.Errorf("cannot tell main that the spawner is ready: %w", err)
+	}
+	err = s.serve()
+	s.endAll()
+	return err
+}
+
+// spawner owns the conversation with the child. One thread reads it and starts
+// programs; where the kernel asks for a reporter, a second one reaps.
+type spawner struct {
+	child *ipc.Conn
+	path  []string
+	buf   []byte // the packet being read
+	out   []byte // the packet being composed
+
+	reports bool
+	// answering is held for the whole of a request, so that the Exited of a
+	// process cannot come before its Spawned.
+	answering sync.Mutex
+	started  chan struct{} // tells the reporter that there is a process to wait for
+}
+
+func start(up *ipc.Conn) (*spawner, error) {
+	// Not dumpable: a worker, which is the same user, can neither trace the
+	// spawner nor read its memory. Subreaper: what a program leaves behind
+	// becomes the spawner's child, so it can be reaped, and found at the end.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("cannot make the spawner undumpable: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
+	}
+	hello := ipc.Hello{Version: ipc.Version, Role: ipc.RoleSpawner, PID: uint32(unix.Getpid())}
+	if err := up.Send(ipc.Append(nil, hello), startTimeout); err != nil {
+		return nil, fmt.Errorf("cannot greet main: %w", err)
+	}
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := up.Recv(buf, startTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("main does not say what to start with: %w", err)
+	}
+	msg, err := ipc.Decode(buf[:n])
+	if err != nil {
+		ipc.CloseAll(fds)
+		return nil, err
+	}
+	st, ok := msg.(ipc.StartSpawner)
+	if !ok || len(fds) != 1 {
+		ipc.CloseAll(fds)
+		return nil, fmt.Errorf("main sent %T with %d descriptors instead of a start", msg, len(fds))
+	}
+	child, err := ipc.FromFD(fds[0])
+	if err != nil {
+		ipc.CloseAll(fds)
+		return nil, err
+	}
+	s := &spawner{child: child, path: st.Path, buf: buf, reports: st.Reports, started: make(chan struct{}, 1)}
+	if s.reports {
+		go s.report() // ends with the process
+	} else if err := reapByKernel(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// serve answers the child's requests, one after the other, until the child is
+// gone. A request that is not understood is a defect of the child or worse: the
+// spawner ends, and everything with it.
+func (s *spawner) serve() error {
+	for {
+		n, fds, err := s.child.Recv(s.buf, 0)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("cannot read from the child: %w", err)
+		}
+		err = s.request(s.buf[:n], fds)
+		ipc.CloseAll(fds)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *spawner) request(p []byte, fds []int) error {
+	msg, err := ipc.Decode(p)
+	if err != nil {
+		return err
+	}
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	switch m := msg.(type) {
+	case *ipc.Spawn:
+		return s.spawn(m, fds)
+	case ipc.SpawnInMemfd:
+		if len(fds) == 0 {
+			return errors.New("a long spawn request without its memfd")
+		}
+		last := len(fds) - 1
+		full, err := ipc.UnpackSpawn(m, fds[last])
+		if err != nil {
+			return err
+		}
+		return s.spawn(full, fds[:last])
+	case ipc.SignalGroup:
+		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(signalGroup(m))})
+	}
+	return fmt.Errorf("the child sent %T, which is no request", msg)
+}
+
+// spawn starts one program and answers.
+func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
+	pid, pidfd, stage, errno := s.startProgram(m, fds)
+	if stage != ipc.StageNone {
+		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: stage, Errno: uint32(errno)})
+	}
+	defer unix.Close(pidfd)
+	select {
+	case s.started <- struct{}{}:
+	default:
+	}
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, pidfd)
+}
+
+// answer sends one message to the child. It may wait for room: the child never
+// waits for the spawner, so it always reads on.
+func (s *spawner) answer(m ipc.Message, fds ...int) error {
+	s.out = ipc.Append(s.out[:0], m)
+	for {
+		err := s.child.Send(s.out, 0, fds...)
+		if errors.Is(err, ipc.ErrFull) {
+			// Descriptors in flight are counted for each user (unix(7),
+			// ETOOMANYREFS); a blocking send reports it all the same.
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("cannot answer the child: %w", err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,16 @@
+// Package workers runs one operating-system program for each Worker: it has it
+// started, reads what it writes, feeds it, and ends it with everything that it
+// started. It knows no Erlang: who asked for the worker, and where its output
+// goes, is behind the Host interface.
+//
+// The rooms within the room:
+//
+//	state.go    a worker's life as a table: state × event → state, actions
+//	worker.go   carries the actions out
+//	starter.go  the conversation with the spawner; a bounded number under way
+//	process.go  one process: its end, signals to it and to its group, by pidfd
+//	output.go   stdout and stderr: from the pipe into the space the host gives
+//	input.go    stdin: what is waiting to be written, bounded
+//
+// Everything belongs to the thread of the loop.
+package workers

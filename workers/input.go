@@ -1,0 +1,188 @@
+package workers
+
+import (
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits of what waits for a program that does not read its stdin, in bytes for
+// each worker. The pipe itself holds another 64 KiB.
+const (
+	// MaxCommands bounds what is sent without waiting for an answer.
+	MaxCommands = 1 << 20
+	// MaxWrites bounds what waits in calls. A single write is taken whatever
+	// its size when nothing waits, so every write can be made.
+	MaxWrites = 4 << 20
+)
+
+// input is stdin of a program: it owns the writing end of the pipe. Data is
+// written from where it stands; only what the pipe does not take is copied and
+// waits.
+type input struct {
+	w       *Worker
+	fd      int32 // -1: no pipe, or closed
+	closing bool  // closed by the host: no more is taken, what waits is written
+	bytes   uint64
+	waiting int // bytes in queue
+	queue   []piece
+	src     loop.Source
+}
+
+// piece is the rest of one write. With a token the host is told when it is in
+// the pipe.
+type piece struct {
+	data  []byte
+	token any
+}
+
+func (in *input) init(w *Worker) { in.w, in.fd = w, -1 }
+
+// Write writes data to stdin, and has Wrote called with the token when all of it
+// is in the pipe: within the call if the pipe takes it at once. EAGAIN when
+// MaxWrites would be passed, EPIPE when stdin is closed: Wrote is not called then,
+// and none of it is written.
+func (w *Worker) Write(data []byte, token any) error {
+	if w.in.waiting > 0 && w.in.waiting+len(data) > MaxWrites {
+		return unix.EAGAIN
+	}
+	return w.in.write(data, token)
+}
+
+// Command writes data to stdin without an answer. EAGAIN when MaxCommands would
+// be passed; EPIPE as with Write.
+func (w *Worker) Command(data []byte) error {
+	if w.in.waiting > 0 && w.in.waiting+len(data) > MaxCommands {
+		return unix.EAGAIN
+	}
+	return w.in.write(data, nil)
+}
+
+// CloseStdin closes stdin once what waits has been written.
+func (w *Worker) CloseStdin() {
+	w.in.closing = true
+	w.in.flush()
+}
+
+// Waiting is the number of bytes that wait to be written to stdin.
+func (w *Worker) Waiting() int { return w.in.waiting }
+
+func (in *input) write(data []byte, token any) error {
+	if in.closing || !in.open() {
+		return unix.EPIPE
+	}
+	if len(in.queue) == 0 && in.fd >= 0 && in.w.life.state != Starting {
+		n, err := in.put(data)
+		if err != nil {
+			in.abandon(unix.EPIPE)
+			return unix.EPIPE
+		}
+		data = data[n:]
+		if len(data) == 0 {
+			if token != nil {
+				in.w.host.Wrote(in.w, token, nil)
+			}
+			return nil
+		}
+	}
+	in.queue = append(in.queue, piece{append([]byte(nil), data...), token})
+	in.waiting += len(data)
+	in.watch()
+	return nil
+}
+
+// open: there is a pipe, or there will be one.
+func (in *input) open() bool {
+	if sp := in.w.spec; in.w.life.state == Starting && sp != nil {
+		return sp.Streams[Stdin].Kind == Pipe
+	}
+	return in.fd >= 0
+}
+
+// Ready: the pipe takes more, or nobody reads it any more.
+func (in *input) Ready(loop.Events) { in.flush() }
+
+// flush writes what waits, as far as the pipe takes it.
+func (in *input) flush() {
+	if in.w.life.state == Starting || in.fd < 0 {
+		return
+	}
+	for len(in.queue) > 0 {
+		p := &in.queue[0]
+		n, err := in.put(p.data)
+		in.waiting -= n
+		if err != nil {
+			in.abandon(unix.EPIPE)
+			return
+		}
+		if p.data = p.data[n:]; len(p.data) > 0 {
+			in.watch()
+			return
+		}
+		token := p.token
+		in.queue[0] = piece{}
+		in.queue = in.queue[1:]
+		if token != nil {
+			in.w.host.Wrote(in.w, token, nil)
+		}
+	}
+	in.queue = nil
+	in.src.Remove()
+	if in.closing {
+		in.abandon(nil)
+	}
+}
+
+// put writes to the pipe what it takes; 0 when it is full.
+func (in *input) put(data []byte) (int, error) {
+	total := 0
+	for total < len(data) {
+		n, err := unix.Write(int(in.fd), data[total:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EAGAIN {
+			break
+		}
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	in.bytes += uint64(total)
+	return total, nil
+}
+
+func (in *input) watch() {
+	if in.src.Active() || in.fd < 0 || in.w.life.state == Starting {
+		return
+	}
+	var err error
+	if in.src, err = in.w.starter.loop.Watch(int(in.fd), loop.Out, in); err != nil {
+		in.abandon(unix.EPIPE)
+	}
+}
+
+// abandon closes the pipe; what waits is answered with the error.
+func (in *input) abandon(err error) {
+	if in.fd >= 0 {
+		in.src.Remove()
+		_ = unix.Close(int(in.fd))
+		in.fd = -1
+	}
+	queue := in.queue
+	in.queue, in.waiting = nil, 0
+	for _, p := range queue {
+		if p.token != nil {
+			in.w.host.Wrote(in.w, p.token, err)
+		}
+	}
+}
+
+// close closes the pipe of a program that was not started; what waits stays.
+func (in *input) close() {
+	if in.fd >= 0 {
+		_ = unix.Close(int(in.fd))
+		in.fd = -1
+	}
+}

@@ -1,0 +1,116 @@
+package workers
+
+import (
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// output is stdout or stderr of a program: it owns the reading end of the pipe.
+// It holds no buffer: what is written stays in the pipe until the host gives
+// space for it, and the pipe is the queue.
+type output struct {
+	w        *Worker
+	fd       int32 // -1: no pipe, or ended
+	no       Stream
+	draining bool
+	left     int // draining: bytes in the pipe that are still to be delivered
+	bytes    uint64
+	src      loop.Source
+}
+
+func (o *output) init(w *Worker, no Stream) { o.w, o.no, o.fd = w, no, -1 }
+
+func (o *output) watch() error {
+	if o.fd < 0 {
+		return nil
+	}
+	var err error
+	o.src, err = o.w.starter.group.Watch(int(o.fd), loop.In, o)
+	return err
+}
+
+// Ready: there is something in the pipe, or its end. One piece a turn.
+func (o *output) Ready(loop.Events) {
+	if o.draining {
+		o.w.Resume()
+		return
+	}
+	o.read()
+}
+
+// progress is what a read came to.
+type progress uint8
+
+const (
+	gotSome progress = iota
+	gotNothing
+	gotEnd
+	noRoom
+)
+
+// read takes one piece out of the pipe, into the space that the host gives.
+func (o *output) read() progress {
+	room := o.w.host.Room(o.w, o.no)
+	if room == nil {
+		return noRoom
+	}
+	n, err := unix.Read(int(o.fd), room)
+	if n > 0 {
+		o.bytes += uint64(n)
+		o.left -= n
+		o.w.host.Took(o.w, o.no, n)
+		return gotSome
+	}
+	o.w.host.Took(o.w, o.no, 0)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return gotNothing
+	}
+	o.end() // end of file, or an error, which a pipe does not have
+	return gotEnd
+}
+
+// beginDrain counts what is to be delivered: what is in the pipe now. Somebody
+// who still holds the other end and goes on writing does not prolong it.
+func (o *output) beginDrain() {
+	if o.fd < 0 {
+		return
+	}
+	n, err := unix.IoctlGetInt(int(o.fd), unix.TIOCINQ)
+	if err != nil {
+		n = 0
+	}
+	o.left, o.draining = n, true
+}
+
+// drain delivers what was counted, then closes the pipe. False: there is no room
+// for more at present.
+func (o *output) drain() bool {
+	for o.fd >= 0 {
+		if o.left <= 0 {
+			o.end()
+			break
+		}
+		switch o.read() {
+		case noRoom:
+			return false
+		case gotNothing:
+			o.left = 0
+		}
+	}
+	return true
+}
+
+// end closes the pipe and tells that the stream has ended.
+func (o *output) end() {
+	o.close()
+	o.w.streamEnded(o.no)
+}
+
+func (o *output) close() {
+	if o.fd >= 0 {
+		o.src.Remove()
+		_ = unix.Close(int(o.fd))
+		o.fd = -1
+	}
+}

@@ -1,0 +1,107 @@
+package workers
+
+import (
+	"unsafe"
+
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is the program's process: it owns the pidfd. The pidfd stays open after
+// the end, for it still names the group.
+type process struct {
+	w     *Worker
+	pid   uint32
+	fd    int32
+	alive bool
+	src   loop.Source
+}
+
+func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
+
+// start takes the pidfd over. It is watched for nothing but Hup, which comes when
+// the process has ended and been reaped: only then does the pidfd tell the
+// status, and only then is the process out of its group.
+func (p *process) start(pid uint32, pidfd int) error {
+	p.pid, p.fd, p.alive = pid, int32(pidfd), true
+	if p.w.starter.reports {
+		return nil
+	}
+	var err error
+	p.src, err = p.w.starter.group.Watch(pidfd, 0, p)
+	return err
+}
+
+// Ready: the process is gone.
+func (p *process) Ready(loop.Events) {
+	if e, ok := exitOf(int(p.fd)); ok {
+		p.w.exited(e)
+	}
+}
+
+func (p *process) ended() {
+	p.alive = false
+	p.src.Remove()
+}
+
+func (p *process) close() {
+	p.src.Remove()
+	if p.fd >= 0 {
+		_ = unix.Close(int(p.fd))
+		p.fd = -1
+	}
+}
+
+func (p *process) signal(sig unix.Signal) error {
+	if !p.alive {
+		return unix.ESRCH
+	}
+	return unix.PidfdSendSignal(int(p.fd), sig, nil, 0)
+}
+
+// pidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (pidfd_send_signal(2),
+// Linux 6.9). It goes by the identity of the leader, not by its number, so it
+// hits the right group after the leader's end, or none.
+const pidfdSignalProcessGroup = 1 << 2
+
+func (p *process) signalGroup(sig unix.Signal) error {
+	if p.fd < 0 {
+		return unix.ESRCH
+	}
+	if p.w.starter.reports {
+		return p.w.starter.askGroup(p.pid, sig)
+	}
+	return unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
+}
+
+// pidfdInfo is struct pidfd_info in its first version (linux/pidfd.h).
+type pidfdInfo struct {
+	mask     uint64
+	cgroupID uint64
+	ids      [11]uint32
+	exitCode int32
+}
+
+const (
+	pidfdGetInfo  = 0xC040FF0B // PIDFD_GET_INFO
+	pidfdInfoExit = 1 << 3     // PIDFD_INFO_EXIT
+)
+
+// exitOf asks a pidfd for the exit status; it is known once the process is
+// reaped.
+func exitOf(pidfd int) (Exit, bool) {
+	info := pidfdInfo{mask: pidfdInfoExit}
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+	if e != 0 || info.mask&pidfdInfoExit == 0 {
+		return Exit{}, false
+	}
+	return exitFrom(unix.WaitStatus(info.exitCode)), true
+}
+
+func exitFrom(st unix.WaitStatus) Exit {
+	if st.Signaled() {
+		return Exit{Signal: st.Signal(), Core: st.CoreDump()}
+	}
+	return Exit{Status: st.ExitStatus()}
+}

@@ -1,0 +1,293 @@
+package workers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"erluv/ipc"
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxAsked is how many programs the spawner is asked for at a time. It keeps the
+// spawner busy and bounds the descriptors that are under way; the others wait in
+// line without holding anything.
+const maxAsked = 32
+
+// Failure is why nothing was started.
+type Failure struct {
+	Stage ipc.Stage
+	Errno unix.Errno
+}
+
+// Starter is the child's side of the conversation with the spawner. It owns the
+// socket and the line of workers that wait to be started.
+type Starter struct {
+	loop    *loop.Loop
+	group   *loop.Group // where pipes and pidfds are watched
+	conn    *ipc.Conn
+	src     loop.Source
+	reports bool // the spawner reports exits and signals groups
+
+	line   []*Worker // first the longest waiting
+	asked  map[uint32]*Worker
+	seq    uint32
+	byPID  map[uint32]*Worker // reports: whom an exit concerns
+	toSend [][]byte           // packets without descriptors that found the socket full
+	buf    []byte
+	packet []byte
+
+	fds, maxFDs int     // held by workers, and how many may be
+	failure     Failure // of the worker that is being told
+	lost        func(error)
+}
+
+// NewStarter takes over the conversation with the spawner. Output pipes and
+// processes are watched in the group. Workers hold at most maxFDs descriptors,
+// further ones fail with EMFILE. lost is called when the spawner is gone.
+func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
+	s := &Starter{
+		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
+		asked: make(map[uint32]*Worker), buf: make([]byte, 4096),
+	}
+	if reports {
+		s.byPID = make(map[uint32]*Worker)
+	}
+	var err error
+	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
+		return nil, err
+	}
+	l.EachRound(s.ask)
+	return s, nil
+}
+
+func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
+
+// ask sends as many requests as may be under way. It is called at the end of
+// each round, so that New never calls back.
+func (s *Starter) ask() {
+	for len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 {
+		w := s.line[0]
+		if w.life.pending != evStarted {
+			// It was told to end before it began.
+			s.pop()
+			s.fail(w, Failure{ipc.StageProgram, unix.ECANCELED})
+			continue
+		}
+		err := s.request(w)
+		if errors.Is(err, ipc.ErrFull) {
+			s.src.Want(loop.In | loop.Out)
+			return
+		}
+		s.pop()
+		if err != nil {
+			s.fail(w, Failure{ipc.StageProgram, errno(err)})
+		}
+	}
+}
+
+func (s *Starter) pop() {
+	s.line[0] = nil
+	if s.line = s.line[1:]; len(s.line) == 0 {
+		s.line = nil
+	}
+}
+
+// request makes the pipes and sends the request. On an error nothing is left.
+func (s *Starter) request(w *Worker) error {
+	if s.fds+maxPerWorker > s.maxFDs {
+		return unix.EMFILE
+	}
+	sp := w.spec
+	m := ipc.Spawn{
+		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
+		Streams: make([]ipc.Stream, 3),
+	}
+	var theirs []int
+	defer func() { ipc.CloseAll(theirs) }()
+	undo := func(err error) error {
+		w.in.close()
+		w.out[0].close()
+		w.out[1].close()
+		return err
+	}
+	for i := range sp.Streams {
+		st, fd, err := s.stream(w, Stream(i))
+		if err != nil {
+			return undo(err)
+		}
+		m.Streams[i] = st
+		if fd >= 0 {
+			theirs = append(theirs, fd)
+		}
+	}
+	s.packet = ipc.Append(s.packet[:0], &m)
+	packet, memfd, err := ipc.PackSpawn(s.packet)
+	if err != nil {
+		return undo(err)
+	}
+	if memfd >= 0 {
+		theirs = append(theirs, memfd)
+	}
+	if err := s.conn.TrySend(packet, theirs...); err != nil {
+		return undo(err)
+	}
+	if cap(s.packet) > ipc.MaxPacket {
+		s.packet = nil
+	}
+	s.seq++
+	s.asked[s.seq] = w
+	s.fds += maxPerWorker
+	return nil
+}
+
+// maxPerWorker is what is set aside for each worker: three pipes and a pidfd.
+const maxPerWorker = 4
+
+// stream makes one stream: the program's end is returned, ours is kept.
+func (s *Starter) stream(w *Worker, no Stream) (ipc.Stream, int, error) {
+	sp := w.spec.Streams[no]
+	switch sp.Kind {
+	case Null:
+		return ipc.Stream{Source: ipc.SourceNull}, -1, nil
+	case File:
+		return ipc.Stream{
+			Source: ipc.SourceFile, Path: sp.Path, Write: no != Stdin, Append: sp.Append, Mode: sp.Mode,
+		}, -1, nil
+	case ToStdout:
+		return ipc.Stream{Source: ipc.SourceDup, Dup: uint8(Stdout)}, -1, nil
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return ipc.Stream{}, -1, err
+	}
+	theirs, ours := p[0], p[1]
+	if no != Stdin {
+		theirs, ours = p[1], p[0]
+	}
+	// Only our end is non-blocking; each end has a description of its own.
+	if _, err := unix.FcntlInt(uintptr(ours), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
+		ipc.CloseAll(p[:])
+		return ipc.Stream{}, -1, err
+	}
+	if no == Stdin {
+		w.in.fd = int32(ours)
+	} else {
+		w.out[no-Stdout].fd = int32(ours)
+	}
+	return ipc.Stream{Source: ipc.SourceFD}, theirs, nil
+}
+
+// release gives back what was set aside for a worker that is over.
+func (s *Starter) release(w *Worker) {
+	if w.proc.pid != 0 {
+		s.fds -= maxPerWorker
+		delete(s.byPID, w.proc.pid)
+	}
+}
+
+// Ready: the spawner has something to say, or takes more.
+func (s *Starter) Ready(ev loop.Events) {
+	if ev&loop.Out != 0 {
+		s.resend()
+	}
+	for {
+		n, fds, err := s.conn.TryRecv(s.buf)
+		if errors.Is(err, ipc.ErrEmpty) {
+			return
+		}
+		if err == nil {
+			err = s.answer(s.buf[:n], fds)
+		}
+		if err != nil {
+			s.src.Remove()
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the spawner has ended")
+			}
+			s.lost(err)
+			return
+		}
+	}
+}
+
+func (s *Starter) answer(p []byte, fds []int) error {
+	msg, err := ipc.Decode(p)
+	if err != nil {
+		ipc.CloseAll(fds)
+		return err
+	}
+	if m, ok := msg.(ipc.Spawned); ok {
+		return s.spawned(m, fds)
+	}
+	ipc.CloseAll(fds)
+	switch m := msg.(type) {
+	case ipc.Exited:
+		if w := s.byPID[m.PID]; w != nil && w.proc.alive {
+			w.exited(exitFrom(unix.WaitStatus(m.Status)))
+		}
+		return nil
+	case ipc.GroupSignalled:
+		if w := s.byPID[m.PID]; w != nil {
+			w.groupAnswer(unix.Errno(m.Errno))
+		}
+		return nil
+	}
+	return fmt.Errorf("the spawner sent %T, which is no answer", msg)
+}
+
+func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
+	w := s.asked[m.Seq]
+	delete(s.asked, m.Seq)
+	if w == nil || (m.Stage == ipc.StageNone) != (len(fds) == 1) {
+		ipc.CloseAll(fds)
+		return fmt.Errorf("the spawner answered request %d with %d descriptors", m.Seq, len(fds))
+	}
+	if m.Stage != ipc.StageNone {
+		s.fds -= maxPerWorker
+		s.fail(w, Failure{m.Stage, unix.Errno(m.Errno)})
+		return nil
+	}
+	if s.reports {
+		s.byPID[m.PID] = w
+	}
+	return w.started(m.PID, fds[0])
+}
+
+func (s *Starter) fail(w *Worker, f Failure) {
+	s.failure = f
+	w.event(evNotStarted)
+}
+
+// askGroup asks the spawner for what pidfds cannot do. The answer goes to
+// groupAnswer; until then the group counts as not empty.
+func (s *Starter) askGroup(pid uint32, sig unix.Signal) error {
+	p := ipc.Append(nil, ipc.SignalGroup{PID: pid, Signal: uint32(sig)})
+	s.toSend = append(s.toSend, p)
+	s.resend()
+	return nil
+}
+
+// resend sends what found the socket full: at most a few packets for each
+// worker, for each asks again only after some time.
+func (s *Starter) resend() {
+	for len(s.toSend) > 0 {
+		if err := s.conn.TrySend(s.toSend[0]); err != nil {
+			if errors.Is(err, ipc.ErrFull) {
+				s.src.Want(loop.In | loop.Out)
+			}
+			return // any other error is seen when reading
+		}
+		s.toSend = s.toSend[1:]
+	}
+	s.src.Want(loop.In)
+}
+
+func errno(err error) unix.Errno {
+	var e unix.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return unix.EIO
+}

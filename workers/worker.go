@@ -1,0 +1,326 @@
+package workers
+
+import (
+	"time"
+
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream is a standard stream of a program, by its descriptor.
+type Stream uint8
+
+// The streams.
+const (
+	Stdin  Stream = 0
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+// Kind says what a stream is.
+type Kind uint8
+
+// The kinds of streams.
+const (
+	Pipe     Kind = iota // to and from the host
+	Null                 // /dev/null
+	File                 // a file, opened as the worker's user
+	ToStdout             // stderr only: the same as stdout
+)
+
+// StreamSpec describes one stream.
+type StreamSpec struct {
+	Kind   Kind
+	Path   string // File: as seen from Dir
+	Append bool   // File, for output: kept instead of truncated
+	Mode   uint32 // File, for output: mode of a new file, before the umask
+}
+
+// Spec describes a program to run. The worker keeps it until it has started.
+type Spec struct {
+	Program     string
+	Args        []string // with the program's name as the first
+	Env         []string
+	Dir         string
+	Umask       uint32
+	Streams     [3]StreamSpec
+	Tree        Tree
+	KillSignal  unix.Signal
+	KillTimeout time.Duration // from the stop signal to SIGKILL
+}
+
+// Exit is how a program ended: with a status, or by a signal when Signal is not 0.
+type Exit struct {
+	Status int
+	Signal unix.Signal
+	Core   bool // a core was dumped
+}
+
+// Host is what a worker needs of those around it. Its methods are called in the
+// loop's thread, from within the worker's own: they may call the worker's
+// methods that take a request (Stop, Kill, Write ...) only after they returned.
+type Host interface {
+	// Started: the program runs.
+	Started(w *Worker)
+	// Failed: nothing was started. Nothing follows.
+	Failed(w *Worker, f Failure)
+	// Room gives space for the output of a stream, or nil: not now. Then the
+	// host has paused the group, or calls Resume when there is room.
+	Room(w *Worker, s Stream) []byte
+	// Took says that n bytes were read into the space that Room gave, or none.
+	Took(w *Worker, s Stream, n int)
+	// Ended: the stream has ended; told once for each output pipe.
+	Ended(w *Worker, s Stream)
+	// Wrote answers a Write: nil when all of it is in the pipe.
+	Wrote(w *Worker, token any, err error)
+	// Gone: it is over, everything was delivered. Nothing follows.
+	Gone(w *Worker, e Exit)
+}
+
+// Worker runs one program.
+type Worker struct {
+	Tag any // the host's
+
+	host    Host
+	starter *Starter
+	life    life
+	spec    *Spec // nil once started
+	proc    process
+	in      input
+	out     [2]output // stdout, stderr
+
+	killSignal  unix.Signal
+	killTimeout time.Duration
+	deadline    *loop.Timer
+	poll        *loop.Timer
+	pollDelay   time.Duration
+	groupEmpty  bool
+	exit        Exit
+}
+
+// New makes a worker and asks for its program to be started. Started or Failed
+// is called later, never from within New.
+func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
+	w := &Worker{
+		Tag: tag, host: host, starter: starter, spec: spec,
+		life:       life{tree: spec.Tree},
+		killSignal: spec.KillSignal, killTimeout: spec.KillTimeout,
+	}
+	w.proc.init(w)
+	w.in.init(w)
+	for i := range w.out {
+		w.out[i].init(w, Stdout+Stream(i))
+	}
+	starter.enqueue(w)
+	return w
+}
+
+// State is where the worker stands.
+func (w *Worker) State() State { return w.life.state }
+
+// PID is the program's process id, as the host machine counts; 0 before it has
+// started.
+func (w *Worker) PID() int { return int(w.proc.pid) }
+
+// Exit is how the program ended, from then on.
+func (w *Worker) Exit() Exit { return w.exit }
+
+// Bytes counts what went through a stream.
+func (w *Worker) Bytes(s Stream) uint64 {
+	if s == Stdin {
+		return w.in.bytes
+	}
+	return w.out[s-Stdout].bytes
+}
+
+// Open says whether a stream is a pipe that has not been closed.
+func (w *Worker) Open(s Stream) bool {
+	if s == Stdin {
+		return w.in.fd >= 0 && !w.in.closing
+	}
+	return w.out[s-Stdout].fd >= 0
+}
+
+// Stop ends the program gracefully, and everything in its group: the stop
+// signal, then SIGKILL after the kill timeout.
+func (w *Worker) Stop() { w.event(evStop) }
+
+// StopWithin is Stop with a shorter kill timeout.
+func (w *Worker) StopWithin(d time.Duration) {
+	w.killTimeout = min(w.killTimeout, d)
+	if w.deadline != nil {
+		w.arm()
+	}
+	w.event(evStop)
+}
+
+// Kill sends SIGKILL to everything in the program's group, until it is empty.
+func (w *Worker) Kill() { w.event(evKill) }
+
+// Signal sends a signal to the program; ESRCH when it does not run.
+func (w *Worker) Signal(sig unix.Signal) error { return w.proc.signal(sig) }
+
+// SignalGroup sends a signal to the program's group; ESRCH when it is empty.
+func (w *Worker) SignalGroup(sig unix.Signal) error {
+	if w.life.state == Starting || w.life.state >= Draining {
+		return unix.ESRCH
+	}
+	return w.proc.signalGroup(sig)
+}
+
+// Resume goes on with a delivery for which there was no room. It does nothing
+// if there is none.
+func (w *Worker) Resume() {
+	if w.life.state == Draining {
+		w.drain()
+	}
+}
+
+// event takes the state machine through e and what follows from it.
+func (w *Worker) event(e event) {
+	for more := true; more; {
+		e, more = w.do(w.life.step(e))
+	}
+}
+
+// do carries actions out. It returns an event that follows at once, if any.
+func (w *Worker) do(a actions) (next event, more bool) {
+	if a&actSignal != 0 {
+		w.groupEmpty = w.proc.signalGroup(w.killSignal) == unix.ESRCH
+	}
+	if a&actKill != 0 {
+		w.groupEmpty = w.proc.signalGroup(unix.SIGKILL) == unix.ESRCH
+	}
+	if a&actArm != 0 && !w.groupEmpty {
+		w.arm()
+	}
+	if a&actDisarm != 0 {
+		w.deadline.Stop()
+		w.deadline = nil
+	}
+	if a&actWatch != 0 {
+		return w.look()
+	}
+	if a&actDrain != 0 {
+		w.poll.Stop()
+		w.poll = nil
+		for i := range w.out {
+			w.out[i].beginDrain()
+		}
+		return w.drainStep()
+	}
+	if a&actFail != 0 {
+		w.close()
+		w.host.Failed(w, w.starter.failure)
+	}
+	if a&actReport != 0 {
+		w.close()
+		w.host.Gone(w, w.exit)
+	}
+	return 0, false
+}
+
+func (w *Worker) arm() {
+	w.deadline.Stop()
+	w.deadline = w.starter.loop.After(w.killTimeout, func() { w.event(evDeadline) })
+}
+
+// The group is looked at from 1 ms after the program's end, at doubled
+// intervals: most that is left behind ends at once, and no event tells it.
+const (
+	pollFirst = time.Millisecond
+	pollLast  = 50 * time.Millisecond
+)
+
+// look finds out whether the group is empty, and sees to it that it is looked
+// at again when it is not.
+func (w *Worker) look() (event, bool) {
+	if !w.groupEmpty {
+		w.groupEmpty = w.proc.signalGroup(0) == unix.ESRCH
+	}
+	if w.groupEmpty {
+		if w.life.state != Waiting {
+			return evGroupEmpty, true
+		}
+		if w.out[0].fd < 0 && w.out[1].fd < 0 {
+			return evTreeDone, true
+		}
+		return 0, false // the end of the last stream is an event
+	}
+	w.pollDelay = min(max(2*w.pollDelay, pollFirst), pollLast)
+	w.poll.Stop()
+	w.poll = w.starter.loop.After(w.pollDelay, func() { w.event(evPoll) })
+	return 0, false
+}
+
+// groupAnswer is the spawner's answer about the group, where pidfds cannot tell.
+func (w *Worker) groupAnswer(errno unix.Errno) {
+	if errno == unix.ESRCH && w.life.state >= Waiting {
+		w.groupEmpty = true
+		w.event(evPoll)
+	}
+}
+
+// started: the spawner has done it.
+func (w *Worker) started(pid uint32, pidfd int) error {
+	w.spec = nil
+	if err := w.proc.start(pid, pidfd); err != nil {
+		return err
+	}
+	for i := range w.out {
+		if err := w.out[i].watch(); err != nil {
+			return err
+		}
+	}
+	w.host.Started(w)
+	w.event(evStarted)
+	w.in.flush()
+	return nil
+}
+
+// exited: the program has ended.
+func (w *Worker) exited(e Exit) {
+	w.exit = e
+	w.proc.ended()
+	if w.life.tree != TreeWait {
+		w.in.abandon(unix.EPIPE)
+	}
+	w.event(evExited)
+}
+
+// streamEnded: an output pipe has been closed, all of it was delivered.
+func (w *Worker) streamEnded(s Stream) {
+	w.host.Ended(w, s)
+	if w.life.state == Waiting {
+		w.event(evPoll)
+	}
+}
+
+// drain delivers what is left in the pipes and goes on when that is done.
+func (w *Worker) drain() {
+	if e, more := w.drainStep(); more {
+		w.event(e)
+	}
+}
+
+func (w *Worker) drainStep() (event, bool) {
+	for i := range w.out {
+		if !w.out[i].drain() {
+			return 0, false // Resume
+		}
+	}
+	return evDrained, true
+}
+
+// close frees whatever the worker still holds.
+func (w *Worker) close() {
+	w.deadline.Stop()
+	w.poll.Stop()
+	w.proc.close()
+	w.in.abandon(unix.EPIPE)
+	for i := range w.out {
+		w.out[i].close()
+	}
+	w.starter.release(w)
+}
