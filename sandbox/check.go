@@ -1,0 +1,122 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Check looks at a child process of the caller from outside, by proc(5), and
+// returns an error that names the first difference from a process that has
+// dropped to want: the parent, on every thread the ids, groups, capabilities and
+// no_new_privs, and that it runs the caller's own binary. The process must not have
+// been waited for, or its pid may be another's.
+//
+// An ordinary user can neither clear groups nor the bounding set; these are
+// looked at only when the caller is root.
+func Check(pid int, want Identity) error {
+	if err := check(pid, want); err != nil {
+		return fmt.Errorf("process %d is not confined: %w", pid, err)
+	}
+	return nil
+}
+
+func check(pid int, want Identity) error {
+	dir := fmt.Sprintf("/proc/%d", pid)
+	threads, err := os.ReadDir(dir + "/task")
+	if err != nil {
+		return err
+	}
+	seen := 0
+	for _, t := range threads {
+		text, err := os.ReadFile(dir + "/task/" + t.Name() + "/status")
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+			continue // the thread has ended since
+		}
+		if err != nil {
+			return err
+		}
+		if err := checkThread(parseStatus(string(text)), want, os.Geteuid() == 0); err != nil {
+			return fmt.Errorf("thread %s: %w", t.Name(), err)
+		}
+		seen++
+	}
+	if seen == 0 {
+		return errors.New("it has ended")
+	}
+	return checkExe(dir)
+}
+
+// checkThread compares a thread's status with what it must be.
+func checkThread(s status, want Identity, root bool) error {
+	if strings.HasPrefix(s["State"], "Z") || strings.HasPrefix(s["State"], "X") {
+		return errors.New("it has ended")
+	}
+	type field struct{ key, want string }
+	uid, gid := strconv.Itoa(int(want.UID)), strconv.Itoa(int(want.GID))
+	const none = "0000000000000000"
+	fields := []field{
+		{"PPid", strconv.Itoa(os.Getpid())},
+		{"Uid", strings.Join([]string{uid, uid, uid, uid}, "\t")},
+		{"Gid", strings.Join([]string{gid, gid, gid, gid}, "\t")},
+		{"NoNewPrivs", "1"},
+		{"CapInh", none},
+		{"CapPrm", none},
+		{"CapEff", none},
+		{"CapAmb", none},
+	}
+	if root {
+		fields = append(fields, field{"CapBnd", none}, field{"Groups", ""})
+	}
+	for _, f := range fields {
+		got, ok := s[f.key]
+		if !ok {
+			return fmt.Errorf("the kernel does not tell its %s", f.key)
+		}
+		if got != f.want {
+			return fmt.Errorf("%s is %q instead of %q", f.key, got, f.want)
+		}
+	}
+	return nil
+}
+
+// checkExe compares the file that the process runs with the caller's. Who may
+// not trace a process cannot see it (proc(5)): an ordinary user, when the process
+// has called NotDumpable, or root without CAP_SYS_PTRACE, as in a container. Then
+// it is by its descent that it is known: the caller started it from its own
+// binary, as the parent shows.
+func checkExe(dir string) error {
+	var theirs, ours unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &ours); err != nil {
+		return fmt.Errorf("/proc/self/exe: %w", err)
+	}
+	err := unix.Stat(dir+"/exe", &theirs)
+	if errors.Is(err, unix.EACCES) && !has(unix.CAP_SYS_PTRACE) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s/exe: %w", dir, err)
+	}
+	if theirs.Dev != ours.Dev || theirs.Ino != ours.Ino {
+		return errors.New("it runs another program")
+	}
+	return nil
+}
+
+// status holds the lines of /proc/PID/status.
+type status map[string]string
+
+func parseStatus(text string) status {
+	s := status{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok {
+			s[key] = strings.TrimSpace(value)
+		}
+	}
+	return s
+}

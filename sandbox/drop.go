@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// Identity is what a role runs as.
+type Identity struct {
+	UID, GID uint32
+}
+
+// Recipe is what Drop does.
+type Recipe struct {
+	Identity
+
+	// Parent is the process that is expected to be the parent, as
+	// getpid(2) gives it there. The role is killed when the thread that started
+	// it ends.
+	Parent int
+
+	// KeepFD is the highest descriptor that survives the exec.
+	KeepFD int
+
+	// NoCore forbids core dumps: they would hold the memory of the role. What
+	// starts other programs leaves them their limit.
+	NoCore bool
+
+	// AllFiles raises the soft limit of descriptors to the hard one. What starts
+	// other programs must not: they inherit it, and select(2) breaks beyond
+	// 1,024.
+	AllFiles bool
+}
+
+// step is one part of Drop, with the words for the error when it fails.
+type step struct {
+	what string
+	do   func(Recipe) error
+}
+
+// steps stand in the order in which they are possible: what needs a privilege
+// before the privilege goes, PR_SET_PDEATHSIG after the ids because a change of
+// them clears it (prctl(2)).
+var steps = []step{
+	{"close descriptors", closeAbove},
+	{"reset the signals", resetSignals},
+	{"change to the directory /", func(Recipe) error { return unix.Chdir("/") }},
+	{"set the umask", func(Recipe) error { unix.Umask(0o022); return nil }},
+	{"set resource limits", setLimits},
+	{"give up ids and capabilities", setIdentity},
+	{"set no_new_privs", func(Recipe) error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
+	{"prove that the privileges are gone", prove},
+	{"be bound to the life of the parent", bindToParent},
+}
+
+// Drop gives up every privilege of the calling thread, which the caller has
+// locked (runtime.LockOSThread) and will turn into the role with execve(2).
+// After an error the process is neither privileged nor confined: the only thing to
+// do is to say so and end. A recipe with root's uid is refused, and run by
+// root one with root's gid.
+//
+// Run by an ordinary user it changes no ids, which must then be the recipe's, and
+// keeps the supplementary groups, which only root can clear; everything else
+// holds alike.
+func Drop(r Recipe) error {
+	if r.UID == 0 || (r.GID == 0 && unix.Geteuid() == 0) {
+		return fmt.Errorf("cannot drop privileges: uid %d and gid %d are root's", r.UID, r.GID)
+	}
+	for _, s := range steps {
+		if err := s.do(r); err != nil {
+			return fmt.Errorf("cannot %s: %w", s.what, err)
+		}
+	}
+	return nil
+}
+
+// NotDumpable hides the memory, the descriptors and /proc/self of a role from
+// other processes of the same user: no ptrace(2), no pidfd_getfd(2). Every execve
+// makes a process dumpable again, so a role calls it first of all.
+func NotDumpable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become undumpable: %w", err)
+	}
+	return nil
+}
+
+// closeAbove marks every descriptor above KeepFD close-on-exec, instead of
+// closing them at once, because the Go runtime still holds some (Linux 5.11).
+func closeAbove(r Recipe) error {
+	return unix.CloseRange(uint(r.KeepFD)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// resetSignals empties the thread's mask and sees to it that no signal is
+// ignored after the exec, as SIGHUP and SIGINT are under nohup(1) and sh's `&`:
+// a caught signal goes back to its default then, an ignored one does not
+// (execve(2)). Nobody reads the channel.
+func resetSignals(Recipe) error {
+	signal.Notify(make(chan os.Signal, 1))
+	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
+}
+
+// setLimits sets what the recipe asks for. Left alone, the soft limit of
+// descriptors is after the exec what erluv_main was started with: the Go runtime
+// raises it for itself and syscall.Exec puts it back.
+func setLimits(r Recipe) error {
+	if r.NoCore {
+		if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+			return err
+		}
+	}
+	if !r.AllFiles {
+		return nil
+	}
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return err
+	}
+	files.Cur = files.Max
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
+}
+
+// bindToParent asks for SIGKILL when the parent's thread ends. If that has
+// happened already, the signal would never come.
+func bindToParent(r Recipe) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	if pid := os.Getppid(); pid != r.Parent {
+		return errors.New("the parent has ended")
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The calls below are raw: the functions of package syscall change the ids of
+// all threads, which is what the exec is for, and wait for threads that may be
+// blocked.
+
+func setIdentity(r Recipe) error {
+	if unix.Geteuid() == 0 {
+		if err := dropBoundingSet(); err != nil {
+			return fmt.Errorf("empty the capability bounding set: %w", err)
+		}
+		if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); e != 0 {
+			return fmt.Errorf("clear the supplementary groups: %w", e)
+		}
+	}
+	gid, uid := uintptr(r.GID), uintptr(r.UID)
+	if _, _, e := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); e != 0 {
+		return fmt.Errorf("setresgid to %d: %w", gid, e)
+	}
+	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); e != 0 {
+		return fmt.Errorf("setresuid to %d: %w", uid, e)
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("clear the ambient capabilities: %w", err)
+	}
+	// Leaving uid 0 has cleared the permitted and effective set, unless
+	// SECBIT_NO_SETUID_FIXUP was inherited; an ordinary user may have been given
+	// some; the inheritable set is never cleared by itself (capabilities(7)).
+	if err := setCaps(0); err != nil {
+		return fmt.Errorf("clear the capabilities: %w", err)
+	}
+	return nil
+}
+
+// dropBoundingSet drops every capability that the kernel knows: reading one that
+// it does not know is EINVAL.
+func dropBoundingSet() error {
+	for c := range uintptr(64) {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if has == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+			return fmt.Errorf("capability %d: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// capability sets are passed in two halves of 32 bits (capset(2)).
+func capHeader() *unix.CapUserHeader {
+	return &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+}
+
+// setCaps makes all three sets of the thread the given one.
+func setCaps(set uint64) error {
+	lo, hi := uint32(set), uint32(set>>32)
+	data := [2]unix.CapUserData{
+		{Effective: lo, Permitted: lo, Inheritable: lo},
+		{Effective: hi, Permitted: hi, Inheritable: hi},
+	}
+	return unix.Capset(capHeader(), &data[0])
+}
+
+// has says whether the calling thread has the capability in effect.
+func has(capability int) bool {
+	var data [2]unix.CapUserData
+	if unix.Capget(capHeader(), &data[0]) != nil {
+		return false
+	}
+	return data[capability/32].Effective&(1<<(capability%32)) != 0
+}
+
+// prove tries to get back what was given up. Every way must be closed; the
+// kernel's word that ids were set is not taken for it. (An ordinary user may have
+// root's gid, as in some containers: there is nothing to get back then.)
+func prove(r Recipe) error {
+	const keep = ^uintptr(0) // -1: leave this id as it is
+	root := uint32(0)
+	for _, try := range []struct {
+		name       string
+		trap       uintptr
+		a1, a2, a3 uintptr
+	}{
+		{"setuid(0)", unix.SYS_SETUID, 0, 0, 0},
+		{"setreuid(0, 0)", unix.SYS_SETREUID, 0, 0, 0},
+		{"setresuid(0, 0, 0)", unix.SYS_SETRESUID, 0, 0, 0},
+		{"seteuid(0)", unix.SYS_SETRESUID, keep, 0, keep},
+		{"setgid(0)", unix.SYS_SETGID, 0, 0, 0},
+		{"setregid(0, 0)", unix.SYS_SETREGID, 0, 0, 0},
+		{"setresgid(0, 0, 0)", unix.SYS_SETRESGID, 0, 0, 0},
+		{"setegid(0)", unix.SYS_SETRESGID, keep, 0, keep},
+		{"setgroups({0})", unix.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&root)), 0},
+		{"setgroups({})", unix.SYS_SETGROUPS, 0, 0, 0},
+	} {
+		if r.GID == 0 && strings.Contains(try.name, "gid") {
+			continue
+		}
+		if _, _, e := unix.RawSyscall(try.trap, try.a1, try.a2, try.a3); e == 0 {
+			return fmt.Errorf("%s succeeded", try.name)
+		}
+	}
+	for c := range 64 {
+		if setCaps(1<<c) == nil && has(c) {
+			return fmt.Errorf("capset of capability %d succeeded", c)
+		}
+	}
+	return sameIDs(r.Identity)
+}
+
+// sameIDs compares all ids of the thread, the file system's too, with what they
+// must be.
+func sameIDs(want Identity) error {
+	u0, u1, u2 := unix.Getresuid()
+	g0, g1, g2 := unix.Getresgid()
+	// setfsuid(2) answers the id as it was; -1 changes nothing.
+	u3, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, ^uintptr(0), 0, 0)
+	g3, _, _ := unix.RawSyscall(unix.SYS_SETFSGID, ^uintptr(0), 0, 0)
+	u, g := int(want.UID), int(want.GID)
+	if u0 != u || u1 != u || u2 != u || int(u3) != u {
+		return fmt.Errorf("the uids are %d, %d, %d and %d instead of %d", u0, u1, u2, u3, u)
+	}
+	if g0 != g || g1 != g || g2 != g || int(g3) != g {
+		return fmt.Errorf("the gids are %d, %d, %d and %d instead of %d", g0, g1, g2, g3, g)
+	}
+	return nil
+}
