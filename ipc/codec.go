@@ -12,6 +12,7 @@ func read(k Kind, r *reader) Message {
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			Environ: r.strs(),
 		}
 	case KindStartSpawner:
 		return StartSpawner{Path: r.strs(), Reports: r.bool()}
@@ -76,6 +77,7 @@ func (m Start) write(w *writer) {
 	w.str(m.Contain)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
+	w.strs(m.Environ)
 }
 
 func (Ready) write(*writer)      {}

@@ -77,6 +77,9 @@ type Start struct {
 	Contain        string // the containment that is in force
 	SpawnerPID     uint32
 	Reports        bool // the spawner reports exits and signals groups: pidfds cannot
+	// Environ is what a program may inherit from main's environment, if it is
+	// asked for by name. Nothing of erluv's own is in it.
+	Environ []string
 }
 
 // StartSpawner gives the spawner what it starts programs with. One descriptor
