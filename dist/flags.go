@@ -46,21 +46,21 @@ const (
 const (
 	// Mandatory25 is what a node of OTP 25 asks of another one, and what
 	// FlagMandatory25Digest stands for.
-	Mandatory25 = FlagExtendedReferences | FlagFunTags | FlagNewFunTags | FlagExtendedPidsPorts | FlagExportPtrTag | FlagBitBinaries |
-		FlagNewFloats | FlagUTF8Atoms | FlagMapTag | FlagBigCreation | FlagHandshake23
+	Mandatory25 = FlagExtendedReferences | FlagFunTags | FlagNewFunTags | FlagExtendedPidsPorts |
+		FlagExportPtrTag | FlagBitBinaries | FlagNewFloats | FlagUTF8Atoms | FlagMapTag |
+		FlagBigCreation | FlagHandshake23
 
 	// Mandatory26 is what nodes of OTP 26 and later ask.
 	Mandatory26 = Mandatory25 | FlagUnlinkID | FlagV4NC
 
-	// Default is what erluv says of itself. It is not FlagPublished, which makes
-	// it a hidden node; without FlagFragments and FlagDistHdrAtomCache every frame is
-	// whole and stands for itself; without FlagSpawn the peer answers remote
-	// spawns itself; without FlagAlias no reply needs one.
-	Default = Mandatory26 | FlagMandatory25Digest | FlagDistMonitor | FlagDistMonitorName | FlagUnicodeIO | FlagSmallAtomTags |
-		FlagSendSender | FlagExitPayload
+	// Default is what erluv says of itself. Without FlagPublished it is a hidden
+	// node; without FlagFragments and FlagDistHdrAtomCache every frame is whole
+	// and stands for itself; without FlagSpawn the peer answers remote spawns
+	// itself; without FlagAlias no reply needs one.
+	Default = Mandatory26 | FlagMandatory25Digest | FlagDistMonitor | FlagDistMonitorName |
+		FlagUnicodeIO | FlagSmallAtomTags | FlagSendSender | FlagExitPayload
 
-	// needed is what the peer must understand of what we send: all that the
-	// composers of this package write.
+	// needed is what the peer must understand: all that we send.
 	needed = Mandatory26 | FlagDistMonitor | FlagExitPayload
 )
 

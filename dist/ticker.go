@@ -22,7 +22,8 @@ const minAnswer = minNetTicktime / 8
 // to the peer's own, which come in the peer's rhythm: a peer with a shorter
 // net_ticktime than the one assumed here still hears of us in time. A peer that
 // has been silent for net_ticktime and a quarter of it is gone, as between nodes
-// of OTP.
+// of OTP; so a longer net_ticktime than DefaultNetTicktime must be learnt
+// (net_kernel:get_net_ticktime/0) and told by SetInterval before that.
 type Ticker struct {
 	interval time.Duration // net_ticktime
 	lastIn   time.Time

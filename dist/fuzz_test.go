@@ -1,0 +1,131 @@
+package dist_test
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+)
+
+// FuzzParse holds that Parse never panics, and that whatever it takes is what it
+// says: whole terms, and nothing that the layout of the message does not have.
+func FuzzParse(f *testing.F) {
+	for _, c := range forms {
+		f.Add(frame(f, c.control, c.payload))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.Clone(b)
+		var m dist.Message
+		err := dist.Parse(b, &m)
+		if !bytes.Equal(b, in) {
+			t.Fatal("Parse changes the frame")
+		}
+		if err != nil {
+			if !reflect.DeepEqual(m, dist.Message{}) {
+				t.Fatalf("a refused frame leaves %+v", m)
+			}
+			return
+		}
+		for _, raw := range []etf.Raw{m.Ref, m.Reason, m.Payload} {
+			if raw == nil {
+				continue
+			}
+			if _, err := etf.Decode(raw); err != nil && !errors.Is(err, etf.ErrDepth) {
+				t.Fatalf("% x is no term: %v", raw, err)
+			}
+		}
+		// Said again by a composer, where there is one, it is the same message.
+		if again := compose(&m); again != nil {
+			var m2 dist.Message
+			if err := dist.Parse(again[dist.HeaderSize:], &m2); err != nil || !reflect.DeepEqual(m, m2) {
+				t.Fatalf("%+v\nbecomes %+v: %v", m, m2, err)
+			}
+		}
+	})
+}
+
+// compose is a frame that says m, or nil when we never send such a message.
+func compose(m *dist.Message) []byte {
+	switch m.Op {
+	case dist.Send:
+		return dist.End(append(dist.BeginSend(nil, m.To), m.Payload...), 0)
+	case dist.RegSend:
+		return dist.End(append(dist.BeginRegSend(nil, m.From, m.Name), m.Payload...), 0)
+	case dist.Link:
+		return dist.AppendLink(nil, m.From, m.To)
+	case dist.UnlinkID:
+		return dist.AppendUnlinkID(nil, m.ID, m.From, m.To)
+	case dist.UnlinkIDAck:
+		return dist.AppendUnlinkIDAck(nil, m.ID, m.From, m.To)
+	case dist.PayloadExit:
+		return dist.AppendExit(nil, m.From, m.To, m.Reason)
+	case dist.PayloadExit2:
+		return dist.AppendExit2(nil, m.From, m.To, m.Reason)
+	case dist.PayloadMonitorPExit:
+		if m.HasName {
+			return dist.AppendMonitorExitName(nil, m.Name, m.To, m.Ref, m.Reason)
+		}
+		return dist.AppendMonitorExit(nil, m.From, m.To, m.Ref, m.Reason)
+	case dist.MonitorP, dist.DemonitorP:
+		if m.HasName {
+			return nil
+		}
+		if m.Op == dist.MonitorP {
+			return dist.AppendMonitor(nil, m.From, m.To, m.Ref)
+		}
+		return dist.AppendDemonitor(nil, m.From, m.To, m.Ref)
+	}
+	return nil
+}
+
+// split takes all whole frames off stream, which arrives in the given pieces.
+func split(stream []byte, sizes []byte, limit int) (frames [][]byte, rest []byte, err error) {
+	var buf []byte
+	for i := 0; len(stream) > 0; i++ {
+		n := len(stream)
+		if i < len(sizes) {
+			n = min(n, int(sizes[i]))
+		}
+		buf, stream = append(buf, stream[:n]...), stream[n:]
+		for {
+			frame, n, err := dist.Next(buf, limit)
+			if err != nil {
+				return frames, buf, err
+			}
+			if n == 0 {
+				break
+			}
+			frames, buf = append(frames, bytes.Clone(frame)), buf[n:]
+		}
+	}
+	return frames, buf, nil
+}
+
+// FuzzSplit holds that frames are the same however the stream is cut.
+func FuzzSplit(f *testing.F) {
+	var stream []byte
+	for _, c := range composed {
+		stream = dist.AppendTick(c.make(stream))
+	}
+	f.Add(stream, []byte{1, 1, 1, 1, 1, 200, 0, 3}, uint16(1000))
+	f.Add(stream, bytes.Repeat([]byte{1}, len(stream)), uint16(1000))
+	f.Add(append(stream, 0, 0, 4), bytes.Repeat([]byte{7}, 300), uint16(20))
+	f.Fuzz(func(t *testing.T, stream, sizes []byte, limit uint16) {
+		whole, wholeRest, wholeErr := split(stream, nil, int(limit))
+		cut, cutRest, cutErr := split(stream, sizes, int(limit))
+		if (wholeErr == nil) != (cutErr == nil) || len(whole) != len(cut) {
+			t.Fatalf("%d frames (%v), cut %d (%v)", len(whole), wholeErr, len(cut), cutErr)
+		}
+		for i := range whole {
+			if !bytes.Equal(whole[i], cut[i]) {
+				t.Fatalf("frame %d is %q, cut %q", i, whole[i], cut[i])
+			}
+		}
+		if wholeErr == nil && !bytes.Equal(wholeRest, cutRest) {
+			t.Fatalf("%q is left, cut %q", wholeRest, cutRest)
+		}
+	})
+}
