@@ -1,0 +1,163 @@
+package ipc
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// every has one message of each kind, no field zero.
+var every = []Message{
+	Hello{Version: Version, Role: RoleSpawner, PID: 4711},
+	Start{
+		Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2,
+		Controller: "erluv", ErluvVersion: "0.1.0", CookieSource: "~/.erlang.cookie",
+		User: "nobody", UID: 3, GID: 4, MainPID: 5, MaxWorkers: 6, KillTimeoutMS: 7,
+		Contain: "group", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
+	},
+	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true},
+	Ready{},
+	Failed{Text: "why\x00\xff"},
+	Stop{Reason: "sigterm"},
+	Stopped{Cause: CauseDisconnected, Text: "the connection has ended"},
+	&Spawn{
+		Seq: 1, Program: "cat", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/", Umask: 0o22,
+		Streams: []Stream{
+			{Source: SourceFD},
+			{Source: SourceFile, Path: "out", Write: true, Append: true, Mode: 0o600},
+			{Source: SourceDup, Dup: 1},
+		},
+	},
+	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3},
+	Exited{PID: 1, Status: 0x8b},
+	SignalGroup{PID: 1, Signal: 15},
+	GroupSignalled{PID: 1, Errno: 3},
+	SpawnInMemfd{Size: 100_000},
+}
+
+// kinds are counted so that a new message without a row above is noticed.
+func kinds() (n int) {
+	for k := range 256 {
+		if read(Kind(k), &reader{}) != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRoundTrip(t *testing.T) {
+	if len(every) != kinds() {
+		t.Errorf("%d messages are tested, there are %d kinds", len(every), kinds())
+	}
+	for _, m := range every {
+		p := Append(nil, m)
+		got, err := Decode(p)
+		if err != nil {
+			t.Errorf("%T: %v", m, err)
+			continue
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
+			t.Errorf("%T (-sent +read):\n%s", m, diff)
+		}
+		if before := []byte("before"); !bytes.Equal(Append(before, m), append(before, p...)) {
+			t.Errorf("%T: Append does not append", m)
+		}
+	}
+}
+
+// TestFieldsMatter: a message that differs in any one field is another packet.
+func TestFieldsMatter(t *testing.T) {
+	for _, m := range every {
+		v := reflect.Indirect(reflect.ValueOf(m))
+		for i := range v.NumField() {
+			other := reflect.New(v.Type())
+			other.Elem().Set(v)
+			other.Elem().Field(i).SetZero()
+			msg, ok := other.Elem().Interface().(Message)
+			if !ok {
+				msg = other.Interface().(Message)
+			}
+			if bytes.Equal(Append(nil, m), Append(nil, msg)) {
+				t.Errorf("%T does not carry its %s", m, v.Type().Field(i).Name)
+			}
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for name, p := range map[string]string{
+		"nothing":                 "",
+		"kind 0":                  "\x00",
+		"an unknown kind":         "\xff\x01",
+		"a trailing byte":         "\x04\x00",
+		"a cut number":            "\x01\x01",
+		"a string beyond the end": "\x05\xff\xff\xff\xff",
+		"a list beyond the end":   "\x03\xff\xff\xff\xffaaaa",
+		"no truth value":          string(Append(nil, &Spawn{Streams: []Stream{{}}})[:40]),
+	} {
+		if m, err := Decode([]byte(p)); err == nil {
+			t.Errorf("%s: %#v", name, m)
+		}
+	}
+	for _, m := range every {
+		p := Append(nil, m)
+		for n := range p {
+			if got, err := Decode(p[:n]); err == nil {
+				t.Errorf("%T cut to %d bytes: %#v", m, n, got)
+			}
+		}
+		if _, err := Decode(append(p, 0)); err == nil || !strings.Contains(err.Error(), "1 bytes after") {
+			t.Errorf("%T with a trailing byte: %v", m, err)
+		}
+	}
+	p := Append(nil, &Spawn{Streams: []Stream{{}}})
+	p[len(p)-5] = 2 // the truth value before the mode
+	if m, err := Decode(p); err == nil {
+		t.Errorf("2 for a truth value: %#v", m)
+	}
+}
+
+// FuzzDecode: whatever a packet holds, decoding neither panics nor allocates
+// more than a few times its size, and what is accepted has one spelling.
+func FuzzDecode(f *testing.F) {
+	for _, m := range every {
+		f.Add(Append(nil, m))
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		m, err := Decode(p)
+		if err != nil {
+			return
+		}
+		if again := Append(nil, m); !bytes.Equal(again, p) {
+			t.Errorf("%x decodes to %#v, which encodes to %x", p, m, again)
+		}
+	})
+}
+
+// TestDecodeAllocates: packets that promise much are refused before room is made
+// for it.
+func TestDecodeAllocates(t *testing.T) {
+	lists := append([]byte{byte(KindStartSpawner), 0xff, 0x3f, 0, 0}, make([]byte, 4*0x3fff)...)
+	streams := Append(nil, &Spawn{})
+	streams[len(streams)-1] = 255
+	for name, p := range map[string][]byte{
+		"a list of empty strings": lists,
+		"a list of 2^32 strings":  {byte(KindStartSpawner), 0xff, 0xff, 0xff, 0xff, 0, 0},
+		"a string of 4 GiB":       {byte(KindFailed), 0xff, 0xff, 0xff, 0xff, 0},
+		"255 streams":             streams,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 {
+			_, _ = Decode(p)
+		}
+		runtime.ReadMemStats(&after)
+		if each := (after.TotalAlloc - before.TotalAlloc) / 10; each > uint64(8*len(p)+4096) {
+			t.Errorf("%s: %d bytes allocated for %d", name, each, len(p))
+		}
+	}
+}
