@@ -1,0 +1,115 @@
+package childproc
+
+import (
+	"erluv/etf"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+// workerCall answers a gen_server:call to a worker. Writes come often and can be
+// large, so they are read without being built.
+func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
+	r := etf.NewReader(req)
+	if n, err := r.Tuple(); err == nil && n == 2 {
+		if a, err := r.Atom(); err == nil && a == "write" {
+			m.write(p, to, req, r.Rest())
+			return
+		}
+	}
+	if len(req) > maxCall {
+		m.out.reply(to, tooLarge(len(req), maxCall))
+		return
+	}
+	t, err := etf.Decode(req)
+	if err != nil {
+		m.out.reply(to, badRequest(req))
+		return
+	}
+	switch r := t.(type) {
+	case etf.Atom:
+		switch r {
+		case "stop":
+			p.stops = append(p.stops, to.keep())
+			m.end(p, reasonNormal)
+			return
+		case "info":
+			m.out.reply(to, m.workerInfo(p))
+			return
+		}
+	case etf.Tuple:
+		if m.tupleCall(p, to, r) {
+			return
+		}
+	}
+	m.out.reply(to, badRequest(req))
+}
+
+// maxCall bounds a call to a worker other than write, in bytes.
+const maxCall = 64 << 10
+
+func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
+	if len(r) == 0 {
+		return false
+	}
+	switch name, _ := r[0].(etf.Atom); {
+	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
+		p.w.CloseStdin()
+		m.out.reply(to, etf.Atom("ok"))
+	case name == "signal" && len(r) == 2:
+		m.signal(to, r[1], p.w.Signal)
+	case name == "signal" && len(r) == 3 && r[1] == etf.Atom("group"):
+		m.signal(to, r[2], p.w.SignalGroup)
+	default:
+		return false
+	}
+	return true
+}
+
+// signal sends a signal and answers.
+func (m *manager) signal(to from, t etf.Term, send func(unix.Signal) error) {
+	sig, err := signalOf(t)
+	if err != nil {
+		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("bad_signal"), t}))
+		return
+	}
+	m.out.reply(to, outcome(send(sig)))
+}
+
+// outcome is ok, or {error, Errno}.
+func outcome(err error) etf.Term {
+	if err == nil {
+		return etf.Atom("ok")
+	}
+	e, ok := err.(unix.Errno)
+	if !ok {
+		e = unix.EIO
+	}
+	return errorTerm(errnoTerm(e))
+}
+
+// write writes to stdin; the answer comes when the bytes are in the pipe.
+func (m *manager) write(p *proc, to from, req, arg etf.Raw) {
+	data, err := ioData(arg)
+	if err != nil {
+		m.out.reply(to, badRequest(req))
+		return
+	}
+	if err := p.w.Write(data, to.keep()); err != nil {
+		m.out.reply(to, outcome(err))
+	}
+}
+
+// Wrote answers a write.
+func (m *manager) Wrote(_ *workers.Worker, token any, err error) {
+	m.out.reply(token.(from), outcome(err))
+}
+
+// ioData is the bytes of iodata: those of the frame itself when it is a binary.
+func ioData(t etf.Raw) ([]byte, error) {
+	r := etf.NewReader(t)
+	if b, err := r.Binary(); err == nil {
+		return b, r.Done()
+	}
+	return etf.AppendIOData(nil, t, maxFrame)
+}

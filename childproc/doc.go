@@ -1,0 +1,20 @@
+// Package childproc is erluv_child: it serves the connection to the node. It runs
+// as nobody and holds neither the cookie nor any privilege; main has connected
+// and shaken hands, and watches over it.
+//
+// A frame's way through the rooms:
+//
+//	conn.go       the socket: bytes in and out, ticks, when to hold back
+//	dispatch.go   a frame becomes an event: whom it is for, what it asks
+//	request.go    {spawn, Cmd, Opts} and {run, ...} become a specification
+//	manager.go    the table of workers; every decision about them
+//	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
+//	signals.go    links, monitors and exit signals of workers
+//	deliver.go    what a program writes becomes a message: from its pipe straight
+//	              into the frame (workers/output.go reads it there)
+//	run.go        run: output collected instead of delivered
+//	info.go       what erluv and a worker say of themselves
+//	outbox.go     the one buffer in which all frames are composed
+//
+// Everything belongs to the one thread of the loop: nothing here is locked.
+package childproc

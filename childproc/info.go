@@ -1,0 +1,154 @@
+package childproc
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+// pairs makes a map with atoms as keys.
+func pairs(kv ...any) etf.Map {
+	m := make(etf.Map, 0, len(kv)/2)
+	for i := 0; i < len(kv); i += 2 {
+		m = append(m, etf.Pair{Key: etf.Atom(kv[i].(string)), Value: kv[i+1]})
+	}
+	return m
+}
+
+// info is what erluv says of itself. Nobody can alter it.
+func (m *manager) info() etf.Map {
+	s := &m.start
+	return pairs(
+		"node", etf.Atom(s.Node),
+		"target", etf.Atom(s.Target),
+		"version", text(s.ErluvVersion),
+		"status", etf.Atom(m.phase.String()),
+		"user", text(s.User),
+		"uid", int64(s.UID),
+		"gid", int64(s.GID),
+		"main_os_pid", int64(s.MainPID),
+		"child_os_pid", int64(os.Getpid()),
+		"spawner_os_pid", int64(s.SpawnerPID),
+		"cookie", text(s.CookieSource), // where it is from, never what it is
+		"controller", etf.Atom(s.Controller),
+		"contained", etf.Atom(s.Contain),
+		"uptime", time.Since(m.since).Milliseconds(),
+		"workers", int64(len(m.procs)),
+		"max_workers", int64(s.MaxWorkers),
+		"refused_frames", int64(m.refused),
+		"sandbox", pairs(
+			"no_new_privs", etf.Atom("true"),
+			"capabilities", etf.Atom("none"),
+			"dumpable", etf.Atom("false"),
+		),
+	)
+}
+
+func (m *manager) infoOf(key etf.Term) etf.Term {
+	for _, p := range m.info() {
+		if p.Key == key {
+			return p.Value
+		}
+	}
+	return errorTerm(etf.Tuple{etf.Atom("unknown_key"), key})
+}
+
+// list is [{Worker, Info}] with what can be told of each at no cost.
+func (m *manager) list() etf.Term {
+	l := make(etf.List, 0, len(m.procs))
+	for _, p := range m.procs {
+		l = append(l, etf.Tuple{p.pid, m.brief(p)})
+	}
+	return l
+}
+
+func (m *manager) brief(p *proc) etf.Map {
+	cmd := make(etf.List, len(p.cmd))
+	for i, a := range p.cmd {
+		cmd[i] = text(a)
+	}
+	var started etf.Term = etf.Atom("undefined")
+	if !p.started.IsZero() {
+		started = p.started.UnixMilli()
+	}
+	return pairs(
+		"os_pid", int64(p.w.PID()),
+		"cmd", cmd,
+		"state", etf.Atom(p.w.State().String()),
+		"started", started, // milliseconds, as erlang:system_time(millisecond)
+		"restarts", int64(0),
+	)
+}
+
+// workerInfo is what a worker says of itself.
+func (m *manager) workerInfo(p *proc) etf.Term {
+	var owner etf.Term = etf.Atom("none")
+	if p.owner != (etf.Pid{}) {
+		owner = p.owner
+	}
+	cpu, rss := usage(p.w)
+	return append(m.brief(p), pairs(
+		"owner", owner,
+		"detached", boolTerm(p.detached),
+		"cpu", cpu, // milliseconds, of all its threads
+		"rss", rss, // bytes
+		"stdin", stream(p.w, workers.Stdin),
+		"stdout", stream(p.w, workers.Stdout),
+		"stderr", stream(p.w, workers.Stderr),
+	)...)
+}
+
+func stream(w *workers.Worker, s workers.Stream) etf.Map {
+	m := pairs("open", boolTerm(w.Open(s)), "bytes", int64(w.Bytes(s)))
+	if s == workers.Stdin {
+		m = append(m, etf.Pair{Key: etf.Atom("waiting"), Value: int64(w.Waiting())})
+	}
+	return m
+}
+
+// usage reads processor time and memory of a worker's program (proc(5), stat).
+// The program is asked for with signal 0 afterwards, so that what was read is not
+// that of another process with the same number.
+func usage(w *workers.Worker) (cpu, rss etf.Term) {
+	none := etf.Atom("undefined")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.PID()) + "/stat")
+	if err != nil || w.Signal(0) != nil {
+		return none, none
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 22 {
+		return none, none
+	}
+	utime, _ := strconv.ParseInt(f[11], 10, 64)
+	stime, _ := strconv.ParseInt(f[12], 10, 64)
+	pages, _ := strconv.ParseInt(f[21], 10, 64)
+	const clockTick = 10 // ms: USER_HZ is 100 on every Linux architecture
+	return (utime + stime) * clockTick, pages * int64(os.Getpagesize())
+}
+
+// A worker keeps so much of its command for those who ask, in bytes and in
+// arguments; 10,000 workers with 2 MiB each would be 20 GiB.
+const (
+	cmdBytes = 4096
+	cmdArgs  = 64
+)
+
+// shorten keeps the beginning of a command; "..." stands for what was left out.
+func shorten(args []string) []string {
+	var kept []string
+	left := cmdBytes
+	for i, a := range args {
+		if i == cmdArgs || len(a) > left {
+			return append(kept, strings.Clone(a[:min(len(a), left)])+"...")
+		}
+		kept = append(kept, strings.Clone(a))
+		left -= len(a)
+	}
+	return kept
+}
+
+func cut(env string) (name, value string, ok bool) { return strings.Cut(env, "=") }

@@ -1,0 +1,180 @@
+package childproc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+
+	"erluv/ipc"
+	"erluv/loop"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// startTimeout bounds the conversation with main before the child serves.
+	startTimeout = 10 * time.Second
+
+	// reservedFDs are the descriptors that are not the workers': the connection,
+	// the conversations, epoll, those under way to and from the spawner (three
+	// pipes and a memfd for each request), and a reserve for /proc.
+	reservedFDs = 256
+)
+
+// Main is the role: it speaks with main on descriptor 3, then serves the node
+// until it is stopped or the connection ends.
+func Main() error {
+	runtime.LockOSThread()
+	up, err := ipc.FromFD(3)
+	if err != nil {
+		return err
+	}
+	c, err := begin(up)
+	if err != nil {
+		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
+		return err
+	}
+	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
+		return fmt.Errorf("cannot tell main that the child is ready: %w", err)
+	}
+	if err := c.loop.Run(); err != nil {
+		return err
+	}
+	return c.ended
+}
+
+// child ties the loop, the connection and the manager together.
+type child struct {
+	up    *ipc.Conn
+	upSrc loop.Source
+	buf   [4096]byte
+	loop  *loop.Loop
+	conn  *conn
+	m     *manager
+	ended error
+}
+
+// begin speaks with main and makes everything ready, up to the first frame.
+func begin(up *ipc.Conn) (*child, error) {
+	// Not dumpable: a worker, which is the same user, can neither trace the
+	// child nor read its memory nor take its descriptors.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
+	}
+	hello := ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: uint32(unix.Getpid())}
+	if err := up.Send(ipc.Append(nil, hello), startTimeout); err != nil {
+		return nil, fmt.Errorf("cannot greet main: %w", err)
+	}
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := up.Recv(buf, startTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("main does not say what to serve: %w", err)
+	}
+	msg, err := ipc.Decode(buf[:n])
+	if err != nil {
+		return nil, err
+	}
+	start, ok := msg.(ipc.Start)
+	if !ok || len(fds) != 2 {
+		return nil, fmt.Errorf("main sent %T with %d descriptors instead of a start", msg, len(fds))
+	}
+	spawner, err := ipc.FromFD(fds[1])
+	if err != nil {
+		return nil, err
+	}
+	return build(up, start, fds[0], spawner)
+}
+
+func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*child, error) {
+	l, err := loop.New()
+	if err != nil {
+		return nil, err
+	}
+	streams, err := l.NewGroup()
+	if err != nil {
+		return nil, err
+	}
+	out, err := newOutbox()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{up: up, loop: l, m: newManager(start)}
+	if c.conn, err = newConn(connection, l, out); err != nil {
+		return nil, err
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return nil, fmt.Errorf("cannot read the descriptor limit: %w", err)
+	}
+	starter, err := workers.NewStarter(l, streams, spawner, start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
+	if err != nil {
+		return nil, err
+	}
+	m := c.m
+	m.out, m.streams, m.starter, m.ticktime, m.done = out, streams, starter, c.conn.setTicktime, c.workersGone
+	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
+	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
+	if c.upSrc, err = l.Watch(up.FD(), loop.In, c); err != nil {
+		return nil, err
+	}
+	if err := c.conn.serve(); err != nil {
+		return nil, err
+	}
+	m.up()
+	m.askTicktime()
+	return c, nil
+}
+
+// Ready: main has something to say.
+func (c *child) Ready(loop.Events) {
+	n, fds, err := c.up.TryRecv(c.buf[:])
+	ipc.CloseAll(fds)
+	if errors.Is(err, ipc.ErrEmpty) {
+		return
+	}
+	if err == nil {
+		var msg ipc.Message
+		if msg, err = ipc.Decode(c.buf[:n]); err == nil {
+			stop, ok := msg.(ipc.Stop)
+			if ok {
+				c.m.stop(reasonShutdown, stop.Reason)
+				return
+			}
+			err = fmt.Errorf("main sent %T, which is not due", msg)
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = errors.New("main has ended")
+	}
+	c.upSrc.Remove()
+	c.fail(err)
+}
+
+// workersGone: the last worker is over, and no new one comes.
+func (c *child) workersGone(cause ipc.Cause, why string) {
+	finish := func() {
+		_ = c.up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
+		c.loop.Stop()
+	}
+	if cause == ipc.CauseDisconnected {
+		finish()
+		return
+	}
+	c.conn.drained(func() { c.conn.closeOrderly(finish) })
+}
+
+// spawnerLost: no program can be started, and none is watched over, any more.
+func (c *child) spawnerLost(err error) {
+	if c.m.phase != over {
+		c.fail(err)
+	}
+}
+
+// fail ends the child; main sees it end.
+func (c *child) fail(err error) {
+	c.ended = err
+	c.loop.Stop()
+}

@@ -1,0 +1,199 @@
+package childproc
+
+import (
+	"erluv/etf"
+
+	"golang.org/x/sys/unix"
+)
+
+// linked: a process of the node links to one of ours. What is not there, or no
+// longer, answers with the exit signal noproc.
+func (m *manager) linked(from, to etf.Pid) {
+	p := m.find(to)
+	if p == nil {
+		if to != m.self { // the manager lives as long as the node
+			m.out.exit(to, from, reasonNoproc)
+		}
+		return
+	}
+	if m.watchers >= maxWatchers {
+		m.out.exit(to, from, reasonLimit)
+		return
+	}
+	if p.watch.link(from) {
+		m.watchers++
+	}
+}
+
+func (m *manager) unlinked(from, to etf.Pid) {
+	if p := m.find(to); p != nil && p.watch.unlink(from) {
+		m.watchers--
+	}
+}
+
+// linkExited: a linked process has ended. Reason normal means nothing, any other
+// ends the worker with it.
+func (m *manager) linkExited(from, to etf.Pid, reason etf.Raw) {
+	p := m.find(to)
+	if p == nil || !p.watch.unlink(from) {
+		return
+	}
+	m.watchers--
+	if !isAtom(reason, reasonNormal) {
+		m.end(p, reason)
+	}
+}
+
+// exitRequested: exit(Worker, Reason). The reason kill cannot be survived; normal
+// is ignored, as by any process that is not the sender.
+func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
+	p := m.find(to)
+	switch {
+	case p == nil:
+	case isAtom(reason, reasonKill):
+		m.kill(p)
+	case !isAtom(reason, reasonNormal):
+		m.end(p, reason)
+	}
+}
+
+// ownerDown: the owner has ended, for whatever reason, normal too: the worker is
+// stopped, as a port is closed with its owner.
+func (m *manager) ownerDown(owner, to etf.Pid, reason etf.Raw) {
+	p := m.find(to)
+	if p == nil || p.ownerRef == 0 || p.owner != owner {
+		return
+	}
+	p.ownerRef = 0
+	m.end(p, reason)
+}
+
+// monitored: a process of the node monitors one of ours, by pid or by name.
+func (m *manager) monitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
+	w := m.watched(to, name)
+	switch {
+	case w == nil:
+		m.out.monitorExit(to, name, from, ref, reasonNoproc)
+	case m.watchers >= maxWatchers:
+		m.out.monitorExit(to, name, from, ref, reasonLimit)
+	case w.monitor(from, name, ref):
+		m.watchers++
+	}
+}
+
+func (m *manager) demonitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
+	if w := m.watched(to, name); w != nil && w.demonitor(from, ref) {
+		m.watchers--
+	}
+}
+
+// watched are the watchers of a process of ours: of a worker, or of the names.
+func (m *manager) watched(to etf.Pid, name etf.Atom) *watchers {
+	if name != "" {
+		if isName(name) {
+			return &m.names
+		}
+		return nil
+	}
+	if p := m.find(to); p != nil {
+		return &p.watch
+	}
+	if to == m.self {
+		return &m.names
+	}
+	return nil
+}
+
+// portMessage takes the messages that a port takes: {Owner, {command, IoData}},
+// {Owner, close} and {Owner, {connect, NewOwner}}. Who is not the owner gets the
+// exit signal badsig, as from a port; anything else is dropped.
+func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
+	r := etf.NewReader(payload)
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return
+	}
+	owner, err := r.Pid()
+	if err != nil {
+		return
+	}
+	op, arg, ok := portOp(r)
+	if !ok || p.run != nil {
+		return
+	}
+	if p.owner != (etf.Pid{}) && owner != p.owner {
+		if sender == (etf.Pid{}) {
+			sender = owner
+		}
+		m.out.exit2(p.pid, sender, reasonBadsig)
+		return
+	}
+	switch op {
+	case "command":
+		m.command(p, owner, arg)
+	case "close":
+		p.closed = true
+		m.end(p, reasonNormal)
+	case "connect":
+		m.connect(p, owner, arg)
+	}
+}
+
+// portOp reads close, {command, IoData} or {connect, Pid}.
+func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
+	if op, err := r.Atom(); err == nil {
+		return op, nil, op == "close"
+	}
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return "", nil, false
+	}
+	op, err := r.Atom()
+	if err != nil || op != "command" && op != "connect" {
+		return "", nil, false
+	}
+	arg, err = r.Raw()
+	return op, arg, err == nil
+}
+
+// command writes to stdin without an answer. More than may wait is refused with
+// a message; to a port that would be a suspended sender.
+func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
+	data, err := ioData(arg)
+	if err != nil {
+		m.out.exit2(p.pid, owner, reasonBadsig)
+		return
+	}
+	if p.w.Command(data) == unix.EAGAIN {
+		m.out.send(owner, etf.Tuple{p.pid, etf.Tuple{etf.Atom("stdin"), etf.Atom("full")}})
+	}
+}
+
+// connect gives the worker another owner. As with a port the old owner stays
+// linked, the new one is linked too, and the old one is told.
+func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
+	r := etf.NewReader(arg)
+	next, err := r.Pid()
+	if err != nil || m.reachable(next) != nil {
+		m.out.exit2(p.pid, old, reasonBadsig)
+		return
+	}
+	m.setOwner(p, next)
+	if p.watch.link(next) {
+		m.watchers++
+		m.out.link(p.pid, next)
+	}
+	m.out.send(old, etf.Tuple{p.pid, etf.Atom("connected")})
+}
+
+func (m *manager) setOwner(p *proc, next etf.Pid) {
+	if p.ownerRef != 0 {
+		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+		p.ownerRef = 0
+	}
+	p.owner = next
+	for i := range p.receiver {
+		if p.toOwner[i] {
+			p.receiver[i] = next
+		}
+	}
+	m.watchOwner(p)
+}
