@@ -1,0 +1,167 @@
+package epmd_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"erluv/epmd"
+)
+
+// program is the path of a program of the OTP under test: beside $ERLUV_ERL
+// when that is set, else in PATH.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	if erl := os.Getenv("ERLUV_ERL"); erl != "" {
+		path := filepath.Join(filepath.Dir(erl), name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("this test needs Erlang/OTP (ERLUV_ERL, or in PATH): %v", err)
+	}
+	return path
+}
+
+// startEPMD starts a real EPMD on a port of its own and returns its address. It
+// ends with the test.
+func startEPMD(t *testing.T) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr = l.Addr().String()
+	_, port, _ := net.SplitHostPort(addr)
+	l.Close()
+
+	// With -d twice it tells on standard error when it listens.
+	cmd := exec.Command(program(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready, ended := make(chan bool, 1), make(chan struct{})
+	go func() { // ends with the program
+		defer close(ended)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), "entering the main select() loop") {
+				ready <- true
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+		_ = cmd.Wait()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	select {
+	case <-ready:
+	case <-ended:
+		t.Fatal("epmd ended at once")
+	case <-ctx.Done():
+		t.Fatal("epmd does not listen")
+	}
+	return addr
+}
+
+// register registers a name as a node does, by ALIVE2_REQ: it stays as long as
+// the connection.
+func register(t *testing.T, addr, name string, port, low, high uint16) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	b := []byte{120}
+	b = binary.BigEndian.AppendUint16(b, port)
+	b = append(b, 77, 0)
+	b = binary.BigEndian.AppendUint16(b, high)
+	b = binary.BigEndian.AppendUint16(b, low)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(name))), name...)
+	b = append(b, 0, 3, 'x', 'y', 'z')
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)); err != nil {
+		t.Fatal(err)
+	}
+	var answer [4]byte
+	if _, err := io.ReadFull(conn, answer[:]); err != nil || answer[1] != 0 {
+		t.Fatalf("EPMD does not register %q: %v, %v", name, answer, err)
+	}
+	return conn
+}
+
+func TestRealEPMD(t *testing.T) {
+	addr := startEPMD(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+
+	if names, err := epmd.Names(ctx, addr); err != nil || len(names) != 0 {
+		t.Errorf("at first: %v, %v", names, err)
+	}
+	if _, err := epmd.Lookup(ctx, addr, "node"); !errors.Is(err, epmd.ErrUnknown) {
+		t.Errorf("at first: %v", err)
+	}
+	gone := register(t, addr, "node", 40000, 5, 6)
+	register(t, addr, "other node \u00fc", 1, 6, 6)
+	for name, want := range map[string]epmd.Node{
+		"node":              {Port: 40000, LowVersion: 5, HighVersion: 6},
+		"other node \u00fc": {Port: 1, LowVersion: 6, HighVersion: 6},
+	} {
+		if got, err := epmd.Lookup(ctx, addr, name); err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+	names, err := epmd.Names(ctx, addr)
+	slices.SortFunc(names, func(a, b epmd.Registered) int { return strings.Compare(a.Name, b.Name) })
+	if want := []epmd.Registered{{"node", 40000}, {"other node \u00fc", 1}}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("two registered: %v, %v", names, err)
+	}
+
+	// A node that ends is forgotten. EPMD sees the end of its connection when it
+	// comes to it; each question is one more round of its loop.
+	gone.Close()
+	for err = nil; err == nil; {
+		_, err = epmd.Lookup(ctx, addr, "node")
+	}
+	if !errors.Is(err, epmd.ErrUnknown) {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
+// The list may be long: it comes in more than one piece.
+func TestRealEPMDManyNames(t *testing.T) {
+	addr := startEPMD(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const many = 300
+	for i := range many {
+		register(t, addr, strings.Repeat("n", 200)+strconv.Itoa(i), uint16(1000+i), 6, 6)
+	}
+	names, err := epmd.Names(ctx, addr)
+	if err != nil || len(names) != many {
+		t.Errorf("%d names of %d: %v", len(names), many, err)
+	}
+	got, err := epmd.Lookup(ctx, addr, strings.Repeat("n", 200)+"299")
+	if err != nil || got.Port != 1299 {
+		t.Errorf("the last of them: %+v, %v", got, err)
+	}
+}
