@@ -1,0 +1,79 @@
+# make test is the one command: everything below, on Debian 12 with Go.
+# All that is made lies under build/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz demo deps clean FORCE
+
+TOOL := go tool -modfile=tools/go.mod
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29
+
+# Static, so that it runs wherever it is copied. The version control stamp is made
+# here: go's own fails when the tree belongs to another user.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.revision=$(VERSION)'
+
+build: build/erluv
+
+build/erluv: FORCE
+	@$(GOBUILD) -o $@ ./cmd/erluv
+
+build/tally: FORCE
+	@$(GOBUILD) -o $@ ./test/tally
+
+# Every suite runs, whatever the others give; the last line counts all of them.
+test: deps build lint build/tally
+	@rm -rf build/results; failed=0; \
+	for suite in $(SUITES); do \
+		$(MAKE) --no-print-directory $$suite || failed=1; \
+	done; \
+	build/tally sum build/results || failed=1; \
+	exit $$failed
+
+lint: deps
+	@unformatted=$$($(TOOL) gofumpt -l $$(find . -name '*.go' -not -path './build/*')); \
+	if [ -n "$$unformatted" ]; then echo "gofumpt -l -w" $$unformatted >&2; exit 1; fi
+	@go vet ./...
+	@$(TOOL) staticcheck ./...
+	@unreachable=$$($(TOOL) deadcode -test ./...); \
+	if [ -n "$$unreachable" ]; then echo "$$unreachable" >&2; exit 1; fi
+	@for page in man/*; do mandoc -T lint -W warning "$$page"; done
+
+unit: deps build build/tally
+	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
+		go test -race -json $$(go list ./... | grep -v '/test$$')
+
+e2e: e2e-25 e2e-25-user e2e-27 e2e-29
+
+# $(call suite,NAME,USER,ERL,FLAGS)
+suite = @ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_TEST_AS=$(2) ERLUV_ERL=$(3) \
+	build/tally run build/results/$(1) go test -json -count=1 -timeout 20m $(4) ./test
+
+e2e-25: deps build build/tally
+	$(call suite,$@,root,$$(command -v erl),-race)
+
+e2e-25-user: deps build build/tally
+	$(call suite,$@,user,$$(command -v erl))
+
+e2e-27 e2e-29: e2e-%: deps build build/tally
+	@test/get-otp $*
+	$(call suite,$@,root,$(CURDIR)/build/otp/$*/bin/erl)
+
+# A short run of every fuzz target; unit runs their corpora as tests.
+fuzz:
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+demo: deps build
+	@test/demo/run
+
+deps:
+	@test/deps
+
+clean:
+	rm -rf build

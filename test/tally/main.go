@@ -1,0 +1,200 @@
+// Command tally runs suites of Go tests and counts their results.
+//
+//	tally run FILE COMMAND...   run COMMAND, a go test -json; write its counts to FILE
+//	tally sum DIR               add the counts of all files of DIR; the last line says them
+//
+// It prints the output of failed tests in full, and one line for each package.
+// Under CI=true a skipped test counts as failed: what cannot run there is a
+// failure. Both commands exit with 1 when something failed.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	ci := os.Getenv("CI") == "true"
+	var err error
+	switch args := os.Args[1:]; {
+	case len(args) >= 3 && args[0] == "run":
+		err = run(args[1], args[2:], ci)
+	case len(args) == 2 && args[0] == "sum":
+		err = sum(args[1], os.Stdout)
+	default:
+		err = fmt.Errorf("usage: tally run FILE COMMAND... | tally sum DIR")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tally:", err)
+		os.Exit(1)
+	}
+}
+
+// run runs one suite. The file is written even if tests fail, so that the sum
+// knows of them.
+func run(file string, command []string, ci bool) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("--- %s\n", filepath.Base(file))
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("cannot start %q: %v", command[0], err)
+	}
+	s := suite{ci: ci, out: os.Stdout, output: map[test][]string{}}
+	if err := s.read(out); err != nil {
+		return fmt.Errorf("cannot read the results of %q: %v", command[0], err)
+	}
+	// A command that fails without a failed test, or without any test, has failed.
+	if err := cmd.Wait(); (err != nil || s.counts.Passed == 0) && s.counts.Failed == 0 {
+		fmt.Printf("FAIL %s: %v, %d tests passed\n", strings.Join(command, " "), err, s.counts.Passed)
+		s.counts.Failed++
+	}
+	text, err := json.Marshal(s.counts)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		return err
+	}
+	if s.counts.Failed > 0 {
+		return fmt.Errorf("%s: %v", filepath.Base(file), s.counts)
+	}
+	return nil
+}
+
+// sum adds up what run wrote.
+func sum(dir string, out io.Writer) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(files)
+	var total counts
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var c counts
+		if err := json.Unmarshal(text, &c); err != nil {
+			return fmt.Errorf("%s: %v", file, err)
+		}
+		fmt.Fprintf(out, "%-12s %v\n", filepath.Base(file), c)
+		total.Passed += c.Passed
+		total.Failed += c.Failed
+		total.Skipped += c.Skipped
+	}
+	fmt.Fprintln(out, total)
+	if total.Failed > 0 || total.Passed == 0 {
+		return fmt.Errorf("not all tests passed")
+	}
+	return nil
+}
+
+// counts are of tests and subtests, not of packages.
+type counts struct{ Passed, Failed, Skipped int }
+
+func (c counts) String() string {
+	s := fmt.Sprintf("%d passed, %d failed", c.Passed, c.Failed)
+	if c.Skipped > 0 {
+		s += fmt.Sprintf(", %d skipped", c.Skipped)
+	}
+	return s
+}
+
+// event is a line of go test -json: see go doc test2json.
+type event struct {
+	Action, Package, Test, Output, ImportPath string
+	Elapsed                                   float64
+}
+
+type test struct{ pkg, name string }
+
+// suite is one run of go test.
+type suite struct {
+	ci     bool
+	out    io.Writer
+	counts counts
+	output map[test][]string // of tests that have not ended
+	inPkg  int               // tests failed in the package that is being read
+}
+
+func (s *suite) read(r io.Reader) error {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var e event
+		if err := json.Unmarshal(line, &e); err != nil {
+			fmt.Fprintf(s.out, "%s", line)
+			continue
+		}
+		s.event(e)
+	}
+}
+
+func (s *suite) event(e event) {
+	key := test{e.Package, e.Test}
+	switch e.Action {
+	case "output":
+		s.output[key] = append(s.output[key], e.Output)
+	case "build-output":
+		fmt.Fprint(s.out, e.Output)
+	case "pass", "fail", "skip":
+		failed := e.Action == "fail" || e.Action == "skip" && e.Test != "" && s.ci
+		if failed {
+			fmt.Fprint(s.out, strings.Join(s.output[key], ""))
+		}
+		if e.Test == "" {
+			s.pkg(e, failed)
+		} else {
+			s.test(e, failed)
+		}
+		delete(s.output, key)
+	}
+}
+
+func (s *suite) test(e event, failed bool) {
+	switch {
+	case failed:
+		s.counts.Failed++
+		s.inPkg++
+		if e.Action == "skip" {
+			fmt.Fprintf(s.out, "%s was skipped: under CI that is a failure\n", e.Test)
+		}
+	case e.Action == "skip":
+		s.counts.Skipped++
+	default:
+		s.counts.Passed++
+	}
+}
+
+// pkg ends a package. One that fails with no failed test (it does not build, it
+// crashed, it leaks) counts as one.
+func (s *suite) pkg(e event, failed bool) {
+	if failed && s.inPkg == 0 {
+		s.counts.Failed++
+	}
+	s.inPkg = 0
+	if e.Action != "skip" { // "skip" of a package: no test files
+		fmt.Fprintf(s.out, "%s %s %.1fs\n", e.Action, e.Package, e.Elapsed)
+	}
+}
