@@ -1,0 +1,181 @@
+// Package erluv_test holds the policy of the whole module: who may import whom,
+// and what the binary may be made of.
+package erluv_test
+
+import (
+	"debug/elf"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports is the table of doc/architecture.md: each package and the packages of
+// ours that it may import. Those that a row does not name are forbidden.
+var imports = map[string][]string{
+	"config":  nil,
+	"epmd":    nil,
+	"etf":     nil,
+	"ipc":     nil,
+	"loop":    nil,
+	"sandbox": nil,
+
+	"dist":      {"etf"},
+	"spawner":   {"ipc", "sandbox"},
+	"workers":   {"ipc", "loop"},
+	"childproc": {"dist", "etf", "ipc", "loop", "workers"},
+	"mainproc":  {"config", "dist", "epmd", "etf", "ipc", "sandbox"},
+	"cmd/erluv": {"config", "mainproc", "childproc", "spawner"},
+
+	"dist/disttest": {"dist", "etf"},
+	"test":          {"dist", "dist/disttest", "etf"},
+	"test/tally":    nil,
+}
+
+// testImports is what tests may import beyond the row of their package.
+var testImports = map[string][]string{
+	"childproc": {"dist/disttest"},
+	"dist":      {"dist/disttest"},
+	"mainproc":  {"dist/disttest"},
+}
+
+// Never in the binary, not even through others.
+var banned = []string{
+	"net/http",                      // and all it brings: erluv serves no HTTP
+	"crypto/tls",                    // no TLS distribution yet
+	"plugin",                        // the binary is static
+	"testing",                       // test helpers stay in tests
+	"runtime/cgo",                   // static
+	"github.com/ergo-services/ergo", // an oracle for tests only
+	"erluv/dist/disttest",
+}
+
+type pkg struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+	Deps                               []string
+	CgoFiles, CFiles, SFiles           []string
+	Standard                           bool
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, "erluv/")
+		if name == "erluv" {
+			continue // this test
+		}
+		seen[name] = true
+		row, ok := imports[name]
+		if !ok {
+			t.Errorf("package %s has no row in the table of imports", name)
+		}
+		checkRow(t, name, "imports", p.Imports, row)
+		allowed := slices.Concat(row, testImports[name], []string{name})
+		checkRow(t, name, "has a test that imports", p.TestImports, allowed)
+		checkRow(t, name, "has a test that imports", p.XTestImports, allowed)
+	}
+	for name := range imports {
+		if !seen[name] {
+			t.Errorf("the table of imports has a row for %s, and there is no such package", name)
+		}
+	}
+	for name := range testImports {
+		if _, ok := imports[name]; !ok {
+			t.Errorf("the table of test imports has a row for %s, and there is no such package", name)
+		}
+	}
+}
+
+func checkRow(t *testing.T, name, verb string, got, allowed []string) {
+	t.Helper()
+	for _, path := range got {
+		if ours, ok := strings.CutPrefix(path, "erluv/"); ok && !slices.Contains(allowed, ours) {
+			t.Errorf("%s %s %s, which its row does not allow", name, verb, ours)
+		}
+	}
+}
+
+// Privilege is kept apart by what a room cannot name, directly or not.
+func TestRoomsThatNeverMeet(t *testing.T) {
+	for room, never := range map[string][]string{
+		"mainproc":  {"childproc", "spawner", "workers", "loop"},
+		"childproc": {"config", "epmd", "sandbox", "mainproc", "spawner"},
+		"spawner":   {"config", "dist", "etf", "epmd", "mainproc", "childproc"},
+		"workers":   {"etf", "dist"},
+		"etf":       {"net", "os", "syscall"},
+		"ipc":       {"net"},
+	} {
+		t.Run(room, func(t *testing.T) {
+			for _, p := range list(t, "./"+room) {
+				for _, path := range never {
+					if slices.Contains(p.Deps, "erluv/"+path) || slices.Contains(p.Imports, path) {
+						t.Errorf("%s depends on %s", room, path)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestBinaryIsMadeOf(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/erluv") {
+		for _, path := range banned {
+			if p.ImportPath == path || strings.HasPrefix(p.ImportPath, path+"/") {
+				t.Errorf("the binary contains %s", p.ImportPath)
+			}
+		}
+		if len(p.CgoFiles)+len(p.CFiles) > 0 {
+			t.Errorf("%s of the binary needs a C compiler", p.ImportPath)
+		}
+	}
+}
+
+func TestBinaryIsStatic(t *testing.T) {
+	binary := os.Getenv("ERLUV_BIN")
+	if binary == "" {
+		binary = filepath.Join(t.TempDir(), "erluv")
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "./cmd/erluv")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("cannot build erluv: %v\n%s", err, out)
+		}
+	}
+	file, err := elf.Open(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, segment := range file.Progs {
+		if segment.Type == elf.PT_INTERP || segment.Type == elf.PT_DYNAMIC {
+			t.Errorf("%s has a segment %v: it is not static", binary, segment.Type)
+		}
+	}
+}
+
+// list runs go list as the release build would see the module.
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json"}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v\n%s", args, err, stderr.String())
+	}
+	var packages []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
