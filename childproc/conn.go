@@ -35,7 +35,7 @@ type conn struct {
 	frame func(frame []byte)
 	// oversized is told the beginning of a frame that is passed over.
 	oversized func(head []byte, size int)
-	// writable is told at the end of each round whether there is room again.
+	// roomAgain is called whenever there is room for output of programs.
 	roomAgain func()
 	lost      func(error)
 

@@ -8,6 +8,8 @@ import (
 
 	"erluv/etf"
 	"erluv/workers"
+
+	"golang.org/x/sys/unix"
 )
 
 // pairs makes a map with atoms as keys.
@@ -40,11 +42,21 @@ func (m *manager) info() etf.Map {
 		"workers", int64(len(m.procs)),
 		"max_workers", int64(s.MaxWorkers),
 		"refused_frames", int64(m.refused),
-		"sandbox", pairs(
-			"no_new_privs", etf.Atom("true"),
-			"capabilities", etf.Atom("none"),
-			"dumpable", etf.Atom("false"),
-		),
+		"sandbox", sandbox(),
+	)
+}
+
+// sandbox is what the kernel says of this process.
+func sandbox() etf.Map {
+	noNewPrivs, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	var caps [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	err := unix.Capget(&hdr, &caps[0])
+	return pairs(
+		"no_new_privs", boolTerm(noNewPrivs == 1),
+		"capabilities", boolTerm(err != nil || caps[0].Permitted|caps[1].Permitted != 0),
+		"dumpable", boolTerm(dumpable != 0),
 	)
 }
 

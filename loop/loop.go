@@ -3,8 +3,8 @@
 // them. It knows nothing of processes, streams or Erlang, starts no goroutine
 // and takes no lock; everything but Stop belongs to the thread that calls Run.
 //
-// A round is: wait, tell the handlers, call the timers that are due, call the
-// round hooks. Handlers must not block and should do a bounded piece of work:
+// A round is: call the round hooks, wait, tell the handlers, call the timers that
+// are due. Handlers must not block and should do a bounded piece of work:
 // what is left is told again in the next round, after everybody else's turn.
 package loop
 
@@ -58,20 +58,21 @@ func (l *Loop) Close() {
 // Now is the monotonic time since the loop was made.
 func (l *Loop) Now() time.Duration { return time.Since(l.start) }
 
-// EachRound has f called at the end of each round, before the next wait.
+// EachRound has f called before each wait, with everything done that the events
+// before have brought about.
 func (l *Loop) EachRound(f func()) { l.rounds = append(l.rounds, f) }
 
 // Run runs the loop in the calling goroutine until Stop, or until waiting fails.
 func (l *Loop) Run() error {
 	for !l.stopped.Load() {
+		for _, f := range l.rounds {
+			f()
+		}
 		if err := l.wait(l.timeout()); err != nil {
 			return err
 		}
 		l.tell()
 		l.ring()
-		for _, f := range l.rounds {
-			f()
-		}
 	}
 	return nil
 }
