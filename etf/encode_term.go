@@ -12,7 +12,7 @@ import (
 var (
 	errEncodeAtom     = errors.New("etf: cannot encode an atom that is no UTF-8 or too long")
 	errEncodeFloat    = errors.New("etf: cannot encode a float that is no finite number")
-	errEncodeBits     = errors.New("etf: cannot encode a bit string without 1 to 7 bits in a last byte")
+	errEncodeBits     = errors.New("etf: cannot encode a bit string that has not 1 to 7 bits in a last byte and zeros behind them")
 	errEncodeImproper = errors.New("etf: cannot encode an improper list without an element")
 	errEncodeRaw      = errors.New("etf: cannot encode a raw term that is not one whole term")
 	errEncodeSize     = errors.New("etf: cannot encode a term of more than 2 GiB")
@@ -31,7 +31,7 @@ func AppendTerm(dst []byte, t Term) ([]byte, error) {
 	}
 	r := NewReader(out[len(dst):])
 	if _, err := r.Raw(); err != nil {
-		return dst, fmt.Errorf("etf: cannot encode what no node would decode: %w", err)
+		return dst, fmt.Errorf("etf: cannot encode what no node would decode: %v", err)
 	}
 	if r.Done() != nil {
 		return dst, errEncodeRaw
@@ -63,7 +63,7 @@ func appendTerm(dst []byte, t Term, depth int) ([]byte, error) {
 		}
 		return AppendBinary(dst, t), nil
 	case BitString:
-		if t.Bits < 1 || t.Bits > 7 || len(t.Bytes) == 0 || len(t.Bytes) > math.MaxInt32 {
+		if t.Bits < 1 || t.Bits > 7 || len(t.Bytes) == 0 || t.Bytes[len(t.Bytes)-1]<<t.Bits != 0 {
 			return nil, errEncodeBits
 		}
 		dst = append(appendHeader(dst, tagBitBinary, len(t.Bytes)), t.Bits)
@@ -109,7 +109,7 @@ func appendTerm(dst []byte, t Term, depth int) ([]byte, error) {
 }
 
 func appendTerms(dst []byte, ts []Term, depth int) (_ []byte, err error) {
-	if len(ts) > math.MaxInt32 {
+	if len(ts) > math.MaxInt32-1 {
 		return nil, errEncodeSize
 	}
 	for _, t := range ts {
@@ -132,7 +132,7 @@ func appendBig(dst []byte, z *big.Int) ([]byte, error) {
 	switch {
 	case n <= math.MaxUint8:
 		dst = append(dst, tagSmallBig, byte(n))
-	case n <= math.MaxInt32:
+	case n <= maxBigBytes:
 		dst = appendHeader(dst, tagLargeBig, n)
 	default:
 		return nil, errEncodeSize

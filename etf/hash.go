@@ -36,7 +36,7 @@ func (r *Reader) hash(depth int) (uint64, error) {
 		return seed, nil
 	case kindInt, kindFloat:
 		return mix(seed, uint64(h.num)), nil
-	case kindBig:
+	case kindBig, kindBits:
 		return mixBytes(mix(seed, uint64(h.num)), h.data), nil
 	case kindAtom:
 		if h.num == 0 {
@@ -46,10 +46,6 @@ func (r *Reader) hash(depth int) (uint64, error) {
 		return mixBytes(seed, h.appendUTF8(buf[:0])), nil
 	case kindBinary:
 		return mixBytes(seed, h.data), nil
-	case kindBits:
-		last := len(h.data) - 1
-		seed = mix(seed, uint64(h.num)<<8|uint64(h.data[last]>>(8-h.num)))
-		return mixBytes(seed, h.data[:last]), nil
 	case kindString:
 		return mix(hashString(mix(0, uint64(kindList)), h.data), mix(0, uint64(kindNil))), nil
 	case kindPid:

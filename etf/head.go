@@ -1,6 +1,7 @@
 package etf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -89,7 +90,11 @@ func (h *head) parse(b []byte) error {
 		}
 		return h.container(kindTuple, b, 2, int(b[1]))
 	case tagLargeTuple:
-		return h.container(kindTuple, b, 5, lenAt32(b))
+		n := lenAt32(b)
+		if n > maxArity {
+			return errTuple
+		}
+		return h.container(kindTuple, b, 5, n)
 	case tagList:
 		return h.parseList(b)
 	case tagMap:
@@ -101,13 +106,16 @@ func (h *head) parse(b []byte) error {
 	case tagNewPid:
 		return h.named(kindPid, b, 1, 12)
 	case tagPid:
-		return h.named(kindPid, b, 1, 9)
+		return h.old(kindPid, b, 9)
 	case tagNewerRef:
-		return h.parseRef(b, 4)
+		_, err := h.parseRef(b, 4)
+		return err
 	case tagNewRef:
-		return h.parseRef(b, 1)
-	case tagReference, tagPort:
-		return h.named(kindOpaque, b, 1, 5)
+		return h.parseOldRef(b)
+	case tagReference:
+		return h.parseOldestRef(b)
+	case tagPort:
+		return h.old(kindOpaque, b, 5)
 	case tagNewPort:
 		return h.named(kindOpaque, b, 1, 8)
 	case tagV4Port:
@@ -165,23 +173,6 @@ func (h *head) container(k kind, b []byte, off, n int) error {
 	return nil
 }
 
-// named sets a head of off bytes, the atom of a node and n more bytes.
-func (h *head) named(k kind, b []byte, off, n int) error {
-	var node head
-	if len(b) < off {
-		return errTruncated
-	}
-	if err := node.parseAtom(b[off:]); err != nil {
-		return err
-	}
-	size := off + node.size + n
-	if size > len(b) {
-		return errTruncated
-	}
-	h.kind, h.size = k, size
-	return nil
-}
-
 // parseList takes an empty LIST_EXT for what a node takes it for, its tail, but
 // only when that is the empty list.
 func (h *head) parseList(b []byte) error {
@@ -222,6 +213,9 @@ func (h *head) parseBig(b []byte, off int) error {
 	for len(h.data) > 0 && h.data[len(h.data)-1] == 0 {
 		h.data = h.data[:len(h.data)-1]
 	}
+	if len(h.data) > maxBigBytes {
+		return errBig
+	}
 	if len(h.data) > 8 {
 		return nil
 	}
@@ -251,28 +245,46 @@ func (h *head) setFloat(f float64, size int) error {
 	return nil
 }
 
-// parseOldFloat reads FLOAT_EXT: what printf("%.20e") gives, filled up with zeros.
+// parseOldFloat reads FLOAT_EXT: 31 bytes of text, filled up with zeros.
 func (h *head) parseOldFloat(b []byte) error {
 	if len(b) < 32 {
 		return errTruncated
 	}
-	n := 1
-	for n < 32 && b[n] != 0 {
-		switch c := b[n]; {
-		case c >= '0' && c <= '9', c == '.', c == 'e', c == '+', c == '-':
-		default:
-			return errFloat
-		}
-		n++
+	text, pad, ended := bytes.Cut(b[1:32], []byte{0})
+	if !ended || len(bytes.Trim(pad, "\x00")) != 0 || !printedFloat(text) {
+		return errFloat
 	}
-	f, err := strconv.ParseFloat(string(b[1:n]), 64)
+	f, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
 		return errFloat
 	}
 	return h.setFloat(f, 32)
 }
 
-// parseBits takes a bit string without a broken byte for the binary it is.
+// printedFloat says whether text is such as printf("%.20e") gives: -1.25e+00.
+// A node wants the point, too, and ParseFloat would take much that is none.
+func printedFloat(text []byte) bool {
+	text = bytes.TrimPrefix(text, []byte{'-'})
+	mantissa, exponent, _ := bytes.Cut(text, []byte{'e'})
+	whole, fraction, _ := bytes.Cut(mantissa, []byte{'.'})
+	if len(exponent) > 0 && (exponent[0] == '+' || exponent[0] == '-') {
+		exponent = exponent[1:]
+	}
+	return digits(whole) && digits(fraction) && digits(exponent)
+}
+
+func digits(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// parseBits takes a bit string without a broken byte for the binary it is. The
+// bits that are not used must be 0, as nodes write them: else the same bit
+// string could come in several forms.
 func (h *head) parseBits(b []byte) error {
 	if len(b) < 6 {
 		return errTruncated
@@ -280,60 +292,13 @@ func (h *head) parseBits(b []byte) error {
 	if err := h.leaf(kindBits, b, 6, lenAt32(b)); err != nil {
 		return err
 	}
-	h.num = int64(b[5])
-	if h.num > 8 || (h.num == 0) != (len(h.data) == 0) {
+	used := b[5]
+	if used < 1 || used > 8 || len(h.data) == 0 || h.data[len(h.data)-1]<<used != 0 {
 		return errBits
 	}
-	if h.num == 0 || h.num == 8 {
+	if used == 8 {
 		h.kind = kindBinary
 	}
+	h.num = int64(used)
 	return nil
-}
-
-// parseRef reads a reference of several words and a creation of so many bytes.
-func (h *head) parseRef(b []byte, creation int) error {
-	n := lenAt16(b)
-	if n < 0 {
-		return errTruncated
-	}
-	if n < 1 || n > maxRefWords {
-		return errRef
-	}
-	return h.named(kindOpaque, b, 3, creation+4*n)
-}
-
-// parseExport reads fun M:F/A.
-func (h *head) parseExport(b []byte) error {
-	var part head
-	size := 1
-	for range 2 {
-		if err := part.parseAtom(b[size:]); err != nil {
-			return err
-		}
-		size += part.size
-	}
-	if len(b) < size+2 {
-		return errTruncated
-	}
-	if b[size] != tagSmallInt {
-		return errFun
-	}
-	h.kind, h.size = kindOpaque, size+2
-	return nil
-}
-
-// parseFun reads the fixed part of a fun. Module, two integers, a pid and the
-// free variables follow, and end where the size says.
-func (h *head) parseFun(b []byte) error {
-	const fixed = 1 + 4 + 1 + 16 + 4 + 4
-	size := lenAt32(b)
-	if size < 0 || len(b) < fixed || size > len(b)-1 {
-		return errTruncated
-	}
-	free := binary.BigEndian.Uint32(b[26:])
-	if free > math.MaxInt32-4 {
-		return errTruncated
-	}
-	h.num = int64(1 + size)
-	return h.container(kindFun, b, fixed, 4+int(free))
 }

@@ -1,7 +1,5 @@
 package etf
 
-import "encoding/binary"
-
 // A Reader walks an encoded term from left to right and builds nothing. Each
 // method reads what it is named after or fails; when it fails, the Reader has
 // not moved, so another can be tried.
@@ -70,13 +68,12 @@ func (r *Reader) Atom() (Atom, error) {
 
 // Int reads an integer, in whichever form, that fits.
 func (r *Reader) Int() (int64, error) {
-	pos := r.pos
 	var h head
-	if err := r.leaf(&h, kindInt, errNotInt); err != nil {
-		if h.kind == kindBig {
-			err = errRange
-		}
-		r.pos = pos
+	err := r.leaf(&h, kindInt, errNotInt)
+	if err == errNotInt && h.kind == kindBig {
+		err = errRange
+	}
+	if err != nil {
 		return 0, err
 	}
 	return h.num, nil
@@ -111,21 +108,6 @@ func (r *Reader) Pid() (Pid, error) {
 		return Pid{}, err
 	}
 	return pidAt(b), nil
-}
-
-// pidAt is the pid at the start of b, whose head has been parsed.
-func pidAt(b []byte) Pid {
-	var node head
-	_ = node.parseAtom(b[1:]) // head.named has seen that it is one
-	p := Pid{Node: node.atom()}
-	n := b[1+node.size:]
-	p.ID, p.Serial = binary.BigEndian.Uint32(n), binary.BigEndian.Uint32(n[4:])
-	if b[0] == tagPid {
-		p.Creation = uint32(n[8])
-	} else {
-		p.Creation = binary.BigEndian.Uint32(n[8:])
-	}
-	return p
 }
 
 // Binary reads a binary, which aliases the input.

@@ -101,7 +101,7 @@ func (r *Reader) skipFun(n, depth int) error {
 		if err := r.next(&h); err != nil {
 			return err
 		}
-		if h.kind != want {
+		if h.kind != want || want == kindInt && (h.num > maxSmall || h.num < -maxSmall-1) {
 			return errFun
 		}
 	}

@@ -52,6 +52,20 @@ const (
 
 	// maxRefWords is the node's own limit (erts ERTS_MAX_REF_NUMBERS).
 	maxRefWords = 5
+
+	// maxArity is the node's own limit for a tuple (erts MAX_ARITYVAL).
+	maxArity = 1<<24 - 1
+
+	// maxBigBytes is what OTP 27 and 29 take of an integer: 65535 words.
+	maxBigBytes = 65535 * 8
+
+	// maxOldCreation and maxOldRef (the first word of a reference) are what a
+	// node takes in old identifiers, which have less room for them.
+	maxOldCreation = 3
+	maxOldRef      = 1<<18 - 1
+
+	// maxSmall is the largest integer that is no bignum in a node of 64 bits.
+	maxSmall = 1<<59 - 1
 )
 
 var (
@@ -74,6 +88,8 @@ var (
 	errBig        = errors.New("etf: malformed integer")
 	errBits       = errors.New("etf: malformed bit string")
 	errRef        = errors.New("etf: malformed reference")
+	errCreation   = errors.New("etf: malformed creation")
+	errTuple      = errors.New("etf: tuple is too large")
 	errFun        = errors.New("etf: malformed fun")
 	errList       = errors.New("etf: malformed list")
 	errDuplicate  = errors.New("etf: map has the same key twice")

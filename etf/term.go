@@ -40,7 +40,7 @@ type String []byte
 type Binary []byte
 
 // A BitString is a bit string whose last byte is used in part only: the Bits
-// (1..7) highest of it.
+// (1..7) highest of it. The others are 0.
 type BitString struct {
 	Bytes []byte
 	Bits  uint8

@@ -1,0 +1,36 @@
+package etf
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// runErl runs an expression on a real node, $ERLUV_ERL or the erl of the PATH,
+// after it has loaded testdata/vectors.erl, and returns what it prints. The node
+// has a name, for its identifiers' sake, and listens nowhere.
+func runErl(t *testing.T, expr string, stdin []byte) []byte {
+	t.Helper()
+	path := os.Getenv("ERLUV_ERL")
+	if path == "" {
+		path = "erl"
+	}
+	cmd := exec.Command(path, "-noshell", "-name", "local@vectors.invalid",
+		"-dist_listen", "false", "-start_epmd", "false",
+		"-eval", `{ok, M, B} = compile:file("vectors", [binary, report]),`+
+			`{module, M} = code:load_binary(M, "vectors.erl", B),`+expr+`, halt().`)
+	cmd.Dir = "testdata"
+	cmd.Env = append(os.Environ(), "ERL_CRASH_DUMP=/dev/null")
+	cmd.Stdin = bytes.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	kill := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	defer kill.Stop()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("cannot have a real node check this: %s: %v\n%s%s", path, err, out, stderr.Bytes())
+	}
+	return out
+}
