@@ -32,14 +32,14 @@ func (m *manager) unlinked(from, to etf.Pid) {
 }
 
 // linkExited: a linked process has ended. Reason normal means nothing, any other
-// ends the worker with it.
+// ends the worker with it, unless it was the owner of a detached worker.
 func (m *manager) linkExited(from, to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
 	if p == nil || !p.watch.unlink(from) {
 		return
 	}
 	m.watchers--
-	if !isAtom(reason, reasonNormal) {
+	if !isAtom(reason, reasonNormal) && !(p.detached && from == p.owner) {
 		m.end(p, reason)
 	}
 }
