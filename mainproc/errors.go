@@ -1,0 +1,42 @@
+package mainproc
+
+import (
+	"errors"
+
+	"erluv/dist"
+)
+
+// The exit statuses that Run's and Ping's errors stand for; 2, for the command
+// line and the configuration, is cmd/erluv's.
+const (
+	statusOK      = 0
+	statusFailure = 1
+	statusRefused = 3 // by the node: cookie, name, not allowed
+)
+
+// ExitStatus is the exit status of the process for an error of Run or Ping.
+func ExitStatus(err error) int {
+	var refused *dist.Refused
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.Is(err, dist.ErrCookie), errors.As(err, &refused):
+		return statusRefused
+	}
+	return statusFailure
+}
+
+// isTaken says whether a node of our name is connected already.
+func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
+
+// isFinal says whether the node will refuse every further attempt, until somebody
+// changes something: a name that is taken becomes free when the node has noticed
+// that our last connection is gone.
+func isFinal(err error) bool {
+	return errors.Is(err, dist.ErrCookie) || hasStatus(err, dist.StatusNotAllowed)
+}
+
+func hasStatus(err error, status string) bool {
+	var refused *dist.Refused
+	return errors.As(err, &refused) && refused.Status == status
+}

@@ -1,0 +1,252 @@
+package mainproc
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// world is what a guard acts on; a test has one without processes.
+type world interface {
+	// connect connects to the node and shakes hands.
+	connect(context.Context) (*link, error)
+	// launch starts child and spawner and sees to it that they have dropped.
+	launch(context.Context) (crew, error)
+}
+
+// crew is a pair of running roles. It ends by watch alone, which is called once,
+// also after an error of hand, and not while hand is under way.
+type crew interface {
+	// hand gives the roles what they serve with and returns when they do.
+	hand(context.Context, *link) error
+	// watch reports what the child says and how the roles end, and returns when
+	// both have been reaped.
+	watch(report func(event))
+	// ask asks the child to stop; it does not wait.
+	ask(reason string) error
+	// end ends the conversations, kill the processes.
+	end()
+	kill()
+	// close frees what is held after watch has returned.
+	close()
+}
+
+// event is something that has happened; the fields are those of its kind.
+type event struct {
+	kind eventKind
+	err  error
+	link *link
+	crew crew
+}
+
+type eventKind uint8
+
+const (
+	eventConnected eventKind = iota // link
+	eventLaunched                   // crew
+	eventReady
+	eventFailed  // err: of connect, launch or hand
+	eventStopped // err: how the connection was lost, or nil
+	eventBroken  // err: the child has broken the conversation
+	eventDied    // err: how a role ended
+	eventWatched // watch has returned
+)
+
+// guard runs a machine: one goroutine owns both and what they hold; all others
+// report to it and end before it does.
+type guard struct {
+	machine
+	world world
+	log   *slog.Logger
+	up    func()
+
+	events  chan event // unbuffered: the owner is never away for long
+	timer   *time.Timer
+	ctx     context.Context // of this incarnation
+	cancel  context.CancelFunc
+	running int // goroutines that have yet to report
+	handing bool
+	watched bool // watch was called
+	link    *link
+	crew    crew
+	reason  string // for the child's stop
+}
+
+// run lives until the machine has ended, and returns why, or nil for an orderly
+// end. What arrives on stop says that somebody wants that, and why.
+func (g *guard) run(stop <-chan string) error {
+	g.events = make(chan event)
+	g.timer = time.NewTimer(time.Hour)
+	g.timer.Stop()
+	g.act(g.begin())
+	for g.state != ended {
+		before := g.state
+		select {
+		case g.reason = <-stop:
+			stop = nil
+			g.log.Info("stopping", "reason", g.reason)
+			g.act(g.stop())
+		case <-g.timer.C:
+			g.act(g.expired())
+		case e := <-g.events:
+			g.act(g.take(e))
+		}
+		if g.state == stopping {
+			g.settle()
+		}
+		if g.state != before {
+			g.note()
+		}
+	}
+	g.timer.Stop()
+	return g.err
+}
+
+// take gives an event to the machine.
+func (g *guard) take(e event) do {
+	switch e.kind {
+	case eventConnected:
+		g.running--
+		g.link = e.link
+		return g.connected()
+	case eventLaunched:
+		g.running--
+		g.crew = e.crew
+		return g.launched()
+	case eventReady:
+		g.running--
+		g.handing = false
+		return g.ready(time.Now())
+	case eventFailed:
+		g.running--
+		g.handing = false
+		return g.failed(e.err)
+	case eventBroken:
+		return g.failed(e.err)
+	case eventStopped:
+		return g.stopped(e.err)
+	case eventDied:
+		g.log.Log(context.Background(), g.level(), "a role has ended", "error", e.err)
+		return g.died(e.err)
+	case eventWatched:
+		g.running--
+		g.crew.close()
+		g.crew, g.watched = nil, false
+	}
+	return 0
+}
+
+// act does what the machine says.
+func (g *guard) act(d do) {
+	if d&doConnect != 0 {
+		g.ctx, g.cancel = context.WithCancel(context.Background())
+		g.report(func(ctx context.Context) event {
+			l, err := g.world.connect(ctx)
+			return result(event{kind: eventConnected, link: l}, err)
+		})
+	}
+	if d&doLaunch != 0 {
+		g.report(func(ctx context.Context) event {
+			c, err := g.world.launch(ctx)
+			return result(event{kind: eventLaunched, crew: c}, err)
+		})
+	}
+	if d&doHand != 0 {
+		g.handing = true
+		c, l := g.crew, g.link
+		g.report(func(ctx context.Context) event {
+			return result(event{kind: eventReady}, c.hand(ctx, l))
+		})
+	}
+	if d&doServe != 0 {
+		g.watch()
+		if g.up != nil {
+			g.up()
+			g.up = nil
+		}
+	}
+	if d&doAsk != 0 {
+		if err := g.crew.ask(g.reason); err != nil {
+			g.log.Error("cannot ask the child to stop", "error", err)
+			d |= doKill
+		}
+	}
+	if d&doEnd != 0 {
+		g.end()
+	}
+	if d&doKill != 0 && g.crew != nil {
+		g.crew.kill()
+	}
+	if d&doArm != 0 {
+		g.timer.Reset(g.delay)
+	}
+}
+
+// report runs f on a goroutine of its own, which ends with the event, at the
+// latest soon after the incarnation's context.
+func (g *guard) report(f func(context.Context) event) {
+	g.running++
+	ctx := g.ctx
+	go func() { g.events <- f(ctx) }()
+}
+
+func result(e event, err error) event {
+	if err != nil {
+		return event{kind: eventFailed, err: err}
+	}
+	return e
+}
+
+func (g *guard) watch() {
+	g.watched = true
+	c := g.crew
+	g.report(func(context.Context) event {
+		c.watch(func(e event) { g.events <- e })
+		return event{kind: eventWatched}
+	})
+}
+
+// end gives up what is under way. The connection is closed at once, so that the
+// node sees it; while it is being handed over, it is hand's.
+func (g *guard) end() {
+	g.cancel()
+	if g.crew != nil {
+		g.crew.end()
+	}
+	if !g.handing {
+		g.link.close()
+		g.link = nil
+	}
+}
+
+// settle tells the machine when nothing of the incarnation is left.
+func (g *guard) settle() {
+	if g.crew != nil && !g.watched && !g.handing {
+		g.watch()
+	}
+	if g.running > 0 {
+		return
+	}
+	g.link.close()
+	g.link = nil
+	g.timer.Stop()
+	g.act(g.gone(time.Now()))
+}
+
+// level is how much the end of a role matters: nothing when it was to end.
+func (g *guard) level() slog.Level {
+	if g.state == serving || g.asked {
+		return slog.LevelError
+	}
+	return slog.LevelDebug
+}
+
+// note logs what people want to know of a new state.
+func (g *guard) note() {
+	switch g.state {
+	case serving:
+		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
+	case waiting:
+		g.log.Warn("no connection", "error", g.err, "retry_in", g.delay)
+	}
+}

@@ -1,0 +1,331 @@
+package mainproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"erluv/dist"
+)
+
+// fakeWorld says yes to everything, or what a test tells it, and writes down
+// what it was asked for and when.
+type fakeWorld struct {
+	start    time.Time
+	log      []string
+	connects func(n int) error // nil: yes; n counts from 1
+	launches func() error
+	hangs    bool // connect and launch wait for the end of their context
+	crews    []*fakeCrew
+	stubborn bool // roles do not end by themselves
+	silent   bool // the child does not answer when it is asked to stop
+	n        int
+}
+
+func (w *fakeWorld) note(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%v ", time.Since(w.start))+fmt.Sprintf(format, args...))
+}
+
+func (w *fakeWorld) connect(ctx context.Context) (*link, error) {
+	w.n++
+	if w.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if w.connects != nil {
+		if err := w.connects(w.n); err != nil {
+			w.note("refused")
+			return nil, err
+		}
+	}
+	w.note("connected")
+	return &link{fd: -1, local: dist.Local{Name: "us@h"}, peer: dist.Peer{Name: "them@h"}}, nil
+}
+
+func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
+	if w.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if w.launches != nil {
+		if err := w.launches(); err != nil {
+			return nil, err
+		}
+	}
+	c := &fakeCrew{w: w, gone: make(chan struct{}), says: make(chan event)}
+	w.crews = append(w.crews, c)
+	return c, nil
+}
+
+type fakeCrew struct {
+	w       *fakeWorld
+	says    chan event
+	gone    chan struct{}
+	isGone  bool
+	refuses error
+}
+
+func (c *fakeCrew) hand(context.Context, *link) error { return c.refuses }
+
+func (c *fakeCrew) watch(report func(event)) {
+	for {
+		select {
+		case e := <-c.says:
+			report(e)
+		case <-c.gone:
+			report(event{kind: eventDied, err: errors.New("child: status 0")})
+			report(event{kind: eventDied, err: errors.New("spawner: status 0")})
+			return
+		}
+	}
+}
+
+func (c *fakeCrew) ask(reason string) error {
+	c.w.note("ask %s", reason)
+	if !c.w.silent {
+		go func() {
+			select {
+			case c.says <- event{kind: eventStopped}:
+			case <-c.gone:
+			}
+		}()
+	}
+	return nil
+}
+
+func (c *fakeCrew) end() {
+	if !c.w.stubborn {
+		c.leave()
+	}
+}
+
+func (c *fakeCrew) kill() {
+	c.w.note("kill")
+	c.leave()
+}
+
+func (c *fakeCrew) leave() {
+	if !c.isGone {
+		c.isGone = true
+		close(c.gone)
+	}
+}
+
+func (c *fakeCrew) close() {}
+
+// during runs a guard on w in a bubble of fake time while f plays the world's
+// part, and returns the guard's error.
+func during(t *testing.T, w *fakeWorld, f func(stop chan<- string)) (err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w.start = time.Now()
+		g := guard{world: w, log: slog.New(slog.DiscardHandler)}
+		g.retry, g.stopBound, g.final = true, 7*time.Second, isFinal
+		g.jitter = func(d time.Duration) time.Duration { return d }
+		stop := make(chan string)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			err = g.run(stop)
+		}()
+		synctest.Wait()
+		f(stop)
+		<-done
+		if g.link != nil || g.crew != nil || g.running != 0 {
+			t.Errorf("something is left: link %v, crew %v, %d goroutines", g.link, g.crew, g.running)
+		}
+	})
+	return err
+}
+
+// after lets time pass and what it brings happen.
+func after(d time.Duration) {
+	time.Sleep(d) // of the bubble
+	synctest.Wait()
+}
+
+func wantLog(t *testing.T, w *fakeWorld, want ...string) {
+	t.Helper()
+	if got := strings.Join(w.log, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("it did\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+var errLost = event{kind: eventStopped, err: errors.New("the connection was lost")}
+
+// TestGuardReconnects: the delays double, and begin anew after a steady time.
+func TestGuardReconnects(t *testing.T) {
+	w := &fakeWorld{connects: func(n int) error {
+		if n > 1 && n < 5 {
+			return errors.New("nothing listens")
+		}
+		return nil
+	}}
+	err := during(t, w, func(stop chan<- string) {
+		w.crews[0].says <- errLost
+		after(time.Minute)
+		w.crews[1].says <- errLost
+		after(time.Minute)
+		stop <- "enough"
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w,
+		"0s connected", "100ms refused", "300ms refused", "700ms refused", "1.5s connected",
+		"1m0.1s connected", "2m0s ask enough")
+}
+
+func TestGuardFirstFailure(t *testing.T) {
+	for name, w := range map[string]*fakeWorld{
+		"connect": {connects: func(int) error { return errTest }},
+		"launch":  {launches: func() error { return errTest }},
+	} {
+		if err := during(t, w, func(chan<- string) {}); !errors.Is(err, errTest) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if w.n != 1 {
+			t.Errorf("%s: %d attempts", name, w.n)
+		}
+	}
+}
+
+// TestGuardRefused: a reconnect that is refused for good ends it; a taken name
+// does not.
+func TestGuardRefused(t *testing.T) {
+	w := &fakeWorld{connects: func(n int) error {
+		switch n {
+		case 2:
+			return &dist.Refused{Status: dist.StatusAlive}
+		case 3:
+			return fmt.Errorf("wrapped: %w", dist.ErrCookie)
+		}
+		return nil
+	}}
+	err := during(t, w, func(chan<- string) { w.crews[0].says <- errLost })
+	if ExitStatus(err) != statusRefused || w.n != 3 {
+		t.Errorf("%v after %d attempts", err, w.n)
+	}
+}
+
+// TestGuardStops: an orderly stop from each state.
+func TestGuardStops(t *testing.T) {
+	t.Run("serving", func(t *testing.T) {
+		w := &fakeWorld{}
+		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "0s ask term")
+	})
+	t.Run("connecting", func(t *testing.T) {
+		w := &fakeWorld{hangs: true}
+		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("waiting", func(t *testing.T) {
+		w := &fakeWorld{connects: func(n int) error {
+			if n > 1 {
+				return errTest
+			}
+			return nil
+		}}
+		err := during(t, w, func(stop chan<- string) {
+			w.crews[0].says <- errLost
+			after(250 * time.Millisecond)
+			stop <- "term"
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "100ms refused")
+	})
+	t.Run("by the node", func(t *testing.T) {
+		w := &fakeWorld{}
+		if err := during(t, w, func(chan<- string) { w.crews[0].says <- event{kind: eventStopped} }); err != nil {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected")
+	})
+}
+
+// TestGuardBounds: who does not end is killed, and when.
+func TestGuardBounds(t *testing.T) {
+	t.Run("silent child", func(t *testing.T) {
+		w := &fakeWorld{silent: true, stubborn: true}
+		err := during(t, w, func(stop chan<- string) { stop <- "term" })
+		if err == nil || !strings.Contains(err.Error(), "was killed") {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "0s ask term", "7s kill")
+	})
+	t.Run("roles that stay", func(t *testing.T) {
+		w := &fakeWorld{stubborn: true}
+		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "0s ask term", "2s kill")
+	})
+	t.Run("broken child", func(t *testing.T) {
+		w := &fakeWorld{stubborn: true, connects: func(n int) error {
+			if n > 1 {
+				return dist.ErrCookie
+			}
+			return nil
+		}}
+		err := during(t, w, func(chan<- string) { w.crews[0].says <- event{kind: eventBroken, err: errTest} })
+		if !errors.Is(err, dist.ErrCookie) {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "2s kill", "2.1s refused")
+	})
+}
+
+// TestGuardCrash: a role dies; the other ends, and the node is connected anew.
+func TestGuardCrash(t *testing.T) {
+	w := &fakeWorld{}
+	err := during(t, w, func(stop chan<- string) {
+		w.crews[0].says <- event{kind: eventDied, err: errors.New("the child was killed")}
+		after(time.Second)
+		if len(w.crews) != 2 {
+			t.Errorf("%d crews were started", len(w.crews))
+		}
+		stop <- "term"
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "100ms connected", "1s ask term")
+}
+
+// TestGuardUp: Up is called when the node is up, and once.
+func TestGuardUp(t *testing.T) {
+	ups := 0
+	w := &fakeWorld{}
+	synctest.Test(t, func(t *testing.T) {
+		g := guard{world: w, log: slog.New(slog.DiscardHandler), up: func() { ups++ }}
+		g.retry, g.stopBound, g.final = true, time.Second, isFinal
+		g.jitter = func(d time.Duration) time.Duration { return d }
+		stop := make(chan string)
+		done := make(chan error)
+		go func() { done <- g.run(stop) }()
+		synctest.Wait()
+		if ups != 1 {
+			t.Errorf("up %d times", ups)
+		}
+		w.crews[0].says <- errLost
+		after(time.Second)
+		stop <- "term"
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	if ups != 1 || w.n != 2 {
+		t.Errorf("up %d times in %d connections", ups, w.n)
+	}
+}

@@ -1,0 +1,193 @@
+package mainproc
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"erluv/dist"
+)
+
+// names of the actions, in the order of the constants.
+var doNames = []string{"connect", "launch", "hand", "serve", "ask", "end", "kill", "arm"}
+
+func (d do) String() string {
+	s := ""
+	for i, name := range doNames {
+		if d&(1<<i) != 0 {
+			s += " " + name
+		}
+	}
+	if s == "" {
+		return "nothing"
+	}
+	return s[1:]
+}
+
+var (
+	errTest = errors.New("test")
+	t0      = time.Unix(1000, 0)
+)
+
+// inputs are the machine's events.
+var inputs = []struct {
+	name string
+	do   func(*machine) do
+}{
+	{"connected", func(m *machine) do { return m.connected() }},
+	{"launched", func(m *machine) do { return m.launched() }},
+	{"ready", func(m *machine) do { return m.ready(t0) }},
+	{"failed", func(m *machine) do { return m.failed(errTest) }},
+	{"stopped", func(m *machine) do { return m.stopped(nil) }},
+	{"lost", func(m *machine) do { return m.stopped(errTest) }},
+	{"died", func(m *machine) do { return m.died(errTest) }},
+	{"stop", func(m *machine) do { return m.stop() }},
+	{"expired", func(m *machine) do { return m.expired() }},
+	{"gone", func(m *machine) do { return m.gone(t0) }},
+}
+
+// The rows are states, as far as they differ; the columns are the events in the
+// order of inputs. A cell is the state afterwards and what is to be done; "." is
+// neither.
+var rows = []struct {
+	name  string
+	start machine
+	cells [10]string
+}{
+	{"connecting", machine{state: connecting, roles: launchBegun}, [...]string{
+		"starting: nothing", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	}},
+	{"connecting again", machine{state: connecting, served: true}, [...]string{
+		"starting: launch", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	}},
+	{"connecting, launched", machine{state: connecting, roles: launchDone}, [...]string{
+		"starting: hand", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	}},
+	{"starting", machine{state: starting}, [...]string{
+		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	}},
+	{"serving", machine{state: serving, served: true}, [...]string{
+		".", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: ask arm", ".", ".",
+	}},
+	{"stopping, asked", machine{state: stopping, served: true, asked: true, quit: true}, [...]string{
+		"stopping: end", "stopping: end kill", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", ".", "stopping: end kill", "ended: nothing",
+	}},
+	{"stopping, lost", machine{state: stopping, served: true, retry: true, err: errTest}, [...]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "waiting: arm",
+	}},
+	{"stopping, lost, exit", machine{state: stopping, served: true, err: errTest}, [...]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	}},
+	{"stopping, never up", machine{state: stopping, retry: true, err: errTest}, [...]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	}},
+	{"stopping, refused", machine{state: stopping, served: true, retry: true, err: dist.ErrCookie}, [...]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	}},
+	{"waiting", machine{state: waiting, served: true, retry: true}, [...]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".",
+	}},
+	{"ended", machine{state: ended}, [...]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
+	}},
+}
+
+func TestMachine(t *testing.T) {
+	seen := map[state]bool{}
+	for _, row := range rows {
+		seen[row.start.state] = true
+		for i, in := range inputs {
+			m := row.start
+			m.jitter = func(d time.Duration) time.Duration { return d }
+			m.final = isFinal
+			d := in.do(&m)
+			got := fmt.Sprintf("%v: %v", m.state, d)
+			want := row.cells[i]
+			if want == "." {
+				want = fmt.Sprintf("%v: nothing", row.start.state)
+			}
+			if got != want {
+				t.Errorf("%s, %s: %s; want %s", row.name, in.name, got, want)
+			}
+		}
+	}
+	if len(seen) != int(ended)+1 {
+		t.Errorf("states in the table: %v", seen)
+	}
+}
+
+// TestErrors: what run returns for ways through the machine.
+func TestErrors(t *testing.T) {
+	byName := map[string]func(*machine) do{}
+	for _, in := range inputs {
+		byName[in.name] = in.do
+	}
+	for _, tt := range []struct {
+		events []string
+		want   string // "" is an orderly end
+	}{
+		{[]string{"failed", "gone"}, "test"},
+		{[]string{"stop", "gone"}, ""},
+		{[]string{"connected", "stop", "launched", "gone"}, ""},
+		{[]string{"connected", "launched", "failed", "gone"}, "test"},
+		{[]string{"connected", "launched", "ready", "stopped", "died", "died", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "lost", "died", "gone"}, "test"},
+		{[]string{"connected", "launched", "ready", "died", "gone"}, "test"},
+		{[]string{"connected", "launched", "ready", "stop", "stopped", "died", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "stop", "lost", "died", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "stop", "died", "gone"}, "before it had stopped: test"},
+		{[]string{"connected", "launched", "ready", "stop", "expired", "died", "gone"}, "the child did not stop within 7s and was killed"},
+		{[]string{"connected", "launched", "ready", "lost", "stop", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "lost", "expired", "gone"}, "test"},
+	} {
+		m := machine{stopBound: 7 * time.Second, final: isFinal}
+		m.begin()
+		for _, name := range tt.events {
+			byName[name](&m)
+		}
+		got := ""
+		if m.err != nil {
+			got = m.err.Error()
+		}
+		if m.state != ended || got != tt.want {
+			t.Errorf("%v: %v, %q; want %q", tt.events, m.state, got, tt.want)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	m := machine{state: stopping, served: true, retry: true, final: isFinal, err: errTest}
+	m.jitter = func(d time.Duration) time.Duration { return d }
+	now := t0
+	lose := func(up time.Duration) time.Duration {
+		m.state, m.since = stopping, time.Time{}
+		if up > 0 {
+			m.since = now
+		}
+		now = now.Add(up)
+		m.gone(now)
+		return m.delay
+	}
+	want := 100 * time.Millisecond
+	for range 12 {
+		if got := lose(0); got != want {
+			t.Errorf("delay %v, want %v", got, want)
+		}
+		want = min(2*want, 30*time.Second)
+	}
+	if got := lose(time.Second); got != 30*time.Second {
+		t.Errorf("after a second up: %v", got)
+	}
+	if got := lose(steady); got != 100*time.Millisecond {
+		t.Errorf("after %v up: %v", steady, got)
+	}
+	if got := lose(0); got != 200*time.Millisecond {
+		t.Errorf("then: %v", got)
+	}
+	for attempt := range 2000 { // no overflow
+		if d := backoff(attempt); d < backoffFrom || d > backoffTo {
+			t.Fatalf("attempt %d: %v", attempt, d)
+		}
+	}
+}

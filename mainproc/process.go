@@ -1,0 +1,228 @@
+package mainproc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// self is the binary that runs, even when its file was replaced or removed.
+const self = "/proc/self/exe"
+
+// answerBound is how long a role may take for each answer until it serves.
+const answerBound = 5 * time.Second
+
+// starter is the one thread that starts processes: the kernel kills a role when
+// the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), so this one
+// lives until close.
+type starter struct{ jobs chan func() }
+
+func newStarter() *starter {
+	s := &starter{jobs: make(chan func())}
+	go func() { // ends with close
+		runtime.LockOSThread()
+		for job := range s.jobs {
+			job()
+		}
+	}()
+	return s
+}
+
+func (s *starter) do(job func()) {
+	done := make(chan struct{})
+	s.jobs <- func() {
+		defer close(done)
+		job()
+	}
+	<-done
+}
+
+func (s *starter) close() { close(s.jobs) }
+
+// process is a role from main's side. It belongs to a crew, and is used by one
+// goroutine at a time, except for kill and hangUp.
+type process struct {
+	role  ipc.Role
+	pid   int
+	pidfd int
+	conn  *ipc.Conn
+	buf   []byte // one packet
+	end   error  // how it ended, when it was reaped
+}
+
+// start starts a role by way of the stage, which makes id of it. It gets a
+// session of its own, so that what a terminal sends (^C) comes to main only, an
+// empty environment, and no descriptor but these four.
+func (s *starter) start(role ipc.Role, id sandbox.Identity) (*process, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open /dev/null: %w", err)
+	}
+	defer unix.Close(null)
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
+	argv := []string{
+		"erluv", "stage", role.String(),
+		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(os.Getpid()),
+	}
+	s.do(func() {
+		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
+			Files: []uintptr{uintptr(null), uintptr(null), 2, uintptr(theirs.FD())},
+			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
+		})
+	})
+	if err == nil && p.pidfd < 0 {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		_ = p.reap()
+		err = errors.New("the kernel has no pidfds (Linux 5.4 or later is needed)")
+	}
+	if err != nil {
+		_ = ours.Close()
+		return nil, fmt.Errorf("cannot start the %s: %w", role, err)
+	}
+	return p, nil
+}
+
+// greet waits for the role's Hello and looks whether it is what it says, and
+// confined.
+func (p *process) greet(id sandbox.Identity) error {
+	m, err := p.recv()
+	if err != nil {
+		return err
+	}
+	hello, ok := m.(ipc.Hello)
+	if !ok {
+		return fmt.Errorf("the %s says %T instead of hello", p.role, m)
+	}
+	if hello.Version != ipc.Version || hello.Role != p.role || hello.PID != uint32(p.pid) {
+		return fmt.Errorf("the %s says it is the %s, process %d, version %d; it is process %d, and the version is %d",
+			p.role, hello.Role, hello.PID, hello.Version, p.pid, ipc.Version)
+	}
+	if err := sandbox.Check(p.pid, id); err != nil {
+		return fmt.Errorf("the %s must not run: %w", p.role, err)
+	}
+	return nil
+}
+
+// serve sends the role what it serves with and waits until it does.
+func (p *process) serve(m ipc.Message, fds ...int) error {
+	packet := ipc.Append(nil, m)
+	if err := p.conn.Send(packet, answerBound, fds...); err != nil {
+		return fmt.Errorf("cannot talk to the %s: %w", p.role, err)
+	}
+	answer, err := p.recv()
+	if err != nil {
+		return err
+	}
+	if _, ok := answer.(ipc.Ready); !ok {
+		return fmt.Errorf("the %s says %T instead of ready", p.role, answer)
+	}
+	return nil
+}
+
+// recv reads the role's next message, for answerBound at most. The role's own
+// word that it failed is an error with its text.
+func (p *process) recv() (ipc.Message, error) {
+	n, fds, err := p.conn.Recv(p.buf, answerBound)
+	ipc.CloseAll(fds)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("before it served: %w", p.hungUp())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("the %s did not answer within %v", p.role, answerBound)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen to the %s: %w", p.role, err)
+	}
+	return p.decode(p.buf[:n], fds)
+}
+
+func (p *process) decode(packet []byte, fds []int) (ipc.Message, error) {
+	if len(fds) > 0 {
+		return nil, fmt.Errorf("the %s sent %d descriptors, which nobody asked for", p.role, len(fds))
+	}
+	m, err := ipc.Decode(packet)
+	if err != nil {
+		return nil, fmt.Errorf("the %s is not understood: %w", p.role, err)
+	}
+	if failed, ok := m.(ipc.Failed); ok {
+		return nil, fmt.Errorf("the %s cannot serve: %s", p.role, printable(failed.Text))
+	}
+	return m, nil
+}
+
+// kill sends SIGKILL; to a process that has ended, nobody gets it.
+func (p *process) kill() { _ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) }
+
+// hangUp ends the conversation; the role reads the end of file.
+func (p *process) hangUp() { _ = unix.Shutdown(p.conn.FD(), unix.SHUT_RDWR) }
+
+// reap waits for the end of the process, frees its pid and says how it ended.
+func (p *process) reap() error {
+	if p.end != nil {
+		return p.end
+	}
+	var ws syscall.WaitStatus
+	_, err := syscall.Wait4(p.pid, &ws, 0, nil)
+	for err == syscall.EINTR {
+		_, err = syscall.Wait4(p.pid, &ws, 0, nil)
+	}
+	switch {
+	case err != nil:
+		p.end = fmt.Errorf("the %s (process %d) cannot be waited for: %w", p.role, p.pid, err)
+	case ws.Signaled():
+		p.end = fmt.Errorf("the %s (process %d) was killed: %v", p.role, p.pid, ws.Signal())
+	default:
+		p.end = fmt.Errorf("the %s (process %d) has ended with status %d", p.role, p.pid, ws.ExitStatus())
+	}
+	return p.end
+}
+
+// hungUp says why the role's end of the conversation is closed: usually it has
+// ended, its descriptors being closed a moment before.
+func (p *process) hungUp() error {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+	if n, _ := unix.Poll(fds, int(time.Second.Milliseconds())); n == 1 {
+		return p.reap()
+	}
+	return fmt.Errorf("the %s (process %d) has closed its conversation", p.role, p.pid)
+}
+
+// discard ends a process that nobody watches.
+func (p *process) discard() {
+	p.kill()
+	_ = p.reap()
+	p.close()
+}
+
+func (p *process) close() {
+	_ = p.conn.Close()
+	_ = unix.Close(p.pidfd)
+}
+
+// printable makes a role's words fit for a log: whoever wrote them may have been
+// taken over.
+func printable(s string) string {
+	const limit = 1000 // bytes
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), limit)])
+}

@@ -1,0 +1,177 @@
+package mainproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// roles is the crew of real processes.
+type roles struct {
+	child, spawner *process
+	id             sandbox.Identity
+	serveWith      settings
+}
+
+// settings are what the roles are told of the configuration, the connection
+// aside.
+type settings struct {
+	child   ipc.Start
+	spawner ipc.StartSpawner
+}
+
+// launch starts both roles, so that they come up side by side, and greets them.
+func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
+	r := &roles{id: id, serveWith: with}
+	var err error
+	if r.spawner, err = s.start(ipc.RoleSpawner, id); err != nil {
+		return nil, err
+	}
+	if r.child, err = s.start(ipc.RoleChild, id); err != nil {
+		r.spawner.discard()
+		return nil, err
+	}
+	err = r.during(ctx, func() error {
+		if err := r.spawner.greet(id); err != nil {
+			return err
+		}
+		return r.child.greet(id)
+	})
+	if err != nil {
+		r.spawner.discard()
+		r.child.discard()
+		return nil, err
+	}
+	return r, nil
+}
+
+// during calls f and has the roles killed if ctx ends before it, so that f, which
+// waits for them, ends soon.
+func (r *roles) during(ctx context.Context, f func() error) error {
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		r.kill()
+	})
+	err := f()
+	if !stop() {
+		<-killed // the descriptors it uses may be closed after this
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// hand gives the spawner its end of the conversation between the two, then the
+// child the other end and the connection.
+func (r *roles) hand(ctx context.Context, l *link) error {
+	toSpawner, toChild, err := ipc.Pair()
+	if err != nil {
+		return err
+	}
+	defer toSpawner.Close()
+	defer toChild.Close()
+	start := r.serveWith.child
+	start.Node, start.Creation = l.local.Name, l.local.Creation
+	start.Target, start.TargetCreation = l.peer.Name, l.peer.Creation
+	start.UID, start.GID = r.id.UID, r.id.GID
+	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(r.spawner.pid)
+	return r.during(ctx, func() error {
+		if err := r.spawner.serve(r.serveWith.spawner, toChild.FD()); err != nil {
+			return err
+		}
+		return r.child.serve(start, l.fd, toSpawner.FD())
+	})
+}
+
+// ask never waits: a child that does not read is beyond asking.
+func (r *roles) ask(reason string) error {
+	return r.child.conn.TrySend(ipc.Append(nil, ipc.Stop{Reason: reason}))
+}
+
+func (r *roles) end() {
+	r.child.hangUp()
+	r.spawner.hangUp()
+}
+
+func (r *roles) kill() {
+	r.child.kill()
+	r.spawner.kill()
+}
+
+func (r *roles) close() {
+	r.child.close()
+	r.spawner.close()
+}
+
+// watch waits in one poll(2) for all that can come from the roles: it takes one
+// thread, which sleeps while the node is served.
+func (r *roles) watch(report func(event)) {
+	fds := []unix.PollFd{
+		{Fd: int32(r.child.conn.FD()), Events: unix.POLLIN},
+		{Fd: int32(r.child.pidfd), Events: unix.POLLIN},
+		{Fd: int32(r.spawner.pidfd), Events: unix.POLLIN},
+	}
+	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one
+		if _, err := unix.Poll(fds, -1); err != nil {
+			if err == unix.EINTR {
+				continue
+			}
+			// Bad memory or too many descriptors: neither can be.
+			panic(fmt.Sprintf("poll: %v", err))
+		}
+		if fds[0].Revents != 0 && !r.listen(report) {
+			fds[0].Fd = -1
+		}
+		for i, p := range []*process{r.child, r.spawner} {
+			if fd := &fds[i+1]; fd.Fd >= 0 && fd.Revents != 0 {
+				fd.Fd = -1
+				report(event{kind: eventDied, err: p.reap()})
+			}
+		}
+	}
+}
+
+// listen reports the child's next message and says whether there may be another.
+func (r *roles) listen(report func(event)) bool {
+	n, fds, err := r.child.conn.TryRecv(r.child.buf)
+	ipc.CloseAll(fds)
+	switch {
+	case errors.Is(err, ipc.ErrEmpty):
+		return true
+	case errors.Is(err, io.EOF):
+		if err := r.child.hungUp(); r.child.end == nil {
+			report(event{kind: eventBroken, err: err})
+		}
+		return false
+	case err != nil:
+		report(event{kind: eventBroken, err: fmt.Errorf("cannot listen to the child: %w", err)})
+		return false
+	}
+	m, err := r.child.decode(r.child.buf[:n], fds)
+	if err != nil {
+		report(event{kind: eventBroken, err: err})
+		return false
+	}
+	stopped, ok := m.(ipc.Stopped)
+	if !ok {
+		report(event{kind: eventBroken, err: fmt.Errorf("the child says %T while it serves", m)})
+		return false
+	}
+	report(event{kind: eventStopped, err: lost(stopped)})
+	return false
+}
+
+// lost is why the child has stopped, if nobody has asked it to.
+func lost(m ipc.Stopped) error {
+	if m.Cause == ipc.CauseAsked {
+		return nil
+	}
+	return fmt.Errorf("the connection was lost: %s", printable(m.Text))
+}

@@ -1,0 +1,80 @@
+package mainproc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+)
+
+// conversation is the descriptor on which a role finds its conversation with
+// main.
+const conversation = 3
+
+// Stage runs in a process of its own between main and a role: `erluv stage ROLE
+// UID GID PARENT`. It drops what the role must not have and becomes the role, the
+// same binary with the role's name as its only argument and no environment. It
+// returns only when that fails; then main has been told.
+func Stage(args []string) error {
+	runtime.LockOSThread() // the thread that drops is the one that execs
+	role, recipe, err := parseStage(args)
+	if err != nil {
+		return err
+	}
+	conn, err := ipc.FromFD(conversation)
+	if err != nil {
+		return fmt.Errorf("a stage is started by erluv alone: %w", err)
+	}
+	err = becomeRole(role, recipe)
+	_ = conn.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), time.Second)
+	return err
+}
+
+// parseStage reads the arguments that starter.start writes.
+func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
+	if len(args) != 4 {
+		return 0, r, errors.New("a stage is started by erluv alone")
+	}
+	switch args[0] {
+	case ipc.RoleChild.String():
+		role = ipc.RoleChild
+	case ipc.RoleSpawner.String():
+		role = ipc.RoleSpawner
+	default:
+		return 0, r, fmt.Errorf("there is no role %q", args[0])
+	}
+	uid, err1 := strconv.ParseUint(args[1], 10, 32)
+	gid, err2 := strconv.ParseUint(args[2], 10, 32)
+	parent, err3 := strconv.Atoi(args[3])
+	r = recipeOf(role)
+	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
+	return role, r, errors.Join(err1, err2, err3)
+}
+
+// recipeOf is what the roles differ in. The spawner's limits are inherited by
+// every program, so they stay the administrator's.
+func recipeOf(role ipc.Role) sandbox.Recipe {
+	if role == ipc.RoleChild {
+		return sandbox.Recipe{NoCore: true, AllFiles: true}
+	}
+	return sandbox.Recipe{}
+}
+
+func becomeRole(role ipc.Role, r sandbox.Recipe) error {
+	if err := sandbox.Drop(r); err != nil {
+		return err
+	}
+	// FromFD has made it close-on-exec.
+	if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, conversation, syscall.F_SETFD, 0); e != 0 {
+		return fmt.Errorf("cannot keep descriptor %d: %w", conversation, e)
+	}
+	err := syscall.Exec(self, []string{"erluv", role.String()}, []string{})
+	path, _ := os.Readlink(self)
+	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may everybody execute it?", path, r.UID, r.GID, err)
+}
