@@ -1,0 +1,339 @@
+package childproc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/spawner"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test binary plays the spawner.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "spawner" {
+		if err := spawner.Main(); err != nil {
+			fmt.Fprintln(os.Stderr, "spawner:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	testNode   = "erluv_test@localhost"
+	testTarget = "node@localhost"
+	patience   = 20 * time.Second
+)
+
+// node is the other side: a node that speaks frames, and main.
+type node struct {
+	t    *testing.T
+	conn *net.TCPConn
+	up   *ipc.Conn // main's end of the conversation with the child
+	in   []byte
+	next uint32
+	self etf.Pid
+	done chan error // what the loop of the child came to
+	m    *manager
+}
+
+// startChild runs a child in this process, with a real spawner, up to Ready. What
+// it sends at the beginning (up, the question for the ticktime) has been read.
+func startChild(t *testing.T, change func(*ipc.Start)) *node {
+	t.Helper()
+	theirs, ours := tcpPair(t)
+	childEnd, spawnerEnd, err := ipc.Pair()
+	must(t, err)
+	mainEnd, upEnd, err := ipc.Pair()
+	must(t, err)
+	start := ipc.Start{
+		Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv",
+		ErluvVersion: "test", CookieSource: "file", User: "tester", MainPID: uint32(os.Getpid()),
+		MaxWorkers: 1000, KillTimeoutMS: 5000, Contain: "group",
+		Environ: []string{"LANG=C.UTF-8", "EMPTY="},
+	}
+	if change != nil {
+		change(&start)
+	}
+	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
+
+	n := &node{t: t, conn: ours, up: mainEnd, done: make(chan error, 1)}
+	n.self = n.pid()
+	ready := make(chan *child, 1)
+	go func() {
+		// A thread of its own, which ends with the loop.
+		runtime.LockOSThread()
+		c, err := build(upEnd, start, theirs, childEnd)
+		ready <- c
+		if err == nil {
+			err = c.loop.Run()
+			c.loop.Close()
+			_ = unix.Close(theirs)
+			_ = childEnd.Close()
+			_ = upEnd.Close()
+			_ = unix.Munmap(c.m.out.mem)
+			_ = unix.Munmap(c.conn.mem)
+			if err == nil {
+				err = c.ended
+			}
+		}
+		n.done <- err
+	}()
+	c := <-ready
+	if c == nil {
+		t.Fatal(<-n.done)
+	}
+	n.m = c.m
+	t.Cleanup(func() {
+		_ = n.conn.Close()
+		_ = n.up.Close()
+		select {
+		case <-n.done:
+		case <-time.After(patience):
+			t.Error("the child does not end")
+		}
+	})
+	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
+		t.Fatalf("instead of up to the controller: %s", show(m))
+	}
+	if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
+		t.Fatalf("instead of the question for net_ticktime: %s", show(m))
+	}
+	return n
+}
+
+// show is a message without its bytes, which can be many.
+func show(m dist.Message) string {
+	return fmt.Sprintf("%v from %v to %v%v, %d bytes %.200q", m.Op, m.From, m.To, m.Name, len(m.Payload), m.Payload[:min(200, len(m.Payload))])
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tcpPair(t *testing.T) (fd int, conn *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(f uintptr) { fd, err = unix.FcntlInt(f, unix.F_DUPFD_CLOEXEC, 0) }))
+	must(t, err)
+	must(t, c.Close())
+	other, err := l.Accept()
+	must(t, err)
+	return fd, other.(*net.TCPConn)
+}
+
+// startSpawner starts the spawner as a process; it ends with the child's end of
+// the conversation, and the test waits for that.
+func startSpawner(t *testing.T, toChild *ipc.Conn, reports bool) int {
+	t.Helper()
+	ours, theirs, err := ipc.Pair()
+	must(t, err)
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"erluv", "spawner"}, &syscall.ProcAttr{
+		Dir: "/", Files: []uintptr{0, 1, 2, uintptr(theirs.FD())},
+	})
+	must(t, err)
+	_ = theirs.Close()
+	t.Cleanup(func() {
+		_ = ours.Close()
+		var st unix.WaitStatus
+		if _, err := unix.Wait4(pid, &st, 0, nil); err != nil || st != 0 {
+			t.Errorf("the spawner ended with %v, %v", st, err)
+		}
+	})
+	buf := make([]byte, ipc.MaxPacket)
+	_, _, err = ours.Recv(buf, patience)
+	must(t, err)
+	msg := ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports}
+	must(t, ours.Send(ipc.Append(nil, msg), patience, toChild.FD()))
+	_ = toChild.Close()
+	n, _, err := ours.Recv(buf, patience)
+	must(t, err)
+	if got, err := ipc.Decode(buf[:n]); err != nil || got != (ipc.Ready{}) {
+		t.Fatalf("the spawner said %+v, %v instead of ready", got, err)
+	}
+	return pid
+}
+
+// pid makes a process of the node.
+func (n *node) pid() etf.Pid {
+	n.next++
+	return etf.Pid{Node: testTarget, ID: 100 + n.next, Creation: 9}
+}
+
+func (n *node) write(frames []byte) {
+	n.t.Helper()
+	_, err := n.conn.Write(frames)
+	must(n.t, err)
+}
+
+// frame writes one frame that begin has begun and a term ends.
+func (n *node) frame(begin []byte, payload etf.Term) {
+	n.t.Helper()
+	b, err := etf.AppendTerm(begin, payload)
+	must(n.t, err)
+	n.write(dist.End(b, 0))
+}
+
+func (n *node) toName(name etf.Atom, msg etf.Term) {
+	n.t.Helper()
+	n.frame(dist.BeginRegSend(nil, n.self, name), msg)
+}
+
+func (n *node) toPid(to etf.Pid, msg etf.Term) {
+	n.t.Helper()
+	n.frame(dist.BeginSend(nil, to), msg)
+}
+
+// recv is the next frame; ticks are passed over.
+func (n *node) recv() dist.Message {
+	n.t.Helper()
+	m, err := n.tryRecv(patience)
+	must(n.t, err)
+	return m
+}
+
+func (n *node) tryRecv(within time.Duration) (dist.Message, error) {
+	_ = n.conn.SetReadDeadline(time.Now().Add(within))
+	for {
+		var head [4]byte
+		if _, err := io.ReadFull(n.conn, head[:]); err != nil {
+			return dist.Message{}, err
+		}
+		size := binary.BigEndian.Uint32(head[:])
+		if size == 0 {
+			continue
+		}
+		frame := make([]byte, size)
+		if _, err := io.ReadFull(n.conn, frame); err != nil {
+			return dist.Message{}, err
+		}
+		var m dist.Message
+		return m, dist.Parse(frame, &m)
+	}
+}
+
+// message is the next frame, which must be a message to pid.
+func (n *node) message(to etf.Pid) etf.Term {
+	n.t.Helper()
+	m := n.recv()
+	if m.Op != dist.Send || m.To != to {
+		n.t.Fatalf("instead of a message to %v: %s", to, show(m))
+	}
+	v, err := etf.Decode(m.Payload)
+	must(n.t, err)
+	return v
+}
+
+// ask sends a call; answer reads what must be its answer.
+func (n *node) ask(send func(etf.Term), req etf.Term) etf.Raw {
+	n.t.Helper()
+	n.next++
+	tag := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, n.next, 2, 3, 4, 5))
+	send(etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{n.self, tag}, req})
+	return tag
+}
+
+func (n *node) answer(tag etf.Raw) etf.Term {
+	n.t.Helper()
+	v := n.message(n.self)
+	tu, ok := v.(etf.Tuple)
+	if !ok || len(tu) != 2 || !bytes.Equal(tu[0].(etf.Raw), tag) {
+		n.t.Fatalf("instead of an answer with the tag %x: %#v", tag, v)
+	}
+	return tu[1]
+}
+
+func (n *node) call(req etf.Term) etf.Term {
+	n.t.Helper()
+	return n.answer(n.ask(func(m etf.Term) { n.toName("erluv", m) }, req))
+}
+
+func (n *node) workerCall(w etf.Pid, req etf.Term) etf.Term {
+	n.t.Helper()
+	return n.answer(n.ask(func(m etf.Term) { n.toPid(w, m) }, req))
+}
+
+// spawn starts a worker that is not linked, and reads the monitor on its owner.
+func (n *node) spawn(cmd []string, opts ...etf.Pair) etf.Pid {
+	n.t.Helper()
+	args := make(etf.List, len(cmd))
+	for i, a := range cmd {
+		args[i] = etf.Binary(a)
+	}
+	opts = append(opts, etf.Pair{Key: etf.Atom("link"), Value: etf.Atom("false")})
+	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), args, etf.Map(opts)})
+	if m := n.recv(); m.Op != dist.MonitorP || m.To != n.self {
+		n.t.Fatalf("instead of a monitor on the owner: %s", show(m))
+	}
+	tu, ok := n.answer(tag).(etf.Tuple)
+	if !ok || len(tu) != 2 || tu[0] != etf.Atom("ok") {
+		n.t.Fatalf("spawn %q: %#v", cmd, tu)
+	}
+	return tu[1].(etf.Pid)
+}
+
+// expect compares the next message to the test's process.
+func (n *node) expect(want etf.Term) {
+	n.t.Helper()
+	same(n.t, n.message(n.self), want)
+}
+
+func same(t *testing.T, got, want etf.Term) {
+	t.Helper()
+	if !bytes.Equal(raw(got), raw(want)) {
+		t.Fatalf("got  %#v\nwant %#v", got, want)
+	}
+}
+
+func atoms(names ...string) etf.Tuple {
+	tu := make(etf.Tuple, len(names))
+	for i, s := range names {
+		tu[i] = etf.Atom(s)
+	}
+	return tu
+}
+
+// closed reads up to the end of the connection.
+func (n *node) closed() {
+	n.t.Helper()
+	for {
+		_, err := n.tryRecv(patience)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return
+		}
+		must(n.t, err)
+	}
+}
+
+// unread is how many bytes the child has sent that were not read yet.
+func (n *node) unread() (waiting int) {
+	n.t.Helper()
+	raw, err := n.conn.SyscallConn()
+	must(n.t, err)
+	must(n.t, raw.Control(func(fd uintptr) { waiting, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }))
+	must(n.t, err)
+	return waiting
+}
