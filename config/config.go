@@ -1,0 +1,114 @@
+// Package config is what erluv may be told, and by whom: the table of keys, the
+// four places a value can come from, and the checks that a value, and the file
+// it stands in, must pass. Everything that shows or takes a setting (flags,
+// environment, file, `erluv config`, the tests of the manuals) is made from the
+// table in keys.go, so a key that is added there is complete.
+//
+// It starts nothing, connects to nothing and logs nothing: [Load] returns the
+// settings, what it has to warn of, and one [Error] with everything that is
+// wrong. cmd/erluv calls it and hands the [Config] to mainproc.
+package config
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Config is what all sources together say. The fields up to LogFormat are the
+// keys of erluv.conf(5), of the same names.
+type Config struct {
+	Node       string // name@host of the node to serve; never empty after Check
+	Name       string // before the @ of the own name; "" has one drawn with Prefix
+	Prefix     string
+	Host       string // after the @ of the own name; never empty after Check
+	Cookie     Secret // never empty after Check
+	CookieFile string // absolute
+	Address    string // host:port of the node's listener; "" asks EPMD
+	EPMDPort   int
+	User       string
+	Group      string // "" is the group of User
+
+	DieTimeout  time.Duration // > 0
+	KillTimeout time.Duration // > 0
+	Reconnect   string        // ReconnectRetry or ReconnectExit
+	Controller  string        // registered name on the node
+	MaxWorkers  int           // 1 to 1,000,000
+	Path        []string      // absolute directories, at least one
+	Contain     string        // "auto", "pidns", "cgroup" or "group"
+	AllowUsers  []string
+	Detach      bool
+	LogLevel    slog.Level
+	LogFormat   string // FormatText or FormatJSON
+
+	// RunAs is what the child and its workers run as: User and Group when erluv
+	// was started by root, else who erluv already is.
+	RunAs Identity
+	// Allowed are the users of AllowUsers, in their order.
+	Allowed []Identity
+
+	machine  Machine
+	settings []Setting
+	hostErr  error // why Host is empty although Node is not
+}
+
+// What the keys reconnect and log_format take.
+const (
+	ReconnectRetry = "retry"
+	ReconnectExit  = "exit"
+	FormatText     = "text"
+	FormatJSON     = "json"
+)
+
+// An Identity is a user and a group of the user database.
+type Identity struct {
+	User, Group string
+	UID, GID    int
+}
+
+// A Secret is a string that no formatting and no logger shows. Only a
+// conversion to string gives it away.
+type Secret string
+
+const mask = "********"
+
+// String hides the value; %v and slog come here too.
+func (Secret) String() string { return mask }
+
+// GoString hides the value from %#v.
+func (Secret) GoString() string { return mask }
+
+// MarshalText hides the value from encoders, slog's JSON among them.
+func (Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
+
+// NodeName returns the own node name, name@host. Unless Name is set each call
+// draws another: what is drawn once may be taken on the node.
+func (c *Config) NodeName() string {
+	if c.Name != "" {
+		return c.Name + "@" + c.Host
+	}
+	var random [drawnDigits / 2]byte
+	rand.Read(random[:]) // never fails, crypto/rand
+	return c.Prefix + hex.EncodeToString(random[:]) + "@" + c.Host
+}
+
+// EPMD returns host:port of the EPMD that knows Node.
+func (c *Config) EPMD() string {
+	return net.JoinHostPort(c.NodeHost(), strconv.Itoa(c.EPMDPort))
+}
+
+// NodeHost returns what stands behind the @ of Node.
+func (c *Config) NodeHost() string {
+	_, host, _ := strings.Cut(c.Node, "@")
+	return host
+}
+
+// NodeAlive returns what stands before the @ of Node: the name EPMD knows.
+func (c *Config) NodeAlive() string {
+	name, _, _ := strings.Cut(c.Node, "@")
+	return name
+}

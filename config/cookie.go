@@ -1,0 +1,78 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// maxCookieFile bounds what is read: a cookie has 255 characters at most.
+const maxCookieFile = 4096
+
+// readCookie reads a cookie file as a node would: it must belong to uid, and
+// nobody else may have access to it (kernel/src/auth.erl, check_attributes).
+// The errors name the file and never what is in it.
+func readCookie(path string, uid int) (Secret, error) {
+	f, err := openTrusted(path, uid)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s does not exist: copy the cookie of the node there, or name another file", path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, unwrapPath(err))
+	}
+	defer f.Close()
+	owner, mode, err := attributes(f)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", path, err)
+	case owner != uid:
+		return "", fmt.Errorf("%s belongs to %s, and must belong to %s", path, userName(owner), userName(uid))
+	case mode != 0o400 && mode != 0o600:
+		return "", fmt.Errorf("%s has mode %04o, and must have 0400 or 0600: chmod 400 %s", path, mode, path)
+	}
+	content, err := readBounded(f, maxCookieFile)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	// auth.erl takes the first line, spaces at its end too, and allows nothing
+	// but empty lines after it.
+	cookie := string(content)
+	if end := strings.IndexAny(cookie, "\r\n"); end >= 0 && strings.Trim(cookie[end:], "\r\n ") == "" {
+		cookie = cookie[:end]
+	}
+	if err := checkCookie(cookie); err != nil {
+		return "", fmt.Errorf("%s: the cookie %w", path, err)
+	}
+	return Secret(cookie), nil
+}
+
+// attributes returns the owner and the permission bits, set-id and sticky
+// included, of an open file.
+func attributes(f *os.File) (owner int, mode uint32, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	st := info.Sys().(*syscall.Stat_t)
+	return int(st.Uid), st.Mode & 0o7777, nil
+}
+
+func readBounded(f *os.File, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(content)) > limit {
+		err = fmt.Errorf("is larger than %d bytes", limit)
+	}
+	return content, err
+}
+
+// unwrapPath takes the path off an error that is shown behind it.
+func unwrapPath(err error) error {
+	if p, ok := err.(*fs.PathError); ok {
+		return fmt.Errorf("cannot %s %s: %w", p.Op, p.Path, p.Err)
+	}
+	return err
+}

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// maxFile bounds the configuration file; a full one has 2 kB.
+const maxFile = 64 << 10
+
+// An entry is one key of the file: its value as text, and where it stands.
+type entry struct {
+	key  *Key
+	text string
+	line int
+}
+
+// readFile opens, judges and reads the configuration file at an absolute path.
+// Where there is nothing the error is fs.ErrNotExist; every other is a problem or
+// several, each with the file in front.
+func readFile(path string, uid int) ([]entry, []string, error) {
+	f, err := openTrusted(path, uid)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	if err != nil {
+		return nil, []string{fmt.Sprintf("%s: refused: %v", path, unwrapPath(err))}, nil
+	}
+	defer f.Close()
+	owner, mode, err := attributes(f)
+	if err != nil {
+		return nil, []string{fmt.Sprintf("%s: %v", path, err)}, nil
+	}
+	switch {
+	case owner != 0 && owner != uid:
+		return nil, []string{fmt.Sprintf("%s: refused: it belongs to %s and not to %s or root",
+			path, userName(owner), userName(uid))}, nil
+	case mode&0o022 != 0:
+		return nil, []string{fmt.Sprintf("%s: refused: others can write it (mode %04o): chmod go-w %s",
+			path, mode, path)}, nil
+	}
+	content, err := readBounded(f, maxFile)
+	if err != nil {
+		return nil, []string{fmt.Sprintf("%s: %v", path, unwrapPath(err))}, nil
+	}
+	entries, secret, problems := parseFile(path, string(content))
+	if secret && mode&0o077 != 0 {
+		problems = append([]string{fmt.Sprintf("%s: refused: it holds a cookie and others can read it (mode %04o): chmod 600 %s",
+			path, mode, path)}, problems...)
+	}
+	return entries, problems, nil
+}
+
+// parseFile takes TOML apart. It says whether there is a secret in it, whatever
+// else is wrong, and repeats none in the problems.
+func parseFile(path, content string) (entries []entry, secret bool, problems []string) {
+	var values map[string]toml.Primitive
+	md, err := toml.Decode(content, &values)
+	if err != nil {
+		var syntax toml.ParseError
+		if !errors.As(err, &syntax) {
+			return nil, mentionsSecret(content), []string{path + ": is no TOML"}
+		}
+		return nil, mentionsSecret(content), []string{fmt.Sprintf("%s:%d: %s",
+			path, syntax.Position.Line, syntaxMessage(syntax, content))}
+	}
+	seen := make(map[string]bool)
+	for _, name := range md.Keys() {
+		if seen[name[0]] {
+			continue
+		}
+		seen[name[0]] = true
+		line := lineOf(&md, values[name[0]])
+		key := keyNamed(name[0])
+		if key == nil {
+			problems = append(problems, fmt.Sprintf("%s:%d: unknown key %q: %s", path, line, name[0], suggestKey(name[0])))
+			continue
+		}
+		secret = secret || key.Secret
+		text, wrong := key.fromTOML(&md, values[name[0]])
+		if wrong != "" {
+			problems = append(problems, fmt.Sprintf("%s:%d: %s is %s: it takes %s: %s = %s",
+				path, line, key.Name, wrong, key.Right, key.Name, key.Example))
+			continue
+		}
+		entries = append(entries, entry{key, text, line})
+	}
+	return entries, secret, problems
+}
+
+// syntaxMessage is the parser's message, unless that could repeat a secret.
+func syntaxMessage(err toml.ParseError, content string) string {
+	lines := strings.Split(content, "\n")
+	line := ""
+	if n := err.Position.Line; n >= 1 && n <= len(lines) {
+		line = lines[n-1]
+	}
+	if key := keyNamed(err.LastKey); key != nil && key.Secret || mentionsSecret(line) {
+		return "is no TOML: strings stand in quotes, one key = value a line"
+	}
+	return err.Message
+}
+
+func mentionsSecret(content string) bool {
+	for i := range keys {
+		if keys[i].Secret && strings.Contains(content, keys[i].Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// fromTOML returns the value as the command line would have it, or what it is
+// instead of what the key takes.
+func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string) {
+	var v any
+	if err := md.PrimitiveDecode(p, &v); err != nil {
+		return "", "not readable"
+	}
+	switch v := v.(type) {
+	case string:
+		if k.kind == text {
+			return v, ""
+		}
+		return "", "a string"
+	case int64:
+		if k.kind == number {
+			return strconv.FormatInt(v, 10), ""
+		}
+		return "", "a number"
+	case bool:
+		if k.kind == truth {
+			return strconv.FormatBool(v), ""
+		}
+		return "", "true or false"
+	case []any:
+		if k.kind != list {
+			return "", "a list"
+		}
+		names := make([]string, len(v))
+		for i, element := range v {
+			name, ok := element.(string)
+			if !ok || name == "" || strings.Contains(name, ",") {
+				return "", "a list of something else"
+			}
+			names[i] = name
+		}
+		return strings.Join(names, ","), ""
+	case map[string]any, []map[string]any:
+		return "", "a table"
+	case float64:
+		return "", "a number with a point"
+	}
+	return "", "a date or time"
+}
+
+// lineOf returns the line on which a value begins. The decoder tells it with an
+// error alone, so one is provoked; a table that is only implied, as a by a.b = 1,
+// has no line but that of its first key.
+func lineOf(md *toml.MetaData, p toml.Primitive) int {
+	var at toml.ParseError
+	if !errors.As(md.PrimitiveDecode(p, new(refuser)), &at) {
+		return 0
+	}
+	if at.Position.Line > 0 {
+		return at.Position.Line
+	}
+	var below map[string]toml.Primitive
+	if md.PrimitiveDecode(p, &below) != nil {
+		return 0
+	}
+	first := 0
+	for _, p := range below {
+		if line := lineOf(md, p); first == 0 || line != 0 && line < first {
+			first = line
+		}
+	}
+	return first
+}
+
+// A refuser takes no value at all.
+type refuser struct{}
+
+var errPosition = errors.New("asked for the position")
+
+// UnmarshalTOML makes the decoder say where it is.
+func (*refuser) UnmarshalTOML(any) error { return errPosition }

@@ -1,0 +1,97 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// finish does what takes more than one value: accounts, the own host, and what
+// is without effect beside something else.
+func (l *loader) finish(c *Config) {
+	c.resolve(func(key string, err error) {
+		l.problems = append(l.problems, c.setting(key).used.problem(err))
+	})
+	if used := c.setting("cookie_file").used; used.rank == fromFile && used.value[0] != '~' && !filepath.IsAbs(used.value) {
+		l.problems = append(l.problems, used.problem(errors.New("is relative, to a directory that is another each time")))
+	}
+	if c.Node != "" && c.Host == "" {
+		c.Host, c.hostErr = c.machine.ownHost(c.NodeHost())
+		if s := c.setting("host"); c.hostErr == nil {
+			s.Value, s.Source = c.Host, "the form of node"
+		}
+	}
+	if c.Node != "" && c.Name+"@"+c.Host == c.Node {
+		l.problems = append(l.problems, c.setting("name").used.problem(errors.New("is the name of the node itself")))
+	}
+	if n := len(c.NodeName()); c.Host != "" && n > maxAtom {
+		l.problem("the own node name is %d characters long, and %d are allowed: shorten name, prefix or host", n, maxAtom)
+	}
+	if c.machine.UID == 0 {
+		if s := c.setting("group"); c.Group == "" {
+			s.Value, s.Source = c.RunAs.Group, "the group of user"
+		}
+	}
+	l.ineffective(c)
+}
+
+// ineffective warns of what was said and has no effect.
+func (l *loader) ineffective(c *Config) {
+	if c.Name != "" && c.isSet("prefix") {
+		l.warn("prefix from %s is ignored: name is set by %s", c.setting("prefix").Source, c.setting("name").Source)
+	}
+	if c.Address != "" && c.isSet("epmd_port") {
+		l.warn("epmd_port from %s is ignored: address is set by %s", c.setting("epmd_port").Source, c.setting("address").Source)
+	}
+	if c.machine.UID == 0 {
+		return
+	}
+	if c.isSet("user") && c.User != c.RunAs.User {
+		l.warn("user from %s is ignored: only root can become another, and this is %s", c.setting("user").Source, c.RunAs.User)
+	}
+	if c.isSet("group") && c.Group != c.RunAs.Group {
+		l.warn("group from %s is ignored: only root can become another, and this is %s", c.setting("group").Source, c.RunAs.Group)
+	}
+}
+
+// Check asks for what a connection needs: the node, an own host, the cookie,
+// which it reads from its file. Its error is an [Error].
+func (c *Config) Check() error {
+	var problems []string
+	if c.Node == "" {
+		problems = append(problems, "no node is named: --node name@host, "+keyNamed("node").Env()+
+			" or node in the configuration file")
+	} else if c.hostErr != nil {
+		problems = append(problems, fmt.Sprintf("%v: name one with host", c.hostErr))
+	}
+	switch {
+	case c.Cookie != "":
+	case c.CookieFile == "":
+		problems = append(problems, "there is no cookie, and no home directory with one: name a file with cookie_file")
+	default:
+		cookie, err := readCookie(c.CookieFile, c.machine.UID)
+		if err != nil {
+			problems = append(problems, "cookie_file: "+err.Error())
+		}
+		c.Cookie = cookie
+	}
+	if len(problems) > 0 {
+		return &Error{problems}
+	}
+	return nil
+}
+
+// Settings returns every setting, the choice of the file first, with its source
+// and what it shadows.
+func (c *Config) Settings() []Setting { return c.settings }
+
+func (c *Config) setting(name string) *Setting {
+	for i := range c.settings {
+		if c.settings[i].Name == name {
+			return &c.settings[i]
+		}
+	}
+	panic("config: no key " + name)
+}
+
+func (c *Config) isSet(name string) bool { return c.setting(name).used.rank != fromDefault }

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+)
+
+// resolve looks the accounts up. Each problem is put to the key it comes from.
+func (c *Config) resolve(problem func(key string, err error)) {
+	if c.machine.UID != 0 {
+		c.RunAs = Identity{UID: c.machine.UID, GID: c.machine.GID}
+		c.RunAs.User, c.RunAs.Group = userName(c.RunAs.UID), groupName(c.RunAs.GID)
+	} else if who, err := identity(c.User); err != nil {
+		problem("user", err)
+	} else {
+		c.RunAs = who
+	}
+	if c.Group != "" {
+		if gid, err := groupID(c.Group); err != nil {
+			problem("group", err)
+		} else if c.machine.UID == 0 {
+			c.RunAs.Group, c.RunAs.GID = c.Group, gid
+		}
+	} else if c.RunAs.GID == 0 && c.machine.UID == 0 && c.RunAs.User != "" {
+		problem("user", errors.New("is in root's group; name another with group"))
+	}
+	if c.machine.UID != 0 && c.isSet("user") {
+		if _, err := identity(c.User); err != nil {
+			problem("user", err)
+		}
+	}
+	c.Allowed = nil
+	for _, name := range c.AllowUsers {
+		who, err := identity(name)
+		if err != nil {
+			problem("allow_users", fmt.Errorf("names %q, who %w", name, err))
+		}
+		c.Allowed = append(c.Allowed, who)
+	}
+}
+
+var (
+	errNobody = errors.New("is not in the user database")
+	errRoot   = errors.New("is root, which no program may run as")
+)
+
+// identity returns a user and the group that the user database gives them.
+func identity(name string) (Identity, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		if _, unknown := err.(user.UnknownUserError); unknown {
+			return Identity{}, errNobody
+		}
+		return Identity{}, fmt.Errorf("cannot be looked up: %w", err)
+	}
+	who := Identity{User: name}
+	if who.UID, err = strconv.Atoi(u.Uid); err != nil {
+		return Identity{}, fmt.Errorf("has the user id %q", u.Uid)
+	}
+	if who.GID, err = strconv.Atoi(u.Gid); err != nil {
+		return Identity{}, fmt.Errorf("has the group id %q", u.Gid)
+	}
+	if who.UID == 0 {
+		return Identity{}, errRoot
+	}
+	who.Group = groupName(who.GID)
+	return who, nil
+}
+
+func groupID(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		if _, unknown := err.(user.UnknownGroupError); unknown {
+			return 0, errors.New("is not in the group database")
+		}
+		return 0, fmt.Errorf("cannot be looked up: %w", err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("has the group id %q", g.Gid)
+	case gid == 0:
+		return 0, errors.New("is root's group, which no program may run in")
+	}
+	return gid, nil
+}
+
+// userName and groupName return the number where there is no name.
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
+func groupName(gid int) string {
+	if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil {
+		return g.Name
+	}
+	return strconv.Itoa(gid)
+}

@@ -1,0 +1,190 @@
+package config
+
+import "strings"
+
+// A Key is one setting. Its Name is the spelling of the file; [Key.Env] and
+// [Key.Flag] are the two others.
+type Key struct {
+	Name     string
+	Form     string // what a value looks like, a word or two for --help
+	Default  string // as it would be written on the command line; "" has none
+	Unset    string // what is so when there is neither a value nor a default
+	Meaning  string // one sentence for --help, without a full stop
+	Right    string // what a value must be, to end "it takes ..."
+	Example  string // such a value, as the file would have it
+	FileOnly bool   // neither environment nor command line may set it
+	Secret   bool   // never shown
+
+	kind kind
+	slot string // keys of one slot exclude each other: the higher source wins
+	set  func(*Config, string) error
+}
+
+// kind is how the file writes a value.
+type kind int
+
+const (
+	text   kind = iota // "..."
+	number             // 123
+	truth              // true or false
+	list               // ["...", "..."]; as text: joined by commas
+)
+
+// Env returns the name of the key in the environment.
+func (k *Key) Env() string { return envPrefix + strings.ToUpper(k.Name) }
+
+// Flag returns the name of the key's flag, without the dashes.
+func (k *Key) Flag() string { return strings.ReplaceAll(k.Name, "_", "-") }
+
+// IsSwitch says that the flag may stand without a value, meaning true.
+func (k *Key) IsSwitch() bool { return k.kind == truth }
+
+const (
+	envPrefix   = "ERLUV_"
+	drawnDigits = 8 // of a random node name: 32 bits, drawn again when taken
+	defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+	duration    = "a duration above 0 with its unit, such as 500ms or 5s"
+)
+
+// Keys returns the table, in the order in which `erluv config` and the manuals
+// have it.
+func Keys() []Key { return keys }
+
+var keys = []Key{
+	{
+		Name: "node", Form: "name@host", Unset: "(required)",
+		Meaning: "the Erlang node to serve",
+		Right:   "a node name, name@host", Example: `"app@db1.example.com"`,
+		set: func(c *Config, v string) error { c.Node = v; return checkNode(v) },
+	},
+	{
+		Name: "name", Form: "name", Unset: "(prefix and 8 random hex digits)",
+		Meaning: "own node name, without the host",
+		Right:   "letters, digits, _ and - (the host goes into host)", Example: `"erluv_db1"`,
+		set: func(c *Config, v string) error { c.Name = v; return checkName(v) },
+	},
+	{
+		Name: "prefix", Form: "name", Default: "erluv_",
+		Meaning: "what a random node name begins with",
+		Right:   "letters, digits, _ and -", Example: `"erluv_"`,
+		set: func(c *Config, v string) error { c.Prefix = v; return checkName(v) },
+	},
+	{
+		Name: "host", Form: "host", Unset: "(as the form of node asks)",
+		Meaning: "host part of the own node name",
+		Right:   "a host name or address as it stands in node names", Example: `"db1.example.com"`,
+		set: func(c *Config, v string) error { c.Host = v; return checkHost(v) },
+	},
+	{
+		Name: "cookie", Form: "cookie", Unset: "(that of cookie_file)", Secret: true, slot: "cookie",
+		Meaning: "the cookie of the node; better in a file",
+		Right:   "1 to 255 characters from space to ~", Example: `"MONSTER"`,
+		set: func(c *Config, v string) error { c.Cookie = Secret(v); return checkCookie(v) },
+	},
+	{
+		Name: "cookie_file", Form: "file", Default: "~/.erlang.cookie", slot: "cookie",
+		Meaning: "file with the cookie, mode 0400 or 0600 and of this user",
+		Right:   "a path, absolute or with ~/", Example: `"~/.erlang.cookie"`,
+		set: func(c *Config, v string) (err error) { c.CookieFile, err = c.machine.absolute(v); return err },
+	},
+	{
+		Name: "address", Form: "host:port", Unset: "(asked of EPMD)",
+		Meaning: "where the node listens, so that no EPMD is asked",
+		Right:   "host:port, the port from 1 to 65535", Example: `"127.0.0.1:9100"`,
+		set: func(c *Config, v string) error { c.Address = v; return checkAddress(v) },
+	},
+	{
+		Name: "epmd_port", Form: "port", Default: "4369", kind: number,
+		Meaning: "where the node's EPMD listens; ERL_EPMD_PORT is heeded",
+		Right:   "a port, 1 to 65535", Example: `4369`,
+		set: func(c *Config, v string) (err error) { c.EPMDPort, err = parseInt(v, 1, 65535); return err },
+	},
+	{
+		Name: "user", Form: "user", Default: "nobody",
+		Meaning: "what the programs run as when root starts erluv",
+		Right:   "the name of a user who is not root", Example: `"nobody"`,
+		set: func(c *Config, v string) error { c.User = v; return checkAccount(v) },
+	},
+	{
+		Name: "group", Form: "group", Unset: "(the group of user)",
+		Meaning: "their group",
+		Right:   "the name of a group that is not root's", Example: `"nogroup"`,
+		set: func(c *Config, v string) error { c.Group = v; return checkAccount(v) },
+	},
+	{
+		Name: "die_timeout", Form: "duration", Default: "5s",
+		Meaning: "how long erluv waits for respawn when its child has crashed",
+		Right:   duration, Example: `"5s"`,
+		set: func(c *Config, v string) (err error) { c.DieTimeout, err = parseDuration(v); return err },
+	},
+	{
+		Name: "kill_timeout", Form: "duration", Default: "5s",
+		Meaning: "from the stop signal to SIGKILL",
+		Right:   duration, Example: `"5s"`,
+		set: func(c *Config, v string) (err error) { c.KillTimeout, err = parseDuration(v); return err },
+	},
+	{
+		Name: "reconnect", Form: "retry|exit", Default: ReconnectRetry,
+		Meaning: "what to do when the connection ends",
+		Right:   "retry or exit", Example: `"retry"`,
+		set: func(c *Config, v string) error { c.Reconnect = v; return oneOf(v, ReconnectRetry, ReconnectExit) },
+	},
+	{
+		Name: "controller", Form: "name", Default: "erluv",
+		Meaning: "process on the node that is sent erluv's events",
+		Right:   "a registered name of up to 255 characters", Example: `"erluv"`,
+		set: func(c *Config, v string) error { c.Controller = v; return checkAtom(v) },
+	},
+	{
+		Name: "max_workers", Form: "number", Default: "10000", kind: number,
+		Meaning: "how many workers there may be at once",
+		Right:   "a number from 1 to 1000000", Example: `10000`,
+		set: func(c *Config, v string) (err error) { c.MaxWorkers, err = parseInt(v, 1, 1_000_000); return err },
+	},
+	{
+		Name: "path", Form: "dir:dir...", Default: defaultPath,
+		Meaning: "where programs without a slash are looked up",
+		Right:   "absolute directories with colons between them", Example: `"/usr/bin:/bin"`,
+		set: func(c *Config, v string) (err error) { c.Path, err = parsePath(v); return err },
+	},
+	{
+		Name: "contain", Form: "auto|pidns|cgroup|group", Default: "auto",
+		Meaning: "by what means all that a worker starts is ended",
+		Right:   "auto, pidns, cgroup or group", Example: `"auto"`,
+		set: func(c *Config, v string) error { c.Contain = v; return oneOf(v, "auto", "pidns", "cgroup", "group") },
+	},
+	{
+		Name: "allow_users", Form: "users", Default: "", Unset: "[]", kind: list, FileOnly: true,
+		Meaning: "users that workers may be run as besides user",
+		Right:   "a list of names of users who are not root", Example: `["www-data"]`,
+		set: func(c *Config, v string) (err error) { c.AllowUsers, err = parseAccounts(v); return err },
+	},
+	{
+		Name: "detach", Form: "bool", Default: "false", kind: truth,
+		Meaning: "go to the background as a daemon",
+		Right:   "true or false", Example: `true`,
+		set: func(c *Config, v string) (err error) { c.Detach, err = parseBool(v); return err },
+	},
+	{
+		Name: "log_level", Form: "level", Default: "info",
+		Meaning: "debug, info, warn or error: what is logged to standard error",
+		Right:   "debug, info, warn or error", Example: `"info"`,
+		set: func(c *Config, v string) (err error) { c.LogLevel, err = parseLevel(v); return err },
+	},
+	{
+		Name: "log_format", Form: "text|json", Default: FormatText,
+		Meaning: "how it is written",
+		Right:   "text or json", Example: `"text"`,
+		set: func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, FormatText, FormatJSON) },
+	},
+}
+
+// keyNamed returns the key that the file calls name, or nil.
+func keyNamed(name string) *Key {
+	for i := range keys {
+		if keys[i].Name == name {
+			return &keys[i]
+		}
+	}
+	return nil
+}

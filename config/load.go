@@ -1,0 +1,170 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+// Sources are the places that values come from, besides the file.
+type Sources struct {
+	// Args are the values of the command line by Key.Name, and that of --config
+	// by FileKey.
+	Args map[string]string
+	// Environ is the environment as NAME=value; the last of one name counts.
+	Environ []string
+	Machine Machine
+}
+
+// FileKey stands for the choice of the file, which is no key in it.
+const FileKey = "config"
+
+const (
+	fileEnv     = "ERLUV_CONF"
+	defaultFile = "~/.erluv.conf"
+	noFile      = "none"
+	epmdEnv     = "ERL_EPMD_PORT"
+)
+
+// An Error is everything that is wrong with the configuration, one line each.
+// cmd/erluv ends with status 2 for it.
+type Error struct{ Problems []string }
+
+func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
+
+// A Warning is something that was said and has no effect.
+type Warning string
+
+// Load reads all sources and returns what they say together. A value that is
+// shadowed is checked like any other and warned of. What only a connection needs,
+// the node and its cookie, is asked for by [Config.Check].
+func Load(s Sources) (*Config, []Warning, error) {
+	l := loader{Sources: s, env: environment(s.Environ)}
+	file, name := l.file()
+	found := append(l.entries(file), l.given()...)
+	c := &Config{machine: s.Machine}
+	c.settings = append(c.settings, Setting{Name: FileKey, Value: file, Source: name})
+	for i := range keys {
+		if slot := slotOf(&keys[i]); slot[0] == &keys[i] {
+			l.settle(c, slot, found)
+		}
+	}
+	if len(l.problems) == 0 {
+		l.finish(c)
+	}
+	if len(l.problems) > 0 {
+		return nil, l.warnings, &Error{l.problems}
+	}
+	return c, l.warnings, nil
+}
+
+type loader struct {
+	Sources
+	env      map[string]string
+	warnings []Warning
+	problems []string
+}
+
+func environment(environ []string) map[string]string {
+	env := make(map[string]string, len(environ))
+	for _, variable := range environ {
+		if name, value, ok := strings.Cut(variable, "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+func (l *loader) warn(format string, args ...any) {
+	l.warnings = append(l.warnings, Warning(fmt.Sprintf(format, args...)))
+}
+
+func (l *loader) problem(format string, args ...any) {
+	l.problems = append(l.problems, fmt.Sprintf(format, args...))
+}
+
+// file says which file is read, and who says so. The path is absolute, or none.
+func (l *loader) file() (path, source string) {
+	value, source := defaultFile, "default"
+	arg, inArgs := l.Args[FileKey]
+	if inArgs {
+		value, source = arg, "--"+FileKey
+	}
+	if named, ok := l.env[fileEnv]; ok {
+		value, source = named, fileEnv
+		if inArgs {
+			l.warn("config is %s from %s; --%s (%s) is ignored", named, fileEnv, FileKey, arg)
+		}
+	}
+	if value == noFile || source == "default" && l.Machine.Home == "" {
+		return noFile, source
+	}
+	path, err := l.Machine.absolute(value)
+	if err != nil {
+		l.problem("%s %v: it takes the path of a file, or none", source, err)
+		return noFile, source
+	}
+	return path, source
+}
+
+// entries reads the file. Only the default one may be missing.
+func (l *loader) entries(path string) []candidate {
+	if path == noFile {
+		return nil
+	}
+	_, named := l.env[fileEnv]
+	if _, inArgs := l.Args[FileKey]; inArgs {
+		named = true
+	}
+	entries, problems, err := readFile(path, l.Machine.UID)
+	if errors.Is(err, fs.ErrNotExist) && named {
+		l.problem("%s: there is no such file; --config none reads none", path)
+	}
+	l.problems = append(l.problems, problems...)
+	found := make([]candidate, 0, len(entries))
+	for _, e := range entries {
+		found = append(found, candidate{e.key, fromFile, fmt.Sprintf("%s:%d", path, e.line), e.text})
+	}
+	return found
+}
+
+// given returns what environment and command line say.
+func (l *loader) given() (found []candidate) {
+	for i := range keys {
+		key := &keys[i]
+		value, ok := l.env[key.Env()]
+		if ok {
+			found = append(found, candidate{key, fromEnv, key.Env(), value})
+		}
+		arg, inArgs := l.Args[key.Name]
+		if inArgs {
+			found = append(found, candidate{key, fromArgs, "--" + key.Flag(), arg})
+		}
+		if key.FileOnly && (ok || inArgs) {
+			l.problem("%s: %s can be set in the configuration file alone", found[len(found)-1].source, key.Name)
+		}
+	}
+	l.misspelt()
+	return found
+}
+
+// misspelt warns of variables that are nearly ours. Others that begin alike may
+// be somebody's own.
+func (l *loader) misspelt() {
+	names := make([]string, 0, len(l.env))
+	for name := range l.env {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		short, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || name == fileEnv || keyNamed(strings.ToLower(short)) != nil && short == strings.ToUpper(short) {
+			continue
+		}
+		if key := nearest(short); key != nil {
+			l.warn("%s in the environment is ignored: is %s meant?", name, key.Env())
+		}
+	}
+}

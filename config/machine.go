@@ -1,0 +1,129 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Machine is what the settings depend on besides their sources. Tests give
+// their own; [ThisMachine] gives the real one.
+type Machine struct {
+	UID  int    // real user id; 0 is started as root
+	GID  int    // real group id
+	Home string // "" when the user has none
+
+	// Hostname is os.Hostname, Canonical the name with its domain of a host.
+	Hostname  func() (string, error)
+	Canonical func(host string) (string, error)
+}
+
+// ThisMachine returns where this process runs and as whom. The home directory is
+// that of the user database, so that under sudo it is root's own; only a user who
+// is not in there has the one that $HOME names.
+func ThisMachine() Machine {
+	m := Machine{UID: os.Getuid(), GID: os.Getgid(), Hostname: os.Hostname, Canonical: canonical}
+	if u, err := user.LookupId(strconv.Itoa(m.UID)); err == nil && filepath.IsAbs(u.HomeDir) {
+		m.Home = u.HomeDir
+	} else if home := os.Getenv("HOME"); filepath.IsAbs(home) {
+		m.Home = home
+	}
+	return m
+}
+
+var errNoHome = errors.New("begins with ~, and this user has no home directory")
+
+// absolute resolves ~/ against the home directory and anything else against the
+// current one.
+func (m Machine) absolute(path string) (string, error) {
+	switch {
+	case path == "":
+		return "", errEmpty
+	case path != "~" && !strings.HasPrefix(path, "~/"):
+		return filepath.Abs(path)
+	case m.Home == "":
+		return "", errNoHome
+	}
+	return filepath.Join(m.Home, path[1:]), nil
+}
+
+// ownHost returns the host part of the own node name, in the form that the
+// node's has: a node is reached by long names or by short ones, never by both.
+func (m Machine) ownHost(nodeHost string) (string, error) {
+	hostname, err := m.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("cannot ask for the name of this machine: %w", err)
+	}
+	short, _, _ := strings.Cut(hostname, ".")
+	if isThisMachine(nodeHost, hostname, short) {
+		return nodeHost, nil
+	}
+	if ip := net.ParseIP(strings.Trim(nodeHost, "[]")); ip != nil {
+		return addressTowards(ip)
+	}
+	if !strings.Contains(nodeHost, ".") {
+		return short, checkHost(short)
+	}
+	if strings.Contains(hostname, ".") {
+		return hostname, checkHost(hostname)
+	}
+	long, err := m.Canonical(hostname)
+	if err != nil {
+		return "", err
+	}
+	return long, checkHost(long)
+}
+
+// isThisMachine compares names only: nothing is looked up that could hang.
+func isThisMachine(nodeHost, hostname, short string) bool {
+	switch strings.ToLower(nodeHost) {
+	case "localhost", strings.ToLower(hostname), strings.ToLower(short):
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(nodeHost, "[]"))
+	if ip == nil {
+		return false
+	}
+	if ip.IsLoopback() {
+		return true
+	}
+	addrs, _ := net.InterfaceAddrs() // without them the address is another machine's
+	for _, addr := range addrs {
+		if own, ok := addr.(*net.IPNet); ok && own.IP.Equal(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// addressTowards returns this machine's address on the way to ip. Connecting a
+// datagram socket asks the routing table and sends nothing.
+func addressTowards(ip net.IP) (string, error) {
+	conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: ip, Port: 4369})
+	if err != nil {
+		return "", fmt.Errorf("no own address on the way to the node: %w", err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).IP.String(), nil
+}
+
+// canonical asks /etc/hosts and the name servers for the name with its domain,
+// as `hostname -f` does, for two seconds at most: erluv is to be up in 50 ms, and
+// who has no domain shall not wait for it for long.
+func canonical(host string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	name, err := net.DefaultResolver.LookupCNAME(ctx, host)
+	name = strings.TrimSuffix(name, ".")
+	if err != nil || !strings.Contains(name, ".") {
+		return "", fmt.Errorf("this machine (%s) has no name with a domain, as long node names have", host)
+	}
+	return name, nil
+}

@@ -1,0 +1,183 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rank orders the sources, the strongest first.
+type rank int
+
+const (
+	fromFile rank = iota
+	fromEnv
+	fromArgs
+	fromDefault
+)
+
+// A candidate is a value that one source gives for a key.
+type candidate struct {
+	key    *Key
+	rank   rank
+	source string // "/root/.erluv.conf:3", "ERLUV_NODE", "--node", "default"
+	value  string
+}
+
+// A Setting is one line of `erluv config`.
+type Setting struct {
+	Name    string
+	Value   string // masked when it is secret
+	Source  string
+	Shadows []string // sources that said otherwise, and what
+
+	used candidate
+}
+
+// slotOf returns the keys that exclude each other, the key among them.
+func slotOf(key *Key) (slot []*Key) {
+	for i := range keys {
+		if &keys[i] == key || key.slot != "" && keys[i].slot == key.slot {
+			slot = append(slot, &keys[i])
+		}
+	}
+	return slot
+}
+
+// settle picks the strongest value given for any key of a slot, checks all of
+// them, and warns of each that loses.
+func (l *loader) settle(c *Config, slot []*Key, found []candidate) {
+	var all []candidate
+	for _, f := range found {
+		if slices.Contains(slot, f.key) {
+			all = append(all, f)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.rank, b.rank) })
+	for i, a := range all {
+		l.check(a)
+		switch {
+		case i == 0:
+		case a.rank == all[0].rank:
+			l.problem("%s: %s and %s exclude each other: leave one out", a.source, all[0].key.Name, a.key.Name)
+		default:
+			l.warn("%s; %s", all[0].wins(), a.loses(all[0].key))
+		}
+	}
+	for _, key := range slot {
+		l.store(c, key, all)
+	}
+}
+
+// store puts the winner of a slot, or else the default, where it belongs.
+func (l *loader) store(c *Config, key *Key, all []candidate) {
+	s := Setting{Name: key.Name}
+	switch {
+	case len(all) == 0:
+		s.used = l.fallback(key)
+		s.Value = key.Unset
+		if s.used.value != "" {
+			s.Value = s.used.shown()
+		}
+	case all[0].key == key:
+		s.used = all[0]
+		s.Value = s.used.shown()
+		for _, a := range all[1:] {
+			s.Shadows = append(s.Shadows, a.shadow(key))
+		}
+	default: // the other key of the slot has the word
+		s.used = candidate{key: key, rank: fromDefault, source: "default"}
+		s.Value = "-"
+	}
+	s.Source = s.used.source
+	if s.used.value != "" {
+		// What is wrong with it has been said, unless it is a default that this
+		// machine cannot resolve: Check misses it when it is needed.
+		_ = key.set(c, s.used.value)
+	}
+	c.settings = append(c.settings, s)
+}
+
+// fallback is the default. ERL_EPMD_PORT is one too: it speaks to all of Erlang.
+func (l *loader) fallback(key *Key) candidate {
+	if port, ok := l.env[epmdEnv]; ok && key.Name == "epmd_port" {
+		d := candidate{key, fromDefault, epmdEnv, port}
+		l.check(d)
+		return d
+	}
+	return candidate{key, fromDefault, "default", key.Default}
+}
+
+// check says what is wrong with a value, if it is.
+func (l *loader) check(a candidate) {
+	scratch := Config{machine: l.Machine}
+	err := a.key.set(&scratch, a.value)
+	if err == nil && strings.ContainsRune(a.value, 0) {
+		err = errUnknown
+	}
+	if err != nil {
+		l.problems = append(l.problems, a.problem(err))
+	}
+}
+
+// problem says where a value stands, that it is not right and what would be.
+func (a candidate) problem(err error) string {
+	value := ""
+	if !a.key.Secret && a.value != "" {
+		value = " " + strconv.Quote(a.value)
+	}
+	switch a.rank {
+	case fromFile:
+		return fmt.Sprintf("%s: %s%s %v: it takes %s: %s = %s",
+			a.source, a.key.Name, value, err, a.key.Right, a.key.Name, a.key.Example)
+	case fromDefault:
+		if a.source == "default" {
+			return fmt.Sprintf("%s%s %v: it takes %s", a.key.Name, value, err, a.key.Right)
+		}
+	}
+	return fmt.Sprintf("%s%s %v: it takes %s", a.source, value, err, a.key.Right)
+}
+
+func (a candidate) wins() string {
+	if a.key.Secret {
+		return fmt.Sprintf("%s is taken from %s", a.key.Name, a.source)
+	}
+	return fmt.Sprintf("%s is %s from %s", a.key.Name, a.shown(), a.source)
+}
+
+// loses says what is ignored for the sake of the key that has won.
+func (a candidate) loses(winner *Key) string {
+	what := a.shown()
+	if a.key.Secret {
+		what = "the one"
+	}
+	if a.key != winner {
+		what = a.key.Name + " " + what
+	}
+	return fmt.Sprintf("%s from %s is ignored", what, a.source)
+}
+
+// shadow is what `erluv config` has in its last column.
+func (a candidate) shadow(winner *Key) string {
+	source := a.source
+	if a.key != winner {
+		source = a.key.Name + " " + source
+	}
+	if a.key.Secret {
+		return source
+	}
+	return fmt.Sprintf("%s (%s)", source, a.shown())
+}
+
+// shown is the value as it may be shown.
+func (a candidate) shown() string {
+	switch {
+	case a.key.Secret:
+		return mask
+	case a.key.kind == list:
+		return "[" + strings.ReplaceAll(a.value, ",", ", ") + "]"
+	}
+	return a.value
+}

@@ -1,0 +1,165 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLinks is how many symbolic links may lie on the way to a file; the kernel's
+// own limit, path_resolution(7).
+const maxLinks = 40
+
+// openTrusted opens a regular file that nobody but its owner and root could have
+// put where it is. It goes there one name after the other, each below the
+// descriptor of the directory just looked at, so that nothing can be exchanged
+// between look and use: every directory, and every link, must belong to uid or
+// root, and no directory may be writable for others unless it is sticky, where
+// nobody can move another's file. The file itself is judged by the caller, from
+// the descriptor. FIFOs and devices are refused before they are opened.
+//
+// The error of a file that is not there is fs.ErrNotExist.
+func openTrusted(path string, uid int) (*os.File, error) {
+	w := walk{uid: uid, links: maxLinks}
+	defer w.leave()
+	if err := w.root(); err != nil {
+		return nil, err
+	}
+	names := split(path)
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		target, st, err := w.look(name)
+		switch {
+		case err != nil:
+			return nil, err
+		case target != "":
+			if filepath.IsAbs(target) {
+				if err := w.root(); err != nil {
+					return nil, err
+				}
+			}
+			names = append(split(target), names...)
+		case len(names) > 0:
+			err = w.enter(name)
+		default:
+			return w.open(name, st)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s is a directory", w.at)
+}
+
+// A walk is somewhere in the file tree. It owns the descriptor of the directory.
+type walk struct {
+	uid   int
+	links int // how many more links it follows
+	dir   int // O_PATH; meaningful while at is not ""
+	at    string
+}
+
+func split(path string) (names []string) {
+	for name := range strings.SplitSeq(path, "/") {
+		if name != "" && name != "." {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (w *walk) leave() {
+	if w.at != "" {
+		unix.Close(w.dir)
+	}
+}
+
+func (w *walk) root() error {
+	w.leave()
+	w.at = ""
+	return w.openDir(unix.AT_FDCWD, "/", "/")
+}
+
+// enter goes into a directory that look has found to be no link.
+func (w *walk) enter(name string) error {
+	old := w.dir
+	defer unix.Close(old)
+	path := filepath.Join(w.at, name)
+	w.at = ""
+	return w.openDir(old, name, path)
+}
+
+// openDir makes a directory the one it is at, if it can be trusted.
+func (w *walk) openDir(below int, name, path string) error {
+	dir, err := unix.Openat(below, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	w.dir, w.at = dir, path
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if !w.trusts(st.Uid) {
+		return fmt.Errorf("it lies in %s, which belongs to %s and not to %s or root",
+			path, userName(int(st.Uid)), userName(w.uid))
+	}
+	if st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+		return fmt.Errorf("it lies in %s, which others can write (mode %04o): chmod go-w %s",
+			path, st.Mode&0o7777, path)
+	}
+	return nil
+}
+
+func (w *walk) trusts(owner uint32) bool { return owner == 0 || int(owner) == w.uid }
+
+// look says what name is in the directory: for a link it gives the target, else
+// the status.
+func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
+	path := filepath.Join(w.at, name)
+	fd, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", st, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", st, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", st, nil
+	}
+	if !w.trusts(st.Uid) {
+		return "", st, fmt.Errorf("the link %s belongs to %s and not to %s or root",
+			path, userName(int(st.Uid)), userName(w.uid))
+	}
+	if w.links--; w.links < 0 {
+		return "", st, &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
+	}
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", buf)
+	if err != nil || n == 0 {
+		return "", st, &os.PathError{Op: "readlink", Path: path, Err: unix.ENOENT}
+	}
+	return string(buf[:n]), st, nil
+}
+
+// open opens the last name, which look has found to be what st says.
+func (w *walk) open(name string, st unix.Stat_t) (*os.File, error) {
+	path := filepath.Join(w.at, name)
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	fd, err := unix.Openat(w.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
