@@ -7,12 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"erluv/config"
 	"erluv/dist"
 	"erluv/epmd"
 
@@ -47,40 +46,30 @@ func (l *link) close() {
 
 // dialer connects to the node, again and again under the same name.
 type dialer struct {
-	target   string // name@host
-	address  string // host:port of its listener; empty: EPMD is asked
-	epmdPort int
-	cookie   string
-
-	name     string // fixed name, or
-	prefix   string // the first part of a random one
-	host     string // host part of the own name; empty: chosen
+	cfg      *config.Config
+	name     string // our own, once the node has accepted it
 	creation uint32 // of the last incarnation
-	drawn    string // the random name, once it has been accepted
 }
 
-// connect makes a connection in setupBound. A random name that is taken is drawn
-// again, until one was accepted, which is then kept.
+// connect makes a connection. A random name that is taken is drawn again, until
+// one was accepted, which is then kept.
 func (d *dialer) connect(ctx context.Context) (*link, error) {
 	if d.name != "" {
 		return d.try(ctx, d.name)
 	}
-	if d.drawn != "" {
-		return d.try(ctx, d.drawn)
-	}
 	for draw := 1; ; draw++ {
-		name := d.prefix + fmt.Sprintf("%08x", random32())
+		name := d.cfg.NodeName()
 		l, err := d.try(ctx, name)
 		if err == nil {
-			d.drawn = name
+			d.name = name
 		}
-		if !isTaken(err) || draw == maxDraws {
+		if !isTaken(err) || d.cfg.Name != "" || draw == maxDraws {
 			return l, err
 		}
 	}
 }
 
-// try makes one connection as name.
+// try makes one connection as name, in setupBound.
 func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupBound)
 	defer cancel()
@@ -93,12 +82,12 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 		d.creation = random32() // 1 to 3 are what old nodes cycle through
 	}
 	local := dist.Local{
-		Name:     name + "@" + ownHost(d.host, d.target, conn.LocalAddr()),
+		Name:     name,
 		Creation: d.creation,
-		Cookie:   d.cookie,
+		Cookie:   string(d.cfg.Cookie),
 		Flags:    dist.Default,
 	}
-	peer, err := dist.Connect(ctx, conn, local, d.target)
+	peer, err := dist.Connect(ctx, conn, local, d.cfg.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +101,17 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 
 // dial opens a TCP connection to the node's listener.
 func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
-	address := d.address
+	address := d.cfg.Address
 	if address == "" {
-		alive, host, _ := strings.Cut(d.target, "@")
-		node, err := epmd.Lookup(ctx, net.JoinHostPort(host, strconv.Itoa(d.epmdPort)), alive)
+		node, err := epmd.Lookup(ctx, d.cfg.EPMD(), d.cfg.NodeAlive())
 		if err != nil {
 			return nil, err
 		}
 		if !node.Speaks(dist.Version) {
 			return nil, fmt.Errorf("cannot connect to %s: it speaks versions %d to %d of the handshake, not %d: a node of OTP 25 or later is needed",
-				d.target, node.LowVersion, node.HighVersion, dist.Version)
+				d.cfg.Node, node.LowVersion, node.HighVersion, dist.Version)
 		}
-		address = net.JoinHostPort(host, strconv.Itoa(int(node.Port)))
+		address = net.JoinHostPort(d.cfg.NodeHost(), strconv.Itoa(int(node.Port)))
 	}
 	// TCP_NODELAY is what package net sets by itself. SO_SNDBUF and SO_RCVBUF
 	// are the kernel's to tune.
@@ -135,13 +123,13 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("cannot connect to %s: nothing listens at %s: is the node running there?", d.target, address)
+		return nil, fmt.Errorf("cannot connect to %s: nothing listens at %s: is the node running there?", d.cfg.Node, address)
 	case errors.As(err, &dns):
-		return nil, fmt.Errorf("cannot connect to %s: the host of %s is not known (%w)", d.target, address, err)
+		return nil, fmt.Errorf("cannot connect to %s: the host of %s is not known (%w)", d.cfg.Node, address, err)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("cannot connect to %s: %s does not answer within %v", d.target, address, setupBound)
+		return nil, fmt.Errorf("cannot connect to %s: %s does not answer within %v", d.cfg.Node, address, setupBound)
 	}
-	return nil, fmt.Errorf("cannot connect to %s: %w", d.target, err)
+	return nil, fmt.Errorf("cannot connect to %s: %w", d.cfg.Node, err)
 }
 
 // rawDup gives a descriptor of the connection of its own. The methods of package
@@ -161,31 +149,6 @@ func rawDup(conn net.Conn) (int, error) {
 		return -1, fmt.Errorf("cannot take the connection's descriptor: %w", err)
 	}
 	return fd, nil
-}
-
-// ownHost is the host part of our own name: the one that is configured, or one of
-// the same form as the target's. A node with long names (a dot in the host) takes
-// no other. Nobody looks it up: a hidden node is not connected to.
-func ownHost(configured, target string, local net.Addr) string {
-	if configured != "" {
-		return configured
-	}
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		name = "localhost"
-	}
-	short, _, qualified := strings.Cut(name, ".")
-	_, host, _ := strings.Cut(target, "@")
-	switch {
-	case !strings.Contains(host, "."):
-		return short
-	case qualified:
-		return name
-	}
-	if tcp, ok := local.(*net.TCPAddr); ok && tcp.IP.To4() != nil {
-		return tcp.IP.String()
-	}
-	return short + ".local"
 }
 
 func random32() uint32 {

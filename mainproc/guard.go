@@ -73,8 +73,9 @@ type guard struct {
 }
 
 // run lives until the machine has ended, and returns why, or nil for an orderly
-// end. What arrives on stop says that somebody wants that, and why.
-func (g *guard) run(stop <-chan string) error {
+// end, which somebody wants when ctx ends.
+func (g *guard) run(ctx context.Context) error {
+	stop := ctx.Done()
 	g.events = make(chan event)
 	g.timer = time.NewTimer(time.Hour)
 	g.timer.Stop()
@@ -82,8 +83,9 @@ func (g *guard) run(stop <-chan string) error {
 	for g.state != ended {
 		before := g.state
 		select {
-		case g.reason = <-stop:
+		case <-stop:
 			stop = nil
+			g.reason = context.Cause(ctx).Error()
 			g.log.Info("stopping", "reason", g.reason)
 			g.act(g.stop())
 		case <-g.timer.C:

@@ -120,22 +120,23 @@ func (c *fakeCrew) close() {}
 
 // during runs a guard on w in a bubble of fake time while f plays the world's
 // part, and returns the guard's error.
-func during(t *testing.T, w *fakeWorld, f func(stop chan<- string)) (err error) {
+func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
 		g := guard{world: w, log: slog.New(slog.DiscardHandler)}
 		g.retry, g.stopBound, g.final = true, 7*time.Second, isFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
-		stop := make(chan string)
+		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			err = g.run(stop)
+			err = g.run(ctx)
 		}()
 		synctest.Wait()
-		f(stop)
+		f(func(reason string) { cancel(errors.New(reason)) })
 		<-done
+		cancel(nil)
 		if g.link != nil || g.crew != nil || g.running != 0 {
 			t.Errorf("something is left: link %v, crew %v, %d goroutines", g.link, g.crew, g.running)
 		}
@@ -166,12 +167,12 @@ func TestGuardReconnects(t *testing.T) {
 		}
 		return nil
 	}}
-	err := during(t, w, func(stop chan<- string) {
+	err := during(t, w, func(stop func(string)) {
 		w.crews[0].says <- errLost
 		after(time.Minute)
 		w.crews[1].says <- errLost
 		after(time.Minute)
-		stop <- "enough"
+		stop("enough")
 	})
 	if err != nil {
 		t.Error(err)
@@ -186,7 +187,7 @@ func TestGuardFirstFailure(t *testing.T) {
 		"connect": {connects: func(int) error { return errTest }},
 		"launch":  {launches: func() error { return errTest }},
 	} {
-		if err := during(t, w, func(chan<- string) {}); !errors.Is(err, errTest) {
+		if err := during(t, w, func(func(string)) {}); !errors.Is(err, errTest) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if w.n != 1 {
@@ -207,7 +208,7 @@ func TestGuardRefused(t *testing.T) {
 		}
 		return nil
 	}}
-	err := during(t, w, func(chan<- string) { w.crews[0].says <- errLost })
+	err := during(t, w, func(func(string)) { w.crews[0].says <- errLost })
 	if ExitStatus(err) != statusRefused || w.n != 3 {
 		t.Errorf("%v after %d attempts", err, w.n)
 	}
@@ -217,14 +218,14 @@ func TestGuardRefused(t *testing.T) {
 func TestGuardStops(t *testing.T) {
 	t.Run("serving", func(t *testing.T) {
 		w := &fakeWorld{}
-		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+		if err := during(t, w, func(stop func(string)) { stop("term") }); err != nil {
 			t.Error(err)
 		}
 		wantLog(t, w, "0s connected", "0s ask term")
 	})
 	t.Run("connecting", func(t *testing.T) {
 		w := &fakeWorld{hangs: true}
-		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+		if err := during(t, w, func(stop func(string)) { stop("term") }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -235,10 +236,10 @@ func TestGuardStops(t *testing.T) {
 			}
 			return nil
 		}}
-		err := during(t, w, func(stop chan<- string) {
+		err := during(t, w, func(stop func(string)) {
 			w.crews[0].says <- errLost
 			after(250 * time.Millisecond)
-			stop <- "term"
+			stop("term")
 		})
 		if err != nil {
 			t.Error(err)
@@ -247,7 +248,7 @@ func TestGuardStops(t *testing.T) {
 	})
 	t.Run("by the node", func(t *testing.T) {
 		w := &fakeWorld{}
-		if err := during(t, w, func(chan<- string) { w.crews[0].says <- event{kind: eventStopped} }); err != nil {
+		if err := during(t, w, func(func(string)) { w.crews[0].says <- event{kind: eventStopped} }); err != nil {
 			t.Error(err)
 		}
 		wantLog(t, w, "0s connected")
@@ -258,7 +259,7 @@ func TestGuardStops(t *testing.T) {
 func TestGuardBounds(t *testing.T) {
 	t.Run("silent child", func(t *testing.T) {
 		w := &fakeWorld{silent: true, stubborn: true}
-		err := during(t, w, func(stop chan<- string) { stop <- "term" })
+		err := during(t, w, func(stop func(string)) { stop("term") })
 		if err == nil || !strings.Contains(err.Error(), "was killed") {
 			t.Error(err)
 		}
@@ -266,7 +267,7 @@ func TestGuardBounds(t *testing.T) {
 	})
 	t.Run("roles that stay", func(t *testing.T) {
 		w := &fakeWorld{stubborn: true}
-		if err := during(t, w, func(stop chan<- string) { stop <- "term" }); err != nil {
+		if err := during(t, w, func(stop func(string)) { stop("term") }); err != nil {
 			t.Error(err)
 		}
 		wantLog(t, w, "0s connected", "0s ask term", "2s kill")
@@ -278,7 +279,7 @@ func TestGuardBounds(t *testing.T) {
 			}
 			return nil
 		}}
-		err := during(t, w, func(chan<- string) { w.crews[0].says <- event{kind: eventBroken, err: errTest} })
+		err := during(t, w, func(func(string)) { w.crews[0].says <- event{kind: eventBroken, err: errTest} })
 		if !errors.Is(err, dist.ErrCookie) {
 			t.Error(err)
 		}
@@ -289,13 +290,13 @@ func TestGuardBounds(t *testing.T) {
 // TestGuardCrash: a role dies; the other ends, and the node is connected anew.
 func TestGuardCrash(t *testing.T) {
 	w := &fakeWorld{}
-	err := during(t, w, func(stop chan<- string) {
+	err := during(t, w, func(stop func(string)) {
 		w.crews[0].says <- event{kind: eventDied, err: errors.New("the child was killed")}
 		after(time.Second)
 		if len(w.crews) != 2 {
 			t.Errorf("%d crews were started", len(w.crews))
 		}
-		stop <- "term"
+		stop("term")
 	})
 	if err != nil {
 		t.Error(err)
@@ -311,16 +312,16 @@ func TestGuardUp(t *testing.T) {
 		g := guard{world: w, log: slog.New(slog.DiscardHandler), up: func() { ups++ }}
 		g.retry, g.stopBound, g.final = true, time.Second, isFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
-		stop := make(chan string)
+		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
-		go func() { done <- g.run(stop) }()
+		go func() { done <- g.run(ctx) }()
 		synctest.Wait()
 		if ups != 1 {
 			t.Errorf("up %d times", ups)
 		}
 		w.crews[0].says <- errLost
 		after(time.Second)
-		stop <- "term"
+		cancel(errors.New("term"))
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

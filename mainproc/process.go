@@ -114,7 +114,11 @@ func (p *process) greet(id sandbox.Identity) error {
 		return fmt.Errorf("the %s says it is the %s, process %d, version %d; it is process %d, and the version is %d",
 			p.role, hello.Role, hello.PID, hello.Version, p.pid, ipc.Version)
 	}
-	if err := sandbox.Check(p.pid, id); err != nil {
+	err = sandbox.Check(p.pid, id)
+	if err != nil && p.ended(0) {
+		return fmt.Errorf("before it served: %w", p.reap())
+	}
+	if err != nil {
 		return fmt.Errorf("the %s must not run: %w", p.role, err)
 	}
 	return nil
@@ -193,11 +197,20 @@ func (p *process) reap() error {
 	return p.end
 }
 
-// hungUp says why the role's end of the conversation is closed: usually it has
-// ended, its descriptors being closed a moment before.
-func (p *process) hungUp() error {
+// exitBound is how long it may take from the first sign of a process's end, a
+// descriptor that was closed, to its end.
+const exitBound = time.Second
+
+// ended says whether the process has ended, or does within d.
+func (p *process) ended(d time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	if n, _ := unix.Poll(fds, int(time.Second.Milliseconds())); n == 1 {
+	n, _ := unix.Poll(fds, int(d.Milliseconds()))
+	return n == 1
+}
+
+// hungUp says why the role's end of the conversation is closed.
+func (p *process) hungUp() error {
+	if p.ended(exitBound) {
 		return p.reap()
 	}
 	return fmt.Errorf("the %s (process %d) has closed its conversation", p.role, p.pid)

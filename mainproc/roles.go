@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"erluv/ipc"
 	"erluv/sandbox"
@@ -128,6 +129,10 @@ func (r *roles) watch(report func(event)) {
 		}
 		if fds[0].Revents != 0 && !r.listen(report) {
 			fds[0].Fd = -1
+		}
+		if fds[2].Fd >= 0 && fds[2].Revents != 0 && fds[1].Fd >= 0 && r.child.ended(100*time.Millisecond) {
+			// The spawner ends with the child, and may be faster.
+			fds[1].Revents = unix.POLLIN
 		}
 		for i, p := range []*process{r.child, r.spawner} {
 			if fd := &fds[i+1]; fd.Fd >= 0 && fd.Revents != 0 {

@@ -1,0 +1,259 @@
+package mainproc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/config"
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// The test binary plays main, the stage and both roles. The roles are started
+// without an environment and with one argument, so how they misbehave until they
+// serve is said by the name of the file that runs (a hard link), and afterwards by
+// what the node sends.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if play, ok := plays[os.Args[1]]; ok {
+			err := play(os.Args[2:])
+			if err != nil {
+				fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
+			}
+			syscall.Exit(ExitStatus(err)) // os.Exit waits a second with -race
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var plays = map[string]func(args []string) error{
+	"main":    playMain,
+	"ping":    playPing,
+	"stage":   playStage,
+	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
+	"spawner": func([]string) error { return playRole(ipc.RoleSpawner, playSpawner) },
+}
+
+// playMain is erluv with a configuration in JSON. It says "up" on its output.
+func playMain(args []string) error {
+	var cfg config.Config
+	if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
+		return err
+	}
+	cfg.Cookie = testCookie // no formatting gives it away
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	return Run(ctx, &cfg, log, Options{Version: "test", Up: func() { fmt.Println("up") }})
+}
+
+func playPing(args []string) error {
+	var cfg config.Config
+	if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
+		return err
+	}
+	cfg.Cookie = testCookie
+	return Ping(context.Background(), &cfg)
+}
+
+// misbehaviour is the name under which the binary was started, if it is one.
+func misbehaviour() string {
+	path, err := os.Readlink(self)
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(path)
+}
+
+func playStage(args []string) error {
+	if misbehaviour() == "undropped" {
+		if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, conversation, syscall.F_SETFD, 0); e != 0 {
+			return e
+		}
+		return syscall.Exec(self, []string{"erluv", args[0]}, nil)
+	}
+	return Stage(args)
+}
+
+// playRole says hello as the role and goes on with play.
+func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
+	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
+	switch misbehaviour() {
+	case role.String() + "-exits":
+		syscall.Exit(9)
+	case role.String() + "-panics":
+		panic("on purpose")
+	case role.String() + "-is-silent":
+		_ = unix.Pause()
+	case role.String() + "-has-another-version":
+		hello.Version++
+	case role.String() + "-has-another-pid":
+		hello.PID = 1
+	}
+	if err := sandbox.NotDumpable(); err != nil {
+		return err
+	}
+	conn, err := ipc.FromFD(conversation)
+	if err != nil {
+		return err
+	}
+	var first ipc.Message = hello
+	switch misbehaviour() {
+	case role.String() + "-fails":
+		first = ipc.Failed{Text: "for a reason\x1b[2J"}
+	case role.String() + "-says-something-else":
+		first = ipc.Ready{}
+	case role.String() + "-sends-a-descriptor":
+		return conn.Send(ipc.Append(nil, hello), 0, 2)
+	}
+	if err := conn.Send(ipc.Append(nil, first), 0); err != nil {
+		return err
+	}
+	if misbehaviour() == role.String()+"-leaves" {
+		return nil
+	}
+	return play(conn)
+}
+
+// report is what the child sends to the node as soon as it serves.
+type report struct {
+	Start    ipc.Start
+	PID      int
+	Args     []string
+	Environ  []string
+	NonBlock bool
+}
+
+// playChild serves: it reports, and does what each byte from the node says.
+func playChild(conn *ipc.Conn) error {
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := conn.Recv(buf, 0)
+	if err != nil {
+		return err
+	}
+	m, err := ipc.Decode(buf[:n])
+	if err != nil {
+		return err
+	}
+	start, ok := m.(ipc.Start)
+	if !ok || len(fds) != 2 {
+		return fmt.Errorf("%T with descriptors %v", m, fds)
+	}
+	spawner, err := ipc.FromFD(fds[1])
+	if err != nil {
+		return err
+	}
+	flags, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0)
+	if err != nil {
+		return err
+	}
+	r := report{Start: start, PID: os.Getpid(), Args: os.Args, Environ: os.Environ(), NonBlock: flags&unix.O_NONBLOCK != 0}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	node := os.NewFile(uintptr(fds[0]), "node")
+	if _, err := node.Write(append(text, '\n')); err != nil {
+		return err
+	}
+	if err := conn.Send(ipc.Append(nil, ipc.Ready{}), 0); err != nil {
+		return err
+	}
+	go obey(node, conn, spawner)
+	for {
+		n, _, err := conn.Recv(buf, 0)
+		if err != nil {
+			return err
+		}
+		m, err := ipc.Decode(buf[:n])
+		if err != nil {
+			return err
+		}
+		if stop, ok := m.(ipc.Stop); ok && !mute {
+			fmt.Fprintf(node, "stop: %s\n", stop.Reason)
+			return conn.Send(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseAsked}), 0)
+		}
+	}
+}
+
+// mute is set when the child is not to answer a stop. The peer waits for the
+// acknowledgement before it goes on.
+var mute bool
+
+// obey does what the node sends, a byte at a time.
+func obey(node io.ReadWriter, conn, spawner *ipc.Conn) {
+	say := func(m ipc.Message) { _ = conn.Send(ipc.Append(nil, m), 0) }
+	b := make([]byte, 1)
+	for {
+		if _, err := node.Read(b); err != nil {
+			say(ipc.Stopped{Cause: ipc.CauseDisconnected, Text: "by the node"})
+			syscall.Exit(0)
+		}
+		switch b[0] {
+		case 'c': // crash
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		case 's': // the node's own stop
+			say(ipc.Stopped{Cause: ipc.CauseAsked})
+			syscall.Exit(0)
+		case 'j': // junk
+			_ = conn.Send([]byte{0xff}, 0)
+		case 'r': // a message out of its turn
+			say(ipc.Ready{})
+		case 'h': // hang up, and stay
+			_ = conn.Close()
+		case 'x': // crash of the spawner
+			_ = spawner.Send([]byte("x"), 0)
+		case 'm':
+			mute = true
+			_, _ = io.WriteString(node, "mute\n")
+		}
+	}
+}
+
+// playSpawner ends with its conversation with the child, or when told to.
+func playSpawner(conn *ipc.Conn) error {
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := conn.Recv(buf, 0)
+	if err != nil {
+		return err
+	}
+	m, err := ipc.Decode(buf[:n])
+	if err != nil {
+		return err
+	}
+	start, ok := m.(ipc.StartSpawner)
+	if !ok || len(fds) != 1 || len(start.Path) == 0 {
+		return fmt.Errorf("%T with descriptors %v", m, fds)
+	}
+	child, err := ipc.FromFD(fds[0])
+	if err != nil {
+		return err
+	}
+	if misbehaviour() == "spawner-fails-late" {
+		return conn.Send(ipc.Append(nil, ipc.Failed{Text: "later"}), 0)
+	}
+	if err := conn.Send(ipc.Append(nil, ipc.Ready{}), 0); err != nil {
+		return err
+	}
+	_, _, err = child.Recv(buf, 0)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	syscall.Exit(7)
+	return nil
+}
+
+const waitBound = 20 * time.Second // for what comes at once, on a loaded machine

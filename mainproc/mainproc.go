@@ -1,0 +1,150 @@
+package mainproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"erluv/config"
+	"erluv/ipc"
+	"erluv/sandbox"
+)
+
+// Options are what Run is told beside the configuration.
+type Options struct {
+	Version string // of erluv
+	Up      func() // called once, when the node is up for the first time
+}
+
+// The only containment there is: see the key contain in erluv.conf(5).
+const containGroup = "group"
+
+// maxEnviron bounds, in bytes, what programs may inherit of our environment: it
+// travels in one packet of ipc.MaxPacket with the child's other settings.
+const maxEnviron = 32 << 10
+
+var errInput = errors.New("standard input has ended")
+
+// Run connects to the node and serves it, until ctx ends, standard input ends
+// (when it is a pipe or a socket), the node asks for it, or the configuration has
+// it so. It returns nil for an orderly end; ExitStatus tells the others apart.
+// Nothing of what it has started is left when it returns.
+func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options) error {
+	id, err := identity(cfg)
+	if err != nil {
+		return err
+	}
+	with, err := settingsOf(cfg, log, opts.Version)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	in, err := watchInput(0, func() { cancel(errInput) })
+	if err != nil {
+		return err
+	}
+	defer in.stop()
+	s := newStarter()
+	defer s.close()
+
+	g := guard{
+		world: &host{dialer: dialer{cfg: cfg}, starter: s, id: id, with: with},
+		log:   log,
+		up:    opts.Up,
+	}
+	g.retry = cfg.Reconnect == config.ReconnectRetry
+	g.stopBound = cfg.KillTimeout + stopGrace
+	g.jitter = func(d time.Duration) time.Duration { return rand.N(d + 1) }
+	g.final = isFinal
+	return g.run(ctx)
+}
+
+// Ping connects to the node, authenticates, and leaves again.
+func Ping(ctx context.Context, cfg *config.Config) error {
+	d := dialer{cfg: cfg}
+	l, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	l.close()
+	return nil
+}
+
+// host is the real world of a guard.
+type host struct {
+	dialer
+	starter *starter
+	id      sandbox.Identity
+	with    settings
+}
+
+func (h *host) launch(ctx context.Context) (crew, error) {
+	r, err := launch(ctx, h.starter, h.id, h.with)
+	if err != nil {
+		return nil, err // not r: a nil *roles is a crew
+	}
+	return r, nil
+}
+
+// identity is whom the roles run as. The configuration has refused root already;
+// what stands between a program and root's ids is looked at twice.
+func identity(cfg *config.Config) (sandbox.Identity, error) {
+	uid, gid := cfg.RunAs.UID, cfg.RunAs.GID
+	euid := os.Geteuid()
+	switch {
+	case uid <= 0 || gid < 0 || gid == 0 && euid == 0:
+		return sandbox.Identity{}, fmt.Errorf("cannot run programs as uid %d, gid %d: set user and group to others than root's", uid, gid)
+	case euid != 0 && (uid != euid || gid != os.Getegid()):
+		return sandbox.Identity{}, fmt.Errorf("cannot run programs as uid %d, gid %d: only root can choose", uid, gid)
+	}
+	return sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}, nil
+}
+
+func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings, error) {
+	if cfg.Contain != "auto" && cfg.Contain != containGroup {
+		return settings{}, fmt.Errorf("cannot contain programs by %q: this version of erluv knows %q only", cfg.Contain, containGroup)
+	}
+	environ, left := inheritable(os.Environ())
+	if left > 0 {
+		log.Warn("the environment is too large: programs cannot inherit all of it", "left_out", left)
+	}
+	reports := !ipc.PidfdsSuffice()
+	return settings{
+		child: ipc.Start{
+			Controller:    cfg.Controller,
+			ErluvVersion:  version,
+			CookieSource:  cookieSource(cfg),
+			User:          cfg.RunAs.User,
+			MaxWorkers:    uint32(cfg.MaxWorkers),
+			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
+			Contain:       containGroup,
+			Reports:       reports,
+			Environ:       environ,
+		},
+		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports},
+	}, nil
+}
+
+// inheritable is what of our environment a program may ask for: nothing that is
+// erluv's own, the cookie for one, and maxEnviron bytes at most; left counts what
+// had no room.
+func inheritable(environ []string) (list []string, left int) {
+	size := 0
+	for _, v := range environ {
+		switch {
+		case strings.HasPrefix(v, "ERLUV_"):
+		case size+len(v)+4 > maxEnviron:
+			left++
+		default:
+			size += len(v) + 4 // with the length before it
+			list = append(list, v)
+		}
+	}
+	return list, left
+}

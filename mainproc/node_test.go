@@ -1,0 +1,187 @@
+package mainproc
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"erluv/config"
+	"erluv/dist/disttest"
+)
+
+const testCookie = "CHOCOLATE"
+
+// node is an Erlang node as far as erluv_main sees one: a listener that shakes
+// hands. Its fields may be changed between connections.
+type node struct {
+	disttest.Node
+	l     net.Listener
+	conns chan *peer
+	mu    sync.Mutex // guards Node
+}
+
+// peer is one connection to the node, after the handshake.
+type peer struct {
+	net.Conn
+	*bufio.Reader
+	client disttest.Client
+	err    error // of the handshake
+}
+
+// Read settles between the two embedded readers.
+func (p *peer) Read(b []byte) (int, error) { return p.Reader.Read(b) }
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{
+		Node:  disttest.Node{Name: "foo@127.0.0.1", Cookie: testCookie, Creation: 77, Challenge: 4711},
+		l:     l,
+		conns: make(chan *peer, 100), // more than any test makes
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			side := n.Node
+			n.mu.Unlock()
+			p := &peer{Conn: conn, Reader: bufio.NewReader(conn)}
+			_ = conn.SetDeadline(time.Now().Add(waitBound))
+			if p.client, p.err = side.Accept(conn); p.err != nil || side.Status != "" {
+				_ = conn.Close()
+			}
+			n.conns <- p
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+		close(n.conns)
+		for p := range n.conns {
+			_ = p.Close()
+		}
+	})
+	return n
+}
+
+// change changes what the node does from the next connection on.
+func (n *node) change(f func(*disttest.Node)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(&n.Node)
+}
+
+// next waits for the next connection.
+func (n *node) next(t *testing.T) *peer {
+	t.Helper()
+	select {
+	case p := <-n.conns:
+		t.Cleanup(func() { _ = p.Close() })
+		return p
+	case <-time.After(waitBound):
+		t.Fatal("nobody connects")
+		return nil
+	}
+}
+
+// served waits for the next connection and for the child's report on it.
+func (n *node) served(t *testing.T) (*peer, report) {
+	t.Helper()
+	p := n.next(t)
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+	line := p.line(t)
+	var r report
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatalf("%v in %q", err, line)
+	}
+	return p, r
+}
+
+func (p *peer) line(t *testing.T) string {
+	t.Helper()
+	line, err := p.ReadString('\n')
+	if err != nil {
+		t.Fatalf("after %q: %v", line, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// ends waits until the other side has closed the connection.
+func (p *peer) ends(t *testing.T) {
+	t.Helper()
+	if rest, err := io.ReadAll(p.Reader); err != nil {
+		t.Errorf("the connection does not end, after %q: %v", rest, err)
+	}
+}
+
+func (p *peer) tell(t *testing.T, what string) {
+	t.Helper()
+	if _, err := p.Write([]byte(what)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// config is one that leads to the node.
+func (n *node) config() *config.Config {
+	return &config.Config{
+		Node: n.Name, Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, CookieFile: "/cookie",
+		Address: n.l.Addr().String(), Controller: "erluv", MaxWorkers: 10, Path: []string{"/bin"},
+		KillTimeout: time.Second, Reconnect: config.ReconnectRetry, Contain: "auto", RunAs: runAs(),
+	}
+}
+
+// fakeEPMD knows one name. It returns its port.
+func fakeEPMD(t *testing.T, name string, port int) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			buf := make([]byte, 300)
+			m, _ := conn.Read(buf)
+			answer := []byte{119, 1}
+			if m > 3 && string(buf[3:m]) == name {
+				answer = binary.BigEndian.AppendUint16([]byte{119, 0}, uint16(port))
+				answer = append(answer, 77, 0, 0, 6, 0, 5, 0, byte(len(name)))
+				answer = append(append(answer, name...), 0, 0)
+			}
+			_, _ = conn.Write(answer)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	_, p, _ := net.SplitHostPort(l.Addr().String())
+	n, err := strconv.Atoi(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

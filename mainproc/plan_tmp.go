@@ -1,0 +1,5 @@
+package mainproc
+
+import "erluv/config"
+
+func cookieSource(cfg *config.Config) string { return cfg.CookieFile }

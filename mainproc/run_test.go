@@ -1,0 +1,567 @@
+package mainproc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/config"
+	"erluv/dist"
+	"erluv/dist/disttest"
+
+	"golang.org/x/sys/unix"
+)
+
+// runAs is whom the tests' roles run as: nobody when root runs them.
+func runAs() config.Identity {
+	if os.Geteuid() == 0 {
+		return config.Identity{User: "nobody", Group: "nogroup", UID: 65534, GID: 65534}
+	}
+	return config.Identity{User: "us", UID: os.Geteuid(), GID: os.Getegid()}
+}
+
+// running is a Run in the test's own process.
+type running struct {
+	stop func(error)
+	done chan error
+	up   chan struct{}
+	log  bytes.Buffer // read after done
+}
+
+func run(t *testing.T, cfg *config.Config) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r := &running{stop: cancel, done: make(chan error, 1), up: make(chan struct{})}
+	log := slog.New(slog.NewTextHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.done <- Run(ctx, cfg, log, Options{Version: "1.2.3", Up: func() { close(r.up) }})
+	}()
+	t.Cleanup(func() {
+		cancel(nil)
+		<-ended
+		if t.Failed() {
+			t.Logf("log:\n%s", r.log.String())
+		}
+	})
+	return r
+}
+
+// wait waits for the end of Run.
+func (r *running) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-r.done:
+		return err
+	case <-time.After(waitBound):
+		t.Fatal("it does not end")
+		return nil
+	}
+}
+
+// descriptors lists what this process has open.
+func descriptors(t *testing.T) string {
+	t.Helper()
+	names, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, n := range names {
+		to, _ := os.Readlink(n)
+		if strings.HasPrefix(to, "socket:") || strings.HasPrefix(to, "anon_inode:[pidfd]") || strings.HasPrefix(to, "pipe:") || to == "/dev/null" {
+			list = append(list, filepath.Base(n)+" "+to)
+		}
+	}
+	return strings.Join(list, "\n")
+}
+
+// children lists the processes that this one has started and not reaped.
+func children(t *testing.T) string {
+	t.Helper()
+	names, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all string
+	for _, n := range names {
+		text, _ := os.ReadFile(n)
+		all += string(text)
+	}
+	return all
+}
+
+func TestRun(t *testing.T) {
+	t.Setenv("ERLUV_COOKIE", testCookie)
+	t.Setenv("LANG", "C.UTF-8")
+	n := newNode(t)
+	n.AfterAck = []byte("?") // the first byte that belongs to the child
+	before := descriptors(t)
+	start := time.Now()
+	r := run(t, n.config())
+	p, got := n.served(t)
+	<-r.up
+	t.Logf("up after %v", time.Since(start))
+
+	s := got.Start
+	if !strings.HasPrefix(s.Node, "erluv_") || len(s.Node) != len("erluv_01234567@127.0.0.1") || s.Node != p.client.Name {
+		t.Errorf("our name: %q, to the node %q", s.Node, p.client.Name)
+	}
+	if s.Creation == 0 || s.Creation != p.client.Creation || p.client.Flags != dist.Default {
+		t.Errorf("creation %d, to the node %d; flags %v", s.Creation, p.client.Creation, p.client.Flags)
+	}
+	if s.Target != n.Name || s.TargetCreation != 77 || s.Controller != "erluv" || s.ErluvVersion != "1.2.3" ||
+		s.MaxWorkers != 10 || s.KillTimeoutMS != 1000 || s.Contain != "group" || s.User != runAs().User ||
+		int(s.UID) != runAs().UID || int(s.MainPID) != os.Getpid() || s.SpawnerPID == 0 {
+		t.Errorf("start: %+v", s)
+	}
+	environ := strings.Join(s.Environ, "\n")
+	if strings.Contains(environ, testCookie) || !strings.Contains(environ, "LANG=C.UTF-8") {
+		t.Errorf("to be inherited: %q", s.Environ)
+	}
+	if len(got.Environ) > 0 || strings.Join(got.Args, " ") != "erluv child" || !got.NonBlock {
+		t.Errorf("the child: environment %q, arguments %q, non-blocking %v", got.Environ, got.Args, got.NonBlock)
+	}
+	checkCmdlines(t, got.PID, int(s.SpawnerPID))
+
+	r.stop(errors.New("for a test"))
+	if line := p.line(t); line != "stop: for a test" {
+		t.Errorf("the child was told %q", line)
+	}
+	p.ends(t)
+	if err := r.wait(t); err != nil {
+		t.Error(err)
+	}
+	_ = p.Close()
+	if after := descriptors(t); len(strings.Split(after, "\n")) > len(strings.Split(before, "\n")) {
+		t.Errorf("descriptors before:\n%s\nafter:\n%s", before, after)
+	}
+	if left := children(t); left != "" {
+		t.Errorf("processes left: %s", left)
+	}
+}
+
+// checkCmdlines: no secret, and main can see it.
+func checkCmdlines(t *testing.T, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			t.Error(err)
+		}
+		if s := string(text); s != "erluv\x00child\x00" && s != "erluv\x00spawner\x00" {
+			t.Errorf("process %d: %q", pid, s)
+		}
+	}
+}
+
+// TestRefusals: what cannot work ends at once, says what to do, and leaves
+// nothing.
+func TestRefusals(t *testing.T) {
+	closed := newNode(t)
+	_ = closed.l.Close()
+	for name, tt := range map[string]struct {
+		node   func(*disttest.Node)
+		cfg    func(*config.Config)
+		want   string
+		status int
+		conns  int
+	}{
+		"cookie": {
+			node: func(n *disttest.Node) { n.Cookie = "ANOTHER" },
+			want: "cookie", status: 3, conns: 1,
+		},
+		"cookie of the node": {
+			node: func(n *disttest.Node) { n.AckDigest = make([]byte, 16) },
+			want: "cookie", status: 3, conns: 1,
+		},
+		"fixed name taken": {
+			node: func(n *disttest.Node) { n.Status = "alive" },
+			cfg:  func(c *config.Config) { c.Name = "fix" },
+			want: "fix@127.0.0.1 is connected", status: 3, conns: 1,
+		},
+		"every random name taken": {
+			node: func(n *disttest.Node) { n.Status = "alive" },
+			want: "is connected", status: 3, conns: maxDraws,
+		},
+		"not allowed": {
+			node: func(n *disttest.Node) { n.Status = "not_allowed" },
+			want: "net_kernel:allow/1", status: 3, conns: 1,
+		},
+		"another node": {
+			node: func(n *disttest.Node) { n.Name = "bar@127.0.0.1" },
+			want: "bar@127.0.0.1", status: 1, conns: 1,
+		},
+		"nothing listens": {
+			cfg:  func(c *config.Config) { c.Address = closed.l.Addr().String() },
+			want: "nothing listens at " + closed.l.Addr().String(), status: 1,
+		},
+		"no host": {
+			cfg:  func(c *config.Config) { c.Address = "no.such.host.invalid:1" },
+			want: "cannot connect to foo@127.0.0.1", status: 1,
+		},
+		"no such node": {
+			cfg: func(c *config.Config) {
+				c.Address, c.EPMDPort = "", fakeEPMD(t, "bar", 1)
+			},
+			want: `"foo"`, status: 1,
+		},
+		"containment": {
+			cfg:  func(c *config.Config) { c.Contain = "pidns" },
+			want: `"group" only`, status: 1,
+		},
+		"root": {
+			cfg:  func(c *config.Config) { c.RunAs = config.Identity{User: "root"} },
+			want: "root", status: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			cfg := n.config()
+			if tt.node != nil {
+				n.change(tt.node)
+			}
+			if tt.cfg != nil {
+				tt.cfg(cfg)
+			}
+			err := run(t, cfg).wait(t)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v; want one line with %q", err, tt.want)
+			}
+			if got := ExitStatus(err); got != tt.status {
+				t.Errorf("exit status %d, want %d", got, tt.status)
+			}
+			if len(n.conns) != tt.conns {
+				t.Errorf("%d connections, want %d", len(n.conns), tt.conns)
+			}
+			if left := children(t); left != "" {
+				t.Errorf("processes left: %s", left)
+			}
+		})
+	}
+}
+
+// TestTakenNameIsDrawnAgain: another random name, and that one is kept.
+func TestTakenNameIsDrawnAgain(t *testing.T) {
+	n := newNode(t)
+	n.change(func(n *disttest.Node) { n.Status = "alive" })
+	cfg := n.config()
+	d := dialer{cfg: cfg}
+	first := make(chan *peer)
+	go func() {
+		p := <-n.conns
+		n.change(func(n *disttest.Node) { n.Status = "" })
+		first <- p
+	}()
+	var names []string
+	for range 2 { // the second time as the first
+		l, err := d.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, l.local.Name)
+		l.close()
+	}
+	refused := <-first
+	if refused.client.Answer != "false" {
+		t.Errorf("alive was answered with %q", refused.client.Answer)
+	}
+	if names[0] == refused.client.Name || names[0] != names[1] {
+		t.Errorf("taken %s, then %q", refused.client.Name, names)
+	}
+}
+
+func TestByEPMD(t *testing.T) {
+	n := newNode(t)
+	cfg := n.config()
+	_, port, _ := strings.Cut(cfg.Address, ":")
+	var p int
+	_, _ = fmt.Sscan(port, &p)
+	cfg.Address, cfg.EPMDPort = "", fakeEPMD(t, "foo", p)
+	if err := Ping(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	if p := n.next(t); p.err != nil {
+		t.Error(p.err)
+	} else {
+		p.ends(t)
+	}
+}
+
+// TestReconnect: same name, another creation; the first connection is closed.
+func TestReconnect(t *testing.T) {
+	for _, how := range []string{"", "c", "x", "j", "r", "h"} {
+		t.Run("after "+how, func(t *testing.T) {
+			n := newNode(t)
+			r := run(t, n.config())
+			p, first := n.served(t)
+			if how == "" {
+				_ = p.Close()
+			} else {
+				p.tell(t, how)
+				p.ends(t)
+			}
+			p, second := n.served(t)
+			if first.Start.Node != second.Start.Node || first.Start.Creation == second.Start.Creation {
+				t.Errorf("%s with creation %d, then %s with %d", first.Start.Node, first.Start.Creation, second.Start.Node, second.Start.Creation)
+			}
+			if first.PID == second.PID || first.Start.SpawnerPID == second.Start.SpawnerPID {
+				t.Error("the same processes serve again")
+			}
+			r.stop(errors.New("enough"))
+			if err := r.wait(t); err != nil {
+				t.Error(err)
+			}
+			p.ends(t)
+			if left := children(t); left != "" {
+				t.Errorf("processes left: %s", left)
+			}
+		})
+	}
+}
+
+// TestReconnectExit: a lost connection is the end, and a failure.
+func TestReconnectExit(t *testing.T) {
+	for how, want := range map[string]string{"": "the connection was lost: by the node", "c": "was killed: killed", "x": "status 7"} {
+		n := newNode(t)
+		cfg := n.config()
+		cfg.Reconnect = config.ReconnectExit
+		r := run(t, cfg)
+		p, _ := n.served(t)
+		if how == "" {
+			_ = p.Close()
+		} else {
+			p.tell(t, how)
+		}
+		err := r.wait(t)
+		if ExitStatus(err) != 1 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", how, err, want)
+		}
+	}
+}
+
+// TestStopByNode: the node's own request is an orderly end.
+func TestStopByNode(t *testing.T) {
+	n := newNode(t)
+	r := run(t, n.config())
+	p, _ := n.served(t)
+	p.tell(t, "s")
+	p.ends(t)
+	if err := r.wait(t); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChildIgnoresStop: it is killed when its time is over.
+func TestChildIgnoresStop(t *testing.T) {
+	n := newNode(t)
+	cfg := n.config()
+	cfg.KillTimeout = time.Millisecond
+	r := run(t, cfg)
+	p, _ := n.served(t)
+	p.tell(t, "m")
+	if line := p.line(t); line != "mute" {
+		t.Fatal(line)
+	}
+	start := time.Now()
+	r.stop(errors.New("enough"))
+	err := r.wait(t)
+	if ExitStatus(err) != 1 || !strings.Contains(err.Error(), "was killed") {
+		t.Errorf("%v", err)
+	}
+	if d := time.Since(start); d < stopGrace {
+		t.Errorf("killed after %v", d)
+	}
+	p.ends(t)
+}
+
+// command starts the binary under another name, which says how its roles
+// misbehave, as erluv with the configuration.
+func command(t *testing.T, name, role string, cfg *config.Config) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.Link(exe, path); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, role, string(text))
+	cmd.WaitDelay = waitBound
+	return cmd
+}
+
+// TestRolesFail: a role that cannot serve, or should not, is the end, with its
+// own words where it has some.
+func TestRolesFail(t *testing.T) {
+	for name, want := range map[string]string{
+		"child-exits":                "the child (process %) has ended with status 9",
+		"spawner-exits":              "the spawner (process %) has ended with status 9",
+		"child-panics":               "the child (process %) has ended with status 2",
+		"child-is-silent":            "the child did not answer within 5s",
+		"child-has-another-version":  "version 2",
+		"spawner-has-another-pid":    "process 1,",
+		"child-fails":                "the child cannot serve: for a reason?[2J",
+		"spawner-fails":              "the spawner cannot serve: for a reason",
+		"spawner-fails-late":         "the spawner cannot serve: later",
+		"child-says-something-else":  "instead of hello",
+		"spawner-sends-a-descriptor": "sent 1 descriptors",
+		"child-leaves":               "the child (process %) has ended with status 0",
+		"undropped":                  "must not run",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t)
+			cmd := command(t, name, "main", n.config())
+			out, err := cmd.CombinedOutput()
+			if cmd.ProcessState.ExitCode() != 1 {
+				t.Errorf("%v: %s", err, out)
+			}
+			before, after, _ := strings.Cut(want, "%")
+			if s := string(out); !strings.Contains(s, before) || !strings.Contains(s, after) {
+				t.Errorf("%q, want %q", s, want)
+			}
+		})
+	}
+}
+
+// TestInputEnds: closing the pipe of standard input is an orderly stop; what was
+// written there before is not.
+func TestInputEnds(t *testing.T) {
+	n := newNode(t)
+	cmd := command(t, "input", "main", n.config())
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	up := make([]byte, 3)
+	if _, err := io.ReadFull(stdout, up); err != nil || string(up) != "up\n" {
+		t.Fatalf("%q, %v", up, err)
+	}
+	if _, err := stdin.Write(make([]byte, 100_000)); err != nil {
+		t.Error(err)
+	}
+	p, _ := n.served(t)
+	stdin.Close()
+	if line := p.line(t); line != "stop: standard input has ended" {
+		t.Errorf("the child was told %q", line)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSIGTERM: main as a process of its own.
+func TestSIGTERM(t *testing.T) {
+	n := newNode(t)
+	cmd := command(t, "term", "main", n.config())
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := n.served(t)
+	start := time.Now()
+	if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.ends(t)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("gone after %v", time.Since(start))
+}
+
+// TestMainKilled: the roles do not outlive it.
+func TestMainKilled(t *testing.T) {
+	n := newNode(t)
+	cmd := command(t, "killed", "main", n.config())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, got := n.served(t)
+	var fds []unix.PollFd
+	for _, pid := range []int{got.PID, int(got.Start.SpawnerPID)} {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	p.ends(t)
+	for i := range fds {
+		if n, err := unix.Poll(fds[i:i+1], int(waitBound.Milliseconds())); n != 1 {
+			t.Errorf("role %d lives: %v", i, err)
+		}
+	}
+}
+
+// TestQuiet: while the node is served, however much, main does not run.
+func TestQuiet(t *testing.T) {
+	n := newNode(t)
+	cmd := command(t, "quiet", "main", n.config())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := n.served(t)
+	before := switches(t, cmd.Process.Pid)
+	for range 1000 {
+		p.tell(t, "m")
+		p.line(t)
+	}
+	if got := switches(t, cmd.Process.Pid) - before; got > 100 {
+		t.Errorf("main was woken %d times", got)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+}
+
+// switches counts how often the threads of a process have gone to sleep.
+func switches(t *testing.T, pid int) (sum int) {
+	t.Helper()
+	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(text), "\nvoluntary_ctxt_switches:")
+		var n int
+		if _, err := fmt.Sscan(rest, &n); err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return sum
+}
