@@ -63,7 +63,7 @@ type spawner struct {
 	// answering is held for the whole of a request, so that the Exited of a
 	// process cannot come before its Spawned.
 	answering sync.Mutex
-	started  chan struct{} // tells the reporter that there is a process to wait for
+	started   chan struct{} // tells the reporter that there is a process to wait for
 }
 
 func start(up *ipc.Conn) (*spawner, error) {
