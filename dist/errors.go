@@ -11,7 +11,7 @@ var ErrCookie = errors.New("the cookies differ: give erluv the cookie that erlan
 
 // The statuses by which a node refuses another one.
 const (
-	StatusNotOK      = "nok"         // a connection in the other direction is being set up
+	StatusNotOK      = "nok"         // it is connecting to us, or its net_kernel cannot use our name
 	StatusNotAllowed = "not_allowed" // net_kernel:allow/1, or a capability is missing
 	StatusAlive      = "alive"       // a node of our name is connected already
 )
@@ -32,7 +32,8 @@ func (e *Refused) Error() string {
 		return fmt.Sprintf("%s refuses us: %s is not allowed: add it there with net_kernel:allow/1; "+
 			"if that was never called, the node's log says which capability is missing", e.Peer, e.Local)
 	case StatusNotOK:
-		return fmt.Sprintf("%s refuses us: it is connecting to %s itself: try again", e.Peer, e.Local)
+		return fmt.Sprintf("%s refuses us: it is connecting to %s itself, then try again; or that is no name for a node, "+
+			"then its log says so", e.Peer, e.Local)
 	}
 	return fmt.Sprintf("%s refuses %s: status %q", e.Peer, e.Local, e.Status)
 }

@@ -62,6 +62,9 @@ func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (
 	if err := checkName(peerName); err != nil {
 		return Peer{}, fmt.Errorf("cannot connect to %q: %w", peerName, err)
 	}
+	if local.Name == peerName {
+		return Peer{}, fmt.Errorf("cannot connect to %q: that is our own name", peerName)
+	}
 	// A deadline in the past makes the read or write that is going on return:
 	// that is how the context reaches them, whether it ran out or was cancelled.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })

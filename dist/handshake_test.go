@@ -231,6 +231,7 @@ func TestConnectBadArguments(t *testing.T) {
 		"long":           {dist.Local{Name: "a@" + long, Cookie: "c", Creation: 1}, "n@host"},
 		"peer's no host": {local, "n"},
 		"peer's long":    {local, long + "@x"},
+		"own name":       {local, local.Name},
 	} {
 		// A nil connection: it must not come to that.
 		if _, err := dist.Connect(t.Context(), nil, c.local, c.peer); err == nil {

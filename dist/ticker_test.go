@@ -73,14 +73,15 @@ func TestTickerNext(t *testing.T) {
 // net_ticktime has to be learnt.
 func TestTickerFasterPeer(t *testing.T) {
 	for _, peerTime := range []time.Duration{second, 4 * second, 60 * second, 600 * second} {
-		now := time.Unix(1000, 0)
-		k := dist.NewTicker(now, dist.DefaultNetTicktime)
+		start := time.Unix(1000, 0)
+		k := dist.NewTicker(start, dist.DefaultNetTicktime)
 		if peerTime > dist.DefaultNetTicktime {
 			k.SetInterval(peerTime)
 		}
-		heard := now
-		for tick := now.Add(peerTime / 4); tick.Before(time.Unix(1000, 0).Add(10 * peerTime)); tick = tick.Add(peerTime / 4) {
-			for ; k.Next().Before(tick); now = k.Next() { // our own
+		heard := start
+		for n := range 40 {
+			tick := start.Add(time.Duration(n+1) * peerTime / 4)
+			for k.Next().Before(tick) { // our own
 				if k.Check(k.Next()) != dist.DueTick {
 					t.Fatalf("net_ticktime %v: the peer, who ticks, counts as gone", peerTime)
 				}
@@ -106,7 +107,7 @@ func TestTickerNoPingPong(t *testing.T) {
 	now = now.Add(15 * second)
 	a.Wrote(now)
 	rounds := 0
-	for from, at := &a, &b; ; from, at = at, from {
+	for at, other := &b, &a; ; at, other = other, at {
 		now = now.Add(wire)
 		if !at.ReadTick(now) {
 			break
@@ -115,6 +116,5 @@ func TestTickerNoPingPong(t *testing.T) {
 		if rounds++; rounds > 2 {
 			t.Fatalf("%d ticks were answered by ticks", rounds)
 		}
-		_ = from
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"erluv/epmd"
@@ -49,6 +50,7 @@ func startEPMD(t *testing.T) (addr string) {
 
 	// With -d twice it tells on standard error when it listens.
 	cmd := exec.Command(program(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics cleans nothing up
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
