@@ -79,29 +79,33 @@ func (h *head) appendUTF8(b []byte) []byte {
 
 // seen holds atoms that came lately, so that those of every message (the
 // peer's name, the words of the protocol) are not allocated each time. It is
-// bounded by its size and by that of the atoms in it, 64 KB in all: a sender of
-// ever new atoms gains nothing. Two entries make a set; the newer comes first.
-var seen [256]atomic.Pointer[Atom]
+// bounded by its size and by that of the atoms in it, 128 KB in all: a sender of
+// ever new atoms gains nothing. An atom has its set, in which the newest comes
+// first; four, that those of every message do not push each other out.
+var seen [128][4]atomic.Pointer[Atom]
+
+// maxSeen is how many bytes an atom in seen may have. Names of nodes are shorter.
+const maxSeen = 255
 
 // intern returns the atom of that name, which is valid.
 func intern(name []byte) Atom {
-	if len(name) > 255 {
+	if len(name) > maxSeen {
 		return Atom(name)
 	}
 	hash := uint32(2166136261) // FNV-1a
 	for _, c := range name {
 		hash = (hash ^ uint32(c)) * 16777619
 	}
-	set := (hash ^ hash>>16) % (uint32(len(seen)) / 2) * 2
-	first := seen[set].Load()
-	if first != nil && string(*first) == string(name) {
-		return *first
-	}
-	if p := seen[set+1].Load(); p != nil && string(*p) == string(name) {
-		return *p
+	set := &seen[(hash^hash>>16)%uint32(len(seen))]
+	for i := range set {
+		if p := set[i].Load(); p != nil && string(*p) == string(name) {
+			return *p
+		}
 	}
 	a := Atom(name)
-	seen[set+1].Store(first)
-	seen[set].Store(&a)
+	for i := len(set) - 1; i > 0; i-- {
+		set[i].Store(set[i-1].Load())
+	}
+	set[0].Store(&a)
 	return a
 }

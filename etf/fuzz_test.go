@@ -9,7 +9,7 @@ import (
 
 // seed adds all vectors and what is refused, and accepted, on purpose.
 func seed(f *testing.F) {
-	for release := range releases {
+	for _, release := range releases {
 		for _, v := range readVectors(f, release) {
 			f.Add(v.term)
 		}
@@ -98,7 +98,7 @@ func FuzzRaw(f *testing.F) {
 // FuzzReader calls the methods in any order: none panics, none moves when it
 // fails, and each agrees with Term about what it read.
 func FuzzReader(f *testing.F) {
-	for release := range releases {
+	for _, release := range releases {
 		for _, v := range readVectors(f, release) {
 			f.Add(v.term, []byte("\x00\x03\x05\x08\x01\x09"))
 		}
