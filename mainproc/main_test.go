@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -175,6 +176,9 @@ func playChild(conn *ipc.Conn) error {
 	go obey(node, conn, spawner)
 	for {
 		n, _, err := conn.Recv(buf, 0)
+		for hung.Load() {
+			_ = unix.Pause()
+		}
 		if err != nil {
 			return err
 		}
@@ -182,16 +186,17 @@ func playChild(conn *ipc.Conn) error {
 		if err != nil {
 			return err
 		}
-		if stop, ok := m.(ipc.Stop); ok && !mute {
+		if stop, ok := m.(ipc.Stop); ok && !mute.Load() {
 			fmt.Fprintf(node, "stop: %s\n", stop.Reason)
 			return conn.Send(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseAsked}), 0)
 		}
 	}
 }
 
-// mute is set when the child is not to answer a stop. The peer waits for the
-// acknowledgement before it goes on.
-var mute bool
+var (
+	mute atomic.Bool // no answer to a stop
+	hung atomic.Bool // on after the end of the conversation
+)
 
 // obey does what the node sends, a byte at a time.
 func obey(node io.ReadWriter, conn, spawner *ipc.Conn) {
@@ -213,11 +218,12 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn) {
 		case 'r': // a message out of its turn
 			say(ipc.Ready{})
 		case 'h': // hang up, and stay
-			_ = conn.Close()
+			hung.Store(true)
+			_ = unix.Shutdown(conversation, unix.SHUT_RDWR)
 		case 'x': // crash of the spawner
 			_ = spawner.Send([]byte("x"), 0)
 		case 'm':
-			mute = true
+			mute.Store(true)
 			_, _ = io.WriteString(node, "mute\n")
 		}
 	}

@@ -131,6 +131,16 @@ func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings,
 	}, nil
 }
 
+// cookieSource says where the cookie is from, for the curious.
+func cookieSource(cfg *config.Config) string {
+	for _, s := range cfg.Settings() {
+		if s.Name == "cookie" && s.Source != "default" {
+			return s.Source
+		}
+	}
+	return cfg.CookieFile
+}
+
 // inheritable is what of our environment a program may ask for: nothing that is
 // erluv's own, the cookie for one, and maxEnviron bytes at most; left counts what
 // had no room.

@@ -115,8 +115,8 @@ func (p *process) greet(id sandbox.Identity) error {
 			p.role, hello.Role, hello.PID, hello.Version, p.pid, ipc.Version)
 	}
 	err = sandbox.Check(p.pid, id)
-	if err != nil && p.ended(0) {
-		return fmt.Errorf("before it served: %w", p.reap())
+	if errors.Is(err, sandbox.ErrEnded) {
+		return fmt.Errorf("before it served: %w", p.hungUp())
 	}
 	if err != nil {
 		return fmt.Errorf("the %s must not run: %w", p.role, err)
@@ -127,7 +127,11 @@ func (p *process) greet(id sandbox.Identity) error {
 // serve sends the role what it serves with and waits until it does.
 func (p *process) serve(m ipc.Message, fds ...int) error {
 	packet := ipc.Append(nil, m)
-	if err := p.conn.Send(packet, answerBound, fds...); err != nil {
+	err := p.conn.Send(packet, answerBound, fds...)
+	if errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("before it served: %w", p.hungUp())
+	}
+	if err != nil {
 		return fmt.Errorf("cannot talk to the %s: %w", p.role, err)
 	}
 	answer, err := p.recv()

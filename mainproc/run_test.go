@@ -106,7 +106,7 @@ func TestRun(t *testing.T) {
 	t.Setenv("ERLUV_COOKIE", testCookie)
 	t.Setenv("LANG", "C.UTF-8")
 	n := newNode(t)
-	n.AfterAck = []byte("?") // the first byte that belongs to the child
+	n.change(func(n *disttest.Node) { n.AfterAck = []byte("?") }) // the first byte that is the child's
 	before := descriptors(t)
 	start := time.Now()
 	r := run(t, n.config())

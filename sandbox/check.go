@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrEnded is Check's error for a process that has ended.
+var ErrEnded = errors.New("it has ended")
+
 // Check looks at a child process of the caller from outside, by proc(5), and
 // returns an error that names the first difference from a process that has
 // dropped to want: the parent, on every thread the ids, groups, capabilities and
@@ -47,7 +50,7 @@ func check(pid int, want Identity) error {
 		seen++
 	}
 	if seen == 0 {
-		return errors.New("it has ended")
+		return ErrEnded
 	}
 	return checkExe(dir)
 }
@@ -55,7 +58,7 @@ func check(pid int, want Identity) error {
 // checkThread compares a thread's status with what it must be.
 func checkThread(s status, want Identity, root bool) error {
 	if strings.HasPrefix(s["State"], "Z") || strings.HasPrefix(s["State"], "X") {
-		return errors.New("it has ended")
+		return ErrEnded
 	}
 	type field struct{ key, want string }
 	uid, gid := strconv.Itoa(int(want.UID)), strconv.Itoa(int(want.GID))

@@ -1,5 +1,0 @@
-package mainproc
-
-import "erluv/config"
-
-func cookieSource(cfg *config.Config) string { return cfg.CookieFile }
