@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -13,11 +14,11 @@ import (
 // maxCookieFile bounds what is read: a cookie has 255 characters at most.
 const maxCookieFile = 4096
 
-// readCookie reads a cookie file as a node would: it must belong to uid, and
-// nobody else may have access to it (kernel/src/auth.erl, check_attributes).
-// The errors name the file and never what is in it.
-func readCookie(path string, uid int) (Secret, error) {
-	f, err := openTrusted(path, uid)
+// readCookie reads a cookie file as a node would: it must belong to one of the
+// users, and nobody else may have access to it (kernel/src/auth.erl,
+// check_attributes). The errors name the file and never what is in it.
+func readCookie(path string, owners []int) (Secret, error) {
+	f, err := openTrusted(path, owners...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s does not exist: copy the cookie of the node there, or name another file", path)
 	}
@@ -29,8 +30,8 @@ func readCookie(path string, uid int) (Secret, error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", path, err)
-	case owner != uid:
-		return "", fmt.Errorf("%s belongs to %s, and must belong to %s", path, userName(owner), userName(uid))
+	case !slices.Contains(owners, owner):
+		return "", fmt.Errorf("%s belongs to %s, and must belong to %s", path, userName(owner), userNames(owners))
 	case mode != 0o400 && mode != 0o600:
 		return "", fmt.Errorf("%s has mode %04o, and must have 0400 or 0600: chmod 400 %s", path, mode, path)
 	}

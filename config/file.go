@@ -21,8 +21,8 @@ type entry struct {
 }
 
 // readFile opens, judges and reads the configuration file at an absolute path.
-// Where there is nothing the error is fs.ErrNotExist; every other is a problem or
-// several, each with the file in front.
+// The one error is fs.ErrNotExist, where there is nothing; all else that is wrong
+// is a problem or several, each with the file in front.
 func readFile(path string, uid int) ([]entry, []string, error) {
 	f, err := openTrusted(path, uid)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,8 +38,8 @@ func readFile(path string, uid int) ([]entry, []string, error) {
 	}
 	switch {
 	case owner != 0 && owner != uid:
-		return nil, []string{fmt.Sprintf("%s: refused: it belongs to %s and not to %s or root",
-			path, userName(owner), userName(uid))}, nil
+		return nil, []string{fmt.Sprintf("%s: refused: it belongs to %s and not to %s",
+			path, userName(owner), userNames([]int{uid, 0}))}, nil
 	case mode&0o022 != 0:
 		return nil, []string{fmt.Sprintf("%s: refused: others can write it (mode %04o): chmod go-w %s",
 			path, mode, path)}, nil

@@ -69,7 +69,7 @@ func (c *Config) Check() error {
 	case c.CookieFile == "":
 		problems = append(problems, "there is no cookie, and no home directory with one: name a file with cookie_file")
 	default:
-		cookie, err := readCookie(c.CookieFile, c.machine.UID)
+		cookie, err := readCookie(c.CookieFile, c.machine.owners())
 		if err != nil {
 			problems = append(problems, "cookie_file: "+err.Error())
 		}

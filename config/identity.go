@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // resolve looks the accounts up. Each problem is put to the key it comes from.
@@ -93,6 +95,15 @@ func userName(uid int) string {
 		return u.Username
 	}
 	return strconv.Itoa(uid)
+}
+
+// userNames lists users, for errors that say whose a file must be.
+func userNames(uids []int) string {
+	names := make([]string, len(uids))
+	for i, uid := range uids {
+		names[i] = userName(uid)
+	}
+	return strings.Join(slices.Compact(names), " or ")
 }
 
 func groupName(gid int) string {

@@ -1,9 +1,7 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 )
@@ -42,10 +40,9 @@ type Warning string
 // the node and its cookie, is asked for by [Config.Check].
 func Load(s Sources) (*Config, []Warning, error) {
 	l := loader{Sources: s, env: environment(s.Environ)}
-	file, name := l.file()
-	found := append(l.entries(file), l.given()...)
-	c := &Config{machine: s.Machine}
-	c.settings = append(c.settings, Setting{Name: FileKey, Value: file, Source: name})
+	file, shown := l.file()
+	found := append(l.entries(file, &shown), l.given()...)
+	c := &Config{machine: s.Machine, settings: []Setting{shown}}
 	for i := range keys {
 		if slot := slotOf(&keys[i]); slot[0] == &keys[i] {
 			l.settle(c, slot, found)
@@ -85,45 +82,46 @@ func (l *loader) problem(format string, args ...any) {
 	l.problems = append(l.problems, fmt.Sprintf(format, args...))
 }
 
-// file says which file is read, and who says so. The path is absolute, or none.
-func (l *loader) file() (path, source string) {
-	value, source := defaultFile, "default"
+// file says which file is read, none or an absolute path, and who says so.
+func (l *loader) file() (path string, s Setting) {
+	s = Setting{Name: FileKey, Value: defaultFile, Source: "default"}
 	arg, inArgs := l.Args[FileKey]
 	if inArgs {
-		value, source = arg, "--"+FileKey
+		s.Value, s.Source = arg, "--"+FileKey
 	}
-	if named, ok := l.env[fileEnv]; ok {
-		value, source = named, fileEnv
+	if env, ok := l.env[fileEnv]; ok {
+		s.Value, s.Source = env, fileEnv
 		if inArgs {
-			l.warn("config is %s from %s; --%s (%s) is ignored", named, fileEnv, FileKey, arg)
+			s.Shadows = []string{"--" + FileKey + " (" + arg + ")"}
+			l.warn("%s is %s from %s; %s from --%s is ignored", FileKey, env, fileEnv, arg, FileKey)
 		}
 	}
-	if value == noFile || source == "default" && l.Machine.Home == "" {
-		return noFile, source
+	if s.Value == noFile || s.Source == "default" && l.Machine.Home == "" {
+		s.Value = noFile
+		return noFile, s
 	}
-	path, err := l.Machine.absolute(value)
+	path, err := l.Machine.absolute(s.Value)
 	if err != nil {
-		l.problem("%s %v: it takes the path of a file, or none", source, err)
-		return noFile, source
+		l.problem("%s %q %v: it takes the path of a file, or none", s.Source, s.Value, err)
+		return noFile, s
 	}
-	return path, source
+	return path, s
 }
 
 // entries reads the file. Only the default one may be missing.
-func (l *loader) entries(path string) []candidate {
+func (l *loader) entries(path string, s *Setting) (found []candidate) {
 	if path == noFile {
 		return nil
 	}
-	_, named := l.env[fileEnv]
-	if _, inArgs := l.Args[FileKey]; inArgs {
-		named = true
-	}
 	entries, problems, err := readFile(path, l.Machine.UID)
-	if errors.Is(err, fs.ErrNotExist) && named {
-		l.problem("%s: there is no such file; --config none reads none", path)
+	switch {
+	case err == nil:
+	case s.Source == "default":
+		s.Value += " (there is none)"
+	default:
+		l.problem("%s: there is no such file; --%s %s reads none", path, FileKey, noFile)
 	}
 	l.problems = append(l.problems, problems...)
-	found := make([]candidate, 0, len(entries))
 	for _, e := range entries {
 		found = append(found, candidate{e.key, fromFile, fmt.Sprintf("%s:%d", path, e.line), e.text})
 	}

@@ -20,6 +20,10 @@ type Machine struct {
 	GID  int    // real group id
 	Home string // "" when the user has none
 
+	// Invoker is who had sudo or doas start erluv as root, else UID: a cookie
+	// file may be theirs too, as it is their node that is served.
+	Invoker int
+
 	// Hostname is os.Hostname, Canonical the name with its domain of a host.
 	Hostname  func() (string, error)
 	Canonical func(host string) (string, error)
@@ -30,12 +34,37 @@ type Machine struct {
 // is not in there has the one that $HOME names.
 func ThisMachine() Machine {
 	m := Machine{UID: os.Getuid(), GID: os.Getgid(), Hostname: os.Hostname, Canonical: canonical}
+	m.Invoker = invoker(m.UID)
 	if u, err := user.LookupId(strconv.Itoa(m.UID)); err == nil && filepath.IsAbs(u.HomeDir) {
 		m.Home = u.HomeDir
 	} else if home := os.Getenv("HOME"); filepath.IsAbs(home) {
 		m.Home = home
 	}
 	return m
+}
+
+// invoker heeds what sudo and doas tell root of who called them.
+func invoker(uid int) int {
+	if uid != 0 {
+		return uid
+	}
+	if id, err := strconv.Atoi(os.Getenv("SUDO_UID")); err == nil {
+		return id
+	}
+	if u, err := user.Lookup(os.Getenv("DOAS_USER")); err == nil {
+		if id, err := strconv.Atoi(u.Uid); err == nil {
+			return id
+		}
+	}
+	return uid
+}
+
+// owners are whose a cookie file may be.
+func (m Machine) owners() []int {
+	if m.Invoker == m.UID {
+		return []int{m.UID}
+	}
+	return []int{m.UID, m.Invoker}
 }
 
 var errNoHome = errors.New("begins with ~, and this user has no home directory")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,17 +14,17 @@ import (
 // own limit, path_resolution(7).
 const maxLinks = 40
 
-// openTrusted opens a regular file that nobody but its owner and root could have
-// put where it is. It goes there one name after the other, each below the
+// openTrusted opens a regular file that nobody but root and the users trusted could
+// have put where it is. It goes there one name after the other, each below the
 // descriptor of the directory just looked at, so that nothing can be exchanged
-// between look and use: every directory, and every link, must belong to uid or
-// root, and no directory may be writable for others unless it is sticky, where
+// between look and use: every directory, and every link, must belong to one
+// of them, and no directory may be writable for others unless it is sticky, where
 // nobody can move another's file. The file itself is judged by the caller, from
 // the descriptor. FIFOs and devices are refused before they are opened.
 //
 // The error of a file that is not there is fs.ErrNotExist.
-func openTrusted(path string, uid int) (*os.File, error) {
-	w := walk{uid: uid, links: maxLinks}
+func openTrusted(path string, trusted ...int) (*os.File, error) {
+	w := walk{trusted: trusted, links: maxLinks}
 	defer w.leave()
 	if err := w.root(); err != nil {
 		return nil, err
@@ -57,10 +58,10 @@ func openTrusted(path string, uid int) (*os.File, error) {
 
 // A walk is somewhere in the file tree. It owns the descriptor of the directory.
 type walk struct {
-	uid   int
-	links int // how many more links it follows
-	dir   int // O_PATH; meaningful while at is not ""
-	at    string
+	trusted []int // user ids besides 0
+	links   int   // how many more links it follows
+	dir     int   // O_PATH; meaningful while at is not ""
+	at      string
 }
 
 func split(path string) (names []string) {
@@ -105,8 +106,8 @@ func (w *walk) openDir(below int, name, path string) error {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if !w.trusts(st.Uid) {
-		return fmt.Errorf("it lies in %s, which belongs to %s and not to %s or root",
-			path, userName(int(st.Uid)), userName(w.uid))
+		return fmt.Errorf("it lies in %s, which belongs to %s and not to %s",
+			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))
 	}
 	if st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
 		return fmt.Errorf("it lies in %s, which others can write (mode %04o): chmod go-w %s",
@@ -115,7 +116,7 @@ func (w *walk) openDir(below int, name, path string) error {
 	return nil
 }
 
-func (w *walk) trusts(owner uint32) bool { return owner == 0 || int(owner) == w.uid }
+func (w *walk) trusts(owner uint32) bool { return owner == 0 || slices.Contains(w.trusted, int(owner)) }
 
 // look says what name is in the directory: for a link it gives the target, else
 // the status.
@@ -133,8 +134,8 @@ func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 		return "", st, nil
 	}
 	if !w.trusts(st.Uid) {
-		return "", st, fmt.Errorf("the link %s belongs to %s and not to %s or root",
-			path, userName(int(st.Uid)), userName(w.uid))
+		return "", st, fmt.Errorf("the link %s belongs to %s and not to %s",
+			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))
 	}
 	if w.links--; w.links < 0 {
 		return "", st, &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+
+	"erluv/config"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// A command is one invocation of erluv as users type it.
+type command struct {
+	given    map[string]string // the flags, by the names of their keys
+	twice    []string          // flags that stand there more than once
+	environ  []string          // what the secrets that were handed over had in the environment
+	handover string            // flag: descriptor of the secrets, see secret.go
+	report   string            // flag: descriptor of the one who waits, see detach.go
+	machine  config.Machine
+
+	stdout, stderr io.Writer
+}
+
+const about = `erluv connects to an Erlang node, as a hidden node, and runs programs of the
+operating system for it, each of them a process that Erlang can link, monitor
+and supervise.
+
+A setting is a flag, ERLUV_... in the environment or a line of ~/.erluv.conf: the
+file has the last word, the environment the second. See erluv(8), erluv.conf(5).`
+
+// main runs the command line and returns the exit status.
+func (c *command) main(args []string) int {
+	root := &cobra.Command{
+		Use: "erluv", Short: "run programs for an Erlang node", Long: about,
+		Args:          noArguments,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	c.flags(root.PersistentFlags())
+	var versionWanted bool
+	root.Flags().BoolVar(&versionWanted, "version", false, "print the version")
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if versionWanted {
+			return c.version(cmd, args)
+		}
+		return c.run(cmd, args)
+	}
+	root.AddCommand(
+		&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Args: noArguments, RunE: c.run},
+		&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Args: noArguments, RunE: c.config},
+		&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Args: noArguments, RunE: c.ping},
+		&cobra.Command{Use: "version", Short: "print the version", Args: noArguments, RunE: c.version},
+	)
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Flags().SortFlags = false // the order of the table
+	}
+	return status(root.Execute(), c.stderr) // c.stderr: as run has left it
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if cmd.HasParent() {
+		return usageError{fmt.Errorf("%s takes flags only, not %q", cmd.Name(), args[0])}
+	}
+	return usageError{fmt.Errorf("there is no command %q", args[0])}
+}
+
+// run is `erluv` and `erluv run`.
+func (c *command) run(*cobra.Command, []string) error {
+	if c.report != "" {
+		if err := c.openReport(); err != nil {
+			return err
+		}
+	}
+	if err := c.hideSecrets("run"); err != nil {
+		return err
+	}
+	cfg, err := c.ready()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := untilSignal()
+	defer cancel()
+	if cfg.Detach && c.report == "" {
+		return c.detach(ctx)
+	}
+	up := func() {}
+	if c.report != "" {
+		if up, err = c.daemon(); err != nil {
+			return err
+		}
+	}
+	return serve(ctx, cfg, newLogger(os.Stderr, cfg), up)
+}
+
+func (c *command) ping(*cobra.Command, []string) error {
+	if err := c.hideSecrets("ping"); err != nil {
+		return err
+	}
+	cfg, err := c.ready()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := untilSignal()
+	defer cancel()
+	if err := ping(ctx, cfg); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.stdout, "pong")
+	return nil
+}
+
+func (c *command) config(*cobra.Command, []string) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	if err := printSettings(c.stdout, cfg.Settings()); err != nil {
+		return err
+	}
+	// Not an error here: what is missing may stand where run is called.
+	var missing *config.Error
+	if errors.As(cfg.Check(), &missing) {
+		for _, problem := range missing.Problems {
+			complain(c.stderr, "run and ping would fail: "+problem)
+		}
+	}
+	return nil
+}
+
+func (c *command) version(*cobra.Command, []string) error {
+	if len(c.given) > 0 {
+		return usageError{errors.New("version takes no settings")}
+	}
+	fmt.Fprintln(c.stdout, "erluv", versionText())
+	return nil
+}
+
+// load reads the configuration and prints its warnings. In a daemon the one who
+// waits has printed them.
+func (c *command) load() (*config.Config, error) {
+	if len(c.twice) > 0 {
+		return nil, usageError{fmt.Errorf("--%s is given twice", c.twice[0])}
+	}
+	cfg, warnings, err := config.Load(config.Sources{
+		Args: c.given, Environ: append(os.Environ(), c.environ...), Machine: c.machine,
+	})
+	if c.report != "" {
+		return cfg, err
+	}
+	for _, w := range warnings {
+		if cfg != nil && cfg.LogFormat == config.FormatJSON {
+			slog.New(slog.NewJSONHandler(c.stderr, nil)).Warn(string(w))
+		} else {
+			complain(c.stderr, "warning: "+string(w))
+		}
+	}
+	return cfg, err
+}
+
+// ready loads what is complete enough to connect with.
+func (c *command) ready() (*config.Config, error) {
+	cfg, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	return cfg, cfg.Check()
+}
+
+// untilSignal returns a context that ends with the first signal that asks erluv
+// to stop. One that is ignored stays so, as nohup(1) wishes.
+func untilSignal() (context.Context, context.CancelFunc) {
+	stop := []os.Signal{unix.SIGTERM, unix.SIGINT}
+	if !signal.Ignored(unix.SIGHUP) {
+		stop = append(stop, unix.SIGHUP)
+	}
+	// With nobody listening the runtime dies of a broken pipe on descriptor 2:
+	// who reads the log may go, the node stays.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	return signal.NotifyContext(context.Background(), stop...)
+}
+
+func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == config.FormatJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

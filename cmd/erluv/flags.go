@@ -1,0 +1,61 @@
+package main
+
+import (
+	"cmp"
+
+	"erluv/config"
+
+	"github.com/spf13/pflag"
+)
+
+// Two flags of erluv's own, between processes of one invocation.
+const (
+	handoverFlag = "handover"
+	reportFlag   = "report"
+)
+
+// flags defines a flag for each key, and the choice of the file.
+func (c *command) flags(set *pflag.FlagSet) {
+	set.SortFlags = false
+	set.Var(c.value(config.FileKey, config.FileKey, "file"), config.FileKey,
+		"configuration file, or none; ERLUV_CONF (default ~/.erluv.conf)")
+	for _, key := range config.Keys() {
+		usage := key.Meaning
+		if key.Default != "" {
+			usage += " (default " + key.Default + ")"
+		}
+		flag := set.VarPF(c.value(key.Name, key.Flag(), key.Form), key.Flag(), "", usage)
+		if key.IsSwitch() {
+			flag.NoOptDefVal = "true"
+		}
+		flag.Hidden = key.FileOnly
+	}
+	for name, target := range map[string]*string{handoverFlag: &c.handover, reportFlag: &c.report} {
+		set.StringVar(target, name, "", "")
+		set.Lookup(name).Hidden = true
+	}
+}
+
+// A value puts what a flag is given where config.Load takes it from. Errors wait
+// until then: pflag's would repeat what may be a cookie.
+type value struct {
+	command    *command
+	key        string
+	flag, form string
+}
+
+func (c *command) value(key, flag, form string) *value { return &value{c, key, flag, form} }
+
+func (v *value) Set(s string) error {
+	if _, given := v.command.given[v.key]; given {
+		v.command.twice = append(v.command.twice, v.flag)
+	}
+	v.command.given[v.key] = s
+	return nil
+}
+
+// String is the default, which the usage has already.
+func (v *value) String() string { return "" }
+
+// Type is what --help shows behind the flag.
+func (v *value) Type() string { return cmp.Or(v.form, "value") }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"erluv/childproc"
+	"erluv/config"
+	"erluv/mainproc"
+	"erluv/spawner"
+
+	"golang.org/x/sys/unix"
+)
+
+// The roles that main starts: the first argument of the same binary, hidden, with
+// a conversation on descriptor 3.
+const (
+	roleStage   = "stage"
+	roleChild   = "child"
+	roleSpawner = "spawner"
+)
+
+func isRole(name string) bool {
+	return name == roleStage || name == roleChild || name == roleSpawner
+}
+
+// playRole runs a role and returns the exit status. Started by anybody but main
+// it has no conversation, and refuses.
+func playRole(role string, args []string) int {
+	var st unix.Stat_t
+	if err := unix.Fstat(3, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		complain(os.Stderr, role+" is a part of erluv that erluv itself starts: descriptor 3 is no socket")
+		return statusUsage
+	}
+	if role != roleStage && len(args) > 0 {
+		complain(os.Stderr, role+" takes no arguments")
+		return statusUsage
+	}
+	var err error
+	switch role {
+	case roleStage:
+		err = mainproc.Stage(args)
+	case roleChild:
+		err = childproc.Main()
+	case roleSpawner:
+		err = spawner.Main()
+	}
+	if err != nil {
+		complain(os.Stderr, fmt.Sprintf("%s: %v", role, err))
+		return exitStatus(err)
+	}
+	return statusOK
+}
+
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
+	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up})
+}
+
+func ping(ctx context.Context, cfg *config.Config) error { return mainproc.Ping(ctx, cfg) }
+
+func exitStatus(err error) int { return mainproc.ExitStatus(err) }

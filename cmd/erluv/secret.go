@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"erluv/config"
+
+	"golang.org/x/sys/unix"
+)
+
+// /proc/PID/cmdline and environ show what a process was started with, whatever
+// it does about that later. So an erluv that finds a secret there becomes a new
+// erluv, without it, and hands it over in a memfd that nobody can change any
+// more. Where it came from goes with it, so that priorities and warnings stay as
+// they were.
+
+// handedOver is the content of the memfd.
+type handedOver struct {
+	Args    map[string]string // by the name of the key
+	Environ []string          // NAME=value
+}
+
+// maxHandover bounds it: two cookies have 510 characters; a value beyond any
+// bound is still to be refused as a cookie, and not before.
+const maxHandover = 1 << 20
+
+const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+
+// hideSecrets takes over the secrets that were handed over, or else, if there
+// are any in sight, becomes a new process and does not return.
+func (c *command) hideSecrets(name string) error {
+	if c.handover != "" {
+		return c.takeOver()
+	}
+	if _, found := c.secrets(); !found || len(c.twice) > 0 { // twice: load refuses
+		return nil
+	}
+	f, err := c.seal()
+	if err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0); err != nil {
+		return fmt.Errorf("cannot hand the cookie over: %w", os.NewSyscallError("fcntl", err))
+	}
+	argv := append(c.argv(name), fmt.Sprintf("--%s=%d", handoverFlag, f.Fd()))
+	err = syscall.Exec(self(), argv, c.cleanEnviron())
+	return fmt.Errorf("cannot start anew without the cookie: %w", err)
+}
+
+// secrets returns all that command line and environment have.
+func (c *command) secrets() (secrets handedOver, found bool) {
+	secrets.Args = make(map[string]string)
+	environ := append(os.Environ(), c.environ...)
+	for _, key := range config.Keys() {
+		if !key.Secret {
+			continue
+		}
+		if v, ok := c.given[key.Name]; ok {
+			secrets.Args[key.Name] = v
+		}
+		for _, variable := range environ {
+			if strings.HasPrefix(variable, key.Env()+"=") {
+				secrets.Environ = append(secrets.Environ, variable)
+			}
+		}
+	}
+	return secrets, len(secrets.Args)+len(secrets.Environ) > 0
+}
+
+// argv is the command line with neither secrets nor the flags between processes.
+func (c *command) argv(name string) []string {
+	argv := []string{os.Args[0], name}
+	if v, ok := c.given[config.FileKey]; ok {
+		argv = append(argv, "--"+config.FileKey+"="+v)
+	}
+	for _, key := range config.Keys() {
+		if v, ok := c.given[key.Name]; ok && !key.Secret {
+			argv = append(argv, "--"+key.Flag()+"="+v)
+		}
+	}
+	return argv
+}
+
+func (c *command) cleanEnviron() []string {
+	secrets, _ := c.secrets()
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return slices.Contains(secrets.Environ, v) })
+}
+
+// seal returns a memfd with the secrets, at its beginning.
+func (c *command) seal() (*os.File, error) {
+	secrets, _ := c.secrets()
+	content, err := json.Marshal(secrets)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("erluv", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("cannot hide the cookie: %w", os.NewSyscallError("memfd_create", err))
+	}
+	f := os.NewFile(uintptr(fd), "secrets")
+	if _, err := f.WriteAt(content, 0); err != nil {
+		return nil, fmt.Errorf("cannot hide the cookie: %w", err)
+	}
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return nil, fmt.Errorf("cannot seal the cookie: %w", os.NewSyscallError("fcntl", err))
+	}
+	return f, nil
+}
+
+var errHandover = usageError{errors.New("--" + handoverFlag + " is for erluv itself")}
+
+// takeOver reads what seal has written, and closes it. A descriptor with anything
+// else in it is refused before it is read.
+func (c *command) takeOver() error {
+	fd, err := strconv.Atoi(c.handover)
+	if err != nil || fd < 3 {
+		return errHandover
+	}
+	if got, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err != nil || got != seals {
+		return errHandover
+	}
+	f := os.NewFile(uintptr(fd), "secrets")
+	defer f.Close()
+	content, err := io.ReadAll(io.NewSectionReader(f, 0, maxHandover+1))
+	if err != nil || len(content) > maxHandover {
+		return errHandover
+	}
+	var secrets handedOver
+	if err := json.Unmarshal(content, &secrets); err != nil {
+		return errHandover // and not err: it may repeat some of it
+	}
+	for key, v := range secrets.Args {
+		c.given[key] = v
+	}
+	c.environ = secrets.Environ
+	return nil
+}
+
+// self is the file of this process by its own name, so that ps shows it, or by
+// that of /proc once another file stands there.
+func self() string {
+	const exe = "/proc/self/exe"
+	path, err := os.Executable()
+	if err != nil {
+		return exe
+	}
+	there, err := os.Stat(path)
+	if err != nil {
+		return exe
+	}
+	if we, err := os.Stat(exe); err != nil || !os.SameFile(there, we) {
+		return exe
+	}
+	return path
+}
