@@ -59,14 +59,18 @@ func (l *Loop) Close() {
 func (l *Loop) Now() time.Duration { return time.Since(l.start) }
 
 // EachRound has f called before each wait, with everything done that the events
-// before have brought about.
+// before have brought about, and once more after the last round. A hook must not
+// leave work to one that was registered before it: they are called in this order.
 func (l *Loop) EachRound(f func()) { l.rounds = append(l.rounds, f) }
 
 // Run runs the loop in the calling goroutine until Stop, or until waiting fails.
 func (l *Loop) Run() error {
-	for !l.stopped.Load() {
+	for {
 		for _, f := range l.rounds {
 			f()
+		}
+		if l.stopped.Load() {
+			return nil
 		}
 		if err := l.wait(l.timeout()); err != nil {
 			return err
@@ -74,11 +78,10 @@ func (l *Loop) Run() error {
 		l.tell()
 		l.ring()
 	}
-	return nil
 }
 
 // Stop makes Run return after the round that is going on. It may be called from
-// any goroutine.
+// any goroutine, but not once Close may have been called.
 func (l *Loop) Stop() {
 	l.stopped.Store(true)
 	var one [8]byte

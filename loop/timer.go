@@ -2,6 +2,7 @@ package loop
 
 import (
 	"container/heap"
+	"math"
 	"time"
 )
 
@@ -15,9 +16,13 @@ type Timer struct {
 
 // After calls f after d of monotonic time, in the loop's thread, between the
 // events of descriptors. Timers due together are called in the order of their
-// times.
+// times, those set within a call in a later round.
 func (l *Loop) After(d time.Duration, f func()) *Timer {
-	t := &Timer{at: l.Now() + d, call: f, l: l}
+	at := l.Now() + max(d, 0)
+	if at < 0 { // beyond 292 years
+		at = math.MaxInt64
+	}
+	t := &Timer{at: at, call: f, l: l}
 	heap.Push(&l.timers, t)
 	return t
 }
@@ -30,7 +35,8 @@ func (t *Timer) Stop() {
 }
 
 // timeout is the time until the first timer in whole milliseconds, rounded up;
-// -1: there is none.
+// -1: there is none. epoll_wait(2) takes an int, 24 days: beyond that the loop
+// makes a round for nothing.
 func (l *Loop) timeout() int {
 	if len(l.timers) == 0 {
 		return -1
@@ -39,7 +45,7 @@ func (l *Loop) timeout() int {
 	if d <= 0 {
 		return 0
 	}
-	return int((d + time.Millisecond - 1) / time.Millisecond)
+	return int(min((d-1)/time.Millisecond+1, math.MaxInt32))
 }
 
 // ring calls what is due.

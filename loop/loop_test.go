@@ -1,0 +1,126 @@
+package loop
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestStopFromAnotherGoroutine(t *testing.T) {
+	for range 200 {
+		l := newLoop(t)
+		running := make(chan struct{})
+		l.After(0, func() { close(running) })
+		done := make(chan error, 1)
+		go func() { done <- l.Run() }() // ends by Stop, below
+		<-running
+		l.Stop()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestStopBeforeRun(t *testing.T) {
+	l := newLoop(t)
+	l.Stop()
+	l.Stop()
+	rounds := 0
+	l.EachRound(func() { rounds++ })
+	run(t, l)
+	if rounds != 1 {
+		t.Errorf("%d rounds, want the hooks once", rounds)
+	}
+}
+
+// Stop within a handler: the rest of the round takes place, its hooks too.
+func TestStopWithin(t *testing.T) {
+	l := newLoop(t)
+	var got []string
+	for _, name := range []string{"a", "b"} {
+		_, w := pipe(t)
+		watch(t, l, w, Out, func(Events) { got = append(got, name); l.Stop() })
+	}
+	l.After(0, func() { got = append(got, "timer") })
+	l.EachRound(func() { got = append(got, "hook") })
+	run(t, l)
+	slices.Sort(got[1:3])
+	if want := []string{"hook", "a", "b", "timer", "hook"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// What a hook leaves in the first round, before anything has happened, is not
+// waited for.
+func TestHooksBeforeTheFirstWait(t *testing.T) {
+	l := newLoop(t)
+	var order []int
+	l.EachRound(func() { order = append(order, 1) })
+	l.EachRound(func() {
+		order = append(order, 2)
+		if len(order) == 2 {
+			l.After(0, l.Stop)
+		}
+	})
+	run(t, l)
+	if want := []int{1, 2, 1, 2}; !slices.Equal(order, want) {
+		t.Errorf("hooks %v, want %v", order, want)
+	}
+}
+
+// A signal interrupts epoll_wait(2): the loop goes on.
+func TestInterruptedWait(t *testing.T) {
+	l := newLoop(t)
+	tid := make(chan int)
+	var again func()
+	again = func() { l.After(5*time.Millisecond, again) }
+	l.After(0, func() { tid <- unix.Gettid(); again() })
+	done := make(chan error, 1)
+	go func() { done <- l.Run() }() // ends by Stop, below
+	loopThread := <-tid
+	for range 1000 {
+		// SIGURG is what Go's own preemption uses: nobody minds it.
+		if err := unix.Tgkill(unix.Getpid(), loopThread, unix.SIGURG); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	l.Stop()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNowIsMonotonic(t *testing.T) {
+	l := newLoop(t)
+	last := l.Now()
+	for range 1000 {
+		if now := l.Now(); now < last || now > time.Hour {
+			t.Fatalf("%v after %v", now, last)
+		} else {
+			last = now
+		}
+	}
+}
+
+func BenchmarkEvent(b *testing.B) {
+	l := newLoop(b)
+	fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unix.Close(fd)
+	n := 0
+	s := watch(b, l, fd, In, func(Events) { n++ })
+	b.ReportAllocs()
+	for b.Loop() {
+		round(b, l)
+	}
+	if n != b.N {
+		b.Errorf("%d events in %d rounds", n, b.N)
+	}
+	s.Remove()
+}
