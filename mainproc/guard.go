@@ -128,7 +128,7 @@ func (g *guard) take(e event) do {
 	case eventStopped:
 		return g.stopped(e.err)
 	case eventDied:
-		g.log.Log(context.Background(), g.level(), "a role has ended", "error", e.err)
+		g.log.Debug("a role has ended", "how", e.err) // if it matters, it will be the guard's error
 		return g.died(e.err)
 	case eventWatched:
 		g.running--
@@ -235,20 +235,12 @@ func (g *guard) settle() {
 	g.act(g.gone(time.Now()))
 }
 
-// level is how much the end of a role matters: nothing when it was to end.
-func (g *guard) level() slog.Level {
-	if g.state == serving || g.asked {
-		return slog.LevelError
-	}
-	return slog.LevelDebug
-}
-
 // note logs what people want to know of a new state.
 func (g *guard) note() {
 	switch g.state {
 	case serving:
 		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
 	case waiting:
-		g.log.Warn("no connection", "error", g.err, "retry_in", g.delay)
+		g.log.Warn("trying again", "in", g.delay, "error", g.err)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // Options are what Run is told beside the configuration.
 type Options struct {
 	Version string // of erluv
-	Up      func() // called once, when the node is up for the first time
+	Up      func() // called once, when the node is up for the first time; it does not block
 }
 
 // The only containment there is: see the key contain in erluv.conf(5).
@@ -34,7 +34,13 @@ var errInput = errors.New("standard input has ended")
 // (when it is a pipe or a socket), the node asks for it, or the configuration has
 // it so. It returns nil for an orderly end; ExitStatus tells the others apart.
 // Nothing of what it has started is left when it returns.
+//
+// The process, which holds the cookie, becomes undumpable: when an ordinary user
+// runs it, programs run as the same user.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options) error {
+	if err := sandbox.NotDumpable(); err != nil {
+		return err
+	}
 	id, err := identity(cfg)
 	if err != nil {
 		return err
