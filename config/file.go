@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -93,26 +94,22 @@ func parseFile(path, content string) (entries []entry, secret bool, problems []s
 	return entries, secret, problems
 }
 
-// syntaxMessage is the parser's message, unless that could repeat a secret.
+// syntaxMessage is the parser's message, unless that could repeat a secret: it
+// quotes what it does not understand, and that may be all of a file's strings.
 func syntaxMessage(err toml.ParseError, content string) string {
-	lines := strings.Split(content, "\n")
-	line := ""
-	if n := err.Position.Line; n >= 1 && n <= len(lines) {
-		line = lines[n-1]
-	}
-	if key := keyNamed(err.LastKey); key != nil && key.Secret || mentionsSecret(line) {
-		return "is no TOML: strings stand in quotes, one key = value a line"
+	if key := nearest(err.LastKey); key != nil && key.Secret || mentionsSecret(content) {
+		return "is no TOML: one key = value a line, strings in quotes"
 	}
 	return err.Message
 }
 
+// mentionsSecret finds the name of a secret key, as no other name has it in it.
 func mentionsSecret(content string) bool {
+	content = strings.ToLower(content)
 	for i := range keys {
-		if keys[i].Secret && strings.Contains(content, keys[i].Name) {
-			return true
-		}
+		content = strings.ReplaceAll(content, keys[i].Name+"_file", "")
 	}
-	return false
+	return slices.ContainsFunc(keys, func(k Key) bool { return k.Secret && strings.Contains(content, k.Name) })
 }
 
 // fromTOML returns the value as the command line would have it, or what it is

@@ -97,6 +97,9 @@ func (l *loader) store(c *Config, key *Key, all []candidate) {
 		// machine cannot resolve: Check misses it when it is needed.
 		_ = key.set(c, s.used.value)
 	}
+	if key.Secret {
+		s.used.value = "" // a Config that is printed shows no secret
+	}
 	c.settings = append(c.settings, s)
 }
 
@@ -125,7 +128,11 @@ func (l *loader) check(a candidate) {
 // problem says where a value stands, that it is not right and what would be.
 func (a candidate) problem(err error) string {
 	value := ""
-	if !a.key.Secret && a.value != "" {
+	switch {
+	case a.key.Secret || a.value == "":
+	case a.key.kind == list:
+		value = " " + a.shown()
+	default:
 		value = " " + strconv.Quote(a.value)
 	}
 	switch a.rank {
@@ -149,12 +156,16 @@ func (a candidate) wins() string {
 
 // loses says what is ignored for the sake of the key that has won.
 func (a candidate) loses(winner *Key) string {
-	what := a.shown()
-	if a.key.Secret {
+	var what string
+	switch {
+	case a.key != winner && a.key.Secret:
+		what = a.key.Name
+	case a.key != winner:
+		what = a.key.Name + " " + a.shown()
+	case a.key.Secret:
 		what = "the one"
-	}
-	if a.key != winner {
-		what = a.key.Name + " " + what
+	default:
+		what = a.shown()
 	}
 	return fmt.Sprintf("%s from %s is ignored", what, a.source)
 }
