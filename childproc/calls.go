@@ -1,6 +1,8 @@
 package childproc
 
 import (
+	"errors"
+
 	"erluv/etf"
 	"erluv/workers"
 
@@ -60,10 +62,79 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 		m.signal(to, r[1], p.w.Signal)
 	case name == "signal" && len(r) == 3 && r[1] == etf.Atom("group"):
 		m.signal(to, r[2], p.w.SignalGroup)
+	case name == "read" && len(r) == 3:
+		return m.readCall(p, to, r[1], r[2])
+	case name == "setopts" && len(r) == 2:
+		m.out.reply(to, m.setopts(p, r[1]))
 	default:
 		return false
 	}
 	return true
+}
+
+// readCall takes {read, stdout | stderr, Max}.
+func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
+	n, ok := limit.(int64)
+	if !ok || n < 1 || p.run != nil {
+		return false
+	}
+	for _, s := range []workers.Stream{workers.Stdout, workers.Stderr} {
+		if name == streamAtom[s] {
+			if p.active != passive {
+				m.out.reply(to, errorTerm(etf.Atom("active")))
+				return true
+			}
+			m.read(p, to, s, int(min(n, maxPiece)))
+			return true
+		}
+	}
+	return false
+}
+
+// setopts changes owner, active and packet: all of what is given, or nothing.
+func (m *manager) setopts(p *proc, opts etf.Term) etf.Term {
+	list, bad := options(opts)
+	if bad != nil {
+		return bad.term()
+	}
+	var todo []func()
+	for _, o := range list {
+		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
+		if err != nil {
+			return (&badOption{o.Key, err.Error()}).term()
+		}
+		todo = append(todo, f)
+	}
+	for _, f := range todo {
+		f()
+	}
+	return etf.Atom("ok")
+}
+
+func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
+	switch key {
+	case "owner":
+		pid, ok := v.(etf.Pid)
+		if !ok {
+			return nil, errors.New("must be a pid")
+		}
+		return func() { m.setOwner(p, pid) }, m.reachable(pid)
+	case "active":
+		a, ok := activeOf(v)
+		if !ok {
+			return nil, errors.New("must be true, once, false or a number of messages, -32768 to 32767")
+		}
+		return func() { m.activate(p, a) }, nil
+	case "packet":
+		pk, err := packetOf(v)
+		return func() {
+			p.packet = pk
+			m.serve(p, workers.Stdout)
+			m.serve(p, workers.Stderr)
+			m.finish(p)
+		}, err
+	}
+	return nil, errors.New("there is no such option")
 }
 
 // signal sends a signal and answers.
@@ -93,6 +164,11 @@ func (m *manager) write(p *proc, to from, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
 		m.out.reply(to, badRequest(req))
+		return
+	}
+	data, ok := p.packet.frame(data)
+	if !ok {
+		m.out.reply(to, errorTerm(etf.Atom("emsgsize")))
 		return
 	}
 	if err := p.w.Write(data, to.keep()); err != nil {

@@ -263,7 +263,7 @@ func TestFrameTooLarge(t *testing.T) {
 // stays, and requests are answered afterwards.
 func TestNodeThatDoesNotRead(t *testing.T) {
 	n := startChild(t, nil)
-	const streams, size = 4, 8 << 20
+	const streams, size = 4, 5 << 20
 	hashes := map[etf.Pid][]byte{}
 	for i := range streams {
 		w := n.spawn([]string{"sh", "-c", fmt.Sprintf("read go; head -c %d /dev/zero | tr '\\0' '%c'", size, 'a'+i)})

@@ -12,22 +12,44 @@ import (
 // 64 KiB unless it was made larger.
 const maxPiece = 256 << 10
 
-// delivery is the frame of a message with output while its last part, the bytes
-// themselves, is being read from the pipe.
+// delivery is where the output goes that is being read from a pipe.
 type delivery struct {
-	start int // where the frame begins in the outbox
-	data  int // where the bytes go
+	direct bool // into a frame that has been begun, at start
+	start  int
 }
 
 var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
 
-// Room composes {W, {stdout, <<...>>}} up to the bytes and gives the space behind
-// it. Without room all output is held back, until conn says that there is room
-// again: the program then blocks in its write, as on any full pipe.
+// beginOutput composes {W, {stdout, <<...>>}} up to the bytes.
+func (m *manager) beginOutput(to, w etf.Pid, s workers.Stream) (start int) {
+	start = len(m.out.buf)
+	b := dist.BeginSend(m.out.buf, to)
+	b = etf.AppendTupleHeader(b, 2)
+	b = etf.AppendPid(b, w)
+	b = etf.AppendTupleHeader(b, 2)
+	b = etf.AppendAtom(b, streamAtom[s])
+	m.out.buf = etf.AppendBinaryHeader(b, 0)
+	return start
+}
+
+// endOutput fills in the lengths, with the n bytes there.
+func (m *manager) endOutput(start, n int) {
+	o := m.out
+	binary.BigEndian.PutUint32(o.buf[len(o.buf)-n-4:], uint32(n))
+	o.buf = dist.End(o.buf, start)
+	o.end(start)
+}
+
+// Room gives the space behind the beginning of a message, so that output goes
+// from the pipe straight into it; other space when it is collected, cut, or read
+// on demand. Without room in the outbox all output is held back, until conn says
+// that there is room again: the program then blocks in its write, as on any full
+// pipe.
 func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	p := w.Tag.(*proc)
-	if m.phase == disconnected {
-		return m.out.mem[:maxPiece] // nobody is there to read it
+	m.frame.direct = false
+	if m.phase == disconnected || p.dropped {
+		return m.scratch // nobody will read it
 	}
 	if p.run != nil {
 		return p.run.room(s)
@@ -39,46 +61,41 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		}
 		return nil
 	}
-	o := m.out
-	m.frame.start = len(o.buf)
-	to := p.receiver[s-workers.Stdout]
-	b := dist.BeginSend(o.buf, to)
-	b = etf.AppendTupleHeader(b, 2)
-	b = etf.AppendPid(b, p.pid)
-	b = etf.AppendTupleHeader(b, 2)
-	b = etf.AppendAtom(b, streamAtom[s])
-	b = etf.AppendBinaryHeader(b, 0)
-	m.frame.data = len(b)
-	o.buf = b
-	return b[len(b) : len(b)+maxPiece]
+	st := p.stream(s)
+	if !p.pushes(st) || st.to == (etf.Pid{}) {
+		return m.scratch
+	}
+	m.frame.direct, m.frame.start = true, m.beginOutput(st.to, p.pid, s)
+	n := len(m.out.buf)
+	return m.out.buf[n : n+maxPiece]
 }
 
-// Took ends the frame behind the n bytes that were read, or takes it back.
+// Took ends the message behind the n bytes that were read, or takes it back.
 func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 	p := w.Tag.(*proc)
 	switch {
-	case m.phase == disconnected:
-		return
+	case m.phase == disconnected || p.dropped:
 	case p.run != nil:
 		if p.run.took(s, n) {
 			w.Kill()
 		}
-		return
-	case n == 0 || p.receiver[s-workers.Stdout] == (etf.Pid{}):
+	case m.frame.direct && n == 0:
 		m.out.buf = m.out.buf[:m.frame.start]
-		return
+	case m.frame.direct:
+		m.out.buf = m.out.buf[:len(m.out.buf)+n]
+		m.endOutput(m.frame.start, n)
+		m.count(p)
+	case n > 0 && (p.stream(s).to != (etf.Pid{}) || p.active != activeTrue):
+		m.accept(p, s, m.scratch[:n])
 	}
-	o := m.out
-	binary.BigEndian.PutUint32(o.buf[m.frame.data-4:], uint32(n))
-	o.buf = dist.End(o.buf[:m.frame.data+n], m.frame.start)
-	o.end(m.frame.start)
 }
 
 // Ended: a stream has ended.
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	p := w.Tag.(*proc)
-	if to := p.receiver[s-workers.Stdout]; p.run == nil && to != (etf.Pid{}) {
-		m.out.send(to, etf.Tuple{p.pid, etf.Tuple{streamAtom[s], etf.Atom("eof")}})
+	if p.run == nil {
+		p.stream(s).ended = true
+		m.serve(p, s)
 	}
 }
 

@@ -106,15 +106,17 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 	return append(m.brief(p), pairs(
 		"owner", owner,
 		"detached", boolTerm(p.detached),
+		"packet", p.packet.term(),
+		"active", p.activeTerm(),
 		"cpu", cpu, // milliseconds, of all its threads
 		"rss", rss, // bytes
-		"stdin", stream(p.w, workers.Stdin),
-		"stdout", stream(p.w, workers.Stdout),
-		"stderr", stream(p.w, workers.Stderr),
+		"stdin", streamInfo(p.w, workers.Stdin),
+		"stdout", streamInfo(p.w, workers.Stdout),
+		"stderr", streamInfo(p.w, workers.Stderr),
 	)...)
 }
 
-func stream(w *workers.Worker, s workers.Stream) etf.Map {
+func streamInfo(w *workers.Worker, s workers.Stream) etf.Map {
 	m := pairs("open", boolTerm(w.Open(s)), "bytes", int64(w.Bytes(s)))
 	if s == workers.Stdin {
 		m = append(m, etf.Pair{Key: etf.Atom("waiting"), Value: int64(w.Waiting())})

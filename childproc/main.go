@@ -33,6 +33,9 @@ func Main() error {
 		return err
 	}
 	c, err := begin(up)
+	if errors.Is(err, io.EOF) {
+		return nil // main has given it up, and says why
+	}
 	if err != nil {
 		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 		return err

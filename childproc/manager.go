@@ -53,6 +53,7 @@ type manager struct {
 	msg      dist.Message
 	refused  uint64 // frames that were not understood
 	frame    delivery
+	scratch  []byte // what is read when it does not go straight into a message
 }
 
 // proc is a worker as a process of the node.
@@ -64,9 +65,14 @@ type proc struct {
 	owner    etf.Pid // the zero pid: none
 	ownerRef uint64  // of the monitor on the owner; 0: none
 	detached bool
-	link     etf.Pid    // to be linked when it has started
-	receiver [2]etf.Pid // of stdout and stderr
-	toOwner  [2]bool    // they follow the owner
+	link     etf.Pid   // to be linked when it has started
+	streams  [2]stream // stdout and stderr
+	packet   packet    // how they are cut
+	active   int       // how many messages with output may be sent, or activeTrue
+	once     bool      // active was once: nobody is told that it is passive again
+	dropped  bool      // output that was not asked for is given up
+	over     bool      // the worker is gone, output is still to be read
+	exit     workers.Exit
 	watch    watchers
 	asked    from    // the spawn or run request; answered once
 	reason   etf.Raw // given from outside; nil: how the program ends
@@ -82,6 +88,7 @@ func newManager(start ipc.Start) *manager {
 		environ:     make(map[string]string),
 		since:       time.Now(),
 		procs:       make(map[uint64]*proc),
+		scratch:     make([]byte, scratchSize),
 	}
 	for _, e := range start.Environ {
 		if name, value, ok := cut(e); ok {
@@ -197,7 +204,10 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	}
 	p := &proc{
 		pid: m.newPid(), cmd: shorten(o.spec.Args), owner: o.owner, detached: o.detached,
-		receiver: o.receiver, toOwner: o.toOwner, asked: to.keep(),
+		streams: o.streams, packet: o.packet, active: o.active.mode, once: o.active.once, asked: to.keep(),
+	}
+	if o.active.count > 0 {
+		p.active = o.active.count
 	}
 	if o.link {
 		// With owner none it is the caller that is linked: a supervisor.
@@ -210,6 +220,8 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	}
 	m.procs[key(p.pid)] = p
 	p.w = workers.New(m, m.starter, &o.spec, p)
+	p.hold(workers.Stdout)
+	p.hold(workers.Stderr)
 	if o.input != nil {
 		// The program may end without having read it all.
 		_ = p.w.Write(o.input, nil)
@@ -268,10 +280,23 @@ func (m *manager) failure(f workers.Failure) etf.Term {
 	return e
 }
 
-// Gone: the worker is over, all it wrote was delivered. The last message to the
+// Gone: the worker is over, all it wrote was delivered: the last message to the
 // owner, the answers, then the signals to those linked and monitoring.
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*proc)
+	p.over, p.exit = true, e
+	m.finish(p)
+}
+
+// finish ends a worker that is over, unless somebody may still read its output.
+func (m *manager) finish(p *proc) {
+	if !p.over || !p.dropped && m.phase != disconnected && !(p.streams[0].delivered() && p.streams[1].delivered()) {
+		return
+	}
+	e := p.exit
+	if m.procs[key(p.pid)] != p {
+		return // it has ended already
+	}
 	delete(m.procs, key(p.pid))
 	if p.run != nil {
 		m.out.reply(p.asked, p.run.result(e))
@@ -302,13 +327,17 @@ func (m *manager) end(p *proc, reason etf.Raw) {
 	if p.reason == nil {
 		p.reason = append(etf.Raw(nil), reason...)
 	}
+	m.drop(p)
 	p.w.Stop()
+	m.finish(p)
 }
 
 // kill ends a worker at once; nothing else can be its reason then.
 func (m *manager) kill(p *proc) {
 	p.reason = reasonKilled
+	m.drop(p)
 	p.w.Kill()
+	m.finish(p)
 }
 
 // stop begins the orderly end: no new workers, those that run are ended with the
@@ -333,7 +362,9 @@ func (m *manager) disconnected(why string) {
 	m.phase, m.reason = disconnected, why
 	m.roomAgain()
 	for _, p := range m.all() {
+		m.drop(p)
 		p.w.StopWithin(afterLoss)
+		m.finish(p)
 	}
 	m.finishIfEmpty()
 }

@@ -46,10 +46,11 @@ type order struct {
 	owner     etf.Pid // the zero pid: none
 	link      bool
 	detached  bool
-	receiver  [2]etf.Pid // of stdout and stderr; the zero pid: nobody
-	toOwner   [2]bool    // they follow the owner
-	input     []byte     // run
-	maxOutput int        // run
+	streams   [2]stream // stdout and stderr
+	packet    packet
+	active    active
+	input     []byte // run
+	maxOutput int    // run
 	inherit   []string
 	run       bool
 }
@@ -57,7 +58,8 @@ type order struct {
 // orderOf reads Cmd and Opts.
 func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order, *badOption) {
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
-	o.toOwner = [2]bool{true, true}
+	o.streams[0].toOwner, o.streams[1].toOwner = true, true
+	o.active.mode = activeTrue
 	o.spec.Dir = "/"
 	o.spec.Umask = defaultUmask
 	o.spec.KillSignal = unix.SIGTERM
@@ -87,9 +89,9 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 			o.spec.Streams[workers.Stdin].Kind = workers.Pipe
 		}
 	}
-	for i := range o.receiver {
-		if o.toOwner[i] {
-			o.receiver[i] = o.owner
+	for i := range o.streams {
+		if o.streams[i].toOwner {
+			o.streams[i].to = o.owner
 		}
 	}
 	return o, nil
@@ -165,9 +167,9 @@ func options(opts etf.Term) ([]etf.Pair, *badOption) {
 // delivers nothing before its end, are refused for it, and the other way round.
 func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 	switch key {
-	case "owner", "link", "detached":
+	case "owner", "link", "detached", "packet", "flow":
 		if o.run {
-			return fmt.Errorf("is not for run, whose program ends with its caller")
+			return fmt.Errorf("is not for run, which answers once, when its program has ended")
 		}
 	case "input", "max_output":
 		if !o.run {
@@ -196,6 +198,12 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optStdin(&o.spec.Streams[workers.Stdin], v)
 	case "stdout", "stderr":
 		return m.optOutput(o, key, v)
+	case "packet":
+		var err error
+		o.packet, err = packetOf(v)
+		return err
+	case "flow":
+		return optFlow(&o.active, v)
 	case "kill_signal":
 		sig, err := signalOf(v)
 		if err == nil {
@@ -240,6 +248,21 @@ func (m *manager) reachable(pid etf.Pid) error {
 		return fmt.Errorf("must be a process of %s, the node that is served", m.start.Target)
 	}
 	return nil
+}
+
+// optFlow takes auto, or {active, true | once | false | N}.
+func optFlow(to *active, v etf.Term) error {
+	if v == etf.Atom("auto") {
+		*to = active{mode: activeTrue}
+		return nil
+	}
+	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("active") {
+		if a, ok := activeOf(t[1]); ok && a.count >= 0 {
+			*to = a
+			return nil
+		}
+	}
+	return fmt.Errorf("must be auto or {active, true | once | false | N}, N up to 32767")
 }
 
 func optBool(to *bool, v etf.Term) error {
@@ -403,7 +426,7 @@ func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
 				return err
 			}
 			*to = workers.StreamSpec{Kind: workers.Pipe}
-			o.toOwner[i], o.receiver[i] = false, pid
+			o.streams[i].toOwner, o.streams[i].to = false, pid
 			return nil
 		}
 		if (len(v) == 2 || len(v) == 3) && v[0] == etf.Atom("file") {

@@ -162,8 +162,13 @@ func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
 		m.out.exit2(p.pid, owner, reasonBadsig)
 		return
 	}
+	data, ok := p.packet.frame(data)
+	if !ok {
+		m.out.exit2(p.pid, owner, reasonBadsig)
+		return
+	}
 	if p.w.Command(data) == unix.EAGAIN {
-		m.out.send(owner, etf.Tuple{p.pid, etf.Tuple{etf.Atom("stdin"), etf.Atom("full")}})
+		m.tell(owner, p, etf.Tuple{etf.Atom("stdin"), etf.Atom("full")})
 	}
 }
 
@@ -190,9 +195,9 @@ func (m *manager) setOwner(p *proc, next etf.Pid) {
 		p.ownerRef = 0
 	}
 	p.owner = next
-	for i := range p.receiver {
-		if p.toOwner[i] {
-			p.receiver[i] = next
+	for i := range p.streams {
+		if p.streams[i].toOwner {
+			p.streams[i].to = next
 		}
 	}
 	m.watchOwner(p)

@@ -67,8 +67,10 @@ func (s *spawner) report() {
 
 // signalGroup signals the process group of a process that the spawner started.
 // While the group has a member the kernel does not give its number to another
-// process, and the child asks only for groups that were not empty when it asked
-// last, at most 50 ms ago.
+// process. The child does not ask for a group any more once it knows it to be
+// empty, and it looks at it all the time (workers, pollLast) from the leader's end
+// on, so that what is left of the risk needs all numbers to be used up within
+// that time.
 func signalGroup(m ipc.SignalGroup) unix.Errno {
 	if m.PID <= 1 || m.PID > 1<<22 {
 		return unix.ESRCH
@@ -84,8 +86,8 @@ func signalGroup(m ipc.SignalGroup) unix.Errno {
 // so it kills its children until it has none.
 func (s *spawner) endAll() {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		pids := children()
-		if len(pids) == 0 {
+		pids, err := children()
+		if err != nil || len(pids) == 0 {
 			return
 		}
 		for _, pid := range pids {
@@ -94,22 +96,29 @@ func (s *spawner) endAll() {
 	}
 }
 
-// children lists the spawner's children (proc(5), task/TID/children).
-func children() []int {
+// children lists the spawner's children (proc(5), task/TID/children). A kernel
+// without these files (CONFIG_PROC_CHILDREN) is an error.
+func children() ([]int, error) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	var pids []int
 	for _, t := range tasks {
-		b, _ := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		b, err := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
+		if err != nil {
+			if _, gone := os.Stat("/proc/self/task/" + t.Name()); gone != nil {
+				continue // the thread has ended
+			}
+			return nil, err
+		}
 		for f := range strings.FieldsSeq(string(b)) {
 			if pid, err := strconv.Atoi(f); err == nil {
 				pids = append(pids, pid)
 			}
 		}
 	}
-	return pids
+	return pids, nil
 }
 
 // killChild kills a child through a pidfd, once it is sure that the number

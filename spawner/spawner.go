@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"runtime"
 	"sync"
 	"time"
@@ -31,6 +33,10 @@ const startTimeout = 10 * time.Second
 // Main is the role: it speaks with main on descriptor 3, then serves the child
 // until the child is gone, and ends every process that it started.
 func Main() error {
+	// The spawner ends with the child, not by what a terminal or a service manager
+	// sends to everybody: the child ends the programs in order first. Caught, not
+	// ignored, for an ignored signal would stay ignored in the programs.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	// A program's PDEATHSIG is sent when the thread that started it ends
 	// (prctl(2)): this one lasts as long as the process.
 	runtime.LockOSThread()
@@ -39,6 +45,9 @@ func Main() error {
 		return err
 	}
 	s, err := start(up)
+	if errors.Is(err, io.EOF) {
+		return nil // main has given it up, and says why
+	}
 	if err != nil {
 		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 		return err
@@ -75,6 +84,9 @@ func start(up *ipc.Conn) (*spawner, error) {
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
+	}
+	if _, err := children(); err != nil {
+		return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
 	}
 	hello := ipc.Hello{Version: ipc.Version, Role: ipc.RoleSpawner, PID: uint32(unix.Getpid())}
 	if err := up.Send(ipc.Append(nil, hello), startTimeout); err != nil {

@@ -14,6 +14,10 @@ const (
 	// MaxWrites bounds what waits in calls. A single write is taken whatever
 	// its size when nothing waits, so every write can be made.
 	MaxWrites = 4 << 20
+
+	// pieceCost is what a waiting call counts besides its bytes: the piece and
+	// the host's token. Commands are run together and have no such cost.
+	pieceCost = 256
 )
 
 // input is stdin of a program: it owns the writing end of the pipe. Data is
@@ -40,10 +44,10 @@ func (in *input) init(w *Worker) { in.w, in.fd = w, -1 }
 
 // Write writes data to stdin, and has Wrote called with the token when all of it
 // is in the pipe: within the call if the pipe takes it at once. EAGAIN when
-// MaxWrites would be passed, EPIPE when stdin is closed: Wrote is not called then,
-// and none of it is written.
+// MaxWrites would be passed, EPIPE when stdin is closed or nobody reads it any
+// more: Wrote is not called then.
 func (w *Worker) Write(data []byte, token any) error {
-	if w.in.waiting > 0 && w.in.waiting+len(data) > MaxWrites {
+	if w.in.full(len(data)+pieceCost, MaxWrites) {
 		return unix.EAGAIN
 	}
 	return w.in.write(data, token)
@@ -52,10 +56,14 @@ func (w *Worker) Write(data []byte, token any) error {
 // Command writes data to stdin without an answer. EAGAIN when MaxCommands would
 // be passed; EPIPE as with Write.
 func (w *Worker) Command(data []byte) error {
-	if w.in.waiting > 0 && w.in.waiting+len(data) > MaxCommands {
+	if w.in.full(len(data), MaxCommands) {
 		return unix.EAGAIN
 	}
 	return w.in.write(data, nil)
+}
+
+func (in *input) full(more, limit int) bool {
+	return len(in.queue) > 0 && in.waiting+len(in.queue)*pieceCost+more > limit
 }
 
 // CloseStdin closes stdin once what waits has been written.
@@ -85,8 +93,12 @@ func (in *input) write(data []byte, token any) error {
 			return nil
 		}
 	}
-	in.queue = append(in.queue, piece{append([]byte(nil), data...), token})
 	in.waiting += len(data)
+	if last := len(in.queue) - 1; token == nil && last >= 0 && in.queue[last].token == nil {
+		in.queue[last].data = append(in.queue[last].data, data...)
+		return nil
+	}
+	in.queue = append(in.queue, piece{append([]byte(nil), data...), token})
 	in.watch()
 	return nil
 }

@@ -14,7 +14,8 @@ type output struct {
 	fd       int32 // -1: no pipe, or ended
 	no       Stream
 	draining bool
-	left     int // draining: bytes in the pipe that are still to be delivered
+	held     bool // the host does not want it now
+	left     int  // draining: bytes in the pipe that are still to be delivered
 	bytes    uint64
 	src      loop.Source
 }
@@ -22,12 +23,29 @@ type output struct {
 func (o *output) init(w *Worker, no Stream) { o.w, o.no, o.fd = w, no, -1 }
 
 func (o *output) watch() error {
-	if o.fd < 0 {
+	if o.fd < 0 || o.held || o.src.Active() {
 		return nil
 	}
 	var err error
 	o.src, err = o.w.starter.group.Watch(int(o.fd), loop.In, o)
 	return err
+}
+
+// hold has the pipe watched or not.
+func (o *output) hold(held bool) {
+	if o.held == held {
+		return
+	}
+	o.held = held
+	switch {
+	case held:
+		o.src.Remove()
+	case o.w.life.state != Starting:
+		// It was watched before, or is at the start: only memory can be short.
+		if err := o.watch(); err != nil {
+			o.end()
+		}
+	}
 }
 
 // Ready: there is something in the pipe, or its end. One piece a turn.
@@ -52,7 +70,7 @@ const (
 // read takes one piece out of the pipe, into the space that the host gives.
 func (o *output) read() progress {
 	room := o.w.host.Room(o.w, o.no)
-	if room == nil {
+	if len(room) == 0 {
 		return noRoom
 	}
 	n, err := unix.Read(int(o.fd), room)
@@ -87,6 +105,9 @@ func (o *output) beginDrain() {
 // for more at present.
 func (o *output) drain() bool {
 	for o.fd >= 0 {
+		if o.held {
+			return false
+		}
 		if o.left <= 0 {
 			o.end()
 			break

@@ -16,7 +16,17 @@ type process struct {
 	fd    int32
 	alive bool
 	src   loop.Source
+
+	// Where the spawner signals groups: how many answers are still to come, and
+	// whether a SIGKILL is among the questions.
+	asked   uint8
+	killing bool
 }
+
+// maxQuestions is how many signals to a group may be under way to the spawner on
+// behalf of the host. The worker's own are a few more: two stop signals, one
+// SIGKILL, one look.
+const maxQuestions = 16
 
 func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 
@@ -70,9 +80,30 @@ func (p *process) signalGroup(sig unix.Signal) error {
 		return unix.ESRCH
 	}
 	if p.w.starter.reports {
-		return p.w.starter.askGroup(p.pid, sig)
+		p.ask(sig)
+		return nil
 	}
 	return unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
+}
+
+// ask has the spawner signal the group; answered follows. What a question under
+// way does anyway is not asked again.
+func (p *process) ask(sig unix.Signal) {
+	if sig == 0 && p.asked > 0 || sig == unix.SIGKILL && p.killing {
+		return
+	}
+	p.asked++
+	p.killing = p.killing || sig == unix.SIGKILL
+	p.w.starter.askGroup(p.pid, sig)
+}
+
+func (p *process) answered() {
+	if p.asked > 0 { // else it was meant for one who had this number before
+		p.asked--
+	}
+	if p.asked == 0 {
+		p.killing = false
+	}
 }
 
 // pidfdInfo is struct pidfd_info in its first version (linux/pidfd.h).

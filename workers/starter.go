@@ -46,7 +46,8 @@ type Starter struct {
 
 // NewStarter takes over the conversation with the spawner. Output pipes and
 // processes are watched in the group. Workers hold at most maxFDs descriptors,
-// further ones fail with EMFILE. lost is called when the spawner is gone.
+// further ones fail with EMFILE. lost is called when the spawner is gone: what it
+// was asked for is not answered then, and the end of what runs may not be told.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
@@ -184,7 +185,9 @@ func (s *Starter) stream(w *Worker, no Stream) (ipc.Stream, int, error) {
 func (s *Starter) release(w *Worker) {
 	if w.proc.pid != 0 {
 		s.fds -= maxPerWorker
-		delete(s.byPID, w.proc.pid)
+		if s.byPID[w.proc.pid] == w { // the number may be another's already
+			delete(s.byPID, w.proc.pid)
+		}
 	}
 }
 
@@ -262,15 +265,14 @@ func (s *Starter) fail(w *Worker, f Failure) {
 
 // askGroup asks the spawner for what pidfds cannot do. The answer goes to
 // groupAnswer; until then the group counts as not empty.
-func (s *Starter) askGroup(pid uint32, sig unix.Signal) error {
+func (s *Starter) askGroup(pid uint32, sig unix.Signal) {
 	p := ipc.Append(nil, ipc.SignalGroup{PID: pid, Signal: uint32(sig)})
 	s.toSend = append(s.toSend, p)
 	s.resend()
-	return nil
 }
 
-// resend sends what found the socket full: at most a few packets for each
-// worker, for each asks again only after some time.
+// resend sends what found the socket full: a few packets for each worker, see
+// maxQuestions.
 func (s *Starter) resend() {
 	for len(s.toSend) > 0 {
 		if err := s.conn.TrySend(s.toSend[0]); err != nil {

@@ -93,9 +93,10 @@ type Worker struct {
 	killSignal  unix.Signal
 	killTimeout time.Duration
 	deadline    *loop.Timer
+	deadlineAt  time.Duration
 	poll        *loop.Timer
 	pollDelay   time.Duration
-	groupEmpty  bool
+	groupEmpty  bool // for good: nobody can join a group that has no member
 	exit        Exit
 }
 
@@ -146,7 +147,8 @@ func (w *Worker) Open(s Stream) bool {
 // signal, then SIGKILL after the kill timeout.
 func (w *Worker) Stop() { w.event(evStop) }
 
-// StopWithin is Stop with a shorter kill timeout.
+// StopWithin is Stop with a shorter kill timeout. One that runs already is never
+// prolonged.
 func (w *Worker) StopWithin(d time.Duration) {
 	w.killTimeout = min(w.killTimeout, d)
 	if w.deadline != nil {
@@ -162,12 +164,21 @@ func (w *Worker) Kill() { w.event(evKill) }
 func (w *Worker) Signal(sig unix.Signal) error { return w.proc.signal(sig) }
 
 // SignalGroup sends a signal to the program's group; ESRCH when it is empty.
+// Where the spawner has to do it (ipc.PidfdsSuffice) its answer is not waited for,
+// and EAGAIN means that too many are still to come.
 func (w *Worker) SignalGroup(sig unix.Signal) error {
-	if w.life.state == Starting || w.life.state >= Draining {
+	if w.life.state == Starting || w.life.state >= Draining || w.groupEmpty {
 		return unix.ESRCH
+	}
+	if w.proc.asked >= maxQuestions {
+		return unix.EAGAIN
 	}
 	return w.proc.signalGroup(sig)
 }
+
+// Hold has an output pipe not read until it is held no more: what the program
+// writes waits in the pipe, after its end too. Resume goes on after that.
+func (w *Worker) Hold(s Stream, held bool) { w.out[s-Stdout].hold(held) }
 
 // Resume goes on with a delivery for which there was no room. It does nothing
 // if there is none.
@@ -186,10 +197,10 @@ func (w *Worker) event(e event) {
 
 // do carries actions out. It returns an event that follows at once, if any.
 func (w *Worker) do(a actions) (next event, more bool) {
-	if a&actSignal != 0 {
+	if a&actSignal != 0 && !w.groupEmpty {
 		w.groupEmpty = w.proc.signalGroup(w.killSignal) == unix.ESRCH
 	}
-	if a&actKill != 0 {
+	if a&actKill != 0 && !w.groupEmpty {
 		w.groupEmpty = w.proc.signalGroup(unix.SIGKILL) == unix.ESRCH
 	}
 	if a&actArm != 0 && !w.groupEmpty {
@@ -222,7 +233,12 @@ func (w *Worker) do(a actions) (next event, more bool) {
 }
 
 func (w *Worker) arm() {
+	at := w.starter.loop.Now() + w.killTimeout
+	if w.deadline != nil && w.deadlineAt <= at {
+		return
+	}
 	w.deadline.Stop()
+	w.deadlineAt = at
 	w.deadline = w.starter.loop.After(w.killTimeout, func() { w.event(evDeadline) })
 }
 
@@ -256,6 +272,7 @@ func (w *Worker) look() (event, bool) {
 
 // groupAnswer is the spawner's answer about the group, where pidfds cannot tell.
 func (w *Worker) groupAnswer(errno unix.Errno) {
+	w.proc.answered()
 	if errno == unix.ESRCH && w.life.state >= Waiting {
 		w.groupEmpty = true
 		w.event(evPoll)

@@ -1,0 +1,114 @@
+package childproc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"erluv/etf"
+)
+
+// packet says how output is cut into messages, and whether what is written to
+// stdin gets a length before it.
+type packet struct {
+	line   bool
+	max    int // line: a longer one is delivered in pieces, in bytes
+	header int // 1, 2 or 4: bytes of a length before each packet; 0: none
+}
+
+const (
+	// defaultLine is the longest line that is delivered whole unless it is set.
+	defaultLine = 64 << 10
+	// maxLine is the longest that can be set, and maxPacketSize the longest packet
+	// with a length before it: so much is held for a stream at most.
+	maxLine       = 1 << 20
+	maxPacketSize = 16 << 20
+)
+
+// raw: output goes as it comes.
+func (p packet) raw() bool { return !p.line && p.header == 0 }
+
+func (p packet) term() etf.Term {
+	switch {
+	case p.header > 0:
+		return int64(p.header)
+	case p.line:
+		return etf.Tuple{etf.Atom("line"), int64(p.max)}
+	}
+	return etf.Atom("raw")
+}
+
+// packetOf reads raw, line, {line, Max}, 1, 2 or 4.
+func packetOf(t etf.Term) (packet, error) {
+	switch v := t.(type) {
+	case etf.Atom:
+		switch v {
+		case "raw":
+			return packet{}, nil
+		case "line":
+			return packet{line: true, max: defaultLine}, nil
+		}
+	case int64:
+		if v == 1 || v == 2 || v == 4 {
+			return packet{header: int(v)}, nil
+		}
+	case etf.Tuple:
+		if len(v) == 2 && v[0] == etf.Atom("line") {
+			if n, ok := v[1].(int64); ok && n >= 1 && n <= maxLine {
+				return packet{line: true, max: int(n)}, nil
+			}
+		}
+	}
+	return packet{}, fmt.Errorf("must be raw, line, {line, MaxBytes up to %d}, 1, 2 or 4", maxLine)
+}
+
+// errPacket: a length that is more than anybody means.
+type errPacket int
+
+func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", int(e)) }
+
+// cut takes the first packet off b: its bytes, and by how many to go on. With
+// n = 0 it is not complete.
+func (p packet) cut(b []byte) (data []byte, n int, err error) {
+	switch {
+	case p.line:
+		end := min(len(b), p.max)
+		if i := bytes.IndexByte(b[:end], '\n'); i >= 0 {
+			return b[:i+1], i + 1, nil
+		}
+		if end == p.max {
+			return b[:end], end, nil
+		}
+		return nil, 0, nil
+	case p.header > 0:
+		if len(b) < p.header {
+			return nil, 0, nil
+		}
+		size := 0
+		for _, c := range b[:p.header] {
+			size = size<<8 | int(c)
+		}
+		if size > maxPacketSize {
+			return nil, 0, errPacket(size)
+		}
+		if len(b) < p.header+size {
+			return nil, 0, nil
+		}
+		return b[p.header : p.header+size], p.header + size, nil
+	}
+	return b, len(b), nil
+}
+
+// frame puts the length before data that is written to stdin. False: the length
+// does not fit.
+func (p packet) frame(data []byte) ([]byte, bool) {
+	if p.header == 0 {
+		return data, true
+	}
+	if p.header < 4 && len(data) >= 1<<(8*p.header) {
+		return nil, false
+	}
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(data)))
+	return append(append(make([]byte, 0, p.header+len(data)), size[4-p.header:]...), data...), true
+}

@@ -1,0 +1,280 @@
+package childproc
+
+import (
+	"erluv/etf"
+	"erluv/workers"
+)
+
+// stream is stdout or stderr of a worker as the node sees it: to whom it goes,
+// how it is cut, and who waits to read.
+type stream struct {
+	to      etf.Pid // the zero pid: nobody
+	toOwner bool    // it follows the owner
+	rest    []byte  // read from the pipe, and no whole packet, or not asked for
+	readers []reader
+	asked   bool // somebody has read, so somebody may wait for the end
+	ended   bool // the pipe has ended
+	told    bool // and it was told
+}
+
+// delivered says whether nothing is left for somebody who reads on demand.
+func (st *stream) delivered() bool { return len(st.rest) == 0 && (st.told || !st.asked) }
+
+// reader is a call that waits for output.
+type reader struct {
+	to  from
+	max int // of raw output: bytes at most
+}
+
+// How many calls may wait for output of one stream.
+const maxReaders = 1024
+
+// Values of proc.active besides a count of messages.
+const (
+	activeTrue = -1 // output is sent as it comes
+	passive    = 0  // output is sent to those who read
+)
+
+// scratchSize is what is read at once when output is not passed on as it comes.
+const scratchSize = 64 << 10
+
+func (p *proc) stream(s workers.Stream) *stream { return &p.streams[s-workers.Stdout] }
+
+// pushes says whether output goes straight from the pipe into a message.
+func (p *proc) pushes(st *stream) bool {
+	return p.active != passive && p.packet.raw() && len(st.rest) == 0 && len(st.readers) == 0
+}
+
+// hold has a stream read or not, as somebody wants its output or not.
+func (p *proc) hold(s workers.Stream) {
+	st := p.stream(s)
+	p.w.Hold(s, p.active == passive && len(st.readers) == 0 && !p.dropped)
+}
+
+// serve delivers what has been read, as far as somebody wants it.
+func (m *manager) serve(p *proc, s workers.Stream) {
+	st := p.stream(s)
+	b := st.rest
+	for {
+		b = m.serveReaders(p, st, b)
+		if p.active == passive || len(st.readers) > 0 || len(b) == 0 {
+			break
+		}
+		data, n, err := p.packet.cut(b)
+		if err != nil {
+			m.badPacket(p)
+			b = nil
+			break
+		}
+		if n == 0 {
+			break
+		}
+		m.push(p, s, data)
+		b = b[n:]
+	}
+	st.rest = b
+	m.serveEnd(p, s)
+}
+
+// accept takes what was read from a pipe and not straight into a message. What
+// nobody takes at once is copied.
+func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
+	st := p.stream(s)
+	if len(st.rest) > 0 {
+		data = append(st.rest, data...)
+	}
+	st.rest = data
+	m.serve(p, s)
+	st.rest = append([]byte(nil), st.rest...)
+	p.hold(s)
+}
+
+// serveReaders answers the calls that wait with what is there.
+func (m *manager) serveReaders(p *proc, st *stream, b []byte) []byte {
+	for len(st.readers) > 0 && len(b) > 0 {
+		r := st.readers[0]
+		data, n, err := p.packet.cut(b)
+		if err != nil {
+			m.badPacket(p)
+			return nil
+		}
+		if p.packet.raw() && n > r.max {
+			data, n = b[:r.max], r.max
+		}
+		if n == 0 && !st.ended {
+			break
+		}
+		if n == 0 { // the last line has no end, or the last packet is cut off
+			data, n = b, len(b)
+		}
+		st.readers = st.readers[1:]
+		b = b[n:]
+		m.out.reply(r.to, okTerm(etf.Binary(data)))
+	}
+	return b
+}
+
+// serveEnd delivers what is left behind the last whole packet, and the end.
+func (m *manager) serveEnd(p *proc, s workers.Stream) {
+	st := p.stream(s)
+	if !st.ended {
+		return
+	}
+	if len(st.rest) > 0 && p.active != passive {
+		data := st.rest
+		st.rest = nil
+		if p.packet.header > 0 {
+			m.tell(st.to, p, etf.Tuple{streamAtom[s], etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
+		} else {
+			m.push(p, s, data)
+		}
+	}
+	if len(st.rest) > 0 {
+		return
+	}
+	for _, r := range st.readers {
+		m.out.reply(r.to, etf.Atom("eof"))
+		st.told = true
+	}
+	st.readers = nil
+	if !st.told && p.active != passive {
+		st.told = true
+		m.tell(st.to, p, etf.Tuple{streamAtom[s], etf.Atom("eof")})
+	}
+}
+
+// badPacket ends a worker whose program does not keep to the packets.
+func (m *manager) badPacket(p *proc) {
+	m.drop(p)
+	m.end(p, raw(etf.Atom("emsgsize")))
+}
+
+// push sends output as a message and counts it.
+func (m *manager) push(p *proc, s workers.Stream, data []byte) {
+	if to := p.stream(s).to; to != (etf.Pid{}) {
+		start := m.beginOutput(to, p.pid, s)
+		m.out.buf = append(m.out.buf, data...)
+		m.endOutput(start, len(data))
+	}
+	m.count(p)
+}
+
+// count notes that a message with output was sent.
+func (m *manager) count(p *proc) {
+	if p.active == activeTrue {
+		return
+	}
+	if p.active--; p.active > 0 {
+		return
+	}
+	if !p.once {
+		m.tell(p.owner, p, etf.Atom("passive"))
+	}
+	p.hold(workers.Stdout)
+	p.hold(workers.Stderr)
+	if p.reason != nil {
+		m.drop(p) // it was told to end: nobody will ask for the rest
+	}
+}
+
+// tell sends a message of a worker, if there is somebody to send it to.
+func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) {
+	if to != (etf.Pid{}) {
+		m.out.send(to, etf.Tuple{p.pid, what})
+	}
+}
+
+// activate changes how output is sent: true, once, false, or a number that is
+// added to what is left of one before, as with gen_tcp.
+func (m *manager) activate(p *proc, a active) {
+	switch {
+	case a.count == 0:
+		p.active, p.once = a.mode, a.once
+	case p.active > 0 && !p.once:
+		p.active += a.count
+	default:
+		p.active, p.once = a.count, false
+	}
+	if a.count != 0 && p.active <= 0 {
+		p.active = passive
+		m.tell(p.owner, p, etf.Atom("passive"))
+	}
+	for _, s := range []workers.Stream{workers.Stdout, workers.Stderr} {
+		m.serve(p, s)
+		p.hold(s)
+	}
+	p.w.Resume()
+	m.finish(p)
+}
+
+// active is a value of the option active, or of flow.
+type active struct {
+	mode  int // activeTrue, passive, or 1 for once
+	once  bool
+	count int // not 0: {active, N}
+}
+
+func activeOf(t etf.Term) (active, bool) {
+	switch v := t.(type) {
+	case etf.Atom:
+		switch v {
+		case "true":
+			return active{mode: activeTrue}, true
+		case "false":
+			return active{mode: passive}, true
+		case "once":
+			return active{mode: 1, once: true}, true
+		}
+	case int64:
+		if v >= -32768 && v <= 32767 && v != 0 {
+			return active{count: int(v)}, true
+		}
+	}
+	return active{}, false
+}
+
+// activeTerm is what was set, or what is left of it.
+func (p *proc) activeTerm() etf.Term {
+	switch {
+	case p.active == activeTrue:
+		return etf.Atom("true")
+	case p.active == passive:
+		return etf.Atom("false")
+	case p.once:
+		return etf.Atom("once")
+	}
+	return int64(p.active)
+}
+
+// read answers {read, Stream, Max}, at once or when there is something.
+func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
+	st := p.stream(s)
+	if len(st.readers) >= maxReaders {
+		m.out.reply(to, errorTerm(etf.Atom("eagain")))
+		return
+	}
+	if !st.ended && !p.w.Open(s) && p.w.State() != workers.Starting {
+		m.out.reply(to, etf.Atom("eof")) // it is no pipe
+		return
+	}
+	st.asked = true
+	st.readers = append(st.readers, reader{to: to.keep(), max: limit})
+	m.serve(p, s)
+	p.hold(s)
+	p.w.Resume()
+	m.finish(p)
+}
+
+// drop gives up what nobody has asked for: the worker is told to end, and nobody
+// may ever ask.
+func (m *manager) drop(p *proc) {
+	if p.active != passive || p.dropped {
+		return
+	}
+	p.dropped = true
+	for i := range p.streams {
+		p.streams[i].rest = nil
+		p.hold(workers.Stdout + workers.Stream(i))
+	}
+	p.w.Resume()
+}

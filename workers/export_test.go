@@ -1,0 +1,12 @@
+package workers
+
+// Idle says whether the starter holds nothing of any worker.
+func (s *Starter) Idle() bool {
+	return s.fds == 0 && len(s.line)+len(s.asked)+len(s.byPID)+len(s.toSend) == 0
+}
+
+// Pieces is how many writes wait.
+func (w *Worker) Pieces() int { return len(w.in.queue) }
+
+// PieceCost is for tests of the bounds.
+const PieceCost = pieceCost
