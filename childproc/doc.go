@@ -6,10 +6,13 @@
 //
 //	conn.go       the socket: bytes in and out, ticks, when to hold back
 //	dispatch.go   a frame becomes an event: whom it is for, what it asks
-//	request.go    {spawn, Cmd, Opts} and {run, ...} become a specification
+//	request.go    {spawn, Cmd, Opts} and {run, ...} become an order
+//	options.go    the values of their options
 //	manager.go    the table of workers; every decision about them
 //	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers
+//	packet.go     how output is cut into messages
+//	stream.go     output that is cut, counted, or read on demand
 //	deliver.go    what a program writes becomes a message: from its pipe straight
 //	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered

@@ -1,0 +1,278 @@
+package childproc
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+// The values of single options. Each function says what would be right.
+
+func (m *manager) optOwner(o *order, v etf.Term) error {
+	if v == etf.Atom("none") {
+		o.owner = etf.Pid{}
+		return nil
+	}
+	pid, ok := v.(etf.Pid)
+	if !ok {
+		return fmt.Errorf("must be a pid or none")
+	}
+	if err := m.reachable(pid); err != nil {
+		return err
+	}
+	o.owner = pid
+	return nil
+}
+
+// reachable refuses pids of other nodes than the one that is served: there is no
+// connection to them.
+func (m *manager) reachable(pid etf.Pid) error {
+	if string(pid.Node) != m.start.Target {
+		return fmt.Errorf("must be a process of %s, the node that is served", m.start.Target)
+	}
+	return nil
+}
+
+// optFlow takes auto, or {active, true | once | false | N}.
+func optFlow(to *active, v etf.Term) error {
+	if v == etf.Atom("auto") {
+		*to = active{mode: activeTrue}
+		return nil
+	}
+	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("active") {
+		if a, ok := activeOf(t[1]); ok && a.count >= 0 {
+			*to = a
+			return nil
+		}
+	}
+	return fmt.Errorf("must be auto or {active, true | once | false | N}, N up to 32767")
+}
+
+func optBool(to *bool, v etf.Term) error {
+	switch v {
+	case etf.Atom("true"):
+		*to = true
+	case etf.Atom("false"):
+		*to = false
+	default:
+		return fmt.Errorf("must be true or false")
+	}
+	return nil
+}
+
+func optTree(to *workers.Tree, v etf.Term) error {
+	switch v {
+	case etf.Atom("kill"):
+		*to = workers.TreeKill
+	case etf.Atom("wait"):
+		*to = workers.TreeWait
+	case etf.Atom("leave"):
+		*to = workers.TreeLeave
+	default:
+		return fmt.Errorf("must be kill, wait or leave")
+	}
+	return nil
+}
+
+// optEnv takes #{Name => Value} or [{Name, Value}].
+func optEnv(to *[]string, v etf.Term) error {
+	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings")
+	var pairs []etf.Pair
+	switch v := v.(type) {
+	case etf.Map:
+		pairs = v
+	case etf.List:
+		for _, t := range v {
+			tu, ok := t.(etf.Tuple)
+			if !ok || len(tu) != 2 {
+				return bad
+			}
+			pairs = append(pairs, etf.Pair{Key: tu[0], Value: tu[1]})
+		}
+	default:
+		return bad
+	}
+	for _, p := range pairs {
+		name, ok1 := envName(p.Key)
+		value, ok2 := etf.Text(p.Value)
+		if !ok1 || !ok2 {
+			return bad
+		}
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.IndexByte(value, 0) >= 0 {
+			return fmt.Errorf("a name is not empty and holds no '=', and neither holds a NUL byte")
+		}
+		*to = append(*to, name+"="+value)
+	}
+	return nil
+}
+
+// envName reads the name of an environment variable: text, or an atom, for it
+// is often a key of a map.
+func envName(t etf.Term) (string, bool) {
+	if a, ok := t.(etf.Atom); ok {
+		return string(a), true
+	}
+	return etf.Text(t)
+}
+
+func optInherit(to *[]string, v etf.Term) error {
+	list, ok := v.(etf.List)
+	if !ok {
+		return fmt.Errorf("must be a list of names")
+	}
+	for _, t := range list {
+		name, ok := envName(t)
+		if !ok {
+			return fmt.Errorf("must be a list of names")
+		}
+		*to = append(*to, name)
+	}
+	return nil
+}
+
+// optPath reads a path.
+func optPath(v etf.Term) (string, error) {
+	s, ok := etf.Text(v)
+	if !ok || s == "" || strings.IndexByte(s, 0) >= 0 {
+		return "", fmt.Errorf("must be a path, as a binary or string")
+	}
+	return s, nil
+}
+
+func optDir(to *string, v etf.Term) error {
+	s, err := optPath(v)
+	if err != nil {
+		return err
+	}
+	if !path.IsAbs(s) {
+		return fmt.Errorf("must be an absolute path")
+	}
+	*to = s
+	return nil
+}
+
+func optMillis(to *time.Duration, v etf.Term) error {
+	n, ok := v.(int64)
+	if !ok || n < 0 || n > int64(maxMillis) {
+		return fmt.Errorf("must be a number of milliseconds up to %d", maxMillis)
+	}
+	*to = time.Duration(n) * time.Millisecond
+	return nil
+}
+
+// maxMillis bounds times: 2^32-1 ms, as with Erlang's timers.
+const maxMillis = 1<<32 - 1
+
+func optStdin(to *workers.StreamSpec, v etf.Term) error {
+	switch v {
+	case etf.Atom("pipe"):
+		*to = workers.StreamSpec{Kind: workers.Pipe}
+		return nil
+	case etf.Atom("null"):
+		*to = workers.StreamSpec{Kind: workers.Null}
+		return nil
+	}
+	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("file") {
+		p, err := optPath(t[1])
+		*to = workers.StreamSpec{Kind: workers.File, Path: p}
+		return err
+	}
+	return fmt.Errorf("must be pipe, null or {file, Path}")
+}
+
+func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
+	no, i := workers.Stdout, 0
+	if key == "stderr" {
+		no, i = workers.Stderr, 1
+	}
+	to := &o.spec.Streams[no]
+	switch v := v.(type) {
+	case etf.Atom:
+		switch {
+		case v == "owner" && !o.run:
+			*to = workers.StreamSpec{Kind: workers.Pipe}
+			return nil
+		case v == "null":
+			*to = workers.StreamSpec{Kind: workers.Null}
+			return nil
+		case v == "stdout" && key == "stderr":
+			*to = workers.StreamSpec{Kind: workers.ToStdout}
+			return nil
+		}
+	case etf.Tuple:
+		if len(v) == 2 && v[0] == etf.Atom("pid") && !o.run {
+			pid, ok := v[1].(etf.Pid)
+			if !ok {
+				break
+			}
+			if err := m.reachable(pid); err != nil {
+				return err
+			}
+			*to = workers.StreamSpec{Kind: workers.Pipe}
+			o.streams[i].toOwner, o.streams[i].to = false, pid
+			return nil
+		}
+		if (len(v) == 2 || len(v) == 3) && v[0] == etf.Atom("file") {
+			return optFile(to, v)
+		}
+	}
+	if o.run {
+		return fmt.Errorf("must be null, {file, Path} or {file, Path, Options} for run%s", orStdout(key))
+	}
+	return fmt.Errorf("must be owner, {pid, Pid}, null, {file, Path} or {file, Path, Options}%s", orStdout(key))
+}
+
+func orStdout(key etf.Atom) string {
+	if key == "stderr" {
+		return ", or stdout"
+	}
+	return ""
+}
+
+// optFile takes {file, Path} and {file, Path, [append | {mode, M}]}.
+func optFile(to *workers.StreamSpec, v etf.Tuple) error {
+	p, err := optPath(v[1])
+	if err != nil {
+		return err
+	}
+	*to = workers.StreamSpec{Kind: workers.File, Path: p, Mode: defaultFileMode}
+	if len(v) == 2 {
+		return nil
+	}
+	opts, ok := v[2].(etf.List)
+	if !ok {
+		return fmt.Errorf("the file's options are a list of append and {mode, Mode}")
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
+		if a, ok := opt.(etf.Atom); ok && a == "append" {
+			to.Append = true
+			continue
+		}
+		t, ok := opt.(etf.Tuple)
+		if !ok || len(t) != 2 || t[0] != etf.Atom("mode") {
+			return fmt.Errorf("the file's options are a list of append and {mode, Mode}")
+		}
+		mode, ok := t[1].(int64)
+		if !ok || mode < 0 || mode > 0o777 {
+			return fmt.Errorf("the file's mode must be a number up to 8#777")
+		}
+		to.Mode = uint32(mode)
+	}
+	return nil
+}
+
+func optInput(o *order, v etf.Term) error {
+	b, err := etf.AppendIOData([]byte{}, raw(v), maxRequest)
+	if err != nil {
+		return fmt.Errorf("must be iodata")
+	}
+	o.input = b
+	return nil
+}
