@@ -54,7 +54,8 @@ func playRole(role string, args []string) int {
 	return statusOK
 }
 
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
+// serve is a variable for the tests of what surrounds it.
+var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
 	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up})
 }
 
