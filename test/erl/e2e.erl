@@ -1,0 +1,263 @@
+%% What the tests' Erlang source calls. E is the name of an erluv node, W a worker.
+-module(e2e).
+
+-export([call/2]).
+-export([start/2, start/3]).
+-export([outcome/1, outcome/2]).
+-export([digest/1]).
+-export([messages/1]).
+-export([down/1]).
+-export([os_pid/1]).
+-export([alive/1]).
+-export([until/1, until/2]).
+-export([next/0, next/1]).
+-export([silent/0]).
+-export([wait_hidden/1]).
+-export([in_process/1]).
+-export([child_of/0, child_of/1]).
+-export([junk/1]).
+
+-define(TIMEOUT, 15000).
+
+call(To, Request) when is_pid(To) ->
+    gen_server:call(To, Request, ?TIMEOUT);
+call(E, Request) ->
+    gen_server:call({erluv, E}, Request, ?TIMEOUT).
+
+start(E, Cmd) ->
+    start(E, Cmd, #{}).
+
+start(E, Cmd, Opts) ->
+    {ok, W} = call(E, {spawn, Cmd, Opts}),
+    true = is_pid(W),
+    E = node(W),
+    W.
+
+%% What a linked worker sends its owner until it exits:
+%% {Stdout, Stderr, End, ExitReason}. A stream is a binary, or none when nothing
+%% is said of it. Checks the contract on the way: one eof for each stream, after
+%% its data; the end last, once; the exit signal after it.
+outcome(W) ->
+    outcome(W, ?TIMEOUT).
+
+outcome(W, Timeout) ->
+    {Messages, Reason} = until_exit(W, Timeout, []),
+    {Output, End} = ended(Messages),
+    {stream(stdout, Output), stream(stderr, Output), End, Reason}.
+
+until_exit(W, Timeout, Messages) ->
+    receive
+        {'EXIT', W, Reason} ->
+            receive
+                {W, Late} -> error({after_exit, Late, lists:reverse(Messages)})
+            after 0 ->
+                {lists:reverse(Messages), Reason}
+            end;
+        {W, Message} ->
+            until_exit(W, Timeout, [Message | Messages])
+    after Timeout ->
+        error({no_exit, lists:reverse(Messages)})
+    end.
+
+ended(Messages) ->
+    IsEnd = fun(M) -> lists:member(element(1, M), [exit_status, signal]) end,
+    case lists:partition(IsEnd, Messages) of
+        {[], Output} -> {Output, none};
+        {[End], Output} ->
+            End = lists:last(Messages),
+            {Output, End}
+    end.
+
+stream(Name, Output) ->
+    case [Data || {N, Data} <- Output, N =:= Name] of
+        [] ->
+            none;
+        All ->
+            {Data, [eof]} = lists:split(length(All) - 1, All),
+            true = lists:all(fun(D) -> is_binary(D) andalso D =/= <<>> end, Data),
+            iolist_to_binary(Data)
+    end.
+
+%% As outcome, for much output: {{Bytes, Md5}, Stderr, End, ExitReason}.
+digest(W) ->
+    digest(W, 0, erlang:md5_init(), []).
+
+digest(W, Size, Md5, Rest) ->
+    receive
+        {W, {stdout, Bin}} when is_binary(Bin) ->
+            digest(W, Size + byte_size(Bin), erlang:md5_update(Md5, Bin), Rest);
+        {W, {stdout, eof}} ->
+            {none, Stderr, End, Reason} = outcome(W),
+            [] = Rest,
+            {{Size, binary:encode_hex(erlang:md5_final(Md5))}, Stderr, End, Reason}
+    after 60000 ->
+        error({no_output, Size, Rest})
+    end.
+
+%% The messages of W that are in the mailbox.
+messages(W) ->
+    receive
+        {W, Message} -> [Message | messages(W)]
+    after 0 -> []
+    end.
+
+%% The reason of the next 'DOWN' of W.
+down(W) ->
+    receive
+        {'DOWN', _, process, W, Reason} -> Reason
+    after ?TIMEOUT -> error({no_down, W})
+    end.
+
+os_pid(W) ->
+    #{os_pid := OsPid} = call(W, info),
+    true = is_integer(OsPid) andalso OsPid > 1,
+    OsPid.
+
+%% Is there such a process of the operating system? A zombie is none.
+alive(OsPid) ->
+    case file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/stat") of
+        {ok, Stat} ->
+            [_, State | _] = string:split(Stat, ") ", trailing),
+            not lists:member(binary:first(State), "ZX");
+        {error, _} ->
+            false
+    end.
+
+until(Condition) ->
+    until(Condition, ?TIMEOUT).
+
+%% Wait until Condition is true, for Timeout ms at most.
+until(Condition, Timeout) ->
+    until_deadline(Condition, erlang:monotonic_time(millisecond) + Timeout).
+
+until_deadline(Condition, Deadline) ->
+    case Condition() of
+        true ->
+            ok;
+        Other ->
+            erlang:monotonic_time(millisecond) < Deadline orelse error({not_until, Other}),
+            receive
+            after 5 -> until_deadline(Condition, Deadline)
+            end
+    end.
+
+%% The next message, whatever it is.
+next() ->
+    receive
+        Message -> Message
+    after ?TIMEOUT -> error(no_message)
+    end.
+
+%% The next message of W.
+next(W) ->
+    receive
+        {W, Message} -> Message
+    after ?TIMEOUT -> error({no_message_of, W, process_info(self(), messages)})
+    end.
+
+%% Nothing has come, and nothing comes in the next 100 ms.
+silent() ->
+    receive
+        Message -> error({unexpected, Message})
+    after 100 -> true
+    end.
+
+wait_hidden(E) ->
+    ok = net_kernel:monitor_nodes(true, #{node_type => hidden}),
+    lists:member(E, nodes(hidden)) orelse
+        receive
+            {nodeup, E, _} -> true
+        after ?TIMEOUT -> error({not_up, E, nodes(hidden)})
+        end,
+    net_kernel:monitor_nodes(false, #{node_type => hidden}).
+
+%% Run Fun in a process of its own that traps no exits: {Pid, its exit reason}.
+in_process(Fun) ->
+    {Pid, Ref} = spawn_monitor(Fun),
+    receive
+        {'DOWN', Ref, process, Pid, Reason} -> {Pid, Reason}
+    after ?TIMEOUT -> error(no_end)
+    end.
+
+%% A process that stays until it is told to do or to end: Pid ! Fun, exit(Pid, R).
+child_of() ->
+    child_of(fun() -> ok end).
+
+child_of(First) ->
+    spawn(fun() ->
+        First(),
+        child_loop()
+    end).
+
+child_loop() ->
+    receive
+        Fun when is_function(Fun, 0) -> Fun();
+        _ -> ok
+    end,
+    child_loop().
+
+%% The N-th term of a row that has every kind of term in odd places.
+junk(N) ->
+    Kinds = {
+        fun() -> N end,
+        fun() -> -(1 bsl (N rem 4000)) end,
+        fun() -> N / 7 end,
+        fun() -> make_ref() end,
+        fun() -> self() end,
+        fun() -> hd(erlang:ports()) end,
+        fun() -> fun() -> N end end,
+        fun() -> fun lists:map/2 end,
+        fun() -> <<N:(N rem 61)>> end,
+        fun() -> binary:copy(<<N>>, N rem 5000) end,
+        fun() -> [1, 2 | N] end,
+        fun() -> lists:seq(1, N rem 300) end,
+        fun() -> nested(N rem 3000, N) end,
+        fun() -> nested_list(N rem 3000, N) end,
+        fun() -> #{N => #{[] => {}, {a} => N}, 1.5 => self()} end,
+        fun() -> list_to_tuple(lists:seq(1, N rem 600)) end,
+        fun() -> '' end,
+        fun() -> {'$gen_call', self(), N} end,
+        fun() -> {'$gen_call', {self(), make_ref()}, request(N)} end,
+        fun() -> {'$gen_call', {N, [alias | make_ref()]}, {spawn, N, N}} end,
+        fun() -> {'$gen_cast', {stop, N}} end,
+        fun() -> {'EXIT', self(), kill} end,
+        fun() -> {self(), {command, [N | N]}} end,
+        fun() -> {self(), {connect, N}} end,
+        fun() -> {system, {self(), make_ref()}, get_state} end,
+        fun() -> {io_request, self(), make_ref(), N} end
+    },
+    (element(1 + N rem tuple_size(Kinds), Kinds))().
+
+%% Requests that are nearly right.
+request(N) ->
+    Requests = {
+        {spawn},
+        {spawn, [], #{}},
+        {spawn, [[]], []},
+        {spawn, [<<"true">> | N], #{}},
+        {spawn, [<<"a", 0, "b">>], #{}},
+        {spawn, [<<"true">>], #{N => N}},
+        {spawn, [<<"true">>], #{env => [N]}},
+        {spawn, [<<"true">>], #{owner => N}},
+        {spawn, [<<"true">>], [{stdout, {pid, N}} | N]},
+        {spawn, [<<"true">>], #{stdin => {file, N}}},
+        {spawn, [<<"true">>], #{cd => [1114112]}},
+        {spawn, nested(N rem 500, <<"true">>), #{}},
+        {run, N, N},
+        {run, <<>>, #{input => [N | self()]}},
+        {info, N, N},
+        {info, nested(N rem 500, info)},
+        {set, N},
+        {stop},
+        {write, N},
+        {signal, group, N, N},
+        {signal, -N},
+        {close, stdout}
+    },
+    element(1 + (N div 26) rem tuple_size(Requests), Requests).
+
+nested(0, Term) -> Term;
+nested(N, Term) -> nested(N - 1, {Term}).
+
+nested_list(0, Term) -> Term;
+nested_list(N, Term) -> nested_list(N - 1, [Term]).

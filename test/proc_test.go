@@ -1,0 +1,196 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Longest waits for what should come soon. The machine may be slow.
+const (
+	startTime = 20 * time.Second // for a node to be there
+	endTime   = 10 * time.Second // for a process to be gone
+)
+
+// until waits until the condition is true, and says whether it came true in time.
+func until(timeout time.Duration, condition func() bool) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(timeout); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	if !until(endTime, condition) {
+		t.Fatalf("not in %v: %s", endTime, what)
+	}
+}
+
+// A process is told from later ones with the same number by when it started.
+type process struct {
+	pid   int
+	start string // clock ticks since boot
+}
+
+func (p process) String() string { return strconv.Itoa(p.pid) }
+
+// gone: a zombie is, whoever has still to reap it.
+func (p process) gone() bool {
+	s, ok := stat(p.pid)
+	return !ok || s.process != p || s.dead()
+}
+
+// statLine is what we use of /proc/PID/stat: proc_pid_stat(5).
+type statLine struct {
+	process
+	state  string
+	parent int
+}
+
+func (s statLine) dead() bool { return s.state == "Z" || s.state == "X" }
+
+func stat(pid int) (statLine, bool) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return statLine{}, false
+	}
+	// The name, in parentheses, may hold anything.
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 {
+		return statLine{}, false
+	}
+	parent, err := strconv.Atoi(fields[1])
+	return statLine{process{pid, fields[19]}, fields[0], parent}, err == nil
+}
+
+func all() []statLine {
+	entries, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil
+	}
+	var lines []statLine
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(filepath.Base(entry))
+		if err != nil {
+			continue
+		}
+		if s, ok := stat(pid); ok {
+			lines = append(lines, s)
+		}
+	}
+	return lines
+}
+
+// children are the living ones.
+func children(pid int) []process {
+	var list []process
+	for _, s := range all() {
+		if s.parent == pid && !s.dead() {
+			list = append(list, s.process)
+		}
+	}
+	return list
+}
+
+// family are all living descendants.
+func family(pid int) []process {
+	lines := all()
+	found := []int{pid}
+	var list []process
+	for i := 0; i < len(found); i++ {
+		for _, s := range lines {
+			if s.parent == found[i] && !slices.Contains(found, s.pid) {
+				found = append(found, s.pid)
+				if !s.dead() {
+					list = append(list, s.process)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// zombies counts the dead children that nobody has reaped.
+func zombies(pid int) int {
+	n := 0
+	for _, s := range all() {
+		if s.parent == pid && s.dead() {
+			n++
+		}
+	}
+	return n
+}
+
+func cmdline(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // "" when gone
+	return strings.ReplaceAll(string(text), "\x00", " ")
+}
+
+// descriptors lists what a process has open.
+func descriptors(t *testing.T, pid int) []string {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, entry := range entries {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, entry.Name()))
+		if err == nil {
+			list = append(list, entry.Name()+" "+target)
+		}
+	}
+	return list
+}
+
+// threads are the numbers of all threads of a process.
+func threads(t *testing.T, pid int) []int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []int
+	for _, entry := range entries {
+		tid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, tid)
+	}
+	return list
+}
+
+// status reads /proc/PID/task/TID/status, or nil when it is gone.
+func status(pid, tid int) map[string]string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
+	if err != nil {
+		return nil
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(line, ":")
+		fields[key] = strings.Join(strings.Fields(value), " ")
+	}
+	return fields
+}
+
+// resident is the memory of a process in bytes.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	kib, err := strconv.Atoi(strings.TrimSuffix(status(pid, pid)["VmRSS"], " kB"))
+	if err != nil {
+		t.Fatalf("VmRSS of %d: %v", pid, err)
+	}
+	return kib << 10
+}

@@ -1,0 +1,238 @@
+package e2e
+
+import "testing"
+
+// exit(W, Reason), and what the owner and a monitor see of it.
+func TestExit(t *testing.T) {
+	e := common(t)
+	for name, tc := range map[string]struct{ cmd, exit, want string }{
+		"kill":          {`["sleep", "100"]`, "kill", "{{signal,sigkill},killed}"},
+		"kill, ignored": {`"trap '' TERM; while :; do sleep 0.1; done"`, "kill", "{{signal,sigkill},killed}"},
+		"shutdown":      {`["sleep", "100"]`, "shutdown", "{{signal,sigterm},shutdown}"},
+		"any term":      {`["sleep", "100"]`, "{my, [reason], #{a => 1}}", "{{signal,sigterm},{my,[reason],#{a => 1}}}"},
+		"graceful":      {`"trap 'exit 0' TERM; exec 2>/dev/null; echo ready; while :; do sleep 0.05; done"`, "enough", "{{exit_status,0},enough}"},
+		"killed":        {`["sleep", "100"]`, "killed", "{{signal,sigterm},killed}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, tc.want, `
+				W = e2e:start(E, `+tc.cmd+`, #{}),
+				`+map[bool]string{true: `{stdout, <<"ready\n">>} = e2e:next(W),`}[name == "graceful"]+`
+				OsPid = e2e:os_pid(W),
+				R = monitor(process, W),
+				exit(W, `+tc.exit+`),
+				Reason = receive {'DOWN', R, process, W, Why} -> Why after 10000 -> none end,
+				false = e2e:alive(OsPid),
+				{<<>>, <<>>, End, Reason} = e2e:outcome(W),
+				{End, Reason}`)
+		})
+	}
+}
+
+func TestExitNormalIsIgnored(t *testing.T) {
+	e := common(t)
+	e.expect(t, `{<<"x">>,<<>>,{exit_status,0},normal}`, `
+		W = e2e:start(E, ["cat"]),
+		exit(W, normal),
+		spawn(fun() -> exit(W, normal) end),
+		true = e2e:silent(),
+		ok = e2e:call(W, {write, "x"}),
+		ok = e2e:call(W, {close, stdin}),
+		e2e:outcome(W)`)
+}
+
+// The first reason counts, but killed before all.
+func TestExitTwice(t *testing.T) {
+	e := common(t)
+	e.expect(t, `{{signal,sigkill},killed}`, `
+		W = e2e:start(E, "trap '' TERM; echo ready; while :; do sleep 0.1; done"),
+		{stdout, <<"ready\n">>} = e2e:next(W),
+		exit(W, shutdown),
+		exit(W, again),
+		exit(W, kill),
+		{<<>>, <<>>, End, Reason} = e2e:outcome(W),
+		{End, Reason}`)
+}
+
+// The owner ends for any reason: a graceful stop, linked or not.
+func TestOwnerEnds(t *testing.T) {
+	e := common(t)
+	for _, link := range []string{"true", "false"} {
+		for _, reason := range []string{"normal", "shutdown", "boom", "kill"} {
+			t.Run("link "+link+" "+reason, func(t *testing.T) {
+				e.expect(t, "ok", `
+					Self = self(),
+					Owner = spawn(fun() ->
+						W = e2e:start(E, ["sleep", "100"], #{link => Link}),
+						Self ! {self(), W, e2e:os_pid(W)},
+						receive {go, Reason} -> exit(Reason) end
+					end),
+					{W, OsPid} = receive {Owner, P, O} -> {P, O} after 10000 -> none end,
+					true = e2e:alive(OsPid),
+					monitor(process, W),
+					case Reason of kill -> exit(Owner, kill); _ -> Owner ! {go, Reason} end,
+					_ = e2e:down(W),
+					false = e2e:alive(OsPid),
+					ok`, bind{"Link": atom(link), "Reason": atom(reason)})
+			})
+		}
+	}
+}
+
+// A process that has ended before the request arrives is an owner that ends.
+func TestOwnerHasEnded(t *testing.T) {
+	e := common(t)
+	e.expect(t, "ok", `
+		{Owner, normal} = e2e:in_process(fun() -> ok end),
+		case e2e:call(E, {spawn, ["sleep", "100"], #{owner => Owner}}) of
+			{ok, W} -> monitor(process, W), _ = e2e:down(W);
+			{error, _} -> ok
+		end,
+		ok = e2e:until(fun() -> [] =:= e2e:call(E, workers) end)`)
+}
+
+func TestDetached(t *testing.T) {
+	e := common(t)
+	for _, reason := range []string{"normal", "boom"} {
+		e.expect(t, `{<<"alive">>,{signal,sigterm}}`, `
+			Self = self(),
+			{_, Reason} = e2e:in_process(fun() ->
+				Self ! {worker, e2e:start(E, ["cat"], #{detached => true, link => false, stdout => {pid, Self}})},
+				exit(Reason)
+			end),
+			receive {worker, W} -> ok end,
+			true = e2e:silent(),
+			ok = e2e:call(W, {write, "alive"}),
+			{stdout, Out} = e2e:next(W),
+			{ok, Exit} = e2e:call(W, stop),
+			{Out, Exit}`, bind{"Reason": atom(reason)})
+	}
+}
+
+// Links and monitors are those of any process.
+func TestLinksAndMonitors(t *testing.T) {
+	e := common(t)
+	// A linked process that ends with a reason is exit(W, Reason); normal is nothing.
+	e.expect(t, "{boom,true}", `
+		W = e2e:start(E, ["cat"]),
+		monitor(process, W),
+		P = e2e:child_of(fun() -> link(W) end),
+		Q = e2e:child_of(fun() -> link(W) end),
+		ok = e2e:until(fun() -> [W] =:= element(2, process_info(P, links)) andalso [W] =:= element(2, process_info(Q, links)) end),
+		P ! fun() -> exit(normal) end,
+		ok = e2e:until(fun() -> not is_process_alive(P) end),
+		ok = e2e:call(W, {write, "still"}),
+		{stdout, <<"still">>} = e2e:next(W),
+		exit(Q, boom),
+		Reason = e2e:down(W),
+		{<<>>, <<>>, {signal, sigterm}, Reason} = e2e:outcome(W),
+		{Reason, true}`)
+	// Who is linked ends with it.
+	e.expect(t, "{exit_status,4}", `
+		{_, Reason} = e2e:in_process(fun() ->
+			W = e2e:start(E, "exit 4"),
+			receive never -> ok end
+		end),
+		Reason`)
+	// After unlink neither end matters to the other.
+	e.expect(t, "ok", `
+		W = e2e:start(E, ["cat"], #{owner => none}),
+		true = unlink(W),
+		P = e2e:child_of(fun() -> link(W), unlink(W) end),
+		exit(P, boom),
+		ok = e2e:until(fun() -> not is_process_alive(P) end),
+		R = monitor(process, W),
+		true = e2e:silent(),
+		{ok, {signal, sigterm}} = e2e:call(W, stop),
+		normal = e2e:down(W),
+		true = e2e:silent(),
+		ok`)
+	// Many monitors, one taken back.
+	e.expect(t, "{99,{exit_status,6}}", `
+		W = e2e:start(E, "read x; exit 6", #{owner => none}),
+		unlink(W),
+		[First | Refs] = [monitor(process, W) || _ <- lists:seq(1, 100)],
+		true = demonitor(First),
+		ok = e2e:call(W, {write, "\n"}),
+		[Reason] = lists:usort([receive {'DOWN', R, process, W, Why} -> Why after 10000 -> none end || R <- Refs]),
+		true = e2e:silent(),
+		{length(Refs), Reason}`)
+}
+
+func TestADeadWorker(t *testing.T) {
+	e := common(t)
+	e.expect(t, "{noproc,noproc,noproc,true}", `
+		W = e2e:start(E, ["true"]),
+		{<<>>, <<>>, {exit_status, 0}, normal} = e2e:outcome(W),
+		R = monitor(process, W),
+		Down = receive {'DOWN', R, process, W, Why} -> Why after 5000 -> none end,
+		link(W),
+		Exit = receive {'EXIT', W, Because} -> Because after 5000 -> none end,
+		exit(W, kill),
+		W ! {self(), {command, "x"}},
+		W ! hello,
+		unlink(W),
+		{Call, _} = try e2e:call(W, info) catch exit:{Reason, Where} -> {Reason, Where} end,
+		{Down, Exit, Call, e2e:silent()}`)
+}
+
+// The exit signal comes after the messages, whoever is linked.
+func TestManyLinked(t *testing.T) {
+	e := common(t)
+	e.expect(t, "200", `
+		W = e2e:start(E, "read x; exit 1", #{owner => none}),
+		Self = self(),
+		Pids = [spawn(fun() ->
+			process_flag(trap_exit, true),
+			link(W),
+			Self ! {linked, self()},
+			receive {'EXIT', W, {exit_status, 1}} -> Self ! {ended, self()} end
+		end) || _ <- lists:seq(1, 200)],
+		[receive {linked, P} -> ok end || P <- Pids],
+		ok = e2e:call(W, {write, "\n"}),
+		length([receive {ended, P} -> P after 10000 -> error(none) end || P <- Pids])`)
+}
+
+// A supervisor has a worker as its direct child.
+func TestSupervisor(t *testing.T) {
+	e := common(t)
+	s := e.session(t)
+	s.eval(t, `
+		Child = fun(Id, Shutdown, Cmd) -> #{id => Id, shutdown => Shutdown, restart => permanent,
+			start => {gen_server, call, [{erluv, E}, {spawn, Cmd, #{owner => none}}]}} end,
+		Init = {#{strategy => one_for_one, intensity => 10, period => 1}, [
+			Child(a, 5000, ["sleep", "1000"]),
+			Child(b, brutal_kill, "trap '' TERM; while :; do sleep 0.1; done")]},
+		{ok, S} = supervisor:start_link(e2e_sup, Init),
+		ok`)
+	s.expect(t, "ok", `
+		Which = fun() -> lists:sort([{Id, P} || {Id, P, worker, _} <- supervisor:which_children(S)]) end,
+		[{a, A1}, {b, B1}] = Which(),
+		true = is_pid(A1) andalso node(A1) =:= E andalso is_pid(B1),
+		PidA = e2e:os_pid(A1), PidB = e2e:os_pid(B1),
+		true = e2e:alive(PidA) andalso e2e:alive(PidB),
+		ok`)
+	// It is restarted when its program ends. This the supervisor reports.
+	s.expect(t, "ok", `
+		[] = os:cmd("kill -9 " ++ integer_to_list(PidA)),
+		ok = e2e:until(fun() -> [{a, P}, {b, B1}] = Which(), is_pid(P) andalso P =/= A1 end),
+		[{a, A2}, _] = Which(),
+		true = e2e:alive(e2e:os_pid(A2)),
+		[Report] = e2e_server:errors(),
+		{match, _} = re:run(Report, "sigkill"),
+		ok`)
+	// terminate_child and shutdown, graceful and brutal: no report.
+	s.expect(t, "ok", `
+		PidA2 = e2e:os_pid(A2),
+		ok = supervisor:terminate_child(S, a),
+		false = e2e:alive(PidA2),
+		{ok, A3} = supervisor:restart_child(S, a),
+		PidA3 = e2e:os_pid(A3),
+		R = monitor(process, S),
+		unlink(S),
+		exit(S, shutdown),
+		receive {'DOWN', R, process, S, shutdown} -> ok after 10000 -> error(supervisor) end,
+		false = e2e:alive(PidA3),
+		ok = e2e:until(fun() -> not e2e:alive(PidB) end),
+		[] = e2e_server:errors(),
+		ok`)
+}
