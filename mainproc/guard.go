@@ -241,6 +241,6 @@ func (g *guard) note() {
 	case serving:
 		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
 	case waiting:
-		g.log.Warn("trying again", "in", g.delay, "error", g.err)
+		g.log.Warn("trying again", "in", g.delay.Round(time.Millisecond), "error", g.err)
 	}
 }

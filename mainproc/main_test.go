@@ -222,6 +222,8 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn) {
 			_ = unix.Shutdown(conversation, unix.SHUT_RDWR)
 		case 'x': // crash of the spawner
 			_ = spawner.Send([]byte("x"), 0)
+			_, _, _ = spawner.Recv(make([]byte, 1), 0)
+			syscall.Exit(1) // may be faster than the spawner
 		case 'm':
 			mute.Store(true)
 			_, _ = io.WriteString(node, "mute\n")

@@ -59,7 +59,10 @@ type process struct {
 	pidfd int
 	conn  *ipc.Conn
 	buf   []byte // one packet
-	end   error  // how it ended, when it was reaped
+
+	// When it was reaped:
+	ws  syscall.WaitStatus
+	end error // the same in words
 }
 
 // start starts a role by way of the stage, which makes id of it. It gets a
@@ -185,18 +188,17 @@ func (p *process) reap() error {
 	if p.end != nil {
 		return p.end
 	}
-	var ws syscall.WaitStatus
-	_, err := syscall.Wait4(p.pid, &ws, 0, nil)
+	_, err := syscall.Wait4(p.pid, &p.ws, 0, nil)
 	for err == syscall.EINTR {
-		_, err = syscall.Wait4(p.pid, &ws, 0, nil)
+		_, err = syscall.Wait4(p.pid, &p.ws, 0, nil)
 	}
 	switch {
 	case err != nil:
 		p.end = fmt.Errorf("the %s (process %d) cannot be waited for: %w", p.role, p.pid, err)
-	case ws.Signaled():
-		p.end = fmt.Errorf("the %s (process %d) was killed: %v", p.role, p.pid, ws.Signal())
+	case p.ws.Signaled():
+		p.end = fmt.Errorf("the %s (process %d) was killed: %v", p.role, p.pid, p.ws.Signal())
 	default:
-		p.end = fmt.Errorf("the %s (process %d) has ended with status %d", p.role, p.pid, ws.ExitStatus())
+		p.end = fmt.Errorf("the %s (process %d) has ended with status %d", p.role, p.pid, p.ws.ExitStatus())
 	}
 	return p.end
 }
@@ -208,8 +210,12 @@ const exitBound = time.Second
 // ended says whether the process has ended, or does within d.
 func (p *process) ended(d time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	n, _ := unix.Poll(fds, int(d.Milliseconds()))
-	return n == 1
+	for end := time.Now().Add(d); ; {
+		n, err := unix.Poll(fds, int(max(0, time.Until(end)).Milliseconds()))
+		if err != unix.EINTR { // poll is never restarted after a signal (signal(7))
+			return n == 1
+		}
+	}
 }
 
 // hungUp says why the role's end of the conversation is closed.

@@ -119,7 +119,7 @@ func (r *roles) watch(report func(event)) {
 		{Fd: int32(r.child.pidfd), Events: unix.POLLIN},
 		{Fd: int32(r.spawner.pidfd), Events: unix.POLLIN},
 	}
-	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one
+	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one, without events
 		if _, err := unix.Poll(fds, -1); err != nil {
 			if err == unix.EINTR {
 				continue
@@ -130,17 +130,41 @@ func (r *roles) watch(report func(event)) {
 		if fds[0].Revents != 0 && !r.listen(report) {
 			fds[0].Fd = -1
 		}
-		if fds[2].Fd >= 0 && fds[2].Revents != 0 && fds[1].Fd >= 0 && r.child.ended(100*time.Millisecond) {
-			// The spawner ends with the child, and may be faster.
-			fds[1].Revents = unix.POLLIN
+		for _, p := range r.ended(fds[1].Revents != 0, fds[2].Revents != 0) {
+			report(event{kind: eventDied, err: p.end})
 		}
-		for i, p := range []*process{r.child, r.spawner} {
-			if fd := &fds[i+1]; fd.Fd >= 0 && fd.Revents != 0 {
-				fd.Fd = -1
-				report(event{kind: eventDied, err: p.reap()})
-			}
+		if r.child.end != nil {
+			fds[1].Fd, fds[1].Revents = -1, 0
+		}
+		if r.spawner.end != nil {
+			fds[2].Fd, fds[2].Revents = -1, 0
 		}
 	}
+}
+
+// ended reaps the roles that have ended, and puts the one that has ended of itself
+// before the one that has followed it, whichever was faster.
+func (r *roles) ended(child, spawner bool) (list []*process) {
+	const moment = 100 * time.Millisecond // for the faster of the two
+	if child {
+		_ = r.child.reap()
+		spawner = spawner || r.spawner.end == nil && !r.child.ws.Signaled() && r.spawner.ended(moment)
+	}
+	if spawner {
+		_ = r.spawner.reap()
+		child = child || r.child.end == nil && r.spawner.ws == 0 && r.child.ended(moment)
+	}
+	if child {
+		_ = r.child.reap()
+		list = append(list, r.child)
+	}
+	if spawner {
+		list = append(list, r.spawner)
+	}
+	if len(list) == 2 && r.spawner.ws != 0 && !r.child.ws.Signaled() {
+		list[0], list[1] = list[1], list[0]
+	}
+	return list
 }
 
 // listen reports the child's next message and says whether there may be another.
@@ -151,8 +175,8 @@ func (r *roles) listen(report func(event)) bool {
 	case errors.Is(err, ipc.ErrEmpty):
 		return true
 	case errors.Is(err, io.EOF):
-		if err := r.child.hungUp(); r.child.end == nil {
-			report(event{kind: eventBroken, err: err})
+		if !r.child.ended(exitBound) { // otherwise its end is the event
+			report(event{kind: eventBroken, err: errors.New("the child has closed its conversation, and lives on")})
 		}
 		return false
 	case err != nil:

@@ -271,6 +271,11 @@ func TestTakenNameIsDrawnAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		names = append(names, l.local.Name)
+		fdFlags, err1 := unix.FcntlInt(uintptr(l.fd), unix.F_GETFD, 0)
+		flags, err2 := unix.FcntlInt(uintptr(l.fd), unix.F_GETFL, 0)
+		if err := errors.Join(err1, err2); err != nil || fdFlags&unix.FD_CLOEXEC == 0 || flags&unix.O_NONBLOCK == 0 {
+			t.Errorf("the descriptor's flags: %#x, %#x, %v", fdFlags, flags, err)
+		}
 		l.close()
 	}
 	refused := <-first

@@ -1,0 +1,68 @@
+package mainproc
+
+import (
+	"syscall"
+	"testing"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// shell starts a process that runs a line of shell.
+func shell(t *testing.T, role ipc.Role, line string) *process {
+	t.Helper()
+	p := &process{role: role, pidfd: -1}
+	var err error
+	p.pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", line}, &syscall.ProcAttr{
+		Sys: &syscall.SysProcAttr{PidFD: &p.pidfd},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.kill()
+		_ = p.reap()
+		_ = unix.Close(p.pidfd)
+	})
+	return p
+}
+
+// TestEnded: whichever end is noticed first, the role that is the cause is told
+// first.
+func TestEnded(t *testing.T) {
+	const clean, failed, killed, alive = "exit 0", "exit 7", "kill -9 $$", "exec sleep 1000"
+	for _, tt := range []struct {
+		child, spawner string
+		noticed, first ipc.Role
+	}{
+		{clean, clean, ipc.RoleChild, ipc.RoleChild},
+		{clean, clean, ipc.RoleSpawner, ipc.RoleChild},
+		{killed, clean, ipc.RoleChild, ipc.RoleChild},
+		{killed, clean, ipc.RoleSpawner, ipc.RoleChild},
+		{killed, failed, ipc.RoleChild, ipc.RoleChild},
+		{failed, clean, ipc.RoleSpawner, ipc.RoleChild},
+		{failed, failed, ipc.RoleChild, ipc.RoleSpawner},
+		{failed, failed, ipc.RoleSpawner, ipc.RoleSpawner},
+		{failed, killed, ipc.RoleChild, ipc.RoleSpawner},
+		{clean, killed, ipc.RoleChild, ipc.RoleSpawner},
+		{killed, alive, ipc.RoleChild, ipc.RoleChild},
+		{failed, alive, ipc.RoleChild, ipc.RoleChild},
+		{alive, killed, ipc.RoleSpawner, ipc.RoleSpawner},
+		{alive, clean, ipc.RoleSpawner, ipc.RoleSpawner},
+	} {
+		r := &roles{child: shell(t, ipc.RoleChild, tt.child), spawner: shell(t, ipc.RoleSpawner, tt.spawner)}
+		if tt.child != alive && !r.child.ended(waitBound) || tt.spawner != alive && !r.spawner.ended(waitBound) {
+			t.Fatal("the shell does not end")
+		}
+		list := r.ended(tt.noticed == ipc.RoleChild, tt.noticed == ipc.RoleSpawner)
+		if len(list) == 0 || list[0].role != tt.first {
+			t.Errorf("child %q, spawner %q, the %v noticed: %v", tt.child, tt.spawner, tt.noticed, list)
+		}
+		for _, p := range list {
+			if p.end == nil {
+				t.Errorf("the %v was not reaped", p.role)
+			}
+		}
+	}
+}
