@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"erluv/config"
+
+	"github.com/spf13/pflag"
+)
+
+// items returns the bodies of a manual's list items that begin with the macro, by
+// the word behind it.
+func items(t *testing.T, page, macro string) map[string]string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", "man", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	name := ""
+	for line := range strings.Lines(string(content)) {
+		if strings.HasPrefix(line, ".It ") || strings.HasPrefix(line, ".El") || strings.HasPrefix(line, ".Sh") {
+			name = ""
+		}
+		if rest, ok := strings.CutPrefix(line, ".It "+macro+" "); ok {
+			name = strings.Fields(rest)[0]
+			if found[name] != "" {
+				t.Errorf("%s has %s twice", page, name)
+			}
+		}
+		if name != "" {
+			found[name] += line
+		}
+	}
+	return found
+}
+
+// wantDefault looks for the key's default, or for words about what is so without
+// one.
+func wantDefault(t *testing.T, page, name, body string, key *config.Key) {
+	t.Helper()
+	shown := key.Default
+	if shown == "" && strings.HasPrefix(key.Unset, "[") {
+		shown = key.Unset
+	}
+	switch {
+	case body == "":
+		t.Errorf("%s has no item for %s", page, name)
+	case shown != "":
+		want := regexp.MustCompile(`(?m)^\.(Li|Cm|Pa) ` + regexp.QuoteMeta(shown) + `( [.,])?$`)
+		if !strings.Contains(body, "The default is") || !want.MatchString(body) {
+			t.Errorf("%s does not say of %s that the default is %s", page, name, shown)
+		}
+	case key.Unset == "(required)":
+		if !strings.Contains(body, "required") {
+			t.Errorf("%s does not say that %s is required", page, name)
+		}
+	case !strings.Contains(body, "default") && !key.Secret:
+		t.Errorf("%s does not say what %s is by default", page, name)
+	}
+}
+
+// The manuals have every key and every flag, with its default, and no others.
+func TestManuals(t *testing.T) {
+	keys := items(t, "erluv.conf.5", "Ic")
+	flags := items(t, "erluv.8", "Fl")
+	for _, key := range config.Keys() {
+		wantDefault(t, "erluv.conf.5", key.Name, keys[key.Name], &key)
+		delete(keys, key.Name)
+		if !key.FileOnly {
+			wantDefault(t, "erluv.8", "-"+key.Flag(), flags["-"+key.Flag()], &key)
+		}
+	}
+	for name := range keys {
+		t.Errorf("erluv.conf.5 has %s, which is no key", name)
+	}
+	var c command
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.flags(set)
+	known := []string{"-help", "-version"}
+	set.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
+		known = append(known, "-"+f.Name)
+		if flags["-"+f.Name] == "" {
+			t.Errorf("erluv.8 has no item for -%s", f.Name)
+		}
+	})
+	for name := range flags {
+		if !slices.Contains(known, name) {
+			t.Errorf("erluv.8 has %s, which is no flag", name)
+		}
+	}
+}
