@@ -21,6 +21,7 @@ type erluv struct {
 	stderr buffer
 	ended  chan struct{} // closed when it has been waited for
 	err    error         // then: of Wait
+	fails  bool          // it is expected to end with a status that is not 0
 }
 
 // run starts the binary with the environment of the node and does not wait for
@@ -100,7 +101,7 @@ func (e *erluv) stop() error {
 	var errs []error
 	select {
 	case <-e.ended:
-		if e.err != nil {
+		if e.err != nil && !e.fails {
 			errs = append(errs, fmt.Errorf("erluv ended: %v", e.err))
 		}
 	case <-time.After(endTime):

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ var (
 	ordinary   bool                // erl and erluv run as an ordinary user
 	credential *syscall.Credential // of that user; nil: ours
 	workerID   uint32              // uid of child and workers
+	groupID    uint32              // their gid
 	cookie     = "kX9s" + strconv.FormatInt(time.Now().UnixNano(), 36)
 )
 
@@ -84,38 +86,34 @@ func run(m *testing.M) (int, error) {
 // setUser reads ERLUV_TEST_AS.
 func setUser() error {
 	root := os.Getuid() == 0
+	workerID, groupID = uint32(os.Getuid()), uint32(os.Getgid())
 	switch as := os.Getenv("ERLUV_TEST_AS"); {
 	case as == "user" && root:
-		u, err := user.Lookup("games")
-		if err != nil {
+		ordinary = true
+		if err := lookup("games"); err != nil {
 			return err
 		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			return err
-		}
-		gid, err := strconv.ParseUint(u.Gid, 10, 32)
-		if err != nil {
-			return err
-		}
-		ordinary, workerID = true, uint32(uid)
-		credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		credential = &syscall.Credential{Uid: workerID, Gid: groupID}
 	case as == "user", as == "" && !root:
-		ordinary, workerID = true, uint32(os.Getuid())
+		ordinary = true
 	case (as == "" || as == "root") && root:
-		u, err := user.Lookup("nobody")
-		if err != nil {
-			return err
-		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			return err
-		}
-		workerID = uint32(uid)
+		return lookup("nobody")
 	default:
 		return fmt.Errorf("ERLUV_TEST_AS=%q cannot be had as uid %d", as, os.Getuid())
 	}
 	return nil
+}
+
+// lookup sets workerID and groupID.
+func lookup(name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	workerID, groupID = uint32(uid), uint32(gid)
+	return errors.Join(err1, err2)
 }
 
 // setBinary copies the binary to where every user can execute it.

@@ -33,6 +33,7 @@ type node struct {
 	cmd    *exec.Cmd
 	output buffer
 	noise  bool // the errors it logs are expected
+	killed bool // by the test
 
 	mu      sync.Mutex // guards writing to in, and the map
 	in      *os.File
@@ -44,6 +45,7 @@ type answer struct{ status, text string }
 
 // nodeOptions: the zero value is a node with a long name.
 type nodeOptions struct {
+	name   string   // before the @; drawn if empty
 	short  bool     // name@localhost
 	args   []string // for erl
 	cookie string   // not the cookie of all
@@ -57,7 +59,7 @@ func newNode(t *testing.T, o nodeOptions) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if !n.noise {
+		if !n.noise && !n.killed {
 			n.expect(t, "[]", "e2e_server:errors()")
 		}
 		if err := n.stop(); err != nil {
@@ -78,8 +80,11 @@ func startNode(o nodeOptions) (*node, error) {
 	if o.cookie == "" {
 		o.cookie = cookie
 	}
+	if o.name == "" {
+		o.name = fmt.Sprintf("n%d", serial.Add(1))
+	}
 	n := &node{
-		name:    fmt.Sprintf("n%d@%s", serial.Add(1), host),
+		name:    o.name + "@" + host,
 		noise:   o.noise,
 		waiting: map[int]chan answer{},
 		done:    make(chan struct{}),
@@ -163,7 +168,7 @@ func (n *node) stop() error {
 		_ = n.cmd.Wait()
 		return fmt.Errorf("%s had to be killed", n.name)
 	}
-	if err := n.cmd.Wait(); err != nil {
+	if err := n.cmd.Wait(); err != nil && !n.killed {
 		return fmt.Errorf("%s: %v", n.name, err)
 	}
 	return nil

@@ -216,7 +216,7 @@ func TestKillSignalAndTimeout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e.expect(t, fmt.Sprintf("{%s,true,true}", tc.want), `
 				W = e2e:start(E, Cmd, `+tc.opts+`),
-				{stdout, <<"ready\n">>} = e2e:next(W),
+				ok = e2e:ready(W),
 				OsPid = e2e:os_pid(W),
 				{ok, Exit} = Answer = e2e:call(W, stop),
 				false = e2e:alive(OsPid),

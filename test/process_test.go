@@ -16,7 +16,7 @@ func TestExit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e.expect(t, tc.want, `
 				W = e2e:start(E, `+tc.cmd+`, #{}),
-				`+map[bool]string{true: `{stdout, <<"ready\n">>} = e2e:next(W),`}[name == "graceful"]+`
+				`+map[bool]string{true: `ok = e2e:ready(W),`}[name == "graceful"]+`
 				OsPid = e2e:os_pid(W),
 				R = monitor(process, W),
 				exit(W, `+tc.exit+`),
@@ -45,7 +45,7 @@ func TestExitTwice(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{{signal,sigkill},killed}`, `
 		W = e2e:start(E, "trap '' TERM; echo ready; while :; do sleep 0.1; done"),
-		{stdout, <<"ready\n">>} = e2e:next(W),
+		ok = e2e:ready(W),
 		exit(W, shutdown),
 		exit(W, again),
 		exit(W, kill),

@@ -11,6 +11,7 @@
 -export([alive/1]).
 -export([until/1, until/2]).
 -export([next/0, next/1]).
+-export([ready/1]).
 -export([silent/0]).
 -export([wait_hidden/1]).
 -export([in_process/1]).
@@ -153,6 +154,13 @@ next(W) ->
     receive
         {W, Message} -> Message
     after ?TIMEOUT -> error({no_message_of, W, process_info(self(), messages)})
+    end.
+
+%% W has written that it is ready.
+ready(W) ->
+    receive
+        {W, {stdout, <<"ready\n">>}} -> ok
+    after ?TIMEOUT -> error({not_ready, W, process_info(self(), messages)})
     end.
 
 %% Nothing has come, and nothing comes in the next 100 ms.

@@ -1,0 +1,142 @@
+package e2e
+
+import "testing"
+
+func TestCallsOfAWorker(t *testing.T) {
+	e := common(t)
+	for name, tc := range map[string]struct{ source, want string }{
+		"signal":          {`{e2e:call(W, {signal, sigterm}), e2e:outcome(W)}`, `{ok,{<<>>,<<>>,{signal,sigterm},{signal,sigterm}}}`},
+		"a number":        {`{e2e:call(W, {signal, 9}), e2e:outcome(W)}`, `{ok,{<<>>,<<>>,{signal,sigkill},{signal,sigkill}}}`},
+		"signal group":    {`{e2e:call(W, {signal, group, sigusr1}), e2e:outcome(W)}`, `{ok,{<<>>,<<>>,{signal,sigusr1},{signal,sigusr1}}}`},
+		"unknown signal":  {`{error, _} = e2e:call(W, {signal, sigfoo}), e2e:call(W, {write, "a"})`, `ok`},
+		"stop":            {`{e2e:call(W, stop), e2e:messages(W) -- [{stdout, eof}, {stderr, eof}]}`, `{{ok,{signal,sigterm}},[{signal,sigterm}]}`},
+		"close":           {`{e2e:call(W, {close, stdin}), e2e:outcome(W)}`, `{ok,{<<>>,<<>>,{exit_status,0},normal}}`},
+		"close, write":    {`V = e2e:start(E, ["sleep", "100"]), ok = e2e:call(V, {close, stdin}), e2e:call(V, {write, "x"})`, `{error,epipe}`},
+		"not iodata":      {`{error, _} = e2e:call(W, {write, [1, x]}), ok = e2e:call(W, {write, "a"}), e2e:next(W)`, `{stdout,<<"a">>}`},
+		"not understood":  {`e2e:call(W, {hello, 1})`, `{error,{bad_request,{hello,1}}}`},
+		"a cast":          {`gen_server:cast(W, stop), W ! {self(), x}, W ! 1, ok = e2e:call(W, {write, "a"}), e2e:next(W)`, `{stdout,<<"a">>}`},
+		"two who wait":    {`[P, Q] = [gen_server:send_request(W, stop) || _ <- [1, 2]], {gen_server:receive_response(P, 5000), gen_server:receive_response(Q, 5000)}`, `{{reply,{ok,{signal,sigterm}}},{reply,{ok,{signal,sigterm}}}}`},
+		"by another":      {`S = self(), spawn(fun() -> S ! {done, e2e:call(W, {write, "b"})} end), receive {done, D} -> {D, e2e:next(W)} end`, `{ok,{stdout,<<"b">>}}`},
+		"in order":        {`[ok = e2e:call(W, {write, <<N>>}) || N <- "abc"], W ! {self(), {command, "d"}}, ok = e2e:call(W, {write, "e"}), ok = e2e:call(W, {close, stdin}), e2e:outcome(W)`, `{<<"abcde">>,<<>>,{exit_status,0},normal}`},
+		"many open calls": {`Rs = [gen_server:send_request(W, {write, <<N:16>>}) || N <- lists:seq(1, 500)], [{reply, ok}] = lists:usort([gen_server:receive_response(R, 5000) || R <- Rs]), ok = e2e:call(W, {close, stdin}), {Out, _, _, _} = e2e:outcome(W), Out =:= << <<N:16>> || N <- lists:seq(1, 500) >>`, `true`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, tc.want, `W = e2e:start(E, ["cat"]), `+tc.source)
+		})
+	}
+}
+
+func TestInfoOfAWorker(t *testing.T) {
+	e := common(t)
+	e.expect(t, "true", `
+		W = e2e:start(E, ["cat"]),
+		ok = e2e:call(W, {write, "12345"}),
+		{stdout, _} = e2e:next(W),
+		Owner = self(),
+		#{os_pid := OsPid, cmd := _, state := running, owner := Owner, started := Started, cpu := Cpu, rss := Rss,
+		  stdout := _, stderr := _} = e2e:call(W, info),
+		true = is_number(Cpu) andalso is_integer(Rss) andalso Rss > 0,
+		true = is_integer(Started),
+		e2e:alive(OsPid)`)
+}
+
+// The signal goes to the program, or to all it started.
+func TestSignalAndGroup(t *testing.T) {
+	e := common(t)
+	program := `"sh -c 'trap \"echo inner; exit\" USR1; echo ready; while :; do sleep 0.05; done' 2>/dev/null & trap 'echo outer' USR1; wait; wait; echo end"`
+	e.expect(t, `{[<<"end">>,<<"inner">>,<<"outer">>],{exit_status,0}}`, `
+		W = e2e:start(E, `+program+`, #{stderr => null}),
+		ok = e2e:ready(W),
+		ok = e2e:call(W, {signal, group, sigusr1}),
+		{Out, none, End, normal} = e2e:outcome(W),
+		{lists:sort(binary:split(Out, <<"\n">>, [global, trim])), End}`)
+}
+
+// A program that does not read: the writer waits, and is told when it ends.
+func TestWriteWaits(t *testing.T) {
+	e := common(t)
+	e.expect(t, "{error,epipe}", `
+		W = e2e:start(E, ["sleep", "100"]),
+		R = gen_server:send_request(W, {write, binary:copy(<<"x">>, 3000000)}),
+		timeout = gen_server:wait_response(R, 200),
+		#{state := running} = e2e:call(W, info),
+		ok = e2e:call(W, {signal, sigterm}),
+		{reply, Answer} = gen_server:receive_response(R, 5000),
+		Answer`)
+	e.expect(t, "{error,epipe}", `
+		W = e2e:start(E, "exec <&-; echo ready; exec sleep 100"),
+		ok = e2e:ready(W),
+		e2e:call(W, {write, "x"})`)
+	e.expect(t, "{3000000,normal}", `
+		W = e2e:start(E, "sleep 0.3; cat"),
+		ok = e2e:call(W, {write, binary:copy(<<"x">>, 3000000)}),
+		ok = e2e:call(W, {close, stdin}),
+		{Out, <<>>, _, Reason} = e2e:outcome(W),
+		{byte_size(Out), Reason}`)
+}
+
+// Code that drives a port drives a worker.
+func TestPortProtocol(t *testing.T) {
+	e := common(t)
+	e.expect(t, "{{stdout,<<\"ab\">>},closed,normal}", `
+		W = e2e:start(E, ["cat"]),
+		W ! {self(), {command, ["a", <<"b">>]}},
+		Out = e2e:next(W),
+		W ! {self(), close},
+		Closed = receive {W, closed} -> closed after 5000 -> none end,
+		receive {'EXIT', W, Reason} -> {Out, Closed, Reason} after 5000 -> none end`)
+	// A new owner is told from then on.
+	e.expect(t, "{{stdout,<<\"b\">>},true}", `
+		W = e2e:start(E, ["cat"]),
+		Self = self(),
+		New = spawn(fun() -> Self ! {new, e2e:next(W)}, receive stop -> ok end end),
+		W ! {self(), {connect, New}},
+		connected = e2e:next(W),
+		W ! {New, {command, "b"}},
+		Seen = receive {new, M} -> M after 5000 -> none end,
+		true = e2e:silent(),
+		R = monitor(process, W),
+		unlink(W),
+		New ! stop,
+		_ = e2e:down(W),
+		{Seen, e2e:silent()}`)
+	// Another than the owner gets badsig, as from a port.
+	e.expect(t, "badsig", `
+		W = e2e:start(E, ["cat"]),
+		{_, Reason} = e2e:in_process(fun() -> link(W), W ! {self(), {command, "x"}}, receive never -> ok end end),
+		Reason`)
+}
+
+// What waits for a program that does not read is bounded at 1 MiB, then refused.
+func TestPortProtocolIsBounded(t *testing.T) {
+	e := common(t)
+	before := resident(t, e.roles(t).child)
+	refused := e.number(t, `
+		W = e2e:start(E, ["sleep", "100"]),
+		Chunk = binary:copy(<<"x">>, 65536),
+		[W ! {self(), {command, Chunk}} || _ <- lists:seq(1, 2000)],
+		#{state := running} = e2e:call(W, info),
+		Full = e2e:messages(W),
+		[{stdin, full}] = lists:usort(Full),
+		length(Full)`)
+	if refused < 1900 || refused >= 1990 {
+		t.Errorf("%d of 2000 commands were refused, want all but about 1 MiB and a pipe of 64 KiB commands", refused)
+	}
+	if after := resident(t, e.roles(t).child); after > before+32<<20 {
+		t.Errorf("the child grew from %d to %d bytes", before, after)
+	}
+}
+
+// A receiver that does not take its messages stops the program, not erluv: the
+// node's socket is full, and nothing grows on our side of it.
+func TestSlowNodeStopsThePrograms(t *testing.T) {
+	e := common(t)
+	r := e.roles(t)
+	before := resident(t, r.child)
+	e.expect(t, `{{268435456,<<"1F5039E50BD66B290C56684D8550C6C2">>},<<>>,{exit_status,0},normal}`, `
+		W = e2e:start(E, ["head", "-c", "256M", "/dev/zero"]),
+		e2e:digest(W)`)
+	if after := resident(t, r.child); after > before+16<<20 {
+		t.Errorf("the child grew from %d to %d bytes", before, after)
+	}
+}

@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Exit statuses of the contract.
+const (
+	failed  = 1
+	usage   = 2
+	refused = 3
+)
+
+// Each is one clear line on standard error that says what to do, and ends with
+// its status, by run and by ping.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nodeOptions{noise: true})
+	taken := newErluv(t, n)
+	takenName, _, _ := strings.Cut(taken.erluv, "@")
+	other, err := newHome("another-cookie")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := newHome(cookie)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(open, ".erlang.cookie"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	strict := newNode(t, nodeOptions{noise: true})
+	strict.expect(t, "ok", "net_kernel:allow(['nobody@127.0.0.1'])")
+	for name, tc := range map[string]struct {
+		args   []string
+		status int
+		words  []string
+	}{
+		"wrong cookie": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--cookie-file=" + filepath.Join(other, ".erlang.cookie")},
+			refused,
+			[]string{n.name, "cookie"},
+		},
+		"name taken": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--name", takenName, n.cookieFile()},
+			refused,
+			[]string{taken.erluv, "name"},
+		},
+		"not allowed": {
+			[]string{"--node", strict.name, "--host=127.0.0.1", n.cookieFile()},
+			refused,
+			[]string{strict.name, "allow"},
+		},
+		"no such node": {
+			[]string{"--node", "nowhere@127.0.0.1", "--host=127.0.0.1", n.cookieFile()},
+			failed,
+			[]string{"nowhere", epmd.String()},
+		},
+		"nothing listening": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--address=127.0.0.1:1", n.cookieFile()},
+			failed,
+			[]string{n.name, "127.0.0.1:1"},
+		},
+		"no EPMD": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--epmd-port=1", n.cookieFile()},
+			failed,
+			[]string{"127.0.0.1:1", "EPMD"},
+		},
+		"no such host": {
+			[]string{"--node", "n@host.invalid", "--host=127.0.0.1", n.cookieFile()},
+			failed,
+			[]string{"host.invalid"},
+		},
+		"another node": {
+			[]string{"--node", "other@127.0.0.1", "--host=127.0.0.1", "--address", strict.listener(t), n.cookieFile()},
+			refused, nil,
+		},
+		"no node": {
+			[]string{n.cookieFile()},
+			usage,
+			[]string{"--node"},
+		},
+		"no such flag": {
+			[]string{"--node", n.name, "--no-such-flag"},
+			usage,
+			[]string{"no-such-flag"},
+		},
+		"cookie for all to read": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--cookie-file=" + filepath.Join(open, ".erlang.cookie")},
+			usage,
+			[]string{"0444", ".erlang.cookie"},
+		},
+		"no cookie": {
+			[]string{"--node", n.name, "--host=127.0.0.1", "--cookie-file=/no/such/cookie"},
+			usage,
+			[]string{"/no/such/cookie"},
+		},
+	} {
+		for _, command := range [][]string{{"ping"}, {"run", "--reconnect=exit"}} {
+			t.Run(name+" "+command[0], func(t *testing.T) {
+				e, err := n.run(nil, append(command, tc.args...)...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if status := e.exits(t, startTime); status != tc.status && name != "another node" {
+					t.Errorf("exit status %d, want %d", status, tc.status)
+				} else if status == 0 {
+					t.Error("exit status 0")
+				}
+				text := e.stderr.String()
+				if lines := strings.Count(text, "\n"); lines != 1 || !strings.HasSuffix(text, "\n") {
+					t.Errorf("%d lines on standard error, want one:\n%s", lines, text)
+				}
+				for _, word := range tc.words {
+					if !strings.Contains(text, word) {
+						t.Errorf("standard error does not name %s:\n%s", word, text)
+					}
+				}
+				if strings.Contains(text, cookie) || strings.Contains(text, "another-cookie") {
+					t.Errorf("the cookie is told:\n%s", text)
+				}
+			})
+		}
+	}
+	taken.expect(t, "pong", "net_adm:ping(E)")
+}
+
+// listener is where a node listens.
+func (n *node) listener(t *testing.T) string {
+	t.Helper()
+	_, host, _ := strings.Cut(n.name, "@")
+	name, _, _ := strings.Cut(n.name, "@")
+	return host + ":" + n.eval(t, "{port, Port, _} = erl_epmd:port_please(Name, {127,0,0,1}), Port", bind{"Name": source(strconv.Quote(name))})
+}
+
+func TestPong(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	for _, args := range [][]string{nil, {"--address", n.listener(t)}, {"--address", n.listener(t), "--epmd-port", "1"}} {
+		e, err := n.run(nil, append([]string{"ping", "--node", n.name, n.cookieFile()}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := e.exits(t, startTime); status != 0 {
+			t.Errorf("ping %v: exit status %d:\n%s", args, status, e.stderr.String())
+		}
+	}
+	n.expect(t, "ok", "e2e:until(fun() -> nodes(hidden) =:= [] end)")
+}
+
+// When the node goes erluv tries again, at leisure, and is up soon after another
+// of the name is.
+func TestItWaitsForTheNode(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nodeOptions{})
+	name := "mortal" + strconv.FormatInt(serial.Add(1), 10)
+	first := newNode(t, nodeOptions{name: name})
+	e, err := first.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.node = n // that outlives it
+	t.Cleanup(func() { e.report(t) })
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	first.killed = true
+	eventually(t, "attempts to connect", func() bool { return strings.Count(e.stderr.String(), "trying again") >= 4 })
+	if !e.running() {
+		t.Fatal("it does not wait")
+	}
+	second := newNode(t, nodeOptions{name: name})
+	second.expect(t, "ok", "e2e:wait_hidden(E)", e.binds())
+	second.expect(t, "ok", `{ok, _} = e2e:call(E, {run, "true", #{}}), ok`, e.binds())
+	if err := e.stop(); err != nil {
+		t.Error(err)
+	}
+	busy := e.cmd.ProcessState.UserTime() + e.cmd.ProcessState.SystemTime()
+	if busy > 2*time.Second {
+		t.Errorf("it took %v of processor time", busy)
+	}
+	if lines := strings.Count(e.stderr.String(), "\n"); lines > 20 {
+		t.Errorf("it wrote %d lines", lines)
+	}
+}
