@@ -384,3 +384,23 @@ func TestNodeGone(t *testing.T) {
 		t.Errorf("a worker that ignores SIGTERM held it up for %v", d)
 	}
 }
+
+// TestLargeAnswer: the node reads slowly, so the answer moves in the outbox while
+// it waits.
+func TestLargeAnswer(t *testing.T) {
+	n := startChild(t, nil)
+	const size = 30 << 20
+	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{
+		etf.Atom("run"), etf.Binary(fmt.Sprintf("head -c %d /dev/zero | tr '\\0' x", size)), etf.Map{opt("max_output", int64(maxOutput))},
+	})
+	n.monitor()
+	for _, p := range n.answer(tag).(etf.Tuple)[1].(etf.Map) {
+		if p.Key != etf.Atom("stdout") {
+			continue
+		}
+		b := p.Value.(etf.Binary)
+		if len(b) != size || strings.Trim(string(b), "x") != "" {
+			t.Errorf("%d bytes arrived, or others than were written", len(b))
+		}
+	}
+}

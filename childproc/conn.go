@@ -133,7 +133,7 @@ func (c *conn) read() {
 	top := c.have
 	c.have = copy(c.mem, c.mem[used:c.have])
 	if used > 0 {
-		giveBack(c.mem, top)
+		giveBack(c.mem, c.have, top)
 	}
 }
 

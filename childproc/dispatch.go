@@ -17,7 +17,7 @@ func (m *manager) dispatch(frame []byte) {
 	}
 	switch msg.Op {
 	case dist.RegSend:
-		m.toName(msg.Name, msg.Payload)
+		m.toName(msg.From, msg.Name, msg.Payload)
 	case dist.Send:
 		m.toPid(msg.To, etf.Pid{}, msg.Payload)
 	case dist.SendSender:
@@ -60,7 +60,11 @@ func isName(name etf.Atom) bool {
 
 // toName takes a message to a registered name. What is no call is dropped, as
 // gen_server does with what it does not expect.
-func (m *manager) toName(name etf.Atom, payload etf.Raw) {
+func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
+	if p := m.byName[name]; p != nil {
+		m.toProc(p, sender, payload)
+		return
+	}
 	to, req, ok := parseCall(payload)
 	if !ok {
 		return
@@ -93,10 +97,13 @@ func (m *manager) toPid(to, sender etf.Pid, payload etf.Raw) {
 		m.answered(payload)
 		return
 	}
-	p := m.find(to)
-	if p == nil {
-		return
+	if p := m.find(to); p != nil {
+		m.toProc(p, sender, payload)
 	}
+}
+
+// toProc takes a message to a worker.
+func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
 	if call, req, ok := parseCall(payload); ok {
 		m.workerCall(p, call, req)
 		return

@@ -235,10 +235,14 @@ func (n *node) tryRecv(within time.Duration) (dist.Message, error) {
 	}
 }
 
-// message is the next frame, which must be a message to pid.
+// message is the next frame, which must be a message to pid; the ends of monitors
+// are passed over.
 func (n *node) message(to etf.Pid) etf.Term {
 	n.t.Helper()
 	m := n.recv()
+	for m.Op == dist.DemonitorP {
+		m = n.recv()
+	}
 	if m.Op != dist.Send || m.To != to {
 		n.t.Fatalf("instead of a message to %v: %s", to, show(m))
 	}
@@ -285,14 +289,24 @@ func (n *node) spawn(cmd []string, opts ...etf.Pair) etf.Pid {
 	}
 	opts = append(opts, etf.Pair{Key: etf.Atom("link"), Value: etf.Atom("false")})
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), args, etf.Map(opts)})
-	if m := n.recv(); m.Op != dist.MonitorP || m.To != n.self {
-		n.t.Fatalf("instead of a monitor on the owner: %s", show(m))
-	}
+	n.monitor()
 	tu, ok := n.answer(tag).(etf.Tuple)
 	if !ok || len(tu) != 2 || tu[0] != etf.Atom("ok") {
 		n.t.Fatalf("spawn %q: %#v", cmd, tu)
 	}
 	return tu[1].(etf.Pid)
+}
+
+// monitor reads the monitor on the test's process.
+func (n *node) monitor() {
+	n.t.Helper()
+	m := n.recv()
+	for m.Op == dist.DemonitorP {
+		m = n.recv()
+	}
+	if m.Op != dist.MonitorP || m.To != n.self {
+		n.t.Fatalf("instead of a monitor on the owner: %s", show(m))
+	}
 }
 
 // expect compares the next message to the test's process.

@@ -66,7 +66,7 @@ func (m *manager) infoOf(key etf.Term) etf.Term {
 			return p.Value
 		}
 	}
-	return errorTerm(etf.Tuple{etf.Atom("unknown_key"), key})
+	return badRequest(raw(etf.Tuple{etf.Atom("info"), key}))
 }
 
 // list is [{Worker, Info}] with what can be told of each at no cost.
@@ -90,10 +90,21 @@ func (m *manager) brief(p *proc) etf.Map {
 	return pairs(
 		"os_pid", int64(p.w.PID()),
 		"cmd", cmd,
-		"state", etf.Atom(p.w.State().String()),
+		"state", p.stateTerm(),
 		"started", started, // milliseconds, as erlang:system_time(millisecond)
-		"restarts", int64(0),
+		"restarts", int64(p.restart.count),
 	)
+}
+
+// stateTerm is the state of the program, or of the worker beyond it.
+func (p *proc) stateTerm() etf.Term {
+	switch {
+	case p.resting != nil:
+		return etf.Atom("resting")
+	case p.over:
+		return etf.Atom(workers.Draining.String()) // to a reader
+	}
+	return etf.Atom(p.w.State().String())
 }
 
 // workerInfo is what a worker says of itself.
@@ -103,7 +114,12 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		owner = p.owner
 	}
 	cpu, rss := usage(p.w)
+	var name etf.Term = etf.List(nil) // as erlang:process_info(Pid, registered_name)
+	if p.name != "" {
+		name = p.name
+	}
 	return append(m.brief(p), pairs(
+		"name", name,
 		"owner", owner,
 		"detached", boolTerm(p.detached),
 		"packet", p.packet.term(),
@@ -164,5 +180,3 @@ func shorten(args []string) []string {
 	}
 	return kept
 }
-
-func cut(env string) (name, value string, ok bool) { return strings.Cut(env, "=") }

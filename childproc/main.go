@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 
 const (
 	// startTimeout bounds the conversation with main before the child serves.
-	startTimeout = 10 * time.Second
+	startTimeout = 30 * time.Second
 
 	// reservedFDs are the descriptors that are not the workers': the connection,
 	// the conversations, epoll, those under way to and from the spawner (three
@@ -28,6 +29,8 @@ const (
 // until it is stopped or the connection ends.
 func Main() error {
 	runtime.LockOSThread()
+	// Known to ps(1) by its role: the binary was started as /proc/self/exe.
+	_ = os.WriteFile("/proc/self/comm", []byte("erluv_child"), 0)
 	up, err := ipc.FromFD(3)
 	if err != nil {
 		return err
@@ -118,6 +121,7 @@ func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*c
 	}
 	m := c.m
 	m.out, m.streams, m.starter, m.ticktime, m.done = out, streams, starter, c.conn.setTicktime, c.workersGone
+	m.now, m.after = l.Now, l.After
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
 	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
 	if c.upSrc, err = l.Watch(up.FD(), loop.In, c); err != nil {

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"strings"
 	"time"
 
 	"erluv/dist"
@@ -8,8 +9,6 @@ import (
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/workers"
-
-	"golang.org/x/sys/unix"
 )
 
 // phase is where the manager stands.
@@ -38,6 +37,8 @@ type manager struct {
 	streams     *loop.Group // paused while there is no room for output
 	ticktime    func(time.Duration)
 	done        func(ipc.Cause, string) // no worker is left
+	now         func() time.Duration    // monotonic
+	after       func(time.Duration, func()) *loop.Timer
 	killTimeout time.Duration
 	environ     map[string]string
 	since       time.Time
@@ -45,6 +46,7 @@ type manager struct {
 	phase    phase
 	reason   string // why it stops, for people
 	procs    map[uint64]*proc
+	byName   map[etf.Atom]*proc
 	nextPid  uint32
 	nextRef  uint64
 	watchers int // links and monitors, of all
@@ -56,31 +58,6 @@ type manager struct {
 	scratch  []byte // what is read when it does not go straight into a message
 }
 
-// proc is a worker as a process of the node.
-type proc struct {
-	w        *workers.Worker
-	pid      etf.Pid
-	cmd      []string // shortened
-	started  time.Time
-	owner    etf.Pid // the zero pid: none
-	ownerRef uint64  // of the monitor on the owner; 0: none
-	detached bool
-	link     etf.Pid   // to be linked when it has started
-	streams  [2]stream // stdout and stderr
-	packet   packet    // how they are cut
-	active   int       // how many messages with output may be sent, or activeTrue
-	once     bool      // active was once: nobody is told that it is passive again
-	dropped  bool      // output that was not asked for is given up
-	over     bool      // the worker is gone, output is still to be read
-	exit     workers.Exit
-	watch    watchers
-	asked    from    // the spawn or run request; answered once
-	reason   etf.Raw // given from outside; nil: how the program ends
-	stops    []from  // calls that wait for the end
-	closed   bool    // by the port protocol
-	run      *collector
-}
-
 func newManager(start ipc.Start) *manager {
 	m := &manager{
 		start:       start,
@@ -88,10 +65,11 @@ func newManager(start ipc.Start) *manager {
 		environ:     make(map[string]string),
 		since:       time.Now(),
 		procs:       make(map[uint64]*proc),
+		byName:      make(map[etf.Atom]*proc),
 		scratch:     make([]byte, scratchSize),
 	}
 	for _, e := range start.Environ {
-		if name, value, ok := cut(e); ok {
+		if name, value, ok := strings.Cut(e, "="); ok {
 			m.environ[name] = value
 		}
 	}
@@ -202,8 +180,13 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		m.out.reply(to, errorTerm(etf.Atom("max_workers")))
 		return
 	}
+	if other := m.byName[o.name]; other != nil {
+		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
+		return
+	}
 	p := &proc{
-		pid: m.newPid(), cmd: shorten(o.spec.Args), owner: o.owner, detached: o.detached,
+		pid: m.newPid(), name: o.name, cmd: shorten(o.spec.Args), spec: &o.spec, restart: o.restart,
+		owner: o.owner, detached: o.detached,
 		streams: o.streams, packet: o.packet, active: o.active.mode, once: o.active.once, asked: to.keep(),
 	}
 	if o.active.count > 0 {
@@ -219,125 +202,15 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		p.run = newCollector(o.maxOutput)
 	}
 	m.procs[key(p.pid)] = p
-	p.w = workers.New(m, m.starter, &o.spec, p)
-	p.hold(workers.Stdout)
-	p.hold(workers.Stderr)
+	if p.name != "" {
+		m.byName[p.name] = p
+	}
+	m.begin(p)
 	if o.input != nil {
 		// The program may end without having read it all.
 		_ = p.w.Write(o.input, nil)
 		p.w.CloseStdin()
 	}
-}
-
-// Started: the program runs. The links are there before the caller is told.
-func (m *manager) Started(w *workers.Worker) {
-	p := w.Tag.(*proc)
-	p.started = time.Now()
-	if p.link != (etf.Pid{}) {
-		p.watch.link(p.link)
-		m.watchers++
-		m.out.link(p.pid, p.link)
-	}
-	m.watchOwner(p)
-	if p.run == nil {
-		m.out.reply(p.asked, okTerm(p.pid))
-		p.asked = from{}
-	}
-}
-
-// watchOwner monitors the owner, whose end is the worker's.
-func (m *manager) watchOwner(p *proc) {
-	if p.owner == (etf.Pid{}) || p.detached {
-		return
-	}
-	p.ownerRef = m.newRef()
-	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
-}
-
-// Failed: nothing was started.
-func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
-	p := w.Tag.(*proc)
-	delete(m.procs, key(p.pid))
-	m.out.reply(p.asked, errorTerm(m.failure(f)))
-	m.finishIfEmpty()
-}
-
-func (m *manager) failure(f workers.Failure) etf.Term {
-	if f.Errno == unix.ECANCELED {
-		return etf.Atom("stopping")
-	}
-	e := errnoTerm(f.Errno)
-	switch f.Stage {
-	case ipc.StageDir:
-		return etf.Tuple{etf.Atom("cd"), e}
-	case ipc.StageStdin:
-		return etf.Tuple{etf.Atom("stdin"), e}
-	case ipc.StageStdout:
-		return etf.Tuple{etf.Atom("stdout"), e}
-	case ipc.StageStderr:
-		return etf.Tuple{etf.Atom("stderr"), e}
-	}
-	return e
-}
-
-// Gone: the worker is over, all it wrote was delivered: the last message to the
-// owner, the answers, then the signals to those linked and monitoring.
-func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
-	p := w.Tag.(*proc)
-	p.over, p.exit = true, e
-	m.finish(p)
-}
-
-// finish ends a worker that is over, unless somebody may still read its output.
-func (m *manager) finish(p *proc) {
-	if !p.over || !p.dropped && m.phase != disconnected && !(p.streams[0].delivered() && p.streams[1].delivered()) {
-		return
-	}
-	e := p.exit
-	if m.procs[key(p.pid)] != p {
-		return // it has ended already
-	}
-	delete(m.procs, key(p.pid))
-	if p.run != nil {
-		m.out.reply(p.asked, p.run.result(e))
-	} else if p.owner != (etf.Pid{}) {
-		m.out.send(p.owner, etf.Tuple{p.pid, exitTerm(e)})
-		if p.closed {
-			m.out.send(p.owner, etf.Tuple{p.pid, etf.Atom("closed")})
-		}
-	}
-	for _, f := range p.stops {
-		m.out.reply(f, okTerm(exitTerm(e)))
-	}
-	reason := p.reason
-	if reason == nil {
-		reason = exitReason(e)
-	}
-	m.watchers -= p.watch.size()
-	p.watch.tell(m.out, p.pid, "", reason)
-	if p.ownerRef != 0 {
-		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
-	}
-	m.finishIfEmpty()
-}
-
-// end stops a worker gracefully. The first reason that is given is the one with
-// which it will end.
-func (m *manager) end(p *proc, reason etf.Raw) {
-	if p.reason == nil {
-		p.reason = append(etf.Raw(nil), reason...)
-	}
-	m.drop(p)
-	p.w.Stop()
-	m.finish(p)
-}
-
-// kill ends a worker at once; nothing else can be its reason then.
-func (m *manager) kill(p *proc) {
-	p.reason = reasonKilled
-	m.drop(p)
-	p.w.Kill()
-	m.finish(p)
 }
 
 // stop begins the orderly end: no new workers, those that run are ended with the
@@ -362,9 +235,8 @@ func (m *manager) disconnected(why string) {
 	m.phase, m.reason = disconnected, why
 	m.roomAgain()
 	for _, p := range m.all() {
-		m.drop(p)
 		p.w.StopWithin(afterLoss)
-		m.finish(p)
+		m.end(p, reasonNoconnection)
 	}
 	m.finishIfEmpty()
 }
@@ -386,9 +258,7 @@ func (m *manager) finishIfEmpty() {
 		cause = ipc.CauseDisconnected
 	}
 	m.phase = over
-	for _, name := range []etf.Atom{nameManager, nameMain, nameNetKernel} {
-		m.names.tell(m.out, etf.Pid{}, name, reasonShutdown)
-	}
+	m.names.tell(m.out, m.self, reasonShutdown)
 	m.done(cause, m.reason)
 }
 

@@ -164,6 +164,29 @@ func optMillis(to *time.Duration, v etf.Term) error {
 	return nil
 }
 
+// optTimeout takes milliseconds from 1, or infinity, which is 0.
+func optTimeout(to *time.Duration, v etf.Term) error {
+	if v == etf.Atom("infinity") {
+		*to = 0
+		return nil
+	}
+	if n, ok := v.(int64); ok && n >= 1 && n <= int64(maxMillis) {
+		*to = time.Duration(n) * time.Millisecond
+		return nil
+	}
+	return fmt.Errorf("must be infinity or a number of milliseconds from 1 to %d", maxMillis)
+}
+
+// optName takes the name under which a worker is registered on our node.
+func optName(to *etf.Atom, v etf.Term) error {
+	name, ok := v.(etf.Atom)
+	if !ok || name == "undefined" || isName(name) {
+		return fmt.Errorf("must be an atom that is not undefined, %s, %s or %s", nameManager, nameMain, nameNetKernel)
+	}
+	*to = name
+	return nil
+}
+
 // maxMillis bounds times: 2^32-1 ms, as with Erlang's timers.
 const maxMillis = 1<<32 - 1
 

@@ -53,12 +53,18 @@ func reserve(n int) ([]byte, error) {
 	return mem, nil
 }
 
-// giveBack frees the memory of a buffer beyond what it keeps.
-func giveBack(mem []byte, used int) {
-	if used > bufferKept {
-		_ = unix.Madvise(mem[bufferKept:], unix.MADV_DONTNEED)
+// giveBack frees the memory of a buffer of which used bytes were in use and live
+// still are, beyond what it keeps.
+func giveBack(mem []byte, live, used int) {
+	keep := max(bufferKept, (live+pageSize-1)&^(pageSize-1))
+	if used > keep {
+		_ = unix.Madvise(mem[keep:], unix.MADV_DONTNEED)
 	}
 }
+
+// pageSize is a multiple of the page sizes of Linux: what madvise(2) is given
+// begins at one.
+const pageSize = 64 << 10
 
 // waiting is how many bytes wait for the socket.
 func (o *outbox) waiting() int { return len(o.buf) - o.off }
@@ -71,13 +77,13 @@ func (o *outbox) sent(n int) {
 	o.off += n
 	switch left := o.waiting(); {
 	case left == 0:
-		giveBack(o.mem, len(o.buf))
+		giveBack(o.mem, 0, len(o.buf))
 		o.buf, o.off = o.mem[:0], 0
 	case o.off > bufferKept && o.off > left:
 		used := len(o.buf)
 		copy(o.mem, o.buf[o.off:])
 		o.buf, o.off = o.mem[:left], 0
-		giveBack(o.mem, used)
+		giveBack(o.mem, left, used)
 	}
 }
 

@@ -50,6 +50,8 @@ type order struct {
 	input     []byte // run
 	maxOutput int    // run
 	inherit   []string
+	name      etf.Atom
+	restart   restart
 	run       bool
 }
 
@@ -58,6 +60,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
 	o.streams[0].toOwner, o.streams[1].toOwner = true, true
 	o.active.mode = activeTrue
+	o.restart = defaultRestart
 	o.spec.Dir = "/"
 	o.spec.Umask = defaultUmask
 	o.spec.KillSignal = unix.SIGTERM
@@ -77,11 +80,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 			return nil, &badOption{opt.Key, why.Error()}
 		}
 	}
-	for _, name := range o.inherit {
-		if v, ok := m.environ[name]; ok {
-			o.spec.Env = append(o.spec.Env, name+"="+v)
-		}
-	}
+	o.spec.Env = m.inherited(o.inherit, o.spec.Env)
 	if run {
 		if o.input != nil {
 			o.spec.Streams[workers.Stdin].Kind = workers.Pipe
@@ -95,6 +94,23 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	return o, nil
 }
 
+// inherited adds what is to be inherited to an environment; what it sets itself
+// stays.
+func (m *manager) inherited(names, env []string) []string {
+	set := make(map[string]bool)
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		set[name] = true
+	}
+	for _, name := range names {
+		if v, ok := m.environ[name]; ok && !set[name] {
+			set[name] = true
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
 // command reads [Program | Args], or one string for the shell.
 func (o *order) command(cmd etf.Term) *badOption {
 	bad := func(format string, args ...any) *badOption {
@@ -106,6 +122,9 @@ func (o *order) command(cmd etf.Term) *badOption {
 				s, ok := etf.Text(t)
 				if !ok {
 					return bad("element %d is neither a binary nor a string", i+1)
+				}
+				if i == 0 && s == "" {
+					return bad("the program is empty")
 				}
 				if strings.IndexByte(s, 0) >= 0 {
 					return bad("element %d holds a NUL byte", i+1)
@@ -165,7 +184,7 @@ func options(opts etf.Term) ([]etf.Pair, *badOption) {
 // delivers nothing before its end, are refused for it, and the other way round.
 func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 	switch key {
-	case "owner", "link", "detached", "packet", "flow":
+	case "owner", "link", "detached", "packet", "flow", "name", "restart", "max_restarts", "backoff":
 		if o.run {
 			return fmt.Errorf("is not for run, which answers once, when its program has ended")
 		}
@@ -208,6 +227,18 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 			o.spec.KillSignal = sig
 		}
 		return err
+	case "name":
+		return optName(&o.name, v)
+	case "restart":
+		return optRestart(&o.restart.when, v)
+	case "max_restarts":
+		return optMaxRestarts(&o.restart, v)
+	case "backoff":
+		return optBackoff(&o.restart, v)
+	case "timeout":
+		return optTimeout(&o.spec.Timeout, v)
+	case "idle_timeout":
+		return optTimeout(&o.spec.IdleTimeout, v)
 	case "kill_timeout":
 		return optMillis(&o.spec.KillTimeout, v)
 	case "input":

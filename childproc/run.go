@@ -46,13 +46,16 @@ func (c *collector) took(s workers.Stream, n int) (overflow bool) {
 }
 
 // result is the answer to the run.
-func (c *collector) result(e workers.Exit) etf.Term {
+func (c *collector) result(e workers.Exit, timedOut bool) etf.Term {
 	output := etf.Map{
 		{Key: etf.Atom("stdout"), Value: etf.Binary(c.out[0])},
 		{Key: etf.Atom("stderr"), Value: etf.Binary(c.out[1])},
 	}
-	if c.full {
+	switch {
+	case c.full:
 		return errorTerm(etf.Tuple{etf.Atom("max_output"), output})
+	case timedOut:
+		return errorTerm(etf.Tuple{etf.Atom("timeout"), output})
 	}
 	return okTerm(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))
 }

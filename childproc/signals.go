@@ -93,6 +93,9 @@ func (m *manager) watched(to etf.Pid, name etf.Atom) *watchers {
 		if isName(name) {
 			return &m.names
 		}
+		if p := m.byName[name]; p != nil {
+			return &p.watch
+		}
 		return nil
 	}
 	if p := m.find(to); p != nil {

@@ -48,7 +48,11 @@ var (
 	reasonNoproc   = raw(etf.Atom("noproc"))
 	reasonBadsig   = raw(etf.Atom("badsig"))
 	reasonShutdown = raw(etf.Atom("shutdown"))
+	reasonTimeout  = raw(etf.Atom("timeout"))
 	reasonLimit    = raw(etf.Atom("system_limit"))
+
+	reasonIntensity    = raw(etf.Atom("restart_intensity"))
+	reasonNoconnection = raw(etf.Atom("noconnection"))
 )
 
 // isAtom says whether an encoded term is the atom of another, in whichever form

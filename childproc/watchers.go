@@ -40,17 +40,13 @@ func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) bool {
 }
 
 // tell sends the exit signals of the process pid, which has ended, and answers
-// its monitors. With a name it is only those who monitor by that name.
-func (w *watchers) tell(out *outbox, pid etf.Pid, name etf.Atom, reason etf.Raw) {
+// its monitors, by the name by which it was monitored.
+func (w *watchers) tell(out *outbox, pid etf.Pid, reason etf.Raw) {
 	for _, e := range w.links.list {
-		if name == "" {
-			out.exit(pid, e.key, reason)
-		}
+		out.exit(pid, e.key, reason)
 	}
 	for _, e := range w.monitors.list {
-		if e.value == name {
-			out.monitorExit(pid, name, e.key.from, etf.Raw(e.key.ref), reason)
-		}
+		out.monitorExit(pid, e.value, e.key.from, etf.Raw(e.key.ref), reason)
 	}
 }
 

@@ -28,7 +28,7 @@ import (
 )
 
 // startTimeout bounds the conversation with main before the spawner serves.
-const startTimeout = 10 * time.Second
+const startTimeout = 30 * time.Second
 
 // Main is the role: it speaks with main on descriptor 3, then serves the child
 // until the child is gone, and ends every process that it started.
@@ -40,6 +40,8 @@ func Main() error {
 	// A program's PDEATHSIG is sent when the thread that started it ends
 	// (prctl(2)): this one lasts as long as the process.
 	runtime.LockOSThread()
+	// Known to ps(1) by its role: the binary was started as /proc/self/exe.
+	_ = os.WriteFile("/proc/self/comm", []byte("erluv_spawner"), 0)
 	up, err := ipc.FromFD(3)
 	if err != nil {
 		return err
@@ -135,6 +137,9 @@ func (s *spawner) serve() error {
 		}
 		err = s.request(s.buf[:n], fds)
 		ipc.CloseAll(fds)
+		if errors.Is(err, unix.EPIPE) {
+			return nil // the child has ended meanwhile
+		}
 		if err != nil {
 			return err
 		}

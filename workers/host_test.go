@@ -163,11 +163,16 @@ func (w *world) start(sp *workers.Spec) *run {
 func (w *world) started(sp *workers.Spec, output string) *run {
 	w.t.Helper()
 	r := w.start(sp)
+	early := ""
 	w.await("the start, and "+output, func() bool {
-		return r.over() || r.started && strings.Contains(r.stdout(), output)
+		wrote := strings.Contains(r.stdout(), output)
+		if r.over() && !wrote {
+			early = r.String()
+		}
+		return early != "" || r.started && wrote
 	})
-	if r.over() && !strings.Contains(r.stdout(), output) {
-		w.t.Fatalf("%v: %s", sp.Args, r)
+	if early != "" {
+		w.t.Fatalf("%v: %s", sp.Args, early)
 	}
 	return r
 }
@@ -192,3 +197,6 @@ func (r *run) want(end string) {
 		r.host.w.t.Errorf("%s, want %s", got, end)
 	}
 }
+
+// TimedOut stops the program, as a host does.
+func (h *host) TimedOut(w *workers.Worker) { w.Stop() }

@@ -77,6 +77,7 @@ func (o *output) read() progress {
 	if n > 0 {
 		o.bytes += uint64(n)
 		o.left -= n
+		o.w.limits.wrote(o.w)
 		o.w.host.Took(o.w, o.no, n)
 		return gotSome
 	}

@@ -47,7 +47,7 @@ func TestTreeKillAndWait(t *testing.T) {
 		{"kill", workers.TreeKill, "sleep 1000 & echo a", "a\n", false},
 		{"kill, a family", workers.TreeKill, "for i in 1 2 3; do (sleep 1000 & sleep 1000 & wait) & done; echo a", "a\n", false},
 		{"kill, deaf", workers.TreeKill, "trap '' TERM; sleep 1000 & echo a", "a\n", true},
-		{"kill, stopped", workers.TreeKill, "sh -c 'kill -STOP $$' & sleep 0.05; echo a", "a\n", true},
+		{"kill, stopped", workers.TreeKill, "sh -c 'kill -STOP $$' & until grep -q '^State:.T' /proc/$!/status; do :; done; echo a", "a\n", true},
 		{"wait, nothing left", workers.TreeWait, "echo a", "a\n", false},
 		{"wait", workers.TreeWait, "(head -n1 <&3; echo b) & echo a", "a\nx\nb\n", false},
 		{"wait, another session", workers.TreeWait, "setsid sh -c 'head -n1 <&3; echo b' & echo a", "a\nx\nb\n", false},
@@ -97,7 +97,8 @@ func TestEndWhileWaiting(t *testing.T) {
 					r := w.start(sp)
 					w.await("waiting", func() bool { return r.State() == workers.Waiting })
 					w.await("the process id", func() bool { return strings.HasSuffix(r.stdout(), "\n") })
-					left := pidIn(t, r, 0)
+					var left int
+					w.do(func() { left, _ = strconv.Atoi(strings.TrimSpace(r.stdout())) })
 					w.do(func() {
 						if kill {
 							r.Kill()
@@ -163,7 +164,7 @@ func TestStop(t *testing.T) {
 		timeout                bool
 	}{
 		{"by the signal", "echo ready; exec sleep 1000", "signal SIGTERM, core false", "ready\n", false},
-		{"its own way", "trap 'echo bye; exit 7' TERM; sleep 1000 & echo ready; wait", "exit 7", "ready\nbye\n", false},
+		{"its own way", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done", "exit 7", "ready\nbye\n", false},
 		{"deaf", "trap '' TERM; echo ready; while :; do sleep 1000; done", "signal SIGKILL, core false", "ready\n", true},
 		{"deaf child", "(trap '' TERM; echo ready; sleep 1000; sleep 1000) & wait", "signal SIGTERM, core false", "ready\n", true},
 		{"stopped", "echo ready; kill -STOP $$", "signal SIGKILL, core false", "ready\n", true},
@@ -187,6 +188,9 @@ func TestStop(t *testing.T) {
 						continue
 					}
 					r := w.started(sp, "ready\n")
+					if c.name == "stopped" {
+						w.alarm("state T", func() bool { return strings.HasPrefix(status(r.PID())["State"], "T") })
+					}
 					begin := time.Now()
 					w.do(func() { r.Stop(); r.Stop() })
 					w.finish(r).want(c.end)

@@ -48,6 +48,8 @@ type Spec struct {
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
+	Timeout     time.Duration // longest run; 0: without end
+	IdleTimeout time.Duration // longest time without output; 0: without end
 }
 
 // Exit is how a program ended: with a status, or by a signal when Signal is not 0.
@@ -74,6 +76,9 @@ type Host interface {
 	Ended(w *Worker, s Stream)
 	// Wrote answers a Write: nil when all of it is in the pipe.
 	Wrote(w *Worker, token any, err error)
+	// TimedOut: the program has run, or was silent, for as long as it may. The
+	// host stops it.
+	TimedOut(w *Worker)
 	// Gone: it is over, everything was delivered. Nothing follows.
 	Gone(w *Worker, e Exit)
 }
@@ -92,6 +97,7 @@ type Worker struct {
 
 	killSignal  unix.Signal
 	killTimeout time.Duration
+	limits      limits
 	deadline    *loop.Timer
 	deadlineAt  time.Duration
 	poll        *loop.Timer
@@ -107,6 +113,7 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 		Tag: tag, host: host, starter: starter, spec: spec,
 		life:       life{tree: spec.Tree},
 		killSignal: spec.KillSignal, killTimeout: spec.KillTimeout,
+		limits: limits{run: spec.Timeout, idle: spec.IdleTimeout},
 	}
 	w.proc.init(w)
 	w.in.init(w)
@@ -291,6 +298,7 @@ func (w *Worker) started(pid uint32, pidfd int) error {
 		}
 	}
 	w.host.Started(w)
+	w.limits.begin(w)
 	w.event(evStarted)
 	w.in.flush()
 	return nil
@@ -299,6 +307,7 @@ func (w *Worker) started(pid uint32, pidfd int) error {
 // exited: the program has ended.
 func (w *Worker) exited(e Exit) {
 	w.exit = e
+	w.limits.end()
 	w.proc.ended()
 	if w.life.tree != TreeWait {
 		w.in.abandon(unix.EPIPE)

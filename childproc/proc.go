@@ -1,0 +1,219 @@
+package childproc
+
+import (
+	"time"
+
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/loop"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc is a worker as a process of the node. Its pid stays while its program is
+// started again.
+type proc struct {
+	w        *workers.Worker // of the program that runs, or that ran last
+	pid      etf.Pid
+	name     etf.Atom // registered; "": none
+	cmd      []string // shortened
+	spec     *workers.Spec
+	started  time.Time
+	owner    etf.Pid // the zero pid: none
+	ownerRef uint64  // of the monitor on the owner; 0: none
+	detached bool
+	link     etf.Pid   // to be linked when it has started
+	streams  [2]stream // stdout and stderr
+	packet   packet    // how they are cut
+	active   int       // how many messages with output may be sent, or activeTrue
+	once     bool      // active was once: nobody is told that it is passive again
+	dropped  bool      // output that was not asked for is given up
+	over     bool      // the program is gone, output is still to be read
+	exit     workers.Exit
+	timedOut bool // the program was stopped since it ran for too long
+	restart  restart
+	runSince time.Duration // when the program was started, of the loop's time
+	resting  *loop.Timer   // until the program is started again
+	watch    watchers
+	asked    from    // the spawn or run request; answered once
+	reason   etf.Raw // given from outside; nil: how the program ends
+	stops    []from  // calls that wait for the end
+	closed   bool    // by the port protocol
+	run      *collector
+}
+
+// begin starts the program of a worker, for the first time or again.
+func (m *manager) begin(p *proc) {
+	p.over, p.timedOut, p.runSince = false, false, m.now()
+	for i := range p.streams {
+		p.streams[i].ended, p.streams[i].told = false, false
+	}
+	spec := p.spec
+	if p.restart.when == restartNever {
+		p.spec = nil // it can be large
+	}
+	p.w = workers.New(m, m.starter, spec, p)
+	p.hold(workers.Stdout)
+	p.hold(workers.Stderr)
+}
+
+// Started: the program runs. The links are there before the caller is told.
+func (m *manager) Started(w *workers.Worker) {
+	p := w.Tag.(*proc)
+	p.started = time.Now()
+	if p.restart.count > 0 {
+		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(p.restart.count)})
+		return
+	}
+	if p.link != (etf.Pid{}) {
+		p.watch.link(p.link)
+		m.watchers++
+		m.out.link(p.pid, p.link)
+	}
+	m.watchOwner(p)
+	if p.run == nil {
+		m.out.reply(p.asked, okTerm(p.pid))
+		p.asked = from{}
+	}
+}
+
+// watchOwner monitors the owner, whose end is the worker's.
+func (m *manager) watchOwner(p *proc) {
+	if p.owner == (etf.Pid{}) || p.detached {
+		return
+	}
+	p.ownerRef = m.newRef()
+	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
+}
+
+// Failed: nothing was started. The first time that is the answer to the request;
+// later it counts as an end of the program.
+func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
+	p := w.Tag.(*proc)
+	if p.restart.count == 0 {
+		m.forget(p)
+		m.out.reply(p.asked, errorTerm(failureTerm(f)))
+		m.finishIfEmpty()
+		return
+	}
+	m.tell(p.owner, p, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
+	if !m.again(p, true) {
+		m.bury(p)
+	}
+}
+
+func failureTerm(f workers.Failure) etf.Term {
+	if f.Errno == unix.ECANCELED {
+		return etf.Atom("stopping")
+	}
+	e := errnoTerm(f.Errno)
+	switch f.Stage {
+	case ipc.StageDir:
+		return etf.Tuple{etf.Atom("cd"), e}
+	case ipc.StageStdin:
+		return etf.Tuple{etf.Atom("stdin"), e}
+	case ipc.StageStdout:
+		return etf.Tuple{etf.Atom("stdout"), e}
+	case ipc.StageStderr:
+		return etf.Tuple{etf.Atom("stderr"), e}
+	}
+	return e
+}
+
+// TimedOut: the program has run, or was silent, for as long as it may.
+func (m *manager) TimedOut(w *workers.Worker) {
+	p := w.Tag.(*proc)
+	p.timedOut = true
+	m.drop(p)
+	w.Stop()
+}
+
+// Gone: the program is over, and all it wrote was read from the pipes.
+func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
+	p := w.Tag.(*proc)
+	p.over, p.exit = true, e
+	m.finish(p)
+}
+
+// finish goes on when the program is over, unless somebody may still read its
+// output: the last message to the owner, then the program is started again, or
+// the worker ends.
+func (m *manager) finish(p *proc) {
+	if !p.over || !p.dropped && !(p.streams[0].delivered() && p.streams[1].delivered()) {
+		return
+	}
+	p.over = false
+	if p.run == nil {
+		m.tellExit(p)
+	}
+	if !m.again(p, p.exit != workers.Exit{} || p.timedOut) {
+		m.bury(p)
+	}
+}
+
+func (m *manager) tellExit(p *proc) {
+	if p.owner != (etf.Pid{}) {
+		m.out.send(p.owner, etf.Tuple{p.pid, exitTerm(p.exit)})
+	}
+}
+
+// bury ends a worker: the answers, then the signals to those who are linked and
+// who monitor.
+func (m *manager) bury(p *proc) {
+	m.forget(p)
+	if p.reason == nil && p.timedOut {
+		p.reason = reasonTimeout
+	}
+	if p.run != nil {
+		m.out.reply(p.asked, p.run.result(p.exit, p.timedOut))
+	} else if p.closed {
+		m.tell(p.owner, p, etf.Atom("closed"))
+	}
+	for _, f := range p.stops {
+		m.out.reply(f, okTerm(exitTerm(p.exit)))
+	}
+	reason := p.reason
+	if reason == nil {
+		reason = exitReason(p.exit)
+	}
+	m.watchers -= p.watch.size()
+	p.watch.tell(m.out, p.pid, reason)
+	if p.ownerRef != 0 {
+		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+	}
+	m.finishIfEmpty()
+}
+
+func (m *manager) forget(p *proc) {
+	delete(m.procs, key(p.pid))
+	if p.name != "" {
+		delete(m.byName, p.name)
+	}
+}
+
+// end stops a worker gracefully. The first reason that is given is the one with
+// which it will end.
+func (m *manager) end(p *proc, reason etf.Raw) {
+	if p.reason == nil {
+		p.reason = append(etf.Raw(nil), reason...)
+	}
+	m.finishOff(p, (*workers.Worker).Stop)
+}
+
+// kill ends a worker at once; nothing else can be its reason then.
+func (m *manager) kill(p *proc) {
+	p.reason = reasonKilled
+	m.finishOff(p, (*workers.Worker).Kill)
+}
+
+// finishOff ends the program, or the pause before it would be started again.
+func (m *manager) finishOff(p *proc, stop func(*workers.Worker)) {
+	m.drop(p)
+	if m.rest(p) {
+		m.bury(p)
+		return
+	}
+	stop(p.w)
+	m.finish(p)
+}

@@ -1,0 +1,236 @@
+package childproc
+
+import (
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+)
+
+func TestRestartDelays(t *testing.T) {
+	all := func(d time.Duration) time.Duration { return d }
+	r := restart{when: restartAlways, most: 4, window: 10 * time.Second, from: time.Second, to: 3 * time.Second}
+	now := time.Duration(0)
+	for i, want := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
+		if d, ok := r.next(now, 0, all); d != want || !ok {
+			t.Fatalf("restart %d: %v, %v", i+1, d, ok)
+		}
+		now += time.Second
+	}
+	if _, ok := r.next(now, 0, all); ok {
+		t.Fatal("a fifth restart within the window")
+	}
+	// The first one leaves the window; the delay is still the longest.
+	if d, ok := r.next(10*time.Second+1, 9*time.Second, all); d != 3*time.Second || !ok {
+		t.Fatalf("after the window: %v, %v", d, ok)
+	}
+	// A program that has run for the whole window begins again.
+	if d, ok := r.next(40*time.Second, 10*time.Second, all); d != time.Second || !ok {
+		t.Fatalf("after a stable run: %v, %v", d, ok)
+	}
+	if r.count != 6 {
+		t.Errorf("%d restarts were counted", r.count)
+	}
+	for range 100 {
+		if d := jitter(time.Second); d < 0 || d > time.Second {
+			t.Fatalf("a jitter of %v", d)
+		}
+	}
+	none := restart{when: restartAlways, most: 0, window: time.Second}
+	if _, ok := none.next(0, 0, all); ok {
+		t.Error("a restart although none is allowed")
+	}
+}
+
+func TestRestartWanted(t *testing.T) {
+	for _, tt := range []struct {
+		when   restartWhen
+		failed bool
+		want   bool
+	}{
+		{restartNever, true, false},
+		{restartNever, false, false},
+		{restartFailures, true, true},
+		{restartFailures, false, false},
+		{restartAlways, true, true},
+		{restartAlways, false, true},
+	} {
+		if r := (restart{when: tt.when}); r.wanted(tt.failed) != tt.want {
+			t.Errorf("%v after failed=%v: %v", tt.when, tt.failed, !tt.want)
+		}
+	}
+}
+
+func restarting(when string, most int64) []etf.Pair {
+	return []etf.Pair{
+		opt("restart", etf.Atom(when)),
+		opt("max_restarts", etf.Tuple{most, int64(60000)}),
+		opt("backoff", etf.Tuple{int64(1), int64(5)}),
+	}
+}
+
+// events reads messages of a worker up to the one that is wanted, without eof
+// and output.
+func (n *node) events(w etf.Pid, last etf.Atom) (kinds []etf.Atom) {
+	n.t.Helper()
+	for {
+		m := n.recv()
+		if m.Op != dist.Send {
+			continue
+		}
+		v, err := etf.Decode(m.Payload)
+		must(n.t, err)
+		tu := v.(etf.Tuple)
+		ev, ok := tu[1].(etf.Tuple)
+		if !ok || tu[0] != w || ev[0] == etf.Atom("stdout") || ev[0] == etf.Atom("stderr") {
+			continue
+		}
+		kinds = append(kinds, ev[0].(etf.Atom))
+		if ev[0] == last {
+			return kinds
+		}
+	}
+}
+
+func TestRestartUntilTooOften(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"false"}, restarting("permanent", 2)...)
+	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
+	n.write(dist.AppendMonitor(nil, n.self, w, ref))
+	exits, restarts := 0, 0
+	for {
+		m := n.recv()
+		if m.Op == dist.PayloadMonitorPExit {
+			if string(m.Reason) != string(reasonIntensity) {
+				t.Errorf("the worker ended with %x", m.Reason)
+			}
+			break
+		}
+		if m.Op != dist.Send {
+			continue
+		}
+		v, err := etf.Decode(m.Payload)
+		must(t, err)
+		ev := v.(etf.Tuple)[1].(etf.Tuple)
+		switch ev[0] {
+		case etf.Atom("exit_status"):
+			exits++
+		case etf.Atom("restarted"):
+			restarts++
+			if ev[2] != int64(restarts) {
+				t.Errorf("restart %d is told as %v", restarts, ev)
+			}
+		}
+	}
+	if exits != 3 || restarts != 2 {
+		t.Errorf("%d exits and %d restarts", exits, restarts)
+	}
+}
+
+func TestTransientEndsWithSuccess(t *testing.T) {
+	n := startChild(t, nil)
+	dir := t.TempDir()
+	// It fails the first time.
+	w := n.spawn([]string{"sh", "-c", "test -e " + dir + "/there && exit 0; touch " + dir + "/there; exit 1"}, restarting("transient", 5)...)
+	got := n.events(w, "restarted")
+	got = append(got, n.events(w, "exit_status")...)
+	want := []etf.Atom{"exit_status", "restarted", "exit_status"}
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			t.Fatalf("what was told: %v", got)
+		}
+	}
+	if m := n.recv(); m.Op != dist.DemonitorP {
+		t.Errorf("instead of the worker's end: %s", show(m))
+	}
+}
+
+// TestStopWins: a worker that rests before a restart is stopped like any other,
+// and not started again.
+func TestStopWins(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"false"}, opt("restart", etf.Atom("permanent")),
+		opt("backoff", etf.Tuple{int64(60000), int64(60000)}), opt("name", etf.Atom("rested")))
+	n.events(w, "exit_status")
+	same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary("x")}), errorTerm(etf.Atom("epipe")))
+	same(t, n.workerCall(w, atoms("signal", "sigterm")), errorTerm(etf.Atom("esrch")))
+	same(t, n.answer(n.ask(func(m etf.Term) { n.toName("rested", m) }, etf.Atom("stop"))),
+		okTerm(etf.Tuple{etf.Atom("exit_status"), int64(1)}))
+	if len(n.call(etf.Atom("workers")).(etf.List)) != 0 {
+		t.Error("it is still there")
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	n := startChild(t, nil)
+	for name, tt := range map[string]struct {
+		cmd string
+		opt etf.Pair
+	}{
+		"run":  {"while :; do echo on; sleep 0.01; done", opt("timeout", int64(100))},
+		"idle": {"for i in 1 2 3 4 5 6 7 8 9 10; do echo on; sleep 0.02; done; sleep 1000", opt("idle_timeout", int64(150))},
+	} {
+		w := n.spawn([]string{"sh", "-c", tt.cmd}, tt.opt)
+		ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
+		n.write(dist.AppendMonitor(nil, n.self, w, ref))
+		output := 0
+		for {
+			m := n.recv()
+			if m.Op == dist.PayloadMonitorPExit {
+				if string(m.Reason) != string(reasonTimeout) {
+					t.Errorf("%s: the worker ended with %x", name, m.Reason)
+				}
+				break
+			}
+			if m.Op == dist.Send {
+				output++
+			}
+		}
+		if output < 3 {
+			t.Errorf("%s: it ended after %d messages", name, output)
+		}
+	}
+	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) },
+		etf.Tuple{etf.Atom("run"), etf.Binary("echo before; sleep 1000"), etf.Map{opt("timeout", int64(100))}})
+	n.monitor()
+	same(t, n.answer(tag), errorTerm(etf.Tuple{etf.Atom("timeout"), etf.Map{opt("stdout", etf.Binary("before\n")), opt("stderr", etf.Binary{})}}))
+}
+
+func TestNames(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"cat"}, opt("name", etf.Atom("kitty")))
+	same(t, n.call(etf.Tuple{etf.Atom("spawn"), etf.Binary("cat"), etf.List{etf.Tuple{etf.Atom("name"), etf.Atom("kitty")}}}),
+		errorTerm(etf.Tuple{etf.Atom("already_registered"), w}))
+	n.toName("kitty", etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("meow")}})
+	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("meow")}})
+	// A monitor by name is answered by name.
+	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
+	monitor := etf.AppendTupleHeader(nil, 4)
+	monitor = etf.AppendInt(monitor, int64(dist.MonitorP))
+	monitor = etf.AppendPid(monitor, n.self)
+	monitor = etf.AppendAtom(monitor, "kitty")
+	monitor = append(monitor, ref...)
+	frame := append([]byte{0, 0, 0, byte(len(monitor) + 2), 112, 131}, monitor...)
+	n.write(frame)
+	n.toName("kitty", etf.Tuple{n.self, etf.Atom("close")})
+	for {
+		m := n.recv()
+		if m.Op == dist.PayloadMonitorPExit {
+			if !m.HasName || m.Name != "kitty" || string(m.Ref) != string(ref) {
+				t.Errorf("the monitor by name: %s", show(m))
+			}
+			break
+		}
+	}
+	n.write(frame)
+	for {
+		m := n.recv()
+		if m.Op == dist.PayloadMonitorPExit {
+			if string(m.Reason) != string(reasonNoproc) {
+				t.Errorf("the name outlives the worker: %s", show(m))
+			}
+			return
+		}
+	}
+}

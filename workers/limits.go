@@ -1,0 +1,51 @@
+package workers
+
+import (
+	"time"
+
+	"erluv/loop"
+)
+
+// limits are the times that a program may take. They hold while it runs: what it
+// leaves behind is a matter of tree.
+type limits struct {
+	run, idle time.Duration // 0: without end
+	since     time.Duration // of the last output, of the loop's time
+	runTimer  *loop.Timer
+	idleTimer *loop.Timer
+}
+
+func (l *limits) begin(w *Worker) {
+	if l.run > 0 {
+		l.runTimer = w.starter.loop.After(l.run, func() { w.host.TimedOut(w) })
+	}
+	if l.idle > 0 {
+		l.since = w.starter.loop.Now()
+		l.watchIdle(w, l.idle)
+	}
+}
+
+// watchIdle comes back after d, when the program has been idle for long enough if
+// nothing was written in between. So output does not move a timer, only a number.
+func (l *limits) watchIdle(w *Worker, d time.Duration) {
+	l.idleTimer = w.starter.loop.After(d, func() {
+		if left := l.since + l.idle - w.starter.loop.Now(); left > 0 {
+			l.watchIdle(w, left)
+			return
+		}
+		w.host.TimedOut(w)
+	})
+}
+
+// wrote notes output.
+func (l *limits) wrote(w *Worker) {
+	if l.idle > 0 {
+		l.since = w.starter.loop.Now()
+	}
+}
+
+func (l *limits) end() {
+	l.runTimer.Stop()
+	l.idleTimer.Stop()
+	l.runTimer, l.idleTimer = nil, nil
+}
