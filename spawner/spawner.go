@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
 )
@@ -81,8 +82,8 @@ func start(up *ipc.Conn) (*spawner, error) {
 	// Not dumpable: a worker, which is the same user, can neither trace the
 	// spawner nor read its memory. Subreaper: what a program leaves behind
 	// becomes the spawner's child, so it can be reaped, and found at the end.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("cannot make the spawner undumpable: %w", err)
+	if err := sandbox.NotDumpable(); err != nil {
+		return nil, err
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
