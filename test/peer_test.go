@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/dist/disttest"
+	"erluv/etf"
+)
+
+// A peer is a node that we play, frame by frame, to do what no node does.
+type peer struct {
+	erluv  *erluv
+	conn   net.Conn
+	name   etf.Atom // of the erluv
+	self   etf.Pid  // who sends junk: nobody looks at the answers
+	caller etf.Pid  // who waits for answers
+	worker etf.Pid  // a worker of the erluv
+	refs   uint32
+	got    chan etf.Raw  // the payloads of messages to caller
+	over   chan struct{} // closed when nobody wants them any more
+	done   chan struct{} // closed when the connection has ended
+	err    error         // then
+}
+
+// accept starts an erluv that connects to us, and has it start a worker.
+func accept(t *testing.T) *peer {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	home, err := newHome(cookie)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{name: "player@127.0.0.1", home: home, env: environment(home)}
+	e, err := n.run(nil, "run", "--node", n.name, "--host=127.0.0.1", "--name=played", "--reconnect=exit",
+		"--address", listener.Addr().String(), n.cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	err = listener.(*net.TCPListener).SetDeadline(time.Now().Add(startTime))
+	conn, err2 := listener.Accept()
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (disttest.Node{Name: n.name, Cookie: cookie, Creation: 77, Challenge: 1}).Accept(conn); err != nil {
+		conn.Close()
+		t.Fatal(err)
+	}
+	p := &peer{
+		erluv: e, conn: conn, name: "played@127.0.0.1",
+		self:   etf.Pid{Node: etf.Atom(n.name), ID: 100, Creation: 77},
+		caller: etf.Pid{Node: etf.Atom(n.name), ID: 0x7f0001, Creation: 77}, // further than one wrong byte
+		got:    make(chan etf.Raw), over: make(chan struct{}), done: make(chan struct{}),
+	}
+	go p.read() // ends with the connection
+	t.Cleanup(func() {
+		close(p.over)
+		if err := e.stop(); err != nil { // it reads until then
+			t.Error(err)
+		}
+		conn.Close()
+		<-p.done
+	})
+	started := p.request(t, etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("cat")}, etf.Map{
+		{Key: etf.Atom("owner"), Value: etf.Atom("none")}, {Key: etf.Atom("link"), Value: etf.Atom("false")},
+	}})
+	ok, _ := started.(etf.Tuple)
+	if len(ok) != 2 {
+		t.Fatalf("spawn answered %v", started)
+	}
+	p.worker, _ = ok[1].(etf.Pid)
+	if p.worker.Node != p.name {
+		t.Fatalf("spawn answered %v", started)
+	}
+	return p
+}
+
+// read takes what comes, and hands on what is for caller.
+func (p *peer) read() {
+	defer close(p.done)
+	var size [4]byte
+	for {
+		if _, p.err = io.ReadFull(p.conn, size[:]); p.err != nil {
+			return
+		}
+		frame := make([]byte, binary.BigEndian.Uint32(size[:]))
+		if _, p.err = io.ReadFull(p.conn, frame); p.err != nil {
+			return
+		}
+		if len(frame) == 0 {
+			continue // a tick
+		}
+		var m dist.Message
+		if p.err = dist.Parse(frame, &m); p.err != nil {
+			return
+		}
+		if m.Op == dist.Send && m.To == p.caller {
+			select {
+			case p.got <- m.Payload:
+			case <-p.over:
+			}
+		}
+	}
+}
+
+// send writes bytes to the connection.
+func (p *peer) send(t *testing.T, b []byte) {
+	t.Helper()
+	err := p.conn.SetWriteDeadline(time.Now().Add(startTime))
+	if _, err2 := p.conn.Write(b); err != nil || err2 != nil {
+		t.Fatalf("cannot send: %v; %v", err2, p.err)
+	}
+}
+
+func (p *peer) ref() etf.Raw {
+	p.refs++
+	return etf.AppendNewRef(nil, p.self.Node, p.self.Creation, p.refs, 0, 0)
+}
+
+// call is a gen_server:call of a process.
+func call(from etf.Pid, tag etf.Raw, request etf.Term) etf.Term {
+	return etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{from, tag}, request}
+}
+
+// regSend is the frame of a message to a name.
+func (p *peer) regSend(t *testing.T, from etf.Pid, to etf.Atom, message etf.Term) []byte {
+	t.Helper()
+	b, err := etf.AppendTerm(dist.BeginRegSend(nil, from, to), message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dist.End(b, 0)
+}
+
+// request asks the manager and waits for the answer.
+func (p *peer) request(t *testing.T, request etf.Term) etf.Term {
+	t.Helper()
+	tag := p.ref()
+	p.send(t, p.regSend(t, p.caller, "erluv", call(p.caller, tag, request)))
+	select {
+	case payload := <-p.got:
+		r := etf.NewReader(payload)
+		arity, err := r.Tuple()
+		got, err2 := r.Raw()
+		if err := errors.Join(err, err2); err != nil || arity != 2 || string(got) != string(tag) {
+			t.Fatalf("the answer to %v is %q, %v", request, payload, err)
+		}
+		answer, err := r.Term()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	case <-p.done:
+		t.Fatalf("the connection has ended: %v", p.err)
+	case <-time.After(evalTime):
+		t.Fatalf("no answer to %v", request)
+	}
+	return nil
+}
+
+// sync returns when all that was sent before was dealt with.
+func (p *peer) sync(t *testing.T) {
+	t.Helper()
+	if answer := fmt.Sprint(p.request(t, etf.Tuple{etf.Atom("info"), etf.Atom("node")})); answer != string(p.name) {
+		t.Fatalf("info node is %s", answer)
+	}
+}
+
+// works runs a program.
+func (p *peer) works(t *testing.T) {
+	t.Helper()
+	answer := p.request(t, etf.Tuple{etf.Atom("run"), etf.List{etf.Binary("echo"), etf.Binary("hi")}, etf.Map{}})
+	ok, _ := answer.(etf.Tuple)
+	if len(ok) != 2 || ok[0] != etf.Term(etf.Atom("ok")) {
+		t.Fatalf("run answered %v", answer)
+	}
+	for _, pair := range ok[1].(etf.Map) {
+		if pair.Key == etf.Term(etf.Atom("stdout")) && string(pair.Value.(etf.Binary)) == "hi\n" {
+			return
+		}
+	}
+	t.Errorf("run answered %v", answer)
+}
