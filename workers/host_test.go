@@ -35,7 +35,8 @@ type run struct {
 	out     [3][]byte
 	ended   [3]int
 	wrote   []answer
-	at      time.Time // when it was over
+	at      time.Time     // when it was over
+	jobs    []unix.Signal // it was stopped by, or 0: continued
 }
 
 type answer struct {
@@ -200,3 +201,13 @@ func (r *run) want(end string) {
 
 // TimedOut stops the program, as a host does.
 func (h *host) TimedOut(w *workers.Worker) { w.Stop() }
+
+func (h *host) Stopped(w *workers.Worker, sig unix.Signal) {
+	r := h.of(w, "Stopped")
+	r.jobs = append(r.jobs, sig)
+}
+
+func (h *host) Continued(w *workers.Worker) {
+	r := h.of(w, "Continued")
+	r.jobs = append(r.jobs, 0)
+}

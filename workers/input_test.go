@@ -19,9 +19,11 @@ func noise(n int) []byte {
 }
 
 // stopped is a cat that reads nothing until it is sent SIGCONT.
-func stopped(w *world) *run {
+func stopped(w *world) *run { return stoppedBefore(w, "exec cat") }
+
+func stoppedBefore(w *world, script string) *run {
 	w.t.Helper()
-	r := w.started(shell("kill -STOP $$; exec cat"), "")
+	r := w.started(shell("kill -STOP $$; "+script), "")
 	w.alarm("the program has stopped", func() bool { return status(r.PID())["State"] == "T (stopped)" })
 	return r
 }
@@ -41,8 +43,9 @@ func TestWriteIsAnsweredWhenInThePipe(t *testing.T) {
 			if len(r.wrote) != 1 || r.wrote[0] != (answer{0, nil}) {
 				t.Errorf("answered %v, want the small one only", r.wrote)
 			}
-			if got, want := r.Waiting(), len(data)-64<<10; got != want {
-				t.Errorf("%d bytes wait, want %d", got, want)
+			// What fits into the pipe depends on how it is cut into pages.
+			if got, least := r.Waiting(), len(data)-64<<10; got < least || got > least+4096 {
+				t.Errorf("%d bytes wait, want %d or a little more", got, least)
 			}
 			r.CloseStdin()
 			if err := r.Write([]byte("x"), 9); err != unix.EPIPE {
@@ -77,11 +80,14 @@ func TestWriteNobodyReads(t *testing.T) {
 			w.finish(r)
 		})
 		t.Run("closed while it waits", func(t *testing.T) {
-			r := w.started(shell("read x; exec <&-; exec sleep 1000"), "")
+			r := stoppedBefore(w, "exec <&-; exec sleep 1000")
 			w.do(func() {
 				for i := range 3 {
-					_ = r.Write(append([]byte("x\n"), make([]byte, 100_000)...), i)
+					if err := r.Write(make([]byte, 100_000), i); err != nil {
+						t.Error(err)
+					}
 				}
+				_ = r.Signal(unix.SIGCONT)
 			})
 			w.await("the answers", func() bool { return len(r.wrote) == 3 })
 			w.do(func() {
@@ -205,7 +211,7 @@ func TestWaitingIsBounded(t *testing.T) {
 				if r.Pieces() > limit/workers.PieceCost+1 {
 					t.Errorf("pieces of %d, calls %v: %d wait", size, call, r.Pieces())
 				}
-				if size > 0 && size < 5000 && taken < limit/workers.PieceCost-size {
+				if size > 0 && size < 5000 && taken < limit/workers.PieceCost*9/10 {
 					t.Errorf("pieces of %d, calls %v: only %d bytes were taken", size, call, taken)
 				}
 				r.Kill()
