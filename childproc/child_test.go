@@ -152,6 +152,7 @@ func TestPortProtocolOfStrangers(t *testing.T) {
 
 	// More than 1 MiB does not wait: what is too much is refused, and said so.
 	same(t, n.workerCall(w, atoms("signal", "sigstop")), etf.Atom("ok"))
+	n.expect(etf.Tuple{w, atoms("stopped", "sigstop")})
 	for range 5 {
 		n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), make(etf.Binary, 512<<10)}})
 	}

@@ -101,6 +101,8 @@ func (p *proc) stateTerm() etf.Term {
 	switch {
 	case p.resting != nil:
 		return etf.Atom("resting")
+	case p.stopped && p.w.State() == workers.Running:
+		return etf.Atom("stopped")
 	case p.over:
 		return etf.Atom(workers.Draining.String()) // to a reader
 	}

@@ -32,6 +32,7 @@ type proc struct {
 	over     bool      // the program is gone, output is still to be read
 	exit     workers.Exit
 	timedOut bool // the program was stopped since it ran for too long
+	stopped  bool // by job control
 	restart  restart
 	runSince time.Duration // when the program was started, of the loop's time
 	resting  *loop.Timer   // until the program is started again
@@ -45,7 +46,7 @@ type proc struct {
 
 // begin starts the program of a worker, for the first time or again.
 func (m *manager) begin(p *proc) {
-	p.over, p.timedOut, p.runSince = false, false, m.now()
+	p.over, p.timedOut, p.stopped, p.runSince = false, false, false, m.now()
 	for i := range p.streams {
 		p.streams[i].ended, p.streams[i].told = false, false
 	}
@@ -127,6 +128,20 @@ func (m *manager) TimedOut(w *workers.Worker) {
 	p.timedOut = true
 	m.drop(p)
 	w.Stop()
+}
+
+// Stopped and Continued: job control.
+func (m *manager) Stopped(w *workers.Worker, sig unix.Signal) {
+	p := w.Tag.(*proc)
+	p.stopped = true
+	m.tell(p.owner, p, etf.Tuple{etf.Atom("stopped"), signalTerm(sig)})
+}
+
+// Continued: see Stopped.
+func (m *manager) Continued(w *workers.Worker) {
+	p := w.Tag.(*proc)
+	p.stopped = false
+	m.tell(p.owner, p, etf.Atom("continued"))
 }
 
 // Gone: the program is over, and all it wrote was read from the pipes.

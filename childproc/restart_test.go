@@ -234,3 +234,25 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestJobControl(t *testing.T) {
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			n := startChild(t, mode)
+			w := n.spawn([]string{"sh", "-c", "trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done"})
+			n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("up\n")}})
+			for range 3 {
+				stop := n.ask(func(m etf.Term) { n.toPid(w, m) }, atoms("signal", "sigstop"))
+				same(t, n.answer(stop), etf.Atom("ok"))
+				n.expect(etf.Tuple{w, atoms("stopped", "sigstop")})
+				same(t, n.workerCall(w, atoms("signal", "sigcont")), etf.Atom("ok"))
+				n.expect(etf.Tuple{w, etf.Atom("continued")})
+			}
+			same(t, n.workerCall(w, atoms("signal", "sigstop")), etf.Atom("ok"))
+			n.expect(etf.Tuple{w, atoms("stopped", "sigstop")})
+			// A stopped program takes the stop signal.
+			n.toPid(w, etf.Tuple{n.self, etf.Atom("close")})
+			n.events(w, "exit_status")
+		})
+	}
+}

@@ -28,8 +28,8 @@ func read(k Kind, r *reader) Message {
 		return readSpawn(r)
 	case KindSpawned:
 		return Spawned{Seq: r.u32(), PID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32()}
-	case KindExited:
-		return Exited{PID: r.u32(), Status: r.u32()}
+	case KindChanged:
+		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
 		return SignalGroup{PID: r.u32(), Signal: r.u32()}
 	case KindGroupSignalled:
@@ -49,7 +49,7 @@ func (Stop) kind() Kind           { return KindStop }
 func (Stopped) kind() Kind        { return KindStopped }
 func (*Spawn) kind() Kind         { return KindSpawn }
 func (Spawned) kind() Kind        { return KindSpawned }
-func (Exited) kind() Kind         { return KindExited }
+func (Changed) kind() Kind        { return KindChanged }
 func (SignalGroup) kind() Kind    { return KindSignalGroup }
 func (GroupSignalled) kind() Kind { return KindGroupSignalled }
 func (SpawnInMemfd) kind() Kind   { return KindSpawnInMemfd }
@@ -137,7 +137,7 @@ func (m Spawned) write(w *writer) {
 	w.u32(m.Errno)
 }
 
-func (m Exited) write(w *writer) {
+func (m Changed) write(w *writer) {
 	w.u32(m.PID)
 	w.u32(m.Status)
 }

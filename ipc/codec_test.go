@@ -33,7 +33,7 @@ var every = []Message{
 		},
 	},
 	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3},
-	Exited{PID: 1, Status: 0x8b},
+	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15},
 	GroupSignalled{PID: 1, Errno: 3},
 	SpawnInMemfd{Size: 100_000},

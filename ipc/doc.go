@@ -26,8 +26,8 @@
 //	  │     Spawned{seq, stage, errno}          │  nothing was started
 //	  │ SignalGroup{pid, sig} ────────────────► │  where the kernel's pidfds
 //	  │ ◄──────── GroupSignalled{pid, errno}    │  cannot do it (before 6.9)
-//	  │ ◄──────────── Exited{pid, code, status} │  where a pidfd does not tell
-//	  │                                         │  the status (before 6.15)
+//	  │ ◄───────────────── Changed{pid, status} │  stopped or continued; ended, where
+//	  │                                         │  a pidfd does not tell it (before 6.15)
 //	  ·  end of file                            ·  ends every process it started, then itself
 //
 // A message is its kind in one byte, then its fields in the order of the type:

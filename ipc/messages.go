@@ -20,7 +20,7 @@ const (
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
-	KindExited         Kind = 18
+	KindChanged        Kind = 18
 	KindSignalGroup    Kind = 19
 	KindGroupSignalled Kind = 20
 	KindSpawnInMemfd   Kind = 21
@@ -170,9 +170,10 @@ type Spawned struct {
 	Errno uint32
 }
 
-// Exited reports the end of a process that a Spawn started, on kernels whose
-// pidfds do not tell it (before 6.15). It comes after the Spawned.
-type Exited struct {
+// Changed reports that a process which a Spawn started was stopped or continued
+// and, on kernels whose pidfds do not tell it (before 6.15), that it has ended. It
+// comes after the Spawned.
+type Changed struct {
 	PID    uint32
 	Status uint32 // as wait(2) has it
 }

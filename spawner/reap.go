@@ -2,6 +2,7 @@ package spawner
 
 import (
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -24,17 +25,42 @@ type sigaction struct {
 const saNoCldWait = 2
 
 // reapByKernel has the kernel reap every child at once (SA_NOCLDWAIT,
-// sigaction(2)), orphans that the spawner inherits among them: no wait(2), no
-// zombie, no SIGCHLD handler. The exit status is read from the pidfd, by the
-// child. The flag is not inherited by the programs: exec resets it.
+// sigaction(2)), orphans that the spawner inherits among them: no wait(2) and no
+// zombie. The exit status is read from the pidfd, by the child. The handler, the Go
+// runtime's, stays. The flag is not inherited by the programs: exec resets it.
 func reapByKernel() error {
-	act := sigaction{flags: saNoCldWait} // SIG_DFL
+	var act sigaction
+	if err := rtSigaction(nil, &act); err != nil {
+		return err
+	}
+	act.flags |= saNoCldWait
+	return rtSigaction(&act, nil)
+}
+
+func rtSigaction(act, old *sigaction) error {
 	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD),
-		uintptr(unsafe.Pointer(&act)), 0, unsafe.Sizeof(act.mask), 0, 0)
+		uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), unsafe.Sizeof(old.mask), 0, 0)
 	if e != 0 {
 		return os.NewSyscallError("rt_sigaction", e)
 	}
 	return nil
+}
+
+// jobPause is the time between two looks for programs that were stopped. Every
+// exit is a SIGCHLD too, and each look walks over all children.
+const jobPause = 20 * time.Millisecond
+
+// watchJobs tells the child of programs that were stopped or continued. It begins
+// before it returns, and ends with the process.
+func (s *spawner) watchJobs() {
+	signals := make(chan os.Signal, 1) // one that waits stands for any number
+	signal.Notify(signals, unix.SIGCHLD)
+	go func() {
+		for range signals {
+			s.look()
+			time.Sleep(jobPause)
+		}
+	}()
 }
 
 // report reaps every child in its own thread and tells the child of each. It
@@ -42,26 +68,33 @@ func reapByKernel() error {
 // kernel a walk over all of them.
 func (s *spawner) report() {
 	runtime.LockOSThread()
-	var out []byte
 	for {
 		var info unix.Siginfo
-		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil)
+		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WSTOPPED|unix.WCONTINUED|unix.WNOWAIT, nil)
 		if err == unix.ECHILD {
 			<-s.started
+		} else if err == nil {
+			s.look()
+		}
+	}
+}
+
+// look tells the child of all children whose state has changed. With reapByKernel
+// none has ended without being reaped.
+func (s *spawner) look() {
+	s.answering.Lock()
+	defer s.answering.Unlock()
+	for {
+		var st unix.WaitStatus
+		pid, err := unix.Wait4(-1, &st, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, nil)
+		if err == unix.EINTR {
 			continue
 		}
-		if err != nil {
-			continue // EINTR
+		if err != nil || pid <= 0 {
+			return
 		}
-		s.answering.Lock()
-		var st unix.WaitStatus
-		pid, err := unix.Wait4(-1, &st, unix.WNOHANG, nil)
-		if err == nil && pid > 0 {
-			out = ipc.Append(out[:0], ipc.Exited{PID: uint32(pid), Status: uint32(st)})
-			// The child may be gone; serve notices.
-			_ = s.child.Send(out, 0)
-		}
-		s.answering.Unlock()
+		// The child may be gone; serve notices.
+		_ = s.answer(ipc.Changed{PID: uint32(pid), Status: uint32(st)})
 	}
 }
 

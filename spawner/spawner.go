@@ -72,7 +72,7 @@ type spawner struct {
 	out   []byte // the packet being composed
 
 	reports bool
-	// answering is held for the whole of a request, so that the Exited of a
+	// answering is held for the whole of a request, so that the Changed of a
 	// process cannot come before its Spawned.
 	answering sync.Mutex
 	started   chan struct{} // tells the reporter that there is a process to wait for
@@ -118,8 +118,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 	s := &spawner{child: child, path: st.Path, buf: buf, reports: st.Reports, started: make(chan struct{}, 1)}
 	if s.reports {
 		go s.report() // ends with the process
-	} else if err := reapByKernel(); err != nil {
-		return nil, err
+	} else {
+		s.watchJobs()
+		if err := reapByKernel(); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }

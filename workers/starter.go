@@ -34,7 +34,7 @@ type Starter struct {
 	line   []*Worker // first the longest waiting
 	asked  map[uint32]*Worker
 	seq    uint32
-	byPID  map[uint32]*Worker // reports: whom an exit concerns
+	byPID  map[uint32]*Worker // whom a change concerns
 	toSend [][]byte           // packets without descriptors that found the socket full
 	buf    []byte
 	packet []byte
@@ -51,10 +51,7 @@ type Starter struct {
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
-		asked: make(map[uint32]*Worker), buf: make([]byte, 4096),
-	}
-	if reports {
-		s.byPID = make(map[uint32]*Worker)
+		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), buf: make([]byte, 4096),
 	}
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -226,9 +223,9 @@ func (s *Starter) answer(p []byte, fds []int) error {
 	}
 	ipc.CloseAll(fds)
 	switch m := msg.(type) {
-	case ipc.Exited:
+	case ipc.Changed:
 		if w := s.byPID[m.PID]; w != nil && w.proc.alive {
-			w.exited(exitFrom(unix.WaitStatus(m.Status)))
+			w.changed(unix.WaitStatus(m.Status))
 		}
 		return nil
 	case ipc.GroupSignalled:
@@ -252,9 +249,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		s.fail(w, Failure{m.Stage, unix.Errno(m.Errno)})
 		return nil
 	}
-	if s.reports {
-		s.byPID[m.PID] = w
-	}
+	s.byPID[m.PID] = w
 	return w.started(m.PID, fds[0])
 }
 

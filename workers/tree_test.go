@@ -47,7 +47,7 @@ func TestTreeKillAndWait(t *testing.T) {
 		{"kill", workers.TreeKill, "sleep 1000 & echo a", "a\n", false},
 		{"kill, a family", workers.TreeKill, "for i in 1 2 3; do (sleep 1000 & sleep 1000 & wait) & done; echo a", "a\n", false},
 		{"kill, deaf", workers.TreeKill, "trap '' TERM; sleep 1000 & echo a", "a\n", true},
-		{"kill, stopped", workers.TreeKill, "sh -c 'kill -STOP $$' & until grep -q '^State:.T' /proc/$!/status; do :; done; echo a", "a\n", true},
+		{"kill, stopped", workers.TreeKill, "sh -c 'kill -STOP $$' & until grep -q '^State:.T' /proc/$!/status; do :; done; echo a", "a\n", false},
 		{"wait, nothing left", workers.TreeWait, "echo a", "a\n", false},
 		{"wait", workers.TreeWait, "(head -n1 <&3; echo b) & echo a", "a\nx\nb\n", false},
 		{"wait, another session", workers.TreeWait, "setsid sh -c 'head -n1 <&3; echo b' & echo a", "a\nx\nb\n", false},
@@ -167,7 +167,7 @@ func TestStop(t *testing.T) {
 		{"its own way", "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done", "exit 7", "ready\nbye\n", false},
 		{"deaf", "trap '' TERM; echo ready; while :; do sleep 1000; done", "signal SIGKILL, core false", "ready\n", true},
 		{"deaf child", "(trap '' TERM; echo ready; sleep 1000; sleep 1000) & wait", "signal SIGTERM, core false", "ready\n", true},
-		{"stopped", "echo ready; kill -STOP $$", "signal SIGKILL, core false", "ready\n", true},
+		{"stopped", "echo ready; kill -STOP $$", "signal SIGTERM, core false", "ready\n", false},
 		{"full pipe", "echo ready; exec cat /dev/zero", "signal SIGTERM, core false", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

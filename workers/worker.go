@@ -79,6 +79,10 @@ type Host interface {
 	// TimedOut: the program has run, or was silent, for as long as it may. The
 	// host stops it.
 	TimedOut(w *Worker)
+	// Stopped and Continued: the program was, by a signal (job control). It may
+	// be told late, and a change that was undone at once not at all.
+	Stopped(w *Worker, sig unix.Signal)
+	Continued(w *Worker)
 	// Gone: it is over, everything was delivered. Nothing follows.
 	Gone(w *Worker, e Exit)
 }
@@ -206,6 +210,10 @@ func (w *Worker) event(e event) {
 func (w *Worker) do(a actions) (next event, more bool) {
 	if a&actSignal != 0 && !w.groupEmpty {
 		w.groupEmpty = w.proc.signalGroup(w.killSignal) == unix.ESRCH
+		if !w.groupEmpty {
+			// What is stopped takes the signal only when it continues.
+			_ = w.proc.signalGroup(unix.SIGCONT)
+		}
 	}
 	if a&actKill != 0 && !w.groupEmpty {
 		w.groupEmpty = w.proc.signalGroup(unix.SIGKILL) == unix.ESRCH
@@ -302,6 +310,18 @@ func (w *Worker) started(pid uint32, pidfd int) error {
 	w.event(evStarted)
 	w.in.flush()
 	return nil
+}
+
+// changed: the program was stopped or continued, or has ended.
+func (w *Worker) changed(st unix.WaitStatus) {
+	switch {
+	case st.Stopped():
+		w.host.Stopped(w, st.StopSignal())
+	case st.Continued():
+		w.host.Continued(w)
+	default:
+		w.exited(exitFrom(st))
+	}
 }
 
 // exited: the program has ended.
