@@ -108,6 +108,9 @@ func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
 		m.workerCall(p, call, req)
 		return
 	}
+	if m.proxyAnswer(p, payload) {
+		return
+	}
 	m.portMessage(p, sender, payload)
 }
 

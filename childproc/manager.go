@@ -185,7 +185,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		return
 	}
 	p := &proc{
-		pid: m.newPid(), name: o.name, cmd: shorten(o.spec.Args), spec: &o.spec, restart: o.restart,
+		pid: m.newPid(), name: o.name, cmd: shorten(o.spec.Args), spec: &o.spec, restart: o.restart, proxy: o.proxy,
 		owner: o.owner, detached: o.detached,
 		streams: o.streams, packet: o.packet, active: o.active.mode, once: o.active.once, asked: to.keep(),
 	}

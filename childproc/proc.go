@@ -41,6 +41,7 @@ type proc struct {
 	reason   etf.Raw // given from outside; nil: how the program ends
 	stops    []from  // calls that wait for the end
 	closed   bool    // by the port protocol
+	proxy    *proxy  // until it runs
 	run      *collector
 }
 
@@ -55,11 +56,10 @@ func (m *manager) begin(p *proc) {
 		p.spec = nil // it can be large
 	}
 	p.w = workers.New(m, m.starter, spec, p)
-	p.hold(workers.Stdout)
-	p.hold(workers.Stderr)
+	m.hold(p)
 }
 
-// Started: the program runs. The links are there before the caller is told.
+// Started: the program runs.
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*proc)
 	p.started = time.Now()
@@ -67,6 +67,15 @@ func (m *manager) Started(w *workers.Worker) {
 		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(p.restart.count)})
 		return
 	}
+	if p.proxy != nil {
+		m.startProxy(p)
+		return
+	}
+	m.present(p)
+}
+
+// present makes a worker known: links, the monitor on the owner, the answer.
+func (m *manager) present(p *proc) {
 	if p.link != (etf.Pid{}) {
 		p.watch.link(p.link)
 		m.watchers++
@@ -77,6 +86,8 @@ func (m *manager) Started(w *workers.Worker) {
 		m.out.reply(p.asked, okTerm(p.pid))
 		p.asked = from{}
 	}
+	m.hold(p)
+	p.w.Resume()
 }
 
 // watchOwner monitors the owner, whose end is the worker's.
@@ -155,7 +166,7 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 // output: the last message to the owner, then the program is started again, or
 // the worker ends.
 func (m *manager) finish(p *proc) {
-	if !p.over || !p.dropped && !(p.streams[0].delivered() && p.streams[1].delivered()) {
+	if !p.over || p.proxy != nil || !p.dropped && !(p.streams[0].delivered() && p.streams[1].delivered()) {
 		return
 	}
 	p.over = false

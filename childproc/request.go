@@ -52,6 +52,7 @@ type order struct {
 	inherit   []string
 	name      etf.Atom
 	restart   restart
+	proxy     *proxy
 	run       bool
 }
 
@@ -184,7 +185,7 @@ func options(opts etf.Term) ([]etf.Pair, *badOption) {
 // delivers nothing before its end, are refused for it, and the other way round.
 func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 	switch key {
-	case "owner", "link", "detached", "packet", "flow", "name", "restart", "max_restarts", "backoff":
+	case "owner", "link", "detached", "packet", "flow", "name", "proxy", "restart", "max_restarts", "backoff":
 		if o.run {
 			return fmt.Errorf("is not for run, which answers once, when its program has ended")
 		}
@@ -229,6 +230,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return err
 	case "name":
 		return optName(&o.name, v)
+	case "proxy":
+		return optProxy(&o.proxy, v)
 	case "restart":
 		return optRestart(&o.restart.when, v)
 	case "max_restarts":

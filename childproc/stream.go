@@ -45,10 +45,13 @@ func (p *proc) pushes(st *stream) bool {
 	return p.active != passive && p.packet.raw() && len(st.rest) == 0 && len(st.readers) == 0
 }
 
-// hold has a stream read or not, as somebody wants its output or not.
-func (p *proc) hold(s workers.Stream) {
-	st := p.stream(s)
-	p.w.Hold(s, p.active == passive && len(st.readers) == 0 && !p.dropped)
+// hold has the streams read or not, as somebody wants their output or not. Before
+// a worker is presented nobody does.
+func (m *manager) hold(p *proc) {
+	for i := range p.streams {
+		wanted := p.active != passive || len(p.streams[i].readers) > 0 || p.dropped
+		p.w.Hold(workers.Stdout+workers.Stream(i), !wanted || p.proxy != nil)
+	}
 }
 
 // serve delivers what has been read, as far as somebody wants it.
@@ -86,7 +89,7 @@ func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
 	st.rest = data
 	m.serve(p, s)
 	st.rest = append([]byte(nil), st.rest...)
-	p.hold(s)
+	m.hold(p)
 }
 
 // serveReaders answers the calls that wait with what is there.
@@ -170,8 +173,7 @@ func (m *manager) count(p *proc) {
 	if !p.once {
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
-	p.hold(workers.Stdout)
-	p.hold(workers.Stderr)
+	m.hold(p)
 	if p.reason != nil {
 		m.drop(p) // it was told to end: nobody will ask for the rest
 	}
@@ -199,10 +201,9 @@ func (m *manager) activate(p *proc, a active) {
 		p.active = passive
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
-	for _, s := range []workers.Stream{workers.Stdout, workers.Stderr} {
-		m.serve(p, s)
-		p.hold(s)
-	}
+	m.serve(p, workers.Stdout)
+	m.serve(p, workers.Stderr)
+	m.hold(p)
 	p.w.Resume()
 	m.finish(p)
 }
@@ -260,7 +261,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 	st.asked = true
 	st.readers = append(st.readers, reader{to: to.keep(), max: limit})
 	m.serve(p, s)
-	p.hold(s)
+	m.hold(p)
 	p.w.Resume()
 	m.finish(p)
 }
@@ -274,7 +275,7 @@ func (m *manager) drop(p *proc) {
 	p.dropped = true
 	for i := range p.streams {
 		p.streams[i].rest = nil
-		p.hold(workers.Stdout + workers.Stream(i))
 	}
+	m.hold(p)
 	p.w.Resume()
 }
