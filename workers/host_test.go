@@ -82,7 +82,7 @@ func (h *host) Room(w *workers.Worker, s workers.Stream) []byte {
 	if h.room != nil {
 		b = h.room(r, s)
 	}
-	if b != nil {
+	if len(b) > 0 {
 		h.open, h.no = r, s
 	}
 	return b

@@ -82,6 +82,9 @@ func (o *output) read() progress {
 		return gotSome
 	}
 	o.w.host.Took(o.w, o.no, 0)
+	if o.fd < 0 {
+		return gotEnd // Took has ended the worker
+	}
 	if err == unix.EAGAIN || err == unix.EINTR {
 		return gotNothing
 	}

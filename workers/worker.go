@@ -61,7 +61,8 @@ type Exit struct {
 
 // Host is what a worker needs of those around it. Its methods are called in the
 // loop's thread, from within the worker's own: they may call the worker's
-// methods that take a request (Stop, Kill, Write ...) only after they returned.
+// methods that take a request (Write, Resume ...) only after they returned, but
+// Stop and Kill from Took too.
 type Host interface {
 	// Started: the program runs.
 	Started(w *Worker)
@@ -351,10 +352,10 @@ func (w *Worker) drain() {
 }
 
 func (w *Worker) drainStep() (event, bool) {
-	for i := range w.out {
-		if !w.out[i].drain() {
-			return 0, false // Resume
-		}
+	// One that is held must not keep the other from being read: it would be told
+	// as ready again and again.
+	if first, second := w.out[0].drain(), w.out[1].drain(); !first || !second {
+		return 0, false // Resume
 	}
 	return evDrained, true
 }

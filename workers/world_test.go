@@ -44,7 +44,9 @@ type world struct {
 	stderr  bytes.Buffer
 	up      *ipc.Conn // main's end
 	conn    *ipc.Conn // the child's end
-	lost    error
+	fake    *ipc.Conn // the other end, when the test plays the spawner
+	lost    []error
+	closed  bool
 
 	mu      sync.Mutex
 	queue   []func()
@@ -63,7 +65,8 @@ type options struct {
 	reports bool
 	maxFDs  int      // 0: plenty
 	wrapper []string // runs the spawner
-	unclean bool     // the test ends the spawner itself
+	unclean bool     // the test ends the spawner itself, or leaves processes to it
+	fake    bool     // the test plays the spawner
 }
 
 func newWorld(t testing.TB, reports bool) *world { return newWorldWith(t, options{reports: reports}) }
@@ -72,8 +75,14 @@ func newWorld(t testing.TB, reports bool) *world { return newWorldWith(t, option
 func newWorldWith(t testing.TB, o options) *world {
 	t.Helper()
 	w := &world{t: t, done: make(chan error, 1), before: descriptors(t)}
-	w.startSpawner(o)
 	var err error
+	if o.fake {
+		if w.conn, w.fake, err = ipc.Pair(); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		w.startSpawner(o)
+	}
 	if w.loop, err = loop.New(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +92,7 @@ func newWorldWith(t testing.TB, o options) *world {
 	if o.maxFDs == 0 {
 		o.maxFDs = 10_000
 	}
-	w.starter, err = workers.NewStarter(w.loop, w.group, w.conn, o.reports, o.maxFDs, func(err error) { w.lost = err })
+	w.starter, err = workers.NewStarter(w.loop, w.group, w.conn, o.reports, o.maxFDs, func(err error) { w.lost = append(w.lost, err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,12 +176,16 @@ func (w *world) told() ipc.Message {
 // close ends the loop and the spawner; all of both must be gone then.
 func (w *world) close(o options) {
 	t := w.t
+	if w.closed {
+		return
+	}
+	w.closed = true
 	w.do(func() {
 		if !o.unclean && !w.starter.Idle() {
 			t.Error("the starter still holds something")
 		}
 	})
-	if !o.unclean {
+	if !o.unclean && !o.fake {
 		for _, pid := range w.children() {
 			t.Errorf("the spawner is left with process %d: %s", pid, status(pid)["State"])
 		}
@@ -182,14 +195,18 @@ func (w *world) close(o options) {
 		t.Error(err)
 	}
 	_ = w.conn.Close()
-	err := w.spawner.Wait()
-	if !o.unclean && (err != nil || w.stderr.Len() > 0) {
-		t.Errorf("the spawner: %v; %s", err, w.stderr.String())
+	if o.fake {
+		_ = w.fake.Close()
+	} else {
+		err := w.spawner.Wait()
+		if !o.unclean && (err != nil || w.stderr.Len() > 0) {
+			t.Errorf("the spawner: %v; %s", err, w.stderr.String())
+		}
+		_ = w.up.Close()
 	}
 	w.loop.Close()
 	_ = unix.Close(w.wake)
-	_ = w.up.Close()
-	if after := descriptors(t); after != w.before {
+	if after := descriptors(t); !o.unclean && after != w.before {
 		t.Errorf("%d descriptors before, %d after", w.before, after)
 	}
 }
