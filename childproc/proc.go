@@ -129,6 +129,16 @@ func failureTerm(f workers.Failure) etf.Term {
 		return etf.Tuple{etf.Atom("stdout"), e}
 	case ipc.StageStderr:
 		return etf.Tuple{etf.Atom("stderr"), e}
+	case ipc.StageFD:
+		return etf.Tuple{int64(f.FD), e}
+	case ipc.StageNice:
+		return etf.Tuple{etf.Atom("nice"), e}
+	case ipc.StageRlimits:
+		return etf.Tuple{etf.Atom("rlimits"), e}
+	case ipc.StageCPUs:
+		return etf.Tuple{etf.Atom("cpus"), e}
+	case ipc.StageOOM:
+		return etf.Tuple{etf.Atom("oom_score_adj"), e}
 	}
 	return e
 }

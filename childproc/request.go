@@ -222,6 +222,21 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return err
 	case "flow":
 		return optFlow(&o.active, v)
+	case "nice":
+		return optNice(&o.spec.Attributes, v)
+	case "umask":
+		return optUmask(&o.spec.Umask, v)
+	case "rlimits":
+		return optRlimits(&o.spec.Attributes, v)
+	case "cpus":
+		return optCPUs(&o.spec.Attributes, v)
+	case "oom_score_adj":
+		return optOOM(&o.spec.Attributes, v)
+	case "setsid":
+		var own bool
+		err := optBool(&own, v)
+		o.spec.NoSession = !own
+		return err
 	case "kill_signal":
 		sig, err := signalOf(v)
 		if err == nil {

@@ -27,7 +27,7 @@ func read(k Kind, r *reader) Message {
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
-		return Spawned{Seq: r.u32(), PID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32()}
+		return Spawned{Seq: r.u32(), PID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8()}
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
@@ -109,7 +109,10 @@ func (m *Spawn) write(w *writer) {
 		w.bool(s.Write)
 		w.bool(s.Append)
 		w.u32(s.Mode)
+		w.u8(s.FD)
 	}
+	w.bool(m.NoSession)
+	m.Attributes.write(w)
 }
 
 func readSpawn(r *reader) *Spawn {
@@ -124,9 +127,11 @@ func readSpawn(r *reader) *Spawn {
 		}
 		m.Streams = append(m.Streams, Stream{
 			Source: Source(r.u8()), Dup: r.u8(), Path: r.str(),
-			Write: r.bool(), Append: r.bool(), Mode: r.u32(),
+			Write: r.bool(), Append: r.bool(), Mode: r.u32(), FD: r.u8(),
 		})
 	}
+	m.NoSession = r.bool()
+	m.Attributes = readAttributes(r)
 	return m
 }
 
@@ -135,6 +140,7 @@ func (m Spawned) write(w *writer) {
 	w.u32(m.PID)
 	w.u8(uint8(m.Stage))
 	w.u32(m.Errno)
+	w.u8(m.FD)
 }
 
 func (m Changed) write(w *writer) {

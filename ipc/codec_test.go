@@ -29,10 +29,15 @@ var every = []Message{
 		Streams: []Stream{
 			{Source: SourceFD},
 			{Source: SourceFile, Path: "out", Write: true, Append: true, Mode: 0o600},
-			{Source: SourceDup, Dup: 1},
+			{Source: SourceDup, Dup: 1, FD: 7},
+		},
+		NoSession: true,
+		Attributes: Attributes{
+			SetNice: true, Nice: -20, SetOOM: true, OOMScoreAdj: -1000, CPUs: []uint16{0, 1023},
+			Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
 		},
 	},
-	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3},
+	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3, FD: 4},
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15},
 	GroupSignalled{PID: 1, Errno: 3},
@@ -88,6 +93,9 @@ func TestFieldsMatter(t *testing.T) {
 	}
 }
 
+// firstStream is where the first stream of a Spawn without texts begins.
+const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 1
+
 func TestDecodeRefuses(t *testing.T) {
 	for name, p := range map[string]string{
 		"nothing":                 "",
@@ -115,7 +123,7 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 	p := Append(nil, &Spawn{Streams: []Stream{{}}})
-	p[len(p)-5] = 2 // the truth value before the mode
+	p[firstStream+7] = 2 // behind source, duplicate, path and the other truth value
 	if m, err := Decode(p); err == nil {
 		t.Errorf("2 for a truth value: %#v", m)
 	}
@@ -143,12 +151,15 @@ func FuzzDecode(f *testing.F) {
 func TestDecodeAllocates(t *testing.T) {
 	lists := append([]byte{byte(KindStartSpawner), 0xff, 0x3f, 0, 0}, make([]byte, 4*0x3fff)...)
 	streams := Append(nil, &Spawn{})
-	streams[len(streams)-1] = 255
+	streams[firstStream-1] = 255
+	attributes := Append(nil, &Spawn{})
+	attributes[len(attributes)-3], attributes[len(attributes)-2], attributes[len(attributes)-1] = 255, 255, 255
 	for name, p := range map[string][]byte{
 		"a list of empty strings": lists,
 		"a list of 2^32 strings":  {byte(KindStartSpawner), 0xff, 0xff, 0xff, 0xff, 0, 0},
 		"a string of 4 GiB":       {byte(KindFailed), 0xff, 0xff, 0xff, 0xff, 0},
 		"255 streams":             streams,
+		"65,535 processors":       attributes,
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -133,6 +133,7 @@ type Stream struct {
 	Write  bool   // SourceFile: written and created, otherwise read
 	Append bool   // SourceFile: appended to instead of truncated
 	Mode   uint32 // SourceFile: mode of a created file, before the umask
+	FD     uint8  // the program's descriptor; those between two streams are closed
 }
 
 // Spawn asks for a program to be started, in a session and process group of its
@@ -145,7 +146,10 @@ type Spawn struct {
 	Env     []string
 	Dir     string
 	Umask   uint32
-	Streams []Stream // 0, 1, 2
+	Streams []Stream // 0, 1, 2, then others by FD
+
+	NoSession  bool // no session of its own, only a process group
+	Attributes Attributes
 }
 
 // Stage says what could not be done for a Spawn.
@@ -159,6 +163,11 @@ const (
 	StageStdin   Stage = 3
 	StageStdout  Stage = 4
 	StageStderr  Stage = 5
+	StageFD      Stage = 6 // a further descriptor: the one of Spawned.FD
+	StageNice    Stage = 7
+	StageRlimits Stage = 8
+	StageCPUs    Stage = 9
+	StageOOM     Stage = 10
 )
 
 // Spawned answers a Spawn. With StageNone one descriptor comes with it: the
@@ -168,6 +177,7 @@ type Spawned struct {
 	PID   uint32 // as the host counts
 	Stage Stage
 	Errno uint32
+	FD    uint8 // StageFD: which
 }
 
 // Changed reports that a process which a Spawn started was stopped or continued

@@ -10,38 +10,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// refusal is why nothing was started.
+type refusal struct {
+	stage ipc.Stage
+	errno unix.Errno
+	fd    uint8 // StageFD: which
+}
+
 // startProgram opens the program's files, forks and execs. The descriptors stay
-// the caller's. With StageNone there is a process, in a session and process
-// group of its own, and a pidfd of it; otherwise there is none, and stage and
-// errno say why.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid, pidfd int, stage ipc.Stage, errno unix.Errno) {
+// the caller's. Without a refusal there is a process, in a process group of its
+// own, and a pidfd of it; otherwise there is none.
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid, pidfd int, no *refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
-		return 0, -1, ipc.StageDir, errno
+		return 0, -1, &refusal{stage: ipc.StageDir, errno: errno}
 	}
 	defer unix.Close(dir)
 
-	files, opened, stage, errno := openStreams(m.Streams, fds, dir)
+	files, opened, no := openStreams(m.Streams, fds, dir)
 	defer ipc.CloseAll(opened)
-	if stage != ipc.StageNone {
-		return 0, -1, stage, errno
+	if no != nil {
+		return 0, -1, no
 	}
 	program, errno := s.lookUp(m.Program)
 	if errno != 0 {
-		return 0, -1, ipc.StageProgram, errno
+		return 0, -1, &refusal{stage: ipc.StageProgram, errno: errno}
 	}
 	pidfd = -1
-	pid, err := syscall.ForkExec(program, m.Args, &syscall.ProcAttr{
+	attr := &syscall.ProcAttr{
 		Dir:   m.Dir,
 		Env:   m.Env,
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
-	})
-	if err != nil {
-		return 0, -1, ipc.StageProgram, errnoOf(err)
+		Sys:   &syscall.SysProcAttr{Setsid: !m.NoSession, Setpgid: m.NoSession, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
 	}
-	return pid, pidfd, ipc.StageNone, 0
+	if !m.Attributes.None() {
+		pid, no = s.startByExec(m, program, attr)
+		return pid, pidfd, no
+	}
+	pid, err := syscall.ForkExec(program, m.Args, attr)
+	if err != nil {
+		return 0, -1, &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+	}
+	return pid, pidfd, nil
 }
 
 // openDir opens the program's directory. Being able to enter it is checked
@@ -58,47 +69,60 @@ func openDir(path string) (int, unix.Errno) {
 	return fd, 0
 }
 
+// closed is a descriptor that the program does not have.
+const closed = ^uintptr(0)
+
 // openStreams makes the program's table of descriptors. opened are those that
 // were opened for it and are to be closed.
-func openStreams(streams []ipc.Stream, fds []int, dir int) (files []uintptr, opened []int, stage ipc.Stage, errno unix.Errno) {
-	fail := func(i int, e unix.Errno) ([]uintptr, []int, ipc.Stage, unix.Errno) {
-		return nil, opened, ipc.StageStdin + ipc.Stage(min(i, 2)), e
-	}
-	for i, st := range streams {
-		fd := -1
+func openStreams(streams []ipc.Stream, fds []int, dir int) (files []uintptr, opened []int, no *refusal) {
+	for _, st := range streams {
+		fail := func(e unix.Errno) ([]uintptr, []int, *refusal) {
+			return nil, opened, refusedStream(st.FD, e)
+		}
+		if int(st.FD) < len(files) {
+			return fail(unix.EBADF) // not in order
+		}
+		fd := closed
 		switch st.Source {
 		case ipc.SourceFD:
 			if len(fds) == 0 {
-				return fail(i, unix.EBADF)
+				return fail(unix.EBADF)
 			}
-			fd, fds = fds[0], fds[1:]
+			fd, fds = uintptr(fds[0]), fds[1:]
 		case ipc.SourceDup:
-			if int(st.Dup) >= i {
-				return fail(i, unix.EBADF)
+			if int(st.Dup) >= len(files) {
+				return fail(unix.EBADF)
 			}
-			fd = int(files[st.Dup])
+			fd = files[st.Dup]
 		case ipc.SourceNull, ipc.SourceFile:
-			var err error
-			if fd, err = openStream(st, i, dir); err != nil {
-				return fail(i, errnoOf(err))
+			f, err := openStream(st, dir)
+			if err != nil {
+				return fail(errnoOf(err))
 			}
-			opened = append(opened, fd)
+			fd, opened = uintptr(f), append(opened, f)
 		default:
-			return fail(i, unix.EINVAL)
+			return fail(unix.EINVAL)
 		}
-		files = append(files, uintptr(fd))
+		for len(files) < int(st.FD) {
+			files = append(files, closed)
+		}
+		files = append(files, fd)
 	}
-	return files, opened, ipc.StageNone, 0
+	return files, opened, nil
 }
 
-// openStream opens a file of stream i as the worker's user. It never waits: a
+func refusedStream(fd uint8, e unix.Errno) *refusal {
+	if fd <= 2 {
+		return &refusal{stage: ipc.StageStdin + ipc.Stage(fd), errno: e}
+	}
+	return &refusal{stage: ipc.StageFD, errno: e, fd: fd}
+}
+
+// openStream opens a file for the program as the worker's user. It never waits: a
 // FIFO that nobody reads is ENXIO (open(2)).
-func openStream(st ipc.Stream, i, dir int) (int, error) {
+func openStream(st ipc.Stream, dir int) (int, error) {
 	if st.Source == ipc.SourceNull {
-		mode := unix.O_RDONLY
-		if i > 0 {
-			mode = unix.O_WRONLY
-		}
+		mode := [...]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY, unix.O_RDWR}[min(st.FD, 3)]
 		return unix.Open("/dev/null", mode|unix.O_CLOEXEC, 0)
 	}
 	flags := unix.O_RDONLY

@@ -178,16 +178,21 @@ func (s *spawner) request(p []byte, fds []int) error {
 
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
-	pid, pidfd, stage, errno := s.startProgram(m, fds)
-	if stage != ipc.StageNone {
-		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: stage, Errno: uint32(errno)})
+	pid, pidfd, no := s.startProgram(m, fds)
+	if no != nil {
+		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}
 	defer unix.Close(pidfd)
+	s.toReap()
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, pidfd)
+}
+
+// toReap tells the reporter that there is a process.
+func (s *spawner) toReap() {
 	select {
 	case s.started <- struct{}{}:
 	default:
 	}
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, pidfd)
 }
 
 // answer sends one message to the child. It may wait for room: the child never

@@ -22,6 +22,12 @@ var prog string
 // The test binary plays the spawner too. The short programs are a static one of
 // their own: a test binary takes long to start.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "exec" {
+		if err := spawner.Exec(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "exec:", err)
+		}
+		syscall.Exit(1)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "spawner" {
 		syscall.Exit(playSpawner()) // os.Exit waits for a second with -race
 	}

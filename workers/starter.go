@@ -20,6 +20,7 @@ const maxAsked = 32
 type Failure struct {
 	Stage ipc.Stage
 	Errno unix.Errno
+	FD    Stream // ipc.StageFD: which
 }
 
 // Starter is the child's side of the conversation with the spawner. It owns the
@@ -71,7 +72,7 @@ func (s *Starter) ask() {
 		if w.life.pending != evStarted {
 			// It was told to end before it began.
 			s.pop()
-			s.fail(w, Failure{ipc.StageProgram, unix.ECANCELED})
+			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.ECANCELED})
 			continue
 		}
 		err := s.request(w)
@@ -81,7 +82,7 @@ func (s *Starter) ask() {
 		}
 		s.pop()
 		if err != nil {
-			s.fail(w, Failure{ipc.StageProgram, errno(err)})
+			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: errno(err)})
 		}
 	}
 }
@@ -101,7 +102,7 @@ func (s *Starter) request(w *Worker) error {
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		Streams: make([]ipc.Stream, 3),
+		Streams: make([]ipc.Stream, 3), NoSession: sp.NoSession, Attributes: sp.Attributes,
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
@@ -116,6 +117,7 @@ func (s *Starter) request(w *Worker) error {
 		if err != nil {
 			return undo(err)
 		}
+		st.FD = uint8(i)
 		m.Streams[i] = st
 		if fd >= 0 {
 			theirs = append(theirs, fd)
@@ -246,7 +248,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	}
 	if m.Stage != ipc.StageNone {
 		s.fds -= maxPerWorker
-		s.fail(w, Failure{m.Stage, unix.Errno(m.Errno)})
+		s.fail(w, Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)})
 		return nil
 	}
 	s.byPID[m.PID] = w

@@ -3,6 +3,7 @@ package workers
 import (
 	"time"
 
+	"erluv/ipc"
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,8 @@ type Spec struct {
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
+	NoSession   bool          // no session of its own, only a process group
+	Attributes  ipc.Attributes
 	Timeout     time.Duration // longest run; 0: without end
 	IdleTimeout time.Duration // longest time without output; 0: without end
 }

@@ -15,20 +15,29 @@ import (
 )
 
 // The roles that main starts: the first argument of the same binary, hidden, with
-// a conversation on descriptor 3.
+// a conversation on descriptor 3. The role exec is started by the spawner, with a
+// conversation on the descriptor that its argument names.
 const (
 	roleStage   = "stage"
 	roleChild   = "child"
 	roleSpawner = "spawner"
+	roleExec    = "exec"
 )
 
 func isRole(name string) bool {
-	return name == roleStage || name == roleChild || name == roleSpawner
+	return name == roleStage || name == roleChild || name == roleSpawner || name == roleExec
 }
 
 // playRole runs a role and returns the exit status. Started by anybody but main
 // it has no conversation, and refuses.
 func playRole(role string, args []string) int {
+	if role == roleExec {
+		if err := spawner.Exec(args); err != nil {
+			complain(os.Stderr, err.Error())
+			return statusUsage
+		}
+		return statusOK
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(3, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		complain(os.Stderr, role+" is a part of erluv that erluv itself starts: descriptor 3 is no socket")

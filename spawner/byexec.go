@@ -1,0 +1,92 @@
+package spawner
+
+import (
+	"errors"
+	"io"
+	"strconv"
+	"syscall"
+	"time"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// The role exec stands between fork and exec for programs that are to have
+// attributes which Go cannot set there: it sets them for itself and becomes the
+// program. It costs about a millisecond, and only those who ask for it.
+//
+//	spawner                          exec (the process of the program)
+//	  │ Spawn{...} ─────────────────► │
+//	  │                               │  sets the attributes
+//	  │ ◄──────────── Spawned{}       │  only the exec is left
+//	  │ ◄──────────── end of file     │  done: the socket is close-on-exec
+//	  │ ◄──────────── Spawned{stage}  │  or not
+
+// execTimeout bounds it: nothing else is started meanwhile.
+const execTimeout = 10 * time.Second
+
+// startByExec starts a program by way of the role exec.
+func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (pid int, no *refusal) {
+	fail := func(e unix.Errno) (int, *refusal) { return 0, &refusal{stage: ipc.StageProgram, errno: e} }
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		return fail(errnoOf(err))
+	}
+	defer ours.Close()
+	found := *m
+	found.Program = program
+	err = sendSpawn(ours, &found)
+	if err == nil {
+		fd := len(attr.Files)
+		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
+		pid, err = syscall.ForkExec("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr)
+	}
+	_ = theirs.Close()
+	if err != nil {
+		return fail(errnoOf(err))
+	}
+	s.toReap()
+	if no = awaitExec(ours); no != nil {
+		_ = unix.PidfdSendSignal(*attr.Sys.PidFD, unix.SIGKILL, nil, 0)
+		_ = unix.Close(*attr.Sys.PidFD)
+		return 0, no
+	}
+	return pid, nil
+}
+
+func sendSpawn(to *ipc.Conn, m *ipc.Spawn) error {
+	packet, memfd, err := ipc.PackSpawn(ipc.Append(nil, m))
+	if err != nil {
+		return err
+	}
+	if memfd < 0 {
+		return to.TrySend(packet)
+	}
+	defer unix.Close(memfd)
+	return to.TrySend(packet, memfd)
+}
+
+// awaitExec waits until the process has become the program.
+func awaitExec(conn *ipc.Conn) *refusal {
+	var buf [64]byte
+	for told := false; ; told = true {
+		n, fds, err := conn.Recv(buf[:], execTimeout)
+		ipc.CloseAll(fds)
+		if told && errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			// It was killed before the exec, or stopped.
+			return &refusal{stage: ipc.StageProgram, errno: unix.EIO}
+		}
+		msg, err := ipc.Decode(buf[:n])
+		answer, ok := msg.(ipc.Spawned)
+		if err != nil || !ok {
+			return &refusal{stage: ipc.StageProgram, errno: unix.EPROTO}
+		}
+		if answer.Stage != ipc.StageNone {
+			return &refusal{stage: answer.Stage, errno: unix.Errno(answer.Errno)}
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package spawner
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// Exec is the role `erluv exec FD`, in a process that the spawner has made: it
+// receives a Spawn on the descriptor, gives the process its attributes and becomes
+// the program. If it cannot, the spawner is told why; the error that is returned
+// is that nobody has asked for it.
+func Exec(args []string) error {
+	// Nice and affinity are the thread's, and it is this one's that the program has.
+	runtime.LockOSThread()
+	debug.SetGCPercent(-1)
+	conn, m, err := asked(args)
+	if err != nil {
+		return fmt.Errorf("exec is a part of erluv that erluv itself starts: %w", err)
+	}
+	no := become(conn, m)
+	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Stage: no.stage, Errno: uint32(no.errno)}), execTimeout)
+	return nil
+}
+
+func asked(args []string) (*ipc.Conn, *ipc.Spawn, error) {
+	if len(args) != 1 {
+		return nil, nil, errors.New("it takes a descriptor")
+	}
+	fd, err := strconv.Atoi(args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := ipc.FromFD(fd)
+	if err != nil {
+		return nil, nil, err
+	}
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := conn.Recv(buf, execTimeout)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer ipc.CloseAll(fds)
+	msg, err := ipc.Decode(buf[:n])
+	if long, ok := msg.(ipc.SpawnInMemfd); ok && len(fds) == 1 {
+		msg, err = ipc.UnpackSpawn(long, fds[0])
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	m, ok := msg.(*ipc.Spawn)
+	if !ok {
+		return nil, nil, fmt.Errorf("it was sent %T", msg)
+	}
+	return conn, m, nil
+}
+
+// become does not return unless the program cannot be executed.
+func become(conn *ipc.Conn, m *ipc.Spawn) *refusal {
+	a := &m.Attributes
+	program, err1 := unix.BytePtrFromString(m.Program)
+	args, err2 := syscall.SlicePtrFromStrings(m.Args)
+	env, err3 := syscall.SlicePtrFromStrings(m.Env)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return &refusal{stage: ipc.StageProgram, errno: unix.EINVAL}
+	}
+	if err := setOOM(a); err != nil {
+		return &refusal{stage: ipc.StageOOM, errno: errnoOf(err)}
+	}
+	if err := setCPUs(a.CPUs); err != nil {
+		return &refusal{stage: ipc.StageCPUs, errno: errnoOf(err)}
+	}
+	// From here on no thread is started, for with one processor there is nobody
+	// else to run anything; an exec beside a clone can make the clone fail, and the
+	// Go runtime end the process.
+	runtime.GOMAXPROCS(1)
+	// Go raises its own limit of descriptors, and puts it back before an exec, also
+	// before one that fails.
+	_ = syscall.Exec("", []string{""}, nil)
+	if err := conn.Send(ipc.Append(nil, ipc.Spawned{}), execTimeout); err != nil {
+		return &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+	}
+	// With the program's limits there may be no memory any more, so nothing is
+	// allocated from here on: hence the raw calls.
+	for i := range a.Rlimits {
+		l := &a.Rlimits[i]
+		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+		if e != 0 {
+			return &refusal{stage: ipc.StageRlimits, errno: e}
+		}
+	}
+	if a.SetNice {
+		_, _, e := unix.RawSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(int(a.Nice)))
+		if e != 0 {
+			return &refusal{stage: ipc.StageNice, errno: e}
+		}
+	}
+	_, _, e := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(program)),
+		uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0])))
+	return &refusal{stage: ipc.StageProgram, errno: e}
+}
+
+func setOOM(a *ipc.Attributes) error {
+	if !a.SetOOM {
+		return nil
+	}
+	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, strconv.AppendInt(nil, int64(a.OOMScoreAdj), 10))
+	return err
+}
+
+// setCPUs binds the thread to processors. Linux leaves out those that there are
+// not, or that the process may not use; here that is EINVAL.
+func setCPUs(cpus []uint16) error {
+	if len(cpus) == 0 {
+		return nil
+	}
+	var want, got unix.CPUSet
+	for _, n := range cpus {
+		want.Set(int(n))
+	}
+	if err := unix.SchedSetaffinity(0, &want); err != nil {
+		return err
+	}
+	if err := unix.SchedGetaffinity(0, &got); err != nil {
+		return err
+	}
+	if got != want {
+		return unix.EINVAL
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package e2e
+
+import "testing"
+
+func TestAttributes(t *testing.T) {
+	e := common(t)
+	for name, tc := range map[string]struct{ cmd, opts, want string }{
+		"nice":          {`"nice"`, `#{nice => 5}`, `<<"5\n">>`},
+		"umask":         {`"umask"`, `#{umask => 8#027}`, `<<"0027\n">>`},
+		"by default":    {`"umask; nice"`, `#{}`, `<<"0022\n0\n">>`},
+		"processors":    {`"grep -c ^Cpus_allowed_list:.0$ /proc/self/status"`, `#{cpus => [0]}`, `<<"1\n">>`},
+		"oom_score_adj": {`"cat /proc/self/oom_score_adj"`, `#{oom_score_adj => 1000}`, `<<"1000\n">>`},
+		"one limit":     {`"ulimit -Sn; ulimit -Hn"`, `#{rlimits => #{nofile => {100, 200}}}`, `<<"100\n200\n">>`},
+		"limits":        {`"ulimit -n; ulimit -c; ulimit -v"`, `[{rlimits, [{nofile, 50}, {core, 0}, {as, 1 bsl 30}]}]`, `<<"50\n0\n1048576\n">>`},
+		"all of it": {
+			`"nice; umask; ulimit -n; cat /proc/self/oom_score_adj; pwd; echo $A"`,
+			`#{nice => 19, umask => 0, rlimits => #{nofile => 64}, oom_score_adj => 900, cpus => [0], cd => "/usr", env => #{"A" => "b"}}`,
+			`<<"19\n0000\n64\n900\n/usr\nb\n">>`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, "{"+tc.want+",<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, `+tc.cmd+`, `+tc.opts+`))`)
+		})
+	}
+}
+
+// erluv_spawner has no privilege, so nobody gets more than it has; and whatever
+// is asked for, a failure is one of the request, never of the program.
+func TestAttributesThatCannotBeHad(t *testing.T) {
+	e := common(t)
+	for name, tc := range map[string]struct{ cmd, opts, want string }{
+		"more of the processor": {`["true"]`, `#{nice => -1}`, "{nice,eacces}"},
+		"no such processor":     {`["true"]`, `#{cpus => [0, 1023]}`, "{cpus,einval}"},
+		"more descriptors":      {`["true"]`, `#{rlimits => #{nofile => 1 bsl 40}}`, "{rlimits,eperm}"},
+		"never to be killed":    {`["true"]`, `#{oom_score_adj => -1000}`, "{oom_score_adj,eacces}"},
+		"no such program":       {`["no_such_program"]`, `#{nice => 1}`, "enoent"},
+		"no such file":          {`["/no/such"]`, `#{nice => 1}`, "enoent"},
+		"no program":            {`["/etc/passwd"]`, `#{cpus => [0]}`, "eacces"},
+		"a long argument":       {`["true", binary:copy(<<"x">>, 200000)]`, `#{nice => 1}`, "e2big"},
+		"bad":                   {`["true"]`, `#{nice => 20}`, `{bad_option,nice,<<"must be a number from -20 to 19">>}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, "{error,"+tc.want+"}", `e2e:call(E, {spawn, `+tc.cmd+`, `+tc.opts+`})`)
+		})
+	}
+}
+
+// A session of its own makes an orphan of a program's group: a terminal's stop
+// means nothing to it. Without one it does; group and tree stay the same.
+func TestSetsid(t *testing.T) {
+	e := common(t)
+	e.expect(t, "[true,true,false]", `
+		Ids = fun(Opts) ->
+			{Out, <<>>, {exit_status, 0}, normal} = e2e:outcome(e2e:start(E, "cut -d' ' -f5,6 /proc/$$/stat; echo $$", Opts)),
+			[[Group, Session], [Pid]] = [binary:split(L, <<" ">>) || L <- binary:split(Out, <<"\n">>, [global, trim])],
+			true = Group =:= Pid,
+			Session =:= Pid
+		end,
+		[Ids(#{}), Ids(#{setsid => true}), Ids(#{setsid => false})]`)
+	e.expect(t, "{stopped,sigtstp}", `
+		W = e2e:start(E, "echo ready; sleep 1000 & sleep 1000", #{setsid => false}),
+		ok = e2e:ready(W),
+		ok = e2e:call(W, {signal, sigtstp}),
+		Stopped = e2e:next(W),
+		{ok, _} = e2e:call(W, stop),
+		Stopped`)
+	e.expect(t, "{exit_status,0}", `
+		W = e2e:start(E, "echo ready; read x; exit 0"),
+		ok = e2e:ready(W),
+		ok = e2e:call(W, {signal, sigtstp}),
+		ok = e2e:call(W, {write, "\n"}),
+		{<<>>, _, End, normal} = e2e:outcome(W),
+		End`)
+}
