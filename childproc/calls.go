@@ -176,9 +176,16 @@ func (m *manager) write(p *proc, to from, req, arg etf.Raw) {
 	}
 }
 
+// writer is who waits for a write: a call, or an I/O request.
+type writer interface {
+	wrote(m *manager, err error)
+}
+
+func (f from) wrote(m *manager, err error) { m.out.reply(f, outcome(err)) }
+
 // Wrote answers a write.
 func (m *manager) Wrote(_ *workers.Worker, token any, err error) {
-	m.out.reply(token.(from), outcome(err))
+	token.(writer).wrote(m, err)
 }
 
 // ioData is the bytes of iodata: those of the frame itself when it is a binary.

@@ -1,8 +1,6 @@
 package childproc
 
 import (
-	"time"
-
 	"erluv/dist"
 	"erluv/etf"
 )
@@ -93,13 +91,11 @@ func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
 
 // toPid takes a message to a process of ours.
 func (m *manager) toPid(to, sender etf.Pid, payload etf.Raw) {
-	if to == m.self {
-		m.answered(payload)
-		return
-	}
 	if p := m.find(to); p != nil {
 		m.toProc(p, sender, payload)
+		return
 	}
+	m.answered(to, payload)
 }
 
 // toProc takes a message to a worker.
@@ -108,7 +104,7 @@ func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
 		m.workerCall(p, call, req)
 		return
 	}
-	if m.proxyAnswer(p, payload) {
+	if m.ioRequest(p, payload) {
 		return
 	}
 	m.portMessage(p, sender, payload)
@@ -179,32 +175,4 @@ func (m *manager) oversized(head []byte, size int) {
 
 func tooLarge(size, limit int) etf.Term {
 	return errorTerm(etf.Tuple{etf.Atom("too_large"), int64(size), int64(limit)})
-}
-
-// askTicktime asks the node for its net_ticktime, through rex: a hidden node may
-// not know it, and is dropped if it is silent for so long.
-func (m *manager) askTicktime() {
-	call := etf.Tuple{
-		etf.Atom("call"), etf.Atom("net_kernel"), etf.Atom("get_net_ticktime"), etf.List(nil), etf.Atom("user"),
-	}
-	m.out.regSend(m.self, "rex", etf.Tuple{m.self, call})
-}
-
-// answered takes {rex, Seconds} or {rex, {ongoing_change_to, Seconds}}.
-func (m *manager) answered(payload etf.Raw) {
-	r := etf.NewReader(payload)
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return
-	}
-	if a, err := r.Atom(); err != nil || a != "rex" {
-		return
-	}
-	if n, err := r.Tuple(); err == nil {
-		if a, err := r.Atom(); n != 2 || err != nil || a != "ongoing_change_to" {
-			return
-		}
-	}
-	if s, err := r.Int(); err == nil && s > 0 && s < 1<<31 {
-		m.ticktime(time.Duration(s) * time.Second)
-	}
 }

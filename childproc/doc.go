@@ -13,9 +13,14 @@
 //	signals.go    links, monitors and exit signals of workers
 //	packet.go     how output is cut into messages
 //	stream.go     output that is cut, counted, or read on demand
+//	io.go         a worker as an I/O device: io:put_chars, io:get_line
 //	deliver.go    what a program writes becomes a message: from its pipe straight
 //	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered
+//	proc.go       a worker as a process, from its start to its end
+//	restart.go    whether and when a program is started again
+//	proxy.go      a process of the node paired with a worker
+//	rex.go        questions to the node
 //	info.go       what erluv and a worker say of themselves
 //	outbox.go     the one buffer in which all frames are composed
 //

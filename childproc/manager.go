@@ -43,19 +43,20 @@ type manager struct {
 	environ     map[string]string
 	since       time.Time
 
-	phase    phase
-	reason   string // why it stops, for people
-	procs    map[uint64]*proc
-	byName   map[etf.Atom]*proc
-	nextPid  uint32
-	nextRef  uint64
-	watchers int // links and monitors, of all
-	names    watchers
-	stalled  []*workers.Worker // draining, waiting for room
-	msg      dist.Message
-	refused  uint64 // frames that were not understood
-	frame    delivery
-	scratch  []byte // what is read when it does not go straight into a message
+	phase     phase
+	reason    string // why it stops, for people
+	procs     map[uint64]*proc
+	byName    map[etf.Atom]*proc
+	questions map[uint64]question // by the pid that is to be answered
+	nextPid   uint32
+	nextRef   uint64
+	watchers  int // links and monitors, of all
+	names     watchers
+	stalled   []*workers.Worker // draining, waiting for room
+	msg       dist.Message
+	refused   uint64 // frames that were not understood
+	frame     delivery
+	scratch   []byte // what is read when it does not go straight into a message
 }
 
 func newManager(start ipc.Start) *manager {
@@ -66,6 +67,7 @@ func newManager(start ipc.Start) *manager {
 		since:       time.Now(),
 		procs:       make(map[uint64]*proc),
 		byName:      make(map[etf.Atom]*proc),
+		questions:   make(map[uint64]question),
 		scratch:     make([]byte, scratchSize),
 	}
 	for _, e := range start.Environ {
@@ -92,7 +94,8 @@ func (m *manager) newPid() etf.Pid {
 			Node: etf.Atom(m.start.Node), Creation: m.start.Creation,
 			ID: n & (1<<pidIDBits - 1), Serial: n >> pidIDBits,
 		}
-		if _, taken := m.procs[key(pid)]; !taken && pid != m.self && n != 0 {
+		_, asks := m.questions[key(pid)]
+		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 {
 			return pid
 		}
 	}

@@ -26,6 +26,7 @@ type proc struct {
 	link     etf.Pid   // to be linked when it has started
 	streams  [2]stream // stdout and stderr
 	packet   packet    // how they are cut
+	device   device    // as an I/O device
 	active   int       // how many messages with output may be sent, or activeTrue
 	once     bool      // active was once: nobody is told that it is passive again
 	dropped  bool      // output that was not asked for is given up

@@ -257,32 +257,40 @@ func TestJobControl(t *testing.T) {
 	}
 }
 
-// startWithProxy sends a spawn request with a proxy and reads the question to the
-// node's rex.
-func (n *node) startWithProxy(cmd string) (tag etf.Raw, w etf.Pid) {
+// question reads a question to the node's rex: whom to answer, and what it calls.
+func (n *node) question() (to etf.Pid, call etf.Tuple) {
 	n.t.Helper()
-	tag = n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), etf.Binary(cmd), etf.Map{
-		opt("proxy", etf.Tuple{etf.Atom("mod"), etf.Atom("fun"), etf.List{int64(1)}}),
-	}})
 	m := n.recv()
 	if m.Op != dist.RegSend || m.Name != "rex" {
 		n.t.Fatalf("instead of a question for rex: %s", show(m))
 	}
 	v, err := etf.Decode(m.Payload)
 	must(n.t, err)
-	w = v.(etf.Tuple)[0].(etf.Pid)
-	same(n.t, v, etf.Tuple{w, etf.Tuple{
+	tu := v.(etf.Tuple)
+	return tu[0].(etf.Pid), tu[1].(etf.Tuple)
+}
+
+// startWithProxy sends a spawn request with a proxy and reads the question to the
+// node's rex.
+func (n *node) startWithProxy(cmd string) (tag etf.Raw, w, to etf.Pid) {
+	n.t.Helper()
+	tag = n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), etf.Binary(cmd), etf.Map{
+		opt("proxy", etf.Tuple{etf.Atom("mod"), etf.Atom("fun"), etf.List{int64(1)}}),
+	}})
+	to, call := n.question()
+	w = call[3].(etf.List)[2].(etf.List)[0].(etf.Pid)
+	same(n.t, call, etf.Tuple{
 		etf.Atom("call"), etf.Atom("erlang"), etf.Atom("spawn"),
 		etf.List{etf.Atom("mod"), etf.Atom("fun"), etf.List{w, int64(1)}}, etf.Atom("user"),
-	}})
-	return tag, w
+	})
+	return tag, w, to
 }
 
 func TestProxy(t *testing.T) {
 	n := startChild(t, nil)
-	tag, w := n.startWithProxy("echo early; exit 5")
+	tag, w, to := n.startWithProxy("echo early; exit 5")
 	proxy := n.pid()
-	n.toPid(w, etf.Tuple{etf.Atom("rex"), proxy})
+	n.toPid(to, etf.Tuple{etf.Atom("rex"), proxy})
 	// Linked with both before the answer, and output after it.
 	for _, want := range []etf.Pid{proxy, n.self} {
 		if m := n.recv(); m.Op != dist.Link || m.To != want {
@@ -305,8 +313,8 @@ func TestProxy(t *testing.T) {
 
 func TestNoProxyNoWorker(t *testing.T) {
 	n := startChild(t, nil)
-	tag, w := n.startWithProxy("echo never heard; sleep 1000")
-	n.toPid(w, etf.Tuple{etf.Atom("rex"), atoms("badrpc", "nodedown")})
+	tag, _, to := n.startWithProxy("echo never heard; sleep 1000")
+	n.toPid(to, etf.Tuple{etf.Atom("rex"), atoms("badrpc", "nodedown")})
 	same(t, n.answer(tag), errorTerm(etf.Tuple{etf.Atom("proxy"), atoms("badrpc", "nodedown")}))
 	waitUntil(t, func() bool { return len(n.call(etf.Atom("workers")).(etf.List)) == 0 })
 }

@@ -11,7 +11,7 @@ type stream struct {
 	to      etf.Pid // the zero pid: nobody
 	toOwner bool    // it follows the owner
 	rest    []byte  // read from the pipe, and no whole packet, or not asked for
-	readers []reader
+	readers []*reader
 	asked   bool // somebody has read, so somebody may wait for the end
 	ended   bool // the pipe has ended
 	told    bool // and it was told
@@ -20,10 +20,12 @@ type stream struct {
 // delivered says whether nothing is left for somebody who reads on demand.
 func (st *stream) delivered() bool { return len(st.rest) == 0 && (st.told || !st.asked) }
 
-// reader is a call that waits for output.
+// reader is a call that waits for output. It is given what has been read and not
+// delivered, and says how much of it it has taken and whether it is done; with
+// ended there is no more to come, and it is done at the latest with nothing left.
 type reader struct {
-	to  from
-	max int // of raw output: bytes at most
+	take func(b []byte, ended bool) (n int, done bool)
+	busy bool // it waits for something else
 }
 
 // How many calls may wait for output of one stream.
@@ -59,7 +61,7 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 	st := p.stream(s)
 	b := st.rest
 	for {
-		b = m.serveReaders(p, st, b)
+		b = m.serveReaders(st, b)
 		if p.active == passive || len(st.readers) > 0 || len(b) == 0 {
 			break
 		}
@@ -92,27 +94,16 @@ func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
 	m.hold(p)
 }
 
-// serveReaders answers the calls that wait with what is there.
-func (m *manager) serveReaders(p *proc, st *stream, b []byte) []byte {
-	for len(st.readers) > 0 && len(b) > 0 {
-		r := st.readers[0]
-		data, n, err := p.packet.cut(b)
-		if err != nil {
-			m.badPacket(p)
-			return nil
-		}
-		if p.packet.raw() && n > r.max {
-			data, n = b[:r.max], r.max
-		}
-		if n == 0 && !st.ended {
+// serveReaders gives the calls that wait what is there.
+func (m *manager) serveReaders(st *stream, b []byte) []byte {
+	for len(st.readers) > 0 && !st.readers[0].busy && (len(b) > 0 || st.ended) {
+		n, done := st.readers[0].take(b, st.ended)
+		st.told = st.told || st.ended && len(b) == 0
+		b = b[n:]
+		if !done {
 			break
 		}
-		if n == 0 { // the last line has no end, or the last packet is cut off
-			data, n = b, len(b)
-		}
 		st.readers = st.readers[1:]
-		b = b[n:]
-		m.out.reply(r.to, okTerm(etf.Binary(data)))
 	}
 	return b
 }
@@ -135,11 +126,6 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	if len(st.rest) > 0 {
 		return
 	}
-	for _, r := range st.readers {
-		m.out.reply(r.to, etf.Atom("eof"))
-		st.told = true
-	}
-	st.readers = nil
 	if !st.told && p.active != passive {
 		st.told = true
 		m.tell(st.to, p, etf.Tuple{streamAtom[s], etf.Atom("eof")})
@@ -258,8 +244,37 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		m.out.reply(to, etf.Atom("eof")) // it is no pipe
 		return
 	}
+	to = to.keep()
+	m.await(p, s, func(b []byte, ended bool) (int, bool) {
+		data, n, err := p.packet.cut(b)
+		switch {
+		case err != nil:
+			m.badPacket(p)
+			return len(b), false
+		case len(b) == 0:
+			m.out.reply(to, etf.Atom("eof"))
+			return 0, true
+		case p.packet.raw() && n > limit:
+			data, n = b[:limit], limit
+		case n == 0 && ended: // the last line has no end, or the last packet is cut off
+			data, n = b, len(b)
+		case n == 0:
+			return 0, false
+		}
+		m.out.reply(to, okTerm(etf.Binary(data)))
+		return n, true
+	})
+}
+
+// await has a call wait for output.
+func (m *manager) await(p *proc, s workers.Stream, take func(b []byte, ended bool) (int, bool)) {
+	m.awaitReader(p, s, &reader{take: take})
+}
+
+func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {
+	st := p.stream(s)
 	st.asked = true
-	st.readers = append(st.readers, reader{to: to.keep(), max: limit})
+	st.readers = append(st.readers, r)
 	m.serve(p, s)
 	m.hold(p)
 	p.w.Resume()

@@ -1,23 +1,58 @@
 package workers_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
 
 	"erluv/ipc"
 	"erluv/workers"
 )
 
+// smallest writes the smallest static program, which ends at once: an ELF header,
+// one program header (elf(5)) and exit(0).
+func smallest(b *testing.B) string {
+	b.Helper()
+	arch := map[string]struct {
+		machine uint16
+		code    []byte
+	}{
+		"amd64": {62, []byte{0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05}},
+		"arm64": {183, []byte{0xa8, 0x0b, 0x80, 0xd2, 0, 0, 0x80, 0xd2, 1, 0, 0, 0xd4}},
+	}[runtime.GOARCH]
+	const base, headers = 0x400000, 64 + 56
+	size := uint64(headers + len(arch.code))
+	var f bytes.Buffer
+	f.Write([]byte{0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	for _, v := range []any{
+		uint16(2), arch.machine, uint32(1), uint64(base + headers), uint64(64), uint64(0), uint32(0),
+		uint16(64), uint16(56), uint16(1), uint16(0), uint16(0), uint16(0),
+		uint32(1), uint32(5), uint64(0), uint64(base), uint64(base), size, size, uint64(0x1000),
+	} {
+		_ = binary.Write(&f, binary.LittleEndian, v)
+	}
+	f.Write(arch.code)
+	path := filepath.Join(b.TempDir(), "smallest")
+	if err := os.WriteFile(path, f.Bytes(), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	return path
+}
+
 // BenchmarkSpawn starts a static program that ends at once, so many at a time.
 func BenchmarkSpawn(b *testing.B) {
 	for _, atOnce := range []int{1, 16} {
 		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
 			w := newWorld(b, !ipc.PidfdsSuffice())
+			sp := command(smallest(b))
 			left, running := b.N, 0
-			h := &again{host: w.host}
 			done := make(chan struct{})
-			sp := command(prog, "exit", "0")
-			h.next = func() {
+			h := &bench{host: w.host}
+			h.gone = func() {
 				if left > 0 {
 					left--
 					workers.New(h, w.starter, sp, &run{host: w.host})
@@ -28,10 +63,10 @@ func BenchmarkSpawn(b *testing.B) {
 			b.ReportAllocs()
 			b.ResetTimer()
 			w.do(func() {
-				for running = range min(atOnce, b.N) {
-					h.next()
+				for range min(atOnce, b.N) {
+					running++
+					h.gone()
 				}
-				running++
 			})
 			<-done
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "programs/s")
@@ -39,28 +74,36 @@ func BenchmarkSpawn(b *testing.B) {
 	}
 }
 
-// again is a host that starts the next when one is over.
-type again struct {
+// bench is a host that keeps nothing.
+type bench struct {
 	*host
-	next func()
+	gone  func()
+	bytes int
 }
 
-func (a *again) Gone(w *workers.Worker, e workers.Exit) {
-	a.host.Gone(w, e)
-	a.next()
+func (h *bench) Took(_ *workers.Worker, _ workers.Stream, n int) {
+	h.open = nil
+	h.bytes += n
 }
+
+func (h *bench) Gone(*workers.Worker, workers.Exit) { h.gone() }
 
 // BenchmarkOutput reads what a program writes.
 func BenchmarkOutput(b *testing.B) {
 	w := newWorld(b, !ipc.PidfdsSuffice())
-	w.do(func() { w.host.buf = make([]byte, 256<<10) })
-	b.SetBytes(256 << 20)
+	const size = 256 << 20
+	done := make(chan struct{})
+	h := &bench{host: w.host, gone: func() { done <- struct{}{} }}
+	b.SetBytes(size)
 	b.ResetTimer()
 	for range b.N {
-		w.do(func() { w.host.took = func(r *run) { r.out[workers.Stdout] = r.out[workers.Stdout][:0] } })
-		r := w.start(command("head", "-c", "256M", "/dev/zero"))
-		w.await("the flood", func() bool { return r.Bytes(workers.Stdout) == 256<<20 })
-		w.do(func() { r.out[workers.Stdout] = make([]byte, 256<<20) })
-		w.finish(r)
+		w.do(func() {
+			w.host.buf = make([]byte, 256<<10)
+			workers.New(h, w.starter, command("head", "-c", fmt.Sprint(size), "/dev/zero"), &run{host: w.host})
+		})
+		<-done
+	}
+	if h.bytes != size*b.N {
+		b.Errorf("%d bytes, want %d", h.bytes, size*b.N)
 	}
 }

@@ -109,12 +109,12 @@ func (o *output) beginDrain() {
 // for more at present.
 func (o *output) drain() bool {
 	for o.fd >= 0 {
-		if o.held {
-			return false
-		}
 		if o.left <= 0 {
 			o.end()
 			break
+		}
+		if o.held {
+			return false
 		}
 		switch o.read() {
 		case noRoom:

@@ -1,0 +1,437 @@
+package childproc
+
+import (
+	"bytes"
+	"errors"
+	"unicode/utf8"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+// The Erlang I/O protocol (stdlib User's Guide): a worker is an I/O device. What
+// is put goes to stdin, what is got comes from stdout, which must not be sent as
+// messages then. Requests in the encoding latin1 are bytes, as file:read/2 and
+// IO.binread/2 mean them; those in unicode are characters.
+
+// device is how a worker reads and writes characters.
+type device struct {
+	latin1 bool // characters are bytes; else UTF-8
+	list   bool // what is got is a list; else a binary
+}
+
+// maxGot bounds what one request gets, in bytes; a longer line comes in pieces.
+const maxGot = 1 << 20
+
+// ioFrom is who has made an I/O request.
+type ioFrom struct {
+	pid etf.Pid
+	as  etf.Raw
+}
+
+func (m *manager) ioReply(to ioFrom, reply etf.Term) {
+	m.out.send(to.pid, etf.Tuple{etf.Atom("io_reply"), to.as, reply})
+}
+
+func (f ioFrom) wrote(m *manager, err error) { m.ioReply(f, outcome(err)) }
+
+// ioRequest takes {io_request, From, ReplyAs, Request}; false: it is none.
+func (m *manager) ioRequest(p *proc, payload etf.Raw) bool {
+	r := etf.NewReader(payload)
+	if n, err := r.Tuple(); err != nil || n != 4 {
+		return false
+	}
+	if a, err := r.Atom(); err != nil || a != "io_request" {
+		return false
+	}
+	pid, err := r.Pid()
+	if err != nil {
+		return false
+	}
+	as, err := r.Raw()
+	if err != nil {
+		return false
+	}
+	to := ioFrom{pid, append(etf.Raw(nil), as...)}
+	req, err := r.Term()
+	if err != nil || p.run != nil || len(payload) > maxRequest {
+		m.ioReply(to, errorTerm(etf.Atom("request")))
+		return true
+	}
+	m.ioOne(p, to, req, func(reply etf.Term) { m.ioReply(to, reply) })
+	return true
+}
+
+// ioOne does one request. What is put is answered through to, when it is in the
+// pipe; all others by reply.
+func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) {
+	bad := func() { reply(errorTerm(etf.Atom("request"))) }
+	if req == etf.Atom("getopts") {
+		reply(p.device.opts())
+		return
+	}
+	t, ok := req.(etf.Tuple)
+	if !ok || len(t) < 2 {
+		bad()
+		return
+	}
+	name, _ := t[0].(etf.Atom)
+	switch {
+	case name == "put_chars" && len(t) == 3:
+		m.putChars(p, to, t[1], t[2], reply)
+	case name == "put_chars" && len(t) == 2: // before OTP R13
+		m.putChars(p, to, etf.Atom("latin1"), t[1], reply)
+	case name == "put_chars" && len(t) == 5:
+		m.putResult(p, to, t, reply)
+	case name == "get_line" && len(t) == 3:
+		m.get(p, t[1], lineEnd, reply)
+	case name == "get_chars" && len(t) == 4:
+		n, ok := t[3].(int64)
+		if !ok || n < 0 || n > maxGot {
+			bad()
+			return
+		}
+		m.getChars(p, t[1], int(n), reply)
+	case name == "get_until" && len(t) == 6:
+		m.getUntil(p, t, reply)
+	case name == "setopts" && len(t) == 2:
+		reply(p.device.set(t[1]))
+	case name == "get_geometry":
+		reply(errorTerm(etf.Atom("enotsup")))
+	case name == "requests" && len(t) == 2:
+		list, ok := t[1].(etf.List)
+		if !ok {
+			bad()
+			return
+		}
+		m.ioAll(p, to, list, reply)
+	default:
+		bad()
+	}
+}
+
+// ioAll does several requests, up to the first that fails; the last one's answer
+// is the answer.
+func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term)) {
+	if len(list) == 0 {
+		reply(etf.Atom("ok"))
+		return
+	}
+	last := len(list) == 1
+	m.ioOne(p, ioFrom{}, list[0], func(answer etf.Term) {
+		if t, failed := answer.(etf.Tuple); last || failed && len(t) > 0 && t[0] == etf.Atom("error") {
+			reply(answer)
+			return
+		}
+		m.ioAll(p, to, list[1:], reply)
+	})
+}
+
+// written answers one of several requests.
+type written func(etf.Term)
+
+func (f written) wrote(_ *manager, err error) { f(outcome(err)) }
+
+func (m *manager) putChars(p *proc, to ioFrom, encoding, chars etf.Term, reply func(etf.Term)) {
+	data, err := p.device.encode(encoding, chars)
+	if err != nil {
+		reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
+		return
+	}
+	var w writer = to
+	if to.pid == (etf.Pid{}) {
+		w = written(reply)
+	}
+	if err := p.w.Write(data, w); err != nil {
+		reply(outcome(err))
+	}
+}
+
+// putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
+// A}, which is io:format/3.
+func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term)) {
+	module, ok1 := t[2].(etf.Atom)
+	function, ok2 := t[3].(etf.Atom)
+	args, ok3 := asList(t[4])
+	if !ok1 || !ok2 || !ok3 {
+		reply(errorTerm(etf.Atom("request")))
+		return
+	}
+	m.ask(module, function, args, func(result etf.Term) {
+		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("badrpc") {
+			reply(errorTerm(function))
+			return
+		}
+		m.putChars(p, to, t[1], result, reply)
+	})
+}
+
+// get gets what find finds the end of, in what has been read: -1 when it is not
+// there yet.
+func (m *manager) get(p *proc, encoding etf.Term, find func(b []byte) int, reply func(etf.Term)) {
+	if p.active != passive {
+		reply(errorTerm(etf.Atom("active")))
+		return
+	}
+	m.await(p, workers.Stdout, func(b []byte, ended bool) (int, bool) {
+		n := find(b)
+		if n < 0 && len(b) >= maxGot {
+			n = maxGot
+		}
+		if n < 0 && ended {
+			n = len(b)
+		}
+		switch {
+		case n < 0:
+			return 0, false
+		case len(b) == 0:
+			reply(etf.Atom("eof"))
+			return 0, true
+		}
+		answer, err := p.device.decode(encoding, b[:n])
+		if err != nil {
+			answer = errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")})
+		}
+		reply(answer)
+		return n, true
+	})
+}
+
+func lineEnd(b []byte) int {
+	if i := bytes.IndexByte(b, '\n'); i >= 0 {
+		return i + 1
+	}
+	return -1
+}
+
+// getChars gets n characters, or fewer before the end.
+func (m *manager) getChars(p *proc, encoding etf.Term, n int, reply func(etf.Term)) {
+	asBytes := p.device.latin1 || encoding != etf.Atom("unicode")
+	m.get(p, encoding, func(b []byte) int {
+		if asBytes {
+			if len(b) < n {
+				return -1
+			}
+			return n
+		}
+		at := 0
+		for range n {
+			if !utf8.FullRune(b[at:]) {
+				return -1
+			}
+			_, size := utf8.DecodeRune(b[at:])
+			at += size
+		}
+		return at
+	}, reply)
+}
+
+// getUntil has a function of the node look for the end, as io:fread/3 does: it is
+// called with a continuation and characters until it is done.
+func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
+	module, ok1 := t[3].(etf.Atom)
+	function, ok2 := t[4].(etf.Atom)
+	extra, ok3 := asList(t[5])
+	if !ok1 || !ok2 || !ok3 {
+		reply(errorTerm(etf.Atom("request")))
+		return
+	}
+	if p.active != passive {
+		reply(errorTerm(etf.Atom("active")))
+		return
+	}
+	text := device{latin1: p.device.latin1, list: true}
+	var r *reader
+	var more etf.Term = etf.List(nil) // the continuation
+	st := p.stream(workers.Stdout)
+	next := func(result etf.Term) {
+		tu, ok := result.(etf.Tuple)
+		switch {
+		case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
+			if rest, err := text.encode(etf.Atom("unicode"), tu[2]); err == nil && tu[2] != etf.Atom("eof") {
+				st.rest = append(rest, st.rest...)
+			}
+			reply(tu[1])
+			st.readers = st.readers[1:] // it is the first while it is busy
+		case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
+			more, r.busy = tu[1], false
+		default:
+			reply(errorTerm(function))
+			st.readers = st.readers[1:]
+		}
+		m.serve(p, workers.Stdout)
+		m.hold(p)
+		p.w.Resume()
+		m.finish(p)
+	}
+	r = &reader{}
+	r.take = func(b []byte, ended bool) (int, bool) {
+		n := len(b)
+		if !ended && !p.device.latin1 {
+			n = wholeRunes(b)
+		}
+		if n == 0 && !ended {
+			return 0, false
+		}
+		var chars etf.Term = etf.Atom("eof")
+		if n > 0 {
+			var err error
+			if chars, err = text.decode(etf.Atom("unicode"), b[:n]); err != nil {
+				reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
+				return n, true
+			}
+		}
+		r.busy = true
+		m.ask(module, function, append(etf.List{more, chars}, extra...), next)
+		return n, false
+	}
+	m.awaitReader(p, workers.Stdout, r)
+}
+
+// wholeRunes is how many bytes of b are not the beginning of a character whose end
+// is missing.
+func wholeRunes(b []byte) int {
+	for cut := 0; cut < utf8.UTFMax && cut < len(b); cut++ {
+		if utf8.RuneStart(b[len(b)-1-cut]) {
+			if utf8.FullRune(b[len(b)-1-cut:]) {
+				return len(b)
+			}
+			return len(b) - 1 - cut
+		}
+	}
+	return len(b)
+}
+
+func (d device) encoding() etf.Atom {
+	if d.latin1 {
+		return "latin1"
+	}
+	return "unicode"
+}
+
+func (d device) opts() etf.Term {
+	return etf.List{
+		etf.Tuple{etf.Atom("binary"), boolTerm(!d.list)},
+		etf.Tuple{etf.Atom("encoding"), d.encoding()},
+	}
+}
+
+// set takes the options of io:setopts/2: binary, list, {binary, Bool}, {encoding,
+// latin1 | utf8 | unicode}.
+func (d *device) set(t etf.Term) etf.Term {
+	next := *d
+	opts, ok := t.(etf.List)
+	if !ok {
+		return errorTerm(etf.Atom("enotsup"))
+	}
+	for _, o := range opts {
+		switch v := o.(type) {
+		case etf.Atom:
+			next.list = v == "list"
+			ok = ok && (v == "list" || v == "binary")
+		case etf.Tuple:
+			ok = ok && len(v) == 2 && next.setPair(v[0], v[1])
+		default:
+			ok = false
+		}
+	}
+	if !ok {
+		return errorTerm(etf.Atom("enotsup"))
+	}
+	*d = next
+	return etf.Atom("ok")
+}
+
+func (d *device) setPair(key, value etf.Term) bool {
+	switch key {
+	case etf.Atom("binary"):
+		d.list = value == etf.Atom("false")
+		return value == etf.Atom("true") || value == etf.Atom("false")
+	case etf.Atom("encoding"):
+		d.latin1 = value == etf.Atom("latin1")
+		return value == etf.Atom("latin1") || value == etf.Atom("utf8") || value == etf.Atom("unicode")
+	}
+	return false
+}
+
+var errNoTranslation = errors.New("characters that the encoding does not have")
+
+// encode gives the bytes of characters in a request.
+func (d device) encode(encoding, chars etf.Term) ([]byte, error) {
+	if encoding != etf.Atom("unicode") {
+		return etf.AppendIOData([]byte{}, raw(chars), maxRequest)
+	}
+	return d.appendChars([]byte{}, chars)
+}
+
+// appendChars flattens unicode:chardata(): binaries of UTF-8, code points, lists.
+func (d device) appendChars(dst []byte, t etf.Term) ([]byte, error) {
+	var err error
+	switch v := t.(type) {
+	case int64:
+		switch {
+		case v < 0 || v > utf8.MaxRune || !utf8.ValidRune(rune(v)) || d.latin1 && v > 255:
+			return nil, errNoTranslation
+		case d.latin1:
+			return append(dst, byte(v)), nil
+		}
+		return utf8.AppendRune(dst, rune(v)), nil
+	case etf.String: // code points up to 255
+		for _, c := range v {
+			if dst, err = d.appendChars(dst, int64(c)); err != nil {
+				return nil, err
+			}
+		}
+		return dst, nil
+	case etf.Binary:
+		if !utf8.Valid(v) {
+			return nil, errNoTranslation
+		}
+		if !d.latin1 {
+			return append(dst, v...), nil
+		}
+		for _, c := range string(v) {
+			if dst, err = d.appendChars(dst, int64(c)); err != nil {
+				return nil, err
+			}
+		}
+		return dst, nil
+	case etf.List:
+		for _, e := range v {
+			if dst, err = d.appendChars(dst, e); err != nil {
+				return nil, err
+			}
+		}
+		return dst, nil
+	case etf.Improper:
+		if dst, err = d.appendChars(dst, etf.List(v.Elems)); err != nil {
+			return nil, err
+		}
+		return d.appendChars(dst, v.Tail)
+	}
+	return nil, errNoTranslation
+}
+
+// decode gives output as a request wants it: characters, or bytes in latin1.
+func (d device) decode(encoding etf.Term, b []byte) (etf.Term, error) {
+	asBytes := d.latin1 || encoding != etf.Atom("unicode")
+	switch {
+	case !asBytes && !utf8.Valid(b):
+		return nil, errNoTranslation
+	case d.list && asBytes:
+		return etf.String(bytes.Clone(b)), nil
+	case d.list:
+		l := make(etf.List, 0, len(b))
+		for _, c := range string(b) {
+			l = append(l, int64(c))
+		}
+		return l, nil
+	case d.latin1 && encoding == etf.Atom("unicode"):
+		u := make(etf.Binary, 0, len(b))
+		for _, c := range b {
+			u = utf8.AppendRune(u, rune(c))
+		}
+		return u, nil
+	}
+	return etf.Binary(bytes.Clone(b)), nil
+}

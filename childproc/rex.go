@@ -1,0 +1,71 @@
+package childproc
+
+import (
+	"time"
+
+	"erluv/etf"
+	"erluv/loop"
+)
+
+// rexTimeout bounds the wait for an answer of the node's rex.
+const rexTimeout = 10 * time.Second
+
+// maxQuestions is how many may be under way to rex; each is a pid of ours.
+const maxQuestions = 10_000
+
+// question is a call of a function of the node that has not been answered.
+type question struct {
+	done  func(result etf.Term)
+	timer *loop.Timer
+}
+
+// ask has the node call a function, through rex, and done called with the result:
+// {badrpc, Reason} when there is none, also when the node does not answer. The
+// answer names nothing but whom it is for, so each question has a pid of its own.
+func (m *manager) ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
+	if len(m.questions) >= maxQuestions {
+		done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")})
+		return
+	}
+	pid := m.newPid()
+	q := question{done: done}
+	q.timer = m.after(rexTimeout, func() {
+		delete(m.questions, key(pid))
+		done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("timeout")})
+	})
+	m.questions[key(pid)] = q
+	call := etf.Tuple{etf.Atom("call"), module, function, args, etf.Atom("user")}
+	m.out.regSend(pid, "rex", etf.Tuple{pid, call})
+}
+
+// answered takes {rex, Result}.
+func (m *manager) answered(to etf.Pid, payload etf.Raw) {
+	q, ok := m.questions[key(to)]
+	if !ok {
+		return
+	}
+	t, err := etf.Decode(payload)
+	if err != nil {
+		t = nil
+	}
+	tu, ok := t.(etf.Tuple)
+	if !ok || len(tu) != 2 || tu[0] != etf.Atom("rex") {
+		return
+	}
+	q.timer.Stop()
+	delete(m.questions, key(to))
+	q.done(tu[1])
+}
+
+// askTicktime asks the node for its net_ticktime: a hidden node may not know it,
+// and is dropped if it is silent for so long.
+func (m *manager) askTicktime() {
+	m.ask("net_kernel", "get_net_ticktime", nil, func(result etf.Term) {
+		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("ongoing_change_to") {
+			result = tu[1]
+		}
+		if s, ok := result.(int64); ok && s > 0 && s < 1<<31 {
+			m.ticktime(time.Duration(s) * time.Second)
+		}
+	})
+}
