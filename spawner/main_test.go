@@ -1,0 +1,166 @@
+package spawner
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+const patience = 30 * time.Second
+
+// The test binary plays the spawner: Main on descriptor 3.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "spawner" {
+		if err := Main(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			syscall.Exit(1) // os.Exit waits for a second with -race
+		}
+		syscall.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// process is a spawner with the test as main and as the child.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	up     *ipc.Conn
+	child  *ipc.Conn
+	ended  bool
+}
+
+// begin starts the process, which has said hello then.
+func begin(t *testing.T) *process {
+	t.Helper()
+	p := &process{t: t}
+	up, down, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(uintptr(down.FD()), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = down.Close()
+	f := os.NewFile(uintptr(fd), "socket")
+	p.up = up
+	p.cmd = exec.Command("/proc/self/exe", "spawner")
+	p.cmd.ExtraFiles, p.cmd.Env, p.cmd.Stderr = []*os.File{f}, []string{}, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	t.Cleanup(func() {
+		_ = p.up.Close()
+		if p.child != nil {
+			_ = p.child.Close()
+		}
+		if !p.ended {
+			_ = p.cmd.Wait()
+		}
+	})
+	if m, _ := p.hear(p.up); m != (ipc.Hello{Version: ipc.Version, Role: ipc.RoleSpawner, PID: uint32(p.cmd.Process.Pid)}) {
+		t.Fatalf("%#v instead of a hello", m)
+	}
+	return p
+}
+
+// serving is a spawner that serves.
+func serving(t *testing.T, reports bool) *process {
+	t.Helper()
+	p := begin(t)
+	mine, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.child = mine
+	p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports}, theirs.FD())
+	_ = theirs.Close()
+	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
+		t.Fatalf("%#v instead of Ready", m)
+	}
+	return p
+}
+
+func (p *process) say(c *ipc.Conn, m ipc.Message, fds ...int) {
+	p.t.Helper()
+	if err := c.Send(ipc.Append(nil, m), patience, fds...); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) hear(c *ipc.Conn) (ipc.Message, []int) {
+	p.t.Helper()
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := c.Recv(buf, patience)
+	if err != nil {
+		p.t.Fatalf("%v; %s", err, p.stderr.String())
+	}
+	m, err := ipc.Decode(buf[:n])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { ipc.CloseAll(fds) })
+	return m, fds
+}
+
+// spawned asks for a program and gives the answer.
+func (p *process) spawned(m *ipc.Spawn, fds ...int) ipc.Spawned {
+	p.t.Helper()
+	p.say(p.child, m, fds...)
+	answer, _ := p.hear(p.child)
+	s, ok := answer.(ipc.Spawned)
+	if !ok || s.Seq != m.Seq {
+		p.t.Fatalf("%#v instead of the answer to %d", answer, m.Seq)
+	}
+	return s
+}
+
+// failed waits until the process has ended by itself, with a text on stderr.
+func (p *process) failed(text string) {
+	p.t.Helper()
+	p.ended = true
+	err := p.cmd.Wait()
+	if err == nil || !strings.Contains(p.stderr.String(), text) {
+		p.t.Errorf("the spawner: %v, %q, want %q", err, p.stderr.String(), text)
+	}
+}
+
+func null(n int) []ipc.Stream {
+	s := make([]ipc.Stream, n)
+	for i := range s {
+		s[i] = ipc.Stream{Source: ipc.SourceNull, FD: uint8(i)}
+	}
+	return s
+}
+
+func program(args ...string) *ipc.Spawn {
+	return &ipc.Spawn{Seq: 9, Program: args[0], Args: args, Dir: "/", Streams: null(3)}
+}
+
+func gone(pid uint32) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	return f[0] == "Z" || f[0] == "X"
+}
+
+func bothModes(t *testing.T, f func(t *testing.T, reports bool)) {
+	t.Run("reports", func(t *testing.T) { f(t, true) })
+	if ipc.PidfdsSuffice() {
+		t.Run("pidfds", func(t *testing.T) { f(t, false) })
+	}
+}
