@@ -126,17 +126,3 @@ func TestPortProtocolIsBounded(t *testing.T) {
 		t.Errorf("the child grew from %d to %d bytes", before, after)
 	}
 }
-
-// A receiver that does not take its messages stops the program, not erluv: the
-// node's socket is full, and nothing grows on our side of it.
-func TestSlowNodeStopsThePrograms(t *testing.T) {
-	e := common(t)
-	r := e.roles(t)
-	before := resident(t, r.child)
-	e.expect(t, `{{268435456,<<"1F5039E50BD66B290C56684D8550C6C2">>},<<>>,{exit_status,0},normal}`, `
-		W = e2e:start(E, ["head", "-c", "256M", "/dev/zero"]),
-		e2e:digest(W)`)
-	if after := resident(t, r.child); after > before+16<<20 {
-		t.Errorf("the child grew from %d to %d bytes", before, after)
-	}
-}

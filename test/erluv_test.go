@@ -27,8 +27,13 @@ type erluv struct {
 // run starts the binary with the environment of the node and does not wait for
 // anything. The caller ends it.
 func (n *node) run(stdin io.Reader, args ...string) (*erluv, error) {
+	return n.exec(stdin, executable, args...)
+}
+
+// exec is run by way of a program that becomes erluv.
+func (n *node) exec(stdin io.Reader, program string, args ...string) (*erluv, error) {
 	e := &erluv{node: n, ended: make(chan struct{})}
-	e.cmd = exec.Command(executable, args...)
+	e.cmd = exec.Command(program, args...)
 	e.cmd.Env, e.cmd.Dir = n.env, n.home
 	e.cmd.Stdin, e.cmd.Stderr = stdin, &e.stderr
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
