@@ -65,7 +65,7 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 	case name == "read" && len(r) == 3:
 		return m.readCall(p, to, r[1], r[2])
 	case name == "setopts" && len(r) == 2:
-		m.out.reply(to, m.setopts(p, r[1]))
+		m.setopts(p, to, r[1])
 	default:
 		return false
 	}
@@ -91,24 +91,27 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 	return false
 }
 
-// setopts changes owner, active and packet: all of what is given, or nothing.
-func (m *manager) setopts(p *proc, opts etf.Term) etf.Term {
+// setopts changes owner, active and packet: all of what is given, or nothing. The
+// answer goes out first, for what is delivered then may be the worker's end.
+func (m *manager) setopts(p *proc, to from, opts etf.Term) {
 	list, bad := options(opts)
 	if bad != nil {
-		return bad.term()
+		m.out.reply(to, bad.term())
+		return
 	}
 	var todo []func()
 	for _, o := range list {
 		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
 		if err != nil {
-			return (&badOption{o.Key, err.Error()}).term()
+			m.out.reply(to, (&badOption{o.Key, err.Error()}).term())
+			return
 		}
 		todo = append(todo, f)
 	}
+	m.out.reply(to, etf.Atom("ok"))
 	for _, f := range todo {
 		f()
 	}
-	return etf.Atom("ok")
 }
 
 func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {

@@ -87,6 +87,8 @@ func (m *manager) present(p *proc) {
 		m.out.reply(p.asked, okTerm(p.pid))
 		p.asked = from{}
 	}
+	m.serve(p, workers.Stdout)
+	m.serve(p, workers.Stderr)
 	m.hold(p)
 	p.w.Resume()
 }

@@ -58,6 +58,9 @@ func (m *manager) hold(p *proc) {
 
 // serve delivers what has been read, as far as somebody wants it.
 func (m *manager) serve(p *proc, s workers.Stream) {
+	if p.proxy != nil {
+		return // nobody has heard of the worker yet
+	}
 	st := p.stream(s)
 	b := st.rest
 	for {

@@ -6,6 +6,7 @@
 -export([outcome/1, outcome/2]).
 -export([digest/1]).
 -export([messages/1]).
+-export([all/1]).
 -export([down/1]).
 -export([os_pid/1]).
 -export([alive/1]).
@@ -17,6 +18,7 @@
 -export([in_process/1]).
 -export([child_of/0, child_of/1]).
 -export([junk/1]).
+-export([proxy/2]).
 
 -define(TIMEOUT, 15000).
 
@@ -94,6 +96,11 @@ digest(W, Size, Md5, Rest) ->
     after 60000 ->
         error({no_output, Size, Rest})
     end.
+
+%% What a linked worker sends its owner until it exits.
+all(W) ->
+    {Messages, _Reason} = until_exit(W, ?TIMEOUT, []),
+    Messages.
 
 %% The messages of W that are in the mailbox.
 messages(W) ->
@@ -269,3 +276,8 @@ nested(N, Term) -> nested(N - 1, {Term}).
 
 nested_list(0, Term) -> Term;
 nested_list(N, Term) -> nested_list(N - 1, [Term]).
+
+%% proxy tells To of itself and its worker, and lives until it is ended.
+proxy(W, To) ->
+    To ! {proxy, W, self()},
+    receive after infinity -> ok end.
