@@ -13,9 +13,13 @@ import (
 // large, so they are read without being built.
 func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 	r := etf.NewReader(req)
-	if n, err := r.Tuple(); err == nil && n == 2 {
+	if n, err := r.Tuple(); err == nil && (n == 2 || n == 3) {
 		if a, err := r.Atom(); err == nil && a == "write" {
-			m.write(p, to, req, r.Rest())
+			s := workers.Stdin
+			if n == 3 {
+				s = inputArg(&r)
+			}
+			m.write(p, to, s, req, r.Rest())
 			return
 		}
 	}
@@ -58,6 +62,12 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
 		p.w.CloseStdin()
 		m.out.reply(to, etf.Atom("ok"))
+	case name == "close" && len(r) == 2:
+		fd, ok := fdOf(r[1])
+		if ok {
+			m.out.reply(to, outcome(p.w.CloseInput(fd)))
+		}
+		return ok
 	case name == "signal" && len(r) == 2:
 		m.signal(to, r[1], p.w.Signal)
 	case name == "signal" && len(r) == 3 && r[1] == etf.Atom("group"):
@@ -72,14 +82,14 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 	return true
 }
 
-// readCall takes {read, stdout | stderr, Max}.
+// readCall takes {read, stdout | stderr | FD, Max}.
 func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 	n, ok := limit.(int64)
 	if !ok || n < 1 || p.run != nil {
 		return false
 	}
-	for _, s := range []workers.Stream{workers.Stdout, workers.Stderr} {
-		if name == streamAtom[s] {
+	for i := range p.streams {
+		if s := p.streams[i].no; name == streamTerm(s) {
 			if p.active != passive {
 				m.out.reply(to, errorTerm(etf.Atom("active")))
 				return true
@@ -132,8 +142,7 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 		pk, err := packetOf(v)
 		return func() {
 			p.packet = pk
-			m.serve(p, workers.Stdout)
-			m.serve(p, workers.Stderr)
+			m.serveAll(p)
 			m.finish(p)
 		}, err
 	}
@@ -162,8 +171,8 @@ func outcome(err error) etf.Term {
 	return errorTerm(errnoTerm(e))
 }
 
-// write writes to stdin; the answer comes when the bytes are in the pipe.
-func (m *manager) write(p *proc, to from, req, arg etf.Raw) {
+// write writes to stdin or another pipe; the answer comes when the bytes are in it.
+func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
 		m.out.reply(to, badRequest(req))
@@ -174,7 +183,7 @@ func (m *manager) write(p *proc, to from, req, arg etf.Raw) {
 		m.out.reply(to, errorTerm(etf.Atom("emsgsize")))
 		return
 	}
-	if err := p.w.Write(data, to.keep()); err != nil {
+	if err := p.w.WriteTo(s, data, to.keep()); err != nil {
 		m.out.reply(to, outcome(err))
 	}
 }

@@ -20,6 +20,14 @@ type delivery struct {
 
 var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
 
+// streamTerm names a stream: by its atom, or else by the number of its descriptor.
+func streamTerm(s workers.Stream) etf.Term {
+	if int(s) < len(streamAtom) {
+		return streamAtom[s]
+	}
+	return int64(s)
+}
+
 // beginOutput composes {W, {stdout, <<...>>}} up to the bytes.
 func (m *manager) beginOutput(to, w etf.Pid, s workers.Stream) (start int) {
 	start = len(m.out.buf)
@@ -27,7 +35,11 @@ func (m *manager) beginOutput(to, w etf.Pid, s workers.Stream) (start int) {
 	b = etf.AppendTupleHeader(b, 2)
 	b = etf.AppendPid(b, w)
 	b = etf.AppendTupleHeader(b, 2)
-	b = etf.AppendAtom(b, streamAtom[s])
+	if int(s) < len(streamAtom) {
+		b = etf.AppendAtom(b, streamAtom[s])
+	} else {
+		b = etf.AppendInt(b, int64(s))
+	}
 	m.out.buf = etf.AppendBinaryHeader(b, 0)
 	return start
 }

@@ -131,6 +131,7 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		"stdin", streamInfo(p.w, workers.Stdin),
 		"stdout", streamInfo(p.w, workers.Stdout),
 		"stderr", streamInfo(p.w, workers.Stderr),
+		"fds", p.fdsInfo(),
 	)...)
 }
 

@@ -81,19 +81,8 @@ func optTree(to *workers.Tree, v etf.Term) error {
 // optEnv takes #{Name => Value} or [{Name, Value}].
 func optEnv(to *[]string, v etf.Term) error {
 	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings")
-	var pairs []etf.Pair
-	switch v := v.(type) {
-	case etf.Map:
-		pairs = v
-	case etf.List:
-		for _, t := range v {
-			tu, ok := t.(etf.Tuple)
-			if !ok || len(tu) != 2 {
-				return bad
-			}
-			pairs = append(pairs, etf.Pair{Key: tu[0], Value: tu[1]})
-		}
-	default:
+	pairs, ok := pairsOf(v)
+	if !ok {
 		return bad
 	}
 	for _, p := range pairs {
@@ -254,41 +243,6 @@ func orStdout(key etf.Atom) string {
 		return ", or stdout"
 	}
 	return ""
-}
-
-// optFile takes {file, Path} and {file, Path, [append | {mode, M}]}.
-func optFile(to *workers.StreamSpec, v etf.Tuple) error {
-	p, err := optPath(v[1])
-	if err != nil {
-		return err
-	}
-	*to = workers.StreamSpec{Kind: workers.File, Path: p, Mode: defaultFileMode}
-	if len(v) == 2 {
-		return nil
-	}
-	opts, ok := v[2].(etf.List)
-	if !ok {
-		return fmt.Errorf("the file's options are a list of append and {mode, Mode}")
-	}
-	for _, opt := range opts {
-		if opt == nil {
-			continue
-		}
-		if a, ok := opt.(etf.Atom); ok && a == "append" {
-			to.Append = true
-			continue
-		}
-		t, ok := opt.(etf.Tuple)
-		if !ok || len(t) != 2 || t[0] != etf.Atom("mode") {
-			return fmt.Errorf("the file's options are a list of append and {mode, Mode}")
-		}
-		mode, ok := t[1].(int64)
-		if !ok || mode < 0 || mode > 0o777 {
-			return fmt.Errorf("the file's mode must be a number up to 8#777")
-		}
-		to.Mode = uint32(mode)
-	}
-	return nil
 }
 
 func optInput(o *order, v etf.Term) error {

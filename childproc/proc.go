@@ -23,14 +23,14 @@ type proc struct {
 	owner    etf.Pid // the zero pid: none
 	ownerRef uint64  // of the monitor on the owner; 0: none
 	detached bool
-	link     etf.Pid   // to be linked when it has started
-	streams  [2]stream // stdout and stderr
-	packet   packet    // how they are cut
-	device   device    // as an I/O device
-	active   int       // how many messages with output may be sent, or activeTrue
-	once     bool      // active was once: nobody is told that it is passive again
-	dropped  bool      // output that was not asked for is given up
-	over     bool      // the program is gone, output is still to be read
+	link     etf.Pid  // to be linked when it has started
+	streams  []stream // stdout, stderr, and further ones by descriptor
+	packet   packet   // how they are cut
+	device   device   // as an I/O device
+	active   int      // how many messages with output may be sent, or activeTrue
+	once     bool     // active was once: nobody is told that it is passive again
+	dropped  bool     // output that was not asked for is given up
+	over     bool     // the program is gone, output is still to be read
 	exit     workers.Exit
 	timedOut bool // the program was stopped since it ran for too long
 	stopped  bool // by job control
@@ -179,7 +179,7 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 // output: the last message to the owner, then the program is started again, or
 // the worker ends.
 func (m *manager) finish(p *proc) {
-	if !p.over || p.proxy != nil || !p.dropped && !(p.streams[0].delivered() && p.streams[1].delivered()) {
+	if !p.over || p.proxy != nil || !p.dropped && !p.delivered() {
 		return
 	}
 	p.over = false
@@ -189,6 +189,16 @@ func (m *manager) finish(p *proc) {
 	if !m.again(p, p.exit != workers.Exit{} || p.timedOut) {
 		m.bury(p)
 	}
+}
+
+// delivered says whether nothing is left for somebody who reads on demand.
+func (p *proc) delivered() bool {
+	for i := range p.streams {
+		if !p.streams[i].delivered() {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *manager) tellExit(p *proc) {

@@ -68,7 +68,9 @@ func (m *manager) proxyFailed(p *proc, why etf.Term) {
 	p.proxy = nil
 	m.out.reply(p.asked, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
 	p.asked, p.owner = from{}, etf.Pid{}
-	p.streams[0].to, p.streams[1].to = etf.Pid{}, etf.Pid{}
+	for i := range p.streams {
+		p.streams[i].to = etf.Pid{}
+	}
 	m.hold(p)
 	m.kill(p)
 }

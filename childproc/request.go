@@ -22,10 +22,6 @@ const (
 
 	// defaultUmask is a worker's umask.
 	defaultUmask = 0o022
-
-	// defaultFileMode is the mode of a file that output is written to, before
-	// the umask.
-	defaultFileMode = 0o666
 )
 
 // badOption is {bad_option, Key, Why}; nothing is started.
@@ -44,7 +40,7 @@ type order struct {
 	owner     etf.Pid // the zero pid: none
 	link      bool
 	detached  bool
-	streams   [2]stream // stdout and stderr
+	streams   []stream // stdout, stderr, and further ones by descriptor
 	packet    packet
 	active    active
 	input     []byte // run
@@ -59,7 +55,7 @@ type order struct {
 // orderOf reads Cmd and Opts.
 func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order, *badOption) {
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
-	o.streams[0].toOwner, o.streams[1].toOwner = true, true
+	o.streams = []stream{{no: workers.Stdout, toOwner: true}, {no: workers.Stderr, toOwner: true}}
 	o.active.mode = activeTrue
 	o.restart = defaultRestart
 	o.spec.Dir = "/"
@@ -216,6 +212,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optStdin(&o.spec.Streams[workers.Stdin], v)
 	case "stdout", "stderr":
 		return m.optOutput(o, key, v)
+	case "fds":
+		return m.optFDs(o, v)
 	case "packet":
 		var err error
 		o.packet, err = packetOf(v)

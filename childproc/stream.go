@@ -5,9 +5,10 @@ import (
 	"erluv/workers"
 )
 
-// stream is stdout or stderr of a worker as the node sees it: to whom it goes,
-// how it is cut, and who waits to read.
+// stream is stdout, stderr or another output of a worker as the node sees it: to
+// whom it goes, how it is cut, and who waits to read.
 type stream struct {
+	no      workers.Stream
 	to      etf.Pid // the zero pid: nobody
 	toOwner bool    // it follows the owner
 	rest    []byte  // read from the pipe, and no whole packet, or not asked for
@@ -40,7 +41,13 @@ const (
 // scratchSize is what is read at once when output is not passed on as it comes.
 const scratchSize = 64 << 10
 
-func (p *proc) stream(s workers.Stream) *stream { return &p.streams[s-workers.Stdout] }
+func (p *proc) stream(s workers.Stream) *stream {
+	i := int(s - workers.Stdout)
+	for i >= len(p.streams) || p.streams[i].no != s { // one of the others, of which there are few
+		i--
+	}
+	return &p.streams[i]
+}
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *proc) pushes(st *stream) bool {
@@ -52,7 +59,7 @@ func (p *proc) pushes(st *stream) bool {
 func (m *manager) hold(p *proc) {
 	for i := range p.streams {
 		wanted := p.active != passive || len(p.streams[i].readers) > 0 || p.dropped
-		p.w.Hold(workers.Stdout+workers.Stream(i), !wanted || p.proxy != nil)
+		p.w.Hold(p.streams[i].no, !wanted || p.proxy != nil)
 	}
 }
 
@@ -82,6 +89,12 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 	}
 	st.rest = b
 	m.serveEnd(p, s)
+}
+
+func (m *manager) serveAll(p *proc) {
+	for i := range p.streams {
+		m.serve(p, p.streams[i].no)
+	}
 }
 
 // accept takes what was read from a pipe and not straight into a message. What
@@ -121,7 +134,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 		data := st.rest
 		st.rest = nil
 		if p.packet.header > 0 {
-			m.tell(st.to, p, etf.Tuple{streamAtom[s], etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
+			m.tell(st.to, p, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
 		} else {
 			m.push(p, s, data)
 		}
@@ -131,7 +144,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	}
 	if !st.told && p.active != passive {
 		st.told = true
-		m.tell(st.to, p, etf.Tuple{streamAtom[s], etf.Atom("eof")})
+		m.tell(st.to, p, etf.Tuple{streamTerm(s), etf.Atom("eof")})
 	}
 }
 
@@ -190,8 +203,7 @@ func (m *manager) activate(p *proc, a active) {
 		p.active = passive
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
-	m.serve(p, workers.Stdout)
-	m.serve(p, workers.Stderr)
+	m.serveAll(p)
 	m.hold(p)
 	p.w.Resume()
 	m.finish(p)

@@ -19,7 +19,7 @@ const (
 
 	// MaxFDs is how many descriptors one packet may carry: the streams of a
 	// program and the memfd of a long argument list.
-	MaxFDs = 8
+	MaxFDs = 24
 )
 
 // ErrFull is returned by TrySend when the other side has not read enough, and
@@ -44,7 +44,7 @@ type Conn struct {
 type control struct {
 	hdr unix.Msghdr
 	iov unix.Iovec
-	oob [64]byte // CmsgSpace(4*MaxFDs) = 48
+	oob [128]byte // CmsgSpace(4*MaxFDs) = 112
 }
 
 // Pair makes a conversation; both ends are close-on-exec (socketpair(2)).

@@ -122,7 +122,7 @@ func TestDescriptors(t *testing.T) {
 // TestRefusedDescriptors: a packet that is refused leaves no descriptor behind.
 func TestRefusedDescriptors(t *testing.T) {
 	a, b := pair(t)
-	fds := pipes(t, 20)
+	fds := pipes(t, 2*MaxFDs)
 	before := openFDs(t)
 	if err := a.TrySend(make([]byte, 100), fds[:3]...); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestRefusedDescriptors(t *testing.T) {
 	if _, got, err := b.TryRecv(make([]byte, 50)); err == nil || !strings.Contains(err.Error(), "more than 50 bytes") || got != nil {
 		t.Errorf("a packet larger than the buffer: %v, %v", got, err)
 	}
-	for _, n := range []int{MaxFDs + 1, 20} { // what the room for control data holds, and more
+	for _, n := range []int{MaxFDs + 1, 2 * MaxFDs} { // what the room for control data holds, and more
 		if err := unix.Sendmsg(a.FD(), []byte{1}, unix.UnixRights(fds[:n]...), nil, 0); err != nil {
 			t.Fatal(err)
 		}

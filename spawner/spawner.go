@@ -179,6 +179,11 @@ func (s *spawner) request(p []byte, fds []int) error {
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	pid, pidfd, no := s.startProgram(m, fds)
+	// When the child hears of the program only the program has its ends of the pipes.
+	ipc.CloseAll(fds)
+	for i := range fds {
+		fds[i] = -1
+	}
 	if no != nil {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}

@@ -20,13 +20,14 @@ const (
 	pieceCost = 256
 )
 
-// input is stdin of a program: it owns the writing end of the pipe. Data is
+// input is a pipe that a program reads, stdin first of all: it owns the writing end. Data is
 // written from where it stands; only what the pipe does not take is copied and
 // waits.
 type input struct {
 	w       *Worker
 	fd      int32 // -1: no pipe, or closed
-	closing bool  // closed by the host: no more is taken, what waits is written
+	no      Stream
+	closing bool // closed by the host: no more is taken, what waits is written
 	bytes   uint64
 	waiting int // bytes in queue
 	queue   []piece
@@ -40,18 +41,13 @@ type piece struct {
 	token any
 }
 
-func (in *input) init(w *Worker) { in.w, in.fd = w, -1 }
+func (in *input) init(w *Worker, no Stream) { in.w, in.no, in.fd = w, no, -1 }
 
 // Write writes data to stdin, and has Wrote called with the token when all of it
 // is in the pipe: within the call if the pipe takes it at once. EAGAIN when
 // MaxWrites would be passed, EPIPE when stdin is closed or nobody reads it any
 // more: Wrote is not called then.
-func (w *Worker) Write(data []byte, token any) error {
-	if w.in.full(len(data)+pieceCost, MaxWrites) {
-		return unix.EAGAIN
-	}
-	return w.in.write(data, token)
-}
+func (w *Worker) Write(data []byte, token any) error { return w.WriteTo(Stdin, data, token) }
 
 // Command writes data to stdin without an answer. EAGAIN when MaxCommands would
 // be passed; EPIPE as with Write.
@@ -67,10 +63,7 @@ func (in *input) full(more, limit int) bool {
 }
 
 // CloseStdin closes stdin once what waits has been written.
-func (w *Worker) CloseStdin() {
-	w.in.closing = true
-	w.in.flush()
-}
+func (w *Worker) CloseStdin() { _ = w.CloseInput(Stdin) }
 
 // Waiting is the number of bytes that wait to be written to stdin.
 func (w *Worker) Waiting() int { return w.in.waiting }
@@ -106,7 +99,7 @@ func (in *input) write(data []byte, token any) error {
 // open: there is a pipe, or there will be one.
 func (in *input) open() bool {
 	if sp := in.w.spec; in.w.life.state == Starting && sp != nil {
-		return sp.Streams[Stdin].Kind == Pipe
+		return in.no != Stdin || sp.Streams[Stdin].Kind == Pipe
 	}
 	return in.fd >= 0
 }

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is stdout or stderr of a program: it owns the reading end of the pipe.
+// output is a pipe that a program writes to: stdout, stderr or another. It owns the
+// reading end.
 // It holds no buffer: what is written stays in the pipe until the host gives
 // space for it, and the pipe is the queue.
 type output struct {

@@ -96,29 +96,31 @@ func (s *Starter) pop() {
 
 // request makes the pipes and sends the request. On an error nothing is left.
 func (s *Starter) request(w *Worker) error {
-	if s.fds+maxPerWorker > s.maxFDs {
+	if s.fds+w.descriptors() > s.maxFDs {
 		return unix.EMFILE
 	}
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		Streams: make([]ipc.Stream, 3), NoSession: sp.NoSession, Attributes: sp.Attributes,
+		NoSession: sp.NoSession, Attributes: sp.Attributes,
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
 	undo := func(err error) error {
-		w.in.close()
-		w.out[0].close()
-		w.out[1].close()
+		for in := range w.inputs {
+			in.close()
+		}
+		for o := range w.outputs {
+			o.close()
+		}
 		return err
 	}
-	for i := range sp.Streams {
-		st, fd, err := s.stream(w, Stream(i))
+	for e := range sp.all {
+		st, fd, err := s.stream(w, e)
 		if err != nil {
 			return undo(err)
 		}
-		st.FD = uint8(i)
-		m.Streams[i] = st
+		m.Streams = append(m.Streams, st)
 		if fd >= 0 {
 			theirs = append(theirs, fd)
 		}
@@ -139,32 +141,48 @@ func (s *Starter) request(w *Worker) error {
 	}
 	s.seq++
 	s.asked[s.seq] = w
-	s.fds += maxPerWorker
+	s.fds += w.descriptors()
 	return nil
 }
 
-// maxPerWorker is what is set aside for each worker: three pipes and a pidfd.
+// maxPerWorker is what is set aside for each worker: three pipes and a pidfd. Further
+// pipes come to it.
 const maxPerWorker = 4
 
+// all are the streams in the order of their descriptors.
+func (sp *Spec) all(yield func(Extra) bool) {
+	for i, st := range sp.Streams {
+		if !yield(Extra{FD: Stream(i), Input: Stream(i) == Stdin, StreamSpec: st}) {
+			return
+		}
+	}
+	for _, e := range sp.Extra {
+		if !yield(e) {
+			return
+		}
+	}
+}
+
 // stream makes one stream: the program's end is returned, ours is kept.
-func (s *Starter) stream(w *Worker, no Stream) (ipc.Stream, int, error) {
-	sp := w.spec.Streams[no]
+func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
+	st := ipc.Stream{FD: uint8(sp.FD)}
 	switch sp.Kind {
 	case Null:
-		return ipc.Stream{Source: ipc.SourceNull}, -1, nil
+		st.Source = ipc.SourceNull
+		return st, -1, nil
 	case File:
-		return ipc.Stream{
-			Source: ipc.SourceFile, Path: sp.Path, Write: no != Stdin, Append: sp.Append, Mode: sp.Mode,
-		}, -1, nil
+		st.Source, st.Path, st.Write, st.Append, st.Mode = ipc.SourceFile, sp.Path, !sp.Input, sp.Append, sp.Mode
+		return st, -1, nil
 	case ToStdout:
-		return ipc.Stream{Source: ipc.SourceDup, Dup: uint8(Stdout)}, -1, nil
+		st.Source, st.Dup = ipc.SourceDup, uint8(Stdout)
+		return st, -1, nil
 	}
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		return ipc.Stream{}, -1, err
 	}
 	theirs, ours := p[0], p[1]
-	if no != Stdin {
+	if !sp.Input {
 		theirs, ours = p[1], p[0]
 	}
 	// Only our end is non-blocking; each end has a description of its own.
@@ -172,18 +190,19 @@ func (s *Starter) stream(w *Worker, no Stream) (ipc.Stream, int, error) {
 		ipc.CloseAll(p[:])
 		return ipc.Stream{}, -1, err
 	}
-	if no == Stdin {
-		w.in.fd = int32(ours)
+	if sp.Input {
+		w.input(sp.FD).fd = int32(ours)
 	} else {
-		w.out[no-Stdout].fd = int32(ours)
+		w.output(sp.FD).fd = int32(ours)
 	}
-	return ipc.Stream{Source: ipc.SourceFD}, theirs, nil
+	st.Source = ipc.SourceFD
+	return st, theirs, nil
 }
 
 // release gives back what was set aside for a worker that is over.
 func (s *Starter) release(w *Worker) {
 	if w.proc.pid != 0 {
-		s.fds -= maxPerWorker
+		s.fds -= w.descriptors()
 		if s.byPID[w.proc.pid] == w { // the number may be another's already
 			delete(s.byPID, w.proc.pid)
 		}
@@ -247,7 +266,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		return fmt.Errorf("the spawner answered request %d with %d descriptors", m.Seq, len(fds))
 	}
 	if m.Stage != ipc.StageNone {
-		s.fds -= maxPerWorker
+		s.fds -= w.descriptors()
 		s.fail(w, Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)})
 		return nil
 	}

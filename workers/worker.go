@@ -46,6 +46,7 @@ type Spec struct {
 	Dir         string
 	Umask       uint32
 	Streams     [3]StreamSpec
+	Extra       []Extra // by descriptor, at most MaxExtra
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
@@ -102,6 +103,7 @@ type Worker struct {
 	proc    process
 	in      input
 	out     [2]output // stdout, stderr
+	extra   *extra    // nil: no other pipe
 
 	killSignal  unix.Signal
 	killTimeout time.Duration
@@ -124,10 +126,11 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 		limits: limits{run: spec.Timeout, idle: spec.IdleTimeout},
 	}
 	w.proc.init(w)
-	w.in.init(w)
+	w.in.init(w, Stdin)
 	for i := range w.out {
 		w.out[i].init(w, Stdout+Stream(i))
 	}
+	w.extra = newExtra(w, spec.Extra)
 	starter.enqueue(w)
 	return w
 }
@@ -144,18 +147,18 @@ func (w *Worker) Exit() Exit { return w.exit }
 
 // Bytes counts what went through a stream.
 func (w *Worker) Bytes(s Stream) uint64 {
-	if s == Stdin {
-		return w.in.bytes
+	if in := w.input(s); in != nil {
+		return in.bytes
 	}
-	return w.out[s-Stdout].bytes
+	return w.output(s).bytes
 }
 
 // Open says whether a stream is a pipe that has not been closed.
 func (w *Worker) Open(s Stream) bool {
-	if s == Stdin {
-		return w.in.fd >= 0 && !w.in.closing
+	if in := w.input(s); in != nil {
+		return in.fd >= 0 && !in.closing
 	}
-	return w.out[s-Stdout].fd >= 0
+	return w.output(s).fd >= 0
 }
 
 // Stop ends the program gracefully, and everything in its group: the stop
@@ -193,7 +196,7 @@ func (w *Worker) SignalGroup(sig unix.Signal) error {
 
 // Hold has an output pipe not read until it is held no more: what the program
 // writes waits in the pipe, after its end too. Resume goes on after that.
-func (w *Worker) Hold(s Stream, held bool) { w.out[s-Stdout].hold(held) }
+func (w *Worker) Hold(s Stream, held bool) { w.output(s).hold(held) }
 
 // Resume goes on with a delivery for which there was no room. It does nothing
 // if there is none.
@@ -235,8 +238,8 @@ func (w *Worker) do(a actions) (next event, more bool) {
 	if a&actDrain != 0 {
 		w.poll.Stop()
 		w.poll = nil
-		for i := range w.out {
-			w.out[i].beginDrain()
+		for o := range w.outputs {
+			o.beginDrain()
 		}
 		return w.drainStep()
 	}
@@ -278,10 +281,12 @@ func (w *Worker) look() (event, bool) {
 		if w.life.state != Waiting {
 			return evGroupEmpty, true
 		}
-		if w.out[0].fd < 0 && w.out[1].fd < 0 {
-			return evTreeDone, true
+		for o := range w.outputs {
+			if o.fd >= 0 {
+				return 0, false // the end of the last stream is an event
+			}
 		}
-		return 0, false // the end of the last stream is an event
+		return evTreeDone, true
 	}
 	w.pollDelay = min(max(2*w.pollDelay, pollFirst), pollLast)
 	w.poll.Stop()
@@ -304,15 +309,17 @@ func (w *Worker) started(pid uint32, pidfd int) error {
 	if err := w.proc.start(pid, pidfd); err != nil {
 		return err
 	}
-	for i := range w.out {
-		if err := w.out[i].watch(); err != nil {
+	for o := range w.outputs {
+		if err := o.watch(); err != nil {
 			return err
 		}
 	}
 	w.host.Started(w)
 	w.limits.begin(w)
 	w.event(evStarted)
-	w.in.flush()
+	for in := range w.inputs {
+		in.flush()
+	}
 	return nil
 }
 
@@ -334,7 +341,7 @@ func (w *Worker) exited(e Exit) {
 	w.limits.end()
 	w.proc.ended()
 	if w.life.tree != TreeWait {
-		w.in.abandon(unix.EPIPE)
+		w.abandonInputs()
 	}
 	w.event(evExited)
 }
@@ -355,9 +362,13 @@ func (w *Worker) drain() {
 }
 
 func (w *Worker) drainStep() (event, bool) {
-	// One that is held must not keep the other from being read: it would be told
+	// One that is held must not keep the others from being read: they would be told
 	// as ready again and again.
-	if first, second := w.out[0].drain(), w.out[1].drain(); !first || !second {
+	drained := true
+	for o := range w.outputs {
+		drained = o.drain() && drained
+	}
+	if !drained {
 		return 0, false // Resume
 	}
 	return evDrained, true
@@ -368,9 +379,15 @@ func (w *Worker) close() {
 	w.deadline.Stop()
 	w.poll.Stop()
 	w.proc.close()
-	w.in.abandon(unix.EPIPE)
-	for i := range w.out {
-		w.out[i].close()
+	w.abandonInputs()
+	for o := range w.outputs {
+		o.close()
 	}
 	w.starter.release(w)
+}
+
+func (w *Worker) abandonInputs() {
+	for in := range w.inputs {
+		in.abandon(unix.EPIPE)
+	}
 }

@@ -1,0 +1,137 @@
+package workers
+
+import "golang.org/x/sys/unix"
+
+// Extra describes a descriptor of a program beyond the standard ones.
+type Extra struct {
+	FD    Stream // from 3
+	Input bool   // a pipe or file that the program reads
+	StreamSpec
+}
+
+// MaxExtra is how many of them a program may have: as many as one message to the
+// spawner carries (ipc.MaxFDs) with the standard ones and a memfd.
+const MaxExtra = 16
+
+// extra are the pipes among them. Most workers have none.
+type extra struct {
+	in  []input
+	out []output
+}
+
+// newExtra makes room for the pipes; nil when there is none.
+func newExtra(w *Worker, specs []Extra) *extra {
+	var e extra
+	for _, sp := range specs {
+		switch {
+		case sp.Kind != Pipe:
+		case sp.Input:
+			e.in = append(e.in, input{})
+			e.in[len(e.in)-1].init(w, sp.FD)
+		default:
+			e.out = append(e.out, output{})
+			e.out[len(e.out)-1].init(w, sp.FD)
+		}
+	}
+	if len(e.in)+len(e.out) == 0 {
+		return nil
+	}
+	return &e
+}
+
+// outputs are all pipes that the program writes to.
+func (w *Worker) outputs(yield func(*output) bool) {
+	for i := range w.out {
+		if !yield(&w.out[i]) {
+			return
+		}
+	}
+	if w.extra == nil {
+		return
+	}
+	for i := range w.extra.out {
+		if !yield(&w.extra.out[i]) {
+			return
+		}
+	}
+}
+
+// inputs are all pipes that the program reads.
+func (w *Worker) inputs(yield func(*input) bool) {
+	if !yield(&w.in) || w.extra == nil {
+		return
+	}
+	for i := range w.extra.in {
+		if !yield(&w.extra.in[i]) {
+			return
+		}
+	}
+}
+
+// output is the one of a stream; nil when there is none.
+func (w *Worker) output(s Stream) *output {
+	for o := range w.outputs {
+		if o.no == s {
+			return o
+		}
+	}
+	return nil
+}
+
+// input is the one of a stream; nil when there is none.
+func (w *Worker) input(s Stream) *input {
+	for in := range w.inputs {
+		if in.no == s {
+			return in
+		}
+	}
+	return nil
+}
+
+// ExtraPipes are the descriptors with a pipe beyond the standard ones.
+func (w *Worker) ExtraPipes(yield func(Stream) bool) {
+	for in := range w.inputs {
+		if in.no != Stdin && !yield(in.no) {
+			return
+		}
+	}
+	for o := range w.outputs {
+		if o.no > Stderr && !yield(o.no) {
+			return
+		}
+	}
+}
+
+// descriptors is what is set aside for a worker.
+func (w *Worker) descriptors() int {
+	n := maxPerWorker
+	if w.extra != nil {
+		n += len(w.extra.in) + len(w.extra.out)
+	}
+	return n
+}
+
+// WriteTo is Write to another stream than stdin; EBADF when the program reads no
+// pipe there.
+func (w *Worker) WriteTo(s Stream, data []byte, token any) error {
+	in := w.input(s)
+	if in == nil {
+		return unix.EBADF
+	}
+	if in.full(len(data)+pieceCost, MaxWrites) {
+		return unix.EAGAIN
+	}
+	return in.write(data, token)
+}
+
+// CloseInput closes a pipe that the program reads once what waits has been
+// written; EBADF when there is none.
+func (w *Worker) CloseInput(s Stream) error {
+	in := w.input(s)
+	if in == nil {
+		return unix.EBADF
+	}
+	in.closing = true
+	in.flush()
+	return nil
+}
