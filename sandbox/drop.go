@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/signal"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,12 +95,24 @@ func closeAbove(r Recipe) error {
 	return unix.CloseRange(uint(r.KeepFD)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// resetSignals empties the thread's mask and sees to it that no signal is
-// ignored after the exec, as SIGHUP and SIGINT are under nohup(1) and sh's `&`:
-// a caught signal goes back to its default then, an ignored one does not
-// (execve(2)). Nobody reads the channel.
+// resetSignals empties the thread's mask and sets every signal to its default:
+// what is ignored stays so over an exec (execve(2)), as SIGHUP and SIGINT under
+// nohup(1), and 32, a signal of the C library's own, in what make(1) starts. The Go
+// runtime's handlers go with it, just before the exec; it knows nothing of 32.
 func resetSignals(Recipe) error {
-	signal.Notify(make(chan os.Signal, 1))
+	var act struct { // the kernel's struct sigaction, SIG_DFL (rt_sigaction(2))
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&act)), 0, unsafe.Sizeof(act.mask), 0, 0)
+		if e != 0 {
+			return fmt.Errorf("signal %d: %w", sig, e)
+		}
+	}
 	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 }
 

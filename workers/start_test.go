@@ -292,9 +292,12 @@ func TestSurroundings(t *testing.T) {
 			t.Errorf("directory %q, want %q", r.stdout(), dir)
 		}
 		r := w.run(command("cat", "/proc/self/status"))
+		// make(1) leaves signal 32 ignored in what it starts. Main's stage undoes
+		// that, before the spawner; here there is none.
+		status := strings.Replace(r.stdout(), "SigIgn:\t0000000080000000", "SigIgn:\t0000000000000000", 1)
 		for _, line := range []string{"SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd"} {
-			if !strings.Contains(r.stdout(), line+":\t0000000000000000\n") {
-				t.Errorf("%s: %s", line, r.stdout())
+			if !strings.Contains(status, line+":\t0000000000000000\n") {
+				t.Errorf("%s: %s", line, status)
 			}
 		}
 		if want := fmt.Sprintf("PPid:\t%d\n", w.spawner.Process.Pid); !strings.Contains(r.stdout(), want) {
