@@ -1,8 +1,9 @@
 package childproc
 
 import (
-	"erluv/etf"
 	"fmt"
+
+	"erluv/etf"
 )
 
 // A proxy is a process of the node, paired with a worker: apply(M, F, [W | A]).

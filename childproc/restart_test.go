@@ -281,7 +281,8 @@ func (n *node) startWithProxy(cmd string) (tag etf.Raw, w, to etf.Pid) {
 	w = call[3].(etf.List)[2].(etf.List)[0].(etf.Pid)
 	same(n.t, call, etf.Tuple{
 		etf.Atom("call"), etf.Atom("erlang"), etf.Atom("spawn"),
-		etf.List{etf.Atom("mod"), etf.Atom("fun"), etf.List{w, int64(1)}}, etf.Atom("user"),
+		etf.List{etf.Atom("mod"), etf.Atom("fun"), etf.List{w, int64(1)}},
+		etf.Atom("user"),
 	})
 	return tag, w, to
 }
