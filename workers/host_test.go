@@ -126,9 +126,6 @@ func (r *run) over() bool { return r.gone || r.failed }
 
 func (r *run) stdout() string { return string(r.out[workers.Stdout]) }
 
-// lines are those of stdout, as words.
-func (r *run) lines() []string { return strings.Fields(r.stdout()) }
-
 func (r *run) String() string {
 	switch {
 	case r.failed:
