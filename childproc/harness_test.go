@@ -3,7 +3,6 @@ package childproc
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,7 +49,6 @@ type node struct {
 	t    *testing.T
 	conn *net.TCPConn
 	up   *ipc.Conn // main's end of the conversation with the child
-	in   []byte
 	next uint32
 	self etf.Pid
 	done chan error // what the loop of the child came to
@@ -334,18 +332,6 @@ func atoms(names ...string) etf.Tuple {
 		tu[i] = etf.Atom(s)
 	}
 	return tu
-}
-
-// closed reads up to the end of the connection.
-func (n *node) closed() {
-	n.t.Helper()
-	for {
-		_, err := n.tryRecv(patience)
-		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-			return
-		}
-		must(n.t, err)
-	}
 }
 
 // unread is how many bytes the child has sent that were not read yet.

@@ -2,7 +2,6 @@ package workers_test
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"erluv/workers"
