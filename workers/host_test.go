@@ -2,6 +2,7 @@ package workers_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"erluv/workers"
