@@ -37,9 +37,6 @@ type peer struct {
 	err    error // of the handshake
 }
 
-// Read settles between the two embedded readers.
-func (p *peer) Read(b []byte) (int, error) { return p.Reader.Read(b) }
-
 func newNode(t *testing.T) *node {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
