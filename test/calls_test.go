@@ -15,7 +15,7 @@ func TestCallsOfAWorker(t *testing.T) {
 		"not iodata":      {`{error, _} = e2e:call(W, {write, [1, x]}), ok = e2e:call(W, {write, "a"}), e2e:next(W)`, `{stdout,<<"a">>}`},
 		"not understood":  {`e2e:call(W, {hello, 1})`, `{error,{bad_request,{hello,1}}}`},
 		"a cast":          {`gen_server:cast(W, stop), W ! {self(), x}, W ! 1, ok = e2e:call(W, {write, "a"}), e2e:next(W)`, `{stdout,<<"a">>}`},
-		"two who wait":    {`[P, Q] = [gen_server:send_request(W, stop) || _ <- [1, 2]], {gen_server:receive_response(P, 5000), gen_server:receive_response(Q, 5000)}`, `{{reply,{ok,{signal,sigterm}}},{reply,{ok,{signal,sigterm}}}}`},
+		"two who wait":    {`V = e2e:start(E, "trap '' TERM; echo ready; while :; do sleep 0.05; done", #{kill_timeout => 300, stderr => null}), ok = e2e:ready(V), [P, Q] = [gen_server:send_request(V, stop) || _ <- [1, 2]], {gen_server:receive_response(P, 5000), gen_server:receive_response(Q, 5000)}`, `{{reply,{ok,{signal,sigkill}}},{reply,{ok,{signal,sigkill}}}}`},
 		"by another":      {`S = self(), spawn(fun() -> S ! {done, e2e:call(W, {write, "b"})} end), receive {done, D} -> {D, e2e:next(W)} end`, `{ok,{stdout,<<"b">>}}`},
 		"in order":        {`[ok = e2e:call(W, {write, <<N>>}) || N <- "abc"], W ! {self(), {command, "d"}}, ok = e2e:call(W, {write, "e"}), ok = e2e:call(W, {close, stdin}), e2e:outcome(W)`, `{<<"abcde">>,<<>>,{exit_status,0},normal}`},
 		"many open calls": {`Rs = [gen_server:send_request(W, {write, <<N:16>>}) || N <- lists:seq(1, 500)], [{reply, ok}] = lists:usort([gen_server:receive_response(R, 5000) || R <- Rs]), ok = e2e:call(W, {close, stdin}), {Out, _, _, _} = e2e:outcome(W), Out =:= << <<N:16>> || N <- lists:seq(1, 500) >>`, `true`},

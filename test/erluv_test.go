@@ -173,7 +173,7 @@ func (e *erluv) expect(t *testing.T, want, source string, binds ...bind) {
 // session has E bound.
 func (e *erluv) session(t *testing.T) session {
 	t.Helper()
-	s := e.node.session()
+	s := e.node.session(t)
 	s.eval(t, e.binds().String()+"ok")
 	return s
 }

@@ -285,8 +285,15 @@ type session struct {
 	name string
 }
 
-func (n *node) session() session {
-	return session{n, fmt.Sprintf("session%d", serial.Add(1))}
+// session starts one, which ends with the test, and so do its workers.
+func (n *node) session(t *testing.T) session {
+	t.Helper()
+	s := session{n, fmt.Sprintf("session%d", serial.Add(1))}
+	t.Cleanup(func() {
+		// The node may be gone.
+		_, _ = n.try("catch exit(whereis("+s.name+"), kill)", "-", endTime)
+	})
+	return s
 }
 
 func (s session) eval(t *testing.T, source string, binds ...bind) string {

@@ -53,7 +53,7 @@ func TestMeshDoesNotSeeIt(t *testing.T) {
 	n, before, after := newNode(t, nodeOptions{}), newNode(t, nodeOptions{}), newNode(t, nodeOptions{})
 	watch := "ok = net_kernel:monitor_nodes(true, #{node_type => all})"
 	seen := "[N || {nodeup, N, _} <- element(2, process_info(self(), messages))]"
-	first, second := before.session(), after.session()
+	first, second := before.session(t), after.session(t)
 	first.eval(t, watch)
 	second.eval(t, watch)
 	n.expect(t, "pong", "net_adm:ping(N)", bind{"N": atom(before.name)})

@@ -18,7 +18,7 @@ import (
 func TestNobodysProcesses(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
-	s.eval(t, `W = e2e:start(E, ["sleep", "100"]), V = e2e:start(E, "sleep 100 & wait"), ok`)
+	s.eval(t, `W = e2e:start(E, ["sleep", "100"]), V = e2e:start(E, "sleep 100 & echo ready; wait"), ok = e2e:ready(V)`)
 	r := e.roles(t)
 	pids := r.each()
 	delete(pids, "main")

@@ -60,7 +60,7 @@ func TestStopRequest(t *testing.T) {
 // The controller is told when the node comes and when it goes.
 func TestController(t *testing.T) {
 	n := newNode(t, nodeOptions{})
-	s := n.session()
+	s := n.session(t)
 	s.eval(t, "ok") // under whose name it is registered
 	e := newErluv(t, n, "--controller", s.name)
 	s.expect(t, "true", "receive {erluv, E, {up, Info}} -> Info =:= maps:merge(Info, #{node => E}) after 5000 -> none end", e.binds())
@@ -80,7 +80,7 @@ func TestUnderAPort(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, nodeOptions{})
-			s := n.session()
+			s := n.session(t)
 			s.eval(t, `
 				Self = self(),
 				Owner = spawn(fun() ->
