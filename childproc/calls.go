@@ -68,6 +68,8 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 			m.out.reply(to, outcome(p.w.CloseInput(fd)))
 		}
 		return ok
+	case name == "resize" && len(r) == 3:
+		return m.resize(p, to, r[1], r[2])
 	case name == "signal" && len(r) == 2:
 		m.signal(to, r[1], p.w.Signal)
 	case name == "signal" && len(r) == 3 && r[1] == etf.Atom("group"):

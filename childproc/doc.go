@@ -8,6 +8,7 @@
 //	dispatch.go   a frame becomes an event: whom it is for, what it asks
 //	request.go    {spawn, Cmd, Opts} and {run, ...} become an order
 //	options.go    the values of their options
+//	opt_pty.go    the option pty, and resize
 //	manager.go    the table of workers; every decision about them
 //	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers

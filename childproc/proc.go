@@ -142,6 +142,8 @@ func failureTerm(f workers.Failure) etf.Term {
 		return etf.Tuple{etf.Atom("cpus"), e}
 	case ipc.StageOOM:
 		return etf.Tuple{etf.Atom("oom_score_adj"), e}
+	case ipc.StageTerminal:
+		return etf.Tuple{etf.Atom("pty"), e}
 	}
 	return e
 }

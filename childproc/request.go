@@ -78,6 +78,11 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 		}
 	}
 	o.spec.Env = m.inherited(o.inherit, o.spec.Env)
+	if o.spec.Terminal != nil {
+		if bad := o.onTerminal(list); bad != nil {
+			return nil, bad
+		}
+	}
 	if run {
 		if o.input != nil {
 			o.spec.Streams[workers.Stdin].Kind = workers.Pipe
@@ -212,6 +217,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optStdin(&o.spec.Streams[workers.Stdin], v)
 	case "stdout", "stderr":
 		return m.optOutput(o, key, v)
+	case "pty":
+		return optPty(&o.spec.Terminal, v)
 	case "fds":
 		return m.optFDs(o, v)
 	case "packet":

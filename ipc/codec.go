@@ -113,6 +113,7 @@ func (m *Spawn) write(w *writer) {
 	}
 	w.bool(m.NoSession)
 	m.Attributes.write(w)
+	w.bool(m.Terminal)
 }
 
 func readSpawn(r *reader) *Spawn {
@@ -132,6 +133,7 @@ func readSpawn(r *reader) *Spawn {
 	}
 	m.NoSession = r.bool()
 	m.Attributes = readAttributes(r)
+	m.Terminal = r.bool()
 	return m
 }
 

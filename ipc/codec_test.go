@@ -36,6 +36,7 @@ var every = []Message{
 			SetNice: true, Nice: -20, SetOOM: true, OOMScoreAdj: -1000, CPUs: []uint16{0, 1023},
 			Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
 		},
+		Terminal: true,
 	},
 	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3, FD: 4},
 	Changed{PID: 1, Status: 0x8b},
@@ -153,7 +154,7 @@ func TestDecodeAllocates(t *testing.T) {
 	streams := Append(nil, &Spawn{})
 	streams[firstStream-1] = 255
 	attributes := Append(nil, &Spawn{})
-	attributes[len(attributes)-3], attributes[len(attributes)-2], attributes[len(attributes)-1] = 255, 255, 255
+	copy(attributes[len(attributes)-4:], "\xff\xff\xff") // before Terminal
 	for name, p := range map[string][]byte{
 		"a list of empty strings": lists,
 		"a list of 2^32 strings":  {byte(KindStartSpawner), 0xff, 0xff, 0xff, 0xff, 0, 0},

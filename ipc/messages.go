@@ -150,6 +150,7 @@ type Spawn struct {
 
 	NoSession  bool // no session of its own, only a process group
 	Attributes Attributes
+	Terminal   bool // stream 0 becomes the controlling terminal of the session
 }
 
 // Stage says what could not be done for a Spawn.
@@ -168,6 +169,8 @@ const (
 	StageRlimits Stage = 8
 	StageCPUs    Stage = 9
 	StageOOM     Stage = 10
+	// StageTerminal is the child's own: there is no terminal to be had.
+	StageTerminal Stage = 11
 )
 
 // Spawned answers a Spawn. With StageNone one descriptor comes with it: the

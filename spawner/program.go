@@ -42,7 +42,10 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid, pidfd int, no *ref
 		Dir:   m.Dir,
 		Env:   m.Env,
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: !m.NoSession, Setpgid: m.NoSession, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
+		Sys: &syscall.SysProcAttr{
+			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
+			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
+		},
 	}
 	if !m.Attributes.None() {
 		pid, no = s.startByExec(m, program, attr)

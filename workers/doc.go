@@ -11,6 +11,7 @@
 //	process.go  one process: its end, signals to it and to its group, by pidfd
 //	output.go   stdout and stderr: from the pipe into the space the host gives
 //	input.go    stdin: what is waiting to be written, bounded
+//	terminal.go a terminal in place of the three pipes; modes.go: its settings
 //
 // Everything belongs to the thread of the loop.
 package workers

@@ -20,14 +20,17 @@ const (
 	pieceCost = 256
 )
 
-// input is a pipe that a program reads, stdin first of all: it owns the writing end. Data is
-// written from where it stands; only what the pipe does not take is copied and
-// waits.
+// input is a pipe that a program reads, stdin first of all: it owns the writing end,
+// or one of the two descriptors of a terminal, which stays open as long as the
+// program, for a terminal is hung up with the last one. Data is written from where
+// it stands; only what the pipe does not take is copied and waits.
 type input struct {
 	w       *Worker
 	fd      int32 // -1: no pipe, or closed
 	no      Stream
 	closing bool // closed by the host: no more is taken, what waits is written
+	ended   bool // a terminal: the end was written too
+	last    byte // a terminal: what was written last
 	bytes   uint64
 	waiting int // bytes in queue
 	queue   []piece
@@ -41,7 +44,9 @@ type piece struct {
 	token any
 }
 
-func (in *input) init(w *Worker, no Stream) { in.w, in.no, in.fd = w, no, -1 }
+func (in *input) init(w *Worker, no Stream) { in.w, in.no, in.fd, in.last = w, no, -1, '\n' }
+
+func (in *input) tty() bool { return in.w.tty && in.no == Stdin }
 
 // Write writes data to stdin, and has Wrote called with the token when all of it
 // is in the pipe: within the call if the pipe takes it at once. EAGAIN when
@@ -75,7 +80,7 @@ func (in *input) write(data []byte, token any) error {
 	if len(in.queue) == 0 && in.fd >= 0 && in.w.life.state != Starting {
 		n, err := in.put(data)
 		if err != nil {
-			in.abandon(unix.EPIPE)
+			in.broken()
 			return unix.EPIPE
 		}
 		data = data[n:]
@@ -117,7 +122,7 @@ func (in *input) flush() {
 		n, err := in.put(p.data)
 		in.waiting -= n
 		if err != nil {
-			in.abandon(unix.EPIPE)
+			in.broken()
 			return
 		}
 		if p.data = p.data[n:]; len(p.data) > 0 {
@@ -133,7 +138,15 @@ func (in *input) flush() {
 	}
 	in.queue = nil
 	in.src.Remove()
-	if in.closing {
+	switch {
+	case !in.closing || in.ended:
+	case in.tty():
+		in.ended = true
+		if end := endOfInput(int(in.fd), in.last); end != nil {
+			in.waiting, in.queue = len(end), []piece{{data: end}}
+			in.flush()
+		}
+	default:
 		in.abandon(nil)
 	}
 }
@@ -155,6 +168,9 @@ func (in *input) put(data []byte) (int, error) {
 		total += n
 	}
 	in.bytes += uint64(total)
+	if total > 0 {
+		in.last = data[total-1]
+	}
 	return total, nil
 }
 
@@ -168,6 +184,17 @@ func (in *input) watch() {
 	}
 }
 
+// broken: nobody reads any more.
+func (in *input) broken() {
+	if !in.tty() {
+		in.abandon(unix.EPIPE)
+		return
+	}
+	in.src.Remove()
+	in.closing, in.ended = true, true
+	in.answer(unix.EPIPE)
+}
+
 // abandon closes the pipe; what waits is answered with the error.
 func (in *input) abandon(err error) {
 	if in.fd >= 0 {
@@ -175,6 +202,11 @@ func (in *input) abandon(err error) {
 		_ = unix.Close(int(in.fd))
 		in.fd = -1
 	}
+	in.answer(err)
+}
+
+// answer tells those whose writes wait that it is over.
+func (in *input) answer(err error) {
 	queue := in.queue
 	in.queue, in.waiting = nil, 0
 	for _, p := range queue {

@@ -7,7 +7,7 @@ import (
 )
 
 // output is a pipe that a program writes to: stdout, stderr or another. It owns the
-// reading end.
+// reading end, or one of the two descriptors of a terminal.
 // It holds no buffer: what is written stays in the pipe until the host gives
 // space for it, and the pipe is the queue.
 type output struct {
@@ -22,6 +22,8 @@ type output struct {
 }
 
 func (o *output) init(w *Worker, no Stream) { o.w, o.no, o.fd = w, no, -1 }
+
+func (o *output) tty() bool { return o.w.tty && o.no == Stdout }
 
 func (o *output) watch() error {
 	if o.fd < 0 || o.held || o.src.Active() {
@@ -89,7 +91,7 @@ func (o *output) read() progress {
 	if err == unix.EAGAIN || err == unix.EINTR {
 		return gotNothing
 	}
-	o.end() // end of file, or an error, which a pipe does not have
+	o.end() // end of file, which is EIO of a terminal; a pipe has no error
 	return gotEnd
 }
 
@@ -97,6 +99,12 @@ func (o *output) read() progress {
 // who still holds the other end and goes on writing does not prolong it.
 func (o *output) beginDrain() {
 	if o.fd < 0 {
+		return
+	}
+	if o.tty() {
+		// TIOCINQ sees the last stage of several only. read(2) sees them all, and
+		// then EAGAIN, or EIO when nobody holds the other end.
+		o.left, o.draining = terminalHolds, true
 		return
 	}
 	n, err := unix.IoctlGetInt(int(o.fd), unix.TIOCINQ)
@@ -130,6 +138,9 @@ func (o *output) drain() bool {
 // end closes the pipe and tells that the stream has ended.
 func (o *output) end() {
 	o.close()
+	if o.tty() {
+		o.w.in.broken() // writes would still find room in the terminal
+	}
 	o.w.streamEnded(o.no)
 }
 

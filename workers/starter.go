@@ -81,7 +81,10 @@ func (s *Starter) ask() {
 			return
 		}
 		s.pop()
-		if err != nil {
+		switch {
+		case errors.Is(err, errTerminal):
+			s.fail(w, Failure{Stage: ipc.StageTerminal, Errno: errno(err)})
+		case err != nil:
 			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: errno(err)})
 		}
 	}
@@ -102,7 +105,7 @@ func (s *Starter) request(w *Worker) error {
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		NoSession: sp.NoSession, Attributes: sp.Attributes,
+		NoSession: sp.NoSession, Attributes: sp.Attributes, Terminal: sp.Terminal != nil,
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
@@ -145,8 +148,8 @@ func (s *Starter) request(w *Worker) error {
 	return nil
 }
 
-// maxPerWorker is what is set aside for each worker: three pipes and a pidfd. Further
-// pipes come to it.
+// maxPerWorker is what is set aside for each worker: three pipes, or a terminal
+// twice, and a pidfd. Further pipes come to it.
 const maxPerWorker = 4
 
 // all are the streams in the order of their descriptors.
@@ -166,6 +169,9 @@ func (sp *Spec) all(yield func(Extra) bool) {
 // stream makes one stream: the program's end is returned, ours is kept.
 func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 	st := ipc.Stream{FD: uint8(sp.FD)}
+	if w.spec.Terminal != nil && sp.FD <= Stderr {
+		return s.terminal(w, st)
+	}
 	switch sp.Kind {
 	case Null:
 		st.Source = ipc.SourceNull

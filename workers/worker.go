@@ -46,7 +46,8 @@ type Spec struct {
 	Dir         string
 	Umask       uint32
 	Streams     [3]StreamSpec
-	Extra       []Extra // by descriptor, at most MaxExtra
+	Terminal    *Terminal // not nil: the three are a terminal, whatever Streams says
+	Extra       []Extra   // by descriptor, at most MaxExtra
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
@@ -103,6 +104,7 @@ type Worker struct {
 	proc    process
 	in      input
 	out     [2]output // stdout, stderr
+	tty     bool      // in and out[0] are the two directions of a terminal
 	extra   *extra    // nil: no other pipe
 
 	killSignal  unix.Signal
