@@ -236,3 +236,51 @@ func TestSupervisor(t *testing.T) {
 		[] = e2e_server:errors(),
 		ok`)
 }
+
+// Whatever way a worker ends, all that it started ends with it.
+func TestNothingOfAWorkerIsLeft(t *testing.T) {
+	e := common(t)
+	family := `"for i in 1 2 3; do sh -c 'trap \"\" TERM; echo $$; exec sleep 100' & done; wait"`
+	for name, end := range map[string]string{
+		"stop":         "{ok, _} = e2e:call(W, stop)",
+		"exit":         "exit(W, enough)",
+		"kill":         "exit(W, kill)",
+		"killed alone": "ok = e2e:call(W, {signal, sigkill})",
+		"port close":   "W ! {self(), close}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, "[]", `
+				W = e2e:start(E, `+family+`, #{kill_timeout => 100}),
+				Lines = fun Lines(Text) ->
+					case string:lexemes(Text, "\n") of
+						[_, _, _] = All -> [list_to_integer(L) || L <- All];
+						_ -> {stdout, More} = e2e:next(W), Lines(Text ++ binary_to_list(More))
+					end
+				end,
+				Pids = Lines(""),
+				[true, true, true] = [e2e:alive(P) || P <- Pids],
+				`+end+`,
+				receive {'EXIT', W, _} -> ok after 10000 -> error(no_exit) end,
+				[P || P <- Pids, e2e:alive(P)]`)
+		})
+	}
+}
+
+// A run ends with its caller.
+func TestRunEndsWithItsCaller(t *testing.T) {
+	e := common(t)
+	e.expect(t, "[]", `
+		P = spawn(fun() -> e2e:call(E, {run, ["sleep", "1000"], #{}}) end),
+		ok = e2e:until(fun() -> length(e2e:call(E, workers)) =:= 1 end),
+		exit(P, kill),
+		ok = e2e:until(fun() -> length(e2e:call(E, workers)) =:= 0 end),
+		e2e:call(E, workers)`)
+}
+
+// What is too large is refused with words, and the connection is not lost by it.
+func TestTooLarge(t *testing.T) {
+	e := common(t)
+	e.expect(t, "{too_large,too_large,pong}", `
+		Run = fun(Bytes) -> element(1, element(2, e2e:call(E, {run, ["cat"], #{input => binary:copy(<<"x">>, Bytes)}}))) end,
+		{Run(20 bsl 20), Run(80 bsl 20), net_adm:ping(E)}`)
+}
