@@ -26,8 +26,9 @@ var imports = map[string][]string{
 
 	"dist":      {"etf"},
 	"spawner":   {"ipc", "sandbox"},
+	"watch":     {"loop"},
 	"workers":   {"ipc", "loop"},
-	"childproc": {"dist", "etf", "ipc", "loop", "workers"},
+	"childproc": {"dist", "etf", "ipc", "loop", "watch", "workers"},
 	"mainproc":  {"config", "dist", "epmd", "etf", "ipc", "sandbox"},
 	"cmd/erluv": {"config", "mainproc", "childproc", "spawner"},
 

@@ -1,0 +1,140 @@
+package watch
+
+import "golang.org/x/sys/unix"
+
+// event handles the next event, and those that can be told with it. When the host
+// has no room for all who watch it, the others are told on the next turn: each
+// node knows up to where it was told.
+func (s *Set) event() {
+	e, end := s.gather()
+	s.left--
+	if e.mask&unix.IN_Q_OVERFLOW != 0 {
+		s.next = end
+		s.overflow()
+		return
+	}
+	pos := s.base + uint64(end)
+	s.turn = append(s.turn[:0], s.table[e.wd]...)
+	defer clear(s.turn)
+	for _, n := range s.turn {
+		if n.w == nil || n.seen >= pos {
+			continue
+		}
+		if !s.host.Room() {
+			return
+		}
+		n.seen = pos
+		s.left--
+		s.tell(n, &e)
+		if s.fd < 0 { // that was the last watcher
+			return
+		}
+	}
+	s.next = end
+	s.stale()
+}
+
+// tell tells one watcher, and follows what has happened to its tree.
+func (s *Set) tell(n *node, e *event) {
+	if k, ok := e.ending(); ok {
+		switch {
+		case n.parent == nil:
+			s.gone(n.w, k)
+		case e.mask&unix.IN_IGNORED != 0:
+			s.forget(n)
+		}
+		return
+	}
+	if len(e.name) == 0 {
+		// What happens to a directory below, its parent tells.
+		if n.parent == nil {
+			s.path = append(s.path[:0], n.w.path...)
+			s.report(n.w, s.happened)
+		}
+		return
+	}
+	if e.mask&unix.IN_CREATE != 0 && n.wasTold(e.name) {
+		s.untold(n, e.name)
+		return
+	}
+	if e.mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) != 0 {
+		s.untold(n, e.name)
+	}
+	if !s.locate(n, e.name) {
+		s.unwatch(n, unix.ENAMETOOLONG)
+		return
+	}
+	s.report(n.w, s.happened)
+	if n.w.recursive && e.isDir() {
+		s.follow(n, string(e.name), e)
+	}
+}
+
+// report tells the host what has happened to s.path, as far as it is wanted.
+func (s *Set) report(w *Watcher, what []Kind) {
+	if !w.live {
+		return
+	}
+	var buf [kinds]Kind
+	wanted := buf[:0]
+	for _, k := range what {
+		if w.wanted.has(k) {
+			wanted = append(wanted, k)
+		}
+	}
+	if len(wanted) > 0 {
+		s.host.Changed(w, wanted, s.path)
+	}
+}
+
+// gone ends a watcher: what it watched is not there any more.
+func (s *Set) gone(w *Watcher, k Kind) {
+	if !w.live {
+		s.fail(w, unix.ENOENT)
+		return
+	}
+	s.host.Changed(w, []Kind{k}, []byte(w.path))
+	s.Close(w)
+	s.host.Ended(w)
+}
+
+func (s *Set) fail(w *Watcher, err unix.Errno) {
+	if w.over {
+		return
+	}
+	s.Close(w)
+	s.host.Failed(w, err)
+}
+
+// refuse notes and tells that the directory at s.path cannot be watched. Before
+// the watcher is live, a limit makes it fail: it would watch no more than what
+// happened to be found first.
+func (s *Set) refuse(w *Watcher, err unix.Errno) {
+	w.unwatched++
+	switch {
+	case w.live:
+		s.host.Unwatched(w, err, s.path)
+	case err == unix.ENOSPC || err == unix.ENOMEM || err == unix.EMFILE || err == unix.ENFILE:
+		s.fail(w, err)
+	case len(w.refused) < maxRefused:
+		w.refused = append(w.refused, refusal{string(s.path), err})
+	}
+}
+
+// complete: all directories that were to be read for a watcher have been.
+func (s *Set) complete(w *Watcher) {
+	lost := w.lost
+	w.lost = false
+	if w.live {
+		if lost {
+			s.host.Changed(w, []Kind{Overflow}, []byte(w.path))
+		}
+		return
+	}
+	w.live = true
+	s.host.Watching(w)
+	for _, r := range w.refused {
+		s.host.Unwatched(w, r.err, []byte(r.path))
+	}
+	w.refused = nil
+}
