@@ -191,6 +191,18 @@ func TestPtySessions(t *testing.T) {
 		lists:usort(lists:append([receive {P, Result} -> Result after 30000 -> late end || P <- Ps]))`)
 }
 
+// Output that is not sent keeps the end back, no output does not.
+func TestPtyPassive(t *testing.T) {
+	e := common(t)
+	e.expect(t, `[{exit_status,0}]`, `e2e:all(e2e:start(E, ["true"], #{pty => true, flow => {active, false}}))`)
+	e.expect(t, `{{ok,<<"a\r\n">>},eof,[{exit_status,0}]}`, `
+		W = e2e:start(E, ["echo", "a"], #{pty => true, flow => {active, false}}),
+		ok = e2e:until(fun() -> #{state := S} = e2e:call(W, info), S =:= draining end),
+		A = e2e:call(W, {read, stdout, 100}),
+		B = e2e:call(W, {read, stdout, 100}),
+		{A, B, e2e:all(W)}`)
+}
+
 func TestPtyRun(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<"one\r\ntwoend\r\n">>}}`,

@@ -118,7 +118,7 @@ func (o *output) beginDrain() {
 // for more at present.
 func (o *output) drain() bool {
 	for o.fd >= 0 {
-		if o.left <= 0 {
+		if o.left <= 0 || o.held && o.tty() && !readable(int(o.fd)) {
 			o.end()
 			break
 		}

@@ -89,6 +89,13 @@ func (t *Terminal) open() (ours, theirs int, err error) {
 	return
 }
 
+// readable says whether there is something to read, in any stage.
+func readable(tty int) bool {
+	p := []unix.PollFd{{Fd: int32(tty), Events: unix.POLLIN}}
+	_, err := unix.Poll(p, 0)
+	return err != nil || p[0].Revents&unix.POLLIN != 0
+}
+
 func setSize(fd int, rows, cols uint16) error {
 	return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
 }

@@ -424,6 +424,45 @@ func TestTerminalTrees(t *testing.T) {
 	})
 }
 
+// TestTerminalHeld: what nobody wants yet is waited for, and nothing else.
+func TestTerminalHeld(t *testing.T) {
+	w := newWorldWith(t, options{unclean: true})
+	for _, c := range []struct {
+		n    int
+		left string
+	}{
+		{0, ""}, {10_000, ""}, {0, "trap '' HUP; sleep 1000 & "}, {10_000, "trap '' HUP; sleep 1000 & "},
+	} {
+		sp := on(shell(c.left+"exec "+prog+" out 1 "+strconv.Itoa(c.n)+" 0 5"), raw()...)
+		if c.left != "" {
+			sp.Tree = workers.TreeLeave
+		}
+		r := w.start(sp)
+		w.do(func() { r.Hold(workers.Stdout, true) })
+		if c.n > 0 {
+			w.await("the drain", func() bool { return r.State() == workers.Draining })
+			w.do(func() {
+				if r.Bytes(workers.Stdout) > 0 {
+					t.Error("it was read")
+				}
+				// Held again as soon as all of it has been read.
+				w.host.took = func(r *run) {
+					if len(r.stdout()) == c.n {
+						r.Hold(workers.Stdout, true)
+					}
+				}
+				r.Hold(workers.Stdout, false)
+				r.Resume()
+			})
+		}
+		w.finish(r).want("exit 5")
+		w.do(func() { w.host.took = nil })
+		if r.stdout() != w.expected(1, c.n) || r.ended[workers.Stdout] != 1 {
+			t.Errorf("%d bytes, want %d; ended %d times", len(r.stdout()), c.n, r.ended[workers.Stdout])
+		}
+	}
+}
+
 // TestTerminalIsKept: a program that lets go of its terminal is not hung up, for
 // it may open it again; writes find nobody.
 func TestTerminalIsKept(t *testing.T) {
