@@ -13,7 +13,7 @@ import (
 // large, so they are read without being built.
 func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 	r := etf.NewReader(req)
-	if n, err := r.Tuple(); err == nil && (n == 2 || n == 3) {
+	if n, err := r.Tuple(); err == nil && (n == 2 || n == 3) && p.fs == nil {
 		if a, err := r.Atom(); err == nil && a == "write" {
 			s := workers.Stdin
 			if n == 3 {
@@ -59,6 +59,8 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 		return false
 	}
 	switch name, _ := r[0].(etf.Atom); {
+	case p.fs != nil && name != "setopts":
+		return false
 	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
 		p.w.CloseStdin()
 		m.out.reply(to, etf.Atom("ok"))
@@ -127,6 +129,9 @@ func (m *manager) setopts(p *proc, to from, opts etf.Term) {
 }
 
 func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
+	if p.fs != nil && key != "owner" {
+		return nil, errors.New("there is no such option for a watcher of files")
+	}
 	switch key {
 	case "owner":
 		pid, ok := v.(etf.Pid)

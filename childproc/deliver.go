@@ -117,6 +117,7 @@ func (m *manager) roomAgain() {
 		return
 	}
 	m.streams.Resume()
+	m.files.Resume()
 	stalled := m.stalled
 	m.stalled = nil
 	for _, w := range stalled {

@@ -23,6 +23,7 @@
 //	proxy.go      a process of the node paired with a worker
 //	rex.go        questions to the node
 //	info.go       what erluv and a worker say of themselves
+//	fsevents.go   watchers of files, and what they tell
 //	outbox.go     the one buffer in which all frames are composed
 //
 // Everything belongs to the one thread of the loop: nothing here is locked.

@@ -79,6 +79,9 @@ func (m *manager) list() etf.Term {
 }
 
 func (m *manager) brief(p *proc) etf.Map {
+	if p.fs != nil {
+		return p.watchBrief()
+	}
 	cmd := make(etf.List, len(p.cmd))
 	for i, a := range p.cmd {
 		cmd[i] = text(a)
@@ -111,18 +114,13 @@ func (p *proc) stateTerm() etf.Term {
 
 // workerInfo is what a worker says of itself.
 func (m *manager) workerInfo(p *proc) etf.Term {
-	var owner etf.Term = etf.Atom("none")
-	if p.owner != (etf.Pid{}) {
-		owner = p.owner
+	if p.fs != nil {
+		return p.watchInfo()
 	}
 	cpu, rss := usage(p.w)
-	var name etf.Term = etf.List(nil) // as erlang:process_info(Pid, registered_name)
-	if p.name != "" {
-		name = p.name
-	}
 	return append(m.brief(p), pairs(
-		"name", name,
-		"owner", owner,
+		"name", p.nameTerm(),
+		"owner", p.ownerTerm(),
 		"detached", boolTerm(p.detached),
 		"packet", p.packet.term(),
 		"active", p.activeTerm(),
@@ -133,6 +131,21 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		"stderr", streamInfo(p.w, workers.Stderr),
 		"fds", p.fdsInfo(),
 	)...)
+}
+
+// nameTerm is [] without a name, as erlang:process_info(Pid, registered_name).
+func (p *proc) nameTerm() etf.Term {
+	if p.name == "" {
+		return etf.List(nil)
+	}
+	return p.name
+}
+
+func (p *proc) ownerTerm() etf.Term {
+	if p.owner == (etf.Pid{}) {
+		return etf.Atom("none")
+	}
+	return p.owner
 }
 
 func streamInfo(w *workers.Worker, s workers.Stream) etf.Map {

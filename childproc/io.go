@@ -54,7 +54,7 @@ func (m *manager) ioRequest(p *proc, payload etf.Raw) bool {
 	}
 	to := ioFrom{pid, append(etf.Raw(nil), as...)}
 	req, err := r.Term()
-	if err != nil || p.run != nil || len(payload) > maxRequest {
+	if err != nil || p.run != nil || p.fs != nil || len(payload) > maxRequest {
 		m.ioReply(to, errorTerm(etf.Atom("request")))
 		return true
 	}

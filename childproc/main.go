@@ -10,6 +10,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/watch"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,7 @@ func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*c
 	m := c.m
 	m.out, m.streams, m.starter, m.ticktime, m.done = out, streams, starter, c.conn.setTicktime, c.workersGone
 	m.now, m.after = l.Now, l.After
+	m.files = watch.NewSet(l, streams, fileHost{m})
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
 	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
 	if c.upSrc, err = l.Watch(up.FD(), loop.In, c); err != nil {

@@ -8,6 +8,7 @@ import (
 	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/watch"
 	"erluv/workers"
 )
 
@@ -35,6 +36,7 @@ type manager struct {
 	out         *outbox
 	starter     *workers.Starter
 	streams     *loop.Group // paused while there is no room for output
+	files       *watch.Set
 	ticktime    func(time.Duration)
 	done        func(ipc.Cause, string) // no worker is left
 	now         func() time.Duration    // monotonic
@@ -154,6 +156,8 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 	switch {
 	case (name == "spawn" || name == "run") && len(r) == 3:
 		m.spawn(to, r[1], r[2], name == "run")
+	case name == "watch" && len(r) == 3:
+		m.watch(to, r[1], r[2])
 	case name == "info" && len(r) == 2:
 		m.out.reply(to, m.infoOf(r[1]))
 	case name == "set" && len(r) == 3:
@@ -179,34 +183,17 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		m.out.reply(to, bad.term())
 		return
 	}
-	if len(m.procs) >= int(m.start.MaxWorkers) {
-		m.out.reply(to, errorTerm(etf.Atom("max_workers")))
+	p := m.admit(to, o)
+	if p == nil {
 		return
 	}
-	if other := m.byName[o.name]; other != nil {
-		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
-		return
-	}
-	p := &proc{
-		pid: m.newPid(), name: o.name, cmd: shorten(o.spec.Args), spec: &o.spec, restart: o.restart, proxy: o.proxy,
-		owner: o.owner, detached: o.detached,
-		streams: o.streams, packet: o.packet, active: o.active.mode, once: o.active.once, asked: to.keep(),
-	}
+	p.cmd, p.spec, p.restart, p.proxy = shorten(o.spec.Args), &o.spec, o.restart, o.proxy
+	p.streams, p.packet, p.active, p.once = o.streams, o.packet, o.active.mode, o.active.once
 	if o.active.count > 0 {
 		p.active = o.active.count
 	}
-	if o.link {
-		// With owner none it is the caller that is linked: a supervisor.
-		if p.link = o.owner; p.link == (etf.Pid{}) {
-			p.link = to.pid
-		}
-	}
 	if run {
 		p.run = newCollector(o.maxOutput)
-	}
-	m.procs[key(p.pid)] = p
-	if p.name != "" {
-		m.byName[p.name] = p
 	}
 	m.begin(p)
 	if o.input != nil {
@@ -214,6 +201,30 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		_ = p.w.Write(o.input, nil)
 		p.w.CloseStdin()
 	}
+}
+
+// admit gives what an order asks for its place in the table, or answers why not.
+func (m *manager) admit(to from, o *order) *proc {
+	if len(m.procs) >= int(m.start.MaxWorkers) {
+		m.out.reply(to, errorTerm(etf.Atom("max_workers")))
+		return nil
+	}
+	if other := m.byName[o.name]; other != nil {
+		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
+		return nil
+	}
+	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: to.keep()}
+	if o.link {
+		// With owner none it is the caller that is linked: a supervisor.
+		if p.link = o.owner; p.link == (etf.Pid{}) {
+			p.link = to.pid
+		}
+	}
+	m.procs[key(p.pid)] = p
+	if p.name != "" {
+		m.byName[p.name] = p
+	}
+	return p
 }
 
 // stop begins the orderly end: no new workers, those that run are ended with the
@@ -238,7 +249,9 @@ func (m *manager) disconnected(why string) {
 	m.phase, m.reason = disconnected, why
 	m.roomAgain()
 	for _, p := range m.all() {
-		p.w.StopWithin(afterLoss)
+		if p.fs == nil {
+			p.w.StopWithin(afterLoss)
+		}
 		m.end(p, reasonNoconnection)
 	}
 	m.finishIfEmpty()

@@ -6,6 +6,7 @@ import (
 	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/watch"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ import (
 // started again.
 type proc struct {
 	w        *workers.Worker // of the program that runs, or that ran last
+	fs       *watch.Watcher  // instead of a program: see fsevents.go
 	pid      etf.Pid
 	name     etf.Atom // registered; "": none
 	cmd      []string // shortened
@@ -75,8 +77,8 @@ func (m *manager) Started(w *workers.Worker) {
 	m.present(p)
 }
 
-// present makes a worker known: links, the monitor on the owner, the answer.
-func (m *manager) present(p *proc) {
+// introduce makes a worker known: links, the monitor on the owner, the answer.
+func (m *manager) introduce(p *proc) {
 	if p.link != (etf.Pid{}) {
 		p.watch.link(p.link)
 		m.watchers++
@@ -87,6 +89,11 @@ func (m *manager) present(p *proc) {
 		m.out.reply(p.asked, okTerm(p.pid))
 		p.asked = from{}
 	}
+}
+
+// present makes a worker known, and lets its output flow.
+func (m *manager) present(p *proc) {
+	m.introduce(p)
 	m.serve(p, workers.Stdout)
 	m.serve(p, workers.Stderr)
 	m.hold(p)
@@ -221,8 +228,12 @@ func (m *manager) bury(p *proc) {
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
+	var stopped etf.Term = etf.Atom("ok")
+	if p.fs == nil {
+		stopped = okTerm(exitTerm(p.exit))
+	}
 	for _, f := range p.stops {
-		m.out.reply(f, okTerm(exitTerm(p.exit)))
+		m.out.reply(f, stopped)
 	}
 	reason := p.reason
 	if reason == nil {
@@ -260,6 +271,10 @@ func (m *manager) kill(p *proc) {
 
 // finishOff ends the program, or the pause before it would be started again.
 func (m *manager) finishOff(p *proc, stop func(*workers.Worker)) {
+	if p.fs != nil {
+		m.endWatch(p)
+		return
+	}
 	m.drop(p)
 	if m.rest(p) {
 		m.bury(p)

@@ -161,7 +161,7 @@ func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
 // a message; to a port that would be a suspended sender.
 func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
 	data, err := ioData(arg)
-	if err != nil {
+	if err != nil || p.fs != nil { // which takes nothing
 		m.out.exit2(p.pid, owner, reasonBadsig)
 		return
 	}

@@ -1,8 +1,6 @@
 package watch
 
 import (
-	"errors"
-
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -66,8 +64,8 @@ func NewSet(l *loop.Loop, g *loop.Group, host Host) *Set {
 
 // Watch begins to watch what has the path, which is absolute. A symbolic link at
 // its end is followed, none that is found below is. Watching or Failed comes
-// later, once all below is watched if that is wanted; not if there is an error: then
-// nothing was begun. What happens before Watching is not told.
+// later, once all below is watched if that is wanted; not if there is an error, a
+// unix.Errno: then nothing was begun. What happens before Watching is not told.
 func (s *Set) Watch(path string, wanted Kinds, recursive bool, tag any) (*Watcher, error) {
 	if err := s.open(); err != nil {
 		return nil, err
@@ -115,7 +113,7 @@ func (s *Set) open() error {
 	}
 	if s.src, err = s.group.Watch(fd, loop.In, s); err != nil {
 		_ = unix.Close(fd)
-		return errors.Join(err, unix.ENOMEM)
+		return unix.ENOMEM // or the limit of epoll, of which a user has more (epoll(7))
 	}
 	s.fd, s.buf, s.table = fd, make([]byte, bufferSize), make(map[int32][]*node)
 	return nil
