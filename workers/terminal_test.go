@@ -263,8 +263,10 @@ func TestTerminalSignals(t *testing.T) {
 func TestTerminalResize(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
-		r := w.start(on(shell(`trap 'stty size; exit 0' WINCH; stty size; while :; do sleep 0.01; done`)))
+		sp := on(shell(`trap told=1 WINCH; stty size; until [ "$told" ]; do sleep 0.01; done; stty size`))
+		r := &run{host: w.host}
 		w.do(func() {
+			r.Worker = workers.New(w.host, w.starter, sp, r)
 			if err := r.Resize(50, 132); err != nil { // before the start
 				t.Error(err)
 			}
