@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"time"
 
@@ -29,6 +30,9 @@ const (
 // Main is the role: it speaks with main on descriptor 3, then serves the node
 // until it is stopped or the connection ends.
 func Main() error {
+	// The child ends with main, not by what a terminal or a service manager sends
+	// to everybody: main asks it for an orderly stop.
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	runtime.LockOSThread()
 	// Known to ps(1) by its role: the binary was started as /proc/self/exe.
 	_ = os.WriteFile("/proc/self/comm", []byte("erluv_child"), 0)
@@ -71,22 +75,13 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
-	hello := ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: uint32(unix.Getpid())}
-	if err := up.Send(ipc.Append(nil, hello), startTimeout); err != nil {
-		return nil, fmt.Errorf("cannot greet main: %w", err)
-	}
-	buf := make([]byte, ipc.MaxPacket)
-	n, fds, err := up.Recv(buf, startTimeout)
-	if err != nil {
-		return nil, fmt.Errorf("main does not say what to serve: %w", err)
-	}
-	msg, err := ipc.Decode(buf[:n])
+	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 2, startTimeout)
 	if err != nil {
 		return nil, err
 	}
 	start, ok := msg.(ipc.Start)
-	if !ok || len(fds) != 2 {
-		return nil, fmt.Errorf("main sent %T with %d descriptors instead of a start", msg, len(fds))
+	if !ok {
+		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
 	spawner, err := ipc.FromFD(fds[1])
 	if err != nil {

@@ -91,31 +91,21 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if _, err := children(); err != nil {
 		return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
 	}
-	hello := ipc.Hello{Version: ipc.Version, Role: ipc.RoleSpawner, PID: uint32(unix.Getpid())}
-	if err := up.Send(ipc.Append(nil, hello), startTimeout); err != nil {
-		return nil, fmt.Errorf("cannot greet main: %w", err)
-	}
-	buf := make([]byte, ipc.MaxPacket)
-	n, fds, err := up.Recv(buf, startTimeout)
+	msg, fds, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
 	if err != nil {
-		return nil, fmt.Errorf("main does not say what to start with: %w", err)
-	}
-	msg, err := ipc.Decode(buf[:n])
-	if err != nil {
-		ipc.CloseAll(fds)
 		return nil, err
 	}
 	st, ok := msg.(ipc.StartSpawner)
-	if !ok || len(fds) != 1 {
+	if !ok {
 		ipc.CloseAll(fds)
-		return nil, fmt.Errorf("main sent %T with %d descriptors instead of a start", msg, len(fds))
+		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
 	child, err := ipc.FromFD(fds[0])
 	if err != nil {
 		ipc.CloseAll(fds)
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, buf: buf, reports: st.Reports, started: make(chan struct{}, 1)}
+	s := &spawner{child: child, path: st.Path, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
 	if s.reports {
 		go s.report() // ends with the process
 	} else {
