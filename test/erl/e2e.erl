@@ -3,6 +3,8 @@
 
 -export([call/2]).
 -export([start/2, start/3]).
+-export([watch/2, watch/3]).
+-export([changes/2]).
 -export([outcome/1, outcome/2]).
 -export([digest/1]).
 -export([messages/1]).
@@ -35,6 +37,23 @@ start(E, Cmd, Opts) ->
     true = is_pid(W),
     E = node(W),
     W.
+
+watch(E, Path) ->
+    watch(E, Path, #{}).
+
+watch(E, Path, Opts) ->
+    {ok, W} = call(E, {watch, Path, Opts}),
+    true = is_pid(W),
+    E = node(W),
+    W.
+
+%% What W tells before anything of Fence, a path: [{What, Path}].
+changes(W, Fence) ->
+    case next(W) of
+        {fs, _, Fence} -> [];
+        {fs, What, Path} -> [{What, Path} | changes(W, Fence)];
+        {unwatched, Path, Why} -> [{Why, Path} | changes(W, Fence)]
+    end.
 
 %% What a linked worker sends its owner until it exits:
 %% {Stdout, Stderr, End, ExitReason}. A stream is a binary, or none when nothing
