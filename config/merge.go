@@ -22,7 +22,7 @@ const (
 type candidate struct {
 	key    *Key
 	rank   rank
-	source string // "/root/.erluv.conf:3", "ERLUV_NODE", "--node", "default"
+	source string // "/etc/erluv.conf:3", "ERLUV_NODE", "--node", "default"
 	value  string
 }
 
