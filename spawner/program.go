@@ -128,14 +128,13 @@ func openStream(st ipc.Stream, dir int) (int, error) {
 		mode := [...]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY, unix.O_RDWR}[min(st.FD, 3)]
 		return unix.Open("/dev/null", mode|unix.O_CLOEXEC, 0)
 	}
-	flags := unix.O_RDONLY
+	var fd int
+	var err error
 	if st.Write {
-		flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC
-		if st.Append {
-			flags = unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND
-		}
+		fd, err = openOutput(dir, st)
+	} else {
+		fd, err = unix.Openat(dir, st.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	}
-	fd, err := unix.Openat(dir, st.Path, flags|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, st.Mode)
 	if err != nil {
 		return -1, err
 	}
