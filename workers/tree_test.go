@@ -194,7 +194,7 @@ func TestStop(t *testing.T) {
 					begin := time.Now()
 					w.do(func() { r.Stop(); r.Stop() })
 					w.finish(r).want(c.end)
-					if took := r.at.Sub(begin); c.timeout != (took >= shortTimeout) {
+					if took := r.at.Sub(begin); c.timeout != (took >= sp.KillTimeout) {
 						t.Errorf("over after %v", took)
 					}
 					if r.stdout() != c.out {
