@@ -34,6 +34,10 @@ func read(k Kind, r *reader) Message {
 		return SignalGroup{PID: r.u32(), Signal: r.u32()}
 	case KindGroupSignalled:
 		return GroupSignalled{PID: r.u32(), Errno: r.u32()}
+	case KindRotate:
+		return Rotate{Seq: r.u32(), Dir: r.str(), Umask: r.u32(), Path: r.str(), Mode: r.u32(), Keep: r.u16()}
+	case KindRotated:
+		return Rotated{Seq: r.u32(), Errno: r.u32()}
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Size: r.u32()}
 	}
@@ -53,6 +57,8 @@ func (Changed) kind() Kind        { return KindChanged }
 func (SignalGroup) kind() Kind    { return KindSignalGroup }
 func (GroupSignalled) kind() Kind { return KindGroupSignalled }
 func (SpawnInMemfd) kind() Kind   { return KindSpawnInMemfd }
+func (Rotate) kind() Kind         { return KindRotate }
+func (Rotated) kind() Kind        { return KindRotated }
 
 func (m Hello) write(w *writer) {
 	w.u16(m.Version)
@@ -110,6 +116,7 @@ func (m *Spawn) write(w *writer) {
 		w.bool(s.Append)
 		w.u32(s.Mode)
 		w.u8(s.FD)
+		w.bool(s.Log)
 	}
 	w.bool(m.NoSession)
 	m.Attributes.write(w)
@@ -128,7 +135,7 @@ func readSpawn(r *reader) *Spawn {
 		}
 		m.Streams = append(m.Streams, Stream{
 			Source: Source(r.u8()), Dup: r.u8(), Path: r.str(),
-			Write: r.bool(), Append: r.bool(), Mode: r.u32(), FD: r.u8(),
+			Write: r.bool(), Append: r.bool(), Mode: r.u32(), FD: r.u8(), Log: r.bool(),
 		})
 	}
 	m.NoSession = r.bool()
@@ -161,3 +168,17 @@ func (m GroupSignalled) write(w *writer) {
 }
 
 func (m SpawnInMemfd) write(w *writer) { w.u32(m.Size) }
+
+func (m Rotate) write(w *writer) {
+	w.u32(m.Seq)
+	w.str(m.Dir)
+	w.u32(m.Umask)
+	w.str(m.Path)
+	w.u32(m.Mode)
+	w.u16(m.Keep)
+}
+
+func (m Rotated) write(w *writer) {
+	w.u32(m.Seq)
+	w.u32(m.Errno)
+}

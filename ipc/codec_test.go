@@ -27,7 +27,7 @@ var every = []Message{
 	&Spawn{
 		Seq: 1, Program: "cat", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/", Umask: 0o22,
 		Streams: []Stream{
-			{Source: SourceFD},
+			{Source: SourceFD, Log: true},
 			{Source: SourceFile, Path: "out", Write: true, Append: true, Mode: 0o600},
 			{Source: SourceDup, Dup: 1, FD: 7},
 		},
@@ -43,6 +43,8 @@ var every = []Message{
 	SignalGroup{PID: 1, Signal: 15},
 	GroupSignalled{PID: 1, Errno: 3},
 	SpawnInMemfd{Size: 100_000},
+	Rotate{Seq: 1, Dir: "/", Umask: 0o22, Path: "log", Mode: 0o640, Keep: 300},
+	Rotated{Seq: 1, Errno: 2},
 }
 
 // kinds are counted so that a new message without a row above is noticed.

@@ -28,6 +28,8 @@
 //	  │ ◄──────── GroupSignalled{pid, errno}    │  cannot do it (before 6.9)
 //	  │ ◄───────────────── Changed{pid, status} │  stopped or continued; ended, where
 //	  │                                         │  a pidfd does not tell it (before 6.15)
+//	  │ Rotate{seq, path, ...} ───────────────► │  renames, opens
+//	  │ ◄───────────────── Rotated{seq} + [file]│
 //	  ·  end of file                            ·  ends every process it started, then itself
 //
 // A message is its kind in one byte, then its fields in the order of the type:

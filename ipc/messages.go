@@ -24,6 +24,8 @@ const (
 	KindSignalGroup    Kind = 19
 	KindGroupSignalled Kind = 20
 	KindSpawnInMemfd   Kind = 21
+	KindRotate         Kind = 22
+	KindRotated        Kind = 23
 )
 
 // Message is one of the types below.
@@ -134,6 +136,7 @@ type Stream struct {
 	Append bool   // SourceFile: appended to instead of truncated
 	Mode   uint32 // SourceFile: mode of a created file, before the umask
 	FD     uint8  // the program's descriptor; those between two streams are closed
+	Log    bool   // SourceFD: Path is opened beside it, appended to, for the child
 }
 
 // Spawn asks for a program to be started, in a session and process group of its
@@ -173,8 +176,8 @@ const (
 	StageTerminal Stage = 11
 )
 
-// Spawned answers a Spawn. With StageNone one descriptor comes with it: the
-// pidfd of the process.
+// Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
+// process, and the files of the streams with Log, in order.
 type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the host counts
@@ -201,6 +204,23 @@ type SignalGroup struct {
 // GroupSignalled answers a SignalGroup: 0, or ESRCH when the group is empty.
 type GroupSignalled struct {
 	PID   uint32
+	Errno uint32
+}
+
+// Rotate asks for a new file in place of one that a stream with Log has filled. The
+// old ones are kept as Path.1, the last, to Path.Keep.
+type Rotate struct {
+	Seq   uint32
+	Dir   string // as in Spawn
+	Umask uint32
+	Path  string // as in Stream
+	Mode  uint32
+	Keep  uint16
+}
+
+// Rotated answers a Rotate. With Errno 0 one descriptor comes with it: the file.
+type Rotated struct {
+	Seq   uint32
 	Errno uint32
 }
 

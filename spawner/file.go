@@ -38,8 +38,11 @@ func (p place) close() { _ = unix.Close(p.dir) }
 // find follows a path, seen from the directory from, up to the last name, which is
 // no link then.
 func find(from int, path string) (place, error) {
-	if path == "" {
+	switch {
+	case path == "":
 		return place{}, unix.ENOENT
+	case len(path) >= unix.PathMax:
+		return place{}, unix.ENAMETOOLONG
 	}
 	at := place{dir: -1}
 	err := at.enter(from, ".")

@@ -19,29 +19,34 @@ type refusal struct {
 
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
-// own, and a pidfd of it; otherwise there is none.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid, pidfd int, no *refusal) {
+// own; the answer's descriptors, a pidfd of it and the logs, are the caller's too.
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, no *refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
-		return 0, -1, &refusal{stage: ipc.StageDir, errno: errno}
+		return 0, nil, &refusal{stage: ipc.StageDir, errno: errno}
 	}
 	defer unix.Close(dir)
 
-	files, opened, no := openStreams(m.Streams, fds, dir)
-	defer ipc.CloseAll(opened)
+	t, no := openStreams(m.Streams, fds, dir)
+	defer ipc.CloseAll(t.opened)
+	defer func() {
+		if no != nil {
+			ipc.CloseAll(t.logs)
+		}
+	}()
 	if no != nil {
-		return 0, -1, no
+		return 0, nil, no
 	}
 	program, errno := s.lookUp(m.Program)
 	if errno != 0 {
-		return 0, -1, &refusal{stage: ipc.StageProgram, errno: errno}
+		return 0, nil, &refusal{stage: ipc.StageProgram, errno: errno}
 	}
-	pidfd = -1
+	pidfd := -1
 	attr := &syscall.ProcAttr{
 		Dir:   m.Dir,
 		Env:   m.Env,
-		Files: files,
+		Files: t.files,
 		Sys: &syscall.SysProcAttr{
 			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
 			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
@@ -49,13 +54,16 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid, pidfd int, no *ref
 	}
 	if !m.Attributes.None() {
 		pid, no = s.startByExec(m, program, attr)
-		return pid, pidfd, no
+	} else {
+		var err error
+		if pid, err = syscall.ForkExec(program, m.Args, attr); err != nil {
+			no = &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+		}
 	}
-	pid, err := syscall.ForkExec(program, m.Args, attr)
-	if err != nil {
-		return 0, -1, &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+	if no != nil {
+		return 0, nil, no
 	}
-	return pid, pidfd, nil
+	return pid, append([]int{pidfd}, t.logs...), nil
 }
 
 // openDir opens the program's directory. Being able to enter it is checked
@@ -75,14 +83,18 @@ func openDir(path string) (int, unix.Errno) {
 // closed is a descriptor that the program does not have.
 const closed = ^uintptr(0)
 
-// openStreams makes the program's table of descriptors. opened are those that
-// were opened for it and are to be closed.
-func openStreams(streams []ipc.Stream, fds []int, dir int) (files []uintptr, opened []int, no *refusal) {
+// table is the program's table of descriptors.
+type table struct {
+	files  []uintptr
+	opened []int // those of them that were opened here, and are to be closed
+	logs   []int // what was opened beside it, for the child
+}
+
+// openStreams makes the table. With a refusal it is not complete.
+func openStreams(streams []ipc.Stream, fds []int, dir int) (t table, no *refusal) {
 	for _, st := range streams {
-		fail := func(e unix.Errno) ([]uintptr, []int, *refusal) {
-			return nil, opened, refusedStream(st.FD, e)
-		}
-		if int(st.FD) < len(files) {
+		fail := func(e unix.Errno) (table, *refusal) { return t, refusedStream(st.FD, e) }
+		if int(st.FD) < len(t.files) {
 			return fail(unix.EBADF) // not in order
 		}
 		fd := closed
@@ -93,25 +105,32 @@ func openStreams(streams []ipc.Stream, fds []int, dir int) (files []uintptr, ope
 			}
 			fd, fds = uintptr(fds[0]), fds[1:]
 		case ipc.SourceDup:
-			if int(st.Dup) >= len(files) {
+			if int(st.Dup) >= len(t.files) {
 				return fail(unix.EBADF)
 			}
-			fd = files[st.Dup]
+			fd = t.files[st.Dup]
 		case ipc.SourceNull, ipc.SourceFile:
 			f, err := openStream(st, dir)
 			if err != nil {
 				return fail(errnoOf(err))
 			}
-			fd, opened = uintptr(f), append(opened, f)
+			fd, t.opened = uintptr(f), append(t.opened, f)
 		default:
 			return fail(unix.EINVAL)
 		}
-		for len(files) < int(st.FD) {
-			files = append(files, closed)
+		if st.Log {
+			log, err := openLog(dir, st)
+			if err != nil {
+				return fail(errnoOf(err))
+			}
+			t.logs = append(t.logs, log)
 		}
-		files = append(files, fd)
+		for len(t.files) < int(st.FD) {
+			t.files = append(t.files, closed)
+		}
+		t.files = append(t.files, fd)
 	}
-	return files, opened, nil
+	return t, nil
 }
 
 func refusedStream(fd uint8, e unix.Errno) *refusal {

@@ -160,6 +160,13 @@ func (s *spawner) request(p []byte, fds []int) error {
 			return err
 		}
 		return s.spawn(full, fds[:last])
+	case ipc.Rotate:
+		fd, err := rotate(m)
+		if err != nil {
+			return s.answer(ipc.Rotated{Seq: m.Seq, Errno: uint32(errnoOf(err))})
+		}
+		defer unix.Close(fd)
+		return s.answer(ipc.Rotated{Seq: m.Seq}, fd)
 	case ipc.SignalGroup:
 		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(signalGroup(m))})
 	}
@@ -168,7 +175,7 @@ func (s *spawner) request(p []byte, fds []int) error {
 
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
-	pid, pidfd, no := s.startProgram(m, fds)
+	pid, answer, no := s.startProgram(m, fds)
 	// When the child hears of the program only the program has its ends of the pipes.
 	ipc.CloseAll(fds)
 	for i := range fds {
@@ -177,9 +184,9 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	if no != nil {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}
-	defer unix.Close(pidfd)
+	defer ipc.CloseAll(answer)
 	s.toReap()
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, pidfd)
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, answer...)
 }
 
 // toReap tells the reporter that there is a process.

@@ -85,3 +85,61 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 		_ = os.Remove(filepath.Join(filepath.Dir(target), "inside"))
 	}
 }
+
+// A log of a worker, in files of a size, of which a number is kept: all lines, in
+// order, whole, and the worker's user's own.
+func TestRotatedFiles(t *testing.T) {
+	e := common(t)
+	place := shelf(t, 0o777)
+	log := filepath.Join(place, "log")
+	expect := func(want, source string) {
+		t.Helper()
+		e.expect(t, want, source, bind{"Log": log})
+	}
+	const all = `Name = fun(N) -> <<Log/binary, ".", (integer_to_binary(N))/binary>> end,
+		All = fun() ->
+			Numbers = [N || N <- lists:seq(100, 1, -1), filelib:is_file(Name(N))],
+			Old = [begin {ok, B} = file:read_file(Name(N)), B end || N <- Numbers],
+			{ok, Last} = file:read_file(Log),
+			{Old, Last}
+		end,`
+	expect(`{{none,<<>>,{exit_status,0},normal},true,true,true}`, all+`
+		Outcome = e2e:outcome(e2e:start(E, ["seq", "100000", "200000"],
+			#{stdout => {file, Log, [{mode, 8#640}, {rotate, #{size => 10000, count => 50}}]}})),
+		{Old, Last} = All(),
+		Lines = binary:split(iolist_to_binary([Old, Last]), <<"\n">>, [global, trim]),
+		{Outcome,
+		 Lines =:= [integer_to_binary(N) || N <- lists:seq(100001 + 100000 - length(Lines), 200000)],
+		 length(Old) =:= 50 andalso length(Lines) > 60000,
+		 lists:all(fun(B) -> byte_size(B) =< 10000 andalso binary:last(B) =:= $\n end, Old)}`)
+	for _, name := range []string{"log", "log.1", "log.50"} {
+		info, err := os.Stat(filepath.Join(place, name))
+		if err != nil || info.Mode() != 0o640 || info.Sys().(*syscall.Stat_t).Uid != workerID {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	// It is gone on with by the next run, and by one that is started again.
+	expect(`{<<"one\none\none\n">>,3}`, `
+		Fresh = <<Log/binary, "-fresh">>,
+		W = e2e:start(E, "echo one", #{stdout => {file, Fresh, [{rotate, #{size => 10000, count => 1}}]}, stderr => null,
+			restart => permanent, max_restarts => {2, 60000}, backoff => {0, 0}}),
+		{exit_status, 0} = e2e:next(W),
+		{restarted, _, 1} = e2e:next(W),
+		{exit_status, 0} = e2e:next(W),
+		{restarted, _, 2} = e2e:next(W),
+		{exit_status, 0} = e2e:next(W),
+		{'EXIT', W, restart_intensity} = e2e:next(),
+		{ok, Text} = file:read_file(Fresh),
+		{Text, length(binary:matches(Text, <<"\n">>))}`)
+	// A full place is told, once; here a directory is in the way.
+	if err := os.MkdirAll(filepath.Join(place, "stuck.1", "full"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	expect(`{[{stdout,{error,eisdir}},{exit_status,0}],700007}`, `
+		W = e2e:start(E, ["seq", "100000", "200000"],
+			#{cd => filename:dirname(Log), stderr => null, stdout => {file, "stuck", [{rotate, #{size => 10000, count => 1}}]}}),
+		Messages = [e2e:next(W), e2e:next(W)],
+		{Messages, filelib:file_size(filename:join(filename:dirname(Log), "stuck"))}`)
+	expect(`{error,{stdout,einval}}`, `e2e:call(E, {spawn, ["true"], #{stdout => {file, "/dev/null", [{rotate, #{size => 10000, count => 1}}]}}})`)
+	expect(`{error,{stderr,eacces}}`, `e2e:call(E, {spawn, ["true"], #{stderr => {file, "/etc/log", [{rotate, #{size => 10000, count => 1}}]}}})`)
+}

@@ -11,6 +11,8 @@
 //	process.go  one process: its end, signals to it and to its group, by pidfd
 //	output.go   stdout and stderr: from the pipe into the space the host gives
 //	input.go    stdin: what is waiting to be written, bounded
+//	extra.go    pipes beyond these three
+//	log.go      output that goes to a file, with its rotation
 //	terminal.go a terminal in place of the three pipes; modes.go: its settings
 //
 // Everything belongs to the thread of the loop.

@@ -20,17 +20,18 @@ type extra struct {
 }
 
 // newExtra makes room for the pipes; nil when there is none.
-func newExtra(w *Worker, specs []Extra) *extra {
-	var e extra
-	for _, sp := range specs {
+func newExtra(w *Worker, spec *Spec) *extra {
+	// Room for all at once: they are pointed to.
+	e := extra{make([]input, 0, len(spec.Extra)), make([]output, 0, len(spec.Extra))}
+	for _, sp := range spec.Extra {
 		switch {
-		case sp.Kind != Pipe:
+		case sp.Kind != Pipe && !sp.logged():
 		case sp.Input:
-			e.in = append(e.in, input{})
+			e.in = e.in[:len(e.in)+1]
 			e.in[len(e.in)-1].init(w, sp.FD)
 		default:
-			e.out = append(e.out, output{})
-			e.out[len(e.out)-1].init(w, sp.FD)
+			e.out = e.out[:len(e.out)+1]
+			e.out[len(e.out)-1].init(w, sp.FD, sp.StreamSpec, spec)
 		}
 	}
 	if len(e.in)+len(e.out) == 0 {
@@ -96,7 +97,7 @@ func (w *Worker) ExtraPipes(yield func(Stream) bool) {
 		}
 	}
 	for o := range w.outputs {
-		if o.no > Stderr && !yield(o.no) {
+		if o.no > Stderr && o.log == nil && !yield(o.no) {
 			return
 		}
 	}
@@ -104,9 +105,20 @@ func (w *Worker) ExtraPipes(yield func(Stream) bool) {
 
 // descriptors is what is set aside for a worker.
 func (w *Worker) descriptors() int {
-	n := maxPerWorker
+	n := maxPerWorker + w.logs()
 	if w.extra != nil {
 		n += len(w.extra.in) + len(w.extra.out)
+	}
+	return n
+}
+
+// logs is how many outputs go to a log.
+func (w *Worker) logs() int {
+	n := 0
+	for o := range w.outputs {
+		if o.log != nil {
+			n++
+		}
 	}
 	return n
 }

@@ -19,9 +19,12 @@ type output struct {
 	left     int  // draining: bytes in the pipe that are still to be delivered
 	bytes    uint64
 	src      loop.Source
+	log      *log // the file to which it goes instead of the host; nil: none
 }
 
-func (o *output) init(w *Worker, no Stream) { o.w, o.no, o.fd = w, no, -1 }
+func (o *output) init(w *Worker, no Stream, sp StreamSpec, spec *Spec) {
+	o.w, o.no, o.fd, o.log = w, no, -1, newLog(o, sp, spec)
+}
 
 func (o *output) tty() bool { return o.w.tty && o.no == Stdout }
 
@@ -30,13 +33,18 @@ func (o *output) watch() error {
 		return nil
 	}
 	var err error
-	o.src, err = o.w.starter.group.Watch(int(o.fd), loop.In, o)
+	if o.log != nil {
+		// Not in the group: it does not wait for the host.
+		o.src, err = o.w.starter.loop.Watch(int(o.fd), loop.In, o)
+	} else {
+		o.src, err = o.w.starter.group.Watch(int(o.fd), loop.In, o)
+	}
 	return err
 }
 
 // hold has the pipe watched or not.
 func (o *output) hold(held bool) {
-	if o.held == held {
+	if o.held == held || o.log != nil {
 		return
 	}
 	o.held = held
@@ -72,7 +80,7 @@ const (
 
 // read takes one piece out of the pipe, into the space that the host gives.
 func (o *output) read() progress {
-	room := o.w.host.Room(o.w, o.no)
+	room := o.room()
 	if len(room) == 0 {
 		return noRoom
 	}
@@ -81,10 +89,10 @@ func (o *output) read() progress {
 		o.bytes += uint64(n)
 		o.left -= n
 		o.w.limits.wrote(o.w)
-		o.w.host.Took(o.w, o.no, n)
+		o.took(room, n)
 		return gotSome
 	}
-	o.w.host.Took(o.w, o.no, 0)
+	o.took(room, 0)
 	if o.fd < 0 {
 		return gotEnd // Took has ended the worker
 	}
@@ -93,6 +101,25 @@ func (o *output) read() progress {
 	}
 	o.end() // end of file, which is EIO of a terminal; a pipe has no error
 	return gotEnd
+}
+
+// room is where the next piece is read into.
+func (o *output) room() []byte {
+	switch {
+	case o.log == nil:
+		return o.w.host.Room(o.w, o.no)
+	case o.log.asked:
+		return nil
+	}
+	return o.w.starter.logRoom()
+}
+
+func (o *output) took(room []byte, n int) {
+	if o.log == nil {
+		o.w.host.Took(o.w, o.no, n)
+	} else {
+		o.log.write(room[:n])
+	}
 }
 
 // beginDrain counts what is to be delivered: what is in the pipe now. Somebody
@@ -118,6 +145,9 @@ func (o *output) beginDrain() {
 // for more at present.
 func (o *output) drain() bool {
 	for o.fd >= 0 {
+		if o.log != nil && o.log.asked {
+			return false
+		}
 		if o.left <= 0 || o.held && o.tty() && !readable(int(o.fd)) {
 			o.end()
 			break
@@ -141,7 +171,7 @@ func (o *output) end() {
 	if o.tty() {
 		o.w.in.broken() // writes would still find room in the terminal
 	}
-	o.w.streamEnded(o.no)
+	o.w.streamEnded(o)
 }
 
 func (o *output) close() {
@@ -149,5 +179,8 @@ func (o *output) close() {
 		o.src.Remove()
 		_ = unix.Close(int(o.fd))
 		o.fd = -1
+	}
+	if o.log != nil {
+		o.log.close()
 	}
 }

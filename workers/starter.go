@@ -40,6 +40,9 @@ type Starter struct {
 	buf    []byte
 	packet []byte
 
+	rotating map[uint32]*log // whom a new file concerns
+	logBuf   []byte          // made when the first log is written
+
 	fds, maxFDs int     // held by workers, and how many may be
 	failure     Failure // of the worker that is being told
 	lost        func(error)
@@ -52,7 +55,7 @@ type Starter struct {
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
-		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), buf: make([]byte, 4096),
+		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -177,6 +180,10 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 		st.Source = ipc.SourceNull
 		return st, -1, nil
 	case File:
+		if sp.logged() {
+			st.Log, st.Path, st.Mode = true, sp.Path, sp.Mode
+			break
+		}
 		st.Source, st.Path, st.Write, st.Append, st.Mode = ipc.SourceFile, sp.Path, !sp.Input, sp.Append, sp.Mode
 		return st, -1, nil
 	case ToStdout:
@@ -245,8 +252,11 @@ func (s *Starter) answer(p []byte, fds []int) error {
 		ipc.CloseAll(fds)
 		return err
 	}
-	if m, ok := msg.(ipc.Spawned); ok {
+	switch m := msg.(type) {
+	case ipc.Spawned:
 		return s.spawned(m, fds)
+	case ipc.Rotated:
+		return s.rotated(m, fds)
 	}
 	ipc.CloseAll(fds)
 	switch m := msg.(type) {
@@ -267,7 +277,11 @@ func (s *Starter) answer(p []byte, fds []int) error {
 func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	w := s.asked[m.Seq]
 	delete(s.asked, m.Seq)
-	if w == nil || (m.Stage == ipc.StageNone) != (len(fds) == 1) {
+	due := 0
+	if w != nil && m.Stage == ipc.StageNone {
+		due = 1 + w.logs()
+	}
+	if w == nil || len(fds) != due {
 		ipc.CloseAll(fds)
 		return fmt.Errorf("the spawner answered request %d with %d descriptors", m.Seq, len(fds))
 	}
@@ -277,7 +291,46 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		return nil
 	}
 	s.byPID[m.PID] = w
+	logs := fds[1:]
+	for o := range w.outputs {
+		if o.log != nil {
+			o.log.open(logs[0])
+			logs = logs[1:]
+		}
+	}
 	return w.started(m.PID, fds[0])
+}
+
+// askRotate asks for a new file for a log, which waits for it.
+func (s *Starter) askRotate(l *log) {
+	s.seq++
+	l.ask.Seq = s.seq
+	s.rotating[s.seq] = l
+	s.toSend = append(s.toSend, ipc.Append(nil, l.ask))
+	s.resend()
+}
+
+func (s *Starter) rotated(m ipc.Rotated, fds []int) error {
+	l := s.rotating[m.Seq]
+	delete(s.rotating, m.Seq)
+	if l == nil || (m.Errno == 0) != (len(fds) == 1) {
+		ipc.CloseAll(fds)
+		return fmt.Errorf("the spawner answered rotation %d with %d descriptors", m.Seq, len(fds))
+	}
+	if m.Errno != 0 {
+		l.rotated(-1, unix.Errno(m.Errno))
+	} else {
+		l.rotated(fds[0], 0)
+	}
+	return nil
+}
+
+// logRoom is where output is read that goes to a log.
+func (s *Starter) logRoom() []byte {
+	if s.logBuf == nil {
+		s.logBuf = make([]byte, logPiece)
+	}
+	return s.logBuf
 }
 
 func (s *Starter) fail(w *Worker, f Failure) {
@@ -294,7 +347,7 @@ func (s *Starter) askGroup(pid uint32, sig unix.Signal) {
 }
 
 // resend sends what found the socket full: a few packets for each worker, see
-// maxQuestions.
+// maxQuestions, and one for each log.
 func (s *Starter) resend() {
 	for len(s.toSend) > 0 {
 		if err := s.conn.TrySend(s.toSend[0]); err != nil {

@@ -36,6 +36,8 @@ type StreamSpec struct {
 	Path   string // File: as seen from Dir
 	Append bool   // File, for output: kept instead of truncated
 	Mode   uint32 // File, for output: mode of a new file, before the umask
+
+	Rotate *Rotation // File, for output: appended to, and rotated; nil: never
 }
 
 // Spec describes a program to run. The worker keeps it until it has started.
@@ -80,6 +82,10 @@ type Host interface {
 	Took(w *Worker, s Stream, n int)
 	// Ended: the stream has ended; told once for each output pipe.
 	Ended(w *Worker, s Stream)
+	// FileFailed: what was written could not go to the file of a stream, with a
+	// Rotation, or this could not be rotated. It goes on all the same; more trouble
+	// of that kind is told after a while only.
+	FileFailed(w *Worker, s Stream, e unix.Errno)
 	// Wrote answers a Write: nil when all of it is in the pipe.
 	Wrote(w *Worker, token any, err error)
 	// TimedOut: the program has run, or was silent, for as long as it may. The
@@ -130,9 +136,9 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 	w.proc.init(w)
 	w.in.init(w, Stdin)
 	for i := range w.out {
-		w.out[i].init(w, Stdout+Stream(i))
+		w.out[i].init(w, Stdout+Stream(i), spec.Streams[1+i], spec)
 	}
-	w.extra = newExtra(w, spec.Extra)
+	w.extra = newExtra(w, spec)
 	starter.enqueue(w)
 	return w
 }
@@ -155,12 +161,14 @@ func (w *Worker) Bytes(s Stream) uint64 {
 	return w.output(s).bytes
 }
 
-// Open says whether a stream is a pipe that has not been closed.
+// Open says whether a stream is a pipe to or from the host that has not been
+// closed.
 func (w *Worker) Open(s Stream) bool {
 	if in := w.input(s); in != nil {
 		return in.fd >= 0 && !in.closing
 	}
-	return w.output(s).fd >= 0
+	o := w.output(s)
+	return o.fd >= 0 && o.log == nil
 }
 
 // Stop ends the program gracefully, and everything in its group: the stop
@@ -349,8 +357,10 @@ func (w *Worker) exited(e Exit) {
 }
 
 // streamEnded: an output pipe has been closed, all of it was delivered.
-func (w *Worker) streamEnded(s Stream) {
-	w.host.Ended(w, s)
+func (w *Worker) streamEnded(o *output) {
+	if o.log == nil {
+		w.host.Ended(w, o.no)
+	}
 	if w.life.state == Waiting {
 		w.event(evPoll)
 	}

@@ -1,0 +1,88 @@
+package spawner
+
+import (
+	"strconv"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files that the child writes to, and that are rotated. Only the spawner may open
+// and rename files as the worker's user; it does so when it is asked.
+
+// openLog opens the file of a stream with Log, for appending. EINVAL for what is no
+// file: nothing else has a size.
+func openLog(dir int, st ipc.Stream) (int, error) {
+	at, err := find(dir, st.Path)
+	if err != nil {
+		return -1, err
+	}
+	defer at.close()
+	return at.openLog(st.Mode)
+}
+
+func (p place) openLog(mode uint32) (int, error) {
+	fd, err := p.open(unix.O_APPEND, mode)
+	if err != nil {
+		return -1, err
+	}
+	var file unix.Stat_t
+	if err = unix.Fstat(fd, &file); err == nil && file.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = unix.EINVAL
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// rotate does what a Rotate asks for.
+func rotate(m ipc.Rotate) (int, error) {
+	unix.Umask(int(m.Umask))
+	dir, errno := openDir(m.Dir)
+	if errno != 0 {
+		return -1, errno
+	}
+	defer unix.Close(dir)
+	at, err := find(dir, m.Path)
+	if err != nil {
+		return -1, err
+	}
+	defer at.close()
+	if err := at.shift(int(m.Keep)); err != nil {
+		return -1, err
+	}
+	return at.openLog(m.Mode)
+}
+
+// shift renames the file to name.1, and before that name.1 to name.2, up to the
+// first number that is free, or to keep. A file that is not there (somebody else has
+// rotated it, or the last attempt failed halfway) needs no room.
+func (p place) shift(keep int) error {
+	to := func(n int) string {
+		if n == 0 {
+			return p.name
+		}
+		return p.name + "." + strconv.Itoa(n)
+	}
+	n := 0
+	for n < keep {
+		var st unix.Stat_t
+		err := unix.Fstatat(p.dir, to(n), &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == unix.ENOENT {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		n++
+	}
+	for ; n > 0; n-- {
+		if err := unix.Renameat(p.dir, to(n-1), p.dir, to(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
