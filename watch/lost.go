@@ -27,7 +27,7 @@ func (s *Set) recover(w *Watcher) {
 		s.gone(w, Deleted)
 		return
 	}
-	s.dropMoves(w)
+	s.dropMoves(func(m move) bool { return m.n.w == w })
 	for _, child := range w.root.children {
 		s.release(child)
 	}

@@ -3,47 +3,44 @@ package watch
 import (
 	"maps"
 	"slices"
-	"time"
-
-	"erluv/loop"
 )
 
-// moveTime is within which a rename's second half follows the first: the kernel
-// queues them one after the other, but others in between, and the thread that
-// does it may lose its processor there.
-const moveTime = 100 * time.Millisecond
-
-// move is a directory that was renamed and has not arrived yet. It may never, if
-// it has left what is watched.
+// move is a directory that has left its parent by rename(2). The kernel tells that,
+// then its arrival, if that is watched, then IN_MOVE_SELF to those who watch the
+// directory itself (fsnotify_move in include/linux/fsnotify.h): who has not arrived
+// by then has left what is watched.
 type move struct {
 	n      *node
 	cookie uint32
 	pos    uint64 // of the event of its departure
-	timer  *loop.Timer
-	due    bool
-	until  uint64 // when due: where its arrival must have been told before
 }
 
 // depart takes a directory out of its parent, and keeps it and all below watched
-// until it is known whether it arrives elsewhere.
+// until it is known whether it arrives elsewhere. What was found under its name
+// after it had left is another directory, or none: it is found again by its own
+// events.
 func (s *Set) depart(n *node, e *event) {
+	if s.doubtful(n, s.done()) {
+		s.forget(n)
+		return
+	}
 	delete(n.parent.children, n.name)
-	m := &move{n: n, cookie: e.cookie, pos: s.done()}
-	m.timer = s.loop.After(moveTime, func() {
-		m.due, m.until = true, s.position()
-		s.goOn()
-	})
-	s.moving = append(s.moving, m)
+	s.moving = append(s.moving, move{n: n, cookie: e.cookie, pos: s.done()})
+}
+
+// doubtful says whether a directory was looked for, by its path, when the event at
+// pos was in the queue already.
+func (s *Set) doubtful(n *node, pos uint64) bool {
+	return n.wd == absent || n.unread || n.looked > pos
 }
 
 // arrive puts a directory where it was renamed to.
 func (s *Set) arrive(parent *node, name string, e *event) bool {
-	i := slices.IndexFunc(s.moving, func(m *move) bool { return m.cookie == e.cookie && m.n.w == parent.w })
+	i := slices.IndexFunc(s.moving, func(m move) bool { return m.cookie == e.cookie && m.n.w == parent.w })
 	if i < 0 {
 		return false
 	}
 	m := s.moving[i]
-	m.timer.Stop()
 	s.moving = slices.Delete(s.moving, i, i+1)
 	if old := parent.children[name]; old != nil {
 		s.forget(old) // it was empty, and replaced
@@ -54,46 +51,30 @@ func (s *Set) arrive(parent *node, name string, e *event) bool {
 	return true
 }
 
-// lookAgain finds what was looked for below a directory when that had been renamed
-// already, at pos, and its event had not been handled: under its old path there was
-// nothing, or another.
+// lookAgain finds what was looked for below a directory under the path that it had
+// before it was renamed, at pos, when it had been already: nothing was there, or
+// another.
 func (s *Set) lookAgain(n *node, pos uint64) {
-	if n.wd == absent || n.unread || n.looked > pos {
-		s.enter(n.parent, n.name, false)
-		if n.w == nil || n.w.over { // replaced by what is there
-			return
-		}
-		if n.wd != absent {
-			s.scan(n)
-		}
-	}
 	for _, child := range slices.Collect(maps.Values(n.children)) {
+		if s.doubtful(child, pos) {
+			s.enter(n, child.name, false)
+			if n.w == nil || n.w.over {
+				return
+			}
+			if child.w != nil && child.wd != absent {
+				s.scan(child)
+			}
+		}
 		s.lookAgain(child, pos)
 	}
 }
 
-// movesDue says whether a directory is known not to arrive any more.
-func (s *Set) movesDue() bool {
-	return slices.ContainsFunc(s.moving, func(m *move) bool { return m.due && m.until <= s.done() })
-}
-
-func (s *Set) endMoves() {
-	s.moving = slices.DeleteFunc(s.moving, func(m *move) bool {
-		if !m.due || m.until > s.done() {
+// dropMoves gives up what is under way.
+func (s *Set) dropMoves(which func(move) bool) {
+	s.moving = slices.DeleteFunc(s.moving, func(m move) bool {
+		if !which(m) {
 			return false
 		}
-		s.release(m.n)
-		return true
-	})
-}
-
-// dropMoves gives up what a watcher has under way.
-func (s *Set) dropMoves(w *Watcher) {
-	s.moving = slices.DeleteFunc(s.moving, func(m *move) bool {
-		if m.n.w != w {
-			return false
-		}
-		m.timer.Stop()
 		s.release(m.n)
 		return true
 	})

@@ -44,7 +44,7 @@ type Set struct {
 	table    map[int32][]*node // who watches a watch descriptor
 	nodes    int
 	unused   []int32 // watches to be removed
-	moving   []*move
+	moving   []move
 	fresh    []*node // directories some of whose names were told before their events came
 	toldSize int     // names in these
 	overrun  []*Watcher
@@ -89,7 +89,7 @@ func (s *Set) Close(w *Watcher) {
 	w.over = true
 	delete(s.watchers, w)
 	if len(s.watchers) > 0 {
-		s.dropMoves(w)
+		s.dropMoves(func(m move) bool { return m.n.w == w })
 		s.release(w.root)
 		s.goOn()
 	}
@@ -127,9 +127,6 @@ func (s *Set) closeIfEmpty() {
 	}
 	s.src.Remove()
 	_ = unix.Close(s.fd)
-	for _, m := range s.moving {
-		m.timer.Stop()
-	}
 	s.urgent.end()
 	s.walks.end()
 	s.again.Stop()
@@ -181,7 +178,7 @@ func (s *Set) rounds(step func() bool) (room bool) {
 }
 
 func (s *Set) busy() bool {
-	return s.next < s.have || len(s.overrun)+len(s.unused) > 0 || s.urgent.busy() || s.walks.busy() || s.movesDue()
+	return s.next < s.have || len(s.overrun)+len(s.unused) > 0 || s.urgent.busy() || s.walks.busy()
 }
 
 // step does the next thing in the order in which things happened. False: there is
@@ -197,8 +194,6 @@ func (s *Set) step() bool {
 		s.read(&s.urgent)
 	case s.next < s.have:
 		s.event()
-	case s.movesDue():
-		s.endMoves()
 	case s.readable:
 		s.readable = false
 		s.fill()

@@ -40,6 +40,8 @@ func (s *Set) tell(n *node, e *event) {
 		switch {
 		case n.parent == nil:
 			s.gone(n.w, k)
+		case e.mask&unix.IN_MOVE_SELF != 0:
+			s.dropMoves(func(m move) bool { return m.n == n }) // see move
 		case e.mask&unix.IN_IGNORED != 0:
 			s.forget(n)
 		}

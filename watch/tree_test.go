@@ -180,16 +180,17 @@ func TestRenamedDirectories(t *testing.T) {
 	slices.Sort(got)
 	w.expect(got, "created "+d+"/full/sub", "created "+d+"/full/sub/f", "created "+d+"/full/sub/g", "renamed "+d+"/full")
 
-	// To the outside: watched no more, after a while.
+	// To the outside: watched no more.
 	before, _ := w.counts(watcher)
 	must(t, os.Rename(d+"/full", outside+"/gone"))
-	w.expect(w.take(d+"/f5"), "renamed "+d+"/full")
-	w.until("it is given up", func() bool { return watcher.Watched() == before-2 })
 	touch(t, outside+"/gone/sub/h")
-	w.expect(w.take(d + "/f6"))
+	w.expect(w.take(d+"/f5"), "renamed "+d+"/full")
+	if after, _ := w.counts(watcher); after != before-2 {
+		t.Errorf("%d watched, then %d", before, after)
+	}
 	// And back again.
 	must(t, os.Rename(outside+"/gone", d+"/full"))
-	got = w.take(d + "/f7")
+	got = w.take(d + "/f6")
 	slices.Sort(got)
 	w.expect(got, "created "+d+"/full/sub", "created "+d+"/full/sub/f", "created "+d+"/full/sub/g", "created "+d+"/full/sub/h", "renamed "+d+"/full")
 	if after, _ := w.counts(watcher); after != before {
@@ -238,6 +239,37 @@ func TestRenamedBeforeItIsSeen(t *testing.T) {
 	w.until("only what is there is watched", func() bool {
 		return watcher.Watched() == dirs && w.set.nodes == dirs && len(w.set.table) == dirs && len(w.set.unused) == 0
 	})
+}
+
+// TestRenamedDuringTheWalk: directories are renamed while the tree is read for the
+// first time.
+func TestRenamedDuringTheWalk(t *testing.T) {
+	w, d := newWorld(t), t.TempDir()
+	for i := range 20 {
+		mkdir(t, number(fmt.Sprintf("%s/a%d/b/%%d/c", d, i), 10)...)
+	}
+	watcher := w.begin(d, Kinds(0).With(Created), true, nil)
+	for range 3 {
+		for i := range 20 {
+			from := fmt.Sprintf("%s/a%d", d, i)
+			must(t, os.Rename(from+"/b", d+"/moving"))
+			must(t, os.Rename(from, from+"x"))
+			mkdir(t, from)
+			must(t, os.Rename(d+"/moving", from+"/b"))
+			must(t, os.Remove(from+"x"))
+		}
+	}
+	w.until("all is watched", watcher.Live)
+	w.take(d + "/fence")
+	dirs := 0
+	must(t, filepath.WalkDir(d, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			dirs++
+			w.expect(w.take(path + "/seen"))
+		}
+		return err
+	}))
+	w.until("only what is there is watched", func() bool { return watcher.Watched() == dirs && w.set.nodes == dirs })
 }
 
 // TestDirectoriesComeAndGo: whatever is done, what is there in the end is watched,
@@ -339,31 +371,4 @@ func TestWhatIsFound(t *testing.T) {
 		slices.Sort(got)
 		w.expect(got, c.want...)
 	}
-}
-
-// TestEndWhileADirectoryMoves: nothing is left of what was on its way.
-func TestEndWhileADirectoryMoves(t *testing.T) {
-	w, d, outside := newWorld(t), t.TempDir(), t.TempDir()
-	mkdir(t, d+"/a/b", d+"/c/d")
-	w.watch(d, Kinds(0).With(Created), false, "other")
-	tree := w.watch(d, Kinds(0).With(Renamed), true, "tree")
-	must(t, os.Rename(d+"/a", outside+"/a"))
-	w.takeUntil("tree: renamed " + d + "/a")
-	w.do(func() {
-		if len(w.set.moving) != 1 {
-			t.Errorf("%d are moving", len(w.set.moving))
-		}
-		w.set.Close(tree)
-		if len(w.set.moving) != 0 || w.set.nodes != 1 {
-			t.Errorf("%d are moving, %d nodes", len(w.set.moving), w.set.nodes)
-		}
-	})
-	w.watch(d, Kinds(0).With(Renamed), true, "tree")
-	must(t, os.Rename(d+"/c", outside+"/c"))
-	w.takeUntil("tree: renamed " + d + "/c")
-	w.do(func() {
-		for watcher := range w.set.watchers {
-			w.set.Close(watcher)
-		}
-	})
 }
