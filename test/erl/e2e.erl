@@ -286,7 +286,10 @@ request(N) ->
         {write, N},
         {signal, group, N, N},
         {signal, -N},
-        {close, stdout}
+        {close, stdout},
+        {watch, N, #{}},
+        {watch, <<"relative">>, []},
+        {watch, <<"/">>, #{events => [N]}}
     },
     element(1 + (N div 26) rem tuple_size(Requests), Requests).
 
