@@ -186,7 +186,10 @@ func (c *conn) flush() {
 			return
 		}
 	}
-	want := loop.In
+	if c.out.waiting() < outHigh {
+		c.roomAgain()
+	}
+	want := loop.In // after roomAgain, which may have put more in
 	if c.out.waiting() > outFull {
 		want = 0
 	}
@@ -194,9 +197,6 @@ func (c *conn) flush() {
 		want |= loop.Out
 	}
 	c.src.Want(want)
-	if c.out.waiting() < outHigh {
-		c.roomAgain()
-	}
 	if c.empty != nil && c.out.waiting() == 0 {
 		c.empty()
 	}
