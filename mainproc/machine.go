@@ -132,6 +132,9 @@ func (m *machine) ready(now time.Time) do {
 		return 0
 	}
 	m.state, m.served, m.since = serving, true, now
+	if m.quit {
+		return doServe | m.stop()
+	}
 	return doServe
 }
 
@@ -141,6 +144,9 @@ func (m *machine) failed(err error) do {
 	switch m.state {
 	case connecting, starting:
 		m.state, m.err = stopping, err
+		if m.quit {
+			m.err = nil
+		}
 		return doEnd | doKill
 	case serving:
 		return m.end(err)
@@ -187,7 +193,15 @@ func (m *machine) end(err error) do {
 func (m *machine) stop() do {
 	m.quit = true
 	switch m.state {
-	case connecting, starting:
+	case starting:
+		if m.roles == launchDone {
+			// The child has been handed the connection and may serve already,
+			// with programs: it is asked as soon as it says so (see ready).
+			return 0
+		}
+		m.state = stopping
+		return doEnd | doKill
+	case connecting:
 		m.state = stopping
 		return doEnd | doKill
 	case serving:

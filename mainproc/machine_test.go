@@ -67,6 +67,12 @@ var rows = []struct {
 	{"starting", machine{state: starting}, [...]string{
 		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
 	}},
+	{"starting, handed", machine{state: starting, roles: launchDone}, [...]string{
+		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", ".", ".", ".",
+	}},
+	{"starting, handed, to stop", machine{state: starting, roles: launchDone, quit: true}, [...]string{
+		".", "starting: hand", "stopping: serve ask arm", "stopping: end kill", ".", ".", ".", ".", ".", ".",
+	}},
 	{"serving", machine{state: serving, served: true}, [...]string{
 		".", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: ask arm", ".", ".",
 	}},
@@ -131,6 +137,8 @@ func TestErrors(t *testing.T) {
 		{[]string{"stop", "gone"}, ""},
 		{[]string{"connected", "stop", "launched", "gone"}, ""},
 		{[]string{"connected", "launched", "failed", "gone"}, "test"},
+		{[]string{"connected", "launched", "stop", "failed", "gone"}, ""},
+		{[]string{"connected", "launched", "stop", "ready", "stopped", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "stopped", "died", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "lost", "died", "gone"}, "test"},
 		{[]string{"connected", "launched", "ready", "died", "gone"}, "test"},
