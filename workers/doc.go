@@ -8,6 +8,7 @@
 //	state.go    a worker's life as a table: state × event → state, actions
 //	worker.go   carries the actions out
 //	starter.go  the conversation with the spawner; a bounded number under way
+//	busy.go     a program that is just being written is tried again
 //	process.go  one process: its end, signals to it and to its group, by pidfd
 //	output.go   stdout and stderr: from the pipe into the space the host gives
 //	input.go    stdin: what is waiting to be written, bounded

@@ -113,12 +113,7 @@ func (s *Starter) request(w *Worker) error {
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
 	undo := func(err error) error {
-		for in := range w.inputs {
-			in.close()
-		}
-		for o := range w.outputs {
-			o.close()
-		}
+		w.undo()
 		return err
 	}
 	for e := range sp.all {
@@ -287,7 +282,10 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	}
 	if m.Stage != ipc.StageNone {
 		s.fds -= w.descriptors()
-		s.fail(w, Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)})
+		f := Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)}
+		if !s.later(w, f) {
+			s.fail(w, f)
+		}
 		return nil
 	}
 	s.byPID[m.PID] = w

@@ -122,6 +122,7 @@ type Worker struct {
 	pollDelay   time.Duration
 	groupEmpty  bool // for good: nobody can join a group that has no member
 	exit        Exit
+	tries       uint8 // to start a program that was busy
 }
 
 // New makes a worker and asks for its program to be started. Started or Failed
