@@ -152,26 +152,23 @@ func (in *input) flush() {
 }
 
 // put writes to the pipe what it takes; 0 when it is full.
-func (in *input) put(data []byte) (int, error) {
-	total := 0
-	for total < len(data) {
-		n, err := unix.Write(int(in.fd), data[total:])
+func (in *input) put(data []byte) (total int, err error) {
+	for total < len(data) && err == nil {
+		var n int
+		n, err = unix.Write(int(in.fd), data[total:])
 		if err == unix.EINTR {
-			continue
+			err = nil
 		}
-		if err == unix.EAGAIN {
-			break
-		}
-		if err != nil {
-			return total, err
-		}
-		total += n
+		total += max(n, 0)
 	}
 	in.bytes += uint64(total)
 	if total > 0 {
 		in.last = data[total-1]
 	}
-	return total, nil
+	if err == unix.EAGAIN {
+		err = nil
+	}
+	return total, err
 }
 
 func (in *input) watch() {
