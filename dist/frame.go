@@ -41,3 +41,23 @@ func Next(buf []byte, limit int) (frame []byte, n int, err error) {
 	}
 	return buf[HeaderSize:end:end], end, nil
 }
+
+// Whole walks over b, which begins with a frame, and returns how many of its
+// bytes are whole frames. It is an error when there is something that is neither a
+// tick nor the beginning of a frame as both sides send them.
+func Whole(b []byte) (n int, err error) {
+	for {
+		size, ok := FrameLen(b[n:])
+		if !ok {
+			return n, nil
+		}
+		rest := b[n+HeaderSize:]
+		if size > 0 && len(rest) > 0 && rest[0] != passThrough {
+			return n, fmt.Errorf("the frame of %d bytes at %d begins with %d instead of %d", size, n, rest[0], passThrough)
+		}
+		if len(rest) < size {
+			return n, nil
+		}
+		n += HeaderSize + size
+	}
+}

@@ -1,0 +1,66 @@
+package ipc
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pages is the child's side of the journal: its mapping, which lives as long as the
+// process. It is used by one thread.
+type Pages struct {
+	Out, In []byte // the rooms
+	mem     []byte
+	gen     uint64
+}
+
+// MapJournal maps the journal that main has sent. The descriptor stays the
+// caller's and is not needed any more.
+func MapJournal(fd int) (*Pages, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fmt.Errorf("cannot look at the journal: %w", err)
+	}
+	if st.Size != journalSize {
+		return nil, fmt.Errorf("descriptor %d is no journal: it has %d bytes, not %d", fd, st.Size, journalSize)
+	}
+	mem, err := unix.Mmap(fd, 0, journalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("cannot map the journal of %d bytes: %w", journalSize, err)
+	}
+	const in = journalHead + JournalOut
+	p := &Pages{Out: mem[journalHead:in:in], In: mem[in:], mem: mem}
+	p.gen = atomic.LoadUint64(p.generation())
+	return p, nil
+}
+
+func (p *Pages) generation() *uint64 { return (*uint64)(unsafe.Pointer(&p.mem[0])) }
+
+func (p *Pages) slot(gen uint64) *[recordSize / 8]uint64 {
+	return (*[recordSize / 8]uint64)(unsafe.Pointer(&p.mem[recordSize*(1+gen&1)]))
+}
+
+// First is the record that main has made the journal with.
+func (p *Pages) First() (Record, error) { return recordOf(*p.slot(p.gen)) }
+
+// Commit puts r in force: with the last store, before which the one before holds.
+// The bytes that it tells of must be in their places, and those that the one before
+// told of must not have been touched. It makes no system call.
+func (p *Pages) Commit(r *Record) {
+	p.gen++
+	*p.slot(p.gen) = r.words()
+	atomic.StoreUint64(p.generation(), p.gen)
+}
+
+// Free gives back the memory of b, part of a room, which begins and ends with a
+// page or with the room; it reads as zeros afterwards.
+func (p *Pages) Free(b []byte) {
+	if len(b) > 0 {
+		_ = unix.Madvise(b, unix.MADV_REMOVE)
+	}
+}
+
+// Close unmaps it. The rooms must not be used any more.
+func (p *Pages) Close() error { return unix.Munmap(p.mem) }
