@@ -32,8 +32,8 @@ type run struct {
 	gone    bool
 	failure workers.Failure
 	exit    workers.Exit
-	out     [3][]byte
-	ended   [3]int
+	out     [10][]byte
+	ended   perStream
 	wrote   []answer
 
 	files    bool // its output goes to files
@@ -41,6 +41,9 @@ type run struct {
 	at       time.Time     // when it was over
 	jobs     []unix.Signal // it was stopped by, or 0: continued
 }
+
+// perStream counts for each stream, by its descriptor.
+type perStream [10]int
 
 type answer struct {
 	token any

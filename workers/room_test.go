@@ -76,7 +76,7 @@ func TestRoomNowAndThen(t *testing.T) {
 				for i, r := range runs {
 					w.finish(r).want("exit 0")
 					out, err := outputOf(i, 1000*i, 30_000-700*i)
-					if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != [3]int{0, 1, 1} {
+					if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != (perStream{0, 1, 1}) {
 						t.Errorf("program %d: %d and %d bytes of %d and %d, streams ended %v times", i,
 							len(r.out[workers.Stdout]), len(r.out[workers.Stderr]), len(out), len(err), r.ended)
 					}
@@ -132,7 +132,7 @@ func TestEndFromWithinTook(t *testing.T) {
 						w := newWorldWith(t, options{reports: reports, unclean: true})
 						w.do(func() { w.host.took = func(r *run) { end(r.Worker) } })
 						r := w.run(sp)
-						if r.failed || r.ended != [3]int{0, 1, 1} {
+						if r.failed || r.ended != (perStream{0, 1, 1}) {
 							t.Errorf("%s, streams ended %v times", r, r.ended)
 						}
 						w.do(func() {
@@ -218,7 +218,7 @@ func TestHold(t *testing.T) {
 			})
 			w.finish(r).want("exit 0")
 			out, err := outputOf(1, 50_000, 50_000)
-			if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != [3]int{0, 1, 1} {
+			if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != (perStream{0, 1, 1}) {
 				t.Errorf("%d and %d bytes, streams ended %v times", len(r.out[workers.Stdout]), len(r.out[workers.Stderr]), r.ended)
 			}
 		}
@@ -243,7 +243,7 @@ func TestHoldFromWithinTook(t *testing.T) {
 		r := w.run(command(prog, "out", "1", "150000", "150000", "0"))
 		r.want("exit 0")
 		out, err := outputOf(1, 150_000, 150_000)
-		if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != [3]int{0, 1, 1} {
+		if !bytes.Equal(r.out[workers.Stdout], out) || !bytes.Equal(r.out[workers.Stderr], err) || r.ended != (perStream{0, 1, 1}) {
 			t.Errorf("%d and %d bytes, streams ended %v times", len(r.out[workers.Stdout]), len(r.out[workers.Stderr]), r.ended)
 		}
 	})

@@ -236,7 +236,7 @@ func TestNullAndMergedStreams(t *testing.T) {
 		if want := "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n"; r.stdout() != want {
 			t.Errorf("merged: %q, want %q", r.stdout(), want)
 		}
-		if r.ended != [3]int{0, 1, 0} {
+		if r.ended != (perStream{0, 1, 0}) {
 			t.Errorf("streams ended %v times, want stdout once", r.ended)
 		}
 		for no := range sp.Streams {
@@ -244,7 +244,7 @@ func TestNullAndMergedStreams(t *testing.T) {
 		}
 		r = w.run(sp)
 		r.want("exit 0")
-		if r.ended != [3]int{} || len(r.out[1])+len(r.out[2]) != 0 {
+		if r.ended != (perStream{}) || len(r.out[1])+len(r.out[2]) != 0 {
 			t.Errorf("of no pipe: %q, ended %v times", r.out, r.ended)
 		}
 		sp = shell("cat; ls -l /proc/$$/fd >&2")

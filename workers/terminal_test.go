@@ -46,7 +46,7 @@ func TestTerminal(t *testing.T) {
 		if want := "all three\r\n24 80\r\nby name\r\nerror\r\nforeground\r\n"; !strings.HasPrefix(r.stdout(), "/dev/pts/") || rest != want {
 			t.Errorf("wrote %q, want the name, then %q", r.stdout(), want)
 		}
-		if r.ended != [3]int{0, 1, 0} || len(r.out[workers.Stderr]) > 0 {
+		if r.ended != (perStream{0, 1, 0}) || len(r.out[workers.Stderr]) > 0 {
 			t.Errorf("streams have ended: %v, stderr %q", r.ended, r.out[workers.Stderr])
 		}
 	})
