@@ -105,7 +105,7 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 	return false
 }
 
-// setopts changes owner, active and packet: all of what is given, or nothing. The
+// setopts changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
 // answer goes out first, for what is delivered then may be the worker's end.
 func (m *manager) setopts(p *proc, to from, opts etf.Term) {
 	list, bad := options(opts)
@@ -152,6 +152,12 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 			m.serveAll(p)
 			m.finish(p)
 		}, err
+	case "stdout", "stderr":
+		s := workers.Stdout
+		if key == "stderr" {
+			s = workers.Stderr
+		}
+		return m.setReceivers(p, s, v)
 	}
 	return nil, errors.New("there is no such option")
 }

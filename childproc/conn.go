@@ -6,32 +6,23 @@ import (
 	"time"
 
 	"erluv/dist"
+	"erluv/ipc"
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	// maxFrame bounds a frame from the node, in bytes. A larger one is passed
-	// over in pieces; if it was a call, it is answered.
-	maxFrame = 64 << 20
-
-	// readChunk is what is read from the socket in one turn at most, unless a
-	// large frame is under way.
-	readChunk = 256 << 10
-)
-
-// conn is the connection to the node. It owns the child's descriptor of it,
-// the buffer for what is read, and the outbox.
+// conn is the connection to the node. It owns the child's descriptor of it, and
+// the journal with what is read and what is to be written.
 type conn struct {
-	fd   int
-	loop *loop.Loop
-	src  loop.Source
-	out  *outbox
+	fd    int
+	loop  *loop.Loop
+	src   loop.Source
+	pages *ipc.Pages
+	rec   ipc.Record // the last in the journal
+	out   *outbox
+	in    inbox
 
-	mem   []byte // room for what is read
-	have  int    // bytes in it
-	skip  int    // bytes of an oversized frame that are still to come
 	frame func(frame []byte)
 	// oversized is told the beginning of a frame that is passed over.
 	oversized func(head []byte, size int)
@@ -45,12 +36,12 @@ type conn struct {
 	empty  func() // told when nothing waits any more
 }
 
-func newConn(fd int, l *loop.Loop, out *outbox) (*conn, error) {
-	mem, err := reserve(maxFrame + readChunk)
+func newConn(fd int, l *loop.Loop, pages *ipc.Pages) (*conn, error) {
+	first, err := pages.First()
 	if err != nil {
 		return nil, err
 	}
-	return &conn{fd: fd, loop: l, out: out, mem: mem}, nil
+	return &conn{fd: fd, loop: l, pages: pages, out: newOutbox(pages.Out), in: newInbox(pages.In, first)}, nil
 }
 
 // serve begins to read and write.
@@ -62,6 +53,7 @@ func (c *conn) serve() error {
 	c.ticker = dist.NewTicker(time.Now(), dist.DefaultNetTicktime)
 	c.loop.EachRound(c.flush)
 	c.tick()
+	c.loop.After(0, c.frames) // of what main hands over
 	return nil
 }
 
@@ -109,7 +101,7 @@ func (c *conn) Ready(ev loop.Events) {
 
 // read takes one piece from the socket and tells the frames that are complete.
 func (c *conn) read() {
-	n, err := unix.Read(c.fd, c.mem[c.have:min(c.have+readChunk, len(c.mem))])
+	n, err := unix.Read(c.fd, c.in.space())
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
@@ -121,28 +113,27 @@ func (c *conn) read() {
 		return
 	}
 	c.ticker.Read(time.Now())
-	c.have += n
-	used := 0
+	c.in.have += n
+	c.frames()
+}
+
+// frames tells the frames that are complete.
+func (c *conn) frames() {
 	for !c.dead {
-		n := c.next(c.mem[used:c.have])
+		n := c.next(c.in.unhandled())
 		if n == 0 {
-			break
+			return
 		}
-		used += n
-	}
-	top := c.have
-	c.have = copy(c.mem, c.mem[used:c.have])
-	if used > 0 {
-		giveBack(c.mem, c.have, top)
+		c.in.handled(n)
 	}
 }
 
 // next takes one frame, or a piece of one that is passed over, off b; 0: there
 // is none yet.
 func (c *conn) next(b []byte) int {
-	if c.skip > 0 {
-		n := min(c.skip, len(b))
-		c.skip -= n
+	if c.in.skip > 0 {
+		n := min(c.in.skip, len(b))
+		c.in.skip -= n
 		return n
 	}
 	frame, n, err := dist.Next(b, maxFrame)
@@ -152,7 +143,7 @@ func (c *conn) next(b []byte) int {
 			return 0
 		}
 		c.oversized(b[dist.HeaderSize:headSize], size)
-		c.skip = dist.HeaderSize + size
+		c.in.skip = dist.HeaderSize + size
 		return c.next(b)
 	}
 	if n == 0 {
@@ -175,11 +166,13 @@ func (c *conn) flush() {
 	if c.dead {
 		return
 	}
+	c.commit()
 	if c.out.waiting() > 0 {
 		n, err := unix.Write(c.fd, c.out.unsent())
 		if n > 0 {
 			c.ticker.Wrote(time.Now())
 			c.out.sent(n)
+			c.commit()
 		}
 		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			c.end(fmt.Errorf("the connection is broken: %w", err))
@@ -202,14 +195,59 @@ func (c *conn) flush() {
 	}
 }
 
+// commit has the journal tell main where the connection stands, should the child
+// end now: which frames are to be written, and from where on what was read is still
+// to be handled. It comes before each write, so that nothing is begun that main
+// could not end, and before what was written or handled is overwritten. Between two
+// frames only; it costs no system call unless much memory is given back.
+func (c *conn) commit() {
+	c.publish()
+	out, in := c.out.shift(), c.in.shift()
+	if out == 0 && in == 0 {
+		return
+	}
+	c.publish()
+	c.giveBack(c.out.mem, len(c.out.buf), out)
+	c.giveBack(c.in.mem, c.in.have, in)
+}
+
+func (c *conn) publish() {
+	c.out.record(&c.rec)
+	c.in.record(&c.rec)
+	c.pages.Commit(&c.rec)
+}
+
+const (
+	// bufferKept is what a room keeps of its memory once it is empty.
+	bufferKept = 2 << 20
+
+	// pageSize is a multiple of the page sizes of Linux, as are the rooms.
+	pageSize = 64 << 10
+)
+
+// giveBack frees the memory of a room of which used bytes were in use and live
+// still are, beyond what it keeps.
+func (c *conn) giveBack(mem []byte, live, used int) {
+	keep := max(bufferKept, (live+pageSize-1)&^(pageSize-1))
+	if used > keep {
+		c.pages.Free(mem[keep:min(len(mem), (used+pageSize-1)&^(pageSize-1))])
+	}
+}
+
+// over ends all traffic: main must not go on with the connection either.
+func (c *conn) over() {
+	c.dead = true
+	c.rec.Over = true
+	c.publish()
+	c.out.drop()
+}
+
 // end gives the connection up; lost is told once.
 func (c *conn) end(err error) {
 	if c.dead {
 		return
 	}
-	c.dead = true
-	c.out.shut = true
-	c.out.sent(c.out.waiting())
+	c.over()
 	c.src.Remove()
 	c.timer.Stop()
 	if c.empty != nil {
@@ -244,8 +282,7 @@ const drainTimeout = 2 * time.Second
 // closing is waited for, since closing a socket that holds unread data destroys
 // what the node has not read yet (RST).
 func (c *conn) closeOrderly(done func()) {
-	c.dead = true
-	c.out.shut = true
+	c.over()
 	c.timer.Stop()
 	c.src.Remove()
 	if err := unix.Shutdown(c.fd, unix.SHUT_WR); err != nil {
@@ -278,7 +315,7 @@ type lastWords struct {
 }
 
 func (l lastWords) Ready(loop.Events) {
-	n, err := unix.Read(l.c.fd, l.c.mem[:readChunk])
+	n, err := unix.Read(l.c.fd, l.c.in.mem[:readChunk])
 	if n == 0 || err != nil && err != unix.EAGAIN && err != unix.EINTR {
 		l.done()
 	}

@@ -96,8 +96,9 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 	case m.frame.direct:
 		m.out.buf = m.out.buf[:len(m.out.buf)+n]
 		m.endOutput(m.frame.start, n)
+		m.copyOutput(p, p.stream(s), n)
 		m.count(p)
-	case n > 0 && (p.stream(s).to != (etf.Pid{}) || p.active != activeTrue):
+	case n > 0 && (!p.stream(s).nobody() || p.active != activeTrue):
 		m.accept(p, s, m.scratch[:n])
 	}
 }

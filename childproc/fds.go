@@ -67,8 +67,13 @@ func (m *manager) optFD(o *order, e *workers.Extra, v etf.Term) error {
 			e.Kind = workers.Null
 			return nil
 		case v == "pipe" && !o.run:
-			o.streams = append(o.streams, stream{no: e.FD, toOwner: true})
+			o.streams = append(o.streams, stream{no: e.FD, receivers: receivers{toOwner: true}})
 			return nil
+		}
+	case etf.List:
+		if r, ok, err := m.receiversOf(v); ok && !o.run {
+			o.streams = append(o.streams, stream{no: e.FD, receivers: r})
+			return err
 		}
 	case etf.Tuple:
 		switch {
@@ -76,12 +81,10 @@ func (m *manager) optFD(o *order, e *workers.Extra, v etf.Term) error {
 			e.Input = true
 			return nil
 		case len(v) == 2 && v[0] == etf.Atom("pid") && !o.run:
-			pid, ok := v[1].(etf.Pid)
-			if !ok {
-				break
+			if r, ok, err := m.receiversOf(v); ok {
+				o.streams = append(o.streams, stream{no: e.FD, receivers: r})
+				return err
 			}
-			o.streams = append(o.streams, stream{no: e.FD, to: pid})
-			return m.reachable(pid)
 		case (len(v) == 2 || len(v) == 3) && v[0] == etf.Atom("file"):
 			return optFileOrInput(e, v)
 		}
@@ -89,7 +92,7 @@ func (m *manager) optFD(o *order, e *workers.Extra, v etf.Term) error {
 	if o.run {
 		return fmt.Errorf("descriptor %d must be null, {file, Path} or {file, Path, Options} for run", e.FD)
 	}
-	return fmt.Errorf("descriptor %d must be pipe, {pid, Pid}, {pipe, in}, null, {file, Path} or {file, Path, Options}", e.FD)
+	return fmt.Errorf("descriptor %d must be pipe, {pid, Pid}, a list of owner and {pid, Pid}, {pipe, in}, null, {file, Path} or {file, Path, Options}", e.FD)
 }
 
 // optFileOrInput takes {file, Path, [read]} besides what output can be.

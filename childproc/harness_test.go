@@ -75,13 +75,19 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	}
 	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
 
+	journal, err := ipc.NewJournal(nil, 0)
+	must(t, err)
+	pages, err := ipc.MapJournal(journal.FD())
+	must(t, err)
+	must(t, journal.Close())
+
 	n := &node{t: t, conn: ours, up: mainEnd, done: make(chan error, 1)}
 	n.self = n.pid()
 	ready := make(chan *child, 1)
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(upEnd, start, theirs, childEnd)
+		c, err := build(upEnd, start, theirs, childEnd, pages)
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()
@@ -89,8 +95,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 			_ = unix.Close(theirs)
 			_ = childEnd.Close()
 			_ = upEnd.Close()
-			_ = unix.Munmap(c.m.out.mem)
-			_ = unix.Munmap(c.conn.mem)
+			_ = pages.Close()
 			if err == nil {
 				err = c.ended
 			}

@@ -75,7 +75,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
-	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 2, startTimeout)
+	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 3, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -87,10 +87,15 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	return build(up, start, fds[0], spawner)
+	pages, err := ipc.MapJournal(fds[2])
+	_ = unix.Close(fds[2])
+	if err != nil {
+		return nil, err
+	}
+	return build(up, start, fds[0], spawner, pages)
 }
 
-func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*child, error) {
+func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn, pages *ipc.Pages) (*child, error) {
 	l, err := loop.New()
 	if err != nil {
 		return nil, err
@@ -99,12 +104,8 @@ func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*c
 	if err != nil {
 		return nil, err
 	}
-	out, err := newOutbox()
-	if err != nil {
-		return nil, err
-	}
 	c := &child{up: up, loop: l, m: newManager(start)}
-	if c.conn, err = newConn(connection, l, out); err != nil {
+	if c.conn, err = newConn(connection, l, pages); err != nil {
 		return nil, err
 	}
 	var limit unix.Rlimit
@@ -116,7 +117,7 @@ func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn) (*c
 		return nil, err
 	}
 	m := c.m
-	m.out, m.streams, m.starter, m.ticktime, m.done = out, streams, starter, c.conn.setTicktime, c.workersGone
+	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.conn.setTicktime, c.workersGone
 	m.now, m.after = l.Now, l.After
 	m.files = watch.NewSet(l, streams, fileHost{m})
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain

@@ -202,12 +202,16 @@ func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
 		no, i = workers.Stderr, 1
 	}
 	to := &o.spec.Streams[no]
+	if !o.run {
+		if r, ok, err := m.receiversOf(v); ok {
+			*to = workers.StreamSpec{Kind: workers.Pipe}
+			o.streams[i].receivers = r
+			return err
+		}
+	}
 	switch v := v.(type) {
 	case etf.Atom:
 		switch {
-		case v == "owner" && !o.run:
-			*to = workers.StreamSpec{Kind: workers.Pipe}
-			return nil
 		case v == "null":
 			*to = workers.StreamSpec{Kind: workers.Null}
 			return nil
@@ -216,18 +220,6 @@ func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
 			return nil
 		}
 	case etf.Tuple:
-		if len(v) == 2 && v[0] == etf.Atom("pid") && !o.run {
-			pid, ok := v[1].(etf.Pid)
-			if !ok {
-				break
-			}
-			if err := m.reachable(pid); err != nil {
-				return err
-			}
-			*to = workers.StreamSpec{Kind: workers.Pipe}
-			o.streams[i].toOwner, o.streams[i].to = false, pid
-			return nil
-		}
 		if (len(v) == 2 || len(v) == 3) && v[0] == etf.Atom("file") {
 			return optFile(to, v)
 		}
@@ -235,7 +227,7 @@ func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
 	if o.run {
 		return fmt.Errorf("must be null, {file, Path} or {file, Path, Options} for run%s", orStdout(key))
 	}
-	return fmt.Errorf("must be owner, {pid, Pid}, null, {file, Path} or {file, Path, Options}%s", orStdout(key))
+	return fmt.Errorf("must be owner, {pid, Pid}, a list of these, null, {file, Path} or {file, Path, Options}%s", orStdout(key))
 }
 
 func orStdout(key etf.Atom) string {

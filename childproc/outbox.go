@@ -5,8 +5,7 @@ import (
 
 	"erluv/dist"
 	"erluv/etf"
-
-	"golang.org/x/sys/unix"
+	"erluv/ipc"
 )
 
 const (
@@ -17,54 +16,22 @@ const (
 	// outFull is how many bytes may wait before no more requests are read. It
 	// is larger, so that a program is ended even while others flood the node.
 	outFull = 2 << 20
-
-	// outMax is the room for frames, address space that costs memory only where
-	// it was used. The largest frame is the answer to a run (maxOutput); all
-	// others are small or bounded by the number of workers.
-	outMax = 96 << 20
-
-	// bufferKept is what a buffer keeps of its memory once it is empty.
-	bufferKept = 2 << 20
 )
 
-// outbox is where frames to the node are composed, one behind the other, in
-// memory that never moves. The dispatcher owns it.
+// outbox is where frames to the node are composed, one behind the other, in the
+// out room of the journal. Whole frames stand from base to the end: main walks over
+// them after a crash. The dispatcher owns it; only conn.commit moves what is in it.
 type outbox struct {
 	mem  []byte // all the room
 	buf  []byte // mem, up to the end of the last frame
 	off  int    // what is before was written to the socket
+	base int    // a frame begins here, not after off
+	mark int    // the next such place that is known, or base
+	pos  uint64 // of base in the stream
 	shut bool   // there is no node any more: frames are dropped
 }
 
-func newOutbox() (*outbox, error) {
-	mem, err := reserve(outMax)
-	if err != nil {
-		return nil, err
-	}
-	return &outbox{mem: mem, buf: mem[:0]}, nil
-}
-
-// reserve gives n bytes of address space; a page costs memory from its first use.
-func reserve(n int) ([]byte, error) {
-	mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
-	if err != nil {
-		return nil, fmt.Errorf("cannot reserve %d bytes of address space: %w", n, err)
-	}
-	return mem, nil
-}
-
-// giveBack frees the memory of a buffer of which used bytes were in use and live
-// still are, beyond what it keeps.
-func giveBack(mem []byte, live, used int) {
-	keep := max(bufferKept, (live+pageSize-1)&^(pageSize-1))
-	if used > keep {
-		_ = unix.Madvise(mem[keep:], unix.MADV_DONTNEED)
-	}
-}
-
-// pageSize is a multiple of the page sizes of Linux: what madvise(2) is given
-// begins at one.
-const pageSize = 64 << 10
+func newOutbox(mem []byte) *outbox { return &outbox{mem: mem, buf: mem[:0]} }
 
 // waiting is how many bytes wait for the socket.
 func (o *outbox) waiting() int { return len(o.buf) - o.off }
@@ -73,25 +40,47 @@ func (o *outbox) waiting() int { return len(o.buf) - o.off }
 func (o *outbox) unsent() []byte { return o.buf[o.off:] }
 
 // sent notes that n of them were written.
-func (o *outbox) sent(n int) {
-	o.off += n
-	switch left := o.waiting(); {
-	case left == 0:
-		giveBack(o.mem, 0, len(o.buf))
-		o.buf, o.off = o.mem[:0], 0
-	case o.off > bufferKept && o.off > left:
-		used := len(o.buf)
-		copy(o.mem, o.buf[o.off:])
-		o.buf, o.off = o.mem[:left], 0
-		giveBack(o.mem, left, used)
+func (o *outbox) sent(n int) { o.off += n }
+
+// record says where the outbox stands. All of its frames are whole.
+func (o *outbox) record(r *ipc.Record) {
+	if o.off >= o.mark || o.waiting() == 0 {
+		next := o.mark
+		if o.waiting() == 0 {
+			next = len(o.buf)
+		}
+		o.pos += uint64(next - o.base)
+		o.base, o.mark = next, len(o.buf)
 	}
+	r.OutPos, r.OutOff, r.OutLen = o.pos, o.base, len(o.buf)-o.base
+}
+
+// shift moves what is left to the front, if that is worth while, after it was
+// recorded. It returns how many bytes had been in use, or 0. The place where it was
+// stays as it is until what has moved is recorded.
+func (o *outbox) shift() (used int) {
+	left := len(o.buf) - o.base
+	if o.base == 0 || left > 0 && (o.base <= bufferKept || o.base < left) {
+		return 0
+	}
+	used = len(o.buf)
+	copy(o.mem, o.buf[o.base:])
+	o.buf = o.mem[:left]
+	o.off, o.mark, o.base = o.off-o.base, o.mark-o.base, 0
+	return used
+}
+
+// drop drops what waits; the connection is over, and main knows it.
+func (o *outbox) drop() {
+	o.shut = true
+	o.buf, o.off, o.base, o.mark = o.mem[:0], 0, 0, 0
 }
 
 // end ends the frame that begins at start, whatever kind it is.
 func (o *outbox) end(start int) {
 	if cap(o.buf) != cap(o.mem) {
 		// append has left the room: main could not see such a frame.
-		panic(fmt.Sprintf("childproc: more than %d bytes wait for the node", outMax))
+		panic(fmt.Sprintf("childproc: more than %d bytes wait for the node", len(o.mem)))
 	}
 	if o.shut {
 		o.buf = o.buf[:start]

@@ -70,7 +70,7 @@ func (m *manager) proxyFailed(p *proc, why etf.Term) {
 	m.out.reply(p.asked, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
 	p.asked, p.owner = from{}, etf.Pid{}
 	for i := range p.streams {
-		p.streams[i].to = etf.Pid{}
+		p.streams[i].receivers = receivers{}
 	}
 	m.hold(p)
 	m.kill(p)

@@ -55,7 +55,8 @@ type order struct {
 // orderOf reads Cmd and Opts.
 func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order, *badOption) {
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
-	o.streams = []stream{{no: workers.Stdout, toOwner: true}, {no: workers.Stderr, toOwner: true}}
+	toOwner := receivers{toOwner: true}
+	o.streams = []stream{{no: workers.Stdout, receivers: toOwner}, {no: workers.Stderr, receivers: toOwner}}
 	o.active.mode = activeTrue
 	o.restart = defaultRestart
 	o.spec.Dir = "/"
@@ -89,9 +90,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 		}
 	}
 	for i := range o.streams {
-		if o.streams[i].toOwner {
-			o.streams[i].to = o.owner
-		}
+		o.streams[i].follow(o.owner)
 	}
 	return o, nil
 }

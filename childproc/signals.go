@@ -199,9 +199,7 @@ func (m *manager) setOwner(p *proc, next etf.Pid) {
 	}
 	p.owner = next
 	for i := range p.streams {
-		if p.streams[i].toOwner {
-			p.streams[i].to = next
-		}
+		p.streams[i].follow(next)
 	}
 	m.watchOwner(p)
 }

@@ -8,10 +8,9 @@ import (
 // stream is stdout, stderr or another output of a worker as the node sees it: to
 // whom it goes, how it is cut, and who waits to read.
 type stream struct {
-	no      workers.Stream
-	to      etf.Pid // the zero pid: nobody
-	toOwner bool    // it follows the owner
-	rest    []byte  // read from the pipe, and no whole packet, or not asked for
+	no workers.Stream
+	receivers
+	rest    []byte // read from the pipe, and no whole packet, or not asked for
 	readers []*reader
 	asked   bool // somebody has read, so somebody may wait for the end
 	ended   bool // the pipe has ended
@@ -134,7 +133,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 		data := st.rest
 		st.rest = nil
 		if p.packet.header > 0 {
-			m.tell(st.to, p, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
+			m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
 		} else {
 			m.push(p, s, data)
 		}
@@ -144,7 +143,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	}
 	if !st.told && p.active != passive {
 		st.told = true
-		m.tell(st.to, p, etf.Tuple{streamTerm(s), etf.Atom("eof")})
+		m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Atom("eof")})
 	}
 }
 
@@ -156,7 +155,7 @@ func (m *manager) badPacket(p *proc) {
 
 // push sends output as a message and counts it.
 func (m *manager) push(p *proc, s workers.Stream, data []byte) {
-	if to := p.stream(s).to; to != (etf.Pid{}) {
+	for to := range p.stream(s).all {
 		start := m.beginOutput(to, p.pid, s)
 		m.out.buf = append(m.out.buf, data...)
 		m.endOutput(start, len(data))
