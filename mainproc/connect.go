@@ -35,6 +35,11 @@ type link struct {
 	fd    int
 	local dist.Local // without the cookie
 	peer  dist.Peer
+
+	// What main itself has read and not handled, at the end of a frame or within
+	// one; or how many of the next bytes belong to a frame that is passed over.
+	in   []byte
+	skip int
 }
 
 func (l *link) close() {

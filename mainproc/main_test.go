@@ -150,7 +150,7 @@ func playChild(conn *ipc.Conn) error {
 		return err
 	}
 	start, ok := m.(ipc.Start)
-	if !ok || len(fds) != 2 {
+	if !ok || len(fds) != 3 {
 		return fmt.Errorf("%T with descriptors %v", m, fds)
 	}
 	spawner, err := ipc.FromFD(fds[1])

@@ -19,6 +19,10 @@ type roles struct {
 	child, spawner *process
 	id             sandbox.Identity
 	serveWith      settings
+
+	// Since the child was given the connection:
+	base    position     // where it stood then
+	journal *ipc.Journal // where the child says how it stands
 }
 
 // settings are what the roles are told of the configuration, the connection
@@ -78,6 +82,14 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	}
 	defer toSpawner.Close()
 	defer toChild.Close()
+	if r.base, err = positionOf(l.fd); err != nil {
+		return err
+	}
+	if r.journal, err = ipc.NewJournal(l.in, l.skip); err != nil {
+		return err
+	}
+	// What is handed over as read is the first that the journal counts.
+	r.base.read -= uint64(len(l.in))
 	start := r.serveWith.child
 	start.Node, start.Creation = l.local.Name, l.local.Creation
 	start.Target, start.TargetCreation = l.peer.Name, l.peer.Creation
@@ -87,7 +99,7 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 		if err := r.spawner.serve(r.serveWith.spawner, toChild.FD()); err != nil {
 			return err
 		}
-		return r.child.serve(start, l.fd, toSpawner.FD())
+		return r.child.serve(start, l.fd, toSpawner.FD(), r.journal.FD())
 	})
 }
 
@@ -109,6 +121,9 @@ func (r *roles) kill() {
 func (r *roles) close() {
 	r.child.close()
 	r.spawner.close()
+	if r.journal != nil {
+		_ = r.journal.Close()
+	}
 }
 
 // watch waits in one poll(2) for all that can come from the roles: it takes one
