@@ -84,15 +84,14 @@ func talk(tag string, lines int, end string) int {
 	}
 	in := bufio.NewReader(os.Stdin)
 	for {
-		line, err := in.ReadString('\n')
-		if err != nil || line == "\x04" {
-			break // VEOF, where the terminal leaves that to the program
+		if c, err := in.Peek(1); err != nil || c[0] == '\x04' {
+			return 0 // VEOF, where the terminal leaves that to the program
 		}
-		if line != tag+"\n" {
+		line, err := in.ReadString('\n')
+		if err != nil || line != tag+"\n" {
 			fmt.Printf("%q\n", line)
 			return 77
 		}
 		fmt.Print(line)
 	}
-	return 0
 }

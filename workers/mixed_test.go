@@ -1,0 +1,130 @@
+package workers_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+	"erluv/workers"
+)
+
+var mixed = flag.Int("mixed", 3000, "workers of all kinds, one after the other, of which none may see another's data")
+
+// Workers with pipes and terminals come and go, a dozen at a time: they say what is
+// theirs alone, read what is theirs alone, and end by the end of their input, by
+// themselves with or without a word, or by force, while descriptors are closed and
+// opened again all the time. Nobody reads another's words.
+func TestNobodyReadsAnothersWords(t *testing.T) {
+	begin := time.Now()
+	w := newWorld(t, !ipc.PidfdsSuffice())
+	rng := rand.New(rand.NewPCG(5, 6))
+	var talkers [12]*talker
+	for i := range *mixed {
+		old := &talkers[i%len(talkers)]
+		if *old != nil {
+			(*old).finish(w)
+		}
+		*old = w.startTalker(i, rng)
+	}
+	for _, k := range talkers {
+		k.finish(w)
+	}
+	t.Logf("%d workers in %v", *mixed, time.Since(begin))
+}
+
+// talker is a worker that says a word of its own only.
+type talker struct {
+	*run
+	word  string
+	lines int    // it says by itself
+	sent  int    // lines that are written to it
+	end   string // how it ends: of prog talk, or stop, or kill
+	held  bool   // nobody reads what it says until later
+	tty   bool
+}
+
+func (w *world) startTalker(i int, rng *rand.Rand) *talker {
+	w.t.Helper()
+	k := &talker{
+		word: fmt.Sprintf("%d.%s", i, strings.Repeat("x", rng.IntN(60))), lines: 1 + rng.IntN(40),
+		sent: rng.IntN(40), end: []string{"eof", "eof", "exit", "shut", "stop", "kill"}[rng.IntN(6)],
+		held: rng.IntN(4) == 0, tty: rng.IntN(3) == 0,
+	}
+	end := k.end
+	if end == "stop" || end == "kill" {
+		end = "eof"
+	}
+	sp := command(prog, "talk", k.word, strconv.Itoa(k.lines), end)
+	switch {
+	case k.tty && rng.IntN(2) == 0:
+		on(sp, raw()...)
+	case k.tty:
+		on(sp, "echo", false, "opost", false)
+	case rng.IntN(3) == 0:
+		sp.Streams[workers.Stderr].Kind = workers.ToStdout
+	case rng.IntN(3) == 0:
+		sp.Extra = []workers.Extra{{FD: 3}, {FD: 4, Input: true}}
+	}
+	sp.Tree = workers.Tree(rng.IntN(3))
+	later := time.Duration(rng.IntN(2000)) * time.Microsecond
+	w.do(func() {
+		k.run = &run{host: w.host}
+		k.Worker = workers.New(w.host, w.starter, sp, k.run)
+		k.Hold(workers.Stdout, k.held)
+		for range k.sent {
+			_ = k.Write([]byte(k.word+"\n"), 1)
+		}
+		w.loop.After(later, k.goOn)
+	})
+	return k
+}
+
+// goOn does what is done later to one that may have ended since.
+func (k *talker) goOn() {
+	if k.over() {
+		return
+	}
+	k.Hold(workers.Stdout, false)
+	k.Resume()
+	switch k.end {
+	case "eof":
+		k.CloseStdin()
+	case "stop":
+		k.Stop()
+	case "kill":
+		k.Kill()
+	}
+}
+
+func (k *talker) finish(w *world) {
+	w.t.Helper()
+	w.finish(k.run)
+	forced := k.end == "stop" || k.end == "kill"
+	if got := k.String(); got != "exit 0" && !(forced && (strings.HasPrefix(got, "signal") || got == "failed 1 ECANCELED")) {
+		w.t.Fatalf("%+v: %s, %q", *k, got, k.stdout())
+	}
+	lines := 0
+	for _, out := range k.out {
+		lines += strings.Count(string(out), "\n")
+		rest := strings.ReplaceAll(string(out), k.word+"\n", "")
+		if k.tty {
+			rest = strings.ReplaceAll(rest, k.word+"\r\n", "")
+		}
+		if rest != "" && !(forced && strings.HasPrefix(k.word, rest)) {
+			w.t.Fatalf("%+v has said %q", *k, rest)
+		}
+	}
+	// stdout and stderr, and what it has read.
+	least := 2 * k.lines
+	if k.end == "eof" {
+		least += k.sent
+	}
+	if lines < least && !forced || lines > 2*k.lines+k.sent {
+		w.t.Fatalf("%+v has said %d lines", *k, lines)
+	}
+}
