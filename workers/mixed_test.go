@@ -84,6 +84,10 @@ func (w *world) startTalker(i int, rng *rand.Rand) *talker {
 	return k
 }
 
+func (k *talker) about() string {
+	return fmt.Sprintf("%s, %d and %d lines, end %s, held: %v, terminal: %v", k.word, k.lines, k.sent, k.end, k.held, k.tty)
+}
+
 // goOn does what is done later to one that may have ended since.
 func (k *talker) goOn() {
 	if k.over() {
@@ -106,7 +110,7 @@ func (k *talker) finish(w *world) {
 	w.finish(k.run)
 	forced := k.end == "stop" || k.end == "kill"
 	if got := k.String(); got != "exit 0" && !(forced && (strings.HasPrefix(got, "signal") || got == "failed 1 ECANCELED")) {
-		w.t.Fatalf("%+v: %s, %q", *k, got, k.stdout())
+		w.t.Fatalf("%s: %s, %q", k.about(), got, k.stdout())
 	}
 	lines := 0
 	for _, out := range k.out {
@@ -116,7 +120,7 @@ func (k *talker) finish(w *world) {
 			rest = strings.ReplaceAll(rest, k.word+"\r\n", "")
 		}
 		if rest != "" && !(forced && strings.HasPrefix(k.word, rest)) {
-			w.t.Fatalf("%+v has said %q", *k, rest)
+			w.t.Fatalf("%s has said %q", k.about(), rest)
 		}
 	}
 	// stdout and stderr, and what it has read.
@@ -125,6 +129,6 @@ func (k *talker) finish(w *world) {
 		least += k.sent
 	}
 	if lines < least && !forced || lines > 2*k.lines+k.sent {
-		w.t.Fatalf("%+v has said %d lines", *k, lines)
+		w.t.Fatalf("%s has said %d lines", k.about(), lines)
 	}
 }
