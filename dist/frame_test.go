@@ -57,3 +57,17 @@ func TestFrameLen(t *testing.T) {
 		}
 	}
 }
+
+func TestWhole(t *testing.T) {
+	const tick, frame = "\x00\x00\x00\x00", "\x00\x00\x00\x03\x70\x83x"
+	for buf, want := range map[string]int{
+		"": 0, "\x00\x00\x00": 0, tick: 4, frame: 7, tick + frame + tick: 15,
+		frame + "\x00": 7, frame + frame[:6]: 7, tick + "\xff\xff\xff\xff": 4, "\xff\xff\xff\xff\x70": 0,
+		"\x00\x00\x00\x01\x00": -1, frame + "\x00\x00\x00\x02\x71": -1, frame + tick + "\x00\x00\x00\x01\x83": -1,
+	} {
+		n, err := dist.Whole([]byte(buf))
+		if (err != nil) != (want < 0) || err == nil && n != want {
+			t.Errorf("%q: %d, %v; want %d", buf, n, err, want)
+		}
+	}
+}
