@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/signal"
 	"runtime"
 	"time"
+	"unsafe"
 
 	"erluv/ipc"
 	"erluv/loop"
@@ -34,8 +34,9 @@ func Main() error {
 	// to everybody: main asks it for an orderly stop.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	runtime.LockOSThread()
-	// Known to ps(1) by its role: the binary was started as /proc/self/exe.
-	_ = os.WriteFile("/proc/self/comm", []byte("erluv_child"), 0)
+	// Known to ps(1) by its role, for this is the first thread: the binary was
+	// started as /proc/self/exe. It may not write to /proc.
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_child\x00"))), 0, 0, 0)
 	up, err := ipc.FromFD(3)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ type Config struct {
 	MaxWorkers  int           // 1 to 1,000,000
 	Path        []string      // absolute directories, at least one
 	Contain     string        // "auto", "pidns", "cgroup" or "group"
+	Sandbox     string      // SandboxStrict, SandboxBestEffort or SandboxOff
 	AllowUsers  []string
 	Detach      bool
 	LogLevel    slog.Level
@@ -56,12 +57,15 @@ type Config struct {
 	hostErr  error // why Host is empty although Node is not
 }
 
-// What the keys reconnect and log_format take.
+// What the keys reconnect, sandbox and log_format take.
 const (
-	ReconnectRetry = "retry"
-	ReconnectExit  = "exit"
-	FormatText     = "text"
-	FormatJSON     = "json"
+	ReconnectRetry    = "retry"
+	ReconnectExit     = "exit"
+	SandboxStrict     = "strict"
+	SandboxBestEffort = "best-effort"
+	SandboxOff        = "off"
+	FormatText        = "text"
+	FormatJSON        = "json"
 )
 
 // An Identity is a user and a group of the user database.

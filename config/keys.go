@@ -154,6 +154,15 @@ var keys = []Key{
 		set: func(c *Config, v string) error { c.Contain = v; return oneOf(v, "auto", "pidns", "cgroup", "group") },
 	},
 	{
+		Name: "sandbox", Form: "strict|best-effort|off", Unset: "(strict for root, else best-effort)",
+		Meaning: "what the kernel must have to confine the child and the programs",
+		Right:   "strict, best-effort or off", Example: `"strict"`,
+		set: func(c *Config, v string) error {
+			c.Sandbox = v
+			return oneOf(v, SandboxStrict, SandboxBestEffort, SandboxOff)
+		},
+	},
+	{
 		Name: "allow_users", Form: "users", Default: "", Unset: "[]", kind: list, FileOnly: true,
 		Meaning: "users that workers may be run as besides user",
 		Right:   "a list of names of users who are not root", Example: `["www-data"]`,

@@ -45,6 +45,10 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
+	parts, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
+	if err != nil {
+		return err
+	}
 	with, err := settingsOf(cfg, log, opts.Version)
 	if err != nil {
 		return err
@@ -56,7 +60,10 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		return err
 	}
 	defer in.stop()
-	s := newStarter()
+	s, err := newStarter(parts)
+	if err != nil {
+		return err
+	}
 	defer s.close()
 
 	g := guard{

@@ -143,7 +143,7 @@ func (n *node) config() *config.Config {
 	return &config.Config{
 		Node: n.Name, Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, CookieFile: "/cookie",
 		Address: n.l.Addr().String(), Controller: "erluv", MaxWorkers: 10, Path: []string{"/bin"},
-		KillTimeout: time.Second, Reconnect: config.ReconnectRetry, Contain: "auto", RunAs: runAs(),
+		KillTimeout: time.Second, Reconnect: config.ReconnectRetry, Contain: "auto", Sandbox: config.SandboxOff, RunAs: runAs(),
 	}
 }
 

@@ -27,17 +27,29 @@ const answerBound = 5 * time.Second
 // starter is the one thread that starts processes: the kernel kills a role when
 // the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), so this one
 // lives until close.
-type starter struct{ jobs chan func() }
+//
+// It is also the thread that shares a domain with what it starts (Parts.Enclose);
+// the others can signal whom they like.
+type starter struct {
+	jobs  chan func()
+	parts sandbox.Parts // what the roles are confined by
+}
 
-func newStarter() *starter {
-	s := &starter{jobs: make(chan func())}
+func newStarter(parts sandbox.Parts) (*starter, error) {
+	s := &starter{jobs: make(chan func()), parts: parts}
 	go func() { // ends with close
-		runtime.LockOSThread()
+		runtime.LockOSThread() // and never unlocks it: the thread ends too
 		for job := range s.jobs {
 			job()
 		}
 	}()
-	return s
+	var err error
+	s.do(func() { err = parts.Enclose() })
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *starter) do(job func()) {
@@ -57,6 +69,7 @@ type process struct {
 	role  ipc.Role
 	pid   int
 	pidfd int
+	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
 	buf   []byte // one packet
 
@@ -80,9 +93,13 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity) (*process, error) {
 	}
 	defer theirs.Close()
 	p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
+	if role == ipc.RoleChild && s.parts.Has(sandbox.Seccomp) {
+		p.seals = 1
+	}
 	argv := []string{
 		"erluv", "stage", role.String(),
 		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(os.Getpid()),
+		strconv.Itoa(int(s.parts)),
 	}
 	s.do(func() {
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
@@ -117,7 +134,7 @@ func (p *process) greet(id sandbox.Identity) error {
 		return fmt.Errorf("the %s says it is the %s, process %d, version %d; it is process %d, and the version is %d",
 			p.role, hello.Role, hello.PID, hello.Version, p.pid, ipc.Version)
 	}
-	err = sandbox.Check(p.pid, id)
+	err = sandbox.Check(p.pid, id, p.seals)
 	if errors.Is(err, sandbox.ErrEnded) {
 		return fmt.Errorf("before it served: %w", p.hungUp())
 	}

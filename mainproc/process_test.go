@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
 )
@@ -217,4 +219,34 @@ func switches(t *testing.T, pid int) (sum int) {
 		sum += n
 	}
 	return sum
+}
+
+// TestUnsealed: a child that should have filtered its system calls, and has not, is
+// given nothing.
+func TestUnsealed(t *testing.T) {
+	id, err := identity(newNode(t).config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStarter(sandbox.Seccomp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	_, err = launch(t.Context(), s, id, settings{})
+	if err == nil || !strings.Contains(err.Error(), "the child must not run") || !strings.Contains(err.Error(), "Seccomp") {
+		t.Errorf("%v", err)
+	}
+	if left := children(t); left != "" {
+		t.Errorf("processes left: %s", left)
+	}
+}
+
+// TestNoSuchSandbox: main does not guess what an unknown word means.
+func TestNoSuchSandbox(t *testing.T) {
+	cfg := newNode(t).config()
+	cfg.Sandbox = "Strict"
+	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
+		t.Errorf("%v", err)
+	}
 }

@@ -127,7 +127,7 @@ func TestRun(t *testing.T) {
 	if strings.Contains(environ, testCookie) || !strings.Contains(environ, "LANG=C.UTF-8") {
 		t.Errorf("to be inherited: %q", s.Environ)
 	}
-	if len(got.Environ) > 0 || strings.Join(got.Args, " ") != "erluv child" || !got.NonBlock {
+	if len(got.Environ) > 0 || strings.Join(got.Args, " ") != "erluv child 0" || !got.NonBlock {
 		t.Errorf("the child: environment %q, arguments %q, non-blocking %v", got.Environ, got.Args, got.NonBlock)
 	}
 	checkCmdlines(t, got.PID, int(s.SpawnerPID))
@@ -160,7 +160,7 @@ func checkCmdlines(t *testing.T, pids ...int) {
 		if err != nil {
 			t.Error(err)
 		}
-		if s := string(text); s != "erluv\x00child\x00" && s != "erluv\x00spawner\x00" {
+		if s := string(text); s != "erluv\x00child\x000\x00" && s != "erluv\x00spawner\x00" {
 			t.Errorf("process %d: %q", pid, s)
 		}
 	}

@@ -18,27 +18,32 @@ import (
 const conversation = 3
 
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
-// UID GID PARENT`. It drops what the role must not have and becomes the role, the
-// same binary with the role's name as its only argument and no environment. It
-// returns only when that fails; then main has been told.
+// UID GID PARENT PARTS`. It drops what the role must not have and becomes the role,
+// the same binary without an environment, with the role's name as its argument; for
+// the child the PARTS follow. It returns only when that fails; then main has been
+// told.
 func Stage(args []string) error {
 	runtime.LockOSThread() // the thread that drops is the one that execs
 	role, recipe, err := parseStage(args)
 	if err != nil {
 		return err
 	}
+	argv := []string{"erluv", role.String()}
+	if role == ipc.RoleChild {
+		argv = append(argv, args[4])
+	}
 	conn, err := ipc.FromFD(conversation)
 	if err != nil {
 		return fmt.Errorf("a stage is started by erluv alone: %w", err)
 	}
-	err = becomeRole(role, recipe)
+	err = becomeRole(argv, recipe)
 	_ = conn.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), time.Second)
 	return err
 }
 
 // parseStage reads the arguments that starter.start writes.
 func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
-	if len(args) != 4 {
+	if len(args) != 5 {
 		return 0, r, errors.New("a stage is started by erluv alone")
 	}
 	switch args[0] {
@@ -52,21 +57,22 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	uid, err1 := strconv.ParseUint(args[1], 10, 32)
 	gid, err2 := strconv.ParseUint(args[2], 10, 32)
 	parent, err3 := strconv.Atoi(args[3])
-	r = recipeOf(role)
+	parts, err4 := strconv.ParseUint(args[4], 10, 8)
+	r = recipeOf(role, sandbox.Parts(parts))
 	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
-	return role, r, errors.Join(err1, err2, err3)
+	return role, r, errors.Join(err1, err2, err3, err4)
 }
 
 // recipeOf is what the roles differ in. The spawner's limits are inherited by
 // every program, so they stay the administrator's.
-func recipeOf(role ipc.Role) sandbox.Recipe {
+func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
 	if role == ipc.RoleChild {
-		return sandbox.Recipe{NoCore: true, AllFiles: true}
+		return sandbox.Recipe{NoCore: true, AllFiles: true, Rules: parts.OfChild()}
 	}
 	return sandbox.Recipe{}
 }
 
-func becomeRole(role ipc.Role, r sandbox.Recipe) error {
+func becomeRole(argv []string, r sandbox.Recipe) error {
 	if err := sandbox.Drop(r); err != nil {
 		return err
 	}
@@ -74,7 +80,26 @@ func becomeRole(role ipc.Role, r sandbox.Recipe) error {
 	if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, conversation, syscall.F_SETFD, 0); e != 0 {
 		return fmt.Errorf("cannot keep descriptor %d: %w", conversation, e)
 	}
-	err := syscall.Exec(self, []string{"erluv", role.String()}, []string{})
+	err := syscall.Exec(self, argv, []string{})
 	path, _ := os.Readlink(self)
 	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may everybody execute it?", path, r.UID, r.GID, err)
+}
+
+// Seal is what the child does before anything else, with its arguments: see
+// sandbox.Parts.Seal. When it returns an error, main has been told.
+func Seal(args []string) error {
+	if len(args) != 1 {
+		return errors.New("a child is started by erluv alone")
+	}
+	parts, err := strconv.ParseUint(args[0], 10, 8)
+	if err != nil {
+		return err
+	}
+	if err = sandbox.Parts(parts).Seal(); err == nil {
+		return nil
+	}
+	if conn, no := ipc.FromFD(conversation); no == nil {
+		_ = conn.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), time.Second)
+	}
+	return err
 }

@@ -16,20 +16,30 @@ var ErrEnded = errors.New("it has ended")
 
 // Check looks at a child process of the caller from outside, by proc(5), and
 // returns an error that names the first difference from a process that has
-// dropped to want: the parent, on every thread the ids, groups, capabilities and
-// no_new_privs, and that it runs the caller's own binary. The process must not have
-// been waited for, or its pid may be another's.
+// dropped to want: the parent, on every thread the ids, groups, capabilities,
+// no_new_privs and as many filters of system calls beyond the caller's own (a
+// container may have some for everybody), and that it runs the caller's own binary.
+// The process must not have been waited for, or its pid may be another's.
+//
+// Landlock cannot be seen from outside: there the stage's own proof has to do.
 //
 // An ordinary user can neither clear groups nor the bounding set; these are
 // looked at only when the caller is root.
-func Check(pid int, want Identity) error {
-	if err := check(pid, want); err != nil {
+func Check(pid int, want Identity, filters int) error {
+	if err := check(pid, want, filters); err != nil {
 		return fmt.Errorf("process %d is not confined: %w", pid, err)
 	}
 	return nil
 }
 
-func check(pid int, want Identity) error {
+func check(pid int, want Identity, filters int) error {
+	if filters > 0 {
+		ours, err := ownFilters()
+		if err != nil {
+			return err
+		}
+		filters += ours
+	}
 	dir := fmt.Sprintf("/proc/%d", pid)
 	threads, err := os.ReadDir(dir + "/task")
 	if err != nil {
@@ -44,7 +54,7 @@ func check(pid int, want Identity) error {
 		if err != nil {
 			return err
 		}
-		if err := checkThread(parseStatus(string(text)), want, os.Geteuid() == 0); err != nil {
+		if err := checkThread(parseStatus(string(text)), want, filters, os.Geteuid() == 0); err != nil {
 			return fmt.Errorf("thread %s: %w", t.Name(), err)
 		}
 		seen++
@@ -55,8 +65,22 @@ func check(pid int, want Identity) error {
 	return checkExe(dir)
 }
 
-// checkThread compares a thread's status with what it must be.
-func checkThread(s status, want Identity, root bool) error {
+// ownFilters is how many filters of system calls the caller has (Linux 5.9).
+func ownFilters() (int, error) {
+	text, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(parseStatus(string(text))["Seccomp_filters"])
+	if err != nil {
+		return 0, errors.New("the kernel does not tell our own Seccomp_filters")
+	}
+	return n, nil
+}
+
+// checkThread compares a thread's status with what it must be. With no filters
+// none are looked for.
+func checkThread(s status, want Identity, filters int, root bool) error {
 	if strings.HasPrefix(s["State"], "Z") || strings.HasPrefix(s["State"], "X") {
 		return ErrEnded
 	}
@@ -75,6 +99,9 @@ func checkThread(s status, want Identity, root bool) error {
 	}
 	if root {
 		fields = append(fields, field{"CapBnd", none}, field{"Groups", ""})
+	}
+	if filters > 0 {
+		fields = append(fields, field{"Seccomp", "2"}, field{"Seccomp_filters", strconv.Itoa(filters)}) // SECCOMP_MODE_FILTER
 	}
 	for _, f := range fields {
 		got, ok := s[f.key]

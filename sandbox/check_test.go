@@ -84,7 +84,7 @@ func TestCheckDiffers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := Check(tt.pid(t), want)
+			err := Check(tt.pid(t), want, 0)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
@@ -110,17 +110,17 @@ func ended(t *testing.T) int {
 func TestCheckThread(t *testing.T) {
 	good := status{
 		"State": "S (sleeping)", "PPid": strconv.Itoa(os.Getpid()),
-		"Uid": "7\t7\t7\t7", "Gid": "8\t8\t8\t8", "NoNewPrivs": "1", "Groups": "",
+		"Uid": "7\t7\t7\t7", "Gid": "8\t8\t8\t8", "NoNewPrivs": "1", "Groups": "", "Seccomp": "2", "Seccomp_filters": "3",
 		"CapInh": "0000000000000000", "CapPrm": "0000000000000000", "CapEff": "0000000000000000",
 		"CapBnd": "0000000000000000", "CapAmb": "0000000000000000",
 	}
 	want := Identity{UID: 7, GID: 8}
-	if err := checkThread(good, want, true); err != nil {
+	if err := checkThread(good, want, 3, true); err != nil {
 		t.Fatal(err)
 	}
 	for key, bad := range map[string]string{
 		"State": "Z (zombie)", "PPid": "1", "Uid": "7\t7\t0\t7", "Gid": "8\t8\t8\t0",
-		"NoNewPrivs": "0", "Groups": "4", "CapInh": "0000000000000001", "CapPrm": "0000000000000001",
+		"NoNewPrivs": "0", "Groups": "4", "Seccomp": "1", "Seccomp_filters": "2", "CapInh": "0000000000000001", "CapPrm": "0000000000000001",
 		"CapEff": "0000000000000001", "CapBnd": "0000000000000001", "CapAmb": "0000000000000001",
 	} {
 		s := status{}
@@ -128,16 +128,16 @@ func TestCheckThread(t *testing.T) {
 			s[k] = v
 		}
 		s[key] = bad
-		if err := checkThread(s, want, true); err == nil {
+		if err := checkThread(s, want, 3, true); err == nil {
 			t.Errorf("%s %q was accepted", key, bad)
 		}
 		delete(s, key)
-		if err := checkThread(s, want, true); err == nil && key != "State" {
+		if err := checkThread(s, want, 3, true); err == nil && key != "State" {
 			t.Errorf("a status without %s was accepted", key)
 		}
 	}
 	good["CapBnd"], good["Groups"] = "000001ffffffffff", "4 27"
-	if err := checkThread(good, want, false); err != nil {
+	if err := checkThread(good, want, 3, false); err != nil {
 		t.Errorf("as an ordinary user: %v", err)
 	}
 }

@@ -31,6 +31,9 @@ type Recipe struct {
 	// starts other programs leaves them their limit.
 	NoCore bool
 
+	// Rules of Landlock for the role, which must let it execute the binary.
+	Rules Rules
+
 	// AllFiles raises the soft limit of descriptors to the hard one. What starts
 	// other programs must not: they inherit it, and select(2) breaks beyond
 	// 1,024.
@@ -54,6 +57,7 @@ var steps = []step{
 	{"set resource limits", setLimits},
 	{"give up ids and capabilities", setIdentity},
 	{"set no_new_privs", func(Recipe) error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
+	{"be confined by Landlock", confine},
 	{"prove that the privileges are gone", prove},
 	{"be bound to the life of the parent", bindToParent},
 }
@@ -134,6 +138,28 @@ func setLimits(r Recipe) error {
 	}
 	files.Cur = files.Max
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
+}
+
+// confine enters the domain of the rules, and tries a file that none of ours allow.
+func confine(r Recipe) error {
+	if !r.Rules.Files && !r.Rules.TCP && !r.Rules.Scope {
+		return nil
+	}
+	if err := r.Rules.enter(); err != nil {
+		return err
+	}
+	if !r.Rules.Files {
+		return nil
+	}
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_ = unix.Close(fd)
+		return errors.New("/dev/null can be opened in it")
+	}
+	if err != unix.EACCES {
+		return fmt.Errorf("/dev/null: %w", err)
+	}
+	return nil
 }
 
 // bindToParent asks for SIGKILL when the parent's thread ends. If that has

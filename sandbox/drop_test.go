@@ -60,10 +60,10 @@ func walk() (s seen, err error) {
 	if err == nil {
 		err = json.Unmarshal(out, &s.Report)
 	}
-	if err := Check(cmd.Process.Pid, recipe.Identity); err != nil {
+	if err := Check(cmd.Process.Pid, recipe.Identity, 0); err != nil {
 		s.Check = err.Error()
 	}
-	if err := Check(cmd.Process.Pid, Identity{UID: 1, GID: 1}); err != nil {
+	if err := Check(cmd.Process.Pid, Identity{UID: 1, GID: 1}, 0); err != nil {
 		s.Other = err.Error()
 	}
 	stdin.Close()

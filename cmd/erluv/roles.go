@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"erluv/childproc"
 	"erluv/config"
@@ -23,6 +24,14 @@ const (
 	roleSpawner = "spawner"
 	roleExec    = "exec"
 )
+
+// A role runs on the first thread, whose name is the process's and whose end the
+// kernel tells to what it has started (prctl(2)).
+func init() {
+	if len(os.Args) > 1 && isRole(os.Args[1]) {
+		runtime.LockOSThread()
+	}
+}
 
 func isRole(name string) bool {
 	return name == roleStage || name == roleChild || name == roleSpawner || name == roleExec
@@ -43,7 +52,7 @@ func playRole(role string, args []string) int {
 		complain(os.Stderr, role+" is a part of erluv that erluv itself starts: descriptor 3 is no socket")
 		return statusUsage
 	}
-	if role != roleStage && len(args) > 0 {
+	if role == roleSpawner && len(args) > 0 {
 		complain(os.Stderr, role+" takes no arguments")
 		return statusUsage
 	}
@@ -52,7 +61,9 @@ func playRole(role string, args []string) int {
 	case roleStage:
 		err = mainproc.Stage(args)
 	case roleChild:
-		err = childproc.Main()
+		if err = mainproc.Seal(args); err == nil {
+			err = childproc.Main()
+		}
 	case roleSpawner:
 		err = spawner.Main()
 	}

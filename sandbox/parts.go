@@ -1,0 +1,130 @@
+package sandbox
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mode says how much of Parts is wanted: the key sandbox of erluv.conf(5).
+type Mode string
+
+// The modes.
+const (
+	Strict     Mode = "strict"      // all of it, or an error
+	BestEffort Mode = "best-effort" // what the kernel has
+	Off        Mode = "off"         // nothing: ids, capabilities and no_new_privs only
+)
+
+// Parts are what confines a role beside its ids, as a set. Each is a means of the
+// kernel that may be missing; those that are in force are enforced to the letter, in
+// either mode.
+type Parts uint8
+
+// The parts.
+const (
+	Seccomp Parts = 1 << iota // the child's system calls
+	Files                     // the child's files
+	TCP                       // the child's ports
+	Scope                     // signals and abstract sockets: roles, and each program
+
+	allParts = Seccomp | Files | TCP | Scope
+)
+
+// Has says whether a part is in the set.
+func (p Parts) Has(part Parts) bool { return p&part != 0 }
+
+// Choose asks the kernel what it has and returns what will be in force. With
+// Strict it is an error, which names everything, when something is missing.
+func Choose(mode Mode) (Parts, error) {
+	switch mode {
+	case Off:
+		return 0, nil
+	case Strict, BestEffort:
+	default:
+		return 0, fmt.Errorf("there is no sandbox %q", mode)
+	}
+	parts, missing := available(landlockABI(), seccompWorks())
+	if mode == Strict && len(missing) > 0 {
+		return 0, fmt.Errorf("cannot confine the child and the programs as sandbox = strict asks, for this kernel has %s: "+
+			"run a kernel that has it, or set sandbox to best-effort to do without", strings.Join(missing, ", "))
+	}
+	return parts, nil
+}
+
+func available(abi int, seccomp bool) (parts Parts, missing []string) {
+	if seccomp {
+		parts |= Seccomp
+	} else {
+		missing = append(missing, "no filter of system calls (seccomp)")
+	}
+	for _, p := range []struct {
+		part Parts
+		abi  int
+		what string
+	}{
+		{Files, abiTruncate, "files (Linux 6.2)"},
+		{TCP, abiTCP, "ports (Linux 6.7)"},
+		{Scope, abiScope, "signals and abstract sockets (Linux 6.12)"},
+	} {
+		switch {
+		case abi >= p.abi:
+			parts |= p.part
+		case abi > 0:
+			missing = append(missing, "no Landlock for "+p.what)
+		}
+	}
+	if abi == 0 {
+		missing = append(missing, "no Landlock (it may have to be named in lsm= at boot)")
+	}
+	return parts, missing
+}
+
+// seccompWorks asks for the strongest action that the filter has (Linux 4.14).
+func seccompWorks() bool {
+	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
+	return e == 0 && auditArch != 0
+}
+
+// OfChild are the child's rules of Landlock, as far as the parts go. Its scope is not its own:
+// signals to the programs must go out of its domain, and the one that Enclose has
+// made, which holds the programs too, keeps them from everybody else.
+func (p Parts) OfChild() Rules {
+	r := Rules{Files: p.Has(Files), TCP: p.Has(TCP)}
+	if r.Files {
+		r.Allow = childFiles
+	}
+	return r
+}
+
+// childFiles are all that the child may open. It creates and changes nothing:
+// the spawner opens the files of the programs.
+var childFiles = []Beneath{
+	{Path: "/proc/self/exe", Access: unix.LANDLOCK_ACCESS_FS_EXECUTE | readFile}, // to become the role; seccomp forbids another exec
+	{Path: "/", Access: readDir},                                                    // what watch lists
+	{Path: "/proc", Access: readFile},                                               // what a program has used
+	{Path: "/dev/ptmx", Access: device, Optional: true},                             // terminals of programs
+	{Path: "/dev/pts", Access: device, Optional: true},                              //
+	{Path: "/sys/kernel/mm/transparent_hugepage", Access: readFile, Optional: true}, // the Go runtime
+	{Path: "/sys/fs/cgroup", Access: readFile, Optional: true},                      // the Go runtime: how many processors
+}
+
+// Enclose puts the calling thread, from which the roles are started, into one
+// domain with all of them: no signal and no connection to an abstract socket leaves
+// it. The thread stays privileged, but gets no_new_privs. Without the part it does
+// nothing.
+func (p Parts) Enclose() error {
+	if !p.Has(Scope) {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot set no_new_privs: %w", err)
+	}
+	if err := (Rules{Scope: true}).enter(); err != nil {
+		return fmt.Errorf("cannot keep signals in: %w", err)
+	}
+	return nil
+}
