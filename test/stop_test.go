@@ -180,25 +180,3 @@ func TestDisconnect(t *testing.T) {
 		})
 	}
 }
-
-// What the shell starts in the background, and nohup, ignore signals; the
-// programs that erluv starts there do not.
-func TestIgnoredSignalsAreNotInherited(t *testing.T) {
-	n := newNode(t, nodeOptions{})
-	e, err := n.exec(nil, "/bin/sh", "-c", `trap "" HUP INT QUIT PIPE USR1; exec "$0" "$@"`, executable,
-		"--node", n.name, "--name=deaf", "--host=127.0.0.1", n.cookieFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.erluv = "deaf@127.0.0.1"
-	t.Cleanup(func() {
-		if err := e.stop(); err != nil {
-			t.Error(err)
-		}
-		e.report(t)
-	})
-	e.expect(t, `<<"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n">>`, `
-		ok = e2e:wait_hidden(E),
-		{Out, <<>>, {exit_status, 0}, normal} = e2e:outcome(e2e:start(E, ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"])),
-		Out`)
-}

@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// however starts an erluv by way of a shell script that becomes "$@".
+func however(t *testing.T, script string) *erluv {
+	t.Helper()
+	n := newNode(t, nodeOptions{})
+	name := fmt.Sprintf("odd%d", serial.Add(1))
+	e, err := n.exec(nil, "/bin/sh", "-c", script, "sh", executable,
+		"--node", n.name, "--name", name, "--host=127.0.0.1", n.cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@127.0.0.1"
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	e.expect(t, "ok", "e2e:wait_hidden(E), ok")
+	return e
+}
+
+// However erluv was started, its programs are as always: their signals, their
+// descriptors, their ends. libuv: spawn_closed_process_io. os/exec: TestSIGCHLD.
+// CPython: test_close_fd_0 to _2, test_small_errpipe_write_fd,
+// test_swap_std_fds_with_one_closed, test_wait_when_sigchild_ignored,
+// test_restore_signals.
+func TestHoweverItWasStarted(t *testing.T) {
+	for name, script := range map[string]string{
+		"without descriptor 0":        `exec "$@" 0<&-`,
+		"without descriptors 1 and 2": `exec "$@" 1>&- 2>&-`,
+		"without 0, 1 and 2":          `exec "$@" 0<&- 1>&- 2>&-`,
+		"with many descriptors":       `exec 3</dev/null 4</dev/null 9</dev/null; exec "$@"`,
+		"nohup":                       `exec nohup "$@"`,
+		"signals ignored":             `trap "" HUP INT QUIT PIPE CHLD USR1 TSTP TTOU; exec "$@"`,
+		"signals blocked":             `exec env --block-signal=HUP,TERM,CHLD,PIPE,USR1,CONT,URG "$@"`,
+		"umask 777":                   `umask 777; exec "$@"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := however(t, script)
+			e.expect(t, `ok`, `
+				Run = fun(Cmd) -> {ok, #{exit := {exit_status, 0}, stdout := Out, stderr := <<>>}} = e2e:call(E, {run, Cmd, #{}}), Out end,
+				<<"SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n">> = Run(["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]),
+				<<"0\n1\n2\n3\n">> = Run(["ls", "/proc/self/fd"]),
+				<<"0022\n">> = Run("umask"),
+				<<>> = Run(["env"]),
+				% SIGPIPE ends who writes to nobody.
+				<<"141\n">> = Run("exec 3>&1; { yes; echo $? >&3; } | true"),
+				[{<<"out\n">>, <<"err\n">>, {exit_status, 7}, {exit_status, 7}} =
+					e2e:outcome(e2e:start(E, "read x; echo out; echo err >&2; exit 7", #{stdin => null})) || _ <- lists:seq(1, 20)],
+				W = e2e:start(E, ["cat"]),
+				ok = e2e:call(W, {write, "x"}), {stdout, <<"x">>} = e2e:next(W),
+				ok = e2e:call(W, {signal, sigusr1}),
+				{<<>>, <<>>, {signal, sigusr1}, {signal, sigusr1}} = e2e:outcome(W),
+				ok`)
+		})
+	}
+}
+
+// Every signal that ends a program is told by its name; those that do not are
+// only heard of.
+func TestEverySignalByName(t *testing.T) {
+	e := common(t)
+	e.expect(t, `[]`, `
+		Signals = [sighup, sigint, sigquit, sigill, sigtrap, sigabrt, sigbus, sigfpe, sigkill, sigusr1, sigsegv, sigusr2,
+			sigpipe, sigalrm, sigterm, sigstkflt, sigxcpu, sigxfsz, sigvtalrm, sigprof, sigio, sigpwr, sigsys] ++ lists:seq(34, 64),
+		End = fun(Sig) ->
+			W = e2e:start(E, ["sleep", "100"], #{rlimits => #{core => 0}}),
+			_ = [ok = e2e:call(W, {signal, S}) || S <- [sigchld, sigcont, sigurg, sigwinch]],
+			ok = e2e:call(W, {signal, Sig}),
+			e2e:outcome(W)
+		end,
+		[{Sig, Is} || Sig <- Signals, Is <- [End(Sig)], Is =/= {<<>>, <<>>, {signal, Sig}, {signal, Sig}}]`)
+}
+
+// Where the system has no more to give the answer says so, and all is well again
+// when it has.
+func TestNoMoreToBeHad(t *testing.T) {
+	e := newErluv(t, newNode(t, nodeOptions{}))
+	r := e.roles(t)
+	for want, tc := range map[string]struct {
+		pid   int
+		limit string
+	}{
+		"emfile": {r.child, "nofile"},
+		"eagain": {r.spawner, "nproc"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			old := prlimit(t, tc.pid, "--output=SOFT", "--noheadings", "--"+tc.limit)
+			for range 3 {
+				prlimit(t, tc.pid, "--"+tc.limit+"=3:")
+				e.expect(t, `[{error,`+want+`}]`, `
+					lists:usort([e2e:call(E, {What, ["true"], #{}}) || _ <- lists:seq(1, 20), What <- [spawn, run]])`)
+				prlimit(t, tc.pid, "--"+tc.limit+"="+old+":")
+				e.expect(t, `{<<>>,<<>>,{exit_status,0},normal}`, `e2e:outcome(e2e:start(E, ["true"]))`)
+			}
+		})
+	}
+}
+
+// prlimit is prlimit(1) as the user of the child, who need not be root to lower a
+// limit of his own.
+func prlimit(t *testing.T, pid int, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("prlimit", append([]string{"--pid", strconv.Itoa(pid)}, args...)...)
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: workerID, Gid: groupID}}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v: %s", cmd, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// A program can be spawned as soon as it has been written, though somebody still
+// has a copy of the descriptor; but not while it is written.
+func TestSpawnWhatWasJustWritten(t *testing.T) {
+	e := common(t)
+	path := stocked(t, nil) + "/prog"
+	script := `cp /bin/echo "$0"; chmod 755 "$0"; exec 7<>"$0"; echo written >&2; sleep "$1"`
+	e.expect(t, `{{error,etxtbsy},{<<"x\n">>,<<>>,{exit_status,0},normal}}`, `
+		Writer = fun(Seconds) ->
+			V = e2e:start(E, ["/bin/sh", "-c", Script, Path, Seconds]),
+			{stderr, <<"written\n">>} = e2e:next(V), V
+		end,
+		V = Writer("100"),
+		Busy = e2e:call(E, {spawn, [Path, "x"], #{}}),
+		{ok, _} = e2e:call(V, stop),
+		Writer("0.02"),
+		{Busy, e2e:outcome(e2e:start(E, [Path, "x"]))}`, bind{"Path": path, "Script": script})
+}
