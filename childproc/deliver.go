@@ -95,11 +95,15 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.out.buf = m.out.buf[:m.frame.start]
 	case m.frame.direct:
 		m.out.buf = m.out.buf[:len(m.out.buf)+n]
+		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
 		m.endOutput(m.frame.start, n)
 		m.copyOutput(p, p.stream(s), n)
 		m.count(p)
-	case n > 0 && (!p.stream(s).nobody() || p.active != activeTrue):
-		m.accept(p, s, m.scratch[:n])
+	case n > 0:
+		m.sawOutput(p, s, m.scratch[:n])
+		if !p.stream(s).nobody() || p.active != activeTrue {
+			m.accept(p, s, m.scratch[:n])
+		}
 	}
 }
 
@@ -107,6 +111,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	p := w.Tag.(*proc)
 	if p.run == nil {
+		m.sawEnd(p, s)
 		p.stream(s).ended = true
 		m.serve(p, s)
 	}

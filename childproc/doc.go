@@ -23,6 +23,9 @@
 //	run.go        run: output collected instead of delivered
 //	proc.go       a worker as a process, from its start to its end
 //	restart.go    whether and when a program is started again
+//	ready.go      when a program is ready, and whether it lives (sd_notify)
+//	footprint.go  what a program makes when it is ready: a listener, a file
+//	receivers.go  those who are sent a stream
 //	proxy.go      a process of the node paired with a worker
 //	rex.go        questions to the node
 //	info.go       what erluv and a worker say of themselves

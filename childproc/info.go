@@ -118,7 +118,8 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		return p.watchInfo()
 	}
 	cpu, rss := usage(p.w)
-	return append(m.brief(p), pairs(
+	info := append(m.brief(p), p.readyInfo()...)
+	return append(info, pairs(
 		"name", p.nameTerm(),
 		"owner", p.ownerTerm(),
 		"detached", boolTerm(p.detached),

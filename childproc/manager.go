@@ -192,6 +192,10 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if o.active.count > 0 {
 		p.active = o.active.count
 	}
+	if o.ready.by != 0 {
+		p.ready = &o.ready
+	}
+	p.hidden = p.proxy != nil || p.ready.unheard()
 	if run {
 		p.run = newCollector(o.maxOutput)
 	}

@@ -34,8 +34,8 @@ type proc struct {
 	dropped  bool     // output that was not asked for is given up
 	over     bool     // the program is gone, output is still to be read
 	exit     workers.Exit
-	timedOut bool // the program was stopped since it ran for too long
-	stopped  bool // by job control
+	failing  etf.Raw // why we have stopped the program: it took too long, for one; nil
+	stopped  bool    // by job control
 	restart  restart
 	runSince time.Duration // when the program was started, of the loop's time
 	resting  *loop.Timer   // until the program is started again
@@ -45,12 +45,14 @@ type proc struct {
 	stops    []from  // calls that wait for the end
 	closed   bool    // by the port protocol
 	proxy    *proxy  // until it runs
+	ready    *readiness
+	hidden   bool // nobody has heard of it yet but who has asked for it
 	run      *collector
 }
 
 // begin starts the program of a worker, for the first time or again.
 func (m *manager) begin(p *proc) {
-	p.over, p.timedOut, p.stopped, p.runSince = false, false, false, m.now()
+	p.over, p.failing, p.stopped, p.runSince = false, nil, false, m.now()
 	for i := range p.streams {
 		p.streams[i].ended, p.streams[i].told = false, false
 	}
@@ -58,6 +60,7 @@ func (m *manager) begin(p *proc) {
 	if p.restart.when == restartNever {
 		p.spec = nil // it can be large
 	}
+	m.beginReady(p)
 	p.w = workers.New(m, m.starter, spec, p)
 	m.hold(p)
 }
@@ -68,13 +71,18 @@ func (m *manager) Started(w *workers.Worker) {
 	p.started = time.Now()
 	if p.restart.count > 0 {
 		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(p.restart.count)})
+		m.awaitReady(p)
 		return
 	}
-	if p.proxy != nil {
+	m.awaitReady(p)
+	switch {
+	case p.ready.unheard():
+		m.watchOwner(p)
+	case p.proxy != nil:
 		m.startProxy(p)
-		return
+	default:
+		m.present(p)
 	}
-	m.present(p)
 }
 
 // introduce makes a worker known: links, the monitor on the owner, the answer.
@@ -93,16 +101,16 @@ func (m *manager) introduce(p *proc) {
 
 // present makes a worker known, and lets its output flow.
 func (m *manager) present(p *proc) {
+	p.hidden = false
 	m.introduce(p)
-	m.serve(p, workers.Stdout)
-	m.serve(p, workers.Stderr)
+	m.serveAll(p)
 	m.hold(p)
 	p.w.Resume()
 }
 
 // watchOwner monitors the owner, whose end is the worker's.
 func (m *manager) watchOwner(p *proc) {
-	if p.owner == (etf.Pid{}) || p.detached {
+	if p.owner == (etf.Pid{}) || p.detached || p.ownerRef != 0 {
 		return
 	}
 	p.ownerRef = m.newRef()
@@ -149,6 +157,8 @@ func failureTerm(f workers.Failure) etf.Term {
 		return etf.Tuple{etf.Atom("cpus"), e}
 	case ipc.StageOOM:
 		return etf.Tuple{etf.Atom("oom_score_adj"), e}
+	case ipc.StageNotify:
+		return etf.Tuple{etf.Atom("notify"), e}
 	case ipc.StageTerminal:
 		return etf.Tuple{etf.Atom("pty"), e}
 	}
@@ -157,10 +167,17 @@ func failureTerm(f workers.Failure) etf.Term {
 
 // TimedOut: the program has run, or was silent, for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
-	p := w.Tag.(*proc)
-	p.timedOut = true
+	m.fault(w.Tag.(*proc), reasonTimeout)
+}
+
+// fault stops a program that does not do what it should. That is the worker's exit
+// reason, unless the program is started again.
+func (m *manager) fault(p *proc, why etf.Raw) {
+	if p.failing == nil {
+		p.failing = why
+	}
 	m.drop(p)
-	w.Stop()
+	p.w.Stop()
 }
 
 // Stopped and Continued: job control.
@@ -181,6 +198,7 @@ func (m *manager) Continued(w *workers.Worker) {
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*proc)
 	p.over, p.exit = true, e
+	m.readyAtEnd(p)
 	m.finish(p)
 }
 
@@ -195,7 +213,7 @@ func (m *manager) finish(p *proc) {
 	if p.run == nil {
 		m.tellExit(p)
 	}
-	if !m.again(p, p.exit != workers.Exit{} || p.timedOut) {
+	if !m.again(p, p.exit != workers.Exit{} || p.failing != nil) {
 		m.bury(p)
 	}
 }
@@ -220,11 +238,13 @@ func (m *manager) tellExit(p *proc) {
 // who monitor.
 func (m *manager) bury(p *proc) {
 	m.forget(p)
-	if p.reason == nil && p.timedOut {
-		p.reason = reasonTimeout
+	if p.reason == nil {
+		p.reason = p.failing
 	}
 	if p.run != nil {
-		m.out.reply(p.asked, p.run.result(p.exit, p.timedOut))
+		m.out.reply(p.asked, p.run.result(p.exit, p.failing != nil))
+	} else if p.ready.unheard() && p.asked.pid != (etf.Pid{}) {
+		m.out.reply(p.asked, notReadyTerm(p.reason))
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
@@ -274,6 +294,9 @@ func (m *manager) finishOff(p *proc, stop func(*workers.Worker)) {
 	if p.fs != nil {
 		m.endWatch(p)
 		return
+	}
+	if p.unheard() {
+		m.withdraw(p)
 	}
 	m.drop(p)
 	if m.rest(p) {

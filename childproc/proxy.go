@@ -66,12 +66,8 @@ func (m *manager) startProxy(p *proc) {
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
 func (m *manager) proxyFailed(p *proc, why etf.Term) {
-	p.proxy = nil
 	m.out.reply(p.asked, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
-	p.asked, p.owner = from{}, etf.Pid{}
-	for i := range p.streams {
-		p.streams[i].receivers = receivers{}
-	}
-	m.hold(p)
+	p.asked = from{}
+	m.withdraw(p)
 	m.kill(p)
 }

@@ -49,6 +49,7 @@ type order struct {
 	name      etf.Atom
 	restart   restart
 	proxy     *proxy
+	ready     readiness
 	run       bool
 }
 
@@ -59,6 +60,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	o.streams = []stream{{no: workers.Stdout, receivers: toOwner}, {no: workers.Stderr, receivers: toOwner}}
 	o.active.mode = activeTrue
 	o.restart = defaultRestart
+	o.ready.timeout = defaultReady
 	o.spec.Dir = "/"
 	o.spec.Umask = defaultUmask
 	o.spec.KillSignal = unix.SIGTERM
@@ -79,6 +81,9 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 		}
 	}
 	o.spec.Env = m.inherited(o.inherit, o.spec.Env)
+	if bad := o.settleReady(list); bad != nil {
+		return nil, bad
+	}
 	if o.spec.Terminal != nil {
 		if bad := o.onTerminal(list); bad != nil {
 			return nil, bad
@@ -185,7 +190,8 @@ func options(opts etf.Term) ([]etf.Pair, *badOption) {
 // delivers nothing before its end, are refused for it, and the other way round.
 func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 	switch key {
-	case "owner", "link", "detached", "packet", "flow", "name", "proxy", "restart", "max_restarts", "backoff":
+	case "owner", "link", "detached", "packet", "flow", "name", "proxy", "restart", "max_restarts", "backoff",
+		"ready", "ready_reply", "ready_timeout", "watchdog":
 		if o.run {
 			return fmt.Errorf("is not for run, which answers once, when its program has ended")
 		}
@@ -251,6 +257,14 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optName(&o.name, v)
 	case "proxy":
 		return optProxy(&o.proxy, v)
+	case "ready":
+		return optReady(&o.ready, v)
+	case "ready_reply":
+		return optReadyReply(&o.ready, v)
+	case "ready_timeout":
+		return optTimeout(&o.ready.timeout, v)
+	case "watchdog":
+		return optTimeout(&o.ready.watchdog, v)
 	case "restart":
 		return optRestart(&o.restart.when, v)
 	case "max_restarts":

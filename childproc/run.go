@@ -46,7 +46,7 @@ func (c *collector) took(s workers.Stream, n int) (overflow bool) {
 }
 
 // result is the answer to the run.
-func (c *collector) result(e workers.Exit, timedOut bool) etf.Term {
+func (c *collector) result(e workers.Exit, late bool) etf.Term {
 	output := etf.Map{
 		{Key: etf.Atom("stdout"), Value: etf.Binary(c.out[0])},
 		{Key: etf.Atom("stderr"), Value: etf.Binary(c.out[1])},
@@ -54,7 +54,7 @@ func (c *collector) result(e workers.Exit, timedOut bool) etf.Term {
 	switch {
 	case c.full:
 		return errorTerm(etf.Tuple{etf.Atom("max_output"), output})
-	case timedOut:
+	case late:
 		return errorTerm(etf.Tuple{etf.Atom("timeout"), output})
 	}
 	return okTerm(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))

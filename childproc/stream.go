@@ -50,22 +50,31 @@ func (p *proc) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *proc) pushes(st *stream) bool {
-	return p.active != passive && p.packet.raw() && len(st.rest) == 0 && len(st.readers) == 0
+	return !p.hidden && p.active != passive && p.packet.raw() && len(st.rest) == 0 && len(st.readers) == 0
 }
 
 // hold has the streams read or not, as somebody wants their output or not. Before
 // a worker is presented nobody does.
 func (m *manager) hold(p *proc) {
 	for i := range p.streams {
-		wanted := p.active != passive || len(p.streams[i].readers) > 0 || p.dropped
-		p.w.Hold(p.streams[i].no, !wanted || p.proxy != nil)
+		st := &p.streams[i]
+		wanted := p.active != passive || len(st.readers) > 0
+		switch {
+		case p.dropped:
+			wanted = true
+		case p.awaitsReady() && (p.hidden || !wanted):
+			wanted = len(st.rest) < maxUnready // it may wait for the line, or to be able to write
+		case p.hidden:
+			wanted = false
+		}
+		p.w.Hold(st.no, !wanted)
 	}
 }
 
 // serve delivers what has been read, as far as somebody wants it.
 func (m *manager) serve(p *proc, s workers.Stream) {
-	if p.proxy != nil {
-		return // nobody has heard of the worker yet
+	if p.hidden {
+		return
 	}
 	st := p.stream(s)
 	b := st.rest
@@ -298,9 +307,13 @@ func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {
 // drop gives up what nobody has asked for: the worker is told to end, and nobody
 // may ever ask.
 func (m *manager) drop(p *proc) {
-	if p.active != passive || p.dropped {
-		return
+	if p.active == passive && !p.dropped {
+		m.giveUp(p)
 	}
+}
+
+// giveUp drops all output that is still to come, and what has come.
+func (m *manager) giveUp(p *proc) {
 	p.dropped = true
 	for i := range p.streams {
 		p.streams[i].rest = nil

@@ -49,6 +49,7 @@ var (
 	reasonBadsig   = raw(etf.Atom("badsig"))
 	reasonShutdown = raw(etf.Atom("shutdown"))
 	reasonTimeout  = raw(etf.Atom("timeout"))
+	reasonWatchdog = raw(etf.Atom("watchdog"))
 	reasonLimit    = raw(etf.Atom("system_limit"))
 
 	reasonIntensity    = raw(etf.Atom("restart_intensity"))

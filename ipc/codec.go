@@ -38,6 +38,8 @@ func read(k Kind, r *reader) Message {
 		return Rotate{Seq: r.u32(), Dir: r.str(), Umask: r.u32(), Path: r.str(), Mode: r.u32(), Keep: r.u16()}
 	case KindRotated:
 		return Rotated{Seq: r.u32(), Errno: r.u32()}
+	case KindForget:
+		return Forget{Seq: r.u32()}
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Size: r.u32()}
 	}
@@ -59,6 +61,7 @@ func (GroupSignalled) kind() Kind { return KindGroupSignalled }
 func (SpawnInMemfd) kind() Kind   { return KindSpawnInMemfd }
 func (Rotate) kind() Kind         { return KindRotate }
 func (Rotated) kind() Kind        { return KindRotated }
+func (Forget) kind() Kind         { return KindForget }
 
 func (m Hello) write(w *writer) {
 	w.u16(m.Version)
@@ -121,6 +124,7 @@ func (m *Spawn) write(w *writer) {
 	w.bool(m.NoSession)
 	m.Attributes.write(w)
 	w.bool(m.Terminal)
+	w.bool(m.Notify)
 }
 
 func readSpawn(r *reader) *Spawn {
@@ -141,6 +145,7 @@ func readSpawn(r *reader) *Spawn {
 	m.NoSession = r.bool()
 	m.Attributes = readAttributes(r)
 	m.Terminal = r.bool()
+	m.Notify = r.bool()
 	return m
 }
 
@@ -168,6 +173,8 @@ func (m GroupSignalled) write(w *writer) {
 }
 
 func (m SpawnInMemfd) write(w *writer) { w.u32(m.Size) }
+
+func (m Forget) write(w *writer) { w.u32(m.Seq) }
 
 func (m Rotate) write(w *writer) {
 	w.u32(m.Seq)

@@ -36,7 +36,7 @@ var every = []Message{
 			SetNice: true, Nice: -20, SetOOM: true, OOMScoreAdj: -1000, CPUs: []uint16{0, 1023},
 			Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
 		},
-		Terminal: true,
+		Terminal: true, Notify: true,
 	},
 	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3, FD: 4},
 	Changed{PID: 1, Status: 0x8b},
@@ -45,6 +45,7 @@ var every = []Message{
 	SpawnInMemfd{Size: 100_000},
 	Rotate{Seq: 1, Dir: "/", Umask: 0o22, Path: "log", Mode: 0o640, Keep: 300},
 	Rotated{Seq: 1, Errno: 2},
+	Forget{Seq: 1},
 }
 
 // kinds are counted so that a new message without a row above is noticed.

@@ -26,6 +26,7 @@ const (
 	KindSpawnInMemfd   Kind = 21
 	KindRotate         Kind = 22
 	KindRotated        Kind = 23
+	KindForget         Kind = 24
 )
 
 // Message is one of the types below.
@@ -154,6 +155,7 @@ type Spawn struct {
 	NoSession  bool // no session of its own, only a process group
 	Attributes Attributes
 	Terminal   bool // stream 0 becomes the controlling terminal of the session
+	Notify     bool // it gets a NOTIFY_SOCKET, see Spawned and Forget
 }
 
 // Stage says what could not be done for a Spawn.
@@ -174,10 +176,12 @@ const (
 	StageOOM     Stage = 10
 	// StageTerminal is the child's own: there is no terminal to be had.
 	StageTerminal Stage = 11
+	StageNotify   Stage = 12 // the NOTIFY_SOCKET
 )
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
-// process, and the files of the streams with Log, in order.
+// process, the files of the streams with Log, in order, and with Notify the socket
+// from which what the program notifies is read.
 type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the host counts
@@ -222,6 +226,12 @@ type Rotate struct {
 type Rotated struct {
 	Seq   uint32
 	Errno uint32
+}
+
+// Forget says that a program with Notify is over: its socket's name is removed. It
+// is not answered.
+type Forget struct {
+	Seq uint32 // of the Spawn
 }
 
 // Append writes m to b, as one packet.

@@ -38,6 +38,20 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 	if no != nil {
 		return 0, nil, no
 	}
+	env := m.Env
+	if m.Notify {
+		fd, path, err := s.notify.add(m.Seq)
+		if err != nil {
+			return 0, nil, &refusal{stage: ipc.StageNotify, errno: errnoOf(err)}
+		}
+		t.logs = append(t.logs, fd) // after them in the answer too
+		env = append(env, "NOTIFY_SOCKET="+path)
+		defer func() {
+			if no != nil {
+				s.notify.forget(m.Seq)
+			}
+		}()
+	}
 	program, errno := s.lookUp(m.Program)
 	if errno != 0 {
 		return 0, nil, &refusal{stage: ipc.StageProgram, errno: errno}
@@ -45,7 +59,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 	pidfd := -1
 	attr := &syscall.ProcAttr{
 		Dir:   m.Dir,
-		Env:   m.Env,
+		Env:   env,
 		Files: t.files,
 		Sys: &syscall.SysProcAttr{
 			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
@@ -87,7 +101,7 @@ const closed = ^uintptr(0)
 type table struct {
 	files  []uintptr
 	opened []int // those of them that were opened here, and are to be closed
-	logs   []int // what was opened beside it, for the child
+	logs   []int // what was opened beside it, for the child: logs, and the notify socket
 }
 
 // openStreams makes the table. With a refusal it is not complete.

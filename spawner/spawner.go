@@ -60,6 +60,7 @@ func Main() error {
 	}
 	err = s.serve()
 	s.endAll()
+	s.notify.close()
 	return err
 }
 
@@ -70,6 +71,8 @@ type spawner struct {
 	path  []string
 	buf   []byte // the packet being read
 	out   []byte // the packet being composed
+
+	notify notifySockets
 
 	reports bool
 	// answering is held for the whole of a request, so that the Changed of a
@@ -167,6 +170,9 @@ func (s *spawner) request(p []byte, fds []int) error {
 		}
 		defer unix.Close(fd)
 		return s.answer(ipc.Rotated{Seq: m.Seq}, fd)
+	case ipc.Forget:
+		s.notify.forget(m.Seq)
+		return nil
 	case ipc.SignalGroup:
 		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(signalGroup(m))})
 	}

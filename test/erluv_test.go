@@ -249,6 +249,7 @@ func common(t *testing.T) *erluv {
 			W = e2e:start(E, ["cat"]),
 			#{} = e2e:call(W, info),
 			{ok, _} = e2e:call(W, stop),
+			{error, _} = e2e:call(E, {spawn, ["true"], #{ready => notify}}),
 			ok`)
 		shared.fds = map[string]int{}
 		for role, pid := range shared.erluv.roles(t).each() {

@@ -81,6 +81,8 @@ type bench struct {
 	bytes int
 }
 
+func (h *bench) Notified(*workers.Worker, workers.Notice) {}
+
 func (h *bench) Took(_ *workers.Worker, _ workers.Stream, n int) {
 	h.open = nil
 	h.bytes += n

@@ -106,6 +106,9 @@ func (w *Worker) ExtraPipes(yield func(Stream) bool) {
 // descriptors is what is set aside for a worker.
 func (w *Worker) descriptors() int {
 	n := maxPerWorker + w.logs()
+	if w.notices {
+		n++
+	}
 	if w.extra != nil {
 		n += len(w.extra.in) + len(w.extra.out)
 	}

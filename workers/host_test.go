@@ -40,6 +40,7 @@ type run struct {
 	troubles []string
 	at       time.Time     // when it was over
 	jobs     []unix.Signal // it was stopped by, or 0: continued
+	notices  []workers.Notice
 }
 
 // perStream counts for each stream, by its descriptor.
@@ -209,6 +210,11 @@ func (r *run) want(end string) {
 func (h *host) FileFailed(w *workers.Worker, s workers.Stream, e unix.Errno) {
 	r := h.of(w, "FileFailed")
 	r.troubles = append(r.troubles, fmt.Sprint(s, " ", unix.ErrnoName(e)))
+}
+
+func (h *host) Notified(w *workers.Worker, n workers.Notice) {
+	r := h.of(w, "Notified")
+	r.notices = append(r.notices, n)
 }
 
 // TimedOut stops the program, as a host does.

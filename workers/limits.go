@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"erluv/loop"
+
+	"golang.org/x/sys/unix"
 )
 
 // limits are the times that a program may take. They hold while it runs: what it
@@ -29,12 +31,28 @@ func (l *limits) begin(w *Worker) {
 // nothing was written in between. So output does not move a timer, only a number.
 func (l *limits) watchIdle(w *Worker, d time.Duration) {
 	l.idleTimer = w.starter.loop.After(d, func() {
+		if w.unread() {
+			l.wrote(w) // it is not silent: nobody takes what it says
+		}
 		if left := l.since + l.idle - w.starter.loop.Now(); left > 0 {
 			l.watchIdle(w, left)
 			return
 		}
 		w.host.TimedOut(w)
 	})
+}
+
+// unread says whether there is output that has not been taken out of the pipes.
+func (w *Worker) unread() bool {
+	for o := range w.outputs {
+		if o.fd < 0 {
+			continue
+		}
+		if n, err := unix.IoctlGetInt(int(o.fd), unix.TIOCINQ); err == nil && n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // wrote notes output.

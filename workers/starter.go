@@ -108,7 +108,7 @@ func (s *Starter) request(w *Worker) error {
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		NoSession: sp.NoSession, Attributes: sp.Attributes, Terminal: sp.Terminal != nil,
+		NoSession: sp.NoSession, Attributes: sp.Attributes, Terminal: sp.Terminal != nil, Notify: sp.Notify,
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
@@ -275,6 +275,9 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	due := 0
 	if w != nil && m.Stage == ipc.StageNone {
 		due = 1 + w.logs()
+		if w.notices {
+			due++
+		}
 	}
 	if w == nil || len(fds) != due {
 		ipc.CloseAll(fds)
@@ -296,7 +299,19 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 			logs = logs[1:]
 		}
 	}
+	if w.notices {
+		var err error
+		if w.notify, err = newNotify(w, logs[0], m.Seq); err != nil {
+			return err
+		}
+	}
 	return w.started(m.PID, fds[0])
+}
+
+// forget has the name of a NOTIFY_SOCKET removed.
+func (s *Starter) forget(seq uint32) {
+	s.toSend = append(s.toSend, ipc.Append(nil, ipc.Forget{Seq: seq}))
+	s.resend()
 }
 
 // askRotate asks for a new file for a log, which waits for it.

@@ -57,6 +57,7 @@ type Spec struct {
 	Attributes  ipc.Attributes
 	Timeout     time.Duration // longest run; 0: without end
 	IdleTimeout time.Duration // longest time without output; 0: without end
+	Notify      bool          // it gets a NOTIFY_SOCKET, see Host.Notified
 }
 
 // Exit is how a program ended: with a status, or by a signal when Signal is not 0.
@@ -95,6 +96,8 @@ type Host interface {
 	// be told late, and a change that was undone at once not at all.
 	Stopped(w *Worker, sig unix.Signal)
 	Continued(w *Worker)
+	// Notified: the program has said something by its NOTIFY_SOCKET.
+	Notified(w *Worker, n Notice)
 	// Gone: it is over, everything was delivered. Nothing follows.
 	Gone(w *Worker, e Exit)
 }
@@ -112,6 +115,8 @@ type Worker struct {
 	out     [2]output // stdout, stderr
 	tty     bool      // in and out[0] are the two directions of a terminal
 	extra   *extra    // nil: no other pipe
+	notify  *notify   // nil: none, or not started
+	notices bool      // there is one when it has started
 
 	killSignal  unix.Signal
 	killTimeout time.Duration
@@ -132,7 +137,7 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 		Tag: tag, host: host, starter: starter, spec: spec,
 		life:       life{tree: spec.Tree},
 		killSignal: spec.KillSignal, killTimeout: spec.KillTimeout,
-		limits: limits{run: spec.Timeout, idle: spec.IdleTimeout},
+		limits: limits{run: spec.Timeout, idle: spec.IdleTimeout}, notices: spec.Notify,
 	}
 	w.proc.init(w)
 	w.in.init(w, Stdin)
@@ -348,6 +353,7 @@ func (w *Worker) changed(st unix.WaitStatus) {
 
 // exited: the program has ended.
 func (w *Worker) exited(e Exit) {
+	w.notify.last()
 	w.exit = e
 	w.limits.end()
 	w.proc.ended()
@@ -392,6 +398,7 @@ func (w *Worker) close() {
 	w.deadline.Stop()
 	w.poll.Stop()
 	w.proc.close()
+	w.notify.close()
 	w.abandonInputs()
 	for o := range w.outputs {
 		o.close()

@@ -1,0 +1,439 @@
+package childproc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"erluv/etf"
+	"erluv/loop"
+	"erluv/workers"
+)
+
+// readyBy says how a program shows that it is ready.
+type readyBy uint8
+
+const (
+	readyTCP    readyBy = iota + 1 // it listens on a port
+	readyLine                      // it writes a line that matches
+	readyFile                      // it makes or changes a file
+	readyNotify                    // it says so (sd_notify(3))
+)
+
+const (
+	// defaultReady is how long a program may take to become ready.
+	defaultReady = 30 * time.Second
+
+	// maxRegExp bounds a regular expression, in bytes.
+	maxRegExp = 4096
+
+	// maxUnready is how much output of a stream is kept, in bytes, while nobody is
+	// told of it before the program is ready. More waits in the pipe.
+	maxUnready = 1 << 20
+
+	// Ports and files are looked at from readyFirst after the start, at doubled
+	// intervals: nothing tells of them.
+	readyFirst = 5 * time.Millisecond
+	readyLast  = 100 * time.Millisecond
+
+	// statusEvery is how often the owner is told of a new status at most; it is
+	// told of the last one.
+	statusEvery = 100 * time.Millisecond
+)
+
+// readiness is what a worker's program does to be ready, and whether the run that is
+// going on has done it.
+type readiness struct {
+	by      readyBy
+	port    uint16
+	line    *regexp.Regexp
+	file    string
+	timeout time.Duration // 0: without end
+	message bool          // the spawn call does not wait
+
+	watchdog time.Duration // longest time between two signs of life once it is ready; 0: none
+
+	awaited bool // the run is not ready yet
+	due     bool // it is, and that is about to be told
+	before  footprint
+	partial [2][]byte // of stdout and stderr: a line that has no end yet
+	delay   time.Duration
+	limit   *loop.Timer // to become ready
+	look    *loop.Timer // at the port or the file
+	alive   time.Duration
+	barking *loop.Timer // the watchdog
+
+	status  string
+	telling *loop.Timer // of the status
+	toldAt  time.Duration
+}
+
+// unheard says whether the worker is one that nobody hears of before it is ready.
+func (r *readiness) unheard() bool { return r != nil && !r.message }
+
+func (p *proc) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
+
+// unheard says whether the worker is one now.
+func (p *proc) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.message }
+
+// beginReady notes what is there before the program is started.
+func (m *manager) beginReady(p *proc) {
+	r := p.ready
+	if r == nil {
+		return
+	}
+	r.awaited, r.due, r.delay, r.partial, r.status = true, false, readyFirst, [2][]byte{}, ""
+	r.before = r.seen()
+}
+
+// awaitReady begins to wait: the program runs.
+func (m *manager) awaitReady(p *proc) {
+	r := p.ready
+	if r == nil {
+		return
+	}
+	if r.timeout > 0 {
+		r.limit = m.after(r.timeout, func() { m.notReady(p, etf.Atom("timeout")) })
+	}
+	if r.by == readyTCP || r.by == readyFile {
+		m.lookAgain(p)
+	}
+}
+
+func (m *manager) lookAgain(p *proc) {
+	r := p.ready
+	r.look = m.after(r.delay, func() {
+		if r.seen().differs(r.before) {
+			m.isReady(p)
+			return
+		}
+		r.delay = min(2*r.delay, readyLast)
+		m.lookAgain(p)
+	})
+}
+
+// seen is what there is now of the port or the file.
+func (r *readiness) seen() footprint {
+	switch r.by {
+	case readyTCP:
+		return listeners(r.port)
+	case readyFile:
+		return fileNow(r.file)
+	}
+	return nil
+}
+
+// endReady ends the waiting: the program is ready, or over.
+func (r *readiness) endReady() {
+	r.awaited, r.due, r.partial = false, false, [2][]byte{}
+	r.limit.Stop()
+	r.look.Stop()
+	r.limit, r.look = nil, nil
+}
+
+// isReady: the program is ready. Who has asked for the worker is answered, or the
+// owner is told.
+func (m *manager) isReady(p *proc) {
+	r := p.ready
+	if !r.awaited || p.reason != nil {
+		return
+	}
+	r.endReady()
+	m.watchLife(p)
+	switch {
+	case !p.hidden:
+		m.tell(p.owner, p, etf.Atom("ready"))
+	case p.proxy != nil:
+		m.startProxy(p)
+	default:
+		m.present(p)
+		m.tellStatus(p)
+	}
+}
+
+// readyLater has isReady called when the caller has returned.
+func (m *manager) readyLater(p *proc) {
+	r := p.ready
+	if r.due {
+		return
+	}
+	r.due = true
+	r.look = m.after(0, func() { m.isReady(p) })
+}
+
+// readyAtEnd: the program has ended. What it said last counts.
+func (m *manager) readyAtEnd(p *proc) {
+	r := p.ready
+	if r == nil {
+		return
+	}
+	if r.due || r.awaited && r.by == readyFile && r.seen().differs(r.before) {
+		m.isReady(p)
+	}
+	if p.unheard() {
+		m.notReady(p, exitTerm(p.exit))
+	}
+	r.endReady()
+	r.barking.Stop()
+	r.telling.Stop()
+	r.barking, r.telling = nil, nil
+}
+
+// notReady: the program is not ready in time, or has ended. If nobody has heard of
+// the worker nobody does; otherwise it is stopped as after a timeout.
+func (m *manager) notReady(p *proc, why etf.Term) {
+	reason := raw(etf.Tuple{etf.Atom("not_ready"), why})
+	if p.unheard() {
+		m.end(p, reason)
+		return
+	}
+	p.ready.endReady()
+	m.tell(p.owner, p, etf.Tuple{etf.Atom("not_ready"), why})
+	m.fault(p, reason)
+}
+
+// notReadyTerm answers who has asked for a worker that ends before it was ready. The
+// reason is {not_ready, Why}, or whatever else ended it, which is the Why then.
+func notReadyTerm(reason etf.Raw) etf.Term {
+	r := etf.NewReader(reason)
+	if n, err := r.Tuple(); err == nil && n == 2 {
+		if a, err := r.Atom(); err == nil && a == "not_ready" {
+			return errorTerm(reason)
+		}
+	}
+	return errorTerm(etf.Tuple{etf.Atom("not_ready"), reason})
+}
+
+// withdraw ends a worker that nobody has heard of: nobody is told anything but who
+// has asked for it.
+func (m *manager) withdraw(p *proc) {
+	if p.ownerRef != 0 {
+		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+		p.ownerRef = 0
+	}
+	if p.ready != nil {
+		p.ready.endReady()
+	}
+	p.owner, p.proxy = etf.Pid{}, nil
+	for i := range p.streams {
+		p.streams[i].receivers = receivers{}
+	}
+	m.giveUp(p)
+}
+
+// sawOutput looks for the line.
+func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
+	r := p.ready
+	if r == nil || !r.awaited || r.by != readyLine || s > workers.Stderr || r.due {
+		return
+	}
+	part := &r.partial[s-workers.Stdout]
+	for len(data) > 0 {
+		line, rest, whole := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		if len(*part) > 0 || !whole {
+			*part = append(*part, line[:min(len(line), defaultLine-len(*part))]...)
+			line = *part
+		}
+		if !whole {
+			return
+		}
+		if r.line.Match(bytes.TrimSuffix(line, []byte{'\r'})) {
+			m.readyLater(p)
+			return
+		}
+		*part = (*part)[:0]
+	}
+}
+
+// sawEnd looks at a last line without an end.
+func (m *manager) sawEnd(p *proc, s workers.Stream) { m.sawOutput(p, s, []byte{'\n'}) }
+
+// Notified: the program has said something (sd_notify(3)).
+func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
+	p := w.Tag.(*proc)
+	r := p.ready
+	if n.IsStatus {
+		m.setStatus(p, n.Status)
+	}
+	if n.Alive || n.Ready {
+		r.alive = m.now()
+	}
+	if n.Ready {
+		m.isReady(p)
+	}
+	if n.Trigger && r.watchdog > 0 {
+		m.bark(p)
+	}
+}
+
+// watchLife begins to expect signs of life.
+func (m *manager) watchLife(p *proc) {
+	if r := p.ready; r.watchdog > 0 {
+		r.alive = m.now()
+		m.watchFor(p, r.watchdog)
+	}
+}
+
+func (m *manager) watchFor(p *proc, d time.Duration) {
+	r := p.ready
+	r.barking = m.after(d, func() {
+		if left := r.alive + r.watchdog - m.now(); left > 0 {
+			m.watchFor(p, left)
+			return
+		}
+		m.bark(p)
+	})
+}
+
+// bark stops a program that gives no sign of life.
+func (m *manager) bark(p *proc) {
+	r := p.ready
+	r.barking.Stop()
+	r.barking = nil
+	if p.unheard() {
+		m.notReady(p, etf.Atom("watchdog"))
+		return
+	}
+	m.fault(p, reasonWatchdog)
+}
+
+// setStatus tells the owner of a status, not too often.
+func (m *manager) setStatus(p *proc, status string) {
+	r := p.ready
+	if r.status == status {
+		return
+	}
+	r.status = status
+	if p.hidden || r.telling != nil {
+		return
+	}
+	if wait := r.toldAt + statusEvery - m.now(); r.toldAt > 0 && wait > 0 {
+		r.telling = m.after(wait, func() { m.tellStatus(p) })
+		return
+	}
+	m.tellStatus(p)
+}
+
+func (m *manager) tellStatus(p *proc) {
+	r := p.ready
+	if r.status == "" && r.toldAt == 0 {
+		return // there never was one
+	}
+	r.telling, r.toldAt = nil, m.now()
+	m.tell(p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
+}
+
+// readyInfo is what a worker says of its readiness.
+func (p *proc) readyInfo() etf.Map {
+	if p.ready == nil {
+		return nil
+	}
+	return pairs("ready", boolTerm(!p.ready.awaited), "status", text(p.ready.status))
+}
+
+// optReady takes {tcp, Port}, {line, RegExp}, {file, Path} or notify.
+func optReady(r *readiness, v etf.Term) error {
+	if v == etf.Atom("notify") {
+		r.by = readyNotify
+		return nil
+	}
+	bad := errors.New("must be {tcp, Port}, {line, RegExp}, {file, Path} or notify")
+	t, ok := v.(etf.Tuple)
+	if !ok || len(t) != 2 {
+		return bad
+	}
+	switch t[0] {
+	case etf.Atom("tcp"):
+		n, ok := t[1].(int64)
+		if !ok || n < 1 || n > 65535 {
+			return errors.New("must have a port from 1 to 65535")
+		}
+		r.by, r.port = readyTCP, uint16(n)
+	case etf.Atom("line"):
+		s, ok := etf.Text(t[1])
+		if !ok || len(s) > maxRegExp {
+			return fmt.Errorf("must have a regular expression of at most %d bytes, as a binary or string", maxRegExp)
+		}
+		re, err := regexp.Compile(s)
+		if err != nil {
+			return fmt.Errorf("has no regular expression: %w", err)
+		}
+		r.by, r.line = readyLine, re
+	case etf.Atom("file"):
+		p, err := optPath(t[1])
+		if err != nil {
+			return err
+		}
+		r.by, r.file = readyFile, p
+	default:
+		return bad
+	}
+	return nil
+}
+
+func optReadyReply(r *readiness, v etf.Term) error {
+	switch v {
+	case etf.Atom("call"):
+		r.message = false
+	case etf.Atom("message"):
+		r.message = true
+	default:
+		return errors.New("must be call or message")
+	}
+	return nil
+}
+
+// settleReady completes what the options have said of readiness, in whatever order.
+func (o *order) settleReady(given []etf.Pair) *badOption {
+	r := &o.ready
+	if r.by == 0 {
+		for _, p := range given {
+			switch p.Key {
+			case etf.Atom("ready_timeout"), etf.Atom("ready_reply"), etf.Atom("watchdog"):
+				return &badOption{p.Key, "goes with the option ready"}
+			}
+		}
+		return nil
+	}
+	switch r.by {
+	case readyLine:
+		if o.spec.Terminal == nil && o.spec.Streams[workers.Stdout].Kind != workers.Pipe && o.spec.Streams[workers.Stderr].Kind != workers.Pipe {
+			return &badOption{etf.Atom("ready"), "must be another than {line, RegExp}: neither stdout nor stderr is a pipe"}
+		}
+	case readyFile:
+		if !path.IsAbs(r.file) {
+			r.file = o.spec.Dir + "/" + r.file
+		}
+	case readyNotify:
+		o.spec.Notify = true
+		o.spec.Env = without(o.spec.Env, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+		if r.watchdog > 0 {
+			o.spec.Env = append(o.spec.Env, "WATCHDOG_USEC="+strconv.FormatInt(r.watchdog.Microseconds(), 10))
+		}
+	}
+	if r.watchdog > 0 && r.by != readyNotify {
+		return &badOption{etf.Atom("watchdog"), "goes with ready => notify"}
+	}
+	return nil
+}
+
+// without is an environment without these variables.
+func without(env []string, names ...string) []string {
+	var kept []string
+next:
+	for _, e := range env {
+		for _, name := range names {
+			if strings.HasPrefix(e, name+"=") {
+				continue next
+			}
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}

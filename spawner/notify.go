@@ -1,0 +1,124 @@
+package spawner
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// notifySockets are the sockets to which programs say that they are ready
+// (sd_notify(3), NOTIFY_SOCKET). They have names in a directory of their own, that
+// no other user can enter: a name is what every implementation takes, and what a
+// sandbox of the program does not hinder. The child reads them.
+type notifySockets struct {
+	dir  string // "": there is none yet
+	lock int    // held as long as the directory is in use
+	path map[uint32]string
+}
+
+const (
+	notifyIn     = "/tmp"
+	notifyPrefix = "erluv-notify-"
+	notifyLock   = "lock"
+
+	// A directory without a lock is one that is being made, or was left so.
+	notifyYoung = time.Minute
+)
+
+// add makes a socket for the program of a request. The descriptor is the caller's.
+func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
+	if n.dir == "" {
+		if err := n.begin(); err != nil {
+			return -1, "", err
+		}
+	}
+	path = filepath.Join(n.dir, strconv.FormatUint(uint64(seq), 10))
+	fd, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, "", err
+	}
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
+		n.path[seq] = path
+		err = unix.Chmod(path, 0o600) // whatever the umask
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		n.forget(seq)
+		return -1, "", err
+	}
+	return fd, path, nil
+}
+
+// forget removes the socket's name.
+func (n *notifySockets) forget(seq uint32) {
+	if path, ok := n.path[seq]; ok {
+		_ = unix.Unlink(path)
+		delete(n.path, seq)
+	}
+}
+
+// begin makes the directory, and removes those of spawners that were killed.
+func (n *notifySockets) begin() error {
+	n.sweep()
+	dir, err := os.MkdirTemp(notifyIn, notifyPrefix)
+	if err != nil {
+		return err
+	}
+	if n.lock, err = takeLock(dir, unix.O_CREAT); err == nil {
+		err = unix.Chmod(dir, 0o700)
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return err
+	}
+	n.dir, n.path = dir, make(map[uint32]string)
+	return nil
+}
+
+func (n *notifySockets) close() {
+	if n.dir != "" {
+		_ = os.RemoveAll(n.dir)
+		_ = unix.Close(n.lock)
+	}
+}
+
+// takeLock opens a directory's lock and takes it, unless another process has it.
+func takeLock(dir string, create int) (int, error) {
+	fd, err := unix.Open(filepath.Join(dir, notifyLock), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|create, 0o600)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// sweep removes directories of our user that nobody uses any more.
+func (n *notifySockets) sweep() {
+	entries, err := os.ReadDir(notifyIn)
+	if err != nil {
+		return // begin says what is wrong
+	}
+	for _, e := range entries {
+		dir := filepath.Join(notifyIn, e.Name())
+		var st unix.Stat_t
+		if !strings.HasPrefix(e.Name(), notifyPrefix) || unix.Lstat(dir, &st) != nil ||
+			st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() {
+			continue
+		}
+		lock, err := takeLock(dir, 0)
+		if err != nil && (err != unix.ENOENT || time.Since(time.Unix(st.Mtim.Unix())) < notifyYoung) {
+			continue
+		}
+		_ = os.RemoveAll(dir)
+		if lock >= 0 {
+			_ = unix.Close(lock)
+		}
+	}
+}
