@@ -27,7 +27,7 @@ func read(k Kind, r *reader) Message {
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
-		return Spawned{Seq: r.u32(), PID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8()}
+		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8()}
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
@@ -152,6 +152,7 @@ func readSpawn(r *reader) *Spawn {
 func (m Spawned) write(w *writer) {
 	w.u32(m.Seq)
 	w.u32(m.PID)
+	w.u32(m.OSPID)
 	w.u8(uint8(m.Stage))
 	w.u32(m.Errno)
 	w.u8(m.FD)

@@ -38,7 +38,7 @@ var every = []Message{
 		},
 		Terminal: true, Notify: true,
 	},
-	Spawned{Seq: 1, PID: 2, Stage: StageDir, Errno: 3, FD: 4},
+	Spawned{Seq: 1, PID: 2, OSPID: 5, Stage: StageDir, Errno: 3, FD: 4},
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15},
 	GroupSignalled{PID: 1, Errno: 3},

@@ -184,7 +184,8 @@ const (
 // from which what the program notifies is read.
 type Spawned struct {
 	Seq   uint32
-	PID   uint32 // as the host counts
+	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it
+	OSPID uint32 // as the child counts, 0: it has ended before one could look
 	Stage Stage
 	Errno uint32
 	FD    uint8 // StageFD: which

@@ -102,7 +102,7 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	case role.String() + "-has-another-version":
 		hello.Version++
 	case role.String() + "-has-another-pid":
-		hello.PID = 1
+		hello.PID = 9
 	}
 	if err := sandbox.NotDumpable(); err != nil {
 		return err

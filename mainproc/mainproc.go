@@ -21,9 +21,6 @@ type Options struct {
 	Up      func() // called once, when the node is up for the first time; it does not block
 }
 
-// The only containment there is: see the key contain in erluv.conf(5).
-const containGroup = "group"
-
 // maxEnviron bounds, in bytes, what programs may inherit of our environment: it
 // travels in one packet of ipc.MaxPacket with the child's other settings.
 const maxEnviron = 32 << 10
@@ -120,8 +117,9 @@ func identity(cfg *config.Config) (sandbox.Identity, error) {
 }
 
 func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings, error) {
-	if cfg.Contain != "auto" && cfg.Contain != containGroup {
-		return settings{}, fmt.Errorf("cannot contain programs by %q: this version of erluv knows %q only", cfg.Contain, containGroup)
+	ways, err := waysOf(cfg.Contain)
+	if err != nil {
+		return settings{}, err
 	}
 	environ, left := inheritable(os.Environ())
 	if left > 0 {
@@ -136,11 +134,12 @@ func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings,
 			User:          cfg.RunAs.User,
 			MaxWorkers:    uint32(cfg.MaxWorkers),
 			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
-			Contain:       containGroup,
 			Reports:       reports,
 			Environ:       environ,
 		},
 		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports},
+		ways:    ways,
+		log:     log,
 	}, nil
 }
 

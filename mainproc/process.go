@@ -68,6 +68,7 @@ func (s *starter) close() { close(s.jobs) }
 type process struct {
 	role  ipc.Role
 	pid   int
+	init  bool // of a pid namespace: there it is process 1
 	pidfd int
 	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
@@ -81,7 +82,7 @@ type process struct {
 // start starts a role by way of the stage, which makes id of it. It gets a
 // session of its own, so that what a terminal sends (^C) comes to main only, an
 // empty environment, and no descriptor but these four.
-func (s *starter) start(role ipc.Role, id sandbox.Identity) (*process, error) {
+func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*process, error) {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open /dev/null: %w", err)
@@ -92,19 +93,23 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity) (*process, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
+	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
 	if role == ipc.RoleChild && s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}
+	parent, flags := os.Getpid(), uintptr(0)
+	if by.pidns {
+		parent, flags = 0, unix.CLONE_NEWPID|unix.CLONE_NEWNS
+	}
 	argv := []string{
 		"erluv", "stage", role.String(),
-		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(os.Getpid()),
+		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(parent),
 		strconv.Itoa(int(s.parts)),
 	}
 	s.do(func() {
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
 			Files: []uintptr{uintptr(null), uintptr(null), 2, uintptr(theirs.FD())},
-			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd},
+			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd, Cloneflags: flags},
 		})
 	})
 	if err == nil && p.pidfd < 0 {
@@ -130,9 +135,13 @@ func (p *process) greet(id sandbox.Identity) error {
 	if !ok {
 		return fmt.Errorf("the %s says %T instead of hello", p.role, m)
 	}
-	if hello.Version != ipc.Version || hello.Role != p.role || hello.PID != uint32(p.pid) {
+	pid := p.pid
+	if p.init {
+		pid = 1
+	}
+	if hello.Version != ipc.Version || hello.Role != p.role || hello.PID != uint32(pid) {
 		return fmt.Errorf("the %s says it is the %s, process %d, version %d; it is process %d, and the version is %d",
-			p.role, hello.Role, hello.PID, hello.Version, p.pid, ipc.Version)
+			p.role, hello.Role, hello.PID, hello.Version, pid, ipc.Version)
 	}
 	err = sandbox.Check(p.pid, id, p.seals)
 	if errors.Is(err, sandbox.ErrEnded) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -30,31 +31,52 @@ type roles struct {
 type settings struct {
 	child   ipc.Start
 	spawner ipc.StartSpawner
+	ways    []containment // of the programs: the strongest first
+	log     *slog.Logger
 }
 
-// launch starts both roles, so that they come up side by side, and greets them.
+// launch starts both roles, so that they come up side by side, and greets them. The
+// spawner is started in the first of the ways that works.
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
 	r := &roles{id: id, serveWith: with}
 	var err error
-	if r.spawner, err = s.start(ipc.RoleSpawner, id); err != nil {
+	if r.child, err = s.start(ipc.RoleChild, id, containment{}); err != nil {
 		return nil, err
 	}
-	if r.child, err = s.start(ipc.RoleChild, id); err != nil {
-		r.spawner.discard()
-		return nil, err
-	}
-	err = r.during(ctx, func() error {
-		if err := r.spawner.greet(id); err != nil {
-			return err
+	for i, by := range with.ways {
+		err = r.startSpawner(ctx, s, by)
+		if err != nil && by.name != byGroup.name {
+			err = fmt.Errorf("cannot contain programs by %q: %w", by.name, err)
 		}
-		return r.child.greet(id)
-	})
+		if err == nil || ctx.Err() != nil || i == len(with.ways)-1 {
+			break
+		}
+		with.log.Warn("a weaker containment is tried", "error", err)
+	}
 	if err != nil {
+		r.child.discard()
+		return nil, err
+	}
+	if err = r.during(ctx, func() error { return r.child.greet(id) }); err != nil {
 		r.spawner.discard()
 		r.child.discard()
 		return nil, err
 	}
 	return r, nil
+}
+
+// startSpawner starts the spawner and greets it; there is none after an error.
+func (r *roles) startSpawner(ctx context.Context, s *starter, by containment) error {
+	var err error
+	if r.spawner, err = s.start(ipc.RoleSpawner, r.id, by); err != nil {
+		return err
+	}
+	if err = r.during(ctx, func() error { return r.spawner.greet(r.id) }); err != nil {
+		r.spawner.discard()
+		return err
+	}
+	r.serveWith.child.Contain = by.name
+	return nil
 }
 
 // during calls f and has the roles killed if ctx ends before it, so that f, which

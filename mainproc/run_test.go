@@ -119,7 +119,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("creation %d, to the node %d; flags %v", s.Creation, p.client.Creation, p.client.Flags)
 	}
 	if s.Target != n.Name || s.TargetCreation != 77 || s.Controller != "erluv" || s.ErluvVersion != "1.2.3" ||
-		s.MaxWorkers != 10 || s.KillTimeoutMS != 1000 || s.Contain != "group" || s.User != runAs().User ||
+		s.MaxWorkers != 10 || s.KillTimeoutMS != 1000 || s.Contain != strongest() || s.User != runAs().User ||
 		int(s.UID) != runAs().UID || int(s.MainPID) != os.Getpid() || s.SpawnerPID == 0 {
 		t.Errorf("start: %+v", s)
 	}
@@ -216,10 +216,6 @@ func TestRefusals(t *testing.T) {
 				c.Address, c.EPMDPort = "", fakeEPMD(t, "bar", 1)
 			},
 			want: `"foo"`, status: 1,
-		},
-		"containment": {
-			cfg:  func(c *config.Config) { c.Contain = "pidns" },
-			want: `"group" only`, status: 1,
 		},
 		"root": {
 			cfg:  func(c *config.Config) { c.RunAs = config.Identity{User: "root"} },

@@ -13,15 +13,20 @@ import (
 	"erluv/sandbox"
 )
 
-// conversation is the descriptor on which a role finds its conversation with
-// main.
-const conversation = 3
+const (
+	// conversation is the descriptor on which a role finds its conversation with
+	// main.
+	conversation = 3
+
+	// outerFDInfo is, for the init of a pid namespace, what sandbox.OwnProc opens.
+	outerFDInfo = 4
+)
 
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
-// UID GID PARENT PARTS`. It drops what the role must not have and becomes the role,
-// the same binary without an environment, with the role's name as its argument; for
-// the child the PARTS follow. It returns only when that fails; then main has been
-// told.
+// UID GID PARENT PARTS`, with 0 as the parent of the init of a pid namespace. It
+// drops what the role must not have and becomes the role, the same binary without an
+// environment, with the role's name as its argument; for the child the PARTS follow.
+// It returns only when that fails; then main has been told.
 func Stage(args []string) error {
 	runtime.LockOSThread() // the thread that drops is the one that execs
 	role, recipe, err := parseStage(args)
@@ -73,6 +78,12 @@ func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
 }
 
 func becomeRole(argv []string, r sandbox.Recipe) error {
+	if r.Parent == 0 {
+		if err := sandbox.OwnProc(outerFDInfo); err != nil {
+			return fmt.Errorf("cannot make a home for the pid namespace: %w", err)
+		}
+		r.KeepFD = outerFDInfo
+	}
 	if err := sandbox.Drop(r); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@
 // is left for the role itself, because execve undoes it. Check is the look from
 // outside: erluv_main trusts no process to say of itself that it has dropped.
 //
+// OwnProc comes before, for the init of a pid namespace.
+//
 // What a role is confined by beside its identity (Landlock, seccomp) is one more
 // step of the Recipe. The package decides nothing: whom to drop to, and for which
 // role, says mainproc.

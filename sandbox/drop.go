@@ -20,8 +20,8 @@ type Recipe struct {
 	Identity
 
 	// Parent is the process that is expected to be the parent, as
-	// getpid(2) gives it there. The role is killed when the thread that started
-	// it ends.
+	// getpid(2) gives it there; 0 for the init of a pid namespace, whose parent is
+	// outside. The role is killed when the thread that started it ends.
 	Parent int
 
 	// KeepFD is the highest descriptor that survives the exec.
@@ -163,7 +163,8 @@ func confine(r Recipe) error {
 }
 
 // bindToParent asks for SIGKILL when the parent's thread ends. If that has
-// happened already, the signal would never come.
+// happened already, the signal would never come; the init of a pid namespace, which
+// has parent 0 in any case, then finds that its conversation has ended.
 func bindToParent(r Recipe) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return err

@@ -116,8 +116,12 @@ func signalGroup(m ipc.SignalGroup) unix.Errno {
 
 // endAll ends every process that the spawner started, and what those started:
 // when a parent ends, its children become the spawner's (it is their subreaper),
-// so it kills its children until it has none.
+// so it kills its children until it has none. For the init of a pid namespace the
+// kernel does it, before the spawner's end is told (pid_namespaces(7)).
 func (s *spawner) endAll() {
+	if isInit() {
+		return
+	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		pids, err := children()
 		if err != nil || len(pids) == 0 {

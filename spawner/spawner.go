@@ -9,7 +9,9 @@
 // however many run (fork copies the table).
 //
 // It runs as the worker's user, with no_new_privs, so no program it starts can
-// become more than it is.
+// become more than it is. Where main may (contain in erluv.conf(5)), it is the init
+// of a pid namespace: the kernel ends every process in there with it, whatever
+// ends it.
 package spawner
 
 import (
@@ -72,8 +74,8 @@ type spawner struct {
 	buf   []byte // the packet being read
 	out   []byte // the packet being composed
 
-	notify notifySockets
-
+	notify  notifySockets
+	numbers *numbers
 	reports bool
 	// answering is held for the whole of a request, so that the Changed of a
 	// process cannot come before its Spawned.
@@ -84,15 +86,22 @@ type spawner struct {
 func start(up *ipc.Conn) (*spawner, error) {
 	// Not dumpable: a worker, which is the same user, can neither trace the
 	// spawner nor read its memory. Subreaper: what a program leaves behind
-	// becomes the spawner's child, so it can be reaped, and found at the end.
+	// becomes the spawner's child, so it can be reaped, and found at the end; the
+	// init of a pid namespace is that by nature.
 	if err := sandbox.NotDumpable(); err != nil {
 		return nil, err
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
+	if !isInit() {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
+		}
+		if _, err := children(); err != nil {
+			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
+		}
 	}
-	if _, err := children(); err != nil {
-		return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
+	numbers, err := newNumbers()
+	if err != nil {
+		return nil, err
 	}
 	msg, fds, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
 	if err != nil {
@@ -108,7 +117,7 @@ func start(up *ipc.Conn) (*spawner, error) {
 		ipc.CloseAll(fds)
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
+	s := &spawner{child: child, path: st.Path, numbers: numbers, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
 	if s.reports {
 		go s.report() // ends with the process
 	} else {
@@ -192,7 +201,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid)}, answer...)
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid), OSPID: uint32(s.numbers.outside(pid, answer[0]))}, answer...)
 }
 
 // toReap tells the reporter that there is a process.

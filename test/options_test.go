@@ -168,7 +168,7 @@ func TestOwner(t *testing.T) {
 func TestTree(t *testing.T) {
 	e := common(t)
 	left := `Cmd = "sleep 100 & echo $!; exit 5", `
-	pid := `binary_to_integer(string:trim(Line))`
+	pid := `e2e:os_pid_of(E, binary_to_integer(string:trim(Line)))`
 	e.expect(t, "{<<>>,{exit_status,5},{exit_status,5},false}", left+`
 		{Line, Err, End, Reason} = e2e:outcome(e2e:start(E, Cmd)),
 		{Err, End, Reason, e2e:alive(`+pid+`)}`)
@@ -197,7 +197,7 @@ func TestLeaveDeliversAll(t *testing.T) {
 	e.expect(t, "{1000000,true}", `
 		W = e2e:start(E, "sleep 100 >&1 & echo $! >&2; head -c 1000000 /dev/zero", #{tree => leave}),
 		{Out, Line, {exit_status, 0}, normal} = e2e:outcome(W),
-		OsPid = binary_to_integer(string:trim(Line)),
+		OsPid = e2e:os_pid_of(E, binary_to_integer(string:trim(Line))),
 		Lives = e2e:alive(OsPid),
 		[] = os:cmd("kill " ++ integer_to_list(OsPid)),
 		{byte_size(Out), Lives}`)

@@ -253,7 +253,7 @@ func TestNothingOfAWorkerIsLeft(t *testing.T) {
 				W = e2e:start(E, `+family+`, #{kill_timeout => 100}),
 				Lines = fun Lines(Text) ->
 					case string:lexemes(Text, "\n") of
-						[_, _, _] = All -> [list_to_integer(L) || L <- All];
+						[_, _, _] = All -> [e2e:os_pid_of(E, list_to_integer(L)) || L <- All];
 						_ -> {stdout, More} = e2e:next(W), Lines(Text ++ binary_to_list(More))
 					end
 				end,

@@ -60,7 +60,7 @@ func none(t *testing.T) int {
 // answer says that the program which is asked for next has been started.
 func (w *world) answer(pid, pidfd int) {
 	w.t.Helper()
-	w.say(ipc.Spawned{Seq: w.asked().Seq, PID: uint32(pid)}, pidfd)
+	w.say(ipc.Spawned{Seq: w.asked().Seq, PID: uint32(pid), OSPID: uint32(pid)}, pidfd)
 }
 
 // newFake makes a world with the test as a reporting spawner.
@@ -100,7 +100,7 @@ func TestNoMoreThanASpawnerCanTake(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(waiting) > 0 {
-				w.say(ipc.Spawned{Seq: waiting[0].Seq, PID: uint32(10_000 + answered)}, pidfd)
+				w.say(ipc.Spawned{Seq: waiting[0].Seq, PID: uint32(10_000 + answered), OSPID: uint32(10_000 + answered)}, pidfd)
 				w.say(ipc.Changed{PID: uint32(10_000 + answered), Status: uint32(answered) << 8})
 				waiting = waiting[1:]
 				answered++
@@ -206,7 +206,7 @@ func TestANumberIsUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	ipc.CloseAll(fds)
-	w.say(ipc.Spawned{Seq: msg.(*ipc.Spawn).Seq, PID: 77}, pidfd)
+	w.say(ipc.Spawned{Seq: msg.(*ipc.Spawn).Seq, PID: 77, OSPID: 77}, pidfd)
 	w.say(ipc.Changed{PID: 77, Status: 1 << 8})
 	w.await("the start", func() bool { return first.started })
 	w.drop()
@@ -256,7 +256,7 @@ func TestAFullSocket(t *testing.T) {
 		if sp.Args[1] != fmt.Sprint(i) {
 			t.Fatalf("request %d is %s", i, sp.Args[1])
 		}
-		w.say(ipc.Spawned{Seq: sp.Seq, PID: uint32(1000 + i)}, pidfd)
+		w.say(ipc.Spawned{Seq: sp.Seq, PID: uint32(1000 + i), OSPID: uint32(1000 + i)}, pidfd)
 	}
 	w.await("all starts", func() bool { return runs[n-1].started })
 	const each = 16
@@ -304,9 +304,9 @@ func TestASpawnerThatMakesNoSense(t *testing.T) {
 			_ = w.fake.Send([]byte{255, 1, 2}, patience, fd)
 		},
 		"no answer":       func(w *world, _ uint32, fd int) { w.say(ipc.Ready{}, fd) },
-		"unknown request": func(w *world, seq uint32, fd int) { w.say(ipc.Spawned{Seq: seq + 1, PID: 5}, fd) },
-		"no pidfd":        func(w *world, seq uint32, _ int) { w.say(ipc.Spawned{Seq: seq, PID: 5}) },
-		"two pidfds":      func(w *world, seq uint32, fd int) { w.say(ipc.Spawned{Seq: seq, PID: 5}, fd, fd) },
+		"unknown request": func(w *world, seq uint32, fd int) { w.say(ipc.Spawned{Seq: seq + 1, PID: 5, OSPID: 5}, fd) },
+		"no pidfd":        func(w *world, seq uint32, _ int) { w.say(ipc.Spawned{Seq: seq, PID: 5, OSPID: 5}) },
+		"two pidfds":      func(w *world, seq uint32, fd int) { w.say(ipc.Spawned{Seq: seq, PID: 5, OSPID: 5}, fd, fd) },
 		"a pidfd of none": func(w *world, seq uint32, fd int) {
 			w.say(ipc.Spawned{Seq: seq, Stage: ipc.StageDir, Errno: 2}, fd)
 		},

@@ -12,7 +12,8 @@ import (
 // the end, for it still names the group.
 type process struct {
 	w     *Worker
-	pid   uint32
+	pid   uint32 // as the spawner counts
+	osPID uint32 // as we do; 0: it had ended before one could look
 	fd    int32
 	alive bool
 	src   loop.Source
@@ -33,8 +34,8 @@ func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 // start takes the pidfd over. It is watched for nothing but Hup, which comes when
 // the process has ended and been reaped: only then does the pidfd tell the
 // status, and only then is the process out of its group.
-func (p *process) start(pid uint32, pidfd int) error {
-	p.pid, p.fd, p.alive = pid, int32(pidfd), true
+func (p *process) start(pid, osPID uint32, pidfd int) error {
+	p.pid, p.osPID, p.fd, p.alive = pid, osPID, int32(pidfd), true
 	if p.w.starter.reports {
 		return nil
 	}

@@ -305,7 +305,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 			return err
 		}
 	}
-	return w.started(m.PID, fds[0])
+	return w.started(m, fds[0])
 }
 
 // forget has the name of a NOTIFY_SOCKET removed.

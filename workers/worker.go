@@ -152,9 +152,9 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 // State is where the worker stands.
 func (w *Worker) State() State { return w.life.state }
 
-// PID is the program's process id, as the host machine counts; 0 before it has
-// started.
-func (w *Worker) PID() int { return int(w.proc.pid) }
+// PID is the program's process id, as those count whom erluv serves; 0 before it
+// has started, and when it ended so soon that nobody could look.
+func (w *Worker) PID() int { return int(w.proc.osPID) }
 
 // Exit is how the program ended, from then on.
 func (w *Worker) Exit() Exit { return w.exit }
@@ -320,9 +320,9 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 }
 
 // started: the spawner has done it.
-func (w *Worker) started(pid uint32, pidfd int) error {
+func (w *Worker) started(m ipc.Spawned, pidfd int) error {
 	w.spec = nil
-	if err := w.proc.start(pid, pidfd); err != nil {
+	if err := w.proc.start(m.PID, m.OSPID, pidfd); err != nil {
 		return err
 	}
 	for o := range w.outputs {

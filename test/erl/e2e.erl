@@ -11,6 +11,7 @@
 -export([all/1]).
 -export([down/1]).
 -export([os_pid/1]).
+-export([os_pid_of/2]).
 -export([alive/1]).
 -export([until/1, until/2]).
 -export([next/0, next/1]).
@@ -140,7 +141,35 @@ os_pid(W) ->
     true = is_integer(OsPid) andalso OsPid > 1,
     OsPid.
 
+%% The number here of a process that a program of E calls Inside: it may be in a pid
+%% namespace with its spawner (proc_pid_status(5), NSpid).
+os_pid_of(E, Inside) ->
+    Spawner = call(E, {info, spawner_os_pid}),
+    case ns_pids(integer_to_list(Spawner)) of
+        [_] ->
+            Inside;
+        [_, 1] ->
+            Namespace = fun(P) -> file:read_link("/proc/" ++ P ++ "/ns/pid") end,
+            Same = Namespace(integer_to_list(Spawner)),
+            {ok, Names} = file:list_dir("/proc"),
+            case [list_to_integer(P) || [D | _] = P <- Names, D >= $0, D =< $9, lists:last(ns_pids(P)) =:= Inside, Namespace(P) =:= Same] of
+                [OsPid] -> OsPid;
+                [] -> none
+            end
+    end.
+
+ns_pids(P) ->
+    case file:read_file("/proc/" ++ P ++ "/status") of
+        {ok, Status} ->
+            {match, [Text]} = re:run(Status, "NSpid:(.*)", [{capture, all_but_first, list}]),
+            [list_to_integer(N) || N <- string:lexemes(Text, "\t ")];
+        {error, _} ->
+            [none]
+    end.
+
 %% Is there such a process of the operating system? A zombie is none.
+alive(none) ->
+    false;
 alive(OsPid) ->
     case file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/stat") of
         {ok, Stat} ->

@@ -1,0 +1,38 @@
+package sandbox
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// OwnProc is for the stage of a role that is the init of a pid namespace (and has
+// a mount namespace of its own), before Drop: it mounts a /proc that shows this
+// namespace. Programs that look processes up there and signal them by their numbers
+// would otherwise hit others. What is mounted outside later on appears inside too
+// (mount_namespaces(7), MS_SLAVE), not the other way around.
+//
+// The numbers that the processes have outside can then be had by one way alone,
+// which is left open at the given descriptor: the directory fdinfo of this process
+// in the /proc outside (proc(5)); what it says of a pidfd has the number of its
+// process.
+func OwnProc(outer int) error {
+	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	fd, err := unix.Open("/proc/self/fdinfo", flags, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open /proc/self/fdinfo: %w", err)
+	}
+	if fd != outer {
+		if err := unix.Dup3(fd, outer, 0); err != nil {
+			return fmt.Errorf("cannot make it descriptor %d: %w", outer, err)
+		}
+		_ = unix.Close(fd)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("cannot keep mounts from the outside: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("cannot mount /proc: %w", err)
+	}
+	return nil
+}
