@@ -42,7 +42,7 @@ var testImports = map[string][]string{
 	"childproc": {"spawner"}, // its tests run a real one
 	"workers":   {"spawner"},
 	"dist":      {"dist/disttest"},
-	"mainproc":  {"dist/disttest"},
+	"mainproc":  {"childproc", "dist/disttest", "spawner"}, // real ones, to be killed
 }
 
 // Never in the binary, not even through others.

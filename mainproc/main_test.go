@@ -93,6 +93,8 @@ func playStage(args []string) error {
 func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	switch misbehaviour() {
+	case realRoles:
+		return playReal(role)
 	case role.String() + "-exits":
 		syscall.Exit(9)
 	case role.String() + "-panics":
@@ -150,7 +152,7 @@ func playChild(conn *ipc.Conn) error {
 		return err
 	}
 	start, ok := m.(ipc.Start)
-	if !ok || len(fds) != 3 {
+	if !ok || len(fds) != 4 {
 		return fmt.Errorf("%T with descriptors %v", m, fds)
 	}
 	spawner, err := ipc.FromFD(fds[1])
