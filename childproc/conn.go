@@ -28,7 +28,9 @@ type conn struct {
 	oversized func(head []byte, size int)
 	// roomAgain is called whenever there is room for output of programs.
 	roomAgain func()
-	lost      func(error)
+	// told says whether main knows all that the frames rest on.
+	told func() bool
+	lost func(error)
 
 	ticker dist.Ticker
 	timer  *loop.Timer
@@ -164,6 +166,10 @@ const headSize = 4096
 // of programs is held back, then requests.
 func (c *conn) flush() {
 	if c.dead {
+		return
+	}
+	if !c.told() {
+		c.src.Want(0)
 		return
 	}
 	c.commit()

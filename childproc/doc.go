@@ -15,6 +15,7 @@
 //	manager.go    the table of workers; every decision about them
 //	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers
+//	ledger.go     what main is told of links and monitors, before the node is
 //	packet.go     how output is cut into messages
 //	stream.go     output that is cut, counted, or read on demand
 //	io.go         a worker as an I/O device: io:put_chars, io:get_line

@@ -49,6 +49,7 @@ type node struct {
 	t    *testing.T
 	conn *net.TCPConn
 	up   *ipc.Conn // main's end of the conversation with the child
+	book *book     // what the child has told main of watches
 	next uint32
 	self etf.Pid
 	done chan error // what the loop of the child came to
@@ -75,19 +76,20 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	}
 	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
 
+	book, ledgerEnd := newBook(t)
 	journal, err := ipc.NewJournal(nil, 0)
 	must(t, err)
 	pages, err := ipc.MapJournal(journal.FD())
 	must(t, err)
 	must(t, journal.Close())
 
-	n := &node{t: t, conn: ours, up: mainEnd, done: make(chan error, 1)}
+	n := &node{t: t, conn: ours, up: mainEnd, book: book, done: make(chan error, 1)}
 	n.self = n.pid()
 	ready := make(chan *child, 1)
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(upEnd, start, theirs, childEnd, pages)
+		c, err := build(given{start: start, up: upEnd, spawner: childEnd, ledger: ledgerEnd, connection: theirs, pages: pages})
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()
@@ -95,6 +97,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 			_ = unix.Close(theirs)
 			_ = childEnd.Close()
 			_ = upEnd.Close()
+			_ = ledgerEnd.Close()
 			_ = pages.Close()
 			if err == nil {
 				err = c.ended

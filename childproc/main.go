@@ -76,7 +76,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
-	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 3, startTimeout)
+	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 4, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +84,57 @@ func begin(up *ipc.Conn) (*child, error) {
 	if !ok {
 		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
-	spawner, err := ipc.FromFD(fds[1])
-	if err != nil {
+	g := given{start: start, up: up, connection: fds[0]}
+	if g.spawner, err = ipc.FromFD(fds[1]); err != nil {
 		return nil, err
 	}
-	pages, err := ipc.MapJournal(fds[2])
+	g.pages, err = ipc.MapJournal(fds[2])
 	_ = unix.Close(fds[2])
 	if err != nil {
 		return nil, err
 	}
-	return build(up, start, fds[0], spawner, pages)
+	if g.ledger, err = ipc.FromFD(fds[3]); err != nil {
+		return nil, err
+	}
+	if g.carried, err = readCarried(up, start.Carried); err != nil {
+		return nil, err
+	}
+	return build(g)
 }
 
-func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn, pages *ipc.Pages) (*child, error) {
+// given is what main gives the child to serve with.
+type given struct {
+	start               ipc.Start
+	up, spawner, ledger *ipc.Conn // the ends of its conversations
+	connection          int
+	pages               *ipc.Pages
+	carried             []string // watches that have outlived the child before
+}
+
+// readCarried reads the messages that follow a Start: what has outlived the child
+// before.
+func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
+	buf := make([]byte, ipc.MaxPacket)
+	for range messages {
+		n, fds, err := up.Recv(buf, startTimeout)
+		ipc.CloseAll(fds)
+		if err != nil {
+			return nil, fmt.Errorf("main does not say what was there before: %w", err)
+		}
+		msg, err := ipc.Decode(buf[:n])
+		if err != nil {
+			return nil, err
+		}
+		l, ok := msg.(ipc.Ledger)
+		if !ok {
+			return nil, fmt.Errorf("main sent %T instead of a ledger", msg)
+		}
+		records = append(records, l.Added...)
+	}
+	return records, nil
+}
+
+func build(g given) (*child, error) {
 	l, err := loop.New()
 	if err != nil {
 		return nil, err
@@ -105,25 +143,30 @@ func build(up *ipc.Conn, start ipc.Start, connection int, spawner *ipc.Conn, pag
 	if err != nil {
 		return nil, err
 	}
-	c := &child{up: up, loop: l, m: newManager(start)}
-	if c.conn, err = newConn(connection, l, pages); err != nil {
+	c := &child{up: g.up, loop: l, m: newManager(g.start)}
+	if c.conn, err = newConn(g.connection, l, g.pages); err != nil {
 		return nil, err
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("cannot read the descriptor limit: %w", err)
 	}
-	starter, err := workers.NewStarter(l, streams, spawner, start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
+	starter, err := workers.NewStarter(l, streams, g.spawner, g.start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
 	if err != nil {
 		return nil, err
 	}
 	m := c.m
-	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.conn.setTicktime, c.workersGone
+	m.ledger.loop, m.ledger.conn, m.ledger.ring = l, g.ledger, c.ring
+	if err := m.adopt(g.carried); err != nil {
+		return nil, err
+	}
+	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.setTicktime, c.workersGone
 	m.now, m.after = l.Now, l.After
 	m.files = watch.NewSet(l, streams, fileHost{m})
+	c.conn.told = m.ledger.told
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
 	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
-	if c.upSrc, err = l.Watch(up.FD(), loop.In, c); err != nil {
+	if c.upSrc, err = l.Watch(g.up.FD(), loop.In, c); err != nil {
 		return nil, err
 	}
 	if err := c.conn.serve(); err != nil {
@@ -144,9 +187,13 @@ func (c *child) Ready(loop.Events) {
 	if err == nil {
 		var msg ipc.Message
 		if msg, err = ipc.Decode(c.buf[:n]); err == nil {
-			stop, ok := msg.(ipc.Stop)
-			if ok {
-				c.m.stop(reasonShutdown, stop.Reason)
+			switch msg := msg.(type) {
+			case ipc.Stop:
+				c.m.stop(reasonShutdown, msg.Reason)
+				return
+			case ipc.Beat:
+				// Full: main has not read what tells the same.
+				_ = c.up.TrySend(ipc.Append(nil, ipc.Beat{}))
 				return
 			}
 			err = fmt.Errorf("main sent %T, which is not due", msg)
@@ -157,6 +204,15 @@ func (c *child) Ready(loop.Events) {
 	}
 	c.upSrc.Remove()
 	c.fail(err)
+}
+
+// ring asks main to read the ledger. Full: main has been asked before.
+func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
+
+// setTicktime adopts the node's net_ticktime, and has main know it.
+func (c *child) setTicktime(d time.Duration) {
+	c.conn.setTicktime(d)
+	c.m.ledger.ticktime, c.m.ledger.changed = uint32(d/time.Second), true
 }
 
 // workersGone: the last worker is over, and no new one comes.

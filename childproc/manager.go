@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"os"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type manager struct {
 	start       ipc.Start
 	self        etf.Pid // the manager's own
 	out         *outbox
+	ledger      *ledger
 	starter     *workers.Starter
 	streams     *loop.Group // paused while there is no room for output
 	files       *watch.Set
@@ -77,6 +79,8 @@ func newManager(start ipc.Start) *manager {
 			m.environ[name] = value
 		}
 	}
+	m.ledger = &ledger{serial: start.Serial, changed: true}
+	m.nextPid = start.Serial << pidIDBits
 	m.self = m.newPid()
 	return m
 }
@@ -85,19 +89,25 @@ func newManager(start ipc.Start) *manager {
 const (
 	pidIDBits     = 15
 	pidSerialBits = 13
+
+	pidOfMain = 1 // its id, with the serial 0
 )
 
-// newPid gives a pid that no process of ours has.
+// newPid gives a pid that no process of ours has. Main is told of each new serial,
+// so that a child after this one begins with another.
 func (m *manager) newPid() etf.Pid {
 	for {
 		m.nextPid++
 		n := m.nextPid & (1<<(pidIDBits+pidSerialBits) - 1)
+		if serial := n >> pidIDBits; serial != m.ledger.serial {
+			m.ledger.serial, m.ledger.changed = serial, true
+		}
 		pid := etf.Pid{
 			Node: etf.Atom(m.start.Node), Creation: m.start.Creation,
 			ID: n & (1<<pidIDBits - 1), Serial: n >> pidIDBits,
 		}
 		_, asks := m.questions[key(pid)]
-		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 {
+		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n > pidOfMain {
 			return pid
 		}
 	}
@@ -287,5 +297,11 @@ func (m *manager) event(e etf.Term) {
 	m.out.regSend(m.self, etf.Atom(m.start.Controller), etf.Tuple{etf.Atom("erluv"), etf.Atom(m.start.Node), e})
 }
 
-// up tells the controller that the node serves.
-func (m *manager) up() { m.event(etf.Tuple{etf.Atom("up"), m.info()}) }
+// up tells the controller that the node serves, or serves again.
+func (m *manager) up() {
+	if m.start.Respawned {
+		m.event(etf.Tuple{etf.Atom("child_up"), int64(os.Getpid())})
+		return
+	}
+	m.event(etf.Tuple{etf.Atom("up"), m.info()})
+}

@@ -88,8 +88,7 @@ func (m *manager) Started(w *workers.Worker) {
 // introduce makes a worker known: links, the monitor on the owner, the answer.
 func (m *manager) introduce(p *proc) {
 	if p.link != (etf.Pid{}) {
-		p.watch.link(p.link)
-		m.watchers++
+		m.link(p, p.link)
 		m.out.link(p.pid, p.link)
 	}
 	m.watchOwner(p)
@@ -114,6 +113,7 @@ func (m *manager) watchOwner(p *proc) {
 		return
 	}
 	p.ownerRef = m.newRef()
+	m.ledger.add(m.ownerWatch(p))
 	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
 }
 
@@ -259,9 +259,10 @@ func (m *manager) bury(p *proc) {
 	if reason == nil {
 		reason = exitReason(p.exit)
 	}
-	m.watchers -= p.watch.size()
+	m.unwatch(p)
 	p.watch.tell(m.out, p.pid, reason)
 	if p.ownerRef != 0 {
+		m.ledger.remove(m.ownerWatch(p))
 		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
 	}
 	m.finishIfEmpty()

@@ -54,9 +54,7 @@ func (m *manager) startProxy(p *proc) {
 			return
 		}
 		p.proxy = nil
-		if p.watch.link(pid) {
-			m.watchers++
-		}
+		m.link(p, pid)
 		m.out.link(p.pid, pid)
 		m.present(p)
 		m.finish(p)

@@ -9,6 +9,10 @@ import (
 // linked: a process of the node links to one of ours. What is not there, or no
 // longer, answers with the exit signal noproc.
 func (m *manager) linked(from, to etf.Pid) {
+	if m.reachable(from) != nil {
+		m.refused++ // nobody can be told of it
+		return
+	}
 	p := m.find(to)
 	if p == nil {
 		if to != m.self { // the manager lives as long as the node
@@ -20,14 +24,12 @@ func (m *manager) linked(from, to etf.Pid) {
 		m.out.exit(to, from, reasonLimit)
 		return
 	}
-	if p.watch.link(from) {
-		m.watchers++
-	}
+	m.link(p, from)
 }
 
 func (m *manager) unlinked(from, to etf.Pid) {
-	if p := m.find(to); p != nil && p.watch.unlink(from) {
-		m.watchers--
+	if p := m.find(to); p != nil {
+		m.unlink(p, from)
 	}
 }
 
@@ -35,10 +37,9 @@ func (m *manager) unlinked(from, to etf.Pid) {
 // ends the worker with it, unless it was the owner of a detached worker.
 func (m *manager) linkExited(from, to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
-	if p == nil || !p.watch.unlink(from) {
+	if p == nil || !m.unlink(p, from) {
 		return
 	}
-	m.watchers--
 	if !isAtom(reason, reasonNormal) && !(p.detached && from == p.owner) {
 		m.end(p, reason)
 	}
@@ -64,47 +65,46 @@ func (m *manager) ownerDown(owner, to etf.Pid, reason etf.Raw) {
 	if p == nil || p.ownerRef == 0 || p.owner != owner {
 		return
 	}
+	m.ledger.remove(m.ownerWatch(p))
 	p.ownerRef = 0
 	m.end(p, reason)
 }
 
 // monitored: a process of the node monitors one of ours, by pid or by name.
 func (m *manager) monitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
-	w := m.watched(to, name)
+	w, ours := m.watched(to, name)
 	switch {
+	case m.reachable(from) != nil:
+		m.refused++
 	case w == nil:
 		m.out.monitorExit(to, name, from, ref, reasonNoproc)
-	case m.watchers >= maxWatchers:
+	case m.watchers >= maxWatchers || m.ledger.size >= ledgerMax:
 		m.out.monitorExit(to, name, from, ref, reasonLimit)
-	case w.monitor(from, name, ref):
-		m.watchers++
+	default:
+		m.monitor(w, ours, from, name, ref)
 	}
 }
 
 func (m *manager) demonitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
-	if w := m.watched(to, name); w != nil && w.demonitor(from, ref) {
-		m.watchers--
+	if w, ours := m.watched(to, name); w != nil {
+		m.demonitor(w, ours, from, ref)
 	}
 }
 
-// watched are the watchers of a process of ours: of a worker, or of the names.
-func (m *manager) watched(to etf.Pid, name etf.Atom) *watchers {
-	if name != "" {
-		if isName(name) {
-			return &m.names
-		}
-		if p := m.byName[name]; p != nil {
-			return &p.watch
-		}
-		return nil
+// watched are the watchers of a process of ours, a worker or what has the names,
+// and its pid.
+func (m *manager) watched(to etf.Pid, name etf.Atom) (*watchers, etf.Pid) {
+	p := m.byName[name]
+	if name == "" {
+		p = m.find(to)
 	}
-	if p := m.find(to); p != nil {
-		return &p.watch
+	switch {
+	case p != nil:
+		return &p.watch, p.pid
+	case isName(name), name == "" && to == m.self:
+		return &m.names, m.self
 	}
-	if to == m.self {
-		return &m.names
-	}
-	return nil
+	return nil, etf.Pid{}
 }
 
 // portMessage takes the messages that a port takes: {Owner, {command, IoData}},
@@ -185,8 +185,7 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 		return
 	}
 	m.setOwner(p, next)
-	if p.watch.link(next) {
-		m.watchers++
+	if m.link(p, next) {
 		m.out.link(p.pid, next)
 	}
 	m.out.send(old, etf.Tuple{p.pid, etf.Atom("connected")})
@@ -195,6 +194,7 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 func (m *manager) setOwner(p *proc, next etf.Pid) {
 	if p.ownerRef != 0 {
 		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+		m.ledger.remove(m.ownerWatch(p))
 		p.ownerRef = 0
 	}
 	p.owner = next

@@ -35,8 +35,15 @@ func (w *watchers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
 	return w.monitors.add(monitorKey{from, string(ref)}, name)
 }
 
-func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) bool {
-	return w.monitors.remove(monitorKey{from, string(ref)})
+// demonitor gives the name by which the process was monitored.
+func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool) {
+	k := monitorKey{from, string(ref)}
+	i := w.monitors.find(k)
+	if i < 0 {
+		return "", false
+	}
+	name = w.monitors.list[i].value
+	return name, w.monitors.remove(k)
 }
 
 // tell sends the exit signals of the process pid, which has ended, and answers

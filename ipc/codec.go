@@ -12,6 +12,7 @@ func read(k Kind, r *reader) Message {
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
@@ -24,6 +25,12 @@ func read(k Kind, r *reader) Message {
 		return Stop{Reason: r.str()}
 	case KindStopped:
 		return Stopped{Cause: Cause(r.u8()), Text: r.str()}
+	case KindLedger:
+		return Ledger{Serial: r.u32(), Ticktime: r.u32(), Added: r.strs(), Removed: r.strs()}
+	case KindDrain:
+		return Drain{}
+	case KindBeat:
+		return Beat{}
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
@@ -53,6 +60,9 @@ func (Ready) kind() Kind          { return KindReady }
 func (Failed) kind() Kind         { return KindFailed }
 func (Stop) kind() Kind           { return KindStop }
 func (Stopped) kind() Kind        { return KindStopped }
+func (Ledger) kind() Kind         { return KindLedger }
+func (Drain) kind() Kind          { return KindDrain }
+func (Beat) kind() Kind           { return KindBeat }
 func (*Spawn) kind() Kind         { return KindSpawn }
 func (Spawned) kind() Kind        { return KindSpawned }
 func (Changed) kind() Kind        { return KindChanged }
@@ -86,9 +96,21 @@ func (m Start) write(w *writer) {
 	w.str(m.Contain)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
+	w.u32(m.Serial)
+	w.bool(m.Respawned)
+	w.u32(m.Carried)
 	w.strs(m.Environ)
 }
 
+func (m Ledger) write(w *writer) {
+	w.u32(m.Serial)
+	w.u32(m.Ticktime)
+	w.strs(m.Added)
+	w.strs(m.Removed)
+}
+
+func (Drain) write(*writer)      {}
+func (Beat) write(*writer)       {}
 func (Ready) write(*writer)      {}
 func (m Failed) write(w *writer) { w.str(m.Text) }
 func (m Stop) write(w *writer)   { w.str(m.Reason) }

@@ -12,13 +12,23 @@
 //	  │ ◄──────────── Hello{version, role, pid} │
 //	  │  looks at /proc/pid: nobody, no         │
 //	  │  capabilities, no_new_privs             │
-//	  │ Start{...} + [connection, spawner] ───► │      to the child
+//	  │ Start{...} + [connection, spawner,      │      to the child
+//	  │               ledger] ────────────────► │
+//	  │ Ledger{...} × Start.Carried ──────────► │
 //	  │ StartSpawner{...} + [child] ──────────► │      to the spawner
 //	  │ ◄──────────────────── Ready | Failed{…} │
 //	  │                                         │  serves
+//	  │ Beat{} ───────────────────────────────► │      to the child only,
+//	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
 //	  ·                                         ·
+//
+//	main                                     child, on the ledger's socket, which
+//	  │                                         │ main does not watch
+//	  │ ◄───────────── Ledger{added, removed}   │  before the frames that rest on it
+//	  │ ◄──────────── Drain{}, on descriptor 3  │  now and then: what waits is read
+//	  ·                                         ·  the rest is read after the child's death
 //
 //	child                                    spawner
 //	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs

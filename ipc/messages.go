@@ -17,6 +17,9 @@ const (
 	KindFailed       Kind = 5
 	KindStop         Kind = 6
 	KindStopped      Kind = 7
+	KindLedger       Kind = 8
+	KindDrain        Kind = 9
+	KindBeat         Kind = 10
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -61,9 +64,9 @@ type Hello struct {
 	PID     uint32
 }
 
-// Start gives the child what it serves with. Two descriptors come with it: the
-// connection to the node, in the state right after the handshake, and the child's
-// end of its conversation with the spawner.
+// Start gives the child what it serves with. Three descriptors come with it: the
+// connection to the node, between two frames of what is written to it, the child's
+// end of its conversation with the spawner, and its end of the ledger's.
 type Start struct {
 	Node           string // our own name
 	Creation       uint32
@@ -79,7 +82,12 @@ type Start struct {
 	KillTimeoutMS  uint32
 	Contain        string // the containment that is in force
 	SpawnerPID     uint32
-	Reports        bool // the spawner reports exits and signals groups: pidfds cannot
+	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot
+	Serial         uint32 // of the pids that the child gives; those before were another's
+	// Respawned: the node is up, another child has served it before. So many
+	// messages with a Ledger follow, of what has outlived that one.
+	Respawned bool
+	Carried   uint32
 	// Environ is what a program may inherit from main's environment, if it is
 	// asked for by name. Nothing of erluv's own is in it.
 	Environ []string

@@ -26,6 +26,11 @@ const (
 	// maxDraws is how many random names are tried. Of 2^32 none is taken twice
 	// by chance; ten of them are taken only on a node that says so of every name.
 	maxDraws = 10
+
+	// Our pids have 13 bits of serial. Main's own has the serial 0 and the id 1,
+	// each child's begin with a serial of their own.
+	firstSerial   = 1
+	pidSerialBits = 13
 )
 
 // link is an established connection to the node, with what both sides have said
@@ -40,6 +45,10 @@ type link struct {
 	// one; or how many of the next bytes belong to a frame that is passed over.
 	in   []byte
 	skip int
+
+	serial    uint32   // of the next child's pids
+	respawned bool     // another child has served it before
+	carried   []string // records of watches that have outlived that one
 }
 
 func (l *link) close() {
@@ -101,7 +110,7 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &link{fd: fd, local: local, peer: peer}, nil
+	return &link{fd: fd, local: local, peer: peer, serial: firstSerial}, nil
 }
 
 // dial opens a TCP connection to the node's listener.

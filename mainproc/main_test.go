@@ -93,8 +93,6 @@ func playStage(args []string) error {
 func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	switch misbehaviour() {
-	case realRoles:
-		return playReal(role)
 	case role.String() + "-exits":
 		syscall.Exit(9)
 	case role.String() + "-panics":
@@ -104,7 +102,7 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	case role.String() + "-has-another-version":
 		hello.Version++
 	case role.String() + "-has-another-pid":
-		hello.PID = 9
+		hello.PID = 1
 	}
 	if err := sandbox.NotDumpable(); err != nil {
 		return err

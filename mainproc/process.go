@@ -153,10 +153,12 @@ func (p *process) greet(id sandbox.Identity) error {
 	return nil
 }
 
-// serve sends the role what it serves with and waits until it does.
-func (p *process) serve(m ipc.Message, fds ...int) error {
-	packet := ipc.Append(nil, m)
-	err := p.conn.Send(packet, answerBound, fds...)
+// serve sends the role what it serves with, and more, and waits until it does.
+func (p *process) serve(m ipc.Message, more []ipc.Message, fds ...int) error {
+	err := p.conn.Send(ipc.Append(nil, m), answerBound, fds...)
+	for i := 0; i < len(more) && err == nil; i++ {
+		err = p.conn.Send(ipc.Append(nil, more[i]), answerBound)
+	}
 	if errors.Is(err, unix.EPIPE) {
 		return fmt.Errorf("before it served: %w", p.hungUp())
 	}

@@ -24,6 +24,7 @@ type roles struct {
 	// Since the child was given the connection:
 	base    position     // where it stood then
 	journal *ipc.Journal // where the child says how it stands
+	ledger  *ledger      // whom it has told of
 }
 
 // settings are what the roles are told of the configuration, the connection
@@ -112,16 +113,23 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	}
 	// What is handed over as read is the first that the journal counts.
 	r.base.read -= uint64(len(l.in))
+	var book *ipc.Conn
+	if r.ledger, book, err = ledgerPair(l.serial); err != nil {
+		return err
+	}
+	defer book.Close()
+	carried := r.ledger.carry(l.carried)
 	start := r.serveWith.child
 	start.Node, start.Creation = l.local.Name, l.local.Creation
 	start.Target, start.TargetCreation = l.peer.Name, l.peer.Creation
 	start.UID, start.GID = r.id.UID, r.id.GID
 	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(r.spawner.pid)
+	start.Serial, start.Respawned, start.Carried = l.serial, l.respawned, uint32(len(carried))
 	return r.during(ctx, func() error {
-		if err := r.spawner.serve(r.serveWith.spawner, toChild.FD()); err != nil {
+		if err := r.spawner.serve(r.serveWith.spawner, nil, toChild.FD()); err != nil {
 			return err
 		}
-		return r.child.serve(start, l.fd, toSpawner.FD(), r.journal.FD())
+		return r.child.serve(start, carried, l.fd, toSpawner.FD(), r.journal.FD(), book.FD())
 	})
 }
 
@@ -145,6 +153,9 @@ func (r *roles) close() {
 	r.spawner.close()
 	if r.journal != nil {
 		_ = r.journal.Close()
+	}
+	if r.ledger != nil {
+		r.ledger.close()
 	}
 }
 
@@ -225,12 +236,17 @@ func (r *roles) listen(report func(event)) bool {
 		report(event{kind: eventBroken, err: err})
 		return false
 	}
-	stopped, ok := m.(ipc.Stopped)
-	if !ok {
+	switch m := m.(type) {
+	case ipc.Drain:
+		if err = r.ledger.drain(r.child.buf); err == nil {
+			return true
+		}
+		report(event{kind: eventBroken, err: err})
+	case ipc.Stopped:
+		report(event{kind: eventStopped, err: lost(m)})
+	default:
 		report(event{kind: eventBroken, err: fmt.Errorf("the child says %T while it serves", m)})
-		return false
 	}
-	report(event{kind: eventStopped, err: lost(stopped)})
 	return false
 }
 

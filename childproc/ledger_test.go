@@ -1,0 +1,219 @@
+package childproc
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// book is main's side of the ledger.
+type book struct {
+	mu      sync.Mutex // a test that holds it keeps the child waiting
+	watches map[ipc.Watch]int
+	serial  uint32
+	ticks   uint32
+	theirs  int // a copy of the child's end
+	err     error
+}
+
+// fill leaves no room for the child.
+func (b *book) fill(t *testing.T) {
+	t.Helper()
+	empty := ipc.Append(nil, ipc.Ledger{Serial: b.serial, Ticktime: b.ticks})
+	for {
+		err := unix.Sendto(b.theirs, empty, unix.MSG_DONTWAIT, nil)
+		if err == unix.EAGAIN {
+			return
+		}
+		must(t, err)
+	}
+}
+
+// newBook reads until the child's end is closed.
+func newBook(t *testing.T) (b *book, theirs *ipc.Conn) {
+	t.Helper()
+	ours, theirs, err := ipc.Pair()
+	must(t, err)
+	b = &book{watches: make(map[ipc.Watch]int)}
+	b.theirs, err = unix.FcntlInt(uintptr(theirs.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	must(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, ipc.MaxPacket)
+		for {
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(ours.FD()), Events: unix.POLLIN}}, -1)
+			b.mu.Lock()
+			n, _, err := ours.TryRecv(buf)
+			if err == nil {
+				b.take(buf[:n])
+			}
+			b.mu.Unlock()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = theirs.Close() // of a child that was never built
+		_ = unix.Close(b.theirs)
+		<-done
+		_ = ours.Close()
+		if b.err != nil {
+			t.Errorf("the ledger: %v", b.err)
+		}
+	})
+	return b, theirs
+}
+
+func (b *book) take(p []byte) {
+	msg, err := ipc.Decode(p)
+	if err != nil {
+		b.err = err
+		return
+	}
+	m := msg.(ipc.Ledger)
+	b.serial, b.ticks = m.Serial, m.Ticktime
+	for _, r := range m.Added {
+		w, err := ipc.ReadWatch(r)
+		if err != nil {
+			b.err = err
+		}
+		b.watches[w]++
+	}
+	for _, r := range m.Removed {
+		w, err := ipc.ReadWatch(r)
+		if err != nil {
+			b.err = err
+		}
+		if b.watches[w]--; b.watches[w] == 0 {
+			delete(b.watches, w)
+		}
+		if b.watches[w] < 0 {
+			b.err = errors.New("removed before it was added")
+		}
+	}
+}
+
+// known are the watches of which main has been told.
+func (n *node) known() []ipc.Watch {
+	n.book.mu.Lock()
+	defer n.book.mu.Unlock()
+	return slices.Collect(maps.Keys(n.book.watches))
+}
+
+// knows waits until main knows of a watch, or not.
+func (n *node) knows(want bool, w ipc.Watch) {
+	n.t.Helper()
+	for end := time.Now().Add(patience); slices.Contains(n.known(), w) != want; {
+		if time.Now().After(end) {
+			n.t.Fatalf("%+v is known: %v; known are %+v", w, !want, n.known())
+		}
+		if !want {
+			n.push()
+		}
+		n.call(etf.Atom("info")) // a round of the loop
+	}
+}
+
+// push has what was removed told: it goes with the next that is added.
+func (n *node) push() {
+	n.t.Helper()
+	n.next++
+	n.write(dist.AppendMonitor(nil, n.self, etf.Pid{Node: testNode, Creation: 7, ID: 2}, etf.AppendNewRef(nil, testTarget, 9, n.next, 1, 1)))
+}
+
+func TestLedgerOfAWorker(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"cat"})
+	for len(n.known()) == 0 {
+		n.call(etf.Atom("info"))
+	}
+	owner := n.known()[0]
+	if owner.Kind != ipc.WatchPeer || owner.ID != w.ID || owner.PeerID != n.self.ID || owner.PeerCreation != 9 || owner.Ref == "" {
+		t.Fatalf("the monitor on the owner: %+v", owner)
+	}
+	friend := n.pid()
+	ref := etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3)
+	link := watchOf(ipc.WatchLink, w, friend)
+	byPid := monitorOf(w, "", friend, string(ref))
+	byName := monitorOf(w, "erluv", friend, string(ref))
+
+	n.write(dist.AppendLink(nil, friend, w))
+	n.knows(true, link)
+	n.write(dist.AppendUnlinkID(nil, 1, friend, w))
+	if m := n.recv(); m.Op != dist.UnlinkIDAck {
+		t.Fatal(show(m))
+	}
+	n.knows(false, link)
+	n.write(dist.AppendMonitor(nil, friend, w, ref))
+	n.knows(true, byPid)
+	n.write(dist.AppendDemonitor(nil, friend, w, ref))
+	n.knows(false, byPid)
+	n.write(monitorName(friend, "erluv", ref))
+	n.knows(true, byName)
+
+	// In one round: what is removed does not take what is added with it.
+	n.write(slices.Concat(dist.AppendLink(nil, friend, w), dist.AppendUnlinkID(nil, 2, friend, w), dist.AppendLink(nil, friend, w)))
+	n.recv()
+	n.push()
+	n.knows(true, link)
+
+	n.write(dist.AppendExit2(nil, n.self, w, reasonKill))
+	for m := n.recv(); m.Op != dist.DemonitorP; m = n.recv() {
+	}
+	n.knows(false, link)
+	n.knows(false, owner)
+	n.knows(true, byName)
+}
+
+// monitorName is the frame of a monitor by name, which we never send.
+func monitorName(from etf.Pid, name etf.Atom, ref etf.Raw) []byte {
+	b := []byte{0, 0, 0, 0, 112, 131}
+	b = etf.AppendInt(etf.AppendTupleHeader(b, 4), int64(dist.MonitorP))
+	return dist.End(append(etf.AppendAtom(etf.AppendPid(b, from), name), ref...), 0)
+}
+
+// TestLedgerFirst: while main cannot be told, the node is told nothing, and
+// afterwards all of it.
+func TestLedgerFirst(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"cat"})
+	n.call(etf.Atom("info"))
+	n.book.mu.Lock()
+	n.book.fill(t)
+	ref := etf.AppendNewRef(nil, testTarget, 9, 1, 7, 7)
+	n.write(dist.AppendMonitor(nil, n.self, w, ref))
+	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Atom("info"))
+	if m, err := n.tryRecv(100 * time.Millisecond); err == nil {
+		t.Errorf("the node is told %s", show(m))
+	}
+	n.book.mu.Unlock()
+	n.answer(tag)
+	n.knows(true, monitorOf(w, "", n.self, string(ref)))
+}
+
+// TestStrangers: signals from processes of another node are not taken.
+func TestStrangers(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"cat"})
+	stranger := etf.Pid{Node: "other@host", ID: 1, Creation: 1}
+	n.write(dist.AppendLink(nil, stranger, w))
+	n.write(dist.AppendMonitor(nil, stranger, w, etf.AppendNewRef(nil, "other@host", 1, 1, 1, 1)))
+	n.call(etf.Atom("info"))
+	for _, k := range n.known() {
+		if k.PeerID == 1 {
+			t.Errorf("%+v", k)
+		}
+	}
+}

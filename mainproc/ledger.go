@@ -1,0 +1,149 @@
+package mainproc
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// ledger is what the child has told of the links and monitors between its processes
+// and those of the node: whom main has to tell when the child dies. The child is the
+// one that is exposed to the node and to its programs, so nothing it says is
+// believed beyond what it could do itself while it lived, which is to send any frame
+// to the node. What it says is bounded, and checked before it becomes a frame.
+type ledger struct {
+	conn     *ipc.Conn      // main's end; the child has the other
+	watches  map[string]int // by record: how often it was added
+	size     int            // bytes of records, ipc.MaxLedger at most
+	serial   uint32         // of the child's pids
+	ticktime uint32         // net_ticktime in seconds; 0: not known
+}
+
+func newLedger(conn *ipc.Conn, serial uint32) *ledger {
+	return &ledger{conn: conn, watches: make(map[string]int), serial: serial}
+}
+
+// drain reads all that waits, into buf of ipc.MaxPacket bytes. It never waits.
+func (l *ledger) drain(buf []byte) error {
+	for {
+		n, fds, err := l.conn.TryRecv(buf)
+		ipc.CloseAll(fds)
+		switch {
+		case errors.Is(err, ipc.ErrEmpty), errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("cannot read the child's ledger: %w", err)
+		case len(fds) > 0:
+			return fmt.Errorf("the child sent %d descriptors with its ledger", len(fds))
+		}
+		if err := l.take(buf[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+// take takes one message.
+func (l *ledger) take(packet []byte) error {
+	msg, err := ipc.Decode(packet)
+	if err != nil {
+		return fmt.Errorf("the child's ledger is not understood: %w", err)
+	}
+	m, ok := msg.(ipc.Ledger)
+	if !ok {
+		return fmt.Errorf("the child says %T in its ledger", msg)
+	}
+	l.serial, l.ticktime = m.Serial, m.Ticktime
+	for _, record := range m.Added {
+		if _, err := ipc.ReadWatch(record); err != nil {
+			return fmt.Errorf("the child's ledger is not understood: %w", err)
+		}
+		if len(l.watches) >= ipc.MaxWatches || l.size+len(record) > ipc.MaxLedger {
+			return fmt.Errorf("the child's ledger has more than %d entries or %d bytes", ipc.MaxWatches, ipc.MaxLedger)
+		}
+		l.watches[record]++
+		l.size += len(record)
+	}
+	for _, record := range m.Removed {
+		switch l.watches[record] {
+		case 0:
+			return errors.New("the child's ledger removes what is not there")
+		case 1:
+			delete(l.watches, record)
+		default:
+			l.watches[record]--
+		}
+		l.size -= len(record)
+	}
+	return nil
+}
+
+// carry begins the ledger of a child with watches that were there before it, and
+// gives the messages that tell the child of them.
+func (l *ledger) carry(records []string) (list []ipc.Message) {
+	const packet = 32 << 10 // bytes of records; with their lengths far below ipc.MaxPacket
+	for len(records) > 0 {
+		n := 0
+		for size := 0; n < len(records) && size < packet; n++ {
+			l.watches[records[n]]++
+			l.size += len(records[n])
+			size += len(records[n])
+		}
+		list = append(list, ipc.Ledger{Added: records[:n]})
+		records = records[n:]
+	}
+	return list
+}
+
+// close gives the conversation up; what was said stays.
+func (l *ledger) close() { _ = l.conn.Close() }
+
+// farewell appends the frame that tells the end of one of our processes, for a
+// reason, to a process of the node that watches it, or ends our watch on that one.
+// A record that makes no valid frame is passed over: the child has harmed itself.
+func (l *link) farewell(b []byte, record string, reason etf.Raw) []byte {
+	w, err := ipc.ReadWatch(record)
+	if err != nil {
+		return b
+	}
+	ours := l.pid(w.ID, w.Serial)
+	theirs := etf.Pid{Node: etf.Atom(l.peer.Name), ID: w.PeerID, Serial: w.PeerSerial, Creation: w.PeerCreation}
+	start, ref := len(b), etf.Raw(w.Ref)
+	switch w.Kind {
+	case ipc.WatchLink:
+		b = dist.AppendExit(b, ours, theirs, reason)
+	case ipc.WatchMonitor:
+		b = dist.AppendMonitorExit(b, ours, theirs, ref, reason)
+	case ipc.WatchName:
+		b = dist.AppendMonitorExitName(b, etf.Atom(w.Name), theirs, ref, reason)
+	case ipc.WatchPeer:
+		b = dist.AppendDemonitor(b, ours, theirs, ref)
+	}
+	var m dist.Message
+	if dist.Parse(b[start+dist.HeaderSize:], &m) != nil {
+		return b[:start]
+	}
+	return b
+}
+
+// pid is a process of this incarnation of our node.
+func (l *link) pid(id, serial uint32) etf.Pid {
+	return etf.Pid{Node: etf.Atom(l.local.Name), ID: id, Serial: serial, Creation: l.local.Creation}
+}
+
+// ledgerPair gives a ledger and the child's end of its conversation.
+func ledgerPair(serial uint32) (l *ledger, theirs *ipc.Conn, err error) {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Descriptors could only be sent to fill main's table. Before Linux 6.17 they
+	// are closed as they come.
+	_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
+	return newLedger(ours, serial), theirs, nil
+}
