@@ -40,7 +40,7 @@ type Config struct {
 	MaxWorkers  int           // 1 to 1,000,000
 	Path        []string      // absolute directories, at least one
 	Contain     string        // "auto", "pidns", "cgroup" or "group"
-	Sandbox     string      // SandboxStrict, SandboxBestEffort or SandboxOff
+	Sandbox     string        // SandboxStrict, SandboxBestEffort or SandboxOff
 	AllowUsers  []string
 	Detach      bool
 	LogLevel    slog.Level

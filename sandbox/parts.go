@@ -29,8 +29,6 @@ const (
 	Files                     // the child's files
 	TCP                       // the child's ports
 	Scope                     // signals and abstract sockets: roles, and each program
-
-	allParts = Seccomp | Files | TCP | Scope
 )
 
 // Has says whether a part is in the set.
