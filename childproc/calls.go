@@ -145,6 +145,10 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 			return nil, errors.New("must be true, once, false or a number of messages, -32768 to 32767")
 		}
 		return func() { m.activate(p, a) }, nil
+	case "flow":
+		var a active
+		err := optFlow(&a, v)
+		return func() { m.activate(p, a) }, err
 	case "packet":
 		pk, err := packetOf(v)
 		return func() {

@@ -267,7 +267,7 @@ func TestNodeThatDoesNotRead(t *testing.T) {
 	const streams, size = 4, 5 << 20
 	hashes := map[etf.Pid][]byte{}
 	for i := range streams {
-		w := n.spawn([]string{"sh", "-c", fmt.Sprintf("read go; head -c %d /dev/zero | tr '\\0' '%c'", size, 'a'+i)})
+		w := n.spawn([]string{"sh", "-c", fmt.Sprintf("read go; head -c %d /dev/zero | tr '\\0' '%c'", size, 'a'+i)}, opt("flow", etf.Tuple{etf.Atom("active"), etf.Atom("true")}))
 		sum := sha256.Sum256([]byte(strings.Repeat(string(rune('a'+i)), size)))
 		hashes[w] = sum[:]
 	}

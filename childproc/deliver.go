@@ -98,6 +98,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
 		m.endOutput(m.frame.start, n)
 		m.copyOutput(p, p.stream(s), n)
+		m.sent(p, p.stream(s), n)
 		m.count(p)
 	case n > 0:
 		m.sawOutput(p, s, m.scratch[:n])

@@ -16,6 +16,7 @@
 //	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers
 //	ledger.go     what main is told of links and monitors, before the node is
+//	flow.go       how much a receiver is sent, by what waits for it
 //	packet.go     how output is cut into messages
 //	stream.go     output that is cut, counted, or read on demand
 //	io.go         a worker as an I/O device: io:put_chars, io:get_line

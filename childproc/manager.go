@@ -52,6 +52,8 @@ type manager struct {
 	procs     map[uint64]*proc
 	byName    map[etf.Atom]*proc
 	questions map[uint64]question // by the pid that is to be answered
+	flows     map[etf.Pid]*backlog
+	warned    bool // of a node that does not tell how long a queue is
 	nextPid   uint32
 	nextRef   uint64
 	watchers  int // links and monitors, of all
@@ -72,6 +74,7 @@ func newManager(start ipc.Start) *manager {
 		procs:       make(map[uint64]*proc),
 		byName:      make(map[etf.Atom]*proc),
 		questions:   make(map[uint64]question),
+		flows:       make(map[etf.Pid]*backlog),
 		scratch:     make([]byte, scratchSize),
 	}
 	for _, e := range start.Environ {
@@ -198,7 +201,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		return
 	}
 	p.cmd, p.spec, p.restart, p.proxy = shorten(o.spec.Args), &o.spec, o.restart, o.proxy
-	p.streams, p.packet, p.active, p.once = o.streams, o.packet, o.active.mode, o.active.once
+	p.streams, p.packet, p.active, p.once, p.auto = o.streams, o.packet, o.active.mode, o.active.once, o.active.auto
 	if o.active.count > 0 {
 		p.active = o.active.count
 	}
@@ -267,6 +270,9 @@ func (m *manager) disconnected(why string) {
 			p.w.StopWithin(afterLoss)
 		}
 		m.end(p, reasonNoconnection)
+		if p.fs == nil {
+			m.letFlow(p) // nobody is there to be spared
+		}
 	}
 	m.finishIfEmpty()
 }

@@ -40,7 +40,7 @@ func (m *manager) reachable(pid etf.Pid) error {
 // optFlow takes auto, or {active, true | once | false | N}.
 func optFlow(to *active, v etf.Term) error {
 	if v == etf.Atom("auto") {
-		*to = active{mode: activeTrue}
+		*to = active{mode: activeTrue, auto: true}
 		return nil
 	}
 	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("active") {

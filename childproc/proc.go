@@ -30,6 +30,7 @@ type proc struct {
 	packet   packet   // how they are cut
 	device   device   // as an I/O device
 	active   int      // how many messages with output may be sent, or activeTrue
+	auto     bool     // activeTrue, as far as the receivers keep up
 	once     bool     // active was once: nobody is told that it is passive again
 	dropped  bool     // output that was not asked for is given up
 	over     bool     // the program is gone, output is still to be read
@@ -238,6 +239,9 @@ func (m *manager) tellExit(p *proc) {
 // who monitor.
 func (m *manager) bury(p *proc) {
 	m.forget(p)
+	for i := range p.streams {
+		p.streams[i].leaveFlows()
+	}
 	if p.reason == nil {
 		p.reason = p.failing
 	}

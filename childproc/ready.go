@@ -221,6 +221,7 @@ func (m *manager) withdraw(p *proc) {
 	}
 	p.owner, p.proxy = etf.Pid{}, nil
 	for i := range p.streams {
+		p.streams[i].leaveFlows()
 		p.streams[i].receivers = receivers{}
 	}
 	m.giveUp(p)

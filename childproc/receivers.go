@@ -96,7 +96,9 @@ func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), e
 	}
 	return func() {
 		r.follow(p.owner)
+		p.stream(s).leaveFlows()
 		p.stream(s).receivers = r
+		m.letFlow(p)
 	}, nil
 }
 

@@ -58,7 +58,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
 	toOwner := receivers{toOwner: true}
 	o.streams = []stream{{no: workers.Stdout, receivers: toOwner}, {no: workers.Stderr, receivers: toOwner}}
-	o.active.mode = activeTrue
+	o.active = active{mode: activeTrue, auto: true}
 	o.restart = defaultRestart
 	o.ready.timeout = defaultReady
 	o.spec.Dir = "/"

@@ -15,6 +15,7 @@ type stream struct {
 	asked   bool // somebody has read, so somebody may wait for the end
 	ended   bool // the pipe has ended
 	told    bool // and it was told
+	flows   []*backlog
 }
 
 // delivered says whether nothing is left for somebody who reads on demand.
@@ -66,6 +67,8 @@ func (m *manager) hold(p *proc) {
 			wanted = len(st.rest) < maxUnready // it may wait for the line, or to be able to write
 		case p.hidden:
 			wanted = false
+		case p.active != passive:
+			wanted = wanted && !m.flowFull(p, st)
 		}
 		p.w.Hold(st.no, !wanted)
 	}
@@ -169,6 +172,7 @@ func (m *manager) push(p *proc, s workers.Stream, data []byte) {
 		m.out.buf = append(m.out.buf, data...)
 		m.endOutput(start, len(data))
 	}
+	m.sent(p, p.stream(s), len(data))
 	m.count(p)
 }
 
@@ -196,9 +200,10 @@ func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) {
 	}
 }
 
-// activate changes how output is sent: true, once, false, or a number that is
+// activate changes how output is sent: auto, true, once, false, or a number that is
 // added to what is left of one before, as with gen_tcp.
 func (m *manager) activate(p *proc, a active) {
+	p.auto = a.auto
 	switch {
 	case a.count == 0:
 		p.active, p.once = a.mode, a.once
@@ -219,7 +224,8 @@ func (m *manager) activate(p *proc, a active) {
 
 // active is a value of the option active, or of flow.
 type active struct {
-	mode  int // activeTrue, passive, or 1 for once
+	mode  int  // activeTrue, passive, or 1 for once
+	auto  bool // activeTrue, as far as the receivers keep up
 	once  bool
 	count int // not 0: {active, N}
 }
@@ -246,6 +252,8 @@ func activeOf(t etf.Term) (active, bool) {
 // activeTerm is what was set, or what is left of it.
 func (p *proc) activeTerm() etf.Term {
 	switch {
+	case p.auto:
+		return etf.Atom("auto")
 	case p.active == activeTrue:
 		return etf.Atom("true")
 	case p.active == passive:

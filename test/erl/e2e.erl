@@ -13,6 +13,7 @@
 -export([os_pid/1]).
 -export([os_pid_of/2]).
 -export([alive/1]).
+-export([rss/1]).
 -export([until/1, until/2]).
 -export([next/0, next/1]).
 -export([ready/1]).
@@ -178,6 +179,15 @@ alive(OsPid) ->
         {error, _} ->
             false
     end.
+
+%% Resident memory of processes together, in bytes.
+rss(OsPids) ->
+    lists:sum([rss_of(P) || P <- OsPids]).
+
+rss_of(OsPid) ->
+    {ok, Status} = file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/status"),
+    {match, [KiB]} = re:run(Status, "VmRSS:\\s+(\\d+)", [{capture, all_but_first, list}]),
+    list_to_integer(KiB) * 1024.
 
 until(Condition) ->
     until(Condition, ?TIMEOUT).
