@@ -93,6 +93,8 @@ func playStage(args []string) error {
 func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	switch misbehaviour() {
+	case realRoles:
+		return playReal(role)
 	case role.String() + "-exits":
 		syscall.Exit(9)
 	case role.String() + "-panics":
@@ -102,7 +104,7 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	case role.String() + "-has-another-version":
 		hello.Version++
 	case role.String() + "-has-another-pid":
-		hello.PID = 1
+		hello.PID = 9
 	}
 	if err := sandbox.NotDumpable(); err != nil {
 		return err

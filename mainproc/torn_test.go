@@ -96,6 +96,10 @@ func tornConnection(t *testing.T, path string, random *rand.Rand, quiet bool, n 
 		}
 		r.child.kill()
 		_ = r.child.reap()
+		if !r.spawner.ended(waitBound) {
+			r.spawner.kill()
+			t.Error("the spawner does not end with the child")
+		}
 		_ = r.spawner.reap()
 		if err != nil {
 			t.Fatal(err)
