@@ -27,8 +27,9 @@ const (
 	// by chance; ten of them are taken only on a node that says so of every name.
 	maxDraws = 10
 
-	// Our pids have 13 bits of serial. Main's own has the serial 0 and the id 1,
-	// each child's begin with a serial of their own.
+	// Our pids have 13 bits of serial. Main's own has the serial 0, each child's
+	// begin with a serial of their own.
+	pidOfMain     = 1 // its id
 	firstSerial   = 1
 	pidSerialBits = 13
 )

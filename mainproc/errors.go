@@ -12,7 +12,10 @@ const (
 	statusOK      = 0
 	statusFailure = 1
 	statusRefused = 3 // by the node: cookie, name, not allowed
+	statusDied    = 4 // nobody has wanted a new child
 )
+
+var errDieTimeout = errors.New("nobody has asked for a new child (respawn)")
 
 // ExitStatus is the exit status of the process for an error of Run or Ping.
 func ExitStatus(err error) int {
@@ -20,6 +23,8 @@ func ExitStatus(err error) int {
 	switch {
 	case err == nil:
 		return statusOK
+	case errors.Is(err, errDieTimeout):
+		return statusDied
 	case errors.Is(err, dist.ErrCookie), errors.As(err, &refused):
 		return statusRefused
 	}

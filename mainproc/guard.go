@@ -2,8 +2,11 @@ package mainproc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"erluv/etf"
 )
 
 // world is what a guard acts on; a test has one without processes.
@@ -12,6 +15,25 @@ type world interface {
 	connect(context.Context) (*link, error)
 	// launch starts child and spawner and sees to it that they have dropped.
 	launch(context.Context) (crew, error)
+	// keep goes on with the connection in place of a crew that has left it so.
+	keep(*link, remains) (keeper, error)
+}
+
+// remains are what a crew has left when it ended.
+type remains struct {
+	stand stand
+	book  *ledger
+	why   etf.Term // how it ended, for the controller
+}
+
+// keeper serves the connection while there is no child.
+type keeper interface {
+	// serve returns when it was ordered to, or the connection is lost.
+	serve(report func(event)) error
+	// order never waits.
+	order(order)
+	// close frees what is held after serve has returned.
+	close()
 }
 
 // crew is a pair of running roles. It ends by watch alone, which is called once,
@@ -24,6 +46,11 @@ type crew interface {
 	watch(report func(event))
 	// ask asks the child to stop; it does not wait.
 	ask(reason string) error
+	// fall kills the child and ends the conversations: the spawner ends its programs.
+	fall()
+	// remains says, after watch has returned, how the link is to be gone on with. An
+	// error: it cannot be.
+	remains(*link) (remains, error)
 	// end ends the conversations, kill the processes.
 	end()
 	kill()
@@ -50,6 +77,8 @@ const (
 	eventBroken  // err: the child has broken the conversation
 	eventDied    // err: how a role ended
 	eventWatched // watch has returned
+	eventRespawn // somebody wants a new child
+	eventKept    // err: a keeper has returned
 )
 
 // guard runs a machine: one goroutine owns both and what they hold; all others
@@ -69,6 +98,10 @@ type guard struct {
 	watched bool // watch was called
 	link    *link
 	crew    crew
+	left    remains // by a crew, for a keeper
+	leftErr error
+	keeper  keeper
+	leaving bool   // the keeper is saying the last words
 	reason  string // for the child's stop
 }
 
@@ -93,8 +126,7 @@ func (g *guard) run(ctx context.Context) error {
 		case e := <-g.events:
 			g.act(g.take(e))
 		}
-		if g.state == stopping {
-			g.settle()
+		for (g.state == stopping || g.state == falling) && g.settle() {
 		}
 		if g.state != before {
 			g.note()
@@ -132,8 +164,21 @@ func (g *guard) take(e event) do {
 		return g.died(e.err)
 	case eventWatched:
 		g.running--
+		if g.state == falling {
+			g.left, g.leftErr = g.crew.remains(g.link)
+		}
 		g.crew.close()
 		g.crew, g.watched = nil, false
+	case eventRespawn:
+		return g.respawn()
+	case eventKept:
+		g.running--
+		g.keeper.close()
+		g.keeper = nil
+		if e.err != nil {
+			return g.lost(fmt.Errorf("the connection was lost while there was no child: %w", e.err))
+		}
+		return g.released()
 	}
 	return 0
 }
@@ -179,9 +224,51 @@ func (g *guard) act(d do) {
 	if d&doKill != 0 && g.crew != nil {
 		g.crew.kill()
 	}
+	if d&doFall != 0 {
+		g.crew.fall()
+	}
+	if d&doKeep != 0 {
+		g.keep()
+	}
+	if d&doTell != 0 {
+		g.keeper.order(order{kind: orderDown, reason: etf.Tuple{etf.Atom("start"), etf.Binary(printable(g.err.Error()))}})
+	}
+	if d&doRelease != 0 {
+		g.keeper.order(order{kind: orderRelease})
+	}
+	if d&doLeave != 0 && g.keeper != nil {
+		g.cancel() // a launch
+		g.leaving = true
+		g.keeper.order(order{kind: orderLeave, reason: g.lastWords()})
+	}
 	if d&doArm != 0 {
 		g.timer.Reset(g.delay)
 	}
+}
+
+// keep has the connection kept in place of the crew that has ended.
+func (g *guard) keep() {
+	k, err := keeper(nil), g.leftErr
+	if err == nil {
+		k, err = g.world.keep(g.link, g.left)
+	}
+	g.left, g.leftErr = remains{}, nil
+	if err != nil {
+		g.act(g.lost(fmt.Errorf("%w; cannot go on with its connection: %w", g.err, err)))
+		return
+	}
+	g.keeper = k
+	g.report(func(context.Context) event {
+		return event{kind: eventKept, err: k.serve(func(e event) { g.events <- e })}
+	})
+}
+
+// lastWords are the reason why the node leaves.
+func (g *guard) lastWords() etf.Term {
+	if g.err != nil {
+		return etf.Atom("die_timeout")
+	}
+	return etf.Atom("shutdown")
 }
 
 // report runs f on a goroutine of its own, which ends with the event, at the
@@ -209,30 +296,39 @@ func (g *guard) watch() {
 }
 
 // end gives up what is under way. The connection is closed at once, so that the
-// node sees it; while it is being handed over, it is hand's.
+// node sees it; while it is being handed over, it is hand's, and a keeper's while it
+// is kept.
 func (g *guard) end() {
 	g.cancel()
 	if g.crew != nil {
 		g.crew.end()
 	}
-	if !g.handing {
+	if g.keeper != nil && !g.leaving {
+		g.keeper.order(order{kind: orderQuit})
+	}
+	if !g.handing && g.keeper == nil {
 		g.link.close()
 		g.link = nil
 	}
 }
 
-// settle tells the machine when nothing of the incarnation is left.
-func (g *guard) settle() {
+// settle tells the machine when nothing of the incarnation is left, or nothing of
+// its roles, and says whether it has.
+func (g *guard) settle() bool {
 	if g.crew != nil && !g.watched && !g.handing {
 		g.watch()
 	}
 	if g.running > 0 {
-		return
+		return false
 	}
-	g.link.close()
-	g.link = nil
-	g.timer.Stop()
+	g.leaving = false
+	if g.state == stopping {
+		g.link.close()
+		g.link = nil
+		g.timer.Stop()
+	}
 	g.act(g.gone(time.Now()))
+	return true
 }
 
 // note logs what people want to know of a new state.
@@ -240,6 +336,8 @@ func (g *guard) note() {
 	switch g.state {
 	case serving:
 		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
+	case down:
+		g.log.Error("no child", "error", g.err, "respawn_within", g.dieTimeout)
 	case waiting:
 		g.log.Warn("trying again", "in", g.delay.Round(time.Millisecond), "error", g.err)
 	}

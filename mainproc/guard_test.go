@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"erluv/dist"
+	"erluv/etf"
 )
 
 // fakeWorld says yes to everything, or what a test tells it, and writes down
@@ -22,8 +23,10 @@ type fakeWorld struct {
 	launches func() error
 	hangs    bool // connect and launch wait for the end of their context
 	crews    []*fakeCrew
-	stubborn bool // roles do not end by themselves
-	silent   bool // the child does not answer when it is asked to stop
+	stubborn bool  // roles do not end by themselves
+	silent   bool  // the child does not answer when it is asked to stop
+	doubt    error // nobody can go on with the connection that a crew has left
+	keeper   *fakeKeeper
 	n        int
 }
 
@@ -61,6 +64,40 @@ func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
 	w.crews = append(w.crews, c)
 	return c, nil
 }
+
+func (w *fakeWorld) keep(*link, remains) (keeper, error) {
+	w.note("keep")
+	w.keeper = &fakeKeeper{w: w, orders: make(chan order, 10), says: make(chan event)}
+	return w.keeper, nil
+}
+
+// fakeKeeper does what it is ordered to.
+type fakeKeeper struct {
+	w      *fakeWorld
+	orders chan order
+	says   chan event
+}
+
+func (k *fakeKeeper) serve(report func(event)) error {
+	for {
+		select {
+		case e := <-k.says:
+			if e.err != nil {
+				return e.err
+			}
+			report(e)
+		case o := <-k.orders:
+			k.w.note("%s", [...]string{orderDown: "down", orderRelease: "release", orderLeave: "leave", orderQuit: "quit"}[o.kind])
+			if o.kind != orderDown {
+				return nil
+			}
+		}
+	}
+}
+
+func (k *fakeKeeper) order(o order) { k.orders <- o }
+
+func (k *fakeKeeper) close() {}
 
 type fakeCrew struct {
 	w       *fakeWorld
@@ -118,6 +155,17 @@ func (c *fakeCrew) leave() {
 
 func (c *fakeCrew) close() {}
 
+func (c *fakeCrew) fall() {
+	c.w.note("fall")
+	if !c.w.stubborn {
+		c.leave()
+	}
+}
+
+func (c *fakeCrew) remains(*link) (remains, error) {
+	return remains{why: etf.Atom("test")}, c.w.doubt
+}
+
 // during runs a guard on w in a bubble of fake time while f plays the world's
 // part, and returns the guard's error.
 func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
@@ -125,7 +173,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
 		g := guard{world: w, log: slog.New(slog.DiscardHandler)}
-		g.retry, g.stopBound, g.final = true, 7*time.Second, isFinal
+		g.retry, g.stopBound, g.dieTimeout, g.final = true, 7*time.Second, 5*time.Second, isFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan struct{})
@@ -137,7 +185,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 		f(func(reason string) { cancel(errors.New(reason)) })
 		<-done
 		cancel(nil)
-		if g.link != nil || g.crew != nil || g.running != 0 {
+		if g.link != nil || g.crew != nil || g.keeper != nil || g.running != 0 {
 			t.Errorf("something is left: link %v, crew %v, %d goroutines", g.link, g.crew, g.running)
 		}
 	})
@@ -273,35 +321,153 @@ func TestGuardBounds(t *testing.T) {
 		wantLog(t, w, "0s connected", "0s ask term", "2s kill")
 	})
 	t.Run("broken child", func(t *testing.T) {
-		w := &fakeWorld{stubborn: true, connects: func(n int) error {
-			if n > 1 {
-				return dist.ErrCookie
-			}
-			return nil
-		}}
+		w := &fakeWorld{stubborn: true}
 		err := during(t, w, func(func(string)) { w.crews[0].says <- event{kind: eventBroken, err: errTest} })
-		if !errors.Is(err, dist.ErrCookie) {
+		if !errors.Is(err, errTest) {
 			t.Error(err)
 		}
-		wantLog(t, w, "0s connected", "2s kill", "2.1s refused")
+		wantLog(t, w, "0s connected", "0s fall", "2s kill", "2s keep", "7s leave")
 	})
 }
 
-// TestGuardCrash: a role dies; the other ends, and the node is connected anew.
+// TestGuardCrash: a role dies; the other ends, and the connection is kept until a
+// new crew serves it.
 func TestGuardCrash(t *testing.T) {
 	w := &fakeWorld{}
 	err := during(t, w, func(stop func(string)) {
-		w.crews[0].says <- event{kind: eventDied, err: errors.New("the child was killed")}
+		w.crash()
 		after(time.Second)
-		if len(w.crews) != 2 {
-			t.Errorf("%d crews were started", len(w.crews))
+		w.keeper.says <- event{kind: eventRespawn}
+		after(time.Second)
+		w.crash()
+		after(time.Second)
+		w.keeper.says <- event{kind: eventRespawn}
+		w.keeper.says <- event{kind: eventRespawn} // it is on its way
+		after(time.Second)
+		if len(w.crews) != 3 || w.n != 1 {
+			t.Errorf("%d crews, %d connections", len(w.crews), w.n)
 		}
 		stop("term")
 	})
 	if err != nil {
 		t.Error(err)
 	}
-	wantLog(t, w, "0s connected", "100ms connected", "1s ask term")
+	wantLog(t, w, "0s connected", "0s fall", "0s keep", "1s release",
+		"2s fall", "2s keep", "3.1s release", "4s ask term")
+}
+
+func (w *fakeWorld) crash() {
+	w.crews[len(w.crews)-1].says <- event{kind: eventDied, err: errors.New("the child was killed")}
+	synctest.Wait()
+}
+
+// TestGuardDieTimeout: nobody wants a new child, or it cannot be had.
+func TestGuardDieTimeout(t *testing.T) {
+	w := &fakeWorld{}
+	err := during(t, w, func(func(string)) { w.crash() })
+	if ExitStatus(err) != 4 {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "0s fall", "0s keep", "5s leave")
+
+	failing := false
+	w = &fakeWorld{launches: func() error {
+		if failing {
+			return errTest
+		}
+		return nil
+	}}
+	err = during(t, w, func(func(string)) {
+		w.crash()
+		failing = true
+		after(4 * time.Second)
+		w.keeper.says <- event{kind: eventRespawn}
+		after(time.Second) // the time begins anew
+	})
+	if ExitStatus(err) != 4 || !errors.Is(err, errTest) {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "0s fall", "0s keep", "4s down", "9s leave")
+}
+
+// TestGuardCrashBounds: roles that do not end after a crash are killed.
+func TestGuardCrashBounds(t *testing.T) {
+	w := &fakeWorld{stubborn: true}
+	err := during(t, w, func(stop func(string)) {
+		w.crash()
+		after(3 * time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "0s fall", "2s kill", "2s keep", "3s leave")
+}
+
+// TestGuardKeepsNoMore: the connection cannot be gone on with, or is lost while
+// there is no child; then it is made anew, with a new crew.
+func TestGuardKeepsNoMore(t *testing.T) {
+	w := &fakeWorld{doubt: errTest}
+	err := during(t, w, func(stop func(string)) {
+		w.crash()
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "0s fall", "100ms connected", "1s ask term")
+
+	w = &fakeWorld{}
+	err = during(t, w, func(stop func(string)) {
+		w.crash()
+		w.keeper.says <- event{err: errTest}
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "0s fall", "0s keep", "100ms connected", "1s ask term")
+}
+
+// TestGuardStopsWithoutChild: an orderly stop has the last words said.
+func TestGuardStopsWithoutChild(t *testing.T) {
+	for name, when := range map[string]struct {
+		stubborn bool
+		hold     bool // the launch
+		before   func(w *fakeWorld)
+		want     []string
+	}{
+		"falling": {stubborn: true, before: func(w *fakeWorld) {},
+			want: []string{"0s fall", "2s kill", "2s keep", "2s leave"}},
+		"down": {before: func(w *fakeWorld) {}, want: []string{"0s fall", "0s keep", "0s leave"}},
+		"resting": {before: func(w *fakeWorld) {
+			w.keeper.says <- event{kind: eventRespawn}
+			synctest.Wait()
+			w.crash()
+			w.keeper.says <- event{kind: eventRespawn}
+			after(50 * time.Millisecond)
+		}, want: []string{"0s fall", "0s keep", "0s release", "0s fall", "0s keep", "50ms leave"}},
+		"rising": {before: func(w *fakeWorld) {
+			w.hangs = true
+			w.keeper.says <- event{kind: eventRespawn}
+			after(time.Second)
+		}, want: []string{"0s fall", "0s keep", "1s leave"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &fakeWorld{stubborn: when.stubborn}
+			err := during(t, w, func(stop func(string)) {
+				w.crash()
+				when.before(w)
+				stop("term")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			wantLog(t, w, append([]string{"0s connected"}, when.want...)...)
+		})
+	}
 }
 
 // TestGuardUp: Up is called when the node is up, and once.

@@ -23,6 +23,7 @@ type ledger struct {
 	size     int            // bytes of records, ipc.MaxLedger at most
 	serial   uint32         // of the child's pids
 	ticktime uint32         // net_ticktime in seconds; 0: not known
+	err      error          // from then on it is not to be relied on
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
@@ -31,21 +32,21 @@ func newLedger(conn *ipc.Conn, serial uint32) *ledger {
 
 // drain reads all that waits, into buf of ipc.MaxPacket bytes. It never waits.
 func (l *ledger) drain(buf []byte) error {
-	for {
+	for l.err == nil {
 		n, fds, err := l.conn.TryRecv(buf)
 		ipc.CloseAll(fds)
 		switch {
 		case errors.Is(err, ipc.ErrEmpty), errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return fmt.Errorf("cannot read the child's ledger: %w", err)
+			l.err = fmt.Errorf("cannot read the child's ledger: %w", err)
 		case len(fds) > 0:
-			return fmt.Errorf("the child sent %d descriptors with its ledger", len(fds))
-		}
-		if err := l.take(buf[:n]); err != nil {
-			return err
+			l.err = fmt.Errorf("the child sent %d descriptors with its ledger", len(fds))
+		default:
+			l.err = l.take(buf[:n])
 		}
 	}
+	return l.err
 }
 
 // take takes one message.

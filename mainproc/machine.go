@@ -12,13 +12,17 @@ const (
 	connecting state = iota // to the node; the first time the roles are started meanwhile
 	starting                // connected; the roles are started and given what they serve with
 	serving                 // the child serves the connection
+	falling                 // the child has died, or must; until both roles have been reaped
+	down                    // main keeps the connection and waits for respawn
+	resting                 // the same, before a respawn that comes too soon
+	rising                  // the same, while new roles are started and given the connection
 	stopping                // until both roles have ended and been reaped
 	waiting                 // before the next attempt to connect
 	ended
 )
 
 func (s state) String() string {
-	return [...]string{"connecting", "starting", "serving", "stopping", "waiting", "ended"}[s]
+	return [...]string{"connecting", "starting", "serving", "falling", "down", "resting", "rising", "stopping", "waiting", "ended"}[s]
 }
 
 // do is what is to be done after an event: a set, carried out in this order.
@@ -32,6 +36,11 @@ const (
 	doAsk                    // ask the child for an orderly end
 	doEnd                    // give up what was begun, close the connection and the conversations
 	doKill                   // SIGKILL to the roles
+	doFall                   // SIGKILL to the child; the conversations end, the connection stays
+	doKeep                   // keep the connection, and tell of the crash
+	doTell                   // tell of another one
+	doRelease                // stop keeping the connection, for a new child
+	doLeave                  // end it in order
 	doArm                    // set the timer to machine.delay
 )
 
@@ -45,7 +54,8 @@ const (
 	stopGrace = 2 * time.Second
 
 	// A connection that has held for steady begins again with the shortest
-	// back-off when it is lost.
+	// back-off when it is lost, and a child that has lived so long may be
+	// followed by another at once.
 	steady = 30 * time.Second
 
 	backoffFrom = 100 * time.Millisecond
@@ -59,16 +69,18 @@ const (
 	launchNone progress = iota
 	launchBegun
 	launchDone
+	launchHanded // a respawned child was given the connection, or is being
 )
 
 // machine is the life of erluv_main: which event leads where, and nothing else. It
 // does nothing itself, reads no clock and is owned by the goroutine of a guard.
 type machine struct {
 	// Fixed.
-	retry     bool // the configuration's reconnect
-	stopBound time.Duration
-	jitter    func(time.Duration) time.Duration // random, 0 to its argument
-	final     func(error) bool                  // trying again is no use
+	retry      bool // the configuration's reconnect
+	stopBound  time.Duration
+	dieTimeout time.Duration
+	jitter     func(time.Duration) time.Duration // random, 0 to its argument
+	final      func(error) bool                  // trying again is no use
 
 	state   state
 	roles   progress
@@ -77,6 +89,8 @@ type machine struct {
 	served  bool          // it has been up
 	since   time.Time     // when it came up last
 	attempt int           // failed ones since it was steady
+	risen   time.Time     // when the child came up
+	crashes int           // since a child was steady
 	err     error         // why this incarnation ends, or nil
 	delay   time.Duration // for doArm
 }
@@ -120,6 +134,9 @@ func (m *machine) launched() do {
 	case starting:
 		m.roles = launchDone
 		return doHand
+	case rising:
+		m.roles = launchDone
+		return doRelease
 	case stopping:
 		return doEnd | doKill
 	}
@@ -128,10 +145,14 @@ func (m *machine) launched() do {
 
 // ready: the child serves.
 func (m *machine) ready(now time.Time) do {
-	if m.state != starting {
+	switch m.state {
+	case starting:
+		m.since = now
+	case rising:
+	default:
 		return 0
 	}
-	m.state, m.served, m.since = serving, true, now
+	m.state, m.err, m.served, m.risen = serving, nil, true, now
 	if m.quit {
 		return doServe | m.stop()
 	}
@@ -149,7 +170,14 @@ func (m *machine) failed(err error) do {
 		}
 		return doEnd | doKill
 	case serving:
-		return m.end(err)
+		return m.fall(err)
+	case rising:
+		if m.roles == launchHanded {
+			return m.fall(err)
+		}
+		m.state, m.err = down, err
+		m.delay = m.dieTimeout
+		return doTell | doArm
 	}
 	return 0 // what was given up fails; that is no news
 }
@@ -173,7 +201,7 @@ func (m *machine) stopped(lost error) do {
 func (m *machine) died(err error) do {
 	switch m.state {
 	case serving:
-		return m.end(err)
+		return m.fall(err)
 	case stopping:
 		if m.asked {
 			return m.end(fmt.Errorf("before it had stopped: %w", err))
@@ -187,6 +215,54 @@ func (m *machine) end(err error) do {
 	m.state, m.err, m.asked = stopping, err, false
 	m.delay = endBound
 	return doEnd | doArm
+}
+
+// fall waits for what is left of a crash: the spawner ends its programs.
+func (m *machine) fall(err error) do {
+	m.state, m.err = falling, err
+	m.delay = endBound
+	return doFall | doArm
+}
+
+// respawn: somebody wants a new child. The first comes at once; then the delays
+// double until a child is steady.
+func (m *machine) respawn() do {
+	if m.state != down {
+		return 0
+	}
+	m.crashes++
+	if m.crashes == 1 {
+		return m.rise()
+	}
+	m.state = resting
+	m.delay = backoff(m.crashes - 2)
+	return doArm
+}
+
+func (m *machine) rise() do {
+	m.state, m.roles, m.risen = rising, launchBegun, time.Time{}
+	return doLaunch
+}
+
+// released: main does not keep the connection any more, and nothing waits on it.
+func (m *machine) released() do {
+	if m.state != rising {
+		return 0
+	}
+	m.roles = launchHanded
+	return doHand
+}
+
+// lost: the connection that main keeps, or wanted to, is no more.
+func (m *machine) lost(err error) do {
+	switch m.state {
+	case down, resting, rising:
+		m.state, m.err = stopping, err
+		return doEnd | doKill
+	case stopping:
+		return doEnd
+	}
+	return 0
 }
 
 // stop: somebody wants erluv to end.
@@ -208,6 +284,13 @@ func (m *machine) stop() do {
 		m.state, m.asked = stopping, true
 		m.delay = m.stopBound
 		return doAsk | doArm
+	case rising:
+		if m.roles == launchHanded {
+			return 0 // as in starting
+		}
+		return m.leave(nil)
+	case down, resting:
+		return m.leave(nil)
 	case stopping:
 		m.err = nil // a lost connection is no failure any more
 	case waiting:
@@ -216,9 +299,21 @@ func (m *machine) stop() do {
 	return 0
 }
 
+// leave ends the connection that main keeps.
+func (m *machine) leave(err error) do {
+	m.state, m.err, m.quit = stopping, err, true
+	return doLeave | doKill
+}
+
 // expired: the timer ran out.
 func (m *machine) expired() do {
 	switch m.state {
+	case falling:
+		return doKill
+	case down:
+		return m.leave(fmt.Errorf("%w within %v: the last child: %w", errDieTimeout, m.dieTimeout, m.err))
+	case resting:
+		return m.rise()
 	case stopping:
 		if m.asked {
 			m.err = fmt.Errorf("the child did not stop within %v and was killed", m.stopBound)
@@ -231,8 +326,20 @@ func (m *machine) expired() do {
 	return 0
 }
 
-// gone: nothing of this incarnation is left.
+// gone: nothing of this incarnation is left; after a crash, nothing of the roles.
 func (m *machine) gone(now time.Time) do {
+	if m.state == falling {
+		if !m.risen.IsZero() && now.Sub(m.risen) >= steady {
+			m.crashes = 0
+		}
+		if m.quit {
+			m.state, m.err = stopping, nil
+			return doKeep | doLeave
+		}
+		m.state = down
+		m.delay = m.dieTimeout
+		return doKeep | doArm
+	}
 	if m.state != stopping {
 		return 0
 	}

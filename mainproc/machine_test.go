@@ -10,7 +10,7 @@ import (
 )
 
 // names of the actions, in the order of the constants.
-var doNames = []string{"connect", "launch", "hand", "serve", "ask", "end", "kill", "arm"}
+var doNames = []string{"connect", "launch", "hand", "serve", "ask", "end", "kill", "fall", "keep", "tell", "release", "leave", "arm"}
 
 func (d do) String() string {
 	s := ""
@@ -45,6 +45,9 @@ var inputs = []struct {
 	{"stop", func(m *machine) do { return m.stop() }},
 	{"expired", func(m *machine) do { return m.expired() }},
 	{"gone", func(m *machine) do { return m.gone(t0) }},
+	{"respawn", func(m *machine) do { return m.respawn() }},
+	{"released", func(m *machine) do { return m.released() }},
+	{"gone link", func(m *machine) do { return m.lost(errTest) }},
 }
 
 // The rows are states, as far as they differ; the columns are the events in the
@@ -53,49 +56,79 @@ var inputs = []struct {
 var rows = []struct {
 	name  string
 	start machine
-	cells [10]string
+	cells [13]string
 }{
-	{"connecting", machine{state: connecting, roles: launchBegun}, [...]string{
-		"starting: nothing", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	{"connecting", machine{state: connecting, roles: launchBegun}, [13]string{
+		"starting: nothing", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".", ".", ".", ".",
 	}},
-	{"connecting again", machine{state: connecting, served: true}, [...]string{
-		"starting: launch", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	{"connecting again", machine{state: connecting, served: true}, [13]string{
+		"starting: launch", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".", ".", ".", ".",
 	}},
-	{"connecting, launched", machine{state: connecting, roles: launchDone}, [...]string{
-		"starting: hand", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	{"connecting, launched", machine{state: connecting, roles: launchDone}, [13]string{
+		"starting: hand", ".", ".", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".", ".", ".", ".",
 	}},
-	{"starting", machine{state: starting}, [...]string{
-		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".",
+	{"starting", machine{state: starting}, [13]string{
+		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", "stopping: end kill", ".", ".", ".", ".", ".",
 	}},
-	{"starting, handed", machine{state: starting, roles: launchDone}, [...]string{
-		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", ".", ".", ".",
+	{"starting, handed", machine{state: starting, roles: launchDone}, [13]string{
+		".", "starting: hand", "serving: serve", "stopping: end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"starting, handed, to stop", machine{state: starting, roles: launchDone, quit: true}, [...]string{
-		".", "starting: hand", "stopping: serve ask arm", "stopping: end kill", ".", ".", ".", ".", ".", ".",
+	{"starting, handed, to stop", machine{state: starting, roles: launchDone, quit: true}, [13]string{
+		".", "starting: hand", "stopping: serve ask arm", "stopping: end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"serving", machine{state: serving, served: true}, [...]string{
-		".", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: end arm", "stopping: ask arm", ".", ".",
+	{"serving", machine{state: serving, served: true}, [13]string{
+		".", ".", ".", "falling: fall arm", "stopping: end arm", "stopping: end arm", "falling: fall arm", "stopping: ask arm", ".", ".", ".", ".", ".",
 	}},
-	{"stopping, asked", machine{state: stopping, served: true, asked: true, quit: true}, [...]string{
-		"stopping: end", "stopping: end kill", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", ".", "stopping: end kill", "ended: nothing",
+	{"falling", machine{state: falling, served: true, err: errTest}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "down: keep arm", ".", ".", ".",
 	}},
-	{"stopping, lost", machine{state: stopping, served: true, retry: true, err: errTest}, [...]string{
-		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "waiting: arm",
+	{"falling, to stop", machine{state: falling, served: true, quit: true, err: errTest}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "stopping: keep leave", ".", ".", ".",
 	}},
-	{"stopping, lost, exit", machine{state: stopping, served: true, err: errTest}, [...]string{
-		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	{"down", machine{state: down, served: true, err: errTest}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", "stopping: kill leave", "stopping: kill leave", ".", "rising: launch", ".", "stopping: end kill",
 	}},
-	{"stopping, never up", machine{state: stopping, retry: true, err: errTest}, [...]string{
-		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	{"down again", machine{state: down, served: true, crashes: 1, err: errTest}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", "stopping: kill leave", "stopping: kill leave", ".", "resting: arm", ".", "stopping: end kill",
 	}},
-	{"stopping, refused", machine{state: stopping, served: true, retry: true, err: dist.ErrCookie}, [...]string{
-		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing",
+	{"resting", machine{state: resting, served: true, crashes: 2, err: errTest}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", "stopping: kill leave", "rising: launch", ".", ".", ".", "stopping: end kill",
 	}},
-	{"waiting", machine{state: waiting, served: true, retry: true}, [...]string{
-		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".",
+	{"rising", machine{state: rising, served: true, roles: launchBegun}, [13]string{
+		".", "rising: release", "serving: serve", "down: tell arm", ".", ".", ".", "stopping: kill leave", ".", ".", ".", "rising: hand", "stopping: end kill",
 	}},
-	{"ended", machine{state: ended}, [...]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"rising, launched", machine{state: rising, served: true, roles: launchDone}, [13]string{
+		".", "rising: release", "serving: serve", "down: tell arm", ".", ".", ".", "stopping: kill leave", ".", ".", ".", "rising: hand", "stopping: end kill",
+	}},
+	{"rising, handed", machine{state: rising, served: true, roles: launchHanded}, [13]string{
+		".", "rising: release", "serving: serve", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", "rising: hand", "stopping: end kill",
+	}},
+	{"rising, handed, to stop", machine{state: rising, served: true, roles: launchHanded, quit: true}, [13]string{
+		".", "rising: release", "stopping: serve ask arm", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", "rising: hand", "stopping: end kill",
+	}},
+	{"stopping, leaving", machine{state: stopping, served: true, quit: true}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
+	{"stopping, asked", machine{state: stopping, served: true, asked: true, quit: true}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", "stopping: end arm", "stopping: end arm", "stopping: end arm", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
+	{"stopping, lost", machine{state: stopping, served: true, retry: true, err: errTest}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "waiting: arm", ".", ".", "stopping: end",
+	}},
+	{"stopping, lost, exit", machine{state: stopping, served: true, err: errTest}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
+	{"stopping, never up", machine{state: stopping, retry: true, err: errTest}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
+	{"stopping, refused", machine{state: stopping, served: true, retry: true, err: dist.ErrCookie}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
+	{"waiting", machine{state: waiting, served: true, retry: true}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".", ".", ".", ".",
+	}},
+	{"ended", machine{state: ended}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
 }
 
@@ -141,7 +174,13 @@ func TestErrors(t *testing.T) {
 		{[]string{"connected", "launched", "stop", "ready", "stopped", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "stopped", "died", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "lost", "died", "gone"}, "test"},
-		{[]string{"connected", "launched", "ready", "died", "gone"}, "test"},
+		{[]string{"connected", "launched", "ready", "died", "gone", "expired", "gone"}, "nobody has asked for a new child (respawn) within 5s: the last child: test"},
+		{[]string{"connected", "launched", "ready", "died", "gone", "gone link", "gone"}, "test"},
+		{[]string{"connected", "launched", "ready", "died", "gone", "stop", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "died", "stop", "gone", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "died", "gone", "respawn", "launched", "released", "ready", "stop", "stopped", "gone"}, ""},
+		{[]string{"connected", "launched", "ready", "died", "gone", "respawn", "failed", "expired", "gone"}, "nobody has asked for a new child (respawn) within 5s: the last child: test"},
+		{[]string{"connected", "launched", "ready", "died", "gone", "respawn", "launched", "released", "stop", "failed", "gone", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "stop", "stopped", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "stop", "lost", "died", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "stop", "died", "gone"}, "before it had stopped: test"},
@@ -149,7 +188,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"connected", "launched", "ready", "lost", "stop", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "lost", "expired", "gone"}, "test"},
 	} {
-		m := machine{stopBound: 7 * time.Second, final: isFinal}
+		m := machine{stopBound: 7 * time.Second, dieTimeout: 5 * time.Second, final: isFinal}
 		m.begin()
 		for _, name := range tt.events {
 			byName[name](&m)
@@ -197,5 +236,54 @@ func TestBackoff(t *testing.T) {
 		if d := backoff(attempt); d < backoffFrom || d > backoffTo {
 			t.Fatalf("attempt %d: %v", attempt, d)
 		}
+	}
+}
+
+// TestRespawns: the first comes at once, the next are delayed, the delays double,
+// until a child has been steady.
+func TestRespawns(t *testing.T) {
+	m := machine{state: serving, served: true, risen: t0, final: isFinal}
+	now := t0
+	crash := func(up time.Duration) time.Duration {
+		now = now.Add(up)
+		m.died(errTest)
+		m.gone(now)
+		if m.state != down {
+			t.Fatalf("after a crash: %v", m.state)
+		}
+		m.delay = 0
+		m.respawn()
+		delay := m.delay
+		if m.state == resting {
+			m.expired()
+		}
+		m.launched()
+		m.released()
+		m.ready(now)
+		if m.state != serving {
+			t.Fatalf("after a respawn: %v", m.state)
+		}
+		return delay
+	}
+	want := time.Duration(0)
+	for range 12 {
+		if got := crash(time.Second); got != want {
+			t.Errorf("delay %v, want %v", got, want)
+		}
+		want = min(max(2*want, backoffFrom), backoffTo)
+	}
+	if got := crash(steady); got != 0 {
+		t.Errorf("after %v: %v", steady, got)
+	}
+	// One that cannot even be started is no better than one that dies.
+	m.died(errTest)
+	m.gone(now.Add(time.Second))
+	for want := backoffFrom; want <= 4*backoffFrom; want *= 2 {
+		m.respawn()
+		if m.state != resting || m.delay != want {
+			t.Errorf("%v, delay %v, want %v", m.state, m.delay, want)
+		}
+		m.expired()
+		m.failed(errTest)
 	}
 }

@@ -19,6 +19,9 @@ import (
 type Options struct {
 	Version string // of erluv
 	Up      func() // called once, when the node is up for the first time; it does not block
+	// Alone: the process is erluv's own. Then Run makes it the parent of what its
+	// programs leave behind, and ends all children that it does not know.
+	Alone bool
 }
 
 // maxEnviron bounds, in bytes, what programs may inherit of our environment: it
@@ -50,6 +53,11 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
+	if opts.Alone {
+		if err := inherit(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	in, err := watchInput(0, func() { cancel(errInput) })
@@ -64,12 +72,13 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	defer s.close()
 
 	g := guard{
-		world: &host{dialer: dialer{cfg: cfg}, starter: s, id: id, with: with},
+		world: &host{dialer: dialer{cfg: cfg}, starter: s, id: id, with: with, alone: opts.Alone},
 		log:   log,
 		up:    opts.Up,
 	}
 	g.retry = cfg.Reconnect == config.ReconnectRetry
 	g.stopBound = cfg.KillTimeout + stopGrace
+	g.dieTimeout = cfg.DieTimeout
 	g.jitter = func(d time.Duration) time.Duration { return rand.N(d + 1) }
 	g.final = isFinal
 	return g.run(ctx)
@@ -92,6 +101,7 @@ type host struct {
 	starter *starter
 	id      sandbox.Identity
 	with    settings
+	alone   bool
 }
 
 func (h *host) launch(ctx context.Context) (crew, error) {
@@ -99,7 +109,19 @@ func (h *host) launch(ctx context.Context) (crew, error) {
 	if err != nil {
 		return nil, err // not r: a nil *roles is a crew
 	}
+	r.inherits = h.alone
 	return r, nil
+}
+
+// keep goes on with a connection that a child has left.
+func (h *host) keep(l *link, left remains) (keeper, error) {
+	say := newInterim(l, h.cfg.Controller, h.cfg.DieTimeout, left)
+	ticktime := time.Duration(min(left.book.ticktime, 1<<31)) * time.Second
+	k, err := newCaretaker(l.fd, say, ticktime)
+	if err != nil {
+		return nil, err // not k, as above
+	}
+	return k, nil
 }
 
 // identity is whom the roles run as. The configuration has refused root already;

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
 
@@ -205,8 +206,10 @@ func (p *process) decode(packet []byte, fds []int) (ipc.Message, error) {
 	return m, nil
 }
 
-// kill sends SIGKILL; to a process that has ended, nobody gets it.
-func (p *process) kill() { _ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) }
+// signal sends a signal; to a process that has ended, nobody gets it.
+func (p *process) signal(s unix.Signal) { _ = unix.PidfdSendSignal(p.pidfd, s, nil, 0) }
+
+func (p *process) kill() { p.signal(unix.SIGKILL) }
 
 // hangUp ends the conversation; the role reads the end of file.
 func (p *process) hangUp() { _ = unix.Shutdown(p.conn.FD(), unix.SHUT_RDWR) }
@@ -229,6 +232,18 @@ func (p *process) reap() error {
 		p.end = fmt.Errorf("the %s (process %d) has ended with status %d", p.role, p.pid, p.ws.ExitStatus())
 	}
 	return p.end
+}
+
+// exit is how a process that was reaped has ended, for the node.
+func (p *process) exit() etf.Term {
+	if !p.ws.Signaled() {
+		return etf.Tuple{etf.Atom("exit_status"), int64(p.ws.ExitStatus())}
+	}
+	name := strings.ToLower(unix.SignalName(p.ws.Signal()))
+	if name == "" {
+		return etf.Tuple{etf.Atom("signal"), int64(p.ws.Signal())}
+	}
+	return etf.Tuple{etf.Atom("signal"), etf.Atom(name)}
 }
 
 // exitBound is how long it may take from the first sign of a process's end, a

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
 
@@ -20,11 +21,18 @@ type roles struct {
 	child, spawner *process
 	id             sandbox.Identity
 	serveWith      settings
+	inherits       bool // all other children of this process are orphans
 
 	// Since the child was given the connection:
 	base    position     // where it stood then
 	journal *ipc.Journal // where the child says how it stands
 	ledger  *ledger      // whom it has told of
+
+	// Owned by watch, and read when it has returned:
+	hung   bool
+	broken error    // how the child has broken the conversation
+	why    etf.Term // how the roles have ended
+	left   error    // what was left behind and cannot be ended
 }
 
 // settings are what the roles are told of the configuration, the connection
@@ -148,6 +156,12 @@ func (r *roles) kill() {
 	r.spawner.kill()
 }
 
+// fall: the spawner ends with its conversation with the child.
+func (r *roles) fall() {
+	r.child.kill()
+	r.end()
+}
+
 func (r *roles) close() {
 	r.child.close()
 	r.spawner.close()
@@ -160,34 +174,99 @@ func (r *roles) close() {
 }
 
 // watch waits in one poll(2) for all that can come from the roles: it takes one
-// thread, which sleeps while the node is served.
+// thread, which sleeps while the node is served, but for the question whether the
+// child lives.
 func (r *roles) watch(report func(event)) {
 	fds := []unix.PollFd{
 		{Fd: int32(r.child.conn.FD()), Events: unix.POLLIN},
 		{Fd: int32(r.child.pidfd), Events: unix.POLLIN},
 		{Fd: int32(r.spawner.pidfd), Events: unix.POLLIN},
 	}
+	p := newPulse(time.Now())
 	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one, without events
-		if _, err := unix.Poll(fds, -1); err != nil {
+		timeout := -1
+		if fds[1].Fd >= 0 {
+			timeout = int(max(0, time.Until(p.next)).Milliseconds()) + 1
+		}
+		if _, err := unix.Poll(fds, timeout); err != nil {
 			if err == unix.EINTR {
 				continue
 			}
 			// Bad memory or too many descriptors: neither can be.
 			panic(fmt.Sprintf("poll: %v", err))
 		}
-		if fds[0].Revents != 0 && !r.listen(report) {
-			fds[0].Fd = -1
+		if fds[0].Revents != 0 {
+			p.heard()
+			if !r.listen(report) {
+				fds[0].Fd = -1
+			}
 		}
 		for _, p := range r.ended(fds[1].Revents != 0, fds[2].Revents != 0) {
+			r.note(p)
 			report(event{kind: eventDied, err: p.end})
 		}
 		if r.child.end != nil {
 			fds[1].Fd, fds[1].Revents = -1, 0
+		} else {
+			r.beat(p.check(time.Now()))
 		}
 		if r.spawner.end != nil {
 			fds[2].Fd, fds[2].Revents = -1, 0
 		}
 	}
+	if r.inherits {
+		r.left = endOrphans()
+	}
+}
+
+// beat does what a pulse finds due.
+func (r *roles) beat(b beat) {
+	switch b {
+	case beatAsk:
+		// Full or closed: there will be no answer either.
+		_ = r.child.conn.TrySend(ipc.Append(nil, ipc.Beat{}))
+		if r.inherits {
+			reapOrphans(r.child.pid, r.spawner.pid)
+		}
+	case beatAbort:
+		r.hung = true
+		r.child.signal(unix.SIGABRT)
+	case beatKill:
+		r.child.kill()
+	}
+}
+
+// note keeps how the first of the roles has ended.
+func (r *roles) note(p *process) {
+	switch {
+	case r.why != nil:
+	case r.hung:
+		r.why = etf.Atom("hung")
+	case r.broken != nil:
+		r.why = etf.Tuple{etf.Atom("broken"), etf.Binary(printable(r.broken.Error()))}
+	case p == r.spawner:
+		r.why = etf.Tuple{etf.Atom("spawner"), p.exit()}
+	default:
+		r.why = p.exit()
+	}
+}
+
+// remains: see crew. The roles have been reaped, so nobody writes to the connection,
+// the journal or the ledger any more.
+func (r *roles) remains(l *link) (remains, error) {
+	if r.left != nil {
+		return remains{}, r.left
+	}
+	if r.ledger == nil { // the child was given nothing
+		book := newLedger(nil, l.serial)
+		book.carry(l.carried)
+		return remains{stand{In: l.in, Skip: l.skip}, book, r.why}, nil
+	}
+	if err := r.ledger.drain(r.child.buf); err != nil {
+		return remains{}, err
+	}
+	s, err := standing(l.fd, r.base, r.journal)
+	return remains{s, r.ledger, r.why}, err
 }
 
 // ended reaps the roles that have ended, and puts the one that has ended of itself
@@ -224,30 +303,38 @@ func (r *roles) listen(report func(event)) bool {
 		return true
 	case errors.Is(err, io.EOF):
 		if !r.child.ended(exitBound) { // otherwise its end is the event
-			report(event{kind: eventBroken, err: errors.New("the child has closed its conversation, and lives on")})
+			r.breaks(report, errors.New("the child has closed its conversation, and lives on"))
 		}
 		return false
 	case err != nil:
-		report(event{kind: eventBroken, err: fmt.Errorf("cannot listen to the child: %w", err)})
+		r.breaks(report, fmt.Errorf("cannot listen to the child: %w", err))
 		return false
 	}
 	m, err := r.child.decode(r.child.buf[:n], fds)
 	if err != nil {
-		report(event{kind: eventBroken, err: err})
+		r.breaks(report, err)
 		return false
 	}
 	switch m := m.(type) {
+	case ipc.Beat:
+		return true
 	case ipc.Drain:
 		if err = r.ledger.drain(r.child.buf); err == nil {
 			return true
 		}
-		report(event{kind: eventBroken, err: err})
+		r.breaks(report, err)
 	case ipc.Stopped:
 		report(event{kind: eventStopped, err: lost(m)})
 	default:
-		report(event{kind: eventBroken, err: fmt.Errorf("the child says %T while it serves", m)})
+		r.breaks(report, fmt.Errorf("the child says %T while it serves", m))
 	}
 	return false
+}
+
+// breaks: nothing that the child says can be relied on any more.
+func (r *roles) breaks(report func(event), err error) {
+	r.broken = err
+	report(event{kind: eventBroken, err: err})
 }
 
 // lost is why the child has stopped, if nobody has asked it to.

@@ -76,7 +76,7 @@ func playRole(role string, args []string) int {
 
 // serve is a variable for the tests of what surrounds it.
 var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
-	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up})
+	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up, Alone: true})
 }
 
 func ping(ctx context.Context, cfg *config.Config) error { return mainproc.Ping(ctx, cfg) }

@@ -1,0 +1,329 @@
+package mainproc
+
+import (
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+)
+
+// interim is what main says and hears on the connection between the death of one
+// child and the start of the next. First it writes what the dead one has left to be
+// written, then it tells everybody who watched its processes of their end, then the
+// controller; after that it answers. It does no I/O and reads no clock: see keeper.
+//
+// What it holds is bounded by the ledger and these.
+const (
+	// interimOut is how many bytes may wait for the socket before no more is said
+	// or read.
+	interimOut = 64 << 10
+
+	// interimHead is how much of a frame is looked at. All that concerns main is
+	// shorter, but for calls, of which only the beginning matters.
+	interimHead = 4 << 10
+
+	// interimChunk is what is read at once.
+	interimChunk = 64 << 10
+
+	// maxCarried bounds the monitors of names that outlive a child.
+	maxCarried = 1 << 16
+)
+
+type interim struct {
+	link       *link // what both sides are called; not the descriptor
+	controller etf.Atom
+	dieTimeout time.Duration
+
+	out     []byte   // what waits for the socket
+	dead    []string // records of watches whose processes' end is not told yet
+	reason  etf.Term // of child_down, to be told next; nil: it was
+	in      []byte   // what was read and not handled
+	skip    int      // of what is read next, so much is of a frame that nobody wants
+	carried map[string]struct{}
+	respawn bool // somebody wants a new child
+	ticked  bool // the node has sent a tick
+	buf     []byte
+}
+
+// newInterim goes on where a crew has ended. The next child's pids are told from
+// this one's by their serial.
+func newInterim(l *link, controller string, dieTimeout time.Duration, left remains) *interim {
+	l.serial = (left.book.serial + 1) % (1 << pidSerialBits)
+	if l.serial < firstSerial {
+		l.serial = firstSerial
+	}
+	i := &interim{
+		link: l, controller: etf.Atom(controller), dieTimeout: dieTimeout,
+		out: left.stand.Out, in: left.stand.In, skip: left.stand.Skip, reason: left.why,
+		carried: make(map[string]struct{}), buf: make([]byte, interimHead+dist.HeaderSize+interimChunk),
+	}
+	for record := range left.book.watches {
+		if isMains(record) && len(i.carried) < maxCarried {
+			i.carried[record] = struct{}{}
+		} else {
+			i.dead = append(i.dead, record)
+		}
+	}
+	i.fill()
+	return i
+}
+
+// isMains says whether a watch is of a name that does not die with the child.
+func isMains(record string) bool {
+	w, err := ipc.ReadWatch(record)
+	return err == nil && w.Kind == ipc.WatchName && (w.Name == nameMain || w.Name == nameNetKernel)
+}
+
+// Names that are registered on our node.
+const (
+	nameManager   = "erluv"
+	nameMain      = "erluv_main"
+	nameNetKernel = "net_kernel"
+)
+
+// Terms that main sends.
+var (
+	reasonCrashed  = raw(etf.Atom("child_crashed"))
+	reasonNoproc   = raw(etf.Atom("noproc"))
+	reasonLimit    = raw(etf.Atom("system_limit"))
+	reasonShutdown = raw(etf.Atom("shutdown"))
+	errorChildDown = etf.Tuple{etf.Atom("error"), etf.Atom("child_down")}
+)
+
+func raw(t etf.Term) etf.Raw {
+	b, err := etf.AppendTerm(nil, t)
+	if err != nil {
+		panic("mainproc: " + err.Error()) // a term of ours
+	}
+	return b
+}
+
+// fill goes on with what there is to say as long as little of it waits.
+func (i *interim) fill() {
+	for len(i.out) < interimOut {
+		switch {
+		case len(i.dead) > 0:
+			i.out = i.link.farewell(i.out, i.dead[0], reasonCrashed)
+			i.dead = i.dead[1:]
+		case i.reason != nil:
+			i.event(etf.Tuple{etf.Atom("child_down"), i.reason, i.dieTimeout.Milliseconds()})
+			i.reason = nil
+		case !i.next():
+			i.in = append(i.buf[:0], i.in...) // less than a frame's head
+			return
+		}
+	}
+}
+
+// wrote notes that n of the bytes in out were written.
+func (i *interim) wrote(n int) {
+	if i.out = i.out[n:]; len(i.out) == 0 {
+		i.out = nil // it may be the large one that the child has left
+	}
+	i.fill()
+}
+
+// reading says whether more may be read, which is when all that was read has been
+// handled, as far as it can be; space is where to, and read that it has n bytes.
+func (i *interim) reading() bool { return len(i.out) < interimOut }
+
+func (i *interim) space() []byte { return i.buf[len(i.in) : len(i.in)+interimChunk] }
+
+func (i *interim) read(n int) {
+	i.in = i.buf[:len(i.in)+n]
+	i.fill()
+}
+
+// next handles one frame, or drops a piece of one, if there is any.
+func (i *interim) next() bool {
+	if i.skip > 0 {
+		n := min(i.skip, len(i.in))
+		i.in, i.skip = i.in[n:], i.skip-n
+		return n > 0
+	}
+	size, ok := dist.FrameLen(i.in)
+	head := min(size, interimHead)
+	if !ok || len(i.in) < dist.HeaderSize+head {
+		return false
+	}
+	frame := i.in[dist.HeaderSize : dist.HeaderSize+head]
+	i.in = i.in[dist.HeaderSize+head:]
+	i.skip = size - head
+	var m dist.Message
+	switch {
+	case size == 0:
+		i.ticked = true
+	case size > head:
+		i.long(frame)
+	case dist.Parse(frame, &m) == nil:
+		i.message(&m)
+	}
+	return true
+}
+
+// message answers for processes that are all dead, and for the names.
+func (i *interim) message(m *dist.Message) {
+	theirs := string(m.From.Node) == i.link.peer.Name
+	switch m.Op {
+	case dist.RegSend:
+		i.toName(m.Name, m.Payload)
+	case dist.UnlinkID:
+		i.out = dist.AppendUnlinkIDAck(i.out, m.ID, m.To, m.From)
+	case dist.Link:
+		if theirs {
+			i.out = dist.AppendExit(i.out, m.To, m.From, reasonNoproc)
+		}
+	case dist.MonitorP:
+		if theirs {
+			i.monitored(m)
+		}
+	case dist.DemonitorP:
+		delete(i.carried, nameWatch(m))
+	}
+}
+
+// nameWatch is the record of a monitor by name.
+func nameWatch(m *dist.Message) string {
+	return ipc.Watch{
+		Kind: ipc.WatchName, Name: string(m.Name), Ref: string(m.Ref),
+		PeerID: m.From.ID, PeerSerial: m.From.Serial, PeerCreation: m.From.Creation,
+	}.Record()
+}
+
+// monitored keeps monitors of our names, which the next child is told; a call of
+// gen_server sets one up as well. All other processes are dead.
+func (i *interim) monitored(m *dist.Message) {
+	switch {
+	case !m.HasName:
+		i.out = dist.AppendMonitorExit(i.out, m.To, m.From, m.Ref, reasonNoproc)
+	case m.Name != nameManager && m.Name != nameMain && m.Name != nameNetKernel:
+		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, reasonNoproc)
+	case len(i.carried) >= maxCarried:
+		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, reasonLimit)
+	default:
+		i.carried[nameWatch(m)] = struct{}{}
+	}
+}
+
+// toName takes a message to a name.
+func (i *interim) toName(name etf.Atom, payload etf.Raw) {
+	r := etf.NewReader(payload)
+	if a, err := r.Atom(); err == nil {
+		i.respawn = i.respawn || name == nameMain && a == "respawn"
+		return
+	}
+	to, tag, ok := callOf(&r)
+	if !ok {
+		return
+	}
+	switch name {
+	case nameMain:
+		if a, err := r.Atom(); err == nil && a == "respawn" {
+			i.respawn = true
+			i.send(to, etf.Tuple{tag, etf.Atom("ok")})
+			return
+		}
+	case nameNetKernel:
+		if n, err := r.Tuple(); err == nil && n == 2 {
+			if a, err := r.Atom(); err == nil && a == "is_auth" {
+				i.send(to, etf.Tuple{tag, etf.Atom("yes")})
+				return
+			}
+		}
+	case nameManager:
+	default:
+		return
+	}
+	i.send(to, etf.Tuple{tag, errorChildDown})
+}
+
+// callOf reads {'$gen_call', {Pid, Tag}, up to the request.
+func callOf(r *etf.Reader) (to etf.Pid, tag etf.Raw, ok bool) {
+	if n, err := r.Tuple(); err != nil || n != 3 {
+		return to, nil, false
+	}
+	if a, err := r.Atom(); err != nil || a != "$gen_call" {
+		return to, nil, false
+	}
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return to, nil, false
+	}
+	to, err := r.Pid()
+	if err != nil {
+		return to, nil, false
+	}
+	tag, err = r.Raw()
+	return to, tag, err == nil
+}
+
+// long answers a call to a name in a frame of which only the head is here, in which
+// there is more than the control message: REG_SEND, with a trace token or not.
+func (i *interim) long(head []byte) {
+	if len(head) < 2 || head[0] != 112 || head[1] != 131 {
+		return
+	}
+	r := etf.NewReader(head[2:])
+	arity, err := r.Tuple()
+	op, err2 := r.Int()
+	if err != nil || err2 != nil || op != int64(dist.RegSend) || arity != 4 {
+		return
+	}
+	_, err = r.Pid()
+	_, err2 = r.Atom()
+	name, err3 := r.Atom()
+	rest := r.Rest()
+	if err != nil || err2 != nil || err3 != nil || len(rest) == 0 || rest[0] != 131 {
+		return
+	}
+	r = etf.NewReader(rest[1:])
+	if to, tag, ok := callOf(&r); ok && (name == nameManager || name == nameMain) {
+		i.send(to, etf.Tuple{tag, errorChildDown})
+	}
+}
+
+// send sends a message to a process of the node.
+func (i *interim) send(to etf.Pid, msg etf.Term) {
+	start := len(i.out)
+	b, err := etf.AppendTerm(dist.BeginSend(i.out, to), msg)
+	if err != nil {
+		panic("mainproc: " + err.Error()) // terms of ours around a raw one that was read
+	}
+	i.out = dist.End(b, start)
+}
+
+// event sends the controller an event of the node.
+func (i *interim) event(what etf.Term) {
+	start := len(i.out)
+	b := dist.BeginRegSend(i.out, i.link.pid(pidOfMain, 0), i.controller)
+	b, err := etf.AppendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what})
+	if err != nil {
+		panic("mainproc: " + err.Error())
+	}
+	i.out = dist.End(b, start)
+}
+
+// tick appends one, unless something else is on its way.
+func (i *interim) tick() {
+	if len(i.out) == 0 {
+		i.out = dist.AppendTick(i.out)
+	}
+}
+
+// leave says the last words. Whoever monitors the names is told.
+func (i *interim) leave(reason etf.Term) {
+	i.event(etf.Tuple{etf.Atom("stopping"), reason})
+	for record := range i.carried {
+		i.out = i.link.farewell(i.out, record, reasonShutdown)
+	}
+}
+
+// handOver leaves on the link what the next child goes on with.
+func (i *interim) handOver() {
+	l := i.link
+	l.in, l.skip, l.respawned = append([]byte(nil), i.in...), i.skip, true
+	l.carried = nil
+	for record := range i.carried {
+		l.carried = append(l.carried, record)
+	}
+}

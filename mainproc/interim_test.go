@@ -1,0 +1,321 @@
+package mainproc
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+)
+
+var (
+	dead   = etf.Pid{Node: "us@h", ID: 5, Serial: 1, Creation: 4}
+	caller = etf.Pid{Node: "them@h", ID: 100, Creation: 9}
+)
+
+// testInterim is one after a child was killed.
+func testInterim(t *testing.T, s stand, watches ...ipc.Watch) *interim {
+	t.Helper()
+	killed := etf.Tuple{etf.Atom("signal"), etf.Atom("sigkill")}
+	return newInterim(testConnection(), "erluv", 5*time.Second, remains{s, ledgerOf(t, watches...), killed})
+}
+
+// frames takes all that it has to say.
+func frames(t *testing.T, i *interim) (list []string) {
+	t.Helper()
+	var b []byte
+	for len(i.out) > 0 {
+		n := min(len(i.out), 1000)
+		b = append(b, i.out[:n]...)
+		i.wrote(n)
+	}
+	for len(b) > 0 {
+		frame, n, err := dist.Next(b, 1<<20)
+		if err != nil || n == 0 {
+			t.Fatalf("no frame: %q, %v", b, err)
+		}
+		b = b[n:]
+		list = append(list, show(t, frame))
+	}
+	return list
+}
+
+func show(t *testing.T, frame []byte) string {
+	t.Helper()
+	if len(frame) == 0 {
+		return "tick"
+	}
+	var m dist.Message
+	if err := dist.Parse(frame, &m); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(m.Op)
+	if m.HasName || m.Op == dist.RegSend {
+		text += " " + string(m.Name)
+	}
+	if m.To.Node != "" {
+		text += fmt.Sprintf(" to %d", m.To.ID)
+	}
+	for _, raw := range []etf.Raw{m.Reason, m.Payload} {
+		if raw != nil {
+			term, err := etf.Decode(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += fmt.Sprintf(" %v", term)
+		}
+	}
+	return text
+}
+
+// hear has it read bytes, in pieces of a size, as far as it wants to.
+func hear(i *interim, b []byte, piece int) {
+	for len(b) > 0 && i.reading() {
+		n := copy(i.space()[:piece], b)
+		b = b[n:]
+		i.read(n)
+	}
+}
+
+func want(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("it says\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+const downEvent = "REG_SEND erluv [erluv us@h [child_down [signal sigkill] 5000]]"
+
+func encode(t *testing.T, begun []byte, msg etf.Term) []byte {
+	t.Helper()
+	b, err := etf.AppendTerm(begun, msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dist.End(b, 0)
+}
+
+func toName(t *testing.T, name etf.Atom, msg etf.Term) []byte {
+	t.Helper()
+	return encode(t, dist.BeginRegSend(nil, caller, name), msg)
+}
+
+func callTo(t *testing.T, name etf.Atom, req etf.Term) []byte {
+	t.Helper()
+	return toName(t, name, etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, etf.Atom("tag")}, req})
+}
+
+func monitorOfName(name etf.Atom) []byte {
+	b := []byte{0, 0, 0, 0, 112, 131}
+	b = etf.AppendInt(etf.AppendTupleHeader(b, 4), int64(dist.MonitorP))
+	return dist.End(append(etf.AppendAtom(etf.AppendPid(b, caller), name), testRef...), 0)
+}
+
+func demonitorOfName(name etf.Atom) []byte {
+	b := []byte{0, 0, 0, 0, 112, 131}
+	b = etf.AppendInt(etf.AppendTupleHeader(b, 4), int64(dist.DemonitorP))
+	return dist.End(append(etf.AppendAtom(etf.AppendPid(b, caller), name), testRef...), 0)
+}
+
+// TestInterimTells: first what the child has left, then everybody who watched, then
+// the controller, then answers to what was read.
+func TestInterimTells(t *testing.T) {
+	left := dist.AppendTick(nil)
+	i := testInterim(t, stand{Out: left, In: dist.AppendLink(nil, caller, dead)}, testLink, testMon, testName, testPeer, mainName)
+	got := frames(t, i)
+	if len(got) == 7 {
+		slices.Sort(got[1:5])
+	}
+	want(t, got, "tick",
+		"DEMONITOR_P to 103",
+		"PAYLOAD_EXIT to 100 child_crashed",
+		"PAYLOAD_MONITOR_P_EXIT erluv to 102 child_crashed",
+		"PAYLOAD_MONITOR_P_EXIT to 101 child_crashed",
+		downEvent,
+		"PAYLOAD_EXIT to 100 noproc")
+	if i.link.serial != 8 {
+		t.Errorf("the next serial is %d", i.link.serial)
+	}
+	i.handOver()
+	if !slices.Equal(i.link.carried, []string{mainName.Record()}) {
+		t.Errorf("carried: %q", i.link.carried)
+	}
+}
+
+// TestInterimAnswers: each frame alone, in one piece and byte by byte.
+func TestInterimAnswers(t *testing.T) {
+	large := etf.Binary(make([]byte, 100_000))
+	for name, tt := range map[string]struct {
+		b    []byte
+		want []string
+	}{
+		"ping":               {callTo(t, "net_kernel", etf.Tuple{etf.Atom("is_auth"), etf.Atom("them@h")}), []string{"SEND to 100 [tag yes]"}},
+		"to net_kernel":      {callTo(t, "net_kernel", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"to the manager":     {callTo(t, "erluv", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"a large call":       {callTo(t, "erluv", large), []string{"SEND to 100 [tag [error child_down]]"}},
+		"a large message":    {toName(t, "erluv", large), nil},
+		"to main":            {callTo(t, "erluv_main", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"a call for respawn": {callTo(t, "erluv_main", etf.Atom("respawn")), []string{"SEND to 100 [tag ok]"}},
+		"to nobody":          {callTo(t, "nobody", etf.Atom("info")), nil},
+		"a large one":        {callTo(t, "nobody", large), nil},
+		"to a worker":        {encode(t, dist.BeginSend(nil, dead), etf.Atom("x")), nil},
+		"link":               {dist.AppendLink(nil, caller, dead), []string{"PAYLOAD_EXIT to 100 noproc"}},
+		"unlink":             {dist.AppendUnlinkID(nil, 7, caller, dead), []string{"UNLINK_ID_ACK to 100"}},
+		"monitor":            {dist.AppendMonitor(nil, caller, dead, etf.Raw(testRef)), []string{"PAYLOAD_MONITOR_P_EXIT to 100 noproc"}},
+		"demonitor":          {dist.AppendDemonitor(nil, caller, dead, etf.Raw(testRef)), nil},
+		"monitor of a name":  {monitorOfName("erluv"), nil},
+		"of another name":    {monitorOfName("nobody"), []string{"PAYLOAD_MONITOR_P_EXIT nobody to 100 noproc"}},
+		"exit":               {dist.AppendExit(nil, caller, dead, reasonNoproc), nil},
+		"exit/2":             {dist.AppendExit2(nil, caller, dead, reasonNoproc), nil},
+		"a strange link":     {dist.AppendLink(nil, etf.Pid{Node: "x@y", ID: 1, Creation: 1}, dead), nil},
+		"a strange monitor":  {dist.AppendMonitor(nil, etf.Pid{Node: "x@y", ID: 1, Creation: 1}, dead, etf.Raw(testRef)), nil},
+		"junk":               {[]byte{0, 0, 0, 3, 112, 131, 0}, nil},
+		"large junk":         {append([]byte{0, 1, 0, 0}, make([]byte, 1<<16)...), nil},
+		"a tick":             {dist.AppendTick(nil), nil},
+	} {
+		for _, piece := range []int{1, 7, interimChunk} {
+			i := testInterim(t, stand{})
+			want(t, frames(t, i), downEvent)
+			hear(i, slices.Concat(tt.b, dist.AppendUnlinkID(nil, 1, caller, dead)), piece)
+			if got := frames(t, i); !slices.Equal(got, append(slices.Clone(tt.want), "UNLINK_ID_ACK to 100")) {
+				t.Errorf("%s, in pieces of %d: it says %q, want %q", name, piece, got, tt.want)
+			}
+			if i.respawn != (name == "a call for respawn") || i.ticked != (name == "a tick") {
+				t.Errorf("%s: respawn %v, ticked %v", name, i.respawn, i.ticked)
+			}
+		}
+	}
+}
+
+func TestInterimRespawn(t *testing.T) {
+	for msg, want := range map[etf.Atom]bool{"respawn": true, "other": false} {
+		i := testInterim(t, stand{})
+		hear(i, toName(t, "erluv_main", msg), 100)
+		if i.respawn != want {
+			t.Errorf("%s: %v", msg, i.respawn)
+		}
+	}
+	i := testInterim(t, stand{})
+	hear(i, toName(t, "erluv", etf.Atom("respawn")), 100)
+	if i.respawn {
+		t.Error("the manager takes respawn")
+	}
+}
+
+// TestInterimHandsOver: wherever a frame is cut, the next child goes on there.
+func TestInterimHandsOver(t *testing.T) {
+	small := toName(t, "erluv_main", etf.Binary("x"))
+	large := toName(t, "erluv", etf.Binary(make([]byte, 10_000)))
+	for n := range len(small) {
+		i := testInterim(t, stand{})
+		hear(i, small[:n], 100)
+		i.handOver()
+		if l := i.link; !bytes.Equal(l.in, small[:n]) || l.skip != 0 || !l.respawned {
+			t.Errorf("after %d bytes of %d: %q, %d to skip", n, len(small), l.in, l.skip)
+		}
+	}
+	for _, n := range []int{3, 4, 4099, 4100, 4101, 9000, len(large) - 1} {
+		i := testInterim(t, stand{})
+		hear(i, large[:n], 100)
+		i.handOver()
+		l := i.link
+		if n < 4100 && (!bytes.Equal(l.in, large[:n]) || l.skip != 0) || n >= 4100 && (len(l.in) > 0 || l.skip != len(large)-n) {
+			t.Errorf("after %d bytes of %d: %d read, %d to skip", n, len(large), len(l.in), l.skip)
+		}
+	}
+	// And so does the interim after a crash.
+	i := testInterim(t, stand{Skip: 5})
+	hear(i, append([]byte("xxxxx"), dist.AppendLink(nil, caller, dead)...), 3)
+	want(t, frames(t, i), downEvent, "PAYLOAD_EXIT to 100 noproc")
+}
+
+// TestInterimMonitorsOfNames are kept for the next child, and told when there is
+// none.
+func TestInterimMonitorsOfNames(t *testing.T) {
+	i := testInterim(t, stand{}, mainName)
+	hear(i, monitorOfName("erluv"), 100)
+	hear(i, monitorOfName("net_kernel"), 100)
+	hear(i, demonitorOfName("net_kernel"), 100)
+	i.handOver()
+	slices.Sort(i.link.carried)
+	taken := testName
+	taken.PeerID = caller.ID
+	both := []string{mainName.Record(), taken.Record()}
+	slices.Sort(both)
+	if !slices.Equal(i.link.carried, both) {
+		t.Errorf("carried: %q", i.link.carried)
+	}
+	frames(t, i)
+	i.leave(etf.Atom("die_timeout"))
+	got := frames(t, i)
+	slices.Sort(got)
+	want(t, got,
+		"PAYLOAD_MONITOR_P_EXIT erluv to 100 shutdown",
+		"PAYLOAD_MONITOR_P_EXIT erluv_main to 104 shutdown",
+		"REG_SEND erluv [erluv us@h [stopping die_timeout]]")
+}
+
+// TestInterimBounds: while the node does not read, little is composed and nothing
+// more is read.
+func TestInterimBounds(t *testing.T) {
+	var watches []ipc.Watch
+	for n := range 3000 {
+		w := testMon
+		w.PeerID = uint32(1000 + n)
+		watches = append(watches, w)
+	}
+	in := bytes.Repeat(callTo(t, "erluv", etf.Atom("info")), 10_000)
+	i := testInterim(t, stand{In: in}, watches[:1000]...)
+	for _, w := range watches[1000:] {
+		i.dead = append(i.dead, w.Record())
+	}
+	if len(i.out) > interimOut+1000 || i.reading() {
+		t.Errorf("%d bytes wait, reading %v", len(i.out), i.reading())
+	}
+	got := frames(t, i)
+	if len(got) != len(watches)+1+10_000 {
+		t.Errorf("it says %d", len(got))
+	}
+	if !i.reading() || len(i.in) != 0 {
+		t.Errorf("reading %v with %d", i.reading(), len(i.in))
+	}
+	for n := range maxCarried + 2 {
+		w := testName
+		w.PeerID = uint32(n)
+		i.carried[w.Record()] = struct{}{}
+	}
+	hear(i, monitorOfName("net_kernel"), 100)
+	want(t, frames(t, i), "PAYLOAD_MONITOR_P_EXIT net_kernel to 100 system_limit")
+}
+
+// FuzzInterim: whatever the node sends, and however it is cut, the same is said.
+func FuzzInterim(f *testing.F) {
+	f.Add(monitorOfName("erluv"), 3)
+	f.Add(dist.AppendUnlinkID(nil, 7, caller, dead), 1)
+	f.Add([]byte{0, 1, 0, 0, 112, 131, 'h', 4, 'a', 6}, 100)
+	f.Fuzz(func(t *testing.T, b []byte, piece int) {
+		if piece < 1 || piece > interimChunk {
+			return
+		}
+		once, cut := testInterim(t, stand{In: b}), testInterim(t, stand{})
+		hear(cut, b, piece)
+		var all [2][]byte
+		for n, i := range []*interim{once, cut} {
+			for len(i.out) > 0 {
+				all[n] = append(all[n], i.out...)
+				i.wrote(len(i.out))
+			}
+			if len(i.in) > interimHead+dist.HeaderSize {
+				t.Errorf("%d bytes are kept", len(i.in))
+			}
+		}
+		if !bytes.Equal(all[0], all[1]) || !bytes.Equal(once.in, cut.in) || once.skip != cut.skip || once.respawn != cut.respawn {
+			t.Errorf("%q in pieces of %d", b, piece)
+		}
+	})
+}

@@ -1,0 +1,184 @@
+package mainproc
+
+import (
+	"strings"
+	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+)
+
+var (
+	testRef  = string(etf.AppendNewRef(nil, "them@h", 9, 1, 2, 3))
+	testLink = ipc.Watch{Kind: ipc.WatchLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9}
+	testMon  = ipc.Watch{Kind: ipc.WatchMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: testRef}
+	testName = ipc.Watch{Kind: ipc.WatchName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: testRef}
+	testPeer = ipc.Watch{Kind: ipc.WatchPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: testRef}
+	mainName = ipc.Watch{Kind: ipc.WatchName, Name: nameMain, PeerID: 104, PeerCreation: 9, Ref: testRef}
+)
+
+func ledgerOf(t *testing.T, watches ...ipc.Watch) *ledger {
+	t.Helper()
+	l := newLedger(nil, 1)
+	var m ipc.Ledger
+	for _, w := range watches {
+		m.Added = append(m.Added, w.Record())
+	}
+	m.Serial = 7
+	if err := l.take(ipc.Append(nil, m)); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestLedgerCounts: what is added twice is there until it was removed twice, in
+// whichever order it is told.
+func TestLedgerCounts(t *testing.T) {
+	l := ledgerOf(t, testLink, testMon, testLink)
+	r := testLink.Record()
+	for want := 1; want >= 0; want-- {
+		if err := l.take(ipc.Append(nil, ipc.Ledger{Removed: []string{r}})); err != nil || l.watches[r] != want {
+			t.Errorf("%d, %v; want %d", l.watches[r], err, want)
+		}
+	}
+	if len(l.watches) != 1 || l.size != len(testMon.Record()) {
+		t.Errorf("%d are left, of %d bytes", len(l.watches), l.size)
+	}
+}
+
+func TestLedgerRefuses(t *testing.T) {
+	for name, m := range map[string]ipc.Message{
+		"another message":       ipc.Ready{},
+		"no record":             ipc.Ledger{Added: []string{"junk"}},
+		"what is not there":     ipc.Ledger{Removed: []string{testMon.Record()}},
+		"no record, to remove":  ipc.Ledger{Removed: []string{"junk"}},
+		"removed once too much": ipc.Ledger{Removed: []string{testLink.Record(), testLink.Record()}},
+	} {
+		if err := ledgerOf(t, testLink).take(ipc.Append(nil, m)); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	if err := ledgerOf(t).take([]byte{0xff}); err == nil {
+		t.Error("junk is taken")
+	}
+}
+
+// TestLedgerBounds: a child cannot fill main's memory.
+func TestLedgerBounds(t *testing.T) {
+	l := newLedger(nil, 1)
+	w := testMon
+	w.Ref = strings.Repeat("r", 1000)
+	packet := ipc.Append(nil, ipc.Ledger{Added: []string{w.Record()}})
+	l.size = ipc.MaxLedger - len(w.Record())
+	if err := l.take(packet); err != nil {
+		t.Error(err)
+	}
+	if err := l.take(packet); err == nil {
+		t.Error("it is taken")
+	}
+}
+
+// TestLedgerConversation: drain reads what is there, and once something was wrong
+// all is.
+func TestLedgerConversation(t *testing.T) {
+	buf := make([]byte, ipc.MaxPacket)
+	packet := ipc.Append(nil, ipc.Ledger{Serial: 3, Ticktime: 8, Added: []string{testLink.Record()}})
+	for name, tt := range map[string]struct {
+		say  func(*ipc.Conn) error
+		want bool
+	}{
+		"the end":      {func(c *ipc.Conn) error { return c.Close() }, true},
+		"nothing more": {func(*ipc.Conn) error { return nil }, true},
+		"junk":         {func(c *ipc.Conn) error { return c.TrySend([]byte{0xff}) }, false},
+		"a descriptor": {func(c *ipc.Conn) error {
+			if c.TrySend(packet, 0) != nil { // as Linux 6.17 has it
+				return c.TrySend([]byte{0xff})
+			}
+			return nil
+		}, false},
+	} {
+		l, theirs, err := ledgerPair(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := theirs.TrySend(packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tt.say(theirs); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := l.drain(buf); (err == nil) != tt.want {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if l.watches[testLink.Record()] != 3 || l.serial != 3 || l.ticktime != 8 {
+			t.Errorf("%s: %+v", name, l)
+		}
+		l.close()
+		_ = theirs.Close()
+	}
+}
+
+func testConnection() *link {
+	return &link{
+		fd: -1, local: dist.Local{Name: "us@h", Creation: 4}, peer: dist.Peer{Name: "them@h", Creation: 9}, serial: firstSerial,
+	}
+}
+
+func TestFarewell(t *testing.T) {
+	l := testConnection()
+	ours := etf.Pid{Node: "us@h", ID: 5, Serial: 1, Creation: 4}
+	for _, tt := range []struct {
+		w    ipc.Watch
+		want dist.Message
+	}{
+		{testLink, dist.Message{Op: dist.PayloadExit, From: ours}},
+		{testMon, dist.Message{Op: dist.PayloadMonitorPExit, From: ours}},
+		{testName, dist.Message{Op: dist.PayloadMonitorPExit, Name: "erluv", HasName: true}},
+		{testPeer, dist.Message{Op: dist.DemonitorP, From: ours}},
+	} {
+		b := l.farewell([]byte("before"), tt.w.Record(), reasonCrashed)
+		frame, n, err := dist.Next(b[6:], 1000)
+		var m dist.Message
+		if err == nil {
+			err = dist.Parse(frame, &m)
+		}
+		theirs := etf.Pid{Node: "them@h", ID: tt.w.PeerID, Creation: 9}
+		if err != nil || n != len(b)-6 || m.Op != tt.want.Op || m.From != tt.want.From || m.Name != tt.want.Name || m.To != theirs {
+			t.Errorf("%+v: %+v, %v", tt.w, m, err)
+		}
+		if string(m.Ref) != tt.w.Ref || m.Op != dist.DemonitorP && string(m.Reason) != string(reasonCrashed) {
+			t.Errorf("%+v: reference %q, reason %q", tt.w, m.Ref, m.Reason)
+		}
+	}
+}
+
+// FuzzFarewell: whatever the child says, what main sends is one frame that a node
+// understands, or nothing.
+func FuzzFarewell(f *testing.F) {
+	for _, w := range []ipc.Watch{testLink, testMon, testName, testPeer} {
+		f.Add(w.Record())
+	}
+	bad := testMon
+	bad.Ref = "\x83no reference"
+	f.Add(bad.Record())
+	l := testConnection()
+	f.Fuzz(func(t *testing.T, record string) {
+		b := l.farewell(nil, record, reasonCrashed)
+		if len(b) == 0 {
+			return
+		}
+		frame, n, err := dist.Next(b, 10_000)
+		var m dist.Message
+		if err == nil {
+			err = dist.Parse(frame, &m)
+		}
+		if err != nil || n != len(b) || m.To.Node != "them@h" && m.Op != dist.DemonitorP {
+			t.Errorf("%q became %q: %v", record, b, err)
+		}
+	})
+}

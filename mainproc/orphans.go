@@ -1,0 +1,113 @@
+package mainproc
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Main inherits what its roles leave behind: the spawner, which ends its programs,
+// can itself be killed. Whatever is found here then is a program of a worker, or what
+// one has started, and nobody's any more.
+
+// inherit makes main the parent of processes whose own have ended
+// (PR_SET_CHILD_SUBREAPER, prctl(2)).
+func inherit() error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the parent of orphans: %w", err)
+	}
+	return nil
+}
+
+// orphansBound is how long endOrphans may take: as long as something is started
+// faster than it is ended.
+const orphansBound = 2 * time.Second
+
+// endOrphans ends all children of this process and reaps them; theirs become ours,
+// so it goes on until there are none. The roles must have been reaped.
+func endOrphans() error {
+	for end := time.Now().Add(orphansBound); ; {
+		list, err := offspring()
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, pid := range list {
+			// Nobody else reaps: the number is this child's until we do.
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+		for _, pid := range list {
+			waitUntil(pid, end)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d processes that the programs have left behind cannot be ended in %v", len(list), orphansBound)
+		}
+	}
+}
+
+// waitUntil reaps a child that was killed.
+func waitUntil(pid int, end time.Time) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // reaped with another thread's list
+	}
+	defer unix.Close(fd)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, int(max(0, time.Until(end)).Milliseconds()))
+		if n == 1 {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+		if err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// offspring lists the children of all threads of this process (proc(5)).
+func offspring() ([]int, error) {
+	names, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(names) == 0 {
+		return nil, fmt.Errorf("cannot see what the programs leave behind: no /proc/self/task/*/children")
+	}
+	var list []int
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // the thread has ended
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
+		}
+		for _, field := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				list = append(list, pid)
+			}
+		}
+	}
+	return list, nil
+}
+
+// reapOrphans reaps inherited processes that have ended, up to one that is a role,
+// which is reaped elsewhere.
+func reapOrphans(roles ...int) {
+	for {
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+			return
+		}
+		// The pid stands behind signo, errno and code, aligned as a pointer
+		// (siginfo_t of sigaction(2)); 0: there is none.
+		pid := int((*[unsafe.Sizeof(info) / 4]int32)(unsafe.Pointer(&info))[16/4])
+		if pid == 0 || slices.Contains(roles, pid) {
+			return
+		}
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
+}
