@@ -1,0 +1,494 @@
+%% @doc Runs programs of the operating system on an erluv node.
+%%
+%% A worker is a program that runs, and is a process of the erluv node: its pid can
+%% be linked, monitored, supervised and sent to. What it sends to its owner, and
+%% every option of {@link spawn/3}, {@link run/3} and {@link watch/3}, is told in
+%% erluv-protocol(7).
+%%
+%% The first argument of what starts something names the erluv node: its node name,
+%% or the `erluv_node' process (its registered name or pid). All functions return
+%% `{error, nodedown}' when that node is not connected or is lost while they wait,
+%% and `{error, noproc}' when the process is not there. None of them has a timeout
+%% unless it takes one: how long a program may run is an option.
+%%
+%% In the examples an `erluv_node' is registered as `erluv', as it is by default.
+-module(erluv).
+
+-export([spawn/2]).
+-export([spawn/3]).
+-export([spawn_link/2]).
+-export([spawn_link/3]).
+-export([spawn_monitor/2]).
+-export([spawn_monitor/3]).
+-export([run/2]).
+-export([run/3]).
+-export([watch/2]).
+-export([watch/3]).
+-export([write/2]).
+-export([write/3]).
+-export([close/1]).
+-export([close/2]).
+-export([read/2]).
+-export([read/3]).
+-export([setopts/2]).
+-export([signal/2]).
+-export([stop/1]).
+-export([stop/2]).
+-export([kill/1]).
+-export([resize/3]).
+-export([info/1]).
+-export([info/2]).
+-export([workers/1]).
+-export([respawn/1]).
+-export([format_error/1]).
+
+-include("erluv.hrl").
+
+-export_type([server/0]).
+-export_type([worker/0]).
+-export_type([cmd/0]).
+-export_type([options/0]).
+-export_type([exit/0]).
+-export_type([stream/0]).
+-export_type([signal/0]).
+-export_type([error/0]).
+
+-type server() :: node() | atom() | pid().
+%% The name of an erluv node, or an `erluv_node' process of this node.
+
+-type worker() :: pid() | {Name :: atom(), node()}.
+%% The pid that the spawn functions return, or the name that the option `name' gave
+%% and the erluv node.
+
+-type cmd() :: [unicode:chardata() | atom(), ...] | binary() | string().
+%% A list of program and arguments, started without a shell, or one string or
+%% binary, which is a command for `/bin/sh'.
+
+-type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
+%% As in erluv-protocol(7).
+
+-type exit() :: {exit_status, byte()} | {signal, signal()} | {signal, signal(), core}.
+-type stream() :: stdout | stderr | 3..255.
+-type signal() :: atom() | 1..64.
+
+-type error() :: {error, nodedown | noproc | stopping | child_down | {exit, term()} | term()}.
+%% {@link format_error/1} has words for each. `{exit, Reason}': the worker ended with
+%% this reason before it answered.
+
+-define(IS_WORKER(W),
+        (is_pid(W) orelse
+         is_tuple(W) andalso tuple_size(W) =:= 2 andalso
+         is_atom(element(1, W)) andalso is_atom(element(2, W)))).
+-define(IS_SERVER(S), (is_atom(S) orelse is_pid(S))).
+-define(IS_OPTIONS(O), (is_map(O) orelse is_list(O))).
+-define(IS_STREAM(S), (S =:= stdout orelse S =:= stderr orelse is_integer(S))).
+
+%% @equiv spawn(Server, Cmd, #{})
+-spec spawn(server(), cmd()) -> {ok, pid()} | error().
+spawn(Server, Cmd) ->
+    ?MODULE:spawn(Server, Cmd, #{}).
+
+%% @doc Starts a program.
+%%
+%% The caller is its owner, which is sent what it writes and how it ended. The worker
+%% is stopped when its owner ends. They are not linked, unless the option `link' says
+%% so.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["echo", "hello"], #{packet => line}),
+%% receive {W, {stdout, <<"hello\n">>}} -> ok end,
+%% receive {W, {exit_status, 0}} -> ok end,
+%% {error, enoent} = erluv:spawn(erluv, ["no-such-program"]).
+%% '''
+-spec spawn(server(), cmd(), options()) -> {ok, pid()} | error().
+spawn(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
+    erluv_call:request(Server, {spawn, Cmd, default(link, false, Options)});
+spawn(Server, Cmd, Options) ->
+    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+
+%% @equiv spawn_link(Server, Cmd, #{})
+-spec spawn_link(server(), cmd()) -> {ok, pid()} | error().
+spawn_link(Server, Cmd) ->
+    ?MODULE:spawn_link(Server, Cmd, #{}).
+
+%% @doc Starts a program and links it with its owner, before the program can end.
+%%
+%% With `owner => none' it is linked with the caller, and nobody is sent messages.
+%% The exit reason is `normal' for the exit status 0, else `{exit_status, N}' or
+%% `{signal, Signal}'.
+%%
+%% ```
+%% process_flag(trap_exit, true),
+%% {ok, W} = erluv:spawn_link(erluv, <<"exit 3">>),
+%% receive {'EXIT', W, {exit_status, 3}} -> ok end.
+%% '''
+-spec spawn_link(server(), cmd(), options()) -> {ok, pid()} | error().
+spawn_link(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
+    erluv_call:request(Server, {spawn, Cmd, with(link, true, Options)});
+spawn_link(Server, Cmd, Options) ->
+    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+
+%% @equiv spawn_monitor(Server, Cmd, #{})
+-spec spawn_monitor(server(), cmd()) -> {ok, {pid(), reference()}} | error().
+spawn_monitor(Server, Cmd) ->
+    ?MODULE:spawn_monitor(Server, Cmd, #{}).
+
+%% @doc Starts a program and monitors it.
+%%
+%% The reason in `DOWN' is the worker's exit reason, or `noproc' when the program has
+%% ended before the monitor was there: its last message to the owner,
+%% `{W, {exit_status, N}}' for example, is always sent.
+%%
+%% ```
+%% {ok, {W, Ref}} = erluv:spawn_monitor(erluv, ["cat"]),
+%% ok = erluv:close(W),
+%% receive {'DOWN', Ref, process, W, normal} -> ok end.
+%% '''
+-spec spawn_monitor(server(), cmd(), options()) -> {ok, {pid(), reference()}} | error().
+spawn_monitor(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
+    case erluv_call:request(Server, {spawn, Cmd, default(link, false, Options)}) of
+        {ok, Worker} -> {ok, {Worker, erlang:monitor(process, Worker)}};
+        {error, _} = Error -> Error
+    end;
+spawn_monitor(Server, Cmd, Options) ->
+    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+
+%% @equiv run(Server, Cmd, #{})
+-spec run(server(), cmd()) ->
+          {ok, #{exit := exit(), stdout := binary(), stderr := binary()}} | error().
+run(Server, Cmd) ->
+    run(Server, Cmd, #{}).
+
+%% @doc Runs a program and returns when it has ended, with all that it wrote.
+%%
+%% It is stopped when the caller ends before that. An exit status other than 0 is a
+%% result, not an error.
+%%
+%% ```
+%% {ok, #{exit := {exit_status, 0}, stdout := <<"HELLO">>}} =
+%%     erluv:run(erluv, ["tr", "a-z", "A-Z"], #{input => <<"hello">>}),
+%% {ok, #{exit := {exit_status, 1}}} = erluv:run(erluv, ["false"]),
+%% {error, {timeout, #{stdout := <<"1\n">>}}} =
+%%     erluv:run(erluv, <<"echo 1; sleep 60">>, #{timeout => 500}).
+%% '''
+-spec run(server(), cmd(), options()) ->
+          {ok, #{exit := exit(), stdout := binary(), stderr := binary()}} | error().
+run(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
+    erluv_call:request(Server, {run, Cmd, Options});
+run(Server, Cmd, Options) ->
+    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+
+%% @equiv watch(Server, Path, #{})
+-spec watch(server(), unicode:chardata()) -> {ok, pid()} | error().
+watch(Server, Path) ->
+    watch(Server, Path, #{}).
+
+%% @doc Watches a file, a directory, or all that is below it.
+%%
+%% The caller is the owner, as of a worker: it is sent `{W, {fs, What, Path}}'. They
+%% are linked, unless the option `link' is `false'.
+%%
+%% ```
+%% {ok, W} = erluv:watch(erluv, "/tmp", #{events => [created]}),
+%% {ok, _} = erluv:run(erluv, <<"f=$(mktemp /tmp/example-XXXXXX) && rm $f">>),
+%% receive {W, {fs, [created | _], <<"/tmp/example-", _/binary>>}} -> ok end,
+%% ok = erluv:stop(W).
+%% '''
+-spec watch(server(), unicode:chardata(), options()) -> {ok, pid()} | error().
+watch(Server, Path, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
+    erluv_call:request(Server, {watch, Path, Options});
+watch(Server, Path, Options) ->
+    ?BADARG([Server, Path, Options], bad_start(Server, Options)).
+
+%% @doc Writes to the program's stdin.
+%%
+%% It returns when all of it is in the pipe: so a writer does not run ahead of a
+%% program that reads slowly. `{error, epipe}': stdin is closed, or nobody reads it.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["cat"]),
+%% ok = erluv:write(W, [<<"one">>, $\n]),
+%% receive {W, {stdout, <<"one\n">>}} -> ok end,
+%% {ok, V} = erluv:spawn(erluv, ["sleep", "60"]),
+%% ok = erluv:close(V),
+%% {error, epipe} = erluv:write(V, <<"two">>).
+%% '''
+-spec write(worker(), iodata()) -> ok | error().
+write(Worker, Data) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, {write, Data});
+write(Worker, Data) ->
+    ?BADARG([Worker, Data], #{1 => worker}).
+
+%% @doc Writes to a descriptor that the option `fds' has made `{pipe, in}'.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, <<"cat <&3">>, #{fds => #{3 => {pipe, in}}}),
+%% ok = erluv:write(W, 3, <<"hello">>),
+%% ok = erluv:close(W, 3),
+%% receive {W, {stdout, <<"hello">>}} -> ok end.
+%% '''
+-spec write(worker(), 3..255, iodata()) -> ok | error().
+write(Worker, N, Data) when ?IS_WORKER(Worker), is_integer(N) ->
+    erluv_call:call(Worker, {write, N, Data});
+write(Worker, N, Data) when is_integer(N) ->
+    ?BADARG([Worker, N, Data], #{1 => worker});
+write(Worker, N, Data) ->
+    ?BADARG([Worker, N, Data], #{2 => descriptor}).
+
+%% @doc Closes stdin, once what was written before is in the pipe.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sort"], #{packet => line}),
+%% ok = erluv:write(W, <<"b\na\n">>),
+%% ok = erluv:close(W),
+%% receive {W, {stdout, <<"a\n">>}} -> ok end,
+%% receive {W, {stdout, <<"b\n">>}} -> ok end.
+%% '''
+-spec close(worker()) -> ok | error().
+close(Worker) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, {close, stdin});
+close(Worker) ->
+    ?BADARG([Worker], #{1 => worker}).
+
+%% @doc Closes stdin or a descriptor as {@link write/3} takes.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["cat"]),
+%% ok = erluv:close(W, stdin),
+%% receive {W, {exit_status, 0}} -> ok end.
+%% '''
+-spec close(worker(), stdin | 3..255) -> ok | error().
+close(Worker, N) when ?IS_WORKER(Worker), is_integer(N); ?IS_WORKER(Worker), N =:= stdin ->
+    erluv_call:call(Worker, {close, N});
+close(Worker, N) when is_integer(N); N =:= stdin ->
+    ?BADARG([Worker, N], #{1 => worker});
+close(Worker, N) ->
+    ?BADARG([Worker, N], #{2 => descriptor}).
+
+%% @equiv read(Worker, stdout, Max)
+-spec read(worker(), pos_integer()) -> {ok, binary()} | eof | error().
+read(Worker, Max) ->
+    read(Worker, stdout, Max).
+
+%% @doc Reads output of a worker whose `flow' is `{active, false}': as soon as there is
+%% some, at most `Max' bytes of it, or with `packet' the next line or packet.
+%%
+%% The program waits, in its `write', while nobody reads and its pipe is full.
+%% `{error, active}': output is sent as messages.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["seq", "2"], #{flow => {active, false}, packet => line}),
+%% {ok, <<"1\n">>} = erluv:read(W, stdout, 65536),
+%% {ok, <<"2\n">>} = erluv:read(W, 65536),
+%% eof = erluv:read(W, 65536).
+%% '''
+-spec read(worker(), stream(), pos_integer()) -> {ok, binary()} | eof | error().
+read(Worker, Stream, Max)
+  when ?IS_WORKER(Worker), ?IS_STREAM(Stream), is_integer(Max), Max > 0 ->
+    erluv_call:call(Worker, {read, Stream, Max});
+read(Worker, Stream, Max) when not ?IS_STREAM(Stream) ->
+    ?BADARG([Worker, Stream, Max], #{2 => stream});
+read(Worker, Stream, Max) when ?IS_WORKER(Worker) ->
+    ?BADARG([Worker, Stream, Max], #{3 => positive});
+read(Worker, Stream, Max) ->
+    ?BADARG([Worker, Stream, Max], #{1 => worker}).
+
+%% @doc Changes `owner', `packet' or `active' of a worker: all of them, or nothing.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["cat"], #{flow => {active, false}}),
+%% ok = erluv:write(W, <<"hello">>),
+%% ok = erluv:setopts(W, #{active => once}),
+%% receive {W, {stdout, <<"hello">>}} -> ok end,
+%% {error, {bad_option, colour, _}} = erluv:setopts(W, [{colour, red}]).
+%% '''
+-spec setopts(worker(), options()) -> ok | error().
+setopts(Worker, Options) when ?IS_WORKER(Worker), is_map(Options) ->
+    erluv_call:call(Worker, {setopts, maps:to_list(Options)});
+setopts(Worker, Options) when ?IS_WORKER(Worker), is_list(Options) ->
+    erluv_call:call(Worker, {setopts, Options});
+setopts(Worker, Options) when ?IS_WORKER(Worker) ->
+    ?BADARG([Worker, Options], #{2 => options});
+setopts(Worker, Options) ->
+    ?BADARG([Worker, Options], #{1 => worker}).
+
+%% @doc Sends a signal, to the program alone or to all processes of its group.
+%%
+%% `{error, esrch}': it has ended.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+%% ok = erluv:signal(W, sigstop),
+%% receive {W, {stopped, sigstop}} -> ok end,
+%% ok = erluv:signal(W, {group, sigkill}),
+%% receive {W, {signal, sigkill}} -> ok end.
+%% '''
+-spec signal(worker(), signal() | {group, signal()}) -> ok | error().
+signal(Worker, {group, Signal}) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, {signal, group, Signal});
+signal(Worker, Signal) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, {signal, Signal});
+signal(Worker, Signal) ->
+    ?BADARG([Worker, Signal], #{1 => worker}).
+
+%% @equiv stop(Worker, infinity)
+-spec stop(worker()) -> {ok, exit()} | ok | error().
+stop(Worker) ->
+    stop(Worker, infinity).
+
+%% @doc Stops a worker and returns when all that it started is gone: by its
+%% `kill_signal', and by SIGKILL after its `kill_timeout'.
+%%
+%% For a watcher of files the answer is `ok'. With `{error, timeout}', after `Timeout'
+%% milliseconds, the worker goes on being stopped.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+%% {ok, {signal, sigterm}} = erluv:stop(W),
+%% {error, noproc} = erluv:stop(W).
+%% '''
+-spec stop(worker(), timeout()) -> {ok, exit()} | ok | error().
+stop(Worker, Timeout)
+  when ?IS_WORKER(Worker), is_integer(Timeout), Timeout >= 0;
+       ?IS_WORKER(Worker), Timeout =:= infinity ->
+    erluv_call:call(Worker, stop, Timeout);
+stop(Worker, Timeout) when ?IS_WORKER(Worker) ->
+    ?BADARG([Worker, Timeout], #{2 => timeout});
+stop(Worker, Timeout) ->
+    ?BADARG([Worker, Timeout], #{1 => worker}).
+
+%% @doc Sends SIGKILL to everything that the worker has started, and returns at once.
+%%
+%% The worker ends with the reason `killed'. It is `exit(Worker, kill)': also for a
+%% worker that has ended, and for a node that is gone, it is `ok'.
+%%
+%% ```
+%% {ok, {W, Ref}} = erluv:spawn_monitor(erluv, ["sleep", "60"]),
+%% ok = erluv:kill(W),
+%% receive {'DOWN', Ref, process, W, killed} -> ok end.
+%% '''
+-spec kill(pid()) -> ok.
+kill(Worker) when is_pid(Worker) ->
+    true = exit(Worker, kill),
+    ok;
+kill(Worker) ->
+    ?BADARG([Worker], #{1 => pid}).
+
+%% @doc Tells a program with a terminal (option `pty') how large that is now.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sh"], #{pty => #{echo => false}}),
+%% ok = erluv:resize(W, 50, 132),
+%% ok = erluv:write(W, <<"stty size; exit\n">>),
+%% receive {W, {stdout, <<"50 132", _/binary>>}} -> ok end,
+%% {ok, V} = erluv:spawn(erluv, ["cat"]),
+%% {error, enotty} = erluv:resize(V, 50, 132).
+%% '''
+-spec resize(worker(), 1..65535, 1..65535) -> ok | error().
+resize(Worker, Rows, Cols)
+  when ?IS_WORKER(Worker), is_integer(Rows), Rows > 0, is_integer(Cols), Cols > 0 ->
+    erluv_call:call(Worker, {resize, Rows, Cols});
+resize(Worker, Rows, Cols) when not ?IS_WORKER(Worker) ->
+    ?BADARG([Worker, Rows, Cols], #{1 => worker});
+resize(Worker, Rows, Cols) when is_integer(Rows), Rows > 0 ->
+    ?BADARG([Worker, Rows, Cols], #{3 => positive});
+resize(Worker, Rows, Cols) ->
+    ?BADARG([Worker, Rows, Cols], #{2 => positive}).
+
+%% @doc What a worker or an erluv node says of itself: `os_pid', `cmd', `state', `cpu',
+%% `rss' and more of a worker, `version', `user', `workers', `uptime' and more of a
+%% node.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+%% #{os_pid := OsPid, state := running} = erluv:info(W),
+%% true = is_integer(OsPid),
+%% #{workers := N} = erluv:info(erluv),
+%% true = N >= 1.
+%% '''
+-spec info(server() | worker()) -> #{atom() => term()} | error().
+info(Pid) when is_pid(Pid), node(Pid) =/= node() ->
+    erluv_call:call(Pid, info);
+info(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, info);
+info(Worker) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, info);
+info(Other) ->
+    ?BADARG([Other], #{1 => server}).
+
+%% @doc One thing that an erluv node says of itself.
+%%
+%% ```
+%% <<"erluv_", _/binary>> = atom_to_binary(erluv:info(erluv, node)),
+%% {error, _} = erluv:info(erluv, colour).
+%% '''
+-spec info(server(), atom()) -> term() | error().
+info(Server, Key) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, {info, Key});
+info(Server, Key) ->
+    ?BADARG([Server, Key], #{1 => server}).
+
+%% @doc All workers of an erluv node, each with what is known of it.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+%% {W, #{cmd := [<<"sleep">>, <<"60">>]}} = lists:keyfind(W, 1, erluv:workers(erluv)).
+%% '''
+-spec workers(server()) -> [{pid(), #{atom() => term()}}] | error().
+workers(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, workers);
+workers(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @doc Tells an erluv whose child has crashed to start a new one.
+%%
+%% It returns at once. An `erluv_node' does this by itself: this is for who listens to
+%% the events of an erluv without one. A child that runs is not touched.
+%%
+%% ```
+%% ok = erluv:respawn(erluv),
+%% {error, nodedown} = erluv:respawn('no_such@node').
+%% '''
+-spec respawn(server()) -> ok | error().
+respawn(Server) when ?IS_SERVER(Server) ->
+    case erluv_call:connected(Server) of
+        {ok, Node} ->
+            _ = {erluv_main, Node} ! respawn,
+            ok;
+        {error, _} = Error ->
+            Error
+    end;
+respawn(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @doc Words for what the functions of this application return as `{error, Reason}',
+%% for `Reason' alone, and for the exit reasons of workers and of `erluv_node'.
+%%
+%% ```
+%% {error, Reason} = erluv:spawn(erluv, ["cat"], #{cd => "/no/such/directory"}),
+%% "cd: the directory cannot be used: no such file or directory (enoent)" =
+%%     erluv:format_error(Reason).
+%% '''
+-spec format_error(term()) -> string().
+format_error(Reason) ->
+    case unicode:characters_to_list(erluv_error:text(Reason)) of
+        Text when is_list(Text) -> Text;
+        {_, Valid, _} -> Valid
+    end.
+
+%% What a wrong argument of a function that starts something is.
+bad_start(Server, _) when not ?IS_SERVER(Server) -> #{1 => server};
+bad_start(_, _) -> #{3 => options}.
+
+with(Key, Value, Options) when is_map(Options) -> Options#{Key => Value};
+with(Key, Value, Options) -> [{Key, Value} | lists:keydelete(Key, 1, delete(Key, Options))].
+
+default(Key, Value, Options) when is_map(Options) ->
+    maps:merge(#{Key => Value}, Options);
+default(Key, Value, Options) ->
+    case lists:keymember(Key, 1, Options) orelse lists:member(Key, Options) of
+        true -> Options;
+        false -> [{Key, Value} | Options]
+    end.
+
+delete(Key, Options) -> [Option || Option <- Options, Option =/= Key].

@@ -1,0 +1,20 @@
+%% @private
+%% The application: a supervisor, and below it an erluv_node for each element of
+%% the environment variable `nodes'.
+-module(erluv_app).
+-behaviour(application).
+
+-export([start/2]).
+-export([stop/1]).
+
+-spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
+start(_Type, _Args) ->
+    case erluv_sup:start_link(application:get_env(erluv, nodes, [])) of
+        {ok, Pid} -> {ok, Pid};
+        ignore -> {error, ignore};
+        {error, Reason} -> {error, Reason}
+    end.
+
+-spec stop(term()) -> ok.
+stop(_State) ->
+    ok.

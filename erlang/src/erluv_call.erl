@@ -1,0 +1,63 @@
+%% @private
+%% Calls to an erluv node and its workers: what a gen_server:call exits with becomes
+%% `{error, Reason}'.
+-module(erluv_call).
+
+-export([request/2]).
+-export([call/2]).
+-export([call/3]).
+-export([connected/1]).
+
+%% @doc Asks the manager of an erluv node.
+-spec request(erluv:server(), term()) -> term().
+request(Server, Request) ->
+    case connected(Server) of
+        {ok, Node} -> call({erluv, Node}, Request);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The node of a server, if it is connected.
+-spec connected(erluv:server()) -> {ok, node()} | {error, term()}.
+connected(Server) when is_pid(Server) ->
+    call(Server, node);
+connected(Server) ->
+    case lists:member($@, atom_to_list(Server)) of
+        true -> reachable(Server);
+        false -> call(Server, node)
+    end.
+
+%% A call must not have the runtime look for a node that is not there, which can take
+%% seconds: erluv connects to us, never we to erluv.
+reachable(Node) ->
+    case Node =:= erlang:node() orelse lists:member(Node, nodes(connected)) of
+        true -> {ok, Node};
+        false -> {error, nodedown}
+    end.
+
+%% @doc Asks a process of an erluv node, and waits for as long as it takes.
+-spec call(erluv:worker() | atom(), term()) -> term().
+call(Name, Request) ->
+    call(Name, Request, infinity).
+
+%% @doc The same, not longer than this: milliseconds.
+-spec call(erluv:worker() | atom(), term(), timeout()) -> term().
+call(Name, Request, Timeout) ->
+    case reachable(host(Name)) of
+        {ok, _} -> reply(Name, Request, Timeout);
+        {error, _} = Error -> Error
+    end.
+
+host(Pid) when is_pid(Pid) -> erlang:node(Pid);
+host({_, Node}) -> Node;
+host(Name) when is_atom(Name) -> erlang:node().
+
+reply(Name, Request, Timeout) ->
+    try
+        gen_server:call(Name, Request, Timeout)
+    catch
+        exit:{{nodedown, _}, _} -> {error, nodedown};
+        exit:{noconnection, _} -> {error, nodedown};
+        exit:{noproc, _} -> {error, noproc};
+        exit:{timeout, {gen_server, call, _}} when Timeout =/= infinity -> {error, timeout};
+        exit:{Reason, {gen_server, call, _}} -> {error, {exit, Reason}}
+    end.

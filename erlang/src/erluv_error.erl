@@ -1,0 +1,125 @@
+%% @private
+%% Texts for what can go wrong: for the reasons in `{error, Reason}', for exit
+%% reasons, and for the arguments of badarg, as OTP's error_info wants them.
+-module(erluv_error).
+
+-export([text/1]).
+-export([format_error/2]).
+
+%% One line that says what is wrong and, where that is known, what to do.
+-spec text(term()) -> unicode:chardata().
+text({error, Reason}) -> text(Reason);
+%% Between node and node.
+text(nodedown) -> "the erluv node is not connected: is erluv running, and for this node?";
+text(noproc) -> "there is no such worker, or no such process; it may have ended";
+text({exit, Reason}) -> ["the worker ended before it answered: ", exit_text(Reason)];
+text(child_down) -> "erluv's child has crashed and is being replaced: ask again in a moment";
+text(stopping) -> "erluv is about to end and takes no more requests";
+text({too_large, Size, Limit}) ->
+    io_lib:format("the request has ~b bytes, and ~b are allowed", [Size, Limit]);
+text({bad_request, Request}) -> ["erluv does not know the request ", term(Request)];
+text({bad_option, Key, Why}) -> [option(Key), ": ", why(Why)];
+%% Starting a program.
+text(enoent) -> "there is no such program (a name without a slash is looked up in erluv's path)";
+text(eacces) -> "the program may not be executed by the user that erluv runs programs as";
+text(enoexec) -> "the file is neither a program nor a script with a #! line";
+text(e2big) -> "arguments and environment are longer than the system allows";
+text(max_workers) -> "as many workers run as max_workers allows";
+text({already_registered, Pid}) -> ["the name is taken by ", term(Pid)];
+text({proxy, Reason}) -> ["the proxy process was not started: ", term(Reason)];
+text({max_output, _}) -> "the program wrote more than max_output and was killed";
+text({timeout, #{stdout := _}}) -> "the program ran longer than its timeout and was stopped";
+text({cd, Errno}) -> ["cd: the directory cannot be used: ", errno(Errno)];
+text({user, unknown}) -> "user: there is no such user";
+text({user, not_allowed}) -> "user: erluv's allow_users does not name this user";
+%% Calls to a worker.
+text(epipe) -> "stdin is closed, or the program does not read it any more";
+text(esrch) -> "the program has ended";
+text(enotty) -> "the worker has no terminal: pty was not asked for";
+text(active) -> "output is sent as messages: only a worker with {active, false} is read from";
+text(timeout) -> "there was no answer in time";
+%% erluv_node and erluv_worker.
+text(not_alive) -> "this node is not distributed: start it with -sname or -name";
+text({no_executable, Name}) ->
+    ["there is no executable ", name(Name), ": give its path as the option executable, ",
+     "as {executable, Path} in the environment of the application erluv, or in PATH"];
+text({executable, Name, Errno}) -> [name(Name), " cannot be executed: ", errno(Errno)];
+text({exited, Status, Words}) ->
+    [io_lib:format("erluv ended with status ~b (~ts)", [Status, status(Status)]), words(Words)];
+text({not_up, Time, Words}) ->
+    [io_lib:format("erluv was not up within ~b ms", [Time]), words(Words)];
+text({stopping, Reason}) -> ["erluv has left: ", exit_text(Reason)];
+text({child_crashed, Reason}) -> ["erluv's child crashed more often than respawn allows: ", term(Reason)];
+text({not_ready, Why}) -> not_ready(Why);
+text({not_ready, Why, Last}) -> [not_ready(Why), said(Last)];
+text({Key, Errno}) when is_atom(Errno), is_atom(Key); is_atom(Errno), is_integer(Key) ->
+    [option(Key), ": ", errno(Errno)];
+text(Reason) when Reason =:= normal; Reason =:= child_crashed; Reason =:= restart_intensity;
+                  Reason =:= watchdog; Reason =:= noconnection ->
+    exit_text(Reason);
+text(Errno) when is_atom(Errno) -> errno(Errno);
+text(Other) -> exit_text(Other).
+
+%% The reason for which a worker has ended.
+exit_text(normal) -> "it ended with status 0";
+exit_text({exit_status, N}) -> io_lib:format("it ended with status ~b", [N]);
+exit_text({signal, Signal}) -> ["it was ended by ", term(Signal)];
+exit_text({signal, Signal, core}) -> ["it was ended by ", term(Signal), " and left a core"];
+exit_text(child_crashed) -> "erluv's child crashed, and all workers ended with it";
+exit_text(watchdog) -> "its watchdog was not told in time that it is well, and it was stopped";
+exit_text(restart_intensity) -> "it ended more often than max_restarts allows";
+exit_text(noconnection) -> text(nodedown);
+exit_text(timeout) -> "it ran longer than its timeout and was stopped";
+exit_text(Reason) -> term(Reason).
+
+%% What exit statuses mean, by erluv(8).
+status(0) -> "it was told to stop";
+status(1) -> "failure";
+status(2) -> "usage or configuration";
+status(3) -> "the node refused it";
+status(4) -> "its child crashed and nobody had it respawned in time";
+status(N) when N > 128 -> io_lib:format("signal ~b", [N - 128]);
+status(_) -> "not a status of erluv's".
+
+words(<<>>) -> "";
+words(Words) -> [": ", erluv_log:text(Words)].
+
+not_ready(timeout) -> "the program was not ready in time";
+not_ready(Why) -> ["the program ended before it was ready: ", exit_text(Why)].
+
+said([]) -> "";
+said(Lines) -> [": " | lists:join("; ", [erluv_log:text(Line) || Line <- Lines])].
+
+option(Key) when is_atom(Key) -> atom_to_list(Key);
+option(Key) -> term(Key).
+
+why(Why) when is_binary(Why) -> erluv_log:text(Why);
+why(Why) -> term(Why).
+
+name(Name) when is_list(Name); is_binary(Name) -> io_lib:format("~ts", [Name]);
+name(Name) -> term(Name).
+
+term(Term) -> io_lib:format("~0tp", [Term]).
+
+%% The system's words, where OTP knows them.
+errno(Errno) ->
+    case file:format_error(Errno) of
+        "unknown POSIX error" ++ _ -> atom_to_list(Errno);
+        Text -> [Text, " (", atom_to_list(Errno), ")"]
+    end.
+
+%% For error_info: the cause maps the positions of arguments to what they should be.
+-spec format_error(term(), [tuple()]) -> #{pos_integer() => unicode:chardata()}.
+format_error(_Reason, [{_, _, _, Info} | _]) ->
+    #{cause := Cause} = proplists:get_value(error_info, Info, #{cause => #{}}),
+    maps:map(fun(_Position, What) -> argument(What) end, Cause).
+
+argument(server) -> "neither the name of an erluv node nor an erluv_node process";
+argument(worker) -> "neither the pid of a worker nor {Name, Node}";
+argument(pid) -> "not the pid of a worker";
+argument(process) -> "not a process of this module";
+argument(stream) -> "neither stdout nor stderr nor the number of a descriptor";
+argument(descriptor) -> "not the number of a descriptor";
+argument(positive) -> "not a positive integer";
+argument(timeout) -> "neither a number of milliseconds nor infinity";
+argument(options) -> "neither a map nor a list of options".

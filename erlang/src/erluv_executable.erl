@@ -1,0 +1,197 @@
+%% @private
+%% The erluv executable as a port of an erluv_node: what it is started with, what it
+%% says, and how it ended. Its stdin is the port's: when that closes, erluv stops.
+-module(erluv_executable).
+
+-export([open/2]).
+-export([options/0]).
+-export([message/3]).
+-export([words/1]).
+-export([is_node/3]).
+-export([await_exit/2]).
+-export([close/1]).
+
+-export_type([executable/0]).
+
+-record(executable, {
+    port :: port(),
+    os_pid :: non_neg_integer() | undefined, % undefined: it has ended already
+    prefix :: string(),                      % of its node name, with the @
+    said = [] :: [binary()]                  % its last lines, the newest first
+}).
+
+-opaque executable() :: #executable{}.
+
+%% A line of its log that is longer comes as several: bytes.
+-define(MAX_LINE, 16384).
+%% So many lines are kept for an exit reason.
+-define(MAX_SAID, 20).
+
+%% @doc The options of an erluv_node that are for the executable.
+-spec options() -> [atom()].
+options() -> [executable, settings, config, cookie].
+
+%% @doc Starts it, for the controller with this name.
+-spec open(atom(), map()) -> {ok, executable()} | {error, term()}.
+open(Controller, Options) ->
+    try
+        [Program | Args] = command(Options),
+        Settings = settings(Options),
+        Port = open_port({spawn_executable, find(Program)},
+                         [{args, Args ++ ["run", "--config", config(Options),
+                                          flag(node, erlang:node()), flag(controller, Controller),
+                                          flag(reconnect, exit)]
+                                 ++ [flag(Key, Value) || {Key, Value} <- Settings]},
+                          {env, environment(Options)},
+                          {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout, binary, hide]),
+        OsPid = case erlang:port_info(Port, os_pid) of
+                    {os_pid, Number} -> Number;
+                    undefined -> undefined
+                end,
+        {ok, #executable{port = Port, os_pid = OsPid,
+                         prefix = text(proplists:get_value(name, Settings)) ++ "@"}}
+    catch
+        throw:Reason -> {error, Reason};
+        error:Errno when is_atom(Errno), Errno =/= badarg -> {error, {executable, executable(Options), Errno}}
+    end.
+
+%% Program and arguments.
+command(Options) ->
+    case executable(Options) of
+        [First | _] = Command when not is_integer(First) -> [text(Word) || Word <- Command];
+        Program -> [text(Program)]
+    end.
+
+executable(#{executable := Executable}) ->
+    Executable;
+executable(_) ->
+    case application:get_env(erluv, executable) of
+        {ok, Executable} -> Executable;
+        undefined -> installed(code:priv_dir(erluv))
+    end.
+
+%% In a release it may lie in the application, else in PATH.
+installed({error, _}) -> "erluv";
+installed(Dir) ->
+    File = filename:join(Dir, "erluv"),
+    case filelib:is_regular(File) of
+        true -> File;
+        false -> "erluv"
+    end.
+
+find(Program) ->
+    case os:find_executable(Program) of
+        false -> throw({no_executable, Program});
+        Path -> Path
+    end.
+
+config(#{config := none}) -> "none";
+config(#{config := File}) -> text(File);
+config(_) -> "none".
+
+%% The name is drawn here, so that we know whose event it is that comes.
+settings(Options) ->
+    Settings = case maps:get(settings, Options, #{}) of
+                   Map when is_map(Map) -> maps:to_list(Map);
+                   List when is_list(List) -> List;
+                   _ -> throw({bad_option, settings, <<"a map or list of keys and values">>})
+               end,
+    lists:foreach(fun check/1, Settings),
+    case lists:keymember(name, 1, Settings) of
+        true -> Settings;
+        false ->
+            Prefix = text(proplists:get_value(prefix, Settings, "erluv_")),
+            Random = io_lib:format("~8.16.0b", [rand:uniform(1 bsl 32) - 1]),
+            [{name, Prefix ++ lists:flatten(Random)} | lists:keydelete(prefix, 1, Settings)]
+    end.
+
+check({Key, _}) when Key =:= node; Key =:= controller; Key =:= reconnect; Key =:= detach ->
+    throw({bad_option, Key, <<"erluv_node sets this itself">>});
+check({cookie, _}) ->
+    throw({bad_option, cookie, <<"not a setting here but an option: others could see it in settings">>});
+check({Key, Value}) when is_atom(Key), is_atom(Value);
+                         is_atom(Key), is_integer(Value);
+                         is_atom(Key), is_binary(Value);
+                         is_atom(Key), is_list(Value) ->
+    ok;
+check({Key, _}) when is_atom(Key) ->
+    throw({bad_option, Key, <<"an atom, a string, a binary or an integer">>});
+check(_) ->
+    throw({bad_option, settings, <<"a map or list of keys and values">>}).
+
+flag(Key, Value) ->
+    Flag = [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)],
+    "--" ++ Flag ++ "=" ++ value(lists:suffix("_timeout", atom_to_list(Key)), Value).
+
+value(true, Milliseconds) when is_integer(Milliseconds) -> integer_to_list(Milliseconds) ++ "ms";
+value(_, Value) -> text(Value).
+
+%% Nothing of ERLUV_... reaches it but the cookie, which would be seen in argv.
+environment(Options) ->
+    Inherited = [{Name, false} || {"ERLUV_" ++ _ = Name, _} <- os:env()],
+    case maps:get(cookie, Options, erlang:get_cookie()) of
+        file -> Inherited;
+        Cookie when is_atom(Cookie) ->
+            [{"ERLUV_COOKIE", atom_to_list(Cookie)} | lists:keydelete("ERLUV_COOKIE", 1, Inherited)];
+        _ -> throw({bad_option, cookie, <<"an atom, or file">>})
+    end.
+
+text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
+text(Integer) when is_integer(Integer) -> integer_to_list(Integer);
+text(Text) ->
+    case unicode:characters_to_list(Text) of
+        List when is_list(List) -> List;
+        _ -> throw({bad_option, settings, <<"text is to be UTF-8">>})
+    end.
+
+%% @doc Takes a message of the port.
+-spec message(port(), term(), executable() | undefined) ->
+          {ok, executable()} | {exited, non_neg_integer(), binary()} | ignore.
+message(Port, {data, {_, Line}}, #executable{port = Port, said = Said} = E) ->
+    erluv_log:executable(Line),
+    {ok, E#executable{said = lists:sublist([Line | Said], ?MAX_SAID)}};
+message(Port, {exit_status, Status}, #executable{port = Port} = E) ->
+    {exited, Status, words(E)};
+message(_, _, _) ->
+    ignore.
+
+%% @doc What it said last: its complaints, or if there are none the end of its log.
+-spec words(executable() | undefined) -> binary().
+words(undefined) ->
+    <<>>;
+words(#executable{said = Said}) ->
+    Complaints = [Words || <<"erluv: ", Words/binary>> <- Said],
+    Words = case Complaints of
+                [] -> lists:sublist(Said, 3);
+                _ -> Complaints
+            end,
+    iolist_to_binary(lists:join("; ", lists:reverse(Words))).
+
+%% @doc Whether an event is of this executable.
+-spec is_node(node(), map(), executable()) -> boolean().
+is_node(Node, Info, #executable{prefix = Prefix, os_pid = OsPid}) ->
+    lists:prefix(Prefix, atom_to_list(Node))
+        orelse OsPid =/= undefined andalso maps:get(main_os_pid, Info, none) =:= OsPid.
+
+%% @doc Waits until it has ended, logging what it says, not longer than this from its
+%% last words: milliseconds.
+-spec await_exit(timeout(), executable()) -> exited | timeout.
+await_exit(Timeout, #executable{port = Port} = Executable) ->
+    receive
+        {Port, Message} ->
+            case message(Port, Message, Executable) of
+                {ok, Kept} -> await_exit(Timeout, Kept);
+                {exited, _, _} -> exited;
+                ignore -> await_exit(Timeout, Executable)
+            end
+    after Timeout -> timeout
+    end.
+
+%% @doc Closes its stdin, at which it stops.
+-spec close(executable()) -> ok.
+close(#executable{port = Port}) ->
+    try port_close(Port) of
+        true -> ok
+    catch
+        error:badarg -> ok % it has ended
+    end.

@@ -1,0 +1,357 @@
+%% @doc Owns an erluv: starts the executable and stops it, or attaches to one that runs.
+%%
+%% The process is a child for a supervisor, registered as `erluv' unless the option
+%% `name' says otherwise. The functions of {@link erluv} take it as their first
+%% argument.
+%%
+%% It starts the executable as a port, which ends with it and with the VM, however
+%% they end, and it waits until the node is up. What the executable logs goes to
+%% {@link //kernel/logger. logger}, with the domain `[erluv]'. When erluv's child
+%% crashes it has a new one started. When the executable ends, the process ends, with
+%% the executable's words in its exit reason, and the supervisor starts it anew. It
+%% ends itself once all workers are gone: that takes as long as they need.
+%%
+%% The options, a map or a list:
+%% <dl>
+%% <dt>`name'</dt><dd>An atom: what the process is registered as, and the controller
+%%   that is sent erluv's events. By default `erluv'. Another erluv of this node needs
+%%   another name.</dd>
+%% <dt>`executable'</dt><dd>The path of erluv, or a list of a program and its
+%%   arguments, such as `["sudo", "-n", "erluv"]'. By default it is what the variable
+%%   `executable' of the application says, else `priv/erluv', else it is looked for in
+%%   PATH.</dd>
+%% <dt>`settings'</dt><dd>A map or list of keys of erluv.conf(5) and their values: atoms,
+%%   strings, binaries and numbers; times in milliseconds or as strings.</dd>
+%% <dt>`config'</dt><dd>A configuration file, which goes before all settings, or
+%%   `none', the default. Variables ERLUV_... of the environment have no effect.</dd>
+%% <dt>`cookie'</dt><dd>An atom; by default the cookie of this node. It is handed over in
+%%   the environment, not among the arguments. With `file' it is not handed over: erluv
+%%   takes it from the setting `cookie_file', as it must under sudo.</dd>
+%% <dt>`attach'</dt><dd>Instead of all this: the name of an erluv node, or `any', which is
+%%   whichever erluv has this process as its controller. It is not started and not
+%%   stopped. When it is lost it is waited for.</dd>
+%% <dt>`timeout'</dt><dd>How long it may take until the node is up, in milliseconds, or
+%%   `infinity'. By default 10000.</dd>
+%% <dt>`respawn'</dt><dd>`{N, Milliseconds}': a child that crashes is replaced, up to N
+%%   times in this time; then the process ends. By default `{10, 60000}'. `false': it is
+%%   not replaced, and erluv ends after its `die_timeout'.</dd>
+%% </dl>
+-module(erluv_node).
+-behaviour(gen_server).
+
+-export([start_link/0]).
+-export([start_link/1]).
+-export([child_spec/1]).
+-export([node/1]).
+-export([stop/1]).
+
+-export([init/1]).
+-export([handle_call/3]).
+-export([handle_cast/2]).
+-export([handle_info/2]).
+-export([terminate/2]).
+
+-include("erluv.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+-export_type([options/0]).
+
+-type options() :: map() | [{atom(), term()}].
+
+-record(state, {
+    name :: atom(),
+    executable :: erluv_executable:executable() | undefined, % undefined: attached
+    attach :: node() | any | undefined,
+    node :: node() | undefined,             % while it is up
+    leaving :: term(),                      % what the event stopping said
+    timeout :: timeout(),
+    timer :: reference() | undefined,       % while it is not up
+    respawn :: {non_neg_integer(), pos_integer()} | false,
+    crashes = [] :: [integer()]             % when, in ms of monotonic time, newest first
+}).
+
+%% Whether an erluv that takes long to stop is still alive is asked after this time,
+%% and once more: milliseconds.
+-define(STOP_CHECK, 5000).
+
+%% @equiv start_link(#{})
+-spec start_link() -> {ok, pid()} | {error, term()}.
+start_link() ->
+    start_link(#{}).
+
+%% @doc Starts the process, and returns when the erluv node is up, or says why not:
+%% {@link erluv:format_error/1} has it in words, those of the executable included.
+%%
+%% ```
+%% {ok, Second} = erluv_node:start_link(#{name => second, settings => #{max_workers => 1}}),
+%% {ok, W} = erluv:spawn(second, ["sleep", "60"]),
+%% {error, max_workers} = erluv:spawn(Second, ["sleep", "60"]),
+%% ok = erluv_node:stop(second).
+%% '''
+-spec start_link(options()) -> {ok, pid()} | {error, term()}.
+start_link(Options) when is_map(Options) ->
+    gen_server:start_link({local, name(Options)}, ?MODULE, Options, []);
+start_link(Options) when is_list(Options) ->
+    start_link(maps:from_list(Options));
+start_link(Options) ->
+    ?BADARG([Options], #{1 => options}).
+
+%% @doc A child for a supervisor, from Elixir too: `{:erluv_node, name: :erluv}'.
+%%
+%% ```
+%% #{id := erluv, shutdown := infinity} = erluv_node:child_spec([]),
+%% #{id := other} = erluv_node:child_spec(#{name => other}).
+%% '''
+-spec child_spec(options()) -> supervisor:child_spec().
+child_spec(Options) when is_map(Options) ->
+    % infinity: terminate/2 sees to it that the end does not take for ever.
+    #{id => name(Options), start => {?MODULE, start_link, [Options]}, shutdown => infinity};
+child_spec(Options) when is_list(Options) ->
+    child_spec(maps:from_list(Options));
+child_spec(Options) ->
+    ?BADARG([Options], #{1 => options}).
+
+%% @doc The name of the erluv node. `{error, nodedown}': it is not up at the moment.
+%%
+%% ```
+%% {ok, Node} = erluv_node:node(erluv),
+%% true = lists:member(Node, nodes(hidden)),
+%% pong = net_adm:ping(Node).
+%% '''
+-spec node(atom() | pid()) -> {ok, node()} | {error, nodedown}.
+node(Process) when is_atom(Process); is_pid(Process) ->
+    gen_server:call(Process, node);
+node(Process) ->
+    ?BADARG([Process], #{1 => process}).
+
+%% @doc Ends the process, and the erluv that it owns with all workers; returns when they
+%% are gone.
+%%
+%% ```
+%% {ok, _} = erluv_node:start_link([{name, third}]),
+%% {ok, {W, Ref}} = erluv:spawn_monitor(third, ["sleep", "60"]),
+%% ok = erluv_node:stop(third),
+%% receive {'DOWN', Ref, process, W, shutdown} -> ok end.
+%% '''
+-spec stop(atom() | pid()) -> ok.
+stop(Process) when is_atom(Process); is_pid(Process) ->
+    gen_server:stop(Process);
+stop(Process) ->
+    ?BADARG([Process], #{1 => process}).
+
+name(Options) -> maps:get(name, Options, erluv).
+
+%% @private
+-spec init(map()) -> {ok, #state{}} | {stop, term()}.
+init(Options) ->
+    process_flag(trap_exit, true),
+    maybe_start(erlang:is_alive(), check(Options), Options).
+
+maybe_start(false, _, _) ->
+    {stop, not_alive};
+maybe_start(true, {error, Reason}, _) ->
+    {stop, Reason};
+maybe_start(true, ok, Options) ->
+    State = #state{name = name(Options), attach = maps:get(attach, Options, undefined),
+                   timeout = maps:get(timeout, Options, 10000),
+                   respawn = maps:get(respawn, Options, {10, 60000})},
+    case start(State, Options) of
+        {ok, Started} -> await(start_timer(find(Started)));
+        {error, Reason} -> {stop, Reason}
+    end.
+
+start(#state{attach = undefined} = State, Options) ->
+    case erluv_executable:open(name(Options), Options) of
+        {ok, Executable} -> {ok, State#state{executable = Executable}};
+        {error, _} = Error -> Error
+    end;
+start(State, _Options) ->
+    {ok, State}.
+
+%% The options that are not for the executable alone.
+check(Options) ->
+    Checks = [{name, fun is_atom/1, "an atom"},
+              {attach, fun is_atom/1, "the name of an erluv node, or any"},
+              {timeout, fun is_timeout/1, "a number of milliseconds, or infinity"},
+              {respawn, fun is_respawn/1, "{N, Milliseconds}, or false"}],
+    Wrong = [{bad_option, Key, Right}
+             || {Key, Is, Right} <- Checks, is_map_key(Key, Options),
+                not Is(maps:get(Key, Options))],
+    Known = [Key || {Key, _, _} <- Checks] ++ erluv_executable:options(),
+    Unknown = [{bad_option, Key, "there is no such option"} || Key <- maps:keys(maps:without(Known, Options))],
+    Both = [{bad_option, Key, "has no effect together with attach"}
+            || is_map_key(attach, Options), Key <- erluv_executable:options(), is_map_key(Key, Options)],
+    case Wrong ++ Unknown ++ Both of
+        [] -> ok;
+        [{bad_option, Key, Why} | _] -> {error, {bad_option, Key, list_to_binary(Why)}}
+    end.
+
+is_timeout(Time) -> Time =:= infinity orelse is_integer(Time) andalso Time >= 0.
+
+is_respawn({N, Time}) -> is_integer(N) andalso N >= 0 andalso is_integer(Time) andalso Time > 0;
+is_respawn(Respawn) -> Respawn =:= false.
+
+%% An erluv to attach to may be up already, and its event in the past.
+find(#state{attach = undefined} = State) -> State;
+find(#state{attach = any, name = Name} = State) ->
+    Ours = [Node || Node <- nodes(hidden), is_ours(Node, Name)],
+    case Ours of
+        [Node | _] -> up(Node, State);
+        [] -> State
+    end;
+find(#state{attach = Node} = State) ->
+    case lists:member(Node, nodes(hidden)) of
+        true -> up(Node, State);
+        false -> State
+    end.
+
+%% Other hidden nodes than erluv's have no process erluv, or none that answers this.
+is_ours(Node, Name) ->
+    try gen_server:call({erluv, Node}, {info, controller}, 1000) of
+        Controller -> Controller =:= Name
+    catch
+        exit:_ -> false
+    end.
+
+%% Until the node is up. Only init calls this, before which nobody knows the process
+%% but by its name: what they send waits.
+await(#state{node = undefined, executable = Executable} = State) ->
+    receive
+        {erluv, _, _} = Event -> await_more(handle_info(Event, State));
+        {timeout, _, not_up} = Timeout -> await_more(handle_info(Timeout, State));
+        {'EXIT', _, _} = Exit -> await_more(handle_info(Exit, State));
+        {Port, _} = Message when is_port(Port), Executable =/= undefined ->
+            await_more(handle_info(Message, State))
+    end;
+await(State) ->
+    {ok, State}.
+
+await_more({noreply, State}) -> await(State);
+await_more({stop, Reason, State}) ->
+    close(State),
+    {stop, Reason}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call(node, _From, #state{node = undefined} = State) ->
+    {reply, {error, nodedown}, State};
+handle_call(node, _From, #state{node = Node} = State) ->
+    {reply, {ok, Node}, State};
+handle_call(Request, _From, State) ->
+    {reply, {error, {bad_request, Request}}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({erluv, Node, {up, Info}}, #state{node = undefined} = State) ->
+    case is_wanted(Node, Info, State) of
+        true -> {noreply, up(Node, State)};
+        false -> {noreply, State}
+    end;
+handle_info({erluv, Node, Event}, #state{node = Node} = State) ->
+    event(Event, State);
+handle_info({nodedown, Node}, #state{node = Node} = State) ->
+    % An executable of ours ends now, and says more.
+    {noreply, start_timer(State#state{node = undefined})};
+handle_info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executable} = State) ->
+    {stop, {not_up, State#state.timeout, erluv_executable:words(Executable)}, State#state{timer = undefined}};
+handle_info({Port, Message}, #state{executable = Executable} = State) when is_port(Port) ->
+    case erluv_executable:message(Port, Message, Executable) of
+        {ok, Kept} -> {noreply, State#state{executable = Kept}};
+        {exited, Status, Words} -> {stop, exited(Status, Words, State), State#state{executable = undefined}};
+        ignore -> {noreply, State}
+    end;
+handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
+    {stop, Reason, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+%% An orderly end is no crash, but a permanent child is started anew.
+exited(0, _, #state{leaving = Reason}) -> {shutdown, {stopping, Reason}};
+exited(Status, Words, _) -> {exited, Status, Words}.
+
+is_wanted(_, _, #state{attach = any}) -> true;
+is_wanted(Node, _, #state{attach = Attach}) when Attach =/= undefined -> Node =:= Attach;
+is_wanted(Node, Info, #state{executable = Executable}) ->
+    erluv_executable:is_node(Node, Info, Executable).
+
+up(Node, State) ->
+    true = erlang:monitor_node(Node, true),
+    ?LOG_INFO("~ts is up", [Node], #{domain => [erluv], node => Node}),
+    stop_timer(State#state{node = Node, leaving = undefined}).
+
+start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State) when is_integer(Time) ->
+    State#state{timer = erlang:start_timer(Time, self(), not_up)};
+start_timer(State) ->
+    State.
+
+stop_timer(#state{timer = undefined} = State) ->
+    State;
+stop_timer(#state{timer = Timer} = State) ->
+    _ = erlang:cancel_timer(Timer), % one that has fired is not this state's any more
+    State#state{timer = undefined}.
+
+event({child_down, Reason, DieTimeout}, #state{node = Node, respawn = Policy} = State) ->
+    ?LOG_ERROR("the child of ~ts crashed: ~0tp; it ends in ~b ms unless there is a new one",
+               [Node, Reason, DieTimeout], #{domain => [erluv], node => Node}),
+    respawn(Policy, Reason, State);
+event({child_up, OsPid}, #state{node = Node} = State) ->
+    ?LOG_NOTICE("~ts has a new child, ~b", [Node, OsPid], #{domain => [erluv], node => Node}),
+    {noreply, State};
+event({stopping, Reason}, State) ->
+    {noreply, State#state{leaving = Reason}};
+event(_, State) ->
+    {noreply, State}.
+
+respawn(false, _, State) ->
+    {noreply, State};
+respawn({Max, Period}, Reason, #state{node = Node, crashes = Crashes} = State) ->
+    Now = erlang:monotonic_time(millisecond),
+    Recent = [Now | [Time || Time <- Crashes, Now - Time < Period]],
+    case length(Recent) > Max of
+        true ->
+            {stop, {child_crashed, Reason}, State};
+        false ->
+            _ = {erluv_main, Node} ! respawn,
+            {noreply, State#state{crashes = Recent}}
+    end.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{executable = undefined}) ->
+    ok;
+terminate(_Reason, #state{node = undefined} = State) ->
+    close(State);
+terminate(_Reason, #state{node = Node} = State) ->
+    case ask(Node, {stop, shutdown}) of
+        ok -> await_exit(2, State);
+        _ -> close(State)
+    end.
+
+%% It ends when its workers have: nobody but it knows how long they may take. One that
+%% neither ends nor answers is left to its fate: its stdin is closed.
+await_exit(0, State) ->
+    close(State);
+await_exit(Tries, #state{node = Node, executable = Executable} = State) ->
+    case erluv_executable:await_exit(?STOP_CHECK, Executable) of
+        exited -> ok;
+        timeout ->
+            case ask(Node, {info, status}) of
+                no_answer -> await_exit(Tries - 1, State);
+                _ -> await_exit(2, State)
+            end
+    end.
+
+ask(Node, Request) ->
+    try
+        gen_server:call({erluv, Node}, Request, ?STOP_CHECK)
+    catch
+        exit:_ -> no_answer
+    end.
+
+close(#state{executable = undefined}) -> ok;
+close(#state{executable = Executable}) -> erluv_executable:close(Executable).

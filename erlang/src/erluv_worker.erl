@@ -1,0 +1,312 @@
+%% @doc A process of this node that has a worker, for a supervisor that wants the
+%% output logged or handed on.
+%%
+%% The two are linked: the process ends when the program has, with the worker's exit
+%% reason, and the program is stopped when the process ends. A supervisor is told that
+%% it is down when all of it is gone. The last lines of output are in its crash report.
+%%
+%% It takes the options of {@link erluv:spawn/3} but `owner', `link', `proxy' and
+%% `ready_reply', and those below. `packet' is `line' unless it is given. With `ready',
+%% `start_link' returns when the program is ready.
+%% <dl>
+%% <dt>`output'</dt><dd>What is done with output on stdout, stderr and `fds'.
+%%   `{log, Level}' logs each line, with the metadata `domain', `worker', `os_pid' and
+%%   `stream'; `log', the default, with the level `notice'. `{pid, Pid}' sends it
+%%   `{Self, {stdout, Data}}', where `Self' is the pid of this process. A function is
+%%   called with the stream and the data. `none' drops it.</dd>
+%% <dt>`keep'</dt><dd>How many of the last lines are kept, by default 20.</dd>
+%% <dt>`reason'</dt><dd>A function that takes the worker's exit reason and returns that of
+%%   the process.</dd>
+%% <dt>`register'</dt><dd>An atom: the name of the process.</dd>
+%% </dl>
+%%
+%% A program that writes faster than its output is handled waits in its `write'.
+-module(erluv_worker).
+-behaviour(gen_server).
+
+-export([start_link/3]).
+-export([child_spec/1]).
+-export([worker/1]).
+-export([last_output/1]).
+
+-export([init/1]).
+-export([handle_call/3]).
+-export([handle_cast/2]).
+-export([handle_info/2]).
+-export([terminate/2]).
+-export([format_status/1]).
+
+-include("erluv.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+-record(state, {
+    worker :: pid(),
+    ended = false :: boolean(),          % the worker
+    cmd :: erluv:cmd(),
+    metadata :: logger:metadata(),
+    output :: output(),
+    credit :: pos_integer() | undefined, % messages that are asked for at a time
+    keep :: non_neg_integer(),
+    last = [] :: [binary()],             % of output, the newest first; up to 2 * keep
+    reason :: fun((term()) -> term())
+}).
+
+-type output() :: {log, logger:level()} | {pid, pid()} | none
+                | fun((erluv:stream(), binary()) -> term()).
+
+%% So many messages of output are under way at most, if `flow' is not given.
+-define(CREDIT, 64).
+%% So many more when it is stopped.
+-define(LAST_CREDIT, 10000).
+%% Of a kept line: bytes.
+-define(MAX_KEPT, 1024).
+
+%% @doc Starts a program and the process that has it.
+%%
+%% `{error, {not_ready, Why, LastOutput}}': it was not ready in time (`timeout'), or
+%% ended before, for the reason `Why'.
+%%
+%% ```
+%% {ok, Daemon} = erluv_worker:start_link(erluv, <<"echo listening; cat">>,
+%%                                        #{ready => {line, "^listening"}}),
+%% W = erluv_worker:worker(Daemon),
+%% ok = erluv:write(W, <<"hello\n">>),
+%% ok = gen_server:stop(Daemon).
+%% '''
+-spec start_link(erluv:server(), erluv:cmd(), erluv:options()) -> {ok, pid()} | {error, term()}.
+start_link(Server, Cmd, Options) when is_list(Options) ->
+    start_link(Server, Cmd, maps:from_list(proplists:unfold(Options)));
+start_link(Server, Cmd, #{register := Name} = Options) when is_atom(Name) ->
+    gen_server:start_link({local, Name}, ?MODULE, {Server, Cmd, Options}, []);
+start_link(Server, Cmd, Options) when is_map(Options) ->
+    gen_server:start_link(?MODULE, {Server, Cmd, Options}, []);
+start_link(Server, Cmd, Options) ->
+    ?BADARG([Server, Cmd, Options], #{3 => options}).
+
+%% @doc A child for a supervisor, of the arguments of {@link start_link/3} as a tuple or
+%% list: from Elixir, `{:erluv_worker, [:erluv, ["ssh", "-N", "host"], []]}'.
+%%
+%% Its id is the option `register', or else the command. It may take until it is stopped
+%% as long as `kill_timeout' and 5 seconds more; without that option it is 10 seconds.
+%%
+%% ```
+%% #{id := tunnel, shutdown := 7000} =
+%%     erluv_worker:child_spec({erluv, ["ssh", "-N", "host"],
+%%                              #{register => tunnel, kill_timeout => 2000}}).
+%% '''
+-spec child_spec({erluv:server(), erluv:cmd(), erluv:options()} | [term()]) -> supervisor:child_spec().
+child_spec({Server, Cmd, Options}) when is_map(Options) ->
+    #{id => maps:get(register, Options, Cmd),
+      start => {?MODULE, start_link, [Server, Cmd, Options]},
+      shutdown => maps:get(kill_timeout, Options, 5000) + 5000};
+child_spec({Server, Cmd, Options}) when is_list(Options) ->
+    child_spec({Server, Cmd, maps:from_list(proplists:unfold(Options))});
+child_spec([Server, Cmd, Options]) ->
+    child_spec({Server, Cmd, Options});
+child_spec(Args) ->
+    ?BADARG([Args], #{1 => options}).
+
+%% @doc The worker, for the functions of {@link erluv}.
+%%
+%% ```
+%% {ok, Daemon} = erluv_worker:start_link(erluv, ["sleep", "60"], #{}),
+%% #{state := running} = erluv:info(erluv_worker:worker(Daemon)).
+%% '''
+-spec worker(atom() | pid()) -> pid().
+worker(Process) when is_atom(Process); is_pid(Process) ->
+    gen_server:call(Process, worker);
+worker(Process) ->
+    ?BADARG([Process], #{1 => process}).
+
+%% @doc The last lines of output that it has kept, oldest first.
+%%
+%% ```
+%% {ok, Daemon} = erluv_worker:start_link(erluv, <<"echo one; echo two; sleep 60">>,
+%%                                        #{keep => 1, ready => {line, "two"}}),
+%% [<<"two">>] = erluv_worker:last_output(Daemon).
+%% '''
+-spec last_output(atom() | pid()) -> [binary()].
+last_output(Process) when is_atom(Process); is_pid(Process) ->
+    gen_server:call(Process, last_output);
+last_output(Process) ->
+    ?BADARG([Process], #{1 => process}).
+
+%% @private
+-spec init({erluv:server(), erluv:cmd(), map()}) -> {ok, #state{}} | {stop, term()}.
+init({Server, Cmd, Options}) ->
+    process_flag(trap_exit, true),
+    case check(Options) of
+        ok -> start(Server, Cmd, Options);
+        {error, Reason} -> {stop, Reason}
+    end.
+
+start(Server, Cmd, Options) ->
+    Flow = maps:get(flow, Options, {active, ?CREDIT}),
+    Given = maps:without([output, keep, reason, register], Options),
+    Spawn = maps:merge(#{packet => line, flow => Flow}, reply(Given)),
+    case erluv:spawn_link(Server, Cmd, Spawn) of
+        {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Flow, Options));
+        {ok, Worker} -> {ok, state(Worker, Cmd, Flow, Options)};
+        {error, Reason} -> {stop, Reason}
+    end.
+
+%% What it writes before it is ready is output as any.
+reply(#{ready := _} = Options) -> Options#{ready_reply => message};
+reply(Options) -> Options.
+
+state(Worker, Cmd, Flow, Options) ->
+    Output = case maps:get(output, Options, log) of
+                 log -> {log, notice};
+                 Other -> Other
+             end,
+    #state{worker = Worker, cmd = Cmd, output = Output,
+           metadata = #{domain => [erluv, worker], worker => Worker, os_pid => os_pid(Worker)},
+           credit = case Flow of
+                        {active, N} when is_integer(N) -> N;
+                        _ -> undefined
+                    end,
+           keep = maps:get(keep, Options, 20),
+           reason = maps:get(reason, Options, fun(Reason) -> Reason end)}.
+
+os_pid(Worker) ->
+    case erluv:info(Worker) of
+        #{os_pid := OsPid} -> OsPid;
+        {error, _} -> undefined % it has ended
+    end.
+
+%% The options that erluv does not know; the others it checks itself.
+check(Options) ->
+    Checks = [{output, fun is_output/1, "log, {log, Level}, {pid, Pid}, a function of two arguments or none"},
+              {keep, fun(N) -> is_integer(N) andalso N >= 0 end, "a number of lines"},
+              {reason, fun(F) -> is_function(F, 1) end, "a function of one argument"},
+              {register, fun is_atom/1, "an atom"},
+              {owner, fun(_) -> false end, "the process itself is the owner"},
+              {link, fun(_) -> false end, "the process is linked with its worker, always"},
+              {proxy, fun(_) -> false end, "the process itself is beside the worker"},
+              {ready_reply, fun(_) -> false end, "start_link waits, always"}],
+    Wrong = [{bad_option, Key, list_to_binary(Right)}
+             || {Key, Is, Right} <- Checks, is_map_key(Key, Options), not Is(maps:get(Key, Options))],
+    case Wrong of
+        [] -> ok;
+        [Reason | _] -> {error, Reason}
+    end.
+
+is_output({log, Level}) -> is_atom(Level);
+is_output({pid, Pid}) -> is_pid(Pid);
+is_output(Output) -> is_function(Output, 2) orelse Output =:= none orelse Output =:= log.
+
+%% Until it is ready. Only init calls this.
+await(#state{worker = Worker} = State) ->
+    receive
+        {Worker, ready} -> {ok, State};
+        {Worker, Message} -> await(message(Message, State));
+        {'EXIT', Worker, {not_ready, Why}} -> {stop, {not_ready, Why, last(State)}};
+        {'EXIT', Worker, Reason} -> {stop, {not_ready, Reason, last(State)}};
+        {'EXIT', _, Reason} when Reason =/= normal ->
+            end_worker(Reason, State),
+            {stop, Reason}
+    end.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call(worker, _From, #state{worker = Worker} = State) ->
+    {reply, Worker, State};
+handle_call(last_output, _From, State) ->
+    {reply, last(State), State};
+handle_call(Request, _From, State) ->
+    {reply, {error, {bad_request, Request}}, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({Worker, Message}, #state{worker = Worker} = State) ->
+    {noreply, message(Message, State)};
+handle_info({'EXIT', Worker, Reason}, #state{worker = Worker, reason = F} = State) ->
+    {stop, F(Reason), State#state{ended = true}};
+handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
+    {stop, Reason, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+message({Stream, Data}, State) when is_binary(Data), Stream =/= status ->
+    output(Stream, Data, State#state.output, State),
+    keep(Data, State);
+message(passive, #state{worker = Worker, credit = Credit} = State) when is_integer(Credit) ->
+    _ = erluv:setopts(Worker, [{active, Credit}]), % noproc: it has ended
+    State;
+message({restarted, OsPid, N}, #state{metadata = Metadata} = State) ->
+    ?LOG_NOTICE("started again, for the ~b. time", [N], Metadata#{os_pid := OsPid}),
+    State#state{metadata = Metadata#{os_pid := OsPid}};
+message({restart_failed, Reason}, #state{metadata = Metadata} = State) ->
+    ?LOG_WARNING("could not be started again: ~ts", [erluv:format_error(Reason)], Metadata),
+    State;
+message({status, Text}, #state{metadata = Metadata} = State) ->
+    erluv_log:line(notice, Text, Metadata),
+    State;
+message({Stream, {error, Errno}}, #state{metadata = Metadata} = State) ->
+    ?LOG_WARNING("the file of ~p cannot be written: ~ts", [Stream, erluv:format_error(Errno)], Metadata),
+    State;
+message(_, State) ->
+    State.
+
+output(_, _, none, _) -> ok;
+output(Stream, Data, {pid, Pid}, _) -> Pid ! {self(), {Stream, Data}};
+output(Stream, Data, {log, Level}, #state{metadata = Metadata}) ->
+    erluv_log:line(Level, chomp(Data), Metadata#{stream => Stream});
+output(Stream, Data, F, _) -> F(Stream, Data).
+
+%% The list is cut at twice its length, so that a line costs no copy of it.
+keep(_, #state{keep = 0} = State) ->
+    State;
+keep(Data, #state{keep = Keep, last = Last} = State) ->
+    Line = chomp(Data),
+    Kept = binary:copy(binary:part(Line, 0, min(byte_size(Line), ?MAX_KEPT))),
+    case [Kept | Last] of
+        Long when length(Long) >= 2 * Keep -> State#state{last = lists:sublist(Long, Keep)};
+        Short -> State#state{last = Short}
+    end.
+
+last(#state{last = Last, keep = Keep}) ->
+    lists:reverse(lists:sublist(Last, Keep)).
+
+chomp(Data) ->
+    Size = byte_size(Data) - 1,
+    case Data of
+        <<Line:Size/binary, $\n>> -> Line;
+        _ -> Data
+    end.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(Reason, State) when Reason =:= normal; Reason =:= shutdown; element(1, Reason) =:= shutdown ->
+    end_worker(Reason, State);
+terminate(Reason, State) ->
+    % What is done with output may be what has failed.
+    end_worker(Reason, State#state{output = none}).
+
+%% Until all of it is gone. What it says meanwhile is output as any: a worker that is
+%% told to end drops what nobody has asked for, so more is asked for now.
+end_worker(_, #state{ended = true}) ->
+    ok;
+end_worker(Reason, #state{worker = Worker, credit = Credit} = State) ->
+    _ = is_integer(Credit) andalso erluv:setopts(Worker, [{active, ?LAST_CREDIT}]),
+    exit(Worker, case Reason of normal -> shutdown; _ -> Reason end),
+    drain(State).
+
+drain(#state{worker = Worker} = State) ->
+    receive
+        {Worker, Message} -> drain(message(Message, State));
+        {'EXIT', Worker, _} -> ok
+    end.
+
+%% @private
+%% What a crash report shows: not the options, which may have secrets.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{worker = Worker, cmd = Cmd} = State} = Status) ->
+    Status#{state := #{worker => Worker, cmd => Cmd, last_output => last(State)}};
+format_status(Status) ->
+    Status.

@@ -1,0 +1,94 @@
+%% Every public function has a spec and an example, and every example runs: those in
+%% the sources and those in the manual. The manual has every function, and no other.
+-module(erluv_docs_tests).
+
+-export([docs_test_/0]).
+-export([t_documented/0]).
+-export([t_manual_has_all/0]).
+
+-define(PUBLIC, [erluv, erluv_node, erluv_worker]).
+
+docs_test_() ->
+    {setup,
+     fun() -> {ok, Pid} = erluv_node:start_link(), unlink(Pid), Pid end,
+     fun(Pid) -> ok = gen_server:stop(Pid) end,
+     erluv_harness:tests(?MODULE, plain)
+     ++ [{spawn, {timeout, 60, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]}.
+
+examples() ->
+    [{atom_to_list(Module) ++ ":" ++ Function, Example}
+     || Module <- ?PUBLIC, {Function, Comment, _} <- functions(Module),
+        Example <- between(Comment, "```", "'''")]
+    ++ [{"erluv.3erl:" ++ integer_to_list(N), Example} || {N, Example} <- lists:enumerate(manual_examples())].
+
+%% Expressions, evaluated one after the other, each to match as it says.
+run(Example) ->
+    {ok, Tokens, _} = erl_scan:string(Example),
+    {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+    {value, _, _} = erl_eval:exprs(Expressions, []).
+
+t_documented() ->
+    Missing = [{Module, Function} || Module <- ?PUBLIC, {Function, Comment, _} <- functions(Module),
+                                     not documented(Comment)],
+    [] = Missing,
+    Unspecified = [{Module, F, A} || Module <- ?PUBLIC, {F, A} <- exports(Module),
+                                     not lists:keymember({F, A}, 3, functions(Module))],
+    [] = Unspecified.
+
+documented(Comment) ->
+    string:find(Comment, "@private") =/= nomatch
+        orelse string:find(Comment, "@equiv") =/= nomatch
+        orelse string:find(Comment, "@doc") =/= nomatch andalso between(Comment, "```", "'''") =/= [].
+
+t_manual_has_all() ->
+    Manual = [string:lexemes(Line, " ") || ".It Fn " ++ Line <- manual()],
+    Told = lists:sort([{Name, length(Args)} || [Name | Args] <- Manual]),
+    Public = lists:sort([{lists:concat([Module, ":", F]), A} || Module <- ?PUBLIC, {F, A} <- public(Module)]),
+    {[], []} = {Public -- Told, Told -- Public}.
+
+%% What is exported and not private.
+public(Module) ->
+    [FA || {_, Comment, FA} <- functions(Module), lists:member(FA, exports(Module)),
+           string:find(Comment, "@private") =:= nomatch].
+
+exports(Module) ->
+    [FA || {F, _} = FA <- Module:module_info(exports), F =/= module_info].
+
+%% The functions with a spec: name, the comment above it, name and arity.
+functions(Module) ->
+    File = filename:join([code:lib_dir(erluv), "src", atom_to_list(Module) ++ ".erl"]),
+    {ok, Forms} = epp:parse_file(File, []),
+    Lines = list_to_tuple(lines(File)),
+    [{atom_to_list(F), comment_above(Line - 1, Lines, []), {F, A}}
+     || {attribute, Line, spec, {{F, A}, _}} <- [without_column(Form) || Form <- Forms]].
+
+without_column({attribute, At, spec, Spec}) -> {attribute, erl_anno:line(At), spec, Spec};
+without_column(Form) -> Form.
+
+comment_above(N, Lines, Comment) when N > 0 ->
+    case element(N, Lines) of
+        "%%" ++ Text -> comment_above(N - 1, Lines, [Text, $\n | Comment]);
+        _ -> unicode:characters_to_list(Comment)
+    end.
+
+manual() ->
+    lines(filename:join(filename:dirname(code:which(?MODULE)), "erluv.3erl")).
+
+%% The displays, with mdoc's \e as the backslash that it is.
+manual_examples() ->
+    [lists:flatten(string:replace(Text, "\\e", "\\", all))
+     || Text <- between(lists:flatten(lists:join($\n, manual())), ".Bd -literal\n", ".Ed")].
+
+lines(File) ->
+    {ok, Text} = file:read_file(File),
+    string:split(unicode:characters_to_list(Text), "\n", all).
+
+%% All texts that stand between two marks.
+between(Text, From, To) ->
+    case string:split(Text, From) of
+        [_, Rest] ->
+            [Found, After] = string:split(Rest, To),
+            [Found | between(After, From, To)];
+        [_] ->
+            []
+    end.

@@ -1,0 +1,398 @@
+-module(erluv_node_tests).
+
+-export([node_test_/0]).
+-export([t_cookie_is_not_seen/0]).
+-export([t_environment_has_no_effect/0]).
+-export([t_settings/0]).
+-export([t_config_file/0]).
+-export([t_cookie_file/0]).
+-export([t_no_executable/0]).
+-export([t_words_of_the_executable/0]).
+-export([t_refused/0]).
+-export([t_not_up_in_time/0]).
+-export([t_bad_options/0]).
+-export([t_not_alive/0]).
+-export([t_name_taken/0]).
+-export([t_logs_what_it_says/0]).
+-export([t_event_of_another_is_ignored/0]).
+-export([t_stop_waits_for_workers/0]).
+-export([t_stop_of_one_that_hangs/0]).
+-export([t_killed_owner/0]).
+-export([t_executable_dies/0]).
+-export([t_told_to_stop/0]).
+-export([t_supervised/0]).
+-export([t_application/0]).
+-export([t_vm_is_killed/0]).
+-export([t_vm_stops/0]).
+-export([t_attach_before/0]).
+-export([t_attach_after/0]).
+-export([t_attach_by_name/0]).
+-export([t_attach_lost_and_back/0]).
+-export([t_attach_never_up/0]).
+-export([t_respawn/0]).
+-export([t_respawn_too_often/0]).
+-export([t_respawn_not_wanted/0]).
+-export([t_connection_lost/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-import(erluv_harness, [next/1, until/1, alive/1]).
+
+node_test_() ->
+    erluv_harness:tests(?MODULE, plain).
+
+t_cookie_is_not_seen() ->
+    {ok, _} = erluv_node:start_link(),
+    Main = integer_to_list(erluv:info(erluv, main_os_pid)),
+    Cookie = atom_to_binary(erlang:get_cookie()),
+    {ok, Args} = file:read_file(["/proc/", Main, "/cmdline"]),
+    Environ = case file:read_file(["/proc/", Main, "/environ"]) of
+                  {ok, Text} -> Text;
+                  {error, eacces} -> <<>> % not even its own user may
+              end,
+    ?assertNotEqual(nomatch, binary:match(Args, <<"--node=">>)),
+    ?assertEqual(nomatch, binary:match(Args, Cookie)),
+    ?assertEqual(nomatch, binary:match(Environ, Cookie)),
+    ok = erluv_node:stop(erluv).
+
+%% What the VM was started with is not for an erluv that has its settings from here.
+t_environment_has_no_effect() ->
+    true = os:putenv("ERLUV_NODE", "nobody@nowhere"),
+    true = os:putenv("ERLUV_CONF", "/no/such/file"),
+    true = os:putenv("ERLUV_COOKIE", "wrong"),
+    try
+        {ok, _} = erluv_node:start_link(),
+        ok = erluv_node:stop(erluv)
+    after
+        [true = os:unsetenv(Name) || Name <- ["ERLUV_NODE", "ERLUV_CONF", "ERLUV_COOKIE"]]
+    end.
+
+t_settings() ->
+    {ok, _} = erluv_node:start_link(#{settings => [{name, a_name}, {max_workers, 3}, {kill_timeout, 7000},
+                                                   {path, <<"/bin:/usr/bin">>}, {log_format, "json"}]}),
+    {ok, Node} = erluv_node:node(erluv),
+    ?assertMatch("a_name@" ++ _, atom_to_list(Node)),
+    ?assertEqual(3, erluv:info(erluv, max_workers)),
+    ok = erluv_node:stop(erluv),
+    {ok, _} = erluv_node:start_link([{settings, #{prefix => "other_"}}]),
+    {ok, Other} = erluv_node:node(erluv),
+    ?assertMatch("other_" ++ _, atom_to_list(Other)),
+    ok = erluv_node:stop(erluv).
+
+%% The file goes before the settings.
+t_config_file() ->
+    File = file(".conf", "max_workers = 5\n"),
+    {ok, _} = erluv_node:start_link(#{config => File, settings => #{max_workers => 3}}),
+    ?assertEqual(5, erluv:info(erluv, max_workers)),
+    ok = erluv_node:stop(erluv),
+    ok = file:delete(File).
+
+t_cookie_file() ->
+    File = file(".cookie", atom_to_list(erlang:get_cookie())),
+    ok = file:change_mode(File, 8#400),
+    {ok, _} = erluv_node:start_link(#{cookie => file, settings => #{cookie_file => File}}),
+    ok = erluv_node:stop(erluv),
+    ok = file:delete(File).
+
+file(Suffix, Content) ->
+    {ok, [[Home]]} = init:get_argument(home),
+    File = filename:join(Home, integer_to_list(erlang:unique_integer([positive])) ++ Suffix),
+    ok = file:write_file(File, Content),
+    ok = file:change_mode(File, 8#600),
+    File.
+
+t_no_executable() ->
+    {error, Reason} = fails(#{executable => "/no/such/erluv"}),
+    ?assertEqual({no_executable, "/no/such/erluv"}, Reason),
+    ok = application:set_env(erluv, executable, "no-such-erluv"),
+    try
+        {error, {no_executable, "no-such-erluv"}} = fails(#{})
+    after
+        ok = application:unset_env(erluv, executable)
+    end.
+
+t_words_of_the_executable() ->
+    {error, {exited, 2, Words} = Reason} = fails(#{settings => #{colour => red}}),
+    ?assertMatch(<<"unknown flag: --colour", _/binary>>, Words),
+    ?assertMatch("erluv ended with status 2 (usage or configuration): unknown flag" ++ _, erluv:format_error(Reason)),
+    {error, {exited, 2, Two}} = fails(#{settings => #{max_workers => many}}),
+    ?assertMatch({match, _}, re:run(Two, "max.workers")).
+
+t_refused() ->
+    {error, {exited, 3, Words}} = fails(#{cookie => 'another cookie'}),
+    ?assertMatch({match, _}, re:run(Words, "cookie")).
+
+t_not_up_in_time() ->
+    {error, {not_up, 300, Words} = Reason} =
+        fails(#{executable => ["/bin/sh", "-c", "echo erluv: I am slow; exec cat"], timeout => 300}),
+    ?assertEqual(<<"I am slow">>, Words),
+    ?assertEqual("erluv was not up within 300 ms: I am slow", erluv:format_error(Reason)).
+
+t_bad_options() ->
+    [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, fails(#{Key => Value})})
+     || {Key, Value} <- [{attach, "x"}, {timeout, -1}, {timeout, soon}, {respawn, true}, {respawn, {1, 0}},
+                         {settings, 1}, {cookie, "x"}, {colour, red}]],
+    [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, fails(#{settings => #{Key => x}})})
+     || Key <- [node, controller, reconnect, detach, cookie]],
+    {error, {bad_option, settings, _}} = fails(#{settings => [max_workers]}),
+    {error, {bad_option, path, _}} = fails(#{settings => #{path => {}}}),
+    {error, {bad_option, settings, _}} = fails(#{attach => any, settings => #{}}).
+
+fails(Options) ->
+    process_flag(trap_exit, true),
+    erluv_node:start_link(Options).
+
+t_not_alive() ->
+    Peer = erluv_harness:peer([]),
+    ?assertEqual({error, not_alive}, peer:call(Peer, gen_server, start, [erluv_node, #{}, []])),
+    peer:stop(Peer).
+
+t_name_taken() ->
+    {ok, Pid} = erluv_node:start_link(),
+    ?assertEqual({error, {already_started, Pid}}, erluv_node:start_link()),
+    ok = erluv_node:stop(erluv).
+
+t_logs_what_it_says() ->
+    Script = "echo time=1 level=WARN msg=hot; echo 'erluv: warning: cold'; echo hello; printf 'a\\377\\n'; exit 9",
+    Events = erluv_harness:logged(
+               fun() -> fails(#{executable => ["/bin/sh", "-c", Script]}) end,
+               fun({_, Text, _}) -> Text =:= <<"a", 255/utf8>> end),
+    Ours = [{Level, Text} || {Level, Text, #{domain := [erluv]}} <- Events],
+    ?assertEqual([{warning, <<"msg=hot">>}, {warning, <<"cold">>}, {notice, <<"hello">>}, {notice, <<"a", 255/utf8>>}],
+                 Ours).
+
+%% The default controller is shared by all that are not told another.
+t_event_of_another_is_ignored() ->
+    Self = self(),
+    spawn_link(fun() ->
+                       until(fun() -> whereis(erluv) =/= undefined end),
+                       erluv ! {erluv, 'foreign@node', {up, #{main_os_pid => 1}}},
+                       Self ! sent
+               end),
+    {ok, _} = erluv_node:start_link(),
+    receive sent -> ok end,
+    erluv ! {erluv, 'foreign@node', {up, #{main_os_pid => 1}}},
+    erluv ! {erluv, 'foreign@node', {child_down, killed, 5000}},
+    {ok, Node} = erluv_node:node(erluv),
+    ?assertNotEqual('foreign@node', Node),
+    ok = erluv_node:stop(erluv).
+
+%% Each worker is given the time that it has, and its last words arrive.
+t_stop_waits_for_workers() ->
+    {ok, _} = erluv_node:start_link(#{settings => #{kill_timeout => 60000}}),
+    Main = erluv:info(erluv, main_os_pid),
+    {ok, W} = erluv:spawn(erluv, <<"trap 'sleep 1; echo bye; exit 5' TERM; echo hi; while :; do sleep 0.1; done">>,
+                          #{packet => line, stderr => null}),
+    ?assertEqual({stdout, <<"hi\n">>}, next(W)),
+    ok = erluv_node:stop(erluv),
+    ?assertEqual({stdout, <<"bye\n">>}, next(W)),
+    ?assertEqual({stdout, eof}, next(W)),
+    ?assertEqual({exit_status, 5}, next(W)),
+    ?assertNot(alive(Main)).
+
+%% It is not waited for for ever: its stdin is closed, and the process ends.
+t_stop_of_one_that_hangs() ->
+    {ok, Pid} = erluv_node:start_link(),
+    #{main_os_pid := Main, child_os_pid := Child} = erluv:info(erluv),
+    signal("STOP", Child),
+    signal("STOP", Main),
+    ok = gen_server:stop(Pid),
+    signal("KILL", Main),
+    signal("KILL", Child),
+    until(fun() -> not alive(Main) andalso not alive(Child) end).
+
+signal(Signal, OsPid) ->
+    [] = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(OsPid)).
+
+t_killed_owner() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(),
+    Main = erluv:info(erluv, main_os_pid),
+    {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+    Sleep = erluv_harness:os_pid(W),
+    exit(Pid, kill),
+    until(fun() -> not alive(Main) andalso not alive(Sleep) end).
+
+t_executable_dies() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(),
+    {ok, W} = erluv:spawn_link(erluv, ["sleep", "60"]),
+    Sleep = erluv_harness:os_pid(W),
+    signal("KILL", erluv:info(erluv, main_os_pid)),
+    ?assertMatch({'EXIT', {exited, 137, _}}, next(Pid)),
+    ?assertMatch({'EXIT', _}, next_exit(W)),
+    until(fun() -> not alive(Sleep) end).
+
+next_exit(W) ->
+    case next(W) of
+        {'EXIT', _} = Exit -> Exit;
+        _ -> next_exit(W)
+    end.
+
+%% By a request of the node, or by SIGTERM: that is no crash.
+t_told_to_stop() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(),
+    {ok, Node} = erluv_node:node(Pid),
+    ok = gen_server:call({erluv, Node}, {stop, enough}),
+    ?assertEqual({'EXIT', {shutdown, {stopping, enough}}}, next(Pid)).
+
+t_supervised() ->
+    process_flag(trap_exit, true),
+    {ok, Sup} = erluv_sup:start_link([#{}, [{name, second}]]),
+    First = whereis(erluv),
+    Main = erluv:info(erluv, main_os_pid),
+    signal("KILL", Main),
+    until(fun() -> is_pid(whereis(erluv)) andalso whereis(erluv) =/= First end),
+    {ok, #{stdout := <<"x\n">>}} = erluv:run(erluv, ["echo", "x"]),
+    {ok, #{stdout := <<"y\n">>}} = erluv:run(second, ["echo", "y"]),
+    Mains = [erluv:info(S, main_os_pid) || S <- [erluv, second]],
+    exit(Sup, shutdown),
+    {'EXIT', shutdown} = next(Sup),
+    ?assertEqual([false, false], [alive(M) || M <- Mains]).
+
+t_application() ->
+    ok = application:set_env(erluv, nodes, [#{}]),
+    ok = application:start(erluv),
+    Main = erluv:info(erluv, main_os_pid),
+    {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+    Sleep = erluv_harness:os_pid(W),
+    ok = application:stop(erluv),
+    ?assertEqual([false, false], [alive(Main), alive(Sleep)]),
+    ok = application:unset_env(erluv, nodes),
+    ok = application:start(erluv),
+    ok = application:stop(erluv).
+
+t_vm_is_killed() ->
+    {Peer, Main, Sleep} = peer_with_worker("killed"),
+    process_flag(trap_exit, true),
+    signal("KILL", list_to_integer(peer:call(Peer, os, getpid, []))),
+    until(fun() -> not alive(Main) andalso not alive(Sleep) end).
+
+t_vm_stops() ->
+    {Peer, Main, Sleep} = peer_with_worker("stopped"),
+    process_flag(trap_exit, true),
+    ok = peer:call(Peer, init, stop, []),
+    until(fun() -> not alive(Main) andalso not alive(Sleep) end).
+
+peer_with_worker(Name) ->
+    Peer = erluv_harness:peer(["-name", Name ++ "@127.0.0.1", "-setcookie", atom_to_list(erlang:get_cookie()),
+                               "-kernel", "inet_dist_use_interface", "{127,0,0,1}"]),
+    ok = peer:call(Peer, application, set_env, [erluv, nodes, [#{}]]),
+    ok = peer:call(Peer, application, start, [erluv]),
+    {ok, W} = peer:call(Peer, erluv, spawn, [erluv, ["sleep", "60"], #{owner => none}]),
+    #{os_pid := Sleep} = peer:call(Peer, erluv, info, [W]),
+    {Peer, peer:call(Peer, erluv, info, [erluv, main_os_pid]), Sleep}.
+
+t_attach_before() ->
+    Port = erluv_harness:open(["--controller", "att1"]),
+    {ok, Pid} = erluv_node:start_link(#{attach => any, name => att1, timeout => infinity}),
+    check_attached(Pid, Port).
+
+t_attach_after() ->
+    Port = erluv_harness:open(["--controller", "att2"]),
+    until(fun() -> [] =/= [N || N <- nodes(hidden), erluv:info(N, controller) =:= att2] end),
+    {ok, Pid} = erluv_node:start_link(#{attach => any, name => att2}),
+    check_attached(Pid, Port).
+
+t_attach_by_name() ->
+    Port = erluv_harness:open(["--name", "known"]),
+    [_, Host] = string:split(atom_to_list(node()), "@"),
+    Node = list_to_atom("known@" ++ Host),
+    until(fun() -> lists:member(Node, nodes(hidden)) end),
+    {ok, Pid} = erluv_node:start_link(#{attach => Node, name => att3}),
+    {ok, Node} = erluv_node:node(Pid),
+    check_attached(Pid, Port).
+
+%% It is somebody else's, and stays.
+check_attached(Pid, Port) ->
+    {ok, #{stdout := <<"x\n">>}} = erluv:run(Pid, ["echo", "x"]),
+    {ok, Node} = erluv_node:node(Pid),
+    ok = erluv_node:stop(Pid),
+    ?assertMatch(#{status := _}, erluv:info(Node)),
+    end_erluv(Port).
+
+end_erluv(Port) ->
+    {os_pid, OsPid} = erlang:port_info(Port, os_pid),
+    true = port_close(Port),
+    until(fun() -> not alive(OsPid) end).
+
+t_attach_lost_and_back() ->
+    Port = erluv_harness:open(["--controller", "att4"]),
+    {ok, Pid} = erluv_node:start_link(#{attach => any, name => att4, timeout => infinity}),
+    {ok, First} = erluv_node:node(Pid),
+    end_erluv(Port),
+    until(fun() -> erluv:workers(att4) =:= {error, nodedown} end),
+    Again = erluv_harness:open(["--controller", "att4"]),
+    until(fun() -> is_list(erluv:workers(att4)) end),
+    {ok, Second} = erluv_node:node(Pid),
+    ?assertNotEqual(First, Second),
+    ok = erluv_node:stop(Pid),
+    end_erluv(Again).
+
+t_attach_never_up() ->
+    {error, {not_up, 200, <<>>}} = fails(#{attach => any, name => att5, timeout => 200}).
+
+%% A node that says what an erluv would, since one does not crash when it is to.
+with_fake(Name, Options, F) ->
+    process_flag(trap_exit, true),
+    Self = self(),
+    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), host => "127.0.0.1", longnames => true,
+                                         args => ["-hidden", "-start_epmd", "false", "-setcookie",
+                                                  atom_to_list(erlang:get_cookie()), "-kernel",
+                                                  "inet_dist_use_interface", "{127,0,0,1}"
+                                                  | erluv_harness:paths()]}),
+    Main = spawn(Node, fun() ->
+                               true = register(erluv_main, self()),
+                               Self ! {self(), registered},
+                               forward(Self)
+                       end),
+    registered = next(Main),
+    {ok, Pid} = erluv_node:start_link(Options#{attach => Node, name => Name}),
+    F(Pid, Node, Main),
+    peer:stop(Peer).
+
+forward(To) ->
+    receive Message -> To ! {self(), Message}, forward(To) end.
+
+t_respawn() ->
+    with_fake(fake1, #{}, fun(Pid, Node, Main) ->
+        Events = erluv_harness:logged(
+                   fun() ->
+                       fake1 ! {erluv, Node, {child_down, killed, 5000}},
+                       ?assertEqual(respawn, next(Main)),
+                       fake1 ! {erluv, Node, {child_up, 4711}}
+                   end,
+                   fun({Level, _, _}) -> Level =:= notice end),
+        ?assertMatch([{error, <<"the child of ", _/binary>>, _}, {notice, _, _}],
+                     [E || {_, _, #{domain := [erluv]}} = E <- Events]),
+        {ok, Node} = erluv_node:node(Pid),
+        ok = erluv_node:stop(Pid)
+    end).
+
+t_respawn_too_often() ->
+    with_fake(fake2, #{respawn => {2, 60000}}, fun(Pid, Node, Main) ->
+        [begin
+             fake2 ! {erluv, Node, {child_down, killed, 5000}},
+             ?assertEqual(respawn, next(Main))
+         end || _ <- [1, 2]],
+        fake2 ! {erluv, Node, {child_down, killed, 5000}},
+        ?assertEqual({'EXIT', {child_crashed, killed}}, next(Pid))
+    end).
+
+t_respawn_not_wanted() ->
+    with_fake(fake3, #{respawn => false}, fun(Pid, Node, Main) ->
+        fake3 ! {erluv, Node, {child_down, killed, 5000}},
+        {ok, Node} = erluv_node:node(Pid), % it has had the event
+        Main ! last, % and what it had sent would have come before
+        ?assertEqual(last, next(Main)),
+        ok = erluv_node:stop(Pid)
+    end).
+
+%% An erluv of ours does not connect again by itself: the supervisor does.
+t_connection_lost() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(),
+    {ok, Node} = erluv_node:node(Pid),
+    true = erlang:disconnect_node(Node),
+    ?assertMatch({'EXIT', {exited, 1, _}}, next(Pid)).

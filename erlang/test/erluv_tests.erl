@@ -1,0 +1,196 @@
+-module(erluv_tests).
+
+-export([erluv_test_/0]).
+-export([t_node_gone/0]).
+-export([t_node_lost_in_a_call/0]).
+-export([t_process_gone/0]).
+-export([t_worker_ends_in_a_call/0]).
+-export([t_link_is_a_default/0]).
+-export([t_link_is_the_functions/0]).
+-export([t_options_as_list/0]).
+-export([t_named_worker/0]).
+-export([t_stop_timeout/0]).
+-export([t_bad_options/0]).
+-export([t_badarg_has_words/0]).
+-export([t_words_for_every_reason/0]).
+-export([t_server_by_pid_and_node/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-import(erluv_harness, [next/1]).
+
+erluv_test_() ->
+    erluv_harness:tests(?MODULE).
+
+t_node_gone() ->
+    {ok, _} = erluv_node:start_link(#{name => gone}),
+    {ok, Node} = erluv_node:node(gone),
+    {ok, W} = erluv:spawn(gone, ["sleep", "60"]),
+    ok = erluv_node:stop(gone),
+    erluv_harness:until(fun() -> not lists:member(Node, nodes(hidden)) end),
+    Gone = {error, nodedown},
+    [?assertEqual(Gone, F(Node)) || F <- [fun erluv:workers/1, fun erluv:info/1, fun erluv:respawn/1]],
+    [?assertEqual(Gone, F(Node, ["true"])) || F <- [fun erluv:spawn/2, fun erluv:spawn_link/2,
+                                                    fun erluv:spawn_monitor/2, fun erluv:run/2]],
+    ?assertEqual(Gone, erluv:watch(Node, "/tmp")),
+    ?assertEqual(Gone, erluv:info(Node, version)),
+    [?assertEqual(Gone, F(W)) || F <- [fun erluv:close/1, fun erluv:stop/1, fun erluv:info/1]],
+    ?assertEqual(Gone, erluv:write(W, <<"x">>)),
+    ?assertEqual(Gone, erluv:write(W, 3, <<"x">>)),
+    ?assertEqual(Gone, erluv:close(W, 3)),
+    ?assertEqual(Gone, erluv:read(W, 1)),
+    ?assertEqual(Gone, erluv:setopts(W, #{active => once})),
+    ?assertEqual(Gone, erluv:signal(W, sigterm)),
+    ?assertEqual(Gone, erluv:resize(W, 1, 1)),
+    ?assertEqual(ok, erluv:kill(W)),
+    ?assertEqual(Gone, erluv:stop({some_name, Node}, 1000)).
+
+t_node_lost_in_a_call() ->
+    Self = self(),
+    process_flag(trap_exit, true),
+    {ok, _} = erluv_node:start_link(#{name => lost}),
+    {ok, Node} = erluv_node:node(lost),
+    spawn_link(fun() -> Self ! {self(), erluv:run(Node, ["sleep", "60"])} end),
+    erluv_harness:until(fun() -> erluv:workers(lost) =/= [] end),
+    [] = os:cmd("kill -9 " ++ integer_to_list(erluv:info(Node, main_os_pid))),
+    ?assertEqual({error, nodedown}, receive {P, Result} when is_pid(P) -> Result end).
+
+t_process_gone() ->
+    ?assertEqual({error, noproc}, erluv:run(no_such_process, ["true"])),
+    {Pid, Ref} = spawn_monitor(fun() -> ok end),
+    receive {'DOWN', Ref, process, Pid, normal} -> ok end,
+    ?assertEqual({error, noproc}, erluv:run(Pid, ["true"])),
+    {ok, Node} = erluv_node:node(erluv),
+    ?assertEqual({error, noproc}, erluv:stop({no_such_worker, Node})).
+
+t_worker_ends_in_a_call() ->
+    {ok, W} = erluv:spawn(erluv, ["sleep", "60"], #{flow => {active, false}}),
+    Self = self(),
+    Reader = spawn_link(fun() -> Self ! {self(), erluv:read(W, 100)} end),
+    erluv_harness:until(fun() -> process_info(Reader, status) =:= {status, waiting} end),
+    % eof or the reason, whichever the reader is told first.
+    ok = erluv:kill(W),
+    Result = next(Reader),
+    ?assert(lists:member(Result, [eof, {error, noproc}, {error, {exit, killed}}])).
+
+t_link_is_a_default() ->
+    {ok, W} = erluv:spawn(erluv, <<"exit 1">>),
+    ?assertEqual({exit_status, 1}, last(W)),
+    process_flag(trap_exit, true),
+    {ok, V} = erluv:spawn(erluv, <<"exit 1">>, [{link, true}]),
+    ?assertEqual({exit_status, 1}, last(V)),
+    ?assertEqual({'EXIT', {exit_status, 1}}, next(V)).
+
+t_link_is_the_functions() ->
+    process_flag(trap_exit, true),
+    {ok, W} = erluv:spawn_link(erluv, <<"exit 1">>, [{link, false}, {owner, none}]),
+    ?assertEqual({'EXIT', {exit_status, 1}}, next(W)).
+
+t_options_as_list() ->
+    {ok, W} = erluv:spawn(erluv, ["env"], [{env, [{"A", "b"}]}, {packet, line}]),
+    ?assertEqual({stdout, <<"A=b\n">>}, next(W)),
+    {ok, T} = erluv:spawn(erluv, ["tty"], [{pty, true}]),
+    {stdout, <<"/dev/pts/", _/binary>>} = next(T).
+
+t_named_worker() ->
+    {ok, _} = erluv:spawn(erluv, ["cat"], #{name => a_name}),
+    {ok, Node} = erluv_node:node(erluv),
+    W = {a_name, Node},
+    ok = erluv:write(W, <<"x">>),
+    #{state := running} = erluv:info(W),
+    {ok, {signal, sigterm}} = erluv:stop(W).
+
+t_stop_timeout() ->
+    {ok, W} = erluv:spawn(erluv, <<"trap '' TERM; echo; read x">>, #{kill_timeout => 60000}),
+    {stdout, _} = next(W),
+    ?assertEqual({error, timeout}, erluv:stop(W, 50)),
+    ok = erluv:close(W),
+    ?assertMatch({exit_status, _}, last(W)).
+
+t_bad_options() ->
+    {error, {bad_option, colour, Why}} = erluv:spawn(erluv, ["true"], #{colour => red}),
+    ?assert(is_binary(Why)),
+    {error, {bad_option, colour, _}} = erluv:run(erluv, ["true"], [{colour, red}]),
+    {error, {bad_option, cmd, _}} = erluv:run(erluv, []).
+
+%% The shell shows them, and so does every crash report.
+t_badarg_has_words() ->
+    W = {a_name, 'a@node'},
+    Cases = [{erluv, spawn, [1, "true"], "argument 1: neither the name of an erluv node"},
+             {erluv, spawn_link, ["x", "true", #{}], "argument 1: neither the name of an erluv node"},
+             {erluv, spawn_monitor, [x, "true", none], "argument 3: neither a map nor a list"},
+             {erluv, run, [x, "true", 1], "argument 3: neither a map nor a list"},
+             {erluv, watch, [1, "true"], "argument 1: neither the name"},
+             {erluv, write, [x, "y"], "argument 1: neither the pid of a worker nor"},
+             {erluv, write, [W, x, "y"], "argument 2: not the number of a descriptor"},
+             {erluv, write, [x, 3, "y"], "argument 1"},
+             {erluv, close, [1], "argument 1"},
+             {erluv, close, [W, stdout], "argument 2"},
+             {erluv, close, [x, 3], "argument 1"},
+             {erluv, read, [x, 3], "argument 1"},
+             {erluv, read, [W, stdout, 0], "argument 3: not a positive integer"},
+             {erluv, read, [W, stdin, 1], "argument 2: neither stdout nor stderr"},
+             {erluv, setopts, [W, once], "argument 2"},
+             {erluv, setopts, [x, []], "argument 1"},
+             {erluv, signal, [x, sigterm], "argument 1"},
+             {erluv, stop, [x], "argument 1"},
+             {erluv, stop, [W, -1], "argument 2: neither a number of milliseconds"},
+             {erluv, kill, [W], "argument 1: not the pid of a worker"},
+             {erluv, resize, [x, 1, 1], "argument 1"},
+             {erluv, resize, [W, 0, 1], "argument 2"},
+             {erluv, resize, [W, 1, x], "argument 3"},
+             {erluv, info, [1], "argument 1"},
+             {erluv, info, [1, x], "argument 1"},
+             {erluv, workers, [1], "argument 1"},
+             {erluv, respawn, [1], "argument 1"},
+             {erluv_node, start_link, [x], "argument 1: neither a map"},
+             {erluv_node, child_spec, [x], "argument 1"},
+             {erluv_node, node, [1], "argument 1: not a process"},
+             {erluv_node, stop, [1], "argument 1"},
+             {erluv_worker, start_link, [x, "y", z], "argument 3"},
+             {erluv_worker, child_spec, [x], "argument 1"},
+             {erluv_worker, worker, [1], "argument 1"},
+             {erluv_worker, last_output, [1], "argument 1"}],
+    [?assertEqual({M, F, A, true}, {M, F, A, contains(words(M, F, A), Text)})
+     || {M, F, A, Text} <- Cases].
+
+words(M, F, A) ->
+    try
+        apply(M, F, A)
+    catch
+        error:badarg:Stack ->
+            lists:flatten(erl_error:format_exception(error, badarg, Stack))
+    end.
+
+contains(Text, Part) -> string:find(Text, Part) =/= nomatch.
+
+%% No reason is shown as the term that it is.
+t_words_for_every_reason() ->
+    Reasons = [nodedown, noproc, {exit, {exit_status, 1}}, child_down, stopping, {too_large, 5, 4},
+               {bad_option, packet, <<"line">>}, {bad_option, cmd, 1}, enoent, eacces, enoexec, e2big, emfile,
+               eagain, max_workers, {already_registered, self()}, {max_output, #{stdout => <<>>, stderr => <<>>}},
+               {timeout, #{stdout => <<>>, stderr => <<>>}}, {cd, enoent}, {user, unknown}, {user, not_allowed},
+               {stdout, eacces}, {3, enospc}, {nice, eacces}, epipe, esrch, enotty, active, timeout, not_alive,
+               {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {exited, 3, <<"wrong cookie">>},
+               {exited, 137, <<>>}, {exited, 7, <<255>>}, {not_up, 100, <<>>}, {stopping, shutdown},
+               {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
+               {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,
+               child_crashed, restart_intensity, {error, enoent}, {proxy, undef}, {bad_request, hello}],
+    Texts = [{Reason, erluv:format_error(Reason)} || Reason <- Reasons],
+    [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)
+                                               andalso contains(Text, " ")}) || {Reason, Text} <- Texts],
+    ?assertEqual("packet: line", erluv:format_error({bad_option, packet, <<"line">>})),
+    ?assert(contains(erluv:format_error({exited, 3, <<"wrong cookie">>}), "the node refused it): wrong cookie")),
+    ?assertEqual("{what,is,this}", erluv:format_error({what, is, this})).
+
+t_server_by_pid_and_node() ->
+    {ok, Node} = erluv_node:node(erluv),
+    [?assertMatch({ok, #{exit := {exit_status, 0}}}, erluv:run(Server, ["true"]))
+     || Server <- [erluv, whereis(erluv), Node]],
+    ?assertEqual(erluv:info(Node, main_os_pid), erluv:info(erluv, main_os_pid)).
+
+last(W) ->
+    case next(W) of
+        {_, eof} -> last(W);
+        Message -> Message
+    end.

@@ -1,0 +1,247 @@
+-module(erluv_worker_tests).
+-behaviour(supervisor).
+
+-export([worker_test_/0]).
+-export([init/1]).
+-export([t_logs_lines/0]).
+-export([t_logs_any_bytes/0]).
+-export([t_output_to_function/0]).
+-export([t_output_to_pid/0]).
+-export([t_output_to_nobody/0]).
+-export([t_output_of_fds/0]).
+-export([t_keeps_last_lines/0]).
+-export([t_last_lines_in_crash_report/0]).
+-export([t_kept_lines_are_short/0]).
+-export([t_exit_reasons/0]).
+-export([t_reason_function/0]).
+-export([t_function_that_fails/0]).
+-export([t_not_started/0]).
+-export([t_ready_by_line/0]).
+-export([t_not_ready_in_time/0]).
+-export([t_ends_before_ready/0]).
+-export([t_stop_is_graceful/0]).
+-export([t_last_words_of_a_stop/0]).
+-export([t_killed/0]).
+-export([t_node_is_lost/0]).
+-export([t_supervised/0]).
+-export([t_restarts_are_logged/0]).
+-export([t_slow_function_holds_program/0]).
+-export([t_registered/0]).
+-export([t_bad_options/0]).
+-export([t_child_spec/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-import(erluv_harness, [next/1, until/1, alive/1]).
+
+worker_test_() ->
+    erluv_harness:tests(?MODULE).
+
+start(Cmd, Options) ->
+    process_flag(trap_exit, true),
+    erluv_worker:start_link(erluv, Cmd, Options).
+
+t_logs_lines() ->
+    Cmd = <<"echo one; echo two >&2; printf three">>,
+    Seen = counters:new(1, []),
+    Events = erluv_harness:logged(fun() -> start(Cmd, #{output => {log, error}}) end,
+                                  fun({_, _, #{stream := _}}) -> counters:add(Seen, 1, 1), counters:get(Seen, 1) =:= 3;
+                                     (_) -> false
+                                  end),
+    Lines = [{Level, Text, Stream} || {Level, Text, #{stream := Stream}} <- Events],
+    ?assertEqual([{error, <<"one">>, stdout}, {error, <<"three">>, stdout}, {error, <<"two">>, stderr}],
+                 lists:sort(Lines)),
+    {_, _, Metadata} = lists:last(Events),
+    ?assertMatch(#{domain := [erluv, worker], worker := _, os_pid := _}, Metadata).
+
+t_logs_any_bytes() ->
+    [{notice, <<"a", 255/utf8, "b">>, _}] =
+        erluv_harness:logged(fun() -> start(<<"printf 'a\\377b\\n'">>, #{}) end, fun({L, _, _}) -> L =:= notice end).
+
+t_output_to_function() ->
+    Self = self(),
+    {ok, _} = start(<<"printf 'one\\ntwo'">>, #{output => fun(Stream, Data) -> Self ! {out, {Stream, Data}} end}),
+    ?assertEqual({stdout, <<"one\n">>}, next(out)),
+    ?assertEqual({stdout, <<"two">>}, next(out)).
+
+t_output_to_pid() ->
+    {ok, Pid} = start(<<"printf one; printf two >&2">>, #{output => {pid, self()}, stderr => stdout, packet => raw}),
+    {stdout, First} = next(Pid),
+    All = case First of
+              <<"onetwo">> -> First;
+              _ -> {stdout, Second} = next(Pid), <<First/binary, Second/binary>>
+          end,
+    ?assertEqual(<<"onetwo">>, All),
+    ?assertEqual({'EXIT', normal}, next(Pid)).
+
+t_output_to_nobody() ->
+    {ok, Pid} = start(["seq", "1000"], #{output => none}),
+    ?assertEqual({'EXIT', normal}, next(Pid)).
+
+t_output_of_fds() ->
+    {ok, Pid} = start(<<"echo x >&3">>, #{output => {pid, self()}, fds => #{3 => pipe}}),
+    ?assertEqual({3, <<"x\n">>}, next(Pid)).
+
+t_keeps_last_lines() ->
+    {ok, Pid} = start(<<"seq 100; cat">>, #{keep => 3, output => none, ready => {line, "^100$"}}),
+    until(fun() -> erluv_worker:last_output(Pid) =:= [<<"98">>, <<"99">>, <<"100">>] end),
+    ok = gen_server:stop(Pid),
+    {ok, Without} = start(<<"seq 100; cat">>, #{keep => 0, output => none, ready => {line, "^100$"}}),
+    ?assertEqual([], erluv_worker:last_output(Without)),
+    ok = gen_server:stop(Without).
+
+t_last_lines_in_crash_report() ->
+    Secret = "hunter2",
+    Events = erluv_harness:logged(
+               fun() -> start(<<"echo I die; exit 7">>, #{output => none, env => #{"PASSWORD" => Secret}}) end,
+               fun({Level, Text, _}) -> Level =:= error andalso contains(Text, "last_output") end),
+    {error, Report, _} = lists:last(Events),
+    ?assert(contains(Report, "I die")),
+    ?assert(contains(Report, "{exit_status,7}")),
+    ?assertNot(lists:any(fun({_, Text, _}) -> contains(Text, Secret) end, Events)).
+
+contains(Text, Part) -> string:find(Text, Part) =/= nomatch.
+
+t_kept_lines_are_short() ->
+    {ok, Pid} = start(<<"head -c 5000 /dev/zero | tr '\\0' x; echo; cat">>, #{output => none, ready => {line, "^x*$"}}),
+    until(fun() -> erluv_worker:last_output(Pid) =:= [binary:copy(<<"x">>, 1024)] end),
+    ok = gen_server:stop(Pid).
+
+t_exit_reasons() ->
+    Reasons = [begin
+                   {ok, Pid} = start(Cmd, #{output => none}),
+                   {'EXIT', Reason} = next(Pid),
+                   Reason
+               end || Cmd <- [<<"exit 0">>, <<"exit 9">>, <<"kill -SEGV $$">>]],
+    ?assertMatch([normal, {exit_status, 9}, {signal, sigsegv}],
+                 [case R of {signal, S, core} -> {signal, S}; _ -> R end || R <- Reasons]).
+
+t_reason_function() ->
+    {ok, Pid} = start(<<"exit 9">>, #{reason => fun({exit_status, 9}) -> {shutdown, nine} end}),
+    ?assertEqual({'EXIT', {shutdown, nine}}, next(Pid)).
+
+t_function_that_fails() ->
+    {ok, Pid} = start(<<"read x; echo; exec sleep 60">>, #{output => fun(_, _) -> error(oops) end}),
+    W = erluv_worker:worker(Pid),
+    OsPid = erluv_harness:os_pid(W),
+    ok = erluv:write(W, <<"\n">>),
+    ?assertMatch({'EXIT', {oops, _}}, next(Pid)),
+    ?assertNot(alive(OsPid)).
+
+t_not_started() ->
+    ?assertEqual({error, enoent}, start(["no-such-program"], #{})),
+    ?assertEqual({error, noproc}, erluv_worker:start_link(no_such_node, ["true"], #{})),
+    ?assertEqual({error, nodedown}, erluv_worker:start_link('no@where', ["true"], #{})).
+
+t_ready_by_line() ->
+    {ok, Pid} = start(<<"echo starting; cat">>, #{output => {pid, self()}, ready => {line, "^starting$"}}),
+    ?assertEqual({stdout, <<"starting\n">>}, next(Pid)),
+    ok = gen_server:stop(Pid),
+    {ok, Other} = start(<<"echo starting; echo up >&2; cat">>, #{output => none, ready => {line, <<"up">>}}),
+    until(fun() -> lists:member(<<"up">>, erluv_worker:last_output(Other)) end),
+    ok = gen_server:stop(Other).
+
+t_not_ready_in_time() ->
+    {error, {not_ready, timeout, [<<"not yet">>]} = Reason} =
+        start(<<"echo not yet; exec cat">>, #{ready => {line, "^ready"}, ready_timeout => 300}),
+    ?assertEqual("the program was not ready in time: not yet", erluv:format_error(Reason)).
+
+t_ends_before_ready() ->
+    {error, {not_ready, {exit_status, 3}, [<<"cannot">>]} = Reason} =
+        start(<<"echo cannot; exit 3">>, #{ready => {line, "^ready"}}),
+    ?assertEqual("the program ended before it was ready: it ended with status 3: cannot",
+                 erluv:format_error(Reason)).
+
+t_stop_is_graceful() ->
+    {ok, Pid} = start(<<"trap 'exit 0' TERM; echo; while :; do sleep 0.1; done">>,
+                      #{ready => {line, "^$"}, output => none, stderr => null}),
+    OsPid = erluv_harness:os_pid(erluv_worker:worker(Pid)),
+    ok = gen_server:stop(Pid, shutdown, infinity),
+    ?assertEqual({'EXIT', shutdown}, next(Pid)),
+    ?assertNot(alive(OsPid)).
+
+t_last_words_of_a_stop() ->
+    {ok, Pid} = start(<<"trap 'seq 1000; exit 0' TERM; echo; while :; do sleep 0.1; done">>,
+                      #{ready => {line, "^$"}, output => {pid, self()}, stderr => null}),
+    {stdout, <<"\n">>} = next(Pid),
+    ok = gen_server:stop(Pid),
+    ?assertEqual(lists:seq(1, 1000), [begin
+                                          {stdout, Line} = next(Pid),
+                                          binary_to_integer(string:trim(Line))
+                                      end || _ <- lists:seq(1, 1000)]).
+
+t_killed() ->
+    {ok, Pid} = start(["sleep", "60"], #{}),
+    W = erluv_worker:worker(Pid),
+    OsPid = erluv_harness:os_pid(W),
+    exit(Pid, kill),
+    ?assertEqual({'EXIT', killed}, next(Pid)),
+    until(fun() -> not alive(OsPid) end),
+    until(fun() -> erluv:info(W) =:= {error, noproc} end).
+
+t_node_is_lost() ->
+    process_flag(trap_exit, true),
+    {ok, Node} = erluv_node:start_link(#{name => lost_node}),
+    {ok, Pid} = erluv_worker:start_link(lost_node, ["sleep", "60"], #{}),
+    [] = os:cmd("kill -9 " ++ integer_to_list(erluv:info(lost_node, main_os_pid))),
+    ?assertEqual({'EXIT', noconnection}, next(Pid)),
+    {'EXIT', {exited, 137, _}} = next(Node).
+
+init(Children) ->
+    {ok, {#{intensity => 10, period => 10}, Children}}.
+
+t_supervised() ->
+    process_flag(trap_exit, true),
+    {ok, Sup} = supervisor:start_link(?MODULE, [erluv_worker:child_spec({erluv, ["sleep", "60"], [{register, daemon}]})]),
+    First = whereis(daemon),
+    OsPid = erluv_harness:os_pid(erluv_worker:worker(daemon)),
+    ok = erluv:signal(erluv_worker:worker(daemon), sigkill),
+    until(fun() -> is_pid(whereis(daemon)) andalso whereis(daemon) =/= First end),
+    Second = erluv_harness:os_pid(erluv_worker:worker(daemon)),
+    ?assertNotEqual(OsPid, Second),
+    exit(Sup, shutdown),
+    {'EXIT', shutdown} = next(Sup),
+    ?assertEqual([false, false], [alive(OsPid), alive(Second)]).
+
+t_restarts_are_logged() ->
+    Events = erluv_harness:logged(
+               fun() -> start(<<"exit 1">>, #{restart => permanent, backoff => {1, 2}, max_restarts => {2, 60000}}) end,
+               fun({_, Text, _}) -> contains(Text, "restart_intensity") end),
+    ?assertMatch([<<"started again, for the 1. time">>, <<"started again, for the 2. time">>],
+                 [Text || {notice, Text, _} <- Events]).
+
+%% Every line arrives, and no more wait than were asked for.
+t_slow_function_holds_program() ->
+    Self = self(),
+    F = fun(stdout, <<"last\n">>) -> Self ! {done, ok};
+           (stdout, Line) ->
+                {message_queue_len, N} = process_info(self(), message_queue_len),
+                put(longest, max(N, longest())),
+                put(next, expected() + 1),
+                ?assertEqual(expected(), binary_to_integer(string:trim(Line))),
+                expected() =:= 20000 andalso (Self ! {longest, longest()})
+        end,
+    {ok, Pid} = start(<<"seq 20000; echo last">>, #{output => F}),
+    ?assert(next(longest) =< 70),
+    ok = next(done),
+    ?assertEqual({'EXIT', normal}, next(Pid)).
+
+longest() -> case get(longest) of undefined -> 0; N -> N end.
+expected() -> case get(next) of undefined -> 0; N -> N end.
+
+t_registered() ->
+    {ok, Pid} = start(["cat"], #{register => some_cat}),
+    ?assertEqual(Pid, whereis(some_cat)),
+    ?assertEqual({error, {already_started, Pid}}, start(["cat"], [{register, some_cat}])),
+    ok = gen_server:stop(some_cat).
+
+t_bad_options() ->
+    [?assertMatch({Key, Value, {error, {bad_option, Key, _}}}, {Key, Value, start(["cat"], #{Key => Value})})
+     || {Key, Value} <- [{output, stdout}, {output, {log, 1}}, {keep, -1}, {ready, "up"}, {ready, {line, "("}},
+                         {ready_reply, message}, {reason, 1}, {register, "x"},
+                         {owner, self()}, {link, false}, {proxy, {a, b, []}}, {colour, red}]].
+
+t_child_spec() ->
+    #{id := ["a", "b"], shutdown := 10000, start := {erluv_worker, start_link, [x, ["a", "b"], #{}]}} =
+        erluv_worker:child_spec({x, ["a", "b"], #{}}),
+    #{id := y, shutdown := 6000} = erluv_worker:child_spec([x, "a", [{register, y}, {kill_timeout, 1000}]]).
