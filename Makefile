@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .PHONY: build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz demo deps clean FORCE
+.PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 
 TOOL := go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
@@ -60,6 +61,25 @@ e2e-25-user: deps build build/tally
 e2e-27 e2e-29: e2e-%: deps build build/tally
 	@test/get-otp $*
 	$(call suite,$@,root,$(CURDIR)/build/otp/$*/bin/erl)
+
+# The Erlang library: what it is checked by, and its tests on each release.
+erlang: erlang-lint erlang-25
+
+erlang-lint: deps
+	@erlang/lint $$(command -v erl) build/erlang
+
+# $(call erlang-suite,NAME,ERL,USER)
+erlang-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(1) erlang/run-tests $(2) $(3)
+
+erlang-25: deps build build/tally
+	$(call erlang-suite,$@,$$(command -v erl))
+
+erlang-25-user: deps build build/tally
+	$(call erlang-suite,$@,$$(command -v erl),games)
+
+erlang-27 erlang-29: erlang-%: deps build build/tally
+	@test/get-otp $*
+	$(call erlang-suite,$@,$(CURDIR)/build/otp/$*/bin/erl)
 
 # A short run of every fuzz target; unit runs their corpora as tests.
 fuzz:
