@@ -35,9 +35,12 @@ func (t *Timer) Stop() {
 }
 
 // timeout is the time until the first timer in whole milliseconds, rounded up;
-// -1: there is none. epoll_wait(2) takes an int, 24 days: beyond that the loop
+// -1: there is none; 0 in virtual time. epoll_wait(2) takes an int, 24 days: beyond that the loop
 // makes a round for nothing.
 func (l *Loop) timeout() int {
+	if l.virtual {
+		return 0
+	}
 	if len(l.timers) == 0 {
 		return -1
 	}

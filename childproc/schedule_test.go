@@ -1,0 +1,332 @@
+package childproc
+
+import (
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/workers"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSchedules takes workers of a real manager, some at a time, through random
+// schedules of start, stop, kill, exit, timeout and restart in virtual time. Only the
+// spawner and its programs are played. Of each worker it holds: the last command
+// wins, for nothing is started after it, nothing is left, and its reason is the one
+// that is told; and each run of its program has one report, in order.
+func TestSchedules(t *testing.T) {
+	const schedules, atOnce = 100_000, 30
+	s := newStage(t)
+	for range atOnce {
+		s.enter()
+	}
+	s.loop.EachRound(func() {
+		if s.round(); s.err != nil || s.left >= schedules {
+			s.loop.Stop()
+		} else if len(s.acts) < atOnce && s.left+len(s.acts) < schedules {
+			s.enter()
+		}
+	})
+	must(t, s.loop.Run())
+	must(t, s.err)
+	if len(s.m.procs)+s.m.watchers > 0 {
+		t.Errorf("%d workers are left, with %d links", len(s.m.procs), s.m.watchers)
+	}
+	// The schedules have gone the ways that there are.
+	for _, way := range []string{
+		"not started", "killed", "enough", "boom", "shutdown", "normal", "timeout", "restart_intensity", "signal", "exit_status",
+	} {
+		if s.ways[way] < schedules/200 {
+			t.Errorf("%d workers of %d ended by %s: %v", s.ways[way], s.left, way, s.ways)
+		}
+	}
+	t.Logf("%d rounds, %v of virtual time, %v", s.rounds, s.loop.Now(), s.ways)
+}
+
+// act is one worker, from the request to what its owner is told at last.
+type act struct {
+	*stage
+	no       int
+	pid      etf.Pid
+	owner    etf.Pid
+	when     restartWhen
+	leave    bool // tree
+	timeout  bool
+	p        *program     // that runs, or ran last
+	asked    []*ipc.Spawn // requests to the spawner that are not answered
+	attempts int          // to start the program, busy ones once
+	busy     int          // how often it was, this time
+	known    bool         // the spawn request was answered
+	since    int          // the round of the request
+	steps    int
+	killed   bool
+	reason   etf.Term        // of the first command
+	stops    map[string]bool // calls that are not answered
+	want     []string        // reports
+	got      []string        // those that were told
+	trace    []note
+}
+
+// note is a line of the trace, as text only where it is shown.
+type note struct {
+	at     time.Duration
+	format string
+	args   []any
+}
+
+// program is one run of a program, with its group.
+type program struct {
+	pid     uint32
+	alive   bool
+	members int // the rest of the group
+	deaf    bool
+	doomed  unix.Signal
+	dying   int
+	end     string
+}
+
+// enter asks for a worker.
+func (s *stage) enter() {
+	a := &act{stage: s, stops: map[string]bool{}, no: s.left + len(s.acts), since: s.rounds, steps: s.rng.IntN(40)}
+	a.owner = etf.Pid{Node: testTarget, ID: uint32(s.entered) & 0x7fff, Serial: uint32(s.entered >> 15), Creation: 9}
+	a.when = restartWhen(s.rng.IntN(3))
+	tree := s.rng.IntN(3)
+	a.leave = tree == 2
+	opts := etf.Map{
+		opt("restart", etf.Atom([]string{"temporary", "transient", "permanent"}[a.when])),
+		opt("max_restarts", etf.Tuple{int64(s.rng.IntN(6)), int64(1 + s.rng.IntN(100_000))}),
+		opt("backoff", etf.Tuple{int64(s.rng.IntN(200)), int64(200 + s.rng.IntN(20_000))}),
+		opt("tree", etf.Atom([]string{"kill", "wait", "leave"}[tree])),
+		opt("kill_timeout", int64(s.rng.IntN(5000))),
+		opt("env", etf.Map{{Key: etf.Atom("ACT"), Value: etf.Binary(strconv.Itoa(a.no))}}),
+	}
+	for _, stream := range []string{"stdin", "stdout", "stderr"} {
+		opts = append(opts, opt(stream, etf.Atom("null")))
+	}
+	if a.timeout = s.rng.IntN(3) == 0; a.timeout {
+		opts = append(opts, opt("timeout", int64(1+s.rng.IntN(10_000))))
+	}
+	s.acts = append(s.acts, a)
+	s.byOwner[a.owner] = a
+	s.m.request(from{a.owner, s.tag()}, raw(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
+	for _, p := range s.m.procs {
+		if p.owner == a.owner {
+			a.pid = p.pid
+		}
+	}
+}
+
+// friends is the serial from which on are the processes that each worker is linked
+// with, besides its owner: whose end ends the worker.
+const friends = 4096
+
+func (a *act) friend() etf.Pid {
+	f := a.owner
+	f.Serial += friends
+	return f
+}
+
+func (a *act) note(format string, args ...any) {
+	a.trace = append(a.trace, note{a.loop.Now(), format, args})
+}
+
+func (a *act) fail(format string, args ...any) {
+	if a.err != nil {
+		return
+	}
+	a.err = fmt.Errorf("act %d, restart %d, timeout %v: "+format, append([]any{a.no, a.when, a.timeout}, args...)...)
+	for _, n := range a.trace {
+		a.err = fmt.Errorf("%w\n%v "+n.format, append([]any{a.err, n.at}, n.args...)...)
+	}
+}
+
+// ask: the program is asked for.
+func (a *act) ask(m *ipc.Spawn) {
+	a.note("asked for")
+	if a.busy == 0 {
+		a.attempts++
+	}
+	switch {
+	case a.commanded():
+		a.fail("it is started after it was to end")
+	case a.p != nil && a.p.alive:
+		a.fail("it is started while it runs")
+	case len(a.asked) > 0:
+		a.fail("it is asked for twice")
+	case a.attempts > 1 && a.when == restartNever:
+		a.fail("it is started again")
+	case a.attempts > 1 && a.when == restartFailures && !a.timeout && a.want[len(a.want)-1] == "exit_status 0":
+		a.fail("it is started again after a success")
+	}
+	a.asked = append(a.asked, m)
+}
+
+func (a *act) commanded() bool { return a.reason != nil || a.killed }
+
+// command is one that ends the worker; the first reason and the last kill count.
+func (a *act) command(reason etf.Term, do func(p *proc)) func() {
+	return func() {
+		p := a.m.find(a.pid)
+		if p == nil {
+			a.fail("there is no worker any more, and nobody was told")
+			return
+		}
+		a.note("command %v", reason)
+		if reason == etf.Atom("kill") {
+			a.killed = true
+		} else if a.reason == nil {
+			a.reason = reason
+		}
+		do(p)
+	}
+}
+
+// choices are what can happen next. One at least.
+func (a *act) choices() []func() {
+	list := []func(){func() {}}
+	can := func(ok bool, f ...func()) {
+		if ok {
+			list = append(list, f...)
+		}
+	}
+	can(len(a.asked) > 0, a.start, a.start, a.start, a.start, a.start, a.refuse)
+	if p := a.p; p != nil {
+		can(p.alive && p.doomed != 0, func() { a.die(unix.WaitStatus(p.doomed)) })
+		can(p.dying > 0, func() { p.dying--; p.members-- })
+		can(p.alive && a.steps > 0, func() { a.die(unix.WaitStatus(a.rng.IntN(3) << 8)) }, func() { a.die(unix.WaitStatus(unix.SIGSEGV)) })
+		can(p.alive && a.steps > 0 && p.members < 3, func() { p.members++ })
+		can(p.members > p.dying, func() { p.members-- })
+	}
+	if a.steps--; a.steps < -200 || a.steps < 0 && a.rng.IntN(10) > 0 {
+		return list
+	}
+	raws := func(reason etf.Atom) etf.Raw { return raw(reason) }
+	can(a.steps < 0 || a.rng.IntN(20) == 0,
+		a.command(etf.Atom("enough"), func(*proc) { a.m.exitRequested(a.pid, raws("enough")) }),
+		a.command(etf.Atom("kill"), func(*proc) { a.m.exitRequested(a.pid, reasonKill) }))
+	can(a.known && (a.steps < 0 || a.rng.IntN(20) == 0),
+		a.command(etf.Atom("normal"), a.stop),
+		a.command(etf.Atom("boom"), func(*proc) { a.m.linkExited(a.friend(), a.pid, raws("boom")) }),
+		a.command(etf.Atom("shutdown"), func(*proc) { a.m.ownerDown(a.owner, a.pid, raws("shutdown")) }))
+	return list
+}
+
+func (a *act) stop(p *proc) {
+	tag := a.tag()
+	a.stops[string(tag)] = true
+	a.m.workerCall(p, from{a.owner, tag}, raw(etf.Atom("stop")))
+}
+
+func (a *act) answered() (seq uint32) {
+	seq = a.asked[0].Seq
+	a.asked = a.asked[1:]
+	return seq
+}
+
+func (a *act) start() {
+	a.p = &program{pid: uint32(1000 + len(a.byPID)), alive: true, deaf: a.rng.IntN(3) == 0}
+	a.byPID[a.p.pid] = a.p
+	a.busy = 0
+	a.note("started as %d", a.p.pid)
+	if a.attempts > 1 {
+		a.want = append(a.want, fmt.Sprint("restarted ", 10_000+a.p.pid, " ", a.attempts-1))
+	}
+	a.say(ipc.Spawned{Seq: a.answered(), PID: a.p.pid, OSPID: 10_000 + a.p.pid}, a.pidfd)
+}
+
+// refuse: it cannot be started, or is busy, which is tried again eight times.
+func (a *act) refuse() {
+	errno := []unix.Errno{unix.ENOENT, unix.EAGAIN, unix.ETXTBSY}[a.rng.IntN(3)]
+	a.note("refused by %s", unix.ErrnoName(errno))
+	if errno == unix.ETXTBSY && a.busy < 8 {
+		a.busy++
+	} else {
+		a.busy = 0
+		if a.attempts > 1 {
+			a.want = append(a.want, "restart_failed "+strings.ToLower(unix.ErrnoName(errno)))
+		}
+	}
+	a.say(ipc.Spawned{Seq: a.answered(), Stage: ipc.StageProgram, Errno: uint32(errno)})
+}
+
+func (a *act) die(st unix.WaitStatus) {
+	a.p.alive, a.p.doomed = false, 0
+	e := workers.Exit{Status: max(st.ExitStatus(), 0)}
+	if st.Signaled() {
+		e = workers.Exit{Signal: st.Signal()}
+	}
+	a.p.end = plain(exitTerm(e))
+	a.want = append(a.want, a.p.end)
+	a.note("%s", a.p.end)
+	a.say(ipc.Changed{PID: a.p.pid, Status: uint32(st)})
+}
+
+// told takes an answer, or a message of the worker.
+func (a *act) told(t etf.Tuple) {
+	if tag, ok := t[0].(etf.Raw); ok {
+		answer := plain(t[1])
+		a.note("answered %s", answer)
+		if a.stops[string(tag)] {
+			if answer != "ok "+a.p.end {
+				a.fail("the answer to stop is %s after %s", answer, a.p.end)
+			}
+			delete(a.stops, string(tag))
+			return
+		}
+		if a.known {
+			a.fail("answered twice")
+		}
+		a.known = true
+		if strings.HasPrefix(answer, "error ") {
+			if a.p != nil || len(a.got) > 0 || strings.HasSuffix(answer, " stopping") != a.commanded() && a.attempts == 0 {
+				a.fail("the answer to spawn is %s", answer)
+			}
+			a.exit("not started")
+			return
+		}
+		a.m.linked(a.friend(), a.pid)
+		return
+	}
+	if event := plain(t[1]); event != "restart_failed stopping" || !a.commanded() {
+		a.got = append(a.got, event)
+	}
+}
+
+// down: the worker has ended.
+func (a *act) down(reason string) {
+	a.note("down: %s", reason)
+	if !slices.Equal(a.got, a.want) {
+		a.fail("reports %q, want %q", a.got, a.want)
+	}
+	switch {
+	case a.killed && reason != "killed":
+		a.fail("it was killed, and has ended with %s", reason)
+	case a.killed:
+	case a.reason != nil && reason != plain(a.reason):
+		a.fail("it was ended with %v, and has ended with %s", a.reason, reason)
+	case a.reason != nil:
+	case reason == "restart_intensity" && a.when != restartNever, reason == "timeout" && a.timeout && a.when == restartNever:
+	case a.when == restartAlways, reason != a.p.end && !(reason == "normal" && a.p.end == "exit_status 0"):
+		a.fail("it has ended with %s after %s", reason, a.p.end)
+	}
+	if len(a.stops) > 0 {
+		a.fail("%d calls were not answered", len(a.stops))
+	}
+	if a.p.alive || len(a.asked) > 0 || a.p.members > 0 && !a.leave {
+		a.fail("something of it runs on")
+	}
+	way, _, _ := strings.Cut(reason, " ")
+	a.exit(way)
+}
+
+func (a *act) exit(way string) {
+	a.ways[way]++
+	a.left++
+	delete(a.byOwner, a.owner)
+	a.acts = slices.DeleteFunc(a.acts, func(o *act) bool { return o == a })
+}
