@@ -1,15 +1,16 @@
 package childproc
 
 import (
-	"erluv/etf"
-	"erluv/ipc"
-	"erluv/workers"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/workers"
 
 	"golang.org/x/sys/unix"
 )

@@ -2,11 +2,6 @@ package childproc
 
 import (
 	"encoding/binary"
-	"erluv/dist"
-	"erluv/etf"
-	"erluv/ipc"
-	"erluv/loop"
-	"erluv/workers"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/loop"
+	"erluv/workers"
 
 	"golang.org/x/sys/unix"
 )
