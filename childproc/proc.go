@@ -160,6 +160,8 @@ func failureTerm(f workers.Failure) etf.Term {
 		return etf.Tuple{etf.Atom("oom_score_adj"), e}
 	case ipc.StageNotify:
 		return etf.Tuple{etf.Atom("notify"), e}
+	case ipc.StageConfine:
+		return etf.Tuple{etf.Atom("sandbox"), e}
 	case ipc.StageTerminal:
 		return etf.Tuple{etf.Atom("pty"), e}
 	}
@@ -246,7 +248,8 @@ func (m *manager) bury(p *proc) {
 		p.reason = p.failing
 	}
 	if p.run != nil {
-		m.out.reply(p.asked, p.run.result(p.exit, p.failing != nil))
+		m.ran = append(m.ran, p)
+		m.answerRuns()
 	} else if p.ready.unheard() && p.asked.pid != (etf.Pid{}) {
 		m.out.reply(p.asked, notReadyTerm(p.reason))
 	} else if p.closed {

@@ -9,6 +9,7 @@ type Attributes struct {
 	OOMScoreAdj int16    // -1000 to 1000 (proc(5))
 	CPUs        []uint16 // by number; none: all that the spawner may use
 	Rlimits     []Rlimit
+	Confine     Confine
 }
 
 // Rlimit is one limit (prlimit(2)); all bits set mean none.
@@ -17,7 +18,7 @@ type Rlimit struct {
 	Soft, Hard uint64
 }
 
-// None says whether nothing is set.
+// None says whether nothing is set that takes the role exec.
 func (a *Attributes) None() bool {
 	return !a.SetNice && !a.SetOOM && len(a.CPUs) == 0 && len(a.Rlimits) == 0
 }
@@ -37,6 +38,7 @@ func (a *Attributes) write(w *writer) {
 		w.u64(l.Soft)
 		w.u64(l.Hard)
 	}
+	a.Confine.write(w)
 }
 
 func readAttributes(r *reader) Attributes {
@@ -50,5 +52,6 @@ func readAttributes(r *reader) Attributes {
 	for n := int(r.u8()); n > 0 && r.err == nil; n-- {
 		a.Rlimits = append(a.Rlimits, Rlimit{Resource: r.u8(), Soft: r.u64(), Hard: r.u64()})
 	}
+	a.Confine = readConfine(r)
 	return a
 }

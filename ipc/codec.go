@@ -11,12 +11,12 @@ func read(k Kind, r *reader) Message {
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs(), Reports: r.bool()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -94,6 +94,7 @@ func (m Start) write(w *writer) {
 	w.u32(m.MaxWorkers)
 	w.u32(m.KillTimeoutMS)
 	w.str(m.Contain)
+	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
 	w.u32(m.Serial)
@@ -123,6 +124,7 @@ func (m Stopped) write(w *writer) {
 func (m StartSpawner) write(w *writer) {
 	w.strs(m.Path)
 	w.bool(m.Reports)
+	w.bool(m.Scope)
 }
 
 func (m *Spawn) write(w *writer) {

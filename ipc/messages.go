@@ -81,6 +81,7 @@ type Start struct {
 	MaxWorkers     uint32
 	KillTimeoutMS  uint32
 	Contain        string // the containment that is in force
+	Sandbox        string // the mode, then the parts that are in force, by spaces
 	SpawnerPID     uint32
 	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot
 	Serial         uint32 // of the pids that the child gives; those before were another's
@@ -98,6 +99,7 @@ type Start struct {
 type StartSpawner struct {
 	Path    []string // directories where a program without a slash is looked up
 	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
+	Scope   bool     // each program is in a domain of its own, see package sandbox
 }
 
 // Ready is a role's word that it serves.
@@ -185,6 +187,7 @@ const (
 	// StageTerminal is the child's own: there is no terminal to be had.
 	StageTerminal Stage = 11
 	StageNotify   Stage = 12 // the NOTIFY_SOCKET
+	StageConfine  Stage = 13 // Attributes.Confine
 )
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the

@@ -49,7 +49,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
-	with, err := settingsOf(cfg, log, opts.Version)
+	with, err := settingsOf(cfg, parts, log, opts.Version)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func identity(cfg *config.Config) (sandbox.Identity, error) {
 	return sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}, nil
 }
 
-func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings, error) {
+func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, version string) (settings, error) {
 	ways, err := waysOf(cfg.Contain)
 	if err != nil {
 		return settings{}, err
@@ -157,9 +157,10 @@ func settingsOf(cfg *config.Config, log *slog.Logger, version string) (settings,
 			MaxWorkers:    uint32(cfg.MaxWorkers),
 			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
 			Reports:       reports,
+			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
 			Environ:       environ,
 		},
-		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports},
+		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope)},
 		ways:    ways,
 		log:     log,
 	}, nil

@@ -7,7 +7,7 @@ import (
 )
 
 // A line of the table of system calls. Lines of one call stand together; the
-// first whose conditions all hold decides, and if none does it is denied.
+// first whose conditions all hold decides, and if none does the call is denied.
 type line struct {
 	call uintptr
 	do   uint32 // allow, kill or one of errno
@@ -61,9 +61,10 @@ func (p *program) add(code uint16, k uint32, jt, jf uint8) {
 	*p = append(*p, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})
 }
 
-// assemble makes the filter of a table. A call by another architecture's numbers
-// ends the process: they are not those of the table.
-func assemble(table []line) (program, error) {
+// assemble makes the filter of a table, and says what is to be done with a call that
+// has no line. One by another architecture's numbers ends the process: they are not
+// those of the table.
+func assemble(table []line, others uint32) (program, error) {
 	var p program
 	p.add(opLoad, dataArch, 0, 0)
 	p.add(opEqual, auditArch, 1, 0)
@@ -95,7 +96,7 @@ func assemble(table []line) (program, error) {
 		p.add(opEqual, uint32(call), 0, uint8(len(block)))
 		p = append(p, block...)
 	}
-	p.add(opReturn, deny, 0, 0)
+	p.add(opReturn, others, 0, 0)
 	if len(p) > 4096 { // BPF_MAXINSNS
 		return nil, fmt.Errorf("a filter of %d instructions", len(p))
 	}

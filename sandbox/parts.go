@@ -34,6 +34,17 @@ const (
 // Has says whether a part is in the set.
 func (p Parts) Has(part Parts) bool { return p&part != 0 }
 
+// String names the parts, with spaces between.
+func (p Parts) String() string {
+	var names []string
+	for i, name := range []string{"seccomp", "files", "ports", "scope"} {
+		if p.Has(1 << i) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
 // Choose asks the kernel what it has and returns what will be in force. With
 // Strict it is an error, which names everything, when something is missing.
 func Choose(mode Mode) (Parts, error) {
@@ -43,6 +54,12 @@ func Choose(mode Mode) (Parts, error) {
 	case Strict, BestEffort:
 	default:
 		return 0, fmt.Errorf("there is no sandbox %q", mode)
+	}
+	if auditArch == 0 && mode == Strict {
+		return 0, errArch
+	}
+	if auditArch == 0 {
+		return 0, nil // nor can the spawner put a program into a domain
 	}
 	parts, missing := available(landlockABI(), seccompWorks())
 	if mode == Strict && len(missing) > 0 {
@@ -84,7 +101,7 @@ func available(abi int, seccomp bool) (parts Parts, missing []string) {
 func seccompWorks() bool {
 	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
 	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
-	return e == 0 && auditArch != 0
+	return e == 0
 }
 
 // OfChild are the child's rules of Landlock, as far as the parts go. Its scope is not its own:

@@ -21,7 +21,7 @@ func (p Parts) Seal() error {
 	if !p.Has(Seccomp) {
 		return nil
 	}
-	filter, err := assemble(childTable(uint64(unix.Getpid())))
+	filter, err := assemble(childTable(uint64(unix.Getpid())), deny)
 	if err != nil {
 		return fmt.Errorf("cannot make the filter of system calls: %w", err)
 	}
@@ -30,9 +30,9 @@ func (p Parts) Seal() error {
 
 // install gives the filter to all threads, of which each has no_new_privs.
 func (p program) install() error {
-	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-	tid, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
-	runtime.KeepAlive(p)
+	prog := p.kernels()
+	tid, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(prog)))
+	runtime.KeepAlive(prog)
 	if e != 0 {
 		return fmt.Errorf("cannot filter the system calls: %w", e)
 	}
@@ -41,3 +41,25 @@ func (p program) install() error {
 	}
 	return nil
 }
+
+// kernels is the filter as seccomp(2) takes it.
+func (p program) kernels() *unix.SockFprog {
+	return &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
+}
+
+// Networks is a filter for a program that is to have no network, or with connect no
+// more than the connections that Rules.Connect allows. Landlock knows TCP alone, and
+// of that neither Multipath TCP, nor a connection by the first sendto(2), nor a
+// listen(2) without bind(2).
+func Networks(connect bool) (*unix.SockFprog, error) {
+	if auditArch == 0 {
+		return nil, errArch
+	}
+	p, err := assemble(networkTable(connect), allow)
+	if err != nil {
+		return nil, err
+	}
+	return p.kernels(), nil
+}
+
+var errArch = fmt.Errorf("there are no filters of system calls for this architecture: %w", unix.ENOSYS)

@@ -36,15 +36,19 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	defer ours.Close()
 	found := *m
 	found.Program = program
+	found.Attributes.Confine.Scope = s.domain >= 0
 	err = sendSpawn(ours, &found)
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
-		pid, err = syscall.ForkExec("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr)
+		pid, no = started(fork("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
 	}
 	_ = theirs.Close()
 	if err != nil {
 		return fail(errnoOf(err))
+	}
+	if no != nil {
+		return 0, no
 	}
 	s.toReap()
 	if no = awaitExec(ours); no != nil {

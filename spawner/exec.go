@@ -72,6 +72,11 @@ func become(conn *ipc.Conn, m *ipc.Spawn) *refusal {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return &refusal{stage: ipc.StageProgram, errno: unix.EINVAL}
 	}
+	with, err := confine(&a.Confine)
+	if err != nil {
+		return &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
+	}
+	defer with.close()
 	if err := setOOM(a); err != nil {
 		return &refusal{stage: ipc.StageOOM, errno: errnoOf(err)}
 	}
@@ -103,6 +108,9 @@ func become(conn *ipc.Conn, m *ipc.Spawn) *refusal {
 		if e != 0 {
 			return &refusal{stage: ipc.StageNice, errno: e}
 		}
+	}
+	if e := with.become(); e != 0 {
+		return &refusal{stage: ipc.StageConfine, errno: e}
 	}
 	_, _, e := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(program)),
 		uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0])))

@@ -69,15 +69,36 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 	if !m.Attributes.None() {
 		pid, no = s.startByExec(m, program, attr)
 	} else {
-		var err error
-		if pid, err = syscall.ForkExec(program, m.Args, attr); err != nil {
-			no = &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
-		}
+		pid, no = s.startDirectly(m, program, attr)
 	}
 	if no != nil {
 		return 0, nil, no
 	}
 	return pid, append([]int{pidfd}, t.logs...), nil
+}
+
+func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (pid int, no *refusal) {
+	with := confinement{rules: s.domain}
+	if c := &m.Attributes.Confine; !c.None() {
+		c.Scope = s.domain >= 0
+		var err error
+		if with, err = confine(c); err != nil {
+			return 0, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
+		}
+		defer with.close()
+	}
+	return started(fork(program, m.Args, attr, with))
+}
+
+// started is what a fork has given.
+func started(pid int, failed *forkError) (int, *refusal) {
+	switch {
+	case failed == nil:
+		return pid, nil
+	case failed.trap == unix.SYS_LANDLOCK_RESTRICT_SELF || failed.trap == unix.SYS_SECCOMP:
+		return 0, &refusal{stage: ipc.StageConfine, errno: failed.errno}
+	}
+	return 0, &refusal{stage: ipc.StageProgram, errno: failed.errno}
 }
 
 // openDir opens the program's directory. Being able to enter it is checked

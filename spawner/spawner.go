@@ -74,6 +74,7 @@ type spawner struct {
 	buf   []byte // the packet being read
 	out   []byte // the packet being composed
 
+	domain  int // rules of Landlock for each program, or -1
 	notify  notifySockets
 	numbers *numbers
 	reports bool
@@ -118,6 +119,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 		return nil, err
 	}
 	s := &spawner{child: child, path: st.Path, numbers: numbers, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
+	rules, err := confine(&ipc.Confine{Scope: st.Scope})
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
+	}
+	s.domain = rules.rules
 	if s.reports {
 		go s.report() // ends with the process
 	} else {

@@ -1,0 +1,72 @@
+package spawner
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// confinement is what a new process takes on just before its exec: the rules of a
+// domain of Landlock, unless they are -1, and a filter of system calls, unless it is
+// nil.
+type confinement struct {
+	rules  int
+	filter *unix.SockFprog
+}
+
+var unconfined = confinement{rules: -1}
+
+func (c confinement) close() {
+	if c.rules >= 0 {
+		_ = unix.Close(c.rules)
+	}
+}
+
+// confine makes ready what is asked for; close it. The paths are opened as the
+// worker's user.
+func confine(c *ipc.Confine) (confinement, error) {
+	if c.None() {
+		return unconfined, nil
+	}
+	made := unconfined
+	if c.Ports {
+		var err error
+		if made.filter, err = sandbox.Networks(len(c.Connect) > 0); err != nil {
+			return unconfined, err
+		}
+	}
+	r := sandbox.Rules{Scope: c.Scope, Files: c.Files, TCP: c.Ports, Connect: c.Connect}
+	for _, list := range []struct {
+		paths  []string
+		access sandbox.Access
+	}{{c.Read, sandbox.Read}, {c.Write, sandbox.Write}, {c.Exec, sandbox.Exec}} {
+		for _, path := range list.paths {
+			r.Allow = append(r.Allow, sandbox.Beneath{Path: path, Access: list.access})
+		}
+	}
+	var err error
+	if made.rules, err = r.Ruleset(); errors.Is(err, sandbox.ErrLandlock) {
+		err = fmt.Errorf("%w: %w", err, unix.EOPNOTSUPP)
+	}
+	return made, err
+}
+
+// become takes the confinement on for the calling thread, which will exec. It
+// allocates nothing.
+func (c confinement) become() unix.Errno {
+	if c.rules >= 0 {
+		if _, _, e := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.rules), 0, 0); e != 0 {
+			return e
+		}
+	}
+	if c.filter != nil {
+		_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
+		return e
+	}
+	return 0
+}

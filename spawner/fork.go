@@ -1,0 +1,240 @@
+//go:build amd64 || arm64
+
+package spawner
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A program is started by a vfork of our own. Package syscall has nothing to be
+// done between its fork and the exec that it does not know, and it does not know
+// Landlock; a thread that is confined before it forks would have to end after it,
+// for there is no way out of a domain, and with it the kernel would end the program
+// (PR_SET_PDEATHSIG goes by the thread).
+//
+// With vfork the new process runs in our memory, on our stack, while we wait, so it
+// can neither call nor return. It does a list of system calls, in assembler, the
+// last of which is execve(2).
+
+// step is one system call of the new process; fork_*.s knows the offsets.
+type step struct {
+	trap uintptr
+	args [4]uintptr
+	want uintptr // the result it must have; 0: any but an error
+	got  uintptr
+}
+
+// vforkSteps calls trap, which is a clone with CLONE_VM and CLONE_VFORK, and in the
+// new process the steps up to end; a step that does not give what is wanted is put
+// into failed and ends it. It returns when the new process has executed a program, or
+// ended.
+func vforkSteps(trap, a1, a2, a3 uintptr, first *step, end uintptr, failed *uintptr) (pid, errno uintptr)
+
+// image is what a new process needs of our memory until its exec.
+type image struct {
+	path, dir *byte
+	args, env []*byte
+	steps     []step
+	failed    uintptr
+	pidfd     int32
+	all, none uint64 // masks of signals
+	fresh     sigaction
+	limit     unix.Rlimit
+	cgroup    cloneArgs
+}
+
+// cloneArgs is struct clone_args in its third version (clone(2)).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls                         uint64
+	setTID, setTIDSize, cgroup                    uint64
+}
+
+func (i *image) do(trap uintptr, args ...uintptr) {
+	s := step{trap: trap}
+	copy(s.args[:], args)
+	i.steps = append(i.steps, s)
+}
+
+// forkError says which system call of the new process failed, or that there is none.
+type forkError struct {
+	trap  uintptr
+	errno unix.Errno
+}
+
+// fork starts a program as syscall.ForkExec does. Of the attributes it knows those
+// that the spawner has a use for: Setsid, Setpgid, Setctty with descriptor 0,
+// Pdeathsig, PidFD, UseCgroupFD. The new process, and nobody else, takes the
+// confinement on, and all of its signals are as a program expects them, whatever they
+// are here.
+func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (pid int, failed *forkError) {
+	i := &image{pidfd: -1, all: ^uint64(0)}
+	var err error
+	if i.path, err = unix.BytePtrFromString(program); err == nil {
+		i.args, err = syscall.SlicePtrFromStrings(argv)
+	}
+	if err == nil {
+		i.env, err = syscall.SlicePtrFromStrings(attr.Env)
+	}
+	if err == nil {
+		i.dir, err = unix.BytePtrFromString(attr.Dir)
+	}
+	if err != nil {
+		return 0, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+	}
+	i.plan(attr, c)
+	i.do(unix.SYS_EXECVE, uintptr(unsafe.Pointer(i.path)), uintptr(unsafe.Pointer(&i.args[0])), uintptr(unsafe.Pointer(&i.env[0])))
+	pid, failed = i.run(attr.Sys)
+	runtime.KeepAlive(c)
+	return pid, failed
+}
+
+// plan appends all steps but the last. What is inherited from us is close-on-exec, but
+// for what the attributes name.
+func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
+	sys := attr.Sys
+	if sys.Setsid {
+		i.do(unix.SYS_SETSID)
+	}
+	if sys.Setpgid {
+		i.do(unix.SYS_SETPGID, 0, 0)
+	}
+	// A handler of ours must not run there, so none is left when the mask goes.
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			i.do(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&i.fresh)), 0, unsafe.Sizeof(i.none))
+		}
+	}
+	i.do(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&i.none)), 0, unsafe.Sizeof(i.none))
+	i.do(unix.SYS_CHDIR, uintptr(unsafe.Pointer(i.dir)))
+	if sys.Pdeathsig != 0 {
+		i.do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(sys.Pdeathsig))
+		i.do(unix.SYS_GETPPID)
+		i.steps[len(i.steps)-1].want = uintptr(os.Getpid()) // else it ends by itself
+	}
+	// The descriptor of the rules has a number that the program's table may use.
+	if c.rules >= 0 {
+		i.do(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.rules), 0)
+	}
+	i.files(attr.Files)
+	if sys.Setctty {
+		i.do(unix.SYS_IOCTL, 0, unix.TIOCSCTTY, 1)
+	}
+	i.limit = inheritedFiles()
+	i.do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&i.limit)))
+	if c.filter != nil {
+		i.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
+	}
+}
+
+// inheritedFiles is the limit of descriptors that the spawner was started with. The Go
+// runtime has raised it for itself, and puts it back before an exec of its own, also
+// one that fails (syscall.Exec).
+var inheritedFiles = sync.OnceValue(func() (l unix.Rlimit) {
+	var raised unix.Rlimit
+	limit := func(new, old *unix.Rlimit) {
+		unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(new)), uintptr(unsafe.Pointer(old)), 0, 0)
+	}
+	limit(nil, &raised)
+	_ = syscall.Exec("", []string{""}, nil)
+	limit(&raised, &l)
+	return l
+})
+
+// files makes the table of descriptors, in two passes: first those that stand in
+// the way of others move out of it.
+func (i *image) files(files []uintptr) {
+	next := uintptr(len(files))
+	for _, f := range files {
+		if f != closed {
+			next = max(next, f+1)
+		}
+	}
+	from := append([]uintptr(nil), files...)
+	for to, f := range from {
+		if f != closed && f < uintptr(to) {
+			i.do(unix.SYS_DUP3, f, next, unix.O_CLOEXEC)
+			from[to], next = next, next+1
+		}
+	}
+	for to, f := range from {
+		switch f {
+		case closed: // what we have there is close-on-exec, if anything is
+			i.do(unix.SYS_FCNTL, uintptr(to), unix.F_SETFD, unix.FD_CLOEXEC)
+			i.steps[len(i.steps)-1].want = closed
+		case uintptr(to):
+			i.do(unix.SYS_FCNTL, f, unix.F_SETFD, 0)
+		default:
+			i.do(unix.SYS_DUP3, f, uintptr(to), 0)
+		}
+	}
+}
+
+// run forks. No signal is handled meanwhile: a handler would run on the stack that
+// the two share.
+func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
+	const flags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
+	trap, a1, a2, a3 := uintptr(unix.SYS_CLONE), uintptr(flags|unix.SIGCHLD), uintptr(0), uintptr(unsafe.Pointer(&i.pidfd))
+	if sys.UseCgroupFD {
+		i.cgroup = cloneArgs{
+			flags: flags | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD),
+			pidfd: uint64(uintptr(unsafe.Pointer(&i.pidfd))), cgroup: uint64(sys.CgroupFD),
+		}
+		trap, a1, a2, a3 = unix.SYS_CLONE3, uintptr(unsafe.Pointer(&i.cgroup)), unsafe.Sizeof(i.cgroup), 0
+	}
+	first := &i.steps[0]
+	end := uintptr(unsafe.Pointer(first)) + uintptr(len(i.steps))*unsafe.Sizeof(*first)
+
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	syscall.ForkLock.Lock()
+	mask := setMask(i.all)
+	pid, errno := vforkSteps(trap, a1, a2, a3, first, end, &i.failed)
+	setMask(mask)
+	syscall.ForkLock.Unlock()
+	if errno != 0 {
+		return 0, &forkError{trap, unix.Errno(errno)}
+	}
+	failed := i.failedStep()
+	runtime.KeepAlive(i)
+	if failed != nil {
+		reapFailed(int(pid))
+		_ = unix.Close(int(i.pidfd))
+		return 0, failed
+	}
+	*sys.PidFD = int(i.pidfd)
+	return int(pid), nil
+}
+
+func (i *image) failedStep() *forkError {
+	if i.failed == 0 {
+		return nil
+	}
+	at := (i.failed - uintptr(unsafe.Pointer(&i.steps[0]))) / unsafe.Sizeof(i.steps[0])
+	s := i.steps[at]
+	if got := int64(s.got); got < 0 && got >= -4095 {
+		return &forkError{s.trap, unix.Errno(-got)}
+	}
+	return &forkError{s.trap, unix.ESRCH} // our end has been noticed
+}
+
+// reapFailed waits for a process that has never been a program.
+func reapFailed(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// setMask sets the signal mask of the thread and returns what it was.
+func setMask(mask uint64) (old uint64) {
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&mask)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(mask), 0, 0)
+	return old
+}

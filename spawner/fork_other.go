@@ -1,0 +1,27 @@
+//go:build !amd64 && !arm64
+
+package spawner
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// forkError says which system call of the new process failed.
+type forkError struct {
+	trap  uintptr
+	errno unix.Errno
+}
+
+// fork starts a program by package syscall, which cannot confine it.
+func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (pid int, failed *forkError) {
+	if c != unconfined {
+		return 0, &forkError{unix.SYS_LANDLOCK_RESTRICT_SELF, unix.ENOSYS}
+	}
+	pid, err := syscall.ForkExec(program, argv, attr)
+	if err != nil {
+		return 0, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+	}
+	return pid, nil
+}
