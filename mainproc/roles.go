@@ -113,7 +113,9 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	}
 	defer toSpawner.Close()
 	defer toChild.Close()
-	if r.base, err = positionOf(l.fd); err != nil {
+	// One that the node closes already is the child's to find so: it was up, and
+	// nothing could be taken over.
+	if r.base, err = positionOf(l.fd); err != nil && !errors.Is(err, errClosing) {
 		return err
 	}
 	if r.journal, err = ipc.NewJournal(l.in, l.skip); err != nil {

@@ -146,6 +146,8 @@ func positionOf(fd int) (position, error) {
 	}
 }
 
+var errClosing = errors.New("the connection is being closed")
+
 // tcpInfo is what the kernel counts of an established connection (tcp(7),
 // TCP_INFO). In any other state it counts the ends (FIN) as bytes too.
 func tcpInfo(fd int) (unix.TCPInfo, error) {
@@ -160,7 +162,7 @@ func tcpInfo(fd int) (unix.TCPInfo, error) {
 	case uintptr(size) < unsafe.Offsetof(info.Bytes_received)+unsafe.Sizeof(info.Bytes_received):
 		return info, fmt.Errorf("the kernel does not tell where the connection stands (TCP_INFO has %d bytes): Linux 4.2 or later is needed", size)
 	case info.State != established:
-		return info, fmt.Errorf("the connection is being closed (TCP state %d)", info.State)
+		return info, fmt.Errorf("%w (TCP state %d)", errClosing, info.State)
 	}
 	return info, nil
 }
