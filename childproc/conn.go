@@ -23,6 +23,8 @@ type conn struct {
 	out   *outbox
 	in    inbox
 
+	behind bool // there may be complete frames in the inbox
+
 	frame func(frame []byte)
 	// oversized is told the beginning of a frame that is passed over.
 	oversized func(head []byte, size int)
@@ -119,9 +121,13 @@ func (c *conn) read() {
 	c.frames()
 }
 
-// frames tells the frames that are complete.
+// frames tells the frames that are complete, until what they bring about is too
+// much for the outbox: the rest has its turn when there is room again.
 func (c *conn) frames() {
 	for !c.dead {
+		if c.behind = c.out.waiting() > outFull; c.behind {
+			return
+		}
 		n := c.next(c.in.unhandled())
 		if n == 0 {
 			return
@@ -188,7 +194,10 @@ func (c *conn) flush() {
 	if c.out.waiting() < outHigh {
 		c.roomAgain()
 	}
-	want := loop.In // after roomAgain, which may have put more in
+	if c.behind {
+		c.frames()
+	}
+	want := loop.In // after these, which may have put more in
 	if c.out.waiting() > outFull {
 		want = 0
 	}

@@ -118,8 +118,9 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	}
 }
 
-// roomAgain lets output flow again after Room had none.
+// roomAgain lets answers and output flow again after there was no room.
 func (m *manager) roomAgain() {
+	m.answerRuns()
 	if !m.streams.Paused() {
 		return
 	}

@@ -59,6 +59,7 @@ type manager struct {
 	watchers  int // links and monitors, of all
 	names     watchers
 	stalled   []*workers.Worker // draining, waiting for room
+	ran       []*proc           // runs that are over, waiting for room for the answer
 	msg       dist.Message
 	refused   uint64 // frames that were not understood
 	frame     delivery

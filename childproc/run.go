@@ -59,3 +59,14 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 	}
 	return okTerm(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))
 }
+
+// answerRuns answers the runs that are over, while there is room: together their
+// answers may be more than the outbox holds.
+func (m *manager) answerRuns() {
+	for len(m.ran) > 0 && m.out.waiting() < outHigh {
+		p := m.ran[0]
+		m.ran[0] = nil
+		m.ran = m.ran[1:]
+		m.out.reply(p.asked, p.run.result(p.exit, p.failing != nil))
+	}
+}
