@@ -85,6 +85,11 @@ func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
 		}
 		m.out.reply(to, badRequest(req))
 	case nameMain:
+		r := etf.NewReader(req)
+		if a, err := r.Atom(); err == nil && a == "respawn" {
+			m.out.reply(to, errorTerm(etf.Atom("child_up")))
+			return
+		}
 		m.out.reply(to, badRequest(req))
 	}
 }

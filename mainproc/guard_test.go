@@ -338,7 +338,7 @@ func TestGuardCrash(t *testing.T) {
 		w.crash()
 		after(time.Second)
 		w.keeper.says <- event{kind: eventRespawn}
-		after(time.Second)
+		after(400 * time.Millisecond)
 		w.crash()
 		after(time.Second)
 		w.keeper.says <- event{kind: eventRespawn}
@@ -353,7 +353,7 @@ func TestGuardCrash(t *testing.T) {
 		t.Error(err)
 	}
 	wantLog(t, w, "0s connected", "0s fall", "0s keep", "1s release",
-		"2s fall", "2s keep", "3.1s release", "4s ask term")
+		"1.4s fall", "1.4s keep", "2.5s release", "3.4s ask term")
 }
 
 func (w *fakeWorld) crash() {

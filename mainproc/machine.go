@@ -54,9 +54,12 @@ const (
 	stopGrace = 2 * time.Second
 
 	// A connection that has held for steady begins again with the shortest
-	// back-off when it is lost, and a child that has lived so long may be
-	// followed by another at once.
+	// back-off when it is lost.
 	steady = 30 * time.Second
+
+	// A child that has served for viable is followed by another as soon as
+	// somebody wants it; those that die at once come back more and more slowly.
+	viable = 500 * time.Millisecond
 
 	backoffFrom = 100 * time.Millisecond
 	backoffTo   = 30 * time.Second
@@ -90,7 +93,7 @@ type machine struct {
 	since   time.Time     // when it came up last
 	attempt int           // failed ones since it was steady
 	risen   time.Time     // when the child came up
-	crashes int           // since a child was steady
+	crashes int           // since a child was viable
 	err     error         // why this incarnation ends, or nil
 	delay   time.Duration // for doArm
 }
@@ -225,7 +228,7 @@ func (m *machine) fall(err error) do {
 }
 
 // respawn: somebody wants a new child. The first comes at once; then the delays
-// double until a child is steady.
+// double until a child is viable.
 func (m *machine) respawn() do {
 	if m.state != down {
 		return 0
@@ -329,7 +332,7 @@ func (m *machine) expired() do {
 // gone: nothing of this incarnation is left; after a crash, nothing of the roles.
 func (m *machine) gone(now time.Time) do {
 	if m.state == falling {
-		if !m.risen.IsZero() && now.Sub(m.risen) >= steady {
+		if !m.risen.IsZero() && now.Sub(m.risen) >= viable {
 			m.crashes = 0
 		}
 		if m.quit {

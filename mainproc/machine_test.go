@@ -240,7 +240,7 @@ func TestBackoff(t *testing.T) {
 }
 
 // TestRespawns: the first comes at once, the next are delayed, the delays double,
-// until a child has been steady.
+// until a child has been viable.
 func TestRespawns(t *testing.T) {
 	m := machine{state: serving, served: true, risen: t0, final: isFinal}
 	now := t0
@@ -267,17 +267,17 @@ func TestRespawns(t *testing.T) {
 	}
 	want := time.Duration(0)
 	for range 12 {
-		if got := crash(time.Second); got != want {
+		if got := crash(viable - 1); got != want {
 			t.Errorf("delay %v, want %v", got, want)
 		}
 		want = min(max(2*want, backoffFrom), backoffTo)
 	}
-	if got := crash(steady); got != 0 {
-		t.Errorf("after %v: %v", steady, got)
+	if got := crash(viable); got != 0 {
+		t.Errorf("after %v: %v", viable, got)
 	}
 	// One that cannot even be started is no better than one that dies.
 	m.died(errTest)
-	m.gone(now.Add(time.Second))
+	m.gone(now.Add(time.Millisecond))
 	for want := backoffFrom; want <= 4*backoffFrom; want *= 2 {
 		m.respawn()
 		if m.state != resting || m.delay != want {

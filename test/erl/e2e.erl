@@ -23,6 +23,8 @@
 -export([child_of/0, child_of/1]).
 -export([junk/1]).
 -export([proxy/2]).
+-export([flood/1, flooded/1]).
+-export([shove/1]).
 
 -define(TIMEOUT, 15000).
 
@@ -342,3 +344,41 @@ nested_list(N, Term) -> nested_list(N - 1, [Term]).
 proxy(W, To) ->
     To ! {proxy, W, self()},
     receive after infinity -> ok end.
+
+%% A process that takes the output of a program which floods it, and looks at every
+%% byte. flooded/1 waits for its end.
+flood(E) ->
+    Self = self(),
+    F = spawn(fun() ->
+        process_flag(trap_exit, true),
+        W = start(E, ["yes", "0123456789"]),
+        Lines = binary:copy(<<"0123456789\n">>, 1000000 div 11),
+        Self ! {self(), flood_loop(W, Lines, 0, Self)}
+    end),
+    receive {F, flowing} -> F end.
+
+flood_loop(W, Lines, At, Self) ->
+    receive
+        {W, {stdout, Bin}} ->
+            case binary:part(Lines, At rem 11, byte_size(Bin)) of
+                Bin when At =:= 0 -> Self ! {self(), flowing};
+                Bin -> ok
+            end,
+            flood_loop(W, Lines, At + byte_size(Bin), Self);
+        {'EXIT', W, Reason} ->
+            Reason;
+        Other ->
+            {other, Other}
+    end.
+
+flooded(F) ->
+    receive {F, Reason} -> Reason after ?TIMEOUT -> error({floods, process_info(F)}) end.
+
+%% A process that sends large frames to nobody on E until it is killed.
+shove(E) ->
+    Bin = binary:copy(<<"large">>, 1000000),
+    spawn_link(fun() -> shove_loop(E, Bin) end).
+
+shove_loop(E, Bin) ->
+    {nobody, E} ! Bin,
+    shove_loop(E, Bin).

@@ -1,0 +1,301 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// crashing is an erluv of its own whose controller is the session.
+func crashing(t *testing.T, args ...string) (*erluv, session) {
+	t.Helper()
+	n := newNode(t, nodeOptions{})
+	s := n.session(t)
+	s.eval(t, "process_flag(trap_exit, true), ok")
+	e := newErluv(t, n, append([]string{"--controller", s.name}, args...)...)
+	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 5000 -> error(controller) end, monitor_node(E, true)")
+	return e, s
+}
+
+// kill sends a signal to a process and does not wait.
+func kill(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// socket is the connection to the node: what main and child share.
+func (e *erluv) socket(t *testing.T) string {
+	t.Helper()
+	r := e.roles(t)
+	var shared []string
+	sockets := func(pid int) (list []string) {
+		for _, d := range descriptors(t, pid) {
+			if _, target, _ := strings.Cut(d, " "); strings.HasPrefix(target, "socket:") {
+				list = append(list, target)
+			}
+		}
+		return list
+	}
+	theirs := sockets(r.child)
+	for _, s := range sockets(r.main) {
+		if slices.Contains(theirs, s) && !slices.Contains(shared, s) {
+			shared = append(shared, s)
+		}
+	}
+	// Standard error can be a socket as well.
+	if len(shared) == 0 {
+		t.Fatalf("main and child share no socket: %q", theirs)
+	}
+	return strings.Join(shared, " ")
+}
+
+// round makes variables of source, which end in _, those of a round: a session
+// binds each once.
+func round(n int, source string) string {
+	return strings.ReplaceAll(source, "_ ", fmt.Sprintf("_%d ", n))
+}
+
+// What contract 2.3 says of the crash of erluv_child, on one connection.
+func TestCrash(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	socket := e.socket(t)
+	for n := range 3 {
+		s.eval(t, round(n, `
+			W_ = e2e:start(E, ["sleep", "1000"]),
+			V_ = e2e:start(E, ["sleep", "1000"], #{link => false, name => v}),
+			M_ = monitor(process, V_ ), N_ = monitor(process, {v, E}), O_ = monitor(process, {erluv, E}),
+			Q_ = monitor(process, {erluv_main, E}),
+			ok`))
+		r := e.roles(t)
+		programs := family(r.spawner)
+		kill(t, r.child, syscall.SIGKILL)
+		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 10000 -> none end"))
+		for _, p := range programs {
+			if !p.gone() {
+				t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
+			}
+		}
+		// All of it was told before.
+		s.expect(t, "{child_crashed,child_crashed,child_crashed,child_crashed}", round(n, `{
+			receive {'EXIT', W_ , R1_ } -> R1_ after 0 -> none end,
+			receive {'DOWN', M_ , process, V_ , R2_ } -> R2_ after 0 -> none end,
+			receive {'DOWN', N_ , process, {v, E}, R3_ } -> R3_ after 0 -> none end,
+			receive {'DOWN', O_ , process, {erluv, E}, R4_ } -> R4_ after 0 -> none end}`))
+		s.expect(t, "{true,pong,{error,child_down},{error,child_down},noproc}", round(n, `{
+			lists:member(E, nodes(hidden)), net_adm:ping(E), e2e:call(E, info), e2e:call(E, {spawn, ["true"], []}),
+			begin monitor(process, W_ ), e2e:down(W_ ) end}`))
+		s.eval(t, "{erluv_main, E} ! respawn")
+		s.expect(t, "true", round(n, `
+			Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+			Child_ =:= e2e:call(E, {info, child_os_pid})`))
+		s.expect(t, `{<<"x\n">>,<<>>,{exit_status,0},normal}`, round(n, `X_ = e2e:start(E, ["echo", "x"]), e2e:outcome(X_ )`))
+		if got := e.socket(t); got != socket {
+			t.Errorf("the connection is %s, it was %s", got, socket)
+		}
+		s.expect(t, "none", round(n, `receive Other_ -> Other_ after 0 -> none end`))
+	}
+}
+
+// respawn has the session ask for a new child and wait for it.
+func (s session) respawn(t *testing.T) {
+	t.Helper()
+	s.expect(t, "ok", `
+		{erluv_main, E} ! respawn,
+		receive {erluv, E, {child_up, _}} -> ok after 30000 -> none end`)
+}
+
+// down waits for the word of a crash, and is how the child ended.
+func (s session) down(t *testing.T, n int) string {
+	t.Helper()
+	return s.eval(t, round(n, "receive {erluv, E, {child_down, Why_ , _}} -> Why_ after 30000 -> none end"))
+}
+
+// Killed while it writes floods and reads large frames: each byte is what it would
+// have been, and the connection goes on.
+func TestCrashUnderLoad(t *testing.T) {
+	const rounds = 6
+	e, s := crashing(t, "--die-timeout", "60s")
+	socket := e.socket(t)
+	s.eval(t, "Shove = e2e:shove(E)")
+	for n := range rounds {
+		s.eval(t, round(n, "F_ = e2e:flood(E), G_ = e2e:flood(E)"))
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		if how := s.down(t, n); how != "{signal,sigkill}" {
+			t.Fatalf("round %d: %s", n, how)
+		}
+		s.expect(t, "{child_crashed,child_crashed}", round(n, "{e2e:flooded(F_ ), e2e:flooded(G_ )}"))
+		s.expect(t, "{error,child_down}", "e2e:call(E, info)")
+		s.respawn(t)
+	}
+	s.expect(t, "true", "unlink(Shove), exit(Shove, kill)")
+	if got := e.socket(t); got != socket {
+		t.Errorf("the connection is %s, it was %s", got, socket)
+	}
+	s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive {nodedown, E} -> nodedown after 0 -> none end}")
+}
+
+// A child that hangs is one that has crashed.
+func TestHang(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	s.eval(t, `W = e2e:start(E, ["sleep", "1000"])`)
+	r := e.roles(t)
+	programs := family(r.spawner)
+	kill(t, r.child, syscall.SIGSTOP)
+	if how := s.down(t, 0); how != "hung" {
+		t.Errorf("it is down: %s", how)
+	}
+	s.expect(t, "child_crashed", "receive {'EXIT', W, Reason} -> Reason after 0 -> none end")
+	if err := endOf(programs); err != nil {
+		t.Error(err)
+	}
+	s.respawn(t)
+	s.expect(t, `{<<"x\n">>,<<>>,{exit_status,0},normal}`, `X = e2e:start(E, ["echo", "x"]), e2e:outcome(X)`)
+}
+
+// Nobody wants a new child: erluv ends, with a status of its own.
+func TestDieTimeout(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "300ms")
+	e.fails = true
+	s.eval(t, `W = e2e:start(E, ["sleep", "1000"])`)
+	before := family(e.cmd.Process.Pid)
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	if status := e.exits(t, endTime); status != 4 {
+		t.Errorf("exit status %d", status)
+	}
+	s.expect(t, "[child_crashed,{child_down,{signal,sigkill},300},{stopping,die_timeout},nodedown]", `[
+		receive {'EXIT', W, Reason} -> Reason after 5000 -> none end,
+		receive {erluv, E, {child_down, _, _} = Down} -> Down after 5000 -> none end,
+		receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 5000 -> none end,
+		receive {nodedown, E} -> nodedown after 5000 -> none end]`)
+	if err := endOf(before); err != nil {
+		t.Error(err)
+	}
+}
+
+// Calls that are under way when the child dies end as with any process that dies.
+func TestCrashEndsCalls(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	s.eval(t, `
+		W = e2e:start(E, ["sleep", "1000"]),
+		Self = self(),
+		Call = fun(To, Request) ->
+			spawn(fun() -> Self ! {self(), catch gen_server:call(To, Request, infinity)} end)
+		end,
+		Calls = [
+			Call({erluv, E}, {run, ["sleep", "1000"], []}),
+			Call(W, {write, binary:copy(<<"x">>, 1000000)})],
+		e2e:until(fun() -> length(e2e:call(E, workers)) =:= 2 end)`)
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	s.expect(t, "[child_crashed,child_crashed]", `
+		[receive {P, {'EXIT', {Reason, _}}} -> Reason after 10000 -> none end || P <- Calls]`)
+	s.respawn(t)
+}
+
+// The spawner alone dies: nothing is left of its programs, and all who watched them
+// are told.
+func TestCrashOfSpawner(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	s.eval(t, `W = e2e:start(E, "sleep 1000 & setsid sleep 1000 & wait")`)
+	r := e.roles(t)
+	programs := family(r.spawner)
+	kill(t, r.spawner, syscall.SIGKILL)
+	if how := s.down(t, 0); how != "{spawner,{signal,sigkill}}" {
+		t.Errorf("it is down: %s", how)
+	}
+	s.expect(t, "child_crashed", "receive {'EXIT', W, Reason} -> Reason after 0 -> none end")
+	for _, p := range programs {
+		if !p.gone() {
+			t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
+		}
+	}
+	s.respawn(t)
+}
+
+// A child that dies again and again comes back more and more slowly.
+func TestCrashLoop(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	for n := range 4 {
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, n)
+		start := time.Now()
+		s.respawn(t)
+		if pause := time.Duration(1<<n) * 50 * time.Millisecond; n > 0 && time.Since(start) < pause {
+			t.Errorf("respawn %d came after %v, less than %v", n+1, time.Since(start), pause)
+		}
+	}
+}
+
+// What else can happen while there is no child.
+func TestWithoutChild(t *testing.T) {
+	t.Run("stopped", func(t *testing.T) {
+		e, s := crashing(t, "--die-timeout", "60s")
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, 0)
+		kill(t, e.cmd.Process.Pid, syscall.SIGTERM)
+		if status := e.exits(t, endTime); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		s.expect(t, "[{stopping,shutdown},nodedown]", `[
+			receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 5000 -> none end,
+			receive {nodedown, E} -> nodedown after 5000 -> none end]`)
+	})
+	t.Run("disconnected", func(t *testing.T) {
+		e, s := crashing(t, "--die-timeout", "60s")
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, 0)
+		s.expect(t, "{true,ok,[]}", `
+			Gone = erlang:disconnect_node(E),
+			Up = receive {erluv, E, {up, _}} -> ok after 10000 -> none end,
+			{Gone, Up, e2e:call(E, workers)}`)
+	})
+	t.Run("respawn by a call", func(t *testing.T) {
+		e, s := crashing(t, "--die-timeout", "60s")
+		s.expect(t, "{error,child_up}", "gen_server:call({erluv_main, E}, respawn)")
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, 0)
+		s.expect(t, "{ok,ok}", `{gen_server:call({erluv_main, E}, respawn), receive {erluv, E, {child_up, _}} -> ok after 30000 -> none end}`)
+	})
+	t.Run("monitors of names", func(t *testing.T) {
+		e, s := crashing(t, "--die-timeout", "60s")
+		s.eval(t, "A = monitor(process, {erluv_main, E})")
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, 0)
+		s.eval(t, "B = monitor(process, {erluv, E})")
+		s.respawn(t)
+		s.expect(t, "none", "e2e:call(E, info), receive {'DOWN', _, _, _, _} = Early -> Early after 0 -> none end")
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		s.down(t, 1)
+		s.expect(t, "{child_crashed,none}", `{
+			receive {'DOWN', B, process, _, Why} -> Why after 5000 -> none end,
+			receive {'DOWN', A, process, _, _} = Down -> Down after 0 -> none end}`)
+		s.respawn(t)
+		s.expect(t, "{ok,[shutdown]}", `{e2e:call(E, {stop, enough}),
+			[receive {'DOWN', A, process, _, Last} -> Last after 5000 -> none end]}`)
+		if status := e.exits(t, endTime); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+	})
+}
+
+// An orderly stop with nothing to do takes no time.
+func TestStopAtOnce(t *testing.T) {
+	best := time.Hour
+	for range 5 {
+		e := newErluv(t, newNode(t, nodeOptions{}))
+		start := time.Now()
+		kill(t, e.cmd.Process.Pid, syscall.SIGTERM)
+		if status := e.exits(t, endTime); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		best = min(best, time.Since(start))
+	}
+	t.Logf("%v", best)
+	if best > 100*time.Millisecond {
+		t.Errorf("the best of five took %v", best)
+	}
+}
