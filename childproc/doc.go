@@ -33,6 +33,7 @@
 //	info.go       what erluv and a worker say of themselves
 //	fsevents.go   watchers of files, and what they tell
 //	outbox.go     the one buffer in which all frames are composed
+//	inbox.go      the one into which they are read; both are rooms of the journal
 //
 // Everything belongs to the one thread of the loop: nothing here is locked.
 package childproc
