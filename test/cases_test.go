@@ -3,6 +3,8 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -37,5 +39,43 @@ func holds(t *testing.T, path, want string) {
 	t.Helper()
 	if text, err := os.ReadFile(path); err != nil || string(text) != want {
 		t.Errorf("%s holds %q, %v; want %q", path, text, err, want)
+	}
+}
+
+// The tests that doc/testing.md names exist, and it has each case that is tested by
+// its name.
+func TestListOfCases(t *testing.T) {
+	text, err := os.ReadFile("../doc/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../*/*_test.go")
+	if err != nil || len(files) < 50 {
+		t.Fatal(files, err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(source)
+		switch filepath.Base(file) {
+		case "libuv_test.go", "osexec_test.go", "cpython_test.go":
+			cases := regexp.MustCompile(`\t{?"([a-zA-Z_0-9]*(?:Test|test|spawn|kill|arg|env)\w*)"[,:]`).FindAllSubmatch(source, -1)
+			if len(cases) < 10 {
+				t.Errorf("%s has %d cases", file, len(cases))
+			}
+			for _, c := range cases {
+				if !regexp.MustCompile(`\b` + string(c[1]) + `\b`).Match(text) {
+					t.Errorf("%s is not in doc/testing.md", c[1])
+				}
+			}
+		}
+	}
+	for _, name := range regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(text, -1) {
+		if !strings.Contains(all.String(), "func "+string(name[1])+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
 	}
 }
