@@ -33,6 +33,9 @@
 -export([t_respawn_too_often/0]).
 -export([t_respawn_not_wanted/0]).
 -export([t_connection_lost/0]).
+-export([t_child_crashes/0]).
+-export([t_child_crashes_too_often/0]).
+-export([t_child_crashes_for_good/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -396,3 +399,34 @@ t_connection_lost() ->
     {ok, Node} = erluv_node:node(Pid),
     true = erlang:disconnect_node(Node),
     ?assertMatch({'EXIT', {exited, 1, _}}, next(Pid)).
+
+%% All workers end, the node stays, and soon there is a child again.
+t_child_crashes() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(),
+    {ok, Node} = erluv_node:node(Pid),
+    #{child_os_pid := Child} = erluv:info(erluv),
+    {ok, {W, Ref}} = erluv:spawn_monitor(erluv, ["sleep", "60"]),
+    Sleep = erluv_harness:os_pid(W),
+    signal("KILL", Child),
+    ?assertEqual({'DOWN', child_crashed}, next(Ref)),
+    until(fun() -> element(1, erluv:run(erluv, ["true"])) =:= ok end),
+    ?assertNotEqual(Child, erluv:info(erluv, child_os_pid)),
+    ?assertEqual({ok, Node}, erluv_node:node(Pid)),
+    ?assertNot(alive(Sleep)),
+    ok = erluv_node:stop(Pid).
+
+t_child_crashes_too_often() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(#{respawn => {0, 1000}, settings => #{die_timeout => 60000}}),
+    #{child_os_pid := Child, main_os_pid := Main} = erluv:info(erluv),
+    signal("KILL", Child),
+    ?assertMatch({'EXIT', {child_crashed, _}}, next(Pid)),
+    until(fun() -> not alive(Main) end).
+
+t_child_crashes_for_good() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(#{respawn => false, settings => #{die_timeout => 300}}),
+    #{child_os_pid := Child} = erluv:info(erluv),
+    signal("KILL", Child),
+    ?assertMatch({'EXIT', {exited, 4, _}}, next(Pid)).
