@@ -46,15 +46,7 @@ const maxCPU = 1023
 
 func optCPUs(to *ipc.Attributes, v etf.Term) error {
 	bad := fmt.Errorf("must be a list of processors, numbers from 0 to %d", maxCPU)
-	// A short list of small numbers comes as a string.
-	if s, ok := v.(etf.String); ok {
-		list := make(etf.List, len(s))
-		for i, c := range s {
-			list[i] = int64(c)
-		}
-		v = list
-	}
-	list, ok := v.(etf.List)
+	list, ok := listOfNumbers(v)
 	if !ok || len(list) == 0 {
 		return bad
 	}

@@ -2,6 +2,7 @@ package childproc
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,18 +43,26 @@ func (m *manager) info() etf.Map {
 		"workers", int64(len(m.procs)),
 		"max_workers", int64(s.MaxWorkers),
 		"refused_frames", int64(m.refused),
-		"sandbox", sandbox(),
+		"sandbox", sandbox(s.Sandbox),
 	)
 }
 
-// sandbox is what the kernel says of this process.
-func sandbox() etf.Map {
+// sandbox is what confines us: main's word for the mode and the parts, which it has
+// looked at, and the kernel's for the rest.
+func sandbox(said string) etf.Map {
+	mode, parts, _ := strings.Cut(said, " ")
+	part := func(name string) etf.Term { return boolTerm(slices.Contains(strings.Fields(parts), name)) }
 	noNewPrivs, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	var caps [2]unix.CapUserData
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	err := unix.Capget(&hdr, &caps[0])
 	return pairs(
+		"mode", etf.Atom(mode),
+		"seccomp", part("seccomp"),
+		"files", part("files"),
+		"ports", part("ports"),
+		"scope", part("scope"),
 		"no_new_privs", boolTerm(noNewPrivs == 1),
 		"capabilities", boolTerm(err != nil || caps[0].Permitted|caps[1].Permitted != 0),
 		"dumpable", boolTerm(dumpable != 0),

@@ -1,0 +1,116 @@
+package childproc
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"erluv/etf"
+	"erluv/ipc"
+)
+
+// A program may be given so many paths in each list, and so many ports: the spawner
+// opens each path whenever it starts the program.
+const (
+	maxSandboxPaths = 64
+	maxSandboxPorts = 64
+)
+
+// optSandbox takes #{read => [Path], write => [Path], exec => [Path], net => none,
+// connect => [Port]}, a list of pairs too.
+func optSandbox(to *ipc.Confine, v etf.Term) error {
+	list, bad := options(v)
+	if bad != nil {
+		return errors.New("must be a map or list of read, write, exec, net and connect")
+	}
+	*to = ipc.Confine{}
+	none := false
+	for _, p := range list {
+		var err error
+		switch key := p.Key.(etf.Atom); key {
+		case "read":
+			to.Files = true
+			to.Read, err = sandboxPaths(key, p.Value)
+		case "write":
+			to.Files = true
+			to.Write, err = sandboxPaths(key, p.Value)
+		case "exec":
+			to.Files = true
+			to.Exec, err = sandboxPaths(key, p.Value)
+		case "net":
+			to.Ports, none = true, true
+			if p.Value != etf.Atom("none") {
+				err = errors.New("net must be none; for connections to some ports give connect instead")
+			}
+		case "connect":
+			to.Ports = true
+			to.Connect, err = sandboxPorts(p.Value)
+		default:
+			err = fmt.Errorf("%s is none of read, write, exec, net and connect", key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if none && len(to.Connect) > 0 {
+		return errors.New("net => none and connect exclude each other")
+	}
+	return nil
+}
+
+func sandboxPaths(key etf.Atom, v etf.Term) ([]string, error) {
+	list, ok := v.(etf.List)
+	if !ok || len(list) > maxSandboxPaths {
+		return nil, fmt.Errorf("%s must be a list of up to %d paths, binaries or strings", key, maxSandboxPaths)
+	}
+	var paths []string
+	for _, t := range list {
+		p, err := optPath(t)
+		if err != nil || !path.IsAbs(p) {
+			return nil, fmt.Errorf("%s must hold absolute paths, as binaries or strings", key)
+		}
+		paths = append(paths, p)
+	}
+	return paths, nil
+}
+
+func sandboxPorts(v etf.Term) ([]uint16, error) {
+	bad := fmt.Errorf("connect must be a list of 1 to %d ports, numbers from 1 to 65535", maxSandboxPorts)
+	list, ok := listOfNumbers(v)
+	if !ok || len(list) == 0 || len(list) > maxSandboxPorts {
+		return nil, bad
+	}
+	var ports []uint16
+	for _, t := range list {
+		n, ok := t.(int64)
+		if !ok || n < 1 || n > 65535 {
+			return nil, bad
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+// listOfNumbers is a list, also where it comes as a string, as one of small numbers
+// does.
+func listOfNumbers(v etf.Term) (etf.List, bool) {
+	if s, ok := v.(etf.String); ok {
+		list := make(etf.List, len(s))
+		for i, c := range s {
+			list[i] = int64(c)
+		}
+		return list, true
+	}
+	list, ok := v.(etf.List)
+	return list, ok
+}
+
+// optNoNewPrivs takes true: the spawner has it, it is inherited, and cannot be given
+// up (prctl(2)).
+func optNoNewPrivs(v etf.Term) error {
+	if v == etf.Atom("false") {
+		return errors.New("must be true: erluv_spawner has given up new privileges for good, and so has all that it starts")
+	}
+	var yes bool
+	return optBool(&yes, v)
+}
