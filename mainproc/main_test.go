@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 var plays = map[string]func(args []string) error{
 	"main":    playMain,
 	"ping":    playPing,
+	"orphans": playOrphans,
 	"stage":   playStage,
 	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
 	"spawner": func([]string) error { return playRole(ipc.RoleSpawner, playSpawner) },

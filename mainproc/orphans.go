@@ -26,9 +26,14 @@ func inherit() error {
 	return nil
 }
 
-// orphansBound is how long endOrphans may take: as long as something is started
-// faster than it is ended.
-const orphansBound = 2 * time.Second
+const (
+	// orphansBound is how long endOrphans may take: it could go on for as long as
+	// something is started faster than it is ended.
+	orphansBound = 2 * time.Second
+
+	// orphansAtOnce bounds the descriptors that it needs.
+	orphansAtOnce = 100
+)
 
 // endOrphans ends all children of this process and reaps them; theirs become ours,
 // so it goes on until there are none. The roles must have been reaped.
@@ -38,12 +43,8 @@ func endOrphans() error {
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		for _, pid := range list {
-			// Nobody else reaps: the number is this child's until we do.
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-		for _, pid := range list {
-			waitUntil(pid, end)
+		for some := range slices.Chunk(list, orphansAtOnce) {
+			endAll(some, end)
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%d processes that the programs have left behind cannot be ended in %v", len(list), orphansBound)
@@ -51,22 +52,23 @@ func endOrphans() error {
 	}
 }
 
-// waitUntil reaps a child that was killed.
-func waitUntil(pid int, end time.Time) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return // reaped with another thread's list
+// endAll kills children and reaps those that end in time. Nobody else reaps them, so
+// their numbers are theirs.
+func endAll(pids []int, end time.Time) {
+	fds := make([]unix.PollFd, len(pids))
+	for i, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err == nil {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			defer unix.Close(fd)
+		}
+		fds[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	}
-	defer unix.Close(fd)
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(fds, int(max(0, time.Until(end)).Milliseconds()))
-		if n == 1 {
-			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	for i := range fds {
+		for err := error(unix.EINTR); err == unix.EINTR && fds[i].Fd >= 0; {
+			_, err = unix.Poll(fds[i:i+1], int(max(0, time.Until(end)).Milliseconds()))
 		}
-		if err != unix.EINTR {
-			return
-		}
+		_, _ = unix.Wait4(pids[i], nil, unix.WNOHANG, nil)
 	}
 }
 

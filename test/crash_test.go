@@ -199,21 +199,23 @@ func TestCrashEndsCalls(t *testing.T) {
 // The spawner alone dies: nothing is left of its programs, and all who watched them
 // are told.
 func TestCrashOfSpawner(t *testing.T) {
-	e, s := crashing(t, "--die-timeout", "60s")
-	s.eval(t, `W = e2e:start(E, "sleep 1000 & setsid sleep 1000 & wait")`)
-	r := e.roles(t)
-	programs := family(r.spawner)
-	kill(t, r.spawner, syscall.SIGKILL)
-	if how := s.down(t, 0); how != "{spawner,{signal,sigkill}}" {
-		t.Errorf("it is down: %s", how)
-	}
-	s.expect(t, "child_crashed", "receive {'EXIT', W, Reason} -> Reason after 0 -> none end")
-	for _, p := range programs {
-		if !p.gone() {
-			t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
+	for _, contain := range []string{"auto", "group"} {
+		e, s := crashing(t, "--die-timeout", "60s", "--contain", contain)
+		s.eval(t, `W = e2e:start(E, "sleep 1000 & setsid sh -c 'sleep 1000 & wait' & echo ready; wait"), ok = e2e:ready(W)`)
+		r := e.roles(t)
+		programs := family(r.spawner)
+		kill(t, r.spawner, syscall.SIGKILL)
+		if how := s.down(t, 0); how != "{spawner,{signal,sigkill}}" {
+			t.Errorf("it is down: %s", how)
 		}
+		s.expect(t, "child_crashed", "receive {'EXIT', W, Reason} -> Reason after 0 -> none end")
+		for _, p := range programs {
+			if !p.gone() {
+				t.Errorf("%s: process %v lives when the crash is told: %s", contain, p, cmdline(p.pid))
+			}
+		}
+		s.respawn(t)
 	}
-	s.respawn(t)
 }
 
 // A child that dies again and again comes back more and more slowly.

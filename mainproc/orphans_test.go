@@ -1,0 +1,68 @@
+package mainproc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// TestOrphans in a process that has no other children.
+func TestOrphans(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), waitBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, "orphans")
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func playOrphans([]string) error {
+	if err := inherit(); err != nil {
+		return err
+	}
+	// Left behind, one in a session of its own, with a child that becomes ours when
+	// its parent is killed.
+	leave := "sleep 1000 & setsid sh -c 'sleep 1000 & wait' & exit 0"
+	if err := exec.Command("/bin/sh", "-c", leave).Run(); err != nil {
+		return err
+	}
+	list, err := offspring()
+	if err != nil || len(list) < 2 {
+		return fmt.Errorf("children: %v, %v", list, err)
+	}
+	if err := endOrphans(); err != nil {
+		return err
+	}
+	if list, err = offspring(); err != nil || len(list) > 0 {
+		return fmt.Errorf("children are left: %v, %v", list, err)
+	}
+	// What has ended is reaped, but for what somebody else waits for.
+	role := exec.Command("/bin/true")
+	if err := exec.Command("/bin/sh", "-c", "true & true & exit 0").Run(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(waitBound); ; {
+		reapOrphans()
+		if list, err = offspring(); err != nil || time.Now().After(end) {
+			return fmt.Errorf("children are left: %v, %v", list, err)
+		}
+		if len(list) == 0 {
+			break
+		}
+	}
+	if err := role.Start(); err != nil {
+		return err
+	}
+	for range 100 {
+		reapOrphans(role.Process.Pid)
+	}
+	return role.Wait()
+}
