@@ -12,6 +12,7 @@ text({error, Reason}) -> text(Reason);
 %% Between node and node.
 text(nodedown) -> "the erluv node is not connected: is erluv running, and for this node?";
 text(noproc) -> "there is no such worker, or no such process; it may have ended";
+text(not_found) -> "no program is known by this pid or number; it may have ended";
 text({exit, Reason}) -> ["the worker ended before it answered: ", exit_text(Reason)];
 text(child_down) -> "erluv's child has crashed and is being replaced: ask again in a moment";
 text(stopping) -> "erluv is about to end and takes no more requests";

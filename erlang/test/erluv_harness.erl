@@ -15,6 +15,7 @@
 -export([open/1]).
 -export([open/2]).
 -export([log/2]).
+-export([serve_io/1]).
 
 %% For a test, and for a wait within one: milliseconds.
 -define(TEST_TIME, 60).
@@ -124,3 +125,12 @@ open(Args, Cookie) ->
     open_port({spawn_executable, filename:join(code:priv_dir(erluv), "erluv")},
               [{args, ["--config", "none", "--node", atom_to_list(node()) | Args]},
                {env, [{"ERLUV_COOKIE", Cookie}]}, exit_status, {line, 10000}, stderr_to_stdout]).
+
+%% A group leader that hands on what is written.
+serve_io(To) ->
+    receive
+        {io_request, From, As, {put_chars, unicode, M, F, A}} ->
+            To ! {self(), unicode:characters_to_binary(apply(M, F, A))},
+            From ! {io_reply, As, ok},
+            serve_io(To)
+    end.

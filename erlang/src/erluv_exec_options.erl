@@ -1,0 +1,196 @@
+%% @private
+%% erlexec's options in erluv's terms.
+-module(erluv_exec_options).
+
+-export([read/2]).
+-export([node/2]).
+-export([stty/1]).
+-export([signals/0]).
+
+-export_type([run/0]).
+
+-type run() :: #{cmd := erluv:cmd(),
+                 spawn := map(),            % the options of erluv:spawn_link/3
+                 devices := #{stdout | stderr => term()},
+                 success := byte(),
+                 merged => stderr,          % what comes as stdout is
+                 sync => true, monitor => true, link => true,
+                 kill => erluv:cmd(), kill_timeout := non_neg_integer(), % milliseconds
+                 caller => pid()}.
+
+%% What is said in an option as erlexec has it, which some other part is to act upon.
+-define(FLAGS, [sync, monitor, link]).
+%% From SIGTERM to SIGKILL, as in erlexec: milliseconds.
+-define(KILL_TIMEOUT, 5000).
+
+%% @doc Reads the options of `run'.
+-spec read(erluv_exec:cmd(), erluv_exec:cmd_options()) -> {ok, run()} | {error, term()}.
+read(Cmd, Options) ->
+    try
+        Run = lists:foldl(fun option/2, defaults(), proplists:unfold(expand(Options))),
+        {ok, finish(Cmd, Run)}
+    catch
+        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+    end.
+
+%% {stdout, File, FileOptions} is no pair: proplists knows pairs.
+expand(Options) ->
+    [case Option of
+         {Stream, File, FileOptions} -> {Stream, {file, File, FileOptions}};
+         _ -> Option
+     end || Option <- Options].
+
+%% The program sees what the node sees, as a port would. By default it neither reads
+%% nor writes.
+defaults() ->
+    {ok, Cwd} = file:get_cwd(),
+    #{spawn => #{cd => Cwd, stdin => null, tree => leave},
+      env => maps:from_list(os:env()), stdout => null, stderr => null, terminal => #{echo => false},
+      success => 0, kill_timeout => ?KILL_TIMEOUT}.
+
+option({Flag, true}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run#{Flag => true};
+option({Flag, false}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run;
+option({executable, File}, Run) -> Run#{executable => File};
+option({cd, Dir}, Run) -> spawn_option(cd, Dir, Run);
+option({env, Env}, Run) when is_list(Env) -> lists:foldl(fun env/2, Run, Env);
+option({kill, Cmd}, Run) -> Run#{kill => Cmd};
+option({kill_timeout, Seconds}, Run) when is_integer(Seconds), Seconds >= 0 ->
+    Run#{kill_timeout => Seconds * 1000};
+option({kill_group, true}, Run) -> spawn_option(tree, kill, Run);
+option({kill_group, false}, Run) -> Run;
+option({group, Group}, Run) when Group =:= 0; Group =:= "0" -> Run; % each program has its own
+option({group, _}, _) -> bad(group, "a program has a group of its own: only 0 is possible");
+option({user, User}, Run) -> spawn_option(user, User, Run);
+option({nice, Nice}, Run) -> spawn_option(nice, Nice, Run);
+option({success_exit_code, Code}, Run) when is_integer(Code), Code >= 0, Code < 256 -> Run#{success => Code};
+option({stdin, true}, Run) -> spawn_option(stdin, pipe, Run);
+option({stdin, None}, Run) when None =:= null; None =:= close -> spawn_option(stdin, null, Run);
+option({stdin, File}, Run) when is_list(File); is_binary(File) -> spawn_option(stdin, {file, File}, Run);
+option({Stream, Device}, Run) when Stream =:= stdout; Stream =:= stderr -> Run#{Stream => device(Stream, Device)};
+option({pty, true}, Run) -> Run#{pty => #{}};
+option({pty, false}, Run) -> Run;
+option({pty, Modes}, Run) when is_list(Modes) -> Run#{pty => maps:from_list(proplists:unfold(Modes))};
+option({pty_echo, Echo}, Run) when is_boolean(Echo) -> terminal(#{echo => Echo}, Run);
+option({winsz, {Rows, Cols}}, Run) -> terminal(#{rows => Rows, cols => Cols}, Run);
+option({debug, _}, Run) -> Run;
+option({Key, _}, _) -> bad(Key, "there is no such option, or not with this value").
+
+spawn_option(Key, Value, #{spawn := Spawn} = Run) -> Run#{spawn := Spawn#{Key => Value}}.
+
+%% What is said of a terminal, whether there is to be one or not.
+terminal(Modes, #{terminal := Others} = Run) -> Run#{terminal := maps:merge(Others, Modes)}.
+
+env(clear, Run) -> Run#{env := #{}};
+env({Name, false}, #{env := Env} = Run) -> Run#{env := maps:remove(text(Name), Env)};
+env({Name, Value}, #{env := Env} = Run) -> Run#{env := Env#{text(Name) => Value}};
+env(Pair, #{env := Env} = Run) ->
+    case string:split(text(Pair), "=") of
+        [Name, Value] -> Run#{env := Env#{Name => Value}};
+        _ -> bad(env, ["NAME=value, {Name, Value}, {Name, false} or clear, not ", io_lib:format("~0tp", [Pair])])
+    end.
+
+text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
+text(Text) -> unicode:characters_to_list(Text).
+
+%% Where output goes: null and files at once, all else by way of the process.
+device(_, true) -> caller;
+device(_, false) -> null;
+device(_, close) -> null;
+device(_, Device) when Device =:= null; Device =:= print; is_pid(Device); is_function(Device, 3) -> Device;
+device(stdout, stderr) -> stderr;
+device(stderr, stdout) -> stdout;
+device(_, {file, _, _} = File) -> File;
+device(_, File) when is_list(File); is_binary(File) -> {file, File};
+device(Stream, _) -> bad(Stream, "null, close, print, a pid, a function of three arguments or a file").
+
+finish(Cmd, #{env := Env, kill_timeout := Time} = Run) ->
+    Spawn = streams(Run#{spawn := (maps:get(spawn, Run))#{env => Env, kill_timeout => Time}}),
+    Keep = maps:with([success, kill, kill_timeout | ?FLAGS], Run),
+    maps:merge(Keep, Spawn#{cmd => command(Cmd, Run)}).
+
+%% A list is a program and arguments, anything else is for a shell.
+command([Arg | _] = Cmd, #{executable := File}) when not is_integer(Arg) -> [File | tl(Cmd)];
+command(Cmd, #{executable := Shell}) -> [Shell, "-c", Cmd];
+command(Cmd, _) -> Cmd.
+
+%% With a terminal there is one stream, and no other stdin.
+streams(#{pty := _, stdout := Stdout}) when is_tuple(Stdout) ->
+    bad(stdout, "the output of a terminal cannot go to a file");
+streams(#{pty := Modes, terminal := Terminal, spawn := Spawn} = Run) ->
+    Pty = maps:merge(Terminal, Modes),
+    #{spawn => (maps:remove(stdin, Spawn))#{pty => Pty}, devices => devices(Run)};
+streams(#{stdout := stderr, stderr := stdout}) ->
+    bad(stdout, "stdout and stderr cannot each go to the other");
+streams(#{stdout := stderr, stderr := Device, spawn := Spawn} = Run) ->
+    #{spawn => Spawn#{stdout => stream(Device), stderr => stdout}, merged => stderr, devices => devices(Run)};
+streams(#{stdout := Device, stderr := Stderr, spawn := Spawn} = Run) ->
+    #{spawn => Spawn#{stdout => stream(Device), stderr => stream(Stderr)}, devices => devices(Run)}.
+
+stream(stdout) -> stdout;
+stream(null) -> null;
+stream(File) when is_tuple(File) -> File;
+stream(_) -> owner.
+
+devices(#{stdout := Stdout, stderr := Stderr} = Run) ->
+    Collect = fun(caller) when is_map_key(sync, Run) -> collect;
+                 (Device) -> Device
+              end,
+    #{stdout => Collect(Stdout), stderr => Collect(Stderr)}.
+
+-spec bad(term(), iodata()) -> no_return().
+bad(Key, Why) -> throw({bad_option, Key, Why}).
+
+%% @doc Reads the options of `start', for an erluv_node with this name.
+-spec node(atom(), erluv_exec:exec_options()) -> {ok, map()} | {error, term()}.
+node(Name, Options) ->
+    try
+        {ok, lists:foldl(fun node_option/2, #{name => Name}, proplists:unfold(Options))}
+    catch
+        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+    end.
+
+node_option({erluv, Given}, Node) when is_map(Given) -> maps:merge(Node, Given);
+node_option({erluv, Given}, Node) when is_list(Given) -> maps:merge(Node, maps:from_list(Given));
+node_option({user, User}, Node) ->
+    Settings = maps:get(settings, Node, #{}),
+    Node#{settings => Settings#{user => User}};
+node_option({portexe, File}, Node) -> Node#{executable => File};
+node_option({Key, _}, Node) when Key =:= debug; Key =:= verbose; Key =:= alarm -> Node;
+node_option({limit_users, _}, _) -> bad(limit_users, "allow_users in erluv's configuration file does this");
+node_option({root, _}, _) -> bad(root, "erluv runs no program as root");
+node_option({Key, _}, _) -> bad(Key, "there is no such option").
+
+%% @doc Terminal modes as arguments of stty(1).
+-spec stty([{atom(), integer() | boolean()} | atom()]) -> {ok, [string()]} | {error, term()}.
+stty(Modes) ->
+    try
+        {ok, lists:append([mode(Mode) || Mode <- proplists:unfold(Modes)])}
+    catch
+        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+    end.
+
+mode({tty_op_ispeed, Speed}) when is_integer(Speed) -> ["ispeed", integer_to_list(Speed)];
+mode({tty_op_ospeed, Speed}) when is_integer(Speed) -> ["ospeed", integer_to_list(Speed)];
+mode({Name, On}) when On =:= true; On =:= 1 -> [atom_to_list(Name)];
+mode({Name, Off}) when Off =:= false; Off =:= 0 -> ["-" ++ atom_to_list(Name)];
+mode({Name, Char}) when is_integer(Char), Char > 0, Char < 256 ->
+    case atom_to_list(Name) of
+        "v" ++ Character -> [stty_name(Character), "0x" ++ integer_to_list(Char, 16)];
+        _ -> bad(Name, "true or 1, false or 0")
+    end;
+mode({Name, _}) -> bad(Name, "true, false, or a number up to 255").
+
+stty_name("reprint") -> "rprnt";
+stty_name("werase") -> "werase";
+stty_name("switch") -> "swtch";
+stty_name(Name) -> Name.
+
+%% @doc The signals of Linux (signal(7)) and their numbers.
+-spec signals() -> [{atom(), pos_integer()}].
+signals() ->
+    [{sighup, 1}, {sigint, 2}, {sigquit, 3}, {sigill, 4}, {sigtrap, 5}, {sigabrt, 6},
+     {sigbus, 7}, {sigfpe, 8}, {sigkill, 9}, {sigusr1, 10}, {sigsegv, 11}, {sigusr2, 12},
+     {sigpipe, 13}, {sigalrm, 14}, {sigterm, 15}, {sigstkflt, 16}, {sigchld, 17},
+     {sigcont, 18}, {sigstop, 19}, {sigtstp, 20}, {sigttin, 21}, {sigttou, 22},
+     {sigurg, 23}, {sigxcpu, 24}, {sigxfsz, 25}, {sigvtalrm, 26}, {sigprof, 27},
+     {sigwinch, 28}, {sigio, 29}, {sigpwr, 30}, {sigsys, 31}].

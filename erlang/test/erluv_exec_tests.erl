@@ -1,0 +1,286 @@
+-module(erluv_exec_tests).
+
+-export([exec_test_/0]).
+-export([own_node_test_/0]).
+-export([t_output_to_pid_and_function/0]).
+-export([t_output_to_files/0]).
+-export([t_output_printed_or_dropped/0]).
+-export([t_merged_streams/0]).
+-export([t_sync/0]).
+-export([t_sync_timeout/0]).
+-export([t_sync_caller_ends/0]).
+-export([t_environment/0]).
+-export([t_directory/0]).
+-export([t_executable/0]).
+-export([t_success_exit_code/0]).
+-export([t_stdin/0]).
+-export([t_linked_both_ways/0]).
+-export([t_unlinked_goes_on/0]).
+-export([t_killed_process/0]).
+-export([t_kill_timeout/0]).
+-export([t_kill_command/0]).
+-export([t_kill_group/0]).
+-export([t_failed_program_logs_nothing/0]).
+-export([t_short_programs_all_have_numbers/0]).
+-export([t_terminal/0]).
+-export([t_by_port/0]).
+-export([t_not_found/0]).
+-export([t_not_started/0]).
+-export([t_bad_options/0]).
+-export([t_user/0]).
+-export([o_own_node/0]).
+-export([o_not_running/0]).
+-export([o_start_options/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+-import(erluv_harness, [next/1, until/1, alive/1]).
+
+exec_test_() ->
+    {setup,
+     fun() ->
+             {ok, Node} = erluv_node:start_link(),
+             {ok, Exec} = erluv_exec:start_link([{node, erluv}]),
+             [unlink(Pid) || Pid <- [Node, Exec]],
+             [Exec, Node]
+     end,
+     fun(Pids) -> [ok = gen_server:stop(Pid) || Pid <- Pids] end,
+     erluv_harness:tests(?MODULE, plain)}.
+
+own_node_test_() ->
+    [{spawn, {timeout, 60, fun ?MODULE:F/0}} || F <- [o_own_node, o_not_running, o_start_options]].
+
+t_output_to_pid_and_function() ->
+    Self = self(),
+    {ok, Pid, OsPid} = erluv_exec:run("echo one; echo two >&2; read x",
+                                      [stdin, {stdout, fun(S, P, D) -> Self ! {f, {S, P, D}} end}, {stderr, Self}]),
+    ?assertEqual({stdout, OsPid, <<"one\n">>}, next(f)),
+    receive {stderr, OsPid, <<"two\n">>} -> ok end,
+    ok = erluv_exec:stop(Pid).
+
+t_output_to_files() ->
+    {ok, #{stdout := Dir0}} = erluv:run(erluv, ["mktemp", "-d"]),
+    Dir = string:trim(binary_to_list(Dir0)),
+    File = Dir ++ "/out",
+    {ok, []} = erluv_exec:run("echo one; echo two >&2", [sync, {stdout, File}, {stderr, stdout}]),
+    {ok, []} = erluv_exec:run("echo three", [sync, {stdout, list_to_binary(File), [append, {mode, 8#600}]}]),
+    {ok, [{stdout, Read}]} = erluv_exec:run(["cat", File], [sync, stdout]),
+    ?assertEqual(<<"one\ntwo\nthree\n">>, iolist_to_binary(Read)),
+    {ok, []} = erluv_exec:run(["rm", "-r", Dir], [sync]).
+
+t_output_printed_or_dropped() ->
+    Self = self(),
+    Printer = spawn_link(fun() -> erluv_harness:serve_io(Self) end),
+    {ok, _, OsPid} = run_with_leader(Printer, "echo hi", [{stdout, print}, {stderr, null}, monitor]),
+    Printed = next(Printer),
+    ?assertEqual(unicode:characters_to_binary(io_lib:format("Got stdout from ~w: <<\"hi\\n\">>\n", [OsPid])), Printed),
+    next_down(OsPid),
+    {ok, []} = erluv_exec:run("echo hi; echo ho >&2", [sync, {stdout, close}]).
+
+%% The leader is inherited by the process of the program.
+run_with_leader(Leader, Cmd, Options) ->
+    Old = group_leader(),
+    true = group_leader(Leader, self()),
+    try erluv_exec:run(Cmd, Options) after group_leader(Old, self()) end.
+
+next_down(OsPid) ->
+    receive {'DOWN', OsPid, process, _, Reason} -> Reason after 30000 -> error(silent) end.
+
+t_merged_streams() ->
+    ?assertMatch({ok, [{stdout, [_ | _]}]}, erluv_exec:run("echo a >&2", [sync, stdout, {stderr, stdout}])),
+    ?assertMatch({ok, [{stderr, [_ | _]}]}, erluv_exec:run("echo a", [sync, stderr, {stdout, stderr}])).
+
+t_sync() ->
+    ?assertEqual({ok, []}, erluv_exec:run("echo dropped", [sync])),
+    ?assertEqual({error, [{exit_status, 2 bsl 8}, {stderr, [<<"bad\n">>]}]},
+                 erluv_exec:run("echo bad >&2; exit 2", [sync, stdout, stderr])),
+    ?assertEqual({error, [{exit_status, 9}]}, erluv_exec:run("kill -9 $$", [sync])),
+    {error, [{exit_status, Segv}]} = erluv_exec:run("ulimit -c 0; kill -11 $$", [sync]),
+    ?assertMatch({signal, sigsegv, _}, erluv_exec:status(Segv)).
+
+t_sync_timeout() ->
+    ?assertEqual({error, timeout}, erluv_exec:run(["sleep", "61"], [sync], 200)),
+    until(fun() -> not runs("61") end).
+
+runs(Arg) ->
+    [] =/= [W || {W, #{cmd := Cmd}} <- erluv:workers(erluv), is_list(Cmd), lists:member(list_to_binary(Arg), Cmd)].
+
+%% It is not linked, and goes on.
+t_sync_caller_ends() ->
+    Caller = spawn(fun() -> erluv_exec:run(["sh", "-c", "read x", "62"], [stdin, sync]) end),
+    until(fun() -> runs("62") end),
+    [OsPid] = [P || P <- erluv_exec:which_children()],
+    exit(Caller, kill),
+    ?assertEqual(ok, erluv_exec:send(OsPid, eof)),
+    until(fun() -> erluv_exec:which_children() =:= [] end).
+
+t_environment() ->
+    true = os:putenv("OF_THE_VM", "yes"),
+    Env = fun(Options) ->
+                  {ok, [{stdout, Text}]} = erluv_exec:run(["env"], [sync, stdout | Options]),
+                  lists:sort(string:lexemes(binary_to_list(iolist_to_binary(Text)), "\n"))
+          end,
+    ?assert(lists:member("OF_THE_VM=yes", Env([]))),
+    ?assertNot(lists:member("OF_THE_VM=yes", Env([{env, [{"OF_THE_VM", false}]}]))),
+    ?assertEqual(["A=1", "B=x=y"], Env([{env, [clear, {"A", "1"}, "B=x=y"]}])),
+    true = os:unsetenv("OF_THE_VM").
+
+t_directory() ->
+    {ok, [{stdout, [Here]}]} = erluv_exec:run(["pwd"], [sync, stdout]),
+    {ok, Cwd} = file:get_cwd(),
+    ?assertEqual(Cwd ++ "\n", binary_to_list(Here)),
+    ?assertEqual({ok, [{stdout, [<<"/usr\n">>]}]}, erluv_exec:run(["pwd"], [sync, stdout, {cd, "/usr"}])).
+
+t_executable() ->
+    ?assertEqual({ok, [{stdout, [<<"a\n">>]}]},
+                 erluv_exec:run(["any name", "a"], [sync, stdout, {executable, "/bin/echo"}])),
+    ?assertEqual({ok, [{stdout, [<<"-c a b\n">>]}]},
+                 erluv_exec:run("a b", [sync, stdout, {executable, "/bin/echo"}])).
+
+t_success_exit_code() ->
+    ?assertEqual({ok, []}, erluv_exec:run("exit 3", [sync, {success_exit_code, 3}])),
+    ?assertEqual({error, [{exit_status, 0}]}, erluv_exec:run("exit 0", [sync, {success_exit_code, 3}])).
+
+t_stdin() ->
+    ?assertEqual({ok, []}, erluv_exec:run(["cat"], [sync, stdout])),
+    ?assertEqual({ok, []}, erluv_exec:run(["cat"], [sync, stdout, {stdin, close}])),
+    ?assertMatch({ok, [{stdout, _}]}, erluv_exec:run(["cat"], [sync, stdout, {stdin, "/etc/passwd"}])).
+
+t_linked_both_ways() ->
+    process_flag(trap_exit, true),
+    {ok, Pid, OsPid} = erluv_exec:run_link(["sleep", "60"], []),
+    ok = erluv_exec:kill(Pid, 15),
+    ?assertEqual({'EXIT', {exit_status, 15}}, next(Pid)),
+    ?assertNot(alive(OsPid)),
+    Self = self(),
+    Caller = spawn(fun() -> Self ! {self(), erluv_exec:run(["sleep", "60"], [link])}, receive after infinity -> ok end end),
+    {ok, _, Other} = next(Caller),
+    exit(Caller, shutdown),
+    until(fun() -> not alive(Other) end).
+
+t_unlinked_goes_on() ->
+    Self = self(),
+    Caller = spawn(fun() -> Self ! {self(), erluv_exec:run(["sleep", "60"], [])} end),
+    {ok, Pid, OsPid} = next(Caller),
+    until(fun() -> not is_process_alive(Caller) end),
+    ?assertEqual(OsPid, erluv_exec:ospid(Pid)),
+    ?assertEqual(normal, erluv_exec:stop_and_wait(Pid, infinity)).
+
+t_killed_process() ->
+    {ok, Pid, OsPid} = erluv_exec:run(["sleep", "60"], [monitor]),
+    exit(Pid, kill),
+    ?assertEqual(killed, next_down(OsPid)),
+    until(fun() -> not alive(OsPid) end),
+    ?assertEqual(undefined, erluv_exec:pid(OsPid)).
+
+t_kill_timeout() ->
+    {ok, Pid, OsPid} = erluv_exec:run("trap '' TERM; echo; while :; do sleep 0.1; done", [stdout, {kill_timeout, 1}]),
+    receive {stdout, OsPid, _} -> ok end,
+    ?assertEqual({error, timeout}, erluv_exec:stop_and_wait(Pid, 100)),
+    ?assertEqual(normal, erluv_exec:stop_and_wait(Pid, 30000)),
+    ?assertNot(alive(OsPid)).
+
+t_kill_command() ->
+    {ok, Pid, OsPid} = erluv_exec:run("trap 'echo by hup; exit' HUP; echo; while :; do sleep 0.1; done",
+                                      [stdout, monitor, {kill, "kill -HUP $CHILD_PID"}, {kill_timeout, 60}]),
+    receive {stdout, OsPid, <<"\n">>} -> ok end,
+    ok = erluv_exec:stop(Pid),
+    receive {stdout, OsPid, <<"by hup\n">>} -> ok end,
+    ?assertEqual(normal, next_down(OsPid)).
+
+%% What a program leaves behind is left alone, unless it is told otherwise.
+t_kill_group() ->
+    Leave = fun(Options) ->
+                    {ok, [{stdout, Pid}]} = erluv_exec:run("sleep 60 >/dev/null 2>&1 & echo $!", [sync, stdout | Options]),
+                    string:trim(iolist_to_binary(Pid))
+            end,
+    ?assertMatch({error, _}, erluv_exec:run(["kill", Leave([kill_group])], [sync])),
+    ?assertEqual({ok, []}, erluv_exec:run(["kill", Leave([])], [sync])).
+
+t_failed_program_logs_nothing() ->
+    Events = erluv_harness:logged(
+               fun() ->
+                       {error, _} = erluv_exec:run("exit 1", [sync]),
+                       {ok, _, OsPid} = erluv_exec:run("exit 1", [monitor]),
+                       ?assertEqual({exit_status, 256}, next_down(OsPid)),
+                       logger:notice("the end")
+               end, fun({_, Text, _}) -> Text =:= <<"the end">> end),
+    ?assertEqual([], [Event || {error, _, _} = Event <- Events]).
+
+t_short_programs_all_have_numbers() ->
+    OsPids = [begin {ok, _, OsPid} = erluv_exec:run(["true"], [monitor]), OsPid end || _ <- lists:seq(1, 200)],
+    ?assert(lists:all(fun(OsPid) -> is_integer(OsPid) andalso OsPid > 0 end, OsPids)),
+    [?assertEqual(normal, next_down(OsPid)) || OsPid <- OsPids].
+
+t_terminal() ->
+    {ok, _, OsPid} = erluv_exec:run("stty size; stty -a | grep -o -e '-echo ' -e 'intr = ^.'; read x",
+                                    [stdin, stdout, {pty, [{vintr, 7}]}, {winsz, {30, 90}}]),
+    Text = receive_until(OsPid, <<>>, <<"-echo">>),
+    ?assertMatch(<<"30 90\r\n", _/binary>>, Text),
+    ?assertNotEqual(nomatch, binary:match(Text, <<"intr = ^G">>)),
+    {ok, _, Echo} = erluv_exec:run(["cat"], [stdin, stdout, pty, pty_echo]),
+    ok = erluv_exec:send(Echo, <<"x\n">>),
+    _ = receive_until(Echo, <<>>, <<"x\r\nx\r\n">>),
+    {error, {bad_option, row, _}} = erluv_exec:pty_opts(Echo, [{row, 300}]).
+
+receive_until(OsPid, Seen, Wanted) ->
+    case binary:match(Seen, Wanted) of
+        nomatch ->
+            receive {stdout, OsPid, Data} -> receive_until(OsPid, <<Seen/binary, Data/binary>>, Wanted)
+            after 30000 -> error({seen, Seen})
+            end;
+        _ -> Seen
+    end.
+
+%% A number from a port is a number as any.
+t_by_port() ->
+    Port = open_port({spawn_executable, "/bin/cat"}, []),
+    ?assertEqual({error, not_found}, erluv_exec:stop(Port)),
+    true = port_close(Port),
+    ?assertEqual({error, not_found}, erluv_exec:stop(Port)).
+
+t_not_found() ->
+    [?assertEqual({error, not_found}, F(1))
+     || F <- [fun erluv_exec:stop/1, fun(P) -> erluv_exec:kill(P, 9) end, fun(P) -> erluv_exec:send(P, eof) end,
+              fun(P) -> erluv_exec:winsz(P, 1, 1) end, fun(P) -> erluv_exec:pty_opts(P, []) end,
+              fun(P) -> erluv_exec:stop_and_wait(P, 1) end]],
+    {ok, Pid, OsPid} = erluv_exec:run(["true"], [monitor]),
+    normal = next_down(OsPid),
+    ?assertEqual({error, not_found}, erluv_exec:ospid(Pid)).
+
+t_not_started() ->
+    ?assertEqual({error, enoent}, erluv_exec:run(["no-such-program"], [])),
+    ?assertEqual({error, {cd, enoent}}, erluv_exec:run(["true"], [sync, {cd, "/no/such/dir"}])).
+
+t_bad_options() ->
+    [?assertMatch({Key, {error, {bad_option, Key, <<_, _/binary>>}}}, {Key, erluv_exec:run("true", [Option])})
+     || {Key, Option} <- [{colour, {colour, red}}, {group, {group, 17}}, {stdout, {stdout, 7}}, {env, {env, ["x"]}},
+                          {success_exit_code, {success_exit_code, 300}}, {kill_timeout, {kill_timeout, x}},
+                          {stdin, {stdin, 7}}, {nice, {nice, low}}]],
+    {error, {bad_option, stdout, _}} = erluv_exec:run("true", [{stdout, stderr}, {stderr, stdout}]),
+    {error, {bad_option, stdout, _}} = erluv_exec:run("true", [pty, {stdout, "/tmp/x"}]),
+    {ok, []} = erluv_exec:run("true", [sync, {debug, 3}, {group, 0}, {nice, 1}, {kill_group, false}, {pty, false}]).
+
+t_user() ->
+    ?assertMatch({error, {bad_option, user, _}}, case erluv_exec:run("true", [{user, "root"}]) of
+                                                     {error, {user, Why}} -> {error, {bad_option, user, Why}};
+                                                     Other -> Other
+                                                 end).
+
+o_own_node() ->
+    {ok, Exec} = erluv_exec:start_link([verbose, {debug, 1}, {alarm, 5}, {erluv, [{settings, #{max_workers => 1}}]}]),
+    {ok, _, OsPid} = erluv_exec:run(["sleep", "60"], []),
+    ?assertEqual({error, max_workers}, erluv_exec:run(["sleep", "60"], [])),
+    ok = gen_server:stop(Exec),
+    ?assertNot(alive(OsPid)),
+    ?assertEqual(undefined, whereis(erluv_exec_node)).
+
+o_not_running() ->
+    ?assertEqual({error, noproc}, erluv_exec:run("true", [])).
+
+o_start_options() ->
+    process_flag(trap_exit, true),
+    [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, erluv_exec:start_link([Option])})
+     || {Key, Option} <- [{root, root}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}]],
+    ?assertMatch({error, {no_executable, _}}, erluv_exec:start([{portexe, "/no/such/file"}])),
+    {error, {exited, 2, _}} = erluv_exec:start([{user, "no-such-user-here"}]).
