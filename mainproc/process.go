@@ -95,7 +95,7 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	}
 	defer theirs.Close()
 	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
-	if role == ipc.RoleChild && s.parts.Has(sandbox.Seccomp) {
+	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}
 	parent, flags := os.Getpid(), uintptr(0)

@@ -74,7 +74,7 @@ func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
 	if role == ipc.RoleChild {
 		return sandbox.Recipe{NoCore: true, AllFiles: true, Rules: parts.OfChild()}
 	}
-	return sandbox.Recipe{}
+	return sandbox.Recipe{FilterPrograms: parts.Has(sandbox.Seccomp)}
 }
 
 func becomeRole(argv []string, r sandbox.Recipe) error {

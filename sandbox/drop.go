@@ -34,6 +34,9 @@ type Recipe struct {
 	// Rules of Landlock for the role, which must let it execute the binary.
 	Rules Rules
 
+	// FilterPrograms is for what starts other programs: see programsFilter.
+	FilterPrograms bool
+
 	// AllFiles raises the soft limit of descriptors to the hard one. What starts
 	// other programs must not: they inherit it, and select(2) breaks beyond
 	// 1,024.
@@ -58,6 +61,7 @@ var steps = []step{
 	{"give up ids and capabilities", setIdentity},
 	{"set no_new_privs", func(Recipe) error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
 	{"be confined by Landlock", confine},
+	{"filter system calls", filterPrograms},
 	{"prove that the privileges are gone", prove},
 	{"be bound to the life of the parent", bindToParent},
 }

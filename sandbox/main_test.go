@@ -30,7 +30,11 @@ func TestMain(m *testing.M) {
 			syscall.Exit(0) // os.Exit waits a second with -race
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if intruderDir != "" {
+		os.RemoveAll(intruderDir)
+	}
+	os.Exit(status)
 }
 
 var plays = map[string]func(args []string) error{

@@ -42,6 +42,47 @@ func (p program) install() error {
 	return nil
 }
 
+// programsFilter is the filter of the spawner, which all programs inherit. They are
+// the same user as the child, and prlimit(2) asks for no more: with a limit on
+// processor time it kills. Landlock does not know it, so it is refused, with EPERM, for
+// other processes than the caller, by whatever numbers it is called.
+func programsFilter() (program, error) {
+	var p program
+	for _, c := range settingLimits {
+		var block program
+		for _, l := range []line{{do: allow, when: is(0, 0)}, {do: allow, when: isNull(2)}, {do: deny}} {
+			if err := block.line(l); err != nil {
+				return nil, err
+			}
+		}
+		p.add(opLoad, dataArch, 0, 0)
+		p.add(opEqual, c.arch, 0, uint8(len(block)+2))
+		p.add(opLoad, dataCall, 0, 0)
+		p.add(opEqual, c.call, 0, uint8(len(block)))
+		p = append(p, block...)
+	}
+	p.add(opReturn, allow, 0, 0)
+	return p, nil
+}
+
+// filterPrograms gives the programs' filter to the calling thread.
+func filterPrograms(r Recipe) error {
+	if !r.FilterPrograms {
+		return nil
+	}
+	p, err := programsFilter()
+	if err != nil {
+		return err
+	}
+	prog := p.kernels()
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(prog)))
+	runtime.KeepAlive(prog)
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
 // kernels is the filter as seccomp(2) takes it.
 func (p program) kernels() *unix.SockFprog {
 	return &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}

@@ -7,6 +7,14 @@ const (
 	foreign   = 0x40000000 // __X32_SYSCALL_BIT: the same calls by other numbers
 )
 
+// settingLimits is prlimit64 by the numbers of all that can be called: also by a
+// program of 64 bits, with int $0x80.
+var settingLimits = []struct{ arch, call uint32 }{
+	{auditArch, unix.SYS_PRLIMIT64},
+	{auditArch, foreign | unix.SYS_PRLIMIT64},
+	{unix.AUDIT_ARCH_I386, 340},
+}
+
 // ofArch are the lines of calls that only amd64 has, or by another name.
 var ofArch = []line{
 	{unix.SYS_NEWFSTATAT, allow, nil}, // kinds of files that are watched

@@ -7,6 +7,12 @@ const (
 	foreign   = 0 // there is no second set of numbers
 )
 
+// settingLimits is prlimit64 by the numbers of all that can be called.
+var settingLimits = []struct{ arch, call uint32 }{
+	{auditArch, unix.SYS_PRLIMIT64},
+	{unix.AUDIT_ARCH_ARM, 369},
+}
+
 // ofArch are the lines of calls that only arm64 has, or by another name.
 var ofArch = []line{
 	{unix.SYS_FSTATAT, allow, nil}, // kinds of files that are watched

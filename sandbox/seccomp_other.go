@@ -9,6 +9,8 @@ const (
 	foreign   = 0
 )
 
+var settingLimits []struct{ arch, call uint32 }
+
 func childTable(uint64) []line { return nil }
 
 func networkTable(bool) []line { return nil }

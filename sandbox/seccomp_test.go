@@ -1,0 +1,131 @@
+//go:build amd64 || arm64
+
+package sandbox
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSealedRuntime: the Go runtime has all that it needs, and every thread the
+// filter, those that are made later too.
+func TestSealedRuntime(t *testing.T) {
+	said, state := sealed(t, here(t), "exercise")
+	if said["exercise"] != "ok" {
+		t.Errorf("%v: %v", state, said)
+	}
+	said, _ = sealed(t, here(t), "threads")
+	if here(t).Has(Seccomp) {
+		wantAll(t, said, map[string]string{"setpriority": "EPERM"})
+	}
+	if said, _ := sealed(t, 0, "threads"); said["setpriority"] != "ok" {
+		t.Errorf("not sealed: %v", said)
+	}
+}
+
+// TestIntruders: each call that only an intruder makes ends the process.
+func TestIntruders(t *testing.T) {
+	if !here(t).Has(Seccomp) {
+		if _, err := Choose(Strict); err == nil || !strings.Contains(err.Error(), "seccomp") {
+			t.Errorf("without seccomp: %v", err)
+		}
+		return
+	}
+	for _, l := range append(killed(intruders), ofArch...) {
+		if l.do != kill {
+			continue
+		}
+		if said, state := sealed(t, Seccomp, "call", fmt.Sprint(l.call)); !killedBySIGSYS(state) {
+			t.Errorf("system call %d: %v, %v", l.call, state, said)
+		}
+	}
+}
+
+// TestArguments: calls that are allowed for some arguments only.
+func TestArguments(t *testing.T) {
+	if !here(t).Has(Seccomp) {
+		return // TestIntruders has looked at what is said then
+	}
+	const dies = "SIGSYS"
+	hex := func(n int) string { return fmt.Sprintf("%#x", n) }
+	null := "0"
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"fork", []string{hex(unix.SYS_CLONE), hex(int(unix.SIGCHLD))}, dies},
+		{"vfork", []string{hex(unix.SYS_CLONE), hex(unix.CLONE_VM | unix.CLONE_VFORK | int(unix.SIGCHLD))}, dies},
+		{"a namespace", []string{hex(unix.SYS_CLONE), hex(goThread | unix.CLONE_NEWUSER)}, dies},
+		{"clone3", []string{hex(unix.SYS_CLONE3), null, null}, "ENOSYS"},
+		{"executable memory", []string{hex(unix.SYS_MMAP), null, "4096", hex(unix.PROT_READ | unix.PROT_EXEC), hex(unix.MAP_PRIVATE | unix.MAP_ANON), "0xffffffffffffffff", null}, dies},
+		{"memory", []string{hex(unix.SYS_MMAP), null, "4096", hex(unix.PROT_READ | unix.PROT_WRITE), hex(unix.MAP_PRIVATE | unix.MAP_ANON), "0xffffffffffffffff", null}, "ok"},
+		{"signal to init", []string{hex(unix.SYS_TGKILL), "1", "1", null}, "EPERM"},
+		{"signal to oneself", []string{hex(unix.SYS_KILL), "self", null}, "ok"},
+		{"signal to all", []string{hex(unix.SYS_KILL), "0xffffffffffffffff", null}, "EPERM"},
+		{"to be dumpable", []string{hex(unix.SYS_PRCTL), hex(unix.PR_SET_DUMPABLE), "1"}, "EPERM"},
+		{"not to be dumpable", []string{hex(unix.SYS_PRCTL), hex(unix.PR_SET_DUMPABLE), null}, "ok"},
+		{"a long zero", []string{hex(unix.SYS_PRCTL), hex(unix.PR_SET_DUMPABLE), "0x100000000"}, "EPERM"},
+		{"death signal", []string{hex(unix.SYS_PRCTL), hex(unix.PR_SET_PDEATHSIG), null}, "EPERM"},
+		{"limit", []string{hex(unix.SYS_PRLIMIT64), null, hex(unix.RLIMIT_NOFILE), "0x100000000", null}, "EPERM"},
+		{"look at a limit", []string{hex(unix.SYS_PRLIMIT64), null, hex(unix.RLIMIT_NOFILE), null, null}, "ok"},
+		{"terminal input", []string{hex(unix.SYS_IOCTL), null, hex(unix.TIOCSTI), null}, "EPERM"},
+		{"the same, wide", []string{hex(unix.SYS_IOCTL), null, fmt.Sprintf("%#x", 1<<40|unix.TIOCSTI), null}, "EPERM"},
+		{"owner of a descriptor", []string{hex(unix.SYS_FCNTL), null, hex(unix.F_SETOWN), "1"}, "EPERM"},
+		{"flags of a descriptor", []string{hex(unix.SYS_FCNTL), null, hex(unix.F_GETFD), null}, "ok"},
+		{"renice", []string{hex(unix.SYS_SETPRIORITY), null, null, null}, "EPERM"},
+		{"no such call", []string{"0x3ffff"}, "EPERM"},
+	} {
+		said, state := sealed(t, Seccomp, append([]string{"call"}, tt.args...)...)
+		got := said["call"]
+		if killedBySIGSYS(state) {
+			got = dies
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, %v; want %s", tt.name, got, state, tt.want)
+		}
+	}
+	if foreign != 0 {
+		call := fmt.Sprint(foreign | unix.SYS_GETPID)
+		if said, state := sealed(t, Seccomp, "call", call); !killedBySIGSYS(state) {
+			t.Errorf("a call by other numbers: %v, %v", state, said)
+		}
+	}
+}
+
+// TestFilterOfPrograms: a program sets its own limits, and nobody else's.
+func TestFilterOfPrograms(t *testing.T) {
+	want := map[string]string{"look at own": "ok", "set own": "ok", "set parent's": "EPERM"}
+	said, _ := inStage(t, Recipe{FilterPrograms: here(t).Has(Seccomp)}, "limits")
+	if target().UID == 65534 || here(t).Has(Seccomp) { // else the parent is the same user
+		wantAll(t, said, want)
+	}
+}
+
+// TestAssemble: tables that make no filter.
+func TestAssemble(t *testing.T) {
+	many := make([]uint64, 300)
+	for _, table := range [][]line{
+		{{1, allow, nil}, {2, allow, nil}, {1, kill, nil}},
+		{{1, allow, is(0, many...)}},
+		{{1, allow, []cond{{0, 1<<64 - 1, []uint64{1 << 32}}}}},
+	} {
+		if p, err := assemble(table, deny); err == nil {
+			t.Errorf("%v is a filter of %d instructions", table, len(p))
+		}
+	}
+}
+
+// TestTable: a line that can never be reached is a mistake.
+func TestTable(t *testing.T) {
+	last := map[uintptr]bool{} // calls with an unconditional line
+	for _, l := range childTable(1) {
+		if last[l.call] {
+			t.Errorf("system call %d has a line behind one without conditions", l.call)
+		}
+		last[l.call] = l.when == nil
+	}
+}

@@ -1,0 +1,128 @@
+// Intruder is what the tests of package sandbox, and the end-to-end ones, start in
+// place of a role or as a program: it tries what it must not be able to do, and prints
+// a line for each attempt, "NAME: ok" or "NAME: why not". It is built static, as erluv
+// is, and plays the stage too.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	err := errors.New("nothing to play")
+	if len(os.Args) > 1 {
+		if play := plays[os.Args[1]]; play != nil {
+			err = play(os.Args[2:])
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "intruder:", err)
+		os.Exit(1)
+	}
+}
+
+var plays map[string]func(args []string) error
+
+func init() { // not at its declaration, for the plays start others
+	plays = map[string]func(args []string) error{
+		"stage":    playStage,
+		"sealed":   playSealed,
+		"without":  playWithout,
+		"call":     playCall,
+		"exercise": playExercise,
+		"threads":  playThreads,
+		"files":    playFiles,
+		"net":      playNet,
+		"regain":   playRegain,
+		"whoami":   playWhoami,
+		"victim":   playVictim,
+		"attack":   playAttack,
+		"limits":   playLimits,
+	}
+}
+
+// playStage is a stage: the recipe, then the play and its arguments.
+func playStage(args []string) error {
+	runtime.LockOSThread()
+	var r sandbox.Recipe
+	if err := json.Unmarshal([]byte(args[0]), &r); err != nil {
+		return err
+	}
+	r.Parent, r.KeepFD = os.Getppid(), 2
+	if err := sandbox.Drop(r); err != nil {
+		return err
+	}
+	return syscall.Exec("/proc/self/exe", append([]string{"intruder"}, args[1:]...), []string{})
+}
+
+// playSealed is the child: the parts, then the play. Other threads exist already.
+func playSealed(args []string) error {
+	for range 3 {
+		go func() {
+			runtime.LockOSThread()
+			select {}
+		}()
+	}
+	parts, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	if err := sandbox.Parts(parts).Seal(); err != nil {
+		return err
+	}
+	return plays[args[1]](args[2:])
+}
+
+// playWithout becomes a program for which the kernel has no Landlock.
+func playWithout(args []string) error {
+	runtime.LockOSThread()
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: unix.SYS_LANDLOCK_CREATE_RULESET, Jf: 2},
+		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SYS_LANDLOCK_RESTRICT_SELF, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if os.Geteuid() != 0 {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return err
+		}
+	}
+	if err := seccomp(&prog); err != nil {
+		return err
+	}
+	return syscall.Exec(args[0], args, os.Environ())
+}
+
+// say prints the outcome of an attempt.
+func say(name string, err error) {
+	if err == nil {
+		fmt.Println(name + ": ok")
+		return
+	}
+	var e unix.Errno
+	if errors.As(err, &e) {
+		fmt.Println(name+":", unix.ErrnoName(e))
+		return
+	}
+	fmt.Println(name+":", err)
+}
+
+// playWhoami prints the ids.
+func playWhoami([]string) error {
+	u0, u1, u2 := unix.Getresuid()
+	g0, g1, g2 := unix.Getresgid()
+	fmt.Println(u0, u1, u2, g0, g1, g2)
+	return nil
+}
