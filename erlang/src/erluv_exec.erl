@@ -142,7 +142,8 @@ send(Program, Data) ->
     with_worker(Program, fun(Worker) -> erluv:write(Worker, Data) end).
 
 %% @doc Stops a program, and returns at once: by the command of the option `kill' or by
-%% SIGTERM, and by SIGKILL after `kill_timeout'.
+%% SIGTERM, and by SIGKILL after `kill_timeout'. The command is run by this node, and has
+%% the program's number in the variable CHILD_PID.
 %%
 %% Its process ends with the reason `normal'.
 %%
@@ -204,7 +205,8 @@ winsz(Program, Rows, Cols) ->
 %% @doc Changes modes of the terminal of a program that was run with `pty', as
 %% {@link run/3} takes them for a new one.
 %%
-%% It runs stty(1) as the program's user.
+%% It runs stty(1) on this machine, as the user of this node, who must be root or that of
+%% the program.
 %%
 %% ```
 %% {ok, _, OsPid} = erluv_exec:run("read x; stty -a | grep -o -e -opost", [stdin, stdout, pty]),
@@ -221,11 +223,11 @@ pty_opts(Program, Modes) ->
     end.
 
 stty(OsPid, Words) ->
-    Terminal = "/proc/" ++ integer_to_list(erluv_exec_process:inner_pid(OsPid)) ++ "/fd/0",
-    case erluv:run(erluv_exec_server:server(), ["stty", "-F", Terminal | Words]) of
-        {ok, #{exit := {exit_status, 0}}} -> ok;
-        {ok, #{stderr := Why}} -> {error, string:trim(Why)};
-        {error, _} = Error -> Error
+    Terminal = "/proc/" ++ integer_to_list(OsPid) ++ "/fd/0",
+    case erluv_exec_local:run(["stty", "-F", Terminal | Words], []) of
+        {0, _} -> ok;
+        {error, _} = Error -> Error;
+        {_, Why} -> {error, string:trim(Why)}
     end.
 
 %% @doc The numbers of all programs that run.

@@ -15,7 +15,8 @@
                  success := byte(),
                  merged => stderr,          % what comes as stdout is
                  sync => true, monitor => true, link => true,
-                 kill => erluv:cmd(), kill_timeout := non_neg_integer(), % milliseconds
+                 kill => erluv:cmd(),       % for the shell of this node
+                 kill_timeout := non_neg_integer(), % milliseconds
                  caller => pid()}.
 
 %% What is said in an option as erlexec has it, which some other part is to act upon.

@@ -8,7 +8,6 @@
 -export([await/2]).
 -export([stop/1]).
 -export([ospid/1]).
--export([inner_pid/1]).
 -export([with_worker/2]).
 
 -export([init/1]).
@@ -24,7 +23,6 @@
 -record(state, {
     worker :: pid(),
     os_pid :: pos_integer(),
-    server :: erluv:server(),
     run :: erluv_exec_options:run(),
     status = 0 :: non_neg_integer(),    % as wait(2) has it
     stopped = false :: boolean(),       % by us: then any status is an orderly end
@@ -64,20 +62,6 @@ await(Pid, Timeout) ->
 -spec stop(pid()) -> ok | {error, term()}.
 stop(Pid) -> call(Pid, stop, infinity).
 
-%% @doc The number of a program as other programs of the erluv know it: they may be in a
-%% pid namespace of their own. On another machine than ours that is not found out.
--spec inner_pid(pos_integer()) -> pos_integer().
-inner_pid(OsPid) ->
-    case file:read_file(["/proc/", integer_to_list(OsPid), "/status"]) of
-        {ok, Status} ->
-            case re:run(Status, "^NSpid:.*\\s(\\d+)$", [multiline, {capture, [1], list}]) of
-                {match, [Inner]} -> list_to_integer(Inner);
-                nomatch -> OsPid
-            end;
-        {error, _} ->
-            OsPid
-    end.
-
 -spec ospid(pid()) -> pos_integer() | {error, term()}.
 ospid(Pid) -> call(Pid, ospid, infinity).
 
@@ -100,15 +84,14 @@ call(Pid, Request, Timeout) ->
 init({Exec, #{caller := Caller, cmd := Cmd, spawn := Options} = Run, Ref}) ->
     process_flag(trap_exit, true),
     true = link(Exec), % that has ended: is told as an exit
-    Server = erluv_exec_server:server(),
-    case erluv:spawn_link(Server, Cmd, Options) of
+    case erluv:spawn_link(erluv_exec_server:server(), Cmd, Options) of
         {ok, Worker} ->
             OsPid = os_pid(erluv:info(Worker)),
             ok = erluv_exec_server:add(self(), OsPid, watcher(Run)),
             _ = maps:is_key(link, Run) andalso link(Caller),
             _ = maps:is_key(sync, Run) andalso erlang:monitor(process, Caller),
             Caller ! {Ref, OsPid},
-            {ok, #state{worker = Worker, os_pid = OsPid, server = Server, run = Run}};
+            {ok, #state{worker = Worker, os_pid = OsPid, run = Run}};
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.
@@ -220,9 +203,8 @@ collect(Stream, Data, #state{output = Output} = State) ->
 %% With a command for that: it is given its time before the worker is stopped.
 stop_worker(#state{stopped = true} = State) ->
     State;
-stop_worker(#state{run = #{kill := Cmd, kill_timeout := Time}, server = Server, os_pid = OsPid} = State) ->
-    Options = #{env => #{"CHILD_PID" => integer_to_list(inner_pid(OsPid))}},
-    _ = spawn(fun() -> erluv:run(Server, Cmd, Options) end),
+stop_worker(#state{run = #{kill := Cmd, kill_timeout := Time}, os_pid = OsPid} = State) ->
+    _ = spawn(fun() -> erluv_exec_local:run(Cmd, [{"CHILD_PID", integer_to_list(OsPid)}]) end),
     _ = erlang:start_timer(Time, self(), stop),
     State#state{stopped = true};
 stop_worker(#state{worker = Worker} = State) ->

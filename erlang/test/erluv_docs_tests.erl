@@ -1,5 +1,6 @@
 %% Every public function has a spec and an example, and every example runs: those in
-%% the sources and those in the manual. The manual has every function, and no other.
+%% the sources, those in the manual, and those in the guides that end with a full stop.
+%% The manual has every function, and no other.
 -module(erluv_docs_tests).
 
 -export([docs_test_/0]).
@@ -24,7 +25,10 @@ examples() ->
     [{atom_to_list(Module) ++ ":" ++ Function, Example}
      || Module <- ?PUBLIC, {Function, Comment, _} <- functions(Module),
         Example <- between(Comment, "```", "'''")]
-    ++ [{"erluv.3erl:" ++ integer_to_list(N), Example} || {N, Example} <- lists:enumerate(manual_examples())].
+    ++ [{"erluv.3erl:" ++ integer_to_list(N), Example}
+        || {N, Example} <- lists:enumerate(manual_examples())]
+    ++ [{filename:basename(File), Example} || File <- filelib:wildcard(beside("from-*.md")),
+                                              Example <- guide_examples(File)].
 
 %% Expressions, evaluated one after the other, each to match as it says.
 run(Example) ->
@@ -77,7 +81,14 @@ comment_above(N, Lines, Comment) when N > 0 ->
     end.
 
 manual() ->
-    lines(filename:join(filename:dirname(code:which(?MODULE)), "erluv.3erl")).
+    lines(beside("erluv.3erl")).
+
+beside(Name) ->
+    filename:join(filename:dirname(code:which(?MODULE)), Name).
+
+guide_examples(File) ->
+    [Text || Text <- between(lists:flatten(lists:join($\n, lines(File))), "```erlang\n", "```"),
+             lists:suffix(".\n", Text)].
 
 %% The displays, with mdoc's \e as the backslash that it is.
 manual_examples() ->

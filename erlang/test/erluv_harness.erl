@@ -9,6 +9,7 @@
 -export([next/1]).
 -export([alive/1]).
 -export([os_pid/1]).
+-export([running/1]).
 -export([logged/2]).
 -export([peer/1]).
 -export([paths/0]).
@@ -72,6 +73,13 @@ alive(OsPid) ->
         {error, _} ->
             false
     end.
+
+%% The numbers of processes of the system with this command line.
+running(Args) ->
+    Wanted = iolist_to_binary([[Arg, 0] || Arg <- Args]),
+    [list_to_binary(OsPid) || "/proc/" ++ Rest <- filelib:wildcard("/proc/[0-9]*/cmdline"),
+                              {ok, Wanted} =:= file:read_file("/proc/" ++ Rest),
+                              [OsPid, _] <- [string:split(Rest, "/")]].
 
 %% The number of a worker's program.
 os_pid(Worker) ->
