@@ -51,7 +51,7 @@ func confine(c *ipc.Confine) (confinement, error) {
 	}
 	var err error
 	if made.rules, err = r.Ruleset(); errors.Is(err, sandbox.ErrLandlock) {
-		err = fmt.Errorf("%w: %w", err, unix.EOPNOTSUPP)
+		err = fmt.Errorf("%w: %w", err, unix.ENOTSUP)
 	}
 	return made, err
 }

@@ -126,11 +126,15 @@ func startNode(o nodeOptions) (*node, error) {
 
 // environment is all that erl and erluv are given.
 func environment(home string) []string {
-	return []string{
+	env := []string{
 		"HOME=" + home, "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		"ERL_EPMD_PORT=" + epmd.port, "ERL_EPMD_ADDRESS=" + epmd.host, "ERL_CRASH_DUMP_BYTES=0",
 		"ERLUV_CONF=none",
 	}
+	if !ordinary && !complete() {
+		env = append(env, "ERLUV_SANDBOX=best-effort") // TestStrict has what strict says here
+	}
+	return env
 }
 
 // newHome makes a home directory that belongs to whom the tests run things as.
