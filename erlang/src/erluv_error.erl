@@ -50,7 +50,8 @@ text({exited, Status, Words}) ->
 text({not_up, Time, Words}) ->
     [io_lib:format("erluv was not up within ~b ms", [Time]), words(Words)];
 text({stopping, Reason}) -> ["erluv has left: ", exit_text(Reason)];
-text({child_crashed, Reason}) -> ["erluv's child crashed more often than respawn allows: ", term(Reason)];
+text({child_crashed, Reason}) ->
+    ["erluv's child crashed more often than respawn allows: ", term(Reason)];
 text({not_ready, Why}) -> not_ready(Why);
 text({not_ready, Why, Last}) -> [not_ready(Why), said(Last)];
 text({Key, Errno}) when is_atom(Errno), is_atom(Key); is_atom(Errno), is_integer(Key) ->

@@ -63,14 +63,19 @@ option({group, Group}, Run) when Group =:= 0; Group =:= "0" -> Run; % each progr
 option({group, _}, _) -> bad(group, "a program has a group of its own: only 0 is possible");
 option({user, User}, Run) -> spawn_option(user, User, Run);
 option({nice, Nice}, Run) -> spawn_option(nice, Nice, Run);
-option({success_exit_code, Code}, Run) when is_integer(Code), Code >= 0, Code < 256 -> Run#{success => Code};
+option({success_exit_code, Code}, Run) when is_integer(Code), Code >= 0, Code < 256 ->
+    Run#{success => Code};
 option({stdin, true}, Run) -> spawn_option(stdin, pipe, Run);
-option({stdin, None}, Run) when None =:= null; None =:= close -> spawn_option(stdin, null, Run);
-option({stdin, File}, Run) when is_list(File); is_binary(File) -> spawn_option(stdin, {file, File}, Run);
-option({Stream, Device}, Run) when Stream =:= stdout; Stream =:= stderr -> Run#{Stream => device(Stream, Device)};
+option({stdin, None}, Run) when None =:= null; None =:= close ->
+    spawn_option(stdin, null, Run);
+option({stdin, File}, Run) when is_list(File); is_binary(File) ->
+    spawn_option(stdin, {file, File}, Run);
+option({Stream, Device}, Run) when Stream =:= stdout; Stream =:= stderr ->
+    Run#{Stream => device(Stream, Device)};
 option({pty, true}, Run) -> Run#{pty => #{}};
 option({pty, false}, Run) -> Run;
-option({pty, Modes}, Run) when is_list(Modes) -> Run#{pty => maps:from_list(proplists:unfold(Modes))};
+option({pty, Modes}, Run) when is_list(Modes) ->
+    Run#{pty => maps:from_list(proplists:unfold(Modes))};
 option({pty_echo, Echo}, Run) when is_boolean(Echo) -> terminal(#{echo => Echo}, Run);
 option({winsz, {Rows, Cols}}, Run) -> terminal(#{rows => Rows, cols => Cols}, Run);
 option({debug, _}, Run) -> Run;
@@ -87,7 +92,8 @@ env({Name, Value}, #{env := Env} = Run) -> Run#{env := Env#{text(Name) => Value}
 env(Pair, #{env := Env} = Run) ->
     case string:split(text(Pair), "=") of
         [Name, Value] -> Run#{env := Env#{Name => Value}};
-        _ -> bad(env, ["NAME=value, {Name, Value}, {Name, false} or clear, not ", io_lib:format("~0tp", [Pair])])
+        _ -> bad(env, ["NAME=value, {Name, Value}, {Name, false} or clear, not ",
+                       io_lib:format("~0tp", [Pair])])
     end.
 
 text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
@@ -97,12 +103,14 @@ text(Text) -> unicode:characters_to_list(Text).
 device(_, true) -> caller;
 device(_, false) -> null;
 device(_, close) -> null;
-device(_, Device) when Device =:= null; Device =:= print; is_pid(Device); is_function(Device, 3) -> Device;
+device(_, Device) when Device =:= null; Device =:= print -> Device;
+device(_, Device) when is_pid(Device); is_function(Device, 3) -> Device;
 device(stdout, stderr) -> stderr;
 device(stderr, stdout) -> stdout;
 device(_, {file, _, _} = File) -> File;
 device(_, File) when is_list(File); is_binary(File) -> {file, File};
-device(Stream, _) -> bad(Stream, "null, close, print, a pid, a function of three arguments or a file").
+device(Stream, _) ->
+    bad(Stream, "null, close, print, a pid, a function of three arguments or a file").
 
 finish(Cmd, #{env := Env, kill_timeout := Time} = Run) ->
     Spawn = streams(Run#{spawn := (maps:get(spawn, Run))#{env => Env, kill_timeout => Time}}),
@@ -123,9 +131,11 @@ streams(#{pty := Modes, terminal := Terminal, spawn := Spawn} = Run) ->
 streams(#{stdout := stderr, stderr := stdout}) ->
     bad(stdout, "stdout and stderr cannot each go to the other");
 streams(#{stdout := stderr, stderr := Device, spawn := Spawn} = Run) ->
-    #{spawn => Spawn#{stdout => stream(Device), stderr => stdout}, merged => stderr, devices => devices(Run)};
+    #{spawn => Spawn#{stdout => stream(Device), stderr => stdout}, merged => stderr,
+      devices => devices(Run)};
 streams(#{stdout := Device, stderr := Stderr, spawn := Spawn} = Run) ->
-    #{spawn => Spawn#{stdout => stream(Device), stderr => stream(Stderr)}, devices => devices(Run)}.
+    #{spawn => Spawn#{stdout => stream(Device), stderr => stream(Stderr)},
+      devices => devices(Run)}.
 
 stream(stdout) -> stdout;
 stream(null) -> null;
@@ -157,7 +167,8 @@ node_option({user, User}, Node) ->
     Node#{settings => Settings#{user => User}};
 node_option({portexe, File}, Node) -> Node#{executable => File};
 node_option({Key, _}, Node) when Key =:= debug; Key =:= verbose; Key =:= alarm -> Node;
-node_option({limit_users, _}, _) -> bad(limit_users, "allow_users in erluv's configuration file does this");
+node_option({limit_users, _}, _) ->
+    bad(limit_users, "allow_users in erluv's configuration file does this");
 node_option({root, _}, _) -> bad(root, "erluv runs no program as root");
 node_option({Key, _}, _) -> bad(Key, "there is no such option").
 

@@ -193,7 +193,8 @@ to(Stream, Data, #state{run = #{devices := Devices, caller := Caller}, os_pid = 
     end.
 
 hand_on(caller, Caller, Stream, OsPid, Data) -> Caller ! {Stream, OsPid, Data};
-hand_on(print, _, Stream, OsPid, Data) -> io:format("Got ~w from ~w: ~0tp~n", [Stream, OsPid, Data]);
+hand_on(print, _, Stream, OsPid, Data) ->
+    io:format("Got ~w from ~w: ~0tp~n", [Stream, OsPid, Data]);
 hand_on(Pid, _, Stream, OsPid, Data) when is_pid(Pid) -> Pid ! {Stream, OsPid, Data};
 hand_on(F, _, Stream, OsPid, Data) -> F(Stream, OsPid, Data).
 

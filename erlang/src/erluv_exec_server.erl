@@ -110,7 +110,8 @@ handle_info(_Message, State) ->
 -spec terminate(term(), #state{}) -> ok.
 terminate(_Reason, #state{node = undefined, programs = Programs}) ->
     lists:foreach(fun(#program{pid = Pid}) -> exit(Pid, shutdown) end, maps:values(Programs)),
-    lists:foreach(fun(Ref) -> receive {'DOWN', Ref, process, _, _} -> ok end end, maps:keys(Programs));
+    lists:foreach(fun(Ref) -> receive {'DOWN', Ref, process, _, _} -> ok end end,
+                  maps:keys(Programs));
 terminate(_Reason, #state{node = Node}) ->
     case is_process_alive(Node) of
         true -> erluv_node:stop(Node);

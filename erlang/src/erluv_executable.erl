@@ -43,7 +43,8 @@ open(Controller, Options) ->
                                           flag(reconnect, exit)]
                                  ++ [flag(Key, Value) || {Key, Value} <- Settings]},
                           {env, environment(Options)},
-                          {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout, binary, hide]),
+                          {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout,
+                          binary, hide]),
         OsPid = case erlang:port_info(Port, os_pid) of
                     {os_pid, Number} -> Number;
                     undefined -> undefined
@@ -52,7 +53,8 @@ open(Controller, Options) ->
                          prefix = text(proplists:get_value(name, Settings)) ++ "@"}}
     catch
         throw:Reason -> {error, Reason};
-        error:Errno when is_atom(Errno), Errno =/= badarg -> {error, {executable, executable(Options), Errno}}
+        error:Errno when is_atom(Errno), Errno =/= badarg ->
+            {error, {executable, executable(Options), Errno}}
     end.
 
 %% Program and arguments.
@@ -108,7 +110,7 @@ settings(Options) ->
 check({Key, _}) when Key =:= node; Key =:= controller; Key =:= reconnect; Key =:= detach ->
     throw({bad_option, Key, <<"erluv_node sets this itself">>});
 check({cookie, _}) ->
-    throw({bad_option, cookie, <<"not a setting here but an option: others could see it in settings">>});
+    throw({bad_option, cookie, <<"here it is an option: others could see it in settings">>});
 check({Key, Value}) when is_atom(Key), is_atom(Value);
                          is_atom(Key), is_integer(Value);
                          is_atom(Key), is_binary(Value);
@@ -132,7 +134,8 @@ environment(Options) ->
     case maps:get(cookie, Options, erlang:get_cookie()) of
         file -> Inherited;
         Cookie when is_atom(Cookie) ->
-            [{"ERLUV_COOKIE", atom_to_list(Cookie)} | lists:keydelete("ERLUV_COOKIE", 1, Inherited)];
+            [{"ERLUV_COOKIE", atom_to_list(Cookie)}
+             | lists:keydelete("ERLUV_COOKIE", 1, Inherited)];
         _ -> throw({bad_option, cookie, <<"an atom, or file">>})
     end.
 

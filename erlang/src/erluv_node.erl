@@ -178,9 +178,11 @@ check(Options) ->
              || {Key, Is, Right} <- Checks, is_map_key(Key, Options),
                 not Is(maps:get(Key, Options))],
     Known = [Key || {Key, _, _} <- Checks] ++ erluv_executable:options(),
-    Unknown = [{bad_option, Key, "there is no such option"} || Key <- maps:keys(maps:without(Known, Options))],
+    Unknown = [{bad_option, Key, "there is no such option"}
+               || Key <- maps:keys(maps:without(Known, Options))],
     Both = [{bad_option, Key, "has no effect together with attach"}
-            || is_map_key(attach, Options), Key <- erluv_executable:options(), is_map_key(Key, Options)],
+            || is_map_key(attach, Options), Key <- erluv_executable:options(),
+               is_map_key(Key, Options)],
     case Wrong ++ Unknown ++ Both of
         [] -> ok;
         [{bad_option, Key, Why} | _] -> {error, {bad_option, Key, list_to_binary(Why)}}
@@ -258,11 +260,13 @@ handle_info({nodedown, Node}, #state{node = Node} = State) ->
     % An executable of ours ends now, and says more.
     {noreply, start_timer(State#state{node = undefined})};
 handle_info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executable} = State) ->
-    {stop, {not_up, State#state.timeout, erluv_executable:words(Executable)}, State#state{timer = undefined}};
+    Reason = {not_up, State#state.timeout, erluv_executable:words(Executable)},
+    {stop, Reason, State#state{timer = undefined}};
 handle_info({Port, Message}, #state{executable = Executable} = State) when is_port(Port) ->
     case erluv_executable:message(Port, Message, Executable) of
         {ok, Kept} -> {noreply, State#state{executable = Kept}};
-        {exited, Status, Words} -> {stop, exited(Status, Words, State), State#state{executable = undefined}};
+        {exited, Status, Words} ->
+            {stop, exited(Status, Words, State), State#state{executable = undefined}};
         ignore -> {noreply, State}
     end;
 handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
@@ -284,7 +288,8 @@ up(Node, State) ->
     ?LOG_INFO("~ts is up", [Node], #{domain => [erluv], node => Node}),
     stop_timer(State#state{node = Node, leaving = undefined}).
 
-start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State) when is_integer(Time) ->
+start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State)
+  when is_integer(Time) ->
     State#state{timer = erlang:start_timer(Time, self(), not_up)};
 start_timer(State) ->
     State.

@@ -94,7 +94,8 @@ start_link(Server, Cmd, Options) ->
 %%     erluv_worker:child_spec({erluv, ["ssh", "-N", "host"],
 %%                              #{register => tunnel, kill_timeout => 2000}}).
 %% '''
--spec child_spec({erluv:server(), erluv:cmd(), erluv:options()} | [term()]) -> supervisor:child_spec().
+-spec child_spec({erluv:server(), erluv:cmd(), erluv:options()} | [term()]) ->
+          supervisor:child_spec().
 child_spec({Server, Cmd, Options}) when is_map(Options) ->
     #{id => maps:get(register, Options, Cmd),
       start => {?MODULE, start_link, [Server, Cmd, Options]},
@@ -176,7 +177,8 @@ os_pid(Worker) ->
 
 %% The options that erluv does not know; the others it checks itself.
 check(Options) ->
-    Checks = [{output, fun is_output/1, "log, {log, Level}, {pid, Pid}, a function of two arguments or none"},
+    Checks = [{output, fun is_output/1,
+               "log, {log, Level}, {pid, Pid}, a function of two arguments or none"},
               {keep, fun(N) -> is_integer(N) andalso N >= 0 end, "a number of lines"},
               {reason, fun(F) -> is_function(F, 1) end, "a function of one argument"},
               {register, fun is_atom/1, "an atom"},
@@ -185,7 +187,8 @@ check(Options) ->
               {proxy, fun(_) -> false end, "the process itself is beside the worker"},
               {ready_reply, fun(_) -> false end, "start_link waits, always"}],
     Wrong = [{bad_option, Key, list_to_binary(Right)}
-             || {Key, Is, Right} <- Checks, is_map_key(Key, Options), not Is(maps:get(Key, Options))],
+             || {Key, Is, Right} <- Checks, is_map_key(Key, Options),
+                not Is(maps:get(Key, Options))],
     case Wrong of
         [] -> ok;
         [Reason | _] -> {error, Reason}
@@ -248,7 +251,8 @@ message({status, Text}, #state{metadata = Metadata} = State) ->
     erluv_log:line(notice, Text, Metadata),
     State;
 message({Stream, {error, Errno}}, #state{metadata = Metadata} = State) ->
-    ?LOG_WARNING("the file of ~p cannot be written: ~ts", [Stream, erluv:format_error(Errno)], Metadata),
+    ?LOG_WARNING("the file of ~p cannot be written: ~ts",
+                 [Stream, erluv:format_error(Errno)], Metadata),
     State;
 message(_, State) ->
     State.
@@ -282,7 +286,8 @@ chomp(Data) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, State) when Reason =:= normal; Reason =:= shutdown; element(1, Reason) =:= shutdown ->
+terminate(Reason, State)
+  when Reason =:= normal; Reason =:= shutdown; element(1, Reason) =:= shutdown ->
     end_worker(Reason, State);
 terminate(Reason, State) ->
     % What is done with output may be what has failed.
