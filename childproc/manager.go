@@ -94,7 +94,7 @@ const (
 	pidIDBits     = 15
 	pidSerialBits = 13
 
-	pidOfMain = 1 // its id, with the serial 0
+	pidOfMain = 1<<(pidIDBits+pidSerialBits) - 1 // the last
 )
 
 // newPid gives a pid that no process of ours has. Main is told of each new serial,
@@ -111,7 +111,7 @@ func (m *manager) newPid() etf.Pid {
 			ID: n & (1<<pidIDBits - 1), Serial: n >> pidIDBits,
 		}
 		_, asks := m.questions[key(pid)]
-		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n > pidOfMain {
+		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 && n != pidOfMain {
 			return pid
 		}
 	}

@@ -27,10 +27,9 @@ const (
 	// by chance; ten of them are taken only on a node that says so of every name.
 	maxDraws = 10
 
-	// Our pids have 13 bits of serial. Main's own has the serial 0, each child's
-	// begin with a serial of their own.
-	pidOfMain     = 1 // its id
-	firstSerial   = 1
+	// Our pids have 15 bits of id and 13 of serial. Main's own is the last, and each
+	// child's begin with a serial of their own, the first with 0.
+	pidIDBits     = 15
 	pidSerialBits = 13
 )
 
@@ -111,7 +110,7 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &link{fd: fd, local: local, peer: peer, serial: firstSerial}, nil
+	return &link{fd: fd, local: local, peer: peer}, nil
 }
 
 // dial opens a TCP connection to the node's listener.

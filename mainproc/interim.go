@@ -50,9 +50,6 @@ type interim struct {
 // this one's by their serial.
 func newInterim(l *link, controller string, dieTimeout time.Duration, left remains) *interim {
 	l.serial = (left.book.serial + 1) % (1 << pidSerialBits)
-	if l.serial < firstSerial {
-		l.serial = firstSerial
-	}
 	i := &interim{
 		link: l, controller: etf.Atom(controller), dieTimeout: dieTimeout,
 		out: left.stand.Out, in: left.stand.In, skip: left.stand.Skip, reason: left.why,
@@ -295,7 +292,7 @@ func (i *interim) send(to etf.Pid, msg etf.Term) {
 // event sends the controller an event of the node.
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
-	b := dist.BeginRegSend(i.out, i.link.pid(pidOfMain, 0), i.controller)
+	b := dist.BeginRegSend(i.out, i.link.pid(1<<pidIDBits-1, 1<<pidSerialBits-1), i.controller)
 	b, err := etf.AppendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what})
 	if err != nil {
 		panic("mainproc: " + err.Error())

@@ -125,7 +125,7 @@ func TestLedgerConversation(t *testing.T) {
 
 func testConnection() *link {
 	return &link{
-		fd: -1, local: dist.Local{Name: "us@h", Creation: 4}, peer: dist.Peer{Name: "them@h", Creation: 9}, serial: firstSerial,
+		fd: -1, local: dist.Local{Name: "us@h", Creation: 4}, peer: dist.Peer{Name: "them@h", Creation: 9},
 	}
 }
 
