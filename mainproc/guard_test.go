@@ -439,8 +439,10 @@ func TestGuardStopsWithoutChild(t *testing.T) {
 		before   func(w *fakeWorld)
 		want     []string
 	}{
-		"falling": {stubborn: true, before: func(w *fakeWorld) {},
-			want: []string{"0s fall", "2s kill", "2s keep", "2s leave"}},
+		"falling": {
+			stubborn: true, before: func(w *fakeWorld) {},
+			want: []string{"0s fall", "2s kill", "2s keep", "2s leave"},
+		},
 		"down": {before: func(w *fakeWorld) {}, want: []string{"0s fall", "0s keep", "0s leave"}},
 		"resting": {before: func(w *fakeWorld) {
 			w.keeper.says <- event{kind: eventRespawn}
