@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz demo deps clean FORCE
+.PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz demo deps clean FORCE
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 
 TOOL := go tool -modfile=tools/go.mod
@@ -80,6 +80,11 @@ erlang-25-user: deps build build/tally
 erlang-27 erlang-29: erlang-%: deps build build/tally
 	@test/get-otp $*
 	$(call erlang-suite,$@,$(CURDIR)/build/otp/$*/bin/erl)
+
+# How fast it is beside open_port on the same node: some minutes, as root.
+# BENCH="-rounds 3 a e" runs three rounds of two workloads.
+bench: deps build
+	@go run ./bench $(BENCH)
 
 # A short run of every fuzz target; unit runs their corpora as tests.
 fuzz:

@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	"dist/disttest": {"dist", "etf"},
 	"test":          {"dist", "dist/disttest", "etf"},
 	"test/tally":    nil,
+	"bench":         nil,
 }
 
 // testImports is what tests may import beyond the row of their package.
