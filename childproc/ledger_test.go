@@ -130,7 +130,7 @@ func (n *node) knows(want bool, w ipc.Watch) {
 func (n *node) push() {
 	n.t.Helper()
 	n.next++
-	n.write(dist.AppendMonitor(nil, n.self, etf.Pid{Node: testNode, Creation: 7, ID: 2}, etf.AppendNewRef(nil, testTarget, 9, n.next, 1, 1)))
+	n.write(monitorName(n.self, "erluv", etf.AppendNewRef(nil, testTarget, 9, n.next, 1, 1)))
 }
 
 func TestLedgerOfAWorker(t *testing.T) {

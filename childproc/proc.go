@@ -118,6 +118,15 @@ func (m *manager) watchOwner(p *proc) {
 	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
 }
 
+// unwatchOwner ends the monitor on the owner, if there is one.
+func (m *manager) unwatchOwner(p *proc) {
+	if p.ownerRef != 0 {
+		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+		m.ledger.remove(m.ownerWatch(p))
+		p.ownerRef = 0
+	}
+}
+
 // Failed: nothing was started. The first time that is the answer to the request;
 // later it counts as an end of the program.
 func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
@@ -268,10 +277,7 @@ func (m *manager) bury(p *proc) {
 	}
 	m.unwatch(p)
 	p.watch.tell(m.out, p.pid, reason)
-	if p.ownerRef != 0 {
-		m.ledger.remove(m.ownerWatch(p))
-		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
-	}
+	m.unwatchOwner(p)
 	m.finishIfEmpty()
 }
 

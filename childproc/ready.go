@@ -212,10 +212,7 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 // withdraw ends a worker that nobody has heard of: nobody is told anything but who
 // has asked for it.
 func (m *manager) withdraw(p *proc) {
-	if p.ownerRef != 0 {
-		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
-		p.ownerRef = 0
-	}
+	m.unwatchOwner(p)
 	if p.ready != nil {
 		p.ready.endReady()
 	}

@@ -35,8 +35,8 @@ func TestSchedules(t *testing.T) {
 	})
 	must(t, s.loop.Run())
 	must(t, s.err)
-	if len(s.m.procs)+s.m.watchers > 0 {
-		t.Errorf("%d workers are left, with %d links", len(s.m.procs), s.m.watchers)
+	if len(s.m.procs)+s.m.watchers+s.m.ledger.size > 0 {
+		t.Errorf("%d workers are left, with %d links, and main is to remember %d bytes", len(s.m.procs), s.m.watchers, s.m.ledger.size)
 	}
 	// The schedules have gone the ways that there are.
 	for _, way := range []string{

@@ -192,11 +192,7 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 }
 
 func (m *manager) setOwner(p *proc, next etf.Pid) {
-	if p.ownerRef != 0 {
-		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
-		m.ledger.remove(m.ownerWatch(p))
-		p.ownerRef = 0
-	}
+	m.unwatchOwner(p)
 	p.owner = next
 	for i := range p.streams {
 		p.streams[i].leaveFlows()
