@@ -100,19 +100,21 @@ t_sync() ->
 
 t_sync_timeout() ->
     ?assertEqual({error, timeout}, erluv_exec:run(["sleep", "61"], [sync], 200)),
-    until(fun() -> not runs("61") end).
-
-runs(Arg) ->
-    [] =/= [W || {W, #{cmd := Cmd}} <- erluv:workers(erluv), is_list(Cmd), lists:member(list_to_binary(Arg), Cmd)].
+    until(fun() -> numbers("61") =:= [] end).
 
 %% It is not linked, and goes on.
 t_sync_caller_ends() ->
     Caller = spawn(fun() -> erluv_exec:run(["sh", "-c", "read x", "62"], [stdin, sync]) end),
-    until(fun() -> runs("62") end),
-    [OsPid] = [P || P <- erluv_exec:which_children()],
+    until(fun() -> numbers("62") =/= [] end),
+    [OsPid] = numbers("62"),
     exit(Caller, kill),
     ?assertEqual(ok, erluv_exec:send(OsPid, eof)),
-    until(fun() -> erluv_exec:which_children() =:= [] end).
+    until(fun() -> erluv_exec:pid(OsPid) =:= undefined end).
+
+%% The numbers of programs with this argument.
+numbers(Arg) ->
+    [OsPid || {_, #{cmd := Cmd, os_pid := OsPid}} <- erluv:workers(erluv),
+              is_list(Cmd), lists:member(list_to_binary(Arg), Cmd), erluv_exec:pid(OsPid) =/= undefined].
 
 t_environment() ->
     true = os:putenv("OF_THE_VM", "yes"),
@@ -191,12 +193,15 @@ t_kill_command() ->
 %% What a program leaves behind is left alone, unless it is told otherwise.
 t_kill_group() ->
     Leave = fun(Time, Options) ->
-                    {ok, []} = erluv_exec:run("sleep " ++ Time ++ " >/dev/null 2>&1 &", [sync | Options]),
-                    [binary_to_list(OsPid) || OsPid <- erluv_harness:running([<<"sleep">>, list_to_binary(Time)])]
+                    {ok, []} = erluv_exec:run("sleep " ++ Time ++ " >/dev/null 2>&1 &", [sync | Options])
             end,
-    ?assertEqual([], Leave("60.111", [kill_group])),
-    [Left] = Leave("60.112", []),
-    ?assertEqual("", os:cmd("kill " ++ Left)).
+    Running = fun(Time) -> erluv_harness:running([<<"sleep">>, list_to_binary(Time)]) end,
+    {ok, []} = Leave("60.111", [kill_group]),
+    ?assertEqual([], Running("60.111")),
+    {ok, []} = Leave("60.112", []),
+    until(fun() -> Running("60.112") =/= [] end), % it may not have got so far
+    [Left] = Running("60.112"),
+    ?assertEqual("", os:cmd("kill " ++ binary_to_list(Left))).
 
 t_failed_program_logs_nothing() ->
     Events = erluv_harness:logged(
