@@ -20,7 +20,7 @@ type Options struct {
 	Version string // of erluv
 	Up      func() // called once, when the node is up for the first time; it does not block
 	// Alone: the process is erluv's own. Then Run makes it the parent of what its
-	// programs leave behind, and ends all children that it does not know.
+	// roles leave behind, and reaps whatever children it has.
 	Alone bool
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 // Main inherits what its roles leave behind: the spawner, which ends its programs,
-// can itself be killed. Whatever is found here then is a program of a worker, or what
-// one has started, and nobody's any more.
+// can itself be killed. As init of a container it inherits others' orphans as well,
+// which it only reaps.
 
 // inherit makes main the parent of processes whose own have ended
 // (PR_SET_CHILD_SUBREAPER, prctl(2)).
@@ -35,13 +35,18 @@ const (
 	orphansAtOnce = 100
 )
 
-// endOrphans ends all children of this process and reaps them; theirs become ours,
-// so it goes on until there are none. The roles must have been reaped.
-func endOrphans() error {
+// endOrphans ends all inherited programs of workers that run as uid, and reaps them;
+// their children become ours, so it goes on until there are none. The roles must have
+// been reaped.
+func endOrphans(uid uint32) error {
 	for end := time.Now().Add(orphansBound); ; {
 		list, err := offspring()
-		if err != nil || len(list) == 0 {
+		if err != nil {
 			return err
+		}
+		list = slices.DeleteFunc(list, func(pid int) bool { return !isProgram(pid, uid) })
+		if len(list) == 0 {
+			return nil
 		}
 		for some := range slices.Chunk(list, orphansAtOnce) {
 			endAll(some, end)
@@ -50,6 +55,15 @@ func endOrphans() error {
 			return fmt.Errorf("%d processes that the programs have left behind cannot be ended in %v", len(list), orphansBound)
 		}
 	}
+}
+
+// isProgram says whether a child is a program of a worker, or was started by one: it
+// has no_new_privs, which cannot be taken back, and the user's id, which cannot be
+// changed without it.
+func isProgram(pid int, uid uint32) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	id := fmt.Sprintf("\nUid:\t%d\t%d\t%d\t", uid, uid, uid)
+	return err == nil && strings.Contains(string(text), "\nNoNewPrivs:\t1\n") && strings.Contains(string(text), id)
 }
 
 // endAll kills children and reaps those that end in time. Nobody else reaps them, so

@@ -21,7 +21,7 @@ type roles struct {
 	child, spawner *process
 	id             sandbox.Identity
 	serveWith      settings
-	inherits       bool // all other children of this process are orphans
+	inherits       bool // what the roles leave behind becomes this process's children
 
 	// Since the child was given the connection:
 	base    position     // where it stood then
@@ -217,7 +217,7 @@ func (r *roles) watch(report func(event)) {
 		}
 	}
 	if r.inherits {
-		r.left = endOrphans()
+		r.left = endOrphans(r.id.UID)
 	}
 }
 
