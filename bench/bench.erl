@@ -311,11 +311,11 @@ start_up() ->
     {Executable, Cookie} = get(executable),
     {T, Port} = timed(fun() ->
         Port = open_port({spawn_executable, Executable},
-            [{args, ["--config", "none", "--node", atom_to_list(node()), "--host", "127.0.0.1", "--cookie-file", Cookie]}]),
-        receive {erluv, _, {up, _}} -> Port end
+            [{args, ["--node", atom_to_list(node()), "--name", "started", "--host", "127.0.0.1", "--cookie-file", Cookie]}]),
+        receive {erluv, 'started@127.0.0.1', {up, _}} -> Port end
     end),
     port_close(Port),
-    receive {erluv, _, {stopping, _}} -> ok end,
+    receive {erluv, 'started@127.0.0.1', {stopping, _}} -> ok end,
     true = unregister(erluv),
     timer:sleep(300),
     T / 1000.

@@ -65,7 +65,7 @@ func bench(rounds int, binary, erl string, only []string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERLUV_CONF=none")
+	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	start := func(program string, args ...string) (*exec.Cmd, io.ReadCloser, error) {
@@ -131,7 +131,7 @@ func startErluv(ctx context.Context, env []string, binary, cookie string) (*exec
 			return nil, fmt.Errorf("the node does not come up: %s", out)
 		}
 	}
-	cmd := exec.CommandContext(ctx, binary, "--node", name, "--name", "measured", "--host", "127.0.0.1", "--cookie-file", cookie, "--log-level", "warn")
+	cmd := exec.CommandContext(ctx, binary, "--node", name, "--name", "measured", "--host", "127.0.0.1", "--cookie-file", cookie, "--reconnect", "exit")
 	cmd.Env, cmd.Stderr = env, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start erluv: %w", err)
