@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// SIGKILL of the child at any moment under load, again and again on the same
+// connection: nothing is left of the programs when the crash is told, everybody who
+// is linked is told, and the node, which looks at each byte, has got no wrong one.
+func TestChaosChild(t *testing.T) {
+	const lanes = 2 // a child that dies young makes main wait
+	for lane := range lanes {
+		t.Run(strconv.Itoa(lane), func(t *testing.T) {
+			t.Parallel()
+			killChild(t, counts(100, 2000)/lanes)
+		})
+	}
+}
+
+// viable is how old a child must be so that another may follow it at once.
+const viable = 500 * time.Millisecond
+
+func killChild(t *testing.T, rounds int) {
+	e, s := crashing(t, "--die-timeout", "120s")
+	socket, mark := e.socket(t), newMark()
+	load := bind{"Mark": mark, "Kinds": kinds(10, "flood", "flood", "echo", "echo", "talk", "talk", "churn", "lines", "monitors", "calls")}
+	s.eval(t, load.String()+"ok")
+	r := e.roles(t)
+	told, worst := 0, time.Duration(0)
+	for n := range rounds {
+		s.eval(t, "e2e_chaos:load(E, Mark, Kinds)")
+		if n%4 == 3 {
+			<-time.After(viable) // main makes those who come after one that died young wait
+		}
+		wait(200 * time.Millisecond)
+		kill(t, r.child, syscall.SIGKILL)
+		killed := time.Now()
+		result := s.eval(t, "e2e_chaos:crashed(E)")
+		worst = max(worst, time.Since(killed))
+		orphans(t, mark)
+		if n := zombies(r.main); n > 0 {
+			t.Errorf("main has %d zombies", n)
+		}
+		var one int
+		if _, err := fmt.Sscanf(result, "{%d,#{}}", &one); err != nil {
+			t.Fatalf("kill %d: %s", n, result)
+		}
+		told += one
+		child := s.eval(t, "e2e_chaos:respawned(E)")
+		var err error
+		if r.child, err = strconv.Atoi(child); err != nil {
+			t.Fatalf("kill %d: no child: %s", n, child)
+		}
+	}
+	if got := e.socket(t); got != socket {
+		t.Errorf("the connection is %s, it was %s", got, socket)
+	}
+	s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
+	t.Logf("%d kills, %d exit signals; all was told within %v", rounds, told, worst)
+}

@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// SIGKILL of main, of the spawner, of any two of the roles and of all three, in any
+// order, up to 5 ms apart: nothing of the programs is left, nor of erluv, and
+// everybody who is linked is told.
+func TestChaosRoles(t *testing.T) {
+	for _, victims := range [][]string{
+		{"main"},
+		{"spawner"},
+		{"main", "child"},
+		{"main", "spawner"},
+		{"child", "spawner"},
+		{"main", "child", "spawner"},
+	} {
+		t.Run(strings.Join(victims, " "), func(t *testing.T) {
+			n := newNode(t, nodeOptions{noise: true})
+			var took figures
+			for range counts(25, 500) {
+				took = append(took, killRoles(t, n, victims))
+			}
+			t.Log(took)
+		})
+	}
+}
+
+// killRoles kills roles of an erluv of its own, and measures how long it takes until
+// the programs are gone.
+func killRoles(t *testing.T, n *node, victims []string) time.Duration {
+	e, err := n.connect("--reconnect", "exit", "--die-timeout", "60s", "--kill-timeout", "100ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.fails = true
+	s, mark := e.session(t), newMark()
+	load := bind{"Mark": mark, "Kinds": e.sturdy(t, victims, "flood", "echo", "talk", "monitors", "calls")}
+	s.eval(t, load.String()+"e2e_chaos:load(E, Mark, Kinds)")
+	r := e.roles(t)
+	own := []process{}
+	for _, pid := range r.each() {
+		if s, ok := stat(pid); ok {
+			own = append(own, s.process)
+		}
+	}
+	wait(100 * time.Millisecond)
+	programs := marked(mark)
+	rand.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for i, victim := range victims {
+		if i > 0 {
+			wait(5 * time.Millisecond)
+		}
+		// It may have ended because of the one before, and been reaped.
+		_ = syscall.Kill(r.each()[victim], syscall.SIGKILL)
+	}
+	killed := time.Now()
+	if err := endOf(programs); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(killed)
+	// What main does about the death of the others is not the question here.
+	if err := e.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := endOf(own); err != nil {
+		t.Error(err)
+	}
+	if !until(endTime, func() bool { return len(marked(mark)) == 0 }) {
+		orphans(t, mark)
+	}
+	inherited(e.cmd.Process.Pid, n.cmd.Process.Pid)
+	s.expect(t, "[]", "[Wrong || {wrong, _} = Wrong <- maps:keys(e2e_chaos:ended())]")
+	if t.Failed() {
+		e.report(t)
+		t.FailNow()
+	}
+	return took
+}
+
+// sturdy are the kinds of load whose programs end when these roles are killed. Without
+// a pid namespace or a cgroup nobody knows of daemons once both who inherit them,
+// spawner and main, are dead.
+func (e *erluv) sturdy(t *testing.T, victims []string, others ...string) source {
+	t.Helper()
+	if slices.Contains(victims, "main") && slices.Contains(victims, "spawner") && e.eval(t, "e2e:call(E, {info, contained})") == "group" {
+		return kinds(0, others...)
+	}
+	return kinds(5, others...)
+}
+
+// SIGKILL of the node: its programs are gone within a second.
+func TestChaosNode(t *testing.T) {
+	var took figures
+	for range counts(5, 100) {
+		took = append(took, killNode(t))
+	}
+	t.Log(took)
+	if took.median() > time.Second {
+		t.Error("that took too long")
+	}
+}
+
+func killNode(t *testing.T) time.Duration {
+	n := newNode(t, nodeOptions{noise: true})
+	e := newErluv(t, n)
+	s, mark := e.session(t), newMark()
+	load := bind{"Mark": mark, "Kinds": kinds(10, "flood", "flood", "echo", "talk", "churn", "lines", "monitors", "calls")}
+	s.eval(t, load.String()+"e2e_chaos:load(E, Mark, Kinds)")
+	wait(500 * time.Millisecond)
+	n.killed = true
+	if err := n.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	if !until(endTime, func() bool { return len(marked(mark)) == 0 }) {
+		orphans(t, mark)
+	}
+	took := time.Since(killed)
+	if err := e.stop(); err != nil {
+		t.Error(err)
+	}
+	return took
+}
