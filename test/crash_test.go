@@ -99,6 +99,11 @@ func TestCrash(t *testing.T) {
 		}
 		s.expect(t, "none", round(n, `receive Other_ -> Other_ after 0 -> none end`))
 	}
+	// No pid is given twice, and each child has a serial of its own.
+	s.expect(t, "{9,[0,1,2]}", `
+		Pids = lists:usort([W_0, W_1, W_2, V_0, V_1, V_2, X_0, X_1, X_2]),
+		Serials = [begin <<131, 88, Bin/binary>> = term_to_binary(P), binary:decode_unsigned(binary:part(Bin, byte_size(Bin) - 8, 4)) end || P <- [W_0, W_1, W_2]],
+		{length(Pids), Serials}`)
 }
 
 // respawn has the session ask for a new child and wait for it.
