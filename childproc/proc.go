@@ -134,6 +134,9 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	if p.restart.count == 0 {
 		m.forget(p)
 		m.out.reply(p.asked, errorTerm(failureTerm(f)))
+		// Who has known it by its name meanwhile: there never was such a process.
+		m.unwatch(p)
+		p.watch.tell(m.out, p.pid, reasonNoproc)
 		m.finishIfEmpty()
 		return
 	}

@@ -284,3 +284,17 @@ func TestTooLarge(t *testing.T) {
 		Run = fun(Bytes) -> element(1, element(2, e2e:call(E, {run, ["cat"], #{input => binary:copy(<<"x">>, Bytes)}}))) end,
 		{Run(20 bsl 20), Run(80 bsl 20), net_adm:ping(E)}`)
 }
+
+// Who has known a worker by its name that could not be started is told that there
+// is no such process.
+func TestNamedThatNeverWas(t *testing.T) {
+	e := common(t)
+	e.expect(t, "[noproc]", `
+		lists:usort([begin
+			Request = gen_server:send_request({erluv, E}, {spawn, ["/no/such"], #{name => never}}),
+			Ref = monitor(process, {never, E}),
+			{'EXIT', {noproc, _}} = (catch gen_server:call({never, E}, info, 5000)),
+			{reply, {error, enoent}} = gen_server:receive_response(Request, 5000),
+			receive {'DOWN', Ref, process, _, Why} -> Why after 5000 -> none end
+		end || _ <- lists:seq(1, 200)])`)
+}
