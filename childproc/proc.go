@@ -253,9 +253,6 @@ func (m *manager) tellExit(p *proc) {
 // who monitor.
 func (m *manager) bury(p *proc) {
 	m.forget(p)
-	for i := range p.streams {
-		p.streams[i].leaveFlows()
-	}
 	if p.reason == nil {
 		p.reason = p.failing
 	}
@@ -288,6 +285,9 @@ func (m *manager) forget(p *proc) {
 	delete(m.procs, key(p.pid))
 	if p.name != "" {
 		delete(m.byName, p.name)
+	}
+	for i := range p.streams {
+		p.streams[i].leaveFlows()
 	}
 }
 

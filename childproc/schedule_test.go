@@ -38,6 +38,11 @@ func TestSchedules(t *testing.T) {
 	if len(s.m.procs)+s.m.watchers+s.m.ledger.size > 0 {
 		t.Errorf("%d workers are left, with %d links, and main is to remember %d bytes", len(s.m.procs), s.m.watchers, s.m.ledger.size)
 	}
+	for pid, f := range s.m.flows {
+		if f.users > 0 {
+			t.Fatalf("%d receivers are remembered, %v for a worker", len(s.m.flows), pid)
+		}
+	}
 	// The schedules have gone the ways that there are.
 	for _, way := range []string{
 		"not started", "killed", "enough", "boom", "shutdown", "normal", "timeout", "restart_intensity", "signal", "exit_status",
@@ -59,6 +64,7 @@ type act struct {
 	leave    bool // tree
 	timeout  bool
 	p        *program     // that runs, or ran last
+	pids     []uint32     // of all runs
 	asked    []*ipc.Spawn // requests to the spawner that are not answered
 	attempts int          // to start the program, busy ones once
 	busy     int          // how often it was, this time
@@ -230,8 +236,10 @@ func (a *act) answered() (seq uint32) {
 }
 
 func (a *act) start() {
-	a.p = &program{pid: uint32(1000 + len(a.byPID)), alive: true, deaf: a.rng.IntN(3) == 0}
+	a.started++
+	a.p = &program{pid: uint32(1000 + a.started), alive: true, deaf: a.rng.IntN(3) == 0}
 	a.byPID[a.p.pid] = a.p
+	a.pids = append(a.pids, a.p.pid)
 	a.busy = 0
 	a.note("started as %d", a.p.pid)
 	if a.attempts > 1 {
@@ -329,5 +337,8 @@ func (a *act) exit(way string) {
 	a.ways[way]++
 	a.left++
 	delete(a.byOwner, a.owner)
+	for _, pid := range a.pids {
+		delete(a.byPID, pid)
+	}
 	a.acts = slices.DeleteFunc(a.acts, func(o *act) bool { return o == a })
 }

@@ -33,6 +33,7 @@ type stage struct {
 	byOwner map[etf.Pid]*act
 	byPID   map[uint32]*program
 	toSay   []saying // to the starter, in this order
+	started int
 	entered int
 	left    int
 	rounds  int
