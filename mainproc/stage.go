@@ -65,6 +65,10 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	parts, err4 := strconv.ParseUint(args[4], 10, 8)
 	r = recipeOf(role, sandbox.Parts(parts))
 	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
+	// Without a pid namespace it is the spawner that ends the programs, and what has
+	// left their groups only while it is the parent of orphans. The child ends with
+	// main, and then the spawner finds their conversation ended.
+	r.Outlives = role == ipc.RoleSpawner && parent != 0
 	return role, r, errors.Join(err1, err2, err3, err4)
 }
 

@@ -24,6 +24,10 @@ type Recipe struct {
 	// outside. The role is killed when the thread that started it ends.
 	Parent int
 
+	// Outlives is for a role that is not killed: it notices, and ends what it has
+	// started before it ends.
+	Outlives bool
+
 	// KeepFD is the highest descriptor that survives the exec.
 	KeepFD int
 
@@ -168,9 +172,14 @@ func confine(r Recipe) error {
 
 // bindToParent asks for SIGKILL when the parent's thread ends. If that has
 // happened already, the signal would never come; the init of a pid namespace, which
-// has parent 0 in any case, then finds that its conversation has ended.
+// has parent 0 in any case, then finds that its conversation has ended, as does who
+// outlives it.
 func bindToParent(r Recipe) error {
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+	sig := unix.SIGKILL
+	if r.Outlives {
+		sig = 0
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
 		return err
 	}
 	if pid := os.Getppid(); pid != r.Parent {

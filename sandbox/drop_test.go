@@ -162,6 +162,30 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestOutlives: who ends what it has started is not killed with its parent.
+func TestOutlives(t *testing.T) {
+	for outlives, want := range map[bool]unix.Signal{true: 0, false: unix.SIGKILL} {
+		recipe, err := json.Marshal(Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 2, Outlives: outlives})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(exePath(t), "drop", string(recipe), self, "report")
+		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r report
+		if err := json.Unmarshal(out, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Deathsig != int(want) {
+			t.Errorf("Outlives %v: the parent's death signal is %d, want %d", outlives, r.Deathsig, want)
+		}
+	}
+}
+
 func exePath(t *testing.T) string {
 	t.Helper()
 	path, err := os.Executable()
