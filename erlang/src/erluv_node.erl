@@ -285,7 +285,7 @@ is_wanted(Node, Info, #state{executable = Executable}) ->
 
 up(Node, State) ->
     true = erlang:monitor_node(Node, true),
-    ?LOG_INFO("~ts is up", [Node], #{domain => [erluv], node => Node}),
+    ?LOG_DEBUG("~ts is up", [Node], #{domain => [erluv], node => Node}),
     stop_timer(State#state{node = Node, leaving = undefined}).
 
 start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State)

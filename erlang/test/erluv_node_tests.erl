@@ -7,6 +7,7 @@
 -export([t_config_file/0]).
 -export([t_cookie_file/0]).
 -export([t_no_executable/0]).
+-export([t_executable_with_arguments/0]).
 -export([t_words_of_the_executable/0]).
 -export([t_refused/0]).
 -export([t_not_up_in_time/0]).
@@ -91,11 +92,13 @@ t_config_file() ->
     ok = file:delete(File).
 
 t_cookie_file() ->
+    {ok, _} = erluv_node:start_link(#{cookie => file, settings => #{cookie_file => cookie_file()}}),
+    ok = erluv_node:stop(erluv).
+
+cookie_file() ->
     File = file(".cookie", atom_to_list(erlang:get_cookie())),
     ok = file:change_mode(File, 8#400),
-    {ok, _} = erluv_node:start_link(#{cookie => file, settings => #{cookie_file => File}}),
-    ok = erluv_node:stop(erluv),
-    ok = file:delete(File).
+    File.
 
 file(Suffix, Content) ->
     {ok, [[Home]]} = init:get_argument(home),
@@ -107,12 +110,28 @@ file(Suffix, Content) ->
 t_no_executable() ->
     {error, Reason} = fails(#{executable => "/no/such/erluv"}),
     ?assertEqual({no_executable, "/no/such/erluv"}, Reason),
+    Old = application:get_env(erluv, executable),
     ok = application:set_env(erluv, executable, "no-such-erluv"),
     try
         {error, {no_executable, "no-such-erluv"}} = fails(#{})
     after
-        ok = application:unset_env(erluv, executable)
+        case Old of
+            undefined -> ok = application:unset_env(erluv, executable);
+            {ok, Executable} -> ok = application:set_env(erluv, executable, Executable)
+        end
     end.
+
+t_executable_with_arguments() ->
+    [Program | Args] = erluv_harness:executable(),
+    {ok, _} = erluv_node:start_link(#{executable => [list_to_binary(Program), "--prefix=first_" | Args],
+                                      settings => #{max_workers => 7}}),
+    ?assertEqual(7, erluv:info(erluv, max_workers)),
+    ok = erluv_node:stop(erluv),
+    % A program that starts erluv, as sudo does.
+    {ok, _} = erluv_node:start_link(#{executable => ["env", "-i", Program | Args], cookie => file,
+                                      settings => #{cookie_file => cookie_file(),
+                                                    epmd_port => os:getenv("ERL_EPMD_PORT")}}),
+    ok = erluv_node:stop(erluv).
 
 t_words_of_the_executable() ->
     {error, {exited, 2, Words} = Reason} = fails(#{settings => #{colour => red}}),
@@ -281,7 +300,8 @@ t_vm_stops() ->
 peer_with_worker(Name) ->
     Peer = erluv_harness:peer(["-name", Name ++ "@127.0.0.1", "-setcookie", atom_to_list(erlang:get_cookie()),
                                "-kernel", "inet_dist_use_interface", "{127,0,0,1}"]),
-    ok = peer:call(Peer, application, set_env, [erluv, nodes, [#{}]]),
+    Options = #{executable => erluv_harness:executable()},
+    ok = peer:call(Peer, application, set_env, [erluv, nodes, [Options]]),
     ok = peer:call(Peer, application, start, [erluv]),
     {ok, W} = peer:call(Peer, erluv, spawn, [erluv, ["sleep", "60"], #{owner => none}]),
     #{os_pid := Sleep} = peer:call(Peer, erluv, info, [W]),
