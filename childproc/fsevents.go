@@ -166,6 +166,7 @@ func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*proc)
 	h.m.forget(p)
 	h.m.out.reply(p.asked, outcome(err))
+	h.m.neverWas(p)
 	h.m.finishIfEmpty()
 }
 

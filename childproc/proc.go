@@ -134,9 +134,7 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	if p.restart.count == 0 {
 		m.forget(p)
 		m.out.reply(p.asked, errorTerm(failureTerm(f)))
-		// Who has known it by its name meanwhile: there never was such a process.
-		m.unwatch(p)
-		p.watch.tell(m.out, p.pid, reasonNoproc)
+		m.neverWas(p)
 		m.finishIfEmpty()
 		return
 	}
@@ -144,6 +142,13 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	if !m.again(p, true) {
 		m.bury(p)
 	}
+}
+
+// neverWas tells those who have known a process by its name before it was started
+// that there is none.
+func (m *manager) neverWas(p *proc) {
+	m.unwatch(p)
+	p.watch.tell(m.out, p.pid, reasonNoproc)
 }
 
 func failureTerm(f workers.Failure) etf.Term {
