@@ -377,9 +377,9 @@ kill(Worker) ->
 %% @doc Tells a program with a terminal (option `pty') how large that is now.
 %%
 %% ```
-%% {ok, W} = erluv:spawn(erluv, ["sh"], #{pty => #{echo => false}}),
+%% {ok, W} = erluv:spawn(erluv, <<"read x; stty size">>, #{pty => #{echo => false}}),
 %% ok = erluv:resize(W, 50, 132),
-%% ok = erluv:write(W, <<"stty size; exit\n">>),
+%% ok = erluv:write(W, <<"\n">>),
 %% receive {W, {stdout, <<"50 132", _/binary>>}} -> ok end,
 %% {ok, V} = erluv:spawn(erluv, ["cat"]),
 %% {error, enotty} = erluv:resize(V, 50, 132).
