@@ -7,7 +7,16 @@
 //
 // OwnProc comes before, for the init of a pid namespace.
 //
-// What a role is confined by beside its identity (Landlock, seccomp) is one more
-// step of the Recipe. The package decides nothing: whom to drop to, and for which
-// role, says mainproc.
+// What confines beside ids comes in Parts, which a kernel may lack; Choose decides by
+// the configured Mode:
+//
+//	main's starting thread   Enclose: a domain of Landlock that no signal leaves
+//	  │ stage of the child     Recipe.Rules: files and ports
+//	  │   child                Seal: a filter of system calls, on all threads
+//	  │ stage of the spawner   Recipe.FilterPrograms: a small one, for all programs
+//	  │   spawner              Rules.Ruleset, for each program a domain of its own,
+//	  │     program            which its process enters between fork and exec
+//
+// The package decides nothing else: whom to drop to, and for which role, says
+// mainproc; how a program is to be confined, its request.
 package sandbox

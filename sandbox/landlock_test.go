@@ -1,11 +1,15 @@
 package sandbox
 
 import (
+	"bufio"
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -128,5 +132,70 @@ func TestAvailable(t *testing.T) {
 	}
 	if s := (Seccomp | Scope).String(); s != "seccomp scope" {
 		t.Errorf("%q", s)
+	}
+}
+
+// TestEnclose: what is started by an enclosed thread signals itself and what it has
+// started, and nobody else of the same user.
+func TestEnclose(t *testing.T) {
+	path, err := intruder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attr := &syscall.SysProcAttr{}
+	if id := target(); os.Geteuid() == 0 {
+		attr.Credential = &syscall.Credential{Uid: id.UID, Gid: id.GID}
+	}
+	victim := exec.Command(path, "victim")
+	victim.SysProcAttr = attr
+	in, err := victim.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		_ = victim.Wait()
+	}()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	attack := func(parts Parts, whom string) (said string) {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // and ends it
+			if err := parts.Enclose(); err != nil {
+				done <- err
+				return
+			}
+			cmd := exec.Command(path, "attack", whom)
+			cmd.SysProcAttr = attr
+			text, err := cmd.Output()
+			said = string(text)
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		return said
+	}
+	const works, fails = "kill: ok\n", "kill: EPERM\n"
+	if said := attack(0, strings.TrimSpace(line)); !strings.Contains(said, works) {
+		t.Errorf("not enclosed: %s", said)
+	}
+	if here(t).Has(Scope) {
+		if said := attack(Scope, strings.TrimSpace(line)); !strings.Contains(said, fails) || !strings.Contains(said, "abstract socket: EPERM") {
+			t.Errorf("enclosed: %s", said)
+		}
+		if said := attack(Scope, "own"); !strings.Contains(said, works) {
+			t.Errorf("enclosed, against its own: %s", said)
+		}
 	}
 }
