@@ -75,6 +75,8 @@ func run(m *testing.M) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A node's erl_child_setup ends a moment after the node.
+	until(endTime, func() bool { return len(family(os.Getpid())) == 0 })
 	left := family(os.Getpid())
 	for _, p := range left {
 		fmt.Fprintf(os.Stderr, "e2e: left behind: %v %q\n", p, cmdline(p.pid))
