@@ -4,12 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz demo deps clean FORCE
+.PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 
 TOOL := go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
+CHAOSTIME ?= 30m
+SHARE ?= 100
 SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29
 
 # Static, so that it runs wherever it is copied. The version control stamp is made
@@ -92,6 +94,19 @@ fuzz:
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
+	done
+
+# What doc/reliability.md is about, hours of it: SHARE is the percentage of the full
+# counts, CHAOSTIME what each decoder is fuzzed for. What the fuzzing finds is kept.
+DECODERS := ipc/FuzzDecode ipc/FuzzReadWatch ipc/FuzzJournal \
+	mainproc/FuzzRecall mainproc/FuzzFarewell mainproc/FuzzInterim
+
+chaos: deps build
+	@ERLUV_BIN=$(CURDIR)/build/erluv go test ./test -count=1 -v -timeout 24h -run '^TestChaos' -chaos -share $(SHARE)
+	@go test ./mainproc -count=1 -v -timeout 24h -run '^TestTorn' -kills $$((1600 * $(SHARE) / 100))
+	@for target in $(DECODERS); do \
+		go test ./$${target%/*} -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(CHAOSTIME) -timeout 24h \
+			-args -test.fuzzcachedir=testdata/fuzz; \
 	done
 
 demo: deps build
