@@ -12,7 +12,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
 SHARE ?= 100
-SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29
+SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29
 
 # Static, so that it runs wherever it is copied. The version control stamp is made
 # here: go's own fails when the tree belongs to another user.
@@ -27,7 +27,7 @@ build/tally: FORCE
 	@$(GOBUILD) -o $@ ./test/tally
 
 # Every suite runs, whatever the others give; the last line counts all of them.
-test: deps build lint build/tally
+test: deps build lint erlang-lint build/tally
 	@rm -rf build/results; failed=0; \
 	for suite in $(SUITES); do \
 		$(MAKE) --no-print-directory $$suite || failed=1; \
