@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"erluv/etf"
+	"erluv/ipc"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -39,12 +40,21 @@ func (m *manager) info() etf.Map {
 		"cookie", text(s.CookieSource), // where it is from, never what it is
 		"controller", etf.Atom(s.Controller),
 		"contained", etf.Atom(s.Contain),
+		"reach", reach(s),
 		"uptime", time.Since(m.since).Milliseconds(),
 		"workers", int64(len(m.procs)),
 		"max_workers", int64(s.MaxWorkers),
 		"refused_frames", int64(m.refused),
 		"sandbox", sandbox(s.Sandbox),
 	)
+}
+
+// reach is by what `stop` and the like find what a worker has started.
+func reach(s *ipc.Start) etf.Atom {
+	if s.Leaves != "" {
+		return "cgroup"
+	}
+	return "group"
 }
 
 // sandbox is what confines us: main's word for the mode and the parts, which it has

@@ -23,8 +23,9 @@ const (
 
 	// reservedFDs are the descriptors that are not the workers': the connection,
 	// the conversations, epoll, those under way to and from the spawner (three
-	// pipes and a memfd for each request), and a reserve for /proc.
-	reservedFDs = 256
+	// pipes and a memfd for each request), files of control groups, and a reserve
+	// for /proc.
+	reservedFDs = 320
 )
 
 // Main is the role: it speaks with main on descriptor 3, then serves the node
@@ -154,6 +155,11 @@ func build(g given) (*child, error) {
 	starter, err := workers.NewStarter(l, streams, g.spawner, g.start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
 	if err != nil {
 		return nil, err
+	}
+	if g.start.Leaves != "" {
+		if err := starter.UseLeaves(g.start.Leaves); err != nil {
+			return nil, err
+		}
 	}
 	m := c.m
 	m.ledger.loop, m.ledger.conn, m.ledger.ring = l, g.ledger, c.ring

@@ -11,12 +11,12 @@ func read(k Kind, r *reader) Message {
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Leaves: r.str()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -34,11 +34,11 @@ func read(k Kind, r *reader) Message {
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
-		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8()}
+		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8(), Leaf: r.u32()}
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
-		return SignalGroup{PID: r.u32(), Signal: r.u32()}
+		return SignalGroup{PID: r.u32(), Signal: r.u32(), Leaf: r.u32()}
 	case KindGroupSignalled:
 		return GroupSignalled{PID: r.u32(), Errno: r.u32()}
 	case KindRotate:
@@ -47,6 +47,8 @@ func read(k Kind, r *reader) Message {
 		return Rotated{Seq: r.u32(), Errno: r.u32()}
 	case KindForget:
 		return Forget{Seq: r.u32()}
+	case KindRelease:
+		return Release{Empty: r.u32s(), Left: r.u32s()}
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Size: r.u32()}
 	}
@@ -72,6 +74,7 @@ func (SpawnInMemfd) kind() Kind   { return KindSpawnInMemfd }
 func (Rotate) kind() Kind         { return KindRotate }
 func (Rotated) kind() Kind        { return KindRotated }
 func (Forget) kind() Kind         { return KindForget }
+func (Release) kind() Kind        { return KindRelease }
 
 func (m Hello) write(w *writer) {
 	w.u16(m.Version)
@@ -94,6 +97,7 @@ func (m Start) write(w *writer) {
 	w.u32(m.MaxWorkers)
 	w.u32(m.KillTimeoutMS)
 	w.str(m.Contain)
+	w.str(m.Leaves)
 	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
@@ -125,6 +129,7 @@ func (m StartSpawner) write(w *writer) {
 	w.strs(m.Path)
 	w.bool(m.Reports)
 	w.bool(m.Scope)
+	w.str(m.Leaves)
 }
 
 func (m *Spawn) write(w *writer) {
@@ -180,6 +185,7 @@ func (m Spawned) write(w *writer) {
 	w.u8(uint8(m.Stage))
 	w.u32(m.Errno)
 	w.u8(m.FD)
+	w.u32(m.Leaf)
 }
 
 func (m Changed) write(w *writer) {
@@ -190,6 +196,7 @@ func (m Changed) write(w *writer) {
 func (m SignalGroup) write(w *writer) {
 	w.u32(m.PID)
 	w.u32(m.Signal)
+	w.u32(m.Leaf)
 }
 
 func (m GroupSignalled) write(w *writer) {
@@ -200,6 +207,11 @@ func (m GroupSignalled) write(w *writer) {
 func (m SpawnInMemfd) write(w *writer) { w.u32(m.Size) }
 
 func (m Forget) write(w *writer) { w.u32(m.Seq) }
+
+func (m Release) write(w *writer) {
+	w.u32s(m.Empty)
+	w.u32s(m.Left)
+}
 
 func (m Rotate) write(w *writer) {
 	w.u32(m.Seq)

@@ -30,6 +30,7 @@ const (
 	KindRotate         Kind = 22
 	KindRotated        Kind = 23
 	KindForget         Kind = 24
+	KindRelease        Kind = 25
 )
 
 // Message is one of the types below.
@@ -81,6 +82,7 @@ type Start struct {
 	MaxWorkers     uint32
 	KillTimeoutMS  uint32
 	Contain        string // the containment that is in force
+	Leaves         string // as in StartSpawner
 	Sandbox        string // the mode, then the parts that are in force, by spaces
 	SpawnerPID     uint32
 	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot
@@ -100,6 +102,7 @@ type StartSpawner struct {
 	Path    []string // directories where a program without a slash is looked up
 	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
 	Scope   bool     // each program is in a domain of its own, see package sandbox
+	Leaves  string   // the control group in which each program gets one of its own, a leaf; "": none
 }
 
 // Ready is a role's word that it serves.
@@ -196,10 +199,11 @@ const (
 type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it
-	OSPID uint32 // as the child counts, 0: it has ended before one could look
+	OSPID uint32 // as the child counts
 	Stage Stage
 	Errno uint32
-	FD    uint8 // StageFD: which
+	FD    uint8  // StageFD: which
+	Leaf  uint32 // the program's leaf, until a Release; 0: none
 }
 
 // Changed reports that a process which a Spawn started was stopped or continued
@@ -211,13 +215,15 @@ type Changed struct {
 }
 
 // SignalGroup asks for a signal (0: only whether there is anyone) to the process
-// group of a started process, on kernels whose pidfds cannot (before 6.9).
+// group of a started process, on kernels whose pidfds cannot (before 6.9), and to all
+// others in its leaf. With a leaf SIGKILL goes to everything in there at once.
 type SignalGroup struct {
 	PID    uint32
 	Signal uint32
+	Leaf   uint32 // of Spawned
 }
 
-// GroupSignalled answers a SignalGroup: 0, or ESRCH when the group is empty.
+// GroupSignalled answers a SignalGroup: 0, or ESRCH when nobody is left.
 type GroupSignalled struct {
 	PID   uint32
 	Errno uint32
@@ -238,6 +244,12 @@ type Rotate struct {
 type Rotated struct {
 	Seq   uint32
 	Errno uint32
+}
+
+// Release says which leaves are not needed any more: those that are empty, and those
+// with processes that were left alone on purpose.
+type Release struct {
+	Empty, Left []uint32
 }
 
 // Forget says that a program with Notify is over: its socket's name is removed. It

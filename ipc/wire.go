@@ -33,6 +33,13 @@ func (w *writer) strs(list []string) {
 	}
 }
 
+func (w *writer) u32s(list []uint32) {
+	w.u32(uint32(len(list)))
+	for _, v := range list {
+		w.u32(v)
+	}
+}
+
 // reader takes the fields of a message out of a packet. The first thing that is
 // wrong is kept in err and everything read after it is zero, so a decoder reads
 // all fields and asks once.
@@ -110,6 +117,22 @@ func (r *reader) strs() []string {
 	list := make([]string, n)
 	for i := range list {
 		list[i] = r.str()
+	}
+	return list
+}
+
+// u32s reads a list of numbers, whose length is bounded by the packet's.
+func (r *reader) u32s() []uint32 {
+	n := r.u32()
+	if r.err == nil && uint64(n)*4 > uint64(len(r.b)) {
+		r.err = fmt.Errorf("ipc: a list of %d numbers with %d bytes left", n, len(r.b))
+	}
+	if r.err != nil || n == 0 {
+		return nil
+	}
+	list := make([]uint32, n)
+	for i := range list {
+		list[i] = r.u32()
 	}
 	return list
 }

@@ -1,39 +1,75 @@
 package mainproc
 
 import (
-	"errors"
+	"fmt"
+	"log/slog"
 	"os"
+	"syscall"
+
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
 )
 
 // containment is a way in which all programs are contained: what sees to it that
-// they end with erluv, and how the spawner is started for that.
+// they end with erluv, how the spawner is started for that, and where programs are
+// so that the kernel knows whose each process is.
 type containment struct {
-	name  string // as the configuration and `info` have it
-	pidns bool   // the spawner is the init of a pid namespace
+	name  string        // as the configuration and `info` have it
+	pidns bool          // the spawner is the init of a pid namespace
+	tree  *sandbox.Tree // nil: no control groups
 }
 
-var (
-	byPidns = containment{name: "pidns", pidns: true}
-	byGroup = containment{name: "group"}
+const (
+	containAuto   = "auto"
+	containPidns  = "pidns"
+	containCgroup = "cgroup"
+	containGroup  = "group"
 )
 
 // waysOf is what the configuration's contain stands for, the strongest first; the
-// first that works is taken.
-func waysOf(contain string) ([]containment, error) {
+// first that works is taken. The tree, if there is one, is the caller's.
+func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []containment, tree *sandbox.Tree, err error) {
 	root := os.Geteuid() == 0
-	switch contain {
-	case "auto":
-		if root {
-			return []containment{byPidns, byGroup}, nil
-		}
-		return []containment{byGroup}, nil
-	case byPidns.name:
-		if !root {
-			return nil, errors.New(`cannot contain programs by "pidns": only root can make a pid namespace`)
-		}
-		return []containment{byPidns}, nil
-	case "cgroup":
-		return nil, errors.New(`cannot contain programs by "cgroup": this version of erluv knows "pidns" and "group"`)
+	if contain == containPidns && !root {
+		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root can make a pid namespace", contain)
 	}
-	return []containment{byGroup}, nil
+	if contain != containGroup {
+		var swept int
+		if tree, swept, err = sandbox.NewTree(id); err != nil && contain == containCgroup {
+			return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
+		}
+		if err != nil {
+			log.Info("no control groups: a daemon that has left its worker's process group is not ended with the worker", "error", err)
+		}
+		if swept > 0 {
+			log.Warn("what an erluv had left that did not end in order has been ended", "trees", swept)
+		}
+	}
+	auto := contain == containAuto
+	if root && (auto || contain == containPidns) {
+		if tree != nil {
+			ways = append(ways, containment{containPidns, true, tree})
+		}
+		ways = append(ways, containment{containPidns, true, nil})
+	}
+	if tree != nil && (auto || contain == containCgroup) {
+		ways = append(ways, containment{containCgroup, false, tree})
+	}
+	if auto || contain == containGroup {
+		ways = append(ways, containment{name: containGroup})
+	}
+	return ways, tree, nil
+}
+
+// attr is what the start of a role takes, and who its parent is to it: see Stage.
+func (c containment) attr() (parent int, sys *syscall.SysProcAttr) {
+	parent, sys = os.Getpid(), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.tree != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, c.tree.SpawnerFD()
+	}
+	if c.pidns {
+		parent, sys.Cloneflags = 0, unix.CLONE_NEWPID|unix.CLONE_NEWNS
+	}
+	return parent, sys
 }

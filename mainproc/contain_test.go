@@ -11,31 +11,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strongest is the containment that this machine lets us have, by an attempt of
-// our own: unshare(1) as main would.
+// strongest is the containment that this machine lets us have, by attempts of our
+// own.
 func strongest() string {
-	if os.Geteuid() != 0 {
-		return "group"
+	switch {
+	case canPidns():
+		return "pidns"
+	case canCgroup():
+		return "cgroup"
 	}
+	return "group"
+}
+
+// canPidns has unshare(2) and mount(8) do what main would.
+func canPidns() bool {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Unshareflags: unix.CLONE_NEWNS}
-	if cmd.Run() != nil {
-		return "group"
-	}
-	return "pidns"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
+	return os.Geteuid() == 0 && cmd.Run() == nil
+}
+
+// canCgroup makes a group where the shell finds our own, in the cgroup2
+// that is mounted beneath /sys.
+func canCgroup() bool {
+	script := `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
+			d=$at$own/probe-$$
+			mkdir $d && test -w $d/cgroup.kill && rmdir $d && exit 0
+			rmdir $d
+		done
+		exit 1`
+	return exec.Command("/bin/sh", "-c", script).Run() == nil
 }
 
 // TestContain: auto takes the strongest that works, and what is asked for is taken
 // or refused, never replaced.
 func TestContain(t *testing.T) {
-	for contain, want := range map[string]string{"auto": strongest(), "group": "group", "pidns": "pidns"} {
+	for contain, want := range map[string]string{"auto": strongest(), "group": "group", "pidns": "pidns", "cgroup": "cgroup"} {
 		t.Run(contain, func(t *testing.T) {
 			n := newNode(t)
 			cfg := n.config()
 			cfg.Contain = contain
 			r := run(t, cfg)
-			if contain == "pidns" && strongest() != "pidns" {
-				if err := r.wait(t); err == nil || !strings.Contains(err.Error(), `by "pidns"`) {
+			if contain == "pidns" && !canPidns() || contain == "cgroup" && !canCgroup() {
+				if err := r.wait(t); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("by %q", contain)) {
 					t.Errorf("%v, want an error that names it", err)
 				}
 				return
@@ -50,8 +68,14 @@ func TestContain(t *testing.T) {
 			if err1 != nil || err2 != nil || (inside != ours) != (want == "pidns") {
 				t.Errorf("the spawner is in %s, %v; we are in %s, %v", inside, err1, ours, err2)
 			}
+			if leaves := got.Start.Leaves; (leaves != "") != (canCgroup() && contain != "group") {
+				t.Errorf("the leaves are in %q", leaves)
+			}
 			r.stop(nil)
 			_ = r.wait(t)
+			if _, err := os.Stat(got.Start.Leaves); got.Start.Leaves != "" && !os.IsNotExist(err) {
+				t.Errorf("the tree is left: %v", err)
+			}
 		})
 	}
 }

@@ -49,10 +49,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
-	with, err := settingsOf(cfg, parts, log, opts.Version)
+	with := settingsOf(cfg, parts, log, opts.Version)
+	ways, tree, err := waysOf(cfg.Contain, id, log)
 	if err != nil {
 		return err
 	}
+	if tree != nil {
+		defer tree.Remove()
+	}
+	with.ways = ways
 	if opts.Alone {
 		if err := inherit(); err != nil {
 			return err
@@ -138,11 +143,7 @@ func identity(cfg *config.Config) (sandbox.Identity, error) {
 	return sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}, nil
 }
 
-func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, version string) (settings, error) {
-	ways, err := waysOf(cfg.Contain)
-	if err != nil {
-		return settings{}, err
-	}
+func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, version string) settings {
 	environ, left := inheritable(os.Environ())
 	if left > 0 {
 		log.Warn("the environment is too large: programs cannot inherit all of it", "left_out", left)
@@ -161,9 +162,8 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, versi
 			Environ:       environ,
 		},
 		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope)},
-		ways:    ways,
 		log:     log,
-	}, nil
+	}
 }
 
 // cookieSource says where the cookie is from, for the curious.

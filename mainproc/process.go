@@ -98,10 +98,8 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}
-	parent, flags := os.Getpid(), uintptr(0)
-	if by.pidns {
-		parent, flags = 0, unix.CLONE_NEWPID|unix.CLONE_NEWNS
-	}
+	parent, sys := by.attr()
+	sys.Setsid, sys.PidFD = true, &p.pidfd
 	argv := []string{
 		"erluv", "stage", role.String(),
 		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(parent),
@@ -110,7 +108,7 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	s.do(func() {
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
 			Files: []uintptr{uintptr(null), uintptr(null), 2, uintptr(theirs.FD())},
-			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &p.pidfd, Cloneflags: flags},
+			Sys:   sys,
 		})
 	})
 	if err == nil && p.pidfd < 0 {

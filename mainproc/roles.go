@@ -21,7 +21,8 @@ type roles struct {
 	child, spawner *process
 	id             sandbox.Identity
 	serveWith      settings
-	inherits       bool // what the roles leave behind becomes this process's children
+	by             containment // of the programs
+	inherits       bool        // what the roles leave behind becomes this process's children
 
 	// Since the child was given the connection:
 	base    position     // where it stood then
@@ -54,7 +55,7 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 	}
 	for i, by := range with.ways {
 		err = r.startSpawner(ctx, s, by)
-		if err != nil && by.name != byGroup.name {
+		if err != nil && by.name != containGroup {
 			err = fmt.Errorf("cannot contain programs by %q: %w", by.name, err)
 		}
 		if err == nil || ctx.Err() != nil || i == len(with.ways)-1 {
@@ -84,7 +85,11 @@ func (r *roles) startSpawner(ctx context.Context, s *starter, by containment) er
 		r.spawner.discard()
 		return err
 	}
+	r.by = by
 	r.serveWith.child.Contain = by.name
+	if by.tree != nil {
+		r.serveWith.child.Leaves, r.serveWith.spawner.Leaves = by.tree.Path(), by.tree.Path()
+	}
 	return nil
 }
 
@@ -216,8 +221,11 @@ func (r *roles) watch(report func(event)) {
 			fds[2].Fd, fds[2].Revents = -1, 0
 		}
 	}
+	if r.by.tree != nil {
+		r.left = r.by.tree.Empty()
+	}
 	if r.inherits {
-		r.left = endOrphans(r.id.UID)
+		r.left = errors.Join(r.left, endOrphans(r.id.UID))
 	}
 }
 

@@ -18,8 +18,8 @@ const (
 	// main.
 	conversation = 3
 
-	// outerFDInfo is, for the init of a pid namespace, what sandbox.OwnProc opens.
-	outerFDInfo = 4
+	// outerProc is, for the init of a pid namespace, what sandbox.OwnProc opens.
+	outerProc = 4
 )
 
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
@@ -83,10 +83,10 @@ func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
 
 func becomeRole(argv []string, r sandbox.Recipe) error {
 	if r.Parent == 0 {
-		if err := sandbox.OwnProc(outerFDInfo); err != nil {
+		if err := sandbox.OwnProc(outerProc); err != nil {
 			return fmt.Errorf("cannot make a home for the pid namespace: %w", err)
 		}
-		r.KeepFD = outerFDInfo
+		r.KeepFD = outerProc
 	}
 	if err := sandbox.Drop(r); err != nil {
 		return err

@@ -12,15 +12,12 @@ import (
 // would otherwise hit others. What is mounted outside later on appears inside too
 // (mount_namespaces(7), MS_SLAVE), not the other way around.
 //
-// The numbers that the processes have outside can then be had by one way alone,
-// which is left open at the given descriptor: the directory fdinfo of this process
-// in the /proc outside (proc(5)); what it says of a pidfd has the number of its
-// process.
+// The /proc outside is left open at the given descriptor: there a process finds the
+// number that it has outside.
 func OwnProc(outer int) error {
-	const flags = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
-	fd, err := unix.Open("/proc/self/fdinfo", flags, 0)
+	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("cannot open /proc/self/fdinfo: %w", err)
+		return fmt.Errorf("cannot open /proc: %w", err)
 	}
 	if fd != outer {
 		if err := unix.Dup3(fd, outer, 0); err != nil {

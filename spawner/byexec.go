@@ -27,8 +27,8 @@ import (
 const execTimeout = 10 * time.Second
 
 // startByExec starts a program by way of the role exec.
-func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (pid int, no *refusal) {
-	fail := func(e unix.Errno) (int, *refusal) { return 0, &refusal{stage: ipc.StageProgram, errno: e} }
+func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (is numbers, no *refusal) {
+	fail := func(e unix.Errno) (numbers, *refusal) { return numbers{}, &refusal{stage: ipc.StageProgram, errno: e} }
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		return fail(errnoOf(err))
@@ -41,22 +41,22 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
-		pid, no = started(fork("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
+		is, no = started(fork("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
 	}
 	_ = theirs.Close()
 	if err != nil {
 		return fail(errnoOf(err))
 	}
 	if no != nil {
-		return 0, no
+		return numbers{}, no
 	}
 	s.toReap()
 	if no = awaitExec(ours); no != nil {
 		_ = unix.PidfdSendSignal(*attr.Sys.PidFD, unix.SIGKILL, nil, 0)
 		_ = unix.Close(*attr.Sys.PidFD)
-		return 0, no
+		return numbers{}, no
 	}
-	return pid, nil
+	return is, nil
 }
 
 func sendSpawn(to *ipc.Conn, m *ipc.Spawn) error {

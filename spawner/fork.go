@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// knowsOutside: a new process looks up its own number.
+const knowsOutside = true
+
 // A program is started by a vfork of our own. Package syscall has nothing to be
 // done between its fork and the exec that it does not know, and it does not know
 // Landlock; a thread that is confined before it forks would have to end after it,
@@ -47,6 +50,7 @@ type image struct {
 	fresh     sigaction
 	limit     unix.Rlimit
 	cgroup    cloneArgs
+	outside   [maxNumber]byte // the process's number there
 }
 
 // cloneArgs is struct clone_args in its third version (clone(2)).
@@ -73,7 +77,7 @@ type forkError struct {
 // Pdeathsig, PidFD, UseCgroupFD. The new process, and nobody else, takes the
 // confinement on, and all of its signals are as a program expects them, whatever they
 // are here.
-func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (pid int, failed *forkError) {
+func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	i := &image{pidfd: -1, all: ^uint64(0)}
 	var err error
 	if i.path, err = unix.BytePtrFromString(program); err == nil {
@@ -86,19 +90,26 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 		i.dir, err = unix.BytePtrFromString(attr.Dir)
 	}
 	if err != nil {
-		return 0, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+		return numbers{}, &forkError{unix.SYS_EXECVE, errnoOf(err)}
 	}
 	i.plan(attr, c)
 	i.do(unix.SYS_EXECVE, uintptr(unsafe.Pointer(i.path)), uintptr(unsafe.Pointer(&i.args[0])), uintptr(unsafe.Pointer(&i.env[0])))
-	pid, failed = i.run(attr.Sys)
+	pid, failed := i.run(attr.Sys)
 	runtime.KeepAlive(c)
-	return pid, failed
+	is = numbers{pid, pid}
+	if isInit() {
+		is.outside = number(i.outside[:])
+	}
+	return is, failed
 }
 
 // plan appends all steps but the last. What is inherited from us is close-on-exec, but
 // for what the attributes name.
 func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	sys := attr.Sys
+	if isInit() {
+		i.do(unix.SYS_READLINKAT, outerProc, uintptr(unsafe.Pointer(&linkSelf[0])), uintptr(unsafe.Pointer(&i.outside)), maxNumber)
+	}
 	if sys.Setsid {
 		i.do(unix.SYS_SETSID)
 	}
@@ -132,6 +143,8 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 		i.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
 	}
 }
+
+var linkSelf = []byte("self\x00")
 
 // inheritedFiles is the limit of descriptors that the spawner was started with. The Go
 // runtime has raised it for itself, and puts it back before an exec of its own, also

@@ -14,14 +14,17 @@ type forkError struct {
 	errno unix.Errno
 }
 
+// knowsOutside: nothing is done between fork and exec.
+const knowsOutside = false
+
 // fork starts a program by package syscall, which cannot confine it.
-func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (pid int, failed *forkError) {
+func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	if c != unconfined {
-		return 0, &forkError{unix.SYS_LANDLOCK_RESTRICT_SELF, unix.ENOSYS}
+		return numbers{}, &forkError{unix.SYS_LANDLOCK_RESTRICT_SELF, unix.ENOSYS}
 	}
 	pid, err := syscall.ForkExec(program, argv, attr)
 	if err != nil {
-		return 0, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+		return numbers{}, &forkError{unix.SYS_EXECVE, errnoOf(err)}
 	}
-	return pid, nil
+	return numbers{pid, pid}, nil
 }

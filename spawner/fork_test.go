@@ -39,7 +39,7 @@ func forked(t *testing.T, script string, change func(*syscall.ProcAttr), c confi
 	if change != nil {
 		change(attr)
 	}
-	pid, failed := fork("/bin/sh", []string{"sh", "-c", script}, attr, c)
+	is, failed := fork("/bin/sh", []string{"sh", "-c", script}, attr, c)
 	_, _ = unix.Close(p[1]), unix.Close(null)
 	if failed != nil {
 		t.Fatalf("system call %d: %v", failed.trap, failed.errno)
@@ -50,8 +50,8 @@ func forked(t *testing.T, script string, change func(*syscall.ProcAttr), c confi
 		t.Fatal(err)
 	}
 	var ws unix.WaitStatus
-	if got, err := unix.Wait4(pid, &ws, 0, nil); got != pid || err != nil {
-		t.Fatalf("process %d: %d, %v", pid, got, err)
+	if got, err := unix.Wait4(is.pid, &ws, 0, nil); got != is.pid || err != nil {
+		t.Fatalf("process %d: %d, %v", is.pid, got, err)
 	}
 	return strings.TrimSpace(string(text)), ws
 }
@@ -139,10 +139,10 @@ func TestForkFails(t *testing.T) {
 		if tt.change != nil {
 			tt.change(attr)
 		}
-		pid, failed := fork(tt.program, []string{"sh", "-c", "exit 0"}, attr, tt.c)
+		is, failed := fork(tt.program, []string{"sh", "-c", "exit 0"}, attr, tt.c)
 		null.Close()
-		if failed == nil || pid != 0 || failed.trap != tt.trap || tt.errno != 0 && failed.errno != tt.errno && failed.errno != unix.ENOSYS {
-			t.Errorf("%s: %d, %+v; want system call %d, %v", name, pid, failed, tt.trap, tt.errno)
+		if failed == nil || is != (numbers{}) || failed.trap != tt.trap || tt.errno != 0 && failed.errno != tt.errno && failed.errno != unix.ENOSYS {
+			t.Errorf("%s: %v, %+v; want system call %d, %v", name, is, failed, tt.trap, tt.errno)
 		}
 	}
 	if got, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
@@ -180,7 +180,7 @@ func TestForkDeath(t *testing.T) {
 			return
 		}
 		pidfd := -1
-		pid, failed := fork("/bin/sh", []string{"sh", "-c", "echo; exec sleep 1000"}, &syscall.ProcAttr{
+		is, failed := fork("/bin/sh", []string{"sh", "-c", "echo; exec sleep 1000"}, &syscall.ProcAttr{
 			Dir: "/", Files: []uintptr{0, uintptr(p[1]), 2},
 			Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
 		}, unconfined)
@@ -188,7 +188,7 @@ func TestForkDeath(t *testing.T) {
 			t.Errorf("%+v", failed)
 		}
 		_ = unix.Close(pidfd)
-		pids <- pid
+		pids <- is.pid
 		<-die
 	}
 	go start()

@@ -19,12 +19,13 @@ type refusal struct {
 
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
-// own; the answer's descriptors, a pidfd of it and the logs, are the caller's too.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, no *refusal) {
+// own, and in the control group of leaf, if there is one; the answer's descriptors, a
+// pidfd of it and the logs, are the caller's too.
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int, leaf int) (is numbers, answer []int, no *refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
-		return 0, nil, &refusal{stage: ipc.StageDir, errno: errno}
+		return numbers{}, nil, &refusal{stage: ipc.StageDir, errno: errno}
 	}
 	defer unix.Close(dir)
 
@@ -36,13 +37,13 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 		}
 	}()
 	if no != nil {
-		return 0, nil, no
+		return numbers{}, nil, no
 	}
 	env := m.Env
 	if m.Notify {
 		fd, path, err := s.notify.add(m.Seq)
 		if err != nil {
-			return 0, nil, &refusal{stage: ipc.StageNotify, errno: errnoOf(err)}
+			return numbers{}, nil, &refusal{stage: ipc.StageNotify, errno: errnoOf(err)}
 		}
 		t.logs = append(t.logs, fd) // after them in the answer too
 		env = append(env, "NOTIFY_SOCKET="+path)
@@ -54,7 +55,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 	}
 	program, errno := s.lookUp(m.Program)
 	if errno != 0 {
-		return 0, nil, &refusal{stage: ipc.StageProgram, errno: errno}
+		return numbers{}, nil, &refusal{stage: ipc.StageProgram, errno: errno}
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
@@ -64,26 +65,27 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int) (pid int, answer []int, 
 		Sys: &syscall.SysProcAttr{
 			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
 			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
+			UseCgroupFD: leaf >= 0, CgroupFD: leaf,
 		},
 	}
 	if !m.Attributes.None() {
-		pid, no = s.startByExec(m, program, attr)
+		is, no = s.startByExec(m, program, attr)
 	} else {
-		pid, no = s.startDirectly(m, program, attr)
+		is, no = s.startDirectly(m, program, attr)
 	}
 	if no != nil {
-		return 0, nil, no
+		return numbers{}, nil, no
 	}
-	return pid, append([]int{pidfd}, t.logs...), nil
+	return is, append([]int{pidfd}, t.logs...), nil
 }
 
-func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (pid int, no *refusal) {
+func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (is numbers, no *refusal) {
 	with := confinement{rules: s.domain}
 	if c := &m.Attributes.Confine; !c.None() {
 		c.Scope = s.domain >= 0
 		var err error
 		if with, err = confine(c); err != nil {
-			return 0, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
+			return numbers{}, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
 		}
 		defer with.close()
 	}
@@ -91,14 +93,14 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 }
 
 // started is what a fork has given.
-func started(pid int, failed *forkError) (int, *refusal) {
+func started(is numbers, failed *forkError) (numbers, *refusal) {
 	switch {
 	case failed == nil:
-		return pid, nil
+		return is, nil
 	case failed.trap == unix.SYS_LANDLOCK_RESTRICT_SELF || failed.trap == unix.SYS_SECCOMP:
-		return 0, &refusal{stage: ipc.StageConfine, errno: failed.errno}
+		return numbers{}, &refusal{stage: ipc.StageConfine, errno: failed.errno}
 	}
-	return 0, &refusal{stage: ipc.StageProgram, errno: failed.errno}
+	return numbers{}, &refusal{stage: ipc.StageProgram, errno: failed.errno}
 }
 
 // openDir opens the program's directory. Being able to enter it is checked

@@ -76,7 +76,7 @@ type spawner struct {
 
 	domain  int // rules of Landlock for each program, or -1
 	notify  notifySockets
-	numbers *numbers
+	leaves  *leaves
 	reports bool
 	// answering is held for the whole of a request, so that the Changed of a
 	// process cannot come before its Spawned.
@@ -92,17 +92,17 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if err := sandbox.NotDumpable(); err != nil {
 		return nil, err
 	}
-	if !isInit() {
+	if isInit() {
+		if err := keepOuterProc(); err != nil {
+			return nil, err
+		}
+	} else {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
 		}
 		if _, err := children(); err != nil {
 			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
 		}
-	}
-	numbers, err := newNumbers()
-	if err != nil {
-		return nil, err
 	}
 	msg, fds, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
 	if err != nil {
@@ -118,7 +118,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 		ipc.CloseAll(fds)
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, numbers: numbers, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
+	leaves, err := newLeaves(st.Leaves)
+	if err != nil {
+		return nil, err
+	}
+	s := &spawner{child: child, path: st.Path, leaves: leaves, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
 	rules, err := confine(&ipc.Confine{Scope: st.Scope})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
@@ -185,29 +189,38 @@ func (s *spawner) request(p []byte, fds []int) error {
 		}
 		defer unix.Close(fd)
 		return s.answer(ipc.Rotated{Seq: m.Seq}, fd)
+	case ipc.Release:
+		s.leaves.release(m)
+		return nil
 	case ipc.Forget:
 		s.notify.forget(m.Seq)
 		return nil
 	case ipc.SignalGroup:
-		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(signalGroup(m))})
+		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(s.signal(m))})
 	}
 	return fmt.Errorf("the child sent %T, which is no request", msg)
 }
 
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
-	pid, answer, no := s.startProgram(m, fds)
+	leaf, err := s.leaves.take()
+	if err != nil {
+		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(errnoOf(err))})
+	}
+	is, answer, no := s.startProgram(m, fds, leaf.fd)
+	s.leaves.close(leaf)
 	// When the child hears of the program only the program has its ends of the pipes.
 	ipc.CloseAll(fds)
 	for i := range fds {
 		fds[i] = -1
 	}
 	if no != nil {
+		s.leaves.give(leaf.number)
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(pid), OSPID: uint32(s.numbers.outside(pid, answer[0]))}, answer...)
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: leaf.number}, answer...)
 }
 
 // toReap tells the reporter that there is a process.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // daemon is a daemon as the book has it: two forks, a session of its own, nothing of
@@ -30,6 +32,16 @@ func insiders(spawner int) []process {
 	return list
 }
 
+// daemons are those that are in place: sleeping, each in a session of its own.
+func daemons(list []process) (found []process) {
+	for _, p := range list {
+		if sid, err := unix.Getsid(p.pid); err == nil && sid == p.pid && strings.HasPrefix(cmdline(p.pid), "sleep") {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
 // canPidns is what this machine lets us have, by an attempt of our own.
 func canPidns() bool {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
@@ -40,11 +52,28 @@ func canPidns() bool {
 // ways are the values of contain, with what `info` says of each; none where it must
 // be refused.
 func ways() map[string]string {
-	w := map[string]string{"auto": "group", "group": "group", "pidns": "none"}
+	w := map[string]string{"auto": "group", "group": "group", "pidns": "none", "cgroup": "none"}
+	if canCgroup() {
+		w["auto"], w["cgroup"] = "cgroup", "cgroup"
+	}
 	if canPidns() {
 		w["auto"], w["pidns"] = "pidns", "pidns"
 	}
 	return w
+}
+
+// canCgroup makes a group where the shell finds our own, in the cgroup2 that is
+// mounted beneath /sys.
+func canCgroup() bool {
+	cmd := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
+			d=$at$own/probe-$$
+			mkdir $d && test -w $d/cgroup.kill && rmdir $d && exit 0
+			rmdir $d
+		done
+		exit 1`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	return cmd.Run() == nil
 }
 
 func eachWay(t *testing.T, f func(t *testing.T, contain, contained string)) {
@@ -61,7 +90,11 @@ func TestContained(t *testing.T) {
 		t.Run(contain, func(t *testing.T) {
 			n := newNode(t, nodeOptions{})
 			if want != "none" {
-				newErluv(t, n, "--contain", contain).expect(t, want, "e2e:call(E, {info, contained})")
+				reach := "group"
+				if contain != "group" && canCgroup() {
+					reach = "cgroup"
+				}
+				newErluv(t, n, "--contain", contain).expect(t, "{"+want+","+reach+"}", "{e2e:call(E, {info, contained}), e2e:call(E, {info, reach})}")
 				return
 			}
 			e, err := n.run(nil, "run", "--node", n.name, "--name=refused", "--host=127.0.0.1", n.cookieFile(), "--contain", contain)
@@ -78,10 +111,7 @@ func TestContained(t *testing.T) {
 // SIGKILL of any role: nothing of what the programs have started is left, daemons
 // that ignore SIGTERM neither.
 func TestOrphans(t *testing.T) {
-	eachWay(t, func(t *testing.T, contain, contained string) {
-		if contained == "group" {
-			return
-		}
+	eachWay(t, func(t *testing.T, contain, _ string) {
 		for _, victim := range []string{"main", "child", "spawner"} {
 			t.Run(victim, func(t *testing.T) {
 				n := newNode(t, nodeOptions{noise: true})
@@ -98,6 +128,50 @@ func TestOrphans(t *testing.T) {
 					t.Fatal(err)
 				}
 				e.exits(t, endTime)
+				if err := endOf(inside); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+}
+
+// Whatever way a worker ends, what has left its session ends with it, where the
+// kernel can tell whose it is; when it ends is told after that. Elsewhere it is known
+// to be out of reach, and ends with erluv.
+func TestReach(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		reached := contain != "group" && canCgroup()
+		n := newNode(t, nodeOptions{})
+		e := newErluv(t, n, "--contain", contain)
+		r := e.roles(t)
+		for name, tc := range map[string]struct{ cmd, opts, end string }{
+			"stop":    {"exec cat", "#{kill_timeout => 100}", "{ok, _} = e2e:call(W, stop)"},
+			"exit":    {"exec cat", "#{kill_timeout => 100}", "exit(W, enough)"},
+			"kill":    {"exec cat", "#{}", "exit(W, kill)"},
+			"closed":  {"exec cat", "#{kill_timeout => 100}", "W ! {self(), close}"},
+			"tree":    {"read x", "#{kill_timeout => 100}", `ok = e2e:call(W, {write, "\n"})`},
+			"its own": {"read x; kill -9 $$", "#{kill_timeout => 100}", `ok = e2e:call(W, {write, "\n"})`},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := e.session(t)
+				s.eval(t, `W = e2e:start(E, Cmd, `+tc.opts+`), ok = e2e:ready(W)`, bind{"Cmd": daemon + "(" + daemon + ") & echo ready; " + tc.cmd})
+				var inside []process
+				eventually(t, "two daemons", func() bool {
+					inside = insiders(r.spawner)
+					return len(inside) == 3 && len(daemons(inside)) == 2
+				})
+				s.eval(t, tc.end+`, receive {'EXIT', W, _} -> ok after 10000 -> error(no_exit) end`)
+				left := 0
+				for _, p := range inside {
+					if !p.gone() {
+						left++
+						_ = syscall.Kill(p.pid, syscall.SIGKILL)
+					}
+				}
+				if want := map[bool]int{true: 0, false: 2}[reached]; left != want {
+					t.Errorf("%d processes were left, want %d", left, want)
+				}
 				if err := endOf(inside); err != nil {
 					t.Error(err)
 				}

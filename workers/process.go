@@ -3,6 +3,7 @@ package workers
 import (
 	"unsafe"
 
+	"erluv/ipc"
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -13,12 +14,14 @@ import (
 type process struct {
 	w     *Worker
 	pid   uint32 // as the spawner counts
-	osPID uint32 // as we do; 0: it had ended before one could look
+	osPID uint32 // as we do
 	fd    int32
+	leaf  uint32 // the control group of all that was started; 0: none
+	moves bool   // it can leave its group: it leads no session
 	alive bool
 	src   loop.Source
 
-	// Where the spawner signals groups: how many answers are still to come, and
+	// Where the spawner signals groups, or others in a leaf: how many answers are still to come, and
 	// whether a SIGKILL is among the questions.
 	asked   uint8
 	killing bool
@@ -34,8 +37,8 @@ func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 // start takes the pidfd over. It is watched for nothing but Hup, which comes when
 // the process has ended and been reaped: only then does the pidfd tell the
 // status, and only then is the process out of its group.
-func (p *process) start(pid, osPID uint32, pidfd int) error {
-	p.pid, p.osPID, p.fd, p.alive = pid, osPID, int32(pidfd), true
+func (p *process) start(m ipc.Spawned, pidfd int) error {
+	p.pid, p.osPID, p.leaf, p.fd, p.alive = m.PID, m.OSPID, m.Leaf, int32(pidfd), true
 	if p.w.starter.reports {
 		return nil
 	}
@@ -76,6 +79,8 @@ func (p *process) signal(sig unix.Signal) error {
 // hits the right group after the leader's end, or none.
 const pidfdSignalProcessGroup = 1 << 2
 
+// With a leaf it is a signal to everything that was started; those outside of the
+// group get it a little later, by way of the spawner.
 func (p *process) signalGroup(sig unix.Signal) error {
 	if p.fd < 0 {
 		return unix.ESRCH
@@ -84,7 +89,26 @@ func (p *process) signalGroup(sig unix.Signal) error {
 		p.ask(sig)
 		return nil
 	}
-	return unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
+	err := unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
+	switch {
+	case p.leaf == 0:
+		return err
+	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves:
+		return nil // it ends at once; then the others are looked for
+	case p.w.starter.leaves.isEmpty(p.leaf):
+		return unix.ESRCH
+	}
+	p.ask(sig)
+	return nil
+}
+
+// alone says whether nothing is left of what was started; ESRCH tells the same of a
+// signal. Where the spawner has to look, it is false until it has.
+func (p *process) alone() bool {
+	if p.leaf != 0 {
+		return p.w.starter.leaves.isEmpty(p.leaf)
+	}
+	return p.signalGroup(0) == unix.ESRCH
 }
 
 // ask has the spawner signal the group; answered follows. What a question under
@@ -95,7 +119,7 @@ func (p *process) ask(sig unix.Signal) {
 	}
 	p.asked++
 	p.killing = p.killing || sig == unix.SIGKILL
-	p.w.starter.askGroup(p.pid, sig)
+	p.w.starter.askGroup(ipc.SignalGroup{PID: p.pid, Signal: uint32(sig), Leaf: p.leaf})
 }
 
 func (p *process) answered() {

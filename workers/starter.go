@@ -43,6 +43,8 @@ type Starter struct {
 	rotating map[uint32]*log // whom a new file concerns
 	logBuf   []byte          // made when the first log is written
 
+	leaves leaves
+
 	fds, maxFDs int     // held by workers, and how many may be
 	failure     Failure // of the worker that is being told
 	lost        func(error)
@@ -55,7 +57,7 @@ type Starter struct {
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
-		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log), buf: make([]byte, 4096),
+		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -209,6 +211,7 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 
 // release gives back what was set aside for a worker that is over.
 func (s *Starter) release(w *Worker) {
+	s.releaseLeaf(w)
 	if w.proc.pid != 0 {
 		s.fds -= w.descriptors()
 		if s.byPID[w.proc.pid] == w { // the number may be another's already
@@ -353,9 +356,8 @@ func (s *Starter) fail(w *Worker, f Failure) {
 
 // askGroup asks the spawner for what pidfds cannot do. The answer goes to
 // groupAnswer; until then the group counts as not empty.
-func (s *Starter) askGroup(pid uint32, sig unix.Signal) {
-	p := ipc.Append(nil, ipc.SignalGroup{PID: pid, Signal: uint32(sig)})
-	s.toSend = append(s.toSend, p)
+func (s *Starter) askGroup(m ipc.SignalGroup) {
+	s.toSend = append(s.toSend, ipc.Append(nil, m))
 	s.resend()
 }
 

@@ -153,7 +153,7 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 func (w *Worker) State() State { return w.life.state }
 
 // PID is the program's process id, as those count whom erluv serves; 0 before it
-// has started, and when it ended so soon that nobody could look.
+// has started.
 func (w *Worker) PID() int { return int(w.proc.osPID) }
 
 // Exit is how the program ended, from then on.
@@ -291,7 +291,7 @@ const (
 // at again when it is not.
 func (w *Worker) look() (event, bool) {
 	if !w.groupEmpty {
-		w.groupEmpty = w.proc.signalGroup(0) == unix.ESRCH
+		w.groupEmpty = w.proc.alone()
 	}
 	if w.groupEmpty {
 		if w.life.state != Waiting {
@@ -321,8 +321,9 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 
 // started: the spawner has done it.
 func (w *Worker) started(m ipc.Spawned, pidfd int) error {
+	w.proc.moves = w.spec.NoSession
 	w.spec = nil
-	if err := w.proc.start(m.PID, m.OSPID, pidfd); err != nil {
+	if err := w.proc.start(m, pidfd); err != nil {
 		return err
 	}
 	for o := range w.outputs {

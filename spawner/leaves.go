@@ -1,0 +1,258 @@
+package spawner
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// leaves are control groups of version 2 (cgroups(7)), one for each program and
+// what it starts, in a directory that main has made (sandbox.Tree). One that is empty
+// again is used again, for making one and removing it costs as much as starting a
+// program.
+type leaves struct {
+	dir  int // -1: there are none
+	next uint32
+	free []uint32
+	left []uint32 // those with processes that were left alone
+
+	// spent are those that cgroup.kill has been written to: for Linux (seen with 6.18)
+	// kills whatever is started in such a one with CLONE_INTO_CGROUP later on, when
+	// the starter's own was not killed as often. They are not used again.
+	spent map[uint32]bool
+}
+
+// leaf is one of them, with a descriptor to start a program in it.
+type leaf struct {
+	number uint32 // 0: none
+	fd     int
+}
+
+// maxFree is how many empty leaves are kept; the others are removed. Each costs the
+// kernel some kilobytes.
+const maxFree = 1024
+
+func newLeaves(dir string) (*leaves, error) {
+	l := &leaves{dir: -1, spent: make(map[uint32]bool)}
+	if dir == "" {
+		return l, nil
+	}
+	var err error
+	if l.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", dir, err)
+	}
+	return l, l.try()
+}
+
+// try looks whether a program can be started in a leaf, by one that there is not.
+func (l *leaves) try() error {
+	first, err := l.take()
+	if err != nil {
+		return err
+	}
+	defer l.close(first)
+	l.give(first.number)
+	_, err = syscall.ForkExec("", []string{""}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: first.fd}})
+	if err != unix.ENOENT { // what execve(2) says of it, in the leaf
+		return fmt.Errorf("cannot start programs in a control group: %w", err)
+	}
+	return nil
+}
+
+// take gives an empty leaf. Its descriptor goes to close, its number to give or, by
+// way of the child, to release.
+func (l *leaves) take() (leaf, error) {
+	if l.dir < 0 {
+		return leaf{fd: -1}, nil
+	}
+	l.lookAgain()
+	for {
+		var n uint32
+		if last := len(l.free) - 1; last >= 0 {
+			n, l.free = l.free[last], l.free[:last]
+		} else {
+			l.next++
+			n = l.next
+			err := unix.Mkdirat(l.dir, name(n), 0o755)
+			if err == unix.EEXIST {
+				continue // who knows whose
+			}
+			if err != nil {
+				return leaf{}, fmt.Errorf("cannot make a control group: %w", err)
+			}
+		}
+		fd, err := unix.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT {
+			continue // somebody has removed it
+		}
+		if err != nil {
+			l.give(n)
+			return leaf{}, fmt.Errorf("cannot open a control group: %w", err)
+		}
+		return leaf{number: n, fd: fd}, nil
+	}
+}
+
+// lookAgain takes up what was left alone, when it has ended: two at a time, so that
+// many cost no more than few.
+func (l *leaves) lookAgain() {
+	for range min(2, len(l.left)) {
+		n := l.left[0]
+		l.left = l.left[1:]
+		if l.empty(n) {
+			l.give(n)
+		} else {
+			l.left = append(l.left, n)
+		}
+	}
+}
+
+func (l *leaves) close(f leaf) {
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd)
+	}
+}
+
+// give takes an empty leaf back.
+func (l *leaves) give(n uint32) {
+	switch {
+	case n == 0:
+	case len(l.free) < maxFree && !l.spent[n]:
+		l.free = append(l.free, n)
+	default:
+		delete(l.spent, n)
+		_ = unix.Unlinkat(l.dir, name(n), unix.AT_REMOVEDIR)
+	}
+}
+
+// release takes back what the child does not need any more.
+func (l *leaves) release(m ipc.Release) {
+	for _, n := range m.Empty {
+		l.give(n)
+	}
+	l.left = append(l.left, m.Left...)
+}
+
+func name(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+// read reads a file of a leaf, up to some kilobytes at least.
+func (l *leaves) read(n uint32, file string) (string, error) {
+	fd, err := unix.Openat(l.dir, name(n)+"/"+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	f := os.NewFile(uintptr(fd), file)
+	defer f.Close()
+	var text strings.Builder
+	_, err = f.WriteTo(&text)
+	return text.String(), err
+}
+
+// empty says whether a leaf has no process; one that is not there has none.
+func (l *leaves) empty(n uint32) bool {
+	text, err := l.read(n, "cgroup.events")
+	return err == unix.ENOENT || err == nil && strings.Contains(text, "populated 0")
+}
+
+// kill sends SIGKILL to everything in a leaf, and to what is forked there meanwhile.
+func (l *leaves) kill(n uint32) unix.Errno {
+	fd, err := unix.Openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		l.spent[n] = true
+		_, err = unix.Write(fd, []byte("1"))
+	}
+	if err != nil {
+		return errnoOf(err)
+	}
+	return 0
+}
+
+// members are the processes of a leaf, as the spawner counts.
+func (l *leaves) members(n uint32) ([]int, error) {
+	text, err := l.read(n, "cgroup.procs")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for f := range strings.FieldsSeq(text) {
+		if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// maxSignalled bounds how many processes of a leaf are sent a signal: it takes
+// descriptors, and time in which nothing is started. SIGKILL, which comes in the end,
+// knows no bound.
+const maxSignalled = 512
+
+// signalOthers sends a signal to what is in a leaf and not in the process group, each
+// by a pidfd that certainly is of one in the leaf: it was open before the second look,
+// so a number seen then is still the same process, or nobody gets the signal.
+func (l *leaves) signalOthers(n uint32, group int, sig unix.Signal) error {
+	pids, err := l.members(n)
+	if err != nil {
+		return err
+	}
+	open := make(map[int]int)
+	defer func() {
+		for _, fd := range open {
+			_ = unix.Close(fd)
+		}
+	}()
+	for _, pid := range pids {
+		if g, err := unix.Getpgid(pid); err != nil || g == group {
+			continue
+		}
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			open[pid] = fd
+		}
+		if len(open) == maxSignalled {
+			break
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if pids, err = l.members(n); err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if fd, ok := open[pid]; ok {
+			_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+		}
+	}
+	return nil
+}
+
+// signal does what a SignalGroup asks for.
+func (s *spawner) signal(m ipc.SignalGroup) unix.Errno {
+	if m.Leaf == 0 {
+		return signalGroup(m)
+	}
+	if s.leaves.empty(m.Leaf) {
+		return unix.ESRCH
+	}
+	sig := unix.Signal(m.Signal)
+	switch sig {
+	case 0:
+		return 0
+	case unix.SIGKILL:
+		return s.leaves.kill(m.Leaf)
+	}
+	if s.reports {
+		_ = signalGroup(m) // ESRCH: those in the leaf have left it
+	}
+	if err := s.leaves.signalOthers(m.Leaf, int(m.PID), sig); err != nil {
+		return errnoOf(err)
+	}
+	return 0
+}
