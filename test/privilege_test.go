@@ -52,7 +52,12 @@ func TestNobodysProcesses(t *testing.T) {
 func TestWhatAProgramHas(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
-	pid, err := strconv.Atoi(s.eval(t, `W = e2e:start(E, ["sleep", "100"]), e2e:os_pid(W)`))
+	// It runs when it answers; before that its loader has libraries open.
+	pid, err := strconv.Atoi(s.eval(t, `
+		W = e2e:start(E, ["cat"]),
+		ok = e2e:call(W, {write, "x"}),
+		{stdout, <<"x">>} = e2e:next(W),
+		e2e:os_pid(W)`))
 	if err != nil {
 		t.Fatal(err)
 	}
