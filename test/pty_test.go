@@ -38,14 +38,14 @@ func TestPtySettings(t *testing.T) {
 func TestPtyTyped(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"ready\r\nabd\b \bc\r\nabc\r\n">>,none,{exit_status,0},normal}`, `
-		W = e2e:start(E, "echo ready; exec cat", #{pty => true}),
+		W = e2e:start(E, "echo ready; exec cat", #{pty => true, packet => line}),
 		{stdout, <<"ready\r\n">> = Ready} = e2e:next(W),
 		ok = e2e:call(W, {write, "abd\dc\n"}),
 		ok = e2e:call(W, {close, stdin}),
 		{Out, none, End, Reason} = e2e:outcome(W),
 		{<<Ready/binary, Out/binary>>, none, End, Reason}`)
 	e.expect(t, `{<<"^C">>,none,{signal,sigint},{signal,sigint}}`, `
-		W = e2e:start(E, "echo ready; exec sleep 1000", #{pty => true}),
+		W = e2e:start(E, "echo ready; exec sleep 1000", #{pty => true, packet => line}),
 		{stdout, <<"ready\r\n">>} = e2e:next(W),
 		W ! {self(), {command, [3]}},
 		e2e:outcome(W)`)
