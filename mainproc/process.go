@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode"
@@ -65,7 +66,7 @@ func (s *starter) do(job func()) {
 func (s *starter) close() { close(s.jobs) }
 
 // process is a role from main's side. It belongs to a crew, and is used by one
-// goroutine at a time, except for kill and hangUp.
+// goroutine at a time, except for say, kill and hangUp.
 type process struct {
 	role  ipc.Role
 	pid   int
@@ -74,6 +75,8 @@ type process struct {
 	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
 	buf   []byte // one packet
+
+	saying sync.Mutex // held by say: two goroutines do, once the child serves
 
 	// When it was reaped:
 	ws  syscall.WaitStatus
@@ -121,6 +124,13 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		return nil, fmt.Errorf("cannot start the %s: %w", role, err)
 	}
 	return p, nil
+}
+
+// say sends a message without waiting: a role that does not read is not told.
+func (p *process) say(m ipc.Message) error {
+	p.saying.Lock()
+	defer p.saying.Unlock()
+	return p.conn.TrySend(ipc.Append(nil, m))
 }
 
 // greet waits for the role's Hello and looks whether it is what it says, and

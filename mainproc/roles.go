@@ -150,7 +150,7 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 
 // ask never waits: a child that does not read is beyond asking.
 func (r *roles) ask(reason string) error {
-	return r.child.conn.TrySend(ipc.Append(nil, ipc.Stop{Reason: reason}))
+	return r.child.say(ipc.Stop{Reason: reason})
 }
 
 func (r *roles) end() {
@@ -234,7 +234,7 @@ func (r *roles) beat(b beat) {
 	switch b {
 	case beatAsk:
 		// Full or closed: there will be no answer either.
-		_ = r.child.conn.TrySend(ipc.Append(nil, ipc.Beat{}))
+		_ = r.child.say(ipc.Beat{})
 		if r.inherits {
 			reapOrphans(r.child.pid, r.spawner.pid)
 		}
