@@ -64,10 +64,12 @@ type child struct {
 	up    *ipc.Conn
 	upSrc loop.Source
 	buf   [4096]byte
-	loop  *loop.Loop
-	conn  *conn
-	m     *manager
-	ended error
+
+	noSpawner *loop.Timer // while there is none
+	loop      *loop.Loop
+	conn      *conn
+	m         *manager
+	ended     error
 }
 
 // begin speaks with main and makes everything ready, up to the first frame.
@@ -186,7 +188,7 @@ func build(g given) (*child, error) {
 // Ready: main has something to say.
 func (c *child) Ready(loop.Events) {
 	n, fds, err := c.up.TryRecv(c.buf[:])
-	ipc.CloseAll(fds)
+	defer func() { ipc.CloseAll(fds) }()
 	if errors.Is(err, ipc.ErrEmpty) {
 		return
 	}
@@ -196,6 +198,13 @@ func (c *child) Ready(loop.Events) {
 			switch msg := msg.(type) {
 			case ipc.Stop:
 				c.m.stop(reasonShutdown, msg.Reason)
+				return
+			case ipc.Spawner:
+				if err = c.another(msg, fds); err == nil {
+					fds = nil
+					return
+				}
+				c.fail(err)
 				return
 			case ipc.Beat:
 				// Full: main has not read what tells the same.
@@ -234,11 +243,34 @@ func (c *child) workersGone(cause ipc.Cause, why string) {
 	c.conn.drained(func() { c.conn.closeOrderly(finish) })
 }
 
-// spawnerLost: no program can be started, and none is watched over, any more.
+// spawnerBound is how long main may take to give another spawner, or to end the child:
+// it has to start one, and ends the programs before.
+const spawnerBound = 30 * time.Second
+
+// spawnerLost: no program can be started, and none is watched over, until main has
+// given another spawner.
 func (c *child) spawnerLost(err error) {
-	if c.m.phase != over {
+	switch {
+	case c.m.phase == over:
+	case errors.Is(err, workers.ErrSpawnerEnded):
+		c.noSpawner = c.loop.After(spawnerBound, func() { c.fail(err) })
+	default:
 		c.fail(err)
 	}
+}
+
+// another takes over the conversation with another spawner.
+func (c *child) another(msg ipc.Spawner, fds []int) error {
+	if len(fds) != 1 {
+		return fmt.Errorf("main sent another spawner with %d descriptors instead of 1", len(fds))
+	}
+	conn, err := ipc.FromFD(fds[0])
+	if err != nil {
+		return err
+	}
+	c.noSpawner.Stop()
+	c.m.start.SpawnerPID = msg.PID
+	return c.m.starter.Replace(conn)
 }
 
 // fail ends the child; main sees it end.

@@ -31,6 +31,8 @@ func read(k Kind, r *reader) Message {
 		return Drain{}
 	case KindBeat:
 		return Beat{}
+	case KindSpawner:
+		return Spawner{PID: r.u32()}
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
@@ -65,6 +67,7 @@ func (Stopped) kind() Kind        { return KindStopped }
 func (Ledger) kind() Kind         { return KindLedger }
 func (Drain) kind() Kind          { return KindDrain }
 func (Beat) kind() Kind           { return KindBeat }
+func (Spawner) kind() Kind        { return KindSpawner }
 func (*Spawn) kind() Kind         { return KindSpawn }
 func (Spawned) kind() Kind        { return KindSpawned }
 func (Changed) kind() Kind        { return KindChanged }
@@ -114,11 +117,12 @@ func (m Ledger) write(w *writer) {
 	w.strs(m.Removed)
 }
 
-func (Drain) write(*writer)      {}
-func (Beat) write(*writer)       {}
-func (Ready) write(*writer)      {}
-func (m Failed) write(w *writer) { w.str(m.Text) }
-func (m Stop) write(w *writer)   { w.str(m.Reason) }
+func (Drain) write(*writer)       {}
+func (Beat) write(*writer)        {}
+func (m Spawner) write(w *writer) { w.u32(m.PID) }
+func (Ready) write(*writer)       {}
+func (m Failed) write(w *writer)  { w.str(m.Text) }
+func (m Stop) write(w *writer)    { w.str(m.Reason) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))

@@ -23,6 +23,7 @@ var every = []Message{
 	Ledger{Serial: 1, Ticktime: 60, Added: []string{"a", "bc"}, Removed: []string{"d"}},
 	Drain{},
 	Beat{},
+	Spawner{PID: 4712},
 	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Leaves: "/sys"},
 	Ready{},
 	Failed{Text: "why\x00\xff"},

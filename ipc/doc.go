@@ -18,6 +18,8 @@
 //	  │ StartSpawner{...} + [child] ──────────► │      to the spawner
 //	  │ ◄──────────────────── Ready | Failed{…} │
 //	  │                                         │  serves
+//	  │ Spawner{pid} + [spawner] ─────────────► │      to the child only, when
+//	  │                                         │      its spawner was killed
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
@@ -34,8 +36,9 @@
 //	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs
 //	  │ ◄── Spawned{seq, pid} + [pidfd]         │
 //	  │     Spawned{seq, stage, errno}          │  nothing was started
-//	  │ SignalGroup{pid, sig} ────────────────► │  where the kernel's pidfds
-//	  │ ◄──────── GroupSignalled{pid, errno}    │  cannot do it (before 6.9)
+//	  │ SignalGroup{pid, sig, leaf} ──────────► │  where the kernel's pidfds cannot
+//	  │ ◄──────── GroupSignalled{pid, errno}    │  do it (before 6.9), and in a leaf
+//	  │ Release{leaves} ──────────────────────► │  they are not needed any more
 //	  │ ◄───────────────── Changed{pid, status} │  stopped or continued; ended, where
 //	  │                                         │  a pidfd does not tell it (before 6.15)
 //	  │ Rotate{seq, path, ...} ───────────────► │  renames, opens

@@ -20,6 +20,7 @@ const (
 	KindLedger       Kind = 8
 	KindDrain        Kind = 9
 	KindBeat         Kind = 10
+	KindSpawner      Kind = 11
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -114,6 +115,10 @@ type Failed struct{ Text string }
 // Stop asks the child for an orderly end: no new requests, workers stopped,
 // output delivered, the connection closed.
 type Stop struct{ Reason string }
+
+// Spawner gives the child another spawner, in place of one that was killed, all of
+// whose programs have ended. The child's end of its conversation with it comes along.
+type Spawner struct{ PID uint32 }
 
 // Cause is why the child stopped.
 type Cause uint8

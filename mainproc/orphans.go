@@ -37,14 +37,14 @@ const (
 
 // endOrphans ends all inherited programs of workers that run as uid, and reaps them;
 // their children become ours, so it goes on until there are none. The roles must have
-// been reaped.
-func endOrphans(uid uint32) error {
+// been reaped, but for those that are spared.
+func endOrphans(uid uint32, spare ...int) error {
 	for end := time.Now().Add(orphansBound); ; {
 		list, err := offspring()
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(pid int) bool { return !isProgram(pid, uid) })
+		list = slices.DeleteFunc(list, func(pid int) bool { return slices.Contains(spare, pid) || !isProgram(pid, uid) })
 		if len(list) == 0 {
 			return nil
 		}

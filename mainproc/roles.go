@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"erluv/etf"
@@ -23,6 +24,14 @@ type roles struct {
 	serveWith      settings
 	by             containment // of the programs
 	inherits       bool        // what the roles leave behind becomes this process's children
+
+	starter *starter
+	handed  bool      // the child serves, or did
+	spawned time.Time // when the spawner began to serve
+	short   int       // spawners in a row that have died at once
+
+	mu     sync.Mutex // for spawner, while watch may replace it
+	ending bool       // it must not be replaced any more
 
 	// Since the child was given the connection:
 	base    position     // where it stood then
@@ -48,7 +57,7 @@ type settings struct {
 // launch starts both roles, so that they come up side by side, and greets them. The
 // spawner is started in the first of the ways that works.
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
-	r := &roles{id: id, serveWith: with}
+	r := &roles{id: id, serveWith: with, starter: s}
 	var err error
 	if r.child, err = s.start(ipc.RoleChild, id, containment{}); err != nil {
 		return nil, err
@@ -140,12 +149,14 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	start.UID, start.GID = r.id.UID, r.id.GID
 	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(r.spawner.pid)
 	start.Serial, start.Respawned, start.Carried = l.serial, l.respawned, uint32(len(carried))
-	return r.during(ctx, func() error {
+	err = r.during(ctx, func() error {
 		if err := r.spawner.serve(r.serveWith.spawner, nil, toChild.FD()); err != nil {
 			return err
 		}
 		return r.child.serve(start, carried, l.fd, toSpawner.FD(), r.journal.FD(), book.FD())
 	})
+	r.handed, r.spawned = err == nil, time.Now()
+	return err
 }
 
 // ask never waits: a child that does not read is beyond asking.
@@ -154,13 +165,21 @@ func (r *roles) ask(reason string) error {
 }
 
 func (r *roles) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending = true
 	r.child.hangUp()
 	r.spawner.hangUp()
 }
 
 func (r *roles) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ending = true
 	r.child.kill()
-	r.spawner.kill()
+	if r.spawner != nil {
+		r.spawner.kill()
+	}
 }
 
 // fall: the spawner ends with its conversation with the child.
@@ -209,6 +228,10 @@ func (r *roles) watch(report func(event)) {
 			}
 		}
 		for _, p := range r.ended(fds[1].Revents != 0, fds[2].Revents != 0) {
+			if p == r.spawner && r.child.end == nil && r.replace() {
+				fds[2].Fd = int32(r.spawner.pidfd)
+				continue
+			}
 			r.note(p)
 			report(event{kind: eventDied, err: p.end})
 		}
@@ -221,12 +244,20 @@ func (r *roles) watch(report func(event)) {
 			fds[2].Fd, fds[2].Revents = -1, 0
 		}
 	}
+	r.left = r.endPrograms()
+}
+
+// endPrograms ends what a spawner that has ended may have left, and waits for it. The
+// roles have been reaped, but for those that are spared.
+func (r *roles) endPrograms(spare ...int) error {
+	var err error
 	if r.by.tree != nil {
-		r.left = r.by.tree.Empty()
+		err = r.by.tree.Empty()
 	}
 	if r.inherits {
-		r.left = errors.Join(r.left, endOrphans(r.id.UID))
+		err = errors.Join(err, endOrphans(r.id.UID, spare...))
 	}
+	return err
 }
 
 // beat does what a pulse finds due.

@@ -10,6 +10,7 @@
 //	starter.go  the conversation with the spawner; a bounded number under way
 //	busy.go     a program that is just being written is tried again
 //	process.go  one process: its end, signals to it and to its group, by pidfd
+//	another.go  another spawner in place of one that was killed
 //	leaf.go     the control group of a process and of all that it has started
 //	output.go   stdout and stderr: from the pipe into the space the host gives
 //	input.go    stdin: what is waiting to be written, bounded

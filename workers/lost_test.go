@@ -81,12 +81,30 @@ func TestTheSpawnerIsKilled(t *testing.T) {
 		for _, r := range runs {
 			w.alarm("the program's end", func() bool { return gone(r.PID()) })
 		}
-		// Who comes later is told.
-		w.run(command("true")).want("failed 1 EPIPE")
+		// Who comes later waits for another spawner, and those who run are over then.
+		later := w.start(command("true"))
+		w.replace(options{reports: reports})
+		for _, r := range runs {
+			w.finish(r).want("signal SIGKILL, core false")
+		}
+		w.finish(later).want("exit 0")
 		w.do(func() {
 			if len(w.lost) != 1 {
 				t.Errorf("lost %d times", len(w.lost))
 			}
 		})
+	})
+}
+
+// replace waits for the end of a spawner that was killed, and gives another one.
+func (w *world) replace(o options) {
+	w.t.Helper()
+	_ = w.spawner.Wait()
+	_ = w.up.Close()
+	w.startSpawner(o)
+	w.do(func() {
+		if err := w.starter.Replace(w.conn); err != nil {
+			w.t.Error(err)
+		}
 	})
 }

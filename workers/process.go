@@ -18,8 +18,10 @@ type process struct {
 	fd    int32
 	leaf  uint32 // the control group of all that was started; 0: none
 	moves bool   // it can leave its group: it leads no session
-	alive bool
-	src   loop.Source
+
+	orphaned bool // see orphan
+	alive    bool
+	src      loop.Source
 
 	// Where the spawner signals groups, or others in a leaf: how many answers are still to come, and
 	// whether a SIGKILL is among the questions.
@@ -82,7 +84,7 @@ const pidfdSignalProcessGroup = 1 << 2
 // With a leaf it is a signal to everything that was started; those outside of the
 // group get it a little later, by way of the spawner.
 func (p *process) signalGroup(sig unix.Signal) error {
-	if p.fd < 0 {
+	if p.fd < 0 || p.orphaned {
 		return unix.ESRCH
 	}
 	if p.w.starter.reports {
@@ -114,6 +116,9 @@ func (p *process) alone() bool {
 // ask has the spawner signal the group; answered follows. What a question under
 // way does anyway is not asked again.
 func (p *process) ask(sig unix.Signal) {
+	if p.w.starter.conn == nil {
+		return // there is no spawner, and soon nobody to be signalled
+	}
 	if sig == 0 && p.asked > 0 || sig == unix.SIGKILL && p.killing {
 		return
 	}

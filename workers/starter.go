@@ -3,7 +3,6 @@ package workers
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"erluv/ipc"
 	"erluv/loop"
@@ -53,7 +52,8 @@ type Starter struct {
 // NewStarter takes over the conversation with the spawner. Output pipes and
 // processes are watched in the group. Workers hold at most maxFDs descriptors,
 // further ones fail with EMFILE. lost is called when the spawner is gone: what it
-// was asked for is not answered then, and the end of what runs may not be told.
+// was asked for is not answered then, and the end of what runs may not be told, until
+// Replace.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
@@ -72,7 +72,7 @@ func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 // ask sends as many requests as may be under way. It is called at the end of
 // each round, so that New never calls back.
 func (s *Starter) ask() {
-	for len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 {
+	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 {
 		w := s.line[0]
 		if w.life.pending != evStarted {
 			// It was told to end before it began.
@@ -84,6 +84,9 @@ func (s *Starter) ask() {
 		if errors.Is(err, ipc.ErrFull) {
 			s.src.Want(loop.In | loop.Out)
 			return
+		}
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			return // the spawner has ended; that is read soon
 		}
 		s.pop()
 		switch {
@@ -234,11 +237,7 @@ func (s *Starter) Ready(ev loop.Events) {
 			err = s.answer(s.buf[:n], fds)
 		}
 		if err != nil {
-			s.src.Remove()
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the spawner has ended")
-			}
-			s.lost(err)
+			s.lose(err)
 			return
 		}
 	}
@@ -364,6 +363,10 @@ func (s *Starter) askGroup(m ipc.SignalGroup) {
 // resend sends what found the socket full: a few packets for each worker, see
 // maxQuestions, and one for each log.
 func (s *Starter) resend() {
+	if s.conn == nil {
+		s.toSend = nil // nobody is left whom it concerns
+		return
+	}
 	for len(s.toSend) > 0 {
 		if err := s.conn.TrySend(s.toSend[0]); err != nil {
 			if errors.Is(err, ipc.ErrFull) {

@@ -1,0 +1,97 @@
+package workers
+
+import (
+	"errors"
+	"io"
+	"slices"
+
+	"erluv/ipc"
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrSpawnerEnded says that the spawner has ended. Main may give another one: then
+// Replace is called. Meanwhile what is to be started waits.
+var ErrSpawnerEnded = errors.New("the spawner has ended")
+
+// lose notes that nothing more comes from the spawner.
+func (s *Starter) lose(err error) {
+	s.src.Remove()
+	_ = s.conn.Close()
+	s.conn, s.toSend = nil, nil
+	if errors.Is(err, io.EOF) {
+		err = ErrSpawnerEnded
+	}
+	s.lost(err)
+}
+
+// Replace goes on with another spawner. Everything that the one before had started
+// has ended, whatever group it went to. What that one was still asked for fails with
+// EAGAIN; nothing of it runs.
+func (s *Starter) Replace(conn *ipc.Conn) error {
+	if s.conn != nil { // its end has not been noticed yet
+		s.src.Remove()
+		_ = s.conn.Close()
+	}
+	s.conn, s.toSend = conn, nil
+	s.leaves.forget()
+	before := s.byPID
+	s.byPID = make(map[uint32]*Worker)
+	for _, w := range before {
+		w.proc.orphan()
+	}
+	s.giveUp()
+	var err error
+	s.src, err = s.loop.Watch(conn.FD(), loop.In, s)
+	return err
+}
+
+// giveUp ends what has not been answered, in the order in which it was asked for.
+func (s *Starter) giveUp() {
+	for _, seq := range sorted(s.asked) {
+		w := s.asked[seq]
+		delete(s.asked, seq)
+		s.fds -= w.descriptors()
+		s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.EAGAIN})
+	}
+	for _, seq := range sorted(s.rotating) {
+		l := s.rotating[seq]
+		delete(s.rotating, seq)
+		l.rotated(-1, unix.EIO)
+	}
+}
+
+func sorted[V any](m map[uint32]V) []uint32 {
+	list := make([]uint32, 0, len(m))
+	for seq := range m {
+		list = append(list, seq)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// orphan: the spawner that has started the process is gone, and so is everything
+// that the process was and had started. How it ended may be known.
+func (p *process) orphan() {
+	p.orphaned, p.leaf, p.asked, p.killing = true, 0, 0, false
+	if !p.alive {
+		return
+	}
+	e, ok := exitOf(int(p.fd))
+	if !ok {
+		e = Exit{Signal: unix.SIGKILL}
+	}
+	p.w.exited(e)
+}
+
+// forget lets go of what the spawner before has made.
+func (l *leaves) forget() {
+	for i := range l.events {
+		if e := &l.events[i]; e.leaf != 0 {
+			_ = unix.Close(e.fd)
+			e.leaf = 0
+		}
+	}
+	l.empty, l.left = nil, nil
+}
