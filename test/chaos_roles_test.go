@@ -23,25 +23,31 @@ func TestChaosRoles(t *testing.T) {
 	} {
 		t.Run(strings.Join(victims, " "), func(t *testing.T) {
 			n := newNode(t, nodeOptions{noise: true})
-			var took figures
-			for range counts(25, 500) {
-				took = append(took, killRoles(t, n, victims))
-			}
-			t.Log(took)
+			eachWay(t, func(t *testing.T, contain, contained string) {
+				times := counts(25, 500)
+				if contain != "auto" {
+					times = counts(3, 100)
+				}
+				var took figures
+				for range times {
+					took = append(took, killRoles(t, n, victims, contain, contained))
+				}
+				t.Logf("%s: %v", contained, took)
+			})
 		})
 	}
 }
 
 // killRoles kills roles of an erluv of its own, and measures how long it takes until
 // the programs are gone.
-func killRoles(t *testing.T, n *node, victims []string) time.Duration {
-	e, err := n.connect("--reconnect", "exit", "--die-timeout", "60s", "--kill-timeout", "100ms")
+func killRoles(t *testing.T, n *node, victims []string, contain, contained string) time.Duration {
+	e, err := n.connect("--contain", contain, "--reconnect", "exit", "--die-timeout", "60s", "--kill-timeout", "100ms")
 	if err != nil {
 		t.Fatal(err)
 	}
 	e.fails = true
 	s, mark := e.session(t), newMark()
-	load := bind{"Mark": mark, "Kinds": e.sturdy(t, victims, "flood", "echo", "talk", "monitors", "calls")}
+	load := bind{"Mark": mark, "Kinds": kinds(howStubborn(victims, contained), "flood", "echo", "talk", "monitors", "calls")}
 	s.eval(t, load.String()+"e2e_chaos:load(E, Mark, Kinds)")
 	r := e.roles(t)
 	own := []process{}
@@ -84,15 +90,14 @@ func killRoles(t *testing.T, n *node, victims []string) time.Duration {
 	return took
 }
 
-// sturdy are the kinds of load whose programs end when these roles are killed. Without
-// a pid namespace or a cgroup nobody knows of daemons once both who inherit them,
-// spawner and main, are dead.
-func (e *erluv) sturdy(t *testing.T, victims []string, others ...string) source {
-	t.Helper()
-	if slices.Contains(victims, "main") && slices.Contains(victims, "spawner") && e.eval(t, "e2e:call(E, {info, contained})") == "group" {
-		return kinds(0, others...)
+// howStubborn is how many of the programs are so. Without a pid namespace nobody ends them once
+// both who inherit them, spawner and main, are dead at the same time: they have left
+// the groups of their programs, and those who find them in control groups are dead.
+func howStubborn(victims []string, contained string) int {
+	if contained != "pidns" && slices.Contains(victims, "main") && slices.Contains(victims, "spawner") {
+		return 0
 	}
-	return kinds(5, others...)
+	return 5
 }
 
 // SIGKILL of the node: its programs are gone within a second.
