@@ -61,7 +61,8 @@ respawned(E) ->
     after ?TIMEOUT -> error({no_child_up, process_info(self(), messages)})
     end.
 
-%% The exit reason of the worker; called: there was none, and a request ended.
+%% The exit reason of the worker; called: there was none, and a request ended;
+%% no_spawner: nor was there one, and nobody to start it.
 end_of(Kind, E, Opts) ->
     try
         kind(Kind, E, Opts) % which returns when nothing is to be expected of what follows
@@ -70,6 +71,8 @@ end_of(Kind, E, Opts) ->
             quiet(E, W, Reason);
         throw:child_down ->
             quiet(E, none, called);
+        throw:no_spawner ->
+            quiet(E, none, no_spawner); % it was killed, and another follows
         exit:{timeout, _} = Timeout ->
             {wrong, Timeout};
         exit:{_, {gen_server, call, [W | _]}} when is_pid(W) ->
@@ -101,7 +104,8 @@ quiet(E, W, Reason) ->
 start(E, Cmd, Opts) ->
     case e2e:call(E, {spawn, Cmd, Opts}) of
         {ok, W} -> W;
-        {error, child_down} -> throw(child_down)
+        {error, child_down} -> throw(child_down);
+        {error, eagain} -> throw(no_spawner)
     end.
 
 %% The next message of W. All others are wrong.
