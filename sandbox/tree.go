@@ -149,6 +149,9 @@ func (t *Tree) make(id Identity) error {
 	fail := func(err error) error { return fmt.Errorf("cannot make the control group %s: %w", t.dir, err) }
 	err := unix.Mkdir(t.dir, 0o755)
 	if err == nil {
+		err = unix.Chmod(t.dir, 0o755) // whatever the umask
+	}
+	if err == nil {
 		t.fd, err = unix.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
 	if err == nil {
@@ -178,6 +181,9 @@ func (t *Tree) make(id Identity) error {
 // begin makes the spawner's group.
 func (t *Tree) begin() error {
 	err := unix.Mkdirat(t.fd, treeSpawner, 0o755)
+	if err == nil {
+		err = unix.Fchmodat(t.fd, treeSpawner, 0o755, 0)
+	}
 	if err == nil {
 		t.spawner, err = unix.Openat(t.fd, treeSpawner, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}

@@ -86,6 +86,10 @@ func (l *leaves) take() (leaf, error) {
 			if err != nil {
 				return leaf{}, fmt.Errorf("cannot make a control group: %w", err)
 			}
+			// Whatever the umask, which is that of the last program.
+			if err := unix.Fchmodat(l.dir, name(n), 0o755, 0); err != nil {
+				return leaf{}, fmt.Errorf("cannot make a control group that can be entered: %w", err)
+			}
 		}
 		fd, err := unix.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err == unix.ENOENT {

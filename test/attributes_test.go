@@ -72,3 +72,13 @@ func TestSetsid(t *testing.T) {
 		{<<>>, _, End, normal} = e2e:outcome(W),
 		End`)
 }
+
+// Programs that let nobody do anything with what they make do not hinder those that
+// are started after them.
+func TestUmaskOfAll(t *testing.T) {
+	e := common(t)
+	e.expect(t, `[{<<"0777\n">>,<<>>,{exit_status,0},normal}]`, `
+		Ws = [e2e:start(E, "umask; exec cat", #{umask => 8#777}) || _ <- lists:seq(1, 20)],
+		[ok = e2e:call(W, {close, stdin}) || W <- Ws],
+		lists:usort([e2e:outcome(W) || W <- Ws])`)
+}
