@@ -98,7 +98,7 @@ func (p *process) signalGroup(sig unix.Signal) error {
 	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves:
 		return nil // it ends at once; then the others are looked for
 	case p.w.starter.leaves.isEmpty(p.leaf):
-		return unix.ESRCH
+		return err // nil: it has reached somebody, who has ended of it already
 	}
 	p.ask(sig)
 	return nil
