@@ -1,5 +1,7 @@
 package ipc
 
+import "fmt"
+
 // read reads the fields of a message of kind k; nil when there is no such kind.
 // Fields stand in the order of their types, here and in the write methods below.
 func read(k Kind, r *reader) Message {
@@ -20,11 +22,11 @@ func read(k Kind, r *reader) Message {
 	case KindReady:
 		return Ready{}
 	case KindFailed:
-		return Failed{Text: r.str()}
+		return Failed{Text: r.text()}
 	case KindStop:
 		return Stop{Reason: r.str()}
 	case KindStopped:
-		return Stopped{Cause: Cause(r.u8()), Text: r.str()}
+		return Stopped{Cause: readCause(r), Text: r.text()}
 	case KindLedger:
 		return Ledger{Serial: r.u32(), Ticktime: r.u32(), Added: r.strs(), Removed: r.strs()}
 	case KindDrain:
@@ -121,12 +123,20 @@ func (Drain) write(*writer)       {}
 func (Beat) write(*writer)        {}
 func (m Spawner) write(w *writer) { w.u32(m.PID) }
 func (Ready) write(*writer)       {}
-func (m Failed) write(w *writer)  { w.str(m.Text) }
+func (m Failed) write(w *writer)  { w.text(m.Text) }
 func (m Stop) write(w *writer)    { w.str(m.Reason) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))
-	w.str(m.Text)
+	w.text(m.Text)
+}
+
+func readCause(r *reader) Cause {
+	c := Cause(r.u8())
+	if r.err == nil && c != CauseAsked && c != CauseDisconnected {
+		r.err = fmt.Errorf("ipc: nobody stops for the cause %d", c)
+	}
+	return c
 }
 
 func (m StartSpawner) write(w *writer) {

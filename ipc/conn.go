@@ -35,6 +35,7 @@ var (
 // A Conn is used by one goroutine for sending and one for receiving.
 type Conn struct {
 	fd   int
+	bare bool // it takes no descriptors
 	send control
 	recv control
 }
@@ -68,6 +69,14 @@ func FromFD(fd int) (*Conn, error) {
 	}
 	unix.CloseOnExec(fd)
 	return &Conn{fd: fd}, nil
+}
+
+// NoDescriptors has this end take none. A kernel with SO_PASSRIGHTS (Linux 6.16)
+// refuses to send them to it, with EPERM; on any other they are dropped before they are
+// in our table, and the packet that they came with is an error.
+func (c *Conn) NoDescriptors() {
+	c.bare = true
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
 }
 
 // FD is the descriptor, for a poller or for handing the end over. It stays the
@@ -189,8 +198,11 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 	m.iov.SetLen(len(buf))
 	var n uintptr
 	for {
-		m.hdr = unix.Msghdr{Iov: &m.iov, Iovlen: 1, Control: &m.oob[0]}
-		m.hdr.SetControllen(len(m.oob))
+		m.hdr = unix.Msghdr{Iov: &m.iov, Iovlen: 1}
+		if !c.bare { // without room the kernel drops descriptors, and sets MSG_CTRUNC
+			m.hdr.Control = &m.oob[0]
+			m.hdr.SetControllen(len(m.oob))
+		}
 		var e unix.Errno
 		n, _, e = unix.Syscall(unix.SYS_RECVMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&m.hdr)), uintptr(flags|unix.MSG_CMSG_CLOEXEC))
 		if e == unix.EINTR {
@@ -211,10 +223,12 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 	fds, err := m.rights()
 	switch {
 	case err != nil:
-	case n == 0 && len(fds) == 0:
+	case n == 0 && len(fds) == 0 && m.hdr.Flags&unix.MSG_CTRUNC == 0:
 		return 0, nil, io.EOF
 	case m.hdr.Flags&unix.MSG_TRUNC != 0:
 		err = fmt.Errorf("ipc: a packet of more than %d bytes", len(buf))
+	case c.bare && m.hdr.Flags&unix.MSG_CTRUNC != 0:
+		err = errors.New("ipc: a packet with descriptors, which are not taken here")
 	case m.hdr.Flags&unix.MSG_CTRUNC != 0 || len(fds) > MaxFDs:
 		err = fmt.Errorf("ipc: a packet with more than %d descriptors", MaxFDs)
 	}

@@ -281,3 +281,48 @@ func TestFromFD(t *testing.T) {
 		t.Errorf("a refused descriptor was closed: %v", err)
 	}
 }
+
+// TestNoDescriptors: an end that takes none has none, whether the kernel refuses to send
+// them or drops them.
+func TestNoDescriptors(t *testing.T) {
+	for _, dropped := range []bool{false, true} {
+		a, b := pair(t)
+		b.NoDescriptors()
+		if dropped { // as a kernel before SO_PASSRIGHTS would; where it is known it is set again
+			_ = unix.SetsockoptInt(b.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
+		}
+		fds := pipes(t, MaxFDs)
+		before := openFDs(t)
+		for _, n := range []int{1, MaxFDs} {
+			for _, packet := range [][]byte{[]byte("x"), make([]byte, 100)} {
+				err := a.TrySend(packet, fds[:n]...)
+				if errors.Is(err, unix.EPERM) && !dropped {
+					continue // nothing was sent
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, got, err := b.TryRecv(make([]byte, 50)); err == nil || errors.Is(err, io.EOF) || got != nil {
+					t.Errorf("%d descriptors: %v, %v", n, got, err)
+				}
+			}
+		}
+		// Nor with an empty packet, which must not pass for the end.
+		if err := unix.Sendmsg(a.FD(), nil, unix.UnixRights(fds[0]), nil, 0); err == nil {
+			if _, got, err := b.TryRecv(make([]byte, 50)); err == nil || errors.Is(err, io.EOF) || got != nil {
+				t.Errorf("an empty packet: %v, %v", got, err)
+			}
+		} else if dropped {
+			t.Error(err)
+		}
+		if after := openFDs(t); after != before {
+			t.Errorf("%d descriptors, before %d", after, before)
+		}
+		if err := a.TrySend([]byte("next")); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, err := b.TryRecv(make([]byte, 50)); err != nil || n != 4 {
+			t.Errorf("afterwards: %d bytes, %v", n, err)
+		}
+	}
+}

@@ -45,6 +45,9 @@
 //	  │ ◄───────────────── Rotated{seq} + [file]│
 //	  ·  end of file                            ·  ends every process it started, then itself
 //
+// What main listens to, from whom and when, is one table: mainproc/permit.go. Nobody
+// can send main a descriptor (Conn.NoDescriptors).
+//
 // A message is its kind in one byte, then its fields in the order of the type:
 // integers little-endian, strings and lists behind a length. Decoders refuse an
 // unknown kind, a length beyond the packet and a trailing byte. Kinds are only

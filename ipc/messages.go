@@ -109,6 +109,9 @@ type StartSpawner struct {
 // Ready is a role's word that it serves.
 type Ready struct{}
 
+// MaxText bounds, in bytes, what a role says for people; the rest is not sent.
+const MaxText = 4096
+
 // Failed is a role's word that it cannot, and why. Nothing follows it.
 type Failed struct{ Text string }
 

@@ -104,6 +104,17 @@ func (r *reader) str() string {
 	return string(r.take(int(n)))
 }
 
+// text is a string for people, cut where it is written.
+func (w *writer) text(s string) { w.str(s[:min(len(s), MaxText)]) }
+
+func (r *reader) text() string {
+	s := r.str()
+	if r.err == nil && len(s) > MaxText {
+		r.err = fmt.Errorf("ipc: a text of %d bytes", len(s))
+	}
+	return s
+}
+
 // strs reads a list of strings; each costs four bytes at least, which bounds the
 // list before it is allocated.
 func (r *reader) strs() []string {

@@ -8,8 +8,6 @@ import (
 	"erluv/dist"
 	"erluv/etf"
 	"erluv/ipc"
-
-	"golang.org/x/sys/unix"
 )
 
 // ledger is what the child has told of the links and monitors between its processes
@@ -19,6 +17,7 @@ import (
 // to the node. What it says is bounded, and checked before it becomes a frame.
 type ledger struct {
 	conn     *ipc.Conn      // main's end; the child has the other
+	heard    hearing        // of it
 	watches  map[string]int // by record: how often it was added
 	size     int            // bytes of records, ipc.MaxLedger at most
 	serial   uint32         // of the child's pids
@@ -27,21 +26,23 @@ type ledger struct {
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
-	return &ledger{conn: conn, watches: make(map[string]int), serial: serial}
+	return &ledger{conn: conn, heard: hearing{who: byLedger, at: atWork}, watches: make(map[string]int), serial: serial}
 }
 
-// drain reads all that waits, into buf of ipc.MaxPacket bytes. It never waits.
-func (l *ledger) drain(buf []byte) error {
-	for l.err == nil {
-		n, fds, err := l.conn.TryRecv(buf)
-		ipc.CloseAll(fds)
+// drainAtOnce is how many packets are read while the child lives, who could write on
+// and on: some more than the socket holds, so that one who waits for room gets it.
+const drainAtOnce = 1000
+
+// drain reads what waits, as many packets at most, into buf of ipc.MaxPacket bytes. It
+// never waits.
+func (l *ledger) drain(buf []byte, packets int) error {
+	for ; l.err == nil && packets > 0; packets-- {
+		n, _, err := l.conn.TryRecv(buf)
 		switch {
 		case errors.Is(err, ipc.ErrEmpty), errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			l.err = fmt.Errorf("cannot read the child's ledger: %w", err)
-		case len(fds) > 0:
-			l.err = fmt.Errorf("the child sent %d descriptors with its ledger", len(fds))
 		default:
 			l.err = l.take(buf[:n])
 		}
@@ -51,14 +52,11 @@ func (l *ledger) drain(buf []byte) error {
 
 // take takes one message.
 func (l *ledger) take(packet []byte) error {
-	msg, err := ipc.Decode(packet)
+	msg, err := l.heard.hear(packet)
 	if err != nil {
-		return fmt.Errorf("the child's ledger is not understood: %w", err)
+		return err
 	}
-	m, ok := msg.(ipc.Ledger)
-	if !ok {
-		return fmt.Errorf("the child says %T in its ledger", msg)
-	}
+	m := msg.(ipc.Ledger) // or it would not have been permitted
 	l.serial, l.ticktime = m.Serial, m.Ticktime
 	for _, record := range m.Added {
 		if _, err := ipc.ReadWatch(record); err != nil {
@@ -143,8 +141,6 @@ func ledgerPair(serial uint32) (l *ledger, theirs *ipc.Conn, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	// Descriptors could only be sent to fill main's table. Before Linux 6.17 they
-	// are closed as they come.
-	_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
+	ours.NoDescriptors()
 	return newLedger(ours, serial), theirs, nil
 }

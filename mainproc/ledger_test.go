@@ -92,7 +92,7 @@ func TestLedgerConversation(t *testing.T) {
 		"nothing more": {func(*ipc.Conn) error { return nil }, true},
 		"junk":         {func(c *ipc.Conn) error { return c.TrySend([]byte{0xff}) }, false},
 		"a descriptor": {func(c *ipc.Conn) error {
-			if c.TrySend(packet, 0) != nil { // as Linux 6.17 has it
+			if c.TrySend(packet, 0) != nil { // as Linux 6.16 has it
 				return c.TrySend([]byte{0xff})
 			}
 			return nil
@@ -111,7 +111,7 @@ func TestLedgerConversation(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if err := l.drain(buf); (err == nil) != tt.want {
+			if err := l.drain(buf, 4); (err == nil) != tt.want {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -121,7 +121,9 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	case role.String() + "-says-something-else":
 		first = ipc.Ready{}
 	case role.String() + "-sends-a-descriptor":
-		return conn.Send(ipc.Append(nil, hello), 0, 2)
+		if err := conn.Send(ipc.Append(nil, hello), 0, 2); err != nil {
+			first = ipc.Failed{Text: "a descriptor: " + err.Error()}
+		}
 	}
 	if err := conn.Send(ipc.Append(nil, first), 0); err != nil {
 		return err

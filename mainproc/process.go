@@ -75,6 +75,7 @@ type process struct {
 	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
 	buf   []byte // one packet
+	heard hearing
 
 	saying sync.Mutex // held by say: two goroutines do, once the child serves
 
@@ -97,7 +98,9 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		return nil, err
 	}
 	defer theirs.Close()
+	ours.NoDescriptors()
 	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
+	p.heard.who = speakers[role]
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}
@@ -140,10 +143,7 @@ func (p *process) greet(id sandbox.Identity) error {
 	if err != nil {
 		return err
 	}
-	hello, ok := m.(ipc.Hello)
-	if !ok {
-		return fmt.Errorf("the %s says %T instead of hello", p.role, m)
-	}
+	hello := m.(ipc.Hello) // or it would not have been permitted
 	pid := p.pid
 	if p.init {
 		pid = 1
@@ -164,6 +164,7 @@ func (p *process) greet(id sandbox.Identity) error {
 
 // serve sends the role what it serves with, and more, and waits until it does.
 func (p *process) serve(m ipc.Message, more []ipc.Message, fds ...int) error {
+	p.heard.at = atStart
 	err := p.conn.Send(ipc.Append(nil, m), answerBound, fds...)
 	for i := 0; i < len(more) && err == nil; i++ {
 		err = p.conn.Send(ipc.Append(nil, more[i]), answerBound)
@@ -174,21 +175,14 @@ func (p *process) serve(m ipc.Message, more []ipc.Message, fds ...int) error {
 	if err != nil {
 		return fmt.Errorf("cannot talk to the %s: %w", p.role, err)
 	}
-	answer, err := p.recv()
-	if err != nil {
-		return err
-	}
-	if _, ok := answer.(ipc.Ready); !ok {
-		return fmt.Errorf("the %s says %T instead of ready", p.role, answer)
-	}
-	return nil
+	_, err = p.recv() // Ready
+	return err
 }
 
 // recv reads the role's next message, for answerBound at most. The role's own
 // word that it failed is an error with its text.
 func (p *process) recv() (ipc.Message, error) {
-	n, fds, err := p.conn.Recv(p.buf, answerBound)
-	ipc.CloseAll(fds)
+	n, _, err := p.conn.Recv(p.buf, answerBound)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("before it served: %w", p.hungUp())
@@ -197,21 +191,11 @@ func (p *process) recv() (ipc.Message, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen to the %s: %w", p.role, err)
 	}
-	return p.decode(p.buf[:n], fds)
-}
-
-func (p *process) decode(packet []byte, fds []int) (ipc.Message, error) {
-	if len(fds) > 0 {
-		return nil, fmt.Errorf("the %s sent %d descriptors, which nobody asked for", p.role, len(fds))
-	}
-	m, err := ipc.Decode(packet)
-	if err != nil {
-		return nil, fmt.Errorf("the %s is not understood: %w", p.role, err)
-	}
+	m, err := p.heard.hear(p.buf[:n])
 	if failed, ok := m.(ipc.Failed); ok {
 		return nil, fmt.Errorf("the %s cannot serve: %s", p.role, printable(failed.Text))
 	}
-	return m, nil
+	return m, err
 }
 
 // signal sends a signal; to a process that has ended, nobody gets it.

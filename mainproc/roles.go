@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -265,7 +266,9 @@ func (r *roles) beat(b beat) {
 	switch b {
 	case beatAsk:
 		// Full or closed: there will be no answer either.
-		_ = r.child.say(ipc.Beat{})
+		if r.child.say(ipc.Beat{}) == nil {
+			r.child.heard.asked++
+		}
 		if r.inherits {
 			reapOrphans(r.child.pid, r.spawner.pid)
 		}
@@ -303,7 +306,7 @@ func (r *roles) remains(l *link) (remains, error) {
 		book.carry(l.carried)
 		return remains{stand{In: l.in, Skip: l.skip}, book, r.why}, nil
 	}
-	if err := r.ledger.drain(r.child.buf); err != nil {
+	if err := r.ledger.drain(r.child.buf, math.MaxInt); err != nil {
 		return remains{}, err
 	}
 	s, err := standing(l.fd, r.base, r.journal)
@@ -337,8 +340,7 @@ func (r *roles) ended(child, spawner bool) (list []*process) {
 
 // listen reports the child's next message and says whether there may be another.
 func (r *roles) listen(report func(event)) bool {
-	n, fds, err := r.child.conn.TryRecv(r.child.buf)
-	ipc.CloseAll(fds)
+	n, _, err := r.child.conn.TryRecv(r.child.buf)
 	switch {
 	case errors.Is(err, ipc.ErrEmpty):
 		return true
@@ -351,25 +353,18 @@ func (r *roles) listen(report func(event)) bool {
 		r.breaks(report, fmt.Errorf("cannot listen to the child: %w", err))
 		return false
 	}
-	m, err := r.child.decode(r.child.buf[:n], fds)
-	if err != nil {
-		r.breaks(report, err)
-		return false
-	}
+	m, err := r.child.heard.hear(r.child.buf[:n])
 	switch m := m.(type) {
-	case ipc.Beat:
-		return true
 	case ipc.Drain:
-		if err = r.ledger.drain(r.child.buf); err == nil {
-			return true
-		}
-		r.breaks(report, err)
+		err = r.ledger.drain(r.child.buf, drainAtOnce)
 	case ipc.Stopped:
 		report(event{kind: eventStopped, err: lost(m)})
-	default:
-		r.breaks(report, fmt.Errorf("the child says %T while it serves", m))
+		return false
 	}
-	return false
+	if err != nil {
+		r.breaks(report, err)
+	}
+	return err == nil
 }
 
 // breaks: nothing that the child says can be relied on any more.

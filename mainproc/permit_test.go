@@ -1,0 +1,136 @@
+package mainproc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"erluv/ipc"
+)
+
+// everyMessage is one of each kind that there is, and more of some.
+var everyMessage = []ipc.Message{
+	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
+	ipc.Start{Node: "n@h"},
+	ipc.StartSpawner{Path: []string{"/bin"}},
+	ipc.Ready{},
+	ipc.Failed{Text: "no"},
+	ipc.Stop{Reason: "r"},
+	ipc.Stopped{Cause: ipc.CauseAsked, Text: "t"},
+	ipc.Ledger{Serial: 1, Added: []string{testLink.Record()}},
+	ipc.Drain{},
+	ipc.Beat{},
+	ipc.Spawner{PID: 9},
+	&ipc.Spawn{Program: "p", Args: []string{"p"}},
+	ipc.Spawned{PID: 5},
+	ipc.Changed{PID: 5},
+	ipc.SignalGroup{PID: 5, Signal: 9},
+	ipc.GroupSignalled{PID: 5},
+	ipc.Rotate{Path: "/p"},
+	ipc.Rotated{Seq: 1},
+	ipc.Forget{Seq: 1},
+	ipc.Release{Empty: []uint32{1}},
+	ipc.SpawnInMemfd{Size: 1},
+}
+
+// TestPermits: main listens to what this says and to nothing else; what ends a phase is
+// heard once, an answer as often as was asked.
+func TestPermits(t *testing.T) {
+	type heard struct {
+		times int // of three, with two questions asked
+		then  phase
+	}
+	want := map[string]heard{
+		"child before it is greeted: ipc.Hello":      {1, atWait},
+		"child before it is greeted: ipc.Failed":     {1, atEnd},
+		"spawner before it is greeted: ipc.Hello":    {1, atWait},
+		"spawner before it is greeted: ipc.Failed":   {1, atEnd},
+		"child before it serves: ipc.Ready":          {1, atWork},
+		"child before it serves: ipc.Failed":         {1, atEnd},
+		"spawner before it serves: ipc.Ready":        {1, atWork},
+		"spawner before it serves: ipc.Failed":       {1, atEnd},
+		"child while it serves: ipc.Beat":            {2, atWork},
+		"child while it serves: ipc.Drain":           {3, atWork},
+		"child while it serves: ipc.Stopped":         {1, atEnd},
+		"child's ledger while it serves: ipc.Ledger": {3, atWork},
+	}
+	for _, who := range []speaker{byChild, bySpawner, byLedger} {
+		for at := atHello; at <= atEnd; at++ {
+			for _, m := range everyMessage {
+				h := hearing{who: who, at: at, asked: 2}
+				var got heard
+				for range 3 {
+					if m, err := h.hear(ipc.Append(nil, m)); err == nil {
+						got.times++
+					} else if m != nil {
+						t.Errorf("%T with the error %v", m, err)
+					}
+				}
+				if h.at != at || got.times > 0 {
+					got.then = h.at
+				}
+				name := fmt.Sprintf("%v %v: %T", who, at, m)
+				if got != want[name] {
+					t.Errorf("%s is heard %d times, then it is %v; want %+v", name, got.times, got.then, want[name])
+				}
+				delete(want, name)
+			}
+		}
+	}
+	for name := range want {
+		t.Errorf("%s has not been tried", name)
+	}
+}
+
+// TestEveryMessage: the list above is whole, as far as kinds go, and there is an end to
+// what main listens to.
+func TestEveryMessage(t *testing.T) {
+	kinds := map[byte]bool{}
+	for _, m := range everyMessage {
+		kinds[ipc.Append(nil, m)[0]] = true
+	}
+	for kind := range 256 {
+		_, err := ipc.Decode([]byte{byte(kind)})
+		unknown := err != nil && strings.Contains(err.Error(), "no message has the kind")
+		if unknown == kinds[byte(kind)] {
+			t.Errorf("kind %d: in the list %v, unknown %v", kind, kinds[byte(kind)], unknown)
+		}
+	}
+	taken := map[ipc.Kind]bool{}
+	for _, p := range permits {
+		taken[p.kind] = true
+	}
+	if len(taken) > 10 {
+		t.Errorf("main listens to %d kinds of messages", len(taken))
+	}
+}
+
+// TestNotHeard: what is no message at all, with its bounds.
+func TestNotHeard(t *testing.T) {
+	for name, packet := range map[string][]byte{
+		"nothing":            {},
+		"no kind":            {0},
+		"an unknown kind":    {255},
+		"a byte too much":    append(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseAsked}), 0),
+		"a byte too little":  ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseAsked})[:5],
+		"a cause of its own": ipc.Append(nil, ipc.Stopped{Cause: 3}),
+		"a long text":        binary.LittleEndian.AppendUint32([]byte{byte(ipc.KindStopped), 1}, ipc.MaxText+1),
+	} {
+		if name == "a long text" {
+			packet = append(packet, make([]byte, ipc.MaxText+1)...)
+		}
+		h := hearing{who: byChild, at: atWork}
+		if m, err := h.hear(packet); err == nil || h.at != atWork {
+			t.Errorf("%s is heard as %T", name, m)
+		}
+	}
+	long := strings.Repeat("x", 2*ipc.MaxText)
+	h := hearing{who: byChild, at: atHello}
+	if m, err := h.hear(ipc.Append(nil, ipc.Failed{Text: long})); err != nil || m != (ipc.Failed{Text: long[:ipc.MaxText]}) {
+		t.Errorf("of a long text only the beginning is said: %v", err)
+	}
+	if s := speaker(64).String() + speaker(0).String(); s != "speaker 64speaker 0" {
+		t.Error(s)
+	}
+}
