@@ -50,7 +50,7 @@ type Config struct {
 	// was started by root, else who erluv already is.
 	RunAs Identity
 	// Allowed are the users of AllowUsers, in their order.
-	Allowed []Identity
+	Allowed []Allowed
 
 	machine  Machine
 	settings []Setting
@@ -72,6 +72,7 @@ const (
 type Identity struct {
 	User, Group string
 	UID, GID    int
+	Home, Shell string // of User; "" when it is not in there
 }
 
 // A Secret is a string that no formatting and no logger shows. Only a

@@ -142,12 +142,12 @@ func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string
 		names := make([]string, len(v))
 		for i, element := range v {
 			name, ok := element.(string)
-			if !ok || name == "" || strings.Contains(name, ",") {
+			if !ok || name == "" || strings.Contains(name, " ") {
 				return "", "a list of something else"
 			}
 			names[i] = name
 		}
-		return strings.Join(names, ","), ""
+		return strings.Join(names, " "), ""
 	case map[string]any, []map[string]any:
 		return "", "a table"
 	case float64:

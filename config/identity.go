@@ -14,6 +14,9 @@ func (c *Config) resolve(problem func(key string, err error)) {
 	if c.machine.UID != 0 {
 		c.RunAs = Identity{UID: c.machine.UID, GID: c.machine.GID}
 		c.RunAs.User, c.RunAs.Group = userName(c.RunAs.UID), groupName(c.RunAs.GID)
+		if u, err := user.LookupId(strconv.Itoa(c.RunAs.UID)); err == nil {
+			c.RunAs.Home, c.RunAs.Shell = u.HomeDir, shellOf(u.Username)
+		}
 	} else if who, err := identity(c.User); err != nil {
 		problem("user", err)
 	} else {
@@ -33,13 +36,8 @@ func (c *Config) resolve(problem func(key string, err error)) {
 			problem("user", err)
 		}
 	}
-	c.Allowed = nil
-	for _, name := range c.AllowUsers {
-		who, err := identity(name)
-		if err != nil {
-			problem("allow_users", fmt.Errorf("names %q, who %w", name, err))
-		}
-		c.Allowed = append(c.Allowed, who)
+	if err := c.allow(); err != nil {
+		problem("allow_users", err)
 	}
 }
 
@@ -48,7 +46,8 @@ var (
 	errRoot   = errors.New("is root, which no program may run as")
 )
 
-// identity returns a user and the group that the user database gives them.
+// identity returns a user who is not root, and the group that the user database gives
+// them.
 func identity(name string) (Identity, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -57,15 +56,21 @@ func identity(name string) (Identity, error) {
 		}
 		return Identity{}, fmt.Errorf("cannot be looked up: %w", err)
 	}
-	who := Identity{User: name}
+	who, err := identityOf(u)
+	if err == nil && who.UID == 0 {
+		return Identity{}, errRoot
+	}
+	return who, err
+}
+
+// identityOf is what the user database says of a user.
+func identityOf(u *user.User) (who Identity, err error) {
+	who = Identity{User: u.Username, Home: u.HomeDir, Shell: shellOf(u.Username)}
 	if who.UID, err = strconv.Atoi(u.Uid); err != nil {
 		return Identity{}, fmt.Errorf("has the user id %q", u.Uid)
 	}
 	if who.GID, err = strconv.Atoi(u.Gid); err != nil {
 		return Identity{}, fmt.Errorf("has the group id %q", u.Gid)
-	}
-	if who.UID == 0 {
-		return Identity{}, errRoot
 	}
 	who.Group = groupName(who.GID)
 	return who, nil

@@ -27,7 +27,7 @@ const (
 	text   kind = iota // "..."
 	number             // 123
 	truth              // true or false
-	list               // ["...", "..."]; as text: joined by commas
+	list               // ["...", "..."]; as text: joined by spaces
 )
 
 // Env returns the name of the key in the environment.
@@ -165,8 +165,8 @@ var keys = []Key{
 	{
 		Name: "allow_users", Form: "users", Default: "", Unset: "[]", kind: list, FileOnly: true,
 		Meaning: "users that workers may be run as besides user",
-		Right:   "a list of names of users who are not root", Example: `["www-data"]`,
-		set: func(c *Config, v string) (err error) { c.AllowUsers, err = parseAccounts(v); return err },
+		Right:   "a list of users, each with the groups if these are to be others", Example: `["www-data", "games:games,audio"]`,
+		set: func(c *Config, v string) (err error) { c.AllowUsers, err = parseAllowed(v); return err },
 	},
 	{
 		Name: "detach", Form: "bool", Default: "false", kind: truth,

@@ -188,7 +188,7 @@ func (a candidate) shown() string {
 	case a.key.Secret:
 		return mask
 	case a.key.kind == list:
-		return "[" + strings.ReplaceAll(a.value, ",", ", ") + "]"
+		return "[" + strings.ReplaceAll(a.value, " ", ", ") + "]"
 	}
 	return a.value
 }

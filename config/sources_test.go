@@ -58,7 +58,7 @@ var samples = map[string]struct {
 	"path":         {strs("/a", "/b:/c", "/d"), anys([]string{"/a"}, []string{"/b", "/c"}, []string{"/d"}), func(c *Config) any { return c.Path }},
 	"contain":      {strs("pidns", "cgroup", "group"), anys("pidns", "cgroup", "group"), func(c *Config) any { return c.Contain }},
 	"sandbox":      {strs("off", "strict", "best-effort"), anys("off", "strict", "best-effort"), func(c *Config) any { return c.Sandbox }},
-	"allow_users":  {strs("bin,daemon", "daemon", "bin"), anys([]string{"bin", "daemon"}, nil, nil), func(c *Config) any { return c.AllowUsers }},
+	"allow_users":  {strs("bin daemon:daemon,bin", "daemon", "bin"), anys([]string{"bin", "daemon:daemon,bin"}, nil, nil), func(c *Config) any { return c.AllowUsers }},
 	"detach":       {strs("true", "false", "true"), anys(true, false, true), func(c *Config) any { return c.Detach }},
 	"log_level":    {strs("debug", "warn", "error"), anys(slog.LevelDebug, slog.LevelWarn, slog.LevelError), func(c *Config) any { return c.LogLevel }},
 	"log_format":   {strs("json", "text", "json"), anys("json", "text", "json"), func(c *Config) any { return c.LogFormat }},
@@ -119,6 +119,10 @@ func testSources(t *testing.T, key *Key, inFile, inEnv, inArgs bool) {
 	c, warnings, err := Load(src)
 	if key.FileOnly && (inEnv || inArgs) {
 		wantProblem(t, err, key.Name+" can be set in the configuration file alone")
+		return
+	}
+	if key.Name == "allow_users" && inFile && src.Machine.UID != 0 {
+		wantProblem(t, err, values[0], names[0]+": ", "start erluv as root, or leave the key out")
 		return
 	}
 	if err != nil {
@@ -182,7 +186,7 @@ func toTOML(key *Key, v string) string {
 	case number, truth:
 		return v
 	case list:
-		return `["` + strings.ReplaceAll(v, ",", `", "`) + `"]`
+		return `["` + strings.ReplaceAll(v, " ", `", "`) + `"]`
 	}
 	return strconv.Quote(v)
 }

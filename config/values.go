@@ -138,22 +138,6 @@ func checkAccount(v string) error {
 	return nil
 }
 
-func parseAccounts(v string) ([]string, error) {
-	if v == "" {
-		return nil, nil
-	}
-	names := strings.Split(v, ",")
-	for i, name := range names {
-		if err := checkAccount(name); err != nil {
-			return nil, fmt.Errorf("has a name that %w", err)
-		}
-		if slices.Contains(names[:i], name) {
-			return nil, fmt.Errorf("has %q twice", name)
-		}
-	}
-	return names, nil
-}
-
 func parseInt(v string, low, high int) (int, error) {
 	n, err := strconv.Atoi(v)
 	switch {
