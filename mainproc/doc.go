@@ -26,6 +26,8 @@
 // From down to rising main keeps the connection itself: caretaker.go, interim.go, with
 // what stand.go and ledger.go say of the child that has died.
 //
+// A service manager that wants to know is told how it goes (service.go).
+//
 // The first connection failing is the end, so that a wrong cookie is noticed;
 // afterwards the configuration's `reconnect` decides.
 package mainproc

@@ -41,6 +41,8 @@ type keeper interface {
 type crew interface {
 	// hand gives the roles what they serve with and returns when they do.
 	hand(context.Context, *link) error
+	// answers says, while watch is under way, whether the child shows that it lives.
+	answers() bool
 	// watch reports what the child says and how the roles end, and returns when
 	// both have been reaped.
 	watch(report func(event))
@@ -88,6 +90,7 @@ type guard struct {
 	world world
 	log   *slog.Logger
 	up    func()
+	told  *service // how it goes; nil: nobody is
 
 	events  chan event // unbuffered: the owner is never away for long
 	timer   *time.Timer
@@ -120,9 +123,13 @@ func (g *guard) run(ctx context.Context) error {
 			stop = nil
 			g.reason = context.Cause(ctx).Error()
 			g.log.Info("stopping", "reason", g.reason)
+			g.told.leaving("stopping: " + g.reason)
 			g.act(g.stop())
 		case <-g.timer.C:
 			g.act(g.expired())
+		case <-g.told.due():
+			// Whatever else goes on has bounds of its own.
+			g.told.sign(g.state != serving || g.crew.answers())
 		case e := <-g.events:
 			g.act(g.take(e))
 		}
@@ -331,14 +338,23 @@ func (g *guard) settle() bool {
 	return true
 }
 
-// note logs what people want to know of a new state.
+// note logs what people want to know of a new state, and tells the service manager.
 func (g *guard) note() {
 	switch g.state {
 	case serving:
 		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
+		g.told.up("serving %s as %s", g.link.peer.Name, g.link.local.Name)
 	case down:
 		g.log.Error("no child", "error", g.err, "respawn_within", g.dieTimeout)
+		g.told.status("no child, waiting %v for respawn: %v", g.dieTimeout, g.err)
 	case waiting:
 		g.log.Warn("trying again", "in", g.delay.Round(time.Millisecond), "error", g.err)
+		g.told.status("not connected, trying again: %v", g.err)
+	case ended:
+		if g.err != nil {
+			g.told.leaving(g.err.Error())
+		} else {
+			g.told.leaving("ended")
+		}
 	}
 }

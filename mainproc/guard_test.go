@@ -25,9 +25,11 @@ type fakeWorld struct {
 	crews    []*fakeCrew
 	stubborn bool  // roles do not end by themselves
 	silent   bool  // the child does not answer when it is asked to stop
+	mute     bool  // the child does not show that it lives
 	doubt    error // nobody can go on with the connection that a crew has left
 	keeper   *fakeKeeper
 	n        int
+	watchdog time.Duration // of a service manager that listens; 0: there is none
 }
 
 func (w *fakeWorld) note(format string, args ...any) {
@@ -109,6 +111,8 @@ type fakeCrew struct {
 
 func (c *fakeCrew) hand(context.Context, *link) error { return c.refuses }
 
+func (c *fakeCrew) answers() bool { return !c.w.mute }
+
 func (c *fakeCrew) watch(report func(event)) {
 	for {
 		select {
@@ -172,7 +176,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
-		g := guard{world: w, log: slog.New(slog.DiscardHandler)}
+		g := guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
 		g.retry, g.stopBound, g.dieTimeout, g.final = true, 7*time.Second, 5*time.Second, isFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -41,6 +41,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
 	}
+	told := newService(log) // before anything looks at the environment
 	id, err := identity(cfg)
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		world: &host{dialer: dialer{cfg: cfg}, starter: s, id: id, with: with, alone: opts.Alone},
 		log:   log,
 		up:    opts.Up,
+		told:  told,
 	}
 	g.retry = cfg.Reconnect == config.ReconnectRetry
 	g.stopBound = cfg.KillTimeout + stopGrace

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"erluv/etf"
@@ -30,6 +31,9 @@ type roles struct {
 	handed  bool      // the child serves, or did
 	spawned time.Time // when the spawner began to serve
 	short   int       // spawners in a row that have died at once
+
+	began time.Time
+	sign  atomic.Int64 // of life: when the child gave the last one, after began
 
 	mu     sync.Mutex // for spawner, while watch may replace it
 	ending bool       // it must not be replaced any more
@@ -58,7 +62,7 @@ type settings struct {
 // launch starts both roles, so that they come up side by side, and greets them. The
 // spawner is started in the first of the ways that works.
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
-	r := &roles{id: id, serveWith: with, starter: s}
+	r := &roles{id: id, serveWith: with, starter: s, began: time.Now()}
 	var err error
 	if r.child, err = s.start(ipc.RoleChild, id, containment{}); err != nil {
 		return nil, err
@@ -210,6 +214,7 @@ func (r *roles) watch(report func(event)) {
 		{Fd: int32(r.spawner.pidfd), Events: unix.POLLIN},
 	}
 	p := newPulse(time.Now())
+	r.sign.Store(int64(time.Since(r.began)))
 	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one, without events
 		timeout := -1
 		if fds[1].Fd >= 0 {
@@ -224,6 +229,7 @@ func (r *roles) watch(report func(event)) {
 		}
 		if fds[0].Revents != 0 {
 			p.heard()
+			r.sign.Store(int64(time.Since(r.began)))
 			if !r.listen(report) {
 				fds[0].Fd = -1
 			}
@@ -246,6 +252,12 @@ func (r *roles) watch(report func(event)) {
 		}
 	}
 	r.left = r.endPrograms()
+}
+
+// answers: see crew. A child that does not is about to be found hung by watch, or watch
+// itself is stuck.
+func (r *roles) answers() bool {
+	return time.Since(r.began)-time.Duration(r.sign.Load()) < (beatsMissed+1)*beatEvery
 }
 
 // endPrograms ends what a spawner that has ended may have left, and waits for it. The

@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A manager is the other end of sd_notify(3).
+type manager struct {
+	conn *net.UnixConn
+	env  []string // for erluv
+	told chan string
+}
+
+// newManager listens at an abstract socket, which is reached in whatever directory
+// and as whatever user, or at one in dir. The watchdog is left out when it is 0.
+func newManager(t *testing.T, abstract bool, watchdog time.Duration) *manager {
+	t.Helper()
+	name := fmt.Sprintf("%s/notify%d", dir, serial.Add(1))
+	if abstract {
+		name = "@" + name
+	}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !abstract {
+		if err := os.Chmod(name, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := &manager{conn: conn, env: []string{"NOTIFY_SOCKET=" + name}, told: make(chan string, 1000)}
+	if watchdog > 0 {
+		m.env = append(m.env, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
+	}
+	done := make(chan struct{})
+	go func() { // ends with the socket
+		defer close(done)
+		buf := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			m.told <- string(buf[:n])
+		}
+	}()
+	t.Cleanup(func() {
+		conn.Close()
+		<-done
+	})
+	return m
+}
+
+// wait is the next message that begins so; others before it are passed over.
+func (m *manager) wait(t *testing.T, prefix string) string {
+	t.Helper()
+	deadline := time.After(startTime)
+	for {
+		select {
+		case text := <-m.told:
+			if strings.HasPrefix(text, prefix) {
+				return text
+			}
+		case <-deadline:
+			t.Fatalf("the service manager is not told %s within %v", prefix, startTime)
+		}
+	}
+}
+
+// managed starts an erluv under the manager, after whose READY the node has it.
+func (m *manager) managed(t *testing.T, n *node, args ...string) *erluv {
+	t.Helper()
+	_, host, _ := strings.Cut(n.name, "@")
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	was := n.env
+	n.env = append(n.env[:len(n.env):len(n.env)], m.env...)
+	e, err := n.run(nil, append([]string{"--node", n.name, "--name", name, "--host", host, n.cookieFile()}, args...)...)
+	n.env = was
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@" + host
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	want := fmt.Sprintf("READY=1\nSTATUS=serving %s as %s", n.name, e.erluv)
+	if got := m.wait(t, "READY=1"); got != want {
+		t.Fatalf("the service manager is told %q, want %q", got, want)
+	}
+	e.expect(t, "true", "lists:member(E, nodes(hidden))")
+	return e
+}
+
+// TestService: what a service manager is told of a life.
+func TestService(t *testing.T) {
+	n := newNode(t, nodeOptions{noise: true})
+	for _, abstract := range []bool{false, true} {
+		m := newManager(t, abstract, 0)
+		e := m.managed(t, n, "--die-timeout", "60s")
+		e.expect(t, `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<>>}}`,
+			`e2e:call(E, {run, ["/usr/bin/env"], #{inherit => ["NOTIFY_SOCKET", "WATCHDOG_USEC"]}})`)
+		child := e.roles(t).child
+		if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("STATUS=no child, waiting 1m0s for respawn: the child (process %d) was killed: killed", child)
+		if got := m.wait(t, "STATUS=no child"); got != want {
+			t.Errorf("the service manager is told %q, want %q", got, want)
+		}
+		e.eval(t, "{erluv_main, E} ! respawn")
+		m.wait(t, "READY=1")
+		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		m.wait(t, "STOPPING=1\nSTATUS=stopping: terminated")
+		m.wait(t, "STOPPING=1\nSTATUS=ended")
+		if status := e.exits(t, endTime); status != 0 {
+			t.Errorf("status %d", status)
+		}
+	}
+}
+
+// TestServiceWatchdog: signs of life come, and stop when main is stopped. They do
+// not come in time by chance: four of them take longer than the watchdog allows.
+func TestServiceWatchdog(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	m := newManager(t, true, time.Second)
+	e := m.managed(t, n)
+	begin := time.Now()
+	for range 4 {
+		m.wait(t, "WATCHDOG=1")
+	}
+	if took := time.Since(begin); took < time.Second {
+		t.Errorf("four signs of life in %v, one each 500ms is wanted", took)
+	}
+	if err := e.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "main is stopped", func() bool {
+		s, ok := stat(e.cmd.Process.Pid)
+		return ok && s.state == "T"
+	})
+	for len(m.told) > 0 { // sent before
+		<-m.told
+	}
+	select {
+	case text := <-m.told:
+		// It was on its way from the socket.
+		select {
+		case more := <-m.told:
+			t.Errorf("main is stopped and says %q, %q", text, more)
+		case <-time.After(2 * time.Second):
+		}
+	case <-time.After(2 * time.Second):
+	}
+	if err := e.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	m.wait(t, "WATCHDOG=1")
+}
+
+// TestServiceRefused: one that cannot connect says why, and is never ready.
+func TestServiceRefused(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	m := newManager(t, true, 0)
+	n.env = append(n.env, m.env...)
+	e, err := n.run(nil, "--node", "nobody"+n.name, n.cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := e.exits(t, startTime); status != 1 {
+		t.Errorf("status %d", status)
+	}
+	select {
+	case text := <-m.told:
+		if !strings.HasPrefix(text, "STOPPING=1\nSTATUS=") || !strings.Contains(text, `"nobody`) {
+			t.Errorf("the service manager is told %q", text)
+		}
+	case <-time.After(startTime):
+		t.Error("the service manager is told nothing")
+	}
+}
