@@ -8,26 +8,33 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Tree is a control group of cgroups(7), version 2, in which all programs are: so
-// the kernel knows whose each process is, whatever session it went to. It belongs to
-// erluv_main, which has made it beneath its own group:
+// Tree is a control group of cgroups(7) in which programs are, with all that they have
+// started: so the kernel knows whose each process is, whatever session it went to. It
+// belongs to erluv_main, which has made it beneath its own group. One of version 2:
 //
 //	erluv-0123456789abcdef.tree/    the user's: processes may be moved within it
 //	    spawner/                    the spawner, so that it may start programs in the tree
 //	    1/ 2/ 3/ ...                leaves, made by the spawner: one for each worker
 //
-// Main holds a lock on it as long as it lives; a tree without one is what a dead
-// erluv has left. No controller is used: version 2 can be mounted beside version 1.
+// In the hierarchies of version 1 that limits need, there is a tree with leaves for
+// those programs alone that have limits.
+//
+// Main holds a lock on a tree as long as it lives; one without is what a dead erluv has
+// left. What is locked is a file that the user cannot open, or its programs could lock
+// it for ever.
 type Tree struct {
 	dir     string
-	fd      int // of the directory, locked
-	spawner int // of the spawner's
+	v1      bool
+	fd      int // of the directory
+	lock    int // of the file that is locked
+	spawner int // of the spawner's, which version 1 has not
 }
 
 const (
@@ -35,147 +42,155 @@ const (
 	treeSuffix  = ".tree"
 	treeSpawner = "spawner"
 
-	// cgroupMount is beneath what the child may read (childFiles).
-	cgroupMount = "/sys/fs/cgroup"
-
-	// treeBound is how long processes that were sent SIGKILL may take to be gone,
-	// and how long other erluvs may take with their trees.
+	// treeBound is how long processes that were sent SIGKILL may take to be gone.
 	treeBound = 5 * time.Second
+
+	// treeTries is how often another erluv that looks for trees which were left may
+	// take one that is just being made for such a one.
+	treeTries = 100
 )
+
+// errTaken says that this was so.
+var errTaken = errors.New("another erluv has removed it again and again")
 
 // NewTree makes the tree for programs of the user, after it has ended and removed
 // those that dead erluvs have left at the same place; swept counts them.
-func NewTree(id Identity) (t *Tree, swept int, err error) {
-	base, err := ownCgroup()
+func NewTree(id Identity) (t *Tree, swept int, err error) { return newTreeIn("", id) }
+
+// newTreeIn makes one of version 1 in the hierarchy with the controller, unless that
+// is "".
+func newTreeIn(controller string, id Identity) (t *Tree, swept int, err error) {
+	base, err := ownCgroup(controller)
 	if err != nil {
 		return nil, 0, err
 	}
-	unlock, err := lockTrees(base)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer unlock()
-	swept = sweepTrees(base)
-	var serial [8]byte
-	_, _ = rand.Read(serial[:]) // never fails
-	t = &Tree{dir: filepath.Join(base, treePrefix+hex.EncodeToString(serial[:])+treeSuffix), fd: -1, spawner: -1}
-	if err := t.make(id); err != nil {
+	return treeAt(base, controller != "", id)
+}
+
+func treeAt(base string, v1 bool, id Identity) (t *Tree, swept int, err error) {
+	swept = sweepTrees(base, v1)
+	for range treeTries {
+		var serial [8]byte
+		_, _ = rand.Read(serial[:]) // never fails
+		t = noTree(filepath.Join(base, treePrefix+hex.EncodeToString(serial[:])+treeSuffix), v1)
+		if err = t.make(id); err == nil {
+			return t, swept, nil
+		}
 		t.Remove()
-		return nil, swept, err
+		if !errors.Is(err, errTaken) {
+			break
+		}
 	}
-	return t, swept, nil
+	return nil, swept, err
 }
 
-// ownCgroup is the directory of the process's control group.
-func ownCgroup() (string, error) {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	groups, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return "", err
-	}
-	return findCgroup(string(mounts), string(groups))
-}
-
-// findCgroup finds it in the two files of proc(5).
-func findCgroup(mounts, groups string) (string, error) {
-	var own string
-	for line := range strings.Lines(groups) {
-		if path, ok := strings.CutPrefix(line, "0::"); ok {
-			own = strings.TrimSuffix(path, "\n")
-		}
-	}
-	for line := range strings.Lines(mounts) {
-		before, after, _ := strings.Cut(line, " - ")
-		f := strings.Fields(before)
-		if !strings.HasPrefix(after, "cgroup2 ") || len(f) < 5 {
-			continue
-		}
-		root, at := f[3], f[4]
-		rest, err := filepath.Rel(root, own)
-		if own == "" || err != nil || rest == ".." || strings.HasPrefix(rest, "../") {
-			continue // another part of the hierarchy is mounted there
-		}
-		if at == cgroupMount || strings.HasPrefix(at, cgroupMount+"/") {
-			return filepath.Join(at, rest), nil
-		}
-	}
-	return "", errors.New("no control groups of version 2 are mounted beneath " + cgroupMount)
-}
-
-// lockTrees keeps other erluvs from taking a tree that is just being made for one
-// that was left.
-func lockTrees(base string) (unlock func(), err error) {
-	fd, err := unix.Open(base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open %s: %w", base, err)
-	}
-	for end := time.Now().Add(treeBound); ; time.Sleep(time.Millisecond) {
-		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = unix.Close(fd) }, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(end) {
-			_ = unix.Close(fd)
-			return nil, fmt.Errorf("cannot lock %s: %w", base, err)
-		}
-	}
-}
+func noTree(dir string, v1 bool) *Tree { return &Tree{dir: dir, v1: v1, fd: -1, lock: -1, spawner: -1} }
 
 // sweepTrees ends what dead erluvs of the same user have left, and counts it.
-func sweepTrees(base string) (swept int) {
+func sweepTrees(base string, v1 bool) (swept int) {
 	dirs, _ := filepath.Glob(filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16)+treeSuffix))
 	for _, dir := range dirs {
-		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
+		left := noTree(dir, v1)
+		if left.open() != nil || left.hold() != nil {
+			left.close()
 			continue
 		}
-		left := Tree{dir: dir, fd: fd, spawner: -1}
-		var st unix.Stat_t
-		if unix.Fstatat(fd, "cgroup.kill", &st, 0) != nil || int(st.Uid) != os.Geteuid() ||
-			unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-			_ = unix.Close(fd)
-			continue
+		if left.used() {
+			swept++
 		}
 		left.Remove()
-		swept++
 	}
 	return swept
 }
 
-func (t *Tree) make(id Identity) error {
-	fail := func(err error) error { return fmt.Errorf("cannot make the control group %s: %w", t.dir, err) }
-	err := unix.Mkdir(t.dir, 0o755)
-	if err == nil {
-		err = unix.Chmod(t.dir, 0o755) // whatever the umask
+// lockName is the file that is locked. In version 2 it is one that only its owner may
+// open; in version 1 main makes one so.
+func (t *Tree) lockName() string {
+	if t.v1 {
+		return "notify_on_release"
 	}
-	if err == nil {
-		t.fd, err = unix.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return "cgroup.kill"
+}
+
+// open opens what is there, if it is ours.
+func (t *Tree) open() (err error) {
+	t.fd, err = unix.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = unix.Flock(t.fd, unix.LOCK_EX|unix.LOCK_NB)
+	t.lock, err = unix.Openat(t.fd, t.lockName(), unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT && !t.v1 {
+		return errors.New("cgroup.kill is not there (Linux 5.14 is needed)")
 	}
-	if err == nil {
-		err = unix.Faccessat(t.fd, "cgroup.kill", unix.W_OK, 0)
-		if err == unix.ENOENT {
-			return fail(errors.New("cgroup.kill is not there (Linux 5.14 is needed)"))
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(t.lock, &st); err == nil && int(st.Uid) != os.Geteuid() {
+		err = unix.EPERM
+	}
+	return err
+}
+
+// hold takes the lock, or another has it.
+func (t *Tree) hold() error {
+	for {
+		if err := unix.Flock(t.lock, unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR {
+			return err
 		}
 	}
+}
+
+// used says whether more has been made of it than a directory.
+func (t *Tree) used() bool {
+	var st unix.Stat_t
+	return unix.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.members()) > 0
+}
+
+func (t *Tree) make(id Identity) error {
+	err := unix.Mkdir(t.dir, 0o755)
 	if err == nil {
-		err = t.begin()
-	}
-	// A process is moved by who may write to this file of all that has both groups.
-	for _, name := range []string{".", "cgroup.procs"} {
-		if err == nil {
-			err = unix.Fchownat(t.fd, name, int(id.UID), int(id.GID), 0)
+		if err = t.fill(id); err != nil && !t.exists() {
+			err = errTaken
 		}
 	}
 	if err != nil {
-		return fail(err)
+		return fmt.Errorf("cannot make the control group %s: %w", t.dir, err)
 	}
 	return nil
+}
+
+func (t *Tree) exists() bool {
+	var st unix.Stat_t
+	return unix.Lstat(t.dir, &st) == nil
+}
+
+func (t *Tree) fill(id Identity) error {
+	err := unix.Chmod(t.dir, 0o755) // whatever the umask
+	if err == nil && t.v1 {
+		err = unix.Chmod(filepath.Join(t.dir, t.lockName()), 0o600)
+	}
+	if err == nil {
+		err = t.open()
+	}
+	if err == nil {
+		err = t.hold()
+	}
+	// One who had the lock before may have removed it.
+	if err == unix.EWOULDBLOCK || err == nil && !t.exists() {
+		return errTaken
+	}
+	if err == nil && !t.v1 {
+		if err = t.begin(); err == nil {
+			// A process is moved by who may write to this file of all that has both
+			// groups.
+			err = unix.Fchownat(t.fd, "cgroup.procs", int(id.UID), int(id.GID), 0)
+		}
+	}
+	if err == nil {
+		err = unix.Fchownat(t.fd, ".", int(id.UID), int(id.GID), 0)
+	}
+	return err
 }
 
 // begin makes the spawner's group.
@@ -204,6 +219,9 @@ func (t *Tree) Empty() error {
 		return err
 	}
 	t.clear()
+	if t.v1 {
+		return nil
+	}
 	if err := t.begin(); err != nil {
 		return fmt.Errorf("cannot make a control group in %s: %w", t.dir, err)
 	}
@@ -213,21 +231,66 @@ func (t *Tree) Empty() error {
 // kill waits until all are gone, which takes a process that waits for a broken disk
 // without end: then it is an error, after a while.
 func (t *Tree) kill() error {
-	if err := writeAt(t.fd, "cgroup.kill", "1"); err != nil {
-		return fmt.Errorf("cannot end what is in %s: %w", t.dir, err)
+	if !t.v1 {
+		if err := writeAt(t.fd, "cgroup.kill", "1"); err != nil {
+			return fmt.Errorf("cannot end what is in %s: %w", t.dir, err)
+		}
 	}
 	for end := time.Now().Add(treeBound); ; time.Sleep(time.Millisecond) {
-		events, err := os.ReadFile(t.dir + "/cgroup.events")
-		if err != nil {
+		empty, err := t.isEmpty()
+		if err != nil || empty {
 			return err
-		}
-		if strings.Contains(string(events), "populated 0") {
-			return nil
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("processes in %s do not end", t.dir)
 		}
 	}
+}
+
+func (t *Tree) isEmpty() (bool, error) {
+	if t.v1 {
+		return t.killMembers() == 0, nil
+	}
+	events, err := os.ReadFile(t.dir + "/cgroup.events")
+	return strings.Contains(string(events), "populated 0"), err
+}
+
+// members are the processes in a tree of version 1.
+func (t *Tree) members() (pids []int) {
+	for _, dir := range append(t.groups(), t.dir) {
+		text, _ := os.ReadFile(dir + "/cgroup.procs")
+		for f := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// maxMembers is how many processes are killed at a time: it takes descriptors.
+const maxMembers = 256
+
+// killMembers sends SIGKILL to the processes in a tree of version 1, which has no
+// cgroup.kill, and counts those that there were. Each gets it by a pidfd that was open
+// before a second look found its number there.
+func (t *Tree) killMembers() int {
+	pids := t.members()
+	open := make(map[int]int)
+	for _, pid := range pids[:min(len(pids), maxMembers)] {
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			open[pid] = fd
+		}
+	}
+	for _, pid := range t.members() {
+		if fd, ok := open[pid]; ok {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+	}
+	for _, fd := range open {
+		_ = unix.Close(fd)
+	}
+	return len(pids)
 }
 
 func writeAt(dir int, name, text string) error {
@@ -243,25 +306,26 @@ func writeAt(dir int, name, text string) error {
 // Remove ends what is in the tree and removes it. What cannot be removed is left to
 // the next erluv that is started.
 func (t *Tree) Remove() {
-	if t.fd < 0 {
-		return
+	if t.fd >= 0 {
+		_ = t.kill()
+		t.clear()
 	}
-	_ = t.kill()
-	t.clear()
 	_ = unix.Rmdir(t.dir)
-	_ = unix.Close(t.fd)
-	t.fd = -1
+	t.close()
+}
+
+func (t *Tree) close() {
+	for _, fd := range []*int{&t.fd, &t.lock, &t.spawner} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+		}
+		*fd = -1
+	}
 }
 
 // clear removes what is in the tree, the groups before those that they are in.
 func (t *Tree) clear() {
-	var dirs []string
-	_ = filepath.WalkDir(t.dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && path != t.dir {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
+	dirs := t.groups()
 	for i := len(dirs) - 1; i >= 0; i-- {
 		_ = unix.Rmdir(dirs[i])
 	}
@@ -269,4 +333,15 @@ func (t *Tree) clear() {
 		_ = unix.Close(t.spawner)
 		t.spawner = -1
 	}
+}
+
+// groups are the directories in the tree, each before what is in it.
+func (t *Tree) groups() (dirs []string) {
+	_ = filepath.WalkDir(t.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != t.dir {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	return dirs
 }
