@@ -98,7 +98,7 @@ func checkThread(s status, want Identity, filters int, root bool) error {
 		{"CapAmb", none},
 	}
 	if root {
-		fields = append(fields, field{"CapBnd", none}, field{"Groups", ""})
+		fields = append(fields, field{"CapBnd", none}, field{"Groups", strings.Trim(fmt.Sprint(want.Groups), "[]")})
 	}
 	if filters > 0 {
 		fields = append(fields, field{"Seccomp", "2"}, field{"Seccomp_filters", strconv.Itoa(filters)}) // SECCOMP_MODE_FILTER

@@ -13,6 +13,11 @@ import (
 // Identity is what a role runs as.
 type Identity struct {
 	UID, GID uint32
+	Groups   []uint32 // supplementary, in ascending order; only root can give any
+
+	// MayBeRoot says that UID and GID may be root's, since somebody has named root.
+	// There are no capabilities all the same: what is left of root is its files.
+	MayBeRoot bool
 }
 
 // Recipe is what Drop does.
@@ -73,14 +78,14 @@ var steps = []step{
 // Drop gives up every privilege of the calling thread, which the caller has
 // locked (runtime.LockOSThread) and will turn into the role with execve(2).
 // After an error the process is neither privileged nor confined: the only thing to
-// do is to say so and end. A recipe with root's uid is refused, and run by
-// root one with root's gid.
+// do is to say so and end. Unless it MayBeRoot a recipe with root's uid is refused, and
+// run by root one with root's gid.
 //
 // Run by an ordinary user it changes no ids, which must then be the recipe's, and
 // keeps the supplementary groups, which only root can clear; everything else
 // holds alike.
 func Drop(r Recipe) error {
-	if r.UID == 0 || (r.GID == 0 && unix.Geteuid() == 0) {
+	if !r.MayBeRoot && (r.UID == 0 || r.GID == 0 && unix.Geteuid() == 0) {
 		return fmt.Errorf("cannot drop privileges: uid %d and gid %d are root's", r.UID, r.GID)
 	}
 	for _, s := range steps {

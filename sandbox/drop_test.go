@@ -25,13 +25,15 @@ type seen struct {
 }
 
 // walk starts a role out of the dirtiest process it can make and looks at it.
-func walk() (s seen, err error) {
+func walk() (seen, error) { return walkAs(target()) }
+
+func walkAs(id Identity) (s seen, err error) {
 	passwd, err := os.Open("/etc/passwd") // stands for a privileged descriptor
 	if err != nil {
 		return s, err
 	}
 	defer passwd.Close()
-	recipe := Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 3, NoCore: true}
+	recipe := Recipe{Identity: id, Parent: os.Getpid(), KeepFD: 3, NoCore: true}
 	text, err := json.Marshal(recipe)
 	if err != nil {
 		return s, err
@@ -232,6 +234,7 @@ func TestDropRefuses(t *testing.T) {
 		want   string
 	}{
 		{"drop", Recipe{Identity: Identity{UID: 0, GID: 65534}, Parent: os.Getpid()}, "are root's"},
+		{"drop", Recipe{Identity: Identity{UID: 1, GID: 1, Groups: []uint32{3}}, Parent: 1 << 21}, map[bool]string{true: "the parent has ended", false: "setresgid"}[os.Geteuid() == 0]},
 		{"drop", Recipe{Identity: target(), Parent: 1 << 21}, "the parent has ended"},
 		{"forget", Recipe{Identity: Identity{UID: 1, GID: 1}, Parent: os.Getpid()}, "cannot prove"},
 	} {

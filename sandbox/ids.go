@@ -18,8 +18,9 @@ func setIdentity(r Recipe) error {
 		if err := dropBoundingSet(); err != nil {
 			return fmt.Errorf("empty the capability bounding set: %w", err)
 		}
-		if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); e != 0 {
-			return fmt.Errorf("clear the supplementary groups: %w", e)
+		groups := unsafe.Pointer(unsafe.SliceData(r.Groups))
+		if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(r.Groups)), uintptr(groups), 0); e != 0 {
+			return fmt.Errorf("set the supplementary groups to %v: %w", r.Groups, e)
 		}
 	}
 	gid, uid := uintptr(r.GID), uintptr(r.UID)
@@ -88,7 +89,8 @@ func has(capability int) bool {
 
 // prove tries to get back what was given up. Every way must be closed; the
 // kernel's word that ids were set is not taken for it. (An ordinary user may have
-// root's gid, as in some containers: there is nothing to get back then.)
+// root's gid, as in some containers, and who MayBeRoot may be: there is nothing to get
+// back then.)
 func prove(r Recipe) error {
 	const keep = ^uintptr(0) // -1: leave this id as it is
 	root := uint32(0)
@@ -108,7 +110,7 @@ func prove(r Recipe) error {
 		{"setgroups({0})", unix.SYS_SETGROUPS, 1, uintptr(unsafe.Pointer(&root)), 0},
 		{"setgroups({})", unix.SYS_SETGROUPS, 0, 0, 0},
 	} {
-		if r.GID == 0 && strings.Contains(try.name, "gid") {
+		if r.GID == 0 && strings.Contains(try.name, "gid") || r.UID == 0 && strings.Contains(try.name, "uid") {
 			continue
 		}
 		if _, _, e := unix.RawSyscall(try.trap, try.a1, try.a2, try.a3); e == 0 {
