@@ -44,6 +44,7 @@ var plays = map[string]func(args []string) error{
 	"main":    playMain,
 	"ping":    playPing,
 	"orphans": playOrphans,
+	"hostile": playHostile,
 	"stage":   playStage,
 	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
 	"spawner": func([]string) error { return playRole(ipc.RoleSpawner, playSpawner) },

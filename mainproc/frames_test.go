@@ -1,0 +1,278 @@
+package mainproc
+
+import (
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+var nonsense = flag.Int("frames", 100_000, "at least so many frames of a hostile child, half of them with descriptors, which main must survive as it was")
+
+// lanes is how many hostile children there are at a time.
+const lanes = 2
+
+// TestFrames: a child that was taken over speaks nonsense to main: frames that it may
+// not send, or not now, or twice, that are nearly right, that are just bytes, with
+// descriptors of all kinds. Main listens with what it listens with in earnest, and after
+// all of it has the memory, the descriptors and the privileges that it had before; every
+// conversation has ended. Half of the conversations are as on a kernel that has no
+// SO_PASSRIGHTS.
+func TestFrames(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	before := stateOf(t)
+	first := heap()
+	var sum [lanes]laneCounts
+	results := make(chan error)
+	for i := range sum {
+		go func() { results <- lane(seed+uint64(i), *nonsense/lanes, &sum[i]) }() // ends by itself
+	}
+	for range sum {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	var all laneCounts
+	for i := range sum {
+		all.add(&sum[i])
+	}
+	t.Logf("%d frames, %d of them with descriptors, %d of these refused by the kernel; %d conversations: %d broken, %d stopped, %d ready, %d greeted and refused; at most %d descriptors, %d MiB resident",
+		all.said.Frames, all.said.Attached, all.said.Refused, all.talks, all.broken, all.stopped, all.ready, all.failed, all.descriptors, all.resident>>20)
+	if all.broken == 0 || all.stopped == 0 || all.ready == 0 || all.failed == 0 || all.said.Attached < all.said.Frames/4 {
+		t.Error("some of it has not been tried")
+	}
+	if after := stateOf(t); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if grown := int64(heap()) - int64(first); grown > 2<<20 {
+		t.Errorf("main's memory has grown by %d bytes", grown)
+	}
+}
+
+// laneCounts are of one hostile child.
+type laneCounts struct {
+	said                                  saidCounts
+	talks, broken, stopped, ready, failed int
+	descriptors                           int
+	resident                              int64 // bytes
+}
+
+func (c *laneCounts) add(d *laneCounts) {
+	c.said.Frames += d.said.Frames
+	c.said.Attached += d.said.Attached
+	c.said.Refused += d.said.Refused
+	c.talks += d.talks
+	c.broken += d.broken
+	c.stopped += d.stopped
+	c.ready += d.ready
+	c.failed += d.failed
+	c.descriptors = max(c.descriptors, d.descriptors)
+	c.resident = max(c.resident, d.resident)
+}
+
+// lane has one hostile child say so many frames.
+func lane(seed uint64, frames int, c *laneCounts) error {
+	random := rand.New(rand.NewPCG(seed, 2))
+	pid, control, err := startHostile(seed)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = control.Close()
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
+	}()
+	ended, err := endedProcess()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ended)
+	buf := make([]byte, ipc.MaxPacket)
+	for int(c.said.Frames) < frames {
+		for range 200 {
+			c.talks++
+			t := turn{byChild, [...]phase{atHello, atStart, atWork, atWork}[random.IntN(4)]}
+			if t.at != atWork && random.IntN(2) == 0 {
+				t.who = bySpawner
+			}
+			if err := c.talk(t, random.IntN(2) == 0, pid, ended, buf, control); err != nil {
+				return err
+			}
+		}
+		n, err := openDescriptors()
+		if err != nil {
+			return err
+		}
+		c.descriptors = max(c.descriptors, n)
+		var pages, resident int64
+		text, _ := os.ReadFile("/proc/self/statm")
+		_, _ = fmt.Sscan(string(text), &pages, &resident)
+		c.resident = max(c.resident, resident*int64(os.Getpagesize()))
+		if err := control.Send([]byte{0, 0}, waitBound); err != nil {
+			return err
+		}
+		if _, _, err := control.Recv(buf, waitBound); err != nil {
+			return fmt.Errorf("the hostile child does not answer: %w", err)
+		}
+		if _, err := binary.Decode(buf, binary.LittleEndian, &c.said); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// talk is one conversation with a child, as far as it may go.
+func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control *ipc.Conn) error {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	book, bookTheirs, err := ledgerPair(0)
+	if err != nil {
+		return err
+	}
+	defer book.close()
+	ours.NoDescriptors()
+	if old { // where it is known, it is undone
+		_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
+		_ = unix.SetsockoptInt(book.conn.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
+	}
+	err = control.Send([]byte{byte(t.who), byte(t.at)}, waitBound, theirs.FD(), bookTheirs.FD())
+	_ = theirs.Close()
+	_ = bookTheirs.Close()
+	if err != nil {
+		return err
+	}
+	p := &process{role: ipc.RoleChild, pid: pid, pidfd: ended, conn: ours, buf: buf, heard: hearing{who: t.who}}
+	if t.who == bySpawner {
+		p.role = ipc.RoleSpawner
+	}
+	p.end = errors.New("it has ended") // nobody waits for it
+	switch t.at {
+	case atHello:
+		if err := p.greet(sandbox.Identity{UID: 65533, GID: 65533}); err == nil {
+			return errors.New("a hostile child was greeted")
+		} else if strings.Contains(err.Error(), "must not run") {
+			c.failed++
+		} else {
+			c.broken++
+		}
+	case atStart:
+		if err := p.serve(ipc.Start{}, nil); err == nil {
+			c.ready++
+		} else {
+			c.broken++
+		}
+	case atWork:
+		return c.work(p, book)
+	}
+	return nil
+}
+
+// work listens as watch does, until the child has broken the conversation or stopped.
+func (c *laneCounts) work(p *process, book *ledger) error {
+	p.heard.at, p.heard.asked = atWork, 2
+	r := &roles{child: p, ledger: book}
+	var seen []event
+	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}
+	for {
+		if n, err := unix.Poll(poll, int(waitBound.Milliseconds())); n == 0 {
+			return fmt.Errorf("the hostile child says nothing: %w", err)
+		}
+		if !r.listen(func(e event) { seen = append(seen, e) }) {
+			break
+		}
+	}
+	switch {
+	case len(seen) == 0: // an empty packet reads as the end
+		c.broken++
+	case len(seen) > 1:
+		return fmt.Errorf("events: %v", seen)
+	case seen[0].kind == eventStopped:
+		c.stopped++
+	case seen[0].kind == eventBroken && seen[0].err != nil && r.broken != nil:
+		c.broken++
+	default:
+		return fmt.Errorf("event: %+v", seen[0])
+	}
+	// And what main makes of it in the end.
+	_ = book.drain(p.buf, drainAtOnce)
+	l := testConnection()
+	var out []byte
+	for record := range book.watches {
+		out = l.farewell(out, record, reasonCrashed)
+	}
+	return nil
+}
+
+// endedProcess is the pidfd of a process that has ended.
+func endedProcess() (int, error) {
+	pidfd := -1
+	pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &pidfd}})
+	if err == nil {
+		_, err = syscall.Wait4(pid, nil, 0, nil)
+	}
+	return pidfd, err
+}
+
+func openDescriptors() (int, error) {
+	list, err := os.ReadDir("/proc/self/fd")
+	return len(list), err
+}
+
+// heap is what is allocated and in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// stateOf is what nobody outside may change: descriptors, privileges of all threads,
+// limits, the directory.
+func stateOf(t *testing.T) string {
+	t.Helper()
+	n, err := openDescriptors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits, err1 := os.ReadFile("/proc/self/limits")
+	dir, err2 := os.Getwd()
+	names, err3 := filepath.Glob("/proc/self/task/*/status")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	var privileges []string
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		var of []string
+		for line := range strings.Lines(string(text)) {
+			switch key, _, _ := strings.Cut(line, ":"); key {
+			case "Umask", "Uid", "Gid", "Groups", "NoNewPrivs", "Seccomp", "Seccomp_filters", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+				of = append(of, line)
+			}
+		}
+		privileges = append(privileges, strings.Join(of, ""))
+	}
+	slices.Sort(privileges)
+	return fmt.Sprintf("%d descriptors\n%s%s%s", n, strings.Join(slices.Compact(privileges), "--\n"), limits, dir)
+}

@@ -1,0 +1,288 @@
+package mainproc
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// hostile is a child that was taken over, from its side: it says whatever it likes in
+// conversation after conversation, which main gives it on the conversation it was
+// started with, and counts what it has said.
+type hostile struct {
+	*rand.Rand
+	fds    []int // of all kinds, to be attached
+	counts saidCounts
+}
+
+// saidCounts are told main when it asks.
+type saidCounts struct {
+	Frames   uint32 // that were sent, or refused by the kernel
+	Attached uint32 // of them, with descriptors
+	Refused  uint32 // of these, by the kernel, as SO_PASSRIGHTS has it
+}
+
+// turn is what main asks of it, in two bytes and two descriptors: main's conversation
+// and the ledger's. No descriptors ask for the counts.
+type turn struct {
+	who speaker
+	at  phase
+}
+
+// playHostile is given the seed.
+func playHostile(args []string) error {
+	seed, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return err
+	}
+	control, err := ipc.FromFD(conversation)
+	if err != nil {
+		return err
+	}
+	h := &hostile{Rand: rand.New(rand.NewPCG(seed, 1)), fds: allKinds()}
+	buf := make([]byte, 2)
+	for {
+		n, fds, err := control.Recv(buf, 0)
+		switch {
+		case err != nil || n != 2:
+			return nil // main has what it wants
+		case len(fds) == 0:
+			answer, _ := binary.Append(nil, binary.LittleEndian, h.counts)
+			if err := control.Send(answer, 0); err != nil {
+				return err
+			}
+			continue
+		}
+		h.converse(turn{speaker(buf[0]), phase(buf[1])}, fds[0], fds[1])
+		ipc.CloseAll(fds)
+	}
+}
+
+// allKinds opens a descriptor of each kind that such a process can have.
+func allKinds() (fds []int) {
+	add := func(fd int, err error) {
+		if err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	for _, path := range []string{"/dev/null", "/proc/self/mem", "/proc/self/ns/user", "/proc/self/exe", "/dev/ptmx", "/dev/zero"} {
+		add(unix.Open(path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0))
+	}
+	add(unix.Open("/", unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	add(unix.Open("/etc/passwd", unix.O_PATH|unix.O_CLOEXEC, 0))
+	var p [2]int
+	_ = unix.Pipe2(p[:], unix.O_CLOEXEC)
+	fds = append(fds, p[:]...)
+	for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+		if p, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0); err == nil {
+			fds = append(fds, p[:]...)
+		}
+	}
+	add(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	add(unix.MemfdCreate("hostile", unix.MFD_CLOEXEC))
+	add(unix.Eventfd(0, unix.EFD_CLOEXEC))
+	add(unix.EpollCreate1(unix.EPOLL_CLOEXEC))
+	add(unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC))
+	add(unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC))
+	add(unix.InotifyInit1(unix.IN_CLOEXEC))
+	add(unix.PidfdOpen(os.Getpid(), 0))
+	return fds
+}
+
+// longestTurn is how many frames are said in one conversation, if main lets it.
+const longestTurn = 64
+
+// converse says nonsense until main hangs up. The last word is certain to be such.
+func (h *hostile) converse(t turn, up, book int) {
+	for range 1 + h.IntN(longestTurn) {
+		frame, fd := h.frame(t), up
+		if t.at == atWork && h.IntN(4) == 0 {
+			frame, fd = h.frame(turn{byLedger, atWork}), book
+		}
+		if !h.say(fd, frame, h.attached(up)) {
+			return
+		}
+	}
+	for h.say(up, []byte{0xff}, nil) {
+		h.wait(up, unix.POLLHUP)
+	}
+}
+
+// attached are descriptors for a frame, half of the time none: one, some, as many as a
+// packet may have, as many as the kernel takes, or more.
+func (h *hostile) attached(up int) (list []int) {
+	n := [...]int{0, 0, 0, 0, 1, 1, 2 + h.IntN(8), ipc.MaxFDs, 253, 254}[h.IntN(10)]
+	if n >= 253 && h.IntN(10) != 0 { // they take long
+		n = 1
+	}
+	for range n {
+		list = append(list, h.fds[h.IntN(len(h.fds))])
+	}
+	if n > 0 && h.IntN(8) == 0 {
+		list[0] = up // the conversation in itself
+	}
+	return list
+}
+
+// say sends a frame, and says whether the conversation goes on.
+func (h *hostile) say(fd int, frame []byte, fds []int) bool {
+	h.counts.Frames++
+	var oob []byte
+	if len(fds) > 0 {
+		h.counts.Attached++
+		oob = unix.UnixRights(fds...)
+	}
+	for {
+		switch err := unix.Sendmsg(fd, frame, oob, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL); err {
+		case nil, unix.EMSGSIZE, unix.EINVAL:
+			return true
+		case unix.EPERM:
+			h.counts.Refused++
+			return true
+		case unix.ETOOMANYREFS:
+			oob = nil
+		case unix.EAGAIN:
+			if h.wait(fd, unix.POLLOUT) {
+				return true // of the ledger, which nobody reads until it is asked
+			}
+		case unix.EINTR:
+		default:
+			return false
+		}
+	}
+}
+
+// wait waits for a moment, and says whether that was for nothing.
+func (h *hostile) wait(fd int, events int16) bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 10)
+	return n == 0
+}
+
+// frame is something to say: what may be said, what may not be said now, either with a
+// part of it changed, or bytes.
+func (h *hostile) frame(t turn) []byte {
+	switch h.IntN(16) {
+	case 0:
+		return h.bytes(h.IntN(32))
+	case 1:
+		if h.IntN(64) != 0 {
+			return h.bytes(h.IntN(200))
+		}
+		return h.bytes(h.IntN(150 << 10)) // packets that are too large
+	case 2:
+		return ipc.Append(nil, everyMessage[h.IntN(len(everyMessage))])
+	case 3, 4:
+		return h.mutated(ipc.Append(nil, everyMessage[h.IntN(len(everyMessage))]))
+	case 5, 6:
+		return h.mutated(h.permitted(t))
+	}
+	return h.permitted(t)
+}
+
+func (h *hostile) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(h.Uint32())
+	}
+	return b
+}
+
+// permitted is something that main listens to in this phase.
+func (h *hostile) permitted(t turn) []byte {
+	role := ipc.RoleChild
+	if t.who == bySpawner {
+		role = ipc.RoleSpawner
+	}
+	var m ipc.Message
+	switch {
+	case t.who == byLedger:
+		m = h.ledger()
+	case h.IntN(16) == 0 && t.at == atWork:
+		m = ipc.Stopped{Cause: ipc.Cause(1 + h.IntN(2)), Text: string(h.bytes(h.IntN(ipc.MaxText)))}
+	case t.at == atWork:
+		m = [...]ipc.Message{ipc.Drain{}, ipc.Drain{}, ipc.Drain{}, ipc.Beat{}}[h.IntN(4)]
+	case h.IntN(4) == 0:
+		m = ipc.Failed{Text: string(h.bytes(h.IntN(ipc.MaxText)))}
+	case t.at == atHello:
+		m = ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
+	default:
+		m = ipc.Ready{}
+	}
+	return ipc.Append(nil, m)
+}
+
+// ledger is one that adds and removes what may be there.
+func (h *hostile) ledger() ipc.Ledger {
+	record := func() string {
+		w := []ipc.Watch{testLink, testMon, testName, testPeer, mainName}[h.IntN(5)]
+		w.PeerID = uint32(h.IntN(8))
+		return w.Record()
+	}
+	m := ipc.Ledger{Serial: h.Uint32(), Ticktime: h.Uint32()}
+	for range h.IntN(4) {
+		m.Added = append(m.Added, record())
+	}
+	if len(m.Added) > 0 && h.IntN(2) == 0 {
+		m.Removed = append(m.Removed, m.Added[0])
+	}
+	if h.IntN(64) == 0 {
+		m.Removed = append(m.Removed, record())
+	}
+	return m
+}
+
+// mutated changes a message as one would who knows how it is made.
+func (h *hostile) mutated(b []byte) []byte {
+	at := h.IntN(len(b))
+	switch h.IntN(8) {
+	case 0: // a bit
+		b[at] ^= 1 << h.IntN(8)
+	case 1: // a byte at the ends of its range
+		b[at] = [...]byte{0, 1, 0x7f, 0x80, 0xff}[h.IntN(5)]
+	case 2: // too short
+		b = b[:at]
+	case 3: // too long
+		b = append(b, h.bytes(1+h.IntN(8))...)
+	case 4: // a length, or what stands where one could
+		if len(b) >= at+4 {
+			n := [...]uint32{0, 1, 0xffff, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, uint32(len(b))}[h.IntN(8)]
+			binary.LittleEndian.PutUint32(b[at:], n)
+		}
+	case 5: // another kind in the same clothes
+		b[0] = byte(h.IntN(32))
+	case 6: // two in one
+		b = append(b, b...)
+	case 7: // a part twice
+		b = append(b[:at:at], b[at/2:]...)
+	}
+	return b
+}
+
+// startHostile starts one, as another user when root does, and gives main's end of the
+// conversation with it.
+func startHostile(seed uint64) (pid int, control *ipc.Conn, err error) {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer theirs.Close()
+	sys := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 {
+		sys.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+	}
+	pid, err = syscall.ForkExec(self, []string{"test", "hostile", strconv.FormatUint(seed, 10)}, &syscall.ProcAttr{
+		Files: []uintptr{0, 1, 2, uintptr(theirs.FD())}, Sys: sys,
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("cannot start %s: %w", strings.Join(os.Args[:1], ""), err)
+	}
+	return pid, ours, nil
+}
