@@ -169,6 +169,7 @@ func build(g given) (*child, error) {
 		return nil, err
 	}
 	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.setTicktime, c.workersGone
+	m.out.self = m.self
 	m.now, m.after = l.Now, l.After
 	m.files = watch.NewSet(l, streams, fileHost{m})
 	c.conn.told = m.ledger.told

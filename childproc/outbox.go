@@ -22,13 +22,14 @@ const (
 // out room of the journal. Whole frames stand from base to the end: main walks over
 // them after a crash. The dispatcher owns it; only conn.commit moves what is in it.
 type outbox struct {
-	mem  []byte // all the room
-	buf  []byte // mem, up to the end of the last frame
-	off  int    // what is before was written to the socket
-	base int    // a frame begins here, not after off
-	mark int    // the next such place that is known, or base
-	pos  uint64 // of base in the stream
-	shut bool   // there is no node any more: frames are dropped
+	mem  []byte  // all the room
+	buf  []byte  // mem, up to the end of the last frame
+	off  int     // what is before was written to the socket
+	base int     // a frame begins here, not after off
+	mark int     // the next such place that is known, or base
+	pos  uint64  // of base in the stream
+	self etf.Pid // whom answers are from
+	shut bool    // there is no node any more: frames are dropped
 }
 
 func newOutbox(mem []byte) *outbox { return &outbox{mem: mem, buf: mem[:0]} }
@@ -120,7 +121,11 @@ func (f from) keep() from {
 
 // reply answers a call.
 func (o *outbox) reply(to from, answer etf.Term) {
-	o.send(to.pid, etf.Tuple{to.tag, answer})
+	start := len(o.buf)
+	o.buf = dist.BeginReply(o.buf, o.self, to.pid, to.tag)
+	o.term(answer)
+	o.buf = dist.End(o.buf, start)
+	o.end(start)
 }
 
 // term appends a term that we made. Raw parts were read before, so only a defect

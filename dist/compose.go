@@ -28,6 +28,34 @@ func BeginRegSend(b []byte, from etf.Pid, to etf.Atom) []byte {
 	return append(b, termVersion)
 }
 
+// BeginReply begins the frame of the answer to a gen_server:call, which the process to
+// has made with tag, and is {Tag, Answer}. The caller appends the answer and then calls
+// End. It goes to the alias in the tag, so that the node drops it when nobody waits
+// any more (gen_server(3), call/3; erlang(3), alias/1); from is a process of ours. A tag
+// without one is that of another client: the answer goes to the process.
+func BeginReply(b []byte, from, to etf.Pid, tag etf.Raw) []byte {
+	if alias, ok := aliasOf(tag); ok {
+		b = append(etf.AppendPid(begin(b, AliasSend, 2), from), alias...)
+		b = append(b, termVersion)
+	} else {
+		b = BeginSend(b, to)
+	}
+	return append(etf.AppendTupleHeader(b, 2), tag...)
+}
+
+// aliasOf returns the Alias of [alias | Alias].
+func aliasOf(tag etf.Raw) (etf.Raw, bool) {
+	r := etf.NewReader(tag)
+	if n, err := r.List(); err != nil || n != 1 {
+		return nil, false
+	}
+	if a, err := r.Atom(); err != nil || a != "alias" {
+		return nil, false
+	}
+	alias, err := readRef(&r)
+	return alias, err == nil
+}
+
 // End fills in the length of the frame that begins at b[start] and ends with b:
 // start is what len(b) was before the frame was begun. A frame has less than
 // 4 GiB.

@@ -10,6 +10,20 @@ import (
 	"erluv/etf"
 )
 
+// aliasTag is [alias | Rest], answer {Tag, bye}.
+func aliasTag(rest etf.Raw) etf.Raw {
+	return append(etf.AppendAtom(etf.AppendListHeader(nil, 1), "alias"), rest...)
+}
+
+var (
+	alias   = aliasTag(ref5)
+	noAlias = aliasTag(bye)
+)
+
+func answer(tag etf.Raw) etf.Raw {
+	return append(append(etf.AppendTupleHeader(nil, 2), tag...), bye...)
+}
+
 // composed is every composer and what its frame says.
 var composed = []struct {
 	name string
@@ -24,6 +38,24 @@ var composed = []struct {
 		"RegSend",
 		func(b []byte) []byte { return dist.End(append(dist.BeginRegSend(b, bob, "rex"), bye...), len(b)) },
 		dist.Message{Op: dist.RegSend, From: bob, Name: "rex", Payload: bye},
+	},
+	{
+		"Reply", func(b []byte) []byte { return dist.End(append(dist.BeginReply(b, bob, alice, ref5), bye...), len(b)) },
+		dist.Message{Op: dist.Send, To: alice, Payload: answer(ref5)},
+	},
+	{
+		"Reply to an alias",
+		func(b []byte) []byte {
+			return dist.End(append(dist.BeginReply(b, bob, alice, alias), bye...), len(b))
+		},
+		dist.Message{Op: dist.AliasSend, From: bob, Ref: ref5, Payload: answer(alias)},
+	},
+	{
+		"Reply to what is no alias",
+		func(b []byte) []byte {
+			return dist.End(append(dist.BeginReply(b, bob, alice, noAlias), bye...), len(b))
+		},
+		dist.Message{Op: dist.Send, To: alice, Payload: answer(noAlias)},
 	},
 	{
 		"Link", func(b []byte) []byte { return dist.AppendLink(b, bob, alice) },

@@ -2,7 +2,7 @@
 // connects out: the handshake, the frames, the control messages, the ticks.
 //
 // It follows the chapter "Distribution Protocol" of the ERTS User's Guide, for
-// OTP 25 and later, without atom cache, fragments, aliases and remote spawn: the
+// OTP 25 and later, without atom cache, fragments, incoming aliases and remote spawn: the
 // node's flags in Default promise none of them, so no peer may send them.
 //
 // It starts no goroutine, reads no clock and keeps no connection. Connect shakes

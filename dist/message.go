@@ -27,6 +27,7 @@ const (
 //	Send                                 To Payload
 //	SendSender                           From To Payload
 //	RegSend                              From Name Payload
+//	AliasSend                            From Ref Payload
 //	Exit, Exit2, PayloadExit(2)          From To Reason
 //	MonitorP, DemonitorP                 From To|Name Ref
 //	MonitorPExit, PayloadMonitorPExit    From|Name To Ref Reason

@@ -22,6 +22,7 @@ const (
 	PayloadExit         Op = 24
 	PayloadExit2        Op = 26
 	PayloadMonitorPExit Op = 28
+	AliasSend           Op = 33 // only sent: Default does not ask for it
 	UnlinkID            Op = 35
 	UnlinkIDAck         Op = 36
 )
@@ -92,6 +93,7 @@ var layouts = [...]layout{
 	PayloadExit2:        {PayloadExit2, []field{from, to}, reasonPayload},
 	payloadExit2TT:      {PayloadExit2, []field{from, to, token}, reasonPayload},
 	PayloadMonitorPExit: {PayloadMonitorPExit, []field{fromOrName, to, ref}, reasonPayload},
+	AliasSend:           {AliasSend, []field{from, ref}, messagePayload},
 	UnlinkID:            {UnlinkID, []field{id, from, to}, noPayload},
 	UnlinkIDAck:         {UnlinkIDAck, []field{id, from, to}, noPayload},
 }
@@ -103,7 +105,7 @@ var opNames = map[Op]string{
 	MonitorPExit: "MONITOR_P_EXIT", SendSender: "SEND_SENDER", sendSenderTT: "SEND_SENDER_TT",
 	PayloadExit: "PAYLOAD_EXIT", payloadExitTT: "PAYLOAD_EXIT_TT", PayloadExit2: "PAYLOAD_EXIT2",
 	payloadExit2TT: "PAYLOAD_EXIT2_TT", PayloadMonitorPExit: "PAYLOAD_MONITOR_P_EXIT",
-	UnlinkID: "UNLINK_ID", UnlinkIDAck: "UNLINK_ID_ACK",
+	AliasSend: "ALIAS_SEND", UnlinkID: "UNLINK_ID", UnlinkIDAck: "UNLINK_ID_ACK",
 }
 
 // String is the name of the ERTS User's Guide.

@@ -220,22 +220,11 @@ func testCall(t *testing.T, l *link) {
 		if m.To != worker || m.Op != dist.SendSender && m.Op != dist.Send {
 			t.Fatalf("%+v comes instead of a call", m)
 		}
-		r := etf.NewReader(m.Payload)
-		_, _ = r.Tuple()
-		_, _ = r.Atom()
-		_, _ = r.Tuple()
-		client, err := r.Pid()
-		if err != nil {
-			t.Fatal(err)
-		}
-		tag, err := r.Raw()
-		if err != nil {
-			t.Fatal(err)
-		}
+		client, tag := l.caller(m)
 		if words := bytes.Contains(tag, []byte{90, 0, 5}); words != (release >= 27) {
 			t.Errorf("the reference in the tag of OTP %d has 5 words: %t", release, words)
 		}
-		l.send(client, etf.Tuple{tag, etf.Tuple{atomOK, tag}})
+		l.reply(worker, client, tag, etf.Tuple{atomOK, tag})
 		demonitor := l.want(dist.DemonitorP)
 		equal(t, "reference", demonitor.Ref, monitor.Ref)
 		value, _ := l.value().(etf.Tuple)
@@ -243,6 +232,44 @@ func testCall(t *testing.T, l *link) {
 			t.Fatalf("the tag % x comes back as %v", tag, value)
 		}
 	}
+
+	// Who does not wait any more finds no answer in its mailbox.
+	l.eval(worker, "try gen_server:call(W, late, 1) catch exit:{timeout, _} -> ok end")
+	l.want(dist.MonitorP)
+	client, tag := l.caller(l.next())
+	l.want(dist.DemonitorP)
+	equal(t, "call", l.value(), atomOK)
+	l.reply(worker, client, tag, atomOK)
+	l.eval(worker, "element(2, process_info(self(), message_queue_len))")
+	equal(t, "mailbox", l.value(), etf.Term(int64(0)))
+
+	// A client of its own kind has no alias.
+	l.eval(worker, "R = make_ref(), W ! {'$gen_call', {self(), R}, x}, receive {R, A} -> A end")
+	client, tag = l.caller(l.next())
+	l.reply(worker, client, tag, atomOK)
+	equal(t, "answer", l.value(), atomOK)
+}
+
+// caller is who makes a gen_server:call.
+func (l *link) caller(m dist.Message) (client etf.Pid, tag etf.Raw) {
+	l.t.Helper()
+	r := etf.NewReader(m.Payload)
+	_, _ = r.Tuple()
+	_, _ = r.Atom()
+	_, _ = r.Tuple()
+	client, err := r.Pid()
+	if err == nil {
+		tag, err = r.Raw()
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return client, tag
+}
+
+func (l *link) reply(from, to etf.Pid, tag etf.Raw, answer etf.Term) {
+	l.t.Helper()
+	l.write(dist.End(append(dist.BeginReply(nil, from, to, tag), l.raw(answer)...), 0))
 }
 
 func testGroupLeader(t *testing.T, l *link) {

@@ -218,13 +218,13 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	case nameMain:
 		if a, err := r.Atom(); err == nil && a == "respawn" {
 			i.respawn = true
-			i.send(to, etf.Tuple{tag, etf.Atom("ok")})
+			i.reply(to, tag, etf.Atom("ok"))
 			return
 		}
 	case nameNetKernel:
 		if n, err := r.Tuple(); err == nil && n == 2 {
 			if a, err := r.Atom(); err == nil && a == "is_auth" {
-				i.send(to, etf.Tuple{tag, etf.Atom("yes")})
+				i.reply(to, tag, etf.Atom("yes"))
 				return
 			}
 		}
@@ -232,7 +232,7 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	default:
 		return
 	}
-	i.send(to, etf.Tuple{tag, errorChildDown})
+	i.reply(to, tag, errorChildDown)
 }
 
 // callOf reads {'$gen_call', {Pid, Tag}, up to the request.
@@ -275,24 +275,27 @@ func (i *interim) long(head []byte) {
 	}
 	r = etf.NewReader(rest[1:])
 	if to, tag, ok := callOf(&r); ok && (name == nameManager || name == nameMain) {
-		i.send(to, etf.Tuple{tag, errorChildDown})
+		i.reply(to, tag, errorChildDown)
 	}
 }
 
-// send sends a message to a process of the node.
-func (i *interim) send(to etf.Pid, msg etf.Term) {
+// reply answers a call.
+func (i *interim) reply(to etf.Pid, tag etf.Raw, answer etf.Term) {
 	start := len(i.out)
-	b, err := etf.AppendTerm(dist.BeginSend(i.out, to), msg)
+	b, err := etf.AppendTerm(dist.BeginReply(i.out, i.self(), to, tag), answer)
 	if err != nil {
-		panic("mainproc: " + err.Error()) // terms of ours around a raw one that was read
+		panic("mainproc: " + err.Error()) // a term of ours
 	}
 	i.out = dist.End(b, start)
 }
 
+// self is the pid that main has on the node.
+func (i *interim) self() etf.Pid { return i.link.pid(1<<pidIDBits-1, 1<<pidSerialBits-1) }
+
 // event sends the controller an event of the node.
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
-	b := dist.BeginRegSend(i.out, i.link.pid(1<<pidIDBits-1, 1<<pidSerialBits-1), i.controller)
+	b := dist.BeginRegSend(i.out, i.self(), i.controller)
 	b, err := etf.AppendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what})
 	if err != nil {
 		panic("mainproc: " + err.Error())

@@ -110,6 +110,9 @@ func callTo(t *testing.T, name etf.Atom, req etf.Term) []byte {
 	return toName(t, name, etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, etf.Atom("tag")}, req})
 }
 
+// aliasTag is [alias | Ref].
+var aliasTag = etf.Raw(append(etf.AppendAtom(etf.AppendListHeader(nil, 1), "alias"), testRef...))
+
 func monitorOfName(name etf.Atom) []byte {
 	b := []byte{0, 0, 0, 0, 112, 131}
 	b = etf.AppendInt(etf.AppendTupleHeader(b, 4), int64(dist.MonitorP))
@@ -154,9 +157,13 @@ func TestInterimAnswers(t *testing.T) {
 		b    []byte
 		want []string
 	}{
-		"ping":               {callTo(t, "net_kernel", etf.Tuple{etf.Atom("is_auth"), etf.Atom("them@h")}), []string{"SEND to 100 [tag yes]"}},
-		"to net_kernel":      {callTo(t, "net_kernel", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
-		"to the manager":     {callTo(t, "erluv", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"ping":           {callTo(t, "net_kernel", etf.Tuple{etf.Atom("is_auth"), etf.Atom("them@h")}), []string{"SEND to 100 [tag yes]"}},
+		"to net_kernel":  {callTo(t, "net_kernel", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"to the manager": {callTo(t, "erluv", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"by an alias": {
+			toName(t, "erluv", etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, aliasTag}, etf.Atom("info")}),
+			[]string{fmt.Sprintf("ALIAS_SEND [{[alias] %v} [error child_down]]", []byte(testRef))},
+		},
 		"a large call":       {callTo(t, "erluv", large), []string{"SEND to 100 [tag [error child_down]]"}},
 		"a large message":    {toName(t, "erluv", large), nil},
 		"to main":            {callTo(t, "erluv_main", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},

@@ -75,6 +75,17 @@ func TestWriteWaits(t *testing.T) {
 		{byte_size(Out), Reason}`)
 }
 
+// Who has stopped waiting for an answer does not find it in its mailbox later.
+func TestLateAnswers(t *testing.T) {
+	e := common(t)
+	e.expect(t, "{gone,[]}", `
+		W = e2e:start(E, ["sleep", "100"], #{stdout => null, stderr => null}),
+		Call = try gen_server:call(W, {write, binary:copy(<<"x">>, 3000000)}, 50) catch exit:{timeout, _} -> gone end,
+		{ok, {signal, sigterm}} = gen_server:call(W, stop),
+		{signal, sigterm} = e2e:next(W),
+		{Call, element(2, process_info(self(), messages))}`)
+}
+
 // Code that drives a port drives a worker.
 func TestPortProtocol(t *testing.T) {
 	e := common(t)

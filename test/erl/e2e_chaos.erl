@@ -84,16 +84,12 @@ end_of(Kind, E, Opts) ->
             {wrong, {Class, Why, Stack}}
     end.
 
-%% Nothing comes of a worker after its end. Without an answer there may be one all
-%% the same.
+%% Nothing comes of a worker after its end, nor an answer to a call that has ended.
 quiet(E, W, Reason) ->
     receive
         {'EXIT', New, How} when W =:= none, node(New) =:= E ->
             quiet(E, New, How);
         {'DOWN', _, process, W, Reason} ->
-            quiet(E, W, Reason);
-        {[alias | _], {error, child_down}} ->
-            % The call has ended with the child that it was monitoring.
             quiet(E, W, Reason);
         Late ->
             {wrong, {Late, after_exit_of, W, Reason}}
