@@ -1,0 +1,330 @@
+package spawner
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownTree is a tree as main makes it. Nil: the machine has no control groups for us,
+// and sandbox says so.
+func ownTree(t *testing.T) *sandbox.Tree {
+	t.Helper()
+	tree, _, err := sandbox.NewTree(sandbox.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())})
+	if can := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
+			d=$at$own/probe-$$
+			mkdir $d && test -w $d/cgroup.kill && rmdir $d && exit 0
+			rmdir $d
+		done
+		exit 1`).Run() == nil; can != (err == nil) {
+		t.Fatalf("the shell can make a group: %v; a tree: %v", can, err)
+	}
+	if err != nil {
+		return nil
+	}
+	t.Cleanup(tree.Remove)
+	return tree
+}
+
+func eachLeaves(t *testing.T, f func(l *leaves, dir string)) {
+	t.Helper()
+	tree := ownTree(t)
+	if tree == nil {
+		return
+	}
+	l, err := newLeaves(tree.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(l.dir) })
+	f(l, tree.Path())
+}
+
+// started starts a program in a leaf, as it was taken.
+func startIn(t *testing.T, f leaf, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: f.fd, Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+func taken(t *testing.T, l *leaves) leaf {
+	t.Helper()
+	f, err := l.take()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.close(f) })
+	return f
+}
+
+func soon(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+func isThere(dir string, n uint32) bool {
+	_, err := os.Stat(filepath.Join(dir, name(n)))
+	return err == nil
+}
+
+// TestLeavesThatCannotBe: the spawner does not begin with leaves in which it could
+// start nothing.
+func TestLeavesThatCannotBe(t *testing.T) {
+	l, err := newLeaves("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := l.take(); err != nil || f.number != 0 || f.fd != -1 {
+		t.Errorf("%+v, %v where there are none", f, err)
+	}
+	l.give(0)
+	for dir, want := range map[string]string{
+		filepath.Join(t.TempDir(), "none"): "cannot open",
+		t.TempDir():                        "cannot start programs in a control group",
+		"/proc/self":                       "cannot make a control group",
+	} {
+		if _, err := newLeaves(dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", dir, err, want)
+		}
+	}
+}
+
+// TestLeafAgain: one that was given back is given again; one that is in the way, was
+// removed, or has been killed in is not.
+func TestLeafAgain(t *testing.T) {
+	eachLeaves(t, func(l *leaves, dir string) {
+		a, b := taken(t, l), taken(t, l)
+		if a.number != 1 || b.number != 2 || !isThere(dir, 1) || !isThere(dir, 2) {
+			t.Fatalf("%+v, %+v", a, b)
+		}
+		l.give(a.number)
+		if again := taken(t, l); again.number != a.number {
+			t.Errorf("%+v instead of %d", again, a.number)
+		}
+		l.give(a.number)
+		if err := os.Remove(filepath.Join(dir, name(a.number))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, "3"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		c := taken(t, l)
+		if c.number != 4 {
+			t.Errorf("%+v, and 1 was removed, 2 is taken, 3 is another's", c)
+		}
+		cmd := startIn(t, c, "sleep", "1000")
+		if errno := l.kill(c.number); errno != 0 {
+			t.Fatal(errno)
+		}
+		_ = cmd.Wait()
+		l.give(c.number)
+		if isThere(dir, c.number) || len(l.spent) != 0 {
+			t.Errorf("a leaf in which was killed is kept; spent: %v", l.spent)
+		}
+	})
+}
+
+// TestFreeLeaves: no more than maxFree empty ones are kept.
+func TestFreeLeaves(t *testing.T) {
+	eachLeaves(t, func(l *leaves, dir string) {
+		var all []uint32
+		for range 3 {
+			all = append(all, taken(t, l).number)
+		}
+		l.free = make([]uint32, maxFree-2)
+		l.release(ipc.Release{Empty: all})
+		if len(l.free) != maxFree || !isThere(dir, all[0]) || !isThere(dir, all[1]) || isThere(dir, all[2]) {
+			t.Errorf("%d are kept", len(l.free))
+		}
+	})
+}
+
+// TestLeavesLeftAlone: a leaf whose processes were left alone is used again when they
+// have ended, and not before.
+func TestLeavesLeftAlone(t *testing.T) {
+	eachLeaves(t, func(l *leaves, _ string) {
+		f := taken(t, l)
+		cmd := startIn(t, f, "sleep", "1000")
+		l.release(ipc.Release{Left: []uint32{f.number}})
+		for range 3 {
+			if other := taken(t, l); other.number == f.number {
+				t.Fatal("a leaf with a process in it is used again")
+			}
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		soon(t, "used again", func() bool { return taken(t, l).number == f.number })
+		if len(l.left) > 0 {
+			t.Errorf("left: %v", l.left)
+		}
+	})
+}
+
+// TestSignalOthers: a signal reaches each process of the leaf that is not in the group,
+// sessions of their own too, and nobody else.
+func TestSignalOthers(t *testing.T) {
+	eachLeaves(t, func(l *leaves, _ string) {
+		f, other := taken(t, l), taken(t, l)
+		leader := startIn(t, f, "/bin/sh", "-c", "setsid sleep 1000 & setsid sleep 1000 & sleep 1000 & wait; exec sleep 1000")
+		outside := startIn(t, other, "sleep", "1000")
+		away := func() (pids []int) {
+			all, err := l.members(f.number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, pid := range all {
+				if g, err := unix.Getpgid(pid); err == nil && g != leader.Process.Pid {
+					pids = append(pids, pid)
+				}
+			}
+			return pids
+		}
+		// Two that have left, and two that have not.
+		soon(t, "four processes", func() bool {
+			all, _ := l.members(f.number)
+			return len(all) == 4 && len(away()) == 2
+		})
+		before, _ := l.members(f.number)
+		if err := l.signalOthers(f.number, leader.Process.Pid, unix.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		soon(t, "they end", func() bool { return len(away()) == 0 })
+		now, _ := l.members(f.number)
+		if len(now) != len(before)-2 || !slices.Contains(now, leader.Process.Pid) {
+			t.Errorf("%v, before %v", now, before)
+		}
+		if gone(uint32(outside.Process.Pid)) || l.empty(f.number) {
+			t.Error("a signal has reached others")
+		}
+		if errno := l.kill(f.number); errno != 0 {
+			t.Fatal(errno)
+		}
+		soon(t, "empty", func() bool { return l.empty(f.number) })
+		if gone(uint32(outside.Process.Pid)) {
+			t.Error("another leaf was killed")
+		}
+	})
+}
+
+// TestSignalLeaf: what a SignalGroup with a leaf does.
+func TestSignalLeaf(t *testing.T) {
+	eachLeaves(t, func(l *leaves, _ string) {
+		s := &spawner{leaves: l}
+		f := taken(t, l)
+		ask := func(sig unix.Signal) unix.Errno {
+			return s.signal(ipc.SignalGroup{PID: 1 << 22, Signal: uint32(sig), Leaf: f.number})
+		}
+		for _, sig := range []unix.Signal{0, unix.SIGTERM, unix.SIGKILL} {
+			if errno := ask(sig); errno != unix.ESRCH {
+				t.Errorf("signal %d to an empty leaf: %v", sig, errno)
+			}
+		}
+		for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
+			cmd := startIn(t, f, "sleep", "1000")
+			if errno := ask(0); errno != 0 {
+				t.Errorf("somebody is there: %v", errno)
+			}
+			if errno := ask(sig); errno != 0 {
+				t.Errorf("signal %d: %v", sig, errno)
+			}
+			_ = cmd.Wait()
+			if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != sig {
+				t.Errorf("signal %d: %v", sig, cmd.ProcessState)
+			}
+			soon(t, "empty", func() bool { return ask(0) == unix.ESRCH })
+		}
+		if errno := (&spawner{leaves: l}).signal(ipc.SignalGroup{PID: 1 << 22, Leaf: 1 << 30}); errno != unix.ESRCH {
+			t.Errorf("a leaf that there is not: %v", errno)
+		}
+		if errno := l.kill(1 << 30); errno != unix.ENOENT {
+			t.Errorf("a kill in it: %v", errno)
+		}
+	})
+}
+
+// TestManyMembers: the file with a leaf's processes is read whole.
+func TestManyMembers(t *testing.T) {
+	eachLeaves(t, func(l *leaves, _ string) {
+		f := taken(t, l)
+		const many = 1100 // more than a page of numbers
+		cmd := startIn(t, f, "/bin/sh", "-c", "i=1; while [ $i -lt "+strconv.Itoa(many)+" ]; do sleep 1000 & i=$((i+1)); done; wait")
+		var pids []int
+		soon(t, "all are there", func() bool {
+			var err error
+			if pids, err = l.members(f.number); err != nil {
+				t.Fatal(err)
+			}
+			return len(pids) == many
+		})
+		if errno := l.kill(f.number); errno != 0 {
+			t.Fatal(errno)
+		}
+		if err := cmd.Wait(); err == nil || errors.Is(err, exec.ErrNotFound) {
+			t.Error(err)
+		}
+		soon(t, "empty", func() bool { return l.empty(f.number) })
+	})
+}
+
+// TestLeafOfAProgram: a program that the spawner starts is in the leaf of which the
+// child is told, and when it cannot be started the leaf is free again.
+func TestLeafOfAProgram(t *testing.T) {
+	tree := ownTree(t)
+	if tree == nil {
+		return
+	}
+	bothModes(t, func(t *testing.T, reports bool) {
+		p := begin(t)
+		mine, theirs, err := ipc.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.child = mine
+		p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports, Leaves: tree.Path()}, theirs.FD())
+		_ = theirs.Close()
+		if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
+			t.Fatalf("%#v instead of Ready", m)
+		}
+		in := func(s ipc.Spawned) string {
+			b, _ := os.ReadFile("/proc/" + strconv.Itoa(int(s.PID)) + "/cgroup")
+			return string(b)
+		}
+		a := p.spawned(program("sleep", "1000"))
+		if want := filepath.Join(filepath.Base(tree.Path()), name(a.Leaf)); a.Leaf == 0 || !strings.Contains(in(a), want) {
+			t.Errorf("leaf %d, in %s", a.Leaf, in(a))
+		}
+		no := p.spawned(program("/nonexistent"))
+		b := p.spawned(program("sleep", "1000"))
+		if no.Stage != ipc.StageProgram || no.Leaf != 0 || b.Leaf != a.Leaf+1 {
+			t.Errorf("a failure: %+v, then leaf %d after %d", no, b.Leaf, a.Leaf)
+		}
+		if err := tree.Empty(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

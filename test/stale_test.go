@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// ownGroup makes a control group of version 2, in which nobody else's erluv is. "": it
+// cannot be had.
+func ownGroup(t *testing.T) string {
+	t.Helper()
+	if ordinary || !canCgroup() {
+		return ""
+	}
+	own, err := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts | while read at; do
+			d=$at$own/erluv-e2e-$PPID-`+strconv.Itoa(int(serial.Add(1)))+`
+			mkdir $d && test -w $d/cgroup.kill && echo $d && exit
+		done`).Output()
+	base := strings.TrimSpace(string(own))
+	if err != nil || base == "" {
+		t.Fatalf("%q, %v", own, err)
+	}
+	t.Cleanup(func() {
+		if !until(endTime, func() bool { return os.Remove(base) == nil }) {
+			t.Errorf("%s cannot be removed", base)
+		}
+	})
+	return base
+}
+
+// within starts an erluv in a control group.
+func within(t *testing.T, n *node, group string, args ...string) *erluv {
+	t.Helper()
+	name := "e" + strconv.Itoa(int(serial.Add(1)))
+	_, host, _ := strings.Cut(n.name, "@")
+	args = append([]string{
+		"-c", `echo $$ >"$1/cgroup.procs" && shift && exec "$0" "$@"`, executable, group,
+		"run", "--node", n.name, "--name", name, "--host", host, n.cookieFile(),
+	}, args...)
+	e, err := n.exec(nil, "/bin/sh", args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@" + host
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	e.expect(t, "ok", "e2e:wait_hidden(E), ok")
+	return e
+}
+
+func trees(base string) []string {
+	list, _ := filepath.Glob(base + "/erluv-*.tree")
+	return list
+}
+
+// An erluv all of whose processes were killed at once leaves its tree of control
+// groups, and in it daemons. The next one ends and removes it, and nothing else: no tree
+// of an erluv that lives, and no group that only looks like one.
+func TestStaleTree(t *testing.T) {
+	for _, contain := range []string{"cgroup", "auto"} {
+		t.Run(contain, func(t *testing.T) {
+			base := ownGroup(t)
+			if base == "" {
+				newErluv(t, newNode(t, nodeOptions{})).expect(t, `group`, "e2e:call(E, {info, reach})")
+				return
+			}
+			n := newNode(t, nodeOptions{noise: true})
+			busy := func(e *erluv, workers int) (all []process) {
+				s := e.session(t)
+				s.eval(t, `ok = e2e:ready(e2e:start(E, Cmd, #{link => false}))`, bind{"Cmd": daemon + "echo ready; exec cat"})
+				r := e.roles(t)
+				eventually(t, "its daemon", func() bool {
+					all = insiders(r.spawner)
+					return len(all) == 2*workers && len(daemons(all)) == workers
+				})
+				return all
+			}
+			living := within(t, n, base, "--contain", contain, "--kill-timeout", "100ms")
+			kept := busy(living, 1)
+			livingTree := trees(base)
+
+			victim := within(t, n, base, "--contain", contain, "--kill-timeout", "100ms")
+			victim.fails = true
+			left := busy(victim, 1)
+			r := victim.roles(t)
+			for _, role := range []string{"main", "spawner", "child"} {
+				_ = syscall.Kill(r.each()[role], syscall.SIGKILL)
+			}
+			victim.exits(t, endTime)
+			if list := trees(base); len(livingTree) != 1 || len(list) != 2 {
+				t.Fatalf("trees: %q, then %q", livingTree, list)
+			}
+			alike := map[string]int{"erluv-0123456789abcdef.tree": 65534, "erluv-0123456789abcde.tree": 0, "erluv-0123456789abcdefg.tree": 0}
+			for name, uid := range alike {
+				dir := filepath.Join(base, name)
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = os.Remove(dir) })
+				if err := os.Chown(dir+"/cgroup.kill", uid, uid); err != nil {
+					t.Fatal(err)
+				}
+			}
+
+			next := within(t, n, base, "--contain", contain, "--kill-timeout", "100ms")
+			if err := endOf(left); err != nil {
+				t.Error(err)
+			}
+			if log := next.stderr.String(); !strings.Contains(log, "what an erluv had left") || !strings.Contains(log, "trees=1") {
+				t.Errorf("it says %s", log)
+			}
+			list := trees(base)
+			if len(list) != 2+len(alike) || !slices.Contains(list, livingTree[0]) {
+				t.Errorf("trees: %q", list)
+			}
+			for _, p := range kept {
+				if p.gone() {
+					t.Errorf("process %v of one that lives was ended", p)
+				}
+			}
+			busy(living, 2)
+			for _, e := range []*erluv{next, living} {
+				if err := e.stop(); err != nil {
+					t.Error(err)
+				}
+			}
+			if list := trees(base); len(list) != len(alike) {
+				t.Errorf("at the end there are %q", list)
+			}
+		})
+	}
+}
