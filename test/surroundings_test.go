@@ -113,10 +113,17 @@ func TestNoMoreToBeHad(t *testing.T) {
 // limit of his own.
 func prlimit(t *testing.T, pid int, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("prlimit", append([]string{"--pid", strconv.Itoa(pid)}, args...)...)
+	var as *syscall.Credential
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: workerID, Gid: groupID}}
+		as = &syscall.Credential{Uid: workerID, Gid: groupID}
 	}
+	return prlimitAs(t, as, pid, args...)
+}
+
+func prlimitAs(t *testing.T, as *syscall.Credential, pid int, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("prlimit", append([]string{"--pid", strconv.Itoa(pid)}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v: %s", cmd, err, out)

@@ -62,9 +62,11 @@ func playRole(role string, args []string) int {
 		err = mainproc.Stage(args)
 	case roleChild:
 		if err = mainproc.Seal(args); err == nil {
+			reserveThreads(waitOfChild)
 			err = childproc.Main()
 		}
 	case roleSpawner:
+		reserveThreads(waitOfSpawner)
 		err = spawner.Main()
 	}
 	if err != nil {
@@ -76,6 +78,7 @@ func playRole(role string, args []string) int {
 
 // serve is a variable for the tests of what surrounds it.
 var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
+	reserveThreads(waitOfMain)
 	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up, Alone: true})
 }
 

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// While something cannot be had, those who run go on, whatever they do, and all is
+// well again when there is more: nothing is started anew but what failed.
+
+// lower lowers a limit (prlimit(1)) of one of the roles to n, for as long as the
+// function that is returned is not called. Of root itself, RLIMIT_NPROC has no hold.
+func (e *erluv) lower(t *testing.T, pid int, limit string, n int) (restore func()) {
+	t.Helper()
+	own := func(args ...string) string {
+		if pid != e.cmd.Process.Pid || ordinary {
+			return prlimit(t, pid, args...)
+		}
+		return prlimitAs(t, nil, pid, args...)
+	}
+	old := own("--output=SOFT", "--noheadings", "--"+limit)
+	own(fmt.Sprintf("--%s=%d:", limit, n))
+	return func() { own("--" + limit + "=" + old + ":") }
+}
+
+// residents are workers that have run before anything was short; they work on it.
+const residents = `
+	Big = binary:copy(<<"0123456789abcdef">>, 20000),
+	Take = fun Take(_, 0) -> ok;
+		Take(W, N) -> receive {W, {stdout, B}} -> Take(W, N - byte_size(B)) after 20000 -> {short, N} end end,
+	Echo = fun(W) -> ok = e2e:call(W, {write, Big}), Take(W, byte_size(Big)) end,
+	Residents = [e2e:start(E, ["cat"], O) || O <- [#{}, #{}, #{stderr => stdout}, #{pty => #{icanon => 0, echo => 0, opost => 0}}], _ <- lists:seq(1, 6)],
+	Works = fun() ->
+		[pong] = lists:usort([net_adm:ping(E) || _ <- lists:seq(1, 10)]),
+		[ok] = lists:usort([Echo(W) || _ <- lists:seq(1, 3), W <- Residents]),
+		true = length(e2e:call(E, workers)) >= length(Residents),
+		works
+	end,
+`
+
+// allIsWell ends the residents, and sees that programs of all kinds can be run, by
+// the roles that there were.
+func allIsWell(t *testing.T, e *erluv, s session, before roles) {
+	t.Helper()
+	s.expect(t, "{works,{<<>>,<<>>,{exit_status,0},normal}}", `
+		Worked = Works(),
+		[{ok, {signal, _}} = e2e:call(W, stop) || W <- Residents],
+		{Worked, e2e:outcome(e2e:start(E, ["true"], #{rlimits => #{core => 0}}))}`)
+	if now := e.roles(t); now != before {
+		t.Errorf("the roles are %v, were %v", now, before)
+	}
+}
+
+// Where no process can be made, no thread can either.
+func TestNoMoreProcesses(t *testing.T) {
+	for by, exhaust := range waysOutOfProcesses() {
+		t.Run(by, func(t *testing.T) {
+			e := newErluv(t, newNode(t, nodeOptions{}))
+			r := e.roles(t)
+			s := e.session(t)
+			s.eval(t, residents+"Works()")
+			for range 2 {
+				restore := exhaust(t, e, r)
+				s.expect(t, "{[{error,eagain}],works}", `
+					Ask = fun(N) -> e2e:call(E, {spawn, ["true", binary:copy(<<"x">>, N * 100)], #{rlimits => maps:from_list([{core, 0} || N rem 2 =:= 0])}}) end,
+					{lists:usort([Ask(N) || N <- lists:seq(1, 100)]), Works()}`)
+				restore()
+				s.expect(t, "{<<>>,<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, ["true"]))`)
+			}
+			allIsWell(t, e, s, r)
+		})
+	}
+}
+
+// waysOutOfProcesses are those that the machine lets us have.
+func waysOutOfProcesses() map[string]func(*testing.T, *erluv, roles) func() {
+	ways := map[string]func(*testing.T, *erluv, roles) func(){
+		"RLIMIT_NPROC": func(t *testing.T, e *erluv, r roles) func() {
+			var all []func()
+			for _, pid := range r.each() {
+				all = append(all, e.lower(t, pid, "nproc", 3))
+			}
+			return func() {
+				for _, restore := range all {
+					restore()
+				}
+			}
+		},
+	}
+	if group := pidsGroup(); group != "" {
+		ways["pids.max"] = func(t *testing.T, _ *erluv, r roles) func() {
+			at := filepath.Join(group, fmt.Sprintf("e2e-%d", os.Getpid()))
+			if err := os.Mkdir(at, 0o755); err != nil && !os.IsExist(err) {
+				t.Fatal(err)
+			}
+			write := func(file, text string) {
+				if err := os.WriteFile(file, []byte(text), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			move := func(to string) {
+				for _, pid := range r.each() {
+					write(filepath.Join(to, "cgroup.procs"), strconv.Itoa(pid))
+				}
+			}
+			move(at)
+			now, err := os.ReadFile(filepath.Join(at, "pids.current"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(filepath.Join(at, "pids.max"), strings.TrimSpace(string(now)))
+			return func() {
+				move(group)
+				if err := unix.Rmdir(at); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	return ways
+}
+
+// pidsGroup is the control group of version 1 in which this process is, if another
+// can be made there; "": it cannot.
+func pidsGroup() string {
+	const root = "/sys/fs/cgroup/pids"
+	own, _ := os.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(string(own)) {
+		if _, path, ok := strings.Cut(strings.TrimSpace(line), ":pids:"); ok {
+			at := filepath.Join(root, path)
+			if syscall.Access(filepath.Join(at, "cgroup.procs"), unix.W_OK) == nil {
+				return at
+			}
+		}
+	}
+	return ""
+}
