@@ -175,8 +175,8 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.Detach, err = parseBool(v); return err },
 	},
 	{
-		Name: "log_level", Form: "level", Default: "info",
-		Meaning: "debug, info, warn or error: what is logged to standard error",
+		Name: "log_level", Form: "debug|info|warn|error", Default: "info",
+		Meaning: "what is logged to standard error",
 		Right:   "debug, info, warn or error", Example: `"info"`,
 		set: func(c *Config, v string) (err error) { c.LogLevel, err = parseLevel(v); return err },
 	},

@@ -36,13 +36,22 @@ file has the last word, the environment the second. See erluv(8), erluv.conf(5).
 
 // main runs the command line and returns the exit status.
 func (c *command) main(args []string) int {
+	root, err := c.root()
+	if err == nil {
+		root.SetArgs(args)
+		err = root.Execute()
+	}
+	return status(err, c.stderr) // c.stderr: as run has left it
+}
+
+// root is the command line.
+func (c *command) root() (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use: "erluv", Short: "run programs for an Erlang node", Long: about,
-		Args:          noArguments,
+		Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	root.SetArgs(args)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -56,15 +65,16 @@ func (c *command) main(args []string) int {
 		return c.run(cmd, args)
 	}
 	root.AddCommand(
-		&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Args: noArguments, RunE: c.run},
-		&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Args: noArguments, RunE: c.config},
-		&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Args: noArguments, RunE: c.ping},
-		&cobra.Command{Use: "version", Short: "print the version", Args: noArguments, RunE: c.version},
+		&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.run},
+		&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.config},
+		&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.ping},
+		&cobra.Command{Use: "version", Short: "print the version", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.version},
+		c.completion(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Flags().SortFlags = false // the order of the table
 	}
-	return status(root.Execute(), c.stderr) // c.stderr: as run has left it
+	return root, completeValues(root)
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

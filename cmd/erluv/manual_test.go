@@ -65,7 +65,7 @@ func wantDefault(t *testing.T, page, name, body string, key *config.Key) {
 	}
 }
 
-// The manuals have every key and every flag, with its default, and no others.
+// The manuals have every command, key and flag, with its default, and no others.
 func TestManuals(t *testing.T) {
 	keys := items(t, "erluv.conf.5", "Ic")
 	flags := items(t, "erluv.8", "Fl")
@@ -80,6 +80,20 @@ func TestManuals(t *testing.T) {
 		t.Errorf("erluv.conf.5 has %s, which is no key", name)
 	}
 	var c command
+	root, err := c.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := items(t, "erluv.8", "Cm")
+	for _, cmd := range root.Commands() {
+		if commands[cmd.Name()] == "" {
+			t.Errorf("erluv.8 has no item for %s", cmd.Name())
+		}
+		delete(commands, cmd.Name())
+	}
+	for name := range commands {
+		t.Errorf("erluv.8 has %s, which is no command", name)
+	}
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
 	c.flags(set)
 	known := []string{"-help", "-version"}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"erluv/config"
+
+	"github.com/spf13/cobra"
+)
+
+// shells are what completion takes, with what writes the script of each.
+var shells = map[string]func(root *cobra.Command) error{
+	"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(root.OutOrStdout(), true) },
+	"fish": func(root *cobra.Command) error { return root.GenFishCompletion(root.OutOrStdout(), true) },
+	"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(root.OutOrStdout()) },
+}
+
+// completion is the command that prints a shell's script. The scripts ask erluv
+// itself, by a hidden command of cobra's, so they need not be made anew for a new
+// flag.
+func (c *command) completion() *cobra.Command {
+	return &cobra.Command{
+		Use: "completion bash|zsh|fish", Short: "print what completes erluv's command line in a shell",
+		Long: `Print the script by which a shell completes the command line of erluv.
+
+    bash    source <(erluv completion bash)         needs bash-completion
+    zsh     erluv completion zsh >"${fpath[1]}/_erluv"
+    fish    erluv completion fish | source`,
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && shells[args[0]] != nil {
+				return nil
+			}
+			return usageError{fmt.Errorf("completion takes the name of a shell: bash, zsh or fish")}
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(c.given) > 0 {
+				return usageError{fmt.Errorf("completion takes no settings")}
+			}
+			return shells[args[0]](cmd.Root())
+		},
+	}
+}
+
+// completeValues has the flags' values completed: those that there is a choice of,
+// and names of files, which is what a shell does by itself.
+func completeValues(root *cobra.Command) error {
+	for _, key := range config.Keys() {
+		var complete cobra.CompletionFunc
+		switch choice := strings.Split(key.Form, "|"); {
+		case key.FileOnly || key.Form == "file":
+			continue
+		case len(choice) > 1:
+			complete = cobra.FixedCompletions(choice, cobra.ShellCompDirectiveNoFileComp)
+		case key.IsSwitch():
+			complete = cobra.FixedCompletions([]string{"true", "false"}, cobra.ShellCompDirectiveNoFileComp)
+		default:
+			complete = cobra.NoFileCompletions
+		}
+		if err := root.RegisterFlagCompletionFunc(key.Flag(), complete); err != nil {
+			return err
+		}
+	}
+	return nil
+}

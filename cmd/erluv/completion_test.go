@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// In each shell the word that is begun is completed by what erluv says. It is asked for
+// by means of fish's own, else on a terminal, which zsh makes for bash, too.
+var completes = map[string]struct {
+	program []string
+	ask     string // TYPED is the command line, which ends with the word
+}{
+	"fish": {[]string{"fish", "--no-config", "-c"}, `
+		erluv completion fish | source
+		complete -C 'TYPED' | string replace -r '\t.*' ''
+		true`},
+	"zsh": {[]string{"zsh", "-f", "-c"}, `
+		zmodload zsh/zpty
+		zpty z zsh -fi
+		zpty -w z 'PS1= PS2=; stty -echo; autoload -Uz compinit; compinit -u -D
+			source <(erluv completion zsh); print -r -- REA""DY'
+		zpty -r z out '*READY*'
+		zpty -w z $'TYPED\t\C-aprint -r -- WO""RD '
+		zpty -r z out '*WORD *' && zpty -r z out
+		print -r -- ${${(s: :)out}[-1]%%[[:space:]]#}
+		zpty -d z`},
+	"bash": {[]string{"zsh", "-f", "-c"}, `
+		zmodload zsh/zpty
+		zpty z bash --norc
+		zpty -w z 'PS1= PS2=; stty -echo; source /usr/share/bash-completion/bash_completion
+			source <(erluv completion bash); echo REA""DY'
+		zpty -r z out '*READY*'
+		zpty -w z $'TYPED\t\C-aecho WO""RD '
+		zpty -r z out '*WORD *' && zpty -r z out
+		print -r -- ${${(s: :)out}[-1]%%[[:space:]]#}
+		zpty -d z`},
+}
+
+func TestCompletion(t *testing.T) {
+	for shell, how := range completes {
+		for line, want := range map[string]string{
+			"erluv pi":                      "ping",
+			"erluv run --sandbox be":        "best-effort",
+			"erluv config --die":            "--die-timeout",
+			"erluv run --cookie-file ./coo": "./cookie.txt",
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			cmd := exec.CommandContext(ctx, how.program[0], append(how.program[1:], strings.ReplaceAll(how.ask, "TYPED", line))...)
+			cmd.Dir = t.TempDir()
+			cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TERM=dumb", "LC_ALL=C.UTF-8", quickExit}
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			if err := os.WriteFile(cmd.Dir+"/cookie.txt", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := cmd.Output()
+			cancel()
+			got := strings.Fields(string(out))
+			if err != nil || len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %q is completed by %q, want %q (%v)\n%s", shell, line, got, want, err, stderr.String())
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"erluv/config"
+
+	"github.com/spf13/pflag"
+)
+
+func packaged(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "packaging", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("@BINDIR@", "/usr/bin", "@SYSCONFDIR@", "/etc").Replace(string(text))
+}
+
+// The sample configuration has every key once, as a comment, with its default, or with
+// the example where there is none; a comment stands above it, and it loads.
+func TestSampleConfiguration(t *testing.T) {
+	sample := packaged(t, "erluv.conf")
+	setting := regexp.MustCompile(`(?m)^#([a-z_]+) = (.*)$`)
+	values := make(map[string]string)
+	for _, found := range setting.FindAllStringSubmatch(sample, -1) {
+		if _, twice := values[found[1]]; twice {
+			t.Errorf("it has %s twice", found[1])
+		}
+		values[found[1]] = found[2]
+	}
+	for _, key := range config.Keys() {
+		want := key.Example
+		if key.Default != "" {
+			want = key.Default
+			if strings.HasPrefix(key.Example, `"`) {
+				want = `"` + want + `"`
+			}
+		}
+		if values[key.Name] != want {
+			t.Errorf("it has %s = %s, want %s", key.Name, values[key.Name], want)
+		}
+		delete(values, key.Name)
+	}
+	for name := range values {
+		t.Errorf("it has %s, which is no key", name)
+	}
+	for line := range strings.Lines(setting.ReplaceAllString(sample, "")) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			t.Errorf("%q is no comment", line)
+		}
+	}
+
+	everything := setting.ReplaceAllString(sample, "$1 = $2")
+	for _, one := range []string{"cookie", "cookie_file"} { // not both
+		other := regexp.MustCompile(`(?m)^` + one + ` = .*$`)
+		file := filepath.Join(t.TempDir(), "erluv.conf")
+		if err := os.WriteFile(file, []byte(other.ReplaceAllString(everything, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		home := t.TempDir()
+		if err := os.WriteFile(home+"/.erlang.cookie", []byte("s3cret"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+		m := config.ThisMachine()
+		m.Home = home
+		cfg, _, err := config.Load(config.Sources{Args: map[string]string{config.FileKey: file}, Machine: m})
+		if err == nil {
+			err = cfg.Check()
+		}
+		if err != nil {
+			t.Errorf("without %s: %v", one, err)
+		}
+	}
+}
+
+// The command lines of the services are erluv's, and what checks units finds no fault.
+func TestServiceFiles(t *testing.T) {
+	unit := packaged(t, "erluv.service")
+	wantCommandLine(t, regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindStringSubmatch(unit)[1])
+	script := packaged(t, "erluv.openrc")
+	wantCommandLine(t, "/usr/bin/erluv "+regexp.MustCompile(`(?m)^command_args="(.*) \$erluv_flags"$`).FindStringSubmatch(script)[1])
+
+	bin := t.TempDir()
+	if err := os.WriteFile(bin+"/erluv", []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "erluv.service")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(unit, "/usr/bin/erluv", bin+"/erluv")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", file).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("sh", "-n", filepath.Join("..", "..", "packaging", "erluv.openrc")).CombinedOutput(); err != nil {
+		t.Errorf("sh -n: %v\n%s", err, out)
+	}
+}
+
+func wantCommandLine(t *testing.T, line string) {
+	t.Helper()
+	words := strings.Fields(line)
+	c := command{given: make(map[string]string)}
+	set := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.flags(set)
+	if err := set.Parse(words[1:]); err != nil || words[0] != "/usr/bin/erluv" || set.Arg(0) != "run" || set.NArg() != 1 {
+		t.Errorf("%q: %v, arguments %q", line, err, set.Args())
+	}
+}
+
+// A release has one version, wherever it is written.
+func TestVersions(t *testing.T) {
+	app, err := os.ReadFile("../../erlang/src/erluv.app.src")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, unreleased := strings.CutSuffix(version, "-dev")
+	if !strings.Contains(string(app), `{vsn, "`+release+`"}`) {
+		t.Errorf("erluv.app.src does not have version %s", release)
+	}
+	heading := "## " + release
+	if unreleased {
+		heading = "## Unreleased"
+	}
+	if first := regexp.MustCompile(`(?m)^## .*$`).FindString(string(changes)); !strings.HasPrefix(first, heading) {
+		t.Errorf("CHANGELOG.md begins with %q, want %q", first, heading)
+	}
+}
