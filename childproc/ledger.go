@@ -106,12 +106,16 @@ func join(head, tail []string) []string {
 	return append(head, tail...)
 }
 
-// wait has the loop woken when the socket takes more.
+// wait has the loop woken when the socket takes more. Main may have read since the
+// loop began to watch, and the socket be full again: it is asked for each time.
 func (l *ledger) wait() {
+	if l.packets > 0 {
+		l.packets = 0
+		l.ring()
+	}
 	if l.src.Active() {
 		return
 	}
-	l.ring()
 	src, err := l.loop.Watch(l.conn.FD(), loop.Out, l)
 	if err != nil {
 		panic(err) // out of kernel memory: main takes over
