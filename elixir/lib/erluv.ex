@@ -1,0 +1,233 @@
+defmodule Erluv do
+  @moduledoc """
+  Runs programs of the operating system on an erluv node: as `System.cmd/3` does
+  (`cmd/3`), as streams (`stream!/2`, `stream/2`), and under a supervisor
+  (`Erluv.Daemon`).
+
+  When the process that uses a program ends, when the BEAM is killed, or when a stream is
+  halted, the program is stopped with everything that it has started.
+
+  The Erlang application `:erluv` is below: `:erluv.spawn/3` starts a program as a process
+  of the erluv node, with all options of erluv-protocol(7).
+
+  ## The erluv node
+
+  Programs run on the `erluv_node` that is registered as `:erluv`. The application starts
+  it when it is configured so, on a distributed node (`--sname` or `--name`):
+
+      config :erluv, nodes: [[executable: "/usr/bin/erluv"]]
+
+  Another one is named by the option `:node`, or for all calls by
+
+      config :erluv_ex, node: :"erluv_5f0c92ab@myhost"
+
+  It is the name of an erluv node, or an `erluv_node` process: its pid or registered name.
+
+  ## Options that all of them take
+
+    * `:node` - the erluv node.
+    * `:cd` - the program's directory, by default that of this node. It must be one that the
+      program's user may enter: an erluv that root has started runs programs as `nobody`.
+    * `:env` - an enumerable of pairs of binaries: set on top of this node's environment.
+      `nil` as a value removes a variable.
+    * `:clear_env` - with `true` the environment is what `:env` says, and nothing else.
+    * `:stderr` - `:console` writes it to this node's standard error, and is the default;
+      `:redirect_to_stdout`; `:disable` drops it.
+    * `:stderr_to_stdout` - `true` is `stderr: :redirect_to_stdout`.
+    * `:delay_to_sigkill` - milliseconds from the stop signal to SIGKILL, as `:kill_timeout`.
+    * `:uid`, `:gid` - as `:user` and `:group`.
+    * `:cgroup` - the keys `memory_max`, `pids_max` and `cpu_max`, as `:limits`.
+    * what else erluv-protocol(7) has for programs: `:timeout`, `:idle_timeout`,
+      `:kill_signal`, `:rlimits`, `:limits`, `:sandbox`, `:user`, `:nice`, `:cpus`, ...
+
+  An option that is not known, or not right, raises an `ArgumentError`. A program that
+  cannot be started raises an `ErlangError` with the error of the system, such as `:enoent`,
+  as `System.cmd/3` does, or else an `Erluv.Error` that says why.
+  """
+
+  alias Erluv.{Error, ExitError, Options, Run}
+
+  @typedoc "An erluv node, or an `erluv_node` process."
+  @type server() :: :erluv.server()
+
+  @typedoc "Program and arguments. A program without a slash is looked up by erluv."
+  @type command() :: [String.t(), ...]
+
+  @typedoc "How a program has ended."
+  @type exit() ::
+          {:status, 0..255}
+          | {:signal, atom() | pos_integer()}
+          | :timeout
+          | :idle_timeout
+          | :epipe
+
+  @doc """
+  Runs a program, and returns what it wrote to stdout and its exit status.
+
+  It is `System.cmd/3` with the same arguments and results, but that the program ends with
+  its caller. A signal is 128 and its number, as in a shell. Without `:input` the program
+  reads an empty stdin.
+
+  ## Options
+
+  Those of `Erluv`, and
+
+    * `:into` - what the output is collected into, by default `""`.
+    * `:lines` - collects lines, without their ends, instead of pieces. The number is that
+      of bytes to buffer for one.
+    * `:input` - what the program reads on stdin: iodata, or as for `stream!/2`. What it
+      does not read is dropped.
+    * `:timeout` - milliseconds, after which the program is stopped. The status is `:timeout`
+      then; with `:idle_timeout` it is `:idle_timeout`.
+    * `:max_output` - bytes. A program that writes more is stopped; the status is
+      `:max_output`, and the output is cut there.
+    * `:parallelism` - `true` or `false`, of no effect: there is no port.
+    * `:arg0` - raises an `ArgumentError`: a program sees its own name.
+
+  ## Examples
+
+      iex> Erluv.cmd("echo", ["hello"])
+      {"hello\\n", 0}
+
+      iex> Erluv.cmd("sh", ["-c", "echo $GREETING; exit 3"], env: [{"GREETING", "hi"}])
+      {"hi\\n", 3}
+
+      iex> Erluv.cmd("printf", ["one\\ntwo"], into: [], lines: 1024)
+      {["one", "two"], 0}
+
+      iex> Erluv.cmd("tr", ["a-z", "A-Z"], input: "hello")
+      {"HELLO", 0}
+
+      iex> Erluv.cmd("sleep", ["60"], timeout: 100)
+      {"", :timeout}
+
+      iex> Erluv.cmd("no-such-program", [])
+      ** (ErlangError) Erlang error: :enoent
+  """
+  @spec cmd(String.t(), [String.t()], keyword()) ::
+          {Collectable.t(), 0..255 | :timeout | :idle_timeout | :max_output}
+  def cmd(command, args, opts \\ []) when is_binary(command) and is_list(args) do
+    {into, opts} = Keyword.pop(opts, :into, "")
+    {max, opts} = Options.pop(opts, :max_output, :infinity, &limit?/1, "a number of bytes")
+    spec = Options.run(:cmd, [command | args], opts)
+    {initial, fun} = Collectable.into(into)
+
+    try do
+      spec |> Run.stream() |> collect(initial, fun, max, spec)
+    catch
+      kind, reason ->
+        fun.(initial, :halt)
+        :erlang.raise(kind, reason, __STACKTRACE__)
+    else
+      {acc, status} -> {fun.(acc, :done), status}
+    end
+  end
+
+  defp limit?(max), do: is_integer(max) and max >= 0
+
+  defp collect(stream, initial, fun, max, spec) do
+    {acc, _, status} =
+      Enum.reduce_while(stream, {initial, 0, nil}, fn
+        {:exit, exit}, {acc, size, _} ->
+          {:halt, {acc, size, status(exit, spec)}}
+
+        {:stdout, data}, {acc, size, _} when size + byte_size(data) <= max ->
+          {:cont, {fun.(acc, {:cont, data}), size + byte_size(data), nil}}
+
+        {:stdout, data}, {acc, size, _} ->
+          {:halt, {fun.(acc, {:cont, binary_part(data, 0, max - size)}), max, :max_output}}
+      end)
+
+    {acc, status}
+  end
+
+  defp status({:status, status}, _), do: status
+  defp status({:signal, signal}, _), do: 128 + :erluv_exec.signal_to_int(signal)
+  defp status({:error, reason}, spec), do: raise(Error, reason: reason, command: spec.command)
+  defp status(timeout, _), do: timeout
+
+  @doc """
+  Runs a program when the stream is enumerated, and emits what it writes to stdout.
+
+  Nothing is read ahead of the consumer but one chunk: the program waits in its `write`
+  meanwhile. A stream that is halted stops the program and waits until all of it is gone. At
+  the end of the output the exit status must be 0, or else it raises an `Erluv.ExitError`.
+
+  ## Options
+
+  Those of `Erluv`, and
+
+    * `:input` - what the program reads on stdin: an enumerable of iodata, or a function that
+      is called with a collectable. A process of its own enumerates it, at the pace at which
+      the program reads, and closes stdin at the end. An exception there is raised in the
+      consumer. Without input, stdin is empty.
+    * `:max_chunk_size` - bytes of a chunk at most, by default 65536, up to 262144.
+    * `:lines` - emits lines, without their ends, instead of chunks. The number is that of
+      bytes to buffer for one.
+    * `:stderr` - also `:consume`: elements are `{:stdout, data}` and `{:stderr, data}` then.
+    * `:exit_timeout` - milliseconds, by default `:infinity`: how long the program may go on
+      after the end of its output, until it is stopped.
+    * `:ignore_epipe` - with `true` it is no error when the program ends well without having
+      read all its input. By default it is the exit `:epipe`.
+
+  ## Examples
+
+      iex> Erluv.stream!(["seq", "100000"], lines: 100) |> Stream.map(&String.to_integer/1)
+      ...> |> Stream.filter(&(rem(&1, 7) == 0)) |> Enum.take(2)
+      [7, 14]
+
+      iex> Erluv.stream!(["sort"], input: ["b\\n", "a\\n"]) |> Enum.join()
+      "a\\nb\\n"
+
+      iex> Erluv.stream!(["cat"], input: fn sink -> Enum.into(1..3, sink, &to_string/1) end)
+      ...> |> Enum.join()
+      "123"
+
+      iex> Erluv.stream!(["sh", "-c", "echo on; echo oh >&2"], stderr: :consume) |> Enum.sort()
+      [stderr: "oh\\n", stdout: "on\\n"]
+
+      iex> Erluv.stream!(["false"]) |> Enum.to_list()
+      ** (Erluv.ExitError) false ended with the exit status 1
+  """
+  @spec stream!(command(), keyword()) :: Enumerable.t()
+  def stream!(command, opts \\ []) do
+    spec = Options.run(:stream, command, opts)
+
+    spec
+    |> Run.stream()
+    |> Stream.flat_map(fn
+      {:exit, {:status, 0}} -> []
+      {:exit, {:error, reason}} -> raise Error, reason: reason, command: spec.command
+      {:exit, exit} -> raise ExitError, exit: exit, command: spec.command
+      element -> [element(element, spec)]
+    end)
+  end
+
+  @doc """
+  The same as `stream!/2`, but that the last element says how the program has ended, and
+  nothing is raised for it: `{:exit, {:status, 0}}` for example.
+
+  ## Examples
+
+      iex> Erluv.stream(["sh", "-c", "echo hello; exit 3"]) |> Enum.to_list()
+      ["hello\\n", {:exit, {:status, 3}}]
+
+      iex> Erluv.stream(["sh", "-c", "kill $$"]) |> Enum.to_list()
+      [exit: {:signal, :sigterm}]
+  """
+  @spec stream(command(), keyword()) :: Enumerable.t()
+  def stream(command, opts \\ []) do
+    spec = Options.run(:stream, command, opts)
+
+    spec
+    |> Run.stream()
+    |> Stream.map(fn
+      {:exit, {:error, reason}} -> raise Error, reason: reason, command: spec.command
+      {:exit, exit} -> {:exit, exit}
+      element -> element(element, spec)
+    end)
+  end
+
+  defp element(element, %{tagged: true}), do: element
+  defp element({:stdout, data}, %{tagged: false}), do: data
+end

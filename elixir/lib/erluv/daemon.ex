@@ -1,0 +1,317 @@
+defmodule Erluv.Daemon do
+  @moduledoc """
+  A program under a supervisor, with the functions and options of `MuonTrap.Daemon`.
+
+      children = [
+        {Erluv.Daemon, ["ssh", ["-N", "-L", "8080:localhost:80", "host"],
+          [name: :tunnel, stderr_to_stdout: true, log_output: :info, ready: {:tcp, 8080}]]}
+      ]
+
+      Supervisor.start_link(children, strategy: :one_for_one)
+
+  The process ends when the program has ended, and the program is stopped, with all that it
+  has started, when the process ends: however that is, and also when the BEAM is killed. A
+  supervisor is told that it is down when all of it is gone.
+
+  It is an `erluv_worker`: the last lines of output are in its crash report, and the functions
+  `:erluv_worker.worker/1` and `:erluv_worker.last_output/1` take it.
+
+  ## Options
+
+  Those of `Erluv`, and
+
+    * `:name` - the name of the process, as `GenServer` takes it.
+    * `:log_output` - a level of `Logger`, at which each line of output is logged. Without it
+      stdout is dropped.
+    * `:log_prefix` - stands before each line, by default the program and `": "`.
+    * `:log_transform` - a function that takes a line and returns what is logged. By default
+      what is not UTF-8 is taken as Latin-1.
+    * `:logger_metadata` - a keyword list for these messages. `:erluv_cmd` and `:erluv_args`
+      are added.
+    * `:logger_fun` - a function that is called with each line, or `{module, function, args}`,
+      where the line becomes the first argument. The other options of logging have no effect.
+    * `:capture_stderr_only` - with `true` stderr is logged, and stdout dropped.
+    * `:exit_status_to_reason` - a function that takes the exit status, if it is not 0, and
+      returns the exit reason of the process, by default `:error_exit_status`. A signal is 128
+      and its number. After the status 0 the reason is `:normal`.
+    * `:wait_for` - a function without arguments. The program is started when it returns;
+      `start_link/3` does not wait for it. When it raises, the process ends.
+    * `:ready` - what `start_link/3` waits for: `{:tcp, port}`, `{:line, regex}`,
+      `{:file, path}` or `:notify`, see erluv-protocol(7); `:ready_timeout`, `:watchdog`.
+    * `:keep` - how many of the last lines are kept, by default 20.
+    * `:stdio_window` - a number, of no effect: not more than 64 lines are on the way.
+
+  Unlike there, `:cgroup_base`, `:cgroup_path`, `:cgroup_controllers` and `:cgroup_sets`
+  raise an `ArgumentError`: `:limits` needs no preparation.
+  """
+
+  use GenServer
+
+  alias Erluv.Options
+
+  require Logger
+
+  @levels [:emergency, :alert, :critical, :error, :warning, :warn, :notice, :info, :debug]
+
+  @typedoc "As `GenServer` takes it."
+  @type daemon() :: GenServer.server()
+
+  @doc """
+  Starts a program and its process.
+
+  When the program cannot be started it is `{:error, reason}`, such as `{:error, :enoent}`;
+  `:erluv.format_error/1` has words. Options that are not right raise an `ArgumentError`,
+  those that erluv itself checks are `{:error, {:bad_option, key, why}}`.
+
+  ## Examples
+
+      iex> {:ok, daemon} = Erluv.Daemon.start_link("sleep", ["60"], name: :sleeper)
+      iex> GenServer.whereis(:sleeper) == daemon
+      true
+      iex> GenServer.stop(daemon)
+      :ok
+
+      iex> Process.flag(:trap_exit, true)
+      iex> Erluv.Daemon.start_link("no-such-program", [])
+      {:error, :enoent}
+  """
+  @spec start_link(String.t(), [String.t()], keyword()) :: GenServer.on_start()
+  def start_link(command, args, opts \\ []) do
+    {name, opts} = Keyword.split(opts, [:name])
+    GenServer.start_link(__MODULE__, prepare(Options.command!([command | args]), opts), name)
+  end
+
+  @doc """
+  A child for a supervisor, of the arguments of `start_link/3` as a list.
+
+  Its id is the option `:name`, or else this module. It may take as long to stop as
+  `:kill_timeout` and 5 seconds more; without that option it is 10 seconds.
+
+  ## Examples
+
+      iex> Erluv.Daemon.child_spec(["sleep", ["60"], [name: :sleeper, kill_timeout: 1000]])
+      %{
+        id: :sleeper,
+        start: {Erluv.Daemon, :start_link, ["sleep", ["60"], [name: :sleeper, kill_timeout: 1000]]},
+        restart: :permanent,
+        shutdown: 6000,
+        type: :worker
+      }
+  """
+  @spec child_spec([String.t() | [String.t()] | keyword()]) :: Supervisor.child_spec()
+  def child_spec([command, args]), do: child_spec([command, args, []])
+
+  def child_spec([command, args, opts]) do
+    %{
+      id: Keyword.get(opts, :name, __MODULE__),
+      start: {__MODULE__, :start_link, [command, args, opts]},
+      restart: :permanent,
+      shutdown: (opts[:kill_timeout] || opts[:delay_to_sigkill] || 5000) + 5000,
+      type: :worker
+    }
+  end
+
+  @doc """
+  The number of the program's process, or `:error` when it has not started yet.
+
+  ## Examples
+
+      iex> {:ok, daemon} = Erluv.Daemon.start_link("sleep", ["60"])
+      iex> File.read!("/proc/\#{Erluv.Daemon.os_pid(daemon)}/cmdline")
+      "sleep\\0" <> "60\\0"
+  """
+  @spec os_pid(daemon()) :: pos_integer() | :error
+  def os_pid(daemon), do: GenServer.call(daemon, :os_pid)
+
+  @doc """
+  How many bytes the program has written, and what else erluv knows of it: `:cpu`
+  (milliseconds), `:rss` (bytes) and `:restarts`, once it has started.
+
+  ## Examples
+
+      iex> {:ok, daemon} =
+      ...>   Erluv.Daemon.start_link("sh", ["-c", "echo hello; sleep 60"], ready: {:line, "hello"})
+      iex> %{output_byte_count: 6} = Erluv.Daemon.statistics(daemon)
+      iex> is_integer(Erluv.Daemon.statistics(daemon).rss)
+      true
+  """
+  @spec statistics(daemon()) :: %{
+          :output_byte_count => non_neg_integer(),
+          optional(:cpu | :rss | :restarts) => non_neg_integer()
+        }
+  def statistics(daemon), do: GenServer.call(daemon, :statistics)
+
+  # What init/1 needs: for erluv_worker, and what to wait for.
+  defp prepare([program | args] = command, opts) do
+    {node, opts} = Options.pop_node(opts)
+
+    {wait_for, opts} =
+      pop(opts, :wait_for, nil, &is_function(&1, 0), "a function without arguments")
+
+    {to_reason, opts} =
+      pop(
+        opts,
+        :exit_status_to_reason,
+        fn _ -> :error_exit_status end,
+        &is_function(&1, 1),
+        "a function of a status"
+      )
+
+    {only, opts} = pop(opts, :capture_stderr_only, false, &is_boolean/1, "true or false")
+    {metadata, opts} = pop(opts, :logger_metadata, [], &Keyword.keyword?/1, "a keyword list")
+    metadata = Keyword.merge(metadata, erluv_cmd: program, erluv_args: Enum.join(args, " "))
+    {log, opts} = pop_log(program, metadata, opts)
+    {stderr, opts} = Options.pop_stderr(opts)
+    stderr = if only and stderr == :console, do: :log, else: stderr
+
+    if stderr == :consume, do: Options.refuse!(:stderr, ":consume is for Erluv.stream!/2")
+
+    options =
+      opts
+      |> Options.spawn_options()
+      |> Map.merge(%{
+        stdin: :null,
+        stdout: if(only, do: :null, else: :owner),
+        stderr: if(stderr == :log, do: :owner, else: Options.stream(stderr)),
+        output: &output(&1, &2, log, stderr),
+        reason: &reason(&1, program, metadata, to_reason)
+      })
+
+    {node, command, options, wait_for}
+  end
+
+  defp pop(opts, key, default, right?, right), do: Options.pop(opts, key, default, right?, right)
+
+  defp pop_log(program, metadata, opts) do
+    {fun, opts} =
+      pop(opts, :logger_fun, nil, &logger_fun?/1, "a function of a line, or {m, f, args}")
+
+    {level, opts} = pop(opts, :log_output, nil, &(&1 in @levels), "one of #{inspect(@levels)}")
+    {prefix, opts} = pop(opts, :log_prefix, program <> ": ", &is_binary/1, "a string")
+
+    {transform, opts} =
+      pop(opts, :log_transform, &:erluv_log.text/1, &is_function(&1, 1), "a function of a line")
+
+    case {fun, level} do
+      {nil, nil} -> {fn _ -> :ok end, opts}
+      {nil, level} -> {&log(level, [prefix, transform.(&1)], metadata), opts}
+      {{m, f, args}, _} -> {&apply(m, f, [&1 | args]), opts}
+      {fun, _} -> {fun, opts}
+    end
+  end
+
+  defp logger_fun?({m, f, args}), do: is_atom(m) and is_atom(f) and is_list(args)
+  defp logger_fun?(fun), do: is_function(fun, 1)
+
+  defp log(:warn, text, metadata), do: log(:warning, text, metadata)
+  defp log(level, text, metadata), do: Logger.log(level, text, metadata)
+
+  defp output(:stderr, line, _, :console), do: IO.binwrite(:stderr, line)
+  defp output(_, line, log, _), do: line |> chomp() |> log.()
+
+  defp chomp(line) do
+    size = byte_size(line) - 1
+
+    case line do
+      <<text::binary-size(size), "\n">> -> text
+      _ -> line
+    end
+  end
+
+  defp reason(:normal, program, metadata, _) do
+    Logger.info("#{program}: Process exited successfully", metadata)
+    :normal
+  end
+
+  defp reason({:exit_status, status}, program, metadata, to_reason),
+    do: failed(status, "with status #{status}", program, metadata, to_reason)
+
+  defp reason({:signal, signal}, program, metadata, to_reason) do
+    status = 128 + :erluv_exec.signal_to_int(signal)
+    failed(status, "by #{signal}", program, metadata, to_reason)
+  end
+
+  defp reason({:signal, signal, :core}, program, metadata, to_reason),
+    do: reason({:signal, signal}, program, metadata, to_reason)
+
+  # timeout, child_crashed, noconnection, ...
+  defp reason(reason, program, metadata, _) do
+    Logger.error("#{program}: #{:erluv.format_error(reason)}", metadata)
+    reason
+  end
+
+  defp failed(status, how, program, metadata, to_reason) do
+    Logger.error("#{program}: Process exited #{how}", metadata)
+    to_reason.(status)
+  end
+
+  # The state is erluv_worker's, or {:waiting, task, args} until it has one.
+  @impl true
+  def init({node, command, options, nil}), do: :erluv_worker.init({node, command, options})
+
+  def init({node, command, options, wait_for}),
+    do: {:ok, {:waiting, Task.async(wait_for), {node, command, options}}}
+
+  @impl true
+  def handle_call(:os_pid, _from, {:waiting, _, _} = state), do: {:reply, :error, state}
+
+  def handle_call(:os_pid, _from, state) do
+    case info(state) do
+      %{os_pid: os_pid} when os_pid > 0 -> {:reply, os_pid, state}
+      _ -> {:reply, :error, state}
+    end
+  end
+
+  def handle_call(:statistics, _from, {:waiting, _, _} = state),
+    do: {:reply, %{output_byte_count: 0}, state}
+
+  def handle_call(:statistics, _from, state) do
+    info = info(state)
+    bytes = for stream <- [:stdout, :stderr], %{bytes: bytes} <- [info[stream]], do: bytes
+    known = Map.take(info, [:cpu, :rss, :restarts])
+    {:reply, Map.put(known, :output_byte_count, Enum.sum(bytes)), state}
+  end
+
+  def handle_call(request, _from, {:waiting, _, _} = state),
+    do: {:reply, {:error, {:waiting, request}}, state}
+
+  def handle_call(request, from, state), do: :erluv_worker.handle_call(request, from, state)
+
+  defp info(state) do
+    {:reply, worker, _} = :erluv_worker.handle_call(:worker, self(), state)
+
+    case :erluv.info(worker) do
+      %{} = info -> info
+      {:error, _} -> %{}
+    end
+  end
+
+  @impl true
+  def handle_cast(_message, state), do: {:noreply, state}
+
+  @impl true
+  def handle_info({ref, _result}, {:waiting, %Task{ref: ref}, args}) do
+    Process.demonitor(ref, [:flush])
+
+    case :erluv_worker.init(args) do
+      {:ok, state} -> {:noreply, state}
+      {:stop, reason} -> {:stop, reason, :not_started}
+    end
+  end
+
+  def handle_info(_message, {:waiting, _, _} = state), do: {:noreply, state}
+  def handle_info(message, state), do: :erluv_worker.handle_info(message, state)
+
+  @impl true
+  def terminate(_reason, {:waiting, _, _}), do: :ok
+  def terminate(_reason, :not_started), do: :ok
+  def terminate(reason, state), do: :erluv_worker.terminate(reason, state)
+
+  # Not the options, in which secrets may be.
+  @doc false
+  def format_status(%{state: {:waiting, _, {_, command, _}}} = status),
+    do: %{status | state: %{waiting: command}}
+
+  def format_status(%{state: :not_started} = status), do: status
+  def format_status(status), do: :erluv_worker.format_status(status)
+end

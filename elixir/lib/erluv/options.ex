@@ -1,0 +1,207 @@
+defmodule Erluv.Options do
+  @moduledoc false
+  # What users say, as options of erluv-protocol(7). Their values erluv checks itself.
+
+  alias Erluv.Run
+
+  @max_chunk 262_144
+  @max_line 1_048_576
+
+  # What is of no use here, and where it can be had.
+  @elsewhere Map.new(
+               [:owner, :link, :detached, :flow, :packet, :proxy, :ready_reply, :stdin, :stdout] ++
+                 [:fds, :pty, :restart, :max_restarts, :backoff],
+               &{&1, "is for :erluv.spawn/3"}
+             )
+
+  @cgroup_words "is not had: give limits: %{memory: bytes, pids: count, cpu: percent}"
+
+  # Of a Daemon, which has more of them.
+  @daemon_only [:name, :ready, :ready_timeout, :watchdog, :keep]
+
+  @doc "The erluv node that is meant, and the other options."
+  def pop_node(opts), do: Keyword.pop(opts, :node, Application.get_env(:erluv_ex, :node, :erluv))
+
+  @doc "Takes an option out, checked."
+  def pop(opts, key, default, right?, right) do
+    case Keyword.pop(opts, key, :"$default") do
+      {:"$default", opts} -> {default, opts}
+      {value, opts} -> {check!(key, value, right?, right), opts}
+    end
+  end
+
+  @doc "A run for cmd/3 or stream!/2."
+  def run(kind, command, opts) do
+    command = command!(command)
+    {node, opts} = pop_node(opts)
+    {input, opts} = Keyword.pop(opts, :input)
+    {lines, opts} = pop(opts, :lines, nil, &positive?/1, "a number of bytes")
+    {size, opts} = pop(opts, :max_chunk_size, 65_536, &chunk?/1, "1 to #{@max_chunk} bytes")
+    {epipe, opts} = pop(opts, :ignore_epipe, kind == :cmd, &is_boolean/1, "true or false")
+    {time, opts} = pop(opts, :exit_timeout, :infinity, &timeout?/1, "milliseconds, or :infinity")
+    {stderr, opts} = pop_stderr(opts)
+
+    if kind == :cmd and stderr == :consume,
+      do: raise(ArgumentError, "stderr: :consume is for Erluv.stream!/2")
+
+    for {key, _} <- opts, key in @daemon_only, do: refuse!(key, "is for Erluv.Daemon")
+
+    %Run{
+      node: node,
+      command: command,
+      input: input!(input),
+      size: if(lines, do: @max_line, else: size),
+      lines: lines != nil,
+      console: stderr == :console,
+      tagged: stderr == :consume,
+      ignore_epipe: epipe,
+      exit_timeout: time,
+      options:
+        opts
+        |> spawn_options()
+        |> Map.merge(%{
+          flow: {:active, false},
+          packet: if(lines, do: {:line, min(lines, @max_line)}, else: :raw),
+          stdin: if(input == nil, do: :null, else: :pipe),
+          stderr: stream(stderr)
+        })
+    }
+  end
+
+  @doc "Program and arguments, checked."
+  def command!([program | args] = command) when is_binary(program) and is_list(args) do
+    Enum.all?(args, &is_binary/1) || raise ArgumentError, "all arguments must be binaries"
+
+    for word <- command, String.contains?(word, <<0>>) do
+      raise ArgumentError, "cannot execute a program with a null byte, got: #{inspect(word)}"
+    end
+
+    command
+  end
+
+  def command!(command) do
+    raise ArgumentError, "a command is a list of program and arguments, got: #{inspect(command)}"
+  end
+
+  @doc "Where stderr goes, and the other options."
+  def pop_stderr(opts) do
+    {merged, opts} = pop(opts, :stderr_to_stdout, false, &is_boolean/1, "true or false")
+    default = if merged, do: :redirect_to_stdout, else: :console
+    {stderr, opts} = Keyword.pop(opts, :stderr, default)
+
+    if merged and stderr != :redirect_to_stdout,
+      do:
+        raise(
+          ArgumentError,
+          "stderr_to_stdout: true and stderr: #{inspect(stderr)} exclude each other"
+        )
+
+    right = ":console, :redirect_to_stdout, :disable, {:file, path} or, of a stream, :consume"
+    {check!(:stderr, stderr, &stderr?/1, right), opts}
+  end
+
+  defp stderr?(stderr) when is_atom(stderr),
+    do: stderr in [:console, :redirect_to_stdout, :disable, :consume]
+
+  defp stderr?(stderr), do: is_tuple(stderr) and elem(stderr, 0) == :file
+
+  @doc "The same as an option of erluv."
+  def stream(:redirect_to_stdout), do: :stdout
+  def stream(:disable), do: :null
+  def stream(stderr) when stderr in [:console, :consume], do: :owner
+  def stream(file), do: file
+
+  @doc "The options that remain, as a map for erluv."
+  def spawn_options(opts) do
+    {clear, opts} = pop(opts, :clear_env, false, &is_boolean/1, "true or false")
+    {env, opts} = Keyword.pop(opts, :env, [])
+    base = if clear, do: %{}, else: System.get_env()
+    initial = %{env: env(base, env), cd: File.cwd!()}
+    Enum.reduce(opts, initial, &option/2)
+  end
+
+  defp option({:cd, dir}, acc), do: Map.put(acc, :cd, Path.expand(dir))
+
+  defp option({:arg0, _}, _),
+    do: refuse!(:arg0, "cannot be had: a program that erluv starts sees its own name")
+
+  defp option({:parallelism, value}, acc) do
+    check!(:parallelism, value, &is_boolean/1, "true or false")
+    acc
+  end
+
+  defp option({:stdio_window, value}, acc) do
+    check!(:stdio_window, value, &positive?/1, "a number of bytes")
+    acc
+  end
+
+  defp option({:delay_to_sigkill, time}, acc), do: Map.put(acc, :kill_timeout, time)
+  defp option({:uid, user}, acc), do: Map.put(acc, :user, user)
+  defp option({:gid, group}, acc), do: Map.put(acc, :group, group)
+
+  defp option({:cgroup, settings}, acc) do
+    limits = for {key, value} <- settings, value != :max, into: %{}, do: limit(key, value)
+    Map.update(acc, :limits, limits, &Map.merge(Map.new(&1), limits))
+  end
+
+  defp option({key, _}, _)
+       when key in [:cgroup_controllers, :cgroup_base, :cgroup_path, :cgroup_sets],
+       do: refuse!(key, @cgroup_words)
+
+  defp option({key, _}, _) when is_map_key(@elsewhere, key), do: refuse!(key, @elsewhere[key])
+  defp option({key, value}, acc) when is_atom(key), do: Map.put(acc, key, value)
+
+  defp limit(:memory_max, bytes), do: {:memory, bytes}
+  defp limit(:pids_max, count), do: {:pids, count}
+  defp limit(:cpu_max, {quota, period}), do: {:cpu, max(div(quota * 100, period), 1)}
+  defp limit(key, _), do: refuse!(:cgroup, "with #{key} #{@cgroup_words}")
+
+  defp env(base, changes) do
+    Enum.reduce(changes, base, fn
+      {name, nil}, env -> Map.delete(env, to_string(name))
+      {name, value}, env -> Map.put(env, to_string(name), to_string(value))
+    end)
+  end
+
+  defp input!(nil), do: nil
+  defp input!(input) when is_binary(input), do: [input]
+  defp input!(input) when is_function(input, 1), do: input
+
+  defp input!(input) do
+    Enumerable.impl_for(input) ||
+      raise ArgumentError,
+            "option :input is an enumerable of iodata, or a function of a collectable, " <>
+              "got: #{inspect(input)}"
+
+    input
+  end
+
+  defp positive?(value), do: is_integer(value) and value > 0
+  defp chunk?(value), do: positive?(value) and value <= @max_chunk
+  defp timeout?(value), do: value == :infinity or (is_integer(value) and value >= 0)
+
+  @doc "The value of an option, if it is right."
+  def check!(key, value, right?, right) do
+    right?.(value) ||
+      raise ArgumentError, "option #{inspect(key)} is #{right}, got: #{inspect(value)}"
+
+    value
+  end
+
+  @doc "Raises: the option cannot be had."
+  @spec refuse!(atom(), String.t()) :: no_return()
+  def refuse!(key, why), do: raise(ArgumentError, "option #{inspect(key)} #{why}")
+
+  @doc "Raises why a program was not started."
+  @spec raise_start(term(), Erluv.command()) :: no_return()
+  def raise_start({:bad_option, key, why}, _),
+    do: raise(ArgumentError, "option #{inspect(key)}: #{why}")
+
+  def raise_start(reason, command) when is_atom(reason) do
+    if reason in [:nodedown, :noproc, :stopping, :child_down, :max_workers],
+      do: raise(Erluv.Error, reason: reason, command: command),
+      else: raise(ErlangError, original: reason)
+  end
+
+  def raise_start(reason, command), do: raise(Erluv.Error, reason: reason, command: command)
+end

@@ -1,0 +1,241 @@
+defmodule Erluv.Run do
+  @moduledoc false
+  # One run of a program, for one consumer: a process that owns the worker, ends with the
+  # consumer, and hands it one chunk after the other. Beside it a process reads each
+  # stream, and waits until its chunk is taken; another writes the input.
+
+  use GenServer
+
+  alias Erluv.{Options, Sink}
+
+  @enforce_keys [:node, :command, :options, :size]
+  defstruct [
+    :node,
+    :command,
+    :options,
+    :input,
+    :size,
+    lines: false,
+    console: false,
+    tagged: false,
+    ignore_epipe: false,
+    exit_timeout: :infinity
+  ]
+
+  @doc "Elements `{:stdout | :stderr, data}`, and at last `{:exit, exit}`."
+  def stream(%__MODULE__{} = spec), do: Stream.resource(fn -> start(spec) end, &next/1, &stop/1)
+
+  defp start(spec) do
+    callers = [self() | Process.get(:"$callers", [])]
+
+    case GenServer.start(__MODULE__, {self(), callers, spec}) do
+      {:ok, run} -> run
+      {:error, {:shutdown, {:not_started, reason}}} -> Options.raise_start(reason, spec.command)
+      {:error, reason} -> exit(reason)
+    end
+  end
+
+  defp next({:done, run}), do: {:halt, run}
+
+  defp next(run) do
+    case GenServer.call(run, :next, :infinity) do
+      {:exit, _} = exit -> {[exit], {:done, run}}
+      {:raise, kind, reason, stacktrace} -> :erlang.raise(kind, reason, stacktrace)
+      {_, _} = data -> {[data], run}
+    end
+  end
+
+  defp stop({:done, run}), do: stop(run)
+
+  defp stop(run) do
+    GenServer.call(run, :stop, :infinity)
+  catch
+    # It was killed, and the program with it.
+    :exit, _ -> :ok
+  end
+
+  # consumer: who waits for a chunk. offers: chunks that wait, with the reader of each.
+  # readers: those of which the consumer has something. writer: :none, its pid, :closing
+  # once all input was written.
+  defmodule State do
+    @moduledoc false
+    defstruct [:spec, :worker, :consumer, :exit, :failure, readers: [], offers: [], writer: :none]
+  end
+
+  @impl true
+  def init({consumer, callers, spec}) do
+    Process.flag(:trap_exit, true)
+    Process.monitor(consumer)
+    Process.put(:"$callers", callers)
+
+    case :erluv.spawn_link(spec.node, spec.command, spec.options) do
+      {:ok, worker} ->
+        streams =
+          if spec.tagged,
+            do: [stdout: :consumer, stderr: :consumer],
+            else: [stdout: :consumer] ++ if(spec.console, do: [stderr: :console], else: [])
+
+        {:ok,
+         %State{
+           spec: spec,
+           worker: worker,
+           readers: for({stream, to} <- streams, do: reader(worker, stream, to, spec)),
+           writer: writer(worker, callers, spec.input)
+         }}
+
+      {:error, reason} ->
+        {:stop, {:shutdown, {:not_started, reason}}}
+    end
+  end
+
+  defp reader(worker, stream, to, spec) do
+    run = self()
+    spawn_link(fn -> read(worker, stream, spec.size, taker(to, run, stream, spec), "") end)
+  end
+
+  defp taker(:console, _, _, _), do: &IO.binwrite(:stderr, &1)
+
+  defp taker(:consumer, run, stream, %{lines: false}),
+    do: &GenServer.call(run, {:offer, stream, &1}, :infinity)
+
+  defp taker(:consumer, run, stream, %{lines: true}), do: {:lines, run, stream}
+
+  # Errors are not told here: the worker's exit reason has them.
+  defp read(worker, stream, size, taker, rest) do
+    case :erluv.read(worker, stream, size) do
+      {:ok, data} -> read(worker, stream, size, taker, take(taker, data, rest))
+      :eof when rest != "" -> offer(taker, IO.iodata_to_binary(rest))
+      _ -> :ok
+    end
+  end
+
+  # A line that is longer than the buffer comes in pieces.
+  defp take({:lines, _, _} = taker, data, rest) do
+    size = byte_size(data) - 1
+
+    case data do
+      <<line::binary-size(size), "\n">> ->
+        offer(taker, IO.iodata_to_binary([rest | line]))
+        ""
+
+      piece ->
+        [rest | piece]
+    end
+  end
+
+  defp take(taker, data, _) do
+    taker.(data)
+    ""
+  end
+
+  defp offer({:lines, run, stream}, line),
+    do: GenServer.call(run, {:offer, stream, line}, :infinity)
+
+  defp writer(_, _, nil), do: :none
+
+  defp writer(worker, callers, input) do
+    run = self()
+
+    spawn_link(fn ->
+      Process.put(:"$callers", callers)
+
+      try do
+        Sink.write_all(worker, input)
+        # Before the program can know of the end, and end itself.
+        send(run, {:closing, self()})
+        :erluv.close(worker)
+      catch
+        :throw, {Sink, _reason} -> exit({:shutdown, :epipe})
+        kind, reason -> exit({:shutdown, {:raise, kind, reason, __STACKTRACE__}})
+      end
+    end)
+  end
+
+  @impl true
+  def handle_call(:next, from, state), do: step(%{state | consumer: from})
+
+  def handle_call({:offer, stream, data}, from, state),
+    do: step(%{state | offers: state.offers ++ [{from, stream, data}]})
+
+  def handle_call(:stop, _from, state) do
+    # noproc: it has ended.
+    _ = state.exit || :erluv.stop(state.worker)
+    {:stop, :shutdown, :ok, state}
+  end
+
+  @impl true
+  def handle_info({:EXIT, worker, reason}, %{worker: worker} = state),
+    do: step(%{state | exit: ended(state.exit, reason)})
+
+  def handle_info({:EXIT, writer, reason}, %{writer: writer} = state) do
+    case reason do
+      {:shutdown, {:raise, _, _, _} = failure} -> step(%{state | failure: failure})
+      _ -> {:noreply, state}
+    end
+  end
+
+  def handle_info({:EXIT, pid, reason}, state) do
+    readers = List.delete(state.readers, pid)
+    timer(readers, state)
+    failure = if reason == :normal, do: state.failure, else: {:raise, :exit, reason, []}
+    step(%{state | readers: readers, failure: failure})
+  end
+
+  def handle_info({:closing, writer}, %{writer: writer} = state),
+    do: {:noreply, %{state | writer: :closing}}
+
+  def handle_info(:exit_timeout, %{exit: nil} = state) do
+    # What is left to write is not read: it may end before it was stopped.
+    case :erluv.stop(state.worker) do
+      {:ok, exit} -> step(%{state | exit: ended(nil, exit)})
+      {:error, _} -> {:noreply, state}
+    end
+  end
+
+  def handle_info({:DOWN, _, :process, _, _}, state) do
+    _ = state.exit || :erluv.stop(state.worker)
+    {:stop, :shutdown, state}
+  end
+
+  # What the worker tells its owner, whom its exit reason is enough.
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp timer([], %{exit: nil, spec: %{exit_timeout: time}}) when is_integer(time),
+    do: Process.send_after(self(), :exit_timeout, time)
+
+  defp timer(_, _), do: :ok
+
+  defp step(%{consumer: nil} = state), do: {:noreply, state}
+
+  defp step(%{failure: failure} = state) when failure != nil, do: answer(failure, state)
+
+  defp step(%{offers: [{from, stream, data} | offers]} = state) do
+    GenServer.reply(from, :ok)
+    answer({stream, data}, %{state | offers: offers})
+  end
+
+  defp step(%{exit: exit, readers: []} = state) when exit != nil,
+    do: answer({:exit, unread(exit, state)}, state)
+
+  defp step(state), do: {:noreply, state}
+
+  defp answer(reply, state) do
+    GenServer.reply(state.consumer, reply)
+    {:noreply, %{state | consumer: nil}}
+  end
+
+  defp unread({:status, 0}, %{writer: writer, spec: %{ignore_epipe: false}}) when is_pid(writer),
+    do: :epipe
+
+  defp unread(exit, _), do: exit
+
+  # The first of two is how it ended; the other, normal, that it was stopped.
+  defp ended(nil, :normal), do: {:status, 0}
+  defp ended(nil, {:exit_status, status}), do: {:status, status}
+  defp ended(nil, {:signal, signal}), do: {:signal, signal}
+  defp ended(nil, {:signal, signal, :core}), do: {:signal, signal}
+  defp ended(nil, time) when time in [:timeout, :idle_timeout], do: time
+  defp ended(nil, :noconnection), do: {:error, :nodedown}
+  defp ended(nil, reason), do: {:error, reason}
+  defp ended(exit, _), do: exit
+end

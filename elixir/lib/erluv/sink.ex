@@ -1,0 +1,48 @@
+defmodule Erluv.Sink do
+  @moduledoc false
+  # The stdin of a program as a collectable.
+
+  @enforce_keys [:worker]
+  defstruct [:worker]
+
+  # A request may have 16 MiB.
+  @max_write 1_048_576
+
+  @doc "Writes all of an input. Throws `{Erluv.Sink, reason}` when nobody reads it any more."
+  def write_all(worker, input) when is_function(input, 1), do: input.(%__MODULE__{worker: worker})
+  def write_all(worker, input), do: Enum.each(input, &write(worker, &1))
+
+  @doc "Writes iodata, in pieces."
+  def write(worker, data), do: write_binary(worker, IO.iodata_to_binary(data))
+
+  defp write_binary(worker, <<piece::binary-size(@max_write), rest::binary>>) when rest != "" do
+    write_piece(worker, piece)
+    write_binary(worker, rest)
+  end
+
+  defp write_binary(worker, piece), do: write_piece(worker, piece)
+
+  defp write_piece(worker, piece) do
+    case :erluv.write(worker, piece) do
+      :ok -> :ok
+      {:error, reason} -> throw({__MODULE__, reason})
+    end
+  end
+
+  defimpl Collectable do
+    def into(sink) do
+      {sink,
+       fn
+         sink, {:cont, data} ->
+           Erluv.Sink.write(sink.worker, data)
+           sink
+
+         sink, :done ->
+           sink
+
+         _, :halt ->
+           :ok
+       end}
+    end
+  end
+end
