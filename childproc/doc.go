@@ -24,6 +24,7 @@
 //	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered
 //	proc.go       a worker as a process, from its start to its end
+//	failure.go    what is told of a program that was not started
 //	restart.go    whether and when a program is started again
 //	ready.go      when a program is ready, and whether it lives (sd_notify)
 //	footprint.go  what a program makes when it is ready: a listener, a file

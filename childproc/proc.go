@@ -144,18 +144,14 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	}
 }
 
-// neverWas tells those who have known a process by its name before it was started
-// that there is none.
-func (m *manager) neverWas(p *proc) {
-	m.unwatch(p)
-	p.watch.tell(m.out, p.pid, reasonNoproc)
-}
-
 func failureTerm(f workers.Failure) etf.Term {
 	if f.Errno == unix.ECANCELED {
 		return etf.Atom("stopping")
 	}
 	e := errnoTerm(f.Errno)
+	if short(f) {
+		return e
+	}
 	switch f.Stage {
 	case ipc.StageDir:
 		return etf.Tuple{etf.Atom("cd"), e}

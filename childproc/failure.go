@@ -1,0 +1,42 @@
+package childproc
+
+import (
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+// short says whether a failure is no fault of what was asked for: the system, or
+// the user's share of it, has no more of something. It is answered without the key of
+// an option then, but for a place where a file was to be made, which is full, and
+// for terminals, of which Linux says the same (pty(7), kernel.pty.max).
+func short(f workers.Failure) bool {
+	switch f.Errno {
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS:
+		return true
+	case unix.ENOSPC, unix.EDQUOT:
+		switch f.Stage {
+		case ipc.StageStdin, ipc.StageStdout, ipc.StageStderr, ipc.StageFD, ipc.StageTerminal:
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// neverWas tells those who have known a process by its name before it was started
+// that there is none.
+func (m *manager) neverWas(p *proc) {
+	for _, f := range p.stops {
+		m.out.reply(f, errorTerm(etf.Atom("noproc")))
+	}
+	for i := range p.streams {
+		st := &p.streams[i]
+		st.ended = true
+		m.serveReaders(st, nil)
+	}
+	m.unwatch(p)
+	p.watch.tell(m.out, p.pid, reasonNoproc)
+}

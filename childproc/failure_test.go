@@ -1,0 +1,97 @@
+package childproc
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the system has no more of is not the fault of an option; what is wrong with
+// a path or a value is.
+func TestShortage(t *testing.T) {
+	stages := map[ipc.Stage]etf.Term{
+		ipc.StageProgram: nil, ipc.StageDir: etf.Atom("cd"),
+		ipc.StageStdin: etf.Atom("stdin"), ipc.StageStdout: etf.Atom("stdout"), ipc.StageStderr: etf.Atom("stderr"),
+		ipc.StageFD: int64(7), ipc.StageNice: etf.Atom("nice"), ipc.StageRlimits: etf.Atom("rlimits"),
+		ipc.StageCPUs: etf.Atom("cpus"), ipc.StageOOM: etf.Atom("oom_score_adj"),
+		ipc.StageTerminal: etf.Atom("pty"), ipc.StageNotify: etf.Atom("notify"), ipc.StageConfine: etf.Atom("sandbox"),
+	}
+	of := func(stage ipc.Stage, e unix.Errno) etf.Term {
+		return failureTerm(workers.Failure{Stage: stage, Errno: e, FD: 7})
+	}
+	places := []ipc.Stage{ipc.StageStdin, ipc.StageStdout, ipc.StageStderr, ipc.StageFD, ipc.StageTerminal}
+	for stage, key := range stages {
+		for _, e := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS, unix.ENOSPC, unix.EDQUOT} {
+			full := e == unix.ENOSPC || e == unix.EDQUOT
+			if key == nil || !full || !slices.Contains(places, stage) {
+				same(t, of(stage, e), errnoTerm(e))
+			} else {
+				same(t, of(stage, e), etf.Tuple{key, errnoTerm(e)})
+			}
+		}
+		if key != nil {
+			same(t, of(stage, unix.EACCES), etf.Tuple{key, etf.Atom("eacces")})
+		}
+	}
+}
+
+// Whoever has known a worker by its name is answered when it could not be started.
+func TestNamedNeverStarted(t *testing.T) {
+	n := startChild(t, nil)
+	// All of it comes in one piece, so before the spawner has been asked.
+	var frames []byte
+	ask := func(to etf.Atom, req etf.Term) string {
+		n.next++
+		tag := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, n.next, 2, 3, 4, 5))
+		start := len(frames)
+		b, err := etf.AppendTerm(dist.BeginRegSend(frames, n.self, to), etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{n.self, tag}, req})
+		must(t, err)
+		frames = dist.End(b, start)
+		return string(tag)
+	}
+	for _, stopped := range []bool{false, true} {
+		frames = nil
+		want := map[string]etf.Term{}
+		spawned := ask("erluv", etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("/no/such")},
+			etf.Map{opt("name", etf.Atom("never")), opt("flow", etf.Tuple{etf.Atom("active"), etf.Atom("false")})}})
+		n.next++
+		ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, n.next, 2, 3))
+		frames = append(frames, monitorName(n.self, "never", ref)...)
+		want[ask("never", etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(10)})] = etf.Atom("eof")
+		want[ask("never", etf.Tuple{etf.Atom("write"), etf.Binary("x")})] = atoms("error", "epipe")
+		want[spawned] = atoms("error", "enoent")
+		if stopped {
+			want[ask("never", etf.Atom("stop"))] = atoms("error", "noproc")
+			want[spawned] = atoms("error", "stopping")
+		}
+		n.write(frames)
+		for down := false; len(want) > 0 || !down; {
+			m := n.recv()
+			if m.Op == dist.PayloadMonitorPExit {
+				down = true
+				continue
+			}
+			v, err := etf.Decode(m.Payload)
+			must(t, err)
+			tag := string(v.(etf.Tuple)[0].(etf.Raw))
+			if want[tag] == nil {
+				t.Fatalf("an answer that nobody waits for: %#v", v)
+			}
+			same(t, v.(etf.Tuple)[1], want[tag])
+			delete(want, tag)
+		}
+		never := func(w ipc.Watch) bool { return w.Name == "never" }
+		for end := time.Now().Add(patience); slices.ContainsFunc(n.known(), never); n.push() {
+			if time.Now().After(end) {
+				t.Fatal("main still knows of the monitor")
+			}
+		}
+	}
+}
