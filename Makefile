@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: install uninstall deb
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 
 TOOL := go tool -modfile=tools/go.mod
@@ -108,6 +109,18 @@ chaos: deps build
 		go test ./$${target%/*} -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(CHAOSTIME) -timeout 24h \
 			-args -test.fuzzcachedir=testdata/fuzz; \
 	done
+
+# make install DESTDIR=... PREFIX=/usr: packaging/install has the rest of it.
+export DESTDIR PREFIX SYSCONFDIR UNITDIR INITDIR ERLC
+
+install: build
+	@packaging/install
+
+uninstall:
+	@packaging/install --remove
+
+deb: build
+	@packaging/deb
 
 demo: deps build
 	@test/demo/run

@@ -1,0 +1,222 @@
+// Package packaging has tests only: what make install and make deb put where.
+package packaging
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// binary is the erluv to install, built when ERLUV_BIN is not set.
+func binary(t *testing.T) string {
+	t.Helper()
+	if built := os.Getenv("ERLUV_BIN"); built != "" {
+		return built
+	}
+	built := filepath.Join(t.TempDir(), "erluv")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", built, "../cmd/erluv")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output(t, cmd)
+	return built
+}
+
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	return string(out)
+}
+
+// script runs one of ours with variables.
+func script(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	return output(t, cmd)
+}
+
+// files lists what is below dir and is no directory, with its mode.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		list = append(list, info.Mode().String()+" "+strings.TrimPrefix(path, dir))
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// wantFiles has beam files, of which there are as many as sources, counted.
+func wantFiles(t *testing.T, dir, prefix string, more ...string) {
+	t.Helper()
+	want := append([]string{
+		"-rw------- /etc/erluv/erluv.conf",
+		"-rwxr-xr-x " + prefix + "/bin/erluv",
+		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app",
+		"-rw-r--r-- " + prefix + "/share/bash-completion/completions/erluv",
+		"-rw-r--r-- " + prefix + "/share/fish/vendor_completions.d/erluv.fish",
+	}, more...)
+	sources, err := filepath.Glob("../erlang/src/*.erl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		module := strings.TrimSuffix(filepath.Base(source), ".erl")
+		want = append(want, "-rw-r--r-- "+prefix+"/lib/erlang/lib/erluv-0.1.0/ebin/"+module+".beam")
+	}
+	got := files(t, dir)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("there are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// What is installed works where it is, and make uninstall leaves nothing but a
+// configuration that somebody has written.
+func TestInstall(t *testing.T) {
+	root := t.TempDir()
+	env := []string{"DESTDIR=" + root, "PREFIX=/opt/e", "SYSCONFDIR=", "UNITDIR=", "INITDIR=", "ERLC=", "BUILD=" + t.TempDir(), "ERLUV_BIN=" + binary(t)}
+	script(t, env, "./install")
+	wantFiles(t, root, "/opt/e",
+		"-rwxr-xr-x /etc/init.d/erluv",
+		"-rw-r--r-- /opt/e/lib/systemd/system/erluv.service",
+		"-rw-r--r-- /opt/e/share/man/man3/erluv.3erl",
+		"-rw-r--r-- /opt/e/share/man/man5/erluv.conf.5",
+		"-rw-r--r-- /opt/e/share/man/man7/erluv-protocol.7",
+		"-rw-r--r-- /opt/e/share/man/man8/erluv.8",
+		"-rw-r--r-- /opt/e/share/zsh/site-functions/_erluv")
+	for _, file := range []string{"/etc/init.d/erluv", "/opt/e/lib/systemd/system/erluv.service"} {
+		text, err := os.ReadFile(root + file)
+		if err != nil || strings.Contains(string(text), "@") || !strings.Contains(string(text), "/opt/e/bin/erluv") ||
+			!strings.Contains(string(text), "/etc/erluv/erluv.conf") {
+			t.Errorf("%s: %v\n%s", file, err, text)
+		}
+	}
+	for file, program := range map[string][]string{
+		"/opt/e/share/bash-completion/completions/erluv":    {"bash", "-n"},
+		"/opt/e/share/zsh/site-functions/_erluv":            {"zsh", "-n"},
+		"/opt/e/share/fish/vendor_completions.d/erluv.fish": {"fish", "-n"},
+		"/etc/init.d/erluv":                                 {"sh", "-n"},
+		"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app":  {"grep", "-q", "erluv_worker"},
+		"/opt/e/share/man/man8/erluv.8":                     {"mandoc", "-T", "lint", "-W", "error"},
+		"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin/erluv.beam": {"test", "-s"},
+		"/opt/e/bin/erluv":                                  {"test", "-x"},
+	} {
+		output(t, exec.Command(program[0], append(program[1:], root+file)...))
+	}
+	loaded := output(t, exec.Command("erl", "-noinput", "-boot", "start_clean", "-pa", root+"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin",
+		"-eval", "ok = application:load(erluv), {ok, Modules} = application:get_key(erluv, modules), "+
+			"ok = code:ensure_modules_loaded(Modules), io:put_chars(\"loaded\"), halt()."))
+	if loaded != "loaded" {
+		t.Errorf("the library: %s", loaded)
+	}
+	if version := output(t, exec.Command(root+"/opt/e/bin/erluv", "version")); !strings.HasPrefix(version, "erluv 0.1.0") {
+		t.Errorf("version %s", version)
+	}
+
+	conf := root + "/etc/erluv/erluv.conf"
+	if err := os.WriteFile(conf, []byte("node = \"a@b\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script(t, env, "./install")
+	if text, err := os.ReadFile(conf); err != nil || string(text) != "node = \"a@b\"\n" {
+		t.Errorf("the configuration was not kept: %q, %v", text, err)
+	}
+	script(t, env, "./install", "--remove")
+	if left := files(t, root); !slices.Equal(left, []string{"-rw------- /etc/erluv/erluv.conf"}) {
+		t.Errorf("make uninstall leaves %q", left)
+	}
+	if err := os.Remove(conf); err != nil {
+		t.Fatal(err)
+	}
+	script(t, append(env, "ERLC=none"), "./install")
+	if library := files(t, root+"/opt/e/lib/erlang"); len(library) > 0 {
+		t.Errorf("without erlc there is %q", library)
+	}
+	script(t, append(env, "ERLC=none"), "./install", "--remove")
+	if left := files(t, root); len(left) > 0 {
+		t.Errorf("make uninstall leaves %q", left)
+	}
+}
+
+// The package installs, keeps the configuration when it is removed, and leaves
+// nothing when it is purged: by dpkg, below a directory that it takes for the root. To
+// dpkg we are root, by a user namespace if need be.
+func TestPackage(t *testing.T) {
+	build, root := t.TempDir(), t.TempDir()
+	deb := strings.TrimSpace(script(t, []string{"BUILD=" + build, "ERLUV_BIN=" + binary(t), "ERLC="}, "./deb"))
+	if !strings.HasPrefix(filepath.Base(deb), "erluv_0.1.0") {
+		t.Errorf("it is called %s", deb)
+	}
+	dpkg := func(args ...string) string {
+		t.Helper()
+		as := []string{"dpkg", "--root=" + root, "--force-script-chrootless", "--force-not-root", "--log=" + build + "/log"}
+		if os.Getuid() != 0 {
+			as = append([]string{"unshare", "-r"}, as...)
+		}
+		cmd := exec.Command(as[0], append(as[1:], args...)...)
+		cmd.Env = append(os.Environ(), "DPKG_ROOT="+root, "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+		return output(t, cmd)
+	}
+	for _, dir := range []string{"updates", "info"} {
+		if err := os.MkdirAll(root+"/var/lib/dpkg/"+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"status", "available"} {
+		if err := os.WriteFile(root+"/var/lib/dpkg/"+file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outside := func() []string {
+		return slices.DeleteFunc(files(t, root), func(file string) bool { return strings.Contains(file, " /var/lib/dpkg/") })
+	}
+	dpkg("-i", deb)
+	if status := dpkg("-s", "erluv"); !strings.Contains(status, "Status: install ok installed") {
+		t.Errorf("after the installation:\n%s", status)
+	}
+	if broken := dpkg("--verify", "erluv"); broken != "" {
+		t.Errorf("after the installation these differ:\n%s", broken)
+	}
+	for _, want := range []string{
+		"-rw------- /etc/erluv/erluv.conf", "-rw-r--r-- /lib/systemd/system/erluv.service", "-rwxr-xr-x /usr/bin/erluv",
+		"-rw-r--r-- /usr/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app", "-rw-r--r-- /usr/share/man/man8/erluv.8.gz",
+		"-rw-r--r-- /usr/share/doc/erluv/copyright", "-rw-r--r-- /usr/share/doc/erluv/changelog.gz",
+	} {
+		if !slices.Contains(outside(), want) {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	if err := os.WriteFile(root+"/etc/erluv/erluv.conf", []byte("node = \"a@b\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wants := root + "/etc/systemd/system/multi-user.target.wants/erluv.service"
+	output(t, exec.Command("systemctl", "--root="+root, "enable", "erluv.service"))
+	if _, err := os.Lstat(wants); err != nil {
+		t.Errorf("enabled: %v", err)
+	}
+	dpkg("-i", deb) // anew, with a configuration that somebody has written
+	dpkg("-r", "erluv")
+	if left := outside(); !slices.Equal(left, []string{"-rw------- /etc/erluv/erluv.conf"}) {
+		t.Errorf("removed, it leaves %q", left)
+	}
+	dpkg("-P", "erluv")
+	if left := outside(); len(left) > 0 {
+		t.Errorf("purged, it leaves %q", left)
+	}
+}
