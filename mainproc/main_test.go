@@ -43,7 +43,6 @@ func TestMain(m *testing.M) {
 var plays = map[string]func(args []string) error{
 	"main":    playMain,
 	"ping":    playPing,
-	"orphans": playOrphans,
 	"hostile": playHostile,
 	"stage":   playStage,
 	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
@@ -172,6 +171,10 @@ func playChild(conn *ipc.Conn) error {
 	if err != nil {
 		return err
 	}
+	journal, err := ipc.MapJournal(fds[2])
+	if err != nil {
+		return err
+	}
 	node := os.NewFile(uintptr(fds[0]), "node")
 	if _, err := node.Write(append(text, '\n')); err != nil {
 		return err
@@ -179,9 +182,11 @@ func playChild(conn *ipc.Conn) error {
 	if err := conn.Send(ipc.Append(nil, ipc.Ready{}), 0); err != nil {
 		return err
 	}
-	go obey(node, conn, spawner)
+	go obey(node, conn, spawner, func(read int) {
+		journal.Commit(&ipc.Record{OutPos: uint64(len(text)) + 1, InPos: uint64(read)})
+	})
 	for {
-		n, _, err := conn.Recv(buf, 0)
+		n, fds, err := conn.Recv(buf, 0)
 		for hung.Load() {
 			_ = unix.Pause()
 		}
@@ -191,6 +196,14 @@ func playChild(conn *ipc.Conn) error {
 		m, err := ipc.Decode(buf[:n])
 		if err != nil {
 			return err
+		}
+		if s, ok := m.(ipc.Spawner); ok { // the conversation with it stays open
+			fmt.Fprintf(node, "spawner: %d %d\n", s.PID, len(fds))
+		}
+		if _, ok := m.(ipc.Beat); ok && !mute.Load() {
+			if err := conn.Send(ipc.Append(nil, ipc.Beat{}), 0); err != nil {
+				return err
+			}
 		}
 		if stop, ok := m.(ipc.Stop); ok && !mute.Load() {
 			fmt.Fprintf(node, "stop: %s\n", stop.Reason)
@@ -205,16 +218,19 @@ var (
 )
 
 // obey does what the node sends, a byte at a time.
-func obey(node io.ReadWriter, conn, spawner *ipc.Conn) {
+func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
 	say := func(m ipc.Message) { _ = conn.Send(ipc.Append(nil, m), 0) }
 	b := make([]byte, 1)
-	for {
+	for read := 1; ; read++ {
 		if _, err := node.Read(b); err != nil {
 			say(ipc.Stopped{Cause: ipc.CauseDisconnected, Text: "by the node"})
 			syscall.Exit(0)
 		}
 		switch b[0] {
 		case 'c': // crash
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		case 'k': // crash, with everything in order
+			commit(read)
 			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 		case 's': // the node's own stop
 			say(ipc.Stopped{Cause: ipc.CauseAsked})

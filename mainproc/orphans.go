@@ -1,6 +1,7 @@
 package mainproc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,24 +89,27 @@ func endAll(pids []int, end time.Time) {
 
 // offspring lists the children of all threads of this process (proc(5)).
 func offspring() ([]int, error) {
-	names, err := filepath.Glob("/proc/self/task/*/children")
-	if err != nil || len(names) == 0 {
-		return nil, fmt.Errorf("cannot see what the programs leave behind: no /proc/self/task/*/children")
-	}
+	const tasks = "/proc/self/task"
+	threads, err := os.ReadDir(tasks)
 	var list []int
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if os.IsNotExist(err) {
+	seen := false
+	for i := 0; i < len(threads) && err == nil; i++ {
+		text, no := os.ReadFile(filepath.Join(tasks, threads[i].Name(), "children"))
+		if os.IsNotExist(no) {
 			continue // the thread has ended
 		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
-		}
+		err, seen = no, true
 		for _, field := range strings.Fields(string(text)) {
 			if pid, err := strconv.Atoi(field); err == nil {
 				list = append(list, pid)
 			}
 		}
+	}
+	if err == nil && !seen {
+		err = errors.New("the kernel does not tell (" + tasks + "/*/children)")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
 	}
 	return list, nil
 }

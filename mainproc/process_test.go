@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/ipc"
 	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
@@ -248,5 +249,29 @@ func TestNoSuchSandbox(t *testing.T) {
 	cfg.Sandbox = "Strict"
 	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestExit: how a role has ended, for people and for the node.
+func TestExit(t *testing.T) {
+	for line, want := range map[string][2]string{
+		"exit 7":           {"has ended with status 7", "[exit_status 7]"},
+		"kill -SEGV $$":    {"was killed: segmentation fault", "[signal sigsegv]"},
+		"kill -s 40 $$":    {"was killed: signal 40", "[signal 40]"},
+		"exec sleep 1000":  {"has closed its conversation", ""},
+		"exec sleep 0.001": {"has ended with status 0", "[exit_status 0]"},
+	} {
+		p := shell(t, ipc.RoleChild, line)
+		err := p.hungUp()
+		if !strings.Contains(err.Error(), want[0]) {
+			t.Errorf("%q: %v", line, err)
+		}
+		if got := fmt.Sprint(p.exit()); want[1] != "" && got != want[1] {
+			t.Errorf("%q: %s, want %s", line, got, want[1])
+		}
+	}
+	nobodys := &process{role: ipc.RoleChild, pid: os.Getpid(), pidfd: -1}
+	if err := nobodys.reap(); err == nil || !strings.Contains(err.Error(), "cannot be waited for") {
+		t.Error(err)
 	}
 }

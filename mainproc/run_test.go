@@ -35,7 +35,15 @@ type running struct {
 	log  bytes.Buffer // read after done
 }
 
-func run(t *testing.T, cfg *config.Config) *running {
+func run(t *testing.T, cfg *config.Config) *running { return runWith(t, cfg, false) }
+
+// runAlone is for Run in a process that is its own.
+func runAlone(t *testing.T, cfg *config.Config) *running {
+	t.Cleanup(func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
+	return runWith(t, cfg, true)
+}
+
+func runWith(t *testing.T, cfg *config.Config, alone bool) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r := &running{stop: cancel, done: make(chan error, 1), up: make(chan struct{})}
@@ -43,7 +51,7 @@ func run(t *testing.T, cfg *config.Config) *running {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.done <- Run(ctx, cfg, log, Options{Version: "1.2.3", Up: func() { close(r.up) }})
+		r.done <- Run(ctx, cfg, log, Options{Version: "1.2.3", Up: func() { close(r.up) }, Alone: alone})
 	}()
 	t.Cleanup(func() {
 		cancel(nil)

@@ -1,0 +1,136 @@
+package mainproc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/dist"
+	"erluv/etf"
+
+	"golang.org/x/sys/unix"
+)
+
+// frame reads the next frame that is no tick, as show has it.
+func (p *peer) frame(t *testing.T) string {
+	t.Helper()
+	for {
+		head, err := p.Peek(dist.HeaderSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := dist.FrameLen(head)
+		b := make([]byte, dist.HeaderSize+n)
+		if _, err := io.ReadFull(p.Reader, b); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return show(t, b[dist.HeaderSize:])
+		}
+	}
+}
+
+// TestCrash: a child is killed and leaves the connection in order: the controller is
+// told, a respawn is answered, and another child goes on; in the end nobody wants one.
+func TestCrash(t *testing.T) {
+	n := newNode(t)
+	cfg := n.config()
+	cfg.DieTimeout = waitBound
+	r := runAlone(t, cfg)
+	p, first := n.served(t)
+	down := func(after time.Duration) {
+		t.Helper()
+		if got, want := p.frame(t), fmt.Sprintf("REG_SEND erluv [erluv %s [child_down [signal sigkill] %d]]", first.Start.Node, after.Milliseconds()); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	respawn := func() report {
+		t.Helper()
+		p.tell(t, string(encode(t, dist.BeginRegSend(nil, caller, nameMain), etf.Atom("respawn"))))
+		var got report
+		if err := json.Unmarshal([]byte(p.line(t)), &got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	p.tell(t, "k")
+	down(waitBound)
+	second := respawn()
+	if !second.Start.Respawned || second.Start.Serial != first.Start.Serial+1 || second.PID == first.PID || second.Start.Creation != first.Start.Creation {
+		t.Errorf("first %+v, then %+v", first, second)
+	}
+	p.tell(t, "k")
+	down(waitBound)
+	r.stop(errors.New("enough"))
+	if got := p.frame(t); !strings.Contains(got, "[stopping shutdown]") {
+		t.Error(got)
+	}
+	p.ends(t)
+	_ = p.Close()
+	if err := r.wait(t); err != nil {
+		t.Error(err)
+	}
+	if left := children(t); left != "" {
+		t.Errorf("processes left: %s", left)
+	}
+}
+
+// TestCrashNobodyCares: without a respawn it is the end, with the status for it.
+func TestCrashNobodyCares(t *testing.T) {
+	n := newNode(t)
+	cfg := n.config()
+	cfg.DieTimeout = time.Millisecond
+	r := run(t, cfg)
+	p, _ := n.served(t)
+	p.tell(t, "k")
+	if got := p.frame(t); !strings.Contains(got, "child_down") {
+		t.Error(got)
+	}
+	if got := p.frame(t); !strings.Contains(got, "[stopping die_timeout]") {
+		t.Error(got)
+	}
+	p.ends(t)
+	_ = p.Close()
+	err := r.wait(t)
+	if ExitStatus(err) != 4 || !strings.Contains(err.Error(), "was killed: killed") {
+		t.Errorf("status %d: %v", ExitStatus(err), err)
+	}
+}
+
+// TestSpawnerKilled: another takes its place, and the child is told; but not for ever.
+func TestSpawnerKilled(t *testing.T) {
+	n := newNode(t)
+	cfg := n.config()
+	cfg.Contain = containGroup
+	r := runAlone(t, cfg)
+	p, got := n.served(t)
+	pid, replaced := int(got.Start.SpawnerPID), 0
+	for ; replaced < 100; replaced++ { // one that lived for long, on a loaded machine, does not count
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		line, err := p.ReadString('\n')
+		if err != nil {
+			break
+		}
+		var next, fds int
+		if _, err := fmt.Sscanf(line, "spawner: %d %d", &next, &fds); err != nil || next == pid || fds != 1 {
+			t.Fatalf("spawner %d with %d descriptors, %v", next, fds, err)
+		}
+		pid = next
+	}
+	if replaced < maxShort || replaced == 100 {
+		t.Errorf("it was replaced %d times", replaced)
+	}
+	_ = p.Close()
+	p, _ = n.served(t) // the child has left it in no order, so the connection is made anew
+	p.tell(t, "s")
+	p.ends(t)
+	if err := r.wait(t); err != nil {
+		t.Error(err)
+	}
+}

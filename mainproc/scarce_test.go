@@ -1,0 +1,193 @@
+package mainproc
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// withDescriptors calls f while so many descriptors more can be opened.
+func withDescriptors(t *testing.T, n int, f func() error) error {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open []int
+	for _, e := range entries {
+		fd, _ := strconv.Atoi(e.Name())
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil { // not the directory's own
+			open = append(open, fd)
+		}
+	}
+	limit := 0 // the first number that cannot be had, with n free ones below it
+	for ; n > 0 || slices.Contains(open, limit); limit++ {
+		if !slices.Contains(open, limit) {
+			n--
+		}
+	}
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	scarce := was
+	scarce.Cur = uint64(limit)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	return f()
+}
+
+// TestScarceDescriptors: whatever main cannot have for want of descriptors, it says so,
+// and has no more of them than before.
+func TestScarceDescriptors(t *testing.T) {
+	cfg := newNode(t).config()
+	id, err := identity(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	s, err := newStarter(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	with := settings{
+		child: ipc.Start{Controller: "erluv"}, spawner: ipc.StartSpawner{Path: []string{"/bin"}},
+		ways: []containment{{name: containGroup}}, log: log,
+	}
+	start := func(t *testing.T) *roles {
+		r, err := launch(t.Context(), s, id, with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	discard := func(r *roles) {
+		r.kill()
+		_, _ = r.child.reap(), r.spawner.reap()
+		r.close()
+	}
+	conn, node := pair(t)
+	here, err := sandbox.Choose(sandbox.BestEffort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func(t *testing.T, limited func(func() error) error) error{
+		"the starting thread": func(_ *testing.T, limited func(func() error) error) error {
+			if !here.Has(sandbox.Scope) {
+				return nil // needs none
+			}
+			return limited(func() error {
+				s, err := newStarter(here)
+				if err == nil {
+					s.close()
+				}
+				return err
+			})
+		},
+		"roles": func(t *testing.T, limited func(func() error) error) error {
+			return limited(func() error {
+				r, err := launch(t.Context(), s, id, with)
+				if err == nil {
+					discard(r)
+				}
+				return err
+			})
+		},
+		"what they serve with": func(t *testing.T, limited func(func() error) error) error {
+			r := start(t)
+			defer discard(r)
+			return limited(func() error { return r.hand(t.Context(), &link{fd: conn}) })
+		},
+		"another spawner": func(t *testing.T, limited func(func() error) error) error {
+			r := start(t)
+			defer discard(r)
+			if err := r.hand(t.Context(), &link{fd: conn}); err != nil {
+				t.Fatal(err)
+			}
+			return limited(func() error {
+				p, err := r.another()
+				if err == nil {
+					p.discard()
+				}
+				return err
+			})
+		},
+		"the connection's own": func(_ *testing.T, limited func(func() error) error) error {
+			return limited(func() error {
+				fd, err := rawDup(node)
+				if err == nil {
+					_ = unix.Close(fd)
+				}
+				return err
+			})
+		},
+		"a caretaker": func(_ *testing.T, limited func(func() error) error) error {
+			left := remains{book: newLedger(nil, 0)}
+			h := &host{dialer: dialer{cfg: cfg}}
+			return limited(func() error {
+				k, err := h.keep(testConnection(), left)
+				if err == nil {
+					k.close()
+				}
+				return err
+			})
+		},
+		"standard input": func(t *testing.T, limited func(func() error) error) error {
+			var p [2]int
+			if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+				t.Fatal(err)
+			}
+			defer ipc.CloseAll(p[:])
+			return limited(func() error {
+				in, err := watchInput(p[0], func() {})
+				in.stop()
+				return err
+			})
+		},
+		"orphans": func(_ *testing.T, limited func(func() error) error) error {
+			return limited(func() error { return endOrphans(4711) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const most = 40
+			before, err := openDescriptors()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range most {
+				err := f(t, func(g func() error) error { return withDescriptors(t, n, g) })
+				after, no := openDescriptors()
+				if no != nil || after != before {
+					t.Errorf("with %d: %d descriptors before, %d after (%v)", n, before, after, err)
+				}
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("with %d: %v", n, err)
+				}
+				t.Logf("%d: %v", n, err)
+			}
+			t.Errorf("%d are not enough", most)
+		})
+	}
+	if left := children(t); left != "" {
+		t.Errorf("processes left: %s", left)
+	}
+}

@@ -1,0 +1,117 @@
+package mainproc
+
+import (
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
+)
+
+// asRole calls f on a thread with descriptors of its own, where the conversation is
+// one with us, as a role has it, and gives what f has said there.
+func asRole(t *testing.T, f func() error) (said ipc.Message, err error) {
+	t.Helper()
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with it
+		err := unix.Unshare(unix.CLONE_FILES)
+		if err == nil {
+			err = unix.Dup3(theirs.FD(), conversation, 0)
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	err = <-done
+	buf := make([]byte, ipc.MaxPacket)
+	n, _, no := ours.TryRecv(buf)
+	if no != nil {
+		return nil, err
+	}
+	said, no = ipc.Decode(buf[:n])
+	if no != nil {
+		t.Error(no)
+	}
+	return said, err
+}
+
+// TestStageRefuses: what nobody but main starts, with what main does not say. What it
+// could not do main is told.
+func TestStageRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                          "started by erluv alone",
+		"child 1 1 1":               "started by erluv alone",
+		"main 1 1 1 0":              `no role "main"`,
+		"child x 1 1 0":             `"x"`,
+		"child 1 -1 1 0":            `"-1"`,
+		"child 1 4294967296 1 0":    "out of range",
+		"spawner 1 1 one 0":         `"one"`,
+		"spawner 1 1 1 256":         "out of range",
+		"spawner 65534 65534 1 0 0": "started by erluv alone",
+	} {
+		said, err := asRole(t, func() error { return Stage(strings.Fields(args)) })
+		if err == nil || !strings.Contains(err.Error(), want) || said != nil {
+			t.Errorf("%q: %v, %v; want %q", args, err, said, want)
+		}
+	}
+	said, err := asRole(t, func() error { return Stage([]string{"child", "0", "0", "1", "0"}) })
+	if failed, ok := said.(ipc.Failed); !ok || err == nil || failed.Text != err.Error() || !strings.Contains(failed.Text, "are root's") {
+		t.Errorf("root: %v, main was told %v", err, said)
+	}
+	// Without a conversation it does not even try.
+	_, err = asRole(t, func() error {
+		if err := unix.Close(conversation); err != nil {
+			return err
+		}
+		return Stage([]string{"child", "1", "1", "1", "0"})
+	})
+	if err == nil || !strings.Contains(err.Error(), "started by erluv alone") {
+		t.Errorf("without a conversation: %v", err)
+	}
+}
+
+// TestStageReads: what starter.start writes, as the recipe.
+func TestStageReads(t *testing.T) {
+	all := sandbox.Seccomp | sandbox.Files | sandbox.TCP | sandbox.Scope
+	for args, want := range map[string]sandbox.Recipe{
+		"child 7 8 9 0":    {Parent: 9, NoCore: true, AllFiles: true},
+		"child 7 8 9 15":   {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
+		"spawner 7 8 9 0":  {Parent: 9, Outlives: true},
+		"spawner 7 8 0 0":  {},
+		"spawner 7 8 9 15": {Parent: 9, Outlives: true, FilterPrograms: true},
+	} {
+		want.Identity, want.KeepFD = sandbox.Identity{UID: 7, GID: 8}, conversation
+		list := strings.Fields(args)
+		role, got, err := parseStage(list)
+		if err != nil || role.String() != list[0] || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v, %+v, %v; want %+v", args, role, got, err, want)
+		}
+	}
+}
+
+// TestSeal: the child takes its own arguments, and no others.
+func TestSeal(t *testing.T) {
+	for _, args := range [][]string{nil, {"0", "0"}, {"x"}, {"256"}} {
+		if err := Seal(args); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+	if err := Seal([]string{"0"}); err != nil {
+		t.Error(err)
+	}
+	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); dumpable != 0 {
+		t.Errorf("dumpable: %d, %v", dumpable, err)
+	}
+}
