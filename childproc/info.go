@@ -46,12 +46,13 @@ func (m *manager) info() etf.Map {
 		"max_workers", int64(s.MaxWorkers),
 		"refused_frames", int64(m.refused),
 		"sandbox", sandbox(s.Sandbox),
+		"limits", limitsInfo(s.Limits),
 	)
 }
 
 // reach is by what `stop` and the like find what a worker has started.
 func reach(s *ipc.Start) etf.Atom {
-	if s.Leaves != "" {
+	if s.Leaves != "" && s.Contain != "group" {
 		return "cgroup"
 	}
 	return "group"

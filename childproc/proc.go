@@ -173,6 +173,8 @@ func failureTerm(f workers.Failure) etf.Term {
 		return etf.Tuple{etf.Atom("oom_score_adj"), e}
 	case ipc.StageNotify:
 		return etf.Tuple{etf.Atom("notify"), e}
+	case ipc.StageLimits:
+		return limitsTerm(ipc.Limit(f.FD), f.Errno)
 	case ipc.StageConfine:
 		return etf.Tuple{etf.Atom("sandbox"), e}
 	case ipc.StageTerminal:

@@ -242,6 +242,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optCPUs(&o.spec.Attributes, v)
 	case "oom_score_adj":
 		return optOOM(&o.spec.Attributes, v)
+	case "limits":
+		return optLimits(&o.spec.Attributes.Limits, v)
 	case "sandbox":
 		return optSandbox(&o.spec.Attributes.Confine, v)
 	case "no_new_privs":

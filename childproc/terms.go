@@ -73,6 +73,9 @@ func exitTerm(e workers.Exit) etf.Tuple {
 	if e.Signal == 0 {
 		return etf.Tuple{etf.Atom("exit_status"), int64(e.Status)}
 	}
+	if e.OOM {
+		return etf.Tuple{etf.Atom("signal"), signalTerm(e.Signal), etf.Atom("oom")}
+	}
 	if e.Core {
 		return etf.Tuple{etf.Atom("signal"), signalTerm(e.Signal), etf.Atom("core")}
 	}

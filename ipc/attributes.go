@@ -10,6 +10,7 @@ type Attributes struct {
 	CPUs        []uint16 // by number; none: all that the spawner may use
 	Rlimits     []Rlimit
 	Confine     Confine
+	Limits      Limits
 }
 
 // Rlimit is one limit (prlimit(2)); all bits set mean none.
@@ -39,6 +40,7 @@ func (a *Attributes) write(w *writer) {
 		w.u64(l.Hard)
 	}
 	a.Confine.write(w)
+	a.Limits.write(w)
 }
 
 func readAttributes(r *reader) Attributes {
@@ -53,5 +55,6 @@ func readAttributes(r *reader) Attributes {
 		a.Rlimits = append(a.Rlimits, Rlimit{Resource: r.u8(), Soft: r.u64(), Hard: r.u64()})
 	}
 	a.Confine = readConfine(r)
+	a.Limits = readLimits(r)
 	return a
 }

@@ -13,12 +13,12 @@ func read(k Kind, r *reader) Message {
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Leaves: r.str()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -38,7 +38,7 @@ func read(k Kind, r *reader) Message {
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
-		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8(), Leaf: r.u32()}
+		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8(), Leaf: r.u32(), Limited: r.u32()}
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
@@ -52,7 +52,7 @@ func read(k Kind, r *reader) Message {
 	case KindForget:
 		return Forget{Seq: r.u32()}
 	case KindRelease:
-		return Release{Empty: r.u32s(), Left: r.u32s()}
+		return Release{Empty: r.u32s(), Left: r.u32s(), Limited: r.u32s()}
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Size: r.u32()}
 	}
@@ -103,6 +103,7 @@ func (m Start) write(w *writer) {
 	w.u32(m.KillTimeoutMS)
 	w.str(m.Contain)
 	w.str(m.Leaves)
+	m.Limits.write(w)
 	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
@@ -144,6 +145,8 @@ func (m StartSpawner) write(w *writer) {
 	w.bool(m.Reports)
 	w.bool(m.Scope)
 	w.str(m.Leaves)
+	m.Limits.write(w)
+	w.bool(m.Few)
 }
 
 func (m *Spawn) write(w *writer) {
@@ -200,6 +203,7 @@ func (m Spawned) write(w *writer) {
 	w.u32(m.Errno)
 	w.u8(m.FD)
 	w.u32(m.Leaf)
+	w.u32(m.Limited)
 }
 
 func (m Changed) write(w *writer) {
@@ -225,6 +229,7 @@ func (m Forget) write(w *writer) { w.u32(m.Seq) }
 func (m Release) write(w *writer) {
 	w.u32s(m.Empty)
 	w.u32s(m.Left)
+	w.u32s(m.Limited)
 }
 
 func (m Rotate) write(w *writer) {

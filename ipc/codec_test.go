@@ -17,14 +17,14 @@ var every = []Message{
 		Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2,
 		Controller: "erluv", ErluvVersion: "0.1.0", CookieSource: "~/.erlang.cookie",
 		User: "nobody", UID: 3, GID: 4, MainPID: 5, MaxWorkers: 6, KillTimeoutMS: 7,
-		Contain: "group", Leaves: "/a", Sandbox: "strict seccomp", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
+		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Sandbox: "strict seccomp", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
 		Serial: 9, Respawned: true, Carried: 10,
 	},
 	Ledger{Serial: 1, Ticktime: 60, Added: []string{"a", "bc"}, Removed: []string{"d"}},
 	Drain{},
 	Beat{},
 	Spawner{PID: 4712},
-	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Leaves: "/sys"},
+	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},
@@ -40,6 +40,7 @@ var every = []Message{
 		Attributes: Attributes{
 			SetNice: true, Nice: -20, SetOOM: true, OOMScoreAdj: -1000, CPUs: []uint16{0, 1023},
 			Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
+			Limits:  Limits{Memory: 1 << 40, PIDs: 5, CPU: 150},
 			Confine: Confine{
 				Files: true, Read: []string{"/usr"}, Write: []string{"/tmp"}, Exec: []string{"/bin", "/lib"},
 				Ports: true, Connect: []uint16{443, 1}, Scope: true,
@@ -47,7 +48,7 @@ var every = []Message{
 		},
 		Terminal: true, Notify: true,
 	},
-	Spawned{Seq: 1, PID: 2, OSPID: 5, Stage: StageDir, Errno: 3, FD: 4, Leaf: 6},
+	Spawned{Seq: 1, PID: 2, OSPID: 5, Stage: StageDir, Errno: 3, FD: 4, Leaf: 6, Limited: 7},
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15, Leaf: 2},
 	GroupSignalled{PID: 1, Errno: 3},
@@ -55,7 +56,7 @@ var every = []Message{
 	Rotate{Seq: 1, Dir: "/", Umask: 0o22, Path: "log", Mode: 0o640, Keep: 300},
 	Rotated{Seq: 1, Errno: 2},
 	Forget{Seq: 1},
-	Release{Empty: []uint32{1, 2}, Left: []uint32{3}},
+	Release{Empty: []uint32{1, 2}, Left: []uint32{3}, Limited: []uint32{4}},
 }
 
 // kinds are counted so that a new message without a row above is noticed.

@@ -84,6 +84,7 @@ type Start struct {
 	KillTimeoutMS  uint32
 	Contain        string // the containment that is in force
 	Leaves         string // as in StartSpawner
+	Limits         LimitDirs
 	Sandbox        string // the mode, then the parts that are in force, by spaces
 	SpawnerPID     uint32
 	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot
@@ -104,6 +105,8 @@ type StartSpawner struct {
 	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
 	Scope   bool     // each program is in a domain of its own, see package sandbox
 	Leaves  string   // the control group in which each program gets one of its own, a leaf; "": none
+	Limits  LimitDirs
+	Few     bool // only programs with limits get a leaf
 }
 
 // Ready is a role's word that it serves.
@@ -199,6 +202,7 @@ const (
 	StageTerminal Stage = 11
 	StageNotify   Stage = 12 // the NOTIFY_SOCKET
 	StageConfine  Stage = 13 // Attributes.Confine
+	StageLimits   Stage = 14 // Attributes.Limits: the Limit that is Spawned.FD, or all; ENOTSUP: there is none here
 )
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
@@ -210,8 +214,12 @@ type Spawned struct {
 	OSPID uint32 // as the child counts
 	Stage Stage
 	Errno uint32
-	FD    uint8  // StageFD: which
+	FD    uint8  // StageFD, StageLimits: which
 	Leaf  uint32 // the program's leaf, until a Release; 0: none
+
+	// Limited is the number of its groups in those of the LimitDirs that are of
+	// version 1, until a Release; 0: none.
+	Limited uint32
 }
 
 // Changed reports that a process which a Spawn started was stopped or continued
@@ -255,9 +263,10 @@ type Rotated struct {
 }
 
 // Release says which leaves are not needed any more: those that are empty, and those
-// with processes that were left alone on purpose.
+// with processes that were left alone on purpose; and which groups of programs with
+// limits: they are removed, when they are empty.
 type Release struct {
-	Empty, Left []uint32
+	Empty, Left, Limited []uint32
 }
 
 // Forget says that a program with Notify is over: its socket's name is removed. It

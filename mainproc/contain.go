@@ -18,6 +18,7 @@ type containment struct {
 	name  string        // as the configuration and `info` have it
 	pidns bool          // the spawner is the init of a pid namespace
 	tree  *sandbox.Tree // nil: no control groups
+	few   bool          // the tree is for programs with limits alone
 }
 
 const (
@@ -34,12 +35,13 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 	if contain == containPidns && !root {
 		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root can make a pid namespace", contain)
 	}
-	if contain != containGroup {
+	few := contain == containGroup
+	if !few || sandbox.LimitsInTree() {
 		var swept int
 		if tree, swept, err = sandbox.NewTree(id); err != nil && contain == containCgroup {
 			return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
 		}
-		if err != nil {
+		if err != nil && !few {
 			log.Debug("no control groups: a daemon that has left its worker's process group is not ended with the worker", "error", err)
 		}
 		if swept > 0 {
@@ -49,15 +51,19 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 	auto := contain == containAuto
 	if root && (auto || contain == containPidns) {
 		if tree != nil {
-			ways = append(ways, containment{containPidns, true, tree})
+			ways = append(ways, containment{name: containPidns, pidns: true, tree: tree})
 		}
-		ways = append(ways, containment{containPidns, true, nil})
+		ways = append(ways, containment{name: containPidns, pidns: true})
 	}
 	if tree != nil && (auto || contain == containCgroup) {
-		ways = append(ways, containment{containCgroup, false, tree})
+		ways = append(ways, containment{name: containCgroup, tree: tree})
 	}
 	if auto || contain == containGroup {
-		ways = append(ways, containment{name: containGroup})
+		by := containment{name: containGroup}
+		if few {
+			by.few, by.tree = true, tree
+		}
+		ways = append(ways, by)
 	}
 	return ways, tree, nil
 }

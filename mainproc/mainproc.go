@@ -58,7 +58,8 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if tree != nil {
 		defer tree.Remove()
 	}
-	with.ways = ways
+	with.limit(id, ways, tree)
+	defer with.limits.Remove()
 	if opts.Alone {
 		if err := inherit(); err != nil {
 			return err

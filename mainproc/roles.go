@@ -56,6 +56,8 @@ type settings struct {
 	child   ipc.Start
 	spawner ipc.StartSpawner
 	ways    []containment // of the programs: the strongest first
+	tree    *sandbox.Tree // of those of them that have one
+	limits  sandbox.Limits
 	log     *slog.Logger
 }
 
@@ -100,10 +102,7 @@ func (r *roles) startSpawner(ctx context.Context, s *starter, by containment) er
 		return err
 	}
 	r.by = by
-	r.serveWith.child.Contain = by.name
-	if by.tree != nil {
-		r.serveWith.child.Leaves, r.serveWith.spawner.Leaves = by.tree.Path(), by.tree.Path()
-	}
+	r.serveWith.contain(by)
 	return nil
 }
 
@@ -267,6 +266,7 @@ func (r *roles) endPrograms(spare ...int) error {
 	if r.by.tree != nil {
 		err = r.by.tree.Empty()
 	}
+	err = errors.Join(err, r.serveWith.limits.Empty())
 	if r.inherits {
 		err = errors.Join(err, endOrphans(r.id.UID, spare...))
 	}

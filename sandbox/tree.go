@@ -35,6 +35,9 @@ type Tree struct {
 	fd      int // of the directory
 	lock    int // of the file that is locked
 	spawner int // of the spawner's, which version 1 has not
+
+	handed []string // controllers that the group above hands down for it
+	aside  string   // the group in which main is meanwhile; "": it has stayed
 }
 
 const (
@@ -88,7 +91,12 @@ func noTree(dir string, v1 bool) *Tree { return &Tree{dir: dir, v1: v1, fd: -1, 
 
 // sweepTrees ends what dead erluvs of the same user have left, and counts it.
 func sweepTrees(base string, v1 bool) (swept int) {
-	dirs, _ := filepath.Glob(filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16)+treeSuffix))
+	serials := filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16))
+	empty, _ := filepath.Glob(serials + asideSuffix)
+	for _, dir := range empty {
+		_ = unix.Rmdir(dir) // unless a living one is in there
+	}
+	dirs, _ := filepath.Glob(serials + treeSuffix)
 	for _, dir := range dirs {
 		left := noTree(dir, v1)
 		if left.open() != nil || left.hold() != nil {
@@ -311,6 +319,7 @@ func (t *Tree) Remove() {
 		t.clear()
 	}
 	_ = unix.Rmdir(t.dir)
+	t.stepBack()
 	t.close()
 }
 

@@ -27,7 +27,7 @@ import (
 const execTimeout = 10 * time.Second
 
 // startByExec starts a program by way of the role exec.
-func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (is numbers, no *refusal) {
+func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr, at *site) (is numbers, no *refusal) {
 	fail := func(e unix.Errno) (numbers, *refusal) { return numbers{}, &refusal{stage: ipc.StageProgram, errno: e} }
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
@@ -37,7 +37,15 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	found := *m
 	found.Program = program
 	found.Attributes.Confine.Scope = s.domain >= 0
-	err = sendSpawn(ours, &found)
+	// What it needs for itself until its exec is not the program's, so it enters groups
+	// with limits last.
+	if at.inLeaf {
+		attr.Sys.UseCgroupFD = false
+		if err := at.open(at.leaf.fd); err != nil {
+			return fail(errnoOf(err))
+		}
+	}
+	err = sendSpawn(ours, &found, at.enter)
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
@@ -59,16 +67,16 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	return is, nil
 }
 
-func sendSpawn(to *ipc.Conn, m *ipc.Spawn) error {
+func sendSpawn(to *ipc.Conn, m *ipc.Spawn, enter []int) error {
 	packet, memfd, err := ipc.PackSpawn(ipc.Append(nil, m))
 	if err != nil {
 		return err
 	}
 	if memfd < 0 {
-		return to.TrySend(packet)
+		return to.TrySend(packet, enter...)
 	}
 	defer unix.Close(memfd)
-	return to.TrySend(packet, memfd)
+	return to.TrySend(packet, append(enter, memfd)...)
 }
 
 // awaitExec waits until the process has become the program.
@@ -90,7 +98,7 @@ func awaitExec(conn *ipc.Conn) *refusal {
 			return &refusal{stage: ipc.StageProgram, errno: unix.EPROTO}
 		}
 		if answer.Stage != ipc.StageNone {
-			return &refusal{stage: answer.Stage, errno: unix.Errno(answer.Errno)}
+			return &refusal{stage: answer.Stage, errno: unix.Errno(answer.Errno), fd: answer.FD}
 		}
 	}
 }

@@ -13,8 +13,10 @@ import (
 
 // confinement is what a new process takes on just before its exec: the rules of a
 // domain of Landlock, unless they are -1, and a filter of system calls, unless it is
-// nil.
+// nil; and the control groups that it enters, by their files cgroup.procs, which are
+// not the confinement's own.
 type confinement struct {
+	enter  []int
 	rules  int
 	filter *unix.SockFprog
 }
@@ -56,7 +58,7 @@ func confine(c *ipc.Confine) (confinement, error) {
 	return made, err
 }
 
-// become takes the confinement on for the calling thread, which will exec. It
+// become takes the rules and the filter on for the calling thread, which will exec. It
 // allocates nothing.
 func (c confinement) become() unix.Errno {
 	if c.rules >= 0 {
@@ -69,4 +71,13 @@ func (c confinement) become() unix.Errno {
 		return e
 	}
 	return 0
+}
+
+// itself is how a process is written to a file cgroup.procs by itself (cgroups(7)).
+var itself = []byte("0")
+
+// enter moves the process into a control group.
+func enter(fd int) unix.Errno {
+	_, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
+	return e
 }

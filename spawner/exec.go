@@ -22,49 +22,53 @@ func Exec(args []string) error {
 	// Nice and affinity are the thread's, and it is this one's that the program has.
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
-	conn, m, err := asked(args)
+	conn, m, enter, err := asked(args)
 	if err != nil {
 		return fmt.Errorf("exec is a part of erluv that erluv itself starts: %w", err)
 	}
-	no := become(conn, m)
-	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Stage: no.stage, Errno: uint32(no.errno)}), execTimeout)
+	no := become(conn, m, enter)
+	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Stage: no.stage, Errno: uint32(no.errno), FD: no.fd}), execTimeout)
 	return nil
 }
 
-func asked(args []string) (*ipc.Conn, *ipc.Spawn, error) {
+// asked gives the request, and the files of the control groups that the program is to
+// enter.
+func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 	if len(args) != 1 {
-		return nil, nil, errors.New("it takes a descriptor")
+		return nil, nil, nil, errors.New("it takes a descriptor")
 	}
 	fd, err := strconv.Atoi(args[0])
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	conn, err := ipc.FromFD(fd)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	buf := make([]byte, ipc.MaxPacket)
 	n, fds, err := conn.Recv(buf, execTimeout)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	defer ipc.CloseAll(fds)
 	msg, err := ipc.Decode(buf[:n])
-	if long, ok := msg.(ipc.SpawnInMemfd); ok && len(fds) == 1 {
-		msg, err = ipc.UnpackSpawn(long, fds[0])
+	if long, ok := msg.(ipc.SpawnInMemfd); ok && len(fds) > 0 {
+		last := len(fds) - 1
+		msg, err = ipc.UnpackSpawn(long, fds[last])
+		_ = unix.Close(fds[last])
+		fds = fds[:last]
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	m, ok := msg.(*ipc.Spawn)
 	if !ok {
-		return nil, nil, fmt.Errorf("it was sent %T", msg)
+		return nil, nil, nil, fmt.Errorf("it was sent %T", msg)
 	}
-	return conn, m, nil
+	return conn, m, fds, nil
 }
 
 // become does not return unless the program cannot be executed.
-func become(conn *ipc.Conn, m *ipc.Spawn) *refusal {
+func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *refusal {
 	a := &m.Attributes
 	program, err1 := unix.BytePtrFromString(m.Program)
 	args, err2 := syscall.SlicePtrFromStrings(m.Args)
@@ -95,6 +99,11 @@ func become(conn *ipc.Conn, m *ipc.Spawn) *refusal {
 	}
 	// With the program's limits there may be no memory any more, so nothing is
 	// allocated from here on: hence the raw calls.
+	for _, fd := range groups {
+		if e := enter(fd); e != 0 {
+			return &refusal{stage: ipc.StageLimits, errno: e, fd: uint8(ipc.NumLimits)}
+		}
+	}
 	for i := range a.Rlimits {
 		l := &a.Rlimits[i]
 		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}

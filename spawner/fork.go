@@ -129,7 +129,10 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 		i.do(unix.SYS_GETPPID)
 		i.steps[len(i.steps)-1].want = uintptr(os.Getpid()) // else it ends by itself
 	}
-	// The descriptor of the rules has a number that the program's table may use.
+	// These descriptors have numbers that the program's table may use.
+	for _, fd := range c.enter {
+		i.do(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
+	}
 	if c.rules >= 0 {
 		i.do(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.rules), 0)
 	}

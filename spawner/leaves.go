@@ -103,6 +103,18 @@ func (l *leaves) take() (leaf, error) {
 	}
 }
 
+// takeFresh gives one that nobody has used, and nobody will use again.
+func (l *leaves) takeFresh() (leaf, error) {
+	free := l.free
+	l.free = nil
+	f, err := l.take()
+	l.free = append(free, l.free...)
+	if err == nil {
+		l.spent[f.number] = true
+	}
+	return f, err
+}
+
 // lookAgain takes up what was left alone, when it has ended: two at a time, so that
 // many cost no more than few.
 func (l *leaves) lookAgain() {

@@ -14,14 +14,14 @@ import (
 type refusal struct {
 	stage ipc.Stage
 	errno unix.Errno
-	fd    uint8 // StageFD: which
+	fd    uint8 // StageFD, StageLimits: which
 }
 
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
-// own, and in the control group of leaf, if there is one; the answer's descriptors, a
-// pidfd of it and the logs, are the caller's too.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int, leaf int) (is numbers, answer []int, no *refusal) {
+// own, and where it is to be; the answer's descriptors, a pidfd of it and the logs, are
+// the caller's too.
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, answer []int, no *refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
@@ -65,13 +65,13 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, leaf int) (is numbers, a
 		Sys: &syscall.SysProcAttr{
 			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
 			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
-			UseCgroupFD: leaf >= 0, CgroupFD: leaf,
+			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
 	}
 	if !m.Attributes.None() {
-		is, no = s.startByExec(m, program, attr)
+		is, no = s.startByExec(m, program, attr, at)
 	} else {
-		is, no = s.startDirectly(m, program, attr)
+		is, no = s.startDirectly(m, program, attr, at.enter)
 	}
 	if no != nil {
 		return numbers{}, nil, no
@@ -79,8 +79,8 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, leaf int) (is numbers, a
 	return is, append([]int{pidfd}, t.logs...), nil
 }
 
-func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr) (is numbers, no *refusal) {
-	with := confinement{rules: s.domain}
+func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *refusal) {
+	with := confinement{rules: s.domain, enter: enter}
 	if c := &m.Attributes.Confine; !c.None() {
 		c.Scope = s.domain >= 0
 		var err error
@@ -88,6 +88,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 			return numbers{}, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
 		}
 		defer with.close()
+		with.enter = enter
 	}
 	return started(fork(program, m.Args, attr, with))
 }
@@ -99,6 +100,8 @@ func started(is numbers, failed *forkError) (numbers, *refusal) {
 		return is, nil
 	case failed.trap == unix.SYS_LANDLOCK_RESTRICT_SELF || failed.trap == unix.SYS_SECCOMP:
 		return numbers{}, &refusal{stage: ipc.StageConfine, errno: failed.errno}
+	case failed.trap == unix.SYS_WRITE:
+		return numbers{}, &refusal{stage: ipc.StageLimits, errno: failed.errno, fd: uint8(ipc.NumLimits)}
 	}
 	return numbers{}, &refusal{stage: ipc.StageProgram, errno: failed.errno}
 }

@@ -77,6 +77,8 @@ type spawner struct {
 	domain  int // rules of Landlock for each program, or -1
 	notify  notifySockets
 	leaves  *leaves
+	limits  *limiter
+	few     bool // only programs with limits get a leaf
 	reports bool
 	// answering is held for the whole of a request, so that the Changed of a
 	// process cannot come before its Spawned.
@@ -122,7 +124,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, leaves: leaves, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
+	limits, err := newLimiter(st.Limits, st.Leaves)
+	if err != nil {
+		return nil, err
+	}
+	s := &spawner{child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
 	rules, err := confine(&ipc.Confine{Scope: st.Scope})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
@@ -191,6 +197,7 @@ func (s *spawner) request(p []byte, fds []int) error {
 		return s.answer(ipc.Rotated{Seq: m.Seq}, fd)
 	case ipc.Release:
 		s.leaves.release(m)
+		s.limits.release(m.Limited)
 		return nil
 	case ipc.Forget:
 		s.notify.forget(m.Seq)
@@ -203,24 +210,45 @@ func (s *spawner) request(p []byte, fds []int) error {
 
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
-	leaf, err := s.leaves.take()
-	if err != nil {
-		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(errnoOf(err))})
+	at, no := s.place(&m.Attributes.Limits)
+	if no != nil {
+		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}
-	is, answer, no := s.startProgram(m, fds, leaf.fd)
-	s.leaves.close(leaf)
+	is, answer, no := s.startProgram(m, fds, &at)
+	s.leaves.close(at.leaf)
+	at.close()
 	// When the child hears of the program only the program has its ends of the pipes.
 	ipc.CloseAll(fds)
 	for i := range fds {
 		fds[i] = -1
 	}
 	if no != nil {
-		s.leaves.give(leaf.number)
+		s.leaves.give(at.leaf.number)
+		s.limits.undo(&at)
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: leaf.number}, answer...)
+	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
+}
+
+// place makes ready where a program is to be.
+func (s *spawner) place(limits *ipc.Limits) (at site, no *refusal) {
+	at.leaf.fd = -1
+	var err error
+	if s.limits.inLeaf(limits) {
+		at.leaf, err = s.leaves.takeFresh()
+	} else if !s.few {
+		at.leaf, err = s.leaves.take()
+	}
+	if err != nil {
+		return at, &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+	}
+	if no = s.limits.take(limits, &at); no != nil {
+		s.leaves.close(at.leaf)
+		s.leaves.give(at.leaf.number)
+	}
+	return at, no
 }
 
 // toReap tells the reporter that there is a process.

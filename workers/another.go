@@ -74,7 +74,7 @@ func sorted[V any](m map[uint32]V) []uint32 {
 // orphan: the spawner that has started the process is gone, and so is everything
 // that the process was and had started. How it ended may be known.
 func (p *process) orphan() {
-	p.orphaned, p.leaf, p.asked, p.killing = true, 0, 0, false
+	p.orphaned, p.leaf, p.groups, p.asked, p.killing = true, 0, 0, 0, false
 	if !p.alive {
 		return
 	}

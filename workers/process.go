@@ -19,6 +19,9 @@ type process struct {
 	leaf  uint32 // the control group of all that was started; 0: none
 	moves bool   // it can leave its group: it leads no session
 
+	groups  uint32 // with limits, in version 1: ipc.Spawned.Limited
+	limited bool   // it has a limit of memory
+
 	orphaned bool // see orphan
 	alive    bool
 	src      loop.Source
@@ -40,7 +43,7 @@ func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 // the process has ended and been reaped: only then does the pidfd tell the
 // status, and only then is the process out of its group.
 func (p *process) start(m ipc.Spawned, pidfd int) error {
-	p.pid, p.osPID, p.leaf, p.fd, p.alive = m.PID, m.OSPID, m.Leaf, int32(pidfd), true
+	p.pid, p.osPID, p.leaf, p.groups, p.fd, p.alive = m.PID, m.OSPID, m.Leaf, m.Limited, int32(pidfd), true
 	if p.w.starter.reports {
 		return nil
 	}

@@ -19,7 +19,7 @@ const maxAsked = 32
 type Failure struct {
 	Stage ipc.Stage
 	Errno unix.Errno
-	FD    Stream // ipc.StageFD: which
+	FD    Stream // ipc.StageFD: which; ipc.StageLimits: the ipc.Limit
 }
 
 // Starter is the child's side of the conversation with the spawner. It owns the
@@ -42,7 +42,8 @@ type Starter struct {
 	rotating map[uint32]*log // whom a new file concerns
 	logBuf   []byte          // made when the first log is written
 
-	leaves leaves
+	leaves  leaves
+	limited limited
 
 	fds, maxFDs int     // held by workers, and how many may be
 	failure     Failure // of the worker that is being told
@@ -57,7 +58,7 @@ type Starter struct {
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
 		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
-		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
+		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -215,6 +216,7 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 // release gives back what was set aside for a worker that is over.
 func (s *Starter) release(w *Worker) {
 	s.releaseLeaf(w)
+	s.releaseGroups(w)
 	if w.proc.pid != 0 {
 		s.fds -= w.descriptors()
 		if s.byPID[w.proc.pid] == w { // the number may be another's already

@@ -65,6 +65,7 @@ type Exit struct {
 	Status int
 	Signal unix.Signal
 	Core   bool // a core was dumped
+	OOM    bool // by the kernel, for want of memory within the limit
 }
 
 // Host is what a worker needs of those around it. Its methods are called in the
@@ -321,7 +322,7 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 
 // started: the spawner has done it.
 func (w *Worker) started(m ipc.Spawned, pidfd int) error {
-	w.proc.moves = w.spec.NoSession
+	w.proc.moves, w.proc.limited = w.spec.NoSession, w.spec.Attributes.Limits.Memory > 0
 	w.spec = nil
 	if err := w.proc.start(m, pidfd); err != nil {
 		return err
@@ -356,6 +357,7 @@ func (w *Worker) changed(st unix.WaitStatus) {
 func (w *Worker) exited(e Exit) {
 	w.notify.last()
 	w.exit = e
+	w.exit.OOM = w.outOfMemory(e)
 	w.limits.end()
 	w.proc.ended()
 	if w.life.tree != TreeWait {

@@ -1,0 +1,31 @@
+package mainproc
+
+import (
+	"erluv/ipc"
+	"erluv/sandbox"
+)
+
+// limit makes the groups for programs with limits, beside the ways of containment and
+// the tree that is in them.
+func (s *settings) limit(id sandbox.Identity, ways []containment, tree *sandbox.Tree) {
+	s.ways, s.tree, s.limits = ways, tree, sandbox.NewLimits(id, tree)
+	if s.limits.Why != nil {
+		s.log.Debug("programs cannot have every limit", "error", s.limits.Why)
+	}
+}
+
+// contain notes how the programs are contained, and where they are.
+func (s *settings) contain(by containment) {
+	leaves := ""
+	if by.tree != nil {
+		leaves = by.tree.Path()
+	}
+	dirs := ipc.LimitDirs(s.limits.Dirs())
+	for i, dir := range dirs {
+		if s.tree != nil && s.tree != by.tree && dir == s.tree.Path() {
+			dirs[i] = "" // it is a way that does without
+		}
+	}
+	s.child.Contain, s.child.Leaves, s.child.Limits = by.name, leaves, dirs
+	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
+}

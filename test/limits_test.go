@@ -1,0 +1,251 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var limitFiles = map[string]string{"memory": "memory.limit_in_bytes", "pids": "pids.max", "cpu": "cpu.cfs_quota_us"}
+
+// ownGroups are the directories of our own control group: of version 1 in the hierarchy
+// with a controller, or of version 2 for "".
+func ownGroups(controller string) (dirs []string) {
+	groups, _ := os.ReadFile("/proc/self/cgroup")
+	own := ""
+	for line := range strings.Lines(string(groups)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if slices.Contains(strings.Split(f[1], ","), controller) {
+			own = f[2]
+		}
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		last := strings.Split(f[len(f)-1], ",")
+		kind := f[len(f)-3]
+		if controller == "" && kind == "cgroup2" || controller != "" && kind == "cgroup" && slices.Contains(last, controller) {
+			root := strings.TrimSuffix(f[3], "/")
+			if strings.HasPrefix(own+"/", root+"/") && strings.HasPrefix(f[4], "/sys/fs/cgroup") {
+				dirs = append(dirs, filepath.Join(f[4], strings.TrimPrefix(own, root)))
+			}
+		}
+	}
+	return dirs
+}
+
+// canLimit says whether the machine lets erluv have a limit, by attempts of the shell,
+// as whom erluv runs as.
+func canLimit(controller string) bool {
+	attempt := func(script string, dirs []string) bool {
+		cmd := exec.Command("/bin/sh", append([]string{"-c", `for at in "$@"; do d=$at/probe-$$; ` + script + `; done; exit 1`, "sh"}, dirs...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+		return cmd.Run() == nil
+	}
+	if dirs := ownGroups(controller); len(dirs) > 0 {
+		return attempt(`mkdir $d && if test -w $d/`+limitFiles[controller]+`; then rmdir $d && exit 0; fi; rmdir $d`, dirs)
+	}
+	return attempt(`mkdir $d && rmdir $d && grep -qw `+controller+` $at/cgroup.controllers &&
+		{ grep -qw `+controller+` $at/cgroup.subtree_control || echo +`+controller+` >$at/cgroup.subtree_control; } && exit 0`, ownGroups(""))
+}
+
+// eachLimit is which of the limits can be had; those that cannot are seen to be refused.
+func eachLimit(t *testing.T, e *erluv) map[string]bool {
+	t.Helper()
+	can := map[string]bool{}
+	for controller := range limitFiles {
+		can[controller] = canLimit(controller)
+		e.expect(t, fmt.Sprint(can[controller]), "maps:get(L, e2e:call(E, {info, limits}))", bind{"L": atom(controller)})
+		if !can[controller] {
+			e.expect(t, "{error,{limits,{"+controller+",not_supported}}}", "e2e:call(E, {spawn, [\"true\"], #{limits => #{L => 1 bsl 20 - 1 bsl 20 + 1048576}}})", bind{"L": atom(controller)})
+		}
+	}
+	return can
+}
+
+// hog is a program that takes memory without end.
+const hog = `["tail", "/dev/zero"]`
+
+// TestMemoryLimit: a program that the kernel kills for want of memory in its group, and
+// nobody else, is told as such.
+func TestMemoryLimit(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+		if !eachLimit(t, e)["memory"] {
+			return
+		}
+		limits := "limits => #{memory => 16 bsl 20}"
+		for name, tc := range map[string]struct{ source, want string }{
+			"run":        {`e2e:call(E, {run, ` + hog + `, #{` + limits + `}})`, `{ok,#{exit => {signal,sigkill,oom},stderr => <<>>,stdout => <<>>}}`},
+			"spawn":      {`e2e:outcome(e2e:start(E, ` + hog + `, #{` + limits + `}))`, `{<<>>,<<>>,{signal,sigkill,oom},{signal,sigkill,oom}}`},
+			"attributes": {`e2e:outcome(e2e:start(E, ` + hog + `, #{` + limits + `, rlimits => #{core => 0}}))`, `{<<>>,<<>>,{signal,sigkill,oom},{signal,sigkill,oom}}`},
+			"a list":     {`e2e:outcome(e2e:start(E, ` + hog + `, [{limits, [{memory, 16 bsl 20}]}, {sandbox, #{net => none}}]))`, `{<<>>,<<>>,{signal,sigkill,oom},{signal,sigkill,oom}}`},
+			"enough":     {`e2e:outcome(e2e:start(E, "echo much; exit 3", #{` + limits + `}))`, `{<<"much\n">>,<<>>,{exit_status,3},{exit_status,3}}`},
+			"killed":     {`e2e:outcome(e2e:start(E, "kill -9 $$", #{` + limits + `}))`, `{<<>>,<<>>,{signal,sigkill},{signal,sigkill}}`},
+			// The program is told of what it has started, as everywhere.
+			"its child": {`element(1, e2e:outcome(e2e:start(E, "tail /dev/zero; echo $?", #{` + limits + `, stderr => null})))`, `<<"137\n">>`},
+			"a daemon":  {`e2e:outcome(e2e:start(E, "setsid sh -c 'tail /dev/zero; echo $?' 2>/dev/null & exit 4", #{` + limits + `, tree => wait}))`, `{<<"137\n">>,<<>>,{exit_status,4},{exit_status,4}}`},
+			"killed by us": {
+				`W = e2e:start(E, "tail /dev/zero; echo ready; exec cat", #{` + limits + `, stderr => null}), ok = e2e:ready(W), exit(W, kill), receive {'EXIT', W, R} -> R end`,
+				"killed",
+			},
+			"again": {`
+				W = e2e:start(E, ` + hog + `, #{` + limits + `, restart => permanent, backoff => {1, 1}, max_restarts => {2, 60000}}),
+				R = receive {'EXIT', W, Why} -> Why after 10000 -> no_exit end, {[M || {signal, _, _} = M <- e2e:messages(W)], R}`, `{[{signal,sigkill,oom},{signal,sigkill,oom},{signal,sigkill,oom}],restart_intensity}`},
+			"none to begin with": {`
+				Long = binary:copy(<<"x">>, 100000),
+				R = e2e:call(E, {run, ["true" | lists:duplicate(15, Long)], #{limits => #{memory => 1 bsl 20}}}),
+				case R of {error, _} -> no; {ok, #{exit := {signal, sigkill, oom}}} -> no; _ -> R end`, "no"},
+		} {
+			t.Run(name, func(t *testing.T) { e.expect(t, tc.want, tc.source) })
+		}
+	})
+}
+
+// TestPIDsLimit: a fork beyond the limit fails, in all that the program has started.
+func TestPIDsLimit(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain, "--kill-timeout", "100ms")
+		if !eachLimit(t, e)["pids"] {
+			return
+		}
+		for _, opts := range []string{"", ", rlimits => #{core => 0}"} {
+			e.expect(t, `[<<"1">>,<<"2">>,<<"3">>]`, `
+				{Out, <<_, _/binary>>, {exit_status, 2}, _} = e2e:outcome(e2e:start(E, "for i in 1 2 3 4 5 6; do sleep 1000 >/dev/null 2>&1 & echo $i; done", #{limits => #{pids => 4}`+opts+`})),
+				binary:split(Out, <<"\n">>, [global, trim])`)
+			e.expect(t, `{<<"1\n">>,{exit_status,2}}`, `
+				{Out, <<_, _/binary>>, End, _} = e2e:outcome(e2e:start(E, "exec setsid -w sh -c 'for i in 1 2 3; do setsid sleep 1000 >/dev/null 2>&1 & echo $i; done'", #{limits => #{pids => 3}`+opts+`})), {Out, End}`)
+			e.expect(t, `{ok,{exit_status,0}}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{limits => #{pids => 1}`+opts+`}}), {ok, X}`)
+		}
+	})
+}
+
+// TestCPULimit: a program that would take a whole processor gets its share.
+func TestCPULimit(t *testing.T) {
+	e := newErluv(t, newNode(t, nodeOptions{}))
+	if !eachLimit(t, e)["cpu"] {
+		return
+	}
+	const share, span = 20, 3 * time.Second
+	for name, opts := range map[string]string{"": "", "attributes": ", rlimits => #{core => 0}"} {
+		used := e.number(t, fmt.Sprintf(`
+			W = e2e:start(E, "while :; do :; done", #{limits => #{cpu => %d}%s}),
+			Begin = erlang:monotonic_time(millisecond),
+			receive after %d -> ok end,
+			#{cpu := Used} = e2e:call(W, info),
+			Span = erlang:monotonic_time(millisecond) - Begin,
+			exit(W, kill),
+			receive {'EXIT', W, killed} -> ok end,
+			1000 * Used div Span`, share, opts, span.Milliseconds()))
+		t.Logf("%s: %d %% of a processor", name, used/10)
+		if used > 20*share || used == 0 {
+			t.Errorf("%s: %.1f %%, want %d", name, float64(used)/10, share)
+		}
+	}
+}
+
+// groupsOf are the groups of version 1 beneath a tree of erluv's in which a process is.
+func groupsOf(t *testing.T, pid int) (dirs []string) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if f[0] == "0" || !strings.Contains(f[2], ".tree") {
+			continue
+		}
+		for _, own := range ownGroups(strings.Split(f[1], ",")[0]) {
+			dirs = append(dirs, filepath.Join(own, f[2][strings.Index(f[2], "/erluv-"):]))
+		}
+	}
+	return dirs
+}
+
+// TestGroupsOfLimits: who asks for no limit is in no group for it; who does is in those
+// that it takes, which are gone when it is; and the trees are gone with erluv.
+func TestGroupsOfLimits(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+		can := eachLimit(t, e)
+		var s session
+		start := func(opts string) (dirs []string) {
+			s = e.session(t)
+			s.eval(t, `W = e2e:start(E, "echo ready; exec cat", `+opts+`), ok = e2e:ready(W)`)
+			var pid int
+			_, _ = fmt.Sscan(s.eval(t, `e2e:os_pid(W)`), &pid)
+			return groupsOf(t, pid)
+		}
+		if dirs := start("#{}"); len(dirs) > 0 {
+			t.Errorf("without limits it is in %q", dirs)
+		}
+		var limits []string
+		var trees []string
+		for limit, value := range map[string]string{"memory": "64 bsl 20", "pids": "50", "cpu": "50"} {
+			if can[limit] && len(ownGroups(limit)) > 0 {
+				limits = append(limits, limit+" => "+value)
+			}
+		}
+		if len(limits) == 0 {
+			return
+		}
+		for _, opts := range []string{"", ", rlimits => #{core => 0}"} {
+			dirs := start("#{limits => #{" + strings.Join(limits, ", ") + "}" + opts + "}")
+			if len(dirs) != len(limits) {
+				t.Errorf("with %q it is in %q", limits, dirs)
+			}
+			for _, dir := range dirs {
+				trees = append(trees, filepath.Dir(dir))
+				var st unix.Stat_t
+				if err := unix.Stat(filepath.Dir(dir), &st); err != nil || st.Uid != workerID {
+					t.Errorf("%s is of %d, %v", filepath.Dir(dir), st.Uid, err)
+				}
+			}
+			s.eval(t, `ok = e2e:call(W, {close, stdin}), receive {'EXIT', W, normal} -> ok after 10000 -> error(no_exit) end`)
+			for _, dir := range dirs {
+				eventually(t, dir+" is removed", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
+			}
+		}
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		for _, dir := range trees {
+			if _, err := os.Stat(dir); !os.IsNotExist(err) {
+				t.Errorf("%s is left: %v", dir, err)
+			}
+		}
+	})
+}
+
+// TestBadLimits: what would be right is said, and nothing is started.
+func TestBadLimits(t *testing.T) {
+	e := common(t)
+	for opts, want := range map[string]string{
+		`#{}`:                                  "must be a map or list of memory, pids and cpu",
+		`1`:                                    "must be a map or list of memory, pids and cpu",
+		`#{"memory" => 1}`:                     "must be a map or list of memory, pids and cpu",
+		`#{swap => 1}`:                         "swap is none of memory, pids and cpu",
+		`#{memory => 1 bsl 20 - 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904",
+		`#{memory => 1 bsl 62 + 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904",
+		`#{memory => infinity}`:                "memory must be a number of bytes from 1048576 to 4611686018427387904",
+		`#{pids => 0}`:                         "pids must be a number of processes and threads from 1 to 4194304",
+		`#{pids => 1 bsl 22 + 1}`:              "pids must be a number of processes and threads from 1 to 4194304",
+		`#{cpu => 0}`:                          "cpu must be a percentage of one processor, an integer from 1 to 819200",
+		`#{cpu => 20.0}`:                       "cpu must be a percentage of one processor, an integer from 1 to 819200",
+		`#{cpu => 819201, memory => 1 bsl 30}`: "cpu must be a percentage of one processor, an integer from 1 to 819200",
+		`[memory]`:                             "memory must be a number of bytes from 1048576 to 4611686018427387904",
+	} {
+		for _, verb := range []string{"spawn", "run"} {
+			e.expect(t, `{error,{bad_option,limits,<<"`+want+`">>}}`, `e2e:call(E, {`+verb+`, ["true"], #{limits => `+opts+`}})`)
+		}
+	}
+}
