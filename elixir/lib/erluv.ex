@@ -77,8 +77,8 @@ defmodule Erluv do
       of bytes to buffer for one.
     * `:input` - what the program reads on stdin: iodata, or as for `stream!/2`. What it
       does not read is dropped.
-    * `:timeout` - milliseconds, after which the program is stopped. The status is `:timeout`
-      then; with `:idle_timeout` it is `:idle_timeout`.
+    * `:timeout`, `:idle_timeout` - milliseconds that it may run, or be silent, until it is
+      stopped. The status is `:timeout` then.
     * `:max_output` - bytes. A program that writes more is stopped; the status is
       `:max_output`, and the output is cut there.
     * `:parallelism` - `true` or `false`, of no effect: there is no port.
@@ -105,7 +105,7 @@ defmodule Erluv do
       ** (ErlangError) Erlang error: :enoent
   """
   @spec cmd(String.t(), [String.t()], keyword()) ::
-          {Collectable.t(), 0..255 | :timeout | :idle_timeout | :max_output}
+          {Collectable.t(), 0..255 | :timeout | :max_output}
   def cmd(command, args, opts \\ []) when is_binary(command) and is_list(args) do
     {into, opts} = Keyword.pop(opts, :into, "")
     {max, opts} = Options.pop(opts, :max_output, :infinity, &limit?/1, "a number of bytes")

@@ -21,8 +21,7 @@ defmodule Erluv.ExitError do
 
   defp words({:status, status}), do: "ended with the exit status #{status}"
   defp words({:signal, signal}), do: "was ended by #{signal(signal)}"
-  defp words(:timeout), do: "was stopped after its :timeout"
-  defp words(:idle_timeout), do: "was stopped after its :idle_timeout without output"
+  defp words(:timeout), do: "was stopped after its :timeout or :idle_timeout"
   defp words(:epipe), do: "ended before it had read all of its input (see :ignore_epipe)"
 
   defp signal(signal) when is_atom(signal), do: signal |> Atom.to_string() |> String.upcase()

@@ -200,7 +200,7 @@ defmodule Erluv.Options do
   def raise_start(reason, command) when is_atom(reason) do
     if reason in [:nodedown, :noproc, :stopping, :child_down, :max_workers],
       do: raise(Erluv.Error, reason: reason, command: command),
-      else: raise(ErlangError, original: reason)
+      else: :erlang.error(reason)
   end
 
   def raise_start(reason, command), do: raise(Erluv.Error, reason: reason, command: command)

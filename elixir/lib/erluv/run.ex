@@ -234,7 +234,7 @@ defmodule Erluv.Run do
   defp ended(nil, {:exit_status, status}), do: {:status, status}
   defp ended(nil, {:signal, signal}), do: {:signal, signal}
   defp ended(nil, {:signal, signal, :core}), do: {:signal, signal}
-  defp ended(nil, time) when time in [:timeout, :idle_timeout], do: time
+  defp ended(nil, :timeout), do: :timeout
   defp ended(nil, :noconnection), do: {:error, :nodedown}
   defp ended(nil, reason), do: {:error, reason}
   defp ended(exit, _), do: exit
