@@ -36,6 +36,8 @@
 -export([terminate/2]).
 -export([format_status/1]).
 
+-compile({no_auto_import, [spawn_link/3]}).
+
 -include("erluv.hrl").
 -include_lib("kernel/include/logger.hrl").
 
@@ -58,13 +60,16 @@
 -define(CREDIT, 64).
 %% So many more when it is stopped.
 -define(LAST_CREDIT, 10000).
+%% Between two attempts while erluv has no child: milliseconds. A new one takes 50.
+-define(CHILD_DOWN, 20).
 %% Of a kept line: bytes.
 -define(MAX_KEPT, 1024).
 
 %% @doc Starts a program and the process that has it.
 %%
 %% `{error, {not_ready, Why, LastOutput}}': it was not ready in time (`timeout'), or
-%% ended before, for the reason `Why'.
+%% ended before, for the reason `Why'. While erluv's child has crashed and is being
+%% replaced it waits for the new one.
 %%
 %% ```
 %% {ok, Daemon} = erluv_worker:start_link(erluv, <<"echo listening; cat">>,
@@ -145,10 +150,24 @@ start(Server, Cmd, Options) ->
     Flow = maps:get(flow, Options, {active, ?CREDIT}),
     Given = maps:without([output, keep, reason, register], Options),
     Spawn = maps:merge(#{packet => line, flow => Flow}, reply(Given)),
-    case erluv:spawn_link(Server, Cmd, Spawn) of
+    case spawn_link(Server, Cmd, Spawn) of
         {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Flow, Options));
         {ok, Worker} -> {ok, state(Worker, Cmd, Flow, Options)};
         {error, Reason} -> {stop, Reason}
+    end.
+
+%% While erluv has no child this waits: a supervisor would try again at once, and give
+%% up. It takes no longer than erluv's die_timeout, after which there is no node.
+spawn_link(Server, Cmd, Options) ->
+    case erluv:spawn_link(Server, Cmd, Options) of
+        {error, child_down} ->
+            receive
+                {'EXIT', _, Reason} -> {error, Reason}
+            after ?CHILD_DOWN ->
+                spawn_link(Server, Cmd, Options)
+            end;
+        Answer ->
+            Answer
     end.
 
 %% What it writes before it is ready is output as any.

@@ -24,6 +24,7 @@
 -export([t_killed/0]).
 -export([t_node_is_lost/0]).
 -export([t_supervised/0]).
+-export([t_supervised_over_a_crash/0]).
 -export([t_restarts_are_logged/0]).
 -export([t_slow_function_holds_program/0]).
 -export([t_registered/0]).
@@ -202,6 +203,19 @@ t_supervised() ->
     exit(Sup, shutdown),
     {'EXIT', shutdown} = next(Sup),
     ?assertEqual([false, false], [alive(OsPid), alive(Second)]).
+
+%% A crash of erluv's child counts as one restart, and no more.
+t_supervised_over_a_crash() ->
+    process_flag(trap_exit, true),
+    {ok, Node} = erluv_node:start_link(#{name => crashes}),
+    Spec = erluv_worker:child_spec({crashes, ["sleep", "60"], [{register, daemon}]}),
+    {ok, Sup} = supervisor:start_link(?MODULE, [Spec]),
+    Worker = erluv_worker:worker(daemon),
+    #{child_os_pid := Child} = erluv:info(crashes),
+    [] = os:cmd("kill -KILL " ++ integer_to_list(Child)),
+    until(fun() -> try erluv_worker:worker(daemon) =/= Worker catch exit:_ -> false end end),
+    ok = gen_server:stop(Sup),
+    ok = erluv_node:stop(Node).
 
 t_restarts_are_logged() ->
     Events = erluv_harness:logged(
