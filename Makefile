@@ -7,13 +7,15 @@ SHELL := /bin/bash
 .PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
+.PHONY: elixir elixir-lint elixir-25 elixir-25-user
 
 TOOL := go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
 SHARE ?= 100
-SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29
+SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29 \
+	elixir-25 elixir-25-user
 
 # Static, so that it runs wherever it is copied. The version control stamp is made
 # here: go's own fails when the tree belongs to another user.
@@ -28,7 +30,7 @@ build/tally: FORCE
 	@$(GOBUILD) -o $@ ./test/tally
 
 # Every suite runs, whatever the others give; the last line counts all of them.
-test: deps build lint erlang-lint build/tally
+test: deps build lint erlang-lint elixir-lint build/tally
 	@rm -rf build/results; failed=0; \
 	for suite in $(SUITES); do \
 		$(MAKE) --no-print-directory $$suite || failed=1; \
@@ -83,6 +85,21 @@ erlang-25-user: deps build build/tally
 erlang-27 erlang-29: erlang-%: deps build build/tally
 	@test/get-otp $*
 	$(call erlang-suite,$@,$(CURDIR)/build/otp/$*/bin/erl)
+
+# The Mix package, on the installed Elixir and the OTP that it is on.
+elixir: elixir-lint elixir-25
+
+elixir-lint: deps
+	@elixir/lint build/elixir
+
+# $(call elixir-suite,NAME,USER)
+elixir-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(1) elixir/run-tests $(2)
+
+elixir-25: deps build build/tally
+	$(call elixir-suite,$@)
+
+elixir-25-user: deps build build/tally
+	$(call elixir-suite,$@,games)
 
 # How fast it is beside open_port on the same node: some minutes, as root.
 # BENCH="-rounds 3 a e" runs three rounds of two workloads.

@@ -1,0 +1,170 @@
+defmodule Erluv.CmdTest do
+  use Erluv.Case
+
+  # The same of both, on one machine and as far as the user is the same.
+  test "what System.cmd/3 returns" do
+    for {command, args, opts} <- [
+          {"echo", ["hello", "", "two words", "$HOME", "*"], []},
+          {"printf", ["hällo \\000\\377"], []},
+          {"sh", ["-c", "exit 255"], []},
+          {"sh", ["-c", "kill -KILL $$"], []},
+          {"sh", ["-c", "kill $$"], []},
+          {"sh", ["-c", "echo out; echo err >&2; echo out"], [stderr_to_stdout: true]},
+          {"seq", ["100000"], []},
+          {"echo", ["a"], [into: []]},
+          {"echo", ["a"], [into: ["kept"] |> MapSet.new()]},
+          {"pwd", [], [cd: "/"]},
+          {"pwd", [], [cd: ".."]},
+          {"pwd", [], []},
+          {"pwd", [], [parallelism: true]},
+          {"sh", ["-c", "echo $A $B $HOME"], [env: [{"A", "a b"}, {"B", nil}]]},
+          {"sh", ["-c", "echo $A"], [env: %{"A" => "äöü"}]},
+          {"sh", ["-c", "echo $HOME"], [env: [{"HOME", nil}]]},
+          {"true", [], [into: "kept"]}
+        ] do
+      assert {command, args, Erluv.cmd(command, args, opts)} ==
+               {command, args, System.cmd(command, args, opts)}
+    end
+
+    assert mailbox() == []
+  end
+
+  test "the environment is this node's, or what is said" do
+    System.put_env("ERLUV_EX_TEST", "here")
+    script = ["-c", "echo ${ERLUV_EX_TEST-not}"]
+    assert Erluv.cmd("sh", script) == {"here\n", 0}
+    assert Erluv.cmd("sh", script, clear_env: true) == {"not\n", 0}
+    System.delete_env("ERLUV_EX_TEST")
+    assert Erluv.cmd("/usr/bin/env", [], clear_env: true, env: %{"A" => "1"}) == {"A=1\n", 0}
+  end
+
+  test "errors of System.cmd/3" do
+    assert catch_error(Erluv.cmd("no-such-program", [])) ==
+             catch_error(System.cmd("no-such-program", []))
+
+    # These are exit statuses there.
+    for {path, error} <- [
+          {"/etc/passwd", :eacces},
+          {"/etc", :eacces},
+          {"/no/such/program", :enoent}
+        ] do
+      assert catch_error(Erluv.cmd(path, [])) == error
+    end
+
+    assert_raise ArgumentError, fn -> Erluv.cmd("cat\0", []) end
+    assert_raise ArgumentError, fn -> Erluv.cmd("cat", ["a\0"]) end
+    assert_raise ArgumentError, fn -> Erluv.cmd("cat", [:a]) end
+    assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], colour: :red) end
+    assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], into: 1) end
+    assert_raise FunctionClauseError, fn -> Erluv.cmd('cat', []) end
+    assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], env: 3) end
+  end
+
+  test "what cannot be had says so" do
+    for {opts, words} <- [
+          {[arg0: "dog"], "option :arg0 cannot be had"},
+          {[parallelism: 1], "option :parallelism is true or false"},
+          {[stderr: :consume], "is for Erluv.stream!/2"},
+          {[max_output: -1], "option :max_output is a number of bytes"},
+          {[name: :x], "option :name is for Erluv.Daemon"},
+          {[owner: :none], "option :owner is for :erluv.spawn/3"},
+          {[cgroup_controllers: ["cpu"]],
+           "give limits: %{memory: bytes, pids: count, cpu: percent}"},
+          {[cgroup_path: "x"], "give limits"},
+          {[cgroup_sets: []], "give limits"},
+          {[cgroup: %{cpu_weight: 1}], "with cpu_weight"},
+          {[kill_signal: :sigwhat], "option :kill_signal"}
+        ] do
+      error = assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], opts) end
+      assert Exception.message(error) =~ words
+    end
+  end
+
+  test "MuonTrap's names of options" do
+    options =
+      Erluv.Options.spawn_options(
+        delay_to_sigkill: 100,
+        uid: "games",
+        gid: "users",
+        stdio_window: 100,
+        limits: %{memory: 1, pids: 5},
+        cgroup: %{memory_max: 1_000_000, pids_max: :max, cpu_max: {50_000, 100_000}}
+      )
+
+    assert %{kill_timeout: 100, user: "games", group: "users"} = options
+    assert options.limits == %{memory: 1_000_000, pids: 5, cpu: 50}
+    refute is_map_key(options, :stdio_window)
+  end
+
+  test "input, of which no more is read than the program wants" do
+    assert Erluv.cmd("cat", []) == {"", 0}
+    assert Erluv.cmd("cat", [], input: ["a", ["b" | "c"]]) == {"abc", 0}
+    assert Erluv.cmd("head", ["-c2"], input: Stream.cycle(["abc"])) == {"ab", 0}
+    assert Erluv.cmd("head", ["-c2"], input: :binary.copy("x", 10_000_000)) == {"xx", 0}
+    assert mailbox() == []
+  end
+
+  test "limits of time and size" do
+    script = "echo one; sleep 60 & wait"
+    assert Erluv.cmd("sh", ["-c", script], timeout: 300) == {"one\n", :timeout}
+    assert Erluv.cmd("sh", ["-c", script], idle_timeout: 300) == {"one\n", :timeout}
+    assert Erluv.cmd("yes", [], max_output: 5) == {"y\ny\ny", :max_output}
+    assert Erluv.cmd("echo", ["four"], max_output: 5) == {"four\n", 0}
+    assert programs() == []
+    assert mailbox() == []
+  end
+
+  test "stderr is this node's" do
+    text =
+      capture_io(:stderr, fn -> assert Erluv.cmd("sh", ["-c", "echo err >&2"]) == {"", 0} end)
+
+    assert text == "err\n"
+  end
+
+  test "output is collected as it comes" do
+    parent = self()
+    into = %Erluv.Observed{fun: &send(parent, {:chunk, &1})}
+    task = Task.async(fn -> Erluv.cmd("sh", ["-c", "echo one; sleep 60"], into: into) end)
+    assert_receive {:chunk, {:cont, "one\n"}}, 30_000
+    Task.shutdown(task, :brutal_kill)
+  end
+
+  test "whole lines" do
+    assert Erluv.cmd("printf", ["a\\nbb\\n\\nccc"], lines: 1, into: []) ==
+             {["a", "bb", "", "ccc"], 0}
+  end
+
+  test "a collectable that fails ends the program" do
+    parent = self()
+
+    fun = fn
+      {:cont, _} -> raise "full"
+      command -> send(parent, command)
+    end
+
+    assert_raise RuntimeError, "full", fn ->
+      Erluv.cmd("yes", [], into: %Erluv.Observed{fun: fun})
+    end
+
+    assert_received :halt
+    assert programs() == []
+    assert mailbox() == []
+  end
+
+  test "a command ends with its caller" do
+    number = unique_sleep()
+    pid = spawn(fn -> Erluv.cmd("sh", ["-c", "sleep #{number} & wait"]) end)
+    until(fn -> running(["sleep", number]) != [] end)
+    Process.exit(pid, :kill)
+    until(fn -> running(["sleep", number]) == [] end)
+  end
+
+  test "many at once" do
+    1..50
+    |> Task.async_stream(fn n -> {n, Erluv.cmd("sh", ["-c", "echo #{n}; exit #{n}"])} end,
+      max_concurrency: 50,
+      timeout: 60_000
+    )
+    |> Enum.each(fn {:ok, {n, result}} -> assert result == {"#{n}\n", n} end)
+  end
+end

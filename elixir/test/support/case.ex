@@ -1,0 +1,139 @@
+defmodule Erluv.Case do
+  # What the tests share. At the end of each no program may be left, and no process that
+  # was used to run one.
+  use ExUnit.CaseTemplate
+
+  @wait 30_000
+
+  using do
+    quote do
+      import Erluv.Case
+      import ExUnit.CaptureIO
+      import ExUnit.CaptureLog
+    end
+  end
+
+  setup do
+    on_exit(fn -> until(fn -> programs() == [] and runs() == [] end) end)
+  end
+
+  @doc "Waits until something holds of which no message tells."
+  def until(fun), do: until(fun, System.monotonic_time(:millisecond) + @wait)
+
+  defp until(fun, deadline) do
+    cond do
+      fun.() ->
+        :ok
+
+      System.monotonic_time(:millisecond) > deadline ->
+        raise "too late: programs #{inspect(programs())}, runs #{inspect(runs())}"
+
+      true ->
+        receive do
+        after
+          10 -> until(fun, deadline)
+        end
+    end
+  end
+
+  @doc "The workers of an erluv."
+  def workers(node \\ :erluv), do: for({worker, _} <- :erluv.workers(node), do: worker)
+
+  @doc "All processes of the system that an erluv's spawner has below it, zombies apart."
+  def programs(node \\ :erluv) do
+    spawner = :erluv.info(node, :spawner_os_pid)
+    all = for dir <- Path.wildcard("/proc/[0-9]*"), stat = stat(dir), do: stat
+    below([spawner], Enum.filter(all, fn {_, state, _} -> state != "Z" end))
+  end
+
+  defp below(parents, all) do
+    case for {pid, _, parent} <- all, parent in parents, do: pid do
+      [] -> []
+      children -> children ++ below(children, all)
+    end
+  end
+
+  defp stat(dir) do
+    with {:ok, text} <- File.read(dir <> "/stat") do
+      [state, parent | _] = text |> String.split(")") |> List.last() |> String.split()
+      {dir |> Path.basename() |> String.to_integer(), state, String.to_integer(parent)}
+    else
+      {:error, _} -> nil
+    end
+  end
+
+  @doc "Whether a process of the system is there; a zombie is not."
+  def alive?(os_pid), do: match?({_, state, _} when state != "Z", stat("/proc/#{os_pid}"))
+
+  @doc "The processes of the system with this command line."
+  def running(command) do
+    line = Enum.map_join(command, &(&1 <> "\0"))
+
+    for path <- Path.wildcard("/proc/[0-9]*/cmdline"), File.read(path) == {:ok, line} do
+      path |> Path.split() |> Enum.at(2) |> String.to_integer()
+    end
+  end
+
+  @doc "The processes of this node that run a program for a stream or command."
+  def runs do
+    for pid <- Process.list(),
+        {:dictionary, dictionary} <- [Process.info(pid, :dictionary)],
+        dictionary[:"$initial_call"] == {Erluv.Run, :init, 1},
+        do: pid
+  end
+
+  @doc "What waits in the mailbox."
+  def mailbox, do: self() |> Process.info(:messages) |> elem(1)
+
+  @doc "A number that no other command line has, for sleep(1)."
+  def unique_sleep, do: to_string(100_000 + System.unique_integer([:positive]))
+
+  @doc "Another VM, which is driven over its standard input."
+  def vm(name, host, args) do
+    {:ok, peer, node} =
+      :peer.start_link(%{
+        name: name,
+        host: host,
+        longnames: true,
+        connection: :standard_io,
+        args:
+          ['-start_epmd', 'false', '-kernel', 'inet_dist_use_interface', '{127,0,0,1}'] ++
+            ['-kernel', 'logger_level', 'none'] ++
+            args ++ ['-setcookie', Atom.to_charlist(Node.get_cookie()), '-pa' | :code.get_path()]
+      })
+
+    {peer, node}
+  end
+
+  @doc "Another VM, in which the application runs with an erluv of its own."
+  def peer do
+    {peer, _node} = vm(:"peer_#{System.unique_integer([:positive])}", '127.0.0.1', [])
+    env = [executable: Application.fetch_env!(:erluv, :executable), nodes: [[]]]
+    :ok = :peer.call(peer, Application, :put_all_env, [[erluv: env]])
+    {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:erluv_ex])
+    peer
+  end
+
+  @doc "Ends a VM as nothing can be handled."
+  def kill_beam(peer) do
+    os_pid = :peer.call(peer, System, :pid, [])
+    Process.unlink(peer)
+    ref = Process.monitor(peer)
+    {_, 0} = System.cmd("kill", ["-KILL", os_pid])
+    assert_receive {:DOWN, ^ref, _, _, _}, @wait
+  end
+
+  @doc "Runs a function in another VM, in a process that goes on."
+  def forever(module, function, args) do
+    parent = self()
+
+    spawn(fn ->
+      send(parent, {:forever, apply(module, function, args)})
+      Process.sleep(:infinity)
+    end)
+
+    receive do
+      {:forever, result} -> result
+    end
+  end
+end
