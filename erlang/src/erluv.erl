@@ -67,7 +67,8 @@
 -type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
 %% As in erluv-protocol(7).
 
--type exit() :: {exit_status, byte()} | {signal, signal()} | {signal, signal(), core}.
+-type exit() :: {exit_status, byte()} | {signal, signal()} | {signal, signal(), core | oom}.
+%% `core': it left a core. `oom': the kernel killed it, for its `limits' left it no memory.
 -type stream() :: stdout | stderr | 3..255.
 -type signal() :: atom() | 1..64.
 

@@ -31,6 +31,10 @@ text({proxy, Reason}) -> ["the proxy process was not started: ", term(Reason)];
 text({max_output, _}) -> "the program wrote more than max_output and was killed";
 text({timeout, #{stdout := _}}) -> "the program ran longer than its timeout and was stopped";
 text({cd, Errno}) -> ["cd: the directory cannot be used: ", errno(Errno)];
+text({limits, {Limit, not_supported}}) ->
+    ["limits: the machine lets erluv limit no ", term(Limit), ": see contain in erluv.conf(5)"];
+text({limits, {Limit, Errno}}) ->
+    ["limits: ", term(Limit), " cannot be limited so: ", errno(Errno)];
 text({user, unknown}) -> "user: there is no such user";
 text({user, not_allowed}) -> "user: erluv's allow_users does not name this user";
 %% Calls to a worker.
@@ -67,6 +71,8 @@ exit_text(normal) -> "it ended with status 0";
 exit_text({exit_status, N}) -> io_lib:format("it ended with status ~b", [N]);
 exit_text({signal, Signal}) -> ["it was ended by ", term(Signal)];
 exit_text({signal, Signal, core}) -> ["it was ended by ", term(Signal), " and left a core"];
+exit_text({signal, Signal, oom}) ->
+    ["it was ended by ", term(Signal), ": it had used up the memory of its limits"];
 exit_text(child_crashed) -> "erluv's child crashed, and all workers ended with it";
 exit_text(watchdog) -> "its watchdog was not told in time that it is well, and it was stopped";
 exit_text(restart_intensity) -> "it ended more often than max_restarts allows";

@@ -175,7 +175,8 @@ t_words_for_every_reason() ->
                {exited, 137, <<>>}, {exited, 7, <<255>>}, {not_up, 100, <<>>}, {stopping, shutdown},
                {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
                {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,
-               child_crashed, restart_intensity, {error, enoent}, {proxy, undef}, {bad_request, hello}],
+               child_crashed, restart_intensity, {error, enoent}, {proxy, undef}, {bad_request, hello},
+               {limits, {memory, not_supported}}, {limits, {cpu, einval}}, {limits, enodev}, {signal, sigkill, oom}],
     Texts = [{Reason, erluv:format_error(Reason)} || Reason <- Reasons],
     [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)
                                                andalso contains(Text, " ")}) || {Reason, Text} <- Texts],
