@@ -25,6 +25,7 @@ type fakeWorld struct {
 	crews    []*fakeCrew
 	stubborn bool  // roles do not end by themselves
 	silent   bool  // the child does not answer when it is asked to stop
+	deaf     bool  // it cannot be asked
 	mute     bool  // the child does not show that it lives
 	doubt    error // nobody can go on with the connection that a crew has left
 	keeper   *fakeKeeper
@@ -128,6 +129,9 @@ func (c *fakeCrew) watch(report func(event)) {
 
 func (c *fakeCrew) ask(reason string) error {
 	c.w.note("ask %s", reason)
+	if c.w.deaf {
+		return errTest
+	}
 	if !c.w.silent {
 		go func() {
 			select {
@@ -316,6 +320,14 @@ func TestGuardBounds(t *testing.T) {
 			t.Error(err)
 		}
 		wantLog(t, w, "0s connected", "0s ask term", "7s kill")
+	})
+	t.Run("a child that cannot be asked", func(t *testing.T) {
+		w := &fakeWorld{deaf: true, stubborn: true}
+		err := during(t, w, func(stop func(string)) { stop("term") })
+		if err == nil || !strings.Contains(err.Error(), "before it had stopped") {
+			t.Error(err)
+		}
+		wantLog(t, w, "0s connected", "0s ask term", "0s kill")
 	})
 	t.Run("roles that stay", func(t *testing.T) {
 		w := &fakeWorld{stubborn: true}

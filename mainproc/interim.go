@@ -88,10 +88,13 @@ var (
 	errorChildDown = etf.Tuple{etf.Atom("error"), etf.Atom("child_down")}
 )
 
-func raw(t etf.Term) etf.Raw {
-	b, err := etf.AppendTerm(nil, t)
+func raw(t etf.Term) etf.Raw { return appendTerm(nil, t) }
+
+// appendTerm appends a term of ours, which is always one.
+func appendTerm(b []byte, t etf.Term) []byte {
+	b, err := etf.AppendTerm(b, t)
 	if err != nil {
-		panic("mainproc: " + err.Error()) // a term of ours
+		panic("mainproc: " + err.Error())
 	}
 	return b
 }
@@ -282,11 +285,7 @@ func (i *interim) long(head []byte) {
 // reply answers a call.
 func (i *interim) reply(to etf.Pid, tag etf.Raw, answer etf.Term) {
 	start := len(i.out)
-	b, err := etf.AppendTerm(dist.BeginReply(i.out, i.self(), to, tag), answer)
-	if err != nil {
-		panic("mainproc: " + err.Error()) // a term of ours
-	}
-	i.out = dist.End(b, start)
+	i.out = dist.End(appendTerm(dist.BeginReply(i.out, i.self(), to, tag), answer), start)
 }
 
 // self is the pid that main has on the node.
@@ -296,11 +295,7 @@ func (i *interim) self() etf.Pid { return i.link.pid(1<<pidIDBits-1, 1<<pidSeria
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
 	b := dist.BeginRegSend(i.out, i.self(), i.controller)
-	b, err := etf.AppendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what})
-	if err != nil {
-		panic("mainproc: " + err.Error())
-	}
-	i.out = dist.End(b, start)
+	i.out = dist.End(appendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what}), start)
 }
 
 // tick appends one, unless something else is on its way.

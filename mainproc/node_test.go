@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/dist"
 	"erluv/dist/disttest"
 )
 
@@ -150,6 +151,12 @@ func (n *node) config() *config.Config {
 // fakeEPMD knows one name. It returns its port.
 func fakeEPMD(t *testing.T, name string, port int) int {
 	t.Helper()
+	return fakeEPMDOf(t, name, port, dist.Version)
+}
+
+// fakeEPMDOf knows a node that speaks one version of the handshake.
+func fakeEPMDOf(t *testing.T, name string, port int, version byte) int {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +174,7 @@ func fakeEPMD(t *testing.T, name string, port int) int {
 			answer := []byte{119, 1}
 			if m > 3 && string(buf[3:m]) == name {
 				answer = binary.BigEndian.AppendUint16([]byte{119, 0}, uint16(port))
-				answer = append(answer, 77, 0, 0, 6, 0, 5, 0, byte(len(name)))
+				answer = append(answer, 77, 0, 0, version, 0, min(5, version), 0, byte(len(name)))
 				answer = append(append(answer, name...), 0, 0)
 			}
 			_, _ = conn.Write(answer)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/config"
 	"erluv/ipc"
 	"erluv/sandbox"
 
@@ -157,6 +158,29 @@ func TestScarceDescriptors(t *testing.T) {
 			return limited(func() error {
 				in, err := watchInput(p[0], func() {})
 				in.stop()
+				return err
+			})
+		},
+		"control groups": func(_ *testing.T, limited func(func() error) error) error {
+			return limited(func() error {
+				_, tree, err := waysOf(containCgroup, id, log)
+				if tree != nil {
+					tree.Remove()
+				}
+				if err != nil && !errors.Is(err, unix.EMFILE) {
+					return nil // there are none to be had here
+				}
+				return err
+			})
+		},
+		"all of it": func(_ *testing.T, limited func(func() error) error) error {
+			cfg := *cfg
+			cfg.Address, cfg.Contain, cfg.Sandbox = "127.0.0.1:1", containGroup, config.SandboxBestEffort
+			return limited(func() error {
+				err := Run(t.Context(), &cfg, log, Options{})
+				if err != nil && strings.Contains(err.Error(), "nothing listens") {
+					return nil // it has come as far as that
+				}
 				return err
 			})
 		},

@@ -1,6 +1,8 @@
 package mainproc
 
 import (
+	"errors"
+	"os"
 	"reflect"
 	"runtime"
 	"strings"
@@ -69,6 +71,18 @@ func TestStageRefuses(t *testing.T) {
 	said, err := asRole(t, func() error { return Stage([]string{"child", "0", "0", "1", "0"}) })
 	if failed, ok := said.(ipc.Failed); !ok || err == nil || failed.Text != err.Error() || !strings.Contains(failed.Text, "are root's") {
 		t.Errorf("root: %v, main was told %v", err, said)
+	}
+	// For the init of a pid namespace there is no room to keep /proc.
+	said, err = asRole(t, func() error {
+		if os.Geteuid() == 0 {
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // should it go on
+				return err
+			}
+		}
+		return withDescriptors(t, 0, func() error { return Stage([]string{"spawner", "1", "1", "0", "0"}) })
+	})
+	if failed, ok := said.(ipc.Failed); !ok || !errors.Is(err, unix.EMFILE) || failed.Text != err.Error() {
+		t.Errorf("init: %v, main was told %v", err, said)
 	}
 	// Without a conversation it does not even try.
 	_, err = asRole(t, func() error {

@@ -1,8 +1,10 @@
 package mainproc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 	"unsafe"
 
@@ -119,20 +121,11 @@ const positionBound = time.Second
 func positionOf(fd int) (position, error) {
 	for end := time.Now().Add(positionBound); ; time.Sleep(50 * time.Microsecond) {
 		before, err := tcpInfo(fd)
-		if err != nil {
-			return position{}, err
-		}
-		unacked, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		if err != nil {
-			return position{}, fmt.Errorf("cannot ask how much waits to be sent (SIOCOUTQ): %w", err)
-		}
-		waiting, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
-		if err != nil {
-			return position{}, fmt.Errorf("cannot ask how much waits to be read (SIOCINQ): %w", err)
-		}
-		after, err := tcpInfo(fd)
-		if err != nil {
-			return position{}, err
+		unacked, err1 := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+		waiting, err2 := unix.IoctlGetInt(fd, unix.SIOCINQ)
+		after, err3 := tcpInfo(fd)
+		if err := cmp.Or(err, os.NewSyscallError("SIOCOUTQ", err1), os.NewSyscallError("SIOCINQ", err2), err3); err != nil {
+			return position{}, fmt.Errorf("cannot say where the connection stands: %w", err)
 		}
 		if before.Bytes_acked == after.Bytes_acked && before.Bytes_received == after.Bytes_received {
 			return position{
@@ -158,9 +151,9 @@ func tcpInfo(fd int) (unix.TCPInfo, error) {
 		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 	switch {
 	case e != 0:
-		return info, fmt.Errorf("cannot ask where the connection stands (TCP_INFO): %w", e)
+		return info, os.NewSyscallError("TCP_INFO", e)
 	case uintptr(size) < unsafe.Offsetof(info.Bytes_received)+unsafe.Sizeof(info.Bytes_received):
-		return info, fmt.Errorf("the kernel does not tell where the connection stands (TCP_INFO has %d bytes): Linux 4.2 or later is needed", size)
+		return info, fmt.Errorf("the kernel does not tell (TCP_INFO has %d bytes): Linux 4.2 or later is needed", size)
 	case info.State != established:
 		return info, fmt.Errorf("%w (TCP state %d)", errClosing, info.State)
 	}

@@ -1,0 +1,341 @@
+package mainproc
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/config"
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// wantError compares an error with a part of its text.
+func wantError(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("%s: %v, want %q", what, err, want)
+	}
+}
+
+// TestDialErrors: why there is no connection.
+func TestDialErrors(t *testing.T) {
+	n := newNode(t)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, change := range map[string]func(*config.Config) context.Context{
+		"the host of no.such.host.invalid:1 is not known": func(c *config.Config) context.Context {
+			c.Address = "no.such.host.invalid:1"
+			return t.Context()
+		},
+		"does not answer within": func(*config.Config) context.Context { return ended },
+		"invalid port":           func(c *config.Config) context.Context { c.Address = "127.0.0.1:-1"; return t.Context() },
+		"nothing listens":        func(c *config.Config) context.Context { c.Address = "127.0.0.1:1"; return t.Context() },
+	} {
+		cfg := n.config()
+		d := dialer{cfg: cfg}
+		_, err := d.dial(change(cfg))
+		if _, lookup := net.LookupHost("no.such.host.invalid"); strings.Contains(want, "not known") && !isNoHost(lookup) {
+			continue // the name server does not say so
+		}
+		wantError(t, "dial", err, want)
+	}
+	cfg := n.config()
+	cfg.Address = "127.0.0.1:1"
+	wantError(t, "ping", Ping(t.Context(), cfg), "nothing listens")
+}
+
+func isNoHost(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns)
+}
+
+// TestOldNode: one that registers an older protocol with EPMD.
+func TestOldNode(t *testing.T) {
+	cfg := newNode(t).config()
+	cfg.Address, cfg.EPMDPort = "", fakeEPMD(t, "foo", 1)
+	wantError(t, "a node of our version", Ping(t.Context(), cfg), "nothing listens")
+	cfg.EPMDPort = fakeEPMDOf(t, "foo", 1, 5)
+	wantError(t, "an old one", Ping(t.Context(), cfg), "versions 5 to 5 of the handshake, not 6")
+}
+
+// TestExitStatusOfSuccess is the one that no failure has.
+func TestExitStatusOfSuccess(t *testing.T) {
+	if got := ExitStatus(nil); got != 0 {
+		t.Errorf("exit status %d", got)
+	}
+}
+
+// TestRawDup: of what has no descriptor, or none any more.
+func TestRawDup(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	_, err := rawDup(a)
+	wantError(t, "a pipe in memory", err, "has no descriptor")
+	_, node := pair(t)
+	_ = node.Close()
+	_, err = rawDup(node)
+	wantError(t, "closed", err, "cannot take the connection's descriptor")
+	_, err = rawDup(&net.TCPConn{})
+	wantError(t, "nothing", err, "cannot take the connection's descriptor")
+}
+
+// TestServeErrors: a role that is gone, or not there, when it is told what to serve with.
+func TestServeErrors(t *testing.T) {
+	serve := func(break_ func(ours, theirs *ipc.Conn), more ...ipc.Message) error {
+		ours, theirs, err := ipc.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer theirs.Close()
+		p := &process{role: ipc.RoleChild, conn: ours, buf: make([]byte, ipc.MaxPacket), end: errors.New("it has ended"), heard: hearing{who: byChild}}
+		if p.pidfd, err = endedProcess(); err != nil {
+			t.Fatal(err)
+		}
+		defer p.close()
+		break_(ours, theirs)
+		return p.serve(ipc.Start{}, more)
+	}
+	wantError(t, "gone", serve(func(_, theirs *ipc.Conn) { _ = theirs.Close() }), "before it served: it has ended")
+	wantError(t, "gone while it is told", serve(func(_, theirs *ipc.Conn) {
+		go func() {
+			_, _, _ = theirs.Recv(make([]byte, ipc.MaxPacket), waitBound)
+			_ = unix.Shutdown(theirs.FD(), unix.SHUT_RDWR)
+		}()
+	}, slices.Repeat([]ipc.Message{ipc.Ledger{}}, 10_000)...), "before it served: it has ended")
+	wantError(t, "no conversation", serve(func(ours, _ *ipc.Conn) { _ = ours.Close() }), "cannot talk to the child")
+	p := &process{role: ipc.RoleChild, buf: make([]byte, 10)}
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer ipc.CloseAll(fds[:])
+	p.conn = &ipc.Conn{}
+	_, err := p.recv()
+	wantError(t, "no conversation to listen to", err, "cannot listen to the child")
+}
+
+// TestBeat: what is done about a pulse.
+func TestBeat(t *testing.T) {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	r := &roles{child: shell(t, ipc.RoleChild, "exec sleep 1000"), spawner: shell(t, ipc.RoleSpawner, "exec sleep 1000"), inherits: true}
+	r.child.conn = ours
+	defer ours.Close()
+	r.beat(beatNothing)
+	r.beat(beatAsk)
+	if r.child.heard.asked != 1 {
+		t.Errorf("asked %d times", r.child.heard.asked)
+	}
+	r.child.hangUp()
+	r.beat(beatAsk)
+	if r.child.heard.asked != 1 {
+		t.Errorf("asked %d times, once of nobody", r.child.heard.asked)
+	}
+	r.beat(beatAbort)
+	if err := r.child.reap(); !strings.Contains(err.Error(), "aborted") {
+		t.Error(err)
+	}
+	r.note(r.child)
+	if r.why != etf.Atom("hung") {
+		t.Errorf("noted as %v", r.why)
+	}
+	r.child = shell(t, ipc.RoleChild, "exec sleep 1000")
+	r.beat(beatKill)
+	if err := r.child.reap(); !strings.Contains(err.Error(), "was killed: killed") {
+		t.Error(err)
+	}
+}
+
+// TestRemains: what a crew has left, when it was given nothing, when something is left
+// behind that nobody can end, and when the ledger is broken.
+func TestRemains(t *testing.T) {
+	l := testConnection()
+	l.in, l.skip, l.carried = []byte{1, 2}, 0, []string{testName.Record()}
+	r := &roles{why: etf.Atom("why"), child: &process{buf: make([]byte, ipc.MaxPacket)}}
+	got, err := r.remains(l)
+	if err != nil || string(got.stand.In) != "\x01\x02" || got.book.watches[testName.Record()] != 1 || got.why != r.why {
+		t.Errorf("%+v, %v", got, err)
+	}
+	var theirs *ipc.Conn
+	if r.ledger, theirs, err = ledgerPair(0); err != nil {
+		t.Fatal(err)
+	}
+	defer r.ledger.close()
+	defer theirs.Close()
+	_, err = r.remains(l)
+	wantError(t, "no connection", err, "cannot say where the connection stands")
+	if err := theirs.TrySend([]byte{0xff}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.remains(l)
+	wantError(t, "broken ledger", err, "must not say")
+	r.left = errors.New("left behind")
+	_, err = r.remains(l)
+	wantError(t, "left behind", err, "left behind")
+}
+
+// TestNotReplaced: a spawner that nobody needs any more, or that cannot be had.
+func TestNotReplaced(t *testing.T) {
+	killed := func() *process {
+		p := shell(t, ipc.RoleSpawner, "kill -9 $$")
+		_ = p.reap()
+		return p
+	}
+	s, err := newStarter(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	log := slog.New(slog.DiscardHandler)
+	id, err := identity(newNode(t).config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, err := launch(t.Context(), s, id, settings{
+		spawner: ipc.StartSpawner{Path: []string{"/bin"}}, ways: []containment{{name: containGroup}}, log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		serving.kill()
+		_ = serving.child.reap()
+		serving.close()
+	}()
+	fd, _ := pair(t)
+	if err := serving.hand(t.Context(), &link{fd: fd}); err != nil {
+		t.Fatal(err)
+	}
+	serving.spawner.kill()
+	serving.ending = true
+	alive := shell(t, ipc.RoleChild, "exec sleep 1000")
+	for name, r := range map[string]*roles{
+		"nothing was handed over": {},
+		"the child has ended":     {handed: true, child: killed()},
+		"it was not killed":       {handed: true, child: alive, spawner: shell(t, ipc.RoleSpawner, "exit 3")},
+		"too often":               {handed: true, child: alive, short: maxShort, spawned: time.Now()},
+		"it would be root's":      {handed: true, child: alive, starter: s},
+		"main ends":               serving,
+	} {
+		if r.spawner == nil {
+			r.spawner = killed()
+		}
+		_ = r.spawner.reap()
+		r.serveWith.log = log
+		if r.replace() {
+			t.Errorf("%s: replaced", name)
+		}
+	}
+}
+
+// TestCarry: many watches in several messages, each of which is a packet.
+func TestCarry(t *testing.T) {
+	var records []string
+	for i := range 3000 {
+		w := testName
+		w.PeerID = uint32(i)
+		records = append(records, w.Record())
+	}
+	l, copy := newLedger(nil, 0), newLedger(nil, 0)
+	messages := l.carry(records)
+	for _, m := range messages {
+		packet := ipc.Append(nil, m)
+		if len(packet) > ipc.MaxPacket {
+			t.Errorf("a packet of %d bytes", len(packet))
+		}
+		if err := copy.take(packet); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(messages) < 2 || len(l.watches) != len(records) || l.size != copy.size || len(copy.watches) != len(records) {
+		t.Errorf("%d messages, %d watches of %d bytes, %d of %d", len(messages), len(l.watches), l.size, len(copy.watches), copy.size)
+	}
+	if b := testConnection().farewell([]byte("x"), "no record", reasonCrashed); string(b) != "x" {
+		t.Errorf("%q is said for what is no record", b)
+	}
+}
+
+// TestInheritable: what programs may inherit is bounded, and nothing of erluv's own.
+func TestInheritable(t *testing.T) {
+	big := "BIG=" + strings.Repeat("x", maxEnviron)
+	list, left := inheritable([]string{"A=1", "ERLUV_COOKIE=" + testCookie, big, "B=2"})
+	if fmt.Sprint(list, left) != "[A=1 B=2] 1" {
+		t.Errorf("%.100q, %d left out", list, left)
+	}
+	t.Setenv("BIG", big)
+	var log bytes.Buffer
+	cfg := newNode(t).config()
+	with := settingsOf(cfg, 0, slog.New(slog.NewTextHandler(&log, nil)), "1")
+	if !strings.Contains(log.String(), "left_out=1") || len(with.child.Environ) == 0 {
+		t.Errorf("log: %s", log.String())
+	}
+}
+
+// TestCookieSource: where the cookie is from is told, by whichever way it came.
+func TestCookieSource(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "cookie")
+	if err := os.WriteFile(file, []byte(testCookie), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	sources := config.Sources{
+		Args:    map[string]string{config.FileKey: "none", "node": "foo@127.0.0.1", "cookie_file": file},
+		Machine: config.Machine{Home: dir, UID: os.Getuid(), GID: os.Getgid(), Hostname: func() (string, error) { return "h", nil }, Canonical: func(host string) (string, error) { return host, nil }},
+	}
+	for want, environ := range map[string][]string{file: nil, "ERLUV_COOKIE": {"ERLUV_COOKIE=" + testCookie}} {
+		sources.Environ = environ
+		cfg, _, err := config.Load(sources)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cookieSource(cfg); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestInterimIgnores: what is no call gets no answer, however much of one it is.
+func TestInterimIgnores(t *testing.T) {
+	pid := caller
+	call := etf.Atom("$gen_call")
+	for _, msg := range []etf.Term{
+		int64(1), etf.Tuple{call, pid}, etf.Tuple{int64(1), etf.Tuple{pid, int64(1)}, int64(2)},
+		etf.Tuple{etf.Atom("$gen_cast"), etf.Tuple{pid, int64(1)}, int64(2)},
+		etf.Tuple{call, pid, int64(2)}, etf.Tuple{call, etf.Tuple{pid}, int64(2)}, etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
+	} {
+		for _, name := range []etf.Atom{nameManager, nameMain, nameNetKernel} {
+			i := testInterim(t, stand{})
+			frames(t, i)
+			hear(i, toName(t, name, msg), 1000)
+			want(t, frames(t, i))
+			long := append(raw(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
+			hear(i, dist.End(append(append(dist.BeginRegSend(nil, caller, name), 131), long...), 0), 1000)
+			want(t, frames(t, i))
+		}
+	}
+	i := testInterim(t, stand{})
+	frames(t, i)
+	for _, head := range [][]byte{nil, {112, 131}, {112, 131, 104, 4, 97, 6}, {112, 131, 104, 4, 97, 22}, {1, 2, 3}} {
+		b := binary.BigEndian.AppendUint32(nil, uint32(len(head)+2*interimHead))
+		hear(i, append(append(b, head...), make([]byte, 2*interimHead)...), 1000)
+		want(t, frames(t, i))
+	}
+}
