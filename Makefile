@@ -48,8 +48,8 @@ lint: deps
 	@for page in man/*; do mandoc -T lint -W warning "$$page"; done
 
 unit: deps build build/tally
-	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
-		go test -race -json $$(go list ./... | grep -v '/test$$')
+	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit erluv/mainproc=95 \
+		go test -race -cover -json $$(go list ./... | grep -v '/test$$')
 
 e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 

@@ -317,9 +317,13 @@ func TestInterimIgnores(t *testing.T) {
 	pid := caller
 	call := etf.Atom("$gen_call")
 	for _, msg := range []etf.Term{
-		int64(1), etf.Tuple{call, pid}, etf.Tuple{int64(1), etf.Tuple{pid, int64(1)}, int64(2)},
+		int64(1),
+		etf.Tuple{call, pid},
+		etf.Tuple{int64(1), etf.Tuple{pid, int64(1)}, int64(2)},
 		etf.Tuple{etf.Atom("$gen_cast"), etf.Tuple{pid, int64(1)}, int64(2)},
-		etf.Tuple{call, pid, int64(2)}, etf.Tuple{call, etf.Tuple{pid}, int64(2)}, etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
+		etf.Tuple{call, pid, int64(2)},
+		etf.Tuple{call, etf.Tuple{pid}, int64(2)},
+		etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
 	} {
 		for _, name := range []etf.Atom{nameManager, nameMain, nameNetKernel} {
 			i := testInterim(t, stand{})

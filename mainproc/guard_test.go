@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,11 +24,11 @@ type fakeWorld struct {
 	launches func() error
 	hangs    bool // connect and launch wait for the end of their context
 	crews    []*fakeCrew
-	stubborn bool  // roles do not end by themselves
-	silent   bool  // the child does not answer when it is asked to stop
-	deaf     bool  // it cannot be asked
-	mute     bool  // the child does not show that it lives
-	doubt    error // nobody can go on with the connection that a crew has left
+	stubborn bool        // roles do not end by themselves
+	silent   bool        // the child does not answer when it is asked to stop
+	deaf     bool        // it cannot be asked
+	mute     atomic.Bool // the child does not show that it lives
+	doubt    error       // nobody can go on with the connection that a crew has left
 	keeper   *fakeKeeper
 	n        int
 	watchdog time.Duration // of a service manager that listens; 0: there is none
@@ -112,7 +113,7 @@ type fakeCrew struct {
 
 func (c *fakeCrew) hand(context.Context, *link) error { return c.refuses }
 
-func (c *fakeCrew) answers() bool { return !c.w.mute }
+func (c *fakeCrew) answers() bool { return !c.w.mute.Load() }
 
 func (c *fakeCrew) watch(report func(event)) {
 	for {

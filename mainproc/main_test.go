@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,25 +37,7 @@ func TestMain(m *testing.M) {
 			syscall.Exit(ExitStatus(err)) // os.Exit waits a second with -race
 		}
 	}
-	goleak.VerifyTestMain(covered{m})
-}
-
-// coverage is how much of this package its own tests must reach, of all statements:
-// what is privileged has no line that nobody has seen run.
-const coverage = 0.95
-
-// covered runs the tests, and fails when all of them together reach less. It looks only
-// where -cover is given and nothing is left out.
-type covered struct{ *testing.M }
-
-func (c covered) Run() int {
-	status := c.M.Run()
-	whole := testing.CoverMode() != "" && flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == ""
-	if got := testing.Coverage(); whole && status == 0 && got < coverage {
-		fmt.Printf("FAIL: the tests reach %.1f %% of the statements of mainproc, and must reach %.0f %%\n", 100*got, 100*coverage)
-		return 1
-	}
-	return status
+	goleak.VerifyTestMain(m)
 }
 
 var plays = map[string]func(args []string) error{

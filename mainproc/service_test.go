@@ -60,12 +60,13 @@ func TestServiceIsTold(t *testing.T) {
 // TestServiceAndASilentChild: while the child does not answer there is no sign of
 // life; when it is found hung and there is none, main's own bounds hold.
 func TestServiceAndASilentChild(t *testing.T) {
-	w := &fakeWorld{watchdog: 20 * time.Second, mute: true}
+	w := &fakeWorld{watchdog: 20 * time.Second}
+	w.mute.Store(true)
 	err := during(t, w, func(stop func(string)) {
 		after(11500 * time.Millisecond) // due at 10 s, then each second
-		w.mute = false
+		w.mute.Store(false)
 		after(time.Second)
-		w.mute = true
+		w.mute.Store(true)
 		after(12 * time.Second) // due at 22 s
 		w.crews[0].says <- event{kind: eventDied, err: errTest}
 		after(time.Second)

@@ -1,7 +1,11 @@
 // Command tally runs suites of Go tests and counts their results.
 //
-//	tally run FILE COMMAND...   run COMMAND, a go test -json; write its counts to FILE
-//	tally sum DIR               add the counts of all files of DIR; the last line says them
+//	tally run FILE [PACKAGE=PERCENT] COMMAND...
+//	                   run COMMAND, a go test -json; write its counts to FILE
+//	tally sum DIR      add the counts of all files of DIR; the last line says them
+//
+// With PACKAGE=PERCENT the tests of the package, run with -cover, must reach at least
+// so many of its statements.
 //
 // It prints the output of failed tests in full, and one line for each package.
 // Under CI=true a skipped test counts as failed: what cannot run there is a
@@ -17,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,12 +29,21 @@ func main() {
 	ci := os.Getenv("CI") == "true"
 	var err error
 	switch args := os.Args[1:]; {
-	case len(args) >= 3 && args[0] == "run":
-		err = run(args[1], args[2:], ci)
+	case len(args) >= 4 && args[0] == "run":
+		var least map[string]float64
+		command := args[2:]
+		if name, percent, ok := strings.Cut(command[0], "="); ok {
+			least = map[string]float64{}
+			least[name], err = strconv.ParseFloat(percent, 64)
+			command = command[1:]
+		}
+		if err == nil {
+			err = run(args[1], command, least, ci)
+		}
 	case len(args) == 2 && args[0] == "sum":
 		err = sum(args[1], os.Stdout)
 	default:
-		err = fmt.Errorf("usage: tally run FILE COMMAND... | tally sum DIR")
+		err = fmt.Errorf("usage: tally run FILE [PACKAGE=PERCENT] COMMAND... | tally sum DIR")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tally:", err)
@@ -39,7 +53,7 @@ func main() {
 
 // run runs one suite. The file is written even if tests fail, so that the sum
 // knows of them.
-func run(file string, command []string, ci bool) error {
+func run(file string, command []string, least map[string]float64, ci bool) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
@@ -53,7 +67,7 @@ func run(file string, command []string, ci bool) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start %q: %v", command[0], err)
 	}
-	s := suite{ci: ci, out: os.Stdout, output: map[test][]string{}}
+	s := suite{ci: ci, least: least, out: os.Stdout, output: map[test][]string{}}
 	if err := s.read(out); err != nil {
 		return fmt.Errorf("cannot read the results of %q: %v", command[0], err)
 	}
@@ -126,6 +140,7 @@ type test struct{ pkg, name string }
 // suite is one run of go test.
 type suite struct {
 	ci     bool
+	least  map[string]float64 // percents of statements that tests must reach, by package
 	out    io.Writer
 	counts counts
 	output map[test][]string // of tests that have not ended
@@ -160,6 +175,9 @@ func (s *suite) event(e event) {
 		fmt.Fprint(s.out, e.Output)
 	case "pass", "fail", "skip":
 		failed := e.Action == "fail" || e.Action == "skip" && e.Test != "" && s.ci
+		if e.Test == "" && !failed && !s.reached(e.Package) {
+			failed = true
+		}
 		if failed {
 			fmt.Fprint(s.out, strings.Join(s.output[key], ""))
 		}
@@ -170,6 +188,23 @@ func (s *suite) event(e event) {
 		}
 		delete(s.output, key)
 	}
+}
+
+// reached says whether the tests of a package have reached as many of its statements as
+// they must, by what go test -cover has printed.
+func (s *suite) reached(pkg string) bool {
+	least, asked := s.least[pkg]
+	if !asked {
+		return true
+	}
+	percent := 0.0
+	for _, line := range s.output[test{pkg, ""}] {
+		_, _ = fmt.Sscanf(line, "coverage: %f%% of statements", &percent)
+	}
+	if percent < least {
+		fmt.Fprintf(s.out, "FAIL the tests of %s reach %.1f %% of its statements, and must reach %.1f %%\n", pkg, percent, least)
+	}
+	return percent >= least
 }
 
 func (s *suite) test(e event, failed bool) {

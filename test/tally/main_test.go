@@ -61,6 +61,25 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// TestReach: a package whose tests reach too little has failed, and one that does not say.
+func TestReach(t *testing.T) {
+	for percent, want := range map[string]counts{"95.0": {1, 0, 0}, "94.9": {1, 1, 0}, "100.0": {1, 0, 0}, "": {1, 1, 0}} {
+		events := passing
+		if percent != "" {
+			line := `{"Action":"output","Package":"p","Output":"coverage: ` + percent + `% of statements\n"}`
+			events = strings.Replace(passing, "{\"Action\":\"pass\",\"Package\":\"p\",\"Elapsed\":0.1", line+"\n{\"Action\":\"pass\",\"Package\":\"p\",\"Elapsed\":0.1", 1)
+		}
+		var out strings.Builder
+		s := suite{least: map[string]float64{"p": 95}, out: &out, output: map[test][]string{}}
+		if err := s.read(strings.NewReader(events)); err != nil {
+			t.Fatal(err)
+		}
+		if s.counts != want || (want.Failed > 0) != strings.Contains(out.String(), "must reach 95.0 %") {
+			t.Errorf("%q: %v, printed %q", percent, s.counts, out.String())
+		}
+	}
+}
+
 func TestSum(t *testing.T) {
 	for name, tc := range map[string]struct {
 		files []string
@@ -92,7 +111,7 @@ func TestSum(t *testing.T) {
 
 func TestRunFailsWithTheCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results", "x")
-	if err := run(file, []string{"false"}, true); err == nil {
+	if err := run(file, []string{"false"}, nil, true); err == nil {
 		t.Error("a failing command passed")
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != `{"Passed":0,"Failed":1,"Skipped":0}` {
