@@ -57,7 +57,7 @@ func eachLeaves(t *testing.T, f func(l *leaves, dir string)) {
 func startIn(t *testing.T, f leaf, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: f.fd, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: f.fd >= 0, CgroupFD: f.fd, Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
