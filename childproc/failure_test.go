@@ -59,8 +59,11 @@ func TestNamedNeverStarted(t *testing.T) {
 	for _, stopped := range []bool{false, true} {
 		frames = nil
 		want := map[string]etf.Term{}
-		spawned := ask("erluv", etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("/no/such")},
-			etf.Map{opt("name", etf.Atom("never")), opt("flow", etf.Tuple{etf.Atom("active"), etf.Atom("false")})}})
+		spawned := ask("erluv", etf.Tuple{
+			etf.Atom("spawn"),
+			etf.List{etf.Binary("/no/such")},
+			etf.Map{opt("name", etf.Atom("never")), opt("flow", etf.Tuple{etf.Atom("active"), etf.Atom("false")})},
+		})
 		n.next++
 		ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, n.next, 2, 3))
 		frames = append(frames, monitorName(n.self, "never", ref)...)

@@ -54,7 +54,7 @@ func read(k Kind, r *reader) Message {
 	case KindRelease:
 		return Release{Empty: r.u32s(), Left: r.u32s(), Limited: r.u32s()}
 	case KindSpawnInMemfd:
-		return SpawnInMemfd{Size: r.u32()}
+		return SpawnInMemfd{Seq: r.u32(), Size: r.u32()}
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (m GroupSignalled) write(w *writer) {
 	w.u32(m.Errno)
 }
 
-func (m SpawnInMemfd) write(w *writer) { w.u32(m.Size) }
+func (m SpawnInMemfd) write(w *writer) { w.u32(m.Seq); w.u32(m.Size) }
 
 func (m Forget) write(w *writer) { w.u32(m.Seq) }
 

@@ -52,7 +52,7 @@ var every = []Message{
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15, Leaf: 2},
 	GroupSignalled{PID: 1, Errno: 3},
-	SpawnInMemfd{Size: 100_000},
+	SpawnInMemfd{Seq: 7, Size: 100_000},
 	Rotate{Seq: 1, Dir: "/", Umask: 0o22, Path: "log", Mode: 0o640, Keep: 300},
 	Rotated{Seq: 1, Errno: 2},
 	Forget{Seq: 1},

@@ -24,10 +24,23 @@ const (
 
 // ErrFull is returned by TrySend when the other side has not read enough, and
 // ErrEmpty by TryRecv when there is nothing to read: wait for the descriptor.
+//
+// ErrInFlight: the processes of this user have sent each other as many descriptors
+// that nobody has received yet as the user may (unix(7), ETOOMANYREFS). They may be
+// anybody's, and nothing tells when there are less.
+//
+// ErrNoRoom is returned with a packet whose descriptors found no place in this
+// process (RLIMIT_NOFILE): it has none then.
 var (
-	ErrFull  = errors.New("ipc: the socket is full")
-	ErrEmpty = errors.New("ipc: nothing to read")
+	ErrFull     = errors.New("ipc: the socket is full")
+	ErrEmpty    = errors.New("ipc: nothing to read")
+	ErrInFlight = fmt.Errorf("ipc: too many descriptors are on their way: %w", unix.ETOOMANYREFS)
+	ErrNoRoom   = fmt.Errorf("ipc: no room for the descriptors of a packet: %w", unix.EMFILE)
 )
+
+// inFlightPause is the time between two attempts to send descriptors when too many
+// are on their way.
+const inFlightPause = time.Millisecond
 
 // Conn is one end of a conversation. It owns its descriptor. The descriptor
 // itself stays blocking: whether a call waits is said with each call, so an end
@@ -100,17 +113,23 @@ func (c *Conn) TrySend(packet []byte, fds ...int) error {
 }
 
 // Send is TrySend that waits for room, for the given time at most (0: without
-// end).
+// end, but ErrInFlight comes at once).
 func (c *Conn) Send(packet []byte, timeout time.Duration, fds ...int) error {
 	if timeout == 0 {
 		return c.sendmsg(packet, fds, 0)
 	}
 	for end := time.Now().Add(timeout); ; {
 		err := c.sendmsg(packet, fds, unix.MSG_DONTWAIT)
-		if !errors.Is(err, ErrFull) {
+		switch {
+		case errors.Is(err, ErrFull):
+			err = c.wait(unix.POLLOUT, time.Until(end))
+		case errors.Is(err, ErrInFlight) && time.Now().Before(end):
+			time.Sleep(inFlightPause)
+			continue
+		default:
 			return err
 		}
-		if err := c.wait(unix.POLLOUT, time.Until(end)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -119,7 +138,7 @@ func (c *Conn) Send(packet []byte, timeout time.Duration, fds ...int) error {
 // TryRecv reads one packet into buf and never waits: ErrEmpty when there is
 // none, io.EOF when the other side is gone. The descriptors are close-on-exec and
 // the caller's. A packet larger than buf, or with more than MaxFDs descriptors, is
-// an error and its descriptors are closed.
+// an error and its descriptors are closed; of one with ErrNoRoom too.
 func (c *Conn) TryRecv(buf []byte) (n int, fds []int, err error) {
 	return c.recvmsg(buf, unix.MSG_DONTWAIT)
 }
@@ -182,10 +201,10 @@ func (c *Conn) sendmsg(packet []byte, fds []int, flags int) error {
 			return nil
 		case unix.EINTR:
 			continue
-		case unix.EAGAIN, unix.ETOOMANYREFS:
-			// ETOOMANYREFS: descriptors in flight are limited for each user
-			// (unix(7)); the other side has to take some first.
+		case unix.EAGAIN:
 			return ErrFull
+		case unix.ETOOMANYREFS:
+			return ErrInFlight
 		default:
 			return fmt.Errorf("ipc: sendmsg: %w", e)
 		}
@@ -229,8 +248,11 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 		err = fmt.Errorf("ipc: a packet of more than %d bytes", len(buf))
 	case c.bare && m.hdr.Flags&unix.MSG_CTRUNC != 0:
 		err = errors.New("ipc: a packet with descriptors, which are not taken here")
-	case m.hdr.Flags&unix.MSG_CTRUNC != 0 || len(fds) > MaxFDs:
+	case len(fds) > MaxFDs:
 		err = fmt.Errorf("ipc: a packet with more than %d descriptors", MaxFDs)
+	case m.hdr.Flags&unix.MSG_CTRUNC != 0:
+		CloseAll(fds)
+		return int(n), nil, ErrNoRoom
 	}
 	if err != nil {
 		CloseAll(fds)

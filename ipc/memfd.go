@@ -10,14 +10,14 @@ import (
 // environment (execve(2)), less with an ordinary stack limit.
 const MaxSpawn = 8 << 20
 
-// SpawnInMemfd stands for a Spawn that does not fit into a packet: the last
-// descriptor that comes with it is a memfd of Size bytes which holds it.
-type SpawnInMemfd struct{ Size uint32 }
+// SpawnInMemfd stands for a Spawn with the same Seq that does not fit into a packet:
+// the last descriptor that comes with it is a memfd of Size bytes which holds it.
+type SpawnInMemfd struct{ Seq, Size uint32 }
 
-// PackSpawn writes m, an encoded Spawn, to a memfd if it is too large for a
+// PackSpawn writes m, an encoded Spawn with seq, to a memfd if it is too large for a
 // packet. It returns the packet to send and, unless it is -1, the descriptor to
 // send last and then to close.
-func PackSpawn(m []byte) (packet []byte, memfd int, err error) {
+func PackSpawn(seq uint32, m []byte) (packet []byte, memfd int, err error) {
 	if len(m) <= MaxPacket {
 		return m, -1, nil
 	}
@@ -36,7 +36,7 @@ func PackSpawn(m []byte) (packet []byte, memfd int, err error) {
 		}
 		off += n
 	}
-	return Append(nil, SpawnInMemfd{Size: uint32(len(m))}), fd, nil
+	return Append(nil, SpawnInMemfd{Seq: seq, Size: uint32(len(m))}), fd, nil
 }
 
 // UnpackSpawn reads the Spawn that m stands for from its memfd.

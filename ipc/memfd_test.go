@@ -13,7 +13,7 @@ func TestPackSpawn(t *testing.T) {
 		want := &Spawn{Program: "p", Args: []string{strings.Repeat("a", size)}}
 		a, b := pair(t)
 		before := openFDs(t)
-		packet, memfd, err := PackSpawn(Append(nil, want))
+		packet, memfd, err := PackSpawn(want.Seq, Append(nil, want))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestPackSpawn(t *testing.T) {
 		}
 		got, err := Decode(buf[:n])
 		if m, ok := got.(SpawnInMemfd); ok && err == nil {
-			if len(fds) != 1 {
+			if len(fds) != 1 || m.Seq != want.Seq {
 				t.Fatalf("%d bytes: descriptors %v", size, fds)
 			}
 			got, err = UnpackSpawn(m, fds[0])
@@ -47,7 +47,7 @@ func TestPackSpawn(t *testing.T) {
 			t.Errorf("%d bytes: %d descriptors, before %d", size, after, before)
 		}
 	}
-	if _, _, err := PackSpawn(make([]byte, MaxSpawn+1)); err != unix.E2BIG {
+	if _, _, err := PackSpawn(1, make([]byte, MaxSpawn+1)); err != unix.E2BIG {
 		t.Errorf("beyond MaxSpawn: %v", err)
 	}
 }

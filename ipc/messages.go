@@ -3,7 +3,7 @@ package ipc
 import "fmt"
 
 // Version is the version of the conversations; both ends must have the same.
-const Version = 1
+const Version = 2
 
 // Kind is a message's first byte.
 type Kind uint8

@@ -68,7 +68,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 }
 
 func sendSpawn(to *ipc.Conn, m *ipc.Spawn, enter []int) error {
-	packet, memfd, err := ipc.PackSpawn(ipc.Append(nil, m))
+	packet, memfd, err := ipc.PackSpawn(m.Seq, ipc.Append(nil, m))
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,9 @@ func awaitExec(conn *ipc.Conn) *refusal {
 			return nil
 		}
 		if err != nil {
-			// It was killed before the exec, or stopped.
-			return &refusal{stage: ipc.StageProgram, errno: unix.EIO}
+			// It was killed or stopped before the exec, or could not begin, for want
+			// of a thread for one (the Go runtime needs some).
+			return &refusal{stage: ipc.StageProgram, errno: unix.EAGAIN}
 		}
 		msg, err := ipc.Decode(buf[:n])
 		answer, ok := msg.(ipc.Spawned)

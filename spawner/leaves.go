@@ -22,6 +22,8 @@ type leaves struct {
 	free []uint32
 	left []uint32 // those with processes that were left alone
 
+	reserve reserve
+
 	// spent are those that cgroup.kill has been written to: for Linux (seen with 6.18)
 	// kills whatever is started in such a one with CLONE_INTO_CGROUP later on, when
 	// the starter's own was not killed as often. They are not used again.
@@ -46,6 +48,9 @@ func newLeaves(dir string) (*leaves, error) {
 	var err error
 	if l.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", dir, err)
+	}
+	if l.reserve, err = newReserve(); err != nil {
+		return nil, err
 	}
 	return l, l.try()
 }
@@ -159,7 +164,7 @@ func name(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 // read reads a file of a leaf, up to some kilobytes at least.
 func (l *leaves) read(n uint32, file string) (string, error) {
-	fd, err := unix.Openat(l.dir, name(n)+"/"+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := l.reserve.openat(l.dir, name(n)+"/"+file, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
@@ -178,7 +183,7 @@ func (l *leaves) empty(n uint32) bool {
 
 // kill sends SIGKILL to everything in a leaf, and to what is forked there meanwhile.
 func (l *leaves) kill(n uint32) unix.Errno {
-	fd, err := unix.Openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := l.reserve.openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY)
 	if err == nil {
 		defer unix.Close(fd)
 		l.spent[n] = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,9 +19,16 @@ import (
 
 const patience = 30 * time.Second
 
-// The test binary plays the spawner: Main on descriptor 3.
+// The test binary plays the spawner: Main on descriptor 3, with a limit of
+// descriptors if one is given.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "spawner" {
+		if len(os.Args) > 2 {
+			n, _ := strconv.ParseUint(os.Args[2], 10, 32)
+			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
 		if err := Main(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			syscall.Exit(1) // os.Exit waits for a second with -race
@@ -43,6 +51,11 @@ type process struct {
 // begin starts the process, which has said hello then.
 func begin(t *testing.T) *process {
 	t.Helper()
+	return beginAs(t, nil)
+}
+
+func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
+	t.Helper()
 	p := &process{t: t}
 	up, down, err := ipc.Pair()
 	if err != nil {
@@ -55,7 +68,8 @@ func begin(t *testing.T) *process {
 	_ = down.Close()
 	f := os.NewFile(uintptr(fd), "socket")
 	p.up = up
-	p.cmd = exec.Command("/proc/self/exe", "spawner")
+	p.cmd = exec.Command("/proc/self/exe", append([]string{"spawner"}, args...)...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	p.cmd.ExtraFiles, p.cmd.Env, p.cmd.Stderr = []*os.File{f}, []string{}, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -80,6 +94,14 @@ func begin(t *testing.T) *process {
 func serving(t *testing.T, reports bool) *process {
 	t.Helper()
 	p := begin(t)
+	p.serve(reports)
+	return p
+}
+
+// serve has it serve.
+func (p *process) serve(reports bool) {
+	t := p.t
+	t.Helper()
 	mine, theirs, err := ipc.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +112,6 @@ func serving(t *testing.T, reports bool) *process {
 	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
 		t.Fatalf("%#v instead of Ready", m)
 	}
-	return p
 }
 
 func (p *process) say(c *ipc.Conn, m ipc.Message, fds ...int) {

@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"runtime"
@@ -128,7 +129,11 @@ func (s *spawner) endAll() {
 			return
 		}
 		pids, err := children()
-		if err != nil {
+		switch {
+		case err == nil, errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM):
+		case errors.Is(err, unix.EMFILE):
+			s.makeRoom()
+		default:
 			return
 		}
 		for _, pid := range pids {

@@ -151,14 +151,17 @@ func start(up *ipc.Conn) (*spawner, error) {
 func (s *spawner) serve() error {
 	for {
 		n, fds, err := s.child.Recv(s.buf, 0)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case err == nil:
+			err = s.request(s.buf[:n], fds)
+			ipc.CloseAll(fds)
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, ipc.ErrNoRoom):
+			err = s.cannotTake(s.buf[:n])
+		default:
 			return fmt.Errorf("cannot read from the child: %w", err)
 		}
-		err = s.request(s.buf[:n], fds)
-		ipc.CloseAll(fds)
 		if errors.Is(err, unix.EPIPE) {
 			return nil // the child has ended meanwhile
 		}
@@ -194,7 +197,11 @@ func (s *spawner) request(p []byte, fds []int) error {
 			return s.answer(ipc.Rotated{Seq: m.Seq, Errno: uint32(errnoOf(err))})
 		}
 		defer unix.Close(fd)
-		return s.answer(ipc.Rotated{Seq: m.Seq}, fd)
+		err = s.answer(ipc.Rotated{Seq: m.Seq}, fd)
+		if errors.Is(err, ipc.ErrInFlight) {
+			err = s.answer(ipc.Rotated{Seq: m.Seq, Errno: uint32(unix.ETOOMANYREFS)})
+		}
+		return err
 	case ipc.Release:
 		s.leaves.release(m)
 		s.limits.release(m.Limited)
@@ -229,7 +236,12 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
-	return s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
+	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
+	if errors.Is(err, ipc.ErrInFlight) {
+		s.takeBack(m, is.pid, answer[0], &at)
+		err = s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(unix.ETOOMANYREFS)})
+	}
+	return err
 }
 
 // place makes ready where a program is to be.
@@ -260,20 +272,17 @@ func (s *spawner) toReap() {
 }
 
 // answer sends one message to the child. It may wait for room: the child never
-// waits for the spawner, so it always reads on.
+// waits for the spawner, so it always reads on. ErrInFlight: the descriptors could
+// not be sent for inFlightBound.
 func (s *spawner) answer(m ipc.Message, fds ...int) error {
 	s.out = ipc.Append(s.out[:0], m)
-	for {
-		err := s.child.Send(s.out, 0, fds...)
-		if errors.Is(err, ipc.ErrFull) {
-			// Descriptors in flight are counted for each user (unix(7),
-			// ETOOMANYREFS); a blocking send reports it all the same.
-			time.Sleep(time.Millisecond)
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("cannot answer the child: %w", err)
-		}
-		return nil
+	err := s.child.Send(s.out, 0, fds...)
+	for end := time.Now().Add(inFlightBound); errors.Is(err, ipc.ErrInFlight) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		err = s.child.Send(s.out, 0, fds...)
 	}
+	if err != nil {
+		return fmt.Errorf("cannot answer the child: %w", err)
+	}
+	return nil
 }

@@ -47,7 +47,7 @@ func TestBadStart(t *testing.T) {
 func TestBadRequest(t *testing.T) {
 	long := program("true")
 	long.Args = append(long.Args, strings.Repeat("x", ipc.MaxPacket))
-	_, memfd, err := ipc.PackSpawn(ipc.Append(nil, long))
+	_, memfd, err := ipc.PackSpawn(long.Seq, ipc.Append(nil, long))
 	if err != nil {
 		t.Fatal(err)
 	}

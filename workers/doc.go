@@ -8,6 +8,7 @@
 //	state.go    a worker's life as a table: state × event → state, actions
 //	worker.go   carries the actions out
 //	starter.go  the conversation with the spawner; a bounded number under way
+//	short.go    when there is no more of something
 //	busy.go     a program that is just being written is tried again
 //	process.go  one process: its end, signals to it and to its group, by pidfd
 //	another.go  another spawner in place of one that was killed

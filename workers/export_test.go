@@ -10,3 +10,6 @@ func (w *Worker) Pieces() int { return len(w.in.queue) }
 
 // PieceCost is for tests of the bounds.
 const PieceCost = pieceCost
+
+// Asked is how many programs the spawner has been asked for.
+func (s *Starter) Asked() int { return len(s.asked) }

@@ -31,6 +31,7 @@ type input struct {
 	closing bool // closed by the host: no more is taken, what waits is written
 	ended   bool // a terminal: the end was written too
 	last    byte // a terminal: what was written last
+	later   bool // it cannot be watched, and is looked at soon
 	bytes   uint64
 	waiting int // bytes in queue
 	queue   []piece
@@ -176,8 +177,12 @@ func (in *input) watch() {
 		return
 	}
 	var err error
-	if in.src, err = in.w.starter.loop.Watch(int(in.fd), loop.Out, in); err != nil {
-		in.abandon(unix.EPIPE)
+	if in.src, err = in.w.starter.loop.Watch(int(in.fd), loop.Out, in); err != nil && !in.later {
+		in.later = true
+		in.w.starter.loop.After(watchPause, func() {
+			in.later = false
+			in.flush()
+		})
 	}
 }
 

@@ -80,9 +80,22 @@ func (s *Starter) releaseLeaf(w *Worker) {
 	w.proc.leaf = 0
 	if w.groupEmpty || l.isEmpty(n) {
 		l.empty = append(l.empty, n)
+		s.tellLeaves()
 	} else {
-		l.left = append(l.left, n)
+		s.leave(n)
 	}
+}
+
+// leave gives back a leaf that may not be empty.
+func (s *Starter) leave(n uint32) {
+	if n != 0 {
+		s.leaves.left = append(s.leaves.left, n)
+		s.tellLeaves()
+	}
+}
+
+func (s *Starter) tellLeaves() {
+	l := &s.leaves
 	if len(l.empty)+len(l.left) < releaseAt {
 		return
 	}

@@ -164,7 +164,7 @@ func (l *log) rotated(fd int, e unix.Errno) {
 	}
 	if l.o.draining {
 		l.o.w.Resume()
-	} else if err := l.o.watch(); err != nil {
-		l.o.end()
+	} else {
+		l.o.mustWatch()
 	}
 }

@@ -32,7 +32,7 @@ const (
 
 // notify is the socket from which a program's notices are read. It is not in the
 // group of what waits for the node: a program's watchdog must not run out since the
-// node does not read.
+// node does not read. The socket came with the answer to the request seq.
 type notify struct {
 	w   *Worker
 	fd  int // -1: closed
@@ -40,15 +40,12 @@ type notify struct {
 	src loop.Source
 }
 
-// newNotify takes the socket over that came with the answer to the request seq.
-func newNotify(w *Worker, fd int, seq uint32) (*notify, error) {
-	n := &notify{w: w, fd: fd, seq: seq}
-	var err error
-	if n.src, err = w.starter.loop.Watch(fd, loop.In, n); err != nil {
-		_ = unix.Close(fd)
-		return nil, err
+// watch begins to read; without a socket it does nothing.
+func (n *notify) watch() (err error) {
+	if n != nil {
+		n.src, err = n.w.starter.loop.Watch(n.fd, loop.In, n)
 	}
-	return n, nil
+	return err
 }
 
 // Ready: there are notices.

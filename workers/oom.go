@@ -66,9 +66,8 @@ func killsIn(text string) (n uint64) {
 
 // releaseGroups gives back the groups of a worker with limits that is over: the spawner
 // removes them.
-func (s *Starter) releaseGroups(w *Worker) {
-	if n := w.proc.groups; n != 0 {
-		w.proc.groups = 0
+func (s *Starter) releaseGroups(n uint32) {
+	if n != 0 {
 		s.toSend = append(s.toSend, ipc.Append(nil, ipc.Release{Limited: []uint32{n}}))
 		s.resend()
 	}

@@ -16,6 +16,7 @@ type output struct {
 	no       Stream
 	draining bool
 	held     bool // the host does not want it now
+	later    bool // see mustWatch
 	left     int  // draining: bytes in the pipe that are still to be delivered
 	bytes    uint64
 	src      loop.Source
@@ -52,10 +53,7 @@ func (o *output) hold(held bool) {
 	case held:
 		o.src.Remove()
 	case o.w.life.state != Starting:
-		// It was watched before, or is at the start: only memory can be short.
-		if err := o.watch(); err != nil {
-			o.end()
-		}
+		o.mustWatch()
 	}
 }
 

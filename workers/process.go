@@ -39,16 +39,20 @@ const maxQuestions = 16
 
 func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 
-// start takes the pidfd over. It is watched for nothing but Hup, which comes when
-// the process has ended and been reaped: only then does the pidfd tell the
-// status, and only then is the process out of its group.
-func (p *process) start(m ipc.Spawned, pidfd int) error {
+// start takes the pidfd over.
+func (p *process) start(m ipc.Spawned, pidfd int) {
 	p.pid, p.osPID, p.leaf, p.groups, p.fd, p.alive = m.PID, m.OSPID, m.Leaf, m.Limited, int32(pidfd), true
+}
+
+// watch has the pidfd watched for nothing but Hup, which comes when the process has
+// ended and been reaped: only then does the pidfd tell the status, and only then is
+// the process out of its group.
+func (p *process) watch() error {
 	if p.w.starter.reports {
 		return nil
 	}
 	var err error
-	p.src, err = p.w.starter.group.Watch(pidfd, 0, p)
+	p.src, err = p.w.starter.group.Watch(int(p.fd), 0, p)
 	return err
 }
 

@@ -364,11 +364,11 @@ func TestDescriptorBudget(t *testing.T) {
 // The child's own limit, below what it was told: the pipes made so far are
 // closed, and nothing is lost.
 func TestDescriptorLimit(t *testing.T) {
-	w := newWorld(t, !ipc.PidfdsSuffice())
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)
 	}
+	w := newWorldWith(t, options{reports: !ipc.PidfdsSuffice(), maxFDs: int(old.Cur)})
 	before := descriptors(t)
 	for room := range 7 {
 		low := old

@@ -3,6 +3,7 @@ package workers
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"erluv/ipc"
 	"erluv/loop"
@@ -45,20 +46,26 @@ type Starter struct {
 	leaves  leaves
 	limited limited
 
-	fds, maxFDs int     // held by workers, and how many may be
-	failure     Failure // of the worker that is being told
-	lost        func(error)
+	fds      int     // held by workers
+	reserved int     // those that workers may not have, of RLIMIT_NOFILE
+	failure  Failure // of the worker that is being told
+	lost     func(error)
+
+	unwatched map[*Worker]Failure // those that are being ended before they have begun
+	patience  time.Duration       // when requests fail that cannot be sent, see crowded
+	again     *loop.Timer         // when one is tried again; nil: it can be tried now
 }
 
 // NewStarter takes over the conversation with the spawner. Output pipes and
-// processes are watched in the group. Workers hold at most maxFDs descriptors,
-// further ones fail with EMFILE. lost is called when the spawner is gone: what it
+// processes are watched in the group. Workers hold at most maxFDs descriptors, or
+// less when the limit of the process is lowered; further ones fail with EMFILE. lost is called when the spawner is gone: what it
 // was asked for is not answered then, and the end of what runs may not be told, until
 // Replace.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
-		loop: l, group: g, conn: conn, reports: reports, maxFDs: maxFDs, lost: lost,
-		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
+		loop: l, group: g, conn: conn, reports: reports, reserved: descriptorLimit() - maxFDs, lost: lost,
+		unwatched: make(map[*Worker]Failure),
+		asked:     make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -73,7 +80,7 @@ func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 // ask sends as many requests as may be under way. It is called at the end of
 // each round, so that New never calls back.
 func (s *Starter) ask() {
-	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 {
+	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 && s.again == nil {
 		w := s.line[0]
 		if w.life.pending != evStarted {
 			// It was told to end before it began.
@@ -84,6 +91,9 @@ func (s *Starter) ask() {
 		err := s.request(w)
 		if errors.Is(err, ipc.ErrFull) {
 			s.src.Want(loop.In | loop.Out)
+			return
+		}
+		if s.crowded(err) {
 			return
 		}
 		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
@@ -108,7 +118,7 @@ func (s *Starter) pop() {
 
 // request makes the pipes and sends the request. On an error nothing is left.
 func (s *Starter) request(w *Worker) error {
-	if s.fds+w.descriptors() > s.maxFDs {
+	if s.fds+w.descriptors() > descriptorLimit()-s.reserved {
 		return unix.EMFILE
 	}
 	sp := w.spec
@@ -133,7 +143,7 @@ func (s *Starter) request(w *Worker) error {
 		}
 	}
 	s.packet = ipc.Append(s.packet[:0], &m)
-	packet, memfd, err := ipc.PackSpawn(s.packet)
+	packet, memfd, err := ipc.PackSpawn(m.Seq, s.packet)
 	if err != nil {
 		return undo(err)
 	}
@@ -216,7 +226,8 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 // release gives back what was set aside for a worker that is over.
 func (s *Starter) release(w *Worker) {
 	s.releaseLeaf(w)
-	s.releaseGroups(w)
+	s.releaseGroups(w.proc.groups)
+	w.proc.groups = 0
 	if w.proc.pid != 0 {
 		s.fds -= w.descriptors()
 		if s.byPID[w.proc.pid] == w { // the number may be another's already
@@ -235,8 +246,11 @@ func (s *Starter) Ready(ev loop.Events) {
 		if errors.Is(err, ipc.ErrEmpty) {
 			return
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			err = s.answer(s.buf[:n], fds)
+		case errors.Is(err, ipc.ErrNoRoom):
+			err = s.cannotTake(s.buf[:n])
 		}
 		if err != nil {
 			s.lose(err)
@@ -304,12 +318,10 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		}
 	}
 	if w.notices {
-		var err error
-		if w.notify, err = newNotify(w, logs[0], m.Seq); err != nil {
-			return err
-		}
+		w.notify = &notify{w: w, fd: logs[0], seq: m.Seq}
 	}
-	return w.started(m, fds[0])
+	w.started(m, fds[0])
+	return nil
 }
 
 // forget has the name of a NOTIFY_SOCKET removed.

@@ -40,11 +40,12 @@ const (
 	evDeadline                // the kill timeout has passed since the stop signal
 	evPoll                    // time to look at the group again
 	evDrained                 // all output has been delivered
+	evUnwatched               // it has been started, and cannot be watched
 	numEvents
 )
 
 var eventNames = [numEvents]string{
-	"started", "not started", "exited", "group empty", "tree done", "stop", "kill", "deadline", "poll", "drained",
+	"started", "not started", "exited", "group empty", "tree done", "stop", "kill", "deadline", "poll", "drained", "unwatched",
 }
 
 func (e event) String() string { return eventNames[e] }
@@ -119,6 +120,8 @@ func (l *life) starting(e event) actions {
 		}
 	case evKill:
 		l.pending = evKill
+	case evUnwatched:
+		return l.to(Purging, actKill|actWatch)
 	case evStarted:
 		l.state = Running
 		if l.pending != evStarted {

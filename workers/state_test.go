@@ -15,20 +15,20 @@ import (
 // A state may be given with the tree option that makes a difference, or with the
 // request that came before the program was started.
 const table = `
-                started      not-started exited        group-empty  tree-done    stop         kill         deadline     poll drained
-starting        running      gone/F      .             .            .            +stop        +kill        .            .    .
-starting+stop   stopping/SA  gone/F      .             .            .            .            +kill        .            .    .
-starting+kill   killing/K    gone/F      .             .            .            .            .            .            .    .
-running         .            .           sweeping/SAW  .            .            stopping/SA  killing/K    .            .    .
-running(wait)   .            .           waiting/W     .            .            stopping/SA  killing/K    .            .    .
-running(leave)  .            .           draining/O    .            .            stopping/SA  killing/K    .            .    .
-stopping        .            .           sweeping/W    .            .            .            killing/KD   killing/KD   .    .
-killing         .            .           purging/KW    .            .            .            killing/KD   killing/KD   .    .
-waiting         .            .           .             .            draining/DO  sweeping/SAW purging/KDW  purging/KDW  /W   .
-sweeping        .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /W   .
-purging         .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /KW  .
-draining        .            .           .             .            .            .            .            .            .    gone/R
-gone            .            .           .             .            .            .            .            .            .    .
+                started      not-started exited        group-empty  tree-done    stop         kill         deadline     poll drained   unwatched
+starting        running      gone/F      .             .            .            +stop        +kill        .            .    .        purging/KW
+starting+stop   stopping/SA  gone/F      .             .            .            .            +kill        .            .    .        purging/KW
+starting+kill   killing/K    gone/F      .             .            .            .            .            .            .    .        purging/KW
+running         .            .           sweeping/SAW  .            .            stopping/SA  killing/K    .            .    .        .
+running(wait)   .            .           waiting/W     .            .            stopping/SA  killing/K    .            .    .        .
+running(leave)  .            .           draining/O    .            .            stopping/SA  killing/K    .            .    .        .
+stopping        .            .           sweeping/W    .            .            .            killing/KD   killing/KD   .    .        .
+killing         .            .           purging/KW    .            .            .            killing/KD   killing/KD   .    .        .
+waiting         .            .           .             .            draining/DO  sweeping/SAW purging/KDW  purging/KDW  /W   .        .
+sweeping        .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /W   .        .
+purging         .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /KW  .        .
+draining        .            .           .             .            .            .            .            .            .    gone/R   .
+gone            .            .           .             .            .            .            .            .            .    .        .
 `
 
 func TestEveryStateAndEvent(t *testing.T) {

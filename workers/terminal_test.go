@@ -327,14 +327,14 @@ func TestTerminalBothWays(t *testing.T) {
 
 // TestTerminalFails: without descriptors there is none, and nothing is left.
 func TestTerminalFails(t *testing.T) {
-	w := newWorld(t, false)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
+	w := newWorldWith(t, options{maxFDs: int(limit.Cur)})
 	r := &run{host: w.host}
 	w.do(func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: limitFor(t, 1), Max: limit.Max}); err != nil {
 			t.Error(err)
 		}
 		r.Worker = workers.New(w.host, w.starter, on(command("true")), r)

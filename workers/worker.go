@@ -266,7 +266,12 @@ func (w *Worker) do(a actions) (next event, more bool) {
 	}
 	if a&actReport != 0 {
 		w.close()
-		w.host.Gone(w, w.exit)
+		if f, ok := w.starter.unwatched[w]; ok {
+			delete(w.starter.unwatched, w)
+			w.host.Failed(w, f)
+		} else {
+			w.host.Gone(w, w.exit)
+		}
 	}
 	return 0, false
 }
@@ -321,16 +326,13 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 }
 
 // started: the spawner has done it.
-func (w *Worker) started(m ipc.Spawned, pidfd int) error {
+func (w *Worker) started(m ipc.Spawned, pidfd int) {
 	w.proc.moves, w.proc.limited = w.spec.NoSession, w.spec.Attributes.Limits.Memory > 0
 	w.spec = nil
-	if err := w.proc.start(m, pidfd); err != nil {
-		return err
-	}
-	for o := range w.outputs {
-		if err := o.watch(); err != nil {
-			return err
-		}
+	w.proc.start(m, pidfd)
+	if err := w.watch(); err != nil {
+		w.cannotWatch(err)
+		return
 	}
 	w.host.Started(w)
 	w.limits.begin(w)
@@ -338,7 +340,6 @@ func (w *Worker) started(m ipc.Spawned, pidfd int) error {
 	for in := range w.inputs {
 		in.flush()
 	}
-	return nil
 }
 
 // changed: the program was stopped or continued, or has ended.

@@ -1,0 +1,78 @@
+package workers
+
+import (
+	"testing"
+
+	"erluv/loop"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pipe of a program that runs is watched as soon as it can be; until then nothing
+// of it is lost. Here a file, which cannot be watched, has its number at first.
+func TestWatchedLater(t *testing.T) {
+	l, err := loop.NewVirtual()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	group, err := l.NewGroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Worker{starter: &Starter{loop: l, group: group}, life: life{state: Running}}
+	w.in.init(w, Stdin)
+	w.out[0].init(w, Stdout, StreamSpec{}, &Spec{})
+	file := func() int {
+		fd, err := unix.Open(t.TempDir()+"/file", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	var in, out [2]int
+	for _, p := range [][]int{in[:], out[:]} {
+		if err := unix.Pipe2(p, unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		for _, fd := range []int{in[0], in[1], out[0], out[1]} {
+			_ = unix.Close(fd)
+		}
+	}()
+	w.in.fd, w.out[0].fd = int32(file()), int32(file())
+	becomes := func(fd int32, pipe int) {
+		if err := unix.Dup3(pipe, int(fd), unix.O_CLOEXEC); err != nil {
+			t.Error(err)
+		}
+	}
+	rounds := 0
+	l.EachRound(func() {
+		switch rounds++; rounds {
+		case 1:
+			w.in.watch()
+			w.in.watch()
+			w.out[0].mustWatch()
+			w.out[0].mustWatch()
+			// What does not fit into the pipe needs a place in epoll.
+			becomes(w.in.fd, in[1])
+			w.in.queue, w.in.waiting = []piece{{data: make([]byte, 1<<20)}}, 1<<20
+		case 3:
+			if w.out[0].src.Active() || w.out[0].fd < 0 {
+				t.Error("output is watched, or given up")
+			}
+			becomes(w.out[0].fd, out[0])
+		case 6:
+			if !w.in.src.Active() || !w.out[0].src.Active() || w.in.bytes == 0 {
+				t.Error("not watched")
+			}
+			w.in.abandon(nil)
+			w.out[0].close()
+			l.Stop()
+		}
+	})
+	if err := l.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
