@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
-.PHONY: install uninstall deb
+.PHONY: install uninstall deb tutorial
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user
 
@@ -138,6 +138,11 @@ uninstall:
 
 deb: build
 	@packaging/deb
+
+# doc/tutorial.md, typed on a fresh Debian 12, as root; unit types it on this machine.
+tutorial: deps deb
+	@CGO_ENABLED=0 go test -c -o build/tutorial.test ./test/tutorial
+	@test/clean build/erluv_*.deb build/tutorial.test
 
 demo: deps build
 	@test/demo/run

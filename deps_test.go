@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	"dist/disttest": {"dist", "etf"},
 	"test":          {"dist", "dist/disttest", "etf"},
 	"test/tally":    nil,
+	"test/tutorial": nil,
 	"packaging":     nil,
 	"bench":         nil,
 }
