@@ -45,7 +45,7 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 			log.Debug("no control groups: a daemon that has left its worker's process group is not ended with the worker", "error", err)
 		}
 		if swept > 0 {
-			log.Warn("what an erluv had left that did not end in order has been ended", "trees", swept)
+			log.Warn(sweptLeft, "trees", swept)
 		}
 	}
 	auto := contain == containAuto

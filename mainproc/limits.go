@@ -5,10 +5,16 @@ import (
 	"erluv/sandbox"
 )
 
+// sweptLeft is what the log has when trees were swept.
+const sweptLeft = "what an erluv had left that did not end in order has been ended"
+
 // limit makes the groups for programs with limits, beside the ways of containment and
 // the tree that is in them.
 func (s *settings) limit(id sandbox.Identity, ways []containment, tree *sandbox.Tree) {
 	s.ways, s.tree, s.limits = ways, tree, sandbox.NewLimits(id, tree)
+	if s.limits.Swept > 0 {
+		s.log.Warn(sweptLeft, "trees", s.limits.Swept)
+	}
 	if s.limits.Why != nil {
 		s.log.Debug("programs cannot have every limit", "error", s.limits.Why)
 	}

@@ -19,6 +19,7 @@ type Limits struct {
 	trees []*Tree // of version 1
 	dirs  [numControllers]string
 	Why   error // why some cannot be had; nil: all can
+	Swept int   // how many trees with programs in them dead erluvs had left
 }
 
 const numControllers = 3
@@ -65,7 +66,10 @@ func (l *Limits) dir(name, file string, id Identity, tree *Tree, at map[string]*
 	}
 	t := at[base]
 	if t == nil {
-		if t, _, err = treeAt(base, true, id); err != nil {
+		var swept int
+		t, swept, err = treeAt(base, true, id)
+		l.Swept += swept
+		if err != nil {
 			return "", err
 		}
 		at[base] = t

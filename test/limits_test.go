@@ -226,6 +226,59 @@ func TestGroupsOfLimits(t *testing.T) {
 	})
 }
 
+// TestLimitsAfterACrash: when the spawner is killed, the next one makes groups as the one
+// before; when all are killed, the next erluv ends and removes what is left in them.
+func TestLimitsAfterACrash(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		n := newNode(t, nodeOptions{noise: true})
+		e := newErluv(t, n, "--contain", contain)
+		e.fails = true
+		if !eachLimit(t, e)["pids"] || len(ownGroups("pids")) == 0 {
+			return
+		}
+		start := func() (inside []process, tree string) {
+			s := e.session(t)
+			s.eval(t, `W = e2e:start(E, Cmd, #{link => false, limits => #{pids => 10}}), ok = e2e:ready(W)`, bind{"Cmd": daemon + "echo ready; exec cat"})
+			r := e.roles(t)
+			eventually(t, "a daemon", func() bool {
+				inside = insiders(r.spawner)
+				return len(inside) == 2 && len(daemons(inside)) == 1
+			})
+			for _, p := range inside {
+				dirs := groupsOf(t, p.pid)
+				if len(dirs) != 1 {
+					t.Fatalf("process %v is in %q", p, dirs)
+				}
+				tree = filepath.Dir(dirs[0])
+			}
+			return inside, tree
+		}
+		before, tree := start()
+		old := e.roles(t).spawner
+		_ = syscall.Kill(old, syscall.SIGKILL)
+		if err := endOf(before); err != nil {
+			t.Error(err)
+		}
+		e.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, spawner_os_pid}) =/= Old end), ok`, bind{"Old": old})
+		left, again := start()
+		if again != tree {
+			t.Errorf("groups are in %s, before in %s", again, tree)
+		}
+		r := e.roles(t)
+		for _, role := range []string{"main", "spawner", "child"} {
+			_ = syscall.Kill(r.each()[role], syscall.SIGKILL)
+		}
+		e.exits(t, endTime)
+		newErluv(t, n, "--contain", contain)
+		if err := endOf(left); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(tree); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", tree, err)
+		}
+	})
+}
+
 // TestLimitsAreKept: who may not write to files of control groups cannot lift a limit.
 func TestLimitsAreKept(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
