@@ -198,6 +198,10 @@ defmodule Erluv.DaemonTest do
           {[wait_for: fn _ -> 1 end], "option :wait_for is a function without arguments"},
           {[stdio_window: 0], "option :stdio_window is a number of bytes"},
           {[cgroup_base: "x"], "give limits: %{memory: bytes"},
+          {[register: :x], "option :register is :name"},
+          {[output: :log], "see :logger_fun"},
+          {[reason: 1], "see :exit_status_to_reason"},
+          {[restart: :permanent], "is for :erluv.spawn/3"},
           {[stderr: :consume], "is for Erluv.stream!/2"},
           {[arg0: "x"], "option :arg0 cannot be had"}
         ] do

@@ -63,9 +63,12 @@ defmodule Erluv.TunnelTest do
 
   test "nodes are connected through it, and it is stopped", context do
     %{local: local, remote: port} = context
-    range = for key <- ['min', 'max'], do: ['-kernel', 'inet_dist_listen_' ++ key, '#{port}']
-    {remote, node} = vm(:"remote_#{local}", 'behind.local', Enum.concat(range))
-    {dialler, _} = vm(:dialler, '127.0.0.1', ['-epmd_module', '#{Erluv.ProxyEPMD}'])
+
+    range =
+      for key <- [~c"min", ~c"max"], do: [~c"-kernel", ~c"inet_dist_listen_" ++ key, ~c"#{port}"]
+
+    {remote, node} = vm(:"remote_#{local}", ~c"behind.local", Enum.concat(range))
+    {dialler, _} = vm(:dialler, ~c"127.0.0.1", [~c"-epmd_module", ~c"#{Erluv.ProxyEPMD}"])
     assert :peer.call(dialler, Node, :connect, [node]) == false
 
     [program, arguments, options] = ssh(context)

@@ -307,7 +307,8 @@ defmodule Erluv.Daemon do
   def terminate(_reason, :not_started), do: :ok
   def terminate(reason, state), do: :erluv_worker.terminate(reason, state)
 
-  # Not the options, in which secrets may be.
+  # Not the options, in which secrets may be. GenServer has it from Elixir 1.17 on.
+  if {:format_status, 1} in GenServer.behaviour_info(:callbacks), do: @impl(true)
   @doc false
   def format_status(%{state: {:waiting, _, {_, command, _}}} = status),
     do: %{status | state: %{waiting: command}}

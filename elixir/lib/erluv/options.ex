@@ -13,6 +13,11 @@ defmodule Erluv.Options do
                  [:fds, :pty, :restart, :max_restarts, :backoff],
                &{&1, "is for :erluv.spawn/3"}
              )
+             |> Map.merge(%{
+               register: "is :name of an Erluv.Daemon",
+               output: "is for :erluv_worker: see :logger_fun of an Erluv.Daemon",
+               reason: "is for :erluv_worker: see :exit_status_to_reason of an Erluv.Daemon"
+             })
 
   @cgroup_words "is not had: give limits: %{memory: bytes, pids: count, cpu: percent}"
 

@@ -3,7 +3,12 @@ defmodule Erluv.Case do
   # was used to run one.
   use ExUnit.CaseTemplate
 
+  import Bitwise
+
   @wait 30_000
+
+  # PF_EXITING of linux/sched.h: it is no zombie yet, and runs no code of its own any more.
+  @exiting 0x4
 
   using do
     quote do
@@ -39,11 +44,11 @@ defmodule Erluv.Case do
   @doc "The workers of an erluv."
   def workers(node \\ :erluv), do: for({worker, _} <- :erluv.workers(node), do: worker)
 
-  @doc "All processes of the system that an erluv's spawner has below it, zombies apart."
+  @doc "All processes of the system that an erluv's spawner has below it, but those that end."
   def programs(node \\ :erluv) do
     spawner = :erluv.info(node, :spawner_os_pid)
     all = for dir <- Path.wildcard("/proc/[0-9]*"), stat = stat(dir), do: stat
-    below([spawner], Enum.filter(all, fn {_, state, _} -> state != "Z" end))
+    below([spawner], Enum.reject(all, fn {_, ends, _} -> ends end))
   end
 
   defp below(parents, all) do
@@ -55,15 +60,17 @@ defmodule Erluv.Case do
 
   defp stat(dir) do
     with {:ok, text} <- File.read(dir <> "/stat") do
-      [state, parent | _] = text |> String.split(")") |> List.last() |> String.split()
-      {dir |> Path.basename() |> String.to_integer(), state, String.to_integer(parent)}
+      fields = text |> String.split(")") |> List.last() |> String.split()
+      [state, parent, _, _, _, _, flags | _] = fields
+      ends = state == "Z" or (String.to_integer(flags) &&& @exiting) != 0
+      {dir |> Path.basename() |> String.to_integer(), ends, String.to_integer(parent)}
     else
       {:error, _} -> nil
     end
   end
 
-  @doc "Whether a process of the system is there; a zombie is not."
-  def alive?(os_pid), do: match?({_, state, _} when state != "Z", stat("/proc/#{os_pid}"))
+  @doc "Whether a process of the system is there, and does not end."
+  def alive?(os_pid), do: match?({_, false, _}, stat("/proc/#{os_pid}"))
 
   @doc "The processes of the system with this command line."
   def running(command) do
@@ -97,9 +104,10 @@ defmodule Erluv.Case do
         longnames: true,
         connection: :standard_io,
         args:
-          ['-start_epmd', 'false', '-kernel', 'inet_dist_use_interface', '{127,0,0,1}'] ++
-            ['-kernel', 'logger_level', 'none'] ++
-            args ++ ['-setcookie', Atom.to_charlist(Node.get_cookie()), '-pa' | :code.get_path()]
+          [~c"-start_epmd", ~c"false", ~c"-kernel", ~c"inet_dist_use_interface", ~c"{127,0,0,1}"] ++
+            [~c"-kernel", ~c"logger_level", ~c"none"] ++
+            args ++
+            [~c"-setcookie", Atom.to_charlist(Node.get_cookie()), ~c"-pa" | :code.get_path()]
       })
 
     {peer, node}
@@ -107,7 +115,7 @@ defmodule Erluv.Case do
 
   @doc "Another VM, in which the application runs with an erluv of its own."
   def peer do
-    {peer, _node} = vm(:"peer_#{System.unique_integer([:positive])}", '127.0.0.1', [])
+    {peer, _node} = vm(:"peer_#{System.unique_integer([:positive])}", ~c"127.0.0.1", [])
     env = [executable: Application.fetch_env!(:erluv, :executable), nodes: [[]]]
     :ok = :peer.call(peer, Application, :put_all_env, [[erluv: env]])
     {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:erluv_ex])
