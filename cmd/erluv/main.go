@@ -20,7 +20,17 @@ const version = "0.1.0-dev"
 
 var revision string
 
+// withCgo is set in a binary that was built with cgo. Such a one is not static, so the
+// child, which may open no file, could not load it, and its C library looks users up by
+// code that anybody may have configured (nsswitch.conf(5)): it refuses to start. Tests
+// set it back, for -race needs cgo.
+var withCgo bool
+
 func main() {
+	if withCgo {
+		complain(os.Stderr, "this binary was built with cgo, and is not static: build it with CGO_ENABLED=0, as make does")
+		os.Exit(statusFailure)
+	}
 	if len(os.Args) > 1 && isRole(os.Args[1]) {
 		os.Exit(playRole(os.Args[1], os.Args[2:]))
 	}
@@ -31,10 +41,11 @@ func main() {
 // machine is a variable for the tests, whose users have no home directories.
 var machine = config.ThisMachine
 
-// The exit statuses that are this package's own; 1, 3 and 4 are mainproc's.
+// The exit statuses that are this package's own; 3 and 4 are mainproc's.
 const (
-	statusOK    = 0
-	statusUsage = 2 // usage and configuration
+	statusOK      = 0
+	statusFailure = 1
+	statusUsage   = 2 // usage and configuration
 )
 
 // A usageError is a command line that is not understood.

@@ -24,6 +24,7 @@ const quickExit = "GORACE=atexit_sleep_ms=0"
 // serves as $TEST_SERVE says.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"erluv": func() {
+		withCgo = false // it has it with -race
 		machine = func() config.Machine {
 			m := config.ThisMachine()
 			m.Home = os.Getenv("HOME")
