@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRegain: thirty and more ways to get root, or a part of it, back, those by system
-// calls on each of several threads. The program has what the spawner's programs have,
-// with no filter and no rules to help.
+// TestRegain: forty ways to get root, or a part of it, back, those by system calls on
+// each of several threads: for a program with no filter and no rules to help, for the
+// spawner and its programs as they are, and for the child, where many are its end.
 func TestRegain(t *testing.T) {
 	path, err := intruder()
 	if err != nil {
@@ -47,14 +47,39 @@ func TestRegain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said, state := inStage(t, Recipe{}, append([]string{"regain"}, made...)...)
-	if !state.Success() || len(said) < 30 {
-		t.Fatalf("%v, %d ways", state, len(said))
+	ways, _ := inStage(t, Recipe{}, "ways")
+	if len(ways) < 40 {
+		t.Fatalf("%d ways", len(ways))
 	}
-	for name, outcome := range said {
-		if outcome == "ok" {
-			t.Errorf("%s succeeded", name)
+	regain := append([]string{"regain"}, made...)
+	const fromThreads = 3 * 16 // the same on three threads more
+	for role, r := range map[string]Recipe{"a program": {}, "the spawner": {FilterPrograms: here(t).Has(Seccomp)}} {
+		said, state := inStage(t, r, regain...)
+		if !state.Success() || len(said) != len(ways)+fromThreads {
+			t.Fatalf("%s: %v, %d ways, of %d", role, state, len(said), len(ways))
 		}
+		for name, outcome := range said {
+			if outcome == "ok" {
+				t.Errorf("%s: %s succeeded", role, name)
+			}
+		}
+	}
+	ended := 0
+	for way := range ways {
+		said, state := sealed(t, here(t), append(regain, way)...)
+		if killedBySIGSYS(state) {
+			ended++
+		} else if len(said) == 0 || !state.Success() {
+			t.Errorf("the child: %s has not been tried: %v", way, state)
+		}
+		for name, outcome := range said {
+			if outcome == "ok" {
+				t.Errorf("the child: %s succeeded", name)
+			}
+		}
+	}
+	if here(t).Has(Seccomp) && ended < 20 {
+		t.Errorf("only %d of %d ways end the child", ended, len(ways))
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(path, &fs); err != nil {

@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Every thread of child, spawner and workers is the user's, has no groups, no
@@ -81,8 +84,10 @@ func TestWhatAProgramHas(t *testing.T) {
 	s.eval(t, "e2e:call(W, stop)")
 }
 
-// The cookie is in no command line, not in the environment of anything that is
-// ours, and not in the memory of child, spawner and programs.
+// The cookie is in no command line, not in the environment of anything that is ours,
+// not in the memory of child, spawner and programs, the journal with it, and not in
+// what is logged, also when the child crashes and writes where it stood. None of erluv's
+// own processes can leave a core.
 func TestTheCookieIsHidden(t *testing.T) {
 	for name, give := range map[string]func(*node) []string{
 		"in a file":      func(n *node) []string { return []string{n.cookieFile()} },
@@ -95,7 +100,7 @@ func TestTheCookieIsHidden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, nodeOptions{})
 			args := give(n)
-			e, err := n.run(nil, append([]string{"run", "--node", n.name, "--name=hider", "--host=127.0.0.1"}, args...)...)
+			e, err := n.run(nil, append([]string{"run", "--node", n.name, "--name=hider", "--host=127.0.0.1", "--die-timeout=1ms"}, args...)...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,6 +135,13 @@ func TestTheCookieIsHidden(t *testing.T) {
 			}
 			maps.Copy(pids, map[string]int{"main": r.main})
 			for name, pid := range pids {
+				// What is undumpable belongs to root in /proc, whoever runs it (proc(5)).
+				var st unix.Stat_t
+				if err := unix.Stat(fmt.Sprintf("/proc/%d/environ", pid), &st); name != "program" && (err != nil || st.Uid != 0) {
+					t.Errorf("the %s is dumpable: it belongs to %d, %v", name, st.Uid, err)
+				}
+			}
+			for name, pid := range pids {
 				environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
 				if err != nil || bytes.Contains(environ, []byte(cookie)) {
 					t.Errorf("the environment of the %s is %q, %v", name, environ, err)
@@ -137,6 +149,16 @@ func TestTheCookieIsHidden(t *testing.T) {
 			}
 			if findInMemory(t, n.cmd.Process.Pid, cookie) == "" {
 				t.Error("the cookie is not found in the node's own memory: the search is wrong")
+			}
+			if err := syscall.Kill(r.child, syscall.SIGABRT); err != nil {
+				t.Fatal(err)
+			}
+			e.fails = true
+			if status := e.exits(t, endTime); status != 4 {
+				t.Errorf("it ends with status %d", status)
+			}
+			if text := e.stderr.String(); !strings.Contains(text, "SIGABRT") || strings.Contains(text, cookie) {
+				t.Errorf("the cookie is in what is logged, or nothing was: %s", text)
 			}
 		})
 	}

@@ -44,6 +44,7 @@ func init() { // not at its declaration, for the plays start others
 		"files":    playFiles,
 		"net":      playNet,
 		"regain":   playRegain,
+		"ways":     playWays,
 		"whoami":   playWhoami,
 		"victim":   playVictim,
 		"attack":   playAttack,

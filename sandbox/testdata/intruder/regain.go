@@ -79,15 +79,30 @@ var others = []struct {
 	}},
 }
 
+// playWays prints the names of all ways.
+func playWays([]string) error {
+	for _, w := range ids {
+		fmt.Println(w.name)
+	}
+	for _, w := range others {
+		fmt.Println(w.name)
+	}
+	return nil
+}
+
 // playRegain takes three programs made by root: set-user-ID, set-group-ID, with file
-// capabilities.
+// capabilities; then the name of the one way to be tried, or none for all.
 func playRegain(args []string) error {
+	wanted := func(name string) bool { return len(args) < 4 || args[3] == name }
 	for i := range 4 { // threads
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			runtime.LockOSThread() // and ends it
 			for _, w := range ids {
+				if !wanted(w.name) {
+					continue
+				}
 				if w.name == "keepcaps and setuid" {
 					_ = call(unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 				}
@@ -97,7 +112,9 @@ func playRegain(args []string) error {
 		<-done
 	}
 	for _, w := range others {
-		say(w.name, w.do(args))
+		if wanted(w.name) {
+			say(w.name, w.do(args))
+		}
 	}
 	return nil
 }
