@@ -142,3 +142,90 @@ func pidsGroup() string {
 	}
 	return ""
 }
+
+// Without descriptors in child or spawner programs cannot be started; those that run,
+// and requests of all sizes, are as ever.
+func TestNoMoreDescriptors(t *testing.T) {
+	e := newErluv(t, newNode(t, nodeOptions{}))
+	r := e.roles(t)
+	s := e.session(t)
+	s.eval(t, residents+"Works()")
+	for role, pid := range map[string]int{"child": r.child, "spawner": r.spawner} {
+		for _, limit := range []int{3, len(descriptors(t, pid)) + 1} {
+			t.Run(fmt.Sprintf("%s %d", role, limit), func(t *testing.T) {
+				restore := e.lower(t, pid, "nofile", limit)
+				s.expect(t, "{[{error,emfile}],works}", `
+					Long = binary:copy(<<"x">>, 100000),
+					Ask = fun(O) -> [e2e:call(E, {spawn, ["true", Arg], O}) || Arg <- [<<"x">>, Long]] end,
+					{lists:usort(lists:append([Ask(O) || O <- [#{}, #{stdin => null}, #{pty => true}, #{ready => notify},
+						#{rlimits => #{core => 0}}, #{cd => "/tmp"}, #{stdout => {file, "/dev/null"}}], _ <- lists:seq(1, 5)])), Works()}`)
+				restore()
+				s.expect(t, "{<<>>,<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, ["true"]))`)
+			})
+		}
+	}
+	allIsWell(t, e, s, r)
+}
+
+// A file system that is full is told of, and is no reason for a program to wait. When
+// there is room again, files are written and rotated again.
+func TestFullDisk(t *testing.T) {
+	dir, size := smallDisk(t)
+	if dir == "" {
+		return // nobody is let make one here
+	}
+	e := newErluv(t, newNode(t, nodeOptions{})) // which sees what is mounted before
+	path := filepath.Join(dir, "log")
+	s := e.session(t)
+	size("48k", 100)
+	s.expect(t, "{told,written}", `
+		W = e2e:start(E, ["/bin/sh", "-c", "while read n; do head -c $n /dev/zero | tr '\\0' x; echo; echo wrote >&2; done"],
+			#{stdout => {file, Path, [{rotate, #{size => 16384, count => 3}}]}}),
+		Write = fun(N) ->
+			ok = e2e:call(W, {write, [integer_to_binary(N), "\n"]}),
+			receive {W, {stderr, <<"wrote\n">>}} -> written after 10000 -> blocked end
+		end,
+		Told = fun() -> receive {W, {stdout, {error, enospc}}} -> told after 10000 -> silent end end,
+		Written = Write(200000),
+		{Told(), Written}`, bind{"Path": path})
+	size("10m", 100)
+	s.expect(t, "written", "Write(20000)")
+	eventually(t, "the log goes on", func() bool {
+		old, err1 := os.ReadFile(path + ".1")
+		now, err2 := os.ReadFile(path)
+		return err1 == nil && err2 == nil && len(old) == 16384 && strings.HasSuffix(string(now), "x\n")
+	})
+	// No file can be made.
+	size("10m", 0)
+	s.expect(t, "{{error,{stdout,enospc}},{ok,{signal,sigterm}}}", `
+		{e2e:call(E, {spawn, ["true"], #{stdout => {file, <<Path/binary, ".new">>}}}), e2e:call(W, stop)}`, bind{"Path": path})
+	size("10m", 100)
+	s.expect(t, "{none,<<>>,{exit_status,0},normal}", `
+		e2e:outcome(e2e:start(E, ["true"], #{stdout => {file, <<Path/binary, ".new">>}}))`, bind{"Path": path})
+}
+
+// smallDisk mounts a file system that all may write to; size changes how large it is,
+// and how many files more can be made. "" where that is not allowed.
+func smallDisk(t *testing.T) (dir string, size func(bytes string, files uint64)) {
+	t.Helper()
+	dir = shelf(t, 0o755)
+	if err := unix.Mount("small", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=48k,nr_inodes=100,mode=777"); err != nil {
+		return "", nil
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir, func(bytes string, files uint64) {
+		t.Helper()
+		var now unix.Statfs_t
+		if err := unix.Statfs(dir, &now); err != nil {
+			t.Fatal(err)
+		}
+		options := fmt.Sprintf("size=%s,nr_inodes=%d", bytes, now.Files-now.Ffree+files)
+		if err := unix.Mount("small", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
