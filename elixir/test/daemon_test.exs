@@ -223,7 +223,7 @@ defmodule Erluv.DaemonTest do
       Supervisor.count_children(supervisor).active == 1 and os_pid() not in [first, nil]
     end)
 
-    assert length(running(["sleep", number])) == 1
+    until(fn -> length(running(["sleep", number])) == 1 end)
     :ok = Supervisor.stop(supervisor)
     assert running(["sleep", number]) == []
     assert programs() == []
