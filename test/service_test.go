@@ -170,6 +170,24 @@ func TestServiceWatchdog(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.wait(t, "WATCHDOG=1")
+
+	// By what systemd ends it then. Status 2, Go's own, would stand for a wrong
+	// configuration, and it would not be started anew.
+	before := family(e.cmd.Process.Pid)
+	if err := e.cmd.Process.Signal(syscall.SIGABRT); err != nil {
+		t.Fatal(err)
+	}
+	e.fails = true
+	e.exits(t, endTime)
+	if status := e.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGABRT {
+		t.Errorf("ended by SIGABRT: %v", e.cmd.ProcessState)
+	}
+	if !strings.Contains(e.stderr.String(), "goroutine ") {
+		t.Error("it does not write where it stood")
+	}
+	if err := endOf(before); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestServiceRefused: one that cannot connect says why, and is never ready.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"erluv/config"
 
@@ -106,6 +107,9 @@ func (c *command) run(*cobra.Command, []string) error {
 	if cfg.Detach && c.report == "" {
 		return c.detach(ctx)
 	}
+	// A panic, and the SIGABRT of a watchdog, end the process by that signal: Go's
+	// status would be 2, at which nobody starts it anew.
+	debug.SetTraceback("crash")
 	up := func() {}
 	if c.report != "" {
 		if up, err = c.daemon(); err != nil {
