@@ -37,6 +37,7 @@ func (m *manager) info() etf.Map {
 		"main_os_pid", int64(s.MainPID),
 		"child_os_pid", int64(os.Getpid()),
 		"spawner_os_pid", int64(s.SpawnerPID),
+		"allow_users", m.allowed(),
 		"cookie", text(s.CookieSource), // where it is from, never what it is
 		"controller", etf.Atom(s.Controller),
 		"contained", etf.Atom(s.Contain),
@@ -113,6 +114,7 @@ func (m *manager) brief(p *proc) etf.Map {
 	return pairs(
 		"os_pid", int64(p.w.PID()),
 		"cmd", cmd,
+		"user", text(m.start.Allowed[p.user].User),
 		"state", p.stateTerm(),
 		"started", started, // milliseconds, as erlang:system_time(millisecond)
 		"restarts", int64(p.restart.count),

@@ -173,7 +173,7 @@ func build(g given) (*child, error) {
 	}
 	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.setTicktime, c.workersGone
 	m.out.self = m.self
-	m.now, m.after = l.Now, l.After
+	m.now, m.after, m.want = l.Now, l.After, c.wantSpawner
 	m.files = watch.NewSet(l, streams, fileHost{m})
 	c.conn.told = m.ledger.told
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
@@ -204,11 +204,14 @@ func (c *child) Ready(loop.Events) {
 				c.m.stop(reasonShutdown, msg.Reason)
 				return
 			case ipc.Spawner:
-				if err = c.another(msg, fds); err == nil {
+				conn, err := theirs(msg, fds)
+				if err == nil {
 					fds = nil
-					return
+					err = c.spawner(msg, conn)
 				}
-				c.fail(err)
+				if err != nil {
+					c.fail(err)
+				}
 				return
 			case ipc.Beat:
 				// Full: main has not read what tells the same.
@@ -263,18 +266,39 @@ func (c *child) spawnerLost(err error) {
 	}
 }
 
-// another takes over the conversation with another spawner.
-func (c *child) another(msg ipc.Spawner, fds []int) error {
-	if len(fds) != 1 {
-		return fmt.Errorf("main sent another spawner with %d descriptors instead of 1", len(fds))
+// theirs is the end of the conversation that came with a spawner; nil where there is
+// none.
+func theirs(msg ipc.Spawner, fds []int) (*ipc.Conn, error) {
+	if msg.PID == 0 && len(fds) == 0 {
+		return nil, nil
 	}
-	conn, err := ipc.FromFD(fds[0])
-	if err != nil {
-		return err
+	if len(fds) != 1 || msg.PID == 0 {
+		return nil, fmt.Errorf("main sent the spawner %d with %d descriptors", msg.PID, len(fds))
+	}
+	return ipc.FromFD(fds[0])
+}
+
+// spawner takes over the conversation with another spawner.
+func (c *child) spawner(msg ipc.Spawner, conn *ipc.Conn) error {
+	if msg.User != 0 {
+		return c.m.spawnerOf(msg, conn)
+	}
+	if conn == nil {
+		return errors.New("main sent no spawner in place of the one that has ended")
 	}
 	c.noSpawner.Stop()
 	c.m.start.SpawnerPID = msg.PID
 	return c.m.starter.Replace(conn)
+}
+
+// wantRetry is when main is asked again that could not be: it is behind with reading.
+const wantRetry = 10 * time.Millisecond
+
+// wantSpawner asks main for the spawner of another user.
+func (c *child) wantSpawner(user uint8) {
+	if errors.Is(c.up.TrySend(ipc.Append(nil, ipc.WantSpawner{User: user})), ipc.ErrFull) {
+		c.loop.After(wantRetry, func() { c.wantSpawner(user) })
+	}
 }
 
 // fail ends the child; main sees it end.

@@ -11,6 +11,8 @@ import (
 	"erluv/loop"
 	"erluv/watch"
 	"erluv/workers"
+
+	"golang.org/x/sys/unix"
 )
 
 // phase is where the manager stands.
@@ -37,7 +39,10 @@ type manager struct {
 	out         *outbox
 	ledger      *ledger
 	starter     *workers.Starter
-	streams     *loop.Group // paused while there is no room for output
+	others      map[int]*workers.Starter // of other users, by their number
+	otherPIDs   map[int]uint32           // of their spawners
+	want        func(user uint8)         // asks main for one
+	streams     *loop.Group              // paused while there is no room for output
 	files       *watch.Set
 	ticktime    func(time.Duration)
 	done        func(ipc.Cause, string) // no worker is left
@@ -67,6 +72,9 @@ type manager struct {
 }
 
 func newManager(start ipc.Start) *manager {
+	if len(start.Allowed) == 0 {
+		start.Allowed = []ipc.Allowed{{User: start.User, UID: start.UID, Groups: []ipc.Group{{GID: start.GID}}}}
+	}
 	m := &manager{
 		start:       start,
 		killTimeout: time.Duration(start.KillTimeoutMS) * time.Millisecond,
@@ -77,6 +85,8 @@ func newManager(start ipc.Start) *manager {
 		questions:   make(map[uint64]question),
 		flows:       make(map[etf.Pid]*backlog),
 		scratch:     make([]byte, scratchSize),
+		others:      make(map[int]*workers.Starter),
+		otherPIDs:   make(map[int]uint32),
 	}
 	for _, e := range start.Environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
@@ -197,10 +207,19 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		m.out.reply(to, bad.term())
 		return
 	}
+	if reason := m.settleUser(o); reason != nil {
+		m.out.reply(to, errorTerm(reason))
+		return
+	}
+	if m.starterOf(o.user).Full() {
+		m.out.reply(to, errorTerm(userFailure(unix.EAGAIN)))
+		return
+	}
 	p := m.admit(to, o)
 	if p == nil {
 		return
 	}
+	p.user = o.user
 	p.cmd, p.spec, p.restart, p.proxy = shorten(o.spec.Args), &o.spec, o.restart, o.proxy
 	p.streams, p.packet, p.active, p.once, p.auto = o.streams, o.packet, o.active.mode, o.active.once, o.active.auto
 	if o.active.count > 0 {

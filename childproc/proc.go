@@ -21,6 +21,7 @@ type proc struct {
 	name     etf.Atom // registered; "": none
 	cmd      []string // shortened
 	spec     *workers.Spec
+	user     int // number of the allowed user that the program runs as
 	started  time.Time
 	owner    etf.Pid // the zero pid: none
 	ownerRef uint64  // of the monitor on the owner; 0: none
@@ -62,7 +63,7 @@ func (m *manager) begin(p *proc) {
 		p.spec = nil // it can be large
 	}
 	m.beginReady(p)
-	p.w = workers.New(m, m.starter, spec, p)
+	p.w = workers.New(m, m.starterOf(p.user), spec, p)
 	m.hold(p)
 }
 
@@ -177,6 +178,8 @@ func failureTerm(f workers.Failure) etf.Term {
 		return limitsTerm(ipc.Limit(f.FD), f.Errno)
 	case ipc.StageConfine:
 		return etf.Tuple{etf.Atom("sandbox"), e}
+	case ipc.StageUser:
+		return userFailure(f.Errno)
 	case ipc.StageTerminal:
 		return etf.Tuple{etf.Atom("pty"), e}
 	}

@@ -50,6 +50,9 @@ type order struct {
 	restart   restart
 	proxy     *proxy
 	ready     readiness
+	whom      whom
+	user      int  // number of the allowed user
+	login     bool // the environment is to have the user's HOME and the like
 	run       bool
 }
 
@@ -248,6 +251,14 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optSandbox(&o.spec.Attributes.Confine, v)
 	case "no_new_privs":
 		return optNoNewPrivs(v)
+	case "user":
+		return optAccount(&o.whom.user, v)
+	case "group":
+		return optAccount(&o.whom.group, v)
+	case "groups":
+		return optGroups(&o.whom, v)
+	case "login":
+		return optBool(&o.login, v)
 	case "setsid":
 		var own bool
 		err := optBool(&own, v)

@@ -12,7 +12,7 @@ func read(k Kind, r *reader) Message {
 		return Start{
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
-			User: r.str(), UID: r.u32(), GID: r.u32(), MainPID: r.u32(),
+			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
@@ -34,7 +34,9 @@ func read(k Kind, r *reader) Message {
 	case KindBeat:
 		return Beat{}
 	case KindSpawner:
-		return Spawner{PID: r.u32()}
+		return Spawner{User: r.u8(), PID: r.u32(), Leaves: r.str(), Limits: readLimitDirs(r)}
+	case KindWantSpawner:
+		return WantSpawner{User: r.u8()}
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
@@ -42,7 +44,7 @@ func read(k Kind, r *reader) Message {
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
-		return SignalGroup{PID: r.u32(), Signal: r.u32(), Leaf: r.u32()}
+		return SignalGroup{PID: r.u32(), Signal: r.u32(), Leaf: r.u32(), Only: r.bool()}
 	case KindGroupSignalled:
 		return GroupSignalled{PID: r.u32(), Errno: r.u32()}
 	case KindRotate:
@@ -70,6 +72,7 @@ func (Ledger) kind() Kind         { return KindLedger }
 func (Drain) kind() Kind          { return KindDrain }
 func (Beat) kind() Kind           { return KindBeat }
 func (Spawner) kind() Kind        { return KindSpawner }
+func (WantSpawner) kind() Kind    { return KindWantSpawner }
 func (*Spawn) kind() Kind         { return KindSpawn }
 func (Spawned) kind() Kind        { return KindSpawned }
 func (Changed) kind() Kind        { return KindChanged }
@@ -98,6 +101,7 @@ func (m Start) write(w *writer) {
 	w.str(m.User)
 	w.u32(m.UID)
 	w.u32(m.GID)
+	writeAllowed(w, m.Allowed)
 	w.u32(m.MainPID)
 	w.u32(m.MaxWorkers)
 	w.u32(m.KillTimeoutMS)
@@ -120,12 +124,11 @@ func (m Ledger) write(w *writer) {
 	w.strs(m.Removed)
 }
 
-func (Drain) write(*writer)       {}
-func (Beat) write(*writer)        {}
-func (m Spawner) write(w *writer) { w.u32(m.PID) }
-func (Ready) write(*writer)       {}
-func (m Failed) write(w *writer)  { w.text(m.Text) }
-func (m Stop) write(w *writer)    { w.str(m.Reason) }
+func (Drain) write(*writer)      {}
+func (Beat) write(*writer)       {}
+func (Ready) write(*writer)      {}
+func (m Failed) write(w *writer) { w.text(m.Text) }
+func (m Stop) write(w *writer)   { w.str(m.Reason) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))
@@ -170,7 +173,9 @@ func (m *Spawn) write(w *writer) {
 	w.bool(m.NoSession)
 	m.Attributes.write(w)
 	w.bool(m.Terminal)
+	w.bool(m.NewTerminal)
 	w.bool(m.Notify)
+	w.str(m.Refused)
 }
 
 func readSpawn(r *reader) *Spawn {
@@ -191,7 +196,9 @@ func readSpawn(r *reader) *Spawn {
 	m.NoSession = r.bool()
 	m.Attributes = readAttributes(r)
 	m.Terminal = r.bool()
+	m.NewTerminal = r.bool()
 	m.Notify = r.bool()
+	m.Refused = r.str()
 	return m
 }
 
@@ -215,6 +222,7 @@ func (m SignalGroup) write(w *writer) {
 	w.u32(m.PID)
 	w.u32(m.Signal)
 	w.u32(m.Leaf)
+	w.bool(m.Only)
 }
 
 func (m GroupSignalled) write(w *writer) {

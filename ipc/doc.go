@@ -18,8 +18,10 @@
 //	  │ StartSpawner{...} + [child] ──────────► │      to the spawner
 //	  │ ◄──────────────────── Ready | Failed{…} │
 //	  │                                         │  serves
-//	  │ Spawner{pid} + [spawner] ─────────────► │      to the child only, when
-//	  │                                         │      its spawner was killed
+//	  │ Spawner{user, pid} + [spawner] ───────► │      to the child only, when
+//	  │                                         │      its spawner was killed, or
+//	  │ ◄────────────── WantSpawner{user}       │      when it wants one for another
+//	  │                                         │      user, and when that has ended
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
@@ -36,8 +38,9 @@
 //	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs
 //	  │ ◄── Spawned{seq, pid} + [pidfd]         │
 //	  │     Spawned{seq, stage, errno}          │  nothing was started
-//	  │ SignalGroup{pid, sig, leaf} ──────────► │  where the kernel's pidfds cannot
-//	  │ ◄──────── GroupSignalled{pid, errno}    │  do it (before 6.9), and in a leaf
+//	  │ SignalGroup{pid, sig, leaf, only} ────► │  where the kernel's pidfds cannot
+//	  │             + [pidfd], another user's   │  do it (before 6.9), in a leaf, and
+//	  │ ◄──────── GroupSignalled{pid, errno}    │  where it is another user's
 //	  │ Release{leaves} ──────────────────────► │  they are not needed any more
 //	  │ ◄───────────────── Changed{pid, status} │  stopped or continued; ended, where
 //	  │                                         │  a pidfd does not tell it (before 6.15)

@@ -21,6 +21,7 @@ const (
 	KindDrain        Kind = 9
 	KindBeat         Kind = 10
 	KindSpawner      Kind = 11
+	KindWantSpawner  Kind = 12
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -79,6 +80,7 @@ type Start struct {
 	CookieSource   string // where the cookie was found, never the cookie
 	User           string // what the workers run as
 	UID, GID       uint32
+	Allowed        []Allowed // whom programs may be run as, that user first; 255 at most; none: only that one
 	MainPID        uint32
 	MaxWorkers     uint32
 	KillTimeoutMS  uint32
@@ -121,10 +123,6 @@ type Failed struct{ Text string }
 // Stop asks the child for an orderly end: no new requests, workers stopped,
 // output delivered, the connection closed.
 type Stop struct{ Reason string }
-
-// Spawner gives the child another spawner, in place of one that was killed, all of
-// whose programs have ended. The child's end of its conversation with it comes along.
-type Spawner struct{ PID uint32 }
 
 // Cause is why the child stopped.
 type Cause uint8
@@ -179,7 +177,14 @@ type Spawn struct {
 	NoSession  bool // no session of its own, only a process group
 	Attributes Attributes
 	Terminal   bool // stream 0 becomes the controlling terminal of the session
-	Notify     bool // it gets a NOTIFY_SOCKET, see Spawned and Forget
+	// NewTerminal: not stream 0 itself, for that belongs to the child's user, but one of
+	// the spawner's user, with the same settings.
+	NewTerminal bool
+	Notify      bool // it gets a NOTIFY_SOCKET, see Spawned and Forget
+
+	// Refused is a user as whom it may not run. Nothing is started; the answer says
+	// whether there is such a user, which the child cannot look up.
+	Refused string
 }
 
 // Stage says what could not be done for a Spawn.
@@ -203,11 +208,14 @@ const (
 	StageNotify   Stage = 12 // the NOTIFY_SOCKET
 	StageConfine  Stage = 13 // Attributes.Confine
 	StageLimits   Stage = 14 // Attributes.Limits: the Limit that is Spawned.FD, or all; ENOTSUP: there is none here
+	// StageUser is for a Refused, ENOENT or EPERM, and the child's own: there is no
+	// spawner for the user to be had.
+	StageUser Stage = 15
 )
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
-// process, the files of the streams with Log, in order, and with Notify the socket
-// from which what the program notifies is read.
+// process, with NewTerminal our end of the terminal, the files of the streams with Log, in
+// order, and with Notify the socket from which what the program notifies is read.
 type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it
@@ -233,10 +241,14 @@ type Changed struct {
 // SignalGroup asks for a signal (0: only whether there is anyone) to the process
 // group of a started process, on kernels whose pidfds cannot (before 6.9), and to all
 // others in its leaf. With a leaf SIGKILL goes to everything in there at once.
+//
+// With it comes the pidfd, when the child may send no signal by it itself, since the
+// process is another user's: then the group is signalled by that.
 type SignalGroup struct {
 	PID    uint32
 	Signal uint32
 	Leaf   uint32 // of Spawned
+	Only   bool   // with a pidfd: to the process alone; it is answered with 0
 }
 
 // GroupSignalled answers a SignalGroup: 0, or ESRCH when nobody is left.

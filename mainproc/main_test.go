@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -198,6 +199,13 @@ func playChild(conn *ipc.Conn) error {
 			return err
 		}
 		if s, ok := m.(ipc.Spawner); ok { // the conversation with it stays open
+			if s.User > 0 {
+				others.Lock()
+				others.fds = append(others.fds, fds...)
+				others.Unlock()
+				fmt.Fprintf(node, "user %d: %d %d\n", s.User, s.PID, len(fds))
+				continue
+			}
 			fmt.Fprintf(node, "spawner: %d %d\n", s.PID, len(fds))
 		}
 		if _, ok := m.(ipc.Beat); ok && !mute.Load() {
@@ -215,6 +223,11 @@ func playChild(conn *ipc.Conn) error {
 var (
 	mute atomic.Bool // no answer to a stop
 	hung atomic.Bool // on after the end of the conversation
+
+	others struct { // conversations with spawners of other users
+		sync.Mutex
+		fds []int
+	}
 )
 
 // obey does what the node sends, a byte at a time.
@@ -246,6 +259,13 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
 			_ = spawner.Send([]byte("x"), 0)
 			_, _, _ = spawner.Recv(make([]byte, 1), 0)
 			syscall.Exit(1) // may be faster than the spawner
+		case '0', '1', '2', '9': // the spawner of a user
+			say(ipc.WantSpawner{User: b[0] - '0'})
+		case 'd': // they are not needed any more
+			others.Lock()
+			ipc.CloseAll(others.fds)
+			others.fds = nil
+			others.Unlock()
 		case 'm':
 			mute.Store(true)
 			_, _ = io.WriteString(node, "mute\n")

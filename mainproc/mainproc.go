@@ -51,6 +51,9 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		return err
 	}
 	with := settingsOf(cfg, parts, log, opts.Version)
+	if with.child.Allowed, with.others, err = usersOf(cfg); err != nil {
+		return err
+	}
 	ways, tree, err := waysOf(cfg.Contain, id, log)
 	if err != nil {
 		return err

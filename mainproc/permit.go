@@ -67,7 +67,7 @@ type permit struct {
 // permits are all that main listens to. It kills who says anything else, in another
 // phase or once more, and who attaches a descriptor to anything: main takes none
 // (ipc.Conn.NoDescriptors). No kind may be in it that makes main open, run or name
-// what the message holds. What a message may hold, to the byte, is said by ipc.Decode.
+// what the message holds: a WantSpawner holds a number in main's own list. What a message may hold, to the byte, is said by ipc.Decode.
 var permits = []permit{
 	{byChild | bySpawner, atHello, ipc.KindHello, once, atWait},
 	{byChild | bySpawner, atHello, ipc.KindFailed, once, atEnd},
@@ -75,6 +75,7 @@ var permits = []permit{
 	{byChild | bySpawner, atStart, ipc.KindFailed, once, atEnd},
 	{byChild, atWork, ipc.KindBeat, answered, atWork},
 	{byChild, atWork, ipc.KindDrain, often, atWork},
+	{byChild, atWork, ipc.KindWantSpawner, often, atWork}, // for each user while there is none: see roles.want
 	{byChild, atWork, ipc.KindStopped, once, atEnd},
 	{byLedger, atWork, ipc.KindLedger, often, atWork},
 }

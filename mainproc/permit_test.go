@@ -22,6 +22,7 @@ var everyMessage = []ipc.Message{
 	ipc.Drain{},
 	ipc.Beat{},
 	ipc.Spawner{PID: 9},
+	ipc.WantSpawner{User: 1},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Changed{PID: 5},
@@ -52,6 +53,7 @@ func TestPermits(t *testing.T) {
 		"spawner before it serves: ipc.Failed":       {1, atEnd},
 		"child while it serves: ipc.Beat":            {2, atWork},
 		"child while it serves: ipc.Drain":           {3, atWork},
+		"child while it serves: ipc.WantSpawner":     {3, atWork},
 		"child while it serves: ipc.Stopped":         {1, atEnd},
 		"child's ledger while it serves: ipc.Ledger": {3, atWork},
 	}

@@ -111,6 +111,9 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(parent),
 		strconv.Itoa(int(s.parts)),
 	}
+	if groups := groupsWord(id); groups != "" {
+		argv = append(argv, groups)
+	}
 	s.do(func() {
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
 			Files: []uintptr{uintptr(null), uintptr(null), 2, uintptr(theirs.FD())},

@@ -52,7 +52,7 @@ func (r *roles) replace() bool {
 // another starts a spawner as the last one was, and joins it to the child. There is
 // none after an error.
 func (r *roles) another() (*process, error) {
-	if err := r.endPrograms(r.child.pid); err != nil {
+	if err := r.endPrograms(r.pids()...); err != nil {
 		return nil, err
 	}
 	p, err := r.starter.start(ipc.RoleSpawner, r.id, r.by)
@@ -60,7 +60,7 @@ func (r *roles) another() (*process, error) {
 		return nil, err
 	}
 	if err = p.greet(r.id); err == nil {
-		err = r.join(p)
+		err = r.join(p, r.serveWith.spawner, ipc.Spawner{PID: uint32(p.pid)})
 	}
 	if err != nil {
 		p.discard()
@@ -69,18 +69,19 @@ func (r *roles) another() (*process, error) {
 	return p, nil
 }
 
-func (r *roles) join(p *process) error {
+// join gives a spawner what it serves with, and the child the word of it, with the ends
+// of a conversation between the two.
+func (r *roles) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error {
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {
 		return err
 	}
 	defer toSpawner.Close()
 	defer toChild.Close()
-	if err := p.serve(r.serveWith.spawner, nil, toChild.FD()); err != nil {
+	if err := p.serve(with, nil, toChild.FD()); err != nil {
 		return err
 	}
-	told := ipc.Append(nil, ipc.Spawner{PID: uint32(p.pid)})
-	if err := r.child.conn.Send(told, answerBound, toSpawner.FD()); err != nil {
+	if err := r.child.conn.Send(ipc.Append(nil, told), answerBound, toSpawner.FD()); err != nil {
 		return fmt.Errorf("cannot tell the child: %w", err)
 	}
 	return nil

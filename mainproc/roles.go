@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,8 +36,10 @@ type roles struct {
 	began time.Time
 	sign  atomic.Int64 // of life: when the child gave the last one, after began
 
-	mu     sync.Mutex // for spawner, while watch may replace it
-	ending bool       // it must not be replaced any more
+	others []other // by the number of the user
+
+	mu     sync.Mutex // for spawner, while watch may replace it, and others
+	ending bool       // nothing must be started any more
 
 	// Since the child was given the connection:
 	base    position     // where it stood then
@@ -55,6 +58,7 @@ type roles struct {
 type settings struct {
 	child   ipc.Start
 	spawner ipc.StartSpawner
+	others  []other       // without a process
 	ways    []containment // of the programs: the strongest first
 	tree    *sandbox.Tree // of those of them that have one
 	limits  sandbox.Limits
@@ -64,7 +68,7 @@ type settings struct {
 // launch starts both roles, so that they come up side by side, and greets them. The
 // spawner is started in the first of the ways that works.
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
-	r := &roles{id: id, serveWith: with, starter: s, began: time.Now()}
+	r := &roles{id: id, serveWith: with, starter: s, began: time.Now(), others: slices.Clone(with.others)}
 	var err error
 	if r.child, err = s.start(ipc.RoleChild, id, containment{}); err != nil {
 		return nil, err
@@ -174,6 +178,11 @@ func (r *roles) end() {
 	r.ending = true
 	r.child.hangUp()
 	r.spawner.hangUp()
+	for i := range r.others {
+		if p := r.others[i].p; p != nil {
+			p.hangUp()
+		}
+	}
 }
 
 func (r *roles) kill() {
@@ -183,6 +192,11 @@ func (r *roles) kill() {
 	r.child.kill()
 	if r.spawner != nil {
 		r.spawner.kill()
+	}
+	for i := range r.others {
+		if p := r.others[i].p; p != nil {
+			p.kill()
+		}
 	}
 }
 
@@ -214,7 +228,15 @@ func (r *roles) watch(report func(event)) {
 	}
 	p := newPulse(time.Now())
 	r.sign.Store(int64(time.Since(r.began)))
-	for fds[1].Fd >= 0 || fds[2].Fd >= 0 { // poll passes over a negative one, without events
+	for fds[1].Fd >= 0 || fds[2].Fd >= 0 || r.othersLive() { // poll passes over a negative one, without events
+		fds = fds[:3]
+		for i := range r.others {
+			fd := unix.PollFd{Fd: -1, Events: unix.POLLIN}
+			if p := r.others[i].p; p != nil {
+				fd.Fd = int32(p.pidfd)
+			}
+			fds = append(fds, fd)
+		}
 		timeout := -1
 		if fds[1].Fd >= 0 {
 			timeout = int(max(0, time.Until(p.next)).Milliseconds()) + 1
@@ -225,6 +247,11 @@ func (r *roles) watch(report func(event)) {
 			}
 			// Bad memory or too many descriptors: neither can be.
 			panic(fmt.Sprintf("poll: %v", err))
+		}
+		for i := range r.others {
+			if fds[3+i].Revents != 0 {
+				r.otherEnded(i)
+			}
 		}
 		if fds[0].Revents != 0 {
 			p.heard()
@@ -250,7 +277,7 @@ func (r *roles) watch(report func(event)) {
 			fds[2].Fd, fds[2].Revents = -1, 0
 		}
 	}
-	r.left = r.endPrograms()
+	r.left = errors.Join(r.left, r.endPrograms())
 }
 
 // answers: see crew. A child that does not is about to be found hung by watch, or watch
@@ -282,7 +309,7 @@ func (r *roles) beat(b beat) {
 			r.child.heard.asked++
 		}
 		if r.inherits {
-			reapOrphans(r.child.pid, r.spawner.pid)
+			reapOrphans(r.pids()...)
 		}
 	case beatAbort:
 		r.hung = true
@@ -367,6 +394,8 @@ func (r *roles) listen(report func(event)) bool {
 	}
 	m, err := r.child.heard.hear(r.child.buf[:n])
 	switch m := m.(type) {
+	case ipc.WantSpawner:
+		err = r.want(m.User)
 	case ipc.Drain:
 		err = r.ledger.drain(r.child.buf, drainAtOnce)
 	case ipc.Stopped:

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 )
 
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
-// UID GID PARENT PARTS`, with 0 as the parent of the init of a pid namespace. It
+// UID GID PARENT PARTS [GROUPS]`, with 0 as the parent of the init of a pid namespace. It
 // drops what the role must not have and becomes the role, the same binary without an
 // environment, with the role's name as its argument; for the child the PARTS follow.
 // It returns only when that fails; then main has been told.
@@ -48,7 +49,7 @@ func Stage(args []string) error {
 
 // parseStage reads the arguments that starter.start writes.
 func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
-	if len(args) != 5 {
+	if len(args) != 5 && len(args) != 6 {
 		return 0, r, errors.New("a stage is started by erluv alone")
 	}
 	switch args[0] {
@@ -64,12 +65,47 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	parent, err3 := strconv.Atoi(args[3])
 	parts, err4 := strconv.ParseUint(args[4], 10, 8)
 	r = recipeOf(role, sandbox.Parts(parts))
+	var err5 error
+	if len(args) == 6 {
+		r.Groups, r.MayBeRoot, err5 = parseGroups(args[5])
+	}
 	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
 	// Without a pid namespace it is the spawner that ends the programs, and what has
 	// left their groups only while it is the parent of orphans. The child ends with
 	// main, and then the spawner finds their conversation ended.
 	r.Outlives = role == ipc.RoleSpawner && parent != 0
-	return role, r, errors.Join(err1, err2, err3, err4)
+	return role, r, errors.Join(err1, err2, err3, err4, err5)
+}
+
+// maybeRoot is the first of the groups when an identity may be root's.
+const maybeRoot = "root"
+
+// groupsWord is the last argument of a stage: the supplementary groups of an identity,
+// and whether it may be root's.
+func groupsWord(id sandbox.Identity) string {
+	var words []string
+	if id.MayBeRoot {
+		words = append(words, maybeRoot)
+	}
+	for _, g := range id.Groups {
+		words = append(words, strconv.FormatUint(uint64(g), 10))
+	}
+	return strings.Join(words, ",")
+}
+
+func parseGroups(word string) (groups []uint32, mayBeRoot bool, err error) {
+	words := strings.Split(word, ",")
+	if words[0] == maybeRoot {
+		mayBeRoot, words = true, words[1:]
+	}
+	for _, w := range words {
+		g, err := strconv.ParseUint(w, 10, 32)
+		if err != nil {
+			return nil, false, err
+		}
+		groups = append(groups, uint32(g))
+	}
+	return groups, mayBeRoot, nil
 }
 
 // recipeOf is what the roles differ in. The spawner's limits are inherited by

@@ -53,15 +53,17 @@ func asRole(t *testing.T, f func() error) (said ipc.Message, err error) {
 // could not do main is told.
 func TestStageRefuses(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                          "started by erluv alone",
-		"child 1 1 1":               "started by erluv alone",
-		"main 1 1 1 0":              `no role "main"`,
-		"child x 1 1 0":             `"x"`,
-		"child 1 -1 1 0":            `"-1"`,
-		"child 1 4294967296 1 0":    "out of range",
-		"spawner 1 1 one 0":         `"one"`,
-		"spawner 1 1 1 256":         "out of range",
-		"spawner 65534 65534 1 0 0": "started by erluv alone",
+		"":                            "started by erluv alone",
+		"child 1 1 1":                 "started by erluv alone",
+		"main 1 1 1 0":                `no role "main"`,
+		"child x 1 1 0":               `"x"`,
+		"child 1 -1 1 0":              `"-1"`,
+		"child 1 4294967296 1 0":      "out of range",
+		"spawner 1 1 one 0":           `"one"`,
+		"spawner 1 1 1 256":           "out of range",
+		"spawner 65534 65534 1 0 0 0": "started by erluv alone",
+		"spawner 1 1 1 0 1,x":         `"x"`,
+		"spawner 1 1 1 0 1,root":      `"root"`,
 	} {
 		said, err := asRole(t, func() error { return Stage(strings.Fields(args)) })
 		if err == nil || !strings.Contains(err.Error(), want) || said != nil {
@@ -100,15 +102,21 @@ func TestStageRefuses(t *testing.T) {
 func TestStageReads(t *testing.T) {
 	all := sandbox.Seccomp | sandbox.Files | sandbox.TCP | sandbox.Scope
 	for args, want := range map[string]sandbox.Recipe{
-		"child 7 8 9 0":    {Parent: 9, NoCore: true, AllFiles: true},
-		"child 7 8 9 15":   {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
-		"spawner 7 8 9 0":  {Parent: 9, Outlives: true},
-		"spawner 7 8 0 0":  {},
-		"spawner 7 8 9 15": {Parent: 9, Outlives: true, FilterPrograms: true},
+		"child 7 8 9 0":             {Parent: 9, NoCore: true, AllFiles: true},
+		"child 7 8 9 15":            {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
+		"spawner 7 8 9 0":           {Parent: 9, Outlives: true},
+		"spawner 7 8 0 0":           {},
+		"spawner 7 8 9 15":          {Parent: 9, Outlives: true, FilterPrograms: true},
+		"spawner 7 8 0 0 9":         {Identity: sandbox.Identity{Groups: []uint32{9}}},
+		"spawner 7 8 0 0 root":      {Identity: sandbox.Identity{MayBeRoot: true}},
+		"spawner 7 8 0 0 root,0,10": {Identity: sandbox.Identity{MayBeRoot: true, Groups: []uint32{0, 10}}},
 	} {
-		want.Identity, want.KeepFD = sandbox.Identity{UID: 7, GID: 8}, conversation
+		want.UID, want.GID, want.KeepFD = 7, 8, conversation
 		list := strings.Fields(args)
 		role, got, err := parseStage(list)
+		if len(list) == 6 && groupsWord(want.Identity) != list[5] {
+			t.Errorf("%+v is written as %q, want %q", want.Identity, groupsWord(want.Identity), list[5])
+		}
 		if err != nil || role.String() != list[0] || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %v, %+v, %v; want %+v", args, role, got, err, want)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,8 +86,8 @@ var steps = []step{
 // keeps the supplementary groups, which only root can clear; everything else
 // holds alike.
 func Drop(r Recipe) error {
-	if !r.MayBeRoot && (r.UID == 0 || r.GID == 0 && unix.Geteuid() == 0) {
-		return fmt.Errorf("cannot drop privileges: uid %d and gid %d are root's", r.UID, r.GID)
+	if !r.MayBeRoot && (r.UID == 0 || (r.GID == 0 || slices.Contains(r.Groups, 0)) && unix.Geteuid() == 0) {
+		return fmt.Errorf("cannot drop privileges: uid %d, gid %d or the groups %d are root's", r.UID, r.GID, r.Groups)
 	}
 	for _, s := range steps {
 		if err := s.do(r); err != nil {

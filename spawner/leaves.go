@@ -254,10 +254,13 @@ func (l *leaves) signalOthers(n uint32, group int, sig unix.Signal) error {
 	return nil
 }
 
-// signal does what a SignalGroup asks for.
-func (s *spawner) signal(m ipc.SignalGroup) unix.Errno {
+// signal does what a SignalGroup asks for; fds may have the pidfd.
+func (s *spawner) signal(m ipc.SignalGroup, fds []int) unix.Errno {
+	if m.Only {
+		return signalOnly(m, fds)
+	}
 	if m.Leaf == 0 {
-		return signalGroup(m)
+		return signalGroup(m, fds)
 	}
 	if s.leaves.empty(m.Leaf) {
 		return unix.ESRCH
@@ -269,8 +272,8 @@ func (s *spawner) signal(m ipc.SignalGroup) unix.Errno {
 	case unix.SIGKILL:
 		return s.leaves.kill(m.Leaf)
 	}
-	if s.reports {
-		_ = signalGroup(m) // ESRCH: those in the leaf have left it
+	if s.reports || len(fds) > 0 {
+		_ = signalGroup(m, fds) // ESRCH: those in the leaf have left it
 	}
 	if err := s.leaves.signalOthers(m.Leaf, int(m.PID), sig); err != nil {
 		return errnoOf(err)

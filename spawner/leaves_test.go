@@ -237,7 +237,7 @@ func TestSignalLeaf(t *testing.T) {
 		s := &spawner{leaves: l}
 		f := taken(t, l)
 		ask := func(sig unix.Signal) unix.Errno {
-			return s.signal(ipc.SignalGroup{PID: 1 << 22, Signal: uint32(sig), Leaf: f.number})
+			return s.signal(ipc.SignalGroup{PID: 1 << 22, Signal: uint32(sig), Leaf: f.number}, nil)
 		}
 		for _, sig := range []unix.Signal{0, unix.SIGTERM, unix.SIGKILL} {
 			if errno := ask(sig); errno != unix.ESRCH {
@@ -258,7 +258,7 @@ func TestSignalLeaf(t *testing.T) {
 			}
 			soon(t, "empty", func() bool { return ask(0) == unix.ESRCH })
 		}
-		if errno := (&spawner{leaves: l}).signal(ipc.SignalGroup{PID: 1 << 22, Leaf: 1 << 30}); errno != unix.ESRCH {
+		if errno := (&spawner{leaves: l}).signal(ipc.SignalGroup{PID: 1 << 22, Leaf: 1 << 30}, nil); errno != unix.ESRCH {
 			t.Errorf("a leaf that there is not: %v", errno)
 		}
 		if errno := l.kill(1 << 30); errno != unix.ENOENT {

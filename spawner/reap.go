@@ -104,8 +104,17 @@ func (s *spawner) look() {
 // process. The child does not ask for a group any more once it knows it to be
 // empty, and it looks at it all the time (workers, pollLast) from the leader's end
 // on, so that what is left of the risk needs all numbers to be used up within
-// that time.
-func signalGroup(m ipc.SignalGroup) unix.Errno {
+// that time. With a pidfd there is none, where the kernel knows how (Linux 6.9).
+func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
+	if len(fds) == 1 {
+		err := unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, pidfdSignalProcessGroup)
+		if err == nil {
+			return 0
+		}
+		if err == unix.ESRCH {
+			return unix.ESRCH
+		}
+	}
 	if m.PID <= 1 || m.PID > 1<<22 {
 		return unix.ESRCH
 	}

@@ -48,7 +48,7 @@ func (s *spawner) takeBack(m *ipc.Spawn, pid, pidfd int, at *site) {
 		s.notify.forget(m.Seq)
 	}
 	if unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, pidfdSignalProcessGroup) == unix.EINVAL {
-		_ = signalGroup(ipc.SignalGroup{PID: uint32(pid), Signal: uint32(unix.SIGKILL)})
+		_ = signalGroup(ipc.SignalGroup{PID: uint32(pid), Signal: uint32(unix.SIGKILL)}, nil)
 	}
 	if leaf := at.leaf.number; leaf != 0 {
 		_ = s.leaves.kill(leaf)

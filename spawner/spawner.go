@@ -8,7 +8,7 @@
 // the child. It holds few descriptors, so starting a program costs the same
 // however many run (fork copies the table).
 //
-// It runs as the worker's user, with no_new_privs, so no program it starts can
+// It runs as the worker's user, with no_new_privs (each user has one of its own), so no program it starts can
 // become more than it is. Where main may (contain in erluv.conf(5)), it is the init
 // of a pid namespace: the kernel ends every process in there with it, whatever
 // ends it.
@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -210,13 +211,31 @@ func (s *spawner) request(p []byte, fds []int) error {
 		s.notify.forget(m.Seq)
 		return nil
 	case ipc.SignalGroup:
-		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(s.signal(m))})
+		return s.answer(ipc.GroupSignalled{PID: m.PID, Errno: uint32(s.signal(m, fds))})
 	}
 	return fmt.Errorf("the child sent %T, which is no request", msg)
 }
 
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
+	if m.Refused != "" {
+		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageUser, Errno: uint32(lookFor(m.Refused))})
+	}
+	if m.NewTerminal && len(fds) > 0 {
+		ours, theirs, err := anotherTerminal(fds[0])
+		if err != nil {
+			return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageTerminal, Errno: uint32(errnoOf(err))})
+		}
+		_ = unix.Close(fds[0])
+		fds[0] = theirs
+		defer unix.Close(ours)
+		return s.start(m, fds, ours)
+	}
+	return s.start(m, fds)
+}
+
+// start starts one program and answers, with the descriptors in front that are given.
+func (s *spawner) start(m *ipc.Spawn, fds []int, first ...int) error {
 	at, no := s.place(&m.Attributes.Limits)
 	if no != nil {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
@@ -236,7 +255,8 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
-	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
+	with := slices.Concat(answer[:1], first, answer[1:])
+	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, with...)
 	if errors.Is(err, ipc.ErrInFlight) {
 		s.takeBack(m, is.pid, answer[0], &at)
 		err = s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(unix.ETOOMANYREFS)})

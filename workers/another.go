@@ -17,24 +17,37 @@ var ErrSpawnerEnded = errors.New("the spawner has ended")
 
 // lose notes that nothing more comes from the spawner.
 func (s *Starter) lose(err error) {
-	s.src.Remove()
-	_ = s.conn.Close()
-	s.conn, s.toSend = nil, nil
+	s.hangUp()
 	if errors.Is(err, io.EOF) {
 		err = ErrSpawnerEnded
 	}
 	s.lost(err)
 }
 
+// hangUp ends the conversation with the spawner, if there is one.
+func (s *Starter) hangUp() {
+	if s.conn != nil {
+		s.src.Remove()
+		_ = s.conn.Close()
+		s.conn = nil
+	}
+	s.dropNotes()
+}
+
 // Replace goes on with another spawner. Everything that the one before had started
 // has ended, whatever group it went to. What that one was still asked for fails with
 // EAGAIN; nothing of it runs.
 func (s *Starter) Replace(conn *ipc.Conn) error {
-	if s.conn != nil { // its end has not been noticed yet
-		s.src.Remove()
-		_ = s.conn.Close()
-	}
-	s.conn, s.toSend = conn, nil
+	s.hangUp() // its end may not have been noticed yet
+	s.conn = conn
+	s.bereave()
+	var err error
+	s.src, err = s.loop.Watch(conn.FD(), loop.In, s)
+	return err
+}
+
+// bereave ends the workers of a spawner that is gone.
+func (s *Starter) bereave() {
 	s.leaves.forget()
 	before := s.byPID
 	s.byPID = make(map[uint32]*Worker)
@@ -42,9 +55,6 @@ func (s *Starter) Replace(conn *ipc.Conn) error {
 		w.proc.orphan()
 	}
 	s.giveUp()
-	var err error
-	s.src, err = s.loop.Watch(conn.FD(), loop.In, s)
-	return err
 }
 
 // giveUp ends what has not been answered, in the order in which it was asked for.
@@ -52,7 +62,7 @@ func (s *Starter) giveUp() {
 	for _, seq := range sorted(s.asked) {
 		w := s.asked[seq]
 		delete(s.asked, seq)
-		s.fds -= w.descriptors()
+		s.budget.held -= w.descriptors()
 		s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.EAGAIN})
 	}
 	for _, seq := range sorted(s.rotating) {

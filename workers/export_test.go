@@ -2,7 +2,7 @@ package workers
 
 // Idle says whether the starter holds nothing of any worker.
 func (s *Starter) Idle() bool {
-	return s.fds == 0 && len(s.line)+len(s.asked)+len(s.byPID)+len(s.toSend) == 0
+	return s.budget.held == 0 && len(s.line)+len(s.asked)+len(s.byPID)+len(s.toSend) == 0
 }
 
 // Pieces is how many writes wait.

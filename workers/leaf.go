@@ -36,7 +36,17 @@ const releaseAt = 32
 
 // UseLeaves says where the spawner was told to make a control group for each
 // program: see ipc.StartSpawner. It is called before the first program is started.
-func (s *Starter) UseLeaves(dir string) error {
+func (s *Starter) UseLeaves(dir string) error { return s.useLeaves(dir) }
+
+// useLeaves lets go of the directory that was used before; "" is none.
+func (s *Starter) useLeaves(dir string) error {
+	if s.leaves.dir >= 0 {
+		_ = unix.Close(s.leaves.dir)
+		s.leaves.dir = -1
+	}
+	if dir == "" {
+		return nil
+	}
 	var err error
 	if s.leaves.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("cannot open %s: %w", dir, err)
@@ -99,7 +109,6 @@ func (s *Starter) tellLeaves() {
 	if len(l.empty)+len(l.left) < releaseAt {
 		return
 	}
-	s.toSend = append(s.toSend, ipc.Append(nil, ipc.Release{Empty: l.empty, Left: l.left}))
+	s.tell(ipc.Release{Empty: l.empty, Left: l.left})
 	l.empty, l.left = l.empty[:0], l.left[:0]
-	s.resend()
 }

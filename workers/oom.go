@@ -18,13 +18,17 @@ type limited struct {
 }
 
 // UseLimits says where the spawner was told to make groups for programs with limits: see
-// ipc.StartSpawner. It is called before the first program is started.
+// ipc.StartSpawner. It is called before the first program is started by that spawner.
 func (s *Starter) UseLimits(dirs ipc.LimitDirs, leaves string) (err error) {
 	path := dirs[ipc.LimitMemory]
+	l := &s.limited
+	if l.dir >= 0 {
+		_ = unix.Close(l.dir)
+		l.dir = -1
+	}
 	if path == "" {
 		return nil
 	}
-	l := &s.limited
 	l.leaf, l.file = path == leaves, "memory.oom_control"
 	if l.leaf {
 		l.file = "memory.events"
@@ -68,7 +72,6 @@ func killsIn(text string) (n uint64) {
 // removes them.
 func (s *Starter) releaseGroups(n uint32) {
 	if n != 0 {
-		s.toSend = append(s.toSend, ipc.Append(nil, ipc.Release{Limited: []uint32{n}}))
-		s.resend()
+		s.tell(ipc.Release{Limited: []uint32{n}})
 	}
 }

@@ -80,6 +80,9 @@ func (p *process) signal(sig unix.Signal) error {
 	if !p.alive {
 		return unix.ESRCH
 	}
+	if p.w.starter.demand != nil {
+		return p.signalOther(sig)
+	}
 	return unix.PidfdSendSignal(int(p.fd), sig, nil, 0)
 }
 
@@ -97,6 +100,9 @@ func (p *process) signalGroup(sig unix.Signal) error {
 	if p.w.starter.reports {
 		p.ask(sig)
 		return nil
+	}
+	if p.w.starter.demand != nil {
+		return p.signalOthers(sig)
 	}
 	err := unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
 	switch {
@@ -131,7 +137,11 @@ func (p *process) ask(sig unix.Signal) {
 	}
 	p.asked++
 	p.killing = p.killing || sig == unix.SIGKILL
-	p.w.starter.askGroup(ipc.SignalGroup{PID: p.pid, Signal: uint32(sig), Leaf: p.leaf})
+	fd := -1
+	if p.w.starter.demand != nil {
+		fd = int(p.fd)
+	}
+	p.w.starter.tellWith(ipc.SignalGroup{PID: p.pid, Signal: uint32(sig), Leaf: p.leaf}, fd)
 }
 
 func (p *process) answered() {

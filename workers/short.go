@@ -101,11 +101,11 @@ func (s *Starter) cannotTake(p []byte) error {
 			break
 		}
 		delete(s.asked, m.Seq)
-		s.fds -= w.descriptors()
+		s.budget.held -= w.descriptors()
 		if w.notices {
 			s.forget(m.Seq)
 		}
-		s.askGroup(ipc.SignalGroup{PID: m.PID, Signal: uint32(unix.SIGKILL), Leaf: m.Leaf})
+		s.tell(ipc.SignalGroup{PID: m.PID, Signal: uint32(unix.SIGKILL), Leaf: m.Leaf})
 		s.leave(m.Leaf)
 		s.releaseGroups(m.Limited)
 		s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.EMFILE})

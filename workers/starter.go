@@ -36,7 +36,7 @@ type Starter struct {
 	asked  map[uint32]*Worker
 	seq    uint32
 	byPID  map[uint32]*Worker // whom a change concerns
-	toSend [][]byte           // packets without descriptors that found the socket full
+	toSend []note             // what found the socket full
 	buf    []byte
 	packet []byte
 
@@ -46,14 +46,24 @@ type Starter struct {
 	leaves  leaves
 	limited limited
 
-	fds      int     // held by workers
-	reserved int     // those that workers may not have, of RLIMIT_NOFILE
-	failure  Failure // of the worker that is being told
-	lost     func(error)
+	budget  *budget // one for all Starters
+	failure Failure // of the worker that is being told
+	lost    func(error)
+	demand  *demand // of another user's; nil: the spawner is the child's own user's
 
 	unwatched map[*Worker]Failure // those that are being ended before they have begun
 	patience  time.Duration       // when requests fail that cannot be sent, see crowded
 	again     *loop.Timer         // when one is tried again; nil: it can be tried now
+}
+
+// budget are the descriptors that workers hold, and those of RLIMIT_NOFILE that they may
+// not have.
+type budget struct{ held, reserved int }
+
+// note is a packet with one descriptor, which belongs to it, or none (-1).
+type note struct {
+	packet []byte
+	fd     int
 }
 
 // NewStarter takes over the conversation with the spawner. Output pipes and
@@ -63,7 +73,7 @@ type Starter struct {
 // Replace.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
-		loop: l, group: g, conn: conn, reports: reports, reserved: descriptorLimit() - maxFDs, lost: lost,
+		loop: l, group: g, conn: conn, reports: reports, budget: &budget{reserved: descriptorLimit() - maxFDs}, lost: lost,
 		unwatched: make(map[*Worker]Failure),
 		asked:     make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
@@ -80,6 +90,7 @@ func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 // ask sends as many requests as may be under way. It is called at the end of
 // each round, so that New never calls back.
 func (s *Starter) ask() {
+	s.demand.look(s)
 	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 && s.again == nil {
 		w := s.line[0]
 		if w.life.pending != evStarted {
@@ -118,13 +129,14 @@ func (s *Starter) pop() {
 
 // request makes the pipes and sends the request. On an error nothing is left.
 func (s *Starter) request(w *Worker) error {
-	if s.fds+w.descriptors() > descriptorLimit()-s.reserved {
+	if s.budget.held+w.descriptors() > descriptorLimit()-s.budget.reserved {
 		return unix.EMFILE
 	}
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
 		NoSession: sp.NoSession, Attributes: sp.Attributes, Terminal: sp.Terminal != nil, Notify: sp.Notify,
+		NewTerminal: sp.Terminal != nil && s.demand != nil, Refused: sp.Refused,
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
@@ -158,7 +170,7 @@ func (s *Starter) request(w *Worker) error {
 	}
 	s.seq++
 	s.asked[s.seq] = w
-	s.fds += w.descriptors()
+	s.budget.held += w.descriptors()
 	return nil
 }
 
@@ -214,6 +226,10 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 		ipc.CloseAll(p[:])
 		return ipc.Stream{}, -1, err
 	}
+	if err := s.demand.open(ours); err != nil {
+		ipc.CloseAll(p[:])
+		return ipc.Stream{}, -1, err
+	}
 	if sp.Input {
 		w.input(sp.FD).fd = int32(ours)
 	} else {
@@ -229,7 +245,7 @@ func (s *Starter) release(w *Worker) {
 	s.releaseGroups(w.proc.groups)
 	w.proc.groups = 0
 	if w.proc.pid != 0 {
-		s.fds -= w.descriptors()
+		s.budget.held -= w.descriptors()
 		if s.byPID[w.proc.pid] == w { // the number may be another's already
 			delete(s.byPID, w.proc.pid)
 		}
@@ -290,9 +306,13 @@ func (s *Starter) answer(p []byte, fds []int) error {
 func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	w := s.asked[m.Seq]
 	delete(s.asked, m.Seq)
+	s.demand.heard()
 	due := 0
 	if w != nil && m.Stage == ipc.StageNone {
 		due = 1 + w.logs()
+		if w.newTerminal() {
+			due++
+		}
 		if w.notices {
 			due++
 		}
@@ -302,7 +322,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		return fmt.Errorf("the spawner answered request %d with %d descriptors", m.Seq, len(fds))
 	}
 	if m.Stage != ipc.StageNone {
-		s.fds -= w.descriptors()
+		s.budget.held -= w.descriptors()
 		f := Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)}
 		if !s.later(w, f) {
 			s.fail(w, f)
@@ -311,6 +331,12 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	}
 	s.byPID[m.PID] = w
 	logs := fds[1:]
+	if w.newTerminal() {
+		if err := w.adoptTerminal(logs[0]); err != nil {
+			return err
+		}
+		logs = logs[1:]
+	}
 	for o := range w.outputs {
 		if o.log != nil {
 			o.log.open(logs[0])
@@ -326,8 +352,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 
 // forget has the name of a NOTIFY_SOCKET removed.
 func (s *Starter) forget(seq uint32) {
-	s.toSend = append(s.toSend, ipc.Append(nil, ipc.Forget{Seq: seq}))
-	s.resend()
+	s.tell(ipc.Forget{Seq: seq})
 }
 
 // askRotate asks for a new file for a log, which waits for it.
@@ -335,8 +360,7 @@ func (s *Starter) askRotate(l *log) {
 	s.seq++
 	l.ask.Seq = s.seq
 	s.rotating[s.seq] = l
-	s.toSend = append(s.toSend, ipc.Append(nil, l.ask))
-	s.resend()
+	s.tell(l.ask)
 }
 
 func (s *Starter) rotated(m ipc.Rotated, fds []int) error {
@@ -367,30 +391,59 @@ func (s *Starter) fail(w *Worker, f Failure) {
 	w.event(evNotStarted)
 }
 
-// askGroup asks the spawner for what pidfds cannot do. The answer goes to
-// groupAnswer; until then the group counts as not empty.
-func (s *Starter) askGroup(m ipc.SignalGroup) {
-	s.toSend = append(s.toSend, ipc.Append(nil, m))
+// tell sends a packet without waiting for room. What asks for an answer is bounded by
+// who asks: a few packets for each worker, see maxQuestions, and one for each log.
+func (s *Starter) tell(m ipc.Message) { s.tellWith(m, -1) }
+
+// tellWith sends a descriptor with it, unless it is -1, which stays the caller's. The
+// other side does without one that cannot be kept until there is room.
+func (s *Starter) tellWith(m ipc.Message, fd int) {
+	if fd >= 0 {
+		if kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			fd = kept
+		} else {
+			fd = -1
+		}
+	}
+	s.toSend = append(s.toSend, note{ipc.Append(nil, m), fd})
 	s.resend()
 }
 
-// resend sends what found the socket full: a few packets for each worker, see
-// maxQuestions, and one for each log.
+// resend sends what found the socket full.
 func (s *Starter) resend() {
 	if s.conn == nil {
-		s.toSend = nil // nobody is left whom it concerns
+		s.dropNotes() // nobody is left whom it concerns
 		return
 	}
 	for len(s.toSend) > 0 {
-		if err := s.conn.TrySend(s.toSend[0]); err != nil {
+		n, fds := s.toSend[0], []int(nil)
+		if n.fd >= 0 {
+			fds = []int{n.fd}
+		}
+		if err := s.conn.TrySend(n.packet, fds...); err != nil {
+			if errors.Is(err, ipc.ErrInFlight) {
+				ipc.CloseAll(fds)
+				s.toSend[0].fd = -1
+				continue
+			}
 			if errors.Is(err, ipc.ErrFull) {
 				s.src.Want(loop.In | loop.Out)
 			}
 			return // any other error is seen when reading
 		}
+		ipc.CloseAll(fds)
 		s.toSend = s.toSend[1:]
 	}
 	s.src.Want(loop.In)
+}
+
+func (s *Starter) dropNotes() {
+	for _, n := range s.toSend {
+		if n.fd >= 0 {
+			_ = unix.Close(n.fd)
+		}
+	}
+	s.toSend = nil
 }
 
 func errno(err error) unix.Errno {

@@ -51,6 +51,26 @@ func (s *Starter) terminal(w *Worker, st ipc.Stream) (ipc.Stream, int, error) {
 	return st, theirs, nil
 }
 
+// newTerminal says whether the program has another terminal than the one that was made
+// here, by the spawner: of its own user.
+func (w *Worker) newTerminal() bool { return w.tty && w.starter.demand != nil }
+
+// adoptTerminal takes over our end of it, and lets go of the one that was made here.
+// Its size may have been changed since.
+func (w *Worker) adoptTerminal(fd int) error {
+	if size, err := unix.IoctlGetWinsize(int(w.in.fd), unix.TIOCGWINSZ); err == nil {
+		_ = setSize(fd, size.Row, size.Col)
+	}
+	_, _ = unix.Close(int(w.in.fd)), unix.Close(int(w.out[0].fd))
+	w.in.fd, w.out[0].fd = -1, int32(fd)
+	second, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) // there is room: two were closed
+	if err != nil {
+		return fmt.Errorf("%w: %w", errTerminal, err)
+	}
+	w.in.fd = int32(second)
+	return nil
+}
+
 // open makes a terminal: our end does not block, the program's does.
 func (t *Terminal) open() (ours, theirs int, err error) {
 	ours, err = unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

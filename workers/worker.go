@@ -58,6 +58,7 @@ type Spec struct {
 	Timeout     time.Duration // longest run; 0: without end
 	IdleTimeout time.Duration // longest time without output; 0: without end
 	Notify      bool          // it gets a NOTIFY_SOCKET, see Host.Notified
+	Refused     string        // a user as whom it may not run: see ipc.Spawn
 }
 
 // Exit is how a program ended: with a status, or by a signal when Signal is not 0.
@@ -146,6 +147,7 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 		w.out[i].init(w, Stdout+Stream(i), spec.Streams[1+i], spec)
 	}
 	w.extra = newExtra(w, spec)
+	starter.demand.came()
 	starter.enqueue(w)
 	return w
 }
@@ -195,7 +197,8 @@ func (w *Worker) StopWithin(d time.Duration) {
 // Kill sends SIGKILL to everything in the program's group, until it is empty.
 func (w *Worker) Kill() { w.event(evKill) }
 
-// Signal sends a signal to the program; ESRCH when it does not run.
+// Signal sends a signal to the program; ESRCH when it does not run. Where it is another
+// user's, the spawner does it, as with SignalGroup.
 func (w *Worker) Signal(sig unix.Signal) error { return w.proc.signal(sig) }
 
 // SignalGroup sends a signal to the program's group; ESRCH when it is empty.
@@ -399,6 +402,7 @@ func (w *Worker) drainStep() (event, bool) {
 
 // close frees whatever the worker still holds.
 func (w *Worker) close() {
+	w.starter.demand.left(w.starter, w)
 	w.deadline.Stop()
 	w.poll.Stop()
 	w.proc.close()
