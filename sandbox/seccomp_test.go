@@ -129,3 +129,34 @@ func TestTable(t *testing.T) {
 		last[l.call] = l.when == nil
 	}
 }
+
+// TestDeniedGroups: what the child must not do, by its groups, whatever the table has.
+func TestDeniedGroups(t *testing.T) {
+	if !here(t).Has(Seccomp) {
+		return // TestIntruders has looked at what is said then
+	}
+	for group, calls := range map[string][][]uintptr{
+		"forks":           {{unix.SYS_CLONE, uintptr(unix.SIGCHLD)}, {unix.SYS_CLONE, unix.CLONE_VM | unix.CLONE_VFORK | uintptr(unix.SIGCHLD)}},
+		"executes":        {{unix.SYS_EXECVE}, {unix.SYS_EXECVEAT}},
+		"makes sockets":   {{unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM}, {unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM}, {unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_STREAM}, {unix.SYS_CONNECT}, {unix.SYS_BIND}, {unix.SYS_LISTEN}, {unix.SYS_ACCEPT}, {unix.SYS_ACCEPT4}},
+		"traces":          {{unix.SYS_PTRACE, unix.PTRACE_TRACEME}, {unix.SYS_PROCESS_VM_READV}, {unix.SYS_PROCESS_VM_WRITEV}, {unix.SYS_KCMP}},
+		"mounts":          {{unix.SYS_MOUNT}, {unix.SYS_UMOUNT2}, {unix.SYS_MOVE_MOUNT}, {unix.SYS_FSOPEN}, {unix.SYS_FSMOUNT}, {unix.SYS_OPEN_TREE}, {unix.SYS_PIVOT_ROOT}, {unix.SYS_CHROOT}},
+		"uses io_uring":   {{unix.SYS_IO_URING_SETUP}, {unix.SYS_IO_URING_ENTER}, {unix.SYS_IO_URING_REGISTER}},
+		"has namespaces":  {{unix.SYS_UNSHARE, unix.CLONE_NEWUSER}, {unix.SYS_SETNS}, {unix.SYS_CLONE, goThread | unix.CLONE_NEWNET}},
+		"takes from":      {{unix.SYS_PIDFD_OPEN, 1}, {unix.SYS_PIDFD_GETFD}},
+		"sets ids":        {{unix.SYS_SETRESUID}, {unix.SYS_SETRESGID}, {unix.SYS_SETGROUPS}, {unix.SYS_CAPSET}},
+		"has its code":    {{unix.SYS_MPROTECT}, {unix.SYS_MMAP, 0, 4096, unix.PROT_EXEC, unix.MAP_PRIVATE | unix.MAP_ANON}},
+		"reaches wide":    {{unix.SYS_BPF}, {unix.SYS_PERF_EVENT_OPEN}, {unix.SYS_USERFAULTFD}, {unix.SYS_KEYCTL}, {unix.SYS_KEXEC_LOAD}, {unix.SYS_FINIT_MODULE}},
+		"filters further": {{unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER}},
+	} {
+		for _, call := range calls {
+			var args []string
+			for _, a := range call {
+				args = append(args, fmt.Sprint(a))
+			}
+			if said, state := sealed(t, Seccomp, append([]string{"call"}, args...)...); !killedBySIGSYS(state) {
+				t.Errorf("the child %s by system call %d: %v, %v", group, call[0], state, said)
+			}
+		}
+	}
+}
