@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+	"unsafe"
 
 	"erluv/etf"
 	"erluv/ipc"
@@ -130,6 +131,22 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		return nil, fmt.Errorf("cannot start the %s: %w", role, err)
 	}
 	return p, nil
+}
+
+// raiseFiles puts the soft limit of descriptors back to where the Go runtime has put it
+// at the start, the hard one, should somebody have lowered it (prlimit(1)): what
+// follows a role's end takes some. A raw call, for after any other the runtime would no
+// longer give what it starts the limit that this process was started with.
+func raiseFiles() {
+	prlimit := func(set, get *unix.Rlimit) bool {
+		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)
+		return e == 0
+	}
+	var limit unix.Rlimit
+	if prlimit(nil, &limit) && limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		prlimit(&limit, nil)
+	}
 }
 
 // say sends a message without waiting: a role that does not read is not told.

@@ -261,6 +261,7 @@ func (r *roles) watch(report func(event)) {
 			}
 		}
 		for _, p := range r.ended(fds[1].Revents != 0, fds[2].Revents != 0) {
+			raiseFiles()
 			if p == r.spawner && r.child.end == nil && r.replace() {
 				fds[2].Fd = int32(r.spawner.pidfd)
 				continue

@@ -167,6 +167,42 @@ func TestNoMoreDescriptors(t *testing.T) {
 	allIsWell(t, e, s, r)
 }
 
+// Main needs no more descriptors while all is well, and has those that it needs after
+// a crash. What it starts has the limits that there were before.
+func TestMainWithoutDescriptors(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	socket := e.socket(t)
+	s.eval(t, residents+`
+		Limits = fun() -> e2e:call(E, {run, "ulimit -n; ulimit -Hn", #{}}) end,
+		{ok, #{exit := {exit_status, 0}}} = Before = Limits()`)
+	for n := range 3 {
+		r := e.roles(t)
+		e.lower(t, r.main, "nofile", 3)
+		if n == 0 {
+			s.expect(t, "works", "Works()")
+		}
+		kill(t, r.child, syscall.SIGKILL)
+		if why := s.down(t, n); why != "{signal,sigkill}" {
+			t.Fatal(why)
+		}
+		s.expect(t, "pong", "net_adm:ping(E)")
+		s.respawn(t)
+		s.expect(t, "true", "Before =:= Limits()")
+
+		// A spawner that dies alone is followed by another, and nobody else notices.
+		r = e.roles(t)
+		e.lower(t, r.main, "nofile", 3)
+		kill(t, r.spawner, syscall.SIGKILL)
+		s.expect(t, "ok", "e2e:until(fun() -> Before =:= Limits() end)")
+		if now := e.roles(t); now.child != r.child || now.spawner == r.spawner {
+			t.Errorf("the roles are %v, were %v", now, r)
+		}
+		if got := e.socket(t); got != socket {
+			t.Errorf("the connection is %s, it was %s", got, socket)
+		}
+	}
+}
+
 // A file system that is full is told of, and is no reason for a program to wait. When
 // there is room again, files are written and rotated again.
 func TestFullDisk(t *testing.T) {
