@@ -15,21 +15,33 @@ import (
 // The /proc outside is left open at the given descriptor: there a process finds the
 // number that it has outside.
 func OwnProc(outer int) error {
-	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("cannot open /proc: %w", err)
-	}
-	if fd != outer {
-		if err := unix.Dup3(fd, outer, 0); err != nil {
-			return fmt.Errorf("cannot make it descriptor %d: %w", outer, err)
-		}
-		_ = unix.Close(fd)
+	if err := openAs("/proc", outer); err != nil {
+		return err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("cannot keep mounts from the outside: %w", err)
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("cannot mount /proc: %w", err)
+	}
+	return nil
+}
+
+// openAs opens a directory at a descriptor, which stays open at an exec. It may be the
+// one that the kernel gives of itself.
+func openAs(dir string, want int) error {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", dir, err)
+	}
+	if fd == want {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+	} else {
+		err = unix.Dup3(fd, want, 0)
+		_ = unix.Close(fd)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make it descriptor %d: %w", want, err)
 	}
 	return nil
 }
