@@ -323,3 +323,37 @@ func TestUsersRoot(t *testing.T) {
 		{ok, #{stdout := Out}} = e2e:call(E, {run, "head -c 0 /etc/shadow && echo $(id -u) $(sed -n 's/CapEff:.//p' /proc/self/status) $(chown 1 /proc/self 2>/dev/null || echo none)",
 			#{user => root}}), Out`)
 }
+
+// Programs of different users, and of one by different entries, and those who have
+// started them, cannot be reached by each other.
+func TestUsersApart(t *testing.T) {
+	e := allowing(t, newNode(t, nodeOptions{}), `["games", "games:games,audio", "backup"]`, "--contain", "group")
+	if e == nil {
+		return
+	}
+	s := e.session(t)
+	s.eval(t, `[A, B, C, D] = [e2e:start(E, ["sleep", "1000"], O) || O <- [#{user => games}, #{user => games, groups => [audio]}, #{user => backup}, #{}]], ok`)
+	targets := map[string]int{"main": e.cmd.Process.Pid, "child": e.number(t, "e2e:call(E, {info, child_os_pid})")}
+	for _, p := range children(e.cmd.Process.Pid) {
+		targets["role "+cmdline(p.pid)+" "+p.String()] = p.pid
+	}
+	for _, w := range []string{"A", "B", "C", "D"} {
+		pid, err := strconv.Atoi(s.eval(t, "e2e:os_pid("+w+")"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets["worker "+w] = pid
+	}
+	if len(targets) != 2+5+4 {
+		t.Errorf("there are %v", targets)
+	}
+	for _, user := range []string{"games", "backup", "nobody"} {
+		for name, pid := range targets {
+			script := fmt.Sprintf("kill -0 %[1]d || kill -9 %[1]d || kill -CONT %[1]d || cat /proc/%[1]d/environ || head -c 1 /proc/%[1]d/mem || ls /proc/%[1]d/fd/ || : </proc/%[1]d/fd/0", pid)
+			if got := e.eval(t, `{ok, #{exit := X}} = e2e:call(E, {run, Cmd, #{user => `+user+`}}), X`, bind{"Cmd": fmt.Sprintf("%q", script)}); got == "{exit_status,0}" {
+				t.Errorf("%s reaches the %s", user, name)
+			}
+		}
+	}
+	s.expect(t, "4", `length([1 || W <- [A, B, C, D], {ok, {signal, sigterm}} =:= e2e:call(W, stop)])`)
+}

@@ -37,6 +37,8 @@ text({limits, {Limit, Errno}}) ->
     ["limits: ", term(Limit), " cannot be limited so: ", errno(Errno)];
 text({user, unknown}) -> "user: there is no such user";
 text({user, not_allowed}) -> "user: erluv's allow_users does not name this user";
+text({group, not_allowed}) -> "group: erluv's allow_users does not name this group for the user";
+text({groups, not_allowed}) -> "groups: erluv's allow_users does not name these groups for the user";
 %% Calls to a worker.
 text(epipe) -> "stdin is closed, or the program does not read it any more";
 text(esrch) -> "the program has ended";
