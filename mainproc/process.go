@@ -134,19 +134,20 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 }
 
 // raiseFiles puts the soft limit of descriptors back to where the Go runtime has put it
-// at the start, the hard one, should somebody have lowered it (prlimit(1)): what
-// follows a role's end takes some. A raw call, for after any other the runtime would no
+// at the start, the hard one, and says whether somebody had lowered it (prlimit(1)):
+// what follows a role's end takes some. A raw call, for after any other the runtime would no
 // longer give what it starts the limit that this process was started with.
-func raiseFiles() {
+func raiseFiles() bool {
 	prlimit := func(set, get *unix.Rlimit) bool {
 		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)
 		return e == 0
 	}
 	var limit unix.Rlimit
-	if prlimit(nil, &limit) && limit.Cur < limit.Max {
-		limit.Cur = limit.Max
-		prlimit(&limit, nil)
+	if !prlimit(nil, &limit) || limit.Cur == limit.Max {
+		return false
 	}
+	limit.Cur = limit.Max
+	return prlimit(&limit, nil)
 }
 
 // say sends a message without waiting: a role that does not read is not told.

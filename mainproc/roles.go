@@ -242,14 +242,15 @@ func (r *roles) watch(report func(event)) {
 			timeout = int(max(0, time.Until(p.next)).Milliseconds()) + 1
 		}
 		if _, err := unix.Poll(fds, timeout); err != nil {
-			if err == unix.EINTR {
+			// More than the limit of descriptors are too many, however few (poll(2)).
+			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
 				continue
 			}
-			// Bad memory or too many descriptors: neither can be.
-			panic(fmt.Sprintf("poll: %v", err))
+			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
 		}
 		for i := range r.others {
 			if fds[3+i].Revents != 0 {
+				raiseFiles()
 				r.otherEnded(i)
 			}
 		}

@@ -177,7 +177,7 @@ func TestMainWithoutDescriptors(t *testing.T) {
 		{ok, #{exit := {exit_status, 0}}} = Before = Limits()`)
 	for n := range 3 {
 		r := e.roles(t)
-		e.lower(t, r.main, "nofile", 3)
+		e.lower(t, r.main, "nofile", 2+n)
 		if n == 0 {
 			s.expect(t, "works", "Works()")
 		}
@@ -191,7 +191,7 @@ func TestMainWithoutDescriptors(t *testing.T) {
 
 		// A spawner that dies alone is followed by another, and nobody else notices.
 		r = e.roles(t)
-		e.lower(t, r.main, "nofile", 3)
+		e.lower(t, r.main, "nofile", 2+n)
 		kill(t, r.spawner, syscall.SIGKILL)
 		s.expect(t, "ok", "e2e:until(fun() -> Before =:= Limits() end)")
 		if now := e.roles(t); now.child != r.child || now.spawner == r.spawner {
