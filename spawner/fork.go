@@ -49,7 +49,7 @@ type image struct {
 	all, none uint64 // masks of signals
 	fresh     sigaction
 	limit     unix.Rlimit
-	cgroup    cloneArgs
+	clone     cloneArgs
 	outside   [maxNumber]byte // the process's number there
 }
 
@@ -92,9 +92,15 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 	if err != nil {
 		return numbers{}, &forkError{unix.SYS_EXECVE, errnoOf(err)}
 	}
-	i.plan(attr, c)
-	i.do(unix.SYS_EXECVE, uintptr(unsafe.Pointer(i.path)), uintptr(unsafe.Pointer(&i.args[0])), uintptr(unsafe.Pointer(&i.env[0])))
-	pid, failed := i.run(attr.Sys)
+	var pid int
+	for again := true; again; {
+		clears := !clearsNot
+		i.plan(attr, c)
+		i.do(unix.SYS_EXECVE, uintptr(unsafe.Pointer(i.path)), uintptr(unsafe.Pointer(&i.args[0])), uintptr(unsafe.Pointer(&i.env[0])))
+		pid, failed = i.run(attr.Sys)
+		again = failed != nil && failed.trap == unix.SYS_CLONE3 && clears && (failed.errno == unix.EINVAL || failed.errno == unix.ENOSYS)
+		clearsNot = clearsNot || again
+	}
 	runtime.KeepAlive(c)
 	is = numbers{pid, pid}
 	if isInit() {
@@ -106,6 +112,7 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 // plan appends all steps but the last. What is inherited from us is close-on-exec, but
 // for what the attributes name.
 func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
+	i.steps = i.steps[:0]
 	sys := attr.Sys
 	if isInit() {
 		i.do(unix.SYS_READLINKAT, outerProc, uintptr(unsafe.Pointer(&linkSelf[0])), uintptr(unsafe.Pointer(&i.outside)), maxNumber)
@@ -117,14 +124,16 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 		i.do(unix.SYS_SETPGID, 0, 0)
 	}
 	// A handler of ours must not run there, so none is left when the mask goes.
-	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
-			i.do(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&i.fresh)), 0, unsafe.Sizeof(i.none))
-		}
+	signals := ignored()
+	if clearsNot {
+		signals = allSignals
+	}
+	for _, sig := range signals {
+		i.do(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&i.fresh)), 0, unsafe.Sizeof(i.none))
 	}
 	i.do(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&i.none)), 0, unsafe.Sizeof(i.none))
 	i.do(unix.SYS_CHDIR, uintptr(unsafe.Pointer(i.dir)))
-	if sys.Pdeathsig != 0 {
+	if sys.Pdeathsig != 0 && !isInit() { // whose end the kernel lets nobody outlive
 		i.do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(sys.Pdeathsig))
 		i.do(unix.SYS_GETPPID)
 		i.steps[len(i.steps)-1].want = uintptr(os.Getpid()) // else it ends by itself
@@ -146,6 +155,38 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 		i.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
 	}
 }
+
+// clearsNot says that the kernel has no CLONE_CLEAR_SIGHAND (before Linux 5.5), or no
+// clone3(2) for us (filters of system calls): then each signal is reset for itself,
+// which takes as long as all the rest. Only fork's caller uses it.
+var clearsNot bool
+
+// allSignals are those that can have a handler.
+var allSignals = func() (all []uintptr) {
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			all = append(all, sig)
+		}
+	}
+	return all
+}()
+
+// ignored are those that CLONE_CLEAR_SIGHAND leaves as they are: we were started with
+// them ignored, and the Go runtime does not use them.
+var ignored = sync.OnceValue(findIgnored)
+
+func findIgnored() (list []uintptr) {
+	for _, sig := range allSignals {
+		var act sigaction
+		_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&act)), unsafe.Sizeof(act.mask), 0, 0)
+		if e == 0 && act.handler == sigIgnore {
+			list = append(list, sig)
+		}
+	}
+	return list
+}
+
+const sigIgnore = 1
 
 var linkSelf = []byte("self\x00")
 
@@ -197,12 +238,15 @@ func (i *image) files(files []uintptr) {
 func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 	const flags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
 	trap, a1, a2, a3 := uintptr(unix.SYS_CLONE), uintptr(flags|unix.SIGCHLD), uintptr(0), uintptr(unsafe.Pointer(&i.pidfd))
-	if sys.UseCgroupFD {
-		i.cgroup = cloneArgs{
-			flags: flags | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD),
-			pidfd: uint64(uintptr(unsafe.Pointer(&i.pidfd))), cgroup: uint64(sys.CgroupFD),
+	if sys.UseCgroupFD || !clearsNot {
+		i.clone = cloneArgs{flags: flags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&i.pidfd)))}
+		if sys.UseCgroupFD {
+			i.clone.flags, i.clone.cgroup = i.clone.flags|unix.CLONE_INTO_CGROUP, uint64(sys.CgroupFD)
 		}
-		trap, a1, a2, a3 = unix.SYS_CLONE3, uintptr(unsafe.Pointer(&i.cgroup)), unsafe.Sizeof(i.cgroup), 0
+		if !clearsNot {
+			i.clone.flags |= unix.CLONE_CLEAR_SIGHAND
+		}
+		trap, a1, a2, a3 = unix.SYS_CLONE3, uintptr(unsafe.Pointer(&i.clone)), unsafe.Sizeof(i.clone), 0
 	}
 	first := &i.steps[0]
 	end := uintptr(unsafe.Pointer(first)) + uintptr(len(i.steps))*unsafe.Sizeof(*first)

@@ -9,8 +9,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"erluv/ipc"
 
@@ -59,6 +61,27 @@ func forked(t *testing.T, script string, change func(*syscall.ProcAttr), c confi
 // TestForkIsFresh: nothing of how signals are here is so in the program, and its
 // limit of descriptors is ours as it was before the Go runtime raised it.
 func TestForkIsFresh(t *testing.T) {
+	t.Run("CLONE_CLEAR_SIGHAND", testForkIsFresh)
+	if clearsNot {
+		t.Fatal("CLONE_CLEAR_SIGHAND was not tried, or Linux is older than 5.5")
+	}
+	clearsNot = true
+	defer func() { clearsNot = false }()
+	t.Run("each signal", testForkIsFresh)
+}
+
+func testForkIsFresh(t *testing.T) {
+	ignore := sigaction{handler: sigIgnore}
+	var was sigaction
+	change := func(act, old *sigaction) {
+		_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGTTIN), uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), unsafe.Sizeof(was.mask), 0, 0)
+		if e != 0 {
+			t.Fatal(e)
+		}
+	}
+	change(&ignore, &was)
+	ignored = sync.OnceValue(findIgnored)
+	defer change(&was, nil)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	blocked := setMask(1 << (unix.SIGUSR1 - 1))
