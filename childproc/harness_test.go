@@ -57,7 +57,7 @@ type node struct {
 }
 
 // startChild runs a child in this process, with a real spawner, up to Ready. What
-// it sends at the beginning (up, the question for the ticktime) has been read.
+// it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	t.Helper()
 	theirs, ours := tcpPair(t)
@@ -122,8 +122,10 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
 		t.Fatalf("instead of up to the controller: %s", show(m))
 	}
-	if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
-		t.Fatalf("instead of the question for net_ticktime: %s", show(m))
+	for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
+		if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
+			t.Fatalf("instead of %s: %s", what, show(m))
+		}
 	}
 	return n
 }

@@ -186,6 +186,7 @@ func build(g given) (*child, error) {
 	}
 	m.up()
 	m.askTicktime()
+	m.askBuffer()
 	return c, nil
 }
 

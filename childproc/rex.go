@@ -69,3 +69,14 @@ func (m *manager) askTicktime() {
 		}
 	})
 }
+
+// nodeBuffer is what the node is asked to read from the connection at once, in bytes
+// (inet(3), buffer). With the 1,460 of the inet driver it takes a system call for
+// every few small messages.
+const nodeBuffer = 256 << 10
+
+// askBuffer asks for it. A node that refuses is served all the same.
+func (m *manager) askBuffer() {
+	opts := etf.List{etf.Tuple{etf.Atom("buffer"), int64(nodeBuffer)}}
+	m.ask("net_kernel", "setopts", etf.List{etf.Atom(m.start.Node), opts}, func(etf.Term) {})
+}
