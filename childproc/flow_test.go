@@ -107,7 +107,8 @@ func TestFlowAuto(t *testing.T) {
 
 // Half of what is long is not yet short.
 func TestFlowHysteresis(t *testing.T) {
-	f := newFlood(t)
+	// All messages have one size, however the pipe grows.
+	f := newFlood(t, etf.Pair{Key: etf.Atom("packet"), Value: etf.Tuple{etf.Atom("line"), int64(64 << 10)}})
 	to := f.next()
 	f.quiet()
 	sent := f.in

@@ -75,6 +75,7 @@ func TestArguments(t *testing.T) {
 		{"terminal input", []string{hex(unix.SYS_IOCTL), null, hex(unix.TIOCSTI), null}, "EPERM"},
 		{"the same, wide", []string{hex(unix.SYS_IOCTL), null, fmt.Sprintf("%#x", 1<<40|unix.TIOCSTI), null}, "EPERM"},
 		{"owner of a descriptor", []string{hex(unix.SYS_FCNTL), null, hex(unix.F_SETOWN), "1"}, "EPERM"},
+		{"size of a pipe", []string{hex(unix.SYS_FCNTL), null, hex(unix.F_SETPIPE_SZ), "4096"}, "EBADF"},
 		{"flags of a descriptor", []string{hex(unix.SYS_FCNTL), null, hex(unix.F_GETFD), null}, "ok"},
 		{"renice", []string{hex(unix.SYS_SETPRIORITY), null, null, null}, "EPERM"},
 		{"no such call", []string{"0x3ffff"}, "EPERM"},

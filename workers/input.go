@@ -28,6 +28,7 @@ type input struct {
 	w       *Worker
 	fd      int32 // -1: no pipe, or closed
 	no      Stream
+	pipe    pipe
 	closing bool // closed by the host: no more is taken, what waits is written
 	ended   bool // a terminal: the end was written too
 	last    byte // a terminal: what was written last
@@ -162,6 +163,9 @@ func (in *input) put(data []byte) (total int, err error) {
 		}
 		total += max(n, 0)
 	}
+	if total < len(data) {
+		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // as many as it should have had room for
+	}
 	in.bytes += uint64(total)
 	if total > 0 {
 		in.last = data[total-1]
@@ -203,6 +207,7 @@ func (in *input) abandon(err error) {
 		in.src.Remove()
 		_ = unix.Close(int(in.fd))
 		in.fd = -1
+		in.w.starter.budget.pipes.gone(&in.pipe)
 	}
 	in.answer(err)
 }
@@ -223,5 +228,6 @@ func (in *input) close() {
 	if in.fd >= 0 {
 		_ = unix.Close(int(in.fd))
 		in.fd = -1
+		in.w.starter.budget.pipes.gone(&in.pipe)
 	}
 }

@@ -14,6 +14,7 @@ type output struct {
 	w        *Worker
 	fd       int32 // -1: no pipe, or ended
 	no       Stream
+	pipe     pipe
 	draining bool
 	held     bool // the host does not want it now
 	later    bool // see mustWatch
@@ -87,6 +88,7 @@ func (o *output) read() progress {
 		o.bytes += uint64(n)
 		o.left -= n
 		o.w.limits.wrote(o.w)
+		o.w.starter.budget.pipes.moved(int(o.fd), &o.pipe, n)
 		o.took(room, n)
 		return gotSome
 	}
@@ -177,6 +179,7 @@ func (o *output) close() {
 		o.src.Remove()
 		_ = unix.Close(int(o.fd))
 		o.fd = -1
+		o.w.starter.budget.pipes.gone(&o.pipe)
 	}
 	if o.log != nil {
 		o.log.close()

@@ -57,8 +57,11 @@ type Starter struct {
 }
 
 // budget are the descriptors that workers hold, and those of RLIMIT_NOFILE that they may
-// not have.
-type budget struct{ held, reserved int }
+// not have; and what their pipes hold.
+type budget struct {
+	held, reserved int
+	pipes          pipes
+}
 
 // note is a packet with one descriptor, which belongs to it, or none (-1).
 type note struct {
@@ -73,7 +76,7 @@ type note struct {
 // Replace.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := &Starter{
-		loop: l, group: g, conn: conn, reports: reports, budget: &budget{reserved: descriptorLimit() - maxFDs}, lost: lost,
+		loop: l, group: g, conn: conn, reports: reports, budget: &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, lost: lost,
 		unwatched: make(map[*Worker]Failure),
 		asked:     make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
 	}
@@ -230,10 +233,12 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 		ipc.CloseAll(p[:])
 		return ipc.Stream{}, -1, err
 	}
-	if sp.Input {
-		w.input(sp.FD).fd = int32(ours)
+	if size := s.budget.pipes.made(ours); sp.Input {
+		in := w.input(sp.FD)
+		in.fd, in.pipe = int32(ours), size
 	} else {
-		w.output(sp.FD).fd = int32(ours)
+		out := w.output(sp.FD)
+		out.fd, out.pipe = int32(ours), size
 	}
 	st.Source = ipc.SourceFD
 	return st, theirs, nil
