@@ -29,10 +29,10 @@ func main() {
 	ci := os.Getenv("CI") == "true"
 	var err error
 	switch args := os.Args[1:]; {
-	case len(args) >= 4 && args[0] == "run":
+	case len(args) >= 3 && args[0] == "run":
 		var least map[string]float64
 		command := args[2:]
-		if name, percent, ok := strings.Cut(command[0], "="); ok {
+		if name, percent, ok := strings.Cut(command[0], "="); ok && len(command) > 1 {
 			least = map[string]float64{}
 			least[name], err = strconv.ParseFloat(percent, 64)
 			command = command[1:]
