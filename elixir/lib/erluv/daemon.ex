@@ -226,19 +226,22 @@ defmodule Erluv.Daemon do
   defp reason({:exit_status, status}, program, metadata, to_reason),
     do: failed(status, "with status #{status}", program, metadata, to_reason)
 
-  defp reason({:signal, signal}, program, metadata, to_reason) do
-    status = 128 + :erluv_exec.signal_to_int(signal)
-    failed(status, "by #{signal}", program, metadata, to_reason)
-  end
+  defp reason({:signal, signal}, program, metadata, to_reason),
+    do: failed(status(signal), "by #{signal}", program, metadata, to_reason)
 
   defp reason({:signal, signal, :core}, program, metadata, to_reason),
-    do: reason({:signal, signal}, program, metadata, to_reason)
+    do: failed(status(signal), "by #{signal}, with a core", program, metadata, to_reason)
+
+  defp reason({:signal, signal, :oom}, program, metadata, to_reason),
+    do: failed(status(signal), "by #{signal}, out of memory", program, metadata, to_reason)
 
   # timeout, child_crashed, noconnection, ...
   defp reason(reason, program, metadata, _) do
     Logger.error("#{program}: #{:erluv.format_error(reason)}", metadata)
     reason
   end
+
+  defp status(signal), do: 128 + :erluv_exec.signal_to_int(signal)
 
   defp failed(status, how, program, metadata, to_reason) do
     Logger.error("#{program}: Process exited #{how}", metadata)

@@ -233,7 +233,7 @@ defmodule Erluv.Run do
   defp ended(nil, :normal), do: {:status, 0}
   defp ended(nil, {:exit_status, status}), do: {:status, status}
   defp ended(nil, {:signal, signal}), do: {:signal, signal}
-  defp ended(nil, {:signal, signal, :core}), do: {:signal, signal}
+  defp ended(nil, {:signal, signal, why}) when why in [:core, :oom], do: {:signal, signal}
   defp ended(nil, :timeout), do: :timeout
   defp ended(nil, :noconnection), do: {:error, :nodedown}
   defp ended(nil, reason), do: {:error, reason}
