@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,12 +112,15 @@ func TestServeErrors(t *testing.T) {
 		return p.serve(ipc.Start{}, more)
 	}
 	wantError(t, "gone", serve(func(_, theirs *ipc.Conn) { _ = theirs.Close() }), "before it served: it has ended")
+	var reading sync.WaitGroup
 	wantError(t, "gone while it is told", serve(func(_, theirs *ipc.Conn) {
-		go func() {
-			_, _, _ = theirs.Recv(make([]byte, ipc.MaxPacket), waitBound)
-			_ = unix.Shutdown(theirs.FD(), unix.SHUT_RDWR)
-		}()
+		fd := theirs.FD()
+		reading.Go(func() {
+			_, _ = unix.Read(fd, make([]byte, ipc.MaxPacket))
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		})
 	}, slices.Repeat([]ipc.Message{ipc.Ledger{}}, 10_000)...), "before it served: it has ended")
+	reading.Wait()
 	wantError(t, "no conversation", serve(func(ours, _ *ipc.Conn) { _ = ours.Close() }), "cannot talk to the child")
 	p := &process{role: ipc.RoleChild, buf: make([]byte, 10)}
 	var fds [2]int

@@ -96,7 +96,7 @@ func playThreads([]string) error {
 	for range 8 {
 		all.Go(func() {
 			runtime.LockOSThread()
-			err := call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 0)
+			err := call(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 19)
 			mu.Lock()
 			defer mu.Unlock()
 			say("setpriority", err)
