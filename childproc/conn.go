@@ -109,6 +109,8 @@ func (c *conn) read() {
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
+	case err == unix.EFAULT:
+		panic("childproc: out of memory: no page for what the node sends") // main takes over
 	case err != nil:
 		c.end(fmt.Errorf("the connection is broken: %w", err))
 		return

@@ -83,7 +83,7 @@ func (o *output) read() progress {
 	if len(room) == 0 {
 		return noRoom
 	}
-	n, err := unix.Read(int(o.fd), room)
+	n, err := readInto(room, int(o.fd))
 	if n > 0 {
 		o.bytes += uint64(n)
 		o.left -= n
@@ -101,6 +101,18 @@ func (o *output) read() progress {
 	}
 	o.end() // end of file, which is EIO of a terminal; a pipe has no error
 	return gotEnd
+}
+
+// readInto reads into memory that the host gave. When the kernel has no page to put
+// behind it (EFAULT; what is shared is allocated when it is used) there is no way on
+// that would not lose output: it is as if the process had been killed for want of
+// memory.
+func readInto(room []byte, fd int) (int, error) {
+	n, err := unix.Read(fd, room)
+	if err == unix.EFAULT {
+		panic("workers: out of memory: no page for output")
+	}
+	return n, err
 }
 
 // room is where the next piece is read into.
