@@ -357,3 +357,24 @@ func TestUsersApart(t *testing.T) {
 	}
 	s.expect(t, "4", `length([1 || W <- [A, B, C, D], {ok, {signal, sigterm}} =:= e2e:call(W, stop)])`)
 }
+
+// The limits of another user's program are kept by groups of its own user.
+func TestUsersLimits(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := allowing(t, n, `["games"]`)
+	if e == nil {
+		return
+	}
+	can := eachLimit(t, e)
+	if can["memory"] {
+		e.expect(t, "{ok,{signal,sigkill,oom}}", `
+			{ok, #{exit := End}} = e2e:call(E, {run, `+hog+`, #{user => games, limits => #{memory => 16 bsl 20}}}), {ok, End}`)
+	} else {
+		e.expect(t, "{error,{limits,{memory,not_supported}}}", `e2e:call(E, {run, `+hog+`, #{user => games, limits => #{memory => 16 bsl 20}}})`)
+	}
+	if can["pids"] {
+		e.expect(t, "<<\"games refused\\n\">>", `
+			{ok, #{stdout := Out}} = e2e:call(E, {run, "id -un | tr '\\n' ' '; (sleep 5 & sleep 5 & sleep 5 & sleep 5 & echo all) 2>/dev/null || echo refused",
+				#{user => games, limits => #{pids => 3}}}), Out`)
+	}
+}
