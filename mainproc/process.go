@@ -151,10 +151,20 @@ func raiseFiles() bool {
 }
 
 // say sends a message without waiting: a role that does not read is not told.
-func (p *process) say(m ipc.Message) error {
+func (p *process) say(m ipc.Message, fds ...int) error {
 	p.saying.Lock()
 	defer p.saying.Unlock()
-	return p.conn.TrySend(ipc.Append(nil, m))
+	return p.conn.TrySend(ipc.Append(nil, m), fds...)
+}
+
+// tell is say that waits, for answerBound at most, and lets others speak meanwhile.
+func (p *process) tell(m ipc.Message, fds ...int) error {
+	for end := time.Now().Add(answerBound); ; time.Sleep(time.Millisecond) {
+		err := p.say(m, fds...)
+		if !errors.Is(err, ipc.ErrFull) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // greet waits for the role's Hello and looks whether it is what it says, and

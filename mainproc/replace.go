@@ -81,7 +81,7 @@ func (r *roles) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error 
 	if err := p.serve(with, nil, toChild.FD()); err != nil {
 		return err
 	}
-	if err := r.child.conn.Send(ipc.Append(nil, told), answerBound, toSpawner.FD()); err != nil {
+	if err := r.child.tell(told, toSpawner.FD()); err != nil {
 		return fmt.Errorf("cannot tell the child: %w", err)
 	}
 	return nil
