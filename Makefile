@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench build test lint unit e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: bench build test lint unit unit-mainproc e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb tutorial
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user
@@ -14,7 +14,7 @@ VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
 SHARE ?= 100
-SUITES := unit e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29 \
+SUITES := unit unit-mainproc e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29 \
 	elixir-25 elixir-25-user
 
 # Static, so that it runs wherever it is copied. The version control stamp is made
@@ -48,8 +48,12 @@ lint: deps
 	@for page in man/*; do mandoc -T lint -W warning "$$page"; done
 
 unit: deps build build/tally
-	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit erluv/mainproc=95 \
-		go test -race -cover -json $$(go list ./... | grep -v '/test$$')
+	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
+		go test -race -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
+
+# The tests of mainproc, which must reach 95 % of its statements.
+unit-mainproc: deps build build/tally
+	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -json ./mainproc
 
 e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 
