@@ -20,7 +20,7 @@ func TestWatchedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Worker{starter: &Starter{loop: l, group: group}, life: life{state: Running}}
+	w := &Worker{starter: &Starter{loop: l, group: group, budget: new(budget)}, life: life{state: Running}}
 	w.in.init(w, Stdin)
 	w.out[0].init(w, Stdout, StreamSpec{}, &Spec{})
 	file := func() int {
