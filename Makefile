@@ -49,11 +49,11 @@ lint: deps
 
 unit: deps build build/tally
 	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
-		go test -race -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
+		go test -race -timeout 30m -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
 
 # The tests of mainproc, which must reach 95 % of its statements.
 unit-mainproc: deps build build/tally
-	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -json ./mainproc
+	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -timeout 30m -json ./mainproc
 
 e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 
