@@ -38,7 +38,7 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 	few := contain == containGroup
 	if !few || sandbox.LimitsInTree() {
 		var swept int
-		if tree, swept, err = sandbox.NewTree(id); err != nil && contain == containCgroup {
+		if tree, swept, err = sandbox.NewTree(id, !few); err != nil && contain == containCgroup {
 			return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
 		}
 		if err != nil && !few {
@@ -71,7 +71,7 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 // attr is what the start of a role takes, and who its parent is to it: see Stage.
 func (c containment) attr() (parent int, sys *syscall.SysProcAttr) {
 	parent, sys = os.Getpid(), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if c.tree != nil {
+	if c.tree != nil && c.tree.SpawnerFD() >= 0 {
 		sys.UseCgroupFD, sys.CgroupFD = true, c.tree.SpawnerFD()
 	}
 	if c.pidns {

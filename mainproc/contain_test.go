@@ -31,13 +31,17 @@ func canPidns() bool {
 }
 
 // canCgroup makes a group where the shell finds our own, in the cgroup2
-// that is mounted beneath /sys.
+// that is mounted beneath /sys, or in the freezer of version 1.
 func canCgroup() bool {
 	script := `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
 			d=$at$own/probe-$$
 			mkdir $d && test -w $d/cgroup.kill && rmdir $d && exit 0
 			rmdir $d
+		done
+		own=$(sed -n 's/^[0-9]*:freezer://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup [^ ]*,freezer .*/\1/p' /proc/mounts); do
+			mkdir $at$own/probe-$$ && rmdir $at$own/probe-$$ && exit 0
 		done
 		exit 1`
 	return exec.Command("/bin/sh", "-c", script).Run() == nil

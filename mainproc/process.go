@@ -78,6 +78,8 @@ type process struct {
 	buf   []byte // one packet
 	heard hearing
 
+	dying bool // its end of the conversation is closed: see roles.thaw
+
 	saying sync.Mutex // held by say: two goroutines do, once the child serves
 
 	// When it was reaped:

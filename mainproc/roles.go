@@ -241,6 +241,8 @@ func (r *roles) watch(report func(event)) {
 		if fds[1].Fd >= 0 {
 			timeout = int(max(0, time.Until(p.next)).Milliseconds()) + 1
 		}
+		ends := len(fds)
+		fds, timeout = r.thaw(fds, timeout)
 		if _, err := unix.Poll(fds, timeout); err != nil {
 			// More than the limit of descriptors are too many, however few (poll(2)).
 			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
@@ -248,6 +250,7 @@ func (r *roles) watch(report func(event)) {
 			}
 			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
 		}
+		r.dying(fds[ends:])
 		for i := range r.others {
 			if fds[3+i].Revents != 0 {
 				raiseFiles()

@@ -185,7 +185,7 @@ func (c containment) of(id sandbox.Identity) (containment, error) {
 		return c, nil
 	}
 	var err error
-	c.tree, _, err = sandbox.NewTree(id)
+	c.tree, _, err = sandbox.NewTree(id, !c.few)
 	return c, err
 }
 

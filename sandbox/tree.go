@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,8 +22,10 @@ import (
 //	    spawner/                    the spawner, so that it may start programs in the tree
 //	    1/ 2/ 3/ ...                leaves, made by the spawner: one for each worker
 //
-// In the hierarchies of version 1 that limits need, there is a tree with leaves for
-// those programs alone that have limits.
+// Where there is no version 2, it is one of the freezer of version 1, with leaves alone:
+// the spawner stays outside, for there everybody may move processes of his own. In the
+// hierarchies of version 1 that limits need, there is a tree with leaves for those
+// programs alone that have limits.
 //
 // Main holds a lock on a tree as long as it lives; one without is what a dead erluv has
 // left. What is locked is a file that the user cannot open, or its programs could lock
@@ -57,8 +58,19 @@ const (
 var errTaken = errors.New("another erluv has removed it again and again")
 
 // NewTree makes the tree for programs of the user, after it has ended and removed
-// those that dead erluvs have left at the same place; swept counts them.
-func NewTree(id Identity) (t *Tree, swept int, err error) { return newTreeIn("", id) }
+// those that dead erluvs have left at the same place; swept counts them. Where it cannot
+// be of version 2, it is one of the freezer, if that will do.
+func NewTree(id Identity, v1 bool) (t *Tree, swept int, err error) {
+	t, swept, err = newTreeIn("", id)
+	if err == nil || !v1 {
+		return t, swept, err
+	}
+	t, more, no := newTreeIn(freezer, id)
+	if no != nil {
+		return nil, swept + more, fmt.Errorf("%w; %w", err, no)
+	}
+	return t, swept + more, nil
+}
 
 // newTreeIn makes one of version 1 in the hierarchy with the controller, unless that
 // is "".
@@ -152,7 +164,7 @@ func (t *Tree) hold() error {
 // used says whether more has been made of it than a directory.
 func (t *Tree) used() bool {
 	var st unix.Stat_t
-	return unix.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.members()) > 0
+	return unix.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.groups()) > 0
 }
 
 func (t *Tree) make(id Identity) error {
@@ -263,42 +275,16 @@ func (t *Tree) isEmpty() (bool, error) {
 	return strings.Contains(string(events), "populated 0"), err
 }
 
-// members are the processes in a tree of version 1.
-func (t *Tree) members() (pids []int) {
+// killMembers sends SIGKILL to the processes in a tree of version 1, and counts the
+// groups that have any.
+func (t *Tree) killMembers() (groups int) {
 	for _, dir := range append(t.groups(), t.dir) {
-		text, _ := os.ReadFile(dir + "/cgroup.procs")
-		for f := range strings.FieldsSeq(string(text)) {
-			if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
-				pids = append(pids, pid)
-			}
+		if pids, _ := Members(in(dir)); len(pids) > 0 {
+			groups++
+			_ = KillGroup(in(dir)) // whoever is left is found by the next look
 		}
 	}
-	return pids
-}
-
-// maxMembers is how many processes are killed at a time: it takes descriptors.
-const maxMembers = 256
-
-// killMembers sends SIGKILL to the processes in a tree of version 1, which has no
-// cgroup.kill, and counts those that there were. Each gets it by a pidfd that was open
-// before a second look found its number there.
-func (t *Tree) killMembers() int {
-	pids := t.members()
-	open := make(map[int]int)
-	for _, pid := range pids[:min(len(pids), maxMembers)] {
-		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
-			open[pid] = fd
-		}
-	}
-	for _, pid := range t.members() {
-		if fd, ok := open[pid]; ok {
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-		}
-	}
-	for _, fd := range open {
-		_ = unix.Close(fd)
-	}
-	return len(pids)
+	return groups
 }
 
 func writeAt(dir int, name, text string) error {

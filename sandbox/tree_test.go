@@ -39,7 +39,7 @@ func canCgroup() bool {
 // newTree makes a tree. Nil: this machine has none for us, and so NewTree says.
 func newTree(t *testing.T) *Tree {
 	t.Helper()
-	tree, _, err := NewTree(owner())
+	tree, _, err := NewTree(owner(), false)
 	if !canCgroup() {
 		if err == nil {
 			t.Fatal("there is a tree where the shell can make no group")
@@ -209,7 +209,7 @@ func TestTreeWithoutCgroups(t *testing.T) {
 // version 2 and in a hierarchy of version 1, where they can be had. In those of the other
 // tests, which run at the same time, what they leave is not theirs alone.
 func eachHierarchy(t *testing.T, f func(t *testing.T, base string, v1 bool)) {
-	for name, controller := range map[string]string{"version 2": "", "version 1": "pids"} {
+	for name, controller := range map[string]string{"version 2": "", "version 1": "pids", "the freezer": freezer} {
 		t.Run(name, func(t *testing.T) {
 			base, err := ownCgroup(controller)
 			if err == nil {

@@ -17,9 +17,10 @@ type forkError struct {
 // knowsOutside: nothing is done between fork and exec.
 const knowsOutside = false
 
-// fork starts a program by package syscall, which cannot confine it.
+// fork starts a program by package syscall, which can neither confine it nor have it enter control
+// groups of version 1: the role exec can.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
-	if c != unconfined {
+	if c.rules >= 0 || c.filter != nil || len(c.enter) > 0 {
 		return numbers{}, &forkError{unix.SYS_LANDLOCK_RESTRICT_SELF, unix.ENOSYS}
 	}
 	pid, err := syscall.ForkExec(program, argv, attr)

@@ -8,16 +8,17 @@ import (
 	"syscall"
 
 	"erluv/ipc"
+	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
 )
 
-// leaves are control groups of version 2 (cgroups(7)), one for each program and
-// what it starts, in a directory that main has made (sandbox.Tree). One that is empty
-// again is used again, for making one and removing it costs as much as starting a
-// program.
+// leaves are control groups (cgroups(7)), one for each program and what it starts, in a
+// directory that main has made (sandbox.Tree). One that is empty again is used again,
+// for making one and removing it costs as much as starting a program.
 type leaves struct {
-	dir  int // -1: there are none
+	dir  int  // -1: there are none
+	v1   bool // of the freezer of version 1: see sandbox.KillGroup
 	next uint32
 	free []uint32
 	left []uint32 // those with processes that were left alone
@@ -33,7 +34,8 @@ type leaves struct {
 // leaf is one of them, with a descriptor to start a program in it.
 type leaf struct {
 	number uint32 // 0: none
-	fd     int
+	fd     int    // -1: there is none in version 1
+	enter  []int  // the file cgroup.procs in version 1
 }
 
 // maxFree is how many empty leaves are kept; the others are removed. Each costs the
@@ -52,6 +54,7 @@ func newLeaves(dir string) (*leaves, error) {
 	if l.reserve, err = newReserve(); err != nil {
 		return nil, err
 	}
+	l.v1 = unix.Faccessat(l.dir, "freezer.state", unix.F_OK, 0) == nil
 	return l, l.try()
 }
 
@@ -63,9 +66,14 @@ func (l *leaves) try() error {
 	}
 	defer l.close(first)
 	l.give(first.number)
-	_, err = syscall.ForkExec("", []string{""}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: first.fd}})
-	if err != unix.ENOENT { // what execve(2) says of it, in the leaf
-		return fmt.Errorf("cannot start programs in a control group: %w", err)
+	if !knowsOutside && l.v1 {
+		return nil // it will be the role exec that enters it
+	}
+	with := unconfined
+	with.enter = first.enter
+	_, no := fork("", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{UseCgroupFD: first.fd >= 0, CgroupFD: first.fd}}, with)
+	if no != nil && no.errno != unix.ENOENT { // what execve(2) says of it, in the leaf
+		return fmt.Errorf("cannot start programs in a control group: %w", no.errno)
 	}
 	return nil
 }
@@ -104,8 +112,28 @@ func (l *leaves) take() (leaf, error) {
 			l.give(n)
 			return leaf{}, fmt.Errorf("cannot open a control group: %w", err)
 		}
-		return leaf{number: n, fd: fd}, nil
+		f := leaf{number: n, fd: fd}
+		if l.v1 {
+			if err = f.open(); err == unix.ENOENT {
+				continue
+			}
+		}
+		if err != nil {
+			l.give(n)
+			return leaf{}, fmt.Errorf("cannot open a control group to be entered: %w", err)
+		}
+		return f, nil
 	}
+}
+
+// open opens a leaf of version 1, which is entered between fork and exec. If somebody
+// has frozen it, the spawner would wait for that without end.
+func (f *leaf) open() error {
+	defer unix.Close(f.fd)
+	sandbox.Thaw(func(file string, flags int) (int, error) { return unix.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
+	procs, err := unix.Openat(f.fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	f.fd, f.enter = -1, []int{procs}
+	return err
 }
 
 // takeFresh gives one that nobody has used, and nobody will use again.
@@ -138,6 +166,7 @@ func (l *leaves) close(f leaf) {
 	if f.fd >= 0 {
 		_ = unix.Close(f.fd)
 	}
+	ipc.CloseAll(f.enter)
 }
 
 // give takes an empty leaf back.
@@ -177,12 +206,22 @@ func (l *leaves) read(n uint32, file string) (string, error) {
 
 // empty says whether a leaf has no process; one that is not there has none.
 func (l *leaves) empty(n uint32) bool {
+	if l.v1 {
+		pids, err := l.members(n)
+		return err == unix.ENOENT || err == nil && len(pids) == 0
+	}
 	text, err := l.read(n, "cgroup.events")
 	return err == unix.ENOENT || err == nil && strings.Contains(text, "populated 0")
 }
 
 // kill sends SIGKILL to everything in a leaf, and to what is forked there meanwhile.
 func (l *leaves) kill(n uint32) unix.Errno {
+	if l.v1 {
+		if err := sandbox.KillGroup(l.files(n)); err != nil {
+			return errnoOf(err)
+		}
+		return 0
+	}
 	fd, err := l.reserve.openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY)
 	if err == nil {
 		defer unix.Close(fd)
@@ -195,20 +234,21 @@ func (l *leaves) kill(n uint32) unix.Errno {
 	return 0
 }
 
-// members are the processes of a leaf, as the spawner counts.
-func (l *leaves) members(n uint32) ([]int, error) {
-	text, err := l.read(n, "cgroup.procs")
-	if err != nil {
-		return nil, err
+// thaw has all programs go on, at the end of the spawner: a SIGKILL does not reach what
+// is frozen.
+func (l *leaves) thaw() {
+	for n := uint32(1); l.v1 && n <= l.next; n++ {
+		sandbox.Thaw(l.files(n))
 	}
-	var pids []int
-	for f := range strings.FieldsSeq(text) {
-		if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
-			pids = append(pids, pid)
-		}
-	}
-	return pids, nil
 }
+
+// files opens those of a leaf.
+func (l *leaves) files(n uint32) sandbox.Open {
+	return func(file string, flags int) (int, error) { return l.reserve.openat(l.dir, name(n)+"/"+file, flags) }
+}
+
+// members are the processes of a leaf, as the spawner counts.
+func (l *leaves) members(n uint32) ([]int, error) { return sandbox.Members(l.files(n)) }
 
 // maxSignalled bounds how many processes of a leaf are sent a signal: it takes
 // descriptors, and time in which nothing is started. SIGKILL, which comes in the end,

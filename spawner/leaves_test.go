@@ -22,7 +22,7 @@ import (
 // and sandbox says so.
 func ownTree(t *testing.T) *sandbox.Tree {
 	t.Helper()
-	tree, _, err := sandbox.NewTree(sandbox.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())})
+	tree, _, err := sandbox.NewTree(sandbox.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, false)
 	if can := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
 			d=$at$own/probe-$$
@@ -39,23 +39,57 @@ func ownTree(t *testing.T) *sandbox.Tree {
 	return tree
 }
 
+// freezerGroup makes a group in the freezer of version 1. "": the machine has none for us.
+func freezerGroup(t *testing.T) string {
+	t.Helper()
+	out, _ := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^[0-9]*:freezer://p' /proc/self/cgroup)
+		at=$(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup [^ ]*,freezer .*/\1/p' /proc/mounts)
+		test "$at" && mkdir "$at$own/erluv-test-$$" && echo "$at$own/erluv-test-$$"`).Output()
+	dir := strings.TrimSpace(string(out))
+	if dir != "" {
+		t.Cleanup(func() {
+			soon(t, "the group is removed", func() bool {
+				leaves, _ := filepath.Glob(dir + "/[0-9]*")
+				for _, leaf := range leaves {
+					_ = os.Remove(leaf)
+				}
+				return os.Remove(dir) == nil
+			})
+		})
+	}
+	return dir
+}
+
+// eachLeaves runs a test with leaves of version 2 and of version 1, where they can be had.
 func eachLeaves(t *testing.T, f func(l *leaves, dir string)) {
 	t.Helper()
-	tree := ownTree(t)
-	if tree == nil {
-		return
+	var dirs []string
+	if tree := ownTree(t); tree != nil {
+		dirs = append(dirs, tree.Path())
 	}
-	l, err := newLeaves(tree.Path())
-	if err != nil {
-		t.Fatal(err)
+	if dir := freezerGroup(t); dir != "" {
+		dirs = append(dirs, dir)
 	}
-	t.Cleanup(func() { _ = unix.Close(l.dir) })
-	f(l, tree.Path())
+	for _, dir := range dirs {
+		l, err := newLeaves(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Close(l.dir) })
+		f(l, dir)
+	}
 }
 
 // started starts a program in a leaf, as it was taken.
 func startIn(t *testing.T, f leaf, args ...string) *exec.Cmd {
 	t.Helper()
+	if len(f.enter) > 0 {
+		procs, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(f.enter[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"/bin/sh", "-c", `echo $$ >"$0"; exec "$@"`, procs}, args...)
+	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: f.fd >= 0, CgroupFD: f.fd, Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -138,11 +172,18 @@ func TestLeafAgain(t *testing.T) {
 			t.Errorf("%+v, and 1 was removed, 2 is taken, 3 is another's", c)
 		}
 		cmd := startIn(t, c, "sleep", "1000")
+		soon(t, "it is in there", func() bool { return !l.empty(c.number) })
 		if errno := l.kill(c.number); errno != 0 {
 			t.Fatal(errno)
 		}
 		_ = cmd.Wait()
 		l.give(c.number)
+		if l.v1 {
+			if again := taken(t, l); again.number != c.number {
+				t.Errorf("%+v instead of %d", again, c.number)
+			}
+			return
+		}
 		if isThere(dir, c.number) || len(l.spent) != 0 {
 			t.Errorf("a leaf in which was killed is kept; spent: %v", l.spent)
 		}
@@ -170,6 +211,7 @@ func TestLeavesLeftAlone(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		f := taken(t, l)
 		cmd := startIn(t, f, "sleep", "1000")
+		soon(t, "it is in there", func() bool { return !l.empty(f.number) })
 		l.release(ipc.Release{Left: []uint32{f.number}})
 		for range 3 {
 			if other := taken(t, l); other.number == f.number {
@@ -246,9 +288,7 @@ func TestSignalLeaf(t *testing.T) {
 		}
 		for _, sig := range []unix.Signal{unix.SIGTERM, unix.SIGKILL} {
 			cmd := startIn(t, f, "sleep", "1000")
-			if errno := ask(0); errno != 0 {
-				t.Errorf("somebody is there: %v", errno)
-			}
+			soon(t, "somebody is there", func() bool { return ask(0) == 0 })
 			if errno := ask(sig); errno != 0 {
 				t.Errorf("signal %d: %v", sig, errno)
 			}
@@ -327,4 +367,88 @@ func TestLeafOfAProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestFrozenLeaf: one that somebody has frozen can be killed, and used again; at the end
+// of the spawner it is thawed.
+func TestFrozenLeaf(t *testing.T) {
+	eachLeaves(t, func(l *leaves, dir string) {
+		if !l.v1 {
+			return
+		}
+		freeze := func(f leaf) {
+			state := filepath.Join(dir, name(f.number), "freezer.state")
+			if err := os.WriteFile(state, []byte("FROZEN"), 0); err != nil {
+				t.Fatal(err)
+			}
+			soon(t, "frozen", func() bool {
+				text, _ := os.ReadFile(state)
+				return string(text) == "FROZEN\n"
+			})
+		}
+		for _, end := range []func(f leaf, cmd *exec.Cmd){
+			func(f leaf, _ *exec.Cmd) {
+				if errno := l.kill(f.number); errno != 0 {
+					t.Error(errno)
+				}
+			},
+			func(_ leaf, cmd *exec.Cmd) {
+				_ = cmd.Process.Kill()
+				l.thaw()
+			},
+		} {
+			f := taken(t, l)
+			cmd := startIn(t, f, "sleep", "1000")
+			soon(t, "it is in there", func() bool { return !l.empty(f.number) })
+			freeze(f)
+			end(f, cmd)
+			_ = cmd.Wait()
+			soon(t, "empty", func() bool { return l.empty(f.number) })
+			freeze(f)
+			l.give(f.number)
+			again := taken(t, l)
+			text, _ := l.read(again.number, "freezer.state")
+			if again.number != f.number || text != "THAWED\n" {
+				t.Errorf("%d after %d is %s", again.number, f.number, text)
+			}
+		}
+	})
+}
+
+// TestProgramInVersion1: a program that the spawner starts is in its leaf, and a kill
+// there reaches what has left its session.
+func TestProgramInVersion1(t *testing.T) {
+	bothModes(t, inVersion1)
+}
+
+func inVersion1(t *testing.T, reports bool) {
+	dir := freezerGroup(t)
+	if dir == "" {
+		return
+	}
+	p := begin(t)
+	mine, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.child = mine
+	p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports, Leaves: dir}, theirs.FD())
+	_ = theirs.Close()
+	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
+		t.Fatalf("%#v instead of Ready", m)
+	}
+	a := p.spawned(program("setsid", "-f", "sleep", "1000"))
+	if a.Stage != ipc.StageNone {
+		t.Fatalf("%+v", a)
+	}
+	members := func() []string {
+		text, err := os.ReadFile(filepath.Join(dir, name(a.Leaf), "cgroup.procs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(text))
+	}
+	soon(t, "it is in its leaf, and nobody else", func() bool { return len(members()) == 1 })
+	p.say(p.child, ipc.SignalGroup{PID: a.PID, Signal: uint32(unix.SIGKILL), Leaf: a.Leaf})
+	soon(t, "it is gone", func() bool { return len(members()) == 0 })
 }

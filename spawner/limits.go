@@ -97,7 +97,7 @@ func (l *limiter) inLeaf(want *ipc.Limits) (yes bool) {
 type site struct {
 	leaf   leaf
 	number uint32 // of the groups; 0: none
-	enter  []int  // the files cgroup.procs of the groups
+	enter  []int  // the files cgroup.procs of the groups, and of a leaf of version 1
 	inLeaf bool   // the leaf has limits too
 }
 

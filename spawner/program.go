@@ -68,10 +68,13 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
 	}
-	if !m.Attributes.None() {
+	if !m.Attributes.None() || !knowsOutside && len(at.enter) > 0 {
 		is, no = s.startByExec(m, program, attr, at)
 	} else {
 		is, no = s.startDirectly(m, program, attr, at.enter)
+	}
+	if no != nil && no.stage == ipc.StageLimits && m.Attributes.Limits.None() {
+		no = &refusal{stage: ipc.StageProgram, errno: no.errno} // it was the leaf
 	}
 	if no != nil {
 		return numbers{}, nil, no

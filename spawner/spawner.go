@@ -23,6 +23,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"erluv/ipc"
@@ -62,6 +63,7 @@ func Main() error {
 		return fmt.Errorf("cannot tell main that the spawner is ready: %w", err)
 	}
 	err = s.serve()
+	s.leaves.thaw()
 	s.endAll()
 	s.notify.close()
 	return err
@@ -124,6 +126,13 @@ func start(up *ipc.Conn) (*spawner, error) {
 	leaves, err := newLeaves(st.Leaves)
 	if err != nil {
 		return nil, err
+	}
+	if leaves.v1 {
+		// The init of a pid namespace would be killed with main. It sees the child's
+		// end instead, and thaws what is frozen before its own. The parent's death
+		// is told to the thread that has asked for it, and it need not be this one;
+		// with cgo, in tests, it is, and this fails.
+		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, 0, 0)
 	}
 	limits, err := newLimiter(st.Limits, st.Leaves)
 	if err != nil {
@@ -276,6 +285,7 @@ func (s *spawner) place(limits *ipc.Limits) (at site, no *refusal) {
 	if err != nil {
 		return at, &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
 	}
+	at.enter, at.leaf.enter = at.leaf.enter, nil
 	if no = s.limits.take(limits, &at); no != nil {
 		s.leaves.close(at.leaf)
 		s.leaves.give(at.leaf.number)

@@ -24,6 +24,9 @@ var (
 
 // counts is how often to do something: in every run of the tests, or in full.
 func counts(short, full int) int {
+	if inVersion1 {
+		return min(short, 2)
+	}
 	if !*chaos {
 		return short
 	}

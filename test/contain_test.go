@@ -62,18 +62,34 @@ func ways() map[string]string {
 	return w
 }
 
-// canCgroup makes a group where the shell finds our own, in the cgroup2 that is
-// mounted beneath /sys.
-func canCgroup() bool {
-	cmd := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
-		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
-			d=$at$own/probe-$$
-			mkdir $d && test -w $d/cgroup.kill && rmdir $d && exit 0
+// groupHere makes a group where the shell finds our own, as whom erluv runs as: in the
+// cgroup2 that is mounted beneath /sys, or in the freezer of version 1. It gives the
+// directory of ours, and a file that is of that version alone; "": it cannot be done.
+func groupHere() (dir, file string) {
+	cmd := exec.Command("/bin/sh", "-c", `try() {
+			d=$1/probe-$$
+			mkdir $d || return
+			if test -w $d/$2; then echo $1 $2; fi
 			rmdir $d
+		}
+		own=$(sed -n 's/^0:://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
+			try $at$own cgroup.kill
 		done
-		exit 1`)
+		own=$(sed -n 's/^[0-9]*:freezer://p' /proc/self/cgroup)
+		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup [^ ]*,freezer .*/\1/p' /proc/mounts); do
+			try $at$own freezer.state
+		done`)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	return cmd.Run() == nil
+	out, _ := cmd.Output()
+	first, _, _ := strings.Cut(string(out), "\n")
+	dir, file, _ = strings.Cut(first, " ")
+	return dir, file
+}
+
+func canCgroup() bool {
+	dir, _ := groupHere()
+	return dir != ""
 }
 
 func eachWay(t *testing.T, f func(t *testing.T, contain, contained string)) {

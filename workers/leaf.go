@@ -14,7 +14,8 @@ import (
 // started (spawner/leaves.go). The spawner makes them, and sends what is asked for;
 // whether one is empty is seen here, at the end of each program.
 type leaves struct {
-	dir   int // -1: there are none
+	dir   int  // -1: there are none
+	v1    bool // of version 1 (cgroups(7)), where nothing but the members can be looked at
 	buf   [256]byte
 	empty []uint32 // to be released
 	left  []uint32 // the same, with processes that were left alone
@@ -51,21 +52,33 @@ func (s *Starter) useLeaves(dir string) error {
 	if s.leaves.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("cannot open %s: %w", dir, err)
 	}
+	s.leaves.v1 = false
 	fd, err := s.leaves.open("")
+	if err == unix.ENOENT {
+		s.leaves.v1 = true
+		fd, err = s.leaves.open("")
+	}
 	if err != nil {
 		return fmt.Errorf("cannot see who is in %s: %w", dir, err)
 	}
 	return unix.Close(fd)
 }
 
-// open opens the file cgroup.events (cgroups(7)) of a leaf.
+// open opens the file of a leaf (cgroups(7)) that tells whether it is empty.
 func (l *leaves) open(leaf string) (int, error) {
-	return unix.Openat(l.dir, leaf+"cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	file := "cgroup.events"
+	if l.v1 {
+		file = "cgroup.procs"
+	}
+	return unix.Openat(l.dir, leaf+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
 // isEmpty says whether nobody is in a leaf. What cannot be looked at now, for want of
 // a descriptor, counts as not empty: it is looked at again.
 func (l *leaves) isEmpty(n uint32) bool {
+	if l.v1 {
+		return l.hasNobody(n)
+	}
 	e := &l.events[n%openEvents]
 	if e.leaf != n {
 		fd, err := l.open(strconv.FormatUint(uint64(n), 10) + "/")
@@ -79,6 +92,18 @@ func (l *leaves) isEmpty(n uint32) bool {
 	}
 	k, err := unix.Pread(e.fd, l.buf[:], 0)
 	return err == unix.ENODEV || err == nil && bytes.Contains(l.buf[:k], []byte("populated 0"))
+}
+
+// hasNobody is isEmpty for version 1. A file that was read can give the same a second
+// time, so none stays open.
+func (l *leaves) hasNobody(n uint32) bool {
+	fd, err := l.open(strconv.FormatUint(uint64(n), 10) + "/")
+	if err != nil {
+		return err == unix.ENOENT
+	}
+	defer unix.Close(fd)
+	k, err := unix.Pread(fd, l.buf[:], 0)
+	return err == unix.ENODEV || err == nil && k == 0
 }
 
 // releaseLeaf gives back the leaf of a worker that is over.

@@ -108,7 +108,7 @@ func (p *process) signalGroup(sig unix.Signal) error {
 	switch {
 	case p.leaf == 0:
 		return err
-	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves:
+	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves && !p.w.starter.leaves.v1: // there it may be frozen
 		return nil // it ends at once; then the others are looked for
 	case p.w.starter.leaves.isEmpty(p.leaf):
 		return err // nil: it has reached somebody, who has ended of it already

@@ -1,0 +1,129 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// eachFreezer runs a test in each hierarchy of version 1 whose groups can be frozen.
+func eachFreezer(t *testing.T, f func(t *testing.T, base string)) {
+	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
+		if v1 && exists(filepath.Join(base, freezerState)) {
+			f(t, base)
+		}
+	})
+}
+
+func stateOf(t *testing.T, group string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(group, freezerState))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// TestFrozenTree: what is frozen in a tree, by whomever, ends when the tree is emptied or
+// swept, and when it was sent SIGKILL and the tree is thawed.
+func TestFrozenTree(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, base string) {
+		begin := func() (*Tree, *exec.Cmd) {
+			tree, _ := makeTree(t, base, true)
+			deep := filepath.Join(inTree(t, tree), "deep")
+			if err := unix.Mkdir(deep, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			cmd := put(t, deep)
+			freeze(in(deep))
+			if got := stateOf(t, deep); got != "FROZEN" {
+				t.Fatalf("it is %s", got)
+			}
+			return tree, cmd
+		}
+		tree, cmd := begin()
+		if err := tree.Empty(); err != nil || !wasKilled(cmd) {
+			t.Errorf("emptied: %v, %v", err, cmd.ProcessState)
+		}
+		tree.Remove()
+
+		tree, cmd = begin()
+		if !tree.Freezes() {
+			t.Error("it does not say that it freezes")
+		}
+		_ = cmd.Process.Kill()
+		tree.Thaw()
+		if !wasKilled(cmd) {
+			t.Errorf("thawed: %v", cmd.ProcessState)
+		}
+		tree.Remove()
+
+		tree, cmd = begin()
+		tree.close()
+		if _, swept := makeTree(t, base, true); swept != 1 || !wasKilled(cmd) || exists(tree.dir) {
+			t.Errorf("%d were swept: %v", swept, cmd.ProcessState)
+		}
+	})
+}
+
+// TestKillGroup: who forks all the time, each into a session of his own, is ended all the
+// same, and the group is not left frozen. Those in a group within it are not touched.
+func TestKillGroup(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, base string) {
+		tree, _ := makeTree(t, base, true)
+		leaf := inTree(t, tree)
+		within := filepath.Join(leaf, "within")
+		if err := unix.Mkdir(within, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		other := put(t, within)
+		// Each of them starts the next and ends: most are gone before they are found.
+		cmd := exec.Command("/bin/sh", "-c", `echo $$ >"$0/cgroup.procs"
+			next='setsid /bin/sh -c "$0" "$0" & exit'
+			for i in 1 2 3 4; do setsid /bin/sh -c "$next" "$next" & done
+			exec sleep 1000`, leaf)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = cmd.Wait() }()
+		for len(members(t, leaf)) < 4 {
+			time.Sleep(time.Millisecond)
+		}
+		end := time.Now().Add(10 * time.Second)
+		for {
+			if err := KillGroup(in(leaf)); err != nil {
+				t.Fatal(err)
+			}
+			if len(members(t, leaf)) == 0 {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("there are %d processes", len(members(t, leaf)))
+			}
+		}
+		if got := stateOf(t, leaf); got != "THAWED" || dead(other.Process.Pid) {
+			t.Errorf("the group is %s, the other process is gone: %v", got, dead(other.Process.Pid))
+		}
+	})
+}
+
+func members(t *testing.T, group string) []int {
+	t.Helper()
+	pids, err := Members(in(group))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// TestKillNobody: a group that there is not is told as such, and not thawed.
+func TestKillNobody(t *testing.T) {
+	if err := KillGroup(in(filepath.Join(t.TempDir(), "none"))); err != unix.ENOENT && !strings.Contains(err.Error(), unix.ENOENT.Error()) {
+		t.Error(err)
+	}
+}
