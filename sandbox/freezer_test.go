@@ -112,6 +112,37 @@ func TestKillGroup(t *testing.T) {
 	})
 }
 
+// TestKillNewcomer: when somebody comes between the two looks, all are frozen, and he is
+// ended too; otherwise nobody is frozen.
+func TestKillNewcomer(t *testing.T) {
+	eachFreezer(t, func(t *testing.T, base string) {
+		tree, _ := makeTree(t, base, true)
+		leaf := inTree(t, tree)
+		for _, comes := range []bool{false, true} {
+			all := []*exec.Cmd{put(t, leaf)}
+			looks, frozen := 0, false
+			err := KillGroup(func(file string, flags int) (int, error) {
+				if file == freezerState && flags == unix.O_RDWR {
+					frozen = true
+				} else if file == "cgroup.procs" {
+					if looks++; looks == 2 && comes {
+						all = append(all, put(t, leaf))
+					}
+				}
+				return in(leaf)(file, flags)
+			})
+			if err != nil || frozen != comes {
+				t.Errorf("somebody comes: %v; they were frozen: %v, %v", comes, frozen, err)
+			}
+			for i, cmd := range all {
+				if !wasKilled(cmd) {
+					t.Errorf("process %d: %v", i, cmd.ProcessState)
+				}
+			}
+		}
+	})
+}
+
 func members(t *testing.T, group string) []int {
 	t.Helper()
 	pids, err := Members(in(group))
