@@ -67,6 +67,9 @@ func TestStaleTree(t *testing.T) {
 		t.Run(contain, func(t *testing.T) {
 			base := ownGroup(t)
 			if base == "" {
+				if inVersion1 {
+					return // where the ordinary user owns the group that the tests are in
+				}
 				newErluv(t, newNode(t, nodeOptions{})).expect(t, `group`, "e2e:call(E, {info, reach})")
 				return
 			}
