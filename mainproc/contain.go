@@ -19,6 +19,8 @@ type containment struct {
 	pidns bool          // the spawner is the init of a pid namespace
 	tree  *sandbox.Tree // nil: no control groups
 	few   bool          // the tree is for programs with limits alone
+
+	freezes bool // who is in the tree is frozen while it is ended
 }
 
 const (
@@ -64,6 +66,9 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 			by.few, by.tree = true, tree
 		}
 		ways = append(ways, by)
+	}
+	for i := range ways {
+		ways[i].freezes = ways[i].tree != nil && ways[i].tree.Freezes()
 	}
 	return ways, tree, nil
 }

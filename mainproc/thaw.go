@@ -20,7 +20,7 @@ const thawEvery = 100
 // freezing gives each spawner with such a tree that lives.
 func (r *roles) freezing(f func(p *process, tree *sandbox.Tree)) {
 	look := func(p *process, by containment) {
-		if p != nil && p.end == nil && by.tree != nil && by.tree.Freezes() {
+		if p != nil && p.end == nil && by.freezes {
 			f(p, by.tree)
 		}
 	}

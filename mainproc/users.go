@@ -186,6 +186,7 @@ func (c containment) of(id sandbox.Identity) (containment, error) {
 	}
 	var err error
 	c.tree, _, err = sandbox.NewTree(id, !c.few)
+	c.freezes = err == nil && c.tree.Freezes()
 	return c, err
 }
 
