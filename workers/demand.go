@@ -43,12 +43,8 @@ const maxWaiting = 1024
 // need for a spawner; until Join or Gone it is not called again. A spawner without a
 // worker is let go after a while, unless one has left something alone (TreeLeave).
 func (s *Starter) ForUser(want func(), idle time.Duration) *Starter {
-	u := &Starter{
-		loop: s.loop, group: s.group, reports: s.reports, budget: s.budget, demand: &demand{want: want, most: idle},
-		unwatched: make(map[*Worker]Failure),
-		asked:     make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: s.buf,
-	}
-	u.lost = func(error) {} // Gone tells it
+	u := newStarter(s.loop, s.group, s.reports, s.budget, s.buf, func(error) {}) // Gone tells it
+	u.demand = &demand{want: want, most: idle}
 	s.loop.EachRound(u.ask)
 	return u
 }
@@ -63,7 +59,7 @@ func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d := s.demand
 	d.state, d.served = demandPresent, false
 	s.conn = conn
-	err := s.useLeaves(leaves)
+	err := s.UseLeaves(leaves)
 	if err == nil {
 		err = s.UseLimits(limits, leaves)
 	}

@@ -203,12 +203,7 @@ func (in *input) broken() {
 
 // abandon closes the pipe; what waits is answered with the error.
 func (in *input) abandon(err error) {
-	if in.fd >= 0 {
-		in.src.Remove()
-		_ = unix.Close(int(in.fd))
-		in.fd = -1
-		in.w.starter.budget.pipes.gone(&in.pipe)
-	}
+	in.close()
 	in.answer(err)
 }
 
@@ -223,9 +218,10 @@ func (in *input) answer(err error) {
 	}
 }
 
-// close closes the pipe of a program that was not started; what waits stays.
+// close closes the pipe; what waits stays.
 func (in *input) close() {
 	if in.fd >= 0 {
+		in.src.Remove()
 		_ = unix.Close(int(in.fd))
 		in.fd = -1
 		in.w.starter.budget.pipes.gone(&in.pipe)

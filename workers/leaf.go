@@ -36,11 +36,9 @@ const openEvents = 2 * releaseAt
 const releaseAt = 32
 
 // UseLeaves says where the spawner was told to make a control group for each
-// program: see ipc.StartSpawner. It is called before the first program is started.
-func (s *Starter) UseLeaves(dir string) error { return s.useLeaves(dir) }
-
-// useLeaves lets go of the directory that was used before; "" is none.
-func (s *Starter) useLeaves(dir string) error {
+// program: see ipc.StartSpawner. It is called before the first program is started, and
+// lets go of the directory that was used before; "" is none.
+func (s *Starter) UseLeaves(dir string) error {
 	if s.leaves.dir >= 0 {
 		_ = unix.Close(s.leaves.dir)
 		s.leaves.dir = -1

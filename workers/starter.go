@@ -75,17 +75,23 @@ type note struct {
 // was asked for is not answered then, and the end of what runs may not be told, until
 // Replace.
 func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
-	s := &Starter{
-		loop: l, group: g, conn: conn, reports: reports, budget: &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, lost: lost,
-		unwatched: make(map[*Worker]Failure),
-		asked:     make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), leaves: leaves{dir: -1}, limited: limited{dir: -1}, rotating: make(map[uint32]*log), buf: make([]byte, 4096),
-	}
+	s := newStarter(l, g, reports, &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, make([]byte, 4096), lost)
+	s.conn = conn
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
 		return nil, err
 	}
 	l.EachRound(s.ask)
 	return s, nil
+}
+
+// newStarter makes one that has no spawner yet.
+func newStarter(l *loop.Loop, g *loop.Group, reports bool, b *budget, buf []byte, lost func(error)) *Starter {
+	return &Starter{
+		loop: l, group: g, reports: reports, budget: b, buf: buf, lost: lost,
+		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log),
+		unwatched: make(map[*Worker]Failure), leaves: leaves{dir: -1}, limited: limited{dir: -1},
+	}
 }
 
 func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
