@@ -26,6 +26,7 @@ type Loop struct {
 	wakeSrc Source
 	groups  []*Group
 	stopped atomic.Bool
+	spin    spinner
 
 	virtual bool
 	at      time.Duration // virtual time
@@ -37,7 +38,7 @@ func New() (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Loop{Poller: p, start: time.Now()}
+	l := &Loop{Poller: p, start: time.Now(), spin: newSpinner()}
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		_ = unix.Close(p.fd)
 		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
@@ -90,7 +91,7 @@ func (l *Loop) Run() error {
 		if l.stopped.Load() {
 			return nil
 		}
-		if err := l.wait(l.timeout()); err != nil {
+		if err := l.rest(l.timeout()); err != nil {
 			return err
 		}
 		if l.virtual && l.have == 0 && len(l.timers) > 0 {
