@@ -8,9 +8,43 @@ import (
 	"erluv/workers"
 )
 
-// maxPiece is the largest piece of output in one message, in bytes. A pipe holds
-// 64 KiB unless it was made larger.
-const maxPiece = 256 << 10
+const (
+	// maxPiece is the largest piece of output in one message, in bytes. A pipe holds
+	// 64 KiB unless it was made larger.
+	maxPiece = 256 << 10
+
+	// fairPiece is the largest while somebody converses: what comes next waits for no
+	// more than such a piece takes, to be read here and by the node, some 20 µs.
+	fairPiece = 32 << 10
+
+	// smallPiece is what a conversation is told by: who floods has written more.
+	smallPiece = 4 << 10
+
+	// floodAfter is how much is written, with nothing small in it, until nobody is
+	// taken to converse any more: what takes some 50 ms.
+	floodAfter = 64 << 20
+)
+
+// turns are the readings, each of one piece. The loop gives all who have written
+// something a turn before any has its next, so all have a fair share.
+type turns struct {
+	flood int // bytes since the last small piece
+}
+
+// piece is how large the next may be.
+func (t *turns) piece() int {
+	if t.flood >= floodAfter {
+		return maxPiece
+	}
+	return fairPiece
+}
+
+// took notes a piece of n bytes.
+func (t *turns) took(n int) {
+	if t.flood += n; n < smallPiece && n > 0 {
+		t.flood = 0
+	}
+}
 
 // delivery is where the output goes that is being read from a pipe.
 type delivery struct {
@@ -79,12 +113,13 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	}
 	m.frame.direct, m.frame.start = true, m.beginOutput(st.to, p.pid, s)
 	n := len(m.out.buf)
-	return m.out.buf[n : n+maxPiece]
+	return m.out.buf[n : n+m.turns.piece()]
 }
 
 // Took ends the message behind the n bytes that were read, or takes it back.
 func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 	p := w.Tag.(*proc)
+	m.turns.took(n)
 	switch {
 	case m.phase == disconnected || p.dropped:
 	case p.run != nil:

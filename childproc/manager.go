@@ -68,6 +68,7 @@ type manager struct {
 	msg       dist.Message
 	refused   uint64 // frames that were not understood
 	frame     delivery
+	turns     turns
 	scratch   []byte // what is read when it does not go straight into a message
 }
 

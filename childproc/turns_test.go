@@ -1,0 +1,31 @@
+package childproc
+
+import "testing"
+
+func TestPiecesAreLargeWhileNobodyConverses(t *testing.T) {
+	var turns turns
+	flood := func(bytes int) {
+		for n := 0; n < bytes; n += turns.piece() {
+			turns.took(turns.piece())
+		}
+	}
+	if got := turns.piece(); got != fairPiece {
+		t.Errorf("the first piece may have %d bytes, want %d", got, fairPiece)
+	}
+	flood(floodAfter - fairPiece)
+	if got := turns.piece(); got != fairPiece {
+		t.Errorf("a piece may have %d bytes before %d were written, want %d", got, floodAfter, fairPiece)
+	}
+	flood(2 * fairPiece)
+	if got := turns.piece(); got != maxPiece {
+		t.Errorf("a piece of a flood may have %d bytes, want %d", got, maxPiece)
+	}
+	turns.took(0) // nothing was there
+	if got := turns.piece(); got != maxPiece {
+		t.Errorf("after nothing a piece may have %d bytes, want %d", got, maxPiece)
+	}
+	turns.took(64) // somebody says something
+	if got := turns.piece(); got != fairPiece {
+		t.Errorf("in a conversation a piece may have %d bytes, want %d", got, fairPiece)
+	}
+}
