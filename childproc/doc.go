@@ -33,6 +33,7 @@
 //	rex.go        questions to the node
 //	info.go       what erluv and a worker say of themselves
 //	fsevents.go   watchers of files, and what they tell
+//	memory.go     what is given back when many workers have come or gone
 //	outbox.go     the one buffer in which all frames are composed
 //	inbox.go      the one into which they are read; both are rooms of the journal
 //

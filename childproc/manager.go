@@ -70,6 +70,7 @@ type manager struct {
 	frame     delivery
 	turns     turns
 	scratch   []byte // what is read when it does not go straight into a message
+	slack     slack
 }
 
 func newManager(start ipc.Start) *manager {

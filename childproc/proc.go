@@ -71,6 +71,7 @@ func (m *manager) begin(p *proc) {
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*proc)
 	p.started = time.Now()
+	m.changed()
 	if p.restart.count > 0 {
 		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(p.restart.count)})
 		m.awaitReady(p)
@@ -289,6 +290,7 @@ func (m *manager) bury(p *proc) {
 
 func (m *manager) forget(p *proc) {
 	delete(m.procs, key(p.pid))
+	m.changed()
 	if p.name != "" {
 		delete(m.byName, p.name)
 	}

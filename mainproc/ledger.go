@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
+	"time"
 
 	"erluv/dist"
 	"erluv/etf"
@@ -23,6 +25,7 @@ type ledger struct {
 	serial   uint32         // of the child's pids
 	ticktime uint32         // net_ticktime in seconds; 0: not known
 	err      error          // from then on it is not to be relied on
+	slack    *time.Timer    // see giveBack
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
@@ -48,6 +51,19 @@ func (l *ledger) drain(buf []byte, packets int) error {
 		}
 	}
 	return l.err
+}
+
+// slackPause is how long nothing may be read then until memory is given back.
+const slackPause = time.Second
+
+// giveBack has the runtime give back what the reading has left, when it has ceased.
+// Without it the heap keeps the 4 MiB to which it grows before it is collected.
+func (l *ledger) giveBack() {
+	if l.slack == nil {
+		l.slack = time.AfterFunc(slackPause, debug.FreeOSMemory)
+	} else {
+		l.slack.Reset(slackPause)
+	}
 }
 
 // take takes one message.

@@ -403,6 +403,7 @@ func (r *roles) listen(report func(event)) bool {
 		err = r.want(m.User)
 	case ipc.Drain:
 		err = r.ledger.drain(r.child.buf, drainAtOnce)
+		r.ledger.giveBack()
 	case ipc.Stopped:
 		report(event{kind: eventStopped, err: lost(m)})
 		return false

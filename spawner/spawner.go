@@ -87,6 +87,7 @@ type spawner struct {
 	// process cannot come before its Spawned.
 	answering sync.Mutex
 	started   chan struct{} // tells the reporter that there is a process to wait for
+	slack     slack
 }
 
 func start(up *ipc.Conn) (*spawner, error) {
@@ -264,6 +265,7 @@ func (s *spawner) start(m *ipc.Spawn, fds []int, first ...int) error {
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
+	s.slack.started()
 	with := slices.Concat(answer[:1], first, answer[1:])
 	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, with...)
 	if errors.Is(err, ipc.ErrInFlight) {
