@@ -105,10 +105,11 @@ elixir-25: deps build build/tally
 elixir-25-user: deps build build/tally
 	$(call elixir-suite,$@,games)
 
-# How fast it is beside open_port on the same node: some minutes, as root.
-# BENCH="-rounds 3 a e" runs three rounds of two workloads.
+# How fast it is beside open_port on the same node: some eight minutes, as root. What is
+# printed is in build/bench.md too. BENCH="-rounds 3 a e" runs three rounds of two
+# workloads.
 bench: deps build
-	@go run ./bench $(BENCH)
+	@go run ./bench -o build/bench.md $(BENCH)
 
 # A short run of every fuzz target; unit runs their corpora as tests.
 fuzz:

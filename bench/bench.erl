@@ -1,11 +1,13 @@
 %% The workloads of doc/performance.md, each run by open_port and by erluv on this
-%% node, in turns. Prints a line for each measurement: what, by whom, the figure.
+%% node, in turns. Prints a line for each measurement: what, by whom, in which unit, the
+%% figure.
 -module(bench).
 
 -export([main/1]).
 
 %% Erluv is the name of the erluv node, Static a program that ends at once, Echo the
-%% port of a plain TCP echo server, Only the workloads to run ([]: all).
+%% port of a plain TCP echo server, Executable and Cookie what another erluv is started
+%% with, Only the workloads to run ([]: all).
 main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     process_flag(trap_exit, true),
     E = list_to_atom(Erluv),
@@ -14,11 +16,17 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     put(static, Static),
     put(echo, list_to_integer(Echo)),
     put(executable, {Executable, Cookie}),
-    [run(Name, list_to_integer(Rounds)) || Name <- names(), Only =:= [] orelse lists:member(Name, Only)],
+    [told(What, Is) || {What, Is} <- facts()],
+    [run([Name || Name <- Group, Only =:= [] orelse lists:member(Name, Only)], list_to_integer(Rounds)) || Group <- groups()],
     init:stop().
 
-names() ->
-    ["o", "p", "a", "b", "a1", "a8", "c", "d", "e", "f4", "f8", "g", "n", "h", "i", "j", "ja", "je", "k", "l", "m"].
+%% Those that are compared with each other are run in the same rounds. What is idle, or
+%% begins, comes before what leaves something behind.
+groups() ->
+    [
+        ["o"], ["p"], ["k"], ["a"], ["b"], ["a1", "ja"], ["a8"], ["c"], ["d"],
+        ["e", "f4", "f8", "je"], ["g"], ["n"], ["h", "i", "j"], ["m"], ["l"]
+    ].
 
 wait(E) ->
     case lists:member(E, nodes(hidden)) of
@@ -26,11 +34,27 @@ wait(E) ->
         false -> timer:sleep(20), wait(E)
     end.
 
-run(Name, Rounds) ->
-    [[measure(Name, Peer) || Peer <- peers(Name)] || _ <- lists:seq(1, rounds(Name, Rounds))].
+%% What is said of the node and of erluv.
+facts() ->
+    Release = erlang:system_info(otp_release),
+    Version = case file:read_file(filename:join([code:root_dir(), "releases", Release, "OTP_VERSION"])) of
+        {ok, B} -> string:trim(B);
+        {error, _} -> Release
+    end,
+    #{version := Erluv, contained := Contained} = gen_server:call({erluv, get(erluv)}, info),
+    [
+        {"otp", Version}, {"erts", erlang:system_info(version)},
+        {"schedulers", integer_to_list(erlang:system_info(schedulers_online))},
+        {"version", Erluv}, {"contained", atom_to_list(Contained)}
+    ].
+
+told(What, Is) -> io:format("is\t~s\t~s~n", [What, Is]).
+
+run(Names, Rounds) ->
+    [[measure(Name, Peer) || Name <- Names, Round =< rounds(Name, Rounds), Peer <- peers(Name)] || Round <- lists:seq(1, Rounds)].
 
 peers("h") -> [port, tcp, erluv];
-peers([C | _]) when C =:= $j; C =:= $o; C =:= $p; C =:= $m -> [erluv];
+peers(Name) when Name =:= "j"; Name =:= "je"; Name =:= "o"; Name =:= "p"; Name =:= "m" -> [erluv];
 peers(_) -> [port, erluv].
 
 %% Those that take long, and vary little, are run fewer times.
@@ -49,7 +73,7 @@ work("b", Peer) -> [{"starts/s", starts8(Peer, "/bin/true", 2000)}];
 work("a1", Peer) -> [{"starts/s", starts(Peer, get(static), 2000)}];
 work("a8", Peer) -> [{"starts/s", starts8(Peer, get(static), 4000)}];
 work("ja", Peer) ->
-    with_idle(4500, fun() -> [{"starts/s", starts(Peer, get(static), 2000)}] end);
+    with_idle(Peer, 4500, fun() -> [{"starts/s", starts(Peer, get(static), 2000)}] end);
 %% A thousand programs, and their end.
 work("c", Peer) ->
     {T, Ws} = timed(fun() -> sleepers(Peer, 1000) end),
@@ -65,8 +89,8 @@ work("d", Peer) ->
 work("e", Peer) -> [{"GB/s", flood(Peer, 1 bsl 30)}];
 work("f4", Peer) -> [{"GB/s", floods(Peer, 4)}];
 work("f8", Peer) -> [{"GB/s", floods(Peer, 8)}];
-work("je", Peer) -> with_idle(1000, fun() -> [{"GB/s", flood(Peer, 1 bsl 30)}] end);
-work("g", Peer) -> [{"GB/s", there_and_back(Peer, 256 bsl 20)}];
+work("je", Peer) -> with_idle(Peer, 1000, fun() -> [{"GB/s", flood(Peer, 1 bsl 30)}] end);
+work("g", Peer) -> [{"GB/s", in_and_out(Peer, 256 bsl 20)}];
 work("n", Peer) -> [{"M lines/s", lines(Peer, 5000000)}];
 %% Conversations.
 work("h", Peer) -> echo(Peer, 5000);
@@ -84,13 +108,16 @@ work("i", Peer) ->
     unlink(Flood),
     exit(Flood, kill),
     Result;
-work("j", Peer) -> with_idle(1000, fun() -> echo(Peer, 5000) end);
+work("j", Peer) -> with_idle(Peer, 1000, fun() -> echo(Peer, 5000) end);
 %% Memory.
-work("k", Peer) -> idle(Peer, 4500);
+work("k", port) -> idle(port, 4500);
+work("k", erluv) -> element(2, fresh(fun() -> idle(erluv, 4500) end));
 work("l", Peer) -> slow(Peer);
-work("m", _) -> unread();
-work("o", _) -> [{"ms", start_up()}];
-work("p", _) -> [{"MB PSS", pss(roles()) / 1.0e6}].
+work("m", _) -> element(2, fresh(fun unread/0));
+work("o", _) -> [{"ms", element(1, fresh(fun() -> ok end)) / 1000}];
+work("p", _) ->
+    {_, Bytes} = fresh(fun() -> Roles = roles(), settled(fun() -> pss(Roles) end) end),
+    [{"MB PSS", Bytes / 1.0e6}].
 
 %% The two peers.
 
@@ -148,10 +175,10 @@ kill(erluv, Ws) ->
     [exit(W, kill) || W <- Ws],
     [ended(W) || W <- Ws].
 
-with_idle(N, Fun) ->
-    Ws = sleepers(erluv, N),
+with_idle(Peer, N, Fun) ->
+    Ws = sleepers(Peer, N),
     Result = Fun(),
-    kill(erluv, Ws),
+    kill(Peer, Ws),
     Result.
 
 flood(Peer, Bytes) ->
@@ -178,7 +205,7 @@ count(W, N) ->
     end.
 
 %% What was written comes back; the bytes are compared when the time was taken.
-there_and_back(Peer, Bytes) ->
+in_and_out(Peer, Bytes) ->
     Piece = crypto:strong_rand_bytes(256 bsl 10),
     N = Bytes div byte_size(Piece),
     W = start(Peer, ["cat"], []),
@@ -228,25 +255,26 @@ echo(tcp, N) ->
     quantiles(Ts);
 echo(Peer, N) ->
     W = start(Peer, ["cat"], []),
-    Ts = [element(1, timed(fun() -> send(Peer, W, piece()), take(W, 64, []) end)) || _ <- lists:seq(1, N)],
+    Ts = [there_and_back(Peer, W) || _ <- lists:seq(1, N)],
     close(Peer, W),
     quantiles(Ts).
+
+there_and_back(Peer, W) -> element(1, timed(fun() -> send(Peer, W, piece()), take(W, 64, []) end)).
 
 piece() -> binary:copy(<<"x">>, 64).
 
 tcp_back(_, 0) -> ok;
 tcp_back(S, Left) -> receive {tcp, S, B} -> tcp_back(S, Left - byte_size(B)) end.
 
-quantiles(Ts) ->
-    Sorted = lists:sort(Ts),
-    N = length(Ts),
-    [{"us median", lists:nth(N div 2, Sorted)}, {"us 99 %", lists:nth(N * 99 div 100, Sorted)}].
+quantiles(Ts) -> [{"us median", quantile(Ts, 0.5)}, {"us 99 %", quantile(Ts, 0.99)}].
+
+quantile(Ts, Q) -> lists:nth(max(1, trunc(length(Ts) * Q)), lists:sort(Ts)).
 
 swallow(W) -> receive {W, _} -> swallow(W) end.
 
 %% What an idle program with its pipes costs, in memory, threads and processor time.
 idle(port, N) ->
-    Before = erlang:memory(total) + pss(helpers()),
+    Before = memory() + pss(helpers()),
     Ps = [start(port, ["cat"], []) || _ <- lists:seq(1, N)],
     [{os_pid, _} = erlang:port_info(P, os_pid) || P <- Ps],
     After = erlang:memory(total) + pss(helpers()),
@@ -254,7 +282,7 @@ idle(port, N) ->
     [{"bytes each", (After - Before) / N}];
 idle(erluv, N) ->
     Roles = roles(),
-    Before = pss(Roles),
+    Before = settled(fun() -> pss(Roles) end),
     Rs = [gen_server:send_request({erluv, get(erluv)}, {spawn, ["cat"], []}) || _ <- lists:seq(1, N)],
     Ws = [begin {reply, {ok, W}} = gen_server:receive_response(R, 60000), W end || R <- Rs],
     timer:sleep(3000),
@@ -266,21 +294,45 @@ idle(erluv, N) ->
     kill(erluv, Ws),
     [{"bytes each", (After - Before) / N}, {"threads", Threads}, {"ms of processor a minute", (Cpu2 - Cpu) * 4}].
 
-%% A consumer of one message a millisecond, for six seconds.
+%% A consumer of one message a millisecond, for six seconds, while another program of
+%% the same peer echoes.
 slow(Peer) ->
-    Before = erlang:memory(total),
+    Roles = [P || Peer =:= erluv, P <- roles()],
+    Erluv = settled(fun() -> pss(Roles) end),
+    Before = memory(),
+    Echo = another(Peer),
     W = start(Peer, ["cat", "/dev/zero"], []),
     End = erlang:monotonic_time(millisecond) + 6000,
-    Most = slow(W, End, 0),
+    {Most, MostErluv} = slow(W, Roles, End, 1, {Before, Erluv}),
+    Echo ! {self(), stop},
+    Ts = receive {Echo, List} -> List end,
     close_flood(Peer, W),
-    [{"MB of the node", (Most - Before) / 1.0e6}].
+    [{"MB of erluv", (MostErluv - Erluv) / 1.0e6} || Peer =:= erluv] ++
+        [{"MB of the node", (Most - Before) / 1.0e6}, {"us 99 % of another's echo", quantile(Ts, 0.99)}].
 
-slow(W, End, Most) ->
+%% What erluv has is looked at now and then, for it takes more than a millisecond.
+slow(W, Roles, End, N, {Node, Erluv}) ->
     receive {W, {_, _}} -> ok end,
     receive after 1 -> ok end,
+    Most = {max(Node, erlang:memory(total)), if N rem 100 =:= 0 -> max(Erluv, pss(Roles)); true -> Erluv end},
     case erlang:monotonic_time(millisecond) < End of
-        true -> slow(W, End, max(Most, erlang:memory(total)));
+        true -> slow(W, Roles, End, N + 1, Most);
         false -> Most
+    end.
+
+%% Somebody who echoes now and then, until told to stop: says how long each took.
+another(Peer) ->
+    {Self, E} = {self(), get(erluv)},
+    spawn_link(fun() ->
+        put(erluv, E),
+        W = start(Peer, ["cat"], []),
+        Self ! {self(), now_and_then(Self, Peer, W, [])},
+        close(Peer, W)
+    end).
+
+now_and_then(Until, Peer, W, Ts) ->
+    receive {Until, stop} -> Ts
+    after 1 -> now_and_then(Until, Peer, W, [there_and_back(Peer, W) | Ts])
     end.
 
 close_flood(port, P) ->
@@ -294,31 +346,33 @@ close_flood(erluv, W) ->
 %% A gigabyte is written to a program that does not read.
 unread() ->
     Roles = roles(),
-    Before = pss(Roles),
+    Before = settled(fun() -> pss(Roles) end),
     W = start(erluv, ["sleep", "1000"], []),
-    E = self(),
-    Writers = [spawn(fun() -> E ! {tried, catch gen_server:call(W, {write, <<0:(8 bsl 20)/unit:8>>}, 4000)} end) || _ <- lists:seq(1, 128)],
-    timer:sleep(3000),
-    After = pss(Roles),
+    Writers = [spawn(fun() -> catch gen_server:call(W, {write, <<0:(8 bsl 20)/unit:8>>}, 4000) end) || _ <- lists:seq(1, 128)],
+    Most = lists:max([begin timer:sleep(100), pss(Roles) end || _ <- lists:seq(1, 30)]),
     [exit(P, kill) || P <- Writers],
     close_flood(erluv, W),
-    timer:sleep(500),
-    [{"MB of erluv", (After - Before) / 1.0e6}].
+    [{"MB of erluv", (Most - Before) / 1.0e6}].
 
-%% From the start of the executable to its {up, Info}.
-start_up() ->
+%% Runs Fun with an erluv of its own, which has no memory of what was before. Gives how
+%% long it took from the start of the executable to its {up, Info}, in microseconds, and
+%% what Fun has returned.
+fresh(Fun) ->
     true = register(erluv, self()),
     {Executable, Cookie} = get(executable),
+    Args = ["--node", atom_to_list(node()), "--name", "started", "--host", "127.0.0.1", "--cookie-file", Cookie],
     {T, Port} = timed(fun() ->
-        Port = open_port({spawn_executable, Executable},
-            [{args, ["--node", atom_to_list(node()), "--name", "started", "--host", "127.0.0.1", "--cookie-file", Cookie]}]),
+        Port = open_port({spawn_executable, Executable}, [{args, Args}]),
         receive {erluv, 'started@127.0.0.1', {up, _}} -> Port end
     end),
+    Measured = put(erluv, 'started@127.0.0.1'),
+    Result = Fun(),
+    put(erluv, Measured),
     port_close(Port),
     receive {erluv, 'started@127.0.0.1', {stopping, _}} -> ok end,
     true = unregister(erluv),
     timer:sleep(300),
-    T / 1000.
+    {T, Result}.
 
 %% Processes.
 
@@ -360,6 +414,22 @@ read(Path) ->
     end.
 
 %% Helpers.
+
+%% The node's memory, when it holds no garbage.
+memory() ->
+    [erlang:garbage_collect(P) || P <- processes()],
+    settled(fun() -> erlang:memory(total) end).
+
+%% A size in bytes once it is steady, 64 KiB in 200 ms; after ten seconds what it is.
+settled(Size) -> settled(Size, Size(), 50).
+
+settled(_, Last, 0) -> Last;
+settled(Size, Last, N) ->
+    timer:sleep(200),
+    case Size() of
+        Now when abs(Now - Last) =< 65536 -> Now;
+        Now -> settled(Size, Now, N - 1)
+    end.
 
 timed(Fun) ->
     T = erlang:monotonic_time(nanosecond),

@@ -1,10 +1,27 @@
 // Bench runs the workloads of doc/performance.md on a node of its own, by open_port
-// and by erluv in turns, and prints the medians and their ratios as Markdown. It is
-// run as root, so that erluv is as it is in use: "make bench".
+// and by erluv in turns, and prints what it has measured as Markdown: the machine, and
+// a table with the medians of the rounds, their spread, erluv's ratio to open_port,
+// the target, and whether it is met. It is run as root, so that erluv is as it is in
+// use:
+//
+//	make bench                          all of it, some eight minutes; written to build/bench.md too
+//	make bench BENCH="-rounds 3 h i"    three rounds of two workloads
+//	make bench BENCH="-o FILE"          written to another file
+//
+// Workloads that are compared with each other are taken in turns as the peers are:
+// in each round by each peer, one right after the other, since the speed of a shared
+// machine moves by more than what is looked for. bench.erl has the workloads, and
+// table.go the targets. A workload is named by its letter in the table; the node says
+// of each measurement
+//
+//	workload TAB peer TAB unit TAB figure
+//
+// and before all of what there is to know of itself and of erluv: "is" TAB name TAB value.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -14,27 +31,43 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
 func main() {
-	rounds := flag.Int("rounds", 5, "how often each workload is run by each peer")
-	binary := flag.String("erluv", "build/erluv", "the executable that is measured")
-	erl := flag.String("erl", "erl", "the Erlang that is measured on")
-	verbose := flag.Bool("v", false, "print each measurement as it comes, to standard error")
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each workload is run by each peer")
+	flag.StringVar(&o.binary, "erluv", "build/erluv", "the executable that is measured")
+	flag.StringVar(&o.erl, "erl", "erl", "the Erlang that is measured on")
+	flag.StringVar(&o.file, "o", "", "the `file` that the Markdown is written to, besides being printed")
+	flag.BoolVar(&o.verbose, "v", false, "print each measurement as it comes, to standard error")
 	flag.Parse()
-	if err := bench(*rounds, *binary, *erl, flag.Args(), *verbose); err != nil {
+	o.only = flag.Args()
+	if err := bench(&o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+type options struct {
+	rounds            int
+	binary, erl, file string
+	verbose           bool
+	only              []string // workloads; none: all
+}
+
 const name = "bench@127.0.0.1"
 
-func bench(rounds int, binary, erl string, only []string, verbose bool) error {
-	binary, err := filepath.Abs(binary)
+func bench(o *options) error {
+	for _, name := range o.only {
+		if !slices.ContainsFunc(workloads, func(l workload) bool { return l.name == name }) {
+			return fmt.Errorf("there is no workload %q", name)
+		}
+	}
+	binary, err := filepath.Abs(o.binary)
 	if err != nil {
 		return err
 	}
@@ -85,10 +118,10 @@ func bench(rounds int, binary, erl string, only []string, verbose bool) error {
 		return err
 	}
 	defer end(epmd)
-	node, out, err := start(erl, append([]string{
+	node, out, err := start(o.erl, append([]string{
 		"-noinput", "-name", name, "-pa", dir, "-run", "bench", "main",
-		"measured@127.0.0.1", strconv.Itoa(rounds), static, strconv.Itoa(echo.Addr().(*net.TCPAddr).Port), binary, cookie,
-	}, only...)...)
+		"measured@127.0.0.1", strconv.Itoa(o.rounds), static, strconv.Itoa(echo.Addr().(*net.TCPAddr).Port), binary, cookie,
+	}, o.only...)...)
 	if err != nil {
 		return err
 	}
@@ -98,22 +131,52 @@ func bench(rounds int, binary, erl string, only []string, verbose bool) error {
 		return err
 	}
 	defer end(erluv)
-	t := table{}
+	r := results{table: table{}, told: map[string]string{}}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if verbose {
+		if o.verbose {
 			fmt.Fprintln(os.Stderr, lines.Text())
 		}
-		f := strings.Split(lines.Text(), "\t")
-		if len(f) != 4 {
-			return fmt.Errorf("the node says %q", lines.Text())
+		if err := r.take(lines.Text()); err != nil {
+			return err
 		}
-		v, err := strconv.ParseFloat(f[3], 64)
-		if err != nil {
-			return fmt.Errorf("the node says %q: %w", lines.Text(), err)
-		}
-		t.add(f[0], f[1], f[2], v)
 	}
-	t.print(os.Stdout)
+	if err := node.Wait(); err != nil {
+		return fmt.Errorf("the node has not come to the end: %w", err)
+	}
+	list, err := facts(binary, r.told, o.rounds)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	printFacts(&b, list)
+	r.table.print(&b)
+	if _, err := os.Stdout.Write(b.Bytes()); err != nil || o.file == "" {
+		return err
+	}
+	return os.WriteFile(o.file, b.Bytes(), 0o644)
+}
+
+// results are what the node says.
+type results struct {
+	table table
+	told  map[string]string
+}
+
+// take takes one line.
+func (r *results) take(line string) error {
+	f := strings.Split(line, "\t")
+	switch {
+	case len(f) == 3 && f[0] == "is":
+		r.told[f[1]] = f[2]
+		return nil
+	case len(f) != 4:
+		return fmt.Errorf("the node says %q", line)
+	}
+	v, err := strconv.ParseFloat(f[3], 64)
+	if err != nil {
+		return fmt.Errorf("the node says %q: %w", line, err)
+	}
+	r.table.add(f[0], f[1], f[2], v)
 	return nil
 }
 

@@ -4,38 +4,113 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sort"
+	"strings"
 )
 
-// workloads are the rows of the table, in their order, with what doc/performance.md
-// aims at.
-var workloads = []struct{ name, what, target string }{
-	{"a", "start `/bin/true`, wait for its end, one by one", "1.2"},
-	{"b", "the same from 8 processes at once", "1.15"},
-	{"a1", "a with a static program that ends at once", "1.5"},
-	{"a8", "b with a static program that ends at once", "1.5"},
-	{"c", "1,000 `sleep`, until all run", "0.8"},
-	{"d", "kill these one by one, until all are told", "1,000 in 100 ms; 4,500: 1"},
-	{"e", "`head -c 1G /dev/zero`, all of it received", "1.1"},
-	{"f4", "four of these at once (512 MiB each), total", "0.5"},
-	{"f8", "eight of these at once, total", "0.5"},
-	{"g", "256 MiB through `cat`, in and out", "1.2"},
-	{"n", "lines of `seq 1 5000000`", "1.5"},
-	{"h", "64 bytes to `cat` and back", "1.1 of tcp + open_port"},
-	{"i", "h while another worker floods", "2 of h"},
-	{"j", "h with 1,000 idle workers", "as h, ± 10 %"},
-	{"ja", "a1 with 4,500 idle workers", "3 of open_port's; 0.9 of a1"},
-	{"je", "e with 1,000 idle workers", "0.9 of e"},
-	{"k", "an idle worker with three pipes, of 4,500", "1,000 bytes, 12 threads, 20 ms"},
-	{"l", "a consumer of one message a ms, 6 s of a flood", "32 MB"},
-	{"m", "1 GiB written to a worker that does not read", "8 MB"},
-	{"o", "from the start of erluv to the node being up", "50 ms"},
-	{"p", "memory of main, child and spawner, idle", "12 MB"},
+// A workload is measured in one unit or several; each is a row of the table.
+type workload struct {
+	name, what string
+	targets    []target
+}
+
+// workloads are in the order of the table.
+var workloads = []workload{
+	{"a", "start `/bin/true`, wait for its end, one by one", aims(atLeast(1.2, by("port")))},
+	{"b", "the same from 8 processes at once", aims(atLeast(1.15, by("port")))},
+	{"a1", "a with a static program that ends at once", aims(atLeast(1.5, by("port")))},
+	{"a8", "b with a static program that ends at once", aims(atLeast(1.5, by("port")))},
+	{"c", "1,000 `sleep`, until all run", aims(atMost(0.8, by("port")))},
+	{"d", "kill these one by one, until all are told", aims(
+		atMost(100).in("ms for 1000"),
+		atMost(1, by("port")).in("ms for 4500"))},
+	{"e", "`head -c 1G /dev/zero`, all of it received", aims(atLeast(1.1, by("port")))},
+	{"f4", "four of these at once (512 MiB each), total", aims(atLeast(0.5, by("port")), atLeast(1, own("e")))},
+	{"f8", "eight of these at once, total", aims(atLeast(0.5, by("port")), atLeast(1, own("e")))},
+	{"g", "256 MiB through `cat`, in and out", aims(atLeast(1.2, by("port")))},
+	{"n", "lines of `seq 1 5000000`", aims(atLeast(1.5, by("port")))},
+	{"h", "64 bytes to `cat` and back", aims(atMost(1.1, by("tcp"), by("port")))},
+	{"i", "h while another worker floods", aims(atMost(2, own("h")))},
+	{"j", "h with 1,000 idle workers", aims(atMost(1.1, own("h")))},
+	{"ja", "a1 with 4,500 idle workers", aims(atLeast(3, by("port")), atLeast(0.9, own("a1")))},
+	{"je", "e with 1,000 idle workers", aims(atLeast(0.9, own("e")))},
+	{"k", "an idle worker with three pipes, of 4,500", aims(
+		atMost(1000).in("bytes each"),
+		atMost(12).in("threads"),
+		atMost(20).in("ms of processor a minute"))},
+	{"l", "a consumer of one message a ms, 6 s of a flood", aims(
+		atMost(32).in("MB of the node"),
+		atMost(8).in("MB of erluv"),
+		atMost(5000).in("us 99 % of another's echo"))},
+	{"m", "1 GiB written to a worker that does not read", aims(atMost(8))},
+	{"o", "from the start of erluv to the node being up", aims(atMost(50))},
+	{"p", "memory of main, child and spawner, idle", aims(atMost(12))},
+}
+
+func aims(list ...target) []target { return list }
+
+// A target is what erluv's figure is held to: it, or its ratio to the sum of others,
+// is to be at least or at most the bound.
+type target struct {
+	least bool
+	bound float64
+	of    []peer
+	unit  string // "": all units of the workload
+}
+
+// A peer is what erluv is compared with: somebody's figure of the same workload, or
+// erluv's own of another.
+type peer struct{ who, workload string }
+
+func by(who string) peer       { return peer{who: who} }
+func own(workload string) peer { return peer{who: "erluv", workload: workload} }
+
+func (p peer) String() string {
+	switch {
+	case p.workload != "":
+		return p.workload
+	case p.who == "port":
+		return "open_port"
+	}
+	return p.who
+}
+
+func atLeast(bound float64, of ...peer) target { return target{least: true, bound: bound, of: of} }
+func atMost(bound float64, of ...peer) target  { return target{bound: bound, of: of} }
+
+// in makes it the target of one unit.
+func (g target) in(unit string) target {
+	g.unit = unit
+	return g
+}
+
+func (g target) String() string {
+	s := fmt.Sprintf("≤ %g", g.bound)
+	if g.least {
+		s = fmt.Sprintf("≥ %g", g.bound)
+	}
+	switch len(g.of) {
+	case 0:
+		return s
+	case 1:
+		return s + " × " + g.of[0].String()
+	}
+	var names []string
+	for _, p := range g.of {
+		names = append(names, p.String())
+	}
+	return s + " × (" + strings.Join(names, " + ") + ")"
+}
+
+func (g target) met(v float64) bool {
+	if g.least {
+		return v >= g.bound
+	}
+	return v <= g.bound
 }
 
 type key struct{ workload, unit string }
 
-// table holds the measurements by peer.
+// table holds the measurements by peer, a figure for each round.
 type table map[key]map[string][]float64
 
 func (t table) add(workload, peer, unit string, v float64) {
@@ -46,36 +121,110 @@ func (t table) add(workload, peer, unit string, v float64) {
 	t[k][peer] = append(t[k][peer], v)
 }
 
-// print writes the medians. The ratio is erluv's to open_port's: what is better when
-// it is more is so from 1 upwards, a time or a size from 1 downwards.
-func (t table) print(w io.Writer) {
-	fmt.Fprintln(w, "| | workload | unit | open_port | tcp | erluv | ratio | target |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|")
-	for _, l := range workloads {
-		var units []string
-		for k := range t {
-			if k.workload == l.name {
-				units = append(units, k.unit)
+// ratios gives erluv's figure of each round, divided by the sum of the figures that
+// the others have in the same round; without others the figure itself. There are as
+// many as all have rounds.
+func (t table) ratios(k key, of []peer) []float64 {
+	list := slices.Clone(t[k]["erluv"])
+	for round := range list {
+		sum := 0.0
+		for _, p := range of {
+			other := k
+			if p.workload != "" {
+				other.workload = p.workload
 			}
+			figures := t[other][p.who]
+			if round >= len(figures) {
+				return list[:round]
+			}
+			sum += figures[round]
 		}
-		sort.Strings(units)
-		for _, unit := range units {
-			m := t[key{l.name, unit}]
-			ratio := ""
-			if len(m["port"]) > 0 && len(m["erluv"]) > 0 {
-				ratio = fmt.Sprintf("%.2f", median(m["erluv"])/median(m["port"]))
-			}
-			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.name, l.what, unit,
-				figure(m["port"]), figure(m["tcp"]), figure(m["erluv"]), ratio, l.target)
+		if len(of) > 0 {
+			list[round] /= sum
 		}
 	}
+	return list
 }
 
-func figure(list []float64) string {
-	if len(list) == 0 {
-		return ""
+// computed is said below the table.
+const computed = `
+A cell is the median of the rounds, and behind it their spread, lowest to highest.
+A ratio is taken in each round, of what was measured one right after the other, and the median of these
+is shown: erluv's figure divided by that of open_port, or by what the target names.
+`
+
+// print writes the table and how it is computed. A rate is better the more it is, a
+// time or a size the less.
+func (t table) print(w io.Writer) {
+	fmt.Fprintln(w, "| | workload | unit | open_port | tcp | erluv | erluv / open_port | target | reached | met |")
+	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
+	for _, l := range workloads {
+		for _, unit := range t.units(l.name) {
+			k := key{l.name, unit}
+			m := t[k]
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.name, l.what, unit, figure(m["port"]),
+				figure(m["tcp"]), figure(m["erluv"]), figure(t.ratios(k, []peer{by("port")})), t.judge(k, l.targets))
+		}
 	}
-	return fmt.Sprintf("%.4g", median(list))
+	fmt.Fprint(w, computed)
+}
+
+// units are those that a workload was measured in.
+func (t table) units(workload string) (units []string) {
+	for k := range t {
+		if k.workload == workload {
+			units = append(units, k.unit)
+		}
+	}
+	slices.Sort(units)
+	return units
+}
+
+// judge gives the last three columns: the targets of a row, what was reached of each,
+// and whether all are met, unless that is not known.
+func (t table) judge(k key, targets []target) string {
+	var aims, reached []string
+	missed, unknown := false, false
+	for _, g := range targets {
+		if g.unit != "" && g.unit != k.unit {
+			continue
+		}
+		aims = append(aims, g.String())
+		list := t.ratios(k, g.of)
+		if len(list) == 0 {
+			reached = append(reached, "not measured")
+			unknown = true
+			continue
+		}
+		reached = append(reached, number(median(list)))
+		missed = missed || !g.met(median(list))
+	}
+	met := "yes"
+	switch {
+	case missed:
+		met = "no"
+	case unknown, len(aims) == 0:
+		met = ""
+	}
+	return strings.Join(aims, "; ") + " | " + strings.Join(reached, "; ") + " | " + met
+}
+
+// figure is a cell: the median, and the spread if there are several.
+func figure(list []float64) string {
+	switch len(list) {
+	case 0:
+		return ""
+	case 1:
+		return number(list[0])
+	}
+	return fmt.Sprintf("%s (%s to %s)", number(median(list)), number(slices.Min(list)), number(slices.Max(list)))
+}
+
+func number(v float64) string {
+	if v >= 1000 || v <= -1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }
 
 func median(list []float64) float64 {
