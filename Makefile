@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench build test lint unit unit-mainproc e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: bench bench-go build test lint unit unit-mainproc e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb tutorial
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user
@@ -13,6 +13,7 @@ TOOL := go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
+BENCH_COUNT ?= 10
 SHARE ?= 100
 SUITES := unit unit-mainproc e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29 \
 	elixir-25 elixir-25-user
@@ -110,6 +111,10 @@ elixir-25-user: deps build build/tally
 # workloads.
 bench: deps build
 	@go run ./bench -o build/bench.md $(BENCH)
+
+# What a frame, a term and a record cost, as benchstat reads it: some ten minutes.
+bench-go:
+	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./etf ./dist ./ipc
 
 # A short run of every fuzz target; unit runs their corpora as tests.
 fuzz:

@@ -21,7 +21,7 @@ func newJournal(t testing.TB, in []byte, skip int) *Journal {
 	return j
 }
 
-func mapJournal(t *testing.T, j *Journal) *Pages {
+func mapJournal(t testing.TB, j *Journal) *Pages {
 	t.Helper()
 	p, err := MapJournal(j.FD())
 	if err != nil {

@@ -1,0 +1,163 @@
+package dist_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+)
+
+// measure runs f, which goes through so many bytes; 0: it looks at heads only.
+func measure(b *testing.B, name string, bytes int, f func() error) {
+	b.Run(name, func(b *testing.B) {
+		b.SetBytes(int64(bytes))
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := f(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// appendOutput is the frame with {Worker, {stdout, <<...>>}}, the bytes of which were
+// read from the pipe to where they stand: n of them.
+func appendOutput(b []byte, n int) []byte {
+	start := len(b)
+	b = dist.BeginSend(b, alice)
+	b = etf.AppendPid(etf.AppendTupleHeader(b, 2), bob)
+	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "stdout")
+	b = etf.AppendBinaryHeader(b, 0)
+	binary.BigEndian.PutUint32(b[len(b)-4:], uint32(n))
+	return dist.End(b[:len(b)+n], start)
+}
+
+// BenchmarkOutput composes the frame around output; the bytes themselves are not
+// touched.
+func BenchmarkOutput(b *testing.B) {
+	scratch := make([]byte, 0, 512<<10)
+	for _, n := range []int{64, 4 << 10, 64 << 10, 256 << 10} {
+		measure(b, fmt.Sprintf("size=%d", n), 0, func() error { appendOutput(scratch, n); return nil })
+	}
+}
+
+// BenchmarkLines composes a frame for each line of what was read, with the line copied
+// into it: 64 KiB, as `seq` writes it and in longer lines.
+func BenchmarkLines(b *testing.B) {
+	scratch := make([]byte, 0, 1<<20)
+	for _, n := range []int{8, 80} {
+		read := bytes.Repeat(append(bytes.Repeat([]byte("x"), n-1), '\n'), 64<<10/n)
+		measure(b, fmt.Sprintf("size=%d", n), len(read), func() error {
+			out := scratch
+			for rest := read; len(rest) > 0; {
+				end := bytes.IndexByte(rest, '\n') + 1
+				start := len(out)
+				out = dist.BeginSend(out, alice)
+				out = etf.AppendPid(etf.AppendTupleHeader(out, 2), bob)
+				out = etf.AppendAtom(etf.AppendTupleHeader(out, 2), "stdout")
+				out = dist.End(etf.AppendBinary(out, rest[:end]), start)
+				rest = rest[end:]
+			}
+			return nil
+		})
+	}
+}
+
+// BenchmarkCompose composes the other frames that a worker's life is told by.
+func BenchmarkCompose(b *testing.B) {
+	scratch := make([]byte, 0, 4096)
+	tag := etf.Raw(append(etf.AppendAtom(etf.AppendListHeader(nil, 1), "alias"), append(ref5, etf.AppendNil(nil)...)...))
+	for _, c := range []struct {
+		name string
+		f    func() []byte
+	}{
+		{"reply", func() []byte {
+			return dist.End(etf.AppendAtom(dist.BeginReply(scratch, bob, alice, tag), "ok"), 0)
+		}},
+		{"link", func() []byte { return dist.AppendLink(scratch, bob, alice) }},
+		{"exit", func() []byte { return dist.AppendExit(scratch, bob, alice, bye) }},
+		{"monitor-exit", func() []byte { return dist.AppendMonitorExit(scratch, bob, alice, ref5, bye) }},
+	} {
+		measure(b, c.name, len(c.f()), func() error { c.f(); return nil })
+	}
+}
+
+// BenchmarkParse takes apart what a node sends.
+func BenchmarkParse(b *testing.B) {
+	command := etf.Tuple{alice, etf.Tuple{etf.Atom("command"), etf.Binary(make([]byte, 64))}}
+	call := etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{alice, etf.Improper{Elems: []etf.Term{etf.Atom("alias")}, Tail: ref5}}, command}
+	spawn := etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{alice, ref5}, etf.Tuple{
+		etf.Atom("spawn"),
+		etf.List{etf.Binary("/bin/cat")},
+		etf.Map{{Key: etf.Atom("packet"), Value: etf.Atom("line")}, {Key: etf.Atom("kill_timeout"), Value: int64(1000)}},
+	}}
+	large := make(etf.List, 10_000)
+	for i := range large {
+		large[i] = int64(i)
+	}
+	to := etf.Tuple{int64(dist.Send), etf.Atom(""), bob}
+	for _, c := range []struct {
+		name    string
+		control etf.Tuple
+		payload etf.Term
+	}{
+		{"command", to, command},
+		{"call", to, call},
+		{"spawn", etf.Tuple{int64(dist.RegSend), alice, etf.Atom(""), etf.Atom("erluv")}, spawn},
+		{"unknown-large", to, large},
+		{"link", etf.Tuple{int64(dist.Link), alice, bob}, nil},
+		{"exit", etf.Tuple{int64(dist.PayloadExit), alice, bob}, bye},
+		{"exit2", etf.Tuple{int64(dist.PayloadExit2), alice, bob}, etf.Atom("kill")},
+		{"monitor", etf.Tuple{int64(dist.MonitorP), alice, bob, ref5}, nil},
+		{"unlink", etf.Tuple{int64(dist.UnlinkID), int64(1), alice, bob}, nil},
+	} {
+		var payload etf.Raw
+		if c.payload != nil {
+			var err error
+			if payload, err = etf.AppendTerm(nil, c.payload); err != nil {
+				b.Fatal(err)
+			}
+		}
+		var m dist.Message
+		f := frame(b, c.control, payload)
+		measure(b, c.name, len(f), func() error { return dist.Parse(f, &m) })
+	}
+}
+
+// framesOf fills 512 KiB, which is what waits for a node that does not read, with
+// frames of so many bytes of output each.
+func framesOf(n int) []byte {
+	b := make([]byte, 0, 1<<20)
+	for len(b) < 512<<10 {
+		b = appendOutput(b, n)
+	}
+	return b
+}
+
+// BenchmarkNext takes one frame after another off 512 KiB that were read.
+func BenchmarkNext(b *testing.B) {
+	for _, n := range []int{64, 64 << 10} {
+		all := framesOf(n)
+		measure(b, fmt.Sprintf("size=%d", n), 0, func() error {
+			for rest := all; len(rest) > 0; {
+				_, n, err := dist.Next(rest, 1<<20)
+				if err != nil {
+					return err
+				}
+				rest = rest[n:]
+			}
+			return nil
+		})
+	}
+}
+
+// BenchmarkWhole walks over the frames that a crashed child has left, as main does.
+func BenchmarkWhole(b *testing.B) {
+	for _, n := range []int{64, 64 << 10} {
+		all := framesOf(n)
+		measure(b, fmt.Sprintf("size=%d", n), 0, func() error { _, err := dist.Whole(all); return err })
+	}
+}
