@@ -22,6 +22,7 @@ type leaves struct {
 	next uint32
 	free []uint32
 	left []uint32 // those with processes that were left alone
+	over []uint32 // those that are to be removed: see tidy
 
 	reserve reserve
 
@@ -37,10 +38,6 @@ type leaf struct {
 	fd     int    // -1: there is none in version 1
 	enter  []int  // the file cgroup.procs in version 1
 }
-
-// maxFree is how many empty leaves are kept; the others are removed. Each costs the
-// kernel some kilobytes.
-const maxFree = 1024
 
 func newLeaves(dir string) (*leaves, error) {
 	l := &leaves{dir: -1, spent: make(map[uint32]bool)}
@@ -173,11 +170,14 @@ func (l *leaves) close(f leaf) {
 func (l *leaves) give(n uint32) {
 	switch {
 	case n == 0:
-	case len(l.free) < maxFree && !l.spent[n]:
+	case !l.spent[n]:
 		l.free = append(l.free, n)
 	default:
 		delete(l.spent, n)
-		_ = unix.Unlinkat(l.dir, name(n), unix.AT_REMOVEDIR)
+		l.over = append(l.over, n)
+		if len(l.over) > maxOver {
+			l.tidy(2)
+		}
 	}
 }
 

@@ -184,13 +184,19 @@ func TestLeafAgain(t *testing.T) {
 			}
 			return
 		}
-		if isThere(dir, c.number) || len(l.spent) != 0 {
+		for range 3 {
+			if again := taken(t, l); again.number == c.number {
+				t.Error("a leaf in which was killed is used again")
+			}
+		}
+		l.tidy(1)
+		if isThere(dir, c.number) || len(l.spent) != 0 || l.untidy() {
 			t.Errorf("a leaf in which was killed is kept; spent: %v", l.spent)
 		}
 	})
 }
 
-// TestFreeLeaves: no more than maxFree empty ones are kept.
+// TestFreeLeaves: no more than maxFree empty ones are kept when there is time.
 func TestFreeLeaves(t *testing.T) {
 	eachLeaves(t, func(l *leaves, dir string) {
 		var all []uint32
@@ -198,9 +204,37 @@ func TestFreeLeaves(t *testing.T) {
 			all = append(all, taken(t, l).number)
 		}
 		l.free = make([]uint32, maxFree-2)
-		l.release(ipc.Release{Empty: all})
-		if len(l.free) != maxFree || !isThere(dir, all[0]) || !isThere(dir, all[1]) || isThere(dir, all[2]) {
+		l.release(ipc.Release{Empty: all[:2]})
+		if l.untidy() || l.rest(true) != 0 {
+			t.Errorf("%d leaves are too many", len(l.free))
+		}
+		l.free = slices.Concat(all[:2], make([]uint32, maxFree-2))
+		l.release(ipc.Release{Empty: all[2:]})
+		if !l.untidy() || l.rest(false) != tidyAfter || l.rest(true) != tidyPause {
+			t.Errorf("%d leaves are not too many", len(l.free))
+		}
+		l.tidy(tidyAtOnce)
+		if len(l.free) != maxFree || isThere(dir, all[0]) || !isThere(dir, all[1]) || !isThere(dir, all[2]) {
 			t.Errorf("%d are kept", len(l.free))
+		}
+	})
+}
+
+// TestOverLeaves: those that cannot be used again do not pile up where there is never
+// time to remove them.
+func TestOverLeaves(t *testing.T) {
+	eachLeaves(t, func(l *leaves, dir string) {
+		f := taken(t, l)
+		l.over = append(l.over, f.number)
+		for n := uint32(1 << 20); len(l.over) < maxOver; n++ {
+			l.over = append(l.over, n)
+		}
+		for n := uint32(1 << 30); n < 1<<30+100; n++ {
+			l.spent[n] = true
+			l.give(n)
+		}
+		if len(l.over) > maxOver || isThere(dir, f.number) {
+			t.Errorf("%d wait to be removed", len(l.over))
 		}
 	})
 }

@@ -160,8 +160,13 @@ func start(up *ipc.Conn) (*spawner, error) {
 // gone. A request that is not understood is a defect of the child or worse: the
 // spawner ends, and everything with it.
 func (s *spawner) serve() error {
+	tidied := false
 	for {
-		n, fds, err := s.child.Recv(s.buf, 0)
+		n, fds, err := s.child.Recv(s.buf, s.leaves.rest(tidied))
+		if tidied = errors.Is(err, os.ErrDeadlineExceeded); tidied {
+			s.leaves.tidy(tidyAtOnce)
+			continue
+		}
 		switch {
 		case err == nil:
 			err = s.request(s.buf[:n], fds)
