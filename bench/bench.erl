@@ -18,6 +18,7 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     put(executable, {Executable, Cookie}),
     [told(What, Is) || {What, Is} <- facts()],
     [run([Name || Name <- Group, Only =:= [] orelse lists:member(Name, Only)], list_to_integer(Rounds)) || Group <- groups()],
+    ok = gen_server:call({erluv, E}, {stop, finished}),
     init:stop().
 
 %% Those that are compared with each other are run in the same rounds. What is idle, or

@@ -30,11 +30,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -98,8 +101,9 @@ func bench(o *options) error {
 	if err != nil {
 		return err
 	}
-	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn")
-	ctx, cancel := context.WithCancel(context.Background())
+	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_CRASH_DUMP_BYTES=0",
+		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn")
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
 	start := func(program string, args ...string) (*exec.Cmd, io.ReadCloser, error) {
 		cmd := exec.CommandContext(ctx, program, args...)
@@ -190,7 +194,7 @@ func startErluv(ctx context.Context, env []string, binary, cookie string) (*exec
 		if err == nil {
 			break
 		}
-		if time.Now().After(end) {
+		if ctx.Err() != nil || time.Now().After(end) {
 			return nil, fmt.Errorf("the node does not come up: %s", out)
 		}
 	}
