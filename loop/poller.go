@@ -43,8 +43,9 @@ type Poller struct {
 // slot is what a descriptor's number leads to. The generation tells an event of
 // an earlier tenant, seen in the same batch, from one of the present.
 type slot struct {
-	h   Handler
-	gen uint32
+	h    Handler
+	gen  uint32
+	want Events
 }
 
 func newPoller() (*Poller, error) {
@@ -63,7 +64,6 @@ type Source struct {
 	p    *Poller
 	fd   int32
 	slot uint32
-	want Events
 }
 
 // Watch starts to watch fd. The handler is told from the next round on.
@@ -78,8 +78,8 @@ func (p *Poller) Watch(fd int, want Events, h Handler) (Source, error) {
 		return Source{}, fmt.Errorf("cannot watch descriptor %d: %w", fd, err)
 	}
 	p.free = p.free[:len(p.free)-1]
-	p.slots[i].h = h
-	return Source{p: p, fd: int32(fd), slot: i, want: want}, nil
+	p.slots[i].h, p.slots[i].want = h, want
+	return Source{p: p, fd: int32(fd), slot: i}, nil
 }
 
 // Active says whether s watches a descriptor.
@@ -88,11 +88,12 @@ func (s *Source) Active() bool { return s.p != nil }
 // Want changes what the descriptor is watched for; nothing at all (0) still
 // reports Hup, so a source that must be silent is removed instead.
 func (s *Source) Want(want Events) {
-	if s.p == nil || s.want == want {
+	if s.p == nil || s.p.slots[s.slot].want == want {
 		return
 	}
-	s.want = want
-	ev := unix.EpollEvent{Events: uint32(want), Fd: int32(s.slot), Pad: int32(s.p.slots[s.slot].gen)}
+	sl := &s.p.slots[s.slot]
+	sl.want = want
+	ev := unix.EpollEvent{Events: uint32(want), Fd: int32(s.slot), Pad: int32(sl.gen)}
 	// The descriptor is open and watched: only a defect of ours can fail here.
 	if err := unix.EpollCtl(s.p.fd, unix.EPOLL_CTL_MOD, int(s.fd), &ev); err != nil {
 		panic(fmt.Sprintf("loop: descriptor %d: %v", s.fd, err))

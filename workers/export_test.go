@@ -6,7 +6,12 @@ func (s *Starter) Idle() bool {
 }
 
 // Pieces is how many writes wait.
-func (w *Worker) Pieces() int { return len(w.in.queue) }
+func (w *Worker) Pieces() int {
+	if w.in.queue == nil {
+		return 0
+	}
+	return len(w.in.queue.pieces)
+}
 
 // PieceCost is for tests of the bounds.
 const PieceCost = pieceCost

@@ -26,17 +26,23 @@ const (
 // it stands; only what the pipe does not take is copied and waits.
 type input struct {
 	w       *Worker
+	queue   *queue // nil: nothing waits
+	bytes   uint64
 	fd      int32 // -1: no pipe, or closed
-	no      Stream
 	pipe    pipe
+	no      Stream
 	closing bool // closed by the host: no more is taken, what waits is written
 	ended   bool // a terminal: the end was written too
 	last    byte // a terminal: what was written last
 	later   bool // it cannot be watched, and is looked at soon
-	bytes   uint64
-	waiting int // bytes in queue
-	queue   []piece
-	src     loop.Source
+}
+
+// queue is what waits for a pipe that is full, or for the program to start: one piece
+// at least.
+type queue struct {
+	pieces []piece
+	bytes  int         // in all of them
+	src    loop.Source // of the pipe, until it takes more
 }
 
 // piece is the rest of one write. With a token the host is told when it is in
@@ -66,20 +72,25 @@ func (w *Worker) Command(data []byte) error {
 }
 
 func (in *input) full(more, limit int) bool {
-	return len(in.queue) > 0 && in.waiting+len(in.queue)*pieceCost+more > limit
+	return in.queue != nil && in.queue.bytes+len(in.queue.pieces)*pieceCost+more > limit
 }
 
 // CloseStdin closes stdin once what waits has been written.
 func (w *Worker) CloseStdin() { _ = w.CloseInput(Stdin) }
 
 // Waiting is the number of bytes that wait to be written to stdin.
-func (w *Worker) Waiting() int { return w.in.waiting }
+func (w *Worker) Waiting() int {
+	if w.in.queue == nil {
+		return 0
+	}
+	return w.in.queue.bytes
+}
 
 func (in *input) write(data []byte, token any) error {
 	if in.closing || !in.open() {
 		return unix.EPIPE
 	}
-	if len(in.queue) == 0 && in.fd >= 0 && in.w.life.state != Starting {
+	if in.queue == nil && in.fd >= 0 && in.w.life.state != Starting {
 		n, err := in.put(data)
 		if err != nil {
 			in.broken()
@@ -93,12 +104,16 @@ func (in *input) write(data []byte, token any) error {
 			return nil
 		}
 	}
-	in.waiting += len(data)
-	if last := len(in.queue) - 1; token == nil && last >= 0 && in.queue[last].token == nil {
-		in.queue[last].data = append(in.queue[last].data, data...)
+	if in.queue == nil {
+		in.queue = &queue{}
+	}
+	q := in.queue
+	q.bytes += len(data)
+	if last := len(q.pieces) - 1; token == nil && last >= 0 && q.pieces[last].token == nil {
+		q.pieces[last].data = append(q.pieces[last].data, data...)
 		return nil
 	}
-	in.queue = append(in.queue, piece{append([]byte(nil), data...), token})
+	q.pieces = append(q.pieces, piece{append([]byte(nil), data...), token})
 	in.watch()
 	return nil
 }
@@ -119,10 +134,11 @@ func (in *input) flush() {
 	if in.w.life.state == Starting || in.fd < 0 {
 		return
 	}
-	for len(in.queue) > 0 {
-		p := &in.queue[0]
+	for in.queue != nil {
+		q := in.queue
+		p := &q.pieces[0]
 		n, err := in.put(p.data)
-		in.waiting -= n
+		q.bytes -= n
 		if err != nil {
 			in.broken()
 			return
@@ -132,20 +148,21 @@ func (in *input) flush() {
 			return
 		}
 		token := p.token
-		in.queue[0] = piece{}
-		in.queue = in.queue[1:]
+		*p = piece{}
+		if q.pieces = q.pieces[1:]; len(q.pieces) == 0 {
+			q.src.Remove()
+			in.queue = nil
+		}
 		if token != nil {
 			in.w.host.Wrote(in.w, token, nil)
 		}
 	}
-	in.queue = nil
-	in.src.Remove()
 	switch {
 	case !in.closing || in.ended:
 	case in.tty():
 		in.ended = true
 		if end := endOfInput(int(in.fd), in.last); end != nil {
-			in.waiting, in.queue = len(end), []piece{{data: end}}
+			in.queue = &queue{pieces: []piece{{data: end}}, bytes: len(end)}
 			in.flush()
 		}
 	default:
@@ -177,16 +194,23 @@ func (in *input) put(data []byte) (total int, err error) {
 }
 
 func (in *input) watch() {
-	if in.src.Active() || in.fd < 0 || in.w.life.state == Starting {
+	q := in.queue
+	if q.src.Active() || in.fd < 0 || in.w.life.state == Starting {
 		return
 	}
 	var err error
-	if in.src, err = in.w.starter.loop.Watch(int(in.fd), loop.Out, in); err != nil && !in.later {
+	if q.src, err = in.w.starter.loop.Watch(int(in.fd), loop.Out, in); err != nil && !in.later {
 		in.later = true
 		in.w.starter.loop.After(watchPause, func() {
 			in.later = false
 			in.flush()
 		})
+	}
+}
+
+func (in *input) unwatch() {
+	if in.queue != nil {
+		in.queue.src.Remove()
 	}
 }
 
@@ -196,7 +220,7 @@ func (in *input) broken() {
 		in.abandon(unix.EPIPE)
 		return
 	}
-	in.src.Remove()
+	in.unwatch()
 	in.closing, in.ended = true, true
 	in.answer(unix.EPIPE)
 }
@@ -209,9 +233,12 @@ func (in *input) abandon(err error) {
 
 // answer tells those whose writes wait that it is over.
 func (in *input) answer(err error) {
-	queue := in.queue
-	in.queue, in.waiting = nil, 0
-	for _, p := range queue {
+	q := in.queue
+	if q == nil {
+		return
+	}
+	in.queue = nil
+	for _, p := range q.pieces {
 		if p.token != nil {
 			in.w.host.Wrote(in.w, p.token, err)
 		}
@@ -221,7 +248,7 @@ func (in *input) answer(err error) {
 // close closes the pipe; what waits stays.
 func (in *input) close() {
 	if in.fd >= 0 {
-		in.src.Remove()
+		in.unwatch()
 		_ = unix.Close(int(in.fd))
 		in.fd = -1
 		in.w.starter.budget.pipes.gone(&in.pipe)

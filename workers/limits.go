@@ -9,7 +9,7 @@ import (
 )
 
 // limits are the times that a program may take. They hold while it runs: what it
-// leaves behind is a matter of tree.
+// leaves behind is a matter of tree. Most workers have none: nil.
 type limits struct {
 	run, idle time.Duration // 0: without end
 	since     time.Duration // of the last output, of the loop's time
@@ -17,7 +17,17 @@ type limits struct {
 	idleTimer *loop.Timer
 }
 
+func newLimits(spec *Spec) *limits {
+	if spec.Timeout <= 0 && spec.IdleTimeout <= 0 {
+		return nil
+	}
+	return &limits{run: spec.Timeout, idle: spec.IdleTimeout}
+}
+
 func (l *limits) begin(w *Worker) {
+	if l == nil {
+		return
+	}
 	if l.run > 0 {
 		l.runTimer = w.starter.loop.After(l.run, func() { w.host.TimedOut(w) })
 	}
@@ -57,12 +67,15 @@ func (w *Worker) unread() bool {
 
 // wrote notes output.
 func (l *limits) wrote(w *Worker) {
-	if l.idle > 0 {
+	if l != nil && l.idle > 0 {
 		l.since = w.starter.loop.Now()
 	}
 }
 
 func (l *limits) end() {
+	if l == nil {
+		return
+	}
 	l.runTimer.Stop()
 	l.idleTimer.Stop()
 	l.runTimer, l.idleTimer = nil, nil

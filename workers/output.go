@@ -12,16 +12,16 @@ import (
 // space for it, and the pipe is the queue.
 type output struct {
 	w        *Worker
+	src      loop.Source
+	log      *log // the file to which it goes instead of the host; nil: none
+	bytes    uint64
 	fd       int32 // -1: no pipe, or ended
-	no       Stream
+	left     int32 // draining: bytes in the pipe that are still to be delivered
 	pipe     pipe
+	no       Stream
 	draining bool
 	held     bool // the host does not want it now
 	later    bool // see mustWatch
-	left     int  // draining: bytes in the pipe that are still to be delivered
-	bytes    uint64
-	src      loop.Source
-	log      *log // the file to which it goes instead of the host; nil: none
 }
 
 func (o *output) init(w *Worker, no Stream, sp StreamSpec, spec *Spec) {
@@ -86,7 +86,9 @@ func (o *output) read() progress {
 	n, err := readInto(room, int(o.fd))
 	if n > 0 {
 		o.bytes += uint64(n)
-		o.left -= n
+		if o.draining {
+			o.left -= int32(n)
+		}
 		o.w.limits.wrote(o.w)
 		o.w.starter.budget.pipes.moved(int(o.fd), &o.pipe, n)
 		o.took(room, n)
@@ -150,7 +152,7 @@ func (o *output) beginDrain() {
 	if err != nil {
 		n = 0
 	}
-	o.left, o.draining = n, true
+	o.left, o.draining = int32(n), true
 }
 
 // drain delivers what was counted, then closes the pipe. False: there is no room

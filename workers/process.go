@@ -12,19 +12,18 @@ import (
 // process is the program's process: it owns the pidfd. The pidfd stays open after
 // the end, for it still names the group.
 type process struct {
-	w     *Worker
-	pid   uint32 // as the spawner counts
-	osPID uint32 // as we do
-	fd    int32
-	leaf  uint32 // the control group of all that was started; 0: none
-	moves bool   // it can leave its group: it leads no session
+	w      *Worker
+	src    loop.Source
+	pid    uint32 // as the spawner counts
+	osPID  uint32 // as we do
+	fd     int32
+	leaf   uint32 // the control group of all that was started; 0: none
+	groups uint32 // with limits, in version 1: ipc.Spawned.Limited
 
-	groups  uint32 // with limits, in version 1: ipc.Spawned.Limited
-	limited bool   // it has a limit of memory
-
+	limited  bool // it has a limit of memory
+	moves    bool // it can leave its group: it leads no session
 	orphaned bool // see orphan
 	alive    bool
-	src      loop.Source
 
 	// Where the spawner signals groups, or others in a leaf: how many answers are still to come, and
 	// whether a SIGKILL is among the questions.

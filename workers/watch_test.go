@@ -51,20 +51,20 @@ func TestWatchedLater(t *testing.T) {
 	l.EachRound(func() {
 		switch rounds++; rounds {
 		case 1:
+			w.in.queue = &queue{pieces: []piece{{data: make([]byte, 1<<20)}}, bytes: 1 << 20}
 			w.in.watch()
 			w.in.watch()
 			w.out[0].mustWatch()
 			w.out[0].mustWatch()
 			// What does not fit into the pipe needs a place in epoll.
 			becomes(w.in.fd, in[1])
-			w.in.queue, w.in.waiting = []piece{{data: make([]byte, 1<<20)}}, 1<<20
 		case 3:
 			if w.out[0].src.Active() || w.out[0].fd < 0 {
 				t.Error("output is watched, or given up")
 			}
 			becomes(w.out[0].fd, out[0])
 		case 6:
-			if !w.in.src.Active() || !w.out[0].src.Active() || w.in.bytes == 0 {
+			if w.in.queue == nil || !w.in.queue.src.Active() || !w.out[0].src.Active() || w.in.bytes == 0 {
 				t.Error("not watched")
 			}
 			w.in.abandon(nil)

@@ -118,18 +118,24 @@ type Worker struct {
 	tty     bool      // in and out[0] are the two directions of a terminal
 	extra   *extra    // nil: no other pipe
 	notify  *notify   // nil: none, or not started
-	notices bool      // there is one when it has started
+	limits  *limits   // nil: none
+	ending  *ending   // nil: it neither has ended nor was it told to
 
-	killSignal  unix.Signal
 	killTimeout time.Duration
-	limits      limits
-	deadline    *loop.Timer
-	deadlineAt  time.Duration
-	poll        *loop.Timer
-	pollDelay   time.Duration
-	groupEmpty  bool // for good: nobody can join a group that has no member
-	exit        Exit
+	killSignal  uint8
+	notices     bool  // there is a notify when it has started
+	groupEmpty  bool  // for good: nobody can join a group that has no member
 	tries       uint8 // to start a program that was busy
+}
+
+// ending is what is known of a worker from its end, or its first stop signal, on.
+// Most workers run.
+type ending struct {
+	deadline   *loop.Timer // to SIGKILL
+	deadlineAt time.Duration
+	poll       *loop.Timer // to the next look at the group
+	pollDelay  time.Duration
+	exit       Exit
 }
 
 // New makes a worker and asks for its program to be started. Started or Failed
@@ -138,8 +144,8 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 	w := &Worker{
 		Tag: tag, host: host, starter: starter, spec: spec,
 		life:       life{tree: spec.Tree},
-		killSignal: spec.KillSignal, killTimeout: spec.KillTimeout,
-		limits: limits{run: spec.Timeout, idle: spec.IdleTimeout}, notices: spec.Notify,
+		killSignal: uint8(spec.KillSignal), killTimeout: spec.KillTimeout, notices: spec.Notify,
+		limits: newLimits(spec),
 	}
 	w.proc.init(w)
 	w.in.init(w, Stdin)
@@ -160,7 +166,20 @@ func (w *Worker) State() State { return w.life.state }
 func (w *Worker) PID() int { return int(w.proc.osPID) }
 
 // Exit is how the program ended, from then on.
-func (w *Worker) Exit() Exit { return w.exit }
+func (w *Worker) Exit() Exit {
+	if w.ending == nil {
+		return Exit{}
+	}
+	return w.ending.exit
+}
+
+// ends is the worker's ending, from now on.
+func (w *Worker) ends() *ending {
+	if w.ending == nil {
+		w.ending = &ending{}
+	}
+	return w.ending
+}
 
 // Bytes counts what went through a stream.
 func (w *Worker) Bytes(s Stream) uint64 {
@@ -188,7 +207,7 @@ func (w *Worker) Stop() { w.event(evStop) }
 // prolonged.
 func (w *Worker) StopWithin(d time.Duration) {
 	w.killTimeout = min(w.killTimeout, d)
-	if w.deadline != nil {
+	if w.ending != nil && w.ending.deadline != nil {
 		w.arm()
 	}
 	w.event(evStop)
@@ -236,7 +255,7 @@ func (w *Worker) event(e event) {
 // do carries actions out. It returns an event that follows at once, if any.
 func (w *Worker) do(a actions) (next event, more bool) {
 	if a&actSignal != 0 && !w.groupEmpty {
-		w.groupEmpty = w.proc.signalGroup(w.killSignal) == unix.ESRCH
+		w.groupEmpty = w.proc.signalGroup(unix.Signal(w.killSignal)) == unix.ESRCH
 		if !w.groupEmpty {
 			// What is stopped takes the signal only when it continues.
 			_ = w.proc.signalGroup(unix.SIGCONT)
@@ -249,15 +268,13 @@ func (w *Worker) do(a actions) (next event, more bool) {
 		w.arm()
 	}
 	if a&actDisarm != 0 {
-		w.deadline.Stop()
-		w.deadline = nil
+		w.ending.stopDeadline()
 	}
 	if a&actWatch != 0 {
 		return w.look()
 	}
 	if a&actDrain != 0 {
-		w.poll.Stop()
-		w.poll = nil
+		w.ending.stopPoll()
 		for o := range w.outputs {
 			o.beginDrain()
 		}
@@ -273,20 +290,35 @@ func (w *Worker) do(a actions) (next event, more bool) {
 			delete(w.starter.unwatched, w)
 			w.host.Failed(w, f)
 		} else {
-			w.host.Gone(w, w.exit)
+			w.host.Gone(w, w.Exit())
 		}
 	}
 	return 0, false
 }
 
+func (e *ending) stopDeadline() {
+	if e != nil {
+		e.deadline.Stop()
+		e.deadline = nil
+	}
+}
+
+func (e *ending) stopPoll() {
+	if e != nil {
+		e.poll.Stop()
+		e.poll = nil
+	}
+}
+
 func (w *Worker) arm() {
 	at := w.starter.loop.Now() + w.killTimeout
-	if w.deadline != nil && w.deadlineAt <= at {
+	e := w.ends()
+	if e.deadline != nil && e.deadlineAt <= at {
 		return
 	}
-	w.deadline.Stop()
-	w.deadlineAt = at
-	w.deadline = w.starter.loop.After(w.killTimeout, func() { w.event(evDeadline) })
+	e.deadline.Stop()
+	e.deadlineAt = at
+	e.deadline = w.starter.loop.After(w.killTimeout, func() { w.event(evDeadline) })
 }
 
 // The group is looked at from 1 ms after the program's end, at doubled
@@ -313,9 +345,10 @@ func (w *Worker) look() (event, bool) {
 		}
 		return evTreeDone, true
 	}
-	w.pollDelay = min(max(2*w.pollDelay, pollFirst), pollLast)
-	w.poll.Stop()
-	w.poll = w.starter.loop.After(w.pollDelay, func() { w.event(evPoll) })
+	e := w.ends()
+	e.pollDelay = min(max(2*e.pollDelay, pollFirst), pollLast)
+	e.poll.Stop()
+	e.poll = w.starter.loop.After(e.pollDelay, func() { w.event(evPoll) })
 	return 0, false
 }
 
@@ -360,8 +393,8 @@ func (w *Worker) changed(st unix.WaitStatus) {
 // exited: the program has ended.
 func (w *Worker) exited(e Exit) {
 	w.notify.last()
-	w.exit = e
-	w.exit.OOM = w.outOfMemory(e)
+	e.OOM = w.outOfMemory(e)
+	w.ends().exit = e
 	w.limits.end()
 	w.proc.ended()
 	if w.life.tree != TreeWait {
@@ -403,8 +436,8 @@ func (w *Worker) drainStep() (event, bool) {
 // close frees whatever the worker still holds.
 func (w *Worker) close() {
 	w.starter.demand.left(w.starter, w)
-	w.deadline.Stop()
-	w.poll.Stop()
+	w.ending.stopDeadline()
+	w.ending.stopPoll()
 	w.proc.close()
 	w.notify.close()
 	w.abandonInputs()
