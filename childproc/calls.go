@@ -36,7 +36,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 	case etf.Atom:
 		switch r {
 		case "stop":
-			p.stops = append(p.stops, to.keep())
+			p.ends().stops = append(p.ends().stops, to.keep())
 			m.end(p, reasonNormal)
 			return
 		case "info":

@@ -108,10 +108,11 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return nil
 	}
 	st := p.stream(s)
-	if !p.pushes(st) || st.to == (etf.Pid{}) {
+	to := p.first(st)
+	if !p.pushes(st) || to == (etf.Pid{}) {
 		return m.scratch
 	}
-	m.frame.direct, m.frame.start = true, m.beginOutput(st.to, p.pid, s)
+	m.frame.direct, m.frame.start = true, m.beginOutput(to, p.pid, s)
 	n := len(m.out.buf)
 	return m.out.buf[n : n+m.turns.piece()]
 }
@@ -137,7 +138,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.count(p)
 	case n > 0:
 		m.sawOutput(p, s, m.scratch[:n])
-		if !p.stream(s).nobody() || p.active != activeTrue {
+		if !p.nobody(p.stream(s)) || p.active != activeTrue {
 			m.accept(p, s, m.scratch[:n])
 		}
 	}

@@ -29,7 +29,7 @@ func short(f workers.Failure) bool {
 // neverWas tells those who have known a process by its name before it was started
 // that there is none.
 func (m *manager) neverWas(p *proc) {
-	for _, f := range p.stops {
+	for _, f := range p.told().stops {
 		m.out.reply(f, errorTerm(etf.Atom("noproc")))
 	}
 	for i := range p.streams {

@@ -67,12 +67,12 @@ func (m *manager) optFD(o *order, e *workers.Extra, v etf.Term) error {
 			e.Kind = workers.Null
 			return nil
 		case v == "pipe" && !o.run:
-			o.streams = append(o.streams, stream{no: e.FD, receivers: receivers{toOwner: true}})
+			o.streams = append(o.streams, stream{no: e.FD})
 			return nil
 		}
 	case etf.List:
 		if r, ok, err := m.receiversOf(v); ok && !o.run {
-			o.streams = append(o.streams, stream{no: e.FD, receivers: r})
+			o.streams = append(o.streams, stream{no: e.FD, to: r})
 			return err
 		}
 	case etf.Tuple:
@@ -82,7 +82,7 @@ func (m *manager) optFD(o *order, e *workers.Extra, v etf.Term) error {
 			return nil
 		case len(v) == 2 && v[0] == etf.Atom("pid") && !o.run:
 			if r, ok, err := m.receiversOf(v); ok {
-				o.streams = append(o.streams, stream{no: e.FD, receivers: r})
+				o.streams = append(o.streams, stream{no: e.FD, to: r})
 				return err
 			}
 		case (len(v) == 2 || len(v) == 3) && v[0] == etf.Atom("file"):

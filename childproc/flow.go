@@ -57,9 +57,10 @@ func (f *backlog) full() bool {
 }
 
 // flows are the receivers of a stream as they are counted; found at first use.
-func (m *manager) flowsOf(st *stream) []*backlog {
-	if st.flows == nil {
-		for pid := range st.all {
+func (m *manager) flowsOf(p *proc, st *stream) []*backlog {
+	busy := st.traffic()
+	if busy.flows == nil {
+		for pid := range p.receivers(st) {
 			f := m.flows[pid]
 			if f == nil {
 				m.forgetFlows()
@@ -67,18 +68,21 @@ func (m *manager) flowsOf(st *stream) []*backlog {
 				m.flows[pid] = f
 			}
 			f.users++
-			st.flows = append(st.flows, f)
+			busy.flows = append(busy.flows, f)
 		}
 	}
-	return st.flows
+	return busy.flows
 }
 
 // leaveFlows: the stream has other receivers, or is over.
 func (st *stream) leaveFlows() {
-	for _, f := range st.flows {
+	if st.busy == nil {
+		return
+	}
+	for _, f := range st.busy.flows {
 		f.users--
 	}
-	st.flows = nil
+	st.busy.flows = nil
 }
 
 // forgetFlows makes room: receivers that no worker has any more are forgotten when
@@ -99,7 +103,7 @@ func (m *manager) sent(p *proc, st *stream, n int) {
 	if !p.auto {
 		return
 	}
-	for _, f := range m.flowsOf(st) {
+	for _, f := range m.flowsOf(p, st) {
 		f.bytes += n
 		f.messages++
 		if f.bytes < flowBytes && f.messages < flowMessages {
@@ -116,12 +120,12 @@ func (m *manager) sent(p *proc, st *stream, n int) {
 // flowFull says whether a stream is to wait for a receiver. What is left of a worker
 // that was told to end is delivered at once: that is no more than a pipe holds.
 func (m *manager) flowFull(p *proc, st *stream) bool {
-	if !p.auto || m.phase == disconnected || p.reason != nil && p.w.State() == workers.Draining {
+	if !p.auto || m.phase == disconnected || p.told().reason != nil && p.w.State() == workers.Draining {
 		return false
 	}
 	full := false
-	for _, f := range m.flowsOf(st) {
-		if f.full() {
+	for to := range p.receivers(st) {
+		if f := m.flows[to]; f != nil && f.full() {
 			full = true
 			if f.waiting == nil {
 				f.waiting = make(map[*proc]struct{})

@@ -186,8 +186,8 @@ func TestFlowActive(t *testing.T) {
 func TestFlowsAreForgotten(t *testing.T) {
 	m := &manager{flows: map[etf.Pid]*backlog{}, procs: map[uint64]*proc{}}
 	for i := range 10 * maxFlows {
-		st := &stream{receivers: receivers{to: etf.Pid{Node: testTarget, ID: uint32(i) + 1}}}
-		m.flowsOf(st)
+		p, st := &proc{owner: etf.Pid{Node: testTarget, ID: uint32(i) + 1}}, &stream{}
+		m.flowsOf(p, st)
 		if i%100 != 0 {
 			st.leaveFlows()
 		}

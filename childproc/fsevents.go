@@ -109,7 +109,7 @@ func optEvents(v etf.Term) (wanted watch.Kinds, err error) {
 func (m *manager) endWatch(p *proc) {
 	m.files.Close(p.fs)
 	if !p.fs.Live() {
-		m.out.reply(p.asked, errorTerm(etf.Atom("stopping")))
+		m.out.reply(p.asked.from, errorTerm(etf.Atom("stopping")))
 	}
 	m.bury(p)
 }
@@ -118,7 +118,7 @@ func (m *manager) endWatch(p *proc) {
 func (p *proc) watchBrief() etf.Map {
 	state, started := etf.Atom("starting"), etf.Term(etf.Atom("undefined"))
 	if p.fs.Live() {
-		state, started = "watching", p.started.UnixMilli()
+		state, started = "watching", p.started
 	}
 	return pairs(
 		"os_pid", int64(0),
@@ -157,7 +157,7 @@ func (h fileHost) Room() bool {
 // Watching is the answer to the request.
 func (h fileHost) Watching(w *watch.Watcher) {
 	p := w.Tag.(*proc)
-	p.started = time.Now()
+	p.started = time.Now().UnixMilli()
 	h.m.introduce(p)
 }
 
@@ -165,7 +165,7 @@ func (h fileHost) Watching(w *watch.Watcher) {
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*proc)
 	h.m.forget(p)
-	h.m.out.reply(p.asked, outcome(err))
+	h.m.out.reply(p.asked.from, outcome(err))
 	h.m.neverWas(p)
 	h.m.finishIfEmpty()
 }

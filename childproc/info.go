@@ -103,13 +103,13 @@ func (m *manager) brief(p *proc) etf.Map {
 	if p.fs != nil {
 		return p.watchBrief()
 	}
-	cmd := make(etf.List, len(p.cmd))
-	for i, a := range p.cmd {
-		cmd[i] = text(a)
+	var cmd etf.List
+	for a := range strings.SplitSeq(p.cmd, "\x00") {
+		cmd = append(cmd, text(a))
 	}
 	var started etf.Term = etf.Atom("undefined")
-	if !p.started.IsZero() {
-		started = p.started.UnixMilli()
+	if p.started != 0 {
+		started = p.started
 	}
 	return pairs(
 		"os_pid", int64(p.w.PID()),
@@ -117,14 +117,14 @@ func (m *manager) brief(p *proc) etf.Map {
 		"user", text(m.start.Allowed[p.user].User),
 		"state", p.stateTerm(),
 		"started", started, // milliseconds, as erlang:system_time(millisecond)
-		"restarts", int64(p.restart.count),
+		"restarts", int64(p.restart.restarts()),
 	)
 }
 
 // stateTerm is the state of the program, or of the worker beyond it.
 func (p *proc) stateTerm() etf.Term {
 	switch {
-	case p.resting != nil:
+	case p.rests():
 		return etf.Atom("resting")
 	case p.stopped && p.w.State() == workers.Running:
 		return etf.Atom("stopped")
@@ -206,16 +206,18 @@ const (
 	cmdArgs  = 64
 )
 
-// shorten keeps the beginning of a command; "..." stands for what was left out.
-func shorten(args []string) []string {
-	var kept []string
+// shorten keeps the beginning of a command, its arguments separated by NUL bytes,
+// which none of them has; "..." stands for what was left out.
+func shorten(args []string) string {
+	kept := make([]string, 0, min(len(args), cmdArgs+1))
 	left := cmdBytes
 	for i, a := range args {
 		if i == cmdArgs || len(a) > left {
-			return append(kept, strings.Clone(a[:min(len(a), left)])+"...")
+			kept = append(kept, a[:min(len(a), left)]+"...")
+			break
 		}
-		kept = append(kept, strings.Clone(a))
+		kept = append(kept, a)
 		left -= len(a)
 	}
-	return kept
+	return strings.Clone(strings.Join(kept, "\x00"))
 }

@@ -249,15 +249,15 @@ func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 		switch {
 		case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
 			if rest, err := text.encode(etf.Atom("unicode"), tu[2]); err == nil && tu[2] != etf.Atom("eof") {
-				st.rest = append(rest, st.rest...)
+				st.busy.rest = append(rest, st.busy.rest...)
 			}
 			reply(tu[1])
-			st.readers = st.readers[1:] // it is the first while it is busy
+			st.busy.readers = st.busy.readers[1:] // it is the first while it is busy
 		case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
 			more, r.busy = tu[1], false
 		default:
 			reply(errorTerm(function))
-			st.readers = st.readers[1:]
+			st.busy.readers = st.busy.readers[1:]
 		}
 		m.serve(p, workers.Stdout)
 		m.hold(p)

@@ -186,7 +186,7 @@ func (m *manager) unwatch(p *proc) {
 	for _, e := range p.watch.links.list {
 		m.ledger.remove(watchOf(ipc.WatchLink, p.pid, e.key))
 	}
-	for _, e := range p.watch.monitors.list {
+	for e := range p.watch.monitored {
 		m.ledger.remove(monitorOf(p.pid, e.value, e.key.from, e.key.ref))
 	}
 }

@@ -221,20 +221,24 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if p == nil {
 		return
 	}
-	p.user = o.user
-	p.cmd, p.spec, p.restart, p.proxy = shorten(o.spec.Args), &o.spec, o.restart, o.proxy
+	p.user, p.cmd, p.asked.proxy = uint8(o.user), shorten(o.spec.Args), o.proxy
+	if o.restart.when != restartNever {
+		p.restart = &o.restart
+		p.restart.spec = &o.spec
+	}
 	p.streams, p.packet, p.active, p.once, p.auto = o.streams, o.packet, o.active.mode, o.active.once, o.active.auto
 	if o.active.count > 0 {
 		p.active = o.active.count
 	}
 	if o.ready.by != 0 {
-		p.ready = &o.ready
+		ready := o.ready // the order is not kept, it can be large
+		p.ready = &ready
 	}
-	p.hidden = p.proxy != nil || p.ready.unheard()
+	p.hidden = o.proxy != nil || p.ready.unheard()
 	if run {
 		p.run = newCollector(o.maxOutput)
 	}
-	m.begin(p)
+	m.begin(p, &o.spec)
 	if o.input != nil {
 		// The program may end without having read it all.
 		_ = p.w.Write(o.input, nil)
@@ -252,11 +256,11 @@ func (m *manager) admit(to from, o *order) *proc {
 		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
-	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: to.keep()}
+	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: &asked{from: to.keep()}}
 	if o.link {
 		// With owner none it is the caller that is linked: a supervisor.
-		if p.link = o.owner; p.link == (etf.Pid{}) {
-			p.link = to.pid
+		if p.asked.link = o.owner; o.owner == (etf.Pid{}) {
+			p.asked.link = to.pid
 		}
 	}
 	m.procs[key(p.pid)] = p

@@ -90,8 +90,8 @@ func (m *manager) resize(p *proc, to from, rows, cols etf.Term) bool {
 		return false
 	}
 	err := p.w.Resize(r, c)
-	if p.spec != nil && p.spec.Terminal != nil {
-		p.spec.Terminal.Rows, p.spec.Terminal.Cols = r, c
+	if p.restart != nil && p.restart.spec.Terminal != nil {
+		p.restart.spec.Terminal.Rows, p.restart.spec.Terminal.Cols = r, c
 		if err == unix.ENOTTY {
 			err = nil // it rests
 		}

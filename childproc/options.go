@@ -205,7 +205,7 @@ func (m *manager) optOutput(o *order, key etf.Atom, v etf.Term) error {
 	if !o.run {
 		if r, ok, err := m.receiversOf(v); ok {
 			*to = workers.StreamSpec{Kind: workers.Pipe}
-			o.streams[i].receivers = r
+			o.streams[i].to = r
 			return err
 		}
 	}

@@ -11,9 +11,9 @@ import (
 // packet says how output is cut into messages, and whether what is written to
 // stdin gets a length before it.
 type packet struct {
+	max    int32 // line: a longer one is delivered in pieces, in bytes
+	header uint8 // 1, 2 or 4: bytes of a length before each packet; 0: none
 	line   bool
-	max    int // line: a longer one is delivered in pieces, in bytes
-	header int // 1, 2 or 4: bytes of a length before each packet; 0: none
 }
 
 const (
@@ -50,12 +50,12 @@ func packetOf(t etf.Term) (packet, error) {
 		}
 	case int64:
 		if v == 1 || v == 2 || v == 4 {
-			return packet{header: int(v)}, nil
+			return packet{header: uint8(v)}, nil
 		}
 	case etf.Tuple:
 		if len(v) == 2 && v[0] == etf.Atom("line") {
 			if n, ok := v[1].(int64); ok && n >= 1 && n <= maxLine {
-				return packet{line: true, max: int(n)}, nil
+				return packet{line: true, max: int32(n)}, nil
 			}
 		}
 	}
@@ -72,29 +72,30 @@ func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", i
 func (p packet) cut(b []byte) (data []byte, n int, err error) {
 	switch {
 	case p.line:
-		end := min(len(b), p.max)
+		end := min(len(b), int(p.max))
 		if i := bytes.IndexByte(b[:end], '\n'); i >= 0 {
 			return b[:i+1], i + 1, nil
 		}
-		if end == p.max {
+		if end == int(p.max) {
 			return b[:end], end, nil
 		}
 		return nil, 0, nil
 	case p.header > 0:
-		if len(b) < p.header {
+		header := int(p.header)
+		if len(b) < header {
 			return nil, 0, nil
 		}
 		size := 0
-		for _, c := range b[:p.header] {
+		for _, c := range b[:header] {
 			size = size<<8 | int(c)
 		}
 		if size > maxPacketSize {
 			return nil, 0, errPacket(size)
 		}
-		if len(b) < p.header+size {
+		if len(b) < header+size {
 			return nil, 0, nil
 		}
-		return b[p.header : p.header+size], p.header + size, nil
+		return b[header : header+size], header + size, nil
 	}
 	return b, len(b), nil
 }
@@ -110,5 +111,5 @@ func (p packet) frame(data []byte) ([]byte, bool) {
 	}
 	var size [4]byte
 	binary.BigEndian.PutUint32(size[:], uint32(len(data)))
-	return append(append(make([]byte, 0, p.header+len(data)), size[4-p.header:]...), data...), true
+	return append(append(make([]byte, 0, int(p.header)+len(data)), size[4-p.header:]...), data...), true
 }

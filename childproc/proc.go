@@ -5,7 +5,6 @@ import (
 
 	"erluv/etf"
 	"erluv/ipc"
-	"erluv/loop"
 	"erluv/watch"
 	"erluv/workers"
 
@@ -13,67 +12,97 @@ import (
 )
 
 // proc is a worker as a process of the node. Its pid stays while its program is
-// started again.
+// started again. There are thousands, most of them idle: what few need stands behind a
+// pointer, see layout_test.go.
 type proc struct {
 	w        *workers.Worker // of the program that runs, or that ran last
 	fs       *watch.Watcher  // instead of a program: see fsevents.go
 	pid      etf.Pid
 	name     etf.Atom // registered; "": none
-	cmd      []string // shortened
-	spec     *workers.Spec
-	user     int // number of the allowed user that the program runs as
-	started  time.Time
-	owner    etf.Pid // the zero pid: none
-	ownerRef uint64  // of the monitor on the owner; 0: none
-	detached bool
-	link     etf.Pid  // to be linked when it has started
+	owner    etf.Pid  // the zero pid: none
+	ownerRef uint64   // of the monitor on the owner; 0: none
+	cmd      string   // see shorten
+	started  int64    // when the program was, in milliseconds of Unix time; 0: not yet
 	streams  []stream // stdout, stderr, and further ones by descriptor
-	packet   packet   // how they are cut
-	device   device   // as an I/O device
-	active   int      // how many messages with output may be sent, or activeTrue
-	auto     bool     // activeTrue, as far as the receivers keep up
-	once     bool     // active was once: nobody is told that it is passive again
-	dropped  bool     // output that was not asked for is given up
-	over     bool     // the program is gone, output is still to be read
-	exit     workers.Exit
-	failing  etf.Raw // why we have stopped the program: it took too long, for one; nil
-	stopped  bool    // by job control
-	restart  restart
-	runSince time.Duration // when the program was started, of the loop's time
-	resting  *loop.Timer   // until the program is started again
 	watch    watchers
-	asked    from    // the spawn or run request; answered once
-	reason   etf.Raw // given from outside; nil: how the program ends
-	stops    []from  // calls that wait for the end
-	closed   bool    // by the port protocol
-	proxy    *proxy  // until it runs
+	asked    *asked   // nil: answered
+	ending   *ending  // nil: it was not told to end, and its program never has ended
+	restart  *restart // nil: never
 	ready    *readiness
-	hidden   bool // nobody has heard of it yet but who has asked for it
 	run      *collector
+	packet   packet // how output is cut
+	active   int32  // how many messages with output may be sent, or activeTrue
+	device   device // as an I/O device
+	user     uint8  // number of the allowed user that the program runs as
+	detached bool
+	auto     bool // activeTrue, as far as the receivers keep up
+	once     bool // active was once: nobody is told that it is passive again
+	dropped  bool // output that was not asked for is given up
+	over     bool // the program is gone, output is still to be read
+	stopped  bool // by job control
+	closed   bool // by the port protocol
+	hidden   bool // nobody has heard of it yet but who has asked for it
 }
 
+// asked is the spawn, run or watch request, which is answered once, and what is to be
+// done before.
+type asked struct {
+	from
+	link  etf.Pid // to be linked; the zero pid: nobody
+	proxy *proxy  // until it runs
+}
+
+// ending is what is known of the end of a worker, or of its program.
+type ending struct {
+	exit    workers.Exit
+	reason  etf.Raw // given from outside; nil: how the program ends
+	failing etf.Raw // why we have stopped the program: it took too long, for one; nil
+	stops   []from  // calls that wait for the end
+}
+
+// ends is the worker's ending, from now on.
+func (p *proc) ends() *ending {
+	if p.ending == nil {
+		p.ending = &ending{}
+	}
+	return p.ending
+}
+
+// told is the ending as far as it is known.
+func (p *proc) told() ending {
+	if p.ending == nil {
+		return ending{}
+	}
+	return *p.ending
+}
+
+// awaitsProxy says whether a proxy is to be started first.
+func (p *proc) awaitsProxy() bool { return p.asked != nil && p.asked.proxy != nil }
+
 // begin starts the program of a worker, for the first time or again.
-func (m *manager) begin(p *proc) {
-	p.over, p.failing, p.stopped, p.runSince = false, nil, false, m.now()
+func (m *manager) begin(p *proc, spec *workers.Spec) {
+	p.over, p.stopped = false, false
+	if p.ending != nil {
+		p.ending.failing = nil
+	}
+	if p.restart != nil {
+		p.restart.begun = m.now()
+	}
 	for i := range p.streams {
 		p.streams[i].ended, p.streams[i].told = false, false
 	}
-	spec := p.spec
-	if p.restart.when == restartNever {
-		p.spec = nil // it can be large
-	}
 	m.beginReady(p)
-	p.w = workers.New(m, m.starterOf(p.user), spec, p)
+	p.w = workers.New(m, m.starterOf(int(p.user)), spec, p)
 	m.hold(p)
 }
 
 // Started: the program runs.
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*proc)
-	p.started = time.Now()
+	p.started = time.Now().UnixMilli()
 	m.changed()
-	if p.restart.count > 0 {
-		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(p.restart.count)})
+	if n := p.restart.restarts(); n > 0 {
+		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)})
 		m.awaitReady(p)
 		return
 	}
@@ -81,7 +110,7 @@ func (m *manager) Started(w *workers.Worker) {
 	switch {
 	case p.ready.unheard():
 		m.watchOwner(p)
-	case p.proxy != nil:
+	case p.awaitsProxy():
 		m.startProxy(p)
 	default:
 		m.present(p)
@@ -90,14 +119,14 @@ func (m *manager) Started(w *workers.Worker) {
 
 // introduce makes a worker known: links, the monitor on the owner, the answer.
 func (m *manager) introduce(p *proc) {
-	if p.link != (etf.Pid{}) {
-		m.link(p, p.link)
-		m.out.link(p.pid, p.link)
+	if to := p.asked.link; to != (etf.Pid{}) {
+		m.link(p, to)
+		m.out.link(p.pid, to)
 	}
 	m.watchOwner(p)
 	if p.run == nil {
-		m.out.reply(p.asked, okTerm(p.pid))
-		p.asked = from{}
+		m.out.reply(p.asked.from, okTerm(p.pid))
+		p.asked = nil
 	}
 }
 
@@ -133,9 +162,9 @@ func (m *manager) unwatchOwner(p *proc) {
 // later it counts as an end of the program.
 func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	p := w.Tag.(*proc)
-	if p.restart.count == 0 {
+	if p.restart.restarts() == 0 {
 		m.forget(p)
-		m.out.reply(p.asked, errorTerm(failureTerm(f)))
+		m.out.reply(p.asked.from, errorTerm(failureTerm(f)))
 		m.neverWas(p)
 		m.finishIfEmpty()
 		return
@@ -195,8 +224,8 @@ func (m *manager) TimedOut(w *workers.Worker) {
 // fault stops a program that does not do what it should. That is the worker's exit
 // reason, unless the program is started again.
 func (m *manager) fault(p *proc, why etf.Raw) {
-	if p.failing == nil {
-		p.failing = why
+	if e := p.ends(); e.failing == nil {
+		e.failing = why
 	}
 	m.drop(p)
 	p.w.Stop()
@@ -219,7 +248,7 @@ func (m *manager) Continued(w *workers.Worker) {
 // Gone: the program is over, and all it wrote was read from the pipes.
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*proc)
-	p.over, p.exit = true, e
+	p.over, p.ends().exit = true, e
 	m.readyAtEnd(p)
 	m.finish(p)
 }
@@ -228,14 +257,14 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 // output: the last message to the owner, then the program is started again, or
 // the worker ends.
 func (m *manager) finish(p *proc) {
-	if !p.over || p.proxy != nil || !p.dropped && !p.delivered() {
+	if !p.over || p.awaitsProxy() || !p.dropped && !p.delivered() {
 		return
 	}
 	p.over = false
 	if p.run == nil {
 		m.tellExit(p)
 	}
-	if !m.again(p, p.exit != workers.Exit{} || p.failing != nil) {
+	if !m.again(p, p.ending.exit != workers.Exit{} || p.ending.failing != nil) {
 		m.bury(p)
 	}
 }
@@ -252,7 +281,7 @@ func (p *proc) delivered() bool {
 
 func (m *manager) tellExit(p *proc) {
 	if p.owner != (etf.Pid{}) {
-		m.out.send(p.owner, etf.Tuple{p.pid, exitTerm(p.exit)})
+		m.out.send(p.owner, etf.Tuple{p.pid, exitTerm(p.ending.exit)})
 	}
 }
 
@@ -260,27 +289,28 @@ func (m *manager) tellExit(p *proc) {
 // who monitor.
 func (m *manager) bury(p *proc) {
 	m.forget(p)
-	if p.reason == nil {
-		p.reason = p.failing
+	e := p.ends()
+	if e.reason == nil {
+		e.reason = e.failing
 	}
 	if p.run != nil {
 		m.ran = append(m.ran, p)
 		m.answerRuns()
-	} else if p.ready.unheard() && p.asked.pid != (etf.Pid{}) {
-		m.out.reply(p.asked, notReadyTerm(p.reason))
+	} else if p.ready.unheard() && p.asked != nil {
+		m.out.reply(p.asked.from, notReadyTerm(e.reason))
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
 	var stopped etf.Term = etf.Atom("ok")
 	if p.fs == nil {
-		stopped = okTerm(exitTerm(p.exit))
+		stopped = okTerm(exitTerm(e.exit))
 	}
-	for _, f := range p.stops {
+	for _, f := range e.stops {
 		m.out.reply(f, stopped)
 	}
-	reason := p.reason
+	reason := e.reason
 	if reason == nil {
-		reason = exitReason(p.exit)
+		reason = exitReason(e.exit)
 	}
 	m.unwatch(p)
 	p.watch.tell(m.out, p.pid, reason)
@@ -302,15 +332,15 @@ func (m *manager) forget(p *proc) {
 // end stops a worker gracefully. The first reason that is given is the one with
 // which it will end.
 func (m *manager) end(p *proc, reason etf.Raw) {
-	if p.reason == nil {
-		p.reason = append(etf.Raw(nil), reason...)
+	if e := p.ends(); e.reason == nil {
+		e.reason = append(etf.Raw(nil), reason...)
 	}
 	m.finishOff(p, (*workers.Worker).Stop)
 }
 
 // kill ends a worker at once; nothing else can be its reason then.
 func (m *manager) kill(p *proc) {
-	p.reason = reasonKilled
+	p.ends().reason = reasonKilled
 	m.finishOff(p, (*workers.Worker).Kill)
 }
 

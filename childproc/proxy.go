@@ -44,7 +44,7 @@ func asList(t etf.Term) (etf.List, bool) {
 
 // startProxy asks the node to start the proxy.
 func (m *manager) startProxy(p *proc) {
-	x := p.proxy
+	x := p.asked.proxy
 	args := append(etf.List{p.pid}, x.args...)
 	x.args = nil
 	m.ask("erlang", "spawn", etf.List{x.module, x.function, args}, func(result etf.Term) {
@@ -53,7 +53,7 @@ func (m *manager) startProxy(p *proc) {
 			m.proxyFailed(p, result)
 			return
 		}
-		p.proxy = nil
+		p.asked.proxy = nil
 		m.link(p, pid)
 		m.out.link(p.pid, pid)
 		m.present(p)
@@ -64,8 +64,8 @@ func (m *manager) startProxy(p *proc) {
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
 func (m *manager) proxyFailed(p *proc, why etf.Term) {
-	m.out.reply(p.asked, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
-	p.asked = from{}
+	m.out.reply(p.asked.from, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
+	p.asked = nil
 	m.withdraw(p)
 	m.kill(p)
 }

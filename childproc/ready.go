@@ -140,7 +140,7 @@ func (r *readiness) endReady() {
 // owner is told.
 func (m *manager) isReady(p *proc) {
 	r := p.ready
-	if !r.awaited || p.reason != nil {
+	if !r.awaited || p.told().reason != nil {
 		return
 	}
 	r.endReady()
@@ -148,7 +148,7 @@ func (m *manager) isReady(p *proc) {
 	switch {
 	case !p.hidden:
 		m.tell(p.owner, p, etf.Atom("ready"))
-	case p.proxy != nil:
+	case p.awaitsProxy():
 		m.startProxy(p)
 	default:
 		m.present(p)
@@ -176,7 +176,7 @@ func (m *manager) readyAtEnd(p *proc) {
 		m.isReady(p)
 	}
 	if p.unheard() {
-		m.notReady(p, exitTerm(p.exit))
+		m.notReady(p, exitTerm(p.told().exit))
 	}
 	r.endReady()
 	r.barking.Stop()
@@ -216,10 +216,13 @@ func (m *manager) withdraw(p *proc) {
 	if p.ready != nil {
 		p.ready.endReady()
 	}
-	p.owner, p.proxy = etf.Pid{}, nil
+	p.owner = etf.Pid{}
+	if p.asked != nil {
+		p.asked.proxy = nil
+	}
 	for i := range p.streams {
 		p.streams[i].leaveFlows()
-		p.streams[i].receivers = receivers{}
+		p.streams[i].to = nil // the owner, whom it has no more
 	}
 	m.giveUp(p)
 }

@@ -2,6 +2,7 @@ package childproc
 
 import (
 	"fmt"
+	"iter"
 
 	"erluv/etf"
 	"erluv/workers"
@@ -11,74 +12,85 @@ import (
 // is sent a copy of its own.
 const maxReceivers = 16
 
-// receivers are those who are sent the output of a stream: the first, and more.
+// receivers are those who are sent the output of a stream, when it is not the owner
+// alone.
 type receivers struct {
-	to      etf.Pid // the zero pid: nobody
-	toOwner bool    // it follows the owner
-	also    []etf.Pid
+	owner bool // the owner too, as the first
+	list  []etf.Pid
 }
 
-// nobody says whether there is none.
-func (r *receivers) nobody() bool { return r.to == (etf.Pid{}) && len(r.also) == 0 }
-
-// all are the receivers.
-func (r *receivers) all(yield func(etf.Pid) bool) {
-	if r.to != (etf.Pid{}) && !yield(r.to) {
-		return
+// first is the first receiver; the zero pid: it is the owner, and there is none.
+func (p *proc) first(st *stream) etf.Pid {
+	if st.to == nil || st.to.owner {
+		return p.owner
 	}
-	for _, pid := range r.also {
-		if !yield(pid) {
+	return st.to.list[0]
+}
+
+// others are those behind the first.
+func (st *stream) others() []etf.Pid {
+	switch {
+	case st.to == nil:
+		return nil
+	case st.to.owner:
+		return st.to.list
+	}
+	return st.to.list[1:]
+}
+
+// nobody says whether a stream has no receiver.
+func (p *proc) nobody(st *stream) bool { return p.first(st) == (etf.Pid{}) && len(st.others()) == 0 }
+
+// receivers are all receivers of a stream.
+func (p *proc) receivers(st *stream) iter.Seq[etf.Pid] {
+	return func(yield func(etf.Pid) bool) {
+		if first := p.first(st); first != (etf.Pid{}) && !yield(first) {
 			return
 		}
-	}
-}
-
-// follow has what is the owner's go to this one.
-func (r *receivers) follow(owner etf.Pid) {
-	if r.toOwner {
-		r.to = owner
+		for _, pid := range st.others() {
+			if !yield(pid) {
+				return
+			}
+		}
 	}
 }
 
 // receiversOf reads owner, {pid, Pid}, or a list of these; ok is false when it
 // is something else.
-func (m *manager) receiversOf(v etf.Term) (r receivers, ok bool, err error) {
+func (m *manager) receiversOf(v etf.Term) (to *receivers, ok bool, err error) {
+	var r receivers
 	list, isList := v.(etf.List)
 	if !isList {
 		list = etf.List{v}
 	}
 	if len(list) == 0 || len(list) > maxReceivers {
-		return r, isList, fmt.Errorf("must have 1 to %d receivers", maxReceivers)
+		return nil, isList, fmt.Errorf("must have 1 to %d receivers", maxReceivers)
 	}
 	for _, t := range list {
 		if t == etf.Atom("owner") {
-			if r.toOwner {
-				return r, true, fmt.Errorf("has the owner twice")
+			if r.owner {
+				return nil, true, fmt.Errorf("has the owner twice")
 			}
-			if r.to != (etf.Pid{}) {
-				r.also = append(r.also, r.to)
-			}
-			r.toOwner, r.to = true, etf.Pid{}
+			r.owner = true
 			continue
 		}
 		tu, isTuple := t.(etf.Tuple)
 		if !isTuple || len(tu) != 2 || tu[0] != etf.Atom("pid") {
-			return r, false, nil
+			return nil, false, nil
 		}
 		pid, isPid := tu[1].(etf.Pid)
 		if !isPid {
-			return r, false, nil
+			return nil, false, nil
 		}
 		if err := m.reachable(pid); err != nil {
-			return r, true, err
+			return nil, true, err
 		}
-		if r.to == (etf.Pid{}) && !r.toOwner {
-			r.to = pid
-		} else {
-			r.also = append(r.also, pid)
-		}
+		r.list = append(r.list, pid)
 	}
-	return r, true, nil
+	if r.owner && r.list == nil {
+		return nil, true, nil
+	}
+	return &r, true, nil
 }
 
 // setReceivers is the call setopts of stdout and stderr: from now on the output goes
@@ -95,16 +107,15 @@ func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), e
 		return nil, err
 	}
 	return func() {
-		r.follow(p.owner)
 		p.stream(s).leaveFlows()
-		p.stream(s).receivers = r
+		p.stream(s).to = r
 		m.letFlow(p)
 	}, nil
 }
 
 // tellStream sends what is no output itself to those who are sent the output.
 func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
-	for to := range st.all {
+	for to := range p.receivers(st) {
 		m.tell(to, p, what)
 	}
 }
@@ -113,7 +124,7 @@ func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
 // to the others too.
 func (m *manager) copyOutput(p *proc, st *stream, n int) {
 	end := len(m.out.buf)
-	for _, to := range st.also {
+	for _, to := range st.others() {
 		start := m.beginOutput(to, p.pid, st.no)
 		m.out.buf = append(m.out.buf, m.out.buf[end-n:end]...)
 		m.endOutput(start, n)

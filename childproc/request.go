@@ -59,8 +59,7 @@ type order struct {
 // orderOf reads Cmd and Opts.
 func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order, *badOption) {
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}
-	toOwner := receivers{toOwner: true}
-	o.streams = []stream{{no: workers.Stdout, receivers: toOwner}, {no: workers.Stderr, receivers: toOwner}}
+	o.streams = []stream{{no: workers.Stdout}, {no: workers.Stderr}}
 	o.active = active{mode: activeTrue, auto: true}
 	o.restart = defaultRestart
 	o.ready.timeout = defaultReady
@@ -96,9 +95,6 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 		if o.input != nil {
 			o.spec.Streams[workers.Stdin].Kind = workers.Pipe
 		}
-	}
-	for i := range o.streams {
-		o.streams[i].follow(o.owner)
 	}
 	return o, nil
 }

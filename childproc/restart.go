@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"erluv/etf"
+	"erluv/loop"
+	"erluv/workers"
 )
 
 // restartWhen says after which ends a program is started again.
@@ -18,13 +20,16 @@ const (
 )
 
 // restart decides about starting a program again. It has no clock and starts
-// nothing; the zero value never does.
+// nothing; nil never does.
 type restart struct {
 	when     restartWhen
 	most     int // more restarts within the window: the worker gives up
 	window   time.Duration
 	from, to time.Duration // the longest delay: of the first, and of any
 
+	spec    *workers.Spec
+	begun   time.Duration   // when the program was started last, of the loop's time
+	resting *loop.Timer     // until it is started again
 	count   int             // restarts so far, of all
 	recent  []time.Duration // when the last ones were, at most most of them
 	doubled int             // since the program was stable last
@@ -35,7 +40,15 @@ var defaultRestart = restart{most: 5, window: 10 * time.Second, from: 100 * time
 
 // wanted says whether an end is one after which to start again.
 func (r *restart) wanted(failed bool) bool {
-	return r.when == restartAlways || r.when == restartFailures && failed
+	return r != nil && (r.when == restartAlways || r.when == restartFailures && failed)
+}
+
+// restarts is how often the program was started again.
+func (r *restart) restarts() int {
+	if r == nil {
+		return 0
+	}
+	return r.count
 }
 
 // next says after which delay to start the program again, at the time now, when
@@ -69,29 +82,33 @@ func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 // again starts a worker's program again, if its policy says so. False: it is
 // over.
 func (m *manager) again(p *proc, failed bool) bool {
-	if p.reason != nil || m.phase != serving || !p.restart.wanted(failed) {
+	if p.told().reason != nil || m.phase != serving || !p.restart.wanted(failed) {
 		return false
 	}
 	now := m.now()
-	delay, ok := p.restart.next(now, now-p.runSince, jitter)
+	r := p.restart
+	delay, ok := r.next(now, now-r.begun, jitter)
 	if !ok {
-		p.reason = reasonIntensity
+		p.ends().reason = reasonIntensity
 		return false
 	}
-	p.resting = m.after(delay, func() {
-		p.resting = nil
-		m.begin(p)
+	r.resting = m.after(delay, func() {
+		r.resting = nil
+		m.begin(p, r.spec)
 	})
 	return true
 }
 
+// rests says whether the worker is in a pause before a restart.
+func (p *proc) rests() bool { return p.restart != nil && p.restart.resting != nil }
+
 // rest ends a pause before a restart: the worker is to end.
 func (m *manager) rest(p *proc) bool {
-	if p.resting == nil {
+	if !p.rests() {
 		return false
 	}
-	p.resting.Stop()
-	p.resting = nil
+	p.restart.resting.Stop()
+	p.restart.resting = nil
 	return true
 }
 

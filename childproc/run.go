@@ -67,6 +67,6 @@ func (m *manager) answerRuns() {
 		p := m.ran[0]
 		m.ran[0] = nil
 		m.ran = m.ran[1:]
-		m.out.reply(p.asked, p.run.result(p.exit, p.failing != nil))
+		m.out.reply(p.asked.from, p.run.result(p.ending.exit, p.ending.failing != nil))
 	}
 }

@@ -196,7 +196,6 @@ func (m *manager) setOwner(p *proc, next etf.Pid) {
 	p.owner = next
 	for i := range p.streams {
 		p.streams[i].leaveFlows()
-		p.streams[i].follow(next)
 	}
 	m.watchOwner(p)
 }

@@ -8,18 +8,42 @@ import (
 // stream is stdout, stderr or another output of a worker as the node sees it: to
 // whom it goes, how it is cut, and who waits to read.
 type stream struct {
-	no workers.Stream
-	receivers
-	rest    []byte // read from the pipe, and no whole packet, or not asked for
-	readers []*reader
-	asked   bool // somebody has read, so somebody may wait for the end
-	ended   bool // the pipe has ended
-	told    bool // and it was told
-	flows   []*backlog
+	to    *receivers // nil: the owner
+	busy  *traffic   // nil: nothing has come yet, and nobody waits
+	no    workers.Stream
+	asked bool // somebody has read, so somebody may wait for the end
+	ended bool // the pipe has ended
+	told  bool // and it was told
 }
 
+// traffic is what is going on in a stream. Most have been silent from the beginning.
+type traffic struct {
+	rest    []byte // read from the pipe, and no whole packet, or not asked for
+	readers []*reader
+	flows   []*backlog // see flowsOf
+}
+
+// traffic is the stream's, from now on.
+func (st *stream) traffic() *traffic {
+	if st.busy == nil {
+		st.busy = &traffic{}
+	}
+	return st.busy
+}
+
+// rest is what is there and not delivered.
+func (st *stream) rest() []byte {
+	if st.busy == nil {
+		return nil
+	}
+	return st.busy.rest
+}
+
+// awaited says whether somebody waits for output.
+func (st *stream) awaited() bool { return st.busy != nil && len(st.busy.readers) > 0 }
+
 // delivered says whether nothing is left for somebody who reads on demand.
-func (st *stream) delivered() bool { return len(st.rest) == 0 && (st.told || !st.asked) }
+func (st *stream) delivered() bool { return len(st.rest()) == 0 && (st.told || !st.asked) }
 
 // reader is a call that waits for output. It is given what has been read and not
 // delivered, and says how much of it it has taken and whether it is done; with
@@ -51,7 +75,7 @@ func (p *proc) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *proc) pushes(st *stream) bool {
-	return !p.hidden && p.active != passive && p.packet.raw() && len(st.rest) == 0 && len(st.readers) == 0
+	return !p.hidden && p.active != passive && p.packet.raw() && len(st.rest()) == 0 && !st.awaited()
 }
 
 // hold has the streams read or not, as somebody wants their output or not. Before
@@ -59,12 +83,12 @@ func (p *proc) pushes(st *stream) bool {
 func (m *manager) hold(p *proc) {
 	for i := range p.streams {
 		st := &p.streams[i]
-		wanted := p.active != passive || len(st.readers) > 0
+		wanted := p.active != passive || st.awaited()
 		switch {
 		case p.dropped:
 			wanted = true
 		case p.awaitsReady() && (p.hidden || !wanted):
-			wanted = len(st.rest) < maxUnready // it may wait for the line, or to be able to write
+			wanted = len(st.rest()) < maxUnready // it may wait for the line, or to be able to write
 		case p.hidden:
 			wanted = false
 		case p.active != passive:
@@ -80,10 +104,10 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 		return
 	}
 	st := p.stream(s)
-	b := st.rest
+	b := st.rest()
 	for {
 		b = m.serveReaders(st, b)
-		if p.active == passive || len(st.readers) > 0 || len(b) == 0 {
+		if p.active == passive || st.awaited() || len(b) == 0 {
 			break
 		}
 		data, n, err := p.packet.cut(b)
@@ -98,7 +122,9 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 		m.push(p, s, data)
 		b = b[n:]
 	}
-	st.rest = b
+	if st.busy != nil {
+		st.busy.rest = b
+	}
 	m.serveEnd(p, s)
 }
 
@@ -112,25 +138,26 @@ func (m *manager) serveAll(p *proc) {
 // nobody takes at once is copied.
 func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
 	st := p.stream(s)
-	if len(st.rest) > 0 {
-		data = append(st.rest, data...)
+	t := st.traffic()
+	if len(t.rest) > 0 {
+		data = append(t.rest, data...)
 	}
-	st.rest = data
+	t.rest = data
 	m.serve(p, s)
-	st.rest = append([]byte(nil), st.rest...)
+	t.rest = append([]byte(nil), t.rest...)
 	m.hold(p)
 }
 
 // serveReaders gives the calls that wait what is there.
 func (m *manager) serveReaders(st *stream, b []byte) []byte {
-	for len(st.readers) > 0 && !st.readers[0].busy && (len(b) > 0 || st.ended) {
-		n, done := st.readers[0].take(b, st.ended)
+	for st.awaited() && !st.busy.readers[0].busy && (len(b) > 0 || st.ended) {
+		n, done := st.busy.readers[0].take(b, st.ended)
 		st.told = st.told || st.ended && len(b) == 0
 		b = b[n:]
 		if !done {
 			break
 		}
-		st.readers = st.readers[1:]
+		st.busy.readers = st.busy.readers[1:]
 	}
 	return b
 }
@@ -141,16 +168,16 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	if !st.ended {
 		return
 	}
-	if len(st.rest) > 0 && p.active != passive {
-		data := st.rest
-		st.rest = nil
+	if len(st.rest()) > 0 && p.active != passive {
+		data := st.busy.rest
+		st.busy.rest = nil
 		if p.packet.header > 0 {
 			m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
 		} else {
 			m.push(p, s, data)
 		}
 	}
-	if len(st.rest) > 0 {
+	if len(st.rest()) > 0 {
 		return
 	}
 	if !st.told && p.active != passive {
@@ -167,7 +194,7 @@ func (m *manager) badPacket(p *proc) {
 
 // push sends output as a message and counts it.
 func (m *manager) push(p *proc, s workers.Stream, data []byte) {
-	for to := range p.stream(s).all {
+	for to := range p.receivers(p.stream(s)) {
 		start := m.beginOutput(to, p.pid, s)
 		m.out.buf = append(m.out.buf, data...)
 		m.endOutput(start, len(data))
@@ -188,7 +215,7 @@ func (m *manager) count(p *proc) {
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
 	m.hold(p)
-	if p.reason != nil {
+	if p.told().reason != nil {
 		m.drop(p) // it was told to end: nobody will ask for the rest
 	}
 }
@@ -224,10 +251,10 @@ func (m *manager) activate(p *proc, a active) {
 
 // active is a value of the option active, or of flow.
 type active struct {
-	mode  int  // activeTrue, passive, or 1 for once
-	auto  bool // activeTrue, as far as the receivers keep up
+	mode  int32 // activeTrue, passive, or 1 for once
+	auto  bool  // activeTrue, as far as the receivers keep up
 	once  bool
-	count int // not 0: {active, N}
+	count int32 // not 0: {active, N}
 }
 
 func activeOf(t etf.Term) (active, bool) {
@@ -243,7 +270,7 @@ func activeOf(t etf.Term) (active, bool) {
 		}
 	case int64:
 		if v >= -32768 && v <= 32767 && v != 0 {
-			return active{count: int(v)}, true
+			return active{count: int32(v)}, true
 		}
 	}
 	return active{}, false
@@ -267,7 +294,7 @@ func (p *proc) activeTerm() etf.Term {
 // read answers {read, Stream, Max}, at once or when there is something.
 func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 	st := p.stream(s)
-	if len(st.readers) >= maxReaders {
+	if st.busy != nil && len(st.busy.readers) >= maxReaders {
 		m.out.reply(to, errorTerm(etf.Atom("eagain")))
 		return
 	}
@@ -305,7 +332,7 @@ func (m *manager) await(p *proc, s workers.Stream, take func(b []byte, ended boo
 func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {
 	st := p.stream(s)
 	st.asked = true
-	st.readers = append(st.readers, r)
+	st.traffic().readers = append(st.busy.readers, r)
 	m.serve(p, s)
 	m.hold(p)
 	p.w.Resume()
@@ -324,7 +351,9 @@ func (m *manager) drop(p *proc) {
 func (m *manager) giveUp(p *proc) {
 	p.dropped = true
 	for i := range p.streams {
-		p.streams[i].rest = nil
+		if b := p.streams[i].busy; b != nil {
+			b.rest = nil
+		}
 	}
 	m.hold(p)
 	p.w.Resume()

@@ -16,7 +16,7 @@ const (
 // and monitors. Nearly always there are one or two.
 type watchers struct {
 	links    table[etf.Pid, struct{}]
-	monitors table[monitorKey, etf.Atom] // the name by which it is monitored
+	monitors *table[monitorKey, etf.Atom] // the name by which it is monitored; nil: none
 }
 
 // monitorKey names a monitor: who has set it up, and the reference, encoded.
@@ -25,18 +25,30 @@ type monitorKey struct {
 	ref  string
 }
 
-func (w *watchers) size() int { return w.links.len() + w.monitors.len() }
+func (w *watchers) size() int {
+	n := w.links.len()
+	if w.monitors != nil {
+		n += w.monitors.len()
+	}
+	return n
+}
 
 // link and the methods below say whether something has changed.
 func (w *watchers) link(pid etf.Pid) bool   { return w.links.add(pid, struct{}{}) }
 func (w *watchers) unlink(pid etf.Pid) bool { return w.links.remove(pid) }
 
 func (w *watchers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
+	if w.monitors == nil {
+		w.monitors = &table[monitorKey, etf.Atom]{}
+	}
 	return w.monitors.add(monitorKey{from, string(ref)}, name)
 }
 
 // demonitor gives the name by which the process was monitored.
 func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool) {
+	if w.monitors == nil {
+		return "", false
+	}
 	k := monitorKey{from, string(ref)}
 	i := w.monitors.find(k)
 	if i < 0 {
@@ -46,13 +58,25 @@ func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool)
 	return name, w.monitors.remove(k)
 }
 
+// monitored are the monitors.
+func (w *watchers) monitored(yield func(entry[monitorKey, etf.Atom]) bool) {
+	if w.monitors == nil {
+		return
+	}
+	for _, e := range w.monitors.list {
+		if !yield(e) {
+			return
+		}
+	}
+}
+
 // tell sends the exit signals of the process pid, which has ended, and answers
 // its monitors, by the name by which it was monitored.
 func (w *watchers) tell(out *outbox, pid etf.Pid, reason etf.Raw) {
 	for _, e := range w.links.list {
 		out.exit(pid, e.key, reason)
 	}
-	for _, e := range w.monitors.list {
+	for e := range w.monitored {
 		out.monitorExit(pid, e.value, e.key.from, etf.Raw(e.key.ref), reason)
 	}
 }
@@ -65,8 +89,8 @@ type table[K comparable, V any] struct {
 }
 
 type entry[K comparable, V any] struct {
+	value V // in front: an empty one behind the key would be given room
 	key   K
-	value V
 }
 
 func (t *table[K, V]) len() int { return len(t.list) }
@@ -90,7 +114,7 @@ func (t *table[K, V]) add(k K, v V) bool {
 	if t.find(k) >= 0 {
 		return false
 	}
-	t.list = append(t.list, entry[K, V]{k, v})
+	t.list = append(t.list, entry[K, V]{v, k})
 	if t.index != nil {
 		t.index[k] = len(t.list) - 1
 	} else if len(t.list) > searched {

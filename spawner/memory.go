@@ -2,6 +2,7 @@ package spawner
 
 import (
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -10,26 +11,30 @@ const (
 	// a quarter of a megabyte.
 	slackWorth = 256
 
-	// slackPause is how much later: most often nothing is started any more then.
+	// slackPause is how long nothing may be started then.
 	slackPause = time.Second
 )
 
-// slack has the runtime give back what many starts have left. Without it the heap
-// keeps the 4 MiB to which it grows before it is collected.
+// slack has the runtime give back what many starts have left, when they have ceased.
+// Without it the heap keeps the 4 MiB to which it grows before it is collected.
 type slack struct {
-	starts int
+	starts atomic.Int32
 	timer  *time.Timer
 }
 
 // started: a program was started.
 func (s *slack) started() {
-	if s.starts++; s.starts < slackWorth {
+	if s.starts.Add(1) < slackWorth {
 		return
 	}
-	s.starts = 0
 	if s.timer == nil {
-		s.timer = time.AfterFunc(slackPause, debug.FreeOSMemory)
+		s.timer = time.AfterFunc(slackPause, s.giveBack)
 	} else {
 		s.timer.Reset(slackPause)
 	}
+}
+
+func (s *slack) giveBack() {
+	s.starts.Store(0)
+	debug.FreeOSMemory()
 }

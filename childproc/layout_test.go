@@ -1,0 +1,25 @@
+package childproc
+
+import (
+	"testing"
+	"unsafe"
+
+	"erluv/etf"
+)
+
+// TestLayout: there are thousands of idle workers, and each byte of these is there
+// as often. Go's allocator knows 256 and 288 bytes, and 48 and 64 (two streams are one piece).
+func TestLayout(t *testing.T) {
+	for _, c := range []struct {
+		what      string
+		size, max uintptr
+	}{
+		{"a worker as a process", unsafe.Sizeof(proc{}), 256},
+		{"its stdout and stderr", unsafe.Sizeof([2]stream{}), 48},
+		{"a link", unsafe.Sizeof(entry[etf.Pid, struct{}]{}), 32},
+	} {
+		if c.size > c.max {
+			t.Errorf("%s has %d bytes, more than %d: put what few need behind a pointer", c.what, c.size, c.max)
+		}
+	}
+}
