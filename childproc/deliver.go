@@ -50,6 +50,7 @@ func (t *turns) took(n int) {
 type delivery struct {
 	direct bool // into a frame that has been begun, at start
 	start  int
+	answer *reader // the frame answers this call; nil: it is a message
 }
 
 var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
@@ -78,6 +79,15 @@ func (m *manager) beginOutput(to, w etf.Pid, s workers.Stream) (start int) {
 	return start
 }
 
+// beginAnswer composes {Tag, {ok, <<...>>}} up to the bytes.
+func (m *manager) beginAnswer(to from) (start int) {
+	start = len(m.out.buf)
+	b := dist.BeginReply(m.out.buf, m.out.self, to.pid, to.tag)
+	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "ok")
+	m.out.buf = etf.AppendBinaryHeader(b, 0)
+	return start
+}
+
 // endOutput fills in the lengths, with the n bytes there.
 func (m *manager) endOutput(start, n int) {
 	o := m.out
@@ -93,7 +103,7 @@ func (m *manager) endOutput(start, n int) {
 // pipe.
 func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	p := w.Tag.(*proc)
-	m.frame.direct = false
+	m.frame = delivery{}
 	if m.phase == disconnected || p.dropped {
 		return m.scratch // nobody will read it
 	}
@@ -108,11 +118,16 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return nil
 	}
 	st := p.stream(s)
+	if r := p.pulled(st); r != nil {
+		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answer: r}
+		n := len(m.out.buf)
+		return m.out.buf[n : n+r.limit]
+	}
 	to := p.first(st)
 	if !p.pushes(st) || to == (etf.Pid{}) {
 		return m.scratch
 	}
-	m.frame.direct, m.frame.start = true, m.beginOutput(to, p.pid, s)
+	m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s)}
 	n := len(m.out.buf)
 	return m.out.buf[n : n+m.turns.piece()]
 }
@@ -129,6 +144,13 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		}
 	case m.frame.direct && n == 0:
 		m.out.buf = m.out.buf[:m.frame.start]
+	case m.frame.answer != nil:
+		m.out.buf = m.out.buf[:len(m.out.buf)+n]
+		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
+		m.endOutput(m.frame.start, n)
+		busy := p.stream(s).busy
+		busy.readers = busy.readers[1:]
+		m.hold(p)
 	case m.frame.direct:
 		m.out.buf = m.out.buf[:len(m.out.buf)+n]
 		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])

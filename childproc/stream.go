@@ -51,6 +51,11 @@ func (st *stream) delivered() bool { return len(st.rest()) == 0 && (st.told || !
 type reader struct {
 	take func(b []byte, ended bool) (n int, done bool)
 	busy bool // it waits for something else
+
+	// A read of whatever comes can be given it without a copy: see Room.
+	any   bool
+	to    from
+	limit int // bytes
 }
 
 // How many calls may wait for output of one stream.
@@ -76,6 +81,15 @@ func (p *proc) stream(s workers.Stream) *stream {
 // pushes says whether output goes straight from the pipe into a message.
 func (p *proc) pushes(st *stream) bool {
 	return !p.hidden && p.active != passive && p.packet.raw() && len(st.rest()) == 0 && !st.awaited()
+}
+
+// pulled is the call that is answered with what is read next, whatever it is; nil
+// when there is none, or something has been read before.
+func (p *proc) pulled(st *stream) *reader {
+	if p.hidden || p.active != passive || !p.packet.raw() || len(st.rest()) > 0 || !st.awaited() || !st.busy.readers[0].any {
+		return nil
+	}
+	return st.busy.readers[0]
 }
 
 // hold has the streams read or not, as somebody wants their output or not. Before
@@ -303,7 +317,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		return
 	}
 	to = to.keep()
-	m.await(p, s, func(b []byte, ended bool) (int, bool) {
+	m.awaitReader(p, s, &reader{any: true, to: to, limit: limit, take: func(b []byte, ended bool) (int, bool) {
 		data, n, err := p.packet.cut(b)
 		switch {
 		case err != nil:
@@ -321,7 +335,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		}
 		m.out.reply(to, okTerm(etf.Binary(data)))
 		return n, true
-	})
+	}})
 }
 
 // await has a call wait for output.

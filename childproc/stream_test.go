@@ -1,7 +1,9 @@
 package childproc
 
 import (
+	"bytes"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"erluv/etf"
@@ -97,6 +99,52 @@ func TestReadOnDemand(t *testing.T) {
 	same(t, n.read(w, "stderr", 100), some("err"))
 	same(t, n.read(w, "stderr", 100), etf.Atom("eof"))
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("exit_status"), int64(0)}})
+}
+
+// TestReadsAreInOrder: reads of any size, one after the other and several at a time,
+// give what was written, whether something was left of the one before or not.
+func TestReadsAreInOrder(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"seq", "100000"}, flow(etf.Atom("false")))
+	var want, got []byte
+	for i := range 100000 {
+		want = append(strconv.AppendInt(want, int64(i+1), 10), '\n')
+	}
+	limits := []int64{1, maxPiece, 1000, 1000, maxPiece, 1 << 40, 70000}
+	for ended := false; !ended; {
+		var asked []etf.Raw
+		for _, limit := range limits {
+			asked = append(asked, n.ask(func(m etf.Term) { n.toPid(w, m) }, etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), limit}))
+		}
+		for i, tag := range asked {
+			answer, isSome := n.answer(tag).(etf.Tuple)
+			if ended = !isSome; ended {
+				break // and the worker with it
+			}
+			data, isData := answer[1].(etf.Binary)
+			if !isData {
+				t.Fatalf("a read was answered %v", answer)
+			}
+			if len(data) == 0 || int64(len(data)) > limits[i] {
+				t.Fatalf("%d bytes were read with a limit of %d", len(data), limits[i])
+			}
+			got = append(got, data...)
+		}
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were read, and they are not the %d that were written", len(got), len(want))
+	}
+}
+
+// TestPacketForAWaitingRead: a read that waits is given what the worker's packet is by
+// then.
+func TestPacketForAWaitingRead(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"cat"}, flow(etf.Atom("false")))
+	tag := n.ask(func(m etf.Term) { n.toPid(w, m) }, etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(100)})
+	same(t, n.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Tuple{etf.Atom("packet"), etf.Atom("line")}}}), etf.Atom("ok"))
+	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("a\nb\n")}})
+	same(t, n.answer(tag), okTerm(etf.Binary("a\n")))
 }
 
 // TestReadWaits: a call waits for output, in line with others.

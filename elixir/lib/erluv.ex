@@ -161,7 +161,7 @@ defmodule Erluv do
       is called with a collectable. A process of its own enumerates it, at the pace at which
       the program reads, and closes stdin at the end. An exception there is raised in the
       consumer. Without input, stdin is empty.
-    * `:max_chunk_size` - bytes of a chunk at most, by default 65536, up to 262144.
+    * `:max_chunk_size` - bytes of a chunk at most, up to 262144, which is the default.
     * `:lines` - emits lines, without their ends, instead of chunks. The number is that of
       bytes to buffer for one.
     * `:stderr` - also `:consume`: elements are `{:stdout, data}` and `{:stderr, data}` then.

@@ -41,7 +41,7 @@ defmodule Erluv.Options do
     {node, opts} = pop_node(opts)
     {input, opts} = Keyword.pop(opts, :input)
     {lines, opts} = pop(opts, :lines, nil, &positive?/1, "a number of bytes")
-    {size, opts} = pop(opts, :max_chunk_size, 65_536, &chunk?/1, "1 to #{@max_chunk} bytes")
+    {size, opts} = pop(opts, :max_chunk_size, @max_chunk, &chunk?/1, "1 to #{@max_chunk} bytes")
     {epipe, opts} = pop(opts, :ignore_epipe, kind == :cmd, &is_boolean/1, "true or false")
     {time, opts} = pop(opts, :exit_timeout, :infinity, &timeout?/1, "milliseconds, or :infinity")
     {stderr, opts} = pop_stderr(opts)
