@@ -22,8 +22,10 @@ func TestSlack(t *testing.T) {
 		for range slackWorth - 1 {
 			s.started()
 		}
-		if forced() != before || forced() != before {
-			t.Errorf("%d are enough", slackWorth-1)
+		for range 2 {
+			if forced() != before {
+				t.Errorf("%d are enough", slackWorth-1)
+			}
 		}
 		s.started()
 		for range 3 {
@@ -32,7 +34,10 @@ func TestSlack(t *testing.T) {
 			}
 			s.started()
 		}
-		if forced() != before || forced() != before+1 || s.starts.Load() != 0 {
+		if forced() != before {
+			t.Error("it does not wait for the last start")
+		}
+		if forced() != before+1 || s.starts.Load() != 0 {
 			t.Error("nothing is given back")
 		}
 	})
