@@ -58,8 +58,12 @@ func (s *spawner) watchJobs() {
 	signal.Notify(signals, unix.SIGCHLD)
 	go func() {
 		for range signals {
+			// While nobody hears it, a signal costs its handler and wakes no thread.
+			signal.Stop(signals)
 			s.look()
 			time.Sleep(jobPause)
+			signal.Notify(signals, unix.SIGCHLD)
+			s.look() // for what came meanwhile
 		}
 	}()
 }
