@@ -21,8 +21,8 @@ const (
 	smallPiece = 4 << 10
 
 	// floodAfter is how much is written, with nothing small in it, until nobody is
-	// taken to converse any more: what takes some 50 ms.
-	floodAfter = 64 << 20
+	// taken to converse any more: what takes some 15 ms.
+	floodAfter = 16 << 20
 )
 
 // turns are the readings, each of one piece. The loop gives all who have written
