@@ -359,7 +359,7 @@ unread() ->
     Roles = roles(),
     Before = settled(fun() -> pss(Roles) end),
     W = start(erluv, ["sleep", "1000"], []),
-    Writers = [spawn(fun() -> catch gen_server:call(W, {write, <<0:(8 bsl 20)/unit:8>>}, 4000) end) || _ <- lists:seq(1, 128)],
+    Writers = [spawn(fun() -> catch gen_server:call(W, {write, <<0:(1 bsl 20)/unit:8>>}, 4000) end) || _ <- lists:seq(1, 1024)],
     Most = lists:max([begin timer:sleep(100), pss(Roles) end || _ <- lists:seq(1, 30)]),
     [exit(P, kill) || P <- Writers],
     close_flood(erluv, W),
