@@ -19,7 +19,7 @@ type Rlimit struct {
 	Soft, Hard uint64
 }
 
-// None says whether nothing is set that takes the role exec.
+// None says whether nothing is set beside a confinement and limits.
 func (a *Attributes) None() bool {
 	return !a.SetNice && !a.SetOOM && len(a.CPUs) == 0 && len(a.Rlimits) == 0
 }

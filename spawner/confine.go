@@ -14,11 +14,12 @@ import (
 // confinement is what a new process takes on just before its exec: the rules of a
 // domain of Landlock, unless they are -1, and a filter of system calls, unless it is
 // nil; and the control groups that it enters, by their files cgroup.procs, which are
-// not the confinement's own.
+// not the confinement's own. Before these it gives itself attributes, unless they are nil.
 type confinement struct {
-	enter  []int
-	rules  int
-	filter *unix.SockFprog
+	enter      []int
+	rules      int
+	filter     *unix.SockFprog
+	attributes *ipc.Attributes
 }
 
 var unconfined = confinement{rules: -1}

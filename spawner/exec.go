@@ -145,10 +145,8 @@ func setCPUs(cpus []uint16) error {
 	if len(cpus) == 0 {
 		return nil
 	}
-	var want, got unix.CPUSet
-	for _, n := range cpus {
-		want.Set(int(n))
-	}
+	var got unix.CPUSet
+	want := cpuSet(cpus)
 	if err := unix.SchedSetaffinity(0, &want); err != nil {
 		return err
 	}
@@ -159,4 +157,11 @@ func setCPUs(cpus []uint16) error {
 		return unix.EINVAL
 	}
 	return nil
+}
+
+func cpuSet(cpus []uint16) (set unix.CPUSet) {
+	for _, n := range cpus {
+		set.Set(int(n))
+	}
+	return set
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"unsafe"
 
+	"erluv/ipc"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -49,6 +51,8 @@ type image struct {
 	all, none uint64 // masks of signals
 	fresh     sigaction
 	limit     unix.Rlimit
+	limits    []unix.Rlimit // the program's own
+	cpus      unix.CPUSet
 	clone     cloneArgs
 	outside   [maxNumber]byte // the process's number there
 }
@@ -151,9 +155,47 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	}
 	i.limit = inheritedFiles()
 	i.do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&i.limit)))
+	if c.attributes != nil {
+		i.attributes(c.attributes)
+	}
 	if c.filter != nil {
 		i.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
 	}
+}
+
+// attributes appends what needsExec does not keep for the role exec.
+func (i *image) attributes(a *ipc.Attributes) {
+	if len(a.CPUs) > 0 {
+		i.cpus = cpuSet(a.CPUs)
+		i.do(unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(i.cpus), uintptr(unsafe.Pointer(&i.cpus)))
+	}
+	i.limits = make([]unix.Rlimit, len(a.Rlimits))
+	for at, l := range a.Rlimits {
+		i.limits[at] = unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		i.do(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&i.limits[at])))
+	}
+	if a.SetNice {
+		i.do(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(int(a.Nice)))
+	}
+}
+
+// needsExec says whether attributes take the role exec: oom_score_adj, whose file is
+// the new process's own and gets a descriptor that nobody knows beforehand; and
+// processors of which the kernel may leave some out, which has to be looked at.
+func needsExec(a *ipc.Attributes) bool {
+	if a.SetOOM {
+		return true
+	}
+	var own unix.CPUSet
+	if len(a.CPUs) > 0 && unix.SchedGetaffinity(0, &own) != nil {
+		return true
+	}
+	for _, n := range a.CPUs {
+		if !own.IsSet(int(n)) {
+			return true
+		}
+	}
+	return false
 }
 
 // clearsNot says that the kernel has no CLONE_CLEAR_SIGHAND (before Linux 5.5), or no

@@ -5,6 +5,8 @@ package spawner
 import (
 	"syscall"
 
+	"erluv/ipc"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -16,6 +18,8 @@ type forkError struct {
 
 // knowsOutside: nothing is done between fork and exec.
 const knowsOutside = false
+
+func needsExec(a *ipc.Attributes) bool { return !a.None() }
 
 // fork starts a program by package syscall, which can neither confine it nor have it enter control
 // groups of version 1: the role exec can.

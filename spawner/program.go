@@ -68,7 +68,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
 	}
-	if !m.Attributes.None() || !knowsOutside && len(at.enter) > 0 {
+	if needsExec(&m.Attributes) || !knowsOutside && len(at.enter) > 0 {
 		is, no = s.startByExec(m, program, attr, at)
 	} else {
 		is, no = s.startDirectly(m, program, attr, at.enter)
@@ -93,6 +93,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 		defer with.close()
 		with.enter = enter
 	}
+	with.attributes = &m.Attributes
 	return started(fork(program, m.Args, attr, with))
 }
 
@@ -105,6 +106,12 @@ func started(is numbers, failed *forkError) (numbers, *refusal) {
 		return numbers{}, &refusal{stage: ipc.StageConfine, errno: failed.errno}
 	case failed.trap == unix.SYS_WRITE:
 		return numbers{}, &refusal{stage: ipc.StageLimits, errno: failed.errno, fd: uint8(ipc.NumLimits)}
+	case failed.trap == unix.SYS_SCHED_SETAFFINITY:
+		return numbers{}, &refusal{stage: ipc.StageCPUs, errno: failed.errno}
+	case failed.trap == unix.SYS_PRLIMIT64:
+		return numbers{}, &refusal{stage: ipc.StageRlimits, errno: failed.errno}
+	case failed.trap == unix.SYS_SETPRIORITY:
+		return numbers{}, &refusal{stage: ipc.StageNice, errno: failed.errno}
 	}
 	return numbers{}, &refusal{stage: ipc.StageProgram, errno: failed.errno}
 }

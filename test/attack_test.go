@@ -98,7 +98,7 @@ func TestSetUserID(t *testing.T) {
 		}
 		u, g := workerID, groupID
 		want := fmt.Sprintf("%d %d %d %d %d %d", u, u, u, g, g, g)
-		for _, opts := range []string{`#{}`, `#{nice => 19}`, `#{pty => true}`} {
+		for _, opts := range []string{`#{}`, `#{oom_score_adj => 900}`, `#{pty => true}`} {
 			e.expect(t, `<<"`+want+`">>`, `
 				{ok, #{stdout := Out}} = e2e:call(E, {run, [Program, "whoami"], `+opts+`}), string:trim(Out)`, bind{"Program": path})
 			e.expect(t, `<<"`+want+`">>`, `

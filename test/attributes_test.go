@@ -1,6 +1,22 @@
 package e2e
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// bothWays gives options as they are, which the new process can give itself, and with one
+// that takes the role exec (spawner/byexec.go).
+func bothWays(opts string) map[string]string {
+	more, isMap := strings.CutPrefix(opts, "#{")
+	if !isMap || strings.Contains(opts, "oom_score_adj") {
+		return map[string]string{"": opts}
+	}
+	if more != "}" {
+		more = ", " + more
+	}
+	return map[string]string{"": opts, ", by exec": "#{oom_score_adj => 900" + more}
+}
 
 func TestAttributes(t *testing.T) {
 	e := common(t)
@@ -18,9 +34,11 @@ func TestAttributes(t *testing.T) {
 			`<<"19\n0000\n64\n900\n/usr\nb\n">>`,
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			e.expect(t, "{"+tc.want+",<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, `+tc.cmd+`, `+tc.opts+`))`)
-		})
+		for way, opts := range bothWays(tc.opts) {
+			t.Run(name+way, func(t *testing.T) {
+				e.expect(t, "{"+tc.want+",<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, `+tc.cmd+`, `+opts+`))`)
+			})
+		}
 	}
 }
 
@@ -39,9 +57,11 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 		"a long argument":       {`["true", binary:copy(<<"x">>, 200000)]`, `#{nice => 1}`, "e2big"},
 		"bad":                   {`["true"]`, `#{nice => 20}`, `{bad_option,nice,<<"must be a number from -20 to 19">>}`},
 	} {
-		t.Run(name, func(t *testing.T) {
-			e.expect(t, "{error,"+tc.want+"}", `e2e:call(E, {spawn, `+tc.cmd+`, `+tc.opts+`})`)
-		})
+		for way, opts := range bothWays(tc.opts) {
+			t.Run(name+way, func(t *testing.T) {
+				e.expect(t, "{error,"+tc.want+"}", `e2e:call(E, {spawn, `+tc.cmd+`, `+opts+`})`)
+			})
+		}
 	}
 }
 

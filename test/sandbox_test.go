@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -154,15 +155,16 @@ func TestWithoutLandlock(t *testing.T) {
 	e.expect(t, fmt.Sprintf("{%v,false,false,false}", filters()), `
 		#{seccomp := S, files := F, ports := P, scope := K} = e2e:call(E, {info, sandbox}), {S, F, P, K}`)
 	e.expect(t, `{error,{sandbox,enotsup}}`, `e2e:call(E, {spawn, ["true"], #{sandbox => #{exec => ["/"]}}})`)
-	e.expect(t, `{error,{sandbox,enotsup}}`, `e2e:call(E, {spawn, ["true"], #{nice => 1, sandbox => #{net => none}}})`)
+	e.expect(t, `{error,{sandbox,enotsup}}`, `e2e:call(E, {spawn, ["true"], #{oom_score_adj => 900, sandbox => #{net => none}}})`)
 	e.expect(t, `ok`, `{ok, #{exit := {exit_status, 0}}} = e2e:call(E, {run, ["true"], #{}}), ok`)
 }
 
 // Files that a program may have, also beside attributes that go another way.
 func TestSandboxFiles(t *testing.T) {
 	e := common(t)
-	here := filepath.Join(dir, "sandboxed")
-	if err := os.Mkdir(here, 0o777); err != nil {
+	parent, err := os.MkdirTemp(dir, "files")
+	here := filepath.Join(parent, "sandboxed")
+	if err := errors.Join(err, os.Chmod(parent, 0o755), os.Mkdir(here, 0o777)); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(here, 0o777); err != nil {
@@ -188,7 +190,7 @@ func TestSandboxFiles(t *testing.T) {
 		"to execute":   {`exec => [Intruder, "/bin", "/lib", "/lib64", "/usr"], read => ["/etc"]`, map[string]string{"r passwd": "ok", "r file": "EACCES", "x true": "ok"}},
 		"everything":   {`write => ["/"], exec => ["/"]`, map[string]string{"r passwd": "ok", "w file": "ok", "x true": "ok"}},
 	} {
-		for _, attributes := range []string{"", "nice => 1, "} {
+		for _, attributes := range []string{"", "oom_score_adj => 900, "} {
 			t.Run(name+" "+attributes, func(t *testing.T) {
 				if runsAs := landlock(); runsAs < 3 {
 					e.expect(t, `{error,{sandbox,enotsup}}`, `Here = "`+here+`", e2e:call(E, {spawn, [Intruder], #{`+attributes+`sandbox => #{`+tt.sandbox+`}}})`, bind{"Intruder": intruderPath(t)})
@@ -225,7 +227,7 @@ func TestSandboxNet(t *testing.T) {
 		"connect => [" + port + "]": one,
 		"connect => [1]":            another,
 	} {
-		for _, attributes := range []string{"", "nice => 1, "} {
+		for _, attributes := range []string{"", "oom_score_adj => 900, "} {
 			t.Run(sandbox+" "+attributes, func(t *testing.T) {
 				opts := `#{` + attributes + `sandbox => #{` + sandbox + `}}`
 				if landlock() < 4 || !filters() {
@@ -256,7 +258,7 @@ func TestSandboxThatCannotBeHad(t *testing.T) {
 		want = "enotsup"
 	}
 	e.expect(t, "{error,{sandbox,"+want+"}}", `e2e:call(E, {spawn, ["true"], #{sandbox => #{read => ["/no/such"]}}})`)
-	e.expect(t, "{error,{sandbox,"+want+"}}", `e2e:call(E, {spawn, ["true"], #{nice => 1, sandbox => #{read => ["/no/such"]}}})`)
+	e.expect(t, "{error,{sandbox,"+want+"}}", `e2e:call(E, {spawn, ["true"], #{oom_score_adj => 900, sandbox => #{read => ["/no/such"]}}})`)
 	e.expect(t, "ok", `{ok, #{exit := {exit_status, 0}}} = e2e:call(E, {run, ["true"], #{no_new_privs => true, sandbox => #{}}}), ok`)
 }
 
