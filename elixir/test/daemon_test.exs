@@ -123,10 +123,11 @@ defmodule Erluv.DaemonTest do
   end
 
   test "os_pid and statistics" do
+    number = unique_sleep()
     ready = [ready: {:line, "ready"}, stderr_to_stdout: true]
-    {:ok, daemon} = Daemon.start_link("sh", ["-c", "echo ready; exec sleep 60"], ready)
+    {:ok, daemon} = Daemon.start_link("sh", ["-c", "echo ready; exec sleep #{number}"], ready)
     os_pid = Daemon.os_pid(daemon)
-    until(fn -> running(["sleep", "60"]) == [os_pid] end)
+    until(fn -> running(["sleep", number]) == [os_pid] end)
     assert %{output_byte_count: 6, restarts: 0} = Daemon.statistics(daemon)
     worker = :erluv_worker.worker(daemon)
     assert %{os_pid: ^os_pid} = :erluv.info(worker)
