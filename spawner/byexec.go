@@ -14,7 +14,7 @@ import (
 
 // The role exec stands between fork and exec for programs that are to have
 // attributes which cannot be set there (needsExec): it sets them for itself and becomes
-// the program. It costs about a millisecond, and only those who ask for it.
+// the program. It costs about two milliseconds, and only those who ask for it.
 //
 //	spawner                          exec (the process of the program)
 //	  │ Spawn{...} ─────────────────► │
