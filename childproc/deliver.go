@@ -48,9 +48,9 @@ func (t *turns) took(n int) {
 
 // delivery is where the output goes that is being read from a pipe.
 type delivery struct {
-	direct bool // into a frame that has been begun, at start
-	start  int
-	answer *reader // the frame answers this call; nil: it is a message
+	direct  bool // into a frame that has been begun, at start
+	start   int
+	answers bool // the frame is no message, but answers the first who waits to read
 }
 
 var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
@@ -118,18 +118,17 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return nil
 	}
 	st := p.stream(s)
+	limit := m.turns.piece()
 	if r := p.pulled(st); r != nil {
-		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answer: r}
-		n := len(m.out.buf)
-		return m.out.buf[n : n+r.limit]
-	}
-	to := p.first(st)
-	if !p.pushes(st) || to == (etf.Pid{}) {
+		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answers: true}
+		limit = r.limit
+	} else if to := p.first(st); p.pushes(st) && to != (etf.Pid{}) {
+		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s)}
+	} else {
 		return m.scratch
 	}
-	m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s)}
 	n := len(m.out.buf)
-	return m.out.buf[n : n+m.turns.piece()]
+	return m.out.buf[n : n+limit]
 }
 
 // Took ends the message behind the n bytes that were read, or takes it back.
@@ -144,17 +143,15 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		}
 	case m.frame.direct && n == 0:
 		m.out.buf = m.out.buf[:m.frame.start]
-	case m.frame.answer != nil:
-		m.out.buf = m.out.buf[:len(m.out.buf)+n]
-		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
-		m.endOutput(m.frame.start, n)
-		busy := p.stream(s).busy
-		busy.readers = busy.readers[1:]
-		m.hold(p)
 	case m.frame.direct:
 		m.out.buf = m.out.buf[:len(m.out.buf)+n]
 		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
 		m.endOutput(m.frame.start, n)
+		if m.frame.answers {
+			p.stream(s).busy.served()
+			m.hold(p)
+			return
+		}
 		m.copyOutput(p, p.stream(s), n)
 		m.sent(p, p.stream(s), n)
 		m.count(p)

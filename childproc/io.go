@@ -252,12 +252,12 @@ func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 				st.busy.rest = append(rest, st.busy.rest...)
 			}
 			reply(tu[1])
-			st.busy.readers = st.busy.readers[1:] // it is the first while it is busy
+			st.busy.served() // it is the first while it is busy
 		case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
 			more, r.busy = tu[1], false
 		default:
 			reply(errorTerm(function))
-			st.busy.readers = st.busy.readers[1:]
+			st.busy.served()
 		}
 		m.serve(p, workers.Stdout)
 		m.hold(p)

@@ -31,6 +31,9 @@ func (st *stream) traffic() *traffic {
 	return st.busy
 }
 
+// served: the first who waits has been answered.
+func (t *traffic) served() { t.readers = t.readers[1:] }
+
 // rest is what is there and not delivered.
 func (st *stream) rest() []byte {
 	if st.busy == nil {
@@ -52,10 +55,10 @@ type reader struct {
 	take func(b []byte, ended bool) (n int, done bool)
 	busy bool // it waits for something else
 
-	// A read of whatever comes can be given it without a copy: see Room.
-	any   bool
+	// A read of whatever comes, up to limit bytes, can be given it without a copy: see
+	// Room. 0: it is none.
+	limit int
 	to    from
-	limit int // bytes
 }
 
 // How many calls may wait for output of one stream.
@@ -86,7 +89,7 @@ func (p *proc) pushes(st *stream) bool {
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *proc) pulled(st *stream) *reader {
-	if p.hidden || p.active != passive || !p.packet.raw() || len(st.rest()) > 0 || !st.awaited() || !st.busy.readers[0].any {
+	if p.hidden || p.active != passive || !p.packet.raw() || len(st.rest()) > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
 		return nil
 	}
 	return st.busy.readers[0]
@@ -171,7 +174,7 @@ func (m *manager) serveReaders(st *stream, b []byte) []byte {
 		if !done {
 			break
 		}
-		st.busy.readers = st.busy.readers[1:]
+		st.busy.served()
 	}
 	return b
 }
@@ -317,7 +320,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		return
 	}
 	to = to.keep()
-	m.awaitReader(p, s, &reader{any: true, to: to, limit: limit, take: func(b []byte, ended bool) (int, bool) {
+	m.awaitReader(p, s, &reader{limit: limit, to: to, take: func(b []byte, ended bool) (int, bool) {
 		data, n, err := p.packet.cut(b)
 		switch {
 		case err != nil:
