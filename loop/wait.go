@@ -1,12 +1,8 @@
 package loop
 
 import (
-	"fmt"
 	"runtime"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // spinTime is how long the loop asks again and again whether something has happened
@@ -76,7 +72,7 @@ func (l *Loop) rest(ms int) error {
 func (l *Loop) look(start time.Time) error {
 	displaced := false
 	for last := start; last.Sub(start) < spinTime; {
-		if err := l.peek(); err != nil || l.have > 0 {
+		if err := l.wait(0); err != nil || l.have > 0 {
 			return err
 		}
 		if displaced {
@@ -86,21 +82,6 @@ func (l *Loop) look(start time.Time) error {
 		now := time.Now()
 		displaced = now.Sub(last) > crowded
 		last = now
-	}
-	return nil
-}
-
-// peek is wait(0), without telling the Go runtime of the system call, which costs as
-// much again.
-func (p *Poller) peek() error {
-	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.buf[0])), batch, 0, 0, 0)
-	p.next, p.have = 0, 0
-	switch e {
-	case 0:
-		p.have = int(n)
-	case unix.EINTR:
-	default:
-		return fmt.Errorf("cannot wait for events: %w", e)
 	}
 	return nil
 }
