@@ -181,8 +181,9 @@ func (i *image) attributes(a *ipc.Attributes) {
 
 // needsExec says whether attributes take the role exec: oom_score_adj, whose file is
 // the new process's own and gets a descriptor that nobody knows beforehand; and
-// processors of which the kernel may leave some out, which has to be looked at.
-func needsExec(a *ipc.Attributes) bool {
+// processors of which the kernel may leave some out, which has to be looked at. Control
+// groups are entered without it.
+func needsExec(a *ipc.Attributes, _ []int) bool {
 	if a.SetOOM {
 		return true
 	}

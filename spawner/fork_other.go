@@ -19,10 +19,12 @@ type forkError struct {
 // knowsOutside: nothing is done between fork and exec.
 const knowsOutside = false
 
-func needsExec(a *ipc.Attributes) bool { return !a.None() }
+// needsExec: package syscall gives a process no attributes, and has it enter no control
+// group of version 1.
+func needsExec(a *ipc.Attributes, enter []int) bool { return !a.None() || len(enter) > 0 }
 
-// fork starts a program by package syscall, which can neither confine it nor have it enter control
-// groups of version 1: the role exec can.
+// fork starts a program by package syscall, which can neither confine it nor have it enter
+// control groups of version 1: the role exec can.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	if c.rules >= 0 || c.filter != nil || len(c.enter) > 0 {
 		return numbers{}, &forkError{unix.SYS_LANDLOCK_RESTRICT_SELF, unix.ENOSYS}

@@ -68,7 +68,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
 	}
-	if needsExec(&m.Attributes) || !knowsOutside && len(at.enter) > 0 {
+	if needsExec(&m.Attributes, at.enter) {
 		is, no = s.startByExec(m, program, attr, at)
 	} else {
 		is, no = s.startDirectly(m, program, attr, at.enter)

@@ -44,8 +44,7 @@ func (l *leaves) tidy(most int) {
 }
 
 // rest is how long to wait for the next request before there is time to tidy; 0:
-// without end, for there is nothing to do. Tidied says that
-// this is what was done last.
+// without end, for there is nothing to do. With tidied this is what was done last.
 func (l *leaves) rest(tidied bool) time.Duration {
 	switch {
 	case !l.untidy():
