@@ -38,13 +38,16 @@ var imports = map[string][]string{
 	"test/tutorial": nil,
 	"packaging":     nil,
 	"bench":         nil,
+	"bench/measure": nil,
 }
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
 	"childproc": {"spawner"}, // its tests run a real one
 	"workers":   {"spawner"},
-	"dist":      {"dist/disttest"},
+	"dist":      {"bench/measure", "dist/disttest"},
+	"etf":       {"bench/measure"},
+	"ipc":       {"bench/measure"},
 	"mainproc":  {"childproc", "dist/disttest", "spawner"}, // real ones, to be killed
 }
 

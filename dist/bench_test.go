@@ -6,31 +6,22 @@ import (
 	"fmt"
 	"testing"
 
+	"erluv/bench/measure"
 	"erluv/dist"
 	"erluv/etf"
 )
 
-// measure runs f, which goes through so many bytes; 0: it looks at heads only.
-func measure(b *testing.B, name string, bytes int, f func() error) {
-	b.Run(name, func(b *testing.B) {
-		b.SetBytes(int64(bytes))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := f(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+// beginOutput is the frame with {Worker, {stdout, <<...>>}} up to the binary.
+func beginOutput(b []byte) []byte {
+	b = etf.AppendPid(etf.AppendTupleHeader(dist.BeginSend(b, alice), 2), bob)
+	return etf.AppendAtom(etf.AppendTupleHeader(b, 2), "stdout")
 }
 
 // appendOutput is the frame with {Worker, {stdout, <<...>>}}, the bytes of which were
 // read from the pipe to where they stand: n of them.
 func appendOutput(b []byte, n int) []byte {
 	start := len(b)
-	b = dist.BeginSend(b, alice)
-	b = etf.AppendPid(etf.AppendTupleHeader(b, 2), bob)
-	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "stdout")
-	b = etf.AppendBinaryHeader(b, 0)
+	b = etf.AppendBinaryHeader(beginOutput(b), 0)
 	binary.BigEndian.PutUint32(b[len(b)-4:], uint32(n))
 	return dist.End(b[:len(b)+n], start)
 }
@@ -40,7 +31,7 @@ func appendOutput(b []byte, n int) []byte {
 func BenchmarkOutput(b *testing.B) {
 	scratch := make([]byte, 0, 512<<10)
 	for _, n := range []int{64, 4 << 10, 64 << 10, 256 << 10} {
-		measure(b, fmt.Sprintf("size=%d", n), 0, func() error { appendOutput(scratch, n); return nil })
+		measure.Run(b, fmt.Sprintf("size=%d", n), 0, func() error { appendOutput(scratch, n); return nil })
 	}
 }
 
@@ -50,15 +41,12 @@ func BenchmarkLines(b *testing.B) {
 	scratch := make([]byte, 0, 1<<20)
 	for _, n := range []int{8, 80} {
 		read := bytes.Repeat(append(bytes.Repeat([]byte("x"), n-1), '\n'), 64<<10/n)
-		measure(b, fmt.Sprintf("size=%d", n), len(read), func() error {
+		measure.Run(b, fmt.Sprintf("size=%d", n), len(read), func() error {
 			out := scratch
 			for rest := read; len(rest) > 0; {
 				end := bytes.IndexByte(rest, '\n') + 1
 				start := len(out)
-				out = dist.BeginSend(out, alice)
-				out = etf.AppendPid(etf.AppendTupleHeader(out, 2), bob)
-				out = etf.AppendAtom(etf.AppendTupleHeader(out, 2), "stdout")
-				out = dist.End(etf.AppendBinary(out, rest[:end]), start)
+				out = dist.End(etf.AppendBinary(beginOutput(out), rest[:end]), start)
 				rest = rest[end:]
 			}
 			return nil
@@ -81,7 +69,7 @@ func BenchmarkCompose(b *testing.B) {
 		{"exit", func() []byte { return dist.AppendExit(scratch, bob, alice, bye) }},
 		{"monitor-exit", func() []byte { return dist.AppendMonitorExit(scratch, bob, alice, ref5, bye) }},
 	} {
-		measure(b, c.name, len(c.f()), func() error { c.f(); return nil })
+		measure.Run(b, c.name, len(c.f()), func() error { c.f(); return nil })
 	}
 }
 
@@ -123,7 +111,7 @@ func BenchmarkParse(b *testing.B) {
 		}
 		var m dist.Message
 		f := frame(b, c.control, payload)
-		measure(b, c.name, len(f), func() error { return dist.Parse(f, &m) })
+		measure.Run(b, c.name, len(f), func() error { return dist.Parse(f, &m) })
 	}
 }
 
@@ -141,7 +129,7 @@ func framesOf(n int) []byte {
 func BenchmarkNext(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		all := framesOf(n)
-		measure(b, fmt.Sprintf("size=%d", n), 0, func() error {
+		measure.Run(b, fmt.Sprintf("size=%d", n), 0, func() error {
 			for rest := all; len(rest) > 0; {
 				_, n, err := dist.Next(rest, 1<<20)
 				if err != nil {
@@ -158,6 +146,6 @@ func BenchmarkNext(b *testing.B) {
 func BenchmarkWhole(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		all := framesOf(n)
-		measure(b, fmt.Sprintf("size=%d", n), 0, func() error { _, err := dist.Whole(all); return err })
+		measure.Run(b, fmt.Sprintf("size=%d", n), 0, func() error { _, err := dist.Whole(all); return err })
 	}
 }

@@ -3,20 +3,9 @@ package etf
 import (
 	"fmt"
 	"testing"
-)
 
-// measure runs f, which goes through so many bytes; 0: it looks at heads only.
-func measure(b *testing.B, name string, bytes int, f func() error) {
-	b.Run(name, func(b *testing.B) {
-		b.SetBytes(int64(bytes))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := f(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
+	"erluv/bench/measure"
+)
 
 func size(n int) string { return fmt.Sprintf("size=%d", n) }
 
@@ -35,7 +24,7 @@ func BenchmarkAppendOutput(b *testing.B) {
 	scratch := make([]byte, 0, 512<<10)
 	for _, n := range []int{0, 64, 4 << 10, 64 << 10, 256 << 10} {
 		data := make([]byte, n)
-		measure(b, size(n), n, func() error { appendOutput(scratch, data); return nil })
+		measure.Run(b, size(n), n, func() error { appendOutput(scratch, data); return nil })
 	}
 }
 
@@ -43,7 +32,7 @@ func BenchmarkAppendOutput(b *testing.B) {
 func BenchmarkReadCall(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		call := genCall(make([]byte, n))
-		measure(b, size(n), len(call), func() error { _, _, _, _, err := readGenCall(call); return err })
+		measure.Run(b, size(n), len(call), func() error { _, _, _, _, err := readGenCall(call); return err })
 	}
 }
 
@@ -77,11 +66,11 @@ func BenchmarkRaw(b *testing.B) {
 		{"map-of-1000", many},
 	} {
 		enc := encoded(b, c.term)
-		measure(b, c.name, len(enc), func() error { return passed(enc) })
+		measure.Run(b, c.name, len(enc), func() error { return passed(enc) })
 	}
 	call, binary := genCall(output[:64]), AppendBinary(nil, make([]byte, 1<<20))
-	measure(b, "call", len(call), func() error { return passed(call) })
-	measure(b, "binary", 0, func() error { return passed(binary) })
+	measure.Run(b, "call", len(call), func() error { return passed(call) })
+	measure.Run(b, "binary", 0, func() error { return passed(binary) })
 }
 
 func passed(enc []byte) error {
@@ -114,7 +103,7 @@ func spawnRequest(env int) Tuple {
 func BenchmarkDecode(b *testing.B) {
 	for _, env := range []int{1, 100} {
 		req := encoded(b, spawnRequest(env))
-		measure(b, fmt.Sprintf("spawn/env=%d", env), len(req), func() error { _, err := Decode(req); return err })
+		measure.Run(b, fmt.Sprintf("spawn/env=%d", env), len(req), func() error { _, err := Decode(req); return err })
 	}
 }
 
@@ -128,7 +117,7 @@ func BenchmarkAppendTerm(b *testing.B) {
 		{"exit_status", Tuple{worker, Tuple{Atom("exit_status"), int64(0)}}},
 		{"spawn", spawnRequest(100)},
 	} {
-		measure(b, c.name, len(encoded(b, c.term)), func() error { _, err := AppendTerm(scratch, c.term); return err })
+		measure.Run(b, c.name, len(encoded(b, c.term)), func() error { _, err := AppendTerm(scratch, c.term); return err })
 	}
 }
 
@@ -150,6 +139,6 @@ func BenchmarkAppendIOData(b *testing.B) {
 		{"binary", Binary(output), len(output)},
 	} {
 		enc := encoded(b, c.term)
-		measure(b, c.name, c.bytes, func() error { _, err := AppendIOData(scratch, enc, c.bytes); return err })
+		measure.Run(b, c.name, c.bytes, func() error { _, err := AppendIOData(scratch, enc, c.bytes); return err })
 	}
 }

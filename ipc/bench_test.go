@@ -5,21 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/bench/measure"
+
 	"golang.org/x/sys/unix"
 )
-
-// measure runs f, which goes through so many bytes; 0: they are not what takes time.
-func measure(b *testing.B, name string, bytes int, f func() error) {
-	b.Run(name, func(b *testing.B) {
-		b.SetBytes(int64(bytes))
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := f(); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}
 
 // BenchmarkCommit puts a record in force, as the child does before and after each
 // write to the node.
@@ -41,7 +30,7 @@ func BenchmarkJournalOutput(b *testing.B) {
 	zero, null := open(b, "/dev/zero", unix.O_RDONLY), open(b, "/dev/null", unix.O_WRONLY)
 	for _, n := range []int{64, 4 << 10, 64 << 10, 256 << 10} {
 		var r Record
-		measure(b, fmt.Sprintf("size=%d", n), n, func() error {
+		measure.Run(b, fmt.Sprintf("size=%d", n), n, func() error {
 			if _, err := unix.Read(zero, p.Out[:n]); err != nil {
 				return err
 			}
@@ -75,7 +64,7 @@ func BenchmarkJournalRead(b *testing.B) {
 		clear(p.Out[:n]) // or there would be no pages
 		clear(p.In[:n])
 		p.Commit(&Record{OutLen: n, InLen: n})
-		measure(b, fmt.Sprintf("size=%d", n), 2*n, func() error {
+		measure.Run(b, fmt.Sprintf("size=%d", n), 2*n, func() error {
 			r, err := j.Read()
 			if err != nil {
 				return err
@@ -142,19 +131,19 @@ func BenchmarkAppend(b *testing.B) {
 	scratch := make([]byte, 0, MaxPacket)
 	for _, m := range messages() {
 		size := len(Append(nil, m))
-		measure(b, label(m, size), size, func() error { Append(scratch, m); return nil })
+		measure.Run(b, label(m, size), size, func() error { Append(scratch, m); return nil })
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
 	for _, m := range messages() {
 		packet := Append(nil, m)
-		measure(b, label(m, len(packet)), len(packet), func() error { _, err := Decode(packet); return err })
+		measure.Run(b, label(m, len(packet)), len(packet), func() error { _, err := Decode(packet); return err })
 	}
 }
 
 // BenchmarkWatch writes and reads the record of a link.
 func BenchmarkWatch(b *testing.B) {
 	x := Watch{Kind: WatchLink, ID: 1, Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}
-	measure(b, "link", 0, func() error { _, err := ReadWatch(x.Record()); return err })
+	measure.Run(b, "link", 0, func() error { _, err := ReadWatch(x.Record()); return err })
 }
