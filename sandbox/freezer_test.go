@@ -90,9 +90,14 @@ func TestKillGroup(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = cmd.Wait() }()
-		for len(members(t, leaf)) < 4 {
-			time.Sleep(time.Millisecond)
+		defer func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}()
+		for end := time.Now().Add(10 * time.Second); len(members(t, leaf)) < 4; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("there are no four processes")
+			}
 		}
 		end := time.Now().Add(10 * time.Second)
 		for {

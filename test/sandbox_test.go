@@ -190,14 +190,13 @@ func TestSandboxFiles(t *testing.T) {
 		"to execute":   {`exec => [Intruder, "/bin", "/lib", "/lib64", "/usr"], read => ["/etc"]`, map[string]string{"r passwd": "ok", "r file": "EACCES", "x true": "ok"}},
 		"everything":   {`write => ["/"], exec => ["/"]`, map[string]string{"r passwd": "ok", "w file": "ok", "x true": "ok"}},
 	} {
-		for _, attributes := range []string{"", "oom_score_adj => 900, "} {
-			t.Run(name+" "+attributes, func(t *testing.T) {
+		for way, opts := range bothWays(`#{sandbox => #{` + tt.sandbox + `}}`) {
+			t.Run(name+way, func(t *testing.T) {
 				if runsAs := landlock(); runsAs < 3 {
-					e.expect(t, `{error,{sandbox,enotsup}}`, `Here = "`+here+`", e2e:call(E, {spawn, [Intruder], #{`+attributes+`sandbox => #{`+tt.sandbox+`}}})`, bind{"Intruder": intruderPath(t)})
+					e.expect(t, `{error,{sandbox,enotsup}}`, `Here = "`+here+`", e2e:call(E, {spawn, [Intruder], `+opts+`})`, bind{"Intruder": intruderPath(t)})
 					return
 				}
-				said := e.intrudes(t, strings.ReplaceAll(attempts, "Here", `"`+here+`"`),
-					strings.ReplaceAll(`#{`+attributes+`sandbox => #{`+tt.sandbox+`}}`, "Here", `"`+here+`"`))
+				said := e.intrudes(t, strings.ReplaceAll(attempts, "Here", `"`+here+`"`), strings.ReplaceAll(opts, "Here", `"`+here+`"`))
 				wantOutcomes(t, said, tt.want)
 			})
 		}
@@ -227,9 +226,8 @@ func TestSandboxNet(t *testing.T) {
 		"connect => [" + port + "]": one,
 		"connect => [1]":            another,
 	} {
-		for _, attributes := range []string{"", "oom_score_adj => 900, "} {
-			t.Run(sandbox+" "+attributes, func(t *testing.T) {
-				opts := `#{` + attributes + `sandbox => #{` + sandbox + `}}`
+		for way, opts := range bothWays(`#{sandbox => #{` + sandbox + `}}`) {
+			t.Run(sandbox+way, func(t *testing.T) {
 				if landlock() < 4 || !filters() {
 					e.eval(t, `{error, {sandbox, _}} = e2e:call(E, {spawn, [Intruder], `+opts+`})`, bind{"Intruder": intruderPath(t)})
 					return
