@@ -276,7 +276,7 @@ func (r *roles) watch(report func(event)) {
 		if r.child.end != nil {
 			fds[1].Fd, fds[1].Revents = -1, 0
 		} else {
-			r.beat(p.check(time.Now()))
+			r.beat(p.check(time.Now(), func() vitals { return vitalsOf(r.child.pid) }))
 		}
 		if r.spawner.end != nil {
 			fds[2].Fd, fds[2].Revents = -1, 0
@@ -316,6 +316,8 @@ func (r *roles) beat(b beat) {
 		if r.inherits {
 			reapOrphans(r.pids()...)
 		}
+	case beatWait:
+		r.sign.Store(int64(time.Since(r.began)))
 	case beatAbort:
 		r.hung = true
 		r.child.signal(unix.SIGABRT)
