@@ -56,42 +56,43 @@ func isName(name etf.Atom) bool {
 	return name == nameManager || name == nameMain || name == nameNetKernel
 }
 
-// toName takes a message to a registered name. What is no call is dropped, as
+// toName takes a message to a registered name. What expects no answer is dropped, as
 // gen_server does with what it does not expect.
 func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
 	if p := m.byName[name]; p != nil {
 		m.toProc(p, sender, payload)
 		return
 	}
-	to, req, ok := parseCall(payload)
-	if !ok {
+	ask, req, ok := parseAsk(payload)
+	if !ok || !isName(name) {
 		return
 	}
-	switch name {
-	case nameManager:
-		if len(payload) > maxRequest {
-			m.out.reply(to, tooLarge(len(payload), maxRequest))
-			return
-		}
-		m.request(to, req)
-	case nameNetKernel:
-		// net_adm:ping/1 asks {is_auth, Node}.
-		r := etf.NewReader(req)
-		if n, err := r.Tuple(); err == nil && n == 2 {
-			if a, err := r.Atom(); err == nil && a == "is_auth" {
-				m.out.reply(to, etf.Atom("yes"))
-				return
-			}
-		}
-		m.out.reply(to, badRequest(req))
-	case nameMain:
-		r := etf.NewReader(req)
-		if a, err := r.Atom(); err == nil && a == "respawn" {
-			m.out.reply(to, errorTerm(etf.Atom("child_up")))
-			return
-		}
-		m.out.reply(to, badRequest(req))
+	switch {
+	case ask.Kind == dist.AskSystem:
+		m.systemOf(name, ask, req)
+	case ask.Kind != dist.AskCall:
+		m.refuse(ask, req)
+	case name == nameManager:
+		m.request(callOf(ask), req)
+	case name == nameMain && isAtom(req, reqRespawn):
+		m.out.reply(callOf(ask), errorTerm(etf.Atom("child_up")))
+	case name == nameNetKernel && isAuth(req):
+		m.out.reply(callOf(ask), etf.Atom("yes"))
+	default:
+		m.refuse(ask, req)
 	}
+}
+
+var reqRespawn = raw(etf.Atom("respawn"))
+
+// isAuth says whether a request is {is_auth, Node}, which net_adm:ping/1 makes.
+func isAuth(req etf.Raw) bool {
+	r := etf.NewReader(req)
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return false
+	}
+	a, err := r.Atom()
+	return err == nil && a == "is_auth"
 }
 
 // toPid takes a message to a process of ours.
@@ -100,47 +101,73 @@ func (m *manager) toPid(to, sender etf.Pid, payload etf.Raw) {
 		m.toProc(p, sender, payload)
 		return
 	}
+	if to == m.self {
+		m.toName(sender, nameManager, payload)
+		return
+	}
 	m.answered(to, payload)
 }
 
 // toProc takes a message to a worker.
 func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
-	if call, req, ok := parseCall(payload); ok {
-		m.workerCall(p, call, req)
+	ask, req, ok := parseAsk(payload)
+	if !ok {
+		m.portMessage(p, sender, payload)
 		return
 	}
-	if m.ioRequest(p, payload) {
-		return
+	switch ask.Kind {
+	case dist.AskCall:
+		m.workerCall(p, callOf(ask), req)
+	case dist.AskSystem:
+		m.systemOfWorker(p, ask, req)
+	case dist.AskIO:
+		m.ioRequest(p, ask, req)
+	default:
+		m.refuse(ask, req)
 	}
-	m.portMessage(p, sender, payload)
 }
 
-// parseCall takes {'$gen_call', {Pid, Tag}, Request} apart.
-func parseCall(payload etf.Raw) (to from, req etf.Raw, ok bool) {
+// parseAsk takes a message apart whose sender waits for an answer.
+func parseAsk(payload etf.Raw) (ask dist.Ask, req etf.Raw, ok bool) {
 	r := etf.NewReader(payload)
-	if n, err := r.Tuple(); err != nil || n != 3 {
-		return from{}, nil, false
+	if ask, ok = dist.ReadAsk(&r); !ok {
+		return ask, nil, false
 	}
-	if a, err := r.Atom(); err != nil || a != "$gen_call" {
-		return from{}, nil, false
-	}
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return from{}, nil, false
-	}
-	var err error
-	if to.pid, err = r.Pid(); err != nil {
-		return from{}, nil, false
-	}
-	if to.tag, err = r.Raw(); err != nil {
-		return from{}, nil, false
-	}
-	if req, err = r.Raw(); err != nil {
-		return from{}, nil, false
-	}
-	return to, req, true
+	req, err := r.Raw()
+	return ask, req, err == nil
 }
 
-// oversized answers a call whose frame was larger than maxFrame. Only the
+func callOf(ask dist.Ask) from { return from{ask.From, ask.Tag} }
+
+// answer answers an Ask, in the form of its protocol.
+func (m *manager) answer(ask dist.Ask, answer etf.Term) {
+	o := m.out
+	start := len(o.buf)
+	o.buf = ask.BeginAnswer(o.buf, o.self)
+	o.term(answer)
+	o.buf = dist.End(o.buf, start)
+	o.end(start)
+}
+
+// refuse answers a request that means nothing here, in the words of its protocol.
+func (m *manager) refuse(ask dist.Ask, req etf.Raw) {
+	switch {
+	case ask.Kind == dist.AskIO:
+		m.answer(ask, errorTerm(etf.Atom("request")))
+	case ask.Kind == dist.AskFile:
+		m.answer(ask, errorTerm(etf.Atom("enotsup")))
+	case ask.Kind == dist.AskOther && isAtom(req, reqModules):
+		m.answer(ask, etf.List(nil)) // release_handler(3): no Erlang module runs here
+	case len(req) > maxCall:
+		m.answer(ask, tooLarge(len(req), maxCall))
+	default:
+		m.answer(ask, badRequest(req))
+	}
+}
+
+var reqModules = raw(etf.Atom("get_modules"))
+
+// oversized answers a request whose frame was larger than maxFrame. Only the
 // beginning of the frame is there, so the request itself is not looked at.
 func (m *manager) oversized(head []byte, size int) {
 	m.refused++
@@ -158,24 +185,9 @@ func (m *manager) oversized(head []byte, size int) {
 		return
 	}
 	r = etf.NewReader(rest[1:])
-	if n, err := r.Tuple(); err != nil || n != 3 {
-		return
+	if ask, ok := dist.ReadAsk(&r); ok {
+		m.answer(ask, tooLarge(size, maxFrame))
 	}
-	if a, err := r.Atom(); err != nil || a != "$gen_call" {
-		return
-	}
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return
-	}
-	pid, err := r.Pid()
-	if err != nil {
-		return
-	}
-	tag, err := r.Raw()
-	if err != nil {
-		return
-	}
-	m.out.reply(from{pid, tag}, tooLarge(size, maxFrame))
 }
 
 func tooLarge(size, limit int) etf.Term {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	"erluv/dist"
 	"erluv/etf"
 	"erluv/workers"
 )
@@ -35,31 +36,19 @@ func (m *manager) ioReply(to ioFrom, reply etf.Term) {
 
 func (f ioFrom) wrote(m *manager, err error) { m.ioReply(f, outcome(err)) }
 
-// ioRequest takes {io_request, From, ReplyAs, Request}; false: it is none.
-func (m *manager) ioRequest(p *proc, payload etf.Raw) bool {
-	r := etf.NewReader(payload)
-	if n, err := r.Tuple(); err != nil || n != 4 {
-		return false
+// ioRequest takes a request of the I/O protocol.
+func (m *manager) ioRequest(p *proc, ask dist.Ask, raw etf.Raw) {
+	if p.run != nil || p.fs != nil || len(raw) > maxRequest {
+		m.refuse(ask, raw)
+		return
 	}
-	if a, err := r.Atom(); err != nil || a != "io_request" {
-		return false
-	}
-	pid, err := r.Pid()
+	req, err := etf.Decode(raw)
 	if err != nil {
-		return false
+		m.refuse(ask, raw)
+		return
 	}
-	as, err := r.Raw()
-	if err != nil {
-		return false
-	}
-	to := ioFrom{pid, append(etf.Raw(nil), as...)}
-	req, err := r.Term()
-	if err != nil || p.run != nil || p.fs != nil || len(payload) > maxRequest {
-		m.ioReply(to, errorTerm(etf.Atom("request")))
-		return true
-	}
+	to := ioFrom{ask.From, append(etf.Raw(nil), ask.Tag...)}
 	m.ioOne(p, to, req, func(reply etf.Term) { m.ioReply(to, reply) })
-	return true
 }
 
 // ioOne does one request. What is put is answered through to, when it is in the

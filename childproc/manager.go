@@ -52,25 +52,27 @@ type manager struct {
 	environ     map[string]string
 	since       time.Time
 
-	phase     phase
-	reason    string // why it stops, for people
-	procs     map[uint64]*proc
-	byName    map[etf.Atom]*proc
-	questions map[uint64]question // by the pid that is to be answered
-	flows     map[etf.Pid]*backlog
-	warned    bool // of a node that does not tell how long a queue is
-	nextPid   uint32
-	nextRef   uint64
-	watchers  int // links and monitors, of all
-	names     watchers
-	stalled   []*workers.Worker // draining, waiting for room
-	ran       []*proc           // runs that are over, waiting for room for the answer
-	msg       dist.Message
-	refused   uint64 // frames that were not understood
-	frame     delivery
-	turns     turns
-	scratch   []byte // what is read when it does not go straight into a message
-	slack     slack
+	phase      phase
+	reason     string  // why it stops, for people
+	exitReason etf.Raw // with which the manager ends
+	procs      map[uint64]*proc
+	byName     map[etf.Atom]*proc
+	questions  map[uint64]question // by the pid that is to be answered
+	flows      map[etf.Pid]*backlog
+	warned     bool // of a node that does not tell how long a queue is
+	nextPid    uint32
+	nextRef    uint64
+	watchers   int // links and monitors, of all
+	names      watchers
+	stalled    []*workers.Worker // draining, waiting for room
+	ran        []*proc           // runs that are over, waiting for room for the answer
+	msg        dist.Message
+	stateForm  stateForm
+	refused    uint64 // frames that were not understood
+	frame      delivery
+	turns      turns
+	scratch    []byte // what is read when it does not go straight into a message
+	slack      slack
 }
 
 func newManager(start ipc.Start) *manager {
@@ -151,6 +153,10 @@ func (m *manager) ref(n uint64) etf.Raw {
 
 // request takes one call to the manager.
 func (m *manager) request(to from, req etf.Raw) {
+	if len(req) > maxRequest {
+		m.out.reply(to, tooLarge(len(req), maxRequest))
+		return
+	}
 	t, err := etf.Decode(req)
 	if err != nil {
 		m.out.reply(to, badRequest(req))
@@ -276,7 +282,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	if m.phase != serving {
 		return
 	}
-	m.phase, m.reason = stopping, why
+	m.phase, m.reason, m.exitReason = stopping, why, append(etf.Raw(nil), reason...)
 	m.event(etf.Tuple{etf.Atom("stopping"), reason})
 	for _, p := range m.all() {
 		m.end(p, reason)
@@ -289,7 +295,7 @@ func (m *manager) disconnected(why string) {
 	if m.phase == over || m.phase == disconnected {
 		return
 	}
-	m.phase, m.reason = disconnected, why
+	m.phase, m.reason, m.exitReason = disconnected, why, reasonNoconnection
 	m.roomAgain()
 	for _, p := range m.all() {
 		if p.fs == nil {
@@ -320,7 +326,7 @@ func (m *manager) finishIfEmpty() {
 		cause = ipc.CauseDisconnected
 	}
 	m.phase = over
-	m.names.tell(m.out, m.self, reasonShutdown)
+	m.names.tell(m.out, m.self, m.exitReason)
 	m.done(cause, m.reason)
 }
 

@@ -213,21 +213,21 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 		i.respawn = i.respawn || name == nameMain && a == "respawn"
 		return
 	}
-	to, tag, ok := callOf(&r)
+	ask, ok := dist.ReadAsk(&r)
 	if !ok {
 		return
 	}
 	switch name {
 	case nameMain:
-		if a, err := r.Atom(); err == nil && a == "respawn" {
+		if a, err := r.Atom(); err == nil && a == "respawn" && ask.Kind == dist.AskCall {
 			i.respawn = true
-			i.reply(to, tag, etf.Atom("ok"))
+			i.answer(ask, etf.Atom("ok"))
 			return
 		}
 	case nameNetKernel:
-		if n, err := r.Tuple(); err == nil && n == 2 {
+		if n, err := r.Tuple(); err == nil && n == 2 && ask.Kind == dist.AskCall {
 			if a, err := r.Atom(); err == nil && a == "is_auth" {
-				i.reply(to, tag, etf.Atom("yes"))
+				i.answer(ask, etf.Atom("yes"))
 				return
 			}
 		}
@@ -235,29 +235,10 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	default:
 		return
 	}
-	i.reply(to, tag, errorChildDown)
+	i.answer(ask, errorChildDown)
 }
 
-// callOf reads {'$gen_call', {Pid, Tag}, up to the request.
-func callOf(r *etf.Reader) (to etf.Pid, tag etf.Raw, ok bool) {
-	if n, err := r.Tuple(); err != nil || n != 3 {
-		return to, nil, false
-	}
-	if a, err := r.Atom(); err != nil || a != "$gen_call" {
-		return to, nil, false
-	}
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return to, nil, false
-	}
-	to, err := r.Pid()
-	if err != nil {
-		return to, nil, false
-	}
-	tag, err = r.Raw()
-	return to, tag, err == nil
-}
-
-// long answers a call to a name in a frame of which only the head is here, in which
+// long answers a request to a name in a frame of which only the head is here, in which
 // there is more than the control message: REG_SEND, with a trace token or not.
 func (i *interim) long(head []byte) {
 	if len(head) < 2 || head[0] != 112 || head[1] != 131 {
@@ -277,15 +258,15 @@ func (i *interim) long(head []byte) {
 		return
 	}
 	r = etf.NewReader(rest[1:])
-	if to, tag, ok := callOf(&r); ok && (name == nameManager || name == nameMain) {
-		i.reply(to, tag, errorChildDown)
+	if ask, ok := dist.ReadAsk(&r); ok && (name == nameManager || name == nameMain || name == nameNetKernel) {
+		i.answer(ask, errorChildDown)
 	}
 }
 
-// reply answers a call.
-func (i *interim) reply(to etf.Pid, tag etf.Raw, answer etf.Term) {
+// answer answers a request.
+func (i *interim) answer(ask dist.Ask, answer etf.Term) {
 	start := len(i.out)
-	i.out = dist.End(appendTerm(dist.BeginReply(i.out, i.self(), to, tag), answer), start)
+	i.out = dist.End(appendTerm(ask.BeginAnswer(i.out, i.self()), answer), start)
 }
 
 // self is the pid that main has on the node.

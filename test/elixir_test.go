@@ -43,6 +43,13 @@ child = %{
 Process.monitor(pid)
 :ok = Supervisor.stop(sup)
 receive do {:DOWN, _, :process, ^pid, reason} -> IO.inspect(reason) end
+
+for reason <- [:normal, {:shutdown, :x}] do
+  {:ok, w} = GenServer.call({:erluv, node}, {:spawn, ["cat"], %{}})
+  %{cmd: ["cat"], state: :running} = :sys.get_state(w)
+  {:error, {:bad_request, _}} = Agent.get(w, & &1)
+  IO.inspect({GenServer.stop(w, reason, 10_000), receive do {:EXIT, ^w, why} -> why end})
+end
 `
 
 const elixirSays = `ready
@@ -52,6 +59,8 @@ hällo
 {:error, :enoent}
 {[], true, :pong}
 :shutdown
+{:ok, :normal}
+{:ok, {:shutdown, :x}}
 `
 
 func TestElixir(t *testing.T) {

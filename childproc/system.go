@@ -1,0 +1,142 @@
+package childproc
+
+import (
+	"strconv"
+	"strings"
+
+	"erluv/dist"
+	"erluv/etf"
+)
+
+// System messages (sys(3)) of OTP's tools, which know nothing of programs: a process of
+// ours can be asked how it is, and ended. What would change how an Erlang process works
+// (suspend, replace_state, change_code, debug) is answered with an error.
+
+var (
+	errNotSupported = errorTerm(etf.Atom("not_supported"))
+
+	reqGetState  = raw(etf.Atom("get_state"))
+	reqGetStatus = raw(etf.Atom("get_status"))
+)
+
+// systemOfWorker answers a system message to a worker or a watcher of files.
+func (m *manager) systemOfWorker(p *proc, ask dist.Ask, req etf.Raw) {
+	if reason, ok := terminateOf(req); ok {
+		m.answer(ask, etf.Atom("ok")) // before the end, which may come at once
+		m.end(p, reason)
+		return
+	}
+	m.system(ask, req, p.pid, func() etf.Term {
+		if m.find(p.pid) == nil {
+			return nil
+		}
+		return m.workerInfo(p)
+	})
+}
+
+// systemOf answers one to a registered name. The end of main, which guards the node, is
+// that of the node too.
+func (m *manager) systemOf(name etf.Atom, ask dist.Ask, req etf.Raw) {
+	if name == nameNetKernel {
+		m.answer(ask, errNotSupported)
+		return
+	}
+	if reason, ok := terminateOf(req); ok {
+		m.answer(ask, etf.Atom("ok"))
+		m.stop(reason, "the node asked for it")
+		return
+	}
+	m.system(ask, req, m.self, func() etf.Term { return m.info() })
+}
+
+// system answers what is not terminate. The process may have ended when info is called
+// later, and info is nil then.
+func (m *manager) system(ask dist.Ask, req etf.Raw, self etf.Pid, info func() etf.Term) {
+	switch {
+	case isAtom(req, reqGetState):
+		m.answerState(ask, info)
+	case isAtom(req, reqGetStatus):
+		m.answer(ask, statusTerm(self, info()))
+	default:
+		m.answer(ask, errNotSupported)
+	}
+}
+
+// statusTerm is what sys:get_status/1 returns, with the last element as gen_server has
+// it. The parent is the process itself, as that of a process without one.
+func statusTerm(self etf.Pid, info etf.Term) etf.Term {
+	running := etf.Atom("running")
+	data := func(key string, v etf.Term) etf.Term {
+		return etf.Tuple{etf.Atom("data"), etf.List{etf.Tuple{etf.String(key), v}}}
+	}
+	misc := etf.List{
+		etf.Tuple{etf.Atom("header"), etf.String("Status for an erluv process")},
+		data("Status", running),
+		data("State", info),
+	}
+	return etf.Tuple{
+		etf.Atom("status"), self, etf.Tuple{etf.Atom("module"), etf.Atom("erluv")},
+		etf.List{etf.List(nil), running, self, etf.List(nil), misc},
+	}
+}
+
+// terminateOf is the reason of {terminate, Reason}.
+func terminateOf(req etf.Raw) (etf.Raw, bool) {
+	r := etf.NewReader(req)
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return nil, false
+	}
+	if a, err := r.Atom(); err != nil || a != "terminate" {
+		return nil, false
+	}
+	reason, err := r.Raw()
+	return reason, err == nil
+}
+
+// stateForm is the form in which sys:get_state/1 of the node expects an answer.
+type stateForm uint8
+
+const (
+	stateUnknown stateForm = iota
+	stateBare              // State
+	stateWrapped           // {ok, State}
+)
+
+// answerState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
+// and nothing in the request tells by which release it was made, so the node is asked
+// with the first one.
+func (m *manager) answerState(ask dist.Ask, info func() etf.Term) {
+	if m.stateForm == stateUnknown {
+		ask.Tag = append(etf.Raw(nil), ask.Tag...)
+		m.ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
+			m.stateForm = stateFormOf(result)
+			m.answerState(ask, info)
+		})
+		return
+	}
+	state := info()
+	switch {
+	case state == nil: // the monitor of the caller tells it
+	case m.stateForm == stateBare:
+		m.answer(ask, state)
+	default:
+		m.answer(ask, okTerm(state))
+	}
+}
+
+// stateFormOf reads {ok, Version} of the application stdlib: 5.1 is that of OTP 26.1.
+func stateFormOf(version etf.Term) stateForm {
+	t, ok := version.(etf.Tuple)
+	if !ok || len(t) != 2 || t[0] != etf.Atom("ok") {
+		return stateWrapped
+	}
+	text, _ := etf.Text(t[1])
+	first, rest, _ := strings.Cut(text, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	major, err := strconv.Atoi(first)
+	minor, _ := strconv.Atoi(second)
+	if err == nil && (major < 5 || major == 5 && minor < 1) {
+		return stateBare
+	}
+	return stateWrapped
+}
