@@ -212,8 +212,13 @@ type writer interface {
 
 func (f from) wrote(m *manager, err error) { m.out.reply(f, outcome(err)) }
 
-// Wrote answers a write.
-func (m *manager) Wrote(_ *workers.Worker, token any, err error) {
+// Wrote answers a write. Commands are not answered, but their loss is told.
+func (m *manager) Wrote(w *workers.Worker, token any, err error) {
+	if token == nil {
+		p := w.Tag.(*proc)
+		m.tellDeaf(p, p.owner)
+		return
+	}
 	token.(writer).wrote(m, err)
 }
 

@@ -262,7 +262,7 @@ func TestWatcherIsNoProgram(t *testing.T) {
 	// Another owner.
 	next := n.pid()
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("connect"), next}})
-	for _, op := range []dist.Op{dist.DemonitorP, dist.MonitorP, dist.Link} {
+	for _, op := range []dist.Op{dist.DemonitorP, dist.MonitorP} {
 		if m := n.recv(); m.Op != op {
 			t.Fatalf("instead of %v: %s", op, show(m))
 		}

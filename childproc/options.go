@@ -78,51 +78,6 @@ func optTree(to *workers.Tree, v etf.Term) error {
 	return nil
 }
 
-// optEnv takes #{Name => Value} or [{Name, Value}].
-func optEnv(to *[]string, v etf.Term) error {
-	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings")
-	pairs, ok := pairsOf(v)
-	if !ok {
-		return bad
-	}
-	for _, p := range pairs {
-		name, ok1 := envName(p.Key)
-		value, ok2 := etf.Text(p.Value)
-		if !ok1 || !ok2 {
-			return bad
-		}
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.IndexByte(value, 0) >= 0 {
-			return fmt.Errorf("a name is not empty and holds no '=', and neither holds a NUL byte")
-		}
-		*to = append(*to, name+"="+value)
-	}
-	return nil
-}
-
-// envName reads the name of an environment variable: text, or an atom, for it
-// is often a key of a map.
-func envName(t etf.Term) (string, bool) {
-	if a, ok := t.(etf.Atom); ok {
-		return string(a), true
-	}
-	return etf.Text(t)
-}
-
-func optInherit(to *[]string, v etf.Term) error {
-	list, ok := v.(etf.List)
-	if !ok {
-		return fmt.Errorf("must be a list of names")
-	}
-	for _, t := range list {
-		name, ok := envName(t)
-		if !ok {
-			return fmt.Errorf("must be a list of names")
-		}
-		*to = append(*to, name)
-	}
-	return nil
-}
-
 // optPath reads a path.
 func optPath(v etf.Term) (string, error) {
 	s, ok := etf.Text(v)

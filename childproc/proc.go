@@ -41,6 +41,7 @@ type proc struct {
 	over     bool // the program is gone, output is still to be read
 	stopped  bool // by job control
 	closed   bool // by the port protocol
+	deaf     bool // the owner was told that commands are lost
 	hidden   bool // nobody has heard of it yet but who has asked for it
 }
 
@@ -81,7 +82,7 @@ func (p *proc) awaitsProxy() bool { return p.asked != nil && p.asked.proxy != ni
 
 // begin starts the program of a worker, for the first time or again.
 func (m *manager) begin(p *proc, spec *workers.Spec) {
-	p.over, p.stopped = false, false
+	p.over, p.stopped, p.deaf = false, false, false
 	if p.ending != nil {
 		p.ending.failing = nil
 	}

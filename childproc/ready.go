@@ -7,7 +7,6 @@ import (
 	"path"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"erluv/etf"
@@ -413,28 +412,15 @@ func (o *order) settleReady(given []etf.Pair) *badOption {
 		}
 	case readyNotify:
 		o.spec.Notify = true
-		o.spec.Env = without(o.spec.Env, "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+		for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
+			o.env.put(variable{name: name, removed: true})
+		}
 		if r.watchdog > 0 {
-			o.spec.Env = append(o.spec.Env, "WATCHDOG_USEC="+strconv.FormatInt(r.watchdog.Microseconds(), 10))
+			o.env.put(variable{name: "WATCHDOG_USEC", value: strconv.FormatInt(r.watchdog.Microseconds(), 10)})
 		}
 	}
 	if r.watchdog > 0 && r.by != readyNotify {
 		return &badOption{etf.Atom("watchdog"), "goes with ready => notify"}
 	}
 	return nil
-}
-
-// without is an environment without these variables.
-func without(env []string, names ...string) []string {
-	var kept []string
-next:
-	for _, e := range env {
-		for _, name := range names {
-			if strings.HasPrefix(e, name+"=") {
-				continue next
-			}
-		}
-		kept = append(kept, e)
-	}
-	return kept
 }

@@ -45,6 +45,7 @@ type order struct {
 	active    active
 	input     []byte // run
 	maxOutput int    // run
+	env       environ
 	inherit   []string
 	name      etf.Atom
 	restart   restart
@@ -82,7 +83,7 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 			return nil, &badOption{opt.Key, why.Error()}
 		}
 	}
-	o.spec.Env = m.inherited(o.inherit, o.spec.Env)
+	m.inherited(&o.env, o.inherit)
 	if bad := o.settleReady(list); bad != nil {
 		return nil, bad
 	}
@@ -97,23 +98,6 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 		}
 	}
 	return o, nil
-}
-
-// inherited adds what is to be inherited to an environment; what it sets itself
-// stays.
-func (m *manager) inherited(names, env []string) []string {
-	set := make(map[string]bool)
-	for _, e := range env {
-		name, _, _ := strings.Cut(e, "=")
-		set[name] = true
-	}
-	for _, name := range names {
-		if v, ok := m.environ[name]; ok && !set[name] {
-			set[name] = true
-			env = append(env, name+"="+v)
-		}
-	}
-	return env
 }
 
 // command reads [Program | Args], or one string for the shell.
@@ -209,7 +193,7 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 	case "tree":
 		return optTree(&o.spec.Tree, v)
 	case "env":
-		return optEnv(&o.spec.Env, v)
+		return optEnv(&o.env, v)
 	case "inherit":
 		return optInherit(&o.inherit, v)
 	case "cd":

@@ -158,7 +158,8 @@ func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
 }
 
 // command writes to stdin without an answer. More than may wait is refused with
-// a message; to a port that would be a suspended sender.
+// a message; to a port that would be a suspended sender. A port whose program does not
+// read ends; a worker tells it, and its program goes on.
 func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil || p.fs != nil { // which takes nothing
@@ -170,13 +171,25 @@ func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
 		m.out.exit2(p.pid, owner, reasonBadsig)
 		return
 	}
-	if p.w.Command(data) == unix.EAGAIN {
+	switch p.w.Command(data) {
+	case unix.EAGAIN:
 		m.tell(owner, p, etf.Tuple{etf.Atom("stdin"), etf.Atom("full")})
+	case unix.EPIPE:
+		m.tellDeaf(p, owner)
 	}
 }
 
-// connect gives the worker another owner. As with a port the old owner stays
-// linked, the new one is linked too, and the old one is told.
+// tellDeaf tells that commands are lost, since nothing reads them: once in each run.
+func (m *manager) tellDeaf(p *proc, to etf.Pid) {
+	if !p.deaf && p.asked == nil {
+		p.deaf = true
+		m.tell(to, p, etf.Tuple{etf.Atom("stdin"), etf.Atom("epipe")})
+	}
+}
+
+// connect gives the worker another owner, and tells the old one. As with this message to
+// a port the old owner stays linked, and the new one is not linked; the end of the new
+// one is that of the worker all the same.
 func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 	r := etf.NewReader(arg)
 	next, err := r.Pid()
@@ -185,15 +198,12 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 		return
 	}
 	m.setOwner(p, next)
-	if m.link(p, next) {
-		m.out.link(p.pid, next)
-	}
 	m.out.send(old, etf.Tuple{p.pid, etf.Atom("connected")})
 }
 
 func (m *manager) setOwner(p *proc, next etf.Pid) {
 	m.unwatchOwner(p)
-	p.owner = next
+	p.owner, p.deaf = next, false
 	for i := range p.streams {
 		p.streams[i].leaveFlows()
 	}

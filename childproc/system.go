@@ -75,7 +75,8 @@ func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 		data("State", info),
 	}
 	return etf.Tuple{
-		etf.Atom("status"), self, etf.Tuple{etf.Atom("module"), etf.Atom("erluv")},
+		etf.Atom("status"), self,
+		etf.Tuple{etf.Atom("module"), etf.Atom("erluv")},
 		etf.List{etf.List(nil), running, self, etf.List(nil), misc},
 	}
 }

@@ -118,22 +118,6 @@ func sameGroups(names []string, groups []ipc.Group) bool {
 	return len(met) == len(groups)
 }
 
-// loginEnv are the variables that a user finds after having logged in, but those that
-// the environment has.
-func loginEnv(env []string, a ipc.Allowed) []string {
-	set := make(map[string]bool)
-	for _, e := range env {
-		name, _, _ := strings.Cut(e, "=")
-		set[name] = true
-	}
-	for _, v := range [][2]string{{"HOME", a.Home}, {"USER", a.User}, {"LOGNAME", a.User}, {"SHELL", a.Shell}} {
-		if v[1] != "" && !set[v[0]] {
-			env = append(env, v[0]+"="+v[1])
-		}
-	}
-	return env
-}
-
 // settleUser finds out whom an order's program runs as. An error says why not.
 func (m *manager) settleUser(o *order) etf.Term {
 	n, refused, reason := o.whom.among(m.start.Allowed)
@@ -142,8 +126,9 @@ func (m *manager) settleUser(o *order) etf.Term {
 	}
 	o.user, o.spec.Refused = n, refused
 	if o.login && refused == "" {
-		o.spec.Env = loginEnv(o.spec.Env, m.start.Allowed[n])
+		o.env.login(m.start.Allowed[n])
 	}
+	o.spec.Env = o.env.list()
 	return nil
 }
 

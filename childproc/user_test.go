@@ -75,19 +75,3 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("%+v, %v", w, err)
 	}
 }
-
-// What a user finds after having logged in never takes the place of what was given.
-func TestLoginEnv(t *testing.T) {
-	for _, tt := range []struct {
-		env  []string
-		is   ipc.Allowed
-		want []string
-	}{
-		{nil, allowedHere[0], []string{"HOME=/nonexistent", "USER=nobody", "LOGNAME=nobody", "SHELL=/usr/sbin/nologin"}},
-		{[]string{"USER=x", "A=b"}, allowedHere[1], []string{"USER=x", "A=b", "HOME=/usr/games", "LOGNAME=games"}},
-	} {
-		if got := loginEnv(tt.env, tt.is); !slices.Equal(got, tt.want) {
-			t.Errorf("%q, want %q", got, tt.want)
-		}
-	}
-}

@@ -111,11 +111,67 @@ func TestPortProtocol(t *testing.T) {
 		New ! stop,
 		_ = e2e:down(W),
 		{Seen, e2e:silent()}`)
+	// It is not linked, as by this message to a port; nor is it by setopts. The worker ends
+	// with it, and the old owner, which stays linked, is told.
+	for _, give := range []string{
+		"W ! {self(), {connect, New}}, connected = e2e:next(W)",
+		"ok = e2e:call(W, {setopts, [{owner, New}]})",
+	} {
+		e.expect(t, "{[],true,true,boom}", `
+			W = e2e:start(E, ["cat"]),
+			New = spawn(fun() -> receive stop -> exit(boom) end end),
+			`+give+`,
+			#{owner := New} = e2e:call(W, info),
+			Links = fun(P) -> {links, L} = process_info(P, links), L end,
+			{Theirs, Mine} = {Links(New), lists:member(W, Links(self()))},
+			New ! stop,
+			receive {'EXIT', W, Reason} -> {Theirs, Mine, e2e:silent(), Reason} after 5000 -> none end`)
+	}
 	// Another than the owner gets badsig, as from a port.
 	e.expect(t, "badsig", `
 		W = e2e:start(E, ["cat"]),
 		{_, Reason} = e2e:in_process(fun() -> link(W), W ! {self(), {command, "x"}}, receive never -> ok end end),
 		Reason`)
+}
+
+// Commands that nothing reads are told once in each run, and all else goes on.
+func TestPortProtocolToTheDeaf(t *testing.T) {
+	e := common(t)
+	for name, start := range map[string]string{
+		"null":   `e2e:start(E, "read x </dev/fd/3; exit 7", #{stdin => null, fds => #{3 => {pipe, in}}})`,
+		"file":   `e2e:start(E, "read x </dev/fd/3; exit 7", #{stdin => {file, "/dev/null"}, fds => #{3 => {pipe, in}}})`,
+		"closed": `begin V = e2e:start(E, "read x </dev/fd/3; exit 7", #{fds => #{3 => {pipe, in}}}), ok = e2e:call(V, {close, stdin}), V end`,
+		"broken": `begin V = e2e:start(E, "exec </dev/null; echo ready; read x </dev/fd/3; exit 7", #{fds => #{3 => {pipe, in}}}), ok = e2e:ready(V), V end`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, "{[{stdin,epipe}],{error,epipe},{exit_status,7},{exit_status,7}}", `
+				W = `+start+`,
+				Told = fun() -> #{state := running} = e2e:call(W, info), [M || {stdin, _} = M <- e2e:messages(W)] end,
+				[W ! {self(), {command, "x"}} || _ <- lists:seq(1, 1000)],
+				First = Told(),
+				Answer = e2e:call(W, {write, "x"}),
+				[W ! {self(), {command, "x"}} || _ <- lists:seq(1, 10)],
+				[] = Told(),
+				ok = e2e:call(W, {write, 3, "\n"}),
+				{_, _, End, Reason} = e2e:outcome(W),
+				{First, Answer, End, Reason}`)
+		})
+	}
+	// What waited for a program that has ended without reading it.
+	e.expect(t, "{[{stdin,epipe},{signal,sigkill}],killed}", `
+		W = e2e:start(E, ["sleep", "100"], #{stdout => null, stderr => null}),
+		[W ! {self(), {command, binary:copy(<<"x">>, 100000)}} || _ <- lists:seq(1, 5)],
+		exit(W, kill),
+		receive {'EXIT', W, Reason} -> {e2e:messages(W), Reason} after 5000 -> none end`)
+	// Each run is told of.
+	e.expect(t, "[{stdin,epipe},{stdin,epipe}]", `
+		W = e2e:start(E, ["sleep", "100"], #{stdin => null, restart => permanent, backoff => {1, 1}, stdout => null, stderr => null}),
+		Send = fun() -> W ! {self(), {command, "x"}}, W ! {self(), {command, "x"}}, e2e:next(W) end,
+		First = Send(),
+		ok = e2e:call(W, {signal, sigkill}),
+		{signal, sigkill} = e2e:next(W),
+		{restarted, _, 1} = e2e:next(W),
+		[First, Send()]`)
 }
 
 // What waits for a program that does not read is bounded at 1 MiB, then refused.

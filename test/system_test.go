@@ -52,8 +52,8 @@ func TestSystemTerminate(t *testing.T) {
 func TestSystemRequests(t *testing.T) {
 	e := common(t)
 	for name, start := range map[string]string{
-		"worker":         `e2e:start(E, ["cat"])`,
-		"by name":        `begin
+		"worker": `e2e:start(E, ["cat"])`,
+		"by name": `begin
 			Name = list_to_atom("cat" ++ integer_to_list(erlang:unique_integer([positive]))),
 			e2e:start(E, ["cat"], #{name => Name}),
 			{Name, E} end`,

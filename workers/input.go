@@ -221,8 +221,9 @@ func (in *input) broken() {
 		return
 	}
 	in.unwatch()
-	in.closing, in.ended = true, true
+	in.closing = true
 	in.answer(unix.EPIPE)
+	in.ended = true
 }
 
 // abandon closes the pipe; what waits is answered with the error.
@@ -239,7 +240,7 @@ func (in *input) answer(err error) {
 	}
 	in.queue = nil
 	for _, p := range q.pieces {
-		if p.token != nil {
+		if p.token != nil || err != nil && !in.ended { // else it is the end of a terminal's input
 			in.w.host.Wrote(in.w, p.token, err)
 		}
 	}

@@ -89,7 +89,8 @@ type Host interface {
 	// Rotation, or this could not be rotated. It goes on all the same; more trouble
 	// of that kind is told after a while only.
 	FileFailed(w *Worker, s Stream, e unix.Errno)
-	// Wrote answers a Write: nil when all of it is in the pipe.
+	// Wrote answers a Write: nil when all of it is in the pipe. With an error and
+	// without a token what Commands have left is lost.
 	Wrote(w *Worker, token any, err error)
 	// TimedOut: the program has run, or was silent, for as long as it may. The
 	// host stops it.

@@ -1,0 +1,116 @@
+package childproc
+
+import (
+	"fmt"
+	"strings"
+
+	"erluv/etf"
+	"erluv/ipc"
+)
+
+// environ is the environment of a program as an order describes it: each name once.
+type environ struct {
+	vars []variable
+	at   map[string]int // where in vars a name is
+}
+
+type variable struct {
+	name, value string
+	removed     bool // it is not to be there, whoever would add it
+}
+
+// put takes the place of what was said of the name before.
+func (e *environ) put(v variable) {
+	if i, ok := e.at[v.name]; ok {
+		e.vars[i] = v
+		return
+	}
+	if e.at == nil {
+		e.at = make(map[string]int)
+	}
+	e.at[v.name] = len(e.vars)
+	e.vars = append(e.vars, v)
+}
+
+// offer adds a variable unless something was said of the name.
+func (e *environ) offer(name, value string) {
+	if _, ok := e.at[name]; !ok {
+		e.put(variable{name: name, value: value})
+	}
+}
+
+// list is the environment as execve(2) takes it.
+func (e *environ) list() []string {
+	var list []string
+	for _, v := range e.vars {
+		if !v.removed {
+			list = append(list, v.name+"="+v.value)
+		}
+	}
+	return list
+}
+
+// inherited adds what is to be copied from our own environment.
+func (m *manager) inherited(e *environ, names []string) {
+	for _, name := range names {
+		if v, ok := m.environ[name]; ok {
+			e.offer(name, v)
+		}
+	}
+}
+
+// login adds the variables that a user finds after having logged in.
+func (e *environ) login(a ipc.Allowed) {
+	for _, v := range [][2]string{{"HOME", a.Home}, {"USER", a.User}, {"LOGNAME", a.User}, {"SHELL", a.Shell}} {
+		if v[1] != "" {
+			e.offer(v[0], v[1])
+		}
+	}
+}
+
+// optEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, in
+// whichever form it is given; false removes it, as with open_port/2.
+func optEnv(to *environ, v etf.Term) error {
+	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings, or false for a value")
+	pairs, ok := pairsOf(v)
+	if !ok {
+		return bad
+	}
+	for _, p := range pairs {
+		name, ok1 := envName(p.Key)
+		value, ok2 := etf.Text(p.Value)
+		removed := p.Value == etf.Atom("false")
+		if !ok1 || !ok2 && !removed {
+			return bad
+		}
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.IndexByte(value, 0) >= 0 {
+			return fmt.Errorf("a name is not empty and holds no '=', and neither holds a NUL byte")
+		}
+		to.put(variable{name, value, removed})
+	}
+	return nil
+}
+
+// envName reads the name of an environment variable: text, or an atom, for it
+// is often a key of a map.
+func envName(t etf.Term) (string, bool) {
+	if a, ok := t.(etf.Atom); ok {
+		return string(a), true
+	}
+	return etf.Text(t)
+}
+
+func optInherit(to *[]string, v etf.Term) error {
+	list, ok := v.(etf.List)
+	if !ok {
+		return fmt.Errorf("must be a list of names")
+	}
+	for _, t := range list {
+		name, ok := envName(t)
+		if !ok {
+			return fmt.Errorf("must be a list of names")
+		}
+		*to = append(*to, name)
+	}
+	return nil
+}
