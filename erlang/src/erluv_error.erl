@@ -27,6 +27,7 @@ text(enoexec) -> "the file is neither a program nor a script with a #! line";
 text(e2big) -> "arguments and environment are longer than the system allows";
 text(max_workers) -> "as many workers run as max_workers allows";
 text({already_registered, Pid}) -> ["the name is taken by ", term(Pid)];
+text({name_taken, Name, Pid}) -> ["the name ", term(Name), " is taken by the process ", term(Pid)];
 text({proxy, Reason}) -> ["the proxy process was not started: ", term(Reason)];
 text({max_output, _}) -> "the program wrote more than max_output and was killed";
 text({timeout, #{stdout := _}}) -> "the program ran longer than its timeout and was stopped";

@@ -10,7 +10,7 @@
 -export_type([run/0]).
 
 -type run() :: #{cmd := erluv:cmd(),
-                 spawn := map(),            % the options of erluv:spawn_link/3
+                 spawn => map(),            % the options of erluv:spawn_link/3
                  devices := #{stdout | stderr => term()},
                  success := byte(),
                  merged => stderr,          % what comes as stdout is
@@ -122,20 +122,27 @@ command([Arg | _] = Cmd, #{executable := File}) when not is_integer(Arg) -> [Fil
 command(Cmd, #{executable := Shell}) -> [Shell, "-c", Cmd];
 command(Cmd, _) -> Cmd.
 
-%% With a terminal there is one stream, and no other stdin.
-streams(#{pty := _, stdout := Stdout}) when is_tuple(Stdout) ->
-    bad(stdout, "the output of a terminal cannot go to a file");
-streams(#{pty := Modes, terminal := Terminal, spawn := Spawn} = Run) ->
-    Pty = maps:merge(Terminal, Modes),
-    #{spawn => (maps:remove(stdin, Spawn))#{pty => Pty}, devices => devices(Run)};
+%% With a terminal there is one stream, and no other stdin. What comes of it is stdout.
 streams(#{stdout := stderr, stderr := stdout}) ->
     bad(stdout, "stdout and stderr cannot each go to the other");
+streams(#{pty := _, spawn := #{stdin := {file, _}}}) ->
+    bad(stdin, "a terminal is the stdin of its program, which cannot read a file");
+streams(#{pty := _, stdout := Stdout}) when is_tuple(Stdout) ->
+    bad(stdout, "the output of a terminal cannot go to a file");
+streams(#{pty := _, stderr := Stderr}) when is_tuple(Stderr) ->
+    bad(stderr, "the output of a terminal cannot go to a file: with pty, stderr comes as stdout");
+streams(#{pty := Modes, terminal := Terminal, spawn := Spawn} = Run) ->
+    Pty = maps:merge(Terminal, Modes),
+    merged(Run, #{spawn => (maps:remove(stdin, Spawn))#{pty => Pty}, devices => devices(Run)});
 streams(#{stdout := stderr, stderr := Device, spawn := Spawn} = Run) ->
-    #{spawn => Spawn#{stdout => stream(Device), stderr => stdout}, merged => stderr,
-      devices => devices(Run)};
+    merged(Run, #{spawn => Spawn#{stdout => stream(Device), stderr => stdout},
+                  devices => devices(Run)});
 streams(#{stdout := Device, stderr := Stderr, spawn := Spawn} = Run) ->
     #{spawn => Spawn#{stdout => stream(Device), stderr => stream(Stderr)},
       devices => devices(Run)}.
+
+merged(#{stdout := stderr}, Streams) -> Streams#{merged => stderr};
+merged(_, Streams) -> Streams.
 
 stream(stdout) -> stdout;
 stream(null) -> null;
@@ -155,16 +162,23 @@ bad(Key, Why) -> throw({bad_option, Key, Why}).
 -spec node(atom(), erluv_exec:exec_options()) -> {ok, map()} | {error, term()}.
 node(Name, Options) ->
     try
-        {ok, lists:foldl(fun node_option/2, #{name => Name}, proplists:unfold(Options))}
+        IsUser = fun({Key, _}) -> Key =:= user end,
+        {Users, Others} = lists:partition(IsUser, proplists:unfold(Options)),
+        {ok, lists:foldl(fun node_option/2, #{name => Name}, Others ++ Users)}
     catch
         throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
     end.
 
 node_option({erluv, Given}, Node) when is_map(Given) -> maps:merge(Node, Given);
-node_option({erluv, Given}, Node) when is_list(Given) -> maps:merge(Node, maps:from_list(Given));
+node_option({erluv, Given}, Node) when is_list(Given) ->
+    maps:merge(Node, maps:from_list(proplists:unfold(Given)));
 node_option({user, User}, Node) ->
-    Settings = maps:get(settings, Node, #{}),
-    Node#{settings => Settings#{user => User}};
+    Settings = case maps:get(settings, Node, #{}) of
+                   Map when is_map(Map) -> Map#{user => User};
+                   List when is_list(List) -> [{user, User} | List];
+                   Other -> Other
+               end,
+    Node#{settings => Settings};
 node_option({portexe, File}, Node) -> Node#{executable => File};
 node_option({Key, _}, Node) when Key =:= debug; Key =:= verbose; Key =:= alarm -> Node;
 node_option({limit_users, _}, _) ->

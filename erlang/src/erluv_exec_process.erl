@@ -26,6 +26,7 @@
     run :: erluv_exec_options:run(),
     status = 0 :: non_neg_integer(),    % as wait(2) has it
     stopped = false :: boolean(),       % by us: then any status is an orderly end
+    caller :: reference() | undefined,  % with sync: its monitor, until it has gone
     waiting :: gen_server:from() | undefined,
     ended :: {reason, term()} | undefined,
     output = #{stdout => [], stderr => []} :: #{stdout | stderr => [binary()]} % with sync
@@ -34,14 +35,14 @@
 %% @doc Starts a program, for the caller.
 -spec start(erluv_exec_options:run()) -> {ok, pid(), pos_integer()} | {error, term()}.
 start(Run) ->
-    case whereis(erluv_exec) of
-        undefined -> {error, noproc};
-        Exec -> start(Exec, Run#{caller => self()}, make_ref())
+    case erluv_exec_server:server() of
+        {ok, Exec, Server} -> start({Exec, Server}, Run#{caller => self()}, make_ref());
+        {error, _} = Error -> Error
     end.
 
 %% The number comes as a message: the process may have ended before it can be asked.
-start(Exec, Run, Ref) ->
-    case gen_server:start(?MODULE, {Exec, Run, Ref}, []) of
+start(ExecAndServer, Run, Ref) ->
+    case gen_server:start(?MODULE, {ExecAndServer, Run, Ref}, []) of
         {ok, Pid} -> receive {Ref, OsPid} -> {ok, Pid, OsPid} end;
         {error, {shutdown, Reason}} -> {error, Reason};
         {error, _} = Error -> Error
@@ -80,21 +81,32 @@ call(Pid, Request, Timeout) ->
         Reply -> Reply
     end.
 
--spec init({pid(), erluv_exec_options:run(), reference()}) -> {ok, #state{}} | {stop, term()}.
-init({Exec, #{caller := Caller, cmd := Cmd, spawn := Options} = Run, Ref}) ->
+-spec init({{pid(), erluv:server()}, erluv_exec_options:run(), reference()}) ->
+          {ok, #state{}} | {stop, term()}.
+init({{Exec, Server}, #{cmd := Cmd, spawn := Options} = Run, Ref}) ->
     process_flag(trap_exit, true),
     true = link(Exec), % that has ended: is told as an exit
-    case erluv:spawn_link(erluv_exec_server:server(), Cmd, Options) of
-        {ok, Worker} ->
-            OsPid = os_pid(erluv:info(Worker)),
-            ok = erluv_exec_server:add(self(), OsPid, watcher(Run)),
+    case erluv:spawn_link(Server, Cmd, Options) of
+        {ok, Worker} -> add(Exec, Worker, Run, Ref);
+        {error, Reason} -> {stop, {shutdown, Reason}}
+    end.
+
+%% The options of the worker are not kept: a crash report would show its environment.
+add(Exec, Worker, #{caller := Caller} = Run, Ref) ->
+    OsPid = os_pid(erluv:info(Worker)),
+    case erluv_exec_server:add(Exec, self(), OsPid, watcher(Run)) of
+        ok ->
             _ = maps:is_key(link, Run) andalso link(Caller),
-            _ = maps:is_key(sync, Run) andalso erlang:monitor(process, Caller),
             Caller ! {Ref, OsPid},
-            {ok, #state{worker = Worker, os_pid = OsPid, run = Run}};
+            {ok, #state{worker = Worker, os_pid = OsPid, run = maps:remove(spawn, Run),
+                        caller = caller(Run)}};
         {error, Reason} ->
+            _ = erluv:stop(Worker),
             {stop, {shutdown, Reason}}
     end.
+
+caller(#{sync := true, caller := Caller}) -> erlang:monitor(process, Caller);
+caller(_) -> undefined.
 
 watcher(#{monitor := true, caller := Caller}) -> Caller;
 watcher(_) -> undefined.
@@ -135,10 +147,10 @@ handle_info({'EXIT', Worker, Reason}, #state{worker = Worker} = State) ->
     ended(reason(Reason, State), State);
 handle_info({'EXIT', _, Reason}, State) ->
     {stop, Reason, State};
-handle_info({'DOWN', _, process, _, _}, #state{ended = {reason, Reason}}) ->
-    leave(Reason); % with sync: who waits has gone
-handle_info({'DOWN', _, process, _, _}, #state{run = Run} = State) ->
-    {noreply, State#state{run = maps:remove(sync, Run)}};
+handle_info({'DOWN', Ref, process, _, _}, #state{caller = Ref, ended = {reason, Reason}}) ->
+    leave(Reason); % with sync: nothing waits for it any more
+handle_info({'DOWN', Ref, process, _, _}, #state{caller = Ref, run = Run} = State) ->
+    {noreply, State#state{caller = undefined, run = maps:remove(sync, Run)}};
 handle_info({timeout, _, stop}, #state{worker = Worker} = State) ->
     _ = gen_server:send_request(Worker, stop),
     {noreply, State};

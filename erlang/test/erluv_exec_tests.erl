@@ -31,6 +31,14 @@
 -export([o_own_node/0]).
 -export([o_not_running/0]).
 -export([o_start_options/0]).
+-export([o_every_order/0]).
+-export([o_name_taken/0]).
+-export([o_run_while_starting/0]).
+-export([o_watchers_of_a_stop/0]).
+-export([o_application_stops/0]).
+-export([t_sync_stopped/0]).
+-export([t_no_stray_messages/0]).
+-export([t_terminal_and_files/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -48,7 +56,10 @@ exec_test_() ->
      erluv_harness:tests(?MODULE, plain)}.
 
 own_node_test_() ->
-    [{spawn, {timeout, 60, fun ?MODULE:F/0}} || F <- [o_own_node, o_not_running, o_start_options]].
+    [{spawn, {timeout, 60, fun ?MODULE:F/0}}
+     || F <- [o_own_node, o_not_running, o_start_options, o_name_taken, o_run_while_starting,
+              o_watchers_of_a_stop, o_application_stops]]
+        ++ [{spawn, {timeout, 600, fun ?MODULE:o_every_order/0}}].
 
 t_output_to_pid_and_function() ->
     Self = self(),
@@ -290,3 +301,174 @@ o_start_options() ->
      || {Key, Option} <- [{root, root}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}]],
     ?assertMatch({error, {no_executable, _}}, erluv_exec:start([{portexe, "/no/such/file"}])),
     {error, {exited, 2, _}} = erluv_exec:start([{user, "no-such-user-here"}]).
+
+%% Every event in every state of the process erluv_exec. A state is reached from none;
+%% afterwards a start and a run succeed, whatever was before.
+o_every_order() ->
+    process_flag(trap_exit, true),
+    {ok, Node} = erluv_node:start_link(#{name => other}),
+    States = [none, failed, running, killed, killed_owner, stopped, left],
+    Events = [start, start_link, supervised, fail_executable, fail_node, fail_option, kill, stop, run, look],
+    Starts = [start, start_link, supervised],
+    [begin
+         reach(State, Own),
+         {State, Event, Own, ok} = {State, Event, Own, event(Event, State, Own)},
+         finish(Own)
+     end || Own <- [owned, given], State <- States, Event <- Events,
+            % What it owns differs in what a start finds; with a program left each takes a second.
+            Own =:= given andalso State =/= left orelse lists:member(Event, Starts)],
+    ok = gen_server:stop(Node).
+
+options(owned) -> [];
+options(given) -> [{node, other}].
+
+reach(none, _) -> ok;
+reach(failed, _) -> {error, {no_executable, _}} = erluv_exec:start([{portexe, "/no/such/file"}]), ok;
+reach(running, Own) -> {ok, _} = erluv_exec:start(options(Own)), ok;
+reach(left, Own) -> % killed with a program that takes its time
+    {ok, Exec} = erluv_exec:start(options(Own)),
+    {ok, _, OsPid} = erluv_exec:run("trap '' TERM; echo; while :; do sleep 0.1; done", [stdout, {kill_timeout, 1}]),
+    receive {stdout, OsPid, _} -> ok end,
+    true = exit(Exec, kill), ok;
+reach(killed, Own) -> {ok, Exec} = erluv_exec:start(options(Own)), true = exit(Exec, kill), ok;
+reach(killed_owner, Own) ->
+    Self = self(),
+    Owner = spawn(fun() -> Self ! {self(), erluv_exec:start_link(options(Own))}, receive after infinity -> ok end end),
+    {ok, Exec} = next(Owner),
+    true = exit(Owner, kill),
+    ended(Exec);
+reach(stopped, Own) -> {ok, Exec} = erluv_exec:start(options(Own)), gen_server:stop(Exec).
+
+ended(Pid) ->
+    Ref = monitor(process, Pid),
+    receive {'DOWN', Ref, process, Pid, _} -> ok after 30000 -> error({still_there, Pid}) end.
+
+event(Start, running, Own) when Start =:= start; Start =:= start_link ->
+    {error, {already_started, _}} = erluv_exec:Start(options(Own)), ok;
+event(Start, _, Own) when Start =:= start; Start =:= start_link ->
+    {ok, _} = erluv_exec:Start(options(Own)), ok;
+event(supervised, State, Own) ->
+    Child = #{id => exec, start => {erluv_exec, start_link, [options(Own)]}, shutdown => infinity},
+    case supervisor:start_link(erluv_worker_tests, [Child]) of
+        {error, {shutdown, {failed_to_start_child, exec, {already_started, _}}}} when State =:= running -> ok;
+        {ok, Sup} when State =/= running ->
+            Exec = whereis(erluv_exec),
+            {ok, _, OsPid} = erluv_exec:run(["sleep", "60"], []),
+            true = exit(Exec, kill), % and it is restarted
+            ended(Exec),
+            until(fun() -> is_pid(whereis(erluv_exec)) end),
+            {ok, []} = erluv_exec:run("true", [sync]),
+            until(fun() -> not alive(OsPid) end),
+            ok = gen_server:stop(Sup)
+    end;
+event(Fail, running, _) when Fail =:= fail_executable; Fail =:= fail_node; Fail =:= fail_option ->
+    {error, {already_started, _}} = erluv_exec:start([root]), ok;
+event(fail_executable, _, _) -> {error, {no_executable, _}} = erluv_exec:start_link([{portexe, "/no/such/file"}]), ok;
+event(fail_node, _, _) -> {error, {exited, _, _}} = erluv_exec:start([{erluv, [{cookie, wrong}]}]), ok;
+event(fail_option, _, _) -> {error, {bad_option, root, _}} = erluv_exec:start_link([root]), ok;
+event(kill, _, _) ->
+    case whereis(erluv_exec) of
+        undefined -> ok;
+        Exec -> exit(Exec, kill), ok
+    end;
+event(stop, running, _) -> gen_server:stop(erluv_exec);
+event(stop, _, _) ->
+    _ = try gen_server:stop(erluv_exec) catch exit:_ -> ok end, ok;
+event(run, running, _) -> {ok, []} = erluv_exec:run("true", [sync]), ok;
+event(run, _, _) -> {error, noproc} = erluv_exec:run("true", [sync]), ok;
+event(look, running, _) -> [] = erluv_exec:which_children(), undefined = erluv_exec:pid(1), ok;
+event(look, _, _) ->
+    true = is_list(erluv_exec:which_children()), % one that was killed may be there yet
+    undefined = erluv_exec:pid(1),
+    {error, not_found} = erluv_exec:stop(1), ok.
+
+finish(Own) ->
+    Exec = case erluv_exec:start(options(Own)) of
+               {ok, Pid} -> Pid;
+               {error, {already_started, Pid}} -> Pid
+           end,
+    {ok, [{stdout, [<<"on\n">>]}]} = erluv_exec:run("echo on", [sync, stdout]),
+    unlink(Exec),
+    ok = gen_server:stop(Exec),
+    undefined = whereis(erluv_exec_node).
+
+%% The name of the owned erluv_node is another's.
+o_name_taken() ->
+    true = register(erluv_exec_node, self()),
+    Self = self(),
+    {error, {name_taken, erluv_exec_node, Self} = Reason} = erluv_exec:start([]),
+    ?assertNotEqual(nomatch, string:find(erluv:format_error(Reason), "erluv_exec_node is taken")),
+    true = unregister(erluv_exec_node),
+    finish(owned).
+
+%% Who runs programs while it starts waits; while it fails to start, it is not there.
+o_run_while_starting() ->
+    Run = fun(Options) ->
+                  Self = self(),
+                  Start = spawn(fun() -> Self ! {self(), erluv_exec:start(Options)} end),
+                  until(fun() -> is_pid(whereis(erluv_exec)) end),
+                  Result = erluv_exec:run("true", [sync]),
+                  {Result, next(Start)}
+          end,
+    ?assertMatch({{ok, []}, {ok, _}}, Run([])),
+    ok = gen_server:stop(erluv_exec),
+    ?assertMatch({{error, noproc}, {error, {exited, _, _}}}, Run([{erluv, [{cookie, wrong}]}])).
+
+%% The watchers of its programs are told, whatever it ends them by.
+o_watchers_of_a_stop() ->
+    {ok, Node} = erluv_node:start_link(#{name => other}),
+    [begin
+         {ok, Exec} = erluv_exec:start(options(Own)),
+         {ok, Pid, OsPid} = erluv_exec:run(["sleep", "60"], [monitor]),
+         ok = gen_server:stop(Exec),
+         receive {'DOWN', OsPid, process, Pid, _} -> ok after 0 -> error({not_told, Own}) end
+     end || Own <- [owned, given]],
+    ok = gen_server:stop(Node).
+
+%% The application that has the erluv ends and starts; the process goes on.
+o_application_stops() ->
+    ok = application:set_env(erluv, nodes, [[]]),
+    {ok, _} = application:ensure_all_started(erluv),
+    {ok, Exec} = erluv_exec:start([{node, erluv}]),
+    {ok, Pid, OsPid} = erluv_exec:run(["sleep", "60"], [monitor]),
+    ok = application:stop(erluv),
+    ?assertMatch({'DOWN', _}, begin receive {'DOWN', OsPid, process, Pid, R} -> {'DOWN', R} end end),
+    ?assertEqual({error, noproc}, erluv_exec:run("true", [sync])),
+    ok = application:start(erluv),
+    {ok, []} = erluv_exec:run("true", [sync]),
+    ok = gen_server:stop(Exec),
+    ok = application:stop(erluv),
+    ok = application:unset_env(erluv, nodes).
+
+%% A stopped program of sync, waited for: the answer is of the program, not of what
+%% watched its worker.
+t_sync_stopped() ->
+    [begin
+         Self = self(),
+         Caller = spawn_link(fun() -> Self ! {self(), erluv_exec:run(["sleep", "63"], [sync])} end),
+         until(fun() -> numbers("63") =/= [] end),
+         [OsPid] = numbers("63"),
+         ok = erluv_exec:stop(OsPid),
+         ?assertEqual({ok, []}, next(Caller))
+     end || _ <- lists:seq(1, 20)].
+
+%% The port of stty is no concern of a caller that traps exits.
+t_no_stray_messages() ->
+    process_flag(trap_exit, true),
+    {ok, _, OsPid} = erluv_exec:run(["cat"], [stdin, pty]),
+    _ = erluv_exec:pty_opts(OsPid, [{opost, 0}]),
+    ok = erluv_exec:send(OsPid, <<"x\n">>),
+    normal = erluv_exec:stop_and_wait(OsPid, infinity),
+    ?assertEqual({messages, []}, process_info(self(), messages)).
+
+t_terminal_and_files() ->
+    [?assertMatch({error, {bad_option, Key, <<_, _/binary>>}}, erluv_exec:run("true", [pty, Option]))
+     || {Key, Option} <- [{stdin, {stdin, "/etc/passwd"}}, {stdout, {stdout, "/tmp/x"}}, {stdout, {stdout, "/tmp/x", [append]}},
+                          {stderr, {stderr, "/tmp/x"}}, {stderr, {stderr, <<"/tmp/x">>, [append]}}]],
+    {error, {bad_option, stdout, _}} = erluv_exec:run("true", [pty, {stdout, stderr}, {stderr, stdout}]),
+    [?assertEqual({ok, [{Stream, <<"a\r\nb\r\n">>}]}, whole(erluv_exec:run("echo a; echo b >&2", [sync, pty | Options])))
+     || {Stream, Options} <- [{stdout, [stdout]}, {stdout, [stdout, stderr]}, {stdout, [stdout, {stderr, stdout}]},
+                              {stderr, [stderr, {stdout, stderr}]}]],
+    ?assertEqual({ok, []}, erluv_exec:run("echo a; echo b >&2", [sync, pty, {stdout, null}, {stderr, null}])).
+
+whole({ok, Streams}) -> {ok, [{Stream, iolist_to_binary(Data)} || {Stream, Data} <- Streams]}.
