@@ -20,9 +20,10 @@ const (
 )
 
 // optLimits takes #{memory => Bytes, pids => N, cpu => Percent}, a list of pairs too.
+// A limit that is not there is none, and so is infinity: the kernel's word is max.
 func optLimits(to *ipc.Limits, v etf.Term) error {
 	list, bad := options(v)
-	if bad != nil || len(list) == 0 {
+	if bad != nil {
 		return errors.New("must be a map or list of memory, pids and cpu")
 	}
 	*to = ipc.Limits{}
@@ -49,10 +50,14 @@ func optLimits(to *ipc.Limits, v etf.Term) error {
 	return nil
 }
 
+// limitIn is 0 for no limit.
 func limitIn(v etf.Term, low, high int64, what string) (uint64, error) {
+	if v == etf.Atom("infinity") {
+		return 0, nil
+	}
 	n, ok := v.(int64)
 	if !ok || n < low || n > high {
-		return 0, fmt.Errorf("%s from %d to %d", what, low, high)
+		return 0, fmt.Errorf("%s from %d to %d, or infinity", what, low, high)
 	}
 	return uint64(n), nil
 }

@@ -21,6 +21,10 @@ func TestOptLimits(t *testing.T) {
 		{pairs("memory", int64(1<<62), "pids", int64(1<<22), "cpu", int64(819200)), ipc.Limits{Memory: 1 << 62, PIDs: 1 << 22, CPU: 819200}},
 		{pairs("cpu", int64(150)), ipc.Limits{CPU: 150}},
 		{etf.List{etf.Tuple{etf.Atom("pids"), int64(3)}}, ipc.Limits{PIDs: 3}},
+		{pairs(), ipc.Limits{}},
+		{etf.List{}, ipc.Limits{}},
+		{pairs("memory", etf.Atom("infinity"), "pids", etf.Atom("infinity"), "cpu", etf.Atom("infinity")), ipc.Limits{}},
+		{etf.List{etf.Tuple{etf.Atom("cpu"), etf.Atom("infinity")}, etf.Tuple{etf.Atom("pids"), int64(7)}}, ipc.Limits{PIDs: 7}},
 	} {
 		got := ipc.Limits{Memory: 9, PIDs: 9, CPU: 9} // what was there before goes
 		if err := optLimits(&got, tt.in); err != nil || got != tt.want {
@@ -32,13 +36,17 @@ func TestOptLimits(t *testing.T) {
 		want string
 	}{
 		{etf.Atom("none"), "must be a map or list"},
-		{pairs(), "must be a map or list"},
 		{etf.List{int64(1)}, "must be a map or list"},
 		{pairs("swap", int64(1)), "swap is none of"},
 		{pairs(strings.Repeat("x", 200), int64(1)), "x is none of"},
 		{pairs("memory", int64(1<<20-1)), "memory must be a number of bytes from 1048576 to"},
 		{pairs("memory", int64(1<<62+1)), "memory must be"},
-		{pairs("memory", etf.Atom("infinity")), "memory must be"},
+		{pairs("memory", etf.Atom("max")), "to 4611686018427387904, or infinity"},
+		{pairs("memory", int64(0)), "memory must be"},
+		{pairs("memory", int64(-1)), "memory must be"},
+		{pairs("memory", 1e9), "memory must be"},
+		{pairs("pids", int64(-1)), "pids must be"},
+		{pairs("cpu", int64(0)), "cpu must be"},
 		{pairs("pids", int64(0)), "from 1 to 4194304"},
 		{pairs("pids", int64(1<<22+1)), "pids must be"},
 		{pairs("cpu", int64(-1)), "from 1 to 819200"},

@@ -296,22 +296,25 @@ func TestLimitsAreKept(t *testing.T) {
 func TestBadLimits(t *testing.T) {
 	e := common(t)
 	for opts, want := range map[string]string{
-		`#{}`:                                  "must be a map or list of memory, pids and cpu",
 		`1`:                                    "must be a map or list of memory, pids and cpu",
 		`#{"memory" => 1}`:                     "must be a map or list of memory, pids and cpu",
 		`#{swap => 1}`:                         "swap is none of memory, pids and cpu",
-		`#{memory => 1 bsl 20 - 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904",
-		`#{memory => 1 bsl 62 + 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904",
-		`#{memory => infinity}`:                "memory must be a number of bytes from 1048576 to 4611686018427387904",
-		`#{pids => 0}`:                         "pids must be a number of processes and threads from 1 to 4194304",
-		`#{pids => 1 bsl 22 + 1}`:              "pids must be a number of processes and threads from 1 to 4194304",
-		`#{cpu => 0}`:                          "cpu must be a percentage of one processor, an integer from 1 to 819200",
-		`#{cpu => 20.0}`:                       "cpu must be a percentage of one processor, an integer from 1 to 819200",
-		`#{cpu => 819201, memory => 1 bsl 30}`: "cpu must be a percentage of one processor, an integer from 1 to 819200",
-		`[memory]`:                             "memory must be a number of bytes from 1048576 to 4611686018427387904",
+		`#{memory => 1 bsl 20 - 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904, or infinity",
+		`#{memory => 1 bsl 62 + 1}`:            "memory must be a number of bytes from 1048576 to 4611686018427387904, or infinity",
+		`#{memory => 1.0e9}`:                   "memory must be a number of bytes from 1048576 to 4611686018427387904, or infinity",
+		`#{pids => 0}`:                         "pids must be a number of processes and threads from 1 to 4194304, or infinity",
+		`#{pids => 1 bsl 22 + 1}`:              "pids must be a number of processes and threads from 1 to 4194304, or infinity",
+		`#{cpu => 0}`:                          "cpu must be a percentage of one processor, an integer from 1 to 819200, or infinity",
+		`#{cpu => 20.0}`:                       "cpu must be a percentage of one processor, an integer from 1 to 819200, or infinity",
+		`#{cpu => 819201, memory => 1 bsl 30}`: "cpu must be a percentage of one processor, an integer from 1 to 819200, or infinity",
+		`[memory]`:                             "memory must be a number of bytes from 1048576 to 4611686018427387904, or infinity",
+		`#{pids => -1}`:                        "pids must be a number of processes and threads from 1 to 4194304, or infinity",
 	} {
 		for _, verb := range []string{"spawn", "run"} {
 			e.expect(t, `{error,{bad_option,limits,<<"`+want+`">>}}`, `e2e:call(E, {`+verb+`, ["true"], #{limits => `+opts+`}})`)
 		}
+	}
+	for _, opts := range []string{"#{}", "[]", "#{memory => infinity, pids => infinity, cpu => infinity}"} {
+		e.expect(t, "{exit_status,0}", `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{limits => `+opts+`}}), X`)
 	}
 }

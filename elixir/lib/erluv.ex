@@ -36,7 +36,10 @@ defmodule Erluv do
     * `:stderr_to_stdout` - `true` is `stderr: :redirect_to_stdout`.
     * `:delay_to_sigkill` - milliseconds from the stop signal to SIGKILL, as `:kill_timeout`.
     * `:uid`, `:gid` - as `:user` and `:group`.
-    * `:cgroup` - the keys `memory_max`, `pids_max` and `cpu_max`, as `:limits`.
+    * `:cgroup` - the keys `memory_max`, `pids_max` and `cpu_max`, as `:limits`. Values are those
+      of these files of a control group: a number, `:max` for no limit, or the same as text.
+      `cpu_max` is `{quota, period}`, of which whole percents are taken; a quota of `:max` or -1
+      is no limit.
     * what else erluv-protocol(7) has for programs: `:timeout`, `:idle_timeout`,
       `:kill_signal`, `:rlimits`, `:limits`, `:sandbox`, `:user`, `:nice`, `:cpus`, ...
 

@@ -73,6 +73,14 @@ defmodule Erluv.CmdTest do
           {[cgroup_path: "x"], "give limits"},
           {[cgroup_sets: []], "give limits"},
           {[cgroup: %{cpu_weight: 1}], "with cpu_weight"},
+          {[cgroup: nil], "option :cgroup is a map or keyword list"},
+          {[cgroup: [:memory_max]], "option :cgroup is a map or keyword list"},
+          {[cgroup: %{"memory_max" => 1}], "option :cgroup is a map or keyword list"},
+          {[cgroup: 1..3], "option :cgroup is a map or keyword list"},
+          {[limits: %{memory: 0}], "option :limits: memory must be a number of bytes"},
+          {[limits: 7], "option :limits: must be a map or list"},
+          {[limits: 7, cgroup: %{}], "option :limits: must be a map or list"},
+          {[cgroup: %{memory_max: 1024}], "option :limits: memory must be a number of bytes"},
           {[kill_signal: :sigwhat], "option :kill_signal"}
         ] do
       error = assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], opts) end
@@ -94,6 +102,57 @@ defmodule Erluv.CmdTest do
     assert %{kill_timeout: 100, user: "games", group: "users"} = options
     assert options.limits == %{memory: 1_000_000, pids: 5, cpu: 50}
     refute is_map_key(options, :stdio_window)
+  end
+
+  test "limits by the values that files of a control group take" do
+    limits = &Erluv.Options.spawn_options(cgroup: &1).limits
+
+    for {given, expected} <- [
+          {%{}, %{}},
+          {[], %{}},
+          {[pids_max: 7], %{pids: 7}},
+          {%{memory_max: :max, pids_max: "max", cpu_max: :max}, %{}},
+          {%{memory_max: "max\n", pids_max: :infinity, cpu_max: "max 100000"}, %{}},
+          {%{memory_max: "268435456", pids_max: "10"}, %{memory: 268_435_456, pids: 10}},
+          {%{cpu_max: {-1, 100}}, %{}},
+          {%{cpu_max: {:max, 100_000}}, %{}},
+          {%{cpu_max: {"max", "100000"}}, %{}},
+          {%{cpu_max: -1}, %{}},
+          {%{cpu_max: {50_000, 100_000}}, %{cpu: 50}},
+          {%{cpu_max: {1_500, 100_000}}, %{cpu: 1}},
+          {%{cpu_max: {400_000, 100_000}}, %{cpu: 400}},
+          {%{cpu_max: "150000 100000"}, %{cpu: 150}},
+          {%{cpu_max: "20000"}, %{cpu: 20}},
+          {%{cpu_max: 20_000}, %{cpu: 20}}
+        ] do
+      assert {given, limits.(given)} == {given, expected}
+    end
+
+    for value <- [0, -1, -2, 1.5, "", "many", "-1", "256M", nil, :min, {1, 2}],
+        key <- [:memory_max, :pids_max] do
+      error = assert_raise ArgumentError, fn -> limits.(%{key => value}) end
+      assert Exception.message(error) =~ "option :cgroup with #{key} is a number of"
+    end
+
+    for value <-
+          [0, -2, 999, {0, 100}, {-2, 100}, {50, 0}, {50, -1}, {-1, 0}, {:max, 0}, {50, :max}] ++
+            [{999, 100_000}, {1.5, 100}, {nil, 100}, {1, 2, 3}, "", "max max", "1 2 3", "x", nil] do
+      error = assert_raise ArgumentError, fn -> limits.(%{cpu_max: value}) end
+      assert Exception.message(error) =~ "option :cgroup with cpu_max is {quota, period}"
+    end
+
+    for options <- [
+          [cgroup: %{pids_max: 5}, limits: %{memory: 1}],
+          [limits: [memory: 1], cgroup: [pids_max: 5]],
+          [limits: %{memory: 1, pids: 5}, cgroup: %{memory_max: :max}]
+        ] do
+      assert Erluv.Options.spawn_options(options).limits == %{memory: 1, pids: 5}
+    end
+
+    assert Erluv.cmd("echo", ["on"], cgroup: %{}) == {"on\n", 0}
+    all = %{memory_max: :max, pids_max: :max, cpu_max: {-1, 100}}
+    assert Erluv.cmd("echo", ["on"], cgroup: all) == {"on\n", 0}
+    assert Erluv.cmd("echo", ["on"], limits: [memory: :infinity]) == {"on\n", 0}
   end
 
   test "input, of which no more is read than the program wants" do

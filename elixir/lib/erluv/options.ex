@@ -2,7 +2,7 @@ defmodule Erluv.Options do
   @moduledoc false
   # What users say, as options of erluv-protocol(7). Their values erluv checks itself.
 
-  alias Erluv.Run
+  alias Erluv.{Cgroup, Run}
 
   @max_chunk 262_144
   @max_line 1_048_576
@@ -18,8 +18,6 @@ defmodule Erluv.Options do
                output: "is for :erluv_worker: see :logger_fun of an Erluv.Daemon",
                reason: "is for :erluv_worker: see :exit_status_to_reason of an Erluv.Daemon"
              })
-
-  @cgroup_words "is not had: give limits: %{memory: bytes, pids: count, cpu: percent}"
 
   # Of a Daemon, which has more of them.
   @daemon_only [:name, :ready, :ready_timeout, :watchdog, :keep]
@@ -144,22 +142,29 @@ defmodule Erluv.Options do
   defp option({:uid, user}, acc), do: Map.put(acc, :user, user)
   defp option({:gid, group}, acc), do: Map.put(acc, :group, group)
 
-  defp option({:cgroup, settings}, acc) do
-    limits = for {key, value} <- settings, value != :max, into: %{}, do: limit(key, value)
-    Map.update(acc, :limits, limits, &Map.merge(Map.new(&1), limits))
-  end
+  defp option({:cgroup, settings}, acc), do: limits(Cgroup.limits!(settings), acc)
+  defp option({:limits, limits}, acc), do: limits(limits, acc)
 
   defp option({key, _}, _)
        when key in [:cgroup_controllers, :cgroup_base, :cgroup_path, :cgroup_sets],
-       do: refuse!(key, @cgroup_words)
+       do: refuse!(key, Cgroup.instead())
 
   defp option({key, _}, _) when is_map_key(@elsewhere, key), do: refuse!(key, @elsewhere[key])
   defp option({key, value}, acc) when is_atom(key), do: Map.put(acc, key, value)
 
-  defp limit(:memory_max, bytes), do: {:memory, bytes}
-  defp limit(:pids_max, count), do: {:pids, count}
-  defp limit(:cpu_max, {quota, period}), do: {:cpu, max(div(quota * 100, period), 1)}
-  defp limit(key, _), do: refuse!(:cgroup, "with #{key} #{@cgroup_words}")
+  # Of :cgroup and :limits together. What is neither a map nor pairs erluv refuses.
+  defp limits(limits, acc) do
+    Map.update(acc, :limits, limits, fn earlier ->
+      case {pairs(earlier), pairs(limits)} do
+        {{:ok, earlier}, {:ok, new}} -> Map.merge(earlier, new)
+        {:error, _} -> earlier
+        {_, :error} -> limits
+      end
+    end)
+  end
+
+  defp pairs(%{} = map) when not is_struct(map), do: {:ok, map}
+  defp pairs(list), do: if(Keyword.keyword?(list), do: {:ok, Map.new(list)}, else: :error)
 
   defp env(base, changes) do
     Enum.reduce(changes, base, fn
