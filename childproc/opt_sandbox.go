@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"erluv/etf"
 	"erluv/ipc"
@@ -23,7 +24,7 @@ func optSandbox(to *ipc.Confine, v etf.Term) error {
 	if bad != nil {
 		return errors.New("must be a map or list of read, write, exec, net and connect")
 	}
-	*to = ipc.Confine{}
+	*to = ipc.Confine{Allow: to.Allow}
 	none := false
 	for _, p := range list {
 		var err error
@@ -103,6 +104,37 @@ func listOfNumbers(v etf.Term) (etf.List, bool) {
 	}
 	list, ok := v.(etf.List)
 	return list, ok
+}
+
+// optAllow takes a list of groups of system calls.
+func optAllow(to *ipc.Confine, v etf.Term) error {
+	bad := errors.New("must be a list of " + strings.Join(ipc.AllAllowed().Names(), ", "))
+	list, ok := v.(etf.List)
+	if !ok {
+		return bad
+	}
+	to.Allow = 0
+	for _, t := range list {
+		name, ok := t.(etf.Atom)
+		if !ok {
+			return bad
+		}
+		a := ipc.AllowOf(string(name))
+		if a == 0 {
+			return fmt.Errorf("%w: there is no %s", bad, name)
+		}
+		to.Allow |= a
+	}
+	return nil
+}
+
+// settleAllow refuses what would undo a sandbox.
+func (o *order) settleAllow() *badOption {
+	c := &o.spec.Attributes.Confine
+	if c.Allow&ipc.AllowIOUring != 0 && (c.Files || c.Ports) {
+		return &badOption{etf.Atom("allow"), "io_uring does what sandbox forbids: give one of the two"}
+	}
+	return nil
 }
 
 // optNoNewPrivs takes true: the spawner has it, it is inherited, and cannot be given

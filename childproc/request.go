@@ -87,6 +87,9 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	if bad := o.settleReady(list); bad != nil {
 		return nil, bad
 	}
+	if bad := o.settleAllow(); bad != nil {
+		return nil, bad
+	}
 	if o.spec.Terminal != nil {
 		if bad := o.onTerminal(list); bad != nil {
 			return nil, bad
@@ -229,6 +232,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optLimits(&o.spec.Attributes.Limits, v)
 	case "sandbox":
 		return optSandbox(&o.spec.Attributes.Confine, v)
+	case "allow":
+		return optAllow(&o.spec.Attributes.Confine, v)
 	case "no_new_privs":
 		return optNoNewPrivs(v)
 	case "user":

@@ -18,7 +18,7 @@ func read(k Kind, r *reader) Message {
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Deny: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -147,6 +147,7 @@ func (m StartSpawner) write(w *writer) {
 	w.strs(m.Path)
 	w.bool(m.Reports)
 	w.bool(m.Scope)
+	w.bool(m.Deny)
 	w.str(m.Leaves)
 	m.Limits.write(w)
 	w.bool(m.Few)

@@ -29,7 +29,7 @@ var every = []Message{
 	Beat{},
 	Spawner{User: 2, PID: 4712, Leaves: "/sys/fs/cgroup/a", Limits: LimitDirs{"/m", "", "/c"}},
 	WantSpawner{User: 3},
-	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true},
+	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Deny: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},
@@ -48,7 +48,7 @@ var every = []Message{
 			Limits:  Limits{Memory: 1 << 40, PIDs: 5, CPU: 150},
 			Confine: Confine{
 				Files: true, Read: []string{"/usr"}, Write: []string{"/tmp"}, Exec: []string{"/bin", "/lib"},
-				Ports: true, Connect: []uint16{443, 1}, Scope: true,
+				Ports: true, Connect: []uint16{443, 1}, Scope: true, Allow: AllowIOUring, Deny: true,
 			},
 		},
 		Terminal: true, NewTerminal: true, Notify: true, Refused: "daemon",

@@ -11,13 +11,20 @@ type Confine struct {
 	Ports   bool
 	Connect []uint16
 
+	// Allow are system calls that it may make beside those of an ordinary program.
+	Allow Allow
+
 	// Scope is the spawner's own word to the role exec: the program gets a domain for
 	// its signals and abstract sockets.
 	Scope bool
+
+	// Deny is the same: the program is denied what an ordinary one never calls, but for
+	// Allow. Without it the process that becomes the program has been denied that already.
+	Deny bool
 }
 
 // None says whether nothing is confined.
-func (c *Confine) None() bool { return !c.Files && !c.Ports && !c.Scope }
+func (c *Confine) None() bool { return !c.Files && !c.Ports && !c.Scope && c.Allow == 0 }
 
 func (c *Confine) write(w *writer) {
 	w.bool(c.Files)
@@ -29,7 +36,9 @@ func (c *Confine) write(w *writer) {
 	for _, p := range c.Connect {
 		w.u16(p)
 	}
+	w.u16(uint16(c.Allow))
 	w.bool(c.Scope)
+	w.bool(c.Deny)
 }
 
 func readConfine(r *reader) Confine {
@@ -37,6 +46,7 @@ func readConfine(r *reader) Confine {
 	for n := int(r.u16()); n > 0 && r.err == nil; n-- {
 		c.Connect = append(c.Connect, r.u16())
 	}
-	c.Scope = r.bool()
+	c.Allow = Allow(r.u16())
+	c.Scope, c.Deny = r.bool(), r.bool()
 	return c
 }

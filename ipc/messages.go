@@ -106,6 +106,7 @@ type StartSpawner struct {
 	Path    []string // directories where a program without a slash is looked up
 	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
 	Scope   bool     // each program is in a domain of its own, see package sandbox
+	Deny    bool     // each is denied the system calls that an ordinary program never makes, see package sandbox
 	Leaves  string   // the control group in which each program gets one of its own, a leaf; "": none
 	Limits  LimitDirs
 	Few     bool // only programs with limits get a leaf

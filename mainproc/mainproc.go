@@ -167,7 +167,7 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, versi
 			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
 			Environ:       environ,
 		},
-		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope)},
+		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope), Deny: parts.Has(sandbox.Seccomp)},
 		log:     log,
 	}
 }

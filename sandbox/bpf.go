@@ -46,16 +46,20 @@ const (
 	dataArgs = 16
 )
 
-// Instructions are three classes: load a word, compare or mask it, return.
+// Instructions are four classes: load a word, compare or mask it, jump, return.
 const (
 	opLoad   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	opAnd    = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
 	opEqual  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	opAbove  = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K // or equal
 	opReturn = unix.BPF_RET | unix.BPF_K
+	opJump   = unix.BPF_JMP | unix.BPF_JA
 )
 
 type program []unix.SockFilter
+
+// jump passes over so many instructions: more than the 255 that a comparison can.
+func jump(over int) unix.SockFilter { return unix.SockFilter{Code: opJump, K: uint32(over)} }
 
 func (p *program) add(code uint16, k uint32, jt, jf uint8) {
 	*p = append(*p, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})
@@ -110,13 +114,13 @@ func (p *program) line(l line) error {
 	var out []int // jumps to the end
 	for _, c := range l.when {
 		high, low := uint32(c.mask>>32), uint32(c.mask)
-		if high != 0 && (len(c.values) != 1 || c.values[0]>>32 != 0) {
-			return fmt.Errorf("system call %d: a wide argument is compared with one small value only", l.call)
+		if high != 0 && len(c.values) != 1 {
+			return fmt.Errorf("system call %d: a wide argument is compared with one value only", l.call)
 		}
 		if high != 0 {
 			code.word(c.arg, 4, high)
 			out = append(out, len(code))
-			code.add(opEqual, 0, 0, 0)
+			code.add(opEqual, uint32(c.values[0]>>32), 0, 0)
 		}
 		code.word(c.arg, 0, low)
 		for i, v := range c.values {

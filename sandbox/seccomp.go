@@ -74,33 +74,12 @@ func filterPrograms(r Recipe) error {
 	if err != nil {
 		return err
 	}
-	prog := p.kernels()
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(prog)))
-	runtime.KeepAlive(prog)
-	if e != 0 {
-		return e
-	}
-	return nil
+	return Deny(p.kernels())
 }
 
 // kernels is the filter as seccomp(2) takes it.
 func (p program) kernels() *unix.SockFprog {
 	return &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
-}
-
-// Networks is a filter for a program that is to have no network, or with connect no
-// more than the connections that Rules.Connect allows. Landlock knows TCP alone, and
-// of that neither Multipath TCP, nor a connection by the first sendto(2), nor a
-// listen(2) without bind(2).
-func Networks(connect bool) (*unix.SockFprog, error) {
-	if auditArch == 0 {
-		return nil, errArch
-	}
-	p, err := assemble(networkTable(connect), allow)
-	if err != nil {
-		return nil, err
-	}
-	return p.kernels(), nil
 }
 
 var errArch = fmt.Errorf("there are no filters of system calls for this architecture: %w", unix.ENOSYS)

@@ -13,4 +13,6 @@ var settingLimits []struct{ arch, call uint32 }
 
 func childTable(uint64) []line { return nil }
 
-func networkTable(bool) []line { return nil }
+const compatArch = 0
+
+var numbers map[string]number

@@ -137,33 +137,3 @@ var intruders = []uintptr{
 	unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE, unix.SYS_KEXEC_LOAD, unix.SYS_REBOOT,
 	unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_SYSLOG,
 }
-
-// networkTable is the table of Networks. Sockets of this machine stay; io_uring makes
-// sockets without socket(2).
-func networkTable(connect bool) []line {
-	const (
-		refused  = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
-		kindBits = 0xF // of the type; the others are SOCK_NONBLOCK and SOCK_CLOEXEC
-	)
-	list := []line{{unix.SYS_SOCKET, allow, is(0, unix.AF_UNIX)}}
-	if connect {
-		list = append(list, line{unix.SYS_SOCKET, allow, []cond{
-			{0, 1<<32 - 1, []uint64{unix.AF_INET, unix.AF_INET6}},
-			{1, kindBits, []uint64{unix.SOCK_STREAM}},
-			{2, 1<<32 - 1, []uint64{0, unix.IPPROTO_TCP}},
-		}})
-	}
-	list = append(
-		list, line{unix.SYS_SOCKET, refused, nil},
-		line{unix.SYS_IO_URING_SETUP, deny, nil},
-	)
-	if connect {
-		list = append(
-			list, line{unix.SYS_LISTEN, refused, nil},
-			line{unix.SYS_SENDTO, allow, without(3, unix.MSG_FASTOPEN)},
-			line{unix.SYS_SENDMSG, allow, without(2, unix.MSG_FASTOPEN)},
-			line{unix.SYS_SENDMMSG, allow, without(3, unix.MSG_FASTOPEN)},
-		)
-	}
-	return list
-}

@@ -112,7 +112,7 @@ func TestAssemble(t *testing.T) {
 	for _, table := range [][]line{
 		{{1, allow, nil}, {2, allow, nil}, {1, kill, nil}},
 		{{1, allow, is(0, many...)}},
-		{{1, allow, []cond{{0, 1<<64 - 1, []uint64{1 << 32}}}}},
+		{{1, allow, []cond{{0, 1<<64 - 1, []uint64{1, 1 << 32}}}}},
 	} {
 		if p, err := assemble(table, deny); err == nil {
 			t.Errorf("%v is a filter of %d instructions", table, len(p))

@@ -37,6 +37,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	found := *m
 	found.Program = program
 	found.Attributes.Confine.Scope = s.domain >= 0
+	from := s.forkFor(&found.Attributes.Confine)
 	// What it needs for itself until its exec is not the program's, so it enters groups
 	// with limits last.
 	if at.inLeaf {
@@ -49,7 +50,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
-		is, no = started(fork("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
+		is, no = started(from("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
 	}
 	_ = theirs.Close()
 	if err != nil {

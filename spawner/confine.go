@@ -37,11 +37,12 @@ func confine(c *ipc.Confine) (confinement, error) {
 		return unconfined, nil
 	}
 	made := unconfined
-	if c.Ports {
-		var err error
-		if made.filter, err = sandbox.Networks(len(c.Connect) > 0); err != nil {
-			return unconfined, err
-		}
+	var err error
+	if made.filter, err = filterOf(c); err != nil {
+		return unconfined, err
+	}
+	if !c.Files && !c.Ports && !c.Scope {
+		return made, nil
 	}
 	r := sandbox.Rules{Scope: c.Scope, Files: c.Files, TCP: c.Ports, Connect: c.Connect}
 	for _, list := range []struct {
@@ -52,7 +53,6 @@ func confine(c *ipc.Confine) (confinement, error) {
 			r.Allow = append(r.Allow, sandbox.Beneath{Path: path, Access: list.access})
 		}
 	}
-	var err error
 	if made.rules, err = r.Ruleset(); errors.Is(err, sandbox.ErrLandlock) {
 		err = fmt.Errorf("%w: %w", err, unix.ENOTSUP)
 	}

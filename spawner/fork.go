@@ -289,7 +289,7 @@ func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 		if !clearsNot {
 			i.clone.flags |= unix.CLONE_CLEAR_SIGHAND
 		}
-		trap, a1, a2, a3 = unix.SYS_CLONE3, uintptr(unsafe.Pointer(&i.clone)), unsafe.Sizeof(i.clone), 0
+		trap, a1, a2, a3 = unix.SYS_CLONE3, uintptr(unsafe.Pointer(&i.clone)), unsafe.Sizeof(i.clone), forkWord
 	}
 	first := &i.steps[0]
 	end := uintptr(unsafe.Pointer(first)) + uintptr(len(i.steps))*unsafe.Sizeof(*first)

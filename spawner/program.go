@@ -84,8 +84,10 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 
 func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *refusal) {
 	with := confinement{rules: s.domain, enter: enter}
+	from := s.fork
 	if c := &m.Attributes.Confine; !c.None() {
 		c.Scope = s.domain >= 0
+		from = s.forkFor(c)
 		var err error
 		if with, err = confine(c); err != nil {
 			return numbers{}, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
@@ -94,7 +96,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 		with.enter = enter
 	}
 	with.attributes = &m.Attributes
-	return started(fork(program, m.Args, attr, with))
+	return started(from(program, m.Args, attr, with))
 }
 
 // started is what a fork has given.

@@ -78,6 +78,7 @@ type spawner struct {
 	out   []byte // the packet being composed
 
 	domain  int // rules of Landlock for each program, or -1
+	open    *openThread
 	notify  notifySockets
 	leaves  *leaves
 	limits  *limiter
@@ -145,6 +146,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
 	}
 	s.domain = rules.rules
+	if st.Deny {
+		if s.open, err = denyOrdinary(); err != nil {
+			return nil, err
+		}
+	}
 	if s.reports {
 		go s.report() // ends with the process
 	} else {

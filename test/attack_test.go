@@ -48,7 +48,7 @@ func TestAttacks(t *testing.T) {
 				}
 				defer l.Close()
 			}
-			said := e.intrudes(t, `["attack", `+target+`]`, `#{}`)
+			said := e.intrudes(t, `["attack", `+target+`]`, `#{allow => [process_vm]}`)
 			if len(said) < 17 {
 				t.Fatalf("%s: only %v", name, said)
 			}
@@ -58,7 +58,7 @@ func TestAttacks(t *testing.T) {
 				}
 			}
 		}
-		for attack, outcome := range e.intrudes(t, `["attack", "own"]`, `#{}`) {
+		for attack, outcome := range e.intrudes(t, `["attack", "own"]`, `#{allow => [process_vm]}`) {
 			if outcome != "ok" && !slices.Contains(limits, attack) {
 				t.Errorf("%s against a program's own child: %s", attack, outcome)
 			}
