@@ -87,3 +87,39 @@ func TestOptNoNewPrivs(t *testing.T) {
 		}
 	}
 }
+
+func TestOptAllow(t *testing.T) {
+	atoms := func(names ...string) (l etf.List) {
+		for _, n := range names {
+			l = append(l, etf.Atom(n))
+		}
+		return l
+	}
+	for _, tt := range []struct {
+		in   etf.Term
+		want []string
+		bad  string
+	}{
+		{atoms(), nil, ""},
+		{atoms("userns", "io_uring", "userns"), []string{"io_uring", "userns"}, ""},
+		{atoms("userns", "everything"), nil, "there is no everything"},
+		{etf.Atom("userns"), nil, "must be a list of bpf, fanotify"},
+		{etf.List{etf.Binary("userns")}, nil, "must be a list of"},
+	} {
+		var c ipc.Confine
+		err := optAllow(&c, tt.in)
+		if tt.bad != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.bad) {
+				t.Errorf("%v: %v, want %q", tt.in, err, tt.bad)
+			}
+			continue
+		}
+		if got := c.Allow.Names(); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%v: %v, %v, want %v", tt.in, got, err, tt.want)
+		}
+		// A sandbox leaves it as it is.
+		if err := optSandbox(&c, pairs("net", etf.Atom("none"))); err != nil || !reflect.DeepEqual(c.Allow.Names(), tt.want) {
+			t.Errorf("%v: with a sandbox %v, %v", tt.in, c.Allow.Names(), err)
+		}
+	}
+}

@@ -1,0 +1,36 @@
+package spawner
+
+import (
+	"testing"
+
+	"erluv/ipc"
+)
+
+// TestFilterOf: every name that may be allowed is known, filters are kept, and what a
+// sandbox leaves open needs none.
+func TestFilterOf(t *testing.T) {
+	all := &ipc.Confine{Deny: true, Allow: ipc.AllAllowed()}
+	one, err := filterOf(all)
+	if err != nil || one == nil {
+		t.Fatalf("%v, %v", one, err)
+	}
+	if again, err := filterOf(all); again != one || err != nil {
+		t.Errorf("it is made anew: %v", err)
+	}
+	for name, tt := range map[string]struct {
+		c    ipc.Confine
+		some bool
+	}{
+		"nothing":                 {ipc.Confine{}, false},
+		"a domain":                {ipc.Confine{Scope: true}, false},
+		"allowed where none is":   {ipc.Confine{Allow: ipc.AllowIOUring}, false},
+		"files":                   {ipc.Confine{Files: true}, true},
+		"all files":               {ipc.Confine{Files: true, Write: []string{"/"}, Exec: []string{"/"}}, false},
+		"all but what is written": {ipc.Confine{Files: true, Write: []string{"/tmp"}, Exec: []string{"/"}}, true},
+		"no network":              {ipc.Confine{Ports: true}, true},
+	} {
+		if f, err := filterOf(&tt.c); (f != nil) != tt.some || err != nil {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+	}
+}
