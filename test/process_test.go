@@ -192,6 +192,38 @@ func TestManyLinked(t *testing.T) {
 		length([receive {ended, P} -> P after 10000 -> error(none) end || P <- Pids])`)
 }
 
+// TestSupervisorCounts: with a worker as its direct child a supervisor of OTP does all but
+// count_children, unless it is simple_one_for_one. TestSupervisor has the restarts.
+func TestSupervisorCounts(t *testing.T) {
+	e := common(t)
+	s := e.session(t)
+	s.expect(t, "ok", `
+		process_flag(trap_exit, true),
+		Child = fun(Id) -> #{id => Id, shutdown => 5000,
+			start => {gen_server, call, [{erluv, E}, {spawn, ["sleep", "1000"], #{owner => none}}]}} end,
+		Start = fun(Strategy, Ids) -> {ok, S} = supervisor:start_link(e2e_sup, {#{strategy => Strategy}, [Child(Id) || Id <- Ids]}), S end,
+		[begin
+			S = Start(Strategy, [a, b]),
+			[{b, B, worker, _}, {a, _, worker, _}] = supervisor:which_children(S),
+			{ok, #{id := a}} = supervisor:get_childspec(S, a),
+			ok = supervisor:terminate_child(S, a),
+			{ok, _} = supervisor:restart_child(S, a),
+			ok = supervisor:terminate_child(S, a),
+			ok = supervisor:delete_child(S, a),
+			OsPid = e2e:os_pid(B),
+			{'EXIT', _} = (catch supervisor:count_children(S)),
+			receive {'EXIT', S, {badarg, _}} -> ok after 30000 -> error(supervisor) end,
+			ok = e2e:until(fun() -> not e2e:alive(OsPid) end)
+		 end || Strategy <- [one_for_one, one_for_all, rest_for_one]],
+		Simple = Start(simple_one_for_one, [a]),
+		{ok, W} = supervisor:start_child(Simple, []),
+		1 = proplists:get_value(active, supervisor:count_children(Simple)),
+		ok = supervisor:terminate_child(Simple, W),
+		ok = gen_server:stop(Simple),
+		_ = e2e_server:errors(),
+		ok`)
+}
+
 // A supervisor has a worker as its direct child.
 func TestSupervisor(t *testing.T) {
 	e := common(t)

@@ -34,6 +34,54 @@ defmodule Erluv.DaemonTest do
     refute log =~ "one\n"
   end
 
+  # A message for each line would be half a million of them.
+  test "what is not logged is not cut into lines" do
+    lines = 524_288
+
+    script =
+      "until [ -e $1 ]; do sleep 0.1; done; yes | head -n #{lines}; echo end; exec sleep 60"
+
+    for opts <- [[], [stderr_to_stdout: true]] do
+      go = Path.join(System.tmp_dir!(), "go-#{unique_sleep()}")
+      {:ok, daemon} = Daemon.start_link("sh", ["-c", script, "sh", go], opts)
+      :erlang.trace(daemon, true, [:receive])
+      File.touch!(go)
+      until(fn -> "end" in :erluv_worker.last_output(daemon) end)
+      :erlang.trace(daemon, false, [:receive])
+      assert Daemon.statistics(daemon).output_byte_count == 2 * lines + 4
+      assert traced(0) < div(lines, 10)
+      :ok = GenServer.stop(daemon)
+      File.rm!(go)
+    end
+
+    # Nor for this node's stderr.
+    text = capture_io(:stderr, fn -> logged("seq 1000 >&2", []) end)
+    assert text == Enum.map_join(1..1000, &"#{&1}\n")
+  end
+
+  defp traced(count) do
+    receive do
+      {:trace, _, :receive, {_, {:stdout, _}}} -> traced(count + 1)
+      {:trace, _, :receive, _} -> traced(count)
+    after
+      0 -> count
+    end
+  end
+
+  test "lines are made into text only for a level that is logged" do
+    parent = self()
+    transform = fn line -> send(parent, {:line, line}) && line end
+    level = Logger.level()
+    Logger.configure(level: :error)
+
+    {:ok, daemon} =
+      Daemon.start_link("echo", ["one"], log_output: :info, log_transform: transform)
+
+    assert_receive {:EXIT, ^daemon, :normal}, 30_000
+    Logger.configure(level: level)
+    refute_received {:line, _}
+  end
+
   test "what is not stdout goes to this node's stderr, or is logged alone" do
     script = "echo out; echo err >&2"
     text = capture_io(:stderr, fn -> send(self(), logged(script, log_output: :info)) end)

@@ -6,8 +6,9 @@
 %% it is down when all of it is gone. The last lines of output are in its crash report.
 %%
 %% It takes the options of {@link erluv:spawn/3} but `owner', `link', `proxy' and
-%% `ready_reply', and those below. `packet' is `line' unless it is given. With `ready',
-%% `start_link' returns when the program is ready.
+%% `ready_reply', and those below. `packet' is `line' unless it is given, or `raw' when
+%% `output' is `none': output that is dropped is not cut. With `ready', `start_link' returns
+%% when the program is ready.
 %% <dl>
 %% <dt>`output'</dt><dd>What is done with output on stdout, stderr and `fds'.
 %%   `{log, Level}' logs each line, with the metadata `domain', `worker', `os_pid' and
@@ -21,6 +22,9 @@
 %% </dl>
 %%
 %% A program that writes faster than its output is handled waits in its `write'.
+%%
+%% It is local, as `supervisor:count_children/1' needs its children to be: SUPERVISORS in
+%% erluv(3erl).
 -module(erluv_worker).
 -behaviour(gen_server).
 
@@ -48,8 +52,7 @@
     metadata :: logger:metadata(),
     output :: output(),
     credit :: pos_integer() | undefined, % messages that are asked for at a time
-    keep :: non_neg_integer(),
-    last = [] :: [binary()],             % of output, the newest first; up to 2 * keep
+    kept :: erluv_last:kept(),           % the last lines of output
     reason :: fun((term()) -> term())
 }).
 
@@ -62,8 +65,8 @@
 -define(LAST_CREDIT, 10000).
 %% Between two attempts while erluv has no child: milliseconds. A new one takes 50.
 -define(CHILD_DOWN, 20).
-%% Of a kept line: bytes.
--define(MAX_KEPT, 1024).
+%% The same when output is dropped, as it comes: a message has up to 256 KiB.
+-define(RAW_CREDIT, 16).
 
 %% @doc Starts a program and the process that has it.
 %%
@@ -147,14 +150,18 @@ init({Server, Cmd, Options}) ->
     end.
 
 start(Server, Cmd, Options) ->
-    Flow = maps:get(flow, Options, {active, ?CREDIT}),
     Given = maps:without([output, keep, reason, register], Options),
-    Spawn = maps:merge(#{packet => line, flow => Flow}, reply(Given)),
+    Spawn = maps:merge(reading(Options), reply(Given)),
     case spawn_link(Server, Cmd, Spawn) of
-        {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Flow, Options));
-        {ok, Worker} -> {ok, state(Worker, Cmd, Flow, Options)};
+        {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
+        {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
         {error, Reason} -> {stop, Reason}
     end.
+
+%% How output comes, unless the options say. What nothing looks at is not cut into lines,
+%% each of which would be a message.
+reading(#{output := none}) -> #{packet => raw, flow => {active, ?RAW_CREDIT}};
+reading(_) -> #{packet => line, flow => {active, ?CREDIT}}.
 
 %% While erluv has no child this waits: a supervisor would try again at once, and give
 %% up. It takes no longer than erluv's die_timeout, after which there is no node.
@@ -174,7 +181,7 @@ spawn_link(Server, Cmd, Options) ->
 reply(#{ready := _} = Options) -> Options#{ready_reply => message};
 reply(Options) -> Options.
 
-state(Worker, Cmd, Flow, Options) ->
+state(Worker, Cmd, #{packet := Packet, flow := Flow}, Options) ->
     Output = case maps:get(output, Options, log) of
                  log -> {log, notice};
                  Other -> Other
@@ -185,7 +192,7 @@ state(Worker, Cmd, Flow, Options) ->
                         {active, N} when is_integer(N) -> N;
                         _ -> undefined
                     end,
-           keep = maps:get(keep, Options, 20),
+           kept = erluv_last:new(maps:get(keep, Options, 20), Packet),
            reason = maps:get(reason, Options, fun(Reason) -> Reason end)}.
 
 os_pid(Worker) ->
@@ -256,7 +263,9 @@ handle_info(_Message, State) ->
 
 message({Stream, Data}, State) when is_binary(Data), Stream =/= status ->
     output(Stream, Data, State#state.output, State),
-    keep(Data, State);
+    State#state{kept = erluv_last:add(Stream, Data, State#state.kept)};
+message({Stream, eof}, #state{kept = Kept} = State) ->
+    State#state{kept = erluv_last:eof(Stream, Kept)};
 message(passive, #state{worker = Worker, credit = Credit} = State) when is_integer(Credit) ->
     _ = erluv:setopts(Worker, [{active, Credit}]), % noproc: it has ended
     State;
@@ -279,29 +288,11 @@ message(_, State) ->
 output(_, _, none, _) -> ok;
 output(Stream, Data, {pid, Pid}, _) -> Pid ! {self(), {Stream, Data}};
 output(Stream, Data, {log, Level}, #state{metadata = Metadata}) ->
-    erluv_log:line(Level, chomp(Data), Metadata#{stream => Stream});
+    erluv_log:line(Level, erluv_last:chomp(Data), Metadata#{stream => Stream});
 output(Stream, Data, F, _) -> F(Stream, Data).
 
-%% The list is cut at twice its length, so that a line costs no copy of it.
-keep(_, #state{keep = 0} = State) ->
-    State;
-keep(Data, #state{keep = Keep, last = Last} = State) ->
-    Line = chomp(Data),
-    Kept = binary:copy(binary:part(Line, 0, min(byte_size(Line), ?MAX_KEPT))),
-    case [Kept | Last] of
-        Long when length(Long) >= 2 * Keep -> State#state{last = lists:sublist(Long, Keep)};
-        Short -> State#state{last = Short}
-    end.
-
-last(#state{last = Last, keep = Keep}) ->
-    lists:reverse(lists:sublist(Last, Keep)).
-
-chomp(Data) ->
-    Size = byte_size(Data) - 1,
-    case Data of
-        <<Line:Size/binary, $\n>> -> Line;
-        _ -> Data
-    end.
+last(#state{kept = Kept}) ->
+    erluv_last:lines(Kept).
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.

@@ -8,6 +8,8 @@
 -export([t_output_to_function/0]).
 -export([t_output_to_pid/0]).
 -export([t_output_to_nobody/0]).
+-export([t_dropped_output_is_not_cut/0]).
+-export([t_last_lines_of_raw_output/0]).
 -export([t_output_of_fds/0]).
 -export([t_keeps_last_lines/0]).
 -export([t_last_lines_in_crash_report/0]).
@@ -24,6 +26,7 @@
 -export([t_killed/0]).
 -export([t_node_is_lost/0]).
 -export([t_supervised/0]).
+-export([t_counted/0]).
 -export([t_supervised_over_a_crash/0]).
 -export([t_restarts_are_logged/0]).
 -export([t_slow_function_holds_program/0]).
@@ -78,6 +81,69 @@ t_output_to_pid() ->
 t_output_to_nobody() ->
     {ok, Pid} = start(["seq", "1000"], #{output => none}),
     ?assertEqual({'EXIT', normal}, next(Pid)).
+
+%% A message for each line would be half a million of them.
+t_dropped_output_is_not_cut() ->
+    Lines = 1 bsl 19,
+    {ok, Pid} = start(<<"read x; yes | head -n ", (integer_to_binary(Lines))/binary, "; echo end; read x">>, #{output => none}),
+    W = erluv_worker:worker(Pid),
+    1 = erlang:trace(Pid, true, ['receive']),
+    ok = erluv:write(W, <<"\n">>),
+    until(fun() -> lists:member(<<"end">>, erluv_worker:last_output(Pid)) end),
+    1 = erlang:trace(Pid, false, ['receive']),
+    ?assertEqual(lists:duplicate(19, <<"y">>) ++ [<<"end">>], erluv_worker:last_output(Pid)),
+    {Messages, Bytes} = traced(W, 0, 0),
+    ?assertEqual(2 * Lines + 4, Bytes),
+    ?assert(Messages < Lines div 10),
+    ok = gen_server:stop(Pid).
+
+traced(W, Messages, Bytes) ->
+    receive
+        {trace, _, 'receive', {W, {stdout, Data}}} -> traced(W, Messages + 1, Bytes + byte_size(Data));
+        {trace, _, 'receive', _} -> traced(W, Messages, Bytes)
+    after 0 -> {Messages, Bytes}
+    end.
+
+%% All that a supervisor does with its children, it does with this one. TestSupervisorCounts
+%% has what it does not do with a worker itself.
+t_counted() ->
+    Spec = fun(Id) -> (erluv_worker:child_spec({erluv, ["sleep", "60"], #{}}))#{id => Id} end,
+    {ok, Sup} = supervisor:start_link(?MODULE, [Spec(a), Spec(b)]),
+    2 = proplists:get_value(active, supervisor:count_children(Sup)),
+    ok = supervisor:terminate_child(Sup, a),
+    1 = proplists:get_value(active, supervisor:count_children(Sup)),
+    {ok, _} = supervisor:restart_child(Sup, a),
+    {ok, #{id := a}} = supervisor:get_childspec(Sup, a),
+    [{b, _, _, _}, {a, _, _, _}] = supervisor:which_children(Sup),
+    ok = supervisor:terminate_child(Sup, a),
+    ok = supervisor:delete_child(Sup, a),
+    [{specs, 1}, {active, 1}, {supervisors, 0}, {workers, 1}] = supervisor:count_children(Sup),
+    ok = gen_server:stop(Sup).
+
+%% However raw output is cut, the last lines are the same.
+t_last_lines_of_raw_output() ->
+    _ = rand:seed(exsss, 12),
+    [begin
+         Lines = [binary:copy(<<"x">>, size_of_line()) || _ <- lists:seq(1, rand:uniform(60))],
+         Text = iolist_to_binary(lists:join($\n, Lines)),
+         Ended = lists:reverse(case lists:reverse(Lines) of [<<>> | Others] -> Others; All -> All end),
+         Shown = [binary:part(Line, 0, min(1024, byte_size(Line))) || Line <- Ended],
+         Wanted = lists:nthtail(max(0, length(Shown) - Keep), Shown),
+         Kept = lists:foldl(fun(Piece, Kept) -> erluv_last:add(stdout, Piece, Kept) end,
+                            erluv_last:new(Keep, raw), pieces(Text)),
+         ?assertEqual(Wanted, erluv_last:lines(erluv_last:eof(stdout, Kept)))
+     end || Keep <- [0, 1, 2, 20, 100], _ <- lists:seq(1, 60)],
+    Both = lists:foldl(fun({Stream, Data}, Kept) -> erluv_last:add(Stream, Data, Kept) end, erluv_last:new(3, raw),
+                       [{stdout, <<"a">>}, {stderr, <<"e\nf">>}, {stdout, <<"b\nc\n">>}]),
+    ?assertEqual([<<"e">>, <<"ab">>, <<"c">>], erluv_last:lines(erluv_last:eof(stdout, Both))).
+
+size_of_line() ->
+    rand:uniform(case rand:uniform(4) of 1 -> 10; 2 -> 100; 3 -> 3000; 4 -> 20000 end) - 1.
+
+pieces(<<>>) -> [];
+pieces(Text) ->
+    {Piece, Rest} = split_binary(Text, min(byte_size(Text), rand:uniform(case rand:uniform(2) of 1 -> 50; 2 -> 40000 end))),
+    [Piece | pieces(Rest)].
 
 t_output_of_fds() ->
     {ok, Pid} = start(<<"echo x >&3">>, #{output => {pid, self()}, fds => #{3 => pipe}}),

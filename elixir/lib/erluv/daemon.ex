@@ -13,6 +13,9 @@ defmodule Erluv.Daemon do
   has started, when the process ends: however that is, and also when the BEAM is killed. A
   supervisor is told that it is down when all of it is gone.
 
+  It is a local process, which a worker of `:erluv.spawn/3` is not: with that as its child
+  `Supervisor.count_children/1` ends a supervisor (SUPERVISORS in erluv.3erl).
+
   It is an `erluv_worker`: the last lines of output are in its crash report, and the functions
   `:erluv_worker.worker/1` and `:erluv_worker.last_output/1` take it.
 
@@ -121,7 +124,7 @@ defmodule Erluv.Daemon do
       true
   """
   @spec os_pid(daemon()) :: pos_integer() | :error
-  def os_pid(daemon), do: GenServer.call(daemon, :os_pid)
+  def os_pid(daemon), do: GenServer.call(daemon, :os_pid, :infinity)
 
   @doc """
   How many bytes the program has written, and what else erluv knows of it: `:cpu`
@@ -139,7 +142,7 @@ defmodule Erluv.Daemon do
           :output_byte_count => non_neg_integer(),
           optional(:cpu | :rss | :restarts) => non_neg_integer()
         }
-  def statistics(daemon), do: GenServer.call(daemon, :statistics)
+  def statistics(daemon), do: GenServer.call(daemon, :statistics, :infinity)
 
   # What init/1 needs: for erluv_worker, and what to wait for.
   defp prepare([program | args] = command, opts) do
@@ -173,9 +176,10 @@ defmodule Erluv.Daemon do
         stdin: :null,
         stdout: if(only, do: :null, else: :owner),
         stderr: if(stderr == :log, do: :owner, else: Options.stream(stderr)),
-        output: &output(&1, &2, log, stderr),
+        output: output(log, stderr),
         reason: &reason(&1, program, metadata, to_reason)
       })
+      |> Map.merge(if(log == nil, do: %{packet: :raw}, else: %{}))
 
     {node, command, options, wait_for}
   end
@@ -193,10 +197,17 @@ defmodule Erluv.Daemon do
       pop(opts, :log_transform, &:erluv_log.text/1, &is_function(&1, 1), "a function of a line")
 
     case {fun, level} do
-      {nil, nil} -> {fn _ -> :ok end, opts}
-      {nil, level} -> {&log(level, [prefix, transform.(&1)], metadata), opts}
-      {{m, f, args}, _} -> {&apply(m, f, [&1 | args]), opts}
-      {fun, _} -> {fun, opts}
+      {nil, nil} ->
+        {nil, opts}
+
+      {nil, level} ->
+        {fn line -> log(level, fn -> [prefix, transform.(line)] end, metadata) end, opts}
+
+      {{m, f, args}, _} ->
+        {&apply(m, f, [&1 | args]), opts}
+
+      {fun, _} ->
+        {fun, opts}
     end
   end
 
@@ -204,19 +215,19 @@ defmodule Erluv.Daemon do
   defp logger_fun?(fun), do: is_function(fun, 1)
 
   defp log(:warn, text, metadata), do: log(:warning, text, metadata)
+  # The text is made only for a level that is logged.
   defp log(level, text, metadata), do: Logger.log(level, text, metadata)
 
+  # What nothing asked for is not cut into lines.
+  defp output(nil, :console), do: &console/2
+  defp output(nil, _), do: :none
+  defp output(log, stderr), do: &output(&1, &2, log, stderr)
+
   defp output(:stderr, line, _, :console), do: IO.binwrite(:stderr, line)
-  defp output(_, line, log, _), do: line |> chomp() |> log.()
+  defp output(_, line, log, _), do: line |> :erluv_last.chomp() |> log.()
 
-  defp chomp(line) do
-    size = byte_size(line) - 1
-
-    case line do
-      <<text::binary-size(size), "\n">> -> text
-      _ -> line
-    end
-  end
+  defp console(:stderr, data), do: IO.binwrite(:stderr, data)
+  defp console(_, _), do: :ok
 
   defp reason(:normal, program, metadata, _) do
     Logger.info("#{program}: Process exited successfully", metadata)
