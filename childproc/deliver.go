@@ -51,7 +51,12 @@ type delivery struct {
 	direct  bool // into a frame that has been begun, at start
 	start   int
 	answers bool // the frame is no message, but answers the first who waits to read
+	kept    bool // behind what is kept of the stream
 }
+
+// longKept is how much of a stream is kept, in bytes, when more of it is read straight
+// behind that. Less is not worth the space for what one read may bring.
+const longKept = scratchSize / 2
 
 var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
 
@@ -124,6 +129,10 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		limit = r.limit
 	} else if to := p.first(st); p.pushes(st) && to != (etf.Pid{}) {
 		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s)}
+	} else if st.rest() >= longKept {
+		m.frame = delivery{kept: true}
+		k := &st.busy.rest
+		return k.space(scratchSize, p.packet.missing(k.bytes()))
 	} else {
 		return m.scratch
 	}
@@ -155,7 +164,14 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.copyOutput(p, p.stream(s), n)
 		m.sent(p, p.stream(s), n)
 		m.count(p)
-	case n > 0:
+	case n == 0:
+	case m.frame.kept:
+		k := &p.stream(s).busy.rest
+		k.extend(n)
+		b := k.bytes()
+		m.sawOutput(p, s, b[len(b)-n:])
+		m.accepted(p, s)
+	default:
 		m.sawOutput(p, s, m.scratch[:n])
 		if !p.nobody(p.stream(s)) || p.active != activeTrue {
 			m.accept(p, s, m.scratch[:n])
@@ -173,10 +189,12 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	}
 }
 
-// roomAgain lets answers and output flow again after there was no room.
+// roomAgain lets answers and output flow again after there was no room. What has been
+// read comes before what is still in the pipes.
 func (m *manager) roomAgain() {
 	m.answerRuns()
-	if !m.streams.Paused() {
+	m.serveAgain()
+	if !m.streams.Paused() || len(m.unserved) > 0 {
 		return
 	}
 	m.streams.Resume()

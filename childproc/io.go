@@ -73,7 +73,7 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 	case name == "put_chars" && len(t) == 5:
 		m.putResult(p, to, t, reply)
 	case name == "get_line" && len(t) == 3:
-		m.get(p, t[1], lineEnd, reply)
+		m.getLine(p, t[1], reply)
 	case name == "get_chars" && len(t) == 4:
 		n, ok := t[3].(int64)
 		if !ok || n < 0 || n > maxGot {
@@ -100,20 +100,29 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 }
 
 // ioAll does several requests, up to the first that fails; the last one's answer
-// is the answer.
+// is the answer. Those that are answered at once take no stack.
 func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term)) {
 	if len(list) == 0 {
 		reply(etf.Atom("ok"))
 		return
 	}
-	last := len(list) == 1
-	m.ioOne(p, ioFrom{}, list[0], func(answer etf.Term) {
-		if t, failed := answer.(etf.Tuple); last || failed && len(t) > 0 && t[0] == etf.Atom("error") {
-			reply(answer)
-			return
-		}
-		m.ioAll(p, to, list[1:], reply)
-	})
+	for atOnce := true; atOnce; {
+		req, rest := list[0], list[1:]
+		inCall := true
+		atOnce = false
+		m.ioOne(p, ioFrom{}, req, func(answer etf.Term) {
+			switch t, isTuple := answer.(etf.Tuple); {
+			case len(rest) == 0 || isTuple && len(t) > 0 && t[0] == etf.Atom("error"):
+				reply(answer)
+			case inCall:
+				atOnce = true
+			default:
+				m.ioAll(p, to, rest, reply)
+			}
+		})
+		inCall = false
+		list = rest
+	}
 }
 
 // written answers one of several requests.
@@ -155,25 +164,28 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 	})
 }
 
-// get gets what find finds the end of, in what has been read: -1 when it is not
+// get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
-func (m *manager) get(p *proc, encoding etf.Term, find func(b []byte) int, reply func(etf.Term)) {
+func (m *manager) get(p *proc, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
 	if p.active != passive {
 		reply(errorTerm(etf.Atom("active")))
 		return
 	}
-	m.await(p, workers.Stdout, func(b []byte, ended bool) (int, bool) {
-		n := find(b)
-		if n < 0 && len(b) >= maxGot {
-			n = maxGot
-		}
-		if n < 0 && ended {
-			n = len(b)
-		}
+	m.await(p, workers.Stdout, func(k *kept, ended bool) (int, bool) {
+		b := k.bytes()
+		n, found := find(k)
 		switch {
-		case n < 0:
+		case found:
+		case len(b) >= maxGot:
+			if n = maxGot; !p.device.asBytes(encoding) {
+				n = wholeRunes(b[:n])
+			}
+		case ended:
+			n = len(b)
+		default:
 			return 0, false
-		case len(b) == 0:
+		}
+		if len(b) == 0 {
 			reply(etf.Atom("eof"))
 			return 0, true
 		}
@@ -186,95 +198,23 @@ func (m *manager) get(p *proc, encoding etf.Term, find func(b []byte) int, reply
 	})
 }
 
-func lineEnd(b []byte) int {
-	if i := bytes.IndexByte(b, '\n'); i >= 0 {
-		return i + 1
-	}
-	return -1
+// getLine gets a line with its end.
+func (m *manager) getLine(p *proc, encoding etf.Term, reply func(etf.Term)) {
+	m.get(p, encoding, func(k *kept) (int, bool) {
+		n := k.line(maxGot)
+		return n, n > 0 && (n < maxGot || k.bytes()[n-1] == '\n')
+	}, reply)
 }
 
 // getChars gets n characters, or fewer before the end.
 func (m *manager) getChars(p *proc, encoding etf.Term, n int, reply func(etf.Term)) {
-	asBytes := p.device.latin1 || encoding != etf.Atom("unicode")
-	m.get(p, encoding, func(b []byte) int {
+	asBytes := p.device.asBytes(encoding)
+	m.get(p, encoding, func(k *kept) (int, bool) {
 		if asBytes {
-			if len(b) < n {
-				return -1
-			}
-			return n
+			return n, k.len() >= n
 		}
-		at := 0
-		for range n {
-			if !utf8.FullRune(b[at:]) {
-				return -1
-			}
-			_, size := utf8.DecodeRune(b[at:])
-			at += size
-		}
-		return at
+		return k.chars(n)
 	}, reply)
-}
-
-// getUntil has a function of the node look for the end, as io:fread/3 does: it is
-// called with a continuation and characters until it is done.
-func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
-	module, ok1 := t[3].(etf.Atom)
-	function, ok2 := t[4].(etf.Atom)
-	extra, ok3 := asList(t[5])
-	if !ok1 || !ok2 || !ok3 {
-		reply(errorTerm(etf.Atom("request")))
-		return
-	}
-	if p.active != passive {
-		reply(errorTerm(etf.Atom("active")))
-		return
-	}
-	text := device{latin1: p.device.latin1, list: true}
-	var r *reader
-	var more etf.Term = etf.List(nil) // the continuation
-	st := p.stream(workers.Stdout)
-	next := func(result etf.Term) {
-		tu, ok := result.(etf.Tuple)
-		switch {
-		case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
-			if rest, err := text.encode(etf.Atom("unicode"), tu[2]); err == nil && tu[2] != etf.Atom("eof") {
-				st.busy.rest = append(rest, st.busy.rest...)
-			}
-			reply(tu[1])
-			st.busy.served() // it is the first while it is busy
-		case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
-			more, r.busy = tu[1], false
-		default:
-			reply(errorTerm(function))
-			st.busy.served()
-		}
-		m.serve(p, workers.Stdout)
-		m.hold(p)
-		p.w.Resume()
-		m.finish(p)
-	}
-	r = &reader{}
-	r.take = func(b []byte, ended bool) (int, bool) {
-		n := len(b)
-		if !ended && !p.device.latin1 {
-			n = wholeRunes(b)
-		}
-		if n == 0 && !ended {
-			return 0, false
-		}
-		var chars etf.Term = etf.Atom("eof")
-		if n > 0 {
-			var err error
-			if chars, err = text.decode(etf.Atom("unicode"), b[:n]); err != nil {
-				reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
-				return n, true
-			}
-		}
-		r.busy = true
-		m.ask(module, function, append(etf.List{more, chars}, extra...), next)
-		return n, false
-	}
-	m.awaitReader(p, workers.Stdout, r)
 }
 
 // wholeRunes is how many bytes of b are not the beginning of a character whose end
@@ -289,6 +229,11 @@ func wholeRunes(b []byte) int {
 		}
 	}
 	return len(b)
+}
+
+// asBytes says whether what a request in this encoding gets is bytes, not characters.
+func (d device) asBytes(encoding etf.Term) bool {
+	return d.latin1 || encoding != etf.Atom("unicode")
 }
 
 func (d device) encoding() etf.Atom {
@@ -403,7 +348,7 @@ func (d device) appendChars(dst []byte, t etf.Term) ([]byte, error) {
 
 // decode gives output as a request wants it: characters, or bytes in latin1.
 func (d device) decode(encoding etf.Term, b []byte) (etf.Term, error) {
-	asBytes := d.latin1 || encoding != etf.Atom("unicode")
+	asBytes := d.asBytes(encoding)
 	switch {
 	case !asBytes && !utf8.Valid(b):
 		return nil, errNoTranslation

@@ -66,6 +66,7 @@ type manager struct {
 	names      watchers
 	stalled    []*workers.Worker // draining, waiting for room
 	ran        []*proc           // runs that are over, waiting for room for the answer
+	unserved   []unserved        // waiting for room for what has been read
 	msg        dist.Message
 	stateForm  stateForm
 	refused    uint64 // frames that were not understood

@@ -1,9 +1,9 @@
 package childproc
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"erluv/etf"
 )
@@ -67,37 +67,49 @@ type errPacket int
 
 func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", int(e)) }
 
-// cut takes the first packet off b: its bytes, and by how many to go on. With
-// n = 0 it is not complete.
-func (p packet) cut(b []byte) (data []byte, n int, err error) {
+// cut finds the first packet in k: its bytes, and by how many to go on. With n = 0 it
+// is not complete.
+func (p packet) cut(k *kept) (data []byte, n int, err error) {
+	b := k.bytes()
 	switch {
 	case p.line:
-		end := min(len(b), int(p.max))
-		if i := bytes.IndexByte(b[:end], '\n'); i >= 0 {
-			return b[:i+1], i + 1, nil
-		}
-		if end == int(p.max) {
-			return b[:end], end, nil
-		}
-		return nil, 0, nil
+		n = k.line(int(p.max))
+		return b[:n], n, nil
 	case p.header > 0:
-		header := int(p.header)
-		if len(b) < header {
-			return nil, 0, nil
+		n, err = p.size(b)
+		if err != nil || len(b) < n {
+			return nil, 0, err
 		}
-		size := 0
-		for _, c := range b[:header] {
-			size = size<<8 | int(c)
-		}
-		if size > maxPacketSize {
-			return nil, 0, errPacket(size)
-		}
-		if len(b) < header+size {
-			return nil, 0, nil
-		}
-		return b[header : header+size], header + size, nil
+		return b[p.header:n], n, nil
 	}
 	return b, len(b), nil
+}
+
+// size is that of the packet that b begins with, with its header.
+func (p packet) size(b []byte) (int, error) {
+	header := int(p.header)
+	if len(b) < header {
+		return header, nil
+	}
+	size := 0
+	for _, c := range b[:header] {
+		size = size<<8 | int(c)
+	}
+	if size > maxPacketSize {
+		return 0, errPacket(size)
+	}
+	return header + size, nil
+}
+
+// missing is how many bytes the first packet lacks of which b is a part, as far as that
+// is known.
+func (p packet) missing(b []byte) int {
+	if p.header > 0 {
+		if n, err := p.size(b); err == nil && n > len(b) {
+			return n - len(b)
+		}
+	}
+	return math.MaxInt
 }
 
 // frame puts the length before data that is written to stdin. False: the length

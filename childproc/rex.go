@@ -21,10 +21,11 @@ type question struct {
 
 // ask has the node call a function, through rex, and done called with the result:
 // {badrpc, Reason} when there is none, also when the node does not answer. The
-// answer names nothing but whom it is for, so each question has a pid of its own.
+// answer names nothing but whom it is for, so each question has a pid of its own. The
+// result never comes within the call.
 func (m *manager) ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
 	if len(m.questions) >= maxQuestions {
-		done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")})
+		m.after(0, func() { done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")}) })
 		return
 	}
 	pid := m.newPid()

@@ -18,9 +18,10 @@ type stream struct {
 
 // traffic is what is going on in a stream. Most have been silent from the beginning.
 type traffic struct {
-	rest    []byte // read from the pipe, and no whole packet, or not asked for
+	rest    kept // read from the pipe, and no whole packet, or not asked for
 	readers []*reader
 	flows   []*backlog // see flowsOf
+	later   bool       // it is among manager.unserved
 }
 
 // traffic is the stream's, from now on.
@@ -32,27 +33,38 @@ func (st *stream) traffic() *traffic {
 }
 
 // served: the first who waits has been answered.
-func (t *traffic) served() { t.readers = t.readers[1:] }
+func (t *traffic) served() {
+	t.readers[0] = nil
+	t.readers = t.readers[1:]
+}
 
-// rest is what is there and not delivered.
-func (st *stream) rest() []byte {
+// rest is how many bytes are there and not delivered.
+func (st *stream) rest() int {
 	if st.busy == nil {
-		return nil
+		return 0
 	}
-	return st.busy.rest
+	return st.busy.rest.len()
 }
 
 // awaited says whether somebody waits for output.
 func (st *stream) awaited() bool { return st.busy != nil && len(st.busy.readers) > 0 }
 
+// wanted says whether somebody waits for more than there is. A reader that waits for
+// something else is not read for without end.
+func (st *stream) wanted() bool {
+	return st.awaited() && (!st.busy.readers[0].busy || st.rest() < maxGot)
+}
+
 // delivered says whether nothing is left for somebody who reads on demand.
-func (st *stream) delivered() bool { return len(st.rest()) == 0 && (st.told || !st.asked) }
+func (st *stream) delivered() bool {
+	return st.rest() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
+}
 
 // reader is a call that waits for output. It is given what has been read and not
 // delivered, and says how much of it it has taken and whether it is done; with
 // ended there is no more to come, and it is done at the latest with nothing left.
 type reader struct {
-	take func(b []byte, ended bool) (n int, done bool)
+	take func(k *kept, ended bool) (n int, done bool)
 	busy bool // it waits for something else
 
 	// A read of whatever comes, up to limit bytes, can be given it without a copy: see
@@ -83,13 +95,13 @@ func (p *proc) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *proc) pushes(st *stream) bool {
-	return !p.hidden && p.active != passive && p.packet.raw() && len(st.rest()) == 0 && !st.awaited()
+	return !p.hidden && p.active != passive && p.packet.raw() && st.rest() == 0 && !st.awaited()
 }
 
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *proc) pulled(st *stream) *reader {
-	if p.hidden || p.active != passive || !p.packet.raw() || len(st.rest()) > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
+	if p.hidden || p.active != passive || !p.packet.raw() || st.rest() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
 		return nil
 	}
 	return st.busy.readers[0]
@@ -100,12 +112,12 @@ func (p *proc) pulled(st *stream) *reader {
 func (m *manager) hold(p *proc) {
 	for i := range p.streams {
 		st := &p.streams[i]
-		wanted := p.active != passive || st.awaited()
+		wanted := p.active != passive || st.wanted()
 		switch {
 		case p.dropped:
 			wanted = true
 		case p.awaitsReady() && (p.hidden || !wanted):
-			wanted = len(st.rest()) < maxUnready // it may wait for the line, or to be able to write
+			wanted = st.rest() < maxUnready // it may wait for the line, or to be able to write
 		case p.hidden:
 			wanted = false
 		case p.active != passive:
@@ -115,34 +127,77 @@ func (m *manager) hold(p *proc) {
 	}
 }
 
-// serve delivers what has been read, as far as somebody wants it.
+// serve delivers what has been read, as far as somebody wants it and the outbox has
+// room.
 func (m *manager) serve(p *proc, s workers.Stream) {
-	if p.hidden {
-		return
-	}
 	st := p.stream(s)
-	b := st.rest()
-	for {
-		b = m.serveReaders(st, b)
-		if p.active == passive || st.awaited() || len(b) == 0 {
+	switch {
+	case p.hidden:
+	case m.serveRest(p, st):
+		m.serveEnd(p, s)
+	default:
+		m.serveLater(p, st)
+	}
+	if st.busy != nil {
+		st.busy.rest.settle()
+	}
+}
+
+// serveRest delivers what can be cut from the rest. False: there is no room for more.
+func (m *manager) serveRest(p *proc, st *stream) bool {
+	t := st.busy
+	for t != nil {
+		if !m.serveReaders(st) {
+			return false
+		}
+		if p.active == passive || st.awaited() || t.rest.len() == 0 {
 			break
 		}
-		data, n, err := p.packet.cut(b)
+		if m.out.waiting() >= outHigh {
+			return false
+		}
+		data, n, err := p.packet.cut(&t.rest)
 		if err != nil {
 			m.badPacket(p)
-			b = nil
+			t.rest.clear()
 			break
 		}
 		if n == 0 {
 			break
 		}
-		m.push(p, s, data)
-		b = b[n:]
+		t.rest.take(n)
+		m.push(p, st.no, data)
 	}
-	if st.busy != nil {
-		st.busy.rest = b
+	return true
+}
+
+// unserved is a stream of which more can be delivered than the outbox had room for.
+type unserved struct {
+	p *proc
+	s workers.Stream
+}
+
+// serveLater has a stream served when there is room. Until then no output is read, so
+// the rest does not grow.
+func (m *manager) serveLater(p *proc, st *stream) {
+	m.streams.Pause()
+	if !st.busy.later {
+		st.busy.later = true
+		m.unserved = append(m.unserved, unserved{p, st.no})
 	}
-	m.serveEnd(p, s)
+}
+
+// serveAgain goes on with those streams, each in its turn.
+func (m *manager) serveAgain() {
+	for len(m.unserved) > 0 && m.out.waiting() < outHigh {
+		u := m.unserved[0]
+		m.unserved[0] = unserved{}
+		m.unserved = m.unserved[1:]
+		u.p.stream(u.s).busy.later = false
+		m.serve(u.p, u.s)
+		m.letFlow(u.p)
+		m.finish(u.p)
+	}
 }
 
 func (m *manager) serveAll(p *proc) {
@@ -154,29 +209,33 @@ func (m *manager) serveAll(p *proc) {
 // accept takes what was read from a pipe and not straight into a message. What
 // nobody takes at once is copied.
 func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
-	st := p.stream(s)
-	t := st.traffic()
-	if len(t.rest) > 0 {
-		data = append(t.rest, data...)
-	}
-	t.rest = data
+	p.stream(s).traffic().rest.add(data)
+	m.accepted(p, s)
+}
+
+// accepted: there is more to deliver.
+func (m *manager) accepted(p *proc, s workers.Stream) {
 	m.serve(p, s)
-	t.rest = append([]byte(nil), t.rest...)
 	m.hold(p)
 }
 
-// serveReaders gives the calls that wait what is there.
-func (m *manager) serveReaders(st *stream, b []byte) []byte {
-	for st.awaited() && !st.busy.readers[0].busy && (len(b) > 0 || st.ended) {
-		n, done := st.busy.readers[0].take(b, st.ended)
-		st.told = st.told || st.ended && len(b) == 0
-		b = b[n:]
+// serveReaders gives the calls that wait what is there. False: there is no room for
+// more answers.
+func (m *manager) serveReaders(st *stream) bool {
+	t := st.busy
+	for st.awaited() && !t.readers[0].busy && (t.rest.len() > 0 || st.ended) {
+		if m.out.waiting() >= outHigh {
+			return false
+		}
+		st.told = st.told || st.ended && t.rest.len() == 0
+		n, done := t.readers[0].take(&t.rest, st.ended)
+		t.rest.take(n)
 		if !done {
 			break
 		}
-		st.busy.served()
+		t.served()
 	}
-	return b
+	return true
 }
 
 // serveEnd delivers what is left behind the last whole packet, and the end.
@@ -185,16 +244,16 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	if !st.ended {
 		return
 	}
-	if len(st.rest()) > 0 && p.active != passive {
-		data := st.busy.rest
-		st.busy.rest = nil
+	if st.rest() > 0 && p.active != passive {
+		data := st.busy.rest.bytes()
+		st.busy.rest.clear()
 		if p.packet.header > 0 {
 			m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
 		} else {
 			m.push(p, s, data)
 		}
 	}
-	if len(st.rest()) > 0 {
+	if st.rest() > 0 {
 		return
 	}
 	if !st.told && p.active != passive {
@@ -320,12 +379,13 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		return
 	}
 	to = to.keep()
-	m.awaitReader(p, s, &reader{limit: limit, to: to, take: func(b []byte, ended bool) (int, bool) {
-		data, n, err := p.packet.cut(b)
+	m.awaitReader(p, s, &reader{limit: limit, to: to, take: func(k *kept, ended bool) (int, bool) {
+		b := k.bytes()
+		data, n, err := p.packet.cut(k)
 		switch {
 		case err != nil:
 			m.badPacket(p)
-			return len(b), false
+			return k.len(), false
 		case len(b) == 0:
 			m.out.reply(to, etf.Atom("eof"))
 			return 0, true
@@ -342,7 +402,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 }
 
 // await has a call wait for output.
-func (m *manager) await(p *proc, s workers.Stream, take func(b []byte, ended bool) (int, bool)) {
+func (m *manager) await(p *proc, s workers.Stream, take func(k *kept, ended bool) (int, bool)) {
 	m.awaitReader(p, s, &reader{take: take})
 }
 
@@ -369,7 +429,7 @@ func (m *manager) giveUp(p *proc) {
 	p.dropped = true
 	for i := range p.streams {
 		if b := p.streams[i].busy; b != nil {
-			b.rest = nil
+			b.rest.clear()
 		}
 	}
 	m.hold(p)

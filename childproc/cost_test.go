@@ -1,0 +1,276 @@
+package childproc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/ipc"
+	"erluv/loop"
+	"erluv/watch"
+	"erluv/workers"
+)
+
+// played is a manager with one worker whose program is played: output is put where the
+// manager has space for it, in pieces of any size. No loop runs.
+type played struct {
+	t    testing.TB
+	m    *manager
+	p    *proc
+	self etf.Pid
+	in   []dist.Message // what was sent to the node and not looked at yet, if it is kept
+	keep bool
+	sent int // bytes of frames
+	most int // that were waiting at once
+}
+
+func play(t testing.TB, opts ...etf.Pair) *played {
+	l, err := loop.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := l.NewGroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.Close()
+		_ = ours.Close()
+		_ = theirs.Close()
+	})
+	m := newManager(ipc.Start{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv", MaxWorkers: 1000})
+	m.out, m.streams, m.now, m.after = newOutbox(make([]byte, ipc.JournalOut)), group, l.Now, l.After
+	if m.starter, err = workers.NewStarter(l, group, ours, true, 10_000, func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	m.files = watch.NewSet(l, group, fileHost{m})
+	pl := &played{t: t, m: m, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
+	opts = append(opts, opt("link", etf.Atom("false")))
+	m.spawn(from{pid: pl.self, tag: raw(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
+	for _, p := range m.procs {
+		pl.p = p
+	}
+	if pl.p == nil {
+		t.Fatalf("no worker with %v", opts)
+	}
+	return pl
+}
+
+// flush has the node read all that waits.
+func (pl *played) flush() {
+	o := pl.m.out
+	pl.most = max(pl.most, o.waiting())
+	pl.sent += o.waiting()
+	for b := o.unsent(); pl.keep && len(b) > 0; {
+		frame, n, err := dist.Next(b, ipc.JournalOut)
+		if err != nil || n == 0 {
+			pl.t.Fatalf("%d bytes of no frame: %v", len(b), err)
+		}
+		var m dist.Message
+		if err := dist.Parse(bytes.Clone(frame), &m); err != nil {
+			pl.t.Fatal(err)
+		}
+		pl.in = append(pl.in, m)
+		b = b[n:]
+	}
+	o.sent(o.waiting())
+	o.record(&ipc.Record{})
+	o.shift()
+	pl.m.roomAgain()
+}
+
+// output is what the program writes, at most piece bytes at a time.
+func (pl *played) output(data []byte, piece int) {
+	for len(data) > 0 {
+		room := pl.m.Room(pl.p.w, workers.Stdout)
+		for len(room) == 0 {
+			pl.flush()
+			room = pl.m.Room(pl.p.w, workers.Stdout)
+		}
+		n := copy(room[:min(len(room), piece)], data)
+		pl.m.Took(pl.p.w, workers.Stdout, n)
+		data = data[n:]
+	}
+	for pl.m.out.waiting() > 0 {
+		pl.flush()
+	}
+}
+
+// text is what the messages with output, and the answers, hold.
+func (pl *played) text() (text []byte) {
+	for _, m := range pl.in {
+		v, err := etf.Decode(m.Payload)
+		if err != nil {
+			pl.t.Fatal(err)
+		}
+		tu := v.(etf.Tuple)
+		switch last := tu[len(tu)-1].(type) {
+		case etf.Binary:
+			text = append(text, last...)
+		case etf.Tuple:
+			if b, ok := last[1].(etf.Binary); ok {
+				text = append(text, b...)
+			}
+		}
+	}
+	return text
+}
+
+// A way is one in which large output is cut.
+type way struct {
+	name string
+	opts []etf.Pair
+	ask  func(pl *played) // once for each unit
+	unit func() []byte    // of output
+	data func(unit []byte) []byte
+}
+
+func whole(unit []byte) []byte { return unit }
+
+func ways() []way {
+	line := func(size int, char string) func() []byte {
+		return func() []byte { return append(bytes.Repeat([]byte(char), size/len(char)), '\n') }
+	}
+	framed := func(header, size int) func() []byte {
+		return func() []byte {
+			b := binary.BigEndian.AppendUint32(nil, uint32(size))[4-header:]
+			return append(b, bytes.Repeat([]byte("p"), size)...)
+		}
+	}
+	without := func(header int) func([]byte) []byte { return func(b []byte) []byte { return b[header:] } }
+	packetOpt := func(v etf.Term) []etf.Pair { return []etf.Pair{opt("packet", v), flow(etf.Atom("true"))} }
+	onDemand := []etf.Pair{flow(etf.Atom("false"))}
+	io := func(req etf.Term) func(pl *played) {
+		return func(pl *played) {
+			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, raw(etf.Atom("as"))}, t) })
+		}
+	}
+	return []way{
+		{"lines of 900 KB", packetOpt(etf.Tuple{etf.Atom("line"), int64(maxLine)}), nil, line(900_000, "l"), whole},
+		{"lines of 60 bytes", packetOpt(etf.Atom("line")), nil, line(60, "l"), whole},
+		{"packet 4 of 10 MB", packetOpt(int64(4)), nil, framed(4, 10_000_000), without(4)},
+		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
+		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
+		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(maxLine)})[:1], onDemand...), func(pl *played) {
+			pl.m.read(pl.p, from{pl.self, raw(etf.Atom("tag"))}, workers.Stdout, maxPiece)
+		}, line(900_000, "l"), whole},
+		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},
+		{"get_chars of 500,001", onDemand, io(get("get_chars", int64(500_001))), line(1_000_000, "ä"), whole},
+		{"get_chars of 1,000,001 bytes", onDemand, io(etf.Tuple{etf.Atom("get_chars"), etf.Atom("latin1"), etf.Binary(""), int64(1_000_001)}), line(1_000_000, "b"), whole},
+	}
+}
+
+// run puts so many bytes or a few more through, and gives how many.
+func (w way) run(pl *played, size, piece int) (written int, want []byte) {
+	unit := w.unit()
+	for ; written < size; written += len(unit) {
+		if w.ask != nil {
+			w.ask(pl)
+		}
+		pl.output(unit, piece)
+		if pl.keep {
+			want = append(want, w.data(unit)...)
+		}
+	}
+	return written, want
+}
+
+// TestCostIsLinear counts the bytes that are copied, looked at and allocated: no more
+// than a few for each that comes, however large lines and packets are and however small
+// the pieces that they come in.
+func TestCostIsLinear(t *testing.T) {
+	for _, w := range ways() {
+		for _, piece := range []int{scratchSize, 1000, 10} {
+			size := 20_000_000
+			if piece == 10 {
+				size = 1_000_000 // of a packet that is larger, of which the first tenth is looked at
+			}
+			t.Run(fmt.Sprintf("%s in pieces of %d", w.name, piece), func(t *testing.T) {
+				pl := play(t, w.opts...)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				written, _ := w.run(pl, size, piece)
+				runtime.ReadMemStats(&after)
+				work := 0
+				if pl.p.streams[0].busy != nil {
+					work = pl.p.streams[0].busy.rest.work
+				}
+				if work > 8*written {
+					t.Errorf("%d bytes were copied and looked at for %d of output", work, written)
+				}
+				if got := int(after.TotalAlloc - before.TotalAlloc); got > 8*written+(4<<20) {
+					t.Errorf("%d bytes were allocated for %d of output", got, written)
+				}
+			})
+		}
+	}
+}
+
+// TestLargeArrives: what is cut is what was written.
+func TestLargeArrives(t *testing.T) {
+	for _, w := range ways() {
+		for _, piece := range []int{scratchSize, 777} {
+			t.Run(fmt.Sprintf("%s in pieces of %d", w.name, piece), func(t *testing.T) {
+				pl := play(t, w.opts...)
+				pl.keep = true
+				_, want := w.run(pl, 2_000_000, piece)
+				if got := pl.text(); !bytes.Equal(got, want) {
+					t.Errorf("%d bytes arrived, and they are not the %d that were written", len(got), len(want))
+				}
+			})
+		}
+	}
+}
+
+// TestManySmallLinesOfOnePacket: what was kept as one large packet becomes millions of
+// messages. They wait for room, and all of them come.
+func TestManySmallLinesOfOnePacket(t *testing.T) {
+	pl := play(t, opt("packet", int64(4)), flow(etf.Atom("true")))
+	lines := maxPacketSize / 4
+	pl.output(binary.BigEndian.AppendUint32(nil, maxPacketSize), 4)
+	pl.output(bytes.Repeat([]byte("\n"), lines), scratchSize)
+	set, err := pl.m.setopt(pl.p, "packet", etf.Atom("line"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := pl.sent
+	set()
+	if got := pl.m.out.waiting(); got > outHigh+1000 {
+		t.Errorf("%d bytes wait for the node, more than %d", got, outHigh)
+	}
+	for pl.m.out.waiting() > 0 {
+		pl.flush()
+	}
+	if pl.most > outHigh+1000 || len(pl.m.unserved) > 0 {
+		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, len(pl.m.unserved))
+	}
+	start := len(pl.m.out.buf)
+	pl.m.push(pl.p, workers.Stdout, []byte("\n"))
+	one := len(pl.m.out.buf) - start
+	if got := (pl.sent - sent) / one; got < lines || got > lines+4 {
+		t.Errorf("%d messages came for %d lines", got, lines)
+	}
+}
+
+// BenchmarkLarge is what large output costs for each byte of it: see doc/performance.md.
+func BenchmarkLarge(b *testing.B) {
+	for _, w := range ways() {
+		for _, size := range []int{1e6, 1e7, 1e8} {
+			b.Run(fmt.Sprintf("%s/%dMB", w.name, size/1e6), func(b *testing.B) {
+				pl := play(b, w.opts...)
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					w.run(pl, size, scratchSize)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package childproc
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unicode/utf8"
+)
+
+// TestKept compares a kept with a plain slice of bytes, over all that can be done to it.
+func TestKept(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		var k kept
+		var want []byte
+		letters := []string{"a", "bb", "\n", "ä", "€", "\xff"}
+		scratch := make([]byte, 0, 4096)
+		for step := range 400 {
+			switch r.IntN(6) {
+			case 0, 1:
+				scratch = scratch[:0]
+				for range r.IntN(300) {
+					scratch = append(scratch, letters[r.IntN(len(letters))]...)
+				}
+				k.add(scratch)
+				want = append(want, scratch...)
+				if r.IntN(2) == 0 { // delivered before the caller has its memory back
+					n := r.IntN(k.len() + 1)
+					k.take(n)
+					want = want[n:]
+				}
+				k.settle()
+				clear(scratch[:cap(scratch)])
+			case 2:
+				missing := math.MaxInt
+				if r.IntN(2) == 0 {
+					missing = 1 + r.IntN(100)
+				}
+				room := k.space(1+r.IntN(200), missing)
+				if len(room) == 0 || len(room) > missing {
+					t.Fatalf("seed %d, step %d: space of %d bytes where %d are missing", seed, step, len(room), missing)
+				}
+				n := r.IntN(len(room) + 1)
+				for i := range n {
+					room[i] = 'x'
+				}
+				k.extend(n)
+				want = append(want, room[:n]...)
+			case 3:
+				n := r.IntN(k.len() + 1)
+				taken := bytes.Clone(want[:n])
+				k.take(n)
+				want = want[n:]
+				if r.IntN(2) == 0 {
+					k.settle()
+				}
+				if r.IntN(2) == 0 {
+					back := taken[r.IntN(n+1):]
+					k.putBack(back)
+					want = append(bytes.Clone(back), want...)
+				}
+			case 4:
+				limit := 1 + r.IntN(500)
+				n := bytes.IndexByte(want[:min(len(want), limit)], '\n') + 1
+				if n == 0 && len(want) >= limit {
+					n = limit
+				}
+				if got := k.line(limit); got != n {
+					t.Fatalf("seed %d, step %d: a line of at most %d bytes has %d, want %d", seed, step, limit, got, n)
+				}
+			case 5:
+				n := r.IntN(300)
+				length, ok := 0, true
+				for range n {
+					if ok = utf8.FullRune(want[length:]); !ok {
+						break
+					}
+					_, size := utf8.DecodeRune(want[length:])
+					length += size
+				}
+				if got, gotOK := k.chars(n); gotOK != ok || ok && got != length {
+					t.Fatalf("seed %d, step %d: %d characters have %d bytes, %v, want %d, %v", seed, step, n, got, gotOK, length, ok)
+				}
+			}
+			if !bytes.Equal(k.bytes(), want) {
+				t.Fatalf("seed %d, step %d: it holds %q, want %q", seed, step, k.bytes(), want)
+			}
+		}
+	}
+}
+
+// TestKeptIsSmall: memory is given back with what was delivered.
+func TestKeptIsSmall(t *testing.T) {
+	var k kept
+	k.add(make([]byte, 64<<10))
+	k.settle()
+	for range 10 {
+		k.extend(len(k.space(scratchSize, math.MaxInt)))
+	}
+	k.take(k.len() - 100)
+	k.settle()
+	if cap(k.buf) > 100+slackKept {
+		t.Errorf("%d bytes are held in %d", k.len(), cap(k.buf))
+	}
+	k.take(100)
+	k.settle()
+	if k.buf != nil {
+		t.Errorf("nothing is held in %d bytes", cap(k.buf))
+	}
+}

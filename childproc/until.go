@@ -1,0 +1,125 @@
+package childproc
+
+import (
+	"time"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+const (
+	// untilFirst is how many bytes a function that looks for the end is given first.
+	// With each further call it is given as much as it has had already: so what is
+	// sent there and back, the continuation too, stays in proportion to what it takes.
+	untilFirst = 512
+
+	// A program that writes in small pieces would have a long continuation go there and
+	// back for each. From untilLong on, in bytes, a small piece waits for untilPause.
+	untilLong  = 64 << 10
+	untilPause = 20 * time.Millisecond
+)
+
+// until is a request get_until: a function of the node looks for the end, as for
+// io:fread/3. It is called with a continuation and characters until it is done.
+type until struct {
+	m        *manager
+	p        *proc
+	module   etf.Atom
+	function etf.Atom
+	extra    etf.List
+	reply    func(etf.Term)
+	text     device
+	reader   reader
+	more     etf.Term // the continuation
+	given    int      // bytes that the function has had
+	waits    bool     // for untilPause
+	waited   bool
+}
+
+func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
+	module, ok1 := t[3].(etf.Atom)
+	function, ok2 := t[4].(etf.Atom)
+	extra, ok3 := asList(t[5])
+	if !ok1 || !ok2 || !ok3 {
+		reply(errorTerm(etf.Atom("request")))
+		return
+	}
+	if p.active != passive {
+		reply(errorTerm(etf.Atom("active")))
+		return
+	}
+	u := &until{
+		m: m, p: p, module: module, function: function, extra: extra, reply: reply,
+		text: device{latin1: p.device.latin1, list: true}, more: etf.List(nil),
+	}
+	u.reader.take = u.take
+	m.awaitReader(p, workers.Stdout, &u.reader)
+}
+
+// take gives the function the next piece.
+func (u *until) take(k *kept, ended bool) (n int, done bool) {
+	b := k.bytes()
+	if len(b) == 0 && !ended || u.pauses(len(b), ended) {
+		return 0, false
+	}
+	b = b[:min(len(b), max(u.given, untilFirst), maxGot)]
+	if (!ended || len(b) < k.len()) && !u.text.latin1 {
+		b = b[:wholeRunes(b)]
+		if len(b) == 0 {
+			return 0, false
+		}
+	}
+	var chars etf.Term = etf.Atom("eof")
+	if len(b) > 0 {
+		var err error
+		if chars, err = u.text.decode(etf.Atom("unicode"), b); err != nil {
+			u.reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
+			return len(b), true
+		}
+	}
+	u.given += len(b)
+	u.reader.busy, u.waited = true, false
+	u.m.ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
+	return len(b), false
+}
+
+// pauses says whether a piece of n bytes is to wait for more.
+func (u *until) pauses(n int, ended bool) bool {
+	if ended || u.waited || u.given < untilLong || n >= u.given/2 {
+		return false
+	}
+	if !u.waits {
+		u.waits = true
+		u.m.after(untilPause, func() {
+			u.waits, u.waited = false, true
+			u.goOn()
+		})
+	}
+	return true
+}
+
+// next takes what the function has returned.
+func (u *until) next(result etf.Term) {
+	t := u.p.stream(workers.Stdout).busy // the reader is the first while it is busy
+	tu, ok := result.(etf.Tuple)
+	switch {
+	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
+		if rest, err := u.text.encode(etf.Atom("unicode"), tu[2]); err == nil && tu[2] != etf.Atom("eof") {
+			t.rest.putBack(rest)
+		}
+		u.reply(tu[1])
+		t.served()
+	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
+		u.more, u.reader.busy = tu[1], false
+	default:
+		u.reply(errorTerm(u.function))
+		t.served()
+	}
+	u.goOn()
+}
+
+func (u *until) goOn() {
+	u.m.serve(u.p, workers.Stdout)
+	u.m.letFlow(u.p)
+	u.m.finish(u.p)
+}
