@@ -115,6 +115,7 @@ bench: deps build
 # What a frame, a term and a record cost, as benchstat reads it: some ten minutes.
 bench-go:
 	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./etf ./dist ./ipc
+	@go test -run '^$$' -bench Large -benchtime 1x -count $(BENCH_COUNT) -timeout 1h ./childproc
 
 # A short run of every fuzz target; unit runs their corpora as tests.
 fuzz:
