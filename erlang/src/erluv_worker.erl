@@ -123,7 +123,7 @@ child_spec(Args) ->
 %% '''
 -spec worker(atom() | pid()) -> pid().
 worker(Process) when is_atom(Process); is_pid(Process) ->
-    gen_server:call(Process, worker);
+    gen_server:call(Process, worker, infinity);
 worker(Process) ->
     ?BADARG([Process], #{1 => process}).
 
@@ -136,7 +136,7 @@ worker(Process) ->
 %% '''
 -spec last_output(atom() | pid()) -> [binary()].
 last_output(Process) when is_atom(Process); is_pid(Process) ->
-    gen_server:call(Process, last_output);
+    gen_server:call(Process, last_output, infinity);
 last_output(Process) ->
     ?BADARG([Process], #{1 => process}).
 
