@@ -41,6 +41,10 @@ func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
 	if err != nil {
 		return -1, "", err
 	}
+	if err = identified(fd); err != nil {
+		_ = unix.Close(fd)
+		return -1, "", err
+	}
 	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
 		n.path[seq] = path
 		err = unix.Chmod(path, 0o600) // whatever the umask
@@ -51,6 +55,16 @@ func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
 		return -1, "", err
 	}
 	return fd, path, nil
+}
+
+// identified has the kernel say which process sends a message: by its number, and by a
+// pidfd where the kernel can (Linux 6.5).
+func identified(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
+	if err != nil && err != unix.ENOPROTOOPT {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 }
 
 // forget removes the socket's name.

@@ -67,6 +67,75 @@ func TestAttacks(t *testing.T) {
 	})
 }
 
+// A program cannot speak for another one by its NOTIFY_SOCKET, neither while it runs nor
+// when it has ended before it is heard, and cannot keep the other from being heard. What
+// a worker's own processes say counts.
+func TestNoticesOfOthers(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, contained string) {
+		n := newNode(t, nodeOptions{})
+		e := newErluv(t, n, "--contain="+contain)
+		speak := `for my $p (glob('/run/erluv-notify-*/* /tmp/erluv-notify-*/*')) { next unless -S $p; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $p) or next; `
+		e.expect(t, "ok", `
+			V = e2e:start(E, `+notifier(`$_ = <STDIN>; say('STATUS=own'); $_ = <STDIN>; if (!fork) { say('READY=1'); $_ = <STDIN>; exit } `, `wait; sleep 1000`)+`,
+				#{ready => notify, ready_reply => message, watchdog => 100000}),
+			Speak = fun(Script) -> ["perl", "-MIO::Socket::UNIX", "-MSocket", "-e", Script] end,
+			Lies = "`+speak+`$n++; $s->send($_) for 'READY=1', 'STATUS=others', 'WATCHDOG=1', 'WATCHDOG=trigger', 'STOPPING=1', 'MAINPID=1' }",
+			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak(Lies ++ "; print $n"), #{}}),
+			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak("if (fork) { wait; print 1; exit } " ++ Lies), #{setsid => false}}),
+			Flood = e2e:start(E, Speak("$| = 1; print 1; while (1) { `+speak+`$s->send('READY=1') for 1..10000 } }")),
+			{stdout, <<"1">>} = e2e:next(Flood),
+			ok = e2e:call(V, {write, "\n"}),
+			{status, <<"own">>} = e2e:next(V),
+			#{ready := false, status := <<"own">>} = e2e:call(V, info),
+			ok = e2e:call(V, {write, "\n"}),
+			ready = e2e:next(V),
+			{ok, _} = e2e:call(Flood, stop),
+			#{ready := true, status := <<"own">>} = e2e:call(V, info),
+			{ok, {signal, sigterm}} = e2e:call(V, stop),
+			ok`)
+	})
+}
+
+// What a process has said that has ended before it is heard counts where control groups
+// tell whose it was, and always when it was the program itself.
+func TestNoticeOfTheDead(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, contained string) {
+		n := newNode(t, nodeOptions{})
+		e := newErluv(t, n, "--contain="+contain)
+		child := e.roles(t).child
+		dead := func(script, then string) string {
+			return e.eval(t, `
+				W = e2e:start(E, `+notifier(`select(undef, undef, undef, 0.01) until -e qq($ENV{AT}/go); `+script, `open(my $f, '>', qq($ENV{AT}/done)) or die; `+then)+`,
+					#{ready => notify, ready_reply => message, env => #{"AT" => At}}),
+				"" = os:cmd("kill -STOP `+fmt.Sprint(child)+`"),
+				ok = file:write_file(filename:join(At, "go"), ""),
+				ok = e2e:until(fun() -> filelib:is_file(filename:join(At, "done")) end),
+				"" = os:cmd("kill -CONT `+fmt.Sprint(child)+`"),
+				R = case e2e:next(W) of ready -> ready; Other -> {none, Other} end,
+				_ = (catch e2e:call(W, stop)), R`,
+				bind{"At": shelf(t, 0o777)})
+		}
+		if got := dead(`say('READY=1')`, `exit 0`); got != "ready" {
+			t.Errorf("the program itself: %s", got)
+		}
+		if e.eval(t, `e2e:call(E, {info, reach})`) == "cgroup" && tellsTheDead() {
+			if got := dead(`if (fork) { wait } else { say('READY=1'); exit }`, `say('STATUS=behind'); sleep 1000`); got != "ready" {
+				t.Errorf("a process that it has started: %s", got)
+			}
+		}
+	})
+}
+
+// tellsTheDead says whether a pidfd comes with what a process has sent that was reaped
+// since, and says in which control group it was (Linux 6.16).
+func tellsTheDead() bool {
+	var u unix.Utsname
+	var major, minor int
+	_ = unix.Uname(&u)
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return err == nil && (major > 6 || major == 6 && minor >= 16)
+}
+
 // mayWork says what a kernel that lacks a part cannot forbid.
 func mayWork(target, attack string) bool {
 	if target == "main" && !ordinary {

@@ -24,6 +24,9 @@ const (
 	maxNotice = 4096
 	// maxStatus is how much of a STATUS is kept, in bytes.
 	maxStatus = 1024
+	// maxControl holds the most descriptors that a message can have (SCM_MAX_FD, 253), and
+	// behind them who has sent it.
+	maxControl = 1280
 	// noticesATurn bounds what is read in one turn of the loop.
 	noticesATurn = 16
 	// noticesAtEnd is more than a socket holds (net.unix.max_dgram_qlen).
@@ -53,14 +56,18 @@ func (n *notify) Ready(loop.Events) { n.read(noticesATurn) }
 
 func (n *notify) read(most int) {
 	var buf [maxNotice]byte
-	var oob [512]byte
+	var oob [maxControl]byte
 	for range most {
 		size, oobn, _, _, err := unix.Recvmsg(n.fd, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 		if err != nil {
 			return // EAGAIN: there is no more
 		}
-		closeRights(oob[:oobn]) // BARRIER=1 waits for this; FDSTORE=1 is not ours to keep
-		if notice, ok := parseNotice(string(buf[:size])); ok {
+		from := senderOf(oob[:oobn])
+		ours := n.w.owns(from)
+		if from.pidfd >= 0 {
+			_ = unix.Close(from.pidfd)
+		}
+		if notice, ok := parseNotice(string(buf[:size])); ok && ours {
 			n.w.host.Notified(n.w, notice)
 		}
 		if n.fd < 0 {
@@ -85,21 +92,6 @@ func (n *notify) close() {
 	_ = unix.Close(n.fd)
 	n.fd = -1
 	n.w.starter.forget(n.seq)
-}
-
-// closeRights closes descriptors that came with a message.
-func closeRights(oob []byte) {
-	list, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return
-	}
-	for _, m := range list {
-		if fds, err := unix.ParseUnixRights(&m); err == nil {
-			for _, fd := range fds {
-				_ = unix.Close(fd)
-			}
-		}
-	}
 }
 
 // parseNotice reads lines of NAME=value; ok is false when none of them means
