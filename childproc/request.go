@@ -90,6 +90,9 @@ func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order,
 	if bad := o.settleAllow(); bad != nil {
 		return nil, bad
 	}
+	if bad := o.settleStop(list); bad != nil {
+		return nil, bad
+	}
 	if o.spec.Terminal != nil {
 		if bad := o.onTerminal(list); bad != nil {
 			return nil, bad
@@ -255,6 +258,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 			o.spec.KillSignal = sig
 		}
 		return err
+	case "stop_sequence":
+		return optStopSequence(&o.spec.StopSteps, v)
 	case "name":
 		return optName(&o.name, v)
 	case "proxy":

@@ -63,7 +63,7 @@ func (p *program) do(a actions) (next event, more bool, err error) {
 			p.members++ // forked just before
 		}
 	}
-	if a&actArm != 0 && !p.empty() {
+	if a&actSignal != 0 && !p.empty() {
 		if p.armed {
 			return 0, false, fmt.Errorf("armed twice")
 		}

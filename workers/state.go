@@ -37,7 +37,7 @@ const (
 	evTreeDone                // tree wait: group empty, and nobody holds the output any more
 	evStop                    // a graceful stop is asked for
 	evKill                    // everything is to be killed
-	evDeadline                // the kill timeout has passed since the stop signal
+	evDeadline                // the last wait of the graceful stop has passed
 	evPoll                    // time to look at the group again
 	evDrained                 // all output has been delivered
 	evUnwatched               // it has been started, and cannot be watched
@@ -54,10 +54,9 @@ func (e event) String() string { return eventNames[e] }
 type actions uint16
 
 const (
-	actSignal actions = 1 << iota // send the stop signal to the group
+	actSignal actions = 1 << iota // begin the graceful stop, and the wait to its next step
 	actKill                       // send SIGKILL to the group
-	actArm                        // start the kill timeout
-	actDisarm                     // end the kill timeout
+	actDisarm                     // end the wait
 	actWatch                      // look whether the group is empty, now and from time to time
 	actDrain                      // deliver what is in the pipes, then close them
 	actFail                       // report that nothing was started
@@ -134,7 +133,7 @@ func (l *life) starting(e event) actions {
 func (l *life) running(e event) actions {
 	switch e {
 	case evStop:
-		return l.to(Stopping, actSignal|actArm)
+		return l.to(Stopping, actSignal)
 	case evKill:
 		return l.to(Killing, actKill)
 	case evExited:
@@ -144,7 +143,7 @@ func (l *life) running(e event) actions {
 		case TreeLeave:
 			return l.to(Draining, actDrain)
 		}
-		return l.to(Sweeping, actSignal|actArm|actWatch)
+		return l.to(Sweeping, actSignal|actWatch)
 	}
 	return 0
 }
@@ -168,7 +167,7 @@ func (l *life) leftovers(e event) actions {
 	switch e {
 	case evStop:
 		if l.state == Waiting {
-			return l.to(Sweeping, actSignal|actArm|actWatch)
+			return l.to(Sweeping, actSignal|actWatch)
 		}
 	case evKill, evDeadline:
 		return l.to(Purging, actKill|actDisarm|actWatch)

@@ -9,7 +9,7 @@ import (
 // The whole of a worker's life: for each state and event the next state and the
 // actions, a dot where nothing happens.
 //
-//	S stop signal  K SIGKILL  A arm  D disarm  W look at the group  O drain the output
+//	S stop signal  K SIGKILL  D end the wait  W look at the group  O drain the output
 //	F report that nothing was started  R report the end
 //
 // A state may be given with the tree option that makes a difference, or with the
@@ -17,14 +17,14 @@ import (
 const table = `
                 started      not-started exited        group-empty  tree-done    stop         kill         deadline     poll drained   unwatched
 starting        running      gone/F      .             .            .            +stop        +kill        .            .    .        purging/KW
-starting+stop   stopping/SA  gone/F      .             .            .            .            +kill        .            .    .        purging/KW
+starting+stop   stopping/S   gone/F      .             .            .            .            +kill        .            .    .        purging/KW
 starting+kill   killing/K    gone/F      .             .            .            .            .            .            .    .        purging/KW
-running         .            .           sweeping/SAW  .            .            stopping/SA  killing/K    .            .    .        .
-running(wait)   .            .           waiting/W     .            .            stopping/SA  killing/K    .            .    .        .
-running(leave)  .            .           draining/O    .            .            stopping/SA  killing/K    .            .    .        .
+running         .            .           sweeping/SW   .            .            stopping/S   killing/K    .            .    .        .
+running(wait)   .            .           waiting/W     .            .            stopping/S   killing/K    .            .    .        .
+running(leave)  .            .           draining/O    .            .            stopping/S   killing/K    .            .    .        .
 stopping        .            .           sweeping/W    .            .            .            killing/KD   killing/KD   .    .        .
 killing         .            .           purging/KW    .            .            .            killing/KD   killing/KD   .    .        .
-waiting         .            .           .             .            draining/DO  sweeping/SAW purging/KDW  purging/KDW  /W   .        .
+waiting         .            .           .             .            draining/DO  sweeping/SW  purging/KDW  purging/KDW  /W   .        .
 sweeping        .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /W   .        .
 purging         .            .           .             draining/DO  draining/DO  .            purging/KDW  purging/KDW  /KW  .        .
 draining        .            .           .             .            .            .            .            .            .    gone/R   .
@@ -109,7 +109,7 @@ func show(before, after life, a actions) string {
 	}
 	for i := range 16 {
 		if a&(1<<i) != 0 {
-			b.WriteByte("SKADWOFR"[i])
+			b.WriteByte("SKDWOFR"[i])
 		}
 	}
 	if b.Len() == 0 {

@@ -53,6 +53,7 @@ type Spec struct {
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
+	StopSteps   []Step        // instead of one signal; SIGKILL comes after the last
 	NoSession   bool          // no session of its own, only a process group
 	Attributes  ipc.Attributes
 	Timeout     time.Duration // longest run; 0: without end
@@ -122,7 +123,8 @@ type Worker struct {
 	limits  *limits   // nil: none
 	ending  *ending   // nil: it neither has ended nor was it told to
 
-	killTimeout time.Duration
+	stops       *sequence // nil: the stop signal, then the kill timeout
+	killTimeout uint32    // milliseconds
 	killSignal  uint8
 	notices     bool  // there is a notify when it has started
 	groupEmpty  bool  // for good: nobody can join a group that has no member
@@ -145,8 +147,8 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 	w := &Worker{
 		Tag: tag, host: host, starter: starter, spec: spec,
 		life:       life{tree: spec.Tree},
-		killSignal: uint8(spec.KillSignal), killTimeout: spec.KillTimeout, notices: spec.Notify,
-		limits: newLimits(spec),
+		killSignal: uint8(spec.KillSignal), killTimeout: milliseconds(spec.KillTimeout), notices: spec.Notify,
+		stops: newSequence(spec), limits: newLimits(spec),
 	}
 	w.proc.init(w)
 	w.in.init(w, Stdin)
@@ -201,15 +203,24 @@ func (w *Worker) Open(s Stream) bool {
 }
 
 // Stop ends the program gracefully, and everything in its group: the stop
-// signal, then SIGKILL after the kill timeout.
+// signal, then SIGKILL after the kill timeout; or the steps of its own sequence.
 func (w *Worker) Stop() { w.event(evStop) }
 
-// StopWithin is Stop with a shorter kill timeout. One that runs already is never
+// StopWithin is Stop with a shorter time to SIGKILL. One that runs already is never
 // prolonged.
 func (w *Worker) StopWithin(d time.Duration) {
-	w.killTimeout = min(w.killTimeout, d)
-	if w.ending != nil && w.ending.deadline != nil {
-		w.arm()
+	w.killTimeout = min(w.killTimeout, milliseconds(d))
+	rest := time.Duration(w.killTimeout) * time.Millisecond
+	armed := w.ending != nil && w.ending.deadline != nil
+	if w.stops != nil {
+		rest = 0
+		if armed {
+			rest = max(0, w.ending.deadlineAt-w.starter.loop.Now())
+		}
+		rest = w.stops.within(d, rest)
+	}
+	if armed {
+		w.arm(rest)
 	}
 	w.event(evStop)
 }
@@ -256,17 +267,16 @@ func (w *Worker) event(e event) {
 // do carries actions out. It returns an event that follows at once, if any.
 func (w *Worker) do(a actions) (next event, more bool) {
 	if a&actSignal != 0 && !w.groupEmpty {
-		w.groupEmpty = w.proc.signalGroup(unix.Signal(w.killSignal)) == unix.ESRCH
+		wait, kill := w.stopStep()
+		if kill {
+			return evDeadline, true // which sees to the rest
+		}
 		if !w.groupEmpty {
-			// What is stopped takes the signal only when it continues.
-			_ = w.proc.signalGroup(unix.SIGCONT)
+			w.arm(wait)
 		}
 	}
 	if a&actKill != 0 && !w.groupEmpty {
 		w.groupEmpty = w.proc.signalGroup(unix.SIGKILL) == unix.ESRCH
-	}
-	if a&actArm != 0 && !w.groupEmpty {
-		w.arm()
 	}
 	if a&actDisarm != 0 {
 		w.ending.stopDeadline()
@@ -309,17 +319,6 @@ func (e *ending) stopPoll() {
 		e.poll.Stop()
 		e.poll = nil
 	}
-}
-
-func (w *Worker) arm() {
-	at := w.starter.loop.Now() + w.killTimeout
-	e := w.ends()
-	if e.deadline != nil && e.deadlineAt <= at {
-		return
-	}
-	e.deadline.Stop()
-	e.deadlineAt = at
-	e.deadline = w.starter.loop.After(w.killTimeout, func() { w.event(evDeadline) })
 }
 
 // The group is looked at from 1 ms after the program's end, at doubled
