@@ -42,6 +42,7 @@ func (m *manager) info() etf.Map {
 		"controller", etf.Atom(s.Controller),
 		"contained", etf.Atom(s.Contain),
 		"reach", reach(s),
+		"groups", etf.Atom(s.Kept),
 		"uptime", time.Since(m.since).Milliseconds(),
 		"workers", int64(len(m.procs)),
 		"max_workers", int64(s.MaxWorkers),

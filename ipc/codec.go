@@ -13,7 +13,7 @@ func read(k Kind, r *reader) Message {
 			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
 		}
@@ -108,6 +108,7 @@ func (m Start) write(w *writer) {
 	w.str(m.Contain)
 	w.str(m.Leaves)
 	m.Limits.write(w)
+	w.str(m.Kept)
 	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)

@@ -17,7 +17,7 @@ var every = []Message{
 		Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2,
 		Controller: "erluv", ErluvVersion: "0.1.0", CookieSource: "~/.erlang.cookie",
 		User: "nobody", UID: 3, GID: 4, MainPID: 5, MaxWorkers: 6, KillTimeoutMS: 7,
-		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Sandbox: "strict seccomp", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
+		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Kept: "owner", Sandbox: "strict seccomp", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
 		Serial: 9, Respawned: true, Carried: 10,
 		Allowed: []Allowed{
 			{User: "nobody", UID: 3, Groups: []Group{{"nogroup", 4}}, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},

@@ -87,6 +87,7 @@ type Start struct {
 	Contain        string // the containment that is in force
 	Leaves         string // as in StartSpawner
 	Limits         LimitDirs
+	Kept           string // by what the control groups are kept from programs
 	Sandbox        string // the mode, then the parts that are in force, by spaces
 	SpawnerPID     uint32
 	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot

@@ -11,7 +11,7 @@ const sweptLeft = "what an erluv had left that did not end in order has been end
 // limit makes the groups for programs with limits, beside the ways of containment and
 // the tree that is in them.
 func (s *settings) limit(id sandbox.Identity, ways []containment, tree *sandbox.Tree) {
-	s.ways, s.tree, s.limits = ways, tree, sandbox.NewLimits(id, tree)
+	s.ways, s.tree, s.limits, s.keeper = ways, tree, sandbox.NewLimits(id, tree), id.Keeper != 0
 	if s.limits.Swept > 0 {
 		s.log.Warn(sweptLeft, "trees", s.limits.Swept)
 	}
@@ -32,6 +32,17 @@ func (s *settings) contain(by containment) {
 			dirs[i] = "" // it is a way that does without
 		}
 	}
-	s.child.Contain, s.child.Leaves, s.child.Limits = by.name, leaves, dirs
+	s.child.Contain, s.child.Leaves, s.child.Limits, s.child.Kept = by.name, leaves, dirs, s.kept(leaves, dirs)
 	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
+}
+
+// kept is by what programs are kept from their control groups, for people.
+func (s *settings) kept(leaves string, dirs ipc.LimitDirs) string {
+	switch {
+	case leaves == "" && dirs == ipc.LimitDirs{}:
+		return "none" // there are none
+	case s.keeper:
+		return "owner"
+	}
+	return "open"
 }

@@ -47,7 +47,14 @@ var plays = map[string]func(args []string) error{
 	"hostile": playHostile,
 	"stage":   playStage,
 	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
-	"spawner": func([]string) error { return playRole(ipc.RoleSpawner, playSpawner) },
+	"spawner": func(args []string) error {
+		if len(args) > 0 { // a test may start the role itself, or the stage forget to drop
+			if err := Settle(args); err != nil {
+				return err
+			}
+		}
+		return playRole(ipc.RoleSpawner, playSpawner)
+	},
 }
 
 // playMain is erluv with a configuration in JSON. It says "up" on its output.

@@ -146,7 +146,9 @@ func identity(cfg *config.Config) (sandbox.Identity, error) {
 	case euid != 0 && (uid != euid || gid != os.Getegid()):
 		return sandbox.Identity{}, fmt.Errorf("cannot run programs as uid %d, gid %d: only root can choose", uid, gid)
 	}
-	return sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}, nil
+	id := sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}
+	id.Keeper = sandbox.DrawKeeper(id)
+	return id, nil
 }
 
 func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, version string) settings {

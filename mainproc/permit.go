@@ -73,7 +73,7 @@ var permits = []permit{
 	{byChild | bySpawner, atHello, ipc.KindFailed, once, atEnd},
 	{byChild | bySpawner, atStart, ipc.KindReady, once, atWork},
 	{byChild | bySpawner, atStart, ipc.KindFailed, once, atEnd},
-	{byChild, atWork, ipc.KindBeat, answered, atWork},
+	{byChild | bySpawner, atWork, ipc.KindBeat, answered, atWork},
 	{byChild, atWork, ipc.KindDrain, often, atWork},
 	{byChild, atWork, ipc.KindWantSpawner, often, atWork}, // for each user while there is none: see roles.want
 	{byChild, atWork, ipc.KindStopped, once, atEnd},

@@ -52,6 +52,7 @@ func TestPermits(t *testing.T) {
 		"spawner before it serves: ipc.Ready":        {1, atWork},
 		"spawner before it serves: ipc.Failed":       {1, atEnd},
 		"child while it serves: ipc.Beat":            {2, atWork},
+		"spawner while it serves: ipc.Beat":          {2, atWork},
 		"child while it serves: ipc.Drain":           {3, atWork},
 		"child while it serves: ipc.WantSpawner":     {3, atWork},
 		"child while it serves: ipc.Stopped":         {1, atEnd},

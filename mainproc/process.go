@@ -78,7 +78,9 @@ type process struct {
 	buf   []byte // one packet
 	heard hearing
 
-	dying bool // its end of the conversation is closed: see roles.thaw
+	dying bool  // its end of the conversation is closed: see roles.await
+	pulse pulse // of a spawner
+	hung  bool  // it was ended since it did not answer
 
 	saying sync.Mutex // held by say: two goroutines do, once the child serves
 
@@ -102,7 +104,7 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	}
 	defer theirs.Close()
 	ours.NoDescriptors()
-	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket)}
+	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), pulse: newPulse(time.Now())}
 	p.heard.who = speakers[role]
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
@@ -114,8 +116,8 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		strconv.FormatUint(uint64(id.UID), 10), strconv.FormatUint(uint64(id.GID), 10), strconv.Itoa(parent),
 		strconv.Itoa(int(s.parts)),
 	}
-	if groups := groupsWord(id); groups != "" {
-		argv = append(argv, groups)
+	if rest := restOf(id); rest != "" {
+		argv = append(argv, rest)
 	}
 	s.do(func() {
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{

@@ -40,6 +40,9 @@ type pulse struct {
 
 func newPulse(now time.Time) pulse { return pulse{next: now.Add(beatEvery)} }
 
+// untilNext is how long it is, in milliseconds, until check is due.
+func (p *pulse) untilNext() int { return int(max(0, time.Until(p.next)).Milliseconds()) + 1 }
+
 // heard notes a sign of life.
 func (p *pulse) heard() { p.missed = 0 }
 

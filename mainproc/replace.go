@@ -14,11 +14,11 @@ const (
 	maxShort     = 5
 )
 
-// replace gives a child that serves another spawner, when its own was killed, and
+// replace gives a child that serves another spawner, when its own was killed or hung, and
 // says whether it has one. Before that everything that the old one had started is
 // ended, so that the child can tell of it. Watch calls it.
 func (r *roles) replace() bool {
-	if !r.handed || !r.spawner.ws.Signaled() || r.child.ended(0) {
+	if !r.handed || !r.spawner.ws.Signaled() && !r.spawner.hung || r.child.ended(0) {
 		return false
 	}
 	r.short++
@@ -28,7 +28,7 @@ func (r *roles) replace() bool {
 	if r.short > maxShort {
 		return false
 	}
-	log := r.serveWith.log
+	log, how := r.serveWith.log, r.spawner.end
 	p, err := r.another()
 	if err != nil {
 		log.Error("no other spawner could be started", "error", err)
@@ -45,7 +45,7 @@ func (r *roles) replace() bool {
 		p.discard()
 		return false
 	}
-	log.Warn("the spawner was killed, and its programs with it; another one was started", "os_pid", p.pid)
+	log.Warn("the spawner has ended, and its programs with it; another one was started", "how", how, "os_pid", p.pid)
 	return true
 }
 

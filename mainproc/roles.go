@@ -62,6 +62,7 @@ type settings struct {
 	ways    []containment // of the programs: the strongest first
 	tree    *sandbox.Tree // of those of them that have one
 	limits  sandbox.Limits
+	keeper  bool // there is a keeper of these and the trees
 	log     *slog.Logger
 }
 
@@ -70,7 +71,7 @@ type settings struct {
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*roles, error) {
 	r := &roles{id: id, serveWith: with, starter: s, began: time.Now(), others: slices.Clone(with.others)}
 	var err error
-	if r.child, err = s.start(ipc.RoleChild, id, containment{}); err != nil {
+	if r.child, err = s.start(ipc.RoleChild, r.childID(), containment{}); err != nil {
 		return nil, err
 	}
 	for i, by := range with.ways {
@@ -87,12 +88,19 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 		r.child.discard()
 		return nil, err
 	}
-	if err = r.during(ctx, func() error { return r.child.greet(id) }); err != nil {
+	if err = r.during(ctx, func() error { return r.child.greet(r.childID()) }); err != nil {
 		r.spawner.discard()
 		r.child.discard()
 		return nil, err
 	}
 	return r, nil
+}
+
+// childID is the child's identity: it has nothing to do with control groups.
+func (r *roles) childID() sandbox.Identity {
+	id := r.id
+	id.Keeper = 0
+	return id
 }
 
 // startSpawner starts the spawner and greets it; there is none after an error.
@@ -219,7 +227,7 @@ func (r *roles) close() {
 
 // watch waits in one poll(2) for all that can come from the roles: it takes one
 // thread, which sleeps while the node is served, but for the question whether the
-// child lives.
+// roles live.
 func (r *roles) watch(report func(event)) {
 	fds := []unix.PollFd{
 		{Fd: int32(r.child.conn.FD()), Events: unix.POLLIN},
@@ -239,10 +247,10 @@ func (r *roles) watch(report func(event)) {
 		}
 		timeout := -1
 		if fds[1].Fd >= 0 {
-			timeout = int(max(0, time.Until(p.next)).Milliseconds()) + 1
+			timeout = p.untilNext()
 		}
 		ends := len(fds)
-		fds, timeout = r.thaw(fds, timeout)
+		fds, timeout = r.await(fds, timeout)
 		if _, err := unix.Poll(fds, timeout); err != nil {
 			// More than the limit of descriptors are too many, however few (poll(2)).
 			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
@@ -250,7 +258,7 @@ func (r *roles) watch(report func(event)) {
 			}
 			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
 		}
-		r.dying(fds[ends:])
+		r.heardOf(fds[ends:])
 		for i := range r.others {
 			if fds[3+i].Revents != 0 {
 				raiseFiles()
@@ -281,6 +289,7 @@ func (r *roles) watch(report func(event)) {
 		if r.spawner.end != nil {
 			fds[2].Fd, fds[2].Revents = -1, 0
 		}
+		r.beatSpawners(time.Now())
 	}
 	r.left = errors.Join(r.left, r.endPrograms())
 }

@@ -168,7 +168,7 @@ func checkCmdlines(t *testing.T, pids ...int) {
 		if err != nil {
 			t.Error(err)
 		}
-		if s := string(text); s != "erluv\x00child\x000\x00" && s != "erluv\x00spawner\x00" {
+		if s := string(text); s != "erluv\x00child\x000\x00" && !strings.HasPrefix(s, "erluv\x00spawner\x00"+fmt.Sprint(runAs().UID)+"\x00") {
 			t.Errorf("process %d: %q", pid, s)
 		}
 	}

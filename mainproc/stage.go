@@ -26,7 +26,8 @@ const (
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
 // UID GID PARENT PARTS [GROUPS]`, with 0 as the parent of the init of a pid namespace. It
 // drops what the role must not have and becomes the role, the same binary without an
-// environment, with the role's name as its argument; for the child the PARTS follow.
+// environment, with the role's name as its argument; for the child the PARTS follow, for
+// the spawner its ids.
 // It returns only when that fails; then main has been told.
 func Stage(args []string) error {
 	runtime.LockOSThread() // the thread that drops is the one that execs
@@ -37,6 +38,8 @@ func Stage(args []string) error {
 	argv := []string{"erluv", role.String()}
 	if role == ipc.RoleChild {
 		argv = append(argv, args[4])
+	} else {
+		argv = append(argv, settleArgs(recipe.Identity)...)
 	}
 	conn, err := ipc.FromFD(conversation)
 	if err != nil {
@@ -67,7 +70,7 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	r = recipeOf(role, sandbox.Parts(parts))
 	var err5 error
 	if len(args) == 6 {
-		r.Groups, r.MayBeRoot, err5 = parseGroups(args[5])
+		err5 = parseRest(args[5], &r.Identity)
 	}
 	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
 	// Without a pid namespace it is the spawner that ends the programs, and what has
@@ -77,35 +80,54 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	return role, r, errors.Join(err1, err2, err3, err4, err5)
 }
 
-// maybeRoot is the first of the groups when an identity may be root's.
-const maybeRoot = "root"
+// The last argument of a stage is the rest of an identity: first, where it applies, one
+// of these, then the supplementary groups.
+const (
+	maybeRoot  = "root"    // it may be root's
+	keptPrefix = "keeper=" // and a number: it has a keeper
+)
 
-// groupsWord is the last argument of a stage: the supplementary groups of an identity,
-// and whether it may be root's.
-func groupsWord(id sandbox.Identity) string {
+func restOf(id sandbox.Identity) string {
 	var words []string
 	if id.MayBeRoot {
 		words = append(words, maybeRoot)
 	}
+	if id.Keeper != 0 {
+		words = append(words, keptPrefix+word(id.Keeper))
+	}
 	for _, g := range id.Groups {
-		words = append(words, strconv.FormatUint(uint64(g), 10))
+		words = append(words, word(g))
 	}
 	return strings.Join(words, ",")
 }
 
-func parseGroups(word string) (groups []uint32, mayBeRoot bool, err error) {
-	words := strings.Split(word, ",")
-	if words[0] == maybeRoot {
-		mayBeRoot, words = true, words[1:]
+func parseRest(text string, id *sandbox.Identity) (err error) {
+	words := strings.Split(text, ",")
+	keeper, kept := strings.CutPrefix(words[0], keptPrefix)
+	if kept {
+		id.Keeper, err = number(keeper)
 	}
-	for _, w := range words {
-		g, err := strconv.ParseUint(w, 10, 32)
-		if err != nil {
-			return nil, false, err
-		}
-		groups = append(groups, uint32(g))
+	if id.MayBeRoot = words[0] == maybeRoot; id.MayBeRoot || kept {
+		words = words[1:]
 	}
-	return groups, mayBeRoot, nil
+	for i := 0; i < len(words) && err == nil; i++ {
+		var g uint32
+		g, err = number(words[i])
+		id.Groups = append(id.Groups, g)
+	}
+	return err
+}
+
+func word(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+func number(word string) (uint32, error) {
+	n, err := strconv.ParseUint(word, 10, 32)
+	return uint32(n), err
+}
+
+// settleArgs are those that Settle takes.
+func settleArgs(id sandbox.Identity) []string {
+	return []string{word(id.UID), word(id.GID), word(id.Keeper)}
 }
 
 // recipeOf is what the roles differ in. The spawner's limits are inherited by
@@ -146,7 +168,27 @@ func Seal(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err = sandbox.Parts(parts).Seal(); err == nil {
+	return orTellMain(sandbox.Parts(parts).Seal())
+}
+
+// Settle is what the spawner does before anything else, with its arguments: see
+// sandbox.Settle. When it returns an error, main has been told.
+func Settle(args []string) error {
+	if len(args) != 3 {
+		return errors.New("a spawner is started by erluv alone")
+	}
+	uid, err1 := number(args[0])
+	gid, err2 := number(args[1])
+	keeper, err3 := number(args[2])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	return orTellMain(sandbox.Settle(sandbox.Identity{UID: uid, GID: gid, Keeper: keeper}))
+}
+
+// orTellMain tells main of an error, and gives it.
+func orTellMain(err error) error {
+	if err == nil {
 		return nil
 	}
 	if conn, no := ipc.FromFD(conversation); no == nil {

@@ -64,6 +64,8 @@ func TestStageRefuses(t *testing.T) {
 		"spawner 65534 65534 1 0 0 0": "started by erluv alone",
 		"spawner 1 1 1 0 1,x":         `"x"`,
 		"spawner 1 1 1 0 1,root":      `"root"`,
+		"spawner 1 1 1 0 keeper=x":    `"x"`,
+		"spawner 1 1 1 0 1,keeper=2":  `"keeper=2"`,
 	} {
 		said, err := asRole(t, func() error { return Stage(strings.Fields(args)) })
 		if err == nil || !strings.Contains(err.Error(), want) || said != nil {
@@ -102,20 +104,22 @@ func TestStageRefuses(t *testing.T) {
 func TestStageReads(t *testing.T) {
 	all := sandbox.Seccomp | sandbox.Files | sandbox.TCP | sandbox.Scope
 	for args, want := range map[string]sandbox.Recipe{
-		"child 7 8 9 0":             {Parent: 9, NoCore: true, AllFiles: true},
-		"child 7 8 9 15":            {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
-		"spawner 7 8 9 0":           {Parent: 9, Outlives: true},
-		"spawner 7 8 0 0":           {},
-		"spawner 7 8 9 15":          {Parent: 9, Outlives: true, FilterPrograms: true},
-		"spawner 7 8 0 0 9":         {Identity: sandbox.Identity{Groups: []uint32{9}}},
-		"spawner 7 8 0 0 root":      {Identity: sandbox.Identity{MayBeRoot: true}},
-		"spawner 7 8 0 0 root,0,10": {Identity: sandbox.Identity{MayBeRoot: true, Groups: []uint32{0, 10}}},
+		"child 7 8 9 0":              {Parent: 9, NoCore: true, AllFiles: true},
+		"child 7 8 9 15":             {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
+		"spawner 7 8 9 0":            {Parent: 9, Outlives: true},
+		"spawner 7 8 0 0":            {},
+		"spawner 7 8 9 15":           {Parent: 9, Outlives: true, FilterPrograms: true},
+		"spawner 7 8 0 0 9":          {Identity: sandbox.Identity{Groups: []uint32{9}}},
+		"spawner 7 8 0 0 root":       {Identity: sandbox.Identity{MayBeRoot: true}},
+		"spawner 7 8 0 0 keeper=5":   {Identity: sandbox.Identity{Keeper: 5}},
+		"spawner 7 8 9 0 keeper=5,6": {Identity: sandbox.Identity{Keeper: 5, Groups: []uint32{6}}, Parent: 9, Outlives: true},
+		"spawner 7 8 0 0 root,0,10":  {Identity: sandbox.Identity{MayBeRoot: true, Groups: []uint32{0, 10}}},
 	} {
 		want.UID, want.GID, want.KeepFD = 7, 8, conversation
 		list := strings.Fields(args)
 		role, got, err := parseStage(list)
-		if len(list) == 6 && groupsWord(want.Identity) != list[5] {
-			t.Errorf("%+v is written as %q, want %q", want.Identity, groupsWord(want.Identity), list[5])
+		if len(list) == 6 && restOf(want.Identity) != list[5] {
+			t.Errorf("%+v is written as %q, want %q", want.Identity, restOf(want.Identity), list[5])
 		}
 		if err != nil || role.String() != list[0] || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %v, %+v, %v; want %+v", args, role, got, err, want)
@@ -135,5 +139,17 @@ func TestSeal(t *testing.T) {
 	}
 	if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); dumpable != 0 {
 		t.Errorf("dumpable: %d, %v", dumpable, err)
+	}
+}
+
+// TestSettle: the spawner takes its own arguments, and no others.
+func TestSettle(t *testing.T) {
+	for _, args := range [][]string{nil, {"1", "1"}, {"x", "1", "0"}, {"1", "1", "0", "0"}, {"1", "1", "-1"}} {
+		if err := Settle(args); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+	if err := Settle([]string{"1", "1", "0"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -48,6 +48,9 @@ func usersOf(cfg *config.Config) (list []ipc.Allowed, others []other, err error)
 			id.Groups = append(id.Groups, uint32(g.GID))
 			id.MayBeRoot = id.MayBeRoot || g.GID == 0
 		}
+		if !id.MayBeRoot {
+			id.Keeper = sandbox.DrawKeeper(id)
+		}
 		list, others = append(list, is), append(others, other{user: a.User, id: id})
 	}
 	if size := len(ipc.Append(nil, ipc.Start{Allowed: list})); size > maxUsers {

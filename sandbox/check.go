@@ -85,11 +85,11 @@ func checkThread(s status, want Identity, filters int, root bool) error {
 		return ErrEnded
 	}
 	type field struct{ key, want string }
-	uid, gid := strconv.Itoa(int(want.UID)), strconv.Itoa(int(want.GID))
+	owner, uid, gid := strconv.Itoa(int(want.Owner())), strconv.Itoa(int(want.UID)), strconv.Itoa(int(want.GID))
 	const none = "0000000000000000"
 	fields := []field{
 		{"PPid", strconv.Itoa(os.Getpid())},
-		{"Uid", strings.Join([]string{uid, uid, uid, uid}, "\t")},
+		{"Uid", strings.Join([]string{owner, uid, uid, uid}, "\t")},
 		{"Gid", strings.Join([]string{gid, gid, gid, gid}, "\t")},
 		{"NoNewPrivs", "1"},
 		{"CapInh", none},

@@ -19,6 +19,9 @@ type Identity struct {
 	// MayBeRoot says that UID and GID may be root's, since somebody has named root.
 	// There are no capabilities all the same: what is left of root is its files.
 	MayBeRoot bool
+
+	// Keeper is the real user of the spawner: see DrawKeeper. 0: there is none.
+	Keeper uint32
 }
 
 // Recipe is what Drop does.
@@ -30,8 +33,8 @@ type Recipe struct {
 	// outside. The role is killed when the thread that started it ends.
 	Parent int
 
-	// Outlives is for a role that is not killed: it notices, and ends what it has
-	// started before it ends.
+	// Outlives is for a role that is not killed: it notices, once it is not stopped
+	// any more, and ends what it has started before it ends.
 	Outlives bool
 
 	// KeepFD is the highest descriptor that survives the exec.
@@ -72,7 +75,7 @@ var steps = []step{
 	{"set no_new_privs", func(Recipe) error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }},
 	{"be confined by Landlock", confine},
 	{"filter system calls", filterPrograms},
-	{"prove that the privileges are gone", prove},
+	{"prove that the privileges are gone", proveUnlessKept},
 	{"be bound to the life of the parent", bindToParent},
 }
 
@@ -86,6 +89,9 @@ var steps = []step{
 // keeps the supplementary groups, which only root can clear; everything else
 // holds alike.
 func Drop(r Recipe) error {
+	if r.Keeper != 0 && (r.UID == 0 || r.Keeper == r.UID) {
+		return fmt.Errorf("cannot drop privileges: user %d cannot keep control groups from user %d", r.Keeper, r.UID)
+	}
 	if !r.MayBeRoot && (r.UID == 0 || (r.GID == 0 || slices.Contains(r.Groups, 0)) && unix.Geteuid() == 0) {
 		return fmt.Errorf("cannot drop privileges: uid %d, gid %d or the groups %d are root's", r.UID, r.GID, r.Groups)
 	}
@@ -179,11 +185,11 @@ func confine(r Recipe) error {
 // bindToParent asks for SIGKILL when the parent's thread ends. If that has
 // happened already, the signal would never come; the init of a pid namespace, which
 // has parent 0 in any case, then finds that its conversation has ended, as does who
-// outlives it.
+// outlives it. That one gets SIGCONT, for a process that was stopped finds nothing.
 func bindToParent(r Recipe) error {
 	sig := unix.SIGKILL
 	if r.Outlives {
-		sig = 0
+		sig = unix.SIGCONT
 	}
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(sig), 0, 0, 0); err != nil {
 		return err

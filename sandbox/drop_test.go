@@ -164,9 +164,9 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestOutlives: who ends what it has started is not killed with its parent.
+// TestOutlives: who ends what it has started is not killed with its parent, but continued.
 func TestOutlives(t *testing.T) {
-	for outlives, want := range map[bool]unix.Signal{true: 0, false: unix.SIGKILL} {
+	for outlives, want := range map[bool]unix.Signal{true: unix.SIGCONT, false: unix.SIGKILL} {
 		recipe, err := json.Marshal(Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 2, Outlives: outlives})
 		if err != nil {
 			t.Fatal(err)

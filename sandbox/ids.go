@@ -15,6 +15,11 @@ import (
 
 func setIdentity(r Recipe) error {
 	if unix.Geteuid() == 0 {
+		if r.Keeper != 0 {
+			if err := inheritSetuid(); err != nil {
+				return err
+			}
+		}
 		if err := dropBoundingSet(); err != nil {
 			return fmt.Errorf("empty the capability bounding set: %w", err)
 		}
@@ -26,6 +31,9 @@ func setIdentity(r Recipe) error {
 	gid, uid := uintptr(r.GID), uintptr(r.UID)
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); e != 0 {
 		return fmt.Errorf("setresgid to %d: %w", gid, e)
+	}
+	if r.Keeper != 0 {
+		return keepSetuid(uid)
 	}
 	if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); e != 0 {
 		return fmt.Errorf("setresuid to %d: %w", uid, e)
@@ -134,8 +142,8 @@ func sameIDs(want Identity) error {
 	u3, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, ^uintptr(0), 0, 0)
 	g3, _, _ := unix.RawSyscall(unix.SYS_SETFSGID, ^uintptr(0), 0, 0)
 	u, g := int(want.UID), int(want.GID)
-	if u0 != u || u1 != u || u2 != u || int(u3) != u {
-		return fmt.Errorf("the uids are %d, %d, %d and %d instead of %d", u0, u1, u2, u3, u)
+	if u0 != int(want.Owner()) || u1 != u || u2 != u || int(u3) != u {
+		return fmt.Errorf("the uids are %d, %d, %d and %d instead of %d, for the first %d", u0, u1, u2, u3, u, want.Owner())
 	}
 	if g0 != g || g1 != g || g2 != g || int(g3) != g {
 		return fmt.Errorf("the gids are %d, %d, %d and %d instead of %d", g0, g1, g2, g3, g)

@@ -18,7 +18,7 @@ import (
 // started: so the kernel knows whose each process is, whatever session it went to. It
 // belongs to erluv_main, which has made it beneath its own group. One of version 2:
 //
-//	erluv-0123456789abcdef.tree/    the user's: processes may be moved within it
+//	erluv-0123456789abcdef.tree/    the owner's: processes may be moved within it
 //	    spawner/                    the spawner, so that it may start programs in the tree
 //	    1/ 2/ 3/ ...                leaves, made by the spawner: one for each worker
 //
@@ -28,8 +28,11 @@ import (
 // programs alone that have limits.
 //
 // Main holds a lock on a tree as long as it lives; one without is what a dead erluv has
-// left. What is locked is a file that the user cannot open, or its programs could lock
+// left. What is locked is a file that the owner cannot open, or programs could lock
 // it for ever.
+//
+// It is made writable for one user, who is the programs' own only where there cannot be
+// a keeper (DrawKeeper).
 type Tree struct {
 	dir     string
 	v1      bool
@@ -204,11 +207,11 @@ func (t *Tree) fill(id Identity) error {
 		if err = t.begin(); err == nil {
 			// A process is moved by who may write to this file of all that has both
 			// groups.
-			err = unix.Fchownat(t.fd, "cgroup.procs", int(id.UID), int(id.GID), 0)
+			err = unix.Fchownat(t.fd, "cgroup.procs", int(id.Owner()), int(id.GID), 0)
 		}
 	}
 	if err == nil {
-		err = unix.Fchownat(t.fd, ".", int(id.UID), int(id.GID), 0)
+		err = unix.Fchownat(t.fd, ".", int(id.Owner()), int(id.GID), 0)
 	}
 	return err
 }

@@ -121,6 +121,10 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	if isInit() {
 		i.do(unix.SYS_READLINKAT, outerProc, uintptr(unsafe.Pointer(&linkSelf[0])), uintptr(unsafe.Pointer(&i.outside)), maxNumber)
 	}
+	if own := ownIDs(); own.kept() { // it clears what PR_SET_PDEATHSIG sets, so it comes before
+		user := uintptr(own.user)
+		i.do(unix.SYS_SETRESUID, user, user, user)
+	}
 	if sys.Setsid {
 		i.do(unix.SYS_SETSID)
 	}
@@ -297,9 +301,14 @@ func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	syscall.ForkLock.Lock()
+	back := func() {}
+	if sys.UseCgroupFD { // whose permission is looked for with our ids (clone(2))
+		back = asKeeper()
+	}
 	mask := setMask(i.all)
 	pid, errno := vforkSteps(trap, a1, a2, a3, first, end, &i.failed)
 	setMask(mask)
+	back()
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
 		return 0, &forkError{trap, unix.Errno(errno)}

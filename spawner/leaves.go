@@ -89,16 +89,12 @@ func (l *leaves) take() (leaf, error) {
 		} else {
 			l.next++
 			n = l.next
-			err := unix.Mkdirat(l.dir, name(n), 0o755)
+			err := l.make(n)
 			if err == unix.EEXIST {
 				continue // who knows whose
 			}
 			if err != nil {
 				return leaf{}, fmt.Errorf("cannot make a control group: %w", err)
-			}
-			// Whatever the umask, which is that of the last program.
-			if err := unix.Fchmodat(l.dir, name(n), 0o755, 0); err != nil {
-				return leaf{}, fmt.Errorf("cannot make a control group that can be entered: %w", err)
 			}
 		}
 		fd, err := unix.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -123,9 +119,21 @@ func (l *leaves) take() (leaf, error) {
 	}
 }
 
+// make makes a leaf that can be entered, whatever the umask, which is that of the last
+// program.
+func (l *leaves) make(n uint32) error {
+	defer asKeeper()()
+	err := unix.Mkdirat(l.dir, name(n), 0o755)
+	if err == nil {
+		err = unix.Fchmodat(l.dir, name(n), 0o755, 0)
+	}
+	return err
+}
+
 // open opens a leaf of version 1, which is entered between fork and exec. If somebody
 // has frozen it, the spawner would wait for that without end.
 func (f *leaf) open() error {
+	defer asKeeper()()
 	defer unix.Close(f.fd)
 	sandbox.Thaw(func(file string, flags int) (int, error) { return unix.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
 	procs, err := unix.Openat(f.fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -216,6 +224,7 @@ func (l *leaves) empty(n uint32) bool {
 
 // kill sends SIGKILL to everything in a leaf, and to what is forked there meanwhile.
 func (l *leaves) kill(n uint32) unix.Errno {
+	defer asKeeper()()
 	if l.v1 {
 		if err := sandbox.KillGroup(l.files(n)); err != nil {
 			return errnoOf(err)
@@ -237,6 +246,7 @@ func (l *leaves) kill(n uint32) unix.Errno {
 // thaw has all programs go on, at the end of the spawner: a SIGKILL does not reach what
 // is frozen.
 func (l *leaves) thaw() {
+	defer asKeeper()()
 	for n := uint32(1); l.v1 && n <= l.next; n++ {
 		sandbox.Thaw(l.files(n))
 	}

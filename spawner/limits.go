@@ -133,6 +133,7 @@ func (l *limiter) take(want *ipc.Limits, p *site) *refusal {
 }
 
 func (l *limiter) make(want *ipc.Limits, p *site) *refusal {
+	defer asKeeper()()
 	made := make(map[string]bool)
 	return l.each(want, func(i ipc.Limit, d *limitDir) *refusal {
 		at := p.leaf.fd
@@ -199,6 +200,7 @@ func (l *limiter) enter(d *limitDir, p *site, fresh bool) (fd int, err error) {
 
 // open opens the file by which a group is entered.
 func (p *site) open(group int) error {
+	defer asKeeper()()
 	procs, err := unix.Openat(group, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		p.enter = append(p.enter, procs)
@@ -236,6 +238,10 @@ func (l *limiter) release(numbers []uint32) {
 const maxRetries = 64
 
 func (l *limiter) retry() {
+	if len(l.used) == 0 {
+		return
+	}
+	defer asKeeper()()
 	for range min(len(l.used), maxRetries) {
 		n := l.used[0]
 		l.used = l.used[1:]

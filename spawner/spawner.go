@@ -23,7 +23,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"erluv/ipc"
@@ -62,6 +62,7 @@ func Main() error {
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the spawner is ready: %w", err)
 	}
+	close(s.ready)
 	err = s.serve()
 	s.leaves.thaw()
 	s.endAll()
@@ -88,6 +89,8 @@ type spawner struct {
 	// process cannot come before its Spawned.
 	answering sync.Mutex
 	started   chan struct{} // tells the reporter that there is a process to wait for
+	ready     chan struct{} // closed when main has been told so
+	rounds    atomic.Uint64 // odd while a request is served: see answerMain
 	slack     slack
 }
 
@@ -129,18 +132,11 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if leaves.v1 {
-		// The init of a pid namespace would be killed with main. It sees the child's
-		// end instead, and thaws what is frozen before its own. The parent's death
-		// is told to the thread that has asked for it, and it need not be this one;
-		// with cgo, in tests, it is, and this fails.
-		_, _, _ = syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, 0, 0)
-	}
 	limits, err := newLimiter(st.Limits, st.Leaves)
 	if err != nil {
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1)}
+	s := &spawner{child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1), ready: make(chan struct{})}
 	rules, err := confine(&ipc.Confine{Scope: st.Scope})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
@@ -150,6 +146,9 @@ func start(up *ipc.Conn) (*spawner, error) {
 		if s.open, err = denyOrdinary(); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.bind(up, s.endSignal()); err != nil {
+		return nil, err
 	}
 	if s.reports {
 		go s.report() // ends with the process
@@ -198,6 +197,8 @@ func (s *spawner) request(p []byte, fds []int) error {
 	if err != nil {
 		return err
 	}
+	s.rounds.Add(1)
+	defer s.rounds.Add(1)
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	switch m := msg.(type) {

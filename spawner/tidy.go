@@ -29,6 +29,7 @@ func (l *leaves) untidy() bool { return len(l.over) > 0 || len(l.free) > maxFree
 
 // tidy removes what is not used again, so many at most.
 func (l *leaves) tidy(most int) {
+	defer asKeeper()()
 	for ; most > 0 && l.untidy(); most-- {
 		list := &l.free
 		if len(l.over) > 0 {

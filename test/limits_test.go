@@ -206,7 +206,7 @@ func TestGroupsOfLimits(t *testing.T) {
 			for _, dir := range dirs {
 				trees = append(trees, filepath.Dir(dir))
 				var st unix.Stat_t
-				if err := unix.Stat(filepath.Dir(dir), &st); err != nil || st.Uid != workerID {
+				if err := unix.Stat(filepath.Dir(dir), &st); err != nil || st.Uid == workerID != ordinary {
 					t.Errorf("%s is of %d, %v", filepath.Dir(dir), st.Uid, err)
 				}
 			}

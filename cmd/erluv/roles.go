@@ -52,10 +52,6 @@ func playRole(role string, args []string) int {
 		complain(os.Stderr, role+" is a part of erluv that erluv itself starts: descriptor 3 is no socket")
 		return statusUsage
 	}
-	if role == roleSpawner && len(args) > 0 {
-		complain(os.Stderr, role+" takes no arguments")
-		return statusUsage
-	}
 	var err error
 	switch role {
 	case roleStage:
@@ -66,8 +62,10 @@ func playRole(role string, args []string) int {
 			err = childproc.Main()
 		}
 	case roleSpawner:
-		reserveThreads(waitOfSpawner)
-		err = spawner.Main()
+		if err = mainproc.Settle(args); err == nil {
+			reserveThreads(waitOfSpawner)
+			err = spawner.Main()
+		}
 	}
 	if err != nil {
 		complain(os.Stderr, fmt.Sprintf("%s: %v", role, err))

@@ -31,8 +31,8 @@ const (
 	// Of the child: the poller, while it starts; its loop is the first thread.
 	waitOfChild = 1
 	// Of the spawner: two for signals, the one that looks for programs that were
-	// stopped, the one that reaps, and the poller.
-	waitOfSpawner = 5
+	// stopped, the one that reaps, the one that answers main, and the poller.
+	waitOfSpawner = 6
 )
 
 // reserveThreads makes the threads of a role, of which waiting wait.

@@ -53,6 +53,8 @@ func init() { // not at its declaration, for the plays start others
 		"victim":   playVictim,
 		"attack":   playAttack,
 		"limits":   playLimits,
+		"groups":   playGroups,
+		"mounter":  playMounter,
 	}
 }
 

@@ -1,0 +1,107 @@
+package mainproc
+
+import (
+	"errors"
+	"time"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// Main asks each spawner whether it lives, as it asks the child. One that does not answer
+// is ended, and what follows is what follows any end of a spawner: so no start is without
+// an answer for long, whoever has stopped or frozen the spawner.
+//
+// A spawner with a tree of version 1 freezes programs for a moment, to end them, and can
+// be killed in it. As the init of a pid namespace it ends after all in there, whom
+// SIGKILL does not reach before they are thawed: so main does not wait for its end with
+// that, but has them thawed as soon as it has lost its descriptors. What a spawner
+// that is no init has left frozen endPrograms thaws, and what main itself has, the next
+// one that sweeps.
+
+// thawEvery is in milliseconds: a program that its like freezes again and again gets
+// its SIGKILL in between.
+const thawEvery = 100
+
+// spawners gives each spawner that lives.
+func (r *roles) spawners(f func(p *process, by containment)) {
+	look := func(p *process, by containment) {
+		if p != nil && p.end == nil {
+			f(p, by)
+		}
+	}
+	look(r.spawner, r.by)
+	for i := range r.others {
+		look(r.others[i].p, r.others[i].by)
+	}
+}
+
+// await adds the spawners' conversations to what is polled, and thaws what dying ones
+// may have frozen. The timeout is poll's.
+func (r *roles) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
+	soonest := func(ms int) {
+		if timeout < 0 || timeout > ms {
+			timeout = ms
+		}
+	}
+	r.spawners(func(p *process, by containment) {
+		fd := int32(p.conn.FD())
+		if p.dying {
+			fd = -1
+			if by.freezes {
+				by.tree.Thaw()
+				soonest(thawEvery)
+			}
+		}
+		soonest(p.pulse.untilNext())
+		fds = append(fds, unix.PollFd{Fd: fd, Events: unix.POLLIN})
+	})
+	return fds, timeout
+}
+
+// heardOf takes what poll has found of the conversations that await has added.
+func (r *roles) heardOf(fds []unix.PollFd) {
+	r.spawners(func(p *process, _ containment) {
+		if fds[0].Revents != 0 {
+			r.listenTo(p)
+		}
+		fds = fds[1:]
+	})
+}
+
+// listenTo takes a spawner's next message.
+func (r *roles) listenTo(p *process) {
+	n, _, err := p.conn.TryRecv(p.buf)
+	if errors.Is(err, ipc.ErrEmpty) {
+		return
+	}
+	if err != nil {
+		p.dying = true
+		return
+	}
+	if _, err = p.heard.hear(p.buf[:n]); err != nil {
+		r.serveWith.log.Error("a spawner cannot be relied on any more and is ended", "os_pid", p.pid, "error", err)
+		p.kill()
+		return
+	}
+	p.pulse.heard()
+}
+
+// beatSpawners does what the spawners' pulses find due.
+func (r *roles) beatSpawners(now time.Time) {
+	r.spawners(func(p *process, _ containment) {
+		switch p.pulse.check(now, func() vitals { return vitalsOf(p.pid) }) {
+		case beatAsk:
+			if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
+				p.heard.asked++
+			}
+		case beatAbort:
+			r.serveWith.log.Error("a spawner does not answer: it is ended, with its programs", "os_pid", p.pid)
+			p.hung = true
+			p.signal(unix.SIGABRT)
+		case beatKill:
+			p.kill()
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestGroupsAreKept: a program attacks every tree of control groups of its erluv, while
+// another runs. It gets nowhere: not out of its own, not into another's, not at its
+// limits; and the next start is as any.
+func TestGroupsAreKept(t *testing.T) {
+	if ordinary {
+		return // it has no tree here: see TestGroupsOfAnOrdinaryUser
+	}
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+		attackGroups(t, e, "owner", nil)
+	})
+}
+
+// attackGroups attacks the trees of an erluv, which says how it keeps them. Of the
+// attacks some may work.
+func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
+	t.Helper()
+	s := e.session(t)
+	var of []string
+	for limit, can := range eachLimit(t, e) {
+		if can {
+			of = append(of, limit+" => "+map[string]string{"memory": "256 bsl 20", "pids": "50", "cpu": "100"}[limit])
+		}
+	}
+	limits := "limits => #{" + strings.Join(of, ", ") + "}"
+	if len(of) == 0 {
+		limits = ""
+	}
+	pid := s.eval(t, `V = e2e:start(E, "echo ready; exec cat", #{`+limits+`}), ok = e2e:ready(V), e2e:os_pid(V)`)
+	text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var trees []string // others' are theirs
+	for _, tree := range regexp.MustCompile(`erluv-[0-9a-f]+\.tree`).FindAllString(string(text), -1) {
+		trees = append(trees, `"`+tree+`"`)
+	}
+	if says := e.eval(t, "e2e:call(E, {info, groups})"); says != kept {
+		if says == "none" && !canCgroup() {
+			return
+		}
+		t.Errorf("groups are kept by %s, want %s", says, kept)
+	}
+	if len(trees) == 0 {
+		return
+	}
+	for _, opts := range []string{"", limits, "oom_score_adj => 900", "sandbox => #{write => [\"/\"], exec => [\"/\"]}"} {
+		said := e.intrudes(t, `["groups", `+strings.Join(trees, ", ")+`]`, `#{`+opts+`}`)
+		if len(said) < 15 {
+			t.Fatalf("%q: only %v", opts, said)
+		}
+		for attack, outcome := range said {
+			if outcome == "ok" && !may[attack] {
+				t.Errorf("%q: %s works", opts, attack)
+			}
+		}
+		if said["trees"] == "0" {
+			t.Errorf("%q: it sees no tree", opts)
+		}
+		e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{`+limits+`}}), X`)
+	}
+	s.expect(t, "{true,{exit_status,0}}", `{e2e:call(V, {write, "x"}) =:= ok andalso {stdout, <<"x">>} =:= e2e:next(V), begin ok = e2e:call(V, {close, stdin}), element(3, e2e:outcome(V)) end}`)
+}
+
+// TestSilentSpawner: a spawner that is stopped, or frozen, is ended and another follows;
+// what was asked for meanwhile is answered.
+func TestSilentSpawner(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		t.Run("stopped", func(t *testing.T) {
+			e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+			silence(t, e, func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) })
+		})
+		base := ownGroup(t)
+		if base == "" || inVersion1 || contain == "group" {
+			return
+		}
+		t.Run("frozen", func(t *testing.T) {
+			e := within(t, newNode(t, nodeOptions{}), base, "--contain", contain)
+			silence(t, e, func(int) error {
+				files, err := filepath.Glob(base + "/erluv-*.tree/spawner/cgroup.freeze")
+				if err != nil || len(files) != 1 {
+					return fmt.Errorf("%q, %v", files, err)
+				}
+				return os.WriteFile(files[0], []byte("1"), 0)
+			})
+		})
+	})
+}
+
+func silence(t *testing.T, e *erluv, how func(spawner int) error) {
+	t.Helper()
+	e.fails = true
+	s := e.session(t)
+	s.eval(t, `process_flag(trap_exit, true), W = e2e:start(E, Cmd, #{}), ok = e2e:ready(W)`, bind{"Cmd": daemon + "echo ready; exec cat"})
+	old := e.roles(t).spawner
+	inside := insiders(old)
+	if err := how(old); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, "answered", `
+		case gen_server:call({erluv, E}, {run, ["true"], #{}}, 30000) of {error, eagain} -> answered; {ok, _} -> answered; R -> R end`)
+	s.expect(t, "{signal,sigkill}", `receive {'EXIT', W, R} -> R after 20000 -> no_exit end`)
+	if err := endOf(inside); err != nil {
+		t.Error(err)
+	}
+	e.expect(t, `{true,{exit_status,0}}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{}}), {e2e:call(E, {info, spawner_os_pid}) =/= Old, X}`, bind{"Old": old})
+	if !strings.Contains(e.stderr.String(), "does not answer") {
+		t.Errorf("nothing of it is logged: %s", e.stderr.String())
+	}
+}
+
+// TestStoppedRoles: whichever roles are stopped, when main is killed no program is left.
+func TestStoppedRoles(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		n := newNode(t, nodeOptions{noise: true})
+		for _, stopped := range [][]string{{"spawner"}, {"child", "spawner"}, {"main", "child", "spawner"}} {
+			for _, killed := range [][]string{{"main"}, {"child", "main"}} {
+				t.Run(fmt.Sprint(stopped, killed), func(t *testing.T) {
+					e := newErluv(t, n, "--contain", contain, "--reconnect", "exit")
+					e.fails = true
+					s := e.session(t)
+					s.eval(t, `ok = e2e:ready(e2e:start(E, Cmd, #{link => false}))`, bind{"Cmd": daemon + "echo ready; exec sleep 1000"})
+					r := e.roles(t)
+					inside := insiders(r.spawner)
+					for _, role := range stopped {
+						_ = syscall.Kill(r.each()[role], syscall.SIGSTOP)
+					}
+					for _, role := range killed {
+						_ = syscall.Kill(r.each()[role], syscall.SIGKILL)
+					}
+					e.exits(t, endTime)
+					if err := endOf(inside); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+	})
+}
