@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench bench-go build test lint unit unit-mainproc e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: bench bench-go build test lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb tutorial
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user
@@ -15,8 +15,15 @@ FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
 BENCH_COUNT ?= 10
 SHARE ?= 100
-SUITES := unit unit-mainproc e2e-25 e2e-25-user e2e-27 e2e-29 erlang-25 erlang-25-user erlang-27 erlang-29 \
-	elixir-25 elixir-25-user
+# In the order in which they begin, the longest first; so many run beside each other.
+# Most of a suite is waiting, and each has a user of its own (test/deps makes them), as the
+# kernel counts processes and pages of pipes by user.
+SUITES := e2e-25 unit-counts unit e2e-25-user unit-mainproc e2e-27 e2e-29 \
+	elixir-25 erlang-25 erlang-27 erlang-29 elixir-25-user erlang-25-user
+LANES ?= 4
+
+# The jobs of one make are of no concern to a make that a test runs.
+unexport MAKEFLAGS
 
 # Static, so that it runs wherever it is copied. The version control stamp is made
 # here: go's own fails when the tree belongs to another user.
@@ -30,13 +37,13 @@ build/erluv: FORCE
 build/tally: FORCE
 	@$(GOBUILD) -o $@ ./test/tally
 
-# Every suite runs, whatever the others give; the last line counts all of them.
+# Every suite runs, whatever the others give; the last line counts all of them. What a
+# suite prints comes in one piece when it ends.
 test: deps build lint erlang-lint elixir-lint build/tally
-	@rm -rf build/results; failed=0; \
-	for suite in $(SUITES); do \
-		$(MAKE) --no-print-directory $$suite || failed=1; \
-	done; \
-	build/tally sum build/results || failed=1; \
+	@rm -rf build/results; failed=0; begin=$$SECONDS; \
+	$(MAKE) --no-print-directory -k -j$(LANES) --output-sync=target $(SUITES) || failed=1; \
+	echo "all suites took $$((SECONDS - begin)) s, $(LANES) at a time"; \
+	build/tally sum build/results $(SUITES) || failed=1; \
 	exit $$failed
 
 lint: deps
@@ -52,25 +59,36 @@ unit: deps build build/tally
 	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
 		go test -race -timeout 30m -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
 
+# Tests that repeat themselves thousands of times, in full: in unit, with -race, they do
+# a tenth of it. gate_test.go holds that this list is complete.
+COUNTED := TestSchedules TestEPIPEAtARandomByte TestNoDescriptorOfOurs TestOutputIsComplete
+
+unit-counts: deps build/tally
+	@build/tally run build/results/unit-counts go test -timeout 30m -json \
+		-run "^($$(echo $(COUNTED) | tr ' ' '|'))$$" ./childproc ./workers
+
 # The tests of mainproc, which must reach 95 % of its statements.
 unit-mainproc: deps build build/tally
 	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -timeout 30m -json ./mainproc
 
 e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 
-# $(call suite,NAME,USER,ERL,FLAGS)
-suite = @ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_TEST_AS=$(2) ERLUV_ERL=$(3) \
-	build/tally run build/results/$(1) go test -json -count=1 -timeout 20m $(4) ./test
+# $(call suite,NAME,VARIABLES,ERL,FLAGS)
+suite = @ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_ERL=$(3) $(2) \
+	build/tally run build/results/$(1) go test -json -count=1 -timeout 30m $(4) ./test
 
 e2e-25: deps build build/tally
-	$(call suite,$@,root,$$(command -v erl),-race)
+	$(call suite,$@,ERLUV_TEST_AS=root,$$(command -v erl),-race)
 
+# What differs for an ordinary user, and between releases: see test/suites_test.go.
 e2e-25-user: deps build build/tally
-	$(call suite,$@,user,$$(command -v erl))
+	$(call suite,$@,ERLUV_TEST_AS=user ERLUV_TEST_USER=erluv-test-1 ERLUV_TEST_ONLY=users,$$(command -v erl))
 
+e2e-27: of := erluv-test-2
+e2e-29: of := erluv-test-3
 e2e-27 e2e-29: e2e-%: deps build build/tally
 	@test/get-otp $*
-	$(call suite,$@,root,$(CURDIR)/build/otp/$*/bin/erl)
+	$(call suite,$@,ERLUV_TEST_AS=root ERLUV_TEST_USER=$(of) ERLUV_TEST_ONLY=releases,$(CURDIR)/build/otp/$*/bin/erl)
 
 # The Erlang library: what it is checked by, and its tests on each release.
 erlang: erlang-lint erlang-25
@@ -80,12 +98,17 @@ erlang-lint: deps
 
 # $(call erlang-suite,NAME,ERL,USER)
 erlang-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(1) erlang/run-tests $(2) $(3)
+erlang-25 elixir-25: export ERLUV_USER := erluv-test-4
+erlang-27: export ERLUV_USER := erluv-test-2
+erlang-29: export ERLUV_USER := erluv-test-3
 
 erlang-25: deps build build/tally
 	$(call erlang-suite,$@,$$(command -v erl))
 
+# How erluv is started and found differs for an ordinary user; the rest does not.
+erlang-25-user: export MODULES := erluv_node_tests erluv_tests
 erlang-25-user: deps build build/tally
-	$(call erlang-suite,$@,$$(command -v erl),games)
+	$(call erlang-suite,$@,$$(command -v erl),erluv-test-5)
 
 erlang-27 erlang-29: erlang-%: deps build build/tally
 	@test/get-otp $*
@@ -103,8 +126,9 @@ elixir-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(
 elixir-25: deps build build/tally
 	$(call elixir-suite,$@)
 
+elixir-25-user: export TESTS := test/erluv_test.exs test/cmd_test.exs
 elixir-25-user: deps build build/tally
-	$(call elixir-suite,$@,games)
+	$(call elixir-suite,$@,erluv-test-6)
 
 # How fast it is beside open_port on the same node: some eight minutes, as root. What is
 # printed is in build/bench.md too. BENCH="-rounds 3 a e" runs three rounds of two

@@ -21,7 +21,8 @@ import (
 // wins, for nothing is started after it, nothing is left, and its reason is the one
 // that is told; and each run of its program has one report, in order.
 func TestSchedules(t *testing.T) {
-	const schedules, atOnce = 100_000, 30
+	const atOnce = 30
+	schedules := repeats(100_000)
 	s := newStage(t)
 	for range atOnce {
 		s.enter()

@@ -88,6 +88,8 @@ func (c *laneCounts) add(d *laneCounts) {
 // lane has one hostile child say so many frames.
 func lane(seed uint64, frames int, c *laneCounts) error {
 	random := rand.New(rand.NewPCG(seed, 2))
+	runtime.LockOSThread() // whose end would kill the hostile child
+	defer runtime.UnlockOSThread()
 	pid, control, err := startHostile(seed)
 	if err != nil {
 		return err

@@ -173,6 +173,8 @@ func TestOutlives(t *testing.T) {
 		}
 		cmd := exec.Command(exePath(t), "drop", string(recipe), self, "report")
 		cmd.Stderr = os.Stderr
+		runtime.LockOSThread() // whose end would kill it
+		defer runtime.UnlockOSThread()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		out, err := cmd.Output()
 		if err != nil {

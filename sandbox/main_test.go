@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -18,11 +20,18 @@ import (
 
 const self = "/proc/self/exe"
 
+// What a process is given with execve(2), the parent's death signal among it, is its first
+// thread's. Go keeps a goroutine there that locks itself in an init, and no later.
+func init() {
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		runtime.LockOSThread()
+	}
+}
+
 // The test binary plays the processes of the tests, by its first argument.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if play, ok := plays[os.Args[1]]; ok {
-			runtime.LockOSThread()
 			if err := play(os.Args[2:]); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				syscall.Exit(1)
@@ -104,6 +113,9 @@ type report struct {
 
 // playReport prints a report, closes its output and stays until its input ends.
 func playReport([]string) error {
+	if unix.Gettid() != os.Getpid() {
+		return errors.New("the report would be of another thread than the first")
+	}
 	var r report
 	for range 3 { // some threads more
 		go func() {

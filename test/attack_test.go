@@ -23,6 +23,8 @@ var (
 
 // A program attacks erluv's own processes and another program. None of it works; all of
 // it works against a program that it has started itself, so the attacks are some.
+//
+//erluv:users
 func TestAttacks(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
 		n := newNode(t, nodeOptions{})
@@ -151,6 +153,8 @@ func mayWork(target, attack string) bool {
 }
 
 // A program that is set-user-ID root runs as its user, whoever starts it.
+//
+//erluv:users
 func TestSetUserID(t *testing.T) {
 	e := common(t)
 	text, err := os.ReadFile(intruderPath(t))

@@ -18,6 +18,7 @@ func bothWays(opts string) map[string]string {
 	return map[string]string{"": opts, ", by exec": "#{oom_score_adj => 900" + more}
 }
 
+//erluv:users
 func TestAttributes(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, opts, want string }{
@@ -44,6 +45,8 @@ func TestAttributes(t *testing.T) {
 
 // erluv_spawner has no privilege, so nobody gets more than it has; and whatever
 // is asked for, a failure is one of the request, never of the program.
+//
+//erluv:users
 func TestAttributesThatCannotBeHad(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, opts, want string }{
@@ -67,6 +70,8 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 
 // A session of its own makes an orphan of a program's group: a terminal's stop
 // means nothing to it. Without one it does; group and tree stay the same.
+//
+//erluv:users
 func TestSetsid(t *testing.T) {
 	e := common(t)
 	e.expect(t, "[true,true,false]", `
@@ -95,6 +100,8 @@ func TestSetsid(t *testing.T) {
 
 // Programs that let nobody do anything with what they make do not hinder those that
 // are started after them.
+//
+//erluv:users
 func TestUmaskOfAll(t *testing.T) {
 	e := common(t)
 	e.expect(t, `[{<<"0777\n">>,<<>>,{exit_status,0},normal}]`, `

@@ -2,6 +2,7 @@ package e2e
 
 import "testing"
 
+//erluv:releases
 func TestCallsOfAWorker(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ source, want string }{
@@ -76,6 +77,8 @@ func TestWriteWaits(t *testing.T) {
 }
 
 // Who has stopped waiting for an answer does not find it in its mailbox later.
+//
+//erluv:releases
 func TestLateAnswers(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{gone,[]}", `
@@ -87,15 +90,17 @@ func TestLateAnswers(t *testing.T) {
 }
 
 // Code that drives a port drives a worker.
+//
+//erluv:releases
 func TestPortProtocol(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{{stdout,<<\"ab\">>},closed,normal}", `
 		W = e2e:start(E, ["cat"]),
 		W ! {self(), {command, ["a", <<"b">>]}},
-		Out = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"ab">>),
 		W ! {self(), close},
 		Closed = receive {W, closed} -> closed after 5000 -> none end,
-		receive {'EXIT', W, Reason} -> {Out, Closed, Reason} after 5000 -> none end`)
+		receive {'EXIT', W, Reason} -> {{stdout, <<"ab">>}, Closed, Reason} after 5000 -> none end`)
 	// A new owner is told from then on.
 	e.expect(t, "{{stdout,<<\"b\">>},true}", `
 		W = e2e:start(E, ["cat"]),
@@ -135,6 +140,8 @@ func TestPortProtocol(t *testing.T) {
 }
 
 // Commands that nothing reads are told once in each run, and all else goes on.
+//
+//erluv:releases
 func TestPortProtocolToTheDeaf(t *testing.T) {
 	e := common(t)
 	for name, start := range map[string]string{

@@ -11,6 +11,8 @@ import (
 // SIGKILL of the child at any moment under load, again and again on the same
 // connection: nothing is left of the programs when the crash is told, everybody who
 // is linked is told, and the node, which looks at each byte, has got no wrong one.
+//
+//erluv:users
 func TestChaosChild(t *testing.T) {
 	const lanes = 2 // a child that dies young makes main wait
 	for lane := range lanes {

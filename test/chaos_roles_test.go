@@ -12,6 +12,8 @@ import (
 // SIGKILL of main, of the spawner, of any two of the roles and of all three, in any
 // order, up to 5 ms apart: nothing of the programs is left, nor of erluv, and
 // everybody who is linked is told.
+//
+//erluv:users
 func TestChaosRoles(t *testing.T) {
 	for _, victims := range [][]string{
 		{"main"},

@@ -101,6 +101,8 @@ func eachWay(t *testing.T, f func(t *testing.T, contain, contained string)) {
 }
 
 // What is in force is what the machine can do, and `info` says it.
+//
+//erluv:users
 func TestContained(t *testing.T) {
 	for contain, want := range ways() {
 		t.Run(contain, func(t *testing.T) {
@@ -126,6 +128,8 @@ func TestContained(t *testing.T) {
 
 // SIGKILL of any role: nothing of what the programs have started is left, daemons
 // that ignore SIGTERM neither.
+//
+//erluv:users
 func TestOrphans(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		for _, victim := range []string{"main", "child", "spawner"} {
@@ -157,6 +161,8 @@ func TestOrphans(t *testing.T) {
 // Whatever way a worker ends, what has left its session ends with it, where the
 // kernel can tell whose it is; when it ends is told after that. Elsewhere it is known
 // to be out of reach, and ends with erluv.
+//
+//erluv:users
 func TestReach(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		reached := contain != "group" && canCgroup()

@@ -142,7 +142,7 @@ func TestCPythonPOSIX(t *testing.T) {
 			{ok, #{stdout := Out}} = e2e:call(E, {run, ["ls", "/proc/self/fd"], #{}}), binary:split(Out, <<"\n">>, [global, trim])`},
 		{"test_pass_fds", `[<<"0">>,<<"1">>,<<"2">>,<<"3">>,<<"5">>,<<"7">>,<<"9">>]`, `
 			W = e2e:start(E, ["ls", "/proc/self/fd"], #{fds => #{5 => pipe, 7 => null, 9 => {pipe, in}}}),
-			{stdout, Out} = e2e:next(W), binary:split(Out, <<"\n">>, [global, trim])`},
+			{Out, _, _, _} = e2e:outcome(W), binary:split(Out, <<"\n">>, [global, trim])`},
 		{"test_stdout_stdin_are_single_inout_fd", `true`, `
 			{ok, #{stdout := Out}} = e2e:call(E, {run, "readlink /proc/self/fd/0; readlink /proc/self/fd/1; readlink /proc/self/fd/2", #{pty => true}}),
 			[A, A, A, <<>>] = binary:split(Out, <<"\r\n">>, [global]), true`},

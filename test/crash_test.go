@@ -61,6 +61,9 @@ func round(n int, source string) string {
 }
 
 // What contract 2.3 says of the crash of erluv_child, on one connection.
+//
+//erluv:releases
+//erluv:users
 func TestCrash(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	socket := e.socket(t)
@@ -122,6 +125,8 @@ func (s session) down(t *testing.T, n int) string {
 
 // Killed while it writes floods and reads large frames: each byte is what it would
 // have been, and the connection goes on.
+//
+//erluv:releases
 func TestCrashUnderLoad(t *testing.T) {
 	const rounds = 6
 	e, s := crashing(t, "--die-timeout", "60s")
@@ -145,6 +150,9 @@ func TestCrashUnderLoad(t *testing.T) {
 }
 
 // A child that hangs is one that has crashed.
+//
+//erluv:releases
+//erluv:users
 func TestHang(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	s.eval(t, `W = e2e:start(E, ["sleep", "1000"])`)
@@ -163,6 +171,9 @@ func TestHang(t *testing.T) {
 }
 
 // Nobody wants a new child: erluv ends, with a status of its own.
+//
+//erluv:releases
+//erluv:users
 func TestDieTimeout(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "300ms")
 	e.fails = true
@@ -183,6 +194,8 @@ func TestDieTimeout(t *testing.T) {
 }
 
 // Calls that are under way when the child dies end as with any process that dies.
+//
+//erluv:releases
 func TestCrashEndsCalls(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	s.eval(t, `
@@ -203,6 +216,8 @@ func TestCrashEndsCalls(t *testing.T) {
 
 // The spawner alone dies: its programs die with it and are told as killed, whoever
 // was just being started is refused or started, and the child goes on with another.
+//
+//erluv:users
 func TestCrashOfSpawner(t *testing.T) {
 	for contain, contained := range ways() {
 		if contained == "none" {
@@ -218,7 +233,7 @@ func TestCrashOfSpawner(t *testing.T) {
 					All = [e2e:start(E, Cmd) || _ <- lists:seq(1, 10)],
 					[ok = e2e:ready(W) || W <- All],
 					R = e2e:start(E, "echo run; exec sleep 1000", #{restart => permanent}),
-					{stdout, <<"run\n">>} = e2e:next(R)`, bind{"Cmd": daemon + "echo ready; exec sleep 1000"})
+					ok = e2e:said(R, stdout, <<"run\n">>)`, bind{"Cmd": daemon + "echo ready; exec sleep 1000"})
 				before := e.roles(t).spawner
 				programs := insiders(before)
 				s.eval(t, `Calls = [gen_server:send_request({erluv, E}, {spawn, ["sleep", "1000"], #{}}) || _ <- lists:seq(1, 50)]`)
@@ -260,6 +275,8 @@ func TestCrashLoop(t *testing.T) {
 }
 
 // What else can happen while there is no child.
+//
+//erluv:users
 func TestWithoutChild(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		e, s := crashing(t, "--die-timeout", "60s")

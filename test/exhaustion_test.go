@@ -59,6 +59,8 @@ func allIsWell(t *testing.T, e *erluv, s session, before roles) {
 }
 
 // Where no process can be made, no thread can either.
+//
+//erluv:users
 func TestNoMoreProcesses(t *testing.T) {
 	for by, exhaust := range waysOutOfProcesses() {
 		t.Run(by, func(t *testing.T) {
@@ -145,6 +147,8 @@ func pidsGroup() string {
 
 // Without descriptors in child or spawner programs cannot be started; those that run,
 // and requests of all sizes, are as ever.
+//
+//erluv:users
 func TestNoMoreDescriptors(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)
@@ -169,6 +173,8 @@ func TestNoMoreDescriptors(t *testing.T) {
 
 // Main needs no more descriptors while all is well, and has those that it needs after
 // a crash. What it starts has the limits that there were before.
+//
+//erluv:users
 func TestMainWithoutDescriptors(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	socket := e.socket(t)
@@ -205,6 +211,8 @@ func TestMainWithoutDescriptors(t *testing.T) {
 
 // A file system that is full is told of, and is no reason for a program to wait. When
 // there is room again, files are written and rotated again.
+//
+//erluv:users
 func TestFullDisk(t *testing.T) {
 	dir, size := smallDisk(t)
 	if dir == "" {

@@ -22,6 +22,8 @@ func shelf(t *testing.T, mode os.FileMode) string {
 
 // A link that somebody else has put where output is to go is not followed, nor
 // is a file of somebody else written to.
+//
+//erluv:users
 func TestOutputThatOthersHavePlaced(t *testing.T) {
 	e := common(t)
 	place := shelf(t, 0o777|os.ModeSticky)
@@ -88,6 +90,8 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 
 // A log of a worker, in files of a size, of which a number is kept: all lines, in
 // order, whole, and the worker's user's own.
+//
+//erluv:users
 func TestRotatedFiles(t *testing.T) {
 	e := common(t)
 	place := shelf(t, 0o777)

@@ -3,6 +3,8 @@ package e2e
 import "testing"
 
 // Output as lines and packets, on demand, and counted.
+//
+//erluv:releases
 func TestFlow(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ source, want string }{
@@ -31,6 +33,8 @@ func TestFlow(t *testing.T) {
 }
 
 // The functions of io and file, on a worker's pid.
+//
+//erluv:releases
 func TestIODevice(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"one\n">>,<<"tw">>,<<"o\n">>,{ok,[42,"x"]},<<"3 4\n">>,"list\n",eof}`, `
@@ -53,6 +57,7 @@ func TestIODevice(t *testing.T) {
 		{Line, Chars, Rest, Fread, Format, List, io:get_line(W, "")}`)
 }
 
+//erluv:users
 func TestRestart(t *testing.T) {
 	e := common(t)
 	// The pid stays, and so do links, monitors and the name.
@@ -92,6 +97,8 @@ func TestJobControl(t *testing.T) {
 }
 
 // A process of the node paired with the worker: both or neither.
+//
+//erluv:releases
 func TestProxy(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{true,normal}", `

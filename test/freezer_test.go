@@ -31,6 +31,8 @@ const version1 = `
 
 // TestVersion1 runs tests of containment on what is, as far as erluv can see, a machine
 // with nothing but version 1.
+//
+//erluv:users
 func TestVersion1(t *testing.T) {
 	if inVersion1 {
 		return
@@ -95,6 +97,8 @@ func frozen(t *testing.T, base string, pid int) {
 // TestFrozen: whoever is killed while programs are frozen, for whatever reason they are,
 // they end: at once while one is left who knows of them, else with the next erluv there.
 // And a worker that is frozen can be ended.
+//
+//erluv:users
 func TestFrozen(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		if contain == "group" {

@@ -13,6 +13,8 @@ import (
 
 // 100,000 messages that nobody would send, to the manager, to a worker, to names
 // and pids that are not there: it stays up, does not grow, and works.
+//
+//erluv:releases
 func TestJunkFromANode(t *testing.T) {
 	n := newNode(t, nodeOptions{noise: true})
 	e := newErluv(t, n)
@@ -66,6 +68,8 @@ func (e *erluv) grown(t *testing.T, before map[string]int) {
 // Frames that no node would send: truncated everywhere, of random bytes, of
 // counts and sizes that are not there, nested without end, too large. From a node
 // of ours, since a real one does not make them.
+//
+//erluv:releases
 func TestJunkFrames(t *testing.T) {
 	p := accept(t)
 	p.works(t)

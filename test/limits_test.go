@@ -76,6 +76,8 @@ const hog = `["tail", "/dev/zero"]`
 
 // TestMemoryLimit: a program that the kernel kills for want of memory in its group, and
 // nobody else, is told as such.
+//
+//erluv:users
 func TestMemoryLimit(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
@@ -111,6 +113,8 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 // TestPIDsLimit: a fork beyond the limit fails, in all that the program has started.
+//
+//erluv:users
 func TestPIDsLimit(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain, "--kill-timeout", "100ms")
@@ -129,6 +133,8 @@ func TestPIDsLimit(t *testing.T) {
 }
 
 // TestCPULimit: a program that would take a whole processor gets its share.
+//
+//erluv:users
 func TestCPULimit(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	if !eachLimit(t, e)["cpu"] {
@@ -173,6 +179,8 @@ func groupsOf(t *testing.T, pid int) (dirs []string) {
 
 // TestGroupsOfLimits: who asks for no limit is in no group for it; who does is in those
 // that it takes, which are gone when it is; and the trees are gone with erluv.
+//
+//erluv:users
 func TestGroupsOfLimits(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
@@ -228,6 +236,8 @@ func TestGroupsOfLimits(t *testing.T) {
 
 // TestLimitsAfterACrash: when the spawner is killed, the next one makes groups as the one
 // before; when all are killed, the next erluv ends and removes what is left in them.
+//
+//erluv:users
 func TestLimitsAfterACrash(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		n := newNode(t, nodeOptions{noise: true})
@@ -280,6 +290,8 @@ func TestLimitsAfterACrash(t *testing.T) {
 }
 
 // TestLimitsAreKept: who may not write to files of control groups cannot lift a limit.
+//
+//erluv:users
 func TestLimitsAreKept(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	own := ownGroups("pids")
@@ -293,6 +305,8 @@ func TestLimitsAreKept(t *testing.T) {
 }
 
 // TestBadLimits: what would be right is said, and nothing is started.
+//
+//erluv:users
 func TestBadLimits(t *testing.T) {
 	e := common(t)
 	for opts, want := range map[string]string{

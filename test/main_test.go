@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ var (
 	epmd       address             // our own
 	ordinary   bool                // erl and erluv run as an ordinary user
 	credential *syscall.Credential // of that user; nil: ours
+	workerName string              // the setting user, if it is not the default
 	workerID   uint32              // uid of child and workers
 	groupID    uint32              // their gid
 	cookie     = "kX9s" + strconv.FormatInt(time.Now().UnixNano(), 36)
@@ -44,6 +46,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
+	if err := onlyDeclared(); err != nil {
+		return 0, err
+	}
 	// What a test leaves behind becomes our child, and cannot hide.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("cannot become a subreaper: %v", err)
@@ -85,21 +90,24 @@ func run(m *testing.M) (int, error) {
 	return status, nil
 }
 
-// setUser reads ERLUV_TEST_AS.
+// setUser reads ERLUV_TEST_AS and ERLUV_TEST_USER. Suites that run beside each other have
+// a user each: limits of processes and pipes are the user's.
 func setUser() error {
+	name := os.Getenv("ERLUV_TEST_USER")
 	root := os.Getuid() == 0
 	workerID, groupID = uint32(os.Getuid()), uint32(os.Getgid())
 	switch as := os.Getenv("ERLUV_TEST_AS"); {
 	case as == "user" && root:
 		ordinary = true
-		if err := lookup("games"); err != nil {
+		if err := lookup(cmp.Or(name, "games")); err != nil {
 			return err
 		}
 		credential = &syscall.Credential{Uid: workerID, Gid: groupID}
 	case as == "user", as == "" && !root:
 		ordinary = true
 	case (as == "" || as == "root") && root:
-		return lookup("nobody")
+		workerName = name
+		return lookup(cmp.Or(name, "nobody"))
 	default:
 		return fmt.Errorf("ERLUV_TEST_AS=%q cannot be had as uid %d", as, os.Getuid())
 	}

@@ -92,6 +92,7 @@ func TestFloodsAtOnce(t *testing.T) {
 	e.idleAgain(t, before)
 }
 
+//erluv:users
 func TestMaxWorkers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n, "--max-workers", "3")

@@ -6,6 +6,8 @@ import (
 
 // A consumer that takes one message a millisecond from a flood: neither the node
 // nor erluv grows, and another worker's echo is as quick as ever.
+//
+//erluv:releases
 func TestSlowReceiver(t *testing.T) {
 	e := common(t)
 	r := e.roles(t)
@@ -24,7 +26,7 @@ func TestSlowReceiver(t *testing.T) {
 		P = spawn(Slow),
 		Times = [begin
 			T0 = erlang:monotonic_time(microsecond),
-			ok = e2e:call(Echo, {write, "x"}), {stdout, <<"x">>} = e2e:next(Echo),
+			ok = e2e:call(Echo, {write, "x"}), ok = e2e:said(Echo, stdout, <<"x">>),
 			receive after 10 -> ok end,
 			{erlang:monotonic_time(microsecond) - T0 - 10000, Memory() - Before, Rss() - RssBefore} end || _ <- lists:seq(1, 150)],
 		How = receive {slow, P, H} -> H after 20000 -> timeout end,
@@ -35,6 +37,8 @@ func TestSlowReceiver(t *testing.T) {
 }
 
 // With the owner the flood ends, however much waits.
+//
+//erluv:releases
 func TestSlowReceiverEnds(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `

@@ -131,6 +131,9 @@ func environment(home string) []string {
 		"ERL_EPMD_PORT=" + epmd.port, "ERL_EPMD_ADDRESS=" + epmd.host, "ERL_CRASH_DUMP_BYTES=0",
 		"ERLUV_CONF=none",
 	}
+	if workerName != "" {
+		env = append(env, "ERLUV_USER="+workerName)
+	}
 	if !ordinary && !complete() {
 		env = append(env, "ERLUV_SANDBOX=best-effort") // TestStrict has what strict says here
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+//erluv:releases
 func TestHiddenNode(t *testing.T) {
 	for name, o := range map[string]nodeOptions{"long": {}, "short": {short: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -17,6 +18,9 @@ func TestHiddenNode(t *testing.T) {
 }
 
 // A name is drawn when none is given; its host part follows the target's.
+//
+//erluv:releases
+//erluv:users
 func TestDrawnNames(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options nodeOptions
@@ -49,6 +53,8 @@ func TestDrawnNames(t *testing.T) {
 }
 
 // The other nodes of the mesh, connected before or after, never see it.
+//
+//erluv:releases
 func TestMeshDoesNotSeeIt(t *testing.T) {
 	n, before, after := newNode(t, nodeOptions{}), newNode(t, nodeOptions{}), newNode(t, nodeOptions{})
 	watch := "ok = net_kernel:monitor_nodes(true, #{node_type => all})"
@@ -69,6 +75,8 @@ func TestMeshDoesNotSeeIt(t *testing.T) {
 }
 
 // A tick is due every second, and a silent node is dropped after four.
+//
+//erluv:releases
 func TestIdleFor20Seconds(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nodeOptions{args: []string{"-kernel", "net_ticktime", "4"}})
@@ -81,6 +89,8 @@ func TestIdleFor20Seconds(t *testing.T) {
 }
 
 // Several on one node do not disturb each other.
+//
+//erluv:releases
 func TestSeveralOnOneNode(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	a, b := newErluv(t, n), newErluv(t, n)
@@ -92,6 +102,8 @@ func TestSeveralOnOneNode(t *testing.T) {
 	b.expect(t, "{ok,[]}", `{ok, _} = e2e:call(E, {run, "true", #{}}), {ok, e2e:call(E, workers)}`)
 }
 
+//erluv:releases
+//erluv:users
 func TestInfo(t *testing.T) {
 	e := common(t)
 	binds := bind{"Main": e.cmd.Process.Pid, "Target": atom(e.node.name), "Uid": workerID}
@@ -107,6 +119,7 @@ func TestInfo(t *testing.T) {
 		ok`, binds)
 }
 
+//erluv:releases
 func TestWorkersAreListed(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `
@@ -124,6 +137,7 @@ func TestWorkersAreListed(t *testing.T) {
 		ok`)
 }
 
+//erluv:releases
 func TestWhatItRefusesToDo(t *testing.T) {
 	e := common(t)
 	for request, want := range map[string]string{
@@ -142,6 +156,7 @@ func TestWhatItRefusesToDo(t *testing.T) {
 		{error, {bad_request, R}} =:= e2e:call(E, R)`)
 }
 
+//erluv:releases
 func TestNamesThatAreNotThere(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `

@@ -25,6 +25,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+//erluv:users
 func TestDirectory(t *testing.T) {
 	e := common(t)
 	e.expect(t, `<<"/\n">>`, `element(1, e2e:outcome(e2e:start(E, ["pwd"])))`)
@@ -77,6 +78,8 @@ func TestWhereOutputGoes(t *testing.T) {
 }
 
 // What goes to another process goes there whole, eof too; the end to the owner.
+//
+//erluv:releases
 func TestOutputToAnotherProcess(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{[{stdout,<<"a\n">>},{stdout,eof}],{none,<<"b\n">>,{exit_status,3},{exit_status,3}}}`, `
@@ -94,6 +97,7 @@ func TestOutputToAnotherProcess(t *testing.T) {
 		receive {seen, Seen} -> {Seen, Outcome} after 5000 -> nothing end`)
 }
 
+//erluv:users
 func TestOutputToFiles(t *testing.T) {
 	e := common(t)
 	out, err := os.MkdirTemp(dir, "out-")
@@ -130,6 +134,7 @@ func TestOutputToFiles(t *testing.T) {
 	has("out", "out\nerr\n", 0o644)
 }
 
+//erluv:releases
 func TestOwner(t *testing.T) {
 	e := common(t)
 	// Another process is told, and linked.
@@ -226,6 +231,7 @@ func TestKillSignalAndTimeout(t *testing.T) {
 	}
 }
 
+//erluv:users
 func TestErrorsThatStartNothing(t *testing.T) {
 	e := common(t)
 	text := filepath.Join(dir, "text")
@@ -252,6 +258,7 @@ func TestErrorsThatStartNothing(t *testing.T) {
 	}
 }
 
+//erluv:releases
 func TestBadOptions(t *testing.T) {
 	e := common(t)
 	for key, opts := range map[string][]string{

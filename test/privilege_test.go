@@ -18,6 +18,8 @@ import (
 
 // Every thread of child, spawner and workers is the user's, has no groups, no
 // capability, and can get none.
+//
+//erluv:users
 func TestNobodysProcesses(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
@@ -59,6 +61,8 @@ func TestNobodysProcesses(t *testing.T) {
 
 // A program is the leader of a session and a group of its own, and has
 // descriptors 0, 1 and 2 and no other.
+//
+//erluv:users
 func TestWhatAProgramHas(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
@@ -66,7 +70,7 @@ func TestWhatAProgramHas(t *testing.T) {
 	pid, err := strconv.Atoi(s.eval(t, `
 		W = e2e:start(E, ["cat"]),
 		ok = e2e:call(W, {write, "x"}),
-		{stdout, <<"x">>} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"x">>),
 		e2e:os_pid(W)`))
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +99,8 @@ func TestWhatAProgramHas(t *testing.T) {
 // not in the memory of child, spawner and programs, the journal with it, and not in
 // what is logged, also when the child crashes and writes where it stood. None of erluv's
 // own processes can leave a core.
+//
+//erluv:users
 func TestTheCookieIsHidden(t *testing.T) {
 	for name, give := range map[string]func(*node) []string{
 		"in a file":      func(n *node) []string { return []string{n.cookieFile()} },
@@ -217,6 +223,8 @@ func findInMemory(t *testing.T, pid int, text string) (place string) {
 }
 
 // Another user than nobody, by configuration; only root can choose.
+//
+//erluv:users
 func TestUserOfTheWorkers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n, "--user", "daemon")
@@ -231,6 +239,8 @@ func TestUserOfTheWorkers(t *testing.T) {
 }
 
 // Who can write to the binary's directory cannot make main execute another.
+//
+//erluv:users
 func TestRolesAreTheSameBinary(t *testing.T) {
 	e := common(t)
 	for name, pid := range e.roles(t).each() {

@@ -3,6 +3,8 @@ package e2e
 import "testing"
 
 // exit(W, Reason), and what the owner and a monitor see of it.
+//
+//erluv:releases
 func TestExit(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, exit, want string }{
@@ -28,6 +30,7 @@ func TestExit(t *testing.T) {
 	}
 }
 
+//erluv:releases
 func TestExitNormalIsIgnored(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"x">>,<<>>,{exit_status,0},normal}`, `
@@ -41,6 +44,8 @@ func TestExitNormalIsIgnored(t *testing.T) {
 }
 
 // The first reason counts, but killed before all.
+//
+//erluv:releases
 func TestExitTwice(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{{signal,sigkill},killed}`, `
@@ -54,6 +59,8 @@ func TestExitTwice(t *testing.T) {
 }
 
 // The owner ends for any reason: a graceful stop, linked or not.
+//
+//erluv:releases
 func TestOwnerEnds(t *testing.T) {
 	e := common(t)
 	for _, link := range []string{"true", "false"} {
@@ -79,6 +86,8 @@ func TestOwnerEnds(t *testing.T) {
 }
 
 // A process that has ended before the request arrives is an owner that ends.
+//
+//erluv:releases
 func TestOwnerHasEnded(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `
@@ -90,6 +99,7 @@ func TestOwnerHasEnded(t *testing.T) {
 		ok = e2e:until(fun() -> [] =:= e2e:call(E, workers) end)`)
 }
 
+//erluv:releases
 func TestDetached(t *testing.T) {
 	e := common(t)
 	for _, reason := range []string{"normal", "boom"} {
@@ -102,13 +112,15 @@ func TestDetached(t *testing.T) {
 			receive {worker, W} -> ok end,
 			true = e2e:silent(),
 			ok = e2e:call(W, {write, "alive"}),
-			{stdout, Out} = e2e:next(W),
+			ok = e2e:said(W, stdout, <<"alive">>),
 			{ok, Exit} = e2e:call(W, stop),
-			{Out, Exit}`, bind{"Reason": atom(reason)})
+			{<<"alive">>, Exit}`, bind{"Reason": atom(reason)})
 	}
 }
 
 // Links and monitors are those of any process.
+//
+//erluv:releases
 func TestLinksAndMonitors(t *testing.T) {
 	e := common(t)
 	// A linked process that ends with a reason is exit(W, Reason); normal is nothing.
@@ -121,7 +133,7 @@ func TestLinksAndMonitors(t *testing.T) {
 		P ! fun() -> exit(normal) end,
 		ok = e2e:until(fun() -> not is_process_alive(P) end),
 		ok = e2e:call(W, {write, "still"}),
-		{stdout, <<"still">>} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"still">>),
 		exit(Q, boom),
 		Reason = e2e:down(W),
 		{<<>>, <<>>, {signal, sigterm}, Reason} = e2e:outcome(W),
@@ -158,6 +170,7 @@ func TestLinksAndMonitors(t *testing.T) {
 		{length(Refs), Reason}`)
 }
 
+//erluv:releases
 func TestADeadWorker(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{noproc,noproc,noproc,true}", `
@@ -176,6 +189,8 @@ func TestADeadWorker(t *testing.T) {
 }
 
 // The exit signal comes after the messages, whoever is linked.
+//
+//erluv:releases
 func TestManyLinked(t *testing.T) {
 	e := common(t)
 	e.expect(t, "200", `
@@ -225,6 +240,8 @@ func TestSupervisorCounts(t *testing.T) {
 }
 
 // A supervisor has a worker as its direct child.
+//
+//erluv:releases
 func TestSupervisor(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
@@ -299,6 +316,8 @@ func TestNothingOfAWorkerIsLeft(t *testing.T) {
 }
 
 // A run ends with its caller.
+//
+//erluv:releases
 func TestRunEndsWithItsCaller(t *testing.T) {
 	e := common(t)
 	e.expect(t, "[]", `
@@ -310,6 +329,8 @@ func TestRunEndsWithItsCaller(t *testing.T) {
 }
 
 // What is too large is refused with words, and the connection is not lost by it.
+//
+//erluv:releases
 func TestTooLarge(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{too_large,too_large,pong}", `
@@ -319,6 +340,8 @@ func TestTooLarge(t *testing.T) {
 
 // Who has known a worker by its name that could not be started is told that there
 // is no such process.
+//
+//erluv:releases
 func TestNamedThatNeverWas(t *testing.T) {
 	e := common(t)
 	e.expect(t, "[noproc]", `

@@ -6,6 +6,8 @@ import (
 	"testing"
 )
 
+//erluv:releases
+//erluv:users
 func TestPty(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"three\r\n24 80\r\nto the terminal\r\nerror\r\nleader\r\n">>,none,{exit_status,3},{exit_status,3}}`, `
@@ -46,7 +48,7 @@ func TestPtyTyped(t *testing.T) {
 		{<<Ready/binary, Out/binary>>, none, End, Reason}`)
 	e.expect(t, `{<<"^C">>,none,{signal,sigint},{signal,sigint}}`, `
 		W = e2e:start(E, "echo ready; exec sleep 1000", #{pty => true, packet => line}),
-		{stdout, <<"ready\r\n">>} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"ready\r\n">>),
 		W ! {self(), {command, [3]}},
 		e2e:outcome(W)`)
 }
@@ -79,15 +81,15 @@ func TestPtyEndOfInput(t *testing.T) {
 
 func TestPtyResize(t *testing.T) {
 	e := common(t)
-	e.expect(t, `{<<"24 80\r\n">>,<<"40 132\r\n">>,{none,none}}`, `
+	e.expect(t, `ok`, `
 		W = e2e:start(E, "trap 'stty size' WINCH; stty size; while :; do sleep 0.01; done", #{pty => true}),
-		{stdout, First} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"24 80\r\n">>),
 		ok = e2e:call(W, {resize, 40, 132}),
-		{stdout, Second} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"40 132\r\n">>),
 		{error, {bad_request, {resize, 0, 1}}} = e2e:call(W, {resize, 0, 1}),
 		{ok, {signal, sigterm}} = e2e:call(W, stop),
 		[{stdout, eof}, {signal, sigterm}] = e2e:messages(W),
-		{First, Second, {none, none}}`)
+		ok`)
 	e.expect(t, `{error,enotty}`, `e2e:call(e2e:start(E, ["cat"]), {resize, 40, 132})`)
 }
 
@@ -152,7 +154,7 @@ func TestPtyHolds(t *testing.T) {
 	e.expect(t, `true`, `
 		Ws = [e2e:start(E, "echo ready; exec cat", #{pty => true}) || _ <- lists:seq(1, 5)],
 		Terminals = [begin
-			{stdout, <<"ready\r\n">>} = e2e:next(W),
+			ok = e2e:said(W, stdout, <<"ready\r\n">>),
 			Links = string:lexemes(os:cmd("ls -l /proc/" ++ integer_to_list(e2e:os_pid(W)) ++ "/fd 2>&1 | sed -n 's/.* -> //p'"), "\n"),
 			Links
 		end || W <- Ws],

@@ -34,6 +34,8 @@ func listener(port string, before string) string {
 }
 
 // The call is answered when the program is ready, and not before.
+//
+//erluv:users
 func TestReady(t *testing.T) {
 	e := common(t)
 	dir := shelf(t, 0o777)
@@ -105,7 +107,7 @@ func TestReady(t *testing.T) {
 		"notify": {
 			`
 			W = e2e:start(E, ` + notifier(`print 'out'; say(qq(READY=1\\nSTATUS=fine))`, `sleep 1000`) + `, #{ready => notify}),
-			{stdout, <<"out">>} = e2e:next(W), {status, S} = e2e:next(W), #{ready := true, status := S} = e2e:call(W, info), {ok, _} = e2e:call(W, stop), S`,
+			ok = e2e:said(W, stdout, <<"out">>), {status, S} = e2e:next(W), #{ready := true, status := S} = e2e:call(W, info), {ok, _} = e2e:call(W, stop), S`,
 			`<<"fine">>`,
 		},
 		"notify at the very end": {
@@ -220,6 +222,8 @@ func TestStatusFlood(t *testing.T) {
 
 // Nothing is left of the sockets, neither after an end in order nor, once another
 // erluv has needed one, after a kill.
+//
+//erluv:users
 func TestNotifySocketsAreRemoved(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	sockets := func() []string {

@@ -3,6 +3,8 @@ package e2e
 import "testing"
 
 // The output of one stream, sent to several processes.
+//
+//erluv:releases
 func TestReceivers(t *testing.T) {
 	e := common(t)
 	// other() is a process that answers everything it has been sent by W.
@@ -60,9 +62,9 @@ func TestReceivers(t *testing.T) {
 		"changed": {
 			`
 			W = e2e:start(E, ["cat"]),
-			ok = e2e:call(W, {write, "a"}), {stdout, <<"a">>} = e2e:next(W),
+			ok = e2e:call(W, {write, "a"}), ok = e2e:said(W, stdout, <<"a">>),
 			ok = e2e:call(W, {setopts, [{stdout, [owner, {pid, P}]}]}),
-			ok = e2e:call(W, {write, "b"}), {stdout, <<"b">>} = e2e:next(W),
+			ok = e2e:call(W, {write, "b"}), ok = e2e:said(W, stdout, <<"b">>),
 			ok = e2e:call(W, {setopts, [{stdout, {pid, Q}}]}),
 			ok = e2e:call(W, {write, "c"}), ok = e2e:call(W, {close, stdin}),
 			{none, <<>>, {exit_status, 0}, normal} = e2e:outcome(W),

@@ -18,6 +18,9 @@ const (
 
 // Each is one clear line on standard error that says what to do, and ends with
 // its status, by run and by ping.
+//
+//erluv:releases
+//erluv:users
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nodeOptions{noise: true})
@@ -138,6 +141,7 @@ func (n *node) listener(t *testing.T) string {
 	return host + ":" + n.eval(t, "{port, Port, _} = erl_epmd:port_please(Name, {127,0,0,1}), Port", bind{"Name": source(strconv.Quote(name))})
 }
 
+//erluv:releases
 func TestPong(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	for _, args := range [][]string{nil, {"--address", n.listener(t)}, {"--address", n.listener(t), "--epmd-port", "1"}} {
@@ -154,6 +158,8 @@ func TestPong(t *testing.T) {
 
 // When the node goes erluv tries again, at leisure, and is up soon after another
 // of the name is.
+//
+//erluv:releases
 func TestItWaitsForTheNode(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nodeOptions{})

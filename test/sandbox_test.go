@@ -86,6 +86,8 @@ func wantOutcomes(t *testing.T, said, want map[string]string) {
 
 // What info says is in force is what the machine has, and what the kernel shows of each
 // thread.
+//
+//erluv:users
 func TestSandbox(t *testing.T) {
 	for _, mode := range []string{"", "best-effort", "off"} {
 		t.Run(mode, func(t *testing.T) {
@@ -132,6 +134,8 @@ func TestSandbox(t *testing.T) {
 }
 
 // A kernel that lacks a part: strict says which and ends, best-effort goes without.
+//
+//erluv:users
 func TestWithoutLandlock(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	start := func(mode, name string) *erluv {
@@ -163,6 +167,8 @@ func TestWithoutLandlock(t *testing.T) {
 }
 
 // Files that a program may have, also beside attributes that go another way.
+//
+//erluv:users
 func TestSandboxFiles(t *testing.T) {
 	e := common(t)
 	parent, err := os.MkdirTemp(dir, "files")
@@ -206,6 +212,7 @@ func TestSandboxFiles(t *testing.T) {
 	}
 }
 
+//erluv:users
 func TestSandboxNet(t *testing.T) {
 	e := common(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -244,6 +251,7 @@ func TestSandboxNet(t *testing.T) {
 	}
 }
 
+//erluv:users
 func TestSandboxThatCannotBeHad(t *testing.T) {
 	e := common(t)
 	for opts, want := range map[string]string{
@@ -264,6 +272,8 @@ func TestSandboxThatCannotBeHad(t *testing.T) {
 }
 
 // By default root gets all or nothing, and is told what is missing.
+//
+//erluv:users
 func TestStrict(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	n.env = append(n.env, "ERLUV_SANDBOX=strict")

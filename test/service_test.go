@@ -110,6 +110,8 @@ func (m *manager) managedBy(t *testing.T, n *node, program []string, args ...str
 }
 
 // TestService: what a service manager is told of a life.
+//
+//erluv:users
 func TestService(t *testing.T) {
 	n := newNode(t, nodeOptions{noise: true})
 	for _, abstract := range []bool{false, true} {
@@ -139,6 +141,8 @@ func TestService(t *testing.T) {
 }
 
 // TestServiceWatchdog: signs of life come, and stop when main is stopped.
+//
+//erluv:users
 func TestServiceWatchdog(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	m := newManager(t, true, 400*time.Millisecond)
@@ -191,6 +195,8 @@ func TestServiceWatchdog(t *testing.T) {
 }
 
 // TestServiceRefused: one that cannot connect says why, and is never ready.
+//
+//erluv:users
 func TestServiceRefused(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	m := newManager(t, true, 0)
@@ -214,6 +220,8 @@ func TestServiceRefused(t *testing.T) {
 
 // TestServiceCapabilities: what packaging/erluv.service leaves root is enough, for the
 // crash of the child as well.
+//
+//erluv:users
 func TestServiceCapabilities(t *testing.T) {
 	unit, err := os.ReadFile("../packaging/erluv.service")
 	if err != nil {

@@ -3,6 +3,9 @@ package e2e
 import "testing"
 
 // What a worker sends and how it exits: {Stdout, Stderr, End, ExitReason}.
+//
+//erluv:releases
+//erluv:users
 func TestPrograms(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, want string }{
@@ -26,13 +29,15 @@ func TestPrograms(t *testing.T) {
 }
 
 // The order is that in which things happened.
+//
+//erluv:releases
 func TestOrderOfMessages(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `
 		W = e2e:start(E, "echo a; read x; echo b >&2; read x; exec >&-; read x; exit 4"),
-		{stdout, <<"a\n">>} = e2e:next(W),
+		ok = e2e:said(W, stdout, <<"a\n">>),
 		W ! {self(), {command, "1\n"}},
-		{stderr, <<"b\n">>} = e2e:next(W),
+		ok = e2e:said(W, stderr, <<"b\n">>),
 		W ! {self(), {command, ["2", <<"\n">>]}},
 		{stdout, eof} = e2e:next(W),
 		ok = e2e:call(W, {write, <<"3\n">>}),
@@ -43,6 +48,8 @@ func TestOrderOfMessages(t *testing.T) {
 		ok`)
 }
 
+//erluv:releases
+//erluv:users
 func TestRun(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ request, want string }{

@@ -62,6 +62,8 @@ func trees(base string) []string {
 // An erluv all of whose processes were killed at once leaves its tree of control
 // groups, and in it daemons. The next one ends and removes it, and nothing else: no tree
 // of an erluv that lives, and no group that only looks like one.
+//
+//erluv:users
 func TestStaleTree(t *testing.T) {
 	for _, contain := range []string{"cgroup", "auto"} {
 		t.Run(contain, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 // A node that stands still takes nothing: the programs stand still too, in their
 // write, and erluv holds next to nothing of what they want to say. When the node
 // goes on everything arrives.
+//
+//erluv:releases
 func TestStalledNode(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)

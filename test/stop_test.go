@@ -11,6 +11,9 @@ const byeBye = `"trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.0
 
 // SIGTERM: workers are stopped, what they wrote is delivered, then the node is
 // gone, all within a second.
+//
+//erluv:releases
+//erluv:users
 func TestTerm(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -43,6 +46,8 @@ func TestTerm(t *testing.T) {
 
 // A service manager sends SIGTERM to each of erluv's processes: the end is as
 // orderly.
+//
+//erluv:releases
 func TestTermOfAll(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -60,6 +65,8 @@ func TestTermOfAll(t *testing.T) {
 	s.expect(t, `{<<"bye\n">>,none,{exit_status,0},shutdown}`, `e2e:outcome(W)`)
 }
 
+//erluv:releases
+//erluv:users
 func TestStopRequest(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -77,6 +84,8 @@ func TestStopRequest(t *testing.T) {
 }
 
 // The controller is told when the node comes and when it goes.
+//
+//erluv:releases
 func TestController(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	s := n.session(t)
@@ -92,6 +101,9 @@ func TestController(t *testing.T) {
 
 // Started by an Erlang port it ends with its standard input, and so with the node
 // that started it; its workers too.
+//
+//erluv:releases
+//erluv:users
 func TestUnderAPort(t *testing.T) {
 	for name, end := range map[string]string{
 		"closed":       "port_close(Port)",
@@ -150,6 +162,8 @@ func TestUnderAPort(t *testing.T) {
 }
 
 // The connection is gone: all workers are stopped. erluv comes back, or not.
+//
+//erluv:releases
 func TestDisconnect(t *testing.T) {
 	for _, reconnect := range []string{"retry", "exit"} {
 		t.Run(reconnect, func(t *testing.T) {

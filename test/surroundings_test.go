@@ -36,6 +36,8 @@ func however(t *testing.T, script string) *erluv {
 // CPython: test_close_fd_0 to _2, test_small_errpipe_write_fd,
 // test_swap_std_fds_with_one_closed, test_wait_when_sigchild_ignored,
 // test_restore_signals.
+//
+//erluv:users
 func TestHoweverItWasStarted(t *testing.T) {
 	for name, script := range map[string]string{
 		"without descriptor 0":        `exec "$@" 0<&-`,
@@ -60,7 +62,7 @@ func TestHoweverItWasStarted(t *testing.T) {
 				[{<<"out\n">>, <<"err\n">>, {exit_status, 7}, {exit_status, 7}} =
 					e2e:outcome(e2e:start(E, "read x; echo out; echo err >&2; exit 7", #{stdin => null})) || _ <- lists:seq(1, 20)],
 				W = e2e:start(E, ["cat"]),
-				ok = e2e:call(W, {write, "x"}), {stdout, <<"x">>} = e2e:next(W),
+				ok = e2e:call(W, {write, "x"}), ok = e2e:said(W, stdout, <<"x">>),
 				ok = e2e:call(W, {signal, sigusr1}),
 				{<<>>, <<>>, {signal, sigusr1}, {signal, sigusr1}} = e2e:outcome(W),
 				ok`)
@@ -86,6 +88,8 @@ func TestEverySignalByName(t *testing.T) {
 
 // Where the system has no more to give the answer says so, and all is well again
 // when it has.
+//
+//erluv:users
 func TestNoMoreToBeHad(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)
@@ -140,7 +144,7 @@ func TestSpawnWhatWasJustWritten(t *testing.T) {
 	e.expect(t, `{{error,etxtbsy},{<<"x\n">>,<<>>,{exit_status,0},normal}}`, `
 		Writer = fun(Seconds) ->
 			V = e2e:start(E, ["/bin/sh", "-c", Script, Path, Seconds]),
-			{stderr, <<"written\n">>} = e2e:next(V), V
+			ok = e2e:said(V, stderr, <<"written\n">>), V
 		end,
 		V = Writer("100"),
 		Busy = e2e:call(E, {spawn, [Path, "x"], #{}}),

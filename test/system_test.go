@@ -4,6 +4,8 @@ import "testing"
 
 // gen_server:stop, proc_lib:stop and gen:stop are the graceful stop with their reason,
 // normal too, of a program, of one that waits for its restart, and of a watcher of files.
+//
+//erluv:releases
 func TestSystemTerminate(t *testing.T) {
 	e := common(t)
 	start := map[string]string{
@@ -49,6 +51,8 @@ func TestSystemTerminate(t *testing.T) {
 
 // What is asked of an Erlang process by OTP's tools has an answer here: how a worker is,
 // or that there is no such thing. Nothing times out.
+//
+//erluv:releases
 func TestSystemRequests(t *testing.T) {
 	e := common(t)
 	for name, start := range map[string]string{
@@ -119,6 +123,8 @@ func TestSystemRequests(t *testing.T) {
 }
 
 // net_kernel answers ping, and nothing else; and what is no process here says so.
+//
+//erluv:releases
 func TestSystemNames(t *testing.T) {
 	e := common(t)
 	e.expect(t, "ok", `
@@ -147,6 +153,8 @@ func TestSystemNames(t *testing.T) {
 
 // The manager is stopped as by {stop, Reason}: the workers end with it, then the node,
 // of which a monitor is told with that reason.
+//
+//erluv:releases
 func TestSystemTerminateNode(t *testing.T) {
 	for stop, reason := range map[string]string{
 		"gen_server:stop({erluv, E})":                      "normal",
@@ -171,6 +179,8 @@ func TestSystemTerminateNode(t *testing.T) {
 }
 
 // While a worker ends it is asked as before; a second reason does not replace the first.
+//
+//erluv:releases
 func TestSystemWhileStopping(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{stopping,stopping,first,{'EXIT',first}}", `
@@ -191,6 +201,8 @@ func TestSystemWhileStopping(t *testing.T) {
 }
 
 // Before it has started, or is ready, a worker is known by its name alone.
+//
+//erluv:releases
 func TestSystemBeforeReady(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{ok,{error,not_supported},ok}", `
@@ -203,6 +215,8 @@ func TestSystemBeforeReady(t *testing.T) {
 }
 
 // While there is no child all is answered child_down.
+//
+//erluv:releases
 func TestSystemChildDown(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	kill(t, e.roles(t).child, 9)

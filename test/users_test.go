@@ -55,6 +55,8 @@ func idOf(t *testing.T, name string) (uid, gid int) {
 }
 
 // What a program of another user is and has; and who must not run one.
+//
+//erluv:users
 func TestUsers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := allowing(t, n, `["games", "games:games,audio,video", "backup:daemon", "4711:4712"]`)
@@ -114,6 +116,8 @@ func TestUsers(t *testing.T) {
 }
 
 // What a program of another user is given and can do is its user's.
+//
+//erluv:users
 func TestUsersSurroundings(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := allowing(t, n, `["games", "backup"]`)
@@ -145,8 +149,8 @@ func TestUsersSurroundings(t *testing.T) {
 			ok = e2e:call(W, {close, stdin}), element(1, e2e:outcome(W))`: `<<"in">>`,
 		`O("echo tty >/dev/tty; echo name >$(tty); stat -c %U $(tty); stty size; stty -a | grep -c -- -echo", #{pty => #{rows => 50, echo => false}})`: `<<"tty\r\nname\r\ngames\r\n50 80\r\n1\r\n">>`,
 		`W = e2e:start(E, "read x; stty size; read y", #{user => games, pty => #{echo => false}}),
-			ok = e2e:call(W, {resize, 30, 40}), ok = e2e:call(W, {write, "\n"}), {stdout, Size} = e2e:next(W), ok = e2e:call(W, {write, [3]}),
-			{Size, element(3, e2e:outcome(W))}`: `{<<"30 40\r\n">>,{signal,sigint}}`,
+			ok = e2e:call(W, {resize, 30, 40}), ok = e2e:call(W, {write, "\n"}), ok = e2e:said(W, stdout, <<"30 40\r\n">>), ok = e2e:call(W, {write, [3]}),
+			element(3, e2e:outcome(W))`: `{signal,sigint}`,
 		// The environment is empty, unless it is asked for.
 		`O(["env"], #{env => #{"A" => "1"}})`:                                         `<<"A=1\n">>`,
 		`O(["env"], #{login => true, env => #{"HOME" => "/h"}})`:                      `<<"HOME=/h\nUSER=games\nLOGNAME=games\nSHELL=/usr/sbin/nologin\n">>`,
@@ -159,8 +163,8 @@ func TestUsersSurroundings(t *testing.T) {
 		`W = e2e:start(E, "echo listening; exec sleep 1000", #{user => games, ready => {line, "listening"}}), element(1, e2e:call(W, stop))`:   "ok",
 		`W = e2e:start(E, ` + notifier(`say('READY=1')`, `sleep 1000`) + `, #{user => games, ready => notify}), element(1, e2e:call(W, stop))`: "ok",
 		// What it has used.
-		`W = e2e:start(E, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec sleep 1000", #{user => games}), {stdout, <<"done\n">>} = e2e:next(W),
-			#{cpu := Cpu, rss := Rss} = e2e:call(W, info), {ok, _} = e2e:call(W, stop), Cpu > 0 andalso Rss > 100000`: "true",
+		`W = e2e:start(E, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec sleep 1000", #{user => games}), ok = e2e:said(W, stdout, <<"done\n">>),
+			ok = e2e:until(fun() -> #{cpu := Cpu, rss := Rss} = e2e:call(W, info), Cpu > 0 andalso Rss > 100000 end), {ok, _} = e2e:call(W, stop), true`: "true",
 		`W = e2e:start(E, ["sleep", "1000"], #{user => games}), Pid = e2e:os_pid(W), User = os:cmd("stat -c %U /proc/" ++ integer_to_list(Pid)),
 			{ok, _} = e2e:call(W, stop), User`: `"games\n"`,
 	} {
@@ -188,6 +192,8 @@ func loginOf(t *testing.T, name string) string {
 }
 
 // Signals, stops, and what a program leaves behind, by each containment.
+//
+//erluv:users
 func TestUsersSignals(t *testing.T) {
 	if ordinary {
 		return // TestUsers has been refused
@@ -252,6 +258,8 @@ func programs(main int) (list []process) {
 
 // The death of another user's spawner is that of its programs alone; the next that is
 // wanted is started. Nothing outlives main, the child, or an orderly end.
+//
+//erluv:users
 func TestUsersSpawner(t *testing.T) {
 	if ordinary {
 		return // TestUsers has been refused
@@ -314,6 +322,8 @@ func TestUsersSpawner(t *testing.T) {
 }
 
 // Root is one of the users if it is named, and has its files and nothing more.
+//
+//erluv:users
 func TestUsersRoot(t *testing.T) {
 	e := allowing(t, newNode(t, nodeOptions{}), `["root"]`)
 	if e == nil {
@@ -326,6 +336,8 @@ func TestUsersRoot(t *testing.T) {
 
 // Programs of different users, and of one by different entries, and those who have
 // started them, cannot be reached by each other.
+//
+//erluv:users
 func TestUsersApart(t *testing.T) {
 	e := allowing(t, newNode(t, nodeOptions{}), `["games", "games:games,audio", "backup"]`, "--contain", "group")
 	if e == nil {
@@ -359,6 +371,8 @@ func TestUsersApart(t *testing.T) {
 }
 
 // The limits of another user's program are kept by groups of its own user.
+//
+//erluv:users
 func TestUsersLimits(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := allowing(t, n, `["games"]`)

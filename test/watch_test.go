@@ -213,6 +213,8 @@ func TestFileEventsOverflow(t *testing.T) {
 }
 
 // It sees what its user may see.
+//
+//erluv:users
 func TestWatchPermissions(t *testing.T) {
 	e := common(t)
 	d := place(t)
@@ -244,6 +246,8 @@ func TestWatchPermissions(t *testing.T) {
 }
 
 // A watcher is a process, whose end is told as that of any other.
+//
+//erluv:releases
 func TestWatcherIsAProcess(t *testing.T) {
 	e := common(t)
 	d := bind{"D": place(t)}
@@ -295,6 +299,8 @@ func TestWatcherIsAProcess(t *testing.T) {
 }
 
 // All of one erluv have one inotify instance, of which a user may have few.
+//
+//erluv:users
 func TestManyWatchers(t *testing.T) {
 	e := common(t)
 	d := place(t)

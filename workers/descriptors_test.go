@@ -18,7 +18,7 @@ func TestNoDescriptorOfOurs(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
 		look := &looker{w: w, dir: publicDir(t), pipes: map[string]string{}}
-		for done := 0; done < 5000 && !t.Failed(); done += 500 {
+		for done := 0; done < repeats(5000) && !t.Failed(); done += 500 {
 			var all [500]*run
 			for i := range all {
 				all[i] = w.start(look.spec(done + i))

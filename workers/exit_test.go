@@ -136,10 +136,10 @@ func many(w *world, n, atOnce, size int) {
 func TestOutputIsComplete(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		for _, c := range []struct{ n, atOnce, size int }{
-			{100, 1, 100}, {400, 8, 4096}, {500, 500, 10}, {200, 8, 1 << 20},
+			{repeats(100), 1, 100}, {repeats(400), 8, 4096}, {repeats(500), 500, 10}, {repeats(200), 8, 1 << 20},
 		} {
 			t.Run(fmt.Sprintf("%d, %d at once, %d bytes", c.n, c.atOnce, c.size), func(t *testing.T) {
-				many(newWorld(t, reports), c.n, c.atOnce, c.size)
+				many(newWorld(t, reports), c.n, min(c.n, c.atOnce), c.size)
 			})
 		}
 	})

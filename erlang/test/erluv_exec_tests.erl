@@ -207,11 +207,12 @@ t_kill_group() ->
                     {ok, []} = erluv_exec:run("sleep " ++ Time ++ " >/dev/null 2>&1 &", [sync | Options])
             end,
     Running = fun(Time) -> erluv_harness:running([<<"sleep">>, list_to_binary(Time)]) end,
-    {ok, []} = Leave("60.111", [kill_group]),
-    ?assertEqual([], Running("60.111")),
-    {ok, []} = Leave("60.112", []),
-    until(fun() -> Running("60.112") =/= [] end), % it may not have got so far
-    [Left] = Running("60.112"),
+    {ok, []} = Leave("60.111" ++ os:getpid(), [kill_group]),
+    Own = os:getpid(), % other nodes test beside this one
+    ?assertEqual([], Running("60.111" ++ Own)),
+    {ok, []} = Leave("60.112" ++ Own, []),
+    until(fun() -> Running("60.112" ++ Own) =/= [] end), % it may not have got so far
+    [Left] = Running("60.112" ++ Own),
     ?assertEqual("", os:cmd("kill " ++ binary_to_list(Left))).
 
 t_failed_program_logs_nothing() ->

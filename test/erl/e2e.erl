@@ -15,6 +15,7 @@
 -export([alive/1]).
 -export([rss/1]).
 -export([until/1, until/2]).
+-export([said/3]).
 -export([next/0, next/1]).
 -export([ready/1]).
 -export([silent/0]).
@@ -223,12 +224,23 @@ next(W) ->
     after ?TIMEOUT -> error({no_message_of, W, process_info(self(), messages)})
     end.
 
+%% The next messages of W are Text on a stream, in however many pieces.
+said(W, Stream, Text) ->
+    said(W, Stream, Text, <<>>).
+
+said(_, _, Text, Text) ->
+    ok;
+said(W, Stream, Text, Sofar) when byte_size(Sofar) < byte_size(Text) ->
+    case next(W) of
+        {Stream, Bin} when is_binary(Bin) -> said(W, Stream, Text, <<Sofar/binary, Bin/binary>>);
+        Other -> error({Other, instead_of, Text, 'after', Sofar})
+    end;
+said(_, _, Text, Sofar) ->
+    error({Sofar, instead_of, Text}).
+
 %% W has written that it is ready.
 ready(W) ->
-    receive
-        {W, {stdout, <<"ready\n">>}} -> ok
-    after ?TIMEOUT -> error({not_ready, W, process_info(self(), messages)})
-    end.
+    said(W, stdout, <<"ready\n">>).
 
 %% Nothing has come, and nothing comes in the next 100 ms.
 silent() ->

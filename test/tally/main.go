@@ -1,8 +1,10 @@
 // Command tally runs suites of Go tests and counts their results.
 //
 //	tally run FILE [PACKAGE=PERCENT] COMMAND...
-//	                   run COMMAND, a go test -json; write its counts to FILE
-//	tally sum DIR      add the counts of all files of DIR; the last line says them
+//	                   run COMMAND, a go test -json; write its counts and time to FILE
+//	tally sum DIR [SUITE...]
+//	                   print time and counts of each file of DIR, and add them; the last line
+//	                   has the sum. A SUITE without a file counts as failed
 //
 // With PACKAGE=PERCENT the tests of the package, run with -cover, must reach at least
 // so many of its statements.
@@ -23,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -40,10 +43,10 @@ func main() {
 		if err == nil {
 			err = run(args[1], command, least, ci)
 		}
-	case len(args) == 2 && args[0] == "sum":
-		err = sum(args[1], os.Stdout)
+	case len(args) >= 2 && args[0] == "sum":
+		err = sum(args[1], args[2:], os.Stdout)
 	default:
-		err = fmt.Errorf("usage: tally run FILE [PACKAGE=PERCENT] COMMAND... | tally sum DIR")
+		err = fmt.Errorf("usage: tally run FILE [PACKAGE=PERCENT] COMMAND... | tally sum DIR [SUITE...]")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tally:", err)
@@ -64,6 +67,7 @@ func run(file string, command []string, least map[string]float64, ci bool) error
 		return err
 	}
 	fmt.Printf("--- %s\n", filepath.Base(file))
+	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start %q: %v", command[0], err)
 	}
@@ -76,7 +80,7 @@ func run(file string, command []string, least map[string]float64, ci bool) error
 		fmt.Printf("FAIL %s: %v, %d tests passed\n", strings.Join(command, " "), err, s.counts.Passed)
 		s.counts.Failed++
 	}
-	text, err := json.Marshal(s.counts)
+	text, err := json.Marshal(result{s.counts, time.Since(begin).Seconds()})
 	if err != nil {
 		return err
 	}
@@ -89,33 +93,45 @@ func run(file string, command []string, least map[string]float64, ci bool) error
 	return nil
 }
 
-// sum adds up what run wrote.
-func sum(dir string, out io.Writer) error {
+// sum adds up what run wrote. A suite that wrote nothing never began, or was ended.
+func sum(dir string, suites []string, out io.Writer) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
 		return err
 	}
 	slices.Sort(files)
 	var total counts
+	for _, name := range suites {
+		if !slices.Contains(files, filepath.Join(dir, name)) {
+			fmt.Fprintf(out, "%-15s has no result\n", name)
+			total.Failed++
+		}
+	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
-		var c counts
+		var c result
 		if err := json.Unmarshal(text, &c); err != nil {
 			return fmt.Errorf("%s: %v", file, err)
 		}
-		fmt.Fprintf(out, "%-12s %v\n", filepath.Base(file), c)
-		total.Passed += c.Passed
-		total.Failed += c.Failed
-		total.Skipped += c.Skipped
+		fmt.Fprintf(out, "%-15s %5.0f s  %v\n", filepath.Base(file), c.Seconds, c.Counts)
+		total.Passed += c.Counts.Passed
+		total.Failed += c.Counts.Failed
+		total.Skipped += c.Counts.Skipped
 	}
 	fmt.Fprintln(out, total)
 	if total.Failed > 0 || total.Passed == 0 {
 		return fmt.Errorf("not all tests passed")
 	}
 	return nil
+}
+
+// result is what run writes of a suite.
+type result struct {
+	Counts  counts
+	Seconds float64
 }
 
 // counts are of tests and subtests, not of packages.

@@ -86,9 +86,10 @@ func TestSum(t *testing.T) {
 		last  string
 		fails bool
 	}{
-		"two suites": {[]string{`{"Passed":3}`, `{"Passed":4}`}, "7 passed, 0 failed", false},
-		"a failure":  {[]string{`{"Passed":3}`, `{"Passed":4,"Failed":1}`}, "7 passed, 1 failed", true},
-		"none":       {nil, "0 passed, 0 failed", true},
+		"two suites": {[]string{`{"Counts":{"Passed":3}}`, `{"Counts":{"Passed":4},"Seconds":70}`}, "7 passed, 0 failed", false},
+		"a failure":  {[]string{`{"Counts":{"Passed":3}}`, `{"Counts":{"Passed":4,"Failed":1}}`}, "7 passed, 1 failed", true},
+		"one ended":  {[]string{`{"Counts":{"Passed":3}}`}, "3 passed, 1 failed", true},
+		"none":       {nil, "0 passed, 2 failed", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -98,8 +99,11 @@ func TestSum(t *testing.T) {
 				}
 			}
 			var out strings.Builder
-			if err := sum(dir, &out); (err != nil) != tc.fails {
+			if err := sum(dir, []string{"a", "b"}, &out); (err != nil) != tc.fails {
 				t.Errorf("error %v, want one: %v", err, tc.fails)
+			}
+			if name == "two suites" && !strings.Contains(out.String(), " 70 s  4 passed") {
+				t.Errorf("no time in %q", out.String())
 			}
 			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 			if last := lines[len(lines)-1]; last != tc.last {
@@ -114,7 +118,7 @@ func TestRunFailsWithTheCommand(t *testing.T) {
 	if err := run(file, []string{"false"}, nil, true); err == nil {
 		t.Error("a failing command passed")
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != `{"Passed":0,"Failed":1,"Skipped":0}` {
+	if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), `{"Counts":{"Passed":0,"Failed":1,"Skipped":0},"Seconds":`) {
 		t.Errorf("results %q, %v", text, err)
 	}
 }

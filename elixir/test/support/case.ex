@@ -93,7 +93,7 @@ defmodule Erluv.Case do
   def mailbox, do: self() |> Process.info(:messages) |> elem(1)
 
   @doc "A number that no other command line has, for sleep(1)."
-  def unique_sleep, do: to_string(100_000 + System.unique_integer([:positive]))
+  def unique_sleep, do: "10000#{System.pid()}.#{System.unique_integer([:positive])}"
 
   @doc "Another VM, which is driven over its standard input."
   def vm(name, host, args) do

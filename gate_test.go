@@ -1,0 +1,67 @@
+package erluv_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestCounted holds that the suite unit-counts runs exactly the tests that do a tenth of
+// their work in unit, by repeats.
+func TestCounted(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^COUNTED := (.*)$`).FindSubmatch(makefile)
+	p := regexp.MustCompile(`(?m)COUNTED.*"((?: \./[a-z]+)+)$`).FindSubmatch(makefile)
+	if m == nil || p == nil {
+		t.Fatal("the Makefile has no COUNTED, or unit-counts no packages")
+	}
+	listed, packages := strings.Fields(string(m[1])), strings.Fields(string(p[1]))
+	files, err := filepath.Glob("*/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || !callsRepeats(fn) {
+				continue
+			}
+			found = append(found, fn.Name.Name)
+			if dir := "./" + filepath.Dir(file); !slices.Contains(packages, dir) {
+				t.Errorf("unit-counts does not run the tests of %s, of which %s repeats itself", dir, fn.Name.Name)
+			}
+		}
+	}
+	slices.Sort(listed)
+	slices.Sort(found)
+	if !slices.Equal(listed, found) {
+		t.Errorf("COUNTED of the Makefile has %q, the tests that use repeats are %q", listed, found)
+	}
+}
+
+func callsRepeats(fn *ast.FuncDecl) bool {
+	calls := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		if c, ok := n.(*ast.CallExpr); ok {
+			if id, ok := c.Fun.(*ast.Ident); ok && id.Name == "repeats" {
+				calls = true
+			}
+		}
+		return true
+	})
+	return calls
+}
