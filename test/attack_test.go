@@ -72,6 +72,8 @@ func TestAttacks(t *testing.T) {
 // A program cannot speak for another one by its NOTIFY_SOCKET, neither while it runs nor
 // when it has ended before it is heard, and cannot keep the other from being heard. What
 // a worker's own processes say counts.
+//
+//erluv:users
 func TestNoticesOfOthers(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
 		n := newNode(t, nodeOptions{})
@@ -100,6 +102,8 @@ func TestNoticesOfOthers(t *testing.T) {
 
 // What a process has said that has ended before it is heard counts where control groups
 // tell whose it was, and always when it was the program itself.
+//
+//erluv:users
 func TestNoticeOfTheDead(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
 		n := newNode(t, nodeOptions{})

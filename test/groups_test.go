@@ -13,6 +13,8 @@ import (
 // TestGroupsAreKept: a program attacks every tree of control groups of its erluv, while
 // another runs. It gets nowhere: not out of its own, not into another's, not at its
 // limits; and the next start is as any.
+//
+//erluv:users
 func TestGroupsAreKept(t *testing.T) {
 	if ordinary {
 		return // it has no tree here: see TestGroupsOfAnOrdinaryUser
@@ -76,6 +78,8 @@ func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
 
 // TestSilentSpawner: a spawner that is stopped, or frozen, is ended and another follows;
 // what was asked for meanwhile is answered.
+//
+//erluv:users
 func TestSilentSpawner(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		t.Run("stopped", func(t *testing.T) {
@@ -122,6 +126,8 @@ func silence(t *testing.T, e *erluv, how func(spawner int) error) {
 }
 
 // TestStoppedRoles: whichever roles are stopped, when main is killed no program is left.
+//
+//erluv:users
 func TestStoppedRoles(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		n := newNode(t, nodeOptions{noise: true})
