@@ -9,6 +9,8 @@ import (
 
 // What doc/security.md says of what stays open, and how it is closed: its examples do
 // what they say, and without what closes it all of it is open.
+//
+//erluv:users
 func TestWhatStaysOpen(t *testing.T) {
 	text, err := os.ReadFile("../doc/security.md")
 	if err != nil {
