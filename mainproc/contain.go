@@ -18,7 +18,7 @@ type containment struct {
 	name  string        // as the configuration and `info` have it
 	pidns bool          // the spawner is the init of a pid namespace
 	tree  *sandbox.Tree // nil: no control groups
-	few   bool          // the tree is for programs with limits alone
+	few   bool          // only programs with limits have leaves in the tree
 
 	freezes bool // who is in the tree is frozen while it is ended
 }
@@ -38,17 +38,17 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root can make a pid namespace", contain)
 	}
 	few := contain == containGroup
-	if !few || sandbox.LimitsInTree() {
-		var swept int
-		if tree, swept, err = sandbox.NewTree(id, !few); err != nil && contain == containCgroup {
-			return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
-		}
-		if err != nil && !few {
-			log.Debug("no control groups: a daemon that has left its worker's process group is not ended with the worker", "error", err)
-		}
-		if swept > 0 {
-			log.Warn(sweptLeft, "trees", swept)
-		}
+	// Without leaves all programs are in the spawner's group, which is enough to end
+	// them with it, however fast they fork.
+	tree, swept, err := sandbox.NewTree(id, !few)
+	if err != nil && contain == containCgroup {
+		return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
+	}
+	if err != nil && !few {
+		log.Debug("no control groups: a daemon that has left its worker's process group is not ended with the worker", "error", err)
+	}
+	if swept > 0 {
+		log.Warn(sweptLeft, "trees", swept)
 	}
 	auto := contain == containAuto
 	if root && (auto || contain == containPidns) {

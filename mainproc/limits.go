@@ -1,6 +1,8 @@
 package mainproc
 
 import (
+	"slices"
+
 	"erluv/ipc"
 	"erluv/sandbox"
 )
@@ -32,6 +34,9 @@ func (s *settings) contain(by containment) {
 			dirs[i] = "" // it is a way that does without
 		}
 	}
+	if by.few && !slices.Contains(dirs[:], leaves) {
+		leaves = "" // limits are elsewhere: the tree holds the spawner, with all programs
+	}
 	s.child.Contain, s.child.Leaves, s.child.Limits, s.child.Kept = by.name, leaves, dirs, s.kept(leaves, dirs)
 	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
 }
@@ -39,7 +44,7 @@ func (s *settings) contain(by containment) {
 // kept is by what programs are kept from their control groups, for people.
 func (s *settings) kept(leaves string, dirs ipc.LimitDirs) string {
 	switch {
-	case leaves == "" && dirs == ipc.LimitDirs{}:
+	case leaves == "" && dirs == ipc.LimitDirs{} && s.tree == nil:
 		return "none" // there are none
 	case s.keeper:
 		return "owner"

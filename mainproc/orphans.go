@@ -52,6 +52,7 @@ func endOrphans(uid uint32, spare ...int) error {
 		for some := range slices.Chunk(list, orphansAtOnce) {
 			endAll(some, end)
 		}
+		reapOrphans(spare...)
 		if time.Now().After(end) {
 			return fmt.Errorf("%d processes that the programs have left behind cannot be ended in %v", len(list), orphansBound)
 		}

@@ -43,7 +43,7 @@ func check(pid int, want Identity, filters int) error {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	threads, err := os.ReadDir(dir + "/task")
 	if err != nil {
-		return err
+		return orHidden(err, pid)
 	}
 	seen := 0
 	for _, t := range threads {
@@ -63,6 +63,20 @@ func check(pid int, want Identity, filters int) error {
 		return ErrEnded
 	}
 	return checkExe(dir)
+}
+
+// orHidden says what to do about an error that comes of a /proc which hides processes from
+// an ordinary user (proc(5), hidepid): a role is undumpable, so it is one of these, and what
+// cannot be looked at must not be trusted.
+func orHidden(err error, pid int) error {
+	if unix.Geteuid() == 0 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if unix.Kill(pid, 0) != nil {
+		return err
+	}
+	return fmt.Errorf("%w: /proc hides it from uid %d: mount /proc without hidepid, or with gid= and a group of this user, or start erluv as root",
+		err, unix.Geteuid())
 }
 
 // ownFilters is how many filters of system calls the caller has (Linux 5.9).

@@ -141,3 +141,18 @@ func TestCheckThread(t *testing.T) {
 		t.Errorf("as an ordinary user: %v", err)
 	}
 }
+
+// What an ordinary user cannot see since /proc hides it is told with what to do.
+func TestHiddenProcess(t *testing.T) {
+	if os.Geteuid() == 0 {
+		if err := orHidden(unix.ENOENT, os.Getpid()); err != unix.ENOENT {
+			t.Errorf("root: %v", err)
+		}
+		return
+	}
+	for _, err := range []error{unix.ENOENT, unix.EACCES} {
+		if said := orHidden(err, os.Getpid()); !strings.Contains(said.Error(), "hidepid") {
+			t.Errorf("%v: %v", err, said)
+		}
+	}
+}

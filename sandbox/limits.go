@@ -43,16 +43,6 @@ func NewLimits(id Identity, tree *Tree) (l Limits) {
 	return l
 }
 
-// LimitsInTree says whether there are limits that version 1 does not have.
-func LimitsInTree() bool {
-	for _, c := range controllers {
-		if _, err := ownCgroup(c.name); err != nil {
-			return true
-		}
-	}
-	return false
-}
-
 func (l *Limits) dir(name, file string, id Identity, tree *Tree, at map[string]*Tree) (string, error) {
 	base, err := ownCgroup(name)
 	if err != nil {

@@ -155,3 +155,40 @@ func TestStoppedRoles(t *testing.T) {
 		}
 	})
 }
+
+// TestHoppers: processes that fork, leave their session and end, again and again, do not
+// outrun the end of the spawner where there are control groups of any kind.
+func TestHoppers(t *testing.T) {
+	if !canCgroup() || inVersion1 {
+		return
+	}
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+		e.fails = true
+		script := filepath.Join(t.TempDir(), "hop")
+		if err := os.WriteFile(script, []byte("sleep 0.002; setsid sh $0 >/dev/null 2>&1 &\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for dir := filepath.Dir(script); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+			_ = os.Chmod(dir, 0o755)
+		}
+		hop := func() (list []process) {
+			for _, s := range all() {
+				if strings.Contains(cmdline(s.pid), script) {
+					list = append(list, s.process)
+				}
+			}
+			return list
+		}
+		s := e.session(t)
+		s.eval(t, `[e2e:start(E, ["sh", Script], #{link => false, tree => leave}) || _ <- lists:seq(1, 20)], ok`, bind{"Script": script})
+		eventually(t, "they hop", func() bool { return len(hop()) > 0 })
+		old := e.roles(t).spawner
+		_ = syscall.Kill(old, syscall.SIGKILL)
+		e.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, spawner_os_pid}) =/= Old end), ok`, bind{"Old": old})
+		if left := hop(); len(left) > 0 {
+			t.Errorf("%d are left: %v", len(left), left)
+		}
+		e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{}}), X`)
+	})
+}
