@@ -55,7 +55,7 @@ func TestPty(t *testing.T) {
 		}
 	}
 	w := n.spawn([]string{"sh", "-c", "test -t 0 || echo none"}, opt("pty", etf.Atom("false")))
-	if got := n.output(w, "stdout"); got[0] != "none\n" {
+	if got := strings.Join(n.output(w, "stdout"), ""); got != "none\neof" {
 		t.Errorf("%q", got)
 	}
 }

@@ -207,7 +207,7 @@ watch(Server, Path, Options) ->
 %% program that reads slowly. `{error, epipe}': stdin is closed, or nobody reads it.
 %%
 %% ```
-%% {ok, W} = erluv:spawn(erluv, ["cat"]),
+%% {ok, W} = erluv:spawn(erluv, ["cat"], #{packet => line}),
 %% ok = erluv:write(W, [<<"one">>, $\n]),
 %% receive {W, {stdout, <<"one\n">>}} -> ok end,
 %% {ok, V} = erluv:spawn(erluv, ["sleep", "60"]),
@@ -223,10 +223,10 @@ write(Worker, Data) ->
 %% @doc Writes to a descriptor that the option `fds' has made `{pipe, in}'.
 %%
 %% ```
-%% {ok, W} = erluv:spawn(erluv, <<"cat <&3">>, #{fds => #{3 => {pipe, in}}}),
-%% ok = erluv:write(W, 3, <<"hello">>),
+%% {ok, W} = erluv:spawn(erluv, <<"cat <&3">>, #{fds => #{3 => {pipe, in}}, packet => line}),
+%% ok = erluv:write(W, 3, <<"hello\n">>),
 %% ok = erluv:close(W, 3),
-%% receive {W, {stdout, <<"hello">>}} -> ok end.
+%% receive {W, {stdout, <<"hello\n">>}} -> ok end.
 %% '''
 -spec write(worker(), 3..255, iodata()) -> ok | error().
 write(Worker, N, Data) when ?IS_WORKER(Worker), is_integer(N) ->
@@ -297,10 +297,10 @@ read(Worker, Stream, Max) ->
 %% @doc Changes `owner', `packet' or `active' of a worker: all of them, or nothing.
 %%
 %% ```
-%% {ok, W} = erluv:spawn(erluv, ["cat"], #{flow => {active, false}}),
-%% ok = erluv:write(W, <<"hello">>),
+%% {ok, W} = erluv:spawn(erluv, ["cat"], #{flow => {active, false}, packet => line}),
+%% ok = erluv:write(W, <<"hello\n">>),
 %% ok = erluv:setopts(W, #{active => once}),
-%% receive {W, {stdout, <<"hello">>}} -> ok end,
+%% receive {W, {stdout, <<"hello\n">>}} -> ok end,
 %% {error, {bad_option, colour, _}} = erluv:setopts(W, [{colour, red}]).
 %% '''
 -spec setopts(worker(), options()) -> ok | error().
@@ -378,10 +378,11 @@ kill(Worker) ->
 %% @doc Tells a program with a terminal (option `pty') how large that is now.
 %%
 %% ```
-%% {ok, W} = erluv:spawn(erluv, <<"read x; stty size">>, #{pty => #{echo => false}}),
+%% {ok, W} = erluv:spawn(erluv, <<"read x; stty size">>,
+%%                       #{pty => #{echo => false}, packet => line}),
 %% ok = erluv:resize(W, 50, 132),
 %% ok = erluv:write(W, <<"\n">>),
-%% receive {W, {stdout, <<"50 132", _/binary>>}} -> ok end,
+%% receive {W, {stdout, <<"50 132\r\n">>}} -> ok end,
 %% {ok, V} = erluv:spawn(erluv, ["cat"]),
 %% {error, enotty} = erluv:resize(V, 50, 132).
 %% '''
