@@ -31,8 +31,9 @@ const (
 	// Of the child: the poller, while it starts; its loop is the first thread.
 	waitOfChild = 1
 	// Of the spawner: two for signals, the one that looks for programs that were
-	// stopped, the one that reaps, the one that answers main, and the poller.
-	waitOfSpawner = 6
+	// stopped, the one that reaps, the one that answers main, the one that starts
+	// programs which are allowed more, and the poller.
+	waitOfSpawner = 7
 )
 
 // reserveThreads makes the threads of a role, of which waiting wait.
