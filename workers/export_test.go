@@ -13,8 +13,14 @@ func (w *Worker) Pieces() int {
 	return len(w.in.queue.pieces)
 }
 
-// PieceCost is for tests of the bounds.
-const PieceCost = pieceCost
+// PieceCost and MaxPut are for tests of the bounds.
+const (
+	PieceCost = pieceCost
+	MaxPut    = maxPut
+)
+
+// InputFD is the writing end of stdin.
+func (w *Worker) InputFD() uintptr { return uintptr(w.in.fd) }
 
 // Asked is how many programs the spawner has been asked for.
 func (s *Starter) Asked() int { return len(s.asked) }

@@ -18,6 +18,10 @@ const (
 	// pieceCost is what a waiting call counts besides its bytes: the piece and
 	// the host's token. Commands are run together and have no such cost.
 	pieceCost = 256
+
+	// maxPut bounds what is written to one pipe in a round of the loop, in bytes. A
+	// program that reads as fast as the child writes must not keep the loop from others.
+	maxPut = pagesMost * 4096
 )
 
 // input is a pipe that a program reads, stdin first of all: it owns the writing end,
@@ -91,7 +95,7 @@ func (in *input) write(data []byte, token any) error {
 		return unix.EPIPE
 	}
 	if in.queue == nil && in.fd >= 0 && in.w.life.state != Starting {
-		n, err := in.put(data)
+		n, err := in.put(data, maxPut)
 		if err != nil {
 			in.broken()
 			return unix.EPIPE
@@ -129,16 +133,17 @@ func (in *input) open() bool {
 // Ready: the pipe takes more, or nobody reads it any more.
 func (in *input) Ready(loop.Events) { in.flush() }
 
-// flush writes what waits, as far as the pipe takes it.
+// flush writes what waits, as far as the pipe takes it, up to maxPut.
 func (in *input) flush() {
 	if in.w.life.state == Starting || in.fd < 0 {
 		return
 	}
-	for in.queue != nil {
+	for room := maxPut; in.queue != nil; room -= pieceCost {
 		q := in.queue
 		p := &q.pieces[0]
-		n, err := in.put(p.data)
+		n, err := in.put(p.data, max(room, 0))
 		q.bytes -= n
+		room -= n
 		if err != nil {
 			in.broken()
 			return
@@ -170,17 +175,18 @@ func (in *input) flush() {
 	}
 }
 
-// put writes to the pipe what it takes; 0 when it is full.
-func (in *input) put(data []byte) (total int, err error) {
-	for total < len(data) && err == nil {
+// put writes to the pipe what it takes, up to room; 0 when it is full. When the pipe
+// could take more, it is told to be ready in the next round.
+func (in *input) put(data []byte, room int) (total int, err error) {
+	for most := min(len(data), room); total < most && err == nil; {
 		var n int
-		n, err = unix.Write(int(in.fd), data[total:])
+		n, err = unix.Write(int(in.fd), data[total:most])
 		if err == unix.EINTR {
 			err = nil
 		}
 		total += max(n, 0)
 	}
-	if total < len(data) {
+	if err == unix.EAGAIN {
 		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // as many as it should have had room for
 	}
 	in.bytes += uint64(total)

@@ -256,3 +256,43 @@ func TestALargeWriteAlone(t *testing.T) {
 		}
 	})
 }
+
+// A pipe that takes all of a large write at once, as that of a program does which reads
+// as fast as the child writes, is given a bounded part of it in each round of the loop.
+func TestALargeWriteInRounds(t *testing.T) {
+	bothModes(t, func(t *testing.T, reports bool) {
+		w := newWorld(t, reports)
+		r := stopped(w)
+		data := noise(1<<20 - workers.MaxPut/4) // what pages hold depends on how it is cut
+		var rounds, most int
+		w.do(func() {
+			if n, err := unix.FcntlInt(r.InputFD(), unix.F_SETPIPE_SZ, 1<<20); err != nil || n < 1<<20 {
+				t.Errorf("a pipe of %d bytes, %v", n, err)
+			}
+			before := uint64(0)
+			w.loop.EachRound(func() {
+				if n := int(r.Bytes(workers.Stdin) - before); n > 0 {
+					rounds, most, before = rounds+1, max(most, n), r.Bytes(workers.Stdin)
+				}
+			})
+			// In pieces that end in the midst of a round, and at its end.
+			for i, part := range [][]byte{data[:3*workers.MaxPut/2], data[3*workers.MaxPut/2 : 2*workers.MaxPut], data[2*workers.MaxPut:]} {
+				if err := r.Write(part, i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		w.await("the answers", func() bool { return len(r.wrote) == 3 })
+		w.do(func() {
+			if most > workers.MaxPut || rounds < len(data)/workers.MaxPut {
+				t.Errorf("written in %d rounds, %d bytes in one", rounds, most)
+			}
+			r.CloseStdin()
+			_ = r.Signal(unix.SIGCONT)
+		})
+		w.finish(r).want("exit 0")
+		if !bytes.Equal(r.out[workers.Stdout], data) {
+			t.Errorf("%d bytes came back, other than what was written", len(r.out[workers.Stdout]))
+		}
+	})
+}
