@@ -47,7 +47,7 @@ type log struct {
 	size   int64
 	full   bool   // the next byte goes to the next file
 	asked  bool   // the spawner has been asked for it
-	rest   []byte // asked: what has been read and goes there
+	rest   []byte // asked: what has been read and goes there; it is the log's own
 	failed bool
 	told   time.Duration // when trouble was, of the loop's time
 }
@@ -88,22 +88,31 @@ func (l *log) close() {
 	}
 }
 
-// write writes what was read from the pipe. When a file is full the rest waits for
-// the next one, and the pipe is not read.
+// write writes what was read from the pipe. When a file is full the rest is copied and
+// waits for the next one, and the pipe is not read.
 func (l *log) write(b []byte) {
-	for len(b) > 0 && !l.asked {
-		if l.full {
-			l.rest = bytes.Clone(b)
-			l.asked = true
-			l.o.src.Remove()
-			l.o.w.starter.askRotate(l)
-			return
-		}
+	if b = l.fill(b); len(b) > 0 {
+		l.rest = bytes.Clone(b)
+		l.rotate()
+	}
+}
+
+// fill writes to the file as much as it takes, and returns the rest.
+func (l *log) fill(b []byte) []byte {
+	for len(b) > 0 && !l.full {
 		n, last := l.fits(b)
 		l.put(b[:n])
 		l.full = last
 		b = b[n:]
 	}
+	return b
+}
+
+// rotate asks for the next file.
+func (l *log) rotate() {
+	l.asked = true
+	l.o.src.Remove()
+	l.o.w.starter.askRotate(l)
 }
 
 // fits is how much of b the file takes, and whether it is full then: at the end of
@@ -156,12 +165,11 @@ func (l *log) rotated(fd int, e unix.Errno) {
 		l.trouble(e)
 		l.size, l.full = 0, false
 	}
-	rest := l.rest
-	l.rest = nil
-	l.write(rest)
-	if l.asked {
+	if l.rest = l.fill(l.rest); len(l.rest) > 0 {
+		l.rotate()
 		return
 	}
+	l.rest = nil
 	if l.o.draining {
 		l.o.w.Resume()
 	} else {
