@@ -52,6 +52,7 @@ type delivery struct {
 	start   int
 	answers bool // the frame is no message, but answers the first who waits to read
 	kept    bool // behind what is kept of the stream
+	to      int  // which of the receivers the frame is for
 }
 
 // longKept is how much of a stream is kept, in bytes, when more of it is read straight
@@ -123,18 +124,18 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return nil
 	}
 	st := p.stream(s)
-	limit := m.turns.piece()
+	limit := m.flowRoom(p, st, m.turns.piece())
 	if r := p.pulled(st); r != nil {
 		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answers: true}
 		limit = r.limit
-	} else if to := p.first(st); p.pushes(st) && to != (etf.Pid{}) {
-		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s)}
+	} else if to, i := p.next(st, 0); p.pushes(st) && to != (etf.Pid{}) {
+		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s), to: i}
 	} else if st.rest() >= longKept {
 		m.frame = delivery{kept: true}
 		k := &st.busy.rest
 		return k.space(scratchSize, p.packet.missing(k.bytes()))
 	} else {
-		return m.scratch
+		return m.scratch[:min(limit, scratchSize)]
 	}
 	n := len(m.out.buf)
 	return m.out.buf[n : n+limit]
@@ -161,7 +162,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 			m.hold(p)
 			return
 		}
-		m.copyOutput(p, p.stream(s), n)
+		m.copyOutput(p, p.stream(s), n, m.frame.to+1)
 		m.sent(p, p.stream(s), n)
 		m.count(p)
 	case n == 0:

@@ -123,10 +123,10 @@ func pairsOf(v etf.Term) ([]etf.Pair, bool) {
 }
 
 // fdsInfo is what a worker says of its further pipes.
-func (p *proc) fdsInfo() etf.Map {
-	m := etf.Map{}
+func (m *manager) fdsInfo(p *proc) etf.Map {
+	pipes := etf.Map{}
 	for s := range p.w.ExtraPipes {
-		m = append(m, etf.Pair{Key: int64(s), Value: streamInfo(p.w, s)})
+		pipes = append(pipes, etf.Pair{Key: int64(s), Value: m.streamInfo(p, s)})
 	}
-	return m
+	return pipes
 }

@@ -10,68 +10,42 @@ import (
 	"erluv/workers"
 )
 
-// With flow => auto no worker fills the node's memory, and nobody has to help: the
-// bytes that a receiver is sent are counted, from time to time the node is asked how
-// many messages wait for it, and while they are too many the pipes are not read.
-const (
-	// After so many bytes or messages the node is asked, and while it has not
-	// answered so many more are sent.
-	flowBytes    = 1 << 20
-	flowMessages = 8192
+// With flow => auto no worker fills the node's memory, and receivers need not help. Each
+// receiver has a mailbox (see mailbox.go), which counts what it is sent and decides which
+// streams are read; here it meets the workers and the node.
 
-	// What waits for a receiver is long from here on, by its size as far as that can
-	// be told from outside; and short again when it is a half of it.
-	flowLong = 4 << 20
+// maxFlows is how many receivers are remembered that no worker has any more.
+const maxFlows = 1024
 
-	// messageCost is what a message costs the node beside its bytes.
-	messageCost = 128
-
-	// A long queue is looked at after 1 ms, and at doubled intervals.
-	flowFirst = time.Millisecond
-	flowLast  = 100 * time.Millisecond
-
-	// A node that does not answer is sent flowBytes in each of these times.
-	flowBlind = 100 * time.Millisecond
-
-	// maxFlows is how many receivers are remembered that no worker has any more.
-	maxFlows = 1024
-)
-
-// backlog is what is known of one receiver.
-type backlog struct {
-	pid      etf.Pid
-	users    int // streams that go to it
-	bytes    int // sent since the node was asked last
-	messages int
-	size     int // of one message, on average, then
-	asking   bool
-	long     bool
-	delay    time.Duration
-	timer    *loop.Timer // to the next question, while it is long
-	waiting  map[*proc]struct{}
+// receiver is a mailbox with its timer.
+type receiver struct {
+	mailbox
+	timer *loop.Timer
 }
 
-// full says whether no more is to be sent now.
-func (f *backlog) full() bool {
-	return f.long || f.asking && (f.bytes >= flowBytes || f.messages >= flowMessages)
-}
-
-// flows are the receivers of a stream as they are counted; found at first use.
-func (m *manager) flowsOf(p *proc, st *stream) []*backlog {
+// debtsOf are a stream's debts, one for each receiver in their order; made at first use.
+func (m *manager) debtsOf(p *proc, st *stream) []*debt {
 	busy := st.traffic()
-	if busy.flows == nil {
-		for pid := range p.receivers(st) {
-			f := m.flows[pid]
-			if f == nil {
-				m.forgetFlows()
-				f = &backlog{pid: pid}
-				m.flows[pid] = f
-			}
-			f.users++
-			busy.flows = append(busy.flows, f)
+	if busy.debts != nil {
+		return busy.debts
+	}
+	for pid := range p.receivers(st) {
+		r := m.flows[pid]
+		if r == nil {
+			m.forgetFlows()
+			r = &receiver{mailbox: *newMailbox(pid, m)}
+			r.ended.box = &r.mailbox
+			m.flows[pid] = r
+		}
+		r.users++
+		busy.debts = append(busy.debts, &debt{key: streamKey{p.pid, st.no}, box: &r.mailbox, p: p})
+	}
+	if len(busy.debts) > 1 {
+		for _, d := range busy.debts {
+			d.peers = busy.debts
 		}
 	}
-	return busy.flows
+	return busy.debts
 }
 
 // leaveFlows: the stream has other receivers, or is over.
@@ -79,10 +53,10 @@ func (st *stream) leaveFlows() {
 	if st.busy == nil {
 		return
 	}
-	for _, f := range st.busy.flows {
-		f.users--
+	for _, d := range st.busy.debts {
+		d.box.leave(d)
 	}
-	st.busy.flows = nil
+	st.busy.debts = nil
 }
 
 // forgetFlows makes room: receivers that no worker has any more are forgotten when
@@ -91,8 +65,9 @@ func (m *manager) forgetFlows() {
 	if len(m.flows) < maxFlows+2*len(m.procs) {
 		return
 	}
-	for pid, f := range m.flows {
-		if f.users == 0 && !f.asking && !f.long {
+	for pid, r := range m.flows {
+		if r.users == 0 && r.asked == askNothing {
+			r.timer.Stop()
 			delete(m.flows, pid)
 		}
 	}
@@ -103,111 +78,159 @@ func (m *manager) sent(p *proc, st *stream, n int) {
 	if !p.auto {
 		return
 	}
-	for _, f := range m.flowsOf(p, st) {
-		f.bytes += n
-		f.messages++
-		if f.bytes < flowBytes && f.messages < flowMessages {
+	held := false
+	for _, d := range m.debtsOf(p, st) {
+		if d.passed {
+			d.lost += n
 			continue
 		}
-		if f.asking || f.long {
-			m.hold(p)
-		} else {
-			m.askFlow(f)
-		}
+		d.box.sent(d, n)
+		held = held || d.held
+	}
+	if held {
+		m.hold(p)
 	}
 }
 
-// flowFull says whether a stream is to wait for a receiver. What is left of a worker
+// passes says whether the stream goes on without its receiver number i.
+func (p *proc) passes(st *stream, i int) bool {
+	return p.auto && st.busy != nil && i < len(st.busy.debts) && st.busy.debts[i].passed
+}
+
+// counts says whether the stream's receivers are spared now. What is left of a worker
 // that was told to end is delivered at once: that is no more than a pipe holds.
+func (m *manager) counts(p *proc, st *stream) bool {
+	return p.auto && st.busy != nil && m.phase != disconnected &&
+		(p.told().reason == nil || p.w.State() != workers.Draining)
+}
+
+// flowFull says whether a stream is to wait for a receiver.
 func (m *manager) flowFull(p *proc, st *stream) bool {
-	if !p.auto || m.phase == disconnected || p.told().reason != nil && p.w.State() == workers.Draining {
-		return false
-	}
-	full := false
-	for to := range p.receivers(st) {
-		if f := m.flows[to]; f != nil && f.full() {
-			full = true
-			if f.waiting == nil {
-				f.waiting = make(map[*proc]struct{})
+	if m.counts(p, st) {
+		for _, d := range st.busy.debts {
+			if d.held {
+				return true
 			}
-			f.waiting[p] = struct{}{}
 		}
 	}
-	return full
+	return false
 }
 
-// askFlow asks the node how many messages wait for a receiver.
-func (m *manager) askFlow(f *backlog) {
-	f.size = f.bytes / max(f.messages, 1)
-	f.bytes, f.messages, f.asking = 0, 0, true
-	m.ask("erlang", "process_info", etf.List{f.pid, etf.Atom("message_queue_len")}, func(result etf.Term) {
-		f.asking = false
-		n, known := queueLen(result)
-		if !known {
-			m.blind(f, result)
-			return
+// flowRoom is how much may be read at once: limit, or less when that is all that may be
+// sent. A read of what is cut may become a message for each of its bytes.
+func (m *manager) flowRoom(p *proc, st *stream, limit int) int {
+	if !m.counts(p, st) {
+		return limit
+	}
+	for _, d := range st.busy.debts {
+		room := d.room()
+		if !p.packet.raw() {
+			room /= messageCost + 1
 		}
-		waits := n * int64(f.size+messageCost)
-		f.long = waits > flowLong || f.long && waits > flowLong/2
-		if f.long {
-			f.delay = min(max(2*f.delay, flowFirst), flowLast)
-			f.timer = m.after(f.delay, func() { m.askAgain(f) })
-		} else {
-			f.delay = 0
-		}
-		m.flowAgain(f)
-	})
+		limit = min(limit, max(room, leastRead))
+	}
+	return limit
 }
 
-// askAgain looks at a long queue again. The size of its messages is as it was: none
-// were sent since, or few.
-func (m *manager) askAgain(f *backlog) {
-	size := f.size
-	m.askFlow(f)
-	f.size = max(f.size, size)
-}
-
-// queueLen reads the answer: {message_queue_len, N}, or undefined for one that has
-// ended, to whom everything can be sent.
-func queueLen(result etf.Term) (n int64, ok bool) {
-	if result == etf.Atom("undefined") {
-		return 0, true
-	}
-	if t, isTuple := result.(etf.Tuple); isTuple && len(t) == 2 && t[0] == etf.Atom("message_queue_len") {
-		n, ok = t[1].(int64)
-	}
-	return n, ok
-}
-
-// blind goes on without an answer: what was sent is to be enough for a while.
-func (m *manager) blind(f *backlog, why etf.Term) {
-	if !m.warned {
-		m.warned = true
-		fmt.Fprintf(os.Stderr, "erluv: %s does not say how much waits for a receiver (rex answers %.100v): at most %d KiB are sent to each every %v\n",
-			m.start.Target, why, flowBytes>>10, flowBlind)
-	}
-	f.long = true
-	f.timer = m.after(flowBlind, func() {
-		f.long, f.bytes, f.messages = false, 0, 0
-		m.flowAgain(f)
-	})
-	m.flowAgain(f)
-}
-
-// flowAgain has those who wait for a receiver look again.
-func (m *manager) flowAgain(f *backlog) {
-	waiting := f.waiting
-	f.waiting = nil
-	for p := range waiting {
-		m.letFlow(p)
-	}
-	if !f.long && !f.asking && (f.bytes >= flowBytes || f.messages >= flowMessages) {
-		m.askFlow(f)
-	}
-}
+// leastRead is the least that is read at once.
+const leastRead = 64
 
 // letFlow delivers what a worker's flow allows now.
 func (m *manager) letFlow(p *proc) {
 	m.hold(p)
 	p.w.Resume()
 }
+
+// clock: see post.
+func (m *manager) clock() time.Duration { return m.now() }
+
+// Drains: what is left of a worker that was told to end waits for no receiver.
+func (m *manager) Drains(w *workers.Worker) { m.hold(w.Tag.(*proc)) }
+
+// resume: see post.
+func (m *manager) resume(d *debt) { m.letFlow(d.p) }
+
+// regain tells a receiver that it was not sent everything.
+func (m *manager) regain(d *debt, lost int) {
+	m.tell(d.box.pid, d.p, etf.Tuple{streamTerm(d.key.no), etf.Tuple{etf.Atom("lost"), int64(lost)}})
+}
+
+// later: see post.
+func (m *manager) later(b *mailbox, after time.Duration) {
+	r := m.flows[b.pid]
+	r.timer.Stop()
+	r.timer = m.after(after, b.timer)
+}
+
+// inquire: see post.
+func (m *manager) inquire(b *mailbox, what inquiry) {
+	m.flows[b.pid].timer.Stop()
+	if what == askContent {
+		m.ask("erl_eval", "exprs", m.lookAt(b.pid), func(result etf.Term) {
+			if n, costs, ok := contentOf(result); ok {
+				b.content(n, costs)
+			} else {
+				m.unanswered(b, result)
+			}
+		})
+		return
+	}
+	m.ask("erlang", "process_info", etf.List{b.pid, etf.Atom("message_queue_len")}, func(result etf.Term) {
+		if result == etf.Atom("undefined") {
+			b.gone()
+		} else if n, ok := queueLen(result); ok {
+			b.length(n)
+		} else {
+			m.unanswered(b, result)
+		}
+	})
+}
+
+// queueLen reads {message_queue_len, N}.
+func queueLen(result etf.Term) (n int, ok bool) {
+	t, ok := result.(etf.Tuple)
+	if !ok || len(t) != 2 || t[0] != etf.Atom("message_queue_len") {
+		return 0, false
+	}
+	long, ok := t[1].(int64)
+	return int(long), ok && long >= 0 && long < 1<<40
+}
+
+// unanswered: there is no such answer, or none in time, as of a receiver that runs what
+// cannot be interrupted.
+func (m *manager) unanswered(b *mailbox, why etf.Term) {
+	if t, ok := why.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("badrpc") && t[1] == etf.Atom("timeout") {
+		b.silent()
+		return
+	}
+	if b.asked == askLength && !m.warned {
+		m.warned = true
+		fmt.Fprintf(os.Stderr, "erluv: %s does not say how much waits for a receiver (rex answers %.100v): at most %d KiB are sent to each every %v\n",
+			m.start.Target, why, flowBytes>>10, flowBlind)
+	}
+	b.refused()
+}
+
+// heldTerm is what a stream waits for: false, or the receiver, how many bytes wait for it
+// at most, the length of its queue when the node was asked last, and since when, in
+// milliseconds.
+func (m *manager) heldTerm(p *proc, st *stream) etf.Term {
+	if m.counts(p, st) {
+		for _, d := range st.busy.debts {
+			if d.held || d.passed {
+				return pairs("by", d.box.pid, "bytes", int64(d.owed), "queue", int64(d.box.before),
+					"ms", (m.now() - d.since).Milliseconds(), "lost", int64(d.lost))
+			}
+		}
+	}
+	return etf.Atom("false")
+}
+
+// linger: see post.
+func (m *manager) linger(d *debt) {
+	m.remark(fmt.Sprintf("stream %v of worker %v waits since %v for %v to take messages: up to %d bytes wait there, in a queue of %d",
+		streamTerm(d.key.no), plainPid(d.key.worker), lingers, plainPid(d.box.pid), d.owed, d.box.before))
+}
+
+// plainPid is a pid as people read it, with its node's name for a number.
+func plainPid(p etf.Pid) string { return fmt.Sprintf("<%s.%d.%d>", p.Node, p.ID, p.Serial) }

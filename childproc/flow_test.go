@@ -9,12 +9,14 @@ import (
 )
 
 // flood starts a program that writes without end, and reads what comes until the
-// node is asked how much waits for its owner. It says whom to answer, and how many
-// bytes have come.
+// node is asked how much waits for its owner. It says whom to answer, and how much
+// has come.
 type flood struct {
-	n  *node
-	w  etf.Pid
-	in int
+	n     *node
+	w     etf.Pid
+	in    int  // bytes
+	cost  int  // of the messages, as the rule counts
+	looks bool // the last question was for the content
 }
 
 // next reads up to a question about the queue of the test's process.
@@ -38,11 +40,17 @@ func (f *flood) take(m dist.Message) bool {
 		if out, ok := t.(etf.Tuple)[1].(etf.Tuple); ok && out[0] == etf.Atom("stdout") {
 			if b, ok := out[1].(etf.Binary); ok {
 				f.in += len(b)
+				f.cost += len(b) + messageCost
 			}
 		}
 	case m.Op == dist.RegSend && m.Name == "rex":
 		t, err := etf.Decode(m.Payload)
 		must(f.n.t, err)
+		call := t.(etf.Tuple)[1].(etf.Tuple)
+		if f.looks = call[1] == etf.Atom("erl_eval"); f.looks {
+			same(f.n.t, call[3].(etf.List)[1].(etf.List)[0], etf.Tuple{etf.Atom("P"), f.n.self})
+			return true
+		}
 		want := etf.Tuple{m.From, etf.Tuple{etf.Atom("call"), etf.Atom("erlang"), etf.Atom("process_info"), etf.List{f.n.self, etf.Atom("message_queue_len")}, etf.Atom("user")}}
 		same(f.n.t, t, want)
 		return true
@@ -69,35 +77,59 @@ func (f *flood) says(to etf.Pid, n int64) {
 	f.n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("message_queue_len"), n}})
 }
 
+// has answers whatever was asked: n messages wait, and of ours this.
+func (f *flood) has(to etf.Pid, n int64, cost int) {
+	f.n.t.Helper()
+	if !f.looks {
+		f.says(to, n)
+		return
+	}
+	groups := etf.List{}
+	if cost > 0 {
+		groups = etf.List{etf.Tuple{etf.Tuple{f.w, etf.Atom("stdout")}, int64(cost)}}
+	}
+	f.n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("value"), etf.Tuple{n, groups}, etf.List{}}})
+}
+
 func newFlood(t *testing.T, opts ...etf.Pair) *flood {
 	n := startChild(t, nil)
 	return &flood{n: n, w: n.spawn([]string{"cat", "/dev/zero"}, opts...)}
 }
 
-// A receiver that does not keep up is sent no more than two windows, and the flood
-// goes on when its queue is short again.
+// alone is what may wait of one stream that is alone.
+const alone = flowBudget / (flowPart + 1)
+
+// A receiver that does not keep up is sent its share, and the flood goes on when a half
+// of that waits, however many messages of others do.
 func TestFlowAuto(t *testing.T) {
 	f := newFlood(t)
 	to := f.next()
-	if f.in < flowBytes || f.in > flowBytes+maxPiece {
+	if f.cost < flowBytes || f.in > flowBytes+maxPiece {
 		t.Errorf("asked after %d bytes", f.in)
 	}
-	if again := f.quiet(); again != 0 || f.in > 2*flowBytes+maxPiece {
+	if again := f.quiet(); again != 0 || f.cost < alone || f.in > alone+alone/4 {
 		t.Errorf("without an answer: %d more questions, %d bytes", again, f.in)
 	}
-	sent := f.in
-	for range 5 { // long: asked again and again, and no byte more
-		f.says(to, 1000)
+	sent, looks := f.in, 0
+	for n := range int64(30) { // asked again and again, and no byte more
+		f.has(to, 1000+n, f.cost)
 		to = f.next()
+		if f.looks {
+			looks++
+		}
 	}
-	if f.in != sent {
-		t.Errorf("%d bytes to one whose queue is long", f.in-sent)
+	if f.in != sent || looks < 2 {
+		t.Errorf("%d bytes to one for whom much waits, after %d looks", f.in-sent, looks)
 	}
-	for range 20 { // short
-		f.says(to, 1)
+	for n := range int64(40) { // others stay
 		sent = f.in
+		before := f.looks
+		f.has(to, 1100+n, 0)
 		to = f.next()
-		if f.in <= sent || f.in > sent+2*flowBytes+maxPiece {
+		if before && f.in == sent {
+			t.Error("nothing although nothing waits")
+		}
+		if f.in > sent+alone+alone/4 {
 			t.Errorf("%d bytes for a question", f.in-sent)
 		}
 	}
@@ -105,25 +137,32 @@ func TestFlowAuto(t *testing.T) {
 	f.next()
 }
 
-// Half of what is long is not yet short.
+// More than a half of the share is too much.
 func TestFlowHysteresis(t *testing.T) {
-	// All messages have one size, however the pipe grows.
-	f := newFlood(t, etf.Pair{Key: etf.Atom("packet"), Value: etf.Tuple{etf.Atom("line"), int64(64 << 10)}})
+	f := newFlood(t)
 	to := f.next()
 	f.quiet()
 	sent := f.in
-	piece := int64(64<<10 + messageCost)
-	for _, waits := range []int64{flowLong/piece + 2, flowLong / piece, flowLong/2/piece + 2} {
-		f.says(to, waits)
+	for n, waits := range []int{alone, alone, alone * 3 / 4, alone * 3 / 4} {
+		f.has(to, int64(1000+n), waits)
 		to = f.next()
 	}
 	if f.in != sent {
 		t.Errorf("%d bytes too early", f.in-sent)
 	}
-	f.says(to, flowLong/2/piece-2)
+	for f.in == sent {
+		f.has(to, 2000, alone/4)
+		to = f.next()
+	}
+}
+
+// What is cut into small messages counts by their number.
+func TestFlowLines(t *testing.T) {
+	n := startChild(t, nil)
+	f := &flood{n: n, w: n.spawn([]string{"yes", ""}, opt("packet", etf.Atom("line")))}
 	f.next()
-	if f.in == sent {
-		t.Error("nothing although the queue is short")
+	if f.quiet(); f.cost < alone || f.cost > alone+alone/4 || f.in > alone/messageCost*5/4 {
+		t.Errorf("%d lines, which cost %d", f.in, f.cost)
 	}
 }
 
@@ -134,7 +173,7 @@ func TestFlowBlind(t *testing.T) {
 	for range 5 {
 		f.n.toPid(f.next(), etf.Tuple{etf.Atom("rex"), atoms("badrpc", "notsup")})
 	}
-	if took := time.Since(start); took < 3*flowBlind || f.in > 5*(2*flowBytes+maxPiece) {
+	if took := time.Since(start); took < 3*flowBlind || f.in > alone+5*(flowBytes+maxPiece) {
 		t.Errorf("%d bytes in %v", f.in, took)
 	}
 }
@@ -184,10 +223,10 @@ func TestFlowActive(t *testing.T) {
 
 // Receivers that have gone are forgotten.
 func TestFlowsAreForgotten(t *testing.T) {
-	m := &manager{flows: map[etf.Pid]*backlog{}, procs: map[uint64]*proc{}}
+	m := &manager{flows: map[etf.Pid]*receiver{}, procs: map[uint64]*proc{}}
 	for i := range 10 * maxFlows {
 		p, st := &proc{owner: etf.Pid{Node: testTarget, ID: uint32(i) + 1}}, &stream{}
-		m.flowsOf(p, st)
+		m.debtsOf(p, st)
 		if i%100 != 0 {
 			st.leaveFlows()
 		}

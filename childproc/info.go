@@ -150,10 +150,10 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		"active", p.activeTerm(),
 		"cpu", cpu, // milliseconds, of all its threads
 		"rss", rss, // bytes
-		"stdin", streamInfo(p.w, workers.Stdin),
-		"stdout", streamInfo(p.w, workers.Stdout),
-		"stderr", streamInfo(p.w, workers.Stderr),
-		"fds", p.fdsInfo(),
+		"stdin", m.streamInfo(p, workers.Stdin),
+		"stdout", m.streamInfo(p, workers.Stdout),
+		"stderr", m.streamInfo(p, workers.Stderr),
+		"fds", m.fdsInfo(p),
 	)...)
 }
 
@@ -172,12 +172,17 @@ func (p *proc) ownerTerm() etf.Term {
 	return p.owner
 }
 
-func streamInfo(w *workers.Worker, s workers.Stream) etf.Map {
-	m := pairs("open", boolTerm(w.Open(s)), "bytes", int64(w.Bytes(s)))
+func (m *manager) streamInfo(p *proc, s workers.Stream) etf.Map {
+	info := pairs("open", boolTerm(p.w.Open(s)), "bytes", int64(p.w.Bytes(s)))
 	if s == workers.Stdin {
-		m = append(m, etf.Pair{Key: etf.Atom("waiting"), Value: int64(w.Waiting())})
+		return append(info, etf.Pair{Key: etf.Atom("waiting"), Value: int64(p.w.Waiting())})
 	}
-	return m
+	for i := range p.streams {
+		if st := &p.streams[i]; st.no == s {
+			info = append(info, etf.Pair{Key: etf.Atom("held"), Value: m.heldTerm(p, st)})
+		}
+	}
+	return info
 }
 
 // usage reads processor time and memory of a worker's program (proc(5), stat).

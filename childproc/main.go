@@ -173,7 +173,7 @@ func build(g given) (*child, error) {
 	}
 	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.setTicktime, c.workersGone
 	m.out.self = m.self
-	m.now, m.after, m.want = l.Now, l.After, c.wantSpawner
+	m.now, m.after, m.want, m.remark = l.Now, l.After, c.wantSpawner, c.remark
 	m.files = watch.NewSet(l, streams, fileHost{m})
 	c.conn.told = m.ledger.told
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
@@ -231,6 +231,9 @@ func (c *child) Ready(loop.Events) {
 
 // ring asks main to read the ledger. Full: main has been asked before.
 func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
+
+// remark has main log something. When main is too busy to listen, it is not said.
+func (c *child) remark(text string) { _ = c.up.TrySend(ipc.Append(nil, ipc.Remark{Text: text})) }
 
 // setTicktime adopts the node's net_ticktime, and has main know it.
 func (c *child) setTicktime(d time.Duration) {

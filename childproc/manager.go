@@ -42,6 +42,7 @@ type manager struct {
 	others      map[int]*workers.Starter // of other users, by their number
 	otherPIDs   map[int]uint32           // of their spawners
 	want        func(user uint8)         // asks main for one
+	remark      func(text string)        // has main log it, at debug
 	streams     *loop.Group              // paused while there is no room for output
 	files       *watch.Set
 	ticktime    func(time.Duration)
@@ -58,7 +59,9 @@ type manager struct {
 	procs      map[uint64]*proc
 	byName     map[etf.Atom]*proc
 	questions  map[uint64]question // by the pid that is to be answered
-	flows      map[etf.Pid]*backlog
+	flows      map[etf.Pid]*receiver
+	look       etf.List // see lookAt
+	lookSpec   etf.Term
 	warned     bool // of a node that does not tell how long a queue is
 	nextPid    uint32
 	nextRef    uint64
@@ -88,8 +91,9 @@ func newManager(start ipc.Start) *manager {
 		procs:       make(map[uint64]*proc),
 		byName:      make(map[etf.Atom]*proc),
 		questions:   make(map[uint64]question),
-		flows:       make(map[etf.Pid]*backlog),
+		flows:       make(map[etf.Pid]*receiver),
 		scratch:     make([]byte, scratchSize),
+		remark:      func(string) {},
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
 	}

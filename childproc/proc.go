@@ -360,5 +360,6 @@ func (m *manager) finishOff(p *proc, stop func(*workers.Worker)) {
 		return
 	}
 	stop(p.w)
+	m.letFlow(p)
 	m.finish(p)
 }

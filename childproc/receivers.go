@@ -120,11 +120,34 @@ func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
 	}
 }
 
-// copyOutput sends the n bytes of output that end the outbox, the first receiver's,
-// to the others too.
-func (m *manager) copyOutput(p *proc, st *stream, n int) {
+// next is the first receiver from number i on that the stream goes to now, and its
+// number; the zero pid: there is none.
+func (p *proc) next(st *stream, i int) (to etf.Pid, no int) {
+	if st.to == nil {
+		if i == 0 {
+			return p.owner, 0
+		}
+		return etf.Pid{}, 0
+	}
+	no = -1
+	for to := range p.receivers(st) {
+		if no++; no >= i && !p.passes(st, no) {
+			return to, no
+		}
+	}
+	return etf.Pid{}, no
+}
+
+// copyOutput sends the n bytes of output that end the outbox to the receivers from
+// number i on too.
+func (m *manager) copyOutput(p *proc, st *stream, n, i int) {
 	end := len(m.out.buf)
-	for _, to := range st.others() {
+	for {
+		to, no := p.next(st, i)
+		if to == (etf.Pid{}) {
+			return
+		}
+		i = no + 1
 		start := m.beginOutput(to, p.pid, st.no)
 		m.out.buf = append(m.out.buf, m.out.buf[end-n:end]...)
 		m.endOutput(start, n)

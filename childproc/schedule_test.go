@@ -40,7 +40,7 @@ func TestSchedules(t *testing.T) {
 		t.Errorf("%d workers are left, with %d links, and main is to remember %d bytes", len(s.m.procs), s.m.watchers, s.m.ledger.size)
 	}
 	for pid, f := range s.m.flows {
-		if f.users > 0 {
+		if f.users > 0 || f.held > 0 {
 			t.Fatalf("%d receivers are remembered, %v for a worker", len(s.m.flows), pid)
 		}
 	}

@@ -20,8 +20,8 @@ type stream struct {
 type traffic struct {
 	rest    kept // read from the pipe, and no whole packet, or not asked for
 	readers []*reader
-	flows   []*backlog // see flowsOf
-	later   bool       // it is among manager.unserved
+	debts   []*debt // see debtsOf
+	later   bool    // it is among manager.unserved
 }
 
 // traffic is the stream's, from now on.
@@ -270,7 +270,7 @@ func (m *manager) badPacket(p *proc) {
 
 // push sends output as a message and counts it.
 func (m *manager) push(p *proc, s workers.Stream, data []byte) {
-	for to := range p.receivers(p.stream(s)) {
+	for to, i := p.next(p.stream(s), 0); to != (etf.Pid{}); to, i = p.next(p.stream(s), i+1) {
 		start := m.beginOutput(to, p.pid, s)
 		m.out.buf = append(m.out.buf, data...)
 		m.endOutput(start, len(data))

@@ -30,6 +30,8 @@ var every = []Message{
 	Spawner{User: 2, PID: 4712, Leaves: "/sys/fs/cgroup/a", Limits: LimitDirs{"/m", "", "/c"}},
 	WantSpawner{User: 3},
 	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Deny: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true},
+	Remark{Text: "a stream waits"},
+	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},

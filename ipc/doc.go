@@ -22,6 +22,7 @@
 //	  │                                         │      its spawner was killed, or
 //	  │ ◄────────────── WantSpawner{user}       │      when it wants one for another
 //	  │                                         │      user, and when that has ended
+//	  │ ◄─────────────────────── Remark{text}   │      from the child only, for the log
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only

@@ -22,6 +22,7 @@ const (
 	KindBeat         Kind = 10
 	KindSpawner      Kind = 11
 	KindWantSpawner  Kind = 12
+	KindRemark       Kind = 13
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -121,6 +122,9 @@ const MaxText = 4096
 
 // Failed is a role's word that it cannot, and why. Nothing follows it.
 type Failed struct{ Text string }
+
+// Remark is what the child has to say for the log, at the level debug.
+type Remark struct{ Text string }
 
 // Stop asks the child for an orderly end: no new requests, workers stopped,
 // output delivered, the connection closed.

@@ -76,6 +76,7 @@ var permits = []permit{
 	{byChild | bySpawner, atWork, ipc.KindBeat, answered, atWork},
 	{byChild, atWork, ipc.KindDrain, often, atWork},
 	{byChild, atWork, ipc.KindWantSpawner, often, atWork}, // for each user while there is none: see roles.want
+	{byChild, atWork, ipc.KindRemark, often, atWork},      // main only logs it, at debug
 	{byChild, atWork, ipc.KindStopped, once, atEnd},
 	{byLedger, atWork, ipc.KindLedger, often, atWork},
 }

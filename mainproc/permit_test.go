@@ -23,6 +23,7 @@ var everyMessage = []ipc.Message{
 	ipc.Beat{},
 	ipc.Spawner{PID: 9},
 	ipc.WantSpawner{User: 1},
+	ipc.Remark{Text: "t"},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Changed{PID: 5},
@@ -55,6 +56,7 @@ func TestPermits(t *testing.T) {
 		"spawner while it serves: ipc.Beat":          {2, atWork},
 		"child while it serves: ipc.Drain":           {3, atWork},
 		"child while it serves: ipc.WantSpawner":     {3, atWork},
+		"child while it serves: ipc.Remark":          {3, atWork},
 		"child while it serves: ipc.Stopped":         {1, atEnd},
 		"child's ledger while it serves: ipc.Ledger": {3, atWork},
 	}

@@ -412,6 +412,8 @@ func (r *roles) listen(report func(event)) bool {
 	switch m := m.(type) {
 	case ipc.WantSpawner:
 		err = r.want(m.User)
+	case ipc.Remark:
+		r.serveWith.log.Debug("the child remarks", "what", m.Text)
 	case ipc.Drain:
 		err = r.ledger.drain(r.child.buf, drainAtOnce)
 		r.ledger.giveBack()

@@ -225,6 +225,8 @@ func (h *host) Stopped(w *workers.Worker, sig unix.Signal) {
 	r.jobs = append(r.jobs, sig)
 }
 
+func (h *host) Drains(*workers.Worker) {}
+
 func (h *host) Continued(w *workers.Worker) {
 	r := h.of(w, "Continued")
 	r.jobs = append(r.jobs, 0)

@@ -84,6 +84,8 @@ type Host interface {
 	Room(w *Worker, s Stream) []byte
 	// Took says that n bytes were read into the space that Room gave, or none.
 	Took(w *Worker, s Stream, n int)
+	// Drains: nothing of the program runs any more, and what is in the pipes is read now.
+	Drains(w *Worker)
 	// Ended: the stream has ended; told once for each output pipe.
 	Ended(w *Worker, s Stream)
 	// FileFailed: what was written could not go to the file of a stream, with a
@@ -289,6 +291,7 @@ func (w *Worker) do(a actions) (next event, more bool) {
 		for o := range w.outputs {
 			o.beginDrain()
 		}
+		w.host.Drains(w)
 		return w.drainStep()
 	}
 	if a&actFail != 0 {

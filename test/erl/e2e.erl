@@ -26,6 +26,7 @@
 -export([proxy/2]).
 -export([flood/1, flooded/1]).
 -export([shove/1]).
+-export([take/1]).
 
 -define(TIMEOUT, 15000).
 
@@ -394,3 +395,14 @@ shove(E) ->
 shove_loop(E, Bin) ->
     {nobody, E} ! Bin,
     shove_loop(E, Bin).
+
+%% How many bytes W writes to stdout, up to its end. Takes nothing else.
+take(W) ->
+    take(W, 0).
+
+take(W, N) ->
+    receive
+        {W, {stdout, eof}} -> N;
+        {W, {stdout, Bin}} -> take(W, N + byte_size(Bin))
+    after 60000 -> {stuck, N}
+    end.

@@ -1,0 +1,577 @@
+package childproc
+
+import (
+	"slices"
+	"time"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+// A mailbox is what the child knows of the output that waits for one receiver. It is a
+// plain state machine: what was sent and what the node answers go in, questions and the
+// streams that may go on come out (see post). Costs are in bytes, and each message counts
+// messageCost more.
+//
+// The rule rests on an upper bound for each stream: what waits of it is at most what was
+// sent since the node last told better. A stream is held while its bound exceeds its
+// share, and it goes on once the node's answer has brought the bound to a half of that.
+// A stream of which nothing waits always goes on, whatever waits of others.
+const (
+	// flowBytes is the cost after which the node is asked for the length of the queue:
+	// 1 MiB, or 8192 empty messages.
+	flowBytes = 1 << 20
+
+	// flowBudget is what may wait for one receiver in all. Each stream may have a third of
+	// what is left of it: 4 MiB when it is alone, 32 KiB when it is one of 500. So a stream
+	// that is taken always finds room beside those that are not.
+	flowBudget = 16 << 20
+	flowPart   = 3
+
+	// flowLeast is the share of a stream when the budget is used up.
+	flowLeast = 1 << 10
+
+	// messageCost is what a message costs the node beside its bytes.
+	messageCost = 128
+
+	// While a stream is held the node is asked after flowFirst, and at doubled intervals.
+	flowFirst = time.Millisecond
+	flowLast  = 100 * time.Millisecond
+
+	// The content of a queue is looked at when the queue has this many messages at most,
+	// and again after lookRest times what the last look took, or after lookPause. It is
+	// looked at once in lookAnyway although its length is the same, because one message may
+	// have come for another.
+	lookLength = 50_000
+	lookRest   = 4
+	lookPause  = 500 * time.Millisecond
+	lookAnyway = time.Second
+
+	// lookRetry is the pause after a content that was too large, or was refused.
+	lookRetry = 10 * time.Second
+
+	// Where the content cannot be had, a held stream is sent flowProbe now and then: after
+	// flowLast at first, then at doubled intervals up to flowRare. That makes 40 KiB in the
+	// first minute, and 240 KiB in each hour, when it takes nothing.
+	flowProbe = 4 << 10
+	flowRare  = time.Minute
+
+	// flowBlind: a node that answers no question is sent flowBytes in each of these times.
+	flowBlind = 100 * time.Millisecond
+
+	// A receiver that takes less than the others of the same stream has them wait for
+	// lagWait; then up to lagMost may wait for it. When it has taken nothing of that for
+	// lagLost, the stream goes on without it.
+	lagWait = time.Second
+	lagMost = flowBudget / 4 * 3
+	lagLost = 10 * time.Second
+
+	// lingers is how long a stream is held until that is logged.
+	lingers = 10 * time.Second
+)
+
+// inquiry is a question about a mailbox.
+type inquiry uint8
+
+const (
+	askNothing inquiry = iota
+	askLength          // how many messages are in it
+	askContent         // what waits of each stream
+)
+
+// post carries out what a mailbox decides.
+type post interface {
+	clock() time.Duration
+	inquire(b *mailbox, what inquiry)      // the answer is one of length, content, gone, silent and refused
+	later(b *mailbox, after time.Duration) // calls timer, and only the last time that was given
+	resume(d *debt)                        // the stream may go on
+	regain(d *debt, lost int)              // so many bytes were not sent to the receiver, which takes again
+	linger(d *debt)                        // the stream is held for long
+}
+
+// streamKey names a stream as messages do.
+type streamKey struct {
+	worker etf.Pid
+	no     workers.Stream
+}
+
+// debt is what a receiver may still have to take of one stream.
+type debt struct {
+	key     streamKey
+	box     *mailbox
+	p       *proc
+	owed    int    // at most this waits
+	fresh   int    // the part that was sent since the last question
+	last    int    // the part that was sent between that question and the one before
+	epoch   uint64 // the question that fresh refers to
+	largest int    // cost of one message, at most
+	listed  bool
+	held    bool
+	since   time.Duration // it is held; as long as it goes on by grants only
+	waits   bool          // since holds
+	told    bool          // that it is held for long
+
+	// Without a look at the content.
+	grant  int           // what may be sent although it is held
+	window int           // of the next grant
+	pause  time.Duration // behind the next grant
+	next   time.Duration // when it may have one
+
+	// With other receivers of the same stream.
+	peers  []*debt       // of the stream, this one too; nil: there are no others
+	loose  bool          // lagMost may wait
+	passed bool          // the stream goes on without this receiver
+	lost   int           // bytes that were not sent to it
+	lowest int           // the least that it owed while it was held
+	took   time.Duration // when that was
+}
+
+type mailbox struct {
+	pid   etf.Pid
+	post  post
+	users int     // streams that go to it
+	debts []*debt // of which something may wait
+	ended debt    // what waits of streams that are over
+	owed  int     // sum of all
+	held  int     // how many are held or passed
+	turn  int     // whose grant is next
+
+	asked   inquiry
+	askedAt time.Duration
+	epoch   uint64
+	fresh   int // sent since the last question
+	count   int // messages, likewise
+	between int // messages between that question and the one before
+	delay   time.Duration
+	soonest time.Duration // of the next question for a stream that is held
+	deaf    bool          // the node answers no question
+
+	seen     int // the length at the last look
+	lookedAt time.Duration
+	nextLook time.Duration
+	moved    bool // something was sent since the last look
+	helped   bool // the last answer was a look that has let a stream go on
+
+	before  int  // the length that was answered before
+	counted bool // before holds
+	quiet   bool // the length changes by what we send alone
+}
+
+func newMailbox(pid etf.Pid, to post) *mailbox {
+	b := &mailbox{pid: pid, post: to}
+	b.ended.box = b
+	return b
+}
+
+// share is what may wait of one stream.
+func (b *mailbox) share() int { return max(flowLeast, (flowBudget-b.owed)/flowPart) }
+
+func (d *debt) limit() int {
+	if d.loose {
+		return lagMost
+	}
+	return d.box.share()
+}
+
+// room is the cost that may be sent now. A share that is nearly used up is exceeded by
+// a quarter rather than sent in crumbs.
+func (d *debt) room() int {
+	switch {
+	case d.passed:
+		return flowBudget
+	case d.held:
+		return 0
+	case d.grant > 0:
+		return d.grant
+	}
+	limit := d.limit()
+	return max(limit-d.owed, limit/4)
+}
+
+// be says whether the stream waits for this receiver, or goes on without it.
+func (d *debt) be(held, passed bool) {
+	if d.held || d.passed {
+		d.box.held--
+	}
+	if held || passed {
+		d.box.held++
+	}
+	d.held, d.passed = held, passed
+}
+
+func (d *debt) set(owed int) {
+	d.box.owed += owed - d.owed
+	d.owed = owed
+}
+
+// roll begins to count for the current question.
+func (d *debt) roll() {
+	if d.epoch == d.box.epoch {
+		return
+	}
+	d.last = 0
+	if d.epoch+1 == d.box.epoch {
+		d.last = d.fresh
+	}
+	d.fresh, d.epoch = 0, d.box.epoch
+}
+
+func (b *mailbox) list(d *debt) {
+	if !d.listed {
+		d.listed, d.epoch, d.fresh, d.last, d.largest = true, b.epoch, 0, 0, 0
+		b.debts = append(b.debts, d)
+	}
+}
+
+// sent notes a message with n bytes of output.
+func (b *mailbox) sent(d *debt, n int) {
+	cost := n + messageCost
+	b.list(d)
+	d.roll()
+	d.set(d.owed + cost)
+	d.fresh += cost
+	d.largest = max(d.largest, cost)
+	b.fresh += cost
+	b.count++
+	b.moved = true
+	switch {
+	case d.held:
+	case d.grant > 0:
+		if d.grant -= cost; d.grant <= 0 {
+			d.grant = 0
+			b.hold(d)
+		}
+	case d.owed >= d.limit() || b.deaf && b.fresh >= flowBytes:
+		b.hold(d)
+	}
+	if b.fresh >= flowBytes && b.asked == askNothing {
+		b.ask(askLength)
+	}
+}
+
+func (b *mailbox) hold(d *debt) {
+	now := b.post.clock()
+	d.be(true, false)
+	if !d.waits {
+		d.waits, d.told, d.since = true, false, now
+		b.delay = 0
+		b.soonest = min(b.soonest, now+flowFirst)
+	}
+	d.lowest, d.took = d.owed, now
+	if b.asked == askNothing && !b.deaf {
+		b.plan(b.soonest - now)
+	}
+}
+
+// plan asks for a stream that is held, now or later.
+func (b *mailbox) plan(after time.Duration) {
+	if after > 0 {
+		b.post.later(b, after)
+	} else {
+		b.inquire()
+	}
+}
+
+// inquire asks for the length, or at once for the content when that has just helped.
+func (b *mailbox) inquire() {
+	if b.helped && b.post.clock() >= b.nextLook {
+		b.ask(askContent)
+	} else {
+		b.ask(askLength)
+	}
+}
+
+func (b *mailbox) ask(what inquiry) {
+	if what == askContent {
+		b.moved, b.counted = false, false
+	}
+	b.asked, b.askedAt = what, b.post.clock()
+	b.epoch++
+	b.fresh, b.between, b.count = 0, b.count, 0
+	b.post.inquire(b, what)
+}
+
+// timer: the time that was given to later has come.
+func (b *mailbox) timer() {
+	switch {
+	case b.asked != askNothing:
+	case b.deaf:
+		b.pardon()
+	case b.held > 0:
+		b.inquire()
+	}
+}
+
+// length: n messages were in the mailbox when the question came there.
+func (b *mailbox) length(n int) {
+	b.answered()
+	b.compare(n)
+	for _, d := range b.debts {
+		d.roll()
+		d.set(min(d.owed-d.fresh, n*d.largest) + d.fresh)
+	}
+	b.settle(n)
+}
+
+// gone: the receiver has ended.
+func (b *mailbox) gone() { b.length(0) }
+
+// content: so much waited of each stream, among n messages.
+func (b *mailbox) content(n int, costs map[streamKey]int) {
+	b.answered()
+	others := 0
+	for _, c := range costs {
+		others += c
+	}
+	for _, d := range b.debts {
+		d.roll()
+		if d == &b.ended {
+			continue
+		}
+		c := costs[d.key]
+		others -= c
+		d.set(c + d.fresh)
+		b.ungrant(d)
+		d.window, d.pause, d.next = 0, 0, 0
+	}
+	// Workers of {active, true} are among the others too.
+	e := &b.ended
+	e.set(min(e.owed-e.fresh, others) + e.fresh)
+	b.seen, b.lookedAt = n, b.post.clock()
+	b.settle(n)
+}
+
+// ungrant: the debt is known, so a grant is no exception any more.
+func (b *mailbox) ungrant(d *debt) {
+	if d.grant > 0 {
+		d.grant = 0
+		d.be(true, false)
+	}
+}
+
+// silent: the question was not answered in time.
+func (b *mailbox) silent() {
+	b.answered()
+	b.quiet, b.counted = false, false
+	b.settle(-1)
+}
+
+// refused: the node does not answer such questions. When it answers the other kind,
+// that is an answer that is not there at present.
+func (b *mailbox) refused() {
+	if b.asked == askContent {
+		b.answered()
+		b.nextLook = b.post.clock() + lookRetry
+		b.settle(b.before)
+		return
+	}
+	b.answered()
+	b.deaf = true
+	b.post.later(b, flowBlind)
+}
+
+// pardon takes everything for received that was sent to a node without answers.
+func (b *mailbox) pardon() {
+	b.fresh = 0
+	for _, d := range b.debts {
+		d.roll()
+		d.fresh = 0
+		d.set(0)
+	}
+	b.release(-1)
+}
+
+func (b *mailbox) answered() {
+	now := b.post.clock()
+	if b.asked == askContent {
+		b.nextLook = now + min(lookRest*(now-b.askedAt), lookPause)
+	}
+	b.helped = b.asked == askContent
+	b.asked, b.deaf = askNothing, false
+}
+
+// compare looks for evidence where the content cannot be had: a length that otherwise
+// stands still is again what it was, so what we have sent meanwhile was taken.
+func (b *mailbox) compare(n int) {
+	same := b.counted && n == b.before
+	taken := same && b.quiet && b.between > 0
+	switch {
+	case b.between == 0:
+		b.quiet = same
+	case !b.counted || n != b.before && n != b.before+b.between:
+		b.quiet = false
+	}
+	b.before, b.counted = n, true
+	for _, d := range b.debts {
+		d.roll()
+		if d.last == 0 {
+			continue
+		}
+		if !taken {
+			d.window = flowProbe
+			continue
+		}
+		d.set(d.owed - min(d.last, d.owed-d.fresh))
+		d.window = min(2*max(d.window, flowProbe), flowBytes)
+		d.pause, d.next = 0, 0
+		b.delay = 0
+	}
+}
+
+// settle decides after an answer; n is the length, or -1.
+func (b *mailbox) settle(n int) {
+	now := b.post.clock()
+	took := now - b.askedAt
+	progress := b.release(n)
+	b.helped = b.helped && progress
+	switch {
+	case progress:
+		b.delay = flowFirst
+		b.nextLook = min(b.nextLook, now+took)
+		b.soonest = now + min(took, flowLast)
+	case b.held > 0:
+		b.delay = min(max(2*b.delay, flowFirst), flowLast)
+		b.soonest = now + b.delay
+	default:
+		b.soonest = now
+	}
+	switch {
+	case b.asked != askNothing: // one that was released has sent enough for a question
+	case b.held > 0 && b.worthLook(n):
+		b.ask(askContent)
+	case b.fresh >= flowBytes:
+		b.ask(askLength)
+	case b.held > 0:
+		b.post.later(b, max(b.soonest-now, flowFirst))
+	}
+}
+
+// release lets the streams go on of which little waits, and says whether there are any.
+func (b *mailbox) release(n int) (progress bool) {
+	now := b.post.clock()
+	half := b.share() / 2
+	var free []*debt
+	left := b.debts[:0]
+	for _, d := range b.debts {
+		switch {
+		case !d.held && !d.passed:
+		case d.owed <= half:
+			free, progress = append(free, d), true
+		case d.lags(now):
+			free = append(free, d)
+		}
+		if d.waits && !d.told && now-d.since >= lingers && d.owed > half {
+			d.told = true
+			b.post.linger(d)
+		}
+		if d.owed > 0 {
+			left = append(left, d)
+		} else {
+			d.listed = false
+		}
+	}
+	clear(b.debts[len(left):])
+	b.debts = left
+	free = b.grants(free, n, now)
+	for _, d := range free {
+		if d.owed <= half {
+			b.recovered(d)
+		} else {
+			d.be(false, d.passed)
+		}
+	}
+	for _, d := range free {
+		b.post.resume(d)
+	}
+	return progress
+}
+
+// recovered: little waits of the stream.
+func (b *mailbox) recovered(d *debt) {
+	lost := d.lost
+	d.be(false, false)
+	d.waits, d.loose, d.lost = false, false, 0
+	if lost > 0 {
+		b.post.regain(d, lost)
+	}
+}
+
+// lags looks after a receiver for which the others of its stream wait, and says whether
+// the stream is to go on although much waits for this one.
+func (d *debt) lags(now time.Duration) bool {
+	if d.owed < d.lowest {
+		d.lowest, d.took = d.owed, now
+	}
+	if d.passed || !slices.ContainsFunc(d.peers, func(o *debt) bool { return !o.held && !o.passed }) {
+		return false
+	}
+	if !d.loose && now-d.since >= lagWait {
+		d.loose = true
+		return d.owed < lagMost
+	}
+	if d.loose && d.owed < lagMost/2 {
+		return true
+	}
+	if d.loose && now-d.took >= lagLost {
+		d.be(true, true)
+		return true
+	}
+	return false
+}
+
+// worthLook says whether a look at the content may tell something new, and may be taken.
+func (b *mailbox) worthLook(n int) bool {
+	now := b.post.clock()
+	return n >= 0 && n <= lookLength && now >= b.nextLook && (b.moved || n != b.seen || now-b.lookedAt >= lookAnyway)
+}
+
+// grants adds streams that are given a little although they are held, where the content
+// cannot be had: one at a time, so that the next length tells whether it was taken; or,
+// where there is no length either, each whose time has come.
+func (b *mailbox) grants(free []*debt, n int, now time.Duration) []*debt {
+	if b.held == 0 || n >= 0 && n <= lookLength && b.nextLook-now <= lookPause {
+		return free
+	}
+	turn := b.turn
+	for i := range b.debts {
+		at := (turn + i) % len(b.debts)
+		d := b.debts[at]
+		if !d.held || d.passed || d.next > now || d.owed <= b.share()/2 {
+			continue
+		}
+		b.turn = at + 1
+		d.grant = max(d.window, flowProbe)
+		d.pause = min(max(2*d.pause, flowLast), flowRare)
+		d.next = now + d.pause
+		free = append(free, d)
+		if n >= 0 {
+			break
+		}
+	}
+	return free
+}
+
+// leave: the stream has other receivers, or is over. What waits of it still waits.
+func (b *mailbox) leave(d *debt) {
+	b.users--
+	d.be(false, false)
+	d.grant = 0
+	if !d.listed {
+		return
+	}
+	e := &b.ended
+	b.list(e)
+	e.roll()
+	d.roll()
+	e.owed, e.fresh, e.last = e.owed+d.owed, e.fresh+d.fresh, e.last+d.last
+	e.largest = max(e.largest, d.largest)
+	d.owed, d.listed = 0, false
+	for i, x := range b.debts {
+		if x == d {
+			last := len(b.debts) - 1
+			b.debts[i], b.debts[last] = b.debts[last], nil
+			b.debts = b.debts[:last]
+			break
+		}
+	}
+}

@@ -1,0 +1,466 @@
+package childproc
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"erluv/etf"
+	"erluv/workers"
+)
+
+var mailboxSteps = flag.Int("mailbox", 1_000_000, "how many steps the model of a mailbox makes")
+
+// world is a receiver on a node that is played: its mailbox, what it takes, what others
+// send it, and the node that answers questions about it, in virtual time.
+type world struct {
+	t       *testing.T
+	rng     *rand.Rand
+	seed    uint64
+	at      time.Duration
+	box     *mailbox
+	queue   []*letter // with some that were taken
+	ours    int       // that were not
+	waits   int       // their cost
+	others  int       // messages of others
+	streams []*source
+	inbound []event // in the order of time
+	timer   time.Duration
+
+	takes     func() // what the receiver does in one step
+	only      *source
+	all       bool
+	stirred   bool          // others came or went
+	noContent bool          // the node refuses looks
+	mute      bool          // questions are not answered in time
+	unknown   time.Duration // when the content could not be had last
+	silent    time.Duration // until when one may be on its way
+	slow      time.Duration
+	most      int
+	looks     int
+	asked     int
+}
+
+type letter struct {
+	of    *source
+	no    int
+	cost  int
+	taken bool
+}
+
+type event struct {
+	at time.Duration
+	do func()
+}
+
+// source is a program that writes.
+type source struct {
+	debt    *debt
+	pending int // bytes that it wants to write; less than 0: no end
+	line    int // the size of its messages; 0: as much as may be sent
+	sent    int // messages
+	taken   int
+	queue   []*letter
+	waits   int           // cost of what waits
+	starved time.Duration // since when it has no room although it is waited for; 0: it has
+}
+
+func (w *world) clock() time.Duration { return w.at }
+func (w *world) resume(*debt)         {}
+func (w *world) regain(*debt, int)    { w.t.Fatal("a stream has gone on without its only receiver") }
+func (w *world) linger(*debt)         {}
+
+func (w *world) later(_ *mailbox, after time.Duration) { w.timer = w.at + after }
+
+// inquire puts the question on its way: it comes to the mailbox behind what was sent.
+func (w *world) inquire(_ *mailbox, what inquiry) {
+	w.timer = 0
+	w.asked++
+	if w.mute {
+		w.silent = w.at + rexTimeout + flowLast
+		w.schedule(rexTimeout, w.box.silent)
+		return
+	}
+	there := time.Duration(w.rng.Int64N(int64(w.slow)))
+	w.schedule(there, func() { w.answer(what) })
+}
+
+func (w *world) answer(what inquiry) {
+	n := w.ours + w.others
+	do := func() { w.box.length(n) }
+	if what == askContent {
+		w.looks++
+		if n > lookLength || w.noContent {
+			do = w.box.refused
+		} else {
+			costs := make(map[streamKey]int)
+			for _, s := range w.streams {
+				if s.waits > 0 {
+					costs[s.debt.key] = s.waits
+				}
+			}
+			do = func() { w.box.content(n, costs) }
+		}
+	}
+	w.schedule(time.Duration(w.rng.Int64N(int64(w.slow))), do)
+}
+
+func (w *world) schedule(after time.Duration, do func()) {
+	e := event{w.at + after, do}
+	i := len(w.inbound)
+	w.inbound = append(w.inbound, e)
+	for ; i > 0 && w.inbound[i-1].at > e.at; i-- {
+		w.inbound[i] = w.inbound[i-1]
+	}
+	w.inbound[i] = e
+}
+
+// pass lets the time go on, and happen what is due.
+func (w *world) pass(d time.Duration) {
+	end := w.at + d
+	for {
+		next := end + 1
+		if len(w.inbound) > 0 {
+			next = w.inbound[0].at
+		}
+		if w.timer > 0 && w.timer < next {
+			next = w.timer
+		}
+		if next > end {
+			break
+		}
+		w.at = max(w.at, next)
+		if w.timer == next {
+			w.timer = 0
+			w.box.timer()
+		} else {
+			do := w.inbound[0].do
+			w.inbound = w.inbound[1:]
+			do()
+		}
+		w.check()
+	}
+	w.at = end
+}
+
+// write has a program write once, as the loop reads.
+func (w *world) write(s *source) {
+	room := s.debt.room()
+	if room <= 0 || s.pending == 0 {
+		return
+	}
+	size := min(room, 1+w.rng.IntN(64<<10))
+	if s.pending > 0 {
+		size = min(size, s.pending)
+	}
+	if s.line == 0 {
+		w.send(s, size)
+		return
+	}
+	for size = max(size/(messageCost+1), leastRead); size > 0 && s.pending != 0; size -= s.line {
+		n := s.line
+		if s.pending > 0 {
+			n = min(n, s.pending)
+		}
+		w.send(s, n)
+	}
+}
+
+func (w *world) send(s *source, n int) {
+	if s.pending > 0 {
+		s.pending -= n
+	}
+	s.sent++
+	l := &letter{of: s, no: s.sent, cost: n + messageCost}
+	w.queue, s.queue = append(w.queue, l), append(s.queue, l)
+	w.ours++
+	w.waits += l.cost
+	s.waits += l.cost
+	w.box.sent(s.debt, n)
+}
+
+// take takes the first message of a source, or the first of all, out of the queue.
+func (w *world) take(of *source) bool {
+	for len(w.queue) > 0 && w.queue[0].taken {
+		w.queue = w.queue[1:]
+	}
+	if of == nil && len(w.queue) > 0 {
+		of = w.queue[0].of
+	}
+	if of == nil || len(of.queue) == 0 {
+		return false
+	}
+	l := of.queue[0]
+	of.queue, l.taken = of.queue[1:], true
+	if of.taken++; l.no != of.taken {
+		w.fail("message %d instead of %d", l.no, of.taken)
+	}
+	w.ours--
+	w.waits -= l.cost
+	of.waits -= l.cost
+	return true
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf("seed %d, %v: "+format+": %d streams, %d of ours and %d of others wait, mailbox %+v",
+		append(append([]any{w.seed, w.at}, args...), len(w.streams), w.ours, w.others, *w.box)...)
+}
+
+// check holds what is promised.
+func (w *world) check() {
+	w.t.Helper()
+	held, owed := 0, 0
+	bound := flowBudget + flowBudget/4
+	for _, s := range w.streams {
+		if s.debt.held || s.debt.passed {
+			held++
+		}
+		owed += s.debt.owed
+		if s.waits > s.debt.owed && !w.mute && s.debt.grant == 0 && w.certain() {
+			w.fail("%d wait of a stream that is said to owe %d", s.waits, s.debt.owed)
+		}
+		bound += leastRead*(messageCost+1) + s.line
+		if w.unknowing() {
+			bound += 64 * flowProbe
+		}
+	}
+	if held != w.box.held || owed+w.box.ended.owed != w.box.owed {
+		w.fail("%d are held, and owe %d", held, owed)
+	}
+	w.most = max(w.most, w.waits)
+	if w.waits > bound {
+		w.fail("%d bytes wait, more than %d", w.waits, bound)
+	}
+	since := w.unknown
+	if w.unknowing() {
+		w.unknown, since = w.at, 0
+	}
+	for _, s := range w.streams {
+		awaited := s.pending != 0 && s.waits == 0 && s.debt.room() == 0 && (w.all || w.only == s)
+		switch {
+		case !awaited:
+			s.starved = 0
+		case s.starved == 0:
+			s.starved = w.at
+		default:
+			patience := lookAnyway + 2*(lookPause+flowLast+4*w.slow)
+			if w.unknowing() {
+				patience = flowRare + 2*rexTimeout + time.Duration(len(w.streams))*(flowLast+2*w.slow)
+			}
+			if w.at-max(s.starved, since) > patience {
+				w.fail("a stream that its receiver waits for is held since %v", w.at-s.starved)
+			}
+		}
+	}
+}
+
+// unknowing: the content cannot be had, or could not a moment ago.
+func (w *world) unknowing() bool {
+	return w.mute || w.at < w.silent || w.noContent || w.others+w.ours > lookLength || w.box.nextLook > w.at+lookPause
+}
+
+// certain: no conclusion was drawn from lengths alone.
+func (w *world) certain() bool { return !w.noContent && w.others == 0 && !w.stirred }
+
+// receive chooses what the receiver does from now on.
+func (w *world) receive() {
+	w.only, w.all = nil, false
+	s := w.streams[w.rng.IntN(len(w.streams))]
+	n := 1 + w.rng.IntN(64)
+	switch w.rng.IntN(6) {
+	case 0, 1:
+		w.all = true
+		w.takes = func() {
+			for i := 0; i < n; i++ {
+				if !w.take(nil) && w.others > 0 {
+					w.others--
+				}
+			}
+		}
+	case 2, 3:
+		w.only = s
+		w.takes = func() {
+			for i := 0; i < n && w.take(s); i++ {
+			}
+		}
+	case 4: // one message of each in turn
+		i := 0
+		w.takes = func() {
+			if w.take(w.streams[i%len(w.streams)]) || w.rng.IntN(20) == 0 {
+				i++
+			}
+			w.only = w.streams[i%len(w.streams)]
+		}
+	default:
+		w.takes = func() {}
+	}
+}
+
+// step is one of 10^6.
+func (w *world) step() {
+	if w.rng.IntN(400) == 0 {
+		w.receive()
+	}
+	switch w.rng.IntN(300) {
+	case 0:
+		w.stirred = true
+		w.others += w.rng.IntN(3000)
+	case 1:
+		w.others -= w.rng.IntN(w.others + 1)
+	case 2:
+		w.stirred = true
+		w.others += w.rng.IntN(200_000)
+	case 3:
+		w.others = 0
+	case 4:
+		w.pass(time.Duration(w.rng.Int64N(int64(10 * time.Second))))
+		if w.rng.IntN(20) == 0 {
+			w.pass(time.Duration(w.rng.Int64N(int64(10 * time.Minute))))
+		}
+	case 5:
+		w.mute = !w.mute && w.rng.IntN(4) == 0
+	}
+	for range 4 {
+		w.write(w.streams[w.rng.IntN(len(w.streams))])
+	}
+	if w.only != nil {
+		w.write(w.only)
+	}
+	w.takes()
+	w.pass(time.Duration(w.rng.Int64N(int64(2 * time.Millisecond))))
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 12))}
+	w.box = newMailbox(etf.Pid{ID: 1}, w)
+	w.slow = time.Millisecond << w.rng.IntN(6)
+	w.noContent = w.rng.IntN(5) == 0
+	count := []int{1, 2, 5, 40}[w.rng.IntN(4)]
+	for i := range count {
+		s := &source{pending: -1}
+		s.debt = &debt{key: streamKey{etf.Pid{ID: uint32(i)}, workers.Stdout}, box: w.box}
+		if w.rng.IntN(3) > 0 {
+			s.pending = w.rng.IntN(20 << 20)
+		}
+		if w.rng.IntN(4) == 0 {
+			s.line = 64 << w.rng.IntN(11)
+		}
+		w.box.users++
+		w.streams = append(w.streams, s)
+	}
+	w.receive()
+	return w
+}
+
+// finish has the receiver take all: all that has an end comes to it.
+func (w *world) finish() {
+	w.mute = false
+	w.others = 0
+	w.only, w.all = nil, true
+	for steps := 0; ; steps++ {
+		left := w.ours
+		for _, s := range w.streams {
+			s.pending = max(s.pending, 0)
+			w.write(s)
+			left += s.pending
+		}
+		for w.take(nil) {
+		}
+		if left == 0 {
+			return
+		}
+		if steps > 1_000_000 {
+			w.fail("%d bytes do not come", left)
+		}
+		w.pass(time.Millisecond)
+	}
+}
+
+// TestMailbox takes the machine through random lives. It holds: a stream that its
+// receiver waits for goes on, whatever else is in the mailbox; what waits is bounded; and
+// every byte that the receiver takes arrives, in order.
+func TestMailbox(t *testing.T) {
+	const each = 4000
+	most, looks, asked := 0, 0, 0
+	for seed := range uint64(*mailboxSteps / each) {
+		w := newWorld(t, seed)
+		for range each {
+			w.step()
+		}
+		w.finish()
+		most, looks, asked = max(most, w.most), looks+w.looks, asked+w.asked
+	}
+	t.Logf("%d steps, at most %d KiB waited; %d questions, %d looks", *mailboxSteps, most>>10, asked, looks)
+}
+
+// pair is two receivers of one stream, each with a mailbox of its own, of which the
+// second takes nothing.
+type pair struct {
+	*world
+	lost int
+}
+
+func (p *pair) regain(_ *debt, lost int) { p.lost = lost }
+
+// TestMailboxPasses: one of two receivers that takes nothing has the other wait for some
+// seconds, then not any more, and is told what it has lost when it takes again.
+func TestMailboxPasses(t *testing.T) {
+	first, second := newWorld(t, 1), newWorld(t, 1)
+	p := &pair{world: second}
+	for _, w := range []*world{first, second} {
+		w.box, w.slow, w.noContent = newMailbox(etf.Pid{ID: 1}, w), time.Millisecond, false
+		w.streams = []*source{{pending: -1}}
+		w.all, w.only = false, nil
+	}
+	second.box.post = p
+	a := &debt{key: streamKey{etf.Pid{ID: 9}, workers.Stdout}, box: first.box}
+	b := &debt{key: streamKey{etf.Pid{ID: 9}, workers.Stdout}, box: second.box}
+	a.peers = []*debt{a, b}
+	b.peers = a.peers
+	first.streams[0].debt, second.streams[0].debt = a, b
+	sent, passed := 0, 0
+	run := func(until func() bool) {
+		for end := first.at + time.Minute; !until(); {
+			if first.at > end {
+				t.Fatalf("after %d bytes: %+v and %+v", sent, a, b)
+			}
+			for range 100 {
+				if a.room() == 0 || b.room() == 0 {
+					break
+				}
+				n := min(a.room(), b.room(), 60_000)
+				first.send(first.streams[0], n)
+				if b.passed {
+					b.lost += n
+					passed += n
+				} else {
+					second.send(second.streams[0], n)
+				}
+				sent += n
+			}
+			for first.take(nil) {
+			}
+			first.pass(time.Millisecond)
+			second.pass(time.Millisecond)
+		}
+	}
+	run(func() bool { return b.held })
+	if sent > flowBudget/2 {
+		t.Errorf("held after %d bytes", sent)
+	}
+	run(func() bool { return b.held && second.waits >= lagMost })
+	run(func() bool { return b.passed && passed > 100<<20 })
+	if second.waits > lagMost+lagMost/4 {
+		t.Errorf("%d bytes wait for one that takes nothing", second.waits)
+	}
+	for second.take(nil) {
+	}
+	run(func() bool { return p.lost > 0 })
+	if p.lost != passed || b.passed {
+		t.Errorf("it is told of %d bytes that it has lost, of %d", p.lost, passed)
+	}
+	now := second.streams[0].sent
+	run(func() bool { return second.streams[0].sent > now })
+}
