@@ -17,20 +17,21 @@ import (
 // imports is the table of doc/architecture.md: each package and the packages of
 // ours that it may import. Those that a row does not name are forbidden.
 var imports = map[string][]string{
-	"config":  nil,
+	"eintr":   nil,
+	"config":  {"eintr"},
 	"epmd":    nil,
 	"etf":     nil,
-	"ipc":     nil,
-	"loop":    nil,
-	"sandbox": nil,
+	"ipc":     {"eintr"},
+	"loop":    {"eintr"},
+	"sandbox": {"eintr"},
 
 	"dist":      {"etf"},
-	"spawner":   {"ipc", "sandbox"},
-	"watch":     {"loop"},
-	"workers":   {"ipc", "loop"},
-	"childproc": {"dist", "etf", "ipc", "loop", "watch", "workers"},
-	"mainproc":  {"config", "dist", "epmd", "etf", "ipc", "sandbox"},
-	"cmd/erluv": {"config", "mainproc", "childproc", "spawner"},
+	"spawner":   {"eintr", "ipc", "sandbox"},
+	"watch":     {"eintr", "loop"},
+	"workers":   {"eintr", "ipc", "loop"},
+	"childproc": {"dist", "eintr", "etf", "ipc", "loop", "watch", "workers"},
+	"mainproc":  {"config", "dist", "eintr", "epmd", "etf", "ipc", "sandbox"},
+	"cmd/erluv": {"config", "eintr", "mainproc", "childproc", "spawner"},
 
 	"dist/disttest": {"dist", "etf"},
 	"test":          {"dist", "dist/disttest", "etf"},

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -62,7 +64,7 @@ const listening = "0A"
 // another thing. A link is followed.
 func fileNow(path string) footprint {
 	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
+	if eintr.Stat(path, &st) != nil {
 		return nil
 	}
 	var b []byte

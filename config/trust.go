@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -96,13 +98,13 @@ func (w *walk) enter(name string) error {
 
 // openDir makes a directory the one it is at, if it can be trusted.
 func (w *walk) openDir(below int, name, path string) error {
-	dir, err := unix.Openat(below, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err := eintr.Openat(below, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	w.dir, w.at = dir, path
 	var st unix.Stat_t
-	if err := unix.Fstat(dir, &st); err != nil {
+	if err := eintr.Fstat(dir, &st); err != nil {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if !w.trusts(st.Uid) {
@@ -122,12 +124,12 @@ func (w *walk) trusts(owner uint32) bool { return owner == 0 || slices.Contains(
 // the status.
 func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 	path := filepath.Join(w.at, name)
-	fd, err := unix.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", st, &os.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := eintr.Fstat(fd, &st); err != nil {
 		return "", st, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -141,7 +143,7 @@ func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 		return "", st, &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}
 	}
 	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, "", buf)
+	n, err := eintr.Readlinkat(fd, "", buf)
 	if err != nil || n == 0 {
 		return "", st, &os.PathError{Op: "readlink", Path: path, Err: unix.ENOENT}
 	}
@@ -154,11 +156,11 @@ func (w *walk) open(name string, st unix.Stat_t) (*os.File, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fmt.Errorf("%s is no regular file", path)
 	}
-	fd, err := unix.Openat(w.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(w.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err := eintr.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s is no regular file", path)
 	}

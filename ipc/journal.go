@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -120,7 +122,7 @@ func NewJournal(in []byte, skip int) (*Journal, error) {
 
 // begin gives the journal its size and its first record.
 func (j *Journal) begin(in []byte, skip int) error {
-	if err := unix.Ftruncate(j.fd, journalSize); err != nil {
+	if err := eintr.Ftruncate(j.fd, journalSize); err != nil {
 		return fmt.Errorf("cannot make a journal of %d bytes: %w", journalSize, err)
 	}
 	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
@@ -137,7 +139,7 @@ func (j *Journal) begin(in []byte, skip int) error {
 		at int64
 	}{{head[:], 0}, {in, journalHead + JournalOut}} {
 		for b, at := p.b, p.at; len(b) > 0; {
-			n, err := unix.Pwrite(j.fd, b, at)
+			n, err := eintr.Pwrite(j.fd, b, at)
 			if err != nil {
 				return fmt.Errorf("cannot write to the journal: %w", err)
 			}

@@ -3,6 +3,8 @@ package ipc
 import (
 	"fmt"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -29,7 +31,7 @@ func PackSpawn(seq uint32, m []byte) (packet []byte, memfd int, err error) {
 		return nil, -1, fmt.Errorf("cannot make a memfd: %w", err)
 	}
 	for off := 0; off < len(m); {
-		n, err := unix.Pwrite(fd, m[off:], int64(off))
+		n, err := eintr.Pwrite(fd, m[off:], int64(off))
 		if err != nil {
 			_ = unix.Close(fd)
 			return nil, -1, fmt.Errorf("cannot write %d bytes to a memfd: %w", len(m), err)
@@ -46,7 +48,7 @@ func UnpackSpawn(m SpawnInMemfd, memfd int) (*Spawn, error) {
 	}
 	b := make([]byte, m.Size)
 	for off := 0; off < len(b); {
-		n, err := unix.Pread(memfd, b[off:], int64(off))
+		n, err := eintr.Pread(memfd, b[off:], int64(off))
 		if err != nil {
 			return nil, fmt.Errorf("ipc: cannot read a spawn request: %w", err)
 		}

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +22,7 @@ type Pages struct {
 // caller's and is not needed any more.
 func MapJournal(fd int) (*Pages, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := eintr.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("cannot look at the journal: %w", err)
 	}
 	if st.Size != journalSize {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -108,7 +110,7 @@ func (l *Loop) Stop() {
 	l.stopped.Store(true)
 	var one [8]byte
 	one[0] = 1
-	_, _ = unix.Write(l.wake, one[:])
+	_, _ = eintr.Write(l.wake, one[:])
 }
 
 // wakeUp empties the eventfd after a Stop.
@@ -116,5 +118,5 @@ type wakeUp struct{ l *Loop }
 
 func (w wakeUp) Ready(Events) {
 	var b [8]byte
-	_, _ = unix.Read(w.l.wake, b[:])
+	_, _ = eintr.Read(w.l.wake, b[:])
 }

@@ -138,6 +138,9 @@ func (p *Poller) wait(ms int) (err error) {
 // blocks: that would cost as much again.
 func (p *Poller) peek() (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.buf[0])), batch, 0, 0, 0)
+	if e == unix.EINTR {
+		return 0, nil
+	}
 	if e != 0 {
 		return 0, e
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"erluv/dist"
+	"erluv/eintr"
 	"erluv/etf"
 
 	"golang.org/x/sys/unix"
@@ -66,12 +67,12 @@ func (k *caretaker) order(o order) {
 	k.orders = append(k.orders, o)
 	k.mu.Unlock()
 	one := [8]byte{1}
-	_, _ = unix.Write(k.wake, one[:])
+	_, _ = eintr.Write(k.wake, one[:])
 }
 
 func (k *caretaker) ordered() []order {
 	var b [8]byte
-	_, _ = unix.Read(k.wake, b[:])
+	_, _ = eintr.Read(k.wake, b[:])
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list := k.orders

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +22,7 @@ type input struct {
 // to watch: files, terminals and /dev/null do not say when somebody goes.
 func watchInput(fd int, ended func()) (*input, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := eintr.Fstat(fd, &st); err != nil {
 		return nil, nil // closed: nobody can end it
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFIFO && kind != unix.S_IFSOCK {

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unsafe"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -120,7 +122,7 @@ func offspring() ([]int, error) {
 func reapOrphans(roles ...int) {
 	for {
 		var info unix.Siginfo
-		if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+		if err := eintr.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
 			return
 		}
 		// The pid stands behind signo, errno and code, aligned as a pointer
@@ -129,6 +131,6 @@ func reapOrphans(roles ...int) {
 		if pid == 0 || slices.Contains(roles, pid) {
 			return
 		}
-		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		_, _ = eintr.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"unicode"
 	"unsafe"
 
+	"erluv/eintr"
 	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
@@ -93,7 +94,7 @@ type process struct {
 // session of its own, so that what a terminal sends (^C) comes to main only, an
 // empty environment, and no descriptor but these four.
 func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*process, error) {
-	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	null, err := eintr.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open /dev/null: %w", err)
 	}

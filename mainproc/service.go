@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -79,7 +81,7 @@ func notify(address, text string) error {
 		return os.NewSyscallError("setsockopt", err)
 	}
 	// A name that begins with @ is an abstract one to package unix as well.
-	if err := unix.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: address}); err != nil {
+	if err := eintr.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: address}); err != nil {
 		return fmt.Errorf("cannot send to %s: %w", address, os.NewSyscallError("sendto", err))
 	}
 	return nil

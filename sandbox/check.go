@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -136,10 +138,10 @@ func checkThread(s status, want Identity, filters int, root bool) error {
 // binary, as the parent shows.
 func checkExe(dir string) error {
 	var theirs, ours unix.Stat_t
-	if err := unix.Stat("/proc/self/exe", &ours); err != nil {
+	if err := eintr.Stat("/proc/self/exe", &ours); err != nil {
 		return fmt.Errorf("/proc/self/exe: %w", err)
 	}
-	err := unix.Stat(dir+"/exe", &theirs)
+	err := eintr.Stat(dir+"/exe", &theirs)
 	if errors.Is(err, unix.EACCES) && !has(unix.CAP_SYS_PTRACE) {
 		return nil
 	}

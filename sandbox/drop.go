@@ -8,6 +8,8 @@ import (
 	"slices"
 	"unsafe"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -68,7 +70,7 @@ type step struct {
 var steps = []step{
 	{"close descriptors", closeAbove},
 	{"reset the signals", resetSignals},
-	{"change to the directory /", func(Recipe) error { return unix.Chdir("/") }},
+	{"change to the directory /", func(Recipe) error { return eintr.Chdir("/") }},
 	{"set the umask", func(Recipe) error { unix.Umask(0o022); return nil }},
 	{"set resource limits", setLimits},
 	{"give up ids and capabilities", setIdentity},
@@ -171,7 +173,7 @@ func confine(r Recipe) error {
 	if !r.Rules.Files {
 		return nil
 	}
-	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		_ = unix.Close(fd)
 		return errors.New("/dev/null can be opened in it")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -100,12 +102,12 @@ func freeze(open Open) {
 		return
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("FROZEN")); err != nil {
+	if _, err := eintr.Write(fd, []byte("FROZEN")); err != nil {
 		return
 	}
 	for end := time.Now().Add(freezeBound); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
 		var state [16]byte
-		if n, err := unix.Pread(fd, state[:], 0); err != nil || strings.HasPrefix(string(state[:n]), "FROZEN") {
+		if n, err := eintr.Pread(fd, state[:], 0); err != nil || strings.HasPrefix(string(state[:n]), "FROZEN") {
 			return
 		}
 	}
@@ -115,7 +117,7 @@ func freeze(open Open) {
 // the group's user can freeze it again.
 func Thaw(open Open) {
 	if fd, err := open(freezerState, unix.O_WRONLY); err == nil {
-		_, _ = unix.Write(fd, []byte("THAWED"))
+		_, _ = eintr.Write(fd, []byte("THAWED"))
 		_ = unix.Close(fd)
 	}
 }
@@ -123,7 +125,7 @@ func Thaw(open Open) {
 // in opens files of a group by its directory.
 func in(dir string) Open {
 	return func(file string, flags int) (int, error) {
-		return unix.Open(dir+"/"+file, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return eintr.Open(dir+"/"+file, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 }
 

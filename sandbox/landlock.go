@@ -6,6 +6,8 @@ import (
 	"os"
 	"unsafe"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -167,13 +169,13 @@ const rulePort = 2 // LANDLOCK_RULE_NET_PORT
 // add opens the path, whatever it is: with O_PATH nothing is waited for and
 // nothing is read.
 func (b Beneath) add(ruleset int, handled Access) error {
-	fd, err := unix.Open(b.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open(b.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := eintr.Fstat(fd, &st); err != nil {
 		return err
 	}
 	access := b.Access & handled

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -65,7 +67,7 @@ func (l *Limits) dir(name, file string, id Identity, tree *Tree, at map[string]*
 		at[base] = t
 		l.trees = append(l.trees, t)
 	}
-	if err := unix.Access(filepath.Join(t.dir, file), unix.W_OK); err != nil {
+	if err := eintr.Access(filepath.Join(t.dir, file), unix.W_OK); err != nil {
 		return "", fmt.Errorf("cannot write to %s in %s: %w", file, t.dir, err)
 	}
 	return t.dir, nil
@@ -136,11 +138,11 @@ func (t *Tree) stepAside() bool {
 		return false
 	}
 	aside := strings.TrimSuffix(t.dir, treeSuffix) + asideSuffix
-	if unix.Mkdir(aside, 0o755) != nil {
+	if eintr.Mkdir(aside, 0o755) != nil {
 		return false
 	}
 	if os.WriteFile(aside+"/cgroup.procs", []byte(self), 0) != nil {
-		_ = unix.Rmdir(aside)
+		_ = eintr.Rmdir(aside)
 		return false
 	}
 	t.aside = aside
@@ -156,7 +158,7 @@ func (t *Tree) stepBack() {
 	}
 	t.handed = nil
 	if t.aside != "" && os.WriteFile(base+"/cgroup.procs", []byte(strconv.Itoa(os.Getpid())), 0) == nil {
-		_ = unix.Rmdir(t.aside)
+		_ = eintr.Rmdir(t.aside)
 		t.aside = ""
 	}
 }

@@ -3,6 +3,8 @@ package sandbox
 import (
 	"fmt"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,10 +20,10 @@ func OwnProc(outer int) error {
 	if err := openAs("/proc", outer); err != nil {
 		return err
 	}
-	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+	if err := eintr.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("cannot keep mounts from the outside: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := eintr.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("cannot mount /proc: %w", err)
 	}
 	return nil
@@ -30,14 +32,14 @@ func OwnProc(outer int) error {
 // openAs opens a directory at a descriptor, which stays open at an exec. It may be the
 // one that the kernel gives of itself.
 func openAs(dir string, want int) error {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot open %s: %w", dir, err)
 	}
 	if fd == want {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	} else {
-		err = unix.Dup3(fd, want, 0)
+		err = eintr.Dup3(fd, want, 0)
 		_ = unix.Close(fd)
 	}
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -109,7 +111,7 @@ func sweepTrees(base string, v1 bool) (swept int) {
 	serials := filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16))
 	empty, _ := filepath.Glob(serials + asideSuffix)
 	for _, dir := range empty {
-		_ = unix.Rmdir(dir) // unless a living one is in there
+		_ = eintr.Rmdir(dir) // unless a living one is in there
 	}
 	dirs, _ := filepath.Glob(serials + treeSuffix)
 	for _, dir := range dirs {
@@ -137,11 +139,11 @@ func (t *Tree) lockName() string {
 
 // open opens what is there, if it is ours.
 func (t *Tree) open() (err error) {
-	t.fd, err = unix.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	t.fd, err = eintr.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	t.lock, err = unix.Openat(t.fd, t.lockName(), unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	t.lock, err = eintr.Openat(t.fd, t.lockName(), unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT && !t.v1 {
 		return errors.New("cgroup.kill is not there (Linux 5.14 is needed)")
 	}
@@ -149,7 +151,7 @@ func (t *Tree) open() (err error) {
 		return err
 	}
 	var st unix.Stat_t
-	if err = unix.Fstat(t.lock, &st); err == nil && int(st.Uid) != os.Geteuid() {
+	if err = eintr.Fstat(t.lock, &st); err == nil && int(st.Uid) != os.Geteuid() {
 		err = unix.EPERM
 	}
 	return err
@@ -157,21 +159,17 @@ func (t *Tree) open() (err error) {
 
 // hold takes the lock, or another has it.
 func (t *Tree) hold() error {
-	for {
-		if err := unix.Flock(t.lock, unix.LOCK_EX|unix.LOCK_NB); err != unix.EINTR {
-			return err
-		}
-	}
+	return eintr.Flock(t.lock, unix.LOCK_EX|unix.LOCK_NB)
 }
 
 // used says whether more has been made of it than a directory.
 func (t *Tree) used() bool {
 	var st unix.Stat_t
-	return unix.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.groups()) > 0
+	return eintr.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.groups()) > 0
 }
 
 func (t *Tree) make(id Identity) error {
-	err := unix.Mkdir(t.dir, 0o755)
+	err := eintr.Mkdir(t.dir, 0o755)
 	if err == nil {
 		if err = t.fill(id); err != nil && !t.exists() {
 			err = errTaken
@@ -185,13 +183,13 @@ func (t *Tree) make(id Identity) error {
 
 func (t *Tree) exists() bool {
 	var st unix.Stat_t
-	return unix.Lstat(t.dir, &st) == nil
+	return eintr.Lstat(t.dir, &st) == nil
 }
 
 func (t *Tree) fill(id Identity) error {
-	err := unix.Chmod(t.dir, 0o755) // whatever the umask
+	err := eintr.Chmod(t.dir, 0o755) // whatever the umask
 	if err == nil && t.v1 {
-		err = unix.Chmod(filepath.Join(t.dir, t.lockName()), 0o600)
+		err = eintr.Chmod(filepath.Join(t.dir, t.lockName()), 0o600)
 	}
 	if err == nil {
 		err = t.open()
@@ -207,23 +205,23 @@ func (t *Tree) fill(id Identity) error {
 		if err = t.begin(); err == nil {
 			// A process is moved by who may write to this file of all that has both
 			// groups.
-			err = unix.Fchownat(t.fd, "cgroup.procs", int(id.Owner()), int(id.GID), 0)
+			err = eintr.Fchownat(t.fd, "cgroup.procs", int(id.Owner()), int(id.GID), 0)
 		}
 	}
 	if err == nil {
-		err = unix.Fchownat(t.fd, ".", int(id.Owner()), int(id.GID), 0)
+		err = eintr.Fchownat(t.fd, ".", int(id.Owner()), int(id.GID), 0)
 	}
 	return err
 }
 
 // begin makes the spawner's group.
 func (t *Tree) begin() error {
-	err := unix.Mkdirat(t.fd, treeSpawner, 0o755)
+	err := eintr.Mkdirat(t.fd, treeSpawner, 0o755)
 	if err == nil {
-		err = unix.Fchmodat(t.fd, treeSpawner, 0o755, 0)
+		err = eintr.Fchmodat(t.fd, treeSpawner, 0o755, 0)
 	}
 	if err == nil {
-		t.spawner, err = unix.Openat(t.fd, treeSpawner, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		t.spawner, err = eintr.Openat(t.fd, treeSpawner, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	}
 	return err
 }
@@ -291,12 +289,12 @@ func (t *Tree) killMembers() (groups int) {
 }
 
 func writeAt(dir int, name, text string) error {
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(dir, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(text))
+	_, err = eintr.Write(fd, []byte(text))
 	return err
 }
 
@@ -307,7 +305,7 @@ func (t *Tree) Remove() {
 		_ = t.kill()
 		t.clear()
 	}
-	_ = unix.Rmdir(t.dir)
+	_ = eintr.Rmdir(t.dir)
 	t.stepBack()
 	t.close()
 }
@@ -325,7 +323,7 @@ func (t *Tree) close() {
 func (t *Tree) clear() {
 	dirs := t.groups()
 	for i := len(dirs) - 1; i >= 0; i-- {
-		_ = unix.Rmdir(dirs[i])
+		_ = eintr.Rmdir(dirs[i])
 	}
 	if t.spawner >= 0 {
 		_ = unix.Close(t.spawner)

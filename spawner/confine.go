@@ -79,6 +79,9 @@ var itself = []byte("0")
 
 // enter moves the process into a control group.
 func enter(fd int) unix.Errno {
-	_, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
+	e := unix.EINTR
+	for e == unix.EINTR {
+		_, _, e = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
+	}
 	return e
 }

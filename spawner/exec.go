@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -130,12 +131,12 @@ func setOOM(a *ipc.Attributes) error {
 	if !a.SetOOM {
 		return nil
 	}
-	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, strconv.AppendInt(nil, int64(a.OOMScoreAdj), 10))
+	_, err = eintr.Write(fd, strconv.AppendInt(nil, int64(a.OOMScoreAdj), 10))
 	return err
 }
 

@@ -3,6 +3,7 @@ package spawner
 import (
 	"strings"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -98,7 +99,7 @@ func (p *place) follow(path string) (link, rest string, err error) {
 
 // enter makes a directory the place's.
 func (p *place) enter(from int, name string) error {
-	fd, err := unix.Openat(from, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(from, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (p *place) enter(from int, name string) error {
 
 // link is what a link of the name says, "" when it is none or not there.
 func (p *place) link(name string) (string, error) {
-	fd, err := unix.Openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT {
 		return "", nil
 	}
@@ -120,7 +121,7 @@ func (p *place) link(name string) (string, error) {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := eintr.Fstat(fd, &st); err != nil {
 		return "", err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -130,7 +131,7 @@ func (p *place) link(name string) (string, error) {
 		return "", unix.EACCES
 	}
 	buf := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(fd, "", buf)
+	n, err := eintr.Readlinkat(fd, "", buf)
 	if err == nil && n == 0 {
 		err = unix.ENOENT
 	}
@@ -141,7 +142,7 @@ func (p *place) link(name string) (string, error) {
 // waits: a FIFO that nobody reads is ENXIO (open(2)).
 func (p place) open(flags int, mode uint32) (int, error) {
 	flags |= unix.O_WRONLY | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	fd, err := unix.Openat(p.dir, p.name, flags, mode)
+	fd, err := eintr.Openat(p.dir, p.name, flags, mode)
 	if err != nil {
 		return -1, err
 	}
@@ -155,10 +156,10 @@ func (p place) open(flags int, mode uint32) (int, error) {
 // check refuses a file that others may have put where it is.
 func (p place) check(fd int) error {
 	var dir, file unix.Stat_t
-	if err := unix.Fstat(p.dir, &dir); err != nil {
+	if err := eintr.Fstat(p.dir, &dir); err != nil {
 		return err
 	}
-	if err := unix.Fstat(fd, &file); err != nil {
+	if err := eintr.Fstat(fd, &file); err != nil {
 		return err
 	}
 	kind := file.Mode & unix.S_IFMT
@@ -187,7 +188,7 @@ func openOutput(dir int, st ipc.Stream) (int, error) {
 		return fd, err
 	}
 	// Not before it has been checked. What is no file has no length.
-	if err := unix.Ftruncate(fd, 0); err != nil && err != unix.EINVAL {
+	if err := eintr.Ftruncate(fd, 0); err != nil && err != unix.EINVAL {
 		_ = unix.Close(fd)
 		return -1, err
 	}

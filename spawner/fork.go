@@ -102,8 +102,9 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 		i.plan(attr, c)
 		i.do(unix.SYS_EXECVE, uintptr(unsafe.Pointer(i.path)), uintptr(unsafe.Pointer(&i.args[0])), uintptr(unsafe.Pointer(&i.env[0])))
 		pid, failed = i.run(attr.Sys)
-		again = failed != nil && failed.trap == unix.SYS_CLONE3 && clears && (failed.errno == unix.EINVAL || failed.errno == unix.ENOSYS)
-		clearsNot = clearsNot || again
+		older := failed != nil && failed.trap == unix.SYS_CLONE3 && clears && (failed.errno == unix.EINVAL || failed.errno == unix.ENOSYS)
+		clearsNot = clearsNot || older
+		again = older || failed != nil && failed.errno == unix.EINTR // nothing was begun that would show
 	}
 	runtime.KeepAlive(c)
 	is = numbers{pid, pid}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"erluv/eintr"
 	"erluv/ipc"
 	"erluv/sandbox"
 
@@ -45,13 +46,13 @@ func newLeaves(dir string) (*leaves, error) {
 		return l, nil
 	}
 	var err error
-	if l.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	if l.dir, err = eintr.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", dir, err)
 	}
 	if l.reserve, err = newReserve(); err != nil {
 		return nil, err
 	}
-	l.v1 = unix.Faccessat(l.dir, "freezer.state", unix.F_OK, 0) == nil
+	l.v1 = eintr.Faccessat(l.dir, "freezer.state", unix.F_OK, 0) == nil
 	return l, l.try()
 }
 
@@ -97,7 +98,7 @@ func (l *leaves) take() (leaf, error) {
 				return leaf{}, fmt.Errorf("cannot make a control group: %w", err)
 			}
 		}
-		fd, err := unix.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		fd, err := eintr.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err == unix.ENOENT {
 			continue // somebody has removed it
 		}
@@ -123,9 +124,9 @@ func (l *leaves) take() (leaf, error) {
 // program.
 func (l *leaves) make(n uint32) error {
 	defer asKeeper()()
-	err := unix.Mkdirat(l.dir, name(n), 0o755)
+	err := eintr.Mkdirat(l.dir, name(n), 0o755)
 	if err == nil {
-		err = unix.Fchmodat(l.dir, name(n), 0o755, 0)
+		err = eintr.Fchmodat(l.dir, name(n), 0o755, 0)
 	}
 	return err
 }
@@ -135,8 +136,8 @@ func (l *leaves) make(n uint32) error {
 func (f *leaf) open() error {
 	defer asKeeper()()
 	defer unix.Close(f.fd)
-	sandbox.Thaw(func(file string, flags int) (int, error) { return unix.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
-	procs, err := unix.Openat(f.fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	sandbox.Thaw(func(file string, flags int) (int, error) { return eintr.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
+	procs, err := eintr.Openat(f.fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	f.fd, f.enter = -1, []int{procs}
 	return err
 }
@@ -235,7 +236,7 @@ func (l *leaves) kill(n uint32) unix.Errno {
 	if err == nil {
 		defer unix.Close(fd)
 		l.spent[n] = true
-		_, err = unix.Write(fd, []byte("1"))
+		_, err = eintr.Write(fd, []byte("1"))
 	}
 	if err != nil {
 		return errnoOf(err)

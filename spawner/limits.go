@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func newLimiter(dirs ipc.LimitDirs, leaves string) (*limiter, error) {
 			continue
 		}
 		var err error
-		if d.fd, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		if d.fd, err = eintr.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 			return nil, fmt.Errorf("cannot open %s: %w", path, err)
 		}
 	}
@@ -165,7 +166,7 @@ func (l *limiter) make(want *ipc.Limits, p *site) *refusal {
 func (l *limiter) number(d *limitDir, p *site) error {
 	for {
 		l.next++
-		err := unix.Mkdirat(d.fd, name(l.next), 0o755)
+		err := eintr.Mkdirat(d.fd, name(l.next), 0o755)
 		if err == unix.EEXIST {
 			continue
 		}
@@ -180,15 +181,15 @@ func (l *limiter) number(d *limitDir, p *site) error {
 // there is one, for another controller of the same hierarchy.
 func (l *limiter) enter(d *limitDir, p *site, fresh bool) (fd int, err error) {
 	if fresh {
-		if err := unix.Mkdirat(d.fd, name(p.number), 0o755); err != nil && err != unix.EEXIST {
+		if err := eintr.Mkdirat(d.fd, name(p.number), 0o755); err != nil && err != unix.EEXIST {
 			return -1, err
 		}
 	}
 	// Whatever the umask, which is that of the last program.
-	if err := unix.Fchmodat(d.fd, name(p.number), 0o755, 0); err != nil {
+	if err := eintr.Fchmodat(d.fd, name(p.number), 0o755, 0); err != nil {
 		return -1, err
 	}
-	if fd, err = unix.Openat(d.fd, name(p.number), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	if fd, err = eintr.Openat(d.fd, name(p.number), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return -1, err
 	}
 	if err := p.open(fd); err != nil {
@@ -201,7 +202,7 @@ func (l *limiter) enter(d *limitDir, p *site, fresh bool) (fd int, err error) {
 // open opens the file by which a group is entered.
 func (p *site) open(group int) error {
 	defer asKeeper()()
-	procs, err := unix.Openat(group, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	procs, err := eintr.Openat(group, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		p.enter = append(p.enter, procs)
 	}
@@ -209,12 +210,12 @@ func (p *site) open(group int) error {
 }
 
 func write(dir int, file, value string) error {
-	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(value))
+	_, err = eintr.Write(fd, []byte(value))
 	return err
 }
 
@@ -255,7 +256,7 @@ func (l *limiter) remove(n uint32) bool {
 	gone := true
 	for _, d := range l.dirs {
 		if d.path != "" && !d.leaf {
-			err := unix.Unlinkat(d.fd, name(n), unix.AT_REMOVEDIR)
+			err := eintr.Unlinkat(d.fd, name(n), unix.AT_REMOVEDIR)
 			gone = gone && !errors.Is(err, unix.EBUSY)
 		}
 	}

@@ -3,6 +3,7 @@ package spawner
 import (
 	"strconv"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func (p place) openLog(mode uint32) (int, error) {
 		return -1, err
 	}
 	var file unix.Stat_t
-	if err = unix.Fstat(fd, &file); err == nil && file.Mode&unix.S_IFMT != unix.S_IFREG {
+	if err = eintr.Fstat(fd, &file); err == nil && file.Mode&unix.S_IFMT != unix.S_IFREG {
 		err = unix.EINVAL
 	}
 	if err != nil {
@@ -70,7 +71,7 @@ func (p place) shift(keep int) error {
 	n := 0
 	for n < keep {
 		var st unix.Stat_t
-		err := unix.Fstatat(p.dir, to(n), &st, unix.AT_SYMLINK_NOFOLLOW)
+		err := eintr.Fstatat(p.dir, to(n), &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == unix.ENOENT {
 			break
 		}
@@ -80,7 +81,7 @@ func (p place) shift(keep int) error {
 		n++
 	}
 	for ; n > 0; n-- {
-		if err := unix.Renameat(p.dir, to(n-1), p.dir, to(n)); err != nil {
+		if err := eintr.Renameat(p.dir, to(n-1), p.dir, to(n)); err != nil {
 			return err
 		}
 	}

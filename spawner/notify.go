@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -45,9 +47,9 @@ func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
 		_ = unix.Close(fd)
 		return -1, "", err
 	}
-	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
+	if err = eintr.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
 		n.path[seq] = path
-		err = unix.Chmod(path, 0o600) // whatever the umask
+		err = eintr.Chmod(path, 0o600) // whatever the umask
 	}
 	if err != nil {
 		_ = unix.Close(fd)
@@ -70,7 +72,7 @@ func identified(fd int) error {
 // forget removes the socket's name.
 func (n *notifySockets) forget(seq uint32) {
 	if path, ok := n.path[seq]; ok {
-		_ = unix.Unlink(path)
+		_ = eintr.Unlink(path)
 		delete(n.path, seq)
 	}
 }
@@ -83,7 +85,7 @@ func (n *notifySockets) begin() error {
 		return err
 	}
 	if n.lock, err = takeLock(dir, unix.O_CREAT); err == nil {
-		err = unix.Chmod(dir, 0o700)
+		err = eintr.Chmod(dir, 0o700)
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir)
@@ -102,11 +104,11 @@ func (n *notifySockets) close() {
 
 // takeLock opens a directory's lock and takes it, unless another process has it.
 func takeLock(dir string, create int) (int, error) {
-	fd, err := unix.Open(filepath.Join(dir, notifyLock), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|create, 0o600)
+	fd, err := eintr.Open(filepath.Join(dir, notifyLock), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW|create, 0o600)
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := eintr.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
 	}
@@ -122,7 +124,7 @@ func (n *notifySockets) sweep() {
 	for _, e := range entries {
 		dir := filepath.Join(notifyIn, e.Name())
 		var st unix.Stat_t
-		if !strings.HasPrefix(e.Name(), notifyPrefix) || unix.Lstat(dir, &st) != nil ||
+		if !strings.HasPrefix(e.Name(), notifyPrefix) || eintr.Lstat(dir, &st) != nil ||
 			st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() {
 			continue
 		}

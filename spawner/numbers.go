@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -34,7 +36,7 @@ func keepOuterProc() error {
 	}
 	unix.CloseOnExec(outerProc)
 	var text [maxNumber]byte
-	if _, err := unix.Readlinkat(outerProc, "self", text[:]); err != nil {
+	if _, err := eintr.Readlinkat(outerProc, "self", text[:]); err != nil {
 		return fmt.Errorf("cannot look up the numbers outside of the pid namespace: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -121,11 +122,11 @@ func started(is numbers, failed *forkError) (numbers, *refusal) {
 // openDir opens the program's directory. Being able to enter it is checked
 // here, so that a failure later on is the program's.
 func openDir(path string) (int, unix.Errno) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, errnoOf(err)
 	}
-	if err := unix.Faccessat(fd, ".", unix.X_OK, 0); err != nil {
+	if err := eintr.Faccessat(fd, ".", unix.X_OK, 0); err != nil {
 		_ = unix.Close(fd)
 		return -1, errnoOf(err)
 	}
@@ -197,14 +198,14 @@ func refusedStream(fd uint8, e unix.Errno) *refusal {
 func openStream(st ipc.Stream, dir int) (int, error) {
 	if st.Source == ipc.SourceNull {
 		mode := [...]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY, unix.O_RDWR}[min(st.FD, 3)]
-		return unix.Open("/dev/null", mode|unix.O_CLOEXEC, 0)
+		return eintr.Open("/dev/null", mode|unix.O_CLOEXEC, 0)
 	}
 	var fd int
 	var err error
 	if st.Write {
 		fd, err = openOutput(dir, st)
 	} else {
-		fd, err = unix.Openat(dir, st.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+		fd, err = eintr.Openat(dir, st.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	}
 	if err != nil {
 		return -1, err
@@ -231,13 +232,13 @@ func (s *spawner) lookUp(program string) (string, unix.Errno) {
 	for _, dir := range s.path {
 		p := dir + "/" + program
 		var st unix.Stat_t
-		if err := unix.Stat(p, &st); err != nil {
+		if err := eintr.Stat(p, &st); err != nil {
 			if errnoOf(err) == unix.EACCES {
 				errno = unix.EACCES
 			}
 			continue
 		}
-		if st.Mode&unix.S_IFMT != unix.S_IFREG || unix.Access(p, unix.X_OK) != nil {
+		if st.Mode&unix.S_IFMT != unix.S_IFREG || eintr.Access(p, unix.X_OK) != nil {
 			errno = unix.EACCES
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -63,7 +64,7 @@ func (s *spawner) takeBack(m *ipc.Spawn, pid, pidfd int, at *site) {
 type reserve struct{ fd int }
 
 func newReserve() (reserve, error) {
-	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return reserve{-1}, fmt.Errorf("cannot keep a descriptor in reserve: %w", err)
 	}
@@ -75,11 +76,11 @@ func (r *reserve) openat(dir int, path string, flags int) (int, error) {
 	if r.fd < 0 { // it could not be had again the last time
 		*r, _ = newReserve()
 	}
-	fd, err := unix.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
 	if (err == unix.EMFILE || err == unix.ENFILE) && r.fd >= 0 {
 		_ = unix.Close(r.fd)
 		r.fd = -1
-		fd, err = unix.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
+		fd, err = eintr.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
 	}
 	return fd, err
 }

@@ -3,6 +3,8 @@ package spawner
 import (
 	"time"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +39,7 @@ func (l *leaves) tidy(most int) {
 		}
 		n := (*list)[0]
 		*list = (*list)[1:]
-		_ = unix.Unlinkat(l.dir, name(n), unix.AT_REMOVEDIR)
+		_ = eintr.Unlinkat(l.dir, name(n), unix.AT_REMOVEDIR)
 	}
 	if !l.untidy() {
 		l.over = nil

@@ -5,6 +5,7 @@ import (
 	"os/user"
 	"strconv"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func anotherTerminal(like int) (ours, theirs int, err error) {
 	if err != nil {
 		return -1, -1, err
 	}
-	ours, err = unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	ours, err = eintr.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, -1, err
 	}
@@ -57,12 +58,10 @@ func anotherTerminal(like int) (ours, theirs int, err error) {
 		_ = unix.Close(ours)
 		return -1, -1, err
 	}
-	fd, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(ours), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if e != 0 {
+	if theirs, err = eintr.TerminalPeer(ours, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); err != nil {
 		_ = unix.Close(ours)
-		return -1, -1, e
+		return -1, -1, err
 	}
-	theirs = int(fd)
 	if err = unix.IoctlSetTermios(theirs, unix.TCSETS2, settings); err == nil {
 		err = unix.IoctlSetWinsize(theirs, unix.TIOCSWINSZ, size)
 	}

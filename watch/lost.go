@@ -1,6 +1,10 @@
 package watch
 
-import "golang.org/x/sys/unix"
+import (
+	"erluv/eintr"
+
+	"golang.org/x/sys/unix"
+)
 
 // overflow: the kernel has dropped events. Nobody knows whose.
 func (s *Set) overflow() {
@@ -19,7 +23,7 @@ func (s *Set) recover(w *Watcher) {
 		return
 	}
 	s.left -= costWatched
-	wd, err := unix.InotifyAddWatch(s.fd, w.path, w.mask)
+	wd, err := eintr.InotifyAddWatch(s.fd, w.path, w.mask)
 	if err == unix.ENOENT || err == unix.ENOTDIR || err == nil && int32(wd) != w.root.wd {
 		if err == nil {
 			s.unused = append(s.unused, int32(wd)) // removed unless another has it

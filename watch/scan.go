@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -64,7 +66,7 @@ func (s *Set) read(l *lane) {
 	}
 	if l.next == l.have {
 		l.next, l.have = 0, 0
-		if n, err := unix.Getdents(l.fd, l.buf); err == nil { // an error: it is gone
+		if n, err := eintr.Getdents(l.fd, l.buf); err == nil { // an error: it is gone
 			l.have = n
 		}
 	}
@@ -91,7 +93,7 @@ func (s *Set) begin(l *lane) bool {
 	}
 	s.left -= costWatched
 	s.path = n.appendPath(s.path[:0])
-	fd, err := unix.Open(string(s.path), flags, 0)
+	fd, err := eintr.Open(string(s.path), flags, 0)
 	n.looked, n.unread = s.position(), err != nil
 	switch err {
 	case nil:
@@ -116,7 +118,7 @@ func (l *lane) entry() (name []byte, isDir bool) {
 	kind := e[18]
 	if kind == unix.DT_UNKNOWN { // some file systems do not say
 		var st unix.Stat_t
-		err := unix.Fstatat(l.fd, string(name), &st, unix.AT_SYMLINK_NOFOLLOW)
+		err := eintr.Fstatat(l.fd, string(name), &st, unix.AT_SYMLINK_NOFOLLOW)
 		return name, err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 	}
 	return name, kind == unix.DT_DIR

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"erluv/eintr"
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -220,7 +221,7 @@ func (s *Set) stepAside() bool {
 func (s *Set) fill() {
 	s.base += uint64(s.have)
 	s.next, s.have = 0, 0
-	if n, err := unix.Read(s.fd, s.buf); err == nil {
+	if n, err := eintr.Read(s.fd, s.buf); err == nil {
 		s.have = n
 	}
 }

@@ -3,6 +3,8 @@ package watch
 import (
 	"slices"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -63,7 +65,7 @@ func (s *Set) watch(n *node, path string) error {
 		mask |= unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
 	}
 	s.left -= costWatched
-	wd, err := unix.InotifyAddWatch(s.fd, path, mask)
+	wd, err := eintr.InotifyAddWatch(s.fd, path, mask)
 	n.looked = s.position()
 	if err != nil {
 		return err

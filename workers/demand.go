@@ -3,6 +3,7 @@ package workers
 import (
 	"time"
 
+	"erluv/eintr"
 	"erluv/ipc"
 	"erluv/loop"
 
@@ -147,7 +148,7 @@ func (d *demand) open(pipe int) error {
 	if d == nil {
 		return nil
 	}
-	return unix.Fchmod(pipe, 0o666)
+	return eintr.Fchmod(pipe, 0o666)
 }
 
 // signalOther has the spawner signal the process; that it exists is seen here.

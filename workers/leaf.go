@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -47,7 +48,7 @@ func (s *Starter) UseLeaves(dir string) error {
 		return nil
 	}
 	var err error
-	if s.leaves.dir, err = unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+	if s.leaves.dir, err = eintr.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("cannot open %s: %w", dir, err)
 	}
 	s.leaves.v1 = false
@@ -68,7 +69,7 @@ func (l *leaves) open(leaf string) (int, error) {
 	if l.v1 {
 		file = "cgroup.procs"
 	}
-	return unix.Openat(l.dir, leaf+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return eintr.Openat(l.dir, leaf+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
 // isEmpty says whether nobody is in a leaf. What cannot be looked at now, for want of
@@ -88,7 +89,7 @@ func (l *leaves) isEmpty(n uint32) bool {
 		}
 		e.leaf, e.fd = n, fd
 	}
-	k, err := unix.Pread(e.fd, l.buf[:], 0)
+	k, err := eintr.Pread(e.fd, l.buf[:], 0)
 	return err == unix.ENODEV || err == nil && bytes.Contains(l.buf[:k], []byte("populated 0"))
 }
 
@@ -100,7 +101,7 @@ func (l *leaves) hasNobody(n uint32) bool {
 		return err == unix.ENOENT
 	}
 	defer unix.Close(fd)
-	k, err := unix.Pread(fd, l.buf[:], 0)
+	k, err := eintr.Pread(fd, l.buf[:], 0)
 	return err == unix.ENODEV || err == nil && k == 0
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +73,7 @@ func (l *log) open(fd int) {
 	l.close()
 	l.fd, l.size = int32(fd), 0
 	var st unix.Stat_t
-	if unix.Fstat(fd, &st) == nil {
+	if eintr.Fstat(fd, &st) == nil {
 		l.size = st.Size
 	}
 	l.full = l.size > 0 && l.size >= l.limit-l.slack()

@@ -59,6 +59,9 @@ func (n *notify) read(most int) {
 	var oob [maxControl]byte
 	for range most {
 		size, oobn, _, _, err := unix.Recvmsg(n.fd, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
 		if err != nil {
 			return // EAGAIN: there is no more
 		}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func (s *Starter) UseLimits(dirs ipc.LimitDirs, leaves string) (err error) {
 	if l.leaf {
 		l.file = "memory.events"
 	}
-	l.dir, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	l.dir, err = eintr.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	return err
 }
 
@@ -48,13 +49,13 @@ func (w *Worker) outOfMemory(e Exit) bool {
 	if l.leaf {
 		group = p.leaf
 	}
-	fd, err := unix.Openat(l.dir, strconv.FormatUint(uint64(group), 10)+"/"+l.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(l.dir, strconv.FormatUint(uint64(group), 10)+"/"+l.file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
 	var text [512]byte
-	n, err := unix.Read(fd, text[:])
+	n, err := eintr.Read(fd, text[:])
 	return err == nil && killsIn(string(text[:n])) > 0
 }
 

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"erluv/eintr"
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -98,7 +99,7 @@ func (o *output) read() progress {
 	if o.fd < 0 {
 		return gotEnd // Took has ended the worker
 	}
-	if err == unix.EAGAIN || err == unix.EINTR {
+	if err == unix.EAGAIN {
 		return gotNothing
 	}
 	o.end() // end of file, which is EIO of a terminal; a pipe has no error
@@ -110,7 +111,7 @@ func (o *output) read() progress {
 // that would not lose output: it is as if the process had been killed for want of
 // memory.
 func readInto(room []byte, fd int) (int, error) {
-	n, err := unix.Read(fd, room)
+	n, err := eintr.Read(fd, room)
 	if err == unix.EFAULT {
 		panic("workers: out of memory: no page for output")
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"unsafe"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -91,7 +93,7 @@ func (l *leaves) holds(leaf uint32, pidfd int) (in, known bool) {
 		return false, false
 	}
 	var st unix.Stat_t
-	if unix.Fstatat(l.dir, strconv.FormatUint(uint64(leaf), 10), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+	if eintr.Fstatat(l.dir, strconv.FormatUint(uint64(leaf), 10), &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 		return false, false
 	}
 	return st.Ino == info.cgroupID, true
@@ -99,7 +101,7 @@ func (l *leaves) holds(leaf uint32, pidfd int) (in, known bool) {
 
 // lists says whether a process is among the members of a leaf.
 func (l *leaves) lists(leaf, pid uint32) bool {
-	fd, err := unix.Openat(l.dir, strconv.FormatUint(uint64(leaf), 10)+"/cgroup.procs", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Openat(l.dir, strconv.FormatUint(uint64(leaf), 10)+"/cgroup.procs", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil || pid == 0 {
 		return false
 	}
@@ -108,7 +110,7 @@ func (l *leaves) lists(leaf, pid uint32) bool {
 	text := []byte("\n")
 	for len(text) < maxMembers {
 		var buf [4096]byte
-		n, err := unix.Read(fd, buf[:])
+		n, err := eintr.Read(fd, buf[:])
 		if err != nil || n <= 0 {
 			break
 		}
@@ -138,12 +140,12 @@ func descends(pid, from uint32) bool {
 // kin reads a process's parent, process group and session (proc(5)).
 func kin(pid uint32) (parent, group, session uint32, ok bool) {
 	var buf [512]byte
-	fd, err := unix.Open("/proc/"+strconv.FormatUint(uint64(pid), 10)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := eintr.Open("/proc/"+strconv.FormatUint(uint64(pid), 10)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0, 0, 0, false
 	}
 	defer unix.Close(fd)
-	n, err := unix.Read(fd, buf[:])
+	n, err := eintr.Read(fd, buf[:])
 	if err != nil {
 		return 0, 0, 0, false
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +74,7 @@ func (w *Worker) adoptTerminal(fd int) error {
 
 // open makes a terminal: our end does not block, the program's does.
 func (t *Terminal) open() (ours, theirs int, err error) {
-	ours, err = unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	ours, err = eintr.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, -1, err
 	}
@@ -89,12 +90,9 @@ func (t *Terminal) open() (ours, theirs int, err error) {
 	if err = unix.IoctlSetPointerInt(ours, unix.TIOCSPTLCK, 0); err != nil {
 		return
 	}
-	fd, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(ours), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if e != 0 {
-		err = e
+	if theirs, err = eintr.TerminalPeer(ours, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); err != nil {
 		return
 	}
-	theirs = int(fd)
 	settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS2)
 	if err != nil {
 		return
@@ -112,7 +110,10 @@ func (t *Terminal) open() (ours, theirs int, err error) {
 // readable says whether there is something to read, in any stage.
 func readable(tty int) bool {
 	p := []unix.PollFd{{Fd: int32(tty), Events: unix.POLLIN}}
-	_, err := unix.Poll(p, 0)
+	err := eintr.Do(func() error {
+		_, err := unix.Poll(p, 0)
+		return err
+	})
 	return err != nil || p[0].Revents&unix.POLLIN != 0
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 
+	"erluv/eintr"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -110,7 +112,7 @@ func (c *command) daemon() (up func(), err error) {
 func (c *command) openReport() error {
 	fd, err := strconv.Atoi(c.report)
 	var st unix.Stat_t
-	if err != nil || fd < 3 || unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+	if err != nil || fd < 3 || eintr.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return usageError{fmt.Errorf("--%s is for erluv itself", reportFlag)}
 	}
 	unix.CloseOnExec(fd)

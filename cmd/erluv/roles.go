@@ -9,6 +9,7 @@ import (
 
 	"erluv/childproc"
 	"erluv/config"
+	"erluv/eintr"
 	"erluv/mainproc"
 	"erluv/spawner"
 
@@ -48,7 +49,7 @@ func playRole(role string, args []string) int {
 		return statusOK
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(3, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+	if err := eintr.Fstat(3, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		complain(os.Stderr, role+" is a part of erluv that erluv itself starts: descriptor 3 is no socket")
 		return statusUsage
 	}
