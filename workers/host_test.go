@@ -35,6 +35,7 @@ type run struct {
 	out     [10][]byte
 	ended   perStream
 	wrote   []answer
+	lost    int // pieces of commands
 
 	files    bool // its output goes to files
 	troubles []string
@@ -113,6 +114,13 @@ func (h *host) Ended(w *workers.Worker, s workers.Stream) {
 
 func (h *host) Wrote(w *workers.Worker, token any, err error) {
 	r := h.of(w, "Wrote")
+	if token == nil {
+		if err == nil {
+			h.w.t.Error("a command is answered")
+		}
+		r.lost++
+		return
+	}
 	r.wrote = append(r.wrote, answer{token, err})
 }
 
