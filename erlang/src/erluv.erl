@@ -8,8 +8,10 @@
 %% The first argument of what starts something names the erluv node: its node name,
 %% or the `erluv_node' process (its registered name or pid). All functions return
 %% `{error, nodedown}' when that node is not connected or is lost while they wait,
-%% and `{error, noproc}' when the process is not there. None of them has a timeout
-%% unless it takes one: how long a program may run is an option.
+%% `{error, noproc}' when the worker is not there, and `{error, {no_node, Name}}' when no
+%% `erluv_node' process runs under that name. While that process starts, they wait for it.
+%% None of them has a timeout unless it takes one: how long a program may run is an
+%% option.
 %%
 %% In the examples an `erluv_node' is registered as `erluv', as it is by default.
 -module(erluv).
@@ -72,7 +74,7 @@
 -type stream() :: stdout | stderr | 3..255.
 -type signal() :: atom() | 1..64.
 
--type error() :: {error, nodedown | noproc | stopping | child_down | {exit, term()} | term()}.
+-type error() :: {error, nodedown | noproc | {no_node, atom() | pid()} | stopping | child_down | {exit, term()} | term()}.
 %% {@link format_error/1} has words for each. `{exit, Reason}': the worker ended with
 %% this reason before it answered.
 

@@ -3,10 +3,13 @@
 %% `{error, Reason}'.
 -module(erluv_call).
 
+-compile({no_auto_import, [node/1]}).
+
 -export([request/2]).
 -export([call/2]).
 -export([call/3]).
 -export([connected/1]).
+-export([node/1]).
 
 %% @doc Asks the manager of an erluv node.
 -spec request(erluv:server(), term()) -> term().
@@ -19,11 +22,20 @@ request(Server, Request) ->
 %% @doc The node of a server, if it is connected.
 -spec connected(erluv:server()) -> {ok, node()} | {error, term()}.
 connected(Server) when is_pid(Server) ->
-    call(Server, node);
+    node(Server);
 connected(Server) ->
     case lists:member($@, atom_to_list(Server)) of
         true -> reachable(Server);
-        false -> call(Server, node)
+        false -> node(Server)
+    end.
+
+%% @doc The node of an erluv_node process. One that is starting is waited for: how long
+%% that may take is its own option.
+-spec node(atom() | pid()) -> {ok, node()} | {error, term()}.
+node(Process) ->
+    case call(Process, node) of
+        {error, noproc} -> {error, {no_node, Process}};
+        Answer -> Answer
     end.
 
 %% A call must not have the runtime look for a node that is not there, which can take

@@ -48,6 +48,9 @@ text(active) -> "output is sent as messages: only a worker with {active, false} 
 text(timeout) -> "there was no answer in time";
 %% erluv_node and erluv_worker.
 text(not_alive) -> "this node is not distributed: start it with -sname or -name";
+text({no_node, Name}) ->
+    ["no erluv_node runs as ", term(Name), ": start one under a supervisor, or with the ",
+     "application erluv by its environment, {nodes, [#{name => Name}]}, or give a node's name"];
 text({no_executable, Name}) ->
     ["there is no executable ", name(Name), ": give its path as the option executable, ",
      "as {executable, Path} in the environment of the application erluv, or in PATH"];

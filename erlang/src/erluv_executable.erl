@@ -5,6 +5,7 @@
 
 -export([open/2]).
 -export([options/0]).
+-export([is_named/2]).
 -export([message/3]).
 -export([words/1]).
 -export([is_node/3]).
@@ -55,6 +56,15 @@ open(Controller, Options) ->
         throw:Reason -> {error, Reason};
         error:Errno when is_atom(Errno), Errno =/= badarg ->
             {error, {executable, executable(Options), Errno}}
+    end.
+
+%% @doc Whether the settings give it the name of this node.
+-spec is_named(node(), map()) -> boolean().
+is_named(Node, Options) ->
+    try text(proplists:get_value(name, settings(Options))) of
+        Name -> lists:prefix(Name ++ "@", atom_to_list(Node) ++ "@")
+    catch
+        throw:_ -> false % open/2 says what is wrong
     end.
 
 %% Program and arguments.

@@ -111,21 +111,24 @@ child_spec(Options) when is_list(Options) ->
 child_spec(Options) ->
     ?BADARG([Options], #{1 => options}).
 
-%% @doc The name of the erluv node. `{error, nodedown}': it is not up at the moment.
+%% @doc The name of the erluv node. A process that is starting answers once the node is
+%% up: its option `timeout' limits that. `{error, nodedown}': the node is not up at the
+%% moment. `{error, {no_node, Process}}': there is no such process. `{error, {exit,
+%% Reason}}': the process ended before it answered.
 %%
 %% ```
 %% {ok, Node} = erluv_node:node(erluv),
 %% true = lists:member(Node, nodes(hidden)),
 %% pong = net_adm:ping(Node).
 %% '''
--spec node(atom() | pid()) -> {ok, node()} | {error, nodedown}.
+-spec node(atom() | pid()) -> {ok, node()} | {error, nodedown | {no_node, atom() | pid()} | {exit, term()}}.
 node(Process) when is_atom(Process); is_pid(Process) ->
-    gen_server:call(Process, node);
+    erluv_call:node(Process);
 node(Process) ->
     ?BADARG([Process], #{1 => process}).
 
 %% @doc Ends the process, and the erluv that it owns with all workers; returns when they
-%% are gone.
+%% are gone. As `gen_server:stop/1' it exits with `noproc' when there is no such process.
 %%
 %% ```
 %% {ok, _} = erluv_node:start_link([{name, third}]),
@@ -160,13 +163,46 @@ maybe_start(true, ok, Options) ->
         {error, Reason} -> {stop, Reason}
     end.
 
-start(#state{attach = undefined} = State, Options) ->
-    case erluv_executable:open(name(Options), Options) of
-        {ok, Executable} -> {ok, State#state{executable = Executable}};
+start(#state{attach = undefined, timeout = Timeout} = State, Options) ->
+    case await_name(Options, Timeout) of
+        ok -> open(State, Options);
         {error, _} = Error -> Error
     end;
 start(State, _Options) ->
     {ok, State}.
+
+open(State, Options) ->
+    case erluv_executable:open(name(Options), Options) of
+        {ok, Executable} -> {ok, State#state{executable = Executable}};
+        {error, _} = Error -> Error
+    end.
+
+%% When this process was killed, the erluv of its predecessor has its name until its
+%% workers have ended. If it does not go, the new executable says that the name is taken.
+await_name(Options, Timeout) ->
+    ok = net_kernel:monitor_nodes(true, [{node_type, hidden}]),
+    Before = [Node || Node <- nodes(hidden), erluv_executable:is_named(Node, Options)],
+    Result = await_nodedown(Before, Timeout),
+    ok = net_kernel:monitor_nodes(false, [{node_type, hidden}]),
+    forget_nodes(),
+    Result.
+
+await_nodedown([], _) ->
+    ok;
+await_nodedown([Node | Nodes], Timeout) ->
+    ?LOG_NOTICE("~ts is still connected: its end is awaited", [Node],
+                #{domain => [erluv], node => Node}),
+    receive
+        {nodedown, Node, _} -> await_nodedown(Nodes, Timeout);
+        {'EXIT', _, Reason} -> {error, Reason}
+    after Timeout -> ok
+    end.
+
+forget_nodes() ->
+    receive
+        {Event, _, _} when Event =:= nodedown; Event =:= nodeup -> forget_nodes()
+    after 0 -> ok
+    end.
 
 %% The options that are not for the executable alone.
 check(Options) ->

@@ -115,7 +115,8 @@ child_spec([Server, Cmd, Options]) ->
 child_spec(Args) ->
     ?BADARG([Args], #{1 => options}).
 
-%% @doc The worker, for the functions of {@link erluv}.
+%% @doc The worker, for the functions of {@link erluv}. As any call it exits with `noproc'
+%% when there is no such process.
 %%
 %% ```
 %% {ok, Daemon} = erluv_worker:start_link(erluv, ["sleep", "60"], #{}),
@@ -127,7 +128,8 @@ worker(Process) when is_atom(Process); is_pid(Process) ->
 worker(Process) ->
     ?BADARG([Process], #{1 => process}).
 
-%% @doc The last lines of output that it has kept, oldest first.
+%% @doc The last lines of output that it has kept, oldest first. As any call it exits with
+%% `noproc' when there is no such process.
 %%
 %% ```
 %% {ok, Daemon} = erluv_worker:start_link(erluv, <<"echo one; echo two; sleep 60">>,

@@ -19,6 +19,8 @@
 -export([t_stop_waits_for_workers/0]).
 -export([t_stop_of_one_that_hangs/0]).
 -export([t_killed_owner/0]).
+-export([t_killed_with_a_fixed_name/0]).
+-export([t_asked_too_early/0]).
 -export([t_executable_dies/0]).
 -export([t_told_to_stop/0]).
 -export([t_supervised/0]).
@@ -234,6 +236,40 @@ t_killed_owner() ->
     Sleep = erluv_harness:os_pid(W),
     exit(Pid, kill),
     until(fun() -> not alive(Main) andalso not alive(Sleep) end).
+
+%% The predecessor has the name for as long as its worker takes to end.
+t_killed_with_a_fixed_name() ->
+    process_flag(trap_exit, true),
+    {ok, Sup} = erluv_sup:start_link([#{settings => #{name => always, kill_timeout => 1000}}]),
+    First = whereis(erluv),
+    {ok, Node} = erluv_node:node(erluv),
+    {ok, _} = erluv:spawn(erluv, <<"trap '' TERM; echo ready; while :; do sleep 1; done">>, #{}),
+    receive {_, {stdout, <<"ready\n">>}} -> ok end,
+    exit(First, kill),
+    until(fun() -> is_pid(whereis(erluv)) andalso whereis(erluv) =/= First end),
+    ?assertEqual({ok, Node}, erluv_node:node(erluv)),
+    ?assertMatch({ok, #{stdout := <<"x\n">>}}, erluv:run(erluv, ["echo", "x"])),
+    exit(Sup, shutdown),
+    {'EXIT', shutdown} = next(Sup).
+
+%% A process that starts is waited for; one that is not there, or fails to start, is said.
+t_asked_too_early() ->
+    process_flag(trap_exit, true),
+    ?assertEqual({error, {no_node, nothing}}, erluv_node:node(nothing)),
+    Slow = ["/bin/sh", "-c", "sleep 6; exec \"$@\"", "sh" | erluv_harness:executable()],
+    Starting = fun(Options) ->
+                       Starter = spawn_link(fun() -> exit({start, erluv_node:start_link(Options)}) end),
+                       until(fun() -> is_pid(whereis(slow)) end),
+                       Starter
+               end,
+    S = Starting(#{name => slow, executable => Slow, timeout => 500}),
+    ?assertMatch({error, {exit, {not_up, 500, _}}}, erluv_node:node(slow)),
+    {start, {error, _}} = ended(S),
+    Starter = Starting(#{name => slow, executable => Slow, timeout => infinity}),
+    ?assertMatch({ok, _}, erluv_node:node(slow)),
+    {start, {ok, _}} = ended(Starter).
+
+ended(Pid) -> receive {'EXIT', Pid, Reason} -> Reason end.
 
 t_executable_dies() ->
     process_flag(trap_exit, true),

@@ -56,10 +56,10 @@ t_node_lost_in_a_call() ->
     ?assertEqual({error, nodedown}, receive {P, Result} when is_pid(P) -> Result end).
 
 t_process_gone() ->
-    ?assertEqual({error, noproc}, erluv:run(no_such_process, ["true"])),
+    ?assertEqual({error, {no_node, no_such_process}}, erluv:run(no_such_process, ["true"])),
     {Pid, Ref} = spawn_monitor(fun() -> ok end),
     receive {'DOWN', Ref, process, Pid, normal} -> ok end,
-    ?assertEqual({error, noproc}, erluv:run(Pid, ["true"])),
+    ?assertEqual({error, {no_node, Pid}}, erluv:run(Pid, ["true"])),
     {ok, Node} = erluv_node:node(erluv),
     ?assertEqual({error, noproc}, erluv:stop({no_such_worker, Node})).
 
@@ -171,7 +171,8 @@ t_words_for_every_reason() ->
                eagain, max_workers, {already_registered, self()}, {max_output, #{stdout => <<>>, stderr => <<>>}},
                {timeout, #{stdout => <<>>, stderr => <<>>}}, {cd, enoent}, {user, unknown}, {user, not_allowed},
                {stdout, eacces}, {3, enospc}, {nice, eacces}, epipe, esrch, enotty, active, timeout, not_alive,
-               {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {exited, 3, <<"wrong cookie">>},
+               {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {no_node, erluv}, {no_node, self()},
+               {exited, 3, <<"wrong cookie">>},
                {exited, 137, <<>>}, {exited, 7, <<255>>}, {not_up, 100, <<>>}, {stopping, shutdown},
                {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
                {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,

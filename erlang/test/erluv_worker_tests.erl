@@ -197,7 +197,7 @@ t_function_that_fails() ->
 
 t_not_started() ->
     ?assertEqual({error, enoent}, start(["no-such-program"], #{})),
-    ?assertEqual({error, noproc}, erluv_worker:start_link(no_such_node, ["true"], #{})),
+    ?assertEqual({error, {no_node, no_such_node}}, erluv_worker:start_link(no_such_node, ["true"], #{})),
     ?assertEqual({error, nodedown}, erluv_worker:start_link('no@where', ["true"], #{})).
 
 t_ready_by_line() ->
