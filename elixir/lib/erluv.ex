@@ -77,7 +77,7 @@ defmodule Erluv do
 
     * `:into` - what the output is collected into, by default `""`.
     * `:lines` - collects lines, without their ends, instead of pieces. The number is that
-      of bytes to buffer for one.
+      of bytes to buffer for one; a longer line is whole all the same.
     * `:input` - what the program reads on stdin: iodata, or as for `stream!/2`. What it
       does not read is dropped.
     * `:timeout`, `:idle_timeout` - milliseconds that it may run, or be silent, until it is
@@ -166,7 +166,7 @@ defmodule Erluv do
       consumer. Without input, stdin is empty.
     * `:max_chunk_size` - bytes of a chunk at most, up to 262144, which is the default.
     * `:lines` - emits lines, without their ends, instead of chunks. The number is that of
-      bytes to buffer for one.
+      bytes to buffer for one; a longer line is whole all the same.
     * `:stderr` - also `:consume`: elements are `{:stdout, data}` and `{:stderr, data}` then.
     * `:exit_timeout` - milliseconds, by default `:infinity`: how long the program may go on
       after the end of its output, until it is stopped.

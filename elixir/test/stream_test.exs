@@ -310,6 +310,44 @@ defmodule Erluv.StreamTest do
              [stderr: "err"]
   end
 
+  # A call for each line would be half a million of them.
+  test "the lines of a chunk are handed over together" do
+    lines = 524_288
+    :erlang.trace(self(), true, [:receive])
+    stream = Erluv.stream!(["sh", "-c", "yes | head -n #{lines}; printf last"], lines: 10)
+    assert Enum.frequencies(stream) == %{"y" => lines, "last" => 1}
+    :erlang.trace(self(), false, [:receive])
+    assert traced(0) < div(lines, 10)
+  end
+
+  test "a line of many chunks, one that ends with its chunk, and one that comes alone" do
+    script = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo y; printf 'z\\n\\nlast'"
+    long = String.duplicate("x", 3_000_000)
+
+    assert Erluv.stream!(["sh", "-c", script], lines: 80) |> Enum.to_list() == [
+             long,
+             "y",
+             "z",
+             "",
+             "last"
+           ]
+
+    assert Erluv.stream!(["printf", "abcd\\ne"], lines: 80, max_chunk_size: 5) |> Enum.to_list() ==
+             ["abcd", "e"]
+
+    assert Erluv.stream!(["sh", "-c", "echo one; exec sleep 60"], lines: 80) |> Enum.take(1) == [
+             "one"
+           ]
+  end
+
+  defp traced(count) do
+    receive do
+      {:trace, _, :receive, _} -> traced(count + 1)
+    after
+      0 -> count
+    end
+  end
+
   test "streams side by side" do
     numbers = fn from -> Erluv.stream!(["seq", "#{from}", "100000"], lines: 80) end
     assert Stream.zip(numbers.(1), numbers.(11)) |> Enum.take(2) == [{"1", "11"}, {"2", "12"}]

@@ -5,7 +5,6 @@ defmodule Erluv.Options do
   alias Erluv.{Cgroup, Run}
 
   @max_chunk 262_144
-  @max_line 1_048_576
 
   # What is of no use here, and where it can be had.
   @elsewhere Map.new(
@@ -53,7 +52,7 @@ defmodule Erluv.Options do
       node: node,
       command: command,
       input: input!(input),
-      size: if(lines, do: @max_line, else: size),
+      size: size,
       lines: lines != nil,
       console: stderr == :console,
       tagged: stderr == :consume,
@@ -64,7 +63,7 @@ defmodule Erluv.Options do
         |> spawn_options()
         |> Map.merge(%{
           flow: {:active, false},
-          packet: if(lines, do: {:line, min(lines, @max_line)}, else: :raw),
+          packet: :raw,
           stdin: if(input == nil, do: :null, else: :pipe),
           stderr: stream(stderr)
         })

@@ -1,7 +1,7 @@
 defmodule Erluv.Run do
   @moduledoc false
   # One run of a program, for one consumer: a process that owns the worker, ends with the
-  # consumer, and hands it one chunk after the other. Beside it a process reads each
+  # consumer, and hands it one chunk after the other, or the lines of one. Beside it a process reads each
   # stream, and waits until its chunk is taken; another writes the input.
 
   use GenServer
@@ -41,6 +41,7 @@ defmodule Erluv.Run do
     case GenServer.call(run, :next, :infinity) do
       {:exit, _} = exit -> {[exit], {:done, run}}
       {:raise, kind, reason, stacktrace} -> :erlang.raise(kind, reason, stacktrace)
+      {stream, lines} when is_list(lines) -> {Enum.map(lines, &{stream, &1}), run}
       {_, _} = data -> {[data], run}
     end
   end
@@ -90,46 +91,47 @@ defmodule Erluv.Run do
 
   defp reader(worker, stream, to, spec) do
     run = self()
-    spawn_link(fn -> read(worker, stream, spec.size, taker(to, run, stream, spec), "") end)
+
+    spawn_link(fn -> read(worker, stream, spec_of(to, spec), taker(to, run, stream, spec), "") end)
   end
+
+  # What goes to the console is not cut.
+  defp spec_of(:console, spec), do: %{spec | lines: false}
+  defp spec_of(:consumer, spec), do: spec
 
   defp taker(:console, _, _, _), do: &IO.binwrite(:stderr, &1)
 
-  defp taker(:consumer, run, stream, %{lines: false}),
+  defp taker(:consumer, run, stream, _),
     do: &GenServer.call(run, {:offer, stream, &1}, :infinity)
 
-  defp taker(:consumer, run, stream, %{lines: true}), do: {:lines, run, stream}
-
-  # Errors are not told here: the worker's exit reason has them.
-  defp read(worker, stream, size, taker, rest) do
+  # Errors are not told here: the worker's exit reason has them. rest: what belongs to a line
+  # that has not ended.
+  defp read(worker, stream, %{size: size, lines: lines} = spec, taker, rest) do
     case :erluv.read(worker, stream, size) do
-      {:ok, data} -> read(worker, stream, size, taker, take(taker, data, rest))
-      :eof when rest != "" -> offer(taker, IO.iodata_to_binary(rest))
-      _ -> :ok
+      {:ok, data} when lines ->
+        read(worker, stream, spec, taker, take_lines(taker, String.split(data, "\n"), rest))
+
+      {:ok, data} ->
+        taker.(data)
+        read(worker, stream, spec, taker, rest)
+
+      :eof when rest != "" ->
+        taker.([IO.iodata_to_binary(rest)])
+
+      _ ->
+        :ok
     end
   end
 
-  # A line that is longer than the buffer comes in pieces.
-  defp take({:lines, _, _} = taker, data, rest) do
-    size = byte_size(data) - 1
+  # All lines of a chunk are one offer. Each is copied: a line that the consumer keeps must
+  # not keep the chunk.
+  defp take_lines(_, [part], rest), do: [rest | part]
 
-    case data do
-      <<line::binary-size(size), "\n">> ->
-        offer(taker, IO.iodata_to_binary([rest | line]))
-        ""
-
-      piece ->
-        [rest | piece]
-    end
+  defp take_lines(taker, [first | parts], rest) do
+    {lines, [part]} = Enum.split(parts, -1)
+    taker.([IO.iodata_to_binary([rest | first]) | Enum.map(lines, &:binary.copy/1)])
+    :binary.copy(part)
   end
-
-  defp take(taker, data, _) do
-    taker.(data)
-    ""
-  end
-
-  defp offer({:lines, run, stream}, line),
-    do: GenServer.call(run, {:offer, stream, line}, :infinity)
 
   defp writer(_, _, nil), do: :none
 
