@@ -41,7 +41,7 @@ func TestLarge(t *testing.T) {
 		"packets": {
 			`Want = Raw(Source),
 			 Packet = "printf '\\000\\230\\226\\200'; " ++ Source ++ "; ",
-			 Got = Output(e2e:start(E, Packet ++ Packet ++ "printf '\\000\\000\\000\\001x'; " ++ Packet, #{packet => 4, flow => {active, true}})),
+			 Got = Output(e2e:start(E, Packet ++ Packet ++ "printf '\\000\\000\\000\\001x'; " ++ Packet, #{packet => 4})),
 			 {Got =:= [Want, Want, <<"x">>, Want], Echoes()}`,
 			`{true,true}`,
 		},
