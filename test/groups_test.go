@@ -158,6 +158,8 @@ func TestStoppedRoles(t *testing.T) {
 
 // TestHoppers: processes that fork, leave their session and end, again and again, do not
 // outrun the end of the spawner where there are control groups of any kind.
+//
+//erluv:users
 func TestHoppers(t *testing.T) {
 	if !canCgroup() || inVersion1 {
 		return
