@@ -255,6 +255,12 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
 		case 's': // the node's own stop
 			say(ipc.Stopped{Cause: ipc.CauseAsked})
 			syscall.Exit(0)
+		case 'S': // the same, behind much else
+			for range 50 {
+				say(ipc.Drain{})
+			}
+			say(ipc.Stopped{Cause: ipc.CauseAsked})
+			syscall.Exit(0)
 		case 'j': // junk
 			_ = conn.Send([]byte{0xff}, 0)
 		case 'r': // a message out of its turn

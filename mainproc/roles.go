@@ -272,7 +272,12 @@ func (r *roles) watch(report func(event)) {
 				fds[0].Fd = -1
 			}
 		}
-		for _, p := range r.ended(fds[1].Revents != 0, fds[2].Revents != 0) {
+		gone := r.ended(fds[1].Revents != 0, fds[2].Revents != 0)
+		if fds[0].Fd >= 0 && slices.Contains(gone, r.child) {
+			r.hearOut(report)
+			fds[0].Fd = -1
+		}
+		for _, p := range gone {
 			raiseFiles()
 			if p == r.spawner && r.child.end == nil && r.replace() {
 				fds[2].Fd = int32(r.spawner.pidfd)
@@ -391,6 +396,18 @@ func (r *roles) ended(child, spawner bool) (list []*process) {
 		list[0], list[1] = list[1], list[0]
 	}
 	return list
+}
+
+// hearOut reports what the child has said before it ended and main has not heard yet: that
+// its end was asked for comes behind whatever else it has said.
+func (r *roles) hearOut(report func(event)) {
+	fds := []unix.PollFd{{Fd: int32(r.child.conn.FD()), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if err != unix.EINTR && (n <= 0 || !r.listen(report)) {
+			return
+		}
+	}
 }
 
 // listen reports the child's next message and says whether there may be another.

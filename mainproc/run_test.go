@@ -360,15 +360,18 @@ func TestReconnectExit(t *testing.T) {
 	}
 }
 
-// TestStopByNode: the node's own request is an orderly end.
+// TestStopByNode: the node's own request is an orderly end, also when the child has ended
+// before main has heard all that it said.
 func TestStopByNode(t *testing.T) {
-	n := newNode(t)
-	r := run(t, n.config())
-	p, _ := n.served(t)
-	p.tell(t, "s")
-	p.ends(t)
-	if err := r.wait(t); err != nil {
-		t.Error(err)
+	for _, how := range []string{"s", "S"} {
+		n := newNode(t)
+		r := run(t, n.config())
+		p, _ := n.served(t)
+		p.tell(t, how)
+		p.ends(t)
+		if err := r.wait(t); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
 	}
 }
 
