@@ -247,7 +247,7 @@ func (c *child) workersGone(cause ipc.Cause, why string) {
 		_ = c.up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
 		c.loop.Stop()
 	}
-	if cause == ipc.CauseDisconnected {
+	if c.conn.dead {
 		finish()
 		return
 	}

@@ -54,6 +54,7 @@ type manager struct {
 	since       time.Time
 
 	phase      phase
+	asked      bool    // to stop, which the end of the connection does not call off
 	reason     string  // why it stops, for people
 	exitReason etf.Raw // with which the manager ends
 	procs      map[uint64]*proc
@@ -288,6 +289,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 		return
 	}
 	m.phase, m.reason, m.exitReason = stopping, why, append(etf.Raw(nil), reason...)
+	m.asked = true
 	m.event(etf.Tuple{etf.Atom("stopping"), reason})
 	for _, p := range m.all() {
 		m.end(p, reason)
@@ -326,9 +328,9 @@ func (m *manager) finishIfEmpty() {
 	if m.phase == serving || m.phase == over || len(m.procs) > 0 {
 		return
 	}
-	cause := ipc.CauseAsked
-	if m.phase == disconnected {
-		cause = ipc.CauseDisconnected
+	cause := ipc.CauseDisconnected
+	if m.asked {
+		cause = ipc.CauseAsked
 	}
 	m.phase = over
 	m.names.tell(m.out, m.self, m.exitReason)

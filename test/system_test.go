@@ -178,6 +178,27 @@ func TestSystemTerminateNode(t *testing.T) {
 	}
 }
 
+// A node that was asked to stop does not come back when the connection ends before its
+// workers have.
+//
+//erluv:releases
+func TestStopThenDisconnect(t *testing.T) {
+	for _, stop := range []string{"sys:terminate({erluv, E}, enough, 10000)", "e2e:call(E, {stop, enough})"} {
+		t.Run(stop, func(t *testing.T) {
+			n := newNode(t, nodeOptions{})
+			s := n.session(t)
+			e := newErluv(t, n)
+			s.expect(t, "{ok,true}", e.binds().String()+`
+				W = e2e:start(E, "trap '' TERM; echo ready; while :; do sleep 0.05; done", #{link => false, kill_timeout => 60000}),
+				ok = e2e:ready(W),
+				{`+stop+`, erlang:disconnect_node(E)}`)
+			if status := e.exits(t, endTime); status != 0 {
+				t.Errorf("exit status %d", status)
+			}
+		})
+	}
+}
+
 // While a worker ends it is asked as before; a second reason does not replace the first.
 //
 //erluv:releases
