@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -189,7 +190,7 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 // work listens as watch does, until the child has broken the conversation or stopped.
 func (c *laneCounts) work(p *process, book *ledger) error {
 	p.heard.at, p.heard.asked = atWork, 2
-	r := &roles{child: p, ledger: book}
+	r := &roles{child: p, ledger: book, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
 	var seen []event
 	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}
 	for {
