@@ -25,6 +25,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"erluv/ipc"
 	"erluv/sandbox"
@@ -45,8 +46,9 @@ func Main() error {
 	// A program's PDEATHSIG is sent when the thread that started it ends
 	// (prctl(2)): this one lasts as long as the process.
 	runtime.LockOSThread()
-	// Known to ps(1) by its role: the binary was started as /proc/self/exe.
-	_ = os.WriteFile("/proc/self/comm", []byte("erluv_spawner"), 0)
+	// Known to ps(1) by its role: the binary was started as /proc/self/exe. The role runs
+	// on the first thread; the file comm of a process that is undumpable is root's.
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_spawner\x00"))), 0, 0, 0)
 	up, err := ipc.FromFD(3)
 	if err != nil {
 		return err

@@ -239,7 +239,7 @@ func spawners(main int) map[int]int {
 	for _, p := range children(main) {
 		st := status(p.pid, p.pid)
 		if st["Name"] == "erluv_spawner" {
-			uid, _ := strconv.Atoi(strings.Fields(st["Uid"])[0])
+			uid, _ := strconv.Atoi(strings.Fields(st["Uid"])[1]) // the first may be a keeper's
 			list[uid] = p.pid
 		}
 	}
