@@ -18,7 +18,7 @@ func read(k Kind, r *reader) Message {
 			Environ: r.strs(),
 		}
 	case KindStartSpawner:
-		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Deny: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool()}
+		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Deny: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool(), Spare: r.bool()}
 	case KindReady:
 		return Ready{}
 	case KindFailed:
@@ -156,6 +156,7 @@ func (m StartSpawner) write(w *writer) {
 	w.str(m.Leaves)
 	m.Limits.write(w)
 	w.bool(m.Few)
+	w.bool(m.Spare)
 }
 
 func (m *Spawn) write(w *writer) {

@@ -112,6 +112,7 @@ type StartSpawner struct {
 	Leaves  string   // the control group in which each program gets one of its own, a leaf; "": none
 	Limits  LimitDirs
 	Few     bool // only programs with limits get a leaf
+	Spare   bool // a program's domain keeps it from changing control groups
 }
 
 // Ready is a role's word that it serves.

@@ -13,7 +13,7 @@ const sweptLeft = "what an erluv had left that did not end in order has been end
 // limit makes the groups for programs with limits, beside the ways of containment and
 // the tree that is in them.
 func (s *settings) limit(id sandbox.Identity, ways []containment, tree *sandbox.Tree) {
-	s.ways, s.tree, s.limits, s.keeper = ways, tree, sandbox.NewLimits(id, tree), id.Keeper != 0
+	s.ways, s.tree, s.limits, s.id = ways, tree, sandbox.NewLimits(id, tree), id
 	if s.limits.Swept > 0 {
 		s.log.Warn(sweptLeft, "trees", s.limits.Swept)
 	}
@@ -38,16 +38,25 @@ func (s *settings) contain(by containment) {
 		leaves = "" // limits are elsewhere: the tree holds the spawner, with all programs
 	}
 	s.child.Contain, s.child.Leaves, s.child.Limits, s.child.Kept = by.name, leaves, dirs, s.kept(leaves, dirs)
+	s.spawner.Spare = s.child.Kept == keptLandlock
 	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
 }
+
+const keptLandlock = "landlock"
 
 // kept is by what programs are kept from their control groups, for people.
 func (s *settings) kept(leaves string, dirs ipc.LimitDirs) string {
 	switch {
 	case leaves == "" && dirs == ipc.LimitDirs{} && s.tree == nil:
 		return "none" // there are none
-	case s.keeper:
+	case s.id.Keeper != 0:
 		return "owner"
+	case !s.spawner.Scope: // there is no Landlock, or none is wanted
+		return "open"
 	}
-	return "open"
+	if err := sandbox.SparesGroups(s.id.UID); err != nil {
+		s.log.Warn("programs can change the control groups that they are in", "error", err)
+		return "open"
+	}
+	return keptLandlock
 }

@@ -62,7 +62,7 @@ type settings struct {
 	ways    []containment // of the programs: the strongest first
 	tree    *sandbox.Tree // of those of them that have one
 	limits  sandbox.Limits
-	keeper  bool // there is a keeper of these and the trees
+	id      sandbox.Identity // of the programs
 	log     *slog.Logger
 }
 

@@ -68,6 +68,10 @@ type Rules struct {
 	Files bool
 	Allow []Beneath
 
+	// SpareGroups forbids to change control groups, wherever they are mounted: see
+	// besideGroups. It is not for rules with Files.
+	SpareGroups bool
+
 	// TCP forbids to bind a port, and to connect to any but those of Connect.
 	TCP     bool
 	Connect []uint16
@@ -95,6 +99,8 @@ func (r Rules) needs() int {
 		return abiTCP
 	case r.Files:
 		return abiTruncate
+	case r.SpareGroups:
+		return abiRename
 	}
 	return 1
 }
@@ -130,6 +136,13 @@ func (r Rules) Ruleset() (int, error) {
 	if r.Files {
 		attr.Handled_access_fs = uint64(handled(abi))
 	}
+	if r.SpareGroups {
+		var err error
+		if r.Allow, err = besideGroups(uint32(unix.Geteuid())); err != nil {
+			return -1, err
+		}
+		attr.Handled_access_fs = uint64(changes & handled(abi))
+	}
 	if r.TCP {
 		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
@@ -146,8 +159,12 @@ func (r Rules) Ruleset() (int, error) {
 }
 
 func (r Rules) fill(ruleset, abi int) error {
+	access := handled(abi)
+	if r.SpareGroups {
+		access &= changes
+	}
 	for _, b := range r.Allow {
-		err := b.add(ruleset, handled(abi))
+		err := b.add(ruleset, access)
 		if b.Optional && errors.Is(err, unix.ENOENT) {
 			continue
 		}

@@ -50,7 +50,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
-		is, no = started(from("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, unconfined))
+		is, no = started(from("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, confinement{rules: -1, spare: s.spare.renew()}))
 	}
 	_ = theirs.Close()
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 type confinement struct {
 	enter      []int
 	rules      int
+	spare      int // see type spare; 0: none
 	filter     *unix.SockFprog
 	attributes *ipc.Attributes
 }

@@ -151,6 +151,9 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	for _, fd := range c.enter {
 		i.do(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
 	}
+	if c.spare > 0 {
+		i.do(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.spare), 0)
+	}
 	if c.rules >= 0 {
 		i.do(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.rules), 0)
 	}

@@ -99,6 +99,10 @@ func (l *leaves) take() (leaf, error) {
 			}
 		}
 		fd, err := eintr.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == unix.EACCES {
+			l.repair(n)
+			fd, err = eintr.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
 		if err == unix.ENOENT {
 			continue // somebody has removed it
 		}
@@ -233,6 +237,10 @@ func (l *leaves) kill(n uint32) unix.Errno {
 		return 0
 	}
 	fd, err := l.reserve.openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY)
+	if err == unix.EACCES {
+		l.repair(n)
+		fd, err = l.reserve.openat(l.dir, name(n)+"/cgroup.kill", unix.O_WRONLY)
+	}
 	if err == nil {
 		defer unix.Close(fd)
 		l.spent[n] = true
@@ -242,6 +250,18 @@ func (l *leaves) kill(n uint32) unix.Errno {
 		return errnoOf(err)
 	}
 	return 0
+}
+
+// repair undoes chmod(2) by a program that is the owner of its control group, where there
+// is no keeper: Landlock does not forbid it.
+func (l *leaves) repair(n uint32) {
+	defer asKeeper()()
+	_ = eintr.Chmod("/proc/self/fd/"+strconv.Itoa(l.dir), 0o755)
+	_ = eintr.Fchmodat(l.dir, "cgroup.procs", 0o644, 0)
+	_ = eintr.Fchmodat(l.dir, name(n), 0o755, 0)
+	for file, mode := range map[string]uint32{"cgroup.kill": 0o200, "cgroup.procs": 0o644, "cgroup.events": 0o444} {
+		_ = eintr.Fchmodat(l.dir, name(n)+"/"+file, mode, 0)
+	}
 }
 
 // thaw has all programs go on, at the end of the spawner: a SIGKILL does not reach what

@@ -96,7 +96,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 		defer with.close()
 		with.enter = enter
 	}
-	with.attributes = &m.Attributes
+	with.attributes, with.spare = &m.Attributes, s.spare.renew()
 	return started(from(program, m.Args, attr, with))
 }
 

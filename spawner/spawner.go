@@ -81,6 +81,7 @@ type spawner struct {
 	out   []byte // the packet being composed
 
 	domain  int // rules of Landlock for each program, or -1
+	spare   spare
 	open    *openThread
 	notify  notifySockets
 	leaves  *leaves
@@ -144,6 +145,9 @@ func start(up *ipc.Conn) (*spawner, error) {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
 	}
 	s.domain = rules.rules
+	if s.spare, err = newSpare(st.Spare); err != nil {
+		return nil, fmt.Errorf("cannot keep programs from control groups: %w", err)
+	}
 	if st.Deny {
 		if s.open, err = denyOrdinary(); err != nil {
 			return nil, err

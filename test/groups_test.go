@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -193,4 +194,64 @@ func TestHoppers(t *testing.T) {
 		}
 		e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{}}), X`)
 	})
+}
+
+// TestGroupsOfAnOrdinaryUser: an ordinary user to whom a group was delegated can have no
+// keeper, and Landlock keeps its programs from changing control groups. What it does not
+// know does no harm: the next start is as any.
+func TestGroupsOfAnOrdinaryUser(t *testing.T) {
+	base := ownGroup(t)
+	if base == "" || inVersion1 || landlock() < 6 || os.Getuid() != 0 {
+		return
+	}
+	const uid = "5" // games
+	for _, path := range []string{base, base + "/cgroup.procs", base + "/cgroup.subtree_control"} {
+		if err := os.Chown(path, 5, 60); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := newNode(t, nodeOptions{})
+	cookie := filepath.Join(dir, "cookie-of-games")
+	text, err := os.ReadFile(filepath.Join(n.home, ".erlang.cookie"))
+	if err == nil {
+		err = errors.Join(os.WriteFile(cookie, text, 0o400), os.Chown(cookie, 5, 60))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, host, _ := strings.Cut(n.name, "@")
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	e, err := n.exec(nil, "/bin/sh", "-c", `echo $$ >"$1/cgroup.procs" && shift && exec setpriv --reuid=`+uid+` --regid=60 --clear-groups "$0" "$@"`, executable, base,
+		"run", "--node", n.name, "--name", name, "--host", host, "--cookie-file="+cookie, "--contain", "cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@" + host
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	e.expect(t, "ok", "e2e:wait_hidden(E), ok")
+	e.expect(t, "landlock", "e2e:call(E, {info, groups})")
+	tree, _ := filepath.Glob(base + "/erluv-*.tree")
+	if len(tree) != 1 {
+		t.Fatalf("trees: %q", tree)
+	}
+	for _, opts := range []string{"", "oom_score_adj => 900"} {
+		for attack, outcome := range e.intrudes(t, `["groups", "`+filepath.Base(tree[0])+`", "but chmod"]`, `#{`+opts+`}`) {
+			if outcome == "ok" && attack != "chown" && attack != "setxattr" && attack != "utime" {
+				t.Errorf("%q: %s works", opts, attack)
+			}
+		}
+		e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{}}), X`)
+	}
+	// A program that takes the permissions of its own group away is ended all the same.
+	e.expect(t, "killed", `
+		W = e2e:start(E, Cmd, #{link => false}),
+		ok = e2e:ready(W), M = monitor(process, W), exit(W, kill), receive {'DOWN', M, _, _, R} -> R after 10000 -> alive end`,
+		bind{"Cmd": "cd " + tree[0] + "/$(sed -n 's,^0:.*/,,p' /proc/self/cgroup) && chmod 0 cgroup.kill cgroup.procs ; setsid sleep 1000 & echo ready; exec cat"})
+	// Everything else can be changed as before.
+	e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, "f=$(mktemp) && echo x >$f && mv $f $f.y && mkdir $f && mv $f.y $f && rm -r $f && echo x >/dev/shm/$$ && rm /dev/shm/$$ && echo x >/dev/null", #{}}), X`)
 }
