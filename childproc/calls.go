@@ -36,8 +36,10 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 	case etf.Atom:
 		switch r {
 		case "stop":
-			p.ends().stops = append(p.ends().stops, to.keep())
-			m.end(p, reasonNormal)
+			if kept, ok := m.keep(to); ok {
+				p.ends().stops = append(p.ends().stops, kept)
+				m.end(p, reasonNormal)
+			}
 			return
 		case "info":
 			m.out.reply(to, m.workerInfo(p))
@@ -200,8 +202,12 @@ func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
 		m.out.reply(to, errorTerm(etf.Atom("emsgsize")))
 		return
 	}
-	if err := p.w.WriteTo(s, data, to.keep()); err != nil {
-		m.out.reply(to, outcome(err))
+	kept, ok := m.keep(to)
+	if !ok {
+		return
+	}
+	if err := p.w.WriteTo(s, data, kept); err != nil {
+		m.release(kept, outcome(err))
 	}
 }
 
@@ -210,7 +216,7 @@ type writer interface {
 	wrote(m *manager, err error)
 }
 
-func (f from) wrote(m *manager, err error) { m.out.reply(f, outcome(err)) }
+func (f from) wrote(m *manager, err error) { m.release(f, outcome(err)) }
 
 // Wrote answers a write. Commands are not answered, but their loss is told.
 func (m *manager) Wrote(w *workers.Worker, token any, err error) {
@@ -228,5 +234,9 @@ func ioData(t etf.Raw) ([]byte, error) {
 	if b, err := r.Binary(); err == nil {
 		return b, r.Done()
 	}
-	return etf.AppendIOData(nil, t, maxFrame)
+	n, err := etf.IODataSize(t, maxFrame)
+	if err != nil {
+		return nil, err
+	}
+	return etf.AppendIOData(make([]byte, 0, n), t, n)
 }

@@ -30,6 +30,8 @@ type conn struct {
 	oversized func(head []byte, size int)
 	// roomAgain is called whenever there is room for output of programs.
 	roomAgain func()
+	// owes says whether more is to be sent when there is room.
+	owes func() bool
 	// told says whether main knows all that the frames rest on.
 	told func() bool
 	lost func(error)
@@ -203,11 +205,12 @@ func (c *conn) flush() {
 	if c.out.waiting() > outFull {
 		want = 0
 	}
-	if c.out.waiting() > 0 {
+	more := c.out.waiting() > 0 || c.owes()
+	if more {
 		want |= loop.Out
 	}
 	c.src.Want(want)
-	if c.empty != nil && c.out.waiting() == 0 {
+	if c.empty != nil && !more {
 		c.empty()
 	}
 }
@@ -274,8 +277,8 @@ func (c *conn) end(err error) {
 	c.lost(err)
 }
 
-// drained has f called once everything that waits has been written, or after
-// drainTimeout.
+// drained has f called once everything has been written, or the node has taken nothing
+// for drainTimeout.
 func (c *conn) drained(f func()) {
 	if c.dead {
 		f()
@@ -289,7 +292,17 @@ func (c *conn) drained(f func()) {
 		}
 	}
 	c.empty = call
-	c.loop.After(drainTimeout, call)
+	var watch func(sent uint64)
+	watch = func(sent uint64) {
+		c.loop.After(drainTimeout, func() {
+			if now := c.out.stream(); now != sent && !over {
+				watch(now)
+				return
+			}
+			call()
+		})
+	}
+	watch(c.out.stream())
 }
 
 // drainTimeout bounds the wait for a node that does not read.

@@ -150,7 +150,7 @@ func ways() []way {
 	onDemand := []etf.Pair{flow(etf.Atom("false"))}
 	io := func(req etf.Term) func(pl *played) {
 		return func(pl *played) {
-			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, raw(etf.Atom("as"))}, t) })
+			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, raw(etf.Atom("as")), 0}, t) })
 		}
 	}
 	return []way{

@@ -124,18 +124,23 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return nil
 	}
 	st := p.stream(s)
-	limit := m.flowRoom(p, st, m.turns.piece())
+	limit, most := m.flowRoom(p, st, m.turns.piece()), scratchSize
+	if p.awaitsLine() {
+		limit, most = min(limit, matchPiece), matchPiece
+	}
 	if r := p.pulled(st); r != nil {
 		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answers: true}
-		limit = r.limit
+		if limit = r.limit; p.awaitsLine() {
+			limit = min(limit, matchPiece)
+		}
 	} else if to, i := p.next(st, 0); p.pushes(st) && to != (etf.Pid{}) {
 		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s), to: i}
 	} else if st.rest() >= longKept {
 		m.frame = delivery{kept: true}
 		k := &st.busy.rest
-		return k.space(scratchSize, p.packet.missing(k.bytes()))
+		return k.space(most, p.packet.missing(k.bytes()))
 	} else {
-		return m.scratch[:min(limit, scratchSize)]
+		return m.scratch[:min(limit, most)]
 	}
 	n := len(m.out.buf)
 	return m.out.buf[n : n+limit]
@@ -158,6 +163,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
 		m.endOutput(m.frame.start, n)
 		if m.frame.answers {
+			m.held.give(p.stream(s).busy.readers[0].to.cost())
 			p.stream(s).busy.served()
 			m.hold(p)
 			return
@@ -194,6 +200,7 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 // read comes before what is still in the pipes.
 func (m *manager) roomAgain() {
 	m.answerRuns()
+	m.farewellTurn()
 	m.serveAgain()
 	if !m.streams.Paused() || len(m.unserved) > 0 {
 		return

@@ -68,6 +68,8 @@ func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
 		return
 	}
 	switch {
+	case len(ask.Tag) > maxTag:
+		m.answer(ask, tooLarge(len(ask.Tag), maxTag))
 	case ask.Kind == dist.AskSystem:
 		m.systemOf(name, ask, req)
 	case ask.Kind != dist.AskCall:
@@ -113,6 +115,10 @@ func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
 	ask, req, ok := parseAsk(payload)
 	if !ok {
 		m.portMessage(p, sender, payload)
+		return
+	}
+	if len(ask.Tag) > maxTag {
+		m.answer(ask, tooLarge(len(ask.Tag), maxTag))
 		return
 	}
 	switch ask.Kind {

@@ -29,17 +29,8 @@ func short(f workers.Failure) bool {
 // neverWas tells those who have known a process by its name before it was started
 // that there is none.
 func (m *manager) neverWas(p *proc) {
-	p.hidden = false
-	for _, f := range p.told().stops {
-		m.out.reply(f, errorTerm(etf.Atom("noproc")))
-	}
-	for i := range p.streams {
-		st := &p.streams[i]
-		st.ended = true
-		if !m.serveReaders(st) {
-			m.serveLater(p, st)
-		}
-	}
-	m.unwatch(p)
-	p.watch.tell(m.out, p.pid, reasonNoproc)
+	m.bid(&farewell{
+		pid: p.pid, answers: p.told().stops, answer: errorTerm(etf.Atom("noproc")),
+		watch: p.watch, reason: reasonNoproc,
+	})
 }

@@ -21,16 +21,31 @@ type device struct {
 	list   bool // what is got is a list; else a binary
 }
 
+// maxRequests bounds how many there may be in one.
+const maxRequests = 1024
+
 // maxGot bounds what one request gets, in bytes; a longer line comes in pieces.
 const maxGot = 1 << 20
 
 // ioFrom is who has made an I/O request.
 type ioFrom struct {
-	pid etf.Pid
-	as  etf.Raw
+	pid  etf.Pid
+	as   etf.Raw
+	cost int // of the budget; see held
+}
+
+// isLong says whether a request may have parts that are needed after others were done.
+func isLong(req etf.Raw) bool {
+	r := etf.NewReader(req)
+	if _, err := r.Tuple(); err != nil {
+		return false
+	}
+	name, err := r.Atom()
+	return err == nil && (name == "requests" || name == "get_until")
 }
 
 func (m *manager) ioReply(to ioFrom, reply etf.Term) {
+	m.held.give(to.cost)
 	m.out.send(to.pid, etf.Tuple{etf.Atom("io_reply"), to.as, reply})
 }
 
@@ -38,16 +53,26 @@ func (f ioFrom) wrote(m *manager, err error) { m.ioReply(f, outcome(err)) }
 
 // ioRequest takes a request of the I/O protocol.
 func (m *manager) ioRequest(p *proc, ask dist.Ask, raw etf.Raw) {
-	if p.run != nil || p.fs != nil || len(raw) > maxRequest {
+	if p.run != nil || p.fs != nil {
 		m.refuse(ask, raw)
 		return
 	}
-	req, err := etf.Decode(raw)
+	cost := heldCost + len(ask.Tag)
+	if isLong(raw) {
+		// What is not done at once must outlive the frame.
+		cost += len(raw)
+		raw = bytes.Clone(raw)
+	}
+	req, err := decode(raw)
 	if err != nil {
 		m.refuse(ask, raw)
 		return
 	}
-	to := ioFrom{ask.From, append(etf.Raw(nil), ask.Tag...)}
+	if !m.held.take(cost) {
+		m.answer(ask, errorHeld)
+		return
+	}
+	to := ioFrom{ask.From, bytes.Clone(ask.Tag), cost}
 	m.ioOne(p, to, req, func(reply etf.Term) { m.ioReply(to, reply) })
 }
 
@@ -89,7 +114,7 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 		reply(errorTerm(etf.Atom("enotsup")))
 	case name == "requests" && len(t) == 2:
 		list, ok := t[1].(etf.List)
-		if !ok {
+		if !ok || len(list) > maxRequests {
 			bad()
 			return
 		}

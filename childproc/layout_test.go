@@ -16,7 +16,8 @@ func TestLayout(t *testing.T) {
 	}{
 		{"a worker as a process", unsafe.Sizeof(proc{}), 256},
 		{"its stdout and stderr", unsafe.Sizeof([2]stream{}), 48},
-		{"a link", unsafe.Sizeof(entry[etf.Pid, struct{}]{}), 32},
+		{"a link", unsafe.Sizeof(entry[remote, struct{}]{}), 12},
+		{"a monitor", unsafe.Sizeof(entry[monitorKey, etf.Atom]{}), 48},
 	} {
 		if c.size > c.max {
 			t.Errorf("%s has %d bytes, more than %d: put what few need behind a pointer", c.what, c.size, c.max)

@@ -158,7 +158,7 @@ func (m *manager) link(p *proc, pid etf.Pid) bool {
 }
 
 func (m *manager) unlink(p *proc, pid etf.Pid) bool {
-	if !p.watch.unlink(pid) {
+	if m.reachable(pid) != nil || !p.watch.unlink(pid) {
 		return false
 	}
 	m.watchers--
@@ -174,20 +174,12 @@ func (m *manager) monitor(w *watchers, ours, from etf.Pid, name etf.Atom, ref et
 }
 
 func (m *manager) demonitor(w *watchers, ours, from etf.Pid, ref etf.Raw) {
+	if m.reachable(from) != nil {
+		return
+	}
 	if name, ok := w.demonitor(from, ref); ok {
 		m.watchers--
 		m.ledger.remove(monitorOf(ours, name, from, string(ref)))
-	}
-}
-
-// unwatch has main know that nobody watches a process any more.
-func (m *manager) unwatch(p *proc) {
-	m.watchers -= p.watch.size()
-	for _, e := range p.watch.links.list {
-		m.ledger.remove(watchOf(ipc.WatchLink, p.pid, e.key))
-	}
-	for e := range p.watch.monitored {
-		m.ledger.remove(monitorOf(p.pid, e.value, e.key.from, e.key.ref))
 	}
 }
 

@@ -175,7 +175,7 @@ func build(g given) (*child, error) {
 	m.out.self = m.self
 	m.now, m.after, m.want, m.remark = l.Now, l.After, c.wantSpawner, c.remark
 	m.files = watch.NewSet(l, streams, fileHost{m})
-	c.conn.told = m.ledger.told
+	c.conn.told, c.conn.owes = m.ledger.told, m.owes
 	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
 	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
 	if c.upSrc, err = l.Watch(g.up.FD(), loop.In, c); err != nil {

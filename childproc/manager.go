@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -67,6 +68,9 @@ type manager struct {
 	nextPid    uint32
 	nextRef    uint64
 	watchers   int // links and monitors, of all
+	farewells  farewells
+	held       held
+	lastKept   *keptReason // a reason that others may end for as well
 	names      watchers
 	stalled    []*workers.Worker // draining, waiting for room
 	ran        []*proc           // runs that are over, waiting for room for the answer
@@ -163,8 +167,17 @@ func (m *manager) request(to from, req etf.Raw) {
 		m.out.reply(to, tooLarge(len(req), maxRequest))
 		return
 	}
-	t, err := etf.Decode(req)
-	if err != nil {
+	if reason, ok := stopRequest(req); ok {
+		m.out.reply(to, etf.Atom("ok"))
+		m.stop(reason, "the node asked for it")
+		return
+	}
+	t, err := decode(req)
+	switch {
+	case errors.Is(err, etf.ErrTooMany):
+		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("too_many_elements"), int64(maxElements)}))
+		return
+	case err != nil:
 		m.out.reply(to, badRequest(req))
 		return
 	}
@@ -200,9 +213,6 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 		m.out.reply(to, m.infoOf(r[1]))
 	case name == "set" && len(r) == 3:
 		m.out.reply(to, errorTerm(etf.Atom("read_only")))
-	case name == "stop" && len(r) == 2:
-		m.out.reply(to, etf.Atom("ok"))
-		m.stop(raw(r[1]), "the node asked for it")
 	default:
 		return false
 	}
@@ -225,6 +235,10 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		m.out.reply(to, errorTerm(reason))
 		return
 	}
+	if m.starterOf(o.user).Crowded(len(o.input)) {
+		m.out.reply(to, errorHeld)
+		return
+	}
 	if m.starterOf(o.user).Full() {
 		m.out.reply(to, errorTerm(userFailure(unix.EAGAIN)))
 		return
@@ -236,7 +250,8 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	p.user, p.cmd, p.asked.proxy = uint8(o.user), shorten(o.spec.Args), o.proxy
 	if o.restart.when != restartNever {
 		p.restart = &o.restart
-		p.restart.spec = &o.spec
+		p.restart.spec, p.restart.cost = &o.spec, o.specCost()
+		p.asked.cost -= p.restart.cost
 	}
 	p.streams, p.packet, p.active, p.once, p.auto = o.streams, o.packet, o.active.mode, o.active.once, o.active.auto
 	if o.active.count > 0 {
@@ -245,6 +260,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if o.ready.by != 0 {
 		ready := o.ready // the order is not kept, it can be large
 		p.ready = &ready
+		p.asked.cost -= ready.cost
 	}
 	p.hidden = o.proxy != nil || p.ready.unheard()
 	if run {
@@ -268,7 +284,12 @@ func (m *manager) admit(to from, o *order) *proc {
 		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
-	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: &asked{from: to.keep()}}
+	cost := to.cost() + o.cost()
+	if !m.held.take(cost) {
+		m.out.reply(to, errorHeld)
+		return nil
+	}
+	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: &asked{from: to.keep(), cost: cost}}
 	if o.link {
 		// With owner none it is the caller that is linked: a supervisor.
 		if p.asked.link = o.owner; o.owner == (etf.Pid{}) {
@@ -288,11 +309,11 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	if m.phase != serving {
 		return
 	}
-	m.phase, m.reason, m.exitReason = stopping, why, append(etf.Raw(nil), reason...)
+	m.phase, m.reason, m.exitReason = stopping, why, m.keepReason(reason).reason // to the end
 	m.asked = true
-	m.event(etf.Tuple{etf.Atom("stopping"), reason})
+	m.event(etf.Tuple{etf.Atom("stopping"), m.exitReason})
 	for _, p := range m.all() {
-		m.end(p, reason)
+		m.end(p, m.exitReason)
 	}
 	m.finishIfEmpty()
 }
@@ -303,6 +324,7 @@ func (m *manager) disconnected(why string) {
 		return
 	}
 	m.phase, m.reason, m.exitReason = disconnected, why, reasonNoconnection
+	m.forgetFarewells()
 	m.roomAgain()
 	for _, p := range m.all() {
 		if p.fs == nil {
@@ -333,7 +355,8 @@ func (m *manager) finishIfEmpty() {
 		cause = ipc.CauseAsked
 	}
 	m.phase = over
-	m.names.tell(m.out, m.self, m.exitReason)
+	m.bid(&farewell{pid: m.self, watch: m.names, reason: m.exitReason})
+	m.names = watchers{}
 	m.done(cause, m.reason)
 }
 

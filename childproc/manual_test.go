@@ -97,8 +97,10 @@ func documented(t *testing.T, heading string) map[string]bool {
 func TestManual(t *testing.T) {
 	calls := decoded(t, "calls.go", "workerCall", "tupleCall")
 	calls["write"] = true // taken before it is decoded
+	requests := decoded(t, "manager.go", "request", "tupleRequest")
+	requests["stop"] = true // likewise
 	for heading, want := range map[string]map[string]bool{
-		".Sh REQUESTS": decoded(t, "manager.go", "request", "tupleRequest"),
+		".Sh REQUESTS": requests,
 		".Ss Opts":     decoded(t, "request.go", "option"),
 		".Ss Calls":    calls, // of workers: the first of this name
 	} {

@@ -43,6 +43,9 @@ func (o *outbox) unsent() []byte { return o.buf[o.off:] }
 // sent notes that n of them were written.
 func (o *outbox) sent(n int) { o.off += n }
 
+// stream is how many bytes were written since the connection was handed over.
+func (o *outbox) stream() uint64 { return o.pos + uint64(o.off-o.base) }
+
 // record says where the outbox stands. All of its frames are whole.
 func (o *outbox) record(r *ipc.Record) {
 	if o.off >= o.mark || o.waiting() == 0 {

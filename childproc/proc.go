@@ -51,14 +51,16 @@ type asked struct {
 	from
 	link  etf.Pid // to be linked; the zero pid: nobody
 	proxy *proxy  // until it runs
+	cost  int     // of the budget; see held
 }
 
 // ending is what is known of the end of a worker, or of its program.
 type ending struct {
 	exit    workers.Exit
-	reason  etf.Raw // given from outside; nil: how the program ends
-	failing etf.Raw // why we have stopped the program: it took too long, for one; nil
-	stops   []from  // calls that wait for the end
+	reason  etf.Raw     // given from outside; nil: how the program ends
+	kept    *keptReason // where the reason is counted; nil: nowhere
+	failing etf.Raw     // why we have stopped the program: it took too long, for one; nil
+	stops   []from      // calls that wait for the end
 }
 
 // ends is the worker's ending, from now on.
@@ -127,8 +129,14 @@ func (m *manager) introduce(p *proc) {
 	m.watchOwner(p)
 	if p.run == nil {
 		m.out.reply(p.asked.from, okTerm(p.pid))
-		p.asked = nil
+		m.wasAsked(p)
 	}
+}
+
+// wasAsked: the request was answered, and nothing of it is needed any more.
+func (m *manager) wasAsked(p *proc) {
+	m.held.give(p.asked.cost)
+	p.asked = nil
 }
 
 // present makes a worker known, and lets its output flow.
@@ -306,21 +314,28 @@ func (m *manager) bury(p *proc) {
 	if p.fs == nil {
 		stopped = okTerm(exitTerm(e.exit))
 	}
-	for _, f := range e.stops {
-		m.out.reply(f, stopped)
-	}
 	reason := e.reason
 	if reason == nil {
 		reason = exitReason(e.exit)
 	}
-	m.unwatch(p)
-	p.watch.tell(m.out, p.pid, reason)
+	m.bid(&farewell{pid: p.pid, answers: e.stops, answer: stopped, watch: p.watch, reason: reason, kept: e.kept})
 	m.unwatchOwner(p)
 	m.finishIfEmpty()
 }
 
 func (m *manager) forget(p *proc) {
 	delete(m.procs, key(p.pid))
+	if p.asked != nil {
+		m.held.give(p.asked.cost)
+		p.asked.cost = 0
+	}
+	if p.restart != nil {
+		m.held.give(p.restart.cost)
+	}
+	if p.ready != nil {
+		m.held.give(p.ready.cost)
+	}
+	m.endReaders(p)
 	m.changed()
 	if p.name != "" {
 		delete(m.byName, p.name)
@@ -334,14 +349,17 @@ func (m *manager) forget(p *proc) {
 // which it will end.
 func (m *manager) end(p *proc, reason etf.Raw) {
 	if e := p.ends(); e.reason == nil {
-		e.reason = append(etf.Raw(nil), reason...)
+		e.kept = m.keepReason(reason)
+		e.reason = e.kept.reason
 	}
 	m.finishOff(p, (*workers.Worker).Stop)
 }
 
 // kill ends a worker at once; nothing else can be its reason then.
 func (m *manager) kill(p *proc) {
-	p.ends().reason = reasonKilled
+	e := p.ends()
+	m.dropReason(e.kept)
+	e.reason, e.kept = reasonKilled, nil
 	m.finishOff(p, (*workers.Worker).Kill)
 }
 

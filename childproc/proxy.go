@@ -11,7 +11,7 @@ import (
 // before anybody hears of the worker, so that there are both or neither.
 type proxy struct {
 	module, function etf.Atom
-	args             etf.List
+	args             etf.Raw // a list, kept until the program runs
 }
 
 func optProxy(to **proxy, v etf.Term) error {
@@ -20,7 +20,7 @@ func optProxy(to **proxy, v etf.Term) error {
 		function, ok2 := t[1].(etf.Atom)
 		args, ok3 := asList(t[2])
 		if ok1 && ok2 && ok3 {
-			*to = &proxy{module: module, function: function, args: args}
+			*to = &proxy{module: module, function: function, args: raw(args)}
 			return nil
 		}
 	}
@@ -45,7 +45,10 @@ func asList(t etf.Term) (etf.List, bool) {
 // startProxy asks the node to start the proxy.
 func (m *manager) startProxy(p *proc) {
 	x := p.asked.proxy
-	args := append(etf.List{p.pid}, x.args...)
+	args := etf.List{p.pid}
+	if more, err := etf.Decode(x.args); err == nil { // it was one term already
+		args = append(args, more.(etf.List)...)
+	}
 	x.args = nil
 	m.ask("erlang", "spawn", etf.List{x.module, x.function, args}, func(result etf.Term) {
 		pid, ok := result.(etf.Pid)
@@ -65,7 +68,7 @@ func (m *manager) startProxy(p *proc) {
 // yet, and nobody does.
 func (m *manager) proxyFailed(p *proc, why etf.Term) {
 	m.out.reply(p.asked.from, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
-	p.asked = nil
+	m.wasAsked(p)
 	m.withdraw(p)
 	m.kill(p)
 }

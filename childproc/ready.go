@@ -28,9 +28,6 @@ const (
 	// defaultReady is how long a program may take to become ready.
 	defaultReady = 30 * time.Second
 
-	// maxRegExp bounds a regular expression, in bytes.
-	maxRegExp = 4096
-
 	// maxUnready is how much output of a stream is kept, in bytes, while nobody is
 	// told of it before the program is ready. More waits in the pipe.
 	maxUnready = 1 << 20
@@ -51,6 +48,7 @@ type readiness struct {
 	by      readyBy
 	port    uint16
 	line    *regexp.Regexp
+	cost    int // of the line's pattern, of the budget; see held
 	file    string
 	timeout time.Duration // 0: without end
 	message bool          // the spawn call does not wait
@@ -71,6 +69,9 @@ type readiness struct {
 	telling *loop.Timer // of the status
 	toldAt  time.Duration
 }
+
+// awaitsLine says whether what is read is matched.
+func (p *proc) awaitsLine() bool { return p.awaitsReady() && p.ready.by == readyLine && !p.ready.due }
 
 // unheard says whether the worker is one that nobody hears of before it is ready.
 func (r *readiness) unheard() bool { return r != nil && !r.message }
@@ -237,12 +238,13 @@ func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
 		line, rest, whole := bytes.Cut(data, []byte{'\n'})
 		data = rest
 		if len(*part) > 0 || !whole {
-			*part = append(*part, line[:min(len(line), defaultLine-len(*part))]...)
+			*part = append(*part, line[:min(len(line), maxMatched-len(*part))]...)
 			line = *part
 		}
 		if !whole {
 			return
 		}
+		line = line[:min(len(line), maxMatched)]
 		if r.line.Match(bytes.TrimSuffix(line, []byte{'\r'})) {
 			m.readyLater(p)
 			return
@@ -360,11 +362,11 @@ func optReady(r *readiness, v etf.Term) error {
 		if !ok || len(s) > maxRegExp {
 			return fmt.Errorf("must have a regular expression of at most %d bytes, as a binary or string", maxRegExp)
 		}
-		re, err := regexp.Compile(s)
+		re, size, err := compile(s)
 		if err != nil {
-			return fmt.Errorf("has no regular expression: %w", err)
+			return fmt.Errorf("has no regular expression that can be used: %w", err)
 		}
-		r.by, r.line = readyLine, re
+		r.by, r.line, r.cost = readyLine, re, size*patternCost
 	case etf.Atom("file"):
 		p, err := optPath(t[1])
 		if err != nil {

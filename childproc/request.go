@@ -57,6 +57,26 @@ type order struct {
 	run       bool
 }
 
+// cost is what an order costs until it is answered, of the budget; see held.
+func (o *order) cost() int {
+	n := o.specCost() + o.ready.cost
+	if o.proxy != nil {
+		n += len(o.proxy.args)
+	}
+	return n
+}
+
+// specCost is what its program's arguments and environment cost.
+func (o *order) specCost() int {
+	n := 0
+	for _, list := range [][]string{o.spec.Args, o.spec.Env} {
+		for _, s := range list {
+			n += len(s)
+		}
+	}
+	return n
+}
+
 // orderOf reads Cmd and Opts.
 func (m *manager) orderOf(caller etf.Pid, cmd, opts etf.Term, run bool) (*order, *badOption) {
 	o := &order{owner: caller, link: !run, run: run, maxOutput: defaultMaxOutput}

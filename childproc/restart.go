@@ -28,6 +28,7 @@ type restart struct {
 	from, to time.Duration // the longest delay: of the first, and of any
 
 	spec    *workers.Spec
+	cost    int             // of the spec, of the budget; see held
 	begun   time.Duration   // when the program was started last, of the loop's time
 	resting *loop.Timer     // until it is started again
 	count   int             // restarts so far, of all

@@ -45,17 +45,20 @@ func (m *manager) answered(to etf.Pid, payload etf.Raw) {
 	if !ok {
 		return
 	}
-	t, err := etf.Decode(payload)
-	if err != nil {
-		t = nil
-	}
-	tu, ok := t.(etf.Tuple)
-	if !ok || len(tu) != 2 || tu[0] != etf.Atom("rex") {
+	r := etf.NewReader(payload)
+	if n, err := r.Tuple(); err != nil || n != 2 {
 		return
+	}
+	if a, err := r.Atom(); err != nil || a != "rex" {
+		return
+	}
+	result, err := decode(r.Rest())
+	if err != nil {
+		result = etf.Tuple{etf.Atom("badrpc"), etf.Atom("too_large")}
 	}
 	q.timer.Stop()
 	delete(m.questions, key(to))
-	q.done(tu[1])
+	q.done(result)
 }
 
 // askTicktime asks the node for its net_ticktime: a hidden node may not know it,

@@ -238,6 +238,18 @@ func (m *manager) serveReaders(st *stream) bool {
 	return true
 }
 
+// endReaders answers those who still wait for output of a worker that is over.
+func (m *manager) endReaders(p *proc) {
+	for i := range p.streams {
+		if st := &p.streams[i]; st.awaited() {
+			p.hidden, st.ended = false, true
+			if !m.serveReaders(st) {
+				m.serveLater(p, st)
+			}
+		}
+	}
+}
+
 // serveEnd delivers what is left behind the last whole packet, and the end.
 func (m *manager) serveEnd(p *proc, s workers.Stream) {
 	st := p.stream(s)
@@ -378,7 +390,10 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		m.out.reply(to, etf.Atom("eof")) // it is no pipe
 		return
 	}
-	to = to.keep()
+	to, ok := m.keep(to)
+	if !ok {
+		return
+	}
 	m.awaitReader(p, s, &reader{limit: limit, to: to, take: func(k *kept, ended bool) (int, bool) {
 		b := k.bytes()
 		data, n, err := p.packet.cut(k)
@@ -387,7 +402,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 			m.badPacket(p)
 			return k.len(), false
 		case len(b) == 0:
-			m.out.reply(to, etf.Atom("eof"))
+			m.release(to, etf.Atom("eof"))
 			return 0, true
 		case p.packet.raw() && n > limit:
 			data, n = b[:limit], limit
@@ -396,6 +411,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		case n == 0:
 			return 0, false
 		}
+		m.held.give(to.cost())
 		m.out.reply(to, okTerm(etf.Binary(data)))
 		return n, true
 	}})

@@ -21,6 +21,19 @@ func badRequest(req etf.Raw) etf.Term {
 	return errorTerm(etf.Tuple{etf.Atom("bad_request"), req})
 }
 
+// stopRequest reads {stop, Reason}, whose reason need not be built.
+func stopRequest(req etf.Raw) (reason etf.Raw, ok bool) {
+	r := etf.NewReader(req)
+	if n, err := r.Tuple(); err != nil || n != 2 {
+		return nil, false
+	}
+	if a, err := r.Atom(); err != nil || a != "stop" {
+		return nil, false
+	}
+	reason, err := r.Raw()
+	return reason, err == nil
+}
+
 // text is a binary made of a string.
 func text(s string) etf.Binary { return etf.Binary(s) }
 

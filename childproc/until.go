@@ -110,7 +110,7 @@ func (u *until) next(result etf.Term) {
 		u.reply(tu[1])
 		t.served()
 	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
-		u.more, u.reader.busy = tu[1], false
+		u.more, u.reader.busy = raw(tu[1]), false // which outlives the frame
 	default:
 		u.reply(errorTerm(u.function))
 		t.served()

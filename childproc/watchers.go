@@ -1,11 +1,15 @@
 package childproc
 
-import "erluv/etf"
+import (
+	"hash/maphash"
+
+	"erluv/etf"
+)
 
 const (
 	// maxWatchers bounds links and monitors of all our processes together, so
 	// that a node which sets up more and more of them cannot fill our memory
-	// (about 200 bytes each). Who comes after is told system_limit.
+	// (about 110 bytes each). Who comes after is told system_limit.
 	maxWatchers = 1 << 20
 
 	// searched is up to how many a list is searched; beyond there is an index.
@@ -15,33 +19,26 @@ const (
 // watchers are those who are told when a process of ours ends: linked processes
 // and monitors. Nearly always there are one or two.
 type watchers struct {
-	links    table[etf.Pid, struct{}]
+	links    table[remote, struct{}]
 	monitors *table[monitorKey, etf.Atom] // the name by which it is monitored; nil: none
 }
 
 // monitorKey names a monitor: who has set it up, and the reference, encoded.
 type monitorKey struct {
-	from etf.Pid
+	from remote
 	ref  string
 }
 
-func (w *watchers) size() int {
-	n := w.links.len()
-	if w.monitors != nil {
-		n += w.monitors.len()
-	}
-	return n
-}
-
-// link and the methods below say whether something has changed.
-func (w *watchers) link(pid etf.Pid) bool   { return w.links.add(pid, struct{}{}) }
-func (w *watchers) unlink(pid etf.Pid) bool { return w.links.remove(pid) }
+// link and the methods below say whether something has changed. The pids are of the node
+// that is served.
+func (w *watchers) link(pid etf.Pid) bool   { return w.links.add(remoteOf(pid), struct{}{}) }
+func (w *watchers) unlink(pid etf.Pid) bool { return w.links.remove(remoteOf(pid)) }
 
 func (w *watchers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
 	if w.monitors == nil {
 		w.monitors = &table[monitorKey, etf.Atom]{}
 	}
-	return w.monitors.add(monitorKey{from, string(ref)}, name)
+	return w.monitors.add(monitorKey{remoteOf(from), string(ref)}, name)
 }
 
 // demonitor gives the name by which the process was monitored.
@@ -49,7 +46,7 @@ func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool)
 	if w.monitors == nil {
 		return "", false
 	}
-	k := monitorKey{from, string(ref)}
+	k := monitorKey{remoteOf(from), string(ref)}
 	i := w.monitors.find(k)
 	if i < 0 {
 		return "", false
@@ -58,34 +55,28 @@ func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool)
 	return name, w.monitors.remove(k)
 }
 
-// monitored are the monitors.
-func (w *watchers) monitored(yield func(entry[monitorKey, etf.Atom]) bool) {
-	if w.monitors == nil {
-		return
-	}
-	for _, e := range w.monitors.list {
-		if !yield(e) {
-			return
-		}
-	}
-}
+// remote is a process of the node that is served: the one who watches.
+type remote struct{ id, serial, creation uint32 }
 
-// tell sends the exit signals of the process pid, which has ended, and answers
-// its monitors, by the name by which it was monitored.
-func (w *watchers) tell(out *outbox, pid etf.Pid, reason etf.Raw) {
-	for _, e := range w.links.list {
-		out.exit(pid, e.key, reason)
-	}
-	for e := range w.monitored {
-		out.monitorExit(pid, e.value, e.key.from, etf.Raw(e.key.ref), reason)
-	}
+func remoteOf(pid etf.Pid) remote { return remote{pid.ID, pid.Serial, pid.Creation} }
+
+// theirs is the pid of a process of the node.
+func (m *manager) theirs(r remote) etf.Pid {
+	return etf.Pid{Node: etf.Atom(m.start.Target), ID: r.id, Serial: r.serial, Creation: r.creation}
 }
 
 // table is a small map: a list that gets an index when it grows. The zero table
-// is empty and costs no memory of its own.
+// is empty and costs no memory of its own. There can be a million entries, so the index
+// has their hashes instead of the keys again.
 type table[K comparable, V any] struct {
 	list  []entry[K, V]
-	index map[K]int // nil up to searched entries
+	index *index // nil up to searched entries
+}
+
+// index has the entries of a table by their hashes.
+type index struct {
+	at   map[uint64]int32
+	twin bool // two had one hash, and only one of them is here
 }
 
 type entry[K comparable, V any] struct {
@@ -93,14 +84,19 @@ type entry[K comparable, V any] struct {
 	key   K
 }
 
+var hashSeed = maphash.MakeSeed()
+
 func (t *table[K, V]) len() int { return len(t.list) }
 
 func (t *table[K, V]) find(k K) int {
 	if t.index != nil {
-		if i, ok := t.index[k]; ok {
-			return i
+		i, ok := t.index.at[maphash.Comparable(hashSeed, k)]
+		if ok && t.list[i].key == k {
+			return int(i)
 		}
-		return -1
+		if !t.index.twin {
+			return -1
+		}
 	}
 	for i := range t.list {
 		if t.list[i].key == k {
@@ -116,14 +112,24 @@ func (t *table[K, V]) add(k K, v V) bool {
 	}
 	t.list = append(t.list, entry[K, V]{v, k})
 	if t.index != nil {
-		t.index[k] = len(t.list) - 1
+		t.enter(len(t.list) - 1)
 	} else if len(t.list) > searched {
-		t.index = make(map[K]int)
+		t.index = &index{at: make(map[uint64]int32)}
 		for i := range t.list {
-			t.index[t.list[i].key] = i
+			t.enter(i)
 		}
 	}
 	return true
+}
+
+// enter puts an entry into the index.
+func (t *table[K, V]) enter(i int) {
+	h := maphash.Comparable(hashSeed, t.list[i].key)
+	if _, taken := t.index.at[h]; taken {
+		t.index.twin = true
+		return
+	}
+	t.index.at[h] = int32(i)
 }
 
 func (t *table[K, V]) remove(k K) bool {
@@ -132,17 +138,27 @@ func (t *table[K, V]) remove(k K) bool {
 		return false
 	}
 	last := len(t.list) - 1
+	if t.index != nil {
+		t.leave(i)
+		if i < last {
+			t.leave(last)
+		}
+	}
 	t.list[i] = t.list[last]
 	t.list[last] = entry[K, V]{}
 	t.list = t.list[:last]
-	if t.index != nil {
-		delete(t.index, k)
-		if i < last {
-			t.index[t.list[i].key] = i
-		}
-		if last == 0 {
-			t.index, t.list = nil, nil
-		}
+	if last == 0 {
+		*t = table[K, V]{}
+	} else if t.index != nil && i < last {
+		t.enter(i)
 	}
 	return true
+}
+
+// leave takes an entry out of the index.
+func (t *table[K, V]) leave(i int) {
+	h := maphash.Comparable(hashSeed, t.list[i].key)
+	if t.index.at[h] == int32(i) {
+		delete(t.index.at, h)
+	}
 }

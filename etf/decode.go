@@ -21,16 +21,23 @@ var (
 // atom cache, tags that no node since OTP 23 writes or reads, atoms that are no
 // UTF-8 or longer than 255 characters, floats that are no numbers, and maps with a
 // key twice.
-func Decode(b []byte) (Term, error) {
+func Decode(b []byte) (Term, error) { return DecodeUpTo(b, len(b)) }
+
+// DecodeUpTo is Decode for a term of which more than so many elements of tuples, lists
+// and maps are not wanted. Then it fails with ErrTooMany, and memory is limited to 48 bytes
+// for each of them.
+func DecodeUpTo(b []byte, elements int) (Term, error) {
 	r := NewReader(b)
-	t, err := r.Term()
+	raw, err := r.Raw()
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Done(); err != nil {
 		return nil, err
 	}
-	return t, nil
+	whole := NewReader(raw)
+	whole.room = elements
+	return whole.term(0)
 }
 
 // term builds the next term, which Raw has seen whole: it can only be too deep.
@@ -68,6 +75,9 @@ func (r *Reader) term(depth int) (Term, error) {
 	}
 	if depth >= maxDepth {
 		return nil, ErrDepth
+	}
+	if r.room -= h.n; r.room < 0 {
+		return nil, ErrTooMany
 	}
 	switch h.kind {
 	case kindTuple:
@@ -121,8 +131,14 @@ func (r *Reader) list(n, depth int) (Term, error) {
 		}
 		switch tail.kind {
 		case kindList:
-			n = tail.n - 1
+			if n = tail.n - 1; tail.n > r.room {
+				return nil, ErrTooMany
+			}
+			r.room -= tail.n
 		case kindNil, kindString:
+			if r.room -= len(tail.data); r.room < 0 {
+				return nil, ErrTooMany
+			}
 			for _, c := range tail.data {
 				l = append(l, int64(c))
 			}

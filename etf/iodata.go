@@ -1,9 +1,13 @@
 package etf
 
+// maxOpen bounds the lists that are in one another and lack elements: 8 MiB of memory.
+const maxOpen = 1 << 20
+
 // AppendIOData appends the bytes that the iodata t stands for: a binary, or a
-// list of integers 0..255, binaries and such lists, nested as deeply as may be.
-// It fails with ErrTooLarge rather than append more than max bytes. When it
-// fails, dst is returned as it came.
+// list of integers 0..255, binaries and such lists, nested.
+// It fails with ErrTooLarge rather than append more than max bytes, and with ErrDepth
+// where more than maxOpen lists are in one another. When it fails, dst is returned as it
+// came.
 func AppendIOData(dst []byte, t Raw, max int) ([]byte, error) {
 	out, _, err := walkIOData(dst, t, max, true)
 	if err != nil {
@@ -58,6 +62,9 @@ func walkIOData(dst []byte, t Raw, max int, write bool) ([]byte, int, error) {
 				dst = append(dst, h.data...)
 			}
 		case kindList:
+			if len(open) >= maxOpen {
+				return nil, 0, ErrDepth
+			}
 			open = append(open, h.n-1)
 			tail = false
 			continue

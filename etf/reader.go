@@ -10,6 +10,7 @@ type Reader struct {
 	buf  []byte
 	pos  int
 	owed int // terms that the containers read so far still ask for; 0 between calls
+	room int // how many elements term may still build
 }
 
 // NewReader returns a Reader of b, which holds no version byte.
@@ -144,6 +145,7 @@ func (r *Reader) Term() (Term, error) {
 		return nil, err
 	}
 	whole := NewReader(raw)
+	whole.room = len(raw)
 	t, err := whole.term(0)
 	if err != nil {
 		r.pos = start

@@ -73,6 +73,9 @@ var (
 	// Reader.Raw takes such terms.
 	ErrDepth = errors.New("etf: term is nested too deeply")
 
+	// ErrTooMany says that a term has more elements than the caller of DecodeUpTo wants.
+	ErrTooMany = errors.New("etf: term has too many elements")
+
 	// ErrTooLarge says that iodata holds more bytes than the caller allows.
 	ErrTooLarge = errors.New("etf: iodata is too large")
 )

@@ -133,7 +133,7 @@ func (w *Worker) WriteTo(s Stream, data []byte, token any) error {
 	if in == nil {
 		return unix.EBADF
 	}
-	if in.full(len(data)+pieceCost, MaxWrites) {
+	if in.full(len(data)+pieceCost, MaxWrites) || in.crowded(len(data)) {
 		return unix.EAGAIN
 	}
 	return in.write(data, token)

@@ -1,6 +1,8 @@
 package workers
 
 import (
+	"bytes"
+
 	"erluv/loop"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,14 @@ const (
 	// MaxWrites bounds what waits in calls. A single write is taken whatever
 	// its size when nothing waits, so every write can be made.
 	MaxWrites = 4 << 20
+	// MaxWaiting bounds what waits for all programs together, in bytes. It is the
+	// largest frame of a node (childproc, maxFrame), so that every write can be made
+	// while no other waits.
+	MaxWaiting = 64 << 20
+
+	// alwaysTaken is how much is, where nothing waits: as much as a pipe takes whole
+	// (pipe(7), PIPE_BUF).
+	alwaysTaken = 4 << 10
 
 	// pieceCost is what a waiting call counts besides its bytes: the piece and
 	// the host's token. Commands are run together and have no such cost.
@@ -53,6 +63,7 @@ type queue struct {
 // the pipe.
 type piece struct {
 	data  []byte
+	size  int // of all of it, which is kept until it is written
 	token any
 }
 
@@ -62,14 +73,14 @@ func (in *input) tty() bool { return in.w.tty && in.no == Stdin }
 
 // Write writes data to stdin, and has Wrote called with the token when all of it
 // is in the pipe: within the call if the pipe takes it at once. EAGAIN when
-// MaxWrites would be passed, EPIPE when stdin is closed or nobody reads it any
+// MaxWrites or MaxWaiting would be passed, EPIPE when stdin is closed or nobody reads it any
 // more: Wrote is not called then.
 func (w *Worker) Write(data []byte, token any) error { return w.WriteTo(Stdin, data, token) }
 
 // Command writes data to stdin without an answer. EAGAIN when MaxCommands would
 // be passed; EPIPE as with Write.
 func (w *Worker) Command(data []byte) error {
-	if w.in.full(len(data), MaxCommands) {
+	if w.in.full(len(data), MaxCommands) || w.in.crowded(len(data)) {
 		return unix.EAGAIN
 	}
 	return w.in.write(data, nil)
@@ -113,14 +124,29 @@ func (in *input) write(data []byte, token any) error {
 	}
 	q := in.queue
 	q.bytes += len(data)
+	in.w.starter.budget.waiting += len(data)
 	if last := len(q.pieces) - 1; token == nil && last >= 0 && q.pieces[last].token == nil {
 		q.pieces[last].data = append(q.pieces[last].data, data...)
+		q.pieces[last].size += len(data)
 		return nil
 	}
-	q.pieces = append(q.pieces, piece{append([]byte(nil), data...), token})
+	q.pieces = append(q.pieces, piece{bytes.Clone(data), len(data), token})
 	in.watch()
 	return nil
 }
+
+// crowded: all programs together have too much waiting for that much more. A little is
+// taken where nothing waits, so that a program that reads is not held up by others.
+func (in *input) crowded(more int) bool {
+	if in.queue == nil && more <= alwaysTaken {
+		return false
+	}
+	return in.w.starter.Crowded(more)
+}
+
+// Crowded says whether the programs of all Starters have too much waiting for that much
+// more.
+func (s *Starter) Crowded(more int) bool { return more > MaxWaiting-s.budget.waiting }
 
 // open: there is a pipe, or there will be one.
 func (in *input) open() bool {
@@ -153,6 +179,7 @@ func (in *input) flush() {
 			return
 		}
 		token := p.token
+		in.w.starter.budget.waiting -= p.size
 		*p = piece{}
 		if q.pieces = q.pieces[1:]; len(q.pieces) == 0 {
 			q.src.Remove()
@@ -167,7 +194,8 @@ func (in *input) flush() {
 	case in.tty():
 		in.ended = true
 		if end := endOfInput(int(in.fd), in.last); end != nil {
-			in.queue = &queue{pieces: []piece{{data: end}}, bytes: len(end)}
+			in.queue = &queue{pieces: []piece{{data: end, size: len(end)}}, bytes: len(end)}
+			in.w.starter.budget.waiting += len(end)
 			in.flush()
 		}
 	default:
@@ -246,6 +274,7 @@ func (in *input) answer(err error) {
 	}
 	in.queue = nil
 	for _, p := range q.pieces {
+		in.w.starter.budget.waiting -= p.size
 		if p.token != nil || err != nil && !in.ended { // else it is the end of a terminal's input
 			in.w.host.Wrote(in.w, p.token, err)
 		}

@@ -57,9 +57,10 @@ type Starter struct {
 }
 
 // budget are the descriptors that workers hold, and those of RLIMIT_NOFILE that they may
-// not have; and what their pipes hold.
+// not have; what their pipes hold; and what waits to be written to them.
 type budget struct {
 	held, reserved int
+	waiting        int // bytes, see MaxWaiting
 	pipes          pipes
 }
 

@@ -59,11 +59,13 @@ func playRole(role string, args []string) int {
 		err = mainproc.Stage(args)
 	case roleChild:
 		if err = mainproc.Seal(args); err == nil {
+			limitHeap()
 			reserveThreads(waitOfChild)
 			err = childproc.Main()
 		}
 	case roleSpawner:
 		if err = mainproc.Settle(args); err == nil {
+			limitHeap()
 			reserveThreads(waitOfSpawner)
 			err = spawner.Main()
 		}
@@ -77,6 +79,7 @@ func playRole(role string, args []string) int {
 
 // serve is a variable for the tests of what surrounds it.
 var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
+	limitHeap()
 	reserveThreads(waitOfMain)
 	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up, Alone: true})
 }

@@ -1,0 +1,66 @@
+package childproc
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+)
+
+const (
+	// maxRegExp bounds a regular expression, in bytes.
+	maxRegExp = 4096
+
+	// maxPattern bounds what it compiles to, in instructions of package regexp: a few
+	// bytes can mean millions. To match takes as many steps for each byte.
+	maxPattern = 1000
+
+	// patternCost is what an instruction costs of the budget for what is held.
+	patternCost = 64
+
+	// maxMatched is how much of a line is matched, in bytes. With maxPattern that takes
+	// 0.2 s at worst, and some microseconds mostly.
+	maxMatched = 4 << 10
+
+	// matchPiece is how much is read at once while a line is waited for, so that the
+	// steps of one turn are bounded as well.
+	matchPiece = 1 << 10
+)
+
+// compile compiles a regular expression and says how many instructions it has, unless
+// they are too many.
+func compile(s string) (re *regexp.Regexp, size int, err error) {
+	tree, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
+		return nil, 0, err
+	}
+	if size = instructions(tree); size > maxPattern {
+		return nil, 0, fmt.Errorf("it means more than %d instructions: use fewer and smaller repetitions", maxPattern)
+	}
+	re, err = regexp.Compile(s)
+	return re, size, err
+}
+
+// instructions is how many there are at most in what a tree compiles to; beyond
+// maxPattern it counts no further. Large classes of characters count by their size.
+func instructions(tree *syntax.Regexp) int {
+	const rangesOfOne = 16 // in the memory of an instruction
+	n := 1
+	switch tree.Op {
+	case syntax.OpLiteral:
+		n = len(tree.Rune)
+	case syntax.OpCharClass:
+		n += len(tree.Rune) / 2 / rangesOfOne
+	case syntax.OpCapture, syntax.OpStar, syntax.OpPlus:
+		n = 2
+	}
+	for _, sub := range tree.Sub {
+		if n += instructions(sub) + 1; n > maxPattern {
+			return n
+		}
+	}
+	if tree.Op == syntax.OpRepeat {
+		// x{2,4} is xx(x(x)?)?, and x{2,} is xxx*: see syntax.Regexp.Simplify.
+		n *= max(tree.Min, tree.Max, 0) + 1
+	}
+	return n
+}
