@@ -57,7 +57,7 @@ func TestFurtherDescriptors(t *testing.T) {
 			}
 			same(t, n.workerCall(w, etf.Tuple{etf.Atom("close"), int64(3)}), errorTerm(etf.Atom("ebadf")))
 			info := fmt.Sprint(n.workerCall(w, etf.Atom("info")))
-			if want := "{fds [{9 [{open true} {bytes 3}]} {3 [{open true} {bytes 3}]} {4 [{open true} {bytes 0}]}]}"; !strings.Contains(info, want) {
+			if want := "{fds [{9 [{open true} {bytes 3}]} {3 [{open true} {bytes 3} {held false}]} {4 [{open true} {bytes 0} {held false}]}]}"; !strings.Contains(info, want) {
 				t.Errorf("no %s in %s", want, info)
 			}
 			same(t, n.workerCall(w, etf.Tuple{etf.Atom("close"), int64(9)}), etf.Atom("ok"))

@@ -55,7 +55,7 @@ func TestChaosOutputs(t *testing.T) {
 		took = append(took, micros(t, bad)...)
 	}
 	t.Logf("%d outputs; those who leave somebody behind are told of after %v", all, took)
-	if took.median() > 50*time.Millisecond {
+	if *chaos && took.median() > 50*time.Millisecond { // otherwise other suites run beside it
 		t.Error("that took too long")
 	}
 	if !until(endTime, func() bool { return len(marked(mark)) == 0 }) {
@@ -99,7 +99,7 @@ func TestChaosBomb(t *testing.T) {
 				pings = append(pings, micros(t, rest)...)
 			}
 			t.Logf("2,047 processes are gone: %v; pings meanwhile: %v", took, pings)
-			if took.median() > 5*time.Second || pings.median() > time.Second {
+			if *chaos && (took.median() > 5*time.Second || pings.median() > time.Second) {
 				t.Error("that took too long")
 			}
 			e.idleAgain(t, before)

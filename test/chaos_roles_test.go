@@ -109,7 +109,7 @@ func TestChaosNode(t *testing.T) {
 		took = append(took, killNode(t))
 	}
 	t.Log(took)
-	if took.median() > time.Second {
+	if *chaos && took.median() > time.Second { // otherwise other suites run beside it
 		t.Error("that took too long")
 	}
 }

@@ -109,6 +109,7 @@ next(W) ->
     receive
         {W, {signal, _} = Signal} -> killed(W, Signal);
         {W, {_, eof}} -> killed(W, eof);
+        {W, {stdin, epipe}} -> killed(W, eof); % a command came after its end
         {W, Message} -> Message;
         {'EXIT', W, Reason} -> throw({exit, W, Reason});
         Other -> error({unexpected, Other})
@@ -119,6 +120,7 @@ killed(W, Last) ->
     receive
         {W, {stdout, _}} when Last =:= eof -> killed(W, Last);
         {W, {_, eof}} when Last =:= eof -> killed(W, Last);
+        {W, {stdin, epipe}} when Last =:= eof -> killed(W, Last);
         {W, {signal, sigkill} = Signal} when Last =:= eof -> killed(W, Signal);
         {'EXIT', W, Reason} -> throw({exit, W, Reason});
         Other -> error({unexpected, Other, after_last, Last})
