@@ -57,25 +57,25 @@ lint: deps
 
 unit: deps build build/tally
 	@ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/unit \
-		go test -race -timeout 30m -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
+		go test -race -timeout 60m -json $$(go list ./... | grep -v -e '/test$$' -e '/mainproc$$')
 
 # Tests that repeat themselves thousands of times, in full: in unit, with -race, they do
 # a tenth of it. gate_test.go holds that this list is complete.
 COUNTED := TestSchedules TestEPIPEAtARandomByte TestNoDescriptorOfOurs TestOutputIsComplete
 
 unit-counts: deps build/tally
-	@build/tally run build/results/unit-counts go test -timeout 30m -json \
+	@build/tally run build/results/unit-counts go test -timeout 60m -json \
 		-run "^($$(echo $(COUNTED) | tr ' ' '|'))$$" ./childproc ./workers
 
 # The tests of mainproc, which must reach 95 % of its statements.
 unit-mainproc: deps build build/tally
-	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -timeout 30m -json ./mainproc
+	@build/tally run build/results/unit-mainproc erluv/mainproc=95 go test -race -cover -timeout 60m -json ./mainproc
 
 e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 
 # $(call suite,NAME,VARIABLES,ERL,FLAGS)
 suite = @ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_ERL=$(3) $(2) \
-	build/tally run build/results/$(1) go test -json -count=1 -timeout 30m $(4) ./test
+	build/tally run build/results/$(1) go test -json -count=1 -timeout 80m $(4) ./test
 
 e2e-25: deps build build/tally
 	$(call suite,$@,ERLUV_TEST_AS=root,$$(command -v erl),-race)
