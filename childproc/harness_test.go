@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 const (
 	testNode   = "erluv_test@localhost"
 	testTarget = "node@localhost"
-	patience   = 20 * time.Second
+	patience   = 2 * time.Minute
 )
 
 // node is the other side: a node that speaks frames, and main.

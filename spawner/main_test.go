@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // The test binary plays the spawner: Main on descriptor 3, with a limit of
 // descriptors if one is given.

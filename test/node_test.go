@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-const evalTime = 90 * time.Second // for what is evaluated, if nothing else is said
+const evalTime = 4 * time.Minute // for what is evaluated, if nothing else is said
 
 var serial atomic.Int64 // makes names unique
 

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // bothModes runs f with the spawner reporting exits, as on old kernels, and with
 // pidfds telling all of it where the running kernel's do.
