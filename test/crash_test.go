@@ -320,7 +320,7 @@ func TestWithoutChild(t *testing.T) {
 			receive {'DOWN', B, process, _, Why} -> Why after 5000 -> none end,
 			receive {'DOWN', A, process, _, _} = Down -> Down after 0 -> none end}`)
 		s.respawn(t)
-		s.expect(t, "{ok,[shutdown]}", `{e2e:call(E, {stop, enough}),
+		s.expect(t, "{ok,[enough]}", `{e2e:call(E, {stop, enough}),
 			[receive {'DOWN', A, process, _, Last} -> Last after 5000 -> none end]}`)
 		if status := e.exits(t, endTime); status != 0 {
 			t.Errorf("exit status %d", status)
