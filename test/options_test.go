@@ -210,7 +210,7 @@ func TestLeaveDeliversAll(t *testing.T) {
 
 func TestKillSignalAndTimeout(t *testing.T) {
 	e := common(t)
-	loop := "exec 2>/dev/null; echo ready; while :; do sleep 0.05; done"
+	loop := "echo ready; exec 2>/dev/null; while :; do sleep 0.05; done"
 	for name, tc := range map[string]struct{ cmd, opts, want string }{
 		"default":        {"echo ready; exec sleep 100", "#{}", "{ok,{signal,sigterm}}"},
 		"named":          {"trap 'exit 9' USR1; " + loop, "#{kill_signal => sigusr1}", "{ok,{exit_status,9}}"},

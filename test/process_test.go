@@ -12,7 +12,7 @@ func TestExit(t *testing.T) {
 		"kill, ignored": {`"trap '' TERM; while :; do sleep 0.1; done"`, "kill", "{{signal,sigkill},killed}"},
 		"shutdown":      {`["sleep", "100"]`, "shutdown", "{{signal,sigterm},shutdown}"},
 		"any term":      {`["sleep", "100"]`, "{my, [reason], #{a => 1}}", "{{signal,sigterm},{my,[reason],#{a => 1}}}"},
-		"graceful":      {`"trap 'exit 0' TERM; exec 2>/dev/null; echo ready; while :; do sleep 0.05; done"`, "enough", "{{exit_status,0},enough}"},
+		"graceful":      {`"trap 'exit 0' TERM; echo ready; exec 2>/dev/null; while :; do sleep 0.05; done"`, "enough", "{{exit_status,0},enough}"},
 		"killed":        {`["sleep", "100"]`, "killed", "{{signal,sigterm},killed}"},
 	} {
 		t.Run(name, func(t *testing.T) {
