@@ -199,6 +199,8 @@ func TestHoppers(t *testing.T) {
 // TestGroupsOfAnOrdinaryUser: an ordinary user to whom a group was delegated can have no
 // keeper, and Landlock keeps its programs from changing control groups. What it does not
 // know does no harm: the next start is as any.
+//
+//erluv:users
 func TestGroupsOfAnOrdinaryUser(t *testing.T) {
 	base := ownGroup(t)
 	if base == "" || inVersion1 || landlock() < 6 || os.Getuid() != 0 {
