@@ -126,7 +126,7 @@ func openDir(path string) (int, unix.Errno) {
 	if err != nil {
 		return -1, errnoOf(err)
 	}
-	if err := eintr.Faccessat(fd, ".", unix.X_OK, 0); err != nil {
+	if err := eintr.Faccessat(fd, ".", unix.X_OK, unix.AT_EACCESS); err != nil {
 		_ = unix.Close(fd)
 		return -1, errnoOf(err)
 	}
@@ -238,7 +238,7 @@ func (s *spawner) lookUp(program string) (string, unix.Errno) {
 			}
 			continue
 		}
-		if st.Mode&unix.S_IFMT != unix.S_IFREG || eintr.Access(p, unix.X_OK) != nil {
+		if st.Mode&unix.S_IFMT != unix.S_IFREG || eintr.Faccessat(unix.AT_FDCWD, p, unix.X_OK, unix.AT_EACCESS) != nil {
 			errno = unix.EACCES
 			continue
 		}
