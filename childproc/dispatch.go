@@ -89,12 +89,8 @@ var reqRespawn = raw(etf.Atom("respawn"))
 
 // isAuth says whether a request is {is_auth, Node}, which net_adm:ping/1 makes.
 func isAuth(req etf.Raw) bool {
-	r := etf.NewReader(req)
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return false
-	}
-	a, err := r.Atom()
-	return err == nil && a == "is_auth"
+	_, ok := pairOf("is_auth", req)
+	return ok
 }
 
 // toPid takes a message to a process of ours.

@@ -129,10 +129,6 @@ func (k *keptReason) cost() int {
 
 // isShutdown says whether a reason is {shutdown, Term}.
 func isShutdown(reason etf.Raw) bool {
-	r := etf.NewReader(reason)
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return false
-	}
-	a, err := r.Atom()
-	return err == nil && a == "shutdown"
+	_, ok := pairOf("shutdown", reason)
+	return ok
 }

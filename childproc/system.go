@@ -82,17 +82,7 @@ func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 }
 
 // terminateOf is the reason of {terminate, Reason}.
-func terminateOf(req etf.Raw) (etf.Raw, bool) {
-	r := etf.NewReader(req)
-	if n, err := r.Tuple(); err != nil || n != 2 {
-		return nil, false
-	}
-	if a, err := r.Atom(); err != nil || a != "terminate" {
-		return nil, false
-	}
-	reason, err := r.Raw()
-	return reason, err == nil
-}
+func terminateOf(req etf.Raw) (etf.Raw, bool) { return pairOf("terminate", req) }
 
 // stateForm is the form in which sys:get_state/1 of the node expects an answer.
 type stateForm uint8

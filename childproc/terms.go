@@ -22,16 +22,19 @@ func badRequest(req etf.Raw) etf.Term {
 }
 
 // stopRequest reads {stop, Reason}, whose reason need not be built.
-func stopRequest(req etf.Raw) (reason etf.Raw, ok bool) {
-	r := etf.NewReader(req)
+func stopRequest(req etf.Raw) (reason etf.Raw, ok bool) { return pairOf("stop", req) }
+
+// pairOf is the second element of {Tag, Term}, undecoded.
+func pairOf(tag etf.Atom, term etf.Raw) (second etf.Raw, ok bool) {
+	r := etf.NewReader(term)
 	if n, err := r.Tuple(); err != nil || n != 2 {
 		return nil, false
 	}
-	if a, err := r.Atom(); err != nil || a != "stop" {
+	if a, err := r.Atom(); err != nil || a != tag {
 		return nil, false
 	}
-	reason, err := r.Raw()
-	return reason, err == nil
+	second, err := r.Raw()
+	return second, err == nil
 }
 
 // text is a binary made of a string.
