@@ -2,6 +2,7 @@ package etf
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"testing"
@@ -17,7 +18,9 @@ func runErl(t *testing.T, expr string, stdin []byte) []byte {
 	if path == "" {
 		path = "erl"
 	}
-	cmd := exec.Command(path, "-noshell", "-name", "local@vectors.invalid",
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-noshell", "-name", "local@vectors.invalid",
 		"-dist_listen", "false", "-start_epmd", "false",
 		"-eval", `{ok, M, B} = compile:file("vectors", [binary, report]),`+
 			`{module, M} = code:load_binary(M, "vectors.erl", B),`+expr+`, halt().`)
@@ -26,8 +29,6 @@ func runErl(t *testing.T, expr string, stdin []byte) []byte {
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	kill := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
-	defer kill.Stop()
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("cannot have a real node check this: %s: %v\n%s%s", path, err, out, stderr.Bytes())

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,19 +16,44 @@ import (
 // While something cannot be had, those who run go on, whatever they do, and all is
 // well again when there is more: nothing is started anew but what failed.
 
-// lower lowers a limit (prlimit(1)) of one of the roles to n, for as long as the
-// function that is returned is not called. Of root itself, RLIMIT_NPROC has no hold.
-func (e *erluv) lower(t *testing.T, pid int, limit string, n int) (restore func()) {
+// lower lowers a limit of one of the roles to n, for as long as the function that is
+// returned is not called. Of root itself, RLIMIT_NPROC has no hold.
+func lower(t *testing.T, pid int, limit string, n uint64) (restore func()) {
 	t.Helper()
-	own := func(args ...string) string {
-		if pid != e.cmd.Process.Pid || ordinary {
-			return prlimit(t, pid, args...)
-		}
-		return prlimitAs(t, nil, pid, args...)
+	old := softLimit(t, pid, limit, n)
+	return func() { softLimit(t, pid, limit, old) }
+}
+
+// softLimit sets a limit as the user of the process, and returns what it was. The real
+// user of a spawner may be a keeper: then it has to set it itself.
+func softLimit(t *testing.T, pid int, limit string, n uint64) (old uint64) {
+	t.Helper()
+	uids, gids := strings.Fields(status(pid, pid)["Uid"]), strings.Fields(status(pid, pid)["Gid"])
+	if len(uids) < 3 || len(gids) < 3 {
+		t.Fatalf("process %d is not there", pid)
 	}
-	old := own("--output=SOFT", "--noheadings", "--"+limit)
-	own(fmt.Sprintf("--%s=%d:", limit, n))
-	return func() { own("--" + limit + "=" + old + ":") }
+	if uids[0] != uids[1] {
+		return ownLimit(t, pid, map[string]int{"nproc": unix.RLIMIT_NPROC, "nofile": unix.RLIMIT_NOFILE}[limit], n)
+	}
+	prlimit := func(args ...string) string {
+		cmd := exec.Command("prlimit", append([]string{"--pid", strconv.Itoa(pid)}, args...)...)
+		if os.Getuid() == 0 {
+			uid, _ := strconv.ParseUint(uids[0], 10, 32)
+			gid, _ := strconv.ParseUint(gids[0], 10, 32)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", cmd, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	old, err := strconv.ParseUint(prlimit("--output=SOFT", "--noheadings", "--"+limit), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prlimit(fmt.Sprintf("--%s=%d:", limit, n))
+	return old
 }
 
 // residents are workers that have run before anything was short; they work on it.
@@ -87,7 +113,7 @@ func waysOutOfProcesses() map[string]func(*testing.T, *erluv, roles) func() {
 		"RLIMIT_NPROC": func(t *testing.T, e *erluv, r roles) func() {
 			var all []func()
 			for _, pid := range r.each() {
-				all = append(all, e.lower(t, pid, "nproc", 3))
+				all = append(all, lower(t, pid, "nproc", 3))
 			}
 			return func() {
 				for _, restore := range all {
@@ -157,7 +183,7 @@ func TestNoMoreDescriptors(t *testing.T) {
 	for role, pid := range map[string]int{"child": r.child, "spawner": r.spawner} {
 		for _, limit := range []int{3, len(descriptors(t, pid)) + 1} {
 			t.Run(fmt.Sprintf("%s %d", role, limit), func(t *testing.T) {
-				restore := e.lower(t, pid, "nofile", limit)
+				restore := lower(t, pid, "nofile", uint64(limit))
 				s.expect(t, "{[{error,emfile}],works}", `
 					Long = binary:copy(<<"x">>, 100000),
 					Ask = fun(O) -> [e2e:call(E, {spawn, ["true", Arg], O}) || Arg <- [<<"x">>, Long]] end,
@@ -183,7 +209,7 @@ func TestMainWithoutDescriptors(t *testing.T) {
 		{ok, #{exit := {exit_status, 0}}} = Before = Limits()`)
 	for n := range 3 {
 		r := e.roles(t)
-		e.lower(t, r.main, "nofile", 2+n)
+		lower(t, r.main, "nofile", uint64(2+n))
 		if n == 0 {
 			s.expect(t, "works", "Works()")
 		}
@@ -197,7 +223,7 @@ func TestMainWithoutDescriptors(t *testing.T) {
 
 		// A spawner that dies alone is followed by another, and nobody else notices.
 		r = e.roles(t)
-		e.lower(t, r.main, "nofile", 2+n)
+		lower(t, r.main, "nofile", uint64(2+n))
 		kill(t, r.spawner, syscall.SIGKILL)
 		s.expect(t, "ok", "e2e:until(fun() -> Before =:= Limits() end)")
 		if now := e.roles(t); now.child != r.child || now.spawner == r.spawner {

@@ -2,10 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -100,34 +96,15 @@ func TestNoMoreToBeHad(t *testing.T) {
 		"eagain": {r.spawner, "nproc"},
 	} {
 		t.Run(want, func(t *testing.T) {
-			old := prlimit(t, tc.pid, "--output=SOFT", "--noheadings", "--"+tc.limit)
 			for range 3 {
-				prlimit(t, tc.pid, "--"+tc.limit+"=3:")
+				restore := lower(t, tc.pid, tc.limit, 3)
 				e.expect(t, `[{error,`+want+`}]`, `
 					lists:usort([e2e:call(E, {What, ["true"], #{}}) || _ <- lists:seq(1, 20), What <- [spawn, run]])`)
-				prlimit(t, tc.pid, "--"+tc.limit+"="+old+":")
+				restore()
 				e.expect(t, `{<<>>,<<>>,{exit_status,0},normal}`, `e2e:outcome(e2e:start(E, ["true"]))`)
 			}
 		})
 	}
-}
-
-// prlimit is prlimit(1) as the user of the tests: no other may change the limits of a
-// spawner whose real user is a keeper.
-func prlimit(t *testing.T, pid int, args ...string) string {
-	t.Helper()
-	return prlimitAs(t, nil, pid, args...)
-}
-
-func prlimitAs(t *testing.T, as *syscall.Credential, pid int, args ...string) string {
-	t.Helper()
-	cmd := exec.Command("prlimit", append([]string{"--pid", strconv.Itoa(pid)}, args...)...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v: %s", cmd, err, out)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // A program can be spawned as soon as it has been written, though somebody still

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds every wait for something that takes milliseconds.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // erluv returns the command, with a home directory and environment of its own.
 func erluv(t *testing.T, env []string, args ...string) *exec.Cmd {

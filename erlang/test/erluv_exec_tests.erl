@@ -434,7 +434,7 @@ o_application_stops() ->
     {ok, Pid, OsPid} = erluv_exec:run(["sleep", "60"], [monitor]),
     ok = application:stop(erluv),
     ?assertMatch({'DOWN', _}, begin receive {'DOWN', OsPid, process, Pid, R} -> {'DOWN', R} end end),
-    ?assertEqual({error, noproc}, erluv_exec:run("true", [sync])),
+    ?assertEqual({error, {no_node, erluv}}, erluv_exec:run("true", [sync])),
     ok = application:start(erluv),
     {ok, []} = erluv_exec:run("true", [sync]),
     ok = gen_server:stop(Exec),

@@ -258,7 +258,10 @@ t_asked_too_early() ->
     ?assertEqual({error, {no_node, nothing}}, erluv_node:node(nothing)),
     Slow = ["/bin/sh", "-c", "sleep 6; exec \"$@\"", "sh" | erluv_harness:executable()],
     Starting = fun(Options) ->
-                       Starter = spawn_link(fun() -> exit({start, erluv_node:start_link(Options)}) end),
+                       Starter = spawn_link(fun() ->
+                                                    process_flag(trap_exit, true),
+                                                    exit({start, erluv_node:start_link(Options)})
+                                            end),
                        until(fun() -> is_pid(whereis(slow)) end),
                        Starter
                end,

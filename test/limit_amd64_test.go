@@ -1,0 +1,74 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownLimit has a process lower or raise a soft limit of its own, and returns what it was.
+// That is how a limit of a spawner is set: its real user is a keeper, so nobody else may
+// set it without CAP_SYS_RESOURCE, which root of a container can lack. The process is
+// stopped in a system call by ptrace(2), calls prlimit64(2), and goes on where it was.
+func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
+	t.Helper()
+	runtime.LockOSThread() // ptrace(2) goes by thread
+	defer runtime.UnlockOSThread()
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatalf("process %d cannot be made to set its limit %d to %d: %v", pid, resource, soft, err)
+		}
+	}
+	stopped := func() {
+		var status unix.WaitStatus
+		_, err := unix.Wait4(pid, &status, unix.WALL, nil)
+		if err == nil && !status.Stopped() {
+			err = errors.New("it has ended")
+		}
+		must(err)
+	}
+	// Its own instruction is what calls: other threads run the same code.
+	var before unix.PtraceRegs
+	for code := make([]byte, 2); string(code) != "\x0f\x05"; {
+		_ = unix.PtraceDetach(pid)
+		must(unix.PtraceAttach(pid))
+		stopped()
+		must(unix.PtraceGetRegs(pid, &before))
+		_, err := unix.PtracePeekText(pid, uintptr(before.Rip-2), code)
+		must(err)
+	}
+	defer func() { _ = unix.PtraceDetach(pid) }()
+
+	// Below the red zone of the stack: the limit that it sets, and the one that it had.
+	room := uintptr(before.Rsp - 512)
+	limits := make([]byte, 32)
+	call := func(set uintptr) {
+		regs := before
+		regs.Rip -= 2
+		regs.Orig_rax = ^uint64(0) // what it was interrupted in is not called again yet
+		regs.Rax, regs.Rdi, regs.Rsi = unix.SYS_PRLIMIT64, 0, uint64(resource)
+		regs.Rdx, regs.R10 = uint64(set), uint64(room+16)
+		must(unix.PtraceSetRegs(pid, &regs))
+		must(unix.PtraceSingleStep(pid))
+		stopped()
+		must(unix.PtraceGetRegs(pid, &regs))
+		if errno := -int64(regs.Rax); errno > 0 {
+			must(unix.Errno(errno))
+		}
+	}
+	call(0)
+	_, err := unix.PtracePeekData(pid, room, limits)
+	must(err)
+	old = binary.LittleEndian.Uint64(limits[16:])
+	copy(limits[8:16], limits[24:]) // the hard limit stays
+	binary.LittleEndian.PutUint64(limits, soft)
+	_, err = unix.PtracePokeData(pid, room, limits)
+	must(err)
+	call(room)
+	must(unix.PtraceSetRegs(pid, &before))
+	return old
+}
