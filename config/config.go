@@ -40,7 +40,7 @@ type Config struct {
 	MaxWorkers  int           // 1 to 1,000,000
 	Path        []string      // absolute directories, at least one
 	Contain     string        // "auto", "pidns", "cgroup" or "group"
-	Sandbox     string        // SandboxStrict, SandboxBestEffort or SandboxOff
+	Sandbox     string        // SandboxAuto, SandboxStrict or SandboxOff
 	AllowUsers  []string
 	Detach      bool
 	LogLevel    slog.Level
@@ -61,8 +61,9 @@ type Config struct {
 const (
 	ReconnectRetry    = "retry"
 	ReconnectExit     = "exit"
+	SandboxAuto       = "auto"
 	SandboxStrict     = "strict"
-	SandboxBestEffort = "best-effort"
+	SandboxBestEffort = "best-effort" // another word for auto
 	SandboxOff        = "off"
 	FormatText        = "text"
 	FormatJSON        = "json"

@@ -32,13 +32,6 @@ func (l *loader) finish(c *Config) {
 			s.Value, s.Source = c.RunAs.Group, "the group of user"
 		}
 	}
-	if s := c.setting("sandbox"); c.Sandbox == "" {
-		c.Sandbox = SandboxBestEffort
-		if c.machine.UID == 0 {
-			c.Sandbox = SandboxStrict
-		}
-		s.Value = c.Sandbox
-	}
 	l.ineffective(c)
 }
 

@@ -154,12 +154,14 @@ var keys = []Key{
 		set: func(c *Config, v string) error { c.Contain = v; return oneOf(v, "auto", "pidns", "cgroup", "group") },
 	},
 	{
-		Name: "sandbox", Form: "strict|best-effort|off", Unset: "(strict for root, else best-effort)",
+		Name: "sandbox", Form: "auto|strict|off", Default: "auto",
 		Meaning: "what the kernel must have to confine the child and the programs",
-		Right:   "strict, best-effort or off", Example: `"strict"`,
+		Right:   "auto, strict or off", Example: `"auto"`,
 		set: func(c *Config, v string) error {
-			c.Sandbox = v
-			return oneOf(v, SandboxStrict, SandboxBestEffort, SandboxOff)
+			if c.Sandbox = v; v == SandboxBestEffort {
+				c.Sandbox = SandboxAuto
+			}
+			return oneOf(v, SandboxAuto, SandboxStrict, SandboxOff, SandboxBestEffort)
 		},
 	},
 	{

@@ -57,7 +57,7 @@ var samples = map[string]struct {
 	"max_workers":  {strs("1", "2", "1000000"), anys(1, 2, 1000000), func(c *Config) any { return c.MaxWorkers }},
 	"path":         {strs("/a", "/b:/c", "/d"), anys([]string{"/a"}, []string{"/b", "/c"}, []string{"/d"}), func(c *Config) any { return c.Path }},
 	"contain":      {strs("pidns", "cgroup", "group"), anys("pidns", "cgroup", "group"), func(c *Config) any { return c.Contain }},
-	"sandbox":      {strs("off", "strict", "best-effort"), anys("off", "strict", "best-effort"), func(c *Config) any { return c.Sandbox }},
+	"sandbox":      {strs("off", "strict", "auto"), anys("off", "strict", "auto"), func(c *Config) any { return c.Sandbox }},
 	"allow_users":  {strs("bin daemon:daemon,bin", "daemon", "bin"), anys([]string{"bin", "daemon:daemon,bin"}, nil, nil), func(c *Config) any { return c.AllowUsers }},
 	"detach":       {strs("true", "false", "true"), anys(true, false, true), func(c *Config) any { return c.Detach }},
 	"log_level":    {strs("debug", "warn", "error"), anys(slog.LevelDebug, slog.LevelWarn, slog.LevelError), func(c *Config) any { return c.LogLevel }},
@@ -73,7 +73,7 @@ var defaults = map[string]any{
 	"epmd_port": 4369, "user": "nobody", "group": "", "die_timeout": 5 * time.Second,
 	"kill_timeout": 5 * time.Second, "reconnect": "retry", "controller": "erluv", "max_workers": 10000,
 	"path":    []string{"/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"},
-	"contain": "auto", "sandbox": map[bool]string{true: "strict", false: "best-effort"}[os.Getuid() == 0], "allow_users": []string(nil), "detach": false,
+	"contain": "auto", "sandbox": "auto", "allow_users": []string(nil), "detach": false,
 	"log_level": slog.LevelInfo, "log_format": "text",
 }
 

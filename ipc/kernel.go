@@ -1,7 +1,9 @@
 package ipc
 
 import (
+	"errors"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,13 +12,34 @@ import (
 // a process that is no child of the asker (PIDFD_GET_INFO with PIDFD_INFO_EXIT,
 // Linux 6.15) and signal its process group (PIDFD_SIGNAL_PROCESS_GROUP, 6.9).
 // Where they do not, the spawner does both on request.
+//
+// It asks for both: some that are no Linux, as gVisor, have any release's number.
 func PidfdsSuffice() bool {
 	var u unix.Utsname
-	if unix.Uname(&u) != nil {
+	if unix.Uname(&u) != nil || !releaseAtLeast(unix.ByteSliceToString(u.Release[:]), 6, 15) {
 		return false
 	}
-	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), 6, 15)
+	self, err := unix.PidfdOpen(unix.Getpid(), 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(self)
+	var info [64]byte // struct pidfd_info, of its first size, with an empty mask
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(self), PidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+	err = unix.PidfdSendSignal(self, 0, nil, PidfdSignalProcessGroup)
+	return e == 0 && !errors.Is(err, unix.EINVAL)
 }
+
+// Of linux/pidfd.h, see pidfd_send_signal(2).
+const (
+	// PidfdGetInfo is PIDFD_GET_INFO with the first version of its struct (Linux 6.13).
+	PidfdGetInfo = 0xC040FF0B
+
+	// PidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9). It goes by the
+	// identity of the leader, not by its number, so it hits the right group after the
+	// leader's end, or none.
+	PidfdSignalProcessGroup = 1 << 2
+)
 
 // releaseAtLeast compares a release such as "6.1.0-18-amd64".
 func releaseAtLeast(release string, major, minor int) bool {

@@ -34,8 +34,9 @@ const (
 // first that works is taken. The tree, if there is one, is the caller's.
 func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []containment, tree *sandbox.Tree, err error) {
 	root := os.Geteuid() == 0
-	if contain == containPidns && !root {
-		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root can make a pid namespace", contain)
+	may := root && sandbox.MayNamespace()
+	if contain == containPidns && !may {
+		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root with CAP_SYS_ADMIN can make a pid namespace", contain)
 	}
 	few := contain == containGroup
 	// Without leaves all programs are in the spawner's group, which is enough to end
@@ -51,7 +52,10 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 		log.Warn(sweptLeft, "trees", swept)
 	}
 	auto := contain == containAuto
-	if root && (auto || contain == containPidns) {
+	if auto && root && !may {
+		log.Info("programs are contained without a pid namespace, as there is no CAP_SYS_ADMIN")
+	}
+	if may && (auto || contain == containPidns) {
 		if tree != nil {
 			ways = append(ways, containment{name: containPidns, pidns: true, tree: tree})
 		}

@@ -4,13 +4,15 @@ import (
 	"errors"
 
 	"erluv/dist"
+	"erluv/sandbox"
 )
 
-// The exit statuses that Run's and Ping's errors stand for; 2, for the command
-// line and the configuration, is cmd/erluv's.
+// The exit statuses that Run's and Ping's errors stand for; 2 is cmd/erluv's too, for the
+// command line and the configuration.
 const (
 	statusOK      = 0
 	statusFailure = 1
+	statusNever   = 2 // this machine will never have what is asked for
 	statusRefused = 3 // by the node: cookie, name, not allowed
 	statusDied    = 4 // nobody has wanted a new child
 )
@@ -20,9 +22,12 @@ var errDieTimeout = errors.New("nobody has asked for a new child (respawn)")
 // ExitStatus is the exit status of the process for an error of Run or Ping.
 func ExitStatus(err error) int {
 	var refused *dist.Refused
+	var lacking *sandbox.Lacking
 	switch {
 	case err == nil:
 		return statusOK
+	case errors.As(err, &lacking):
+		return statusNever
 	case errors.Is(err, errDieTimeout):
 		return statusDied
 	case errors.Is(err, dist.ErrCookie), errors.As(err, &refused):

@@ -46,9 +46,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
-	parts, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
+	if err := sandbox.Privileges(); err != nil {
+		return err
+	}
+	parts, lacks, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
 	if err != nil {
 		return err
+	}
+	if len(lacks) > 0 {
+		log.Warn("this kernel cannot confine the child and the programs in all ways", "lacks", strings.Join(lacks, ", "))
 	}
 	with := settingsOf(cfg, parts, log, opts.Version)
 	if with.child.Allowed, with.others, err = usersOf(cfg); err != nil {
@@ -95,8 +101,20 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	return g.run(ctx)
 }
 
-// Ping connects to the node, authenticates, and leaves again.
+// Fits says what the configuration asks for and this machine will never have, as Run does.
+func Fits(cfg *config.Config) error {
+	if err := sandbox.Privileges(); err != nil {
+		return err
+	}
+	_, _, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
+	return err
+}
+
+// Ping connects to the node, authenticates, and leaves again, if Run would.
 func Ping(ctx context.Context, cfg *config.Config) error {
+	if err := Fits(cfg); err != nil {
+		return err
+	}
 	d := dialer{cfg: cfg}
 	l, err := d.connect(ctx)
 	if err != nil {
@@ -120,6 +138,7 @@ func (h *host) launch(ctx context.Context) (crew, error) {
 	if err != nil {
 		return nil, err // not r: a nil *roles is a crew
 	}
+	h.with.ways = r.serveWith.ways // what did not work is not tried again, nor told
 	r.inherits = h.alone
 	return r, nil
 }

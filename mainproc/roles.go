@@ -79,10 +79,15 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 		if err != nil && by.name != containGroup {
 			err = fmt.Errorf("cannot contain programs by %q: %w", by.name, err)
 		}
+		r.serveWith.ways = with.ways[i:]
 		if err == nil || ctx.Err() != nil || i == len(with.ways)-1 {
 			break
 		}
-		with.log.Warn("a weaker containment is tried", "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container
+			level = slog.LevelInfo
+		}
+		with.log.Log(ctx, level, "a weaker containment is tried", "error", err)
 	}
 	if err != nil {
 		r.child.discard()

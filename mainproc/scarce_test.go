@@ -84,7 +84,7 @@ func TestScarceDescriptors(t *testing.T) {
 		r.close()
 	}
 	conn, node := pair(t)
-	here, err := sandbox.Choose(sandbox.BestEffort)
+	here, _, err := sandbox.Choose(sandbox.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestScarceDescriptors(t *testing.T) {
 		},
 		"all of it": func(_ *testing.T, limited func(func() error) error) error {
 			cfg := *cfg
-			cfg.Address, cfg.Contain, cfg.Sandbox = "127.0.0.1:1", containGroup, config.SandboxBestEffort
+			cfg.Address, cfg.Contain, cfg.Sandbox = "127.0.0.1:1", containGroup, config.SandboxAuto
 			return limited(func() error {
 				err := Run(t.Context(), &cfg, log, Options{})
 				if err != nil && strings.Contains(err.Error(), "nothing listens") {

@@ -86,6 +86,31 @@ func setCaps(set uint64) error {
 	return unix.Capset(capHeader(), &data[0])
 }
 
+// Privileges says which capabilities root lacks to become another user, to give up what it
+// has, and to end what it has started. The error is a *Lacking.
+func Privileges() error {
+	if unix.Geteuid() != 0 {
+		return nil
+	}
+	var lacks []string
+	for _, c := range []struct {
+		capability int
+		name       string
+	}{{unix.CAP_SETUID, "CAP_SETUID"}, {unix.CAP_SETGID, "CAP_SETGID"}, {unix.CAP_SETPCAP, "CAP_SETPCAP"}, {unix.CAP_KILL, "CAP_KILL"}} {
+		if !has(c.capability) {
+			lacks = append(lacks, c.name)
+		}
+	}
+	if len(lacks) == 0 {
+		return nil
+	}
+	return &Lacking{fmt.Sprintf("cannot run programs as another user, for this root has no %s: give it these capabilities "+
+		"(a container's option cap-add, a service's CapabilityBoundingSet), or start erluv as an ordinary user", strings.Join(lacks, ", "))}
+}
+
+// MayNamespace says whether the caller can make a pid namespace.
+func MayNamespace() bool { return has(unix.CAP_SYS_ADMIN) }
+
 // has says whether the calling thread has the capability in effect.
 func has(capability int) bool {
 	var data [2]unix.CapUserData

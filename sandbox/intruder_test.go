@@ -78,7 +78,7 @@ func sealed(t *testing.T, parts Parts, play ...string) (map[string]string, *os.P
 // here is what this kernel has.
 func here(t *testing.T) Parts {
 	t.Helper()
-	parts, err := Choose(BestEffort)
+	parts, _, err := Choose(Auto)
 	if err != nil {
 		t.Fatal(err)
 	}

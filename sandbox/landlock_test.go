@@ -127,7 +127,7 @@ func TestAvailable(t *testing.T) {
 			}
 		}
 	}
-	if parts, err := Choose(Off); parts != 0 || err != nil {
+	if parts, _, err := Choose(Off); parts != 0 || err != nil {
 		t.Errorf("off: %v, %v", parts, err)
 	}
 	if s := (Seccomp | Scope).String(); s != "seccomp scope" {

@@ -13,9 +13,9 @@ type Mode string
 
 // The modes.
 const (
-	Strict     Mode = "strict"      // all of it, or an error
-	BestEffort Mode = "best-effort" // what the kernel has
-	Off        Mode = "off"         // nothing: ids, capabilities and no_new_privs only
+	Auto   Mode = "auto"   // what the kernel has, and never less than Seccomp
+	Strict Mode = "strict" // all of it, or an error
+	Off    Mode = "off"    // nothing: ids, capabilities and no_new_privs only
 )
 
 // Parts are what confines a role beside its ids, as a set. Each is a means of the
@@ -45,35 +45,39 @@ func (p Parts) String() string {
 	return strings.Join(names, " ")
 }
 
-// Choose asks the kernel what it has and returns what will be in force. With
-// Strict it is an error, which names everything, when something is missing.
-func Choose(mode Mode) (Parts, error) {
+// A Lacking error says what is not to be had here, and will not be until somebody changes
+// the machine, or how erluv is started on it.
+type Lacking struct{ text string }
+
+func (l *Lacking) Error() string { return l.text }
+
+// Choose asks the kernel what it has, and returns what will be in force and what the
+// kernel lacks. The error is a *Lacking where it lacks what the mode asks for.
+func Choose(mode Mode) (parts Parts, lacks []string, err error) {
 	switch mode {
 	case Off:
-		return 0, nil
-	case Strict, BestEffort:
+		return 0, nil, nil
+	case Auto, Strict:
 	default:
-		return 0, fmt.Errorf("there is no sandbox %q", mode)
+		return 0, nil, fmt.Errorf("there is no sandbox %q", mode)
 	}
-	if auditArch == 0 && mode == Strict {
-		return 0, errArch
+	parts, lacks = available(landlockABI(), auditArch != 0 && seccompWorks())
+	if !parts.Has(Seccomp) || mode == Strict && len(lacks) > 0 {
+		what, remedy := lacks, "run a kernel that has it, or set sandbox to auto to do without"
+		if mode == Auto {
+			what, remedy = lacks[:1], "start erluv where it may filter system calls, or set sandbox to off to do without"
+		}
+		return 0, lacks, &Lacking{fmt.Sprintf("cannot confine the child and the programs as sandbox = %s asks, for this kernel has %s: %s",
+			mode, strings.Join(what, ", "), remedy)}
 	}
-	if auditArch == 0 {
-		return 0, nil // nor can the spawner put a program into a domain
-	}
-	parts, missing := available(landlockABI(), seccompWorks())
-	if mode == Strict && len(missing) > 0 {
-		return 0, fmt.Errorf("cannot confine the child and the programs as sandbox = strict asks, for this kernel has %s: "+
-			"run a kernel that has it, or set sandbox to best-effort to do without", strings.Join(missing, ", "))
-	}
-	return parts, nil
+	return parts, lacks, nil
 }
 
-func available(abi int, seccomp bool) (parts Parts, missing []string) {
+func available(abi int, seccomp bool) (parts Parts, lacks []string) {
 	if seccomp {
 		parts |= Seccomp
 	} else {
-		missing = append(missing, "no filter of system calls (seccomp)")
+		lacks = append(lacks, "no filter of system calls (seccomp)")
 	}
 	for _, p := range []struct {
 		part Parts
@@ -88,13 +92,13 @@ func available(abi int, seccomp bool) (parts Parts, missing []string) {
 		case abi >= p.abi:
 			parts |= p.part
 		case abi > 0:
-			missing = append(missing, "no Landlock for "+p.what)
+			lacks = append(lacks, "no Landlock for "+p.what)
 		}
 	}
 	if abi == 0 {
-		missing = append(missing, "no Landlock (it may have to be named in lsm= at boot)")
+		lacks = append(lacks, "no Landlock (it may have to be named in lsm= at boot)")
 	}
-	return parts, missing
+	return parts, lacks
 }
 
 // seccompWorks asks for the strongest action that the filter has (Linux 4.14).

@@ -112,7 +112,7 @@ func (s *spawner) look() {
 // that time. With a pidfd there is none, where the kernel knows how (Linux 6.9).
 func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
 	if len(fds) == 1 {
-		err := unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, pidfdSignalProcessGroup)
+		err := unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, ipc.PidfdSignalProcessGroup)
 		if err == nil {
 			return 0
 		}

@@ -39,16 +39,13 @@ func (s *spawner) cannotTake(p []byte) error {
 	return s.answer(answer)
 }
 
-// pidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (pidfd_send_signal(2)).
-const pidfdSignalProcessGroup = 1 << 2
-
 // takeBack ends a program that the child cannot be given, with all that it has
 // started. It has run for inFlightBound, which cannot be helped.
 func (s *spawner) takeBack(m *ipc.Spawn, pid, pidfd int, at *site) {
 	if m.Notify {
 		s.notify.forget(m.Seq)
 	}
-	if unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, pidfdSignalProcessGroup) == unix.EINVAL {
+	if unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, ipc.PidfdSignalProcessGroup) == unix.EINVAL {
 		_ = signalGroup(ipc.SignalGroup{PID: uint32(pid), Signal: uint32(unix.SIGKILL)}, nil)
 	}
 	if leaf := at.leaf.number; leaf != 0 {

@@ -134,9 +134,6 @@ func environment(home string) []string {
 	if workerName != "" {
 		env = append(env, "ERLUV_USER="+workerName)
 	}
-	if !ordinary && !complete() {
-		env = append(env, "ERLUV_SANDBOX=best-effort") // TestStrict has what strict says here
-	}
 	return env
 }
 

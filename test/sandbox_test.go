@@ -89,21 +89,16 @@ func wantOutcomes(t *testing.T, said, want map[string]string) {
 //
 //erluv:users
 func TestSandbox(t *testing.T) {
-	for _, mode := range []string{"", "best-effort", "off"} {
+	for _, mode := range []string{"", "auto", "best-effort", "off"} {
 		t.Run(mode, func(t *testing.T) {
 			n := newNode(t, nodeOptions{})
 			if mode != "" {
 				n.env = append(n.env, "ERLUV_SANDBOX="+mode)
 			}
 			e := newErluv(t, n)
-			abi, seccomp, says := landlock(), filters(), mode
-			switch {
-			case mode == "off":
-				abi, seccomp = 0, false
-			case mode == "" && !ordinary && complete():
-				says = "strict"
-			default:
-				says = "best-effort"
+			abi, seccomp, says := landlock(), filters(), "auto"
+			if mode == "off" {
+				abi, seccomp, says = 0, false, mode
 			}
 			e.expect(t, "ok", fmt.Sprintf(`
 				#{mode := '%s', seccomp := %v, files := %v, ports := %v, scope := %v,
@@ -133,37 +128,81 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// A kernel that lacks a part: strict says which and ends, best-effort goes without.
+// TestKernels: on the kernels that people have, and in containers, erluv starts with all
+// that there is, and says once what it goes without. What it runs is as anywhere. Strict
+// says what is missing, and ends.
 //
 //erluv:users
-func TestWithoutLandlock(t *testing.T) {
-	n := newNode(t, nodeOptions{})
-	start := func(mode, name string) *erluv {
-		n.env = append(n.env, "ERLUV_SANDBOX="+mode)
-		e, err := n.exec(nil, intruderPath(t), "without", executable, "run", "--node", n.name, "--name", name, "--host=127.0.0.1", n.cookieFile())
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.erluv = name + "@127.0.0.1"
-		return e
+func TestKernels(t *testing.T) {
+	for name, abi := range map[string]int{
+		"debian-12": 2, "amazon-2023": 2, "ubuntu-22.04": 1, "ubuntu-24.04": 4, "rhel-9": 0, "gvisor": 0, "docker": landlock(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			abi := min(abi, landlock())
+			n := newNode(t, nodeOptions{})
+			start := func(args ...string) *erluv {
+				e, err := n.exec(nil, intruderPath(t), append([]string{"kernel", name, executable}, args...)...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e
+			}
+			flags := []string{"--node", n.name, "--host=127.0.0.1", n.cookieFile()}
+			if !complete() || abi < 6 {
+				for _, command := range []string{"run", "ping"} {
+					e := start(append([]string{command, "--sandbox=strict"}, flags...)...)
+					if code := e.exits(t, startTime); code != 2 || !strings.Contains(e.stderr.String(), "no Landlock") || strings.Count(e.stderr.String(), "\n") != 1 {
+						t.Errorf("strict: %s: status %d: %s", command, code, e.stderr.String())
+					}
+				}
+				e := start(append([]string{"config", "--sandbox=strict"}, flags...)...)
+				if code := e.exits(t, startTime); code != 0 || !strings.Contains(e.stderr.String(), "run and ping would fail: cannot confine") {
+					t.Errorf("strict: config: status %d: %s", code, e.stderr.String())
+				}
+			}
+			e := start(append([]string{"run", "--name=kernel"}, flags...)...)
+			e.erluv, e.fails = "kernel@127.0.0.1", true
+			t.Cleanup(func() {
+				if err := e.stop(); err != nil {
+					t.Error(err)
+				}
+				e.report(t)
+			})
+			e.expect(t, "ok", "e2e:wait_hidden(E)")
+			e.expect(t, "ok", fmt.Sprintf(`
+				#{mode := auto, seccomp := true, files := %v, ports := %v, scope := %v, no_new_privs := true, capabilities := false} =
+					e2e:call(E, {info, sandbox}), ok`, abi >= 3, abi >= 4, abi >= 6))
+			s := e.session(t)
+			s.expect(t, "ok", `
+				{ok, #{stdout := <<"out">>, exit := {exit_status, 3}}} = e2e:call(E, {run, "printf out; exit 3", #{}}),
+				{<<"err\n">>, {signal, sigterm}} = begin
+					T = e2e:start(E, ["/bin/sh", "-c", "trap '' HUP; echo err; exec sleep 1000"], #{pty => #{opost => 0}}),
+					ok = e2e:said(T, stdout, <<"err\n">>), {ok, X} = e2e:call(T, stop), {<<"err\n">>, X}
+				end,
+				N = e2e:start(E, "echo ready; (sleep 1000 & sleep 1000)", #{nice => 3, rlimits => #{core => 0}}), ok = e2e:ready(N),
+				#{os_pid := Pid} = e2e:call(N, info), true = is_integer(Pid),
+				ok = e2e:call(N, {signal, group, sigcont}),
+				{ok, {signal, sigterm}} = e2e:call(N, stop),
+				ok`)
+			want := "{ok,{exit_status,0}}"
+			if abi < 3 {
+				want = "{error,{sandbox,enotsup}}"
+			}
+			e.expect(t, want, `case e2e:call(E, {run, ["true"], #{sandbox => #{read => ["/"], exec => ["/"]}}}) of {ok, #{exit := X}} -> {ok, X}; R -> R end`)
+			r := e.roles(t)
+			s.eval(t, `process_flag(trap_exit, true), W = e2e:start(E, "echo ready; exec sleep 1000"), ok = e2e:ready(W), OsPid = e2e:os_pid(W)`)
+			inside := insiders(r.spawner)
+			kill(t, r.child, unix.SIGKILL)
+			s.expect(t, "child_crashed", `receive {'EXIT', W, R} -> R after 30000 -> no_exit end`)
+			if err := endOf(inside); err != nil {
+				t.Error(err)
+			}
+			lacks, warnings := strings.Count(e.stderr.String(), "cannot confine the child and the programs in all ways"), strings.Count(e.stderr.String(), "level=WARN")
+			if want := map[bool]int{true: 1, false: 0}[abi < 6]; lacks != want || warnings != want {
+				t.Errorf("what it lacks is said %d times, of %d warnings, want %d: %s", lacks, warnings, want, e.stderr.String())
+			}
+		})
 	}
-	e := start("strict", "strict")
-	if code := e.exits(t, startTime); code != 1 || !strings.Contains(e.stderr.String(), "no Landlock") || strings.Count(e.stderr.String(), "\n") != 1 {
-		t.Errorf("strict: status %d: %s", code, e.stderr.String())
-	}
-	e = start("best-effort", "effort")
-	t.Cleanup(func() {
-		if err := e.stop(); err != nil {
-			t.Error(err)
-		}
-		e.report(t)
-	})
-	e.expect(t, "ok", "e2e:wait_hidden(E)")
-	e.expect(t, fmt.Sprintf("{%v,false,false,false}", filters()), `
-		#{seccomp := S, files := F, ports := P, scope := K} = e2e:call(E, {info, sandbox}), {S, F, P, K}`)
-	e.expect(t, `{error,{sandbox,enotsup}}`, `e2e:call(E, {spawn, ["true"], #{sandbox => #{exec => ["/"]}}})`)
-	e.expect(t, `{error,{sandbox,enotsup}}`, `e2e:call(E, {spawn, ["true"], #{oom_score_adj => 900, sandbox => #{net => none}}})`)
-	e.expect(t, `ok`, `{ok, #{exit := {exit_status, 0}}} = e2e:call(E, {run, ["true"], #{}}), ok`)
 }
 
 // Files that a program may have, also beside attributes that go another way.
@@ -271,7 +310,33 @@ func TestSandboxThatCannotBeHad(t *testing.T) {
 	e.expect(t, "ok", `{ok, #{exit := {exit_status, 0}}} = e2e:call(E, {run, ["true"], #{no_new_privs => true, sandbox => #{}}}), ok`)
 }
 
-// By default root gets all or nothing, and is told what is missing.
+// TestWithoutCapabilities: root that cannot become another user, or end what it has
+// started, is told which capabilities it lacks, and how to get on.
+//
+//erluv:users
+func TestWithoutCapabilities(t *testing.T) {
+	if ordinary || os.Getuid() != 0 {
+		return // has none, and needs none
+	}
+	n := newNode(t, nodeOptions{})
+	for lacks, words := range map[string]string{
+		"-all":             "this root has no CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_KILL: give",
+		"-setuid,-kill":    "this root has no CAP_SETUID, CAP_KILL: give",
+		"-setgid,-setpcap": "this root has no CAP_SETGID, CAP_SETPCAP: give",
+	} {
+		for command, code := range map[string]int{"run": 2, "ping": 2, "config": 0} {
+			e, err := n.exec(nil, "setpriv", "--bounding-set="+lacks, executable, command, "--node", n.name, "--host=127.0.0.1", n.cookieFile())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := e.exits(t, startTime); got != code || !strings.Contains(e.stderr.String(), words) || strings.Count(e.stderr.String(), "\n") != 1 {
+				t.Errorf("%s, %s: status %d: %s", lacks, command, got, e.stderr.String())
+			}
+		}
+	}
+}
+
+// Who wants all or nothing gets it, and is told what is missing.
 //
 //erluv:users
 func TestStrict(t *testing.T) {
@@ -285,7 +350,7 @@ func TestStrict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code := e.exits(t, startTime); code != 1 || !strings.Contains(e.stderr.String(), "sandbox = strict") {
+	if code := e.exits(t, startTime); code != 2 || !strings.Contains(e.stderr.String(), "sandbox = strict") {
 		t.Errorf("strict: status %d: %s", code, e.stderr.String())
 	}
 }

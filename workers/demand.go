@@ -169,7 +169,7 @@ func (p *process) signalOther(sig unix.Signal) error {
 // signalOthers is signalGroup for a program of another user: EPERM says that the group
 // has members.
 func (p *process) signalOthers(sig unix.Signal) error {
-	err := unix.PidfdSendSignal(int(p.fd), 0, nil, pidfdSignalProcessGroup)
+	err := unix.PidfdSendSignal(int(p.fd), 0, nil, ipc.PidfdSignalProcessGroup)
 	if p.leaf == 0 && err == unix.ESRCH || p.leaf != 0 && p.w.starter.leaves.isEmpty(p.leaf) {
 		return unix.ESRCH
 	}

@@ -85,11 +85,6 @@ func (p *process) signal(sig unix.Signal) error {
 	return unix.PidfdSendSignal(int(p.fd), sig, nil, 0)
 }
 
-// pidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (pidfd_send_signal(2),
-// Linux 6.9). It goes by the identity of the leader, not by its number, so it
-// hits the right group after the leader's end, or none.
-const pidfdSignalProcessGroup = 1 << 2
-
 // With a leaf it is a signal to everything that was started; those outside of the
 // group get it a little later, by way of the spawner.
 func (p *process) signalGroup(sig unix.Signal) error {
@@ -103,7 +98,7 @@ func (p *process) signalGroup(sig unix.Signal) error {
 	if p.w.starter.demand != nil {
 		return p.signalOthers(sig)
 	}
-	err := unix.PidfdSendSignal(int(p.fd), sig, nil, pidfdSignalProcessGroup)
+	err := unix.PidfdSendSignal(int(p.fd), sig, nil, ipc.PidfdSignalProcessGroup)
 	switch {
 	case p.leaf == 0:
 		return err
@@ -160,16 +155,13 @@ type pidfdInfo struct {
 	exitCode int32
 }
 
-const (
-	pidfdGetInfo  = 0xC040FF0B // PIDFD_GET_INFO
-	pidfdInfoExit = 1 << 3     // PIDFD_INFO_EXIT
-)
+const pidfdInfoExit = 1 << 3 // PIDFD_INFO_EXIT
 
 // exitOf asks a pidfd for the exit status; it is known once the process is
 // reaped.
 func exitOf(pidfd int) (Exit, bool) {
 	info := pidfdInfo{mask: pidfdInfoExit}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), ipc.PidfdGetInfo, uintptr(unsafe.Pointer(&info)))
 	if e != 0 || info.mask&pidfdInfoExit == 0 {
 		return Exit{}, false
 	}

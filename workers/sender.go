@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"erluv/eintr"
+	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,7 +89,7 @@ func (l *leaves) holds(leaf uint32, pidfd int) (in, known bool) {
 		return false, false
 	}
 	info := pidfdInfo{mask: pidfdInfoCgroup | pidfdInfoExit}
-	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), ipc.PidfdGetInfo, uintptr(unsafe.Pointer(&info)))
 	if e != 0 || info.mask&pidfdInfoCgroup == 0 || info.cgroupID == 0 {
 		return false, false
 	}

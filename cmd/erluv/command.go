@@ -145,11 +145,15 @@ func (c *command) config(*cobra.Command, []string) error {
 		return err
 	}
 	// Not an error here: what is missing may stand where run is called.
-	var missing *config.Error
-	if errors.As(cfg.Check(), &missing) {
-		for _, problem := range missing.Problems {
-			complain(c.stderr, "run and ping would fail: "+problem)
-		}
+	var problems []string
+	if missing := (*config.Error)(nil); errors.As(cfg.Check(), &missing) {
+		problems = missing.Problems
+	}
+	if err := fits(cfg); err != nil {
+		problems = append(problems, err.Error())
+	}
+	for _, problem := range problems {
+		complain(c.stderr, "run and ping would fail: "+problem)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func TestCompletion(t *testing.T) {
 	for shell, how := range completes {
 		for line, want := range map[string]string{
 			"erluv pi":                      "ping",
-			"erluv run --sandbox be":        "best-effort",
+			"erluv run --sandbox st":        "strict",
 			"erluv config --die":            "--die-timeout",
 			"erluv run --cookie-file ./coo": "./cookie.txt",
 		} {

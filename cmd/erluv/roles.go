@@ -86,4 +86,6 @@ var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up f
 
 func ping(ctx context.Context, cfg *config.Config) error { return mainproc.Ping(ctx, cfg) }
 
+func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }
+
 func exitStatus(err error) int { return mainproc.ExitStatus(err) }

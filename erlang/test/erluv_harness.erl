@@ -26,25 +26,10 @@
 %% Runs test modules (erl -s erluv_harness main ...), then ends the node.
 main(Modules) ->
     ok = logger:remove_handler(default), % what they crash on purpose is not to be read
-    ok = use_sandbox(),
     halt(case eunit:test(Modules, [no_tty, {report, {erluv_tally, []}}]) of
              ok -> 0;
              error -> 1
          end).
-
-%% For root erluv wants all that confines programs from the kernel, and says so where a
-%% part is missing. What is tested here needs none of it.
-use_sandbox() ->
-    process_flag(trap_exit, true),
-    case erluv_node:start_link(#{name => first}) of
-        {ok, _} ->
-            erluv_node:stop(first);
-        {error, {exited, _, Words} = Reason} ->
-            case string:find(Words, "best-effort") of
-                nomatch -> exit(Reason);
-                _ -> application:set_env(erluv, executable, executable() ++ ["--sandbox=best-effort"])
-            end
-    end.
 
 %% The erluv that is tested, and arguments that go before all others.
 executable() ->

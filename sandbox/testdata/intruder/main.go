@@ -37,7 +37,8 @@ func init() { // not at its declaration, for the plays start others
 	plays = map[string]func(args []string) error{
 		"stage":    playStage,
 		"sealed":   playSealed,
-		"without":  playWithout,
+		"kernel":   playKernel,
+		"answer":   playAnswer,
 		"call":     playCall,
 		"calls":    playCalls,
 		"denied":   playDenied,
@@ -88,28 +89,6 @@ func playSealed(args []string) error {
 		return err
 	}
 	return plays[args[1]](args[2:])
-}
-
-// playWithout becomes a program for which the kernel has no Landlock.
-func playWithout(args []string) error {
-	runtime.LockOSThread()
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
-		{Code: unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K, K: unix.SYS_LANDLOCK_CREATE_RULESET, Jf: 2},
-		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: unix.SYS_LANDLOCK_RESTRICT_SELF, Jt: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if os.Geteuid() != 0 {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return err
-		}
-	}
-	if err := seccomp(&prog); err != nil {
-		return err
-	}
-	return syscall.Exec(args[0], args, os.Environ())
 }
 
 // say prints the outcome of an attempt.
