@@ -42,6 +42,8 @@
 -export([info/2]).
 -export([workers/1]).
 -export([respawn/1]).
+-export([start_distribution/0]).
+-export([start_distribution/1]).
 -export([format_error/1]).
 
 -include("erluv.hrl").
@@ -464,6 +466,32 @@ respawn(Server) when ?IS_SERVER(Server) ->
     end;
 respawn(Server) ->
     ?BADARG([Server], #{1 => server}).
+
+%% @equiv start_distribution(local)
+-spec start_distribution() -> ok | {error, term()}.
+start_distribution() ->
+    start_distribution(local).
+
+%% @doc Makes this VM a node, if it is none: an `erluv_node' does this by itself.
+%%
+%% With `local' it gets a random name at 127.0.0.1 and a random cookie; it is hidden, does
+%% not listen, and is not registered with EPMD. A VM that is a node stays as it is. With `none'
+%% it is only looked at: `{error, not_alive}'. The variable `distribution' of the
+%% application says which of them an `erluv_node' does; `local' is the default.
+%%
+%% Pids that were made binaries before are those of another node afterwards, and
+%% `net_kernel:start/2' says that it has been started.
+%%
+%% ```
+%% ok = erluv:start_distribution(),
+%% ok = erluv:start_distribution(none),
+%% true = is_alive().
+%% '''
+-spec start_distribution(local | none) -> ok | {error, term()}.
+start_distribution(Mode) when Mode =:= local; Mode =:= none ->
+    erluv_distribution:ensure(Mode);
+start_distribution(Mode) ->
+    ?BADARG([Mode], #{1 => distribution}).
 
 %% @doc Words for what the functions of this application return as `{error, Reason}',
 %% for `Reason' alone, and for the exit reasons of workers and of `erluv_node'.

@@ -47,7 +47,14 @@ text(enotty) -> "the worker has no terminal: pty was not asked for";
 text(active) -> "output is sent as messages: only a worker with {active, false} is read from";
 text(timeout) -> "there was no answer in time";
 %% erluv_node and erluv_worker.
-text(not_alive) -> "this node is not distributed: start it with -sname or -name";
+text(not_alive) ->
+    ["this node is not distributed: start it with -sname or -name, or let erluv make it a node, by ",
+     "{distribution, local} in the environment of the application erluv"];
+text(dynamic_name) ->
+    ["this node has no name until another node gives it one (-sname undefined): start it with a ",
+     "name, or without -sname and -name, and erluv makes it a node"];
+text({distribution, Words}) -> ["this node cannot be made a distributed one: ", Words];
+text({listen, Errno}) -> ["there can be no listener on 127.0.0.1 for erluv: ", errno(Errno)];
 text({no_node, Name}) ->
     ["no erluv_node runs as ", term(Name), ": start one under a supervisor, or with the ",
      "application erluv by its environment, {nodes, [#{name => Name}]}, or give a node's name"];
@@ -136,4 +143,5 @@ argument(stream) -> "neither stdout nor stderr nor the number of a descriptor";
 argument(descriptor) -> "not the number of a descriptor";
 argument(positive) -> "not a positive integer";
 argument(timeout) -> "neither a number of milliseconds nor infinity";
+argument(distribution) -> "neither local nor none";
 argument(options) -> "neither a map nor a list of options".

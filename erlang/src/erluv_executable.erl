@@ -7,6 +7,7 @@
 -export([options/0]).
 -export([is_named/2]).
 -export([message/3]).
+-export([connected/1]).
 -export([words/1]).
 -export([is_node/3]).
 -export([await_exit/2]).
@@ -18,6 +19,7 @@
     port :: port(),
     os_pid :: non_neg_integer() | undefined, % undefined: it has ended already
     prefix :: string(),                      % of its node name, with the @
+    listener :: erluv_listener:listener() | undefined, % until it has connected
     said = [] :: [binary()]                  % its last lines, the newest first
 }).
 
@@ -38,19 +40,22 @@ open(Controller, Options) ->
     try
         [Program | Args] = command(Options),
         Settings = settings(Options),
-        Port = open_port({spawn_executable, find(Program)},
+        Path = find(Program),
+        Env = environment(Options),
+        Listener = listener(Settings),
+        Port = open_port({spawn_executable, Path},
                          [{args, Args ++ ["run", "--config", config(Options),
                                           flag(node, erlang:node()), flag(controller, Controller),
                                           flag(reconnect, exit)]
-                                 ++ [flag(Key, Value) || {Key, Value} <- Settings]},
-                          {env, environment(Options)},
+                                 ++ [flag(Key, Value) || {Key, Value} <- here(Listener, Settings)]},
+                          {env, Env},
                           {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout,
                           binary, hide]),
         OsPid = case erlang:port_info(Port, os_pid) of
                     {os_pid, Number} -> Number;
                     undefined -> undefined
                 end,
-        {ok, #executable{port = Port, os_pid = OsPid,
+        {ok, #executable{port = Port, os_pid = OsPid, listener = Listener,
                          prefix = text(proplists:get_value(name, Settings)) ++ "@"}}
     catch
         throw:Reason -> {error, Reason};
@@ -138,6 +143,24 @@ flag(Key, Value) ->
 value(true, Milliseconds) when is_integer(Milliseconds) -> integer_to_list(Milliseconds) ++ "ms";
 value(_, Value) -> text(Value).
 
+%% This node knows better than EPMD where it listens. But erluv may be told to run elsewhere.
+listener(Settings) ->
+    case lists:keymember(address, 1, Settings) orelse lists:keymember(epmd_port, 1, Settings) of
+        true -> undefined;
+        false ->
+            case erluv_listener:open() of
+                {ok, Listener} -> Listener;
+                {error, Reason} -> throw(Reason)
+            end
+    end.
+
+%% It is on the host of this node, whose name the system may not know.
+here(undefined, Settings) ->
+    Settings;
+here(Listener, Settings) ->
+    [_, Host] = string:split(atom_to_list(erlang:node()), "@"),
+    lists:ukeysort(1, [{address, erluv_listener:address(Listener)} | Settings] ++ [{host, Host}]).
+
 %% Nothing of ERLUV_... reaches it but the cookie, which would be seen in argv.
 environment(Options) ->
     Inherited = [{Name, false} || {"ERLUV_" ++ _ = Name, _} <- os:env()],
@@ -167,6 +190,14 @@ message(Port, {exit_status, Status}, #executable{port = Port} = E) ->
     {exited, Status, words(E)};
 message(_, _, _) ->
     ignore.
+
+%% @doc It has connected, and does not do so again.
+-spec connected(executable() | undefined) -> executable() | undefined.
+connected(#executable{listener = Listener} = E) when Listener =/= undefined ->
+    ok = erluv_listener:close(Listener),
+    E#executable{listener = undefined};
+connected(E) ->
+    E.
 
 %% @doc What it said last: its complaints, or if there are none the end of its log.
 -spec words(executable() | undefined) -> binary().
@@ -202,7 +233,8 @@ await_exit(Timeout, #executable{port = Port} = Executable) ->
 
 %% @doc Closes its stdin, at which it stops.
 -spec close(executable()) -> ok.
-close(#executable{port = Port}) ->
+close(#executable{port = Port} = E) ->
+    _ = connected(E),
     try port_close(Port) of
         true -> ok
     catch

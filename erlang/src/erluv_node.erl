@@ -148,13 +148,18 @@ name(Options) -> maps:get(name, Options, erluv).
 -spec init(map()) -> {ok, #state{}} | {stop, term()}.
 init(Options) ->
     process_flag(trap_exit, true),
-    maybe_start(erlang:is_alive(), check(Options), Options).
+    case check(Options) of
+        ok -> start_on(distribution(Options), Options);
+        {error, Reason} -> {stop, Reason}
+    end.
 
-maybe_start(false, _, _) ->
-    {stop, not_alive};
-maybe_start(true, {error, Reason}, _) ->
+%% Who attaches needs a node that an erluv can know of.
+distribution(#{attach := _}) -> erluv_distribution:ensure(none);
+distribution(_) -> erluv_distribution:ensure().
+
+start_on({error, Reason}, _) ->
     {stop, Reason};
-maybe_start(true, ok, Options) ->
+start_on(ok, Options) ->
     State = #state{name = name(Options), attach = maps:get(attach, Options, undefined),
                    timeout = maps:get(timeout, Options, 10000),
                    respawn = maps:get(respawn, Options, {10, 60000})},
@@ -319,10 +324,11 @@ is_wanted(Node, _, #state{attach = Attach}) when Attach =/= undefined -> Node =:
 is_wanted(Node, Info, #state{executable = Executable}) ->
     erluv_executable:is_node(Node, Info, Executable).
 
-up(Node, State) ->
+up(Node, #state{executable = Executable} = State) ->
     true = erlang:monitor_node(Node, true),
     ?LOG_DEBUG("~ts is up", [Node], #{domain => [erluv], node => Node}),
-    stop_timer(State#state{node = Node, leaving = undefined}).
+    stop_timer(State#state{node = Node, leaving = undefined,
+                           executable = erluv_executable:connected(Executable)}).
 
 start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State)
   when is_integer(Time) ->

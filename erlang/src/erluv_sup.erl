@@ -15,4 +15,5 @@ start_link(Nodes) ->
 -spec init([erluv_node:options()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init(Nodes) ->
     Flags = #{strategy => one_for_one, intensity => 5, period => 60},
-    {ok, {Flags, [erluv_node:child_spec(Options) || Options <- Nodes]}}.
+    Distribution = #{id => distribution, start => {erluv_distribution, start_link, []}},
+    {ok, {Flags, [Distribution | [erluv_node:child_spec(Options) || Options <- Nodes]]}}.

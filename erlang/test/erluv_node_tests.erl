@@ -12,7 +12,6 @@
 -export([t_refused/0]).
 -export([t_not_up_in_time/0]).
 -export([t_bad_options/0]).
--export([t_not_alive/0]).
 -export([t_name_taken/0]).
 -export([t_logs_what_it_says/0]).
 -export([t_event_of_another_is_ignored/0]).
@@ -165,11 +164,6 @@ t_bad_options() ->
 fails(Options) ->
     process_flag(trap_exit, true),
     erluv_node:start_link(Options).
-
-t_not_alive() ->
-    Peer = erluv_harness:peer([]),
-    ?assertEqual({error, not_alive}, peer:call(Peer, gen_server, start, [erluv_node, #{}, []])),
-    peer:stop(Peer).
 
 t_name_taken() ->
     {ok, Pid} = erluv_node:start_link(),

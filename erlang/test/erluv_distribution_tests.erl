@@ -1,0 +1,220 @@
+%% VMs that are no nodes, and nodes that are not found by EPMD.
+-module(erluv_distribution_tests).
+
+-export([distribution_test_/0]).
+-export([t_made_a_node/0]).
+-export([t_nothing_is_left/0]).
+-export([t_nobody_else_can_connect/0]).
+-export([t_no_temporary_directory/0]).
+-export([t_many_at_once/0]).
+-export([at_once/1]).
+-export([t_again/0]).
+-export([t_ends_with_the_application/0]).
+-export([t_stays_for_others/0]).
+-export([t_none/0]).
+-export([t_wrong_mode/0]).
+-export([t_dynamic_name/0]).
+-export([t_cookie_file_of_others/0]).
+-export([t_attach_needs_a_name/0]).
+-export([t_does_not_listen/0]).
+-export([t_fixed_port_without_epmd/0]).
+-export([t_interface/0]).
+-export([t_unknown_host/0]).
+-export([t_ipv6/0]).
+-export([t_inet_backend/0]).
+-export([t_address_is_given/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+distribution_test_() ->
+    erluv_harness:tests(?MODULE, plain).
+
+t_made_a_node() ->
+    with_vm([], fun(Call) ->
+        ?assertEqual(nonode@nohost, Call(erlang, node, [])),
+        run(Call),
+        ?assertMatch("vm_" ++ _, atom_to_list(Call(erlang, node, []))),
+        ?assertEqual([], Call(erlang, nodes, [])),
+        ?assertMatch([_], Call(erlang, nodes, [hidden])),
+        % There is no listener of any kind.
+        ?assertEqual([], [P || P <- Call(erlang, ports, []),
+                               Call(erlang, port_info, [P, name]) =:= {name, "tcp_inet"},
+                               Call(inet, peername, [P]) =:= {error, enotconn}])
+    end).
+
+%% The directories exist during the start only; the home directory is not written to.
+t_nothing_is_left() ->
+    Temporary = dir(),
+    Home = dir(),
+    with_vm([], [{"TMPDIR", Temporary}, {"HOME", Home}, {"XDG_CONFIG_HOME", "/before"}], fun(Call) ->
+        run(Call),
+        ?assertEqual("/before", Call(os, getenv, ["XDG_CONFIG_HOME"])),
+        ?assertEqual({ok, []}, file:list_dir(Temporary)),
+        ?assertEqual({ok, []}, file:list_dir(Home))
+    end),
+    with_vm([], [{"TMPDIR", Temporary}, {"HOME", Home}], fun(Call) ->
+        true = Call(os, unsetenv, ["XDG_CONFIG_HOME"]),
+        run(Call),
+        ?assertEqual(false, Call(os, getenv, ["XDG_CONFIG_HOME"]))
+    end).
+
+%% A cookie that others may know is not the node's.
+t_nobody_else_can_connect() ->
+    Home = dir(),
+    File = filename:join(Home, ".erlang.cookie"),
+    ok = file:write_file(File, "KNOWN"),
+    ok = file:change_mode(File, 8#400),
+    with_vm([], [{"HOME", Home}], fun(Call) ->
+        run(Call),
+        ?assertNotEqual('KNOWN', Call(erlang, get_cookie, []))
+    end),
+    with_vm(["-setcookie", "KNOWN"], fun(Call) ->
+        run(Call),
+        ?assertNotEqual('KNOWN', Call(erlang, get_cookie, []))
+    end).
+
+t_no_temporary_directory() ->
+    with_vm([], [{"TMPDIR", "/no/such/directory"}, {"HOME", dir()}], fun run/1).
+
+t_many_at_once() ->
+    with_vm([], fun(Call) ->
+        ?assertEqual([ok], lists:usort(Call(?MODULE, at_once, [20]))),
+        run(Call)
+    end).
+
+%% In the VM: what so many processes are told.
+at_once(N) ->
+    Self = self(),
+    Pids = [spawn_link(fun() -> Self ! {self(), erluv:start_distribution()} end)
+            || _ <- lists:seq(1, N)],
+    [receive {Pid, Result} -> Result end || Pid <- Pids].
+
+%% Somebody else has ended the node.
+t_again() ->
+    with_vm([], fun(Call) ->
+        ok = Call(erluv, start_distribution, []),
+        First = Call(erlang, node, []),
+        ok = Call(erluv, start_distribution, [none]),
+        ok = Call(net_kernel, stop, []),
+        ok = Call(erluv, start_distribution, []),
+        ?assertNotEqual(First, Call(erlang, node, [])),
+        run(Call)
+    end).
+
+t_ends_with_the_application() ->
+    with_vm([], fun(Call) ->
+        ok = Call(erluv, start_distribution, []),
+        ok = Call(application, stop, [erluv]),
+        ?assertEqual(nonode@nohost, Call(erlang, node, []))
+    end).
+
+t_stays_for_others() ->
+    with_vm([], fun(Call) ->
+        ok = Call(erluv, start_distribution, []),
+        Node = Call(erlang, node, []),
+        true = Call(erlang, set_cookie, [node(), erlang:get_cookie()]),
+        true = Call(net_kernel, connect_node, [node()]),
+        ok = Call(application, stop, [erluv]),
+        ?assertEqual(Node, Call(erlang, node, []))
+    end).
+
+t_none() ->
+    with_vm([], fun(Call) ->
+        ok = Call(application, set_env, [erluv, distribution, none]),
+        ?assertEqual({error, not_alive}, start(Call, #{})),
+        ?assertEqual({error, not_alive}, Call(erluv, start_distribution, [none])),
+        ?assertEqual(nonode@nohost, Call(erlang, node, []))
+    end).
+
+t_wrong_mode() ->
+    with_vm([], fun(Call) ->
+        ok = Call(application, set_env, [erluv, distribution, yes]),
+        ?assertMatch({error, {bad_option, distribution, _}}, start(Call, #{}))
+    end),
+    ?assertError(badarg, erluv:start_distribution(yes)).
+
+t_dynamic_name() ->
+    with_vm(["-sname", "undefined"], fun(Call) ->
+        {error, Reason} = start(Call, #{}),
+        ?assertEqual(dynamic_name, Reason),
+        ?assertMatch({match, _}, re:run(erluv:format_error(Reason), "-sname undefined"))
+    end).
+
+t_cookie_file_of_others() ->
+    Home = dir(),
+    File = filename:join(Home, ".erlang.cookie"),
+    ok = file:write_file(File, "KNOWN"),
+    ok = file:change_mode(File, 8#644),
+    with_vm([], [{"HOME", Home}], fun(Call) ->
+        {error, Reason} = start(Call, #{}),
+        ?assertEqual("this node cannot be made a distributed one: Cookie file " ++ File
+                     ++ " must be accessible by owner only", erluv:format_error(Reason))
+    end).
+
+t_attach_needs_a_name() ->
+    with_vm([], fun(Call) ->
+        ?assertEqual({error, not_alive}, start(Call, #{attach => any}))
+    end).
+
+t_does_not_listen() ->
+    with_vm(["-name", "quiet@127.0.0.1", "-dist_listen", "false"], fun run/1).
+
+t_fixed_port_without_epmd() ->
+    with_vm(["-name", "fixed@127.0.0.1", "-erl_epmd_port", free_port()], fun run/1).
+
+t_interface() ->
+    with_vm(["-name", "other@127.0.0.1", "-erl_epmd_port", free_port(),
+             "-kernel", "inet_dist_use_interface", "{127,0,0,3}"], fun run/1).
+
+%% What only another source of the system's knows is not known to a static program.
+t_unknown_host() ->
+    with_vm(["-name", "far@host.invalid", "-erl_epmd_port", free_port()], fun(Call) ->
+        run(Call),
+        [Node] = Call(erlang, nodes, [hidden]),
+        ?assertMatch([_, "host.invalid"], string:split(atom_to_list(Node), "@"))
+    end).
+
+t_ipv6() ->
+    with_vm(["-proto_dist", "inet6_tcp", "-name", "six@::1", "-erl_epmd_port", free_port()], fun run/1).
+
+t_inet_backend() ->
+    with_vm(["-kernel", "inet_backend", "socket"], fun run/1).
+
+%% An erluv that is told where to connect is not told otherwise.
+t_address_is_given() ->
+    with_vm(["-name", "given@127.0.0.1", "-erl_epmd_port", free_port()], fun(Call) ->
+        {error, {exited, 1, Words}} = start(Call, #{settings => #{address => "127.0.0.1:1"}}),
+        ?assertMatch({match, _}, re:run(Words, "127.0.0.1:1:"))
+    end).
+
+%% A VM without EPMD, whose home is empty.
+with_vm(Args, F) ->
+    with_vm(Args, [{"HOME", dir()}], F).
+
+with_vm(Args, Env, F) ->
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, env => Env,
+                                      args => ["-start_epmd", "false", "-kernel", "logger_level", "none"
+                                               | erluv_harness:paths()] ++ Args}),
+    ok = peer:call(Peer, application, set_env, [erluv, executable, erluv_harness:executable()]),
+    F(fun(Module, Function, Arguments) -> peer:call(Peer, Module, Function, Arguments, 30000) end),
+    peer:stop(Peer).
+
+%% It is not linked with the process that makes the call, which ends.
+start(Call, Options) ->
+    Call(gen_server, start, [{local, erluv}, erluv_node, Options, []]).
+
+run(Call) ->
+    {ok, _} = start(Call, #{}),
+    ?assertMatch({ok, #{stdout := <<"hello\n">>}}, Call(erluv, run, [erluv, ["echo", "hello"]])).
+
+dir() ->
+    {ok, [[Home]]} = init:get_argument(home),
+    Dir = filename:join(Home, integer_to_list(erlang:unique_integer([positive]))),
+    ok = file:make_dir(Dir),
+    Dir.
+
+free_port() ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    ok = gen_tcp:close(Socket),
+    integer_to_list(Port).
