@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -16,7 +17,7 @@ const (
 	defaultCols = 80
 )
 
-// optPty takes true, false, or #{rows, cols, Mode => Value}, a list of pairs too.
+// optPty takes true, false, or #{rows, cols, reopen, Mode => Value}, a list of pairs too.
 func optPty(to **workers.Terminal, v etf.Term) error {
 	t := &workers.Terminal{Rows: defaultRows, Cols: defaultCols}
 	var settings []etf.Pair
@@ -28,7 +29,7 @@ func optPty(to **workers.Terminal, v etf.Term) error {
 	default:
 		var bad *badOption
 		if settings, bad = options(v); bad != nil {
-			return fmt.Errorf("must be true, false or a map of rows, cols and terminal modes")
+			return fmt.Errorf("must be true, false or a map of rows, cols, reopen and terminal modes")
 		}
 	}
 	for _, s := range settings {
@@ -48,6 +49,12 @@ func terminalSetting(t *workers.Terminal, key string, v etf.Term) (err error) {
 	case "cols":
 		t.Cols, err = terminalSize(key, v)
 		return err
+	case "reopen":
+		t.Reopen = v == etf.Atom("true")
+		if !t.Reopen && v != etf.Atom("false") {
+			return errors.New("reopen must be true or false")
+		}
+		return nil
 	}
 	var value any = v
 	if v == etf.Atom("true") || v == etf.Atom("false") {

@@ -89,6 +89,7 @@ func TestPtyRefused(t *testing.T) {
 		{etf.Map{pty("rows", int64(0))}, "pty", "rows must be 1 to 65535"},
 		{etf.Map{pty("cols", int64(65536))}, "pty", "cols must be 1 to 65535"},
 		{etf.Map{pty("cols", etf.Atom("true"))}, "pty", "cols must be 1 to 65535"},
+		{etf.Map{pty("reopen", int64(1))}, "pty", "reopen must be true or false"},
 		{etf.Map{pty("vfoo", int64(1))}, "pty", "vfoo is no terminal mode of RFC 4254"},
 		{etf.Map{pty("echo", int64(2))}, "pty", "echo must be true, false, 1 or 0"},
 		{etf.Map{pty("vintr", etf.Atom("true"))}, "pty", "vintr must be the number of a character"},

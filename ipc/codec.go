@@ -179,8 +179,10 @@ func (m *Spawn) write(w *writer) {
 	}
 	w.bool(m.NoSession)
 	m.Attributes.write(w)
-	w.bool(m.Terminal)
-	w.bool(m.NewTerminal)
+	w.bool(m.Terminal != nil)
+	if m.Terminal != nil {
+		m.Terminal.write(w)
+	}
 	w.bool(m.Notify)
 	w.str(m.Refused)
 }
@@ -202,11 +204,36 @@ func readSpawn(r *reader) *Spawn {
 	}
 	m.NoSession = r.bool()
 	m.Attributes = readAttributes(r)
-	m.Terminal = r.bool()
-	m.NewTerminal = r.bool()
+	if r.bool() {
+		m.Terminal = readTerminal(r)
+	}
 	m.Notify = r.bool()
 	m.Refused = r.str()
 	return m
+}
+
+func (t *Terminal) write(w *writer) {
+	w.u16(t.Rows)
+	w.u16(t.Cols)
+	for _, m := range []*Modes{&t.Clear, &t.Set} {
+		for _, flags := range []uint32{m.Iflag, m.Oflag, m.Cflag, m.Lflag} {
+			w.u32(flags)
+		}
+		w.b = append(w.b, m.Cc[:]...)
+	}
+	w.bool(t.Reopen)
+}
+
+func readTerminal(r *reader) *Terminal {
+	t := &Terminal{Rows: r.u16(), Cols: r.u16()}
+	for _, m := range []*Modes{&t.Clear, &t.Set} {
+		for _, flags := range []*uint32{&m.Iflag, &m.Oflag, &m.Cflag, &m.Lflag} {
+			*flags = r.u32()
+		}
+		copy(m.Cc[:], r.take(len(m.Cc)))
+	}
+	t.Reopen = r.bool()
+	return t
 }
 
 func (m Spawned) write(w *writer) {

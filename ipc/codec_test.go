@@ -52,7 +52,12 @@ var every = []Message{
 				Ports: true, Connect: []uint16{443, 1}, Scope: true, Allow: AllowIOUring, Deny: true,
 			},
 		},
-		Terminal: true, NewTerminal: true, Notify: true, Refused: "daemon",
+		Terminal: &Terminal{
+			Rows: 50, Cols: 132, Reopen: true,
+			Clear: Modes{Iflag: 1, Oflag: 2, Cflag: 3, Lflag: 1 << 31, Cc: [19]byte{255, 18: 255}},
+			Set:   Modes{Iflag: 4, Lflag: 5, Cc: [19]byte{1, 18: 2}},
+		},
+		Notify: true, Refused: "daemon",
 	},
 	Spawned{Seq: 1, PID: 2, OSPID: 5, Stage: StageDir, Errno: 3, FD: 4, Leaf: 6, Limited: 7},
 	Changed{PID: 1, Status: 0x8b},

@@ -155,6 +155,8 @@ const (
 	SourceNull Source = 2 // /dev/null
 	SourceFile Source = 3 // Path, opened by the spawner as the worker's user
 	SourceDup  Source = 4 // the same as an earlier stream: Dup
+
+	SourceTerminal Source = 5 // Spawn.Terminal, opened by the spawner
 )
 
 // Stream is one descriptor of a new program.
@@ -183,15 +185,28 @@ type Spawn struct {
 
 	NoSession  bool // no session of its own, only a process group
 	Attributes Attributes
-	Terminal   bool // stream 0 becomes the controlling terminal of the session
-	// NewTerminal: not stream 0 itself, for that belongs to the child's user, but one of
-	// the spawner's user, with the same settings.
-	NewTerminal bool
-	Notify      bool // it gets a NOTIFY_SOCKET, see Spawned and Forget
+	Terminal   *Terminal // not nil: one stream has it as its source; it controls the session
+	Notify     bool      // it gets a NOTIFY_SOCKET, see Spawned and Forget
 
 	// Refused is a user as whom it may not run. Nothing is started; the answer says
 	// whether there is such a user, which the child cannot look up.
 	Refused string
+}
+
+// Terminal is a pseudo-terminal (pty(7)) for a new program.
+type Terminal struct {
+	Rows, Cols uint16
+	Clear, Set Modes // of the kernel's settings, what is cleared and then set
+
+	// Reopen: its file in /dev/pts belongs to the program's user, who can open it by
+	// its name; otherwise to the spawner's keeper, if it has one.
+	Reopen bool
+}
+
+// Modes are bits of a terminal's settings (termios(3)).
+type Modes struct {
+	Iflag, Oflag, Cflag, Lflag uint32
+	Cc                         [19]byte
 }
 
 // Stage says what could not be done for a Spawn.
@@ -199,18 +214,17 @@ type Stage uint8
 
 // The stages of starting a program.
 const (
-	StageNone    Stage = 0 // started
-	StageProgram Stage = 1 // look-up, fork or exec
-	StageDir     Stage = 2
-	StageStdin   Stage = 3
-	StageStdout  Stage = 4
-	StageStderr  Stage = 5
-	StageFD      Stage = 6 // a further descriptor: the one of Spawned.FD
-	StageNice    Stage = 7
-	StageRlimits Stage = 8
-	StageCPUs    Stage = 9
-	StageOOM     Stage = 10
-	// StageTerminal is the child's own: there is no terminal to be had.
+	StageNone     Stage = 0 // started
+	StageProgram  Stage = 1 // look-up, fork or exec
+	StageDir      Stage = 2
+	StageStdin    Stage = 3
+	StageStdout   Stage = 4
+	StageStderr   Stage = 5
+	StageFD       Stage = 6 // a further descriptor: the one of Spawned.FD
+	StageNice     Stage = 7
+	StageRlimits  Stage = 8
+	StageCPUs     Stage = 9
+	StageOOM      Stage = 10
 	StageTerminal Stage = 11
 	StageNotify   Stage = 12 // the NOTIFY_SOCKET
 	StageConfine  Stage = 13 // Attributes.Confine
@@ -221,8 +235,8 @@ const (
 )
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
-// process, with NewTerminal our end of the terminal, the files of the streams with Log, in
-// order, and with Notify the socket from which what the program notifies is read.
+// process, with Terminal two of the child's end of it, the files of the streams with Log,
+// in order, and with Notify the socket from which what the program notifies is read.
 type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it

@@ -30,7 +30,6 @@ const (
 
 	readFile Access = unix.LANDLOCK_ACCESS_FS_READ_FILE
 	readDir  Access = unix.LANDLOCK_ACCESS_FS_READ_DIR
-	device   Access = readFile | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 )
 
 // What there is to allow grows with the version of Landlock, its ABI

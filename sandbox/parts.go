@@ -123,10 +123,8 @@ func (p Parts) OfChild() Rules {
 // the spawner opens the files of the programs.
 var childFiles = []Beneath{
 	{Path: "/proc/self/exe", Access: unix.LANDLOCK_ACCESS_FS_EXECUTE | readFile}, // to become the role; seccomp forbids another exec
-	{Path: "/", Access: readDir},                                                    // what watch lists
-	{Path: "/proc", Access: readFile},                                               // what a program has used
-	{Path: "/dev/ptmx", Access: device, Optional: true},                             // terminals of programs
-	{Path: "/dev/pts", Access: device, Optional: true},                              //
+	{Path: "/", Access: readDir},      // what watch lists
+	{Path: "/proc", Access: readFile}, // what a program has used
 	{Path: "/sys/kernel/mm/transparent_hugepage", Access: readFile, Optional: true}, // the Go runtime
 	{Path: "/sys/fs/cgroup", Access: readFile, Optional: true},                      // the Go runtime: how many processors
 }

@@ -87,10 +87,10 @@ func childTable(pid uint64) []line {
 		// could have changed by a program.
 		{unix.SYS_FCHMOD, allow, is(1, 0o666)},
 		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_SETPIPE_SZ)},
-		{unix.SYS_IOCTL, allow, is(1, unix.TIOCINQ, unix.TIOCSWINSZ, unix.TIOCSPTLCK, unix.TIOCGPTPEER, unix.TCGETS, unix.TCGETS2, unix.TCSETS2)},
+		{unix.SYS_IOCTL, allow, is(1, unix.TIOCINQ, unix.TIOCSWINSZ, unix.TCGETS)},
 		{unix.SYS_IOCTL, allow, []cond{{1, pidfdInfoBits, []uint64{pidfdInfo}}}}, // exit statuses
 
-		// Files: /proc of programs, terminals, directories that are watched.
+		// Files: /proc of programs, directories that are watched.
 		{unix.SYS_OPENAT, allow, without(2, creating)},
 		{unix.SYS_GETDENTS64, allow, nil},
 		{unix.SYS_INOTIFY_INIT1, allow, nil},

@@ -20,8 +20,8 @@ type refusal struct {
 
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
-// own, and where it is to be; the answer's descriptors, a pidfd of it and the logs, are
-// the caller's too.
+// own, and where it is to be; the answer's descriptors, a pidfd of it and what the child
+// has of it, are the caller's too.
 func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, answer []int, no *refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
@@ -30,11 +30,11 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	}
 	defer unix.Close(dir)
 
-	t, no := openStreams(m.Streams, fds, dir)
+	t, no := openStreams(m, fds, dir)
 	defer ipc.CloseAll(t.opened)
 	defer func() {
 		if no != nil {
-			ipc.CloseAll(t.logs)
+			ipc.CloseAll(t.childs)
 		}
 	}()
 	if no != nil {
@@ -46,7 +46,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 		if err != nil {
 			return numbers{}, nil, &refusal{stage: ipc.StageNotify, errno: errnoOf(err)}
 		}
-		t.logs = append(t.logs, fd) // after them in the answer too
+		t.childs = append(t.childs, fd) // the last in the answer too
 		env = append(env, "NOTIFY_SOCKET="+path)
 		defer func() {
 			if no != nil {
@@ -64,7 +64,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 		Env:   env,
 		Files: t.files,
 		Sys: &syscall.SysProcAttr{
-			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal, // of descriptor 0
+			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal != nil, // of descriptor 0
 			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
 			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
@@ -80,7 +80,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	if no != nil {
 		return numbers{}, nil, no
 	}
-	return is, append([]int{pidfd}, t.logs...), nil
+	return is, append([]int{pidfd}, t.childs...), nil
 }
 
 func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *refusal) {
@@ -140,12 +140,12 @@ const closed = ^uintptr(0)
 type table struct {
 	files  []uintptr
 	opened []int // those of them that were opened here, and are to be closed
-	logs   []int // what was opened beside it, for the child: logs, and the notify socket
+	childs []int // what is the child's: of the terminal, the logs, and the notify socket
 }
 
 // openStreams makes the table. With a refusal it is not complete.
-func openStreams(streams []ipc.Stream, fds []int, dir int) (t table, no *refusal) {
-	for _, st := range streams {
+func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
+	for _, st := range m.Streams {
 		fail := func(e unix.Errno) (table, *refusal) { return t, refusedStream(st.FD, e) }
 		if int(st.FD) < len(t.files) {
 			return fail(unix.EBADF) // not in order
@@ -168,6 +168,15 @@ func openStreams(streams []ipc.Stream, fds []int, dir int) (t table, no *refusal
 				return fail(errnoOf(err))
 			}
 			fd, t.opened = uintptr(f), append(t.opened, f)
+		case ipc.SourceTerminal:
+			if m.Terminal == nil || st.FD != 0 {
+				return fail(unix.EINVAL)
+			}
+			ours, theirs, err := openTerminal(m.Terminal)
+			if err != nil {
+				return t, &refusal{stage: ipc.StageTerminal, errno: errnoOf(err)}
+			}
+			fd, t.opened, t.childs = uintptr(theirs), append(t.opened, theirs), append(t.childs, ours[:]...)
 		default:
 			return fail(unix.EINVAL)
 		}
@@ -176,7 +185,7 @@ func openStreams(streams []ipc.Stream, fds []int, dir int) (t table, no *refusal
 			if err != nil {
 				return fail(errnoOf(err))
 			}
-			t.logs = append(t.logs, log)
+			t.childs = append(t.childs, log)
 		}
 		for len(t.files) < int(st.FD) {
 			t.files = append(t.files, closed)

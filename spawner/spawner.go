@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -249,21 +248,6 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	if m.Refused != "" {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageUser, Errno: uint32(lookFor(m.Refused))})
 	}
-	if m.NewTerminal && len(fds) > 0 {
-		ours, theirs, err := anotherTerminal(fds[0])
-		if err != nil {
-			return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageTerminal, Errno: uint32(errnoOf(err))})
-		}
-		_ = unix.Close(fds[0])
-		fds[0] = theirs
-		defer unix.Close(ours)
-		return s.start(m, fds, ours)
-	}
-	return s.start(m, fds)
-}
-
-// start starts one program and answers, with the descriptors in front that are given.
-func (s *spawner) start(m *ipc.Spawn, fds []int, first ...int) error {
 	at, no := s.place(&m.Attributes.Limits)
 	if no != nil {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
@@ -284,8 +268,7 @@ func (s *spawner) start(m *ipc.Spawn, fds []int, first ...int) error {
 	defer ipc.CloseAll(answer)
 	s.toReap()
 	s.slack.started()
-	with := slices.Concat(answer[:1], first, answer[1:])
-	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, with...)
+	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
 	if errors.Is(err, ipc.ErrInFlight) {
 		s.takeBack(m, is.pid, answer[0], &at)
 		err = s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(unix.ETOOMANYREFS)})

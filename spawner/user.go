@@ -5,7 +5,6 @@ import (
 	"os/user"
 	"strconv"
 
-	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -36,38 +35,4 @@ func lookFor(name string) unix.Errno {
 		return unix.ENOENT
 	}
 	return unix.EPERM
-}
-
-// anotherTerminal makes a terminal of our user, with the settings and the size of the
-// given one. Its name in /dev/pts, by which a program may open it anew, is this user's
-// then. Our end does not block, the program's does.
-func anotherTerminal(like int) (ours, theirs int, err error) {
-	settings, err := unix.IoctlGetTermios(like, unix.TCGETS2)
-	if err != nil {
-		return -1, -1, err
-	}
-	size, err := unix.IoctlGetWinsize(like, unix.TIOCGWINSZ)
-	if err != nil {
-		return -1, -1, err
-	}
-	ours, err = eintr.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, -1, err
-	}
-	if err = unix.IoctlSetPointerInt(ours, unix.TIOCSPTLCK, 0); err != nil {
-		_ = unix.Close(ours)
-		return -1, -1, err
-	}
-	if theirs, err = eintr.TerminalPeer(ours, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); err != nil {
-		_ = unix.Close(ours)
-		return -1, -1, err
-	}
-	if err = unix.IoctlSetTermios(theirs, unix.TCSETS2, settings); err == nil {
-		err = unix.IoctlSetWinsize(theirs, unix.TIOCSWINSZ, size)
-	}
-	if err != nil {
-		ipc.CloseAll([]int{ours, theirs})
-		return -1, -1, err
-	}
-	return ours, theirs, nil
 }

@@ -39,7 +39,7 @@ func TestWhatStaysOpen(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
 	const victim = `
-		V = e2e:start(E, ["cat"], #{pty => #{echo => false}}),
+		V = e2e:start(E, ["cat"], #{pty => #{echo => false, reopen => true}}),
 		{ok, Terminal} = file:read_link("/proc/" ++ integer_to_list(e2e:os_pid(V)) ++ "/fd/0"), `
 	const end = `, {ok, _} = e2e:call(V, stop), ok`
 	if complete() {

@@ -143,11 +143,11 @@ func TestUsersSurroundings(t *testing.T) {
 		`e2e:call(E, {spawn, ["true"], #{user => backup, stdout => {file, Dir ++ "/out"}}})`: `{error,{stdout,eacces}}`,
 		`O("seq 1 2000", #{cd => Dir, stdout => {file, "log", [{rotate, #{size => 4096, count => 2}}]}}),
 			O("stat -c %U log log.1 | sort -u", #{cd => Dir})`: `<<"games\n">>`,
-		// Pipes and terminals can be opened anew.
+		// Pipes can be opened anew, and terminals that are to be.
 		`O("cat >/dev/stdout; echo more >>/proc/self/fd/1; : </dev/stdin", #{stdin => null})`: `<<"more\n">>`,
 		`W = e2e:start(E, "cat </dev/stdin >/dev/stdout", #{user => games}), ok = e2e:call(W, {write, "in"}),
 			ok = e2e:call(W, {close, stdin}), element(1, e2e:outcome(W))`: `<<"in">>`,
-		`O("echo tty >/dev/tty; echo name >$(tty); stat -c %U $(tty); stty size; stty -a | grep -c -- -echo", #{pty => #{rows => 50, echo => false}})`: `<<"tty\r\nname\r\ngames\r\n50 80\r\n1\r\n">>`,
+		`O("echo tty >/dev/tty; echo name >$(tty); stat -c %U $(tty); stty size; stty -a | grep -c -- -echo", #{pty => #{rows => 50, echo => false, reopen => true}})`: `<<"tty\r\nname\r\ngames\r\n50 80\r\n1\r\n">>`,
 		`W = e2e:start(E, "read x; stty size; read y", #{user => games, pty => #{echo => false}}),
 			ok = e2e:call(W, {resize, 30, 40}), ok = e2e:call(W, {write, "\n"}), ok = e2e:said(W, stdout, <<"30 40\r\n">>), ok = e2e:call(W, {write, [3]}),
 			element(3, e2e:outcome(W))`: `{signal,sigint}`,

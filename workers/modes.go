@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"erluv/ipc"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -26,14 +28,14 @@ var chars = map[string]int{
 
 // flag is a bit of one of the words of settings.
 type flag struct {
-	word func(*unix.Termios) *uint32
+	word func(*ipc.Modes) *uint32
 	bit  uint32
 }
 
-func iflag(t *unix.Termios) *uint32 { return &t.Iflag }
-func oflag(t *unix.Termios) *uint32 { return &t.Oflag }
-func cflag(t *unix.Termios) *uint32 { return &t.Cflag }
-func lflag(t *unix.Termios) *uint32 { return &t.Lflag }
+func iflag(t *ipc.Modes) *uint32 { return &t.Iflag }
+func oflag(t *ipc.Modes) *uint32 { return &t.Oflag }
+func cflag(t *ipc.Modes) *uint32 { return &t.Cflag }
+func lflag(t *ipc.Modes) *uint32 { return &t.Lflag }
 
 // flags are the modes that are on or off. A pseudo-terminal has eight bits and no
 // parity, whatever it is told.
@@ -74,63 +76,64 @@ var rates = map[int64]uint32{
 // Set sets a mode of RFC 4254, section 8, by its name there in lower case. The
 // value is a bool or an int64; the error says what would be right.
 func (t *Terminal) Set(mode string, value any) error {
-	var set func(*unix.Termios)
 	var err error
 	if at, ok := chars[mode]; ok {
-		set, err = charMode(at, value)
+		err = t.setChar(at, value)
 	} else if f, ok := flags[mode]; ok {
-		set, err = flagMode(f, value)
+		err = t.setFlag(f, value)
 	} else if shift, ok := speeds[mode]; ok {
-		set, err = speedMode(shift, value)
+		err = t.setSpeed(shift, value)
 	} else {
 		return fmt.Errorf("%s is no terminal mode of RFC 4254", mode)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %w", mode, err)
 	}
-	t.modes = append(t.modes, set)
 	return nil
 }
 
-func charMode(at int, value any) (func(*unix.Termios), error) {
+func (t *Terminal) setChar(at int, value any) error {
 	n, ok := value.(int64)
 	if !ok || n < 0 || n > 255 {
-		return nil, errors.New("must be the number of a character, 0 to 255, where 255 is none")
+		return errors.New("must be the number of a character, 0 to 255, where 255 is none")
 	}
 	if n == 255 {
 		n = disabled
 	}
-	return func(t *unix.Termios) {
-		if at != none {
-			t.Cc[at] = byte(n)
-		}
-	}, nil
+	if at != none {
+		t.clear.Cc[at], t.set.Cc[at] = 0xff, byte(n)
+	}
+	return nil
 }
 
-func flagMode(f flag, value any) (func(*unix.Termios), error) {
+func (t *Terminal) setFlag(f flag, value any) error {
 	on, ok := value.(bool)
 	if n, isInt := value.(int64); isInt {
 		on, ok = n == 1, n == 0 || n == 1
 	}
 	if !ok {
-		return nil, errors.New("must be true, false, 1 or 0")
+		return errors.New("must be true, false, 1 or 0")
 	}
-	return func(t *unix.Termios) {
-		if on {
-			*f.word(t) |= f.bit
-		} else {
-			*f.word(t) &^= f.bit
-		}
-	}, nil
+	bits := uint32(0)
+	if on {
+		bits = f.bit
+	}
+	t.setBits(f.word, f.bit, bits)
+	return nil
 }
 
-func speedMode(shift uint, value any) (func(*unix.Termios), error) {
+func (t *Terminal) setSpeed(shift uint, value any) error {
 	n, _ := value.(int64)
 	rate, ok := rates[n]
 	if !ok {
-		return nil, errors.New("must be a rate in bits a second that programs know, such as 38400")
+		return errors.New("must be a rate in bits a second that programs know, such as 38400")
 	}
-	return func(t *unix.Termios) {
-		t.Cflag = t.Cflag&^(unix.CBAUD<<shift) | rate<<shift
-	}, nil
+	t.setBits(cflag, unix.CBAUD<<shift, rate<<shift)
+	return nil
+}
+
+// setBits has those of the mask be the given ones.
+func (t *Terminal) setBits(word func(*ipc.Modes) *uint32, mask, bits uint32) {
+	*word(&t.clear) |= mask
+	*word(&t.set) = *word(&t.set)&^mask | bits
 }

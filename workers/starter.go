@@ -122,8 +122,6 @@ func (s *Starter) ask() {
 		}
 		s.pop()
 		switch {
-		case errors.Is(err, errTerminal):
-			s.fail(w, Failure{Stage: ipc.StageTerminal, Errno: errno(err)})
 		case err != nil:
 			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: errno(err)})
 		}
@@ -145,8 +143,10 @@ func (s *Starter) request(w *Worker) error {
 	sp := w.spec
 	m := ipc.Spawn{
 		Seq: s.seq + 1, Program: sp.Program, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		NoSession: sp.NoSession, Attributes: sp.Attributes, Terminal: sp.Terminal != nil, Notify: sp.Notify,
-		NewTerminal: sp.Terminal != nil && s.demand != nil, Refused: sp.Refused,
+		NoSession: sp.NoSession, Attributes: sp.Attributes, Notify: sp.Notify, Refused: sp.Refused,
+	}
+	if w.tty = sp.Terminal != nil; w.tty {
+		m.Terminal = sp.Terminal.request()
 	}
 	var theirs []int
 	defer func() { ipc.CloseAll(theirs) }()
@@ -205,8 +205,14 @@ func (sp *Spec) all(yield func(Extra) bool) {
 // stream makes one stream: the program's end is returned, ours is kept.
 func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 	st := ipc.Stream{FD: uint8(sp.FD)}
-	if w.spec.Terminal != nil && sp.FD <= Stderr {
-		return s.terminal(w, st)
+	switch {
+	case w.spec.Terminal == nil || sp.FD > Stderr:
+	case sp.FD == Stdin:
+		st.Source = ipc.SourceTerminal
+		return st, -1, nil
+	default:
+		st.Source, st.Dup = ipc.SourceDup, uint8(Stdin)
+		return st, -1, nil
 	}
 	switch sp.Kind {
 	case Null:
@@ -322,8 +328,8 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	due := 0
 	if w != nil && m.Stage == ipc.StageNone {
 		due = 1 + w.logs()
-		if w.newTerminal() {
-			due++
+		if w.tty {
+			due += 2
 		}
 		if w.notices {
 			due++
@@ -342,21 +348,19 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		return nil
 	}
 	s.byPID[m.PID] = w
-	logs := fds[1:]
-	if w.newTerminal() {
-		if err := w.adoptTerminal(logs[0]); err != nil {
-			return err
-		}
-		logs = logs[1:]
+	rest := fds[1:]
+	if w.tty {
+		w.haveTerminal(rest[0], rest[1])
+		rest = rest[2:]
 	}
 	for o := range w.outputs {
 		if o.log != nil {
-			o.log.open(logs[0])
-			logs = logs[1:]
+			o.log.open(rest[0])
+			rest = rest[1:]
 		}
 	}
 	if w.notices {
-		w.notify = &notify{w: w, fd: logs[0], seq: m.Seq}
+		w.notify = &notify{w: w, fd: rest[0], seq: m.Seq}
 	}
 	w.started(m, fds[0])
 	return nil

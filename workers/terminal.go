@@ -1,9 +1,6 @@
 package workers
 
 import (
-	"errors"
-	"fmt"
-
 	"erluv/eintr"
 	"erluv/ipc"
 
@@ -15,96 +12,30 @@ import (
 type Terminal struct {
 	Rows, Cols uint16
 
-	modes []func(*unix.Termios) // what is to differ from the kernel's settings
+	// Reopen: the program can open it by its name, and so can others of its user.
+	Reopen bool
+
+	clear, set ipc.Modes // what differs from the kernel's settings
+	asked      [2]uint16 // rows and columns, of the spawner
 }
 
 // terminalHolds is more than can be written to a terminal that nobody reads, in
 // bytes. Measured: up to 22,048, with writes of 1 to 65,536 bytes.
 const terminalHolds = 32 << 10
 
-var errTerminal = errors.New("no terminal")
-
-// terminal makes the terminal of a worker. The program's end is returned for
-// stdin; stdout and stderr are copies of it.
-//
-// github.com/creack/pty is not used: it opens the program's end by its name, in
-// whatever is mounted on /dev/pts, and both ends as os.File, whose Fd makes the
-// descriptor blocking again.
-func (s *Starter) terminal(w *Worker, st ipc.Stream) (ipc.Stream, int, error) {
-	if st.FD != uint8(Stdin) {
-		st.Source, st.Dup = ipc.SourceDup, uint8(Stdin)
-		return st, -1, nil
-	}
-	ours, theirs, err := w.spec.Terminal.open()
-	if err != nil {
-		return ipc.Stream{}, -1, fmt.Errorf("%w: %w", errTerminal, err)
-	}
-	// One for each direction, so that each has its place in epoll. The terminal is
-	// hung up when both are closed.
-	second, err := unix.FcntlInt(uintptr(ours), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		ipc.CloseAll([]int{ours, theirs})
-		return ipc.Stream{}, -1, fmt.Errorf("%w: %w", errTerminal, err)
-	}
-	w.tty = true
-	w.in.fd, w.out[0].fd = int32(second), int32(ours)
-	st.Source = ipc.SourceFD
-	return st, theirs, nil
+// request is what the spawner is asked for.
+func (t *Terminal) request() *ipc.Terminal {
+	t.asked = [2]uint16{t.Rows, t.Cols}
+	return &ipc.Terminal{Rows: t.Rows, Cols: t.Cols, Clear: t.clear, Set: t.set, Reopen: t.Reopen}
 }
 
-// newTerminal says whether the program has another terminal than the one that was made
-// here, by the spawner: of its own user.
-func (w *Worker) newTerminal() bool { return w.tty && w.starter.demand != nil }
-
-// adoptTerminal takes over our end of it, and lets go of the one that was made here.
-// Its size may have been changed since.
-func (w *Worker) adoptTerminal(fd int) error {
-	if size, err := unix.IoctlGetWinsize(int(w.in.fd), unix.TIOCGWINSZ); err == nil {
-		_ = setSize(fd, size.Row, size.Col)
+// haveTerminal takes over our end of the terminal, twice. It may have been resized since
+// the spawner was asked for it.
+func (w *Worker) haveTerminal(in, out int) {
+	w.in.fd, w.out[0].fd = int32(in), int32(out)
+	if t := w.spec.Terminal; t.asked != [2]uint16{t.Rows, t.Cols} {
+		_ = setSize(out, t.Rows, t.Cols)
 	}
-	_, _ = unix.Close(int(w.in.fd)), unix.Close(int(w.out[0].fd))
-	w.in.fd, w.out[0].fd = -1, int32(fd)
-	second, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) // there is room: two were closed
-	if err != nil {
-		return fmt.Errorf("%w: %w", errTerminal, err)
-	}
-	w.in.fd = int32(second)
-	return nil
-}
-
-// open makes a terminal: our end does not block, the program's does.
-func (t *Terminal) open() (ours, theirs int, err error) {
-	ours, err = eintr.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, -1, err
-	}
-	theirs = -1
-	defer func() {
-		if err != nil {
-			_ = unix.Close(ours)
-			if theirs >= 0 {
-				_ = unix.Close(theirs)
-			}
-		}
-	}()
-	if err = unix.IoctlSetPointerInt(ours, unix.TIOCSPTLCK, 0); err != nil {
-		return
-	}
-	if theirs, err = eintr.TerminalPeer(ours, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); err != nil {
-		return
-	}
-	settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS2)
-	if err != nil {
-		return
-	}
-	for _, set := range t.modes {
-		set(settings)
-	}
-	if err = unix.IoctlSetTermios(theirs, unix.TCSETS2, settings); err != nil {
-		return
-	}
-	err = setSize(theirs, t.Rows, t.Cols)
-	return
 }
 
 // readable says whether there is something to read, in any stage.

@@ -290,6 +290,22 @@ func TestTerminalResize(t *testing.T) {
 	})
 }
 
+// TestTerminalResizedMeanwhile: a size that is given while the spawner makes the terminal
+// counts too.
+func TestTerminalResizedMeanwhile(t *testing.T) {
+	w := newWorld(t, false)
+	r := &run{host: w.host}
+	w.do(func() {
+		r.Worker = workers.New(w.host, w.starter, on(shell(`until [ "$(stty size)" = "60 70" ]; do sleep 0.01; done`)), r)
+	})
+	w.do(func() {
+		if err := r.Resize(60, 70); err != nil {
+			t.Error(err)
+		}
+	})
+	w.finish(r).want("exit 0")
+}
+
 // TestTerminalBothWays: many bytes, neither lost nor changed, through the modes
 // that change nothing, and as lines.
 func TestTerminalBothWays(t *testing.T) {
@@ -341,7 +357,7 @@ func TestTerminalFails(t *testing.T) {
 	})
 	w.finish(r)
 	w.do(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	if want := (workers.Failure{Stage: ipc.StageTerminal, Errno: unix.EMFILE}); r.failure != want {
+	if want := (workers.Failure{Stage: ipc.StageProgram, Errno: unix.EMFILE}); r.failure != want {
 		t.Errorf("%+v, want %+v", r.failure, want)
 	}
 	w.run(on(command("true"))).want("exit 0")

@@ -205,8 +205,9 @@ winsz(Program, Rows, Cols) ->
 %% @doc Changes modes of the terminal of a program that was run with `pty', as
 %% {@link run/3} takes them for a new one.
 %%
-%% It runs stty(1) on this machine, as the user of this node, who must be root or that of
-%% the program.
+%% It runs stty(1) on this machine, as the user of this node, who must be root. The user of
+%% the program does too, if erluv was not started by root, or the program was run with
+%% `{pty, [reopen]}'.
 %%
 %% ```
 %% {ok, _, OsPid} = erluv_exec:run("read x; stty -a | grep -o -e -opost", [stdin, stdout, pty]),

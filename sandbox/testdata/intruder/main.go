@@ -56,6 +56,9 @@ func init() { // not at its declaration, for the plays start others
 		"limits":   playLimits,
 		"groups":   playGroups,
 		"mounter":  playMounter,
+
+		"terminals":      playTerminals,
+		"in a namespace": playInNamespace,
 	}
 }
 

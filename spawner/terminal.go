@@ -1,0 +1,87 @@
+package spawner
+
+import (
+	"erluv/eintr"
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal makes a terminal for a program. The child's ends do not block, the
+// program's does. There are two of the child's, one for each direction, so that each has
+// its place in epoll; the terminal is hung up when both are closed.
+//
+// github.com/creack/pty is not used: it opens the program's end by its name, in
+// whatever is mounted on /dev/pts, and both ends as os.File, whose Fd makes the
+// descriptor blocking again.
+func openTerminal(t *ipc.Terminal) (ours [2]int, theirs int, err error) {
+	var opened []int
+	defer func() {
+		if err != nil {
+			ipc.CloseAll(opened)
+		}
+	}()
+	ours[0], theirs, err = openPair(t.Reopen, &opened)
+	if err != nil {
+		return
+	}
+	if ours[1], err = unix.FcntlInt(uintptr(ours[0]), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		return
+	}
+	opened = append(opened, ours[1])
+	if t.Clear != (ipc.Modes{}) {
+		var settings *unix.Termios
+		if settings, err = unix.IoctlGetTermios(theirs, unix.TCGETS2); err != nil {
+			return
+		}
+		change(settings, &t.Clear, &t.Set)
+		if err = unix.IoctlSetTermios(theirs, unix.TCSETS2, settings); err != nil {
+			return
+		}
+	}
+	err = unix.IoctlSetWinsize(theirs, unix.TIOCSWINSZ, &unix.Winsize{Row: t.Rows, Col: t.Cols})
+	return
+}
+
+// openPair opens both ends of a new terminal. The kernel gives its file in /dev/pts to
+// the user of the file system that the thread has: to the keeper, whom no program is, so
+// that other programs of the user cannot read what is typed there, nor type. A program has
+// its own terminal by its descriptors and by /dev/tty all the same. It cannot open it by
+// its name, in /dev/pts or /dev/stdin, unless it is its user's.
+func openPair(users bool, opened *[]int) (ours, theirs int, err error) {
+	kept := ownIDs().kept() && !users
+	if kept {
+		defer asKeeper()()
+	}
+	ours, err = eintr.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	*opened = append(*opened, ours)
+	if err = unix.IoctlSetPointerInt(ours, unix.TIOCSPTLCK, 0); err != nil {
+		return
+	}
+	if theirs, err = eintr.TerminalPeer(ours, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC); err != nil {
+		return
+	}
+	*opened = append(*opened, theirs)
+	if kept {
+		// As devpts is mounted, a group may write, and it may be the programs' own. EPERM:
+		// devpts gives all terminals to a user of its own (uid=).
+		if err = eintr.Fchmod(theirs, 0o600); err == unix.EPERM {
+			err = nil
+		}
+	}
+	return
+}
+
+// change applies what differs from the kernel's settings.
+func change(t *unix.Termios, clear, set *ipc.Modes) {
+	t.Iflag = t.Iflag&^clear.Iflag | set.Iflag
+	t.Oflag = t.Oflag&^clear.Oflag | set.Oflag
+	t.Cflag = t.Cflag&^clear.Cflag | set.Cflag
+	t.Lflag = t.Lflag&^clear.Lflag | set.Lflag
+	for i := range t.Cc {
+		t.Cc[i] = t.Cc[i]&^clear.Cc[i] | set.Cc[i]
+	}
+}
