@@ -10,6 +10,8 @@
 %% `{error, nodedown}' when that node is not connected or is lost while they wait,
 %% `{error, noproc}' when the worker is not there, and `{error, {no_node, Name}}' when no
 %% `erluv_node' process runs under that name. While that process starts, they wait for it.
+%% The default one, `erluv', is started by the first call that names it, unless the variable
+%% `start' of the application is `manual', or a supervisor of yours has had it as a child.
 %% None of them has a timeout unless it takes one: how long a program may run is an
 %% option.
 %%

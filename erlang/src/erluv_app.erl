@@ -9,12 +9,9 @@
 
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
-    case erluv_sup:start_link(application:get_env(erluv, nodes, [])) of
-        {ok, Pid} -> {ok, Pid};
-        ignore -> {error, ignore};
-        {error, Reason} -> {error, Reason}
-    end.
+    ok = erluv_sup:on_demand(stopped, yes),
+    erluv_sup:start_link(application:get_env(erluv, nodes, [])).
 
 -spec stop(term()) -> ok.
 stop(_State) ->
-    ok.
+    erluv_sup:on_demand(yes, stopped).

@@ -30,11 +30,26 @@ connected(Server) ->
     end.
 
 %% @doc The node of an erluv_node process. One that is starting is waited for: how long
-%% that may take is its own option.
+%% that may take is its own option. The default one is started.
 -spec node(atom() | pid()) -> {ok, node()} | {error, term()}.
 node(Process) ->
-    case call(Process, node) of
+    case ask(Process) of
+        {error, noproc} when Process =:= erluv -> ask(Process, erluv_sup:start_default());
         {error, noproc} -> {error, {no_node, Process}};
+        Answer -> Answer
+    end.
+
+ask(Process) ->
+    case call(Process, node) of
+        {error, {exit, {shutdown, {not_started, Reason}}}} -> {error, Reason};
+        Answer -> Answer
+    end.
+
+ask(_, {error, _} = Error) ->
+    Error;
+ask(Process, ok) ->
+    case ask(Process) of
+        {error, noproc} -> {error, {no_node, Process}}; % it has ended again
         Answer -> Answer
     end.
 

@@ -59,8 +59,8 @@ text({no_node, Name}) ->
     ["no erluv_node runs as ", term(Name), ": start one under a supervisor, or with the ",
      "application erluv by its environment, {nodes, [#{name => Name}]}, or give a node's name"];
 text({no_executable, Name}) ->
-    ["there is no executable ", name(Name), ": give its path as the option executable, ",
-     "as {executable, Path} in the environment of the application erluv, or in PATH"];
+    ["there is no executable ", name(Name), ": put it into PATH, or its path into the environment of ",
+     "the application erluv, as {executable, Path}, or compile the dependency where Go is"];
 text({executable, Name, Errno}) -> [name(Name), " cannot be executed: ", errno(Errno)];
 text({exited, Status, Words}) ->
     [io_lib:format("erluv ended with status ~b (~ts)", [Status, status(Status)]), words(Words)];
@@ -99,8 +99,11 @@ status(1) -> "failure";
 status(2) -> "usage or configuration";
 status(3) -> "the node refused it";
 status(4) -> "its child crashed and nobody had it respawned in time";
-status(N) when N > 128 -> io_lib:format("signal ~b", [N - 128]);
+status(N) when N > 128, N =< 192 -> ["ended by ", signal(erluv_exec:signal(N - 128))];
 status(_) -> "not a status of erluv's".
+
+signal(Signal) when is_atom(Signal) -> string:uppercase(atom_to_list(Signal));
+signal(Number) -> io_lib:format("signal ~b", [Number]).
 
 words(<<>>) -> "";
 words(Words) -> [": ", erluv_log:text(Words)].

@@ -13,6 +13,8 @@
 -export([await_exit/2]).
 -export([close/1]).
 
+-include_lib("kernel/include/logger.hrl").
+
 -export_type([executable/0]).
 
 -record(executable, {
@@ -47,7 +49,8 @@ open(Controller, Options) ->
                          [{args, Args ++ ["run", "--config", config(Options),
                                           flag(node, erlang:node()), flag(controller, Controller),
                                           flag(reconnect, exit)]
-                                 ++ [flag(Key, Value) || {Key, Value} <- here(Listener, Settings)]},
+                                 ++ [flag(Key, Value)
+                                     || {Key, Value} <- here(Listener, quiet(Options, Settings))]},
                           {env, Env},
                           {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout,
                           binary, hide]),
@@ -159,7 +162,17 @@ here(undefined, Settings) ->
     Settings;
 here(Listener, Settings) ->
     [_, Host] = string:split(atom_to_list(erlang:node()), "@"),
-    lists:ukeysort(1, [{address, erluv_listener:address(Listener)} | Settings] ++ [{host, Host}]).
+    default(host, Host, [{address, erluv_listener:address(Listener)} | Settings]).
+
+%% That it is up is no news in a program that uses it. A file has its own mind.
+quiet(#{config := File}, Settings) when File =/= none -> Settings;
+quiet(_, Settings) -> default(log_level, warn, Settings).
+
+default(Key, Value, Settings) ->
+    case lists:keymember(Key, 1, Settings) of
+        true -> Settings;
+        false -> [{Key, Value} | Settings]
+    end.
 
 %% Nothing of ERLUV_... reaches it but the cookie, which would be seen in argv.
 environment(Options) ->
@@ -184,7 +197,7 @@ text(Text) ->
 -spec message(port(), term(), executable() | undefined) ->
           {ok, executable()} | {exited, non_neg_integer(), binary()} | ignore.
 message(Port, {data, {_, Line}}, #executable{port = Port, said = Said} = E) ->
-    erluv_log:executable(Line),
+    log(Line),
     {ok, E#executable{said = lists:sublist([Line | Said], ?MAX_SAID)}};
 message(Port, {exit_status, Status}, #executable{port = Port} = E) ->
     {exited, Status, words(E)};
@@ -199,15 +212,20 @@ connected(#executable{listener = Listener} = E) when Listener =/= undefined ->
 connected(E) ->
     E.
 
-%% @doc What it said last: its complaints, or if there are none the end of its log.
+%% What it ends with is told by the process, as the reason for which it has ended.
+log(<<"erluv: warning: ", _/binary>> = Line) -> erluv_log:executable(Line);
+log(<<"erluv: ", _/binary>>) -> ok;
+log(Line) -> erluv_log:executable(Line).
+
+%% @doc Its complaints, or if there are none the end of its log, without what is no problem.
 -spec words(executable() | undefined) -> binary().
 words(undefined) ->
     <<>>;
 words(#executable{said = Said}) ->
-    Complaints = [Words || <<"erluv: ", Words/binary>> <- Said],
-    Words = case Complaints of
-                [] -> lists:sublist(Said, 3);
-                _ -> Complaints
+    Levels = [erluv_log:level(Line) || Line <- Said],
+    Words = case [Words || {error, Words} <- Levels] of
+                [] -> lists:sublist([Words || {Level, Words} <- Levels, Level =/= info, Level =/= debug], 3);
+                Complaints -> Complaints
             end,
     iolist_to_binary(lists:join("; ", lists:reverse(Words))).
 
@@ -225,7 +243,10 @@ await_exit(Timeout, #executable{port = Port} = Executable) ->
         {Port, Message} ->
             case message(Port, Message, Executable) of
                 {ok, Kept} -> await_exit(Timeout, Kept);
-                {exited, _, _} -> exited;
+                {exited, 0, _} -> exited;
+                {exited, Status, Words} ->
+                    ?LOG_ERROR("~ts", [erluv_error:text({exited, Status, Words})], #{domain => [erluv]}),
+                    exited;
                 ignore -> await_exit(Timeout, Executable)
             end
     after Timeout -> timeout

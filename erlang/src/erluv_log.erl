@@ -3,18 +3,23 @@
 -module(erluv_log).
 
 -export([executable/1]).
+-export([level/1]).
 -export([line/3]).
 -export([text/1]).
 
 -include_lib("kernel/include/logger.hrl").
 
-%% @doc Logs a line of the erluv executable, with the level that it has there.
+%% @doc Logs a line of the erluv executable, with the level that it has there. Why it ends
+%% is for the process that has started it to tell.
 -spec executable(binary()) -> ok.
 executable(Line) ->
     {Level, Words} = level(Line),
     line(Level, Words, #{domain => [erluv]}).
 
+%% @doc The level of a line, and the line without it. Without any it is a notice.
+%%
 %% Go's log/slog as text has "time=... level=INFO msg=...", as JSON "level":"INFO".
+-spec level(binary()) -> {logger:level(), binary()}.
 level(<<"erluv: warning: ", Words/binary>>) -> {warning, Words};
 level(<<"erluv: ", Words/binary>>) -> {error, Words};
 level(Line) ->

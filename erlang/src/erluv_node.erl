@@ -90,7 +90,10 @@ start_link() ->
 %% '''
 -spec start_link(options()) -> {ok, pid()} | {error, term()}.
 start_link(Options) when is_map(Options) ->
-    gen_server:start_link({local, name(Options)}, ?MODULE, Options, []);
+    case gen_server:start_link({local, name(Options)}, ?MODULE, Options, []) of
+        {error, {shutdown, {not_started, Reason}}} -> {error, Reason};
+        Started -> Started
+    end;
 start_link(Options) when is_list(Options) ->
     start_link(maps:from_list(Options));
 start_link(Options) ->
@@ -113,15 +116,16 @@ child_spec(Options) ->
 
 %% @doc The name of the erluv node. A process that is starting answers once the node is
 %% up: its option `timeout' limits that. `{error, nodedown}': the node is not up at the
-%% moment. `{error, {no_node, Process}}': there is no such process. `{error, {exit,
-%% Reason}}': the process ended before it answered.
+%% moment. `{error, {no_node, Process}}': there is no such process. What is said when it
+%% does not start is said here too. `{error, {exit, Reason}}': the process ended before it
+%% answered. The default one, `erluv', is started when it does not run.
 %%
 %% ```
 %% {ok, Node} = erluv_node:node(erluv),
 %% true = lists:member(Node, nodes(hidden)),
 %% pong = net_adm:ping(Node).
 %% '''
--spec node(atom() | pid()) -> {ok, node()} | {error, nodedown | {no_node, atom() | pid()} | {exit, term()}}.
+-spec node(atom() | pid()) -> {ok, node()} | {error, nodedown | {no_node, atom() | pid()} | {exit, term()} | term()}.
 node(Process) when is_atom(Process); is_pid(Process) ->
     erluv_call:node(Process);
 node(Process) ->
@@ -148,32 +152,44 @@ name(Options) -> maps:get(name, Options, erluv).
 -spec init(map()) -> {ok, #state{}} | {stop, term()}.
 init(Options) ->
     process_flag(trap_exit, true),
-    case check(Options) of
-        ok -> start_on(distribution(Options), Options);
-        {error, Reason} -> {stop, Reason}
+    ok = take_charge(name(Options), get('$ancestors')),
+    case start(check(Options), Options) of
+        {ok, _} = Ok -> Ok;
+        {error, Reason} ->
+            % One line, which nothing that starts it needs to add to: `shutdown' is not reported.
+            ?LOG_ERROR("the erluv_node ~ts is not started: ~ts", [name(Options), erluv_error:text(Reason)],
+                       #{domain => [erluv]}),
+            {stop, {shutdown, {not_started, Reason}}}
     end.
+
+%% Two who start the default node would be in each other's way.
+take_charge(erluv, [Parent | _]) when Parent =/= erluv_sup -> erluv_sup:on_demand(elsewhere);
+take_charge(_, _) -> ok.
+
+start(ok, Options) -> start_on(distribution(Options), Options);
+start({error, _} = Error, _) -> Error.
 
 %% Who attaches needs a node that an erluv can know of.
 distribution(#{attach := _}) -> erluv_distribution:ensure(none);
 distribution(_) -> erluv_distribution:ensure().
 
-start_on({error, Reason}, _) ->
-    {stop, Reason};
+start_on({error, _} = Error, _) ->
+    Error;
 start_on(ok, Options) ->
     State = #state{name = name(Options), attach = maps:get(attach, Options, undefined),
                    timeout = maps:get(timeout, Options, 10000),
                    respawn = maps:get(respawn, Options, {10, 60000})},
-    case start(State, Options) of
+    case start_executable(State, Options) of
         {ok, Started} -> await(start_timer(find(Started)));
-        {error, Reason} -> {stop, Reason}
+        {error, _} = Error -> Error
     end.
 
-start(#state{attach = undefined, timeout = Timeout} = State, Options) ->
+start_executable(#state{attach = undefined, timeout = Timeout} = State, Options) ->
     case await_name(Options, Timeout) of
         ok -> open(State, Options);
         {error, _} = Error -> Error
     end;
-start(State, _Options) ->
+start_executable(State, _Options) ->
     {ok, State}.
 
 open(State, Options) ->
@@ -272,7 +288,7 @@ await(State) ->
 await_more({noreply, State}) -> await(State);
 await_more({stop, Reason, State}) ->
     close(State),
-    {stop, Reason}.
+    {error, Reason}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.

@@ -7,7 +7,6 @@
 -export([t_nobody_else_can_connect/0]).
 -export([t_no_temporary_directory/0]).
 -export([t_many_at_once/0]).
--export([at_once/1]).
 -export([t_again/0]).
 -export([t_ends_with_the_application/0]).
 -export([t_stays_for_others/0]).
@@ -25,6 +24,8 @@
 -export([t_address_is_given/0]).
 
 -include_lib("stdlib/include/assert.hrl").
+
+-import(erluv_harness, [with_vm/2, with_vm/3, dir/0]).
 
 distribution_test_() ->
     erluv_harness:tests(?MODULE, plain).
@@ -78,16 +79,9 @@ t_no_temporary_directory() ->
 
 t_many_at_once() ->
     with_vm([], fun(Call) ->
-        ?assertEqual([ok], lists:usort(Call(?MODULE, at_once, [20]))),
+        ?assertEqual([ok], lists:usort(Call(erluv_harness, at_once, [20, erluv, start_distribution, []]))),
         run(Call)
     end).
-
-%% In the VM: what so many processes are told.
-at_once(N) ->
-    Self = self(),
-    Pids = [spawn_link(fun() -> Self ! {self(), erluv:start_distribution()} end)
-            || _ <- lists:seq(1, N)],
-    [receive {Pid, Result} -> Result end || Pid <- Pids].
 
 %% Somebody else has ended the node.
 t_again() ->
@@ -187,31 +181,16 @@ t_address_is_given() ->
         ?assertMatch({match, _}, re:run(Words, "127.0.0.1:1:"))
     end).
 
-%% A VM without EPMD, whose home is empty.
-with_vm(Args, F) ->
-    with_vm(Args, [{"HOME", dir()}], F).
-
-with_vm(Args, Env, F) ->
-    {ok, Peer, _} = peer:start_link(#{connection => standard_io, env => Env,
-                                      args => ["-start_epmd", "false", "-kernel", "logger_level", "none"
-                                               | erluv_harness:paths()] ++ Args}),
-    ok = peer:call(Peer, application, set_env, [erluv, executable, erluv_harness:executable()]),
-    F(fun(Module, Function, Arguments) -> peer:call(Peer, Module, Function, Arguments, 30000) end),
-    peer:stop(Peer).
-
 %% It is not linked with the process that makes the call, which ends.
 start(Call, Options) ->
-    Call(gen_server, start, [{local, erluv}, erluv_node, Options, []]).
+    case Call(gen_server, start, [{local, erluv}, erluv_node, Options, []]) of
+        {error, {shutdown, {not_started, Reason}}} -> {error, Reason};
+        Started -> Started
+    end.
 
 run(Call) ->
     {ok, _} = start(Call, #{}),
     ?assertMatch({ok, #{stdout := <<"hello\n">>}}, Call(erluv, run, [erluv, ["echo", "hello"]])).
-
-dir() ->
-    {ok, [[Home]]} = init:get_argument(home),
-    Dir = filename:join(Home, integer_to_list(erlang:unique_integer([positive]))),
-    ok = file:make_dir(Dir),
-    Dir.
 
 free_port() ->
     {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),

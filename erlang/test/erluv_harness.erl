@@ -13,6 +13,10 @@
 -export([running/1]).
 -export([logged/2]).
 -export([peer/1]).
+-export([with_vm/2]).
+-export([with_vm/3]).
+-export([at_once/4]).
+-export([dir/0]).
 -export([paths/0]).
 -export([open/1]).
 -export([open/2]).
@@ -125,6 +129,35 @@ peer(Args) ->
     {ok, Peer, _} = peer:start_link(#{connection => standard_io,
                                       args => ["-start_epmd", "false" | paths()] ++ Args}),
     Peer.
+
+%% A VM that is no node unless the flags say so, has no EPMD and an empty home, is driven
+%% by a function as apply/3, and has nothing in its log.
+with_vm(Args, F) ->
+    with_vm(Args, [{"HOME", dir()}], F).
+
+with_vm(Args, Env, F) ->
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, env => Env,
+                                      args => ["-start_epmd", "false", "-kernel", "logger_level", "none"
+                                               | paths()] ++ Args}),
+    ok = peer:call(Peer, application, set_env, [erluv, executable, executable()]),
+    F(fun(Module, Function, Arguments) -> peer:call(Peer, Module, Function, Arguments, ?WAIT) end),
+    peer:stop(Peer).
+
+%% What so many processes get for a call that they make at the same moment.
+at_once(N, Module, Function, Args) ->
+    Self = self(),
+    Pids = [spawn_link(fun() ->
+                               receive go -> Self ! {self(), apply(Module, Function, Args)} end
+                       end) || _ <- lists:seq(1, N)],
+    [Pid ! go || Pid <- Pids],
+    [next(Pid) || Pid <- Pids].
+
+%% A new and empty directory.
+dir() ->
+    {ok, [[Home]]} = init:get_argument(home),
+    Dir = filename:join(Home, integer_to_list(erlang:unique_integer([positive]))),
+    ok = file:make_dir(Dir),
+    Dir.
 
 %% The flags by which another VM finds our modules.
 paths() ->

@@ -260,7 +260,7 @@ t_asked_too_early() ->
                        Starter
                end,
     S = Starting(#{name => slow, executable => Slow, timeout => 500}),
-    ?assertMatch({error, {exit, {not_up, 500, _}}}, erluv_node:node(slow)),
+    ?assertMatch({error, {not_up, 500, _}}, erluv_node:node(slow)),
     {start, {error, _}} = ended(S),
     Starter = Starting(#{name => slow, executable => Slow, timeout => infinity}),
     ?assertMatch({ok, _}, erluv_node:node(slow)),

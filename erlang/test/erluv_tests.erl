@@ -183,6 +183,7 @@ t_words_for_every_reason() ->
     [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)
                                                andalso contains(Text, " ")}) || {Reason, Text} <- Texts],
     ?assertEqual("packet: line", erluv:format_error({bad_option, packet, <<"line">>})),
+    ?assertEqual("erluv ended with status 137 (ended by SIGKILL)", erluv:format_error({exited, 137, <<>>})),
     ?assert(contains(erluv:format_error({exited, 3, <<"wrong cookie">>}), "the node refused it): wrong cookie")),
     ?assertEqual("{what,is,this}", erluv:format_error({what, is, this})).
 

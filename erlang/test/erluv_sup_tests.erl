@@ -1,0 +1,117 @@
+%% The default node, which is started when it is needed, and starts that fail.
+-module(erluv_sup_tests).
+
+-export([sup_test_/0]).
+-export([t_on_demand/0]).
+-export([t_many_at_once/0]).
+-export([t_many_fail/0]).
+-export([t_again_and_again/0]).
+-export([t_manual/0]).
+-export([t_application_stopped/0]).
+-export([t_of_another_supervisor/0]).
+-export([t_of_the_variable/0]).
+-export([t_failed_start_is_one_line/0]).
+-export([t_failed_application_is_one_line/0]).
+
+-include_lib("stdlib/include/assert.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+-import(erluv_harness, [with_vm/2]).
+
+-define(ECHO, [erluv, ["echo", "hello"]]).
+
+sup_test_() ->
+    erluv_harness:tests(?MODULE, plain).
+
+t_on_demand() ->
+    with_vm([], fun(Call) ->
+        ?assertMatch({ok, #{stdout := <<"hello\n">>}}, Call(erluv, run, ?ECHO)),
+        ?assertMatch([{erluv, _, worker, _} | _], Call(supervisor, which_children, [erluv_sup]))
+    end).
+
+t_many_at_once() ->
+    with_vm([], fun(Call) ->
+        Results = Call(erluv_harness, at_once, [20, erluv, run, ?ECHO]),
+        [?assertMatch({ok, #{stdout := <<"hello\n">>}}, Result) || Result <- Results],
+        ?assertMatch([_], Call(erlang, nodes, [hidden]))
+    end).
+
+t_many_fail() ->
+    with_vm([], fun(Call) ->
+        ok = Call(application, set_env, [erluv, executable, "/no/such/erluv"]),
+        Results = Call(erluv_harness, at_once, [20, erluv, run, ?ECHO]),
+        ?assertEqual([{error, {no_executable, "/no/such/erluv"}}], lists:usort(Results))
+    end).
+
+%% More often than a supervisor would restart it, and the application goes on.
+t_again_and_again() ->
+    with_vm([], fun(Call) ->
+        [begin
+             ?assertMatch({ok, _}, Call(erluv, run, ?ECHO)),
+             Pid = Call(erlang, whereis, [erluv]),
+             [] = os:cmd("kill -KILL " ++ integer_to_list(Call(erluv, info, [erluv, main_os_pid]))),
+             erluv_harness:until(fun() -> not Call(erlang, is_process_alive, [Pid]) end)
+         end || _ <- lists:seq(1, 7)],
+        ?assertMatch({ok, _}, Call(erluv, run, ?ECHO))
+    end).
+
+t_manual() ->
+    with_vm([], fun(Call) ->
+        ok = Call(application, set_env, [erluv, start, manual]),
+        ?assertEqual({error, {no_node, erluv}}, Call(erluv, run, ?ECHO))
+    end).
+
+t_application_stopped() ->
+    with_vm([], fun(Call) ->
+        {ok, _} = Call(erluv, run, ?ECHO),
+        ok = Call(application, stop, [erluv]),
+        ?assertEqual({error, {no_node, erluv}}, Call(erluv, run, ?ECHO)),
+        ok = Call(application, start, [erluv]),
+        ?assertMatch({ok, _}, Call(erluv, run, ?ECHO))
+    end).
+
+%% Who has it as a child restarts it, and must find its name free.
+t_of_another_supervisor() ->
+    with_vm([], fun(Call) ->
+        {ok, Pid} = Call(gen_server, start, [{local, erluv}, erluv_node, #{}, []]),
+        {ok, _} = Call(erluv, run, ?ECHO),
+        ok = Call(erluv_node, stop, [Pid]),
+        ?assertEqual({error, {no_node, erluv}}, Call(erluv, run, ?ECHO))
+    end).
+
+t_of_the_variable() ->
+    with_vm([], fun(Call) ->
+        ok = Call(application, set_env, [erluv, nodes, [[{settings, #{prefix => "first_"}}], [{name, second}]]]),
+        ok = Call(application, start, [erluv]),
+        ?assertMatch({ok, _}, Call(erluv, run, [second, ["true"]])),
+        {ok, Node} = Call(erluv_node, node, [erluv]),
+        ?assertMatch("first_" ++ _, atom_to_list(Node))
+    end).
+
+t_failed_start_is_one_line() ->
+    process_flag(trap_exit, true),
+    ?assertMatch([<<"the erluv_node none is not started: there is no executable /no/such/erluv: ", _/binary>>],
+                 failures(fun() ->
+                                  {error, {no_executable, _}} =
+                                      erluv_node:start_link(#{name => none, executable => "/no/such/erluv"})
+                          end)),
+    ?assertMatch([<<"the erluv_node none is not started: erluv ended with status 2 (usage or configuration): ",
+                    "unknown flag: --colour", _/binary>>],
+                 failures(fun() ->
+                                  {error, {exited, 2, _}} =
+                                      erluv_node:start_link(#{name => none, settings => #{colour => red}})
+                          end)).
+
+t_failed_application_is_one_line() ->
+    process_flag(trap_exit, true),
+    ?assertMatch([<<"the erluv_node none is not started: ", _/binary>>],
+                 failures(fun() ->
+                                  {error, {no_executable, _}} =
+                                      erluv_sup:start_link([[{name, none}, {executable, "/no/such/erluv"}]])
+                          end)).
+
+%% What a function logs in warnings and worse.
+failures(F) ->
+    Events = erluv_harness:logged(fun() -> F(), ?LOG_NOTICE("the end of it") end,
+                                  fun({_, Text, _}) -> Text =:= <<"the end of it">> end),
+    [Text || {Level, Text, _} <- Events, logger:compare_levels(Level, notice) =:= gt].
