@@ -74,13 +74,41 @@ func (w *Worker) signalAll(sig unix.Signal) {
 	}
 }
 
+// hangUpAfter is how long a terminal is silent after SIGHUP before it is hung up. Shells
+// end, and programs say goodbye, within a tenth of that.
+const hangUpAfter = 300 * time.Millisecond
+
 // hangUp is what the programs of a terminal are told when it is closed (termios(3)):
 // interactive shells ignore SIGTERM. It comes behind the stop signal, so that programs
 // which have a handler for that one begin with it.
 func (w *Worker) hangUp() {
 	if w.tty && !w.groupEmpty {
 		w.signalAll(unix.SIGHUP)
+		w.hangUpLater()
 	}
+}
+
+// hangUpLater closes the terminal when nothing comes from it any more: some programs
+// ignore SIGHUP as long as they can read an answer (zsh, when it asks a new user), and
+// what uses its terminal from the background is stopped as often as it is continued.
+// Then reads fail, and nothing that wants the terminal is stopped.
+func (w *Worker) hangUpLater() {
+	e, o := w.ends(), &w.out[0]
+	before := o.bytes
+	e.hangUp = w.starter.loop.After(hangUpAfter, func() {
+		e.hangUp = nil
+		if o.bytes != before || o.fd >= 0 && readable(int(o.fd)) {
+			w.hangUpLater()
+			return
+		}
+		if o.fd >= 0 {
+			o.end()
+		}
+		w.in.abandon(unix.EPIPE)
+		if !w.groupEmpty {
+			_ = w.proc.signalGroup(unix.SIGCONT)
+		}
+	})
 }
 
 // stopStep goes on with the graceful stop up to the next wait. It says how long that is,

@@ -3,10 +3,13 @@ package workers_test
 import (
 	"flag"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"erluv/workers"
 
@@ -197,5 +200,30 @@ func TestTerminalStopped(t *testing.T) {
 			}
 			nobodyLeft(t, r)
 		}
+	})
+}
+
+// TestTerminalHungUp: a terminal is hung up at a stop, not before all of it was read.
+func TestTerminalHungUp(t *testing.T) {
+	bothModes(t, func(t *testing.T, reports bool) {
+		w := newWorld(t, reports)
+		waits := filepath.Join(t.TempDir(), "waits")
+		sp := on(shell(`trap 'echo bye; sleep 1; >` + waits + `; cat; exit 7' HUP; trap '' TERM; echo ready; while :; do sleep 0.01; done`))
+		sp.KillTimeout = time.Hour
+		r := w.started(sp, "ready")
+		w.do(func() {
+			r.Hold(workers.Stdout, true)
+			r.Stop()
+		})
+		w.await("the end of the signal's handler", func() bool {
+			_, err := os.Stat(waits)
+			return err == nil
+		})
+		w.do(func() { r.Hold(workers.Stdout, false) })
+		w.finish(r).want("exit 7")
+		if !strings.Contains(r.stdout(), "bye\r\n") || r.ended[workers.Stdout] != 1 {
+			t.Errorf("%q, ended %d times", r.stdout(), r.ended[workers.Stdout])
+		}
+		nobodyLeft(t, r)
 	})
 }

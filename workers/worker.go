@@ -140,6 +140,7 @@ type ending struct {
 	deadlineAt time.Duration
 	poll       *loop.Timer // to the next look at the group
 	pollDelay  time.Duration
+	hangUp     *loop.Timer // to the end of the terminal
 	exit       Exit
 }
 
@@ -288,6 +289,7 @@ func (w *Worker) do(a actions) (next event, more bool) {
 	}
 	if a&actDrain != 0 {
 		w.ending.stopPoll()
+		w.ending.stopHangUp()
 		for o := range w.outputs {
 			o.beginDrain()
 		}
@@ -321,6 +323,13 @@ func (e *ending) stopPoll() {
 	if e != nil {
 		e.poll.Stop()
 		e.poll = nil
+	}
+}
+
+func (e *ending) stopHangUp() {
+	if e != nil {
+		e.hangUp.Stop()
+		e.hangUp = nil
 	}
 }
 
@@ -441,6 +450,7 @@ func (w *Worker) close() {
 	w.starter.demand.left(w.starter, w)
 	w.ending.stopDeadline()
 	w.ending.stopPoll()
+	w.ending.stopHangUp()
 	w.proc.close()
 	w.notify.close()
 	w.abandonInputs()
