@@ -83,7 +83,7 @@ func optEnv(to *environ, v etf.Term) error {
 		if !ok1 || !ok2 && !removed {
 			return bad
 		}
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.IndexByte(value, 0) >= 0 {
+		if !isEnvName(name) || strings.IndexByte(value, 0) >= 0 {
 			return fmt.Errorf("a name is not empty and holds no '=', and neither holds a NUL byte")
 		}
 		to.put(variable{name, value, removed})
@@ -100,6 +100,8 @@ func envName(t etf.Term) (string, bool) {
 	return etf.Text(t)
 }
 
+func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
+
 func optInherit(to *[]string, v etf.Term) error {
 	list, ok := v.(etf.List)
 	if !ok {
@@ -109,6 +111,9 @@ func optInherit(to *[]string, v etf.Term) error {
 		name, ok := envName(t)
 		if !ok {
 			return fmt.Errorf("must be a list of names")
+		}
+		if !isEnvName(name) {
+			return fmt.Errorf("a name is not empty and holds neither '=' nor a NUL byte")
 		}
 		*to = append(*to, name)
 	}

@@ -268,6 +268,7 @@ func TestBadOptions(t *testing.T) {
 		"detached":       {`#{detached => yes}`},
 		"tree":           {`#{tree => cut}`},
 		"env":            {`#{env => 1}`, `#{env => #{"A=B" => "c"}}`, `#{env => #{"A" => <<0>>}}`, `#{env => #{"" => "c"}}`, `#{env => [a | b]}`},
+		"inherit":        {`#{inherit => ["A=B"]}`, `#{inherit => [""]}`, `#{inherit => [<<0>>]}`, `#{inherit => ["A" | b]}`, `#{inherit => "PATH"}`, `#{inherit => [$A]}`},
 		"cd":             {`#{cd => 1}`, `#{cd => "relative"}`, `#{cd => <<"/a", 0>>}`},
 		"stdin":          {`#{stdin => owner}`, `#{stdin => {file, 1}}`},
 		"stdout":         {`#{stdout => stdout}`, `#{stdout => {pid, 1}}`, `#{stdout => {file, "/tmp/x", [write]}}`, `#{stdout => {file, "/tmp/x", [{mode, -1}]}}`},

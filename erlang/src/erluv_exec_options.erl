@@ -3,7 +3,7 @@
 -module(erluv_exec_options).
 
 -export([read/2]).
--export([node/2]).
+-export([start/2]).
 -export([stty/1]).
 -export([signals/0]).
 
@@ -28,18 +28,20 @@
 -spec read(erluv_exec:cmd(), erluv_exec:cmd_options()) -> {ok, run()} | {error, term()}.
 read(Cmd, Options) ->
     try
-        Run = lists:foldl(fun option/2, defaults(), proplists:unfold(expand(Options))),
+        Run = lists:foldl(fun option/2, defaults(), pairs(Options)),
         {ok, finish(Cmd, Run)}
     catch
         throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
     end.
 
-%% {stdout, File, FileOptions} is no pair: proplists knows pairs.
-expand(Options) ->
-    [case Option of
-         {Stream, File, FileOptions} -> {Stream, {file, File, FileOptions}};
-         _ -> Option
-     end || Option <- Options].
+%% Each option as a pair, which {stdout, File, FileOptions} is not.
+pairs(Options) when length(Options) >= 0 -> [pair(Option) || Option <- Options];
+pairs(Options) -> bad(Options, "the options must be a list").
+
+pair({Stream, File, FileOptions}) -> {Stream, {file, File, FileOptions}};
+pair({_, _} = Pair) -> Pair;
+pair(Key) when is_atom(Key) -> {Key, true};
+pair(Other) -> bad(Other, "an option is an atom or a tuple that begins with one").
 
 %% The program sees what the node sees, as a port would. By default it neither reads
 %% nor writes.
@@ -53,7 +55,7 @@ option({Flag, true}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link ->
 option({Flag, false}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run;
 option({executable, File}, Run) -> Run#{executable => File};
 option({cd, Dir}, Run) -> spawn_option(cd, Dir, Run);
-option({env, Env}, Run) when is_list(Env) -> lists:foldl(fun env/2, Run, Env);
+option({env, Env}, Run) when length(Env) >= 0 -> lists:foldl(fun env/2, Run, Env);
 option({kill, Cmd}, Run) -> Run#{kill => Cmd};
 option({kill_timeout, Seconds}, Run) when is_integer(Seconds), Seconds >= 0 ->
     Run#{kill_timeout => Seconds * 1000};
@@ -75,7 +77,7 @@ option({Stream, Device}, Run) when Stream =:= stdout; Stream =:= stderr ->
 option({pty, true}, Run) -> Run#{pty => #{}};
 option({pty, false}, Run) -> Run;
 option({pty, Modes}, Run) when is_list(Modes) ->
-    Run#{pty => maps:from_list(proplists:unfold(Modes))};
+    Run#{pty => maps:from_list(pairs(Modes))};
 option({pty_echo, Echo}, Run) when is_boolean(Echo) -> terminal(#{echo => Echo}, Run);
 option({winsz, {Rows, Cols}}, Run) -> terminal(#{rows => Rows, cols => Cols}, Run);
 option({debug, _}, Run) -> Run;
@@ -92,12 +94,22 @@ env({Name, Value}, #{env := Env} = Run) -> Run#{env := Env#{text(Name) => Value}
 env(Pair, #{env := Env} = Run) ->
     case string:split(text(Pair), "=") of
         [Name, Value] -> Run#{env := Env#{Name => Value}};
-        _ -> bad(env, ["NAME=value, {Name, Value}, {Name, false} or clear, not ",
-                       io_lib:format("~0tp", [Pair])])
+        _ -> bad_env(Pair)
     end.
 
 text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
-text(Text) -> unicode:characters_to_list(Text).
+text(Given) ->
+    try unicode:characters_to_list(Given) of
+        Text when is_list(Text) -> Text;
+        _ -> bad_env(Given)
+    catch
+        error:badarg -> bad_env(Given)
+    end.
+
+-spec bad_env(term()) -> no_return().
+bad_env(Given) ->
+    bad(env, ["NAME=value, {Name, Value}, {Name, false} or clear, not ",
+              io_lib:format("~0tp", [Given])]).
 
 %% Where output goes: null and files at once, all else by way of the process.
 device(_, true) -> caller;
@@ -158,20 +170,30 @@ devices(#{stdout := Stdout, stderr := Stderr} = Run) ->
 -spec bad(term(), iodata()) -> no_return().
 bad(Key, Why) -> throw({bad_option, Key, Why}).
 
-%% @doc Reads the options of `start', for an erluv_node with this name.
--spec node(atom(), erluv_exec:exec_options()) -> {ok, map()} | {error, term()}.
-node(Name, Options) ->
+%% @doc Reads the options of `start': the erluv that is used, or the options of an
+%% erluv_node with this name.
+-spec start(atom(), erluv_exec:exec_options()) ->
+          {ok, {server, erluv:server()} | {own, map()}} | {error, term()}.
+start(Name, Options) ->
     try
-        IsUser = fun({Key, _}) -> Key =:= user end,
-        {Users, Others} = lists:partition(IsUser, proplists:unfold(Options)),
-        {ok, lists:foldl(fun node_option/2, #{name => Name}, Others ++ Users)}
+        Pairs = pairs(Options),
+        case proplists:get_value(node, Pairs) of
+            undefined ->
+                IsUser = fun({Key, _}) -> Key =:= user end,
+                {Users, Others} = lists:partition(IsUser, proplists:delete(node, Pairs)),
+                {ok, {own, lists:foldl(fun node_option/2, #{name => Name}, Others ++ Users)}};
+            Server when is_atom(Server); is_pid(Server) ->
+                {ok, {server, Server}};
+            _ ->
+                bad(node, "must be the name of a node or process, or a pid")
+        end
     catch
         throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
     end.
 
 node_option({erluv, Given}, Node) when is_map(Given) -> maps:merge(Node, Given);
-node_option({erluv, Given}, Node) when is_list(Given) ->
-    maps:merge(Node, maps:from_list(proplists:unfold(Given)));
+node_option({erluv, Given}, Node) ->
+    maps:merge(Node, maps:from_list(pairs(Given)));
 node_option({user, User}, Node) ->
     Settings = case maps:get(settings, Node, #{}) of
                    Map when is_map(Map) -> Map#{user => User};
@@ -190,7 +212,7 @@ node_option({Key, _}, _) -> bad(Key, "there is no such option").
 -spec stty([{atom(), integer() | boolean()} | atom()]) -> {ok, [string()]} | {error, term()}.
 stty(Modes) ->
     try
-        {ok, lists:append([mode(Mode) || Mode <- proplists:unfold(Modes)])}
+        {ok, lists:append([mode(Mode) || Mode <- pairs(Modes)])}
     catch
         throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
     end.

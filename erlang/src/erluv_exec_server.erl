@@ -90,7 +90,7 @@ ospids() ->
 -spec init(erluv_exec:exec_options()) -> {ok, #state{}} | {stop, term()}.
 init(Options) ->
     process_flag(trap_exit, true),
-    case connect(proplists:get_value(node, Options), Options) of
+    case connect(erluv_exec_options:start(?NODE, Options)) of
         {ok, Server, Node} ->
             ?TABLE = ets:new(?TABLE, [named_table, {read_concurrency, true}]),
             {ok, #state{server = Server, node = Node}};
@@ -98,13 +98,9 @@ init(Options) ->
             {stop, Reason}
     end.
 
-connect(undefined, Options) ->
-    case erluv_exec_options:node(?NODE, Options) of
-        {ok, NodeOptions} -> own(NodeOptions);
-        {error, _} = Error -> Error
-    end;
-connect(Server, _) ->
-    {ok, Server, undefined}.
+connect({ok, {server, Server}}) -> {ok, Server, undefined};
+connect({ok, {own, NodeOptions}}) -> own(NodeOptions);
+connect({error, _} = Error) -> Error.
 
 %% The erluv_node of a process `erluv_exec' that was killed ends once its programs have:
 %% until then it has the name.

@@ -270,11 +270,15 @@ t_not_started() ->
     ?assertEqual({error, enoent}, erluv_exec:run(["no-such-program"], [])),
     ?assertEqual({error, {cd, enoent}}, erluv_exec:run(["true"], [sync, {cd, "/no/such/dir"}])).
 
+-define(NO_LISTS, [foo, 7, #{}, [sync | foo], {node, erluv}]).
+
 t_bad_options() ->
     [?assertMatch({Key, {error, {bad_option, Key, <<_, _/binary>>}}}, {Key, erluv_exec:run("true", [Option])})
      || {Key, Option} <- [{colour, {colour, red}}, {group, {group, 17}}, {stdout, {stdout, 7}}, {env, {env, ["x"]}},
                           {success_exit_code, {success_exit_code, 300}}, {kill_timeout, {kill_timeout, x}},
-                          {stdin, {stdin, 7}}, {nice, {nice, low}}]],
+                          {stdin, {stdin, 7}}, {nice, {nice, low}}, {env, {env, [5]}}, {env, {env, [<<255>>]}},
+                          {env, {env, ["A=1" | b]}}, {7, 7}, {{}, {}}, {[], {pty, [[]]}}]],
+    [?assertMatch({error, {bad_option, Options, <<_, _/binary>>}}, erluv_exec:run("true", Options)) || Options <- ?NO_LISTS],
     {error, {bad_option, stdout, _}} = erluv_exec:run("true", [{stdout, stderr}, {stderr, stdout}]),
     {error, {bad_option, stdout, _}} = erluv_exec:run("true", [pty, {stdout, "/tmp/x"}]),
     {ok, []} = erluv_exec:run("true", [sync, {debug, 3}, {group, 0}, {nice, 1}, {kill_group, false}, {pty, false}]).
@@ -299,7 +303,10 @@ o_not_running() ->
 o_start_options() ->
     process_flag(trap_exit, true),
     [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, erluv_exec:start_link([Option])})
-     || {Key, Option} <- [{root, root}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}]],
+     || {Key, Option} <- [{root, root}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}, {node, {node, "x"}},
+                          {7, 7}, {{}, {}}, {7, {erluv, [7]}}, {7, {erluv, 7}}]],
+    [?assertMatch({error, {bad_option, Options, <<_, _/binary>>}}, erluv_exec:Start(Options))
+     || Start <- [start, start_link], Options <- ?NO_LISTS],
     ?assertMatch({error, {no_executable, _}}, erluv_exec:start([{portexe, "/no/such/file"}])),
     {error, {exited, 2, _}} = erluv_exec:start([{user, "no-such-user-here"}]).
 
