@@ -129,7 +129,7 @@ func (c *conn) read() {
 // much for the outbox: the rest has its turn when there is room again.
 func (c *conn) frames() {
 	for !c.dead {
-		if c.behind = c.out.waiting() > outFull; c.behind {
+		if c.behind = c.out.full(); c.behind {
 			return
 		}
 		n := c.next(c.in.unhandled())
@@ -202,7 +202,7 @@ func (c *conn) flush() {
 		c.frames()
 	}
 	want := loop.In // after these, which may have put more in
-	if c.out.waiting() > outFull {
+	if c.out.full() {
 		want = 0
 	}
 	more := c.out.waiting() > 0 || c.owes()

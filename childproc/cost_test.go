@@ -253,7 +253,7 @@ func TestManySmallLinesOfOnePacket(t *testing.T) {
 		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, len(pl.m.unserved))
 	}
 	start := len(pl.m.out.buf)
-	pl.m.push(pl.p, workers.Stdout, []byte("\n"))
+	pl.m.push(pl.p, pl.p.stream(workers.Stdout), []byte("\n"))
 	one := len(pl.m.out.buf) - start
 	if got := (pl.sent - sent) / one; got < lines || got > lines+4 {
 		t.Errorf("%d messages came for %d lines", got, lines)

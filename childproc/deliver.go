@@ -114,9 +114,9 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return m.scratch // nobody will read it
 	}
 	if p.run != nil {
-		return p.run.room(s)
+		return m.runRoom(p, s)
 	}
-	if m.out.waiting() >= outHigh {
+	if !m.roomy() {
 		m.streams.Pause()
 		if w.State() == workers.Draining {
 			m.stalled = append(m.stalled, w)
@@ -127,6 +127,9 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	limit, most := m.flowRoom(p, st, m.turns.piece()), scratchSize
 	if p.awaitsLine() {
 		limit, most = min(limit, matchPiece), matchPiece
+	}
+	if p.awaitsReady() {
+		most = min(most, max(m.unready.share()-st.rest(), leastRead))
 	}
 	if r := p.pulled(st); r != nil {
 		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answers: true}
@@ -150,6 +153,9 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 	p := w.Tag.(*proc)
 	m.turns.took(n)
+	if p.awaitsReady() {
+		defer m.unready.count(p, s)()
+	}
 	switch {
 	case m.phase == disconnected || p.dropped:
 	case p.run != nil:
@@ -202,7 +208,7 @@ func (m *manager) roomAgain() {
 	m.answerRuns()
 	m.farewellTurn()
 	m.serveAgain()
-	if !m.streams.Paused() || len(m.unserved) > 0 {
+	if !m.streams.Paused() || len(m.unserved) > 0 || !m.roomy() {
 		return
 	}
 	m.streams.Resume()

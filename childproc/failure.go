@@ -26,11 +26,13 @@ func short(f workers.Failure) bool {
 	return false
 }
 
-// neverWas tells those who have known a process by its name before it was started
-// that there is none.
-func (m *manager) neverWas(p *proc) {
+// neverWas answers who has asked for a process, and tells those who have known it by its
+// name before it was started that there is none.
+func (m *manager) neverWas(p *proc, why etf.Term) {
+	e := p.told()
+	answers := append([]answer{{to: p.asked.ask(), term: why}}, e.answers(errorTerm(etf.Atom("noproc")))...)
 	m.bid(&farewell{
-		pid: p.pid, answers: p.told().stops, answer: errorTerm(etf.Atom("noproc")),
+		pid: p.pid, answers: answers,
 		watch: p.watch, reason: reasonNoproc,
 	})
 }

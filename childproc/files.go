@@ -92,6 +92,6 @@ func rotationOf(t etf.Term) (*workers.Rotation, error) {
 func (m *manager) FileFailed(w *workers.Worker, s workers.Stream, e unix.Errno) {
 	p := w.Tag.(*proc)
 	if p.run == nil {
-		m.tell(p.owner, p, etf.Tuple{streamTerm(s), errorTerm(errnoTerm(e))})
+		m.tellLast(wordOfFile(s), p.owner, p, etf.Tuple{streamTerm(s), errorTerm(errnoTerm(e))})
 	}
 }

@@ -3,6 +3,7 @@ package childproc
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"time"
 
@@ -109,13 +110,13 @@ func optEvents(v etf.Term) (wanted watch.Kinds, err error) {
 func (m *manager) endWatch(p *proc) {
 	m.files.Close(p.fs)
 	if !p.fs.Live() {
-		m.out.reply(p.asked.from, errorTerm(etf.Atom("stopping")))
+		m.replyAsked(p, errorTerm(etf.Atom("stopping")))
 	}
 	m.bury(p)
 }
 
-// watchBrief is what workers says of a watcher, with the keys of a worker.
-func (p *proc) watchBrief() etf.Map {
+// watchBrief is what workers says of a watcher, with the keys of a worker; see brief.
+func (p *proc) watchBrief(longest int) etf.Map {
 	state, started := etf.Atom("starting"), etf.Term(etf.Atom("undefined"))
 	if p.fs.Live() {
 		state, started = "watching", p.started
@@ -126,14 +127,14 @@ func (p *proc) watchBrief() etf.Map {
 		"state", state,
 		"started", started,
 		"restarts", int64(0),
-		"path", text(p.fs.Path()),
+		"path", text(cutShort(p.fs.Path(), longest)),
 		"recursive", boolTerm(p.fs.Recursive()),
 	)
 }
 
 // watchInfo is what a watcher says of itself.
 func (p *proc) watchInfo() etf.Map {
-	return append(p.watchBrief(), pairs(
+	return append(p.watchBrief(math.MaxInt), pairs(
 		"name", p.nameTerm(),
 		"owner", p.ownerTerm(),
 		"detached", boolTerm(p.detached),
@@ -147,7 +148,7 @@ type fileHost struct{ m *manager }
 
 // Room holds the watchers back as output of programs is, see manager.Room.
 func (h fileHost) Room() bool {
-	if h.m.phase != disconnected && h.m.out.waiting() >= outHigh {
+	if h.m.phase != disconnected && !h.m.roomy() {
 		h.m.streams.Pause()
 		return false
 	}
@@ -165,8 +166,7 @@ func (h fileHost) Watching(w *watch.Watcher) {
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*proc)
 	h.m.forget(p)
-	h.m.out.reply(p.asked.from, outcome(err))
-	h.m.neverWas(p)
+	h.m.neverWas(p, outcome(err))
 	h.m.finishIfEmpty()
 }
 

@@ -3,6 +3,7 @@ package childproc
 import (
 	"bytes"
 
+	"erluv/dist"
 	"erluv/etf"
 )
 
@@ -71,15 +72,13 @@ func (m *manager) keep(to from) (from, bool) {
 // errorHeld is the answer to what cannot be kept.
 var errorHeld = errorTerm(etf.Atom("eagain"))
 
-// release answers a call that was kept. Many may be due at once: they wait for room.
-func (m *manager) release(to from, answer etf.Term) {
-	m.held.give(to.cost())
-	if m.out.waiting() < outFull {
-		m.out.reply(to, answer)
-		return
-	}
-	m.bid(&farewell{answers: []from{to}, answer: answer})
-}
+// release answers a call that was kept.
+func (m *manager) release(to from, term etf.Term) { m.settle(to.answer(term)) }
+
+// answer is the answer to a call that was kept.
+func (f from) answer(term etf.Term) answer { return answer{to: f.ask(), term: term, cost: f.cost()} }
+
+func (f from) ask() dist.Ask { return dist.Ask{Kind: dist.AskCall, From: f.pid, Tag: f.tag} }
 
 // keptReason is an exit reason that outlives its frame. Workers that end for the same one, one
 // after the other, share it.

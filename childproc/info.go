@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -91,22 +92,41 @@ func (m *manager) infoOf(key etf.Term) etf.Term {
 	return badRequest(raw(etf.Tuple{etf.Atom("info"), key}))
 }
 
+const (
+	// maxListed bounds how many workers are listed, so that the answer fits into the
+	// outbox: each has about 150 bytes besides its command or path.
+	maxListed = 200_000
+
+	// listedText is how many bytes of commands and paths there are in a list, of all
+	// workers together: 838 of each of 10,000.
+	listedText = 8 << 20
+)
+
 // list is [{Worker, Info}] with what can be told of each at no cost.
 func (m *manager) list() etf.Term {
+	if len(m.procs) > maxListed {
+		return tooLarge(len(m.procs), maxListed)
+	}
+	share := listedText / max(len(m.procs), 1)
 	l := make(etf.List, 0, len(m.procs))
 	for _, p := range m.procs {
-		l = append(l, etf.Tuple{p.pid, m.brief(p)})
+		l = append(l, etf.Tuple{p.pid, m.brief(p, share)})
 	}
 	return l
 }
 
-func (m *manager) brief(p *proc) etf.Map {
+// brief is what is told at no cost, with a command or path of about so many bytes at most.
+func (m *manager) brief(p *proc, longest int) etf.Map {
 	if p.fs != nil {
-		return p.watchBrief()
+		return p.watchBrief(longest)
 	}
 	var cmd etf.List
 	for a := range strings.SplitSeq(p.cmd, "\x00") {
-		cmd = append(cmd, text(a))
+		if longest <= 0 {
+			break
+		}
+		cmd = append(cmd, text(cutShort(a, longest)))
+		longest -= len(a) + argumentCost
 	}
 	var started etf.Term = etf.Atom("undefined")
 	if p.started != 0 {
@@ -141,7 +161,7 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		return p.watchInfo()
 	}
 	cpu, rss := usage(p.w)
-	info := append(m.brief(p), p.readyInfo()...)
+	info := append(m.brief(p, math.MaxInt), p.readyInfo()...)
 	return append(info, pairs(
 		"name", p.nameTerm(),
 		"owner", p.ownerTerm(),
@@ -211,6 +231,17 @@ const (
 	cmdBytes = 4096
 	cmdArgs  = 64
 )
+
+// argumentCost is what an argument costs in a list besides its bytes.
+const argumentCost = 5
+
+// cutShort is s, or its first bytes and "..." when it is longer than limit.
+func cutShort(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "..."
+}
 
 // shorten keeps the beginning of a command, its arguments separated by NUL bytes,
 // which none of them has; "..." stands for what was left out.

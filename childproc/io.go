@@ -45,8 +45,7 @@ func isLong(req etf.Raw) bool {
 }
 
 func (m *manager) ioReply(to ioFrom, reply etf.Term) {
-	m.held.give(to.cost)
-	m.out.send(to.pid, etf.Tuple{etf.Atom("io_reply"), to.as, reply})
+	m.settle(answer{to: dist.Ask{Kind: dist.AskIO, From: to.pid, Tag: to.as}, term: reply, cost: to.cost})
 }
 
 func (f ioFrom) wrote(m *manager, err error) { m.ioReply(f, outcome(err)) }

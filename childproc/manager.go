@@ -60,7 +60,7 @@ type manager struct {
 	exitReason etf.Raw // with which the manager ends
 	procs      map[uint64]*proc
 	byName     map[etf.Atom]*proc
-	questions  map[uint64]question // by the pid that is to be answered
+	questions  map[uint64]*question // by the pid that is to be answered
 	flows      map[etf.Pid]*receiver
 	look       etf.List // see lookAt
 	lookSpec   etf.Term
@@ -74,10 +74,13 @@ type manager struct {
 	names      watchers
 	stalled    []*workers.Worker // draining, waiting for room
 	ran        []*proc           // runs that are over, waiting for room for the answer
-	unserved   []unserved        // waiting for room for what has been read
+	collected  collected
+	unready    unready
+	unserved   []unserved // waiting for room for what has been read
 	msg        dist.Message
 	stateForm  stateForm
-	refused    uint64 // frames that were not understood
+	stateCalls []answer // that wait for it
+	refused    uint64   // frames that were not understood
 	frame      delivery
 	turns      turns
 	scratch    []byte // what is read when it does not go straight into a message
@@ -95,8 +98,9 @@ func newManager(start ipc.Start) *manager {
 		since:       time.Now(),
 		procs:       make(map[uint64]*proc),
 		byName:      make(map[etf.Atom]*proc),
-		questions:   make(map[uint64]question),
+		questions:   make(map[uint64]*question),
 		flows:       make(map[etf.Pid]*receiver),
+		farewells:   farewells{words: make(map[uint64]*farewell)},
 		scratch:     make([]byte, scratchSize),
 		remark:      func(string) {},
 		others:      make(map[int]*workers.Starter),

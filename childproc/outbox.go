@@ -28,6 +28,7 @@ type outbox struct {
 	base int     // a frame begins here, not after off
 	mark int     // the next such place that is known, or base
 	pos  uint64  // of base in the stream
+	late int     // bytes of frames that wait elsewhere, see word
 	self etf.Pid // whom answers are from
 	shut bool    // there is no node any more: frames are dropped
 }
@@ -36,6 +37,9 @@ func newOutbox(mem []byte) *outbox { return &outbox{mem: mem, buf: mem[:0]} }
 
 // waiting is how many bytes wait for the socket.
 func (o *outbox) waiting() int { return len(o.buf) - o.off }
+
+// full says whether too much waits for more requests to be read.
+func (o *outbox) full() bool { return o.waiting()+o.late > outFull }
 
 // unsent are these bytes.
 func (o *outbox) unsent() []byte { return o.buf[o.off:] }
@@ -89,6 +93,13 @@ func (o *outbox) end(start int) {
 	if o.shut {
 		o.buf = o.buf[:start]
 	}
+}
+
+// add adds whole frames that were composed before.
+func (o *outbox) add(frames []byte) {
+	start := len(o.buf)
+	o.buf = append(o.buf, frames...)
+	o.end(start)
 }
 
 // send sends a message to a process of the node.

@@ -79,6 +79,15 @@ func (p *proc) told() ending {
 	return *p.ending
 }
 
+// answers are those to the calls that wait for the end.
+func (e *ending) answers(term etf.Term) []answer {
+	list := make([]answer, 0, len(e.stops))
+	for _, to := range e.stops {
+		list = append(list, to.answer(term))
+	}
+	return list
+}
+
 // awaitsProxy says whether a proxy is to be started first.
 func (p *proc) awaitsProxy() bool { return p.asked != nil && p.asked.proxy != nil }
 
@@ -123,14 +132,28 @@ func (m *manager) Started(w *workers.Worker) {
 // introduce makes a worker known: links, the monitor on the owner, the answer.
 func (m *manager) introduce(p *proc) {
 	if to := p.asked.link; to != (etf.Pid{}) {
-		m.link(p, to)
-		m.out.link(p.pid, to)
+		m.linkTo(p, to)
 	}
 	m.watchOwner(p)
 	if p.run == nil {
-		m.out.reply(p.asked.from, okTerm(p.pid))
+		m.replyAsked(p, okTerm(p.pid))
 		m.wasAsked(p)
 	}
+}
+
+// linkTo links a worker with a process of the node.
+func (m *manager) linkTo(p *proc, to etf.Pid) {
+	m.link(p, to)
+	start := len(m.out.buf)
+	m.out.link(p.pid, to)
+	m.unasked(p.pid, wordOnce, start)
+}
+
+// replyAsked answers who has asked for a worker.
+func (m *manager) replyAsked(p *proc, term etf.Term) {
+	start := len(m.out.buf)
+	m.out.reply(p.asked.from, term)
+	m.unasked(p.pid, wordOnce, start)
 }
 
 // wasAsked: the request was answered, and nothing of it is needed any more.
@@ -155,13 +178,17 @@ func (m *manager) watchOwner(p *proc) {
 	}
 	p.ownerRef = m.newRef()
 	m.ledger.add(m.ownerWatch(p))
+	start := len(m.out.buf)
 	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
+	m.unasked(p.pid, wordOnce, start)
 }
 
 // unwatchOwner ends the monitor on the owner, if there is one.
 func (m *manager) unwatchOwner(p *proc) {
 	if p.ownerRef != 0 {
+		start := len(m.out.buf)
 		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
+		m.unasked(p.pid, wordOnce, start)
 		m.ledger.remove(m.ownerWatch(p))
 		p.ownerRef = 0
 	}
@@ -173,8 +200,7 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	p := w.Tag.(*proc)
 	if p.restart.restarts() == 0 {
 		m.forget(p)
-		m.out.reply(p.asked.from, errorTerm(failureTerm(f)))
-		m.neverWas(p)
+		m.neverWas(p, errorTerm(failureTerm(f)))
 		m.finishIfEmpty()
 		return
 	}
@@ -237,6 +263,7 @@ func (m *manager) fault(p *proc, why etf.Raw) {
 		e.failing = why
 	}
 	m.drop(p)
+	m.waitNoMore(p)
 	p.w.Stop()
 }
 
@@ -244,14 +271,14 @@ func (m *manager) fault(p *proc, why etf.Raw) {
 func (m *manager) Stopped(w *workers.Worker, sig unix.Signal) {
 	p := w.Tag.(*proc)
 	p.stopped = true
-	m.tell(p.owner, p, etf.Tuple{etf.Atom("stopped"), signalTerm(sig)})
+	m.tellLast(wordJob, p.owner, p, etf.Tuple{etf.Atom("stopped"), signalTerm(sig)})
 }
 
 // Continued: see Stopped.
 func (m *manager) Continued(w *workers.Worker) {
 	p := w.Tag.(*proc)
 	p.stopped = false
-	m.tell(p.owner, p, etf.Atom("continued"))
+	m.tellLast(wordJob, p.owner, p, etf.Atom("continued"))
 }
 
 // Gone: the program is over, and all it wrote was read from the pipes.
@@ -289,9 +316,7 @@ func (p *proc) delivered() bool {
 }
 
 func (m *manager) tellExit(p *proc) {
-	if p.owner != (etf.Pid{}) {
-		m.out.send(p.owner, etf.Tuple{p.pid, exitTerm(p.ending.exit)})
-	}
+	m.tell(p.owner, p, exitTerm(p.ending.exit))
 }
 
 // bury ends a worker: the answers, then the signals to those who are linked and
@@ -302,11 +327,12 @@ func (m *manager) bury(p *proc) {
 	if e.reason == nil {
 		e.reason = e.failing
 	}
+	var answers []answer
 	if p.run != nil {
 		m.ran = append(m.ran, p)
 		m.answerRuns()
 	} else if p.ready.unheard() && p.asked != nil {
-		m.out.reply(p.asked.from, notReadyTerm(e.reason))
+		answers = []answer{{to: p.asked.ask(), term: notReadyTerm(e.reason)}}
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
@@ -318,7 +344,8 @@ func (m *manager) bury(p *proc) {
 	if reason == nil {
 		reason = exitReason(e.exit)
 	}
-	m.bid(&farewell{pid: p.pid, answers: e.stops, answer: stopped, watch: p.watch, reason: reason, kept: e.kept})
+	answers = append(answers, e.answers(stopped)...)
+	m.bid(&farewell{pid: p.pid, answers: answers, watch: p.watch, reason: reason, kept: e.kept})
 	m.unwatchOwner(p)
 	m.finishIfEmpty()
 }
@@ -336,6 +363,7 @@ func (m *manager) forget(p *proc) {
 		m.held.give(p.ready.cost)
 	}
 	m.endReaders(p)
+	m.unready.forget(p)
 	m.changed()
 	if p.name != "" {
 		delete(m.byName, p.name)
@@ -373,6 +401,7 @@ func (m *manager) finishOff(p *proc, stop func(*workers.Worker)) {
 		m.withdraw(p)
 	}
 	m.drop(p)
+	m.waitNoMore(p)
 	if m.rest(p) {
 		m.bury(p)
 		return

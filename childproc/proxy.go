@@ -57,8 +57,7 @@ func (m *manager) startProxy(p *proc) {
 			return
 		}
 		p.asked.proxy = nil
-		m.link(p, pid)
-		m.out.link(p.pid, pid)
+		m.linkTo(p, pid)
 		m.present(p)
 		m.finish(p)
 	})
@@ -67,7 +66,7 @@ func (m *manager) startProxy(p *proc) {
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
 func (m *manager) proxyFailed(p *proc, why etf.Term) {
-	m.out.reply(p.asked.from, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
+	m.replyAsked(p, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
 	m.withdraw(p)
 	m.kill(p)

@@ -32,6 +32,11 @@ const (
 	// told of it before the program is ready. More waits in the pipe.
 	maxUnready = 1 << 20
 
+	// unreadyMax is how much is kept of all such streams together: of 32 of them. Where
+	// there are more, each may have a third of what is left, and leastUnready always.
+	unreadyMax   = 32 << 20
+	leastUnready = 4 << 10
+
 	// Ports and files are looked at from readyFirst after the start, at doubled
 	// intervals: nothing tells of them.
 	readyFirst = 5 * time.Millisecond
@@ -56,6 +61,7 @@ type readiness struct {
 	watchdog time.Duration // longest time between two signs of life once it is ready; 0: none
 
 	awaited bool // the run is not ready yet
+	kept    int  // bytes of output; see unready
 	due     bool // it is, and that is about to be told
 	before  footprint
 	partial [2][]byte // of stdout and stderr: a line that has no end yet
@@ -68,6 +74,47 @@ type readiness struct {
 	status  string
 	telling *loop.Timer // of the status
 	toldAt  time.Duration
+}
+
+// unready is how much output is kept, in bytes, of programs that were not ready when it
+// came, until all of it is delivered.
+type unready struct{ bytes int }
+
+// share is how much may be kept of one stream.
+func (u *unready) share() int {
+	return min(maxUnready, max(leastUnready, (unreadyMax-u.bytes)/3))
+}
+
+// count counts what is kept of a stream between its call and that of the function which
+// it returns.
+func (u *unready) count(p *proc, s workers.Stream) func() {
+	before := p.stream(s).rest()
+	return func() {
+		n := max(0, p.stream(s).rest()-before)
+		p.ready.kept += n
+		u.bytes += n
+	}
+}
+
+// delivered: something was delivered. When that was all, it counts no more.
+func (u *unready) delivered(p *proc) {
+	if p.ready == nil || p.ready.kept == 0 || p.ready.awaited {
+		return
+	}
+	for i := range p.streams {
+		if p.streams[i].rest() > 0 {
+			return
+		}
+	}
+	u.forget(p)
+}
+
+// forget: nothing of it will be delivered any more.
+func (u *unready) forget(p *proc) {
+	if p.ready != nil {
+		u.bytes -= p.ready.kept
+		p.ready.kept = 0
+	}
 }
 
 // awaitsLine says whether what is read is matched.
@@ -328,7 +375,7 @@ func (m *manager) tellStatus(p *proc) {
 		return // there never was one
 	}
 	r.telling, r.toldAt = nil, m.now()
-	m.tell(p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
+	m.tellLast(wordStatus, p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
 }
 
 // readyInfo is what a worker says of its readiness.

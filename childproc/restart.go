@@ -31,6 +31,7 @@ type restart struct {
 	cost    int             // of the spec, of the budget; see held
 	begun   time.Duration   // when the program was started last, of the loop's time
 	resting *loop.Timer     // until it is started again
+	due     bool            // it is, when the worker's words are said
 	count   int             // restarts so far, of all
 	recent  []time.Duration // when the last ones were, at most most of them
 	doubled int             // since the program was stable last
@@ -94,10 +95,23 @@ func (m *manager) again(p *proc, failed bool) bool {
 		return false
 	}
 	r.resting = m.after(delay, func() {
-		r.resting = nil
-		m.begin(p, r.spec)
+		if r.due = m.hasWords(p.pid); !r.due {
+			m.beginAgain(p)
+		}
 	})
 	return true
+}
+
+// heard: the words of a worker are said.
+func (m *manager) heard(p *proc) {
+	if p.rests() && p.restart.due {
+		m.beginAgain(p)
+	}
+}
+
+func (m *manager) beginAgain(p *proc) {
+	p.restart.resting, p.restart.due = nil, false
+	m.begin(p, p.restart.spec)
 }
 
 // rests says whether the worker is in a pause before a restart.
@@ -109,7 +123,7 @@ func (m *manager) rest(p *proc) bool {
 		return false
 	}
 	p.restart.resting.Stop()
-	p.restart.resting = nil
+	p.restart.resting, p.restart.due = nil, false
 	return true
 }
 

@@ -29,14 +29,25 @@ func (m *manager) ask(module, function etf.Atom, args etf.List, done func(result
 		return
 	}
 	pid := m.newPid()
-	q := question{done: done}
+	m.questions[key(pid)] = &question{done: done}
+	call := etf.Tuple{etf.Atom("call"), module, function, args, etf.Atom("user")}
+	start := len(m.out.buf)
+	m.out.regSend(pid, "rex", etf.Tuple{pid, call})
+	if !m.unasked(pid, wordOnce, start) {
+		m.posed(pid)
+	}
+}
+
+// posed: a question is on its way.
+func (m *manager) posed(pid etf.Pid) {
+	q := m.questions[key(pid)]
+	if q == nil {
+		return
+	}
 	q.timer = m.after(rexTimeout, func() {
 		delete(m.questions, key(pid))
-		done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("timeout")})
+		q.done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("timeout")})
 	})
-	m.questions[key(pid)] = q
-	call := etf.Tuple{etf.Atom("call"), module, function, args, etf.Atom("user")}
-	m.out.regSend(pid, "rex", etf.Tuple{pid, call})
 }
 
 // answered takes {rex, Result}.

@@ -1,34 +1,139 @@
 package childproc
 
 import (
+	"time"
+
 	"erluv/etf"
+	"erluv/loop"
 	"erluv/workers"
 )
 
 // collector holds the output of a run until its end.
 type collector struct {
-	max  int // bytes of both streams together
-	size int
-	out  [2][]byte
-	full bool
+	max      int // bytes of both streams together
+	size     int
+	space    int // of both streams, which counts; see collected
+	out      [2][]byte
+	full     bool
+	waits    bool        // for space
+	patience *loop.Timer // then
+	crowded  bool        // it has waited in vain
 }
 
-// runPiece is the space that is given for one read, in bytes: what a pipe holds.
-const runPiece = 64 << 10
+// collected is the space of all runs. A run that needs more than there is waits until
+// others are answered, and its program in its write. The first that has to wait does not:
+// so one goes on at least.
+type collected struct {
+	bytes   int
+	over    *proc // goes on beyond the budget; nil: none does
+	waiting []*proc
+}
+
+const (
+	// collectedMax is the budget, in bytes: twice what one run may collect, so that one
+	// that does not end leaves as much to the others.
+	collectedMax = 2 * maxOutput
+
+	// runPatience is how long a run waits for others that neither end nor go on. Then it
+	// is ended, and answered eagain.
+	runPatience = 10 * time.Second
+
+	// runPiece is the least space for one read, in bytes.
+	runPiece = 4 << 10
+)
 
 func newCollector(limit int) *collector { return &collector{max: limit} }
 
-func (c *collector) room(s workers.Stream) []byte {
-	b := &c.out[s-workers.Stdout]
-	if cap(*b)-len(*b) < runPiece/16 {
-		grown := make([]byte, len(*b), max(runPiece/16, min(2*cap(*b), cap(*b)+c.max)))
-		copy(grown, *b)
-		if cap(grown)-len(grown) < runPiece/16 {
-			grown = append(grown, make([]byte, runPiece/16)...)[:len(*b)]
-		}
-		*b = grown
+// missing is by how much the space of a stream is to grow before it is read.
+func (c *collector) missing(s workers.Stream) int {
+	b := c.out[s-workers.Stdout]
+	if cap(b)-len(b) >= runPiece {
+		return 0
 	}
-	return (*b)[len(*b):cap(*b)]
+	return max(runPiece, min(cap(b), c.max-c.size))
+}
+
+// grow makes the space larger.
+func (c *collector) grow(s workers.Stream, n int) {
+	b := &c.out[s-workers.Stdout]
+	grown := make([]byte, len(*b), cap(*b)+n)
+	copy(grown, *b)
+	*b = grown
+	c.space += n
+}
+
+// runRoom is space for the output of a run; nil: it waits for others.
+func (m *manager) runRoom(p *proc, s workers.Stream) []byte {
+	c := p.run
+	if n := c.missing(s); n > 0 {
+		switch over := m.collected.over; {
+		case n <= collectedMax-m.collected.bytes || over == p:
+		case over == nil:
+			m.collected.over = p
+		case p.told().reason != nil || p.told().failing != nil:
+			p.dropped = true
+			return m.scratch
+		default:
+			m.awaitSpace(p)
+			return nil
+		}
+		m.collected.bytes += n
+		c.grow(s, n)
+	}
+	b := c.out[s-workers.Stdout]
+	return b[len(b):cap(b)]
+}
+
+// awaitSpace holds a run's output until there is space.
+func (m *manager) awaitSpace(p *proc) {
+	if p.run.waits {
+		return
+	}
+	p.run.waits = true
+	m.collected.waiting = append(m.collected.waiting, p)
+	m.hold(p)
+	m.beRunPatient(p)
+}
+
+func (m *manager) beRunPatient(p *proc) {
+	p.run.patience = m.after(runPatience, func() {
+		if len(m.ran) > 0 { // it is the node that does not go on
+			m.beRunPatient(p)
+			return
+		}
+		p.run.crowded = true
+		p.w.Kill()
+		m.waitNoMore(p)
+		m.freeSpace(p)
+	})
+}
+
+// waitNoMore: a run is ended that waits for space. What is in its pipes is dropped.
+func (m *manager) waitNoMore(p *proc) {
+	if p.run != nil && p.run.waits {
+		p.run.patience.Stop()
+		m.giveUp(p)
+	}
+}
+
+// freeSpace: nothing that a run has collected is needed any more. Those that wait try
+// again.
+func (m *manager) freeSpace(p *proc) {
+	c := p.run
+	m.collected.bytes -= c.space
+	c.space, c.out = 0, [2][]byte{}
+	if m.collected.over == p {
+		m.collected.over = nil
+	}
+	waiting := m.collected.waiting
+	m.collected.waiting = nil
+	for _, q := range waiting {
+		q.run.waits = false
+		q.run.patience.Stop()
+	}
+	for _, q := range waiting {
+		m.letFlow(q)
+	}
 }
 
 // took notes n bytes, and says whether they are the ones too many. What is
@@ -52,6 +157,8 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 		{Key: etf.Atom("stderr"), Value: etf.Binary(c.out[1])},
 	}
 	switch {
+	case c.crowded:
+		return errorHeld
 	case c.full:
 		return errorTerm(etf.Tuple{etf.Atom("max_output"), output})
 	case late:
@@ -63,10 +170,11 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 // answerRuns answers the runs that are over, while there is room: together their
 // answers may be more than the outbox holds.
 func (m *manager) answerRuns() {
-	for len(m.ran) > 0 && m.out.waiting() < outHigh {
+	for len(m.ran) > 0 && m.spare() {
 		p := m.ran[0]
 		m.ran[0] = nil
 		m.ran = m.ran[1:]
 		m.out.reply(p.asked.from, p.run.result(p.ending.exit, p.ending.failing != nil))
+		m.freeSpace(p)
 	}
 }

@@ -198,7 +198,7 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 		return
 	}
 	m.setOwner(p, next)
-	m.out.send(old, etf.Tuple{p.pid, etf.Atom("connected")})
+	m.tell(old, p, etf.Atom("connected"))
 }
 
 func (m *manager) setOwner(p *proc, next etf.Pid) {

@@ -1,6 +1,8 @@
 package childproc
 
 import (
+	"slices"
+
 	"erluv/etf"
 	"erluv/workers"
 )
@@ -22,6 +24,10 @@ type traffic struct {
 	readers []*reader
 	debts   []*debt // see debtsOf
 	later   bool    // it is among manager.unserved
+
+	// The receivers that were sent the first packet of the rest, while there is no room
+	// for the others.
+	had []etf.Pid
 }
 
 // traffic is the stream's, from now on.
@@ -116,8 +122,10 @@ func (m *manager) hold(p *proc) {
 		switch {
 		case p.dropped:
 			wanted = true
+		case p.run != nil:
+			wanted = !p.run.waits
 		case p.awaitsReady() && (p.hidden || !wanted):
-			wanted = st.rest() < maxUnready // it may wait for the line, or to be able to write
+			wanted = st.rest() < m.unready.share() // it may wait for the line, or to be able to write
 		case p.hidden:
 			wanted = false
 		case p.active != passive:
@@ -133,14 +141,14 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 	st := p.stream(s)
 	switch {
 	case p.hidden:
-	case m.serveRest(p, st):
-		m.serveEnd(p, s)
+	case m.serveRest(p, st) && m.serveEnd(p, s):
 	default:
 		m.serveLater(p, st)
 	}
 	if st.busy != nil {
 		st.busy.rest.settle()
 	}
+	m.unready.delivered(p)
 }
 
 // serveRest delivers what can be cut from the rest. False: there is no room for more.
@@ -153,7 +161,7 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 		if p.active == passive || st.awaited() || t.rest.len() == 0 {
 			break
 		}
-		if m.out.waiting() >= outHigh {
+		if !m.roomy() {
 			return false
 		}
 		data, n, err := p.packet.cut(&t.rest)
@@ -165,8 +173,10 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 		if n == 0 {
 			break
 		}
+		if !m.push(p, st, data) {
+			return false
+		}
 		t.rest.take(n)
-		m.push(p, st.no, data)
 	}
 	return true
 }
@@ -189,7 +199,7 @@ func (m *manager) serveLater(p *proc, st *stream) {
 
 // serveAgain goes on with those streams, each in its turn.
 func (m *manager) serveAgain() {
-	for len(m.unserved) > 0 && m.out.waiting() < outHigh {
+	for len(m.unserved) > 0 && m.roomy() {
 		u := m.unserved[0]
 		m.unserved[0] = unserved{}
 		m.unserved = m.unserved[1:]
@@ -224,12 +234,15 @@ func (m *manager) accepted(p *proc, s workers.Stream) {
 func (m *manager) serveReaders(st *stream) bool {
 	t := st.busy
 	for st.awaited() && !t.readers[0].busy && (t.rest.len() > 0 || st.ended) {
-		if m.out.waiting() >= outHigh {
+		if !m.roomy() {
 			return false
 		}
 		st.told = st.told || st.ended && t.rest.len() == 0
 		n, done := t.readers[0].take(&t.rest, st.ended)
 		t.rest.take(n)
+		if n > 0 {
+			t.had = nil
+		}
 		if !done {
 			break
 		}
@@ -250,28 +263,33 @@ func (m *manager) endReaders(p *proc) {
 	}
 }
 
-// serveEnd delivers what is left behind the last whole packet, and the end.
-func (m *manager) serveEnd(p *proc, s workers.Stream) {
+// serveEnd delivers what is left behind the last whole packet, and the end. False: there
+// is no room for it.
+func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 	st := p.stream(s)
 	if !st.ended {
-		return
+		return true
 	}
 	if st.rest() > 0 && p.active != passive {
 		data := st.busy.rest.bytes()
-		st.busy.rest.clear()
 		if p.packet.header > 0 {
-			m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}})
-		} else {
-			m.push(p, s, data)
+			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
+			if !m.toEach(p, st, func(to etf.Pid) { m.out.send(to, etf.Tuple{p.pid, incomplete}) }) {
+				return false
+			}
+		} else if !m.push(p, st, data) {
+			return false
 		}
+		st.busy.rest.clear()
 	}
 	if st.rest() > 0 {
-		return
+		return true
 	}
 	if !st.told && p.active != passive {
 		st.told = true
 		m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Atom("eof")})
 	}
+	return true
 }
 
 // badPacket ends a worker whose program does not keep to the packets.
@@ -280,15 +298,38 @@ func (m *manager) badPacket(p *proc) {
 	m.end(p, raw(etf.Atom("emsgsize")))
 }
 
-// push sends output as a message and counts it.
-func (m *manager) push(p *proc, s workers.Stream, data []byte) {
-	for to, i := p.next(p.stream(s), 0); to != (etf.Pid{}); to, i = p.next(p.stream(s), i+1) {
-		start := m.beginOutput(to, p.pid, s)
+// push sends output as a message and counts it. False: there is no room for it.
+func (m *manager) push(p *proc, st *stream, data []byte) bool {
+	if !m.toEach(p, st, func(to etf.Pid) {
+		start := m.beginOutput(to, p.pid, st.no)
 		m.out.buf = append(m.out.buf, data...)
 		m.endOutput(start, len(data))
+	}) {
+		return false
 	}
-	m.sent(p, p.stream(s), len(data))
+	m.sent(p, st, len(data))
 	m.count(p)
+	return true
+}
+
+// toEach sends something to each receiver of a stream. A packet may be large: when there is
+// no room for the next receiver it is false, and goes on where it was.
+func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid)) bool {
+	t := st.traffic()
+	for to, i := p.next(st, 0); to != (etf.Pid{}); to, i = p.next(st, i+1) {
+		if slices.Contains(t.had, to) {
+			continue
+		}
+		if !m.roomy() {
+			return false
+		}
+		send(to)
+		if len(st.others()) > 0 {
+			t.had = append(t.had, to)
+		}
+	}
+	t.had = nil
+	return true
 }
 
 // count notes that a message with output was sent.
@@ -309,10 +350,17 @@ func (m *manager) count(p *proc) {
 }
 
 // tell sends a message of a worker, if there is somebody to send it to.
-func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) {
-	if to != (etf.Pid{}) {
-		m.out.send(to, etf.Tuple{p.pid, what})
+func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) { m.tellLast(wordOnce, to, p, what) }
+
+// tellLast is tell for what a later message of the same kind replaces while there is no
+// room.
+func (m *manager) tellLast(kind wordKind, to etf.Pid, p *proc, what etf.Term) {
+	if to == (etf.Pid{}) {
+		return
 	}
+	start := len(m.out.buf)
+	m.out.send(to, etf.Tuple{p.pid, what})
+	m.unasked(p.pid, kind, start)
 }
 
 // activate changes how output is sent: auto, true, once, false, or a number that is

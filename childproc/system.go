@@ -97,22 +97,37 @@ const (
 // and nothing in the request tells by which release it was made, so the node is asked
 // with the first one.
 func (m *manager) answerState(ask dist.Ask, info func() etf.Term) {
-	if m.stateForm == stateUnknown {
-		ask.Tag = append(etf.Raw(nil), ask.Tag...)
-		m.ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
-			m.stateForm = stateFormOf(result)
-			m.answerState(ask, info)
-		})
+	if m.stateForm != stateUnknown {
+		if state := m.formed(info()); state != nil {
+			m.answer(ask, state)
+		}
 		return
 	}
-	state := info()
-	switch {
-	case state == nil: // the monitor of the caller tells it
-	case m.stateForm == stateBare:
-		m.answer(ask, state)
-	default:
-		m.answer(ask, okTerm(state))
+	to, ok := m.keep(callOf(ask))
+	if !ok {
+		return
 	}
+	late := answer{to: to.ask(), late: func() etf.Term { return m.formed(info()) }, cost: to.cost()}
+	if m.stateCalls = append(m.stateCalls, late); len(m.stateCalls) > 1 {
+		return
+	}
+	m.ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
+		m.stateForm = stateFormOf(result)
+		calls := m.stateCalls
+		m.stateCalls = nil
+		for _, a := range calls {
+			m.settle(a)
+		}
+	})
+}
+
+// formed is a state as sys takes it; nil: the process has ended, which the monitor of the
+// caller tells.
+func (m *manager) formed(state etf.Term) etf.Term {
+	if state == nil || m.stateForm == stateBare {
+		return state
+	}
+	return okTerm(state)
 }
 
 // stateFormOf reads {ok, Version} of the application stdlib: 5.1 is that of OTP 26.1.

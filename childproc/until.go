@@ -31,6 +31,7 @@ type until struct {
 	text     device
 	reader   reader
 	more     etf.Term // the continuation
+	held     int      // what that has of the budget; see held
 	given    int      // bytes that the function has had
 	waits    bool     // for untilPause
 	waited   bool
@@ -49,8 +50,12 @@ func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 		return
 	}
 	u := &until{
-		m: m, p: p, module: module, function: function, extra: extra, reply: reply,
+		m: m, p: p, module: module, function: function, extra: extra,
 		text: device{latin1: p.device.latin1, list: true}, more: etf.List(nil),
+	}
+	u.reply = func(answer etf.Term) {
+		m.held.give(u.held)
+		reply(answer)
 	}
 	u.reader.take = u.take
 	m.awaitReader(p, workers.Stdout, &u.reader)
@@ -104,18 +109,33 @@ func (u *until) next(result etf.Term) {
 	tu, ok := result.(etf.Tuple)
 	switch {
 	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
-		if rest, err := u.text.encode(etf.Atom("unicode"), tu[2]); err == nil && tu[2] != etf.Atom("eof") {
+		rest, err := u.text.encode(etf.Atom("unicode"), tu[2])
+		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it had
 			t.rest.putBack(rest)
 		}
 		u.reply(tu[1])
 		t.served()
 	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
-		u.more, u.reader.busy = raw(tu[1]), false // which outlives the frame
+		if !u.keep(raw(tu[1])) { // which outlives the frame
+			u.reply(errorHeld)
+			t.served()
+		}
 	default:
 		u.reply(errorTerm(u.function))
 		t.served()
 	}
 	u.goOn()
+}
+
+// keep keeps a continuation. False: there is no room for it.
+func (u *until) keep(more etf.Raw) bool {
+	u.m.held.give(u.held)
+	u.held = 0
+	if !u.m.held.take(len(more)) {
+		return false
+	}
+	u.more, u.held, u.reader.busy = more, len(more), false
+	return true
 }
 
 func (u *until) goOn() {

@@ -199,10 +199,12 @@ func (r roles) each() map[string]int {
 // roles finds them: main and child by info, the spawner as main's other child.
 func (e *erluv) roles(t *testing.T) roles {
 	t.Helper()
-	r := roles{
-		main:  e.number(t, "e2e:call(E, {info, main_os_pid})"),
-		child: e.number(t, "e2e:call(E, {info, child_os_pid})"),
-	}
+	return e.rolesOf(t, e.number(t, "e2e:call(E, {info, main_os_pid})"), e.number(t, "e2e:call(E, {info, child_os_pid})"))
+}
+
+func (e *erluv) rolesOf(t *testing.T, main, child int) roles {
+	t.Helper()
+	r := roles{main: main, child: child}
 	if r.main != e.cmd.Process.Pid {
 		t.Fatalf("main_os_pid is %d, not %d", r.main, e.cmd.Process.Pid)
 	}

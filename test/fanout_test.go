@@ -24,7 +24,12 @@ func peak(t *testing.T, pid int) int {
 // others than they were.
 func (e *erluv) bounded(t *testing.T, before roles) {
 	t.Helper()
-	if now := e.roles(t); now != before {
+	bounded(t, before, e.roles(t))
+}
+
+func bounded(t *testing.T, before, now roles) {
+	t.Helper()
+	if now != before {
 		t.Fatalf("the roles are %v, they were %v", now, before)
 	}
 	for role, pid := range map[string]int{"main": before.main, "the child": before.child} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ type peer struct {
 	caller etf.Pid  // who waits for answers
 	worker etf.Pid  // a worker of the erluv
 	refs   uint32
+	heard  atomic.Int64  // messages to self
 	got    chan etf.Raw  // the payloads of messages to caller
 	over   chan struct{} // closed when nobody wants them any more
 	done   chan struct{} // closed when the connection has ended
@@ -110,6 +112,9 @@ func (p *peer) read() {
 		if p.err = dist.Parse(frame, &m); p.err != nil {
 			return
 		}
+		if m.Op == dist.Send && m.To == p.self {
+			p.heard.Add(1)
+		}
 		if m.Op == dist.Send && m.To == p.caller {
 			select {
 			case p.got <- m.Payload:
@@ -153,23 +158,36 @@ func (p *peer) request(t *testing.T, request etf.Term) etf.Term {
 	t.Helper()
 	tag := p.ref()
 	p.send(t, p.regSend(t, p.caller, "erluv", call(p.caller, tag, request)))
+	return p.answer(t, tag)
+}
+
+// answer waits for the answer with a tag, which must be the next to caller.
+func (p *peer) answer(t *testing.T, tag etf.Raw) etf.Term {
+	t.Helper()
+	payload := p.next(t)
+	r := etf.NewReader(payload)
+	arity, err := r.Tuple()
+	got, err2 := r.Raw()
+	if err := errors.Join(err, err2); err != nil || arity != 2 || string(got) != string(tag) {
+		t.Fatalf("instead of an answer: %.200q, %v", payload, err)
+	}
+	answer, err := r.Term()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// next is the next message to caller.
+func (p *peer) next(t *testing.T) etf.Raw {
+	t.Helper()
 	select {
 	case payload := <-p.got:
-		r := etf.NewReader(payload)
-		arity, err := r.Tuple()
-		got, err2 := r.Raw()
-		if err := errors.Join(err, err2); err != nil || arity != 2 || string(got) != string(tag) {
-			t.Fatalf("the answer to %v is %q, %v", request, payload, err)
-		}
-		answer, err := r.Term()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer
+		return payload
 	case <-p.done:
 		t.Fatalf("the connection has ended: %v", p.err)
 	case <-time.After(evalTime):
-		t.Fatalf("no answer to %v", request)
+		t.Fatal("no message comes")
 	}
 	return nil
 }
@@ -196,4 +214,20 @@ func (p *peer) works(t *testing.T) {
 		}
 	}
 	t.Errorf("run answered %v", answer)
+}
+
+// roles are those of the erluv, as it says itself.
+func (p *peer) roles(t *testing.T) roles {
+	t.Helper()
+	pid := func(key etf.Atom) int {
+		n, _ := p.request(t, etf.Tuple{etf.Atom("info"), key}).(int64)
+		return int(n)
+	}
+	return p.erluv.rolesOf(t, pid("main_os_pid"), pid("child_os_pid"))
+}
+
+// bounded is that of the erluv.
+func (p *peer) bounded(t *testing.T, before roles) {
+	t.Helper()
+	bounded(t, before, p.roles(t))
 }

@@ -4,6 +4,7 @@
 -export([linked/2, told/2]).
 -export([monitors/2, set_up/2, downs/2]).
 -export([echo/1, echoed/1]).
+-export([hoard/4]).
 
 -define(TIMEOUT, 100000).
 
@@ -86,3 +87,8 @@ echo(W, N, Longest) ->
 echoed(P) ->
     P ! {how, self()},
     receive {echoed, P, N, Longest} -> {N, Longest} after ?TIMEOUT -> error(no_echo) end.
+
+%% What get_until calls: it wants more each time, and keeps Size bytes.
+hoard(_, _, Size, Parent) ->
+    Parent ! hoarded,
+    {more, binary:copy(<<"x">>, Size)}.

@@ -1,0 +1,215 @@
+package childproc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"erluv/dist"
+	"erluv/etf"
+	"erluv/workers"
+
+	"golang.org/x/sys/unix"
+)
+
+// stall has the node read nothing: the outbox has no room.
+func (pl *played) stall() {
+	pl.keep = true
+	pl.m.out.send(pl.self, etf.Binary(make([]byte, outFull)))
+}
+
+// heard is what the node has read since it stalled, once it reads again.
+func (pl *played) heard() []dist.Message {
+	pl.t.Helper()
+	for rounds := 0; pl.m.out.waiting() > 0 || pl.m.owes(); rounds++ {
+		if rounds > 1_000_000 {
+			pl.t.Fatal("what waits is never said")
+		}
+		pl.flush()
+	}
+	if pl.m.out.late != 0 || len(pl.m.farewells.words) != 0 {
+		pl.t.Errorf("%d bytes of %d processes are late", pl.m.out.late, len(pl.m.farewells.words))
+	}
+	return pl.in[1:]
+}
+
+// TestJobsWithoutRoom: what a program has the child say while the node does not read is
+// the last of each kind, in its order.
+func TestJobsWithoutRoom(t *testing.T) {
+	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")))
+	pl.stall()
+	before := pl.m.out.waiting()
+	for i := range 10_000 {
+		pl.m.FileFailed(pl.p.w, workers.Stdout, unix.ENOSPC)
+		pl.m.FileFailed(pl.p.w, workers.Stderr, unix.EIO)
+		pl.m.Stopped(pl.p.w, unix.SIGSTOP)
+		pl.p.ready.status = fmt.Sprintf("status %d", i)
+		pl.m.tellStatus(pl.p)
+		pl.m.Continued(pl.p.w)
+	}
+	pl.m.isReady(pl.p)
+	if got := pl.m.out.waiting(); got != before {
+		t.Errorf("%d bytes wait, %d have waited before", got, before)
+	}
+	if pl.m.out.late > 1000 {
+		t.Errorf("%d bytes are late", pl.m.out.late)
+	}
+	want := []etf.Term{
+		etf.Tuple{etf.Atom("stdout"), errorTerm(etf.Atom("enospc"))},
+		etf.Tuple{etf.Atom("stderr"), errorTerm(etf.Atom("eio"))},
+		etf.Tuple{etf.Atom("status"), text("status 9999")},
+		etf.Atom("continued"),
+		etf.Atom("ready"),
+	}
+	got := pl.heard()
+	if len(got) != len(want) {
+		t.Fatalf("%d messages came instead of %d", len(got), len(want))
+	}
+	for i, m := range got {
+		v, err := etf.Decode(m.Payload)
+		must(t, err)
+		same(t, v, etf.Tuple{pl.p.pid, want[i]})
+	}
+}
+
+// TestEndWithoutRoom: the end of a worker comes behind what it has said before, and what
+// calls had of the budget is given back.
+func TestEndWithoutRoom(t *testing.T) {
+	pl := play(t)
+	pl.m.linked(pl.self, pl.p.pid)
+	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
+	pl.m.monitored(pl.self, pl.p.pid, "", ref)
+	const stops = 5
+	for i := range stops {
+		pl.m.workerCall(pl.p, from{pid: pl.self, tag: raw(int64(i))}, raw(etf.Atom("stop")))
+	}
+	pl.stall()
+	pl.m.Stopped(pl.p.w, unix.SIGSTOP)
+	pl.m.Gone(pl.p.w, workers.Exit{Status: 7})
+	if pl.m.out.waiting() > outFull+1000 {
+		t.Errorf("%d bytes wait", pl.m.out.waiting())
+	}
+	var got []string
+	for _, m := range pl.heard() {
+		if m.Op == dist.DemonitorP {
+			continue
+		}
+		s := fmt.Sprint(m.Op)
+		if m.Payload != nil {
+			v, err := etf.Decode(m.Payload)
+			must(t, err)
+			s += fmt.Sprint(" ", v.(etf.Tuple)[1])
+		}
+		got = append(got, s)
+	}
+	exit := fmt.Sprint(etf.Tuple{etf.Atom("exit_status"), int64(7)})
+	ok := fmt.Sprint(okTerm(etf.Tuple{etf.Atom("exit_status"), int64(7)}))
+	want := []string{fmt.Sprint(dist.Send, " ", etf.Tuple{etf.Atom("stopped"), etf.Atom("sigstop")}), fmt.Sprint(dist.Send, " ", exit)}
+	for range stops {
+		want = append(want, fmt.Sprint(dist.Send, " ", ok))
+	}
+	want = append(want, fmt.Sprint(dist.PayloadExit), fmt.Sprint(dist.PayloadMonitorPExit))
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if pl.m.held.bytes != 0 {
+		t.Errorf("%d bytes are still held", pl.m.held.bytes)
+	}
+}
+
+// TestPacketForMany: a large packet goes to one receiver after the other, as there is
+// room, and to each once.
+func TestPacketForMany(t *testing.T) {
+	var to etf.List
+	for i := range maxReceivers {
+		to = append(to, etf.Tuple{etf.Atom("pid"), etf.Pid{Node: testTarget, ID: uint32(200 + i), Creation: 9}})
+	}
+	pl := play(t, opt("packet", int64(4)), opt("stdout", to), flow(etf.Atom("true")))
+	pl.m.introduce(pl.p)
+	pl.flush()
+	pl.keep = true
+	body := bytes.Repeat([]byte("0123456789abcdef"), maxPacketSize/16)
+	packet := append(binary.BigEndian.AppendUint32(nil, maxPacketSize), body...)
+	pl.output(packet, scratchSize)
+	pl.output(append(packet[:4:4], "half"...), scratchSize)
+	pl.m.Ended(pl.p.w, workers.Stdout)
+	counts := map[etf.Pid]int{}
+	for _, m := range append(pl.in[:1:1], pl.heard()...) {
+		counts[m.To]++
+		if k := counts[m.To]; k == 1 && !bytes.Contains(m.Payload, body) {
+			t.Errorf("%v was sent %s first", m.To, show(m))
+		}
+	}
+	if len(counts) != maxReceivers {
+		t.Errorf("%d receivers instead of %d", len(counts), maxReceivers)
+	}
+	for pid, n := range counts {
+		if n != 3 { // the packet, what was no packet, and the end
+			t.Errorf("%v was sent %d messages", pid, n)
+		}
+	}
+	if most := outHigh + maxPacketSize + 1000; pl.most > most {
+		t.Errorf("%d bytes were waiting at once, more than %d", pl.most, most)
+	}
+}
+
+// TestQuestionsWithoutRoom: questions to the node, and answers that wait for one, wait for
+// room. A question that waits is not unanswered.
+func TestQuestionsWithoutRoom(t *testing.T) {
+	pl := play(t)
+	pl.stall()
+	before := pl.m.out.waiting()
+	const calls = 12_000
+	for i := range calls {
+		ask := dist.Ask{Kind: dist.AskSystem, From: pl.self, Tag: raw(int64(i))}
+		pl.m.systemOfWorker(pl.p, ask, reqGetState)
+	}
+	if pl.m.out.waiting() != before || len(pl.m.questions) != 1 {
+		t.Fatalf("%d bytes more wait, for %d questions", pl.m.out.waiting()-before, len(pl.m.questions))
+	}
+	for _, q := range pl.m.questions {
+		if q.timer != nil {
+			t.Error("the question has a timeout, and was not put")
+		}
+	}
+	pl.heard()
+	var to etf.Pid
+	for id, q := range pl.m.questions {
+		if to = (etf.Pid{ID: uint32(id), Serial: uint32(id >> 32)}); q.timer == nil {
+			t.Error("the question has no timeout")
+		}
+	}
+	pl.in, pl.most = nil, 0
+	pl.m.answered(to, raw(etf.Tuple{etf.Atom("rex"), okTerm(etf.String("6.2"))}))
+	if got := pl.m.out.waiting(); got > outFull+10_000 {
+		t.Errorf("%d bytes wait", got)
+	}
+	pl.heard()
+	if len(pl.in) != calls {
+		t.Errorf("%d of %d were answered", len(pl.in), calls)
+	}
+	pl.m.end(pl.p, reasonShutdown) // what is held now is for the start
+	if want := pl.p.asked.cost; pl.m.held.bytes != want {
+		t.Errorf("%d bytes are held instead of %d", pl.m.held.bytes, want)
+	}
+}
+
+// TestListOfMany: the list of workers with long commands has its bound.
+func TestListOfMany(t *testing.T) {
+	pl := play(t)
+	pl.p.cmd = shorten([]string{string(bytes.Repeat([]byte("x"), 10_000)), "y"})
+	full := len(raw(pl.m.brief(pl.p, cmdBytes+argumentCost+3)))
+	if full < cmdBytes {
+		t.Errorf("a list of one has %d bytes", full)
+	}
+	const many = 10_000
+	for range many {
+		p := *pl.p
+		p.pid = pl.m.newPid()
+		pl.m.procs[key(p.pid)] = &p
+	}
+	if got := len(raw(pl.m.list())); got > listedText+many*200 || got < listedText {
+		t.Errorf("a list of %d has %d bytes", many, got)
+	}
+}
