@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: bench bench-go build test lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb tutorial
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
-.PHONY: elixir elixir-lint elixir-25 elixir-25-user
+.PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
 
 TOOL := go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
@@ -19,7 +19,7 @@ SHARE ?= 100
 # Most of a suite is waiting, and each has a user of its own (test/deps makes them), as the
 # kernel counts processes and pages of pipes by user.
 SUITES := e2e-25 unit-counts unit e2e-25-user unit-mainproc e2e-27 e2e-29 \
-	elixir-25 erlang-25 erlang-27 erlang-29 elixir-25-user erlang-25-user
+	elixir-25 erlang-25 erlang-27 erlang-29 elixir-27 elixir-29 elixir-25-user erlang-25-user
 LANES ?= 4
 
 # The jobs of one make are of no concern to a make that a test runs.
@@ -114,7 +114,7 @@ erlang-27 erlang-29: erlang-%: deps build build/tally
 	@test/get-otp $*
 	$(call erlang-suite,$@,$(CURDIR)/build/otp/$*/bin/erl)
 
-# The Mix package, on the installed Elixir and the OTP that it is on.
+# The Mix package, on Elixir 1.14 and OTP 25, which are installed, and on later ones.
 elixir: elixir-lint elixir-25
 
 elixir-lint: deps
@@ -124,6 +124,13 @@ elixir-lint: deps
 elixir-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(1) elixir/run-tests $(2)
 
 elixir-25: deps build build/tally
+	$(call elixir-suite,$@)
+
+elixir-27: export ERLUV_USER := erluv-test-7
+elixir-29: export ERLUV_USER := erluv-test-8
+elixir-27 elixir-29: export OTP = $(CURDIR)/build/otp/$(@:elixir-%=%)
+elixir-27 elixir-29: elixir-%: deps build build/tally
+	@test/get-otp $*
 	$(call elixir-suite,$@)
 
 elixir-25-user: export TESTS := test/erluv_test.exs test/cmd_test.exs

@@ -56,7 +56,7 @@ defmodule Erluv.CmdTest do
     assert_raise ArgumentError, fn -> Erluv.cmd("cat", [:a]) end
     assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], colour: :red) end
     assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], into: 1) end
-    assert_raise FunctionClauseError, fn -> Erluv.cmd(~c"cat", []) end
+    assert_raise FunctionClauseError, fn -> apply(Erluv, :cmd, [~c"cat", []]) end
     assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], env: 3) end
   end
 

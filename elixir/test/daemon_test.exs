@@ -70,7 +70,12 @@ defmodule Erluv.DaemonTest do
 
   test "lines are made into text only for a level that is logged" do
     parent = self()
-    transform = fn line -> send(parent, {:line, line}) && line end
+
+    transform = fn line ->
+      send(parent, {:line, line})
+      line
+    end
+
     level = Logger.level()
     Logger.configure(level: :error)
 
@@ -216,7 +221,12 @@ defmodule Erluv.DaemonTest do
     assert_receive {:EXIT, ^daemon, {%RuntimeError{}, _}}, 30_000
 
     parent = self()
-    wait = fn -> send(parent, {:waiting, self()}) && Process.sleep(:infinity) end
+
+    wait = fn ->
+      send(parent, {:waiting, self()})
+      Process.sleep(:infinity)
+    end
+
     {:ok, daemon} = Daemon.start_link("sleep", ["60"], wait_for: wait)
     assert_receive {:waiting, task}, 30_000
     ref = Process.monitor(task)
