@@ -1,3 +1,21 @@
+defmodule Mix.Tasks.Compile.Erluv do
+  # Puts the executable into priv, of the build, where a release finds it too.
+  use Mix.Task.Compiler
+
+  @impl true
+  def run(_args) do
+    priv = Path.join(Mix.Project.app_path(), "priv")
+    # Of the configuration of the project that has the application as a dependency.
+    binary = System.get_env("ERLUV_BIN") || Application.get_env(:erluv, :binary)
+    env = if binary, do: [{"ERLUV_BIN", Path.expand(binary)}], else: []
+
+    case Mix.shell().cmd("./make-erluv \"$PRIV\"", cd: __DIR__, env: [{"PRIV", priv} | env]) do
+      0 -> {:ok, []}
+      _ -> {:error, []}
+    end
+  end
+end
+
 defmodule Erluv.Application.MixProject do
   # So that a Mix project has the application by its path, without rebar3.
   use Mix.Project
@@ -14,6 +32,7 @@ defmodule Erluv.Application.MixProject do
       version: to_string(@resource[:vsn]),
       description: to_string(@resource[:description]),
       language: :erlang,
+      compilers: [:erluv] ++ Mix.compilers(),
       erlc_options: [:debug_info],
       deps: []
     ]

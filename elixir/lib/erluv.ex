@@ -12,10 +12,22 @@ defmodule Erluv do
 
   ## The erluv node
 
-  Programs run on the `erluv_node` that is registered as `:erluv`. The application starts
-  it when it is configured so, on a distributed node (`--sname` or `--name`):
+  Programs run on the `erluv_node` that is registered as `:erluv`. The first call starts it:
+  nothing needs to be configured. The executable is in `priv` of `:erluv`, as compiling the
+  dependency builds it with Go, or takes the one that `ERLUV_BIN` names; else it is looked for
+  in PATH. `mix erluv.doctor` says what was found.
 
-      config :erluv, nodes: [[executable: "/usr/bin/erluv"]]
+  A VM that is no node (`iex` without `--sname`) becomes one by that: hidden, without EPMD and
+  without a listener. With `config :erluv, distribution: :none` it does not, and programs do not
+  run there.
+
+  To have it supervised by the application instead, and with settings of erluv.conf(5):
+
+      config :erluv, nodes: [[settings: [max_workers: 100]]]
+
+  or by a supervisor of yours, in front of who needs it:
+
+      children = [{Erluv, settings: [max_workers: 100]}, ...]
 
   Another one is named by the option `:node`, or for all calls by
 
@@ -63,6 +75,17 @@ defmodule Erluv do
           | :timeout
           | :idle_timeout
           | :epipe
+
+  @doc """
+  A child for a supervisor: an `erluv_node`, with its options.
+
+  ## Examples
+
+      iex> Erluv.child_spec(name: :second, settings: [max_workers: 10]).id
+      :second
+  """
+  @spec child_spec(:erluv_node.options()) :: Supervisor.child_spec()
+  def child_spec(opts), do: :erluv_node.child_spec(opts)
 
   @doc """
   Runs a program, and returns what it wrote to stdout and its exit status.

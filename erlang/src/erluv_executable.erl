@@ -4,6 +4,7 @@
 -module(erluv_executable).
 
 -export([open/2]).
+-export([which/0]).
 -export([options/0]).
 -export([is_named/2]).
 -export([message/3]).
@@ -64,6 +65,16 @@ open(Controller, Options) ->
         throw:Reason -> {error, Reason};
         error:Errno when is_atom(Errno), Errno =/= badarg ->
             {error, {executable, executable(Options), Errno}}
+    end.
+
+%% @doc Program and arguments that are started, unless the options say otherwise.
+-spec which() -> {ok, [string(), ...]} | {error, term()}.
+which() ->
+    try
+        [Program | Args] = command(#{}),
+        {ok, [find(Program) | Args]}
+    catch
+        throw:Reason -> {error, Reason}
     end.
 
 %% @doc Whether the settings give it the name of this node.

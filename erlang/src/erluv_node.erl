@@ -18,8 +18,8 @@
 %%   another name.</dd>
 %% <dt>`executable'</dt><dd>The path of erluv, or a list of a program and its
 %%   arguments, such as `["sudo", "-n", "erluv"]'. By default it is what the variable
-%%   `executable' of the application says, else `priv/erluv', else it is looked for in
-%%   PATH.</dd>
+%%   `executable' of the application says, else `priv/erluv', which compiling the application
+%%   has made if there was Go, else it is looked for in PATH.</dd>
 %% <dt>`settings'</dt><dd>A map or list of keys of erluv.conf(5) and their values: atoms,
 %%   strings, binaries and numbers; times in milliseconds or as strings.</dd>
 %% <dt>`config'</dt><dd>A configuration file, which goes before all settings, or
@@ -342,7 +342,6 @@ is_wanted(Node, Info, #state{executable = Executable}) ->
 
 up(Node, #state{executable = Executable} = State) ->
     true = erlang:monitor_node(Node, true),
-    ?LOG_DEBUG("~ts is up", [Node], #{domain => [erluv], node => Node}),
     stop_timer(State#state{node = Node, leaving = undefined,
                            executable = erluv_executable:connected(Executable)}).
 

@@ -207,9 +207,10 @@ defmodule Erluv.Options do
     do: raise(ArgumentError, "option #{inspect(key)}: #{why}")
 
   def raise_start(reason, command) when is_atom(reason) do
-    if reason in [:nodedown, :noproc, :stopping, :child_down, :max_workers],
-      do: raise(Erluv.Error, reason: reason, command: command),
-      else: :erlang.error(reason)
+    if reason in [:nodedown, :noproc, :stopping, :child_down, :max_workers] or
+         reason in [:not_alive, :dynamic_name],
+       do: raise(Erluv.Error, reason: reason, command: command),
+       else: :erlang.error(reason)
   end
 
   def raise_start(reason, command), do: raise(Erluv.Error, reason: reason, command: command)

@@ -1,0 +1,80 @@
+defmodule Mix.Tasks.Erluv.Doctor do
+  @shortdoc "Says what erluv finds on this machine, and whether it works"
+
+  @moduledoc """
+  Starts an erluv and says what it has found: the executable and its version, how this VM is
+  distributed, the kernel, how programs are contained, and what the sandbox has of this kernel.
+
+      $ mix erluv.doctor
+
+  The exit status is 1 when programs cannot be run, and the reason is said.
+  """
+
+  use Mix.Task
+
+  @impl true
+  def run(_args) do
+    Mix.Task.run("app.config")
+    {:ok, _} = Application.ensure_all_started(:erluv_ex)
+    say("executable", executable())
+    before = distribution(Node.self())
+    {time, info} = :timer.tc(fn -> :erluv.info(:erluv) end)
+    say("distribution", before <> made(before, Node.self()))
+    say("kernel", kernel())
+    report(info, div(time, 1000))
+  end
+
+  defp executable do
+    case :erluv_executable.which() do
+      {:ok, command} -> Enum.join(command, " ")
+      {:error, reason} -> words(reason)
+    end
+  end
+
+  defp distribution(:nonode@nohost), do: "this VM is no node"
+  defp distribution(node), do: "this VM is the node #{node}"
+
+  defp made("this VM is the node" <> _, _), do: ""
+  defp made(_, :nonode@nohost), do: ""
+  defp made(_, node), do: ", and was made #{node}: hidden, without EPMD and listener"
+
+  defp kernel do
+    case File.read("/proc/sys/kernel/osrelease") do
+      {:ok, release} -> "Linux " <> String.trim(release)
+      {:error, _} -> "no Linux"
+    end
+  end
+
+  defp report({:error, reason}, _) do
+    say("erluv", "does not run: " <> words(reason))
+    exit({:shutdown, 1})
+  end
+
+  defp report(info, time) do
+    say("erluv", "#{info.node}, version #{info.version}, up in #{time} ms")
+    say("programs run as", "#{info.user}, and at most #{info.max_workers} at a time")
+    say("containment", "#{info.contained}#{limits(info.limits)}")
+    say("sandbox", sandbox(Map.to_list(info.sandbox)))
+  end
+
+  defp limits(%{} = limits) do
+    case for {limit, true} <- limits, do: limit do
+      [] -> ", without limits"
+      some -> ", with limits of #{Enum.join(some, ", ")}"
+    end
+  end
+
+  defp sandbox(sandbox) do
+    has = for {part, true} <- sandbox, do: part
+    lacks = for {part, false} <- sandbox, do: part
+    mode = sandbox[:mode]
+    Enum.join(["#{mode}: #{list(has)}" | if(lacks == [], do: [], else: [list(lacks)])], "; not ")
+  end
+
+  defp list([]), do: "nothing"
+  defp list(parts), do: Enum.join(parts, ", ")
+
+  defp words(reason), do: to_string(:erluv.format_error(reason))
+
+  defp say(what, text), do: Mix.shell().info(String.pad_trailing(what, 17) <> text)
+end

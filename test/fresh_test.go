@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A project has half a minute for each of its commands, as they compile.
+const freshTime = 4 * startTime
+
+// What a new project runs first. With FRESH set it is a program that answers and ends.
+const freshApplication = `
+defmodule Fresh.Application do
+  use Application
+
+  def start(_type, _args) do
+    children = if System.get_env("FRESH"), do: [{Task, &answer/0}], else: []
+    Supervisor.start_link(children, strategy: :one_for_one)
+  end
+
+  def answer do
+    alive = Node.alive?()
+    {time, {"fresh\n", 0}} = :timer.tc(fn -> Erluv.cmd("echo", ["fresh"]) end)
+    IO.puts("answered after #{div(time, 1000)} ms, alive before: #{alive}")
+    if System.get_env("FRESH"), do: System.stop()
+  end
+end
+`
+
+var answered = regexp.MustCompile(`answered after (\d+ ms), alive before: (true|false)\n`)
+
+// fresh is a Mix project of somebody who has read nothing.
+type fresh struct {
+	*testing.T
+	dir string
+	env []string
+}
+
+// run is a command in the project, and what it printed.
+func (f *fresh) run(input string, env []string, name string, args ...string) (string, error) {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), freshTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin = append(f.env[:len(f.env):len(f.env)], env...), f.dir, strings.NewReader(input)
+	// A VM may leave erl_child_setup with the pipe for a moment, when it is killed here.
+	cmd.WaitDelay = endTime
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// answers is a run that prints the answer. The VM was a node before, or it was not.
+func (f *fresh) answers(wasNode bool, input string, env []string, name string, args ...string) {
+	f.Helper()
+	out, err := f.run(input, env, name, args...)
+	if err != nil {
+		f.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	said := answered.FindStringSubmatch(out)
+	if said == nil || (said[2] == "true") != wasNode {
+		f.Fatalf("%s %v, alive before: %v, printed\n%s", name, args, wasNode, out)
+	}
+	f.Logf("%s %v answered after %s", filepath.Base(name), args, said[1])
+}
+
+// The first hour: a new project, the dependency, and a call, with nothing configured. Then
+// its release, where there is no Go.
+func TestFreshProject(t *testing.T) {
+	top, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gocmd, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caches, err := exec.Command(gocmd, "env", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := strings.Fields(string(caches))
+	// Programs run as another user, who must be able to enter it.
+	home, err := os.MkdirTemp(dir, "fresh-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := &fresh{T: t, dir: home, env: []string{
+		"HOME=" + home, "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "ERL_CRASH_DUMP_BYTES=0",
+		"ERL_EPMD_PORT=" + epmd.port, "ERL_EPMD_ADDRESS=" + epmd.host,
+		"GOCACHE=" + cache[0], "GOMODCACHE=" + cache[1],
+	}}
+	withGo := []string{"PATH=" + filepath.Dir(gocmd) + ":/usr/bin:/bin"}
+
+	if out, err := f.run("", nil, "mix", "new", "fresh", "--sup"); err != nil {
+		t.Fatalf("mix new: %v\n%s", err, out)
+	}
+	f.dir = filepath.Join(home, "fresh")
+	mixfile := filepath.Join(f.dir, "mix.exs")
+	text, err := os.ReadFile(mixfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := "defp deps do\n    [\n"
+	changed := strings.Replace(string(text), deps, deps+"      {:erluv_ex, path: "+quote(filepath.Join(top, "elixir"))+"},\n", 1)
+	changed = strings.Replace(changed, "},\n      # {:dep_from_hexpm", "}\n      # {:dep_from_hexpm", 1)
+	for file, text := range map[string]string{"mix.exs": changed, "lib/fresh/application.ex": freshApplication} {
+		if err := os.WriteFile(filepath.Join(f.dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// Without Go it compiles and says what to do, once and when it is needed.
+	out, err := f.run("", nil, "mix", "compile")
+	if err != nil || strings.Count(out, "erluv: there is no executable: install Go (") != 1 {
+		t.Fatalf("mix compile without Go: %v\n%s", err, out)
+	}
+	out, err = f.run("", nil, "mix", "run", "-e", "Fresh.Application.answer()")
+	if err == nil || !strings.Contains(out, "** (Erluv.Error) echo: there is no executable erluv: put it into PATH") {
+		t.Fatalf("mix run without an executable: %v\n%s", err, out)
+	}
+	out, err = f.run("", nil, "mix", "erluv.doctor")
+	if err == nil || !strings.Contains(out, "erluv            does not run: there is no executable") {
+		t.Fatalf("mix erluv.doctor without an executable: %v\n%s", err, out)
+	}
+
+	begin := time.Now()
+	out, err = f.run("", withGo, "mix", "compile")
+	if err != nil || !strings.Contains(out, "erluv: building the executable (go build)\n") {
+		t.Fatalf("mix compile: %v\n%s", err, out)
+	}
+	t.Logf("mix compile took %v", time.Since(begin).Round(time.Millisecond))
+	// What is built is not built again, and is found without Go.
+	f.answers(false, "", nil, "mix", "run", "-e", "Fresh.Application.answer()")
+	f.answers(false, "Fresh.Application.answer()\n", withGo, "iex", "-S", "mix")
+	out, err = f.run("", withGo, "mix", "erluv.doctor")
+	for _, line := range []string{
+		`executable       /\S+/_build/dev/lib/erluv/priv/erluv`,
+		`distribution     this VM is no node, and was made vm_\w+@127.0.0.1: hidden, without EPMD and listener`,
+		`kernel           Linux \d+.*`,
+		`erluv            erluv_\w+@127.0.0.1, version \S+ \(\S+\), up in \d+ ms`,
+		`programs run as  \w+, and at most 10000 at a time`,
+		`containment      (pidns|cgroup|group), .*`,
+		`sandbox          \w+: .*no_new_privs.*`,
+	} {
+		if !regexp.MustCompile("(?m)^" + line + "$").MatchString(out) {
+			t.Errorf("mix erluv.doctor: %v: no line is\n%s\nin\n%s", err, line, out)
+		}
+	}
+	if strings.Contains(out, "go build") {
+		t.Errorf("the executable is built again:\n%s", out)
+	}
+
+	if out, err := f.run("", withGo, "mix", "release", "--quiet"); err != nil {
+		t.Fatalf("mix release: %v\n%s", err, out)
+	}
+	release := filepath.Join(home, "release")
+	if err := os.Rename(filepath.Join(f.dir, "_build/dev/rel/fresh"), release); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(f.dir); err != nil {
+		t.Fatal(err)
+	}
+	f.dir = home
+	program := filepath.Join(release, "bin/fresh")
+	for _, as := range []string{"none", "sname", "name"} {
+		f.answers(as != "none", "", []string{
+			"FRESH=yes", "RELEASE_DISTRIBUTION=" + as,
+			"RELEASE_NODE=fresh" + map[string]string{"name": "@127.0.0.1"}[as],
+		}, program, "start")
+	}
+}
+
+func quote(s string) string { return `"` + s + `"` }
