@@ -53,7 +53,8 @@ defmodule Erluv do
       `cpu_max` is `{quota, period}`, of which whole percents are taken; a quota of `:max` or -1
       is no limit.
     * what else erluv-protocol(7) has for programs: `:timeout`, `:idle_timeout`,
-      `:kill_signal`, `:rlimits`, `:limits`, `:sandbox`, `:user`, `:nice`, `:cpus`, ...
+      `:kill_signal`, `:stop_sequence`, `:rlimits`, `:limits`, `:sandbox`, `:allow`, `:user`,
+      `:nice`, `:cpus`, ...
 
   An option that is not known, or not right, raises an `ArgumentError`. A program that
   cannot be started raises an `ErlangError` with the error of the system, such as `:enoent`,

@@ -328,4 +328,16 @@ defmodule Erluv.DaemonTest do
     assert log =~ "the last words"
     refute log =~ "a secret"
   end
+
+  test "a supervisor waits for the whole stop" do
+    for {opts, shutdown} <- [
+          {[], 10_000},
+          {[delay_to_sigkill: 1000], 6000},
+          {[stop_sequence: [:close, 2000, :sigterm, 7000, :sigkill]], 14_000},
+          {[stop_sequence: [2000, :sigterm], kill_timeout: 1000], 8000}
+        ] do
+      assert {opts, %{shutdown: ^shutdown}} =
+               {opts, Erluv.Daemon.child_spec(["sleep", ["60"], opts])}
+    end
+  end
 end

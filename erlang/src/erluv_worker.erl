@@ -95,7 +95,8 @@ start_link(Server, Cmd, Options) ->
 %% list: from Elixir, `{:erluv_worker, [:erluv, ["ssh", "-N", "host"], []]}'.
 %%
 %% Its id is the option `register', or else the command. It may take until it is stopped
-%% as long as `kill_timeout' and 5 seconds more; without that option it is 10 seconds.
+%% as long as its stop does and 5 seconds more: `kill_timeout', which counts as 5 seconds
+%% unless it is given, or all waits of `stop_sequence'.
 %%
 %% ```
 %% #{id := tunnel, shutdown := 7000} =
@@ -107,13 +108,27 @@ start_link(Server, Cmd, Options) ->
 child_spec({Server, Cmd, Options}) when is_map(Options) ->
     #{id => maps:get(register, Options, Cmd),
       start => {?MODULE, start_link, [Server, Cmd, Options]},
-      shutdown => maps:get(kill_timeout, Options, 5000) + 5000};
+      shutdown => stop_time(Options) + 5000};
 child_spec({Server, Cmd, Options}) when is_list(Options) ->
     child_spec({Server, Cmd, maps:from_list(proplists:unfold(Options))});
 child_spec([Server, Cmd, Options]) ->
     child_spec({Server, Cmd, Options});
 child_spec(Args) ->
     ?BADARG([Args], #{1 => options}).
+
+%% How long a stop may take, in milliseconds. A sequence whose last step is a signal, or
+%% close, is followed by the kill timeout. Options that are wrong erluv refuses.
+stop_time(#{stop_sequence := Steps} = Options) when length(Steps) > 0 ->
+    Waits = lists:sum([Step || Step <- Steps, is_integer(Step)]),
+    case lists:last(Steps) of
+        Last when is_integer(Last); Last =:= sigkill -> Waits;
+        _ -> Waits + kill_timeout(Options)
+    end;
+stop_time(Options) ->
+    kill_timeout(Options).
+
+kill_timeout(#{kill_timeout := Time}) when is_integer(Time), Time >= 0 -> Time;
+kill_timeout(_) -> 5000.
 
 %% @doc The worker, for the functions of {@link erluv}. As any call it exits with `noproc'
 %% when there is no such process.

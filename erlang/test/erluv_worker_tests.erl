@@ -324,4 +324,12 @@ t_bad_options() ->
 t_child_spec() ->
     #{id := ["a", "b"], shutdown := 10000, start := {erluv_worker, start_link, [x, ["a", "b"], #{}]}} =
         erluv_worker:child_spec({x, ["a", "b"], #{}}),
-    #{id := y, shutdown := 6000} = erluv_worker:child_spec([x, "a", [{register, y}, {kill_timeout, 1000}]]).
+    #{id := y, shutdown := 6000} = erluv_worker:child_spec([x, "a", [{register, y}, {kill_timeout, 1000}]]),
+    [?assertMatch({Options, #{shutdown := Time}}, {Options, erluv_worker:child_spec({x, "a", Options})})
+     || {Options, Time} <- [{#{stop_sequence => [close, 2000, sigterm, 7000, sigkill]}, 14000},
+                            {[{stop_sequence, [sigterm, 7000]}], 12000},
+                            {#{stop_sequence => [close, 2000, sigterm]}, 12000},
+                            {#{stop_sequence => [2000, {signal, 10}], kill_timeout => 1000}, 8000},
+                            {#{stop_sequence => [sigkill]}, 5000},
+                            {#{stop_sequence => [2000 | x]}, 10000},
+                            {#{stop_sequence => soon, kill_timeout => soon}, 10000}]].

@@ -87,8 +87,9 @@ defmodule Erluv.Daemon do
   @doc """
   A child for a supervisor, of the arguments of `start_link/3` as a list.
 
-  Its id is the option `:name`, or else this module. It may take as long to stop as
-  `:kill_timeout` and 5 seconds more; without that option it is 10 seconds.
+  Its id is the option `:name`, or else this module. It may take as long to stop as its
+  stop does and 5 seconds more: `:kill_timeout`, which counts as 5 seconds unless it is given,
+  or all waits of `:stop_sequence`.
 
   ## Examples
 
@@ -105,11 +106,16 @@ defmodule Erluv.Daemon do
   def child_spec([command, args]), do: child_spec([command, args, []])
 
   def child_spec([command, args, opts]) do
+    stop =
+      opts |> Keyword.take([:kill_timeout, :delay_to_sigkill, :stop_sequence]) |> Options.stop()
+
+    %{shutdown: shutdown} = :erluv_worker.child_spec({nil, command, stop})
+
     %{
       id: Keyword.get(opts, :name, __MODULE__),
       start: {__MODULE__, :start_link, [command, args, opts]},
       restart: :permanent,
-      shutdown: (opts[:kill_timeout] || opts[:delay_to_sigkill] || 5000) + 5000,
+      shutdown: shutdown,
       type: :worker
     }
   end

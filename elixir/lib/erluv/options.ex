@@ -122,6 +122,9 @@ defmodule Erluv.Options do
     Enum.reduce(opts, initial, &option/2)
   end
 
+  @doc "Those of them that say how a program is stopped."
+  def stop(opts), do: Enum.reduce(opts, %{}, &option/2)
+
   defp option({:cd, dir}, acc), do: Map.put(acc, :cd, Path.expand(dir))
 
   defp option({:arg0, _}, _),
