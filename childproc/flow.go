@@ -14,7 +14,8 @@ import (
 // receiver has a mailbox (see mailbox.go), which counts what it is sent and decides which
 // streams are read; here it meets the workers and the node.
 
-// maxFlows is how many receivers are remembered that no worker has any more.
+// maxFlows is how many receivers are remembered before those are forgotten that no worker
+// has any more.
 const maxFlows = 1024
 
 // receiver is a mailbox with its timer.
@@ -59,10 +60,11 @@ func (st *stream) leaveFlows() {
 	st.busy.debts = nil
 }
 
-// forgetFlows makes room: receivers that no worker has any more are forgotten when
-// there are many.
+// forgetFlows makes room: receivers that no worker has any more are forgotten when there
+// are twice as many as were left by the last time. So what a look at all of them costs is
+// shared by as many new ones, however many are in use.
 func (m *manager) forgetFlows() {
-	if len(m.flows) < maxFlows+2*len(m.procs) {
+	if len(m.flows) < max(maxFlows, 2*m.flowsLeft) {
 		return
 	}
 	for pid, r := range m.flows {
@@ -71,6 +73,7 @@ func (m *manager) forgetFlows() {
 			delete(m.flows, pid)
 		}
 	}
+	m.flowsLeft = len(m.flows)
 }
 
 // sent counts a message with n bytes of output.

@@ -239,4 +239,15 @@ func TestFlowsAreForgotten(t *testing.T) {
 			t.Fatalf("receiver %d is forgotten, and in use", i)
 		}
 	}
+	// Many in use are not looked at for each new one.
+	looks, left := 0, m.flowsLeft
+	for i := range 100 * maxFlows {
+		m.debtsOf(&proc{owner: etf.Pid{Node: testTarget, ID: uint32(i) + 1, Serial: 1}}, &stream{})
+		if m.flowsLeft != left {
+			looks, left = looks+1, m.flowsLeft
+		}
+	}
+	if len(m.flows) < 100*maxFlows || looks > 10 {
+		t.Errorf("%d are remembered, all were looked at %d times", len(m.flows), looks)
+	}
 }

@@ -62,6 +62,7 @@ type manager struct {
 	byName     map[etf.Atom]*proc
 	questions  map[uint64]*question // by the pid that is to be answered
 	flows      map[etf.Pid]*receiver
+	flowsLeft  int      // of them, when some were forgotten
 	look       etf.List // see lookAt
 	lookSpec   etf.Term
 	warned     bool // of a node that does not tell how long a queue is

@@ -95,7 +95,8 @@ const (
 
 // answerState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
 // and nothing in the request tells by which release it was made, so the node is asked
-// with the first one.
+// with the first one. Once is enough: a child has one connection, to one node, whose
+// release changes only when it starts again, and then there is another child.
 func (m *manager) answerState(ask dist.Ask, info func() etf.Term) {
 	if m.stateForm != stateUnknown {
 		if state := m.formed(info()); state != nil {

@@ -214,6 +214,41 @@ func TestCrashEndsCalls(t *testing.T) {
 	s.respawn(t)
 }
 
+// Stops that wait are answered when the child dies: once, by the end of the worker, whose
+// program is gone.
+//
+//erluv:releases
+func TestCrashEndsStops(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	s.eval(t, `
+		Opts = #{link => false, kill_timeout => 600000},
+		Deaf = fun(More) -> W = e2e:start(E, "trap '' TERM HUP; echo ready; while :; do sleep 0.02; done", maps:merge(Opts, More)), {_, <<"ready", _/binary>>} = e2e:next(W), W end,
+		Workers = [Signal, Terminal, Steps, Sys, Exited] =
+			[Deaf(O) || O <- [#{}, #{pty => true}, #{stop_sequence => [sigterm, 600000]}, #{name => deaf}, #{}]],
+		Programs = [e2e:os_pid(W) || W <- Workers],
+		Self = self(),
+		% What a caller is sent, until it is told that nothing follows.
+		Got = fun F() -> receive {over, From} -> From ! {self(), []}; M -> receive {over, From} -> From ! {self(), [M | element(2, process_info(self(), messages))]} end end end,
+		Caller = fun(F) -> spawn(fun() -> F(), Got() end) end,
+		Call = fun(W) -> Caller(fun() -> W ! {'$gen_call', {self(), monitor(process, W)}, stop} end) end,
+		Made = fun(F) -> Caller(fun() -> self() ! (catch F()) end) end,
+		Raw = [Call(W) || W <- [Signal, Signal, Terminal, Steps]],
+		Linked = Caller(fun() -> process_flag(trap_exit, true), link(Exited), exit(Exited, shutdown) end),
+		Ended = [Made(fun() -> gen_server:call(Signal, stop, infinity) end), Made(fun() -> gen_server:stop(Sys) end), Made(fun() -> proc_lib:stop({deaf, E}, shutdown, infinity) end)],
+		% All have asked when they wait, and the child has heard them when it answers.
+		ok = e2e:until(fun() -> lists:all(fun(P) -> process_info(P, status) =:= {status, waiting} end, [Linked | Raw ++ Ended]) end),
+		ok = e2e:until(fun() -> lists:all(fun(W) -> maps:get(state, e2e:call(W, info)) =:= stopping end, Workers) end)`)
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	s.respawn(t)
+	s.expect(t, `{[true,true,true,true],[{'EXIT',child_crashed}],[child_crashed,child_crashed,child_crashed],[]}`, `
+		All = fun(P) -> ok = e2e:until(fun() -> {messages, Ms} = process_info(P, messages), Ms =/= [] orelse process_info(P, status) =:= {status, waiting} end), P ! {over, self()}, receive {P, Messages} -> Messages end end,
+		ok = e2e:until(fun() -> not lists:any(fun e2e:alive/1, Programs) end),
+		{[case All(P) of [{'DOWN', _, process, _, child_crashed}] -> true; Other -> Other end || P <- Raw],
+			[{'EXIT', Reason} || {'EXIT', _, Reason} <- All(Linked)],
+			[case R of {Reason, {gen_server, call, _}} -> Reason; _ -> R end || P <- Ended, {'EXIT', R} <- All(P)],
+			[P || P <- Programs, e2e:alive(P)]}`)
+}
+
 // The spawner alone dies: its programs die with it and are told as killed, whoever
 // was just being started is refused or started, and the child goes on with another.
 //

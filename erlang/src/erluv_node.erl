@@ -404,6 +404,7 @@ await_exit(Tries, #state{node = Node, executable = Executable} = State) ->
         timeout ->
             case ask(Node, {info, status}) of
                 no_answer -> await_exit(Tries - 1, State);
+                {error, child_down} -> close(State); % it crashed meanwhile, and nothing is left
                 _ -> await_exit(2, State)
             end
     end.

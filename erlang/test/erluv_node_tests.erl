@@ -37,6 +37,7 @@
 -export([t_connection_lost/0]).
 -export([t_child_crashes/0]).
 -export([t_child_crashes_too_often/0]).
+-export([t_child_crashes_while_stopping/0]).
 -export([t_child_crashes_for_good/0]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -475,6 +476,19 @@ t_child_crashes_too_often() ->
     #{child_os_pid := Child, main_os_pid := Main} = erluv:info(erluv),
     signal("KILL", Child),
     ?assertMatch({'EXIT', {child_crashed, _}}, next(Pid)),
+    until(fun() -> not alive(Main) end).
+
+%% Nothing is left that could be waited for: not before die_timeout.
+t_child_crashes_while_stopping() ->
+    {ok, Pid} = erluv_node:start_link(#{settings => #{die_timeout => 3600000, kill_timeout => 3600000}}),
+    #{child_os_pid := Child, main_os_pid := Main} = erluv:info(erluv),
+    {ok, W} = erluv:spawn(erluv, <<"trap '' TERM; echo ready; while :; do sleep 0.1; done">>, #{packet => line}),
+    receive {W, {stdout, <<"ready\n">>}} -> ok end,
+    Ref = monitor(process, Pid),
+    spawn(fun() -> erluv_node:stop(Pid) end),
+    until(fun() -> maps:get(state, erluv:info(W)) =:= stopping end),
+    signal("KILL", Child),
+    receive {'DOWN', Ref, process, Pid, normal} -> ok end,
     until(fun() -> not alive(Main) end).
 
 t_child_crashes_for_good() ->
