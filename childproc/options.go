@@ -99,6 +99,16 @@ func optDir(to *string, v etf.Term) error {
 	return nil
 }
 
+// optSearch takes directories with colons between them, as PATH has them (environ(7)).
+func optSearch(to *string, v etf.Term) error {
+	s, ok := etf.Text(v)
+	if !ok || s == "" || strings.IndexByte(s, 0) >= 0 {
+		return fmt.Errorf("must be directories with colons between them, a binary or string")
+	}
+	*to = s
+	return nil
+}
+
 func optMillis(to *time.Duration, v etf.Term) error {
 	n, ok := v.(int64)
 	if !ok || n < 0 || n > int64(maxMillis) {

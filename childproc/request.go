@@ -222,6 +222,8 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		return optEnv(&o.env, v)
 	case "inherit":
 		return optInherit(&o.inherit, v)
+	case "path":
+		return optSearch(&o.spec.Path, v)
 	case "cd":
 		return optDir(&o.spec.Dir, v)
 	case "stdin":

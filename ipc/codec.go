@@ -162,6 +162,7 @@ func (m StartSpawner) write(w *writer) {
 func (m *Spawn) write(w *writer) {
 	w.u32(m.Seq)
 	w.str(m.Program)
+	w.str(m.Path)
 	w.strs(m.Args)
 	w.strs(m.Env)
 	w.str(m.Dir)
@@ -189,7 +190,7 @@ func (m *Spawn) write(w *writer) {
 
 func readSpawn(r *reader) *Spawn {
 	m := &Spawn{
-		Seq: r.u32(), Program: r.str(), Args: r.strs(), Env: r.strs(),
+		Seq: r.u32(), Program: r.str(), Path: r.str(), Args: r.strs(), Env: r.strs(),
 		Dir: r.str(), Umask: r.u32(),
 	}
 	n := int(r.u8())

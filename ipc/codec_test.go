@@ -36,7 +36,7 @@ var every = []Message{
 	Stop{Reason: "sigterm"},
 	Stopped{Cause: CauseDisconnected, Text: "the connection has ended"},
 	&Spawn{
-		Seq: 1, Program: "cat", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/", Umask: 0o22,
+		Seq: 1, Program: "cat", Path: "/bin:", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/", Umask: 0o22,
 		Streams: []Stream{
 			{Source: SourceFD, Log: true},
 			{Source: SourceFile, Path: "out", Write: true, Append: true, Mode: 0o600},
@@ -120,7 +120,7 @@ func TestFieldsMatter(t *testing.T) {
 }
 
 // firstStream is where the first stream of a Spawn without texts begins.
-const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 1
+const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 4 + 1
 
 func TestDecodeRefuses(t *testing.T) {
 	for name, p := range map[string]string{
@@ -131,7 +131,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a cut number":            "\x01\x01",
 		"a string beyond the end": "\x05\xff\xff\xff\xff",
 		"a list beyond the end":   "\x03\xff\xff\xff\xffaaaa",
-		"no truth value":          string(Append(nil, &Spawn{Streams: []Stream{{}}})[:40]),
+		"no truth value":          string(Append(nil, &Spawn{Streams: []Stream{{}}})[:44]),
 	} {
 		if m, err := Decode([]byte(p)); err == nil {
 			t.Errorf("%s: %#v", name, m)

@@ -176,7 +176,8 @@ type Stream struct {
 // program's ends. A Spawn of more than MaxPacket bytes travels as SpawnInMemfd.
 type Spawn struct {
 	Seq     uint32
-	Program string   // as asked for: looked up in the path when it has no slash
+	Program string   // as asked for: looked up when it has no slash
+	Path    string   // where it is looked up: see PATH in environ(7); empty: in Env's PATH, or the spawner's
 	Args    []string // with the program's own name as the first
 	Env     []string
 	Dir     string

@@ -2,6 +2,9 @@ package spawner
 
 import (
 	"errors"
+	"iter"
+	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -54,7 +57,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 			}
 		}()
 	}
-	program, errno := s.lookUp(m.Program)
+	program, errno := s.lookUp(m, env)
 	if errno != 0 {
 		return numbers{}, nil, &refusal{stage: ipc.StageProgram, errno: errno}
 	}
@@ -227,10 +230,12 @@ func openStream(st ipc.Stream, dir int) (int, error) {
 	return fd, nil
 }
 
-// lookUp finds the program as execvp(3) does: with a slash it is a path, seen
-// from the program's directory; without one the first executable file of that
-// name in the configured path. EACCES when there are only others.
-func (s *spawner) lookUp(program string) (string, unix.Errno) {
+// lookUp finds the program as execvp(3) does: with a slash it is a path; without one
+// the first executable file of that name in Path, else in the PATH that the program has,
+// else in the configured one. What does not begin with a slash is seen from the
+// program's directory. EACCES when there are only files that are not executable.
+func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
+	program := m.Program
 	if strings.Contains(program, "/") {
 		return program, 0
 	}
@@ -238,14 +243,14 @@ func (s *spawner) lookUp(program string) (string, unix.Errno) {
 	if program == "" {
 		return "", errno
 	}
-	for _, dir := range s.path {
-		p := dir + "/" + program
+	for dir := range s.searched(m.Path, env) {
+		p := path.Join(dir, program)
+		if !path.IsAbs(p) {
+			p = path.Join(m.Dir, p)
+		}
 		var st unix.Stat_t
-		if err := eintr.Stat(p, &st); err != nil {
-			if errnoOf(err) == unix.EACCES {
-				errno = unix.EACCES
-			}
-			continue
+		if eintr.Stat(p, &st) != nil {
+			continue // it is not there, or in a directory that is nothing to this user
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFREG || eintr.Faccessat(unix.AT_FDCWD, p, unix.X_OK, unix.AT_EACCESS) != nil {
 			errno = unix.EACCES
@@ -254,6 +259,19 @@ func (s *spawner) lookUp(program string) (string, unix.Errno) {
 		return p, 0
 	}
 	return "", errno
+}
+
+// searched are the directories where a program is looked up.
+func (s *spawner) searched(asked string, env []string) iter.Seq[string] {
+	if asked != "" {
+		return strings.SplitSeq(asked, ":")
+	}
+	for _, v := range env {
+		if dirs, ok := strings.CutPrefix(v, "PATH="); ok {
+			return strings.SplitSeq(dirs, ":")
+		}
+	}
+	return slices.Values(s.path)
 }
 
 func errnoOf(err error) unix.Errno {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"erluv/ipc"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -47,13 +49,27 @@ func TestLookUp(t *testing.T) {
 		"/no/where": {"/no/where", 0},
 		"..":        {"", unix.EACCES},
 	} {
-		path, errno := s.lookUp(program)
+		path, errno := s.lookUp(&ipc.Spawn{Program: program}, nil)
 		if path != want.path || errno != want.errno {
 			t.Errorf("%q: %q %s, want %q %s", program, path, unix.ErrnoName(errno), want.path, unix.ErrnoName(want.errno))
 		}
 	}
-	if path, errno := (&spawner{}).lookUp("true"); path != "" || errno != unix.ENOENT {
+	if path, errno := (&spawner{}).lookUp(&ipc.Spawn{Program: "true"}, nil); path != "" || errno != unix.ENOENT {
 		t.Errorf("without a path: %q %v", path, errno)
+	}
+	for _, tt := range []struct{ path, env, want string }{
+		{a + ":" + b, "PATH=" + b, a + "/both"},
+		{"", "PATH=" + b + ":" + a, b + "/both"},
+		{"", "OTHER=" + b, a + "/both"},
+		{"none:", "", b + "/both"}, // the empty one is where the program runs
+		{"../" + filepath.Base(a), "", a + "/both"},
+		{top, "PATH=" + a, ""},
+		{"", "PATH=", b + "/both"},
+	} {
+		path, _ := s.lookUp(&ipc.Spawn{Program: "both", Path: tt.path, Dir: b}, []string{"X=1", tt.env})
+		if path != tt.want {
+			t.Errorf("path %q, %q: %q, want %q", tt.path, tt.env, path, tt.want)
+		}
 	}
 }
 

@@ -25,6 +25,50 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestPath: a program is looked up in the option path, else in the PATH that it has, else
+// in erluv's.
+//
+//erluv:users
+func TestPath(t *testing.T) {
+	e := common(t)
+	at := shelf(t, 0o755)
+	for _, name := range []string{"a", "b", "c"} {
+		if err := os.Mkdir(filepath.Join(at, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(at, name, "id"), []byte("#!/bin/sh\necho "+name+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(at, "c"), 0o700); err != nil { // not for programs
+		t.Fatal(err)
+	}
+	for opts, want := range map[string]string{
+		`#{path => P(["a", "b"])}`:                                  "a",
+		`#{path => P(["none", "b", "a"])}`:                          "b",
+		`#{path => P(["b"]), env => #{"PATH" => P(["a"])}}`:         "b",
+		`#{env => #{"PATH" => P(["a"])}}`:                           "a",
+		`#{env => #{'PATH' => P(["b"])}, inherit => ["PATH"]}`:      "b",
+		`#{path => "a", cd => At}`:                                  "a",
+		`#{path => ":a", cd => filename:join(At, "b")}`:             "b",
+		`#{path => P(["a"]), env => #{"PATH" => "/x"}, nice => 1}`:  "a",
+		`#{path => P(["a"]), oom_score_adj => 500}`:                 "a",
+		`#{path => P(["a"]), sandbox => #{no => x}, nice => wrong}`: "",
+		`#{path => ""}`:                                             "",
+		`#{path => [<<"/bin">>, 0]}`:                                "",
+	} {
+		e.expect(t, map[bool]string{true: "error", false: `<<"` + want + `\n">>`}[want == ""], `
+			P = fun(Dirs) -> iolist_to_binary(lists:join(":", [filename:join(At, D) || D <- Dirs])) end,
+			case e2e:call(E, {run, ["id"], `+opts+`}) of {ok, #{stdout := Out}} -> Out; {error, {bad_option, _, _}} -> error end`, bind{"At": at})
+	}
+	e.expect(t, `{error,enoent}`, `e2e:call(E, {run, ["sh"], #{path => At}})`, bind{"At": at})
+	if !ordinary {
+		e.expect(t, `{error,enoent}`, `e2e:call(E, {run, ["id"], #{path => filename:join(At, "c")}})`, bind{"At": at})
+	}
+	e.expect(t, `{error,enoent}`, `e2e:call(E, {run, ["sh"], #{env => #{"PATH" => "/no/where"}}})`)
+	e.expect(t, `<<"x\n">>`, `{ok, #{stdout := Out}} = e2e:call(E, {run, ["echo", "x"], #{env => #{"A" => "1"}}}), Out`)
+}
+
 //erluv:users
 func TestDirectory(t *testing.T) {
 	e := common(t)

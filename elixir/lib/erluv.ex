@@ -66,7 +66,7 @@ defmodule Erluv do
   @typedoc "An erluv node, or an `erluv_node` process."
   @type server() :: :erluv.server()
 
-  @typedoc "Program and arguments. A program without a slash is looked up by erluv."
+  @typedoc "Program and arguments. A program without a slash is looked up in the `PATH` that it has, else in this node's."
   @type command() :: [String.t(), ...]
 
   @typedoc "How a program has ended."

@@ -38,6 +38,27 @@ defmodule Erluv.CmdTest do
     assert Erluv.cmd("/usr/bin/env", [], clear_env: true, env: %{"A" => "1"}) == {"A=1\n", 0}
   end
 
+  @tag :tmp_dir
+  test "a program is found where System.cmd/3 finds it", %{tmp_dir: dir} do
+    name = "only-here-#{System.unique_integer([:positive])}"
+    path = Path.join(dir, name)
+    File.write!(path, "#!/bin/sh\necho found\n")
+    File.chmod!(path, 0o755)
+    was = System.get_env("PATH")
+    System.put_env("PATH", "#{Path.expand(dir)}:#{was}")
+
+    try do
+      for opts <- [[], [clear_env: true], [env: [{"PATH", nil}]]] do
+        assert Erluv.cmd(name, [], opts) == {"found\n", 0}
+        assert Erluv.cmd(name, [], opts) == System.cmd(name, [], Keyword.delete(opts, :clear_env))
+      end
+
+      assert catch_error(Erluv.cmd(name, [], env: [{"PATH", "/bin"}])) == :enoent
+    after
+      System.put_env("PATH", was)
+    end
+  end
+
   test "errors of System.cmd/3" do
     assert catch_error(Erluv.cmd("no-such-program", [])) ==
              catch_error(System.cmd("no-such-program", []))

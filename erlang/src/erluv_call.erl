@@ -15,9 +15,14 @@
 -spec request(erluv:server(), term()) -> term().
 request(Server, Request) ->
     case connected(Server) of
-        {ok, Node} -> call({erluv, Node}, Request);
+        {ok, Node} -> call({erluv, Node}, located(Node, Request));
         {error, _} = Error -> Error
     end.
+
+located(Node, {What, Cmd, Options}) when What =:= spawn; What =:= run ->
+    {What, Cmd, erluv_path:options(Node, Options)};
+located(_, Request) ->
+    Request.
 
 %% @doc The node of a server, if it is connected.
 -spec connected(erluv:server()) -> {ok, node()} | {error, term()}.

@@ -9,6 +9,7 @@
 -export([t_link_is_the_functions/0]).
 -export([t_options_as_list/0]).
 -export([t_named_worker/0]).
+-export([t_path/0]).
 -export([t_stop_timeout/0]).
 -export([t_bad_options/0]).
 -export([t_badarg_has_words/0]).
@@ -91,6 +92,27 @@ t_options_as_list() ->
     ?assertEqual({stdout, <<"A=b\n">>}, next(W)),
     {ok, T} = erluv:spawn(erluv, ["tty"], [{pty, true}]),
     {stdout, <<"/dev/pts/", _/binary>>} = next(T).
+
+%% A program is looked up in the PATH of this VM, unless it is said where.
+t_path() ->
+    {ok, #{stdout := Made}} = erluv:run(erluv, "D=$(mktemp -d); cp /bin/echo $D/only-here; echo $D"),
+    Dir = string:trim(binary_to_list(Made)),
+    Old = os:getenv("PATH"),
+    Run = fun(Options) ->
+                  case erluv:run(erluv, ["only-here", "x"], Options) of
+                      {ok, #{stdout := Out}} -> Out;
+                      Error -> Error
+                  end
+          end,
+    ?assertEqual({error, enoent}, Run(#{})),
+    true = os:putenv("PATH", Old ++ ":" ++ Dir),
+    [?assertEqual({Options, <<"x\n">>}, {Options, Run(Options)})
+     || Options <- [#{}, [], [{cd, "/"}], #{env => #{"A" => "1"}}, [{env, [{"PATH", false}]}], #{inherit => ["HOME"]}]],
+    [?assertEqual({Options, {error, enoent}}, {Options, Run(Options)})
+     || Options <- [#{path => "/bin"}, #{env => #{"PATH" => "/bin"}}, [{env, [{'PATH', <<"/bin">>}]}], #{inherit => ["PATH"]}]],
+    true = os:putenv("PATH", Old),
+    ?assertEqual(<<"x\n">>, Run(#{path => Dir})),
+    {ok, #{exit := {exit_status, 0}}} = erluv:run(erluv, ["rm", "-r", Dir]).
 
 t_named_worker() ->
     {ok, _} = erluv:spawn(erluv, ["cat"], #{name => a_name}),

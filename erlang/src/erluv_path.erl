@@ -1,0 +1,42 @@
+%% @private
+%% Where a program is looked up. What starts one here says so by its options; else it is
+%% the PATH of this VM, as for a port, when erluv runs on the same host.
+-module(erluv_path).
+
+-export([options/2]).
+
+-spec options(node(), term()) -> term().
+options(Node, Options) when is_map(Options) ->
+    case path(Node, maps:to_list(Options)) of
+        false -> Options;
+        Path -> Options#{path => Path}
+    end;
+options(Node, Options) when length(Options) >= 0 ->
+    case path(Node, Options) of
+        false -> Options;
+        Path -> [{path, Path} | Options]
+    end;
+options(_, Options) ->
+    Options. % erluv says what is wrong
+
+path(Node, Options) ->
+    case host(Node) =:= host(node()) andalso not lists:any(fun says/1, Options) andalso os:getenv("PATH") of
+        [_ | _] = Path -> unicode:characters_to_binary(Path, unicode, file:native_name_encoding());
+        _ -> false
+    end.
+
+host(Node) ->
+    [_, Host] = string:split(atom_to_list(Node), "@"),
+    Host.
+
+%% A PATH that the program has is where it is looked up.
+says({path, _}) -> true;
+says({inherit, Names}) when length(Names) >= 0 -> lists:any(fun is_path/1, Names);
+says({env, Env}) when is_map(Env) -> lists:any(fun sets_path/1, maps:to_list(Env));
+says({env, Env}) when length(Env) >= 0 -> lists:any(fun sets_path/1, Env);
+says(_) -> false.
+
+sets_path({Name, Value}) -> Value =/= false andalso is_path(Name);
+sets_path(_) -> false.
+
+is_path(Name) -> Name =:= "PATH" orelse Name =:= <<"PATH">> orelse Name =:= 'PATH'.
