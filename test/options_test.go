@@ -54,8 +54,8 @@ func TestPath(t *testing.T) {
 		`#{path => P(["a"]), env => #{"PATH" => "/x"}, nice => 1}`:  "a",
 		`#{path => P(["a"]), oom_score_adj => 500}`:                 "a",
 		`#{path => P(["a"]), sandbox => #{no => x}, nice => wrong}`: "",
-		`#{path => ""}`:                                             "",
-		`#{path => [<<"/bin">>, 0]}`:                                "",
+		`#{path => ""}`:              "",
+		`#{path => [<<"/bin">>, 0]}`: "",
 	} {
 		e.expect(t, map[bool]string{true: "error", false: `<<"` + want + `\n">>`}[want == ""], `
 			P = fun(Dirs) -> iolist_to_binary(lists:join(":", [filename:join(At, D) || D <- Dirs])) end,

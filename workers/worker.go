@@ -44,7 +44,7 @@ type StreamSpec struct {
 type Spec struct {
 	Program     string
 	Args        []string // with the program's name as the first
-	Path        string // where Program is looked up, as in ipc.Spawn
+	Path        string   // where Program is looked up, as in ipc.Spawn
 	Env         []string
 	Dir         string
 	Umask       uint32

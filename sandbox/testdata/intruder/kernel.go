@@ -51,7 +51,7 @@ func flags(as unix.Errno, call, arg, bits uint32) refusal {
 // What came when, of linux/pidfd.h, socket.h and memfd.h.
 var (
 	before6_13 = []refusal{
-		value(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, 2, 83), // SO_PASSRIGHTS, 6.16
+		value(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, 2, 83),                       // SO_PASSRIGHTS, 6.16
 		{call: unix.SYS_IOCTL, as: unix.ENOTTY, arg: 1, mask: 0xFFFF, is: 0xFF0B}, // PIDFD_GET_INFO
 	}
 	before6_9 = append([]refusal{
