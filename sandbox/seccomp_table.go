@@ -15,8 +15,9 @@ const (
 	goThread    = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 	goThreadTLS = unix.CLONE_SETTLS
 
-	// creating are the flags of openat(2) that make or empty a file.
-	creating = unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
+	// changing are the flags of openat(2) with which a file can be made, emptied or
+	// written.
+	changing = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
 
 	// pidfdInfoBits are the bits of PIDFD_GET_INFO without its size, which grows.
 	pidfdInfoBits = 0xFFFF
@@ -91,7 +92,7 @@ func childTable(pid uint64) []line {
 		{unix.SYS_IOCTL, allow, []cond{{1, pidfdInfoBits, []uint64{pidfdInfo}}}}, // exit statuses
 
 		// Files: /proc of programs, directories that are watched.
-		{unix.SYS_OPENAT, allow, without(2, creating)},
+		{unix.SYS_OPENAT, allow, without(2, changing)},
 		{unix.SYS_GETDENTS64, allow, nil},
 		{unix.SYS_INOTIFY_INIT1, allow, nil},
 		{unix.SYS_INOTIFY_ADD_WATCH, allow, nil},

@@ -239,7 +239,9 @@ t_terminal() ->
     {ok, _, Echo} = erluv_exec:run(["cat"], [stdin, stdout, pty, pty_echo]),
     ok = erluv_exec:send(Echo, <<"x\n">>),
     _ = receive_until(Echo, <<>>, <<"x\r\nx\r\n">>),
-    {error, {bad_option, row, _}} = erluv_exec:pty_opts(Echo, [{row, 300}]).
+    {error, {bad_option, row, _}} = erluv_exec:pty_opts(Echo, [{row, 300}]),
+    {ok, [{stdout, [_ | _] = Size}]} = erluv_exec:run("stty -F $(tty) size", [sync, stdout, {pty, [reopen, {rows, 30}]}]),
+    <<"30 80\r\n">> = iolist_to_binary(Size).
 
 receive_until(OsPid, Seen, Wanted) ->
     case binary:match(Seen, Wanted) of
