@@ -346,15 +346,18 @@ func TestManyMembers(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		f := taken(t, l)
 		const many = 1100 // more than a page of numbers
-		cmd := startIn(t, f, "/bin/sh", "-c", "i=1; while [ $i -lt "+strconv.Itoa(many)+" ]; do sleep 1000 & i=$((i+1)); done; wait")
-		var pids []int
+		fifo := filepath.Join(t.TempDir(), "fifo")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := startIn(t, f, "/bin/sh", "-c", "i=1; while [ $i -lt "+strconv.Itoa(many)+` ]; do read x <"$0" & i=$((i+1)); done; >"$0.all"; wait`, fifo)
 		soon(t, "all are there", func() bool {
-			var err error
-			if pids, err = l.members(f.number); err != nil {
-				t.Fatal(err)
-			}
-			return len(pids) == many
+			_, err := os.Stat(fifo + ".all")
+			return err == nil
 		})
+		if pids, err := l.members(f.number); err != nil || len(pids) != many {
+			t.Errorf("%d members, %v; want %d", len(pids), err, many)
+		}
 		if errno := l.kill(f.number); errno != 0 {
 			t.Fatal(errno)
 		}
