@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,27 +112,43 @@ func TestNoticeOfTheDead(t *testing.T) {
 		n := newNode(t, nodeOptions{})
 		e := newErluv(t, n, "--contain="+contain)
 		child := e.roles(t).child
-		dead := func(script, then string) string {
-			return e.eval(t, `
-				W = e2e:start(E, `+notifier(`select(undef, undef, undef, 0.01) until -e qq($ENV{AT}/go); `+script, `open(my $f, '>', qq($ENV{AT}/done)) or die; `+then)+`,
+		// Main ends a child that is stopped for seconds. So all that takes time is done
+		// before: the program says so, and waits for a line.
+		dead := func(script string) string {
+			at := shelf(t, 0o777)
+			line, end := fifo(t, at+"/line", os.O_RDWR), fifo(t, at+"/end", os.O_RDONLY|syscall.O_NONBLOCK)
+			s := e.session(t)
+			s.eval(t, `
+				W = e2e:start(E, `+notifier(`open(my $line, '<', qq($ENV{AT}/line)) or die; open(my $end, '>', qq($ENV{AT}/end)) or die`, script)+`,
 					#{ready => notify, ready_reply => message, env => #{"AT" => At}}),
-				"" = os:cmd("kill -STOP `+fmt.Sprint(child)+`"),
-				ok = file:write_file(filename:join(At, "go"), ""),
-				ok = e2e:until(fun() -> filelib:is_file(filename:join(At, "done")) end),
-				"" = os:cmd("kill -CONT `+fmt.Sprint(child)+`"),
-				R = case e2e:next(W) of ready -> ready; Other -> {none, Other} end,
-				_ = (catch e2e:call(W, stop)), R`,
-				bind{"At": shelf(t, 0o777)})
+				{stdout, <<"waits">>} = e2e:next(W)`, bind{"At": at})
+			try(t, end.SetReadDeadline(time.Now().Add(time.Minute)))
+			try(t, syscall.Kill(child, syscall.SIGSTOP))
+			_, err := line.WriteString("\n")
+			_, err2 := io.ReadAll(end) // until it has ended, or has closed it
+			try(t, errors.Join(err, err2, syscall.Kill(child, syscall.SIGCONT)))
+			return s.eval(t, `R = case e2e:next(W) of ready -> ready; Other -> {none, Other} end, _ = (catch e2e:call(W, stop)), R`)
 		}
-		if got := dead(`say('READY=1')`, `exit 0`); got != "ready" {
+		if got := dead(`print 'waits'; <$line>; say('READY=1')`); got != "ready" {
 			t.Errorf("the program itself: %s", got)
 		}
 		if e.eval(t, `e2e:call(E, {info, reach})`) == "cgroup" && tellsTheDead() {
-			if got := dead(`if (fork) { wait } else { say('READY=1'); exit }`, `say('STATUS=behind'); sleep 1000`); got != "ready" {
+			if got := dead(`if (!fork) { print 'waits'; <$line>; say('READY=1'); exit } wait; say('STATUS=behind'); close $end; sleep 1000`); got != "ready" {
 				t.Errorf("a process that it has started: %s", got)
 			}
 		}
 	})
+}
+
+// fifo makes one that programs may use, and opens it.
+func fifo(t *testing.T, path string, flags int) *os.File {
+	t.Helper()
+	try(t, syscall.Mkfifo(path, 0))
+	try(t, os.Chmod(path, 0o666)) // whatever the umask
+	f, err := os.OpenFile(path, flags, 0)
+	try(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	return f
 }
 
 // tellsTheDead says whether a pidfd comes with what a process has sent that was reaped
