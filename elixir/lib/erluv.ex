@@ -38,8 +38,9 @@ defmodule Erluv do
   ## Options that all of them take
 
     * `:node` - the erluv node.
-    * `:cd` - the program's directory, by default that of this node. It must be one that the
-      program's user may enter: an erluv that root has started runs programs as `nobody`.
+    * `:cd` - the program's directory, which its user must be able to enter: an erluv that
+      root has started runs programs as `nobody`. By default it is that of this node, or `/` when
+      the user must not enter that, with a warning.
     * `:env` - an enumerable of pairs of binaries: set on top of this node's environment.
       `nil` as a value removes a variable.
     * `:clear_env` - with `true` the environment is what `:env` says, and nothing else.

@@ -267,10 +267,13 @@ defmodule Erluv.Daemon do
 
   # The state is erluv_worker's, or {:waiting, task, args} until it has one.
   @impl true
-  def init({node, command, options, nil}), do: :erluv_worker.init({node, command, options})
+  def init({node, command, options, nil}), do: start_worker({node, command, options})
 
   def init({node, command, options, wait_for}),
     do: {:ok, {:waiting, Task.async(wait_for), {node, command, options}}}
+
+  defp start_worker({node, command, options}),
+    do: Options.start(options, &:erluv_worker.init({node, command, &1}))
 
   @impl true
   def handle_call(:os_pid, _from, {:waiting, _, _} = state), do: {:reply, :error, state}
@@ -313,7 +316,7 @@ defmodule Erluv.Daemon do
   def handle_info({ref, _result}, {:waiting, %Task{ref: ref}, args}) do
     Process.demonitor(ref, [:flush])
 
-    case :erluv_worker.init(args) do
+    case start_worker(args) do
       {:ok, state} -> {:noreply, state}
       {:stop, reason} -> {:stop, reason, :not_started}
     end

@@ -4,6 +4,8 @@ defmodule Erluv.Options do
 
   alias Erluv.{Cgroup, Run}
 
+  require Logger
+
   @max_chunk 262_144
 
   # What is of no use here, and where it can be had.
@@ -113,17 +115,48 @@ defmodule Erluv.Options do
   def stream(stderr) when stderr in [:console, :consume], do: :owner
   def stream(file), do: file
 
-  @doc "The options that remain, as a map for erluv."
+  @doc "The options that remain, as a map for `start/2`."
   def spawn_options(opts) do
     {clear, opts} = pop(opts, :clear_env, false, &is_boolean/1, "true or false")
     {env, opts} = Keyword.pop(opts, :env, [])
     base = if clear, do: %{}, else: System.get_env()
-    initial = %{env: env(base, env), cd: File.cwd!()}
+    initial = %{env: env(base, env), cd: {:own, File.cwd!()}}
     Enum.reduce(opts, initial, &option/2)
   end
 
   @doc "Those of them that say how a program is stopped."
   def stop(opts), do: Enum.reduce(opts, %{}, &option/2)
+
+  @doc """
+  Starts a program by a function of its options.
+
+  It starts in the directory of this node, unless it is told another one. Where its user must
+  not enter that, as nobody must not that of root, it starts in `/`.
+  """
+  def start(%{cd: {:own, dir}} = options, fun) do
+    case fun.(%{options | cd: dir}) do
+      {failed, {:cd, :eacces}} when failed in [:error, :stop] ->
+        warn_once(dir)
+        fun.(%{options | cd: "/"})
+
+      result ->
+        result
+    end
+  end
+
+  def start(options, fun), do: fun.(options)
+
+  defp warn_once(dir) do
+    unless :persistent_term.get({__MODULE__, dir}, false) do
+      :persistent_term.put({__MODULE__, dir}, true)
+
+      Logger.warning(
+        "programs start in /, as their user must not enter #{dir}: see :cd of Erluv, and the " <>
+          "setting user of erluv.conf(5)",
+        domain: [:erluv]
+      )
+    end
+  end
 
   defp option({:cd, dir}, acc), do: Map.put(acc, :cd, Path.expand(dir))
 

@@ -69,7 +69,7 @@ defmodule Erluv.Run do
     Process.monitor(consumer)
     Process.put(:"$callers", callers)
 
-    case :erluv.spawn_link(spec.node, spec.command, spec.options) do
+    case Options.start(spec.options, &:erluv.spawn_link(spec.node, spec.command, &1)) do
       {:ok, worker} ->
         streams =
           if spec.tagged,

@@ -54,7 +54,8 @@ defmodule Mix.Tasks.Erluv.Doctor do
     say("erluv", "#{info.node}, version #{info.version}, up in #{time} ms")
     say("programs run as", "#{info.user}, and at most #{info.max_workers} at a time")
     say("containment", "#{info.contained}#{limits(info.limits)}")
-    say("sandbox", sandbox(Map.to_list(info.sandbox)))
+    {mode, parts} = Map.pop(info.sandbox, :mode)
+    say("sandbox", "#{mode}: #{sandbox(Map.drop(parts, [:capabilities, :dumpable]))}")
   end
 
   defp limits(%{} = limits) do
@@ -64,15 +65,16 @@ defmodule Mix.Tasks.Erluv.Doctor do
     end
   end
 
-  defp sandbox(sandbox) do
-    has = for {part, true} <- sandbox, do: part
-    lacks = for {part, false} <- sandbox, do: part
-    mode = sandbox[:mode]
-    Enum.join(["#{mode}: #{list(has)}" | if(lacks == [], do: [], else: [list(lacks)])], "; not ")
+  # What of it is in force, and what this kernel or this user cannot have.
+  defp sandbox(parts) do
+    {has, lacks} = Enum.split_with(parts, fn {_, there} -> there end)
+
+    [list(has) | if(lacks == [], do: [], else: [list(lacks)])]
+    |> Enum.join("; not ")
   end
 
   defp list([]), do: "nothing"
-  defp list(parts), do: Enum.join(parts, ", ")
+  defp list(parts), do: Enum.map_join(parts, ", ", &elem(&1, 0))
 
   defp words(reason), do: to_string(:erluv.format_error(reason))
 
