@@ -336,7 +336,7 @@ defmodule Erluv.DaemonTest do
           {[stop_sequence: [:close, 2000, :sigterm, 7000, :sigkill]], 14_000},
           {[stop_sequence: [2000, :sigterm], kill_timeout: 1000], 8000}
         ] do
-      assert {opts, %{shutdown: ^shutdown}} =
+      assert {^opts, %{shutdown: ^shutdown}} =
                {opts, Erluv.Daemon.child_spec(["sleep", ["60"], opts])}
     end
   end
