@@ -109,7 +109,11 @@ defmodule Erluv do
       stopped. The status is `:timeout` then.
     * `:max_output` - bytes. A program that writes more is stopped; the status is
       `:max_output`, and the output is cut there.
+    * `:capture_stderr_only` - with `true` it is stderr that is collected, and stdout is
+      dropped.
     * `:parallelism` - `true` or `false`, of no effect: there is no port.
+    * `:use_stdio` - `true`; with `false` it raises an `ArgumentError`: a program of erluv has
+      not this node's stdin and stdout.
     * `:arg0` - raises an `ArgumentError`: a program sees its own name.
 
   ## Examples
@@ -159,10 +163,10 @@ defmodule Erluv do
         {:exit, exit}, {acc, size, _} ->
           {:halt, {acc, size, status(exit, spec)}}
 
-        {:stdout, data}, {acc, size, _} when size + byte_size(data) <= max ->
+        {_, data}, {acc, size, _} when size + byte_size(data) <= max ->
           {:cont, {fun.(acc, {:cont, data}), size + byte_size(data), nil}}
 
-        {:stdout, data}, {acc, size, _} ->
+        {_, data}, {acc, size, _} ->
           {:halt, {fun.(acc, {:cont, binary_part(data, 0, max - size)}), max, :max_output}}
       end)
 

@@ -109,6 +109,27 @@ defmodule Erluv.CmdTest do
     end
   end
 
+  test "stderr alone is captured, and stdio is used" do
+    script = ["-c", "echo out; echo err >&2; exit 3"]
+    assert Erluv.cmd("sh", script, capture_stderr_only: true) == {"err\n", 3}
+    assert Erluv.cmd("sh", script, capture_stderr_only: false, stderr: :disable) == {"out\n", 3}
+    assert Erluv.cmd("sh", script, capture_stderr_only: true, lines: 10, into: []) == {["err"], 3}
+    assert {"er", :max_output} = Erluv.cmd("sh", script, capture_stderr_only: true, max_output: 2)
+    assert Erluv.cmd("echo", ["x"], use_stdio: true) == {"x\n", 0}
+
+    for opts <- [
+          [use_stdio: false],
+          [capture_stderr_only: true, stderr_to_stdout: true],
+          [capture_stderr_only: 1]
+        ] do
+      assert_raise ArgumentError, fn -> Erluv.cmd("sh", script, opts) end
+    end
+
+    assert_raise ArgumentError, fn ->
+      Enum.to_list(Erluv.stream!(["true"], capture_stderr_only: true))
+    end
+  end
+
   test "MuonTrap's names of options" do
     options =
       Erluv.Options.spawn_options(

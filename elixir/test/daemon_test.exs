@@ -134,10 +134,16 @@ defmodule Erluv.DaemonTest do
     assert_received {:line, "one"}
 
     {_, :normal} = logged("echo two", logger_fun: {__MODULE__, :hand_on, [parent, :more]})
+
+    Process.register(self(), :handed_on)
+    {_, :normal} = logged("echo three", logger_fun: {__MODULE__, :hand_on})
+    assert_received {:line, "three"}
+    Process.unregister(:handed_on)
     assert_received {:line, "two", :more}
   end
 
   def hand_on(line, pid, more), do: send(pid, {:line, line, more})
+  def hand_on(line), do: send(:handed_on, {:line, line})
 
   test "a function that fails ends the daemon and the program" do
     {:ok, daemon} =
@@ -147,6 +153,33 @@ defmodule Erluv.DaemonTest do
     assert programs() == []
   end
 
+  test "stdin stays open, unless it is said that it does not" do
+    ready = [ready: {:line, "up"}]
+    {:ok, daemon} = Daemon.start_link("sh", ["-c", "echo up; exec cat"], ready)
+    monitor = Process.monitor(daemon)
+    # It has read nothing and seen no end: it waits in the read.
+    until(fn -> File.read!("/proc/#{Daemon.os_pid(daemon)}/wchan") =~ "read" end)
+    refute_received {:DOWN, ^monitor, _, _, _}
+    :ok = GenServer.stop(daemon)
+    assert {_, :normal} = logged("exec cat", stdin: :null)
+  end
+
+  test "what is captured counts" do
+    script = "echo one; echo three >&2; echo up >&2; exec sleep 60"
+    script2 = "echo one; echo three >&2; echo up; exec sleep 60"
+
+    for {script, opts, bytes} <- [
+          {script2, [stderr: :disable], 7},
+          {script2, [], 7},
+          {script2, [stderr_to_stdout: true], 13},
+          {script, [capture_stderr_only: true], 9}
+        ] do
+      {:ok, daemon} = Daemon.start_link("sh", ["-c", script], opts)
+      until(fn -> Daemon.statistics(daemon).output_byte_count == bytes end)
+      :ok = GenServer.stop(daemon)
+    end
+  end
+
   test "exit reasons" do
     assert {_, :normal} = logged("exit 0", [])
     {log, :error_exit_status} = logged("exit 3", [])
@@ -154,7 +187,8 @@ defmodule Erluv.DaemonTest do
 
     to_reason = &{:status, &1}
     assert {_, {:status, 3}} = logged("exit 3", exit_status_to_reason: to_reason)
-    assert {_, {:status, 137}} = logged("kill -KILL $$", exit_status_to_reason: to_reason)
+    assert {log, {:status, 138}} = logged("kill -USR1 $$", exit_status_to_reason: to_reason)
+    assert log =~ "[error] sh: Process exited with status 138 (sigusr1)"
 
     assert {_, {:status, 139}} =
              logged("ulimit -c 0; kill -SEGV $$", exit_status_to_reason: to_reason)
@@ -262,6 +296,7 @@ defmodule Erluv.DaemonTest do
           {[reason: 1], "see :exit_status_to_reason"},
           {[restart: :permanent], "is for :erluv.spawn/3"},
           {[stderr: :consume], "is for Erluv.stream!/2"},
+          {[stdin: :pipe], "option :stdin is :open or :null"},
           {[arg0: "x"], "option :arg0 cannot be had"}
         ] do
       error = assert_raise ArgumentError, fn -> Daemon.start_link("sleep", ["60"], options) end
@@ -336,8 +371,7 @@ defmodule Erluv.DaemonTest do
           {[stop_sequence: [:close, 2000, :sigterm, 7000, :sigkill]], 14_000},
           {[stop_sequence: [2000, :sigterm], kill_timeout: 1000], 8000}
         ] do
-      assert {^opts, %{shutdown: ^shutdown}} =
-               {opts, Erluv.Daemon.child_spec(["sleep", ["60"], opts])}
+      assert {opts, shutdown} == {opts, Daemon.child_spec(["sleep", ["60"], opts]).shutdown}
     end
   end
 end

@@ -31,8 +31,9 @@ defmodule Erluv.Daemon do
       what is not UTF-8 is taken as Latin-1.
     * `:logger_metadata` - a keyword list for these messages. `:erluv_cmd` and `:erluv_args`
       are added.
-    * `:logger_fun` - a function that is called with each line, or `{module, function, args}`,
-      where the line becomes the first argument. The other options of logging have no effect.
+    * `:logger_fun` - a function that is called with each line, or `{module, function}`, or
+      `{module, function, args}`, where the line becomes the first argument. The other options
+      of logging have no effect.
     * `:capture_stderr_only` - with `true` stderr is logged, and stdout dropped.
     * `:exit_status_to_reason` - a function that takes the exit status, if it is not 0, and
       returns the exit reason of the process, by default `:error_exit_status`. A signal is 128
@@ -42,6 +43,9 @@ defmodule Erluv.Daemon do
     * `:ready` - what `start_link/3` waits for: `{:tcp, port}`, `{:line, regex}`,
       `{:file, path}` or `:notify`, see erluv-protocol(7); `:ready_timeout`, `:watchdog`.
     * `:keep` - how many of the last lines are kept, by default 20.
+    * `:stdin` - by default `:open`: the program's stdin has nothing to read and does not end,
+      as programs want it that live as long as it does (`esbuild --watch`). With `:null` it
+      ends at once.
     * `:stdio_window` - a number, of no effect: not more than 64 lines are on the way.
 
   Unlike there, `:cgroup_base`, `:cgroup_path`, `:cgroup_controllers` and `:cgroup_sets`
@@ -133,7 +137,7 @@ defmodule Erluv.Daemon do
   def os_pid(daemon), do: GenServer.call(daemon, :os_pid, :infinity)
 
   @doc """
-  How many bytes the program has written, and what else erluv knows of it: `:cpu`
+  How many bytes of output were captured, and what else erluv knows of it: `:cpu`
   (milliseconds), `:rss` (bytes) and `:restarts`, once it has started.
 
   ## Examples
@@ -166,7 +170,8 @@ defmodule Erluv.Daemon do
         "a function of a status"
       )
 
-    {only, opts} = pop(opts, :capture_stderr_only, false, &is_boolean/1, "true or false")
+    {only, opts} = Options.pop_stderr_only(opts)
+    {stdin, opts} = pop(opts, :stdin, :open, &(&1 in [:open, :null]), ":open or :null")
     {metadata, opts} = pop(opts, :logger_metadata, [], &Keyword.keyword?/1, "a keyword list")
     metadata = Keyword.merge(metadata, erluv_cmd: program, erluv_args: Enum.join(args, " "))
     {log, opts} = pop_log(program, metadata, opts)
@@ -179,7 +184,7 @@ defmodule Erluv.Daemon do
       opts
       |> Options.spawn_options()
       |> Map.merge(%{
-        stdin: :null,
+        stdin: if(stdin == :open, do: :pipe, else: :null),
         stdout: if(only, do: :null, else: :owner),
         stderr: if(stderr == :log, do: :owner, else: Options.stream(stderr)),
         output: output(log, stderr),
@@ -194,7 +199,7 @@ defmodule Erluv.Daemon do
 
   defp pop_log(program, metadata, opts) do
     {fun, opts} =
-      pop(opts, :logger_fun, nil, &logger_fun?/1, "a function of a line, or {m, f, args}")
+      pop(opts, :logger_fun, nil, &logger_fun?/1, "a function of a line, {m, f} or {m, f, args}")
 
     {level, opts} = pop(opts, :log_output, nil, &(&1 in @levels), "one of #{inspect(@levels)}")
     {prefix, opts} = pop(opts, :log_prefix, program <> ": ", &is_binary/1, "a string")
@@ -209,6 +214,9 @@ defmodule Erluv.Daemon do
       {nil, level} ->
         {fn line -> log(level, fn -> [prefix, transform.(line)] end, metadata) end, opts}
 
+      {{m, f}, _} ->
+        {&apply(m, f, [&1]), opts}
+
       {{m, f, args}, _} ->
         {&apply(m, f, [&1 | args]), opts}
 
@@ -217,6 +225,7 @@ defmodule Erluv.Daemon do
     end
   end
 
+  defp logger_fun?({m, f}), do: is_atom(m) and is_atom(f)
   defp logger_fun?({m, f, args}), do: is_atom(m) and is_atom(f) and is_list(args)
   defp logger_fun?(fun), do: is_function(fun, 1)
 
@@ -244,13 +253,13 @@ defmodule Erluv.Daemon do
     do: failed(status, "with status #{status}", program, metadata, to_reason)
 
   defp reason({:signal, signal}, program, metadata, to_reason),
-    do: failed(status(signal), "by #{signal}", program, metadata, to_reason)
+    do: signalled(signal, "", program, metadata, to_reason)
 
   defp reason({:signal, signal, :core}, program, metadata, to_reason),
-    do: failed(status(signal), "by #{signal}, with a core", program, metadata, to_reason)
+    do: signalled(signal, ", with a core", program, metadata, to_reason)
 
   defp reason({:signal, signal, :oom}, program, metadata, to_reason),
-    do: failed(status(signal), "by #{signal}, out of memory", program, metadata, to_reason)
+    do: signalled(signal, ", out of memory", program, metadata, to_reason)
 
   # timeout, child_crashed, noconnection, ...
   defp reason(reason, program, metadata, _) do
@@ -258,19 +267,28 @@ defmodule Erluv.Daemon do
     reason
   end
 
-  defp status(signal), do: 128 + :erluv_exec.signal_to_int(signal)
+  # As a shell counts: 128 and the signal.
+  defp signalled(signal, more, program, metadata, to_reason) do
+    status = 128 + :erluv_exec.signal_to_int(signal)
+    failed(status, "with status #{status} (#{signal}#{more})", program, metadata, to_reason)
+  end
 
   defp failed(status, how, program, metadata, to_reason) do
     Logger.error("#{program}: Process exited #{how}", metadata)
     to_reason.(status)
   end
 
-  # The state is erluv_worker's, or {:waiting, task, args} until it has one.
+  # The state is erluv_worker's, or {:waiting, task, args} until it has one. The process
+  # dictionary has the stream that is captured.
   @impl true
-  def init({node, command, options, nil}), do: start_worker({node, command, options})
+  def init({node, command, options, wait_for}) do
+    Process.put(__MODULE__, if(options.stdout == :null, do: :stderr, else: :stdout))
+    args = {node, command, options}
 
-  def init({node, command, options, wait_for}),
-    do: {:ok, {:waiting, Task.async(wait_for), {node, command, options}}}
+    if wait_for == nil,
+      do: start_worker(args),
+      else: {:ok, {:waiting, Task.async(wait_for), args}}
+  end
 
   defp start_worker({node, command, options}),
     do: Options.start(options, &:erluv_worker.init({node, command, &1}))
@@ -290,9 +308,8 @@ defmodule Erluv.Daemon do
 
   def handle_call(:statistics, _from, state) do
     info = info(state)
-    bytes = for stream <- [:stdout, :stderr], %{bytes: bytes} <- [info[stream]], do: bytes
     known = Map.take(info, [:cpu, :rss, :restarts])
-    {:reply, Map.put(known, :output_byte_count, Enum.sum(bytes)), state}
+    {:reply, Map.put(known, :output_byte_count, captured(info)), state}
   end
 
   def handle_call(request, _from, {:waiting, _, _} = state),
@@ -306,6 +323,14 @@ defmodule Erluv.Daemon do
     case :erluv.info(worker) do
       %{} = info -> info
       {:error, _} -> %{}
+    end
+  end
+
+  # stderr counts when it alone is captured; with :stderr_to_stdout it is in stdout.
+  defp captured(info) do
+    case info[Process.get(__MODULE__)] do
+      %{bytes: bytes} -> bytes
+      nil -> 0
     end
   end
 

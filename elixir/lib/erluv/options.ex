@@ -43,10 +43,14 @@ defmodule Erluv.Options do
     {size, opts} = pop(opts, :max_chunk_size, @max_chunk, &chunk?/1, "1 to #{@max_chunk} bytes")
     {epipe, opts} = pop(opts, :ignore_epipe, kind == :cmd, &is_boolean/1, "true or false")
     {time, opts} = pop(opts, :exit_timeout, :infinity, &timeout?/1, "milliseconds, or :infinity")
+    {only, opts} = if kind == :cmd, do: pop_stderr_only(opts), else: {false, opts}
     {stderr, opts} = pop_stderr(opts)
 
     if kind == :cmd and stderr == :consume,
       do: raise(ArgumentError, "stderr: :consume is for Erluv.stream!/2")
+
+    if only and stderr != :console,
+      do: refuse!(:capture_stderr_only, "and another place for stderr exclude each other")
 
     for {key, _} <- opts, key in @daemon_only, do: refuse!(key, "is for Erluv.Daemon")
 
@@ -56,8 +60,9 @@ defmodule Erluv.Options do
       input: input!(input),
       size: size,
       lines: lines != nil,
-      console: stderr == :console,
+      console: stderr == :console and not only,
       tagged: stderr == :consume,
+      captured: if(only, do: :stderr, else: :stdout),
       ignore_epipe: epipe,
       exit_timeout: time,
       options:
@@ -67,6 +72,7 @@ defmodule Erluv.Options do
           flow: {:active, false},
           packet: :raw,
           stdin: if(input == nil, do: :null, else: :pipe),
+          stdout: if(only, do: :null, else: :owner),
           stderr: stream(stderr)
         })
     }
@@ -86,6 +92,10 @@ defmodule Erluv.Options do
   def command!(command) do
     raise ArgumentError, "a command is a list of program and arguments, got: #{inspect(command)}"
   end
+
+  @doc "Whether stderr is what is captured, and stdout is dropped; and the other options."
+  def pop_stderr_only(opts),
+    do: pop(opts, :capture_stderr_only, false, &is_boolean/1, "true or false")
 
   @doc "Where stderr goes, and the other options."
   def pop_stderr(opts) do
@@ -162,6 +172,16 @@ defmodule Erluv.Options do
 
   defp option({:arg0, _}, _),
     do: refuse!(:arg0, "cannot be had: a program that erluv starts sees its own name")
+
+  defp option({:use_stdio, true}, acc), do: acc
+
+  defp option({:use_stdio, _}, _),
+    do:
+      refuse!(
+        :use_stdio,
+        "is true: a program of erluv has not this node's stdin and stdout; " <>
+          "into: IO.stream() prints what it writes"
+      )
 
   defp option({:parallelism, value}, acc) do
     check!(:parallelism, value, &is_boolean/1, "true or false")

@@ -18,6 +18,7 @@ defmodule Erluv.Run do
     lines: false,
     console: false,
     tagged: false,
+    captured: :stdout,
     ignore_epipe: false,
     exit_timeout: :infinity
   ]
@@ -74,7 +75,8 @@ defmodule Erluv.Run do
         streams =
           if spec.tagged,
             do: [stdout: :consumer, stderr: :consumer],
-            else: [stdout: :consumer] ++ if(spec.console, do: [stderr: :console], else: [])
+            else:
+              [{spec.captured, :consumer}] ++ if(spec.console, do: [stderr: :console], else: [])
 
         {:ok,
          %State{
