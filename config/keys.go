@@ -14,6 +14,7 @@ type Key struct {
 	Example  string // such a value, as the file would have it
 	FileOnly bool   // neither environment nor command line may set it
 	Secret   bool   // never shown
+	Connects bool   // of effect for a connection alone, as ping makes it
 
 	kind kind
 	slot string // keys of one slot exclude each other: the higher source wins
@@ -55,49 +56,57 @@ var keys = []Key{
 		Name: "node", Form: "name@host", Unset: "(required)",
 		Meaning: "the Erlang node to serve",
 		Right:   "a node name, name@host", Example: `"app@db1.example.com"`,
-		set: func(c *Config, v string) error { c.Node = v; return checkNode(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Node = v; return checkNode(v) },
 	},
 	{
 		Name: "name", Form: "name", Unset: "(prefix and 8 random hex digits)",
 		Meaning: "own node name, without the host",
 		Right:   "letters, digits, _ and - (the host goes into host)", Example: `"erluv_db1"`,
-		set: func(c *Config, v string) error { c.Name = v; return checkName(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Name = v; return checkName(v) },
 	},
 	{
 		Name: "prefix", Form: "name", Default: "erluv_",
 		Meaning: "what a random node name begins with",
 		Right:   "letters, digits, _ and -", Example: `"erluv_"`,
-		set: func(c *Config, v string) error { c.Prefix = v; return checkName(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Prefix = v; return checkName(v) },
 	},
 	{
 		Name: "host", Form: "host", Unset: "(as the form of node asks)",
 		Meaning: "host part of the own node name",
 		Right:   "a host name or address as it stands in node names", Example: `"db1.example.com"`,
-		set: func(c *Config, v string) error { c.Host = v; return checkHost(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Host = v; return checkHost(v) },
 	},
 	{
 		Name: "cookie", Form: "cookie", Unset: "(that of cookie_file)", Secret: true, slot: "cookie",
 		Meaning: "the cookie of the node; better in a file",
 		Right:   "1 to 255 characters from space to ~", Example: `"MONSTER"`,
-		set: func(c *Config, v string) error { c.Cookie = Secret(v); return checkCookie(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Cookie = Secret(v); return checkCookie(v) },
 	},
 	{
 		Name: "cookie_file", Form: "file", Default: "~/.erlang.cookie", slot: "cookie",
 		Meaning: "file with the cookie, mode 0400 or 0600 and of this user",
 		Right:   "a path, absolute or with ~/", Example: `"~/.erlang.cookie"`,
-		set: func(c *Config, v string) (err error) { c.CookieFile, err = c.machine.absolute(v); return err },
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.CookieFile, err = c.machine.absolute(v); return err },
 	},
 	{
 		Name: "address", Form: "host:port", Unset: "(asked of EPMD)",
 		Meaning: "where the node listens, so that no EPMD is asked",
 		Right:   "host:port, the port from 1 to 65535", Example: `"127.0.0.1:9100"`,
-		set: func(c *Config, v string) error { c.Address = v; return checkAddress(v) },
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Address = v; return checkAddress(v) },
 	},
 	{
 		Name: "epmd_port", Form: "port", Default: "4369", kind: number,
 		Meaning: "where the node's EPMD listens; ERL_EPMD_PORT is heeded",
 		Right:   "a port, 1 to 65535", Example: `4369`,
-		set: func(c *Config, v string) (err error) { c.EPMDPort, err = parseInt(v, 1, 65535); return err },
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.EPMDPort, err = parseInt(v, 1, 65535); return err },
 	},
 	{
 		Name: "user", Form: "user", Default: "nobody",
@@ -157,6 +166,7 @@ var keys = []Key{
 		Name: "sandbox", Form: "auto|strict|off", Default: "auto",
 		Meaning: "what the kernel must have to confine the child and the programs",
 		Right:   "auto, strict or off", Example: `"auto"`,
+		Connects: true,
 		set: func(c *Config, v string) error {
 			if c.Sandbox = v; v == SandboxBestEffort {
 				c.Sandbox = SandboxAuto

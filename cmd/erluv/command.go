@@ -28,13 +28,6 @@ type command struct {
 	stdout, stderr io.Writer
 }
 
-const about = `erluv connects to an Erlang node, as a hidden node, and runs programs of the
-operating system for it, each of them a process that Erlang can link, monitor
-and supervise.
-
-A setting is a flag, ERLUV_... in the environment or a line of ~/.erluv.conf: the
-file has the last word, the environment the second. See erluv(8), erluv.conf(5).`
-
 // main runs the command line and returns the exit status.
 func (c *command) main(args []string) int {
 	root, err := c.root()
@@ -48,7 +41,7 @@ func (c *command) main(args []string) int {
 // root is the command line.
 func (c *command) root() (*cobra.Command, error) {
 	root := &cobra.Command{
-		Use: "erluv", Short: "run programs for an Erlang node", Long: about,
+		Use: "erluv", Short: "run programs for an Erlang node", Long: about, Example: examples,
 		Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions,
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -56,7 +49,7 @@ func (c *command) root() (*cobra.Command, error) {
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	c.flags(root.PersistentFlags())
+	root.SetUsageFunc(usage)
 	var versionWanted bool
 	root.Flags().BoolVar(&versionWanted, "version", false, "print the version")
 	root.RunE = func(cmd *cobra.Command, args []string) error {
@@ -65,17 +58,30 @@ func (c *command) root() (*cobra.Command, error) {
 		}
 		return c.run(cmd, args)
 	}
-	root.AddCommand(
-		&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.run},
-		&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.config},
-		&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.ping},
-		&cobra.Command{Use: "version", Short: "print the version", Args: noArguments, ValidArgsFunction: cobra.NoFileCompletions, RunE: c.version},
-		c.completion(),
-	)
-	for _, cmd := range append(root.Commands(), root) {
-		cmd.Flags().SortFlags = false // the order of the table
+	for _, sub := range []struct {
+		*cobra.Command
+		effective func(config.Key) bool
+	}{
+		{root, all},
+		{&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Long: aboutRun, Example: examplesOfRun, RunE: c.run}, all},
+		{&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Long: aboutConfig, Example: examplesOfConfig, RunE: c.config}, all},
+		{&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Long: aboutPing, Example: examplesOfPing, RunE: c.ping}, connecting},
+		{&cobra.Command{Use: "version", Short: "print the version", Long: aboutVersion, DisableFlagsInUseLine: true, RunE: c.version}, none},
+		{c.completion(), none},
+	} {
+		if sub.Command != root {
+			root.AddCommand(sub.Command)
+		}
+		if sub.Args == nil {
+			sub.Args, sub.ValidArgsFunction = noArguments, cobra.NoFileCompletions
+		}
+		c.flags(sub.Flags(), sub.effective)
+		sub.Flags().BoolP("help", "h", false, "print this")
+		if err := completeValues(sub.Command); err != nil {
+			return nil, err
+		}
 	}
-	return root, completeValues(root)
+	return root, nil
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

@@ -22,12 +22,12 @@ var shells = map[string]func(root *cobra.Command) error{
 func (c *command) completion() *cobra.Command {
 	return &cobra.Command{
 		Use: "completion bash|zsh|fish", Short: "print what completes erluv's command line in a shell",
-		Long: `Print the script by which a shell completes the command line of erluv.
-
-    bash    source <(erluv completion bash)         needs bash-completion
-    zsh     erluv completion zsh >"${fpath[1]}/_erluv"
-    fish    erluv completion fish | source`,
-		ValidArgs: []string{"bash", "zsh", "fish"},
+		Long: "Print the script by which a shell completes the command line of erluv.",
+		Example: `  source <(erluv completion bash)                  bash, with bash-completion
+  erluv completion zsh >"${fpath[1]}/_erluv"       zsh
+  erluv completion fish | source                   fish`,
+		DisableFlagsInUseLine: true,
+		ValidArgs:             []string{"bash", "zsh", "fish"},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && shells[args[0]] != nil {
 				return nil
@@ -45,7 +45,7 @@ func (c *command) completion() *cobra.Command {
 
 // completeValues has the flags' values completed: those that there is a choice of,
 // and names of files, which is what a shell does by itself.
-func completeValues(root *cobra.Command) error {
+func completeValues(cmd *cobra.Command) error {
 	for _, key := range config.Keys() {
 		var complete cobra.CompletionFunc
 		switch choice := strings.Split(key.Form, "|"); {
@@ -58,7 +58,7 @@ func completeValues(root *cobra.Command) error {
 		default:
 			complete = cobra.NoFileCompletions
 		}
-		if err := root.RegisterFlagCompletionFunc(key.Flag(), complete); err != nil {
+		if err := cmd.RegisterFlagCompletionFunc(key.Flag(), complete); err != nil {
 			return err
 		}
 	}

@@ -14,27 +14,36 @@ const (
 	reportFlag   = "report"
 )
 
-// flags defines a flag for each key, and the choice of the file.
-func (c *command) flags(set *pflag.FlagSet) {
+// flags defines a flag for each key, and the choice of the file. Those that have no
+// effect are hidden. They are not refused: ping takes whatever run is started with.
+func (c *command) flags(set *pflag.FlagSet, effective func(config.Key) bool) {
 	set.SortFlags = false
 	set.Var(c.value(config.FileKey, config.FileKey, "file"), config.FileKey,
 		"configuration file, or none; ERLUV_CONF (default ~/.erluv.conf)")
+	some := false
 	for _, key := range config.Keys() {
 		usage := key.Meaning
-		if key.Default != "" {
+		if key.Default != "" && !key.IsSwitch() {
 			usage += " (default " + key.Default + ")"
 		}
 		flag := set.VarPF(c.value(key.Name, key.Flag(), key.Form), key.Flag(), "", usage)
 		if key.IsSwitch() {
 			flag.NoOptDefVal = "true"
 		}
-		flag.Hidden = key.FileOnly
+		flag.Hidden = key.FileOnly || !effective(key)
+		some = some || !flag.Hidden
 	}
+	set.Lookup(config.FileKey).Hidden = !some
 	for name, target := range map[string]*string{handoverFlag: &c.handover, reportFlag: &c.report} {
 		set.StringVar(target, name, "", "")
 		set.Lookup(name).Hidden = true
 	}
 }
+
+// What flags are of effect for a command.
+func all(config.Key) bool            { return true }
+func connecting(key config.Key) bool { return key.Connects }
+func none(config.Key) bool           { return false }
 
 // A value puts what a flag is given where config.Load takes it from. Errors wait
 // until then: pflag's would repeat what may be a cookie.

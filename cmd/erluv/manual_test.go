@@ -95,7 +95,7 @@ func TestManuals(t *testing.T) {
 		t.Errorf("erluv.8 has %s, which is no command", name)
 	}
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.flags(set)
+	c.flags(set, all)
 	known := []string{"-help", "-version"}
 	set.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden {

@@ -107,7 +107,7 @@ func wantCommandLine(t *testing.T, line string) {
 	words := strings.Fields(line)
 	c := command{given: make(map[string]string)}
 	set := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.flags(set)
+	c.flags(set, all)
 	if err := set.Parse(words[1:]); err != nil || words[0] != "/usr/bin/erluv" || set.Arg(0) != "run" || set.NArg() != 1 {
 		t.Errorf("%q: %v, arguments %q", line, err, set.Args())
 	}

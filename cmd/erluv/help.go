@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// What --help says of each command.
+const (
+	about = `erluv connects to an Erlang node, as a hidden node, and runs programs of the
+operating system for it. Each program is a process that Erlang can link, monitor
+and supervise.
+
+A setting is a flag, ERLUV_... in the environment, or a line of ~/.erluv.conf.
+The file goes before the environment, and the environment before the flags. See
+erluv(8) and erluv.conf(5).`
+
+	examples = `  erluv ping --node shop@myhost           can it connect?
+  erluv --node shop@myhost                serve the node, until Ctrl-C
+  erluv config                            what is set, and by what?
+  erluv ping --help                       the same for one command`
+
+	aboutRun = `Connect to a node and serve it until the node, a signal or the end of a standard
+input that is a pipe stops it. If the first connection fails, erluv says why and
+ends.`
+
+	examplesOfRun = `  erluv run --node shop@myhost
+  sudo erluv run --node shop@myhost --cookie-file ~/.erlang.cookie
+  erluv run --detach --node shop@myhost 2>>/var/log/erluv.log`
+
+	aboutConfig = `Print every setting: its value, its source, and what it shadows. The cookie is
+masked. What run would lack on this machine goes to standard error. Nothing is
+connected to.
+
+The file goes before the environment and the flags, so that an administrator can
+pin a value for those who may call erluv as root: no flag overrides the file
+that a rule of sudoers names, and a second --config is refused.`
+
+	examplesOfConfig = `  erluv config
+  erluv config --config /etc/erluv/erluv.conf`
+
+	aboutPing = `Connect to the node, authenticate, and print pong, or say why not. Other flags
+of run are accepted, and have no effect here.`
+
+	examplesOfPing = `  erluv ping --node shop@myhost
+  erluv ping --node shop@127.0.0.1 --address 127.0.0.1:9100`
+
+	aboutVersion = `Print the version.`
+)
+
+// helpWidth is how wide a terminal is at least, and helpColumn where the texts of
+// flags begin.
+const (
+	helpWidth  = 80
+	helpColumn = 25
+)
+
+// usage prints how a command is called, what is beneath it, and its flags.
+func usage(cmd *cobra.Command) error {
+	w := cmd.OutOrStdout()
+	flags := cmd.LocalFlags()
+	fmt.Fprint(w, "Usage:\n  ", cmd.UseLine(), "\n")
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprint(w, "  ", cmd.Name(), " COMMAND [flags]\n\nCommands:\n")
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				fmt.Fprintf(w, "  %-12s%s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
+	if cmd.HasExample() {
+		fmt.Fprint(w, "\nExamples:\n", cmd.Example, "\n")
+	}
+	fmt.Fprint(w, "\nFlags:\n")
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if !flag.Hidden {
+			fmt.Fprint(w, flagUsage(flag))
+		}
+	})
+	return nil
+}
+
+// flagUsage is a flag, what it takes, and its text in a column of its own, which
+// begins on the next line when the first is too long.
+func flagUsage(flag *pflag.Flag) string {
+	form, text := pflag.UnquoteUsage(flag)
+	line := "  --" + flag.Name
+	if flag.Shorthand != "" {
+		line = "  -" + flag.Shorthand + ", --" + flag.Name
+	}
+	if form != "" {
+		line += " " + form
+	}
+	indent := "\n" + strings.Repeat(" ", helpColumn)
+	if len(line) > helpColumn-2 {
+		line += indent
+	} else {
+		line += strings.Repeat(" ", helpColumn-len(line))
+	}
+	used := helpColumn
+	for _, word := range words(text) {
+		if used+len(strings.TrimSuffix(word, " ")) > helpWidth {
+			line = strings.TrimSuffix(line, " ") + indent
+			used = helpColumn
+		}
+		line += word
+		used += len(word)
+	}
+	return line + "\n"
+}
+
+// words splits a text where a line may end: behind spaces, and behind the colons
+// of a path.
+func words(text string) (list []string) {
+	for len(text) > 0 {
+		end := strings.IndexAny(text, " :")
+		if end < 0 {
+			end = len(text) - 1
+		}
+		list, text = append(list, text[:end+1]), text[end+1:]
+	}
+	return list
+}
