@@ -89,6 +89,9 @@ func TestNoticesOfOthers(t *testing.T) {
 			Lies = "`+speak+`$n++; $s->send($_) for 'READY=1', 'STATUS=others', 'WATCHDOG=1', 'WATCHDOG=trigger', 'STOPPING=1', 'MAINPID=1' }",
 			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak(Lies ++ "; print $n"), #{}}),
 			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak("if (fork) { wait; print 1; exit } " ++ Lies), #{setsid => false}}),
+			% The name stays, unless a program may write to its directory.
+			Remove = fun(Opts) -> e2e:call(E, {run, ["perl", "-e", "print unlink glob('/tmp/erluv-notify-*/*')"], Opts}) end,
+			[{ok, #{stdout := <<"0">>}} = Remove(#{sandbox => #{read => ["/"], exec => ["/"]}}) || `+fmt.Sprint(landlock() > 0)+`],
 			Flood = e2e:start(E, Speak("$| = 1; print 1; while (1) { `+speak+`$s->send('READY=1') for 1..10000 } }")),
 			{stdout, <<"1">>} = e2e:next(Flood),
 			ok = e2e:call(V, {write, "\n"}),
@@ -98,6 +101,8 @@ func TestNoticesOfOthers(t *testing.T) {
 			ready = e2e:next(V),
 			{ok, _} = e2e:call(Flood, stop),
 			#{ready := true, status := <<"own">>} = e2e:call(V, info),
+			{ok, #{stdout := Some}} = Remove(#{}),
+			true = binary_to_integer(Some) > 0,
 			{ok, {signal, sigterm}} = e2e:call(V, stop),
 			ok`)
 	})
