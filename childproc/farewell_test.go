@@ -86,6 +86,7 @@ func TestEndWithoutRoom(t *testing.T) {
 	}
 	pl.stall()
 	pl.m.Stopped(pl.p.w, unix.SIGSTOP)
+	pl.m.Ended(pl.p.w, workers.Stderr)
 	pl.m.Gone(pl.p.w, workers.Exit{Status: 7})
 	if pl.m.out.waiting() > outFull+1000 {
 		t.Errorf("%d bytes wait", pl.m.out.waiting())
@@ -105,7 +106,11 @@ func TestEndWithoutRoom(t *testing.T) {
 	}
 	exit := fmt.Sprint(etf.Tuple{etf.Atom("exit_status"), int64(7)})
 	ok := fmt.Sprint(okTerm(etf.Tuple{etf.Atom("exit_status"), int64(7)}))
-	want := []string{fmt.Sprint(dist.Send, " ", etf.Tuple{etf.Atom("stopped"), etf.Atom("sigstop")}), fmt.Sprint(dist.Send, " ", exit)}
+	want := []string{
+		fmt.Sprint(dist.Send, " ", atoms("stopped", "sigstop")),
+		fmt.Sprint(dist.Send, " ", atoms("stderr", "eof")),
+		fmt.Sprint(dist.Send, " ", exit),
+	}
 	for range stops {
 		want = append(want, fmt.Sprint(dist.Send, " ", ok))
 	}
@@ -211,5 +216,48 @@ func TestListOfMany(t *testing.T) {
 	}
 	if got := len(raw(pl.m.list())); got > listedText+many*200 || got < listedText {
 		t.Errorf("a list of %d has %d bytes", many, got)
+	}
+}
+
+// TestUnreadyShares: what is kept of programs that are not ready has a bound, of which each
+// has a share, and counts until it is delivered or the worker is over.
+func TestUnreadyShares(t *testing.T) {
+	ready := opt("ready", etf.Atom("notify"))
+	pl := play(t, ready)
+	const many = 500
+	for i := range many - 1 {
+		pl.m.spawn(from{pid: pl.self, tag: raw(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
+	}
+	procs := pl.m.all()
+	if len(procs) != many {
+		t.Fatalf("there are %d workers", len(procs))
+	}
+	least, most := maxUnready, 0
+	for _, p := range procs {
+		st := p.stream(workers.Stdout)
+		for st.rest() < pl.m.unready.share() { // hold
+			pl.m.Took(p.w, workers.Stdout, len(pl.m.Room(p.w, workers.Stdout)))
+		}
+		least, most = min(least, st.rest()), max(most, st.rest())
+	}
+	if least < leastUnready || most < maxUnready || most > maxUnready+leastRead {
+		t.Errorf("%d to %d bytes are kept of one", least, most)
+	}
+	if got := pl.m.unready.bytes; got < unreadyMax/2 || got > unreadyMax+many*(leastUnready+leastRead) {
+		t.Errorf("%d bytes are kept", got)
+	}
+	for i, p := range procs {
+		if i%2 == 0 {
+			pl.m.isReady(p)
+		} else {
+			p.ends().reason = reasonShutdown
+			pl.m.bury(p)
+		}
+		for pl.m.out.waiting() > 0 || pl.m.owes() {
+			pl.flush()
+		}
+	}
+	if pl.m.unready.bytes != 0 {
+		t.Errorf("%d bytes count, and none is kept", pl.m.unready.bytes)
 	}
 }

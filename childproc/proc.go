@@ -293,7 +293,7 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 // output: the last message to the owner, then the program is started again, or
 // the worker ends.
 func (m *manager) finish(p *proc) {
-	if !p.over || p.awaitsProxy() || !p.dropped && !p.delivered() {
+	if !p.over || p.awaitsProxy() || !p.delivered() {
 		return
 	}
 	p.over = false
@@ -305,10 +305,11 @@ func (m *manager) finish(p *proc) {
 	}
 }
 
-// delivered says whether nothing is left for somebody who reads on demand.
+// delivered says whether nothing is left for somebody who reads on demand, or that waits
+// for room.
 func (p *proc) delivered() bool {
 	for i := range p.streams {
-		if !p.streams[i].delivered() {
+		if st := &p.streams[i]; st.unserved() || !p.dropped && !st.delivered() {
 			return false
 		}
 	}

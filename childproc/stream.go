@@ -61,6 +61,9 @@ func (st *stream) wanted() bool {
 	return st.awaited() && (!st.busy.readers[0].busy || st.rest() < maxGot)
 }
 
+// unserved says whether more can be delivered when there is room.
+func (st *stream) unserved() bool { return st.busy != nil && st.busy.later }
+
 // delivered says whether nothing is left for somebody who reads on demand.
 func (st *stream) delivered() bool {
 	return st.rest() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
@@ -191,8 +194,8 @@ type unserved struct {
 // the rest does not grow.
 func (m *manager) serveLater(p *proc, st *stream) {
 	m.streams.Pause()
-	if !st.busy.later {
-		st.busy.later = true
+	if t := st.traffic(); !t.later {
+		t.later = true
 		m.unserved = append(m.unserved, unserved{p, st.no})
 	}
 }
@@ -286,6 +289,9 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 		return true
 	}
 	if !st.told && p.active != passive {
+		if !m.roomy() {
+			return false
+		}
 		st.told = true
 		m.tellStream(p, st, etf.Tuple{streamTerm(s), etf.Atom("eof")})
 	}
