@@ -319,7 +319,8 @@ func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 		var i int
 		_, err := fmt.Sscanf(filepath.Base(path)[len(long):], "%d", &i)
 		must(t, err)
-		if i != last+1 {
+		// What was lost is said when all is watched again: others may be told before.
+		if i <= last {
 			t.Fatalf("file %d was told after %d", i, last)
 		}
 		last = i
