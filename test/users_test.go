@@ -209,7 +209,7 @@ func TestUsersSignals(t *testing.T) {
 			`W = S("sleep 1000 & echo ready; wait", #{}), e2e:call(W, stop)`:                                                                             `{ok,{signal,sigterm}}`,
 			`W = S("trap '' TERM; echo ready; while :; do sleep 1; done", #{kill_timeout => 50}), e2e:call(W, stop)`:                                     `{ok,{signal,sigkill}}`,
 			`W = S("sleep 1000 & echo ready; wait", #{}), unlink(W), R = monitor(process, W), exit(W, kill), receive {'DOWN', R, _, _, Why} -> Why end`:  `killed`,
-			`W = S("echo ready; kill -STOP $$; exec sleep 1000", #{}), {stopped, sigstop} = e2e:next(W), ok = e2e:call(W, {signal, sigcont}),
+			`W = S("echo ready; read go; kill -STOP $$; exec sleep 1000", #{}), ok = e2e:call(W, {write, "\n"}), {stopped, sigstop} = e2e:next(W), ok = e2e:call(W, {signal, sigcont}),
 				continued = e2e:next(W), e2e:call(W, stop)`: `{ok,{signal,sigterm}}`,
 			// What is left behind: killed, waited for, left.
 			`W = S("(trap '' TERM; sleep 1000) & echo ready; sleep 0.1", #{kill_timeout => 50}), element(3, e2e:outcome(W))`: `{exit_status,0}`,
