@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -54,6 +55,49 @@ func TestCheck(t *testing.T) {
 	c, _, err = Load(Sources{Machine: m, Args: map[string]string{"node": "a@h"}})
 	if err != nil || c.Check() != nil || string(c.Cookie) != "OVEN" {
 		t.Errorf("%v, cookie %q", err, string(c.Cookie))
+	}
+}
+
+// The file of cookie_file, unless it is set: where a node would find it, then the home
+// directory of the user database. A real node is asked by TestCookieOfNode in test/.
+func TestCookieFound(t *testing.T) {
+	all := []string{"home/.erlang.cookie", "xdg/erlang/.erlang.cookie", "home/.config/erlang/.erlang.cookie", ".erlang.cookie"}
+	home, xdg := "HOME=/home", "XDG_CONFIG_HOME=/xdg"
+	for _, test := range []struct {
+		there   []string
+		environ []string
+		want    string
+	}{
+		{all, []string{home, xdg}, all[0]},
+		{all[1:], []string{home, xdg}, all[1]},
+		{all[1:], []string{home}, all[2]},
+		{all[1:], []string{home, "XDG_CONFIG_HOME="}, all[2]},
+		{all[1:], []string{home, "XDG_CONFIG_HOME=xdg"}, all[2]},
+		{all[3:], []string{home, xdg}, all[3]},
+		{all, nil, all[3]},
+		{all, []string{"HOME=home"}, all[3]},
+		{all[1:2], []string{xdg}, all[1]},
+		{nil, []string{home}, all[0]},
+		{nil, nil, all[3]},
+	} {
+		m := testMachine(t)
+		for _, name := range test.there {
+			if err := os.MkdirAll(filepath.Join(m.Home, filepath.Dir(name)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, m, name, "OVEN")
+		}
+		var environ []string
+		for _, variable := range test.environ {
+			environ = append(environ, strings.Replace(variable, "=/", "="+m.Home+"/", 1))
+		}
+		c, _, err := Load(Sources{Machine: m, Environ: environ})
+		if err != nil || c.CookieFile != filepath.Join(m.Home, test.want) {
+			t.Errorf("%q with %q: %v, %v, want %s", test.there, test.environ, c, err, test.want)
+		}
+	}
+	if c, _, err := Load(Sources{}); err != nil || c.CookieFile != "" {
+		t.Errorf("without a home directory: %v, %v", c, err)
 	}
 }
 

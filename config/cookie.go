@@ -6,10 +6,44 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 )
+
+// nodeCookie returns the cookie file that a node started in this environment would
+// read (kernel/src/auth.erl, read_cookie): the one in $HOME, else the one in the
+// configuration directory of the XDG. After these comes the home directory of the user
+// database, which is another one under sudo -E. Where there is none it returns the first.
+func (l *loader) nodeCookie(name string) string {
+	home, xdg := l.env["HOME"], l.env["XDG_CONFIG_HOME"]
+	if !filepath.IsAbs(home) {
+		home = l.Machine.Home
+	}
+	if !filepath.IsAbs(xdg) {
+		xdg = filepath.Join(home, ".config")
+	}
+	dirs := slices.DeleteFunc([]string{home, filepath.Join(xdg, "erlang"), l.Machine.Home},
+		func(dir string) bool { return !filepath.IsAbs(dir) })
+	for _, dir := range dirs {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return l.inHome(filepath.Join(dir, name))
+		}
+	}
+	if len(dirs) == 0 {
+		return "~/" + name
+	}
+	return l.inHome(filepath.Join(dirs[0], name))
+}
+
+// inHome writes a path with ~ when it is right beneath the home directory.
+func (l *loader) inHome(path string) string {
+	if filepath.Dir(path) == l.Machine.Home {
+		return "~/" + filepath.Base(path)
+	}
+	return path
+}
 
 // maxCookieFile bounds what is read: a cookie has 255 characters at most.
 const maxCookieFile = 4096

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,8 +104,12 @@ func (l *loader) store(c *Config, key *Key, all []candidate) {
 	c.settings = append(c.settings, s)
 }
 
-// fallback is the default. ERL_EPMD_PORT is one too: it speaks to all of Erlang.
+// fallback is the default. ERL_EPMD_PORT is one too: it speaks to all of Erlang. And
+// the cookie is where a node that is started here would find it.
 func (l *loader) fallback(key *Key) candidate {
+	if key.Name == "cookie_file" {
+		return candidate{key, fromDefault, "default", l.nodeCookie(filepath.Base(key.Default))}
+	}
 	if port, ok := l.env[epmdEnv]; ok && key.Name == "epmd_port" {
 		d := candidate{key, fromDefault, epmdEnv, port}
 		l.check(d)

@@ -113,6 +113,9 @@ func readPort2(r io.Reader, name string) (Node, error) {
 func ask(ctx context.Context, addr string, req []byte, answer func(io.Reader) error) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
+		return fmt.Errorf("cannot find the host of the EPMD at %s: is its name right? (%w)", addr, err)
+	}
 	if err != nil {
 		return fmt.Errorf("no EPMD at %s: is an Erlang node running there? (%w)", addr, err)
 	}

@@ -135,6 +135,14 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// A host that does not resolve says nothing about an EPMD.
+func TestUnknownHost(t *testing.T) {
+	_, err := epmd.Lookup(t.Context(), "host.invalid:4369", "node")
+	if err == nil || strings.Contains(err.Error(), "no EPMD") || !strings.Contains(err.Error(), "cannot find the host of") {
+		t.Errorf("Lookup: %v", err)
+	}
+}
+
 // A silent peer is waited for until the context ends, be it by its deadline or
 // before.
 func TestSilent(t *testing.T) {

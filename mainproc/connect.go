@@ -102,6 +102,9 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 		Flags:    dist.Default,
 	}
 	peer, err := dist.Connect(ctx, conn, local, d.cfg.Node)
+	if errors.Is(err, dist.ErrCookie) {
+		return nil, fmt.Errorf("%w; the one it has is from %s", err, cookieSource(d.cfg))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,7 +50,7 @@ func TestRefusals(t *testing.T) {
 		"wrong cookie": {
 			[]string{"--node", n.name, "--host=127.0.0.1", "--cookie-file=" + filepath.Join(other, ".erlang.cookie")},
 			refused,
-			[]string{n.name, "cookie"},
+			[]string{n.name, "the cookies differ", filepath.Join(other, ".erlang.cookie")},
 		},
 		"name taken": {
 			[]string{"--node", n.name, "--host=127.0.0.1", "--name", takenName, n.cookieFile()},
@@ -77,7 +80,7 @@ func TestRefusals(t *testing.T) {
 		"no such host": {
 			[]string{"--node", "n@host.invalid", "--host=127.0.0.1", n.cookieFile()},
 			failed,
-			[]string{"host.invalid"},
+			[]string{"cannot find the host", "host.invalid"},
 		},
 		"another node": {
 			[]string{"--node", "other@127.0.0.1", "--host=127.0.0.1", "--address", strict.listener(t), n.cookieFile()},
@@ -191,5 +194,63 @@ func TestItWaitsForTheNode(t *testing.T) {
 	}
 	if lines := strings.Count(e.stderr.String(), "\n"); lines > 20 {
 		t.Errorf("it wrote %d lines", lines)
+	}
+}
+
+// The cookie is where a node would find it that is started in the same environment: the
+// node (auth.erl of kernel) and erluv config are asked.
+//
+//erluv:releases
+func TestCookieOfNode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		files   []string // in the home directory
+		environ string   // $HOME is that
+	}{
+		"home":          {[]string{".erlang.cookie", ".config/erlang/.erlang.cookie"}, ""},
+		"xdg":           {[]string{".config/erlang/.erlang.cookie"}, "XDG_CONFIG_HOME="},
+		"xdg elsewhere": {[]string{".config/erlang/.erlang.cookie", "x/erlang/.erlang.cookie"}, "XDG_CONFIG_HOME=$HOME/x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			home, err := newHome("")
+			if err == nil {
+				err = os.Remove(filepath.Join(home, ".erlang.cookie"))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, file := range tc.files {
+				file = filepath.Join(home, file)
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(file, fmt.Appendf(nil, "COOKIE%d", i), 0o400); err != nil {
+					t.Fatal(err)
+				}
+				if credential != nil {
+					if err := os.Chown(file, int(credential.Uid), int(credential.Gid)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			run := func(program string, args ...string) string {
+				cmd := exec.Command(program, args...)
+				cmd.Env, cmd.Dir = append(environment(home), strings.ReplaceAll(tc.environ, "$HOME", home)), home
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+				out, err := cmd.Output()
+				if err != nil {
+					t.Fatalf("%s: %v\n%s", program, err, out)
+				}
+				return string(out)
+			}
+			want := run(erl, "-noinput", "-name", fmt.Sprintf("n%d@127.0.0.1", serial.Add(1)), "-start_epmd", "false",
+				"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+				"-eval", "io:format(\"~s\", [erlang:get_cookie()]), halt()")
+			_, line, _ := strings.Cut(run(executable, "config"), "\ncookie_file ")
+			file, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			got, err := os.ReadFile(file)
+			if err != nil || string(got) != want {
+				t.Errorf("%s: %q, %v; the node has %q", file, got, err, want)
+			}
+		})
 	}
 }
