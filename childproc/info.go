@@ -170,6 +170,7 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 		"active", p.activeTerm(),
 		"cpu", cpu, // milliseconds, of all its threads
 		"rss", rss, // bytes
+		"cgroup", counted(p.w),
 		"stdin", m.streamInfo(p, workers.Stdin),
 		"stdout", m.streamInfo(p, workers.Stdout),
 		"stderr", m.streamInfo(p, workers.Stderr),
@@ -223,6 +224,25 @@ func usage(w *workers.Worker) (cpu, rss etf.Term) {
 	pages, _ := strconv.ParseInt(f[21], 10, 64)
 	const clockTick = 10 // ms: USER_HZ is 100 on every Linux architecture
 	return (utime + stime) * clockTick, pages * int64(os.Getpagesize())
+}
+
+// counted is what the control groups of a worker have counted: of the program and all that
+// it has started, ended ones too. What nobody counts is not there.
+func counted(w *workers.Worker) etf.Map {
+	c := w.Counted()
+	m := etf.Map{}
+	for _, e := range []struct {
+		key string
+		n   int64
+	}{
+		{"memory", c.Memory}, {"memory_peak", c.MemoryPeak}, {"oom_kills", c.OOMKills}, // bytes, bytes
+		{"pids", c.Processes}, {"cpu", c.CPU}, // milliseconds
+	} {
+		if e.n >= 0 {
+			m = append(m, pairs(e.key, e.n)...)
+		}
+	}
+	return m
 }
 
 // A worker keeps so much of its command for those who ask, in bytes and in

@@ -163,9 +163,7 @@ func build(g given) (*child, error) {
 			return nil, err
 		}
 	}
-	if err := starter.UseLimits(g.start.Limits, g.start.Leaves); err != nil {
-		return nil, fmt.Errorf("cannot see who runs out of memory: %w", err)
-	}
+	starter.UseLimits(g.start.Limits, g.start.Leaves)
 	m := c.m
 	m.ledger.loop, m.ledger.conn, m.ledger.ring = l, g.ledger, c.ring
 	if err := m.adopt(g.carried); err != nil {

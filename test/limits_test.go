@@ -112,6 +112,42 @@ func TestMemoryLimit(t *testing.T) {
 	})
 }
 
+// TestCountedInGroups: what the control groups of a worker have counted is in its info, of ended
+// processes too.
+//
+//erluv:users
+func TestCountedInGroups(t *testing.T) {
+	eachWay(t, func(t *testing.T, contain, _ string) {
+		e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
+		can := eachLimit(t, e)
+		var limits []string
+		for limit, n := range map[string]string{"memory": "64 bsl 20", "pids": "20"} {
+			if can[limit] {
+				limits = append(limits, limit+" => "+n)
+			}
+		}
+		s := e.session(t)
+		s.eval(t, `
+			W = e2e:start(E, "sh -c 'head -c 8000000 /dev/zero | tail -c 8000000 >/dev/null; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; sleep 1000 & echo ready; exec cat", #{limits => #{`+strings.Join(limits, ", ")+`}}),
+			ok = e2e:ready(W)`)
+		keys := "[]"
+		if reach := e.eval(t, `e2e:call(E, {info, reach})`); reach == "cgroup" && !inVersion1 {
+			keys = "[cpu]"
+			s.expect(t, "true", `#{cgroup := #{cpu := Cpu}} = e2e:call(W, info), Cpu > 5`)
+		}
+		if can["memory"] {
+			s.expect(t, "true", `#{cgroup := #{memory := Now, memory_peak := Peak, oom_kills := 0}} = e2e:call(W, info), Peak > 8000000 andalso Now < Peak`)
+		}
+		if can["pids"] {
+			s.expect(t, "2", `#{cgroup := #{pids := Pids}} = e2e:call(W, info), Pids`)
+		}
+		if len(limits) == 0 {
+			s.expect(t, keys, `#{cgroup := Groups} = e2e:call(W, info), maps:keys(Groups)`)
+		}
+		s.expect(t, "{ok,{signal,sigterm}}", `e2e:call(W, stop)`)
+	})
+}
+
 // TestPIDsLimit: a fork beyond the limit fails, in all that the program has started.
 //
 //erluv:users

@@ -61,9 +61,7 @@ func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d.state, d.served = demandPresent, false
 	s.conn = conn
 	err := s.UseLeaves(leaves)
-	if err == nil {
-		err = s.UseLimits(limits, leaves)
-	}
+	s.UseLimits(limits, leaves)
 	if err == nil {
 		s.src, err = s.loop.Watch(conn.FD(), loop.In, s)
 	}

@@ -48,11 +48,8 @@ func TestOutOfMemory(t *testing.T) {
 			if c.v2 {
 				leaves, file = dir, "7/memory.events"
 			}
-			s := &Starter{limited: limited{dir: -1}}
-			if err := s.UseLimits(dirs, leaves); err != nil {
-				t.Fatal(err)
-			}
-			defer unix.Close(s.limited.dir)
+			s := &Starter{}
+			s.UseLimits(dirs, leaves)
 			w := &Worker{starter: s, life: life{state: c.state}, proc: process{groups: 5, leaf: 7, limited: c.limited}}
 			if w.outOfMemory(c.exit) {
 				t.Error("by a file that there is not")
@@ -68,12 +65,5 @@ func TestOutOfMemory(t *testing.T) {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
-	}
-	s := &Starter{limited: limited{dir: -1}}
-	if err := s.UseLimits(ipc.LimitDirs{filepath.Join(t.TempDir(), "none")}, ""); err != unix.ENOENT {
-		t.Errorf("a directory that there is not: %v", err)
-	}
-	if err := s.UseLimits(ipc.LimitDirs{"", "/pids", "/cpu"}, ""); err != nil || s.limited.dir != -1 {
-		t.Errorf("no memory: %v", err)
 	}
 }

@@ -91,7 +91,7 @@ func newStarter(l *loop.Loop, g *loop.Group, reports bool, b *budget, buf []byte
 	return &Starter{
 		loop: l, group: g, reports: reports, budget: b, buf: buf, lost: lost,
 		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log),
-		unwatched: make(map[*Worker]Failure), leaves: leaves{dir: -1}, limited: limited{dir: -1},
+		unwatched: make(map[*Worker]Failure), leaves: leaves{dir: -1},
 	}
 }
 

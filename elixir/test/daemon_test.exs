@@ -215,7 +215,7 @@ defmodule Erluv.DaemonTest do
     {:ok, daemon} = Daemon.start_link("sh", ["-c", "echo ready; exec sleep #{number}"], ready)
     os_pid = Daemon.os_pid(daemon)
     until(fn -> running(["sleep", number]) == [os_pid] end)
-    assert %{output_byte_count: 6, restarts: 0} = Daemon.statistics(daemon)
+    assert %{output_byte_count: 6, restarts: 0, cgroup: %{}} = Daemon.statistics(daemon)
     worker = :erluv_worker.worker(daemon)
     assert %{os_pid: ^os_pid} = :erluv.info(worker)
     assert :erluv_worker.last_output(daemon) == ["ready"]

@@ -138,7 +138,10 @@ defmodule Erluv.Daemon do
 
   @doc """
   How many bytes of output were captured, and what else erluv knows of it: `:cpu`
-  (milliseconds), `:rss` (bytes) and `:restarts`, once it has started.
+  (milliseconds), `:rss` (bytes) and `:restarts`, once it has started, and `:cgroup`, what the
+  control groups of the program have counted of it and of all that it has started, as far as
+  there are such: `:memory`, `:memory_peak` (bytes), `:pids`, `:cpu` (milliseconds) and
+  `:oom_kills`.
 
   ## Examples
 
@@ -150,7 +153,8 @@ defmodule Erluv.Daemon do
   """
   @spec statistics(daemon()) :: %{
           :output_byte_count => non_neg_integer(),
-          optional(:cpu | :rss | :restarts) => non_neg_integer()
+          optional(:cpu | :rss | :restarts) => non_neg_integer(),
+          optional(:cgroup) => %{optional(atom()) => non_neg_integer()}
         }
   def statistics(daemon), do: GenServer.call(daemon, :statistics, :infinity)
 
@@ -308,7 +312,7 @@ defmodule Erluv.Daemon do
 
   def handle_call(:statistics, _from, state) do
     info = info(state)
-    known = Map.take(info, [:cpu, :rss, :restarts])
+    known = Map.take(info, [:cpu, :rss, :restarts, :cgroup])
     {:reply, Map.put(known, :output_byte_count, captured(info)), state}
   end
 
