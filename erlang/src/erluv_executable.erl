@@ -98,17 +98,18 @@ executable(#{executable := Executable}) ->
 executable(_) ->
     case application:get_env(erluv, executable) of
         {ok, Executable} -> Executable;
-        undefined -> installed(code:priv_dir(erluv))
+        undefined -> installed(code:which(?MODULE))
     end.
 
-%% In a release it may lie in the application, else in PATH.
-installed({error, _}) -> "erluv";
-installed(Dir) ->
-    File = filename:join(Dir, "erluv"),
+%% It lies beside ebin, if it was made; the directory above may have any name. Else in PATH.
+installed(Beam) when is_list(Beam) ->
+    File = filename:join([filename:dirname(filename:dirname(Beam)), "priv", "erluv"]),
     case filelib:is_regular(File) of
         true -> File;
         false -> "erluv"
-    end.
+    end;
+installed(_) ->
+    "erluv".
 
 find(Program) ->
     case os:find_executable(Program) of

@@ -1,0 +1,75 @@
+package packaging
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// What erlang/make-erluv puts into priv, and what it says otherwise, in one line.
+func TestMakeErluv(t *testing.T) {
+	bin := t.TempDir()
+	program := func(name, script string) string {
+		path := filepath.Join(bin, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	right := program("right", `[ "$1" = version ] && echo "erluv 0.1.0-dev (abc)"`)
+	other := program("other", `echo "erluv 0.2.0 (def)"`)
+	broken := program("broken", "exit 1")
+	// Without the sources beside it there is nothing to build, Go or not.
+	alone := t.TempDir()
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/make-erluv", alone))
+	inPath := filepath.Dir(program("erluv", "exit 0"))
+	for _, test := range []struct {
+		name, binary, path, says string
+		fails                    bool
+		made                     string
+	}{
+		{"a binary of this version", right, "", `^$`, false, right},
+		{"a binary of another version", other, "", `^erluv: ERLUV_BIN is /\S+/other, of version 0\.2\.0 \(def\), and this application is 0\.1\.0\n$`, true, ""},
+		{"a binary that does not run", broken, "", `^erluv: ERLUV_BIN is /\S+/broken, which is no erluv that runs here\n$`, true, ""},
+		{"nothing", "", "", `^erluv: there is no executable: install Go \(.*\n$`, false, ""},
+		{"nothing, and one in PATH", "", inPath + ":", `^$`, false, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			priv := filepath.Join(t.TempDir(), "priv")
+			cmd := exec.Command(filepath.Join(alone, "make-erluv"), priv)
+			cmd.Env = []string{"PATH=" + test.path + "/usr/bin:/bin", "ERLUV_BIN=" + test.binary}
+			out, err := cmd.CombinedOutput()
+			if (err != nil) != test.fails || !regexp.MustCompile(test.says).Match(out) {
+				t.Errorf("%v, and it says:\n%s", err, out)
+			}
+			made, err := os.ReadFile(filepath.Join(priv, "erluv"))
+			if test.made == "" {
+				if err == nil {
+					t.Error("there is an executable")
+				}
+				return
+			}
+			want, _ := os.ReadFile(test.made)
+			if err != nil || string(made) != string(want) {
+				t.Errorf("made %q: %v", made, err)
+			}
+		})
+	}
+}
+
+// make -C erlang: an application that is used from where it was made.
+func TestMakeInErlang(t *testing.T) {
+	dir := t.TempDir()
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/compile", "../erlang/make-erluv", "../erlang/Makefile", dir))
+	cmd := exec.Command("make", "-C", dir)
+	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t))
+	output(t, cmd)
+	run := exec.Command("erl", "-noinput", "-pa", filepath.Join(dir, "ebin"), "-eval", `
+		{ok, [Path]} = erluv_executable:which(),
+		io:put_chars(Path), halt().`)
+	if got, want := output(t, run), filepath.Join(dir, "priv/erluv"); got != want {
+		t.Errorf("the executable is %q, want %q", got, want)
+	}
+}
