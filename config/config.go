@@ -35,7 +35,7 @@ type Config struct {
 
 	DieTimeout  time.Duration // > 0
 	KillTimeout time.Duration // > 0
-	Reconnect   string        // ReconnectRetry or ReconnectExit
+	Reconnect   string        // ReconnectRetry, ReconnectAlways or ReconnectExit
 	Controller  string        // registered name on the node
 	MaxWorkers  int           // 1 to 1,000,000
 	Path        []string      // absolute directories, at least one
@@ -60,6 +60,7 @@ type Config struct {
 // What the keys reconnect, sandbox and log_format take.
 const (
 	ReconnectRetry    = "retry"
+	ReconnectAlways   = "always"
 	ReconnectExit     = "exit"
 	SandboxAuto       = "auto"
 	SandboxStrict     = "strict"

@@ -133,10 +133,13 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.KillTimeout, err = parseDuration(v); return err },
 	},
 	{
-		Name: "reconnect", Form: "retry|exit", Default: ReconnectRetry,
-		Meaning: "what to do when the connection ends",
-		Right:   "retry or exit", Example: `"retry"`,
-		set: func(c *Config, v string) error { c.Reconnect = v; return oneOf(v, ReconnectRetry, ReconnectExit) },
+		Name: "reconnect", Form: "retry|always|exit", Default: ReconnectRetry,
+		Meaning: "what to do when the connection ends; always: also when there was none yet",
+		Right:   "retry, always or exit", Example: `"retry"`,
+		set: func(c *Config, v string) error {
+			c.Reconnect = v
+			return oneOf(v, ReconnectRetry, ReconnectAlways, ReconnectExit)
+		},
 	},
 	{
 		Name: "controller", Form: "name", Default: "erluv",

@@ -52,7 +52,7 @@ var samples = map[string]struct {
 	"group":        {strs("bin", "daemon", "nogroup"), anys("bin", "daemon", "nogroup"), func(c *Config) any { return c.Group }},
 	"die_timeout":  {strs("1s", "2ms", "3h"), anys(time.Second, 2*time.Millisecond, 3*time.Hour), func(c *Config) any { return c.DieTimeout }},
 	"kill_timeout": {strs("1s", "2ms", "3h"), anys(time.Second, 2*time.Millisecond, 3*time.Hour), func(c *Config) any { return c.KillTimeout }},
-	"reconnect":    {strs("exit", "retry", "exit"), anys("exit", "retry", "exit"), func(c *Config) any { return c.Reconnect }},
+	"reconnect":    {strs("exit", "retry", "always"), anys("exit", "retry", "always"), func(c *Config) any { return c.Reconnect }},
 	"controller":   {strs("x1", "x2", "x 3"), anys("x1", "x2", "x 3"), func(c *Config) any { return c.Controller }},
 	"max_workers":  {strs("1", "2", "1000000"), anys(1, 2, 1000000), func(c *Config) any { return c.MaxWorkers }},
 	"path":         {strs("/a", "/b:/c", "/d"), anys([]string{"/a"}, []string{"/b", "/c"}, []string{"/d"}), func(c *Config) any { return c.Path }},

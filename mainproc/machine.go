@@ -80,6 +80,7 @@ const (
 type machine struct {
 	// Fixed.
 	retry      bool // the configuration's reconnect
+	always     bool // the same, before it has been up, too
 	stopBound  time.Duration
 	dieTimeout time.Duration
 	jitter     func(time.Duration) time.Duration // random, 0 to its argument
@@ -102,7 +103,7 @@ type machine struct {
 // that the node is up soon; later not before there is a connection for them.
 func (m *machine) begin() do {
 	m.state, m.err, m.roles = connecting, nil, launchNone
-	if m.served {
+	if m.served || m.attempt > 0 {
 		return doConnect
 	}
 	m.roles = launchBegun
@@ -346,7 +347,7 @@ func (m *machine) gone(now time.Time) do {
 	if m.state != stopping {
 		return 0
 	}
-	if m.quit || !m.served || !m.retry || m.final(m.err) {
+	if m.quit || !m.retry || !m.served && !m.always || m.final(m.err) {
 		m.state = ended
 		return 0
 	}

@@ -121,10 +121,19 @@ var rows = []struct {
 	{"stopping, never up", machine{state: stopping, retry: true, err: errTest}, [13]string{
 		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
 	}},
+	{"stopping, never up, always", machine{state: stopping, retry: true, always: true, err: errTest}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "waiting: arm", ".", ".", "stopping: end",
+	}},
+	{"stopping, never up, refused", machine{state: stopping, retry: true, always: true, err: dist.ErrCookie}, [13]string{
+		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
+	}},
 	{"stopping, refused", machine{state: stopping, served: true, retry: true, err: dist.ErrCookie}, [13]string{
 		"stopping: end", "stopping: end kill", ".", ".", ".", ".", ".", ".", "stopping: end kill", "ended: nothing", ".", ".", "stopping: end",
 	}},
 	{"waiting", machine{state: waiting, served: true, retry: true}, [13]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".", ".", ".", ".",
+	}},
+	{"waiting, never up", machine{state: waiting, retry: true, always: true, attempt: 1}, [13]string{
 		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".", ".", ".", ".",
 	}},
 	{"ended", machine{state: ended}, [13]string{

@@ -93,7 +93,8 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		up:    opts.Up,
 		told:  told,
 	}
-	g.retry = cfg.Reconnect == config.ReconnectRetry
+	g.retry = cfg.Reconnect != config.ReconnectExit
+	g.always = cfg.Reconnect == config.ReconnectAlways
 	g.stopBound = cfg.KillTimeout + stopGrace
 	g.dieTimeout = cfg.DieTimeout
 	g.jitter = func(d time.Duration) time.Duration { return rand.N(d + 1) }

@@ -197,6 +197,40 @@ func TestItWaitsForTheNode(t *testing.T) {
 	}
 }
 
+// With reconnect = always erluv may be there before the node is. Where it is refused it
+// does not ask again.
+func TestItIsThereFirst(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, nodeOptions{noise: true})
+	name := "later" + strconv.FormatInt(serial.Add(1), 10)
+	e, err := n.run(nil, "--node", name+"@127.0.0.1", "--name="+name+"e", "--host=127.0.0.1", "--reconnect=always", n.cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "e@127.0.0.1"
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	eventually(t, "attempts to connect", func() bool { return strings.Count(e.stderr.String(), "trying again") >= 3 })
+	if !e.running() {
+		t.Fatal("it does not wait")
+	}
+	later := newNode(t, nodeOptions{name: name})
+	later.expect(t, "ok", "e2e:wait_hidden(E)", e.binds())
+	later.expect(t, "ok", `{ok, _} = e2e:call(E, {run, "true", #{}}), ok`, e.binds())
+
+	other, err := n.run(nil, "--node", n.name, "--host=127.0.0.1", "--reconnect=always", "--cookie=OTHER")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := other.exits(t, startTime); status != refused {
+		t.Errorf("exit status %d, want %d:\n%s", status, refused, other.stderr.String())
+	}
+}
+
 // The cookie is where a node would find it that is started in the same environment: the
 // node (auth.erl of kernel) and erluv config are asked.
 //
