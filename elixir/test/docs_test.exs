@@ -32,22 +32,30 @@ defmodule Erluv.DocsTest do
     end
   end
 
-  # Those of MuonTrap, and of a configuration, do not run.
-  @guide File.read!(Path.join(__DIR__, "../../doc/from-muontrap.md"))
-  @examples @guide
-            |> String.split("```elixir\n")
-            |> tl()
-            |> Enum.map(&hd(String.split(&1, "```")))
-            |> Enum.reject(&(&1 =~ ~r/MuonTrap\.|\Aconfig /))
+  @guides for name <- ["muontrap", "exile"],
+              do: {name, File.read!(Path.join(__DIR__, "../../doc/from-#{name}.md"))}
+  @guide @guides |> hd() |> elem(1)
 
-  test "the guide has examples" do
-    assert length(@examples) >= 4
+  # Those of what is replaced, and of a configuration, do not run.
+  @examples for {name, guide} <- @guides,
+                {block, n} <- guide |> String.split("```elixir\n") |> tl() |> Enum.with_index(1),
+                example = hd(String.split(block, "```")),
+                not (example =~ ~r/(MuonTrap|Exile)\.|\Aconfig /),
+                do: {name, n, example}
+
+  test "the guides have examples" do
+    for {name, _} <- @guides, do: assert(Enum.count(@examples, &(elem(&1, 0) == name)) >= 4)
   end
 
-  for {example, n} <- Enum.with_index(@examples, 1) do
-    test "example #{n} of the guide" do
+  # What an example leaves running is there a second later, too.
+  for {name, n, example} <- @examples do
+    test "example #{n} of from-#{name}.md" do
       Process.flag(:trap_exit, true)
-      Code.eval_string(unquote(example))
+      {_, bound} = Code.eval_string(unquote(example))
+      left = for {_, pid} <- bound, is_pid(pid), node(pid) == node(), Process.alive?(pid), do: pid
+      if left != [], do: Process.sleep(1000)
+      assert Enum.filter(left, &Process.alive?/1) == left
+      for pid <- left, do: GenServer.stop(pid)
     end
   end
 
