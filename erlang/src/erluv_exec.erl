@@ -27,6 +27,9 @@
 -export([status/1]).
 -export([signal/1]).
 -export([signal_to_int/1]).
+-export([debug/1]).
+-export([default/0]).
+-export([default/1]).
 
 -export_type([cmd/0]).
 -export_type([ospid/0]).
@@ -40,7 +43,8 @@
 -type program() :: pid() | ospid() | port().
 -type exec_options() :: [{node, erluv:server()} | {erluv, erluv_node:options()} | {user, string()}
                          | {portexe, string()} | {alarm, non_neg_integer()}
-                         | debug | {debug, term()} | verbose | {verbose, boolean()}].
+                         | debug | {debug, term()} | verbose | {verbose, boolean()}
+                         | {args, term()} | {env, term()}].
 -type cmd_options() :: [atom() | tuple()].
 -type output() :: [{stdout | stderr, [binary()]} | {exit_status, non_neg_integer()}].
 
@@ -63,7 +67,8 @@ start(Options) ->
 %% With `{node, Server}' it uses the erluv that {@link erluv} knows as `Server'. Without,
 %% it owns one: `{erluv, Options}' are those of {@link erluv_node:start_link/1},
 %% `{user, User}' and `{portexe, Path}' the setting `user' and the `executable' among them.
-%% `debug', `verbose' and `alarm' are taken and have no effect. It ends all programs
+%% `debug', `verbose', `alarm', `args' and `env' are taken and have no effect: there is no
+%% port program. It ends all programs
 %% when it ends.
 %%
 %% ```
@@ -301,6 +306,39 @@ signal_to_int(Number) when is_integer(Number) ->
 signal_to_int(Name) when is_atom(Name) ->
     {Name, Number} = lists:keyfind(Name, 1, erluv_exec_options:signals()),
     Number.
+
+%% @doc Sets how much is told for debugging, which is nothing: the old level is 0, too. What
+%% erluv tells is its setting `log_level'.
+%%
+%% ```
+%% {ok, 0} = erluv_exec:debug(2).
+%% '''
+-spec debug(non_neg_integer()) -> {ok, 0}.
+debug(Level) when is_integer(Level), Level >= 0 ->
+    {ok, 0}.
+
+%% @doc What the options of {@link start_link/1} are when they are not given.
+%%
+%% ```
+%% true = lists:member({user, ""}, erluv_exec:default()).
+%% '''
+-spec default() -> [{atom(), term()}].
+default() ->
+    [{debug, 0}, {verbose, false}, {args, ""}, {alarm, 0}, {portexe, default(portexe)}, {user, ""}].
+
+%% @doc One of them.
+%%
+%% ```
+%% "" = erluv_exec:default(user).
+%% '''
+-spec default(atom()) -> term().
+default(portexe) ->
+    case erluv_executable:which() of
+        {ok, [File | _]} -> File;
+        {error, _} -> ""
+    end;
+default(Option) ->
+    proplists:get_value(Option, default()).
 
 with_worker(Program, F) ->
     with_process(Program, fun(Pid) -> erluv_exec_process:with_worker(Pid, F) end).

@@ -202,7 +202,9 @@ node_option({user, User}, Node) ->
                end,
     Node#{settings => Settings};
 node_option({portexe, File}, Node) -> Node#{executable => File};
-node_option({Key, _}, Node) when Key =:= debug; Key =:= verbose; Key =:= alarm -> Node;
+node_option({Key, _}, Node)
+  when Key =:= debug; Key =:= verbose; Key =:= alarm; Key =:= args; Key =:= env; Key =:= noportexe -> Node;
+node_option({capabilities, _}, _) -> bad(capabilities, "programs of erluv have none");
 node_option({limit_users, _}, _) ->
     bad(limit_users, "allow_users in erluv's configuration file does this");
 node_option({root, _}, _) -> bad(root, "erluv runs no program as root");

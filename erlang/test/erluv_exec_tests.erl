@@ -305,11 +305,11 @@ o_not_running() ->
 o_start_options() ->
     process_flag(trap_exit, true),
     [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, erluv_exec:start_link([Option])})
-     || {Key, Option} <- [{root, root}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}, {node, {node, "x"}},
+     || {Key, Option} <- [{root, root}, {capabilities, {capabilities, all}}, {limit_users, {limit_users, ["x"]}}, {colour, {colour, red}}, {node, {node, "x"}},
                           {7, 7}, {{}, {}}, {7, {erluv, [7]}}, {7, {erluv, 7}}]],
     [?assertMatch({error, {bad_option, Options, <<_, _/binary>>}}, erluv_exec:Start(Options))
      || Start <- [start, start_link], Options <- ?NO_LISTS],
-    ?assertMatch({error, {no_executable, _}}, erluv_exec:start([{portexe, "/no/such/file"}])),
+    ?assertMatch({error, {no_executable, _}}, erluv_exec:start([{args, ""}, {env, [{"A", "b"}]}, {portexe, "/no/such/file"}])),
     {error, {exited, 2, _}} = erluv_exec:start([{user, "no-such-user-here"}]).
 
 %% Every event in every state of the process erluv_exec. A state is reached from none;
