@@ -29,6 +29,7 @@ func TestStopShells(t *testing.T) {
 		"ctrl-z vim": {`vim`, `[<<"vim">>]`},
 	}
 	for contain, e := range map[string]*erluv{"auto": common(t), "group": newErluv(t, newNode(t, nodeOptions{}), "--contain", "group")} {
+		groups := e.eval(t, `e2e:call(E, {info, reach})`) == "cgroup"
 		for shell, cmd := range shells {
 			if _, err := exec.LookPath(shell); err != nil {
 				continue
@@ -39,6 +40,9 @@ func TestStopShells(t *testing.T) {
 				}
 				if _, err := exec.LookPath("vim"); err != nil && what == "ctrl-z vim" {
 					continue
+				}
+				if !groups && (what == "background" || what == "stopped") {
+					continue // without control groups a job of its own is the shell's to end
 				}
 				t.Run(contain+" "+shell+" "+what, func(t *testing.T) {
 					e.expect(t, "{true,[]}", `
