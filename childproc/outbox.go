@@ -21,6 +21,8 @@ const (
 // outbox is where frames to the node are composed, one behind the other, in the
 // out room of the journal. Whole frames stand from base to the end: main walks over
 // them after a crash. The dispatcher owns it; only conn.commit moves what is in it.
+// Whatever adds to it has a bound, see doc/reliability.md: a request that is dispatched adds
+// directly, for none is while the outbox is full. All else waits for room, see farewells.
 type outbox struct {
 	mem  []byte  // all the room
 	buf  []byte  // mem, up to the end of the last frame
