@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,6 +101,43 @@ func TestServiceFiles(t *testing.T) {
 	}
 	if out, err := exec.Command("sh", "-n", filepath.Join("..", "..", "packaging", "erluv.openrc")).CombinedOutput(); err != nil {
 		t.Errorf("sh -n: %v\n%s", err, out)
+	}
+}
+
+// The image is built with the Go that is asked for, and runs a command line of erluv's. So
+// do the examples of doc/containers.md, with settings that there are.
+func TestContainerFiles(t *testing.T) {
+	image := packaged(t, "Containerfile")
+	mod, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)[1]; !strings.Contains(image, "golang:"+string(version)+" AS") {
+		t.Errorf("the image is not built with Go %s", version)
+	}
+	var line []string
+	for _, words := range regexp.MustCompile(`(?m)^(?:ENTRYPOINT|CMD) (.*)$`).FindAllStringSubmatch(image, -1) {
+		var list []string
+		if err := json.Unmarshal([]byte(words[1]), &list); err != nil {
+			t.Fatalf("%s: %v", words[0], err)
+		}
+		line = append(line, list...)
+	}
+	wantCommandLine(t, strings.Join(line, " "))
+	doc, err := os.ReadFile("../../doc/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(ERLUV_\w+)(?:: |, value: "?)([^"}\n]+)`).FindAllSubmatch(doc, -1)
+	if len(found) != 5 {
+		t.Errorf("the examples set %q", found)
+	}
+	for _, setting := range found {
+		variable := fmt.Sprintf("%s=%s", setting[1], setting[2])
+		_, warnings, err := config.Load(config.Sources{Environ: []string{"ERLUV_CONF=none", variable}, Machine: config.ThisMachine()})
+		if err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %v %v", variable, err, warnings)
+		}
 	}
 }
 
