@@ -275,3 +275,19 @@ func TestJobControlOfASilentNode(t *testing.T) {
 	p.works(t)
 	p.bounded(t, r)
 }
+
+// Runs that together write more than there is space for wait for each other, and all get
+// what their programs wrote.
+func TestManyRuns(t *testing.T) {
+	e := newErluv(t, newNode(t, nodeOptions{}))
+	r := e.roles(t)
+	s := e.session(t)
+	s.expect(t, "[{exit_status,0,15000000}]", `
+		S = self(),
+		[spawn_link(fun() ->
+			{ok, #{stdout := Out, exit := {exit_status, N}}} = gen_server:call({erluv, E}, {run, "head -c 15000000 /dev/zero", #{}}, infinity),
+			S ! {ran, {exit_status, N, byte_size(Out)}}
+		end) || _ <- lists:seq(1, 20)],
+		lists:usort([receive {ran, How} -> How after 60000 -> none end || _ <- lists:seq(1, 20)])`)
+	e.bounded(t, r)
+}
