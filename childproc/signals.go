@@ -108,8 +108,8 @@ func (m *manager) watched(to etf.Pid, name etf.Atom) (*watchers, etf.Pid) {
 }
 
 // portMessage takes the messages that a port takes: {Owner, {command, IoData}},
-// {Owner, close} and {Owner, {connect, NewOwner}}. Who is not the owner gets the
-// exit signal badsig, as from a port; anything else is dropped.
+// {Owner, close} and {Owner, {connect, NewOwner}}. Who sends one and is not the owner gets
+// the exit signal badsig (a port sends it to its owner); anything else is dropped.
 func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
 	r := etf.NewReader(payload)
 	if n, err := r.Tuple(); err != nil || n != 2 {

@@ -132,7 +132,7 @@ func TestPortProtocol(t *testing.T) {
 			New ! stop,
 			receive {'EXIT', W, Reason} -> {Theirs, Mine, e2e:silent(), Reason} after 5000 -> none end`)
 	}
-	// Another than the owner gets badsig, as from a port.
+	// Another than the owner gets badsig; a port sends it to its owner.
 	e.expect(t, "badsig", `
 		W = e2e:start(E, ["cat"]),
 		{_, Reason} = e2e:in_process(fun() -> link(W), W ! {self(), {command, "x"}}, receive never -> ok end end),
