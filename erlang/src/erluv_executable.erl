@@ -133,7 +133,9 @@ settings(Options) ->
         true -> Settings;
         false ->
             Prefix = text(proplists:get_value(prefix, Settings, "erluv_")),
-            Random = io_lib:format("~8.16.0b", [rand:uniform(1 bsl 32) - 1]),
+            % Not from a generator of the process, which a crash report would show.
+            {N, _} = rand:uniform_s(1 bsl 32, rand:seed_s(default)),
+            Random = io_lib:format("~8.16.0b", [N - 1]),
             [{name, Prefix ++ lists:flatten(Random)} | lists:keydelete(prefix, 1, Settings)]
     end.
 

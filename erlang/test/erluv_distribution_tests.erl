@@ -5,6 +5,7 @@
 -export([t_made_a_node/0]).
 -export([t_nothing_is_left/0]).
 -export([t_nobody_else_can_connect/0]).
+-export([t_strangers/0]).
 -export([t_no_temporary_directory/0]).
 -export([t_many_at_once/0]).
 -export([t_again/0]).
@@ -37,10 +38,7 @@ t_made_a_node() ->
         ?assertMatch("vm_" ++ _, atom_to_list(Call(erlang, node, []))),
         ?assertEqual([], Call(erlang, nodes, [])),
         ?assertMatch([_], Call(erlang, nodes, [hidden])),
-        % There is no listener of any kind.
-        ?assertEqual([], [P || P <- Call(erlang, ports, []),
-                               Call(erlang, port_info, [P, name]) =:= {name, "tcp_inet"},
-                               Call(inet, peername, [P]) =:= {error, enotconn}])
+        ?assertEqual([], Call(erluv_harness, listeners, []))
     end).
 
 %% The directories exist during the start only; the home directory is not written to.
@@ -72,6 +70,28 @@ t_nobody_else_can_connect() ->
     with_vm(["-setcookie", "KNOWN"], fun(Call) ->
         run(Call),
         ?assertNotEqual('KNOWN', Call(erlang, get_cookie, []))
+    end).
+
+%% Until erluv has connected others may try, which neither keeps it out nor lets them in.
+t_strangers() ->
+    Go = filename:join(dir(), "go"),
+    Executable = ["/bin/sh", "-c", "until [ -e $0 ]; do sleep 0.1; done; exec \"$@\"", Go
+                  | erluv_harness:executable()],
+    with_vm([], fun(Call) ->
+        Self = self(),
+        spawn_link(fun() -> Self ! {started, start(Call, #{executable => Executable})} end),
+        erluv_harness:until(fun() -> Call(erluv_harness, listeners, []) =/= [] end),
+        [{{127, 0, 0, 1}, Port}] = Call(erluv_harness, listeners, []),
+        {ok, Silent} = gen_tcp:connect({127, 0, 0, 1}, Port, []),
+        {ok, Wrong} = gen_tcp:connect({127, 0, 0, 1}, Port, [{active, true}]),
+        ok = gen_tcp:send(Wrong, <<0, 3, "abc">>),
+        receive {tcp_closed, Wrong} -> ok end,
+        ok = file:write_file(Go, ""),
+        ?assertMatch({ok, _}, receive {started, Result} -> Result end),
+        ?assertMatch({ok, #{stdout := <<"hello\n">>}}, Call(erluv, run, [erluv, ["echo", "hello"]])),
+        ?assertEqual({error, econnrefused}, gen_tcp:connect({127, 0, 0, 1}, Port, [])),
+        ?assertMatch([_], Call(erlang, nodes, [hidden])),
+        ok = gen_tcp:close(Silent)
     end).
 
 t_no_temporary_directory() ->

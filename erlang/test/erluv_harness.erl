@@ -16,6 +16,7 @@
 -export([with_vm/2]).
 -export([with_vm/3]).
 -export([at_once/4]).
+-export([listeners/0]).
 -export([dir/0]).
 -export([paths/0]).
 -export([open/1]).
@@ -151,6 +152,11 @@ at_once(N, Module, Function, Args) ->
                        end) || _ <- lists:seq(1, N)],
     [Pid ! go || Pid <- Pids],
     [next(Pid) || Pid <- Pids].
+
+%% The addresses at which this VM listens for anything.
+listeners() ->
+    [Address || P <- erlang:ports(), erlang:port_info(P, name) =:= {name, "tcp_inet"},
+                inet:peername(P) =:= {error, enotconn}, {ok, Address} <- [inet:sockname(P)]].
 
 %% A new and empty directory.
 dir() ->
