@@ -53,8 +53,10 @@ defmodule Erluv do
       of these files of a control group: a number, `:max` for no limit, or the same as text.
       `cpu_max` is `{quota, period}`, of which whole percents are taken; a quota of `:max` or -1
       is no limit.
+    * `:sandbox` - what the program may reach: words of `Erluv.Sandbox`, or the map that
+      erluv-protocol(7) has.
     * what else erluv-protocol(7) has for programs: `:timeout`, `:idle_timeout`,
-      `:kill_signal`, `:stop_sequence`, `:rlimits`, `:limits`, `:sandbox`, `:allow`, `:user`,
+      `:kill_signal`, `:stop_sequence`, `:rlimits`, `:limits`, `:allow`, `:user`,
       `:nice`, `:cpus`, ...
 
   An option that is not known, or not right, raises an `ArgumentError`. A program that

@@ -2,7 +2,7 @@ defmodule Erluv.DocsTest do
   # Every public function has a doc with an example, and a spec. The guide's examples run.
   use Erluv.Case
 
-  @modules [Erluv, Erluv.Daemon]
+  @modules [Erluv, Erluv.Daemon, Erluv.Sandbox]
 
   test "every public function has a doc, examples and a spec" do
     for module <- @modules do
@@ -32,8 +32,8 @@ defmodule Erluv.DocsTest do
     end
   end
 
-  @guides for name <- ["muontrap", "exile"],
-              do: {name, File.read!(Path.join(__DIR__, "../../doc/from-#{name}.md"))}
+  @guides for name <- ["from-muontrap", "from-exile", "agents"],
+              do: {name, File.read!(Path.join(__DIR__, "../../doc/#{name}.md"))}
   @guide @guides |> hd() |> elem(1)
 
   # Those of what is replaced, and of a configuration, do not run.
@@ -49,7 +49,7 @@ defmodule Erluv.DocsTest do
 
   # What an example leaves running is there a second later, too.
   for {name, n, example} <- @examples do
-    test "example #{n} of from-#{name}.md" do
+    test "example #{n} of #{name}.md" do
       Process.flag(:trap_exit, true)
       {_, bound} = Code.eval_string(unquote(example))
       left = for {_, pid} <- bound, is_pid(pid), node(pid) == node(), Process.alive?(pid), do: pid

@@ -2,7 +2,7 @@ defmodule Erluv.Options do
   @moduledoc false
   # What users say, as options of erluv-protocol(7). Their values erluv checks itself.
 
-  alias Erluv.{Cgroup, Run}
+  alias Erluv.{Cgroup, Run, Sandbox}
 
   require Logger
 
@@ -193,6 +193,7 @@ defmodule Erluv.Options do
     acc
   end
 
+  defp option({:sandbox, sandbox}, acc), do: Map.put(acc, :sandbox, Sandbox.expand(sandbox))
   defp option({:delay_to_sigkill, time}, acc), do: Map.put(acc, :kill_timeout, time)
   defp option({:uid, user}, acc), do: Map.put(acc, :user, user)
   defp option({:gid, group}, acc), do: Map.put(acc, :group, group)
