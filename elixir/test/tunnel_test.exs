@@ -120,6 +120,43 @@ defmodule Erluv.TunnelTest do
     gone(os_pid, context.local)
   end
 
+  # All of it but the installation, with this sshd.
+  @cells "../../doc/tunnel.livemd"
+         |> Path.expand(__DIR__)
+         |> File.read!()
+         |> String.split("```elixir\n")
+         |> tl()
+         |> Enum.map(&hd(String.split(&1, "```")))
+         |> Enum.reject(&(&1 =~ "Mix.install" or &1 =~ "me@remote.example.com"))
+
+  test "the notebook", context do
+    ssh =
+      ["-F", "none", "-i", Path.join(context.dir, "key"), "-p", context.port] ++
+        ["-o", "UserKnownHostsFile=#{context.dir}/known_hosts", "-o", "BatchMode=yes"] ++
+        ["-o", "IdentitiesOnly=yes", "#{context.user}@127.0.0.1"]
+
+    {cells, [the_end]} = Enum.split(@cells, -1)
+    assert length(cells) == 4
+    bound = [ssh: ssh, remote_port: context.remote]
+
+    bound =
+      Enum.reduce(cells, bound, fn cell, bound -> elem(Code.eval_string(cell, bound), 1) end)
+
+    assert {bound[:said], bound[:status]} == {bound[:target] <> "\n", 0}
+    pids = for name <- [:tunnel, :remote], do: Daemon.os_pid(name)
+    Code.eval_string(the_end, bound)
+    for os_pid <- pids, do: refute(alive?(os_pid))
+    # The node over there ends with its terminal.
+    until(fn -> not connects?(context.remote) end)
+  end
+
+  defp connects?(port) do
+    case :gen_tcp.connect({127, 0, 0, 1}, port, []) do
+      {:ok, socket} -> :gen_tcp.close(socket) == :ok
+      {:error, _} -> false
+    end
+  end
+
   test "one that is not let in says why", context do
     [program, arguments, options] = ssh(context, "host")
 
