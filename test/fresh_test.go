@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A project has half a minute for each of its commands, as they compile.
+// What each command of a project may take, as it compiles.
 const freshTime = 4 * startTime
 
 // What a new project runs first. With FRESH set it is a program that answers and ends.

@@ -58,6 +58,9 @@ text({listen, Errno}) -> ["there can be no listener on 127.0.0.1 for erluv: ", e
 text({no_node, Name}) ->
     ["no erluv_node runs as ", term(Name), ": start one under a supervisor, or with the ",
      "application erluv by its environment, {nodes, [#{name => Name}]}, or give a node's name"];
+text({already_started, Process}) ->
+    ["an erluv_node has this name already, ", term(Process), ": the first call that names the default one ",
+     "starts it, so a supervisor has it in front of those that use it, or gives it another name"];
 text({no_executable, Name}) ->
     ["there is no executable ", name(Name), ": put it into PATH, or its path into the environment of ",
      "the application erluv, as {executable, Path}, or compile the dependency where Go is"];

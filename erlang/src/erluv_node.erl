@@ -81,6 +81,8 @@ start_link() ->
 
 %% @doc Starts the process, and returns when the erluv node is up, or says why not:
 %% {@link erluv:format_error/1} has it in words, those of the executable included.
+%% `{error, {already_started, Pid}}' for the default name may mean that a call has started
+%% it: a supervisor has it in front of those that use it.
 %%
 %% ```
 %% {ok, Second} = erluv_node:start_link(#{name => second, settings => #{max_workers => 1}}),

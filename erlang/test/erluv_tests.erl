@@ -194,7 +194,7 @@ t_words_for_every_reason() ->
                {timeout, #{stdout => <<>>, stderr => <<>>}}, {cd, enoent}, {user, unknown}, {user, not_allowed},
                {stdout, eacces}, {3, enospc}, {nice, eacces}, epipe, esrch, enotty, active, timeout, not_alive,
                dynamic_name, {distribution, "no cookie"}, {listen, emfile},
-               {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {no_node, erluv}, {no_node, self()},
+               {already_started, self()}, {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {no_node, erluv}, {no_node, self()},
                {exited, 3, <<"wrong cookie">>},
                {exited, 137, <<>>}, {exited, 7, <<255>>}, {not_up, 100, <<>>}, {stopping, shutdown},
                {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
