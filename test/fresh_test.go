@@ -33,6 +33,16 @@ defmodule Fresh.Application do
 end
 `
 
+// withoutTools executes a command where Go, Erlang and Elixir are not installed.
+const withoutTools = `
+for dir in "$1" /usr/lib/erlang /usr/lib/elixir; do
+	[ ! -d "$dir" ] || mount -t tmpfs none "$dir" || exit
+done
+shift
+! command -v mix || ! mix --version || exit
+exec "$@"
+`
+
 var answered = regexp.MustCompile(`answered after (\d+ ms), alive before: (true|false)\n`)
 
 // fresh is a Mix project of somebody who has read nothing.
@@ -66,11 +76,11 @@ func (f *fresh) answers(wasNode bool, input string, env []string, name string, a
 	if said == nil || (said[2] == "true") != wasNode {
 		f.Fatalf("%s %v, alive before: %v, printed\n%s", name, args, wasNode, out)
 	}
-	f.Logf("%s %v answered after %s", filepath.Base(name), args, said[1])
+	f.Logf("%s %s %s answered after %s", filepath.Base(name), strings.Join(env, " "), args[len(args)-1], said[1])
 }
 
 // The first hour: a new project, the dependency, and a call, with nothing configured. Then
-// its release, where there is no Go.
+// its release, on a machine without Go, Erlang and Elixir.
 func TestFreshProject(t *testing.T) {
 	top, err := filepath.Abs("..")
 	if err != nil {
@@ -80,7 +90,7 @@ func TestFreshProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caches, err := exec.Command(gocmd, "env", "GOCACHE", "GOMODCACHE").Output()
+	caches, err := exec.Command(gocmd, "env", "GOCACHE", "GOMODCACHE", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +185,7 @@ func TestFreshProject(t *testing.T) {
 		f.answers(as != "none", "", []string{
 			"FRESH=yes", "RELEASE_DISTRIBUTION=" + as,
 			"RELEASE_NODE=fresh" + map[string]string{"name": "@127.0.0.1"}[as],
-		}, program, "start")
+		}, "unshare", "--mount", "sh", "-c", withoutTools, "sh", cache[2], program, "start")
 	}
 }
 
