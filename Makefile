@@ -186,7 +186,10 @@ tutorial: deps deb
 	@CGO_ENABLED=0 go test -c -o build/tutorial.test ./test/tutorial
 	@test/clean build/erluv_*.deb build/tutorial.test
 
-demo: deps build
+demo:
+	@test/deps demo
+	@echo "demo: building erluv"
+	@$(MAKE) --no-print-directory build
 	@test/demo/run
 
 deps:
