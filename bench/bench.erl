@@ -51,8 +51,13 @@ facts() ->
 
 told(What, Is) -> io:format("is\t~s\t~s~n", [What, Is]).
 
+run([], _) -> [];
 run(Names, Rounds) ->
-    [[measure(Name, Peer) || Name <- Names, Round =< rounds(Name, Rounds), Peer <- peers(Name)] || Round <- lists:seq(1, Rounds)].
+    [begin
+        Now = [Name || Name <- Names, Round =< rounds(Name, Rounds)],
+        [io:format("at\t~s\t~p~n", [lists:join(" ", Now), Round]) || Now =/= []],
+        [measure(Name, Peer) || Name <- Now, Peer <- peers(Name)]
+    end || Round <- lists:seq(1, Rounds)].
 
 peers("h") -> [port, tcp, erluv];
 peers(Name) when Name =:= "j"; Name =:= "je"; Name =:= "o"; Name =:= "p"; Name =:= "m" -> [erluv];

@@ -103,8 +103,12 @@ func bench(o *options) error {
 	}
 	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_CRASH_DUMP_BYTES=0",
 		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn")
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the parent of what open_port leaves behind: %w", err)
+	}
+	defer sweep()
 	start := func(program string, args ...string) (*exec.Cmd, io.ReadCloser, error) {
 		cmd := exec.CommandContext(ctx, program, args...)
 		cmd.Env, cmd.Stderr = env, os.Stderr
@@ -135,7 +139,7 @@ func bench(o *options) error {
 		return err
 	}
 	defer end(erluv)
-	r := results{table: table{}, told: map[string]string{}}
+	r := results{table: table{}, told: map[string]string{}, begin: time.Now()}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if o.verbose {
 			fmt.Fprintln(os.Stderr, lines.Text())
@@ -143,6 +147,9 @@ func bench(o *options) error {
 		if err := r.take(lines.Text()); err != nil {
 			return err
 		}
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
 	}
 	if err := node.Wait(); err != nil {
 		return fmt.Errorf("the node has not come to the end: %w", err)
@@ -164,6 +171,7 @@ func bench(o *options) error {
 type results struct {
 	table table
 	told  map[string]string
+	begin time.Time
 }
 
 // take takes one line.
@@ -172,6 +180,9 @@ func (r *results) take(line string) error {
 	switch {
 	case len(f) == 3 && f[0] == "is":
 		r.told[f[1]] = f[2]
+		return nil
+	case len(f) == 3 && f[0] == "at":
+		fmt.Fprintf(os.Stderr, "bench: after %v: %s, round %s\n", time.Since(r.begin).Round(time.Second), f[1], f[2])
 		return nil
 	case len(f) != 4:
 		return fmt.Errorf("the node says %q", line)
@@ -212,6 +223,25 @@ func end(cmd *exec.Cmd) {
 	timer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait()
 	timer.Stop()
+}
+
+// sweep ends the programs of open_port that have outlived an interrupted node: its
+// children now. Those of erluv have ended with it.
+func sweep() {
+	for {
+		lists, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, list := range lists {
+			pids, _ := os.ReadFile(list)
+			for _, pid := range strings.Fields(string(pids)) {
+				if n, err := strconv.Atoi(pid); err == nil {
+					_ = unix.Kill(n, unix.SIGKILL)
+				}
+			}
+		}
+		if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
+			return
+		}
+	}
 }
 
 func serveEcho(l net.Listener) {
