@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -154,12 +155,52 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// It says how erl finds the library, and a shell the command, when they do not.
+func TestInstallSaysWhere(t *testing.T) {
+	root := t.TempDir()
+	env := []string{
+		"DESTDIR=", "PREFIX=" + root, "SYSCONFDIR=" + root + "/etc", "UNITDIR=", "INITDIR=", "ERLC=", "ERL_LIBS=",
+		"BUILD=" + t.TempDir(), "ERLUV_BIN=" + binary(t),
+	}
+	want := "install: erl finds the library by: export ERL_LIBS=" + root + "/lib/erlang/lib\n" +
+		"install: a shell finds erluv by: export PATH=" + root + "/bin:$PATH\n"
+	if said := script(t, env, "./install"); said != want {
+		t.Errorf("%q, want %q", said, want)
+	}
+	there := append(env, "ERL_LIBS="+root+"/lib/erlang/lib", "PATH="+root+"/bin:"+os.Getenv("PATH"))
+	if said := script(t, there, "./install"); said != "" {
+		t.Errorf("with what it says: %q", said)
+	}
+}
+
+// wantLinks has every relative link of a document lead somewhere.
+func wantLinks(t *testing.T, documents []string) {
+	t.Helper()
+	links := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllSubmatch(text, -1) {
+			links++
+			// By the kernel, which follows a link before it goes up.
+			if _, err := os.Stat(filepath.Dir(document) + "/" + string(link[1])); err != nil {
+				t.Errorf("%s: %v", document, err)
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("%d links in %q", links, documents)
+	}
+}
+
 // The package installs, keeps the configuration when it is removed, and leaves
 // nothing when it is purged: by dpkg, below a directory that it takes for the root. To
 // dpkg we are root, by a user namespace if need be.
 func TestPackage(t *testing.T) {
 	build, root := t.TempDir(), t.TempDir()
-	deb := strings.TrimSpace(script(t, []string{"BUILD=" + build, "ERLUV_BIN=" + binary(t), "ERLC="}, "./deb"))
+	deb := strings.TrimSpace(script(t, []string{"BUILD=" + build, "ERLUV_BIN=" + binary(t), "ERLC=", "HOMEPAGE=https://example.com/erluv"}, "./deb"))
 	if !strings.HasPrefix(filepath.Base(deb), "erluv_0.1.0") {
 		t.Errorf("it is called %s", deb)
 	}
@@ -201,6 +242,20 @@ func TestPackage(t *testing.T) {
 		if !slices.Contains(outside(), want) {
 			t.Errorf("there is no %s", want)
 		}
+	}
+	var documents []string
+	for _, where := range []string{"doc/erluv/*.md", "doc/erluv/doc/*.md", "erluv/elixir/*.md"} {
+		found, _ := filepath.Glob(root + "/usr/share/" + where)
+		documents = append(documents, found...)
+	}
+	wantLinks(t, documents)
+	for _, file := range []string{"elixir/mix.exs", "elixir/lib/erluv.ex", "erlang/mix.exs", "erlang/src/erluv.erl", "erlang/make-erluv"} {
+		if _, err := os.Stat(root + "/usr/share/erluv/" + file); err != nil {
+			t.Error(err)
+		}
+	}
+	if control := dpkg("-s", "erluv"); !strings.Contains(control, "\nHomepage: https://example.com/erluv\n") {
+		t.Errorf("there is no homepage:\n%s", control)
 	}
 	if err := os.WriteFile(root+"/etc/erluv/erluv.conf", []byte("node = \"a@b\"\n"), 0o600); err != nil {
 		t.Fatal(err)
