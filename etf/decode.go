@@ -68,6 +68,9 @@ func (r *Reader) term(depth int) (Term, error) {
 	case kindPid:
 		return pidAt(r.buf[start:]), nil
 	case kindFun:
+		if depth >= maxDepth {
+			return nil, ErrDepth // whether it ends where it says was not seen
+		}
 		r.pos = start + int(h.num)
 		return Raw(r.buf[start:r.pos:r.pos]), nil
 	case kindOpaque:

@@ -9,7 +9,8 @@ import (
 // forms of a term: an integer in one byte or in five, an atom in Latin-1 or in
 // UTF-8, a string or a list. Equal keys always meet. That different ones do has a
 // chance of 1 in 10^7 for a map of a million keys; it is then refused. References, ports
-// and funs are compared byte for byte, as everywhere here.
+// and funs are compared byte for byte, as everywhere here, and what is in more than
+// maxDepth terms.
 var hashSeed = maphash.MakeSeed()
 
 // mix takes the next value into a hash.
@@ -31,6 +32,14 @@ func (r *Reader) hash(depth int) (uint64, error) {
 		return 0, err
 	}
 	seed := mix(0, uint64(h.kind))
+	if depth >= maxDepth && h.kind >= kindFun {
+		for range h.n {
+			if err := r.skip(depth); err != nil {
+				return 0, err
+			}
+		}
+		return mixBytes(seed, r.buf[start:r.pos]), nil
+	}
 	switch h.kind {
 	case kindNil:
 		return seed, nil
@@ -61,9 +70,6 @@ func (r *Reader) hash(depth int) (uint64, error) {
 		return mixBytes(seed, r.buf[start:r.pos]), nil
 	case kindOpaque:
 		return mixBytes(seed, r.buf[start:r.pos]), nil
-	}
-	if depth >= maxDepth {
-		return 0, ErrDepth
 	}
 	switch h.kind {
 	case kindTuple:

@@ -24,7 +24,8 @@ func (r *Reader) next(h *head) error {
 
 // skip passes one term that is owed. It counts terms instead of following
 // their nesting, but for maps, whose keys must differ, and funs, which must end
-// where they say: depth is how many of these it is in.
+// where they say: depth is how many of these it is in. In maxDepth of them it only
+// counts, so the stack is bounded and the nesting is not.
 func (r *Reader) skip(depth int) error {
 	for end := r.owed - 1; r.owed > end; {
 		start := r.pos
@@ -32,12 +33,13 @@ func (r *Reader) skip(depth int) error {
 		if err := r.next(&h); err != nil {
 			return err
 		}
-		switch h.kind {
-		case kindMap:
+		switch {
+		case depth >= maxDepth:
+		case h.kind == kindMap:
 			if err := r.skipMap(h.n/2, depth+1); err != nil {
 				return err
 			}
-		case kindFun:
+		case h.kind == kindFun:
 			if err := r.skipFun(h.n, depth+1); err != nil {
 				return err
 			}
@@ -51,9 +53,6 @@ func (r *Reader) skip(depth int) error {
 
 // skipMap passes n keys and values.
 func (r *Reader) skipMap(n, depth int) error {
-	if depth > maxDepth {
-		return ErrDepth
-	}
 	var few [fewKeys]uint64
 	keys := few[:0]
 	if n > len(few) {
@@ -93,9 +92,6 @@ func distinct(keys []uint64) bool {
 // skipFun passes the n terms of a fun: module, index, unique value, pid, free
 // variables.
 func (r *Reader) skipFun(n, depth int) error {
-	if depth > maxDepth {
-		return ErrDepth
-	}
 	for _, want := range [...]kind{kindAtom, kindInt, kindInt, kindPid} {
 		var h head
 		if err := r.next(&h); err != nil {

@@ -85,6 +85,40 @@ func TestOwnerEnds(t *testing.T) {
 	}
 }
 
+// A reason, as any term, may be nested more deeply than erluv builds terms.
+func TestDeeplyNested(t *testing.T) {
+	e := common(t)
+	for name, wrap := range map[string]string{
+		"value of a map": "#{in => In}",
+		"key of a map":   "#{In => key}",
+		"list in a key":  "#{[In] => {}}",
+		"tuple":          "{In}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.expect(t, "ok", `
+				Deep = lists:foldl(fun(_, In) -> `+wrap+` end, x, lists:seq(1, 1000)),
+				{error, {bad_request, Deep}} = e2e:call(E, Deep),
+				Self = self(),
+				{Owner, Ended} = spawn_monitor(fun() ->
+					V = e2e:start(E, ["sleep", "100"]),
+					Self ! {self(), V},
+					receive go -> exit(Deep) end
+				end),
+				V = receive {Owner, Pid} -> Pid end,
+				OfV = monitor(process, V),
+				Owner ! go,
+				Deep = receive {'DOWN', Ended, process, Owner, R0} -> R0 end,
+				Deep = receive {'DOWN', OfV, process, V, R1} -> R1 after 10000 -> none end,
+				W = e2e:start(E, ["sleep", "100"], #{link => false}),
+				{error, {bad_request, Deep}} = e2e:call(W, Deep),
+				OfW = monitor(process, W),
+				exit(W, Deep),
+				Deep = receive {'DOWN', OfW, process, W, R2} -> R2 after 10000 -> none end,
+				ok`)
+		})
+	}
+}
+
 // A process that has ended before the request arrives is an owner that ends.
 //
 //erluv:releases
