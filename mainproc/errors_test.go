@@ -20,6 +20,7 @@ import (
 	"erluv/dist"
 	"erluv/etf"
 	"erluv/ipc"
+	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,8 +74,11 @@ func TestOldNode(t *testing.T) {
 	wantError(t, "an old one", Ping(t.Context(), cfg), "versions 5 to 5 of the handshake, not 6")
 }
 
-// TestExitStatusOfSuccess is the one that no failure has.
-func TestExitStatusOfSuccess(t *testing.T) {
+// TestExitStatuses: of success, which no failure has, and of what will never be had.
+func TestExitStatuses(t *testing.T) {
+	if got := ExitStatus(fmt.Errorf("main: %w", &sandbox.Lacking{})); got != 2 {
+		t.Errorf("what will never be had: status %d", got)
+	}
 	if got := ExitStatus(nil); got != 0 {
 		t.Errorf("exit status %d", got)
 	}
@@ -345,5 +349,71 @@ func TestInterimIgnores(t *testing.T) {
 		b := binary.BigEndian.AppendUint32(nil, uint32(len(head)+2*interimHead))
 		hear(i, append(append(b, head...), make([]byte, 2*interimHead)...), 1000)
 		want(t, frames(t, i))
+	}
+}
+
+// TestWeakerContainment: what does not work is told, and not tried again. Here it is a
+// control group that is there no more.
+func TestWeakerContainment(t *testing.T) {
+	id, err := identity(newNode(t).config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tree, err := waysOf(containCgroup, id, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return // none can be had here
+	}
+	defer tree.Remove()
+	group, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", tree.SpawnerFD()))
+	if err == nil {
+		err = unix.Rmdir(group)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newStarter(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	var told bytes.Buffer
+	r, err := launch(t.Context(), s, id, settings{
+		spawner: ipc.StartSpawner{Path: []string{"/bin"}}, log: slog.New(slog.NewTextHandler(&told, nil)),
+		ways: []containment{{name: containCgroup, tree: tree}, {name: containGroup}},
+	})
+	if err != nil {
+		t.Fatalf("%v: %s", err, told.String())
+	}
+	defer func() {
+		r.kill()
+		_, _ = r.child.reap(), r.spawner.reap()
+		r.close()
+	}()
+	if len(r.serveWith.ways) != 1 || strings.Count(told.String(), "a weaker containment is tried") != 1 {
+		t.Errorf("%v: %s", r.serveWith.ways, told.String())
+	}
+}
+
+// TestKept: by what programs are kept from control groups, where there are such.
+func TestKept(t *testing.T) {
+	scope := ipc.StartSpawner{Scope: true}
+	log := slog.New(slog.DiscardHandler)
+	landlock := keptLandlock
+	if sandbox.SparesGroups(1) != nil {
+		landlock = "open" // this kernel cannot
+	}
+	for want, s := range map[string]settings{
+		"none":   {},
+		"owner":  {id: sandbox.Identity{UID: 1, Keeper: 2}},
+		"open":   {id: sandbox.Identity{UID: 1}},
+		landlock: {id: sandbox.Identity{UID: 1}, spawner: scope},
+	} {
+		leaves := "/sys/fs/cgroup/x"
+		if want == "none" {
+			leaves = ""
+		}
+		if s.log = log; s.kept(leaves, ipc.LimitDirs{}) != want {
+			t.Errorf("kept by %s, want %s", s.kept(leaves, ipc.LimitDirs{}), want)
+		}
 	}
 }

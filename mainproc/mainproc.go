@@ -46,10 +46,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err != nil {
 		return err
 	}
-	if err := sandbox.Privileges(); err != nil {
-		return err
-	}
-	parts, lacks, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
+	parts, lacks, err := choose(cfg)
 	if err != nil {
 		return err
 	}
@@ -104,11 +101,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 
 // Fits says what the configuration asks for and this machine will never have, as Run does.
 func Fits(cfg *config.Config) error {
-	if err := sandbox.Privileges(); err != nil {
-		return err
-	}
-	_, _, err := sandbox.Choose(sandbox.Mode(cfg.Sandbox))
+	_, _, err := choose(cfg)
 	return err
+}
+
+func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error) {
+	if err := sandbox.Privileges(); err != nil {
+		return 0, nil, err
+	}
+	return sandbox.Choose(sandbox.Mode(cfg.Sandbox))
 }
 
 // Ping connects to the node, authenticates, and leaves again, if Run would.

@@ -250,6 +250,9 @@ func TestNoSuchSandbox(t *testing.T) {
 	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
 		t.Errorf("%v", err)
 	}
+	if err := Ping(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
+		t.Errorf("ping: %v", err)
+	}
 }
 
 // TestExit: how a role has ended, for people and for the node.

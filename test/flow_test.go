@@ -63,12 +63,13 @@ func TestRestart(t *testing.T) {
 	// The pid stays, and so do links, monitors and the name.
 	e.expect(t, "{3,restart_intensity}", `
 		process_flag(trap_exit, true),
-		W = e2e:start(E, "exit 1", #{restart => permanent, max_restarts => {2, 60000}, backoff => {1, 5}, name => again}),
+		W = e2e:start(E, "until test -e go; do sleep 0.01; done; exit 1", #{restart => permanent, max_restarts => {2, 60000}, backoff => {1, 5}, name => again, cd => At}),
 		R = monitor(process, {again, E}),
+		ok = file:write_file(filename:join(At, "go"), ""),
 		Reason = receive {'DOWN', R, process, {again, E}, Why} -> Why after 10000 -> none end,
 		receive {'EXIT', W, Reason} -> ok after 5000 -> exit(no_exit) end,
 		Exits = [N || {W, {exit_status, N}} <- element(2, process_info(self(), messages))],
-		{length(Exits), Reason}`)
+		{length(Exits), Reason}`, bind{"At": shelf(t, 0o777)})
 	e.expect(t, "{running,1,true}", `
 		W = e2e:start(E, ["sleep", "1000"], #{restart => transient, backoff => {1, 1}}),
 		First = e2e:os_pid(W),

@@ -20,10 +20,13 @@ options(_, Options) ->
     Options. % erluv says what is wrong
 
 path(Node, Options) ->
-    case host(Node) =:= host(node()) andalso not lists:any(fun says/1, Options) andalso os:getenv("PATH") of
-        [_ | _] = Path -> unicode:characters_to_binary(Path, unicode, file:native_name_encoding());
-        _ -> false
+    case host(Node) =/= host(node()) orelse lists:any(fun says/1, Options) of
+        true -> false;
+        false -> path(os:getenv("PATH", ""))
     end.
+
+path("") -> false;
+path(Path) -> unicode:characters_to_binary(Path, unicode, file:native_name_encoding()).
 
 host(Node) ->
     [_, Host] = string:split(atom_to_list(Node), "@"),
