@@ -98,12 +98,15 @@ var groups = map[string][]denial{
 }
 
 // owned are what Denials.Owned denies. The requests of ioctl(2) are FS_IOC_SETFLAGS,
-// FS_IOC_SETVERSION, each also as compatArch has it, and FS_IOC_FSSETXATTR.
+// FS_IOC_SETVERSION and EXT4_IOC_SETVERSION, each also as compatArch has it, and
+// FS_IOC_FSSETXATTR; and of btrfs those that make, remove and change subvolumes, for which a
+// directory that is open to be read is enough, and which Landlock does not see.
 var owned = []denial{
 	{"chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat", deny, nil, nil},
 	{"utime utimes futimesat utimensat utimensat_time64", deny, nil, nil},
 	{"setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr", deny, nil, nil},
-	{"ioctl", deny, is(1, 0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x401C5820), nil},
+	{"ioctl", deny, is(1, 0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x40086604, 0x40046604, 0x401C5820), nil},
+	{"ioctl", deny, is(1, 0x50009401, 0x5000940E, 0x5000940F, 0x50009417, 0x50009418, 0x5000943F, 0x4008941A, 0xC0C89425), nil},
 }
 
 var memfds = []denial{{"memfd_create", deny, nil, [][]cond{{{1, noExecSeal, []uint64{noExecSeal}}}}}}

@@ -111,6 +111,9 @@ func playAlter(args []string) error {
 		{"removexattrat", gone(call(unix.SYS_REMOVEXATTRAT, uintptr(fd), uintptr(unsafe.Pointer(empty)), unix.AT_EMPTY_PATH, uintptr(unsafe.Pointer(key))))},
 		{"file_setattr", call(unix.SYS_FILE_SETATTR, ^uintptr(99), uintptr(unsafe.Pointer(str)), uintptr(unsafe.Pointer(&attr)), uintptr(len(attr)), 0)},
 		{"FS_IOC_SETFLAGS", call(unix.SYS_IOCTL, uintptr(fd), 0x40086602, uintptr(unsafe.Pointer(&flags)))},
+		{"BTRFS_IOC_SUBVOL_CREATE", call(unix.SYS_IOCTL, uintptr(fd), 0x5000940E, uintptr(unsafe.Pointer(&flags)))},
+		{"BTRFS_IOC_SNAP_CREATE_V2", call(unix.SYS_IOCTL, uintptr(fd), 0x50009417, uintptr(unsafe.Pointer(&flags)))},
+		{"EXT4_IOC_SETVERSION", call(unix.SYS_IOCTL, uintptr(fd), 0x40086604, uintptr(unsafe.Pointer(&flags)))},
 	} {
 		say(a.name, a.err)
 	}
