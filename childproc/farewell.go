@@ -90,9 +90,11 @@ func (m *manager) bid(f *farewell) {
 	}
 }
 
-// unasked ends what is composed from start on, which no request has asked for. When there
-// was no room for it, or more of the process waits, it waits too. It says whether it does.
-func (m *manager) unasked(pid etf.Pid, kind wordKind, start int) (waits bool) {
+// unasked has a frame composed which no request has asked for. When there was no room for
+// it, or more of the process waits, it waits too. It says whether it does.
+func (m *manager) unasked(pid etf.Pid, kind wordKind, compose func()) (waits bool) {
+	start := len(m.out.buf)
+	compose()
 	f := m.farewells.words[key(pid)]
 	if len(m.out.buf) == start || f == nil && start-m.out.off < outFull {
 		return false

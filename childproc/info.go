@@ -239,7 +239,7 @@ func counted(w *workers.Worker) etf.Map {
 		{"pids", c.Processes}, {"cpu", c.CPU}, // milliseconds
 	} {
 		if e.n >= 0 {
-			m = append(m, pairs(e.key, e.n)...)
+			m = append(m, etf.Pair{Key: etf.Atom(e.key), Value: e.n})
 		}
 	}
 	return m

@@ -101,8 +101,8 @@ func optDir(to *string, v etf.Term) error {
 
 // optSearch takes directories with colons between them, as PATH has them (environ(7)).
 func optSearch(to *string, v etf.Term) error {
-	s, ok := etf.Text(v)
-	if !ok || s == "" || strings.IndexByte(s, 0) >= 0 {
+	s, err := optPath(v)
+	if err != nil {
 		return fmt.Errorf("must be directories with colons between them, a binary or string")
 	}
 	*to = s

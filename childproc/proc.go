@@ -144,16 +144,12 @@ func (m *manager) introduce(p *proc) {
 // linkTo links a worker with a process of the node.
 func (m *manager) linkTo(p *proc, to etf.Pid) {
 	m.link(p, to)
-	start := len(m.out.buf)
-	m.out.link(p.pid, to)
-	m.unasked(p.pid, wordOnce, start)
+	m.unasked(p.pid, wordOnce, func() { m.out.link(p.pid, to) })
 }
 
 // replyAsked answers who has asked for a worker.
 func (m *manager) replyAsked(p *proc, term etf.Term) {
-	start := len(m.out.buf)
-	m.out.reply(p.asked.from, term)
-	m.unasked(p.pid, wordOnce, start)
+	m.unasked(p.pid, wordOnce, func() { m.out.reply(p.asked.from, term) })
 }
 
 // wasAsked: the request was answered, and nothing of it is needed any more.
@@ -178,17 +174,13 @@ func (m *manager) watchOwner(p *proc) {
 	}
 	p.ownerRef = m.newRef()
 	m.ledger.add(m.ownerWatch(p))
-	start := len(m.out.buf)
-	m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef))
-	m.unasked(p.pid, wordOnce, start)
+	m.unasked(p.pid, wordOnce, func() { m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef)) })
 }
 
 // unwatchOwner ends the monitor on the owner, if there is one.
 func (m *manager) unwatchOwner(p *proc) {
 	if p.ownerRef != 0 {
-		start := len(m.out.buf)
-		m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef))
-		m.unasked(p.pid, wordOnce, start)
+		m.unasked(p.pid, wordOnce, func() { m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef)) })
 		m.ledger.remove(m.ownerWatch(p))
 		p.ownerRef = 0
 	}

@@ -31,9 +31,7 @@ func (m *manager) ask(module, function etf.Atom, args etf.List, done func(result
 	pid := m.newPid()
 	m.questions[key(pid)] = &question{done: done}
 	call := etf.Tuple{etf.Atom("call"), module, function, args, etf.Atom("user")}
-	start := len(m.out.buf)
-	m.out.regSend(pid, "rex", etf.Tuple{pid, call})
-	if !m.unasked(pid, wordOnce, start) {
+	if !m.unasked(pid, wordOnce, func() { m.out.regSend(pid, "rex", etf.Tuple{pid, call}) }) {
 		m.posed(pid)
 	}
 }

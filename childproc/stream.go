@@ -364,9 +364,7 @@ func (m *manager) tellLast(kind wordKind, to etf.Pid, p *proc, what etf.Term) {
 	if to == (etf.Pid{}) {
 		return
 	}
-	start := len(m.out.buf)
-	m.out.send(to, etf.Tuple{p.pid, what})
-	m.unasked(p.pid, kind, start)
+	m.unasked(p.pid, kind, func() { m.out.send(to, etf.Tuple{p.pid, what}) })
 }
 
 // activate changes how output is sent: auto, true, once, false, or a number that is

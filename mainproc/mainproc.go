@@ -140,7 +140,7 @@ func (h *host) launch(ctx context.Context) (crew, error) {
 	if err != nil {
 		return nil, err // not r: a nil *roles is a crew
 	}
-	h.with.ways = r.serveWith.ways // what did not work is not tried again, nor told
+	h.with.ways = r.serveWith.ways // what never will work is not tried again, nor told
 	r.inherits = h.alone
 	return r, nil
 }

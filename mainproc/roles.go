@@ -79,13 +79,13 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 		if err != nil && by.name != containGroup {
 			err = fmt.Errorf("cannot contain programs by %q: %w", by.name, err)
 		}
-		r.serveWith.ways = with.ways[i:]
 		if err == nil || ctx.Err() != nil || i == len(with.ways)-1 {
 			break
 		}
 		level := slog.LevelWarn
-		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container: it never will
 			level = slog.LevelInfo
+			r.serveWith.ways = slices.DeleteFunc(slices.Clone(r.serveWith.ways), func(way containment) bool { return way == by })
 		}
 		with.log.Log(ctx, level, "a weaker containment is tried", "error", err)
 	}

@@ -64,8 +64,8 @@ func number(text string) int64 {
 
 // line is the number of the line that begins with a word.
 func line(text, word string) int64 {
-	for line := range strings.Lines(text) {
-		if n, ok := strings.CutPrefix(line, word+" "); ok {
+	for l := range strings.Lines(text) {
+		if n, ok := strings.CutPrefix(l, word+" "); ok {
 			return number(n)
 		}
 	}

@@ -258,16 +258,18 @@ defmodule Erluv.Options do
   @spec refuse!(atom(), String.t()) :: no_return()
   def refuse!(key, why), do: raise(ArgumentError, "option #{inspect(key)} #{why}")
 
+  # Reasons that are no error of the system.
+  @ours [:nodedown, :noproc, :stopping, :child_down, :max_workers, :not_alive, :dynamic_name]
+
   @doc "Raises why a program was not started."
   @spec raise_start(term(), Erluv.command()) :: no_return()
   def raise_start({:bad_option, key, why}, _),
     do: raise(ArgumentError, "option #{inspect(key)}: #{why}")
 
   def raise_start(reason, command) when is_atom(reason) do
-    if reason in [:nodedown, :noproc, :stopping, :child_down, :max_workers] or
-         reason in [:not_alive, :dynamic_name],
-       do: raise(Erluv.Error, reason: reason, command: command),
-       else: :erlang.error(reason)
+    if reason in @ours,
+      do: raise(Erluv.Error, reason: reason, command: command),
+      else: :erlang.error(reason)
   end
 
   def raise_start(reason, command), do: raise(Erluv.Error, reason: reason, command: command)
