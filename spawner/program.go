@@ -244,9 +244,12 @@ func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
 		return "", errno
 	}
 	for dir := range s.searched(m.Path, env) {
-		p := path.Join(dir, program)
-		if !path.IsAbs(p) {
-			p = path.Join(m.Dir, p)
+		p := path.Join(m.Dir, program)
+		switch { // as it is written: what .. means is the kernel's to say
+		case path.IsAbs(dir):
+			p = dir + "/" + program
+		case dir != "":
+			p = m.Dir + "/" + dir + "/" + program
 		}
 		var st unix.Stat_t
 		if eintr.Stat(p, &st) != nil {

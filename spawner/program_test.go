@@ -32,6 +32,9 @@ func TestLookUp(t *testing.T) {
 	if err := os.Symlink("only", filepath.Join(b, "link")); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink(filepath.Join(a, "folder"), filepath.Join(b, "up")); err != nil {
+		t.Fatal(err)
+	}
 	s := &spawner{path: []string{top + "/none", a, b}}
 	for program, want := range map[string]struct {
 		path  string
@@ -62,7 +65,8 @@ func TestLookUp(t *testing.T) {
 		{"", "PATH=" + b + ":" + a, b + "/both"},
 		{"", "OTHER=" + b, a + "/both"},
 		{"none:", "", b + "/both"}, // the empty one is where the program runs
-		{"../" + filepath.Base(a), "", a + "/both"},
+		{"../" + filepath.Base(a), "", b + "/../" + filepath.Base(a) + "/both"},
+		{"up/..", "", b + "/up/../both"}, // beneath what the link up leads to
 		{top, "PATH=" + a, ""},
 		{"", "PATH=", b + "/both"},
 	} {
