@@ -14,7 +14,7 @@ type Key struct {
 	Example  string // such a value, as the file would have it
 	FileOnly bool   // neither environment nor command line may set it
 	Secret   bool   // never shown
-	Connects bool   // of effect for a connection alone, as ping makes it
+	Connects bool   // ping heeds it, which makes a connection and no more
 
 	kind kind
 	slot string // keys of one slot exclude each other: the higher source wins

@@ -17,9 +17,9 @@ defmodule Mix.Tasks.Erluv.Doctor do
     Mix.Task.run("app.config")
     {:ok, _} = Application.ensure_all_started(:erluv_ex)
     say("executable", executable())
-    before = distribution(Node.self())
+    before = Node.self()
     {time, info} = :timer.tc(fn -> :erluv.info(:erluv) end)
-    say("distribution", before <> made(before, Node.self()))
+    say("distribution", distribution(before, Node.self()))
     say("kernel", kernel())
     report(info, div(time, 1000))
   end
@@ -31,12 +31,13 @@ defmodule Mix.Tasks.Erluv.Doctor do
     end
   end
 
-  defp distribution(:nonode@nohost), do: "this VM is no node"
-  defp distribution(node), do: "this VM is the node #{node}"
+  # What the VM was before, and is now.
+  defp distribution(:nonode@nohost, :nonode@nohost), do: "this VM is no node"
 
-  defp made("this VM is the node" <> _, _), do: ""
-  defp made(_, :nonode@nohost), do: ""
-  defp made(_, node), do: ", and was made #{node}: hidden, without EPMD and listener"
+  defp distribution(:nonode@nohost, node),
+    do: "this VM is no node, and was made #{node}: hidden, without EPMD and listener"
+
+  defp distribution(node, _), do: "this VM is the node #{node}"
 
   defp kernel do
     case File.read("/proc/sys/kernel/osrelease") do
