@@ -381,7 +381,9 @@ func (r *roles) remains(l *link) (remains, error) {
 // ended reaps the roles that have ended, and puts the one that has ended of itself
 // before the one that has followed it, whichever was faster.
 func (r *roles) ended(child, spawner bool) (list []*process) {
-	const moment = 100 * time.Millisecond // for the faster of the two
+	// For the faster of the two. A process closes what it has before its end can be seen, so
+	// on a busy machine the other may have ended long before.
+	const moment = 2 * time.Second
 	if child {
 		_ = r.child.reap()
 		spawner = spawner || r.spawner.end == nil && !r.child.ws.Signaled() && r.spawner.ended(moment)

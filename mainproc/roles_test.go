@@ -32,6 +32,7 @@ func shell(t *testing.T, role ipc.Role, line string) *process {
 // first.
 func TestEnded(t *testing.T) {
 	const clean, failed, killed, alive = "exit 0", "exit 7", "kill -9 $$", "exec sleep 1000"
+	const later = "sleep 0.5; kill -9 $$" // the kernel takes its time to end it
 	for _, tt := range []struct {
 		child, spawner string
 		noticed, first ipc.Role
@@ -50,9 +51,12 @@ func TestEnded(t *testing.T) {
 		{failed, alive, ipc.RoleChild, ipc.RoleChild},
 		{alive, killed, ipc.RoleSpawner, ipc.RoleSpawner},
 		{alive, clean, ipc.RoleSpawner, ipc.RoleSpawner},
+		{later, clean, ipc.RoleSpawner, ipc.RoleChild},
+		{clean, later, ipc.RoleChild, ipc.RoleSpawner},
 	} {
 		r := &roles{child: shell(t, ipc.RoleChild, tt.child), spawner: shell(t, ipc.RoleSpawner, tt.spawner)}
-		if tt.child != alive && !r.child.ended(waitBound) || tt.spawner != alive && !r.spawner.ended(waitBound) {
+		waits := func(script string) bool { return script != alive && script != later }
+		if waits(tt.child) && !r.child.ended(waitBound) || waits(tt.spawner) && !r.spawner.ended(waitBound) {
 			t.Fatal("the shell does not end")
 		}
 		list := r.ended(tt.noticed == ipc.RoleChild, tt.noticed == ipc.RoleSpawner)
