@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
 
-TOOL := go tool -modfile=tools/go.mod
+TOOL := go tool -modfile=test/tools/go.mod
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
@@ -141,11 +141,11 @@ elixir-25-user: deps build build/tally
 # printed is in build/bench.md too. BENCH="-rounds 3 a e" runs three rounds of two
 # workloads.
 bench: deps build
-	@go run ./bench -o build/bench.md $(BENCH)
+	@go run ./test/bench -o build/bench.md $(BENCH)
 
 # What a frame, a term and a record cost, as benchstat reads it: some ten minutes.
 bench-go:
-	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./etf ./dist ./ipc
+	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./wire/etf ./wire/dist ./ipc
 	@go test -run '^$$' -bench Large -benchtime 1x -count $(BENCH_COUNT) -timeout 1h ./childproc
 
 # A short run of every fuzz target; unit runs their corpora as tests.

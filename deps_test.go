@@ -17,39 +17,39 @@ import (
 // imports is the table of doc/architecture.md: each package and the packages of
 // ours that it may import. Those that a row does not name are forbidden.
 var imports = map[string][]string{
-	"eintr":   nil,
-	"config":  {"eintr"},
-	"epmd":    nil,
-	"etf":     nil,
-	"ipc":     {"eintr"},
-	"loop":    {"eintr"},
-	"sandbox": {"eintr"},
+	"eintr":     nil,
+	"config":    {"eintr"},
+	"wire/epmd": nil,
+	"wire/etf":  nil,
+	"ipc":       {"eintr"},
+	"loop":      {"eintr"},
+	"sandbox":   {"eintr"},
 
-	"dist":      {"etf"},
-	"spawner":   {"eintr", "ipc", "sandbox"},
-	"watch":     {"eintr", "loop"},
-	"workers":   {"eintr", "ipc", "loop"},
-	"childproc": {"dist", "eintr", "etf", "ipc", "loop", "watch", "workers"},
-	"mainproc":  {"config", "dist", "eintr", "epmd", "etf", "ipc", "sandbox"},
-	"cmd/erluv": {"config", "eintr", "mainproc", "childproc", "spawner"},
+	"wire/dist":  {"wire/etf"},
+	"spawner":    {"eintr", "ipc", "sandbox"},
+	"loop/watch": {"eintr", "loop"},
+	"workers":    {"eintr", "ipc", "loop"},
+	"childproc":  {"wire/dist", "eintr", "wire/etf", "ipc", "loop", "loop/watch", "workers"},
+	"mainproc":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "sandbox"},
+	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
 
-	"dist/disttest": {"dist", "etf"},
-	"test":          {"dist", "dist/disttest", "etf"},
-	"test/tally":    nil,
-	"test/tutorial": nil,
-	"packaging":     nil,
-	"bench":         nil,
-	"bench/measure": nil,
+	"wire/dist/disttest": {"wire/dist", "wire/etf"},
+	"test":               {"wire/dist", "wire/dist/disttest", "wire/etf"},
+	"test/tally":         nil,
+	"test/tutorial":      nil,
+	"packaging":          nil,
+	"test/bench":         nil,
+	"test/bench/measure": nil,
 }
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
 	"childproc": {"spawner"}, // its tests run a real one
 	"workers":   {"spawner"},
-	"dist":      {"bench/measure", "dist/disttest"},
-	"etf":       {"bench/measure"},
-	"ipc":       {"bench/measure"},
-	"mainproc":  {"childproc", "dist/disttest", "spawner"}, // real ones, to be killed
+	"wire/dist": {"test/bench/measure", "wire/dist/disttest"},
+	"wire/etf":  {"test/bench/measure"},
+	"ipc":       {"test/bench/measure"},
+	"mainproc":  {"childproc", "wire/dist/disttest", "spawner"}, // real ones, to be killed
 }
 
 // Never in the binary, not even through others.
@@ -60,7 +60,7 @@ var banned = []string{
 	"testing",                       // test helpers stay in tests
 	"runtime/cgo",                   // static
 	"github.com/ergo-services/ergo", // an oracle for tests only
-	"erluv/dist/disttest",
+	"erluv/wire/dist/disttest",
 }
 
 type pkg struct {
@@ -113,10 +113,10 @@ func checkRow(t *testing.T, name, verb string, got, allowed []string) {
 func TestRoomsThatNeverMeet(t *testing.T) {
 	for room, never := range map[string][]string{
 		"mainproc":  {"childproc", "spawner", "workers", "loop"},
-		"childproc": {"config", "epmd", "sandbox", "mainproc", "spawner"},
-		"spawner":   {"config", "dist", "etf", "epmd", "mainproc", "childproc"},
-		"workers":   {"etf", "dist"},
-		"etf":       {"net", "os", "syscall"},
+		"childproc": {"config", "wire/epmd", "sandbox", "mainproc", "spawner"},
+		"spawner":   {"config", "wire/dist", "wire/etf", "wire/epmd", "mainproc", "childproc"},
+		"workers":   {"wire/etf", "wire/dist"},
+		"wire/etf":  {"net", "os", "syscall"},
 		"ipc":       {"net"},
 	} {
 		t.Run(room, func(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

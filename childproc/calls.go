@@ -3,7 +3,7 @@ package childproc
 import (
 	"errors"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

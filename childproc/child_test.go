@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 var modes = map[string]func(*ipc.Start){

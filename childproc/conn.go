@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"erluv/dist"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
 )

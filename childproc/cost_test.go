@@ -7,11 +7,11 @@ import (
 	"runtime"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
-	"erluv/watch"
+	"erluv/loop/watch"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

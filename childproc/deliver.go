@@ -3,8 +3,8 @@ package childproc
 import (
 	"encoding/binary"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -1,8 +1,8 @@
 package childproc
 
 import (
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // dispatch turns one frame into what it asks of the manager. A frame that is not

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 )
 
 // environ is the environment of a program as an order describes it: each name once.

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 )
 
 // Each name is there once, with the last value that was given; what was removed is not

@@ -1,8 +1,8 @@
 package childproc
 
 import (
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

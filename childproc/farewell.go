@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"slices"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

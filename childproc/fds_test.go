@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // fds is the option of the name, of numbers and what they are.

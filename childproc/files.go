@@ -3,7 +3,7 @@ package childproc
 import (
 	"fmt"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 func rotate(pairs ...etf.Pair) etf.Tuple { return etf.Tuple{etf.Atom("rotate"), etf.Map(pairs)} }

@@ -5,8 +5,8 @@ import (
 	"os"
 	"time"
 
-	"erluv/etf"
 	"erluv/loop"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

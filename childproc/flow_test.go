@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // flood starts a program that writes without end, and reads what comes until the

@@ -7,9 +7,9 @@ import (
 	"path"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
-	"erluv/watch"
+	"erluv/loop/watch"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // watching asks for a watcher that is not linked, and reads the monitor on its owner.

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/spawner"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -3,8 +3,8 @@ package childproc
 import (
 	"bytes"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // What a node has erluv keep costs erluv's memory: calls that wait, what they write, exit

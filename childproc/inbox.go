@@ -1,8 +1,8 @@
 package childproc
 
 import (
-	"erluv/dist"
 	"erluv/ipc"
+	"erluv/wire/dist"
 )
 
 const (

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"unicode/utf8"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

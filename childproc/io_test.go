@@ -3,7 +3,7 @@ package childproc
 import (
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // io makes an I/O request; ioAnswer reads its answer.

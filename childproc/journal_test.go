@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"erluv/dist"
 	"erluv/ipc"
+	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
 )

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"unsafe"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // TestLayout: there are thousands of idle workers, and each byte of these is there

@@ -3,9 +3,9 @@ package childproc
 import (
 	"errors"
 
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/wire/etf"
 )
 
 // ledger tells main of the links and monitors between our processes and those of

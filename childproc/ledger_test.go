@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

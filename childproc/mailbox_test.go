@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

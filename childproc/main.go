@@ -11,7 +11,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/loop"
-	"erluv/watch"
+	"erluv/loop/watch"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
-	"erluv/watch"
+	"erluv/loop/watch"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // decoded are the words that functions of ours know: those of their cases, and those that

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

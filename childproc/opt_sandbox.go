@@ -6,8 +6,8 @@ import (
 	"path"
 	"strings"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 )
 
 // A program may be given so many paths in each list, and so many ports: the spawner

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 )
 
 func TestOptSandbox(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -3,9 +3,9 @@ package childproc
 import (
 	"fmt"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 const (

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

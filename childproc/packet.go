@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // packet says how output is cut into messages, and whether what is written to

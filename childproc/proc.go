@@ -3,9 +3,9 @@ package childproc
 import (
 	"time"
 
-	"erluv/etf"
 	"erluv/ipc"
-	"erluv/watch"
+	"erluv/loop/watch"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -3,7 +3,7 @@ package childproc
 import (
 	"fmt"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // A proxy is a process of the node, paired with a worker: apply(M, F, [W | A]).

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"erluv/etf"
 	"erluv/loop"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"iter"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"erluv/etf"
 	"erluv/loop"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 func TestRestartDelays(t *testing.T) {

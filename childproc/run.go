@@ -3,8 +3,8 @@ package childproc
 import (
 	"time"
 
-	"erluv/etf"
 	"erluv/loop"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

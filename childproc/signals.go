@@ -1,7 +1,7 @@
 package childproc
 
 import (
-	"erluv/etf"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

@@ -3,7 +3,7 @@ package childproc
 import (
 	"slices"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 func opt(key string, v etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(key), Value: v} }

@@ -4,8 +4,8 @@ import (
 	"strconv"
 	"strings"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // System messages (sys(3)) of OTP's tools, which know nothing of programs: a process of

@@ -3,7 +3,7 @@ package childproc
 import (
 	"testing"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // By stdlib's version is told what sys:get_state/1 expects.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

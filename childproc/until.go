@@ -3,7 +3,7 @@ package childproc
 import (
 	"time"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"

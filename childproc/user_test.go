@@ -4,8 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/etf"
 
 	"github.com/google/go-cmp/cmp"
 )

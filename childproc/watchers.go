@@ -3,7 +3,7 @@ package childproc
 import (
 	"hash/maphash"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 const (

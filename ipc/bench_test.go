@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/bench/measure"
+	"erluv/test/bench/measure"
 
 	"golang.org/x/sys/unix"
 )

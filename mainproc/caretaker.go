@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"erluv/dist"
 	"erluv/eintr"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // kept is a caretaker at work on a TCP connection.

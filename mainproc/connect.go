@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"erluv/config"
-	"erluv/dist"
-	"erluv/epmd"
+	"erluv/wire/dist"
+	"erluv/wire/epmd"
 
 	"golang.org/x/sys/unix"
 )

@@ -3,8 +3,8 @@ package mainproc
 import (
 	"errors"
 
-	"erluv/dist"
 	"erluv/sandbox"
+	"erluv/wire/dist"
 )
 
 // The exit statuses that Run's and Ping's errors stand for; 2 is cmd/erluv's too, for the

@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"erluv/config"
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // world is what a guard acts on; a test has one without processes.

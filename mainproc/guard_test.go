@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // fakeWorld says yes to everything, or what a test tells it, and writes down

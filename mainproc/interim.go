@@ -3,9 +3,9 @@ package mainproc
 import (
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // interim is what main says and hears on the connection between the death of one

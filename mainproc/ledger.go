@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // ledger is what the child has told of the links and monitors between its processes

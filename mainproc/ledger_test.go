@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
 	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 var (

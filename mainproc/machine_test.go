@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
+	"erluv/wire/dist"
 )
 
 // names of the actions, in the order of the constants.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"erluv/config"
-	"erluv/dist"
-	"erluv/dist/disttest"
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
 )
 
 const testCookie = "CHOCOLATE"

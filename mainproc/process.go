@@ -15,9 +15,9 @@ import (
 	"unsafe"
 
 	"erluv/eintr"
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

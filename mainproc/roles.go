@@ -13,9 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"erluv/etf"
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"erluv/config"
-	"erluv/dist"
-	"erluv/dist/disttest"
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
 
 	"golang.org/x/sys/unix"
 )

@@ -8,8 +8,8 @@ import (
 	"time"
 	"unsafe"
 
-	"erluv/dist"
 	"erluv/ipc"
+	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
 )

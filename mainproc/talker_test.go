@@ -14,8 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // talker is a node that sends frames of all sizes without end, and looks at every

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"erluv/childproc"
-	"erluv/dist"
 	"erluv/ipc"
 	"erluv/spawner"
+	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
 )

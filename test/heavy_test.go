@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // ask sends a call with a request that is encoded already, to the manager or to a worker,

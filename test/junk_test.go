@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // 100,000 messages that nobody would send, to the manager, to a worker, to names

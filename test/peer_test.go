@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/dist/disttest"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
+	"erluv/wire/etf"
 )
 
 // A peer is a node that we play, frame by frame, to do what no node does.

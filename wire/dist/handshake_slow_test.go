@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"erluv/dist"
-	"erluv/dist/disttest"
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
 )
 
 // handshakeBytes is how much the accepting side sends in a whole handshake.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"erluv/dist"
+	"erluv/wire/dist"
 )
 
 func TestNext(t *testing.T) {

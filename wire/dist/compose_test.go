@@ -6,8 +6,8 @@ import (
 	"reflect"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // aliasTag is [alias | Rest], answer {Tag, bye}.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
+	"erluv/wire/dist"
 )
 
 const second = time.Second

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // link is our end of a connection to a real node.

@@ -3,7 +3,7 @@ package dist_test
 import (
 	"testing"
 
-	"erluv/dist"
+	"erluv/wire/dist"
 )
 
 // The figures were taken from nodes of OTP 23 to 29, which accepted them.

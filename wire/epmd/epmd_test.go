@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"erluv/epmd"
+	"erluv/wire/epmd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

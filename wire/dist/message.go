@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // What stands before a control message and before each term.

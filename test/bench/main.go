@@ -89,8 +89,8 @@ func bench(o *options) error {
 	); err != nil {
 		return err
 	}
-	if out, err := exec.Command("erlc", "-o", dir, "bench/bench.erl").CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot compile bench/bench.erl: %w\n%s", err, out)
+	if out, err := exec.Command("erlc", "-o", dir, "test/bench/bench.erl").CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot compile test/bench/bench.erl: %w\n%s", err, out)
 	}
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

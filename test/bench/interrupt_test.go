@@ -15,7 +15,7 @@ import (
 // writes then is not read, as what is left behind would hold that pipe.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, ".", "../cmd/erluv")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, ".", "../../cmd/erluv")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -23,7 +23,7 @@ func TestInterrupted(t *testing.T) {
 	built, binary := dir+"/bench", dir+"/erluv"
 	mark := "TEST_INTERRUPTED=" + built
 	cmd := exec.Command(built, "-rounds", "1", "-erluv", binary, "c")
-	cmd.Dir, cmd.Env = "..", append(os.Environ(), mark)
+	cmd.Dir, cmd.Env = "../..", append(os.Environ(), mark)
 	said, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()

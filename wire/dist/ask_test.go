@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // What is a question, and the form of its answer.

@@ -10,8 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"erluv/dist"
-	"erluv/dist/disttest"
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
 )
 
 var (

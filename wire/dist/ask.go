@@ -1,6 +1,6 @@
 package dist
 
-import "erluv/etf"
+import "erluv/wire/etf"
 
 // AskKind says by which protocol a sender asks, and so in which form it is answered.
 type AskKind uint8

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"erluv/bench/measure"
+	"erluv/test/bench/measure"
 )
 
 func size(n int) string { return fmt.Sprintf("size=%d", n) }

@@ -1,4 +1,4 @@
-module erluv/tools
+module erluv/test/tools
 
 go 1.26.0
 

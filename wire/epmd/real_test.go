@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"testing"
 
-	"erluv/epmd"
+	"erluv/wire/epmd"
 )
 
 // program is the path of a program of the OTP under test: beside $ERLUV_ERL

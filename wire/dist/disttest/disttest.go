@@ -11,7 +11,7 @@ import (
 	"io"
 	"net"
 
-	"erluv/dist"
+	"erluv/wire/dist"
 )
 
 // OTP27 is the capabilities that a node of OTP 27 tells.

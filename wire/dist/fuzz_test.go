@@ -6,8 +6,8 @@ import (
 	"reflect"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // FuzzParse holds that Parse never panics, and that whatever it takes is what it

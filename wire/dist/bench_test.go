@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"testing"
 
-	"erluv/bench/measure"
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/test/bench/measure"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 // beginOutput is the frame with {Worker, {stdout, <<...>>}} up to the binary.

@@ -3,7 +3,7 @@ package dist
 import (
 	"encoding/binary"
 
-	"erluv/etf"
+	"erluv/wire/etf"
 )
 
 // The functions in this file append whole frames, their length included, to b,

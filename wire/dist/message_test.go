@@ -7,8 +7,8 @@ import (
 	"reflect"
 	"testing"
 
-	"erluv/dist"
-	"erluv/etf"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
 )
 
 var (
