@@ -145,7 +145,7 @@ bench: deps build
 
 # What a frame, a term and a record cost, as benchstat reads it: some ten minutes.
 bench-go:
-	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./wire/etf ./wire/dist ./ipc
+	@go test -run '^$$' -bench . -count $(BENCH_COUNT) -timeout 1h ./wire/etf ./wire/dist ./ipc ./ipc/journal
 	@go test -run '^$$' -bench Large -benchtime 1x -count $(BENCH_COUNT) -timeout 1h ./childproc
 
 # A short run of every fuzz target; unit runs their corpora as tests.
@@ -158,14 +158,14 @@ fuzz:
 
 # What doc/reliability.md is about, hours of it: SHARE is the percentage of the full
 # counts, CHAOSTIME what each decoder is fuzzed for. What the fuzzing finds is kept.
-DECODERS := ipc/FuzzDecode ipc/FuzzReadWatch ipc/FuzzJournal \
+DECODERS := ipc/FuzzDecode ipc/FuzzReadWatch ipc/journal/FuzzJournal \
 	mainproc/FuzzRecall mainproc/FuzzFarewell mainproc/FuzzInterim
 
 chaos: deps build
 	@ERLUV_BIN=$(CURDIR)/build/erluv go test ./test -count=1 -v -timeout 24h -run '^TestChaos' -chaos -share $(SHARE)
 	@go test ./mainproc -count=1 -v -timeout 24h -run '^TestTorn' -kills $$((1600 * $(SHARE) / 100))
 	@for target in $(DECODERS); do \
-		go test ./$${target%/*} -run '^$$' -fuzz "^$${target#*/}$$" -fuzztime $(CHAOSTIME) -timeout 24h \
+		go test ./$${target%/*} -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(CHAOSTIME) -timeout 24h \
 			-args -test.fuzzcachedir=testdata/fuzz; \
 	done
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/loop"
 	"erluv/wire/dist"
 
@@ -18,8 +18,8 @@ type conn struct {
 	fd    int
 	loop  *loop.Loop
 	src   loop.Source
-	pages *ipc.Pages
-	rec   ipc.Record // the last in the journal
+	pages *journal.Pages
+	rec   journal.Record // the last in the journal
 	out   *outbox
 	in    inbox
 
@@ -42,7 +42,7 @@ type conn struct {
 	empty  func() // told when nothing waits any more
 }
 
-func newConn(fd int, l *loop.Loop, pages *ipc.Pages) (*conn, error) {
+func newConn(fd int, l *loop.Loop, pages *journal.Pages) (*conn, error) {
 	first, err := pages.First()
 	if err != nil {
 		return nil, err

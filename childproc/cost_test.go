@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/loop"
 	"erluv/loop/watch"
 	"erluv/wire/dist"
@@ -47,7 +48,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 		_ = theirs.Close()
 	})
 	m := newManager(ipc.Start{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv", MaxWorkers: 1000})
-	m.out, m.streams, m.now, m.after = newOutbox(make([]byte, ipc.JournalOut)), group, l.Now, l.After
+	m.out, m.streams, m.now, m.after = newOutbox(make([]byte, journal.OutSize)), group, l.Now, l.After
 	if m.starter, err = workers.NewStarter(l, group, ours, true, 10_000, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func (pl *played) flush() {
 	pl.most = max(pl.most, o.waiting())
 	pl.sent += o.waiting()
 	for b := o.unsent(); pl.keep && len(b) > 0; {
-		frame, n, err := dist.Next(b, ipc.JournalOut)
+		frame, n, err := dist.Next(b, journal.OutSize)
 		if err != nil || n == 0 {
 			pl.t.Fatalf("%d bytes of no frame: %v", len(b), err)
 		}
@@ -82,7 +83,7 @@ func (pl *played) flush() {
 		b = b[n:]
 	}
 	o.sent(o.waiting())
-	o.record(&ipc.Record{})
+	o.record(&journal.Record{})
 	o.shift()
 	pl.m.roomAgain()
 }

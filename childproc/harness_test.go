@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/spawner"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -77,11 +78,11 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
 
 	book, ledgerEnd := newBook(t)
-	journal, err := ipc.NewJournal(nil, 0)
+	j, err := journal.New(nil, 0)
 	must(t, err)
-	pages, err := ipc.MapJournal(journal.FD())
+	pages, err := journal.Map(j.FD())
 	must(t, err)
-	must(t, journal.Close())
+	must(t, j.Close())
 
 	n := &node{t: t, conn: ours, up: mainEnd, book: book, done: make(chan error, 1)}
 	n.self = n.pid()

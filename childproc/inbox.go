@@ -1,7 +1,7 @@
 package childproc
 
 import (
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/wire/dist"
 )
 
@@ -15,7 +15,7 @@ const (
 
 	// The in room holds what shift leaves where it is, which is less than a chunk,
 	// the largest frame, and what is read behind it.
-	_ = uint(ipc.JournalIn - (dist.HeaderSize + maxFrame + 2*readChunk))
+	_ = uint(journal.InSize - (dist.HeaderSize + maxFrame + 2*readChunk))
 )
 
 // inbox is where frames from the node are read, in the in room of the journal.
@@ -29,7 +29,7 @@ type inbox struct {
 	skip  int    // bytes of an oversized frame that are still to come
 }
 
-func newInbox(mem []byte, first ipc.Record) inbox {
+func newInbox(mem []byte, first journal.Record) inbox {
 	return inbox{mem: mem, have: first.InLen, pos: first.InPos, skip: first.InSkip}
 }
 
@@ -46,7 +46,7 @@ func (b *inbox) handled(n int) {
 }
 
 // record says where the inbox stands.
-func (b *inbox) record(r *ipc.Record) {
+func (b *inbox) record(r *journal.Record) {
 	r.InPos, r.InOff, r.InLen, r.InSkip = b.pos, b.start, b.have-b.start, b.skip
 }
 

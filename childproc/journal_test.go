@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +17,7 @@ import (
 type journaled struct {
 	t       *testing.T
 	c       *conn
-	journal *ipc.Journal
+	journal *journal.Journal
 	random  *rand.Rand
 
 	toNode    []byte // whole frames that were composed, from the first on
@@ -30,9 +30,9 @@ type journaled struct {
 
 func newJournaled(t *testing.T, seed uint64, in []byte) *journaled {
 	t.Helper()
-	j, err := ipc.NewJournal(in, 0)
+	j, err := journal.New(in, 0)
 	must(t, err)
-	pages, err := ipc.MapJournal(j.FD())
+	pages, err := journal.Map(j.FD())
 	must(t, err)
 	t.Cleanup(func() {
 		_ = pages.Close()

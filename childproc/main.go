@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/loop"
 	"erluv/loop/watch"
 	"erluv/workers"
@@ -91,7 +92,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if g.spawner, err = ipc.FromFD(fds[1]); err != nil {
 		return nil, err
 	}
-	g.pages, err = ipc.MapJournal(fds[2])
+	g.pages, err = journal.Map(fds[2])
 	_ = unix.Close(fds[2])
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ type given struct {
 	start               ipc.Start
 	up, spawner, ledger *ipc.Conn // the ends of its conversations
 	connection          int
-	pages               *ipc.Pages
+	pages               *journal.Pages
 	carried             []string // watches that have outlived the child before
 }
 

@@ -3,7 +3,7 @@ package childproc
 import (
 	"fmt"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
@@ -53,7 +53,7 @@ func (o *outbox) sent(n int) { o.off += n }
 func (o *outbox) stream() uint64 { return o.pos + uint64(o.off-o.base) }
 
 // record says where the outbox stands. All of its frames are whole.
-func (o *outbox) record(r *ipc.Record) {
+func (o *outbox) record(r *journal.Record) {
 	if o.off >= o.mark || o.waiting() == 0 {
 		next := o.mark
 		if o.waiting() == 0 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 
@@ -22,7 +22,7 @@ func TestRunsAtOnce(t *testing.T) {
 	must(t, unix.Mkfifo(fifo, 0o600))
 	const size = 14 << 20
 	var tags []etf.Raw
-	for range ipc.JournalOut/size + 2 {
+	for range journal.OutSize/size + 2 {
 		cmd := etf.Binary("head -c 14680064 /dev/zero; echo > " + fifo)
 		tags = append(tags, n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("run"), cmd, etf.Map{}}))
 	}
@@ -66,7 +66,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		n.spawn([]string{"sh", "-c", "exec sleep 1000; " + strings.Repeat("long ", 1000)})
 	}
 	one := len(raw(n.call(etf.Atom("workers"))))
-	if one*calls < ipc.JournalOut {
+	if one*calls < journal.OutSize {
 		t.Fatalf("an answer has %d bytes only", one)
 	}
 	var b []byte

@@ -18,6 +18,7 @@ import (
 
 	"erluv/config"
 	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/sandbox"
 
 	"go.uber.org/goleak"
@@ -179,7 +180,7 @@ func playChild(conn *ipc.Conn) error {
 	if err != nil {
 		return err
 	}
-	journal, err := ipc.MapJournal(fds[2])
+	pages, err := journal.Map(fds[2])
 	if err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func playChild(conn *ipc.Conn) error {
 		return err
 	}
 	go obey(node, conn, spawner, func(read int) {
-		journal.Commit(&ipc.Record{OutPos: uint64(len(text)) + 1, InPos: uint64(read)})
+		pages.Commit(&journal.Record{OutPos: uint64(len(text)) + 1, InPos: uint64(read)})
 	})
 	for {
 		n, fds, err := conn.Recv(buf, 0)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/sandbox"
 	"erluv/wire/etf"
 
@@ -42,9 +43,9 @@ type roles struct {
 	ending bool       // nothing must be started any more
 
 	// Since the child was given the connection:
-	base    position     // where it stood then
-	journal *ipc.Journal // where the child says how it stands
-	ledger  *ledger      // whom it has told of
+	base    position         // where it stood then
+	journal *journal.Journal // where the child says how it stands
+	ledger  *ledger          // whom it has told of
 
 	// Owned by watch, and read when it has returned:
 	hung   bool
@@ -153,7 +154,7 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	if r.base, err = positionOf(l.fd); err != nil && !errors.Is(err, errClosing) {
 		return err
 	}
-	if r.journal, err = ipc.NewJournal(l.in, l.skip); err != nil {
+	if r.journal, err = journal.New(l.in, l.skip); err != nil {
 		return err
 	}
 	// What is handed over as read is the first that the journal counts.

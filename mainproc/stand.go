@@ -8,7 +8,7 @@ import (
 	"time"
 	"unsafe"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +36,7 @@ type stand struct {
 // gone then, and nobody else reads or writes. All that the journal says is taken as
 // the word of somebody hostile. With an error nothing more can be done on the
 // connection but to close it.
-func standing(fd int, base position, j *ipc.Journal) (stand, error) {
+func standing(fd int, base position, j *journal.Journal) (stand, error) {
 	now, err := positionOf(fd)
 	if err != nil {
 		return stand{}, err
@@ -51,7 +51,7 @@ var errJournal = errors.New("the journal of the child contradicts the connection
 
 // recall takes from the journal what is left when written and read bytes have gone
 // through the connection since the child was given it.
-func recall(j *ipc.Journal, written, read uint64) (stand, error) {
+func recall(j *journal.Journal, written, read uint64) (stand, error) {
 	r, err := j.Read()
 	if err != nil {
 		return stand{}, err
@@ -68,7 +68,7 @@ func recall(j *ipc.Journal, written, read uint64) (stand, error) {
 }
 
 // recallOut: of the frames at OutPos, written tells how much went out.
-func recallOut(j *ipc.Journal, r ipc.Record, written uint64) ([]byte, error) {
+func recallOut(j *journal.Journal, r journal.Record, written uint64) ([]byte, error) {
 	if written < r.OutPos || written-r.OutPos > uint64(r.OutLen) {
 		return nil, fmt.Errorf("%w: %d bytes were written, but its frames are those from %d to %d",
 			errJournal, written, r.OutPos, r.OutPos+uint64(r.OutLen))
@@ -88,7 +88,7 @@ func recallOut(j *ipc.Journal, r ipc.Record, written uint64) ([]byte, error) {
 }
 
 // recallIn: of the bytes from InPos on, read tells how many there are.
-func recallIn(j *ipc.Journal, r ipc.Record, read uint64) (stand, error) {
+func recallIn(j *journal.Journal, r journal.Record, read uint64) (stand, error) {
 	if read < r.InPos || read-r.InPos < uint64(r.InLen) {
 		return stand{}, fmt.Errorf("%w: %d bytes were read, but it has them up to %d", errJournal, read, r.InPos+uint64(r.InLen))
 	}
@@ -96,8 +96,8 @@ func recallIn(j *ipc.Journal, r ipc.Record, read uint64) (stand, error) {
 	if n <= uint64(r.InSkip) {
 		return stand{Skip: r.InSkip - int(n)}, nil
 	}
-	if n > uint64(ipc.JournalIn-r.InOff) {
-		return stand{}, fmt.Errorf("%w: %d bytes were read to %d, the room ends at %d", errJournal, n, r.InOff, ipc.JournalIn)
+	if n > uint64(journal.InSize-r.InOff) {
+		return stand{}, fmt.Errorf("%w: %d bytes were read to %d, the room ends at %d", errJournal, n, r.InOff, journal.InSize)
 	}
 	in, err := j.In(r.InOff+r.InSkip, int(n)-r.InSkip)
 	if err != nil {

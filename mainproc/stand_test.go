@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"erluv/ipc"
+	"erluv/ipc/journal"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,14 +24,14 @@ func frameOf(n int) []byte {
 	return b
 }
 
-func journalOf(t testing.TB, r ipc.Record, out, in []byte) *ipc.Journal {
+func journalOf(t testing.TB, r journal.Record, out, in []byte) *journal.Journal {
 	t.Helper()
-	j, err := ipc.NewJournal(nil, 0)
+	j, err := journal.New(nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	p, err := ipc.MapJournal(j.FD())
+	p, err := journal.Map(j.FD())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,15 +45,15 @@ func journalOf(t testing.TB, r ipc.Record, out, in []byte) *ipc.Journal {
 func TestRecall(t *testing.T) {
 	out := string(frameOf(10)) + "\x00\x00\x00\x00" + string(frameOf(20)) // 34 bytes
 	in := string(frameOf(30)) + string(frameOf(12)[:7])                   // 37 bytes
-	r := ipc.Record{OutPos: 1000, OutOff: 64, OutLen: 34, InPos: 5000, InOff: 7, InLen: 30}
+	r := journal.Record{OutPos: 1000, OutOff: 64, OutLen: 34, InPos: 5000, InOff: 7, InLen: 30}
 	skipping := r
 	skipping.InLen, skipping.InSkip = 0, 30
 	far := r
-	far.InOff, far.InLen = ipc.JournalIn-10, 10
+	far.InOff, far.InLen = journal.InSize-10, 10
 	over := r
 	over.Over = true
 	for name, tt := range map[string]struct {
-		r             ipc.Record
+		r             journal.Record
 		out, in       string
 		written, read uint64
 		want          stand
@@ -84,7 +84,7 @@ func TestRecall(t *testing.T) {
 		"junk to be written":  {r: r, out: strings.Repeat("\xff", 34), in: in, written: 1034, read: 5037, err: "begins with"},
 		"junk was read":       {r: r, out: out, in: strings.Repeat("\x01", 37), written: 1034, read: 5037, err: "begins with"},
 		"given up":            {r: over, out: out, in: in, written: 1034, read: 5037, err: "given the connection up"},
-		"a record that wraps": {r: ipc.Record{OutPos: math.MaxUint64, OutLen: 1}, written: 0, read: 0, err: "0 bytes were written"},
+		"a record that wraps": {r: journal.Record{OutPos: math.MaxUint64, OutLen: 1}, written: 0, read: 0, err: "0 bytes were written"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := recall(journalOf(t, tt.r, []byte(tt.out), []byte(tt.in)), tt.written, tt.read)
@@ -107,23 +107,23 @@ func FuzzRecall(f *testing.F) {
 	out, in := append(frameOf(10), frameOf(20)...), append(frameOf(30), frameOf(12)[:7]...)
 	f.Add(uint64(0), uint64(0), uint64(30), uint64(0), uint64(0), uint64(30), uint64(0), uint64(17), uint64(37), out, in)
 	f.Add(uint64(9), uint64(5), uint64(30), uint64(9), uint64(8), uint64(0), uint64(30), uint64(9), uint64(30), out, in)
-	f.Add(uint64(0), uint64(ipc.JournalOut), uint64(0), uint64(1), uint64(ipc.JournalIn), uint64(0), uint64(1<<32), uint64(0), uint64(1<<40), out, in)
+	f.Add(uint64(0), uint64(journal.OutSize), uint64(0), uint64(1), uint64(journal.InSize), uint64(0), uint64(1<<32), uint64(0), uint64(1<<40), out, in)
 	f.Add(uint64(math.MaxUint64), uint64(1), uint64(1), uint64(math.MaxUint64), uint64(1), uint64(1), uint64(0), uint64(0), uint64(0), out, in)
-	j, err := ipc.NewJournal(nil, 0)
+	j, err := journal.New(nil, 0)
 	if err != nil {
 		f.Fatal(err)
 	}
 	defer j.Close()
-	p, err := ipc.MapJournal(j.FD())
+	p, err := journal.Map(j.FD())
 	if err != nil {
 		f.Fatal(err)
 	}
 	defer p.Close()
 	f.Fuzz(func(t *testing.T, outPos, outOff, outLen, inPos, inOff, inLen, skip, written, read uint64, out, in []byte) {
 		if max(outOff, outLen, inOff, inLen, skip) > math.MaxInt64 {
-			return // what ipc.FuzzJournal is for
+			return // what journal.FuzzJournal is for
 		}
-		r := ipc.Record{OutPos: outPos, OutOff: int(outOff), OutLen: int(outLen), InPos: inPos, InOff: int(inOff), InLen: int(inLen), InSkip: int(skip)}
+		r := journal.Record{OutPos: outPos, OutOff: int(outOff), OutLen: int(outLen), InPos: inPos, InOff: int(inOff), InLen: int(inLen), InSkip: int(skip)}
 		copy(p.Out[min(r.OutOff, len(p.Out)):], out)
 		copy(p.In[min(r.InOff, len(p.In)):], in)
 		p.Commit(&r)
@@ -303,7 +303,7 @@ func TestStanding(t *testing.T) {
 			t.Fatal(err)
 		}
 		have := append(append([]byte(nil), in...), got...)
-		j := journalOf(t, ipc.Record{OutOff: 9, OutLen: 100, InOff: 5, InLen: len(in)}, out, have)
+		j := journalOf(t, journal.Record{OutOff: 9, OutLen: 100, InOff: 5, InLen: len(in)}, out, have)
 		s, err := standing(fd, base, j)
 		if err != nil || string(s.Out) != string(out[40:]) || string(s.In) != string(frame[:len(have)]) || s.Skip != 0 {
 			t.Fatalf("round %d: %d bytes to be written, %d read, %v", round, len(s.Out), len(s.In), err)

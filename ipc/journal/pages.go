@@ -1,4 +1,4 @@
-package ipc
+package journal
 
 import (
 	"fmt"
@@ -18,22 +18,22 @@ type Pages struct {
 	gen     uint64
 }
 
-// MapJournal maps the journal that main has sent. The descriptor stays the
+// Map maps the journal that main has sent. The descriptor stays the
 // caller's and is not needed any more.
-func MapJournal(fd int) (*Pages, error) {
+func Map(fd int) (*Pages, error) {
 	var st unix.Stat_t
 	if err := eintr.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("cannot look at the journal: %w", err)
 	}
-	if st.Size != journalSize {
-		return nil, fmt.Errorf("descriptor %d is no journal: it has %d bytes, not %d", fd, st.Size, journalSize)
+	if st.Size != memSize {
+		return nil, fmt.Errorf("descriptor %d is no journal: it has %d bytes, not %d", fd, st.Size, memSize)
 	}
-	mem, err := unix.Mmap(fd, 0, journalSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(fd, 0, memSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
-		return nil, fmt.Errorf("cannot map the journal of %d bytes: %w", journalSize, err)
+		return nil, fmt.Errorf("cannot map the journal of %d bytes: %w", memSize, err)
 	}
-	const in = journalHead + JournalOut
-	p := &Pages{Out: mem[journalHead:in:in], In: mem[in:], mem: mem}
+	const in = headSize + OutSize
+	p := &Pages{Out: mem[headSize:in:in], In: mem[in:], mem: mem}
 	p.gen = atomic.LoadUint64(p.generation())
 	return p, nil
 }

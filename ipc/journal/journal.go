@@ -1,4 +1,9 @@
-package ipc
+// Package journal is a memory which the child shares with main: the child composes
+// every frame in it before it writes it to the node, and reads every frame from the
+// node into it. Main looks at it only after the child's end. The kernel then tells
+// how many bytes were written and read; the journal tells which. Main makes it (New)
+// and reads it (Journal); the child maps it (Map) and writes it (Pages).
+package journal
 
 import (
 	"encoding/binary"
@@ -10,28 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The journal is a memory which the child shares with main: the child composes
-// every frame in it before it writes it to the node, and reads every frame from the
-// node into it. Main looks at it only after the child's end. The kernel then tells
-// how many bytes were written and read; the journal tells which.
-//
-// It is sparse: it costs memory where it was used. It begins with a header of
-// journalHead bytes: a generation, at 0, and two records, at 64 and 128. The
+// The memory is sparse: it costs memory where it was used. It begins with a header of
+// headSize bytes: a generation, at 0, and two records, at 64 and 128. The
 // record of the generation's parity holds; the next is written beside it, and the
 // one store of the generation puts it in force.
 const (
-	// JournalOut is the room for frames to the node, in bytes. The largest frame is
+	// OutSize is the room for frames to the node, in bytes. The largest frame is
 	// the answer to a run; all others are small or bounded by the number of workers.
-	JournalOut = 96 << 20
+	OutSize = 96 << 20
 
-	// JournalIn is the room for what was read from the node, in bytes: one frame of
+	// InSize is the room for what was read from the node, in bytes: one frame of
 	// the largest size that is not passed over (64 MiB), what was handled before it,
 	// and what is read behind it.
-	JournalIn = 65 << 20
+	InSize = 65 << 20
 
-	journalHead = 64 << 10 // a multiple of every page size
-	journalSize = journalHead + JournalOut + JournalIn
-	recordSize  = 64
+	headSize   = 64 << 10 // a multiple of every page size
+	memSize    = headSize + OutSize + InSize
+	recordSize = 64
 
 	// maxSkip is the longest frame there is, its length included.
 	maxSkip = 4 + math.MaxUint32
@@ -71,16 +71,16 @@ func (r *Record) words() [recordSize / 8]uint64 {
 // recordOf reads a record of somebody who is not trusted.
 func recordOf(w [recordSize / 8]uint64) (Record, error) {
 	switch {
-	case w[1] > JournalOut || w[2] > JournalOut-w[1]:
-		return Record{}, fmt.Errorf("ipc: the journal has frames of %d bytes at %d, the room ends at %d", w[2], w[1], JournalOut)
-	case w[4] > JournalIn || w[5] > JournalIn-w[4]:
-		return Record{}, fmt.Errorf("ipc: the journal has read %d bytes to %d, the room ends at %d", w[5], w[4], JournalIn)
+	case w[1] > OutSize || w[2] > OutSize-w[1]:
+		return Record{}, fmt.Errorf("journal: the journal has frames of %d bytes at %d, the room ends at %d", w[2], w[1], OutSize)
+	case w[4] > InSize || w[5] > InSize-w[4]:
+		return Record{}, fmt.Errorf("journal: the journal has read %d bytes to %d, the room ends at %d", w[5], w[4], InSize)
 	case w[6] > maxSkip:
-		return Record{}, fmt.Errorf("ipc: the journal passes over %d bytes, a frame has at most %d", w[6], uint64(maxSkip))
+		return Record{}, fmt.Errorf("journal: the journal passes over %d bytes, a frame has at most %d", w[6], uint64(maxSkip))
 	case w[6] > 0 && w[5] > 0:
-		return Record{}, fmt.Errorf("ipc: the journal keeps %d bytes and passes over %d", w[5], w[6])
+		return Record{}, fmt.Errorf("journal: the journal keeps %d bytes and passes over %d", w[5], w[6])
 	case w[7] > 1:
-		return Record{}, fmt.Errorf("ipc: the journal is neither over nor not: %d", w[7])
+		return Record{}, fmt.Errorf("journal: the journal is neither over nor not: %d", w[7])
 	}
 	return Record{
 		OutPos: w[0], OutOff: int(w[1]), OutLen: int(w[2]),
@@ -93,17 +93,17 @@ func recordOf(w [recordSize / 8]uint64) (Record, error) {
 // can change after they were checked. It owns the descriptor.
 type Journal struct{ fd int }
 
-// NewJournal makes one for a child that is to begin with bytes which were read
+// New makes one for a child that is to begin with bytes which were read
 // from the node and not handled, or that passes over the next skip bytes from there.
 // Its size is sealed.
-func NewJournal(in []byte, skip int) (*Journal, error) {
-	if len(in) > JournalIn {
-		return nil, fmt.Errorf("cannot make a journal: %d bytes were read, the room is %d", len(in), JournalIn)
+func New(in []byte, skip int) (*Journal, error) {
+	if len(in) > InSize {
+		return nil, fmt.Errorf("cannot make a journal: %d bytes were read, the room is %d", len(in), InSize)
 	}
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < journalSize {
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < memSize {
 		// Beyond it there would be a SIGXFSZ.
-		return nil, fmt.Errorf("cannot make a journal of %d bytes: the limit for the size of files is %d bytes (ulimit -f)", journalSize, limit.Cur)
+		return nil, fmt.Errorf("cannot make a journal of %d bytes: the limit for the size of files is %d bytes (ulimit -f)", memSize, limit.Cur)
 	}
 	fd, err := unix.MemfdCreate("erluv-journal", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
 	if err == unix.EINVAL { // Linux before 6.3 knows no MFD_NOEXEC_SEAL
@@ -122,8 +122,8 @@ func NewJournal(in []byte, skip int) (*Journal, error) {
 
 // begin gives the journal its size and its first record.
 func (j *Journal) begin(in []byte, skip int) error {
-	if err := eintr.Ftruncate(j.fd, journalSize); err != nil {
-		return fmt.Errorf("cannot make a journal of %d bytes: %w", journalSize, err)
+	if err := eintr.Ftruncate(j.fd, memSize); err != nil {
+		return fmt.Errorf("cannot make a journal of %d bytes: %w", memSize, err)
 	}
 	const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 	if _, err := unix.FcntlInt(uintptr(j.fd), unix.F_ADD_SEALS, seals); err != nil {
@@ -137,7 +137,7 @@ func (j *Journal) begin(in []byte, skip int) error {
 	for _, p := range []struct {
 		b  []byte
 		at int64
-	}{{head[:], 0}, {in, journalHead + JournalOut}} {
+	}{{head[:], 0}, {in, headSize + OutSize}} {
 		for b, at := p.b, p.at; len(b) > 0; {
 			n, err := eintr.Pwrite(j.fd, b, at)
 			if err != nil {
@@ -179,17 +179,17 @@ func (j *Journal) Read() (Record, error) {
 
 // Out copies n bytes at off of the out room, In of the in room.
 func (j *Journal) Out(off, n int) ([]byte, error) {
-	return j.room("out", journalHead, JournalOut, off, n)
+	return j.room("out", headSize, OutSize, off, n)
 }
 
 // In copies n bytes at off of the in room.
 func (j *Journal) In(off, n int) ([]byte, error) {
-	return j.room("in", journalHead+JournalOut, JournalIn, off, n)
+	return j.room("in", headSize+OutSize, InSize, off, n)
 }
 
 func (j *Journal) room(name string, at, size, off, n int) ([]byte, error) {
 	if off < 0 || n < 0 || off > size || n > size-off {
-		return nil, fmt.Errorf("ipc: %d bytes at %d of the journal's %s room, which ends at %d", n, off, name, size)
+		return nil, fmt.Errorf("journal: %d bytes at %d of the journal's %s room, which ends at %d", n, off, name, size)
 	}
 	return j.read(at+off, n)
 }
@@ -202,7 +202,7 @@ func (j *Journal) read(at, n int) ([]byte, error) {
 			continue
 		}
 		if err != nil || k == 0 {
-			return nil, fmt.Errorf("ipc: cannot read %d bytes at %d of the journal, only %d: %w", n, at, done, err)
+			return nil, fmt.Errorf("journal: cannot read %d bytes at %d of the journal, only %d: %w", n, at, done, err)
 		}
 		done += k
 	}

@@ -1,4 +1,4 @@
-package ipc
+package journal
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 func newJournal(t testing.TB, in []byte, skip int) *Journal {
 	t.Helper()
-	j, err := NewJournal(in, skip)
+	j, err := New(in, skip)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func newJournal(t testing.TB, in []byte, skip int) *Journal {
 
 func mapJournal(t testing.TB, j *Journal) *Pages {
 	t.Helper()
-	p, err := MapJournal(j.FD())
+	p, err := Map(j.FD())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +37,11 @@ func TestJournal(t *testing.T) {
 	if first, err := p.First(); err != nil || first != (Record{InLen: 5}) || string(p.In[:5]) != "begun" {
 		t.Errorf("the child begins with %+v, %v, %q", first, err, p.In[:5])
 	}
-	copy(p.Out[JournalOut-4:], "last")
-	copy(p.In[JournalIn-3:], "end")
+	copy(p.Out[OutSize-4:], "last")
+	copy(p.In[InSize-3:], "end")
 	r := Record{
-		OutPos: 1 << 40, OutOff: JournalOut - 4, OutLen: 4,
-		InPos: 1 << 50, InOff: JournalIn - 3, InLen: 3,
+		OutPos: 1 << 40, OutOff: OutSize - 4, OutLen: 4,
+		InPos: 1 << 50, InOff: InSize - 3, InLen: 3,
 	}
 	for range 3 { // in both places
 		r.OutPos++
@@ -82,7 +82,7 @@ func TestJournalCopies(t *testing.T) {
 	if string(out) != "before" {
 		t.Errorf("%q", out)
 	}
-	for _, at := range [][2]int{{-1, 1}, {0, -1}, {JournalOut, 1}, {JournalOut + 1, 0}, {1, JournalOut}, {math.MaxInt, math.MaxInt}} {
+	for _, at := range [][2]int{{-1, 1}, {0, -1}, {OutSize, 1}, {OutSize + 1, 0}, {1, OutSize}, {math.MaxInt, math.MaxInt}} {
 		if b, err := j.Out(at[0], at[1]); err == nil {
 			t.Errorf("%d bytes at %d: %d bytes", at[1], at[0], len(b))
 		}
@@ -92,7 +92,7 @@ func TestJournalCopies(t *testing.T) {
 // TestJournalSealed: its size cannot be changed, which would kill whoever maps it.
 func TestJournalSealed(t *testing.T) {
 	j := newJournal(t, nil, 0)
-	for _, size := range []int64{0, journalSize - 1, journalSize + 1} {
+	for _, size := range []int64{0, memSize - 1, memSize + 1} {
 		if err := unix.Ftruncate(j.FD(), size); err != unix.EPERM {
 			t.Errorf("made %d bytes long: %v", size, err)
 		}
@@ -117,7 +117,7 @@ func TestJournalMemory(t *testing.T) {
 	j := newJournal(t, nil, 0)
 	p := mapJournal(t, j)
 	empty := blocks(j)
-	if empty > 4*journalHead {
+	if empty > 4*headSize {
 		t.Errorf("an empty journal costs %d bytes", empty)
 	}
 	const used = 8 << 20
@@ -140,10 +140,10 @@ func TestNoJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if _, err := MapJournal(fd); err == nil || !strings.Contains(err.Error(), "no journal") {
+	if _, err := Map(fd); err == nil || !strings.Contains(err.Error(), "no journal") {
 		t.Errorf("an empty memfd: %v", err)
 	}
-	if _, err := MapJournal(-1); err == nil {
+	if _, err := Map(-1); err == nil {
 		t.Error("no descriptor at all was mapped")
 	}
 	j := newJournal(t, nil, 0)
@@ -156,7 +156,7 @@ func TestNoJournal(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Errorf("closed twice: %v", err)
 	}
-	if _, err := NewJournal(make([]byte, JournalIn+1), 0); err == nil {
+	if _, err := New(make([]byte, InSize+1), 0); err == nil {
 		t.Error("a journal with more than its room holds")
 	}
 }
@@ -169,11 +169,11 @@ func TestJournalTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := was
-	small.Cur = journalSize - 1
+	small.Cur = memSize - 1
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &small); err != nil {
 		t.Fatal(err)
 	}
-	_, err := NewJournal(nil, 0)
+	_, err := New(nil, 0)
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
@@ -184,17 +184,17 @@ func TestJournalTooLarge(t *testing.T) {
 
 // hostile are records that lie.
 var hostile = map[string][8]uint64{
-	"frames behind the room":       {0, JournalOut + 1},
-	"frames beyond the room":       {0, 1, JournalOut},
+	"frames behind the room":       {0, OutSize + 1},
+	"frames beyond the room":       {0, 1, OutSize},
 	"frames of all there is":       {0, 0, math.MaxUint64},
 	"frames from the end of all":   {0, math.MaxUint64, 1},
-	"read behind the room":         {0, 0, 0, 0, JournalIn + 1},
-	"read beyond the room":         {0, 0, 0, 0, JournalIn, 1},
+	"read behind the room":         {0, 0, 0, 0, InSize + 1},
+	"read beyond the room":         {0, 0, 0, 0, InSize, 1},
 	"read to where it wraps":       {0, 0, 0, 0, math.MaxUint64, math.MaxUint64},
 	"more than a frame to skip":    {0, 0, 0, 0, 0, 0, maxSkip + 1},
 	"kept and skipped":             {0, 0, 0, 0, 0, 1, 1},
 	"neither over nor not":         {0, 0, 0, 0, 0, 0, 0, 2},
-	"over with something of above": {0, 0, JournalOut + 1, 0, 0, 0, 0, 1},
+	"over with something of above": {0, 0, OutSize + 1, 0, 0, 0, 0, 1},
 }
 
 // header is the beginning of a journal with the same record in both places.
@@ -229,7 +229,7 @@ func FuzzJournal(f *testing.F) {
 		f.Add(header(math.MaxUint64, w))
 	}
 	f.Add(header(0, [8]uint64{1, 2, 3, 4, 5, 6, 0, 0}))
-	f.Add(header(1, [8]uint64{math.MaxUint64, JournalOut, 0, math.MaxUint64, JournalIn, 0, maxSkip, 1}))
+	f.Add(header(1, [8]uint64{math.MaxUint64, OutSize, 0, math.MaxUint64, InSize, 0, maxSkip, 1}))
 	j := newJournal(f, nil, 0)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		head := make([]byte, 3*recordSize)
@@ -247,7 +247,7 @@ func FuzzJournal(f *testing.F) {
 		if _, err := j.In(r.InOff, min(r.InLen, 1<<10)); err != nil {
 			t.Error(err)
 		}
-		if r.OutLen > JournalOut-r.OutOff || r.InLen > JournalIn-r.InOff || r.InSkip < 0 {
+		if r.OutLen > OutSize-r.OutOff || r.InLen > InSize-r.InOff || r.InSkip < 0 {
 			t.Errorf("%+v", r)
 		}
 		w := r.words()
