@@ -17,21 +17,22 @@ import (
 // imports is the table of doc/architecture.md: each package and the packages of
 // ours that it may import. Those that a row does not name are forbidden.
 var imports = map[string][]string{
-	"eintr":       nil,
-	"config":      {"eintr"},
-	"wire/epmd":   nil,
-	"wire/etf":    nil,
-	"ipc":         {"eintr"},
-	"ipc/journal": {"eintr"},
-	"loop":        {"eintr"},
-	"sandbox":     {"eintr"},
+	"eintr":          nil,
+	"config":         {"eintr"},
+	"wire/epmd":      nil,
+	"wire/etf":       nil,
+	"ipc":            {"eintr"},
+	"ipc/journal":    {"eintr"},
+	"loop":           {"eintr"},
+	"sandbox":        {"eintr"},
+	"sandbox/cgroup": {"eintr"},
 
 	"wire/dist":  {"wire/etf"},
-	"spawner":    {"eintr", "ipc", "sandbox"},
+	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup"},
 	"loop/watch": {"eintr", "loop"},
 	"workers":    {"eintr", "ipc", "loop"},
 	"childproc":  {"wire/dist", "eintr", "wire/etf", "ipc", "ipc/journal", "loop", "loop/watch", "workers"},
-	"mainproc":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "ipc/journal", "sandbox"},
+	"mainproc":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "ipc/journal", "sandbox", "sandbox/cgroup"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
 
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,10 +16,10 @@ import (
 // they end with erluv, how the spawner is started for that, and where programs are
 // so that the kernel knows whose each process is.
 type containment struct {
-	name  string        // as the configuration and `info` have it
-	pidns bool          // the spawner is the init of a pid namespace
-	tree  *sandbox.Tree // nil: no control groups
-	few   bool          // only programs with limits have leaves in the tree
+	name  string       // as the configuration and `info` have it
+	pidns bool         // the spawner is the init of a pid namespace
+	tree  *cgroup.Tree // nil: no control groups
+	few   bool         // only programs with limits have leaves in the tree
 
 	freezes bool // who is in the tree is frozen while it is ended
 }
@@ -32,7 +33,7 @@ const (
 
 // waysOf is what the configuration's contain stands for, the strongest first; the
 // first that works is taken. The tree, if there is one, is the caller's.
-func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []containment, tree *sandbox.Tree, err error) {
+func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []containment, tree *cgroup.Tree, err error) {
 	root := os.Geteuid() == 0
 	may := root && sandbox.MayNamespace()
 	if contain == containPidns && !may {
@@ -41,7 +42,7 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 	few := contain == containGroup
 	// Without leaves all programs are in the spawner's group, which is enough to end
 	// them with it, however fast they fork.
-	tree, swept, err := sandbox.NewTree(id, !few)
+	tree, swept, err := cgroup.NewTree(ownerOf(id), !few)
 	if err != nil && contain == containCgroup {
 		return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
 	}
@@ -88,3 +89,6 @@ func (c containment) attr() (parent int, sys *syscall.SysProcAttr) {
 	}
 	return parent, sys
 }
+
+// ownerOf is to whom control groups of programs belong.
+func ownerOf(id sandbox.Identity) cgroup.Owner { return cgroup.Owner{UID: id.Owner(), GID: id.GID} }

@@ -5,6 +5,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 )
 
 // sweptLeft is what the log has when trees were swept.
@@ -12,8 +13,8 @@ const sweptLeft = "what an erluv had left that did not end in order has been end
 
 // limit makes the groups for programs with limits, beside the ways of containment and
 // the tree that is in them.
-func (s *settings) limit(id sandbox.Identity, ways []containment, tree *sandbox.Tree) {
-	s.ways, s.tree, s.limits, s.id = ways, tree, sandbox.NewLimits(id, tree), id
+func (s *settings) limit(id sandbox.Identity, ways []containment, tree *cgroup.Tree) {
+	s.ways, s.tree, s.limits, s.id = ways, tree, cgroup.NewLimits(ownerOf(id), tree), id
 	if s.limits.Swept > 0 {
 		s.log.Warn(sweptLeft, "trees", s.limits.Swept)
 	}

@@ -16,6 +16,7 @@ import (
 	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
@@ -61,8 +62,8 @@ type settings struct {
 	spawner ipc.StartSpawner
 	others  []other       // without a process
 	ways    []containment // of the programs: the strongest first
-	tree    *sandbox.Tree // of those of them that have one
-	limits  sandbox.Limits
+	tree    *cgroup.Tree  // of those of them that have one
+	limits  cgroup.Limits
 	id      sandbox.Identity // of the programs
 	log     *slog.Logger
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"erluv/ipc"
-	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +15,7 @@ import (
 // lost its own has not ended main comes back again and again. That what is frozen ends is
 // seen by TestFrozen, with a real one.
 func TestThaw(t *testing.T) {
-	freezes := containment{tree: &sandbox.Tree{}, freezes: true} // which is nowhere
+	freezes := containment{tree: &cgroup.Tree{}, freezes: true} // which is nowhere
 	spawner := func() (p *process, theirs *ipc.Conn) {
 		ours, theirs, err := ipc.Pair()
 		if err != nil {

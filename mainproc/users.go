@@ -9,6 +9,7 @@ import (
 	"erluv/config"
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 )
 
 // other is the spawner of another user whom programs may be run as. It is there while
@@ -188,7 +189,7 @@ func (c containment) of(id sandbox.Identity) (containment, error) {
 		return c, nil
 	}
 	var err error
-	c.tree, _, err = sandbox.NewTree(id, !c.few)
+	c.tree, _, err = cgroup.NewTree(ownerOf(id), !c.few)
 	c.freezes = err == nil && c.tree.Freezes()
 	return c, err
 }

@@ -56,7 +56,6 @@ var plays = map[string]func(args []string) error{
 	"hang":     playHang,
 	"parent":   playParent,
 	"ordinary": playOrdinary,
-	"alone":    playAlone,
 }
 
 // playDirty makes everything as unfit for a role as it can be and goes on as

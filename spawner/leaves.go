@@ -9,17 +9,17 @@ import (
 
 	"erluv/eintr"
 	"erluv/ipc"
-	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
 )
 
 // leaves are control groups (cgroups(7)), one for each program and what it starts, in a
-// directory that main has made (sandbox.Tree). One that is empty again is used again,
+// directory that main has made (cgroup.Tree). One that is empty again is used again,
 // for making one and removing it costs as much as starting a program.
 type leaves struct {
 	dir  int  // -1: there are none
-	v1   bool // of the freezer of version 1: see sandbox.KillGroup
+	v1   bool // of the freezer of version 1: see cgroup.Kill
 	next uint32
 	free []uint32
 	left []uint32 // those with processes that were left alone
@@ -140,7 +140,7 @@ func (l *leaves) make(n uint32) error {
 func (f *leaf) open() error {
 	defer asKeeper()()
 	defer unix.Close(f.fd)
-	sandbox.Thaw(func(file string, flags int) (int, error) { return eintr.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
+	cgroup.Thaw(func(file string, flags int) (int, error) { return eintr.Openat(f.fd, file, flags|unix.O_CLOEXEC, 0) })
 	procs, err := eintr.Openat(f.fd, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	f.fd, f.enter = -1, []int{procs}
 	return err
@@ -231,7 +231,7 @@ func (l *leaves) empty(n uint32) bool {
 func (l *leaves) kill(n uint32) unix.Errno {
 	defer asKeeper()()
 	if l.v1 {
-		if err := sandbox.KillGroup(l.files(n)); err != nil {
+		if err := cgroup.Kill(l.files(n)); err != nil {
 			return errnoOf(err)
 		}
 		return 0
@@ -269,17 +269,17 @@ func (l *leaves) repair(n uint32) {
 func (l *leaves) thaw() {
 	defer asKeeper()()
 	for n := uint32(1); l.v1 && n <= l.next; n++ {
-		sandbox.Thaw(l.files(n))
+		cgroup.Thaw(l.files(n))
 	}
 }
 
 // files opens those of a leaf.
-func (l *leaves) files(n uint32) sandbox.Open {
+func (l *leaves) files(n uint32) cgroup.Open {
 	return func(file string, flags int) (int, error) { return l.reserve.openat(l.dir, name(n)+"/"+file, flags) }
 }
 
 // members are the processes of a leaf, as the spawner counts.
-func (l *leaves) members(n uint32) ([]int, error) { return sandbox.Members(l.files(n)) }
+func (l *leaves) members(n uint32) ([]int, error) { return cgroup.Members(l.files(n)) }
 
 // maxSignalled bounds how many processes of a leaf are sent a signal: it takes
 // descriptors, and time in which nothing is started. SIGKILL, which comes in the end,

@@ -13,16 +13,16 @@ import (
 	"time"
 
 	"erluv/ipc"
-	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
 )
 
 // ownTree is a tree as main makes it. Nil: the machine has no control groups for us,
 // and sandbox says so.
-func ownTree(t *testing.T) *sandbox.Tree {
+func ownTree(t *testing.T) *cgroup.Tree {
 	t.Helper()
-	tree, _, err := sandbox.NewTree(sandbox.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, false)
+	tree, _, err := cgroup.NewTree(cgroup.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, false)
 	if can := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
 			d=$at$own/probe-$$

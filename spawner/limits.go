@@ -13,7 +13,7 @@ import (
 
 // limiter makes the control groups (cgroups(7)) of programs with limits: in each
 // hierarchy of version 1 that is needed one for each such program and what it starts,
-// in a directory that main has made (sandbox.Limits). It is removed when the program is
+// in a directory that main has made (cgroup.Limits). It is removed when the program is
 // over. In version 2 the program's leaf has the limits; it is not used again.
 type limiter struct {
 	dirs [ipc.NumLimits]limitDir

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"erluv/ipc"
-	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,7 +100,7 @@ func TestLimitsThatCannotBe(t *testing.T) {
 // realLimits are trees as main makes them.
 func realLimits(t *testing.T) (ipc.LimitDirs, *limiter) {
 	t.Helper()
-	limits := sandbox.NewLimits(sandbox.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, nil)
+	limits := cgroup.NewLimits(cgroup.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, nil)
 	t.Cleanup(limits.Remove)
 	dirs := ipc.LimitDirs(limits.Dirs())
 	for i, dir := range dirs {

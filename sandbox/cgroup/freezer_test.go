@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"os"
@@ -71,9 +71,9 @@ func TestFrozenTree(t *testing.T) {
 	})
 }
 
-// TestKillGroup: who forks all the time, each into a session of his own, is ended all the
+// TestKill: who forks all the time, each into a session of his own, is ended all the
 // same, and the group is not left frozen. Those in a group within it are not touched.
-func TestKillGroup(t *testing.T) {
+func TestKill(t *testing.T) {
 	eachFreezer(t, func(t *testing.T, base string) {
 		tree, _ := makeTree(t, base, true)
 		leaf := inTree(t, tree)
@@ -101,7 +101,7 @@ func TestKillGroup(t *testing.T) {
 		}
 		end := time.Now().Add(10 * time.Second)
 		for {
-			if err := KillGroup(in(leaf)); err != nil {
+			if err := Kill(in(leaf)); err != nil {
 				t.Fatal(err)
 			}
 			if len(members(t, leaf)) == 0 {
@@ -126,7 +126,7 @@ func TestKillNewcomer(t *testing.T) {
 		for _, comes := range []bool{false, true} {
 			all := []*exec.Cmd{put(t, leaf)}
 			looks, frozen := 0, false
-			err := KillGroup(func(file string, flags int) (int, error) {
+			err := Kill(func(file string, flags int) (int, error) {
 				if file == freezerState && flags == unix.O_RDWR {
 					frozen = true
 				} else if file == "cgroup.procs" {
@@ -159,7 +159,7 @@ func members(t *testing.T, group string) []int {
 
 // TestKillNobody: a group that there is not is told as such, and not thawed.
 func TestKillNobody(t *testing.T) {
-	if err := KillGroup(in(filepath.Join(t.TempDir(), "none"))); err != unix.ENOENT && !strings.Contains(err.Error(), unix.ENOENT.Error()) {
+	if err := Kill(in(filepath.Join(t.TempDir(), "none"))); err != unix.ENOENT && !strings.Contains(err.Error(), unix.ENOENT.Error()) {
 		t.Error(err)
 	}
 }

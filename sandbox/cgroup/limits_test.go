@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"bytes"
@@ -71,7 +71,7 @@ func TestEnable(t *testing.T) {
 	if !canCgroup() {
 		return
 	}
-	own, err := ownCgroup("")
+	own, err := own("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestStepAside(t *testing.T) {
 	if !canCgroup() {
 		return
 	}
-	own, err := ownCgroup("")
+	own, err := own("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"errors"
@@ -16,11 +16,11 @@ import (
 )
 
 // owner is whom the tests make trees for: nobody, or whom they run as.
-func owner() Identity {
+func owner() Owner {
 	if os.Geteuid() == 0 {
-		return Identity{UID: 65534, GID: 65534}
+		return Owner{UID: 65534, GID: 65534}
 	}
-	return Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 }
 
 // canCgroup is whether this machine lets us have a tree, by an attempt of the shell in
@@ -85,7 +85,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func TestFindCgroup(t *testing.T) {
+func TestFind(t *testing.T) {
 	const (
 		hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n" +
 			"39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n" +
@@ -121,7 +121,7 @@ func TestFindCgroup(t *testing.T) {
 		"v1 by name":        {hybrid, "8:pids:/a:b\n", "pids", "/sys/fs/cgroup/pids/a:b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := findCgroup(c.mounts, c.groups, c.controller)
+			got, err := find(c.mounts, c.groups, c.controller)
 			if got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("%q, %v, want %q", got, err, c.want)
 			}
@@ -211,7 +211,7 @@ func TestTreeWithoutCgroups(t *testing.T) {
 func eachHierarchy(t *testing.T, f func(t *testing.T, base string, v1 bool)) {
 	for name, controller := range map[string]string{"version 2": "", "version 1": "pids", "the freezer": freezer} {
 		t.Run(name, func(t *testing.T) {
-			base, err := ownCgroup(controller)
+			base, err := own(controller)
 			if err == nil {
 				base = filepath.Join(base, "test-"+strconv.Itoa(os.Getpid()))
 				err = unix.Mkdir(base, 0o755)

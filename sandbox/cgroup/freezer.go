@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"errors"
@@ -35,10 +35,10 @@ const (
 // Open opens a file of a control group, by its name and the flags of openat(2).
 type Open func(file string, flags int) (fd int, err error)
 
-// KillGroup sends SIGKILL to all who are in a group of version 1, and not to those in
+// Kill sends SIGKILL to all who are in a group of version 1, and not to those in
 // groups within it, and has it thawed. Who was just being forked can be left; the group
 // is empty a little later, or it is called again.
-func KillGroup(open Open) error {
+func Kill(open Open) error {
 	grows, err := killMembers(open)
 	if err == nil && grows {
 		freeze(open)

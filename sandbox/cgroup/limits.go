@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"errors"
@@ -34,19 +34,19 @@ var controllers = [numControllers]struct{ name, file string }{
 // NewLimits makes the trees for programs of the user, after it has ended and removed
 // those that dead erluvs have left at the same places. What version 2 has is in the tree
 // that there is already; nil: none.
-func NewLimits(id Identity, tree *Tree) (l Limits) {
+func NewLimits(owner Owner, tree *Tree) (l Limits) {
 	at := make(map[string]*Tree) // by the group in which they are
 	for i, c := range controllers {
 		var err error
-		if l.dirs[i], err = l.dir(c.name, c.file, id, tree, at); err != nil {
+		if l.dirs[i], err = l.dir(c.name, c.file, owner, tree, at); err != nil {
 			l.Why = errors.Join(l.Why, fmt.Errorf("no limit of %s: %w", c.name, err))
 		}
 	}
 	return l
 }
 
-func (l *Limits) dir(name, file string, id Identity, tree *Tree, at map[string]*Tree) (string, error) {
-	base, err := ownCgroup(name)
+func (l *Limits) dir(name, file string, owner Owner, tree *Tree, at map[string]*Tree) (string, error) {
+	base, err := own(name)
 	if err != nil {
 		if tree == nil {
 			return "", err
@@ -59,7 +59,7 @@ func (l *Limits) dir(name, file string, id Identity, tree *Tree, at map[string]*
 	t := at[base]
 	if t == nil {
 		var swept int
-		t, swept, err = treeAt(base, true, id)
+		t, swept, err = treeAt(base, true, owner)
 		l.Swept += swept
 		if err != nil {
 			return "", err

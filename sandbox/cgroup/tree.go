@@ -1,4 +1,8 @@
-package sandbox
+// Package cgroup has the control groups of programs (cgroups(7)), of version 2 or 1: the
+// tree in which they are, so that the kernel knows whose each process is, the trees for
+// limits, and the killing, freezing and counting of those in a group. Main makes the trees;
+// the spawner makes groups in them and ends these.
+package cgroup
 
 import (
 	"crypto/rand"
@@ -15,6 +19,10 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Owner is the user and the group to whom control groups of programs are to belong:
+// see sandbox.Identity.Owner.
+type Owner struct{ UID, GID uint32 }
 
 // Tree is a control group of cgroups(7) in which programs are, with all that they have
 // started: so the kernel knows whose each process is, whatever session it went to. It
@@ -34,7 +42,7 @@ import (
 // it for ever.
 //
 // It is made writable for one user, who is the programs' own only where there cannot be
-// a keeper (DrawKeeper).
+// a keeper (sandbox.DrawKeeper).
 type Tree struct {
 	dir     string
 	v1      bool
@@ -65,12 +73,12 @@ var errTaken = errors.New("another erluv has removed it again and again")
 // NewTree makes the tree for programs of the user, after it has ended and removed
 // those that dead erluvs have left at the same place; swept counts them. Where it cannot
 // be of version 2, it is one of the freezer, if that will do.
-func NewTree(id Identity, v1 bool) (t *Tree, swept int, err error) {
-	t, swept, err = newTreeIn("", id)
+func NewTree(owner Owner, v1 bool) (t *Tree, swept int, err error) {
+	t, swept, err = newTreeIn("", owner)
 	if err == nil || !v1 {
 		return t, swept, err
 	}
-	t, more, no := newTreeIn(freezer, id)
+	t, more, no := newTreeIn(freezer, owner)
 	if no != nil {
 		return nil, swept + more, fmt.Errorf("%w; %w", err, no)
 	}
@@ -79,21 +87,21 @@ func NewTree(id Identity, v1 bool) (t *Tree, swept int, err error) {
 
 // newTreeIn makes one of version 1 in the hierarchy with the controller, unless that
 // is "".
-func newTreeIn(controller string, id Identity) (t *Tree, swept int, err error) {
-	base, err := ownCgroup(controller)
+func newTreeIn(controller string, owner Owner) (t *Tree, swept int, err error) {
+	base, err := own(controller)
 	if err != nil {
 		return nil, 0, err
 	}
-	return treeAt(base, controller != "", id)
+	return treeAt(base, controller != "", owner)
 }
 
-func treeAt(base string, v1 bool, id Identity) (t *Tree, swept int, err error) {
+func treeAt(base string, v1 bool, owner Owner) (t *Tree, swept int, err error) {
 	swept = sweepTrees(base, v1)
 	for range treeTries {
 		var serial [8]byte
 		_, _ = rand.Read(serial[:]) // never fails
 		t = noTree(filepath.Join(base, treePrefix+hex.EncodeToString(serial[:])+treeSuffix), v1)
-		if err = t.make(id); err == nil {
+		if err = t.make(owner); err == nil {
 			return t, swept, nil
 		}
 		t.Remove()
@@ -168,10 +176,10 @@ func (t *Tree) used() bool {
 	return eintr.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.groups()) > 0
 }
 
-func (t *Tree) make(id Identity) error {
+func (t *Tree) make(owner Owner) error {
 	err := eintr.Mkdir(t.dir, 0o755)
 	if err == nil {
-		if err = t.fill(id); err != nil && !t.exists() {
+		if err = t.fill(owner); err != nil && !t.exists() {
 			err = errTaken
 		}
 	}
@@ -186,7 +194,7 @@ func (t *Tree) exists() bool {
 	return eintr.Lstat(t.dir, &st) == nil
 }
 
-func (t *Tree) fill(id Identity) error {
+func (t *Tree) fill(owner Owner) error {
 	err := eintr.Chmod(t.dir, 0o755) // whatever the umask
 	if err == nil && t.v1 {
 		err = eintr.Chmod(filepath.Join(t.dir, t.lockName()), 0o600)
@@ -205,11 +213,11 @@ func (t *Tree) fill(id Identity) error {
 		if err = t.begin(); err == nil {
 			// A process is moved by who may write to this file of all that has both
 			// groups.
-			err = eintr.Fchownat(t.fd, "cgroup.procs", int(id.Owner()), int(id.GID), 0)
+			err = eintr.Fchownat(t.fd, "cgroup.procs", int(owner.UID), int(owner.GID), 0)
 		}
 	}
 	if err == nil {
-		err = eintr.Fchownat(t.fd, ".", int(id.Owner()), int(id.GID), 0)
+		err = eintr.Fchownat(t.fd, ".", int(owner.UID), int(owner.GID), 0)
 	}
 	return err
 }
@@ -282,7 +290,7 @@ func (t *Tree) killMembers() (groups int) {
 	for _, dir := range append(t.groups(), t.dir) {
 		if pids, _ := Members(in(dir)); len(pids) > 0 {
 			groups++
-			_ = KillGroup(in(dir)) // whoever is left is found by the next look
+			_ = Kill(in(dir)) // whoever is left is found by the next look
 		}
 	}
 	return groups

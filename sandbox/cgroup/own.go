@@ -1,4 +1,4 @@
-package sandbox
+package cgroup
 
 import (
 	"errors"
@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// cgroupMount is beneath what the child may read (childFiles).
-const cgroupMount = "/sys/fs/cgroup"
+// mountPoint is beneath what the child may read (childFiles).
+const mountPoint = "/sys/fs/cgroup"
 
-// ownCgroup is the directory of the process's control group (cgroups(7)): of version 1
+// own is the directory of the process's control group (cgroups(7)): of version 1
 // in the hierarchy with the controller, or of version 2 when that is "".
-func ownCgroup(controller string) (string, error) {
+func own(controller string) (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", err
@@ -23,11 +23,11 @@ func ownCgroup(controller string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return findCgroup(string(mounts), string(groups), controller)
+	return find(string(mounts), string(groups), controller)
 }
 
-// findCgroup finds it in the two files of proc(5).
-func findCgroup(mounts, groups, controller string) (string, error) {
+// find finds it in the two files of proc(5).
+func find(mounts, groups, controller string) (string, error) {
 	own := ""
 	for line := range strings.Lines(groups) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
@@ -46,14 +46,14 @@ func findCgroup(mounts, groups, controller string) (string, error) {
 		if own == "" || err != nil || hasDots(root) || hasDots(own) || hasDots("/"+rest) {
 			continue // another part of the hierarchy is mounted there
 		}
-		if at == cgroupMount || strings.HasPrefix(at, cgroupMount+"/") {
+		if at == mountPoint || strings.HasPrefix(at, mountPoint+"/") {
 			return filepath.Join(at, rest), nil
 		}
 	}
 	if controller != "" {
-		return "", fmt.Errorf("no control groups of version 1 with %s are mounted beneath %s", controller, cgroupMount)
+		return "", fmt.Errorf("no control groups of version 1 with %s are mounted beneath %s", controller, mountPoint)
 	}
-	return "", errors.New("no control groups of version 2 are mounted beneath " + cgroupMount)
+	return "", errors.New("no control groups of version 2 are mounted beneath " + mountPoint)
 }
 
 func isHierarchy(kind, options, controller string) bool {
