@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -59,16 +60,39 @@ func TestMakeErluv(t *testing.T) {
 	}
 }
 
+// A Mix project has erluv_exec by its path, and erluv with it.
+func TestErluvExecInMix(t *testing.T) {
+	dir := t.TempDir()
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/mix.exs", "../erlang/make-erluv", dir))
+	project := t.TempDir()
+	mix := `defmodule P.MixProject do
+  use Mix.Project
+  def project, do: [app: :p, version: "1.0.0", deps: [{:erluv_exec, path: "` + dir + `/erluv_exec"}]]
+end
+`
+	if err := os.WriteFile(filepath.Join(project, "mix.exs"), []byte(mix), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("mix", "run", "-e", `
+		{:ok, _} = Application.ensure_all_started(:erluv_exec)
+		IO.puts(:standard_io, "executable " <> to_string(:erluv_exec.default(:portexe)))`)
+	cmd.Dir = project
+	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "HOME="+project)
+	want := "executable " + project + "/_build/dev/lib/erluv/priv/erluv\n"
+	if said := output(t, cmd); !strings.HasSuffix(said, want) {
+		t.Errorf("%s\nwant %q", said, want)
+	}
+}
+
 // make -C erlang: an application that is used from where it was made.
 func TestMakeInErlang(t *testing.T) {
 	dir := t.TempDir()
-	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/compile", "../erlang/make-erluv", "../erlang/Makefile", dir))
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/compile", "../erlang/make-erluv", "../erlang/Makefile", dir))
 	cmd := exec.Command("make", "-C", dir)
 	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t))
 	output(t, cmd)
-	run := exec.Command("erl", "-noinput", "-pa", filepath.Join(dir, "ebin"), "-eval", `
-		{ok, [Path]} = erluv_executable:which(),
-		io:put_chars(Path), halt().`)
+	run := exec.Command("erl", "-noinput", "-pa", filepath.Join(dir, "ebin"), filepath.Join(dir, "erluv_exec/ebin"), "-eval", `
+		io:put_chars(erluv_exec:default(portexe)), halt().`)
 	if got, want := output(t, run), filepath.Join(dir, "priv/erluv"); got != want {
 		t.Errorf("the executable is %q, want %q", got, want)
 	}

@@ -68,16 +68,19 @@ func wantFiles(t *testing.T, dir, prefix string, more ...string) {
 		"-rw------- /etc/erluv/erluv.conf",
 		"-rwxr-xr-x " + prefix + "/bin/erluv",
 		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app",
+		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv_exec-0.1.0/ebin/erluv_exec.app",
 		"-rw-r--r-- " + prefix + "/share/bash-completion/completions/erluv",
 		"-rw-r--r-- " + prefix + "/share/fish/vendor_completions.d/erluv.fish",
 	}, more...)
-	sources, err := filepath.Glob("../erlang/src/*.erl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, source := range sources {
-		module := strings.TrimSuffix(filepath.Base(source), ".erl")
-		want = append(want, "-rw-r--r-- "+prefix+"/lib/erlang/lib/erluv-0.1.0/ebin/"+module+".beam")
+	for library, sources := range map[string]string{"erluv": "../erlang/src", "erluv_exec": "../erlang/erluv_exec/src"} {
+		files, err := filepath.Glob(sources + "/*.erl")
+		if err != nil || len(files) < 5 {
+			t.Fatalf("%s: %q, %v", sources, files, err)
+		}
+		for _, source := range files {
+			module := strings.TrimSuffix(filepath.Base(source), ".erl")
+			want = append(want, "-rw-r--r-- "+prefix+"/lib/erlang/lib/"+library+"-0.1.0/ebin/"+module+".beam")
+		}
 	}
 	got := files(t, dir)
 	slices.Sort(got)
@@ -120,11 +123,16 @@ func TestInstall(t *testing.T) {
 	} {
 		output(t, exec.Command(program[0], append(program[1:], root+file)...))
 	}
-	loaded := output(t, exec.Command("erl", "-noinput", "-boot", "start_clean", "-pa", root+"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin",
-		"-eval", "ok = application:load(erluv), {ok, Modules} = application:get_key(erluv, modules), "+
-			"ok = code:ensure_modules_loaded(Modules), io:put_chars(\"loaded\"), halt()."))
-	if loaded != "loaded" {
-		t.Errorf("the library: %s", loaded)
+	load := exec.Command("erl", "-noinput", "-boot", "start_clean", "-eval", `
+		{ok, Started} = application:ensure_all_started(erluv_exec),
+		[begin
+			 {ok, Modules} = application:get_key(Application, modules),
+			 ok = code:ensure_modules_loaded(Modules)
+		 end || Application <- Started],
+		io:format("~p", [Started]), halt().`)
+	load.Env = append(os.Environ(), "ERL_LIBS="+root+"/opt/e/lib/erlang/lib")
+	if started := output(t, load); started != "[erluv,erluv_exec]" {
+		t.Errorf("the libraries: %s", started)
 	}
 	if version := output(t, exec.Command(root+"/opt/e/bin/erluv", "version")); !strings.HasPrefix(version, "erluv 0.1.0") {
 		t.Errorf("version %s", version)
@@ -249,7 +257,8 @@ func TestPackage(t *testing.T) {
 		documents = append(documents, found...)
 	}
 	wantLinks(t, documents)
-	for _, file := range []string{"elixir/mix.exs", "elixir/lib/erluv.ex", "erlang/mix.exs", "erlang/src/erluv.erl", "erlang/make-erluv"} {
+	for _, file := range []string{"elixir/mix.exs", "elixir/lib/erluv.ex", "erlang/mix.exs", "erlang/src/erluv.erl", "erlang/make-erluv",
+		"erlang/erluv_exec/mix.exs", "erlang/erluv_exec/src/erluv_exec.erl"} {
 		if _, err := os.Stat(root + "/usr/share/erluv/" + file); err != nil {
 			t.Error(err)
 		}

@@ -154,17 +154,16 @@ func wantCommandLine(t *testing.T, line string) {
 
 // A release has one version, wherever it is written.
 func TestVersions(t *testing.T) {
-	app, err := os.ReadFile("../../erlang/src/erluv.app.src")
-	if err != nil {
-		t.Fatal(err)
-	}
 	changes, err := os.ReadFile("../../CHANGELOG.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	release, unreleased := strings.CutSuffix(version, "-dev")
-	if !strings.Contains(string(app), `{vsn, "`+release+`"}`) {
-		t.Errorf("erluv.app.src does not have version %s", release)
+	for _, file := range []string{"src/erluv.app.src", "erluv_exec/src/erluv_exec.app.src"} {
+		app, err := os.ReadFile("../../erlang/" + file)
+		if err != nil || !strings.Contains(string(app), `{vsn, "`+release+`"}`) {
+			t.Errorf("%s does not have version %s: %v", file, release, err)
+		}
 	}
 	heading := "## " + release
 	if unreleased {

@@ -176,7 +176,7 @@ defmodule Erluv do
   end
 
   defp status({:status, status}, _), do: status
-  defp status({:signal, signal}, _), do: 128 + :erluv_exec.signal_to_int(signal)
+  defp status({:signal, signal}, _), do: 128 + :erluv_signal.number(signal)
   defp status({:error, reason}, spec), do: raise(Error, reason: reason, command: spec.command)
   defp status(timeout, _), do: timeout
 

@@ -72,7 +72,8 @@ exports(Module) ->
 
 %% The functions with a spec: name, the comment above it, name and arity.
 functions(Module) ->
-    File = filename:join([code:lib_dir(erluv), "src", atom_to_list(Module) ++ ".erl"]),
+    Application = case Module of erluv_exec -> erluv_exec; _ -> erluv end,
+    File = filename:join([code:lib_dir(Application), "src", atom_to_list(Module) ++ ".erl"]),
     {ok, Forms} = epp:parse_file(File, []),
     Lines = list_to_tuple(lines(File)),
     [{atom_to_list(F), comment_above(Line - 1, Lines, []), {F, A}}

@@ -167,7 +167,7 @@ dir() ->
 
 %% The flags by which another VM finds our modules.
 paths() ->
-    ["-pa", filename:dirname(code:which(?MODULE)), filename:dirname(code:which(erluv))].
+    ["-pa" | [filename:dirname(code:which(Module)) || Module <- [?MODULE, erluv, erluv_exec]]].
 
 %% An erluv that no erluv_node has started, as an administrator would.
 open(Args) ->

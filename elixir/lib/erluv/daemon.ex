@@ -273,7 +273,7 @@ defmodule Erluv.Daemon do
 
   # As a shell counts: 128 and the signal.
   defp signalled(signal, more, program, metadata, to_reason) do
-    status = 128 + :erluv_exec.signal_to_int(signal)
+    status = 128 + :erluv_signal.number(signal)
     failed(status, "with status #{status} (#{signal}#{more})", program, metadata, to_reason)
   end
 

@@ -289,10 +289,7 @@ status(Status) ->
 %% '''
 -spec signal(integer()) -> atom() | integer().
 signal(Number) ->
-    case lists:keyfind(Number, 2, erluv_exec_options:signals()) of
-        {Name, Number} -> Name;
-        false -> Number
-    end.
+    erluv_signal:name(Number).
 
 %% @doc The number of a signal.
 %%
@@ -301,11 +298,8 @@ signal(Number) ->
 %% 40 = erluv_exec:signal_to_int(40).
 %% '''
 -spec signal_to_int(atom() | integer()) -> integer().
-signal_to_int(Number) when is_integer(Number) ->
-    Number;
-signal_to_int(Name) when is_atom(Name) ->
-    {Name, Number} = lists:keyfind(Name, 1, erluv_exec_options:signals()),
-    Number.
+signal_to_int(Signal) ->
+    erluv_signal:number(Signal).
 
 %% @doc Sets how much is told for debugging, which is nothing: the old level is 0, too. What
 %% erluv tells is its setting `log_level'.

@@ -5,7 +5,6 @@
 -export([read/2]).
 -export([start/2]).
 -export([stty/1]).
--export([signals/0]).
 
 -export_type([run/0]).
 
@@ -234,13 +233,3 @@ stty_name("reprint") -> "rprnt";
 stty_name("werase") -> "werase";
 stty_name("switch") -> "swtch";
 stty_name(Name) -> Name.
-
-%% @doc The signals of Linux (signal(7)) and their numbers.
--spec signals() -> [{atom(), pos_integer()}].
-signals() ->
-    [{sighup, 1}, {sigint, 2}, {sigquit, 3}, {sigill, 4}, {sigtrap, 5}, {sigabrt, 6},
-     {sigbus, 7}, {sigfpe, 8}, {sigkill, 9}, {sigusr1, 10}, {sigsegv, 11}, {sigusr2, 12},
-     {sigpipe, 13}, {sigalrm, 14}, {sigterm, 15}, {sigstkflt, 16}, {sigchld, 17},
-     {sigcont, 18}, {sigstop, 19}, {sigtstp, 20}, {sigttin, 21}, {sigttou, 22},
-     {sigurg, 23}, {sigxcpu, 24}, {sigxfsz, 25}, {sigvtalrm, 26}, {sigprof, 27},
-     {sigwinch, 28}, {sigio, 29}, {sigpwr, 30}, {sigsys, 31}].
