@@ -46,7 +46,7 @@ const maxCPU = 1023
 
 func optCPUs(to *ipc.Attributes, v etf.Term) error {
 	bad := fmt.Errorf("must be a list of processors, numbers from 0 to %d", maxCPU)
-	list, ok := listOfNumbers(v)
+	list, ok := etf.Elements(v)
 	if !ok || len(list) == 0 {
 		return bad
 	}

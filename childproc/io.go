@@ -174,7 +174,7 @@ func (m *manager) putChars(p *proc, to ioFrom, encoding, chars etf.Term, reply f
 func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[2].(etf.Atom)
 	function, ok2 := t[3].(etf.Atom)
-	args, ok3 := asList(t[4])
+	args, ok3 := etf.Elements(t[4])
 	if !ok1 || !ok2 || !ok3 {
 		reply(errorTerm(etf.Atom("request")))
 		return

@@ -77,7 +77,7 @@ func sandboxPaths(key etf.Atom, v etf.Term) ([]string, error) {
 
 func sandboxPorts(v etf.Term) ([]uint16, error) {
 	bad := fmt.Errorf("connect must be a list of 1 to %d ports, numbers from 1 to 65535", maxSandboxPorts)
-	list, ok := listOfNumbers(v)
+	list, ok := etf.Elements(v)
 	if !ok || len(list) == 0 || len(list) > maxSandboxPorts {
 		return nil, bad
 	}
@@ -90,20 +90,6 @@ func sandboxPorts(v etf.Term) ([]uint16, error) {
 		ports = append(ports, uint16(n))
 	}
 	return ports, nil
-}
-
-// listOfNumbers is a list, also where it comes as a string, as one of small numbers
-// does.
-func listOfNumbers(v etf.Term) (etf.List, bool) {
-	if s, ok := v.(etf.String); ok {
-		list := make(etf.List, len(s))
-		for i, c := range s {
-			list[i] = int64(c)
-		}
-		return list, true
-	}
-	list, ok := v.(etf.List)
-	return list, ok
 }
 
 // optAllow takes a list of groups of system calls.

@@ -14,7 +14,7 @@ import (
 // optStopSequence takes a list of close, signals and milliseconds. A number is a time;
 // the signals that have no name are given as {signal, Number}.
 func optStopSequence(to *[]workers.Step, v etf.Term) error {
-	list, ok := listOfNumbers(v)
+	list, ok := etf.Elements(v)
 	if !ok || len(list) == 0 || len(list) > workers.MaxSteps {
 		return fmt.Errorf("must be a list of 1 to %d steps: close, a signal such as sigterm, {signal, Signal}, or milliseconds", workers.MaxSteps)
 	}

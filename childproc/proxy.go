@@ -18,28 +18,13 @@ func optProxy(to **proxy, v etf.Term) error {
 	if t, ok := v.(etf.Tuple); ok && len(t) == 3 {
 		module, ok1 := t[0].(etf.Atom)
 		function, ok2 := t[1].(etf.Atom)
-		args, ok3 := asList(t[2])
+		args, ok3 := etf.Elements(t[2])
 		if ok1 && ok2 && ok3 {
 			*to = &proxy{module: module, function: function, args: raw(args)}
 			return nil
 		}
 	}
 	return fmt.Errorf("must be {Module, Function, Args}")
-}
-
-// asList gives a proper list, also one that was sent as a string.
-func asList(t etf.Term) (etf.List, bool) {
-	switch v := t.(type) {
-	case etf.List:
-		return v, true
-	case etf.String:
-		l := make(etf.List, len(v))
-		for i, c := range v {
-			l[i] = int64(c)
-		}
-		return l, true
-	}
-	return nil, false
 }
 
 // startProxy asks the node to start the proxy.

@@ -40,7 +40,7 @@ type until struct {
 func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[3].(etf.Atom)
 	function, ok2 := t[4].(etf.Atom)
-	extra, ok3 := asList(t[5])
+	extra, ok3 := etf.Elements(t[5])
 	if !ok1 || !ok2 || !ok3 {
 		reply(errorTerm(etf.Atom("request")))
 		return

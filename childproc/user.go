@@ -50,7 +50,7 @@ const maxGroups = 65536
 
 func optGroups(to *whom, v etf.Term) error {
 	bad := errors.New("must be a list of names, as binaries, strings or atoms, or numbers")
-	list, ok := listOfNumbers(v)
+	list, ok := etf.Elements(v)
 	if !ok || len(list) > maxGroups {
 		return bad
 	}

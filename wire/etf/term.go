@@ -89,3 +89,19 @@ func Text(t Term) (string, bool) {
 	}
 	return "", false
 }
+
+// Elements gives the elements of a proper list. A node sends a list of small integers
+// as a string, so a String is one too.
+func Elements(t Term) (List, bool) {
+	switch t := t.(type) {
+	case List:
+		return t, true
+	case String:
+		l := make(List, len(t))
+		for i, c := range t {
+			l[i] = int64(c)
+		}
+		return l, true
+	}
+	return nil, false
+}

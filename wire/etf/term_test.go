@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,25 @@ func TestText(t *testing.T) {
 	} {
 		if got, ok := Text(c.term); got != c.want || ok != c.ok {
 			t.Errorf("%#v: %q, %v, want %q, %v", c.term, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestElements(t *testing.T) {
+	for _, c := range []struct {
+		term Term
+		want List
+		ok   bool
+	}{
+		{List{Atom("a"), int64(300)}, List{Atom("a"), int64(300)}, true},
+		{List(nil), List(nil), true},
+		{String("\x01\xff"), List{int64(1), int64(255)}, true},
+		{Improper{Elems: []Term{int64('a')}, Tail: Binary("b")}, nil, false},
+		{Binary("a"), nil, false},
+		{nil, nil, false},
+	} {
+		if got, ok := Elements(c.term); !reflect.DeepEqual(got, c.want) || ok != c.ok {
+			t.Errorf("%#v: %#v, %v, want %#v, %v", c.term, got, ok, c.want, c.ok)
 		}
 	}
 }
