@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench bench-go build test lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: bench bench-go build test check check-lint check-unit check-e2e lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
 .PHONY: install uninstall deb tutorial fresh
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
@@ -45,6 +45,27 @@ test: deps build lint erlang-lint elixir-lint build/tally
 	echo "all suites took $$((SECONDS - begin)) s, $(LANES) at a time"; \
 	build/tally sum build/results $(SUITES) || failed=1; \
 	exit $$failed
+
+# The fast gate, for between two commits: linters of what changed, the tests of Go packages
+# that changed, without -race, and the end-to-end tests with the directive check.
+check: deps build build/tally
+	@rm -rf build/results; failed=0; begin=$$SECONDS; \
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target check-e2e check-unit check-lint || failed=1; \
+	echo "the check took $$((SECONDS - begin)) s"; \
+	build/tally sum build/results check-e2e check-unit || failed=1; \
+	exit $$failed
+
+check-lint: lint
+	@for lib in erlang elixir; do \
+		git diff --quiet HEAD^ -- $$lib || $(MAKE) --no-print-directory $$lib-lint; \
+	done
+
+check-unit: deps build build/tally
+	@packages=$$(test/changed) && ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$@ \
+		go test -timeout 60m -json $$packages
+
+check-e2e: deps build build/tally
+	$(call suite,$@,ERLUV_TEST_AS=root ERLUV_TEST_ONLY=check,$$(command -v erl))
 
 lint: deps
 	@unformatted=$$($(TOOL) gofumpt -l $$(find . -name '*.go' -not -path './build/*')); \

@@ -257,8 +257,10 @@ func TestPackage(t *testing.T) {
 		documents = append(documents, found...)
 	}
 	wantLinks(t, documents)
-	for _, file := range []string{"elixir/mix.exs", "elixir/lib/erluv.ex", "erlang/mix.exs", "erlang/src/erluv.erl", "erlang/make-erluv",
-		"erlang/erluv_exec/mix.exs", "erlang/erluv_exec/src/erluv_exec.erl"} {
+	for _, file := range []string{
+		"elixir/mix.exs", "elixir/lib/erluv.ex", "erlang/mix.exs", "erlang/src/erluv.erl", "erlang/make-erluv",
+		"erlang/erluv_exec/mix.exs", "erlang/erluv_exec/src/erluv_exec.erl",
+	} {
 		if _, err := os.Stat(root + "/usr/share/erluv/" + file); err != nil {
 			t.Error(err)
 		}

@@ -3,6 +3,7 @@ package e2e
 import "testing"
 
 //erluv:releases
+//erluv:check
 func TestCallsOfAWorker(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ source, want string }{
@@ -92,6 +93,7 @@ func TestLateAnswers(t *testing.T) {
 // Code that drives a port drives a worker.
 //
 //erluv:releases
+//erluv:check
 func TestPortProtocol(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{{stdout,<<\"ab\">>},closed,normal}", `

@@ -64,6 +64,7 @@ func round(n int, source string) string {
 //
 //erluv:releases
 //erluv:users
+//erluv:check
 func TestCrash(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	socket := e.socket(t)

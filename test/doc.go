@@ -5,7 +5,7 @@
 //	ERLUV_ERL      the erl to test against; from PATH when it is not set
 //	ERLUV_TEST_AS  root or user: whom erl and erluv run as; root if we are
 //	ERLUV_TEST_USER  that ordinary user, or as root the one of the programs
-//	ERLUV_TEST_ONLY  releases or users: only tests that have this directive
+//	ERLUV_TEST_ONLY  releases, users or check: only tests that have this directive
 //
 // The tests hold one EPMD on a port of its own for themselves. What they
 // evaluate on a node is Erlang source: see erl/e2e_server.erl, and erl/e2e.erl

@@ -5,6 +5,7 @@ import "testing"
 // Output as lines and packets, on demand, and counted.
 //
 //erluv:releases
+//erluv:check
 func TestFlow(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ source, want string }{
@@ -58,6 +59,7 @@ func TestIODevice(t *testing.T) {
 }
 
 //erluv:users
+//erluv:check
 func TestRestart(t *testing.T) {
 	e := common(t)
 	// The pid stays, and so do links, monitors and the name.

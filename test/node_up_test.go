@@ -6,6 +6,7 @@ import (
 )
 
 //erluv:releases
+//erluv:check
 func TestHiddenNode(t *testing.T) {
 	for name, o := range map[string]nodeOptions{"long": {}, "short": {short: true}} {
 		t.Run(name, func(t *testing.T) {

@@ -214,6 +214,8 @@ func TestOwner(t *testing.T) {
 }
 
 // What the program leaves behind when it ends.
+//
+//erluv:check
 func TestTree(t *testing.T) {
 	e := common(t)
 	left := `Cmd = "sleep 100 & echo $!; exit 5", `
@@ -303,6 +305,7 @@ func TestErrorsThatStartNothing(t *testing.T) {
 }
 
 //erluv:releases
+//erluv:check
 func TestBadOptions(t *testing.T) {
 	e := common(t)
 	for key, opts := range map[string][]string{

@@ -5,6 +5,7 @@ import "testing"
 // exit(W, Reason), and what the owner and a monitor see of it.
 //
 //erluv:releases
+//erluv:check
 func TestExit(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, exit, want string }{
@@ -61,6 +62,7 @@ func TestExitTwice(t *testing.T) {
 // The owner ends for any reason: a graceful stop, linked or not.
 //
 //erluv:releases
+//erluv:check
 func TestOwnerEnds(t *testing.T) {
 	e := common(t)
 	for _, link := range []string{"true", "false"} {
@@ -155,6 +157,7 @@ func TestDetached(t *testing.T) {
 // Links and monitors are those of any process.
 //
 //erluv:releases
+//erluv:check
 func TestLinksAndMonitors(t *testing.T) {
 	e := common(t)
 	// A linked process that ends with a reason is exit(W, Reason); normal is nothing.
@@ -276,6 +279,7 @@ func TestSupervisorCounts(t *testing.T) {
 // A supervisor has a worker as its direct child.
 //
 //erluv:releases
+//erluv:check
 func TestSupervisor(t *testing.T) {
 	e := common(t)
 	s := e.session(t)

@@ -8,6 +8,7 @@ import (
 
 //erluv:releases
 //erluv:users
+//erluv:check
 func TestPty(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"three\r\n24 80\r\nto the terminal\r\nerror\r\nleader\r\n">>,none,{exit_status,3},{exit_status,3}}`, `

@@ -145,6 +145,7 @@ func (n *node) listener(t *testing.T) string {
 }
 
 //erluv:releases
+//erluv:check
 func TestPong(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	for _, args := range [][]string{nil, {"--address", n.listener(t)}, {"--address", n.listener(t), "--epmd-port", "1"}} {

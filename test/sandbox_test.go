@@ -88,6 +88,7 @@ func wantOutcomes(t *testing.T, said, want map[string]string) {
 // thread.
 //
 //erluv:users
+//erluv:check
 func TestSandbox(t *testing.T) {
 	for _, mode := range []string{"", "auto", "best-effort", "off"} {
 		t.Run(mode, func(t *testing.T) {

@@ -6,6 +6,7 @@ import "testing"
 //
 //erluv:releases
 //erluv:users
+//erluv:check
 func TestPrograms(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ cmd, want string }{
@@ -50,6 +51,7 @@ func TestOrderOfMessages(t *testing.T) {
 
 //erluv:releases
 //erluv:users
+//erluv:check
 func TestRun(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ request, want string }{

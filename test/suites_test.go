@@ -19,6 +19,7 @@ import (
 var directives = map[string]string{
 	"releases": "on every release: what it shows depends on what OTP sends and takes",
 	"users":    "as an ordinary user: what it shows depends on privileges",
+	"check":    "in make check: it is quick, and the twenty together touch every room",
 }
 
 const directive = "//erluv:"

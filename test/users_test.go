@@ -57,6 +57,7 @@ func idOf(t *testing.T, name string) (uid, gid int) {
 // What a program of another user is and has; and who must not run one.
 //
 //erluv:users
+//erluv:check
 func TestUsers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := allowing(t, n, `["games", "games:games,audio,video", "backup:daemon", "4711:4712"]`)

@@ -52,6 +52,8 @@ func extend(t *testing.T, path string) {
 }
 
 // Each thing that is done with files, and what is told of it.
+//
+//erluv:check
 func TestFileEvents(t *testing.T) {
 	e := common(t)
 	d, away := place(t), place(t)
