@@ -1,9 +1,11 @@
 defmodule Mix.Tasks.Compile.Erluv do
-  # Puts the executable into priv, of the build, where a release finds it too.
+  # Puts the executable into priv, of the build, where a release finds it too, and the
+  # documentation into what the compiler of Erlang has made.
   use Mix.Task.Compiler
 
   @impl true
   def run(_args) do
+    Mix.Task.Compiler.after_compiler(:erlang, &document/1)
     priv = Path.join(Mix.Project.app_path(), "priv")
     # Of the configuration of the project that has the application as a dependency.
     binary = System.get_env("ERLUV_BIN") || Application.get_env(:erluv, :binary)
@@ -14,6 +16,17 @@ defmodule Mix.Tasks.Compile.Erluv do
       _ -> {:error, []}
     end
   end
+
+  defp document({:ok, diagnostics}) do
+    env = [{"EBIN", Mix.Project.compile_path()}]
+
+    case Mix.shell().cmd("./document src \"$EBIN\"", cd: __DIR__, env: env) do
+      0 -> {:ok, diagnostics}
+      _ -> {:error, diagnostics}
+    end
+  end
+
+  defp document(other), do: other
 end
 
 defmodule Erluv.Application.MixProject do

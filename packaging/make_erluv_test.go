@@ -63,7 +63,7 @@ func TestMakeErluv(t *testing.T) {
 // A Mix project has erluv_exec by its path, and erluv with it.
 func TestErluvExecInMix(t *testing.T) {
 	dir := t.TempDir()
-	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/mix.exs", "../erlang/make-erluv", dir))
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/mix.exs", "../erlang/make-erluv", "../erlang/document", dir))
 	project := t.TempDir()
 	mix := `defmodule P.MixProject do
   use Mix.Project
@@ -87,7 +87,7 @@ end
 // make -C erlang: an application that is used from where it was made.
 func TestMakeInErlang(t *testing.T) {
 	dir := t.TempDir()
-	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/compile", "../erlang/make-erluv", "../erlang/Makefile", dir))
+	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/compile", "../erlang/document", "../erlang/make-erluv", "../erlang/Makefile", dir))
 	cmd := exec.Command("make", "-C", dir)
 	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t))
 	output(t, cmd)
@@ -95,5 +95,56 @@ func TestMakeInErlang(t *testing.T) {
 		io:put_chars(erluv_exec:default(portexe)), halt().`)
 	if got, want := output(t, run), filepath.Join(dir, "priv/erluv"); got != want {
 		t.Errorf("the executable is %q, want %q", got, want)
+	}
+	// Without EDoc it compiles too, and says once what there is not.
+	cmd = exec.Command("make", "-C", dir)
+	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "MAKEFLAGS=--no-print-directory", "ERL_AFLAGS=-eval code:del_path(edoc)")
+	if said := output(t, cmd); !regexp.MustCompile(`^erluv: h\(erluv\) has no documentation .*\n$`).MatchString(said) {
+		t.Errorf("without EDoc it says %q", said)
+	}
+}
+
+// With rebar3, as checkouts of a project.
+func TestRebar3(t *testing.T) {
+	project := t.TempDir()
+	for file, text := range map[string]string{
+		"rebar.config":  "{deps, [erluv, erluv_exec]}.\n",
+		"src/p.app.src": `{application, p, [{description, ""}, {vsn, "1"}, {applications, [kernel, stdlib, erluv_exec]}]}.`,
+	} {
+		path := filepath.Join(project, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkout := filepath.Join(t.TempDir(), "erlang")
+	output(t, exec.Command("cp", "-r", "../erlang", checkout))
+	if err := os.Mkdir(filepath.Join(project, "_checkouts"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for application, dir := range map[string]string{"erluv": "", "erluv_exec": "erluv_exec"} {
+		if err := os.Symlink(filepath.Join(checkout, dir), filepath.Join(project, "_checkouts", application)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time nothing is to be done
+		cmd := exec.Command("rebar3", "compile")
+		cmd.Dir = project
+		cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "HOME="+project)
+		output(t, cmd)
+	}
+	show := exec.Command("sh", "-c", `exec erl -noinput -pa _build/default/*/*/ebin -eval '
+		{ok, _} = application:ensure_all_started(p), c:h(erluv), c:h(erluv_exec), io:put_chars(erluv_exec:default(portexe)), halt().'`)
+	show.Dir = project
+	said := output(t, show)
+	for _, want := range []string{
+		"Runs programs of the operating system on an erluv node.", "The functions, options and messages of erlexec's module exec",
+		filepath.Join(project, "_build/default/checkouts/erluv/priv/erluv"),
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not show %q:\n%s", want, said)
+		}
 	}
 }

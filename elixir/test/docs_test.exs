@@ -32,6 +32,18 @@ defmodule Erluv.DocsTest do
     end
   end
 
+  test "IEx shows what the Erlang library says of itself" do
+    import ExUnit.CaptureIO
+    require IEx.Helpers
+
+    assert capture_io(fn -> IEx.Helpers.h(:erluv) end) =~
+             "Runs programs of the operating system on an erluv node."
+
+    spawn = capture_io(fn -> IEx.Helpers.h(:erluv.spawn() / 3) end)
+    assert spawn =~ "Starts a program."
+    assert spawn =~ "{error, enoent} = erluv:spawn(erluv, [\"no-such-program\"])."
+  end
+
   @guides for name <- ["from-muontrap", "from-exile", "agents"],
               do: {name, File.read!(Path.join(__DIR__, "../../doc/#{name}.md"))}
   @guide @guides |> hd() |> elem(1)

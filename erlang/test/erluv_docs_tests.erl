@@ -1,11 +1,12 @@
 %% Every public function has a spec and an example, and every example runs: those in
 %% the sources, those in the manual, and those in the guides that end with a full stop.
-%% The manual has every function, and no other.
+%% The manual has every function, and no other. The shell shows what the sources say.
 -module(erluv_docs_tests).
 
 -export([docs_test_/0]).
 -export([t_documented/0]).
 -export([t_manual_has_all/0]).
+-export([t_shell_shows_all/0]).
 
 -define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_exec]).
 
@@ -61,6 +62,46 @@ t_manual_has_all() ->
     Told = lists:sort([{Name, length(Args)} || [Name | Args] <- Manual]),
     Public = lists:sort([{lists:concat([Module, ":", F]), A} || Module <- ?PUBLIC -- [erluv_exec], {F, A} <- public(Module)]),
     {[], []} = {Public -- Told, Told -- Public}. % of erluv_exec doc/from-erlexec.md tells
+
+%% h/1,2,3 and ht/2 of a shell, with the comments as they are above.
+t_shell_shows_all() ->
+    Shown = shell("[c:h(M) || M <- [erluv, erluv_node, erluv_worker, erluv_exec]], c:h(erluv, spawn, 3),"
+                  " c:ht(erluv, options), c:h(erluv_exec, kill)"),
+    Missing = [Text || Text <- ["Runs programs of the operating system on an erluv node.",
+                                "Owns an erluv: starts the executable and stops it, or attaches to one that runs.",
+                                "A process of this node that has a worker, for a supervisor",
+                                "The functions, options and messages of erlexec's module exec, on erluv.",
+                                "The caller is its owner, which is sent what it writes and how it ended.",
+                                "{ok, W} = erluv:spawn(erluv, [\"echo\", \"hello\"], #{packet => line}),",
+                                "-type options() ::", "As in erluv-protocol(7).",
+                                "Sends a signal, by number or name, to the program alone."],
+                       string:find(Shown, Text) =:= nomatch],
+    {[], _} = {Missing, Shown},
+    Undocumented = [{Module, F} || Module <- ?PUBLIC, {ok, Docs} <- [code:get_doc(Module)],
+                                   F <- public(Module), not has_text(F, element(7, Docs))],
+    [] = Undocumented.
+
+has_text({F, A}, Entries) ->
+    case lists:keyfind({function, F, A}, 1, Entries) of
+        {_, _, _, #{<<"en">> := _}, _} -> true;
+        _ -> false
+    end.
+
+%% What another VM prints, with one space for any between words.
+shell(Expressions) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    Port = open_port({spawn_executable, Erl},
+                     [{args, ["-noinput", "-boot", "start_clean", "-kernel", "shell_docs_ansi", "false",
+                              "-eval", Expressions ++ ", halt()." | erluv_harness:paths()]},
+                      exit_status, stderr_to_stdout, binary]),
+    re:replace(read(Port), "\\s+", " ", [global, {return, list}]).
+
+read(Port) ->
+    receive
+        {Port, {data, Data}} -> [Data | read(Port)];
+        {Port, {exit_status, 0}} -> []
+    after 30000 -> error(timeout)
+    end.
 
 %% What is exported and not private.
 public(Module) ->
