@@ -47,7 +47,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 		_ = ours.Close()
 		_ = theirs.Close()
 	})
-	m := newManager(ipc.Start{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv", MaxWorkers: 1000})
+	m := newManager(served{ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink})
 	m.out, m.streams, m.now, m.after = newOutbox(make([]byte, journal.OutSize)), group, l.Now, l.After
 	if m.starter, err = workers.NewStarter(l, group, ours, true, 10_000, func(error) {}); err != nil {
 		t.Fatal(err)

@@ -57,6 +57,8 @@ type node struct {
 	m    *manager
 }
 
+var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9}
+
 // startChild runs a child in this process, with a real spawner, up to Ready. What
 // it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
@@ -67,8 +69,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	mainEnd, upEnd, err := ipc.Pair()
 	must(t, err)
 	start := ipc.Start{
-		Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv",
-		ErluvVersion: "test", CookieSource: "file", User: "tester", MainPID: uint32(os.Getpid()),
+		Controller: "erluv", ErluvVersion: "test", CookieSource: "file", User: "tester", MainPID: uint32(os.Getpid()),
 		MaxWorkers: 1000, KillTimeoutMS: 5000, Contain: "group",
 		Environ: []string{"LANG=C.UTF-8", "EMPTY="},
 	}
@@ -90,7 +91,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(given{start: start, up: upEnd, spawner: childEnd, ledger: ledgerEnd, connection: theirs, pages: pages})
+		c, err := build(given{start: served{start, testLink}, up: upEnd, spawner: childEnd, ledger: ledgerEnd, connection: theirs, pages: pages})
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"erluv/ipc"
 	"erluv/wire/etf"
 	"erluv/workers"
 
@@ -54,7 +53,7 @@ func (m *manager) info() etf.Map {
 }
 
 // reach is by what `stop` and the like find what a worker has started.
-func reach(s *ipc.Start) etf.Atom {
+func reach(s *served) etf.Atom {
 	if s.Leaves != "" && s.Contain != "group" {
 		return "cgroup"
 	}

@@ -80,7 +80,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
-	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 4, startTimeout)
+	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 1, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -88,34 +88,61 @@ func begin(up *ipc.Conn) (*child, error) {
 	if !ok {
 		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
-	g := given{start: start, up: up, connection: fds[0]}
-	if g.spawner, err = ipc.FromFD(fds[1]); err != nil {
+	g := given{start: served{Start: start}, up: up}
+	if g.spawner, err = ipc.FromFD(fds[0]); err != nil {
 		return nil, err
 	}
-	g.pages, err = journal.Map(fds[2])
-	_ = unix.Close(fds[2])
-	if err != nil {
-		return nil, err
-	}
-	if g.ledger, err = ipc.FromFD(fds[3]); err != nil {
-		return nil, err
-	}
-	if g.carried, err = readCarried(up, start.Carried); err != nil {
+	if err = g.link(); err != nil {
 		return nil, err
 	}
 	return build(g)
 }
 
+// served is what is served, and with what.
+type served struct {
+	ipc.Start
+	ipc.Link
+}
+
+// link reads the connection that main gives the child.
+func (g *given) link() error {
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := g.up.Recv(buf, startTimeout)
+	if err != nil {
+		return fmt.Errorf("main does not say which connection to serve: %w", err)
+	}
+	msg, err := ipc.Decode(buf[:n])
+	link, ok := msg.(ipc.Link)
+	if err == nil && (!ok || len(fds) != ipc.LinkFDs) {
+		err = fmt.Errorf("main sent %T with %d descriptors instead of a connection", msg, len(fds))
+	}
+	if err != nil {
+		ipc.CloseAll(fds)
+		return err
+	}
+	g.start.Link, g.connection = link, fds[0]
+	g.pages, err = journal.Map(fds[1])
+	_ = unix.Close(fds[1])
+	if err != nil {
+		return err
+	}
+	if g.ledger, err = ipc.FromFD(fds[2]); err != nil {
+		return err
+	}
+	g.carried, err = readCarried(g.up, link.Carried)
+	return err
+}
+
 // given is what main gives the child to serve with.
 type given struct {
-	start               ipc.Start
+	start               served
 	up, spawner, ledger *ipc.Conn // the ends of its conversations
 	connection          int
 	pages               *journal.Pages
 	carried             []string // watches that have outlived the child before
 }
 
-// readCarried reads the messages that follow a Start: what has outlived the child
+// readCarried reads the messages that follow a Link: what has outlived the child
 // before.
 func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
 	buf := make([]byte, ipc.MaxPacket)

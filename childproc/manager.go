@@ -35,7 +35,7 @@ const afterLoss = 500 * time.Millisecond
 
 // manager owns the table of workers and takes every decision about them.
 type manager struct {
-	start       ipc.Start
+	start       served
 	self        etf.Pid // the manager's own
 	out         *outbox
 	ledger      *ledger
@@ -88,7 +88,7 @@ type manager struct {
 	slack      slack
 }
 
-func newManager(start ipc.Start) *manager {
+func newManager(start served) *manager {
 	if len(start.Allowed) == 0 {
 		start.Allowed = []ipc.Allowed{{User: start.User, UID: start.UID, Groups: []ipc.Group{{GID: start.GID}}}}
 	}

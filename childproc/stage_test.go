@@ -59,7 +59,7 @@ func newStage(t *testing.T) *stage {
 	s.fake = theirs
 	s.pidfd, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	must(t, err)
-	s.m = newManager(ipc.Start{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9, Controller: "erluv", MaxWorkers: 1000})
+	s.m = newManager(served{ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink})
 	s.m.out, s.m.streams, s.m.now, s.m.after = newOutbox(make([]byte, 1<<20)), group, s.loop.Now, s.loop.After
 	s.m.starter, err = workers.NewStarter(s.loop, group, ours, true, 10_000, func(err error) { s.err = err })
 	must(t, err)

@@ -10,12 +10,15 @@ func read(k Kind, r *reader) Message {
 		return Hello{Version: r.u16(), Role: Role(r.u8()), PID: r.u32()}
 	case KindStart:
 		return Start{
-			Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Reports: r.bool(),
-			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 			Environ: r.strs(),
+		}
+	case KindLink:
+		return Link{
+			ID: r.u32(), Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
+			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 		}
 	case KindStartSpawner:
 		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Deny: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool(), Spare: r.bool()}
@@ -65,6 +68,7 @@ func read(k Kind, r *reader) Message {
 
 func (Hello) kind() Kind          { return KindHello }
 func (Start) kind() Kind          { return KindStart }
+func (Link) kind() Kind           { return KindLink }
 func (StartSpawner) kind() Kind   { return KindStartSpawner }
 func (Ready) kind() Kind          { return KindReady }
 func (Failed) kind() Kind         { return KindFailed }
@@ -94,10 +98,6 @@ func (m Hello) write(w *writer) {
 }
 
 func (m Start) write(w *writer) {
-	w.str(m.Node)
-	w.u32(m.Creation)
-	w.str(m.Target)
-	w.u32(m.TargetCreation)
 	w.str(m.Controller)
 	w.str(m.ErluvVersion)
 	w.str(m.CookieSource)
@@ -115,10 +115,18 @@ func (m Start) write(w *writer) {
 	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
 	w.bool(m.Reports)
+	w.strs(m.Environ)
+}
+
+func (m Link) write(w *writer) {
+	w.u32(m.ID)
+	w.str(m.Node)
+	w.u32(m.Creation)
+	w.str(m.Target)
+	w.u32(m.TargetCreation)
 	w.u32(m.Serial)
 	w.bool(m.Respawned)
 	w.u32(m.Carried)
-	w.strs(m.Environ)
 }
 
 func (m Ledger) write(w *writer) {

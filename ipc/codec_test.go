@@ -14,16 +14,15 @@ import (
 var every = []Message{
 	Hello{Version: Version, Role: RoleSpawner, PID: 4711},
 	Start{
-		Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2,
 		Controller: "erluv", ErluvVersion: "0.1.0", CookieSource: "~/.erlang.cookie",
 		User: "nobody", UID: 3, GID: 4, MainPID: 5, MaxWorkers: 6, KillTimeoutMS: 7,
 		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Kept: "owner", Sandbox: "strict seccomp", SpawnerPID: 8, Reports: true, Environ: []string{"LANG=C"},
-		Serial: 9, Respawned: true, Carried: 10,
 		Allowed: []Allowed{
 			{User: "nobody", UID: 3, Groups: []Group{{"nogroup", 4}}, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 			{User: "games", UID: 5, Groups: []Group{{"games", 60}, {"audio", 29}}, Home: "/usr/games", Shell: "/bin/sh"},
 		},
 	},
+	Link{ID: 11, Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2, Serial: 9, Respawned: true, Carried: 10},
 	Ledger{Serial: 1, Ticktime: 60, Added: []string{"a", "bc"}, Removed: []string{"d"}},
 	Drain{},
 	Beat{},

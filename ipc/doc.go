@@ -12,9 +12,10 @@
 //	  │ ◄──────────── Hello{version, role, pid} │
 //	  │  looks at /proc/pid: nobody, no         │
 //	  │  capabilities, no_new_privs             │
-//	  │ Start{...} + [connection, spawner,      │      to the child
-//	  │               ledger] ────────────────► │
-//	  │ Ledger{...} × Start.Carried ──────────► │
+//	  │ Start{...} + [spawner] ───────────────► │      to the child
+//	  │ Link{id, ...} + [connection, journal,   │      the same: the first, others at any
+//	  │                  ledger] ─────────────► │      time later
+//	  │ Ledger{...} × Link.Carried ───────────► │
 //	  │ StartSpawner{...} + [child] ──────────► │      to the spawner
 //	  │ ◄──────────────────── Ready | Failed{…} │
 //	  │                                         │  serves
@@ -29,7 +30,7 @@
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
 //	  ·                                         ·
 //
-//	main                                     child, on the ledger's socket, which
+//	main                                     child, on a link's ledger's socket, which
 //	  │                                         │ main does not watch
 //	  │ ◄───────────── Ledger{added, removed}   │  before the frames that rest on it
 //	  │ ◄──────────── Drain{}, on descriptor 3  │  now and then: what waits is read

@@ -8,8 +8,8 @@ import (
 // Ledger is what the child tells main, on a conversation of its own, of who must
 // be told if it dies: before anything that rests on it is said to the node. Main
 // keeps no order: what is removed was added before, in this or an earlier message.
-// Main sends it as well, to a new child: with the watches that have outlived the
-// one before.
+// Main sends it as well, to a new child after a Link: with the watches that have outlived
+// the one before.
 type Ledger struct {
 	Serial   uint32 // new pids have this serial
 	Ticktime uint32 // the node's net_ticktime in seconds; 0: not known

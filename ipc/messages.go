@@ -3,7 +3,7 @@ package ipc
 import "fmt"
 
 // Version is the version of the conversations; both ends must have the same.
-const Version = 2
+const Version = 3
 
 // Kind is a message's first byte.
 type Kind uint8
@@ -23,6 +23,7 @@ const (
 	KindSpawner      Kind = 11
 	KindWantSpawner  Kind = 12
 	KindRemark       Kind = 13
+	KindLink         Kind = 14
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -68,39 +69,48 @@ type Hello struct {
 	PID     uint32
 }
 
-// Start gives the child what it serves with. Three descriptors come with it: the
-// connection to the node, between two frames of what is written to it, the child's
-// end of its conversation with the spawner, and its end of the ledger's.
+// Start gives the child what it serves with, the connections aside: see Link. One
+// descriptor comes with it: the child's end of its conversation with the spawner.
 type Start struct {
-	Node           string // our own name
-	Creation       uint32
-	Target         string // the node that is served
-	TargetCreation uint32
-	Controller     string // registered process on the target
-	ErluvVersion   string
-	CookieSource   string // where the cookie was found, never the cookie
-	User           string // what the workers run as
-	UID, GID       uint32
-	Allowed        []Allowed // whom programs may be run as, that user first; 255 at most; none: only that one
-	MainPID        uint32
-	MaxWorkers     uint32
-	KillTimeoutMS  uint32
-	Contain        string // the containment that is in force
-	Leaves         string // as in StartSpawner
-	Limits         LimitDirs
-	Kept           string // by what the control groups are kept from programs
-	Sandbox        string // the mode, then the parts that are in force, by spaces
-	SpawnerPID     uint32
-	Reports        bool   // the spawner reports exits and signals groups: pidfds cannot
-	Serial         uint32 // of the pids that the child gives; those before were another's
-	// Respawned: the node is up, another child has served it before. So many
-	// messages with a Ledger follow, of what has outlived that one.
-	Respawned bool
-	Carried   uint32
+	Controller    string // registered process on the node that is served
+	ErluvVersion  string
+	CookieSource  string // where the cookie was found, never the cookie
+	User          string // what the workers run as
+	UID, GID      uint32
+	Allowed       []Allowed // whom programs may be run as, that user first; 255 at most; none: only that one
+	MainPID       uint32
+	MaxWorkers    uint32
+	KillTimeoutMS uint32
+	Contain       string // the containment that is in force
+	Leaves        string // as in StartSpawner
+	Limits        LimitDirs
+	Kept          string // by what the control groups are kept from programs
+	Sandbox       string // the mode, then the parts that are in force, by spaces
+	SpawnerPID    uint32
+	Reports       bool // the spawner reports exits and signals groups: pidfds cannot
 	// Environ is what a program may inherit from main's environment, if it is
 	// asked for by name. Nothing of erluv's own is in it.
 	Environ []string
 }
+
+// Link gives the child a connection to a node. The child is ready when it serves the first,
+// which follows the Start; others may follow at any time. Three descriptors come with it:
+// the connection, between two frames of what is written to it, its journal, and the child's
+// end of its ledger's conversation. So many messages with a Ledger follow as Carried says,
+// with the watches that have outlived the child before.
+type Link struct {
+	ID             uint32 // main's number of the connection
+	Node           string // our own name on it
+	Creation       uint32
+	Target         string // the node that is served
+	TargetCreation uint32
+	Serial         uint32 // of the pids that the child gives; those before were another's
+	Respawned      bool   // the node is up: another child has served it before
+	Carried        uint32
+}
+
+// LinkFDs is how many descriptors come with a Link.
+const LinkFDs = 3
 
 // StartSpawner gives the spawner what it starts programs with. One descriptor
 // comes with it: the spawner's end of its conversation with the child.

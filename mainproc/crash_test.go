@@ -44,7 +44,7 @@ func TestCrash(t *testing.T) {
 	p, first := n.served(t)
 	down := func(after time.Duration) {
 		t.Helper()
-		if got, want := p.frame(t), fmt.Sprintf("REG_SEND erluv [erluv %s [child_down [signal sigkill] %d]]", first.Start.Node, after.Milliseconds()); got != want {
+		if got, want := p.frame(t), fmt.Sprintf("REG_SEND erluv [erluv %s [child_down [signal sigkill] %d]]", first.Link.Node, after.Milliseconds()); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -60,7 +60,7 @@ func TestCrash(t *testing.T) {
 	p.tell(t, "k")
 	down(waitBound)
 	second := respawn()
-	if !second.Start.Respawned || second.Start.Serial != first.Start.Serial+1 || second.PID == first.PID || second.Start.Creation != first.Start.Creation {
+	if !second.Link.Respawned || second.Link.Serial != first.Link.Serial+1 || second.PID == first.PID || second.Link.Creation != first.Link.Creation {
 		t.Errorf("first %+v, then %+v", first, second)
 	}
 	p.tell(t, "k")

@@ -113,7 +113,12 @@ func TestServeErrors(t *testing.T) {
 		}
 		defer p.close()
 		break_(ours, theirs)
-		return p.serve(ipc.Start{}, more)
+		for _, m := range more {
+			if err := p.send(m); err != nil {
+				return err
+			}
+		}
+		return p.serve(ipc.Start{})
 	}
 	wantError(t, "gone", serve(func(_, theirs *ipc.Conn) { _ = theirs.Close() }), "before it served: it has ended")
 	var reading sync.WaitGroup

@@ -176,7 +176,7 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 			c.broken++
 		}
 	case atStart:
-		if err := p.serve(ipc.Start{}, nil); err == nil {
+		if err := p.serve(ipc.Start{}); err == nil {
 			c.ready++
 		} else {
 			c.broken++

@@ -146,6 +146,7 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 // report is what the child sends to the node as soon as it serves.
 type report struct {
 	Start    ipc.Start
+	Link     ipc.Link
 	PID      int
 	Args     []string
 	Environ  []string
@@ -164,23 +165,33 @@ func playChild(conn *ipc.Conn) error {
 		return err
 	}
 	start, ok := m.(ipc.Start)
-	if !ok || len(fds) != 4 {
+	if !ok || len(fds) != 1 {
 		return fmt.Errorf("%T with descriptors %v", m, fds)
 	}
-	spawner, err := ipc.FromFD(fds[1])
+	spawner, err := ipc.FromFD(fds[0])
 	if err != nil {
 		return err
+	}
+	if n, fds, err = conn.Recv(buf, 0); err != nil {
+		return err
+	}
+	if m, err = ipc.Decode(buf[:n]); err != nil {
+		return err
+	}
+	link, ok := m.(ipc.Link)
+	if !ok || len(fds) != ipc.LinkFDs {
+		return fmt.Errorf("%T with descriptors %v", m, fds)
 	}
 	flags, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETFL, 0)
 	if err != nil {
 		return err
 	}
-	r := report{Start: start, PID: os.Getpid(), Args: os.Args, Environ: os.Environ(), NonBlock: flags&unix.O_NONBLOCK != 0}
+	r := report{Start: start, Link: link, PID: os.Getpid(), Args: os.Args, Environ: os.Environ(), NonBlock: flags&unix.O_NONBLOCK != 0}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	pages, err := journal.Map(fds[2])
+	pages, err := journal.Map(fds[1])
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 // everyMessage is one of each kind that there is, and more of some.
 var everyMessage = []ipc.Message{
 	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
-	ipc.Start{Node: "n@h"},
+	ipc.Start{Controller: "c"},
+	ipc.Link{Node: "n@h"},
 	ipc.StartSpawner{Path: []string{"/bin"}},
 	ipc.Ready{},
 	ipc.Failed{Text: "no"},

@@ -1,6 +1,7 @@
 package mainproc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -198,20 +199,30 @@ func (p *process) greet(id sandbox.Identity) error {
 	return nil
 }
 
-// serve sends the role what it serves with, and more, and waits until it does.
-func (p *process) serve(m ipc.Message, more []ipc.Message, fds ...int) error {
-	p.heard.at = atStart
-	err := p.conn.Send(ipc.Append(nil, m), answerBound, fds...)
-	for i := 0; i < len(more) && err == nil; i++ {
-		err = p.conn.Send(ipc.Append(nil, more[i]), answerBound)
+// serve sends the role what it serves with, and waits until it does.
+func (p *process) serve(m ipc.Message, fds ...int) error {
+	if err := p.send(m, fds...); err != nil {
+		return err
 	}
-	if errors.Is(err, unix.EPIPE) {
-		return fmt.Errorf("before it served: %w", p.hungUp())
+	return p.ready()
+}
+
+// send sends the role a part of what it serves with.
+func (p *process) send(m ipc.Message, fds ...int) error {
+	err := p.conn.Send(ipc.Append(nil, m), answerBound, fds...)
+	if errors.Is(err, unix.EPIPE) { // its last word may say why
+		return cmp.Or(p.ready(), fmt.Errorf("the %s has closed its conversation", p.role))
 	}
 	if err != nil {
 		return fmt.Errorf("cannot talk to the %s: %w", p.role, err)
 	}
-	_, err = p.recv() // Ready
+	return nil
+}
+
+// ready waits until the role, which has been sent what it serves with, does.
+func (p *process) ready() error {
+	p.heard.at = atStart
+	_, err := p.recv() // Ready
 	return err
 }
 

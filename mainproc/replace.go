@@ -78,7 +78,7 @@ func (r *roles) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error 
 	}
 	defer toSpawner.Close()
 	defer toChild.Close()
-	if err := p.serve(with, nil, toChild.FD()); err != nil {
+	if err := p.serve(with, toChild.FD()); err != nil {
 		return err
 	}
 	if err := r.child.tell(told, toSpawner.FD()); err != nil {

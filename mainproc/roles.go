@@ -167,16 +167,29 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 	defer book.Close()
 	carried := r.ledger.carry(l.carried)
 	start := r.serveWith.child
-	start.Node, start.Creation = l.local.Name, l.local.Creation
-	start.Target, start.TargetCreation = l.peer.Name, l.peer.Creation
 	start.UID, start.GID = r.id.UID, r.id.GID
 	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(r.spawner.pid)
-	start.Serial, start.Respawned, start.Carried = l.serial, l.respawned, uint32(len(carried))
+	given := ipc.Link{
+		ID: 1, Node: l.local.Name, Creation: l.local.Creation,
+		Target: l.peer.Name, TargetCreation: l.peer.Creation,
+		Serial: l.serial, Respawned: l.respawned, Carried: uint32(len(carried)),
+	}
 	err = r.during(ctx, func() error {
-		if err := r.spawner.serve(r.serveWith.spawner, nil, toChild.FD()); err != nil {
+		if err := r.spawner.serve(r.serveWith.spawner, toChild.FD()); err != nil {
 			return err
 		}
-		return r.child.serve(start, carried, l.fd, toSpawner.FD(), r.journal.FD(), book.FD())
+		if err := r.child.send(start, toSpawner.FD()); err != nil {
+			return err
+		}
+		if err := r.child.send(given, l.fd, r.journal.FD(), book.FD()); err != nil {
+			return err
+		}
+		for _, m := range carried {
+			if err := r.child.send(m); err != nil {
+				return err
+			}
+		}
+		return r.child.ready()
 	})
 	r.handed, r.spawned = err == nil, time.Now()
 	return err

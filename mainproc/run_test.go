@@ -119,14 +119,14 @@ func TestRun(t *testing.T) {
 	<-r.up
 	t.Logf("up after %v", time.Since(start))
 
-	s := got.Start
-	if !strings.HasPrefix(s.Node, "erluv_") || len(s.Node) != len("erluv_01234567@127.0.0.1") || s.Node != p.client.Name {
-		t.Errorf("our name: %q, to the node %q", s.Node, p.client.Name)
+	s, l := got.Start, got.Link
+	if !strings.HasPrefix(l.Node, "erluv_") || len(l.Node) != len("erluv_01234567@127.0.0.1") || l.Node != p.client.Name {
+		t.Errorf("our name: %q, to the node %q", l.Node, p.client.Name)
 	}
-	if s.Creation == 0 || s.Creation != p.client.Creation || p.client.Flags != dist.Default {
-		t.Errorf("creation %d, to the node %d; flags %v", s.Creation, p.client.Creation, p.client.Flags)
+	if l.Creation == 0 || l.Creation != p.client.Creation || p.client.Flags != dist.Default {
+		t.Errorf("creation %d, to the node %d; flags %v", l.Creation, p.client.Creation, p.client.Flags)
 	}
-	if s.Target != n.Name || s.TargetCreation != 77 || s.Controller != "erluv" || s.ErluvVersion != "1.2.3" ||
+	if l.Target != n.Name || l.TargetCreation != 77 || s.Controller != "erluv" || s.ErluvVersion != "1.2.3" ||
 		s.MaxWorkers != 10 || s.KillTimeoutMS != 1000 || s.Contain != strongest() || s.User != runAs().User ||
 		int(s.UID) != runAs().UID || int(s.MainPID) != os.Getpid() || s.SpawnerPID == 0 {
 		t.Errorf("start: %+v", s)
@@ -322,8 +322,8 @@ func TestReconnect(t *testing.T) {
 				p.ends(t)
 			}
 			p, second := n.served(t)
-			if first.Start.Node != second.Start.Node || first.Start.Creation == second.Start.Creation {
-				t.Errorf("%s with creation %d, then %s with %d", first.Start.Node, first.Start.Creation, second.Start.Node, second.Start.Creation)
+			if first.Link.Node != second.Link.Node || first.Link.Creation == second.Link.Creation {
+				t.Errorf("%s with creation %d, then %s with %d", first.Link.Node, first.Link.Creation, second.Link.Node, second.Link.Creation)
 			}
 			if first.PID == second.PID || first.Start.SpawnerPID == second.Start.SpawnerPID {
 				t.Error("the same processes serve again")
