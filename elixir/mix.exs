@@ -1,18 +1,65 @@
 defmodule ErluvEx.MixProject do
   use Mix.Project
 
+  # packaging/hex writes what follows anew, up to the links: a package for Hex has nothing
+  # beside it, and no dependency by path. The version is that of the application.
+  @version Path.join(__DIR__, "../erlang/src/erluv.app.src")
+           |> File.read!()
+           |> then(&Regex.run(~r/{vsn, "(.+)"}/, &1, capture: :all_but_first))
+           |> hd()
+  @deps [{:erluv, path: "../erlang"}]
+  @links %{}
+
   def project do
     [
       app: :erluv_ex,
-      version: "0.1.0",
+      version: @version,
       description: "Programs of the operating system as streams, commands and daemons",
       elixir: "~> 1.14",
       elixirc_paths: if(Mix.env() == :test, do: ["lib", "test/support"], else: ["lib"]),
-      deps: [{:erluv, path: "../erlang"}]
+      deps: @deps,
+      package: package(),
+      docs: docs()
     ]
   end
 
   def application do
     [extra_applications: [:logger]]
+  end
+
+  defp package do
+    [
+      licenses: ["Apache-2.0"],
+      links: @links,
+      files: ["lib", "guides", "mix.exs", "README.md", "CHANGELOG.md", "LICENSE"]
+    ]
+  end
+
+  # Paths are those of the package.
+  defp docs do
+    [
+      main: "readme",
+      extras: [
+        "README.md",
+        "guides/from-muontrap.md",
+        "guides/from-exile.md",
+        "guides/agents.md",
+        "guides/tunnel.livemd",
+        "guides/security.md",
+        "guides/reliability.md",
+        "guides/architecture.md",
+        "guides/performance.md",
+        "CHANGELOG.md",
+        "LICENSE"
+      ],
+      groups_for_extras: [
+        Guides: ~r{^guides/(from-|agents|tunnel)},
+        Explanations: ~r{^guides/(security|reliability|architecture|performance)}
+      ],
+      groups_for_modules: [
+        "Running programs": [Erluv, Erluv.Daemon, Erluv.Sandbox],
+        Errors: [Erluv.Error, Erluv.ExitError]
+      ]
+    ]
   end
 end

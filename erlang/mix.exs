@@ -5,13 +5,19 @@ defmodule Mix.Tasks.Compile.Erluv do
 
   @impl true
   def run(_args) do
+    # There is no sh either, nor an erluv.
+    if match?({:win32, _}, :os.type()), do: {:noop, []}, else: make()
+  end
+
+  defp make do
     Mix.Task.Compiler.after_compiler(:erlang, &document/1)
     priv = Path.join(Mix.Project.app_path(), "priv")
     # Of the configuration of the project that has the application as a dependency.
     binary = System.get_env("ERLUV_BIN") || Application.get_env(:erluv, :binary)
     env = if binary, do: [{"ERLUV_BIN", Path.expand(binary)}], else: []
 
-    case Mix.shell().cmd("./make-erluv \"$PRIV\"", cd: __DIR__, env: [{"PRIV", priv} | env]) do
+    # An archive may have lost its mode.
+    case Mix.shell().cmd("sh ./make-erluv \"$PRIV\"", cd: __DIR__, env: [{"PRIV", priv} | env]) do
       0 -> {:ok, []}
       _ -> {:error, []}
     end
@@ -20,7 +26,7 @@ defmodule Mix.Tasks.Compile.Erluv do
   defp document({:ok, diagnostics}) do
     env = [{"EBIN", Mix.Project.compile_path()}]
 
-    case Mix.shell().cmd("./document src \"$EBIN\"", cd: __DIR__, env: env) do
+    case Mix.shell().cmd("escript ./document src \"$EBIN\"", cd: __DIR__, env: env) do
       0 -> {:ok, diagnostics}
       _ -> {:error, diagnostics}
     end
@@ -37,17 +43,44 @@ defmodule Erluv.Application.MixProject do
     :file.consult(Path.join(__DIR__, "src/erluv.app.src"))
 
   @resource resource
+  # packaging/hex writes these three anew, for Hex.
+  @version to_string(resource[:vsn])
+  @deps []
+  @links %{}
   @external_resource Path.join(__DIR__, "src/erluv.app.src")
 
   def project do
     [
       app: :erluv,
-      version: to_string(@resource[:vsn]),
+      version: @version,
       description: to_string(@resource[:description]),
       language: :erlang,
       compilers: [:erluv] ++ Mix.compilers(),
       erlc_options: [:debug_info],
-      deps: []
+      deps: @deps,
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  # The executable is built from go/, which has the sources of what is linked in.
+  defp package do
+    [
+      licenses: ["Apache-2.0", "BSD-3-Clause", "MIT"],
+      links: @links,
+      files:
+        ["src", "make-erluv", "document", "go", "man", "guides", "mix.exs", "rebar.config"] ++
+          ["README.md", "CHANGELOG.md", "LICENSE"]
+    ]
+  end
+
+  # Paths are those of the package.
+  defp docs do
+    [
+      main: "readme",
+      extras: ["README.md", "guides/from-ports.md", "CHANGELOG.md", "LICENSE"],
+      groups_for_extras: [Guides: ~r{^guides/}],
+      groups_for_modules: [Programs: [:erluv, :erluv_worker], "The executable": [:erluv_node]]
     ]
   end
 

@@ -4,14 +4,16 @@ defmodule Mix.Tasks.Compile.ErluvExec do
 
   @impl true
   def run(_args) do
-    Mix.Task.Compiler.after_compiler(:erlang, &document/1)
+    unless match?({:win32, _}, :os.type()),
+      do: Mix.Task.Compiler.after_compiler(:erlang, &document/1)
+
     {:noop, []}
   end
 
   defp document({:ok, diagnostics}) do
     env = [{"EBIN", Mix.Project.compile_path()}]
 
-    case Mix.shell().cmd("../document src \"$EBIN\"", cd: __DIR__, env: env) do
+    case Mix.shell().cmd("escript ../document src \"$EBIN\"", cd: __DIR__, env: env) do
       0 -> {:ok, diagnostics}
       _ -> {:error, diagnostics}
     end
@@ -28,17 +30,39 @@ defmodule ErluvExec.MixProject do
     :file.consult(Path.join(__DIR__, "src/erluv_exec.app.src"))
 
   @resource resource
+  # packaging/hex writes these three anew, for Hex.
+  @version to_string(resource[:vsn])
+  @deps [{:erluv, path: ".."}]
+  @links %{}
   @external_resource Path.join(__DIR__, "src/erluv_exec.app.src")
 
   def project do
     [
       app: :erluv_exec,
-      version: to_string(@resource[:vsn]),
+      version: @version,
       description: to_string(@resource[:description]),
       language: :erlang,
       compilers: [:erluv_exec] ++ Mix.compilers(),
       erlc_options: [:debug_info],
-      deps: [{:erluv, path: ".."}]
+      deps: @deps,
+      package: package(),
+      docs: [main: "readme", extras: ["README.md", "CHANGELOG.md", "LICENSE"]]
+    ]
+  end
+
+  defp package do
+    [
+      licenses: ["Apache-2.0"],
+      links: @links,
+      files: [
+        "src",
+        "document",
+        "mix.exs",
+        "rebar.config",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE"
+      ]
     ]
   end
 

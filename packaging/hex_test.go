@@ -1,0 +1,155 @@
+package packaging
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each command of a project compiles, and may build the executable.
+const mixTime = 5 * time.Minute
+
+// project is a Mix project that has nothing but a dependency.
+type project struct {
+	*testing.T
+	dir string
+	env []string
+}
+
+func newProject(t *testing.T, deps string, env ...string) *project {
+	t.Helper()
+	// Programs run as another user, who must be able to enter it.
+	dir, err := os.MkdirTemp("", "erluv-hex-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	output(t, exec.Command("cp", "testdata/fresh_mix.exs", dir+"/mix.exs"))
+	gocmd, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := strings.TrimSpace(output(t, exec.Command(gocmd, "env", "GOCACHE")))
+	return &project{T: t, dir: dir, env: append([]string{
+		"DEPS=" + deps, "HOME=" + dir, "LC_ALL=C.UTF-8", "ERL_CRASH_DUMP_BYTES=0",
+		"PATH=" + filepath.Dir(gocmd) + ":/usr/local/bin:/usr/bin:/bin", "GOCACHE=" + cache,
+	}, env...)}
+}
+
+func (p *project) mix(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), mixTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "mix", args...)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = p.dir, p.env, 10*time.Second
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// answers is a project that builds the executable and runs a program.
+func (p *project) answers() {
+	p.Helper()
+	out, err := p.mix("run", "-e", `{:ok, executable} = :erluv_executable.which()
+		IO.puts(executable)
+		IO.inspect(Erluv.cmd("echo", ["fresh"]))`)
+	for _, line := range []string{
+		"erluv: building the executable (go build)",
+		p.dir + "/_build/dev/lib/erluv/priv/erluv",
+		`{"fresh\n", 0}`,
+	} {
+		if err != nil || !slices.Contains(strings.Split(out, "\n"), line) {
+			p.Fatalf("mix run: %v, without the line %s\n%s", err, line, out)
+		}
+	}
+}
+
+// The packages are complete: each as Hex takes it, and all, unpacked, in a project that names
+// them by their version. Go has no network, and no module but those of the package.
+func TestHex(t *testing.T) {
+	build, unpacked := t.TempDir(), t.TempDir()
+	packages := script(t, []string{"BUILD=" + build, "HOMEPAGE=https://example.com/erluv"}, "./hex")
+	version := strings.TrimPrefix(strings.Fields(script(t, nil, binary(t), "version"))[1], "v")
+	version = strings.TrimSuffix(version, "-dev")
+	check, err := filepath.Abs("testdata/hex.exs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	top := filepath.Dir(filepath.Dir(filepath.Dir(check)))
+	var documents []string
+	for _, name := range []string{"erluv", "erluv_exec", "erluv_ex"} {
+		dir := filepath.Join(build, "hex", name)
+		if !slices.Contains(strings.Fields(packages), dir) {
+			t.Errorf("it does not print %s:\n%s", dir, packages)
+		}
+		cmd := exec.Command("elixir", check, filepath.Join(unpacked, name))
+		cmd.Dir = dir
+		if got, want := output(t, cmd), name+" "+version+"\n"; got != want {
+			t.Errorf("it is %q, want %q", got, want)
+		}
+		for _, pattern := range []string{"*.md", "guides/*.md"} {
+			found, _ := filepath.Glob(filepath.Join(unpacked, name, pattern))
+			documents = append(documents, found...)
+		}
+	}
+	wantLinks(t, documents, 10)
+	// grep finds nothing, and says so by its status.
+	for _, ours := range []string{top, build} {
+		if found, err := exec.Command("grep", "-rlF", ours, unpacked).CombinedOutput(); err == nil || len(found) > 0 {
+			t.Errorf("%s is named in %s", ours, found)
+		}
+	}
+	p := newProject(t, `[{:erluv_ex, "~> `+version+`"}, {:erluv_exec, "~> `+version+`"}]`, "UNPACKED="+unpacked,
+		"GOPROXY=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GOMODCACHE="+t.TempDir())
+	p.answers()
+	// Groups name modules that are there; the manuals of Erlang's are in them.
+	out, err := p.mix("run", "-e", `{:ok, _} = Application.ensure_all_started(:erluv_exec)
+		for app <- [:erluv, :erluv_ex] do
+			{:ok, modules} = :application.get_key(app, :modules)
+			Mix.Project.in_project(app, Path.join(System.fetch_env!("UNPACKED"), "#{app}"), fn _ ->
+				for {_, named} <- Mix.Project.config()[:docs][:groups_for_modules], module <- named do
+					module in modules || raise("#{inspect(module)} is in a group")
+				end
+			end)
+		end
+		for module <- [:erluv, :erluv_worker, :erluv_node, :erluv_exec] do
+			{:docs_v1, _, _, _, %{}, _, _} = Code.fetch_docs(module)
+		end`)
+	if err != nil {
+		t.Errorf("documentation: %v\n%s", err, out)
+	}
+}
+
+// The line for a dependency by git, as elixir/README.md has it; of a sparse checkout the
+// application would be missing.
+func TestGitDependency(t *testing.T) {
+	readme, err := os.ReadFile("../elixir/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = `{:erluv_ex, git: "https://...", subdir: "elixir"}`
+	if !strings.Contains(string(readme), line) {
+		t.Errorf("elixir/README.md does not have the line %s", line)
+	}
+	repository := t.TempDir()
+	output(t, exec.Command("sh", "-c", `tar -C .. --exclude=./build --exclude=./.git -cf - . | tar -C "$0" --no-same-owner -xf -
+		cd "$0" && git init -q && git add -A && git -c user.name=t -c user.email=t@t commit -qm t`, repository))
+	modules := strings.TrimSpace(output(t, exec.Command("go", "env", "GOMODCACHE")))
+	local := strings.Replace(line, "https://...", "file://"+repository, 1)
+	p := newProject(t, "["+local+"]", "GOMODCACHE="+modules)
+	if out, err := p.mix("deps.get"); err != nil {
+		t.Fatalf("mix deps.get: %v\n%s", err, out)
+	}
+	p.answers()
+
+	p = newProject(t, "["+strings.Replace(local, "subdir", "sparse", 1)+"]", "GOMODCACHE="+modules)
+	if out, err := p.mix("deps.get"); err == nil || !strings.Contains(out, "erlang/src/erluv.app.src") {
+		t.Errorf("mix deps.get with sparse: %v\n%s", err, out)
+	}
+}
