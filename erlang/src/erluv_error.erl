@@ -19,6 +19,7 @@ text(stopping) -> "erluv is about to end and takes no more requests";
 text({too_large, Size, Limit}) ->
     io_lib:format("the request has ~b bytes, and ~b are allowed", [Size, Limit]);
 text({bad_request, Request}) -> ["erluv does not know the request ", term(Request)];
+text({invalid_pty_value, Modes}) -> ["pty: no terminal has these settings, or not with these values: ", term(Modes)];
 text({bad_option, Key, Why}) -> [option(Key), ": ", why(Why)];
 %% Starting a program.
 text(enoent) -> "there is no such program (a name without a slash is looked up in erluv's path)";

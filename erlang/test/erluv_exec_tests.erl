@@ -27,6 +27,8 @@
 -export([t_not_found/0]).
 -export([t_not_started/0]).
 -export([t_bad_options/0]).
+-export([t_bad_terminal/0]).
+-export([t_terminal_modes/0]).
 -export([t_user/0]).
 -export([o_own_node/0]).
 -export([o_not_running/0]).
@@ -239,7 +241,8 @@ t_terminal() ->
     {ok, _, Echo} = erluv_exec:run(["cat"], [stdin, stdout, pty, pty_echo]),
     ok = erluv_exec:send(Echo, <<"x\n">>),
     _ = receive_until(Echo, <<>>, <<"x\r\nx\r\n">>),
-    {error, {bad_option, row, _}} = erluv_exec:pty_opts(Echo, [{row, 300}]),
+    {error, {invalid_pty_value, [{row, 300}, {vintr, true}, echo]}} =
+        erluv_exec:pty_opts(Echo, [{row, 300}, {isig, 0}, {vintr, true}, echo]),
     {ok, [{stdout, [_ | _] = Size}]} = erluv_exec:run("stty -F $(tty) size", [sync, stdout, {pty, [reopen, {rows, 30}]}]),
     <<"30 80\r\n">> = iolist_to_binary(Size).
 
@@ -264,6 +267,7 @@ t_not_found() ->
      || F <- [fun erluv_exec:stop/1, fun(P) -> erluv_exec:kill(P, 9) end, fun(P) -> erluv_exec:send(P, eof) end,
               fun(P) -> erluv_exec:winsz(P, 1, 1) end, fun(P) -> erluv_exec:pty_opts(P, []) end,
               fun(P) -> erluv_exec:stop_and_wait(P, 1) end]],
+    ?assertEqual({error, {invalid_pty_value, [{row, 300}]}}, erluv_exec:pty_opts(1, [{row, 300}])),
     {ok, Pid, OsPid} = erluv_exec:run(["true"], [monitor]),
     normal = next_down(OsPid),
     ?assertEqual({error, not_found}, erluv_exec:ospid(Pid)).
@@ -279,11 +283,38 @@ t_bad_options() ->
      || {Key, Option} <- [{colour, {colour, red}}, {group, {group, 17}}, {stdout, {stdout, 7}}, {env, {env, ["x"]}},
                           {success_exit_code, {success_exit_code, 300}}, {kill_timeout, {kill_timeout, x}},
                           {stdin, {stdin, 7}}, {nice, {nice, low}}, {env, {env, [5]}}, {env, {env, [<<255>>]}},
-                          {env, {env, ["A=1" | b]}}, {7, 7}, {{}, {}}, {[], {pty, [[]]}}]],
+                          {env, {env, ["A=1" | b]}}, {7, 7}, {{}, {}},
+                          {cd, {cd, 7}}, {executable, {executable, 7}}, {kill, {kill, 7}}, {user, {user, ""}}, {user, user},
+                          {nice, {nice, 21}}, {winsz, {winsz, {0, 80}}}, {env, {env, [[16#65e5]]}}, {pty, {pty, [echo | x]}}]],
     [?assertMatch({error, {bad_option, Options, <<_, _/binary>>}}, erluv_exec:run("true", Options)) || Options <- ?NO_LISTS],
     {error, {bad_option, stdout, _}} = erluv_exec:run("true", [{stdout, stderr}, {stderr, stdout}]),
     {error, {bad_option, stdout, _}} = erluv_exec:run("true", [pty, {stdout, "/tmp/x"}]),
-    {ok, []} = erluv_exec:run("true", [sync, {debug, 3}, {group, 0}, {nice, 1}, {kill_group, false}, {pty, false}]).
+    {ok, []} = erluv_exec:run("true", [sync, {debug, 3}, {group, 0}, {nice, 1}, {kill_group, false}, {pty, false}]),
+    {ok, []} = erluv_exec:run("true", [sync, {nice, 20}]).
+
+%% Every wrong one is said, as it was given; the right ones are those of erlexec, and of erluv.
+t_bad_terminal() ->
+    Wrong = [echo, {echo, 2}, {vintr, 256}, {vintr, -1}, {vintr, true}, {tty_op_ispeed, true}, {colour, 1}, [], {rows, 0},
+             {reopen, 1}, {cols, 65536}],
+    Right = [{echo, false}, {isig, 1}, {vintr, 255}, {vquit, 0}, {tty_op_ospeed, 38400}, reopen, {reopen, false}, {rows, 1},
+             {cols, 65535}, {cs7, 1}, {vflush, 3}],
+    {error, {invalid_pty_value, Wrong}} = erluv_exec:run("true", [{pty, Right ++ Wrong}]),
+    {ok, []} = erluv_exec:run("true", [sync, {pty, Right}]).
+
+%% All that pty_opts/2 takes stty(1) knows; a number that means no character is one.
+t_terminal_modes() ->
+    {ok, _, OsPid} = erluv_exec:run("read x; stty -a", [stdin, stdout, {pty, [reopen]}]),
+    Switches = [ignpar, parmrk, inpck, istrip, inlcr, igncr, icrnl, iuclc, ixon, ixany, ixoff, imaxbel, iutf8, isig, xcase,
+                echo, echoe, echok, echonl, noflsh, tostop, iexten, echoctl, echoke, pendin, opost, olcuc, onlcr, ocrnl,
+                onocr, onlret, cs7, cs8, parenb, parodd],
+    Characters = [vquit, verase, vkill, veof, veol, veol2, vstart, vstop, vsusp, vdsusp, vreprint, vwerase, vlnext, vflush,
+                  vswtch, vstatus, vdiscard],
+    ok = erluv_exec:pty_opts(OsPid, [{Name, 1} || Name <- Switches] ++ [{Name, 7} || Name <- Characters]),
+    ok = erluv_exec:pty_opts(OsPid, [{Name, false} || Name <- Switches] ++ [{vintr, 0}, {veol, 255}, {tty_op_ispeed, 38400}]),
+    ok = erluv_exec:send(OsPid, <<"\n">>),
+    Text = receive_until(OsPid, <<>>, <<"-extproc">>),
+    [?assertMatch({Part, {_, _}}, {Part, binary:match(Text, Part)})
+     || Part <- [<<"intr = <undef>">>, <<"quit = ^G">>, <<"eol = <undef>">>, <<"rprnt = ^G">>, <<"swtch = ^G">>, <<"-echo ">>]].
 
 t_user() ->
     ?assertMatch({error, {bad_option, user, _}}, case erluv_exec:run("true", [{user, "root"}]) of
@@ -300,7 +331,11 @@ o_own_node() ->
     ?assertEqual(undefined, whereis(erluv_exec_node)).
 
 o_not_running() ->
-    ?assertEqual({error, noproc}, erluv_exec:run("true", [])).
+    ?assertEqual({error, noproc}, erluv_exec:run("true", [])),
+    ?assertMatch({error, {bad_option, cd, _}}, erluv_exec:run("true", [{cd, 7}])), % what is wrong comes first
+    ?assertEqual({error, {invalid_pty_value, [colour]}}, erluv_exec:run("true", [{pty, [colour]}])),
+    "pty: no terminal has these settings, or not with these values: [colour]" =
+        erluv:format_error({invalid_pty_value, [colour]}).
 
 o_start_options() ->
     process_flag(trap_exit, true),

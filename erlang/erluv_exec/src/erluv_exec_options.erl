@@ -18,19 +18,31 @@
                  kill_timeout := non_neg_integer(), % milliseconds
                  caller => pid()}.
 
+%% The settings of a terminal that erlexec takes, by what their values are.
+-define(CHARACTERS, [vintr, vquit, verase, vkill, veof, veol, veol2, vstart, vstop, vsusp, vdsusp,
+                     vreprint, vwerase, vlnext, vflush, vswtch, vstatus, vdiscard]).
+-define(SWITCHES, [ignpar, parmrk, inpck, istrip, inlcr, igncr, icrnl, iuclc, ixon, ixany, ixoff,
+                   imaxbel, iutf8, isig, icanon, xcase, echo, echoe, echok, echonl, noflsh, tostop,
+                   iexten, echoctl, echoke, pendin, opost, olcuc, onlcr, ocrnl, onocr, onlret,
+                   cs7, cs8, parenb, parodd]).
+%% Of these a terminal of Linux knows nothing, or stty(1).
+-define(WITHOUT_EFFECT, [vdsusp, vflush, vstatus, pendin, cs7, cs8, parenb, parodd]).
+
+-define(IS_TEXT(Text), (is_list(Text) orelse is_binary(Text))).
+
 %% What is said in an option as erlexec has it, which some other part is to act upon.
 -define(FLAGS, [sync, monitor, link]).
 %% From SIGTERM to SIGKILL, as in erlexec: milliseconds.
 -define(KILL_TIMEOUT, 5000).
 
-%% @doc Reads the options of `run'.
+%% @doc Reads the options of `run', and says what is wrong before anything is asked or started.
 -spec read(erluv_exec:cmd(), erluv_exec:cmd_options()) -> {ok, run()} | {error, term()}.
 read(Cmd, Options) ->
     try
         Run = lists:foldl(fun option/2, defaults(), pairs(Options)),
         {ok, finish(Cmd, Run)}
     catch
-        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+        throw:Reason -> {error, Reason}
     end.
 
 %% Each option as a pair, which {stdout, File, FileOptions} is not.
@@ -52,18 +64,20 @@ defaults() ->
 
 option({Flag, true}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run#{Flag => true};
 option({Flag, false}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run;
-option({executable, File}, Run) -> Run#{executable => File};
-option({cd, Dir}, Run) -> spawn_option(cd, Dir, Run);
+option({executable, File}, Run) when ?IS_TEXT(File) -> Run#{executable => File};
+option({cd, Dir}, Run) when ?IS_TEXT(Dir) -> spawn_option(cd, Dir, Run);
 option({env, Env}, Run) when length(Env) >= 0 -> lists:foldl(fun env/2, Run, Env);
-option({kill, Cmd}, Run) -> Run#{kill => Cmd};
+option({kill, Cmd}, Run) when ?IS_TEXT(Cmd) -> Run#{kill => Cmd};
 option({kill_timeout, Seconds}, Run) when is_integer(Seconds), Seconds >= 0 ->
     Run#{kill_timeout => Seconds * 1000};
 option({kill_group, true}, Run) -> spawn_option(tree, kill, Run);
 option({kill_group, false}, Run) -> Run;
 option({group, Group}, Run) when Group =:= 0; Group =:= "0" -> Run; % each program has its own
 option({group, _}, _) -> bad(group, "a program has a group of its own: only 0 is possible");
-option({user, User}, Run) -> spawn_option(user, User, Run);
-option({nice, Nice}, Run) -> spawn_option(nice, Nice, Run);
+option({user, User}, Run) when User =/= "", User =/= <<>>, ?IS_TEXT(User); is_integer(User); is_atom(User), User =/= true ->
+    spawn_option(user, User, Run);
+option({nice, Nice}, Run) when is_integer(Nice), Nice >= -20, Nice =< 20 ->
+    spawn_option(nice, min(Nice, 19), Run); % as the kernel takes 20
 option({success_exit_code, Code}, Run) when is_integer(Code), Code >= 0, Code < 256 ->
     Run#{success => Code};
 option({stdin, true}, Run) -> spawn_option(stdin, pipe, Run);
@@ -75,10 +89,12 @@ option({Stream, Device}, Run) when Stream =:= stdout; Stream =:= stderr ->
     Run#{Stream => device(Stream, Device)};
 option({pty, true}, Run) -> Run#{pty => #{}};
 option({pty, false}, Run) -> Run;
-option({pty, Modes}, Run) when is_list(Modes) ->
+option({pty, Modes}, Run) when length(Modes) >= 0 ->
+    ok = check_pty(Modes, fun(Mode) -> is_mode(Mode) orelse is_terminal(Mode) end),
     Run#{pty => maps:from_list(pairs(Modes))};
 option({pty_echo, Echo}, Run) when is_boolean(Echo) -> terminal(#{echo => Echo}, Run);
-option({winsz, {Rows, Cols}}, Run) -> terminal(#{rows => Rows, cols => Cols}, Run);
+option({winsz, {Rows, Cols}}, Run) when is_integer(Rows), Rows > 0, is_integer(Cols), Cols > 0 ->
+    terminal(#{rows => Rows, cols => Cols}, Run);
 option({debug, _}, Run) -> Run;
 option({Key, _}, _) -> bad(Key, "there is no such option, or not with this value").
 
@@ -166,8 +182,29 @@ devices(#{stdout := Stdout, stderr := Stderr} = Run) ->
               end,
     #{stdout => Collect(Stdout), stderr => Collect(Stderr)}.
 
--spec bad(term(), iodata()) -> no_return().
-bad(Key, Why) -> throw({bad_option, Key, Why}).
+-spec bad(term(), unicode:chardata()) -> no_return().
+bad(Key, Why) -> throw({bad_option, Key, unicode:characters_to_binary(Why)}).
+
+%% Says all that is wrong, as erlexec does.
+check_pty(Modes, Is) ->
+    case [Mode || Mode <- Modes, not Is(Mode)] of
+        [] -> ok;
+        Wrong -> throw({invalid_pty_value, Wrong})
+    end.
+
+is_mode({Name, Value}) when Name =:= tty_op_ispeed; Name =:= tty_op_ospeed ->
+    is_integer(Value) andalso Value >= 0;
+is_mode({Name, Value}) ->
+    lists:member(Name, ?CHARACTERS) andalso is_integer(Value) andalso Value >= 0 andalso Value =< 255
+        orelse lists:member(Name, ?SWITCHES) andalso lists:member(Value, [true, false, 0, 1]);
+is_mode(_) ->
+    false.
+
+%% What erluv takes besides.
+is_terminal(reopen) -> true;
+is_terminal({reopen, Is}) -> is_boolean(Is);
+is_terminal({Name, N}) when Name =:= rows; Name =:= cols -> is_integer(N) andalso N > 0 andalso N < 65536;
+is_terminal(_) -> false.
 
 %% @doc Reads the options of `start': the erluv that is used, or the options of an
 %% erluv_node with this name.
@@ -187,7 +224,7 @@ start(Name, Options) ->
                 bad(node, "must be the name of a node or process, or a pid")
         end
     catch
-        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+        throw:Reason -> {error, Reason}
     end.
 
 node_option({erluv, Given}, Node) when is_map(Given) -> maps:merge(Node, Given);
@@ -210,26 +247,25 @@ node_option({root, _}, _) -> bad(root, "erluv runs no program as root");
 node_option({Key, _}, _) -> bad(Key, "there is no such option").
 
 %% @doc Terminal modes as arguments of stty(1).
--spec stty([{atom(), integer() | boolean()} | atom()]) -> {ok, [string()]} | {error, term()}.
-stty(Modes) ->
-    try
-        {ok, lists:append([mode(Mode) || Mode <- pairs(Modes)])}
+-spec stty([{atom(), integer() | boolean()}]) -> {ok, [string()]} | {error, term()}.
+stty(Modes) when length(Modes) >= 0 ->
+    try check_pty(Modes, fun is_mode/1) of
+        ok -> {ok, lists:append([mode(Mode) || {Name, _} = Mode <- Modes, not lists:member(Name, ?WITHOUT_EFFECT)])}
     catch
-        throw:{bad_option, Key, Why} -> {error, {bad_option, Key, iolist_to_binary(Why)}}
+        throw:Reason -> {error, Reason}
+    end;
+stty(Modes) ->
+    {error, {invalid_pty_value, Modes}}.
+
+mode({tty_op_ispeed, Speed}) -> ["ispeed", integer_to_list(Speed)];
+mode({tty_op_ospeed, Speed}) -> ["ospeed", integer_to_list(Speed)];
+mode({Name, Value}) ->
+    case {lists:member(Name, ?CHARACTERS), Value} of
+        {true, None} when None =:= 0; None =:= 255 -> [character(Name), "undef"];
+        {true, Char} -> [character(Name), "0x" ++ integer_to_list(Char, 16)];
+        {false, On} when On =:= true; On =:= 1 -> [atom_to_list(Name)];
+        {false, _} -> ["-" ++ atom_to_list(Name)]
     end.
 
-mode({tty_op_ispeed, Speed}) when is_integer(Speed) -> ["ispeed", integer_to_list(Speed)];
-mode({tty_op_ospeed, Speed}) when is_integer(Speed) -> ["ospeed", integer_to_list(Speed)];
-mode({Name, On}) when On =:= true; On =:= 1 -> [atom_to_list(Name)];
-mode({Name, Off}) when Off =:= false; Off =:= 0 -> ["-" ++ atom_to_list(Name)];
-mode({Name, Char}) when is_integer(Char), Char > 0, Char < 256 ->
-    case atom_to_list(Name) of
-        "v" ++ Character -> [stty_name(Character), "0x" ++ integer_to_list(Char, 16)];
-        _ -> bad(Name, "true or 1, false or 0")
-    end;
-mode({Name, _}) -> bad(Name, "true, false, or a number up to 255").
-
-stty_name("reprint") -> "rprnt";
-stty_name("werase") -> "werase";
-stty_name("switch") -> "swtch";
-stty_name(Name) -> Name.
+character(vreprint) -> "rprnt";
+character(Name) -> tl(atom_to_list(Name)).
