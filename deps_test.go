@@ -28,11 +28,12 @@ var imports = map[string][]string{
 	"sandbox/cgroup": {"eintr"},
 
 	"wire/dist":  {"wire/etf"},
+	"wire/gen":   {"wire/dist", "wire/etf"},
 	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup"},
 	"loop/watch": {"eintr", "loop"},
 	"workers":    {"eintr", "ipc", "loop"},
-	"childproc":  {"wire/dist", "eintr", "wire/etf", "ipc", "ipc/journal", "loop", "loop/watch", "workers"},
-	"mainproc":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "ipc/journal", "sandbox", "sandbox/cgroup"},
+	"childproc":  {"wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "workers"},
+	"mainproc":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "sandbox", "sandbox/cgroup"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
 
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},

@@ -9,6 +9,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +25,7 @@ func (n *node) asks(req etf.Term) etf.Term {
 		}
 		v, err := etf.Decode(m.Payload)
 		must(n.t, err)
-		if tu, ok := v.(etf.Tuple); ok && len(tu) == 2 && bytes.Equal(raw(tu[0]), tag) {
+		if tu, ok := v.(etf.Tuple); ok && len(tu) == 2 && bytes.Equal(gen.Encode(tu[0]), tag) {
 			return tu[1]
 		}
 		n.t.Fatalf("instead of an answer: %s", show(m))
@@ -162,7 +163,7 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 				{etf.List{etf.Binary("true"), many}, opt("nice", int64(1)), etf.Atom("e2big")},
 			} {
 				answer := n.call(etf.Tuple{etf.Atom("spawn"), c.cmd, etf.Map{c.opt}})
-				same(t, answer, errorTerm(c.want))
+				same(t, answer, gen.Error(c.want))
 			}
 			// A long list of arguments goes the same way as a short one.
 			got := n.runs("printf %s "+strings.Repeat("y", 100_000)+" | wc -c", opt("nice", int64(1)))

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -24,12 +25,12 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 		}
 	}
 	if len(req) > maxCall {
-		m.out.reply(to, tooLarge(len(req), maxCall))
+		m.out.reply(to, gen.TooLarge(len(req), maxCall))
 		return
 	}
 	t, err := etf.Decode(req)
 	if err != nil {
-		m.out.reply(to, badRequest(req))
+		m.out.reply(to, gen.BadRequest(req))
 		return
 	}
 	switch r := t.(type) {
@@ -38,7 +39,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 		case "stop":
 			if kept, ok := m.keep(to); ok {
 				p.ends().stops = append(p.ends().stops, kept)
-				m.end(p, reasonNormal)
+				m.end(p, gen.Normal)
 			}
 			return
 		case "info":
@@ -50,7 +51,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 			return
 		}
 	}
-	m.out.reply(to, badRequest(req))
+	m.out.reply(to, gen.BadRequest(req))
 }
 
 // maxCall bounds a call to a worker other than write, in bytes.
@@ -97,7 +98,7 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 	for i := range p.streams {
 		if s := p.streams[i].no; name == streamTerm(s) {
 			if p.active != passive {
-				m.out.reply(to, errorTerm(etf.Atom("active")))
+				m.out.reply(to, gen.Error(etf.Atom("active")))
 				return true
 			}
 			m.read(p, to, s, int(min(n, maxPiece)))
@@ -170,9 +171,9 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 
 // signal sends a signal and answers.
 func (m *manager) signal(to from, t etf.Term, send func(unix.Signal) error) {
-	sig, err := signalOf(t)
+	sig, err := gen.ReadSignal(t)
 	if err != nil {
-		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("bad_signal"), t}))
+		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("bad_signal"), t}))
 		return
 	}
 	m.out.reply(to, outcome(send(sig)))
@@ -187,19 +188,19 @@ func outcome(err error) etf.Term {
 	if !ok {
 		e = unix.EIO
 	}
-	return errorTerm(errnoTerm(e))
+	return gen.Error(gen.Errno(e))
 }
 
 // write writes to stdin or another pipe; the answer comes when the bytes are in it.
 func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
-		m.out.reply(to, badRequest(req))
+		m.out.reply(to, gen.BadRequest(req))
 		return
 	}
 	data, ok := p.packet.frame(data)
 	if !ok {
-		m.out.reply(to, errorTerm(etf.Atom("emsgsize")))
+		m.out.reply(to, gen.Error(etf.Atom("emsgsize")))
 		return
 	}
 	kept, ok := m.keep(to)

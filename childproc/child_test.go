@@ -14,6 +14,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 var modes = map[string]func(*ipc.Start){
@@ -81,11 +82,11 @@ func TestSignalsOfProcesses(t *testing.T) {
 	// A process that does not exist is answered at once.
 	nobody := etf.Pid{Node: testNode, ID: 999, Creation: 7}
 	n.write(dist.AppendLink(nil, other, nobody))
-	if m := n.recv(); m.Op != dist.PayloadExit || m.To != other || string(m.Reason) != string(reasonNoproc) {
+	if m := n.recv(); m.Op != dist.PayloadExit || m.To != other || string(m.Reason) != string(gen.Noproc) {
 		t.Fatalf("link to nobody: %s", show(m))
 	}
 	n.write(dist.AppendMonitor(nil, other, nobody, ref))
-	if m := n.recv(); m.Op != dist.PayloadMonitorPExit || string(m.Ref) != string(ref) || string(m.Reason) != string(reasonNoproc) {
+	if m := n.recv(); m.Op != dist.PayloadMonitorPExit || string(m.Ref) != string(ref) || string(m.Reason) != string(gen.Noproc) {
 		t.Fatalf("monitor on nobody: %s", show(m))
 	}
 	// So is one of an earlier incarnation of the node.
@@ -104,12 +105,12 @@ func TestSignalsOfProcesses(t *testing.T) {
 	}
 	// An exit signal of a process that is linked no more is nothing, and so is
 	// exit(W, normal).
-	n.write(dist.AppendExit(nil, other, w, raw(etf.Atom("boom"))))
-	n.write(dist.AppendExit2(nil, other, w, reasonNormal))
+	n.write(dist.AppendExit(nil, other, w, gen.Encode(etf.Atom("boom"))))
+	n.write(dist.AppendExit2(nil, other, w, gen.Normal))
 	same(t, n.workerCall(w, atoms("signal", "sigcont")), etf.Atom("ok"))
 
 	n.write(dist.AppendMonitor(nil, other, w, ref))
-	n.write(dist.AppendExit2(nil, other, w, raw(atoms("my", "reason"))))
+	n.write(dist.AppendExit2(nil, other, w, gen.Encode(atoms("my", "reason"))))
 	for {
 		m := n.recv()
 		if m.Op == dist.PayloadMonitorPExit {
@@ -127,11 +128,11 @@ func TestOwnerEnds(t *testing.T) {
 	other := n.pid()
 	n.write(dist.AppendLink(nil, other, w))
 	ref := etf.Raw(etf.AppendNewRef(nil, testNode, 7, 1, 0, 0))
-	n.write(dist.AppendMonitorExit(nil, n.self, w, ref, reasonNormal))
+	n.write(dist.AppendMonitorExit(nil, n.self, w, ref, gen.Normal))
 	for {
 		m := n.recv()
 		if m.Op == dist.PayloadExit {
-			if m.To != other || string(m.Reason) != string(reasonNormal) {
+			if m.To != other || string(m.Reason) != string(gen.Normal) {
 				t.Fatalf("the worker whose owner ended: %s", show(m))
 			}
 			return
@@ -144,7 +145,7 @@ func TestPortProtocolOfStrangers(t *testing.T) {
 	w := n.spawn([]string{"cat"})
 	stranger := n.pid()
 	n.toPid(w, etf.Tuple{stranger, etf.Tuple{etf.Atom("command"), etf.Binary("x")}})
-	if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != stranger || string(m.Reason) != string(reasonBadsig) {
+	if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != stranger || string(m.Reason) != string(gen.Badsig) {
 		t.Fatalf("instead of badsig: %s", show(m))
 	}
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("x")}})
@@ -256,8 +257,8 @@ func TestFrameTooLarge(t *testing.T) {
 	for left := size; left > 0; left -= min(left, len(chunk)) {
 		n.write(chunk[:min(left, len(chunk))])
 	}
-	n.expect(etf.Tuple{tag, tooLarge(total, maxFrame)})
-	same(t, n.call(etf.Tuple{etf.Atom("set"), etf.Atom("node"), etf.Atom("x")}), errorTerm(etf.Atom("read_only")))
+	n.expect(etf.Tuple{tag, gen.TooLarge(total, maxFrame)})
+	same(t, n.call(etf.Tuple{etf.Atom("set"), etf.Atom("node"), etf.Atom("x")}), gen.Error(etf.Atom("read_only")))
 }
 
 // TestNodeThatDoesNotRead: programs wait in their write, nothing is lost, memory
@@ -340,7 +341,7 @@ func TestStop(t *testing.T) {
 			tu := v.(etf.Tuple)
 			order = append(order, fmt.Sprint(tu[len(tu)-1]))
 		case dist.PayloadMonitorPExit:
-			if string(m.Reason) != string(reasonShutdown) {
+			if string(m.Reason) != string(gen.Shutdown) {
 				t.Errorf("the worker ended with %x", m.Reason)
 			}
 			order = append(order, "down")

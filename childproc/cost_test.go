@@ -13,6 +13,7 @@ import (
 	"erluv/loop/watch"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -55,7 +56,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	m.files = watch.NewSet(l, group, fileHost{m})
 	pl := &played{t: t, m: m, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
 	opts = append(opts, opt("link", etf.Atom("false")))
-	m.spawn(from{pid: pl.self, tag: raw(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
+	m.spawn(from{pid: pl.self, tag: gen.Encode(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
 	for _, p := range m.procs {
 		pl.p = p
 	}
@@ -151,7 +152,7 @@ func ways() []way {
 	onDemand := []etf.Pair{flow(etf.Atom("false"))}
 	io := func(req etf.Term) func(pl *played) {
 		return func(pl *played) {
-			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, raw(etf.Atom("as")), 0}, t) })
+			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, gen.Encode(etf.Atom("as")), 0}, t) })
 		}
 	}
 	return []way{
@@ -161,7 +162,7 @@ func ways() []way {
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
 		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(maxLine)})[:1], onDemand...), func(pl *played) {
-			pl.m.read(pl.p, from{pl.self, raw(etf.Atom("tag"))}, workers.Stdout, maxPiece)
+			pl.m.read(pl.p, from{pl.self, gen.Encode(etf.Atom("tag"))}, workers.Stdout, maxPiece)
 		}, line(900_000, "l"), whole},
 		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},
 		{"get_chars of 500,001", onDemand, io(get("get_chars", int64(500_001))), line(1_000_000, "ä"), whole},

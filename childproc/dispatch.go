@@ -3,6 +3,7 @@ package childproc
 import (
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // dispatch turns one frame into what it asks of the manager. A frame that is not
@@ -44,18 +45,6 @@ func (m *manager) dispatch(frame []byte) {
 	}
 }
 
-// Names that are registered on the node.
-const (
-	nameManager   etf.Atom = "erluv"
-	nameMain      etf.Atom = "erluv_main"
-	nameNetKernel etf.Atom = "net_kernel"
-)
-
-// isName says whether a process of ours is registered under the name.
-func isName(name etf.Atom) bool {
-	return name == nameManager || name == nameMain || name == nameNetKernel
-}
-
 // toName takes a message to a registered name. What expects no answer is dropped, as
 // gen_server does with what it does not expect.
 func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
@@ -63,34 +52,26 @@ func (m *manager) toName(sender etf.Pid, name etf.Atom, payload etf.Raw) {
 		m.toProc(p, sender, payload)
 		return
 	}
-	ask, req, ok := parseAsk(payload)
-	if !ok || !isName(name) {
+	ask, req, ok := gen.ParseAsk(payload)
+	if !ok || !gen.IsName(name) {
 		return
 	}
 	switch {
 	case len(ask.Tag) > maxTag:
-		m.answer(ask, tooLarge(len(ask.Tag), maxTag))
+		m.answer(ask, gen.TooLarge(len(ask.Tag), maxTag))
 	case ask.Kind == dist.AskSystem:
 		m.systemOf(name, ask, req)
 	case ask.Kind != dist.AskCall:
 		m.refuse(ask, req)
-	case name == nameManager:
+	case name == gen.Manager:
 		m.request(callOf(ask), req)
-	case name == nameMain && isAtom(req, reqRespawn):
-		m.out.reply(callOf(ask), errorTerm(etf.Atom("child_up")))
-	case name == nameNetKernel && isAuth(req):
+	case name == gen.Main && gen.IsRespawn(req):
+		m.out.reply(callOf(ask), gen.Error(etf.Atom("child_up")))
+	case name == gen.NetKernel && gen.IsAuth(req):
 		m.out.reply(callOf(ask), etf.Atom("yes"))
 	default:
 		m.refuse(ask, req)
 	}
-}
-
-var reqRespawn = raw(etf.Atom("respawn"))
-
-// isAuth says whether a request is {is_auth, Node}, which net_adm:ping/1 makes.
-func isAuth(req etf.Raw) bool {
-	_, ok := pairOf("is_auth", req)
-	return ok
 }
 
 // toPid takes a message to a process of ours.
@@ -100,7 +81,7 @@ func (m *manager) toPid(to, sender etf.Pid, payload etf.Raw) {
 		return
 	}
 	if to == m.self {
-		m.toName(sender, nameManager, payload)
+		m.toName(sender, gen.Manager, payload)
 		return
 	}
 	m.answered(to, payload)
@@ -108,13 +89,13 @@ func (m *manager) toPid(to, sender etf.Pid, payload etf.Raw) {
 
 // toProc takes a message to a worker.
 func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
-	ask, req, ok := parseAsk(payload)
+	ask, req, ok := gen.ParseAsk(payload)
 	if !ok {
 		m.portMessage(p, sender, payload)
 		return
 	}
 	if len(ask.Tag) > maxTag {
-		m.answer(ask, tooLarge(len(ask.Tag), maxTag))
+		m.answer(ask, gen.TooLarge(len(ask.Tag), maxTag))
 		return
 	}
 	switch ask.Kind {
@@ -127,16 +108,6 @@ func (m *manager) toProc(p *proc, sender etf.Pid, payload etf.Raw) {
 	default:
 		m.refuse(ask, req)
 	}
-}
-
-// parseAsk takes a message apart whose sender waits for an answer.
-func parseAsk(payload etf.Raw) (ask dist.Ask, req etf.Raw, ok bool) {
-	r := etf.NewReader(payload)
-	if ask, ok = dist.ReadAsk(&r); !ok {
-		return ask, nil, false
-	}
-	req, err := r.Raw()
-	return ask, req, err == nil
 }
 
 func callOf(ask dist.Ask) from { return from{ask.From, ask.Tag} }
@@ -155,43 +126,25 @@ func (m *manager) answer(ask dist.Ask, answer etf.Term) {
 func (m *manager) refuse(ask dist.Ask, req etf.Raw) {
 	switch {
 	case ask.Kind == dist.AskIO:
-		m.answer(ask, errorTerm(etf.Atom("request")))
+		m.answer(ask, gen.Error(etf.Atom("request")))
 	case ask.Kind == dist.AskFile:
-		m.answer(ask, errorTerm(etf.Atom("enotsup")))
-	case ask.Kind == dist.AskOther && isAtom(req, reqModules):
+		m.answer(ask, gen.Error(etf.Atom("enotsup")))
+	case ask.Kind == dist.AskOther && gen.IsAtom(req, reqModules):
 		m.answer(ask, etf.List(nil)) // release_handler(3): no Erlang module runs here
 	case len(req) > maxCall:
-		m.answer(ask, tooLarge(len(req), maxCall))
+		m.answer(ask, gen.TooLarge(len(req), maxCall))
 	default:
-		m.answer(ask, badRequest(req))
+		m.answer(ask, gen.BadRequest(req))
 	}
 }
 
-var reqModules = raw(etf.Atom("get_modules"))
+var reqModules = gen.Encode(etf.Atom("get_modules"))
 
 // oversized answers a request whose frame was larger than maxFrame. Only the
 // beginning of the frame is there, so the request itself is not looked at.
 func (m *manager) oversized(head []byte, size int) {
 	m.refused++
-	// 112, control message, 131, payload: the control message is complete in
-	// the head, and so are pid and tag of the payload.
-	if len(head) < 2 || head[0] != 112 || head[1] != 131 {
-		return
+	if _, ask, ok := gen.AskIn(head); ok {
+		m.answer(ask, gen.TooLarge(size, maxFrame))
 	}
-	r := etf.NewReader(head[2:])
-	if _, err := r.Raw(); err != nil {
-		return
-	}
-	rest := r.Rest()
-	if len(rest) == 0 || rest[0] != 131 {
-		return
-	}
-	r = etf.NewReader(rest[1:])
-	if ask, ok := dist.ReadAsk(&r); ok {
-		m.answer(ask, tooLarge(size, maxFrame))
-	}
-}
-
-func tooLarge(size, limit int) etf.Term {
-	return errorTerm(etf.Tuple{etf.Atom("too_large"), int64(size), int64(limit)})
 }

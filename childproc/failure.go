@@ -3,6 +3,7 @@ package childproc
 import (
 	"erluv/ipc"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -30,9 +31,9 @@ func short(f workers.Failure) bool {
 // name before it was started that there is none.
 func (m *manager) neverWas(p *proc, why etf.Term) {
 	e := p.told()
-	answers := append([]answer{{to: p.asked.ask(), term: why}}, e.answers(errorTerm(etf.Atom("noproc")))...)
+	answers := append([]answer{{to: p.asked.ask(), term: why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
 	m.bid(&farewell{
 		pid: p.pid, answers: answers,
-		watch: p.watch, reason: reasonNoproc,
+		watch: p.watch, reason: gen.Noproc,
 	})
 }

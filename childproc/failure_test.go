@@ -8,6 +8,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -31,9 +32,9 @@ func TestShortage(t *testing.T) {
 		for _, e := range []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS, unix.ENOSPC, unix.EDQUOT} {
 			full := e == unix.ENOSPC || e == unix.EDQUOT
 			if key == nil || !full || !slices.Contains(places, stage) {
-				same(t, of(stage, e), errnoTerm(e))
+				same(t, of(stage, e), gen.Errno(e))
 			} else {
-				same(t, of(stage, e), etf.Tuple{key, errnoTerm(e)})
+				same(t, of(stage, e), etf.Tuple{key, gen.Errno(e)})
 			}
 		}
 		if key != nil {

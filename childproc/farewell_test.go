@@ -8,6 +8,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -56,8 +57,8 @@ func TestJobsWithoutRoom(t *testing.T) {
 		t.Errorf("%d bytes are late", pl.m.out.late)
 	}
 	want := []etf.Term{
-		etf.Tuple{etf.Atom("stdout"), errorTerm(etf.Atom("enospc"))},
-		etf.Tuple{etf.Atom("stderr"), errorTerm(etf.Atom("eio"))},
+		etf.Tuple{etf.Atom("stdout"), gen.Error(etf.Atom("enospc"))},
+		etf.Tuple{etf.Atom("stderr"), gen.Error(etf.Atom("eio"))},
 		etf.Tuple{etf.Atom("status"), text("status 9999")},
 		etf.Atom("continued"),
 		etf.Atom("ready"),
@@ -82,7 +83,7 @@ func TestEndWithoutRoom(t *testing.T) {
 	pl.m.monitored(pl.self, pl.p.pid, "", ref)
 	const stops = 5
 	for i := range stops {
-		pl.m.workerCall(pl.p, from{pid: pl.self, tag: raw(int64(i))}, raw(etf.Atom("stop")))
+		pl.m.workerCall(pl.p, from{pid: pl.self, tag: gen.Encode(int64(i))}, gen.Encode(etf.Atom("stop")))
 	}
 	pl.stall()
 	pl.m.Stopped(pl.p.w, unix.SIGSTOP)
@@ -105,7 +106,7 @@ func TestEndWithoutRoom(t *testing.T) {
 		got = append(got, s)
 	}
 	exit := fmt.Sprint(etf.Tuple{etf.Atom("exit_status"), int64(7)})
-	ok := fmt.Sprint(okTerm(etf.Tuple{etf.Atom("exit_status"), int64(7)}))
+	ok := fmt.Sprint(gen.OK(etf.Tuple{etf.Atom("exit_status"), int64(7)}))
 	want := []string{
 		fmt.Sprint(dist.Send, " ", atoms("stopped", "sigstop")),
 		fmt.Sprint(dist.Send, " ", atoms("stderr", "eof")),
@@ -167,7 +168,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 	before := pl.m.out.waiting()
 	const calls = 12_000
 	for i := range calls {
-		ask := dist.Ask{Kind: dist.AskSystem, From: pl.self, Tag: raw(int64(i))}
+		ask := dist.Ask{Kind: dist.AskSystem, From: pl.self, Tag: gen.Encode(int64(i))}
 		pl.m.systemOfWorker(pl.p, ask, reqGetState)
 	}
 	if pl.m.out.waiting() != before || len(pl.m.questions) != 1 {
@@ -186,7 +187,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 		}
 	}
 	pl.in, pl.most = nil, 0
-	pl.m.answered(to, raw(etf.Tuple{etf.Atom("rex"), okTerm(etf.String("6.2"))}))
+	pl.m.answered(to, gen.Encode(etf.Tuple{etf.Atom("rex"), gen.OK(etf.String("6.2"))}))
 	if got := pl.m.out.waiting(); got > outFull+10_000 {
 		t.Errorf("%d bytes wait", got)
 	}
@@ -194,7 +195,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 	if len(pl.in) != calls {
 		t.Errorf("%d of %d were answered", len(pl.in), calls)
 	}
-	pl.m.end(pl.p, reasonShutdown) // what is held now is for the start
+	pl.m.end(pl.p, gen.Shutdown) // what is held now is for the start
 	if want := pl.p.asked.cost; pl.m.held.bytes != want {
 		t.Errorf("%d bytes are held instead of %d", pl.m.held.bytes, want)
 	}
@@ -204,7 +205,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 func TestListOfMany(t *testing.T) {
 	pl := play(t)
 	pl.p.cmd = shorten([]string{string(bytes.Repeat([]byte("x"), 10_000)), "y"})
-	full := len(raw(pl.m.brief(pl.p, cmdBytes+argumentCost+3)))
+	full := len(gen.Encode(pl.m.brief(pl.p, cmdBytes+argumentCost+3)))
 	if full < cmdBytes {
 		t.Errorf("a list of one has %d bytes", full)
 	}
@@ -214,7 +215,7 @@ func TestListOfMany(t *testing.T) {
 		p.pid = pl.m.newPid()
 		pl.m.procs[key(p.pid)] = &p
 	}
-	if got := len(raw(pl.m.list())); got > listedText+many*200 || got < listedText {
+	if got := len(gen.Encode(pl.m.list())); got > listedText+many*200 || got < listedText {
 		t.Errorf("a list of %d has %d bytes", many, got)
 	}
 }
@@ -226,7 +227,7 @@ func TestUnreadyShares(t *testing.T) {
 	pl := play(t, ready)
 	const many = 500
 	for i := range many - 1 {
-		pl.m.spawn(from{pid: pl.self, tag: raw(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
+		pl.m.spawn(from{pid: pl.self, tag: gen.Encode(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
 	}
 	procs := pl.m.all()
 	if len(procs) != many {
@@ -250,7 +251,7 @@ func TestUnreadyShares(t *testing.T) {
 		if i%2 == 0 {
 			pl.m.isReady(p)
 		} else {
-			p.ends().reason = reasonShutdown
+			p.ends().reason = gen.Shutdown
 			pl.m.bury(p)
 		}
 		for pl.m.out.waiting() > 0 || pl.m.owes() {

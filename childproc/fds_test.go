@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // fds is the option of the name, of numbers and what they are.
@@ -53,9 +54,9 @@ func TestFurtherDescriptors(t *testing.T) {
 			same(t, write(9, "abc"), etf.Atom("ok"))
 			n.expect(etf.Tuple{w, etf.Tuple{int64(3), etf.Binary("abc")}})
 			for _, fd := range []int64{0, 1, 3, 4, 7, 8, 256, 1 << 40} {
-				same(t, write(fd, "x"), errorTerm(etf.Atom("ebadf")))
+				same(t, write(fd, "x"), gen.Error(etf.Atom("ebadf")))
 			}
-			same(t, n.workerCall(w, etf.Tuple{etf.Atom("close"), int64(3)}), errorTerm(etf.Atom("ebadf")))
+			same(t, n.workerCall(w, etf.Tuple{etf.Atom("close"), int64(3)}), gen.Error(etf.Atom("ebadf")))
 			info := fmt.Sprint(n.workerCall(w, etf.Atom("info")))
 			if want := "{fds [{9 [{open true} {bytes 3}]} {3 [{open true} {bytes 3} {held false}]} {4 [{open true} {bytes 0} {held false}]}]}"; !strings.Contains(info, want) {
 				t.Errorf("no %s in %s", want, info)
@@ -67,7 +68,7 @@ func TestFurtherDescriptors(t *testing.T) {
 			if got := n.about(w, other, int64(4)); got != "end\neof" {
 				t.Errorf("descriptor 4: %q", got)
 			}
-			same(t, write(9, "x"), errorTerm(etf.Atom("epipe")))
+			same(t, write(9, "x"), gen.Error(etf.Atom("epipe")))
 		})
 	}
 }
@@ -99,7 +100,7 @@ func TestReadFurtherDescriptor(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", `printf 'a\nb\nrest' >&3`}, fds(3, etf.Atom("pipe")), flow(etf.Atom("false")), opt("packet", etf.Atom("line")))
 	read := func() etf.Term { return n.workerCall(w, etf.Tuple{etf.Atom("read"), int64(3), int64(100)}) }
-	for _, want := range []etf.Term{okTerm(text("a\n")), okTerm(text("b\n")), okTerm(text("rest")), etf.Atom("eof")} {
+	for _, want := range []etf.Term{gen.OK(text("a\n")), gen.OK(text("b\n")), gen.OK(text("rest")), etf.Atom("eof")} {
 		same(t, read(), want)
 	}
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("exit_status"), int64(0)}})
@@ -130,7 +131,7 @@ func TestDescriptorsThatCannotBeHad(t *testing.T) {
 		etf.List{etf.Binary("true")},
 		etf.Map{fds(3, etf.Atom("null"), 17, etf.Tuple{etf.Atom("file"), etf.Binary("/no/such")})},
 	})
-	same(t, answer, errorTerm(etf.Tuple{int64(17), etf.Atom("enoent")}))
+	same(t, answer, gen.Error(etf.Tuple{int64(17), etf.Atom("enoent")}))
 	var many []any
 	for i := range 17 {
 		many = append(many, 3+i, etf.Atom("null"))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -92,6 +93,6 @@ func rotationOf(t etf.Term) (*workers.Rotation, error) {
 func (m *manager) FileFailed(w *workers.Worker, s workers.Stream, e unix.Errno) {
 	p := w.Tag.(*proc)
 	if p.run == nil {
-		m.tellLast(wordOfFile(s), p.owner, p, etf.Tuple{streamTerm(s), errorTerm(errnoTerm(e))})
+		m.tellLast(wordOfFile(s), p.owner, p, etf.Tuple{streamTerm(s), gen.Error(gen.Errno(e))})
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // flood starts a program that writes without end, and reads what comes until the
@@ -182,7 +183,7 @@ func TestFlowBlind(t *testing.T) {
 func TestFlowEnds(t *testing.T) {
 	for name, end := range map[string]func(*flood){
 		"stop": func(f *flood) { f.n.ask(func(m etf.Term) { f.n.toPid(f.w, m) }, etf.Atom("stop")) },
-		"kill": func(f *flood) { f.n.write(dist.AppendExit2(nil, f.n.self, f.w, raw(etf.Atom("kill")))) },
+		"kill": func(f *flood) { f.n.write(dist.AppendExit2(nil, f.n.self, f.w, gen.Encode(etf.Atom("kill")))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFlood(t)

@@ -10,6 +10,7 @@ import (
 	"erluv/loop/watch"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,7 @@ var kindAtom = [...]etf.Atom{
 // watch takes {watch, Path, Opts}. The answer comes when all is watched.
 func (m *manager) watch(to from, what, opts etf.Term) {
 	if m.phase != serving {
-		m.out.reply(to, errorTerm(etf.Atom("stopping")))
+		m.out.reply(to, gen.Error(etf.Atom("stopping")))
 		return
 	}
 	o, bad := m.watchOf(to.pid, what, opts)
@@ -110,7 +111,7 @@ func optEvents(v etf.Term) (wanted watch.Kinds, err error) {
 func (m *manager) endWatch(p *proc) {
 	m.files.Close(p.fs)
 	if !p.fs.Live() {
-		m.replyAsked(p, errorTerm(etf.Atom("stopping")))
+		m.replyAsked(p, gen.Error(etf.Atom("stopping")))
 	}
 	m.bury(p)
 }
@@ -195,7 +196,7 @@ func (h fileHost) Changed(w *watch.Watcher, what []watch.Kind, path []byte) {
 // Unwatched sends {W, {unwatched, Path, Errno}}.
 func (h fileHost) Unwatched(w *watch.Watcher, err unix.Errno, path []byte) {
 	p := w.Tag.(*proc)
-	h.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), errnoTerm(err)})
+	h.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), gen.Errno(err)})
 }
 
 // Ended: what was watched is gone.

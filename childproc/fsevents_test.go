@@ -11,6 +11,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // watching asks for a watcher that is not linked, and reads the monitor on its owner.
@@ -103,7 +104,7 @@ func TestWatch(t *testing.T) {
 
 	must(t, os.Remove(d))
 	n.expect(fs(w, d, "deleted"))
-	n.exits(w, n.self, reasonNormal)
+	n.exits(w, n.self, gen.Normal)
 }
 
 func valueOf(t *testing.T, m etf.Map, key etf.Atom) etf.Term {
@@ -132,11 +133,11 @@ func TestWatchOptions(t *testing.T) {
 		t.Helper()
 		return n.call(etf.Tuple{etf.Atom("watch"), path, opts})
 	}
-	same(t, watch(etf.Binary(d), etf.Map{opt("name", etf.Atom("files"))}), errorTerm(etf.Tuple{etf.Atom("already_registered"), w}))
+	same(t, watch(etf.Binary(d), etf.Map{opt("name", etf.Atom("files"))}), gen.Error(etf.Tuple{etf.Atom("already_registered"), w}))
 	for path, want := range map[string]string{
 		d + "/none": "enoent", d + "/a/b/f/x": "enotdir", "/" + strings.Repeat("x", 300): "enametoolong", "/" + strings.Repeat("x/", 3000): "enametoolong",
 	} {
-		same(t, watch(etf.Binary(path), etf.Map{}), errorTerm(etf.Atom(want)))
+		same(t, watch(etf.Binary(path), etf.Map{}), gen.Error(etf.Atom(want)))
 	}
 	for _, path := range []etf.Term{etf.Binary("relative"), etf.Binary(""), etf.Binary("/a\x00b"), int64(1), etf.Atom("a")} {
 		bad(t, watch(path, etf.Map{}), "path")
@@ -153,7 +154,7 @@ func TestWatchOptions(t *testing.T) {
 	// Two are left of max_workers, and what failed has taken none of them.
 	n.watching(d + "/a")
 	n.spawn([]string{"sleep", "1000"})
-	same(t, watch(etf.Binary(d), etf.List(nil)), errorTerm(etf.Atom("max_workers")))
+	same(t, watch(etf.Binary(d), etf.List(nil)), gen.Error(etf.Atom("max_workers")))
 	same(t, n.workerCall(w, etf.Atom("stop")), etf.Atom("ok"))
 	n.watching(d + "/a")
 }
@@ -175,27 +176,27 @@ func bad(t *testing.T, got, key etf.Term) {
 
 // TestWatcherEnds: it is a process as a worker is.
 func TestWatcherEnds(t *testing.T) {
-	boom := raw(etf.Atom("boom"))
+	boom := gen.Encode(etf.Atom("boom"))
 	ref := etf.Raw(etf.AppendNewRef(nil, testNode, 7, 1, 0, 0))
 	for name, c := range map[string]struct {
 		do     func(n *node, w, other etf.Pid)
 		reason etf.Raw
 	}{
 		"exit":  {func(n *node, w, other etf.Pid) { n.write(dist.AppendExit2(nil, other, w, boom)) }, boom},
-		"kill":  {func(n *node, w, other etf.Pid) { n.write(dist.AppendExit2(nil, other, w, reasonKill)) }, reasonKilled},
+		"kill":  {func(n *node, w, other etf.Pid) { n.write(dist.AppendExit2(nil, other, w, gen.Kill)) }, gen.Killed},
 		"link":  {func(n *node, w, other etf.Pid) { n.write(dist.AppendExit(nil, n.linked(w), w, boom)) }, boom},
 		"owner": {func(n *node, w, _ etf.Pid) { n.write(dist.AppendMonitorExit(nil, n.self, w, ref, boom)) }, boom},
-		"stop":  {func(n *node, w, _ etf.Pid) { same(n.t, n.workerCall(w, etf.Atom("stop")), etf.Atom("ok")) }, reasonNormal},
+		"stop":  {func(n *node, w, _ etf.Pid) { same(n.t, n.workerCall(w, etf.Atom("stop")), etf.Atom("ok")) }, gen.Normal},
 		"node": {func(n *node, _, _ etf.Pid) {
 			same(n.t, n.call(etf.Tuple{etf.Atom("stop"), etf.Atom("boom")}), etf.Atom("ok"))
 		}, boom},
-		"port": {func(n *node, w, _ etf.Pid) { n.toPid(w, etf.Tuple{n.self, etf.Atom("close")}) }, reasonNormal},
+		"port": {func(n *node, w, _ etf.Pid) { n.toPid(w, etf.Tuple{n.self, etf.Atom("close")}) }, gen.Normal},
 		"not owner": {func(n *node, w, other etf.Pid) {
 			n.toPid(w, etf.Tuple{other, etf.Atom("close")})
-			if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != other || string(m.Reason) != string(reasonBadsig) {
+			if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != other || string(m.Reason) != string(gen.Badsig) {
 				n.t.Fatalf("instead of badsig: %s", show(m))
 			}
-			n.write(dist.AppendExit2(nil, other, w, reasonNormal)) // is nothing
+			n.write(dist.AppendExit2(nil, other, w, gen.Normal)) // is nothing
 			n.write(dist.AppendExit2(nil, other, w, boom))
 		}, boom},
 	} {
@@ -247,13 +248,13 @@ func TestWatcherIsNoProgram(t *testing.T) {
 		etf.Tuple{},
 		etf.Atom("nonsense"),
 	} {
-		same(t, n.workerCall(w, req), badRequest(raw(req)))
+		same(t, n.workerCall(w, req), gen.BadRequest(gen.Encode(req)))
 	}
 	for key, v := range map[string]etf.Term{"active": etf.Atom("true"), "packet": etf.Atom("line"), "owner": etf.Atom("none")} {
 		bad(t, n.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Tuple{etf.Atom(key), v}}}), key)
 	}
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("x")}})
-	if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != n.self || string(m.Reason) != string(reasonBadsig) {
+	if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != n.self || string(m.Reason) != string(gen.Badsig) {
 		t.Fatalf("instead of badsig: %s", show(m))
 	}
 	n.toPid(w, etf.Tuple{etf.Atom("io_request"), n.self, etf.Atom("ref"), etf.Tuple{etf.Atom("put_chars"), etf.Atom("unicode"), etf.Binary("x")}})
@@ -289,7 +290,7 @@ func TestWatcherUnderSupervisor(t *testing.T) {
 	same(t, valueOf(t, n.workerCall(w, etf.Atom("info")).(etf.Map), "owner"), etf.Atom("none"))
 	touch(t, dir+"/f")
 	must(t, os.RemoveAll(dir))
-	n.exits(w, n.self, reasonNormal)
+	n.exits(w, n.self, gen.Normal)
 }
 
 // TestWatchWhileTheNodeReadsSlowly: the kernel's queue is the queue, nothing grows
@@ -312,7 +313,7 @@ func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 	overflow, last, told := fs(w, d, "overflow"), -1, 0
 	for {
 		v := n.message(n.self)
-		if slices.Equal(raw(v), raw(overflow)) {
+		if slices.Equal(gen.Encode(v), gen.Encode(overflow)) {
 			break
 		}
 		path := string(v.(etf.Tuple)[1].(etf.Tuple)[2].(etf.Binary))

@@ -17,6 +17,7 @@ import (
 	"erluv/spawner"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -333,7 +334,7 @@ func (n *node) expect(want etf.Term) {
 
 func same(t *testing.T, got, want etf.Term) {
 	t.Helper()
-	if !bytes.Equal(raw(got), raw(want)) {
+	if !bytes.Equal(gen.Encode(got), gen.Encode(want)) {
 		t.Fatalf("got  %#v\nwant %#v", got, want)
 	}
 }

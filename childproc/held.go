@@ -5,6 +5,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // What a node has erluv keep costs erluv's memory: calls that wait, what they write, exit
@@ -70,7 +71,7 @@ func (m *manager) keep(to from) (from, bool) {
 }
 
 // errorHeld is the answer to what cannot be kept.
-var errorHeld = errorTerm(etf.Atom("eagain"))
+var errorHeld = gen.Error(etf.Atom("eagain"))
 
 // release answers a call that was kept.
 func (m *manager) release(to from, term etf.Term) { m.settle(to.answer(term)) }
@@ -100,7 +101,7 @@ func (m *manager) keepReason(reason etf.Raw) *keptReason {
 		if isShutdown(reason) {
 			short = etf.Tuple{etf.Atom("shutdown"), short}
 		}
-		return &keptReason{reason: raw(short), users: 1}
+		return &keptReason{reason: gen.Encode(short), users: 1}
 	}
 	k := &keptReason{reason: bytes.Clone(reason), users: 1}
 	m.held.take(k.cost())
@@ -128,6 +129,6 @@ func (k *keptReason) cost() int {
 
 // isShutdown says whether a reason is {shutdown, Term}.
 func isShutdown(reason etf.Raw) bool {
-	_, ok := pairOf("shutdown", reason)
+	_, ok := gen.Second("shutdown", reason)
 	return ok
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +89,7 @@ func (m *manager) infoOf(key etf.Term) etf.Term {
 			return p.Value
 		}
 	}
-	return badRequest(raw(etf.Tuple{etf.Atom("info"), key}))
+	return gen.BadRequest(gen.Encode(etf.Tuple{etf.Atom("info"), key}))
 }
 
 const (
@@ -104,7 +105,7 @@ const (
 // list is [{Worker, Info}] with what can be told of each at no cost.
 func (m *manager) list() etf.Term {
 	if len(m.procs) > maxListed {
-		return tooLarge(len(m.procs), maxListed)
+		return gen.TooLarge(len(m.procs), maxListed)
 	}
 	share := listedText / max(len(m.procs), 1)
 	l := make(etf.List, 0, len(m.procs))

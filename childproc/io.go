@@ -7,6 +7,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -78,7 +79,7 @@ func (m *manager) ioRequest(p *proc, ask dist.Ask, raw etf.Raw) {
 // ioOne does one request. What is put is answered through to, when it is in the
 // pipe; all others by reply.
 func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) {
-	bad := func() { reply(errorTerm(etf.Atom("request"))) }
+	bad := func() { reply(gen.Error(etf.Atom("request"))) }
 	if req == etf.Atom("getopts") {
 		reply(p.device.opts())
 		return
@@ -110,7 +111,7 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 	case name == "setopts" && len(t) == 2:
 		reply(p.device.set(t[1]))
 	case name == "get_geometry":
-		reply(errorTerm(etf.Atom("enotsup")))
+		reply(gen.Error(etf.Atom("enotsup")))
 	case name == "requests" && len(t) == 2:
 		list, ok := t[1].(etf.List)
 		if !ok || len(list) > maxRequests {
@@ -157,7 +158,7 @@ func (f written) wrote(_ *manager, err error) { f(outcome(err)) }
 func (m *manager) putChars(p *proc, to ioFrom, encoding, chars etf.Term, reply func(etf.Term)) {
 	data, err := p.device.encode(encoding, chars)
 	if err != nil {
-		reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
+		reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
 		return
 	}
 	var w writer = to
@@ -176,12 +177,12 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 	function, ok2 := t[3].(etf.Atom)
 	args, ok3 := etf.Elements(t[4])
 	if !ok1 || !ok2 || !ok3 {
-		reply(errorTerm(etf.Atom("request")))
+		reply(gen.Error(etf.Atom("request")))
 		return
 	}
 	m.ask(module, function, args, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("badrpc") {
-			reply(errorTerm(function))
+			reply(gen.Error(function))
 			return
 		}
 		m.putChars(p, to, t[1], result, reply)
@@ -192,7 +193,7 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 // there yet.
 func (m *manager) get(p *proc, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
 	if p.active != passive {
-		reply(errorTerm(etf.Atom("active")))
+		reply(gen.Error(etf.Atom("active")))
 		return
 	}
 	m.await(p, workers.Stdout, func(k *kept, ended bool) (int, bool) {
@@ -215,7 +216,7 @@ func (m *manager) get(p *proc, encoding etf.Term, find func(k *kept) (int, bool)
 		}
 		answer, err := p.device.decode(encoding, b[:n])
 		if err != nil {
-			answer = errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")})
+			answer = gen.Error(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")})
 		}
 		reply(answer)
 		return n, true
@@ -280,7 +281,7 @@ func (d *device) set(t etf.Term) etf.Term {
 	next := *d
 	opts, ok := t.(etf.List)
 	if !ok {
-		return errorTerm(etf.Atom("enotsup"))
+		return gen.Error(etf.Atom("enotsup"))
 	}
 	for _, o := range opts {
 		switch v := o.(type) {
@@ -294,7 +295,7 @@ func (d *device) set(t etf.Term) etf.Term {
 		}
 	}
 	if !ok {
-		return errorTerm(etf.Atom("enotsup"))
+		return gen.Error(etf.Atom("enotsup"))
 	}
 	*d = next
 	return etf.Atom("ok")
@@ -317,7 +318,7 @@ var errNoTranslation = errors.New("characters that the encoding does not have")
 // encode gives the bytes of characters in a request.
 func (d device) encode(encoding, chars etf.Term) ([]byte, error) {
 	if encoding != etf.Atom("unicode") {
-		return etf.AppendIOData([]byte{}, raw(chars), maxRequest)
+		return etf.AppendIOData([]byte{}, gen.Encode(chars), maxRequest)
 	}
 	return d.appendChars([]byte{}, chars)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // io makes an I/O request; ioAnswer reads its answer.
@@ -40,17 +41,17 @@ func TestIODevice(t *testing.T) {
 		{nil, get("get_line"), etf.Binary("\n")},
 		// Bytes stay bytes.
 		{put("latin1", etf.Binary("\xff\xfe")), etf.Tuple{etf.Atom("get_chars"), etf.Atom("latin1"), etf.Binary(""), int64(2)}, etf.Binary("\xff\xfe")},
-		{put("unicode", etf.Binary("\xff")), nil, errorTerm(atoms("no_translation", "unicode", "unicode"))},
+		{put("unicode", etf.Binary("\xff")), nil, gen.Error(atoms("no_translation", "unicode", "unicode"))},
 		{nil, etf.Atom("getopts"), etf.List{atoms("binary", "true"), atoms("encoding", "unicode")}},
 		{nil, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Atom("list"), atoms("encoding", "latin1")}}, ok},
 		{put("unicode", etf.List{int64(228), int64('\n')}), get("get_line"), etf.String("\xe4\n")},
-		{put("unicode", etf.List{int64('€')}), nil, errorTerm(atoms("no_translation", "unicode", "latin1"))},
-		{nil, etf.Tuple{etf.Atom("setopts"), etf.List{atoms("encoding", "ebcdic")}}, errorTerm(etf.Atom("enotsup"))},
+		{put("unicode", etf.List{int64('€')}), nil, gen.Error(atoms("no_translation", "unicode", "latin1"))},
+		{nil, etf.Tuple{etf.Atom("setopts"), etf.List{atoms("encoding", "ebcdic")}}, gen.Error(etf.Atom("enotsup"))},
 		{nil, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Atom("binary"), atoms("encoding", "utf8")}}, ok},
-		{nil, atoms("get_geometry", "rows"), errorTerm(etf.Atom("enotsup"))},
-		{nil, etf.Atom("nonsense"), errorTerm(etf.Atom("request"))},
+		{nil, atoms("get_geometry", "rows"), gen.Error(etf.Atom("enotsup"))},
+		{nil, etf.Atom("nonsense"), gen.Error(etf.Atom("request"))},
 		{nil, etf.Tuple{etf.Atom("requests"), etf.List{put("unicode", etf.Binary("x")), put("latin1", etf.Binary("y\n")), get("get_line")}}, etf.Binary("xy\n")},
-		{nil, etf.Tuple{etf.Atom("requests"), etf.List{etf.Atom("nonsense"), get("get_line")}}, errorTerm(etf.Atom("request"))},
+		{nil, etf.Tuple{etf.Atom("requests"), etf.List{etf.Atom("nonsense"), get("get_line")}}, gen.Error(etf.Atom("request"))},
 	} {
 		if tt.put != nil {
 			want := etf.Term(ok)
@@ -74,7 +75,7 @@ func TestIODevice(t *testing.T) {
 func TestIOWhileOutputIsSent(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})
-	n.ioAnswer(n.io(w, get("get_line")), errorTerm(etf.Atom("active")))
+	n.ioAnswer(n.io(w, get("get_line")), gen.Error(etf.Atom("active")))
 	// io:format/3 is the result of a function of the node.
 	as := n.io(w, etf.Tuple{
 		etf.Atom("put_chars"), etf.Atom("unicode"), etf.Atom("io_lib"), etf.Atom("format"), etf.List{etf.Binary("~p"), etf.List{int64(1)}},
@@ -100,7 +101,7 @@ func TestGetUntil(t *testing.T) {
 	n.ioAnswer(n.io(w, put("unicode", etf.Binary("3 rest\n"))), etf.Atom("ok"))
 	to, call = n.question()
 	same(t, call[3].(etf.List)[0], etf.Atom("cont"))
-	n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("done"), okTerm(etf.List{int64(123)}), etf.String(" rest\n")}})
-	n.ioAnswer(as, okTerm(etf.List{int64(123)}))
+	n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("done"), gen.OK(etf.List{int64(123)}), etf.String(" rest\n")}})
+	n.ioAnswer(as, gen.OK(etf.List{int64(123)}))
 	n.ioAnswer(line, etf.Binary(" rest\n"))
 }

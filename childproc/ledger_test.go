@@ -13,6 +13,7 @@ import (
 	"erluv/loop"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -170,7 +171,7 @@ func TestLedgerOfAWorker(t *testing.T) {
 	n.push()
 	n.knows(true, link)
 
-	n.write(dist.AppendExit2(nil, n.self, w, reasonKill))
+	n.write(dist.AppendExit2(nil, n.self, w, gen.Kill))
 	for m := n.recv(); m.Op != dist.DemonitorP; m = n.recv() {
 	}
 	n.knows(false, link)

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unsafe"
 
+	"erluv/wire/gen"
+
 	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/loop"
@@ -228,7 +230,7 @@ func (c *child) Ready(loop.Events) {
 		if msg, err = ipc.Decode(c.buf[:n]); err == nil {
 			switch msg := msg.(type) {
 			case ipc.Stop:
-				c.m.stop(reasonShutdown, msg.Reason)
+				c.m.stop(gen.Shutdown, msg.Reason)
 				return
 			case ipc.Spawner:
 				conn, err := theirs(msg, fds)

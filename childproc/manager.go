@@ -11,6 +11,7 @@ import (
 	"erluv/loop/watch"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -113,34 +114,23 @@ func newManager(start served) *manager {
 		}
 	}
 	m.ledger = &ledger{serial: start.Serial, changed: true}
-	m.nextPid = start.Serial << pidIDBits
+	m.nextPid = start.Serial << gen.IDBits
 	m.self = m.newPid()
 	return m
 }
-
-// Pids: 15 bits of id and 13 of serial, as every release of OTP takes them.
-const (
-	pidIDBits     = 15
-	pidSerialBits = 13
-
-	pidOfMain = 1<<(pidIDBits+pidSerialBits) - 1 // the last
-)
 
 // newPid gives a pid that no process of ours has. Main is told of each new serial,
 // so that a child after this one begins with another.
 func (m *manager) newPid() etf.Pid {
 	for {
 		m.nextPid++
-		n := m.nextPid & (1<<(pidIDBits+pidSerialBits) - 1)
-		if serial := n >> pidIDBits; serial != m.ledger.serial {
+		n := m.nextPid % gen.Numbers
+		if serial := n >> gen.IDBits; serial != m.ledger.serial {
 			m.ledger.serial, m.ledger.changed = serial, true
 		}
-		pid := etf.Pid{
-			Node: etf.Atom(m.start.Node), Creation: m.start.Creation,
-			ID: n & (1<<pidIDBits - 1), Serial: n >> pidIDBits,
-		}
+		pid := gen.PidOf(etf.Atom(m.start.Node), m.start.Creation, n)
 		_, asks := m.questions[key(pid)]
-		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 && n != pidOfMain {
+		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 && n != gen.NumberOfMain {
 			return pid
 		}
 	}
@@ -169,7 +159,7 @@ func (m *manager) ref(n uint64) etf.Raw {
 // request takes one call to the manager.
 func (m *manager) request(to from, req etf.Raw) {
 	if len(req) > maxRequest {
-		m.out.reply(to, tooLarge(len(req), maxRequest))
+		m.out.reply(to, gen.TooLarge(len(req), maxRequest))
 		return
 	}
 	if reason, ok := stopRequest(req); ok {
@@ -180,10 +170,10 @@ func (m *manager) request(to from, req etf.Raw) {
 	t, err := decode(req)
 	switch {
 	case errors.Is(err, etf.ErrTooMany):
-		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("too_many_elements"), int64(maxElements)}))
+		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("too_many_elements"), int64(maxElements)}))
 		return
 	case err != nil:
-		m.out.reply(to, badRequest(req))
+		m.out.reply(to, gen.BadRequest(req))
 		return
 	}
 	switch r := t.(type) {
@@ -201,7 +191,7 @@ func (m *manager) request(to from, req etf.Raw) {
 			return
 		}
 	}
-	m.out.reply(to, badRequest(req))
+	m.out.reply(to, gen.BadRequest(req))
 }
 
 func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
@@ -217,7 +207,7 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 	case name == "info" && len(r) == 2:
 		m.out.reply(to, m.infoOf(r[1]))
 	case name == "set" && len(r) == 3:
-		m.out.reply(to, errorTerm(etf.Atom("read_only")))
+		m.out.reply(to, gen.Error(etf.Atom("read_only")))
 	default:
 		return false
 	}
@@ -228,7 +218,7 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 // answered.
 func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if m.phase != serving {
-		m.out.reply(to, errorTerm(etf.Atom("stopping")))
+		m.out.reply(to, gen.Error(etf.Atom("stopping")))
 		return
 	}
 	o, bad := m.orderOf(to.pid, cmd, opts, run)
@@ -237,7 +227,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		return
 	}
 	if reason := m.settleUser(o); reason != nil {
-		m.out.reply(to, errorTerm(reason))
+		m.out.reply(to, gen.Error(reason))
 		return
 	}
 	if m.starterOf(o.user).Crowded(len(o.input)) {
@@ -245,7 +235,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		return
 	}
 	if m.starterOf(o.user).Full() {
-		m.out.reply(to, errorTerm(userFailure(unix.EAGAIN)))
+		m.out.reply(to, gen.Error(userFailure(unix.EAGAIN)))
 		return
 	}
 	p := m.admit(to, o)
@@ -282,11 +272,11 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 // admit gives what an order asks for its place in the table, or answers why not.
 func (m *manager) admit(to from, o *order) *proc {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
-		m.out.reply(to, errorTerm(etf.Atom("max_workers")))
+		m.out.reply(to, gen.Error(etf.Atom("max_workers")))
 		return nil
 	}
 	if other := m.byName[o.name]; other != nil {
-		m.out.reply(to, errorTerm(etf.Tuple{etf.Atom("already_registered"), other.pid}))
+		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
 	cost := to.cost() + o.cost()
@@ -328,14 +318,14 @@ func (m *manager) disconnected(why string) {
 	if m.phase == over || m.phase == disconnected {
 		return
 	}
-	m.phase, m.reason, m.exitReason = disconnected, why, reasonNoconnection
+	m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
 	m.forgetFarewells()
 	m.roomAgain()
 	for _, p := range m.all() {
 		if p.fs == nil {
 			p.w.StopWithin(afterLoss)
 		}
-		m.end(p, reasonNoconnection)
+		m.end(p, gen.Noconnection)
 		if p.fs == nil {
 			m.letFlow(p) // nobody is there to be spared
 		}

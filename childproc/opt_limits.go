@@ -6,6 +6,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,7 +65,7 @@ func limitIn(v etf.Term, low, high int64, what string) (uint64, error) {
 
 // limitsTerm is why a program cannot have a limit, or cannot enter its groups.
 func limitsTerm(which ipc.Limit, e unix.Errno) etf.Term {
-	why := errnoTerm(e)
+	why := gen.Errno(e)
 	if e == unix.ENOTSUP {
 		why = etf.Atom("not_supported")
 	}

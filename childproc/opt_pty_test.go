@@ -6,6 +6,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +71,7 @@ func TestPtyInput(t *testing.T) {
 		ev := n.message(n.self).(etf.Tuple)[1].(etf.Tuple)
 		got += string(ev[1].(etf.Binary))
 	}
-	same(t, n.workerCall(w, line), errorTerm(etf.Atom("epipe")))
+	same(t, n.workerCall(w, line), gen.Error(etf.Atom("epipe")))
 	n.toPid(w, etf.Tuple{n.self, etf.Atom("close")})
 	_, ends := n.collect(w)
 	same(t, etf.List(ends), etf.List{atoms("stdout", "eof"), atoms("signal", "sigterm")})
@@ -123,15 +124,15 @@ func TestResize(t *testing.T) {
 	w := n.spawn([]string{"sh", "-c", "read x; stty size"}, pty("echo", etf.Atom("false")))
 	same(t, resize(w, int64(10), int64(20)), etf.Atom("ok"))
 	for _, bad := range []etf.Term{int64(0), int64(65536), etf.Atom("a")} {
-		same(t, resize(w, bad, int64(1)), badRequest(raw(etf.Tuple{etf.Atom("resize"), bad, int64(1)})))
-		same(t, resize(w, int64(1), bad), badRequest(raw(etf.Tuple{etf.Atom("resize"), int64(1), bad})))
+		same(t, resize(w, bad, int64(1)), gen.BadRequest(gen.Encode(etf.Tuple{etf.Atom("resize"), bad, int64(1)})))
+		same(t, resize(w, int64(1), bad), gen.BadRequest(gen.Encode(etf.Tuple{etf.Atom("resize"), int64(1), bad})))
 	}
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("\n")}})
 	if got, _ := n.collect(w); got != "10 20\r\n" {
 		t.Errorf("%q", got)
 	}
 	w = n.spawn([]string{"cat"})
-	same(t, resize(w, int64(10), int64(20)), errorTerm(etf.Atom("enotty")))
+	same(t, resize(w, int64(10), int64(20)), gen.Error(etf.Atom("enotty")))
 }
 
 // TestResizeLasts: the next terminal has the size too.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func stepOf(t etf.Term) (st workers.Step, err error) {
 			t = v[1]
 		}
 	}
-	if st.Signal, err = signalOf(t); err != nil {
+	if st.Signal, err = gen.ReadSignal(t); err != nil {
 		return st, errors.New("must be close, a signal such as sigterm, {signal, Signal}, or milliseconds")
 	}
 	return st, nil

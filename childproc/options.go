@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -134,8 +135,8 @@ func optTimeout(to *time.Duration, v etf.Term) error {
 // optName takes the name under which a worker is registered on our node.
 func optName(to *etf.Atom, v etf.Term) error {
 	name, ok := v.(etf.Atom)
-	if !ok || name == "undefined" || isName(name) {
-		return fmt.Errorf("must be an atom that is not undefined, %s, %s or %s", nameManager, nameMain, nameNetKernel)
+	if !ok || name == "undefined" || gen.IsName(name) {
+		return fmt.Errorf("must be an atom that is not undefined, %s, %s or %s", gen.Manager, gen.Main, gen.NetKernel)
 	}
 	*to = name
 	return nil
@@ -203,7 +204,7 @@ func orStdout(key etf.Atom) string {
 }
 
 func optInput(o *order, v etf.Term) error {
-	b, err := etf.AppendIOData([]byte{}, raw(v), maxRequest)
+	b, err := etf.AppendIOData([]byte{}, gen.Encode(v), maxRequest)
 	if err != nil {
 		return fmt.Errorf("must be iodata")
 	}

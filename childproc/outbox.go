@@ -6,6 +6,7 @@ import (
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 const (
@@ -144,15 +145,7 @@ func (o *outbox) reply(to from, answer etf.Term) {
 	o.end(start)
 }
 
-// term appends a term that we made. Raw parts were read before, so only a defect
-// of ours can make it fail.
-func (o *outbox) term(t etf.Term) {
-	b, err := etf.AppendTerm(o.buf, t)
-	if err != nil {
-		panic(fmt.Sprintf("childproc: cannot encode %v: %v", t, err))
-	}
-	o.buf = b
-}
+func (o *outbox) term(t etf.Term) { o.buf = gen.Append(o.buf, t) }
 
 func (o *outbox) link(from, to etf.Pid) {
 	start := len(o.buf)

@@ -10,6 +10,7 @@ import (
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +66,7 @@ func TestAnswersAtOnce(t *testing.T) {
 	for range workers {
 		n.spawn([]string{"sh", "-c", "exec sleep 1000; " + strings.Repeat("long ", 1000)})
 	}
-	one := len(raw(n.call(etf.Atom("workers"))))
+	one := len(gen.Encode(n.call(etf.Atom("workers"))))
 	if one*calls < journal.OutSize {
 		t.Fatalf("an answer has %d bytes only", one)
 	}
@@ -87,7 +88,7 @@ func TestAnswersAtOnce(t *testing.T) {
 		if k, err := r.Tuple(); err != nil || k != 2 {
 			t.Fatal(show(m))
 		}
-		if tag, err := r.Raw(); err != nil || string(tag) != string(raw(int64(i))) {
+		if tag, err := r.Raw(); err != nil || string(tag) != string(gen.Encode(int64(i))) {
 			t.Fatalf("instead of the answer %d: %s", i, show(m))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"erluv/ipc"
 	"erluv/loop/watch"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -136,7 +137,7 @@ func (m *manager) introduce(p *proc) {
 	}
 	m.watchOwner(p)
 	if p.run == nil {
-		m.replyAsked(p, okTerm(p.pid))
+		m.replyAsked(p, gen.OK(p.pid))
 		m.wasAsked(p)
 	}
 }
@@ -192,7 +193,7 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	p := w.Tag.(*proc)
 	if p.restart.restarts() == 0 {
 		m.forget(p)
-		m.neverWas(p, errorTerm(failureTerm(f)))
+		m.neverWas(p, gen.Error(failureTerm(f)))
 		m.finishIfEmpty()
 		return
 	}
@@ -206,7 +207,7 @@ func failureTerm(f workers.Failure) etf.Term {
 	if f.Errno == unix.ECANCELED {
 		return etf.Atom("stopping")
 	}
-	e := errnoTerm(f.Errno)
+	e := gen.Errno(f.Errno)
 	if short(f) {
 		return e
 	}
@@ -245,7 +246,7 @@ func failureTerm(f workers.Failure) etf.Term {
 
 // TimedOut: the program has run, or was silent, for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
-	m.fault(w.Tag.(*proc), reasonTimeout)
+	m.fault(w.Tag.(*proc), gen.Timeout)
 }
 
 // fault stops a program that does not do what it should. That is the worker's exit
@@ -263,7 +264,7 @@ func (m *manager) fault(p *proc, why etf.Raw) {
 func (m *manager) Stopped(w *workers.Worker, sig unix.Signal) {
 	p := w.Tag.(*proc)
 	p.stopped = true
-	m.tellLast(wordJob, p.owner, p, etf.Tuple{etf.Atom("stopped"), signalTerm(sig)})
+	m.tellLast(wordJob, p.owner, p, etf.Tuple{etf.Atom("stopped"), gen.Signal(sig)})
 }
 
 // Continued: see Stopped.
@@ -331,7 +332,7 @@ func (m *manager) bury(p *proc) {
 	}
 	var stopped etf.Term = etf.Atom("ok")
 	if p.fs == nil {
-		stopped = okTerm(exitTerm(e.exit))
+		stopped = gen.OK(exitTerm(e.exit))
 	}
 	reason := e.reason
 	if reason == nil {
@@ -380,7 +381,7 @@ func (m *manager) end(p *proc, reason etf.Raw) {
 func (m *manager) kill(p *proc) {
 	e := p.ends()
 	m.dropReason(e.kept)
-	e.reason, e.kept = reasonKilled, nil
+	e.reason, e.kept = gen.Killed, nil
 	m.finishOff(p, (*workers.Worker).Kill)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // A proxy is a process of the node, paired with a worker: apply(M, F, [W | A]).
@@ -20,7 +21,7 @@ func optProxy(to **proxy, v etf.Term) error {
 		function, ok2 := t[1].(etf.Atom)
 		args, ok3 := etf.Elements(t[2])
 		if ok1 && ok2 && ok3 {
-			*to = &proxy{module: module, function: function, args: raw(args)}
+			*to = &proxy{module: module, function: function, args: gen.Encode(args)}
 			return nil
 		}
 	}
@@ -51,7 +52,7 @@ func (m *manager) startProxy(p *proc) {
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
 func (m *manager) proxyFailed(p *proc, why etf.Term) {
-	m.replyAsked(p, errorTerm(etf.Tuple{etf.Atom("proxy"), why}))
+	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
 	m.withdraw(p)
 	m.kill(p)

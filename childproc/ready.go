@@ -11,6 +11,7 @@ import (
 
 	"erluv/loop"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -234,7 +235,7 @@ func (m *manager) readyAtEnd(p *proc) {
 // notReady: the program is not ready in time, or has ended. If nobody has heard of
 // the worker nobody does; otherwise it is stopped as after a timeout.
 func (m *manager) notReady(p *proc, why etf.Term) {
-	reason := raw(etf.Tuple{etf.Atom("not_ready"), why})
+	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.unheard() {
 		m.end(p, reason)
 		return
@@ -250,10 +251,10 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 	r := etf.NewReader(reason)
 	if n, err := r.Tuple(); err == nil && n == 2 {
 		if a, err := r.Atom(); err == nil && a == "not_ready" {
-			return errorTerm(reason)
+			return gen.Error(reason)
 		}
 	}
-	return errorTerm(etf.Tuple{etf.Atom("not_ready"), reason})
+	return gen.Error(etf.Tuple{etf.Atom("not_ready"), reason})
 }
 
 // withdraw ends a worker that nobody has heard of: nobody is told anything but who

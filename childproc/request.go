@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ type badOption struct {
 }
 
 func (b *badOption) term() etf.Term {
-	return errorTerm(etf.Tuple{etf.Atom("bad_option"), b.key, text(b.why)})
+	return gen.Error(etf.Tuple{etf.Atom("bad_option"), b.key, text(b.why)})
 }
 
 // order is what a spawn or run request asks for.
@@ -275,7 +276,7 @@ func (m *manager) option(o *order, key etf.Atom, v etf.Term) error {
 		o.spec.NoSession = !own
 		return err
 	case "kill_signal":
-		sig, err := signalOf(v)
+		sig, err := gen.ReadSignal(v)
 		if err == nil {
 			o.spec.KillSignal = sig
 		}

@@ -6,6 +6,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 func TestRestartDelays(t *testing.T) {
@@ -153,10 +154,10 @@ func TestStopWins(t *testing.T) {
 	w := n.spawn([]string{"false"}, opt("restart", etf.Atom("permanent")),
 		opt("backoff", etf.Tuple{int64(60000), int64(60000)}), opt("name", etf.Atom("rested")))
 	n.events(w, "exit_status")
-	same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary("x")}), errorTerm(etf.Atom("epipe")))
-	same(t, n.workerCall(w, atoms("signal", "sigterm")), errorTerm(etf.Atom("esrch")))
+	same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary("x")}), gen.Error(etf.Atom("epipe")))
+	same(t, n.workerCall(w, atoms("signal", "sigterm")), gen.Error(etf.Atom("esrch")))
 	same(t, n.answer(n.ask(func(m etf.Term) { n.toName("rested", m) }, etf.Atom("stop"))),
-		okTerm(etf.Tuple{etf.Atom("exit_status"), int64(1)}))
+		gen.OK(etf.Tuple{etf.Atom("exit_status"), int64(1)}))
 	if len(n.call(etf.Atom("workers")).(etf.List)) != 0 {
 		t.Error("it is still there")
 	}
@@ -178,7 +179,7 @@ func TestTimeouts(t *testing.T) {
 		for {
 			m := n.recv()
 			if m.Op == dist.PayloadMonitorPExit {
-				if string(m.Reason) != string(reasonTimeout) {
+				if string(m.Reason) != string(gen.Timeout) {
 					t.Errorf("%s: the worker ended with %x", name, m.Reason)
 				}
 				break
@@ -194,14 +195,14 @@ func TestTimeouts(t *testing.T) {
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) },
 		etf.Tuple{etf.Atom("run"), etf.Binary("echo before; sleep 1000"), etf.Map{opt("timeout", int64(100))}})
 	n.monitor()
-	same(t, n.answer(tag), errorTerm(etf.Tuple{etf.Atom("timeout"), etf.Map{opt("stdout", etf.Binary("before\n")), opt("stderr", etf.Binary{})}}))
+	same(t, n.answer(tag), gen.Error(etf.Tuple{etf.Atom("timeout"), etf.Map{opt("stdout", etf.Binary("before\n")), opt("stderr", etf.Binary{})}}))
 }
 
 func TestNames(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"}, opt("name", etf.Atom("kitty")))
 	same(t, n.call(etf.Tuple{etf.Atom("spawn"), etf.Binary("cat"), etf.List{etf.Tuple{etf.Atom("name"), etf.Atom("kitty")}}}),
-		errorTerm(etf.Tuple{etf.Atom("already_registered"), w}))
+		gen.Error(etf.Tuple{etf.Atom("already_registered"), w}))
 	n.toName("kitty", etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("meow")}})
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("meow")}})
 	// A monitor by name is answered by name.
@@ -227,7 +228,7 @@ func TestNames(t *testing.T) {
 	for {
 		m := n.recv()
 		if m.Op == dist.PayloadMonitorPExit {
-			if string(m.Reason) != string(reasonNoproc) {
+			if string(m.Reason) != string(gen.Noproc) {
 				t.Errorf("the name outlives the worker: %s", show(m))
 			}
 			return
@@ -299,10 +300,10 @@ func TestProxy(t *testing.T) {
 		}
 	}
 	n.monitor()
-	same(t, n.answer(tag), okTerm(w))
+	same(t, n.answer(tag), gen.OK(w))
 	// The ends of streams may come before or after it.
 	want := etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("early\n")}}
-	for string(raw(n.message(n.self))) != string(raw(want)) {
+	for string(gen.Encode(n.message(n.self))) != string(gen.Encode(want)) {
 	}
 	told := map[etf.Pid]bool{}
 	for len(told) < 2 {
@@ -319,6 +320,6 @@ func TestNoProxyNoWorker(t *testing.T) {
 	n := startChild(t, nil)
 	tag, _, to := n.startWithProxy("echo never heard; sleep 1000")
 	n.toPid(to, etf.Tuple{etf.Atom("rex"), atoms("badrpc", "nodedown")})
-	same(t, n.answer(tag), errorTerm(etf.Tuple{etf.Atom("proxy"), atoms("badrpc", "nodedown")}))
+	same(t, n.answer(tag), gen.Error(etf.Tuple{etf.Atom("proxy"), atoms("badrpc", "nodedown")}))
 	waitUntil(t, func() bool { return len(n.call(etf.Atom("workers")).(etf.List)) == 0 })
 }

@@ -5,6 +5,7 @@ import (
 
 	"erluv/loop"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -160,11 +161,11 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 	case c.crowded:
 		return errorHeld
 	case c.full:
-		return errorTerm(etf.Tuple{etf.Atom("max_output"), output})
+		return gen.Error(etf.Tuple{etf.Atom("max_output"), output})
 	case late:
-		return errorTerm(etf.Tuple{etf.Atom("timeout"), output})
+		return gen.Error(etf.Tuple{etf.Atom("timeout"), output})
 	}
-	return okTerm(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))
+	return gen.OK(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))
 }
 
 // answerRuns answers the runs that are over, while there is room: together their

@@ -10,6 +10,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -121,7 +122,7 @@ func (s *stage) enter() {
 	}
 	s.acts = append(s.acts, a)
 	s.byOwner[a.owner] = a
-	s.m.request(from{a.owner, s.tag()}, raw(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
+	s.m.request(from{a.owner, s.tag()}, gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
 	for _, p := range s.m.procs {
 		if p.owner == a.owner {
 			a.pid = p.pid
@@ -213,10 +214,10 @@ func (a *act) choices() []func() {
 	if a.steps--; a.steps < -200 || a.steps < 0 && a.rng.IntN(10) > 0 {
 		return list
 	}
-	raws := func(reason etf.Atom) etf.Raw { return raw(reason) }
+	raws := func(reason etf.Atom) etf.Raw { return gen.Encode(reason) }
 	can(a.steps < 0 || a.rng.IntN(20) == 0,
 		a.command(etf.Atom("enough"), func(*proc) { a.m.exitRequested(a.pid, raws("enough")) }),
-		a.command(etf.Atom("kill"), func(*proc) { a.m.exitRequested(a.pid, reasonKill) }))
+		a.command(etf.Atom("kill"), func(*proc) { a.m.exitRequested(a.pid, gen.Kill) }))
 	can(a.known && (a.steps < 0 || a.rng.IntN(20) == 0),
 		a.command(etf.Atom("normal"), a.stop),
 		a.command(etf.Atom("boom"), func(*proc) { a.m.linkExited(a.friend(), a.pid, raws("boom")) }),
@@ -227,7 +228,7 @@ func (a *act) choices() []func() {
 func (a *act) stop(p *proc) {
 	tag := a.tag()
 	a.stops[string(tag)] = true
-	a.m.workerCall(p, from{a.owner, tag}, raw(etf.Atom("stop")))
+	a.m.workerCall(p, from{a.owner, tag}, gen.Encode(etf.Atom("stop")))
 }
 
 func (a *act) answered() (seq uint32) {

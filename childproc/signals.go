@@ -2,6 +2,7 @@ package childproc
 
 import (
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,12 +17,12 @@ func (m *manager) linked(from, to etf.Pid) {
 	p := m.find(to)
 	if p == nil {
 		if to != m.self { // the manager lives as long as the node
-			m.out.exit(to, from, reasonNoproc)
+			m.out.exit(to, from, gen.Noproc)
 		}
 		return
 	}
 	if m.watchers >= maxWatchers {
-		m.out.exit(to, from, reasonLimit)
+		m.out.exit(to, from, gen.SystemLimit)
 		return
 	}
 	m.link(p, from)
@@ -40,7 +41,7 @@ func (m *manager) linkExited(from, to etf.Pid, reason etf.Raw) {
 	if p == nil || !m.unlink(p, from) {
 		return
 	}
-	if !isAtom(reason, reasonNormal) && !(p.detached && from == p.owner) {
+	if !gen.IsAtom(reason, gen.Normal) && !(p.detached && from == p.owner) {
 		m.end(p, reason)
 	}
 }
@@ -51,9 +52,9 @@ func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
 	switch {
 	case p == nil:
-	case isAtom(reason, reasonKill):
+	case gen.IsAtom(reason, gen.Kill):
 		m.kill(p)
-	case !isAtom(reason, reasonNormal):
+	case !gen.IsAtom(reason, gen.Normal):
 		m.end(p, reason)
 	}
 }
@@ -77,9 +78,9 @@ func (m *manager) monitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
 	case m.reachable(from) != nil:
 		m.refused++
 	case w == nil:
-		m.out.monitorExit(to, name, from, ref, reasonNoproc)
+		m.out.monitorExit(to, name, from, ref, gen.Noproc)
 	case m.watchers >= maxWatchers || m.ledger.size >= ledgerMax:
-		m.out.monitorExit(to, name, from, ref, reasonLimit)
+		m.out.monitorExit(to, name, from, ref, gen.SystemLimit)
 	default:
 		m.monitor(w, ours, from, name, ref)
 	}
@@ -101,7 +102,7 @@ func (m *manager) watched(to etf.Pid, name etf.Atom) (*watchers, etf.Pid) {
 	switch {
 	case p != nil:
 		return &p.watch, p.pid
-	case isName(name), name == "" && to == m.self:
+	case gen.IsName(name), name == "" && to == m.self:
 		return &m.names, m.self
 	}
 	return nil, etf.Pid{}
@@ -127,7 +128,7 @@ func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
 		if sender == (etf.Pid{}) {
 			sender = owner
 		}
-		m.out.exit2(p.pid, sender, reasonBadsig)
+		m.out.exit2(p.pid, sender, gen.Badsig)
 		return
 	}
 	switch op {
@@ -135,7 +136,7 @@ func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
 		m.command(p, owner, arg)
 	case "close":
 		p.closed = true
-		m.end(p, reasonNormal)
+		m.end(p, gen.Normal)
 	case "connect":
 		m.connect(p, owner, arg)
 	}
@@ -163,12 +164,12 @@ func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
 func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil || p.fs != nil { // which takes nothing
-		m.out.exit2(p.pid, owner, reasonBadsig)
+		m.out.exit2(p.pid, owner, gen.Badsig)
 		return
 	}
 	data, ok := p.packet.frame(data)
 	if !ok {
-		m.out.exit2(p.pid, owner, reasonBadsig)
+		m.out.exit2(p.pid, owner, gen.Badsig)
 		return
 	}
 	switch p.w.Command(data) {
@@ -194,7 +195,7 @@ func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
 	r := etf.NewReader(arg)
 	next, err := r.Pid()
 	if err != nil || m.reachable(next) != nil {
-		m.out.exit2(p.pid, old, reasonBadsig)
+		m.out.exit2(p.pid, old, gen.Badsig)
 		return
 	}
 	m.setOwner(p, next)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -301,7 +302,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 // badPacket ends a worker whose program does not keep to the packets.
 func (m *manager) badPacket(p *proc) {
 	m.drop(p)
-	m.end(p, raw(etf.Atom("emsgsize")))
+	m.end(p, gen.Encode(etf.Atom("emsgsize")))
 }
 
 // push sends output as a message and counts it. False: there is no room for it.
@@ -435,7 +436,7 @@ func (p *proc) activeTerm() etf.Term {
 func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 	st := p.stream(s)
 	if st.busy != nil && len(st.busy.readers) >= maxReaders {
-		m.out.reply(to, errorTerm(etf.Atom("eagain")))
+		m.out.reply(to, gen.Error(etf.Atom("eagain")))
 		return
 	}
 	if !st.ended && !p.w.Open(s) && p.w.State() != workers.Starting {
@@ -464,7 +465,7 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 			return 0, false
 		}
 		m.held.give(to.cost())
-		m.out.reply(to, okTerm(etf.Binary(data)))
+		m.out.reply(to, gen.OK(etf.Binary(data)))
 		return n, true
 	}})
 }

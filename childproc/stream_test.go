@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 func opt(key string, v etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(key), Value: v} }
@@ -68,7 +69,7 @@ func TestPacketsBothWays(t *testing.T) {
 		same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary(s)}), etf.Atom("ok"))
 		n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary(s)}})
 	}
-	same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), make(etf.Binary, 1<<16)}), errorTerm(etf.Atom("emsgsize")))
+	same(t, n.workerCall(w, etf.Tuple{etf.Atom("write"), make(etf.Binary, 1<<16)}), gen.Error(etf.Atom("emsgsize")))
 }
 
 func TestPacketTooLarge(t *testing.T) {
@@ -91,7 +92,7 @@ func (n *node) read(w etf.Pid, s string, limit int) etf.Term {
 func TestReadOnDemand(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", "printf 0123456789; printf err >&2"}, flow(etf.Atom("false")))
-	some := func(s string) etf.Term { return okTerm(etf.Binary(s)) }
+	some := func(s string) etf.Term { return gen.OK(etf.Binary(s)) }
 	same(t, n.read(w, "stdout", 4), some("0123"))
 	same(t, n.read(w, "stdout", 100), some("456789"))
 	same(t, n.read(w, "stdout", 100), etf.Atom("eof"))
@@ -144,7 +145,7 @@ func TestPacketForAWaitingRead(t *testing.T) {
 	tag := n.ask(func(m etf.Term) { n.toPid(w, m) }, etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(100)})
 	same(t, n.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Tuple{etf.Atom("packet"), etf.Atom("line")}}}), etf.Atom("ok"))
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("a\nb\n")}})
-	same(t, n.answer(tag), okTerm(etf.Binary("a\n")))
+	same(t, n.answer(tag), gen.OK(etf.Binary("a\n")))
 }
 
 // TestReadWaits: a call waits for output, in line with others.
@@ -155,12 +156,12 @@ func TestReadWaits(t *testing.T) {
 	read := etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(100)}
 	first, second := n.ask(call, read), n.ask(call, read)
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("a\nb\nc")}})
-	same(t, n.answer(first), okTerm(etf.Binary("a\n")))
-	same(t, n.answer(second), okTerm(etf.Binary("b\n")))
+	same(t, n.answer(first), gen.OK(etf.Binary("a\n")))
+	same(t, n.answer(second), gen.OK(etf.Binary("b\n")))
 	third := n.ask(call, read)
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("d\n")}})
-	same(t, n.answer(third), okTerm(etf.Binary("cd\n")))
-	same(t, n.read(w, "nonsense", 1), badRequest(raw(etf.Tuple{etf.Atom("read"), etf.Atom("nonsense"), int64(1)})))
+	same(t, n.answer(third), gen.OK(etf.Binary("cd\n")))
+	same(t, n.read(w, "nonsense", 1), gen.BadRequest(gen.Encode(etf.Tuple{etf.Atom("read"), etf.Atom("nonsense"), int64(1)})))
 }
 
 func TestActiveN(t *testing.T) {
@@ -177,7 +178,7 @@ func TestActiveN(t *testing.T) {
 	set(etf.Atom("once"))
 	line("3\n")
 	// Nobody is told after once. What comes next is the answer, so nothing came.
-	same(t, n.read(w, "stdout", 100), okTerm(etf.Binary("4\n")))
+	same(t, n.read(w, "stdout", 100), gen.OK(etf.Binary("4\n")))
 	set(int64(1))
 	line("5\n")
 	n.expect(etf.Tuple{w, etf.Atom("passive")})
@@ -225,5 +226,5 @@ func TestSetoptsIsAllOrNothing(t *testing.T) {
 	if tu := got.(etf.Tuple); tu[0] != etf.Atom("error") || tu[1].(etf.Tuple)[1] != etf.Atom("packet") {
 		t.Errorf("a bad packet: %v", got)
 	}
-	same(t, n.read(w, "stdout", 1), errorTerm(etf.Atom("active")))
+	same(t, n.read(w, "stdout", 1), gen.Error(etf.Atom("active")))
 }

@@ -6,6 +6,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // System messages (sys(3)) of OTP's tools, which know nothing of programs: a process of
@@ -13,10 +14,10 @@ import (
 // (suspend, replace_state, change_code, debug) is answered with an error.
 
 var (
-	errNotSupported = errorTerm(etf.Atom("not_supported"))
+	errNotSupported = gen.Error(etf.Atom("not_supported"))
 
-	reqGetState  = raw(etf.Atom("get_state"))
-	reqGetStatus = raw(etf.Atom("get_status"))
+	reqGetState  = gen.Encode(etf.Atom("get_state"))
+	reqGetStatus = gen.Encode(etf.Atom("get_status"))
 )
 
 // systemOfWorker answers a system message to a worker or a watcher of files.
@@ -37,7 +38,7 @@ func (m *manager) systemOfWorker(p *proc, ask dist.Ask, req etf.Raw) {
 // systemOf answers one to a registered name. The end of main, which guards the node, is
 // that of the node too.
 func (m *manager) systemOf(name etf.Atom, ask dist.Ask, req etf.Raw) {
-	if name == nameNetKernel {
+	if name == gen.NetKernel {
 		m.answer(ask, errNotSupported)
 		return
 	}
@@ -53,9 +54,9 @@ func (m *manager) systemOf(name etf.Atom, ask dist.Ask, req etf.Raw) {
 // later, and info is nil then.
 func (m *manager) system(ask dist.Ask, req etf.Raw, self etf.Pid, info func() etf.Term) {
 	switch {
-	case isAtom(req, reqGetState):
+	case gen.IsAtom(req, reqGetState):
 		m.answerState(ask, info)
-	case isAtom(req, reqGetStatus):
+	case gen.IsAtom(req, reqGetStatus):
 		m.answer(ask, statusTerm(self, info()))
 	default:
 		m.answer(ask, errNotSupported)
@@ -82,7 +83,7 @@ func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 }
 
 // terminateOf is the reason of {terminate, Reason}.
-func terminateOf(req etf.Raw) (etf.Raw, bool) { return pairOf("terminate", req) }
+func terminateOf(req etf.Raw) (etf.Raw, bool) { return gen.Second("terminate", req) }
 
 // stateForm is the form in which sys:get_state/1 of the node expects an answer.
 type stateForm uint8
@@ -128,7 +129,7 @@ func (m *manager) formed(state etf.Term) etf.Term {
 	if state == nil || m.stateForm == stateBare {
 		return state
 	}
-	return okTerm(state)
+	return gen.OK(state)
 }
 
 // stateFormOf reads {ok, Version} of the application stdlib: 5.1 is that of OTP 26.1.

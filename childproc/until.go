@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -42,11 +43,11 @@ func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 	function, ok2 := t[4].(etf.Atom)
 	extra, ok3 := etf.Elements(t[5])
 	if !ok1 || !ok2 || !ok3 {
-		reply(errorTerm(etf.Atom("request")))
+		reply(gen.Error(etf.Atom("request")))
 		return
 	}
 	if p.active != passive {
-		reply(errorTerm(etf.Atom("active")))
+		reply(gen.Error(etf.Atom("active")))
 		return
 	}
 	u := &until{
@@ -78,7 +79,7 @@ func (u *until) take(k *kept, ended bool) (n int, done bool) {
 	if len(b) > 0 {
 		var err error
 		if chars, err = u.text.decode(etf.Atom("unicode"), b); err != nil {
-			u.reply(errorTerm(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
+			u.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
 			return len(b), true
 		}
 	}
@@ -116,12 +117,12 @@ func (u *until) next(result etf.Term) {
 		u.reply(tu[1])
 		t.served()
 	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
-		if !u.keep(raw(tu[1])) { // which outlives the frame
+		if !u.keep(gen.Encode(tu[1])) { // which outlives the frame
 			u.reply(errorHeld)
 			t.served()
 		}
 	default:
-		u.reply(errorTerm(u.function))
+		u.reply(gen.Error(u.function))
 		t.served()
 	}
 	u.goOn()

@@ -9,6 +9,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -192,7 +193,7 @@ func userFailure(e unix.Errno) etf.Term {
 	case unix.EPERM:
 		why = etf.Atom("not_allowed")
 	default:
-		why = errnoTerm(e)
+		why = gen.Errno(e)
 	}
 	return etf.Tuple{etf.Atom("user"), why}
 }

@@ -11,6 +11,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // kept is a caretaker at work on a TCP connection.
@@ -137,7 +138,7 @@ func TestCaretakerTicks(t *testing.T) {
 // what was read and not handled.
 func TestCaretakerReleases(t *testing.T) {
 	left := dist.End(append([]byte{0, 0, 0, 0, 112}, make([]byte, 8<<20)...), 0) // more than the socket takes
-	k := keepOne(t, stand{Out: left, In: toName(t, nameMain, etf.Atom("respawn"))}, time.Hour)
+	k := keepOne(t, stand{Out: left, In: toName(t, gen.Main, etf.Atom("respawn"))}, time.Hour)
 	select {
 	case e := <-k.events:
 		t.Fatalf("%+v while the node does not read", e)

@@ -26,11 +26,6 @@ const (
 	// maxDraws is how many random names are tried. Of 2^32 none is taken twice
 	// by chance; ten of them are taken only on a node that says so of every name.
 	maxDraws = 10
-
-	// Our pids have 15 bits of id and 13 of serial. Main's own is the last, and each
-	// child's begin with a serial of their own, the first with 0.
-	pidIDBits     = 15
-	pidSerialBits = 13
 )
 
 // link is an established connection to the node, with what both sides have said

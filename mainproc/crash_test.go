@@ -11,6 +11,7 @@ import (
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,7 +51,7 @@ func TestCrash(t *testing.T) {
 	}
 	respawn := func() report {
 		t.Helper()
-		p.tell(t, string(encode(t, dist.BeginRegSend(nil, caller, nameMain), etf.Atom("respawn"))))
+		p.tell(t, string(encode(t, dist.BeginRegSend(nil, caller, gen.Main), etf.Atom("respawn"))))
 		var got report
 		if err := json.Unmarshal([]byte(p.line(t)), &got); err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"erluv/sandbox"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -338,12 +339,12 @@ func TestInterimIgnores(t *testing.T) {
 		etf.Tuple{call, etf.Tuple{pid}, int64(2)},
 		etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
 	} {
-		for _, name := range []etf.Atom{nameManager, nameMain, nameNetKernel} {
+		for _, name := range []etf.Atom{gen.Manager, gen.Main, gen.NetKernel} {
 			i := testInterim(t, stand{})
 			frames(t, i)
 			hear(i, toName(t, name, msg), 1000)
 			want(t, frames(t, i))
-			long := append(raw(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
+			long := append(gen.Encode(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
 			hear(i, dist.End(append(append(dist.BeginRegSend(nil, caller, name), 131), long...), 0), 1000)
 			want(t, frames(t, i))
 		}

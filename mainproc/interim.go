@@ -6,6 +6,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 // interim is what main says and hears on the connection between the death of one
@@ -49,7 +50,7 @@ type interim struct {
 // newInterim goes on where a crew has ended. The next child's pids are told from
 // this one's by their serial.
 func newInterim(l *link, controller string, dieTimeout time.Duration, left remains) *interim {
-	l.serial = (left.book.serial + 1) % (1 << pidSerialBits)
+	l.serial = (left.book.serial + 1) % (1 << gen.SerialBits)
 	i := &interim{
 		link: l, controller: etf.Atom(controller), dieTimeout: dieTimeout,
 		out: left.stand.Out, in: left.stand.In, skip: left.stand.Skip, reason: left.why,
@@ -69,35 +70,14 @@ func newInterim(l *link, controller string, dieTimeout time.Duration, left remai
 // isMains says whether a watch is of a name that does not die with the child.
 func isMains(record string) bool {
 	w, err := ipc.ReadWatch(record)
-	return err == nil && w.Kind == ipc.WatchName && (w.Name == nameMain || w.Name == nameNetKernel)
+	return err == nil && w.Kind == ipc.WatchName && (w.Name == string(gen.Main) || w.Name == string(gen.NetKernel))
 }
-
-// Names that are registered on our node.
-const (
-	nameManager   = "erluv"
-	nameMain      = "erluv_main"
-	nameNetKernel = "net_kernel"
-)
 
 // Terms that main sends.
 var (
-	reasonCrashed  = raw(etf.Atom("child_crashed"))
-	reasonNoproc   = raw(etf.Atom("noproc"))
-	reasonLimit    = raw(etf.Atom("system_limit"))
-	reasonShutdown = raw(etf.Atom("shutdown"))
-	errorChildDown = etf.Tuple{etf.Atom("error"), etf.Atom("child_down")}
+	reasonCrashed  = gen.Encode(etf.Atom("child_crashed"))
+	errorChildDown = gen.Error(etf.Atom("child_down"))
 )
-
-func raw(t etf.Term) etf.Raw { return appendTerm(nil, t) }
-
-// appendTerm appends a term of ours, which is always one.
-func appendTerm(b []byte, t etf.Term) []byte {
-	b, err := etf.AppendTerm(b, t)
-	if err != nil {
-		panic("mainproc: " + err.Error())
-	}
-	return b
-}
 
 // fill goes on with what there is to say as long as little of it waits.
 func (i *interim) fill() {
@@ -172,7 +152,7 @@ func (i *interim) message(m *dist.Message) {
 		i.out = dist.AppendUnlinkIDAck(i.out, m.ID, m.To, m.From)
 	case dist.Link:
 		if theirs {
-			i.out = dist.AppendExit(i.out, m.To, m.From, reasonNoproc)
+			i.out = dist.AppendExit(i.out, m.To, m.From, gen.Noproc)
 		}
 	case dist.MonitorP:
 		if theirs {
@@ -196,11 +176,11 @@ func nameWatch(m *dist.Message) string {
 func (i *interim) monitored(m *dist.Message) {
 	switch {
 	case !m.HasName:
-		i.out = dist.AppendMonitorExit(i.out, m.To, m.From, m.Ref, reasonNoproc)
-	case m.Name != nameManager && m.Name != nameMain && m.Name != nameNetKernel:
-		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, reasonNoproc)
+		i.out = dist.AppendMonitorExit(i.out, m.To, m.From, m.Ref, gen.Noproc)
+	case !gen.IsName(m.Name):
+		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, gen.Noproc)
 	case len(i.carried) >= maxCarried:
-		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, reasonLimit)
+		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, gen.SystemLimit)
 	default:
 		i.carried[nameWatch(m)] = struct{}{}
 	}
@@ -208,43 +188,33 @@ func (i *interim) monitored(m *dist.Message) {
 
 // toName takes a message to a name.
 func (i *interim) toName(name etf.Atom, payload etf.Raw) {
-	r := etf.NewReader(payload)
-	if a, err := r.Atom(); err == nil {
-		i.respawn = i.respawn || name == nameMain && a == "respawn"
+	if gen.IsRespawn(payload) {
+		i.respawn = i.respawn || name == gen.Main
 		return
 	}
-	ask, ok := dist.ReadAsk(&r)
-	if !ok {
+	ask, req, ok := gen.ParseAsk(payload)
+	if !ok || !gen.IsName(name) {
 		return
 	}
-	switch name {
-	case nameMain:
-		if a, err := r.Atom(); err == nil && a == "respawn" && ask.Kind == dist.AskCall {
-			i.respawn = true
-			i.answer(ask, etf.Atom("ok"))
-			return
-		}
-	case nameNetKernel:
-		if n, err := r.Tuple(); err == nil && n == 2 && ask.Kind == dist.AskCall {
-			if a, err := r.Atom(); err == nil && a == "is_auth" {
-				i.answer(ask, etf.Atom("yes"))
-				return
-			}
-		}
-	case nameManager:
+	switch {
+	case name == gen.Main && ask.Kind == dist.AskCall && gen.IsRespawn(req):
+		i.respawn = true
+		i.answer(ask, etf.Atom("ok"))
+	case name == gen.NetKernel && ask.Kind == dist.AskCall && gen.IsAuth(req):
+		i.answer(ask, etf.Atom("yes"))
 	default:
-		return
+		i.answer(ask, errorChildDown)
 	}
-	i.answer(ask, errorChildDown)
 }
 
 // long answers a request to a name in a frame of which only the head is here, in which
 // there is more than the control message: REG_SEND, with a trace token or not.
 func (i *interim) long(head []byte) {
-	if len(head) < 2 || head[0] != 112 || head[1] != 131 {
+	control, ask, ok := gen.AskIn(head)
+	if !ok {
 		return
 	}
-	r := etf.NewReader(head[2:])
+	r := etf.NewReader(control)
 	arity, err := r.Tuple()
 	op, err2 := r.Int()
 	if err != nil || err2 != nil || op != int64(dist.RegSend) || arity != 4 {
@@ -253,12 +223,7 @@ func (i *interim) long(head []byte) {
 	_, err = r.Pid()
 	_, err2 = r.Atom()
 	name, err3 := r.Atom()
-	rest := r.Rest()
-	if err != nil || err2 != nil || err3 != nil || len(rest) == 0 || rest[0] != 131 {
-		return
-	}
-	r = etf.NewReader(rest[1:])
-	if ask, ok := dist.ReadAsk(&r); ok && (name == nameManager || name == nameMain || name == nameNetKernel) {
+	if err == nil && err2 == nil && err3 == nil && gen.IsName(name) {
 		i.answer(ask, errorChildDown)
 	}
 }
@@ -266,17 +231,19 @@ func (i *interim) long(head []byte) {
 // answer answers a request.
 func (i *interim) answer(ask dist.Ask, answer etf.Term) {
 	start := len(i.out)
-	i.out = dist.End(appendTerm(ask.BeginAnswer(i.out, i.self()), answer), start)
+	i.out = dist.End(gen.Append(ask.BeginAnswer(i.out, i.self()), answer), start)
 }
 
 // self is the pid that main has on the node.
-func (i *interim) self() etf.Pid { return i.link.pid(1<<pidIDBits-1, 1<<pidSerialBits-1) }
+func (i *interim) self() etf.Pid {
+	return gen.PidOf(etf.Atom(i.link.local.Name), i.link.local.Creation, gen.NumberOfMain)
+}
 
 // event sends the controller an event of the node.
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
 	b := dist.BeginRegSend(i.out, i.self(), i.controller)
-	i.out = dist.End(appendTerm(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what}), start)
+	i.out = dist.End(gen.Append(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what}), start)
 }
 
 // tick appends one, unless something else is on its way.
@@ -290,7 +257,7 @@ func (i *interim) tick() {
 func (i *interim) leave(reason etf.Term) {
 	i.event(etf.Tuple{etf.Atom("stopping"), reason})
 	for record := range i.carried {
-		i.out = i.link.farewell(i.out, record, reasonShutdown)
+		i.out = i.link.farewell(i.out, record, gen.Shutdown)
 	}
 }
 

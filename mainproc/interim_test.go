@@ -11,6 +11,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 var (
@@ -177,8 +178,8 @@ func TestInterimAnswers(t *testing.T) {
 		"demonitor":          {dist.AppendDemonitor(nil, caller, dead, etf.Raw(testRef)), nil},
 		"monitor of a name":  {monitorOfName("erluv"), nil},
 		"of another name":    {monitorOfName("nobody"), []string{"PAYLOAD_MONITOR_P_EXIT nobody to 100 noproc"}},
-		"exit":               {dist.AppendExit(nil, caller, dead, reasonNoproc), nil},
-		"exit/2":             {dist.AppendExit2(nil, caller, dead, reasonNoproc), nil},
+		"exit":               {dist.AppendExit(nil, caller, dead, gen.Noproc), nil},
+		"exit/2":             {dist.AppendExit2(nil, caller, dead, gen.Noproc), nil},
 		"a strange link":     {dist.AppendLink(nil, etf.Pid{Node: "x@y", ID: 1, Creation: 1}, dead), nil},
 		"a strange monitor":  {dist.AppendMonitor(nil, etf.Pid{Node: "x@y", ID: 1, Creation: 1}, dead, etf.Raw(testRef)), nil},
 		"junk":               {[]byte{0, 0, 0, 3, 112, 131, 0}, nil},

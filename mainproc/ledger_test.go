@@ -7,6 +7,7 @@ import (
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 )
 
 var (
@@ -15,7 +16,7 @@ var (
 	testMon  = ipc.Watch{Kind: ipc.WatchMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: testRef}
 	testName = ipc.Watch{Kind: ipc.WatchName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: testRef}
 	testPeer = ipc.Watch{Kind: ipc.WatchPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: testRef}
-	mainName = ipc.Watch{Kind: ipc.WatchName, Name: nameMain, PeerID: 104, PeerCreation: 9, Ref: testRef}
+	mainName = ipc.Watch{Kind: ipc.WatchName, Name: string(gen.Main), PeerID: 104, PeerCreation: 9, Ref: testRef}
 )
 
 func ledgerOf(t *testing.T, watches ...ipc.Watch) *ledger {

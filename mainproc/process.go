@@ -19,6 +19,7 @@ import (
 	"erluv/ipc"
 	"erluv/sandbox"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -275,14 +276,11 @@ func (p *process) reap() error {
 
 // exit is how a process that was reaped has ended, for the node.
 func (p *process) exit() etf.Term {
-	if !p.ws.Signaled() {
-		return etf.Tuple{etf.Atom("exit_status"), int64(p.ws.ExitStatus())}
+	var s unix.Signal
+	if p.ws.Signaled() {
+		s = p.ws.Signal()
 	}
-	name := strings.ToLower(unix.SignalName(p.ws.Signal()))
-	if name == "" {
-		return etf.Tuple{etf.Atom("signal"), int64(p.ws.Signal())}
-	}
-	return etf.Tuple{etf.Atom("signal"), etf.Atom(name)}
+	return gen.Exit(p.ws.ExitStatus(), s, "")
 }
 
 // exitBound is how long it may take from the first sign of a process's end, a
