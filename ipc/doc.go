@@ -50,7 +50,7 @@
 //	  │ ◄───────────────── Rotated{seq} + [file]│
 //	  ·  end of file                            ·  ends every process it started, then itself
 //
-// What main listens to, from whom and when, is one table: mainproc/permit.go. Nobody
+// What main listens to, from whom and when, is one table: mainproc/permit. Nobody
 // can send main a descriptor (Conn.NoDescriptors).
 //
 // A message is its kind in one byte, then its fields in the order of the type:

@@ -18,6 +18,7 @@ import (
 
 	"erluv/config"
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/sandbox"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -108,7 +109,7 @@ func TestServeErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer theirs.Close()
-		p := &process{role: ipc.RoleChild, conn: ours, buf: make([]byte, ipc.MaxPacket), end: errors.New("it has ended"), heard: hearing{who: byChild}}
+		p := &process{role: ipc.RoleChild, conn: ours, buf: make([]byte, ipc.MaxPacket), end: errors.New("it has ended"), heard: permit.Hearing{Who: permit.Child}}
 		if p.pidfd, err = endedProcess(); err != nil {
 			t.Fatal(err)
 		}
@@ -155,13 +156,13 @@ func TestBeat(t *testing.T) {
 	defer ours.Close()
 	r.beat(beatNothing)
 	r.beat(beatAsk)
-	if r.child.heard.asked != 1 {
-		t.Errorf("asked %d times", r.child.heard.asked)
+	if r.child.heard.Asked != 1 {
+		t.Errorf("asked %d times", r.child.heard.Asked)
 	}
 	r.child.hangUp()
 	r.beat(beatAsk)
-	if r.child.heard.asked != 1 {
-		t.Errorf("asked %d times, once of nobody", r.child.heard.asked)
+	if r.child.heard.Asked != 1 {
+		t.Errorf("asked %d times, once of nobody", r.child.heard.Asked)
 	}
 	r.beat(beatAbort)
 	if err := r.child.reap(); !strings.Contains(err.Error(), "aborted") {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
@@ -108,9 +109,9 @@ func lane(seed uint64, frames int, c *laneCounts) error {
 	for int(c.said.Frames) < frames {
 		for range 200 {
 			c.talks++
-			t := turn{byChild, [...]phase{atHello, atStart, atWork, atWork}[random.IntN(4)]}
-			if t.at != atWork && random.IntN(2) == 0 {
-				t.who = bySpawner
+			t := turn{permit.Child, [...]permit.Phase{permit.AtHello, permit.AtStart, permit.AtWork, permit.AtWork}[random.IntN(4)]}
+			if t.at != permit.AtWork && random.IntN(2) == 0 {
+				t.who = permit.Spawner
 			}
 			if err := c.talk(t, random.IntN(2) == 0, pid, ended, buf, control); err != nil {
 				return err
@@ -161,13 +162,13 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 	if err != nil {
 		return err
 	}
-	p := &process{role: ipc.RoleChild, pid: pid, pidfd: ended, conn: ours, buf: buf, heard: hearing{who: t.who}}
-	if t.who == bySpawner {
+	p := &process{role: ipc.RoleChild, pid: pid, pidfd: ended, conn: ours, buf: buf, heard: permit.Hearing{Who: t.who}}
+	if t.who == permit.Spawner {
 		p.role = ipc.RoleSpawner
 	}
 	p.end = errors.New("it has ended") // nobody waits for it
 	switch t.at {
-	case atHello:
+	case permit.AtHello:
 		if err := p.greet(sandbox.Identity{UID: 65533, GID: 65533}); err == nil {
 			return errors.New("a hostile child was greeted")
 		} else if strings.Contains(err.Error(), "must not run") {
@@ -175,13 +176,13 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 		} else {
 			c.broken++
 		}
-	case atStart:
+	case permit.AtStart:
 		if err := p.serve(ipc.Start{}); err == nil {
 			c.ready++
 		} else {
 			c.broken++
 		}
-	case atWork:
+	case permit.AtWork:
 		return c.work(p, book)
 	}
 	return nil
@@ -189,7 +190,7 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 
 // work listens as watch does, until the child has broken the conversation or stopped.
 func (c *laneCounts) work(p *process, book *ledger) error {
-	p.heard.at, p.heard.asked = atWork, 2
+	p.heard.At, p.heard.Asked = permit.AtWork, 2
 	r := &roles{child: p, ledger: book, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
 	var seen []event
 	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}

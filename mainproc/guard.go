@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"erluv/mainproc/permit"
 	"erluv/wire/etf"
 )
 
@@ -238,7 +239,7 @@ func (g *guard) act(d do) {
 		g.keep()
 	}
 	if d&doTell != 0 {
-		g.keeper.order(order{kind: orderDown, reason: etf.Tuple{etf.Atom("start"), etf.Binary(printable(g.err.Error()))}})
+		g.keeper.order(order{kind: orderDown, reason: etf.Tuple{etf.Atom("start"), etf.Binary(permit.Printable(g.err.Error()))}})
 	}
 	if d&doRelease != 0 {
 		g.keeper.order(order{kind: orderRelease})

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,11 +31,33 @@ type saidCounts struct {
 	Refused  uint32 // of these, by the kernel, as SO_PASSRIGHTS has it
 }
 
+// messages are some of those that there are, by all roles.
+var messages = []ipc.Message{
+	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
+	ipc.Start{Controller: "c"},
+	ipc.Link{Node: "n@h"},
+	ipc.StartSpawner{Path: []string{"/bin"}},
+	ipc.Ready{},
+	ipc.Failed{Text: "no"},
+	ipc.Stop{Reason: "r"},
+	ipc.Stopped{Cause: ipc.CauseAsked, Text: "t"},
+	ipc.Ledger{Serial: 1, Added: []string{testLink.Record()}},
+	ipc.Drain{},
+	ipc.Beat{},
+	ipc.Spawner{PID: 9},
+	ipc.WantSpawner{User: 1},
+	ipc.Remark{Text: "t"},
+	&ipc.Spawn{Program: "p", Args: []string{"p"}},
+	ipc.Spawned{PID: 5},
+	ipc.Rotated{Seq: 1},
+	ipc.SpawnInMemfd{Size: 1},
+}
+
 // turn is what main asks of it, in two bytes and two descriptors: main's conversation
 // and the ledger's. No descriptors ask for the counts.
 type turn struct {
-	who speaker
-	at  phase
+	who permit.Speaker
+	at  permit.Phase
 }
 
 // playHostile is given the seed.
@@ -61,7 +84,7 @@ func playHostile(args []string) error {
 			}
 			continue
 		}
-		h.converse(turn{speaker(buf[0]), phase(buf[1])}, fds[0], fds[1])
+		h.converse(turn{permit.Speaker(buf[0]), permit.Phase(buf[1])}, fds[0], fds[1])
 		ipc.CloseAll(fds)
 	}
 }
@@ -104,8 +127,8 @@ const longestTurn = 64
 func (h *hostile) converse(t turn, up, book int) {
 	for range 1 + h.IntN(longestTurn) {
 		frame, fd := h.frame(t), up
-		if t.at == atWork && h.IntN(4) == 0 {
-			frame, fd = h.frame(turn{byLedger, atWork}), book
+		if t.at == permit.AtWork && h.IntN(4) == 0 {
+			frame, fd = h.frame(turn{permit.Ledger, permit.AtWork}), book
 		}
 		if !h.say(fd, frame, h.attached(up)) {
 			return
@@ -178,9 +201,9 @@ func (h *hostile) frame(t turn) []byte {
 		}
 		return h.bytes(h.IntN(150 << 10)) // packets that are too large
 	case 2:
-		return ipc.Append(nil, everyMessage[h.IntN(len(everyMessage))])
+		return ipc.Append(nil, messages[h.IntN(len(messages))])
 	case 3, 4:
-		return h.mutated(ipc.Append(nil, everyMessage[h.IntN(len(everyMessage))]))
+		return h.mutated(ipc.Append(nil, messages[h.IntN(len(messages))]))
 	case 5, 6:
 		return h.mutated(h.permitted(t))
 	}
@@ -198,20 +221,20 @@ func (h *hostile) bytes(n int) []byte {
 // permitted is something that main listens to in this phase.
 func (h *hostile) permitted(t turn) []byte {
 	role := ipc.RoleChild
-	if t.who == bySpawner {
+	if t.who == permit.Spawner {
 		role = ipc.RoleSpawner
 	}
 	var m ipc.Message
 	switch {
-	case t.who == byLedger:
+	case t.who == permit.Ledger:
 		m = h.ledger()
-	case h.IntN(16) == 0 && t.at == atWork:
+	case h.IntN(16) == 0 && t.at == permit.AtWork:
 		m = ipc.Stopped{Cause: ipc.Cause(1 + h.IntN(2)), Text: string(h.bytes(h.IntN(ipc.MaxText)))}
-	case t.at == atWork:
+	case t.at == permit.AtWork:
 		m = [...]ipc.Message{ipc.Drain{}, ipc.Drain{}, ipc.Drain{}, ipc.Beat{}}[h.IntN(4)]
 	case h.IntN(4) == 0:
 		m = ipc.Failed{Text: string(h.bytes(h.IntN(ipc.MaxText)))}
-	case t.at == atHello:
+	case t.at == permit.AtHello:
 		m = ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	default:
 		m = ipc.Ready{}

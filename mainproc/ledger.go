@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
@@ -19,7 +20,7 @@ import (
 // to the node. What it says is bounded, and checked before it becomes a frame.
 type ledger struct {
 	conn     *ipc.Conn      // main's end; the child has the other
-	heard    hearing        // of it
+	heard    permit.Hearing // of it
 	watches  map[string]int // by record: how often it was added
 	size     int            // bytes of records, ipc.MaxLedger at most
 	serial   uint32         // of the child's pids
@@ -29,7 +30,7 @@ type ledger struct {
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
-	return &ledger{conn: conn, heard: hearing{who: byLedger, at: atWork}, watches: make(map[string]int), serial: serial}
+	return &ledger{conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
 }
 
 // drainAtOnce is how many packets are read while the child lives, who could write on
@@ -68,7 +69,7 @@ func (l *ledger) giveBack() {
 
 // take takes one message.
 func (l *ledger) take(packet []byte) error {
-	msg, err := l.heard.hear(packet)
+	msg, err := l.heard.Hear(packet)
 	if err != nil {
 		return err
 	}

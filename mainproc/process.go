@@ -8,15 +8,14 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 	"unsafe"
 
 	"erluv/eintr"
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/sandbox"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -79,7 +78,7 @@ type process struct {
 	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
 	buf   []byte // one packet
-	heard hearing
+	heard permit.Hearing
 
 	dying bool  // its end of the conversation is closed: see roles.await
 	pulse pulse // of a spawner
@@ -108,7 +107,7 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	defer theirs.Close()
 	ours.NoDescriptors()
 	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), pulse: newPulse(time.Now())}
-	p.heard.who = speakers[role]
+	p.heard.Who = permit.Speakers[role]
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}
@@ -222,7 +221,7 @@ func (p *process) send(m ipc.Message, fds ...int) error {
 
 // ready waits until the role, which has been sent what it serves with, does.
 func (p *process) ready() error {
-	p.heard.at = atStart
+	p.heard.At = permit.AtStart
 	_, err := p.recv() // Ready
 	return err
 }
@@ -239,9 +238,9 @@ func (p *process) recv() (ipc.Message, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot listen to the %s: %w", p.role, err)
 	}
-	m, err := p.heard.hear(p.buf[:n])
+	m, err := p.heard.Hear(p.buf[:n])
 	if failed, ok := m.(ipc.Failed); ok {
-		return nil, fmt.Errorf("the %s cannot serve: %s", p.role, printable(failed.Text))
+		return nil, fmt.Errorf("the %s cannot serve: %s", p.role, permit.Printable(failed.Text))
 	}
 	return m, err
 }
@@ -316,16 +315,4 @@ func (p *process) discard() {
 func (p *process) close() {
 	_ = p.conn.Close()
 	_ = unix.Close(p.pidfd)
-}
-
-// printable makes a role's words fit for a log: whoever wrote them may have been
-// taken over.
-func printable(s string) string {
-	const limit = 1000 // bytes
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s[:min(len(s), limit)])
 }

@@ -15,6 +15,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/ipc/journal"
+	"erluv/mainproc/permit"
 	"erluv/sandbox"
 	"erluv/sandbox/cgroup"
 	"erluv/wire/etf"
@@ -345,7 +346,7 @@ func (r *roles) beat(b beat) {
 	case beatAsk:
 		// Full or closed: there will be no answer either.
 		if r.child.say(ipc.Beat{}) == nil {
-			r.child.heard.asked++
+			r.child.heard.Asked++
 		}
 		if r.inherits {
 			reapOrphans(r.pids()...)
@@ -367,7 +368,7 @@ func (r *roles) note(p *process) {
 	case r.hung:
 		r.why = etf.Atom("hung")
 	case r.broken != nil:
-		r.why = etf.Tuple{etf.Atom("broken"), etf.Binary(printable(r.broken.Error()))}
+		r.why = etf.Tuple{etf.Atom("broken"), etf.Binary(permit.Printable(r.broken.Error()))}
 	case p == r.spawner:
 		r.why = etf.Tuple{etf.Atom("spawner"), p.exit()}
 	default:
@@ -447,7 +448,7 @@ func (r *roles) listen(report func(event)) bool {
 		r.breaks(report, fmt.Errorf("cannot listen to the child: %w", err))
 		return false
 	}
-	m, err := r.child.heard.hear(r.child.buf[:n])
+	m, err := r.child.heard.Hear(r.child.buf[:n])
 	switch m := m.(type) {
 	case ipc.WantSpawner:
 		err = r.want(m.User)
@@ -477,5 +478,5 @@ func lost(m ipc.Stopped) error {
 	if m.Cause == ipc.CauseAsked {
 		return nil
 	}
-	return fmt.Errorf("the connection was lost: %s", printable(m.Text))
+	return fmt.Errorf("the connection was lost: %s", permit.Printable(m.Text))
 }

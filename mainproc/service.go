@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"erluv/eintr"
+	"erluv/mainproc/permit"
 
 	"golang.org/x/sys/unix"
 )
@@ -99,7 +100,7 @@ func (s *service) leaving(why string) { s.say("STOPPING=1\n", "%s", why) }
 func (s *service) say(what, format string, args ...any) {
 	if s != nil {
 		// A line of its own, whatever is in it.
-		s.tell(what + "STATUS=" + printable(strings.TrimSpace(fmt.Sprintf(format, args...))))
+		s.tell(what + "STATUS=" + permit.Printable(strings.TrimSpace(fmt.Sprintf(format, args...))))
 	}
 }
 

@@ -80,7 +80,7 @@ func (r *roles) listenTo(p *process) {
 		p.dying = true
 		return
 	}
-	if _, err = p.heard.hear(p.buf[:n]); err != nil {
+	if _, err = p.heard.Hear(p.buf[:n]); err != nil {
 		r.serveWith.log.Error("a spawner cannot be relied on any more and is ended", "os_pid", p.pid, "error", err)
 		p.kill()
 		return
@@ -94,7 +94,7 @@ func (r *roles) beatSpawners(now time.Time) {
 		switch p.pulse.check(now, func() vitals { return vitalsOf(p.pid) }) {
 		case beatAsk:
 			if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
-				p.heard.asked++
+				p.heard.Asked++
 			}
 		case beatAbort:
 			r.serveWith.log.Error("a spawner does not answer: it is ended, with its programs", "os_pid", p.pid)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/sandbox/cgroup"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +71,7 @@ func TestBeatSpawners(t *testing.T) {
 		t.Cleanup(func() { _, _ = ours.Close(), theirs.Close() })
 		p = shell(t, ipc.RoleSpawner, line)
 		p.conn, p.buf, p.pulse = ours, make([]byte, ipc.MaxPacket), newPulse(begin)
-		p.heard = hearing{who: bySpawner, at: atWork}
+		p.heard = permit.Hearing{Who: permit.Spawner, At: permit.AtWork}
 		return p, theirs
 	}
 	answers, its := start("exec sleep 1000")
@@ -96,8 +97,8 @@ func TestBeatSpawners(t *testing.T) {
 	if !silent.hung || !silent.ended(waitBound) {
 		t.Error("one that is silent lives on")
 	}
-	if answers.hung || answers.heard.asked != 0 || answers.ended(0) {
-		t.Errorf("one that answers: hung %t, %d are without an answer", answers.hung, answers.heard.asked)
+	if answers.hung || answers.heard.Asked != 0 || answers.ended(0) {
+		t.Errorf("one that answers: hung %t, %d are without an answer", answers.hung, answers.heard.Asked)
 	}
 	if err := says.TrySend(ipc.Append(nil, ipc.Ready{})); err != nil {
 		t.Fatal(err)

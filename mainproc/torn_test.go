@@ -15,6 +15,7 @@ import (
 
 	"erluv/childproc"
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 	"erluv/spawner"
 	"erluv/wire/dist"
 
@@ -176,7 +177,7 @@ func startReal(t *testing.T, path string) *roles {
 			t.Fatal(err)
 		}
 		defer theirs.Close()
-		p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), heard: hearing{who: speakers[role]}}
+		p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), heard: permit.Hearing{Who: permit.Speakers[role]}}
 		p.pid, err = syscall.ForkExec(path, []string{"erluv", role.String()}, &syscall.ProcAttr{
 			Files: []uintptr{null.Fd(), null.Fd(), stderr, uintptr(theirs.FD())},
 			Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd},

@@ -1,4 +1,4 @@
-package mainproc
+package permit
 
 import (
 	"encoding/binary"
@@ -19,7 +19,7 @@ var everyMessage = []ipc.Message{
 	ipc.Failed{Text: "no"},
 	ipc.Stop{Reason: "r"},
 	ipc.Stopped{Cause: ipc.CauseAsked, Text: "t"},
-	ipc.Ledger{Serial: 1, Added: []string{testLink.Record()}},
+	ipc.Ledger{Serial: 1, Added: []string{"r"}},
 	ipc.Drain{},
 	ipc.Beat{},
 	ipc.Spawner{PID: 9},
@@ -37,44 +37,44 @@ var everyMessage = []ipc.Message{
 	ipc.SpawnInMemfd{Size: 1},
 }
 
-// TestPermits: main listens to what this says and to nothing else; what ends a phase is
+// TestPermits: main listens to what this says and to nothing else; what ends a Phase is
 // heard once, an answer as often as was asked.
 func TestPermits(t *testing.T) {
 	type heard struct {
 		times int // of three, with two questions asked
-		then  phase
+		then  Phase
 	}
 	want := map[string]heard{
-		"child before it is greeted: ipc.Hello":      {1, atWait},
-		"child before it is greeted: ipc.Failed":     {1, atEnd},
-		"spawner before it is greeted: ipc.Hello":    {1, atWait},
-		"spawner before it is greeted: ipc.Failed":   {1, atEnd},
-		"child before it serves: ipc.Ready":          {1, atWork},
-		"child before it serves: ipc.Failed":         {1, atEnd},
-		"spawner before it serves: ipc.Ready":        {1, atWork},
-		"spawner before it serves: ipc.Failed":       {1, atEnd},
-		"child while it serves: ipc.Beat":            {2, atWork},
-		"spawner while it serves: ipc.Beat":          {2, atWork},
-		"child while it serves: ipc.Drain":           {3, atWork},
-		"child while it serves: ipc.WantSpawner":     {3, atWork},
-		"child while it serves: ipc.Remark":          {3, atWork},
-		"child while it serves: ipc.Stopped":         {1, atEnd},
-		"child's ledger while it serves: ipc.Ledger": {3, atWork},
+		"child before it is greeted: ipc.Hello":      {1, AtWait},
+		"child before it is greeted: ipc.Failed":     {1, AtEnd},
+		"spawner before it is greeted: ipc.Hello":    {1, AtWait},
+		"spawner before it is greeted: ipc.Failed":   {1, AtEnd},
+		"child before it serves: ipc.Ready":          {1, AtWork},
+		"child before it serves: ipc.Failed":         {1, AtEnd},
+		"spawner before it serves: ipc.Ready":        {1, AtWork},
+		"spawner before it serves: ipc.Failed":       {1, AtEnd},
+		"child while it serves: ipc.Beat":            {2, AtWork},
+		"spawner while it serves: ipc.Beat":          {2, AtWork},
+		"child while it serves: ipc.Drain":           {3, AtWork},
+		"child while it serves: ipc.WantSpawner":     {3, AtWork},
+		"child while it serves: ipc.Remark":          {3, AtWork},
+		"child while it serves: ipc.Stopped":         {1, AtEnd},
+		"child's ledger while it serves: ipc.Ledger": {3, AtWork},
 	}
-	for _, who := range []speaker{byChild, bySpawner, byLedger} {
-		for at := atHello; at <= atEnd; at++ {
+	for _, who := range []Speaker{Child, Spawner, Ledger} {
+		for at := AtHello; at <= AtEnd; at++ {
 			for _, m := range everyMessage {
-				h := hearing{who: who, at: at, asked: 2}
+				h := Hearing{Who: who, At: at, Asked: 2}
 				var got heard
 				for range 3 {
-					if m, err := h.hear(ipc.Append(nil, m)); err == nil {
+					if m, err := h.Hear(ipc.Append(nil, m)); err == nil {
 						got.times++
 					} else if m != nil {
 						t.Errorf("%T with the error %v", m, err)
 					}
 				}
-				if h.at != at || got.times > 0 {
-					got.then = h.at
+				if h.At != at || got.times > 0 {
+					got.then = h.At
 				}
 				name := fmt.Sprintf("%v %v: %T", who, at, m)
 				if got != want[name] {
@@ -126,17 +126,17 @@ func TestNotHeard(t *testing.T) {
 		if name == "a long text" {
 			packet = append(packet, make([]byte, ipc.MaxText+1)...)
 		}
-		h := hearing{who: byChild, at: atWork}
-		if m, err := h.hear(packet); err == nil || h.at != atWork {
+		h := Hearing{Who: Child, At: AtWork}
+		if m, err := h.Hear(packet); err == nil || h.At != AtWork {
 			t.Errorf("%s is heard as %T", name, m)
 		}
 	}
 	long := strings.Repeat("x", 2*ipc.MaxText)
-	h := hearing{who: byChild, at: atHello}
-	if m, err := h.hear(ipc.Append(nil, ipc.Failed{Text: long})); err != nil || m != (ipc.Failed{Text: long[:ipc.MaxText]}) {
+	h := Hearing{Who: Child, At: AtHello}
+	if m, err := h.Hear(ipc.Append(nil, ipc.Failed{Text: long})); err != nil || m != (ipc.Failed{Text: long[:ipc.MaxText]}) {
 		t.Errorf("of a long text only the beginning is said: %v", err)
 	}
-	if s := speaker(64).String() + speaker(0).String(); s != "speaker 64speaker 0" {
+	if s := Speaker(64).String() + Speaker(0).String(); s != "speaker 64speaker 0" {
 		t.Error(s)
 	}
 }
