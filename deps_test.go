@@ -29,10 +29,11 @@ var imports = map[string][]string{
 
 	"wire/dist":  {"wire/etf"},
 	"wire/gen":   {"wire/dist", "wire/etf"},
+	"stat":       {"wire/etf"},
 	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup"},
 	"loop/watch": {"eintr", "loop"},
 	"workers":    {"eintr", "ipc", "loop"},
-	"childproc":  {"wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "workers"},
+	"childproc":  {"wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "stat", "workers"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
 
 	"mainproc":        {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "sandbox", "sandbox/cgroup"},
@@ -122,6 +123,7 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 		"childproc":    {"config", "wire/epmd", "sandbox", "mainproc", "spawner"},
 		"spawner":      {"config", "wire/dist", "wire/etf", "wire/epmd", "mainproc", "childproc"},
 		"workers":      {"wire/etf", "wire/dist"},
+		"stat":         {"wire/dist", "ipc", "workers", "childproc"},
 		"wire/etf":     {"net", "os", "syscall"},
 		"ipc":          {"net"},
 		"ipc/journal":  {"net"},

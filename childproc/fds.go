@@ -121,12 +121,3 @@ func pairsOf(v etf.Term) ([]etf.Pair, bool) {
 	}
 	return pairs, true
 }
-
-// fdsInfo is what a worker says of its further pipes.
-func (m *manager) fdsInfo(p *proc) etf.Map {
-	pipes := etf.Map{}
-	for s := range p.w.ExtraPipes {
-		pipes = append(pipes, etf.Pair{Key: int64(s), Value: m.streamInfo(p, s)})
-	}
-	return pipes
-}

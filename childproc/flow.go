@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/loop"
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/workers"
 )
@@ -214,26 +215,23 @@ func (m *manager) unanswered(b *mailbox, why etf.Term) {
 	b.refused()
 }
 
-// heldTerm is what a stream waits for: false, or the receiver, how many bytes wait for it
-// at most, the length of its queue when the node was asked last, and since when, in
-// milliseconds.
-func (m *manager) heldTerm(p *proc, st *stream) etf.Term {
+// holder is the receiver that a stream waits for; nil: none.
+func (m *manager) holder(p *proc, st *stream) *stat.Held {
 	if m.counts(p, st) {
 		for _, d := range st.busy.debts {
 			if d.held || d.passed {
-				return pairs("by", d.box.pid, "bytes", int64(d.owed), "queue", int64(d.box.before),
-					"ms", (m.now() - d.since).Milliseconds(), "lost", int64(d.lost))
+				return &stat.Held{
+					By: process(d.box.pid), Bytes: int64(d.owed), Queue: d.box.before,
+					Since: m.now() - d.since, Lost: int64(d.lost),
+				}
 			}
 		}
 	}
-	return etf.Atom("false")
+	return nil
 }
 
 // linger: see post.
 func (m *manager) linger(d *debt) {
 	m.remark(fmt.Sprintf("stream %v of worker %v waits since %v for %v to take messages: up to %d bytes wait there, in a queue of %d",
-		streamTerm(d.key.no), plainPid(d.key.worker), lingers, plainPid(d.box.pid), d.owed, d.box.before))
+		streamTerm(d.key.no), process(d.key.worker), lingers, process(d.box.pid), d.owed, d.box.before))
 }
-
-// plainPid is a pid as people read it, with its node's name for a number.
-func plainPid(p etf.Pid) string { return fmt.Sprintf("<%s.%d.%d>", p.Node, p.ID, p.Serial) }

@@ -3,11 +3,11 @@ package childproc
 import (
 	"errors"
 	"fmt"
-	"math"
 	"path"
 	"time"
 
 	"erluv/loop/watch"
+	"erluv/stat"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -116,32 +116,19 @@ func (m *manager) endWatch(p *proc) {
 	m.bury(p)
 }
 
-// watchBrief is what workers says of a watcher, with the keys of a worker; see brief.
-func (p *proc) watchBrief(longest int) etf.Map {
-	state, started := etf.Atom("starting"), etf.Term(etf.Atom("undefined"))
+// watcher is what workers says of a watcher; see brief.
+func (p *proc) watcher(longest int) stat.Watcher {
+	w := stat.Watcher{Worker: process(p.pid), State: "starting", Path: cutShort(p.fs.Path(), longest), Recursive: p.fs.Recursive()}
 	if p.fs.Live() {
-		state, started = "watching", p.started
+		w.State, w.Started = "watching", p.startedAt()
 	}
-	return pairs(
-		"os_pid", int64(0),
-		"cmd", etf.List(nil),
-		"state", state,
-		"started", started,
-		"restarts", int64(0),
-		"path", text(cutShort(p.fs.Path(), longest)),
-		"recursive", boolTerm(p.fs.Recursive()),
-	)
+	return w
 }
 
-// watchInfo is what a watcher says of itself.
-func (p *proc) watchInfo() etf.Map {
-	return append(p.watchBrief(math.MaxInt), pairs(
-		"name", p.nameTerm(),
-		"owner", p.ownerTerm(),
-		"detached", boolTerm(p.detached),
-		"watched", int64(p.fs.Watched()),
-		"unwatched", int64(p.fs.Unwatched()),
-	)...)
+// watchDetail adds what a watcher says of itself.
+func (p *proc) watchDetail(w *stat.Watcher) {
+	w.All, w.Name, w.Owner, w.Detached = true, string(p.name), process(p.owner), p.detached
+	w.Watched, w.Unwatched = p.fs.Watched(), p.fs.Unwatched()
 }
 
 // fileHost is the manager as the host of its watchers.

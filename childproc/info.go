@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"erluv/ipc"
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -26,35 +28,28 @@ func pairs(kv ...any) etf.Map {
 
 // info is what erluv says of itself. Nobody can alter it.
 func (m *manager) info() etf.Map {
+	n := m.node()
+	return stat.Terms(n.Items())
+}
+
+func (m *manager) node() stat.Node {
 	s := &m.start
-	return pairs(
-		"node", etf.Atom(s.Node),
-		"target", etf.Atom(s.Target),
-		"version", text(s.ErluvVersion),
-		"status", etf.Atom(m.phase.String()),
-		"user", text(s.User),
-		"uid", int64(s.UID),
-		"gid", int64(s.GID),
-		"main_os_pid", int64(s.MainPID),
-		"child_os_pid", int64(os.Getpid()),
-		"spawner_os_pid", int64(s.SpawnerPID),
-		"allow_users", m.allowed(),
-		"cookie", text(s.CookieSource), // where it is from, never what it is
-		"controller", etf.Atom(s.Controller),
-		"contained", etf.Atom(s.Contain),
-		"reach", reach(s),
-		"groups", etf.Atom(s.Kept),
-		"uptime", time.Since(m.since).Milliseconds(),
-		"workers", int64(len(m.procs)),
-		"max_workers", int64(s.MaxWorkers),
-		"refused_frames", int64(m.refused),
-		"sandbox", sandbox(s.Sandbox),
-		"limits", limitsInfo(s.Limits),
-	)
+	n := stat.Node{
+		Name: s.Node, Target: s.Target, Version: s.ErluvVersion, Status: m.phase.String(),
+		User: s.User, UID: s.UID, GID: s.GID, AllowUsers: m.allowed(),
+		MainPID: int(s.MainPID), ChildPID: os.Getpid(), SpawnerPID: int(s.SpawnerPID),
+		Cookie: s.CookieSource, Controller: s.Controller,
+		Contained: s.Contain, Reach: reach(s), Groups: s.Kept, Sandbox: sandbox(s.Sandbox),
+		Uptime: time.Since(m.since), Workers: len(m.procs), MaxWorkers: int(s.MaxWorkers), RefusedFrames: m.refused,
+	}
+	for i, dir := range s.Limits {
+		n.Limits = append(n.Limits, stat.Limit{Name: ipc.Limit(i).String(), Has: dir != ""})
+	}
+	return n
 }
 
 // reach is by what `stop` and the like find what a worker has started.
-func reach(s *served) etf.Atom {
+func reach(s *served) string {
 	if s.Leaves != "" && s.Contain != "group" {
 		return "cgroup"
 	}
@@ -63,24 +58,20 @@ func reach(s *served) etf.Atom {
 
 // sandbox is what confines us: main's word for the mode and the parts, which it has
 // looked at, and the kernel's for the rest.
-func sandbox(said string) etf.Map {
+func sandbox(said string) stat.Sandbox {
 	mode, parts, _ := strings.Cut(said, " ")
-	part := func(name string) etf.Term { return boolTerm(slices.Contains(strings.Fields(parts), name)) }
+	part := func(name string) bool { return slices.Contains(strings.Fields(parts), name) }
 	noNewPrivs, _ := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	dumpable, _ := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	var caps [2]unix.CapUserData
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	err := unix.Capget(&hdr, &caps[0])
-	return pairs(
-		"mode", etf.Atom(mode),
-		"seccomp", part("seccomp"),
-		"files", part("files"),
-		"ports", part("ports"),
-		"scope", part("scope"),
-		"no_new_privs", boolTerm(noNewPrivs == 1),
-		"capabilities", boolTerm(err != nil || caps[0].Permitted|caps[1].Permitted != 0),
-		"dumpable", boolTerm(dumpable != 0),
-	)
+	return stat.Sandbox{
+		Mode: mode, Seccomp: part("seccomp"), Files: part("files"), Ports: part("ports"), Scope: part("scope"),
+		NoNewPrivs:   noNewPrivs == 1,
+		Capabilities: err != nil || caps[0].Permitted|caps[1].Permitted != 0,
+		Dumpable:     dumpable != 0,
+	}
 }
 
 func (m *manager) infoOf(key etf.Term) etf.Term {
@@ -118,89 +109,91 @@ func (m *manager) list() etf.Term {
 // brief is what is told at no cost, with a command or path of about so many bytes at most.
 func (m *manager) brief(p *proc, longest int) etf.Map {
 	if p.fs != nil {
-		return p.watchBrief(longest)
+		w := p.watcher(longest)
+		return stat.Terms(w.Items())
 	}
-	var cmd etf.List
+	prog := m.program(p, longest)
+	return stat.Terms(prog.Items())
+}
+
+func (m *manager) program(p *proc, longest int) stat.Program {
+	var cmd []string
 	for a := range strings.SplitSeq(p.cmd, "\x00") {
 		if longest <= 0 {
 			break
 		}
-		cmd = append(cmd, text(cutShort(a, longest)))
+		cmd = append(cmd, cutShort(a, longest))
 		longest -= len(a) + argumentCost
 	}
-	var started etf.Term = etf.Atom("undefined")
-	if p.started != 0 {
-		started = p.started
+	return stat.Program{
+		Worker: process(p.pid), PID: p.w.PID(), Command: cmd, User: m.start.Allowed[p.user].User,
+		State: p.state(), Started: p.startedAt(), Restarts: p.restart.restarts(),
 	}
-	return pairs(
-		"os_pid", int64(p.w.PID()),
-		"cmd", cmd,
-		"user", text(m.start.Allowed[p.user].User),
-		"state", p.stateTerm(),
-		"started", started, // milliseconds, as erlang:system_time(millisecond)
-		"restarts", int64(p.restart.restarts()),
-	)
 }
 
-// stateTerm is the state of the program, or of the worker beyond it.
-func (p *proc) stateTerm() etf.Term {
+// startedAt is when the program was started; zero: it was not.
+func (p *proc) startedAt() time.Time {
+	if p.started == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(p.started)
+}
+
+func process(pid etf.Pid) stat.Process {
+	return stat.Process{Node: string(pid.Node), ID: pid.ID, Serial: pid.Serial, Creation: pid.Creation}
+}
+
+// state is the state of the program, or of the worker beyond it.
+func (p *proc) state() string {
 	switch {
 	case p.rests():
-		return etf.Atom("resting")
+		return "resting"
 	case p.stopped && p.w.State() == workers.Running:
-		return etf.Atom("stopped")
+		return "stopped"
 	case p.over:
-		return etf.Atom(workers.Draining.String()) // to a reader
+		return workers.Draining.String() // to a reader
 	}
-	return etf.Atom(p.w.State().String())
+	return p.w.State().String()
 }
 
 // workerInfo is what a worker says of itself.
 func (m *manager) workerInfo(p *proc) etf.Term {
 	if p.fs != nil {
-		return p.watchInfo()
+		w := p.watcher(math.MaxInt)
+		p.watchDetail(&w)
+		return stat.Terms(w.Items())
 	}
-	cpu, rss := usage(p.w)
-	info := append(m.brief(p, math.MaxInt), p.readyInfo()...)
-	return append(info, pairs(
-		"name", p.nameTerm(),
-		"owner", p.ownerTerm(),
-		"detached", boolTerm(p.detached),
-		"packet", p.packet.term(),
-		"active", p.activeTerm(),
-		"cpu", cpu, // milliseconds, of all its threads
-		"rss", rss, // bytes
-		"cgroup", counted(p.w),
-		"stdin", m.streamInfo(p, workers.Stdin),
-		"stdout", m.streamInfo(p, workers.Stdout),
-		"stderr", m.streamInfo(p, workers.Stderr),
-		"fds", m.fdsInfo(p),
-	)...)
+	prog := m.program(p, math.MaxInt)
+	prog.Detail = m.detail(p)
+	return stat.Terms(prog.Items())
 }
 
-// nameTerm is [] without a name, as erlang:process_info(Pid, registered_name).
-func (p *proc) nameTerm() etf.Term {
-	if p.name == "" {
-		return etf.List(nil)
+func (m *manager) detail(p *proc) *stat.Detail {
+	counted := p.w.Counted()
+	d := &stat.Detail{
+		Ready: p.readiness(), Name: string(p.name), Owner: process(p.owner), Detached: p.detached,
+		Packet: p.packet.told(), Active: p.activity(), Counted: stat.Counted(counted),
+		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}
-	return p.name
+	if cpu, rss, ok := usage(p.w); ok {
+		d.CPU, d.RSS = &cpu, &rss
+	}
+	for s := range p.w.ExtraPipes {
+		d.Further = append(d.Further, m.streamInfo(p, s))
+	}
+	return d
 }
 
-func (p *proc) ownerTerm() etf.Term {
-	if p.owner == (etf.Pid{}) {
-		return etf.Atom("none")
-	}
-	return p.owner
-}
-
-func (m *manager) streamInfo(p *proc, s workers.Stream) etf.Map {
-	info := pairs("open", boolTerm(p.w.Open(s)), "bytes", int64(p.w.Bytes(s)))
+func (m *manager) streamInfo(p *proc, s workers.Stream) stat.Stream {
+	info := stat.Stream{No: int(s), Open: p.w.Open(s), Bytes: int64(p.w.Bytes(s))}
 	if s == workers.Stdin {
-		return append(info, etf.Pair{Key: etf.Atom("waiting"), Value: int64(p.w.Waiting())})
+		waiting := int64(p.w.Waiting())
+		info.Waiting = &waiting
+		return info
 	}
 	for i := range p.streams {
 		if st := &p.streams[i]; st.no == s {
-			info = append(info, etf.Pair{Key: etf.Atom("held"), Value: m.heldTerm(p, st)})
+			info.Output, info.Held = true, m.holder(p, st)
 		}
 	}
 	return info
@@ -209,40 +202,20 @@ func (m *manager) streamInfo(p *proc, s workers.Stream) etf.Map {
 // usage reads processor time and memory of a worker's program (proc(5), stat).
 // The program is asked for with signal 0 afterwards, so that what was read is not
 // that of another process with the same number.
-func usage(w *workers.Worker) (cpu, rss etf.Term) {
-	none := etf.Atom("undefined")
+func usage(w *workers.Worker) (cpu time.Duration, rss int64, ok bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.PID()) + "/stat")
 	if err != nil || w.Signal(0) != nil {
-		return none, none
+		return 0, 0, false
 	}
 	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 	if len(f) < 22 {
-		return none, none
+		return 0, 0, false
 	}
 	utime, _ := strconv.ParseInt(f[11], 10, 64)
 	stime, _ := strconv.ParseInt(f[12], 10, 64)
 	pages, _ := strconv.ParseInt(f[21], 10, 64)
-	const clockTick = 10 // ms: USER_HZ is 100 on every Linux architecture
-	return (utime + stime) * clockTick, pages * int64(os.Getpagesize())
-}
-
-// counted is what the control groups of a worker have counted: of the program and all that
-// it has started, ended ones too. What nobody counts is not there.
-func counted(w *workers.Worker) etf.Map {
-	c := w.Counted()
-	m := etf.Map{}
-	for _, e := range []struct {
-		key string
-		n   int64
-	}{
-		{"memory", c.Memory}, {"memory_peak", c.MemoryPeak}, {"oom_kills", c.OOMKills}, // bytes, bytes
-		{"pids", c.Processes}, {"cpu", c.CPU}, // milliseconds
-	} {
-		if e.n >= 0 {
-			m = append(m, etf.Pair{Key: etf.Atom(e.key), Value: e.n})
-		}
-	}
-	return m
+	const clockTick = 10 * time.Millisecond // USER_HZ is 100 on every Linux architecture
+	return time.Duration(utime+stime) * clockTick, pages * int64(os.Getpagesize()), true
 }
 
 // A worker keeps so much of its command for those who ask, in bytes and in

@@ -74,11 +74,3 @@ func limitsTerm(which ipc.Limit, e unix.Errno) etf.Term {
 	}
 	return etf.Tuple{etf.Atom("limits"), why}
 }
-
-// limitsInfo says which limits programs can have.
-func limitsInfo(dirs ipc.LimitDirs) (m etf.Map) {
-	for i, dir := range dirs {
-		m = append(m, pairs(ipc.Limit(i).String(), boolTerm(dir != ""))...)
-	}
-	return m
-}

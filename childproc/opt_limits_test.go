@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"erluv/ipc"
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/workers"
 
@@ -75,8 +76,10 @@ func TestLimitsTerms(t *testing.T) {
 			t.Errorf("%s, want %s", got, tt.want)
 		}
 	}
-	want := pairs("memory", etf.Atom("true"), "pids", etf.Atom("false"), "cpu", etf.Atom("true"))
-	if got := limitsInfo(ipc.LimitDirs{"/a", "", "/b"}); !reflect.DeepEqual(got, want) {
+	var m manager
+	m.start.Limits = ipc.LimitDirs{"/a", "", "/b"}
+	want := []stat.Limit{{Name: "memory", Has: true}, {Name: "pids"}, {Name: "cpu", Has: true}}
+	if got := m.node().Limits; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"erluv/stat"
 	"erluv/wire/etf"
 )
 
@@ -28,14 +29,15 @@ const (
 // raw: output goes as it comes.
 func (p packet) raw() bool { return !p.line && p.header == 0 }
 
-func (p packet) term() etf.Term {
+// told is what info says of it.
+func (p packet) told() stat.Packet {
 	switch {
 	case p.header > 0:
-		return int64(p.header)
+		return stat.Packet{Header: int(p.header)}
 	case p.line:
-		return etf.Tuple{etf.Atom("line"), int64(p.max)}
+		return stat.Packet{Max: int(p.max)}
 	}
-	return etf.Atom("raw")
+	return stat.Packet{}
 }
 
 // packetOf reads raw, line, {line, Max}, 1, 2 or 4.

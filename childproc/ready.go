@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"erluv/loop"
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -379,12 +380,12 @@ func (m *manager) tellStatus(p *proc) {
 	m.tellLast(wordStatus, p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
 }
 
-// readyInfo is what a worker says of its readiness.
-func (p *proc) readyInfo() etf.Map {
+// readiness is what a worker says of its readiness.
+func (p *proc) readiness() *stat.Ready {
 	if p.ready == nil {
 		return nil
 	}
-	return pairs("ready", boolTerm(!p.ready.awaited), "status", text(p.ready.status))
+	return &stat.Ready{Is: !p.ready.awaited, Status: p.ready.status}
 }
 
 // optReady takes {tcp, Port}, {line, RegExp}, {file, Path} or notify.

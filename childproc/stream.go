@@ -3,6 +3,7 @@ package childproc
 import (
 	"slices"
 
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -417,19 +418,19 @@ func activeOf(t etf.Term) (active, bool) {
 	return active{}, false
 }
 
-// activeTerm is what was set, or what is left of it.
-func (p *proc) activeTerm() etf.Term {
+// activity is what was set, or what is left of it.
+func (p *proc) activity() stat.Active {
 	switch {
 	case p.auto:
-		return etf.Atom("auto")
+		return stat.Active{Word: "auto"}
 	case p.active == activeTrue:
-		return etf.Atom("true")
+		return stat.Active{Word: "true"}
 	case p.active == passive:
-		return etf.Atom("false")
+		return stat.Active{Word: "false"}
 	case p.once:
-		return etf.Atom("once")
+		return stat.Active{Word: "once"}
 	}
-	return int64(p.active)
+	return stat.Active{Count: int(p.active)}
 }
 
 // read answers {read, Stream, Max}, at once or when there is something.

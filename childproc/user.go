@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -162,24 +163,16 @@ func (m *manager) spawnerOf(msg ipc.Spawner, conn *ipc.Conn) error {
 
 // allowed is what info says of those whom programs may be run as besides the child's
 // own user.
-func (m *manager) allowed() etf.Term {
-	list := etf.List{}
+func (m *manager) allowed() (list []stat.User) {
 	for i, a := range m.start.Allowed {
 		if i == 0 {
 			continue
 		}
-		groups := etf.List{}
+		u := stat.User{Name: a.User, UID: a.UID, Group: a.Groups[0].Name, GID: a.Groups[0].GID, SpawnerPID: int(m.otherPIDs[i])}
 		for _, g := range a.Groups[1:] {
-			groups = append(groups, text(g.Name))
+			u.Groups = append(u.Groups, g.Name)
 		}
-		var pid etf.Term = etf.Atom("undefined")
-		if n := m.otherPIDs[i]; n != 0 {
-			pid = int64(n)
-		}
-		list = append(list, pairs(
-			"user", text(a.User), "uid", int64(a.UID), "group", text(a.Groups[0].Name), "gid", int64(a.Groups[0].GID),
-			"groups", groups, "spawner_os_pid", pid,
-		))
+		list = append(list, u)
 	}
 	return list
 }

@@ -1,0 +1,156 @@
+package stat
+
+import "time"
+
+// Snapshot is a node and all of its programs at one moment.
+type Snapshot struct {
+	At       time.Time
+	Node     Node
+	Programs []Program
+	Watchers []Watcher
+}
+
+// Node is what erluv says of itself: the request info.
+type Node struct {
+	Name, Target      string // full node names
+	Version           string
+	Status            string // running, stopping, disconnected, over
+	User              string // of the programs
+	UID, GID          uint32
+	MainPID, ChildPID int
+	SpawnerPID        int
+	AllowUsers        []User
+	Cookie            string // where it was found, never what it is
+	Controller        string
+	Contained         string // pidns, cgroup or group
+	Reach             string // cgroup or group: by what a program's processes are found
+	Groups            string // owner, landlock, open or none
+	Uptime            time.Duration
+	Workers           int
+	MaxWorkers        int
+	RefusedFrames     uint64
+	Sandbox           Sandbox
+	Limits            []Limit
+}
+
+// User is one that programs may be run as besides Node.User.
+type User struct {
+	Name       string
+	UID        uint32
+	Group      string
+	GID        uint32
+	Groups     []string
+	SpawnerPID int // 0: none runs
+}
+
+// Sandbox is what confines the child.
+type Sandbox struct {
+	Mode                         string
+	Seccomp, Files, Ports, Scope bool
+	NoNewPrivs                   bool
+	Capabilities, Dumpable       bool
+}
+
+// Limit says of one resource whether a program can have a limit of it.
+type Limit struct {
+	Name string
+	Has  bool
+}
+
+// Process is a process of Erlang, ours or a node's. The zero Process is none.
+type Process struct {
+	Node                 string
+	ID, Serial, Creation uint32
+}
+
+// Program is what is told of a worker. Detail is nil where only what costs nothing was
+// asked for.
+type Program struct {
+	Worker   Process
+	PID      int // 0: it has not started
+	Command  []string
+	User     string
+	State    string
+	Started  time.Time // zero: it has not
+	Restarts int
+	*Detail
+}
+
+// Detail is what takes a look into /proc and into control groups.
+type Detail struct {
+	Ready    *Ready // nil: it has no condition
+	Name     string // "": none
+	Owner    Process
+	Detached bool
+	Packet   Packet
+	Active   Active
+	CPU      *time.Duration // of all its threads; nil: it does not run
+	RSS      *int64         // bytes; nil: it does not run
+	Counted  Counted
+	Stdin    Stream
+	Stdout   Stream
+	Stderr   Stream
+	Further  []Stream // of other descriptors
+}
+
+// Ready is whether the program has become ready, and what it says of its state.
+type Ready struct {
+	Is     bool
+	Status string
+}
+
+// Packet is how output is cut: raw, or by lines of Max bytes, or by headers of so many
+// bytes.
+type Packet struct{ Max, Header int }
+
+// Active is how output is delivered: a word (auto, true, false, once), or so many
+// messages.
+type Active struct {
+	Word  string
+	Count int
+}
+
+// Counted is what the control groups have counted of a program and all that it has
+// started; -1: nobody counts it.
+type Counted struct {
+	Memory, MemoryPeak int64 // bytes
+	OOMKills           int64
+	Processes          int64
+	CPU                int64 // milliseconds
+}
+
+// Stream is one of a program's streams.
+type Stream struct {
+	No      int
+	Open    bool
+	Bytes   int64
+	Waiting *int64 // bytes that wait to be written; nil: it is not for input
+	Output  bool   // it is delivered, so Held means something
+	Held    *Held  // nil: nobody holds it
+}
+
+// Held is the receiver that a stream waits for.
+type Held struct {
+	By    Process
+	Bytes int64 // that wait for it at most
+	Queue int   // the length of its queue when the node was asked last
+	Since time.Duration
+	Lost  int64 // bytes that it was not sent
+}
+
+// Watcher is what is told of a watcher of files.
+type Watcher struct {
+	Worker    Process
+	State     string
+	Started   time.Time
+	Path      string
+	Recursive bool
+
+	// What is told to those who ask for one alone.
+	All       bool
+	Name      string
+	Owner     Process
+	Detached  bool
+	Watched   int
+	Unwatched int
+}

@@ -1,0 +1,195 @@
+package stat
+
+import (
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"erluv/wire/etf"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// filled is a snapshot in which everything is told.
+func filled() *Snapshot {
+	cpu, rss, waiting := 1500*time.Millisecond, int64(4096), int64(7)
+	owner := Process{Node: "a@h", ID: 5, Serial: 6, Creation: 7}
+	return &Snapshot{
+		Node: Node{
+			Name: "erluv_1@h", Target: "a@h", Version: "0.1", Status: "running", User: "nobody", UID: 65534, GID: 65534,
+			MainPID: 1, ChildPID: 2, SpawnerPID: 3, Cookie: "a file", Controller: "erluv", Contained: "pidns", Reach: "cgroup",
+			Groups: "owner", Uptime: 2 * time.Second, Workers: 2, MaxWorkers: 10, RefusedFrames: 1,
+			AllowUsers: []User{{Name: "www", UID: 33, Group: "www", GID: 33, Groups: []string{"adm"}}, {Name: "x", Group: "x", SpawnerPID: 9}},
+			Sandbox:    Sandbox{Mode: "auto", Seccomp: true}, Limits: []Limit{{"memory", true}, {"pids", false}},
+		},
+		Programs: []Program{
+			{
+				Worker: Process{Node: "erluv_1@h", ID: 1, Serial: 2, Creation: 3}, PID: 44, Command: []string{"/bin/a\"b\\", "x y\x1b[2J\n\xff"},
+				User: "nobody", State: "running", Started: time.UnixMilli(1234), Restarts: 3,
+				Detail: &Detail{
+					Ready: &Ready{true, "fine"}, Name: "web", Owner: owner, Packet: Packet{Max: 100}, Active: Active{Count: 5},
+					CPU: &cpu, RSS: &rss, Counted: Counted{Memory: 10, MemoryPeak: 20, OOMKills: -1, Processes: 1, CPU: -1},
+					Stdin:  Stream{Open: true, Bytes: 1, Waiting: &waiting},
+					Stdout: Stream{No: 1, Open: true, Bytes: 30, Output: true, Held: &Held{owner, 100, 2, time.Second, 0}},
+					Stderr: Stream{No: 2, Bytes: 12, Output: true}, Further: []Stream{{No: 3, Open: true, Output: true}},
+				},
+			},
+			{Worker: Process{Node: "erluv_1@h", ID: 2}, State: "starting"},
+		},
+		Watchers: []Watcher{
+			{State: "watching", Started: time.UnixMilli(5), Path: "/tmp", Recursive: true, All: true, Owner: owner, Watched: 3},
+			{State: "starting", Path: "/x"},
+		},
+	}
+}
+
+// all are the items of a snapshot, of each kind.
+func all(s *Snapshot) map[string][]Item {
+	return map[string][]Item{
+		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
+		"watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
+	}
+}
+
+func TestTerms(t *testing.T) {
+	s := filled()
+	got := Terms(s.Programs[0].Items())
+	atom := func(a string) etf.Term { return etf.Atom(a) }
+	pid := etf.Pid{Node: "a@h", ID: 5, Serial: 6, Creation: 7}
+	m := func(kv ...any) (m etf.Map) {
+		for i := 0; i < len(kv); i += 2 {
+			m = append(m, etf.Pair{Key: etf.Atom(kv[i].(string)), Value: kv[i+1]})
+		}
+		return m
+	}
+	want := m(
+		"os_pid", int64(44), "cmd", etf.List{etf.Binary("/bin/a\"b\\"), etf.Binary("x y\x1b[2J\n\xff")}, "user", etf.Binary("nobody"),
+		"state", atom("running"), "started", int64(1234), "restarts", int64(3), "ready", atom("true"), "status", etf.Binary("fine"),
+		"name", atom("web"), "owner", pid, "detached", atom("false"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
+		"cpu", int64(1500), "rss", int64(4096), "cgroup", m("memory", int64(10), "memory_peak", int64(20), "pids", int64(1)),
+		"stdin", m("open", atom("true"), "bytes", int64(1), "waiting", int64(7)),
+		"stdout", m("open", atom("true"), "bytes", int64(30),
+			"held", m("by", pid, "bytes", int64(100), "queue", int64(2), "ms", int64(1000), "lost", int64(0))),
+		"stderr", m("open", atom("false"), "bytes", int64(12), "held", atom("false")),
+		"fds", etf.Map{{Key: int64(3), Value: m("open", atom("true"), "bytes", int64(0), "held", atom("false"))}},
+	)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("a program (-want +got):\n%s", diff)
+	}
+	want = m("os_pid", int64(0), "cmd", etf.List{}, "user", etf.Binary(""), "state", atom("starting"), "started", atom("undefined"), "restarts", int64(0))
+	if diff := cmp.Diff(want, Terms(s.Programs[1].Items())); diff != "" {
+		t.Errorf("one that has not started (-want +got):\n%s", diff)
+	}
+	want = m("os_pid", int64(0), "cmd", etf.List{}, "state", atom("watching"), "started", int64(5), "restarts", int64(0), "path", etf.Binary("/tmp"),
+		"recursive", atom("true"), "name", etf.List{}, "owner", pid, "detached", atom("false"), "watched", int64(3), "unwatched", int64(0))
+	if diff := cmp.Diff(want, Terms(s.Watchers[0].Items())); diff != "" {
+		t.Errorf("a watcher (-want +got):\n%s", diff)
+	}
+	for what, items := range all(s) {
+		if _, err := etf.AppendTerm(nil, Terms(items)); err != nil {
+			t.Errorf("%s cannot be sent: %v", what, err)
+		}
+	}
+}
+
+// TestManual: erluv-protocol(7) has every key, as a variable or a literal.
+func TestManual(t *testing.T) {
+	page, err := os.ReadFile("../man/erluv-protocol.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.FieldsFunc(string(page), func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz_0123456789", r) })
+	for what, items := range all(filled()) {
+		for _, i := range items {
+			if !slices.Contains(words, i.Key) {
+				t.Errorf("the manual does not have %s of a %s", i.Key, what)
+			}
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	for what, items := range all(filled()) {
+		var got map[string]any
+		if err := json.Unmarshal(JSON(items), &got); err != nil {
+			t.Errorf("%s: %v\n%s", what, err, JSON(items))
+		}
+		if len(got) != len(items) {
+			t.Errorf("%s has %d keys of %d", what, len(got), len(items))
+		}
+	}
+	const want = `{"os_pid":0,"cmd":[],"user":"","state":"starting","started":null,"restarts":0}`
+	if got := string(JSON(filled().Programs[1].Items())); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if got := string(JSON([]Item{{"p", Tuple{"line", 5}}, {"c", []string{"\xff\n"}}})); got != `{"p":{"line":5},"c":["\ufffd\n"]}` {
+		t.Error(got)
+	}
+}
+
+func TestText(t *testing.T) {
+	const want = `os_pid  44
+cmd     /bin/a"b\\ x y\x1b[2J\n\xff
+`
+	if got := Text(filled().Programs[0].Items()[:2]); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	text := Text(filled().Node.Items())
+	for _, line := range []string{"sandbox\n  mode", "\n  1\n    user", "spawner_os_pid  -", "  memory  true\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("there is no %q in\n%s", line, text)
+		}
+	}
+	for what, items := range all(filled()) {
+		for _, r := range Text(items) {
+			if r != '\n' && (r < ' ' || r == 0x7f) {
+				t.Errorf("%s has the control character %q", what, r)
+			}
+		}
+	}
+}
+
+// TestOpenMetrics reads it by the grammar of the format's document.
+func TestOpenMetrics(t *testing.T) {
+	var b strings.Builder
+	if err := filled().OpenMetrics(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(b.String(), "\n")
+	if n := len(lines); n < 2 || lines[n-2] != "# EOF" || lines[n-1] != "" {
+		t.Fatalf("it does not end with # EOF: %q", lines[max(0, len(lines)-2):])
+	}
+	sample := regexp.MustCompile(`^([a-z_]+)\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\} [0-9.e+-]+$`)
+	family, kind := "", ""
+	for _, line := range lines[:len(lines)-2] {
+		if f := strings.Fields(line); f[0] == "#" {
+			switch f[1] {
+			case "TYPE":
+				family, kind = f[2], f[3]
+			case "UNIT":
+				if f[2] != family || !strings.HasSuffix(family, "_"+f[3]) {
+					t.Errorf("%s: the name of %s must end with the unit", line, family)
+				}
+			}
+			continue
+		}
+		m := sample.FindStringSubmatch(line)
+		want := map[string]string{"counter": family + "_total", "gauge": family}[kind]
+		if m == nil || m[1] != want {
+			t.Errorf("%q is no sample of %s", line, want)
+		}
+	}
+	for _, want := range []string{
+		`erluv_uptime_seconds{node="erluv_1@h"} 2`,
+		`erluv_program_cpu_seconds_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 1.5`,
+		`erluv_program_output_bytes_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 42`,
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("there is no line %s in\n%s", want, b.String())
+		}
+	}
+}

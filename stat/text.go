@@ -1,0 +1,138 @@
+package stat
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// JSON is an object, in the order of the items. Text that is not UTF-8 has U+FFFD in
+// place of what is not.
+func JSON(items []Item) []byte { return object(nil, items) }
+
+func object(b []byte, items []Item) []byte {
+	b = append(b, '{')
+	for i, item := range items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(quoted(b, item.Key), ':')
+		b = value(b, item.Value)
+	}
+	return append(b, '}')
+}
+
+func value(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...)
+	case Word:
+		return quoted(b, string(v))
+	case string:
+		return quoted(b, v)
+	case int64:
+		return strconv.AppendInt(b, v, 10)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case Process:
+		return quoted(b, v.String())
+	case Tuple:
+		return object(b, []Item{{string(v.Word), v.N}})
+	case []Item:
+		return object(b, v)
+	case []string:
+		return list(b, len(v), func(b []byte, i int) []byte { return quoted(b, v[i]) })
+	case []any:
+		return list(b, len(v), func(b []byte, i int) []byte { return value(b, v[i]) })
+	case Numbered:
+		b = append(b, '{')
+		for i, n := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(quoted(b, strconv.FormatInt(n.No, 10)), ':')
+			b = object(b, n.Items)
+		}
+		return append(b, '}')
+	}
+	panic(fmt.Sprintf("stat: a value of type %T", v)) // a defect of Items
+}
+
+func list(b []byte, n int, element func([]byte, int) []byte) []byte {
+	b = append(b, '[')
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = element(b, i)
+	}
+	return append(b, ']')
+}
+
+func quoted(b []byte, s string) []byte {
+	q, _ := json.Marshal(s) // of a string, which cannot fail
+	return append(b, q...)
+}
+
+// Text is a line for each item, keys and values in two columns; what a map holds stands
+// indented beneath its key. Control characters are escaped, so that what a program's
+// command holds does nothing to a terminal.
+func Text(items []Item) string {
+	var b bytes.Buffer
+	lines(&b, items, "")
+	return b.String()
+}
+
+func lines(b *bytes.Buffer, items []Item, indent string) {
+	wide := 0
+	for _, i := range items {
+		wide = max(wide, utf8.RuneCountInString(i.Key))
+	}
+	for _, i := range items {
+		switch v := i.Value.(type) {
+		case []Item:
+			fmt.Fprintf(b, "%s%s\n", indent, i.Key)
+			lines(b, v, indent+"  ")
+		case Numbered:
+			fmt.Fprintf(b, "%s%s\n", indent, i.Key)
+			for _, n := range v {
+				lines(b, []Item{{strconv.FormatInt(n.No, 10), n.Items}}, indent+"  ")
+			}
+		case []any:
+			fmt.Fprintf(b, "%s%s\n", indent, i.Key)
+			for n, e := range v {
+				lines(b, []Item{{strconv.Itoa(n + 1), e}}, indent+"  ")
+			}
+		default:
+			fmt.Fprintf(b, "%s%-*s  %s\n", indent, wide, i.Key, plain(v))
+		}
+	}
+}
+
+func plain(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "-"
+	case string:
+		return Printable(v)
+	case []string:
+		shown := make([]string, len(v))
+		for i, s := range v {
+			shown[i] = Printable(s)
+		}
+		return strings.Join(shown, " ")
+	case Tuple:
+		return fmt.Sprintf("%s %d", v.Word, v.N)
+	}
+	return Printable(fmt.Sprint(v))
+}
+
+// Printable is text as a terminal may have it: what is no printable character is escaped
+// as in Go, and so is a backslash.
+func Printable(s string) string {
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
