@@ -180,11 +180,11 @@ fuzz:
 # What doc/reliability.md is about, hours of it: SHARE is the percentage of the full
 # counts, CHAOSTIME what each decoder is fuzzed for. What the fuzzing finds is kept.
 DECODERS := ipc/FuzzDecode ipc/FuzzReadWatch ipc/journal/FuzzJournal \
-	mainproc/FuzzRecall mainproc/FuzzFarewell mainproc/FuzzInterim
+	mainproc/link/FuzzRecall mainproc/link/FuzzFarewell mainproc/link/FuzzInterim
 
 chaos: deps build
 	@ERLUV_BIN=$(CURDIR)/build/erluv go test ./test -count=1 -v -timeout 24h -run '^TestChaos' -chaos -share $(SHARE)
-	@go test ./mainproc -count=1 -v -timeout 24h -run '^TestTorn' -kills $$((1600 * $(SHARE) / 100))
+	@go test ./mainproc/link -count=1 -v -timeout 24h -run '^TestTorn' -kills $$((1600 * $(SHARE) / 100))
 	@for target in $(DECODERS); do \
 		go test ./$${target%/*} -run '^$$' -fuzz "^$${target##*/}$$" -fuzztime $(CHAOSTIME) -timeout 24h \
 			-args -test.fuzzcachedir=testdata/fuzz; \

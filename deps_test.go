@@ -36,7 +36,8 @@ var imports = map[string][]string{
 	"childproc":  {"wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "stat", "workers"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
 
-	"mainproc":        {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "sandbox", "sandbox/cgroup"},
+	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "mainproc/link", "mainproc/permit", "sandbox", "sandbox/cgroup"},
+	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit"},
 	"mainproc/permit": {"ipc"},
 
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
@@ -50,13 +51,14 @@ var imports = map[string][]string{
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
-	"childproc":   {"spawner"}, // its tests run a real one
-	"workers":     {"spawner"},
-	"wire/dist":   {"test/bench/measure", "wire/dist/disttest"},
-	"wire/etf":    {"test/bench/measure"},
-	"ipc":         {"test/bench/measure"},
-	"ipc/journal": {"test/bench/measure"},
-	"mainproc":    {"childproc", "wire/dist/disttest", "spawner"}, // real ones, to be killed
+	"childproc":     {"spawner"}, // its tests run a real one
+	"workers":       {"spawner"},
+	"wire/dist":     {"test/bench/measure", "wire/dist/disttest"},
+	"wire/etf":      {"test/bench/measure"},
+	"ipc":           {"test/bench/measure"},
+	"ipc/journal":   {"test/bench/measure"},
+	"mainproc":      {"wire/dist/disttest", "ipc/journal"},
+	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner"}, // real ones, to be killed
 }
 
 // Never in the binary, not even through others.

@@ -119,3 +119,13 @@ func (c *Config) NodeAlive() string {
 	name, _, _ := strings.Cut(c.Node, "@")
 	return name
 }
+
+// CookieSource says where the cookie is from, for the curious.
+func (c *Config) CookieSource() string {
+	for _, s := range c.Settings() {
+		if s.Name == "cookie" && s.Source != "default" {
+			return s.Source
+		}
+	}
+	return c.CookieFile
+}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frame reads the next frame that is no tick, as show has it.
+// frame reads the next frame that is no tick: a message to a name.
 func (p *peer) frame(t *testing.T) string {
 	t.Helper()
 	for {
@@ -30,7 +30,13 @@ func (p *peer) frame(t *testing.T) string {
 			t.Fatal(err)
 		}
 		if n > 0 {
-			return show(t, b[dist.HeaderSize:])
+			var m dist.Message
+			err := dist.Parse(b[dist.HeaderSize:], &m)
+			term, no := etf.Decode(m.Payload)
+			if err := errors.Join(err, no); err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%v %s %v", m.Op, m.Name, term)
 		}
 	}
 }
@@ -51,7 +57,12 @@ func TestCrash(t *testing.T) {
 	}
 	respawn := func() report {
 		t.Helper()
-		p.tell(t, string(encode(t, dist.BeginRegSend(nil, caller, gen.Main), etf.Atom("respawn"))))
+		caller := etf.Pid{Node: "foo@127.0.0.1", ID: 100, Creation: 77}
+		b, err := etf.AppendTerm(dist.BeginRegSend(nil, caller, gen.Main), etf.Atom("respawn"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.tell(t, string(dist.End(b, 0)))
 		var got report
 		if err := json.Unmarshal([]byte(p.line(t)), &got); err != nil {
 			t.Fatal(err)

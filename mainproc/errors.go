@@ -35,18 +35,3 @@ func ExitStatus(err error) int {
 	}
 	return statusFailure
 }
-
-// isTaken says whether a node of our name is connected already.
-func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
-
-// isFinal says whether the node will refuse every further attempt, until somebody
-// changes something: a name that is taken becomes free when the node has noticed
-// that our last connection is gone.
-func isFinal(err error) bool {
-	return errors.Is(err, dist.ErrCookie) || hasStatus(err, dist.StatusNotAllowed)
-}
-
-func hasStatus(err error, status string) bool {
-	var refused *dist.Refused
-	return errors.As(err, &refused) && refused.Status == status
-}

@@ -2,27 +2,20 @@ package mainproc
 
 import (
 	"bytes"
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"erluv/config"
 	"erluv/ipc"
 	"erluv/mainproc/permit"
 	"erluv/sandbox"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
-	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,38 +26,6 @@ func wantError(t *testing.T, what string, err error, want string) {
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%s: %v, want %q", what, err, want)
 	}
-}
-
-// TestDialErrors: why there is no connection.
-func TestDialErrors(t *testing.T) {
-	n := newNode(t)
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	for want, change := range map[string]func(*config.Config) context.Context{
-		"the host of no.such.host.invalid:1 is not known": func(c *config.Config) context.Context {
-			c.Address = "no.such.host.invalid:1"
-			return t.Context()
-		},
-		"does not answer within": func(*config.Config) context.Context { return ended },
-		"invalid port":           func(c *config.Config) context.Context { c.Address = "127.0.0.1:-1"; return t.Context() },
-		"nothing listens":        func(c *config.Config) context.Context { c.Address = "127.0.0.1:1"; return t.Context() },
-	} {
-		cfg := n.config()
-		d := dialer{cfg: cfg}
-		_, err := d.dial(change(cfg))
-		if _, lookup := net.LookupHost("no.such.host.invalid"); strings.Contains(want, "not known") && !isNoHost(lookup) {
-			continue // the name server does not say so
-		}
-		wantError(t, "dial", err, want)
-	}
-	cfg := n.config()
-	cfg.Address = "127.0.0.1:1"
-	wantError(t, "ping", Ping(t.Context(), cfg), "nothing listens")
-}
-
-func isNoHost(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns)
 }
 
 // TestOldNode: one that registers an older protocol with EPMD.
@@ -84,21 +45,6 @@ func TestExitStatuses(t *testing.T) {
 	if got := ExitStatus(nil); got != 0 {
 		t.Errorf("exit status %d", got)
 	}
-}
-
-// TestRawDup: of what has no descriptor, or none any more.
-func TestRawDup(t *testing.T) {
-	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
-	_, err := rawDup(a)
-	wantError(t, "a pipe in memory", err, "has no descriptor")
-	_, node := pair(t)
-	_ = node.Close()
-	_, err = rawDup(node)
-	wantError(t, "closed", err, "cannot take the connection's descriptor")
-	_, err = rawDup(&net.TCPConn{})
-	wantError(t, "nothing", err, "cannot take the connection's descriptor")
 }
 
 // TestServeErrors: a role that is gone, or not there, when it is told what to serve with.
@@ -179,34 +125,6 @@ func TestBeat(t *testing.T) {
 	}
 }
 
-// TestRemains: what a crew has left, when it was given nothing, when something is left
-// behind that nobody can end, and when the ledger is broken.
-func TestRemains(t *testing.T) {
-	l := testConnection()
-	l.in, l.skip, l.carried = []byte{1, 2}, 0, []string{testName.Record()}
-	r := &roles{why: etf.Atom("why"), child: &process{buf: make([]byte, ipc.MaxPacket)}}
-	got, err := r.remains(l)
-	if err != nil || string(got.stand.In) != "\x01\x02" || got.book.watches[testName.Record()] != 1 || got.why != r.why {
-		t.Errorf("%+v, %v", got, err)
-	}
-	var theirs *ipc.Conn
-	if r.ledger, theirs, err = ledgerPair(0); err != nil {
-		t.Fatal(err)
-	}
-	defer r.ledger.close()
-	defer theirs.Close()
-	_, err = r.remains(l)
-	wantError(t, "no connection", err, "cannot say where the connection stands")
-	if err := theirs.TrySend([]byte{0xff}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = r.remains(l)
-	wantError(t, "broken ledger", err, "must not say")
-	r.left = errors.New("left behind")
-	_, err = r.remains(l)
-	wantError(t, "left behind", err, "left behind")
-}
-
 // TestNotReplaced: a spawner that nobody needs any more, or that cannot be had.
 func TestNotReplaced(t *testing.T) {
 	killed := func() *process {
@@ -235,8 +153,7 @@ func TestNotReplaced(t *testing.T) {
 		_ = serving.child.reap()
 		serving.close()
 	}()
-	fd, _ := pair(t)
-	if err := serving.hand(t.Context(), &link{fd: fd}); err != nil {
+	if err := serving.hand(t.Context(), connected(t)); err != nil {
 		t.Fatal(err)
 	}
 	serving.spawner.kill()
@@ -261,33 +178,6 @@ func TestNotReplaced(t *testing.T) {
 	}
 }
 
-// TestCarry: many watches in several messages, each of which is a packet.
-func TestCarry(t *testing.T) {
-	var records []string
-	for i := range 3000 {
-		w := testName
-		w.PeerID = uint32(i)
-		records = append(records, w.Record())
-	}
-	l, copy := newLedger(nil, 0), newLedger(nil, 0)
-	messages := l.carry(records)
-	for _, m := range messages {
-		packet := ipc.Append(nil, m)
-		if len(packet) > ipc.MaxPacket {
-			t.Errorf("a packet of %d bytes", len(packet))
-		}
-		if err := copy.take(packet); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(messages) < 2 || len(l.watches) != len(records) || l.size != copy.size || len(copy.watches) != len(records) {
-		t.Errorf("%d messages, %d watches of %d bytes, %d of %d", len(messages), len(l.watches), l.size, len(copy.watches), copy.size)
-	}
-	if b := testConnection().farewell([]byte("x"), "no record", reasonCrashed); string(b) != "x" {
-		t.Errorf("%q is said for what is no record", b)
-	}
-}
-
 // TestInheritable: what programs may inherit is bounded, and nothing of erluv's own.
 func TestInheritable(t *testing.T) {
 	big := "BIG=" + strings.Repeat("x", maxEnviron)
@@ -301,61 +191,6 @@ func TestInheritable(t *testing.T) {
 	with := settingsOf(cfg, 0, slog.New(slog.NewTextHandler(&log, nil)), "1")
 	if !strings.Contains(log.String(), "left_out=1") || len(with.child.Environ) == 0 {
 		t.Errorf("log: %s", log.String())
-	}
-}
-
-// TestCookieSource: where the cookie is from is told, by whichever way it came.
-func TestCookieSource(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "cookie")
-	if err := os.WriteFile(file, []byte(testCookie), 0o400); err != nil {
-		t.Fatal(err)
-	}
-	sources := config.Sources{
-		Args:    map[string]string{config.FileKey: "none", "node": "foo@127.0.0.1", "cookie_file": file},
-		Machine: config.Machine{Home: dir, UID: os.Getuid(), GID: os.Getgid(), Hostname: func() (string, error) { return "h", nil }, Canonical: func(host string) (string, error) { return host, nil }},
-	}
-	for want, environ := range map[string][]string{file: nil, "ERLUV_COOKIE": {"ERLUV_COOKIE=" + testCookie}} {
-		sources.Environ = environ
-		cfg, _, err := config.Load(sources)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := cookieSource(cfg); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-}
-
-// TestInterimIgnores: what is no call gets no answer, however much of one it is.
-func TestInterimIgnores(t *testing.T) {
-	pid := caller
-	call := etf.Atom("$gen_call")
-	for _, msg := range []etf.Term{
-		int64(1),
-		etf.Tuple{call, pid},
-		etf.Tuple{int64(1), etf.Tuple{pid, int64(1)}, int64(2)},
-		etf.Tuple{etf.Atom("$gen_cast"), etf.Tuple{pid, int64(1)}, int64(2)},
-		etf.Tuple{call, pid, int64(2)},
-		etf.Tuple{call, etf.Tuple{pid}, int64(2)},
-		etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
-	} {
-		for _, name := range []etf.Atom{gen.Manager, gen.Main, gen.NetKernel} {
-			i := testInterim(t, stand{})
-			frames(t, i)
-			hear(i, toName(t, name, msg), 1000)
-			want(t, frames(t, i))
-			long := append(gen.Encode(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
-			hear(i, dist.End(append(append(dist.BeginRegSend(nil, caller, name), 131), long...), 0), 1000)
-			want(t, frames(t, i))
-		}
-	}
-	i := testInterim(t, stand{})
-	frames(t, i)
-	for _, head := range [][]byte{nil, {112, 131}, {112, 131, 104, 4, 97, 6}, {112, 131, 104, 4, 97, 22}, {1, 2, 3}} {
-		b := binary.BigEndian.AppendUint32(nil, uint32(len(head)+2*interimHead))
-		hear(i, append(append(b, head...), make([]byte, 2*interimHead)...), 1000)
-		want(t, frames(t, i))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,9 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"erluv/config"
 	"erluv/ipc"
+	"erluv/mainproc/link"
 	"erluv/mainproc/permit"
 	"erluv/sandbox"
+	"erluv/wire/dist/disttest"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,12 +42,13 @@ const lanes = 2
 func TestFrames(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
+	links := [lanes]*link.Link{connected(t), connected(t)}
 	before := stateOf(t)
 	first := heap()
 	var sum [lanes]laneCounts
 	results := make(chan error)
 	for i := range sum {
-		go func() { results <- lane(seed+uint64(i), *nonsense/lanes, &sum[i]) }() // ends by itself
+		go func() { results <- lane(seed+uint64(i), *nonsense/lanes, links[i], &sum[i]) }() // ends by itself
 	}
 	for range sum {
 		if err := <-results; err != nil {
@@ -53,9 +59,9 @@ func TestFrames(t *testing.T) {
 	for i := range sum {
 		all.add(&sum[i])
 	}
-	t.Logf("%d frames, %d of them with descriptors, %d of these refused by the kernel; %d conversations: %d broken, %d stopped, %d ready, %d greeted and refused; at most %d descriptors, %d MiB resident",
-		all.said.Frames, all.said.Attached, all.said.Refused, all.talks, all.broken, all.stopped, all.ready, all.failed, all.descriptors, all.resident>>20)
-	if all.broken == 0 || all.stopped == 0 || all.ready == 0 || all.failed == 0 || all.said.Attached < all.said.Frames/4 {
+	t.Logf("%d frames, %d of them with descriptors, %d of these refused by the kernel; %d conversations: %d broken, %d stopped, %d ready, %d greeted and refused, %d connections kept; at most %d descriptors, %d MiB resident",
+		all.said.Frames, all.said.Attached, all.said.Refused, all.talks, all.broken, all.stopped, all.ready, all.failed, all.kept, all.descriptors, all.resident>>20)
+	if all.broken == 0 || all.stopped == 0 || all.ready == 0 || all.failed == 0 || all.kept == 0 || all.said.Attached < all.said.Frames/4 {
 		t.Error("some of it has not been tried")
 	}
 	if after := stateOf(t); after != before {
@@ -66,10 +72,48 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// connected is a connection to a node, until the test ends.
+func connected(t *testing.T) *link.Link {
+	t.Helper()
+	l, end := connect(t)
+	t.Cleanup(end)
+	return l
+}
+
+// connect makes a connection to a node, which end ends on both sides.
+func connect(t *testing.T) (l *link.Link, end func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	cfg := &config.Config{Node: "foo@127.0.0.1", Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, Address: listener.Addr().String()}
+	node := disttest.Node{Name: cfg.Node, Cookie: testCookie, Creation: 77, Challenge: 4711}
+	accepted := make(chan error)
+	var conn net.Conn
+	go func() {
+		var err error
+		if conn, err = listener.Accept(); err == nil {
+			_, err = node.Accept(conn)
+		}
+		accepted <- err
+	}()
+	l, err = link.NewDialer(1, cfg).Connect(t.Context())
+	if err := errors.Join(err, <-accepted); err != nil {
+		t.Fatal(err)
+	}
+	return l, func() {
+		l.Close()
+		_ = conn.Close()
+	}
+}
+
 // laneCounts are of one hostile child.
 type laneCounts struct {
 	said                                  saidCounts
 	talks, broken, stopped, ready, failed int
+	kept                                  int // connections that main could go on with
 	descriptors                           int
 	resident                              int64 // bytes
 }
@@ -83,12 +127,13 @@ func (c *laneCounts) add(d *laneCounts) {
 	c.stopped += d.stopped
 	c.ready += d.ready
 	c.failed += d.failed
+	c.kept += d.kept
 	c.descriptors = max(c.descriptors, d.descriptors)
 	c.resident = max(c.resident, d.resident)
 }
 
 // lane has one hostile child say so many frames.
-func lane(seed uint64, frames int, c *laneCounts) error {
+func lane(seed uint64, frames int, l *link.Link, c *laneCounts) error {
 	random := rand.New(rand.NewPCG(seed, 2))
 	runtime.LockOSThread() // whose end would kill the hostile child
 	defer runtime.UnlockOSThread()
@@ -113,7 +158,7 @@ func lane(seed uint64, frames int, c *laneCounts) error {
 			if t.at != permit.AtWork && random.IntN(2) == 0 {
 				t.who = permit.Spawner
 			}
-			if err := c.talk(t, random.IntN(2) == 0, pid, ended, buf, control); err != nil {
+			if err := c.talk(t, l, random.IntN(2) == 0, pid, ended, buf, control); err != nil {
 				return err
 			}
 		}
@@ -140,25 +185,24 @@ func lane(seed uint64, frames int, c *laneCounts) error {
 }
 
 // talk is one conversation with a child, as far as it may go.
-func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control *ipc.Conn) error {
+func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []byte, control *ipc.Conn) error {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		return err
 	}
 	defer ours.Close()
-	book, bookTheirs, err := ledgerPair(0)
-	if err != nil {
-		return err
-	}
-	defer book.close()
 	ours.NoDescriptors()
 	if old { // where it is known, it is undone
 		_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
-		_ = unix.SetsockoptInt(book.conn.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
 	}
-	err = control.Send([]byte{byte(t.who), byte(t.at)}, waitBound, theirs.FD(), bookTheirs.FD())
+	if t.at == permit.AtWork {
+		err = l.Give(func(_ ipc.Message, fds ...int) error {
+			return control.Send([]byte{byte(t.who), byte(t.at)}, waitBound, theirs.FD(), fds[ipc.LinkFDs-1])
+		})
+	} else {
+		err = control.Send([]byte{byte(t.who), byte(t.at)}, waitBound, theirs.FD(), theirs.FD())
+	}
 	_ = theirs.Close()
-	_ = bookTheirs.Close()
 	if err != nil {
 		return err
 	}
@@ -183,15 +227,15 @@ func (c *laneCounts) talk(t turn, old bool, pid, ended int, buf []byte, control 
 			c.broken++
 		}
 	case permit.AtWork:
-		return c.work(p, book)
+		return c.work(p, l)
 	}
 	return nil
 }
 
 // work listens as watch does, until the child has broken the conversation or stopped.
-func (c *laneCounts) work(p *process, book *ledger) error {
+func (c *laneCounts) work(p *process, l *link.Link) error {
 	p.heard.At, p.heard.Asked = permit.AtWork, 2
-	r := &roles{child: p, ledger: book, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
+	r := &roles{child: p, link: l, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
 	var seen []event
 	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}
 	for {
@@ -215,11 +259,9 @@ func (c *laneCounts) work(p *process, book *ledger) error {
 		return fmt.Errorf("event: %+v", seen[0])
 	}
 	// And what main makes of it in the end.
-	_ = book.drain(p.buf, drainAtOnce)
-	l := testConnection()
-	var out []byte
-	for record := range book.watches {
-		out = l.farewell(out, record, reasonCrashed)
+	if k, err := l.Keep(etf.Atom("hostile"), "erluv", time.Second); err == nil {
+		c.kept++
+		k.Close()
 	}
 	return nil
 }

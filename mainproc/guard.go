@@ -6,42 +6,33 @@ import (
 	"log/slog"
 	"time"
 
+	"erluv/mainproc/link"
 	"erluv/mainproc/permit"
 	"erluv/wire/etf"
 )
 
 // world is what a guard acts on; a test has one without processes.
 type world interface {
-	// connect connects to the node and shakes hands.
-	connect(context.Context) (*link, error)
+	// Connect connects to the node and shakes hands.
+	Connect(context.Context) (*link.Link, error)
 	// launch starts child and spawner and sees to it that they have dropped.
 	launch(context.Context) (crew, error)
-	// keep goes on with the connection in place of a crew that has left it so.
-	keep(*link, remains) (keeper, error)
+	// keep goes on with the connection in place of a crew that has ended, which is why.
+	keep(*link.Link, etf.Term) (keeper, error)
 }
 
-// remains are what a crew has left when it ended.
-type remains struct {
-	stand stand
-	book  *ledger
-	why   etf.Term // how it ended, for the controller
-}
-
-// keeper serves the connection while there is no child.
+// keeper serves the connection while there is no child: a link.Caretaker.
 type keeper interface {
-	// serve returns when it was ordered to, or the connection is lost.
-	serve(report func(event)) error
-	// order never waits.
-	order(order)
-	// close frees what is held after serve has returned.
-	close()
+	Serve(respawn func()) error
+	Order(link.Order)
+	Close()
 }
 
 // crew is a pair of running roles. It ends by watch alone, which is called once,
 // also after an error of hand, and not while hand is under way.
 type crew interface {
 	// hand gives the roles what they serve with and returns when they do.
-	hand(context.Context, *link) error
+	hand(context.Context, *link.Link) error
 	// answers says, while watch is under way, whether the child shows that it lives.
 	answers() bool
 	// watch reports what the child says and how the roles end, and returns when
@@ -51,9 +42,9 @@ type crew interface {
 	ask(reason string) error
 	// fall kills the child and ends the conversations: the spawner ends its programs.
 	fall()
-	// remains says, after watch has returned, how the link is to be gone on with. An
-	// error: it cannot be.
-	remains(*link) (remains, error)
+	// remains says, after watch has returned, how the crew has ended, for the controller. An
+	// error: its links cannot be gone on with.
+	remains() (etf.Term, error)
 	// end ends the conversations, kill the processes.
 	end()
 	kill()
@@ -65,7 +56,7 @@ type crew interface {
 type event struct {
 	kind eventKind
 	err  error
-	link *link
+	link *link.Link
 	crew crew
 }
 
@@ -100,9 +91,9 @@ type guard struct {
 	running int // goroutines that have yet to report
 	handing bool
 	watched bool // watch was called
-	link    *link
+	link    *link.Link
 	crew    crew
-	left    remains // by a crew, for a keeper
+	why     etf.Term // the last crew has ended
 	leftErr error
 	keeper  keeper
 	leaving bool   // the keeper is saying the last words
@@ -173,7 +164,7 @@ func (g *guard) take(e event) do {
 	case eventWatched:
 		g.running--
 		if g.state == falling {
-			g.left, g.leftErr = g.crew.remains(g.link)
+			g.why, g.leftErr = g.crew.remains()
 		}
 		g.crew.close()
 		g.crew, g.watched = nil, false
@@ -181,7 +172,7 @@ func (g *guard) take(e event) do {
 		return g.respawn()
 	case eventKept:
 		g.running--
-		g.keeper.close()
+		g.keeper.Close()
 		g.keeper = nil
 		if e.err != nil {
 			return g.lost(fmt.Errorf("the connection was lost while there was no child: %w", e.err))
@@ -196,7 +187,7 @@ func (g *guard) act(d do) {
 	if d&doConnect != 0 {
 		g.ctx, g.cancel = context.WithCancel(context.Background())
 		g.report(func(ctx context.Context) event {
-			l, err := g.world.connect(ctx)
+			l, err := g.world.Connect(ctx)
 			return result(event{kind: eventConnected, link: l}, err)
 		})
 	}
@@ -239,15 +230,15 @@ func (g *guard) act(d do) {
 		g.keep()
 	}
 	if d&doTell != 0 {
-		g.keeper.order(order{kind: orderDown, reason: etf.Tuple{etf.Atom("start"), etf.Binary(permit.Printable(g.err.Error()))}})
+		g.keeper.Order(link.Order{Kind: link.OrderDown, Reason: etf.Tuple{etf.Atom("start"), etf.Binary(permit.Printable(g.err.Error()))}})
 	}
 	if d&doRelease != 0 {
-		g.keeper.order(order{kind: orderRelease})
+		g.keeper.Order(link.Order{Kind: link.OrderRelease})
 	}
 	if d&doLeave != 0 && g.keeper != nil {
 		g.cancel() // a launch
 		g.leaving = true
-		g.keeper.order(order{kind: orderLeave, reason: g.lastWords()})
+		g.keeper.Order(link.Order{Kind: link.OrderLeave, Reason: g.lastWords()})
 	}
 	if d&doArm != 0 {
 		g.timer.Reset(g.delay)
@@ -258,16 +249,16 @@ func (g *guard) act(d do) {
 func (g *guard) keep() {
 	k, err := keeper(nil), g.leftErr
 	if err == nil {
-		k, err = g.world.keep(g.link, g.left)
+		k, err = g.world.keep(g.link, g.why)
 	}
-	g.left, g.leftErr = remains{}, nil
+	g.leftErr = nil
 	if err != nil {
 		g.act(g.lost(fmt.Errorf("%w; cannot go on with its connection: %w", g.err, err)))
 		return
 	}
 	g.keeper = k
 	g.report(func(context.Context) event {
-		return event{kind: eventKept, err: k.serve(func(e event) { g.events <- e })}
+		return event{kind: eventKept, err: k.Serve(func() { g.events <- event{kind: eventRespawn} })}
 	})
 }
 
@@ -312,10 +303,10 @@ func (g *guard) end() {
 		g.crew.end()
 	}
 	if g.keeper != nil && !g.leaving {
-		g.keeper.order(order{kind: orderQuit})
+		g.keeper.Order(link.Order{Kind: link.OrderQuit})
 	}
 	if !g.handing && g.keeper == nil {
-		g.link.close()
+		g.link.Close()
 		g.link = nil
 	}
 }
@@ -331,7 +322,7 @@ func (g *guard) settle() bool {
 	}
 	g.leaving = false
 	if g.state == stopping {
-		g.link.close()
+		g.link.Close()
 		g.link = nil
 		g.timer.Stop()
 	}
@@ -343,8 +334,8 @@ func (g *guard) settle() bool {
 func (g *guard) note() {
 	switch g.state {
 	case serving:
-		g.log.Info("node up", "node", g.link.local.Name, "target", g.link.peer.Name)
-		g.told.up("serving %s as %s", g.link.peer.Name, g.link.local.Name)
+		g.log.Info("node up", "node", g.link.Local.Name, "target", g.link.Peer.Name)
+		g.told.up("serving %s as %s", g.link.Peer.Name, g.link.Local.Name)
 	case down:
 		g.log.Error("no child", "error", g.err, "respawn_within", g.dieTimeout)
 		g.told.status("no child, waiting %v for respawn: %v", g.dieTimeout, g.err)

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"erluv/mainproc/link"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
@@ -38,7 +39,7 @@ func (w *fakeWorld) note(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf("%v ", time.Since(w.start))+fmt.Sprintf(format, args...))
 }
 
-func (w *fakeWorld) connect(ctx context.Context) (*link, error) {
+func (w *fakeWorld) Connect(ctx context.Context) (*link.Link, error) {
 	w.n++
 	if w.hangs {
 		<-ctx.Done()
@@ -51,7 +52,7 @@ func (w *fakeWorld) connect(ctx context.Context) (*link, error) {
 		}
 	}
 	w.note("connected")
-	return &link{fd: -1, local: dist.Local{Name: "us@h"}, peer: dist.Peer{Name: "them@h"}}, nil
+	return &link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
 }
 
 func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
@@ -69,39 +70,39 @@ func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
 	return c, nil
 }
 
-func (w *fakeWorld) keep(*link, remains) (keeper, error) {
+func (w *fakeWorld) keep(*link.Link, etf.Term) (keeper, error) {
 	w.note("keep")
-	w.keeper = &fakeKeeper{w: w, orders: make(chan order, 10), says: make(chan event)}
+	w.keeper = &fakeKeeper{w: w, orders: make(chan link.Order, 10), says: make(chan event)}
 	return w.keeper, nil
 }
 
 // fakeKeeper does what it is ordered to.
 type fakeKeeper struct {
 	w      *fakeWorld
-	orders chan order
+	orders chan link.Order
 	says   chan event
 }
 
-func (k *fakeKeeper) serve(report func(event)) error {
+func (k *fakeKeeper) Serve(respawn func()) error {
 	for {
 		select {
 		case e := <-k.says:
 			if e.err != nil {
 				return e.err
 			}
-			report(e)
+			respawn()
 		case o := <-k.orders:
-			k.w.note("%s", [...]string{orderDown: "down", orderRelease: "release", orderLeave: "leave", orderQuit: "quit"}[o.kind])
-			if o.kind != orderDown {
+			k.w.note("%s", [...]string{link.OrderDown: "down", link.OrderRelease: "release", link.OrderLeave: "leave", link.OrderQuit: "quit"}[o.Kind])
+			if o.Kind != link.OrderDown {
 				return nil
 			}
 		}
 	}
 }
 
-func (k *fakeKeeper) order(o order) { k.orders <- o }
+func (k *fakeKeeper) Order(o link.Order) { k.orders <- o }
 
-func (k *fakeKeeper) close() {}
+func (k *fakeKeeper) Close() {}
 
 type fakeCrew struct {
 	w       *fakeWorld
@@ -111,7 +112,7 @@ type fakeCrew struct {
 	refuses error
 }
 
-func (c *fakeCrew) hand(context.Context, *link) error { return c.refuses }
+func (c *fakeCrew) hand(context.Context, *link.Link) error { return c.refuses }
 
 func (c *fakeCrew) answers() bool { return !c.w.mute.Load() }
 
@@ -171,9 +172,7 @@ func (c *fakeCrew) fall() {
 	}
 }
 
-func (c *fakeCrew) remains(*link) (remains, error) {
-	return remains{why: etf.Atom("test")}, c.w.doubt
-}
+func (c *fakeCrew) remains() (etf.Term, error) { return etf.Atom("test"), c.w.doubt }
 
 // during runs a guard on w in a bubble of fake time while f plays the world's
 // part, and returns the guard's error.
@@ -182,7 +181,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
 		g := guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
-		g.retry, g.stopBound, g.dieTimeout, g.final = true, 7*time.Second, 5*time.Second, isFinal
+		g.retry, g.stopBound, g.dieTimeout, g.final = true, 7*time.Second, 5*time.Second, link.IsFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan struct{})
@@ -495,7 +494,7 @@ func TestGuardUp(t *testing.T) {
 	w := &fakeWorld{}
 	synctest.Test(t, func(t *testing.T) {
 		g := guard{world: w, log: slog.New(slog.DiscardHandler), up: func() { ups++ }}
-		g.retry, g.stopBound, g.final = true, time.Second, isFinal
+		g.retry, g.stopBound, g.final = true, time.Second, link.IsFinal
 		g.jitter = func(d time.Duration) time.Duration { return d }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)

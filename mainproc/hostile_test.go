@@ -11,6 +11,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/mainproc/permit"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,18 @@ type saidCounts struct {
 	Refused  uint32 // of these, by the kernel, as SO_PASSRIGHTS has it
 }
 
+// watches are one of each kind.
+var watches = func() []ipc.Watch {
+	ref := string(etf.AppendNewRef(nil, "them@h", 9, 1, 2, 3))
+	return []ipc.Watch{
+		{Kind: ipc.WatchLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9},
+		{Kind: ipc.WatchMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.WatchName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.WatchPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.WatchName, Name: "erluv_main", PeerID: 104, PeerCreation: 9, Ref: ref},
+	}
+}()
+
 // messages are some of those that there are, by all roles.
 var messages = []ipc.Message{
 	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
@@ -41,7 +54,7 @@ var messages = []ipc.Message{
 	ipc.Failed{Text: "no"},
 	ipc.Stop{Reason: "r"},
 	ipc.Stopped{Cause: ipc.CauseAsked, Text: "t"},
-	ipc.Ledger{Serial: 1, Added: []string{testLink.Record()}},
+	ipc.Ledger{Serial: 1, Added: []string{watches[0].Record()}},
 	ipc.Drain{},
 	ipc.Beat{},
 	ipc.Spawner{PID: 9},
@@ -245,7 +258,7 @@ func (h *hostile) permitted(t turn) []byte {
 // ledger is one that adds and removes what may be there.
 func (h *hostile) ledger() ipc.Ledger {
 	record := func() string {
-		w := []ipc.Watch{testLink, testMon, testName, testPeer, mainName}[h.IntN(5)]
+		w := watches[h.IntN(len(watches))]
 		w.PeerID = uint32(h.IntN(8))
 		return w.Record()
 	}

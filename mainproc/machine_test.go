@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/mainproc/link"
 	"erluv/wire/dist"
 )
 
@@ -148,7 +149,7 @@ func TestMachine(t *testing.T) {
 		for i, in := range inputs {
 			m := row.start
 			m.jitter = func(d time.Duration) time.Duration { return d }
-			m.final = isFinal
+			m.final = link.IsFinal
 			d := in.do(&m)
 			got := fmt.Sprintf("%v: %v", m.state, d)
 			want := row.cells[i]
@@ -197,7 +198,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"connected", "launched", "ready", "lost", "stop", "gone"}, ""},
 		{[]string{"connected", "launched", "ready", "lost", "expired", "gone"}, "test"},
 	} {
-		m := machine{stopBound: 7 * time.Second, dieTimeout: 5 * time.Second, final: isFinal}
+		m := machine{stopBound: 7 * time.Second, dieTimeout: 5 * time.Second, final: link.IsFinal}
 		m.begin()
 		for _, name := range tt.events {
 			byName[name](&m)
@@ -213,7 +214,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	m := machine{state: stopping, served: true, retry: true, final: isFinal, err: errTest}
+	m := machine{state: stopping, served: true, retry: true, final: link.IsFinal, err: errTest}
 	m.jitter = func(d time.Duration) time.Duration { return d }
 	now := t0
 	lose := func(up time.Duration) time.Duration {
@@ -251,7 +252,7 @@ func TestBackoff(t *testing.T) {
 // TestRespawns: the first comes at once, the next are delayed, the delays double,
 // until a child has been viable.
 func TestRespawns(t *testing.T) {
-	m := machine{state: serving, served: true, risen: t0, final: isFinal}
+	m := machine{state: serving, served: true, risen: t0, final: link.IsFinal}
 	now := t0
 	crash := func(up time.Duration) time.Duration {
 		now = now.Add(up)

@@ -103,8 +103,6 @@ func playStage(args []string) error {
 func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	switch misbehaviour() {
-	case realRoles:
-		return playReal(role)
 	case role.String() + "-exits":
 		syscall.Exit(9)
 	case role.String() + "-panics":

@@ -12,7 +12,9 @@ import (
 
 	"erluv/config"
 	"erluv/ipc"
+	"erluv/mainproc/link"
 	"erluv/sandbox"
+	"erluv/wire/etf"
 )
 
 // Options are what Run is told beside the configuration.
@@ -85,7 +87,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	defer s.close()
 
 	g := guard{
-		world: &host{dialer: dialer{cfg: cfg}, starter: s, id: id, with: with, alone: opts.Alone},
+		world: &host{Dialer: link.NewDialer(1, cfg), cfg: cfg, starter: s, id: id, with: with, alone: opts.Alone},
 		log:   log,
 		up:    opts.Up,
 		told:  told,
@@ -95,7 +97,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	g.stopBound = cfg.KillTimeout + stopGrace
 	g.dieTimeout = cfg.DieTimeout
 	g.jitter = func(d time.Duration) time.Duration { return rand.N(d + 1) }
-	g.final = isFinal
+	g.final = link.IsFinal
 	return g.run(ctx)
 }
 
@@ -117,18 +119,18 @@ func Ping(ctx context.Context, cfg *config.Config) error {
 	if err := Fits(cfg); err != nil {
 		return err
 	}
-	d := dialer{cfg: cfg}
-	l, err := d.connect(ctx)
+	l, err := link.NewDialer(1, cfg).Connect(ctx)
 	if err != nil {
 		return err
 	}
-	l.close()
+	l.Close()
 	return nil
 }
 
 // host is the real world of a guard.
 type host struct {
-	dialer
+	*link.Dialer
+	cfg     *config.Config
 	starter *starter
 	id      sandbox.Identity
 	with    settings
@@ -146,10 +148,8 @@ func (h *host) launch(ctx context.Context) (crew, error) {
 }
 
 // keep goes on with a connection that a child has left.
-func (h *host) keep(l *link, left remains) (keeper, error) {
-	say := newInterim(l, h.cfg.Controller, h.cfg.DieTimeout, left)
-	ticktime := time.Duration(min(left.book.ticktime, 1<<31)) * time.Second
-	k, err := newCaretaker(l.fd, say, ticktime)
+func (h *host) keep(l *link.Link, why etf.Term) (keeper, error) {
+	k, err := l.Keep(why, h.cfg.Controller, h.cfg.DieTimeout)
 	if err != nil {
 		return nil, err // not k, as above
 	}
@@ -182,7 +182,7 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, versi
 		child: ipc.Start{
 			Controller:    cfg.Controller,
 			ErluvVersion:  version,
-			CookieSource:  cookieSource(cfg),
+			CookieSource:  cfg.CookieSource(),
 			User:          cfg.RunAs.User,
 			MaxWorkers:    uint32(cfg.MaxWorkers),
 			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
@@ -193,16 +193,6 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, versi
 		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope), Deny: parts.Has(sandbox.Seccomp)},
 		log:     log,
 	}
-}
-
-// cookieSource says where the cookie is from, for the curious.
-func cookieSource(cfg *config.Config) string {
-	for _, s := range cfg.Settings() {
-		if s.Name == "cookie" && s.Source != "default" {
-			return s.Source
-		}
-	}
-	return cfg.CookieFile
 }
 
 // inheritable is what of our environment a program may ask for: nothing that is

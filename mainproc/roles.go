@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"os"
 	"slices"
 	"sync"
@@ -14,7 +13,7 @@ import (
 	"time"
 
 	"erluv/ipc"
-	"erluv/ipc/journal"
+	"erluv/mainproc/link"
 	"erluv/mainproc/permit"
 	"erluv/sandbox"
 	"erluv/sandbox/cgroup"
@@ -44,10 +43,7 @@ type roles struct {
 	mu     sync.Mutex // for spawner, while watch may replace it, and others
 	ending bool       // nothing must be started any more
 
-	// Since the child was given the connection:
-	base    position         // where it stood then
-	journal *journal.Journal // where the child says how it stands
-	ledger  *ledger          // whom it has told of
+	link *link.Link // since the child was given it
 
 	// Owned by watch, and read when it has returned:
 	hung   bool
@@ -144,37 +140,17 @@ func (r *roles) during(ctx context.Context, f func() error) error {
 
 // hand gives the spawner its end of the conversation between the two, then the
 // child the other end and the connection.
-func (r *roles) hand(ctx context.Context, l *link) error {
+func (r *roles) hand(ctx context.Context, l *link.Link) error {
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {
 		return err
 	}
 	defer toSpawner.Close()
 	defer toChild.Close()
-	// One that the node closes already is the child's to find so: it was up, and
-	// nothing could be taken over.
-	if r.base, err = positionOf(l.fd); err != nil && !errors.Is(err, errClosing) {
-		return err
-	}
-	if r.journal, err = journal.New(l.in, l.skip); err != nil {
-		return err
-	}
-	// What is handed over as read is the first that the journal counts.
-	r.base.read -= uint64(len(l.in))
-	var book *ipc.Conn
-	if r.ledger, book, err = ledgerPair(l.serial); err != nil {
-		return err
-	}
-	defer book.Close()
-	carried := r.ledger.carry(l.carried)
 	start := r.serveWith.child
 	start.UID, start.GID = r.id.UID, r.id.GID
 	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(r.spawner.pid)
-	given := ipc.Link{
-		ID: 1, Node: l.local.Name, Creation: l.local.Creation,
-		Target: l.peer.Name, TargetCreation: l.peer.Creation,
-		Serial: l.serial, Respawned: l.respawned, Carried: uint32(len(carried)),
-	}
+	r.link = l
 	err = r.during(ctx, func() error {
 		if err := r.spawner.serve(r.serveWith.spawner, toChild.FD()); err != nil {
 			return err
@@ -182,13 +158,8 @@ func (r *roles) hand(ctx context.Context, l *link) error {
 		if err := r.child.send(start, toSpawner.FD()); err != nil {
 			return err
 		}
-		if err := r.child.send(given, l.fd, r.journal.FD(), book.FD()); err != nil {
+		if err := l.Give(r.child.send); err != nil {
 			return err
-		}
-		for _, m := range carried {
-			if err := r.child.send(m); err != nil {
-				return err
-			}
 		}
 		return r.child.ready()
 	})
@@ -238,12 +209,6 @@ func (r *roles) fall() {
 func (r *roles) close() {
 	r.child.close()
 	r.spawner.close()
-	if r.journal != nil {
-		_ = r.journal.Close()
-	}
-	if r.ledger != nil {
-		r.ledger.close()
-	}
 }
 
 // watch waits in one poll(2) for all that can come from the roles: it takes one
@@ -376,23 +341,8 @@ func (r *roles) note(p *process) {
 	}
 }
 
-// remains: see crew. The roles have been reaped, so nobody writes to the connection,
-// the journal or the ledger any more.
-func (r *roles) remains(l *link) (remains, error) {
-	if r.left != nil {
-		return remains{}, r.left
-	}
-	if r.ledger == nil { // the child was given nothing
-		book := newLedger(nil, l.serial)
-		book.carry(l.carried)
-		return remains{stand{In: l.in, Skip: l.skip}, book, r.why}, nil
-	}
-	if err := r.ledger.drain(r.child.buf, math.MaxInt); err != nil {
-		return remains{}, err
-	}
-	s, err := standing(l.fd, r.base, r.journal)
-	return remains{s, r.ledger, r.why}, err
-}
+// remains: see crew.
+func (r *roles) remains() (etf.Term, error) { return r.why, r.left }
 
 // ended reaps the roles that have ended, and puts the one that has ended of itself
 // before the one that has followed it, whichever was faster.
@@ -455,8 +405,7 @@ func (r *roles) listen(report func(event)) bool {
 	case ipc.Remark:
 		r.serveWith.log.Debug("the child remarks", "what", m.Text)
 	case ipc.Drain:
-		err = r.ledger.drain(r.child.buf, drainAtOnce)
-		r.ledger.giveBack()
+		err = r.link.Drain(r.child.buf)
 	case ipc.Stopped:
 		report(event{kind: eventStopped, err: lost(m)})
 		return false

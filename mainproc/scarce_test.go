@@ -12,6 +12,7 @@ import (
 	"erluv/config"
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +84,6 @@ func TestScarceDescriptors(t *testing.T) {
 		_, _ = r.child.reap(), r.spawner.reap()
 		r.close()
 	}
-	conn, node := pair(t)
 	here, _, err := sandbox.Choose(sandbox.Auto)
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +113,16 @@ func TestScarceDescriptors(t *testing.T) {
 		"what they serve with": func(t *testing.T, limited func(func() error) error) error {
 			r := start(t)
 			defer discard(r)
-			return limited(func() error { return r.hand(t.Context(), &link{fd: conn}) })
+			l, end := connect(t)
+			defer end()
+			return limited(func() error { return r.hand(t.Context(), l) })
 		},
 		"another spawner": func(t *testing.T, limited func(func() error) error) error {
 			r := start(t)
 			defer discard(r)
-			if err := r.hand(t.Context(), &link{fd: conn}); err != nil {
+			l, end := connect(t)
+			defer end()
+			if err := r.hand(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
 			return limited(func() error {
@@ -129,22 +133,14 @@ func TestScarceDescriptors(t *testing.T) {
 				return err
 			})
 		},
-		"the connection's own": func(_ *testing.T, limited func(func() error) error) error {
+		"a caretaker": func(t *testing.T, limited func(func() error) error) error {
+			l, end := connect(t)
+			defer end()
+			h := &host{cfg: cfg}
 			return limited(func() error {
-				fd, err := rawDup(node)
+				k, err := h.keep(l, etf.Atom("why"))
 				if err == nil {
-					_ = unix.Close(fd)
-				}
-				return err
-			})
-		},
-		"a caretaker": func(_ *testing.T, limited func(func() error) error) error {
-			left := remains{book: newLedger(nil, 0)}
-			h := &host{dialer: dialer{cfg: cfg}}
-			return limited(func() error {
-				k, err := h.keep(testConnection(), left)
-				if err == nil {
-					k.close()
+					k.Close()
 				}
 				return err
 			})

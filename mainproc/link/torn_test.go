@@ -1,38 +1,25 @@
-package mainproc
+package link
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
-	"erluv/childproc"
 	"erluv/ipc"
-	"erluv/mainproc/permit"
-	"erluv/spawner"
 	"erluv/wire/dist"
 
 	"golang.org/x/sys/unix"
 )
 
 var kills = flag.Int("kills", 40, "at least so many children that are killed while they read and write, none of which may tear or lose a frame")
-
-// realRoles are those of erluv itself, under the name of the file that runs.
-const realRoles = "real"
-
-func playReal(role ipc.Role) error {
-	if role == ipc.RoleChild {
-		return childproc.Main()
-	}
-	return spawner.Main()
-}
 
 // TestTorn: the child is killed at any moment while it writes frames of all sizes
 // and reads such. What main recalls goes on exactly there, in both directions, and
@@ -42,19 +29,11 @@ func TestTorn(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), realRoles)
-	if err := os.Link(exe, path); err != nil {
-		t.Fatal(err)
-	}
 	var sum tornCounts
 	const each = 20 // for one connection
 	done := 0
 	for ; (done < *kills || done < 20**kills && !sum.all()) && !t.Failed(); done += each {
-		tornConnection(t, path, random, done/each%2 == 0, each, &sum)
+		tornConnection(t, random, done/each%2 == 0, each, &sum)
 	}
 	t.Logf("%d killed: %d within an outgoing frame, %d within an incoming one, %d with frames not yet written, %d with frames not handled, %d while they passed over one",
 		done, sum.out, sum.in, sum.waiting, sum.unhandled, sum.skipping)
@@ -70,7 +49,7 @@ type tornCounts struct{ out, in, waiting, unhandled, skipping int }
 
 func (c tornCounts) all() bool { return c.out > 0 && c.in > 0 && c.waiting > 0 && c.unhandled > 0 }
 
-func tornConnection(t *testing.T, path string, random *rand.Rand, quiet bool, n int, sum *tornCounts) {
+func tornConnection(t *testing.T, random *rand.Rand, quiet bool, n int, sum *tornCounts) {
 	fd, conn := pair(t)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		t.Fatal(err)
@@ -88,25 +67,13 @@ func tornConnection(t *testing.T, path string, random *rand.Rand, quiet bool, n 
 			t.Error(err)
 		}
 	}()
-	l := &link{fd: fd}
+	l := &Link{transport: plain{fd}}
 	for range n {
-		r := startReal(t, path)
-		err := r.hand(context.Background(), l)
-		if err == nil {
-			<-time.After(time.Duration(random.Int64N(int64(longestLife))))
-		}
-		r.child.kill()
-		_ = r.child.reap()
-		if !r.spawner.ended(waitBound) {
-			r.spawner.kill()
-			t.Error("the spawner does not end with the child")
-		}
-		_ = r.spawner.reap()
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := standing(fd, r.base, r.journal)
-		r.close()
+		child, spawner := serve(t, l)
+		<-time.After(time.Duration(random.Int64N(int64(longestLife))))
+		child.kill(t)
+		spawner.ends(t)
+		s, _, err := l.remains()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,47 +122,93 @@ func marker() []byte {
 	return dist.End(append(b, 97, 1), 0)
 }
 
-// startReal starts real roles, and leaves them as launch does.
-func startReal(t *testing.T, path string) *roles {
+// role is a real one, without a stage.
+type role struct {
+	cmd  *exec.Cmd
+	conn *ipc.Conn // main's end of the conversation
+}
+
+func startRole(t *testing.T, name string, stderr io.Writer) *role {
 	t.Helper()
-	reports := !ipc.PidfdsSuffice()
-	r := &roles{serveWith: settings{
-		child: ipc.Start{
-			Controller: "erluv", ErluvVersion: "test", CookieSource: "file", User: "tester",
-			MaxWorkers: 6, KillTimeoutMS: 1000, Contain: "group", Reports: reports,
-		},
-		spawner: ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports},
-	}}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
-	start := func(role ipc.Role, stderr uintptr) *process {
-		ours, theirs, err := ipc.Pair()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer theirs.Close()
-		p := &process{role: role, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), heard: permit.Hearing{Who: permit.Speakers[role]}}
-		p.pid, err = syscall.ForkExec(path, []string{"erluv", role.String()}, &syscall.ProcAttr{
-			Files: []uintptr{null.Fd(), null.Fd(), stderr, uintptr(theirs.FD())},
-			Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &p.pidfd},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
+	fd, err := unix.FcntlInt(uintptr(theirs.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The spawner says that it cannot answer a child that was killed.
-	r.spawner, r.child = start(ipc.RoleSpawner, null.Fd()), start(ipc.RoleChild, 2)
-	for _, p := range []*process{r.spawner, r.child} {
-		if m, err := p.recv(); err != nil {
-			r.kill()
-			t.Fatalf("the %v says %v, %v", p.role, m, err)
-		}
+	_ = theirs.Close()
+	end := os.NewFile(uintptr(fd), "conversation")
+	defer end.Close()
+	r := &role{cmd: exec.Command("/proc/self/exe", name), conn: ours}
+	r.cmd.Env, r.cmd.Stderr, r.cmd.ExtraFiles = []string{}, stderr, []*os.File{end}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
+	r.hears(t, ipc.KindHello)
 	return r
+}
+
+func (r *role) hears(t *testing.T, want ipc.Kind) {
+	t.Helper()
+	buf := make([]byte, ipc.MaxPacket)
+	n, _, err := r.conn.Recv(buf, waitBound)
+	if err != nil || ipc.Kind(buf[0]) != want {
+		_ = r.cmd.Process.Kill()
+		t.Fatalf("%v says %q, %v", r.cmd.Args, buf[:n], err)
+	}
+}
+
+func (r *role) send(m ipc.Message, fds ...int) error {
+	return r.conn.Send(ipc.Append(nil, m), waitBound, fds...)
+}
+
+func (r *role) kill(t *testing.T) {
+	t.Helper()
+	_ = r.cmd.Process.Kill()
+	r.ends(t)
+}
+
+func (r *role) ends(t *testing.T) {
+	t.Helper()
+	late := time.AfterFunc(waitBound, func() {
+		t.Errorf("%v does not end", r.cmd.Args)
+		_ = r.cmd.Process.Kill()
+	})
+	_ = r.cmd.Wait()
+	late.Stop()
+	_ = r.conn.Close()
+}
+
+// serve has a child serve the connection, with a spawner.
+func serve(t *testing.T, l *Link) (child, spawner *role) {
+	t.Helper()
+	// The spawner says that it cannot answer a child that was killed.
+	spawner, child = startRole(t, "spawner", nil), startRole(t, "child", os.Stderr)
+	toSpawner, toChild, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer toSpawner.Close()
+	defer toChild.Close()
+	reports := !ipc.PidfdsSuffice()
+	err = errors.Join(
+		spawner.send(ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports}, toChild.FD()),
+		child.send(ipc.Start{
+			Controller: "erluv", ErluvVersion: "test", CookieSource: "file", User: "tester",
+			MaxWorkers: 6, KillTimeoutMS: 1000, Contain: "group", Reports: reports,
+			SpawnerPID: uint32(spawner.cmd.Process.Pid),
+		}, toSpawner.FD()),
+		l.Give(child.send),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawner.hears(t, ipc.KindReady)
+	child.hears(t, ipc.KindReady)
+	return child, spawner
 }
 
 // writeAll writes to a descriptor that does not block.

@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"errors"
@@ -122,13 +122,13 @@ func (l *ledger) close() { _ = l.conn.Close() }
 // farewell appends the frame that tells the end of one of our processes, for a
 // reason, to a process of the node that watches it, or ends our watch on that one.
 // A record that makes no valid frame is passed over: the child has harmed itself.
-func (l *link) farewell(b []byte, record string, reason etf.Raw) []byte {
+func (l *Link) farewell(b []byte, record string, reason etf.Raw) []byte {
 	w, err := ipc.ReadWatch(record)
 	if err != nil {
 		return b
 	}
 	ours := l.pid(w.ID, w.Serial)
-	theirs := etf.Pid{Node: etf.Atom(l.peer.Name), ID: w.PeerID, Serial: w.PeerSerial, Creation: w.PeerCreation}
+	theirs := etf.Pid{Node: etf.Atom(l.Peer.Name), ID: w.PeerID, Serial: w.PeerSerial, Creation: w.PeerCreation}
 	start, ref := len(b), etf.Raw(w.Ref)
 	switch w.Kind {
 	case ipc.WatchLink:
@@ -148,8 +148,8 @@ func (l *link) farewell(b []byte, record string, reason etf.Raw) []byte {
 }
 
 // pid is a process of this incarnation of our node.
-func (l *link) pid(id, serial uint32) etf.Pid {
-	return etf.Pid{Node: etf.Atom(l.local.Name), ID: id, Serial: serial, Creation: l.local.Creation}
+func (l *Link) pid(id, serial uint32) etf.Pid {
+	return etf.Pid{Node: etf.Atom(l.Local.Name), ID: id, Serial: serial, Creation: l.Local.Creation}
 }
 
 // ledgerPair gives a ledger and the child's end of its conversation.

@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ import (
 
 // kept is a caretaker at work on a TCP connection.
 type kept struct {
-	*caretaker
-	node   net.Conn // the other side
-	events chan event
+	*Caretaker
+	node   net.Conn      // the other side
+	wishes chan struct{} // for a new child
 	done   chan error
 }
 
@@ -35,7 +35,7 @@ func keepOne(t *testing.T, s stand, ticktime time.Duration) *kept {
 		t.Fatal(err)
 	}
 	defer ours.Close()
-	fd, err := rawDup(ours)
+	transport, err := newPlain(ours)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,19 +45,19 @@ func keepOne(t *testing.T, s stand, ticktime time.Duration) *kept {
 	}
 	_ = node.SetDeadline(time.Now().Add(waitBound))
 	i := testInterim(t, s)
-	i.link.fd = fd
-	c, err := newCaretaker(fd, i, ticktime)
+	i.link.transport = transport
+	c, err := newCaretaker(transport, i, ticktime)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kept{caretaker: c, node: node, events: make(chan event, 10), done: make(chan error, 1)}
-	go func() { k.done <- c.serve(func(e event) { k.events <- e }) }()
+	k := &kept{Caretaker: c, node: node, wishes: make(chan struct{}, 10), done: make(chan error, 1)}
+	go func() { k.done <- c.Serve(func() { k.wishes <- struct{}{} }) }()
 	t.Cleanup(func() {
-		k.order(order{kind: orderQuit})
+		k.Order(Order{Kind: OrderQuit})
 		_ = node.Close()
 		k.ended(t)
-		i.link.close()
-		c.close()
+		i.link.Close()
+		c.Close()
 	})
 	return k
 }
@@ -105,7 +105,7 @@ func TestCaretakerAnswers(t *testing.T) {
 	k.hears(t, downEvent)
 	k.says(t, callTo(t, "erluv", etf.Atom("info")))
 	k.hears(t, "SEND to 100 [tag [error child_down]]")
-	k.order(order{kind: orderDown, reason: etf.Atom("again")})
+	k.Order(Order{Kind: OrderDown, Reason: etf.Atom("again")})
 	k.hears(t, "REG_SEND erluv [erluv us@h [child_down again 5000]]")
 }
 
@@ -140,24 +140,22 @@ func TestCaretakerReleases(t *testing.T) {
 	left := dist.End(append([]byte{0, 0, 0, 0, 112}, make([]byte, 8<<20)...), 0) // more than the socket takes
 	k := keepOne(t, stand{Out: left, In: toName(t, gen.Main, etf.Atom("respawn"))}, time.Hour)
 	select {
-	case e := <-k.events:
-		t.Fatalf("%+v while the node does not read", e)
+	case <-k.wishes:
+		t.Fatal("a wish is told of while the node does not read")
 	case <-time.After(50 * time.Millisecond):
 	}
 	if _, err := io.CopyN(io.Discard, k.node, int64(len(left))); err != nil {
 		t.Fatal(err)
 	}
 	k.hears(t, downEvent)
-	if e := <-k.events; e.kind != eventRespawn {
-		t.Errorf("%+v", e)
-	}
+	<-k.wishes
 	k.says(t, callTo(t, "erluv", etf.Atom("info"))[:20])
 	for end := time.Now().Add(waitBound); unread(t, k.fd) > 0; {
 		if time.Now().After(end) {
 			t.Fatal("it does not read")
 		}
 	}
-	k.order(order{kind: orderRelease})
+	k.Order(Order{Kind: OrderRelease})
 	if err := k.ended(t); err != nil {
 		t.Error(err)
 	}
@@ -169,11 +167,11 @@ func TestCaretakerReleases(t *testing.T) {
 
 func unread(t *testing.T, fd int) uint64 {
 	t.Helper()
-	p, err := positionOf(fd)
+	p, err := plain{fd}.position()
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := tcpInfo(fd)
+	info, err := plain{fd}.info()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +182,7 @@ func unread(t *testing.T, fd int) uint64 {
 func TestCaretakerLeaves(t *testing.T) {
 	k := keepOne(t, stand{}, time.Hour)
 	k.hears(t, downEvent)
-	k.order(order{kind: orderLeave, reason: etf.Atom("enough")})
+	k.Order(Order{Kind: OrderLeave, Reason: etf.Atom("enough")})
 	k.hears(t, "REG_SEND erluv [erluv us@h [stopping enough]]")
 	if n, err := k.node.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("%d, %v", n, err)
@@ -200,7 +198,7 @@ func TestCaretakerLeaves(t *testing.T) {
 func TestCaretakerLeavesTheDeaf(t *testing.T) {
 	k := keepOne(t, stand{Out: make([]byte, 8<<20)}, time.Hour)
 	start := time.Now()
-	k.order(order{kind: orderLeave, reason: etf.Atom("enough")})
+	k.Order(Order{Kind: OrderLeave, Reason: etf.Atom("enough")})
 	if err := k.ended(t); err != nil {
 		t.Error(err)
 	}

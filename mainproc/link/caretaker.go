@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"errors"
@@ -13,32 +13,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// caretaker serves the connection while there is no child: the sockets and the clock
-// of an interim. One goroutine runs serve and owns all but what is behind mu; others
+// Caretaker serves the connection while there is no child: the sockets and the clock
+// of an interim. One goroutine runs Serve and owns all but what is behind mu; others
 // order it about.
-type caretaker struct {
-	fd     int // the connection, the guard's again when serve has returned
+type Caretaker struct {
+	fd     int // the connection, the guard's again when Serve has returned
 	wake   int // an eventfd
 	ticker dist.Ticker
 	say    *interim
 
 	mu     sync.Mutex
-	orders []order
+	orders []Order
 }
 
-// order is what the guard wants of a keeper.
-type order struct {
-	kind   orderKind
-	reason etf.Term // orderDown, orderLeave
+// Order is what the guard wants of a Caretaker.
+type Order struct {
+	Kind   OrderKind
+	Reason etf.Term // OrderDown, OrderLeave
 }
 
-type orderKind uint8
+type OrderKind uint8
 
 const (
-	orderDown    orderKind = iota // the next child has failed as well: tell so
-	orderRelease                  // write what waits, then return: a child goes on
-	orderLeave                    // say the last words and close in order, then return
-	orderQuit                     // return at once
+	OrderDown    OrderKind = iota // the next child has failed as well: tell so
+	OrderRelease                  // write what waits, then return: a child goes on
+	OrderLeave                    // say the last words and close in order, then return
+	OrderQuit                     // return at once
 )
 
 const (
@@ -50,7 +50,7 @@ const (
 )
 
 // newCaretaker keeps the connection for say; the node's net_ticktime is known, or zero.
-func newCaretaker(fd int, say *interim, ticktime time.Duration) (*caretaker, error) {
+func newCaretaker(t transport, say *interim, ticktime time.Duration) (*Caretaker, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
@@ -58,11 +58,11 @@ func newCaretaker(fd int, say *interim, ticktime time.Duration) (*caretaker, err
 	if ticktime <= 0 {
 		ticktime = dist.DefaultNetTicktime
 	}
-	return &caretaker{fd: fd, wake: wake, say: say, ticker: dist.NewTicker(time.Now(), ticktime)}, nil
+	return &Caretaker{fd: t.descriptor(), wake: wake, say: say, ticker: dist.NewTicker(time.Now(), ticktime)}, nil
 }
 
-// order has the keeper do something soon.
-func (k *caretaker) order(o order) {
+// Order has the keeper do something soon.
+func (k *Caretaker) Order(o Order) {
 	k.mu.Lock()
 	k.orders = append(k.orders, o)
 	k.mu.Unlock()
@@ -70,7 +70,7 @@ func (k *caretaker) order(o order) {
 	_, _ = eintr.Write(k.wake, one[:])
 }
 
-func (k *caretaker) ordered() []order {
+func (k *Caretaker) ordered() []Order {
 	var b [8]byte
 	_, _ = eintr.Read(k.wake, b[:])
 	k.mu.Lock()
@@ -80,28 +80,28 @@ func (k *caretaker) ordered() []order {
 	return list
 }
 
-// close frees the eventfd, after serve has returned and when nobody orders any more.
-func (k *caretaker) close() { _ = unix.Close(k.wake) }
+// Close frees the eventfd, after Serve has returned and when nobody orders any more.
+func (k *Caretaker) Close() { _ = unix.Close(k.wake) }
 
-// serve serves until it is released, has left or has to quit (nil), or the
-// connection is lost. It reports each wish for a new child, once all is written that
+// Serve serves until it is released, has left or has to quit (nil), or the
+// connection is lost. It tells of each wish for a new child, once all is written that
 // the last one has left.
-func (k *caretaker) serve(report func(event)) error {
-	var ending *order
+func (k *Caretaker) Serve(respawn func()) error {
+	var ending *Order
 	var end time.Time // of leaving
 	for {
 		for _, o := range k.ordered() {
-			switch o.kind {
-			case orderDown:
-				k.say.reason = o.reason
+			switch o.Kind {
+			case OrderDown:
+				k.say.reason = o.Reason
 				k.say.fill()
-			case orderQuit:
+			case OrderQuit:
 				return nil
-			case orderLeave:
-				k.say.leave(o.reason)
+			case OrderLeave:
+				k.say.leave(o.Reason)
 				end = time.Now().Add(leaveBound)
 				fallthrough
-			case orderRelease:
+			case OrderRelease:
 				ending = &o
 			}
 		}
@@ -110,14 +110,14 @@ func (k *caretaker) serve(report func(event)) error {
 		}
 		idle := len(k.say.out) == 0
 		switch {
-		case ending != nil && ending.kind == orderRelease && idle:
+		case ending != nil && ending.Kind == OrderRelease && idle:
 			k.say.handOver()
 			return nil
-		case ending != nil && ending.kind == orderLeave && (idle || time.Now().After(end)):
+		case ending != nil && ending.Kind == OrderLeave && (idle || time.Now().After(end)):
 			return k.part()
 		case ending == nil && idle && k.say.respawn:
 			k.say.respawn = false
-			report(event{kind: eventRespawn})
+			respawn()
 		}
 		if err := k.wait(ending == nil, end); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (k *caretaker) serve(report func(event)) error {
 }
 
 // wait waits for something to do, and reads what has come.
-func (k *caretaker) wait(reading bool, end time.Time) error {
+func (k *Caretaker) wait(reading bool, end time.Time) error {
 	now := time.Now()
 	switch k.ticker.Check(now) {
 	case dist.DueSilent:
@@ -174,7 +174,7 @@ func (k *caretaker) wait(reading bool, end time.Time) error {
 }
 
 // write writes what waits, as far as the socket takes it.
-func (k *caretaker) write() error {
+func (k *Caretaker) write() error {
 	for len(k.say.out) > 0 {
 		n, err := unix.Write(k.fd, k.say.out)
 		if n > 0 {
@@ -192,7 +192,7 @@ func (k *caretaker) write() error {
 }
 
 // part closes our side of the connection and waits for the node's.
-func (k *caretaker) part() error {
+func (k *Caretaker) part() error {
 	if err := unix.Shutdown(k.fd, unix.SHUT_WR); err != nil {
 		return nil // it is closed
 	}

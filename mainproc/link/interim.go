@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"time"
@@ -12,7 +12,7 @@ import (
 // interim is what main says and hears on the connection between the death of one
 // child and the start of the next. First it writes what the dead one has left to be
 // written, then it tells everybody who watched its processes of their end, then the
-// controller; after that it answers. It does no I/O and reads no clock: see keeper.
+// controller; after that it answers. It does no I/O and reads no clock: see Caretaker.
 //
 // What it holds is bounded by the ledger and these.
 const (
@@ -32,7 +32,7 @@ const (
 )
 
 type interim struct {
-	link       *link // what both sides are called; not the descriptor
+	link       *Link // what both sides are called; not the descriptor
 	controller etf.Atom
 	dieTimeout time.Duration
 
@@ -47,16 +47,16 @@ type interim struct {
 	buf     []byte
 }
 
-// newInterim goes on where a crew has ended. The next child's pids are told from
+// newInterim goes on where a child has ended, which is why. The next child's pids are told from
 // this one's by their serial.
-func newInterim(l *link, controller string, dieTimeout time.Duration, left remains) *interim {
-	l.serial = (left.book.serial + 1) % (1 << gen.SerialBits)
+func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, book *ledger, why etf.Term) *interim {
+	l.serial = (book.serial + 1) % (1 << gen.SerialBits)
 	i := &interim{
 		link: l, controller: etf.Atom(controller), dieTimeout: dieTimeout,
-		out: left.stand.Out, in: left.stand.In, skip: left.stand.Skip, reason: left.why,
+		out: s.Out, in: s.In, skip: s.Skip, reason: why,
 		carried: make(map[string]struct{}), buf: make([]byte, interimHead+dist.HeaderSize+interimChunk),
 	}
-	for record := range left.book.watches {
+	for record := range book.watches {
 		if isMains(record) && len(i.carried) < maxCarried {
 			i.carried[record] = struct{}{}
 		} else {
@@ -144,7 +144,7 @@ func (i *interim) next() bool {
 
 // message answers for processes that are all dead, and for the names.
 func (i *interim) message(m *dist.Message) {
-	theirs := string(m.From.Node) == i.link.peer.Name
+	theirs := string(m.From.Node) == i.link.Peer.Name
 	switch m.Op {
 	case dist.RegSend:
 		i.toName(m.Name, m.Payload)
@@ -236,14 +236,14 @@ func (i *interim) answer(ask dist.Ask, answer etf.Term) {
 
 // self is the pid that main has on the node.
 func (i *interim) self() etf.Pid {
-	return gen.PidOf(etf.Atom(i.link.local.Name), i.link.local.Creation, gen.NumberOfMain)
+	return gen.PidOf(etf.Atom(i.link.Local.Name), i.link.Local.Creation, gen.NumberOfMain)
 }
 
 // event sends the controller an event of the node.
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
 	b := dist.BeginRegSend(i.out, i.self(), i.controller)
-	i.out = dist.End(gen.Append(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.local.Name), what}), start)
+	i.out = dist.End(gen.Append(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.Local.Name), what}), start)
 }
 
 // tick appends one, unless something else is on its way.

@@ -1,7 +1,8 @@
-package mainproc
+package link
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ var (
 func testInterim(t *testing.T, s stand, watches ...ipc.Watch) *interim {
 	t.Helper()
 	killed := etf.Tuple{etf.Atom("signal"), etf.Atom("sigkill")}
-	return newInterim(testConnection(), "erluv", 5*time.Second, remains{s, ledgerOf(t, watches...), killed})
+	return newInterim(testConnection(), "erluv", 5*time.Second, s, ledgerOf(t, watches...), killed)
 }
 
 // frames takes all that it has to say.
@@ -326,4 +327,36 @@ func FuzzInterim(f *testing.F) {
 			t.Errorf("%q in pieces of %d", b, piece)
 		}
 	})
+}
+
+// TestInterimIgnores: what is no call gets no answer, however much of one it is.
+func TestInterimIgnores(t *testing.T) {
+	pid := caller
+	call := etf.Atom("$gen_call")
+	for _, msg := range []etf.Term{
+		int64(1),
+		etf.Tuple{call, pid},
+		etf.Tuple{int64(1), etf.Tuple{pid, int64(1)}, int64(2)},
+		etf.Tuple{etf.Atom("$gen_cast"), etf.Tuple{pid, int64(1)}, int64(2)},
+		etf.Tuple{call, pid, int64(2)},
+		etf.Tuple{call, etf.Tuple{pid}, int64(2)},
+		etf.Tuple{call, etf.Tuple{int64(3), int64(1)}, int64(2)},
+	} {
+		for _, name := range []etf.Atom{gen.Manager, gen.Main, gen.NetKernel} {
+			i := testInterim(t, stand{})
+			frames(t, i)
+			hear(i, toName(t, name, msg), 1000)
+			want(t, frames(t, i))
+			long := append(gen.Encode(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
+			hear(i, dist.End(append(append(dist.BeginRegSend(nil, caller, name), 131), long...), 0), 1000)
+			want(t, frames(t, i))
+		}
+	}
+	i := testInterim(t, stand{})
+	frames(t, i)
+	for _, head := range [][]byte{nil, {112, 131}, {112, 131, 104, 4, 97, 6}, {112, 131, 104, 4, 97, 22}, {1, 2, 3}} {
+		b := binary.BigEndian.AppendUint32(nil, uint32(len(head)+2*interimHead))
+		hear(i, append(append(b, head...), make([]byte, 2*interimHead)...), 1000)
+		want(t, frames(t, i))
+	}
 }

@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"encoding/binary"
@@ -39,6 +39,15 @@ func journalOf(t testing.TB, r journal.Record, out, in []byte) *journal.Journal 
 	copy(p.Out[min(r.OutOff, len(p.Out)):], out)
 	copy(p.In[min(r.InOff, len(p.In)):], in)
 	p.Commit(&r)
+	return j
+}
+
+func journalEmpty(t *testing.T) *journal.Journal {
+	t.Helper()
+	j, err := journal.New(nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return j
 }
 
@@ -156,9 +165,11 @@ func pair(t *testing.T) (fd int, node *net.TCPConn) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if fd, err = rawDup(c); err != nil {
+	ours, err := newPlain(c)
+	if err != nil {
 		t.Fatal(err)
 	}
+	fd = ours.fd
 	other, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +183,7 @@ func pair(t *testing.T) (fd int, node *net.TCPConn) {
 
 func positioned(t *testing.T, fd int) position {
 	t.Helper()
-	p, err := positionOf(fd)
+	p, err := plain{fd}.position()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +268,7 @@ func TestNoPosition(t *testing.T) {
 	}
 	defer unix.Close(p[1])
 	defer unix.Close(p[0])
-	if got, err := positionOf(p[0]); err == nil || !strings.Contains(err.Error(), "TCP_INFO") {
+	if got, err := (plain{p[0]}).position(); err == nil || !strings.Contains(err.Error(), "TCP_INFO") {
 		t.Errorf("no TCP: %v, %v", got, err)
 	}
 	closed := func(name string, f func(fd int, node *net.TCPConn)) {
@@ -266,7 +277,7 @@ func TestNoPosition(t *testing.T) {
 		f(fd, node)
 		// The peer's end is told when it has arrived.
 		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, int(waitBound.Milliseconds()))
-		if got, err := positionOf(fd); err == nil || !strings.Contains(err.Error(), "being closed") {
+		if got, err := (plain{fd}).position(); err == nil || !strings.Contains(err.Error(), "being closed") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -304,11 +315,11 @@ func TestStanding(t *testing.T) {
 		}
 		have := append(append([]byte(nil), in...), got...)
 		j := journalOf(t, journal.Record{OutOff: 9, OutLen: 100, InOff: 5, InLen: len(in)}, out, have)
-		s, err := standing(fd, base, j)
+		s, err := standing(plain{fd}, base, j)
 		if err != nil || string(s.Out) != string(out[40:]) || string(s.In) != string(frame[:len(have)]) || s.Skip != 0 {
 			t.Fatalf("round %d: %d bytes to be written, %d read, %v", round, len(s.Out), len(s.In), err)
 		}
-		if _, err := standing(fd, position{base.written + 1<<20, base.read}, j); err == nil {
+		if _, err := standing(plain{fd}, position{base.written + 1<<20, base.read}, j); err == nil {
 			t.Error("a connection that stands before its base")
 		}
 		if _, err := unix.Write(fd, s.Out); err != nil {

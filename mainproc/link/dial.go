@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"context"
@@ -14,8 +14,6 @@ import (
 	"erluv/config"
 	"erluv/wire/dist"
 	"erluv/wire/epmd"
-
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -28,41 +26,20 @@ const (
 	maxDraws = 10
 )
 
-// link is an established connection to the node, with what both sides have said
-// of themselves. The descriptor is raw, outside Go's netpoller, where every byte
-// that the child reads or writes would wake main too, and non-blocking still.
-type link struct {
-	fd    int
-	local dist.Local // without the cookie
-	peer  dist.Peer
-
-	// What main itself has read and not handled, at the end of a frame or within
-	// one; or how many of the next bytes belong to a frame that is passed over.
-	in   []byte
-	skip int
-
-	serial    uint32   // of the next child's pids
-	respawned bool     // another child has served it before
-	carried   []string // records of watches that have outlived that one
-}
-
-func (l *link) close() {
-	if l != nil && l.fd >= 0 {
-		_ = unix.Close(l.fd)
-		l.fd = -1
-	}
-}
-
-// dialer connects to the node, again and again under the same name.
-type dialer struct {
+// Dialer connects to the node, again and again under the same name.
+type Dialer struct {
+	id       uint32 // of the links
 	cfg      *config.Config
 	name     string // our own, once the node has accepted it
 	creation uint32 // of the last incarnation
 }
 
-// connect makes a connection. A random name that is taken is drawn again, until
+// NewDialer makes links with this number to the configuration's node.
+func NewDialer(id uint32, cfg *config.Config) *Dialer { return &Dialer{id: id, cfg: cfg} }
+
+// Connect makes a connection. A random name that is taken is drawn again, until
 // one was accepted, which is then kept.
-func (d *dialer) connect(ctx context.Context) (*link, error) {
+func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
 	if d.name != "" {
 		return d.try(ctx, d.name)
 	}
@@ -79,7 +56,7 @@ func (d *dialer) connect(ctx context.Context) (*link, error) {
 }
 
 // try makes one connection as name, in setupBound.
-func (d *dialer) try(ctx context.Context, name string) (*link, error) {
+func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupBound)
 	defer cancel()
 	conn, err := d.dial(ctx)
@@ -98,21 +75,21 @@ func (d *dialer) try(ctx context.Context, name string) (*link, error) {
 	}
 	peer, err := dist.Connect(ctx, conn, local, d.cfg.Node)
 	if errors.Is(err, dist.ErrCookie) {
-		return nil, fmt.Errorf("%w; the one it has is from %s", err, cookieSource(d.cfg))
+		return nil, fmt.Errorf("%w; the one it has is from %s", err, d.cfg.CookieSource())
 	}
 	if err != nil {
 		return nil, err
 	}
 	local.Cookie = ""
-	fd, err := rawDup(conn)
+	t, err := newPlain(conn)
 	if err != nil {
 		return nil, err
 	}
-	return &link{fd: fd, local: local, peer: peer}, nil
+	return &Link{ID: d.id, Local: local, Peer: peer, transport: t}, nil
 }
 
 // dial opens a TCP connection to the node's listener.
-func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
+func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	address := d.cfg.Address
 	if address == "" {
 		node, err := epmd.Lookup(ctx, d.cfg.EPMD(), d.cfg.NodeAlive())
@@ -144,27 +121,23 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 	return nil, fmt.Errorf("cannot connect to %s: %w", d.cfg.Node, err)
 }
 
-// rawDup gives a descriptor of the connection of its own. The methods of package
-// net that do so (File) would make the shared socket blocking.
-func rawDup(conn net.Conn) (int, error) {
-	sc, ok := conn.(syscall.Conn)
-	if !ok {
-		return -1, fmt.Errorf("a connection of type %T has no descriptor", conn)
-	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return -1, fmt.Errorf("cannot take the connection's descriptor: %w", err)
-	}
-	fd := -1
-	cerr := rc.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) })
-	if err = errors.Join(cerr, err); err != nil {
-		return -1, fmt.Errorf("cannot take the connection's descriptor: %w", err)
-	}
-	return fd, nil
-}
-
 func random32() uint32 {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails, see its document
 	return binary.LittleEndian.Uint32(b[:])
+}
+
+// isTaken says whether a node of our name is connected already.
+func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
+
+// IsFinal says whether the node will refuse every further attempt, until somebody
+// changes something: a name that is taken becomes free when the node has noticed
+// that our last connection is gone.
+func IsFinal(err error) bool {
+	return errors.Is(err, dist.ErrCookie) || hasStatus(err, dist.StatusNotAllowed)
+}
+
+func hasStatus(err error, status string) bool {
+	var refused *dist.Refused
+	return errors.As(err, &refused) && refused.Status == status
 }

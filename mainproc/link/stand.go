@@ -1,22 +1,12 @@
-package mainproc
+package link
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"time"
-	"unsafe"
 
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
-
-	"golang.org/x/sys/unix"
 )
-
-// position is where a connection stands, in bytes since it was made, the SYN and
-// what else the kernel counts included: only differences mean anything.
-type position struct{ written, read uint64 }
 
 // stand is what is left to do on a connection whose child has died.
 type stand struct {
@@ -31,13 +21,13 @@ type stand struct {
 	Skip int
 }
 
-// standing says where the child, which was given the connection fd at base, and
-// the journal, has left it. The child must have been reaped: all of its threads are
+// standing says where the child, which was given the connection at base, and the journal,
+// has left it. The child must have been reaped: all of its threads are
 // gone then, and nobody else reads or writes. All that the journal says is taken as
 // the word of somebody hostile. With an error nothing more can be done on the
 // connection but to close it.
-func standing(fd int, base position, j *journal.Journal) (stand, error) {
-	now, err := positionOf(fd)
+func standing(t transport, base position, j *journal.Journal) (stand, error) {
+	now, err := t.position()
 	if err != nil {
 		return stand{}, err
 	}
@@ -107,55 +97,4 @@ func recallIn(j *journal.Journal, r journal.Record, read uint64) (stand, error) 
 		return stand{}, fmt.Errorf("%w: of what was read: %w", errJournal, err)
 	}
 	return stand{In: in}, nil
-}
-
-// positionBound is how long positionOf may take to see the connection without
-// anything arriving: nobody reads, so it is still at the latest when its buffer is
-// full.
-const positionBound = time.Second
-
-// positionOf says where a TCP connection stands that nobody else reads or writes,
-// in both directions. What the peer sends or acknowledges meanwhile does not alter
-// it: written is what was acknowledged and what was not, read is what has arrived
-// less what waits. Both are taken again until nothing has come between.
-func positionOf(fd int) (position, error) {
-	for end := time.Now().Add(positionBound); ; time.Sleep(50 * time.Microsecond) {
-		before, err := tcpInfo(fd)
-		unacked, err1 := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		waiting, err2 := unix.IoctlGetInt(fd, unix.SIOCINQ)
-		after, err3 := tcpInfo(fd)
-		if err := cmp.Or(err, os.NewSyscallError("SIOCOUTQ", err1), os.NewSyscallError("SIOCINQ", err2), err3); err != nil {
-			return position{}, fmt.Errorf("cannot say where the connection stands: %w", err)
-		}
-		if before.Bytes_acked == after.Bytes_acked && before.Bytes_received == after.Bytes_received {
-			return position{
-				written: before.Bytes_acked + uint64(unacked),
-				read:    before.Bytes_received - uint64(waiting),
-			}, nil
-		}
-		if time.Now().After(end) {
-			return position{}, fmt.Errorf("the connection did not stand still for a moment in %v", positionBound)
-		}
-	}
-}
-
-var errClosing = errors.New("the connection is being closed")
-
-// tcpInfo is what the kernel counts of an established connection (tcp(7),
-// TCP_INFO). In any other state it counts the ends (FIN) as bytes too.
-func tcpInfo(fd int) (unix.TCPInfo, error) {
-	const established = 1 // TCP_ESTABLISHED of netinet/tcp.h
-	var info unix.TCPInfo
-	size := uint32(unsafe.Sizeof(info))
-	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_INFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	switch {
-	case e != 0:
-		return info, os.NewSyscallError("TCP_INFO", e)
-	case uintptr(size) < unsafe.Offsetof(info.Bytes_received)+unsafe.Sizeof(info.Bytes_received):
-		return info, fmt.Errorf("the kernel does not tell (TCP_INFO has %d bytes): Linux 4.2 or later is needed", size)
-	case info.State != established:
-		return info, fmt.Errorf("%w (TCP state %d)", errClosing, info.State)
-	}
-	return info, nil
 }

@@ -1,4 +1,4 @@
-package mainproc
+package link
 
 import (
 	"strings"
@@ -124,10 +124,8 @@ func TestLedgerConversation(t *testing.T) {
 	}
 }
 
-func testConnection() *link {
-	return &link{
-		fd: -1, local: dist.Local{Name: "us@h", Creation: 4}, peer: dist.Peer{Name: "them@h", Creation: 9},
-	}
+func testConnection() *Link {
+	return &Link{Local: dist.Local{Name: "us@h", Creation: 4}, Peer: dist.Peer{Name: "them@h", Creation: 9}}
 }
 
 func TestFarewell(t *testing.T) {
@@ -182,4 +180,31 @@ func FuzzFarewell(f *testing.F) {
 			t.Errorf("%q became %q: %v", record, b, err)
 		}
 	})
+}
+
+// TestCarry: many watches in several messages, each of which is a packet.
+func TestCarry(t *testing.T) {
+	var records []string
+	for i := range 3000 {
+		w := testName
+		w.PeerID = uint32(i)
+		records = append(records, w.Record())
+	}
+	l, copy := newLedger(nil, 0), newLedger(nil, 0)
+	messages := l.carry(records)
+	for _, m := range messages {
+		packet := ipc.Append(nil, m)
+		if len(packet) > ipc.MaxPacket {
+			t.Errorf("a packet of %d bytes", len(packet))
+		}
+		if err := copy.take(packet); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(messages) < 2 || len(l.watches) != len(records) || l.size != copy.size || len(copy.watches) != len(records) {
+		t.Errorf("%d messages, %d watches of %d bytes, %d of %d", len(messages), len(l.watches), l.size, len(copy.watches), copy.size)
+	}
+	if b := testConnection().farewell([]byte("x"), "no record", reasonCrashed); string(b) != "x" {
+		t.Errorf("%q is said for what is no record", b)
+	}
 }

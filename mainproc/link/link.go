@@ -1,0 +1,128 @@
+package link
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"erluv/ipc"
+	"erluv/ipc/journal"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
+)
+
+// Link is an established connection to the node, with what both sides have said of
+// themselves. One goroutine at a time has it: the guard's, or one that gives it to a child,
+// or that of a Caretaker. Only Drain is called beside others, by who listens to the child.
+type Link struct {
+	ID    uint32
+	Local dist.Local // without the cookie
+	Peer  dist.Peer
+
+	transport transport // nil: it is closed
+
+	// What main itself has read and not handled, at the end of a frame or within
+	// one; or how many of the next bytes belong to a frame that is passed over.
+	in   []byte
+	skip int
+
+	serial    uint32   // of the next child's pids
+	respawned bool     // another child has served it before
+	carried   []string // records of watches that have outlived that one
+
+	given *given // nil: no child has it, or main has it back
+}
+
+// given is what main keeps of a connection that a child has.
+type given struct {
+	base    position         // where it stood then
+	journal *journal.Journal // where the child says how it stands
+	ledger  *ledger          // whom it has told of
+}
+
+// Give gives the connection to a child, which send speaks to.
+func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
+	// One that the node closes already is the child's to find so: it was up, and
+	// nothing could be taken over.
+	base, err := l.transport.position()
+	if err != nil && !errors.Is(err, errClosing) && !errors.Is(err, errUnknown) {
+		return err
+	}
+	// What is handed over as read is the first that the journal counts.
+	base.read -= uint64(len(l.in))
+	j, err := journal.New(l.in, l.skip)
+	if err != nil {
+		return err
+	}
+	book, theirs, err := ledgerPair(l.serial)
+	if err != nil {
+		_ = j.Close()
+		return err
+	}
+	defer theirs.Close()
+	carried := book.carry(l.carried)
+	l.given = &given{base: base, journal: j, ledger: book}
+	err = send(ipc.Link{
+		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
+		Target: l.Peer.Name, TargetCreation: l.Peer.Creation,
+		Serial: l.serial, Respawned: l.respawned, Carried: uint32(len(carried)),
+	}, l.transport.descriptor(), j.FD(), theirs.FD())
+	for i := 0; i < len(carried) && err == nil; i++ {
+		err = send(carried[i])
+	}
+	return err
+}
+
+// Drain reads what the child has told of whom it watches, into buf of ipc.MaxPacket bytes.
+func (l *Link) Drain(buf []byte) error {
+	err := l.given.ledger.drain(buf, drainAtOnce)
+	l.given.ledger.giveBack()
+	return err
+}
+
+// Keep goes on with the connection in place of a child that has ended, which is why, and
+// was reaped with all of its threads. An error: it cannot be gone on with.
+func (l *Link) Keep(why etf.Term, controller string, dieTimeout time.Duration) (*Caretaker, error) {
+	s, book, err := l.remains()
+	if err != nil {
+		return nil, err
+	}
+	ticktime := time.Duration(min(book.ticktime, 1<<31)) * time.Second
+	return newCaretaker(l.transport, newInterim(l, controller, dieTimeout, s, book, why), ticktime)
+}
+
+// remains is how a child has left the connection. Nobody writes to it, to the journal or
+// to the ledger any more.
+func (l *Link) remains() (stand, *ledger, error) {
+	g := l.given
+	if g == nil { // no child was given it
+		book := newLedger(nil, l.serial)
+		book.carry(l.carried)
+		return stand{In: l.in, Skip: l.skip}, book, nil
+	}
+	defer l.forget()
+	if err := g.ledger.drain(make([]byte, ipc.MaxPacket), math.MaxInt); err != nil {
+		return stand{}, nil, err
+	}
+	s, err := standing(l.transport, g.base, g.journal)
+	return s, g.ledger, err
+}
+
+// forget frees what is kept of a child.
+func (l *Link) forget() {
+	if l.given != nil {
+		_ = l.given.journal.Close()
+		l.given.ledger.close()
+		l.given = nil
+	}
+}
+
+// Close closes our side of the connection.
+func (l *Link) Close() {
+	if l == nil || l.transport == nil {
+		return
+	}
+	l.forget()
+	l.transport.close()
+	l.transport = nil
+}
