@@ -22,6 +22,7 @@ var imports = map[string][]string{
 	"wire/epmd":      nil,
 	"wire/etf":       nil,
 	"ipc":            {"eintr"},
+	"ipc/counters":   {"eintr"},
 	"ipc/journal":    {"eintr"},
 	"loop":           {"eintr"},
 	"sandbox":        {"eintr"},
@@ -128,6 +129,7 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 		"stat":         {"wire/dist", "ipc", "workers", "childproc"},
 		"wire/etf":     {"net", "os", "syscall"},
 		"ipc":          {"net"},
+		"ipc/counters": {"net"},
 		"ipc/journal":  {"net"},
 	} {
 		t.Run(room, func(t *testing.T) {

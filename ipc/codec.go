@@ -60,6 +60,8 @@ func read(k Kind, r *reader) Message {
 		return Forget{Seq: r.u32()}
 	case KindRelease:
 		return Release{Empty: r.u32s(), Left: r.u32s(), Limited: r.u32s()}
+	case KindStartRelay:
+		return readStartRelay(r)
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Seq: r.u32(), Size: r.u32()}
 	}
@@ -90,6 +92,7 @@ func (Rotate) kind() Kind         { return KindRotate }
 func (Rotated) kind() Kind        { return KindRotated }
 func (Forget) kind() Kind         { return KindForget }
 func (Release) kind() Kind        { return KindRelease }
+func (StartRelay) kind() Kind     { return KindStartRelay }
 
 func (m Hello) write(w *writer) {
 	w.u16(m.Version)

@@ -67,6 +67,10 @@ var every = []Message{
 	Rotated{Seq: 1, Errno: 2},
 	Forget{Seq: 1},
 	Release{Empty: []uint32{1, 2}, Left: []uint32{3}, Limited: []uint32{4}},
+	StartRelay{
+		Server: true, ServerName: "host", Verify: true, CertOptional: true, MinVersion: 0x303, MaxVersion: 0x304, Depth: 2, TimeoutMS: 7000,
+		CA: 1, Cert: 2, Key: 3,
+	},
 }
 
 // kinds are counted so that a new message without a row above is noticed.

@@ -35,6 +35,8 @@ const (
 	KindRotated        Kind = 23
 	KindForget         Kind = 24
 	KindRelease        Kind = 25
+
+	KindStartRelay Kind = 32
 )
 
 // Message is one of the types below.
@@ -50,6 +52,7 @@ type Role uint8
 const (
 	RoleChild   Role = 1
 	RoleSpawner Role = 2
+	RoleRelay   Role = 3
 )
 
 func (r Role) String() string {
@@ -58,6 +61,8 @@ func (r Role) String() string {
 		return "child"
 	case RoleSpawner:
 		return "spawner"
+	case RoleRelay:
+		return "relay"
 	}
 	return fmt.Sprintf("role %d", uint8(r))
 }
