@@ -3,7 +3,9 @@ package childproc
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +47,37 @@ func (n *node) runs(script string, opts ...etf.Pair) string {
 	}
 	n.t.Fatalf("%s: %#v", script, answer)
 	return ""
+}
+
+// refused gives why an option is a bad one.
+func (n *node) refused(request string, o etf.Pair) string {
+	n.t.Helper()
+	answer := n.call(etf.Tuple{etf.Atom(request), etf.Binary("/"), etf.Map{o}})
+	if tu, ok := answer.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("error") {
+		if why, ok := tu[1].(etf.Tuple); ok && len(why) == 3 && why[0] == etf.Atom("bad_option") && why[1] == o.Key {
+			return string(why[2].(etf.Binary))
+		}
+	}
+	n.t.Fatalf("%s with %v: %v", request, o, answer)
+	return ""
+}
+
+// What package order refuses is answered, and nothing is started.
+func TestBadOptions(t *testing.T) {
+	n := startChild(t, nil)
+	for _, request := range []string{"spawn", "run", "watch"} {
+		if why := n.refused(request, opt("no", int64(1))); why != "there is no such option" {
+			t.Errorf("%s: %s", request, why)
+		}
+	}
+	// What is outside of the request counts: the node that is served, names, times.
+	other := n.self
+	other.Node = "other@host"
+	for _, o := range []etf.Pair{opt("owner", other), opt("name", etf.Atom("erluv_main"))} {
+		n.refused("spawn", o)
+		n.refused("watch", o)
+	}
+	same(t, n.call(etf.Atom("workers")), etf.List(nil))
 }
 
 // limitLine is how /proc/self/limits shows a limit of the name.
@@ -103,8 +136,9 @@ func TestRlimits(t *testing.T) {
 		"nice": "Max nice priority", "nofile": "Max open files", "nproc": "Max processes", "rss": "Max resident set",
 		"rtprio": "Max realtime priority", "rttime": "Max realtime timeout", "sigpending": "Max pending signals", "stack": "Max stack size",
 	}
-	if len(lines) != len(rlimits) {
-		t.Errorf("%d limits are tested, there are %d", len(lines), len(rlimits))
+	_, known, _ := strings.Cut(n.refused("spawn", opt("rlimits", etf.Map{opt("none", int64(1))})), "there are ")
+	if known != strings.Join(slices.Sorted(maps.Keys(lines)), ", ") {
+		t.Errorf("other limits are tested than there are: %s", known)
 	}
 	for name, line := range lines {
 		soft, hard := int64(64<<20), int64(64<<20+4096)
@@ -171,26 +205,6 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 				t.Errorf("a long command: %q", got)
 			}
 		})
-	}
-}
-
-func TestAttributesRefused(t *testing.T) {
-	n := startChild(t, nil)
-	for _, o := range []etf.Pair{
-		opt("nice", int64(20)), opt("nice", int64(-21)), opt("nice", etf.Atom("low")),
-		opt("umask", int64(0o1000)), opt("umask", int64(-1)),
-		opt("oom_score_adj", int64(1001)), opt("setsid", int64(1)),
-		opt("cpus", etf.List(nil)), opt("cpus", etf.List{int64(1024)}), opt("cpus", etf.List{int64(-1)}), opt("cpus", int64(1)),
-		opt("rlimits", int64(1)), opt("rlimits", etf.Map{opt("files", int64(1))}),
-		opt("rlimits", etf.Map{opt("nofile", int64(-1))}),
-		opt("rlimits", etf.Map{opt("nofile", etf.Tuple{etf.Atom("infinity"), int64(1)})}),
-		opt("rlimits", etf.Map{opt("nofile", etf.Tuple{int64(1)})}),
-	} {
-		answer, _ := n.call(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, etf.Map{o}}).(etf.Tuple)
-		why, _ := answer[1].(etf.Tuple)
-		if len(why) != 3 || why[0] != etf.Atom("bad_option") || why[1] != o.Key {
-			t.Errorf("%v => %v: %v", o.Key, o.Value, answer)
-		}
 	}
 }
 

@@ -3,6 +3,7 @@ package childproc
 import (
 	"errors"
 
+	"erluv/childproc/order"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -68,7 +69,7 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 		p.w.CloseStdin()
 		m.out.reply(to, etf.Atom("ok"))
 	case name == "close" && len(r) == 2:
-		fd, ok := fdOf(r[1])
+		fd, ok := order.FD(r[1])
 		if ok {
 			m.out.reply(to, outcome(p.w.CloseInput(fd)))
 		}
@@ -111,16 +112,17 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 // setopts changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
 // answer goes out first, for what is delivered then may be the worker's end.
 func (m *manager) setopts(p *proc, to from, opts etf.Term) {
-	list, bad := options(opts)
+	list, bad := order.Options(opts)
 	if bad != nil {
-		m.out.reply(to, bad.term())
+		m.out.reply(to, gen.Error(bad.Term()))
 		return
 	}
 	var todo []func()
 	for _, o := range list {
 		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
 		if err != nil {
-			m.out.reply(to, (&badOption{o.Key, err.Error()}).term())
+			bad := &order.BadOption{Key: o.Key, Why: err.Error()}
+			m.out.reply(to, gen.Error(bad.Term()))
 			return
 		}
 		todo = append(todo, f)
@@ -143,19 +145,18 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 		}
 		return func() { m.setOwner(p, pid) }, m.reachable(pid)
 	case "active":
-		a, ok := activeOf(v)
+		a, ok := order.ActiveOf(v)
 		if !ok {
 			return nil, errors.New("must be true, once, false or a number of messages, -32768 to 32767")
 		}
 		return func() { m.activate(p, a) }, nil
 	case "flow":
-		var a active
-		err := optFlow(&a, v)
+		a, err := order.FlowOf(v)
 		return func() { m.activate(p, a) }, err
 	case "packet":
-		pk, err := packetOf(v)
+		pk, err := order.PacketOf(v)
 		return func() {
-			p.packet = pk
+			p.packet = packet{pk}
 			m.serveAll(p)
 			m.finish(p)
 		}, err
@@ -167,6 +168,35 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 		return m.setReceivers(p, s, v)
 	}
 	return nil, errors.New("there is no such option")
+}
+
+// resize takes {resize, Rows, Cols}, for the terminals of later runs too.
+func (m *manager) resize(p *proc, to from, rows, cols etf.Term) bool {
+	r, err1 := order.TerminalSize("rows", rows)
+	c, err2 := order.TerminalSize("cols", cols)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	err := p.w.Resize(r, c)
+	if p.restart != nil && p.restart.spec.Terminal != nil {
+		p.restart.spec.Terminal.Rows, p.restart.spec.Terminal.Cols = r, c
+		if err == unix.ENOTTY {
+			err = nil // it rests
+		}
+	}
+	m.out.reply(to, outcome(err))
+	return true
+}
+
+// inputArg reads the descriptor out of {write, FD, IoData}. What is none is one
+// that nobody can write to.
+func inputArg(r *etf.Reader) workers.Stream {
+	if n, err := r.Int(); err == nil {
+		if fd, ok := order.FD(n); ok {
+			return fd
+		}
+	}
+	return workers.Stdout
 }
 
 // signal sends a signal and answers.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -393,7 +394,7 @@ func TestLargeAnswer(t *testing.T) {
 	n := startChild(t, nil)
 	const size = 30 << 20
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{
-		etf.Atom("run"), etf.Binary(fmt.Sprintf("head -c %d /dev/zero | tr '\\0' x", size)), etf.Map{opt("max_output", int64(maxOutput))},
+		etf.Atom("run"), etf.Binary(fmt.Sprintf("head -c %d /dev/zero | tr '\\0' x", size)), etf.Map{opt("max_output", int64(order.MaxOutput))},
 	})
 	n.monitor()
 	for _, p := range n.answer(tag).(etf.Tuple)[1].(etf.Map) {

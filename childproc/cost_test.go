@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/loop"
@@ -156,12 +157,12 @@ func ways() []way {
 		}
 	}
 	return []way{
-		{"lines of 900 KB", packetOpt(etf.Tuple{etf.Atom("line"), int64(maxLine)}), nil, line(900_000, "l"), whole},
+		{"lines of 900 KB", packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)}), nil, line(900_000, "l"), whole},
 		{"lines of 60 bytes", packetOpt(etf.Atom("line")), nil, line(60, "l"), whole},
 		{"packet 4 of 10 MB", packetOpt(int64(4)), nil, framed(4, 10_000_000), without(4)},
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
-		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(maxLine)})[:1], onDemand...), func(pl *played) {
+		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)})[:1], onDemand...), func(pl *played) {
 			pl.m.read(pl.p, from{pl.self, gen.Encode(etf.Atom("tag"))}, workers.Stdout, maxPiece)
 		}, line(900_000, "l"), whole},
 		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},

@@ -6,12 +6,8 @@
 //
 //	conn.go       the socket: bytes in and out, ticks, when to hold back
 //	dispatch.go   a frame becomes an event: whom it is for, what it asks
-//	request.go    {spawn, Cmd, Opts} and {run, ...} become an order
-//	options.go    the values of their options
-//	attributes.go the options that are attributes of the process
-//	fds.go        the option fds: descriptors beyond the standard ones
-//	files.go      options of files, and what goes wrong with them
-//	opt_pty.go    the option pty, and resize
+//	order/        {spawn, Cmd, Opts}, {run, ...} and {watch, ...} become an order
+//	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers; every decision about them
 //	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers

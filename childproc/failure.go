@@ -37,3 +37,15 @@ func (m *manager) neverWas(p *proc, why etf.Term) {
 		watch: p.watch, reason: gen.Noproc,
 	})
 }
+
+// limitsTerm is why a program cannot have a limit, or cannot enter its groups.
+func limitsTerm(which ipc.Limit, e unix.Errno) etf.Term {
+	why := gen.Errno(e)
+	if e == unix.ENOTSUP {
+		why = etf.Atom("not_supported")
+	}
+	if which < ipc.NumLimits {
+		why = etf.Tuple{etf.Atom(which.String()), why}
+	}
+	return etf.Tuple{etf.Atom("limits"), why}
+}

@@ -1,11 +1,14 @@
 package childproc
 
 import (
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"erluv/ipc"
+	"erluv/stat"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -98,4 +101,40 @@ func TestNamedNeverStarted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLimitsTerms: what is said of limits.
+func TestLimitsTerms(t *testing.T) {
+	for _, tt := range []struct {
+		got  etf.Term
+		want string
+	}{
+		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.LimitPIDs), Errno: unix.ENOTSUP}), "{limits,{pids,not_supported}}"},
+		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.LimitCPU), Errno: unix.EINVAL}), "{limits,{cpu,einval}}"},
+		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.NumLimits), Errno: unix.ENODEV}), "{limits,enodev}"},
+		{exitTerm(workers.Exit{Signal: unix.SIGKILL, OOM: true}), "{signal,sigkill,oom}"},
+	} {
+		if got := asErlang(tt.got); got != tt.want {
+			t.Errorf("%s, want %s", got, tt.want)
+		}
+	}
+	var m manager
+	m.start.Limits = ipc.LimitDirs{"/a", "", "/b"}
+	want := []stat.Limit{{Name: "memory", Has: true}, {Name: "pids"}, {Name: "cpu", Has: true}}
+	if got := m.node().Limits; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// asErlang is a term of atoms and tuples as Erlang writes it.
+func asErlang(t etf.Term) string {
+	tuple, ok := t.(etf.Tuple)
+	if !ok {
+		return string(t.(etf.Atom))
+	}
+	var parts []string
+	for _, e := range tuple {
+		parts = append(parts, asErlang(e))
+	}
+	return "{" + strings.Join(parts, ",") + "}"
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"erluv/childproc/order"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -128,7 +129,7 @@ func TestEndWithoutRoom(t *testing.T) {
 // room, and to each once.
 func TestPacketForMany(t *testing.T) {
 	var to etf.List
-	for i := range maxReceivers {
+	for i := range order.MaxReceivers {
 		to = append(to, etf.Tuple{etf.Atom("pid"), etf.Pid{Node: testTarget, ID: uint32(200 + i), Creation: 9}})
 	}
 	pl := play(t, opt("packet", int64(4)), opt("stdout", to), flow(etf.Atom("true")))
@@ -147,8 +148,8 @@ func TestPacketForMany(t *testing.T) {
 			t.Errorf("%v was sent %s first", m.To, show(m))
 		}
 	}
-	if len(counts) != maxReceivers {
-		t.Errorf("%d receivers instead of %d", len(counts), maxReceivers)
+	if len(counts) != order.MaxReceivers {
+		t.Errorf("%d receivers instead of %d", len(counts), order.MaxReceivers)
 	}
 	for pid, n := range counts {
 		if n != 3 { // the packet, what was no packet, and the end

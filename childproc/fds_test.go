@@ -132,24 +132,4 @@ func TestDescriptorsThatCannotBeHad(t *testing.T) {
 		etf.Map{fds(3, etf.Atom("null"), 17, etf.Tuple{etf.Atom("file"), etf.Binary("/no/such")})},
 	})
 	same(t, answer, gen.Error(etf.Tuple{int64(17), etf.Atom("enoent")}))
-	var many []any
-	for i := range 17 {
-		many = append(many, 3+i, etf.Atom("null"))
-	}
-	for _, o := range []etf.Pair{
-		opt("fds", int64(3)), opt("fds", etf.List{int64(3)}), fds(2, etf.Atom("null")), fds(256, etf.Atom("null")),
-		fds(3, etf.Atom("owner")), fds(3, atoms("pipe", "out")), fds(3, etf.Tuple{etf.Atom("pid"), int64(1)}),
-		fds(3, etf.Tuple{etf.Atom("file"), etf.Binary("x"), etf.List{etf.Atom("read"), etf.Atom("append")}}),
-		opt("fds", etf.List{etf.Tuple{int64(3), etf.Atom("null")}, etf.Tuple{int64(3), etf.Atom("null")}}),
-		fds(many...),
-	} {
-		answer, _ := n.call(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, etf.Map{o}}).(etf.Tuple)
-		if why, _ := answer[1].(etf.Tuple); len(why) != 3 || why[1] != etf.Atom("fds") {
-			t.Errorf("%v: %v", o.Value, answer)
-		}
-	}
-	answer = n.call(etf.Tuple{etf.Atom("run"), etf.List{etf.Binary("true")}, etf.Map{fds(3, etf.Atom("pipe"))}})
-	if got := fmt.Sprint(answer); !strings.Contains(got, "bad_option fds") {
-		t.Errorf("a pipe for run: %v", got)
-	}
 }

@@ -65,24 +65,3 @@ func TestTroubleWithFiles(t *testing.T) {
 		t.Errorf("run answers %q", got)
 	}
 }
-
-func TestFileOptionsRefused(t *testing.T) {
-	n := startChild(t, nil)
-	size, count := opt("size", int64(4096)), opt("count", int64(1))
-	for _, o := range []etf.Term{
-		etf.Atom("rotate"),
-		etf.Tuple{etf.Atom("rotate"), int64(1)},
-		rotate(), rotate(size), rotate(count),
-		rotate(opt("size", int64(4095)), count), rotate(opt("size", int64(1)<<51), count),
-		rotate(size, opt("count", int64(0))), rotate(size, opt("count", int64(101))), rotate(size, count, opt("age", int64(1))),
-		etf.Tuple{etf.Atom("mode"), int64(0o1000)},
-		etf.Atom("write"), int64(1),
-	} {
-		for _, key := range []string{"stdout", "stderr"} {
-			answer, _ := n.call(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, etf.Map{fileOpt(key, "/tmp/x", o)}}).(etf.Tuple)
-			if why, _ := answer[1].(etf.Tuple); len(why) != 3 || why[0] != etf.Atom("bad_option") || why[1] != etf.Atom(key) {
-				t.Errorf("%v: %v", o, answer)
-			}
-		}
-	}
-}

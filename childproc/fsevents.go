@@ -1,11 +1,10 @@
 package childproc
 
 import (
-	"errors"
-	"fmt"
-	"path"
+	"slices"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/loop/watch"
 	"erluv/stat"
 	"erluv/wire/dist"
@@ -30,81 +29,35 @@ func (m *manager) watch(to from, what, opts etf.Term) {
 		m.out.reply(to, gen.Error(etf.Atom("stopping")))
 		return
 	}
-	o, bad := m.watchOf(to.pid, what, opts)
+	o, bad := order.WatchOf(m.outside(to.pid), what, opts)
 	if bad != nil {
-		m.out.reply(to, bad.term())
+		m.out.reply(to, gen.Error(bad.Term()))
 		return
 	}
-	p := m.admit(to, &o.order)
+	p := m.admit(to, &o.Process, 0)
 	if p == nil {
 		return
 	}
 	p.active = activeTrue // there is no output to wait for
 	var err error
-	if p.fs, err = m.files.Watch(o.path, o.wanted, o.recursive, p); err != nil {
+	if p.fs, err = m.files.Watch(o.Path, kindsOf(o.Events), o.Recursive, p); err != nil {
 		m.forget(p)
 		m.out.reply(to, outcome(err))
 	}
 }
 
-// watchOrder is what a watch request asks for.
-type watchOrder struct {
-	order
-	path      string
-	recursive bool
-	wanted    watch.Kinds
-}
-
-func (m *manager) watchOf(caller etf.Pid, what, opts etf.Term) (*watchOrder, *badOption) {
-	o := &watchOrder{order: order{owner: caller, link: true}, wanted: watch.All}
-	var err error
-	if o.path, err = optPath(what); err == nil && !path.IsAbs(o.path) {
-		err = errors.New("must be an absolute path")
+// kindsOf are the events of a request; nil: all.
+func kindsOf(events []etf.Atom) watch.Kinds {
+	if events == nil {
+		return watch.All
 	}
-	if err != nil {
-		return nil, &badOption{etf.Atom("path"), err.Error()}
-	}
-	list, bad := options(opts)
-	if bad != nil {
-		return nil, bad
-	}
-	for _, opt := range list {
-		switch key := opt.Key.(etf.Atom); key {
-		case "owner", "link", "detached", "name":
-			err = m.option(&o.order, key, opt.Value)
-		case "recursive":
-			err = optBool(&o.recursive, opt.Value)
-		case "events":
-			o.wanted, err = optEvents(opt.Value)
-		default:
-			err = errors.New("there is no such option")
-		}
-		if err != nil {
-			return nil, &badOption{opt.Key, err.Error()}
+	var wanted watch.Kinds
+	for k, name := range kindAtom {
+		if slices.Contains(events, name) {
+			wanted = wanted.With(watch.Kind(k))
 		}
 	}
-	return o, nil
-}
-
-// optEvents takes a list of what is to be told.
-func optEvents(v etf.Term) (wanted watch.Kinds, err error) {
-	list, _ := v.(etf.List)
-	for _, t := range list {
-		k := watch.Created
-		for k <= watch.Deleted && t != kindAtom[k] {
-			k++
-		}
-		if k > watch.Deleted {
-			list = nil
-			break
-		}
-		wanted = wanted.With(k)
-	}
-	if len(list) == 0 {
-		return 0, fmt.Errorf("must be a list of %s, %s, %s, %s, %s and %s", kindAtom[watch.Created],
-			kindAtom[watch.Modified], kindAtom[watch.Closed], kindAtom[watch.Attrib], kindAtom[watch.Renamed], kindAtom[watch.Deleted])
-	}
-	return wanted, nil
+	return wanted
 }
 
 // endWatch ends a watcher, at once: there is nothing to wait for.

@@ -3,6 +3,7 @@ package childproc
 import (
 	"bytes"
 
+	"erluv/childproc/order"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -36,7 +37,7 @@ const maxElements = 2 << 20
 
 // decode builds what a node has sent.
 func decode(b etf.Raw) (etf.Term, error) {
-	if len(b) > maxRequest {
+	if len(b) > order.MaxRequest {
 		return nil, etf.ErrTooLarge
 	}
 	return etf.DecodeUpTo(b, maxElements)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	"erluv/childproc/order"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -318,7 +319,7 @@ var errNoTranslation = errors.New("characters that the encoding does not have")
 // encode gives the bytes of characters in a request.
 func (d device) encode(encoding, chars etf.Term) ([]byte, error) {
 	if encoding != etf.Atom("unicode") {
-		return etf.AppendIOData([]byte{}, gen.Encode(chars), maxRequest)
+		return etf.AppendIOData([]byte{}, gen.Encode(chars), order.MaxRequest)
 	}
 	return d.appendChars([]byte{}, chars)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/loop/watch"
@@ -158,8 +159,8 @@ func (m *manager) ref(n uint64) etf.Raw {
 
 // request takes one call to the manager.
 func (m *manager) request(to from, req etf.Raw) {
-	if len(req) > maxRequest {
-		m.out.reply(to, gen.TooLarge(len(req), maxRequest))
+	if len(req) > order.MaxRequest {
+		m.out.reply(to, gen.TooLarge(len(req), order.MaxRequest))
 		return
 	}
 	if reason, ok := stopRequest(req); ok {
@@ -221,73 +222,91 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 		m.out.reply(to, gen.Error(etf.Atom("stopping")))
 		return
 	}
-	o, bad := m.orderOf(to.pid, cmd, opts, run)
+	read := order.Spawn
+	if run {
+		read = order.Run
+	}
+	o, bad := read(m.outside(to.pid), cmd, opts)
 	if bad != nil {
-		m.out.reply(to, bad.term())
+		m.out.reply(to, gen.Error(bad.Term()))
 		return
 	}
-	if reason := m.settleUser(o); reason != nil {
+	if reason := o.RunAs(m.start.Allowed); reason != nil {
 		m.out.reply(to, gen.Error(reason))
 		return
 	}
-	if m.starterOf(o.user).Crowded(len(o.input)) {
+	if m.starterOf(o.User).Crowded(len(o.Input)) {
 		m.out.reply(to, errorHeld)
 		return
 	}
-	if m.starterOf(o.user).Full() {
+	if m.starterOf(o.User).Full() {
 		m.out.reply(to, gen.Error(userFailure(unix.EAGAIN)))
 		return
 	}
-	p := m.admit(to, o)
+	p := m.admit(to, &o.Process, o.Cost())
 	if p == nil {
 		return
 	}
-	p.user, p.cmd, p.asked.proxy = uint8(o.user), shorten(o.spec.Args), o.proxy
-	if o.restart.when != restartNever {
-		p.restart = &o.restart
-		p.restart.spec, p.restart.cost = &o.spec, o.specCost()
-		p.asked.cost -= p.restart.cost
-	}
-	p.streams, p.packet, p.active, p.once, p.auto = o.streams, o.packet, o.active.mode, o.active.once, o.active.auto
-	if o.active.count > 0 {
-		p.active = o.active.count
-	}
-	if o.ready.by != 0 {
-		ready := o.ready // the order is not kept, it can be large
-		p.ready = &ready
-		p.asked.cost -= ready.cost
-	}
-	p.hidden = o.proxy != nil || p.ready.unheard()
+	p.take(o)
 	if run {
-		p.run = newCollector(o.maxOutput)
+		p.run = newCollector(o.MaxOutput)
 	}
-	m.begin(p, &o.spec)
-	if o.input != nil {
+	m.begin(p, &o.Spec)
+	if o.Input != nil {
 		// The program may end without having read it all.
-		_ = p.w.Write(o.input, nil)
+		_ = p.w.Write(o.Input, nil)
 		p.w.CloseStdin()
 	}
 }
 
-// admit gives what an order asks for its place in the table, or answers why not.
-func (m *manager) admit(to from, o *order) *proc {
+// outside is what a request of a process depends on.
+func (m *manager) outside(caller etf.Pid) order.Outside {
+	return order.Outside{Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout}
+}
+
+// take has the worker be what an order asks for. Of the order itself nothing is kept but
+// its Spec: it can be large.
+func (p *proc) take(o *order.Order) {
+	p.user, p.cmd, p.asked.proxy = uint8(o.User), shorten(o.Spec.Args), o.Proxy
+	if o.Restart.When != order.Temporary {
+		p.restart = &restart{Restart: o.Restart, spec: &o.Spec, cost: o.SpecCost()}
+		p.asked.cost -= p.restart.cost
+	}
+	p.streams = make([]stream, len(o.Outputs))
+	for i, out := range o.Outputs {
+		p.streams[i] = stream{no: out.FD, to: out.To}
+	}
+	p.packet, p.active, p.once, p.auto = packet{o.Packet}, o.Active.Mode, o.Active.Once, o.Active.Auto
+	if o.Active.Count > 0 {
+		p.active = o.Active.Count
+	}
+	if o.Ready.By != 0 {
+		p.ready = &readiness{Ready: o.Ready}
+		p.asked.cost -= o.Ready.Cost
+	}
+	p.hidden = o.Proxy != nil || p.ready.unheard()
+}
+
+// admit gives what is asked for its place in the table, or answers why not. Until the
+// answer it costs so many bytes beside the call.
+func (m *manager) admit(to from, o *order.Process, cost int) *proc {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
 		m.out.reply(to, gen.Error(etf.Atom("max_workers")))
 		return nil
 	}
-	if other := m.byName[o.name]; other != nil {
+	if other := m.byName[o.Name]; other != nil {
 		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
-	cost := to.cost() + o.cost()
+	cost += to.cost()
 	if !m.held.take(cost) {
 		m.out.reply(to, errorHeld)
 		return nil
 	}
-	p := &proc{pid: m.newPid(), name: o.name, owner: o.owner, detached: o.detached, asked: &asked{from: to.keep(), cost: cost}}
-	if o.link {
+	p := &proc{pid: m.newPid(), name: o.Name, owner: o.Owner, detached: o.Detached, asked: &asked{from: to.keep(), cost: cost}}
+	if o.Link {
 		// With owner none it is the caller that is linked: a supervisor.
-		if p.asked.link = o.owner; o.owner == (etf.Pid{}) {
+		if p.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
 			p.asked.link = to.pid
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -31,7 +32,7 @@ func TestRunsAtOnce(t *testing.T) {
 	must(t, err)
 	defer over.Close()
 	must(t, over.SetReadDeadline(time.Now().Add(patience)))
-	for range collectedMax / maxOutput { // all that fit, at the most that one may collect
+	for range collectedMax / order.MaxOutput { // all that fit, at the most that one may collect
 		_, err := over.Read(make([]byte, 1))
 		must(t, err)
 	}

@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/loop/watch"
 	"erluv/wire/etf"
@@ -50,9 +51,9 @@ type proc struct {
 // done before.
 type asked struct {
 	from
-	link  etf.Pid // to be linked; the zero pid: nobody
-	proxy *proxy  // until it runs
-	cost  int     // of the budget; see held
+	link  etf.Pid      // to be linked; the zero pid: nobody
+	proxy *order.Proxy // until it runs
+	cost  int          // of the budget; see held
 }
 
 // ending is what is known of the end of a worker, or of its program.
@@ -354,7 +355,7 @@ func (m *manager) forget(p *proc) {
 		m.held.give(p.restart.cost)
 	}
 	if p.ready != nil {
-		m.held.give(p.ready.cost)
+		m.held.give(p.ready.Cost)
 	}
 	m.endReaders(p)
 	m.unready.forget(p)

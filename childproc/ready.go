@@ -2,13 +2,9 @@ package childproc
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
-	"path"
-	"regexp"
-	"strconv"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/loop"
 	"erluv/stat"
 	"erluv/wire/etf"
@@ -16,20 +12,7 @@ import (
 	"erluv/workers"
 )
 
-// readyBy says how a program shows that it is ready.
-type readyBy uint8
-
 const (
-	readyTCP    readyBy = iota + 1 // it listens on a port
-	readyLine                      // it writes a line that matches
-	readyFile                      // it makes or changes a file
-	readyNotify                    // it says so (sd_notify(3))
-)
-
-const (
-	// defaultReady is how long a program may take to become ready.
-	defaultReady = 30 * time.Second
-
 	// maxUnready is how much output of a stream is kept, in bytes, while nobody is
 	// told of it before the program is ready. More waits in the pipe.
 	maxUnready = 1 << 20
@@ -47,20 +30,20 @@ const (
 	// statusEvery is how often the owner is told of a new status at most; it is
 	// told of the last one.
 	statusEvery = 100 * time.Millisecond
+
+	// maxMatched is how much of a line is matched, in bytes. With the bound of a pattern
+	// that takes 0.2 s at worst, and some microseconds mostly.
+	maxMatched = 4 << 10
+
+	// matchPiece is how much is read at once while a line is waited for, so that the
+	// steps of one turn are bounded as well.
+	matchPiece = 1 << 10
 )
 
 // readiness is what a worker's program does to be ready, and whether the run that is
 // going on has done it.
 type readiness struct {
-	by      readyBy
-	port    uint16
-	line    *regexp.Regexp
-	cost    int // of the line's pattern, of the budget; see held
-	file    string
-	timeout time.Duration // 0: without end
-	message bool          // the spawn call does not wait
-
-	watchdog time.Duration // longest time between two signs of life once it is ready; 0: none
+	order.Ready
 
 	awaited bool // the run is not ready yet
 	kept    int  // bytes of output; see unready
@@ -120,15 +103,17 @@ func (u *unready) forget(p *proc) {
 }
 
 // awaitsLine says whether what is read is matched.
-func (p *proc) awaitsLine() bool { return p.awaitsReady() && p.ready.by == readyLine && !p.ready.due }
+func (p *proc) awaitsLine() bool {
+	return p.awaitsReady() && p.ready.By == order.ByLine && !p.ready.due
+}
 
 // unheard says whether the worker is one that nobody hears of before it is ready.
-func (r *readiness) unheard() bool { return r != nil && !r.message }
+func (r *readiness) unheard() bool { return r != nil && !r.Message }
 
 func (p *proc) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
 
 // unheard says whether the worker is one now.
-func (p *proc) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.message }
+func (p *proc) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.Message }
 
 // beginReady notes what is there before the program is started.
 func (m *manager) beginReady(p *proc) {
@@ -146,10 +131,10 @@ func (m *manager) awaitReady(p *proc) {
 	if r == nil {
 		return
 	}
-	if r.timeout > 0 {
-		r.limit = m.after(r.timeout, func() { m.notReady(p, etf.Atom("timeout")) })
+	if r.Timeout > 0 {
+		r.limit = m.after(r.Timeout, func() { m.notReady(p, etf.Atom("timeout")) })
 	}
-	if r.by == readyTCP || r.by == readyFile {
+	if r.By == order.ByTCP || r.By == order.ByFile {
 		m.lookAgain(p)
 	}
 }
@@ -168,11 +153,11 @@ func (m *manager) lookAgain(p *proc) {
 
 // seen is what there is now of the port or the file.
 func (r *readiness) seen() footprint {
-	switch r.by {
-	case readyTCP:
-		return listeners(r.port)
-	case readyFile:
-		return fileNow(r.file)
+	switch r.By {
+	case order.ByTCP:
+		return listeners(r.Port)
+	case order.ByFile:
+		return fileNow(r.File)
 	}
 	return nil
 }
@@ -221,7 +206,7 @@ func (m *manager) readyAtEnd(p *proc) {
 	if r == nil {
 		return
 	}
-	if r.due || r.awaited && r.by == readyFile && r.seen().differs(r.before) {
+	if r.due || r.awaited && r.By == order.ByFile && r.seen().differs(r.before) {
 		m.isReady(p)
 	}
 	if p.unheard() {
@@ -279,7 +264,7 @@ func (m *manager) withdraw(p *proc) {
 // sawOutput looks for the line.
 func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
 	r := p.ready
-	if r == nil || !r.awaited || r.by != readyLine || s > workers.Stderr || r.due {
+	if r == nil || !r.awaited || r.By != order.ByLine || s > workers.Stderr || r.due {
 		return
 	}
 	part := &r.partial[s-workers.Stdout]
@@ -294,7 +279,7 @@ func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
 			return
 		}
 		line = line[:min(len(line), maxMatched)]
-		if r.line.Match(bytes.TrimSuffix(line, []byte{'\r'})) {
+		if r.Line.Match(bytes.TrimSuffix(line, []byte{'\r'})) {
 			m.readyLater(p)
 			return
 		}
@@ -318,23 +303,23 @@ func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 	if n.Ready {
 		m.isReady(p)
 	}
-	if n.Trigger && r.watchdog > 0 {
+	if n.Trigger && r.Watchdog > 0 {
 		m.bark(p)
 	}
 }
 
 // watchLife begins to expect signs of life.
 func (m *manager) watchLife(p *proc) {
-	if r := p.ready; r.watchdog > 0 {
+	if r := p.ready; r.Watchdog > 0 {
 		r.alive = m.now()
-		m.watchFor(p, r.watchdog)
+		m.watchFor(p, r.Watchdog)
 	}
 }
 
 func (m *manager) watchFor(p *proc, d time.Duration) {
 	r := p.ready
 	r.barking = m.after(d, func() {
-		if left := r.alive + r.watchdog - m.now(); left > 0 {
+		if left := r.alive + r.Watchdog - m.now(); left > 0 {
 			m.watchFor(p, left)
 			return
 		}
@@ -386,92 +371,4 @@ func (p *proc) readiness() *stat.Ready {
 		return nil
 	}
 	return &stat.Ready{Is: !p.ready.awaited, Status: p.ready.status}
-}
-
-// optReady takes {tcp, Port}, {line, RegExp}, {file, Path} or notify.
-func optReady(r *readiness, v etf.Term) error {
-	if v == etf.Atom("notify") {
-		r.by = readyNotify
-		return nil
-	}
-	bad := errors.New("must be {tcp, Port}, {line, RegExp}, {file, Path} or notify")
-	t, ok := v.(etf.Tuple)
-	if !ok || len(t) != 2 {
-		return bad
-	}
-	switch t[0] {
-	case etf.Atom("tcp"):
-		n, ok := t[1].(int64)
-		if !ok || n < 1 || n > 65535 {
-			return errors.New("must have a port from 1 to 65535")
-		}
-		r.by, r.port = readyTCP, uint16(n)
-	case etf.Atom("line"):
-		s, ok := etf.Text(t[1])
-		if !ok || len(s) > maxRegExp {
-			return fmt.Errorf("must have a regular expression of at most %d bytes, as a binary or string", maxRegExp)
-		}
-		re, size, err := compile(s)
-		if err != nil {
-			return fmt.Errorf("has no regular expression that can be used: %w", err)
-		}
-		r.by, r.line, r.cost = readyLine, re, size*patternCost
-	case etf.Atom("file"):
-		p, err := optPath(t[1])
-		if err != nil {
-			return err
-		}
-		r.by, r.file = readyFile, p
-	default:
-		return bad
-	}
-	return nil
-}
-
-func optReadyReply(r *readiness, v etf.Term) error {
-	switch v {
-	case etf.Atom("call"):
-		r.message = false
-	case etf.Atom("message"):
-		r.message = true
-	default:
-		return errors.New("must be call or message")
-	}
-	return nil
-}
-
-// settleReady completes what the options have said of readiness, in whatever order.
-func (o *order) settleReady(given []etf.Pair) *badOption {
-	r := &o.ready
-	if r.by == 0 {
-		for _, p := range given {
-			switch p.Key {
-			case etf.Atom("ready_timeout"), etf.Atom("ready_reply"), etf.Atom("watchdog"):
-				return &badOption{p.Key, "goes with the option ready"}
-			}
-		}
-		return nil
-	}
-	switch r.by {
-	case readyLine:
-		if o.spec.Terminal == nil && o.spec.Streams[workers.Stdout].Kind != workers.Pipe && o.spec.Streams[workers.Stderr].Kind != workers.Pipe {
-			return &badOption{etf.Atom("ready"), "must be another than {line, RegExp}: neither stdout nor stderr is a pipe"}
-		}
-	case readyFile:
-		if !path.IsAbs(r.file) {
-			r.file = o.spec.Dir + "/" + r.file
-		}
-	case readyNotify:
-		o.spec.Notify = true
-		for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
-			o.env.put(variable{name: name, removed: true})
-		}
-		if r.watchdog > 0 {
-			o.env.put(variable{name: "WATCHDOG_USEC", value: strconv.FormatInt(r.watchdog.Microseconds(), 10)})
-		}
-	}
-	if r.watchdog > 0 && r.by != readyNotify {
-		return &badOption{etf.Atom("watchdog"), "goes with ready => notify"}
-	}
-	return nil
 }

@@ -4,27 +4,17 @@ import (
 	"fmt"
 	"iter"
 
+	"erluv/childproc/order"
 	"erluv/wire/etf"
 	"erluv/workers"
 )
 
-// maxReceivers is how many processes may be sent the output of one stream. Each
-// is sent a copy of its own.
-const maxReceivers = 16
-
-// receivers are those who are sent the output of a stream, when it is not the owner
-// alone.
-type receivers struct {
-	owner bool // the owner too, as the first
-	list  []etf.Pid
-}
-
 // first is the first receiver; the zero pid: it is the owner, and there is none.
 func (p *proc) first(st *stream) etf.Pid {
-	if st.to == nil || st.to.owner {
+	if st.to == nil || st.to.Owner {
 		return p.owner
 	}
-	return st.to.list[0]
+	return st.to.List[0]
 }
 
 // others are those behind the first.
@@ -32,10 +22,10 @@ func (st *stream) others() []etf.Pid {
 	switch {
 	case st.to == nil:
 		return nil
-	case st.to.owner:
-		return st.to.list
+	case st.to.Owner:
+		return st.to.List
 	}
-	return st.to.list[1:]
+	return st.to.List[1:]
 }
 
 // nobody says whether a stream has no receiver.
@@ -55,42 +45,13 @@ func (p *proc) receivers(st *stream) iter.Seq[etf.Pid] {
 	}
 }
 
-// receiversOf reads owner, {pid, Pid}, or a list of these; ok is false when it
-// is something else.
-func (m *manager) receiversOf(v etf.Term) (to *receivers, ok bool, err error) {
-	var r receivers
-	list, isList := v.(etf.List)
-	if !isList {
-		list = etf.List{v}
+// reachable refuses pids of other nodes than the one that is served: there is no
+// connection to them.
+func (m *manager) reachable(pid etf.Pid) error {
+	if string(pid.Node) != m.start.Target {
+		return fmt.Errorf("must be a process of %s, the node that is served", m.start.Target)
 	}
-	if len(list) == 0 || len(list) > maxReceivers {
-		return nil, isList, fmt.Errorf("must have 1 to %d receivers", maxReceivers)
-	}
-	for _, t := range list {
-		if t == etf.Atom("owner") {
-			if r.owner {
-				return nil, true, fmt.Errorf("has the owner twice")
-			}
-			r.owner = true
-			continue
-		}
-		tu, isTuple := t.(etf.Tuple)
-		if !isTuple || len(tu) != 2 || tu[0] != etf.Atom("pid") {
-			return nil, false, nil
-		}
-		pid, isPid := tu[1].(etf.Pid)
-		if !isPid {
-			return nil, false, nil
-		}
-		if err := m.reachable(pid); err != nil {
-			return nil, true, err
-		}
-		r.list = append(r.list, pid)
-	}
-	if r.owner && r.list == nil {
-		return nil, true, nil
-	}
-	return &r, true, nil
+	return nil
 }
 
 // setReceivers is the call setopts of stdout and stderr: from now on the output goes
@@ -99,7 +60,7 @@ func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), e
 	if !p.w.Open(s) && !p.stream(s).ended && p.w.State() != workers.Starting {
 		return nil, fmt.Errorf("is no pipe")
 	}
-	r, ok, err := m.receiversOf(v)
+	r, ok, err := order.ReceiversOf(v, m.reachable)
 	if err == nil && !ok {
 		err = fmt.Errorf("must be owner, {pid, Pid}, or a list of these")
 	}

@@ -1,31 +1,18 @@
 package childproc
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/loop"
-	"erluv/wire/etf"
 	"erluv/workers"
-)
-
-// restartWhen says after which ends a program is started again.
-type restartWhen uint8
-
-const (
-	restartNever    restartWhen = iota // temporary
-	restartFailures                    // transient: not after the exit status 0
-	restartAlways                      // permanent
 )
 
 // restart decides about starting a program again. It has no clock and starts
 // nothing; nil never does.
 type restart struct {
-	when     restartWhen
-	most     int // more restarts within the window: the worker gives up
-	window   time.Duration
-	from, to time.Duration // the longest delay: of the first, and of any
+	order.Restart
 
 	spec    *workers.Spec
 	cost    int             // of the spec, of the budget; see held
@@ -37,12 +24,9 @@ type restart struct {
 	doubled int             // since the program was stable last
 }
 
-// defaultRestart is what an option that is not given means.
-var defaultRestart = restart{most: 5, window: 10 * time.Second, from: 100 * time.Millisecond, to: 30 * time.Second}
-
 // wanted says whether an end is one after which to start again.
 func (r *restart) wanted(failed bool) bool {
-	return r != nil && (r.when == restartAlways || r.when == restartFailures && failed)
+	return r != nil && (r.When == order.Permanent || r.When == order.Transient && failed)
 }
 
 // restarts is how often the program was started again.
@@ -59,20 +43,20 @@ func (r *restart) restarts() int {
 // whole window; a random part of it is taken, so that many programs which ended
 // together do not start together (full jitter).
 func (r *restart) next(now, lived time.Duration, random func(time.Duration) time.Duration) (delay time.Duration, ok bool) {
-	for len(r.recent) > 0 && now-r.recent[0] > r.window {
+	for len(r.recent) > 0 && now-r.recent[0] > r.Window {
 		r.recent = r.recent[1:]
 	}
-	if len(r.recent) >= r.most {
+	if len(r.recent) >= r.Most {
 		return 0, false
 	}
 	r.recent = append(r.recent, now)
 	r.count++
-	if lived >= r.window {
+	if lived >= r.Window {
 		r.doubled = 0
 	}
-	longest := r.to
-	if r.doubled < 32 && r.from<<r.doubled < r.to && r.from<<r.doubled > 0 {
-		longest = r.from << r.doubled
+	longest := r.To
+	if r.doubled < 32 && r.From<<r.doubled < r.To && r.From<<r.doubled > 0 {
+		longest = r.From << r.doubled
 	}
 	r.doubled++
 	return random(longest), true
@@ -125,43 +109,4 @@ func (m *manager) rest(p *proc) bool {
 	p.restart.resting.Stop()
 	p.restart.resting, p.restart.due = nil, false
 	return true
-}
-
-func optRestart(to *restartWhen, v etf.Term) error {
-	switch v {
-	case etf.Atom("temporary"):
-		*to = restartNever
-	case etf.Atom("transient"):
-		*to = restartFailures
-	case etf.Atom("permanent"):
-		*to = restartAlways
-	default:
-		return fmt.Errorf("must be temporary, transient or permanent")
-	}
-	return nil
-}
-
-// maxRestarts bounds how many restarts are remembered for a worker.
-const maxRestarts = 1000
-
-// optMaxRestarts takes {N, Milliseconds}.
-func optMaxRestarts(r *restart, v etf.Term) error {
-	if t, ok := v.(etf.Tuple); ok && len(t) == 2 {
-		n, ok := t[0].(int64)
-		if ok && n >= 0 && n <= maxRestarts && optMillis(&r.window, t[1]) == nil {
-			r.most = int(n)
-			return nil
-		}
-	}
-	return fmt.Errorf("must be {N, Milliseconds}, N up to %d", maxRestarts)
-}
-
-// optBackoff takes {From, To} in milliseconds.
-func optBackoff(r *restart, v etf.Term) error {
-	if t, ok := v.(etf.Tuple); ok && len(t) == 2 {
-		if optMillis(&r.from, t[0]) == nil && optMillis(&r.to, t[1]) == nil && r.from <= r.to {
-			return nil
-		}
-	}
-	return fmt.Errorf("must be {From, To} in milliseconds, From not above To")
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -11,7 +12,7 @@ import (
 
 func TestRestartDelays(t *testing.T) {
 	all := func(d time.Duration) time.Duration { return d }
-	r := restart{when: restartAlways, most: 4, window: 10 * time.Second, from: time.Second, to: 3 * time.Second}
+	r := restart{Restart: order.Restart{When: order.Permanent, Most: 4, Window: 10 * time.Second, From: time.Second, To: 3 * time.Second}}
 	now := time.Duration(0)
 	for i, want := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 3 * time.Second} {
 		if d, ok := r.next(now, 0, all); d != want || !ok {
@@ -38,7 +39,7 @@ func TestRestartDelays(t *testing.T) {
 			t.Fatalf("a jitter of %v", d)
 		}
 	}
-	none := restart{when: restartAlways, most: 0, window: time.Second}
+	none := restart{Restart: order.Restart{When: order.Permanent, Most: 0, Window: time.Second}}
 	if _, ok := none.next(0, 0, all); ok {
 		t.Error("a restart although none is allowed")
 	}
@@ -46,18 +47,18 @@ func TestRestartDelays(t *testing.T) {
 
 func TestRestartWanted(t *testing.T) {
 	for _, tt := range []struct {
-		when   restartWhen
+		when   order.When
 		failed bool
 		want   bool
 	}{
-		{restartNever, true, false},
-		{restartNever, false, false},
-		{restartFailures, true, true},
-		{restartFailures, false, false},
-		{restartAlways, true, true},
-		{restartAlways, false, true},
+		{order.Temporary, true, false},
+		{order.Temporary, false, false},
+		{order.Transient, true, true},
+		{order.Transient, false, false},
+		{order.Permanent, true, true},
+		{order.Permanent, false, true},
 	} {
-		if r := (restart{when: tt.when}); r.wanted(tt.failed) != tt.want {
+		if r := (restart{Restart: order.Restart{When: tt.when}}); r.wanted(tt.failed) != tt.want {
 			t.Errorf("%v after failed=%v: %v", tt.when, tt.failed, !tt.want)
 		}
 	}

@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/loop"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -33,7 +34,7 @@ type collected struct {
 const (
 	// collectedMax is the budget, in bytes: twice what one run may collect, so that one
 	// that does not end leaves as much to the others.
-	collectedMax = 2 * maxOutput
+	collectedMax = 2 * order.MaxOutput
 
 	// runPatience is how long a run waits for others that neither end nor go on. Then it
 	// is ended, and answered eagain.

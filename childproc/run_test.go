@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 
@@ -28,7 +29,7 @@ func TestRunsWithoutSpace(t *testing.T) {
 	}
 	there, goOn := fifo("there"), fifo("go")
 	run := func(cmd string) etf.Raw {
-		opts := etf.Map{opt("max_output", int64(maxOutput)), opt("cd", etf.Binary(dir))}
+		opts := etf.Map{opt("max_output", int64(order.MaxOutput)), opt("cd", etf.Binary(dir))}
 		return n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("run"), etf.Binary(cmd), opts})
 	}
 	result := func(tag etf.Raw) etf.Tuple {
@@ -44,7 +45,7 @@ func TestRunsWithoutSpace(t *testing.T) {
 		return v.(etf.Tuple)[1].(etf.Tuple)
 	}
 	// Two have all of the budget, one goes on beyond it.
-	const holders = collectedMax/maxOutput + 1
+	const holders = collectedMax/order.MaxOutput + 1
 	for range holders {
 		run("head -c 33000000 /dev/zero; echo >there; read x <go")
 		_, err := there.Read(make([]byte, 1))

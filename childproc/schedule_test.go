@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -62,7 +63,7 @@ type act struct {
 	no       int
 	pid      etf.Pid
 	owner    etf.Pid
-	when     restartWhen
+	when     order.When
 	leave    bool // tree
 	timeout  bool
 	p        *program     // that runs, or ran last
@@ -103,7 +104,7 @@ type program struct {
 func (s *stage) enter() {
 	a := &act{stage: s, stops: map[string]bool{}, no: s.left + len(s.acts), since: s.rounds, steps: s.rng.IntN(40)}
 	a.owner = etf.Pid{Node: testTarget, ID: uint32(s.entered) & 0x7fff, Serial: uint32(s.entered >> 15), Creation: 9}
-	a.when = restartWhen(s.rng.IntN(3))
+	a.when = order.When(s.rng.IntN(3))
 	tree := s.rng.IntN(3)
 	a.leave = tree == 2
 	opts := etf.Map{
@@ -167,9 +168,9 @@ func (a *act) ask(m *ipc.Spawn) {
 		a.fail("it is started while it runs")
 	case len(a.asked) > 0:
 		a.fail("it is asked for twice")
-	case a.attempts > 1 && a.when == restartNever:
+	case a.attempts > 1 && a.when == order.Temporary:
 		a.fail("it is started again")
-	case a.attempts > 1 && a.when == restartFailures && !a.timeout && a.want[len(a.want)-1] == "exit_status 0":
+	case a.attempts > 1 && a.when == order.Transient && !a.timeout && a.want[len(a.want)-1] == "exit_status 0":
 		a.fail("it is started again after a success")
 	}
 	a.asked = append(a.asked, m)
@@ -321,8 +322,8 @@ func (a *act) down(reason string) {
 	case a.reason != nil && reason != plain(a.reason):
 		a.fail("it was ended with %v, and has ended with %s", a.reason, reason)
 	case a.reason != nil:
-	case reason == "restart_intensity" && a.when != restartNever, reason == "timeout" && a.timeout && a.when == restartNever:
-	case a.when == restartAlways, reason != a.p.end && !(reason == "normal" && a.p.end == "exit_status 0"):
+	case reason == "restart_intensity" && a.when != order.Temporary, reason == "timeout" && a.timeout && a.when == order.Temporary:
+	case a.when == order.Permanent, reason != a.p.end && !(reason == "normal" && a.p.end == "exit_status 0"):
 		a.fail("it has ended with %s after %s", reason, a.p.end)
 	}
 	if len(a.stops) > 0 {

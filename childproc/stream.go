@@ -3,6 +3,7 @@ package childproc
 import (
 	"slices"
 
+	"erluv/childproc/order"
 	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -12,8 +13,8 @@ import (
 // stream is stdout, stderr or another output of a worker as the node sees it: to
 // whom it goes, how it is cut, and who waits to read.
 type stream struct {
-	to    *receivers // nil: the owner
-	busy  *traffic   // nil: nothing has come yet, and nobody waits
+	to    *order.Receivers // nil: the owner
+	busy  *traffic         // nil: nothing has come yet, and nobody waits
 	no    workers.Stream
 	asked bool // somebody has read, so somebody may wait for the end
 	ended bool // the pipe has ended
@@ -89,8 +90,8 @@ const maxReaders = 1024
 
 // Values of proc.active besides a count of messages.
 const (
-	activeTrue = -1 // output is sent as it comes
-	passive    = 0  // output is sent to those who read
+	activeTrue = order.ActiveTrue // output is sent as it comes
+	passive    = order.Passive    // output is sent to those who read
 )
 
 // scratchSize is what is read at once when output is not passed on as it comes.
@@ -277,7 +278,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 	}
 	if st.rest() > 0 && p.active != passive {
 		data := st.busy.rest.bytes()
-		if p.packet.header > 0 {
+		if p.packet.Header > 0 {
 			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
 			if !m.toEach(p, st, func(to etf.Pid) { m.out.send(to, etf.Tuple{p.pid, incomplete}) }) {
 				return false
@@ -371,17 +372,17 @@ func (m *manager) tellLast(kind wordKind, to etf.Pid, p *proc, what etf.Term) {
 
 // activate changes how output is sent: auto, true, once, false, or a number that is
 // added to what is left of one before, as with gen_tcp.
-func (m *manager) activate(p *proc, a active) {
-	p.auto = a.auto
+func (m *manager) activate(p *proc, a order.Active) {
+	p.auto = a.Auto
 	switch {
-	case a.count == 0:
-		p.active, p.once = a.mode, a.once
+	case a.Count == 0:
+		p.active, p.once = a.Mode, a.Once
 	case p.active > 0 && !p.once:
-		p.active += a.count
+		p.active += a.Count
 	default:
-		p.active, p.once = a.count, false
+		p.active, p.once = a.Count, false
 	}
-	if a.count != 0 && p.active <= 0 {
+	if a.Count != 0 && p.active <= 0 {
 		p.active = passive
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
@@ -389,33 +390,6 @@ func (m *manager) activate(p *proc, a active) {
 	m.hold(p)
 	p.w.Resume()
 	m.finish(p)
-}
-
-// active is a value of the option active, or of flow.
-type active struct {
-	mode  int32 // activeTrue, passive, or 1 for once
-	auto  bool  // activeTrue, as far as the receivers keep up
-	once  bool
-	count int32 // not 0: {active, N}
-}
-
-func activeOf(t etf.Term) (active, bool) {
-	switch v := t.(type) {
-	case etf.Atom:
-		switch v {
-		case "true":
-			return active{mode: activeTrue}, true
-		case "false":
-			return active{mode: passive}, true
-		case "once":
-			return active{mode: 1, once: true}, true
-		}
-	case int64:
-		if v >= -32768 && v <= 32767 && v != 0 {
-			return active{count: int32(v)}, true
-		}
-	}
-	return active{}, false
 }
 
 // activity is what was set, or what is left of it.

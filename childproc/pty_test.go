@@ -77,45 +77,6 @@ func TestPtyInput(t *testing.T) {
 	same(t, etf.List(ends), etf.List{atoms("stdout", "eof"), atoms("signal", "sigterm")})
 }
 
-func TestPtyRefused(t *testing.T) {
-	n := startChild(t, nil)
-	yes := opt("pty", etf.Atom("true"))
-	for _, tt := range []struct {
-		opts etf.Map
-		key  string
-		want string
-	}{
-		{etf.Map{opt("pty", int64(1))}, "pty", "must be true, false or a map"},
-		{etf.Map{opt("pty", etf.List{int64(1)})}, "pty", "must be true, false or a map"},
-		{etf.Map{pty("rows", int64(0))}, "pty", "rows must be 1 to 65535"},
-		{etf.Map{pty("cols", int64(65536))}, "pty", "cols must be 1 to 65535"},
-		{etf.Map{pty("cols", etf.Atom("true"))}, "pty", "cols must be 1 to 65535"},
-		{etf.Map{pty("reopen", int64(1))}, "pty", "reopen must be true or false"},
-		{etf.Map{pty("vfoo", int64(1))}, "pty", "vfoo is no terminal mode of RFC 4254"},
-		{etf.Map{pty("echo", int64(2))}, "pty", "echo must be true, false, 1 or 0"},
-		{etf.Map{pty("vintr", etf.Atom("true"))}, "pty", "vintr must be the number of a character"},
-		{etf.Map{yes, opt("stdin", etf.Atom("null"))}, "stdin", "cannot be given with pty"},
-		{etf.Map{opt("stdout", etf.Atom("owner")), yes}, "stdout", "cannot be given with pty"},
-		{etf.Map{opt("stderr", etf.Atom("stdout")), yes}, "stderr", "cannot be given with pty"},
-		{etf.Map{yes, opt("setsid", etf.Atom("false"))}, "setsid", "must be true with pty"},
-	} {
-		for _, request := range []string{"spawn", "run"} {
-			if request == "run" && (tt.key == "stdin" || tt.key == "stdout") {
-				continue // refused for what it is
-			}
-			got := n.call(etf.Tuple{etf.Atom(request), etf.Binary("exit 0"), tt.opts})
-			tu, _ := got.(etf.Tuple)
-			if len(tu) == 2 {
-				tu, _ = tu[1].(etf.Tuple)
-			}
-			if len(tu) != 3 || tu[0] != etf.Atom("bad_option") || tu[1] != etf.Atom(tt.key) ||
-				!strings.Contains(string(tu[2].(etf.Binary)), tt.want) {
-				t.Errorf("%s %v: %v, want %s: %q", request, tt.opts, got, tt.key, tt.want)
-			}
-		}
-	}
-}
-
 func TestResize(t *testing.T) {
 	n := startChild(t, nil)
 	resize := func(w etf.Pid, rows, cols etf.Term) etf.Term {

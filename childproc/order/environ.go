@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"fmt"
@@ -50,10 +50,10 @@ func (e *environ) list() []string {
 	return list
 }
 
-// inherited adds what is to be copied from our own environment.
-func (m *manager) inherited(e *environ, names []string) {
+// inherit adds those of the names that are in another environment.
+func (e *environ) inherit(names []string, from map[string]string) {
 	for _, name := range names {
-		if v, ok := m.environ[name]; ok {
+		if v, ok := from[name]; ok {
 			e.offer(name, v)
 		}
 	}
@@ -68,16 +68,16 @@ func (e *environ) login(a ipc.Allowed) {
 	}
 }
 
-// optEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, in
+// toEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, in
 // whichever form it is given; false removes it, as with open_port/2.
-func optEnv(to *environ, v etf.Term) error {
+func toEnv(to *environ, v etf.Term) error {
 	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings, or false for a value")
 	pairs, ok := pairsOf(v)
 	if !ok {
 		return bad
 	}
 	for _, p := range pairs {
-		name, ok1 := envName(p.Key)
+		name, ok1 := nameOf(p.Key)
 		value, ok2 := etf.Text(p.Value)
 		removed := p.Value == etf.Atom("false")
 		if !ok1 || !ok2 && !removed {
@@ -91,9 +91,9 @@ func optEnv(to *environ, v etf.Term) error {
 	return nil
 }
 
-// envName reads the name of an environment variable: text, or an atom, for it
-// is often a key of a map.
-func envName(t etf.Term) (string, bool) {
+// nameOf reads the name of an environment variable or an account: text, or an atom, for
+// it is often a key of a map.
+func nameOf(t etf.Term) (string, bool) {
 	if a, ok := t.(etf.Atom); ok {
 		return string(a), true
 	}
@@ -102,13 +102,13 @@ func envName(t etf.Term) (string, bool) {
 
 func isEnvName(name string) bool { return name != "" && !strings.ContainsAny(name, "=\x00") }
 
-func optInherit(to *[]string, v etf.Term) error {
+func toInherit(to *[]string, v etf.Term) error {
 	list, ok := v.(etf.List)
 	if !ok {
 		return fmt.Errorf("must be a list of names")
 	}
 	for _, t := range list {
-		name, ok := envName(t)
+		name, ok := nameOf(t)
 		if !ok {
 			return fmt.Errorf("must be a list of names")
 		}
@@ -117,5 +117,15 @@ func optInherit(to *[]string, v etf.Term) error {
 		}
 		*to = append(*to, name)
 	}
+	return nil
+}
+
+// toSearch takes directories with colons between them, as PATH has them (environ(7)).
+func toSearch(to *string, v etf.Term) error {
+	s, err := pathOf(v)
+	if err != nil {
+		return fmt.Errorf("must be directories with colons between them, a binary or string")
+	}
+	*to = s
 	return nil
 }

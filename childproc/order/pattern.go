@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"fmt"
@@ -16,14 +16,6 @@ const (
 
 	// patternCost is what an instruction costs of the budget for what is held.
 	patternCost = 64
-
-	// maxMatched is how much of a line is matched, in bytes. With maxPattern that takes
-	// 0.2 s at worst, and some microseconds mostly.
-	maxMatched = 4 << 10
-
-	// matchPiece is how much is read at once while a line is waited for, so that the
-	// steps of one turn are bounded as well.
-	matchPiece = 1 << 10
 )
 
 // compile compiles a regular expression and says how many instructions it has, unless

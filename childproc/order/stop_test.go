@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"slices"
@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestOptStopSequence(t *testing.T) {
+func TestSteps(t *testing.T) {
 	signal := func(v etf.Term) etf.Term { return etf.Tuple{etf.Atom("signal"), v} }
 	for _, tc := range []struct {
 		v    etf.Term
@@ -39,7 +39,7 @@ func TestOptStopSequence(t *testing.T) {
 		{etf.Improper{Elems: []etf.Term{etf.Atom("close")}, Tail: etf.Atom("x")}, nil},
 	} {
 		var got []workers.Step
-		err := optStopSequence(&got, tc.v)
+		err := toSteps(&got, tc.v)
 		if (err == nil) != (tc.want != nil) || !slices.Equal(got, tc.want) {
 			t.Errorf("%v: %+v, %v, want %+v", tc.v, got, err, tc.want)
 		}

@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"errors"
@@ -12,9 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// optStopSequence takes a list of close, signals and milliseconds. A number is a time;
+func toSignal(to *unix.Signal, v etf.Term) error {
+	sig, err := gen.ReadSignal(v)
+	if err == nil {
+		*to = sig
+	}
+	return err
+}
+
+// toSteps takes a list of close, signals and milliseconds. A number is a time;
 // the signals that have no name are given as {signal, Number}.
-func optStopSequence(to *[]workers.Step, v etf.Term) error {
+func toSteps(to *[]workers.Step, v etf.Term) error {
 	list, ok := etf.Elements(v)
 	if !ok || len(list) == 0 || len(list) > workers.MaxSteps {
 		return fmt.Errorf("must be a list of 1 to %d steps: close, a signal such as sigterm, {signal, Signal}, or milliseconds", workers.MaxSteps)
@@ -41,7 +49,7 @@ func optStopSequence(to *[]workers.Step, v etf.Term) error {
 func stepOf(t etf.Term) (st workers.Step, err error) {
 	switch v := t.(type) {
 	case int64:
-		if optMillis(&st.Wait, v) != nil {
+		if toMillis(&st.Wait, v) != nil {
 			return st, fmt.Errorf("must be milliseconds from 0 to %d", maxMillis)
 		}
 		return st, nil
@@ -61,11 +69,9 @@ func stepOf(t etf.Term) (st workers.Step, err error) {
 }
 
 // settleStop refuses two answers to the question which signal is sent first.
-func (o *order) settleStop(given []etf.Pair) *badOption {
-	for _, p := range given {
-		if p.Key == etf.Atom("kill_signal") && o.spec.StopSteps != nil {
-			return &badOption{etf.Atom("stop_sequence"), "takes the place of kill_signal: give one of them"}
-		}
+func (r *reading) settleStop() *BadOption {
+	if _, ok := r.has("kill_signal"); ok && r.o.Spec.StopSteps != nil {
+		return &BadOption{etf.Atom("stop_sequence"), "takes the place of kill_signal: give one of them"}
 	}
 	return nil
 }

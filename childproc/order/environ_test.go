@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 // added by what is inherited or found after a login, nor does that replace anything.
 func TestEnviron(t *testing.T) {
 	pair := func(name, value etf.Term) etf.Term { return etf.Tuple{name, value} }
-	m := &manager{environ: map[string]string{"LANG": "C", "X": "inherited", "HOME": "/inherited"}}
+	ours := map[string]string{"LANG": "C", "X": "inherited", "HOME": "/inherited"}
 	user := ipc.Allowed{User: "games", Home: "/usr/games", Shell: "/bin/sh"}
 	for name, tc := range map[string]struct {
 		env     etf.Term
@@ -36,10 +36,10 @@ func TestEnviron(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e environ
-			if err := optEnv(&e, tc.env); err != nil {
+			if err := toEnv(&e, tc.env); err != nil {
 				t.Fatal(err)
 			}
-			m.inherited(&e, tc.inherit)
+			e.inherit(tc.inherit, ours)
 			if tc.login {
 				e.login(user)
 			}
@@ -57,7 +57,7 @@ func TestEnviron(t *testing.T) {
 		etf.List{etf.Atom("X")},
 		etf.Atom("clear"),
 	} {
-		if err := optEnv(&environ{}, bad); err == nil {
+		if err := toEnv(&environ{}, bad); err == nil {
 			t.Errorf("%v is taken", bad)
 		}
 	}

@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"slices"
@@ -66,12 +66,12 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%v is %q", v, name)
 		}
 		var to string
-		if optAccount(&to, v) == nil || optGroups(&whom{}, etf.List{v}) == nil {
+		if toAccount(&to, v) == nil || toGroups(&whom{}, etf.List{v}) == nil {
 			t.Errorf("%v is an option", v)
 		}
 	}
 	var w whom
-	if err := optGroups(&w, etf.String{29, 44}); err != nil || !slices.Equal(w.groups, []string{"29", "44"}) || !w.listed {
+	if err := toGroups(&w, etf.String{29, 44}); err != nil || !slices.Equal(w.groups, []string{"29", "44"}) || !w.listed {
 		t.Errorf("%+v, %v", w, err)
 	}
 }

@@ -1,4 +1,4 @@
-package childproc
+package order
 
 import (
 	"errors"
@@ -10,17 +10,24 @@ import (
 	"erluv/wire/etf"
 )
 
-// A program may be given so many paths in each list, and so many ports: the spawner
-// opens each path whenever it starts the program.
 const (
+	// A program may be given so many paths in each list, and so many ports: the spawner
+	// opens each path whenever it starts the program.
 	maxSandboxPaths = 64
 	maxSandboxPorts = 64
+
+	// What limits may be. Less memory than minMemory is too little for any program to
+	// begin; the others are the kernel's: bytes are a signed number there, and there is no
+	// process number above 2^22.
+	minMemory, maxMemory = 1 << 20, 1 << 62 // bytes
+	minPIDs, maxPIDs     = 1, 1 << 22
+	minCPU, maxCPUShare  = 1, 100 * 8192 // percent of one processor
 )
 
-// optSandbox takes #{read => [Path], write => [Path], exec => [Path], net => none,
+// toSandbox takes #{read => [Path], write => [Path], exec => [Path], net => none,
 // connect => [Port]}, a list of pairs too.
-func optSandbox(to *ipc.Confine, v etf.Term) error {
-	list, bad := options(v)
+func toSandbox(to *ipc.Confine, v etf.Term) error {
+	list, bad := Options(v)
 	if bad != nil {
 		return errors.New("must be a map or list of read, write, exec, net and connect")
 	}
@@ -66,7 +73,7 @@ func sandboxPaths(key etf.Atom, v etf.Term) ([]string, error) {
 	}
 	var paths []string
 	for _, t := range list {
-		p, err := optPath(t)
+		p, err := pathOf(t)
 		if err != nil || !path.IsAbs(p) {
 			return nil, fmt.Errorf("%s must hold absolute paths, as binaries or strings", key)
 		}
@@ -92,8 +99,8 @@ func sandboxPorts(v etf.Term) ([]uint16, error) {
 	return ports, nil
 }
 
-// optAllow takes a list of groups of system calls.
-func optAllow(to *ipc.Confine, v etf.Term) error {
+// toAllow takes a list of groups of system calls.
+func toAllow(to *ipc.Confine, v etf.Term) error {
 	bad := errors.New("must be a list of " + strings.Join(ipc.AllAllowed().Names(), ", "))
 	list, ok := v.(etf.List)
 	if !ok {
@@ -115,20 +122,53 @@ func optAllow(to *ipc.Confine, v etf.Term) error {
 }
 
 // settleAllow refuses what would undo a sandbox.
-func (o *order) settleAllow() *badOption {
-	c := &o.spec.Attributes.Confine
+func (r *reading) settleAllow() *BadOption {
+	c := &r.o.Spec.Attributes.Confine
 	if c.Allow&ipc.AllowIOUring != 0 && (c.Files || c.Ports) {
-		return &badOption{etf.Atom("allow"), "io_uring does what sandbox forbids: give one of the two"}
+		return &BadOption{etf.Atom("allow"), "io_uring does what sandbox forbids: give one of the two"}
 	}
 	return nil
 }
 
-// optNoNewPrivs takes true: the spawner has it, it is inherited, and cannot be given
-// up (prctl(2)).
-func optNoNewPrivs(v etf.Term) error {
-	if v == etf.Atom("false") {
-		return errors.New("must be true: erluv_spawner has given up new privileges for good, and so has all that it starts")
+// toLimits takes #{memory => Bytes, pids => N, cpu => Percent}, a list of pairs too.
+// A limit that is not there is none, and so is infinity: the kernel's word is max.
+func toLimits(to *ipc.Limits, v etf.Term) error {
+	list, bad := Options(v)
+	if bad != nil {
+		return errors.New("must be a map or list of memory, pids and cpu")
 	}
-	var yes bool
-	return optBool(&yes, v)
+	*to = ipc.Limits{}
+	for _, p := range list {
+		var err error
+		switch key := p.Key.(etf.Atom); key {
+		case "memory":
+			to.Memory, err = limitIn(p.Value, minMemory, maxMemory, "memory must be a number of bytes")
+		case "pids":
+			var n uint64
+			n, err = limitIn(p.Value, minPIDs, maxPIDs, "pids must be a number of processes and threads")
+			to.PIDs = uint32(n)
+		case "cpu":
+			var n uint64
+			n, err = limitIn(p.Value, minCPU, maxCPUShare, "cpu must be a percentage of one processor, an integer")
+			to.CPU = uint32(n)
+		default:
+			err = fmt.Errorf("%.50s is none of memory, pids and cpu", key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limitIn is 0 for no limit.
+func limitIn(v etf.Term, low, high int64, what string) (uint64, error) {
+	if v == etf.Atom("infinity") {
+		return 0, nil
+	}
+	n, ok := v.(int64)
+	if !ok || n < low || n > high {
+		return 0, fmt.Errorf("%s from %d to %d, or infinity", what, low, high)
+	}
+	return uint64(n), nil
 }

@@ -1,0 +1,128 @@
+package order
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// item is what the manual says of an option.
+type item struct {
+	types []string // one for each heading that it has
+	text  string   // without macros, in one line
+}
+
+// items are those of the outermost list behind a heading of erluv-protocol(7), by name:
+// of "stdout , stderr => Type" both.
+func items(t *testing.T, heading string) map[string]*item {
+	t.Helper()
+	text, err := os.ReadFile("../../man/erluv-protocol.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(text), "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("erluv-protocol.7 has no %s", heading)
+	}
+	found := make(map[string]*item)
+	var last []*item
+	depth := 0
+	for line := range strings.Lines(section) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, ".Sh"), strings.HasPrefix(line, ".Ss"):
+			return found
+		case strings.HasPrefix(line, ".Bl"):
+			depth++
+		case strings.HasPrefix(line, ".El"):
+			depth--
+		case depth == 1 && strings.HasPrefix(line, ".It Li "):
+			last = begun(found, strings.Trim(line[len(".It Li "):], `"`))
+		default:
+			for _, it := range last {
+				it.text += " " + plain(line)
+			}
+		}
+	}
+	return found
+}
+
+// begun are the items of one heading: names and a type for all of them, or each with its
+// own.
+func begun(found map[string]*item, heading string) (list []*item) {
+	parts := strings.Split(heading, " , ")
+	_, shared, _ := strings.Cut(parts[len(parts)-1], " => ")
+	for _, part := range parts {
+		name, typ, own := strings.Cut(part, " => ")
+		if !own {
+			typ = shared
+		}
+		it := found[name]
+		if it == nil {
+			it = &item{}
+			found[name] = it
+		}
+		if typ != "" {
+			it.types = append(it.types, typ)
+		}
+		list = append(list, it)
+	}
+	return list
+}
+
+var page = regexp.MustCompile(`^\.Xr (\S+) (\S+)`)
+
+// plain is a line without its macro.
+func plain(line string) string {
+	line = page.ReplaceAllString(line, "$1($2)")
+	if strings.HasPrefix(line, ".") {
+		_, line, _ = strings.Cut(line, " ")
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(line, " .", "."), " ,", ",")
+}
+
+var defaulted = regexp.MustCompile(`Default: (.*?)\.( |$)`)
+
+// TestManual: erluv-protocol(7) has each option of the table, with its type, its default
+// and the request that it is for, and no other.
+func TestManual(t *testing.T) {
+	for heading, request := range map[string]Request{".Ss Opts": forBoth, ".Sh FILE EVENTS": ForWatch} {
+		manual := items(t, heading)
+		for i := range Table {
+			row := &Table[i]
+			if row.For&request == 0 {
+				continue
+			}
+			it := manual[row.Name]
+			delete(manual, row.Name)
+			if it == nil {
+				t.Errorf("%s: there is no item for %s", heading, row.Name)
+			} else if request == forBoth || row.For == ForWatch { // else it says: as for spawn
+				compare(t, row, it)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(manual)) {
+			t.Errorf("%s: there is an item for %s, which is not understood", heading, name)
+		}
+	}
+}
+
+func compare(t *testing.T, row *Option, it *item) {
+	t.Helper()
+	if typ := strings.Join(it.types, " | "); typ != row.Type {
+		t.Errorf("%s is %s, in the manual %s", row.Name, row.Type, typ)
+	}
+	found := defaulted.FindStringSubmatch(it.text)
+	if found == nil || found[1] != row.Default {
+		t.Errorf("%s is by default %s, in the manual %q", row.Name, row.Default, found)
+	}
+	if is := strings.Contains(it.text, "Not for run."); is != (row.For&ForRun == 0 && row.For&ForSpawn != 0) {
+		t.Errorf("%s: the manual says that it is not for run: %v", row.Name, is)
+	}
+	if is := strings.Contains(it.text, "Only for run."); is != (row.For == ForRun) {
+		t.Errorf("%s: the manual says that it is only for run: %v", row.Name, is)
+	}
+}

@@ -1,0 +1,123 @@
+package order
+
+import (
+	"fmt"
+
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+)
+
+// Packet says how output is cut into messages, and whether what is written to
+// stdin gets a length before it.
+type Packet struct {
+	Max    int32 // line: a longer one is delivered in pieces, in bytes
+	Header uint8 // 1, 2 or 4: bytes of a length before each packet; 0: none
+	Line   bool
+}
+
+const (
+	// defaultLine is the longest line that is delivered whole unless it is set.
+	defaultLine = 64 << 10
+
+	// MaxLine is the longest that can be set: so much is held for a stream at most.
+	MaxLine = 1 << 20
+)
+
+// PacketOf reads raw, line, {line, Max}, 1, 2 or 4.
+func PacketOf(t etf.Term) (Packet, error) {
+	switch v := t.(type) {
+	case etf.Atom:
+		switch v {
+		case "raw":
+			return Packet{}, nil
+		case "line":
+			return Packet{Line: true, Max: defaultLine}, nil
+		}
+	case int64:
+		if v == 1 || v == 2 || v == 4 {
+			return Packet{Header: uint8(v)}, nil
+		}
+	case etf.Tuple:
+		if len(v) == 2 && v[0] == etf.Atom("line") {
+			if n, ok := v[1].(int64); ok && n >= 1 && n <= MaxLine {
+				return Packet{Line: true, Max: int32(n)}, nil
+			}
+		}
+	}
+	return Packet{}, fmt.Errorf("must be raw, line, {line, MaxBytes up to %d}, 1, 2 or 4", MaxLine)
+}
+
+func toPacket(to *Packet, v etf.Term) (err error) {
+	*to, err = PacketOf(v)
+	return err
+}
+
+// Modes of an Active besides 1, which is once.
+const (
+	ActiveTrue = -1 // output is sent as it comes
+	Passive    = 0  // output is sent to those who read
+)
+
+// Active says when output is sent.
+type Active struct {
+	Mode  int32 // ActiveTrue, Passive, or 1 for once
+	Auto  bool  // ActiveTrue, as far as the receivers keep up
+	Once  bool
+	Count int32 // not 0: {active, N}
+}
+
+// ActiveOf reads true, false, once or a number of messages.
+func ActiveOf(t etf.Term) (Active, bool) {
+	switch v := t.(type) {
+	case etf.Atom:
+		switch v {
+		case "true":
+			return Active{Mode: ActiveTrue}, true
+		case "false":
+			return Active{Mode: Passive}, true
+		case "once":
+			return Active{Mode: 1, Once: true}, true
+		}
+	case int64:
+		if v >= -32768 && v <= 32767 && v != 0 {
+			return Active{Count: int32(v)}, true
+		}
+	}
+	return Active{}, false
+}
+
+// FlowOf reads auto, or {active, true | once | false | N}.
+func FlowOf(v etf.Term) (Active, error) {
+	if v == etf.Atom("auto") {
+		return Active{Mode: ActiveTrue, Auto: true}, nil
+	}
+	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("active") {
+		if a, ok := ActiveOf(t[1]); ok && a.Count >= 0 {
+			return a, nil
+		}
+	}
+	return Active{}, fmt.Errorf("must be auto or {active, true | once | false | N}, N up to 32767")
+}
+
+func toFlow(to *Active, v etf.Term) (err error) {
+	*to, err = FlowOf(v)
+	return err
+}
+
+func toInput(to *[]byte, v etf.Term) error {
+	b, err := etf.AppendIOData([]byte{}, gen.Encode(v), MaxRequest)
+	if err != nil {
+		return fmt.Errorf("must be iodata")
+	}
+	*to = b
+	return nil
+}
+
+func toMaxOutput(to *int, v etf.Term) error {
+	n, ok := v.(int64)
+	if !ok || n < 0 || n > MaxOutput {
+		return fmt.Errorf("must be a number of bytes up to %d", MaxOutput)
+	}
+	*to = int(n)
+	return nil
+}

@@ -1,0 +1,63 @@
+package order
+
+import (
+	"fmt"
+
+	"erluv/wire/etf"
+	"erluv/workers"
+)
+
+// MaxReceivers is how many processes may be sent the output of one stream. Each
+// is sent a copy of its own.
+const MaxReceivers = 16
+
+// Output is stdout, stderr or another pipe that a program writes to.
+type Output struct {
+	FD workers.Stream
+	To *Receivers // nil: the owner
+}
+
+// Receivers are the processes that are sent the output of a stream, when it is not the
+// owner alone.
+type Receivers struct {
+	Owner bool // the owner too, as the first
+	List  []etf.Pid
+}
+
+// ReceiversOf reads owner, {pid, Pid}, or a list of these; ok is false when it
+// is something else.
+func ReceiversOf(v etf.Term, reachable func(etf.Pid) error) (to *Receivers, ok bool, err error) {
+	var r Receivers
+	list, isList := v.(etf.List)
+	if !isList {
+		list = etf.List{v}
+	}
+	if len(list) == 0 || len(list) > MaxReceivers {
+		return nil, isList, fmt.Errorf("must have 1 to %d receivers", MaxReceivers)
+	}
+	for _, t := range list {
+		if t == etf.Atom("owner") {
+			if r.Owner {
+				return nil, true, fmt.Errorf("has the owner twice")
+			}
+			r.Owner = true
+			continue
+		}
+		tu, isTuple := t.(etf.Tuple)
+		if !isTuple || len(tu) != 2 || tu[0] != etf.Atom("pid") {
+			return nil, false, nil
+		}
+		pid, isPid := tu[1].(etf.Pid)
+		if !isPid {
+			return nil, false, nil
+		}
+		if err := reachable(pid); err != nil {
+			return nil, true, err
+		}
+		r.List = append(r.List, pid)
+	}
+	if r.Owner && r.List == nil {
+		return nil, true, nil
+	}
+	return &r, true, nil
+}
