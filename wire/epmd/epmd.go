@@ -47,11 +47,8 @@ func (n Node) Speaks(version uint16) bool {
 // as name, which is the part of a node's name before the @. It returns an error
 // for which errors.Is(err, ErrUnknown) holds when there is none.
 func Lookup(ctx context.Context, addr, name string) (Node, error) {
-	switch {
-	case name == "" || strings.ContainsRune(name, '@'):
-		return Node{}, fmt.Errorf("cannot ask EPMD for %q: a name is what stands before the @ of a node's name", name)
-	case len(name) > maxName:
-		return Node{}, fmt.Errorf("cannot ask EPMD for a name of %d bytes: no atom has more than %d", len(name), maxName)
+	if err := checkName(name); err != nil {
+		return Node{}, fmt.Errorf("cannot ask EPMD for %.80q: %w", name, err)
 	}
 	var node Node
 	err := ask(ctx, addr, append([]byte{portPlease2Req}, name...), func(r io.Reader) (err error) {
@@ -65,6 +62,16 @@ func Lookup(ctx context.Context, addr, name string) (Node, error) {
 		return Node{}, fmt.Errorf("cannot find node %q: %w", name, err)
 	}
 	return node, nil
+}
+
+func checkName(name string) error {
+	switch {
+	case name == "" || strings.ContainsRune(name, '@'):
+		return errors.New("a name is what stands before the @ of a node's name")
+	case len(name) > maxName:
+		return fmt.Errorf("it has %d bytes, and no atom has more than %d", len(name), maxName)
+	}
+	return nil
 }
 
 // readPort2 reads a PORT2_RESP: 119, result:8 and, when the result is zero,
@@ -111,29 +118,42 @@ func readPort2(r io.Reader, name string) (Node, error) {
 
 // ask connects to addr, sends one request and has answer read what comes back.
 func ask(ctx context.Context, addr string, req []byte, answer func(io.Reader) error) error {
+	conn, err := dial(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return askOn(ctx, conn, addr, req, answer)
+}
+
+func dial(ctx context.Context, addr string) (net.Conn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
-		return fmt.Errorf("cannot find the host of the EPMD at %s: is its name right? (%w)", addr, err)
+		return nil, fmt.Errorf("cannot find the host of the EPMD at %s: is its name right? (%w)", addr, err)
 	}
 	if err != nil {
-		return fmt.Errorf("no EPMD at %s: is an Erlang node running there? (%w)", addr, err)
+		return nil, fmt.Errorf("no EPMD at %s: is an Erlang node running there? (%w)", addr, err)
 	}
+	return conn, nil
+}
+
+// askOn sends one request on conn and has answer read what comes back.
+func askOn(ctx context.Context, conn net.Conn, addr string, req []byte, answer func(io.Reader) error) error {
 	// A deadline in the past makes the read or write that is going on return:
 	// that is how the context reaches them, whether it ran out or was cancelled.
-	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-
 	msg := binary.BigEndian.AppendUint16(nil, uint16(len(req)))
-	if _, err = conn.Write(append(msg, req...)); err == nil {
+	_, err := conn.Write(append(msg, req...))
+	if err == nil {
 		err = answer(conn)
 	}
+	inTime := stop()
 	switch {
-	case err == nil || errors.Is(err, ErrUnknown):
+	case err == nil && inTime || errors.Is(err, ErrUnknown) || errors.Is(err, ErrTaken):
 		return err
-	case ctx.Err() != nil:
-		return fmt.Errorf("whoever listens at %s did not answer in time: is it an EPMD? (%w)", addr, ctx.Err())
+	case !inTime:
+		return fmt.Errorf("whoever listens at %s did not answer in time: is it an EPMD? (%w)", addr, context.Cause(ctx))
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("whoever listens at %s ended the connection before it had answered: is it an EPMD?", addr)
 	}

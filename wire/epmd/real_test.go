@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"erluv/wire/epmd"
 )
@@ -40,14 +41,29 @@ func program(t *testing.T, name string) string {
 // ends with the test.
 func startEPMD(t *testing.T) (addr string) {
 	t.Helper()
+	return startEPMDAt(t, freePort(t)).addr
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr = l.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	l.Close()
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
 
+// daemon is a real EPMD.
+type daemon struct {
+	addr string
+	kill func() // and wait for its end
+}
+
+// startEPMDAt starts a real EPMD, which ends with the test.
+func startEPMDAt(t *testing.T, port string) daemon {
+	t.Helper()
 	// With -d twice it tells on standard error when it listens.
 	cmd := exec.Command(program(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics cleans nothing up
@@ -67,22 +83,21 @@ func startEPMD(t *testing.T) (addr string) {
 				ready <- true
 			}
 		}
+		_ = cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	d := daemon{net.JoinHostPort("127.0.0.1", port), func() {
 		_ = cmd.Process.Kill()
 		<-ended
-		_ = cmd.Wait()
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	}}
+	t.Cleanup(d.kill)
 	select {
 	case <-ready:
 	case <-ended:
 		t.Fatal("epmd ended at once")
-	case <-ctx.Done():
+	case <-time.After(patience):
 		t.Fatal("epmd does not listen")
 	}
-	return addr
+	return d
 }
 
 // register registers a name as a node does, by ALIVE2_REQ: it stays as long as
