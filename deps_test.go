@@ -43,6 +43,7 @@ var imports = map[string][]string{
 	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit"},
 	"mainproc/permit": {"ipc"},
 
+	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
 	"test":               {"wire/dist", "wire/dist/disttest", "wire/etf"},
 	"test/tally":         nil,
@@ -54,8 +55,8 @@ var imports = map[string][]string{
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
-	"childproc":     {"spawner"}, // its tests run a real one
-	"workers":       {"spawner"},
+	"childproc":     {"loop/looptest", "spawner"}, // its tests run a real one
+	"workers":       {"loop/looptest", "spawner"},
 	"wire/dist":     {"test/bench/measure", "wire/dist/disttest"},
 	"wire/etf":      {"test/bench/measure"},
 	"ipc":           {"test/bench/measure"},
@@ -73,6 +74,7 @@ var banned = []string{
 	"runtime/cgo",                   // static
 	"github.com/ergo-services/ergo", // an oracle for tests only
 	"erluv/wire/dist/disttest",
+	"erluv/loop/looptest",
 }
 
 type pkg struct {

@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"erluv/loop"
+	"erluv/loop/looptest"
 )
 
 // TestSlack: memory is given back when many workers have started or ended and no more
 // do, and not before.
 func TestSlack(t *testing.T) {
-	l, err := loop.NewVirtual()
+	l, err := looptest.New()
 	must(t, err)
 	defer l.Close()
 	m := &manager{after: l.After}

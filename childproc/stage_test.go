@@ -12,6 +12,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/loop"
+	"erluv/loop/looptest"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/workers"
@@ -50,7 +51,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, rng: rand.New(rand.NewPCG(8, 9)), byOwner: map[etf.Pid]*act{}, byPID: map[uint32]*program{}, ways: map[string]int{}}
 	var err error
-	s.loop, err = loop.NewVirtual()
+	s.loop, err = looptest.New()
 	must(t, err)
 	group, err := s.loop.NewGroup()
 	must(t, err)

@@ -21,7 +21,7 @@ import (
 // Loop is one event loop.
 type Loop struct {
 	*Poller
-	start   time.Time
+	clock   Clock
 	timers  timers
 	rounds  []func()
 	wake    int // eventfd
@@ -29,18 +29,37 @@ type Loop struct {
 	groups  []*Group
 	stopped atomic.Bool
 	spin    spinner
-
-	virtual bool
-	at      time.Duration // virtual time
 }
 
+// Clock is the time of a loop.
+type Clock interface {
+	// Now is the monotonic time since the clock was made.
+	Now() time.Duration
+
+	// Wait is how long the loop may sleep until the time at.
+	Wait(at time.Duration) time.Duration
+
+	// Idle is called when a round had nothing to tell, with the time of the next timer.
+	Idle(next time.Duration)
+}
+
+// monotonic is the clock of the machine.
+type monotonic struct{ start time.Time }
+
+func (m monotonic) Now() time.Duration                  { return time.Since(m.start) }
+func (m monotonic) Wait(at time.Duration) time.Duration { return at - m.Now() }
+func (m monotonic) Idle(time.Duration)                  {}
+
 // New makes a loop. It holds two descriptors until Close.
-func New() (*Loop, error) {
+func New() (*Loop, error) { return NewWith(monotonic{time.Now()}) }
+
+// NewWith makes one with a clock of its own: see looptest.
+func NewWith(c Clock) (*Loop, error) {
 	p, err := newPoller()
 	if err != nil {
 		return nil, err
 	}
-	l := &Loop{Poller: p, start: time.Now(), spin: newSpinner()}
+	l := &Loop{Poller: p, clock: c, spin: newSpinner()}
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		_ = unix.Close(p.fd)
 		return nil, fmt.Errorf("cannot make an eventfd: %w", err)
@@ -52,16 +71,6 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// NewVirtual makes a loop for tests of what takes long: its time stands still, and
-// goes on to the next timer in a round that has nothing else to tell.
-func NewVirtual() (*Loop, error) {
-	l, err := New()
-	if err == nil {
-		l.virtual = true
-	}
-	return l, err
-}
-
 // Close frees the loop's descriptors, after Run has returned.
 func (l *Loop) Close() {
 	for _, g := range l.groups {
@@ -71,13 +80,8 @@ func (l *Loop) Close() {
 	_ = unix.Close(l.fd)
 }
 
-// Now is the monotonic time since the loop was made.
-func (l *Loop) Now() time.Duration {
-	if l.virtual {
-		return l.at
-	}
-	return time.Since(l.start)
-}
+// Now is the time of the loop's clock: since the loop was made.
+func (l *Loop) Now() time.Duration { return l.clock.Now() }
 
 // EachRound has f called before each wait, with everything done that the events
 // before have brought about, and once more after the last round. A hook must not
@@ -96,8 +100,8 @@ func (l *Loop) Run() error {
 		if err := l.rest(l.timeout()); err != nil {
 			return err
 		}
-		if l.virtual && l.have == 0 && len(l.timers) > 0 {
-			l.at = max(l.at, l.timers[0].at)
+		if l.have == 0 && len(l.timers) > 0 {
+			l.clock.Idle(l.timers[0].at)
 		}
 		l.tell()
 		l.ring()

@@ -34,17 +34,15 @@ func (t *Timer) Stop() {
 	}
 }
 
-// timeout is the time until the first timer in whole milliseconds, rounded up;
-// -1: there is none; 0 in virtual time. epoll_wait(2) takes an int, 24 days: beyond that the loop
-// makes a round for nothing.
+// timeout is the time until the first timer in whole milliseconds, rounded up. As
+// epoll_wait(2) takes an int, 24 days, the loop makes a round for nothing beyond that, and
+// without any timer.
 func (l *Loop) timeout() int {
-	if l.virtual {
-		return 0
+	at := time.Duration(math.MaxInt64)
+	if len(l.timers) > 0 {
+		at = l.timers[0].at
 	}
-	if len(l.timers) == 0 {
-		return -1
-	}
-	d := l.timers[0].at - l.Now()
+	d := l.clock.Wait(at)
 	if d <= 0 {
 		return 0
 	}

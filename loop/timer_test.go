@@ -99,7 +99,7 @@ func TestTimeout(t *testing.T) {
 		{math.MaxInt64, math.MaxInt32, math.MaxInt32},
 	} {
 		l := newLoop(t)
-		if got := l.timeout(); got != -1 {
+		if got := l.timeout(); got != math.MaxInt32 {
 			t.Fatalf("without a timer: %d", got)
 		}
 		tm := l.After(c.after, func() {})
@@ -107,7 +107,7 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("after %v: waits for %d ms, want %d to %d", c.after, got, c.min, c.max)
 		}
 		tm.Stop()
-		if got := l.timeout(); got != -1 {
+		if got := l.timeout(); got != math.MaxInt32 {
 			t.Errorf("after Stop: %d", got)
 		}
 	}

@@ -51,9 +51,9 @@ func (s *spinner) waited(d time.Duration) {
 // displaced notes that spinning was in somebody's way.
 func (s *spinner) displaced() { s.points = -spinRest }
 
-// rest waits for something to tell, for at most ms milliseconds (-1: without end).
+// rest waits for something to tell, for at most ms milliseconds.
 func (l *Loop) rest(ms int) error {
-	if ms == 0 || l.virtual {
+	if ms == 0 {
 		return l.wait(ms)
 	}
 	start := time.Now()

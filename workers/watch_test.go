@@ -3,7 +3,7 @@ package workers
 import (
 	"testing"
 
-	"erluv/loop"
+	"erluv/loop/looptest"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +11,7 @@ import (
 // A pipe of a program that runs is watched as soon as it can be; until then nothing
 // of it is lost. Here a file, which cannot be watched, has its number at first.
 func TestWatchedLater(t *testing.T) {
-	l, err := loop.NewVirtual()
+	l, err := looptest.New()
 	if err != nil {
 		t.Fatal(err)
 	}

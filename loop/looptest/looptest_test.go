@@ -1,16 +1,18 @@
-package loop
+package looptest
 
 import (
 	"slices"
 	"testing"
 	"time"
 
+	"erluv/loop"
+
 	"golang.org/x/sys/unix"
 )
 
 // Days pass at once, but not while there is something to tell.
 func TestVirtualTime(t *testing.T) {
-	l, err := NewVirtual()
+	l, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +29,7 @@ func TestVirtualTime(t *testing.T) {
 	}
 	defer unix.Close(fd)
 	told := 0
-	src, err := l.Watch(fd, In, hearer{func() bool {
+	src, err := l.Watch(fd, loop.In, hearer{func() bool {
 		told++
 		note()
 		return told == 3
@@ -50,7 +52,7 @@ type hearer struct {
 	fd     int
 }
 
-func (h hearer) Ready(Events) {
+func (h hearer) Ready(loop.Events) {
 	var b [8]byte
 	if h.enough() {
 		_, _ = unix.Read(h.fd, b[:])
