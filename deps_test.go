@@ -35,11 +35,12 @@ var imports = map[string][]string{
 	"loop/watch": {"eintr", "loop"},
 	"workers":    {"eintr", "ipc", "loop"},
 	"childproc":  {"childproc/order", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "stat", "workers"},
-	"cmd/erluv":  {"config", "eintr", "mainproc", "childproc", "spawner"},
+	"cmd/erluv":  {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "spawner"},
 
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
 
-	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "mainproc/link", "mainproc/permit", "sandbox", "sandbox/cgroup"},
+	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
+	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
 	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit"},
 	"mainproc/permit": {"ipc"},
 
@@ -61,7 +62,8 @@ var testImports = map[string][]string{
 	"wire/etf":      {"test/bench/measure"},
 	"ipc":           {"test/bench/measure"},
 	"ipc/journal":   {"test/bench/measure"},
-	"mainproc":      {"wire/dist/disttest", "ipc/journal"},
+	"mainproc":      {"wire/dist/disttest", "wire/gen", "ipc/journal"},
+	"mainproc/crew": {"config", "wire/dist/disttest", "mainproc/link"},
 	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner"}, // real ones, to be killed
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/mainproc/permit"
 	"erluv/wire/etf"
@@ -16,7 +17,7 @@ type world interface {
 	// Connect connects to the node and shakes hands.
 	Connect(context.Context) (*link.Link, error)
 	// launch starts child and spawner and sees to it that they have dropped.
-	launch(context.Context) (crew, error)
+	launch(context.Context) (roles, error)
 	// keep goes on with the connection in place of a crew that has ended, which is why.
 	keep(*link.Link, etf.Term) (keeper, error)
 }
@@ -28,28 +29,17 @@ type keeper interface {
 	Close()
 }
 
-// crew is a pair of running roles. It ends by watch alone, which is called once,
-// also after an error of hand, and not while hand is under way.
-type crew interface {
-	// hand gives the roles what they serve with and returns when they do.
-	hand(context.Context, *link.Link) error
-	// answers says, while watch is under way, whether the child shows that it lives.
-	answers() bool
-	// watch reports what the child says and how the roles end, and returns when
-	// both have been reaped.
-	watch(report func(event))
-	// ask asks the child to stop; it does not wait.
-	ask(reason string) error
-	// fall kills the child and ends the conversations: the spawner ends its programs.
-	fall()
-	// remains says, after watch has returned, how the crew has ended, for the controller. An
-	// error: its links cannot be gone on with.
-	remains() (etf.Term, error)
-	// end ends the conversations, kill the processes.
-	end()
-	kill()
-	// close frees what is held after watch has returned.
-	close()
+// roles are a pair of running ones: a crew.Crew.
+type roles interface {
+	Hand(context.Context, crew.Connection) error
+	Answers() bool
+	Watch(report func(crew.Event))
+	Ask(reason string) error
+	Fall()
+	Left() (etf.Term, error)
+	End()
+	Kill()
+	Close()
 }
 
 // event is something that has happened; the fields are those of its kind.
@@ -57,7 +47,7 @@ type event struct {
 	kind eventKind
 	err  error
 	link *link.Link
-	crew crew
+	crew roles
 }
 
 type eventKind uint8
@@ -74,6 +64,9 @@ const (
 	eventRespawn // somebody wants a new child
 	eventKept    // err: a keeper has returned
 )
+
+// said are the kinds of what a crew reports.
+var said = map[crew.EventKind]eventKind{crew.Stopped: eventStopped, crew.Broken: eventBroken, crew.Died: eventDied}
 
 // guard runs a machine: one goroutine owns both and what they hold; all others
 // report to it and end before it does.
@@ -92,7 +85,7 @@ type guard struct {
 	handing bool
 	watched bool // watch was called
 	link    *link.Link
-	crew    crew
+	crew    roles
 	why     etf.Term // the last crew has ended
 	leftErr error
 	keeper  keeper
@@ -121,7 +114,7 @@ func (g *guard) run(ctx context.Context) error {
 			g.act(g.expired())
 		case <-g.told.due():
 			// Whatever else goes on has bounds of its own.
-			g.told.sign(g.state != serving || g.crew.answers())
+			g.told.sign(g.state != serving || g.crew.Answers())
 		case e := <-g.events:
 			g.act(g.take(e))
 		}
@@ -164,9 +157,9 @@ func (g *guard) take(e event) do {
 	case eventWatched:
 		g.running--
 		if g.state == falling {
-			g.why, g.leftErr = g.crew.remains()
+			g.why, g.leftErr = g.crew.Left()
 		}
-		g.crew.close()
+		g.crew.Close()
 		g.crew, g.watched = nil, false
 	case eventRespawn:
 		return g.respawn()
@@ -201,7 +194,7 @@ func (g *guard) act(d do) {
 		g.handing = true
 		c, l := g.crew, g.link
 		g.report(func(ctx context.Context) event {
-			return result(event{kind: eventReady}, c.hand(ctx, l))
+			return result(event{kind: eventReady}, c.Hand(ctx, l))
 		})
 	}
 	if d&doServe != 0 {
@@ -212,7 +205,7 @@ func (g *guard) act(d do) {
 		}
 	}
 	if d&doAsk != 0 {
-		if err := g.crew.ask(g.reason); err != nil {
+		if err := g.crew.Ask(g.reason); err != nil {
 			g.log.Error("cannot ask the child to stop", "error", err)
 			d |= doKill
 		}
@@ -221,10 +214,10 @@ func (g *guard) act(d do) {
 		g.end()
 	}
 	if d&doKill != 0 && g.crew != nil {
-		g.crew.kill()
+		g.crew.Kill()
 	}
 	if d&doFall != 0 {
-		g.crew.fall()
+		g.crew.Fall()
 	}
 	if d&doKeep != 0 {
 		g.keep()
@@ -289,7 +282,7 @@ func (g *guard) watch() {
 	g.watched = true
 	c := g.crew
 	g.report(func(context.Context) event {
-		c.watch(func(e event) { g.events <- e })
+		c.Watch(func(e crew.Event) { g.events <- event{kind: said[e.Kind], err: e.Err} })
 		return event{kind: eventWatched}
 	})
 }
@@ -300,7 +293,7 @@ func (g *guard) watch() {
 func (g *guard) end() {
 	g.cancel()
 	if g.crew != nil {
-		g.crew.end()
+		g.crew.End()
 	}
 	if g.keeper != nil && !g.leaving {
 		g.keeper.Order(link.Order{Kind: link.OrderQuit})

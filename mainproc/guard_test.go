@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -55,7 +56,7 @@ func (w *fakeWorld) Connect(ctx context.Context) (*link.Link, error) {
 	return &link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
 }
 
-func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
+func (w *fakeWorld) launch(ctx context.Context) (roles, error) {
 	if w.hangs {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -65,14 +66,14 @@ func (w *fakeWorld) launch(ctx context.Context) (crew, error) {
 			return nil, err
 		}
 	}
-	c := &fakeCrew{w: w, gone: make(chan struct{}), says: make(chan event)}
+	c := &fakeCrew{w: w, gone: make(chan struct{}), says: make(chan crew.Event)}
 	w.crews = append(w.crews, c)
 	return c, nil
 }
 
 func (w *fakeWorld) keep(*link.Link, etf.Term) (keeper, error) {
 	w.note("keep")
-	w.keeper = &fakeKeeper{w: w, orders: make(chan link.Order, 10), says: make(chan event)}
+	w.keeper = &fakeKeeper{w: w, orders: make(chan link.Order, 10), says: make(chan error)}
 	return w.keeper, nil
 }
 
@@ -80,15 +81,15 @@ func (w *fakeWorld) keep(*link.Link, etf.Term) (keeper, error) {
 type fakeKeeper struct {
 	w      *fakeWorld
 	orders chan link.Order
-	says   chan event
+	says   chan error // nil: a wish for a new child
 }
 
 func (k *fakeKeeper) Serve(respawn func()) error {
 	for {
 		select {
-		case e := <-k.says:
-			if e.err != nil {
-				return e.err
+		case err := <-k.says:
+			if err != nil {
+				return err
 			}
 			respawn()
 		case o := <-k.orders:
@@ -106,30 +107,30 @@ func (k *fakeKeeper) Close() {}
 
 type fakeCrew struct {
 	w       *fakeWorld
-	says    chan event
+	says    chan crew.Event
 	gone    chan struct{}
 	isGone  bool
 	refuses error
 }
 
-func (c *fakeCrew) hand(context.Context, *link.Link) error { return c.refuses }
+func (c *fakeCrew) Hand(context.Context, crew.Connection) error { return c.refuses }
 
-func (c *fakeCrew) answers() bool { return !c.w.mute.Load() }
+func (c *fakeCrew) Answers() bool { return !c.w.mute.Load() }
 
-func (c *fakeCrew) watch(report func(event)) {
+func (c *fakeCrew) Watch(report func(crew.Event)) {
 	for {
 		select {
 		case e := <-c.says:
 			report(e)
 		case <-c.gone:
-			report(event{kind: eventDied, err: errors.New("child: status 0")})
-			report(event{kind: eventDied, err: errors.New("spawner: status 0")})
+			report(crew.Event{Kind: crew.Died, Err: errors.New("child: status 0")})
+			report(crew.Event{Kind: crew.Died, Err: errors.New("spawner: status 0")})
 			return
 		}
 	}
 }
 
-func (c *fakeCrew) ask(reason string) error {
+func (c *fakeCrew) Ask(reason string) error {
 	c.w.note("ask %s", reason)
 	if c.w.deaf {
 		return errTest
@@ -137,7 +138,7 @@ func (c *fakeCrew) ask(reason string) error {
 	if !c.w.silent {
 		go func() {
 			select {
-			case c.says <- event{kind: eventStopped}:
+			case c.says <- crew.Event{Kind: crew.Stopped}:
 			case <-c.gone:
 			}
 		}()
@@ -145,13 +146,13 @@ func (c *fakeCrew) ask(reason string) error {
 	return nil
 }
 
-func (c *fakeCrew) end() {
+func (c *fakeCrew) End() {
 	if !c.w.stubborn {
 		c.leave()
 	}
 }
 
-func (c *fakeCrew) kill() {
+func (c *fakeCrew) Kill() {
 	c.w.note("kill")
 	c.leave()
 }
@@ -163,16 +164,16 @@ func (c *fakeCrew) leave() {
 	}
 }
 
-func (c *fakeCrew) close() {}
+func (c *fakeCrew) Close() {}
 
-func (c *fakeCrew) fall() {
+func (c *fakeCrew) Fall() {
 	c.w.note("fall")
 	if !c.w.stubborn {
 		c.leave()
 	}
 }
 
-func (c *fakeCrew) remains() (etf.Term, error) { return etf.Atom("test"), c.w.doubt }
+func (c *fakeCrew) Left() (etf.Term, error) { return etf.Atom("test"), c.w.doubt }
 
 // during runs a guard on w in a bubble of fake time while f plays the world's
 // part, and returns the guard's error.
@@ -213,7 +214,7 @@ func wantLog(t *testing.T, w *fakeWorld, want ...string) {
 	}
 }
 
-var errLost = event{kind: eventStopped, err: errors.New("the connection was lost")}
+var errLost = crew.Event{Kind: crew.Stopped, Err: errors.New("the connection was lost")}
 
 // TestGuardReconnects: the delays double, and begin anew after a steady time.
 func TestGuardReconnects(t *testing.T) {
@@ -304,7 +305,7 @@ func TestGuardStops(t *testing.T) {
 	})
 	t.Run("by the node", func(t *testing.T) {
 		w := &fakeWorld{}
-		if err := during(t, w, func(func(string)) { w.crews[0].says <- event{kind: eventStopped} }); err != nil {
+		if err := during(t, w, func(func(string)) { w.crews[0].says <- crew.Event{Kind: crew.Stopped} }); err != nil {
 			t.Error(err)
 		}
 		wantLog(t, w, "0s connected")
@@ -338,7 +339,7 @@ func TestGuardBounds(t *testing.T) {
 	})
 	t.Run("broken child", func(t *testing.T) {
 		w := &fakeWorld{stubborn: true}
-		err := during(t, w, func(func(string)) { w.crews[0].says <- event{kind: eventBroken, err: errTest} })
+		err := during(t, w, func(func(string)) { w.crews[0].says <- crew.Event{Kind: crew.Broken, Err: errTest} })
 		if !errors.Is(err, errTest) {
 			t.Error(err)
 		}
@@ -353,12 +354,12 @@ func TestGuardCrash(t *testing.T) {
 	err := during(t, w, func(stop func(string)) {
 		w.crash()
 		after(time.Second)
-		w.keeper.says <- event{kind: eventRespawn}
+		w.keeper.says <- nil
 		after(400 * time.Millisecond)
 		w.crash()
 		after(time.Second)
-		w.keeper.says <- event{kind: eventRespawn}
-		w.keeper.says <- event{kind: eventRespawn} // it is on its way
+		w.keeper.says <- nil
+		w.keeper.says <- nil // it is on its way
 		after(time.Second)
 		if len(w.crews) != 3 || w.n != 1 {
 			t.Errorf("%d crews, %d connections", len(w.crews), w.n)
@@ -373,7 +374,7 @@ func TestGuardCrash(t *testing.T) {
 }
 
 func (w *fakeWorld) crash() {
-	w.crews[len(w.crews)-1].says <- event{kind: eventDied, err: errors.New("the child was killed")}
+	w.crews[len(w.crews)-1].says <- crew.Event{Kind: crew.Died, Err: errors.New("the child was killed")}
 	synctest.Wait()
 }
 
@@ -397,7 +398,7 @@ func TestGuardDieTimeout(t *testing.T) {
 		w.crash()
 		failing = true
 		after(4 * time.Second)
-		w.keeper.says <- event{kind: eventRespawn}
+		w.keeper.says <- nil
 		after(time.Second) // the time begins anew
 	})
 	if ExitStatus(err) != 4 || !errors.Is(err, errTest) {
@@ -437,7 +438,7 @@ func TestGuardKeepsNoMore(t *testing.T) {
 	w = &fakeWorld{}
 	err = during(t, w, func(stop func(string)) {
 		w.crash()
-		w.keeper.says <- event{err: errTest}
+		w.keeper.says <- errTest
 		after(time.Second)
 		stop("term")
 	})
@@ -461,15 +462,15 @@ func TestGuardStopsWithoutChild(t *testing.T) {
 		},
 		"down": {before: func(w *fakeWorld) {}, want: []string{"0s fall", "0s keep", "0s leave"}},
 		"resting": {before: func(w *fakeWorld) {
-			w.keeper.says <- event{kind: eventRespawn}
+			w.keeper.says <- nil
 			synctest.Wait()
 			w.crash()
-			w.keeper.says <- event{kind: eventRespawn}
+			w.keeper.says <- nil
 			after(50 * time.Millisecond)
 		}, want: []string{"0s fall", "0s keep", "0s release", "0s fall", "0s keep", "50ms leave"}},
 		"rising": {before: func(w *fakeWorld) {
 			w.hangs = true
-			w.keeper.says <- event{kind: eventRespawn}
+			w.keeper.says <- nil
 			after(time.Second)
 		}, want: []string{"0s fall", "0s keep", "1s leave"}},
 	} {

@@ -19,6 +19,7 @@ import (
 	"erluv/config"
 	"erluv/ipc"
 	"erluv/ipc/journal"
+	"erluv/mainproc/crew"
 	"erluv/sandbox"
 
 	"go.uber.org/goleak"
@@ -43,14 +44,13 @@ func TestMain(m *testing.M) {
 }
 
 var plays = map[string]func(args []string) error{
-	"main":    playMain,
-	"ping":    playPing,
-	"hostile": playHostile,
-	"stage":   playStage,
-	"child":   func([]string) error { return playRole(ipc.RoleChild, playChild) },
+	"main":  playMain,
+	"ping":  playPing,
+	"stage": playStage,
+	"child": func([]string) error { return playRole(ipc.RoleChild, playChild) },
 	"spawner": func(args []string) error {
 		if len(args) > 0 { // a test may start the role itself, or the stage forget to drop
-			if err := Settle(args); err != nil {
+			if err := crew.Settle(args); err != nil {
 				return err
 			}
 		}
@@ -82,7 +82,7 @@ func playPing(args []string) error {
 
 // misbehaviour is the name under which the binary was started, if it is one.
 func misbehaviour() string {
-	path, err := os.Readlink(self)
+	path, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return ""
 	}
@@ -91,12 +91,12 @@ func misbehaviour() string {
 
 func playStage(args []string) error {
 	if misbehaviour() == "undropped" {
-		if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, conversation, syscall.F_SETFD, 0); e != 0 {
+		if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, 3, syscall.F_SETFD, 0); e != 0 {
 			return e
 		}
-		return syscall.Exec(self, []string{"erluv", args[0]}, nil)
+		return syscall.Exec("/proc/self/exe", []string{"erluv", args[0]}, nil)
 	}
-	return Stage(args)
+	return crew.Stage(args)
 }
 
 // playRole says hello as the role and goes on with play.
@@ -117,7 +117,7 @@ func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
 	}
-	conn, err := ipc.FromFD(conversation)
+	conn, err := ipc.FromFD(3)
 	if err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
 			say(ipc.Ready{})
 		case 'h': // hang up, and stay
 			hung.Store(true)
-			_ = unix.Shutdown(conversation, unix.SHUT_RDWR)
+			_ = unix.Shutdown(3, unix.SHUT_RDWR)
 		case 'x': // crash of the spawner
 			_ = spawner.Send([]byte("x"), 0)
 			_, _, _ = spawner.Recv(make([]byte, 1), 0)

@@ -3,15 +3,13 @@ package mainproc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"time"
 
 	"erluv/config"
-	"erluv/ipc"
+	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/sandbox"
 	"erluv/wire/etf"
@@ -25,10 +23,6 @@ type Options struct {
 	// roles leave behind, and reaps whatever children it has.
 	Alone bool
 }
-
-// maxEnviron bounds, in bytes, what programs may inherit of our environment: it
-// travels in one packet of ipc.MaxPacket with the child's other settings.
-const maxEnviron = 32 << 10
 
 var errInput = errors.New("standard input has ended")
 
@@ -44,10 +38,6 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		return err
 	}
 	told := newService(log) // before anything looks at the environment
-	id, err := identity(cfg)
-	if err != nil {
-		return err
-	}
 	parts, lacks, err := choose(cfg)
 	if err != nil {
 		return err
@@ -55,24 +45,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if len(lacks) > 0 {
 		log.Warn("this kernel cannot confine the child and the programs in all ways", "lacks", strings.Join(lacks, ", "))
 	}
-	with := settingsOf(cfg, parts, log, opts.Version)
-	if with.child.Allowed, with.others, err = usersOf(cfg); err != nil {
-		return err
-	}
-	ways, tree, err := waysOf(cfg.Contain, id, log)
+	with, err := settingsOf(cfg, parts, log, opts)
 	if err != nil {
 		return err
 	}
-	if tree != nil {
-		defer tree.Remove()
+	launcher, err := crew.NewLauncher(with)
+	if err != nil {
+		return err
 	}
-	with.limit(id, ways, tree)
-	defer with.limits.Remove()
-	if opts.Alone {
-		if err := inherit(); err != nil {
-			return err
-		}
-	}
+	defer launcher.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	in, err := watchInput(0, func() { cancel(errInput) })
@@ -80,14 +61,8 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		return err
 	}
 	defer in.stop()
-	s, err := newStarter(parts)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-
 	g := guard{
-		world: &host{Dialer: link.NewDialer(1, cfg), cfg: cfg, starter: s, id: id, with: with, alone: opts.Alone},
+		world: &host{Dialer: link.NewDialer(1, cfg), cfg: cfg, launcher: launcher},
 		log:   log,
 		up:    opts.Up,
 		told:  told,
@@ -130,21 +105,16 @@ func Ping(ctx context.Context, cfg *config.Config) error {
 // host is the real world of a guard.
 type host struct {
 	*link.Dialer
-	cfg     *config.Config
-	starter *starter
-	id      sandbox.Identity
-	with    settings
-	alone   bool
+	cfg      *config.Config
+	launcher *crew.Launcher
 }
 
-func (h *host) launch(ctx context.Context) (crew, error) {
-	r, err := launch(ctx, h.starter, h.id, h.with)
+func (h *host) launch(ctx context.Context) (roles, error) {
+	c, err := h.launcher.Launch(ctx)
 	if err != nil {
-		return nil, err // not r: a nil *roles is a crew
+		return nil, err // not c: a nil *crew.Crew is roles
 	}
-	h.with.ways = r.serveWith.ways // what never will work is not tried again, nor told
-	r.inherits = h.alone
-	return r, nil
+	return c, nil
 }
 
 // keep goes on with a connection that a child has left.
@@ -154,61 +124,4 @@ func (h *host) keep(l *link.Link, why etf.Term) (keeper, error) {
 		return nil, err // not k, as above
 	}
 	return k, nil
-}
-
-// identity is whom the roles run as. The configuration has refused root already;
-// what stands between a program and root's ids is looked at twice.
-func identity(cfg *config.Config) (sandbox.Identity, error) {
-	uid, gid := cfg.RunAs.UID, cfg.RunAs.GID
-	euid := os.Geteuid()
-	switch {
-	case uid <= 0 || gid < 0 || gid == 0 && euid == 0:
-		return sandbox.Identity{}, fmt.Errorf("cannot run programs as uid %d, gid %d: set user and group to others than root's", uid, gid)
-	case euid != 0 && (uid != euid || gid != os.Getegid()):
-		return sandbox.Identity{}, fmt.Errorf("cannot run programs as uid %d, gid %d: only root can choose", uid, gid)
-	}
-	id := sandbox.Identity{UID: uint32(uid), GID: uint32(gid)}
-	id.Keeper = sandbox.DrawKeeper(id)
-	return id, nil
-}
-
-func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, version string) settings {
-	environ, left := inheritable(os.Environ())
-	if left > 0 {
-		log.Warn("the environment is too large: programs cannot inherit all of it", "left_out", left)
-	}
-	reports := !ipc.PidfdsSuffice()
-	return settings{
-		child: ipc.Start{
-			Controller:    cfg.Controller,
-			ErluvVersion:  version,
-			CookieSource:  cfg.CookieSource(),
-			User:          cfg.RunAs.User,
-			MaxWorkers:    uint32(cfg.MaxWorkers),
-			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
-			Reports:       reports,
-			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
-			Environ:       environ,
-		},
-		spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope), Deny: parts.Has(sandbox.Seccomp)},
-		log:     log,
-	}
-}
-
-// inheritable is what of our environment a program may ask for: nothing that is
-// erluv's own, the cookie for one, and maxEnviron bytes at most; left counts what
-// had no room.
-func inheritable(environ []string) (list []string, left int) {
-	size := 0
-	for _, v := range environ {
-		switch {
-		case strings.HasPrefix(v, "ERLUV_"):
-		case size+len(v)+4 > maxEnviron:
-			left++
-		default:
-			size += len(v) + 4 // with the length before it
-			list = append(list, v)
-		}
-	}
-	return list, left
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"erluv/config"
-	"erluv/ipc"
-	"erluv/sandbox"
 
 	"golang.org/x/sys/unix"
 )
@@ -222,27 +220,6 @@ func switches(t *testing.T, pid int) (sum int) {
 	return sum
 }
 
-// TestUnsealed: a child that should have filtered its system calls, and has not, is
-// given nothing.
-func TestUnsealed(t *testing.T) {
-	id, err := identity(newNode(t).config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := newStarter(sandbox.Seccomp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
-	_, err = launch(t.Context(), s, id, settings{ways: []containment{{name: containGroup}}})
-	if err == nil || !strings.Contains(err.Error(), "the child must not run") || !strings.Contains(err.Error(), "Seccomp") {
-		t.Errorf("%v", err)
-	}
-	if left := children(t); left != "" {
-		t.Errorf("processes left: %s", left)
-	}
-}
-
 // TestNoSuchSandbox: main does not guess what an unknown word means.
 func TestNoSuchSandbox(t *testing.T) {
 	cfg := newNode(t).config()
@@ -252,29 +229,5 @@ func TestNoSuchSandbox(t *testing.T) {
 	}
 	if err := Ping(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
 		t.Errorf("ping: %v", err)
-	}
-}
-
-// TestExit: how a role has ended, for people and for the node.
-func TestExit(t *testing.T) {
-	for line, want := range map[string][2]string{
-		"exit 7":           {"has ended with status 7", "[exit_status 7]"},
-		"kill -SEGV $$":    {"was killed: segmentation fault", "[signal sigsegv]"},
-		"kill -s 40 $$":    {"was killed: signal 40", "[signal 40]"},
-		"exec sleep 1000":  {"has closed its conversation", ""},
-		"exec sleep 0.001": {"has ended with status 0", "[exit_status 0]"},
-	} {
-		p := shell(t, ipc.RoleChild, line)
-		err := p.hungUp()
-		if !strings.Contains(err.Error(), want[0]) {
-			t.Errorf("%q: %v", line, err)
-		}
-		if got := fmt.Sprint(p.exit()); want[1] != "" && got != want[1] {
-			t.Errorf("%q: %s, want %s", line, got, want[1])
-		}
-	}
-	nobodys := &process{role: ipc.RoleChild, pid: os.Getpid(), pidfd: -1}
-	if err := nobodys.reap(); err == nil || !strings.Contains(err.Error(), "cannot be waited for") {
-		t.Error(err)
 	}
 }

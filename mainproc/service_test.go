@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"erluv/mainproc/crew"
 )
 
 // service is a manager that writes down what it is told; nil without a watchdog.
@@ -38,9 +40,9 @@ func TestServiceIsTold(t *testing.T) {
 		after(3 * time.Second)
 		w.crews[0].says <- errLost
 		after(1500 * time.Millisecond)
-		w.crews[1].says <- event{kind: eventDied, err: errTest}
+		w.crews[1].says <- crew.Event{Kind: crew.Died, Err: errTest}
 		after(time.Second)
-		w.keeper.says <- event{kind: eventRespawn}
+		w.keeper.says <- nil
 		after(time.Second)
 		stop("term")
 	})
@@ -68,7 +70,7 @@ func TestServiceAndASilentChild(t *testing.T) {
 		after(time.Second)
 		w.mute.Store(true)
 		after(12 * time.Second) // due at 22 s
-		w.crews[0].says <- event{kind: eventDied, err: errTest}
+		w.crews[0].says <- crew.Event{Kind: crew.Died, Err: errTest}
 		after(time.Second)
 		stop("term")
 	})
@@ -153,18 +155,5 @@ func TestServiceEnvironment(t *testing.T) {
 				t.Errorf("programs can inherit %s", v)
 			}
 		}
-	}
-}
-
-// TestSignsOfLife: what counts as the child's answer.
-func TestSignsOfLife(t *testing.T) {
-	const hung = (beatsMissed + 1) * beatEvery
-	r := &roles{began: time.Now().Add(-hung)}
-	if r.answers() {
-		t.Error("one that was never heard answers")
-	}
-	r.sign.Store(int64(hung - time.Second))
-	if !r.answers() {
-		t.Error("one that was heard a second ago does not")
 	}
 }

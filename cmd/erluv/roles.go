@@ -11,6 +11,7 @@ import (
 	"erluv/config"
 	"erluv/eintr"
 	"erluv/mainproc"
+	"erluv/mainproc/crew"
 	"erluv/spawner"
 
 	"golang.org/x/sys/unix"
@@ -56,15 +57,15 @@ func playRole(role string, args []string) int {
 	var err error
 	switch role {
 	case roleStage:
-		err = mainproc.Stage(args)
+		err = crew.Stage(args)
 	case roleChild:
-		if err = mainproc.Seal(args); err == nil {
+		if err = crew.Seal(args); err == nil {
 			limitHeap()
 			reserveThreads(waitOfChild)
 			err = childproc.Main()
 		}
 	case roleSpawner:
-		if err = mainproc.Settle(args); err == nil {
+		if err = crew.Settle(args); err == nil {
 			limitHeap()
 			reserveThreads(waitOfSpawner)
 			err = spawner.Main()

@@ -110,3 +110,21 @@ func TestRemains(t *testing.T) {
 	_, err = l.Keep(etf.Atom("why"), "erluv", time.Second)
 	wantError(t, "broken ledger", err, "must not say")
 }
+
+// TestScarceDescriptors: no caretaker can be had for want of one.
+func TestScarceDescriptors(t *testing.T) {
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	l := testConnection()
+	l.transport = mute{}
+	scarce := was
+	scarce.Cur = 0
+	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce)
+	_, no := l.Keep(etf.Atom("why"), "erluv", time.Second)
+	if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "no descriptor", no, "cannot make an eventfd")
+}

@@ -35,6 +35,7 @@ var everyMessage = []ipc.Message{
 	ipc.Forget{Seq: 1},
 	ipc.Release{Empty: []uint32{1}},
 	ipc.SpawnInMemfd{Size: 1},
+	ipc.StartRelay{},
 }
 
 // TestPermits: main listens to what this says and to nothing else; what ends a Phase is

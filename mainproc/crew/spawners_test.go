@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"log/slog"
@@ -30,7 +30,7 @@ func TestThaw(t *testing.T) {
 	plain, _ := spawner()
 	over, _ := spawner()
 	over.end = unix.ESRCH
-	r := &roles{spawner: first, by: freezes, others: []other{{}, {p: plain}, {p: over, by: freezes}, {p: second, by: freezes}}}
+	r := &Crew{spawner: first, by: freezes, others: []other{{}, {p: plain}, {p: over, by: freezes}, {p: second, by: freezes}}}
 
 	poll := func(timeout, want int, fds ...int) {
 		t.Helper()
@@ -77,7 +77,7 @@ func TestBeatSpawners(t *testing.T) {
 	answers, its := start("exec sleep 1000")
 	silent, _ := start("exec sleep 1000")
 	wrong, says := start("exec sleep 1000")
-	r := &roles{spawner: answers, others: []other{{}, {p: silent}, {p: wrong}}}
+	r := &Crew{spawner: answers, others: []other{{}, {p: silent}, {p: wrong}}}
 	r.serveWith.log = slog.New(slog.DiscardHandler)
 	buf := make([]byte, ipc.MaxPacket)
 	now := begin

@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"fmt"
@@ -17,30 +17,30 @@ const (
 // replace gives a child that serves another spawner, when its own was killed or hung, and
 // says whether it has one. Before that everything that the old one had started is
 // ended, so that the child can tell of it. Watch calls it.
-func (r *roles) replace() bool {
-	if !r.handed || !r.spawner.ws.Signaled() && !r.spawner.hung || r.child.ended(0) {
+func (c *Crew) replace() bool {
+	if !c.handed || !c.spawner.ws.Signaled() && !c.spawner.hung || c.child.ended(0) {
 		return false
 	}
-	r.short++
-	if time.Since(r.spawned) >= shortSpawner {
-		r.short = 0
+	c.short++
+	if time.Since(c.spawned) >= shortSpawner {
+		c.short = 0
 	}
-	if r.short > maxShort {
+	if c.short > maxShort {
 		return false
 	}
-	log, how := r.serveWith.log, r.spawner.end
-	p, err := r.another()
+	log, how := c.serveWith.log, c.spawner.end
+	p, err := c.another()
 	if err != nil {
 		log.Error("no other spawner could be started", "error", err)
 		return false
 	}
-	r.mu.Lock()
-	ending := r.ending
+	c.mu.Lock()
+	ending := c.ending
 	if !ending {
-		r.spawner.close()
-		r.spawner, r.spawned = p, time.Now()
+		c.spawner.close()
+		c.spawner, c.spawned = p, time.Now()
 	}
-	r.mu.Unlock()
+	c.mu.Unlock()
 	if ending {
 		p.discard()
 		return false
@@ -51,16 +51,16 @@ func (r *roles) replace() bool {
 
 // another starts a spawner as the last one was, and joins it to the child. There is
 // none after an error.
-func (r *roles) another() (*process, error) {
-	if err := r.endPrograms(r.pids()...); err != nil {
+func (c *Crew) another() (*process, error) {
+	if err := c.endPrograms(c.pids()...); err != nil {
 		return nil, err
 	}
-	p, err := r.starter.start(ipc.RoleSpawner, r.id, r.by)
+	p, err := c.starter.start(ipc.RoleSpawner, c.id, c.by)
 	if err != nil {
 		return nil, err
 	}
-	if err = p.greet(r.id); err == nil {
-		err = r.join(p, r.serveWith.spawner, ipc.Spawner{PID: uint32(p.pid)})
+	if err = p.greet(c.id); err == nil {
+		err = c.join(p, c.serveWith.spawner, ipc.Spawner{PID: uint32(p.pid)})
 	}
 	if err != nil {
 		p.discard()
@@ -71,7 +71,7 @@ func (r *roles) another() (*process, error) {
 
 // join gives a spawner what it serves with, and the child the word of it, with the ends
 // of a conversation between the two.
-func (r *roles) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error {
+func (c *Crew) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error {
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (r *roles) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error 
 	if err := p.serve(with, toChild.FD()); err != nil {
 		return err
 	}
-	if err := r.child.tell(told, toSpawner.FD()); err != nil {
+	if err := c.child.tell(told, toSpawner.FD()); err != nil {
 		return fmt.Errorf("cannot tell the child: %w", err)
 	}
 	return nil

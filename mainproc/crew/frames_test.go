@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"encoding/binary"
@@ -88,8 +88,8 @@ func connect(t *testing.T) (l *link.Link, end func()) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	cfg := &config.Config{Node: "foo@127.0.0.1", Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, Address: listener.Addr().String()}
-	node := disttest.Node{Name: cfg.Node, Cookie: testCookie, Creation: 77, Challenge: 4711}
+	cfg := &config.Config{Node: "foo@127.0.0.1", Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: listener.Addr().String()}
+	node := disttest.Node{Name: cfg.Node, Cookie: "CHOCOLATE", Creation: 77, Challenge: 4711}
 	accepted := make(chan error)
 	var conn net.Conn
 	go func() {
@@ -235,14 +235,14 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 // work listens as watch does, until the child has broken the conversation or stopped.
 func (c *laneCounts) work(p *process, l *link.Link) error {
 	p.heard.At, p.heard.Asked = permit.AtWork, 2
-	r := &roles{child: p, link: l, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
-	var seen []event
+	r := &Crew{child: p, link: l, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
+	var seen []Event
 	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}
 	for {
 		if n, err := unix.Poll(poll, int(waitBound.Milliseconds())); n == 0 {
 			return fmt.Errorf("the hostile child says nothing: %w", err)
 		}
-		if !r.listen(func(e event) { seen = append(seen, e) }) {
+		if !r.listen(func(e Event) { seen = append(seen, e) }) {
 			break
 		}
 	}
@@ -251,9 +251,9 @@ func (c *laneCounts) work(p *process, l *link.Link) error {
 		c.broken++
 	case len(seen) > 1:
 		return fmt.Errorf("events: %v", seen)
-	case seen[0].kind == eventStopped:
+	case seen[0].Kind == Stopped:
 		c.stopped++
-	case seen[0].kind == eventBroken && seen[0].err != nil && r.broken != nil:
+	case seen[0].Kind == Broken && seen[0].Err != nil && r.broken != nil:
 		c.broken++
 	default:
 		return fmt.Errorf("event: %+v", seen[0])

@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"errors"

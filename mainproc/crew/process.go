@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"cmp"
@@ -80,7 +80,7 @@ type process struct {
 	buf   []byte // one packet
 	heard permit.Hearing
 
-	dying bool  // its end of the conversation is closed: see roles.await
+	dying bool  // its end of the conversation is closed: see Crew.await
 	pulse pulse // of a spawner
 	hung  bool  // it was ended since it did not answer
 

@@ -1,8 +1,9 @@
-package mainproc
+package crew
 
 import (
 	"syscall"
 	"testing"
+	"time"
 
 	"erluv/ipc"
 
@@ -54,7 +55,7 @@ func TestEnded(t *testing.T) {
 		{later, clean, ipc.RoleSpawner, ipc.RoleChild},
 		{clean, later, ipc.RoleChild, ipc.RoleSpawner},
 	} {
-		r := &roles{child: shell(t, ipc.RoleChild, tt.child), spawner: shell(t, ipc.RoleSpawner, tt.spawner)}
+		r := &Crew{child: shell(t, ipc.RoleChild, tt.child), spawner: shell(t, ipc.RoleSpawner, tt.spawner)}
 		waits := func(script string) bool { return script != alive && script != later }
 		if waits(tt.child) && !r.child.ended(waitBound) || waits(tt.spawner) && !r.spawner.ended(waitBound) {
 			t.Fatal("the shell does not end")
@@ -68,5 +69,18 @@ func TestEnded(t *testing.T) {
 				t.Errorf("the %v was not reaped", p.role)
 			}
 		}
+	}
+}
+
+// TestSignsOfLife: what counts as the child's answer.
+func TestSignsOfLife(t *testing.T) {
+	const hung = (beatsMissed + 1) * beatEvery
+	r := &Crew{began: time.Now().Add(-hung)}
+	if r.Answers() {
+		t.Error("one that was never heard answers")
+	}
+	r.sign.Store(int64(hung - time.Second))
+	if !r.Answers() {
+		t.Error("one that was heard a second ago does not")
 	}
 }

@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"slices"
@@ -20,6 +20,14 @@ func (s *settings) limit(id sandbox.Identity, ways []containment, tree *cgroup.T
 	}
 	if s.limits.Why != nil {
 		s.log.Debug("programs cannot have every limit", "error", s.limits.Why)
+	}
+}
+
+// remove removes what limit has been given and has made.
+func (s *settings) remove() {
+	s.limits.Remove()
+	if s.tree != nil {
+		s.tree.Remove()
 	}
 }
 

@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"testing"
@@ -39,7 +39,7 @@ func TestVitals(t *testing.T) {
 // TestSlowIsNoHang: a pulse in its own time looks at a child that works without an
 // answer, and is then stopped.
 func TestSlowIsNoHang(t *testing.T) {
-	r := &roles{child: shell(t, ipc.RoleChild, "while :; do :; done"), spawner: shell(t, ipc.RoleSpawner, "exec sleep 1000"), began: time.Now()}
+	r := &Crew{child: shell(t, ipc.RoleChild, "while :; do :; done"), spawner: shell(t, ipc.RoleSpawner, "exec sleep 1000"), began: time.Now()}
 	now := t0
 	p := newPulse(now)
 	next := func() beat {
@@ -56,11 +56,11 @@ func TestSlowIsNoHang(t *testing.T) {
 		}
 	}
 	r.began = r.began.Add(-time.Hour) // the last sign of life is old
-	if r.answers() {
+	if r.Answers() {
 		t.Error("it answers")
 	}
 	r.beat(beatWait)
-	if !r.answers() {
+	if !r.Answers() {
 		t.Error("work is no sign of life to a service manager")
 	}
 	r.child.signal(unix.SIGSTOP)

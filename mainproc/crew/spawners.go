@@ -1,4 +1,4 @@
-package mainproc
+package crew
 
 import (
 	"errors"
@@ -25,27 +25,27 @@ import (
 const thawEvery = 100
 
 // spawners gives each spawner that lives.
-func (r *roles) spawners(f func(p *process, by containment)) {
+func (c *Crew) spawners(f func(p *process, by containment)) {
 	look := func(p *process, by containment) {
 		if p != nil && p.end == nil {
 			f(p, by)
 		}
 	}
-	look(r.spawner, r.by)
-	for i := range r.others {
-		look(r.others[i].p, r.others[i].by)
+	look(c.spawner, c.by)
+	for i := range c.others {
+		look(c.others[i].p, c.others[i].by)
 	}
 }
 
 // await adds the spawners' conversations to what is polled, and thaws what dying ones
 // may have frozen. The timeout is poll's.
-func (r *roles) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
+func (c *Crew) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
 	soonest := func(ms int) {
 		if timeout < 0 || timeout > ms {
 			timeout = ms
 		}
 	}
-	r.spawners(func(p *process, by containment) {
+	c.spawners(func(p *process, by containment) {
 		fd := int32(p.conn.FD())
 		if p.dying {
 			fd = -1
@@ -61,17 +61,17 @@ func (r *roles) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
 }
 
 // heardOf takes what poll has found of the conversations that await has added.
-func (r *roles) heardOf(fds []unix.PollFd) {
-	r.spawners(func(p *process, _ containment) {
+func (c *Crew) heardOf(fds []unix.PollFd) {
+	c.spawners(func(p *process, _ containment) {
 		if fds[0].Revents != 0 {
-			r.listenTo(p)
+			c.listenTo(p)
 		}
 		fds = fds[1:]
 	})
 }
 
 // listenTo takes a spawner's next message.
-func (r *roles) listenTo(p *process) {
+func (c *Crew) listenTo(p *process) {
 	n, _, err := p.conn.TryRecv(p.buf)
 	if errors.Is(err, ipc.ErrEmpty) {
 		return
@@ -81,7 +81,7 @@ func (r *roles) listenTo(p *process) {
 		return
 	}
 	if _, err = p.heard.Hear(p.buf[:n]); err != nil {
-		r.serveWith.log.Error("a spawner cannot be relied on any more and is ended", "os_pid", p.pid, "error", err)
+		c.serveWith.log.Error("a spawner cannot be relied on any more and is ended", "os_pid", p.pid, "error", err)
 		p.kill()
 		return
 	}
@@ -89,15 +89,15 @@ func (r *roles) listenTo(p *process) {
 }
 
 // beatSpawners does what the spawners' pulses find due.
-func (r *roles) beatSpawners(now time.Time) {
-	r.spawners(func(p *process, _ containment) {
+func (c *Crew) beatSpawners(now time.Time) {
+	c.spawners(func(p *process, _ containment) {
 		switch p.pulse.check(now, func() vitals { return vitalsOf(p.pid) }) {
 		case beatAsk:
 			if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
 				p.heard.Asked++
 			}
 		case beatAbort:
-			r.serveWith.log.Error("a spawner does not answer: it is ended, with its programs", "os_pid", p.pid)
+			c.serveWith.log.Error("a spawner does not answer: it is ended, with its programs", "os_pid", p.pid)
 			p.hung = true
 			p.signal(unix.SIGABRT)
 		case beatKill:

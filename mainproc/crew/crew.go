@@ -1,0 +1,146 @@
+package crew
+
+import (
+	"context"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+	"erluv/wire/etf"
+)
+
+// Crew is a pair of running roles, with the spawners of other users. It ends by Watch alone,
+// which is called once, also after an error of Hand, and not before the first Hand returns.
+type Crew struct {
+	child, spawner *process
+	id             sandbox.Identity
+	serveWith      settings
+	by             containment // of the programs
+	inherits       bool        // what the roles leave behind becomes this process's children
+
+	starter *starter
+	handed  bool      // the child serves, or did
+	spawned time.Time // when the spawner began to serve
+	short   int       // spawners in a row that have died at once
+
+	began time.Time
+	sign  atomic.Int64 // of life: when the child gave the last one, after began
+
+	others []other // by the number of the user
+
+	mu     sync.Mutex // for spawner, while Watch may replace it, and others
+	ending bool       // nothing must be started any more
+
+	link Connection // since the child was given it
+
+	// Owned by Watch, and read when it has returned:
+	hung   bool
+	broken error    // how the child has broken the conversation
+	why    etf.Term // how the roles have ended
+	left   error    // what was left behind and cannot be ended
+}
+
+// during calls f and has the roles killed if ctx ends before it, so that f, which
+// waits for them, ends soon.
+func (c *Crew) during(ctx context.Context, f func() error) error {
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
+		c.Kill()
+	})
+	err := f()
+	if !stop() {
+		<-killed // the descriptors it uses may be closed after this
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// Connection is what the child is given: a link.Link.
+type Connection interface {
+	Give(send func(m ipc.Message, fds ...int) error) error
+	Drain(buf []byte) error
+}
+
+// Hand gives the spawner its end of the conversation between the two, then the child the
+// other end and the connection, and returns when they serve.
+func (c *Crew) Hand(ctx context.Context, l Connection) error {
+	toSpawner, toChild, err := ipc.Pair()
+	if err != nil {
+		return err
+	}
+	defer toSpawner.Close()
+	defer toChild.Close()
+	start := c.serveWith.child
+	start.UID, start.GID = c.id.UID, c.id.GID
+	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(c.spawner.pid)
+	c.link = l
+	err = c.during(ctx, func() error {
+		if err := c.spawner.serve(c.serveWith.spawner, toChild.FD()); err != nil {
+			return err
+		}
+		if err := c.child.send(start, toSpawner.FD()); err != nil {
+			return err
+		}
+		if err := l.Give(c.child.send); err != nil {
+			return err
+		}
+		return c.child.ready()
+	})
+	c.handed, c.spawned = err == nil, time.Now()
+	return err
+}
+
+// Ask asks the child to stop. It never waits: a child that does not read is beyond asking.
+func (c *Crew) Ask(reason string) error {
+	return c.child.say(ipc.Stop{Reason: reason})
+}
+
+// End ends the conversations.
+func (c *Crew) End() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	c.child.hangUp()
+	c.spawner.hangUp()
+	for i := range c.others {
+		if p := c.others[i].p; p != nil {
+			p.hangUp()
+		}
+	}
+}
+
+// Kill kills the processes.
+func (c *Crew) Kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	c.child.kill()
+	if c.spawner != nil {
+		c.spawner.kill()
+	}
+	for i := range c.others {
+		if p := c.others[i].p; p != nil {
+			p.kill()
+		}
+	}
+}
+
+// Fall kills the child and ends the conversations: the spawner ends its programs.
+func (c *Crew) Fall() {
+	c.child.kill()
+	c.End()
+}
+
+// Close frees what is held after Watch has returned.
+func (c *Crew) Close() {
+	c.child.close()
+	c.spawner.close()
+}
+
+// Left says, after Watch has returned, how the roles have ended, for the controller. An
+// error: something of them is left, so nothing can be gone on with.
+func (c *Crew) Left() (why etf.Term, err error) { return c.why, c.left }

@@ -1,0 +1,153 @@
+package crew
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"erluv/ipc"
+	"erluv/sandbox"
+	"erluv/sandbox/cgroup"
+
+	"golang.org/x/sys/unix"
+)
+
+// settings are what the roles are told of the configuration, the connection
+// aside.
+type settings struct {
+	child   ipc.Start
+	spawner ipc.StartSpawner
+	others  []other       // without a process
+	ways    []containment // of the programs: the strongest first
+	tree    *cgroup.Tree  // of those of them that have one
+	limits  cgroup.Limits
+	id      sandbox.Identity // of the programs
+	log     *slog.Logger
+}
+
+// Settings are what crews are made by.
+type Settings struct {
+	Identity sandbox.Identity // of child, spawner and programs
+	Parts    sandbox.Parts    // what they are confined by
+	Contain  string           // the configuration's word for what programs are contained by
+	Child    ipc.Start        // with what the configuration says
+	Spawner  ipc.StartSpawner // the same
+	Users    []User           // by their numbers in Child.Allowed
+	Inherits bool             // what roles leave behind becomes this process's children
+	Log      *slog.Logger
+}
+
+// User is whom programs may be run as. The first of them is no other than the child, and
+// has no name.
+type User struct {
+	Name string
+	ID   sandbox.Identity
+}
+
+// Launcher starts crews, one after the other.
+type Launcher struct {
+	with     settings
+	starter  *starter
+	inherits bool
+}
+
+// NewLauncher makes what crews need. What an erluv has left that did not end in order is
+// ended by that.
+func NewLauncher(s Settings) (*Launcher, error) {
+	l := &Launcher{with: settings{child: s.Child, spawner: s.Spawner, log: s.Log}, inherits: s.Inherits}
+	for _, u := range s.Users {
+		l.with.others = append(l.with.others, other{user: u.Name, id: u.ID})
+	}
+	if l.inherits {
+		if err := inherit(); err != nil {
+			return nil, err
+		}
+	}
+	ways, tree, err := waysOf(s.Contain, s.Identity, s.Log)
+	if err != nil {
+		return nil, err
+	}
+	l.with.limit(s.Identity, ways, tree)
+	if l.starter, err = newStarter(s.Parts); err != nil {
+		l.with.remove()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close ends what starts crews, of which none is left.
+func (l *Launcher) Close() {
+	l.starter.close()
+	l.with.remove()
+}
+
+// Launch starts a crew and sees to it that it has dropped.
+func (l *Launcher) Launch(ctx context.Context) (*Crew, error) {
+	c, err := launch(ctx, l.starter, l.with.id, l.with)
+	if err != nil {
+		return nil, err
+	}
+	l.with.ways = c.serveWith.ways // what never will work is not tried again, nor told
+	c.inherits = l.inherits
+	return c, nil
+}
+
+// launch starts both roles, so that they come up side by side, and greets them. The
+// spawner is started in the first of the ways that works.
+func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*Crew, error) {
+	c := &Crew{id: id, serveWith: with, starter: s, began: time.Now(), others: slices.Clone(with.others)}
+	var err error
+	if c.child, err = s.start(ipc.RoleChild, c.childID(), containment{}); err != nil {
+		return nil, err
+	}
+	for i, by := range with.ways {
+		err = c.startSpawner(ctx, s, by)
+		if err != nil && by.name != containGroup {
+			err = fmt.Errorf("cannot contain programs by %q: %w", by.name, err)
+		}
+		if err == nil || ctx.Err() != nil || i == len(with.ways)-1 {
+			break
+		}
+		level := slog.LevelWarn
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container: it never will
+			level = slog.LevelInfo
+			c.serveWith.ways = slices.DeleteFunc(slices.Clone(c.serveWith.ways), func(way containment) bool { return way == by })
+		}
+		with.log.Log(ctx, level, "a weaker containment is tried", "error", err)
+	}
+	if err != nil {
+		c.child.discard()
+		return nil, err
+	}
+	if err = c.during(ctx, func() error { return c.child.greet(c.childID()) }); err != nil {
+		c.spawner.discard()
+		c.child.discard()
+		return nil, err
+	}
+	return c, nil
+}
+
+// childID is the child's identity: it has nothing to do with control groups.
+func (c *Crew) childID() sandbox.Identity {
+	id := c.id
+	id.Keeper = 0
+	return id
+}
+
+// startSpawner starts the spawner and greets it; there is none after an error.
+func (c *Crew) startSpawner(ctx context.Context, s *starter, by containment) error {
+	var err error
+	if c.spawner, err = s.start(ipc.RoleSpawner, c.id, by); err != nil {
+		return err
+	}
+	if err = c.during(ctx, func() error { return c.spawner.greet(c.id) }); err != nil {
+		c.spawner.discard()
+		return err
+	}
+	c.by = by
+	c.serveWith.contain(by)
+	return nil
+}

@@ -1,0 +1,248 @@
+package crew
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"erluv/ipc"
+	"erluv/mainproc/permit"
+	"erluv/wire/etf"
+
+	"golang.org/x/sys/unix"
+)
+
+// Event is something that has happened to a crew.
+type Event struct {
+	Kind EventKind
+	Err  error
+}
+
+// EventKind is the kind of an Event.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	Stopped EventKind = iota // the child has; Err: how the connection was lost, or nil
+	Broken                   // Err: the child has broken the conversation
+	Died                     // Err: how a role has ended
+)
+
+// Watch reports what the child says and how the roles end, and returns when all have been
+// reaped. It waits in one poll(2) for all that can come from them: it takes one
+// thread, which sleeps while the node is served, but for the question whether the
+// roles live.
+func (c *Crew) Watch(report func(Event)) {
+	fds := []unix.PollFd{
+		{Fd: int32(c.child.conn.FD()), Events: unix.POLLIN},
+		{Fd: int32(c.child.pidfd), Events: unix.POLLIN},
+		{Fd: int32(c.spawner.pidfd), Events: unix.POLLIN},
+	}
+	p := newPulse(time.Now())
+	c.sign.Store(int64(time.Since(c.began)))
+	for fds[1].Fd >= 0 || fds[2].Fd >= 0 || c.othersLive() { // poll passes over a negative one, without events
+		fds = fds[:3]
+		for i := range c.others {
+			fd := unix.PollFd{Fd: -1, Events: unix.POLLIN}
+			if p := c.others[i].p; p != nil {
+				fd.Fd = int32(p.pidfd)
+			}
+			fds = append(fds, fd)
+		}
+		timeout := -1
+		if fds[1].Fd >= 0 {
+			timeout = p.untilNext()
+		}
+		ends := len(fds)
+		fds, timeout = c.await(fds, timeout)
+		if _, err := unix.Poll(fds, timeout); err != nil {
+			// More than the limit of descriptors are too many, however few (poll(2)).
+			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
+				continue
+			}
+			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
+		}
+		c.heardOf(fds[ends:])
+		for i := range c.others {
+			if fds[3+i].Revents != 0 {
+				raiseFiles()
+				c.otherEnded(i)
+			}
+		}
+		if fds[0].Revents != 0 {
+			p.heard()
+			c.sign.Store(int64(time.Since(c.began)))
+			if !c.listen(report) {
+				fds[0].Fd = -1
+			}
+		}
+		gone := c.ended(fds[1].Revents != 0, fds[2].Revents != 0)
+		if fds[0].Fd >= 0 && slices.Contains(gone, c.child) {
+			c.hearOut(report)
+			fds[0].Fd = -1
+		}
+		for _, p := range gone {
+			raiseFiles()
+			if p == c.spawner && c.child.end == nil && c.replace() {
+				fds[2].Fd = int32(c.spawner.pidfd)
+				continue
+			}
+			c.note(p)
+			report(Event{Died, p.end})
+		}
+		if c.child.end != nil {
+			fds[1].Fd, fds[1].Revents = -1, 0
+		} else {
+			c.beat(p.check(time.Now(), func() vitals { return vitalsOf(c.child.pid) }))
+		}
+		if c.spawner.end != nil {
+			fds[2].Fd, fds[2].Revents = -1, 0
+		}
+		c.beatSpawners(time.Now())
+	}
+	c.left = errors.Join(c.left, c.endPrograms())
+}
+
+// Answers says, while Watch is under way, whether the child shows that it lives. One that
+// does not is about to be found hung by Watch, or Watch itself is stuck.
+func (c *Crew) Answers() bool {
+	return time.Since(c.began)-time.Duration(c.sign.Load()) < (beatsMissed+1)*beatEvery
+}
+
+// endPrograms ends what a spawner that has ended may have left, and waits for it. The
+// roles have been reaped, but for those that are spared.
+func (c *Crew) endPrograms(spare ...int) error {
+	var err error
+	if c.by.tree != nil {
+		err = c.by.tree.Empty()
+	}
+	err = errors.Join(err, c.serveWith.limits.Empty())
+	if c.inherits {
+		err = errors.Join(err, endOrphans(c.id.UID, spare...))
+	}
+	return err
+}
+
+// beat does what a pulse finds due.
+func (c *Crew) beat(b beat) {
+	switch b {
+	case beatAsk:
+		// Full or closed: there will be no answer either.
+		if c.child.say(ipc.Beat{}) == nil {
+			c.child.heard.Asked++
+		}
+		if c.inherits {
+			reapOrphans(c.pids()...)
+		}
+	case beatWait:
+		c.sign.Store(int64(time.Since(c.began)))
+	case beatAbort:
+		c.hung = true
+		c.child.signal(unix.SIGABRT)
+	case beatKill:
+		c.child.kill()
+	}
+}
+
+// note keeps how the first of the roles has ended.
+func (c *Crew) note(p *process) {
+	switch {
+	case c.why != nil:
+	case c.hung:
+		c.why = etf.Atom("hung")
+	case c.broken != nil:
+		c.why = etf.Tuple{etf.Atom("broken"), etf.Binary(permit.Printable(c.broken.Error()))}
+	case p == c.spawner:
+		c.why = etf.Tuple{etf.Atom("spawner"), p.exit()}
+	default:
+		c.why = p.exit()
+	}
+}
+
+// ended reaps the roles that have ended, and puts the one that has ended of itself
+// before the one that has followed it, whichever was faster.
+func (c *Crew) ended(child, spawner bool) (list []*process) {
+	// For the faster of the two. A process closes what it has before its end can be seen, so
+	// on a busy machine the other may have ended long before.
+	const moment = 2 * time.Second
+	if child {
+		_ = c.child.reap()
+		spawner = spawner || c.spawner.end == nil && !c.child.ws.Signaled() && c.spawner.ended(moment)
+	}
+	if spawner {
+		_ = c.spawner.reap()
+		child = child || c.child.end == nil && c.spawner.ws == 0 && c.child.ended(moment)
+	}
+	if child {
+		_ = c.child.reap()
+		list = append(list, c.child)
+	}
+	if spawner {
+		list = append(list, c.spawner)
+	}
+	if len(list) == 2 && c.spawner.ws != 0 && !c.child.ws.Signaled() {
+		list[0], list[1] = list[1], list[0]
+	}
+	return list
+}
+
+// hearOut reports what the child has said before it ended and main has not heard yet: that
+// its end was asked for comes behind whatever else it has said.
+func (c *Crew) hearOut(report func(Event)) {
+	fds := []unix.PollFd{{Fd: int32(c.child.conn.FD()), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if err != unix.EINTR && (n <= 0 || !c.listen(report)) {
+			return
+		}
+	}
+}
+
+// listen reports the child's next message and says whether there may be another.
+func (c *Crew) listen(report func(Event)) bool {
+	n, _, err := c.child.conn.TryRecv(c.child.buf)
+	switch {
+	case errors.Is(err, ipc.ErrEmpty):
+		return true
+	case errors.Is(err, io.EOF):
+		if !c.child.ended(exitBound) { // otherwise its end is the event
+			c.breaks(report, errors.New("the child has closed its conversation, and lives on"))
+		}
+		return false
+	case err != nil:
+		c.breaks(report, fmt.Errorf("cannot listen to the child: %w", err))
+		return false
+	}
+	m, err := c.child.heard.Hear(c.child.buf[:n])
+	switch m := m.(type) {
+	case ipc.WantSpawner:
+		err = c.want(m.User)
+	case ipc.Remark:
+		c.serveWith.log.Debug("the child remarks", "what", m.Text)
+	case ipc.Drain:
+		err = c.link.Drain(c.child.buf)
+	case ipc.Stopped:
+		report(Event{Stopped, lost(m)})
+		return false
+	}
+	if err != nil {
+		c.breaks(report, err)
+	}
+	return err == nil
+}
+
+// breaks: nothing that the child says can be relied on any more.
+func (c *Crew) breaks(report func(Event), err error) {
+	c.broken = err
+	report(Event{Broken, err})
+}
+
+// lost is why the child has stopped, if nobody has asked it to.
+func lost(m ipc.Stopped) error {
+	if m.Cause == ipc.CauseAsked {
+		return nil
+	}
+	return fmt.Errorf("the connection was lost: %s", permit.Printable(m.Text))
+}
