@@ -54,6 +54,22 @@
 -export_type([worker/0]).
 -export_type([cmd/0]).
 -export_type([options/0]).
+-export_type([run_options/0]).
+-export_type([watch_options/0]).
+-export_type([worker_settings/0]).
+-export_type([text/0]).
+-export_type([limit/0]).
+-export_type([account/0]).
+-export_type([env/0]).
+-export_type([packet/0]).
+-export_type([output/0]).
+-export_type([receivers/0]).
+-export_type([descriptor/0]).
+-export_type([file/0]).
+-export_type([pty/0]).
+-export_type([rlimits/0]).
+-export_type([limits/0]).
+-export_type([sandbox/0]).
 -export_type([exit/0]).
 -export_type([stream/0]).
 -export_type([signal/0]).
@@ -70,8 +86,99 @@
 %% A list of program and arguments, started without a shell, or one string or
 %% binary, which is a command for `/bin/sh'.
 
--type options() :: #{atom() => term()} | [{atom(), term()} | atom()].
+-type options() ::
+        #{?PROGRAM_OPTIONS,
+          ?WORKER_OPTIONS,
+          link => boolean(),
+          owner => pid() | none,
+          proxy => {module(), Function :: atom(), Args :: [term()]},
+          ready_reply => call | message}
+        | ?OPTION_LIST.
 %% As in erluv-protocol(7).
+
+-type run_options() ::
+        #{?PROGRAM_OPTIONS,
+          input => iodata(),
+          max_output => non_neg_integer(),
+          stderr => null | stdout | file(),
+          stdout => null | file()}
+        | ?OPTION_LIST.
+%% As in erluv-protocol(7).
+
+-type watch_options() ::
+        #{detached => boolean(),
+          events => [created | modified | closed | attrib | renamed | deleted, ...],
+          link => boolean(),
+          name => atom(),
+          owner => pid() | none,
+          recursive => boolean()}
+        | ?OPTION_LIST.
+%% As in FILE EVENTS of erluv-protocol(7).
+
+-type worker_settings() ::
+        #{active => boolean() | once | -32768..32767,
+          flow => auto | {active, boolean() | once | 0..32767},
+          owner => pid(),
+          packet => packet(),
+          stderr => receivers(),
+          stdout => receivers()}
+        | ?OPTION_LIST.
+%% What of a worker can be changed.
+
+-type text() :: binary() | string().
+%% Bytes as they are, or a string, which becomes UTF-8.
+
+-type limit() :: pos_integer() | infinity.
+%% Milliseconds.
+
+-type account() :: text() | atom() | non_neg_integer().
+%% The name or number of a user or a group.
+
+-type env() :: #{atom() | text() => text() | false} | [{atom() | text(), text() | false}].
+%% With `false' the variable is removed.
+
+-type packet() :: raw | line | {line, Max :: 1..1048576} | 1 | 2 | 4.
+%% How output is cut into messages: `{line, Max}' is a line of at most so many bytes, a number
+%% how many bytes the length of a packet has.
+
+-type output() :: receivers() | null | file().
+%% Where output goes.
+
+-type receivers() :: owner | {pid, pid()} | [owner | {pid, pid()}, ...].
+
+-type descriptor() :: pipe | {pipe, in} | output() | {file, text(), [read]}.
+%% A further descriptor of a program.
+
+-type file() ::
+        {file, text()}
+        | {file, text(), [append | {mode, 0..8#777} | {rotate, #{size := pos_integer(), count := pos_integer()}}]}.
+
+-type pty() :: boolean() | pty_settings() | ?OPTION_LIST.
+-type pty_settings() ::
+        #{rows => 1..65535,
+          cols => 1..65535,
+          reopen => boolean(),
+          Mode :: atom() => boolean() | non_neg_integer()}.
+%% Mode is one of RFC 4254 and RFC 8160, in lower case.
+
+-type rlimits() :: #{Name :: atom() => rlimit() | {Soft :: rlimit(), Hard :: rlimit()}} | ?OPTION_LIST.
+%% The names are those of getrlimit(2) in lower case, such as `nofile'.
+-type rlimit() :: non_neg_integer() | infinity.
+
+-type limits() ::
+        #{memory => pos_integer() | infinity,
+          pids => pos_integer() | infinity,
+          cpu => pos_integer() | infinity}
+        | ?OPTION_LIST.
+%% Bytes, processes and threads, percent of one processor.
+
+-type sandbox() ::
+        #{read => [text()],
+          write => [text()],
+          exec => [text()],
+          net => none,
+          connect => [1..65535, ...]}
+        | ?OPTION_LIST.
 
 -type exit() :: {exit_status, byte()} | {signal, signal()} | {signal, signal(), core | oom}.
 %% `core': it left a core. `oom': the kernel killed it, for its `limits' left it no memory.
@@ -178,7 +285,7 @@ run(Server, Cmd) ->
 %% {error, {timeout, #{stdout := <<"1\n">>}}} =
 %%     erluv:run(erluv, <<"echo 1; sleep 60">>, #{timeout => 500}).
 %% '''
--spec run(server(), cmd(), options()) ->
+-spec run(server(), cmd(), run_options()) ->
           {ok, #{exit := exit(), stdout := binary(), stderr := binary()}} | error().
 run(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {run, Cmd, Options});
@@ -186,7 +293,7 @@ run(Server, Cmd, Options) ->
     ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
 
 %% @equiv watch(Server, Path, #{})
--spec watch(server(), unicode:chardata()) -> {ok, pid()} | error().
+-spec watch(server(), text()) -> {ok, pid()} | error().
 watch(Server, Path) ->
     watch(Server, Path, #{}).
 
@@ -201,7 +308,7 @@ watch(Server, Path) ->
 %% receive {W, {fs, [created | _], <<"/tmp/example-", _/binary>>}} -> ok end,
 %% ok = erluv:stop(W).
 %% '''
--spec watch(server(), unicode:chardata(), options()) -> {ok, pid()} | error().
+-spec watch(server(), text(), watch_options()) -> {ok, pid()} | error().
 watch(Server, Path, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {watch, Path, Options});
 watch(Server, Path, Options) ->
@@ -300,7 +407,8 @@ read(Worker, Stream, Max) when ?IS_WORKER(Worker) ->
 read(Worker, Stream, Max) ->
     ?BADARG([Worker, Stream, Max], #{1 => worker}).
 
-%% @doc Changes `owner', `packet' or `active' of a worker: all of them, or nothing.
+%% @doc Changes `owner', `packet', `flow', `active', `stdout' or `stderr' of a worker: all of
+%% them, or nothing.
 %%
 %% ```
 %% {ok, W} = erluv:spawn(erluv, ["cat"], #{flow => {active, false}, packet => line}),
@@ -309,7 +417,7 @@ read(Worker, Stream, Max) ->
 %% receive {W, {stdout, <<"hello\n">>}} -> ok end,
 %% {error, {bad_option, colour, _}} = erluv:setopts(W, [{colour, red}]).
 %% '''
--spec setopts(worker(), options()) -> ok | error().
+-spec setopts(worker(), worker_settings()) -> ok | error().
 setopts(Worker, Options) when ?IS_WORKER(Worker), is_map(Options) ->
     erluv_call:call(Worker, {setopts, maps:to_list(Options)});
 setopts(Worker, Options) when ?IS_WORKER(Worker), is_list(Options) ->

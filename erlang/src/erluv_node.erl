@@ -56,7 +56,21 @@
 
 -export_type([options/0]).
 
--type options() :: map() | [{atom(), term()}].
+-type options() ::
+        #{attach => node() | any,
+          config => erluv:text() | atom(),
+          cookie => atom(),
+          executable => erluv:text() | [erluv:text(), ...],
+          name => atom(),
+          respawn => {N :: non_neg_integer(), Milliseconds :: pos_integer()} | false,
+          settings => settings(),
+          timeout => timeout()}
+        | [{atom(), term()}].
+%% As above.
+
+-type settings() :: #{atom() => setting()} | [{atom(), setting()}].
+-type setting() :: atom() | integer() | erluv:text().
+%% A key of erluv.conf(5) and its value.
 
 -record(state, {
     name :: atom(),

@@ -45,6 +45,18 @@
 -include("erluv.hrl").
 -include_lib("kernel/include/logger.hrl").
 
+-export_type([options/0]).
+
+-type options() ::
+        #{?PROGRAM_OPTIONS,
+          ?WORKER_OPTIONS,
+          keep => non_neg_integer(),
+          output => log | output(),
+          reason => fun((term()) -> term()),
+          register => atom()}
+        | ?OPTION_LIST.
+%% Those of {@link erluv:spawn/3} but some, and those above.
+
 -record(state, {
     worker :: pid(),
     ended = false :: boolean(),          % the worker
@@ -81,7 +93,7 @@
 %% ok = erluv:write(W, <<"hello\n">>),
 %% ok = gen_server:stop(Daemon).
 %% '''
--spec start_link(erluv:server(), erluv:cmd(), erluv:options()) -> {ok, pid()} | {error, term()}.
+-spec start_link(erluv:server(), erluv:cmd(), options()) -> {ok, pid()} | {error, term()}.
 start_link(Server, Cmd, Options) when is_list(Options) ->
     start_link(Server, Cmd, maps:from_list(proplists:unfold(Options)));
 start_link(Server, Cmd, #{register := Name} = Options) when is_atom(Name) ->
@@ -103,7 +115,7 @@ start_link(Server, Cmd, Options) ->
 %%     erluv_worker:child_spec({erluv, ["ssh", "-N", "host"],
 %%                              #{register => tunnel, kill_timeout => 2000}}).
 %% '''
--spec child_spec({erluv:server(), erluv:cmd(), erluv:options()} | [term()]) ->
+-spec child_spec({erluv:server(), erluv:cmd(), options()} | [erluv:server() | erluv:cmd() | options(), ...]) ->
           supervisor:child_spec().
 child_spec({Server, Cmd, Options}) when is_map(Options) ->
     #{id => maps:get(register, Options, Cmd),

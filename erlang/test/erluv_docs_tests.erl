@@ -7,6 +7,7 @@
 -export([t_documented/0]).
 -export([t_manual_has_all/0]).
 -export([t_shell_shows_all/0]).
+-export([t_options/0]).
 
 -define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_exec]).
 
@@ -102,6 +103,54 @@ read(Port) ->
         {Port, {exit_status, 0}} -> []
     after 30000 -> error(timeout)
     end.
+
+%% The types of options have those that are in the manual, and that are understood.
+t_options() ->
+    process_flag(trap_exit, true),
+    [Spawn, Run, Watch, Setopts] = Types = [keys(erluv, T) || T <- [options, run_options, watch_options, worker_settings]],
+    Worker = keys(erluv_worker, options),
+    All = lists:usort([sdtin | lists:append([Worker | Types])]),
+    {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+    Taken = fun(F) -> [Key || Key <- All, is_taken(Key, F(#{Key => 1.5}))] end,
+    Spawn = Taken(fun(Options) -> erluv:spawn(erluv, ["true"], Options) end),
+    Run = Taken(fun(Options) -> erluv:run(erluv, ["true"], Options) end),
+    Watch = Taken(fun(Options) -> erluv:watch(erluv, "/tmp", Options) end),
+    Setopts = Taken(fun(Options) -> erluv:setopts(W, Options) end),
+    Worker = Taken(fun(Options) -> erluv_worker:start_link(erluv, ["true"], Options) end),
+    Manual = manual_options(),
+    {[], [input, max_output]} = {Spawn -- Manual, Manual -- Spawn},
+    Own = lists:sort([Key || Key <- Worker, not lists:member(Key, Spawn)]),
+    {worker, Own} = {worker, told(erluv_worker)},
+    {node, Told} = {node, told(erluv_node)},
+    Told = keys(erluv_node, options).
+
+%% Whether it is not the option but its value that is refused.
+is_taken(Key, {error, {bad_option, Key, Why}}) ->
+    re:run(Why, "^(there is no such option|is not for run|is for run only|the process |start_link waits)") =:= nomatch.
+
+keys(Module, Type) ->
+    {ok, {_, [{_, {_, Forms}}]}} = beam_lib:chunks(code:which(Module), [abstract_code]),
+    [Fields] = [Fields || {attribute, _, type, {T, {type, _, union, [{type, _, map, Fields} | _]}, []}} <- Forms, T =:= Type],
+    lists:sort([Key || {type, _, map_field_assoc, [{atom, _, Key}, _]} <- Fields]).
+
+%% The options that the comment above a module has in its list.
+told(Module) ->
+    {ok, Text} = file:read_file(filename:join([code:lib_dir(erluv), "src", atom_to_list(Module) ++ ".erl"])),
+    {match, Names} = re:run(Text, "<dt>`([a-z_]+)'", [global, {capture, all_but_first, list}]),
+    lists:sort([list_to_atom(Name) || [Name] <- Names]).
+
+%% The items of the list of options in erluv-protocol(7), not of those within it.
+manual_options() ->
+    [_ | Lines] = lists:dropwhile(fun(Line) -> Line =/= ".Ss Opts" end, lines(beside("erluv-protocol.7"))),
+    Section = lists:takewhile(fun(Line) -> not lists:prefix(".Ss", Line) end, Lines),
+    {_, Names} = lists:foldl(fun item/2, {0, []}, Section),
+    lists:usort([list_to_atom(Name) || Name <- Names]).
+
+item(".Bl" ++ _, {Depth, Names}) -> {Depth + 1, Names};
+item(".El" ++ _, {Depth, Names}) -> {Depth - 1, Names};
+item(".It Li " ++ Items, {1, Names}) ->
+    {1, [hd(string:lexemes(Item, " ")) || Item <- string:split(Items, " , ", all)] ++ Names};
+item(_, Seen) -> Seen.
 
 %% What is exported and not private.
 public(Module) ->
