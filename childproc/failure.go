@@ -4,7 +4,6 @@ import (
 	"erluv/ipc"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
-	"erluv/workers"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +12,7 @@ import (
 // the user's share of it, has no more of something. It is answered without the key of
 // an option then, but for a place where a file was to be made, which is full, and
 // for terminals, of which Linux says the same (pty(7), kernel.pty.max).
-func short(f workers.Failure) bool {
+func short(f ipc.Refusal) bool {
 	switch f.Errno {
 	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS:
 		return true

@@ -28,7 +28,7 @@ func TestShortage(t *testing.T) {
 		ipc.StageTerminal: etf.Atom("pty"), ipc.StageNotify: etf.Atom("notify"), ipc.StageConfine: etf.Atom("sandbox"),
 	}
 	of := func(stage ipc.Stage, e unix.Errno) etf.Term {
-		return failureTerm(workers.Failure{Stage: stage, Errno: e, FD: 7})
+		return failureTerm(ipc.Refusal{Stage: stage, Errno: e, FD: 7})
 	}
 	places := []ipc.Stage{ipc.StageStdin, ipc.StageStdout, ipc.StageStderr, ipc.StageFD, ipc.StageTerminal}
 	for stage, key := range stages {
@@ -109,9 +109,9 @@ func TestLimitsTerms(t *testing.T) {
 		got  etf.Term
 		want string
 	}{
-		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.LimitPIDs), Errno: unix.ENOTSUP}), "{limits,{pids,not_supported}}"},
-		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.LimitCPU), Errno: unix.EINVAL}), "{limits,{cpu,einval}}"},
-		{failureTerm(workers.Failure{Stage: ipc.StageLimits, FD: workers.Stream(ipc.NumLimits), Errno: unix.ENODEV}), "{limits,enodev}"},
+		{failureTerm(ipc.Refusal{Stage: ipc.StageLimits, Limit: ipc.LimitPIDs, Errno: unix.ENOTSUP}), "{limits,{pids,not_supported}}"},
+		{failureTerm(ipc.Refusal{Stage: ipc.StageLimits, Limit: ipc.LimitCPU, Errno: unix.EINVAL}), "{limits,{cpu,einval}}"},
+		{failureTerm(ipc.Refusal{Stage: ipc.StageLimits, Limit: ipc.NumLimits, Errno: unix.ENODEV}), "{limits,enodev}"},
 		{exitTerm(workers.Exit{Signal: unix.SIGKILL, OOM: true}), "{signal,sigkill,oom}"},
 	} {
 		if got := asErlang(tt.got); got != tt.want {

@@ -190,7 +190,7 @@ func (m *manager) unwatchOwner(p *proc) {
 
 // Failed: nothing was started. The first time that is the answer to the request;
 // later it counts as an end of the program.
-func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
+func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*proc)
 	if p.restart.restarts() == 0 {
 		m.forget(p)
@@ -204,7 +204,7 @@ func (m *manager) Failed(w *workers.Worker, f workers.Failure) {
 	}
 }
 
-func failureTerm(f workers.Failure) etf.Term {
+func failureTerm(f ipc.Refusal) etf.Term {
 	if f.Errno == unix.ECANCELED {
 		return etf.Atom("stopping")
 	}
@@ -234,7 +234,7 @@ func failureTerm(f workers.Failure) etf.Term {
 	case ipc.StageNotify:
 		return etf.Tuple{etf.Atom("notify"), e}
 	case ipc.StageLimits:
-		return limitsTerm(ipc.Limit(f.FD), f.Errno)
+		return limitsTerm(f.Limit, f.Errno)
 	case ipc.StageConfine:
 		return etf.Tuple{etf.Atom("sandbox"), e}
 	case ipc.StageUser:

@@ -7,7 +7,6 @@ import (
 	"erluv/ipc"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
-	"erluv/workers"
 
 	"golang.org/x/sys/unix"
 )
@@ -148,6 +147,6 @@ func TestRunOnTerminal(t *testing.T) {
 }
 
 func TestPtyFailure(t *testing.T) {
-	f := workers.Failure{Errno: unix.ENOSPC, Stage: ipc.StageTerminal}
+	f := ipc.Refusal{Errno: unix.ENOSPC, Stage: ipc.StageTerminal}
 	same(t, failureTerm(f), atoms("pty", "enospc"))
 }

@@ -263,7 +263,7 @@ func (a *act) refuse() {
 			a.want = append(a.want, "restart_failed "+strings.ToLower(unix.ErrnoName(errno)))
 		}
 	}
-	a.say(ipc.Spawned{Seq: a.answered(), Stage: ipc.StageProgram, Errno: uint32(errno)})
+	a.say(ipc.Spawned{Seq: a.answered(), Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: errno}})
 }
 
 func (a *act) die(st unix.WaitStatus) {

@@ -1,6 +1,10 @@
 package ipc
 
-import "fmt"
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // read reads the fields of a message of kind k; nil when there is no such kind.
 // Fields stand in the order of their types, here and in the write methods below.
@@ -45,7 +49,7 @@ func read(k Kind, r *reader) Message {
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
-		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Stage: Stage(r.u8()), Errno: r.u32(), FD: r.u8(), Leaf: r.u32(), Limited: r.u32()}
+		return Spawned{Seq: r.u32(), PID: r.u32(), OSPID: r.u32(), Refusal: r.refusal(), Leaf: r.u32(), Limited: r.u32()}
 	case KindChanged:
 		return Changed{PID: r.u32(), Status: r.u32()}
 	case KindSignalGroup:
@@ -252,11 +256,20 @@ func (m Spawned) write(w *writer) {
 	w.u32(m.Seq)
 	w.u32(m.PID)
 	w.u32(m.OSPID)
-	w.u8(uint8(m.Stage))
-	w.u32(m.Errno)
-	w.u8(m.FD)
+	w.refusal(m.Refusal)
 	w.u32(m.Leaf)
 	w.u32(m.Limited)
+}
+
+func (w *writer) refusal(m Refusal) {
+	w.u8(uint8(m.Stage))
+	w.u32(uint32(m.Errno))
+	w.u8(m.FD)
+	w.u8(uint8(m.Limit))
+}
+
+func (r *reader) refusal() Refusal {
+	return Refusal{Stage: Stage(r.u8()), Errno: unix.Errno(r.u32()), FD: r.u8(), Limit: Limit(r.u8())}
 }
 
 func (m Changed) write(w *writer) {

@@ -58,7 +58,7 @@ var every = []Message{
 		},
 		Notify: true, Refused: "daemon",
 	},
-	Spawned{Seq: 1, PID: 2, OSPID: 5, Stage: StageDir, Errno: 3, FD: 4, Leaf: 6, Limited: 7},
+	Spawned{Seq: 1, PID: 2, OSPID: 5, Refusal: Refusal{Stage: StageDir, Errno: 3, FD: 4, Limit: 1}, Leaf: 6, Limited: 7},
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15, Leaf: 2, Only: true},
 	GroupSignalled{PID: 1, Errno: 3},

@@ -12,7 +12,7 @@ type Limits struct {
 // Limit is one of Limits.
 type Limit uint8
 
-// The limits, as in Spawned.FD with StageLimits.
+// The limits, as in Refusal.Limit.
 const (
 	LimitMemory Limit = iota
 	LimitPIDs

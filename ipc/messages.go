@@ -1,6 +1,11 @@
 package ipc
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
 
 // Version is the version of the conversations; both ends must have the same.
 const Version = 3
@@ -236,7 +241,7 @@ const (
 	StageStdin    Stage = 3
 	StageStdout   Stage = 4
 	StageStderr   Stage = 5
-	StageFD       Stage = 6 // a further descriptor: the one of Spawned.FD
+	StageFD       Stage = 6 // a further descriptor: Refusal.FD
 	StageNice     Stage = 7
 	StageRlimits  Stage = 8
 	StageCPUs     Stage = 9
@@ -244,11 +249,29 @@ const (
 	StageTerminal Stage = 11
 	StageNotify   Stage = 12 // the NOTIFY_SOCKET
 	StageConfine  Stage = 13 // Attributes.Confine
-	StageLimits   Stage = 14 // Attributes.Limits: the Limit that is Spawned.FD, or all; ENOTSUP: there is none here
+	StageLimits   Stage = 14 // Attributes.Limits: Refusal.Limit; ENOTSUP: there is none here
 	// StageUser is for a Refused, ENOENT or EPERM, and the child's own: there is no
 	// spawner for the user to be had.
 	StageUser Stage = 15
 )
+
+// Refusal is why a program was not started: at which stage, with which error, and of what
+// there are several, for which. The zero Refusal is none.
+type Refusal struct {
+	Stage Stage
+	Errno unix.Errno
+	FD    uint8 // of StageFD
+	Limit Limit // of StageLimits; NumLimits: all of them
+}
+
+// ErrnoOf is the error of the system that err is or wraps, or EIO.
+func ErrnoOf(err error) unix.Errno {
+	var e unix.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return unix.EIO
+}
 
 // Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
 // process, with Terminal two of the child's end of it, the files of the streams with Log,
@@ -257,10 +280,8 @@ type Spawned struct {
 	Seq   uint32
 	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it
 	OSPID uint32 // as the child counts
-	Stage Stage
-	Errno uint32
-	FD    uint8  // StageFD, StageLimits: which
-	Leaf  uint32 // the program's leaf, until a Release; 0: none
+	Refusal
+	Leaf uint32 // the program's leaf, until a Release; 0: none
 
 	// Limited is the number of its groups in those of the LimitDirs that are of
 	// version 1, until a Release; 0: none.

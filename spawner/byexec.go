@@ -27,11 +27,13 @@ import (
 const execTimeout = 10 * time.Second
 
 // startByExec starts a program by way of the role exec.
-func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr, at *site) (is numbers, no *refusal) {
-	fail := func(e unix.Errno) (numbers, *refusal) { return numbers{}, &refusal{stage: ipc.StageProgram, errno: e} }
+func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr, at *site) (is numbers, no *ipc.Refusal) {
+	fail := func(e unix.Errno) (numbers, *ipc.Refusal) {
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: e}
+	}
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
-		return fail(errnoOf(err))
+		return fail(ipc.ErrnoOf(err))
 	}
 	defer ours.Close()
 	found := *m
@@ -43,7 +45,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	if at.inLeaf {
 		attr.Sys.UseCgroupFD = false
 		if err := at.open(at.leaf.fd); err != nil {
-			return fail(errnoOf(err))
+			return fail(ipc.ErrnoOf(err))
 		}
 	}
 	err = sendSpawn(ours, &found, at.enter)
@@ -54,7 +56,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	}
 	_ = theirs.Close()
 	if err != nil {
-		return fail(errnoOf(err))
+		return fail(ipc.ErrnoOf(err))
 	}
 	if no != nil {
 		return numbers{}, no
@@ -81,7 +83,7 @@ func sendSpawn(to *ipc.Conn, m *ipc.Spawn, enter []int) error {
 }
 
 // awaitExec waits until the process has become the program.
-func awaitExec(conn *ipc.Conn) *refusal {
+func awaitExec(conn *ipc.Conn) *ipc.Refusal {
 	var buf [64]byte
 	for told := false; ; told = true {
 		n, fds, err := conn.Recv(buf[:], execTimeout)
@@ -92,15 +94,15 @@ func awaitExec(conn *ipc.Conn) *refusal {
 		if err != nil {
 			// It was killed or stopped before the exec, or could not begin, for want
 			// of a thread for one (the Go runtime needs some).
-			return &refusal{stage: ipc.StageProgram, errno: unix.EAGAIN}
+			return &ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EAGAIN}
 		}
 		msg, err := ipc.Decode(buf[:n])
 		answer, ok := msg.(ipc.Spawned)
 		if err != nil || !ok {
-			return &refusal{stage: ipc.StageProgram, errno: unix.EPROTO}
+			return &ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EPROTO}
 		}
 		if answer.Stage != ipc.StageNone {
-			return &refusal{stage: answer.Stage, errno: unix.Errno(answer.Errno), fd: answer.FD}
+			return &answer.Refusal
 		}
 	}
 }

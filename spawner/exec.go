@@ -28,7 +28,7 @@ func Exec(args []string) error {
 		return fmt.Errorf("exec is a part of erluv that erluv itself starts: %w", err)
 	}
 	no := become(conn, m, enter)
-	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Stage: no.stage, Errno: uint32(no.errno), FD: no.fd}), execTimeout)
+	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Refusal: *no}), execTimeout)
 	return nil
 }
 
@@ -69,24 +69,24 @@ func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 }
 
 // become does not return unless the program cannot be executed.
-func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *refusal {
+func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 	a := &m.Attributes
 	program, err1 := unix.BytePtrFromString(m.Program)
 	args, err2 := syscall.SlicePtrFromStrings(m.Args)
 	env, err3 := syscall.SlicePtrFromStrings(m.Env)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return &refusal{stage: ipc.StageProgram, errno: unix.EINVAL}
+		return &ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EINVAL}
 	}
 	with, err := confine(&a.Confine)
 	if err != nil {
-		return &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
+		return &ipc.Refusal{Stage: ipc.StageConfine, Errno: ipc.ErrnoOf(err)}
 	}
 	defer with.close()
 	if err := setOOM(a); err != nil {
-		return &refusal{stage: ipc.StageOOM, errno: errnoOf(err)}
+		return &ipc.Refusal{Stage: ipc.StageOOM, Errno: ipc.ErrnoOf(err)}
 	}
 	if err := setCPUs(a.CPUs); err != nil {
-		return &refusal{stage: ipc.StageCPUs, errno: errnoOf(err)}
+		return &ipc.Refusal{Stage: ipc.StageCPUs, Errno: ipc.ErrnoOf(err)}
 	}
 	// From here on no thread is started, for with one processor there is nobody
 	// else to run anything; an exec beside a clone can make the clone fail, and the
@@ -96,13 +96,13 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *refusal {
 	// before one that fails.
 	_ = syscall.Exec("", []string{""}, nil)
 	if err := conn.Send(ipc.Append(nil, ipc.Spawned{}), execTimeout); err != nil {
-		return &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+		return &ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)}
 	}
 	// With the program's limits there may be no memory any more, so nothing is
 	// allocated from here on: hence the raw calls.
 	for _, fd := range groups {
 		if e := enter(fd); e != 0 {
-			return &refusal{stage: ipc.StageLimits, errno: e, fd: uint8(ipc.NumLimits)}
+			return &ipc.Refusal{Stage: ipc.StageLimits, Errno: e, Limit: ipc.NumLimits}
 		}
 	}
 	for i := range a.Rlimits {
@@ -110,21 +110,21 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *refusal {
 		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
 		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 		if e != 0 {
-			return &refusal{stage: ipc.StageRlimits, errno: e}
+			return &ipc.Refusal{Stage: ipc.StageRlimits, Errno: e}
 		}
 	}
 	if a.SetNice {
 		_, _, e := unix.RawSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(int(a.Nice)))
 		if e != 0 {
-			return &refusal{stage: ipc.StageNice, errno: e}
+			return &ipc.Refusal{Stage: ipc.StageNice, Errno: e}
 		}
 	}
 	if e := with.become(); e != 0 {
-		return &refusal{stage: ipc.StageConfine, errno: e}
+		return &ipc.Refusal{Stage: ipc.StageConfine, Errno: e}
 	}
 	_, _, e := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(program)),
 		uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0])))
-	return &refusal{stage: ipc.StageProgram, errno: e}
+	return &ipc.Refusal{Stage: ipc.StageProgram, Errno: e}
 }
 
 func setOOM(a *ipc.Attributes) error {

@@ -94,7 +94,7 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 		i.dir, err = unix.BytePtrFromString(attr.Dir)
 	}
 	if err != nil {
-		return numbers{}, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+		return numbers{}, &forkError{unix.SYS_EXECVE, ipc.ErrnoOf(err)}
 	}
 	var pid int
 	for again := true; again; {

@@ -31,7 +31,7 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 	}
 	pid, err := syscall.ForkExec(program, argv, attr)
 	if err != nil {
-		return numbers{}, &forkError{unix.SYS_EXECVE, errnoOf(err)}
+		return numbers{}, &forkError{unix.SYS_EXECVE, ipc.ErrnoOf(err)}
 	}
 	return numbers{pid, pid}, nil
 }

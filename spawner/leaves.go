@@ -232,7 +232,7 @@ func (l *leaves) kill(n uint32) unix.Errno {
 	defer asKeeper()()
 	if l.v1 {
 		if err := cgroup.Kill(l.files(n)); err != nil {
-			return errnoOf(err)
+			return ipc.ErrnoOf(err)
 		}
 		return 0
 	}
@@ -247,7 +247,7 @@ func (l *leaves) kill(n uint32) unix.Errno {
 		_, err = eintr.Write(fd, []byte("1"))
 	}
 	if err != nil {
-		return errnoOf(err)
+		return ipc.ErrnoOf(err)
 	}
 	return 0
 }
@@ -347,7 +347,7 @@ func (s *spawner) signal(m ipc.SignalGroup, fds []int) unix.Errno {
 		_ = signalGroup(m, fds) // ESRCH: those in the leaf have left it
 	}
 	if err := s.leaves.signalOthers(m.Leaf, int(m.PID), sig); err != nil {
-		return errnoOf(err)
+		return ipc.ErrnoOf(err)
 	}
 	return 0
 }

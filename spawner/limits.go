@@ -72,7 +72,7 @@ func newLimiter(dirs ipc.LimitDirs, leaves string) (*limiter, error) {
 }
 
 // each calls f for each limit that is wanted, until it refuses.
-func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *refusal) *refusal {
+func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *ipc.Refusal) *ipc.Refusal {
 	for i := range ipc.NumLimits {
 		if want.Of(i) == 0 {
 			continue
@@ -87,7 +87,7 @@ func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *refus
 // inLeaf says whether a program needs a leaf of its own, that nobody has used, for its
 // limits.
 func (l *limiter) inLeaf(want *ipc.Limits) (yes bool) {
-	l.each(want, func(_ ipc.Limit, d *limitDir) *refusal {
+	l.each(want, func(_ ipc.Limit, d *limitDir) *ipc.Refusal {
 		yes = yes || d.leaf
 		return nil
 	})
@@ -107,18 +107,18 @@ func (p *site) close() {
 	p.enter = nil
 }
 
-func refusedLimit(i ipc.Limit, err error) *refusal {
-	return &refusal{stage: ipc.StageLimits, errno: errnoOf(err), fd: uint8(i)}
+func refusedLimit(i ipc.Limit, err error) *ipc.Refusal {
+	return &ipc.Refusal{Stage: ipc.StageLimits, Errno: ipc.ErrnoOf(err), Limit: i}
 }
 
 // take makes the groups for the limits that are wanted, and sets them.
-func (l *limiter) take(want *ipc.Limits, p *site) *refusal {
+func (l *limiter) take(want *ipc.Limits, p *site) *ipc.Refusal {
 	if want.None() {
 		return nil
 	}
 	p.inLeaf = l.inLeaf(want)
 	l.retry()
-	no := l.each(want, func(i ipc.Limit, d *limitDir) *refusal {
+	no := l.each(want, func(i ipc.Limit, d *limitDir) *ipc.Refusal {
 		if d.path == "" {
 			return refusedLimit(i, unix.ENOTSUP)
 		}
@@ -133,10 +133,10 @@ func (l *limiter) take(want *ipc.Limits, p *site) *refusal {
 	return no
 }
 
-func (l *limiter) make(want *ipc.Limits, p *site) *refusal {
+func (l *limiter) make(want *ipc.Limits, p *site) *ipc.Refusal {
 	defer asKeeper()()
 	made := make(map[string]bool)
-	return l.each(want, func(i ipc.Limit, d *limitDir) *refusal {
+	return l.each(want, func(i ipc.Limit, d *limitDir) *ipc.Refusal {
 		at := p.leaf.fd
 		if !d.leaf {
 			if p.number == 0 {

@@ -87,7 +87,7 @@ func TestLimitsThatCannotBe(t *testing.T) {
 			}
 			at := site{leaf: leaf{fd: -1}}
 			no := l.take(&c.want, &at)
-			if no == nil || no.stage != ipc.StageLimits || no.fd != uint8(c.which) || no.errno != c.errno {
+			if no == nil || no.Stage != ipc.StageLimits || no.Limit != c.which || no.Errno != c.errno {
 				t.Errorf("%+v, want %v, %v", no, c.which, c.errno)
 			}
 			if list, _ := os.ReadDir(dir); len(list) > 0 || at.number != 0 || len(l.used) > 0 {
@@ -238,7 +238,7 @@ func TestLimitedProgram(t *testing.T) {
 		}
 		bad := program("/nonexistent")
 		bad.Attributes.Limits = want
-		if no := p.spawned(bad); no.Stage != ipc.StageProgram || no.Errno != uint32(unix.ENOENT) || no.Limited != 0 {
+		if no := p.spawned(bad); no.Stage != ipc.StageProgram || no.Errno != unix.ENOENT || no.Limited != 0 {
 			t.Errorf("%+v", no)
 		}
 		_ = syscall.Kill(int(a.PID), syscall.SIGKILL)

@@ -1,7 +1,6 @@
 package spawner
 
 import (
-	"errors"
 	"iter"
 	"path"
 	"slices"
@@ -14,22 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusal is why nothing was started.
-type refusal struct {
-	stage ipc.Stage
-	errno unix.Errno
-	fd    uint8 // StageFD, StageLimits: which
-}
-
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
 // own, and where it is to be; the answer's descriptors, a pidfd of it and what the child
 // has of it, are the caller's too.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, answer []int, no *refusal) {
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, answer []int, no *ipc.Refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
-		return numbers{}, nil, &refusal{stage: ipc.StageDir, errno: errno}
+		return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageDir, Errno: errno}
 	}
 	defer unix.Close(dir)
 
@@ -47,7 +39,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	if m.Notify {
 		fd, path, err := s.notify.add(m.Seq)
 		if err != nil {
-			return numbers{}, nil, &refusal{stage: ipc.StageNotify, errno: errnoOf(err)}
+			return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageNotify, Errno: ipc.ErrnoOf(err)}
 		}
 		t.childs = append(t.childs, fd) // the last in the answer too
 		env = append(env, "NOTIFY_SOCKET="+path)
@@ -59,7 +51,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	}
 	program, errno := s.lookUp(m, env)
 	if errno != 0 {
-		return numbers{}, nil, &refusal{stage: ipc.StageProgram, errno: errno}
+		return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageProgram, Errno: errno}
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
@@ -77,8 +69,8 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	} else {
 		is, no = s.startDirectly(m, program, attr, at.enter)
 	}
-	if no != nil && no.stage == ipc.StageLimits && m.Attributes.Limits.None() {
-		no = &refusal{stage: ipc.StageProgram, errno: no.errno} // it was the leaf
+	if no != nil && no.Stage == ipc.StageLimits && m.Attributes.Limits.None() {
+		no = &ipc.Refusal{Stage: ipc.StageProgram, Errno: no.Errno} // it was the leaf
 	}
 	if no != nil {
 		return numbers{}, nil, no
@@ -86,7 +78,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	return is, append([]int{pidfd}, t.childs...), nil
 }
 
-func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *refusal) {
+func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *ipc.Refusal) {
 	with := confinement{rules: s.domain, enter: enter}
 	from := s.fork
 	if c := &m.Attributes.Confine; !c.None() {
@@ -94,7 +86,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 		from = s.forkFor(c)
 		var err error
 		if with, err = confine(c); err != nil {
-			return numbers{}, &refusal{stage: ipc.StageConfine, errno: errnoOf(err)}
+			return numbers{}, &ipc.Refusal{Stage: ipc.StageConfine, Errno: ipc.ErrnoOf(err)}
 		}
 		defer with.close()
 		with.enter = enter
@@ -104,22 +96,22 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 }
 
 // started is what a fork has given.
-func started(is numbers, failed *forkError) (numbers, *refusal) {
+func started(is numbers, failed *forkError) (numbers, *ipc.Refusal) {
 	switch {
 	case failed == nil:
 		return is, nil
 	case failed.trap == unix.SYS_LANDLOCK_RESTRICT_SELF || failed.trap == unix.SYS_SECCOMP:
-		return numbers{}, &refusal{stage: ipc.StageConfine, errno: failed.errno}
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageConfine, Errno: failed.errno}
 	case failed.trap == unix.SYS_WRITE:
-		return numbers{}, &refusal{stage: ipc.StageLimits, errno: failed.errno, fd: uint8(ipc.NumLimits)}
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageLimits, Errno: failed.errno, Limit: ipc.NumLimits}
 	case failed.trap == unix.SYS_SCHED_SETAFFINITY:
-		return numbers{}, &refusal{stage: ipc.StageCPUs, errno: failed.errno}
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageCPUs, Errno: failed.errno}
 	case failed.trap == unix.SYS_PRLIMIT64:
-		return numbers{}, &refusal{stage: ipc.StageRlimits, errno: failed.errno}
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageRlimits, Errno: failed.errno}
 	case failed.trap == unix.SYS_SETPRIORITY:
-		return numbers{}, &refusal{stage: ipc.StageNice, errno: failed.errno}
+		return numbers{}, &ipc.Refusal{Stage: ipc.StageNice, Errno: failed.errno}
 	}
-	return numbers{}, &refusal{stage: ipc.StageProgram, errno: failed.errno}
+	return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: failed.errno}
 }
 
 // openDir opens the program's directory. Being able to enter it is checked
@@ -127,11 +119,11 @@ func started(is numbers, failed *forkError) (numbers, *refusal) {
 func openDir(path string) (int, unix.Errno) {
 	fd, err := eintr.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, errnoOf(err)
+		return -1, ipc.ErrnoOf(err)
 	}
 	if err := eintr.Faccessat(fd, ".", unix.X_OK, unix.AT_EACCESS); err != nil {
 		_ = unix.Close(fd)
-		return -1, errnoOf(err)
+		return -1, ipc.ErrnoOf(err)
 	}
 	return fd, 0
 }
@@ -147,9 +139,9 @@ type table struct {
 }
 
 // openStreams makes the table. With a refusal it is not complete.
-func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
+func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 	for _, st := range m.Streams {
-		fail := func(e unix.Errno) (table, *refusal) { return t, refusedStream(st.FD, e) }
+		fail := func(e unix.Errno) (table, *ipc.Refusal) { return t, refusedStream(st.FD, e) }
 		if int(st.FD) < len(t.files) {
 			return fail(unix.EBADF) // not in order
 		}
@@ -168,7 +160,7 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
 		case ipc.SourceNull, ipc.SourceFile:
 			f, err := openStream(st, dir)
 			if err != nil {
-				return fail(errnoOf(err))
+				return fail(ipc.ErrnoOf(err))
 			}
 			fd, t.opened = uintptr(f), append(t.opened, f)
 		case ipc.SourceTerminal:
@@ -177,7 +169,7 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
 			}
 			ours, theirs, err := openTerminal(m.Terminal)
 			if err != nil {
-				return t, &refusal{stage: ipc.StageTerminal, errno: errnoOf(err)}
+				return t, &ipc.Refusal{Stage: ipc.StageTerminal, Errno: ipc.ErrnoOf(err)}
 			}
 			fd, t.opened, t.childs = uintptr(theirs), append(t.opened, theirs), append(t.childs, ours[:]...)
 		default:
@@ -186,7 +178,7 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
 		if st.Log {
 			log, err := openLog(dir, st)
 			if err != nil {
-				return fail(errnoOf(err))
+				return fail(ipc.ErrnoOf(err))
 			}
 			t.childs = append(t.childs, log)
 		}
@@ -198,11 +190,11 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *refusal) {
 	return t, nil
 }
 
-func refusedStream(fd uint8, e unix.Errno) *refusal {
+func refusedStream(fd uint8, e unix.Errno) *ipc.Refusal {
 	if fd <= 2 {
-		return &refusal{stage: ipc.StageStdin + ipc.Stage(fd), errno: e}
+		return &ipc.Refusal{Stage: ipc.StageStdin + ipc.Stage(fd), Errno: e}
 	}
-	return &refusal{stage: ipc.StageFD, errno: e, fd: fd}
+	return &ipc.Refusal{Stage: ipc.StageFD, Errno: e, FD: fd}
 }
 
 // openStream opens a file for the program as the worker's user. It never waits: a
@@ -275,12 +267,4 @@ func (s *spawner) searched(asked string, env []string) iter.Seq[string] {
 		}
 	}
 	return slices.Values(s.path)
-}
-
-func errnoOf(err error) unix.Errno {
-	var e unix.Errno
-	if errors.As(err, &e) {
-		return e
-	}
-	return unix.EIO
 }

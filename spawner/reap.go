@@ -124,7 +124,7 @@ func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
 		return unix.ESRCH
 	}
 	if err := unix.Kill(-int(m.PID), unix.Signal(m.Signal)); err != nil {
-		return errnoOf(err)
+		return ipc.ErrnoOf(err)
 	}
 	return 0
 }

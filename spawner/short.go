@@ -27,7 +27,7 @@ func (s *spawner) cannotTake(p []byte) error {
 	}
 	s.answering.Lock()
 	defer s.answering.Unlock()
-	answer := ipc.Spawned{Stage: ipc.StageProgram, Errno: uint32(unix.EMFILE)}
+	answer := ipc.Spawned{Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EMFILE}}
 	switch m := msg.(type) {
 	case *ipc.Spawn:
 		answer.Seq = m.Seq

@@ -40,7 +40,7 @@ func TestNoRoomForARequest(t *testing.T) {
 			if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}, nil); err != nil {
 				t.Fatal(err)
 			}
-			want := ipc.Spawned{Seq: 9, Stage: ipc.StageProgram, Errno: uint32(unix.EMFILE)}
+			want := ipc.Spawned{Seq: 9, Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EMFILE}}
 			p.say(p.child, pipe("true"), null)
 			if m := answer(p); m != want {
 				t.Errorf("%#v", m)
@@ -142,7 +142,7 @@ func TestProgramThatCannotBeHandedOver(t *testing.T) {
 		s := m.(ipc.Spawned)
 		if s.Stage == ipc.StageNone {
 			pids = append(pids, s.PID)
-		} else if s != (ipc.Spawned{Seq: 9, Stage: ipc.StageProgram, Errno: uint32(unix.ETOOMANYREFS)}) {
+		} else if s != (ipc.Spawned{Seq: 9, Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.ETOOMANYREFS}}) {
 			t.Fatalf("%+v", s)
 		}
 	}

@@ -222,7 +222,7 @@ func (s *spawner) request(p []byte, fds []int) error {
 	case ipc.Rotate:
 		fd, err := rotate(m)
 		if err != nil {
-			return s.answer(ipc.Rotated{Seq: m.Seq, Errno: uint32(errnoOf(err))})
+			return s.answer(ipc.Rotated{Seq: m.Seq, Errno: uint32(ipc.ErrnoOf(err))})
 		}
 		defer unix.Close(fd)
 		err = s.answer(ipc.Rotated{Seq: m.Seq}, fd)
@@ -246,11 +246,11 @@ func (s *spawner) request(p []byte, fds []int) error {
 // spawn starts one program and answers.
 func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	if m.Refused != "" {
-		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageUser, Errno: uint32(lookFor(m.Refused))})
+		return s.answer(ipc.Spawned{Seq: m.Seq, Refusal: ipc.Refusal{Stage: ipc.StageUser, Errno: lookFor(m.Refused)}})
 	}
 	at, no := s.place(&m.Attributes.Limits)
 	if no != nil {
-		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
+		return s.answer(ipc.Spawned{Seq: m.Seq, Refusal: *no})
 	}
 	is, answer, no := s.startProgram(m, fds, &at)
 	s.leaves.close(at.leaf)
@@ -263,7 +263,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	if no != nil {
 		s.leaves.give(at.leaf.number)
 		s.limits.undo(&at)
-		return s.answer(ipc.Spawned{Seq: m.Seq, Stage: no.stage, Errno: uint32(no.errno), FD: no.fd})
+		return s.answer(ipc.Spawned{Seq: m.Seq, Refusal: *no})
 	}
 	defer ipc.CloseAll(answer)
 	s.toReap()
@@ -271,13 +271,13 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
 	if errors.Is(err, ipc.ErrInFlight) {
 		s.takeBack(m, is.pid, answer[0], &at)
-		err = s.answer(ipc.Spawned{Seq: m.Seq, Stage: ipc.StageProgram, Errno: uint32(unix.ETOOMANYREFS)})
+		err = s.answer(ipc.Spawned{Seq: m.Seq, Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.ETOOMANYREFS}})
 	}
 	return err
 }
 
 // place makes ready where a program is to be.
-func (s *spawner) place(limits *ipc.Limits) (at site, no *refusal) {
+func (s *spawner) place(limits *ipc.Limits) (at site, no *ipc.Refusal) {
 	at.leaf.fd = -1
 	var err error
 	if s.limits.inLeaf(limits) {
@@ -286,7 +286,7 @@ func (s *spawner) place(limits *ipc.Limits) (at site, no *refusal) {
 		at.leaf, err = s.leaves.take()
 	}
 	if err != nil {
-		return at, &refusal{stage: ipc.StageProgram, errno: errnoOf(err)}
+		return at, &ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)}
 	}
 	at.enter, at.leaf.enter = at.leaf.enter, nil
 	if no = s.limits.take(limits, &at); no != nil {

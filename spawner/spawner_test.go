@@ -118,7 +118,7 @@ func TestBadStreams(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := serving(t, !ipc.PidfdsSuffice())
-			if s := p.spawned(c.m); s.Stage != c.stage || s.Errno != uint32(c.errno) || (s.PID != 0) != (c.stage == 0) {
+			if s := p.spawned(c.m); s.Stage != c.stage || s.Errno != c.errno || (s.PID != 0) != (c.stage == 0) {
 				t.Errorf("%+v, want stage %d %s", s, c.stage, unix.ErrnoName(c.errno))
 			}
 		})

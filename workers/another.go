@@ -63,7 +63,7 @@ func (s *Starter) giveUp() {
 		w := s.asked[seq]
 		delete(s.asked, seq)
 		s.budget.held -= w.descriptors()
-		s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.EAGAIN})
+		s.fail(w, ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EAGAIN})
 	}
 	for _, seq := range sorted(s.rotating) {
 		l := s.rotating[seq]

@@ -20,7 +20,7 @@ const (
 
 // later has a program that was busy started a little later. It holds nothing
 // meanwhile. False: f is another failure, or it has been too often.
-func (s *Starter) later(w *Worker, f Failure) bool {
+func (s *Starter) later(w *Worker, f ipc.Refusal) bool {
 	if f.Stage != ipc.StageProgram || f.Errno != unix.ETXTBSY || w.tries == busyTries {
 		return false
 	}

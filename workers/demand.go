@@ -86,7 +86,7 @@ func (s *Starter) Gone() {
 	line := s.line
 	s.line = nil
 	for _, w := range line {
-		s.fail(w, Failure{Stage: ipc.StageUser, Errno: unix.EAGAIN})
+		s.fail(w, ipc.Refusal{Stage: ipc.StageUser, Errno: unix.EAGAIN})
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"erluv/ipc"
-	"erluv/workers"
 
 	"golang.org/x/sys/unix"
 )
@@ -131,7 +130,7 @@ func (o *others) finishAs(r *run, want string) {
 // has ended before it has answered.
 func TestNotToBeHad(t *testing.T) {
 	o := newOthers(t, time.Hour)
-	want := workers.Failure{Stage: ipc.StageUser, Errno: unix.EAGAIN}
+	want := ipc.Refusal{Stage: ipc.StageUser, Errno: unix.EAGAIN}
 	a := o.start(command("true"))
 	o.wanted(1)
 	o.gone()

@@ -308,7 +308,7 @@ func TestASpawnerThatMakesNoSense(t *testing.T) {
 		"no pidfd":        func(w *world, seq uint32, _ int) { w.say(ipc.Spawned{Seq: seq, PID: 5, OSPID: 5}) },
 		"two pidfds":      func(w *world, seq uint32, fd int) { w.say(ipc.Spawned{Seq: seq, PID: 5, OSPID: 5}, fd, fd) },
 		"a pidfd of none": func(w *world, seq uint32, fd int) {
-			w.say(ipc.Spawned{Seq: seq, Stage: ipc.StageDir, Errno: 2}, fd)
+			w.say(ipc.Spawned{Seq: seq, Refusal: ipc.Refusal{Stage: ipc.StageDir, Errno: 2}}, fd)
 		},
 		"too long": func(w *world, _ uint32, _ int) { w.say(ipc.Failed{Text: strings.Repeat("x", 10_000)}) },
 		"the end":  func(w *world, _ uint32, _ int) { _ = w.fake.Close() },

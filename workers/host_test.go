@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"erluv/ipc"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ type run struct {
 	started bool
 	failed  bool
 	gone    bool
-	failure workers.Failure
+	failure ipc.Refusal
 	exit    workers.Exit
 	out     [10][]byte
 	ended   perStream
@@ -73,7 +74,7 @@ func (h *host) Started(w *workers.Worker) {
 	r.started = true
 }
 
-func (h *host) Failed(w *workers.Worker, f workers.Failure) {
+func (h *host) Failed(w *workers.Worker, f ipc.Refusal) {
 	r := h.of(w, "Failed")
 	if r.started || w.State() != workers.Gone {
 		h.w.t.Errorf("failed in state %s, started: %v", w.State(), r.started)

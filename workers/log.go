@@ -137,7 +137,7 @@ func (l *log) put(b []byte) {
 			continue
 		}
 		if err != nil {
-			l.trouble(errno(err))
+			l.trouble(ipc.ErrnoOf(err))
 			return
 		}
 		l.size += int64(n)

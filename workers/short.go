@@ -38,7 +38,7 @@ func (w *Worker) watch() error {
 // cannotWatch ends a program that has been started and cannot be watched. It counts
 // as one that was not, once nothing of it is left.
 func (w *Worker) cannotWatch(err error) {
-	w.starter.unwatched[w] = Failure{Stage: ipc.StageProgram, Errno: errno(err)}
+	w.starter.unwatched[w] = ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)}
 	w.proc.src.Remove()
 	w.notify.close()
 	w.notify = nil
@@ -108,7 +108,7 @@ func (s *Starter) cannotTake(p []byte) error {
 		s.tell(ipc.SignalGroup{PID: m.PID, Signal: uint32(unix.SIGKILL), Leaf: m.Leaf})
 		s.leave(m.Leaf)
 		s.releaseGroups(m.Limited)
-		s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.EMFILE})
+		s.fail(w, ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EMFILE})
 		return nil
 	}
 	return fmt.Errorf("the spawner sent descriptors with %#v", msg)

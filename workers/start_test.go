@@ -120,7 +120,7 @@ func TestFailures(t *testing.T) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				r := w.run(c.sp)
-				if !r.failed || r.failure != (workers.Failure{Stage: c.stage, Errno: c.errno}) {
+				if !r.failed || r.failure != (ipc.Refusal{Stage: c.stage, Errno: c.errno}) {
 					t.Errorf("%s %q, want stage %d %s", r, r.stdout(), c.stage, unix.ErrnoName(c.errno))
 				}
 			})

@@ -16,13 +16,6 @@ import (
 // line without holding anything.
 const maxAsked = 32
 
-// Failure is why nothing was started.
-type Failure struct {
-	Stage ipc.Stage
-	Errno unix.Errno
-	FD    Stream // ipc.StageFD: which; ipc.StageLimits: the ipc.Limit
-}
-
 // Starter is the child's side of the conversation with the spawner. It owns the
 // socket and the line of workers that wait to be started.
 type Starter struct {
@@ -46,14 +39,13 @@ type Starter struct {
 	leaves  leaves
 	limited limited
 
-	budget  *budget // one for all Starters
-	failure Failure // of the worker that is being told
-	lost    func(error)
-	demand  *demand // of another user's; nil: the spawner is the child's own user's
+	budget *budget // one for all Starters
+	lost   func(error)
+	demand *demand // of another user's; nil: the spawner is the child's own user's
 
-	unwatched map[*Worker]Failure // those that are being ended before they have begun
-	patience  time.Duration       // when requests fail that cannot be sent, see crowded
-	again     *loop.Timer         // when one is tried again; nil: it can be tried now
+	unwatched map[*Worker]ipc.Refusal // those that are being ended before they have begun
+	patience  time.Duration           // when requests fail that cannot be sent, see crowded
+	again     *loop.Timer             // when one is tried again; nil: it can be tried now
 }
 
 // budget are the descriptors that workers hold, and those of RLIMIT_NOFILE that they may
@@ -91,7 +83,7 @@ func newStarter(l *loop.Loop, g *loop.Group, reports bool, b *budget, buf []byte
 	return &Starter{
 		loop: l, group: g, reports: reports, budget: b, buf: buf, lost: lost,
 		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log),
-		unwatched: make(map[*Worker]Failure), leaves: leaves{dir: -1},
+		unwatched: make(map[*Worker]ipc.Refusal), leaves: leaves{dir: -1},
 	}
 }
 
@@ -106,7 +98,7 @@ func (s *Starter) ask() {
 		if w.life.pending != evStarted {
 			// It was told to end before it began.
 			s.pop()
-			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: unix.ECANCELED})
+			s.fail(w, ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.ECANCELED})
 			continue
 		}
 		err := s.request(w)
@@ -123,7 +115,7 @@ func (s *Starter) ask() {
 		s.pop()
 		switch {
 		case err != nil:
-			s.fail(w, Failure{Stage: ipc.StageProgram, Errno: errno(err)})
+			s.fail(w, ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)})
 		}
 	}
 }
@@ -341,9 +333,8 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	}
 	if m.Stage != ipc.StageNone {
 		s.budget.held -= w.descriptors()
-		f := Failure{Stage: m.Stage, Errno: unix.Errno(m.Errno), FD: Stream(m.FD)}
-		if !s.later(w, f) {
-			s.fail(w, f)
+		if !s.later(w, m.Refusal) {
+			s.fail(w, m.Refusal)
 		}
 		return nil
 	}
@@ -402,9 +393,8 @@ func (s *Starter) logRoom() []byte {
 	return s.logBuf
 }
 
-func (s *Starter) fail(w *Worker, f Failure) {
-	s.failure = f
-	w.event(evNotStarted)
+func (s *Starter) fail(w *Worker, f ipc.Refusal) {
+	w.run(evNotStarted, f)
 }
 
 // tell sends a packet without waiting for room. What asks for an answer is bounded by
@@ -460,12 +450,4 @@ func (s *Starter) dropNotes() {
 		}
 	}
 	s.toSend = nil
-}
-
-func errno(err error) unix.Errno {
-	var e unix.Errno
-	if errors.As(err, &e) {
-		return e
-	}
-	return unix.EIO
 }

@@ -357,7 +357,7 @@ func TestTerminalFails(t *testing.T) {
 	})
 	w.finish(r)
 	w.do(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	if want := (workers.Failure{Stage: ipc.StageProgram, Errno: unix.EMFILE}); r.failure != want {
+	if want := (ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EMFILE}); r.failure != want {
 		t.Errorf("%+v, want %+v", r.failure, want)
 	}
 	w.run(on(command("true"))).want("exit 0")

@@ -79,7 +79,7 @@ type Host interface {
 	// Started: the program runs.
 	Started(w *Worker)
 	// Failed: nothing was started. Nothing follows.
-	Failed(w *Worker, f Failure)
+	Failed(w *Worker, f ipc.Refusal)
 	// Room gives space for the output of a stream, or nil: not now. Then the
 	// host has paused the group, or calls Resume when there is room.
 	Room(w *Worker, s Stream) []byte
@@ -262,14 +262,17 @@ func (w *Worker) Resume() {
 }
 
 // event takes the state machine through e and what follows from it.
-func (w *Worker) event(e event) {
+func (w *Worker) event(e event) { w.run(e, ipc.Refusal{}) }
+
+// run takes an event; why belongs to evNotStarted.
+func (w *Worker) run(e event, why ipc.Refusal) {
 	for more := true; more; {
-		e, more = w.do(w.life.step(e))
+		e, more = w.do(w.life.step(e), why)
 	}
 }
 
 // do carries actions out. It returns an event that follows at once, if any.
-func (w *Worker) do(a actions) (next event, more bool) {
+func (w *Worker) do(a actions, why ipc.Refusal) (next event, more bool) {
 	if a&actSignal != 0 && !w.groupEmpty {
 		wait, kill := w.stopStep()
 		if kill {
@@ -299,7 +302,7 @@ func (w *Worker) do(a actions) (next event, more bool) {
 	}
 	if a&actFail != 0 {
 		w.close()
-		w.host.Failed(w, w.starter.failure)
+		w.host.Failed(w, why)
 	}
 	if a&actReport != 0 {
 		w.close()
