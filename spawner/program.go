@@ -15,13 +15,12 @@ import (
 
 // startProgram opens the program's files, forks and execs. The descriptors stay
 // the caller's. Without a refusal there is a process, in a process group of its
-// own, and where it is to be; the answer's descriptors, a pidfd of it and what the child
-// has of it, are the caller's too.
-func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, answer []int, no *ipc.Refusal) {
+// own, and where it is to be; the handles for the child are the caller's too.
+func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, child ipc.Handles, no *ipc.Refusal) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
-		return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageDir, Errno: errno}
+		return numbers{}, ipc.Handles{}, &ipc.Refusal{Stage: ipc.StageDir, Errno: errno}
 	}
 	defer unix.Close(dir)
 
@@ -29,19 +28,19 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	defer ipc.CloseAll(t.opened)
 	defer func() {
 		if no != nil {
-			ipc.CloseAll(t.childs)
+			ipc.CloseAll(t.child.List())
 		}
 	}()
 	if no != nil {
-		return numbers{}, nil, no
+		return numbers{}, ipc.Handles{}, no
 	}
 	env := m.Env
 	if m.Notify {
 		fd, path, err := s.notify.add(m.Seq)
 		if err != nil {
-			return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageNotify, Errno: ipc.ErrnoOf(err)}
+			return numbers{}, ipc.Handles{}, &ipc.Refusal{Stage: ipc.StageNotify, Errno: ipc.ErrnoOf(err)}
 		}
-		t.childs = append(t.childs, fd) // the last in the answer too
+		t.child.Notify = []int{fd}
 		env = append(env, "NOTIFY_SOCKET="+path)
 		defer func() {
 			if no != nil {
@@ -51,7 +50,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 	}
 	program, errno := s.lookUp(m, env)
 	if errno != 0 {
-		return numbers{}, nil, &ipc.Refusal{Stage: ipc.StageProgram, Errno: errno}
+		return numbers{}, ipc.Handles{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: errno}
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
@@ -73,9 +72,10 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, a
 		no = &ipc.Refusal{Stage: ipc.StageProgram, Errno: no.Errno} // it was the leaf
 	}
 	if no != nil {
-		return numbers{}, nil, no
+		return numbers{}, ipc.Handles{}, no
 	}
-	return is, append([]int{pidfd}, t.childs...), nil
+	t.child.Process = pidfd
+	return is, t.child, nil
 }
 
 func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.ProcAttr, enter []int) (is numbers, no *ipc.Refusal) {
@@ -134,12 +134,13 @@ const closed = ^uintptr(0)
 // table is the program's table of descriptors.
 type table struct {
 	files  []uintptr
-	opened []int // those of them that were opened here, and are to be closed
-	childs []int // what is the child's: of the terminal, the logs, and the notify socket
+	opened []int       // those of them that were opened here, and are to be closed
+	child  ipc.Handles // what is the child's; there is no process yet (-1)
 }
 
 // openStreams makes the table. With a refusal it is not complete.
 func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
+	t.child.Process = -1
 	for _, st := range m.Streams {
 		fail := func(e unix.Errno) (table, *ipc.Refusal) { return t, refusedStream(st.FD, e) }
 		if int(st.FD) < len(t.files) {
@@ -171,7 +172,7 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 			if err != nil {
 				return t, &ipc.Refusal{Stage: ipc.StageTerminal, Errno: ipc.ErrnoOf(err)}
 			}
-			fd, t.opened, t.childs = uintptr(theirs), append(t.opened, theirs), append(t.childs, ours[:]...)
+			fd, t.opened, t.child.Terminal = uintptr(theirs), append(t.opened, theirs), ours[:]
 		default:
 			return fail(unix.EINVAL)
 		}
@@ -180,7 +181,7 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 			if err != nil {
 				return fail(ipc.ErrnoOf(err))
 			}
-			t.childs = append(t.childs, log)
+			t.child.Logs = append(t.child.Logs, log)
 		}
 		for len(t.files) < int(st.FD) {
 			t.files = append(t.files, closed)

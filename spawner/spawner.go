@@ -252,7 +252,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	if no != nil {
 		return s.answer(ipc.Spawned{Seq: m.Seq, Refusal: *no})
 	}
-	is, answer, no := s.startProgram(m, fds, &at)
+	is, child, no := s.startProgram(m, fds, &at)
 	s.leaves.close(at.leaf)
 	at.close()
 	// When the child hears of the program only the program has its ends of the pipes.
@@ -265,12 +265,13 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 		s.limits.undo(&at)
 		return s.answer(ipc.Spawned{Seq: m.Seq, Refusal: *no})
 	}
-	defer ipc.CloseAll(answer)
+	handles := child.List()
+	defer ipc.CloseAll(handles)
 	s.toReap()
 	s.slack.started()
-	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, answer...)
+	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, handles...)
 	if errors.Is(err, ipc.ErrInFlight) {
-		s.takeBack(m, is.pid, answer[0], &at)
+		s.takeBack(m, is.pid, child.Process, &at)
 		err = s.answer(ipc.Spawned{Seq: m.Seq, Refusal: ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.ETOOMANYREFS}})
 	}
 	return err

@@ -317,21 +317,17 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	w := s.asked[m.Seq]
 	delete(s.asked, m.Seq)
 	s.demand.heard()
-	due := 0
-	if w != nil && m.Stage == ipc.StageNone {
-		due = 1 + w.logs()
-		if w.tty {
-			due += 2
-		}
-		if w.notices {
-			due++
-		}
+	none := m.Stage != ipc.StageNone
+	var has ipc.Handles
+	ok := w != nil && none == (len(fds) == 0)
+	if ok && !none {
+		has, ok = ipc.HandlesOf(fds, w.tty, w.logs(), w.notices)
 	}
-	if w == nil || len(fds) != due {
+	if !ok {
 		ipc.CloseAll(fds)
 		return fmt.Errorf("the spawner answered request %d with %d descriptors", m.Seq, len(fds))
 	}
-	if m.Stage != ipc.StageNone {
+	if none {
 		s.budget.held -= w.descriptors()
 		if !s.later(w, m.Refusal) {
 			s.fail(w, m.Refusal)
@@ -339,22 +335,26 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 		return nil
 	}
 	s.byPID[m.PID] = w
-	rest := fds[1:]
+	w.have(&has, m.Seq)
+	w.started(m, has.Process)
+	return nil
+}
+
+// have takes over what the spawner has opened for a worker besides its pipes.
+func (w *Worker) have(h *ipc.Handles, seq uint32) {
 	if w.tty {
-		w.haveTerminal(rest[0], rest[1])
-		rest = rest[2:]
+		w.haveTerminal(h.Terminal[0], h.Terminal[1])
 	}
+	logs := h.Logs
 	for o := range w.outputs {
 		if o.log != nil {
-			o.log.open(rest[0])
-			rest = rest[1:]
+			o.log.open(logs[0])
+			logs = logs[1:]
 		}
 	}
 	if w.notices {
-		w.notify = &notify{w: w, fd: rest[0], seq: m.Seq}
+		w.notify = &notify{w: w, fd: h.Notify[0], seq: seq}
 	}
-	w.started(m, fds[0])
-	return nil
 }
 
 // forget has the name of a NOTIFY_SOCKET removed.
