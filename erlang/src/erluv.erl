@@ -7,9 +7,11 @@
 %%
 %% The first argument of what starts something names the erluv node: its node name,
 %% or the `erluv_node' process (its registered name or pid). All functions return
-%% `{error, nodedown}' when that node is not connected or is lost while they wait,
-%% `{error, noproc}' when the worker is not there, and `{error, {no_node, Name}}' when no
-%% `erluv_node' process runs under that name. While that process starts, they wait for it.
+%% `{error, nodedown}' when that node is not connected, and nothing was done;
+%% `{error, noconnection}' when it is lost before it has answered, and what was asked for may
+%% have been done; `{error, noproc}' when the worker is not there; and `{error, {no_node, Name}}'
+%% when no `erluv_node' process runs under that name. While that process starts, or starts its
+%% erluv anew, they wait for it; what starts a program waits for a new child too.
 %% The default one, `erluv', is started by the first call that names it, unless the variable
 %% `start' of the application is `manual', or a supervisor of yours has had it as a child.
 %% None of them has a timeout unless it takes one: how long a program may run is an
@@ -185,7 +187,7 @@
 -type stream() :: stdout | stderr | 3..255.
 -type signal() :: atom() | 1..64.
 
--type error() :: {error, nodedown | noproc | {no_node, atom() | pid()} | stopping | child_down | {exit, term()} | term()}.
+-type error() :: {error, nodedown | noconnection | noproc | {no_node, atom() | pid()} | stopping | child_down | {exit, term()} | term()}.
 %% {@link format_error/1} has words for each. `{exit, Reason}': the worker ended with
 %% this reason before it answered.
 

@@ -11,13 +11,46 @@
 -export([connected/1]).
 -export([node/1]).
 
+%% Before what starts something is asked for again: milliseconds. A new child takes 50.
+-define(PAUSE, 20).
+
 %% @doc Asks the manager of an erluv node.
+%%
+%% What it has certainly not done is asked for again, of the erluv that comes next: when the
+%% request was not sent, and when what starts something came between two children, or to an
+%% erluv that ends and that an erluv_node starts anew. Nothing is done twice.
 -spec request(erluv:server(), term()) -> term().
 request(Server, Request) ->
     case connected(Server) of
-        {ok, Node} -> call({erluv, Node}, located(Node, Request));
+        {ok, Node} -> answer(call({erluv, Node}, located(Node, Request)), Server, Request);
         {error, _} = Error -> Error
     end.
+
+answer({error, nodedown} = Error, Server, Request) ->
+    % It was lost after its process had named it, which waits for the next one.
+    case is_local(Server) of
+        true -> request(Server, Request);
+        false -> Error
+    end;
+answer({error, child_down} = Error, Server, Request) ->
+    again(starts(Request), Error, Server, Request);
+answer({error, stopping} = Error, Server, Request) ->
+    again(starts(Request) andalso is_local(Server), Error, Server, Request);
+answer(Answer, _, _) ->
+    Answer.
+
+again(false, Error, _, _) -> Error;
+again(true, _, Server, Request) ->
+    receive after ?PAUSE -> request(Server, Request) end.
+
+starts({What, _, _}) -> What =:= spawn orelse What =:= run orelse What =:= watch;
+starts(_) -> false.
+
+%% An erluv_node here, whose word for what is connected is also ours.
+is_local(Server) when is_pid(Server) -> erlang:node(Server) =:= erlang:node();
+is_local(Server) -> not is_node_name(Server).
+
+is_node_name(Server) -> lists:member($@, atom_to_list(Server)).
 
 located(Node, {What, Cmd, Options}) when What =:= spawn; What =:= run ->
     {What, Cmd, erluv_path:options(Node, Options)};
@@ -29,13 +62,13 @@ located(_, Request) ->
 connected(Server) when is_pid(Server) ->
     node(Server);
 connected(Server) ->
-    case lists:member($@, atom_to_list(Server)) of
+    case is_node_name(Server) of
         true -> reachable(Server);
         false -> node(Server)
     end.
 
-%% @doc The node of an erluv_node process. One that is starting is waited for: how long
-%% that may take is its own option. The default one is started.
+%% @doc The node of an erluv_node process. One that is starting, or starts its erluv anew, is
+%% waited for: how long that may take is its own option. The default one is started.
 -spec node(atom() | pid()) -> {ok, node()} | {error, term()}.
 node(Process) ->
     case ask(Process) of
@@ -46,9 +79,15 @@ node(Process) ->
 
 ask(Process) ->
     case call(Process, node) of
-        {error, {exit, {shutdown, {not_started, Reason}}}} -> {error, Reason};
+        {error, {exit, Reason}} -> {error, why(Reason)};
         Answer -> Answer
     end.
+
+%% It ended before it answered, so nothing was asked for.
+why({shutdown, {not_started, Reason}}) -> Reason;
+why({shutdown, {stopping, _} = Reason}) -> Reason;
+why(Reason) when Reason =:= normal; Reason =:= shutdown -> noproc;
+why(Reason) -> Reason.
 
 ask(_, {error, _} = Error) ->
     Error;
@@ -66,7 +105,8 @@ reachable(Node) ->
         false -> {error, nodedown}
     end.
 
-%% @doc Asks a process of an erluv node, and waits for as long as it takes.
+%% @doc Asks a process of an erluv node, and waits for as long as it takes. `nodedown': it was
+%% not asked. `noconnection': it was, and is lost.
 -spec call(erluv:worker() | atom(), term()) -> term().
 call(Name, Request) ->
     call(Name, Request, infinity).
@@ -87,8 +127,8 @@ reply(Name, Request, Timeout) ->
     try
         gen_server:call(Name, Request, Timeout)
     catch
-        exit:{{nodedown, _}, _} -> {error, nodedown};
-        exit:{noconnection, _} -> {error, nodedown};
+        exit:{{nodedown, _}, _} -> {error, noconnection};
+        exit:{noconnection, _} -> {error, noconnection};
         exit:{noproc, _} -> {error, noproc};
         exit:{timeout, {gen_server, call, _}} when Timeout =/= infinity -> {error, timeout};
         exit:{Reason, {gen_server, call, _}} -> {error, {exit, Reason}}

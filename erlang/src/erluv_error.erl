@@ -93,7 +93,7 @@ exit_text({signal, Signal, oom}) ->
 exit_text(child_crashed) -> "erluv's child crashed, and all workers ended with it";
 exit_text(watchdog) -> "its watchdog was not told in time that it is well, and it was stopped";
 exit_text(restart_intensity) -> "it ended more often than max_restarts allows";
-exit_text(noconnection) -> text(nodedown);
+exit_text(noconnection) -> "the connection to the erluv node was lost, and its programs end with it";
 exit_text(timeout) -> "it ran longer than its timeout and was stopped";
 exit_text(Reason) -> term(Reason).
 
@@ -103,7 +103,7 @@ status(1) -> "failure";
 status(2) -> "usage or configuration";
 status(3) -> "the node refused it";
 status(4) -> "its child crashed and nobody had it respawned in time";
-status(N) when N > 128, N =< 192 -> ["ended by ", signal(erluv_exec:signal(N - 128))];
+status(N) when N > 128, N =< 192 -> ["ended by ", signal(erluv_signal:name(N - 128))];
 status(_) -> "not a status of erluv's".
 
 signal(Signal) when is_atom(Signal) -> string:uppercase(atom_to_list(Signal));

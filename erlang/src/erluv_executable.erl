@@ -9,6 +9,7 @@
 -export([is_named/2]).
 -export([message/3]).
 -export([connected/1]).
+-export([recovered/1]).
 -export([words/1]).
 -export([is_node/3]).
 -export([await_exit/2]).
@@ -213,6 +214,8 @@ text(Text) ->
 message(Port, {data, {_, Line}}, #executable{port = Port, said = Said} = E) ->
     log(Line),
     {ok, E#executable{said = lists:sublist([Line | Said], ?MAX_SAID)}};
+message(Port, {exit_status, Status}, #executable{port = Port}) when Status > 128 ->
+    {exited, Status, <<>>}; % a signal ended it, of which it could say nothing
 message(Port, {exit_status, Status}, #executable{port = Port} = E) ->
     {exited, Status, words(E)};
 message(_, _, _) ->
@@ -225,6 +228,11 @@ connected(#executable{listener = Listener} = E) when Listener =/= undefined ->
     E#executable{listener = undefined};
 connected(E) ->
     E.
+
+%% @doc What it said up to now is of no importance for its end.
+-spec recovered(executable() | undefined) -> executable() | undefined.
+recovered(undefined) -> undefined;
+recovered(E) -> E#executable{said = []}.
 
 %% What it ends with is told by the process, as the reason for which it has ended.
 log(<<"erluv: warning: ", _/binary>> = Line) -> erluv_log:executable(Line);

@@ -7,9 +7,11 @@
 %% It starts the executable as a port, which ends with it and with the VM, however
 %% they end, and it waits until the node is up. What the executable logs goes to
 %% {@link //kernel/logger. logger}, with the domain `[erluv]'. When erluv's child
-%% crashes it has a new one started. When the executable ends, the process ends, with
-%% the executable's words in its exit reason, and the supervisor starts it anew. It
-%% ends itself once all workers are gone: that takes as long as they need.
+%% crashes it has a new one started, and when the executable ends it starts that anew. So what
+%% uses it needs one restart by its supervisor, in which it waits for the new erluv. The process
+%% ends when this happens more often than the option `respawn' allows, or the executable ends
+%% before it is up, with the executable's words in its exit reason. It ends itself once all
+%% workers are gone: that takes as long as they need.
 %%
 %% The options, a map or a list:
 %% <dl>
@@ -32,9 +34,12 @@
 %%   stopped. When it is lost it is waited for.</dd>
 %% <dt>`timeout'</dt><dd>How long it may take until the node is up, in milliseconds, or
 %%   `infinity'. By default 10000.</dd>
-%% <dt>`respawn'</dt><dd>`{N, Milliseconds}': a child that crashes is replaced, up to N
-%%   times in this time; then the process ends. By default `{10, 60000}'. `false': it is
-%%   not replaced, and erluv ends after its `die_timeout'.</dd>
+%% <dt>`respawn'</dt><dd>`{N, Milliseconds}': a child that crashes is replaced, and an
+%%   executable that ends is started anew, together up to N times in this time; then the process
+%%   ends. By default `{10, 60000}'. `false': the child is not replaced, erluv ends after its
+%%   `die_timeout', and the process with it. An executable that was told to stop by the request
+%%   `{stop, Reason}' of erluv-protocol(7), for another reason than `shutdown', is not
+%%   started anew.</dd>
 %% </dl>
 -module(erluv_node).
 -behaviour(gen_server).
@@ -50,6 +55,7 @@
 -export([handle_cast/2]).
 -export([handle_info/2]).
 -export([terminate/2]).
+-export([format_status/1]).
 
 -include("erluv.hrl").
 -include_lib("kernel/include/logger.hrl").
@@ -76,12 +82,15 @@
     name :: atom(),
     executable :: erluv_executable:executable() | undefined, % undefined: attached
     attach :: node() | any | undefined,
+    options :: map(),                       % to start it anew
     node :: node() | undefined,             % while it is up
-    leaving :: term(),                      % what the event stopping said
+    served = false :: boolean(),            % this executable was up
+    leaving :: {because, term()} | undefined, % what the event stopping said
+    waiting = [] :: [gen_server:from()],    % who asks for the node while there is none
     timeout :: timeout(),
     timer :: reference() | undefined,       % while it is not up
     respawn :: {non_neg_integer(), pos_integer()} | false,
-    crashes = [] :: [integer()]             % when, in ms of monotonic time, newest first
+    crashes = [] :: [integer()]             % and ends: when, in ms of monotonic time, newest first
 }).
 
 %% Whether an erluv that takes long to stop is still alive is asked after this time,
@@ -130,18 +139,18 @@ child_spec(Options) when is_list(Options) ->
 child_spec(Options) ->
     ?BADARG([Options], #{1 => options}).
 
-%% @doc The name of the erluv node. A process that is starting answers once the node is
-%% up: its option `timeout' limits that. `{error, nodedown}': the node is not up at the
-%% moment. `{error, {no_node, Process}}': there is no such process. What is said when it
-%% does not start is said here too. `{error, {exit, Reason}}': the process ended before it
-%% answered. The default one, `erluv', is started when it does not run.
+%% @doc The name of the erluv node. A process that is starting, or has lost its erluv, answers
+%% once the node is up: its option `timeout' limits that. `{error, {no_node, Process}}': there
+%% is no such process. What is said when it does not start is said here too, as is the reason
+%% for which it ended before it answered. The default one, `erluv', is started when it does
+%% not run.
 %%
 %% ```
 %% {ok, Node} = erluv_node:node(erluv),
 %% true = lists:member(Node, nodes(hidden)),
 %% pong = net_adm:ping(Node).
 %% '''
--spec node(atom() | pid()) -> {ok, node()} | {error, nodedown | {no_node, atom() | pid()} | {exit, term()} | term()}.
+-spec node(atom() | pid()) -> {ok, node()} | {error, {no_node, atom() | pid()} | term()}.
 node(Process) when is_atom(Process); is_pid(Process) ->
     erluv_call:node(Process);
 node(Process) ->
@@ -192,23 +201,23 @@ distribution(_) -> erluv_distribution:ensure().
 start_on({error, _} = Error, _) ->
     Error;
 start_on(ok, Options) ->
-    State = #state{name = name(Options), attach = maps:get(attach, Options, undefined),
+    State = #state{name = name(Options), options = Options, attach = maps:get(attach, Options, undefined),
                    timeout = maps:get(timeout, Options, 10000),
                    respawn = maps:get(respawn, Options, {10, 60000})},
-    case start_executable(State, Options) of
+    case start_executable(State) of
         {ok, Started} -> await(start_timer(find(Started)));
         {error, _} = Error -> Error
     end.
 
-start_executable(#state{attach = undefined, timeout = Timeout} = State, Options) ->
+start_executable(#state{attach = undefined, timeout = Timeout, options = Options} = State) ->
     case await_name(Options, Timeout) of
-        ok -> open(State, Options);
+        ok -> open(State);
         {error, _} = Error -> Error
     end;
-start_executable(State, _Options) ->
+start_executable(State) ->
     {ok, State}.
 
-open(State, Options) ->
+open(#state{options = Options} = State) ->
     case erluv_executable:open(name(Options), Options) of
         {ok, Executable} -> {ok, State#state{executable = Executable}};
         {error, _} = Error -> Error
@@ -231,7 +240,7 @@ await_nodedown([Node | Nodes], Timeout) ->
                 #{domain => [erluv], node => Node}),
     receive
         {nodedown, Node, _} -> await_nodedown(Nodes, Timeout);
-        {'EXIT', _, Reason} -> {error, Reason}
+        {'EXIT', Pid, Reason} when is_pid(Pid) -> {error, Reason} % a port's is that of the one that has ended
     after Timeout -> ok
     end.
 
@@ -308,10 +317,12 @@ await_more({stop, Reason, State}) ->
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
-handle_call(node, _From, #state{node = undefined} = State) ->
-    {reply, {error, nodedown}, State};
-handle_call(node, _From, #state{node = Node} = State) ->
-    {reply, {ok, Node}, State};
+handle_call(node, From, #state{node = Node, leaving = Leaving, waiting = Waiting} = State) ->
+    % Who asks because it was lost may be faster than the message that says so.
+    case Leaving =:= undefined andalso lists:member(Node, nodes(connected)) of
+        true -> {reply, {ok, Node}, State};
+        false -> {noreply, State#state{waiting = [From | Waiting]}}
+    end;
 handle_call(Request, _From, State) ->
     {reply, {error, {bad_request, Request}}, State}.
 
@@ -338,8 +349,7 @@ handle_info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executa
 handle_info({Port, Message}, #state{executable = Executable} = State) when is_port(Port) ->
     case erluv_executable:message(Port, Message, Executable) of
         {ok, Kept} -> {noreply, State#state{executable = Kept}};
-        {exited, Status, Words} ->
-            {stop, exited(Status, Words, State), State#state{executable = undefined}};
+        {exited, Status, Words} -> exited(exit_reason(Status, Words, State), State#state{executable = undefined});
         ignore -> {noreply, State}
     end;
 handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
@@ -347,18 +357,51 @@ handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
 handle_info(_Message, State) ->
     {noreply, State}.
 
-%% An orderly end is no crash, but a permanent child is started anew.
-exited(0, _, #state{leaving = Reason}) -> {shutdown, {stopping, Reason}};
-exited(Status, Words, _) -> {exited, Status, Words}.
+%% An orderly end is no crash. It is asked for by this process, which does not come here then,
+%% by a signal, or by a request.
+exit_reason(0, _, #state{leaving = {because, Reason}}) -> {shutdown, {stopping, Reason}};
+exit_reason(0, _, _) -> {shutdown, {stopping, unknown}};
+exit_reason(Status, Words, _) -> {exited, Status, Words}.
+
+%% One that was never up is the supervisor's matter: nothing says that the next will be.
+exited(Reason, #state{served = false} = State) ->
+    {stop, Reason, State};
+exited({shutdown, {stopping, Why}} = Reason, State) when Why =/= shutdown, Why =/= unknown ->
+    {stop, Reason, State};
+exited(Reason, #state{name = Name} = State) ->
+    case allowed(State) of
+        {true, Counted} ->
+            ?LOG_ERROR("erluv_node ~ts: ~ts: it is started anew", [Name, how(Reason)], #{domain => [erluv]}),
+            start_again(stop_timer(forget(Counted)));
+        false ->
+            {stop, Reason, State}
+    end.
+
+how({shutdown, _}) -> "erluv was told to stop";
+how(Reason) -> erluv_error:text(Reason).
+
+%% Its end may be known before the end of its connection.
+forget(#state{node = undefined} = State) ->
+    State;
+forget(#state{node = Node} = State) ->
+    true = erlang:monitor_node(Node, false),
+    State#state{node = undefined}.
+
+start_again(State) ->
+    case start_executable(State#state{served = false}) of
+        {ok, Started} -> {noreply, start_timer(Started)};
+        {error, Reason} -> {stop, Reason, State}
+    end.
 
 is_wanted(_, _, #state{attach = any}) -> true;
 is_wanted(Node, _, #state{attach = Attach}) when Attach =/= undefined -> Node =:= Attach;
 is_wanted(Node, Info, #state{executable = Executable}) ->
     erluv_executable:is_node(Node, Info, Executable).
 
-up(Node, #state{executable = Executable} = State) ->
+up(Node, #state{executable = Executable, waiting = Waiting} = State) ->
     true = erlang:monitor_node(Node, true),
-    stop_timer(State#state{node = Node, leaving = undefined,
+    [gen_server:reply(From, {ok, Node}) || From <- Waiting],
+    stop_timer(State#state{node = Node, leaving = undefined, served = true, waiting = [],
                            executable = erluv_executable:connected(Executable)}).
 
 start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State)
@@ -377,26 +420,32 @@ event({child_down, Reason, DieTimeout}, #state{node = Node, respawn = Policy} = 
     ?LOG_ERROR("the child of ~ts crashed: ~0tp; it ends in ~b ms unless there is a new one",
                [Node, Reason, DieTimeout], #{domain => [erluv], node => Node}),
     respawn(Policy, Reason, State);
-event({child_up, OsPid}, #state{node = Node} = State) ->
+event({child_up, OsPid}, #state{node = Node, executable = Executable} = State) ->
     ?LOG_NOTICE("~ts has a new child, ~b", [Node, OsPid], #{domain => [erluv], node => Node}),
-    {noreply, State};
+    {noreply, State#state{executable = erluv_executable:recovered(Executable)}};
 event({stopping, Reason}, State) ->
-    {noreply, State#state{leaving = Reason}};
+    {noreply, State#state{leaving = {because, Reason}}};
 event(_, State) ->
     {noreply, State}.
 
 respawn(false, _, State) ->
     {noreply, State};
-respawn({Max, Period}, Reason, #state{node = Node, crashes = Crashes} = State) ->
+respawn(_, Reason, #state{node = Node} = State) ->
+    case allowed(State) of
+        {true, Counted} ->
+            _ = {erluv_main, Node} ! respawn,
+            {noreply, Counted};
+        false ->
+            {stop, {child_crashed, Reason}, State}
+    end.
+
+%% Whether this may be mended, by the option respawn.
+allowed(#state{respawn = false}) ->
+    false;
+allowed(#state{respawn = {Max, Period}, crashes = Crashes} = State) ->
     Now = erlang:monotonic_time(millisecond),
     Recent = [Now | [Time || Time <- Crashes, Now - Time < Period]],
-    case length(Recent) > Max of
-        true ->
-            {stop, {child_crashed, Reason}, State};
-        false ->
-            _ = {erluv_main, Node} ! respawn,
-            {noreply, State#state{crashes = Recent}}
-    end.
+    length(Recent) =< Max andalso {true, State#state{crashes = Recent}}.
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
@@ -434,3 +483,11 @@ ask(Node, Request) ->
 
 close(#state{executable = undefined}) -> ok;
 close(#state{executable = Executable}) -> erluv_executable:close(Executable).
+
+%% @private
+%% What a crash report shows: not the options, of which the cookie is one.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{name = Name, node = Node}} = Status) ->
+    Status#{state := #{name => Name, node => Node}};
+format_status(Status) ->
+    Status.

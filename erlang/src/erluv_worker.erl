@@ -40,8 +40,6 @@
 -export([terminate/2]).
 -export([format_status/1]).
 
--compile({no_auto_import, [spawn_link/3]}).
-
 -include("erluv.hrl").
 -include_lib("kernel/include/logger.hrl").
 
@@ -75,16 +73,14 @@
 -define(CREDIT, 64).
 %% So many more when it is stopped.
 -define(LAST_CREDIT, 10000).
-%% Between two attempts while erluv has no child: milliseconds. A new one takes 50.
--define(CHILD_DOWN, 20).
 %% The same when output is dropped, as it comes: a message has up to 256 KiB.
 -define(RAW_CREDIT, 16).
 
 %% @doc Starts a program and the process that has it.
 %%
 %% `{error, {not_ready, Why, LastOutput}}': it was not ready in time (`timeout'), or
-%% ended before, for the reason `Why'. While erluv's child has crashed and is being
-%% replaced it waits for the new one.
+%% ended before, for the reason `Why'. While erluv's child, or all of erluv, is being replaced
+%% it waits for the new one.
 %%
 %% ```
 %% {ok, Daemon} = erluv_worker:start_link(erluv, <<"echo listening; cat">>,
@@ -181,7 +177,7 @@ init({Server, Cmd, Options}) ->
 start(Server, Cmd, Options) ->
     Given = maps:without([output, keep, reason, register], Options),
     Spawn = maps:merge(reading(Options), reply(Given)),
-    case spawn_link(Server, Cmd, Spawn) of
+    case erluv:spawn_link(Server, Cmd, Spawn) of
         {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
         {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
         {error, Reason} -> {stop, Reason}
@@ -191,20 +187,6 @@ start(Server, Cmd, Options) ->
 %% each of which would be a message.
 reading(#{output := none}) -> #{packet => raw, flow => {active, ?RAW_CREDIT}};
 reading(_) -> #{packet => line, flow => {active, ?CREDIT}}.
-
-%% While erluv has no child this waits: a supervisor would try again at once, and give
-%% up. It takes no longer than erluv's die_timeout, after which there is no node.
-spawn_link(Server, Cmd, Options) ->
-    case erluv:spawn_link(Server, Cmd, Options) of
-        {error, child_down} ->
-            receive
-                {'EXIT', _, Reason} -> {error, Reason}
-            after ?CHILD_DOWN ->
-                spawn_link(Server, Cmd, Options)
-            end;
-        Answer ->
-            Answer
-    end.
 
 %% What it writes before it is ready is output as any.
 reply(#{ready := _} = Options) -> Options#{ready_reply => message};

@@ -271,7 +271,7 @@ ended(Pid) -> receive {'EXIT', Pid, Reason} -> Reason end.
 
 t_executable_dies() ->
     process_flag(trap_exit, true),
-    {ok, Pid} = erluv_node:start_link(),
+    {ok, Pid} = erluv_node:start_link(#{respawn => false}),
     {ok, W} = erluv:spawn_link(erluv, ["sleep", "60"]),
     Sleep = erluv_harness:os_pid(W),
     signal("KILL", erluv:info(erluv, main_os_pid)),
@@ -297,8 +297,7 @@ t_supervised() ->
     process_flag(trap_exit, true),
     {ok, Sup} = erluv_sup:start_link([#{}, [{name, second}]]),
     First = whereis(erluv),
-    Main = erluv:info(erluv, main_os_pid),
-    signal("KILL", Main),
+    exit(First, kill),
     until(fun() -> is_pid(whereis(erluv)) andalso whereis(erluv) =/= First end),
     {ok, #{stdout := <<"x\n">>}} = erluv:run(erluv, ["echo", "x"]),
     {ok, #{stdout := <<"y\n">>}} = erluv:run(second, ["echo", "y"]),
@@ -379,9 +378,11 @@ t_attach_lost_and_back() ->
     {ok, Pid} = erluv_node:start_link(#{attach => any, name => att4, timeout => infinity}),
     {ok, First} = erluv_node:node(Pid),
     end_erluv(Port),
-    until(fun() -> erluv:workers(att4) =:= {error, nodedown} end),
+    Self = self(),
+    Asker = spawn_link(fun() -> Self ! {self(), erluv:workers(att4)} end),
+    receive {Asker, Early} -> error(Early) after 200 -> ok end,
     Again = erluv_harness:open(["--controller", "att4"]),
-    until(fun() -> is_list(erluv:workers(att4)) end),
+    ?assertEqual([], next(Asker)),
     {ok, Second} = erluv_node:node(Pid),
     ?assertNotEqual(First, Second),
     ok = erluv_node:stop(Pid),
@@ -446,10 +447,10 @@ t_respawn_not_wanted() ->
         ok = erluv_node:stop(Pid)
     end).
 
-%% An erluv of ours does not connect again by itself: the supervisor does.
+%% An erluv of ours does not connect again by itself: another one is started.
 t_connection_lost() ->
     process_flag(trap_exit, true),
-    {ok, Pid} = erluv_node:start_link(),
+    {ok, Pid} = erluv_node:start_link(#{respawn => false}),
     {ok, Node} = erluv_node:node(Pid),
     true = erlang:disconnect_node(Node),
     ?assertMatch({'EXIT', {exited, 1, _}}, next(Pid)).

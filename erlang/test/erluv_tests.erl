@@ -54,7 +54,8 @@ t_node_lost_in_a_call() ->
     spawn_link(fun() -> Self ! {self(), erluv:run(Node, ["sleep", "60"])} end),
     erluv_harness:until(fun() -> erluv:workers(lost) =/= [] end),
     [] = os:cmd("kill -9 " ++ integer_to_list(erluv:info(Node, main_os_pid))),
-    ?assertEqual({error, nodedown}, receive {P, Result} when is_pid(P) -> Result end).
+    ?assertEqual({error, noconnection}, receive {P, Result} when is_pid(P) -> Result end),
+    ok = erluv_node:stop(lost).
 
 t_process_gone() ->
     ?assertEqual({error, {no_node, no_such_process}}, erluv:run(no_such_process, ["true"])),

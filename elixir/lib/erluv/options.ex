@@ -259,7 +259,8 @@ defmodule Erluv.Options do
   def refuse!(key, why), do: raise(ArgumentError, "option #{inspect(key)} #{why}")
 
   # Reasons that are no error of the system.
-  @ours [:nodedown, :noproc, :stopping, :child_down, :max_workers, :not_alive, :dynamic_name]
+  @ours [:nodedown, :noconnection, :noproc, :stopping, :child_down, :max_workers] ++
+          [:not_alive, :dynamic_name]
 
   @doc "Raises why a program was not started."
   @spec raise_start(term(), Erluv.command()) :: no_return()

@@ -239,7 +239,6 @@ defmodule Erluv.Run do
   defp ended(nil, {:signal, signal}), do: {:signal, signal}
   defp ended(nil, {:signal, signal, why}) when why in [:core, :oom], do: {:signal, signal}
   defp ended(nil, :timeout), do: :timeout
-  defp ended(nil, :noconnection), do: {:error, :nodedown}
   defp ended(nil, reason), do: {:error, reason}
   defp ended(exit, _), do: exit
 end
