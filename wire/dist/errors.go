@@ -9,11 +9,14 @@ import (
 // peer ended the connection at our digest, or its own proved another cookie.
 var ErrCookie = errors.New("the cookies differ: give erluv the cookie that erlang:get_cookie() shows on the node")
 
-// The statuses by which a node refuses another one.
+// The statuses by which the accepting node answers the name of the connecting one.
 const (
-	StatusNotOK      = "nok"         // it is connecting to us, or its net_kernel cannot use our name
+	StatusOK             = "ok"
+	StatusOKSimultaneous = "ok_simultaneous" // and it has given up its own attempt to connect
+
+	StatusNotOK      = "nok"         // it is connecting itself, or its net_kernel cannot use the name
 	StatusNotAllowed = "not_allowed" // net_kernel:allow/1, or a capability is missing
-	StatusAlive      = "alive"       // a node of our name is connected already
+	StatusAlive      = "alive"       // a node of that name is connected already
 )
 
 // Refused says that the peer does not want the connection.
@@ -36,4 +39,31 @@ func (e *Refused) Error() string {
 			"then its log says so", e.Peer, e.Local)
 	}
 	return fmt.Sprintf("%s refuses %s: status %q", e.Peer, e.Local, e.Status)
+}
+
+// Declined says that the caller of Accept did not want the connection.
+type Declined struct {
+	Status string // one of the Status constants; alive when the peer does not give the old connection up
+	Peer   string // its name, which nothing has proved
+}
+
+func (e *Declined) Error() string {
+	if e.Status == StatusAlive {
+		return fmt.Sprintf("%q has a connection already, which it does not give up for a new one", e.Peer)
+	}
+	return fmt.Sprintf("%q wants to connect and was answered %s", e.Peer, e.Status)
+}
+
+// lengthError says that a message of the handshake has an impossible length, which
+// is mostly the beginning of another protocol.
+type lengthError struct{ length, limit int }
+
+func (e *lengthError) Error() string {
+	text := fmt.Sprintf("a message of %d bytes instead of 1 to %d", e.length, e.limit)
+	// A TLS record begins with its type, 0x15 for an alert and 0x16 for a handshake,
+	// and version 3 of the protocol.
+	if e.length == 0x1503 || e.length == 0x1603 {
+		return text + ": it speaks TLS (-proto_dist inet_tls), and this side does not"
+	}
+	return text + ": is it a distribution port?"
 }

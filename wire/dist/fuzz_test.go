@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"erluv/wire/dist"
@@ -126,6 +127,71 @@ func FuzzSplit(f *testing.F) {
 		}
 		if wholeErr == nil && !bytes.Equal(wholeRest, cutRest) {
 			t.Fatalf("%q is left, cut %q", wholeRest, cutRest)
+		}
+	})
+}
+
+// greetings are what real nodes have said first, of OTP 25, 27 and 29: one that is
+// seen, one that is hidden, and one that has no name yet. None of them says anything
+// else to a node that EPMD knows for version 5.
+var greetings = []string{
+	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbdk\x0b\xd7\xef\x00\x0bn@127.0.0.1",
+	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbck\x0b\xd7\xf2\x00\x0bn@127.0.0.1",
+	"\x00\x11N\x00\x00\x00\x0f\x07\xdf\x7f\xbc\x00\x00\x00\x00\x00\x02vm",
+	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbdk\x0b\xd7\xfd\x00\x0bn@127.0.0.1",
+	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbc\n\xff\x10\x11\x00\x0bn@127.0.0.1",
+	"\x00\x1aN\x00\x00\x00m\x07\xdf\x7f\xbdk\x0b\xd8\x0c\x00\x0bn@127.0.0.1",
+	"\x00\x11N\x00\x00\x00o\x07\xdf\x7f\xbc\x00\x00\x00\x00\x00\x02vm",
+}
+
+// FuzzAccept holds that a stranger, who may say anything and even prove the cookie,
+// makes Accept neither panic nor read more than 4,096 bytes or beyond the handshake; and
+// that a node is taken only if its name can be one, it is not our own, and the caller
+// has been asked about it once.
+func FuzzAccept(f *testing.F) {
+	statuses := []string{dist.StatusOK, dist.StatusOKSimultaneous, dist.StatusAlive, dist.StatusNotOK, dist.StatusNotAllowed, ""}
+	for _, g := range greetings {
+		for i := range statuses {
+			f.Add([]byte(g), uint8(i), true)
+			f.Add([]byte(g+"\x00\x05strue"), uint8(i), true)
+		}
+		f.Add([]byte(g+"\x00\x06sfalse"), uint8(2), true)
+		f.Add([]byte(g+"\x00\x15r...................."), uint8(0), false)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, status uint8, proof bool) {
+		s := &script{proof: proof}
+		s.in.Write(in)
+		s.in.Truncate(min(len(in), 1<<16))
+		said := statuses[int(status)%len(statuses)]
+		var asked []dist.Peer
+		peer, err := dist.Accept(t.Context(), s, server, func(p dist.Peer) string {
+			asked = append(asked, p)
+			return said
+		})
+		if s.read > 4096 {
+			t.Fatalf("%d bytes are read", s.read)
+		}
+		if err != nil {
+			if peer != (dist.Peer{}) {
+				t.Fatalf("%v leaves %+v", err, peer)
+			}
+			return
+		}
+		if s.in.Len() > 0 || !proof {
+			t.Fatalf("%+v is taken: %d bytes are left, proof is %t", peer, s.in.Len(), proof)
+		}
+		if len(asked) != 1 || asked[0] != peer {
+			t.Fatalf("%+v is taken, and was asked about %+v", peer, asked)
+		}
+		alive, host, _ := strings.Cut(peer.Name, "@")
+		if alive == "" || host == "" || strings.Contains(host, "@") || len(peer.Name) > 255 || peer.Name == server.Name {
+			t.Fatalf("%q is taken", peer.Name)
+		}
+		if _, err := etf.AppendTerm(nil, etf.Atom(peer.Name)); err != nil {
+			t.Fatal(err)
+		}
+		if peer.Flags&dist.Mandatory26 != dist.Mandatory26 {
+			t.Fatalf("%v is taken", peer.Flags)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Version is the version of the handshake that Connect speaks, as EPMD tells it
-// of a node: 6, since OTP 23.
+// Version is the version of the handshake that Connect and Accept speak, as EPMD
+// tells it of a node: 6, since OTP 23.
 const Version = 6
 
 const (
@@ -131,12 +131,12 @@ func (h *handshake) sendName() error {
 
 // recvStatus reads 's' and a status, and stops at each that is not a yes.
 func (h *handshake) recvStatus() error {
-	m, err := h.recv('s')
+	m, err := h.recv('s', maxHandshake)
 	if err != nil {
 		return err
 	}
 	switch status := string(m); status {
-	case "ok", "ok_simultaneous":
+	case StatusOK, StatusOKSimultaneous:
 		return nil
 	case StatusAlive:
 		// It waits to hear whether to give the old connection up. It is not
@@ -156,7 +156,7 @@ func (h *handshake) recvStatus() error {
 // recvChallenge reads 'N' flags:64 challenge:32 creation:32 nlen:16 name. What
 // follows the name belongs to later versions and is ignored.
 func (h *handshake) recvChallenge() (Peer, uint32, error) {
-	m, err := h.recv('N')
+	m, err := h.recv('N', maxHandshake)
 	if err != nil {
 		return Peer{}, 0, err
 	}
@@ -179,18 +179,22 @@ func (h *handshake) recvChallenge() (Peer, uint32, error) {
 
 // sendReply sends 'r' challenge:32 digest:128 and returns our challenge.
 func (h *handshake) sendReply(challenge uint32) (own uint32, err error) {
+	own = drawChallenge()
+	sum := digest(h.local.Cookie, challenge)
+	m := binary.BigEndian.AppendUint32([]byte{'r'}, own)
+	return own, h.send(append(m, sum[:]...))
+}
+
+func drawChallenge() uint32 {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails, see its document
-	own = binary.BigEndian.Uint32(random[:])
-	sum := digest(h.local.Cookie, challenge)
-	m := append([]byte{'r'}, random[:]...)
-	return own, h.send(append(m, sum[:]...))
+	return binary.BigEndian.Uint32(random[:])
 }
 
 // recvAck reads 'a' digest:128. A node whose cookie is another one ends the
 // connection instead and logs "Connection attempt from node ... rejected".
 func (h *handshake) recvAck(own uint32) error {
-	m, err := h.recv('a')
+	m, err := h.recv('a', maxHandshake)
 	if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
 		return ErrCookie
 	}
@@ -212,16 +216,17 @@ func (h *handshake) send(m []byte) error {
 	return err
 }
 
-// recv reads one message with a length of 16 bits before it, checks its tag and
-// returns what follows the tag. It is io.EOF only if nothing at all has come.
-func (h *handshake) recv(tag byte) ([]byte, error) {
+// recv reads one message of at most limit bytes with a length of 16 bits before it,
+// checks its tag and returns what follows the tag. It is io.EOF only if nothing at
+// all has come.
+func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
 	var head [2]byte
 	if _, err := io.ReadFull(h.conn, head[:]); err != nil {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(head[:]))
-	if n == 0 || n > maxHandshake {
-		return nil, fmt.Errorf("a message of %d bytes instead of 1 to %d: is it a distribution port?", n, maxHandshake)
+	if n == 0 || n > limit {
+		return nil, &lengthError{n, limit}
 	}
 	m := make([]byte, n)
 	if _, err := io.ReadFull(h.conn, m); err != nil {

@@ -1,7 +1,8 @@
-// Package disttest is a small node that accepts connections, for tests: it
-// plays the other side of dist.Connect, rightly or wrongly in any step.
+// Package disttest is both sides of a handshake, for tests: a Node accepts, as the
+// other side of dist.Connect, a Caller connects, as that of dist.Accept, rightly or
+// wrongly in any step.
 //
-// It shares no code with the side that it tests.
+// It shares no code with the sides that it tests.
 package disttest
 
 import (

@@ -1,0 +1,492 @@
+package dist_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
+)
+
+var (
+	// server is what accepts, and caller what connects to it.
+	server = dist.Local{Name: "erluv_1@host", Creation: 7, Cookie: "secret", Flags: dist.Default}
+	caller = disttest.Caller{Name: "n@host", Cookie: "secret", Creation: 0xfeedbeef, Challenge: 0xffffffff}
+)
+
+func ok(dist.Peer) string { return dist.StatusOK }
+
+// meeting is what both sides of a handshake say of it.
+type meeting struct {
+	peer       dist.Peer
+	err        error
+	asked      []dist.Peer // with what decide was called
+	host       disttest.Host
+	connectErr error
+}
+
+// meet lets Accept, which answers status, meet connect over a pipe, for at most 10 s.
+func meet(t *testing.T, status string, connect func(net.Conn) (disttest.Host, error)) (m meeting) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() { // ends with the pipe
+		defer close(done)
+		m.host, m.connectErr = connect(theirs)
+		theirs.Close()
+	}()
+	m.peer, m.err = dist.Accept(ctx, ours, server, func(p dist.Peer) string {
+		m.asked = append(m.asked, p)
+		return status
+	})
+	ours.Close()
+	<-done
+	return m
+}
+
+func TestAccept(t *testing.T) {
+	for _, status := range []string{dist.StatusOK, dist.StatusOKSimultaneous, dist.StatusAlive} {
+		m := meet(t, status, caller.Connect)
+		if m.err != nil || m.connectErr != nil {
+			t.Fatalf("status %q: %v, %v", status, m.err, m.connectErr)
+		}
+		want := dist.Peer{Name: "n@host", Flags: disttest.OTP27, Creation: 0xfeedbeef}
+		if m.peer != want || len(m.asked) != 1 || m.asked[0] != want {
+			t.Errorf("status %q: peer %+v, decided about %+v, want %+v", status, m.peer, m.asked, want)
+		}
+		if want := (disttest.Host{Status: status, Name: server.Name, Flags: 0x4074F5FBC, Creation: 7, Challenge: m.host.Challenge}); m.host != want {
+			t.Errorf("status %q: host %+v, want %+v", status, m.host, want)
+		}
+	}
+}
+
+// A proof that was overheard proves nothing the next time.
+func TestAcceptChallenges(t *testing.T) {
+	seen := map[uint32]bool{}
+	for range 10 {
+		seen[meet(t, dist.StatusOK, caller.Connect).host.Challenge] = true
+	}
+	if len(seen) < 9 { // two of 2^32 are the same once in 100 million runs
+		t.Errorf("%d challenges for 10 nodes", len(seen))
+	}
+}
+
+// Our own two sides understand each other.
+func TestAcceptConnect(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	done := make(chan error, 1)
+	go func() { // ends with the handshake
+		defer theirs.Close()
+		peer, err := dist.Connect(ctx, theirs, dist.Local{Name: "n@host", Creation: 9, Cookie: "secret", Flags: dist.Default}, server.Name)
+		if want := (dist.Peer{Name: server.Name, Flags: dist.Default, Creation: 7}); err == nil && peer != want {
+			t.Errorf("the connecting side: %+v, want %+v", peer, want)
+		}
+		done <- err
+	}()
+	peer, err := dist.Accept(ctx, ours, server, ok)
+	if want := (dist.Peer{Name: "n@host", Flags: dist.Default, Creation: 9}); err != nil || peer != want {
+		t.Errorf("the accepting side: %+v, %v, want %+v", peer, err, want)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// The bytes behind the handshake belong to the child.
+func TestAcceptReadsNotAhead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a pipe would block who writes ahead
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c := caller
+	c.AfterName = []byte("what a later version adds")
+	c.AfterReply = []byte("\x00\x00\x00\x00 and frames")
+	connected := make(chan error, 1)
+	go func() { // ends with the handshake
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err == nil {
+			_, err = c.Connect(conn)
+			conn.Close()
+		}
+		connected <- err
+	}()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := dist.Accept(ctx, conn, server, ok); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := io.ReadAll(conn); string(after) != string(c.AfterReply) {
+		t.Errorf("after the handshake %q is read, want %q", after, c.AfterReply)
+	}
+	if err := <-connected; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAcceptLeavesNoDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ours, theirs := net.Pipe()
+		go func() {
+			_, _ = caller.Connect(theirs)
+			<-time.After(time.Hour) // of the bubble
+			_, _ = theirs.Write([]byte{1})
+		}()
+		if _, err := dist.Accept(ctx, ours, server, ok); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.Read(make([]byte, 1)); err != nil {
+			t.Errorf("an hour later: %v", err)
+		}
+	})
+}
+
+func TestAcceptDeclined(t *testing.T) {
+	c := caller
+	c.Answer = "false"
+	for _, status := range []string{dist.StatusNotOK, dist.StatusNotAllowed, dist.StatusAlive} {
+		m := meet(t, status, c.Connect)
+		var declined *dist.Declined
+		if !errors.As(m.err, &declined) || *declined != (dist.Declined{Status: status, Peer: "n@host"}) {
+			t.Errorf("status %q: %v", status, m.err)
+		}
+		if m.host.Status != status || m.connectErr != nil {
+			t.Errorf("status %q: the other side hears %q, %v", status, m.host.Status, m.connectErr)
+		}
+		if !strings.Contains(m.err.Error(), "n@host") {
+			t.Errorf("status %q: %q does not say who", status, m.err)
+		}
+	}
+}
+
+func TestAcceptCookie(t *testing.T) {
+	wrong, flipped := caller, caller
+	wrong.Cookie = "secret2"
+	flipped.ReplyDigest = make([]byte, 16)
+	for name, c := range map[string]disttest.Caller{"another cookie": wrong, "wrong proof": flipped} {
+		m := meet(t, dist.StatusOK, c.Connect)
+		if !errors.Is(m.err, dist.ErrCookie) || strings.Contains(m.err.Error(), server.Cookie) {
+			t.Errorf("%s: %v", name, m.err)
+		}
+		if !errors.Is(m.connectErr, disttest.ErrDigest) { // nothing is proved to it
+			t.Errorf("%s: the other side: %v", name, m.connectErr)
+		}
+	}
+}
+
+// A node that nobody could want is refused before anything is decided about it.
+func TestAcceptWrongCaller(t *testing.T) {
+	with := func(change func(*disttest.Caller)) disttest.Caller {
+		c := caller
+		change(&c)
+		return c
+	}
+	named := func(name string) disttest.Caller {
+		return with(func(c *disttest.Caller) { c.Name = name })
+	}
+	for want, c := range map[string]disttest.Caller{
+		"has the form name@host":           named("n"),
+		"the form name@host ":              named(""),
+		"the connection of \"@h\"":         named("@h"),
+		"the connection of \"n@\"":         named("n@"),
+		"the connection of \"n@h@h\"":      named("n@h@h"),
+		`"n\n@h": a name with characters`:  named("n\n@h"),
+		`"n @h": a name with characters`:   named("n @h"),
+		`"n\xe9@h": a name with char`:      named("n\xe9@h"), // é in Latin-1, as OTP has it here
+		"\"n\u00e9@h\": a name with":       named("n\u00e9@h"),
+		"a name of 256 characters":         named("n@" + strings.Repeat("x", 254)),
+		"a name of 1021 bytes":             named("n@" + strings.Repeat("x", 1019)),
+		"our own name":                     named(server.Name),
+		"lacks the capabilities V4_NC:":    with(func(c *disttest.Caller) { c.Flags = disttest.OTP27 &^ dist.FlagV4NC }),
+		"wants to be given a name":         with(func(c *disttest.Caller) { c.Name = "vm"; c.Flags = disttest.OTP27 | dist.FlagNameMe }),
+		"EXTENDED_REFERENCES FUN_TAGS NEW": with(func(c *disttest.Caller) { c.Flags = disttest.OTP27 &^ dist.Mandatory25 &^ dist.FlagMandatory25Digest }),
+	} {
+		m := meet(t, dist.StatusOK, c.Connect)
+		if m.err == nil || !strings.Contains(m.err.Error(), strings.TrimSpace(want)) {
+			t.Errorf("error %v, want one with %q", m.err, want)
+		}
+		if m.host.Status != dist.StatusNotAllowed || m.connectErr != nil {
+			t.Errorf("%s: it hears %q, %v", want, m.host.Status, m.connectErr)
+		}
+		if len(m.asked) > 0 {
+			t.Errorf("%s: decided about %+v", want, m.asked)
+		}
+	}
+	long := named("n@" + strings.Repeat("x", 253))
+	if m := meet(t, dist.StatusOK, long.Connect); m.err != nil || m.peer.Name != long.Name {
+		t.Errorf("the longest name: %v", m.err)
+	}
+	digest := caller
+	digest.Flags = disttest.OTP27 &^ dist.Mandatory25
+	if m := meet(t, dist.StatusOK, digest.Connect); m.err != nil || m.peer.Flags != disttest.OTP27 {
+		t.Errorf("flags that MANDATORY_25_DIGEST stands for: %v, %v", m.peer.Flags, m.err)
+	}
+}
+
+// greeting is the first message of a node, as it is on the wire.
+func greeting(name string, after ...byte) string {
+	m := binary.BigEndian.AppendUint64([]byte{'N'}, uint64(disttest.OTP27))
+	m = binary.BigEndian.AppendUint32(m, 1)
+	m = binary.BigEndian.AppendUint16(m, uint16(len(name)))
+	m = append(append(m, name...), after...)
+	return string(binary.BigEndian.AppendUint16(nil, uint16(len(m)))) + string(m)
+}
+
+// What is no handshake at all is refused without waiting for more. Each string is
+// all that the other side ever says; it does not end the connection, unless the
+// wanted text says so.
+func TestAcceptJunk(t *testing.T) {
+	good := greeting("n@host")
+	for _, c := range []struct{ status, junk, want string }{
+		{"", "", "a connection: it ended before its name"},
+		{"", good[:1], "it ended before its name"},
+		{"", good[:20], "it ended before its name"},
+		{"", "\x00\x00", "a message of 0 bytes"},
+		{"", "\xff\xff", "a message of 65535 bytes"},
+		{"", "\x08\x01", "a message of 2049 bytes instead of 1 to 2048"},
+		{"", "GET / HTTP/1.1\r\n", "a message of 18245 bytes"},
+		{"", "SSH-2.0-OpenSSH\r\n", "is it a distribution port?"},
+		{"", "\x16\x03\x01\x02\x00\x01", "it speaks TLS"},
+		{"", "\x00\x0dn\x00\x05\x00\x00\x00\x00n@host", "type 'n' instead of 'N'"}, // version 5, of OTP 22
+		{"", "\x00\x03sok", "type 's' instead of 'N'"},
+		{"", "\x00\x01N", "a name in a message of only 1 bytes"},
+		{"", "\x00\x0eN.............", "a name in a message of only 14 bytes"},
+		{"", "\x00\x0fN............\x00\x01", "a name in a message of only 15 bytes"},
+		{"", "\x00\x0fN............\xff\xff", "a name in a message of only 15 bytes"},
+		{"ok", good, `the connection of "n@host": it ended before its answer to our challenge`},
+		{"ok", good + "\x00\x00", "a message of 0 bytes"},
+		{"ok", good + "\x00\x16r", "a message of 22 bytes instead of 1 to 21"},
+		{"ok", good + "\x00\x01r", "a digest of 0 bytes"},
+		{"ok", good + "\x00\x14r...................", "a digest of 15 bytes"},
+		{"ok", good + "\x00\x15c....................", "type 'c' instead of 'r'"},
+		{"ok", good + "\x00\x05strue", "type 's' instead of 'r'"},
+		{"ok", good + "\x00\x15r....................", "the cookies differ"},
+		{"alive", good, "it ended before the answer whether the old connection is given up"},
+		{"alive", good + "\x00\x05sTrue", `it answers the status alive with "True"`},
+		{"alive", good + "\x00\x01s", `it answers the status alive with ""`},
+		{"alive", good + "\x00\x07sfalse.", "a message of 7 bytes instead of 1 to 6"},
+		{"alive", good + "\x00\x05rtrue", "type 'r' instead of 's'"},
+		{"maybe", good, `"maybe" is no status`},
+	} {
+		m := meet(t, c.status, func(conn net.Conn) (disttest.Host, error) {
+			go func() { // ends with the pipe
+				_, _ = io.WriteString(conn, c.junk)
+				if strings.Contains(c.want, "it ended") {
+					conn.Close()
+				}
+			}()
+			_, err := io.Copy(io.Discard, conn)
+			return disttest.Host{}, err
+		})
+		if m.err == nil || !strings.Contains(m.err.Error(), c.want) {
+			t.Errorf("%q: error %v, want one with %q", c.junk, m.err, c.want)
+		}
+	}
+}
+
+// callerBytes is how much the connecting side sends in a whole handshake.
+var callerBytes = 2 + 15 + len(caller.Name) + 2 + len("strue") + 2 + 21
+
+// A connection that ends after any byte of the handshake is an error, and one that
+// ends behind the last is none.
+func TestAcceptTruncated(t *testing.T) {
+	for n := 0; n <= callerBytes; n++ {
+		m := meet(t, dist.StatusAlive, func(conn net.Conn) (disttest.Host, error) {
+			return caller.Connect(&cutConn{conn, n, true})
+		})
+		if (m.err == nil) != (n == callerBytes) || errors.Is(m.err, dist.ErrCookie) {
+			t.Errorf("ended after %d of %d bytes: error %v", n, callerBytes, m.err)
+		}
+	}
+}
+
+// A peer that falls silent after any byte, or takes nothing, is waited for as long
+// as the context says and no longer.
+func TestAcceptSilent(t *testing.T) {
+	const patience = 7 * time.Second
+	for n := range callerBytes {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			ours, theirs := net.Pipe()
+			go func() { _, _ = caller.Connect(&cutConn{theirs, n, false}) }()
+			start := time.Now()
+			_, err := dist.Accept(ctx, ours, server, func(dist.Peer) string { return dist.StatusAlive })
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("silent after %d bytes: %v", n, err)
+			}
+			if took := time.Since(start); took != patience {
+				t.Errorf("silent after %d bytes: gave up after %v", n, took)
+			}
+			ours.Close()
+			theirs.Close()
+		})
+	}
+}
+
+// A byte now and then does not prolong it.
+func TestAcceptSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+		defer cancel()
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() { // ends with the pipe
+			defer close(done)
+			for _, b := range []byte(greeting("n@host")) {
+				if _, err := theirs.Write([]byte{b}); err != nil {
+					return
+				}
+				<-time.After(time.Second)
+			}
+		}()
+		start := time.Now()
+		if _, err := dist.Accept(ctx, ours, server, ok); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a byte a second: %v", err)
+		}
+		if took := time.Since(start); took != 7*time.Second {
+			t.Errorf("a byte a second: gave up after %v", took)
+		}
+		ours.Close()
+		theirs.Close()
+		<-done
+	})
+}
+
+// flood is the connection of a stranger who sends as much as is taken, and counts.
+type flood struct {
+	net.Conn
+	next io.Reader
+	read int
+}
+
+func (f *flood) Read(b []byte) (int, error) {
+	n, err := f.next.Read(b)
+	f.read += n
+	return n, err
+}
+func (*flood) Write(b []byte) (int, error)   { return len(b), nil }
+func (*flood) SetDeadline(_ time.Time) error { return nil }
+
+// Strangers who send the longest messages, or anything, are read 4,096 bytes of at
+// most, and cost little more memory than that.
+func TestAcceptHostile(t *testing.T) {
+	const strangers = 2000
+	full := greeting("n@host", make([]byte, 2048-15-6)...)
+	for name, sent := range map[string]string{
+		"gives up":      full + "\x00\x06sfalse",
+		"goes on":       full + "\x00\x05strue\x00\x15r" + strings.Repeat(".", 1<<20),
+		"only the most": strings.Repeat("\x08\x00N", 1<<20),
+		"junk":          random(1 << 20),
+		"lengths":       strings.Repeat("\xff", 1<<20),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range strangers {
+			f := &flood{next: strings.NewReader(sent)}
+			_, err := dist.Accept(t.Context(), f, server, func(dist.Peer) string { return dist.StatusAlive })
+			if err == nil {
+				t.Fatalf("%s: a stranger is taken for a node", name)
+			}
+			if f.read > 4096 {
+				t.Fatalf("%s: %d bytes are read: %v", name, f.read, err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if each := (after.TotalAlloc - before.TotalAlloc) / strangers; each > 8<<10 {
+			t.Errorf("%s: a stranger costs %d bytes of memory", name, each)
+		}
+	}
+}
+
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // the same each time
+	return string(b)
+}
+
+func TestAcceptBadArguments(t *testing.T) {
+	for name, local := range map[string]dist.Local{
+		"no creation": {Name: "a@b", Cookie: "c"},
+		"no cookie":   {Name: "a@b", Creation: 1},
+		"no host":     {Name: "a", Cookie: "c", Creation: 1},
+	} {
+		// A nil connection: it must not come to that.
+		if _, err := dist.Accept(t.Context(), nil, local, ok); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestSimultaneous(t *testing.T) {
+	for _, c := range []struct{ local, peer, want string }{
+		{"b@h", "a@h", dist.StatusNotOK},
+		{"a@h", "b@h", dist.StatusOKSimultaneous},
+		{"a@h", "a@h2", dist.StatusOKSimultaneous},
+		{"a@h", "B@h", dist.StatusNotOK}, // bytes, not letters
+	} {
+		if got := dist.Simultaneous(c.local, c.peer); got != c.want {
+			t.Errorf("%s is dialled by %s: %q, want %q", c.local, c.peer, got, c.want)
+		}
+	}
+}
+
+// script is a connection on which b arrives, and behind it, when proof is set, the
+// right answer to the challenge that was sent.
+type script struct {
+	flood
+	in    bytes.Buffer
+	out   bytes.Buffer
+	proof bool
+}
+
+func (s *script) Read(b []byte) (int, error) {
+	if s.in.Len() == 0 && s.proof {
+		s.proof = false
+		s.in.Write(s.reply())
+	}
+	n, err := s.in.Read(b)
+	s.read += n
+	return n, err
+}
+
+func (s *script) Write(b []byte) (int, error) { return s.out.Write(b) }
+
+// reply answers the last message, if it is a challenge.
+func (s *script) reply() []byte {
+	var last []byte
+	for out := s.out.Bytes(); len(out) > 2; {
+		n := int(binary.BigEndian.Uint16(out))
+		last, out = out[2:2+n], out[2+n:]
+	}
+	if len(last) < 19 || last[0] != 'N' {
+		return nil
+	}
+	m := append([]byte{0, 21, 'r'}, 1, 2, 3, 4)
+	sum := md5.Sum(fmt.Appendf(nil, "%s%d", server.Cookie, binary.BigEndian.Uint32(last[9:])))
+	return append(m, sum[:]...)
+}
