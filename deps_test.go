@@ -18,6 +18,7 @@ import (
 // ours that it may import. Those that a row does not name are forbidden.
 var imports = map[string][]string{
 	"eintr":          nil,
+	"slack":          nil,
 	"config":         {"eintr"},
 	"wire/epmd":      nil,
 	"wire/etf":       nil,
@@ -31,17 +32,17 @@ var imports = map[string][]string{
 	"wire/dist":  {"wire/etf"},
 	"wire/gen":   {"wire/dist", "wire/etf"},
 	"stat":       {"wire/etf"},
-	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup"},
+	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup", "slack"},
 	"loop/watch": {"eintr", "loop"},
 	"workers":    {"eintr", "ipc", "loop"},
-	"childproc":  {"childproc/order", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "stat", "workers"},
+	"childproc":  {"childproc/order", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "slack", "stat", "workers"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "spawner"},
 
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
 
 	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
-	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit"},
+	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack"},
 	"mainproc/permit": {"ipc"},
 
 	"loop/looptest":      {"loop"},
@@ -64,7 +65,7 @@ var testImports = map[string][]string{
 	"ipc/journal":   {"test/bench/measure"},
 	"mainproc":      {"wire/dist/disttest", "wire/gen", "ipc/journal"},
 	"mainproc/crew": {"config", "wire/dist/disttest", "mainproc/link"},
-	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner"}, // real ones, to be killed
+	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
 }
 
 // Never in the binary, not even through others.

@@ -10,6 +10,7 @@ import (
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/loop/watch"
+	"erluv/slack"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -34,6 +35,10 @@ func (p phase) String() string {
 
 // afterLoss is how long workers have to end gracefully once the node is gone.
 const afterLoss = 500 * time.Millisecond
+
+// slackWorth is how many workers must have started or ended before memory is given back:
+// the garbage of as many starts is about a megabyte.
+const slackWorth = 256
 
 // manager owns the table of workers and takes every decision about them.
 type manager struct {
@@ -86,8 +91,8 @@ type manager struct {
 	refused    uint64   // frames that were not understood
 	frame      delivery
 	turns      turns
-	scratch    []byte // what is read when it does not go straight into a message
-	slack      slack
+	scratch    []byte      // what is read when it does not go straight into a message
+	slack      slack.Slack // of starts and ends of workers
 }
 
 func newManager(start served) *manager {
@@ -114,6 +119,7 @@ func newManager(start served) *manager {
 			m.environ[name] = value
 		}
 	}
+	m.slack.Worth, m.slack.After = slackWorth, func(d time.Duration, f func()) { m.after(d, f) }
 	m.ledger = &ledger{serial: start.Serial, changed: true}
 	m.nextPid = start.Serial << gen.IDBits
 	m.self = m.newPid()

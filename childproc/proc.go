@@ -114,7 +114,7 @@ func (m *manager) begin(p *proc, spec *workers.Spec) {
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*proc)
 	p.started = time.Now().UnixMilli()
-	m.changed()
+	m.slack.Happened()
 	if n := p.restart.restarts(); n > 0 {
 		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)})
 		m.awaitReady(p)
@@ -359,7 +359,7 @@ func (m *manager) forget(p *proc) {
 	}
 	m.endReaders(p)
 	m.unready.forget(p)
-	m.changed()
+	m.slack.Happened()
 	if p.name != "" {
 		delete(m.byName, p.name)
 	}

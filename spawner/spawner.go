@@ -28,9 +28,14 @@ import (
 
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/slack"
 
 	"golang.org/x/sys/unix"
 )
+
+// slackWorth is after how many starts memory is given back: their garbage is about a
+// quarter of a megabyte.
+const slackWorth = 256
 
 // startTimeout bounds the conversation with main before the spawner serves.
 const startTimeout = 30 * time.Second
@@ -93,7 +98,7 @@ type spawner struct {
 	started   chan struct{} // tells the reporter that there is a process to wait for
 	ready     chan struct{} // closed when main has been told so
 	rounds    atomic.Uint64 // odd while a request is served: see answerMain
-	slack     slack
+	slack     slack.Slack
 }
 
 func start(up *ipc.Conn) (*spawner, error) {
@@ -138,7 +143,7 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spawner{child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &spawner{slack: slack.Slack{Worth: slackWorth, After: slack.Timers}, child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1), ready: make(chan struct{})}
 	rules, err := confine(&ipc.Confine{Scope: st.Scope})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)
@@ -268,7 +273,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	handles := child.List()
 	defer ipc.CloseAll(handles)
 	s.toReap()
-	s.slack.started()
+	s.slack.Happened()
 	err := s.answer(ipc.Spawned{Seq: m.Seq, PID: uint32(is.pid), OSPID: uint32(is.outside), Leaf: at.leaf.number, Limited: at.number}, handles...)
 	if errors.Is(err, ipc.ErrInFlight) {
 		s.takeBack(m, is.pid, child.Process, &at)

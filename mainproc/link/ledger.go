@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
-	"time"
 
 	"erluv/ipc"
 	"erluv/mainproc/permit"
+	"erluv/slack"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
@@ -26,11 +25,11 @@ type ledger struct {
 	serial   uint32         // of the child's pids
 	ticktime uint32         // net_ticktime in seconds; 0: not known
 	err      error          // from then on it is not to be relied on
-	slack    *time.Timer    // see giveBack
+	slack    slack.Slack    // of readings
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
-	return &ledger{conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
+	return &ledger{slack: slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
 }
 
 // drainAtOnce is how many packets are read while the child lives, who could write on
@@ -52,19 +51,6 @@ func (l *ledger) drain(buf []byte, packets int) error {
 		}
 	}
 	return l.err
-}
-
-// slackPause is how long nothing may be read then until memory is given back.
-const slackPause = time.Second
-
-// giveBack has the runtime give back what the reading has left, when it has ceased.
-// Without it the heap keeps the 4 MiB to which it grows before it is collected.
-func (l *ledger) giveBack() {
-	if l.slack == nil {
-		l.slack = time.AfterFunc(slackPause, debug.FreeOSMemory)
-	} else {
-		l.slack.Reset(slackPause)
-	}
 }
 
 // take takes one message.

@@ -76,7 +76,7 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 // Drain reads what the child has told of whom it watches, into buf of ipc.MaxPacket bytes.
 func (l *Link) Drain(buf []byte) error {
 	err := l.given.ledger.drain(buf, drainAtOnce)
-	l.given.ledger.giveBack()
+	l.given.ledger.slack.Happened()
 	return err
 }
 
