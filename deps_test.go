@@ -47,7 +47,7 @@ var imports = map[string][]string{
 
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
-	"test":               {"wire/dist", "wire/dist/disttest", "wire/etf"},
+	"test":               {"wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
 	"test/tally":         nil,
 	"test/tutorial":      nil,
 	"packaging":          nil,
