@@ -177,7 +177,10 @@ func (c *Counters) Position(near, far int) (written, read uint64, err error) {
 
 // settled gives the count and what waits to be read at fd, as they are at one moment.
 func (c *cell) settled(fd int, end time.Time) (bytes, waiting uint64, err error) {
-	for ; ; time.Sleep(50 * time.Microsecond) {
+	for try := 0; ; try++ {
+		if try > 100 { // else it is a matter of microseconds
+			time.Sleep(50 * time.Microsecond)
+		}
 		before := c.seq.Load()
 		bytes = c.bytes.Load()
 		n, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
