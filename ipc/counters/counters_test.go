@@ -57,6 +57,7 @@ func TestPosition(t *testing.T) {
 			b := make([]byte, 3001)
 			for !over.Load() {
 				_, _ = do(s.far, b[:1+rand.IntN(len(b))])
+				time.Sleep(time.Microsecond)
 			}
 			done <- struct{}{}
 		}()
