@@ -34,9 +34,10 @@ var imports = map[string][]string{
 	"stat":       {"wire/etf"},
 	"spawner":    {"eintr", "ipc", "sandbox", "sandbox/cgroup", "slack"},
 	"loop/watch": {"eintr", "loop"},
+	"relay":      {"ipc", "ipc/counters"},
 	"workers":    {"eintr", "ipc", "loop"},
 	"childproc":  {"childproc/order", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "slack", "stat", "workers"},
-	"cmd/erluv":  {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "spawner"},
+	"cmd/erluv":  {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner"},
 
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
 
@@ -48,6 +49,7 @@ var imports = map[string][]string{
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
 	"test":               {"wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
+	"relay/certtest":     nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,
 	"packaging":          nil,
@@ -63,6 +65,7 @@ var testImports = map[string][]string{
 	"wire/etf":      {"test/bench/measure"},
 	"ipc":           {"test/bench/measure"},
 	"ipc/journal":   {"test/bench/measure"},
+	"relay":         {"relay/certtest"},
 	"mainproc":      {"wire/dist/disttest", "wire/gen", "ipc/journal"},
 	"mainproc/crew": {"config", "wire/dist/disttest", "mainproc/link"},
 	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
@@ -71,13 +74,21 @@ var testImports = map[string][]string{
 // Never in the binary, not even through others.
 var banned = []string{
 	"net/http",                      // and all it brings: erluv serves no HTTP
-	"crypto/tls",                    // no TLS distribution yet
 	"plugin",                        // the binary is static
 	"testing",                       // test helpers stay in tests
 	"runtime/cgo",                   // static
 	"github.com/ergo-services/ergo", // an oracle for tests only
 	"erluv/wire/dist/disttest",
+	"erluv/relay/certtest",
 	"erluv/loop/looptest",
+}
+
+// ofOneRole is what one role alone may link, directly or through others: what reads
+// certificates and TLS's records is no part of a process that holds more than one connection.
+// Package cmd/erluv has all roles.
+var ofOneRole = map[string][]string{
+	"crypto/tls":  {"relay", "cmd/erluv"},
+	"crypto/x509": {"relay", "relay/certtest", "cmd/erluv"},
 }
 
 type pkg struct {
@@ -149,6 +160,27 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRolesLink(t *testing.T) {
+	linked := map[string]bool{}
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, "erluv/")
+		for path, rooms := range ofOneRole {
+			if !slices.Contains(p.Deps, path) {
+				continue
+			}
+			linked[path] = true
+			if !slices.Contains(rooms, name) {
+				t.Errorf("%s links %s, which is for %v alone", name, path, rooms)
+			}
+		}
+	}
+	for path := range ofOneRole {
+		if !linked[path] {
+			t.Errorf("nobody links %s: its row is needless", path)
+		}
 	}
 }
 

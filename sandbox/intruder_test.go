@@ -75,6 +75,12 @@ func sealed(t *testing.T, parts Parts, play ...string) (map[string]string, *os.P
 	return inStage(t, r, append([]string{"sealed", strconv.Itoa(int(parts))}, play...)...)
 }
 
+// sealedRelay runs a play as the relay would.
+func sealedRelay(t *testing.T, parts Parts, play ...string) (map[string]string, *os.ProcessState) {
+	t.Helper()
+	return inStage(t, Recipe{NoCore: true, Rules: parts.OfRelay()}, append([]string{"sealed relay", strconv.Itoa(int(parts))}, play...)...)
+}
+
 // here is what this kernel has.
 func here(t *testing.T) Parts {
 	t.Helper()

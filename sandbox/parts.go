@@ -119,6 +119,23 @@ func (p Parts) OfChild() Rules {
 	return r
 }
 
+// OfRelay are the relay's rules: no file, no port, nobody to signal.
+func (p Parts) OfRelay() Rules {
+	r := Rules{Files: p.Has(Files), TCP: p.Has(TCP), Scope: p.Has(Scope)}
+	if r.Files {
+		r.Allow = relayFiles
+	}
+	return r
+}
+
+// relayFiles are all that the relay may open: what it is started with. Its filter has no
+// openat(2).
+var relayFiles = []Beneath{
+	{Path: "/proc/self/exe", Access: unix.LANDLOCK_ACCESS_FS_EXECUTE | readFile},
+	{Path: "/sys/kernel/mm/transparent_hugepage", Access: readFile, Optional: true}, // the Go runtime
+	{Path: "/sys/fs/cgroup", Access: readFile, Optional: true},                      // the Go runtime: how many processors
+}
+
 // childFiles are all that the child may open. It creates and changes nothing:
 // the spawner opens the files of the programs.
 var childFiles = []Beneath{

@@ -14,14 +14,19 @@ import (
 // all else is, because the stage's last call, execve(2), is one that the child must
 // not have. Nothing hostile has reached the process by then, and main looks at every
 // thread before it hands anything over.
-func (p Parts) Seal() error {
+func (p Parts) Seal() error { return p.seal(childTable) }
+
+// SealRelay is the same for the relay, whose table is shorter.
+func (p Parts) SealRelay() error { return p.seal(relayTable) }
+
+func (p Parts) seal(table func(pid uint64) []line) error {
 	if err := NotDumpable(); err != nil {
 		return err
 	}
 	if !p.Has(Seccomp) {
 		return nil
 	}
-	filter, err := assemble(childTable(uint64(unix.Getpid())), deny)
+	filter, err := assemble(table(uint64(unix.Getpid())), deny)
 	if err != nil {
 		return fmt.Errorf("cannot make the filter of system calls: %w", err)
 	}

@@ -15,9 +15,11 @@ var settingLimits = []struct{ arch, call uint32 }{
 	{unix.AUDIT_ARCH_I386, 340},
 }
 
+// statOfArch are the calls that look at a file by its name.
+var statOfArch = []line{{unix.SYS_NEWFSTATAT, allow, nil}}
+
 // ofArch are the lines of calls that only amd64 has, or by another name.
 var ofArch = []line{
-	{unix.SYS_NEWFSTATAT, allow, nil}, // kinds of files that are watched
 	{unix.SYS_EPOLL_WAIT, allow, nil},
 	{unix.SYS_POLL, allow, nil},
 	{unix.SYS_FORK, kill, nil},

@@ -13,8 +13,10 @@ var settingLimits = []struct{ arch, call uint32 }{
 	{unix.AUDIT_ARCH_ARM, 369},
 }
 
+// statOfArch are the calls that look at a file by its name.
+var statOfArch = []line{{unix.SYS_FSTATAT, allow, nil}}
+
 // ofArch are the lines of calls that only arm64 has, or by another name.
 var ofArch = []line{
-	{unix.SYS_FSTATAT, allow, nil}, // kinds of files that are watched
 	{unix.SYS_KEXEC_FILE_LOAD, kill, nil},
 }

@@ -4,8 +4,8 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-// The system calls of the child, made from traces of all suites (HACKING.md, "The
-// child's system calls") and the sources of the Go runtime. What is not in the table is
+// The system calls of the child and the relay, made from traces of all suites (HACKING.md,
+// "The child's system calls") and the sources of the Go runtime. What is not in the table is
 // denied with EPERM: a newer Go runtime may try a call that it can do without. What
 // nobody but an intruder calls ends the process, so that erluv_main hears of it.
 
@@ -24,9 +24,10 @@ const (
 	pidfdInfo     = 0xFF0B
 )
 
-// childTable is the table for the process pid.
-func childTable(pid uint64) []line {
-	return append([]line{
+// runtimeTable is what the Go runtime and package os call in any role, here in the process
+// pid, with what ends the process.
+func runtimeTable(pid uint64) []line {
+	table := []line{
 		// Threads of the Go runtime.
 		{unix.SYS_CLONE, allow, exactly(0, goThread, goThreadTLS)},
 		{unix.SYS_CLONE, kill, nil},              // a fork
@@ -59,8 +60,7 @@ func childTable(pid uint64) []line {
 		{unix.SYS_RT_SIGRETURN, allow, nil},
 		{unix.SYS_SIGALTSTACK, allow, nil},
 		{unix.SYS_TGKILL, allow, is(0, pid)},
-		{unix.SYS_KILL, allow, is(0, pid)},       // a crash, after its stack dump
-		{unix.SYS_PIDFD_SEND_SIGNAL, allow, nil}, // programs; to whom else, Landlock's scope says
+		{unix.SYS_KILL, allow, is(0, pid)}, // a crash, after its stack dump
 
 		// Waiting.
 		{unix.SYS_EPOLL_CREATE1, allow, nil},
@@ -69,21 +69,35 @@ func childTable(pid uint64) []line {
 		{unix.SYS_PPOLL, allow, nil},
 		{unix.SYS_EVENTFD2, allow, nil},
 
-		// What is open: pipes, terminals, the connection, conversations, the journal.
+		// What is open: streams, conversations, shared memory.
 		{unix.SYS_READ, allow, nil},
 		{unix.SYS_WRITE, allow, nil},
 		{unix.SYS_PREAD64, allow, nil},
-		{unix.SYS_PWRITE64, allow, nil},
 		{unix.SYS_CLOSE, allow, nil},
 		{unix.SYS_RECVMSG, allow, nil},
 		{unix.SYS_SENDMSG, allow, nil},
 		{unix.SYS_SHUTDOWN, allow, nil},
 		{unix.SYS_GETSOCKOPT, allow, nil},
+		{unix.SYS_FSTAT, allow, nil},
+
+		// The process.
+		{unix.SYS_PRLIMIT64, allow, isNull(2)}, // only to look
+		{unix.SYS_GETRLIMIT, allow, nil},
+		{unix.SYS_PRCTL, allow, is(0, unix.PR_GET_DUMPABLE, unix.PR_GET_NO_NEW_PRIVS, unix.PR_GET_SECCOMP, unix.PR_SET_NAME, unix.PR_SET_VMA)},
+		{unix.SYS_PRCTL, allow, append(is(0, unix.PR_SET_DUMPABLE), isNull(1)...)}, // and no way back
+	}
+	return append(append(table, ofArch...), killed(intruders)...)
+}
+
+// childTable is the table for the child, the process pid.
+func childTable(pid uint64) []line {
+	return append(append([]line{
+		{unix.SYS_PIDFD_SEND_SIGNAL, allow, nil}, // programs; to whom else, Landlock's scope says
+		{unix.SYS_PWRITE64, allow, nil},
 		{unix.SYS_PIPE2, allow, nil},        // of programs
 		{unix.SYS_MEMFD_CREATE, allow, nil}, // requests that are larger than a packet
 		{unix.SYS_FTRUNCATE, allow, nil},    //
 		{unix.SYS_FALLOCATE, allow, nil},    // memory of the journal given back
-		{unix.SYS_FSTAT, allow, nil},        //
 		// That a program of another user may open its pipe anew; its own files the child
 		// could have changed by a program.
 		{unix.SYS_FCHMOD, allow, is(1, 0o666)},
@@ -98,13 +112,16 @@ func childTable(pid uint64) []line {
 		{unix.SYS_INOTIFY_ADD_WATCH, allow, nil},
 		{unix.SYS_INOTIFY_RM_WATCH, allow, nil},
 
-		// The process.
-		{unix.SYS_PRLIMIT64, allow, isNull(2)}, // only to look
-		{unix.SYS_GETRLIMIT, allow, nil},
 		{unix.SYS_CAPGET, allow, nil}, // info
-		{unix.SYS_PRCTL, allow, is(0, unix.PR_GET_DUMPABLE, unix.PR_GET_NO_NEW_PRIVS, unix.PR_GET_SECCOMP, unix.PR_SET_NAME, unix.PR_SET_VMA)},
-		{unix.SYS_PRCTL, allow, append(is(0, unix.PR_SET_DUMPABLE), isNull(1)...)}, // and no way back
-	}, append(ofArch, killed(intruders)...)...)
+	}, statOfArch...), runtimeTable(pid)...)
+}
+
+// relayTable is the table for the relay, the process pid: it has no file to open, nobody to
+// signal, and no socket to make.
+func relayTable(pid uint64) []line {
+	return append([]line{
+		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD)},
+	}, runtimeTable(pid)...)
 }
 
 func killed(calls []uintptr) (lines []line) {

@@ -127,12 +127,44 @@ func TestAssemble(t *testing.T) {
 
 // TestTable: a line that can never be reached is a mistake.
 func TestTable(t *testing.T) {
-	last := map[uintptr]bool{} // calls with an unconditional line
-	for _, l := range childTable(1) {
-		if last[l.call] {
-			t.Errorf("system call %d has a line behind one without conditions", l.call)
+	for _, table := range [][]line{childTable(1), relayTable(1)} {
+		last := map[uintptr]bool{} // calls with an unconditional line
+		for _, l := range table {
+			if last[l.call] {
+				t.Errorf("system call %d has a line behind one without conditions", l.call)
+			}
+			last[l.call] = l.when == nil
 		}
-		last[l.call] = l.when == nil
+	}
+}
+
+// TestRelayIsConfined: the relay can do less than the child, by its filter and by Landlock.
+func TestRelayIsConfined(t *testing.T) {
+	parts := here(t)
+	if parts.Has(Seccomp) {
+		said, _ := sealedRelay(t, parts, "threads")
+		wantAll(t, said, map[string]string{"setpriority": "EPERM"})
+		for _, call := range []uintptr{
+			unix.SYS_OPENAT, unix.SYS_GETDENTS64, unix.SYS_PIPE2, unix.SYS_MEMFD_CREATE, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_FCHMOD,
+			unix.SYS_IOCTL, unix.SYS_INOTIFY_INIT1, unix.SYS_PWRITE64, unix.SYS_SETSOCKOPT, unix.SYS_DUP3, unix.SYS_SENDTO,
+		} {
+			if said, state := sealedRelay(t, parts, "call", fmt.Sprint(call)); said["call"] != "EPERM" {
+				t.Errorf("system call %d: %v, %v", call, state, said)
+			}
+		}
+		for _, call := range intruders {
+			if said, state := sealedRelay(t, parts, "call", fmt.Sprint(call)); !killedBySIGSYS(state) {
+				t.Errorf("system call %d: %v, %v", call, state, said)
+			}
+		}
+	}
+	if parts &^= Seccomp; parts.Has(Files) {
+		said, _ := sealedRelay(t, parts, "files", "r", "/etc/passwd", "r", "/proc/self/stat", "d", "/", "w", "/dev/null", "x", "/bin/true")
+		wantAll(t, said, map[string]string{"r passwd": "EACCES", "r stat": "EACCES", "d /": "EACCES", "w null": "EACCES", "x true": "EACCES"})
+	}
+	if parts.Has(TCP) {
+		said, _ := sealedRelay(t, parts, "net", "127.0.0.1:1")
+		wantAll(t, said, map[string]string{"tcp": "EACCES", "bind": "EACCES"})
 	}
 }
 

@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"slices"
 
 	"erluv/childproc"
 	"erluv/config"
 	"erluv/eintr"
 	"erluv/mainproc"
 	"erluv/mainproc/crew"
+	"erluv/relay"
 	"erluv/spawner"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +26,7 @@ const (
 	roleStage   = "stage"
 	roleChild   = "child"
 	roleSpawner = "spawner"
+	roleRelay   = "relay"
 	roleExec    = "exec"
 )
 
@@ -36,7 +39,7 @@ func init() {
 }
 
 func isRole(name string) bool {
-	return name == roleStage || name == roleChild || name == roleSpawner || name == roleExec
+	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleExec}, name)
 }
 
 // playRole runs a role and returns the exit status. Started by anybody but main
@@ -69,6 +72,12 @@ func playRole(role string, args []string) int {
 			limitHeap()
 			reserveThreads(waitOfSpawner)
 			err = spawner.Main()
+		}
+	case roleRelay:
+		if err = crew.SealRelay(args); err == nil {
+			limitHeap()
+			reserveThreads(waitOfRelay)
+			err = relay.Main()
 		}
 	}
 	if err != nil {

@@ -30,6 +30,8 @@ const (
 	waitOfMain = 9
 	// Of the child: the poller, while it starts; its loop is the first thread.
 	waitOfChild = 1
+	// Of the relay: the poller, and the one that listens to main.
+	waitOfRelay = 2
 	// Of the spawner: two for signals, the one that looks for programs that were
 	// stopped, the one that reaps, the one that answers main, the one that starts
 	// programs which are allowed more, and the poller.

@@ -26,8 +26,8 @@ const (
 // Stage runs in a process of its own between main and a role: `erluv stage ROLE
 // UID GID PARENT PARTS [GROUPS]`, with 0 as the parent of the init of a pid namespace. It
 // drops what the role must not have and becomes the role, the same binary without an
-// environment, with the role's name as its argument; for the child the PARTS follow, for
-// the spawner its ids.
+// environment, with the role's name as its argument; for the spawner its ids follow, for
+// the others the PARTS.
 // It returns only when that fails; then main has been told.
 func Stage(args []string) error {
 	runtime.LockOSThread() // the thread that drops is the one that execs
@@ -36,10 +36,10 @@ func Stage(args []string) error {
 		return err
 	}
 	argv := []string{"erluv", role.String()}
-	if role == ipc.RoleChild {
-		argv = append(argv, args[4])
-	} else {
+	if role == ipc.RoleSpawner {
 		argv = append(argv, settleArgs(recipe.Identity)...)
+	} else {
+		argv = append(argv, args[4])
 	}
 	conn, err := ipc.FromFD(conversation)
 	if err != nil {
@@ -60,6 +60,8 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 		role = ipc.RoleChild
 	case ipc.RoleSpawner.String():
 		role = ipc.RoleSpawner
+	case ipc.RoleRelay.String():
+		role = ipc.RoleRelay
 	default:
 		return 0, r, fmt.Errorf("there is no role %q", args[0])
 	}
@@ -133,8 +135,11 @@ func settleArgs(id sandbox.Identity) []string {
 // recipeOf is what the roles differ in. The spawner's limits are inherited by
 // every program, so they stay the administrator's.
 func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
-	if role == ipc.RoleChild {
+	switch role {
+	case ipc.RoleChild:
 		return sandbox.Recipe{NoCore: true, AllFiles: true, Rules: parts.OfChild()}
+	case ipc.RoleRelay: // a core would hold the private key
+		return sandbox.Recipe{NoCore: true, Rules: parts.OfRelay()}
 	}
 	return sandbox.Recipe{FilterPrograms: parts.Has(sandbox.Seccomp)}
 }
@@ -160,15 +165,20 @@ func becomeRole(argv []string, r sandbox.Recipe) error {
 
 // Seal is what the child does before anything else, with its arguments: see
 // sandbox.Parts.Seal. When it returns an error, main has been told.
-func Seal(args []string) error {
+func Seal(args []string) error { return sealed(args, sandbox.Parts.Seal) }
+
+// SealRelay is the same for the relay.
+func SealRelay(args []string) error { return sealed(args, sandbox.Parts.SealRelay) }
+
+func sealed(args []string, seal func(sandbox.Parts) error) error {
 	if len(args) != 1 {
-		return errors.New("a child is started by erluv alone")
+		return errors.New("a role is started by erluv alone")
 	}
 	parts, err := strconv.ParseUint(args[0], 10, 8)
 	if err != nil {
 		return err
 	}
-	return orTellMain(sandbox.Parts(parts).Seal())
+	return orTellMain(seal(sandbox.Parts(parts)))
 }
 
 // Settle is what the spawner does before anything else, with its arguments: see

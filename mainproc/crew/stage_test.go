@@ -106,6 +106,8 @@ func TestStageReads(t *testing.T) {
 	for args, want := range map[string]sandbox.Recipe{
 		"child 7 8 9 0":              {Parent: 9, NoCore: true, AllFiles: true},
 		"child 7 8 9 15":             {Parent: 9, NoCore: true, AllFiles: true, Rules: all.OfChild()},
+		"relay 7 8 9 0":              {Parent: 9, NoCore: true},
+		"relay 7 8 9 15":             {Parent: 9, NoCore: true, Rules: all.OfRelay()},
 		"spawner 7 8 9 0":            {Parent: 9, Outlives: true},
 		"spawner 7 8 0 0":            {},
 		"spawner 7 8 9 15":           {Parent: 9, Outlives: true, FilterPrograms: true},

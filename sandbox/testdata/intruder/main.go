@@ -37,6 +37,7 @@ func init() { // not at its declaration, for the plays start others
 	plays = map[string]func(args []string) error{
 		"stage":    playStage,
 		"sealed":   playSealed,
+		"sealed relay": playSealedRelay,
 		"kernel":   playKernel,
 		"answer":   playAnswer,
 		"call":     playCall,
@@ -77,7 +78,12 @@ func playStage(args []string) error {
 }
 
 // playSealed is the child: the parts, then the play. Other threads exist already.
-func playSealed(args []string) error {
+func playSealed(args []string) error { return sealedBy(sandbox.Parts.Seal, args) }
+
+// playSealedRelay is the relay.
+func playSealedRelay(args []string) error { return sealedBy(sandbox.Parts.SealRelay, args) }
+
+func sealedBy(seal func(sandbox.Parts) error, args []string) error {
 	for range 3 {
 		go func() {
 			runtime.LockOSThread()
@@ -88,7 +94,7 @@ func playSealed(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := sandbox.Parts(parts).Seal(); err != nil {
+	if err := seal(sandbox.Parts(parts)); err != nil {
 		return err
 	}
 	return plays[args[1]](args[2:])

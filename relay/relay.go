@@ -1,0 +1,283 @@
+package relay
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+	"unsafe"
+
+	"erluv/ipc"
+	"erluv/ipc/counters"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// startTimeout bounds the conversation with main until there is something to relay.
+	startTimeout = 30 * time.Second
+
+	// lingerBound is how long the node may take to end the connection when the child has,
+	// and how long what it has sent is read when it takes nothing more.
+	lingerBound = 5 * time.Second
+
+	// outSize is the buffer from the inner stream to TLS, in bytes: what one read takes of
+	// it, for a Unix socket holds some 200 KiB.
+	outSize = 128 << 10
+
+	// inSize is the buffer from TLS to the inner stream: a record of TLS has 16 KiB, and
+	// crypto/tls gives one at a time.
+	inSize = 16 << 10
+)
+
+// Main is the role: it speaks with main on descriptor 3 and relays until either side ends.
+func Main() error {
+	// Known to ps(1) by its role. The role runs on the first thread until here; what
+	// relays wakes faster without a thread of its own.
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_relay\x00"))), 0, 0, 0)
+	runtime.UnlockOSThread()
+	up, err := ipc.FromFD(3)
+	if err != nil {
+		return err
+	}
+	return Serve(up)
+}
+
+// Serve is the role on its conversation with main, which stays the caller's.
+func Serve(up *ipc.Conn) error {
+	r, err := start(up)
+	if errors.Is(err, io.EOF) {
+		return nil // main has given it up, and says why
+	}
+	if err != nil {
+		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
+		return err
+	}
+	defer r.close()
+	if err := r.handshake(); err != nil {
+		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
+		return err
+	}
+	_ = up.Send(ipc.Append(nil, ipc.Remark{Text: r.describe()}), startTimeout)
+	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
+		return fmt.Errorf("cannot tell main that the relay is ready: %w", err)
+	}
+	listened := make(chan struct{})
+	go func() { // ends with the conversation, of which that side is shut down below
+		defer close(listened)
+		r.listen(up)
+	}()
+	why := r.relay()
+	// Before the inner stream ends, so that whoever finds it ended finds the reason too.
+	r.saying.Lock()
+	_ = up.Send(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseDisconnected, Text: why}), startTimeout)
+	r.saying.Unlock()
+	_ = unix.Shutdown(up.FD(), unix.SHUT_RD)
+	<-listened
+	return nil
+}
+
+// relay owns the connection, the relay's end of the inner stream, and the counters.
+type relay struct {
+	start  ipc.StartRelay
+	socket *socket
+	inner  *inner
+	tls    *tls.Conn
+
+	saying sync.Mutex // held while something is sent to main: two goroutines do
+}
+
+// start takes over what main sends.
+func start(up *ipc.Conn) (r *relay, err error) {
+	msg, fds, err := ipc.Greet(up, ipc.RoleRelay, ipc.RelayFDs, startTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			ipc.CloseAll(fds)
+		}
+	}()
+	m, ok := msg.(ipc.StartRelay)
+	if !ok {
+		return nil, fmt.Errorf("main sent %T instead of a start", msg)
+	}
+	material, err := m.Unpack(fds[3])
+	if err != nil {
+		return nil, err
+	}
+	config, err := configOf(m, material)
+	if err != nil {
+		return nil, err
+	}
+	count, err := counters.Map(fds[2])
+	if err != nil {
+		return nil, err
+	}
+	ipc.CloseAll(fds[2:])
+	conn, stream := fds[0], fds[1]
+	fds = nil
+	r = &relay{start: m}
+	file, err := pollable(stream, "the inner stream")
+	if err != nil {
+		_ = unix.Close(conn)
+		_ = count.Close()
+		return nil, err
+	}
+	r.inner = &inner{file, count}
+	if r.socket, err = newSocket(conn); err != nil {
+		_ = file.Close()
+		_ = count.Close()
+		return nil, err
+	}
+	if m.Server {
+		r.tls = tls.Server(r.socket, config)
+	} else {
+		r.tls = tls.Client(r.socket, config)
+	}
+	return r, nil
+}
+
+func (r *relay) close() {
+	r.inner.shut(unix.SHUT_RDWR)
+	_ = r.inner.Close()
+	_ = r.socket.Close()
+	_ = r.inner.count.Close()
+}
+
+// handshake is TLS's. Its error is for people.
+func (r *relay) handshake() error {
+	bound := time.Duration(r.start.TimeoutMS) * time.Millisecond
+	_ = r.socket.SetDeadline(time.Now().Add(bound))
+	if err := r.tls.Handshake(); err != nil {
+		return errors.New(words(err, r.socket.heard.Load(), bound))
+	}
+	return r.socket.SetDeadline(time.Time{})
+}
+
+// describe says, for the log, what the handshake has come to.
+func (r *relay) describe() string {
+	s := r.tls.ConnectionState()
+	text := fmt.Sprintf("%s with %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite))
+	if len(s.PeerCertificates) == 0 {
+		return text + "; the node showed no certificate"
+	}
+	c := s.PeerCertificates[0]
+	return fmt.Sprintf("%s; the node's certificate is for %s, issued by %q, valid until %s", text, names(c), c.Issuer.String(), date(c.NotAfter))
+}
+
+// listen answers main's questions whether the relay lives, and gives up when the
+// conversation ends.
+func (r *relay) listen(up *ipc.Conn) {
+	buf := make([]byte, 64)
+	for {
+		n, fds, err := up.Recv(buf, 0)
+		ipc.CloseAll(fds)
+		if err == nil {
+			var m ipc.Message
+			if m, err = ipc.Decode(buf[:n]); err == nil && m == ipc.Message(ipc.Beat{}) {
+				r.saying.Lock()
+				err = up.TrySend(ipc.Append(nil, ipc.Beat{}))
+				r.saying.Unlock()
+			}
+		}
+		if err != nil {
+			r.interrupt()
+			return
+		}
+	}
+}
+
+// past makes all that waits for a descriptor return.
+var past = time.Unix(1, 0)
+
+// interrupt has both directions return.
+func (r *relay) interrupt() {
+	_ = r.socket.SetDeadline(past)
+	_ = r.inner.SetDeadline(past)
+}
+
+// relay relays until both directions have ended, and says why, for people.
+func (r *relay) relay() string {
+	out := make(chan error)
+	go func() { // ends with the direction; received below
+		err := r.out()
+		if err != nil {
+			// The node takes nothing more. What it has sent may be of worth, and the
+			// reason too: it ends by itself, but not later than this.
+			_ = r.socket.SetReadDeadline(time.Now().Add(lingerBound))
+		}
+		out <- err
+	}()
+	inErr := r.in()
+	if inErr != nil {
+		r.interrupt()
+	}
+	outErr := <-out
+	switch {
+	case inErr != nil && !errors.Is(inErr, os.ErrDeadlineExceeded):
+		return words(inErr, true, 0)
+	case outErr != nil && !errors.Is(outErr, os.ErrDeadlineExceeded):
+		return words(outErr, true, 0)
+	case inErr != nil:
+		return "the connection was given up"
+	}
+	return "the connection has ended"
+}
+
+// out relays from the inner stream to the node. It returns no error at the stream's end.
+func (r *relay) out() error {
+	b := make([]byte, outSize)
+	for {
+		n, err := r.inner.Read(b)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			err := r.tls.CloseWrite()
+			if r.inner.forsaken() {
+				r.socket.closeWrite(lingerBound)
+			}
+			return err
+		}
+		if _, err := r.tls.Write(b[:n]); err != nil {
+			return err
+		}
+		r.inner.count.NodeWritten(n)
+	}
+}
+
+// in relays from the node to the inner stream. It returns no error when the node has
+// ended the stream in good order.
+func (r *relay) in() error {
+	b := make([]byte, inSize)
+	gone := false
+	for {
+		n, err := r.tls.Read(b)
+		r.inner.count.NodeRead(n)
+		if n > 0 && !gone {
+			_, no := r.inner.Write(b[:n])
+			if gone = errors.Is(no, errGone); no != nil && !gone {
+				return no
+			}
+			if gone {
+				// What the child has written still goes out; what comes is for nobody.
+				_ = r.socket.SetReadDeadline(time.Now().Add(lingerBound))
+			}
+		}
+		if err == io.EOF && r.socket.ended.Load() {
+			err = io.ErrUnexpectedEOF // crypto/tls takes an end without a close_notify
+		}
+		if err == io.EOF {
+			r.inner.shut(unix.SHUT_WR)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
