@@ -490,3 +490,49 @@ func (s *script) reply() []byte {
 	sum := md5.Sum(fmt.Appendf(nil, "%s%d", server.Cookie, binary.BigEndian.Uint32(last[9:])))
 	return append(m, sum[:]...)
 }
+
+// TestLengthsInTLS: both sides, and a side that does not know that it is in TLS.
+func TestLengthsInTLS(t *testing.T) {
+	for _, tt := range []struct{ calls, accepts bool }{{true, true}, {true, false}, {false, true}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ours, theirs := net.Pipe()
+		var seen bytes.Buffer // of what the connecting side sends
+		done := make(chan error)
+		go func() { // ends with the pipe
+			from := server
+			from.Name, from.TLS = "n@host", tt.calls
+			_, err := dist.Connect(ctx, tee{theirs, &seen}, from, server.Name)
+			theirs.Close()
+			done <- err
+		}()
+		to := server
+		to.TLS = tt.accepts
+		peer, err := dist.Accept(ctx, ours, to, ok)
+		ours.Close()
+		callErr := <-done
+		cancel()
+		if tt.calls != tt.accepts {
+			if err == nil || callErr == nil {
+				t.Errorf("%v: %v, %v", tt, err, callErr)
+			}
+			continue
+		}
+		if err != nil || callErr != nil || peer.Name != "n@host" {
+			t.Errorf("%v, %v, %+v", err, callErr, peer)
+		}
+		if !bytes.HasPrefix(seen.Bytes(), []byte("\x00\x00\x00\x15N")) {
+			t.Errorf("it begins with % x", seen.Bytes()[:min(5, seen.Len())])
+		}
+	}
+}
+
+// tee keeps what is written.
+type tee struct {
+	net.Conn
+	seen *bytes.Buffer
+}
+
+func (c tee) Write(b []byte) (int, error) {
+	c.seen.Write(b)
+	return c.Conn.Write(b)
+}

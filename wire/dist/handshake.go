@@ -37,6 +37,10 @@ type Local struct {
 	Creation uint32 // not zero, and another one for each incarnation of the name
 	Cookie   string // its bytes, as they stand in the cookie file
 	Flags    Flags  // usually Default
+
+	// TLS says that the connection goes through TLS: in there every length of the
+	// handshake has 32 bits instead of 16.
+	TLS bool
 }
 
 // Peer is what the other node has said of itself.
@@ -212,19 +216,28 @@ func (h *handshake) recvAck(own uint32) error {
 }
 
 func (h *handshake) send(m []byte) error {
-	_, err := h.conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...))
+	var head []byte
+	if h.local.TLS {
+		head = binary.BigEndian.AppendUint32(head, uint32(len(m)))
+	} else {
+		head = binary.BigEndian.AppendUint16(head, uint16(len(m)))
+	}
+	_, err := h.conn.Write(append(head, m...))
 	return err
 }
 
-// recv reads one message of at most limit bytes with a length of 16 bits before it,
-// checks its tag and returns what follows the tag. It is io.EOF only if nothing at
+// recv reads one message of at most limit bytes with its length before it, checks its tag and returns what follows the tag. It is io.EOF only if nothing at
 // all has come.
 func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
-	var head [2]byte
-	if _, err := io.ReadFull(h.conn, head[:]); err != nil {
+	var room [4]byte // the length; one of 16 bits stands in the second half
+	head := room[:]
+	if !h.local.TLS {
+		head = room[2:]
+	}
+	if _, err := io.ReadFull(h.conn, head); err != nil {
 		return nil, err
 	}
-	n := int(binary.BigEndian.Uint16(head[:]))
+	n := int(binary.BigEndian.Uint32(room[:]))
 	if n == 0 || n > limit {
 		return nil, &lengthError{n, limit}
 	}
