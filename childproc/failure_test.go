@@ -23,8 +23,7 @@ func TestShortage(t *testing.T) {
 	stages := map[ipc.Stage]etf.Term{
 		ipc.StageProgram: nil, ipc.StageDir: etf.Atom("cd"),
 		ipc.StageStdin: etf.Atom("stdin"), ipc.StageStdout: etf.Atom("stdout"), ipc.StageStderr: etf.Atom("stderr"),
-		ipc.StageFD: int64(7), ipc.StageNice: etf.Atom("nice"), ipc.StageRlimits: etf.Atom("rlimits"),
-		ipc.StageCPUs: etf.Atom("cpus"), ipc.StageOOM: etf.Atom("oom_score_adj"),
+		ipc.StageFD:       int64(7),
 		ipc.StageTerminal: etf.Atom("pty"), ipc.StageNotify: etf.Atom("notify"), ipc.StageConfine: etf.Atom("sandbox"),
 	}
 	of := func(stage ipc.Stage, e unix.Errno) etf.Term {
@@ -43,6 +42,12 @@ func TestShortage(t *testing.T) {
 		if key != nil {
 			same(t, of(stage, unix.EACCES), etf.Tuple{key, etf.Atom("eacces")})
 		}
+	}
+	for a, key := range map[ipc.Attribute]string{
+		ipc.AttributeNice: "nice", ipc.AttributeRlimits: "rlimits", ipc.AttributeCPUs: "cpus", ipc.AttributeOOM: "oom_score_adj",
+	} {
+		f := ipc.Refusal{Stage: ipc.StageAttribute, Errno: unix.EACCES, Attribute: a}
+		same(t, failureTerm(f), atoms(key, "eacces"))
 	}
 }
 

@@ -223,14 +223,8 @@ func failureTerm(f ipc.Refusal) etf.Term {
 		return etf.Tuple{etf.Atom("stderr"), e}
 	case ipc.StageFD:
 		return etf.Tuple{int64(f.FD), e}
-	case ipc.StageNice:
-		return etf.Tuple{etf.Atom("nice"), e}
-	case ipc.StageRlimits:
-		return etf.Tuple{etf.Atom("rlimits"), e}
-	case ipc.StageCPUs:
-		return etf.Tuple{etf.Atom("cpus"), e}
-	case ipc.StageOOM:
-		return etf.Tuple{etf.Atom("oom_score_adj"), e}
+	case ipc.StageAttribute:
+		return etf.Tuple{etf.Atom(f.Attribute.String()), e}
 	case ipc.StageNotify:
 		return etf.Tuple{etf.Atom("notify"), e}
 	case ipc.StageLimits:

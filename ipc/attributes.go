@@ -1,8 +1,13 @@
 package ipc
 
-// Attributes are those of a new process that are set between fork and exec. The
-// zero value leaves everything as it is with the spawner.
+import "fmt"
+
+// Attributes are those of a new process that it has from its start. What an option of
+// spawn says of them comes through workers untouched, and the spawner gives it to the
+// process. The zero value leaves all but the umask as it is with the spawner.
 type Attributes struct {
+	Umask       uint32
+	NoSession   bool // no session of its own, only a process group
 	SetNice     bool
 	Nice        int8 // -20 to 19 (setpriority(2))
 	SetOOM      bool
@@ -19,12 +24,32 @@ type Rlimit struct {
 	Soft, Hard uint64
 }
 
-// None says whether nothing is set beside a confinement and limits.
-func (a *Attributes) None() bool {
-	return !a.SetNice && !a.SetOOM && len(a.CPUs) == 0 && len(a.Rlimits) == 0
+// Attribute is one that a process may be refused.
+type Attribute uint8
+
+// The attributes, as in a Refusal.
+const (
+	AttributeNice Attribute = iota + 1
+	AttributeRlimits
+	AttributeCPUs
+	AttributeOOM
+)
+
+// attributes are their names, as the options have them.
+var attributes = [...]string{
+	AttributeNice: "nice", AttributeRlimits: "rlimits", AttributeCPUs: "cpus", AttributeOOM: "oom_score_adj",
+}
+
+func (a Attribute) String() string {
+	if int(a) < len(attributes) {
+		return attributes[a]
+	}
+	return fmt.Sprintf("attribute %d", uint8(a))
 }
 
 func (a *Attributes) write(w *writer) {
+	w.u32(a.Umask)
+	w.bool(a.NoSession)
 	w.bool(a.SetNice)
 	w.u8(uint8(a.Nice))
 	w.bool(a.SetOOM)
@@ -45,6 +70,7 @@ func (a *Attributes) write(w *writer) {
 
 func readAttributes(r *reader) Attributes {
 	a := Attributes{
+		Umask: r.u32(), NoSession: r.bool(),
 		SetNice: r.bool(), Nice: int8(r.u8()),
 		SetOOM: r.bool(), OOMScoreAdj: int16(r.u16()),
 	}

@@ -16,7 +16,7 @@ func messages() []Message {
 		added = append(added, Watch{Kind: WatchLink, ID: uint32(i), Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}.Record())
 	}
 	small := Spawn{
-		Seq: 1, Program: "cat", Args: []string{"cat", "-n"}, Env: env[:1], Dir: "/", Umask: 0o22,
+		Seq: 1, Program: "cat", Args: []string{"cat", "-n"}, Env: env[:1], Dir: "/", Attributes: Attributes{Umask: 0o22},
 		Streams: []Stream{{Source: SourceFD}, {Source: SourceFD, Write: true}, {Source: SourceFD, Write: true}},
 	}
 	large := small

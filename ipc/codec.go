@@ -181,7 +181,6 @@ func (m *Spawn) write(w *writer) {
 	w.strs(m.Args)
 	w.strs(m.Env)
 	w.str(m.Dir)
-	w.u32(m.Umask)
 	w.u8(uint8(len(m.Streams)))
 	for _, s := range m.Streams {
 		w.u8(uint8(s.Source))
@@ -193,7 +192,6 @@ func (m *Spawn) write(w *writer) {
 		w.u8(s.FD)
 		w.bool(s.Log)
 	}
-	w.bool(m.NoSession)
 	m.Attributes.write(w)
 	w.bool(m.Terminal != nil)
 	if m.Terminal != nil {
@@ -206,7 +204,7 @@ func (m *Spawn) write(w *writer) {
 func readSpawn(r *reader) *Spawn {
 	m := &Spawn{
 		Seq: r.u32(), Program: r.str(), Path: r.str(), Args: r.strs(), Env: r.strs(),
-		Dir: r.str(), Umask: r.u32(),
+		Dir: r.str(),
 	}
 	n := int(r.u8())
 	for range n {
@@ -218,7 +216,6 @@ func readSpawn(r *reader) *Spawn {
 			Write: r.bool(), Append: r.bool(), Mode: r.u32(), FD: r.u8(), Log: r.bool(),
 		})
 	}
-	m.NoSession = r.bool()
 	m.Attributes = readAttributes(r)
 	if r.bool() {
 		m.Terminal = readTerminal(r)
@@ -266,10 +263,11 @@ func (w *writer) refusal(m Refusal) {
 	w.u32(uint32(m.Errno))
 	w.u8(m.FD)
 	w.u8(uint8(m.Limit))
+	w.u8(uint8(m.Attribute))
 }
 
 func (r *reader) refusal() Refusal {
-	return Refusal{Stage: Stage(r.u8()), Errno: unix.Errno(r.u32()), FD: r.u8(), Limit: Limit(r.u8())}
+	return Refusal{Stage: Stage(r.u8()), Errno: unix.Errno(r.u32()), FD: r.u8(), Limit: Limit(r.u8()), Attribute: Attribute(r.u8())}
 }
 
 func (m Changed) write(w *writer) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,14 +36,14 @@ var every = []Message{
 	Stop{Reason: "sigterm"},
 	Stopped{Cause: CauseDisconnected, Text: "the connection has ended"},
 	&Spawn{
-		Seq: 1, Program: "cat", Path: "/bin:", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/", Umask: 0o22,
+		Seq: 1, Program: "cat", Path: "/bin:", Args: []string{"cat", "-"}, Env: []string{"A=1"}, Dir: "/",
 		Streams: []Stream{
 			{Source: SourceFD, Log: true},
 			{Source: SourceFile, Path: "out", Write: true, Append: true, Mode: 0o600},
 			{Source: SourceDup, Dup: 1, FD: 7},
 		},
-		NoSession: true,
 		Attributes: Attributes{
+			Umask: 0o22, NoSession: true,
 			SetNice: true, Nice: -20, SetOOM: true, OOMScoreAdj: -1000, CPUs: []uint16{0, 1023},
 			Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
 			Limits:  Limits{Memory: 1 << 40, PIDs: 5, CPU: 150},
@@ -58,7 +59,7 @@ var every = []Message{
 		},
 		Notify: true, Refused: "daemon",
 	},
-	Spawned{Seq: 1, PID: 2, OSPID: 5, Refusal: Refusal{Stage: StageDir, Errno: 3, FD: 4, Limit: 1}, Leaf: 6, Limited: 7},
+	Spawned{Seq: 1, PID: 2, OSPID: 5, Refusal: Refusal{Stage: StageDir, Errno: 3, FD: 4, Limit: 1, Attribute: 2}, Leaf: 6, Limited: 7},
 	Changed{PID: 1, Status: 0x8b},
 	SignalGroup{PID: 1, Signal: 15, Leaf: 2, Only: true},
 	GroupSignalled{PID: 1, Errno: 3},
@@ -122,8 +123,43 @@ func TestFieldsMatter(t *testing.T) {
 	}
 }
 
+// TestAttributesMatter: so does each attribute, and each part of what confines a program.
+func TestAttributesMatter(t *testing.T) {
+	i := slices.IndexFunc(every, func(m Message) bool { return m.kind() == KindSpawn })
+	for _, field := range []string{"", "Confine", "Limits"} {
+		of := func(m *Spawn) reflect.Value {
+			v := reflect.ValueOf(m).Elem().FieldByName("Attributes")
+			if field != "" {
+				v = v.FieldByName(field)
+			}
+			return v
+		}
+		for f := range of(every[i].(*Spawn)).NumField() {
+			m := *every[i].(*Spawn)
+			if of(&m).Field(f).IsZero() {
+				t.Errorf("%s is not tested", of(&m).Type().Field(f).Name)
+			}
+			of(&m).Field(f).SetZero()
+			if bytes.Equal(Append(nil, every[i]), Append(nil, &m)) {
+				t.Errorf("a Spawn does not carry %s", of(&m).Type().Field(f).Name)
+			}
+		}
+	}
+}
+
+func TestAttributeNames(t *testing.T) {
+	for a := AttributeNice; int(a) < len(attributes); a++ {
+		if a.String() == "" {
+			t.Errorf("attribute %d has no name", a)
+		}
+	}
+	if got := Attribute(200).String(); got != "attribute 200" {
+		t.Error(got)
+	}
+}
+
 // firstStream is where the first stream of a Spawn without texts begins.
-const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 4 + 1
+const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 1
 
 func TestDecodeRefuses(t *testing.T) {
 	for name, p := range map[string]string{
@@ -134,7 +170,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a cut number":            "\x01\x01",
 		"a string beyond the end": "\x05\xff\xff\xff\xff",
 		"a list beyond the end":   "\x03\xff\xff\xff\xffaaaa",
-		"no truth value":          string(Append(nil, &Spawn{Streams: []Stream{{}}})[:44]),
+		"no truth value":          string(Append(nil, &Spawn{Streams: []Stream{{}}})[:40]),
 	} {
 		if m, err := Decode([]byte(p)); err == nil {
 			t.Errorf("%s: %#v", name, m)

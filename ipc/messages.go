@@ -201,10 +201,8 @@ type Spawn struct {
 	Args    []string // with the program's own name as the first
 	Env     []string
 	Dir     string
-	Umask   uint32
 	Streams []Stream // 0, 1, 2, then others by FD
 
-	NoSession  bool // no session of its own, only a process group
 	Attributes Attributes
 	Terminal   *Terminal // not nil: one stream has it as its source; it controls the session
 	Notify     bool      // it gets a NOTIFY_SOCKET, see Spawned and Forget
@@ -235,21 +233,18 @@ type Stage uint8
 
 // The stages of starting a program.
 const (
-	StageNone     Stage = 0 // started
-	StageProgram  Stage = 1 // look-up, fork or exec
-	StageDir      Stage = 2
-	StageStdin    Stage = 3
-	StageStdout   Stage = 4
-	StageStderr   Stage = 5
-	StageFD       Stage = 6 // a further descriptor: Refusal.FD
-	StageNice     Stage = 7
-	StageRlimits  Stage = 8
-	StageCPUs     Stage = 9
-	StageOOM      Stage = 10
-	StageTerminal Stage = 11
-	StageNotify   Stage = 12 // the NOTIFY_SOCKET
-	StageConfine  Stage = 13 // Attributes.Confine
-	StageLimits   Stage = 14 // Attributes.Limits: Refusal.Limit; ENOTSUP: there is none here
+	StageNone      Stage = 0 // started
+	StageProgram   Stage = 1 // look-up, fork or exec
+	StageDir       Stage = 2
+	StageStdin     Stage = 3
+	StageStdout    Stage = 4
+	StageStderr    Stage = 5
+	StageFD        Stage = 6 // a further descriptor: Refusal.FD
+	StageAttribute Stage = 7 // one of Attributes: Refusal.Attribute
+	StageTerminal  Stage = 11
+	StageNotify    Stage = 12 // the NOTIFY_SOCKET
+	StageConfine   Stage = 13 // Attributes.Confine
+	StageLimits    Stage = 14 // Attributes.Limits: Refusal.Limit; ENOTSUP: there is none here
 	// StageUser is for a Refused, ENOENT or EPERM, and the child's own: there is no
 	// spawner for the user to be had.
 	StageUser Stage = 15
@@ -262,6 +257,8 @@ type Refusal struct {
 	Errno unix.Errno
 	FD    uint8 // of StageFD
 	Limit Limit // of StageLimits; NumLimits: all of them
+
+	Attribute Attribute // of StageAttribute
 }
 
 // ErrnoOf is the error of the system that err is or wraps, or EIO.

@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +67,9 @@ func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 	return conn, m, fds, nil
 }
 
+// given are the attributes of the program that the role exec becomes.
+var given attributes
+
 // become does not return unless the program cannot be executed.
 func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 	a := &m.Attributes
@@ -82,12 +84,10 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 		return &ipc.Refusal{Stage: ipc.StageConfine, Errno: ipc.ErrnoOf(err)}
 	}
 	defer with.close()
-	if err := setOOM(a); err != nil {
-		return &ipc.Refusal{Stage: ipc.StageOOM, Errno: ipc.ErrnoOf(err)}
+	if no := prepare(a); no != nil {
+		return no
 	}
-	if err := setCPUs(a.CPUs); err != nil {
-		return &ipc.Refusal{Stage: ipc.StageCPUs, Errno: ipc.ErrnoOf(err)}
-	}
+	given.set(a)
 	// From here on no thread is started, for with one processor there is nobody
 	// else to run anything; an exec beside a clone can make the clone fail, and the
 	// Go runtime end the process.
@@ -105,19 +105,8 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 			return &ipc.Refusal{Stage: ipc.StageLimits, Errno: e, Limit: ipc.NumLimits}
 		}
 	}
-	for i := range a.Rlimits {
-		l := &a.Rlimits[i]
-		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-		if e != 0 {
-			return &ipc.Refusal{Stage: ipc.StageRlimits, Errno: e}
-		}
-	}
-	if a.SetNice {
-		_, _, e := unix.RawSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(int(a.Nice)))
-		if e != 0 {
-			return &ipc.Refusal{Stage: ipc.StageNice, Errno: e}
-		}
+	if no := given.become(); no != nil {
+		return no
 	}
 	if e := with.become(); e != 0 {
 		return &ipc.Refusal{Stage: ipc.StageConfine, Errno: e}
@@ -125,44 +114,4 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 	_, _, e := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(program)),
 		uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0])))
 	return &ipc.Refusal{Stage: ipc.StageProgram, Errno: e}
-}
-
-func setOOM(a *ipc.Attributes) error {
-	if !a.SetOOM {
-		return nil
-	}
-	fd, err := eintr.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	_, err = eintr.Write(fd, strconv.AppendInt(nil, int64(a.OOMScoreAdj), 10))
-	return err
-}
-
-// setCPUs binds the thread to processors. Linux leaves out those that there are
-// not, or that the process may not use; here that is EINVAL.
-func setCPUs(cpus []uint16) error {
-	if len(cpus) == 0 {
-		return nil
-	}
-	var got unix.CPUSet
-	want := cpuSet(cpus)
-	if err := unix.SchedSetaffinity(0, &want); err != nil {
-		return err
-	}
-	if err := unix.SchedGetaffinity(0, &got); err != nil {
-		return err
-	}
-	if got != want {
-		return unix.EINVAL
-	}
-	return nil
-}
-
-func cpuSet(cpus []uint16) (set unix.CPUSet) {
-	for _, n := range cpus {
-		set.Set(int(n))
-	}
-	return set
 }

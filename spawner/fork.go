@@ -51,8 +51,8 @@ type image struct {
 	all, none uint64 // masks of signals
 	fresh     sigaction
 	limit     unix.Rlimit
-	limits    []unix.Rlimit // the program's own
-	cpus      unix.CPUSet
+	given     attributes
+	givenAt   int // the step that is its first call
 	clone     cloneArgs
 	outside   [maxNumber]byte // the process's number there
 }
@@ -74,6 +74,7 @@ func (i *image) do(trap uintptr, args ...uintptr) {
 type forkError struct {
 	trap  uintptr
 	errno unix.Errno
+	of    ipc.Attribute // that it was to set; 0: none
 }
 
 // fork starts a program as syscall.ForkExec does. Of the attributes it knows those
@@ -94,7 +95,7 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 		i.dir, err = unix.BytePtrFromString(attr.Dir)
 	}
 	if err != nil {
-		return numbers{}, &forkError{unix.SYS_EXECVE, ipc.ErrnoOf(err)}
+		return numbers{}, &forkError{trap: unix.SYS_EXECVE, errno: ipc.ErrnoOf(err)}
 	}
 	var pid int
 	for again := true; again; {
@@ -164,48 +165,20 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	i.limit = inheritedFiles()
 	i.do(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&i.limit)))
 	if c.attributes != nil {
-		i.attributes(c.attributes)
+		i.given.set(c.attributes)
+		i.givenAt = len(i.steps)
+		for _, call := range i.given.calls {
+			i.do(call.trap, call.args[:]...)
+		}
 	}
 	if c.filter != nil {
 		i.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(c.filter)))
 	}
 }
 
-// attributes appends what needsExec does not keep for the role exec.
-func (i *image) attributes(a *ipc.Attributes) {
-	if len(a.CPUs) > 0 {
-		i.cpus = cpuSet(a.CPUs)
-		i.do(unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(i.cpus), uintptr(unsafe.Pointer(&i.cpus)))
-	}
-	i.limits = make([]unix.Rlimit, len(a.Rlimits))
-	for at, l := range a.Rlimits {
-		i.limits[at] = unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		i.do(unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(unsafe.Pointer(&i.limits[at])))
-	}
-	if a.SetNice {
-		i.do(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(int(a.Nice)))
-	}
-}
-
-// needsExec says whether attributes take the role exec: oom_score_adj, whose file is
-// the new process's own and gets a descriptor that nobody knows beforehand; and
-// processors of which the kernel may leave some out, which has to be looked at. Control
-// groups are entered without it.
-func needsExec(a *ipc.Attributes, _ []int) bool {
-	if a.SetOOM {
-		return true
-	}
-	var own unix.CPUSet
-	if len(a.CPUs) > 0 && unix.SchedGetaffinity(0, &own) != nil {
-		return true
-	}
-	for _, n := range a.CPUs {
-		if !own.IsSet(int(n)) {
-			return true
-		}
-	}
-	return false
-}
+// needsExec says whether a program takes the role exec. Control groups are entered without
+// it.
+func needsExec(a *ipc.Attributes, _ []int) bool { return byExec(a) }
 
 // clearsNot says that the kernel has no CLONE_CLEAR_SIGHAND (before Linux 5.5), or no
 // clone3(2) for us (filters of system calls): then each signal is reset for itself,
@@ -315,7 +288,7 @@ func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 	back()
 	syscall.ForkLock.Unlock()
 	if errno != 0 {
-		return 0, &forkError{trap, unix.Errno(errno)}
+		return 0, &forkError{trap: trap, errno: unix.Errno(errno)}
 	}
 	failed := i.failedStep()
 	runtime.KeepAlive(i)
@@ -332,12 +305,16 @@ func (i *image) failedStep() *forkError {
 	if i.failed == 0 {
 		return nil
 	}
-	at := (i.failed - uintptr(unsafe.Pointer(&i.steps[0]))) / unsafe.Sizeof(i.steps[0])
+	at := int((i.failed - uintptr(unsafe.Pointer(&i.steps[0]))) / unsafe.Sizeof(i.steps[0]))
 	s := i.steps[at]
+	failed := &forkError{trap: s.trap, errno: unix.ESRCH} // our end has been noticed
 	if got := int64(s.got); got < 0 && got >= -4095 {
-		return &forkError{s.trap, unix.Errno(-got)}
+		failed.errno = unix.Errno(-got)
 	}
-	return &forkError{s.trap, unix.ESRCH} // our end has been noticed
+	if n := at - i.givenAt; n >= 0 && n < len(i.given.calls) {
+		failed.of = i.given.calls[n].of
+	}
+	return failed
 }
 
 // reapFailed waits for a process that has never been a program.

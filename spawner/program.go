@@ -17,7 +17,7 @@ import (
 // the caller's. Without a refusal there is a process, in a process group of its
 // own, and where it is to be; the handles for the child are the caller's too.
 func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, child ipc.Handles, no *ipc.Refusal) {
-	unix.Umask(int(m.Umask))
+	unix.Umask(int(m.Attributes.Umask))
 	dir, errno := openDir(m.Dir)
 	if errno != 0 {
 		return numbers{}, ipc.Handles{}, &ipc.Refusal{Stage: ipc.StageDir, Errno: errno}
@@ -58,7 +58,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, c
 		Env:   env,
 		Files: t.files,
 		Sys: &syscall.SysProcAttr{
-			Setsid: !m.NoSession, Setpgid: m.NoSession, Setctty: m.Terminal != nil, // of descriptor 0
+			Setsid: !m.Attributes.NoSession, Setpgid: m.Attributes.NoSession, Setctty: m.Terminal != nil, // of descriptor 0
 			Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
 			UseCgroupFD: at.leaf.fd >= 0, CgroupFD: at.leaf.fd,
 		},
@@ -100,16 +100,12 @@ func started(is numbers, failed *forkError) (numbers, *ipc.Refusal) {
 	switch {
 	case failed == nil:
 		return is, nil
+	case failed.of != 0:
+		return numbers{}, refusedAttribute(failed.of, failed.errno)
 	case failed.trap == unix.SYS_LANDLOCK_RESTRICT_SELF || failed.trap == unix.SYS_SECCOMP:
 		return numbers{}, &ipc.Refusal{Stage: ipc.StageConfine, Errno: failed.errno}
 	case failed.trap == unix.SYS_WRITE:
 		return numbers{}, &ipc.Refusal{Stage: ipc.StageLimits, Errno: failed.errno, Limit: ipc.NumLimits}
-	case failed.trap == unix.SYS_SCHED_SETAFFINITY:
-		return numbers{}, &ipc.Refusal{Stage: ipc.StageCPUs, Errno: failed.errno}
-	case failed.trap == unix.SYS_PRLIMIT64:
-		return numbers{}, &ipc.Refusal{Stage: ipc.StageRlimits, Errno: failed.errno}
-	case failed.trap == unix.SYS_SETPRIORITY:
-		return numbers{}, &ipc.Refusal{Stage: ipc.StageNice, Errno: failed.errno}
 	}
 	return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: failed.errno}
 }

@@ -161,7 +161,7 @@ func (r *run) String() string {
 // command is a Spec with the contract's defaults.
 func command(args ...string) *workers.Spec {
 	return &workers.Spec{
-		Program: args[0], Args: args, Dir: "/", Umask: 0o022,
+		Program: args[0], Args: args, Dir: "/", Attributes: ipc.Attributes{Umask: 0o022},
 		KillSignal: unix.SIGTERM, KillTimeout: 5 * time.Second,
 	}
 }

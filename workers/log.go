@@ -60,7 +60,7 @@ func newLog(o *output, sp StreamSpec, spec *Spec) *log {
 	}
 	return &log{
 		o: o, fd: -1, limit: sp.Rotate.Size, told: -troubleEvery,
-		ask: ipc.Rotate{Dir: spec.Dir, Umask: spec.Umask, Path: sp.Path, Mode: sp.Mode, Keep: sp.Rotate.Keep},
+		ask: ipc.Rotate{Dir: spec.Dir, Umask: spec.Attributes.Umask, Path: sp.Path, Mode: sp.Mode, Keep: sp.Rotate.Keep},
 	}
 }
 

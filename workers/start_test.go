@@ -194,7 +194,7 @@ func TestFiles(t *testing.T) {
 					file(t, dir, "out", c.before, 0o604)
 				}
 				sp := shell(script)
-				sp.Dir, sp.Umask = dir, c.umask
+				sp.Dir, sp.Attributes.Umask = dir, c.umask
 				sp.Streams[workers.Stdin] = workers.StreamSpec{Kind: workers.File, Path: "in"}
 				c.spec.Kind, c.spec.Path = workers.File, "out"
 				sp.Streams[no] = c.spec
@@ -211,7 +211,7 @@ func TestFiles(t *testing.T) {
 		// The umask is the program's too, whatever the last one's was.
 		for _, umask := range []uint32{0o077, 0, 0o022} {
 			sp := shell("umask")
-			sp.Umask = umask
+			sp.Attributes.Umask = umask
 			if r := w.run(sp); r.stdout() != fmt.Sprintf("%04o\n", umask) {
 				t.Errorf("umask %q, want %04o", r.stdout(), umask)
 			}

@@ -134,8 +134,8 @@ func (s *Starter) request(w *Worker) error {
 	}
 	sp := w.spec
 	m := ipc.Spawn{
-		Seq: s.seq + 1, Program: sp.Program, Path: sp.Path, Args: sp.Args, Env: sp.Env, Dir: sp.Dir, Umask: sp.Umask,
-		NoSession: sp.NoSession, Attributes: sp.Attributes, Notify: sp.Notify, Refused: sp.Refused,
+		Seq: s.seq + 1, Program: sp.Program, Path: sp.Path, Args: sp.Args, Env: sp.Env, Dir: sp.Dir,
+		Attributes: sp.Attributes, Notify: sp.Notify, Refused: sp.Refused,
 	}
 	if w.tty = sp.Terminal != nil; w.tty {
 		m.Terminal = sp.Terminal.request()

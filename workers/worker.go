@@ -47,7 +47,6 @@ type Spec struct {
 	Path        string   // where Program is looked up, as in ipc.Spawn
 	Env         []string
 	Dir         string
-	Umask       uint32
 	Streams     [3]StreamSpec
 	Terminal    *Terminal // not nil: the three are a terminal, whatever Streams says
 	Extra       []Extra   // by descriptor, at most MaxExtra
@@ -55,7 +54,6 @@ type Spec struct {
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
 	StopSteps   []Step        // instead of one signal; SIGKILL comes after the last
-	NoSession   bool          // no session of its own, only a process group
 	Attributes  ipc.Attributes
 	Timeout     time.Duration // longest run; 0: without end
 	IdleTimeout time.Duration // longest time without output; 0: without end
@@ -379,7 +377,7 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 
 // started: the spawner has done it.
 func (w *Worker) started(m ipc.Spawned, pidfd int) {
-	w.proc.moves, w.proc.limited = w.spec.NoSession, w.spec.Attributes.Limits.Memory > 0
+	w.proc.moves, w.proc.limited = w.spec.Attributes.NoSession, w.spec.Attributes.Limits.Memory > 0
 	w.spec = nil
 	w.proc.start(m, pidfd)
 	if err := w.watch(); err != nil {

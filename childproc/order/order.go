@@ -179,7 +179,7 @@ func newOrder(out Outside, request Request) *Order {
 		Ready:     Ready{Timeout: defaultReady},
 	}
 	o.Spec.Dir = "/"
-	o.Spec.Umask = defaultUmask
+	o.Spec.Attributes.Umask = defaultUmask
 	o.Spec.KillSignal = unix.SIGTERM
 	o.Spec.KillTimeout = out.KillTimeout
 	if request == ForRun {

@@ -79,7 +79,7 @@ func (r *reading) settlePty() *BadOption {
 	if key, ok := r.has("stdin", "stdout", "stderr"); ok {
 		return &BadOption{key, "cannot be given with pty: all three are the terminal"}
 	}
-	if o.Spec.NoSession {
+	if o.Spec.Attributes.NoSession {
 		return &BadOption{etf.Atom("setsid"), "must be true with pty: a terminal is of a session"}
 	}
 	o.Spec.Streams = [3]workers.StreamSpec{}

@@ -60,7 +60,7 @@ var Table = []Option{
 	{"flow", ForSpawn, "auto | {active, true | once | false | N}", "auto", func(r *reading, v etf.Term) error { return toFlow(&r.o.Active, v) }},
 
 	{"nice", forBoth, "-20..19", "that of erluv", func(r *reading, v etf.Term) error { return toNice(&r.o.Spec.Attributes, v) }},
-	{"umask", forBoth, "0..8#777", "8#022", func(r *reading, v etf.Term) error { return toUmask(&r.o.Spec.Umask, v) }},
+	{"umask", forBoth, "0..8#777", "8#022", func(r *reading, v etf.Term) error { return toUmask(&r.o.Spec.Attributes.Umask, v) }},
 	{"rlimits", forBoth, "#{Name => Limit | {Soft, Hard}}", "#{}", func(r *reading, v etf.Term) error { return toRlimits(&r.o.Spec.Attributes, v) }},
 	{"cpus", forBoth, "[N]", "those of erluv", func(r *reading, v etf.Term) error { return toCPUs(&r.o.Spec.Attributes, v) }},
 	{"oom_score_adj", forBoth, "-1000..1000", "that of erluv", func(r *reading, v etf.Term) error { return toOOM(&r.o.Spec.Attributes, v) }},
@@ -68,7 +68,7 @@ var Table = []Option{
 	{"sandbox", forBoth, "#{Key => Value}", "#{}", func(r *reading, v etf.Term) error { return toSandbox(&r.o.Spec.Attributes.Confine, v) }},
 	{"allow", forBoth, "[Name]", "[]", func(r *reading, v etf.Term) error { return toAllow(&r.o.Spec.Attributes.Confine, v) }},
 	{"no_new_privs", forBoth, "true", "true", func(_ *reading, v etf.Term) error { return noNewPrivs(v) }},
-	{"setsid", forBoth, "boolean()", "true", func(r *reading, v etf.Term) error { return toNot(&r.o.Spec.NoSession, v) }},
+	{"setsid", forBoth, "boolean()", "true", func(r *reading, v etf.Term) error { return toNot(&r.o.Spec.Attributes.NoSession, v) }},
 
 	{"kill_signal", forBoth, "Signal", "sigterm", func(r *reading, v etf.Term) error { return toSignal(&r.o.Spec.KillSignal, v) }},
 	{"kill_timeout", forBoth, "Milliseconds", "kill_timeout of erluv.conf(5)", func(r *reading, v etf.Term) error { return toMillis(&r.o.Spec.KillTimeout, v) }},

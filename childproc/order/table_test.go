@@ -198,7 +198,7 @@ var tested = map[string]struct {
 		[]bad{{int64(-21), "must be a number from -20 to 19"}, {int64(20), "must be a number"}, {atom("low"), "must be a number"}},
 	},
 	"umask": {
-		spec(func(s *workers.Spec) any { return s.Umask }),
+		spec(func(s *workers.Spec) any { return s.Attributes.Umask }),
 		[]given{{int64(0), uint32(0)}, {int64(0o777), uint32(0o777)}},
 		[]bad{{int64(-1), "must be a number up to 8#777"}, {int64(0o1000), "must be a number"}, {bin("077"), "must be a number"}},
 	},
@@ -251,10 +251,10 @@ var tested = map[string]struct {
 	},
 	"no_new_privs": {
 		spec(func(s *workers.Spec) any { return s.Attributes }),
-		[]given{{atom("true"), ipc.Attributes{}}},
+		[]given{{atom("true"), ipc.Attributes{Umask: 0o022}}},
 		append([]bad{{atom("false"), "must be true: erluv_spawner has given up new privileges for good, and so has all that it starts"}}, yesOrNo...),
 	},
-	"setsid": {spec(func(s *workers.Spec) any { return !s.NoSession }), []given{{atom("true"), true}, {atom("false"), false}}, yesOrNo},
+	"setsid": {spec(func(s *workers.Spec) any { return !s.Attributes.NoSession }), []given{{atom("true"), true}, {atom("false"), false}}, yesOrNo},
 	"kill_signal": {
 		spec(func(s *workers.Spec) any { return s.KillSignal }),
 		[]given{{atom("sigint"), unix.SIGINT}, {int64(64), unix.Signal(64)}, {int64(1), unix.SIGHUP}},
