@@ -36,10 +36,11 @@ var imports = map[string][]string{
 	"loop/watch": {"eintr", "loop"},
 	"relay":      {"ipc", "ipc/counters"},
 	"workers":    {"eintr", "ipc", "loop"},
-	"childproc":  {"childproc/order", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "slack", "stat", "workers"},
+	"childproc":  {"childproc/order", "childproc/peer", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "loop", "loop/watch", "slack", "stat", "workers"},
 	"cmd/erluv":  {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner"},
 
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
+	"childproc/peer":  {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
 	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
@@ -143,6 +144,7 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 		"mainproc/...":    {"childproc", "spawner", "workers", "loop"},
 		"childproc":       {"config", "wire/epmd", "sandbox", "mainproc", "spawner"},
 		"childproc/order": {"childproc", "loop/watch", "os", "net", "syscall"}, // it is pure
+		"childproc/peer":  {"childproc", "childproc/order", "workers", "spawner", "net"},
 		"spawner":         {"config", "wire/dist", "wire/etf", "wire/epmd", "mainproc", "childproc"},
 		"workers":         {"wire/etf", "wire/dist"},
 		"stat":            {"wire/dist", "ipc", "workers", "childproc"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -26,12 +27,12 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 		}
 	}
 	if len(req) > maxCall {
-		m.out.reply(to, gen.TooLarge(len(req), maxCall))
+		to.reply(gen.TooLarge(len(req), maxCall))
 		return
 	}
 	t, err := etf.Decode(req)
 	if err != nil {
-		m.out.reply(to, gen.BadRequest(req))
+		to.reply(gen.BadRequest(req))
 		return
 	}
 	switch r := t.(type) {
@@ -44,7 +45,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 			}
 			return
 		case "info":
-			m.out.reply(to, m.workerInfo(p))
+			to.reply(m.workerInfo(p))
 			return
 		}
 	case etf.Tuple:
@@ -52,7 +53,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 			return
 		}
 	}
-	m.out.reply(to, gen.BadRequest(req))
+	to.reply(gen.BadRequest(req))
 }
 
 // maxCall bounds a call to a worker other than write, in bytes.
@@ -67,11 +68,11 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 		return false
 	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
 		p.w.CloseStdin()
-		m.out.reply(to, etf.Atom("ok"))
+		to.reply(etf.Atom("ok"))
 	case name == "close" && len(r) == 2:
 		fd, ok := order.FD(r[1])
 		if ok {
-			m.out.reply(to, outcome(p.w.CloseInput(fd)))
+			to.reply(outcome(p.w.CloseInput(fd)))
 		}
 		return ok
 	case name == "resize" && len(r) == 3:
@@ -99,7 +100,7 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 	for i := range p.streams {
 		if s := p.streams[i].no; name == streamTerm(s) {
 			if p.active != passive {
-				m.out.reply(to, gen.Error(etf.Atom("active")))
+				to.reply(gen.Error(etf.Atom("active")))
 				return true
 			}
 			m.read(p, to, s, int(min(n, maxPiece)))
@@ -114,7 +115,7 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 func (m *manager) setopts(p *proc, to from, opts etf.Term) {
 	list, bad := order.Options(opts)
 	if bad != nil {
-		m.out.reply(to, gen.Error(bad.Term()))
+		to.reply(gen.Error(bad.Term()))
 		return
 	}
 	var todo []func()
@@ -122,12 +123,12 @@ func (m *manager) setopts(p *proc, to from, opts etf.Term) {
 		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
 		if err != nil {
 			bad := &order.BadOption{Key: o.Key, Why: err.Error()}
-			m.out.reply(to, gen.Error(bad.Term()))
+			to.reply(gen.Error(bad.Term()))
 			return
 		}
 		todo = append(todo, f)
 	}
-	m.out.reply(to, etf.Atom("ok"))
+	to.reply(etf.Atom("ok"))
 	for _, f := range todo {
 		f()
 	}
@@ -143,7 +144,7 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 		if !ok {
 			return nil, errors.New("must be a pid")
 		}
-		return func() { m.setOwner(p, pid) }, m.reachable(pid)
+		return func() { m.setOwner(p, pid) }, m.ownable(p, pid)
 	case "active":
 		a, ok := order.ActiveOf(v)
 		if !ok {
@@ -184,7 +185,7 @@ func (m *manager) resize(p *proc, to from, rows, cols etf.Term) bool {
 			err = nil // it rests
 		}
 	}
-	m.out.reply(to, outcome(err))
+	to.reply(outcome(err))
 	return true
 }
 
@@ -203,10 +204,10 @@ func inputArg(r *etf.Reader) workers.Stream {
 func (m *manager) signal(to from, t etf.Term, send func(unix.Signal) error) {
 	sig, err := gen.ReadSignal(t)
 	if err != nil {
-		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("bad_signal"), t}))
+		to.reply(gen.Error(etf.Tuple{etf.Atom("bad_signal"), t}))
 		return
 	}
-	m.out.reply(to, outcome(send(sig)))
+	to.reply(outcome(send(sig)))
 }
 
 // outcome is ok, or {error, Errno}.
@@ -225,12 +226,12 @@ func outcome(err error) etf.Term {
 func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
-		m.out.reply(to, gen.BadRequest(req))
+		to.reply(gen.BadRequest(req))
 		return
 	}
 	data, ok := p.packet.frame(data)
 	if !ok {
-		m.out.reply(to, gen.Error(etf.Atom("emsgsize")))
+		to.reply(gen.Error(etf.Atom("emsgsize")))
 		return
 	}
 	kept, ok := m.keep(to)
@@ -265,7 +266,7 @@ func ioData(t etf.Raw) ([]byte, error) {
 	if b, err := r.Binary(); err == nil {
 		return b, r.Done()
 	}
-	n, err := etf.IODataSize(t, maxFrame)
+	n, err := etf.IODataSize(t, peer.MaxFrame)
 	if err != nil {
 		return nil, err
 	}

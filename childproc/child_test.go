@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -242,7 +243,7 @@ func heap() uint64 {
 func TestFrameTooLarge(t *testing.T) {
 	n := startChild(t, nil)
 	tag := etf.Atom("tag")
-	const size = maxFrame + 1000
+	const size = peer.MaxFrame + 1000
 	// {'$gen_call', {Pid, Tag}, <<...>>} by hand: the binary is never whole in memory.
 	b := dist.BeginRegSend(nil, n.self, "erluv")
 	b = etf.AppendTupleHeader(b, 3)
@@ -258,7 +259,7 @@ func TestFrameTooLarge(t *testing.T) {
 	for left := size; left > 0; left -= min(left, len(chunk)) {
 		n.write(chunk[:min(left, len(chunk))])
 	}
-	n.expect(etf.Tuple{tag, gen.TooLarge(total, maxFrame)})
+	n.expect(etf.Tuple{tag, gen.TooLarge(total, peer.MaxFrame)})
 	same(t, n.call(etf.Tuple{etf.Atom("set"), etf.Atom("node"), etf.Atom("x")}), gen.Error(etf.Atom("read_only")))
 }
 

@@ -8,10 +8,10 @@ import (
 	"testing"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/loop"
-	"erluv/loop/watch"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -23,6 +23,7 @@ import (
 type played struct {
 	t    testing.TB
 	m    *manager
+	c    *client
 	p    *proc
 	self etf.Pid
 	in   []dist.Message // what was sent to the node and not looked at yet, if it is kept
@@ -36,10 +37,6 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	if err != nil {
 		t.Fatal(err)
 	}
-	group, err := l.NewGroup()
-	if err != nil {
-		t.Fatal(err)
-	}
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		t.Fatal(err)
@@ -49,15 +46,13 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 		_ = ours.Close()
 		_ = theirs.Close()
 	})
-	m := newManager(served{ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink})
-	m.out, m.streams, m.now, m.after = newOutbox(make([]byte, journal.OutSize)), group, l.Now, l.After
-	if m.starter, err = workers.NewStarter(l, group, ours, true, 10_000, func(error) {}); err != nil {
+	m, c := playedManager(t, l)
+	if m.starter, err = workers.NewStarter(l, ours, true, 10_000, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
-	m.files = watch.NewSet(l, group, fileHost{m})
-	pl := &played{t: t, m: m, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
+	pl := &played{t: t, m: m, c: c, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
 	opts = append(opts, opt("link", etf.Atom("false")))
-	m.spawn(from{pid: pl.self, tag: gen.Encode(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
+	m.spawn(from{c, pl.self, gen.Encode(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
 	for _, p := range m.procs {
 		pl.p = p
 	}
@@ -69,10 +64,10 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 
 // flush has the node read all that waits.
 func (pl *played) flush() {
-	o := pl.m.out
-	pl.most = max(pl.most, o.waiting())
-	pl.sent += o.waiting()
-	for b := o.unsent(); pl.keep && len(b) > 0; {
+	o := pl.c
+	pl.most = max(pl.most, o.Waiting())
+	pl.sent += o.Waiting()
+	for b := o.Unsent(); pl.keep && len(b) > 0; {
 		frame, n, err := dist.Next(b, journal.OutSize)
 		if err != nil || n == 0 {
 			pl.t.Fatalf("%d bytes of no frame: %v", len(b), err)
@@ -84,10 +79,9 @@ func (pl *played) flush() {
 		pl.in = append(pl.in, m)
 		b = b[n:]
 	}
-	o.sent(o.waiting())
-	o.record(&journal.Record{})
-	o.shift()
-	pl.m.roomAgain()
+	o.Sent(o.Waiting())
+	o.Commit()
+	o.RoomAgain()
 }
 
 // output is what the program writes, at most piece bytes at a time.
@@ -102,7 +96,7 @@ func (pl *played) output(data []byte, piece int) {
 		pl.m.Took(pl.p.w, workers.Stdout, n)
 		data = data[n:]
 	}
-	for pl.m.out.waiting() > 0 {
+	for pl.c.Waiting() > 0 {
 		pl.flush()
 	}
 }
@@ -153,7 +147,7 @@ func ways() []way {
 	onDemand := []etf.Pair{flow(etf.Atom("false"))}
 	io := func(req etf.Term) func(pl *played) {
 		return func(pl *played) {
-			pl.m.ioOne(pl.p, ioFrom{}, req, func(t etf.Term) { pl.m.ioReply(ioFrom{pl.self, gen.Encode(etf.Atom("as")), 0}, t) })
+			pl.m.ioOne(pl.p, ioFrom{client: pl.c}, req, ioFrom{pl.c, pl.self, gen.Encode(etf.Atom("as")), 0}.reply)
 		}
 	}
 	return []way{
@@ -163,7 +157,7 @@ func ways() []way {
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
 		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)})[:1], onDemand...), func(pl *played) {
-			pl.m.read(pl.p, from{pl.self, gen.Encode(etf.Atom("tag"))}, workers.Stdout, maxPiece)
+			pl.m.read(pl.p, from{pl.c, pl.self, gen.Encode(etf.Atom("tag"))}, workers.Stdout, maxPiece)
 		}, line(900_000, "l"), whole},
 		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},
 		{"get_chars of 500,001", onDemand, io(get("get_chars", int64(500_001))), line(1_000_000, "ä"), whole},
@@ -246,18 +240,18 @@ func TestManySmallLinesOfOnePacket(t *testing.T) {
 	}
 	sent := pl.sent
 	set()
-	if got := pl.m.out.waiting(); got > outHigh+1000 {
-		t.Errorf("%d bytes wait for the node, more than %d", got, outHigh)
+	if got := pl.c.Waiting(); got > peer.High+1000 {
+		t.Errorf("%d bytes wait for the node, more than %d", got, peer.High)
 	}
-	for pl.m.out.waiting() > 0 {
+	for pl.c.Waiting() > 0 {
 		pl.flush()
 	}
-	if pl.most > outHigh+1000 || len(pl.m.unserved) > 0 {
-		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, len(pl.m.unserved))
+	if pl.most > peer.High+1000 || len(pl.c.unserved) > 0 {
+		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, len(pl.c.unserved))
 	}
-	start := len(pl.m.out.buf)
+	start := pl.c.Waiting()
 	pl.m.push(pl.p, pl.p.stream(workers.Stdout), []byte("\n"))
-	one := len(pl.m.out.buf) - start
+	one := pl.c.Waiting() - start
 	if got := (pl.sent - sent) / one; got < lines || got > lines+4 {
 		t.Errorf("%d messages came for %d lines", got, lines)
 	}

@@ -1,9 +1,7 @@
 package childproc
 
 import (
-	"encoding/binary"
-
-	"erluv/wire/dist"
+	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/workers"
 )
@@ -48,7 +46,7 @@ func (t *turns) took(n int) {
 
 // delivery is where the output goes that is being read from a pipe.
 type delivery struct {
-	direct  bool // into a frame that has been begun, at start
+	direct  *client // to which a frame has been begun, at start; nil: none has
 	start   int
 	answers bool // the frame is no message, but answers the first who waits to read
 	kept    bool // behind what is kept of the stream
@@ -59,48 +57,8 @@ type delivery struct {
 // behind that. Less is not worth the space for what one read may bring.
 const longKept = scratchSize / 2
 
-var streamAtom = [...]etf.Atom{workers.Stdout: "stdout", workers.Stderr: "stderr"}
-
 // streamTerm names a stream: by its atom, or else by the number of its descriptor.
-func streamTerm(s workers.Stream) etf.Term {
-	if int(s) < len(streamAtom) {
-		return streamAtom[s]
-	}
-	return int64(s)
-}
-
-// beginOutput composes {W, {stdout, <<...>>}} up to the bytes.
-func (m *manager) beginOutput(to, w etf.Pid, s workers.Stream) (start int) {
-	start = len(m.out.buf)
-	b := dist.BeginSend(m.out.buf, to)
-	b = etf.AppendTupleHeader(b, 2)
-	b = etf.AppendPid(b, w)
-	b = etf.AppendTupleHeader(b, 2)
-	if int(s) < len(streamAtom) {
-		b = etf.AppendAtom(b, streamAtom[s])
-	} else {
-		b = etf.AppendInt(b, int64(s))
-	}
-	m.out.buf = etf.AppendBinaryHeader(b, 0)
-	return start
-}
-
-// beginAnswer composes {Tag, {ok, <<...>>}} up to the bytes.
-func (m *manager) beginAnswer(to from) (start int) {
-	start = len(m.out.buf)
-	b := dist.BeginReply(m.out.buf, m.out.self, to.pid, to.tag)
-	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "ok")
-	m.out.buf = etf.AppendBinaryHeader(b, 0)
-	return start
-}
-
-// endOutput fills in the lengths, with the n bytes there.
-func (m *manager) endOutput(start, n int) {
-	o := m.out
-	binary.BigEndian.PutUint32(o.buf[len(o.buf)-n-4:], uint32(n))
-	o.buf = dist.End(o.buf, start)
-	o.end(start)
-}
+func streamTerm(s workers.Stream) etf.Term { return peer.Stream(s).Term() }
 
 // Room gives the space behind the beginning of a message, so that output goes
 // from the pipe straight into it; other space when it is collected, cut, or read
@@ -110,34 +68,32 @@ func (m *manager) endOutput(start, n int) {
 func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	p := w.Tag.(*proc)
 	m.frame = delivery{}
-	if m.phase == disconnected || p.dropped {
+	if p.dropped || m.phase == disconnected {
 		return m.scratch // nobody will read it
 	}
 	if p.run != nil {
 		return m.runRoom(p, s)
 	}
-	if !m.roomy() {
-		m.streams.Pause()
-		if w.State() == workers.Draining {
-			m.stalled = append(m.stalled, w)
-		}
+	st := p.stream(s)
+	if c := m.crowded(p, st); c != nil {
+		m.awaitRoom(w, st, c)
 		return nil
 	}
-	st := p.stream(s)
 	limit, most := m.flowRoom(p, st, m.turns.piece()), scratchSize
 	if p.awaitsLine() {
 		limit, most = min(limit, matchPiece), matchPiece
 	}
 	if p.awaitsReady() {
-		most = min(most, max(m.unready.share()-st.rest(), leastRead))
+		most = min(most, max(m.unready.share()-st.rest(), peer.LeastRead))
 	}
 	if r := p.pulled(st); r != nil {
-		m.frame = delivery{direct: true, start: m.beginAnswer(r.to), answers: true}
+		c := r.to.client
+		m.frame = delivery{direct: c, start: c.BeginAnswer(r.to.pid, r.to.tag), answers: true}
 		if limit = r.limit; p.awaitsLine() {
 			limit = min(limit, matchPiece)
 		}
-	} else if to, i := p.next(st, 0); p.pushes(st) && to != (etf.Pid{}) {
-		m.frame = delivery{direct: true, start: m.beginOutput(to, p.pid, s), to: i}
+	} else if to, c, i := m.next(p, st, 0); p.pushes(st) && c != nil {
+		m.frame = delivery{direct: c, start: c.BeginOutput(to, p.pid, peer.Stream(s)), to: i}
 	} else if st.rest() >= longKept {
 		m.frame = delivery{kept: true}
 		k := &st.busy.rest
@@ -145,8 +101,21 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	} else {
 		return m.scratch[:min(limit, most)]
 	}
-	n := len(m.out.buf)
-	return m.out.buf[n : n+limit]
+	return m.frame.direct.Space(limit)
+}
+
+// awaitRoom holds back what no client has room for. All output of its own waits for a
+// client at once; a stream of others waits alone.
+func (m *manager) awaitRoom(w *workers.Worker, st *stream, c *client) {
+	p := w.Tag.(*proc)
+	if c != p.client {
+		m.serveLater(p, st)
+		return
+	}
+	c.streams.Pause()
+	if w.State() == workers.Draining {
+		c.stalled = append(c.stalled, w)
+	}
 }
 
 // Took ends the message behind the n bytes that were read, or takes it back.
@@ -162,19 +131,19 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		if p.run.took(s, n) {
 			w.Kill()
 		}
-	case m.frame.direct && n == 0:
-		m.out.buf = m.out.buf[:m.frame.start]
-	case m.frame.direct:
-		m.out.buf = m.out.buf[:len(m.out.buf)+n]
-		m.sawOutput(p, s, m.out.buf[len(m.out.buf)-n:])
-		m.endOutput(m.frame.start, n)
+	case m.frame.direct != nil && n == 0:
+		m.frame.direct.TakeBack(m.frame.start)
+	case m.frame.direct != nil:
+		data := m.frame.direct.Filled(n)
+		m.sawOutput(p, s, data)
+		m.frame.direct.EndOutput(m.frame.start, n)
 		if m.frame.answers {
 			m.held.give(p.stream(s).busy.readers[0].to.cost())
 			p.stream(s).busy.served()
 			m.hold(p)
 			return
 		}
-		m.copyOutput(p, p.stream(s), n, m.frame.to+1)
+		m.copyOutput(p, p.stream(s), data, m.frame.to+1)
 		m.sent(p, p.stream(s), n)
 		m.count(p)
 	case n == 0:
@@ -199,23 +168,5 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 		m.sawEnd(p, s)
 		p.stream(s).ended = true
 		m.serve(p, s)
-	}
-}
-
-// roomAgain lets answers and output flow again after there was no room. What has been
-// read comes before what is still in the pipes.
-func (m *manager) roomAgain() {
-	m.answerRuns()
-	m.farewellTurn()
-	m.serveAgain()
-	if !m.streams.Paused() || len(m.unserved) > 0 || !m.roomy() {
-		return
-	}
-	m.streams.Resume()
-	m.files.Resume()
-	stalled := m.stalled
-	m.stalled = nil
-	for _, w := range stalled {
-		w.Resume()
 	}
 }

@@ -30,11 +30,8 @@ func short(f ipc.Refusal) bool {
 // name before it was started that there is none.
 func (m *manager) neverWas(p *proc, why etf.Term) {
 	e := p.told()
-	answers := append([]answer{{to: p.asked.ask(), term: why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
-	m.bid(&farewell{
-		pid: p.pid, answers: answers,
-		watch: p.watch, reason: gen.Noproc,
-	})
+	answers := append([]answer{p.asked.uncounted(why)}, e.answers(gen.Error(etf.Atom("noproc")))...)
+	m.bid(p, answers, gen.Noproc, e.kept)
 }
 
 // limitsTerm is why a program cannot have a limit, or cannot enter its groups.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -18,20 +19,20 @@ import (
 // stall has the node read nothing: the outbox has no room.
 func (pl *played) stall() {
 	pl.keep = true
-	pl.m.out.send(pl.self, etf.Binary(make([]byte, outFull)))
+	pl.c.Send(pl.self, etf.Binary(make([]byte, peer.Most)))
 }
 
 // heard is what the node has read since it stalled, once it reads again.
 func (pl *played) heard() []dist.Message {
 	pl.t.Helper()
-	for rounds := 0; pl.m.out.waiting() > 0 || pl.m.owes(); rounds++ {
+	for rounds := 0; pl.c.Waiting() > 0 || pl.c.Owes(); rounds++ {
 		if rounds > 1_000_000 {
 			pl.t.Fatal("what waits is never said")
 		}
 		pl.flush()
 	}
-	if pl.m.out.late != 0 || len(pl.m.farewells.words) != 0 {
-		pl.t.Errorf("%d bytes of %d processes are late", pl.m.out.late, len(pl.m.farewells.words))
+	if pl.c.Late() != 0 || pl.c.HasWords(pl.p.pid) {
+		pl.t.Errorf("%d bytes are late", pl.c.Late())
 	}
 	return pl.in[1:]
 }
@@ -41,7 +42,7 @@ func (pl *played) heard() []dist.Message {
 func TestJobsWithoutRoom(t *testing.T) {
 	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")))
 	pl.stall()
-	before := pl.m.out.waiting()
+	before := pl.c.Waiting()
 	for i := range 10_000 {
 		pl.m.FileFailed(pl.p.w, workers.Stdout, unix.ENOSPC)
 		pl.m.FileFailed(pl.p.w, workers.Stderr, unix.EIO)
@@ -51,11 +52,11 @@ func TestJobsWithoutRoom(t *testing.T) {
 		pl.m.Continued(pl.p.w)
 	}
 	pl.m.isReady(pl.p)
-	if got := pl.m.out.waiting(); got != before {
+	if got := pl.c.Waiting(); got != before {
 		t.Errorf("%d bytes wait, %d have waited before", got, before)
 	}
-	if pl.m.out.late > 1000 {
-		t.Errorf("%d bytes are late", pl.m.out.late)
+	if pl.c.Late() > 1000 {
+		t.Errorf("%d bytes are late", pl.c.Late())
 	}
 	want := []etf.Term{
 		etf.Tuple{etf.Atom("stdout"), gen.Error(etf.Atom("enospc"))},
@@ -79,19 +80,19 @@ func TestJobsWithoutRoom(t *testing.T) {
 // calls had of the budget is given back.
 func TestEndWithoutRoom(t *testing.T) {
 	pl := play(t)
-	pl.m.linked(pl.self, pl.p.pid)
+	pl.m.linked(pl.c, pl.self, pl.p.pid)
 	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
-	pl.m.monitored(pl.self, pl.p.pid, "", ref)
+	pl.m.monitored(pl.c, pl.self, pl.p.pid, "", ref)
 	const stops = 5
 	for i := range stops {
-		pl.m.workerCall(pl.p, from{pid: pl.self, tag: gen.Encode(int64(i))}, gen.Encode(etf.Atom("stop")))
+		pl.m.workerCall(pl.p, from{pl.c, pl.self, gen.Encode(int64(i))}, gen.Encode(etf.Atom("stop")))
 	}
 	pl.stall()
 	pl.m.Stopped(pl.p.w, unix.SIGSTOP)
 	pl.m.Ended(pl.p.w, workers.Stderr)
 	pl.m.Gone(pl.p.w, workers.Exit{Status: 7})
-	if pl.m.out.waiting() > outFull+1000 {
-		t.Errorf("%d bytes wait", pl.m.out.waiting())
+	if pl.c.Waiting() > peer.Most+1000 {
+		t.Errorf("%d bytes wait", pl.c.Waiting())
 	}
 	var got []string
 	for _, m := range pl.heard() {
@@ -156,7 +157,7 @@ func TestPacketForMany(t *testing.T) {
 			t.Errorf("%v was sent %d messages", pid, n)
 		}
 	}
-	if most := outHigh + maxPacketSize + 1000; pl.most > most {
+	if most := peer.High + maxPacketSize + 1000; pl.most > most {
 		t.Errorf("%d bytes were waiting at once, more than %d", pl.most, most)
 	}
 }
@@ -166,30 +167,23 @@ func TestPacketForMany(t *testing.T) {
 func TestQuestionsWithoutRoom(t *testing.T) {
 	pl := play(t)
 	pl.stall()
-	before := pl.m.out.waiting()
+	before := pl.c.Waiting()
 	const calls = 12_000
 	for i := range calls {
 		ask := dist.Ask{Kind: dist.AskSystem, From: pl.self, Tag: gen.Encode(int64(i))}
-		pl.m.systemOfWorker(pl.p, ask, reqGetState)
+		pl.m.systemOfWorker(pl.c, pl.p, ask, reqGetState)
 	}
-	if pl.m.out.waiting() != before || len(pl.m.questions) != 1 {
-		t.Fatalf("%d bytes more wait, for %d questions", pl.m.out.waiting()-before, len(pl.m.questions))
+	if pl.c.Waiting() != before || len(pl.c.stateCalls) != calls {
+		t.Fatalf("%d bytes more wait, for %d calls", pl.c.Waiting()-before, len(pl.c.stateCalls))
 	}
-	for _, q := range pl.m.questions {
-		if q.timer != nil {
-			t.Error("the question has a timeout, and was not put")
-		}
+	asked := pl.heard()
+	if len(asked) != 1 || asked[0].Op != dist.RegSend || asked[0].Name != "rex" {
+		t.Fatalf("%d questions were put", len(asked))
 	}
-	pl.heard()
-	var to etf.Pid
-	for id, q := range pl.m.questions {
-		if to = (etf.Pid{ID: uint32(id), Serial: uint32(id >> 32)}); q.timer == nil {
-			t.Error("the question has no timeout")
-		}
-	}
+	to := asked[0].From
 	pl.in, pl.most = nil, 0
-	pl.m.answered(to, gen.Encode(etf.Tuple{etf.Atom("rex"), gen.OK(etf.String("6.2"))}))
-	if got := pl.m.out.waiting(); got > outFull+10_000 {
+	pl.c.Answered(to, gen.Encode(etf.Tuple{etf.Atom("rex"), gen.OK(etf.String("6.2"))}))
+	if got := pl.c.Waiting(); got > peer.Most+10_000 {
 		t.Errorf("%d bytes wait", got)
 	}
 	pl.heard()
@@ -228,7 +222,7 @@ func TestUnreadyShares(t *testing.T) {
 	pl := play(t, ready)
 	const many = 500
 	for i := range many - 1 {
-		pl.m.spawn(from{pid: pl.self, tag: gen.Encode(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
+		pl.m.spawn(from{pl.c, pl.self, gen.Encode(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
 	}
 	procs := pl.m.all()
 	if len(procs) != many {
@@ -242,10 +236,10 @@ func TestUnreadyShares(t *testing.T) {
 		}
 		least, most = min(least, st.rest()), max(most, st.rest())
 	}
-	if least < leastUnready || most < maxUnready || most > maxUnready+leastRead {
+	if least < leastUnready || most < maxUnready || most > maxUnready+peer.LeastRead {
 		t.Errorf("%d to %d bytes are kept of one", least, most)
 	}
-	if got := pl.m.unready.bytes; got < unreadyMax/2 || got > unreadyMax+many*(leastUnready+leastRead) {
+	if got := pl.m.unready.bytes; got < unreadyMax/2 || got > unreadyMax+many*(leastUnready+peer.LeastRead) {
 		t.Errorf("%d bytes are kept", got)
 	}
 	for i, p := range procs {
@@ -255,7 +249,7 @@ func TestUnreadyShares(t *testing.T) {
 			p.ends().reason = gen.Shutdown
 			pl.m.bury(p)
 		}
-		for pl.m.out.waiting() > 0 || pl.m.owes() {
+		for pl.c.Waiting() > 0 || pl.c.Owes() {
 			pl.flush()
 		}
 	}

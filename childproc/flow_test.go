@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -41,7 +42,7 @@ func (f *flood) take(m dist.Message) bool {
 		if out, ok := t.(etf.Tuple)[1].(etf.Tuple); ok && out[0] == etf.Atom("stdout") {
 			if b, ok := out[1].(etf.Binary); ok {
 				f.in += len(b)
-				f.cost += len(b) + messageCost
+				f.cost += len(b) + peer.MessageCost
 			}
 		}
 	case m.Op == dist.RegSend && m.Name == "rex":
@@ -98,14 +99,14 @@ func newFlood(t *testing.T, opts ...etf.Pair) *flood {
 }
 
 // alone is what may wait of one stream that is alone.
-const alone = flowBudget / (flowPart + 1)
+const alone = peer.FlowBudget / (peer.FlowPart + 1)
 
 // A receiver that does not keep up is sent its share, and the flood goes on when a half
 // of that waits, however many messages of others do.
 func TestFlowAuto(t *testing.T) {
 	f := newFlood(t)
 	to := f.next()
-	if f.cost < flowBytes || f.in > flowBytes+maxPiece {
+	if f.cost < peer.FlowBytes || f.in > peer.FlowBytes+maxPiece {
 		t.Errorf("asked after %d bytes", f.in)
 	}
 	if again := f.quiet(); again != 0 || f.cost < alone || f.in > alone+alone/4 {
@@ -162,7 +163,7 @@ func TestFlowLines(t *testing.T) {
 	n := startChild(t, nil)
 	f := &flood{n: n, w: n.spawn([]string{"yes", ""}, opt("packet", etf.Atom("line")))}
 	f.next()
-	if f.quiet(); f.cost < alone || f.cost > alone+alone/4 || f.in > alone/messageCost*5/4 {
+	if f.quiet(); f.cost < alone || f.cost > alone+alone/4 || f.in > alone/peer.MessageCost*5/4 {
 		t.Errorf("%d lines, which cost %d", f.in, f.cost)
 	}
 }
@@ -174,7 +175,7 @@ func TestFlowBlind(t *testing.T) {
 	for range 5 {
 		f.n.toPid(f.next(), etf.Tuple{etf.Atom("rex"), atoms("badrpc", "notsup")})
 	}
-	if took := time.Since(start); took < 3*flowBlind || f.in > alone+5*(flowBytes+maxPiece) {
+	if took := time.Since(start); took < 3*peer.FlowBlind || f.in > alone+5*(peer.FlowBytes+maxPiece) {
 		t.Errorf("%d bytes in %v", f.in, took)
 	}
 }
@@ -215,40 +216,9 @@ func TestFlowActive(t *testing.T) {
 	f.quiet()
 	tag := f.n.ask(func(m etf.Term) { f.n.toPid(f.w, m) }, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Tuple{etf.Atom("active"), etf.Atom("true")}}})
 	same(t, f.n.answer(tag), etf.Atom("ok"))
-	for f.in < 20*flowBytes {
+	for f.in < 20*peer.FlowBytes {
 		if f.take(f.n.recv()) {
 			t.Fatal("asked for a flow that never stops")
 		}
-	}
-}
-
-// Receivers that have gone are forgotten.
-func TestFlowsAreForgotten(t *testing.T) {
-	m := &manager{flows: map[etf.Pid]*receiver{}, procs: map[uint64]*proc{}}
-	for i := range 10 * maxFlows {
-		p, st := &proc{owner: etf.Pid{Node: testTarget, ID: uint32(i) + 1}}, &stream{}
-		m.debtsOf(p, st)
-		if i%100 != 0 {
-			st.leaveFlows()
-		}
-	}
-	if len(m.flows) > maxFlows+10*maxFlows/100 {
-		t.Errorf("%d are remembered", len(m.flows))
-	}
-	for i := 0; i < 10*maxFlows; i += 100 {
-		if m.flows[etf.Pid{Node: testTarget, ID: uint32(i) + 1}] == nil {
-			t.Fatalf("receiver %d is forgotten, and in use", i)
-		}
-	}
-	// Many in use are not looked at for each new one.
-	looks, left := 0, m.flowsLeft
-	for i := range 100 * maxFlows {
-		m.debtsOf(&proc{owner: etf.Pid{Node: testTarget, ID: uint32(i) + 1, Serial: 1}}, &stream{})
-		if m.flowsLeft != left {
-			looks, left = looks+1, m.flowsLeft
-		}
-	}
-	if len(m.flows) < 100*maxFlows || looks > 10 {
-		t.Errorf("%d are remembered, all were looked at %d times", len(m.flows), looks)
 	}
 }

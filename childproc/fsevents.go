@@ -26,12 +26,12 @@ var kindAtom = [...]etf.Atom{
 // watch takes {watch, Path, Opts}. The answer comes when all is watched.
 func (m *manager) watch(to from, what, opts etf.Term) {
 	if m.phase != serving {
-		m.out.reply(to, gen.Error(etf.Atom("stopping")))
+		to.reply(gen.Error(etf.Atom("stopping")))
 		return
 	}
 	o, bad := order.WatchOf(m.outside(to.pid), what, opts)
 	if bad != nil {
-		m.out.reply(to, gen.Error(bad.Term()))
+		to.reply(gen.Error(bad.Term()))
 		return
 	}
 	p := m.admit(to, &o.Process, 0)
@@ -40,9 +40,9 @@ func (m *manager) watch(to from, what, opts etf.Term) {
 	}
 	p.active = activeTrue // there is no output to wait for
 	var err error
-	if p.fs, err = m.files.Watch(o.Path, kindsOf(o.Events), o.Recursive, p); err != nil {
+	if p.fs, err = p.client.files.Watch(o.Path, kindsOf(o.Events), o.Recursive, p); err != nil {
 		m.forget(p)
-		m.out.reply(to, outcome(err))
+		to.reply(outcome(err))
 	}
 }
 
@@ -62,7 +62,7 @@ func kindsOf(events []etf.Atom) watch.Kinds {
 
 // endWatch ends a watcher, at once: there is nothing to wait for.
 func (m *manager) endWatch(p *proc) {
-	m.files.Close(p.fs)
+	p.client.files.Close(p.fs)
 	if !p.fs.Live() {
 		m.replyAsked(p, gen.Error(etf.Atom("stopping")))
 	}
@@ -80,17 +80,17 @@ func (p *proc) watcher(longest int) stat.Watcher {
 
 // watchDetail adds what a watcher says of itself.
 func (p *proc) watchDetail(w *stat.Watcher) {
-	w.All, w.Name, w.Owner, w.Detached = true, string(p.name), process(p.owner), p.detached
+	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached
 	w.Watched, w.Unwatched = p.fs.Watched(), p.fs.Unwatched()
 }
 
-// fileHost is the manager as the host of its watchers.
-type fileHost struct{ m *manager }
+// fileHost is a client as the host of its watchers.
+type fileHost struct{ c *client }
 
 // Room holds the watchers back as output of programs is, see manager.Room.
 func (h fileHost) Room() bool {
-	if h.m.phase != disconnected && !h.m.roomy() {
-		h.m.streams.Pause()
+	if !h.c.Roomy() {
+		h.c.streams.Pause()
 		return false
 	}
 	return true
@@ -100,15 +100,15 @@ func (h fileHost) Room() bool {
 func (h fileHost) Watching(w *watch.Watcher) {
 	p := w.Tag.(*proc)
 	p.started = time.Now().UnixMilli()
-	h.m.introduce(p)
+	h.c.m.introduce(p)
 }
 
 // Failed is the other answer.
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*proc)
-	h.m.forget(p)
-	h.m.neverWas(p, outcome(err))
-	h.m.finishIfEmpty()
+	h.c.m.forget(p)
+	h.c.m.neverWas(p, outcome(err))
+	h.c.m.finishIfEmpty()
 }
 
 // Changed sends {W, {fs, What, Path}}.
@@ -117,27 +117,27 @@ func (h fileHost) Changed(w *watch.Watcher, what []watch.Kind, path []byte) {
 	if p.owner == (etf.Pid{}) {
 		return
 	}
-	o := h.m.out
-	start := len(o.buf)
-	b := dist.BeginSend(o.buf, p.owner)
-	b = etf.AppendTupleHeader(b, 2)
-	b = etf.AppendPid(b, p.pid)
-	b = etf.AppendTupleHeader(b, 3)
-	b = etf.AppendAtom(b, "fs")
-	b = etf.AppendListHeader(b, len(what))
-	for _, k := range what {
-		b = etf.AppendAtom(b, kindAtom[k])
-	}
-	b = etf.AppendNil(b)
-	o.buf = dist.End(etf.AppendBinary(b, path), start)
-	o.end(start)
+	h.c.Compose(func(b []byte) []byte {
+		start := len(b)
+		b = dist.BeginSend(b, p.owner)
+		b = etf.AppendTupleHeader(b, 2)
+		b = etf.AppendPid(b, p.pid)
+		b = etf.AppendTupleHeader(b, 3)
+		b = etf.AppendAtom(b, "fs")
+		b = etf.AppendListHeader(b, len(what))
+		for _, k := range what {
+			b = etf.AppendAtom(b, kindAtom[k])
+		}
+		b = etf.AppendNil(b)
+		return dist.End(etf.AppendBinary(b, path), start)
+	})
 }
 
 // Unwatched sends {W, {unwatched, Path, Errno}}.
 func (h fileHost) Unwatched(w *watch.Watcher, err unix.Errno, path []byte) {
 	p := w.Tag.(*proc)
-	h.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), gen.Errno(err)})
+	h.c.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), gen.Errno(err)})
 }
 
 // Ended: what was watched is gone.
-func (h fileHost) Ended(w *watch.Watcher) { h.m.bury(w.Tag.(*proc)) }
+func (h fileHost) Ended(w *watch.Watcher) { h.c.m.bury(w.Tag.(*proc)) }

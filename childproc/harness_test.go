@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/ipc/journal"
+	"erluv/loop"
 	"erluv/spawner"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -80,11 +82,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
 
 	book, ledgerEnd := newBook(t)
-	j, err := journal.New(nil, 0)
-	must(t, err)
-	pages, err := journal.Map(j.FD())
-	must(t, err)
-	must(t, j.Close())
+	pages := newPages(t)
 
 	n := &node{t: t, conn: ours, up: mainEnd, book: book, done: make(chan error, 1)}
 	n.self = n.pid()
@@ -92,7 +90,7 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(given{start: served{start, testLink}, up: upEnd, spawner: childEnd, ledger: ledgerEnd, connection: theirs, pages: pages})
+		c, err := build(given{start: start, up: upEnd, spawner: childEnd, first: peer.Given{Link: testLink, FD: theirs, Ledger: ledgerEnd, Pages: pages}})
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()
@@ -132,6 +130,49 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	}
 	return n
 }
+
+// newPages are those of a new journal.
+func newPages(t testing.TB) *journal.Pages {
+	t.Helper()
+	j, err := journal.New(nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := journal.Map(j.FD())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = j.Close()
+	return pages
+}
+
+// playedManager is a manager with a client whose connection is played, and that main does not
+// hear.
+func playedManager(t testing.TB, l *loop.Loop) (*manager, *client) {
+	t.Helper()
+	m := newManager(l, ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink, noMain{})
+	return m, connected(t, m, testLink)
+}
+
+// connected has a manager serve another node, whose connection is played.
+func connected(t testing.TB, m *manager, link ipc.Link) *client {
+	t.Helper()
+	pages := newPages(t)
+	t.Cleanup(func() { _ = pages.Close() })
+	c, err := m.connect(peer.Given{Link: link, FD: -1, Pages: pages}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// noMain is a main that does nothing.
+type noMain struct{}
+
+func (noMain) wantSpawner(uint8)             {}
+func (noMain) remark(string)                 {}
+func (noMain) ring()                         {}
+func (noMain) workersGone(ipc.Cause, string) {}
 
 // show is a message without its bytes, which can be many.
 func show(m dist.Message) string {

@@ -3,7 +3,7 @@ package childproc
 import (
 	"bytes"
 
-	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -14,7 +14,7 @@ import (
 const (
 	// heldMax is the budget, in bytes: the largest frame, so that whatever a node can say
 	// at once can be kept once. What is over it is refused with eagain.
-	heldMax = maxFrame
+	heldMax = peer.MaxFrame
 
 	// heldCost is what a call that waits costs besides its bytes.
 	heldCost = 512
@@ -29,19 +29,6 @@ const (
 	// smallReason is up to what size reasons are not counted: workers are.
 	smallReason = 256
 )
-
-// maxElements is how many elements of lists, tuples and maps a request may have, or an
-// answer of the node. As Go has them they take up to 48 bytes each, whatever they have in the
-// frame. Arguments as lists of characters need most: Linux takes 2 MiB of them.
-const maxElements = 2 << 20
-
-// decode builds what a node has sent.
-func decode(b etf.Raw) (etf.Term, error) {
-	if len(b) > order.MaxRequest {
-		return nil, etf.ErrTooLarge
-	}
-	return etf.DecodeUpTo(b, maxElements)
-}
 
 // held is how much of the budget is in use.
 type held struct{ bytes int }
@@ -65,7 +52,7 @@ func (f from) cost() int { return heldCost + len(f.tag) }
 // the caller is told, and false returned.
 func (m *manager) keep(to from) (from, bool) {
 	if !m.held.take(to.cost()) {
-		m.out.reply(to, errorHeld)
+		to.reply(errorHeld)
 		return from{}, false
 	}
 	return to.keep(), true
@@ -75,10 +62,24 @@ func (m *manager) keep(to from) (from, bool) {
 var errorHeld = gen.Error(etf.Atom("eagain"))
 
 // release answers a call that was kept.
-func (m *manager) release(to from, term etf.Term) { m.settle(to.answer(term)) }
+func (m *manager) release(to from, term etf.Term) { to.answer(term).settle() }
 
-// answer is the answer to a call that was kept.
-func (f from) answer(term etf.Term) answer { return answer{to: f.ask(), term: term, cost: f.cost()} }
+// answer is the answer to a call that was kept, and where to.
+type answer struct {
+	client *client
+	peer.Answer
+}
+
+func (f from) answer(term etf.Term) answer {
+	return answer{f.client, peer.Answer{To: f.ask(), Term: term, Cost: f.cost()}}
+}
+
+// uncounted is the answer to a call that has nothing of the budget any more.
+func (f from) uncounted(term etf.Term) answer {
+	return answer{f.client, peer.Answer{To: f.ask(), Term: term}}
+}
+
+func (a answer) settle() { a.client.Settle(a.Answer) }
 
 func (f from) ask() dist.Ask { return dist.Ask{Kind: dist.AskCall, From: f.pid, Tag: f.tag} }
 

@@ -26,16 +26,16 @@ func pairs(kv ...any) etf.Map {
 	return m
 }
 
-// info is what erluv says of itself. Nobody can alter it.
-func (m *manager) info() etf.Map {
-	n := m.node()
+// info is what erluv says of itself to a node. Nobody can alter it.
+func (m *manager) info(target etf.Atom) etf.Map {
+	n := m.node(target)
 	return stat.Terms(n.Items())
 }
 
-func (m *manager) node() stat.Node {
+func (m *manager) node(target etf.Atom) stat.Node {
 	s := &m.start
 	n := stat.Node{
-		Name: s.Node, Target: s.Target, Version: s.ErluvVersion, Status: m.phase.String(),
+		Name: string(m.name), Target: string(target), Version: s.ErluvVersion, Status: m.phase.String(),
 		User: s.User, UID: s.UID, GID: s.GID, AllowUsers: m.allowed(),
 		MainPID: int(s.MainPID), ChildPID: os.Getpid(), SpawnerPID: int(s.SpawnerPID),
 		Cookie: s.CookieSource, Controller: s.Controller,
@@ -49,7 +49,7 @@ func (m *manager) node() stat.Node {
 }
 
 // reach is by what `stop` and the like find what a worker has started.
-func reach(s *served) string {
+func reach(s *ipc.Start) string {
 	if s.Leaves != "" && s.Contain != "group" {
 		return "cgroup"
 	}
@@ -74,8 +74,8 @@ func sandbox(said string) stat.Sandbox {
 	}
 }
 
-func (m *manager) infoOf(key etf.Term) etf.Term {
-	for _, p := range m.info() {
+func (m *manager) infoOf(target etf.Atom, key etf.Term) etf.Term {
+	for _, p := range m.info(target) {
 		if p.Key == key {
 			return p.Value
 		}
@@ -171,7 +171,7 @@ func (m *manager) workerInfo(p *proc) etf.Term {
 func (m *manager) detail(p *proc) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
-		Ready: p.readiness(), Name: string(p.name), Owner: process(p.owner), Detached: p.detached,
+		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached,
 		Packet: p.packet.told(), Active: p.activity(), Counted: stat.Counted(counted),
 		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -31,9 +32,10 @@ const maxGot = 1 << 20
 
 // ioFrom is who has made an I/O request.
 type ioFrom struct {
-	pid  etf.Pid
-	as   etf.Raw
-	cost int // of the budget; see held
+	client *client
+	pid    etf.Pid // the zero pid: it is one of several
+	as     etf.Raw
+	cost   int // of the budget; see held
 }
 
 // isLong says whether a request may have parts that are needed after others were done.
@@ -46,16 +48,16 @@ func isLong(req etf.Raw) bool {
 	return err == nil && (name == "requests" || name == "get_until")
 }
 
-func (m *manager) ioReply(to ioFrom, reply etf.Term) {
-	m.settle(answer{to: dist.Ask{Kind: dist.AskIO, From: to.pid, Tag: to.as}, term: reply, cost: to.cost})
+func (f ioFrom) reply(t etf.Term) {
+	f.client.Settle(peer.Answer{To: dist.Ask{Kind: dist.AskIO, From: f.pid, Tag: f.as}, Term: t, Cost: f.cost})
 }
 
-func (f ioFrom) wrote(m *manager, err error) { m.ioReply(f, outcome(err)) }
+func (f ioFrom) wrote(_ *manager, err error) { f.reply(outcome(err)) }
 
 // ioRequest takes a request of the I/O protocol.
-func (m *manager) ioRequest(p *proc, ask dist.Ask, raw etf.Raw) {
+func (m *manager) ioRequest(c *client, p *proc, ask dist.Ask, raw etf.Raw) {
 	if p.run != nil || p.fs != nil {
-		m.refuse(ask, raw)
+		c.refuse(ask, raw)
 		return
 	}
 	cost := heldCost + len(ask.Tag)
@@ -64,17 +66,17 @@ func (m *manager) ioRequest(p *proc, ask dist.Ask, raw etf.Raw) {
 		cost += len(raw)
 		raw = bytes.Clone(raw)
 	}
-	req, err := decode(raw)
+	req, err := peer.Decode(raw)
 	if err != nil {
-		m.refuse(ask, raw)
+		c.refuse(ask, raw)
 		return
 	}
 	if !m.held.take(cost) {
-		m.answer(ask, errorHeld)
+		c.Answer(ask, errorHeld)
 		return
 	}
-	to := ioFrom{ask.From, bytes.Clone(ask.Tag), cost}
-	m.ioOne(p, to, req, func(reply etf.Term) { m.ioReply(to, reply) })
+	to := ioFrom{c, ask.From, bytes.Clone(ask.Tag), cost}
+	m.ioOne(p, to, req, to.reply)
 }
 
 // ioOne does one request. What is put is answered through to, when it is in the
@@ -99,16 +101,16 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 	case name == "put_chars" && len(t) == 5:
 		m.putResult(p, to, t, reply)
 	case name == "get_line" && len(t) == 3:
-		m.getLine(p, t[1], reply)
+		m.getLine(p, to.client, t[1], reply)
 	case name == "get_chars" && len(t) == 4:
 		n, ok := t[3].(int64)
 		if !ok || n < 0 || n > maxGot {
 			bad()
 			return
 		}
-		m.getChars(p, t[1], int(n), reply)
+		m.getChars(p, to.client, t[1], int(n), reply)
 	case name == "get_until" && len(t) == 6:
-		m.getUntil(p, t, reply)
+		m.getUntil(p, to.client, t, reply)
 	case name == "setopts" && len(t) == 2:
 		reply(p.device.set(t[1]))
 	case name == "get_geometry":
@@ -136,7 +138,7 @@ func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term))
 		req, rest := list[0], list[1:]
 		inCall := true
 		atOnce = false
-		m.ioOne(p, ioFrom{}, req, func(answer etf.Term) {
+		m.ioOne(p, ioFrom{client: to.client}, req, func(answer etf.Term) {
 			switch t, isTuple := answer.(etf.Tuple); {
 			case len(rest) == 0 || isTuple && len(t) > 0 && t[0] == etf.Atom("error"):
 				reply(answer)
@@ -181,7 +183,7 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 		reply(gen.Error(etf.Atom("request")))
 		return
 	}
-	m.ask(module, function, args, func(result etf.Term) {
+	to.client.Ask(module, function, args, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("badrpc") {
 			reply(gen.Error(function))
 			return
@@ -192,12 +194,12 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 
 // get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
-func (m *manager) get(p *proc, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
+func (m *manager) get(p *proc, c *client, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
 	if p.active != passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}
-	m.await(p, workers.Stdout, func(k *kept, ended bool) (int, bool) {
+	m.await(p, c, workers.Stdout, func(k *kept, ended bool) (int, bool) {
 		b := k.bytes()
 		n, found := find(k)
 		switch {
@@ -225,17 +227,17 @@ func (m *manager) get(p *proc, encoding etf.Term, find func(k *kept) (int, bool)
 }
 
 // getLine gets a line with its end.
-func (m *manager) getLine(p *proc, encoding etf.Term, reply func(etf.Term)) {
-	m.get(p, encoding, func(k *kept) (int, bool) {
+func (m *manager) getLine(p *proc, c *client, encoding etf.Term, reply func(etf.Term)) {
+	m.get(p, c, encoding, func(k *kept) (int, bool) {
 		n := k.line(maxGot)
 		return n, n > 0 && (n < maxGot || k.bytes()[n-1] == '\n')
 	}, reply)
 }
 
 // getChars gets n characters, or fewer before the end.
-func (m *manager) getChars(p *proc, encoding etf.Term, n int, reply func(etf.Term)) {
+func (m *manager) getChars(p *proc, c *client, encoding etf.Term, n int, reply func(etf.Term)) {
 	asBytes := p.device.asBytes(encoding)
-	m.get(p, encoding, func(k *kept) (int, bool) {
+	m.get(p, c, encoding, func(k *kept) (int, bool) {
 		if asBytes {
 			return n, k.len() >= n
 		}

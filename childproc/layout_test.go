@@ -3,8 +3,6 @@ package childproc
 import (
 	"testing"
 	"unsafe"
-
-	"erluv/wire/etf"
 )
 
 // TestLayout: there are thousands of idle workers, and each byte of these is there
@@ -16,8 +14,6 @@ func TestLayout(t *testing.T) {
 	}{
 		{"a worker as a process", unsafe.Sizeof(proc{}), 256},
 		{"its stdout and stderr", unsafe.Sizeof([2]stream{}), 48},
-		{"a link", unsafe.Sizeof(entry[remote, struct{}]{}), 12},
-		{"a monitor", unsafe.Sizeof(entry[monitorKey, etf.Atom]{}), 48},
 	} {
 		if c.size > c.max {
 			t.Errorf("%s has %d bytes, more than %d: put what few need behind a pointer", c.what, c.size, c.max)

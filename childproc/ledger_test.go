@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"erluv/ipc"
-	"erluv/loop"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -220,35 +219,20 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// TestLedgerAsksEachTimeItIsFull: main reads before the loop says so, and what is told
-// then fills the socket again. Without being asked main would never read it.
-func TestLedgerAsksEachTimeItIsFull(t *testing.T) {
-	ours, theirs, err := ipc.Pair()
-	must(t, err)
-	defer ours.Close()
-	defer theirs.Close()
-	l, err := loop.New()
-	must(t, err)
-	defer l.Close()
-	asked := false
-	led := ledger{loop: l, conn: theirs, ring: func() { asked = true }}
-	buf := make([]byte, ipc.MaxPacket)
-	for turn := range 10 {
-		for range 20_000 { // some 20 packets; the socket takes 5
-			led.add(ipc.Watch{Kind: ipc.WatchLink, ID: 1, PeerID: 2})
-		}
-		if led.told() {
-			t.Fatalf("turn %d: the socket took everything", turn)
-		}
-		if !asked {
-			t.Fatalf("turn %d: the socket is full, and main is not asked to read", turn)
-		}
-		asked = false
-		for err = nil; err == nil; {
-			_, _, err = ours.TryRecv(buf)
-		}
-		if !errors.Is(err, ipc.ErrEmpty) {
-			t.Fatal(err)
-		}
+// watchOf and monitorOf are what main is to be told of a process of ours and one of the node.
+func watchOf(kind ipc.WatchKind, ours, theirs etf.Pid) ipc.Watch {
+	return ipc.Watch{
+		Kind: kind, ID: ours.ID, Serial: ours.Serial,
+		PeerID: theirs.ID, PeerSerial: theirs.Serial, PeerCreation: theirs.Creation,
 	}
+}
+
+func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Watch {
+	kind := ipc.WatchMonitor
+	if name != "" {
+		kind, ours = ipc.WatchName, etf.Pid{}
+	}
+	w := watchOf(kind, ours, theirs)
+	w.Name, w.Ref = string(name), ref
+	return w
 }

@@ -11,10 +11,10 @@ import (
 
 	"erluv/wire/gen"
 
+	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/loop"
-	"erluv/loop/watch"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +70,6 @@ type child struct {
 
 	noSpawner *loop.Timer // while there is none
 	loop      *loop.Loop
-	conn      *conn
 	m         *manager
 	ended     error
 }
@@ -90,7 +89,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if !ok {
 		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
-	g := given{start: served{Start: start}, up: up}
+	g := given{start: start, up: up}
 	if g.spawner, err = ipc.FromFD(fds[0]); err != nil {
 		return nil, err
 	}
@@ -98,12 +97,6 @@ func begin(up *ipc.Conn) (*child, error) {
 		return nil, err
 	}
 	return build(g)
-}
-
-// served is what is served, and with what.
-type served struct {
-	ipc.Start
-	ipc.Link
 }
 
 // link reads the connection that main gives the child.
@@ -122,13 +115,13 @@ func (g *given) link() error {
 		ipc.CloseAll(fds)
 		return err
 	}
-	g.start.Link, g.connection = link, fds[0]
-	g.pages, err = journal.Map(fds[1])
+	g.first.Link, g.first.FD = link, fds[0]
+	g.first.Pages, err = journal.Map(fds[1])
 	_ = unix.Close(fds[1])
 	if err != nil {
 		return err
 	}
-	if g.ledger, err = ipc.FromFD(fds[2]); err != nil {
+	if g.first.Ledger, err = ipc.FromFD(fds[2]); err != nil {
 		return err
 	}
 	g.carried, err = readCarried(g.up, link.Carried)
@@ -137,11 +130,10 @@ func (g *given) link() error {
 
 // given is what main gives the child to serve with.
 type given struct {
-	start               served
-	up, spawner, ledger *ipc.Conn // the ends of its conversations
-	connection          int
-	pages               *journal.Pages
-	carried             []string // watches that have outlived the child before
+	start       ipc.Start
+	up, spawner *ipc.Conn // the ends of its conversations
+	first       peer.Given
+	carried     []string // monitors that have outlived the child before
 }
 
 // readCarried reads the messages that follow a Link: what has outlived the child
@@ -172,49 +164,33 @@ func build(g given) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	streams, err := l.NewGroup()
-	if err != nil {
-		return nil, err
-	}
-	c := &child{up: g.up, loop: l, m: newManager(g.start)}
-	if c.conn, err = newConn(g.connection, l, g.pages); err != nil {
-		return nil, err
-	}
+	c := &child{up: g.up, loop: l}
+	m := newManager(l, g.start, g.first.Link, c)
+	c.m = m
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("cannot read the descriptor limit: %w", err)
 	}
-	starter, err := workers.NewStarter(l, streams, g.spawner, g.start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
+	m.starter, err = workers.NewStarter(l, g.spawner, g.start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
 	if err != nil {
 		return nil, err
 	}
 	if g.start.Leaves != "" {
-		if err := starter.UseLeaves(g.start.Leaves); err != nil {
+		if err := m.starter.UseLeaves(g.start.Leaves); err != nil {
 			return nil, err
 		}
 	}
-	starter.UseLimits(g.start.Limits, g.start.Leaves)
-	m := c.m
-	m.ledger.loop, m.ledger.conn, m.ledger.ring = l, g.ledger, c.ring
-	if err := m.adopt(g.carried); err != nil {
+	m.starter.UseLimits(g.start.Limits, g.start.Leaves)
+	served, err := m.connect(g.first, g.carried)
+	if err != nil {
 		return nil, err
 	}
-	m.out, m.streams, m.starter, m.ticktime, m.done = c.conn.out, streams, starter, c.setTicktime, c.workersGone
-	m.out.self = m.self
-	m.now, m.after, m.want, m.remark = l.Now, l.After, c.wantSpawner, c.remark
-	m.files = watch.NewSet(l, streams, fileHost{m})
-	c.conn.told, c.conn.owes = m.ledger.told, m.owes
-	c.conn.frame, c.conn.oversized, c.conn.roomAgain = m.dispatch, m.oversized, m.roomAgain
-	c.conn.lost = func(err error) { m.disconnected(err.Error()) }
 	if c.upSrc, err = l.Watch(g.up.FD(), loop.In, c); err != nil {
 		return nil, err
 	}
-	if err := c.conn.serve(); err != nil {
+	if err := served.begin(); err != nil {
 		return nil, err
 	}
-	m.up()
-	m.askTicktime()
-	m.askBuffer()
 	return c, nil
 }
 
@@ -257,29 +233,27 @@ func (c *child) Ready(loop.Events) {
 	c.fail(err)
 }
 
-// ring asks main to read the ledger. Full: main has been asked before.
+// ring asks main to read the ledgers. Full: main has been asked before.
 func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
 
 // remark has main log something. When main is too busy to listen, it is not said.
 func (c *child) remark(text string) { _ = c.up.TrySend(ipc.Append(nil, ipc.Remark{Text: text})) }
 
-// setTicktime adopts the node's net_ticktime, and has main know it.
-func (c *child) setTicktime(d time.Duration) {
-	c.conn.setTicktime(d)
-	c.m.ledger.ticktime, c.m.ledger.changed = uint32(d/time.Second), true
-}
-
-// workersGone: the last worker is over, and no new one comes.
+// workersGone: the last worker is over, and no new one comes. The connections that are left
+// are closed in order, one beside the other.
 func (c *child) workersGone(cause ipc.Cause, why string) {
-	finish := func() {
-		_ = c.up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
-		c.loop.Stop()
+	left := 1
+	closed := func() {
+		if left--; left == 0 {
+			_ = c.up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
+			c.loop.Stop()
+		}
 	}
-	if c.conn.dead {
-		finish()
-		return
+	for _, served := range c.m.clients {
+		left++
+		served.Drained(func() { served.CloseOrderly(closed) })
 	}
-	c.conn.drained(func() { c.conn.closeOrderly(finish) })
+	closed()
 }
 
 // spawnerBound is how long main may take to give another spawner, or to end the child:

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/loop"
-	"erluv/loop/watch"
 	"erluv/slack"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -40,23 +40,26 @@ const afterLoss = 500 * time.Millisecond
 // the garbage of as many starts is about a megabyte.
 const slackWorth = 256
 
+// mains is what the manager has main do.
+type mains interface {
+	wantSpawner(user uint8) // give one for another user
+	remark(text string)     // log it, at debug
+	ring()                  // read the ledgers
+	workersGone(cause ipc.Cause, why string)
+}
+
 // manager owns the table of workers and takes every decision about them.
 type manager struct {
-	start       served
+	start       ipc.Start
+	name        etf.Atom // of our node
+	creation    uint32
 	self        etf.Pid // the manager's own
-	out         *outbox
-	ledger      *ledger
+	main        mains
+	loop        *loop.Loop
+	clients     map[etf.Atom]*client // that are connected, by their names
 	starter     *workers.Starter
 	others      map[int]*workers.Starter // of other users, by their number
 	otherPIDs   map[int]uint32           // of their spawners
-	want        func(user uint8)         // asks main for one
-	remark      func(text string)        // has main log it, at debug
-	streams     *loop.Group              // paused while there is no room for output
-	files       *watch.Set
-	ticktime    func(time.Duration)
-	done        func(ipc.Cause, string) // no worker is left
-	now         func() time.Duration    // monotonic
-	after       func(time.Duration, func()) *loop.Timer
 	killTimeout time.Duration
 	environ     map[string]string
 	since       time.Time
@@ -67,50 +70,38 @@ type manager struct {
 	exitReason etf.Raw // with which the manager ends
 	procs      map[uint64]*proc
 	byName     map[etf.Atom]*proc
-	questions  map[uint64]*question // by the pid that is to be answered
-	flows      map[etf.Pid]*receiver
-	flowsLeft  int      // of them, when some were forgotten
-	look       etf.List // see lookAt
-	lookSpec   etf.Term
-	warned     bool // of a node that does not tell how long a queue is
 	nextPid    uint32
 	nextRef    uint64
-	watchers   int // links and monitors, of all
-	farewells  farewells
 	held       held
 	lastKept   *keptReason // a reason that others may end for as well
-	names      watchers
-	stalled    []*workers.Worker // draining, waiting for room
-	ran        []*proc           // runs that are over, waiting for room for the answer
 	collected  collected
 	unready    unready
-	unserved   []unserved // waiting for room for what has been read
 	msg        dist.Message
-	stateForm  stateForm
-	stateCalls []answer // that wait for it
-	refused    uint64   // frames that were not understood
+	refused    uint64 // frames that were not understood
 	frame      delivery
 	turns      turns
 	scratch    []byte      // what is read when it does not go straight into a message
 	slack      slack.Slack // of starts and ends of workers
 }
 
-func newManager(start served) *manager {
+// newManager makes one; the first connection says what our node is called.
+func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mains) *manager {
 	if len(start.Allowed) == 0 {
 		start.Allowed = []ipc.Allowed{{User: start.User, UID: start.UID, Groups: []ipc.Group{{GID: start.GID}}}}
 	}
 	m := &manager{
 		start:       start,
+		name:        etf.Atom(first.Node),
+		creation:    first.Creation,
+		main:        main,
+		loop:        l,
+		clients:     make(map[etf.Atom]*client),
 		killTimeout: time.Duration(start.KillTimeoutMS) * time.Millisecond,
 		environ:     make(map[string]string),
 		since:       time.Now(),
 		procs:       make(map[uint64]*proc),
 		byName:      make(map[etf.Atom]*proc),
-		questions:   make(map[uint64]*question),
-		flows:       make(map[etf.Pid]*receiver),
-		farewells:   farewells{words: make(map[uint64]*farewell)},
 		scratch:     make([]byte, scratchSize),
-		remark:      func(string) {},
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
 	}
@@ -119,28 +110,39 @@ func newManager(start served) *manager {
 			m.environ[name] = value
 		}
 	}
-	m.slack.Worth, m.slack.After = slackWorth, func(d time.Duration, f func()) { m.after(d, f) }
-	m.ledger = &ledger{serial: start.Serial, changed: true}
-	m.nextPid = start.Serial << gen.IDBits
+	m.slack.Worth, m.slack.After = slackWorth, func(d time.Duration, f func()) { m.loop.After(d, f) }
+	m.nextPid = first.Serial << gen.IDBits
 	m.self = m.newPid()
 	return m
 }
 
-// newPid gives a pid that no process of ours has. Main is told of each new serial,
-// so that a child after this one begins with another.
+// newPid gives a pid that no process of ours has. Main is told of each new serial, so that
+// a child after this one begins with another.
 func (m *manager) newPid() etf.Pid {
 	for {
 		m.nextPid++
 		n := m.nextPid % gen.Numbers
-		if serial := n >> gen.IDBits; serial != m.ledger.serial {
-			m.ledger.serial, m.ledger.changed = serial, true
+		for _, c := range m.clients {
+			c.SetSerial(m.serial())
 		}
-		pid := gen.PidOf(etf.Atom(m.start.Node), m.start.Creation, n)
-		_, asks := m.questions[key(pid)]
-		if _, taken := m.procs[key(pid)]; !taken && !asks && pid != m.self && n != 0 && n != gen.NumberOfMain {
+		pid := gen.PidOf(m.name, m.creation, n)
+		if _, taken := m.procs[key(pid)]; !taken && !m.asks(pid) && pid != m.self && n != 0 && n != gen.NumberOfMain {
 			return pid
 		}
 	}
+}
+
+// serial is that of the pids that are given now.
+func (m *manager) serial() uint32 { return m.nextPid % gen.Numbers >> gen.IDBits }
+
+// asks says whether a question has the pid that is not answered yet.
+func (m *manager) asks(pid etf.Pid) bool {
+	for _, c := range m.clients {
+		if c.Asks(pid) {
+			return true
+		}
+	}
+	return false
 }
 
 func key(p etf.Pid) uint64 { return uint64(p.Serial)<<32 | uint64(p.ID) }
@@ -159,38 +161,34 @@ func (m *manager) newRef() uint64 {
 	return m.nextRef
 }
 
-func (m *manager) ref(n uint64) etf.Raw {
-	return etf.AppendNewRef(nil, etf.Atom(m.start.Node), m.start.Creation, uint32(n)&0x3ffff, uint32(n>>18), 0)
-}
-
 // request takes one call to the manager.
 func (m *manager) request(to from, req etf.Raw) {
 	if len(req) > order.MaxRequest {
-		m.out.reply(to, gen.TooLarge(len(req), order.MaxRequest))
+		to.reply(gen.TooLarge(len(req), order.MaxRequest))
 		return
 	}
 	if reason, ok := stopRequest(req); ok {
-		m.out.reply(to, etf.Atom("ok"))
+		to.reply(etf.Atom("ok"))
 		m.stop(reason, "the node asked for it")
 		return
 	}
-	t, err := decode(req)
+	t, err := peer.Decode(req)
 	switch {
 	case errors.Is(err, etf.ErrTooMany):
-		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("too_many_elements"), int64(maxElements)}))
+		to.reply(gen.Error(etf.Tuple{etf.Atom("too_many_elements"), int64(peer.MaxElements)}))
 		return
 	case err != nil:
-		m.out.reply(to, gen.BadRequest(req))
+		to.reply(gen.BadRequest(req))
 		return
 	}
 	switch r := t.(type) {
 	case etf.Atom:
 		switch r {
 		case "info":
-			m.out.reply(to, m.info())
+			to.reply(m.info(to.client.Node()))
 			return
 		case "workers":
-			m.out.reply(to, m.list())
+			to.reply(m.list())
 			return
 		}
 	case etf.Tuple:
@@ -198,7 +196,7 @@ func (m *manager) request(to from, req etf.Raw) {
 			return
 		}
 	}
-	m.out.reply(to, gen.BadRequest(req))
+	to.reply(gen.BadRequest(req))
 }
 
 func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
@@ -212,9 +210,9 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 	case name == "watch" && len(r) == 3:
 		m.watch(to, r[1], r[2])
 	case name == "info" && len(r) == 2:
-		m.out.reply(to, m.infoOf(r[1]))
+		to.reply(m.infoOf(to.client.Node(), r[1]))
 	case name == "set" && len(r) == 3:
-		m.out.reply(to, gen.Error(etf.Atom("read_only")))
+		to.reply(gen.Error(etf.Atom("read_only")))
 	default:
 		return false
 	}
@@ -225,7 +223,7 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 // answered.
 func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if m.phase != serving {
-		m.out.reply(to, gen.Error(etf.Atom("stopping")))
+		to.reply(gen.Error(etf.Atom("stopping")))
 		return
 	}
 	read := order.Spawn
@@ -234,19 +232,19 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	}
 	o, bad := read(m.outside(to.pid), cmd, opts)
 	if bad != nil {
-		m.out.reply(to, gen.Error(bad.Term()))
+		to.reply(gen.Error(bad.Term()))
 		return
 	}
 	if reason := o.RunAs(m.start.Allowed); reason != nil {
-		m.out.reply(to, gen.Error(reason))
+		to.reply(gen.Error(reason))
 		return
 	}
 	if m.starterOf(o.User).Crowded(len(o.Input)) {
-		m.out.reply(to, errorHeld)
+		to.reply(errorHeld)
 		return
 	}
 	if m.starterOf(o.User).Full() {
-		m.out.reply(to, gen.Error(userFailure(unix.EAGAIN)))
+		to.reply(gen.Error(userFailure(unix.EAGAIN)))
 		return
 	}
 	p := m.admit(to, &o.Process, o.Cost())
@@ -297,19 +295,23 @@ func (p *proc) take(o *order.Order) {
 // answer it costs so many bytes beside the call.
 func (m *manager) admit(to from, o *order.Process, cost int) *proc {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
-		m.out.reply(to, gen.Error(etf.Atom("max_workers")))
+		to.reply(gen.Error(etf.Atom("max_workers")))
 		return nil
 	}
 	if other := m.byName[o.Name]; other != nil {
-		m.out.reply(to, gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
+		to.reply(gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
 	cost += to.cost()
 	if !m.held.take(cost) {
-		m.out.reply(to, errorHeld)
+		to.reply(errorHeld)
 		return nil
 	}
-	p := &proc{pid: m.newPid(), name: o.Name, owner: o.Owner, detached: o.Detached, asked: &asked{from: to.keep(), cost: cost}}
+	home := to.client
+	if c := m.clientOf(o.Owner, home); c != nil {
+		home = c
+	}
+	p := &proc{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{from: to.keep(), cost: cost}}
 	if o.Link {
 		// With owner none it is the caller that is linked: a supervisor.
 		if p.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
@@ -317,8 +319,8 @@ func (m *manager) admit(to from, o *order.Process, cost int) *proc {
 		}
 	}
 	m.procs[key(p.pid)] = p
-	if p.name != "" {
-		m.byName[p.name] = p
+	if name := o.Name; name != "" {
+		p.name, m.byName[name] = &name, p
 	}
 	return p
 }
@@ -338,19 +340,23 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	m.finishIfEmpty()
 }
 
-// disconnected: the node is gone. Nobody is left to tell anything.
-func (m *manager) disconnected(why string) {
-	if m.phase == over || m.phase == disconnected {
-		return
+// lost: a client's node is gone. Links to its processes are broken, and the workers end
+// whose owner was there; with the last client all do. Nobody else notices.
+func (m *manager) lost(c *client, why string) {
+	delete(m.clients, c.Node())
+	if len(m.clients) == 0 && m.phase != over {
+		m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
 	}
-	m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
-	m.forgetFarewells()
-	m.roomAgain()
+	c.RoomAgain()
 	for _, p := range m.all() {
-		if p.fs == nil {
+		observers := c.bereft(p)
+		ends := m.phase == disconnected || p.of(c) || observers.Linked()
+		if ends && p.fs == nil {
 			p.w.StopWithin(afterLoss)
 		}
-		m.end(p, gen.Noconnection)
+		if ends {
+			m.end(p, gen.Noconnection)
+		}
 		if p.fs == nil {
 			m.letFlow(p) // nobody is there to be spared
 		}
@@ -375,21 +381,37 @@ func (m *manager) finishIfEmpty() {
 		cause = ipc.CauseAsked
 	}
 	m.phase = over
-	m.bid(&farewell{pid: m.self, watch: m.names, reason: m.exitReason})
-	m.names = watchers{}
-	m.done(cause, m.reason)
+	for _, c := range m.clients {
+		c.Bid(&peer.Farewell{Pid: m.self, Observers: c.names, Reason: m.exitReason})
+		c.names = peer.Observers{}
+	}
+	m.main.workersGone(cause, m.reason)
 }
 
-// event sends the controller an event of the node.
+// event sends the controllers an event of the node.
 func (m *manager) event(e etf.Term) {
-	m.out.regSend(m.self, etf.Atom(m.start.Controller), etf.Tuple{etf.Atom("erluv"), etf.Atom(m.start.Node), e})
+	for _, c := range m.clients {
+		m.eventTo(c, e)
+	}
 }
 
-// up tells the controller that the node serves, or serves again.
-func (m *manager) up() {
-	if m.start.Respawned {
-		m.event(etf.Tuple{etf.Atom("child_up"), int64(os.Getpid())})
+func (m *manager) eventTo(c *client, e etf.Term) {
+	c.RegSend(m.self, etf.Atom(m.start.Controller), etf.Tuple{etf.Atom("erluv"), m.name, e})
+}
+
+// up tells a client's controller that the node serves, or serves again.
+func (m *manager) up(c *client) {
+	if c.respawned {
+		m.eventTo(c, etf.Tuple{etf.Atom("child_up"), int64(os.Getpid())})
 		return
 	}
-	m.event(etf.Tuple{etf.Atom("up"), m.info()})
+	m.eventTo(c, etf.Tuple{etf.Atom("up"), m.info(c.Node())})
+}
+
+// observed is how many links and monitors of our processes there are.
+func (m *manager) observed() (n int) {
+	for _, c := range m.clients {
+		n += c.Observed()
+	}
+	return n
 }

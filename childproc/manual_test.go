@@ -130,7 +130,7 @@ func TestManualOfInfo(t *testing.T) {
 	item, _, _ = strings.Cut(item, "\n.It Li {info, Key}\n")
 	var m manager
 	keys := 0
-	for _, pair := range m.info() {
+	for _, pair := range m.info(testTarget) {
 		key := string(pair.Key.(etf.Atom))
 		if keys++; !regexp.MustCompile(`\b` + key + `\b`).MatchString(item) {
 			t.Errorf("erluv-protocol.7 does not say that info has %s", key)

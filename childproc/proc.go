@@ -4,7 +4,9 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/ipc"
+	"erluv/loop"
 	"erluv/loop/watch"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -17,34 +19,35 @@ import (
 // started again. There are thousands, most of them idle: what few need stands behind a
 // pointer, see layout_test.go.
 type proc struct {
-	w        *workers.Worker // of the program that runs, or that ran last
-	fs       *watch.Watcher  // instead of a program: see fsevents.go
-	pid      etf.Pid
-	name     etf.Atom // registered; "": none
-	owner    etf.Pid  // the zero pid: none
-	ownerRef uint64   // of the monitor on the owner; 0: none
-	cmd      string   // see shorten
-	started  int64    // when the program was, in milliseconds of Unix time; 0: not yet
-	streams  []stream // stdout, stderr, and further ones by descriptor
-	watch    watchers
-	asked    *asked   // nil: answered
-	ending   *ending  // nil: it was not told to end, and its program never has ended
-	restart  *restart // nil: never
-	ready    *readiness
-	run      *collector
-	packet   packet // how output is cut
-	active   int32  // how many messages with output may be sent, or activeTrue
-	device   device // as an I/O device
-	user     uint8  // number of the allowed user that the program runs as
-	detached bool
-	auto     bool // activeTrue, as far as the receivers keep up
-	once     bool // active was once: nobody is told that it is passive again
-	dropped  bool // output that was not asked for is given up
-	over     bool // the program is gone, output is still to be read
-	stopped  bool // by job control
-	closed   bool // by the port protocol
-	deaf     bool // the owner was told that commands are lost
-	hidden   bool // nobody has heard of it yet but who has asked for it
+	client    *client         // that it belongs to
+	w         *workers.Worker // of the program that runs, or that ran last
+	fs        *watch.Watcher  // instead of a program: see fsevents.go
+	pid       etf.Pid
+	name      *etf.Atom      // registered; nil: none
+	owner     etf.Pid        // the zero pid: none
+	ownerRef  uint64         // of the monitor on the owner; 0: none
+	cmd       string         // see shorten
+	started   int64          // when the program was, in milliseconds of Unix time; 0: not yet
+	streams   []stream       // stdout, stderr, and further ones by descriptor
+	observers peer.Observers // on the client's node; for those of others see client.visits
+	asked     *asked         // nil: answered
+	ending    *ending        // nil: it was not told to end, and its program never has ended
+	restart   *restart       // nil: never
+	ready     *readiness
+	run       *collector
+	packet    packet // how output is cut
+	active    int32  // how many messages with output may be sent, or activeTrue
+	device    device // as an I/O device
+	user      uint8  // number of the allowed user that the program runs as
+	detached  bool
+	auto      bool // activeTrue, as far as the receivers keep up
+	once      bool // active was once: nobody is told that it is passive again
+	dropped   bool // output that was not asked for is given up
+	over      bool // the program is gone, output is still to be read
+	stopped   bool // by job control
+	closed    bool // by the port protocol
+	deaf      bool // the owner was told that commands are lost
+	hidden    bool // nobody has heard of it yet but who has asked for it
 }
 
 // asked is the spawn, run or watch request, which is answered once, and what is to be
@@ -71,6 +74,14 @@ func (p *proc) ends() *ending {
 		p.ending = &ending{}
 	}
 	return p.ending
+}
+
+// registered is the name under which the worker is known; "": none.
+func (p *proc) registered() etf.Atom {
+	if p.name == nil {
+		return ""
+	}
+	return *p.name
 }
 
 // told is the ending as far as it is known.
@@ -100,7 +111,7 @@ func (m *manager) begin(p *proc, spec *workers.Spec) {
 		p.ending.failing = nil
 	}
 	if p.restart != nil {
-		p.restart.begun = m.now()
+		p.restart.begun = m.loop.Now()
 	}
 	for i := range p.streams {
 		p.streams[i].ended, p.streams[i].told = false, false
@@ -109,6 +120,9 @@ func (m *manager) begin(p *proc, spec *workers.Spec) {
 	p.w = workers.New(m, m.starterOf(int(p.user)), spec, p)
 	m.hold(p)
 }
+
+// Group: see workers.Host.
+func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*proc).client.streams }
 
 // Started: the program runs.
 func (m *manager) Started(w *workers.Worker) {
@@ -143,15 +157,16 @@ func (m *manager) introduce(p *proc) {
 	}
 }
 
-// linkTo links a worker with a process of the node.
+// linkTo links a worker with a process of a node.
 func (m *manager) linkTo(p *proc, to etf.Pid) {
-	m.link(p, to)
-	m.unasked(p.pid, wordOnce, func() { m.out.link(p.pid, to) })
+	if c := m.clientOf(to, p.client); c != nil {
+		c.LinkTo(c.observe(p), p.pid, to)
+	}
 }
 
 // replyAsked answers who has asked for a worker.
 func (m *manager) replyAsked(p *proc, term etf.Term) {
-	m.unasked(p.pid, wordOnce, func() { m.out.reply(p.asked.from, term) })
+	p.asked.client.Unasked(p.pid, wordOnce, func() { p.asked.reply(term) })
 }
 
 // wasAsked: the request was answered, and nothing of it is needed any more.
@@ -174,18 +189,21 @@ func (m *manager) watchOwner(p *proc) {
 	if p.owner == (etf.Pid{}) || p.detached || p.ownerRef != 0 {
 		return
 	}
-	p.ownerRef = m.newRef()
-	m.ledger.add(m.ownerWatch(p))
-	m.unasked(p.pid, wordOnce, func() { m.out.monitor(p.pid, p.owner, m.ref(p.ownerRef)) })
+	if c := m.clientOf(p.owner, p.client); c != nil {
+		p.ownerRef = m.newRef()
+		c.MonitorOwner(p.pid, p.owner, p.ownerRef)
+	}
 }
 
 // unwatchOwner ends the monitor on the owner, if there is one.
 func (m *manager) unwatchOwner(p *proc) {
-	if p.ownerRef != 0 {
-		m.unasked(p.pid, wordOnce, func() { m.out.demonitor(p.pid, p.owner, m.ref(p.ownerRef)) })
-		m.ledger.remove(m.ownerWatch(p))
-		p.ownerRef = 0
+	if p.ownerRef == 0 {
+		return
 	}
+	if c := m.clientOf(p.owner, p.client); c != nil {
+		c.DemonitorOwner(p.pid, p.owner, p.ownerRef)
+	}
+	p.ownerRef = 0
 }
 
 // Failed: nothing was started. The first time that is the answer to the request;
@@ -318,10 +336,11 @@ func (m *manager) bury(p *proc) {
 	}
 	var answers []answer
 	if p.run != nil {
-		m.ran = append(m.ran, p)
-		m.answerRuns()
+		c := p.asked.client
+		c.ran = append(c.ran, p)
+		c.answerRuns()
 	} else if p.ready.unheard() && p.asked != nil {
-		answers = []answer{{to: p.asked.ask(), term: notReadyTerm(e.reason)}}
+		answers = []answer{p.asked.uncounted(notReadyTerm(e.reason))}
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
@@ -334,9 +353,45 @@ func (m *manager) bury(p *proc) {
 		reason = exitReason(e.exit)
 	}
 	answers = append(answers, e.answers(stopped)...)
-	m.bid(&farewell{pid: p.pid, answers: answers, watch: p.watch, reason: reason, kept: e.kept})
+	m.bid(p, answers, reason, e.kept)
 	m.unwatchOwner(p)
 	m.finishIfEmpty()
+}
+
+// bid has the nodes told of the end of a process of ours: the answers, each where its call
+// came from, then the signals to observers.
+func (m *manager) bid(p *proc, answers []answer, reason etf.Raw, kept *keptReason) {
+	for _, c := range m.clients {
+		f := &peer.Farewell{Pid: p.pid, Observers: c.bereft(p), Reason: reason}
+		for _, a := range answers {
+			if a.client == c {
+				f.Answers = append(f.Answers, a.Answer)
+			}
+		}
+		if f.Observers.Empty() && f.Answers == nil {
+			continue
+		}
+		if kept != nil {
+			kept.users++
+			f.Over = func() { m.dropReason(kept) }
+		}
+		c.Bid(f)
+	}
+	for _, a := range answers {
+		if a.client.Dead() {
+			m.held.give(a.Cost)
+		}
+	}
+	m.dropReason(kept)
+}
+
+// of says whether a process belongs to a client that is gone: its owner is there, or its
+// caller while it has not been answered.
+func (p *proc) of(c *client) bool {
+	if p.owner == (etf.Pid{}) {
+		return p.client == c
+	}
+	return c.Has(p.owner) || p.asked != nil && p.asked.client == c
 }
 
 func (m *manager) forget(p *proc) {
@@ -354,8 +409,8 @@ func (m *manager) forget(p *proc) {
 	m.endReaders(p)
 	m.unready.forget(p)
 	m.slack.Happened()
-	if p.name != "" {
-		delete(m.byName, p.name)
+	if p.name != nil {
+		delete(m.byName, *p.name)
 	}
 	for i := range p.streams {
 		p.streams[i].leaveFlows()

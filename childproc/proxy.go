@@ -16,7 +16,7 @@ func (m *manager) startProxy(p *proc) {
 		args = append(args, more.(etf.List)...)
 	}
 	x.Args = nil
-	m.ask("erlang", "spawn", etf.List{x.Module, x.Function, args}, func(result etf.Term) {
+	p.client.Ask("erlang", "spawn", etf.List{x.Module, x.Function, args}, func(result etf.Term) {
 		pid, ok := result.(etf.Pid)
 		if !ok {
 			m.proxyFailed(p, result)

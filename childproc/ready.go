@@ -132,7 +132,7 @@ func (m *manager) awaitReady(p *proc) {
 		return
 	}
 	if r.Timeout > 0 {
-		r.limit = m.after(r.Timeout, func() { m.notReady(p, etf.Atom("timeout")) })
+		r.limit = m.loop.After(r.Timeout, func() { m.notReady(p, etf.Atom("timeout")) })
 	}
 	if r.By == order.ByTCP || r.By == order.ByFile {
 		m.lookAgain(p)
@@ -141,7 +141,7 @@ func (m *manager) awaitReady(p *proc) {
 
 func (m *manager) lookAgain(p *proc) {
 	r := p.ready
-	r.look = m.after(r.delay, func() {
+	r.look = m.loop.After(r.delay, func() {
 		if r.seen().differs(r.before) {
 			m.isReady(p)
 			return
@@ -197,7 +197,7 @@ func (m *manager) readyLater(p *proc) {
 		return
 	}
 	r.due = true
-	r.look = m.after(0, func() { m.isReady(p) })
+	r.look = m.loop.After(0, func() { m.isReady(p) })
 }
 
 // readyAtEnd: the program has ended. What it said last counts.
@@ -298,7 +298,7 @@ func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 		m.setStatus(p, n.Status)
 	}
 	if n.Alive || n.Ready {
-		r.alive = m.now()
+		r.alive = m.loop.Now()
 	}
 	if n.Ready {
 		m.isReady(p)
@@ -311,15 +311,15 @@ func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 // watchLife begins to expect signs of life.
 func (m *manager) watchLife(p *proc) {
 	if r := p.ready; r.Watchdog > 0 {
-		r.alive = m.now()
+		r.alive = m.loop.Now()
 		m.watchFor(p, r.Watchdog)
 	}
 }
 
 func (m *manager) watchFor(p *proc, d time.Duration) {
 	r := p.ready
-	r.barking = m.after(d, func() {
-		if left := r.alive + r.Watchdog - m.now(); left > 0 {
+	r.barking = m.loop.After(d, func() {
+		if left := r.alive + r.Watchdog - m.loop.Now(); left > 0 {
 			m.watchFor(p, left)
 			return
 		}
@@ -349,8 +349,8 @@ func (m *manager) setStatus(p *proc, status string) {
 	if p.hidden || r.telling != nil {
 		return
 	}
-	if wait := r.toldAt + statusEvery - m.now(); r.toldAt > 0 && wait > 0 {
-		r.telling = m.after(wait, func() { m.tellStatus(p) })
+	if wait := r.toldAt + statusEvery - m.loop.Now(); r.toldAt > 0 && wait > 0 {
+		r.telling = m.loop.After(wait, func() { m.tellStatus(p) })
 		return
 	}
 	m.tellStatus(p)
@@ -361,7 +361,7 @@ func (m *manager) tellStatus(p *proc) {
 	if r.status == "" && r.toldAt == 0 {
 		return // there never was one
 	}
-	r.telling, r.toldAt = nil, m.now()
+	r.telling, r.toldAt = nil, m.loop.Now()
 	m.tellLast(wordStatus, p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/workers"
 )
@@ -45,15 +46,6 @@ func (p *proc) receivers(st *stream) iter.Seq[etf.Pid] {
 	}
 }
 
-// reachable refuses pids of other nodes than the one that is served: there is no
-// connection to them.
-func (m *manager) reachable(pid etf.Pid) error {
-	if string(pid.Node) != m.start.Target {
-		return fmt.Errorf("must be a process of %s, the node that is served", m.start.Target)
-	}
-	return nil
-}
-
 // setReceivers is the call setopts of stdout and stderr: from now on the output goes
 // to others.
 func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), error) {
@@ -82,35 +74,40 @@ func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
 }
 
 // next is the first receiver from number i on that the stream goes to now, and its
-// number; the zero pid: there is none.
-func (p *proc) next(st *stream, i int) (to etf.Pid, no int) {
+// client and number; nil: there is none. What is for nodes that are gone is dropped.
+func (m *manager) next(p *proc, st *stream, i int) (to etf.Pid, c *client, no int) {
 	if st.to == nil {
-		if i == 0 {
-			return p.owner, 0
+		if i == 0 && p.owner != (etf.Pid{}) {
+			return p.owner, m.clientOf(p.owner, p.client), 0
 		}
-		return etf.Pid{}, 0
+		return etf.Pid{}, nil, 0
 	}
 	no = -1
 	for to := range p.receivers(st) {
 		if no++; no >= i && !p.passes(st, no) {
-			return to, no
+			if c := m.clientOf(to, p.client); c != nil {
+				return to, c, no
+			}
 		}
 	}
-	return etf.Pid{}, no
+	return etf.Pid{}, nil, no
 }
 
-// copyOutput sends the n bytes of output that end the outbox to the receivers from
-// number i on too.
-func (m *manager) copyOutput(p *proc, st *stream, n, i int) {
-	end := len(m.out.buf)
+// copyOutput sends output that was composed for one receiver to those from number i on too.
+func (m *manager) copyOutput(p *proc, st *stream, data []byte, i int) {
 	for {
-		to, no := p.next(st, i)
-		if to == (etf.Pid{}) {
+		to, c, no := m.next(p, st, i)
+		if c == nil {
 			return
 		}
 		i = no + 1
-		start := m.beginOutput(to, p.pid, st.no)
-		m.out.buf = append(m.out.buf, m.out.buf[end-n:end]...)
-		m.endOutput(start, n)
+		c.output(to, p, st, data)
 	}
+}
+
+// output composes a message with output.
+func (c *client) output(to etf.Pid, p *proc, st *stream, data []byte) {
+	start := c.BeginOutput(to, p.pid, peer.Stream(st.no))
+	c.Fill(data)
+	c.EndOutput(start, len(data))
 }

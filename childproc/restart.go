@@ -71,24 +71,34 @@ func (m *manager) again(p *proc, failed bool) bool {
 	if p.told().reason != nil || m.phase != serving || !p.restart.wanted(failed) {
 		return false
 	}
-	now := m.now()
+	now := m.loop.Now()
 	r := p.restart
 	delay, ok := r.next(now, now-r.begun, jitter)
 	if !ok {
 		p.ends().reason = reasonIntensity
 		return false
 	}
-	r.resting = m.after(delay, func() {
-		if r.due = m.hasWords(p.pid); !r.due {
+	r.resting = m.loop.After(delay, func() {
+		if r.due = m.hasWords(p); !r.due {
 			m.beginAgain(p)
 		}
 	})
 	return true
 }
 
-// heard: the words of a worker are said.
+// hasWords says whether a worker has words that wait for room.
+func (m *manager) hasWords(p *proc) bool {
+	for _, c := range m.clients {
+		if c.HasWords(p.pid) {
+			return true
+		}
+	}
+	return false
+}
+
+// heard: words of a worker are said.
 func (m *manager) heard(p *proc) {
-	if p.rests() && p.restart.due {
+	if p.rests() && p.restart.due && !m.hasWords(p) {
 		m.beginAgain(p)
 	}
 }

@@ -98,8 +98,8 @@ func (m *manager) awaitSpace(p *proc) {
 }
 
 func (m *manager) beRunPatient(p *proc) {
-	p.run.patience = m.after(runPatience, func() {
-		if len(m.ran) > 0 { // it is the node that does not go on
+	p.run.patience = m.loop.After(runPatience, func() {
+		if m.owesRuns() { // it is the node that does not go on
 			m.beRunPatient(p)
 			return
 		}
@@ -171,12 +171,22 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 
 // answerRuns answers the runs that are over, while there is room: together their
 // answers may be more than the outbox holds.
-func (m *manager) answerRuns() {
-	for len(m.ran) > 0 && m.spare() {
-		p := m.ran[0]
-		m.ran[0] = nil
-		m.ran = m.ran[1:]
-		m.out.reply(p.asked.from, p.run.result(p.ending.exit, p.ending.failing != nil))
-		m.freeSpace(p)
+func (c *client) answerRuns() {
+	for len(c.ran) > 0 && c.Spare() {
+		p := c.ran[0]
+		c.ran[0] = nil
+		c.ran = c.ran[1:]
+		p.asked.reply(p.run.result(p.ending.exit, p.ending.failing != nil))
+		c.m.freeSpace(p)
 	}
+}
+
+// owesRuns says whether a node is still to be answered some.
+func (m *manager) owesRuns() bool {
+	for _, c := range m.clients {
+		if len(c.ran) > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -38,13 +38,8 @@ func TestSchedules(t *testing.T) {
 	})
 	must(t, s.loop.Run())
 	must(t, s.err)
-	if len(s.m.procs)+s.m.watchers+s.m.ledger.size > 0 {
-		t.Errorf("%d workers are left, with %d links, and main is to remember %d bytes", len(s.m.procs), s.m.watchers, s.m.ledger.size)
-	}
-	for pid, f := range s.m.flows {
-		if f.users > 0 || f.held > 0 {
-			t.Fatalf("%d receivers are remembered, %v for a worker", len(s.m.flows), pid)
-		}
+	if observed, ledger, receivers := s.c.Remembered(); len(s.m.procs)+observed+ledger+receivers > 0 {
+		t.Errorf("%d workers are left, with %d links and %d receivers, and main is to remember %d bytes", len(s.m.procs), observed, receivers, ledger)
 	}
 	// The schedules have gone the ways that there are.
 	for _, way := range []string{
@@ -123,7 +118,7 @@ func (s *stage) enter() {
 	}
 	s.acts = append(s.acts, a)
 	s.byOwner[a.owner] = a
-	s.m.request(from{a.owner, s.tag()}, gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
+	s.m.request(from{s.c, a.owner, s.tag()}, gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
 	for _, p := range s.m.procs {
 		if p.owner == a.owner {
 			a.pid = p.pid
@@ -221,15 +216,15 @@ func (a *act) choices() []func() {
 		a.command(etf.Atom("kill"), func(*proc) { a.m.exitRequested(a.pid, gen.Kill) }))
 	can(a.known && (a.steps < 0 || a.rng.IntN(20) == 0),
 		a.command(etf.Atom("normal"), a.stop),
-		a.command(etf.Atom("boom"), func(*proc) { a.m.linkExited(a.friend(), a.pid, raws("boom")) }),
-		a.command(etf.Atom("shutdown"), func(*proc) { a.m.ownerDown(a.owner, a.pid, raws("shutdown")) }))
+		a.command(etf.Atom("boom"), func(*proc) { a.m.linkExited(a.c, a.friend(), a.pid, raws("boom")) }),
+		a.command(etf.Atom("shutdown"), func(*proc) { a.m.ownerDown(a.c, a.owner, a.pid, raws("shutdown")) }))
 	return list
 }
 
 func (a *act) stop(p *proc) {
 	tag := a.tag()
 	a.stops[string(tag)] = true
-	a.m.workerCall(p, from{a.owner, tag}, gen.Encode(etf.Atom("stop")))
+	a.m.workerCall(p, from{a.c, a.owner, tag}, gen.Encode(etf.Atom("stop")))
 }
 
 func (a *act) answered() (seq uint32) {
@@ -301,7 +296,7 @@ func (a *act) told(t etf.Tuple) {
 			a.exit("not started")
 			return
 		}
-		a.m.linked(a.friend(), a.pid)
+		a.m.linked(a.c, a.friend(), a.pid)
 		return
 	}
 	if event := plain(t[1]); event != "restart_failed stopping" || !a.commanded() {

@@ -1,47 +1,52 @@
 package childproc
 
 import (
+	"fmt"
+
+	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 
 	"golang.org/x/sys/unix"
 )
 
-// linked: a process of the node links to one of ours. What is not there, or no
-// longer, answers with the exit signal noproc.
-func (m *manager) linked(from, to etf.Pid) {
-	if m.reachable(from) != nil {
+// linked: a process of a node links to one of ours. What is not there, or no longer,
+// answers with the exit signal noproc.
+func (m *manager) linked(c *client, from, to etf.Pid) {
+	if !c.Has(from) {
 		m.refused++ // nobody can be told of it
 		return
 	}
 	p := m.find(to)
 	if p == nil {
 		if to != m.self { // the manager lives as long as the node
-			m.out.exit(to, from, gen.Noproc)
+			c.Exit(to, from, gen.Noproc)
 		}
 		return
 	}
-	if m.watchers >= maxWatchers {
-		m.out.exit(to, from, gen.SystemLimit)
+	if m.observed() >= peer.MaxObservers {
+		c.Exit(to, from, gen.SystemLimit)
 		return
 	}
-	m.link(p, from)
+	c.Link(c.observe(p), p.pid, from)
 }
 
-func (m *manager) unlinked(from, to etf.Pid) {
-	if p := m.find(to); p != nil {
-		m.unlink(p, from)
+func (m *manager) unlinked(c *client, from, to etf.Pid) bool {
+	p := m.find(to)
+	if p == nil {
+		return false
 	}
+	o := c.observers(p)
+	return o != nil && c.Unlink(o, p.pid, from)
 }
 
 // linkExited: a linked process has ended. Reason normal means nothing, any other
 // ends the worker with it, unless it was the owner of a detached worker.
-func (m *manager) linkExited(from, to etf.Pid, reason etf.Raw) {
-	p := m.find(to)
-	if p == nil || !m.unlink(p, from) {
+func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
+	if !m.unlinked(c, from, to) {
 		return
 	}
-	if !gen.IsAtom(reason, gen.Normal) && !(p.detached && from == p.owner) {
+	if p := m.find(to); !gen.IsAtom(reason, gen.Normal) && !(p.detached && from == p.owner) {
 		m.end(p, reason)
 	}
 }
@@ -61,57 +66,64 @@ func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 
 // ownerDown: the owner has ended, for whatever reason, normal too: the worker is
 // stopped, as a port is closed with its owner.
-func (m *manager) ownerDown(owner, to etf.Pid, reason etf.Raw) {
+func (m *manager) ownerDown(c *client, owner, to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
-	if p == nil || p.ownerRef == 0 || p.owner != owner {
+	if p == nil || p.ownerRef == 0 || p.owner != owner || !c.Has(owner) {
 		return
 	}
-	m.ledger.remove(m.ownerWatch(p))
+	c.OwnerGone(p.pid, owner, p.ownerRef)
 	p.ownerRef = 0
 	m.end(p, reason)
 }
 
-// monitored: a process of the node monitors one of ours, by pid or by name.
-func (m *manager) monitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
-	w, ours := m.watched(to, name)
+// monitored: a process of a node monitors one of ours, by pid or by name.
+func (m *manager) monitored(c *client, from, to etf.Pid, name etf.Atom, ref etf.Raw) {
+	p, ours, ok := m.known(to, name)
 	switch {
-	case m.reachable(from) != nil:
+	case !c.Has(from):
 		m.refused++
-	case w == nil:
-		m.out.monitorExit(to, name, from, ref, gen.Noproc)
-	case m.watchers >= maxWatchers || m.ledger.size >= ledgerMax:
-		m.out.monitorExit(to, name, from, ref, gen.SystemLimit)
+	case !ok:
+		c.MonitorExit(to, name, from, ref, gen.Noproc)
+	case m.observed() >= peer.MaxObservers || c.LedgerFull():
+		c.MonitorExit(to, name, from, ref, gen.SystemLimit)
+	case p == nil:
+		c.Monitor(&c.names, ours, from, name, ref)
 	default:
-		m.monitor(w, ours, from, name, ref)
+		c.Monitor(c.observe(p), ours, from, name, ref)
 	}
 }
 
-func (m *manager) demonitored(from, to etf.Pid, name etf.Atom, ref etf.Raw) {
-	if w, ours := m.watched(to, name); w != nil {
-		m.demonitor(w, ours, from, ref)
+func (m *manager) demonitored(c *client, from, to etf.Pid, name etf.Atom, ref etf.Raw) {
+	p, ours, ok := m.known(to, name)
+	if !ok {
+		return
+	}
+	o := &c.names
+	if p != nil {
+		o = c.observers(p)
+	}
+	if o != nil {
+		c.Demonitor(o, ours, from, ref)
 	}
 }
 
-// watched are the watchers of a process of ours, a worker or what has the names,
-// and its pid.
-func (m *manager) watched(to etf.Pid, name etf.Atom) (*watchers, etf.Pid) {
-	p := m.byName[name]
+// known finds a process of ours that can be observed, and its pid; what has the names is
+// nil.
+func (m *manager) known(to etf.Pid, name etf.Atom) (p *proc, ours etf.Pid, ok bool) {
+	p = m.byName[name]
 	if name == "" {
 		p = m.find(to)
 	}
-	switch {
-	case p != nil:
-		return &p.watch, p.pid
-	case gen.IsName(name), name == "" && to == m.self:
-		return &m.names, m.self
+	if p != nil {
+		return p, p.pid, true
 	}
-	return nil, etf.Pid{}
+	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
 
 // portMessage takes the messages that a port takes: {Owner, {command, IoData}},
 // {Owner, close} and {Owner, {connect, NewOwner}}. Who sends one and is not the owner gets
 // the exit signal badsig (a port sends it to its owner); anything else is dropped.
-func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
+func (m *manager) portMessage(c *client, p *proc, sender etf.Pid, payload etf.Raw) {
 	r := etf.NewReader(payload)
 	if n, err := r.Tuple(); err != nil || n != 2 {
 		return
@@ -128,17 +140,17 @@ func (m *manager) portMessage(p *proc, sender etf.Pid, payload etf.Raw) {
 		if sender == (etf.Pid{}) {
 			sender = owner
 		}
-		m.out.exit2(p.pid, sender, gen.Badsig)
+		c.Exit2(p.pid, sender, gen.Badsig)
 		return
 	}
 	switch op {
 	case "command":
-		m.command(p, owner, arg)
+		m.command(c, p, owner, arg)
 	case "close":
 		p.closed = true
 		m.end(p, gen.Normal)
 	case "connect":
-		m.connect(p, owner, arg)
+		m.disown(c, p, owner, arg)
 	}
 }
 
@@ -161,15 +173,15 @@ func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
 // command writes to stdin without an answer. More than may wait is refused with
 // a message; to a port that would be a suspended sender. A port whose program does not
 // read ends; a worker tells it, and its program goes on.
-func (m *manager) command(p *proc, owner etf.Pid, arg etf.Raw) {
+func (m *manager) command(c *client, p *proc, owner etf.Pid, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil || p.fs != nil { // which takes nothing
-		m.out.exit2(p.pid, owner, gen.Badsig)
+		c.Exit2(p.pid, owner, gen.Badsig)
 		return
 	}
 	data, ok := p.packet.frame(data)
 	if !ok {
-		m.out.exit2(p.pid, owner, gen.Badsig)
+		c.Exit2(p.pid, owner, gen.Badsig)
 		return
 	}
 	switch p.w.Command(data) {
@@ -188,18 +200,27 @@ func (m *manager) tellDeaf(p *proc, to etf.Pid) {
 	}
 }
 
-// connect gives the worker another owner, and tells the old one. As with this message to
+// disown gives the worker another owner, and tells the old one. As with this message to
 // a port the old owner stays linked, and the new one is not linked; the end of the new
 // one is that of the worker all the same.
-func (m *manager) connect(p *proc, old etf.Pid, arg etf.Raw) {
+func (m *manager) disown(c *client, p *proc, old etf.Pid, arg etf.Raw) {
 	r := etf.NewReader(arg)
 	next, err := r.Pid()
-	if err != nil || m.reachable(next) != nil {
-		m.out.exit2(p.pid, old, gen.Badsig)
+	if err != nil || m.ownable(p, next) != nil {
+		c.Exit2(p.pid, old, gen.Badsig)
 		return
 	}
 	m.setOwner(p, next)
 	m.tell(old, p, etf.Atom("connected"))
+}
+
+// ownable says why a process cannot be the owner of one of ours, if it cannot. A watcher of
+// files waits for room with one client, so its owner must be there.
+func (m *manager) ownable(p *proc, pid etf.Pid) error {
+	if p.fs != nil && !p.client.Has(pid) {
+		return fmt.Errorf("must be a process of %s, which is told what this one sees", p.client.Node())
+	}
+	return m.reachable(pid)
 }
 
 func (m *manager) setOwner(p *proc, next etf.Pid) {

@@ -26,6 +26,7 @@ type stage struct {
 	rng   *rand.Rand
 	loop  *loop.Loop
 	m     *manager
+	c     *client
 	fake  *ipc.Conn
 	pidfd int // in the place of all pidfds
 	buf   [4096]byte
@@ -53,16 +54,13 @@ func newStage(t *testing.T) *stage {
 	var err error
 	s.loop, err = looptest.New()
 	must(t, err)
-	group, err := s.loop.NewGroup()
-	must(t, err)
 	ours, theirs, err := ipc.Pair()
 	must(t, err)
 	s.fake = theirs
 	s.pidfd, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	must(t, err)
-	s.m = newManager(served{ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink})
-	s.m.out, s.m.streams, s.m.now, s.m.after = newOutbox(make([]byte, 1<<20)), group, s.loop.Now, s.loop.After
-	s.m.starter, err = workers.NewStarter(s.loop, group, ours, true, 10_000, func(err error) { s.err = err })
+	s.m, s.c = playedManager(t, s.loop)
+	s.m.starter, err = workers.NewStarter(s.loop, ours, true, 10_000, func(err error) { s.err = err })
 	must(t, err)
 	t.Cleanup(func() {
 		s.loop.Close()
@@ -164,12 +162,12 @@ func plain(t etf.Term) string {
 
 // read takes what has been sent to the node.
 func (s *stage) read() {
-	for s.err == nil && s.m.out.waiting() > 0 {
-		b := s.m.out.unsent()
+	for s.err == nil && s.c.Waiting() > 0 {
+		b := s.c.Unsent()
 		size := int(binary.BigEndian.Uint32(b))
 		var m dist.Message
 		must(s.t, dist.Parse(b[4:4+size], &m))
-		s.m.out.sent(4 + size)
+		s.c.Sent(4 + size)
 		a := s.byOwner[m.To]
 		switch {
 		case m.Op == dist.DemonitorP, m.Op == dist.MonitorP, m.Op == dist.Link, m.To.Serial >= friends:
@@ -183,6 +181,5 @@ func (s *stage) read() {
 			a.down(plain(m.Reason))
 		}
 	}
-	s.m.out.drop()
-	s.m.out.shut = false
+	s.c.Commit()
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -25,8 +26,8 @@ type stream struct {
 type traffic struct {
 	rest    kept // read from the pipe, and no whole packet, or not asked for
 	readers []*reader
-	debts   []*debt // see debtsOf
-	later   bool    // it is among manager.unserved
+	debts   []*peer.Debt // see debtsOf
+	later   *client      // it is among its unserved; nil: it is not
 
 	// The receivers that were sent the first packet of the rest, while there is no room
 	// for the others.
@@ -47,6 +48,14 @@ func (t *traffic) served() {
 	t.readers = t.readers[1:]
 }
 
+// had are the receivers that have been sent what others still wait for.
+func (st *stream) had() []etf.Pid {
+	if st.busy == nil {
+		return nil
+	}
+	return st.busy.had
+}
+
 // rest is how many bytes are there and not delivered.
 func (st *stream) rest() int {
 	if st.busy == nil {
@@ -65,7 +74,7 @@ func (st *stream) wanted() bool {
 }
 
 // unserved says whether more can be delivered when there is room.
-func (st *stream) unserved() bool { return st.busy != nil && st.busy.later }
+func (st *stream) unserved() bool { return st.busy != nil && st.busy.later != nil }
 
 // delivered says whether nothing is left for somebody who reads on demand.
 func (st *stream) delivered() bool {
@@ -80,7 +89,7 @@ type reader struct {
 	busy bool // it waits for something else
 
 	// A read of whatever comes, up to limit bytes, can be given it without a copy: see
-	// Room. 0: it is none.
+	// Room. 0: it is none, and of to only the client is known.
 	limit int
 	to    from
 }
@@ -137,6 +146,9 @@ func (m *manager) hold(p *proc) {
 		case p.active != passive:
 			wanted = wanted && !m.flowFull(p, st)
 		}
+		if st.unserved() && st.busy.later != p.client && !p.dropped {
+			wanted = false // there is room with the worker's own client, which pauses nothing
+		}
 		p.w.Hold(st.no, !wanted)
 	}
 }
@@ -167,7 +179,7 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 		if p.active == passive || st.awaited() || t.rest.len() == 0 {
 			break
 		}
-		if !m.roomy() {
+		if m.crowded(p, st) != nil {
 			return false
 		}
 		data, n, err := p.packet.cut(&t.rest)
@@ -187,6 +199,30 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 	return true
 }
 
+// crowded is a client that has no room for what the stream brings next: the one that the
+// worker belongs to, that of the call that waits, or that of a receiver. nil: there is room.
+func (m *manager) crowded(p *proc, st *stream) *client {
+	switch {
+	case !p.client.Roomy():
+		return p.client
+	case st.to == nil && !st.awaited():
+		if c := m.clientOf(p.owner, p.client); c != nil && !c.Roomy() {
+			return c
+		}
+		return nil
+	case st.awaited():
+		if c := st.busy.readers[0].to.client; !c.Roomy() {
+			return c
+		}
+	}
+	for to, c, i := m.next(p, st, 0); c != nil; to, c, i = m.next(p, st, i+1) {
+		if !c.Roomy() && !slices.Contains(st.had(), to) {
+			return c
+		}
+	}
+	return nil
+}
+
 // unserved is a stream of which more can be delivered than the outbox had room for.
 type unserved struct {
 	p *proc
@@ -196,20 +232,30 @@ type unserved struct {
 // serveLater has a stream served when there is room. Until then no output is read, so
 // the rest does not grow.
 func (m *manager) serveLater(p *proc, st *stream) {
-	m.streams.Pause()
-	if t := st.traffic(); !t.later {
-		t.later = true
-		m.unserved = append(m.unserved, unserved{p, st.no})
+	c := m.crowded(p, st)
+	if c == nil {
+		c = p.client
+	}
+	if c == p.client {
+		c.streams.Pause()
+	}
+	if t := st.traffic(); t.later == nil {
+		t.later = c
+		c.unserved = append(c.unserved, unserved{p, st.no})
+		if c != p.client {
+			m.hold(p)
+		}
 	}
 }
 
 // serveAgain goes on with those streams, each in its turn.
-func (m *manager) serveAgain() {
-	for len(m.unserved) > 0 && m.roomy() {
-		u := m.unserved[0]
-		m.unserved[0] = unserved{}
-		m.unserved = m.unserved[1:]
-		u.p.stream(u.s).busy.later = false
+func (c *client) serveAgain() {
+	m := c.m
+	for len(c.unserved) > 0 && c.Roomy() {
+		u := c.unserved[0]
+		c.unserved[0] = unserved{}
+		c.unserved = c.unserved[1:]
+		u.p.stream(u.s).busy.later = nil
 		m.serve(u.p, u.s)
 		m.letFlow(u.p)
 		m.finish(u.p)
@@ -240,7 +286,7 @@ func (m *manager) accepted(p *proc, s workers.Stream) {
 func (m *manager) serveReaders(st *stream) bool {
 	t := st.busy
 	for st.awaited() && !t.readers[0].busy && (t.rest.len() > 0 || st.ended) {
-		if !m.roomy() {
+		if !t.readers[0].to.client.Roomy() {
 			return false
 		}
 		st.told = st.told || st.ended && t.rest.len() == 0
@@ -280,7 +326,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 		data := st.busy.rest.bytes()
 		if p.packet.Header > 0 {
 			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
-			if !m.toEach(p, st, func(to etf.Pid) { m.out.send(to, etf.Tuple{p.pid, incomplete}) }) {
+			if !m.toEach(p, st, func(to etf.Pid, c *client) { c.Send(to, etf.Tuple{p.pid, incomplete}) }) {
 				return false
 			}
 		} else if !m.push(p, st, data) {
@@ -292,7 +338,7 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 		return true
 	}
 	if !st.told && p.active != passive {
-		if !m.roomy() {
+		if m.crowded(p, st) != nil {
 			return false
 		}
 		st.told = true
@@ -309,11 +355,7 @@ func (m *manager) badPacket(p *proc) {
 
 // push sends output as a message and counts it. False: there is no room for it.
 func (m *manager) push(p *proc, st *stream, data []byte) bool {
-	if !m.toEach(p, st, func(to etf.Pid) {
-		start := m.beginOutput(to, p.pid, st.no)
-		m.out.buf = append(m.out.buf, data...)
-		m.endOutput(start, len(data))
-	}) {
+	if !m.toEach(p, st, func(to etf.Pid, c *client) { c.output(to, p, st, data) }) {
 		return false
 	}
 	m.sent(p, st, len(data))
@@ -323,16 +365,16 @@ func (m *manager) push(p *proc, st *stream, data []byte) bool {
 
 // toEach sends something to each receiver of a stream. A packet may be large: when there is
 // no room for the next receiver it is false, and goes on where it was.
-func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid)) bool {
+func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid, c *client)) bool {
 	t := st.traffic()
-	for to, i := p.next(st, 0); to != (etf.Pid{}); to, i = p.next(st, i+1) {
+	for to, c, i := m.next(p, st, 0); c != nil; to, c, i = m.next(p, st, i+1) {
 		if slices.Contains(t.had, to) {
 			continue
 		}
-		if !m.roomy() {
+		if !c.Roomy() {
 			return false
 		}
-		send(to)
+		send(to, c)
 		if len(st.others()) > 0 {
 			t.had = append(t.had, to)
 		}
@@ -361,13 +403,22 @@ func (m *manager) count(p *proc) {
 // tell sends a message of a worker, if there is somebody to send it to.
 func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) { m.tellLast(wordOnce, to, p, what) }
 
+// The kinds of words of which only the last counts.
+const (
+	wordOnce   = peer.Once
+	wordJob    = peer.Once + 1 // stopped, continued
+	wordStatus = peer.Once + 2 // {status, Text}
+	wordFile   = peer.Once + 3 // and the number of a stream: {Stream, {error, E}}
+)
+
+func wordOfFile(s workers.Stream) peer.Kind { return wordFile + peer.Kind(s) }
+
 // tellLast is tell for what a later message of the same kind replaces while there is no
 // room.
-func (m *manager) tellLast(kind wordKind, to etf.Pid, p *proc, what etf.Term) {
-	if to == (etf.Pid{}) {
-		return
+func (m *manager) tellLast(kind peer.Kind, to etf.Pid, p *proc, what etf.Term) {
+	if c := m.clientOf(to, p.client); c != nil {
+		c.Unasked(p.pid, kind, func() { c.Send(to, etf.Tuple{p.pid, what}) })
 	}
-	m.unasked(p.pid, kind, func() { m.out.send(to, etf.Tuple{p.pid, what}) })
 }
 
 // activate changes how output is sent: auto, true, once, false, or a number that is
@@ -411,11 +462,11 @@ func (p *proc) activity() stat.Active {
 func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 	st := p.stream(s)
 	if st.busy != nil && len(st.busy.readers) >= maxReaders {
-		m.out.reply(to, gen.Error(etf.Atom("eagain")))
+		to.reply(gen.Error(etf.Atom("eagain")))
 		return
 	}
 	if !st.ended && !p.w.Open(s) && p.w.State() != workers.Starting {
-		m.out.reply(to, etf.Atom("eof")) // it is no pipe
+		to.reply(etf.Atom("eof")) // it is no pipe
 		return
 	}
 	to, ok := m.keep(to)
@@ -440,14 +491,14 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 			return 0, false
 		}
 		m.held.give(to.cost())
-		m.out.reply(to, gen.OK(etf.Binary(data)))
+		to.reply(gen.OK(etf.Binary(data)))
 		return n, true
 	}})
 }
 
 // await has a call wait for output.
-func (m *manager) await(p *proc, s workers.Stream, take func(k *kept, ended bool) (int, bool)) {
-	m.awaitReader(p, s, &reader{take: take})
+func (m *manager) await(p *proc, c *client, s workers.Stream, take func(k *kept, ended bool) (int, bool)) {
+	m.awaitReader(p, s, &reader{take: take, to: from{client: c}})
 }
 
 func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {

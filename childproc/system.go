@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -21,13 +22,13 @@ var (
 )
 
 // systemOfWorker answers a system message to a worker or a watcher of files.
-func (m *manager) systemOfWorker(p *proc, ask dist.Ask, req etf.Raw) {
+func (m *manager) systemOfWorker(c *client, p *proc, ask dist.Ask, req etf.Raw) {
 	if reason, ok := terminateOf(req); ok {
-		m.answer(ask, etf.Atom("ok")) // before the end, which may come at once
+		c.Answer(ask, etf.Atom("ok")) // before the end, which may come at once
 		m.end(p, reason)
 		return
 	}
-	m.system(ask, req, p.pid, func() etf.Term {
+	c.system(ask, req, p.pid, func() etf.Term {
 		if m.find(p.pid) == nil {
 			return nil
 		}
@@ -37,29 +38,29 @@ func (m *manager) systemOfWorker(p *proc, ask dist.Ask, req etf.Raw) {
 
 // systemOf answers one to a registered name. The end of main, which guards the node, is
 // that of the node too.
-func (m *manager) systemOf(name etf.Atom, ask dist.Ask, req etf.Raw) {
+func (m *manager) systemOf(c *client, name etf.Atom, ask dist.Ask, req etf.Raw) {
 	if name == gen.NetKernel {
-		m.answer(ask, errNotSupported)
+		c.Answer(ask, errNotSupported)
 		return
 	}
 	if reason, ok := terminateOf(req); ok {
-		m.answer(ask, etf.Atom("ok"))
+		c.Answer(ask, etf.Atom("ok"))
 		m.stop(reason, "the node asked for it")
 		return
 	}
-	m.system(ask, req, m.self, func() etf.Term { return m.info() })
+	c.system(ask, req, m.self, func() etf.Term { return m.info(c.Node()) })
 }
 
 // system answers what is not terminate. The process may have ended when info is called
 // later, and info is nil then.
-func (m *manager) system(ask dist.Ask, req etf.Raw, self etf.Pid, info func() etf.Term) {
+func (c *client) system(ask dist.Ask, req etf.Raw, self etf.Pid, info func() etf.Term) {
 	switch {
 	case gen.IsAtom(req, reqGetState):
-		m.answerState(ask, info)
+		c.answerState(ask, info)
 	case gen.IsAtom(req, reqGetStatus):
-		m.answer(ask, statusTerm(self, info()))
+		c.Answer(ask, statusTerm(self, info()))
 	default:
-		m.answer(ask, errNotSupported)
+		c.Answer(ask, errNotSupported)
 	}
 }
 
@@ -96,37 +97,37 @@ const (
 
 // answerState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
 // and nothing in the request tells by which release it was made, so the node is asked
-// with the first one. Once is enough: a child has one connection, to one node, whose
-// release changes only when it starts again, and then there is another child.
-func (m *manager) answerState(ask dist.Ask, info func() etf.Term) {
-	if m.stateForm != stateUnknown {
-		if state := m.formed(info()); state != nil {
-			m.answer(ask, state)
+// with the first one. Once is enough for a
+// client: its release changes only when it starts again, and then it is another.
+func (c *client) answerState(ask dist.Ask, info func() etf.Term) {
+	if c.stateForm != stateUnknown {
+		if state := c.formed(info()); state != nil {
+			c.Answer(ask, state)
 		}
 		return
 	}
-	to, ok := m.keep(callOf(ask))
+	to, ok := c.m.keep(c.from(ask))
 	if !ok {
 		return
 	}
-	late := answer{to: to.ask(), late: func() etf.Term { return m.formed(info()) }, cost: to.cost()}
-	if m.stateCalls = append(m.stateCalls, late); len(m.stateCalls) > 1 {
+	late := peer.Answer{To: to.ask(), Late: func() etf.Term { return c.formed(info()) }, Cost: to.cost()}
+	if c.stateCalls = append(c.stateCalls, late); len(c.stateCalls) > 1 {
 		return
 	}
-	m.ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
-		m.stateForm = stateFormOf(result)
-		calls := m.stateCalls
-		m.stateCalls = nil
+	c.Ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
+		c.stateForm = stateFormOf(result)
+		calls := c.stateCalls
+		c.stateCalls = nil
 		for _, a := range calls {
-			m.settle(a)
+			c.Settle(a)
 		}
 	})
 }
 
 // formed is a state as sys takes it; nil: the process has ended, which the monitor of the
 // caller tells.
-func (m *manager) formed(state etf.Term) etf.Term {
-	if state == nil || m.stateForm == stateBare {
+func (c *client) formed(state etf.Term) etf.Term {
+	if state == nil || c.stateForm == stateBare {
 		return state
 	}
 	return gen.OK(state)

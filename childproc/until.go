@@ -38,7 +38,7 @@ type until struct {
 	waited   bool
 }
 
-func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
+func (m *manager) getUntil(p *proc, c *client, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[3].(etf.Atom)
 	function, ok2 := t[4].(etf.Atom)
 	extra, ok3 := etf.Elements(t[5])
@@ -58,7 +58,7 @@ func (m *manager) getUntil(p *proc, t etf.Tuple, reply func(etf.Term)) {
 		m.held.give(u.held)
 		reply(answer)
 	}
-	u.reader.take = u.take
+	u.reader.take, u.reader.to.client = u.take, c
 	m.awaitReader(p, workers.Stdout, &u.reader)
 }
 
@@ -85,7 +85,7 @@ func (u *until) take(k *kept, ended bool) (n int, done bool) {
 	}
 	u.given += len(b)
 	u.reader.busy, u.waited = true, false
-	u.m.ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
+	u.reader.to.client.Ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
 	return len(b), false
 }
 
@@ -96,7 +96,7 @@ func (u *until) pauses(n int, ended bool) bool {
 	}
 	if !u.waits {
 		u.waits = true
-		u.m.after(untilPause, func() {
+		u.m.loop.After(untilPause, func() {
 			u.waits, u.waited = false, true
 			u.goOn()
 		})

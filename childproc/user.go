@@ -22,7 +22,7 @@ func (m *manager) starterOf(user int) *workers.Starter {
 		return m.starter
 	}
 	if m.others[user] == nil {
-		m.others[user] = m.starter.ForUser(func() { m.want(uint8(user)) }, idleSpawner)
+		m.others[user] = m.starter.ForUser(func() { m.main.wantSpawner(uint8(user)) }, idleSpawner)
 	}
 	return m.others[user]
 }

@@ -44,7 +44,7 @@ const maxWaiting = 1024
 // need for a spawner; until Join or Gone it is not called again. A spawner without a
 // worker is let go after a while, unless one has left something alone (TreeLeave).
 func (s *Starter) ForUser(want func(), idle time.Duration) *Starter {
-	u := newStarter(s.loop, s.group, s.reports, s.budget, s.buf, func(error) {}) // Gone tells it
+	u := newStarter(s.loop, s.reports, s.budget, s.buf, func(error) {}) // Gone tells it
 	u.demand = &demand{want: want, most: idle}
 	s.loop.EachRound(u.ask)
 	return u

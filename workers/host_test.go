@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/loop"
 	"erluv/workers"
 
 	"golang.org/x/sys/unix"
@@ -235,6 +236,8 @@ func (h *host) Stopped(w *workers.Worker, sig unix.Signal) {
 }
 
 func (h *host) Drains(*workers.Worker) {}
+
+func (h *host) Group(*workers.Worker) *loop.Group { return h.w.group }
 
 func (h *host) Continued(w *workers.Worker) {
 	r := h.of(w, "Continued")

@@ -40,7 +40,7 @@ func (o *output) watch() error {
 		// Not in the group: it does not wait for the host.
 		o.src, err = o.w.starter.loop.Watch(int(o.fd), loop.In, o)
 	} else {
-		o.src, err = o.w.starter.group.Watch(int(o.fd), loop.In, o)
+		o.src, err = o.w.host.Group(o.w).Watch(int(o.fd), loop.In, o)
 	}
 	return err
 }

@@ -51,7 +51,7 @@ func (p *process) watch() error {
 		return nil
 	}
 	var err error
-	p.src, err = p.w.starter.group.Watch(int(p.fd), 0, p)
+	p.src, err = p.w.host.Group(p.w).Watch(int(p.fd), 0, p)
 	return err
 }
 

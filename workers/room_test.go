@@ -159,7 +159,7 @@ func TestNewBeforeTheLoopRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := workers.NewStarter(l, g, w.conn, true, 100, func(error) { t.Error("lost") })
+	s, err := workers.NewStarter(l, w.conn, true, 100, func(error) { t.Error("lost") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +167,7 @@ func TestNewBeforeTheLoopRuns(t *testing.T) {
 	for i := range sp.Streams {
 		sp.Streams[i].Kind = workers.Null
 	}
+	w.group = g
 	r := &run{host: w.host}
 	r.Worker = workers.New(w.host, s, sp, r)
 	done := make(chan error, 1)

@@ -20,7 +20,6 @@ const maxAsked = 32
 // socket and the line of workers that wait to be started.
 type Starter struct {
 	loop    *loop.Loop
-	group   *loop.Group // where pipes and pidfds are watched
 	conn    *ipc.Conn
 	src     loop.Source
 	reports bool // the spawner reports exits and signals groups
@@ -62,13 +61,12 @@ type note struct {
 	fd     int
 }
 
-// NewStarter takes over the conversation with the spawner. Output pipes and
-// processes are watched in the group. Workers hold at most maxFDs descriptors, or
-// less when the limit of the process is lowered; further ones fail with EMFILE. lost is called when the spawner is gone: what it
-// was asked for is not answered then, and the end of what runs may not be told, until
-// Replace.
-func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
-	s := newStarter(l, g, reports, &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, make([]byte, 4096), lost)
+// NewStarter takes over the conversation with the spawner. Workers hold
+// at most maxFDs descriptors, or less when the limit of the process is lowered; further ones
+// fail with EMFILE. lost is called when the spawner is gone: what it was asked for is not
+// answered then, and the end of what runs may not be told, until Replace.
+func NewStarter(l *loop.Loop, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
+	s := newStarter(l, reports, &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, make([]byte, 4096), lost)
 	s.conn = conn
 	var err error
 	if s.src, err = l.Watch(conn.FD(), loop.In, s); err != nil {
@@ -79,9 +77,9 @@ func NewStarter(l *loop.Loop, g *loop.Group, conn *ipc.Conn, reports bool, maxFD
 }
 
 // newStarter makes one that has no spawner yet.
-func newStarter(l *loop.Loop, g *loop.Group, reports bool, b *budget, buf []byte, lost func(error)) *Starter {
+func newStarter(l *loop.Loop, reports bool, b *budget, buf []byte, lost func(error)) *Starter {
 	return &Starter{
-		loop: l, group: g, reports: reports, budget: b, buf: buf, lost: lost,
+		loop: l, reports: reports, budget: b, buf: buf, lost: lost,
 		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log),
 		unwatched: make(map[*Worker]ipc.Refusal), leaves: leaves{dir: -1},
 	}

@@ -3,10 +3,19 @@ package workers
 import (
 	"testing"
 
+	"erluv/loop"
 	"erluv/loop/looptest"
 
 	"golang.org/x/sys/unix"
 )
+
+// grouped is a host that has a group only.
+type grouped struct {
+	Host
+	group *loop.Group
+}
+
+func (h grouped) Group(*Worker) *loop.Group { return h.group }
 
 // A pipe of a program that runs is watched as soon as it can be; until then nothing
 // of it is lost. Here a file, which cannot be watched, has its number at first.
@@ -20,7 +29,7 @@ func TestWatchedLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Worker{starter: &Starter{loop: l, group: group, budget: new(budget)}, life: life{state: Running}}
+	w := &Worker{host: grouped{group: group}, starter: &Starter{loop: l, budget: new(budget)}, life: life{state: Running}}
 	w.in.init(w, Stdin)
 	w.out[0].init(w, Stdout, StreamSpec{}, &Spec{})
 	file := func() int {

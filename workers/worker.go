@@ -74,6 +74,9 @@ type Exit struct {
 // methods that take a request (Write, Resume ...) only after they returned, but
 // Stop and Kill from Took too.
 type Host interface {
+	// Group is where the process of a worker and its output pipes are watched, the same
+	// for all its life.
+	Group(w *Worker) *loop.Group
 	// Started: the program runs.
 	Started(w *Worker)
 	// Failed: nothing was started. Nothing follows.

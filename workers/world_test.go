@@ -92,7 +92,7 @@ func newWorldWith(t testing.TB, o options) *world {
 	if o.maxFDs == 0 {
 		o.maxFDs = 10_000
 	}
-	w.starter, err = workers.NewStarter(w.loop, w.group, w.conn, o.reports, o.maxFDs, func(err error) { w.lost = append(w.lost, err) })
+	w.starter, err = workers.NewStarter(w.loop, w.conn, o.reports, o.maxFDs, func(err error) { w.lost = append(w.lost, err) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,69 +1,9 @@
-package childproc
+package peer
 
-import (
-	"hash/maphash"
+import "hash/maphash"
 
-	"erluv/wire/etf"
-)
-
-const (
-	// maxWatchers bounds links and monitors of all our processes together, so
-	// that a node which sets up more and more of them cannot fill our memory
-	// (about 110 bytes each). Who comes after is told system_limit.
-	maxWatchers = 1 << 20
-
-	// searched is up to how many a list is searched; beyond there is an index.
-	searched = 16
-)
-
-// watchers are those who are told when a process of ours ends: linked processes
-// and monitors. Nearly always there are one or two.
-type watchers struct {
-	links    table[remote, struct{}]
-	monitors *table[monitorKey, etf.Atom] // the name by which it is monitored; nil: none
-}
-
-// monitorKey names a monitor: who has set it up, and the reference, encoded.
-type monitorKey struct {
-	from remote
-	ref  string
-}
-
-// link and the methods below say whether something has changed. The pids are of the node
-// that is served.
-func (w *watchers) link(pid etf.Pid) bool   { return w.links.add(remoteOf(pid), struct{}{}) }
-func (w *watchers) unlink(pid etf.Pid) bool { return w.links.remove(remoteOf(pid)) }
-
-func (w *watchers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
-	if w.monitors == nil {
-		w.monitors = &table[monitorKey, etf.Atom]{}
-	}
-	return w.monitors.add(monitorKey{remoteOf(from), string(ref)}, name)
-}
-
-// demonitor gives the name by which the process was monitored.
-func (w *watchers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool) {
-	if w.monitors == nil {
-		return "", false
-	}
-	k := monitorKey{remoteOf(from), string(ref)}
-	i := w.monitors.find(k)
-	if i < 0 {
-		return "", false
-	}
-	name = w.monitors.list[i].value
-	return name, w.monitors.remove(k)
-}
-
-// remote is a process of the node that is served: the one who watches.
-type remote struct{ id, serial, creation uint32 }
-
-func remoteOf(pid etf.Pid) remote { return remote{pid.ID, pid.Serial, pid.Creation} }
-
-// theirs is the pid of a process of the node.
-func (m *manager) theirs(r remote) etf.Pid {
-	return etf.Pid{Node: etf.Atom(m.start.Target), ID: r.id, Serial: r.serial, Creation: r.creation}
-}
+// searched is up to how many entries a list is searched; beyond there is an index.
+const searched = 16
 
 // table is a small map: a list that gets an index when it grows. The zero table
 // is empty and costs no memory of its own. There can be a million entries, so the index

@@ -1,38 +1,37 @@
-package childproc
+package peer
 
 import (
 	"slices"
 	"time"
 
 	"erluv/wire/etf"
-	"erluv/workers"
 )
 
 // A mailbox is what the child knows of the output that waits for one receiver. It is a
 // plain state machine: what was sent and what the node answers go in, questions and the
 // streams that may go on come out (see post). Costs are in bytes, and each message counts
-// messageCost more.
+// MessageCost more.
 //
 // The rule rests on an upper bound for each stream: what waits of it is at most what was
 // sent since the node last told better. A stream is held while its bound exceeds its
 // share, and it goes on once the node's answer has brought the bound to a half of that.
 // A stream of which nothing waits always goes on, whatever waits of others.
 const (
-	// flowBytes is the cost after which the node is asked for the length of the queue:
+	// FlowBytes is the cost after which the node is asked for the length of the queue:
 	// 1 MiB, or 8192 empty messages.
-	flowBytes = 1 << 20
+	FlowBytes = 1 << 20
 
-	// flowBudget is what may wait for one receiver in all. Each stream may have a third of
+	// FlowBudget is what may wait for one receiver in all. Each stream may have a third of
 	// what is left of it: 4 MiB when it is alone, 32 KiB when it is one of 500. So a stream
 	// that is taken always finds room beside those that are not.
-	flowBudget = 16 << 20
-	flowPart   = 3
+	FlowBudget = 16 << 20
+	FlowPart   = 3
 
 	// flowLeast is the share of a stream when the budget is used up.
 	flowLeast = 1 << 10
 
-	// messageCost is what a message costs the node beside its bytes.
-	messageCost = 128
+	// MessageCost is what a message costs the node beside its bytes.
+	MessageCost = 128
 
 	// While a stream is held the node is asked after flowFirst, and at doubled intervals.
 	flowFirst = time.Millisecond
@@ -56,14 +55,14 @@ const (
 	flowProbe = 4 << 10
 	flowRare  = time.Minute
 
-	// flowBlind: a node that answers no question is sent flowBytes in each of these times.
-	flowBlind = 100 * time.Millisecond
+	// FlowBlind: a node that answers no question is sent FlowBytes in each of these times.
+	FlowBlind = 100 * time.Millisecond
 
 	// A receiver that takes less than the others of the same stream has them wait for
 	// lagWait; then up to lagMost may wait for it. When it has taken nothing of that for
 	// lagLost, the stream goes on without it.
 	lagWait = time.Second
-	lagMost = flowBudget / 4 * 3
+	lagMost = FlowBudget / 4 * 3
 	lagLost = 10 * time.Second
 
 	// lingers is how long a stream is held until that is logged.
@@ -84,22 +83,22 @@ type post interface {
 	clock() time.Duration
 	inquire(b *mailbox, what inquiry)      // the answer is one of length, content, gone, silent and refused
 	later(b *mailbox, after time.Duration) // calls timer, and only the last time that was given
-	resume(d *debt)                        // the stream may go on
-	regain(d *debt, lost int)              // so many bytes were not sent to the receiver, which takes again
-	linger(d *debt)                        // the stream is held for long
+	resume(d *Debt)                        // the stream may go on
+	regain(d *Debt, lost int)              // so many bytes were not sent to the receiver, which takes again
+	linger(d *Debt)                        // the stream is held for long
 }
 
 // streamKey names a stream as messages do.
 type streamKey struct {
 	worker etf.Pid
-	no     workers.Stream
+	no     Stream
 }
 
-// debt is what a receiver may still have to take of one stream.
-type debt struct {
+// Debt is what a receiver may still have to take of one stream.
+type Debt struct {
 	key     streamKey
 	box     *mailbox
-	p       *proc
+	tag     any    // the host's
 	owed    int    // at most this waits
 	fresh   int    // the part that was sent since the last question
 	last    int    // the part that was sent between that question and the one before
@@ -118,7 +117,7 @@ type debt struct {
 	next   time.Duration // when it may have one
 
 	// With other receivers of the same stream.
-	peers  []*debt       // of the stream, this one too; nil: there are no others
+	peers  []*Debt       // of the stream, this one too; nil: there are no others
 	loose  bool          // lagMost may wait
 	passed bool          // the stream goes on without this receiver
 	lost   int           // bytes that were not sent to it
@@ -129,9 +128,10 @@ type debt struct {
 type mailbox struct {
 	pid   etf.Pid
 	post  post
+	over  bool    // there is no such node any more: nothing waits, and nothing is sent
 	users int     // streams that go to it
-	debts []*debt // of which something may wait
-	ended debt    // what waits of streams that are over
+	debts []*Debt // of which something may wait
+	ended Debt    // what waits of streams that are over
 	owed  int     // sum of all
 	held  int     // how many are held or passed
 	turn  int     // whose grant is next
@@ -164,9 +164,9 @@ func newMailbox(pid etf.Pid, to post) *mailbox {
 }
 
 // share is what may wait of one stream.
-func (b *mailbox) share() int { return max(flowLeast, (flowBudget-b.owed)/flowPart) }
+func (b *mailbox) share() int { return max(flowLeast, (FlowBudget-b.owed)/FlowPart) }
 
-func (d *debt) limit() int {
+func (d *Debt) limit() int {
 	if d.loose {
 		return lagMost
 	}
@@ -175,10 +175,10 @@ func (d *debt) limit() int {
 
 // room is the cost that may be sent now. A share that is nearly used up is exceeded by
 // a quarter rather than sent in crumbs.
-func (d *debt) room() int {
+func (d *Debt) room() int {
 	switch {
-	case d.passed:
-		return flowBudget
+	case d.passed, d.box.over:
+		return FlowBudget
 	case d.held:
 		return 0
 	case d.grant > 0:
@@ -189,7 +189,7 @@ func (d *debt) room() int {
 }
 
 // be says whether the stream waits for this receiver, or goes on without it.
-func (d *debt) be(held, passed bool) {
+func (d *Debt) be(held, passed bool) {
 	if d.held || d.passed {
 		d.box.held--
 	}
@@ -199,13 +199,13 @@ func (d *debt) be(held, passed bool) {
 	d.held, d.passed = held, passed
 }
 
-func (d *debt) set(owed int) {
+func (d *Debt) set(owed int) {
 	d.box.owed += owed - d.owed
 	d.owed = owed
 }
 
 // roll begins to count for the current question.
-func (d *debt) roll() {
+func (d *Debt) roll() {
 	if d.epoch == d.box.epoch {
 		return
 	}
@@ -216,7 +216,7 @@ func (d *debt) roll() {
 	d.fresh, d.epoch = 0, d.box.epoch
 }
 
-func (b *mailbox) list(d *debt) {
+func (b *mailbox) list(d *Debt) {
 	if !d.listed {
 		d.listed, d.epoch, d.fresh, d.last, d.largest = true, b.epoch, 0, 0, 0
 		b.debts = append(b.debts, d)
@@ -224,8 +224,8 @@ func (b *mailbox) list(d *debt) {
 }
 
 // sent notes a message with n bytes of output.
-func (b *mailbox) sent(d *debt, n int) {
-	cost := n + messageCost
+func (b *mailbox) sent(d *Debt, n int) {
+	cost := n + MessageCost
 	b.list(d)
 	d.roll()
 	d.set(d.owed + cost)
@@ -241,15 +241,15 @@ func (b *mailbox) sent(d *debt, n int) {
 			d.grant = 0
 			b.hold(d)
 		}
-	case d.owed >= d.limit() || b.deaf && b.fresh >= flowBytes:
+	case d.owed >= d.limit() || b.deaf && b.fresh >= FlowBytes:
 		b.hold(d)
 	}
-	if b.fresh >= flowBytes && b.asked == askNothing {
+	if b.fresh >= FlowBytes && b.asked == askNothing {
 		b.ask(askLength)
 	}
 }
 
-func (b *mailbox) hold(d *debt) {
+func (b *mailbox) hold(d *Debt) {
 	now := b.post.clock()
 	d.be(true, false)
 	if !d.waits {
@@ -342,7 +342,7 @@ func (b *mailbox) content(n int, costs map[streamKey]int) {
 }
 
 // ungrant: the debt is known, so a grant is no exception any more.
-func (b *mailbox) ungrant(d *debt) {
+func (b *mailbox) ungrant(d *Debt) {
 	if d.grant > 0 {
 		d.grant = 0
 		d.be(true, false)
@@ -367,7 +367,7 @@ func (b *mailbox) refused() {
 	}
 	b.answered()
 	b.deaf = true
-	b.post.later(b, flowBlind)
+	b.post.later(b, FlowBlind)
 }
 
 // pardon takes everything for received that was sent to a node without answers.
@@ -412,7 +412,7 @@ func (b *mailbox) compare(n int) {
 			continue
 		}
 		d.set(d.owed - min(d.last, d.owed-d.fresh))
-		d.window = min(2*max(d.window, flowProbe), flowBytes)
+		d.window = min(2*max(d.window, flowProbe), FlowBytes)
 		d.pause, d.next = 0, 0
 		b.delay = 0
 	}
@@ -439,7 +439,7 @@ func (b *mailbox) settle(n int) {
 	case b.asked != askNothing: // one that was released has sent enough for a question
 	case b.held > 0 && b.worthLook(n):
 		b.ask(askContent)
-	case b.fresh >= flowBytes:
+	case b.fresh >= FlowBytes:
 		b.ask(askLength)
 	case b.held > 0:
 		b.post.later(b, max(b.soonest-now, flowFirst))
@@ -450,7 +450,7 @@ func (b *mailbox) settle(n int) {
 func (b *mailbox) release(n int) (progress bool) {
 	now := b.post.clock()
 	half := b.share() / 2
-	var free []*debt
+	var free []*Debt
 	left := b.debts[:0]
 	for _, d := range b.debts {
 		switch {
@@ -487,7 +487,7 @@ func (b *mailbox) release(n int) (progress bool) {
 }
 
 // recovered: little waits of the stream.
-func (b *mailbox) recovered(d *debt) {
+func (b *mailbox) recovered(d *Debt) {
 	lost := d.lost
 	d.be(false, false)
 	d.waits, d.loose, d.lost = false, false, 0
@@ -498,11 +498,11 @@ func (b *mailbox) recovered(d *debt) {
 
 // lags looks after a receiver for which the others of its stream wait, and says whether
 // the stream is to go on although much waits for this one.
-func (d *debt) lags(now time.Duration) bool {
+func (d *Debt) lags(now time.Duration) bool {
 	if d.owed < d.lowest {
 		d.lowest, d.took = d.owed, now
 	}
-	if d.passed || !slices.ContainsFunc(d.peers, func(o *debt) bool { return !o.held && !o.passed }) {
+	if d.passed || !slices.ContainsFunc(d.peers, func(o *Debt) bool { return !o.held && !o.passed && !o.box.over }) {
 		return false
 	}
 	if !d.loose && now-d.since >= lagWait {
@@ -528,7 +528,7 @@ func (b *mailbox) worthLook(n int) bool {
 // grants adds streams that are given a little although they are held, where the content
 // cannot be had: one at a time, so that the next length tells whether it was taken; or,
 // where there is no length either, each whose time has come.
-func (b *mailbox) grants(free []*debt, n int, now time.Duration) []*debt {
+func (b *mailbox) grants(free []*Debt, n int, now time.Duration) []*Debt {
 	if b.held == 0 || n >= 0 && n <= lookLength && b.nextLook-now <= lookPause {
 		return free
 	}
@@ -552,7 +552,7 @@ func (b *mailbox) grants(free []*debt, n int, now time.Duration) []*debt {
 }
 
 // leave: the stream has other receivers, or is over. What waits of it still waits.
-func (b *mailbox) leave(d *debt) {
+func (b *mailbox) leave(d *Debt) {
 	b.users--
 	d.be(false, false)
 	d.grant = 0

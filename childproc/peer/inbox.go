@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"erluv/ipc/journal"
@@ -6,21 +6,21 @@ import (
 )
 
 const (
-	// maxFrame bounds a frame from the node, in bytes. A larger one is passed
+	// MaxFrame bounds a frame from the node, in bytes. A larger one is passed
 	// over in pieces; if it was a call, it is answered.
-	maxFrame = 64 << 20
+	MaxFrame = 64 << 20
 
 	// readChunk is what is read from the socket in one turn at most.
 	readChunk = 256 << 10
 
 	// The in room holds what shift leaves where it is, which is less than a chunk,
 	// the largest frame, and what is read behind it.
-	_ = uint(journal.InSize - (dist.HeaderSize + maxFrame + 2*readChunk))
+	_ = uint(journal.InSize - (dist.HeaderSize + MaxFrame + 2*readChunk))
 )
 
 // inbox is where frames from the node are read, in the in room of the journal.
 // What was handled stays as it is until that is recorded. The connection owns it;
-// only conn.commit moves what is in it.
+// only Commit moves what is in it.
 type inbox struct {
 	mem   []byte // all the room
 	start int    // what is before was handled

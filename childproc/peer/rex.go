@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"time"
@@ -19,38 +19,38 @@ type question struct {
 	timer *loop.Timer
 }
 
-// ask has the node call a function, through rex, and done called with the result:
+// Ask has the node call a function, through rex, and done called with the result:
 // {badrpc, Reason} when there is none, also when the node does not answer. The
 // answer names nothing but whom it is for, so each question has a pid of its own. The
 // result never comes within the call.
-func (m *manager) ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
-	if len(m.questions) >= maxQuestions {
-		m.after(0, func() { done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")}) })
+func (c *Peer) Ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
+	if len(c.questions) >= maxQuestions {
+		c.loop.After(0, func() { done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")}) })
 		return
 	}
-	pid := m.newPid()
-	m.questions[key(pid)] = &question{done: done}
+	pid := c.host.NewPid()
+	c.questions[key(pid)] = &question{done: done}
 	call := etf.Tuple{etf.Atom("call"), module, function, args, etf.Atom("user")}
-	if !m.unasked(pid, wordOnce, func() { m.out.regSend(pid, "rex", etf.Tuple{pid, call}) }) {
-		m.posed(pid)
+	if !c.Unasked(pid, Once, func() { c.RegSend(pid, "rex", etf.Tuple{pid, call}) }) {
+		c.posed(pid)
 	}
 }
 
 // posed: a question is on its way.
-func (m *manager) posed(pid etf.Pid) {
-	q := m.questions[key(pid)]
+func (c *Peer) posed(pid etf.Pid) {
+	q := c.questions[key(pid)]
 	if q == nil {
 		return
 	}
-	q.timer = m.after(rexTimeout, func() {
-		delete(m.questions, key(pid))
+	q.timer = c.loop.After(rexTimeout, func() {
+		delete(c.questions, key(pid))
 		q.done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("timeout")})
 	})
 }
 
-// answered takes {rex, Result}.
-func (m *manager) answered(to etf.Pid, payload etf.Raw) {
-	q, ok := m.questions[key(to)]
+// Answered takes {rex, Result}.
+func (c *Peer) Answered(to etf.Pid, payload etf.Raw) {
+	q, ok := c.questions[key(to)]
 	if !ok {
 		return
 	}
@@ -61,24 +61,30 @@ func (m *manager) answered(to etf.Pid, payload etf.Raw) {
 	if a, err := r.Atom(); err != nil || a != "rex" {
 		return
 	}
-	result, err := decode(r.Rest())
+	result, err := Decode(r.Rest())
 	if err != nil {
 		result = etf.Tuple{etf.Atom("badrpc"), etf.Atom("too_large")}
 	}
 	q.timer.Stop()
-	delete(m.questions, key(to))
+	delete(c.questions, key(to))
 	q.done(result)
+}
+
+// Learn asks the node for what concerns the connection.
+func (c *Peer) Learn() {
+	c.askTicktime()
+	c.askBuffer()
 }
 
 // askTicktime asks the node for its net_ticktime: a hidden node may not know it,
 // and is dropped if it is silent for so long.
-func (m *manager) askTicktime() {
-	m.ask("net_kernel", "get_net_ticktime", nil, func(result etf.Term) {
+func (c *Peer) askTicktime() {
+	c.Ask("net_kernel", "get_net_ticktime", nil, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("ongoing_change_to") {
 			result = tu[1]
 		}
 		if s, ok := result.(int64); ok && s > 0 && s < 1<<31 {
-			m.ticktime(time.Duration(s) * time.Second)
+			c.setTicktime(time.Duration(s) * time.Second)
 		}
 	})
 }
@@ -89,7 +95,15 @@ func (m *manager) askTicktime() {
 const nodeBuffer = 256 << 10
 
 // askBuffer asks for it. A node that refuses is served all the same.
-func (m *manager) askBuffer() {
+func (c *Peer) askBuffer() {
 	opts := etf.List{etf.Tuple{etf.Atom("buffer"), int64(nodeBuffer)}}
-	m.ask("net_kernel", "setopts", etf.List{etf.Atom(m.start.Node), opts}, func(etf.Term) {})
+	c.Ask("net_kernel", "setopts", etf.List{c.Self.Node, opts}, func(etf.Term) {})
 }
+
+// Asks says whether a question that has the pid waits for its answer.
+func (c *Peer) Asks(pid etf.Pid) bool {
+	_, ok := c.questions[key(pid)]
+	return ok
+}
+
+func key(p etf.Pid) uint64 { return uint64(p.Serial)<<32 | uint64(p.ID) }

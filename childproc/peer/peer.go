@@ -1,57 +1,112 @@
-package childproc
+package peer
 
 import (
 	"errors"
 	"fmt"
 	"time"
 
+	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/loop"
 	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
 
-// conn is the connection to the node. It owns the child's descriptor of it, and
-// the journal with what is read and what is to be written.
-type conn struct {
+// Host is what a peer needs of the one that serves the node.
+type Host interface {
+	// Frame: a frame has come.
+	Frame(frame []byte)
+	// Oversized: so does the beginning of one that is passed over.
+	Oversized(head []byte, size int)
+	// RoomAgain is called in each round in which there is room for output of programs.
+	RoomAgain()
+	// Lost: the connection has ended.
+	Lost(err error)
+	// Said: the words of a process of ours that waited are said.
+	Said(pid etf.Pid)
+	// Give gives some of the budget for calls that wait back.
+	Give(cost int)
+	// NewPid gives a pid that no process of ours has.
+	NewPid() etf.Pid
+	// Ring asks main to read the ledger.
+	Ring()
+	// Resume: the stream with the tag may go on, as far as one of its receivers is
+	// concerned. Regain: one takes again, and is to be told what. Linger: the stream waits
+	// for long.
+	Resume(tag any)
+	Regain(tag any, to etf.Pid, what etf.Term)
+	Linger(tag any, w Wait)
+}
+
+// Given is what main gives to serve a node with.
+type Given struct {
+	Link   ipc.Link
+	FD     int // the connection, between two frames of what is written to it
+	Pages  *journal.Pages
+	Ledger *ipc.Conn // the child's end of the ledger's conversation
+}
+
+// Peer is a connection to a node. It owns the child's descriptor of it, the journal
+// with what is read and what is to be written, and all that only this node is concerned
+// with: questions to it, what its receivers have still to take, what is still to be said
+// to it, and what main is told of links and monitors.
+type Peer struct {
+	*outbox
+	node  etf.Atom
+	host  Host
 	fd    int
 	loop  *loop.Loop
 	src   loop.Source
 	pages *journal.Pages
 	rec   journal.Record // the last in the journal
-	out   *outbox
 	in    inbox
 
 	behind bool // there may be complete frames in the inbox
-
-	frame func(frame []byte)
-	// oversized is told the beginning of a frame that is passed over.
-	oversized func(head []byte, size int)
-	// roomAgain is called whenever there is room for output of programs.
-	roomAgain func()
-	// owes says whether more is to be sent when there is room.
-	owes func() bool
-	// told says whether main knows all that the frames rest on.
-	told func() bool
-	lost func(error)
 
 	ticker dist.Ticker
 	timer  *loop.Timer
 	dead   bool
 	empty  func() // told when nothing waits any more
+
+	ledger    ledger
+	observed  int // links and monitors
+	farewells farewells
+	questions map[uint64]*question // by the pid that is to be answered
+	flows     flows
 }
 
-func newConn(fd int, l *loop.Loop, pages *journal.Pages) (*conn, error) {
-	first, err := pages.First()
+// New makes a peer. self is the process of ours that answers are from, serial that of the
+// pids that are given now.
+func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host) (*Peer, error) {
+	first, err := g.Pages.First()
 	if err != nil {
 		return nil, err
 	}
-	return &conn{fd: fd, loop: l, pages: pages, out: newOutbox(pages.Out), in: newInbox(pages.In, first)}, nil
+	c := &Peer{
+		node: etf.Atom(g.Link.Target), host: host, fd: g.FD, loop: l, pages: g.Pages,
+		outbox: newOutbox(g.Pages.Out), in: newInbox(g.Pages.In, first),
+		ledger:    ledger{loop: l, conn: g.Ledger, ring: host.Ring, serial: serial, changed: true},
+		farewells: farewells{words: make(map[uint64]*Farewell)},
+		questions: make(map[uint64]*question),
+		flows:     flows{all: make(map[etf.Pid]*receiver)},
+	}
+	c.Self = self
+	return c, nil
 }
 
-// serve begins to read and write.
-func (c *conn) serve() error {
+// Node is the node's name.
+func (c *Peer) Node() etf.Atom { return c.node }
+
+// Has says whether a process is the node's.
+func (c *Peer) Has(pid etf.Pid) bool { return pid.Node == c.node }
+
+// Dead says whether the connection has ended.
+func (c *Peer) Dead() bool { return c.dead }
+
+// Serve begins to read and write.
+func (c *Peer) Serve() error {
 	var err error
 	if c.src, err = c.loop.Watch(c.fd, loop.In, c); err != nil {
 		return err
@@ -63,14 +118,15 @@ func (c *conn) serve() error {
 	return nil
 }
 
-// setTicktime adopts the node's net_ticktime.
-func (c *conn) setTicktime(d time.Duration) {
+// setTicktime adopts the node's net_ticktime, and has main know it.
+func (c *Peer) setTicktime(d time.Duration) {
 	c.ticker.SetInterval(d)
 	c.tick()
+	c.ledger.ticktime, c.ledger.changed = uint32(d/time.Second), true
 }
 
 // tick does what is due and comes back when something is due again.
-func (c *conn) tick() {
+func (c *Peer) tick() {
 	if c.dead {
 		return
 	}
@@ -86,9 +142,9 @@ func (c *conn) tick() {
 }
 
 // sendTick sends a tick, unless something else is on its way anyhow.
-func (c *conn) sendTick() {
-	if c.out.waiting() == 0 {
-		c.out.buf = dist.AppendTick(c.out.buf)
+func (c *Peer) sendTick() {
+	if c.Waiting() == 0 {
+		c.buf = dist.AppendTick(c.buf)
 	}
 	// With a full socket the node does not read: nothing can be sent, and the
 	// tick counts as sent so that it is not tried at once again.
@@ -96,7 +152,7 @@ func (c *conn) sendTick() {
 }
 
 // Ready: there is something to read, or room to write.
-func (c *conn) Ready(ev loop.Events) {
+func (c *Peer) Ready(ev loop.Events) {
 	if ev&loop.Out != 0 {
 		c.flush()
 	}
@@ -106,13 +162,13 @@ func (c *conn) Ready(ev loop.Events) {
 }
 
 // read takes one piece from the socket and tells the frames that are complete.
-func (c *conn) read() {
+func (c *Peer) read() {
 	n, err := unix.Read(c.fd, c.in.space())
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
 	case err == unix.EFAULT:
-		panic("childproc: out of memory: no page for what the node sends") // main takes over
+		panic("peer: out of memory: no page for what the node sends") // main takes over
 	case err != nil:
 		c.end(fmt.Errorf("the connection is broken: %w", err))
 		return
@@ -127,9 +183,9 @@ func (c *conn) read() {
 
 // frames tells the frames that are complete, until what they bring about is too
 // much for the outbox: the rest has its turn when there is room again.
-func (c *conn) frames() {
+func (c *Peer) frames() {
 	for !c.dead {
-		if c.behind = c.out.full(); c.behind {
+		if c.behind = c.Full(); c.behind {
 			return
 		}
 		n := c.next(c.in.unhandled())
@@ -142,19 +198,19 @@ func (c *conn) frames() {
 
 // next takes one frame, or a piece of one that is passed over, off b; 0: there
 // is none yet.
-func (c *conn) next(b []byte) int {
+func (c *Peer) next(b []byte) int {
 	if c.in.skip > 0 {
 		n := min(c.in.skip, len(b))
 		c.in.skip -= n
 		return n
 	}
-	frame, n, err := dist.Next(b, maxFrame)
+	frame, n, err := dist.Next(b, MaxFrame)
 	if err != nil { // oversized: its beginning is waited for, to answer a call
 		size, _ := dist.FrameLen(b)
 		if len(b) < headSize {
 			return 0
 		}
-		c.oversized(b[dist.HeaderSize:headSize], size)
+		c.host.Oversized(b[dist.HeaderSize:headSize], size)
 		c.in.skip = dist.HeaderSize + size
 		return c.next(b)
 	}
@@ -162,7 +218,7 @@ func (c *conn) next(b []byte) int {
 		return 0
 	}
 	if len(frame) > 0 {
-		c.frame(frame)
+		c.host.Frame(frame)
 	} else if c.ticker.ReadTick(time.Now()) {
 		c.sendTick()
 	}
@@ -174,38 +230,38 @@ const headSize = 4096
 
 // flush writes what waits, once a round. While the socket takes no more, output
 // of programs is held back, then requests.
-func (c *conn) flush() {
+func (c *Peer) flush() {
 	if c.dead {
 		return
 	}
-	if !c.told() {
+	if !c.ledger.told() {
 		c.src.Want(0)
 		return
 	}
-	c.commit()
-	if c.out.waiting() > 0 {
-		n, err := unix.Write(c.fd, c.out.unsent())
+	c.Commit()
+	if c.Waiting() > 0 {
+		n, err := unix.Write(c.fd, c.Unsent())
 		if n > 0 {
 			c.ticker.Wrote(time.Now())
-			c.out.sent(n)
-			c.commit()
+			c.Sent(n)
+			c.Commit()
 		}
 		if err != nil && err != unix.EAGAIN && err != unix.EINTR {
 			c.end(fmt.Errorf("the connection is broken: %w", err))
 			return
 		}
 	}
-	if c.out.waiting() < outHigh {
-		c.roomAgain()
+	if c.Waiting() < High {
+		c.host.RoomAgain()
 	}
 	if c.behind {
 		c.frames()
 	}
 	want := loop.In // after these, which may have put more in
-	if c.out.full() {
+	if c.Full() {
 		want = 0
 	}
-	more := c.out.waiting() > 0 || c.owes()
+	more := c.Waiting() > 0 || c.Owes()
 	if more {
 		want |= loop.Out
 	}
@@ -215,24 +271,24 @@ func (c *conn) flush() {
 	}
 }
 
-// commit has the journal tell main where the connection stands, should the child
+// Commit has the journal tell main where the connection stands, should the child
 // end now: which frames are to be written, and from where on what was read is still
 // to be handled. It comes before each write, so that nothing is begun that main
 // could not end, and before what was written or handled is overwritten. Between two
 // frames only; it costs no system call unless much memory is given back.
-func (c *conn) commit() {
+func (c *Peer) Commit() {
 	c.publish()
-	out, in := c.out.shift(), c.in.shift()
+	out, in := c.outbox.shift(), c.in.shift()
 	if out == 0 && in == 0 {
 		return
 	}
 	c.publish()
-	c.giveBack(c.out.mem, len(c.out.buf), out)
+	c.giveBack(c.mem, len(c.buf), out)
 	c.giveBack(c.in.mem, c.in.have, in)
 }
 
-func (c *conn) publish() {
-	c.out.record(&c.rec)
+func (c *Peer) publish() {
+	c.outbox.record(&c.rec)
 	c.in.record(&c.rec)
 	c.pages.Commit(&c.rec)
 }
@@ -247,7 +303,7 @@ const (
 
 // giveBack frees the memory of a room of which used bytes were in use and live
 // still are, beyond what it keeps.
-func (c *conn) giveBack(mem []byte, live, used int) {
+func (c *Peer) giveBack(mem []byte, live, used int) {
 	keep := max(bufferKept, (live+pageSize-1)&^(pageSize-1))
 	if used > keep {
 		c.pages.Free(mem[keep:min(len(mem), (used+pageSize-1)&^(pageSize-1))])
@@ -255,15 +311,15 @@ func (c *conn) giveBack(mem []byte, live, used int) {
 }
 
 // over ends all traffic: main must not go on with the connection either.
-func (c *conn) over() {
+func (c *Peer) over() {
 	c.dead = true
 	c.rec.Over = true
 	c.publish()
-	c.out.drop()
+	c.outbox.drop()
 }
 
 // end gives the connection up; lost is told once.
-func (c *conn) end(err error) {
+func (c *Peer) end(err error) {
 	if c.dead {
 		return
 	}
@@ -274,12 +330,14 @@ func (c *conn) end(err error) {
 		c.empty()
 		return
 	}
-	c.lost(err)
+	c.flows.end()
+	c.forgetFarewells()
+	c.host.Lost(err)
 }
 
-// drained has f called once everything has been written, or the node has taken nothing
+// Drained has f called once everything has been written, or the node has taken nothing
 // for drainTimeout.
-func (c *conn) drained(f func()) {
+func (c *Peer) Drained(f func()) {
 	if c.dead {
 		f()
 		return
@@ -295,23 +353,23 @@ func (c *conn) drained(f func()) {
 	var watch func(sent uint64)
 	watch = func(sent uint64) {
 		c.loop.After(drainTimeout, func() {
-			if now := c.out.stream(); now != sent && !over {
+			if now := c.outbox.stream(); now != sent && !over {
 				watch(now)
 				return
 			}
 			call()
 		})
 	}
-	watch(c.out.stream())
+	watch(c.outbox.stream())
 }
 
 // drainTimeout bounds the wait for a node that does not read.
 const drainTimeout = 2 * time.Second
 
-// closeOrderly is the end of an orderly stop: no more is sent, and the node's own
+// CloseOrderly is the end of an orderly stop: no more is sent, and the node's own
 // closing is waited for, since closing a socket that holds unread data destroys
 // what the node has not read yet (RST).
-func (c *conn) closeOrderly(done func()) {
+func (c *Peer) CloseOrderly(done func()) {
 	c.over()
 	c.timer.Stop()
 	c.src.Remove()
@@ -340,7 +398,7 @@ const closeTimeout = 300 * time.Millisecond
 
 // lastWords reads on until the node closes, and drops it.
 type lastWords struct {
-	c    *conn
+	c    *Peer
 	done func()
 }
 

@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"flag"
@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"erluv/wire/etf"
-	"erluv/workers"
 )
 
 var mailboxSteps = flag.Int("mailbox", 1_000_000, "how many steps the model of a mailbox makes")
@@ -56,7 +55,7 @@ type event struct {
 
 // source is a program that writes.
 type source struct {
-	debt    *debt
+	debt    *Debt
 	pending int // bytes that it wants to write; less than 0: no end
 	line    int // the size of its messages; 0: as much as may be sent
 	sent    int // messages
@@ -67,9 +66,9 @@ type source struct {
 }
 
 func (w *world) clock() time.Duration { return w.at }
-func (w *world) resume(*debt)         {}
-func (w *world) regain(*debt, int)    { w.t.Fatal("a stream has gone on without its only receiver") }
-func (w *world) linger(*debt)         {}
+func (w *world) resume(*Debt)         {}
+func (w *world) regain(*Debt, int)    { w.t.Fatal("a stream has gone on without its only receiver") }
+func (w *world) linger(*Debt)         {}
 
 func (w *world) later(_ *mailbox, after time.Duration) { w.timer = w.at + after }
 
@@ -158,7 +157,7 @@ func (w *world) write(s *source) {
 		w.send(s, size)
 		return
 	}
-	for size = max(size/(messageCost+1), leastRead); size > 0 && s.pending != 0; size -= s.line {
+	for size = max(size/(MessageCost+1), LeastRead); size > 0 && s.pending != 0; size -= s.line {
 		n := s.line
 		if s.pending > 0 {
 			n = min(n, s.pending)
@@ -172,7 +171,7 @@ func (w *world) send(s *source, n int) {
 		s.pending -= n
 	}
 	s.sent++
-	l := &letter{of: s, no: s.sent, cost: n + messageCost}
+	l := &letter{of: s, no: s.sent, cost: n + MessageCost}
 	w.queue, s.queue = append(w.queue, l), append(s.queue, l)
 	w.ours++
 	w.waits += l.cost
@@ -212,7 +211,7 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) check() {
 	w.t.Helper()
 	held, owed := 0, 0
-	bound := flowBudget + flowBudget/4
+	bound := FlowBudget + FlowBudget/4
 	for _, s := range w.streams {
 		if s.debt.held || s.debt.passed {
 			held++
@@ -221,7 +220,7 @@ func (w *world) check() {
 		if s.waits > s.debt.owed && !w.mute && s.debt.grant == 0 && w.certain() {
 			w.fail("%d wait of a stream that is said to owe %d", s.waits, s.debt.owed)
 		}
-		bound += leastRead*(messageCost+1) + s.line
+		bound += LeastRead*(MessageCost+1) + s.line
 		if w.unknowing() {
 			bound += 64 * flowProbe
 		}
@@ -340,7 +339,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	count := []int{1, 2, 5, 40}[w.rng.IntN(4)]
 	for i := range count {
 		s := &source{pending: -1}
-		s.debt = &debt{key: streamKey{etf.Pid{ID: uint32(i)}, workers.Stdout}, box: w.box}
+		s.debt = &Debt{key: streamKey{etf.Pid{ID: uint32(i)}, Stdout}, box: w.box}
 		if w.rng.IntN(3) > 0 {
 			s.pending = w.rng.IntN(20 << 20)
 		}
@@ -402,7 +401,7 @@ type pair struct {
 	lost int
 }
 
-func (p *pair) regain(_ *debt, lost int) { p.lost = lost }
+func (p *pair) regain(_ *Debt, lost int) { p.lost = lost }
 
 // TestMailboxPasses: one of two receivers that takes nothing has the other wait for some
 // seconds, then not any more, and is told what it has lost when it takes again.
@@ -415,9 +414,9 @@ func TestMailboxPasses(t *testing.T) {
 		w.all, w.only = false, nil
 	}
 	second.box.post = p
-	a := &debt{key: streamKey{etf.Pid{ID: 9}, workers.Stdout}, box: first.box}
-	b := &debt{key: streamKey{etf.Pid{ID: 9}, workers.Stdout}, box: second.box}
-	a.peers = []*debt{a, b}
+	a := &Debt{key: streamKey{etf.Pid{ID: 9}, Stdout}, box: first.box}
+	b := &Debt{key: streamKey{etf.Pid{ID: 9}, Stdout}, box: second.box}
+	a.peers = []*Debt{a, b}
 	b.peers = a.peers
 	first.streams[0].debt, second.streams[0].debt = a, b
 	sent, passed := 0, 0
@@ -447,7 +446,7 @@ func TestMailboxPasses(t *testing.T) {
 		}
 	}
 	run(func() bool { return b.held })
-	if sent > flowBudget/2 {
+	if sent > FlowBudget/2 {
 		t.Errorf("held after %d bytes", sent)
 	}
 	run(func() bool { return b.held && second.waits >= lagMost })

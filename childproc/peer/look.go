@@ -1,8 +1,7 @@
-package childproc
+package peer
 
 import (
 	"erluv/wire/etf"
-	"erluv/workers"
 )
 
 // A look at the content of a mailbox: what waits there of each stream of ours. The node
@@ -30,14 +29,14 @@ const (
 )
 
 // lookAt are the arguments of erl_eval:exprs/2.
-func (m *manager) lookAt(pid etf.Pid) etf.List {
-	if m.look == nil {
-		m.look = lookForms()
-		m.lookSpec = lookSpec(etf.Atom(m.start.Node))
+func (c *Peer) lookAt(pid etf.Pid) etf.List {
+	if c.flows.look == nil {
+		c.flows.look = lookForms()
+		c.flows.spec = lookSpec(c.Self.Node)
 	}
-	return etf.List{m.look, etf.List{
+	return etf.List{c.flows.look, etf.List{
 		etf.Tuple{etf.Atom("P"), pid},
-		etf.Tuple{etf.Atom("Spec"), m.lookSpec},
+		etf.Tuple{etf.Atom("Spec"), c.flows.spec},
 	}}
 }
 
@@ -50,7 +49,7 @@ func lookSpec(node etf.Atom) etf.Term {
 		etf.Tuple{etf.Atom("=:="), etf.Tuple{etf.Atom("node"), worker}, node},
 		etf.Tuple{etf.Atom("is_binary"), bin},
 	}
-	cost := etf.Tuple{etf.Atom("+"), etf.Tuple{etf.Atom("size"), bin}, int64(messageCost)}
+	cost := etf.Tuple{etf.Atom("+"), etf.Tuple{etf.Atom("size"), bin}, int64(MessageCost)}
 	key := etf.Tuple{etf.Tuple{worker, stream}} // {{ }} is a tuple there
 	pair := etf.Improper{Elems: etf.List{key}, Tail: cost}
 	return etf.List{etf.Tuple{head, guards, etf.List{pair}}}
@@ -148,13 +147,13 @@ func keyOf(t etf.Term) (key streamKey, ok bool) {
 	key.worker, ok = pair[0].(etf.Pid)
 	switch s := pair[1].(type) {
 	case etf.Atom:
-		key.no = workers.Stdout
+		key.no = Stdout
 		if s == "stderr" {
-			key.no = workers.Stderr
+			key.no = Stderr
 		}
 		return key, ok && (s == "stdout" || s == "stderr")
 	case int64:
-		key.no = workers.Stream(s)
+		key.no = Stream(s)
 		return key, ok && int64(key.no) == s
 	}
 	return key, false

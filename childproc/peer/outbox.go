@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"fmt"
@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// outHigh is how many bytes may wait for the socket before no more output
+	// High is how many bytes may wait for the socket before no more output
 	// of programs is read: what they write stays in their pipes.
-	outHigh = 512 << 10
+	High = 512 << 10
 
-	// outFull is how many bytes may wait before no more requests are read. It
+	// Most is how many bytes may wait before no more requests are read. It
 	// is larger, so that a program is ended even while others flood the node.
-	outFull = 2 << 20
+	Most = 2 << 20
 )
 
 // outbox is where frames to the node are composed, one behind the other, in the
 // out room of the journal. Whole frames stand from base to the end: main walks over
-// them after a crash. The dispatcher owns it; only conn.commit moves what is in it.
+// them after a crash. The dispatcher owns it; only Commit moves what is in it.
 // Whatever adds to it has a bound, see doc/reliability.md: a request that is dispatched adds
 // directly, for none is while the outbox is full. All else waits for room, see farewells.
 type outbox struct {
@@ -31,33 +31,36 @@ type outbox struct {
 	base int     // a frame begins here, not after off
 	mark int     // the next such place that is known, or base
 	pos  uint64  // of base in the stream
-	late int     // bytes of frames that wait elsewhere, see word
-	self etf.Pid // whom answers are from
+	late int     // bytes of frames that wait elsewhere
+	Self etf.Pid // the process of ours that answers are from
 	shut bool    // there is no node any more: frames are dropped
 }
 
 func newOutbox(mem []byte) *outbox { return &outbox{mem: mem, buf: mem[:0]} }
 
-// waiting is how many bytes wait for the socket.
-func (o *outbox) waiting() int { return len(o.buf) - o.off }
+// Waiting is how many bytes wait for the socket.
+func (o *outbox) Waiting() int { return len(o.buf) - o.off }
 
-// full says whether too much waits for more requests to be read.
-func (o *outbox) full() bool { return o.waiting()+o.late > outFull }
+// Late is how many bytes wait elsewhere for room, see Unasked.
+func (o *outbox) Late() int { return o.late }
 
-// unsent are these bytes.
-func (o *outbox) unsent() []byte { return o.buf[o.off:] }
+// Full says whether too much waits for more requests to be read.
+func (o *outbox) Full() bool { return o.Waiting()+o.Late() > Most }
 
-// sent notes that n of them were written.
-func (o *outbox) sent(n int) { o.off += n }
+// Unsent are these bytes.
+func (o *outbox) Unsent() []byte { return o.buf[o.off:] }
+
+// Sent notes that n of them were written.
+func (o *outbox) Sent(n int) { o.off += n }
 
 // stream is how many bytes were written since the connection was handed over.
 func (o *outbox) stream() uint64 { return o.pos + uint64(o.off-o.base) }
 
 // record says where the outbox stands. All of its frames are whole.
 func (o *outbox) record(r *journal.Record) {
-	if o.off >= o.mark || o.waiting() == 0 {
+	if o.off >= o.mark || o.Waiting() == 0 {
 		next := o.mark
-		if o.waiting() == 0 {
+		if o.Waiting() == 0 {
 			next = len(o.buf)
 		}
 		o.pos += uint64(next - o.base)
@@ -87,11 +90,11 @@ func (o *outbox) drop() {
 	o.buf, o.off, o.base, o.mark = o.mem[:0], 0, 0, 0
 }
 
-// end ends the frame that begins at start, whatever kind it is.
-func (o *outbox) end(start int) {
+// seal ends the frame that begins at start, whatever kind it is.
+func (o *outbox) seal(start int) {
 	if cap(o.buf) != cap(o.mem) {
 		// append has left the room: main could not see such a frame.
-		panic(fmt.Sprintf("childproc: more than %d bytes wait for the node", len(o.mem)))
+		panic(fmt.Sprintf("peer: more than %d bytes wait for the node", len(o.mem)))
 	}
 	if o.shut {
 		o.buf = o.buf[:start]
@@ -102,94 +105,98 @@ func (o *outbox) end(start int) {
 func (o *outbox) add(frames []byte) {
 	start := len(o.buf)
 	o.buf = append(o.buf, frames...)
-	o.end(start)
+	o.seal(start)
 }
 
-// send sends a message to a process of the node.
-func (o *outbox) send(to etf.Pid, msg etf.Term) {
+// Send sends a message to a process of the node.
+func (o *outbox) Send(to etf.Pid, msg etf.Term) {
 	start := len(o.buf)
 	o.buf = dist.BeginSend(o.buf, to)
 	o.term(msg)
 	o.buf = dist.End(o.buf, start)
-	o.end(start)
+	o.seal(start)
 }
 
-// regSend sends a message to a registered process of the node.
-func (o *outbox) regSend(from etf.Pid, to etf.Atom, msg etf.Term) {
+// RegSend sends a message to a registered process of the node.
+func (o *outbox) RegSend(from etf.Pid, to etf.Atom, msg etf.Term) {
 	start := len(o.buf)
 	o.buf = dist.BeginRegSend(o.buf, from, to)
 	o.term(msg)
 	o.buf = dist.End(o.buf, start)
-	o.end(start)
+	o.seal(start)
 }
 
-// from is who made a gen_server:call: the answer goes to pid with the tag, which
-// must come back byte for byte.
-type from struct {
-	pid etf.Pid
-	tag etf.Raw
-}
-
-// keep gives a copy that outlives the frame it came in.
-func (f from) keep() from {
-	f.tag = append(etf.Raw(nil), f.tag...)
-	return f
-}
-
-// reply answers a call.
-func (o *outbox) reply(to from, answer etf.Term) {
+// Reply answers a gen_server:call of a process, with the tag that must come back byte
+// for byte.
+func (o *outbox) Reply(to etf.Pid, tag etf.Raw, answer etf.Term) {
 	start := len(o.buf)
-	o.buf = dist.BeginReply(o.buf, o.self, to.pid, to.tag)
+	o.buf = dist.BeginReply(o.buf, o.Self, to, tag)
 	o.term(answer)
 	o.buf = dist.End(o.buf, start)
-	o.end(start)
+	o.seal(start)
+}
+
+// Answer answers an Ask, in the form of its protocol.
+func (o *outbox) Answer(ask dist.Ask, answer etf.Term) {
+	start := len(o.buf)
+	o.buf = ask.BeginAnswer(o.buf, o.Self)
+	o.term(answer)
+	o.buf = dist.End(o.buf, start)
+	o.seal(start)
+}
+
+// Compose has a whole frame of another kind appended.
+func (o *outbox) Compose(appendFrame func(b []byte) []byte) {
+	start := len(o.buf)
+	o.buf = appendFrame(o.buf)
+	o.seal(start)
 }
 
 func (o *outbox) term(t etf.Term) { o.buf = gen.Append(o.buf, t) }
 
-func (o *outbox) link(from, to etf.Pid) {
+func (o *outbox) sendLink(from, to etf.Pid) {
 	start := len(o.buf)
 	o.buf = dist.AppendLink(o.buf, from, to)
-	o.end(start)
+	o.seal(start)
 }
 
-func (o *outbox) unlinkAck(id uint64, from, to etf.Pid) {
+func (o *outbox) UnlinkAck(id uint64, from, to etf.Pid) {
 	start := len(o.buf)
 	o.buf = dist.AppendUnlinkIDAck(o.buf, id, from, to)
-	o.end(start)
+	o.seal(start)
 }
 
-func (o *outbox) exit(from, to etf.Pid, reason etf.Raw) {
+func (o *outbox) Exit(from, to etf.Pid, reason etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendExit(o.buf, from, to, reason)
-	o.end(start)
+	o.seal(start)
 }
 
-func (o *outbox) exit2(from, to etf.Pid, reason etf.Raw) {
+func (o *outbox) Exit2(from, to etf.Pid, reason etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendExit2(o.buf, from, to, reason)
-	o.end(start)
+	o.seal(start)
 }
 
-func (o *outbox) monitor(from, to etf.Pid, ref etf.Raw) {
+func (o *outbox) sendMonitor(from, to etf.Pid, ref etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendMonitor(o.buf, from, to, ref)
-	o.end(start)
+	o.seal(start)
 }
 
-func (o *outbox) demonitor(from, to etf.Pid, ref etf.Raw) {
+func (o *outbox) sendDemonitor(from, to etf.Pid, ref etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendDemonitor(o.buf, from, to, ref)
-	o.end(start)
+	o.seal(start)
 }
 
-// monitorExit answers a monitor of a process of ours, by pid or by name.
-func (o *outbox) monitorExit(from etf.Pid, name etf.Atom, to etf.Pid, ref, reason etf.Raw) {
+// MonitorExit answers a monitor of a process of ours, by pid or by name.
+func (o *outbox) MonitorExit(from etf.Pid, name etf.Atom, to etf.Pid, ref, reason etf.Raw) {
 	start := len(o.buf)
 	if name != "" {
 		o.buf = dist.AppendMonitorExitName(o.buf, name, to, ref, reason)
 	} else {
 		o.buf = dist.AppendMonitorExit(o.buf, from, to, ref, reason)
 	}
-	o.end(start)
+	o.seal(start)
 }

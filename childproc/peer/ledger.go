@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"errors"
@@ -146,65 +146,9 @@ func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Watc
 	return w
 }
 
-// link and the methods below change who watches a process of ours, count it, and
-// have main know. They say whether something has changed.
-func (m *manager) link(p *proc, pid etf.Pid) bool {
-	if !p.watch.link(pid) {
-		return false
+// SetSerial has main know the serial of the pids that are given now.
+func (c *Peer) SetSerial(n uint32) {
+	if c.ledger.serial != n {
+		c.ledger.serial, c.ledger.changed = n, true
 	}
-	m.watchers++
-	m.ledger.add(watchOf(ipc.WatchLink, p.pid, pid))
-	return true
-}
-
-func (m *manager) unlink(p *proc, pid etf.Pid) bool {
-	if m.reachable(pid) != nil || !p.watch.unlink(pid) {
-		return false
-	}
-	m.watchers--
-	m.ledger.remove(watchOf(ipc.WatchLink, p.pid, pid))
-	return true
-}
-
-func (m *manager) monitor(w *watchers, ours, from etf.Pid, name etf.Atom, ref etf.Raw) {
-	if w.monitor(from, name, ref) {
-		m.watchers++
-		m.ledger.add(monitorOf(ours, name, from, string(ref)))
-	}
-}
-
-func (m *manager) demonitor(w *watchers, ours, from etf.Pid, ref etf.Raw) {
-	if m.reachable(from) != nil {
-		return
-	}
-	if name, ok := w.demonitor(from, ref); ok {
-		m.watchers--
-		m.ledger.remove(monitorOf(ours, name, from, string(ref)))
-	}
-}
-
-// ownerWatch is the monitor of a worker on its owner.
-func (m *manager) ownerWatch(p *proc) ipc.Watch {
-	w := watchOf(ipc.WatchPeer, p.pid, p.owner)
-	w.Ref = string(m.ref(p.ownerRef))
-	return w
-}
-
-// adopt takes over monitors of names that were there before this child.
-func (m *manager) adopt(records []string) error {
-	for _, r := range records {
-		w, err := ipc.ReadWatch(r)
-		if err != nil {
-			return err
-		}
-		if w.Kind != ipc.WatchName {
-			return errors.New("main says of a process of ours that it was there before us")
-		}
-		from := etf.Pid{Node: etf.Atom(m.start.Target), ID: w.PeerID, Serial: w.PeerSerial, Creation: w.PeerCreation}
-		if m.names.monitor(from, etf.Atom(w.Name), etf.Raw(w.Ref)) {
-			m.watchers++
-			m.ledger.size += len(r) // which main knows
-		}
-	}
-	return nil
 }

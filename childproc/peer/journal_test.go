@@ -1,4 +1,4 @@
-package childproc
+package peer
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ import (
 // after each step whether main would find what it needs if the child ended there.
 type journaled struct {
 	t       *testing.T
-	c       *conn
+	c       *Peer
 	journal *journal.Journal
 	random  *rand.Rand
 
@@ -26,6 +27,28 @@ type journaled struct {
 
 	fromNode []byte // what the node sends, from the first byte on
 	read     int    // of it
+}
+
+// silent is a host that only takes frames.
+type silent struct{ frame func([]byte) }
+
+func (h silent) Frame(f []byte)              { h.frame(f) }
+func (silent) Oversized([]byte, int)         {}
+func (silent) RoomAgain()                    {}
+func (silent) Lost(error)                    {}
+func (silent) Said(etf.Pid)                  {}
+func (silent) Give(int)                      {}
+func (silent) NewPid() etf.Pid               { return etf.Pid{} }
+func (silent) Ring()                         {}
+func (silent) Resume(any)                    {}
+func (silent) Regain(any, etf.Pid, etf.Term) {}
+func (silent) Linger(any, Wait)              {}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func newJournaled(t *testing.T, seed uint64, in []byte) *journaled {
@@ -38,9 +61,8 @@ func newJournaled(t *testing.T, seed uint64, in []byte) *journaled {
 		_ = pages.Close()
 		_ = j.Close()
 	})
-	c, err := newConn(-1, nil, pages)
+	c, err := New(nil, Given{FD: -1, Pages: pages}, etf.Pid{}, 0, silent{func([]byte) {}})
 	must(t, err)
-	c.frame = func([]byte) {}
 	return &journaled{t: t, c: c, journal: j, random: rand.New(rand.NewPCG(seed, 0)), read: len(in)}
 }
 
@@ -74,21 +96,21 @@ func (s *journaled) frameOf(size int) []byte {
 
 // compose puts a frame into the outbox.
 func (s *journaled) compose(size int) {
-	o := s.c.out
+	o := s.c
 	start := len(o.buf)
 	o.buf = append(o.buf, s.frameOf(size)...)
-	o.end(start)
+	o.seal(start)
 	s.toNode = append(s.toNode, o.buf[start:]...)
 	s.look("composed")
 }
 
-// commit is conn.commit, a step at a time.
+// commit is Peer.commit, a step at a time.
 func (s *journaled) commit() {
 	c := s.c
 	c.publish()
 	s.committed = len(s.toNode)
 	s.look("committed")
-	out := c.out.shift()
+	out := c.shift()
 	s.look("out shifted")
 	in := c.in.shift()
 	s.look("in shifted")
@@ -97,30 +119,30 @@ func (s *journaled) commit() {
 	}
 	c.publish()
 	s.look("committed again")
-	c.giveBack(c.out.mem, len(c.out.buf), out)
+	c.giveBack(c.mem, len(c.buf), out)
 	c.giveBack(c.in.mem, c.in.have, in)
 	s.look("given back")
 }
 
 // some is how much the kernel takes of what waits.
 func (s *journaled) some() int {
-	waiting := s.c.out.waiting()
+	waiting := s.c.Waiting()
 	if s.random.IntN(20) == 0 {
 		return waiting
 	}
 	return s.random.IntN(min(waiting, 200<<10) + 1)
 }
 
-// write is what conn.flush does.
+// write is what Peer.flush does.
 func (s *journaled) write(n int) {
 	s.commit()
 	s.written += n
 	s.look("written")
-	s.c.out.sent(n)
+	s.c.Sent(n)
 	s.commit()
 }
 
-// receive is what conn.read does.
+// receive is what Peer.read does.
 func (s *journaled) receive() {
 	for len(s.fromNode) < s.read+readChunk {
 		s.fromNode = append(s.fromNode, s.frameOf(s.size())...)
@@ -131,9 +153,9 @@ func (s *journaled) receive() {
 	s.read += n
 	s.look("read")
 	s.c.in.have += n
-	before := len(s.c.out.buf)
+	before := len(s.c.buf)
 	s.c.frames()
-	s.toNode = append(s.toNode, s.c.out.buf[before:]...) // answers to ticks
+	s.toNode = append(s.toNode, s.c.buf[before:]...) // answers to ticks
 	s.look("handled")
 }
 
@@ -188,10 +210,10 @@ func TestJournalGivesBack(t *testing.T) {
 		s.compose(some)
 		s.commit()
 	}
-	for s.c.out.base > 0 || s.written == 0 {
-		s.write(s.c.out.waiting() / 2)
+	for s.c.base > 0 || s.written == 0 {
+		s.write(s.c.Waiting() / 2)
 	}
-	s.write(s.c.out.waiting())
+	s.write(s.c.Waiting())
 	if st := s.blocks(); st > 2*bufferKept {
 		t.Errorf("nothing waits, and it costs %d bytes", st)
 	}
@@ -212,7 +234,7 @@ func TestJournalHandedOver(t *testing.T) {
 	s.fromNode = append(s.fromNode, frames...)
 	s.look("at the beginning")
 	var got []int
-	s.c.frame = func(f []byte) { got = append(got, len(f)) }
+	s.c.host = silent{func(f []byte) { got = append(got, len(f)) }}
 	s.c.frames()
 	s.look("handled")
 	s.commit()

@@ -1,0 +1,186 @@
+package childproc
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"erluv/childproc/peer"
+	"erluv/loop"
+	"erluv/loop/watch"
+	"erluv/wire/dist"
+	"erluv/wire/etf"
+	"erluv/workers"
+)
+
+// client is a node that is served: the peer, and what waits here for room there. A process
+// of ours belongs to one, that of its owner when it was started, or without an owner that of
+// its caller. The manager has those that are connected; the peer of one that is not any more
+// drops what is sent.
+type client struct {
+	*peer.Peer
+	m         *manager
+	respawned bool        // another child has served it before
+	streams   *loop.Group // of its processes: output, and their ends; paused while there is no room
+	files     *watch.Set  // its watchers
+
+	stalled  []*workers.Worker // draining, waiting for room
+	ran      []*proc           // runs that are over, waiting for room for the answer
+	unserved []unserved        // waiting for room for what has been read
+
+	names      peer.Observers             // of the names of ours, and of the manager
+	visits     map[uint64]*peer.Observers // of processes that belong to another client, by pid
+	stateForm  stateForm
+	stateCalls []peer.Answer // that wait for it
+}
+
+// connect makes a client of a connection that main has made.
+func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
+	node := etf.Atom(g.Link.Target)
+	if m.clients[node] != nil {
+		return nil, fmt.Errorf("main gives a second connection to %s", node)
+	}
+	c := &client{m: m, respawned: g.Link.Respawned, visits: make(map[uint64]*peer.Observers)}
+	var err error
+	if c.streams, err = m.loop.NewGroup(); err != nil {
+		return nil, err
+	}
+	if c.Peer, err = peer.New(m.loop, g, m.self, m.serial(), c); err != nil {
+		return nil, err
+	}
+	if err := c.Adopt(&c.names, carried); err != nil {
+		return nil, err
+	}
+	c.files = watch.NewSet(m.loop, c.streams, fileHost{c})
+	m.clients[node] = c
+	return c, nil
+}
+
+// begin begins to serve a client, and tells its controller.
+func (c *client) begin() error {
+	if err := c.Serve(); err != nil {
+		return err
+	}
+	c.m.up(c)
+	c.Learn()
+	return nil
+}
+
+// clientOf is the client that a process of a node belongs to; nil: there is no connection
+// to it. Nearly always it is that of the process of ours, near.
+func (m *manager) clientOf(pid etf.Pid, near *client) *client {
+	if near != nil && near.Has(pid) && !near.Dead() {
+		return near
+	}
+	return m.clients[pid.Node]
+}
+
+// reachable refuses pids of nodes to which there is no connection.
+func (m *manager) reachable(pid etf.Pid) error {
+	if m.clients[pid.Node] != nil {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(m.clients))
+	if len(names) == 1 {
+		return fmt.Errorf("must be a process of %s, the node that is served", names[0])
+	}
+	return fmt.Errorf("must be a process of a node that is served: %v", names)
+}
+
+// observers are those of a process of ours on the client's node; nil: there are none.
+func (c *client) observers(p *proc) *peer.Observers {
+	if p.client == c {
+		return &p.observers
+	}
+	return c.visits[key(p.pid)]
+}
+
+// observe is observers, and makes room for some.
+func (c *client) observe(p *proc) *peer.Observers {
+	if o := c.observers(p); o != nil {
+		return o
+	}
+	o := &peer.Observers{}
+	c.visits[key(p.pid)] = o
+	return o
+}
+
+// bereft ends what the client knows of a process of ours, and returns its observers.
+func (c *client) bereft(p *proc) (o peer.Observers) {
+	if known := c.observers(p); known != nil {
+		o = *known
+		*known = peer.Observers{}
+		delete(c.visits, key(p.pid))
+	}
+	return o
+}
+
+// from is who made a gen_server:call: the answer goes to the node that it came from, to
+// pid with the tag, which must come back byte for byte.
+type from struct {
+	client *client
+	pid    etf.Pid
+	tag    etf.Raw
+}
+
+func (c *client) from(ask dist.Ask) from { return from{c, ask.From, ask.Tag} }
+
+// keep gives a copy that outlives the frame it came in.
+func (f from) keep() from {
+	f.tag = append(etf.Raw(nil), f.tag...)
+	return f
+}
+
+// reply answers a call.
+func (f from) reply(answer etf.Term) { f.client.Reply(f.pid, f.tag, answer) }
+
+// The rest of peer.Host; Frame and Oversized are in dispatch.go.
+
+// RoomAgain lets answers and output flow again after there was no room. What has been
+// read comes before what is still in the pipes.
+func (c *client) RoomAgain() {
+	c.answerRuns()
+	c.FarewellTurn()
+	c.serveAgain()
+	if !c.streams.Paused() || len(c.unserved) > 0 || !c.Roomy() {
+		return
+	}
+	c.streams.Resume()
+	c.files.Resume()
+	stalled := c.stalled
+	c.stalled = nil
+	for _, w := range stalled {
+		w.Resume()
+	}
+}
+
+// Lost: see peer.Host.
+func (c *client) Lost(err error) { c.m.lost(c, err.Error()) }
+
+// Said: see peer.Host.
+func (c *client) Said(pid etf.Pid) {
+	if p := c.m.find(pid); p != nil {
+		c.m.heard(p)
+	}
+}
+
+// Give: see peer.Host.
+func (c *client) Give(cost int) { c.m.held.give(cost) }
+
+// NewPid: see peer.Host.
+func (c *client) NewPid() etf.Pid { return c.m.newPid() }
+
+// Ring: see peer.Host.
+func (c *client) Ring() { c.m.main.ring() }
+
+// Resume: see peer.Host. The tag is the worker.
+func (c *client) Resume(tag any) { c.m.letFlow(tag.(*proc)) }
+
+// Regain: see peer.Host.
+func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*proc), what) }
+
+// Linger: see peer.Host.
+func (c *client) Linger(tag any, w peer.Wait) {
+	c.m.main.remark(fmt.Sprintf("stream %v of worker %v waits since %v for %v to take messages: up to %d bytes wait there, in a queue of %d",
+		w.Stream.Term(), process(tag.(*proc).pid), w.Since, process(w.By), w.Bytes, w.Queue))
+}

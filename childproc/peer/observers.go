@@ -1,0 +1,182 @@
+package peer
+
+import (
+	"errors"
+
+	"erluv/ipc"
+	"erluv/wire/etf"
+)
+
+// MaxObservers bounds links and monitors of all our processes together, so that a node
+// which sets up more and more of them cannot fill our memory (about 110 bytes each). Those
+// that come after are told system_limit.
+const MaxObservers = 1 << 20
+
+// Observers are the processes of the node that are told when a process of ours ends:
+// linked processes and monitors. Nearly always there are one or two.
+type Observers struct {
+	links    table[remote, struct{}]
+	monitors *table[monitorKey, etf.Atom] // the name by which it is monitored; nil: none
+}
+
+// Empty says whether there are none.
+func (o *Observers) Empty() bool {
+	return o.links.len() == 0 && (o.monitors == nil || o.monitors.len() == 0)
+}
+
+// Linked says whether a process of the node is linked.
+func (o *Observers) Linked() bool { return o.links.len() > 0 }
+
+// monitorKey names a monitor: who has set it up, and the reference, encoded.
+type monitorKey struct {
+	from remote
+	ref  string
+}
+
+// link and the methods below say whether something has changed.
+func (o *Observers) link(pid etf.Pid) bool   { return o.links.add(remoteOf(pid), struct{}{}) }
+func (o *Observers) unlink(pid etf.Pid) bool { return o.links.remove(remoteOf(pid)) }
+
+func (o *Observers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
+	if o.monitors == nil {
+		o.monitors = &table[monitorKey, etf.Atom]{}
+	}
+	return o.monitors.add(monitorKey{remoteOf(from), string(ref)}, name)
+}
+
+// demonitor gives the name by which the process was monitored.
+func (o *Observers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool) {
+	if o.monitors == nil {
+		return "", false
+	}
+	k := monitorKey{remoteOf(from), string(ref)}
+	i := o.monitors.find(k)
+	if i < 0 {
+		return "", false
+	}
+	name = o.monitors.list[i].value
+	return name, o.monitors.remove(k)
+}
+
+// The methods below change who observes a process of ours, count it, and have main know.
+// Processes of other nodes are none of this peer's: nothing changes for them.
+
+// Link adds a link, and says whether there was none.
+func (c *Peer) Link(o *Observers, ours, pid etf.Pid) bool {
+	if !o.link(pid) {
+		return false
+	}
+	c.observed++
+	c.ledger.add(watchOf(ipc.WatchLink, ours, pid))
+	return true
+}
+
+// Unlink removes one, and says whether there was one.
+func (c *Peer) Unlink(o *Observers, ours, pid etf.Pid) bool {
+	if !c.Has(pid) || !o.unlink(pid) {
+		return false
+	}
+	c.observed--
+	c.ledger.remove(watchOf(ipc.WatchLink, ours, pid))
+	return true
+}
+
+// Monitor adds a monitor of a process of ours, by pid or by name.
+func (c *Peer) Monitor(o *Observers, ours, from etf.Pid, name etf.Atom, ref etf.Raw) {
+	if o.monitor(from, name, ref) {
+		c.observed++
+		c.ledger.add(monitorOf(ours, name, from, string(ref)))
+	}
+}
+
+// Demonitor removes one.
+func (c *Peer) Demonitor(o *Observers, ours, from etf.Pid, ref etf.Raw) {
+	if !c.Has(from) {
+		return
+	}
+	if name, ok := o.demonitor(from, ref); ok {
+		c.observed--
+		c.ledger.remove(monitorOf(ours, name, from, string(ref)))
+	}
+}
+
+// Observed is how many links and monitors there are, of all our processes.
+func (c *Peer) Observed() int { return c.observed }
+
+// Remembered is what is remembered for processes of ours: links and monitors, bytes of the
+// ledger, and receivers that are sent something.
+func (c *Peer) Remembered() (observed, ledger, receivers int) {
+	for _, r := range c.flows.all {
+		if r.users > 0 || r.held > 0 {
+			receivers++
+		}
+	}
+	return c.observed, c.ledger.size, receivers
+}
+
+// LedgerFull says whether main can remember no more monitors.
+func (c *Peer) LedgerFull() bool { return c.ledger.size >= ledgerMax }
+
+// LinkTo links a process of ours with one of the node.
+func (c *Peer) LinkTo(o *Observers, ours, to etf.Pid) {
+	c.Link(o, ours, to)
+	c.Unasked(ours, Once, func() { c.sendLink(ours, to) })
+}
+
+// MonitorOwner has a process of ours monitor its owner, a process of the node. ref is the
+// number of the monitor.
+func (c *Peer) MonitorOwner(ours, owner etf.Pid, ref uint64) {
+	c.ledger.add(c.ownerWatch(ours, owner, ref))
+	c.Unasked(ours, Once, func() { c.sendMonitor(ours, owner, c.ref(ref)) })
+}
+
+// DemonitorOwner ends that.
+func (c *Peer) DemonitorOwner(ours, owner etf.Pid, ref uint64) {
+	c.Unasked(ours, Once, func() { c.sendDemonitor(ours, owner, c.ref(ref)) })
+	c.OwnerGone(ours, owner, ref)
+}
+
+// OwnerGone has main know that the monitor has served.
+func (c *Peer) OwnerGone(ours, owner etf.Pid, ref uint64) {
+	c.ledger.remove(c.ownerWatch(ours, owner, ref))
+}
+
+func (c *Peer) ownerWatch(ours, owner etf.Pid, ref uint64) ipc.Watch {
+	w := watchOf(ipc.WatchPeer, ours, owner)
+	w.Ref = string(c.ref(ref))
+	return w
+}
+
+// ref is a reference of our own, by its number.
+func (c *Peer) ref(n uint64) etf.Raw {
+	return etf.AppendNewRef(nil, c.Self.Node, c.Self.Creation, uint32(n)&0x3ffff, uint32(n>>18), 0)
+}
+
+// Adopt takes over monitors of names that were there before this child.
+func (c *Peer) Adopt(names *Observers, records []string) error {
+	for _, r := range records {
+		w, err := ipc.ReadWatch(r)
+		if err != nil {
+			return err
+		}
+		if w.Kind != ipc.WatchName {
+			return errors.New("main says of a process of ours that it was there before us")
+		}
+		from := c.theirs(remote{w.PeerID, w.PeerSerial, w.PeerCreation})
+		if names.monitor(from, etf.Atom(w.Name), etf.Raw(w.Ref)) {
+			c.observed++
+			c.ledger.size += len(r) // which main knows
+		}
+	}
+	return nil
+}
+
+// remote is a process of the node.
+type remote struct{ id, serial, creation uint32 }
+
+func remoteOf(pid etf.Pid) remote { return remote{pid.ID, pid.Serial, pid.Creation} }
+
+// theirs is its pid.
+func (c *Peer) theirs(r remote) etf.Pid {
+	return etf.Pid{Node: c.node, ID: r.id, Serial: r.serial, Creation: r.creation}
+}

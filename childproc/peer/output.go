@@ -1,0 +1,77 @@
+package peer
+
+import (
+	"encoding/binary"
+
+	"erluv/wire/dist"
+	"erluv/wire/etf"
+)
+
+// Stream is an output of a program, by the number of its descriptor there.
+type Stream uint8
+
+// The streams that have names.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)
+
+var streamAtom = [...]etf.Atom{Stdout: "stdout", Stderr: "stderr"}
+
+// Term names a stream: by its atom, or else by the number of its descriptor.
+func (s Stream) Term() etf.Term {
+	if int(s) < len(streamAtom) {
+		return streamAtom[s]
+	}
+	return int64(s)
+}
+
+// Output of programs is read straight into the outbox: a frame is begun, read into the
+// space behind it, and ended or taken back.
+
+// BeginOutput composes {W, {stdout, <<...>>}} up to the bytes, and says where it begins.
+func (o *outbox) BeginOutput(to, w etf.Pid, s Stream) (start int) {
+	start = len(o.buf)
+	b := dist.BeginSend(o.buf, to)
+	b = etf.AppendTupleHeader(b, 2)
+	b = etf.AppendPid(b, w)
+	b = etf.AppendTupleHeader(b, 2)
+	if int(s) < len(streamAtom) {
+		b = etf.AppendAtom(b, streamAtom[s])
+	} else {
+		b = etf.AppendInt(b, int64(s))
+	}
+	o.buf = etf.AppendBinaryHeader(b, 0)
+	return start
+}
+
+// BeginAnswer composes {Tag, {ok, <<...>>}} up to the bytes.
+func (o *outbox) BeginAnswer(to etf.Pid, tag etf.Raw) (start int) {
+	start = len(o.buf)
+	b := dist.BeginReply(o.buf, o.Self, to, tag)
+	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "ok")
+	o.buf = etf.AppendBinaryHeader(b, 0)
+	return start
+}
+
+// Space is that for the next n bytes.
+func (o *outbox) Space(n int) []byte { return o.buf[len(o.buf) : len(o.buf)+n] }
+
+// Filled: n bytes are in the space. They are returned.
+func (o *outbox) Filled(n int) []byte {
+	o.buf = o.buf[:len(o.buf)+n]
+	return o.buf[len(o.buf)-n:]
+}
+
+// Fill puts bytes there.
+func (o *outbox) Fill(data []byte) { o.buf = append(o.buf, data...) }
+
+// EndOutput fills in the lengths of the frame that begins at start, with n bytes of output.
+func (o *outbox) EndOutput(start, n int) {
+	binary.BigEndian.PutUint32(o.buf[len(o.buf)-n-4:], uint32(n))
+	o.buf = dist.End(o.buf, start)
+	o.seal(start)
+}
+
+// TakeBack takes a frame back that was begun at start.
+func (o *outbox) TakeBack(start int) { o.buf = o.buf[:start] }
