@@ -35,6 +35,36 @@ defmodule Erluv do
 
   It is the name of an erluv node, or an `erluv_node` process: its pid or registered name.
 
+  ## Where there is no erluv
+
+  erluv runs on Linux. Elsewhere (macOS, Windows, BSD) this node can use an erluv that runs on Linux, by
+  `:node` or `config :erluv, executable: ["ssh", ...]`. To develop there without one,
+
+      config :erluv_ex, fallback: :port
+
+  lets `cmd/3`, `stream!/2`, `stream/2` and `Erluv.Daemon` run programs by `Port`, and says so
+  in one warning. It has no effect on Linux, nor when an erluv is named or configured. `{Erluv, []}` as a
+  child is none then.
+
+  Results are the same, but for what a port cannot know or do:
+
+    * Programs go on when the BEAM is killed. What a program leaves behind when it ends by itself
+      goes on, and is waited for while it holds the program's output. Stopped are the program and
+      its process group: by SIGTERM, and after `:kill_timeout` by SIGKILL.
+    * They run as the user of this node, with all that this user may.
+    * A stream emits `{:exit, {:status, 143}}` where it would emit `{:exit, {:signal, :sigterm}}`.
+    * With `stderr: :console` they write to stderr of the BEAM themselves. A program whose
+      output is not taken is paused by SIGSTOP when 16 MiB of it wait.
+    * On Windows a program that has no stdin waits when it reads from it, programs are stopped
+      without warning, and output is not held back.
+
+  Honoured are `:cd`, `:env`, `:clear_env`, `:stderr` with `:console`, `:redirect_to_stdout` and
+  `:disable`, `:stderr_to_stdout`, `:timeout`, `:idle_timeout`, `:delay_to_sigkill` and
+  `:kill_timeout`; of `cmd/3` and streams `:into`, `:lines`, `:max_output`, `:max_chunk_size`,
+  `:ignore_epipe` and `:capture_stderr_only`; of `Erluv.Daemon` all but `:ready`,
+  `:ready_timeout` and `:watchdog`. Any other raises an `ArgumentError`, as `:input` does: a port
+  cannot close a program's stdin. On Windows `stderr: :disable` and `:capture_stderr_only` do so too.
+
   ## Options that all of them take
 
     * `:node` - the erluv node.
@@ -64,7 +94,7 @@ defmodule Erluv do
   as `System.cmd/3` does, or else an `Erluv.Error` that says why.
   """
 
-  alias Erluv.{Error, ExitError, Options, Run}
+  alias Erluv.{Error, ExitError, Options, PortWorker, Run}
 
   @typedoc "An erluv node, or an `erluv_node` process."
   @type server() :: :erluv.server()
@@ -89,7 +119,15 @@ defmodule Erluv do
       :second
   """
   @spec child_spec(:erluv_node.options()) :: Supervisor.child_spec()
-  def child_spec(opts), do: :erluv_node.child_spec(opts)
+  def child_spec(opts) do
+    spec = :erluv_node.child_spec(opts)
+
+    elsewhere = opts[:executable] || opts[:attach]
+
+    if spec.id == :erluv and elsewhere == nil and PortWorker.stands_in?(),
+      do: %{spec | start: {Function, :identity, [:ignore]}},
+      else: spec
+  end
 
   @doc """
   Runs a program, and returns what it wrote to stdout and its exit status.

@@ -63,8 +63,7 @@ text({already_started, Process}) ->
     ["an erluv_node has this name already, ", term(Process), ": the first call that names the default one ",
      "starts it, so a supervisor has it in front of those that use it, or gives it another name"];
 text({no_executable, Name}) ->
-    ["there is no executable ", name(Name), ": put it into PATH, or its path into the environment of ",
-     "the application erluv, as {executable, Path}, or compile the dependency where Go is"];
+    ["there is no executable ", name(Name), where(erluv_executable:runs_here())];
 text({executable, Name, Errno}) -> [name(Name), " cannot be executed: ", errno(Errno)];
 text({exited, Status, Words}) ->
     [io_lib:format("erluv ended with status ~b (~ts)", [Status, status(Status)]), words(Words)];
@@ -96,6 +95,13 @@ exit_text(restart_intensity) -> "it ended more often than max_restarts allows";
 exit_text(noconnection) -> "the connection to the erluv node was lost, and its programs end with it";
 exit_text(timeout) -> "it ran longer than its timeout and was stopped";
 exit_text(Reason) -> term(Reason).
+
+where(true) ->
+    [": put it into PATH, or its path into the environment of the application erluv, as ",
+     "{executable, Path}, or compile the dependency where Go is"];
+where(false) ->
+    [", which runs on Linux only: name an erluv node that serves this one from there; in Elixir programs ",
+     "can run by ports, with config :erluv_ex, fallback: :port"].
 
 %% What exit statuses mean, by erluv(8).
 status(0) -> "it was told to stop";

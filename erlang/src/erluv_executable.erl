@@ -5,6 +5,8 @@
 
 -export([open/2]).
 -export([which/0]).
+-export([os_type/0]).
+-export([runs_here/0]).
 -export([options/0]).
 -export([is_named/2]).
 -export([message/3]).
@@ -77,6 +79,16 @@ which() ->
     catch
         throw:Reason -> {error, Reason}
     end.
+
+%% @doc The operating system. A test has another one.
+-spec os_type() -> {unix | win32, atom()}.
+os_type() ->
+    application:get_env(erluv, os_type, os:type()).
+
+%% @doc Whether there is an erluv for this operating system.
+-spec runs_here() -> boolean().
+runs_here() ->
+    os_type() =:= {unix, linux}.
 
 %% @doc Whether the settings give it the name of this node.
 -spec is_named(node(), map()) -> boolean().

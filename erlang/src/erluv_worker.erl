@@ -166,7 +166,10 @@ last_output(Process) ->
     ?BADARG([Process], #{1 => process}).
 
 %% @private
--spec init({erluv:server(), erluv:cmd(), map()}) -> {ok, #state{}} | {stop, term()}.
+%% In the place of a server it takes a function that starts what is like a worker: erluv_ex
+%% has one for where there is no erluv.
+-spec init({erluv:server() | fun((erluv:cmd(), map()) -> {ok, pid()} | {error, term()}),
+            erluv:cmd(), map()}) -> {ok, #state{}} | {stop, term()}.
 init({Server, Cmd, Options}) ->
     process_flag(trap_exit, true),
     case check(Options) of
@@ -177,7 +180,7 @@ init({Server, Cmd, Options}) ->
 start(Server, Cmd, Options) ->
     Given = maps:without([output, keep, reason, register], Options),
     Spawn = maps:merge(reading(Options), reply(Given)),
-    case erluv:spawn_link(Server, Cmd, Spawn) of
+    case program(Server, Cmd, Spawn) of
         {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
         {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
         {error, Reason} -> {stop, Reason}
@@ -187,6 +190,9 @@ start(Server, Cmd, Options) ->
 %% each of which would be a message.
 reading(#{output := none}) -> #{packet => raw, flow => {active, ?RAW_CREDIT}};
 reading(_) -> #{packet => line, flow => {active, ?CREDIT}}.
+
+program(Start, Cmd, Options) when is_function(Start) -> Start(Cmd, Options);
+program(Server, Cmd, Options) -> erluv:spawn_link(Server, Cmd, Options).
 
 %% What it writes before it is ready is output as any.
 reply(#{ready := _} = Options) -> Options#{ready_reply => message};
@@ -207,7 +213,7 @@ state(Worker, Cmd, #{packet := Packet, flow := Flow}, Options) ->
            reason = maps:get(reason, Options, fun(Reason) -> Reason end)}.
 
 os_pid(Worker) ->
-    case erluv:info(Worker) of
+    case erluv_call:call(Worker, info) of
         #{os_pid := OsPid} -> OsPid;
         {error, _} -> undefined % it has ended
     end.

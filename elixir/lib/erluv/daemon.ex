@@ -48,13 +48,16 @@ defmodule Erluv.Daemon do
       ends at once.
     * `:stdio_window` - a number, of no effect: not more than 64 lines are on the way.
 
+  Where there is no erluv a port can have the program: see "Where there is no erluv" of `Erluv`.
+  `:erluv_worker.last_output/1` takes the process then, too, but `worker/1` is of no use.
+
   Unlike there, `:cgroup_base`, `:cgroup_path`, `:cgroup_controllers` and `:cgroup_sets`
   raise an `ArgumentError`: `:limits` needs no preparation.
   """
 
   use GenServer
 
-  alias Erluv.Options
+  alias Erluv.{Options, PortWorker}
 
   require Logger
 
@@ -183,6 +186,17 @@ defmodule Erluv.Daemon do
     stderr = if only and stderr == :console, do: :log, else: stderr
 
     if stderr == :consume, do: Options.refuse!(:stderr, ":consume is for Erluv.stream!/2")
+
+    PortWorker.only!(node, :capture_stderr_only, only, &PortWorker.captures?/1)
+
+    PortWorker.only!(
+      node,
+      :stderr,
+      if(stderr == :log, do: :console, else: stderr),
+      &PortWorker.stderr?/1
+    )
+
+    PortWorker.check!(node, opts)
 
     options =
       opts
@@ -324,7 +338,7 @@ defmodule Erluv.Daemon do
   defp info(state) do
     {:reply, worker, _} = :erluv_worker.handle_call(:worker, self(), state)
 
-    case :erluv.info(worker) do
+    case :erluv_call.call(worker, :info) do
       %{} = info -> info
       {:error, _} -> %{}
     end

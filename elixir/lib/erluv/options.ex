@@ -2,7 +2,7 @@ defmodule Erluv.Options do
   @moduledoc false
   # What users say, as options of erluv-protocol(7). Their values erluv checks itself.
 
-  alias Erluv.{Cgroup, Run, Sandbox}
+  alias Erluv.{Cgroup, PortWorker, Run, Sandbox}
 
   require Logger
 
@@ -23,8 +23,16 @@ defmodule Erluv.Options do
   # Of a Daemon, which has more of them.
   @daemon_only [:name, :ready, :ready_timeout, :watchdog, :keep]
 
-  @doc "The erluv node that is meant, and the other options."
-  def pop_node(opts), do: Keyword.pop(opts, :node, Application.get_env(:erluv_ex, :node, :erluv))
+  @doc """
+  The erluv node that is meant, and the other options. Where ports stand in for one it is a
+  function that starts a program.
+  """
+  def pop_node(opts) do
+    Keyword.pop_lazy(opts, :node, fn ->
+      Application.get_env(:erluv_ex, :node) ||
+        if(PortWorker.stands_in?(), do: &PortWorker.spawn_link/2, else: :erluv)
+    end)
+  end
 
   @doc "Takes an option out, checked."
   def pop(opts, key, default, right?, right) do
@@ -53,6 +61,12 @@ defmodule Erluv.Options do
       do: refuse!(:capture_stderr_only, "and another place for stderr exclude each other")
 
     for {key, _} <- opts, key in @daemon_only, do: refuse!(key, "is for Erluv.Daemon")
+
+    PortWorker.only!(node, :input, input, &is_nil/1)
+    PortWorker.only!(node, :exit_timeout, time, &(&1 == :infinity))
+    PortWorker.only!(node, :capture_stderr_only, only, &PortWorker.captures?/1)
+    PortWorker.only!(node, :stderr, stderr, &PortWorker.stderr?/1)
+    PortWorker.check!(node, opts)
 
     %Run{
       node: node,

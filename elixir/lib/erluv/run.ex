@@ -70,7 +70,7 @@ defmodule Erluv.Run do
     Process.monitor(consumer)
     Process.put(:"$callers", callers)
 
-    case Options.start(spec.options, &:erluv.spawn_link(spec.node, spec.command, &1)) do
+    case Options.start(spec.options, &spawn_link(spec, &1)) do
       {:ok, worker} ->
         streams =
           if spec.tagged,
@@ -90,6 +90,11 @@ defmodule Erluv.Run do
         {:stop, {:shutdown, {:not_started, reason}}}
     end
   end
+
+  defp spawn_link(%{node: start} = spec, options) when is_function(start),
+    do: start.(spec.command, options)
+
+  defp spawn_link(spec, options), do: :erluv.spawn_link(spec.node, spec.command, options)
 
   defp reader(worker, stream, to, spec) do
     run = self()

@@ -7,7 +7,8 @@ defmodule Mix.Tasks.Erluv.Doctor do
 
       $ mix erluv.doctor
 
-  The exit status is 1 when programs cannot be run, and the reason is said.
+  The exit status is 1 when programs cannot be run, and the reason is said. Where programs run
+  by ports, as there is no erluv for the operating system, it says that.
   """
 
   use Mix.Task
@@ -17,6 +18,13 @@ defmodule Mix.Tasks.Erluv.Doctor do
     Mix.Task.run("app.config")
     {:ok, _} = Application.ensure_all_started(:erluv_ex)
     say("executable", executable())
+
+    if Erluv.PortWorker.stands_in?(),
+      do: say("programs", "run by ports: config :erluv_ex, fallback: :port"),
+      else: start()
+  end
+
+  defp start do
     before = Node.self()
     {time, info} = :timer.tc(fn -> :erluv.info(:erluv) end)
     say("distribution", distribution(before, Node.self()))
