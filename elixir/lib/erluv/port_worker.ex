@@ -395,7 +395,7 @@ defmodule Erluv.PortWorker do
   end
 
   defp read(data, %{reader: {from, max}} = state) when byte_size(data) > max do
-    <<first::binary-size(max), rest::binary>> = data
+    {first, rest} = :erlang.split_binary(data, max)
     GenServer.reply(from, {:ok, first})
     waiting = state.waiting + byte_size(rest)
     %{state | reader: nil, queue: :queue.in_r(rest, state.queue), waiting: waiting}
