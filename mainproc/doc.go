@@ -5,29 +5,38 @@
 // connection: two threads sleep in poll(2), and one asks every two seconds whether the
 // child lives.
 //
-// Its life is a machine (machine.go), run by one goroutine (guard.go):
+// It is in rooms: crew has the roles as processes, link a connection, permit what main
+// listens to. Here a guard (guard.go) ties one crew with a set of links. Both lives are
+// machines (crew/life.go, link/life.go), run by the guard's one goroutine. Of the crew:
 //
-//	            ┌───────── connected ────────┐
-//	connecting ─┤                            ├─ starting ── ready ── serving ◄── ready ──┐
-//	    ▲       └─ launched (the first time) ┘                        │   │              │
-//	    │                                                 lost, asked │   │ died, broken │
-//	    │                                                             ▼   ▼              │
-//	 waiting ◄───────────────── gone: try again ───────────────── stopping  falling      │
-//	                                                             │    ▲       │ gone      │
-//	                                            gone: no more ───┤    │       ▼           │
-//	                                                             ▼    └───── down ──► rising
-//	                                                           ended  lost,      respawn,
-//	                                                                  timeout    perhaps after
-//	                                                                             resting
+//	           wanted          launched          handed          ready
+//	    none ──────────► starting ───► standby ───► handing ───► serving ──┐
+//	     ▲ ▲                ▲  failed                          stop│ │died,│ stopped
+//	     │ │ stop, expired  │    │                                 ▼ │broken
+//	     │ └──────────── down ◄──┘                             asked │     │
+//	gone │         respawn │ ▲                                     │ ▼     │
+//	     │  resting ◄──────┘ └──────────── gone ────────────── falling     │
+//	     └──────────────────────────── ending ◄────────────────────┴───────┘
 //
-// A failure in connecting or starting leads to stopping as well: whatever was
-// begun is given up there, and nothing goes on before all of it is gone.
+// Of a link:
 //
-// From down to rising main keeps the connection itself: caretaker.go, interim.go, with
-// what stand.go and ledger.go say of the child that has died.
+//	              connected        offered         ready
+//	  connecting ──────────► open ────────► handing ────► served
+//	      ▲                   ▲ │ crashed      │             │
+//	      │ expired  released │ └────────► orphaned ◄────────┘ crashed
+//	      │                   │               │ reaped
+//	   waiting            releasing ◄────── kept ── leave ──► leaving
+//	      ▲                          offered
+//	      └──── gone: again ── closing ── gone: no more ──► ended
+//
+// A link that is lost is closing, from wherever it was; the others go on. When the child
+// dies, each link is orphaned, and kept by main itself as soon as the roles have been
+// reaped; the first that another child is offered is handed to it with all that it needs.
+// Whatever was begun is given up in closing and in ending, and a link that was served by
+// a crew is not made anew before all of that crew is gone.
 //
 // A service manager that wants to know is told how it goes (service.go).
 //
-// The first connection failing is the end, so that a wrong cookie is noticed;
+// The first connection failing is the link's end, so that a wrong cookie is noticed;
 // afterwards the configuration's `reconnect` decides.
 package mainproc

@@ -3,6 +3,7 @@ package mainproc
 import (
 	"errors"
 
+	"erluv/mainproc/crew"
 	"erluv/sandbox"
 	"erluv/wire/dist"
 )
@@ -17,8 +18,6 @@ const (
 	statusDied    = 4 // nobody has wanted a new child
 )
 
-var errDieTimeout = errors.New("nobody has asked for a new child (respawn)")
-
 // ExitStatus is the exit status of the process for an error of Run or Ping.
 func ExitStatus(err error) int {
 	var refused *dist.Refused
@@ -28,7 +27,7 @@ func ExitStatus(err error) int {
 		return statusOK
 	case errors.As(err, &lacking):
 		return statusNever
-	case errors.Is(err, errDieTimeout):
+	case errors.Is(err, crew.ErrDieTimeout):
 		return statusDied
 	case errors.Is(err, dist.ErrCookie), errors.As(err, &refused):
 		return statusRefused

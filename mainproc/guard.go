@@ -2,27 +2,23 @@ package mainproc
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
-	"erluv/mainproc/permit"
 	"erluv/wire/etf"
 )
 
 // world is what a guard acts on; a test has one without processes.
 type world interface {
-	// Connect connects to the node and shakes hands.
-	Connect(context.Context) (*link.Link, error)
 	// launch starts child and spawner and sees to it that they have dropped.
 	launch(context.Context) (roles, error)
-	// keep goes on with the connection in place of a crew that has ended, which is why.
+	// keep goes on with a connection in place of a crew that has ended, which is why.
 	keep(*link.Link, etf.Term) (keeper, error)
 }
 
-// keeper serves the connection while there is no child: a link.Caretaker.
+// keeper serves a connection while there is no child: a link.Caretaker.
 type keeper interface {
 	Serve(respawn func()) error
 	Order(link.Order)
@@ -32,6 +28,7 @@ type keeper interface {
 // roles are a pair of running ones: a crew.Crew.
 type roles interface {
 	Hand(context.Context, crew.Connection) error
+	TakeBack(crew.Connection)
 	Answers() bool
 	Watch(report func(crew.Event))
 	Ask(reason string) error
@@ -44,302 +41,302 @@ type roles interface {
 
 // event is something that has happened; the fields are those of its kind.
 type event struct {
-	kind eventKind
-	err  error
-	link *link.Link
-	crew roles
+	kind  eventKind
+	line  *line
+	link  *link.Link
+	roles roles
+	said  crew.Event
+	err   error
 }
 
 type eventKind uint8
 
 const (
-	eventConnected eventKind = iota // link
-	eventLaunched                   // crew
-	eventReady
-	eventFailed  // err: of connect, launch or hand
-	eventStopped // err: how the connection was lost, or nil
-	eventBroken  // err: the child has broken the conversation
-	eventDied    // err: how a role ended
-	eventWatched // watch has returned
-	eventRespawn // somebody wants a new child
-	eventKept    // err: a keeper has returned
+	eventConnected eventKind = iota // line, link or err
+	eventLaunched                   // roles or err
+	eventHanded                     // line, err
+	eventSaid                       // said, by the crew
+	eventWatched                    // the crew has ended
+	eventKept                       // line, err: its keeper has returned
+	eventRespawn                    // somebody wants a new child
 )
 
-// said are the kinds of what a crew reports.
-var said = map[crew.EventKind]eventKind{crew.Stopped: eventStopped, crew.Broken: eventBroken, crew.Died: eventDied}
-
-// guard runs a machine: one goroutine owns both and what they hold; all others
-// report to it and end before it does.
+// guard ties one crew with the links that its child serves: the crew's life and the life of
+// each link are machines, and settle has them see each other. One goroutine owns all of
+// them and what they hold; all others report to it and end before it does.
 type guard struct {
-	machine
 	world world
 	log   *slog.Logger
 	up    func()
 	told  *service // how it goes; nil: nobody is
 
-	events  chan event // unbuffered: the owner is never away for long
-	timer   *time.Timer
-	ctx     context.Context // of this incarnation
-	cancel  context.CancelFunc
-	running int // goroutines that have yet to report
-	handing bool
-	watched bool // watch was called
-	link    *link.Link
-	crew    roles
-	why     etf.Term // the last crew has ended
-	leftErr error
-	keeper  keeper
-	leaving bool   // the keeper is saying the last words
-	reason  string // for the child's stop
+	team  team
+	lines []*line
+
+	events chan event // unbuffered: the owner is never away for long
+	timer  *time.Timer
+	reason string // for the child's stop
 }
 
-// run lives until the machine has ended, and returns why, or nil for an orderly
-// end, which somebody wants when ctx ends.
+// team is the crew, with what it holds.
+type team struct {
+	crew.Life
+	roles   roles           // nil: there are none
+	ctx     context.Context // of their start
+	cancel  context.CancelFunc
+	running int  // goroutines that have yet to report: launch and watch
+	handing int  // links that are being given to the child
+	watched bool // Watch was called
+	due     time.Time
+	noted   crew.State
+
+	// Of the last one:
+	why  etf.Term // it has ended, for the controllers
+	left error    // its links cannot be gone on with
+}
+
+// line is a link, with what it holds.
+type line struct {
+	link.Life
+	connect func(context.Context) (*link.Link, error)
+	link    *link.Link // nil: there is no connection
+	keeper  keeper
+	cancel  context.CancelFunc // an attempt to connect
+	running int                // goroutines that have yet to report: connect, hand, keeper
+	due     time.Time
+	noted   link.State
+}
+
+// run lives until all links have ended, and returns why the first of them has that did not
+// do so in order, which somebody wants when ctx ends.
 func (g *guard) run(ctx context.Context) error {
 	stop := ctx.Done()
 	g.events = make(chan event)
 	g.timer = time.NewTimer(time.Hour)
-	g.timer.Stop()
-	g.act(g.begin())
-	for g.state != ended {
-		before := g.state
+	for _, l := range g.lines {
+		g.onLine(l, l.Begin())
+	}
+	g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
+	for !g.ended() {
+		g.timer.Reset(g.untilDue())
 		select {
 		case <-stop:
 			stop = nil
 			g.reason = context.Cause(ctx).Error()
 			g.log.Info("stopping", "reason", g.reason)
 			g.told.leaving("stopping: " + g.reason)
-			g.act(g.stop())
+			g.onTeam(g.team.Stop())
+			g.leave(nil)
 		case <-g.timer.C:
-			g.act(g.expired())
+			g.expire(time.Now())
 		case <-g.told.due():
 			// Whatever else goes on has bounds of its own.
-			g.told.sign(g.state != serving || g.crew.Answers())
+			g.told.sign(g.team.State != crew.Serving || g.team.roles.Answers())
 		case e := <-g.events:
-			g.act(g.take(e))
+			g.take(e)
 		}
-		for (g.state == stopping || g.state == falling) && g.settle() {
+		for g.settle(time.Now()) {
 		}
-		if g.state != before {
-			g.note()
-		}
+		g.note()
 	}
 	g.timer.Stop()
-	return g.err
+	err := g.err()
+	if err != nil {
+		g.told.leaving(err.Error())
+	} else {
+		g.told.leaving("ended")
+	}
+	return err
 }
 
-// take gives an event to the machine.
-func (g *guard) take(e event) do {
+func (g *guard) ended() bool {
+	for _, l := range g.lines {
+		if l.State != link.Ended {
+			return false
+		}
+	}
+	return g.team.State == crew.None
+}
+
+func (g *guard) err() error {
+	for _, l := range g.lines {
+		if l.Err != nil {
+			return l.Err
+		}
+	}
+	return nil
+}
+
+// untilDue is how long it is until a machine's timer runs out.
+func (g *guard) untilDue() time.Duration {
+	next := g.team.due
+	for _, l := range g.lines {
+		if next.IsZero() || !l.due.IsZero() && l.due.Before(next) {
+			next = l.due
+		}
+	}
+	if next.IsZero() {
+		return time.Hour
+	}
+	return time.Until(next)
+}
+
+// expire tells the machines whose timers have run out.
+func (g *guard) expire(now time.Time) {
+	over := func(due *time.Time) bool {
+		if due.IsZero() || now.Before(*due) {
+			return false
+		}
+		*due = time.Time{}
+		return true
+	}
+	if over(&g.team.due) {
+		g.onTeam(g.team.Expired())
+	}
+	for _, l := range g.lines {
+		if over(&l.due) {
+			g.onLine(l, l.Expired())
+		}
+	}
+}
+
+// take gives an event to the machine that it concerns.
+func (g *guard) take(e event) {
+	if e.line != nil {
+		e.line.running--
+	}
 	switch e.kind {
 	case eventConnected:
-		g.running--
-		g.link = e.link
-		return g.connected()
-	case eventLaunched:
-		g.running--
-		g.crew = e.crew
-		return g.launched()
-	case eventReady:
-		g.running--
-		g.handing = false
-		return g.ready(time.Now())
-	case eventFailed:
-		g.running--
-		g.handing = false
-		return g.failed(e.err)
-	case eventBroken:
-		return g.failed(e.err)
-	case eventStopped:
-		return g.stopped(e.err)
-	case eventDied:
-		g.log.Debug("a role has ended", "how", e.err) // if it matters, it will be the guard's error
-		return g.died(e.err)
-	case eventWatched:
-		g.running--
-		if g.state == falling {
-			g.why, g.leftErr = g.crew.Left()
-		}
-		g.crew.Close()
-		g.crew, g.watched = nil, false
-	case eventRespawn:
-		return g.respawn()
-	case eventKept:
-		g.running--
-		g.keeper.Close()
-		g.keeper = nil
 		if e.err != nil {
-			return g.lost(fmt.Errorf("the connection was lost while there was no child: %w", e.err))
+			g.onLine(e.line, e.line.Lost(e.err))
+			return
 		}
-		return g.released()
+		e.line.link = e.link
+		g.onLine(e.line, e.line.Connected())
+	case eventLaunched:
+		g.team.running--
+		if e.err != nil {
+			g.onTeam(g.team.Failed(e.err))
+			return
+		}
+		g.team.roles = e.roles
+		g.onTeam(g.team.Launched())
+	case eventHanded:
+		g.team.handing--
+		if e.err != nil {
+			g.onTeam(g.team.Failed(e.err))
+			return
+		}
+		e.line.Ready(time.Now())
+		g.onTeam(g.team.Ready(time.Now()))
+	case eventSaid:
+		g.hear(e.said)
+	case eventWatched:
+		g.team.running--
+	case eventKept:
+		e.line.keeper.Close()
+		e.line.keeper = nil
+		if e.err != nil {
+			g.onLine(e.line, e.line.Lost(noKeeper(e.err)))
+			return
+		}
+		g.onLine(e.line, e.line.Released())
+	case eventRespawn:
+		g.onTeam(g.team.Respawn())
 	}
-	return 0
 }
 
-// act does what the machine says.
-func (g *guard) act(d do) {
-	if d&doConnect != 0 {
-		g.ctx, g.cancel = context.WithCancel(context.Background())
-		g.report(func(ctx context.Context) event {
-			l, err := g.world.Connect(ctx)
-			return result(event{kind: eventConnected, link: l}, err)
-		})
+// hear takes what a crew reports.
+func (g *guard) hear(e crew.Event) {
+	switch e.Kind {
+	case crew.Stopped:
+		g.onTeam(g.team.Stopped(e.Err))
+	case crew.Broken:
+		g.onTeam(g.team.Failed(e.Err))
+	case crew.Died:
+		g.log.Debug("a role has ended", "how", e.Err) // if it matters, it will be the guard's error
+		g.onTeam(g.team.Died(e.Err))
 	}
-	if d&doLaunch != 0 {
-		g.report(func(ctx context.Context) event {
-			c, err := g.world.launch(ctx)
-			return result(event{kind: eventLaunched, crew: c}, err)
-		})
+}
+
+// settle has the machines see each other, and says whether anything has changed by it.
+func (g *guard) settle(now time.Time) (changed bool) {
+	t := &g.team
+	was, needed := t.State, false
+	if t.State == crew.Falling || t.State == crew.Ending {
+		g.reap(now)
 	}
-	if d&doHand != 0 {
-		g.handing = true
-		c, l := g.crew, g.link
-		g.report(func(ctx context.Context) event {
-			return result(event{kind: eventReady}, c.Hand(ctx, l))
-		})
+	for _, l := range g.lines {
+		before := l.State
+		g.meet(l, now)
+		changed = changed || l.State != before
+		needed = needed || l.Needs()
 	}
-	if d&doServe != 0 {
+	if !needed {
+		g.onTeam(t.Unwanted())
+	}
+	return changed || t.State != was
+}
+
+// meet has a link see how the crew stands.
+func (g *guard) meet(l *line, now time.Time) {
+	t := &g.team
+	if l.State == link.Closing && l.running == 0 && t.State != crew.Ending {
+		g.close(l)
+		g.onLine(l, l.Gone(now))
+	}
+	switch t.State {
+	case crew.None:
+		if l.State == link.Open || l.State == link.Kept {
+			g.onTeam(t.Wanted())
+		}
+	case crew.Standby, crew.Serving:
+		g.onLine(l, l.Offered())
+	case crew.Falling, crew.Down, crew.Resting:
+		l.Crashed()
+	}
+	if l.State == link.Orphaned && l.running == 0 && t.State != crew.Falling {
+		g.onLine(l, l.Reaped())
+	}
+}
+
+// reap tells the crew's machine when nothing is left of the roles.
+func (g *guard) reap(now time.Time) {
+	t := &g.team
+	if t.roles != nil && !t.watched && t.handing == 0 {
 		g.watch()
-		if g.up != nil {
-			g.up()
-			g.up = nil
-		}
 	}
-	if d&doAsk != 0 {
-		if err := g.crew.Ask(g.reason); err != nil {
-			g.log.Error("cannot ask the child to stop", "error", err)
-			d |= doKill
-		}
-	}
-	if d&doEnd != 0 {
-		g.end()
-	}
-	if d&doKill != 0 && g.crew != nil {
-		g.crew.Kill()
-	}
-	if d&doFall != 0 {
-		g.crew.Fall()
-	}
-	if d&doKeep != 0 {
-		g.keep()
-	}
-	if d&doTell != 0 {
-		g.keeper.Order(link.Order{Kind: link.OrderDown, Reason: etf.Tuple{etf.Atom("start"), etf.Binary(permit.Printable(g.err.Error()))}})
-	}
-	if d&doRelease != 0 {
-		g.keeper.Order(link.Order{Kind: link.OrderRelease})
-	}
-	if d&doLeave != 0 && g.keeper != nil {
-		g.cancel() // a launch
-		g.leaving = true
-		g.keeper.Order(link.Order{Kind: link.OrderLeave, Reason: g.lastWords()})
-	}
-	if d&doArm != 0 {
-		g.timer.Reset(g.delay)
-	}
-}
-
-// keep has the connection kept in place of the crew that has ended.
-func (g *guard) keep() {
-	k, err := keeper(nil), g.leftErr
-	if err == nil {
-		k, err = g.world.keep(g.link, g.why)
-	}
-	g.leftErr = nil
-	if err != nil {
-		g.act(g.lost(fmt.Errorf("%w; cannot go on with its connection: %w", g.err, err)))
+	if t.running > 0 || t.handing > 0 {
 		return
 	}
-	g.keeper = k
-	g.report(func(context.Context) event {
-		return event{kind: eventKept, err: k.Serve(func() { g.events <- event{kind: eventRespawn} })}
-	})
-}
-
-// lastWords are the reason why the node leaves.
-func (g *guard) lastWords() etf.Term {
-	if g.err != nil {
-		return etf.Atom("die_timeout")
+	if t.roles != nil {
+		t.why, t.left = t.roles.Left()
+		t.roles.Close()
+		t.roles, t.watched = nil, false
 	}
-	return etf.Atom("shutdown")
-}
-
-// report runs f on a goroutine of its own, which ends with the event, at the
-// latest soon after the incarnation's context.
-func (g *guard) report(f func(context.Context) event) {
-	g.running++
-	ctx := g.ctx
-	go func() { g.events <- f(ctx) }()
-}
-
-func result(e event, err error) event {
-	if err != nil {
-		return event{kind: eventFailed, err: err}
-	}
-	return e
-}
-
-func (g *guard) watch() {
-	g.watched = true
-	c := g.crew
-	g.report(func(context.Context) event {
-		c.Watch(func(e crew.Event) { g.events <- event{kind: said[e.Kind], err: e.Err} })
-		return event{kind: eventWatched}
-	})
-}
-
-// end gives up what is under way. The connection is closed at once, so that the
-// node sees it; while it is being handed over, it is hand's, and a keeper's while it
-// is kept.
-func (g *guard) end() {
-	g.cancel()
-	if g.crew != nil {
-		g.crew.End()
-	}
-	if g.keeper != nil && !g.leaving {
-		g.keeper.Order(link.Order{Kind: link.OrderQuit})
-	}
-	if !g.handing && g.keeper == nil {
-		g.link.Close()
-		g.link = nil
-	}
-}
-
-// settle tells the machine when nothing of the incarnation is left, or nothing of
-// its roles, and says whether it has.
-func (g *guard) settle() bool {
-	if g.crew != nil && !g.watched && !g.handing {
-		g.watch()
-	}
-	if g.running > 0 {
-		return false
-	}
-	g.leaving = false
-	if g.state == stopping {
-		g.link.Close()
-		g.link = nil
-		g.timer.Stop()
-	}
-	g.act(g.gone(time.Now()))
-	return true
+	g.onTeam(t.Gone(now))
 }
 
 // note logs what people want to know of a new state, and tells the service manager.
 func (g *guard) note() {
-	switch g.state {
-	case serving:
-		g.log.Info("node up", "node", g.link.Local.Name, "target", g.link.Peer.Name)
-		g.told.up("serving %s as %s", g.link.Peer.Name, g.link.Local.Name)
-	case down:
-		g.log.Error("no child", "error", g.err, "respawn_within", g.dieTimeout)
-		g.told.status("no child, waiting %v for respawn: %v", g.dieTimeout, g.err)
-	case waiting:
-		g.log.Warn("trying again", "in", g.delay.Round(time.Millisecond), "error", g.err)
-		g.told.status("not connected, trying again: %v", g.err)
-	case ended:
-		if g.err != nil {
-			g.told.leaving(g.err.Error())
-		} else {
-			g.told.leaving("ended")
+	for _, l := range g.lines {
+		if l.State == l.noted {
+			continue
+		}
+		l.noted = l.State
+		switch l.State {
+		case link.Served:
+			g.log.Info("node up", "node", l.link.Local.Name, "target", l.link.Peer.Name)
+			g.told.up("serving %s as %s", l.link.Peer.Name, l.link.Local.Name)
+		case link.Waiting:
+			g.log.Warn("trying again", "in", l.Delay.Round(time.Millisecond), "error", l.Err)
+			g.told.status("not connected, trying again: %v", l.Err)
+		}
+	}
+	if t := &g.team; t.State != t.noted {
+		if t.noted = t.State; t.State == crew.Down {
+			g.log.Error("no child", "error", t.Err, "respawn_within", t.DieTimeout)
+			g.told.status("no child, waiting %v for respawn: %v", t.DieTimeout, t.Err)
 		}
 	}
 }

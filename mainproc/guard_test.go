@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,43 +19,62 @@ import (
 	"erluv/wire/etf"
 )
 
+var errTest = errors.New("test")
+
 // fakeWorld says yes to everything, or what a test tells it, and writes down
 // what it was asked for and when.
 type fakeWorld struct {
 	start    time.Time
 	log      []string
+	lines    int               // links, if more than one
 	connects func(n int) error // nil: yes; n counts from 1
 	launches func() error
 	hangs    bool // connect and launch wait for the end of their context
 	crews    []*fakeCrew
-	stubborn bool        // roles do not end by themselves
-	silent   bool        // the child does not answer when it is asked to stop
-	deaf     bool        // it cannot be asked
-	mute     atomic.Bool // the child does not show that it lives
-	doubt    error       // nobody can go on with the connection that a crew has left
-	keeper   *fakeKeeper
+	stubborn bool                   // roles do not end by themselves
+	refuses  atomic.Bool            // of a child that is handed a connection
+	silent   bool                   // the child does not answer when it is asked to stop
+	deaf     bool                   // it cannot be asked
+	mute     atomic.Bool            // the child does not show that it lives
+	doubt    error                  // nobody can go on with the connection that a crew has left
+	keeper   *fakeKeeper            // the last one
+	keepers  map[uint32]*fakeKeeper // by the number of the link
 	n        int
+	mu       sync.Mutex    // guards n, log, and what the crews have
 	watchdog time.Duration // of a service manager that listens; 0: there is none
 }
 
 func (w *fakeWorld) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.log = append(w.log, fmt.Sprintf("%v ", time.Since(w.start))+fmt.Sprintf(format, args...))
 }
 
-func (w *fakeWorld) Connect(ctx context.Context) (*link.Link, error) {
+func (w *fakeWorld) connect(ctx context.Context, id uint32) (*link.Link, error) {
+	w.mu.Lock()
 	w.n++
+	n := w.n
+	w.mu.Unlock()
 	if w.hangs {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	if w.connects != nil {
-		if err := w.connects(w.n); err != nil {
-			w.note("refused")
+		if err := w.connects(n); err != nil {
+			w.note("refused%s", name(id))
 			return nil, err
 		}
 	}
-	w.note("connected")
-	return &link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
+	w.note("connected%s", name(id))
+	return &link.Link{ID: id, Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
+}
+
+// name tells the second link from the first.
+func name(id uint32) string {
+	if id == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" %d", id)
 }
 
 func (w *fakeWorld) launch(ctx context.Context) (roles, error) {
@@ -71,15 +92,20 @@ func (w *fakeWorld) launch(ctx context.Context) (roles, error) {
 	return c, nil
 }
 
-func (w *fakeWorld) keep(*link.Link, etf.Term) (keeper, error) {
-	w.note("keep")
-	w.keeper = &fakeKeeper{w: w, orders: make(chan link.Order, 10), says: make(chan error)}
+func (w *fakeWorld) keep(l *link.Link, _ etf.Term) (keeper, error) {
+	w.note("keep%s", name(l.ID))
+	w.keeper = &fakeKeeper{w: w, id: l.ID, orders: make(chan link.Order, 10), says: make(chan error)}
+	if w.keepers == nil {
+		w.keepers = map[uint32]*fakeKeeper{}
+	}
+	w.keepers[l.ID] = w.keeper
 	return w.keeper, nil
 }
 
 // fakeKeeper does what it is ordered to.
 type fakeKeeper struct {
 	w      *fakeWorld
+	id     uint32
 	orders chan link.Order
 	says   chan error // nil: a wish for a new child
 }
@@ -93,7 +119,7 @@ func (k *fakeKeeper) Serve(respawn func()) error {
 			}
 			respawn()
 		case o := <-k.orders:
-			k.w.note("%s", [...]string{link.OrderDown: "down", link.OrderRelease: "release", link.OrderLeave: "leave", link.OrderQuit: "quit"}[o.Kind])
+			k.w.note("%s%s", [...]string{link.OrderDown: "down", link.OrderRelease: "release", link.OrderLeave: "leave", link.OrderQuit: "quit"}[o.Kind], name(k.id))
 			if o.Kind != link.OrderDown {
 				return nil
 			}
@@ -106,14 +132,28 @@ func (k *fakeKeeper) Order(o link.Order) { k.orders <- o }
 func (k *fakeKeeper) Close() {}
 
 type fakeCrew struct {
-	w       *fakeWorld
-	says    chan crew.Event
-	gone    chan struct{}
-	isGone  bool
-	refuses error
+	w      *fakeWorld
+	says   chan crew.Event
+	gone   chan struct{}
+	isGone bool
+	has    []crew.Connection
 }
 
-func (c *fakeCrew) Hand(context.Context, crew.Connection) error { return c.refuses }
+func (c *fakeCrew) Hand(_ context.Context, l crew.Connection) error {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.has = append(c.has, l)
+	if c.w.refuses.Load() {
+		return errTest
+	}
+	return nil
+}
+
+func (c *fakeCrew) TakeBack(l crew.Connection) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.has = slices.DeleteFunc(c.has, func(other crew.Connection) bool { return other == l })
+}
 
 func (c *fakeCrew) Answers() bool { return !c.w.mute.Load() }
 
@@ -175,15 +215,25 @@ func (c *fakeCrew) Fall() {
 
 func (c *fakeCrew) Left() (etf.Term, error) { return etf.Atom("test"), c.w.doubt }
 
+// guard is one with as many lines as w has.
+func (w *fakeWorld) guard() *guard {
+	g := &guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
+	g.team.StopBound, g.team.DieTimeout = 7*time.Second, 5*time.Second
+	for id := range uint32(max(w.lines, 1)) {
+		l := &line{connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
+		l.Retry, l.Jitter = true, func(d time.Duration) time.Duration { return d }
+		g.lines = append(g.lines, l)
+	}
+	return g
+}
+
 // during runs a guard on w in a bubble of fake time while f plays the world's
 // part, and returns the guard's error.
 func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
-		g := guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
-		g.retry, g.stopBound, g.dieTimeout, g.final = true, 7*time.Second, 5*time.Second, link.IsFinal
-		g.jitter = func(d time.Duration) time.Duration { return d }
+		g := w.guard()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -194,8 +244,13 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 		f(func(reason string) { cancel(errors.New(reason)) })
 		<-done
 		cancel(nil)
-		if g.link != nil || g.crew != nil || g.keeper != nil || g.running != 0 {
-			t.Errorf("something is left: link %v, crew %v, %d goroutines", g.link, g.crew, g.running)
+		if g.team.roles != nil || g.team.running != 0 || g.team.handing != 0 {
+			t.Errorf("something is left of the crew: %+v", g.team)
+		}
+		for _, l := range g.lines {
+			if l.link != nil || l.keeper != nil || l.running != 0 {
+				t.Errorf("something is left of a link: %+v", l)
+			}
 		}
 	})
 	return err
@@ -494,9 +549,8 @@ func TestGuardUp(t *testing.T) {
 	ups := 0
 	w := &fakeWorld{}
 	synctest.Test(t, func(t *testing.T) {
-		g := guard{world: w, log: slog.New(slog.DiscardHandler), up: func() { ups++ }}
-		g.retry, g.stopBound, g.final = true, time.Second, link.IsFinal
-		g.jitter = func(d time.Duration) time.Duration { return d }
+		g := w.guard()
+		g.up = func() { ups++ }
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
 		go func() { done <- g.run(ctx) }()
@@ -514,4 +568,125 @@ func TestGuardUp(t *testing.T) {
 	if ups != 1 || w.n != 2 {
 		t.Errorf("up %d times in %d connections", ups, w.n)
 	}
+}
+
+// TestGuardCrashOfTwo: a crash is told on each link; each is taken over, and handed to the
+// next child.
+func TestGuardCrashOfTwo(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(stop func(string)) {
+		if n := len(w.crews[0].has); n != 2 || len(w.crews) != 1 {
+			t.Errorf("the first child of %d has %d connections", len(w.crews), n)
+		}
+		w.crash()
+		after(time.Second)
+		w.keepers[2].says <- nil
+		after(time.Second)
+		if n := len(w.crews[1].has); n != 2 || len(w.crews) != 2 {
+			t.Errorf("the second child of %d has %d connections", len(w.crews), n)
+		}
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2",
+		"1s release", "1s release 2", "2s ask term")
+}
+
+// TestGuardDieTimeoutOfTwo: the last words are said on each link.
+func TestGuardDieTimeoutOfTwo(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(func(string)) { w.crash() })
+	if ExitStatus(err) != statusDied {
+		t.Error(err)
+	}
+	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2", "5s leave", "5s leave 2")
+}
+
+// TestGuardLosesOneOfTwo: while there is no child one link is lost, and the other is kept
+// until there is one; the lost one is made anew, and kept too.
+func TestGuardLosesOneOfTwo(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(stop func(string)) {
+		w.crash()
+		after(time.Second)
+		w.keepers[2].says <- errTest
+		after(time.Second)
+		w.keepers[1].says <- nil
+		after(time.Second)
+		if n := len(w.crews[1].has); n != 2 || len(w.crews) != 2 {
+			t.Errorf("the second child of %d has %d connections", len(w.crews), n)
+		}
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2",
+		"1.1s connected 2", "1.1s keep 2", "2s release", "2s release 2", "3s ask term")
+}
+
+// TestGuardOneEnds: a link that cannot be made ends, and the other goes on.
+func TestGuardOneEnds(t *testing.T) {
+	w := &fakeWorld{lines: 2, connects: func(n int) error {
+		if n == 2 {
+			return errTest
+		}
+		return nil
+	}}
+	err := during(t, w, func(stop func(string)) {
+		after(time.Minute)
+		if n := len(w.crews[0].has); n != 1 || len(w.crews) != 1 {
+			t.Errorf("the child of %d has %d connections", len(w.crews), n)
+		}
+		stop("term")
+	})
+	if !errors.Is(err, errTest) {
+		t.Error(err)
+	}
+}
+
+// TestGuardRefusedByChild: a child that does not take a connection is ended, with what has
+// begun, and another is tried later, if any was up before.
+func TestGuardRefusedByChild(t *testing.T) {
+	w := &fakeWorld{}
+	w.refuses.Store(true)
+	if err := during(t, w, func(func(string)) {}); !errors.Is(err, errTest) || len(w.crews) != 1 {
+		t.Errorf("%d crews, %v", len(w.crews), err)
+	}
+	w = &fakeWorld{}
+	err := during(t, w, func(stop func(string)) {
+		w.refuses.Store(true)
+		w.crews[0].says <- errLost
+		after(400 * time.Millisecond)
+		w.refuses.Store(false)
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil || len(w.crews) != 4 {
+		t.Errorf("%d crews, %v", len(w.crews), err)
+	}
+	w = &fakeWorld{}
+	err = during(t, w, func(stop func(string)) { // after a crash it is one more of these
+		w.crash()
+		w.refuses.Store(true)
+		w.keeper.says <- nil
+		synctest.Wait()
+		w.refuses.Store(false)
+		w.keeper.says <- nil
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil || len(w.crews) != 3 {
+		t.Errorf("%d crews, %v", len(w.crews), err)
+	}
+}
+
+// wantSorted is wantLog where links may take turns.
+func (w *fakeWorld) wantSorted(t *testing.T, want ...string) {
+	t.Helper()
+	slices.Sort(w.log)
+	slices.Sort(want)
+	wantLog(t, w, want...)
 }

@@ -62,17 +62,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	}
 	defer in.stop()
 	g := guard{
-		world: &host{Dialer: link.NewDialer(1, cfg), cfg: cfg, launcher: launcher},
-		log:   log,
-		up:    opts.Up,
-		told:  told,
+		world: &host{cfg: cfg, launcher: launcher},
+		log:   log, up: opts.Up, told: told,
 	}
-	g.retry = cfg.Reconnect != config.ReconnectExit
-	g.always = cfg.Reconnect == config.ReconnectAlways
-	g.stopBound = cfg.KillTimeout + stopGrace
-	g.dieTimeout = cfg.DieTimeout
-	g.jitter = func(d time.Duration) time.Duration { return rand.N(d + 1) }
-	g.final = link.IsFinal
+	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
+	g.lines = []*line{{connect: link.NewDialer(1, cfg).Connect, Life: link.Life{
+		Retry:  cfg.Reconnect != config.ReconnectExit,
+		Always: cfg.Reconnect == config.ReconnectAlways,
+		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
+	}}}
 	return g.run(ctx)
 }
 
@@ -104,7 +102,6 @@ func Ping(ctx context.Context, cfg *config.Config) error {
 
 // host is the real world of a guard.
 type host struct {
-	*link.Dialer
 	cfg      *config.Config
 	launcher *crew.Launcher
 }

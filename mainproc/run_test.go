@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/mainproc/crew"
 	"erluv/wire/dist"
 	"erluv/wire/dist/disttest"
 
@@ -357,7 +358,7 @@ func TestChildIgnoresStop(t *testing.T) {
 	if ExitStatus(err) != 1 || !strings.Contains(err.Error(), "was killed") {
 		t.Errorf("%v", err)
 	}
-	if d := time.Since(start); d < stopGrace {
+	if d := time.Since(start); d < crew.StopGrace {
 		t.Errorf("killed after %v", d)
 	}
 	p.ends(t)

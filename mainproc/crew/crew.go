@@ -3,6 +3,7 @@ package crew
 import (
 	"context"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +35,8 @@ type Crew struct {
 	mu     sync.Mutex // for spawner, while Watch may replace it, and others
 	ending bool       // nothing must be started any more
 
-	link Connection // since the child was given it
+	giving sync.Mutex   // for links
+	links  []Connection // that the child has been given
 
 	// Owned by Watch, and read when it has returned:
 	hung   bool
@@ -65,9 +67,15 @@ type Connection interface {
 	Drain(buf []byte) error
 }
 
-// Hand gives the spawner its end of the conversation between the two, then the child the
-// other end and the connection, and returns when they serve.
+// Hand gives the child a connection. With the first come the ends of the conversation
+// between the two roles, and all else that they serve with, and Hand returns when they serve.
 func (c *Crew) Hand(ctx context.Context, l Connection) error {
+	c.giving.Lock()
+	c.links = append(c.links, l)
+	c.giving.Unlock()
+	if c.handed {
+		return l.Give(c.child.tell)
+	}
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {
 		return err
@@ -77,7 +85,6 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 	start := c.serveWith.child
 	start.UID, start.GID = c.id.UID, c.id.GID
 	start.MainPID, start.SpawnerPID = uint32(os.Getpid()), uint32(c.spawner.pid)
-	c.link = l
 	err = c.during(ctx, func() error {
 		if err := c.spawner.serve(c.serveWith.spawner, toChild.FD()); err != nil {
 			return err
@@ -92,6 +99,25 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 	})
 	c.handed, c.spawned = err == nil, time.Now()
 	return err
+}
+
+// TakeBack ends what the crew has to do with a connection that was handed to it.
+func (c *Crew) TakeBack(l Connection) {
+	c.giving.Lock()
+	defer c.giving.Unlock()
+	c.links = slices.DeleteFunc(c.links, func(other Connection) bool { return other == l })
+}
+
+// drain reads what the child has told of its links.
+func (c *Crew) drain() error {
+	c.giving.Lock()
+	defer c.giving.Unlock()
+	for _, l := range c.links {
+		if err := l.Drain(c.child.buf); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Ask asks the child to stop. It never waits: a child that does not read is beyond asking.

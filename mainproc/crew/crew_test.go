@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/ipc"
+	"erluv/mainproc/permit"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,5 +83,65 @@ func TestSignsOfLife(t *testing.T) {
 	r.sign.Store(int64(hung - time.Second))
 	if !r.Answers() {
 		t.Error("one that was heard a second ago does not")
+	}
+}
+
+// fakeLink is a connection that says its number.
+type fakeLink struct {
+	id      uint32
+	drained int
+	err     error
+}
+
+func (l *fakeLink) Give(send func(ipc.Message, ...int) error) error {
+	return send(ipc.Link{ID: l.id}, 0, 1, 2)
+}
+
+func (l *fakeLink) Drain([]byte) error {
+	l.drained++
+	return l.err
+}
+
+// TestHandAnother: a child that serves is given a second connection, and both ledgers are
+// read until one is taken back.
+func TestHandAnother(t *testing.T) {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	first, second := &fakeLink{id: 1}, &fakeLink{id: 2}
+	c := &Crew{handed: true, links: []Connection{first}, child: &process{role: ipc.RoleChild, conn: ours, heard: permit.Hearing{Who: permit.Child, At: permit.AtWork}, buf: make([]byte, ipc.MaxPacket)}}
+	if err := c.Hand(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := theirs.Recv(buf, waitBound)
+	ipc.CloseAll(fds)
+	if err != nil || len(fds) != ipc.LinkFDs {
+		t.Fatalf("%d descriptors, %v", len(fds), err)
+	}
+	if m, err := ipc.Decode(buf[:n]); err != nil || m != (ipc.Link{ID: 2}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+	drain := func() {
+		t.Helper()
+		if err := theirs.TrySend(ipc.Append(nil, ipc.Drain{})); err != nil {
+			t.Fatal(err)
+		}
+		if !c.listen(func(e Event) { t.Errorf("%+v", e) }) {
+			t.Error("it does not listen any more")
+		}
+	}
+	drain()
+	c.TakeBack(first)
+	drain()
+	if first.drained != 1 || second.drained != 2 {
+		t.Errorf("read %d and %d times", first.drained, second.drained)
+	}
+	second.err = errTest
+	if err := c.drain(); err != errTest {
+		t.Error(err)
 	}
 }

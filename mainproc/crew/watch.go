@@ -222,7 +222,7 @@ func (c *Crew) listen(report func(Event)) bool {
 	case ipc.Remark:
 		c.serveWith.log.Debug("the child remarks", "what", m.Text)
 	case ipc.Drain:
-		err = c.link.Drain(c.child.buf)
+		err = c.drain()
 	case ipc.Stopped:
 		report(Event{Stopped, lost(m)})
 		return false
