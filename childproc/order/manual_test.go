@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // item is what the manual says of an option.
@@ -124,5 +126,48 @@ func compare(t *testing.T, row *Option, it *item) {
 	}
 	if is := strings.Contains(it.text, "Only for run."); is != (row.For == ForRun) {
 		t.Errorf("%s: the manual says that it is only for run: %v", row.Name, is)
+	}
+}
+
+// erlangKeys are those of a type of options in the Erlang library, whose macros are keys
+// that several types have.
+func erlangKeys(t *testing.T, name string) (keys []string) {
+	t.Helper()
+	var sources [2]string
+	for i, file := range []string{"erluv.erl", "erluv.hrl"} {
+		text, err := os.ReadFile("../../erlang/src/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources[i] = string(text)
+	}
+	_, typ, _ := strings.Cut(sources[0], "-type "+name+"() ::\n")
+	typ, _, _ = strings.Cut(typ, "?OPTION_LIST")
+	for _, macro := range []string{"PROGRAM_OPTIONS", "WORKER_OPTIONS"} {
+		_, keys, _ := strings.Cut(sources[1], "-define("+macro+",\n")
+		keys, _, _ = strings.Cut(keys, ").\n")
+		typ = strings.Replace(typ, "?"+macro, keys, 1)
+	}
+	for _, key := range regexp.MustCompile(`(?m)^[^\n]*?([a-z_]+) => `).FindAllStringSubmatch(typ, -1) {
+		keys = append(keys, key[1])
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// TestErlangTypes: the types of options in the Erlang library have the options of each
+// request, and no other. Whether dialyzer takes their values is held there.
+func TestErlangTypes(t *testing.T) {
+	for name, request := range map[string]Request{"options": ForSpawn, "run_options": ForRun, "watch_options": ForWatch} {
+		var want []string
+		for i := range Table {
+			if Table[i].For&request != 0 {
+				want = append(want, Table[i].Name)
+			}
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, erlangKeys(t, name)); diff != "" {
+			t.Errorf("%s() (-understood +there):\n%s", name, diff)
+		}
 	}
 }

@@ -109,8 +109,8 @@ func TestDefaults(t *testing.T) {
 			}
 		}
 	}
-	if prose := len(Table) - tested; prose != 15 {
-		t.Errorf("%d rows of %d have a default that is no value", prose, len(Table))
+	if tested < 32 {
+		t.Errorf("only %d rows of %d have a default that is a value", tested, len(Table))
 	}
 }
 
