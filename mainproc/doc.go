@@ -20,14 +20,14 @@
 //
 // Of a link:
 //
-//	              connected        offered         ready
-//	  connecting ──────────► open ────────► handing ────► served
-//	      ▲                   ▲ │ crashed      │             │
-//	      │ expired  released │ └────────► orphaned ◄────────┘ crashed
-//	      │                   │               │ reaped
-//	   waiting            releasing ◄────── kept ── leave ──► leaving
-//	      ▲                          offered
-//	      └──── gone: again ── closing ── gone: no more ──► ended
+//	            connected        offered         ready
+//	connecting ──────────► open ────────► handing ────► served
+//	    ▲                   ▲ │ crashed      │             │
+//	    │ expired  released │ └────────► orphaned ◄────────┘ crashed
+//	    │                   │               │ reaped
+//	 waiting            releasing ◄────── kept ── leave ──► leaving
+//	    ▲                          offered
+//	    └──── gone: again ── closing ── gone: no more ──► ended
 //
 // A link that is lost is closing, from wherever it was; the others go on. When the child
 // dies, each link is orphaned, and kept by main itself as soon as the roles have been

@@ -25,11 +25,11 @@ type ledger struct {
 	serial   uint32         // of the child's pids
 	ticktime uint32         // net_ticktime in seconds; 0: not known
 	err      error          // from then on it is not to be relied on
-	slack    slack.Slack    // of readings
+	slack    *slack.Slack   // of readings; apart, as its timer outlives the ledger
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
-	return &ledger{slack: slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
+	return &ledger{slack: &slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
 }
 
 // drainAtOnce is how many packets are read while the child lives, who could write on
