@@ -1,13 +1,13 @@
 // Command tally runs suites of Go tests and counts their results.
 //
-//	tally run FILE [PACKAGE=PERCENT] COMMAND...
+//	tally run FILE [PROFILE=PERCENT] COMMAND...
 //	                   run COMMAND, a go test -json; write its counts and time to FILE
 //	tally sum DIR [SUITE...]
 //	                   print time and counts of each file of DIR, and add them; the last line
 //	                   has the sum. A SUITE without a file counts as failed
 //
-// With PACKAGE=PERCENT the tests of the package, run with -cover, must reach at least
-// so many of its statements.
+// With PROFILE=PERCENT the command writes a profile (go test -coverprofile), and its tests
+// together must reach at least so many of the statements in it.
 //
 // It prints the output of failed tests in full, and one line for each package.
 // Under CI=true a skipped test counts as failed: what cannot run there is a
@@ -33,11 +33,11 @@ func main() {
 	var err error
 	switch args := os.Args[1:]; {
 	case len(args) >= 3 && args[0] == "run":
-		var least map[string]float64
+		var least reach
 		command := args[2:]
 		if name, percent, ok := strings.Cut(command[0], "="); ok && len(command) > 1 {
-			least = map[string]float64{}
-			least[name], err = strconv.ParseFloat(percent, 64)
+			least.profile = name
+			least.percent, err = strconv.ParseFloat(percent, 64)
 			command = command[1:]
 		}
 		if err == nil {
@@ -46,7 +46,7 @@ func main() {
 	case len(args) >= 2 && args[0] == "sum":
 		err = sum(args[1], args[2:], os.Stdout)
 	default:
-		err = fmt.Errorf("usage: tally run FILE [PACKAGE=PERCENT] COMMAND... | tally sum DIR [SUITE...]")
+		err = fmt.Errorf("usage: tally run FILE [PROFILE=PERCENT] COMMAND... | tally sum DIR [SUITE...]")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tally:", err)
@@ -56,7 +56,7 @@ func main() {
 
 // run runs one suite. The file is written even if tests fail, so that the sum
 // knows of them.
-func run(file string, command []string, least map[string]float64, ci bool) error {
+func run(file string, command []string, least reach, ci bool) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
@@ -71,13 +71,17 @@ func run(file string, command []string, least map[string]float64, ci bool) error
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start %q: %v", command[0], err)
 	}
-	s := suite{ci: ci, least: least, out: os.Stdout, output: map[test][]string{}}
+	s := suite{ci: ci, out: os.Stdout, output: map[test][]string{}}
 	if err := s.read(out); err != nil {
 		return fmt.Errorf("cannot read the results of %q: %v", command[0], err)
 	}
 	// A command that fails without a failed test, or without any test, has failed.
 	if err := cmd.Wait(); (err != nil || s.counts.Passed == 0) && s.counts.Failed == 0 {
 		fmt.Printf("FAIL %s: %v, %d tests passed\n", strings.Join(command, " "), err, s.counts.Passed)
+		s.counts.Failed++
+	}
+	if err := least.check(); err != nil {
+		fmt.Println("FAIL", err)
 		s.counts.Failed++
 	}
 	text, err := json.Marshal(result{s.counts, time.Since(begin).Seconds()})
@@ -89,6 +93,46 @@ func run(file string, command []string, least map[string]float64, ci bool) error
 	}
 	if s.counts.Failed > 0 {
 		return fmt.Errorf("%s: %v", filepath.Base(file), s.counts)
+	}
+	return nil
+}
+
+// reach is what percentage of the statements in a profile of go test -coverprofile the
+// tests must reach, all of them together.
+type reach struct {
+	profile string // "": nothing is asked
+	percent float64
+}
+
+func (r reach) check() error {
+	if r.profile == "" {
+		return nil
+	}
+	text, err := os.ReadFile(r.profile)
+	if err != nil {
+		return err
+	}
+	// Each package's tests have a line for a block: FILE:FROM,TO STATEMENTS COUNT.
+	reached, sizes := map[string]bool{}, map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var block string
+		var size, count int
+		if n, _ := fmt.Sscan(line, &block, &size, &count); n == 3 {
+			reached[block] = reached[block] || count > 0
+			sizes[block] = size
+		}
+	}
+	hit, all := 0, 0
+	for block, size := range sizes {
+		all += size
+		if reached[block] {
+			hit += size
+		}
+	}
+	percent := 100 * float64(hit) / float64(max(all, 1))
+	fmt.Printf("%.1f %% of %d statements\n", percent, all)
+	if percent < r.percent {
+		return fmt.Errorf("the tests reach %.1f %% of the statements in %s, and must reach %.1f %%", percent, r.profile, r.percent)
 	}
 	return nil
 }
@@ -156,7 +200,6 @@ type test struct{ pkg, name string }
 // suite is one run of go test.
 type suite struct {
 	ci     bool
-	least  map[string]float64 // percents of statements that tests must reach, by package
 	out    io.Writer
 	counts counts
 	output map[test][]string // of tests that have not ended
@@ -191,9 +234,6 @@ func (s *suite) event(e event) {
 		fmt.Fprint(s.out, e.Output)
 	case "pass", "fail", "skip":
 		failed := e.Action == "fail" || e.Action == "skip" && e.Test != "" && s.ci
-		if e.Test == "" && !failed && !s.reached(e.Package) {
-			failed = true
-		}
 		if failed {
 			fmt.Fprint(s.out, strings.Join(s.output[key], ""))
 		}
@@ -204,23 +244,6 @@ func (s *suite) event(e event) {
 		}
 		delete(s.output, key)
 	}
-}
-
-// reached says whether the tests of a package have reached as many of its statements as
-// they must, by what go test -cover has printed.
-func (s *suite) reached(pkg string) bool {
-	least, asked := s.least[pkg]
-	if !asked {
-		return true
-	}
-	percent := 0.0
-	for _, line := range s.output[test{pkg, ""}] {
-		_, _ = fmt.Sscanf(line, "coverage: %f%% of statements", &percent)
-	}
-	if percent < least {
-		fmt.Fprintf(s.out, "FAIL the tests of %s reach %.1f %% of its statements, and must reach %.1f %%\n", pkg, percent, least)
-	}
-	return percent >= least
 }
 
 func (s *suite) test(e event, failed bool) {

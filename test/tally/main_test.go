@@ -61,21 +61,26 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestReach: a package whose tests reach too little has failed, and one that does not say.
+// TestReach: what the tests of two packages reach is counted together; too little, or no
+// profile, is a failure.
 func TestReach(t *testing.T) {
-	for percent, want := range map[string]counts{"95.0": {1, 0, 0}, "94.9": {1, 1, 0}, "100.0": {1, 0, 0}, "": {1, 1, 0}} {
-		events := passing
-		if percent != "" {
-			line := `{"Action":"output","Package":"p","Output":"coverage: ` + percent + `% of statements\n"}`
-			events = strings.Replace(passing, "{\"Action\":\"pass\",\"Package\":\"p\",\"Elapsed\":0.1", line+"\n{\"Action\":\"pass\",\"Package\":\"p\",\"Elapsed\":0.1", 1)
+	file := filepath.Join(t.TempDir(), "profile")
+	text := "mode: set\na.go:1.1,2.2 3 1\na.go:3.1,4.2 1 0\nmode: set\na.go:1.1,2.2 3 0\nb.go:1.1,2.2 16 7\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for percent, want := range map[float64]string{95: "", 95.1: "reach 95.0 % of the statements"} {
+		err := reach{file, percent}.check()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", percent, err)
 		}
-		var out strings.Builder
-		s := suite{least: map[string]float64{"p": 95}, out: &out, output: map[test][]string{}}
-		if err := s.read(strings.NewReader(events)); err != nil {
-			t.Fatal(err)
-		}
-		if s.counts != want || (want.Failed > 0) != strings.Contains(out.String(), "must reach 95.0 %") {
-			t.Errorf("%q: %v, printed %q", percent, s.counts, out.String())
+	}
+	if err := (reach{}).check(); err != nil {
+		t.Error(err)
+	}
+	for name, profile := range map[string]string{"none": file + "x", "one of nothing": os.DevNull} {
+		if err := (reach{profile, 95}).check(); err == nil {
+			t.Errorf("%s is enough", name)
 		}
 	}
 }
@@ -115,7 +120,7 @@ func TestSum(t *testing.T) {
 
 func TestRunFailsWithTheCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results", "x")
-	if err := run(file, []string{"false"}, nil, true); err == nil {
+	if err := run(file, []string{"false"}, reach{}, true); err == nil {
 		t.Error("a failing command passed")
 	}
 	if text, err := os.ReadFile(file); err != nil || !strings.HasPrefix(string(text), `{"Counts":{"Passed":0,"Failed":1,"Skipped":0},"Seconds":`) {
