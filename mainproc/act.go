@@ -149,10 +149,6 @@ func (g *guard) keep(l *line) {
 	})
 }
 
-func noKeeper(err error) error {
-	return fmt.Errorf("the connection was lost while there was no child: %w", err)
-}
-
 // lastWords are the reason why the node leaves.
 func lastWords(err error) etf.Term {
 	if err != nil {

@@ -2,6 +2,7 @@ package mainproc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -237,7 +238,7 @@ func (g *guard) take(e event) {
 		e.line.keeper.Close()
 		e.line.keeper = nil
 		if e.err != nil {
-			g.onLine(e.line, e.line.Lost(noKeeper(e.err)))
+			g.onLine(e.line, e.line.Lost(fmt.Errorf("the connection was lost while there was no child: %w", e.err)))
 			return
 		}
 		g.onLine(e.line, e.line.Released())

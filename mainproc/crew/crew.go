@@ -92,6 +92,7 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 		if err := c.child.send(start, toSpawner.FD()); err != nil {
 			return err
 		}
+		_ = toSpawner.Close() // the child alone has it from when the node sees it
 		if err := l.Give(c.child.send); err != nil {
 			return err
 		}
