@@ -49,8 +49,12 @@ defmodule Erluv.FallbackTest do
     refute by_port?()
     Application.put_env(:erluv, :os_type, @macos)
     # An erluv_node runs all the same.
+    executable = Application.fetch_env!(:erluv, :executable)
+    Application.delete_env(:erluv, :executable)
+    stands_in = PortWorker.stands_in?()
+    Application.put_env(:erluv, :executable, executable)
+    refute stands_in
     refute by_port?()
-    refute PortWorker.stands_in?()
     Application.put_env(:erluv_ex, :fallback, true)
     assert_raise ArgumentError, ~r/fallback: is :port, got: true/, &by_port?/0
     Application.delete_env(:erluv_ex, :fallback)
