@@ -49,7 +49,7 @@ var imports = map[string][]string{
 
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
-	"test":               {"wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
+	"test":               {"ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
 	"relay/certtest":     nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,

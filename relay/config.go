@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 
 	"erluv/ipc"
 )
@@ -71,6 +73,9 @@ func addIdentity(c *tls.Config, m ipc.StartRelay, mat ipc.Material) error {
 		return fmt.Errorf("the certificate (tls_cert, certfile) and its private key (tls_key, keyfile) cannot be used: %w", err)
 	}
 	c.Certificates = []tls.Certificate{pair}
+	// Also when the node names other authorities: otherwise Go shows none, and the node
+	// complains of its absence.
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return nil
 }
 
@@ -107,27 +112,40 @@ func verify(s tls.ConnectionState, m ipc.StartRelay, roots *x509.CertPool) error
 	if len(s.PeerCertificates) == 0 {
 		return nil // then the configuration says that none is needed
 	}
+	leaf := s.PeerCertificates[0]
 	o := x509.VerifyOptions{
 		Roots: roots, Intermediates: x509.NewCertPool(),
-		DNSName:   m.ServerName,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if m.Server {
-		o.DNSName, o.KeyUsages = "", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		o.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	}
 	for _, cert := range s.PeerCertificates[1:] {
 		o.Intermediates.AddCert(cert)
 	}
-	chains, err := s.PeerCertificates[0].Verify(o)
+	chains, err := leaf.Verify(o)
+	if err == nil && !m.Server && m.ServerName != "" {
+		err = verifyName(leaf, m.ServerName)
+	}
 	if err != nil {
-		return certError{s.PeerCertificates[0], m.ServerName, err}
+		return certError{leaf, m.ServerName, err}
 	}
 	shortest := len(chains[0])
 	for _, chain := range chains {
 		shortest = min(shortest, len(chain))
 	}
 	if between := shortest - 2; between > int(m.Depth) {
-		return certError{s.PeerCertificates[0], m.ServerName, fmt.Errorf("there are %d certificates between it and its authority, and depth is %d", between, m.Depth)}
+		return certError{leaf, m.ServerName, fmt.Errorf("there are %d certificates between it and its authority, and depth is %d", between, m.Depth)}
 	}
 	return nil
+}
+
+// verifyName checks the name. OTP 25 looks for the host part of another node's name as a DNS
+// name even when it is an address (27 and 29 do not), so certificates that work between
+// nodes with such names have it so.
+func verifyName(leaf *x509.Certificate, name string) error {
+	if net.ParseIP(name) != nil && slices.Contains(leaf.DNSNames, name) {
+		return nil
+	}
+	return leaf.VerifyHostname(name)
 }

@@ -45,18 +45,11 @@ func (s *socket) Read(b []byte) (int, error) {
 func (s *socket) LocalAddr() net.Addr  { return &net.TCPAddr{} }
 func (s *socket) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
-// closeWrite ends the stream to the node, and gives it bound to end its own.
-func (s *socket) closeWrite(bound time.Duration) {
-	_ = s.control(func(fd int) { _ = unix.Shutdown(fd, unix.SHUT_WR) })
-	_ = s.SetReadDeadline(time.Now().Add(bound))
-}
-
-func (s *socket) control(do func(fd int)) error {
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
+// closeWrite ends the stream to the node.
+func (s *socket) closeWrite() {
+	if raw, err := s.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) })
 	}
-	return raw.Control(func(fd uintptr) { do(int(fd)) })
 }
 
 // inner is the relay's end of the inner stream. Every byte is counted.
@@ -116,8 +109,7 @@ func (i *inner) Write(b []byte) (done int, err error) {
 // shut ends the stream in one direction or in both. Main has descriptors of both ends, so
 // closing ours would tell nobody.
 func (i *inner) shut(how int) {
-	raw, err := i.SyscallConn()
-	if err == nil {
+	if raw, err := i.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), how) })
 	}
 }

@@ -89,6 +89,9 @@ type relay struct {
 	tls    *tls.Conn
 
 	saying sync.Mutex // held while something is sent to main: two goroutines do
+
+	ending  sync.Mutex // guards the deadlines, once the connection is up
+	givenUp bool       // they have passed for good
 }
 
 // start takes over what main sends.
@@ -197,8 +200,20 @@ var past = time.Unix(1, 0)
 
 // interrupt has both directions return.
 func (r *relay) interrupt() {
+	r.ending.Lock()
+	defer r.ending.Unlock()
+	r.givenUp = true
 	_ = r.socket.SetDeadline(past)
 	_ = r.inner.SetDeadline(past)
+}
+
+// linger gives the node lingerBound to end the connection: what it sends until then is read.
+func (r *relay) linger() {
+	r.ending.Lock()
+	defer r.ending.Unlock()
+	if !r.givenUp {
+		_ = r.socket.SetReadDeadline(time.Now().Add(lingerBound))
+	}
 }
 
 // relay relays until both directions have ended, and says why, for people.
@@ -208,8 +223,8 @@ func (r *relay) relay() string {
 		err := r.out()
 		if err != nil {
 			// The node takes nothing more. What it has sent may be of worth, and the
-			// reason too: it ends by itself, but not later than this.
-			_ = r.socket.SetReadDeadline(time.Now().Add(lingerBound))
+			// reason too.
+			r.linger()
 		}
 		out <- err
 	}()
@@ -240,7 +255,8 @@ func (r *relay) out() error {
 		if n == 0 {
 			err := r.tls.CloseWrite()
 			if r.inner.forsaken() {
-				r.socket.closeWrite(lingerBound)
+				r.socket.closeWrite()
+				r.linger()
 			}
 			return err
 		}
@@ -266,7 +282,7 @@ func (r *relay) in() error {
 			}
 			if gone {
 				// What the child has written still goes out; what comes is for nobody.
-				_ = r.socket.SetReadDeadline(time.Now().Add(lingerBound))
+				r.linger()
 			}
 		}
 		if err == io.EOF && r.socket.ended.Load() {

@@ -244,10 +244,23 @@ func TestEnds(t *testing.T) {
 		if _, err := s.near.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
+		begin := time.Now()
 		_ = s.up.Close()
 		_, err := io.Copy(io.Discard, s.near)
-		if err != nil {
-			t.Error(err)
+		if took := time.Since(begin); err != nil || took > lingerBound/2 {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+	t.Run("both at once", func(t *testing.T) { // the child and main
+		for range 20 {
+			s, _ := up(t, nil)
+			begin := time.Now()
+			_ = s.up.Close()
+			_ = s.near.Close()
+			s.ended <- <-s.ended
+			if took := time.Since(begin); took > lingerBound/2 {
+				t.Fatalf("it ends after %v", took)
+			}
 		}
 	})
 	t.Run("main, in the handshake", func(t *testing.T) {
@@ -354,8 +367,12 @@ func TestWords(t *testing.T) {
 		want  string // "": it works
 		late  bool   // with TLS 1.3 it comes with the first read
 	}{
-		"all is well":     {},
-		"an address":      {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "127.0.0.1" }},
+		"all is well": {},
+		"an address":  {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "127.0.0.1" }},
+		"an address as OTP wants it": {
+			ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "10.0.0.1" },
+			node: issue(certtest.Wish{DNSNames: []string{"10.0.0.1"}}),
+		},
 		"another host":    {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "other" }, want: "is for host, 127.0.0.1, not for other"},
 		"any host":        {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "" }},
 		"no host":         {node: issue(certtest.Wish{}), want: "is for no host (it has no subjectAltName), not for host"},

@@ -62,8 +62,9 @@ func names(c *x509.Certificate) string {
 // alerts are what a node says of us. With TLS 1.3 those about our certificate come when the
 // handshake is over for us, with the first read.
 var alerts = map[tls.AlertError]string{
-	40:  "the node and we have no cipher in common, or it demands a certificate of ours: set tls_cert and tls_key (certfile, keyfile)",
-	42:  "the node refuses our certificate (tls_cert, certfile) as bad, or demands one and got none: its log says more",
+	40: "the node refuses the handshake: it demands a certificate of ours, then set tls_cert and tls_key (certfile, keyfile); " +
+		"or it refuses ours, whose extendedKeyUsage must have clientAuth or be absent; or it takes no cipher that we have: its log says which",
+	42:  "the node refuses our certificate (tls_cert, certfile) as bad: its log says more; a node that dials wants the host part of our node's name in it",
 	43:  "the node refuses the kind of our certificate (tls_cert, certfile): its extendedKeyUsage must have clientAuth, or be absent",
 	44:  "the node refuses our certificate (tls_cert, certfile), which is revoked",
 	45:  "the node refuses our certificate (tls_cert, certfile), which has expired by its clock",

@@ -25,6 +25,7 @@ type Authority struct {
 // used for everything.
 type Wish struct {
 	Names     []string // hosts and addresses
+	DNSNames  []string // whatever they look like
 	Usage     []x509.ExtKeyUsage
 	From, To  time.Time // zero: an hour ago, in an hour
 	Authority bool
@@ -77,6 +78,7 @@ func newTemplate(name string, w Wish) *x509.Certificate {
 	if w.Authority {
 		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign
 	}
+	t.DNSNames = append(t.DNSNames, w.DNSNames...)
 	for _, name := range w.Names {
 		if ip := net.ParseIP(name); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)

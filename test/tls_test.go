@@ -1,0 +1,617 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+	"erluv/ipc/counters"
+	"erluv/relay/certtest"
+	"erluv/sandbox"
+	"erluv/wire/dist"
+	mapper "erluv/wire/epmd"
+	"erluv/wire/etf"
+
+	"golang.org/x/sys/unix"
+)
+
+// A relay is an erluv_relay of the real binary, by way of its stage. The test is main and
+// the child.
+type relay struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stderr buffer
+	up     *ipc.Conn
+	near   net.Conn // the inner stream
+	fd     int      // the same
+	far    int      // the relay's end of it
+	count  *counters.Counters
+	remark string
+	buf    []byte // what was read of frames
+}
+
+// toNode is how a relay is started that dials.
+func toNode(min, max uint16) ipc.StartRelay {
+	return ipc.StartRelay{ServerName: "127.0.0.1", Verify: true, MinVersion: min, MaxVersion: max, Depth: 2, TimeoutMS: uint32(startTime.Milliseconds())}
+}
+
+// startRelay starts one on a connection, which it takes over.
+func startRelay(t *testing.T, conn net.Conn, m ipc.StartRelay, mat ipc.Material) *relay {
+	t.Helper()
+	file, err := conn.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	defer file.Close()
+	up, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, _, err := sandbox.Choose(sandbox.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{t: t, up: up}
+	r.cmd = exec.Command(executable, "stage", "relay", strconv.Itoa(int(workerID)), strconv.Itoa(int(groupID)),
+		strconv.Itoa(os.Getpid()), strconv.Itoa(int(parts)))
+	r.cmd.Env, r.cmd.Stderr = []string{}, &r.stderr
+	conversation := os.NewFile(uintptr(theirs.FD()), "conversation") // owns it from now on
+	r.cmd.ExtraFiles = []*os.File{conversation}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conversation.Close()
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.fd, r.far = ends[0], ends[1]
+	near := os.NewFile(uintptr(ends[0]), "near")
+	if r.near, err = net.FileConn(near); err != nil { // a descriptor of its own
+		t.Fatal(err)
+	}
+	if r.count, err = counters.New(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = r.up.Close()
+		r.near.Close()
+		near.Close()
+		done := make(chan error, 1)
+		go func() { done <- r.cmd.Wait() }() // ends with the relay
+		select {
+		case <-done:
+		case <-time.After(endTime):
+			t.Error("the relay does not end")
+			_ = r.cmd.Process.Kill()
+			<-done
+		}
+		_ = unix.Close(r.far)
+		_ = r.count.Close()
+		if t.Failed() {
+			t.Logf("the relay (%s) wrote:\n%s", r.remark, r.stderr.String())
+		}
+	})
+	if hello, ok := r.hear().(ipc.Hello); !ok || hello.Role != ipc.RoleRelay || hello.PID != uint32(r.cmd.Process.Pid) {
+		t.Fatalf("it says %v", hello)
+	}
+	memfd, err := mat.Pack(&m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(memfd)
+	// FD, not Fd: that would make the shared socket block.
+	raw, err := file.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		err = up.Send(ipc.Append(nil, m), startTime, int(fd), r.far, r.count.FD(), memfd)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// hear returns the relay's next word.
+func (r *relay) hear() ipc.Message {
+	r.t.Helper()
+	buf := make([]byte, ipc.MaxPacket)
+	n, _, err := r.up.Recv(buf, 2*startTime)
+	if err != nil {
+		r.t.Fatal(err, r.stderr.String())
+	}
+	m, err := ipc.Decode(buf[:n])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
+
+// answer is Ready or Failed.
+func (r *relay) answer() (failed string) {
+	r.t.Helper()
+	for {
+		switch m := r.hear().(type) {
+		case ipc.Remark:
+			r.remark = m.Text
+		case ipc.Ready:
+			return ""
+		case ipc.Failed:
+			return m.Text
+		default:
+			r.t.Fatalf("it says %#v", m)
+		}
+	}
+}
+
+// ready waits until it relays.
+func (r *relay) ready() {
+	r.t.Helper()
+	if failed := r.answer(); failed != "" {
+		r.t.Fatal(failed)
+	}
+}
+
+// local is what we are to the node.
+func local(name string) dist.Local {
+	return dist.Local{Name: name, Creation: 7, Cookie: cookie, Flags: dist.Default, TLS: true}
+}
+
+// connect is the handshake of the distribution, through the relay.
+func (r *relay) connect(name, peer string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), startTime)
+	defer cancel()
+	if _, err := dist.Connect(ctx, r.near, local(name), peer); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// message returns the next one that is no tick.
+func (r *relay) message() dist.Message {
+	r.t.Helper()
+	for {
+		_ = r.near.SetReadDeadline(time.Now().Add(startTime))
+		frame, n, err := dist.Next(r.buf, 64<<20)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if n == 0 {
+			piece := make([]byte, 256<<10)
+			got, err := r.near.Read(piece)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.buf = append(r.buf, piece[:got]...)
+			continue
+		}
+		r.buf = r.buf[n:]
+		if len(frame) == 0 {
+			if _, err := r.near.Write(dist.AppendTick(nil)); err != nil {
+				r.t.Fatal(err)
+			}
+			continue
+		}
+		var m dist.Message
+		if err := dist.Parse(frame, &m); err != nil {
+			r.t.Fatal(err)
+		}
+		return m
+	}
+}
+
+// send sends a term to a registered process of the node.
+func (r *relay) send(from etf.Pid, to etf.Atom, term etf.Term) {
+	r.t.Helper()
+	b := dist.BeginRegSend(nil, from, to)
+	b, err := etf.AppendTerm(b, term)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = r.near.SetWriteDeadline(time.Now().Add(2 * startTime))
+	if _, err := r.near.Write(dist.End(b, 0)); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// pki is an authority with the files of a node, and what is ours.
+type pki struct {
+	ca         *certtest.Authority
+	dir        string
+	cert, key  []byte // ours
+	caf, certf string // the node's files
+}
+
+func newPKI(t *testing.T, w certtest.Wish) *pki {
+	t.Helper()
+	p := &pki{ca: certtest.NewAuthority("the authority"), dir: t.TempDir()}
+	// Everybody may look in there: t.TempDir is root's.
+	for d := p.dir; d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := p.ca.Issue(w)
+	p.caf, p.certf = filepath.Join(p.dir, "ca.pem"), filepath.Join(p.dir, "node.pem")
+	if err := errors.Join(os.WriteFile(p.caf, p.ca.PEM, 0o644), os.WriteFile(p.certf, append(cert, key...), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	p.cert, p.key = p.ca.Issue(certtest.Wish{})
+	return p
+}
+
+func (p *pki) ours() ipc.Material { return ipc.Material{CA: p.ca.PEM, Cert: p.cert, Key: p.key} }
+
+// node starts a node that speaks TLS, with more options of its server.
+func (p *pki) node(t *testing.T, noise bool, options string) *node {
+	t.Helper()
+	optfile := filepath.Join(p.dir, "opts")
+	text := fmt.Sprintf(`%% of a test
+		[{server, [{certfile, %[1]q}, {cacertfile, %[2]q}, {verify, verify_peer}, {fail_if_no_peer_cert, true}, %[3]s]},
+		 {client, [{certfile, %[1]q}, {cacertfile, %[2]q}, {verify, verify_peer}, %[3]s]}].`, p.certf, p.caf, options)
+	if err := os.WriteFile(optfile, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, nodeOptions{noise: noise, args: []string{"-proto_dist", "inet_tls", "-ssl_dist_optfile", optfile}})
+	n.eval(t, `
+		register(echo, spawn(fun Loop() -> receive {P, sum, B} -> P ! erlang:md5(B); {P, B} -> P ! B end, Loop() end)), ok`)
+	return n
+}
+
+// dial opens a connection to the port of a node.
+func (n *node) dial(t *testing.T) net.Conn {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	name, host, _ := strings.Cut(n.name, "@")
+	found, err := mapper.Lookup(ctx, epmd.String(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(found.Port))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+var versions = map[string]uint16{"tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
+
+// TestRelay: through a relay a node pings us, a large message goes each way, and renewed keys
+// are no end, in both versions of TLS. What goes through is counted.
+//
+//erluv:releases
+//erluv:users
+func TestRelay(t *testing.T) {
+	for name, v := range versions {
+		t.Run(name, func(t *testing.T) {
+			p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+			// The keys are renewed every 300 records, or 300 KB.
+			renew := "{renegotiate_at, 300}"
+			if v == tls.VersionTLS13 {
+				renew = "{key_update_at, 300000}"
+			}
+			n := p.node(t, false, fmt.Sprintf("{versions, ['%s']}, %s", name, renew))
+			r := startRelay(t, n.dial(t), toNode(tls.VersionTLS12, tls.VersionTLS13), p.ours())
+			r.ready()
+			if !strings.Contains(r.remark, "TLS 1."+name[len(name)-1:]) {
+				t.Error(r.remark)
+			}
+			const us = "relayed@127.0.0.1"
+			r.connect(us, n.name)
+			self := etf.Pid{Node: us, ID: 1, Creation: 7}
+
+			// A ping.
+			pinged := make(chan string, 1)
+			go func() { // received below
+				got, err := n.try("net_adm:ping('"+us+"')", "-", evalTime)
+				pinged <- fmt.Sprint(got, err)
+			}()
+			var ask dist.Message
+			for ask = r.message(); ask.Op != dist.RegSend; ask = r.message() {
+			}
+			body := etf.NewReader(ask.Payload)
+			a, ok := dist.ReadAsk(&body)
+			if !ok {
+				t.Fatalf("asked % x", ask.Payload)
+			}
+			reply, _ := etf.AppendTerm(dist.BeginReply(nil, self, a.From, a.Tag), etf.Atom("yes"))
+			if _, err := r.near.Write(dist.End(reply, 0)); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-pinged; got != "pong<nil>" {
+				t.Fatal(got)
+			}
+
+			// A large message each way.
+			large := random(16 << 20)
+			r.send(self, "echo", etf.Tuple{self, etf.Atom("sum"), etf.Binary(large)})
+			sum := md5.Sum(large)
+			if got := r.binary(self); !bytes.Equal(got, sum[:]) {
+				t.Error("what arrives there is something else")
+			}
+			r.send(self, "echo", etf.Tuple{self, etf.Binary(large)})
+			if !bytes.Equal(r.binary(self), large) {
+				t.Error("what arrives here is something else")
+			}
+
+			// Both at once, over many renewals of the keys.
+			const messages, size = 1500, 16 << 10
+			go func() { // ends when all is sent; what fails is noticed below
+				b := dist.BeginRegSend(nil, self, "echo")
+				b, _ = etf.AppendTerm(b, etf.Tuple{self, etf.Binary(large[:size])})
+				dist.End(b, 0)
+				_ = r.near.SetWriteDeadline(time.Now().Add(evalTime))
+				for range messages {
+					if _, err := r.near.Write(b); err != nil {
+						return
+					}
+				}
+			}()
+			for i := range messages {
+				if !bytes.Equal(r.binary(self), large[:size]) {
+					t.Fatalf("message %d is something else", i)
+				}
+			}
+			sent, was := r.count.Node()
+			if sent < 16<<20+messages*size || was < 32<<20+messages*size {
+				t.Errorf("the node has sent %d bytes and was sent %d", sent, was)
+			}
+			r.confined()
+		})
+	}
+}
+
+// binary is the next message to us.
+func (r *relay) binary(to etf.Pid) []byte {
+	r.t.Helper()
+	for {
+		m := r.message()
+		if (m.Op == dist.Send || m.Op == dist.SendSender) && m.To == to {
+			term, err := etf.Decode(m.Payload)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			b, ok := term.(etf.Binary)
+			if !ok {
+				r.t.Fatalf("%v", term)
+			}
+			return b
+		}
+	}
+}
+
+// confined looks at every thread of the process from outside.
+func (r *relay) confined() {
+	r.t.Helper()
+	pid := r.cmd.Process.Pid
+	uid := strconv.Itoa(int(workerID))
+	want := map[string]string{
+		"Uid": strings.Join([]string{uid, uid, uid, uid}, "\t"), "NoNewPrivs": "1", "Seccomp": "2",
+		"CapEff": "0000000000000000", "CapPrm": "0000000000000000",
+	}
+	for _, tid := range threads(r.t, pid) {
+		got := status(pid, tid)
+		for key, value := range want {
+			if got[key] != value {
+				r.t.Errorf("thread %d: %s is %q, not %q", tid, key, got[key], value)
+			}
+		}
+	}
+	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || string(comm) != "erluv_relay\n" {
+		r.t.Errorf("it is %q, %v", comm, err)
+	}
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{2})
+	_, _ = r.Read(b)
+	return b
+}
+
+// TestRelayPosition: the child stops at any moment, while a real node sends to it, and main
+// knows where the inner stream stands.
+//
+//erluv:releases
+func TestRelayPosition(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	n := p.node(t, false, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	r := startRelay(t, n.dial(t), toNode(tls.VersionTLS12, tls.VersionTLS13), p.ours())
+	r.ready()
+	begin, beginRead, err := r.count.Position(r.fd, r.far)
+	if err != nil || begin != 0 || beginRead != 0 {
+		t.Fatalf("%d, %d, %v", begin, beginRead, err)
+	}
+	r.connect("relayed@127.0.0.1", n.name)
+	base, baseRead, err := r.count.Position(r.fd, r.far)
+	if err != nil || base == 0 || baseRead == 0 {
+		t.Fatalf("%d, %d, %v", base, baseRead, err)
+	}
+	self := etf.Pid{Node: "relayed@127.0.0.1", ID: 1, Creation: 7}
+	b := dist.BeginRegSend(nil, self, "echo")
+	b, err = etf.AppendTerm(b, etf.Tuple{self, etf.Binary(random(100_000))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dist.End(b, 0)
+	piece := make([]byte, 150_000)
+	var wrote, got uint64
+	for round := range 300 {
+		for left := b[wrote%uint64(len(b)):]; len(left) > 0; { // sometimes it stops within a frame
+			k, err := r.near.Write(left[:1+rand.IntN(len(left))])
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrote += uint64(k)
+			left = left[k:]
+			if rand.IntN(4) == 0 {
+				break
+			}
+		}
+		_ = r.near.SetReadDeadline(time.Now().Add(time.Millisecond))
+		k, err := r.near.Read(piece[:1+rand.IntN(len(piece))])
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		got += uint64(k)
+		written, read, err := r.count.Position(r.fd, r.far)
+		if err != nil || written-base != wrote || read-baseRead != got {
+			t.Fatalf("round %d: written %d, read %d, %v, not %d, %d", round, written-base, read-baseRead, err, wrote, got)
+		}
+	}
+	if got < 1<<20 {
+		t.Errorf("only %d bytes were read", got)
+	}
+}
+
+// TestRelayWords: what is wrong between us and a real node is said in words.
+//
+//erluv:releases
+func TestRelayWords(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	stranger := certtest.NewAuthority("a stranger")
+	other := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	old := p.node(t, true, "{versions, ['tlsv1.2']}")
+	plain := newNode(t, nodeOptions{noise: true})
+	v12 := func(m *ipc.StartRelay, _ *ipc.Material) { m.MaxVersion = tls.VersionTLS12 }
+	without := func(_ *ipc.StartRelay, mat *ipc.Material) { mat.Cert, mat.Key = nil, nil }
+	strange := func(_ *ipc.StartRelay, mat *ipc.Material) { mat.Cert, mat.Key = stranger.Issue(certtest.Wish{}) }
+	serverOnly := func(_ *ipc.StartRelay, mat *ipc.Material) {
+		mat.Cert, mat.Key = p.ca.Issue(certtest.Wish{Usage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	}
+	expired := func(_ *ipc.StartRelay, mat *ipc.Material) {
+		mat.Cert, mat.Key = p.ca.Issue(certtest.Wish{From: time.Now().Add(-2 * time.Hour), To: time.Now().Add(-time.Hour)})
+	}
+	type change = func(*ipc.StartRelay, *ipc.Material)
+	for name, tt := range map[string]struct {
+		node    *node
+		changes []change
+		want    string
+		late    bool // it comes with the first read
+	}{
+		"another authority":    {other, []change{func(_ *ipc.StartRelay, mat *ipc.Material) { mat.CA = stranger.PEM }}, "is signed by none of the authorities", false},
+		"another host":         {other, []change{func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "elsewhere" }}, "is for 127.0.0.1, not for elsewhere", false},
+		"no certificate, 1.2":  {other, []change{v12, without}, "demands a certificate of ours", false},
+		"no certificate, 1.3":  {other, []change{without}, "demands a certificate of ours", true},
+		"unknown to it, 1.2":   {other, []change{v12, strange}, "does not know the authority", false},
+		"unknown to it, 1.3":   {other, []change{strange}, "does not know the authority", true},
+		"for servers only 1.2": {other, []change{v12, serverOnly}, "clientAuth", false},
+		"for servers only 1.3": {other, []change{serverOnly}, "clientAuth", true},
+		"expired, 1.2":         {other, []change{v12, expired}, "expired", false},
+		"expired, 1.3":         {other, []change{expired}, "expired", true},
+		"an older version":     {old, []change{func(m *ipc.StartRelay, _ *ipc.Material) { m.MinVersion = tls.VersionTLS13 }}, "takes none of the TLS versions", false},
+		"a plain port":         {plain, nil, "without a word of TLS", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, mat := toNode(tls.VersionTLS12, tls.VersionTLS13), p.ours()
+			for _, c := range tt.changes {
+				c(&m, &mat)
+			}
+			r := startRelay(t, tt.node.dial(t), m, mat)
+			begin := time.Now()
+			failed := r.answer()
+			if tt.late && failed == "" {
+				stopped, ok := r.hear().(ipc.Stopped)
+				if !ok {
+					t.Fatalf("%#v", stopped)
+				}
+				failed = stopped.Text
+			} else if tt.late {
+				t.Error("the handshake fails, not the first read")
+			}
+			t.Logf("after %v: %s", time.Since(begin).Round(time.Millisecond), failed)
+			if !strings.Contains(failed, tt.want) {
+				t.Errorf("%q", failed)
+			}
+		})
+	}
+	t.Run("a TLS port", func(t *testing.T) { // for a node without
+		ctx, cancel := context.WithTimeout(t.Context(), startTime)
+		defer cancel()
+		conn := other.dial(t)
+		defer conn.Close()
+		us := local("plain@127.0.0.1")
+		us.TLS = false
+		if _, err := dist.Connect(ctx, conn, us, other.name); err == nil || !strings.Contains(err.Error(), "it speaks TLS") {
+			t.Error(err)
+		}
+	})
+	// They live on.
+	for _, n := range []*node{other, old, plain} {
+		n.expect(t, "[]", "nodes(hidden)")
+	}
+}
+
+// TestRelayAccepts: a node that has never heard of us connects over TLS.
+//
+//erluv:releases
+func TestRelayAccepts(t *testing.T) {
+	for name, v := range versions {
+		t.Run(name, func(t *testing.T) {
+			p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+			n := p.node(t, false, fmt.Sprintf("{versions, ['%s']}", name))
+			listener, err := net.Listen("tcp4", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), evalTime)
+			defer cancel()
+			us := fmt.Sprintf("listens%d", serial.Add(1))
+			reg, err := mapper.Register(ctx, epmd.String(), us, uint16(listener.Addr().(*net.TCPAddr).Port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reg.Close()
+			full := us + "@127.0.0.1"
+			connected := make(chan string, 1)
+			go func() { // received below
+				got, err := n.try("{ok, true} = {ok, net_kernel:connect_node('"+full+"')}, {echo, '"+full+"'} ! hello, ok", "-", evalTime)
+				connected <- fmt.Sprint(got, err)
+			}()
+			_ = listener.(*net.TCPListener).SetDeadline(time.Now().Add(startTime))
+			conn, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, mat := toNode(v, v), p.ours()
+			m.Server, m.ServerName = true, ""
+			// A node that dials looks for the host part of our name: OTP 25 as a DNS name even
+			// when it is an address, 27 and 29 as an address then.
+			mat.Cert, mat.Key = p.ca.Issue(certtest.Wish{DNSNames: []string{"127.0.0.1"}, Names: []string{"127.0.0.1"}})
+			r := startRelay(t, conn, m, mat)
+			r.ready()
+			peer, err := dist.Accept(ctx, r.near, local(full), func(dist.Peer) string { return dist.StatusOK })
+			if err != nil || peer.Name != n.name {
+				t.Fatal(peer, err)
+			}
+			if got := <-connected; got != "ok<nil>" {
+				t.Fatal(got)
+			}
+			if m := r.message(); m.Op != dist.RegSend || m.Name != "echo" {
+				t.Errorf("%+v", m)
+			}
+		})
+	}
+}
