@@ -406,7 +406,7 @@ func (r *relay) confined() {
 	pid := r.cmd.Process.Pid
 	uid := strconv.Itoa(int(workerID))
 	want := map[string]string{
-		"Uid": strings.Join([]string{uid, uid, uid, uid}, "\t"), "NoNewPrivs": "1", "Seccomp": "2",
+		"Uid": strings.Join([]string{uid, uid, uid, uid}, " "), "NoNewPrivs": "1", "Seccomp": "2",
 		"CapEff": "0000000000000000", "CapPrm": "0000000000000000",
 	}
 	for _, tid := range threads(r.t, pid) {
