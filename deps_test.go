@@ -20,6 +20,7 @@ var imports = map[string][]string{
 	"eintr":          nil,
 	"slack":          nil,
 	"config":         {"eintr"},
+	"discover":       nil,
 	"wire/epmd":      nil,
 	"wire/etf":       nil,
 	"ipc":            {"eintr"},
