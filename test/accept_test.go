@@ -250,11 +250,12 @@ func TestAcceptAlive(t *testing.T) {
 	n.expect(t, "['alive@127.0.0.1']", "nodes(hidden)")
 }
 
-// What a node does that is not wanted, or whose cookie is another one.
+// A node that is not wanted, or whose cookie is another one, says so to its caller and logs
+// no error.
 //
 //erluv:releases
 func TestAcceptDeclined(t *testing.T) {
-	n := newNode(t, nodeOptions{args: []string{"-kernel", "net_setuptime", "1"}, noise: true})
+	n := newNode(t, nodeOptions{args: []string{"-kernel", "net_setuptime", "1"}})
 	for _, status := range []string{dist.StatusNotAllowed, dist.StatusNotOK} {
 		h := newHost(t, status)
 		v := h.visit(t, n, "net_kernel:connect_node(X)", func(dist.Peer) string { return status })

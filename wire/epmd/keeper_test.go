@@ -103,6 +103,11 @@ func TestKeeper(t *testing.T) {
 			[]time.Duration{0, 5100 * ms, 5300 * ms, 5700 * ms},
 			[]string{"registered", "lost", "registered"},
 		},
+		"the pauses begin anew after a while": {
+			[]string{"refused", "refused", "refused", "5s", "refused", "1000h"},
+			[]time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 5800 * ms, 6 * time.Second},
+			[]string{"absent", "registered", "lost", "registered"},
+		},
 		"EPMD takes the node and ends at once": {
 			[]string{"0s"},
 			[]time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 1500 * ms, 3100 * ms, 5100 * ms, 7100 * ms, 9100 * ms},
