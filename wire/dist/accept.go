@@ -64,7 +64,8 @@ func Accept(ctx context.Context, conn net.Conn, local Local, decide func(Peer) (
 		return peer, nil
 	case errors.As(err, &declined):
 		return Peer{}, err
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE):
 		return Peer{}, fmt.Errorf("cannot accept %s: it ended before %s", from, h.step)
 	}
 	return Peer{}, fmt.Errorf("cannot accept %s: %w", from, err)

@@ -293,12 +293,20 @@ func TestAcceptJunk(t *testing.T) {
 		{"maybe", good, `"maybe" is no status`},
 	} {
 		m := meet(t, c.status, func(conn net.Conn) (disttest.Host, error) {
+			written := make(chan error, 1)
 			go func() { // ends with the pipe
-				_, _ = io.WriteString(conn, c.junk)
-				if strings.Contains(c.want, "it ended") {
-					conn.Close()
-				}
+				_, err := io.WriteString(conn, c.junk)
+				written <- err
 			}()
+			if strings.Contains(c.want, "it ended") {
+				answered := map[string]int{"ok": 2 + len("sok") + 2 + 19 + len(server.Name), "alive": 2 + len("salive")}
+				_, err := io.ReadFull(conn, make([]byte, answered[c.status]))
+				if c.status == "" {
+					err = <-written
+				}
+				conn.Close()
+				return disttest.Host{}, err
+			}
 			_, err := io.Copy(io.Discard, conn)
 			return disttest.Host{}, err
 		})

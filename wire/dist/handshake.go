@@ -226,8 +226,8 @@ func (h *handshake) send(m []byte) error {
 	return err
 }
 
-// recv reads one message of at most limit bytes with its length before it, checks its tag and returns what follows the tag. It is io.EOF only if nothing at
-// all has come.
+// recv reads one message of at most limit bytes with its length before it, checks its
+// tag and returns what follows the tag. It is io.EOF only if nothing at all has come.
 func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
 	var room [4]byte // the length; one of 16 bits stands in the second half
 	head := room[:]
@@ -238,7 +238,7 @@ func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint32(room[:]))
-	if n == 0 || n > limit {
+	if n <= 0 || n > limit { // negative where an int has 32 bits
 		return nil, &lengthError{n, limit}
 	}
 	m := make([]byte, n)
