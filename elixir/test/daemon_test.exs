@@ -356,12 +356,20 @@ defmodule Erluv.DaemonTest do
     :ok = GenServer.stop(daemon)
   end
 
-  test "the crash report has the last output and no options" do
-    script = "echo the last words; exit 3"
+  test "a failed program is one message, with the last output and no options" do
+    script = "echo the last; echo words; exit 3"
     opts = [stderr_to_stdout: true, env: [{"A", "a secret"}]]
-    {log, _} = logged(script, opts)
-    assert log =~ "the last words"
+    {log, :error_exit_status} = logged(script, opts)
+    assert log =~ "sh: Process exited with status 3\n    the last\n    words\n"
     refute log =~ "a secret"
+    refute log =~ "terminating"
+
+    {log, _} = logged(script, [log_output: :info] ++ opts)
+    assert log =~ "sh: Process exited with status 3\n"
+    refute log =~ "    words"
+
+    {log, :timeout} = logged("exec sleep 60", timeout: 100)
+    assert log =~ "sh: it ran longer than its timeout and was stopped"
   end
 
   test "a supervisor waits for the whole stop" do

@@ -11,7 +11,7 @@
 %% `{error, noconnection}' when it is lost before it has answered, and what was asked for may
 %% have been done; `{error, noproc}' when the worker is not there; and `{error, {no_node, Name}}'
 %% when no `erluv_node' process runs under that name. While that process starts, or starts its
-%% erluv anew, they wait for it; what starts a program waits for a new child too.
+%% erluv anew, they wait for it.
 %% The default one, `erluv', is started by the first call that names it, unless the variable
 %% `start' of the application is `manual', or a supervisor of yours has had it as a child.
 %% None of them has a timeout unless it takes one: how long a program may run is an

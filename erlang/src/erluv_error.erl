@@ -4,6 +4,7 @@
 -module(erluv_error).
 
 -export([text/1]).
+-export([exit_text/1]).
 -export([format_error/2]).
 
 %% One line that says what is wrong and, where that is known, what to do.
@@ -74,6 +75,7 @@ text({child_crashed, Reason}) ->
     ["erluv's child crashed more often than respawn allows: ", term(Reason)];
 text({not_ready, Why}) -> not_ready(Why);
 text({not_ready, Why, Last}) -> [not_ready(Why), said(Last)];
+text({signal, _} = Reason) -> exit_text(Reason);
 text({Key, Errno}) when is_atom(Errno), is_atom(Key); is_atom(Errno), is_integer(Key) ->
     [option(Key), ": ", errno(Errno)];
 text(Reason) when Reason =:= normal; Reason =:= child_crashed; Reason =:= restart_intensity;
@@ -83,6 +85,7 @@ text(Errno) when is_atom(Errno) -> errno(Errno);
 text(Other) -> exit_text(Other).
 
 %% The reason for which a worker has ended.
+-spec exit_text(term()) -> unicode:chardata().
 exit_text(normal) -> "it ended with status 0";
 exit_text({exit_status, N}) -> io_lib:format("it ended with status ~b", [N]);
 exit_text({signal, Signal}) -> ["it was ended by ", term(Signal)];

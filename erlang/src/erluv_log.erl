@@ -1,13 +1,49 @@
 %% @private
-%% Puts lines that programs write into the log.
+%% Puts lines that programs write into the log, and sees to it that they are seen there.
 -module(erluv_log).
 
+-export([admit/0]).
+-export([ends/3]).
 -export([executable/1]).
 -export([level/1]).
 -export([line/3]).
 -export([text/1]).
 
 -include_lib("kernel/include/logger.hrl").
+
+%% @doc Has OTP's default handler show what has our domain, once in the life of a VM.
+%%
+%% As OTP starts it, a filter drops every other domain than OTP's. A handler that somebody has set up
+%% otherwise, as Elixir's Logger does, has a mind of its own and stays as it is.
+-spec admit() -> ok.
+admit() ->
+    case persistent_term:get(?MODULE, false) of
+        true -> ok;
+        false ->
+            persistent_term:put(?MODULE, true),
+            admit(logger:get_handler_config(default))
+    end.
+
+admit({ok, #{filter_default := stop, filters := Filters}}) ->
+    ByDomain = fun logger_filters:domain/2,
+    case [domain || {domain, {F, {log, super, [otp | _]}}} <- Filters, F =:= ByDomain] of
+        [] -> ok;
+        _ ->
+            _ = logger:add_handler_filter(default, erluv, {ByDomain, {log, sub, [erluv]}}),
+            ok % it may have one of this name already
+    end;
+admit(_) ->
+    ok.
+
+%% @doc Ends the calling gen_server for a reason that is no fault of its code, with a line of
+%% words about it, unless that was logged elsewhere. Its supervisor, links and monitors are told the reason, as when it stops by
+%% itself; reports of gen_server and proc_lib, which tell of a crash in many lines, there are none.
+-spec ends(term(), unicode:chardata() | none, logger:metadata()) -> no_return().
+ends(Reason, Words, Metadata) ->
+    _ = Words =:= none orelse ?LOG_ERROR("~ts", [Words], Metadata),
+    process_flag(trap_exit, false),
+    true = exit(self(), Reason), % a signal to oneself arrives at once
+    exit(Reason). % unreachable, unless it is normal
 
 %% @doc Logs a line of the erluv executable, with the level that it has there. Why it ends
 %% is for the process that has started it to tell.

@@ -177,6 +177,7 @@ name(Options) -> maps:get(name, Options, erluv).
 -spec init(map()) -> {ok, #state{}} | {stop, term()}.
 init(Options) ->
     process_flag(trap_exit, true),
+    ok = erluv_log:admit(),
     ok = take_charge(name(Options), get('$ancestors')),
     case start(check(Options), Options) of
         {ok, _} = Ok -> Ok;
@@ -305,7 +306,7 @@ await(#state{node = undefined, executable = Executable} = State) ->
         {timeout, _, not_up} = Timeout -> await_more(handle_info(Timeout, State));
         {'EXIT', _, _} = Exit -> await_more(handle_info(Exit, State));
         {Port, _} = Message when is_port(Port), Executable =/= undefined ->
-            await_more(handle_info(Message, State))
+            await_more(info(Message, State))
     end;
 await(State) ->
     {ok, State}.
@@ -333,28 +334,39 @@ handle_cast(_Message, State) ->
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({erluv, Node, {up, Info}}, #state{node = undefined} = State) ->
+handle_info(Message, State) ->
+    case info(Message, State) of
+        {stop, Reason, New} when element(1, Reason) =:= exited; element(1, Reason) =:= not_up;
+                                 element(1, Reason) =:= child_crashed ->
+            ok = terminate(Reason, New),
+            erluv_log:ends(Reason, ["erluv_node ", atom_to_list(New#state.name), " ends: ", erluv_error:text(Reason)],
+                           #{domain => [erluv]});
+        Result ->
+            Result
+    end.
+
+info({erluv, Node, {up, Info}}, #state{node = undefined} = State) ->
     case is_wanted(Node, Info, State) of
         true -> {noreply, up(Node, State)};
         false -> {noreply, State}
     end;
-handle_info({erluv, Node, Event}, #state{node = Node} = State) ->
+info({erluv, Node, Event}, #state{node = Node} = State) ->
     event(Event, State);
-handle_info({nodedown, Node}, #state{node = Node} = State) ->
+info({nodedown, Node}, #state{node = Node} = State) ->
     % An executable of ours ends now, and says more.
     {noreply, start_timer(State#state{node = undefined})};
-handle_info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executable} = State) ->
+info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executable} = State) ->
     Reason = {not_up, State#state.timeout, erluv_executable:words(Executable)},
     {stop, Reason, State#state{timer = undefined}};
-handle_info({Port, Message}, #state{executable = Executable} = State) when is_port(Port) ->
+info({Port, Message}, #state{executable = Executable} = State) when is_port(Port) ->
     case erluv_executable:message(Port, Message, Executable) of
         {ok, Kept} -> {noreply, State#state{executable = Kept}};
         {exited, Status, Words} -> exited(exit_reason(Status, Words, State), State#state{executable = undefined});
         ignore -> {noreply, State}
     end;
-handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
+info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
     {stop, Reason, State};
-handle_info(_Message, State) ->
+info(_Message, State) ->
     {noreply, State}.
 
 %% An orderly end is no crash. It is asked for by this process, which does not come here then,

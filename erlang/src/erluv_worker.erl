@@ -3,7 +3,8 @@
 %%
 %% The two are linked: the process ends when the program has, with the worker's exit
 %% reason, and the program is stopped when the process ends. A supervisor is told that
-%% it is down when all of it is gone. The last lines of output are in its crash report.
+%% it is down when all of it is gone. An end that is neither `normal' nor a stop is logged as
+%% one line, with the last lines of output unless these are logged already.
 %%
 %% It takes the options of {@link erluv:spawn/3} but `owner', `link', `proxy' and
 %% `ready_reply', and those below. `packet' is `line' unless it is given, or `raw' when
@@ -11,13 +12,14 @@
 %% when the program is ready.
 %% <dl>
 %% <dt>`output'</dt><dd>What is done with output on stdout, stderr and `fds'.
-%%   `{log, Level}' logs each line, with the metadata `domain', `worker', `os_pid' and
-%%   `stream'; `log', the default, with the level `notice'. `{pid, Pid}' sends it
+%%   `{log, Level}' logs each line, with the metadata `domain', which is `[erluv, worker]',
+%%   `worker', `name', `command', `os_pid' and `stream'; `log', the default, with the level `notice'. `{pid, Pid}' sends it
 %%   `{Self, {stdout, Data}}', where `Self' is the pid of this process. A function is
 %%   called with the stream and the data. `none' drops it.</dd>
 %% <dt>`keep'</dt><dd>How many of the last lines are kept, by default 20.</dd>
-%% <dt>`reason'</dt><dd>A function that takes the worker's exit reason and returns that of
-%%   the process.</dd>
+%% <dt>`reason'</dt><dd>A function that takes the worker's exit reason, or that and the last
+%%   lines of output, and returns the exit reason of the process. What is to be logged of the
+%%   end, it logs.</dd>
 %% <dt>`register'</dt><dd>An atom: the name of the process.</dd>
 %% </dl>
 %%
@@ -63,7 +65,7 @@
     output :: output(),
     credit :: pos_integer() | undefined, % messages that are asked for at a time
     kept :: erluv_last:kept(),           % the last lines of output
-    reason :: fun((term()) -> term())
+    reason :: fun((term()) -> term()) | fun((term(), [binary()]) -> term()) | undefined
 }).
 
 -type output() :: {log, logger:level()} | {pid, pid()} | none
@@ -73,6 +75,10 @@
 -define(CREDIT, 64).
 %% So many more when it is stopped.
 -define(LAST_CREDIT, 10000).
+%% So much of a command stands in the log: characters.
+-define(MAX_SHOWN, 200).
+%% Between two attempts while erluv has no child: milliseconds. A new one takes 50.
+-define(CHILD_DOWN, 20).
 %% The same when output is dropped, as it comes: a message has up to 256 KiB.
 -define(RAW_CREDIT, 16).
 
@@ -172,6 +178,7 @@ last_output(Process) ->
             erluv:cmd(), map()}) -> {ok, #state{}} | {stop, term()}.
 init({Server, Cmd, Options}) ->
     process_flag(trap_exit, true),
+    ok = erluv_log:admit(),
     case check(Options) of
         ok -> start(Server, Cmd, Options);
         {error, Reason} -> {stop, Reason}
@@ -191,8 +198,21 @@ start(Server, Cmd, Options) ->
 reading(#{output := none}) -> #{packet => raw, flow => {active, ?RAW_CREDIT}};
 reading(_) -> #{packet => line, flow => {active, ?CREDIT}}.
 
-program(Start, Cmd, Options) when is_function(Start) -> Start(Cmd, Options);
-program(Server, Cmd, Options) -> erluv:spawn_link(Server, Cmd, Options).
+%% While erluv has no child this waits: a supervisor would try again at once, and give
+%% up. It takes no longer than erluv's die_timeout, after which there is no node.
+program(Start, Cmd, Options) when is_function(Start) ->
+    Start(Cmd, Options);
+program(Server, Cmd, Options) ->
+    case erluv:spawn_link(Server, Cmd, Options) of
+        {error, child_down} ->
+            receive
+                {'EXIT', _, Reason} -> {error, Reason}
+            after ?CHILD_DOWN ->
+                program(Server, Cmd, Options)
+            end;
+        Answer ->
+            Answer
+    end.
 
 %% What it writes before it is ready is output as any.
 reply(#{ready := _} = Options) -> Options#{ready_reply => message};
@@ -204,13 +224,17 @@ state(Worker, Cmd, #{packet := Packet, flow := Flow}, Options) ->
                  Other -> Other
              end,
     #state{worker = Worker, cmd = Cmd, output = Output,
-           metadata = #{domain => [erluv, worker], worker => Worker, os_pid => os_pid(Worker)},
+           metadata = maps:merge(#{domain => [erluv, worker], worker => Worker, os_pid => os_pid(Worker),
+                                   command => Cmd}, name(Options)),
            credit = case Flow of
                         {active, N} when is_integer(N) -> N;
                         _ -> undefined
                     end,
            kept = erluv_last:new(maps:get(keep, Options, 20), Packet),
-           reason = maps:get(reason, Options, fun(Reason) -> Reason end)}.
+           reason = maps:get(reason, Options, undefined)}.
+
+name(#{register := Name}) -> #{name => Name};
+name(Options) -> maps:with([name], Options).
 
 os_pid(Worker) ->
     case erluv_call:call(Worker, info) of
@@ -223,7 +247,7 @@ check(Options) ->
     Checks = [{output, fun is_output/1,
                "log, {log, Level}, {pid, Pid}, a function of two arguments or none"},
               {keep, fun(N) -> is_integer(N) andalso N >= 0 end, "a number of lines"},
-              {reason, fun(F) -> is_function(F, 1) end, "a function of one argument"},
+              {reason, fun(F) -> is_function(F, 1) orelse is_function(F, 2) end, "a function of one or two arguments"},
               {register, fun is_atom/1, "an atom"},
               {owner, fun(_) -> false end, "the process itself is the owner"},
               {link, fun(_) -> false end, "the process is linked with its worker, always"},
@@ -271,12 +295,46 @@ handle_cast(_Message, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({Worker, Message}, #state{worker = Worker} = State) ->
     {noreply, message(Message, State)};
-handle_info({'EXIT', Worker, Reason}, #state{worker = Worker, reason = F} = State) ->
-    {stop, F(Reason), State#state{ended = true}};
+handle_info({'EXIT', Worker, Reason}, #state{worker = Worker} = State) ->
+    {Exit, Words} = ended(Reason, State),
+    case Exit of
+        _ when Exit =:= normal; Exit =:= shutdown; element(1, Exit) =:= shutdown ->
+            {stop, Exit, State#state{ended = true}};
+        _ ->
+            erluv_log:ends(Exit, Words, State#state.metadata)
+    end;
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_Message, State) ->
     {noreply, State}.
+
+%% The exit reason, and a line for the log. What output is logged is in there before.
+ended(Reason, #state{reason = undefined, cmd = Cmd, output = Output} = State) ->
+    Lines = case Output of
+                {log, _} -> [];
+                _ -> last(State)
+            end,
+    {Reason, [command(Cmd), ": ", erluv_error:exit_text(Reason) | said(Lines)]};
+ended(Reason, #state{reason = F} = State) when is_function(F, 2) -> {F(Reason, last(State)), none};
+ended(Reason, #state{reason = F}) -> {F(Reason), none}.
+
+said(Lines) -> [["\n    ", erluv_log:text(Line)] || Line <- Lines].
+
+%% The beginning of a command.
+command([Word | _] = Words) when not is_integer(Word) ->
+    beginning(lists:join(" ", [text(W) || W <- Words]));
+command(Command) ->
+    beginning(text(Command)).
+
+beginning(Text) -> string:slice(Text, 0, ?MAX_SHOWN).
+
+text(Word) when is_atom(Word) -> atom_to_list(Word);
+text(Word) when is_binary(Word) -> erluv_log:text(Word);
+text(Word) ->
+    case unicode:characters_to_list(Word) of
+        Text when is_list(Text) -> Text;
+        _ -> io_lib:format("~0tp", [Word])
+    end.
 
 message({Stream, Data}, State) when is_binary(Data), Stream =/= status ->
     output(Stream, Data, State#state.output, State),

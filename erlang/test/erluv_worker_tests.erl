@@ -12,7 +12,8 @@
 -export([t_last_lines_of_raw_output/0]).
 -export([t_output_of_fds/0]).
 -export([t_keeps_last_lines/0]).
--export([t_last_lines_in_crash_report/0]).
+-export([t_end_is_one_line/0]).
+-export([t_end_is_told/0]).
 -export([t_kept_lines_are_short/0]).
 -export([t_exit_reasons/0]).
 -export([t_reason_function/0]).
@@ -34,6 +35,7 @@
 -export([t_bad_options/0]).
 -export([t_child_spec/0]).
 
+-include_lib("kernel/include/logger.hrl").
 -include_lib("stdlib/include/assert.hrl").
 
 -import(erluv_harness, [next/1, until/1, alive/1]).
@@ -56,7 +58,8 @@ t_logs_lines() ->
     ?assertEqual([{error, <<"one">>, stdout}, {error, <<"three">>, stdout}, {error, <<"two">>, stderr}],
                  lists:sort(Lines)),
     {_, _, Metadata} = lists:last(Events),
-    ?assertMatch(#{domain := [erluv, worker], worker := _, os_pid := _}, Metadata).
+    ?assertMatch(#{domain := [erluv, worker], worker := _, os_pid := _, command := Cmd}, Metadata),
+    ?assertNot(is_map_key(name, Metadata)).
 
 t_logs_any_bytes() ->
     [{notice, <<"a", 255/utf8, "b">>, _}] =
@@ -157,15 +160,31 @@ t_keeps_last_lines() ->
     ?assertEqual([], erluv_worker:last_output(Without)),
     ok = gen_server:stop(Without).
 
-t_last_lines_in_crash_report() ->
-    Secret = "hunter2",
-    Events = erluv_harness:logged(
-               fun() -> start(<<"echo I die; exit 7">>, #{output => none, env => #{"PASSWORD" => Secret}}) end,
-               fun({Level, Text, _}) -> Level =:= error andalso contains(Text, "last_output") end),
-    {error, Report, _} = lists:last(Events),
-    ?assert(contains(Report, "I die")),
-    ?assert(contains(Report, "{exit_status,7}")),
-    ?assertNot(lists:any(fun({_, Text, _}) -> contains(Text, Secret) end, Events)).
+%% One line, with what nobody has seen of its output.
+t_end_is_one_line() ->
+    Options = #{register => dying, keep => 2},
+    [?assertMatch([{Line, #{domain := [erluv, worker], name := dying, command := Cmd}}],
+                  [{Text, Metadata} || {error, Text, Metadata} <- end_of(Cmd, maps:merge(Options, More))])
+     || {Cmd, More, Line} <-
+            [{["sh", <<"-c">>, "echo a; echo b; echo I die; exit 7"], #{output => none, env => #{"PASSWORD" => "hunter2"}},
+              <<"sh -c echo a; echo b; echo I die; exit 7: it ended with status 7, b, I die">>},
+             {<<"echo a; kill -9 $$">>, #{}, <<"echo a; kill -9 $$: it was ended by sigkill">>},
+             {["sleep", "60"], #{timeout => 100}, <<"sleep 60: it ran longer than its timeout and was stopped">>},
+             {["sh", "-c", "exit 1", <<"a", 255>>], #{}, <<"sh -c exit 1 a", 255/utf8, ": it ended with status 1">>},
+             {"exit 1 # \x{20ac}", #{}, <<"exit 1 # ", 16#20ac/utf8, ": it ended with status 1">>}]],
+    % What is in order is none.
+    ?assertEqual([], [Text || {error, Text, _} <- end_of(<<"exit 0">>, Options)]),
+    ?assertEqual([], [Text || {error, Text, _} <- end_of(<<"exit 3">>, Options#{reason => fun(_, []) -> {shutdown, 3} end})]),
+    ?assertEqual([], [Text || {error, Text, _} <- end_of(<<"exit 3">>, Options#{reason => fun({exit_status, 3}) -> three end})]).
+
+%% What is logged until its process has ended, and a moment longer.
+end_of(Cmd, Options) ->
+    erluv_harness:logged(
+      fun() ->
+              {ok, Pid} = start(Cmd, Options),
+              {'EXIT', _} = next(Pid),
+              ?LOG_NOTICE("the end of it")
+      end, fun({_, Text, _}) -> Text =:= <<"the end of it">> end).
 
 contains(Text, Part) -> string:find(Text, Part) =/= nomatch.
 
@@ -186,6 +205,15 @@ t_exit_reasons() ->
 t_reason_function() ->
     {ok, Pid} = start(<<"exit 9">>, #{reason => fun({exit_status, 9}) -> {shutdown, nine} end}),
     ?assertEqual({'EXIT', {shutdown, nine}}, next(Pid)).
+
+%% Its supervisor, links and monitors have the reason, and its name is free.
+t_end_is_told() ->
+    {ok, Pid} = start(<<"read x; exit 9">>, #{register => told}),
+    Ref = monitor(process, Pid),
+    ok = erluv:write(erluv_worker:worker(Pid), <<"\n">>),
+    ?assertEqual({'DOWN', {exit_status, 9}}, next(Ref)),
+    ?assertEqual({'EXIT', {exit_status, 9}}, next(Pid)),
+    ?assertEqual(undefined, whereis(told)).
 
 t_function_that_fails() ->
     {ok, Pid} = start(<<"read x; echo; exec sleep 60">>, #{output => fun(_, _) -> error(oops) end}),
@@ -286,7 +314,7 @@ t_supervised_over_a_crash() ->
 t_restarts_are_logged() ->
     Events = erluv_harness:logged(
                fun() -> start(<<"exit 1">>, #{restart => permanent, backoff => {1, 2}, max_restarts => {2, 60000}}) end,
-               fun({_, Text, _}) -> contains(Text, "restart_intensity") end),
+               fun({_, Text, _}) -> contains(Text, "more often than max_restarts allows") end),
     ?assertMatch([<<"started again, for the 1. time">>, <<"started again, for the 2. time">>],
                  [Text || {notice, Text, _} <- Events]).
 

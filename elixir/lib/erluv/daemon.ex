@@ -16,8 +16,9 @@ defmodule Erluv.Daemon do
   It is a local process, which a worker of `:erluv.spawn/3` is not: with that as its child
   `Supervisor.count_children/1` ends a supervisor (SUPERVISORS in erluv.3erl).
 
-  It is an `erluv_worker`: the last lines of output are in its crash report, and the functions
-  `:erluv_worker.worker/1` and `:erluv_worker.last_output/1` take it.
+  It is an `erluv_worker`: the functions `:erluv_worker.worker/1` and
+  `:erluv_worker.last_output/1` take it. When the program has failed, one line of the log says
+  so, and has the last lines of output, unless these are logged anyway.
 
   ## Options
 
@@ -206,7 +207,7 @@ defmodule Erluv.Daemon do
         stdout: if(only, do: :null, else: :owner),
         stderr: if(stderr == :log, do: :owner, else: Options.stream(stderr)),
         output: output(log, stderr),
-        reason: &reason(&1, program, metadata, to_reason)
+        reason: &reason(&1, if(log == nil, do: &2, else: []), program, metadata, to_reason)
       })
       |> Map.merge(if(log == nil, do: %{packet: :raw}, else: %{}))
 
@@ -262,39 +263,42 @@ defmodule Erluv.Daemon do
   defp console(:stderr, data), do: IO.binwrite(:stderr, data)
   defp console(_, _), do: :ok
 
-  defp reason(:normal, program, metadata, _) do
+  # The last lines that nobody has seen are in the log.
+  defp reason(:normal, _, program, metadata, _) do
     Logger.info("#{program}: Process exited successfully", metadata)
     :normal
   end
 
-  defp reason({:exit_status, status}, program, metadata, to_reason),
-    do: failed(status, "with status #{status}", program, metadata, to_reason)
+  defp reason({:exit_status, status}, last, program, metadata, to_reason),
+    do: failed(status, "with status #{status}", last, program, metadata, to_reason)
 
-  defp reason({:signal, signal}, program, metadata, to_reason),
-    do: signalled(signal, "", program, metadata, to_reason)
+  defp reason({:signal, signal}, last, program, metadata, to_reason),
+    do: signalled(signal, "", last, program, metadata, to_reason)
 
-  defp reason({:signal, signal, :core}, program, metadata, to_reason),
-    do: signalled(signal, ", with a core", program, metadata, to_reason)
+  defp reason({:signal, signal, :core}, last, program, metadata, to_reason),
+    do: signalled(signal, ", with a core", last, program, metadata, to_reason)
 
-  defp reason({:signal, signal, :oom}, program, metadata, to_reason),
-    do: signalled(signal, ", out of memory", program, metadata, to_reason)
+  defp reason({:signal, signal, :oom}, last, program, metadata, to_reason),
+    do: signalled(signal, ", out of memory", last, program, metadata, to_reason)
 
   # timeout, child_crashed, noconnection, ...
-  defp reason(reason, program, metadata, _) do
-    Logger.error("#{program}: #{:erluv.format_error(reason)}", metadata)
+  defp reason(reason, last, program, metadata, _) do
+    Logger.error("#{program}: #{:erluv_error.exit_text(reason)}#{said(last)}", metadata)
     reason
   end
 
   # As a shell counts: 128 and the signal.
-  defp signalled(signal, more, program, metadata, to_reason) do
+  defp signalled(signal, more, last, program, metadata, to_reason) do
     status = 128 + :erluv_signal.number(signal)
-    failed(status, "with status #{status} (#{signal}#{more})", program, metadata, to_reason)
+    failed(status, "with status #{status} (#{signal}#{more})", last, program, metadata, to_reason)
   end
 
-  defp failed(status, how, program, metadata, to_reason) do
-    Logger.error("#{program}: Process exited #{how}", metadata)
+  defp failed(status, how, last, program, metadata, to_reason) do
+    Logger.error("#{program}: Process exited #{how}#{said(last)}", metadata)
     to_reason.(status)
   end
+
+  defp said(last), do: for(line <- last, into: "", do: "\n    #{:erluv_log.text(line)}")
 
   # The state is erluv_worker's, or {:waiting, task, args} until it has one. The process
   # dictionary has the stream that is captured.
