@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -332,4 +333,17 @@ func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 	}
 	must(t, os.Mkdir(d+"/later", 0o755))
 	n.expect(fs(w, d+"/later", "created"))
+}
+
+// TestEventNames: each name that a watch request can have is that of an event.
+func TestEventNames(t *testing.T) {
+	none := kindsOf([]etf.Atom{})
+	for _, name := range order.Events {
+		if kindsOf([]etf.Atom{name}) == none {
+			t.Errorf("%s is no event", name)
+		}
+	}
+	if kindsOf(nil) == none {
+		t.Error("nothing is told unless it is named")
+	}
 }
