@@ -1,15 +1,15 @@
-// Package discover finds out which nodes there are to dial: those of a list, and those that
-// DNS or a file names, asked again from time to time. Its result are [Target]s, of which each
-// says where a dialler finds the node.
+// Package discover finds the nodes to dial: those of a list, and those that DNS or a file
+// names. It asks these sources again at an interval. Each [Target] of the result says where a
+// dialler finds the node.
 //
-// It dials none of them, asks no EPMD and logs nothing. erluv_main makes a [Finder] of the
-// settings and has it run.
+// It dials no node, asks no EPMD and logs nothing. Its caller makes a [Finder] of the settings
+// and runs it.
 //
-// Whoever answers is not trusted: how many names there are, how long they are and how long
-// it takes is bounded, and a name must be one that a node can have. When a source does not
-// answer, or not rightly, the names that it had remain: a name server that is down must not
-// take nodes away.
+// Name servers and files are not trusted. The number of names, their length and the time for
+// an answer are bounded, and each name must be legal for a node. A source that fails, or
+// gives a wrong answer, keeps the names that it had: a name server that is down must not take
+// nodes away.
 //
-// SRV records are those of RFC 2782, of which a node has the host and the port of its
-// listener. What a node's name may be is net_kernel's word (kernel/src/net_kernel.erl).
+// SRV records follow RFC 2782; host and port are those of the node's listener. The legal names
+// are those of OTP (kernel/src/net_kernel.erl).
 package discover

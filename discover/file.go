@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// maxFile bounds a file of names: maxTargets of the longest names, and as much again of
+// maxFile bounds a file of names: maxTargets of the longest names, and as many bytes of
 // comments.
 const maxFile = 1 << 19
 
-// readFile reads a file with one name of a node in each line. Empty lines and what
-// follows a # do not count. The whole file is read each time: it is small, and times of a
-// file tell less than its content.
+// readFile reads a file with one node name in each line. Empty lines and comments, which
+// begin with #, are ignored. It reads the whole file each time: the file is small, and
+// two changes can have the same size and time.
 func readFile(path string) ([]Target, error) {
-	// Without O_NONBLOCK to open a FIFO would last until somebody writes.
+	// Without O_NONBLOCK, opening a FIFO would block until it has a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, errors.Unwrap(err) // the path is said already

@@ -7,32 +7,29 @@ import (
 	"time"
 )
 
-// A Finder tells which nodes there are to dial, and when that changes. It belongs to the
-// goroutine that calls Run.
+// A Finder reports the nodes to dial, and every change. It belongs to the goroutine that
+// calls Run.
 type Finder struct {
-	Nodes    []Target // of a list: they come first, and in this order
-	Source   Source   // of more; may be none
+	Nodes    []Target // of a list; they come first, in this order
+	Source   Source   // of more nodes; may be none
 	Ports    Ports
 	Interval time.Duration // from an answer of Source to the next question; > 0
 
 	// Resolver asks the name servers; nil: those of /etc/resolv.conf. A static binary
-	// does not ask NSS: a host that only mDNS, LDAP or nss-myhostname know is not found.
+	// does not ask NSS, so it does not find hosts that only mDNS, LDAP or
+	// nss-myhostname know.
 	Resolver *net.Resolver
 
-	// Tell is called by Run with all targets, each node once, in the order in which
-	// they are to be dialled: at once, if there are Nodes, or no Source; later
-	// whenever they have become others. When Source does not answer it is called with
-	// the targets that there were and the reason, and not again while that is the
-	// same; when it answers again, without one.
+	// Run calls Tell with all targets, each node once, in the order in which they are
+	// to be dialled. The first call comes at once if there are Nodes or no Source, and
+	// further calls follow each change. When Source fails, Run passes the last known
+	// targets and the reason, once for each reason. When Source answers again, Run
+	// calls Tell without an error.
 	Tell func(targets []Target, err error)
 }
 
-// Run asks until ctx ends; without a Source it returns after it has told once.
+// Run asks until ctx ends. Without a Source it calls Tell once and returns.
 func (f *Finder) Run(ctx context.Context) {
-	resolver := f.Resolver
-	if resolver == nil {
-		resolver = &net.Resolver{PreferGo: true}
-	}
 	if f.Source == (Source{}) {
 		f.Tell(f.all(nil), nil)
 		return
@@ -40,10 +37,14 @@ func (f *Finder) Run(ctx context.Context) {
 	if len(f.Nodes) > 0 {
 		f.Tell(f.all(nil), nil)
 	}
+	resolver := f.Resolver
+	if resolver == nil {
+		resolver = &net.Resolver{PreferGo: true}
+	}
 	var (
 		last    found
 		known   bool   // last is an answer
-		trouble string // why it does not answer, as it was told
+		trouble string // the reason that was told last, until the next answer
 	)
 	for {
 		now, err := f.Source.find(ctx, resolver)
@@ -68,7 +69,7 @@ func (f *Finder) Run(ctx context.Context) {
 	}
 }
 
-// all is the list, followed by what the source knows.
+// all returns the targets of the list, followed by those of the source.
 func (f *Finder) all(more []Target) []Target {
 	targets := slices.Concat(f.Nodes, more)
 	for i, t := range targets {

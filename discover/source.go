@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// askBound is how long a source may take to answer, all name servers together.
+// askBound is the time for one answer of a source, all name servers together.
 const askBound = 10 * time.Second
 
-// A Source is where names of nodes come from. The zero value is none.
+// A Source names nodes: a domain of DNS or a file. The zero value is none.
 type Source struct {
 	kind    string // dns, srv or file
 	name    string // of the domain or the file
 	pattern Pattern
 }
 
-// ParseSource checks dns:NAME, srv:NAME or file:PATH. The pattern makes names of the
-// hosts that DNS tells; a file has whole names.
+// ParseSource checks dns:NAME, srv:NAME or file:PATH. The pattern makes node names from the
+// hosts of DNS; a file contains whole names.
 func ParseSource(source string, pattern Pattern) (Source, error) {
 	kind, name, _ := strings.Cut(source, ":")
 	s := Source{kind, name, pattern}
@@ -46,10 +46,10 @@ func ParseSource(source string, pattern Pattern) (Source, error) {
 
 func (s Source) String() string { return s.kind + ":" + s.name }
 
-// found is what a source has answered.
+// found is the answer of a source.
 type found struct {
 	targets []Target // in the order in which they are to be dialled
-	sum     string   // says what is the same: not the order of what was shuffled
+	sum     string   // equal for equal answers, whatever the order of the targets
 }
 
 // find asks the source.
@@ -76,7 +76,7 @@ func (s Source) find(ctx context.Context, resolver *net.Resolver) (found, error)
 		for _, t := range targets {
 			lines = append(lines, fmt.Sprint(t))
 		}
-		// So that not all who ask dial the same one.
+		// Otherwise all erluvs of a fleet would dial the same node.
 		rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 	}
 	slices.Sort(lines)
@@ -101,8 +101,8 @@ func (s Source) addresses(ctx context.Context, resolver *net.Resolver) ([]Target
 	return targets, nil
 }
 
-// services asks for the SRV records of a name, which come sorted by priority and, within
-// one, shuffled by weight. The lines say all that is in them.
+// services asks for the SRV records of a name. Package net sorts them by priority, and
+// shuffles those of one priority by weight. The lines hold the whole records.
 func (s Source) services(ctx context.Context, resolver *net.Resolver) (targets []Target, lines []string, err error) {
 	_, records, err := resolver.LookupSRV(ctx, "", "", s.name)
 	if err != nil {
@@ -136,8 +136,8 @@ func tooMany(n int) error {
 	return fmt.Errorf("there are %d nodes, more than %d", n, maxTargets)
 }
 
-// words says what was wrong with a look-up, and the same words each time: package net
-// adds the ports of its own sockets.
+// words explains the failure of a look-up. It gives equal text for equal failures: that of
+// package net contains the ports of its sockets.
 func words(err error) error {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxTargets bounds what a list or a source may name. More nodes than that do
-	// not form a cluster.
+	// maxTargets bounds the nodes of a list or a source. A cluster has fewer: each
+	// node is connected to all others.
 	maxTargets = 1000
 
 	maxNodeName = 255 // characters of an atom
@@ -18,11 +18,11 @@ const (
 // A Target is a node to dial.
 type Target struct {
 	Node string // its name, name@host
-	Host string // where it is, a host name or an address: mostly what stands behind the @
-	Port uint16 // of its listener; 0: the EPMD of Host knows
+	Host string // host name or address to dial, mostly the part of Node behind the @
+	Port uint16 // of its listener; 0: to be asked of the EPMD at Host
 }
 
-// List is what a list of node names stands for, in its order.
+// List returns the targets of a list of node names, in the order of the list.
 func List(names []string) ([]Target, error) {
 	if len(names) > maxTargets {
 		return nil, fmt.Errorf("names %d nodes, more than %d", len(names), maxTargets)
@@ -38,7 +38,7 @@ func List(names []string) ([]Target, error) {
 	return unique(targets), nil
 }
 
-// parseNode takes what erl takes for -sname and -name, with a host.
+// parseNode accepts the names that erl accepts for -sname and -name, with a host.
 func parseNode(name string) (Target, error) {
 	alive, host, found := strings.Cut(name, "@")
 	switch {
@@ -54,10 +54,10 @@ func parseNode(name string) (Target, error) {
 	return Target{Node: name, Host: host}, nil
 }
 
-// aliveChars is what net_kernel takes before the @ (valid_name_head).
+// aliveChars are the characters that net_kernel accepts before the @ (valid_name_head).
 const aliveChars = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz-"
 
-// visible says whether a host is one: visible ASCII, without a second @, a slash,
+// visible reports whether a host is legal: visible ASCII, without a second @, a slash,
 // a backslash or a quotation mark.
 func visible(host string) bool {
 	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
@@ -65,7 +65,7 @@ func visible(host string) bool {
 	})
 }
 
-// unique leaves the first target of each node: what is named twice is one node.
+// unique keeps the first target of each node.
 func unique(targets []Target) []Target {
 	seen := make(map[string]bool, len(targets))
 	kept := targets[:0]
@@ -103,12 +103,12 @@ func (p Pattern) node(host string) (Target, error) {
 	return t, nil
 }
 
-// Ports are the nodes whose names say at which port they listen: remote_%d. The zero
-// value has none.
+// Ports is a pattern for nodes whose names contain the port of their listener: remote_%d.
+// The zero value matches no node.
 type Ports struct{ before, behind, host string }
 
-// ParsePorts checks a pattern, which has one %d and is what stands before the @ of a
-// node's name, and the host at whose ports such nodes are dialled.
+// ParsePorts checks a pattern for the part of a node's name before the @, with one %d, and
+// the host at which such nodes listen.
 func ParsePorts(pattern, host string) (Ports, error) {
 	before, behind, found := strings.Cut(pattern, "%d")
 	if !found || strings.Trim(before+behind, aliveChars) != "" {
@@ -120,7 +120,7 @@ func ParsePorts(pattern, host string) (Ports, error) {
 	return Ports{before, behind, host}, nil
 }
 
-// apply gives a target the port that its name says, if it has none yet.
+// apply sets host and port of a target whose name matches and which has no port yet.
 func (p Ports) apply(t Target) Target {
 	alive, _, _ := strings.Cut(t.Node, "@")
 	digits, found := strings.CutPrefix(alive, p.before)

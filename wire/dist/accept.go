@@ -30,19 +30,20 @@ const maxAtom = 255
 // Accept shakes hands on conn, as the side that has accepted the connection, in
 // version 6.
 //
-// Once the other node has said its name, decide returns the status that it is
-// answered: [StatusOK]; [StatusOKSimultaneous], when the caller gives up an attempt
-// of its own for it; [StatusAlive], when a node of that name is connected already;
-// [StatusNotOK] or [StatusNotAllowed], which end the handshake with a [*Declined].
-// Nothing is proved yet when decide is called: anybody may claim any name. So decide
-// must not end the old connection of an alive node, and an attempt that has been
-// accepted must not keep the real node of that name out. The peer has proved that it
-// knows the cookie when Accept returns without an error. An old connection of the
-// same name is to be closed then.
+// Accept calls decide once, with the name that the peer has sent, and answers the status
+// that decide returns: [StatusOK]; [StatusOKSimultaneous], when the caller gives up an
+// attempt of its own for it; [StatusAlive], when a node of that name is connected
+// already; [StatusNotOK] or [StatusNotAllowed], which end the handshake with a
+// [*Declined].
+//
+// At that moment the peer has proved nothing: every stranger can send any name. So decide
+// must not end the old connection of an alive node, and a pending handshake must not keep
+// the real node of that name out. A peer of which Accept returns without an error knows
+// the cookie. Then the caller closes an old connection of the same name.
 //
 // Accept reads exactly the handshake, and at most 4,096 bytes: the next byte on conn
 // is the first of a frame. It gives up when ctx ends: the caller bounds the time.
-// After an error its owner closes conn. It leaves no deadline on conn.
+// After an error the owner of conn closes it. Accept leaves no deadline on conn.
 func Accept(ctx context.Context, conn net.Conn, local Local, decide func(Peer) (status string)) (Peer, error) {
 	if err := checkLocal(local); err != nil {
 		return Peer{}, fmt.Errorf("cannot accept connections as %q: %w", local.Name, err)
@@ -117,7 +118,7 @@ func (h *handshake) recvName() (Peer, error) {
 	return peer, nil
 }
 
-// checkCaller refuses a node that no caller of Accept could want.
+// checkCaller refuses a peer that cannot be a node to us, whatever decide would say.
 func (h *handshake) checkCaller(peer Peer) error {
 	if peer.Flags&FlagNameMe != 0 {
 		return errors.New("it wants to be given a name (-sname undefined), which only a node of OTP does")
@@ -142,7 +143,7 @@ func (h *handshake) checkCaller(peer Peer) error {
 	return nil
 }
 
-// answer sends the status, and stops at each that does not lead to a connection.
+// answer sends the status. It returns an error for each that ends the handshake.
 func (h *handshake) answer(status string) error {
 	switch status {
 	case StatusOK, StatusOKSimultaneous:

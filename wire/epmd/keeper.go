@@ -8,27 +8,25 @@ import (
 
 const (
 	// A Keeper waits for firstPause before its second attempt, and twice as long
-	// before each further one, up to lastPause. That is how often a node of OTP asks
-	// whether EPMD is back (erl_epmd), which costs no more than a refused connection
-	// on the own machine.
+	// before each further one, up to lastPause: the interval of OTP's erl_epmd. An
+	// attempt costs one refused connection on the own machine.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
 
-	// attemptBound is how long EPMD may take to answer, as for a node of OTP.
+	// attemptBound is the time for EPMD's answer, as in erl_epmd.
 	attemptBound = 10 * time.Second
 )
 
-// A Keeper registers a node and registers it again whenever EPMD has been restarted,
-// or was not there yet. It belongs to the goroutine that calls Run.
+// A Keeper registers a node, and again whenever EPMD has been restarted. EPMD may also
+// start after the Keeper. A Keeper belongs to the goroutine that calls Run.
 type Keeper struct {
 	Addr string // host:port of this machine's EPMD
 	Name string // the part of the node's name before the @
 	Port uint16 // at which the node listens
 
-	// Tell is called by Run when the registration has become another one than it
-	// was: with nil when the node is registered, else with the reason why not, for
-	// which errors.Is(err, ErrTaken) holds when another node has the name. It is not
-	// called again while attempts fail in the same way.
+	// Run calls Tell with nil when the node is registered, else with the reason why
+	// not. If another node has the name, errors.Is(err, ErrTaken) holds. Run calls
+	// Tell once for each change between registered, taken and absent.
 	Tell func(error)
 
 	dial dialFunc // in tests, which have a clock of their own; nil otherwise
@@ -55,8 +53,8 @@ func (k *Keeper) Run(ctx context.Context) {
 			if ctx.Err() == nil {
 				tell(absent, errLost)
 			}
-			// An EPMD that takes the node and ends at once is none to be asked
-			// again and again.
+			// The pauses still grow for an EPMD that ends right after each
+			// registration.
 			if time.Since(begin) >= lastPause {
 				pause = firstPause
 			}
@@ -71,7 +69,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// state is what Tell was last called for.
+// state is one of the states between which Tell is called.
 type state int
 
 const (

@@ -118,7 +118,7 @@ func TestKeeper(t *testing.T) {
 			[]time.Duration{0, 100 * ms, 300 * ms},
 			[]string{"taken", "registered"},
 		},
-		"somebody takes the name meanwhile": {
+		"another node takes the name meanwhile": {
 			[]string{"5s", "refused", "taken", "taken", "1000h"},
 			[]time.Duration{0, 5100 * ms, 5300 * ms, 5700 * ms, 6500 * ms},
 			[]string{"registered", "lost", "taken", "registered"},

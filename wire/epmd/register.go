@@ -21,8 +21,8 @@ const (
 	version     = 6 // of the handshake, since OTP 23: the lowest and the highest
 
 	// maxChars bounds a name in characters: an atom has 255, of which the @ and the
-	// host take two. EPMD takes longer ones up to 255, but does not find a name of
-	// 255 again; it refuses those of 256 as if they were taken.
+	// host take two. EPMD itself registers names of up to 255 characters, but does not
+	// find one of 255 again. It refuses longer names as if they were taken.
 	maxChars = 253
 )
 
@@ -128,7 +128,7 @@ func readAlive(r io.Reader) (creation uint32, err error) {
 
 // Wait returns when EPMD has ended, and with it the registration, or after Close.
 func (r *Registration) Wait() {
-	// EPMD sends nothing more: a byte is an end too, of whatever sense it made.
+	// EPMD sends nothing more, so an unexpected byte is an end too.
 	_, _ = r.conn.Read(make([]byte, 1))
 }
 
