@@ -19,8 +19,9 @@ import (
 var imports = map[string][]string{
 	"eintr":          nil,
 	"slack":          nil,
-	"config":         {"eintr"},
+	"config":         {"eintr", "wire/consult"},
 	"discover":       nil,
+	"wire/consult":   nil,
 	"wire/epmd":      nil,
 	"wire/etf":       nil,
 	"ipc":            {"eintr"},
@@ -150,6 +151,7 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 		"workers":         {"wire/etf", "wire/dist"},
 		"stat":            {"wire/dist", "ipc", "workers", "childproc"},
 		"wire/etf":        {"net", "os", "syscall"},
+		"wire/consult":    {"net", "os", "syscall"},
 		"ipc":             {"net"},
 		"ipc/counters":    {"net"},
 		"ipc/journal":     {"net"},

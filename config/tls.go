@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+)
+
+// TLS is how TLS is spoken with nodes, as single settings or an optfile say it.
+type TLS struct {
+	CA, Cert, Key string // files with PEM; "": there is none
+	Verify        bool   // the other side's certificate must be signed by one of CA
+	CertOptional  bool   // a node that dials need not show one
+
+	// ServerName is the name that the certificate of a dialled node must have; "" with
+	// AnyServer: it need not have any. Otherwise "" is the host part of the node's name.
+	ServerName string
+	AnyServer  bool
+
+	MinVersion, MaxVersion uint16 // TLS's numbers: 0x0303 is 1.2, 0x0304 is 1.3
+	Depth                  uint8  // the most intermediate certificates in a chain
+
+	// Ignored are options of the optfile that have no effect here, for the log.
+	Ignored []string
+}
+
+// The versions of TLS that erluv speaks.
+const (
+	tls12 = 0x0303
+	tls13 = 0x0304
+)
+
+// defaultTLS is OTP's default, but for verify, which is none in OTP 25.
+func defaultTLS() TLS {
+	return TLS{Verify: true, MinVersion: tls12, MaxVersion: tls13, Depth: 10}
+}
+
+// maxPEM bounds a file of certificates, in bytes: a system's whole list of authorities has
+// some 220 KiB.
+const maxPEM = 1 << 20
+
+// TLSFiles is what is in the files of a TLS.
+type TLSFiles struct{ CA, Cert, Key []byte }
+
+// ReadFiles reads the files. Only root and the owners may have been able to change any of
+// them, and only they, or for a file of root's its group, may read the private key.
+func (t *TLS) ReadFiles(owners []int) (f TLSFiles, err error) {
+	if f.CA, err = readPEM(t.CA, owners, false); err != nil {
+		return TLSFiles{}, fmt.Errorf("cannot read the authorities for TLS: %w", err)
+	}
+	key := t.Key
+	if key == "" { // OTP too takes it from the certificate's file then
+		key = t.Cert
+	}
+	if f.Cert, err = readPEM(t.Cert, owners, key == t.Cert); err != nil {
+		return TLSFiles{}, fmt.Errorf("cannot read the certificate for TLS: %w", err)
+	}
+	if f.Key, err = readPEM(key, owners, true); err != nil {
+		return TLSFiles{}, fmt.Errorf("cannot read the private key for TLS: %w", err)
+	}
+	return f, nil
+}
+
+// readPEM reads a file, if there is a name.
+func readPEM(path string, owners []int, secret bool) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := openTrusted(path, owners...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s does not exist", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, unwrapPath(err))
+	}
+	defer f.Close()
+	if err := checkPEM(f, path, owners, secret); err != nil {
+		return nil, err
+	}
+	content, err := readBounded(f, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return content, nil
+}
+
+func checkPEM(f *os.File, path string, owners []int, secret bool) error {
+	owner, mode, err := attributes(f)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", path, err)
+	case owner != 0 && !slices.Contains(owners, owner):
+		return fmt.Errorf("%s belongs to %s, and must belong to %s", path, userName(owner), userNames(append([]int{0}, owners...)))
+	case mode&0o022 != 0:
+		return fmt.Errorf("%s can be written by others (mode %04o): chmod go-w %s", path, mode, path)
+	case secret && (mode&0o007 != 0 || mode&0o070 != 0 && (owner != 0 || mode&0o070 != 0o040)):
+		return fmt.Errorf("%s holds a private key, and others can read it (mode %04o): chmod 400 %s "+
+			"(a file of root's may have 0440 or 0640, for a group)", path, mode, path)
+	}
+	return nil
+}
