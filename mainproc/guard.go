@@ -288,7 +288,7 @@ func (g *guard) meet(l *line, now time.Time) {
 	}
 	switch t.State {
 	case crew.None:
-		if l.State == link.Open || l.State == link.Kept {
+		if l.State == link.Open {
 			g.onTeam(t.Wanted())
 		}
 	case crew.Standby, crew.Serving:
@@ -296,7 +296,7 @@ func (g *guard) meet(l *line, now time.Time) {
 	case crew.Falling, crew.Down, crew.Resting:
 		l.Crashed()
 	}
-	if l.State == link.Orphaned && l.running == 0 && t.State != crew.Falling {
+	if l.State == link.Orphaned && t.State != crew.Falling {
 		g.onLine(l, l.Reaped())
 	}
 }

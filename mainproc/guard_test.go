@@ -28,6 +28,8 @@ type fakeWorld struct {
 	log      []string
 	lines    int               // links, if more than one
 	connects func(n int) error // nil: yes; n counts from 1
+	waits    bool              // the second link is made when slow is closed
+	slow     chan struct{}
 	launches func() error
 	hangs    bool // connect and launch wait for the end of their context
 	crews    []*fakeCrew
@@ -64,6 +66,9 @@ func (w *fakeWorld) connect(ctx context.Context, id uint32) (*link.Link, error) 
 			w.note("refused%s", name(id))
 			return nil, err
 		}
+	}
+	if id == 2 && w.slow != nil {
+		<-w.slow
 	}
 	w.note("connected%s", name(id))
 	return &link.Link{ID: id, Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
@@ -233,6 +238,9 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
+		if w.waits {
+			w.slow = make(chan struct{}) // of the bubble
+		}
 		g := w.guard()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan struct{})
@@ -645,6 +653,43 @@ func TestGuardOneEnds(t *testing.T) {
 	if !errors.Is(err, errTest) {
 		t.Error(err)
 	}
+}
+
+// TestGuardWaitsForTheRest: a connection that was lost is closed at once, and not made anew
+// before all of its crew is gone.
+func TestGuardWaitsForTheRest(t *testing.T) {
+	w := &fakeWorld{stubborn: true}
+	err := during(t, w, func(stop func(string)) {
+		first := w.crews[0]
+		first.says <- errLost
+		synctest.Wait()
+		if n := len(first.has); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+		after(3 * time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w, "0s connected", "2s kill", "2.1s connected", "3s ask term", "5s kill")
+}
+
+// TestGuardLosesTheFirst: a child that stops for want of a connection is not the end of a
+// link that is still being made: it gets the next child.
+func TestGuardLosesTheFirst(t *testing.T) {
+	w := &fakeWorld{lines: 2, waits: true}
+	err := during(t, w, func(stop func(string)) {
+		w.crews[0].says <- errLost
+		after(50 * time.Millisecond)
+		close(w.slow)
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil || len(w.crews) != 2 {
+		t.Errorf("%d crews, %v", len(w.crews), err)
+	}
+	w.wantSorted(t, "0s connected", "50ms connected 2", "100ms connected", "1.05s ask term")
 }
 
 // TestGuardRefusedByChild: a child that does not take a connection is ended, with what has

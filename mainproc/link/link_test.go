@@ -64,7 +64,11 @@ func TestGiveErrors(t *testing.T) {
 	give := func(x transport) error {
 		l := testConnection()
 		l.transport = x
-		err := l.Give(func(ipc.Message, ...int) error { return nil })
+		given := false
+		err := l.Give(func(ipc.Message, ...int) error { given = true; return nil })
+		if _, tcp := x.(plain); given != (err == nil) || !tcp && !given {
+			t.Errorf("given: %t, %v", given, err)
+		}
 		if err == nil {
 			_, err = l.Keep(etf.Atom("why"), "erluv", time.Second)
 		}
