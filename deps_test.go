@@ -62,16 +62,17 @@ var imports = map[string][]string{
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
-	"childproc":     {"loop/looptest", "spawner"}, // its tests run a real one
-	"workers":       {"loop/looptest", "spawner"},
-	"wire/dist":     {"test/bench/measure", "wire/dist/disttest"},
-	"wire/etf":      {"test/bench/measure"},
-	"ipc":           {"test/bench/measure"},
-	"ipc/journal":   {"test/bench/measure"},
-	"relay":         {"relay/certtest"},
-	"mainproc":      {"wire/dist/disttest", "wire/gen", "ipc/journal"},
-	"mainproc/crew": {"config", "wire/dist/disttest", "mainproc/link"},
-	"mainproc/link": {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
+	"childproc/peer": {"loop/looptest"},
+	"childproc":      {"loop/looptest", "spawner"}, // its tests run a real one
+	"workers":        {"loop/looptest", "spawner"},
+	"wire/dist":      {"test/bench/measure", "wire/dist/disttest"},
+	"wire/etf":       {"test/bench/measure"},
+	"ipc":            {"test/bench/measure"},
+	"ipc/journal":    {"test/bench/measure"},
+	"relay":          {"relay/certtest"},
+	"mainproc":       {"wire/dist/disttest", "wire/gen", "ipc/journal"},
+	"mainproc/crew":  {"config", "wire/dist/disttest", "mainproc/link"},
+	"mainproc/link":  {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
 }
 
 // Never in the binary, not even through others.

@@ -29,6 +29,7 @@ type played struct {
 	in   []dist.Message // what was sent to the node and not looked at yet, if it is kept
 	keep bool
 	sent int // bytes of frames
+	kept int // of these, up to the last commit
 	most int // that were waiting at once
 }
 
@@ -80,7 +81,10 @@ func (pl *played) flush() {
 		b = b[n:]
 	}
 	o.Sent(o.Waiting())
-	o.Commit()
+	if pl.sent-pl.kept > peer.High { // it costs as much as a few small messages
+		pl.kept = pl.sent
+		o.Commit()
+	}
 	o.RoomAgain()
 }
 

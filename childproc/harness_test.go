@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -51,12 +52,14 @@ const (
 // node is the other side: a node that speaks frames, and main.
 type node struct {
 	t    *testing.T
+	name etf.Atom
 	conn *net.TCPConn
 	up   *ipc.Conn // main's end of the conversation with the child
 	book *book     // what the child has told main of watches
 	next uint32
 	self etf.Pid
-	done chan error // what the loop of the child came to
+	done chan error  // what the loop of the child came to
+	full atomic.Bool // after the last round there was no room for output
 	m    *manager
 }
 
@@ -66,7 +69,12 @@ var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetC
 // it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	t.Helper()
-	theirs, ours := tcpPair(t)
+	return startNodes(t, change, testLink)[0]
+}
+
+// startNodes runs a child that serves several nodes.
+func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes []*node) {
+	t.Helper()
 	childEnd, spawnerEnd, err := ipc.Pair()
 	must(t, err)
 	mainEnd, upEnd, err := ipc.Pair()
@@ -81,54 +89,84 @@ func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	}
 	start.SpawnerPID = uint32(startSpawner(t, spawnerEnd, start.Reports))
 
-	book, ledgerEnd := newBook(t)
-	pages := newPages(t)
-
-	n := &node{t: t, conn: ours, up: mainEnd, book: book, done: make(chan error, 1)}
-	n.self = n.pid()
+	done := make(chan error, 1)
+	var all []peer.Given
+	for _, link := range links {
+		theirs, ours := tcpPair(t)
+		book, ledgerEnd := newBook(t)
+		n := &node{t: t, name: etf.Atom(link.Target), conn: ours, up: mainEnd, book: book, done: done}
+		n.self = n.pid()
+		nodes = append(nodes, n)
+		all = append(all, peer.Given{Link: link, FD: theirs, Ledger: ledgerEnd, Pages: newPages(t)})
+	}
 	ready := make(chan *child, 1)
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(given{start: start, up: upEnd, spawner: childEnd, first: peer.Given{Link: testLink, FD: theirs, Ledger: ledgerEnd, Pages: pages}})
+		c, err := build(given{start: start, up: upEnd, spawner: childEnd, first: all[0]})
+		for _, g := range all[1:] {
+			if err == nil {
+				var other *client
+				if other, err = c.m.connect(g, nil); err == nil {
+					err = other.begin()
+				}
+			}
+		}
+		if err != nil {
+			c = nil
+		}
+		if err == nil {
+			c.loop.EachRound(func() {
+				for _, n := range nodes {
+					served := c.m.clients[n.name]
+					n.full.Store(served != nil && !served.Roomy())
+				}
+			})
+		}
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()
 			c.loop.Close()
-			_ = unix.Close(theirs)
+			for _, g := range all {
+				_ = unix.Close(g.FD)
+				_ = g.Ledger.Close()
+				_ = g.Pages.Close()
+			}
 			_ = childEnd.Close()
 			_ = upEnd.Close()
-			_ = ledgerEnd.Close()
-			_ = pages.Close()
 			if err == nil {
 				err = c.ended
 			}
 		}
-		n.done <- err
+		done <- err
 	}()
 	c := <-ready
 	if c == nil {
-		t.Fatal(<-n.done)
+		t.Fatal(<-done)
 	}
-	n.m = c.m
 	t.Cleanup(func() {
-		_ = n.conn.Close()
-		_ = n.up.Close()
+		for _, n := range nodes {
+			_ = n.conn.Close()
+		}
+		_ = mainEnd.Close()
 		select {
-		case <-n.done:
+		case <-done:
 		case <-time.After(patience):
 			t.Error("the child does not end")
 		}
 	})
-	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
-		t.Fatalf("instead of up to the controller: %s", show(m))
-	}
-	for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
-		if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
-			t.Fatalf("instead of %s: %s", what, show(m))
+	for _, n := range nodes {
+		n.m = c.m
+		if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
+			t.Fatalf("instead of up to the controller: %s", show(m))
+		}
+		for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
+			if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
+				t.Fatalf("instead of %s: %s", what, show(m))
+			}
 		}
 	}
-	return n
+	return nodes
 }
 
 // newPages are those of a new journal.
@@ -238,7 +276,7 @@ func startSpawner(t *testing.T, toChild *ipc.Conn, reports bool) int {
 // pid makes a process of the node.
 func (n *node) pid() etf.Pid {
 	n.next++
-	return etf.Pid{Node: testTarget, ID: 100 + n.next, Creation: 9}
+	return etf.Pid{Node: n.name, ID: 100 + n.next, Creation: 9}
 }
 
 func (n *node) write(frames []byte) {
@@ -313,7 +351,7 @@ func (n *node) message(to etf.Pid) etf.Term {
 func (n *node) ask(send func(etf.Term), req etf.Term) etf.Raw {
 	n.t.Helper()
 	n.next++
-	tag := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, n.next, 2, 3, 4, 5))
+	tag := etf.Raw(etf.AppendNewRef(nil, n.name, 9, n.next, 2, 3, 4, 5))
 	send(etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{n.self, tag}, req})
 	return tag
 }

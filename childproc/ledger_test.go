@@ -131,7 +131,7 @@ func (n *node) knows(want bool, w ipc.Watch) {
 func (n *node) push() {
 	n.t.Helper()
 	n.next++
-	n.write(monitorName(n.self, "erluv", etf.AppendNewRef(nil, testTarget, 9, n.next, 1, 1)))
+	n.write(monitorName(n.self, "erluv", etf.AppendNewRef(nil, n.name, 9, n.next, 1, 1)))
 }
 
 func TestLedgerOfAWorker(t *testing.T) {
