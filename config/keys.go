@@ -190,9 +190,9 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.Detach, err = parseBool(v); return err },
 	},
 	{
-		Name: "log_level", Form: "debug|info|warn|error", Default: "info",
+		Name: "log_level", Form: "trace|debug|info|warn|error", Default: "info",
 		Meaning: "what is logged to standard error",
-		Right:   "debug, info, warn or error", Example: `"info"`,
+		Right:   "trace, debug, info, warn or error", Example: `"info"`,
 		set: func(c *Config, v string) (err error) { c.LogLevel, err = parseLevel(v); return err },
 	},
 	{

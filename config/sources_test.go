@@ -60,7 +60,7 @@ var samples = map[string]struct {
 	"sandbox":      {strs("off", "strict", "auto"), anys("off", "strict", "auto"), func(c *Config) any { return c.Sandbox }},
 	"allow_users":  {strs("bin daemon:daemon,bin", "daemon", "bin"), anys([]string{"bin", "daemon:daemon,bin"}, nil, nil), func(c *Config) any { return c.AllowUsers }},
 	"detach":       {strs("true", "false", "true"), anys(true, false, true), func(c *Config) any { return c.Detach }},
-	"log_level":    {strs("debug", "warn", "error"), anys(slog.LevelDebug, slog.LevelWarn, slog.LevelError), func(c *Config) any { return c.LogLevel }},
+	"log_level":    {strs("trace", "warn", "error"), anys(LevelTrace, slog.LevelWarn, slog.LevelError), func(c *Config) any { return c.LogLevel }},
 	"log_format":   {strs("json", "text", "json"), anys("json", "text", "json"), func(c *Config) any { return c.LogFormat }},
 }
 

@@ -176,9 +176,12 @@ func parseBool(v string) (bool, error) {
 	return false, errUnknown
 }
 
+// LevelTrace is what log_level calls trace: below debug, as slog counts.
+const LevelTrace = slog.LevelDebug - 4
+
 func parseLevel(v string) (slog.Level, error) {
 	levels := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+		"trace": LevelTrace, "debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
 	level, found := levels[v]
 	switch {

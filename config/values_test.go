@@ -28,7 +28,7 @@ func TestImpossibleValues(t *testing.T) {
 		"path":         {"", "bin", "/bin:bin", "/bin:", ":/bin"},
 		"contain":      {"", "docker"},
 		"detach":       {"", "yes", "1", "True"},
-		"log_level":    {"", "INFO", "trace"},
+		"log_level":    {"", "INFO", "all", "DEBUG-4"},
 		"log_format":   {"", "xml"},
 	} {
 		k := keyNamed(key)

@@ -217,9 +217,17 @@ func untilSignal() (context.Context, context.CancelFunc) {
 }
 
 func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	options := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: traceByName}
 	if cfg.LogFormat == config.FormatJSON {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// traceByName has the level that slog knows no name of written as the key log_level does.
+func traceByName(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == config.LevelTrace {
+		return slog.String(a.Key, "TRACE")
+	}
+	return a
 }
