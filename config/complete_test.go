@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantProblem(t, c.Check(), "no domain: name one with host")
+	wantProblem(t, c.Check(), "no domain: name one by --host, ERLUV_HOST or host")
 	c, _, err = Load(Sources{Machine: m, Args: map[string]string{"node": "a@h"}})
 	if err != nil || c.Check() != nil || string(c.Cookie) != "OVEN" {
 		t.Errorf("%v, cookie %q", err, string(c.Cookie))

@@ -56,6 +56,9 @@ func readCookie(path string, owners []int) (Secret, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s does not exist: copy the cookie of the node there, or name another file", path)
 	}
+	if stranger := (strangerError{}); errors.As(err, &stranger) {
+		return "", fmt.Errorf("%s: %w%s", path, err, asOwner(owners))
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, unwrapPath(err))
 	}
@@ -65,7 +68,7 @@ func readCookie(path string, owners []int) (Secret, error) {
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", path, err)
 	case !slices.Contains(owners, owner):
-		return "", fmt.Errorf("%s belongs to %s, and must belong to %s", path, userName(owner), userNames(owners))
+		return "", fmt.Errorf("%s belongs to %s, and must belong to %s%s", path, userName(owner), userNames(owners), asOwner(owners))
 	case mode != 0o400 && mode != 0o600:
 		return "", fmt.Errorf("%s has mode %04o, and must have 0400 or 0600: chmod 400 %s", path, mode, path)
 	}
@@ -83,6 +86,14 @@ func readCookie(path string, owners []int) (Secret, error) {
 		return "", fmt.Errorf("%s: the cookie %w", path, err)
 	}
 	return Secret(cookie), nil
+}
+
+// asOwner is what to do about a file of another user.
+func asOwner(owners []int) string {
+	if slices.Contains(owners, 0) {
+		return ": copy it to a file of root's with mode 0400, or have its owner start erluv with sudo"
+	}
+	return ": copy it to a file of your own with mode 0400"
 }
 
 // attributes returns the owner and the permission bits, set-id and sticky

@@ -100,6 +100,9 @@ func syntaxMessage(err toml.ParseError, content string) string {
 	if key := nearest(err.LastKey); key != nil && key.Secret || mentionsSecret(content) {
 		return "is no TOML: one key = value a line, strings in quotes"
 	}
+	if key := keyNamed(err.LastKey); key != nil && strings.HasPrefix(err.Message, "expected value") {
+		return fmt.Sprintf("%s: %s = %s is how it is written", err.Message, key.Name, key.Example)
+	}
 	return err.Message
 }
 

@@ -31,7 +31,7 @@ func TestFileProblems(t *testing.T) {
 		{"huge", "max_workers = 99999999999999999999", `:1: `},
 		{"twice", "name = 'a'\nname = 'b'", `:2: `},
 		{"no TOML", "node = 'a@b'\nthis is none", `:2: `},
-		{"no quotes", "cookie_file = '/c'\nnode = app@host", `:2: expected value but found "app"`},
+		{"no quotes", "cookie_file = '/c'\nnode = app@host", `:2: expected value but found "app" instead: node = "app@db1.example.com" is how it is written`},
 		{"NUL", `controller = "a\u0000b"`, `:1: controller`},
 		{"relative", "cookie_file = 'cookie'", `:1: cookie_file "cookie" is relative`},
 		{"large", strings.Repeat("#", maxFile+1), "is larger than"},

@@ -27,12 +27,26 @@ func (l *loader) finish(c *Config) {
 	if n := len(c.NodeName()); c.Host != "" && n > maxAtom {
 		l.problem("the own node name is %d characters long, and %d are allowed: shorten name, prefix or host", n, maxAtom)
 	}
-	if c.machine.UID == 0 {
-		if s := c.setting("group"); c.Group == "" {
-			s.Value, s.Source = c.RunAs.Group, "the group of user"
-		}
+	if s := c.setting("group"); c.machine.UID == 0 && c.Group == "" {
+		s.Value, s.Source = c.RunAs.Group, "the group of user"
 	}
 	l.ineffective(c)
+	if c.machine.UID != 0 { // only root can become another
+		c.force("user", c.RunAs.User)
+		c.force("group", c.RunAs.Group)
+	}
+}
+
+// force has a setting say what erluv itself was started as.
+func (c *Config) force(name, value string) {
+	s := c.setting(name)
+	if s.Value == value && c.isSet(name) {
+		return
+	}
+	if c.isSet(name) {
+		s.Shadows = append([]string{s.used.shadow(s.used.key)}, s.Shadows...)
+	}
+	s.Value, s.Source = value, "started as"
 }
 
 // ineffective warns of what was said and has no effect.
@@ -62,12 +76,14 @@ func (c *Config) Check() error {
 		problems = append(problems, "no node is named: --node name@host, "+keyNamed("node").Env()+
 			" or node in the configuration file")
 	} else if c.hostErr != nil {
-		problems = append(problems, fmt.Sprintf("%v: name one with host", c.hostErr))
+		problems = append(problems, fmt.Sprintf("%v: name one by --host, %s or host in the configuration file",
+			c.hostErr, keyNamed("host").Env()))
 	}
 	switch {
 	case c.Cookie != "":
 	case c.CookieFile == "":
-		problems = append(problems, "there is no cookie, and no home directory with one: name a file with cookie_file")
+		problems = append(problems, "there is no cookie, and no home directory with one: name a file by --cookie-file, "+
+			keyNamed("cookie_file").Env()+" or cookie_file in the configuration file")
 	default:
 		cookie, err := readCookie(c.CookieFile, c.machine.owners())
 		if err != nil {

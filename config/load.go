@@ -141,7 +141,8 @@ func (l *loader) given() (found []candidate) {
 			found = append(found, candidate{key, fromArgs, "--" + key.Flag(), arg})
 		}
 		if key.FileOnly && (ok || inArgs) {
-			l.problem("%s: %s can be set in the configuration file alone", found[len(found)-1].source, key.Name)
+			l.problem("%s: %s can be set in the configuration file alone: %s = %s there, and --%s names the file",
+				found[len(found)-1].source, key.Name, key.Name, key.Example, FileKey)
 		}
 	}
 	l.misspelt()

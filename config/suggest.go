@@ -17,6 +17,14 @@ func suggestKey(name string) string {
 	return "there are " + strings.Join(names, ", ")
 }
 
+// SuggestFlag returns the flag that a name which is none is a slip of the pen away from, or "".
+func SuggestFlag(name string) string {
+	if key := nearest(name); key != nil {
+		return key.Flag()
+	}
+	return ""
+}
+
 // nearest returns the key that name is a slip of the pen away from, or nil.
 func nearest(name string) *Key {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")

@@ -12,6 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A strangerError says that somebody else could have put the file there.
+type strangerError struct{ text string }
+
+func (e strangerError) Error() string { return e.text }
+
 // maxLinks is how many symbolic links may lie on the way to a file; the kernel's
 // own limit, path_resolution(7).
 const maxLinks = 40
@@ -108,8 +113,8 @@ func (w *walk) openDir(below int, name, path string) error {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	if !w.trusts(st.Uid) {
-		return fmt.Errorf("it lies in %s, which belongs to %s and not to %s",
-			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))
+		return strangerError{fmt.Sprintf("it lies in %s, which belongs to %s and not to %s",
+			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))}
 	}
 	if st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
 		return fmt.Errorf("it lies in %s, which others can write (mode %04o): chmod go-w %s",
@@ -136,8 +141,8 @@ func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 		return "", st, nil
 	}
 	if !w.trusts(st.Uid) {
-		return "", st, fmt.Errorf("the link %s belongs to %s and not to %s",
-			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))
+		return "", st, strangerError{fmt.Sprintf("the link %s belongs to %s and not to %s",
+			path, userName(int(st.Uid)), userNames(append(w.trusted, 0)))}
 	}
 	if w.links--; w.links < 0 {
 		return "", st, &os.PathError{Op: "open", Path: path, Err: unix.ELOOP}

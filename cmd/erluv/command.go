@@ -13,6 +13,7 @@ import (
 	"erluv/config"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +49,7 @@ func (c *command) root() (*cobra.Command, error) {
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{suggest(err)} })
 	root.SetUsageFunc(usage)
 	var versionWanted bool
 	root.Flags().BoolVar(&versionWanted, "version", false, "print the version")
@@ -82,6 +83,17 @@ func (c *command) root() (*cobra.Command, error) {
 		}
 	}
 	return root, nil
+}
+
+// suggest adds to the words for an unknown flag which one may be meant.
+func suggest(err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if flag := config.SuggestFlag(unknown.GetSpecifiedName()); flag != "" {
+			return fmt.Errorf("%w: is --%s meant?", err, flag)
+		}
+	}
+	return err
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -213,7 +225,17 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	// With nobody listening the runtime dies of a broken pipe on descriptor 2:
 	// who reads the log may go, the node stays.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
-	return signal.NotifyContext(context.Background(), stop...)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, stop...)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	go func() { // ends with the first signal, or with the context
+		select {
+		case s := <-signals:
+			cancel(errors.New(unix.SignalName(s.(unix.Signal))))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); cancel(nil) }
 }
 
 func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
