@@ -41,9 +41,11 @@ defmodule Erluv.DistributionTest do
     :ok = :peer.call(peer, Application, :put_env, [:erluv, :distribution, :none])
     {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:elixir])
 
-    assert_raise Erluv.Error, ~r/^true: this node is not distributed: start it with -sname/, fn ->
-      :peer.call(peer, Erluv, :cmd, ["true", []])
-    end
+    assert_raise Erluv.Error,
+                 ~r/^true: this node is not distributed: start it with --sname or --name, or let erluv make it a node, by config :erluv, distribution: :local$/,
+                 fn ->
+                   :peer.call(peer, Erluv, :cmd, ["true", []])
+                 end
 
     :peer.stop(peer)
   end

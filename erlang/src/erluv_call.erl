@@ -70,30 +70,37 @@ connected(Server) ->
 -spec node(atom() | pid()) -> {ok, node()} | {error, term()}.
 node(Process) ->
     case ask(Process) of
-        {error, noproc} when Process =:= erluv -> ask(Process, erluv_sup:start_default());
-        {error, noproc} -> {error, {no_node, Process}};
+        {ended, Reason} -> started(Process, Reason, is_default(Process) andalso erluv_sup:start_default());
         Answer -> Answer
     end.
 
+is_default(Process) -> Process =:= erluv.
+
+%% Nothing was asked of one that ended before it answered.
 ask(Process) ->
     case call(Process, node) of
-        {error, {exit, Reason}} -> {error, why(Reason)};
+        {error, noproc} -> {ended, noproc};
+        {error, {exit, {shutdown, {not_started, Reason}}}} -> {error, Reason};
+        {error, {exit, {shutdown, {stopping, _} = Reason}}} -> {ended, Reason};
+        {error, {exit, Reason}} when Reason =:= normal; Reason =:= shutdown -> {ended, noproc};
+        {error, {exit, Reason}} -> {ended, Reason};
         Answer -> Answer
     end.
 
-%% It ended before it answered, so nothing was asked for.
-why({shutdown, {not_started, Reason}}) -> Reason;
-why({shutdown, {stopping, _} = Reason}) -> Reason;
-why(Reason) when Reason =:= normal; Reason =:= shutdown -> noproc;
-why(Reason) -> Reason.
-
-ask(_, {error, _} = Error) ->
-    Error;
-ask(Process, ok) ->
+started(Process, Reason, ok) ->
     case ask(Process) of
-        {error, noproc} -> {error, {no_node, Process}}; % it has ended again
+        {ended, _} -> ended(Process, Reason); % it has ended again
         Answer -> Answer
-    end.
+    end;
+started(Process, Reason, {error, {no_node, _}}) ->
+    ended(Process, Reason);
+started(_, _, {error, _} = Error) ->
+    Error;
+started(Process, Reason, false) ->
+    ended(Process, Reason).
+
+ended(Process, noproc) -> {error, {no_node, Process}};
+ended(_, Reason) -> {error, Reason}.
 
 %% A call must not have the runtime look for a node that is not there, which can take
 %% seconds: erluv connects to us, never we to erluv.

@@ -39,9 +39,12 @@ text({limits, {Limit, not_supported}}) ->
 text({limits, {Limit, Errno}}) ->
     ["limits: ", term(Limit), " cannot be limited so: ", errno(Errno)];
 text({user, unknown}) -> "user: there is no such user";
-text({user, not_allowed}) -> "user: erluv's allow_users does not name this user";
-text({group, not_allowed}) -> "group: erluv's allow_users does not name this group for the user";
-text({groups, not_allowed}) -> "groups: erluv's allow_users does not name these groups for the user";
+text({user, not_allowed}) ->
+    "user: erluv's allow_users, in its configuration file, does not name this user";
+text({group, not_allowed}) ->
+    "group: erluv's allow_users, in its configuration file, does not name this group for the user";
+text({groups, not_allowed}) ->
+    "groups: erluv's allow_users, in its configuration file, does not name these groups for the user";
 %% Calls to a worker.
 text(epipe) -> "stdin is closed, or the program does not read it any more";
 text(esrch) -> "the program has ended";
@@ -50,16 +53,18 @@ text(active) -> "output is sent as messages: only a worker with {active, false} 
 text(timeout) -> "there was no answer in time";
 %% erluv_node and erluv_worker.
 text(not_alive) ->
-    ["this node is not distributed: start it with -sname or -name, or let erluv make it a node, by ",
-     "{distribution, local} in the environment of the application erluv"];
+    ["this node is not distributed: start it with ", to_be_typed("-sname or -name", "--sname or --name"),
+     ", or let erluv make it a node, by ", configured("{distribution, local}", "distribution: :local")];
 text(dynamic_name) ->
     ["this node has no name until another node gives it one (-sname undefined): start it with a ",
      "name, or without -sname and -name, and erluv makes it a node"];
 text({distribution, Words}) -> ["this node cannot be made a distributed one: ", Words];
 text({listen, Errno}) -> ["there can be no listener on 127.0.0.1 for erluv: ", errno(Errno)];
 text({no_node, Name}) ->
-    ["no erluv_node runs as ", term(Name), ": start one under a supervisor, or with the ",
-     "application erluv by its environment, {nodes, [#{name => Name}]}, or give a node's name"];
+    ["no erluv_node runs as ", language(Name), ": start one under a supervisor, as ",
+     to_be_typed(["erluv_node:child_spec(#{name => ", term(Name), "})"], ["{:erluv_node, name: ", language(Name), "}"]),
+     ", or by ", configured(["{nodes, [#{name => ", term(Name), "}]}"], ["nodes: [[name: ", language(Name), "]]"]),
+     ", or give a node's name"];
 text({already_started, Process}) ->
     ["an erluv_node has this name already, ", term(Process), ": the first call that names the default one ",
      "starts it, so a supervisor has it in front of those that use it, or gives it another name"];
@@ -100,11 +105,30 @@ exit_text(timeout) -> "it ran longer than its timeout and was stopped";
 exit_text(Reason) -> term(Reason).
 
 where(true) ->
-    [": put it into PATH, or its path into the environment of the application erluv, as ",
-     "{executable, Path}, or compile the dependency where Go is"];
+    [": ", case filelib:is_regular(code:which(?MODULE)) of
+               true -> "compile the dependency where Go is, ";
+               false -> "what lies in an archive, as an escript, has none with it: "
+           end,
+     "put it into PATH, or name its path by ", configured("{executable, Path}", "executable: \"/path/of/erluv\"")];
 where(false) ->
     [", which runs on Linux only: name an erluv node that serves this one from there; in Elixir programs ",
      "can run by ports, with config :erluv_ex, fallback: :port"].
+
+%% What is to be written depends on the language that the project is written in.
+to_be_typed(Erlang, Elixir) ->
+    case is_elixir() of
+        true -> Elixir;
+        false -> Erlang
+    end.
+
+configured(Erlang, Elixir) ->
+    to_be_typed([Erlang, " in the environment of the application erluv"], ["config :erluv, ", Elixir]).
+
+language(Atom) when is_atom(Atom) -> to_be_typed(term(Atom), [":", term(Atom)]);
+language(Term) -> term(Term).
+
+%% The callback module of Elixir's application.
+is_elixir() -> erlang:module_loaded(elixir).
 
 %% What exit statuses mean, by erluv(8).
 status(0) -> "it was told to stop";

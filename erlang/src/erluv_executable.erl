@@ -25,6 +25,7 @@
     port :: port(),
     os_pid :: non_neg_integer() | undefined, % undefined: it has ended already
     prefix :: string(),                      % of its node name, with the @
+    settings :: [atom()],                    % those that it was given as flags
     listener :: erluv_listener:listener() | undefined, % until it has connected
     said = [] :: [binary()]                  % its last lines, the newest first
 }).
@@ -63,6 +64,7 @@ open(Controller, Options) ->
                     undefined -> undefined
                 end,
         {ok, #executable{port = Port, os_pid = OsPid, listener = Listener,
+                         settings = proplists:get_keys(Settings),
                          prefix = text(proplists:get_value(name, Settings)) ++ "@"}}
     catch
         throw:Reason -> {error, Reason};
@@ -102,9 +104,12 @@ is_named(Node, Options) ->
 %% Program and arguments.
 command(Options) ->
     case executable(Options) of
-        [First | _] = Command when not is_integer(First) -> [text(Word) || Word <- Command];
-        Program -> [text(Program)]
+        [First | _] = Command when length(Command) > 0, not is_integer(First) -> [path(Word) || Word <- Command];
+        Program -> [path(Program)]
     end.
+
+path(Path) when is_list(Path), Path =/= []; is_binary(Path), Path =/= <<>> -> text(Path);
+path(_) -> throw({bad_option, executable, <<"a path, or a list of a program and its arguments">>}).
 
 executable(#{executable := Executable}) ->
     Executable;
@@ -154,6 +159,8 @@ settings(Options) ->
 
 check({Key, _}) when Key =:= node; Key =:= controller; Key =:= reconnect; Key =:= detach ->
     throw({bad_option, Key, <<"erluv_node sets this itself">>});
+check({allow_users, _}) ->
+    throw({bad_option, allow_users, <<"it stands in a configuration file alone, which the option config names">>});
 check({cookie, _}) ->
     throw({bad_option, cookie, <<"here it is an option: others could see it in settings">>});
 check({Key, Value}) when is_atom(Key), is_atom(Value);
@@ -167,8 +174,9 @@ check(_) ->
     throw({bad_option, settings, <<"a map or list of keys and values">>}).
 
 flag(Key, Value) ->
-    Flag = [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)],
-    "--" ++ Flag ++ "=" ++ value(lists:suffix("_timeout", atom_to_list(Key)), Value).
+    dashed(Key) ++ "=" ++ value(lists:suffix("_timeout", atom_to_list(Key)), Value).
+
+dashed(Key) -> "--" ++ [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)].
 
 value(true, Milliseconds) when is_integer(Milliseconds) -> integer_to_list(Milliseconds) ++ "ms";
 value(_, Value) -> text(Value).
@@ -215,9 +223,11 @@ environment(Options) ->
 text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
 text(Integer) when is_integer(Integer) -> integer_to_list(Integer);
 text(Text) ->
-    case unicode:characters_to_list(Text) of
+    try unicode:characters_to_list(Text) of
         List when is_list(List) -> List;
         _ -> throw({bad_option, settings, <<"text is to be UTF-8">>})
+    catch
+        error:badarg -> throw({bad_option, settings, <<"text is to be a string, a binary or an atom">>})
     end.
 
 %% @doc Takes a message of the port.
@@ -255,13 +265,34 @@ log(Line) -> erluv_log:executable(Line).
 -spec words(executable() | undefined) -> binary().
 words(undefined) ->
     <<>>;
-words(#executable{said = Said}) ->
-    Levels = [erluv_log:level(Line) || Line <- Said],
+words(#executable{said = Said, settings = Settings}) ->
+    Levels = [{Level, of_settings(Words, Settings)} || Line <- Said, {Level, Words} <- [erluv_log:level(Line)]],
     Words = case [Words || {error, Words} <- Levels] of
                 [] -> lists:sublist([Words || {Level, Words} <- Levels, Level =/= info, Level =/= debug], 3);
                 Complaints -> Complaints
             end,
     iolist_to_binary(lists:join("; ", lists:reverse(Words))).
+
+%% A flag that nobody has typed is called what it was here.
+of_settings(Words, Settings) ->
+    lists:foldl(fun of_setting/2, Words, Settings).
+
+of_setting(Key, Words) ->
+    case string:prefix(Words, ["unknown flag: ", dashed(Key)]) of
+        <<": is --", Rest/binary>> ->
+            [Flag | _] = string:split(Rest, " meant?"),
+            join(["settings: there is no ", atom_to_list(Key), ": is ", string:replace(Flag, "-", "_", all), " meant?"]);
+        <<"; see erluv --help">> ->
+            join(["settings: there is no ", atom_to_list(Key), ": erluv.conf(5) has all that there are"]);
+        _ ->
+            its_value(string:prefix(Words, dashed(Key)), Key, Words)
+    end.
+
+%% Flags of other settings begin alike.
+its_value(<<" ", _/binary>> = Rest, Key, _) -> join(["settings: ", atom_to_list(Key), Rest]);
+its_value(_, _, Words) -> Words.
+
+join(Text) -> unicode:characters_to_binary(Text).
 
 %% @doc Whether an event is of this executable.
 -spec is_node(node(), map(), executable()) -> boolean().

@@ -21,21 +21,41 @@
 -spec start_link([erluv_node:options()]) -> {ok, pid()} | {error, term()}.
 start_link(Nodes) ->
     case supervisor:start_link({local, ?MODULE}, ?MODULE, []) of
-        {ok, Pid} -> start_nodes(Pid, Nodes);
+        {ok, Pid} -> start_nodes(Pid, checked(Nodes));
         {error, _} = Error -> Error;
         ignore -> {error, ignore}
     end.
 
+%% The elements, or what is wrong with the variable.
+checked(Nodes) when length(Nodes) >= 0 ->
+    [case is_options(Options) of
+         true -> {ok, Options};
+         false -> wrong()
+     end || Options <- Nodes];
+checked(_) ->
+    [wrong()].
+
+is_options(Options) when is_map(Options) -> true;
+is_options(Options) when length(Options) >= 0 ->
+    lists:all(fun({Key, _}) -> is_atom(Key); (_) -> false end, Options);
+is_options(_) -> false.
+
+wrong() ->
+    {error, {bad_option, nodes, <<"a list with the options of each erluv_node, which are a map or a list of pairs">>}}.
+
 start_nodes(Pid, []) ->
     {ok, Pid};
 start_nodes(Pid, [Options | Nodes]) ->
-    case start_child(erluv_node:child_spec(Options)) of
+    case start_node(Options) of
         ok -> start_nodes(Pid, Nodes);
         {error, _} = Error ->
             true = unlink(Pid),
             ok = gen_server:stop(Pid, shutdown, infinity),
             Error
     end.
+
+start_node({ok, Options}) -> start_child(erluv_node:child_spec(Options));
+start_node({error, _} = Error) -> Error.
 
 start_child(Spec) ->
     case supervisor:start_child(?MODULE, Spec) of

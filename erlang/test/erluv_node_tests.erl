@@ -137,10 +137,19 @@ t_executable_with_arguments() ->
 
 t_words_of_the_executable() ->
     {error, {exited, 2, Words} = Reason} = fails(#{settings => #{colour => red}}),
-    ?assertMatch(<<"unknown flag: --colour", _/binary>>, Words),
-    ?assertMatch("erluv ended with status 2 (usage or configuration): unknown flag" ++ _, erluv:format_error(Reason)),
-    {error, {exited, 2, Two}} = fails(#{settings => #{max_workers => many}}),
-    ?assertMatch({match, _}, re:run(Two, "max.workers")).
+    ?assertEqual(<<"settings: there is no colour: erluv.conf(5) has all that there are">>, Words),
+    ?assertEqual("erluv ended with status 2 (usage or configuration): settings: there is no colour: "
+                 "erluv.conf(5) has all that there are", erluv:format_error(Reason)),
+    % Nobody has typed a flag.
+    [?assertEqual({error, {exited, 2, Text}}, fails(#{settings => Settings}))
+     || {Settings, Text} <- [{#{max_workerz => 1}, <<"settings: there is no max_workerz: is max_workers meant?">>},
+                             {#{max_workers => many},
+                              <<"settings: max_workers \"many\" is no number: it takes a number from 1 to 1000000">>},
+                             {[{log_level, loud}, {log, 1}],
+                              <<"settings: there is no log: erluv.conf(5) has all that there are">>}]],
+    % What is no setting stays as it is.
+    {error, {exited, 2, Args}} = fails(#{executable => erluv_harness:executable() ++ ["--colour"]}),
+    ?assertMatch(<<"unknown flag: --colour", _/binary>>, Args).
 
 t_refused() ->
     {error, {exited, 3, Words}} = fails(#{cookie => 'another cookie'}),
@@ -157,7 +166,10 @@ t_bad_options() ->
      || {Key, Value} <- [{attach, "x"}, {timeout, -1}, {timeout, soon}, {respawn, true}, {respawn, {1, 0}},
                          {settings, 1}, {cookie, "x"}, {colour, red}]],
     [?assertMatch({Key, {error, {bad_option, Key, _}}}, {Key, fails(#{settings => #{Key => x}})})
-     || Key <- [node, controller, reconnect, detach, cookie]],
+     || Key <- [node, controller, reconnect, detach, cookie, allow_users]],
+    [?assertMatch({_, {error, {bad_option, executable, _}}}, {Executable, fails(#{executable => Executable})})
+     || Executable <- [5, {}, "", <<>>, [], [{}], no_such]],
+    {error, {bad_option, settings, _}} = fails(#{settings => #{name => [{}]}}),
     {error, {bad_option, settings, _}} = fails(#{settings => [max_workers]}),
     {error, {bad_option, path, _}} = fails(#{settings => #{path => {}}}),
     {error, {bad_option, settings, _}} = fails(#{attach => any, settings => #{}}).

@@ -12,6 +12,7 @@
 -export([t_of_the_variable/0]).
 -export([t_failed_start_is_one_line/0]).
 -export([t_failed_application_is_one_line/0]).
+-export([t_wrong_variable/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include_lib("kernel/include/logger.hrl").
@@ -97,7 +98,7 @@ t_failed_start_is_one_line() ->
                                       erluv_node:start_link(#{name => none, executable => "/no/such/erluv"})
                           end)),
     ?assertMatch([<<"the erluv_node none is not started: erluv ended with status 2 (usage or configuration): ",
-                    "unknown flag: --colour", _/binary>>],
+                    "settings: there is no colour", _/binary>>],
                  failures(fun() ->
                                   {error, {exited, 2, _}} =
                                       erluv_node:start_link(#{name => none, settings => #{colour => red}})
@@ -110,6 +111,12 @@ t_failed_application_is_one_line() ->
                                   {error, {no_executable, _}} =
                                       erluv_sup:start_link([[{name, none}, {executable, "/no/such/erluv"}]])
                           end)).
+
+%% A variable that is not what it is to be.
+t_wrong_variable() ->
+    process_flag(trap_exit, true),
+    [?assertMatch({Nodes, {error, {bad_option, nodes, _}}}, {Nodes, erluv_sup:start_link(Nodes)})
+     || Nodes <- [#{}, none, [none], [{settings, []}], [[{"name", x}]], [[] | none]]].
 
 %% What a function logs in warnings and worse.
 failures(F) ->

@@ -16,8 +16,9 @@ defmodule Mix.Tasks.Erluv.Doctor do
   @impl true
   def run(_args) do
     Mix.Task.run("app.config")
-    {:ok, _} = Application.ensure_all_started(:erluv_ex)
+    started = Application.ensure_all_started(:erluv_ex)
     say("executable", executable())
+    with {:error, reason} <- started, do: fails(why(reason))
 
     if Erluv.PortWorker.stands_in?(),
       do: say("programs", "run by ports: config :erluv_ex, fallback: :port"),
@@ -54,10 +55,16 @@ defmodule Mix.Tasks.Erluv.Doctor do
     end
   end
 
-  defp report({:error, reason}, _) do
+  # What an application did not start for: the configuration may be wrong.
+  defp why({_application, {reason, {module, :start, _}}}) when is_atom(module), do: reason
+  defp why({_application, reason}), do: reason
+
+  defp fails(reason) do
     say("erluv", "does not run: " <> words(reason))
     exit({:shutdown, 1})
   end
+
+  defp report({:error, reason}, _), do: fails(reason)
 
   defp report(info, time) do
     say("erluv", "#{info.node}, version #{info.version}, up in #{time} ms")
