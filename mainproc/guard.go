@@ -119,7 +119,7 @@ func (g *guard) run(ctx context.Context) error {
 	}
 	g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
 	for !g.ended() {
-		g.timer.Reset(g.untilDue())
+		g.arm()
 		select {
 		case <-stop:
 			stop = nil
@@ -168,18 +168,18 @@ func (g *guard) err() error {
 	return nil
 }
 
-// untilDue is how long it is until a machine's timer runs out.
-func (g *guard) untilDue() time.Duration {
+// arm sets the timer to when the first of the machines' runs out, if any.
+func (g *guard) arm() {
 	next := g.team.due
 	for _, l := range g.lines {
 		if next.IsZero() || !l.due.IsZero() && l.due.Before(next) {
 			next = l.due
 		}
 	}
-	if next.IsZero() {
-		return time.Hour
+	g.timer.Stop()
+	if !next.IsZero() {
+		g.timer.Reset(time.Until(next))
 	}
-	return time.Until(next)
 }
 
 // expire tells the machines whose timers have run out.

@@ -144,6 +144,17 @@ func TestSeal(t *testing.T) {
 	}
 }
 
+// TestOrTellMain: what a role could not do to itself main is told.
+func TestOrTellMain(t *testing.T) {
+	said, err := asRole(t, func() error { return orTellMain(errTest) })
+	if failed, ok := said.(ipc.Failed); !ok || err != errTest || failed.Text != errTest.Error() {
+		t.Errorf("%v, main was told %v", err, said)
+	}
+	if err := SealRelay([]string{"x"}); err == nil {
+		t.Error("a relay takes x")
+	}
+}
+
 // TestSettle: the spawner takes its own arguments, and no others.
 func TestSettle(t *testing.T) {
 	for _, args := range [][]string{nil, {"1", "1"}, {"x", "1", "0"}, {"1", "1", "0", "0"}, {"1", "1", "-1"}} {
