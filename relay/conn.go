@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,29 +18,96 @@ import (
 // A socket is the TCP connection as crypto/tls wants it. It is a file, not a net.TCPConn:
 // to make one of a descriptor, package net asks for addresses and sets options, for which
 // this process has no system calls. Main has set the options.
+//
+// It reads as much as there is, and hands it to crypto/tls record by record, so that it
+// knows whether the next record is there: by itself crypto/tls makes a system call and gives
+// its caller a piece for each 16 KiB. One goroutine reads.
 type socket struct {
 	*os.File
-	heard atomic.Bool // something has come
-	ended atomic.Bool // the stream has ended
+	buf  []byte // what was read and not handed on is buf[r:w]
+	r, w int
+	left int // bytes of the record that is being handed on
+
+	heard  atomic.Bool // something has come
+	ended  atomic.Bool // the stream has ended
+	noWait bool        // Read gives errWait instead of waiting
 }
+
+const (
+	// socketSize is the room of a socket, in bytes: eight of the largest records.
+	socketSize = 8 * (recordHeader + maxRecord)
+
+	// A record of TLS has a type, a version and a length, and then at most 2^14 bytes and
+	// what encryption adds (RFC 5246, 6.2.3; RFC 8446 allows less).
+	recordHeader = 5
+	maxRecord    = 1<<14 + 2048
+
+	applicationData = 23
+)
 
 func newSocket(fd int) (*socket, error) {
 	f, err := pollable(fd, "the connection")
 	if err != nil {
 		return nil, err
 	}
-	return &socket{File: f}, nil
+	return &socket{File: f, buf: make([]byte, socketSize)}, nil
 }
 
+// errWait is what Read gives when it must not wait: crypto/tls goes on after it, as it
+// does after any error that calls itself temporary.
+var errWait net.Error = waitError{}
+
+type waitError struct{}
+
+func (waitError) Error() string   { return "nothing more has come yet" }
+func (waitError) Timeout() bool   { return true }
+func (waitError) Temporary() bool { return true }
+
+// Read hands on bytes of one record.
 func (s *socket) Read(b []byte) (int, error) {
-	n, err := s.File.Read(b)
-	if n > 0 && !s.heard.Load() {
-		s.heard.Store(true)
+	for s.left == 0 && s.w-s.r < recordHeader || s.r == s.w {
+		if s.noWait {
+			return 0, errWait
+		}
+		if s.r > 0 {
+			s.w = copy(s.buf, s.buf[s.r:s.w])
+			s.r = 0
+		}
+		n, err := s.File.Read(s.buf[s.w:])
+		s.w += n
+		if n > 0 {
+			s.heard.Store(true)
+		}
+		if err == io.EOF {
+			s.ended.Store(true)
+			if s.r < s.w { // no whole header, which crypto/tls will find
+				s.left = s.w - s.r
+				break
+			}
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	if err == io.EOF {
-		s.ended.Store(true)
+	if s.left == 0 {
+		s.left = s.nextRecord()
 	}
-	return n, err
+	n := copy(b, s.buf[s.r:min(s.w, s.r+s.left)])
+	s.r += n
+	s.left -= n
+	return n, nil
+}
+
+// nextRecord is the size of the record that begins in the buffer. If it is none, crypto/tls
+// gives the connection up when it sees its header.
+func (s *socket) nextRecord() int {
+	return recordHeader + int(binary.BigEndian.Uint16(s.buf[s.r+3:]))
+}
+
+// has says whether the next record is there as a whole, and is one with what the node has
+// sent. With TLS 1.3 others look the same from outside.
+func (s *socket) has() bool {
+	return s.left == 0 && s.w-s.r >= recordHeader && s.buf[s.r] == applicationData && s.w-s.r >= s.nextRecord()
 }
 
 func (s *socket) LocalAddr() net.Addr  { return &net.TCPAddr{} }

@@ -29,9 +29,9 @@ const (
 	// it, for a Unix socket holds some 200 KiB.
 	outSize = 128 << 10
 
-	// inSize is the buffer from TLS to the inner stream: a record of TLS has 16 KiB, and
-	// crypto/tls gives one at a time.
-	inSize = 16 << 10
+	// inSize is the buffer from TLS to the inner stream: as many records of 16 KiB as the
+	// socket has room for.
+	inSize = 128 << 10
 )
 
 // Main is the role: it speaks with main on descriptor 3 and relays until either side ends.
@@ -267,13 +267,29 @@ func (r *relay) out() error {
 	}
 }
 
+// read reads from the node: it waits for the first bytes, and takes what else is there.
+func (r *relay) read(b []byte) (n int, err error) {
+	n, err = r.tls.Read(b)
+	r.socket.noWait = true
+	for err == nil && len(b)-n >= 1<<14 && r.socket.has() {
+		var more int
+		more, err = r.tls.Read(b[n:])
+		n += more
+	}
+	r.socket.noWait = false
+	if errors.Is(err, errWait) { // the last record was one of TLS's own
+		err = nil
+	}
+	return n, err
+}
+
 // in relays from the node to the inner stream. It returns no error when the node has
 // ended the stream in good order.
 func (r *relay) in() error {
 	b := make([]byte, inSize)
 	gone := false
 	for {
-		n, err := r.tls.Read(b)
+		n, err := r.read(b)
 		r.inner.count.NodeRead(n)
 		if n > 0 && !gone {
 			_, no := r.inner.Write(b[:n])
