@@ -376,17 +376,7 @@ func TestLeafOfAProgram(t *testing.T) {
 		return
 	}
 	bothModes(t, func(t *testing.T, reports bool) {
-		p := begin(t)
-		mine, theirs, err := ipc.Pair()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.child = mine
-		p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports, Leaves: tree.Path()}, theirs.FD())
-		_ = theirs.Close()
-		if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
-			t.Fatalf("%#v instead of Ready", m)
-		}
+		p := servingWith(t, ipc.StartSpawner{Reports: reports, Leaves: tree.Path()})
 		in := func(s ipc.Spawned) string {
 			b, _ := os.ReadFile("/proc/" + strconv.Itoa(int(s.PID)) + "/cgroup")
 			return string(b)
@@ -463,17 +453,7 @@ func inVersion1(t *testing.T, reports bool) {
 	if dir == "" {
 		return
 	}
-	p := begin(t)
-	mine, theirs, err := ipc.Pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.child = mine
-	p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports, Leaves: dir}, theirs.FD())
-	_ = theirs.Close()
-	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
-		t.Fatalf("%#v instead of Ready", m)
-	}
+	p := servingWith(t, ipc.StartSpawner{Reports: reports, Leaves: dir})
 	a := p.spawned(program("setsid", "-f", "sleep", "1000"))
 	if a.Stage != ipc.StageNone {
 		t.Fatalf("%+v", a)

@@ -203,17 +203,7 @@ func TestLimitedProgram(t *testing.T) {
 	dirs, _ := realLimits(t)
 	want := possible(dirs)
 	bothModes(t, func(t *testing.T, reports bool) {
-		p := begin(t)
-		mine, theirs, err := ipc.Pair()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.child = mine
-		p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports, Limits: dirs, Few: true}, theirs.FD())
-		_ = theirs.Close()
-		if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
-			t.Fatalf("%#v instead of Ready", m)
-		}
+		p := servingWith(t, ipc.StartSpawner{Reports: reports, Limits: dirs, Few: true})
 		if dirs != (ipc.LimitDirs{}) && want.None() {
 			t.Fatal(dirs)
 		}

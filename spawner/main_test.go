@@ -2,6 +2,7 @@ package spawner
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,8 +20,8 @@ import (
 
 const patience = 2 * time.Minute
 
-// The test binary plays the spawner: Main on descriptor 3, with a limit of
-// descriptors if one is given.
+// The test binary plays the roles: the spawner with Main on descriptor 3, with a limit of
+// descriptors if one is given, and the process that becomes a program with Exec.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "spawner" {
 		if len(os.Args) > 2 {
@@ -29,13 +30,35 @@ func TestMain(m *testing.M) {
 				fmt.Fprintln(os.Stderr, err)
 			}
 		}
-		if err := Main(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1) // os.Exit waits for a second with -race
-		}
-		syscall.Exit(0)
+		leave(Main())
+	}
+	if len(os.Args) > 1 && os.Args[1] == "exec" {
+		leave(Exec(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// leave ends a process that has played a role. With GOCOVERDIR os.Exit says there which
+// statements it has run: go test -cover ./spawner -args -test.gocoverdir=DIR counts them.
+// Without, it would complain of that, and with -race it waits for a second.
+func leave(err error) {
+	exit, status := syscall.Exit, 0
+	if os.Getenv("GOCOVERDIR") != "" {
+		exit = os.Exit
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	exit(status)
+}
+
+// environ is the environment of a process that plays a role.
+func environ() []string {
+	if f := flag.Lookup("test.gocoverdir"); f != nil && f.Value.String() != "" {
+		return []string{"GOCOVERDIR=" + f.Value.String()}
+	}
+	return []string{}
 }
 
 // process is a spawner with the test as main and as the child.
@@ -70,7 +93,7 @@ func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
 	p.up = up
 	p.cmd = exec.Command("/proc/self/exe", append([]string{"spawner"}, args...)...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
-	p.cmd.ExtraFiles, p.cmd.Env, p.cmd.Stderr = []*os.File{f}, []string{}, &p.stderr
+	p.cmd.ExtraFiles, p.cmd.Env, p.cmd.Stderr = []*os.File{f}, environ(), &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,25 +116,37 @@ func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
 // serving is a spawner that serves.
 func serving(t *testing.T, reports bool) *process {
 	t.Helper()
+	return servingWith(t, ipc.StartSpawner{Reports: reports})
+}
+
+// servingWith is one that was told more.
+func servingWith(t *testing.T, st ipc.StartSpawner) *process {
+	t.Helper()
 	p := begin(t)
-	p.serve(reports)
+	p.serve(st)
 	return p
 }
 
-// serve has it serve.
-func (p *process) serve(reports bool) {
-	t := p.t
-	t.Helper()
+// serve has it serve, with programs looked up where they are.
+func (p *process) serve(st ipc.StartSpawner) {
+	p.t.Helper()
+	p.start(st)
+	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
+		p.t.Fatalf("%#v instead of Ready", m)
+	}
+}
+
+// start says with what to serve.
+func (p *process) start(st ipc.StartSpawner) {
+	p.t.Helper()
 	mine, theirs, err := ipc.Pair()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.child = mine
-	p.say(p.up, ipc.StartSpawner{Path: []string{"/usr/bin", "/bin"}, Reports: reports}, theirs.FD())
+	st.Path = []string{"/usr/bin", "/bin"}
+	p.say(p.up, st, theirs.FD())
 	_ = theirs.Close()
-	if m, _ := p.hear(p.up); m != (ipc.Ready{}) {
-		t.Fatalf("%#v instead of Ready", m)
-	}
 }
 
 func (p *process) say(c *ipc.Conn, m ipc.Message, fds ...int) {

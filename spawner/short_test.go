@@ -119,7 +119,7 @@ func TestProgramThatCannotBeHandedOver(t *testing.T) {
 	}
 	const limit = 30
 	p := beginAs(t, as, strconv.Itoa(limit))
-	p.serve(!ipc.PidfdsSuffice())
+	p.serve(ipc.StartSpawner{Reports: !ipc.PidfdsSuffice()})
 	// Their pidfds are on their way until somebody receives them.
 	const n = limit + 2
 	for range n {
