@@ -132,7 +132,7 @@ func TestService(t *testing.T) {
 		if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		m.wait(t, "STOPPING=1\nSTATUS=stopping: terminated")
+		m.wait(t, "STOPPING=1\nSTATUS=stopping: SIGTERM")
 		m.wait(t, "STOPPING=1\nSTATUS=ended")
 		if status := e.exits(t, endTime); status != 0 {
 			t.Errorf("status %d", status)
