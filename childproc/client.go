@@ -105,8 +105,8 @@ func (c *client) observe(p *proc) *peer.Observers {
 	return o
 }
 
-// bereft ends what the client knows of a process of ours, and returns its observers.
-func (c *client) bereft(p *proc) (o peer.Observers) {
+// takeObservers returns the observers of a process of ours, which the client forgets.
+func (c *client) takeObservers(p *proc) (o peer.Observers) {
 	if known := c.observers(p); known != nil {
 		o = *known
 		*known = peer.Observers{}

@@ -40,8 +40,8 @@ const afterLoss = 500 * time.Millisecond
 // the garbage of as many starts is about a megabyte.
 const slackWorth = 256
 
-// mains is what the manager has main do.
-type mains interface {
+// mainRole is what the manager has main do.
+type mainRole interface {
 	wantSpawner(user uint8) // give one for another user
 	remark(text string)     // log it, at debug
 	ring()                  // read the ledgers
@@ -54,7 +54,7 @@ type manager struct {
 	name        etf.Atom // of our node
 	creation    uint32
 	self        etf.Pid // the manager's own
-	main        mains
+	main        mainRole
 	loop        *loop.Loop
 	clients     map[etf.Atom]*client // that are connected, by their names
 	starter     *workers.Starter
@@ -85,7 +85,7 @@ type manager struct {
 }
 
 // newManager makes one; the first connection says what our node is called.
-func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mains) *manager {
+func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *manager {
 	if len(start.Allowed) == 0 {
 		start.Allowed = []ipc.Allowed{{User: start.User, UID: start.UID, Groups: []ipc.Group{{GID: start.GID}}}}
 	}
@@ -349,8 +349,8 @@ func (m *manager) lost(c *client, why string) {
 	}
 	c.RoomAgain()
 	for _, p := range m.all() {
-		observers := c.bereft(p)
-		ends := m.phase == disconnected || p.of(c) || observers.Linked()
+		observers := c.takeObservers(p)
+		ends := m.phase == disconnected || p.belongsTo(c) || observers.Linked()
 		if ends && p.fs == nil {
 			p.w.StopWithin(afterLoss)
 		}

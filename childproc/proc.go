@@ -362,7 +362,7 @@ func (m *manager) bury(p *proc) {
 // came from, then the signals to observers.
 func (m *manager) bid(p *proc, answers []answer, reason etf.Raw, kept *keptReason) {
 	for _, c := range m.clients {
-		f := &peer.Farewell{Pid: p.pid, Observers: c.bereft(p), Reason: reason}
+		f := &peer.Farewell{Pid: p.pid, Observers: c.takeObservers(p), Reason: reason}
 		for _, a := range answers {
 			if a.client == c {
 				f.Answers = append(f.Answers, a.Answer)
@@ -385,9 +385,9 @@ func (m *manager) bid(p *proc, answers []answer, reason etf.Raw, kept *keptReaso
 	m.dropReason(kept)
 }
 
-// of says whether a process belongs to a client that is gone: its owner is there, or its
+// belongsTo says whether a process belongs to a client that is gone: its owner is there, or its
 // caller while it has not been answered.
-func (p *proc) of(c *client) bool {
+func (p *proc) belongsTo(c *client) bool {
 	if p.owner == (etf.Pid{}) {
 		return p.client == c
 	}

@@ -150,7 +150,7 @@ func (m *manager) portMessage(c *client, p *proc, sender etf.Pid, payload etf.Ra
 		p.closed = true
 		m.end(p, gen.Normal)
 	case "connect":
-		m.disown(c, p, owner, arg)
+		m.handOn(c, p, owner, arg)
 	}
 }
 
@@ -200,10 +200,10 @@ func (m *manager) tellDeaf(p *proc, to etf.Pid) {
 	}
 }
 
-// disown gives the worker another owner, and tells the old one. As with this message to
+// handOn gives the worker another owner, and tells the old one. As with this message to
 // a port the old owner stays linked, and the new one is not linked; the end of the new
 // one is that of the worker all the same.
-func (m *manager) disown(c *client, p *proc, old etf.Pid, arg etf.Raw) {
+func (m *manager) handOn(c *client, p *proc, old etf.Pid, arg etf.Raw) {
 	r := etf.NewReader(arg)
 	next, err := r.Pid()
 	if err != nil || m.ownable(p, next) != nil {

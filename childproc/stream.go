@@ -179,7 +179,7 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 		if p.active == passive || st.awaited() || t.rest.len() == 0 {
 			break
 		}
-		if m.crowded(p, st) != nil {
+		if !p.client.Roomy() { // the receivers' clients: see toEach
 			return false
 		}
 		data, n, err := p.packet.cut(&t.rest)
@@ -375,9 +375,10 @@ func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid, c *client)) 
 			return false
 		}
 		send(to, c)
-		if len(st.others()) > 0 {
-			t.had = append(t.had, to)
+		if len(st.others()) == 0 {
+			break
 		}
+		t.had = append(t.had, to)
 	}
 	t.had = nil
 	return true
