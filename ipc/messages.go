@@ -107,7 +107,8 @@ type Start struct {
 // which follows the Start; others may follow at any time. Three descriptors come with it:
 // the connection, between two frames of what is written to it, its journal, and the child's
 // end of its ledger's conversation. So many messages with a Ledger follow as Carried says,
-// with the watches that have outlived the child before.
+// with the watches that have outlived the child before; while the child serves, other messages
+// may come between these.
 type Link struct {
 	ID             uint32 // main's number of the connection
 	Node           string // our own name on it

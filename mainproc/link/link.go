@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"math"
+	"sync"
 	"time"
 
 	"erluv/ipc"
@@ -30,7 +31,8 @@ type Link struct {
 	respawned bool     // another child has served it before
 	carried   []string // records of watches that have outlived that one
 
-	given *given // nil: no child has it, or main has it back
+	mu    sync.Mutex // for given: Drain may come while another goroutine gives the link
+	given *given     // nil: no child has it, or main has it back
 }
 
 // given is what main keeps of a connection that a child has.
@@ -61,7 +63,9 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	}
 	defer theirs.Close()
 	carried := book.carry(l.carried)
+	l.mu.Lock()
 	l.given = &given{base: base, journal: j, ledger: book}
+	l.mu.Unlock()
 	err = send(ipc.Link{
 		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
 		Target: l.Peer.Name, TargetCreation: l.Peer.Creation,
@@ -75,6 +79,11 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 
 // Drain reads what the child has told of whom it watches, into buf of ipc.MaxPacket bytes.
 func (l *Link) Drain(buf []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.given == nil { // the child has it not yet
+		return nil
+	}
 	err := l.given.ledger.drain(buf, drainAtOnce)
 	l.given.ledger.slack.Happened()
 	return err
@@ -110,6 +119,8 @@ func (l *Link) remains() (stand, *ledger, error) {
 
 // forget frees what is kept of a child.
 func (l *Link) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.given != nil {
 		_ = l.given.journal.Close()
 		l.given.ledger.close()

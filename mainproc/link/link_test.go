@@ -22,6 +22,9 @@ func TestGive(t *testing.T) {
 	fd, _ := pair(t)
 	l := testConnection()
 	l.ID, l.transport, l.serial, l.carried = 7, plain{fd}, 3, []string{testName.Record()}
+	if err := l.Drain(make([]byte, ipc.MaxPacket)); err != nil {
+		t.Errorf("before: %v", err)
+	}
 	var said []ipc.Message
 	err := l.Give(func(m ipc.Message, fds ...int) error {
 		if _, ok := m.(ipc.Link); ok && (len(fds) != ipc.LinkFDs || fds[0] != fd) {

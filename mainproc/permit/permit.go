@@ -80,7 +80,7 @@ var permits = []permit{
 	{Child | Spawner, AtStart, ipc.KindFailed, once, AtEnd},
 	{Child | Spawner, AtWork, ipc.KindBeat, answered, AtWork},
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
-	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see roles.want
+	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
 	{Child, AtWork, ipc.KindRemark, often, AtWork},      // main only logs it, at debug
 	{Child, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},
