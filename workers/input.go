@@ -17,7 +17,7 @@ const (
 	// its size when nothing waits, so every write can be made.
 	MaxWrites = 4 << 20
 	// MaxWaiting bounds what waits for all programs together, in bytes. It is the
-	// largest frame of a node (childproc, maxFrame), so that every write can be made
+	// largest frame of a node (peer.MaxFrame), so that every write can be made
 	// while no other waits.
 	MaxWaiting = 64 << 20
 
