@@ -50,6 +50,16 @@
 //	  │ ◄───────────────── Rotated{seq} + [file]│
 //	  ·  end of file                            ·  ends every process it started, then itself
 //
+//	main                                     relay
+//	  │ ◄──────────── Hello{version, role, pid} │
+//	  │ StartRelay{...} + [connection, inner,   │
+//	  │          counters, material] ─────────► │  TLS's handshake
+//	  │ ◄─── Remark{text}, then Ready | Failed{…}  the remark is for the log
+//	  │ Beat{} ───────────────────────────────► │
+//	  │ ◄──────────────────────────────── Beat{}│
+//	  │ ◄────────────── Stopped{disconnected, …}│  before it shuts the inner stream down
+//	  ·                                         ·
+//
 // What main listens to, from whom and when, is one table: mainproc/permit. Nobody
 // can send main a descriptor (Conn.NoDescriptors).
 //
