@@ -148,3 +148,43 @@ func TestRebar3(t *testing.T) {
 		}
 	}
 }
+
+// With rebar3, from git: README says how.
+func TestRebar3FromGit(t *testing.T) {
+	repository, project := t.TempDir(), t.TempDir()
+	output(t, exec.Command("cp", "-r", "../erlang", "../rebar.config", repository))
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"}} {
+		output(t, exec.Command("git", append([]string{"-C", repository}, args...)...))
+	}
+	for file, text := range map[string]string{
+		"rebar.config": `{deps, [{erluv, {git, "file://` + repository + `", {branch, "main"}}}]}.`,
+		"src/p.app.src": `{application, p, [{description, ""}, {vsn, "1"}, {applications, [kernel, stdlib, erluv]}]}.`,
+	} {
+		path := filepath.Join(project, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, script := range []string{"rebar3 compile", "rebar3 compile", `exec erl -noinput -pa $(rebar3 path --ebin) -eval '
+		{ok, _} = application:ensure_all_started(p), c:h(erluv), {ok, #{stdout := Out}} = erluv:run(erluv, ["echo", "it runs"]),
+		{ok, [File]} = erluv_executable:which(), io:put_chars([Out, File]), halt().'`} {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Dir = project
+		cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "HOME="+project)
+		said := output(t, cmd)
+		if strings.HasPrefix(script, "rebar3") {
+			continue
+		}
+		for _, want := range []string{
+			"Runs programs of the operating system on an erluv node.", "it runs\n",
+			filepath.Join(project, "_build/default/lib/erluv/priv/erluv"),
+		} {
+			if !strings.Contains(said, want) {
+				t.Errorf("it does not say %q:\n%s", want, said)
+			}
+		}
+	}
+}
