@@ -134,7 +134,7 @@ func TestFreshProject(t *testing.T) {
 		t.Fatalf("mix compile without Go: %v\n%s", err, out)
 	}
 	out, err = f.run("", nil, "mix", "run", "-e", "Fresh.Application.answer()")
-	if err == nil || !strings.Contains(out, "** (Erluv.Error) echo: there is no executable erluv: put it into PATH") {
+	if err == nil || !strings.Contains(out, "** (Erluv.Error) echo: there is no executable erluv: compile the dependency where Go is, put it into PATH") {
 		t.Fatalf("mix run without an executable: %v\n%s", err, out)
 	}
 	out, err = f.run("", nil, "mix", "erluv.doctor")

@@ -72,6 +72,30 @@ defmodule Erluv.CmdTest do
       assert catch_error(Erluv.cmd(path, [])) == error
     end
 
+    # Each names the option.
+    for {key, value} <- [
+          cd: 5,
+          cd: [],
+          cd: nil,
+          env: 3,
+          env: ["A=b"],
+          env: [{"A", {}}],
+          input: 5,
+          input: [1.5],
+          input: [[:a]],
+          lines: -1,
+          stderr: :nowhere,
+          timeout: "1",
+          limits: 5,
+          user: 5.0,
+          sandbox: 5,
+          exit_timeout: -1,
+          max_chunk_size: 0
+        ] do
+      error = assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], [{key, value}]) end
+      assert Exception.message(error) =~ "option #{inspect(key)}"
+    end
+
     assert_raise ArgumentError, fn -> Erluv.cmd("cat\0", []) end
     assert_raise ArgumentError, fn -> Erluv.cmd("cat", ["a\0"]) end
     assert_raise ArgumentError, fn -> Erluv.cmd("cat", [:a]) end

@@ -13,6 +13,8 @@
 -export([t_failed_start_is_one_line/0]).
 -export([t_failed_application_is_one_line/0]).
 -export([t_wrong_variable/0]).
+-export([t_escript/0]).
+-export([main/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include_lib("kernel/include/logger.hrl").
@@ -117,6 +119,25 @@ t_wrong_variable() ->
     process_flag(trap_exit, true),
     [?assertMatch({Nodes, {error, {bad_option, nodes, _}}}, {Nodes, erluv_sup:start_link(Nodes)})
      || Nodes <- [#{}, none, [none], [{settings, []}], [[{"name", x}]], [[] | none]]].
+
+%% An archive has no executable with it, and says what to do.
+t_escript() ->
+    File = filename:join(erluv_harness:dir(), "script"),
+    Ebin = filename:dirname(code:which(erluv)),
+    Test = filename:rootname(code:which(?MODULE)) ++ ".beam",
+    Files = [{filename:join("erluv/ebin", filename:basename(Path)), Binary}
+             || Path <- [Test | filelib:wildcard(Ebin ++ "/*.{app,beam}")], {ok, Binary} <- [file:read_file(Path)]],
+    ok = escript:create(File, [shebang, {emu_args, "-escript main " ?MODULE_STRING}, {archive, Files, []}]),
+    Run = "PATH=/nowhere " ++ filename:join([code:root_dir(), "bin", "escript"]) ++ " " ++ File,
+    ?assertMatch({match, _}, re:run(os:cmd(Run), "^there is no executable erluv: what lies in an archive, as an escript, "
+                                                 "has none with it: put it into PATH, or name its path by "
+                                                 "{executable, Path} in the environment of the application erluv$",
+                                    [multiline])).
+
+%% The escript's.
+main([]) ->
+    {error, Reason} = erluv:run(erluv, ["true"]),
+    io:put_chars(erluv:format_error(Reason) ++ "\n").
 
 %% What a function logs in warnings and worse.
 failures(F) ->

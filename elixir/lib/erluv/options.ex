@@ -142,7 +142,10 @@ defmodule Erluv.Options do
   @doc "The options that remain, as a map for `start/2`."
   def spawn_options(opts) do
     {clear, opts} = pop(opts, :clear_env, false, &is_boolean/1, "true or false")
-    {env, opts} = Keyword.pop(opts, :env, [])
+
+    {env, opts} =
+      pop(opts, :env, [], &env?/1, "an enumerable of pairs of strings, or nil as value")
+
     base = if clear, do: %{}, else: System.get_env()
     initial = %{env: env(base, env), cd: {:own, File.cwd!()}}
     Enum.reduce(opts, initial, &option/2)
@@ -182,7 +185,10 @@ defmodule Erluv.Options do
     end
   end
 
-  defp option({:cd, dir}, acc), do: Map.put(acc, :cd, Path.expand(dir))
+  defp option({:cd, dir}, acc) do
+    check!(:cd, dir, &(is_binary(&1) or (is_list(&1) and &1 != [])), "a path")
+    Map.put(acc, :cd, Path.expand(dir))
+  end
 
   defp option({:arg0, _}, _),
     do: refuse!(:arg0, "cannot be had: a program that erluv starts sees its own name")
@@ -235,6 +241,13 @@ defmodule Erluv.Options do
 
   defp pairs(%{} = map) when not is_struct(map), do: {:ok, map}
   defp pairs(list), do: if(Keyword.keyword?(list), do: {:ok, Map.new(list)}, else: :error)
+
+  defp env?(env), do: Enumerable.impl_for(env) != nil and Enum.all?(env, &variable?/1)
+
+  defp variable?({name, value}), do: text?(name) and text?(value)
+  defp variable?(_), do: false
+
+  defp text?(value), do: String.Chars.impl_for(value) != nil
 
   defp env(base, changes) do
     Enum.reduce(changes, base, fn

@@ -13,7 +13,16 @@ defmodule Erluv.Sink do
   def write_all(worker, input), do: Enum.each(input, &write(worker, &1))
 
   @doc "Writes iodata, in pieces."
-  def write(worker, data), do: write_binary(worker, IO.iodata_to_binary(data))
+  def write(worker, data), do: write_binary(worker, binary(data))
+
+  defp binary(data) do
+    IO.iodata_to_binary(data)
+  rescue
+    ArgumentError ->
+      reraise ArgumentError,
+              "option :input has what is no iodata: #{inspect(data, limit: 10, printable_limit: 100)}",
+              __STACKTRACE__
+  end
 
   defp write_binary(worker, <<piece::binary-size(@max_write), rest::binary>>) when rest != "" do
     write_piece(worker, piece)

@@ -69,10 +69,16 @@ defmodule Mix.Tasks.Erluv.Doctor do
   defp report(info, time) do
     say("erluv", "#{info.node}, version #{info.version}, up in #{time} ms")
     say("programs run as", "#{info.user}, and at most #{info.max_workers} at a time")
-    say("containment", "#{info.contained}#{limits(info.limits)}")
+    say("containment", "#{info.contained}#{limits(info.limits)}: #{ends(info.contained)}")
     {mode, parts} = Map.pop(info.sandbox, :mode)
     say("sandbox", "#{mode}: #{sandbox(Map.drop(parts, [:capabilities, :dumpable]))}")
   end
+
+  # What of a program ends with it.
+  defp ends(:group),
+    do: "a program ends with its process group; a daemon, which leaves that, ends with erluv"
+
+  defp ends(_), do: "a program ends with all that it has started, daemons too"
 
   defp limits(%{} = limits) do
     case for {limit, true} <- limits, do: limit do
