@@ -102,7 +102,6 @@ defmodule Erluv.CmdTest do
     assert_raise ArgumentError, fn -> Erluv.cmd("cat", [], colour: :red) end
     assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], into: 1) end
     assert_raise FunctionClauseError, fn -> apply(Erluv, :cmd, [~c"cat", []]) end
-    assert_raise Protocol.UndefinedError, fn -> Erluv.cmd("cat", [], env: 3) end
   end
 
   test "what cannot be had says so" do
