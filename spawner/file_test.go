@@ -2,6 +2,7 @@ package spawner
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,6 +171,7 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 		must(t, os.Chown(top+"/"+d, c.owner, c.owner))
 		must(t, os.Chmod(top+"/"+d, c.mode))
 	}
+	open := descriptors(t)
 	for path, allowed := range map[string]bool{
 		"sticky/link-mine": true, "sticky/link-others": false, "open to all/link-others": false, "closed/link-others": false,
 		"theirs/link-others":     false, // a link of the directory's owner is another's, too
@@ -187,5 +189,8 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 		if after, _ := os.ReadFile(top + "/" + path); !allowed && string(after) != string(before) {
 			t.Errorf("%s holds %q, held %q", path, after, before)
 		}
+	}
+	if left := descriptors(t); !maps.Equal(left, open) {
+		t.Errorf("descriptors before %v, after %v", open, left)
 	}
 }

@@ -124,6 +124,10 @@ func openDir(path string) (int, unix.Errno) {
 	return fd, 0
 }
 
+// maxLogs is how many files can come with a Spawned, beside the pidfd, the child's two ends
+// of a terminal, and the notify socket.
+const maxLogs = ipc.MaxFDs - 4
+
 // closed is a descriptor that the program does not have.
 const closed = ^uintptr(0)
 
@@ -153,7 +157,9 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 			if int(st.Dup) >= len(t.files) {
 				return fail(unix.EBADF)
 			}
-			fd = t.files[st.Dup]
+			if fd = t.files[st.Dup]; fd == closed {
+				return fail(unix.EBADF)
+			}
 		case ipc.SourceNull, ipc.SourceFile:
 			f, err := openStream(st, dir)
 			if err != nil {
@@ -173,6 +179,12 @@ func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 			return fail(unix.EINVAL)
 		}
 		if st.Log {
+			if st.Source != ipc.SourceFD {
+				return fail(unix.EINVAL)
+			}
+			if len(t.child.Logs) == maxLogs {
+				return fail(unix.EMFILE)
+			}
 			log, err := openLog(dir, st)
 			if err != nil {
 				return fail(ipc.ErrnoOf(err))
