@@ -45,7 +45,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	if c.streams, err = m.loop.NewGroup(); err != nil {
 		return nil, err
 	}
-	if c.Peer, err = peer.New(m.loop, g, m.self, m.serial(), c); err != nil {
+	if c.Peer, err = peer.New(m.loop, g, m.self, m.serial(), c, m.log); err != nil {
 		return nil, err
 	}
 	if err := c.Adopt(&c.names, carried); err != nil {
@@ -181,6 +181,8 @@ func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(
 
 // Linger: see peer.Host.
 func (c *client) Linger(tag any, w peer.Wait) {
-	c.m.main.remark(fmt.Sprintf("stream %v of worker %v waits since %v for %v to take messages: up to %d bytes wait there, in a queue of %d",
-		w.Stream.Term(), process(tag.(*proc).pid), w.Since, process(w.By), w.Bytes, w.Queue))
+	if c.m.log.Debugs {
+		c.m.log.Debug("a stream waits for a receiver to take messages", "stream", w.Stream.Term(), "worker", process(tag.(*proc).pid),
+			"receiver", process(w.By), "since", w.Since, "bytes", w.Bytes, "queue", w.Queue)
+	}
 }

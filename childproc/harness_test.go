@@ -208,7 +208,6 @@ func connected(t testing.TB, m *manager, link ipc.Link) *client {
 type noMain struct{}
 
 func (noMain) wantSpawner(uint8)             {}
-func (noMain) remark(string)                 {}
 func (noMain) ring()                         {}
 func (noMain) workersGone(ipc.Cause, string) {}
 

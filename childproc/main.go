@@ -81,7 +81,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
-	msg, fds, err := ipc.Greet(up, ipc.RoleChild, 1, startTimeout)
+	msg, fds, log, err := ipc.Greet(up, ipc.RoleChild, 1, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	if !ok {
 		return nil, fmt.Errorf("main sent %T instead of a start", msg)
 	}
-	g := given{start: start, up: up}
+	g := given{start: start, up: up, log: log}
 	if g.spawner, err = ipc.FromFD(fds[0]); err != nil {
 		return nil, err
 	}
@@ -132,6 +132,7 @@ func (g *given) link() error {
 type given struct {
 	start       ipc.Start
 	up, spawner *ipc.Conn // the ends of its conversations
+	log         *ipc.Logger
 	first       peer.Given
 	carried     []string // monitors that have outlived the child before
 }
@@ -167,6 +168,9 @@ func build(g given) (*child, error) {
 	c := &child{up: g.up, loop: l}
 	m := newManager(l, g.start, g.first.Link, c)
 	c.m = m
+	if g.log != nil {
+		m.log = g.log
+	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("cannot read the descriptor limit: %w", err)
@@ -221,6 +225,7 @@ func (c *child) Ready(loop.Events) {
 			case ipc.Beat:
 				// Full: main has not read what tells the same.
 				_ = c.up.TrySend(ipc.Append(nil, ipc.Beat{}))
+				c.m.log.Flush()
 				return
 			}
 			err = fmt.Errorf("main sent %T, which is not due", msg)
@@ -235,9 +240,6 @@ func (c *child) Ready(loop.Events) {
 
 // ring asks main to read the ledgers. Full: main has been asked before.
 func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
-
-// remark has main log something. When main is too busy to listen, it is not said.
-func (c *child) remark(text string) { _ = c.up.TrySend(ipc.Append(nil, ipc.Remark{Text: text})) }
 
 // workersGone: the last worker is over, and no new one comes. The connections that are left
 // are closed in order, one beside the other.

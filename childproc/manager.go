@@ -43,7 +43,6 @@ const slackWorth = 256
 // mainRole is what the manager has main do.
 type mainRole interface {
 	wantSpawner(user uint8) // give one for another user
-	remark(text string)     // log it, at debug
 	ring()                  // read the ledgers
 	workersGone(cause ipc.Cause, why string)
 }
@@ -54,6 +53,7 @@ type manager struct {
 	name        etf.Atom // of our node
 	creation    uint32
 	self        etf.Pid // the manager's own
+	log         *ipc.Logger
 	main        mainRole
 	loop        *loop.Loop
 	clients     map[etf.Atom]*client // that are connected, by their names
@@ -94,6 +94,7 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 		name:        etf.Atom(first.Node),
 		creation:    first.Creation,
 		main:        main,
+		log:         ipc.NoLogger(),
 		loop:        l,
 		clients:     make(map[etf.Atom]*client),
 		killTimeout: time.Duration(start.KillTimeoutMS) * time.Millisecond,

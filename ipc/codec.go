@@ -44,8 +44,10 @@ func read(k Kind, r *reader) Message {
 		return Spawner{User: r.u8(), PID: r.u32(), Leaves: r.str(), Limits: readLimitDirs(r)}
 	case KindWantSpawner:
 		return WantSpawner{User: r.u8()}
-	case KindRemark:
-		return Remark{Text: r.text()}
+	case KindLogs:
+		return Logs{Level: r.level()}
+	case KindLog:
+		return readLog(r)
 	case KindSpawn:
 		return readSpawn(r)
 	case KindSpawned:
@@ -85,7 +87,8 @@ func (Drain) kind() Kind          { return KindDrain }
 func (Beat) kind() Kind           { return KindBeat }
 func (Spawner) kind() Kind        { return KindSpawner }
 func (WantSpawner) kind() Kind    { return KindWantSpawner }
-func (Remark) kind() Kind         { return KindRemark }
+func (Logs) kind() Kind           { return KindLogs }
+func (Log) kind() Kind            { return KindLog }
 func (*Spawn) kind() Kind         { return KindSpawn }
 func (Spawned) kind() Kind        { return KindSpawned }
 func (Changed) kind() Kind        { return KindChanged }
@@ -148,7 +151,6 @@ func (Beat) write(*writer)       {}
 func (Ready) write(*writer)      {}
 func (m Failed) write(w *writer) { w.text(m.Text) }
 func (m Stop) write(w *writer)   { w.str(m.Reason) }
-func (m Remark) write(w *writer) { w.text(m.Text) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))

@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bytes"
+	"log/slog"
 	"reflect"
 	"runtime"
 	"slices"
@@ -30,7 +31,8 @@ var every = []Message{
 	Spawner{User: 2, PID: 4712, Leaves: "/sys/fs/cgroup/a", Limits: LimitDirs{"/m", "", "/c"}},
 	WantSpawner{User: 3},
 	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Deny: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true, Spare: true},
-	Remark{Text: "a stream waits"},
+	Logs{Level: slog.LevelWarn},
+	Log{Level: slog.LevelError, Text: "a stream waits", Attributes: []LogAttribute{{"os_pid", "7", true}, {"why", "x", true}}, Dropped: 3},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},

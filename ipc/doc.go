@@ -12,6 +12,7 @@
 //	  │ ◄──────────── Hello{version, role, pid} │
 //	  │  looks at /proc/pid: nobody, no         │
 //	  │  capabilities, no_new_privs             │
+//	  │ Logs{level} + [log] ──────────────────► │
 //	  │ Start{...} + [spawner] ───────────────► │      to the child
 //	  │ Link{id, ...} + [connection, journal,   │      the same: the first, others at any
 //	  │                  ledger] ─────────────► │      time later
@@ -23,7 +24,6 @@
 //	  │                                         │      its spawner was killed, or
 //	  │ ◄────────────── WantSpawner{user}       │      when it wants one for another
 //	  │                                         │      user, and when that has ended
-//	  │ ◄─────────────────────── Remark{text}   │      from the child only, for the log
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
@@ -35,6 +35,10 @@
 //	  │ ◄───────────── Ledger{added, removed}   │  before the frames that rest on it
 //	  │ ◄──────────── Drain{}, on descriptor 3  │  now and then: what waits is read
 //	  ·                                         ·  the rest is read after the child's death
+//
+//	main                                     any role, on its log's socket
+//	  │ ◄────────── Log{level, text, attributes}│  which drops them while it is full
+//	  ·                                         ·  main reads at a bounded rate
 //
 //	child                                    spawner
 //	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs

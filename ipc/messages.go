@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the version of the conversations; both ends must have the same.
-const Version = 3
+const Version = 4
 
 // Kind is a message's first byte.
 type Kind uint8
@@ -27,8 +27,8 @@ const (
 	KindBeat         Kind = 10
 	KindSpawner      Kind = 11
 	KindWantSpawner  Kind = 12
-	KindRemark       Kind = 13
-	KindLink         Kind = 14
+	KindLink         Kind = 14 // 13 was a line of the log without a level
+	KindLog          Kind = 15
 
 	KindSpawn          Kind = 16
 	KindSpawned        Kind = 17
@@ -40,6 +40,7 @@ const (
 	KindRotated        Kind = 23
 	KindForget         Kind = 24
 	KindRelease        Kind = 25
+	KindLogs           Kind = 26
 
 	KindStartRelay Kind = 32
 )
@@ -144,9 +145,6 @@ const MaxText = 4096
 
 // Failed is a role's word that it cannot, and why. Nothing follows it.
 type Failed struct{ Text string }
-
-// Remark is what the child has to say for the log, at the level debug.
-type Remark struct{ Text string }
 
 // Stop asks the child for an orderly end: no new requests, workers stopped,
 // output delivered, the connection closed.

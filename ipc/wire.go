@@ -105,11 +105,15 @@ func (r *reader) str() string {
 }
 
 // text is a string for people, cut where it is written.
-func (w *writer) text(s string) { w.str(s[:min(len(s), MaxText)]) }
+func (w *writer) text(s string) { w.cut(s, MaxText) }
 
-func (r *reader) text() string {
+func (r *reader) text() string { return r.atMost(MaxText) }
+
+func (w *writer) cut(s string, most int) { w.str(s[:min(len(s), most)]) }
+
+func (r *reader) atMost(most int) string {
 	s := r.str()
-	if r.err == nil && len(s) > MaxText {
+	if r.err == nil && len(s) > most {
 		r.err = fmt.Errorf("ipc: a text of %d bytes", len(s))
 	}
 	return s

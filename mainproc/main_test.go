@@ -151,10 +151,20 @@ type report struct {
 	NonBlock bool
 }
 
+// recvStart reads what a role is to serve with. What comes before, for its log, is dropped.
+func recvStart(conn *ipc.Conn, buf []byte) (n int, fds []int, err error) {
+	n, fds, err = conn.Recv(buf, 0)
+	if err == nil && ipc.Kind(buf[0]) == ipc.KindLogs {
+		ipc.CloseAll(fds)
+		return conn.Recv(buf, 0)
+	}
+	return n, fds, err
+}
+
 // playChild serves: it reports, and does what each byte from the node says.
 func playChild(conn *ipc.Conn) error {
 	buf := make([]byte, ipc.MaxPacket)
-	n, fds, err := conn.Recv(buf, 0)
+	n, fds, err := recvStart(conn, buf)
 	if err != nil {
 		return err
 	}
@@ -299,7 +309,7 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
 // playSpawner ends with its conversation with the child, or when told to.
 func playSpawner(conn *ipc.Conn) error {
 	buf := make([]byte, ipc.MaxPacket)
-	n, fds, err := conn.Recv(buf, 0)
+	n, fds, err := recvStart(conn, buf)
 	if err != nil {
 		return err
 	}

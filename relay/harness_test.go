@@ -107,32 +107,21 @@ func (s *stage) hear() ipc.Message {
 }
 
 // ready waits until the relay relays.
-func (s *stage) ready() (remark string) {
+func (s *stage) ready() {
 	s.t.Helper()
-	for {
-		switch m := s.hear().(type) {
-		case ipc.Remark:
-			remark = m.Text
-		case ipc.Ready:
-			return remark
-		default:
-			s.t.Fatalf("it says %#v", m)
-		}
+	if m := s.hear(); m != (ipc.Ready{}) {
+		s.t.Fatalf("it says %#v", m)
 	}
 }
 
 // failed is why the relay cannot serve.
 func (s *stage) failed() string {
 	s.t.Helper()
-	for {
-		switch m := s.hear().(type) {
-		case ipc.Remark:
-		case ipc.Failed:
-			return m.Text
-		default:
-			s.t.Fatalf("it says %#v", m)
-		}
+	m, ok := s.hear().(ipc.Failed)
+	if !ok {
+		s.t.Fatalf("it says %#v", m)
 	}
+	return m.Text
 }
 
 // stopped is why the relay has ended.

@@ -62,7 +62,9 @@ func Serve(up *ipc.Conn) error {
 		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 		return err
 	}
-	_ = up.Send(ipc.Append(nil, ipc.Remark{Text: r.describe()}), startTimeout)
+	if r.log.Debugs {
+		r.log.Debug("the connection speaks TLS", "what", r.describe())
+	}
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the relay is ready: %w", err)
 	}
@@ -83,6 +85,7 @@ func Serve(up *ipc.Conn) error {
 
 // relay owns the connection, the relay's end of the inner stream, and the counters.
 type relay struct {
+	log    *ipc.Logger
 	start  ipc.StartRelay
 	socket *socket
 	inner  *inner
@@ -96,7 +99,7 @@ type relay struct {
 
 // start takes over what main sends.
 func start(up *ipc.Conn) (r *relay, err error) {
-	msg, fds, err := ipc.Greet(up, ipc.RoleRelay, ipc.RelayFDs, startTimeout)
+	msg, fds, log, err := ipc.Greet(up, ipc.RoleRelay, ipc.RelayFDs, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +127,7 @@ func start(up *ipc.Conn) (r *relay, err error) {
 	ipc.CloseAll(fds[2:])
 	conn, stream := fds[0], fds[1]
 	fds = nil
-	r = &relay{start: m}
+	r = &relay{log: log, start: m}
 	file, err := pollable(stream, "the inner stream")
 	if err != nil {
 		_ = unix.Close(conn)

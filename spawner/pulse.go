@@ -53,6 +53,7 @@ func (s *spawner) answerMain(up *ipc.Conn) {
 		if same < stuckBeats {
 			_ = up.TrySend(ipc.Append(nil, ipc.Beat{}))
 		}
+		s.log.Flush()
 	}
 }
 

@@ -80,6 +80,7 @@ func Main() error {
 // programs; where the kernel asks for a reporter, a second one reaps.
 type spawner struct {
 	child *ipc.Conn
+	log   *ipc.Logger
 	path  []string
 	buf   []byte // the packet being read
 	out   []byte // the packet being composed
@@ -121,7 +122,7 @@ func start(up *ipc.Conn) (*spawner, error) {
 			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
 		}
 	}
-	msg, fds, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
+	msg, fds, log, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func start(up *ipc.Conn) (*spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &spawner{slack: slack.Slack{Worth: slackWorth, After: slack.Timers}, child: child, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1), ready: make(chan struct{})}
+	s := &spawner{slack: slack.Slack{Worth: slackWorth, After: slack.Timers}, child: child, log: log, path: st.Path, leaves: leaves, limits: limits, few: st.Few, buf: make([]byte, ipc.MaxPacket), reports: st.Reports, started: make(chan struct{}, 1), ready: make(chan struct{})}
 	rules, err := confine(&ipc.Confine{Scope: st.Scope})
 	if err != nil {
 		return nil, fmt.Errorf("cannot keep programs apart: %w", err)

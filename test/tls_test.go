@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -37,6 +38,7 @@ type relay struct {
 	cmd    *exec.Cmd
 	stderr buffer
 	up     *ipc.Conn
+	log    *ipc.Conn
 	near   net.Conn // the inner stream
 	fd     int      // the same
 	far    int      // the relay's end of it
@@ -112,6 +114,7 @@ func startRelay(t *testing.T, conn net.Conn, m ipc.StartRelay, mat ipc.Material)
 	if hello, ok := r.hear().(ipc.Hello); !ok || hello.Role != ipc.RoleRelay || hello.PID != uint32(r.cmd.Process.Pid) {
 		t.Fatalf("it says %v", hello)
 	}
+	r.giveLog()
 	memfd, err := mat.Pack(&m)
 	if err != nil {
 		t.Fatal(err)
@@ -146,21 +149,42 @@ func (r *relay) hear() ipc.Message {
 	return m
 }
 
+// giveLog gives the relay the conversation for what it logs.
+func (r *relay) giveLog() {
+	r.t.Helper()
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer theirs.Close()
+	r.log = ours
+	r.t.Cleanup(func() { _ = ours.Close() })
+	if err := r.up.Send(ipc.Append(nil, ipc.Logs{Level: slog.LevelDebug}), startTime, theirs.FD()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // answer is Ready or Failed.
 func (r *relay) answer() (failed string) {
 	r.t.Helper()
-	for {
-		switch m := r.hear().(type) {
-		case ipc.Remark:
-			r.remark = m.Text
-		case ipc.Ready:
-			return ""
-		case ipc.Failed:
-			return m.Text
-		default:
-			r.t.Fatalf("it says %#v", m)
+	switch m := r.hear().(type) {
+	case ipc.Ready: // what it has logged came before
+		buf := make([]byte, ipc.MaxPacket)
+		n, _, err := r.log.TryRecv(buf)
+		if err != nil {
+			r.t.Fatal(err)
 		}
+		line, err := ipc.Decode(buf[:n])
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.remark = fmt.Sprint(line)
+	case ipc.Failed:
+		return m.Text
+	default:
+		r.t.Fatalf("it says %#v", m)
 	}
+	return ""
 }
 
 // ready waits until it relays.

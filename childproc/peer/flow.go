@@ -2,7 +2,6 @@ package peer
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"erluv/loop"
@@ -197,8 +196,8 @@ func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 	}
 	if b.asked == askLength && !c.flows.warned {
 		c.flows.warned = true
-		fmt.Fprintf(os.Stderr, "erluv: %s does not say how much waits for a receiver (rex answers %.100v): at most %d KiB are sent to each every %v\n",
-			c.node, why, FlowBytes>>10, FlowBlind)
+		c.log.Warn("the node does not say how much waits for a receiver: little is sent to each at a time",
+			"node", string(c.node), "answer", fmt.Sprintf("%.100v", why), "bytes", FlowBytes, "each", FlowBlind)
 	}
 	b.refused()
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"erluv/ipc"
 	"erluv/ipc/journal"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -61,7 +62,7 @@ func newJournaled(t *testing.T, seed uint64, in []byte) *journaled {
 		_ = pages.Close()
 		_ = j.Close()
 	})
-	c, err := New(nil, Given{FD: -1, Pages: pages}, etf.Pid{}, 0, silent{func([]byte) {}})
+	c, err := New(nil, Given{FD: -1, Pages: pages}, etf.Pid{}, 0, silent{func([]byte) {}}, ipc.NoLogger())
 	must(t, err)
 	return &journaled{t: t, c: c, journal: j, random: rand.New(rand.NewPCG(seed, 0)), read: len(in)}
 }

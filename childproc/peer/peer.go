@@ -56,6 +56,7 @@ type Peer struct {
 	*outbox
 	node  etf.Atom
 	host  Host
+	log   *ipc.Logger
 	fd    int
 	loop  *loop.Loop
 	src   loop.Source
@@ -79,13 +80,13 @@ type Peer struct {
 
 // New makes a peer. self is the process of ours that answers are from, serial that of the
 // pids that are given now.
-func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host) (*Peer, error) {
+func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host, log *ipc.Logger) (*Peer, error) {
 	first, err := g.Pages.First()
 	if err != nil {
 		return nil, err
 	}
 	c := &Peer{
-		node: etf.Atom(g.Link.Target), host: host, fd: g.FD, loop: l, pages: g.Pages,
+		node: etf.Atom(g.Link.Target), host: host, log: log, fd: g.FD, loop: l, pages: g.Pages,
 		outbox: newOutbox(g.Pages.Out), in: newInbox(g.Pages.In, first),
 		ledger:    ledger{loop: l, conn: g.Ledger, ring: host.Ring, serial: serial, changed: true},
 		farewells: farewells{words: make(map[uint64]*Farewell)},

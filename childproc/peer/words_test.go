@@ -49,7 +49,7 @@ func unheard(t *testing.T) (*Peer, *counting) {
 		_ = pages.Close()
 	})
 	h := &counting{}
-	c, err := New(l, Given{Link: ipc.Link{Target: "node@localhost"}, FD: -1, Pages: pages}, ours, 0, h)
+	c, err := New(l, Given{Link: ipc.Link{Target: "node@localhost"}, FD: -1, Pages: pages}, ours, 0, h, ipc.NoLogger())
 	must(t, err)
 	c.Send(theirs, etf.Binary(make([]byte, Most)))
 	return c, h

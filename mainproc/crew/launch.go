@@ -75,6 +75,7 @@ func NewLauncher(s Settings) (*Launcher, error) {
 		l.with.remove()
 		return nil, err
 	}
+	l.starter.log = s.Log
 	return l, nil
 }
 

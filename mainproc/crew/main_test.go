@@ -53,7 +53,7 @@ func playRole(role ipc.Role, messages int) error {
 	if err != nil {
 		return err
 	}
-	_, fds, err := ipc.Greet(conn, role, 1, waitBound)
+	_, fds, _, err := ipc.Greet(conn, role, 1, waitBound)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"strconv"
@@ -38,6 +39,7 @@ const answerBound = 5 * time.Second
 type starter struct {
 	jobs  chan func()
 	parts sandbox.Parts // what the roles are confined by
+	log   *slog.Logger  // of what they log; nil: nobody wants it
 }
 
 func newStarter(parts sandbox.Parts) (*starter, error) {
@@ -80,6 +82,9 @@ type process struct {
 	buf   []byte // one packet
 	heard permit.Hearing
 
+	log    *slog.Logger
+	logged *logged // nil: nothing of it is
+
 	dying bool  // its end of the conversation is closed: see Crew.await
 	pulse pulse // of a spawner
 	hung  bool  // it was ended since it did not answer
@@ -106,7 +111,7 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	}
 	defer theirs.Close()
 	ours.NoDescriptors()
-	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), pulse: newPulse(time.Now())}
+	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), log: s.log, pulse: newPulse(time.Now())}
 	p.heard.Who = permit.Speakers[role]
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
@@ -196,7 +201,7 @@ func (p *process) greet(id sandbox.Identity) error {
 	if err != nil {
 		return fmt.Errorf("the %s must not run: %w", p.role, err)
 	}
-	return nil
+	return p.giveLog()
 }
 
 // serve sends the role what it serves with, and waits until it does.
@@ -313,6 +318,7 @@ func (p *process) discard() {
 }
 
 func (p *process) close() {
+	p.logged.close()
 	_ = p.conn.Close()
 	_ = unix.Close(p.pidfd)
 }

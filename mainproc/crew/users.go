@@ -68,6 +68,9 @@ func (c *Crew) startOther(user uint8) error {
 	if err != nil {
 		return errors.Join(err, o.remove())
 	}
+	if p.log != nil {
+		p.log = p.log.With("user", o.user)
+	}
 	if c.setOther(o, p) {
 		err = p.greet(o.id)
 	} else {

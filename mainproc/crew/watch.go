@@ -219,8 +219,6 @@ func (c *Crew) listen(report func(Event)) bool {
 	switch m := m.(type) {
 	case ipc.WantSpawner:
 		err = c.want(m.User)
-	case ipc.Remark:
-		c.serveWith.log.Debug("the child remarks", "what", m.Text)
 	case ipc.Drain:
 		err = c.drain()
 	case ipc.Stopped:

@@ -17,6 +17,7 @@ const (
 	Child   Speaker = 1 << iota // the conversation with the child
 	Spawner                     // the one with the spawner
 	Ledger                      // the child again, on the ledger's own conversation
+	Logged                      // any role, on its log's own conversation
 )
 
 func (s Speaker) String() string {
@@ -27,6 +28,8 @@ func (s Speaker) String() string {
 		return ipc.RoleSpawner.String()
 	case Ledger:
 		return "child's ledger"
+	case Logged:
+		return "log of a role"
 	}
 	return fmt.Sprintf("speaker %d", uint8(s))
 }
@@ -81,9 +84,9 @@ var permits = []permit{
 	{Child | Spawner, AtWork, ipc.KindBeat, answered, AtWork},
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
 	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
-	{Child, AtWork, ipc.KindRemark, often, AtWork},      // main only logs it, at debug
 	{Child, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},
+	{Logged, AtWork, ipc.KindLog, often, AtWork}, // main only logs it
 }
 
 // Hearing is what main has heard in a conversation so far. It belongs to who listens.

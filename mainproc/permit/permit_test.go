@@ -24,7 +24,8 @@ var everyMessage = []ipc.Message{
 	ipc.Beat{},
 	ipc.Spawner{PID: 9},
 	ipc.WantSpawner{User: 1},
-	ipc.Remark{Text: "t"},
+	ipc.Logs{},
+	ipc.Log{Text: "t"},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Changed{PID: 5},
@@ -58,11 +59,11 @@ func TestPermits(t *testing.T) {
 		"spawner while it serves: ipc.Beat":          {2, AtWork},
 		"child while it serves: ipc.Drain":           {3, AtWork},
 		"child while it serves: ipc.WantSpawner":     {3, AtWork},
-		"child while it serves: ipc.Remark":          {3, AtWork},
 		"child while it serves: ipc.Stopped":         {1, AtEnd},
 		"child's ledger while it serves: ipc.Ledger": {3, AtWork},
+		"log of a role while it serves: ipc.Log":     {3, AtWork},
 	}
-	for _, who := range []Speaker{Child, Spawner, Ledger} {
+	for _, who := range []Speaker{Child, Spawner, Ledger, Logged} {
 		for at := AtHello; at <= AtEnd; at++ {
 			for _, m := range everyMessage {
 				h := Hearing{Who: who, At: at, Asked: 2}

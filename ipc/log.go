@@ -1,0 +1,233 @@
+package ipc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+)
+
+// LevelTrace is the level below debug: of what crosses between processes and nodes.
+const LevelTrace = slog.LevelDebug - 4
+
+// Logs gives a role the conversation on which it sends what is to be logged, and the level
+// from which on anything is. It comes before what the role serves with, and not at all
+// when nothing is to be logged. One descriptor comes with it: the role's end.
+//
+// The conversation is one of its own so that a flood there keeps back nothing else. Main
+// reads it at a bounded rate, and a role that finds it full goes on.
+type Logs struct {
+	Level slog.Level // from LevelTrace to slog.LevelError
+}
+
+// Log is a line of the log.
+type Log struct {
+	Level      slog.Level
+	Text       string
+	Attributes []LogAttribute
+	Dropped    uint32 // so many lines before it had no room
+}
+
+// LogAttribute is a value in a line.
+type LogAttribute struct {
+	Name   string // a-z and _
+	Value  string
+	Number bool // the value is an integer
+}
+
+// What bounds a Log, in bytes. What is longer is cut where it is written; what is beyond the
+// most attributes is left out.
+const (
+	maxLogText   = 1000
+	maxLogName   = 32
+	maxLogValue  = 500
+	maxLogValues = 16
+)
+
+func (w *writer) level(l slog.Level) { w.u8(uint8(min(max(l, LevelTrace), slog.LevelError))) }
+
+func (r *reader) level() slog.Level {
+	l := slog.Level(int8(r.u8()))
+	if r.err == nil && (l < LevelTrace || l > slog.LevelError) {
+		r.err = fmt.Errorf("ipc: no line has the level %d", l)
+	}
+	return l
+}
+
+func (m Logs) write(w *writer) { w.level(m.Level) }
+
+func (m Log) write(w *writer) {
+	w.level(m.Level)
+	w.cut(m.Text, maxLogText)
+	w.u8(uint8(min(len(m.Attributes), maxLogValues)))
+	for _, a := range m.Attributes[:min(len(m.Attributes), maxLogValues)] {
+		w.cut(a.Name, maxLogName)
+		w.cut(a.Value, maxLogValue)
+		w.bool(a.Number)
+	}
+	w.u32(m.Dropped)
+}
+
+func readLog(r *reader) Log {
+	m := Log{Level: r.level(), Text: r.atMost(maxLogText)}
+	for n := r.u8(); n > 0 && r.err == nil; n-- {
+		a := LogAttribute{Name: r.atMost(maxLogName), Value: r.atMost(maxLogValue), Number: r.bool()}
+		if r.err == nil && !isLogName(a.Name) {
+			r.err = fmt.Errorf("ipc: an attribute of a line has the name %q", a.Name)
+		}
+		m.Attributes = append(m.Attributes, a)
+	}
+	if r.err == nil && len(m.Attributes) > maxLogValues {
+		r.err = fmt.Errorf("ipc: a line with %d attributes", len(m.Attributes))
+	}
+	m.Dropped = r.u32()
+	return m
+}
+
+// isLogName says whether an attribute may have the name. What a line has anyhow is none.
+func isLogName(s string) bool {
+	for i := range len(s) {
+		if (s[i] < 'a' || s[i] > 'z') && s[i] != '_' {
+			return false
+		}
+	}
+	return s != "" && !slices.Contains([]string{slog.TimeKey, slog.LevelKey, slog.MessageKey, "role"}, s)
+}
+
+// Logger is what a role logs with. Lines below its level cost a look at Traces or Debugs,
+// before their arguments are made.
+type Logger struct {
+	*slog.Logger
+	Traces, Debugs bool // whether such lines are wanted
+	lines          *lines
+}
+
+// NewLogger logs on the conversation, which it owns from then on, from a level on.
+func NewLogger(conn *Conn, level slog.Level) *Logger {
+	l := &lines{conn: conn, level: level}
+	return &Logger{slog.New(lineHandler{lines: l}), level <= LevelTrace, level <= slog.LevelDebug, l}
+}
+
+// NoLogger logs nothing.
+func NoLogger() *Logger { return NewLogger(nil, math.MaxInt) }
+
+// Always is Info, whatever the level is: somebody has asked for the line.
+func (l *Logger) Always(text string, args ...any) {
+	if l.lines.conn != nil {
+		r := slog.Record{Level: slog.LevelInfo, Message: text}
+		r.Add(args...)
+		_ = l.Handler().Handle(context.Background(), r)
+	}
+}
+
+// Flush sends what has waited for room.
+func (l *Logger) Flush() {
+	l.lines.mu.Lock()
+	defer l.lines.mu.Unlock()
+	l.lines.flush()
+}
+
+// maxKept is how many lines wait for room in the conversation, those from info on alone. It
+// bounds them to 2 MiB at worst.
+const maxKept = 256
+
+// lines is a role's end of the conversation. A goroutine that logs holds mu.
+type lines struct {
+	level slog.Level
+
+	mu      sync.Mutex
+	conn    *Conn // nil: nothing is logged
+	buf     []byte
+	kept    [][]byte
+	dropped uint32
+}
+
+// send sends a line, and never waits.
+func (l *lines) send(m Log) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flush()
+	m.Dropped = l.dropped
+	l.buf = Append(l.buf[:0], m)
+	switch {
+	case len(l.kept) == 0 && l.conn.TrySend(l.buf) == nil:
+		l.dropped = 0
+	case m.Level >= slog.LevelInfo && len(l.kept) < maxKept:
+		l.kept = append(l.kept, slices.Clone(l.buf))
+		l.dropped = 0
+	case l.dropped < math.MaxUint32:
+		l.dropped++
+	}
+}
+
+func (l *lines) flush() {
+	for len(l.kept) > 0 && l.conn.TrySend(l.kept[0]) == nil {
+		l.kept = l.kept[1:]
+	}
+	if len(l.kept) == 0 {
+		l.kept = nil
+	}
+}
+
+// lineHandler makes lines of what a slog.Logger is told.
+type lineHandler struct {
+	*lines
+	group string // what is before the names, with _
+	has   []LogAttribute
+}
+
+func (h lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
+	m := Log{Level: r.Level, Text: r.Message, Attributes: slices.Clip(h.has)}
+	r.Attrs(func(a slog.Attr) bool {
+		m.Attributes = appendAttribute(m.Attributes, h.group, a)
+		return len(m.Attributes) < maxLogValues
+	})
+	h.send(m)
+	return nil
+}
+
+func (h lineHandler) WithAttrs(list []slog.Attr) slog.Handler {
+	h.has = slices.Clip(h.has)
+	for _, a := range list {
+		h.has = appendAttribute(h.has, h.group, a)
+	}
+	return h
+}
+
+func (h lineHandler) WithGroup(name string) slog.Handler {
+	h.group += name + "_"
+	return h
+}
+
+func appendAttribute(list []LogAttribute, group string, a slog.Attr) []LogAttribute {
+	v := a.Value.Resolve()
+	is := LogAttribute{Name: group + a.Key, Value: v.String()}
+	switch v.Kind() {
+	case slog.KindInt64, slog.KindUint64:
+		is.Number = true
+	case slog.KindGroup:
+		for _, a := range v.Group() {
+			list = appendAttribute(list, is.Name+"_", a)
+		}
+		return list
+	}
+	if !isLogName(is.Name) {
+		return list
+	}
+	return append(list, is)
+}
+
+// Attr is the attribute for main's own logger, with what printable makes of its value.
+func (a LogAttribute) Attr(printable func(string) string) slog.Attr {
+	if a.Number {
+		if n, err := strconv.ParseInt(a.Value, 10, 64); err == nil {
+			return slog.Int64(a.Name, n)
+		}
+	}
+	return slog.String(a.Name, printable(a.Value))
+}
