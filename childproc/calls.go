@@ -14,7 +14,7 @@ import (
 
 // workerCall answers a gen_server:call to a worker. Writes come often and can be
 // large, so they are read without being built.
-func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
+func (m *manager) workerCall(p *proc, to caller, req etf.Raw) {
 	r := etf.NewReader(req)
 	if n, err := r.Tuple(); err == nil && (n == 2 || n == 3) && p.fs == nil {
 		if a, err := r.Atom(); err == nil && a == "write" {
@@ -39,8 +39,8 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 	case etf.Atom:
 		switch r {
 		case "stop":
-			if kept, ok := m.keep(to); ok {
-				p.ends().stops = append(p.ends().stops, kept)
+			if w := m.keep(to, 0); w != nil {
+				p.ends().stops = append(p.ends().stops, w)
 				m.end(p, gen.Normal)
 			}
 			return
@@ -59,7 +59,7 @@ func (m *manager) workerCall(p *proc, to from, req etf.Raw) {
 // maxCall bounds a call to a worker other than write, in bytes.
 const maxCall = 64 << 10
 
-func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
+func (m *manager) tupleCall(p *proc, to caller, r etf.Tuple) bool {
 	if len(r) == 0 {
 		return false
 	}
@@ -92,7 +92,7 @@ func (m *manager) tupleCall(p *proc, to from, r etf.Tuple) bool {
 }
 
 // readCall takes {read, stdout | stderr | FD, Max}.
-func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
+func (m *manager) readCall(p *proc, to caller, name, limit etf.Term) bool {
 	n, ok := limit.(int64)
 	if !ok || n < 1 || p.run != nil {
 		return false
@@ -112,7 +112,7 @@ func (m *manager) readCall(p *proc, to from, name, limit etf.Term) bool {
 
 // setopts changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
 // answer goes out first, for what is delivered then may be the worker's end.
-func (m *manager) setopts(p *proc, to from, opts etf.Term) {
+func (m *manager) setopts(p *proc, to caller, opts etf.Term) {
 	list, bad := order.Options(opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
@@ -172,7 +172,7 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 }
 
 // resize takes {resize, Rows, Cols}, for the terminals of later runs too.
-func (m *manager) resize(p *proc, to from, rows, cols etf.Term) bool {
+func (m *manager) resize(p *proc, to caller, rows, cols etf.Term) bool {
 	r, err1 := order.TerminalSize("rows", rows)
 	c, err2 := order.TerminalSize("cols", cols)
 	if err1 != nil || err2 != nil {
@@ -201,7 +201,7 @@ func inputArg(r *etf.Reader) workers.Stream {
 }
 
 // signal sends a signal and answers.
-func (m *manager) signal(to from, t etf.Term, send func(unix.Signal) error) {
+func (m *manager) signal(to caller, t etf.Term, send func(unix.Signal) error) {
 	sig, err := gen.ReadSignal(t)
 	if err != nil {
 		to.reply(gen.Error(etf.Tuple{etf.Atom("bad_signal"), t}))
@@ -223,7 +223,7 @@ func outcome(err error) etf.Term {
 }
 
 // write writes to stdin or another pipe; the answer comes when the bytes are in it.
-func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
+func (m *manager) write(p *proc, to caller, s workers.Stream, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
 		to.reply(gen.BadRequest(req))
@@ -234,30 +234,27 @@ func (m *manager) write(p *proc, to from, s workers.Stream, req, arg etf.Raw) {
 		to.reply(gen.Error(etf.Atom("emsgsize")))
 		return
 	}
-	kept, ok := m.keep(to)
-	if !ok {
+	w := m.keep(to, 0)
+	if w == nil {
 		return
 	}
-	if err := p.w.WriteTo(s, data, kept); err != nil {
-		m.release(kept, outcome(err))
+	if err := p.w.WriteTo(s, data, w); err != nil {
+		w.reply(outcome(err))
 	}
 }
 
-// writer is who waits for a write: a call, or an I/O request.
-type writer interface {
-	wrote(m *manager, err error)
-}
-
-func (f from) wrote(m *manager, err error) { m.release(f, outcome(err)) }
-
-// Wrote answers a write. Commands are not answered, but their loss is told.
+// Wrote answers a write: that of a call, or of an I/O request. Commands are not answered, but
+// their loss is told.
 func (m *manager) Wrote(w *workers.Worker, token any, err error) {
-	if token == nil {
+	switch to := token.(type) {
+	case *waiting:
+		to.reply(outcome(err))
+	case func(etf.Term):
+		to(outcome(err))
+	case nil:
 		p := w.Tag.(*proc)
 		m.tellDeaf(p, p.owner)
-		return
 	}
-	token.(writer).wrote(m, err)
 }
 
 // ioData is the bytes of iodata: those of the frame itself when it is a binary.

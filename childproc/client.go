@@ -8,7 +8,6 @@ import (
 	"erluv/childproc/peer"
 	"erluv/loop"
 	"erluv/loop/watch"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/workers"
 )
@@ -31,7 +30,7 @@ type client struct {
 	names      peer.Observers             // of the names of ours, and of the manager
 	visits     map[uint64]*peer.Observers // of processes that belong to another client, by pid
 	stateForm  stateForm
-	stateCalls []peer.Answer // that wait for it
+	stateCalls []stateCall // that wait for it
 }
 
 // connect makes a client of a connection that main has made.
@@ -115,25 +114,6 @@ func (c *client) takeObservers(p *proc) (o peer.Observers) {
 	return o
 }
 
-// from is who made a gen_server:call: the answer goes to the node that it came from, to
-// pid with the tag, which must come back byte for byte.
-type from struct {
-	client *client
-	pid    etf.Pid
-	tag    etf.Raw
-}
-
-func (c *client) from(ask dist.Ask) from { return from{c, ask.From, ask.Tag} }
-
-// keep gives a copy that outlives the frame it came in.
-func (f from) keep() from {
-	f.tag = append(etf.Raw(nil), f.tag...)
-	return f
-}
-
-// reply answers a call.
-func (f from) reply(answer etf.Term) { f.client.Reply(f.pid, f.tag, answer) }
-
 // The rest of peer.Host; Frame and Oversized are in dispatch.go.
 
 // RoomAgain lets answers and output flow again after there was no room. What has been
@@ -163,9 +143,6 @@ func (c *client) Said(pid etf.Pid) {
 		c.m.heard(p)
 	}
 }
-
-// Give: see peer.Host.
-func (c *client) Give(cost int) { c.m.held.give(cost) }
 
 // NewPid: see peer.Host.
 func (c *client) NewPid() etf.Pid { return c.m.newPid() }

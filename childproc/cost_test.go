@@ -53,7 +53,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	}
 	pl := &played{t: t, m: m, c: c, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
 	opts = append(opts, opt("link", etf.Atom("false")))
-	m.spawn(from{c, pl.self, gen.Encode(etf.Atom("tag"))}, etf.List{etf.Binary("played")}, etf.Map(opts), false)
+	m.spawn(pl.caller(gen.Encode(etf.Atom("tag"))), etf.List{etf.Binary("played")}, etf.Map(opts), false)
 	for _, p := range m.procs {
 		pl.p = p
 	}
@@ -61,6 +61,11 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 		t.Fatalf("no worker with %v", opts)
 	}
 	return pl
+}
+
+// caller is a process of the node that makes a call.
+func (pl *played) caller(tag etf.Raw) caller {
+	return pl.c.caller(dist.Ask{From: pl.self, Tag: tag})
 }
 
 // flush has the node read all that waits.
@@ -149,9 +154,10 @@ func ways() []way {
 	without := func(header int) func([]byte) []byte { return func(b []byte) []byte { return b[header:] } }
 	packetOpt := func(v etf.Term) []etf.Pair { return []etf.Pair{opt("packet", v), flow(etf.Atom("true"))} }
 	onDemand := []etf.Pair{flow(etf.Atom("false"))}
+	ask := dist.Ask{Kind: dist.AskIO, From: etf.Pid{Node: testTarget, ID: 101, Creation: 9}, Tag: gen.Encode(etf.Atom("as"))}
 	io := func(req etf.Term) func(pl *played) {
 		return func(pl *played) {
-			pl.m.ioOne(pl.p, ioFrom{client: pl.c}, req, ioFrom{pl.c, pl.self, gen.Encode(etf.Atom("as")), 0}.reply)
+			pl.m.ioOne(pl.p, pl.c, req, func(t etf.Term) { pl.c.Answer(ask, t) })
 		}
 	}
 	return []way{
@@ -161,7 +167,7 @@ func ways() []way {
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
 		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)})[:1], onDemand...), func(pl *played) {
-			pl.m.read(pl.p, from{pl.c, pl.self, gen.Encode(etf.Atom("tag"))}, workers.Stdout, maxPiece)
+			pl.m.read(pl.p, pl.caller(gen.Encode(etf.Atom("tag"))), workers.Stdout, maxPiece)
 		}, line(900_000, "l"), whole},
 		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},
 		{"get_chars of 500,001", onDemand, io(get("get_chars", int64(500_001))), line(1_000_000, "ä"), whole},

@@ -87,8 +87,8 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		most = min(most, max(m.unready.share()-st.rest(), peer.LeastRead))
 	}
 	if r := p.pulled(st); r != nil {
-		c := r.to.client
-		m.frame = delivery{direct: c, start: c.BeginAnswer(r.to.pid, r.to.tag), answers: true}
+		c := r.client
+		m.frame = delivery{direct: c, start: c.BeginAnswer(r.to.to.Ask), answers: true}
 		if limit = r.limit; p.awaitsLine() {
 			limit = min(limit, matchPiece)
 		}
@@ -138,7 +138,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.sawOutput(p, s, data)
 		m.frame.direct.EndOutput(m.frame.start, n)
 		if m.frame.answers {
-			m.held.give(p.stream(s).busy.readers[0].to.cost())
+			p.stream(s).busy.readers[0].to.held.Give()
 			p.stream(s).busy.served()
 			m.hold(p)
 			return

@@ -65,7 +65,7 @@ func (m *manager) toName(c *client, sender etf.Pid, name etf.Atom, payload etf.R
 	case ask.Kind != dist.AskCall:
 		c.refuse(ask, req)
 	case name == gen.Manager:
-		m.request(c.from(ask), req)
+		m.request(c.caller(ask), req)
 	case name == gen.Main && gen.IsRespawn(req):
 		c.Answer(ask, gen.Error(etf.Atom("child_up")))
 	case name == gen.NetKernel && gen.IsAuth(req):
@@ -101,7 +101,7 @@ func (m *manager) toProc(c *client, p *proc, sender etf.Pid, payload etf.Raw) {
 	}
 	switch ask.Kind {
 	case dist.AskCall:
-		m.workerCall(p, c.from(ask), req)
+		m.workerCall(p, c.caller(ask), req)
 	case dist.AskSystem:
 		m.systemOfWorker(c, p, ask, req)
 	case dist.AskIO:

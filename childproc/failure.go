@@ -30,7 +30,7 @@ func short(f ipc.Refusal) bool {
 // name before it was started that there is none.
 func (m *manager) neverWas(p *proc, why etf.Term) {
 	e := p.told()
-	answers := append([]answer{p.asked.uncounted(why)}, e.answers(gen.Error(etf.Atom("noproc")))...)
+	answers := append([]answer{{p.asked.waiting, why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
 	m.bid(p, answers, gen.Noproc, e.kept)
 }
 

@@ -85,7 +85,7 @@ func TestEndWithoutRoom(t *testing.T) {
 	pl.m.monitored(pl.c, pl.self, pl.p.pid, "", ref)
 	const stops = 5
 	for i := range stops {
-		pl.m.workerCall(pl.p, from{pl.c, pl.self, gen.Encode(int64(i))}, gen.Encode(etf.Atom("stop")))
+		pl.m.workerCall(pl.p, pl.caller(gen.Encode(int64(i))), gen.Encode(etf.Atom("stop")))
 	}
 	pl.stall()
 	pl.m.Stopped(pl.p.w, unix.SIGSTOP)
@@ -191,7 +191,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 		t.Errorf("%d of %d were answered", len(pl.in), calls)
 	}
 	pl.m.end(pl.p, gen.Shutdown) // what is held now is for the start
-	if want := pl.p.asked.cost; pl.m.held.bytes != want {
+	if want := pl.p.asked.held.bytes; pl.m.held.bytes != want {
 		t.Errorf("%d bytes are held instead of %d", pl.m.held.bytes, want)
 	}
 }
@@ -222,7 +222,7 @@ func TestUnreadyShares(t *testing.T) {
 	pl := play(t, ready)
 	const many = 500
 	for i := range many - 1 {
-		pl.m.spawn(from{pl.c, pl.self, gen.Encode(int64(i))}, etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
+		pl.m.spawn(pl.caller(gen.Encode(int64(i))), etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
 	}
 	procs := pl.m.all()
 	if len(procs) != many {

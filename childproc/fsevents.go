@@ -24,12 +24,12 @@ var kindAtom = [...]etf.Atom{
 }
 
 // watch takes {watch, Path, Opts}. The answer comes when all is watched.
-func (m *manager) watch(to from, what, opts etf.Term) {
+func (m *manager) watch(to caller, what, opts etf.Term) {
 	if m.phase != serving {
 		to.reply(gen.Error(etf.Atom("stopping")))
 		return
 	}
-	o, bad := order.WatchOf(m.outside(to.pid), what, opts)
+	o, bad := order.WatchOf(m.outside(to.From), what, opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
 		return

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"erluv/childproc/peer"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -26,7 +25,7 @@ const (
 	// maxReason bounds an exit reason, in bytes; a longer one is replaced.
 	maxReason = 4 << 20
 
-	// smallReason is up to what size reasons are not counted: workers are.
+	// smallReason is up to what size reasons are not counted.
 	smallReason = 256
 )
 
@@ -34,60 +33,44 @@ const (
 type held struct{ bytes int }
 
 // take takes some of it. False: there is not enough left.
-func (h *held) take(n int) bool {
+func (h *held) take(n int) (part, bool) {
 	if n > heldMax-h.bytes {
-		return false
+		return part{}, false
 	}
 	h.bytes += n
-	return true
+	return part{h, n}, true
 }
 
-// give gives it back.
-func (h *held) give(n int) { h.bytes -= n }
+// part is what one thing that is kept has of the budget. It belongs to that thing, and is not
+// copied. The zero part is nothing.
+type part struct {
+	of    *held
+	bytes int
+}
 
-// cost is what a call costs that waits.
-func (f from) cost() int { return heldCost + len(f.tag) }
-
-// keep gives a copy of who called that outlives the frame, and counts it. Without room
-// the caller is told, and false returned.
-func (m *manager) keep(to from) (from, bool) {
-	if !m.held.take(to.cost()) {
-		to.reply(errorHeld)
-		return from{}, false
+// Give gives it back. Of what is given back nothing is left: twice is once.
+func (p *part) Give() {
+	if p.of != nil {
+		p.of.bytes -= p.bytes
 	}
-	return to.keep(), true
+	*p = part{}
+}
+
+// split gives n bytes of it to something that is kept longer.
+func (p *part) split(n int) part {
+	p.bytes -= n
+	return part{p.of, n}
 }
 
 // errorHeld is the answer to what cannot be kept.
 var errorHeld = gen.Error(etf.Atom("eagain"))
-
-// release answers a call that was kept.
-func (m *manager) release(to from, term etf.Term) { to.answer(term).settle() }
-
-// answer is the answer to a call that was kept, and where to.
-type answer struct {
-	client *client
-	peer.Answer
-}
-
-func (f from) answer(term etf.Term) answer {
-	return answer{f.client, peer.Answer{To: f.ask(), Term: term, Cost: f.cost()}}
-}
-
-// uncounted is the answer to a call that has nothing of the budget any more.
-func (f from) uncounted(term etf.Term) answer {
-	return answer{f.client, peer.Answer{To: f.ask(), Term: term}}
-}
-
-func (a answer) settle() { a.client.Settle(a.Answer) }
-
-func (f from) ask() dist.Ask { return dist.Ask{Kind: dist.AskCall, From: f.pid, Tag: f.tag} }
 
 // keptReason is an exit reason that outlives its frame. Workers that end for the same one, one
 // after the other, share it.
 type keptReason struct {
 	reason etf.Raw
 	users  int
+	held   part // none of a small one: workers are counted
 }
 
 // keepReason keeps a reason. One that is too long, or for which there is no room, is
@@ -106,7 +89,9 @@ func (m *manager) keepReason(reason etf.Raw) *keptReason {
 		return &keptReason{reason: gen.Encode(short), users: 1}
 	}
 	k := &keptReason{reason: bytes.Clone(reason), users: 1}
-	m.held.take(k.cost())
+	if len(reason) > smallReason {
+		k.held, _ = m.held.take(len(reason)) // there is room: that is the limit
+	}
 	m.lastKept = k
 	return k
 }
@@ -117,16 +102,8 @@ func (m *manager) dropReason(k *keptReason) {
 		return
 	}
 	if k.users--; k.users == 0 {
-		m.held.give(k.cost())
+		k.held.Give()
 	}
-}
-
-// cost is what a reason has of the budget.
-func (k *keptReason) cost() int {
-	if len(k.reason) <= smallReason {
-		return 0
-	}
-	return len(k.reason)
 }
 
 // isShutdown says whether a reason is {shutdown, Term}.

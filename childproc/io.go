@@ -30,14 +30,6 @@ const maxRequests = 1024
 // maxGot bounds what one request gets, in bytes; a longer line comes in pieces.
 const maxGot = 1 << 20
 
-// ioFrom is who has made an I/O request.
-type ioFrom struct {
-	client *client
-	pid    etf.Pid // the zero pid: it is one of several
-	as     etf.Raw
-	cost   int // of the budget; see held
-}
-
 // isLong says whether a request may have parts that are needed after others were done.
 func isLong(req etf.Raw) bool {
 	r := etf.NewReader(req)
@@ -48,22 +40,16 @@ func isLong(req etf.Raw) bool {
 	return err == nil && (name == "requests" || name == "get_until")
 }
 
-func (f ioFrom) reply(t etf.Term) {
-	f.client.Settle(peer.Answer{To: dist.Ask{Kind: dist.AskIO, From: f.pid, Tag: f.as}, Term: t, Cost: f.cost})
-}
-
-func (f ioFrom) wrote(_ *manager, err error) { f.reply(outcome(err)) }
-
 // ioRequest takes a request of the I/O protocol.
 func (m *manager) ioRequest(c *client, p *proc, ask dist.Ask, raw etf.Raw) {
 	if p.run != nil || p.fs != nil {
 		c.refuse(ask, raw)
 		return
 	}
-	cost := heldCost + len(ask.Tag)
+	more := 0
 	if isLong(raw) {
 		// What is not done at once must outlive the frame.
-		cost += len(raw)
+		more = len(raw)
 		raw = bytes.Clone(raw)
 	}
 	req, err := peer.Decode(raw)
@@ -71,17 +57,13 @@ func (m *manager) ioRequest(c *client, p *proc, ask dist.Ask, raw etf.Raw) {
 		c.refuse(ask, raw)
 		return
 	}
-	if !m.held.take(cost) {
-		c.Answer(ask, errorHeld)
-		return
+	if w := m.keep(c.caller(ask), more); w != nil {
+		m.ioOne(p, c, req, w.reply)
 	}
-	to := ioFrom{c, ask.From, bytes.Clone(ask.Tag), cost}
-	m.ioOne(p, to, req, to.reply)
 }
 
-// ioOne does one request. What is put is answered through to, when it is in the
-// pipe; all others by reply.
-func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) {
+// ioOne does one request.
+func (m *manager) ioOne(p *proc, c *client, req etf.Term, reply func(etf.Term)) {
 	bad := func() { reply(gen.Error(etf.Atom("request"))) }
 	if req == etf.Atom("getopts") {
 		reply(p.device.opts())
@@ -95,22 +77,22 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 	name, _ := t[0].(etf.Atom)
 	switch {
 	case name == "put_chars" && len(t) == 3:
-		m.putChars(p, to, t[1], t[2], reply)
+		m.putChars(p, t[1], t[2], reply)
 	case name == "put_chars" && len(t) == 2: // before OTP R13
-		m.putChars(p, to, etf.Atom("latin1"), t[1], reply)
+		m.putChars(p, etf.Atom("latin1"), t[1], reply)
 	case name == "put_chars" && len(t) == 5:
-		m.putResult(p, to, t, reply)
+		m.putResult(p, c, t, reply)
 	case name == "get_line" && len(t) == 3:
-		m.getLine(p, to.client, t[1], reply)
+		m.getLine(p, c, t[1], reply)
 	case name == "get_chars" && len(t) == 4:
 		n, ok := t[3].(int64)
 		if !ok || n < 0 || n > maxGot {
 			bad()
 			return
 		}
-		m.getChars(p, to.client, t[1], int(n), reply)
+		m.getChars(p, c, t[1], int(n), reply)
 	case name == "get_until" && len(t) == 6:
-		m.getUntil(p, to.client, t, reply)
+		m.getUntil(p, c, t, reply)
 	case name == "setopts" && len(t) == 2:
 		reply(p.device.set(t[1]))
 	case name == "get_geometry":
@@ -121,7 +103,7 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 			bad()
 			return
 		}
-		m.ioAll(p, to, list, reply)
+		m.ioAll(p, c, list, reply)
 	default:
 		bad()
 	}
@@ -129,7 +111,7 @@ func (m *manager) ioOne(p *proc, to ioFrom, req etf.Term, reply func(etf.Term)) 
 
 // ioAll does several requests, up to the first that fails; the last one's answer
 // is the answer. Those that are answered at once take no stack.
-func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term)) {
+func (m *manager) ioAll(p *proc, c *client, list etf.List, reply func(etf.Term)) {
 	if len(list) == 0 {
 		reply(etf.Atom("ok"))
 		return
@@ -138,14 +120,14 @@ func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term))
 		req, rest := list[0], list[1:]
 		inCall := true
 		atOnce = false
-		m.ioOne(p, ioFrom{client: to.client}, req, func(answer etf.Term) {
+		m.ioOne(p, c, req, func(answer etf.Term) {
 			switch t, isTuple := answer.(etf.Tuple); {
 			case len(rest) == 0 || isTuple && len(t) > 0 && t[0] == etf.Atom("error"):
 				reply(answer)
 			case inCall:
 				atOnce = true
 			default:
-				m.ioAll(p, to, rest, reply)
+				m.ioAll(p, c, rest, reply)
 			}
 		})
 		inCall = false
@@ -153,29 +135,20 @@ func (m *manager) ioAll(p *proc, to ioFrom, list etf.List, reply func(etf.Term))
 	}
 }
 
-// written answers one of several requests.
-type written func(etf.Term)
-
-func (f written) wrote(_ *manager, err error) { f(outcome(err)) }
-
-func (m *manager) putChars(p *proc, to ioFrom, encoding, chars etf.Term, reply func(etf.Term)) {
+func (m *manager) putChars(p *proc, encoding, chars etf.Term, reply func(etf.Term)) {
 	data, err := p.device.encode(encoding, chars)
 	if err != nil {
 		reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
 		return
 	}
-	var w writer = to
-	if to.pid == (etf.Pid{}) {
-		w = written(reply)
-	}
-	if err := p.w.Write(data, w); err != nil {
+	if err := p.w.Write(data, reply); err != nil {
 		reply(outcome(err))
 	}
 }
 
 // putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
 // A}, which is io:format/3.
-func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term)) {
+func (m *manager) putResult(p *proc, c *client, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[2].(etf.Atom)
 	function, ok2 := t[3].(etf.Atom)
 	args, ok3 := etf.Elements(t[4])
@@ -183,12 +156,12 @@ func (m *manager) putResult(p *proc, to ioFrom, t etf.Tuple, reply func(etf.Term
 		reply(gen.Error(etf.Atom("request")))
 		return
 	}
-	to.client.Ask(module, function, args, func(result etf.Term) {
+	c.Ask(module, function, args, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("badrpc") {
 			reply(gen.Error(function))
 			return
 		}
-		m.putChars(p, to, t[1], result, reply)
+		m.putChars(p, t[1], result, reply)
 	})
 }
 

@@ -163,7 +163,7 @@ func (m *manager) newRef() uint64 {
 }
 
 // request takes one call to the manager.
-func (m *manager) request(to from, req etf.Raw) {
+func (m *manager) request(to caller, req etf.Raw) {
 	if len(req) > order.MaxRequest {
 		to.reply(gen.TooLarge(len(req), order.MaxRequest))
 		return
@@ -186,7 +186,7 @@ func (m *manager) request(to from, req etf.Raw) {
 	case etf.Atom:
 		switch r {
 		case "info":
-			to.reply(m.info(to.client.Node()))
+			to.reply(m.info(to.node()))
 			return
 		case "workers":
 			to.reply(m.list())
@@ -200,7 +200,7 @@ func (m *manager) request(to from, req etf.Raw) {
 	to.reply(gen.BadRequest(req))
 }
 
-func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
+func (m *manager) tupleRequest(to caller, r etf.Tuple) bool {
 	if len(r) == 0 {
 		return false
 	}
@@ -211,7 +211,7 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 	case name == "watch" && len(r) == 3:
 		m.watch(to, r[1], r[2])
 	case name == "info" && len(r) == 2:
-		to.reply(m.infoOf(to.client.Node(), r[1]))
+		to.reply(m.infoOf(to.node(), r[1]))
 	case name == "set" && len(r) == 3:
 		to.reply(gen.Error(etf.Atom("read_only")))
 	default:
@@ -222,7 +222,7 @@ func (m *manager) tupleRequest(to from, r etf.Tuple) bool {
 
 // spawn starts a worker, or says why not. The answer comes when the spawner has
 // answered.
-func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
+func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 	if m.phase != serving {
 		to.reply(gen.Error(etf.Atom("stopping")))
 		return
@@ -231,7 +231,7 @@ func (m *manager) spawn(to from, cmd, opts etf.Term, run bool) {
 	if run {
 		read = order.Run
 	}
-	o, bad := read(m.outside(to.pid), cmd, opts)
+	o, bad := read(m.outside(to.From), cmd, opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
 		return
@@ -274,8 +274,7 @@ func (m *manager) outside(caller etf.Pid) order.Outside {
 func (p *proc) take(o *order.Order) {
 	p.user, p.cmd, p.asked.proxy = uint8(o.User), shorten(o.Spec.Args), o.Proxy
 	if o.Restart.When != order.Temporary {
-		p.restart = &restart{Restart: o.Restart, spec: &o.Spec, cost: o.SpecCost()}
-		p.asked.cost -= p.restart.cost
+		p.restart = &restart{Restart: o.Restart, spec: &o.Spec, held: p.asked.held.split(o.SpecCost())}
 	}
 	p.streams = make([]stream, len(o.Outputs))
 	for i, out := range o.Outputs {
@@ -286,15 +285,14 @@ func (p *proc) take(o *order.Order) {
 		p.active = o.Active.Count
 	}
 	if o.Ready.By != 0 {
-		p.ready = &readiness{Ready: o.Ready}
-		p.asked.cost -= o.Ready.Cost
+		p.ready = &readiness{Ready: o.Ready, held: p.asked.held.split(o.Ready.Cost)}
 	}
 	p.hidden = o.Proxy != nil || p.ready.unheard()
 }
 
 // admit gives what is asked for its place in the table, or answers why not. Until the
 // answer it costs so many bytes beside the call.
-func (m *manager) admit(to from, o *order.Process, cost int) *proc {
+func (m *manager) admit(to caller, o *order.Process, cost int) *proc {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
 		to.reply(gen.Error(etf.Atom("max_workers")))
 		return nil
@@ -303,20 +301,19 @@ func (m *manager) admit(to from, o *order.Process, cost int) *proc {
 		to.reply(gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
 		return nil
 	}
-	cost += to.cost()
-	if !m.held.take(cost) {
-		to.reply(errorHeld)
+	w := m.keep(to, cost)
+	if w == nil {
 		return nil
 	}
-	home := to.client
+	home := to.client()
 	if c := m.clientOf(o.Owner, home); c != nil {
 		home = c
 	}
-	p := &proc{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{from: to.keep(), cost: cost}}
+	p := &proc{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{waiting: w}}
 	if o.Link {
 		// With owner none it is the caller that is linked: a supervisor.
 		if p.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
-			p.asked.link = to.pid
+			p.asked.link = to.From
 		}
 	}
 	m.procs[key(p.pid)] = p

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"slices"
 	"time"
 
 	"erluv/childproc/order"
@@ -53,10 +54,9 @@ type proc struct {
 // asked is the spawn, run or watch request, which is answered once, and what is to be
 // done before.
 type asked struct {
-	from
+	*waiting
 	link  etf.Pid      // to be linked; the zero pid: nobody
 	proxy *order.Proxy // until it runs
-	cost  int          // of the budget; see held
 }
 
 // ending is what is known of the end of a worker, or of its program.
@@ -65,7 +65,7 @@ type ending struct {
 	reason  etf.Raw     // given from outside; nil: how the program ends
 	kept    *keptReason // where the reason is counted; nil: nowhere
 	failing etf.Raw     // why we have stopped the program: it took too long, for one; nil
-	stops   []from      // calls that wait for the end
+	stops   []*waiting  // calls that wait for the end
 }
 
 // ends is the worker's ending, from now on.
@@ -92,11 +92,17 @@ func (p *proc) told() ending {
 	return *p.ending
 }
 
+// answer is the answer to a caller that is said before other things.
+type answer struct {
+	*waiting
+	term etf.Term
+}
+
 // answers are those to the calls that wait for the end.
 func (e *ending) answers(term etf.Term) []answer {
 	list := make([]answer, 0, len(e.stops))
 	for _, to := range e.stops {
-		list = append(list, to.answer(term))
+		list = append(list, answer{to, term})
 	}
 	return list
 }
@@ -166,12 +172,17 @@ func (m *manager) linkTo(p *proc, to etf.Pid) {
 
 // replyAsked answers who has asked for a worker.
 func (m *manager) replyAsked(p *proc, term etf.Term) {
-	p.asked.client.Unasked(p.pid, wordOnce, func() { p.asked.reply(term) })
+	to := p.asked.to
+	if c := to.client(); c != nil {
+		c.Unasked(p.pid, wordOnce, func() { to.reply(term) })
+		return
+	}
+	to.reply(term)
 }
 
 // wasAsked: the request was answered, and nothing of it is needed any more.
 func (m *manager) wasAsked(p *proc) {
-	m.held.give(p.asked.cost)
+	p.asked.held.Give()
 	p.asked = nil
 }
 
@@ -336,11 +347,11 @@ func (m *manager) bury(p *proc) {
 	}
 	var answers []answer
 	if p.run != nil {
-		c := p.asked.client
+		c := p.asked.to.client()
 		c.ran = append(c.ran, p)
 		c.answerRuns()
 	} else if p.ready.unheard() && p.asked != nil {
-		answers = []answer{p.asked.uncounted(notReadyTerm(e.reason))}
+		answers = []answer{{p.asked.waiting, notReadyTerm(e.reason)}}
 	} else if p.closed {
 		m.tell(p.owner, p, etf.Atom("closed"))
 	}
@@ -363,11 +374,13 @@ func (m *manager) bury(p *proc) {
 func (m *manager) bid(p *proc, answers []answer, reason etf.Raw, kept *keptReason) {
 	for _, c := range m.clients {
 		f := &peer.Farewell{Pid: p.pid, Observers: c.takeObservers(p), Reason: reason}
-		for _, a := range answers {
-			if a.client == c {
-				f.Answers = append(f.Answers, a.Answer)
+		answers = slices.DeleteFunc(answers, func(a answer) bool {
+			if a.to.client() != c {
+				return false
 			}
-		}
+			f.Answers = append(f.Answers, a.waiting.answer(a.term))
+			return true
+		})
 		if f.Observers.Empty() && f.Answers == nil {
 			continue
 		}
@@ -377,10 +390,8 @@ func (m *manager) bid(p *proc, answers []answer, reason etf.Raw, kept *keptReaso
 		}
 		c.Bid(f)
 	}
-	for _, a := range answers {
-		if a.client.Dead() {
-			m.held.give(a.Cost)
-		}
+	for _, a := range answers { // to those that are told nothing else
+		a.reply(a.term)
 	}
 	m.dropReason(kept)
 }
@@ -391,20 +402,19 @@ func (p *proc) belongsTo(c *client) bool {
 	if p.owner == (etf.Pid{}) {
 		return p.client == c
 	}
-	return c.Has(p.owner) || p.asked != nil && p.asked.client == c
+	return c.Has(p.owner) || p.asked != nil && p.asked.to.client() == c
 }
 
 func (m *manager) forget(p *proc) {
 	delete(m.procs, key(p.pid))
 	if p.asked != nil {
-		m.held.give(p.asked.cost)
-		p.asked.cost = 0
+		p.asked.held.Give()
 	}
 	if p.restart != nil {
-		m.held.give(p.restart.cost)
+		p.restart.held.Give()
 	}
 	if p.ready != nil {
-		m.held.give(p.ready.Cost)
+		p.ready.held.Give()
 	}
 	m.endReaders(p)
 	m.unready.forget(p)

@@ -44,6 +44,7 @@ const (
 // going on has done it.
 type readiness struct {
 	order.Ready
+	held part // for its pattern
 
 	awaited bool // the run is not ready yet
 	kept    int  // bytes of output; see unready

@@ -15,7 +15,7 @@ type restart struct {
 	order.Restart
 
 	spec    *workers.Spec
-	cost    int             // of the spec, of the budget; see held
+	held    part            // for the spec
 	begun   time.Duration   // when the program was started last, of the loop's time
 	resting *loop.Timer     // until it is started again
 	due     bool            // it is, when the worker's words are said

@@ -10,6 +10,7 @@ import (
 
 	"erluv/childproc/order"
 	"erluv/ipc"
+	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -118,7 +119,7 @@ func (s *stage) enter() {
 	}
 	s.acts = append(s.acts, a)
 	s.byOwner[a.owner] = a
-	s.m.request(from{s.c, a.owner, s.tag()}, gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
+	s.m.request(s.c.caller(dist.Ask{From: a.owner, Tag: s.tag()}), gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
 	for _, p := range s.m.procs {
 		if p.owner == a.owner {
 			a.pid = p.pid
@@ -224,7 +225,7 @@ func (a *act) choices() []func() {
 func (a *act) stop(p *proc) {
 	tag := a.tag()
 	a.stops[string(tag)] = true
-	a.m.workerCall(p, from{a.c, a.owner, tag}, gen.Encode(etf.Atom("stop")))
+	a.m.workerCall(p, a.c.caller(dist.Ask{From: a.owner, Tag: tag}), gen.Encode(etf.Atom("stop")))
 }
 
 func (a *act) answered() (seq uint32) {

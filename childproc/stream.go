@@ -81,18 +81,29 @@ func (st *stream) delivered() bool {
 	return st.rest() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
 }
 
-// reader is a call that waits for output. It is given what has been read and not
-// delivered, and says how much of it it has taken and whether it is done; with
-// ended there is no more to come, and it is done at the latest with nothing left.
+// reader is a call that waits for output.
 type reader struct {
-	take func(k *kept, ended bool) (n int, done bool)
+	taker
 	busy bool // it waits for something else
 
 	// A read of whatever comes, up to limit bytes, can be given it without a copy: see
-	// Room. 0: it is none, and of to only the client is known.
-	limit int
-	to    from
+	// Room. 0: it is none, and to is nil.
+	limit  int
+	to     *waiting
+	client *client // of the caller
 }
+
+// taker is given what has been read and not delivered, and says how much of it it has taken
+// and whether it is done; with ended there is no more to come, and it is done at the latest
+// with nothing left.
+type taker interface {
+	take(k *kept, ended bool) (n int, done bool)
+}
+
+// takes is a taker that is a function.
+type takes func(k *kept, ended bool) (n int, done bool)
+
+func (f takes) take(k *kept, ended bool) (int, bool) { return f(k, ended) }
 
 // How many calls may wait for output of one stream.
 const maxReaders = 1024
@@ -211,7 +222,7 @@ func (m *manager) crowded(p *proc, st *stream) *client {
 		}
 		return nil
 	case st.awaited():
-		if c := st.busy.readers[0].to.client; !c.Roomy() {
+		if c := st.busy.readers[0].client; !c.Roomy() {
 			return c
 		}
 	}
@@ -286,7 +297,7 @@ func (m *manager) accepted(p *proc, s workers.Stream) {
 func (m *manager) serveReaders(st *stream) bool {
 	t := st.busy
 	for st.awaited() && !t.readers[0].busy && (t.rest.len() > 0 || st.ended) {
-		if !t.readers[0].to.client.Roomy() {
+		if !t.readers[0].client.Roomy() {
 			return false
 		}
 		st.told = st.told || st.ended && t.rest.len() == 0
@@ -460,7 +471,7 @@ func (p *proc) activity() stat.Active {
 }
 
 // read answers {read, Stream, Max}, at once or when there is something.
-func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
+func (m *manager) read(p *proc, to caller, s workers.Stream, limit int) {
 	st := p.stream(s)
 	if st.busy != nil && len(st.busy.readers) >= maxReaders {
 		to.reply(gen.Error(etf.Atom("eagain")))
@@ -470,36 +481,46 @@ func (m *manager) read(p *proc, to from, s workers.Stream, limit int) {
 		to.reply(etf.Atom("eof")) // it is no pipe
 		return
 	}
-	to, ok := m.keep(to)
-	if !ok {
+	w := m.keep(to, 0)
+	if w == nil {
 		return
 	}
-	m.awaitReader(p, s, &reader{limit: limit, to: to, take: func(k *kept, ended bool) (int, bool) {
-		b := k.bytes()
-		data, n, err := p.packet.cut(k)
-		switch {
-		case err != nil:
-			m.badPacket(p)
-			return k.len(), false
-		case len(b) == 0:
-			m.release(to, etf.Atom("eof"))
-			return 0, true
-		case p.packet.raw() && n > limit:
-			data, n = b[:limit], limit
-		case n == 0 && ended: // the last line has no end, or the last packet is cut off
-			data, n = b, len(b)
-		case n == 0:
-			return 0, false
-		}
-		m.held.give(to.cost())
-		to.reply(gen.OK(etf.Binary(data)))
-		return n, true
-	}})
+	r := &readCall{m: m, p: p}
+	r.reader = reader{taker: r, limit: limit, to: w, client: to.client()}
+	m.awaitReader(p, s, &r.reader)
+}
+
+// readCall is a call {read, Stream, Max}.
+type readCall struct {
+	reader
+	m *manager
+	p *proc
+}
+
+func (r *readCall) take(k *kept, ended bool) (int, bool) {
+	b := k.bytes()
+	data, n, err := r.p.packet.cut(k)
+	switch {
+	case err != nil:
+		r.m.badPacket(r.p)
+		return k.len(), false
+	case len(b) == 0:
+		r.to.reply(etf.Atom("eof"))
+		return 0, true
+	case r.p.packet.raw() && n > r.limit:
+		data, n = b[:r.limit], r.limit
+	case n == 0 && ended: // the last line has no end, or the last packet is cut off
+		data, n = b, len(b)
+	case n == 0:
+		return 0, false
+	}
+	r.to.reply(gen.OK(etf.Binary(data)))
+	return n, true
 }
 
 // await has a call wait for output.
-func (m *manager) await(p *proc, c *client, s workers.Stream, take func(k *kept, ended bool) (int, bool)) {
-	m.awaitReader(p, s, &reader{take: take, to: from{client: c}})
+func (m *manager) await(p *proc, c *client, s workers.Stream, take takes) {
+	m.awaitReader(p, s, &reader{taker: take, client: c})
 }
 
 func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -95,6 +94,12 @@ const (
 	stateWrapped           // {ok, State}
 )
 
+// stateCall is a get_state that waits for the form.
+type stateCall struct {
+	*waiting
+	info func() etf.Term
+}
+
 // answerState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
 // and nothing in the request tells by which release it was made, so the node is asked
 // with the first one. Once is enough for a
@@ -106,20 +111,19 @@ func (c *client) answerState(ask dist.Ask, info func() etf.Term) {
 		}
 		return
 	}
-	to, ok := c.m.keep(c.from(ask))
-	if !ok {
+	w := c.m.keep(c.caller(ask), 0)
+	if w == nil {
 		return
 	}
-	late := peer.Answer{To: to.ask(), Late: func() etf.Term { return c.formed(info()) }, Cost: to.cost()}
-	if c.stateCalls = append(c.stateCalls, late); len(c.stateCalls) > 1 {
+	if c.stateCalls = append(c.stateCalls, stateCall{w, info}); len(c.stateCalls) > 1 {
 		return
 	}
 	c.Ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
 		c.stateForm = stateFormOf(result)
 		calls := c.stateCalls
 		c.stateCalls = nil
-		for _, a := range calls {
-			c.Settle(a)
+		for _, call := range calls {
+			call.late(func() etf.Term { return c.formed(call.info()) })
 		}
 	})
 }

@@ -32,7 +32,7 @@ type until struct {
 	text     device
 	reader   reader
 	more     etf.Term // the continuation
-	held     int      // what that has of the budget; see held
+	held     part     // for that
 	given    int      // bytes that the function has had
 	waits    bool     // for untilPause
 	waited   bool
@@ -55,10 +55,10 @@ func (m *manager) getUntil(p *proc, c *client, t etf.Tuple, reply func(etf.Term)
 		text: device{latin1: p.device.latin1, list: true}, more: etf.List(nil),
 	}
 	u.reply = func(answer etf.Term) {
-		m.held.give(u.held)
+		u.held.Give()
 		reply(answer)
 	}
-	u.reader.take, u.reader.to.client = u.take, c
+	u.reader.taker, u.reader.client = u, c
 	m.awaitReader(p, workers.Stdout, &u.reader)
 }
 
@@ -85,7 +85,7 @@ func (u *until) take(k *kept, ended bool) (n int, done bool) {
 	}
 	u.given += len(b)
 	u.reader.busy, u.waited = true, false
-	u.reader.to.client.Ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
+	u.reader.client.Ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
 	return len(b), false
 }
 
@@ -130,13 +130,12 @@ func (u *until) next(result etf.Term) {
 
 // keep keeps a continuation. False: there is no room for it.
 func (u *until) keep(more etf.Raw) bool {
-	u.m.held.give(u.held)
-	u.held = 0
-	if !u.m.held.take(len(more)) {
-		return false
+	u.held.Give()
+	var ok bool
+	if u.held, ok = u.m.held.take(len(more)); ok {
+		u.more, u.reader.busy = more, false
 	}
-	u.more, u.held, u.reader.busy = more, len(more), false
-	return true
+	return ok
 }
 
 func (u *until) goOn() {

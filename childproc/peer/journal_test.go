@@ -38,7 +38,6 @@ func (silent) Oversized([]byte, int)         {}
 func (silent) RoomAgain()                    {}
 func (silent) Lost(error)                    {}
 func (silent) Said(etf.Pid)                  {}
-func (silent) Give(int)                      {}
 func (silent) NewPid() etf.Pid               { return etf.Pid{} }
 func (silent) Ring()                         {}
 func (silent) Resume(any)                    {}

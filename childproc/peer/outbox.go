@@ -126,16 +126,6 @@ func (o *outbox) RegSend(from etf.Pid, to etf.Atom, msg etf.Term) {
 	o.seal(start)
 }
 
-// Reply answers a gen_server:call of a process, with the tag that must come back byte
-// for byte.
-func (o *outbox) Reply(to etf.Pid, tag etf.Raw, answer etf.Term) {
-	start := len(o.buf)
-	o.buf = dist.BeginReply(o.buf, o.Self, to, tag)
-	o.term(answer)
-	o.buf = dist.End(o.buf, start)
-	o.seal(start)
-}
-
 // Answer answers an Ask, in the form of its protocol.
 func (o *outbox) Answer(ask dist.Ask, answer etf.Term) {
 	start := len(o.buf)

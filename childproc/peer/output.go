@@ -46,9 +46,9 @@ func (o *outbox) BeginOutput(to, w etf.Pid, s Stream) (start int) {
 }
 
 // BeginAnswer composes {Tag, {ok, <<...>>}} up to the bytes.
-func (o *outbox) BeginAnswer(to etf.Pid, tag etf.Raw) (start int) {
+func (o *outbox) BeginAnswer(ask dist.Ask) (start int) {
 	start = len(o.buf)
-	b := dist.BeginReply(o.buf, o.Self, to, tag)
+	b := ask.BeginAnswer(o.buf, o.Self)
 	b = etf.AppendAtom(etf.AppendTupleHeader(b, 2), "ok")
 	o.buf = etf.AppendBinaryHeader(b, 0)
 	return start

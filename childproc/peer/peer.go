@@ -26,8 +26,6 @@ type Host interface {
 	Lost(err error)
 	// Said: the words of a process of ours that waited are said.
 	Said(pid etf.Pid)
-	// Give gives some of the budget for calls that wait back.
-	Give(cost int)
 	// NewPid gives a pid that no process of ours has.
 	NewPid() etf.Pid
 	// Ring asks main to read the ledger.

@@ -56,7 +56,17 @@ type Answer struct {
 	To   dist.Ask
 	Term etf.Term
 	Late func() etf.Term // makes the term when there is room, nil is none; nil: it is made
-	Cost int             // of the host's budget, given back when it is said
+	Held Held            // nil: nothing
+}
+
+// Held is what the host keeps for an answer. It is given back when the answer is said, or
+// nobody is there to hear it.
+type Held interface{ Give() }
+
+func (a *Answer) give() {
+	if a.Held != nil {
+		a.Held.Give()
+	}
 }
 
 // farewells wait for room. One process after the other has a share, so that the end of
@@ -132,7 +142,7 @@ func (c *Peer) Settle(a Answer) {
 }
 
 func (c *Peer) sayAnswer(a Answer) {
-	c.host.Give(a.Cost)
+	a.give()
 	if a.Late != nil {
 		if a.Term = a.Late(); a.Term == nil {
 			return
@@ -253,7 +263,7 @@ func (c *Peer) forgetFarewells() {
 // forget gives back what a farewell has of budgets.
 func (c *Peer) forget(f *Farewell) {
 	for _, a := range f.Answers {
-		c.host.Give(a.Cost)
+		a.give()
 	}
 	f.over()
 }
