@@ -59,8 +59,8 @@ func Serve(up *ipc.Conn) error {
 	}
 	defer r.close()
 	if err := r.handshake(); err != nil {
-		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
-		return err
+		// That is no failure of the relay, and main says it.
+		return up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 	}
 	if r.log.Debugs {
 		r.log.Debug("the connection speaks TLS", "what", r.describe())
