@@ -157,7 +157,7 @@ func TestRebar3FromGit(t *testing.T) {
 		output(t, exec.Command("git", append([]string{"-C", repository}, args...)...))
 	}
 	for file, text := range map[string]string{
-		"rebar.config": `{deps, [{erluv, {git, "file://` + repository + `", {branch, "main"}}}]}.`,
+		"rebar.config":  `{deps, [{erluv, {git, "file://` + repository + `", {branch, "main"}}}]}.`,
 		"src/p.app.src": `{application, p, [{description, ""}, {vsn, "1"}, {applications, [kernel, stdlib, erluv]}]}.`,
 	} {
 		path := filepath.Join(project, file)

@@ -36,6 +36,7 @@ defmodule Erluv.DoctorTest do
   test "what works" do
     {text, 0} = doctor(executable: executable())
     assert text =~ ~r/^erluv +erluv_[0-9a-f]{8}@127.0.0.1, version /m
+    assert text =~ ~r/^containment +(pidns|cgroup|group), .*: a program ends with /m
   end
 
   defp executable, do: Application.fetch_env!(:erluv, :executable)
