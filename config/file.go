@@ -29,6 +29,9 @@ func readFile(path string, uid int) ([]entry, []string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
+	if stranger := (strangerError{}); errors.As(err, &stranger) {
+		return nil, []string{fmt.Sprintf("%s: refused: %v%s", path, err, copyOf(uid))}, nil
+	}
 	if err != nil {
 		return nil, []string{fmt.Sprintf("%s: refused: %v", path, unwrapPath(err))}, nil
 	}
@@ -39,8 +42,8 @@ func readFile(path string, uid int) ([]entry, []string, error) {
 	}
 	switch {
 	case owner != 0 && owner != uid:
-		return nil, []string{fmt.Sprintf("%s: refused: it belongs to %s and not to %s",
-			path, userName(owner), userNames([]int{uid, 0}))}, nil
+		return nil, []string{fmt.Sprintf("%s: refused: it belongs to %s and not to %s%s",
+			path, userName(owner), userNames([]int{uid, 0}), copyOf(uid))}, nil
 	case mode&0o022 != 0:
 		return nil, []string{fmt.Sprintf("%s: refused: others can write it (mode %04o): chmod go-w %s",
 			path, mode, path)}, nil
@@ -55,6 +58,11 @@ func readFile(path string, uid int) ([]entry, []string, error) {
 			path, mode, path)}, problems...)
 	}
 	return entries, problems, nil
+}
+
+// copyOf is what to do about a file of another user.
+func copyOf(uid int) string {
+	return fmt.Sprintf(": copy it to a file of %s's, which --%s names", userName(uid), FileKey)
 }
 
 // parseFile takes TOML apart. It says whether there is a secret in it, whatever

@@ -22,6 +22,7 @@
 -export([t_asked_too_early/0]).
 -export([t_executable_dies/0]).
 -export([t_told_to_stop/0]).
+-export([t_told_by_a_signal/0]).
 -export([t_supervised/0]).
 -export([t_application/0]).
 -export([t_vm_is_killed/0]).
@@ -304,6 +305,15 @@ t_told_to_stop() ->
     {ok, Node} = erluv_node:node(Pid),
     ok = gen_server:call({erluv, Node}, {stop, enough}),
     ?assertEqual({'EXIT', {shutdown, {stopping, enough}}}, next(Pid)).
+
+%% It says by which signal, with the signal's name.
+t_told_by_a_signal() ->
+    process_flag(trap_exit, true),
+    {ok, Pid} = erluv_node:start_link(#{respawn => false, settings => #{log_level => info}}),
+    Main = erluv:info(erluv, main_os_pid),
+    _ = erluv_harness:logged(fun() -> signal("TERM", Main) end,
+                             fun({_, Text, _}) -> Text =:= <<"msg=stopping reason=SIGTERM">> end),
+    ?assertEqual({'EXIT', {shutdown, {stopping, shutdown}}}, next(Pid)).
 
 t_supervised() ->
     process_flag(trap_exit, true),
