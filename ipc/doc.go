@@ -56,9 +56,10 @@
 //
 //	main                                     relay
 //	  │ ◄──────────── Hello{version, role, pid} │
+//	  │ Logs{level} + [log] ──────────────────► │
 //	  │ StartRelay{...} + [connection, inner,   │
 //	  │          counters, material] ─────────► │  TLS's handshake
-//	  │ ◄─── Remark{text}, then Ready | Failed{…}  the remark is for the log
+//	  │ ◄──────────────────── Ready | Failed{…} │
 //	  │ Beat{} ───────────────────────────────► │
 //	  │ ◄──────────────────────────────── Beat{}│
 //	  │ ◄────────────── Stopped{disconnected, …}│  before it shuts the inner stream down
