@@ -375,6 +375,7 @@ func TestWords(t *testing.T) {
 		},
 		"another host":    {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "other" }, want: "is for host, 127.0.0.1, not for other"},
 		"any host":        {ours: func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "" }},
+		"many hosts":      {node: issue(certtest.Wish{Names: strings.Fields(strings.Repeat("a ", 1000))}), want: "is for a, a, a, a, a, a, a, a and 992 more, not for host"},
 		"no host":         {node: issue(certtest.Wish{}), want: "is for no host (it has no subjectAltName), not for host"},
 		"unknown":         {ours: func(_ *ipc.StartRelay, mat *ipc.Material) { mat.CA = stranger.ca.PEM }, want: "is signed by none of the authorities in tls_ca"},
 		"unknown, any":    {ours: func(m *ipc.StartRelay, mat *ipc.Material) { mat.CA, m.ServerName = stranger.ca.PEM, "" }, want: "is signed by none of the authorities in tls_ca"},

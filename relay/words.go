@@ -47,6 +47,9 @@ func (e certError) Error() string {
 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
+// maxNames bounds how many hosts are named: a certificate can be for thousands.
+const maxNames = 8
+
 // names are the hosts that a certificate is for.
 func names(c *x509.Certificate) string {
 	all := append([]string(nil), c.DNSNames...)
@@ -55,6 +58,9 @@ func names(c *x509.Certificate) string {
 	}
 	if len(all) == 0 {
 		return "no host (it has no subjectAltName)"
+	}
+	if more := len(all) - maxNames; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(all[:maxNames], ", "), more)
 	}
 	return strings.Join(all, ", ")
 }
