@@ -107,7 +107,7 @@ func (c *Conn) Close() error {
 }
 
 // TrySend sends one packet with the descriptors, which stay the caller's, and
-// never waits: ErrFull when the socket takes no more.
+// never waits: ErrFull when the socket takes no more, EPIPE when the other side is gone.
 func (c *Conn) TrySend(packet []byte, fds ...int) error {
 	return c.sendmsg(packet, fds, unix.MSG_DONTWAIT)
 }
@@ -205,6 +205,9 @@ func (c *Conn) sendmsg(packet []byte, fds []int, flags int) error {
 			return ErrFull
 		case unix.ETOOMANYREFS:
 			return ErrInFlight
+		case unix.ECONNRESET: // the other side has ended with something unread
+			e = unix.EPIPE
+			fallthrough
 		default:
 			return fmt.Errorf("ipc: sendmsg: %w", e)
 		}

@@ -191,18 +191,29 @@ func TestFullEmptyEnd(t *testing.T) {
 }
 
 // TestUnreadEnd: the other side closes with a packet of ours unread, which the
-// kernel reports as a reset once.
+// kernel reports as a reset once. It is the end, for who reads and for who writes.
 func TestUnreadEnd(t *testing.T) {
-	a, b := pair(t)
-	if err := a.TrySend([]byte("unread")); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, _, err := a.TryRecv(make([]byte, 10)); err != io.EOF {
-			t.Errorf("%v", err)
+	for name, c := range map[string]struct {
+		call func(a *Conn) error
+		want error
+	}{
+		"reads": {func(a *Conn) error {
+			_, _, err := a.TryRecv(make([]byte, 10))
+			return err
+		}, io.EOF},
+		"writes": {func(a *Conn) error { return a.TrySend([]byte("x")) }, unix.EPIPE},
+	} {
+		a, b := pair(t)
+		if err := a.TrySend([]byte("unread")); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := c.call(a); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", name, err, c.want)
+			}
 		}
 	}
 }

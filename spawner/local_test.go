@@ -35,7 +35,7 @@ func here(t *testing.T, change ...func(*spawner)) *local {
 	l := &local{t: t, child: mine, done: make(chan error)}
 	l.s = &spawner{
 		child: theirs, path: []string{"/usr/bin", "/bin"}, buf: make([]byte, ipc.MaxPacket),
-		domain: -1, leaves: noLeaves, limits: &limiter{}, started: make(chan struct{}, 1),
+		log: ipc.NoLogger(), domain: -1, leaves: noLeaves, limits: &limiter{}, started: make(chan struct{}, 1),
 	}
 	for _, f := range change {
 		f(l.s)
@@ -64,6 +64,16 @@ func here(t *testing.T, change ...func(*spawner)) *local {
 		}
 	})
 	return l
+}
+
+// over ends the conversation and gives how the spawner has ended. What it has answered
+// can still be heard.
+func (l *local) over() error {
+	l.t.Helper()
+	must(l.t, unix.Shutdown(l.child.FD(), unix.SHUT_WR))
+	err := <-l.done
+	close(l.done)
+	return err
 }
 
 // say sends a request, and descriptors, which stay the test's.

@@ -193,6 +193,16 @@ func (p *process) failed(text string) {
 	}
 }
 
+// childEnds closes the child's end, and the spawner must end well.
+func (p *process) childEnds() {
+	p.t.Helper()
+	_ = p.child.Close()
+	p.ended = true
+	if err := p.cmd.Wait(); err != nil || p.stderr.Len() > 0 {
+		p.t.Errorf("the spawner: %v, %q", err, p.stderr.String())
+	}
+}
+
 func null(n int) []ipc.Stream {
 	s := make([]ipc.Stream, n)
 	for i := range s {

@@ -88,11 +88,7 @@ func TestEndWithoutDescriptors(t *testing.T) {
 		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}, nil); err != nil {
 			t.Fatal(err)
 		}
-		_ = p.child.Close()
-		p.ended = true
-		if err := p.cmd.Wait(); err != nil {
-			t.Errorf("the spawner: %v, %q", err, p.stderr.String())
-		}
+		p.childEnds()
 		if !gone(a.PID) {
 			t.Error("its program is left")
 		}

@@ -107,7 +107,7 @@ func (s *Starter) ask() {
 		if s.crowded(err) {
 			return
 		}
-		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		if errors.Is(err, unix.EPIPE) {
 			return // the spawner has ended; that is read soon
 		}
 		s.pop()
