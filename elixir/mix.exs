@@ -45,6 +45,7 @@ defmodule ErluvEx.MixProject do
         "guides/from-exile.md",
         "guides/agents.md",
         "guides/tunnel.livemd",
+        "guides/containers.md",
         "guides/security.md",
         "guides/reliability.md",
         "guides/architecture.md",
@@ -53,7 +54,7 @@ defmodule ErluvEx.MixProject do
         "LICENSE"
       ],
       groups_for_extras: [
-        Guides: ~r{^guides/(from-|agents|tunnel)},
+        Guides: ~r{^guides/(from-|agents|containers|tunnel)},
         Explanations: ~r{^guides/(security|reliability|architecture|performance)}
       ],
       groups_for_modules: [
