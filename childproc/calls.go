@@ -12,19 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workerCall answers a gen_server:call to a worker. Writes come often and can be
+// workerCall answers a gen_server:call to a process of ours. Writes come often and can be
 // large, so they are read without being built.
-func (m *manager) workerCall(p *proc, to caller, req etf.Raw) {
-	r := etf.NewReader(req)
-	if n, err := r.Tuple(); err == nil && (n == 2 || n == 3) && p.fs == nil {
-		if a, err := r.Atom(); err == nil && a == "write" {
-			s := workers.Stdin
-			if n == 3 {
-				s = inputArg(&r)
-			}
-			m.write(p, to, s, req, r.Rest())
-			return
-		}
+func (m *manager) workerCall(p proc, to caller, req etf.Raw) {
+	if p.write(m, to, req) {
+		return
 	}
 	if len(req) > maxCall {
 		to.reply(gen.TooLarge(len(req), maxCall))
@@ -35,37 +27,51 @@ func (m *manager) workerCall(p *proc, to caller, req etf.Raw) {
 		to.reply(gen.BadRequest(req))
 		return
 	}
-	switch r := t.(type) {
-	case etf.Atom:
-		switch r {
-		case "stop":
-			if w := m.keep(to, 0); w != nil {
-				p.ends().stops = append(p.ends().stops, w)
-				m.end(p, gen.Normal)
-			}
-			return
-		case "info":
-			to.reply(m.workerInfo(p))
-			return
+	switch name, _ := t.(etf.Atom); name {
+	case "stop":
+		if w := m.keep(to, 0); w != nil {
+			e := p.self().ends()
+			e.stops = append(e.stops, w)
+			m.end(p, gen.Normal)
 		}
-	case etf.Tuple:
-		if m.tupleCall(p, to, r) {
-			return
-		}
+		return
+	case "info":
+		to.reply(p.info(m))
+		return
 	}
-	to.reply(gen.BadRequest(req))
+	if !p.call(m, to, t) {
+		to.reply(gen.BadRequest(req))
+	}
 }
 
 // maxCall bounds a call to a worker other than write, in bytes.
 const maxCall = 64 << 10
 
-func (m *manager) tupleCall(p *proc, to caller, r etf.Tuple) bool {
-	if len(r) == 0 {
+// write: see proc.
+func (p *program) write(m *manager, to caller, req etf.Raw) bool {
+	r := etf.NewReader(req)
+	n, err := r.Tuple()
+	if err != nil || n != 2 && n != 3 {
+		return false
+	}
+	if a, err := r.Atom(); err != nil || a != "write" {
+		return false
+	}
+	s := workers.Stdin
+	if n == 3 {
+		s = inputArg(&r)
+	}
+	m.write(p, to, s, req, r.Rest())
+	return true
+}
+
+// call: see proc.
+func (p *program) call(m *manager, to caller, req etf.Term) bool {
+	r, ok := req.(etf.Tuple)
+	if !ok || len(r) == 0 {
 		return false
 	}
 	switch name, _ := r[0].(etf.Atom); {
-	case p.fs != nil && name != "setopts":
-		return false
 	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
 		p.w.CloseStdin()
 		to.reply(etf.Atom("ok"))
@@ -92,7 +98,7 @@ func (m *manager) tupleCall(p *proc, to caller, r etf.Tuple) bool {
 }
 
 // readCall takes {read, stdout | stderr | FD, Max}.
-func (m *manager) readCall(p *proc, to caller, name, limit etf.Term) bool {
+func (m *manager) readCall(p *program, to caller, name, limit etf.Term) bool {
 	n, ok := limit.(int64)
 	if !ok || n < 1 || p.run != nil {
 		return false
@@ -112,7 +118,7 @@ func (m *manager) readCall(p *proc, to caller, name, limit etf.Term) bool {
 
 // setopts changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
 // answer goes out first, for what is delivered then may be the worker's end.
-func (m *manager) setopts(p *proc, to caller, opts etf.Term) {
+func (m *manager) setopts(p proc, to caller, opts etf.Term) {
 	list, bad := order.Options(opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
@@ -134,17 +140,20 @@ func (m *manager) setopts(p *proc, to caller, opts etf.Term) {
 	}
 }
 
-func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
-	if p.fs != nil && key != "owner" {
-		return nil, errors.New("there is no such option for a watcher of files")
+func (m *manager) setopt(p proc, key etf.Atom, v etf.Term) (func(), error) {
+	if key != "owner" {
+		return p.setopt(m, key, v)
 	}
+	pid, ok := v.(etf.Pid)
+	if !ok {
+		return nil, errors.New("must be a pid")
+	}
+	return func() { m.setOwner(p, pid) }, p.ownable(m, pid)
+}
+
+// setopt: see proc.
+func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 	switch key {
-	case "owner":
-		pid, ok := v.(etf.Pid)
-		if !ok {
-			return nil, errors.New("must be a pid")
-		}
-		return func() { m.setOwner(p, pid) }, m.ownable(p, pid)
 	case "active":
 		a, ok := order.ActiveOf(v)
 		if !ok {
@@ -172,7 +181,7 @@ func (m *manager) setopt(p *proc, key etf.Atom, v etf.Term) (func(), error) {
 }
 
 // resize takes {resize, Rows, Cols}, for the terminals of later runs too.
-func (m *manager) resize(p *proc, to caller, rows, cols etf.Term) bool {
+func (m *manager) resize(p *program, to caller, rows, cols etf.Term) bool {
 	r, err1 := order.TerminalSize("rows", rows)
 	c, err2 := order.TerminalSize("cols", cols)
 	if err1 != nil || err2 != nil {
@@ -223,7 +232,7 @@ func outcome(err error) etf.Term {
 }
 
 // write writes to stdin or another pipe; the answer comes when the bytes are in it.
-func (m *manager) write(p *proc, to caller, s workers.Stream, req, arg etf.Raw) {
+func (m *manager) write(p *program, to caller, s workers.Stream, req, arg etf.Raw) {
 	data, err := ioData(arg)
 	if err != nil {
 		to.reply(gen.BadRequest(req))
@@ -252,7 +261,7 @@ func (m *manager) Wrote(w *workers.Worker, token any, err error) {
 	case func(etf.Term):
 		to(outcome(err))
 	case nil:
-		p := w.Tag.(*proc)
+		p := w.Tag.(*program)
 		m.tellDeaf(p, p.owner)
 	}
 }

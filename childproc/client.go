@@ -24,7 +24,7 @@ type client struct {
 	files     *watch.Set  // its watchers
 
 	stalled  []*workers.Worker // draining, waiting for room
-	ran      []*proc           // runs that are over, waiting for room for the answer
+	ran      []*program        // runs that are over, waiting for room for the answer
 	unserved []unserved        // waiting for room for what has been read
 
 	names      peer.Observers             // of the names of ours, and of the manager
@@ -87,29 +87,30 @@ func (m *manager) reachable(pid etf.Pid) error {
 }
 
 // observers are those of a process of ours on the client's node; nil: there are none.
-func (c *client) observers(p *proc) *peer.Observers {
-	if p.client == c {
-		return &p.observers
+func (c *client) observers(p proc) *peer.Observers {
+	e := p.self()
+	if e.client == c {
+		return &e.observers
 	}
-	return c.visits[key(p.pid)]
+	return c.visits[key(e.pid)]
 }
 
 // observe is observers, and makes room for some.
-func (c *client) observe(p *proc) *peer.Observers {
+func (c *client) observe(p proc) *peer.Observers {
 	if o := c.observers(p); o != nil {
 		return o
 	}
 	o := &peer.Observers{}
-	c.visits[key(p.pid)] = o
+	c.visits[key(p.self().pid)] = o
 	return o
 }
 
 // takeObservers returns the observers of a process of ours, which the client forgets.
-func (c *client) takeObservers(p *proc) (o peer.Observers) {
+func (c *client) takeObservers(p proc) (o peer.Observers) {
 	if known := c.observers(p); known != nil {
 		o = *known
 		*known = peer.Observers{}
-		delete(c.visits, key(p.pid))
+		delete(c.visits, key(p.self().pid))
 	}
 	return o
 }
@@ -139,7 +140,7 @@ func (c *client) Lost(err error) { c.m.lost(c, err.Error()) }
 
 // Said: see peer.Host.
 func (c *client) Said(pid etf.Pid) {
-	if p := c.m.find(pid); p != nil {
+	if p, ok := c.m.find(pid).(*program); ok {
 		c.m.heard(p)
 	}
 }
@@ -151,15 +152,15 @@ func (c *client) NewPid() etf.Pid { return c.m.newPid() }
 func (c *client) Ring() { c.m.main.ring() }
 
 // Resume: see peer.Host. The tag is the worker.
-func (c *client) Resume(tag any) { c.m.letFlow(tag.(*proc)) }
+func (c *client) Resume(tag any) { c.m.letFlow(tag.(*program)) }
 
 // Regain: see peer.Host.
-func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*proc), what) }
+func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*program), what) }
 
 // Linger: see peer.Host.
 func (c *client) Linger(tag any, w peer.Wait) {
 	if c.m.log.Debugs {
-		c.m.log.Debug("a stream waits for a receiver to take messages", "stream", w.Stream.Term(), "worker", process(tag.(*proc).pid),
+		c.m.log.Debug("a stream waits for a receiver to take messages", "stream", w.Stream.Term(), "worker", process(tag.(*program).pid),
 			"receiver", process(w.By), "since", w.Since, "bytes", w.Bytes, "queue", w.Queue)
 	}
 }

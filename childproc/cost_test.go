@@ -24,7 +24,7 @@ type played struct {
 	t    testing.TB
 	m    *manager
 	c    *client
-	p    *proc
+	p    *program
 	self etf.Pid
 	in   []dist.Message // what was sent to the node and not looked at yet, if it is kept
 	keep bool
@@ -55,7 +55,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	opts = append(opts, opt("link", etf.Atom("false")))
 	m.spawn(pl.caller(gen.Encode(etf.Atom("tag"))), etf.List{etf.Binary("played")}, etf.Map(opts), false)
 	for _, p := range m.procs {
-		pl.p = p
+		pl.p = p.(*program)
 	}
 	if pl.p == nil {
 		t.Fatalf("no worker with %v", opts)

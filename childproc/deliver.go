@@ -66,7 +66,7 @@ func streamTerm(s workers.Stream) etf.Term { return peer.Stream(s).Term() }
 // that there is room again: the program then blocks in its write, as on any full
 // pipe.
 func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	m.frame = delivery{}
 	if p.dropped || m.phase == disconnected {
 		return m.scratch // nobody will read it
@@ -107,7 +107,7 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 // awaitRoom holds back what no client has room for. All output of its own waits for a
 // client at once; a stream of others waits alone.
 func (m *manager) awaitRoom(w *workers.Worker, st *stream, c *client) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	if c != p.client {
 		m.serveLater(p, st)
 		return
@@ -120,7 +120,7 @@ func (m *manager) awaitRoom(w *workers.Worker, st *stream, c *client) {
 
 // Took ends the message behind the n bytes that were read, or takes it back.
 func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	m.turns.took(n)
 	if p.awaitsReady() {
 		defer m.unready.count(p, s)()
@@ -163,7 +163,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 
 // Ended: a stream has ended.
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	if p.run == nil {
 		m.sawEnd(p, s)
 		p.stream(s).ended = true

@@ -89,7 +89,7 @@ func (m *manager) toPid(c *client, to, sender etf.Pid, payload etf.Raw) {
 }
 
 // toProc takes a message to a worker.
-func (m *manager) toProc(c *client, p *proc, sender etf.Pid, payload etf.Raw) {
+func (m *manager) toProc(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 	ask, req, ok := gen.ParseAsk(payload)
 	if !ok {
 		m.portMessage(c, p, sender, payload)
@@ -105,7 +105,7 @@ func (m *manager) toProc(c *client, p *proc, sender etf.Pid, payload etf.Raw) {
 	case dist.AskSystem:
 		m.systemOfWorker(c, p, ask, req)
 	case dist.AskIO:
-		m.ioRequest(c, p, ask, req)
+		p.ioRequest(m, c, ask, req)
 	default:
 		c.refuse(ask, req)
 	}

@@ -20,7 +20,8 @@
 //	deliver.go    what a program writes becomes a message: from its pipe straight
 //	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered
-//	proc.go       a worker as a process, from its start to its end
+//	proc.go       a process of ours of any kind: its entry in the table, and its end
+//	program.go    a worker, the one kind: a program, from its start to its end
 //	failure.go    what is told of a program that was not started
 //	restart.go    whether and when a program is started again
 //	ready.go      when a program is ready, and whether it lives (sd_notify)
@@ -28,7 +29,7 @@
 //	receivers.go  those who are sent a stream
 //	proxy.go      a process of the node paired with a worker
 //	info.go       what erluv and a worker say of themselves
-//	fsevents.go   watchers of files, and what they tell
+//	fsevents.go   the other kind: watchers of files, and what they tell
 //
 // Everything belongs to the one thread of the loop: nothing here is locked.
 package childproc

@@ -28,9 +28,9 @@ func short(f ipc.Refusal) bool {
 
 // neverWas answers who has asked for a process, and tells those who have known it by its
 // name before it was started that there is none.
-func (m *manager) neverWas(p *proc, why etf.Term) {
-	e := p.told()
-	answers := append([]answer{{p.asked.waiting, why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
+func (m *manager) neverWas(p proc, why etf.Term) {
+	e := p.self().told()
+	answers := append([]answer{{p.self().asked.waiting, why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
 	m.bid(p, answers, gen.Noproc, e.kept)
 }
 

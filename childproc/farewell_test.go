@@ -200,7 +200,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 func TestListOfMany(t *testing.T) {
 	pl := play(t)
 	pl.p.cmd = shorten([]string{string(bytes.Repeat([]byte("x"), 10_000)), "y"})
-	full := len(gen.Encode(pl.m.brief(pl.p, cmdBytes+argumentCost+3)))
+	full := len(gen.Encode(pl.p.brief(pl.m, cmdBytes+argumentCost+3)))
 	if full < cmdBytes {
 		t.Errorf("a list of one has %d bytes", full)
 	}
@@ -224,7 +224,10 @@ func TestUnreadyShares(t *testing.T) {
 	for i := range many - 1 {
 		pl.m.spawn(pl.caller(gen.Encode(int64(i))), etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
 	}
-	procs := pl.m.all()
+	var procs []*program
+	for _, p := range pl.m.procs {
+		procs = append(procs, p.(*program))
+	}
 	if len(procs) != many {
 		t.Fatalf("there are %d workers", len(procs))
 	}

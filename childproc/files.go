@@ -10,7 +10,7 @@ import (
 
 // FileFailed: output could not be written to its file, or that not be rotated.
 func (m *manager) FileFailed(w *workers.Worker, s workers.Stream, e unix.Errno) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	if p.run == nil {
 		m.tellLast(wordOfFile(s), p.owner, p, etf.Tuple{streamTerm(s), gen.Error(gen.Errno(e))})
 	}

@@ -10,7 +10,7 @@ import (
 // sent and decides which streams are read; here that meets the workers.
 
 // debtsOf are a stream's debts, one for each receiver in their order; made at first use.
-func (m *manager) debtsOf(p *proc, st *stream) []*peer.Debt {
+func (m *manager) debtsOf(p *program, st *stream) []*peer.Debt {
 	busy := st.traffic()
 	if busy.debts != nil {
 		return busy.debts
@@ -38,7 +38,7 @@ func (st *stream) leaveFlows() {
 }
 
 // sent counts a message with n bytes of output.
-func (m *manager) sent(p *proc, st *stream, n int) {
+func (m *manager) sent(p *program, st *stream, n int) {
 	if !p.auto {
 		return
 	}
@@ -53,18 +53,18 @@ func (m *manager) sent(p *proc, st *stream, n int) {
 }
 
 // passes says whether the stream goes on without its receiver number i.
-func (p *proc) passes(st *stream, i int) bool {
+func (p *program) passes(st *stream, i int) bool {
 	return p.auto && st.busy != nil && i < len(st.busy.debts) && st.busy.debts[i].Passed()
 }
 
 // counts says whether the stream's receivers are spared now. What is left of a worker
 // that was told to end is delivered at once: that is no more than a pipe holds.
-func (m *manager) counts(p *proc, st *stream) bool {
+func (m *manager) counts(p *program, st *stream) bool {
 	return p.auto && st.busy != nil && (p.told().reason == nil || p.w.State() != workers.Draining)
 }
 
 // flowFull says whether a stream is to wait for a receiver.
-func (m *manager) flowFull(p *proc, st *stream) bool {
+func (m *manager) flowFull(p *program, st *stream) bool {
 	if m.counts(p, st) {
 		for _, d := range st.busy.debts {
 			if d.Held() {
@@ -77,7 +77,7 @@ func (m *manager) flowFull(p *proc, st *stream) bool {
 
 // flowRoom is how much may be read at once: limit, or less when that is all that may be
 // sent.
-func (m *manager) flowRoom(p *proc, st *stream, limit int) int {
+func (m *manager) flowRoom(p *program, st *stream, limit int) int {
 	if !m.counts(p, st) {
 		return limit
 	}
@@ -88,16 +88,16 @@ func (m *manager) flowRoom(p *proc, st *stream, limit int) int {
 }
 
 // letFlow delivers what a worker's flow allows now.
-func (m *manager) letFlow(p *proc) {
+func (m *manager) letFlow(p *program) {
 	m.hold(p)
 	p.w.Resume()
 }
 
 // Drains: what is left of a worker that was told to end waits for no receiver.
-func (m *manager) Drains(w *workers.Worker) { m.hold(w.Tag.(*proc)) }
+func (m *manager) Drains(w *workers.Worker) { m.hold(w.Tag.(*program)) }
 
 // holder is the receiver that a stream waits for; nil: none.
-func (m *manager) holder(p *proc, st *stream) *stat.Held {
+func (m *manager) holder(p *program, st *stream) *stat.Held {
 	if m.counts(p, st) {
 		for _, d := range st.busy.debts {
 			if w, ok := d.Wait(); ok {

@@ -1,6 +1,9 @@
 package childproc
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -14,9 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A watcher of files is a process of the node as a worker is: what links, owns,
-// monitors and names it is the same. It has no program; its proc knows the watcher
-// instead of a worker.
+// watcher is a watcher of files as a process of the node.
+type watcher struct {
+	entry
+
+	files *watch.Watcher
+}
 
 var kindAtom = [...]etf.Atom{
 	watch.Created: "created", watch.Modified: "modified", watch.Closed: "closed", watch.Attrib: "attrib",
@@ -34,13 +40,12 @@ func (m *manager) watch(to caller, what, opts etf.Term) {
 		to.reply(gen.Error(bad.Term()))
 		return
 	}
-	p := m.admit(to, &o.Process, 0)
-	if p == nil {
+	p := &watcher{}
+	if !m.admit(p, to, &o.Process, 0) {
 		return
 	}
-	p.active = activeTrue // there is no output to wait for
 	var err error
-	if p.fs, err = p.client.files.Watch(o.Path, kindsOf(o.Events), o.Recursive, p); err != nil {
+	if p.files, err = p.client.files.Watch(o.Path, kindsOf(o.Events), o.Recursive, p); err != nil {
 		m.forget(p)
 		to.reply(outcome(err))
 	}
@@ -60,28 +65,89 @@ func kindsOf(events []etf.Atom) watch.Kinds {
 	return wanted
 }
 
-// endWatch ends a watcher, at once: there is nothing to wait for.
-func (m *manager) endWatch(p *proc) {
-	p.client.files.Close(p.fs)
-	if !p.fs.Live() {
+// stop: see proc. There is nothing to wait for.
+func (p *watcher) stop(m *manager, _ bool) {
+	p.client.files.Close(p.files)
+	if !p.files.Live() {
 		m.replyAsked(p, gen.Error(etf.Atom("stopping")))
 	}
 	m.bury(p)
 }
 
-// watcher is what workers says of a watcher; see brief.
-func (p *proc) watcher(longest int) stat.Watcher {
-	w := stat.Watcher{Worker: process(p.pid), State: "starting", Path: cutShort(p.fs.Path(), longest), Recursive: p.fs.Recursive()}
-	if p.fs.Live() {
+// lost: see proc.
+func (p *watcher) lost(m *manager, ends bool) {
+	if ends {
+		m.end(p, gen.Noconnection)
+	}
+}
+
+// release: see proc.
+func (*watcher) release(*manager) {}
+
+// unanswered: see proc.
+func (*watcher) unanswered(*manager, etf.Raw) []answer { return nil }
+
+// outcome: see proc.
+func (*watcher) outcome() etf.Term { return etf.Atom("ok") }
+
+// ownable: see proc. A watcher waits for room with one client, so its owner must be there.
+func (p *watcher) ownable(m *manager, pid etf.Pid) error {
+	if !p.client.Has(pid) {
+		return fmt.Errorf("must be a process of %s, which is told what this one sees", p.client.Node())
+	}
+	return m.reachable(pid)
+}
+
+// disowned: see proc.
+func (*watcher) disowned() {}
+
+// write: see proc. Nobody can.
+func (*watcher) write(*manager, caller, etf.Raw) bool { return false }
+
+// call: see proc. The owner can be set.
+func (p *watcher) call(m *manager, to caller, req etf.Term) bool {
+	t, ok := req.(etf.Tuple)
+	if !ok || len(t) != 2 || t[0] != etf.Atom("setopts") {
+		return false
+	}
+	m.setopts(p, to, t[1])
+	return true
+}
+
+// setopt: see proc.
+func (*watcher) setopt(*manager, etf.Atom, etf.Term) (func(), error) {
+	return nil, errors.New("there is no such option for a watcher of files")
+}
+
+// ioRequest: see proc. It is no I/O device.
+func (*watcher) ioRequest(_ *manager, c *client, ask dist.Ask, raw etf.Raw) { c.refuse(ask, raw) }
+
+// command: see proc. It takes nothing.
+func (p *watcher) command(_ *manager, c *client, owner etf.Pid, _ etf.Raw) {
+	c.Exit2(p.pid, owner, gen.Badsig)
+}
+
+// brief: see proc.
+func (p *watcher) brief(_ *manager, longest int) etf.Map {
+	w := p.stat(longest)
+	return stat.Terms(w.Items())
+}
+
+// info: see proc.
+func (p *watcher) info(*manager) etf.Map {
+	w := p.stat(math.MaxInt)
+	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached
+	w.Watched, w.Unwatched = p.files.Watched(), p.files.Unwatched()
+	return stat.Terms(w.Items())
+}
+
+// stat is what is told of the watcher at no cost.
+func (p *watcher) stat(longest int) stat.Watcher {
+	w := stat.Watcher{Worker: process(p.pid), State: "starting", Path: cutShort(p.files.Path(), longest), Recursive: p.files.Recursive()}
+	if p.files.Live() {
 		w.State, w.Started = "watching", p.startedAt()
 	}
 	return w
-}
-
-// watchDetail adds what a watcher says of itself.
-func (p *proc) watchDetail(w *stat.Watcher) {
-	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached
-	w.Watched, w.Unwatched = p.fs.Watched(), p.fs.Unwatched()
 }
 
 // fileHost is a client as the host of its watchers.
@@ -98,14 +164,15 @@ func (h fileHost) Room() bool {
 
 // Watching is the answer to the request.
 func (h fileHost) Watching(w *watch.Watcher) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*watcher)
 	p.started = time.Now().UnixMilli()
 	h.c.m.introduce(p)
+	h.c.m.granted(p)
 }
 
 // Failed is the other answer.
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*watcher)
 	h.c.m.forget(p)
 	h.c.m.neverWas(p, outcome(err))
 	h.c.m.finishIfEmpty()
@@ -113,7 +180,7 @@ func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 
 // Changed sends {W, {fs, What, Path}}.
 func (h fileHost) Changed(w *watch.Watcher, what []watch.Kind, path []byte) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*watcher)
 	if p.owner == (etf.Pid{}) {
 		return
 	}
@@ -135,9 +202,9 @@ func (h fileHost) Changed(w *watch.Watcher, what []watch.Kind, path []byte) {
 
 // Unwatched sends {W, {unwatched, Path, Errno}}.
 func (h fileHost) Unwatched(w *watch.Watcher, err unix.Errno, path []byte) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*watcher)
 	h.c.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), gen.Errno(err)})
 }
 
 // Ended: what was watched is gone.
-func (h fileHost) Ended(w *watch.Watcher) { h.c.m.bury(w.Tag.(*proc)) }
+func (h fileHost) Ended(w *watch.Watcher) { h.c.m.bury(w.Tag.(*watcher)) }

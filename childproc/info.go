@@ -101,22 +101,18 @@ func (m *manager) list() etf.Term {
 	share := listedText / max(len(m.procs), 1)
 	l := make(etf.List, 0, len(m.procs))
 	for _, p := range m.procs {
-		l = append(l, etf.Tuple{p.pid, m.brief(p, share)})
+		l = append(l, etf.Tuple{p.self().pid, p.brief(m, share)})
 	}
 	return l
 }
 
-// brief is what is told at no cost, with a command or path of about so many bytes at most.
-func (m *manager) brief(p *proc, longest int) etf.Map {
-	if p.fs != nil {
-		w := p.watcher(longest)
-		return stat.Terms(w.Items())
-	}
+// brief: see proc.
+func (p *program) brief(m *manager, longest int) etf.Map {
 	prog := m.program(p, longest)
 	return stat.Terms(prog.Items())
 }
 
-func (m *manager) program(p *proc, longest int) stat.Program {
+func (m *manager) program(p *program, longest int) stat.Program {
 	var cmd []string
 	for a := range strings.SplitSeq(p.cmd, "\x00") {
 		if longest <= 0 {
@@ -131,12 +127,12 @@ func (m *manager) program(p *proc, longest int) stat.Program {
 	}
 }
 
-// startedAt is when the program was started; zero: it was not.
-func (p *proc) startedAt() time.Time {
-	if p.started == 0 {
+// startedAt is when the process was started; zero: it was not.
+func (e *entry) startedAt() time.Time {
+	if e.started == 0 {
 		return time.Time{}
 	}
-	return time.UnixMilli(p.started)
+	return time.UnixMilli(e.started)
 }
 
 func process(pid etf.Pid) stat.Process {
@@ -144,7 +140,7 @@ func process(pid etf.Pid) stat.Process {
 }
 
 // state is the state of the program, or of the worker beyond it.
-func (p *proc) state() string {
+func (p *program) state() string {
 	switch {
 	case p.rests():
 		return "resting"
@@ -156,19 +152,14 @@ func (p *proc) state() string {
 	return p.w.State().String()
 }
 
-// workerInfo is what a worker says of itself.
-func (m *manager) workerInfo(p *proc) etf.Term {
-	if p.fs != nil {
-		w := p.watcher(math.MaxInt)
-		p.watchDetail(&w)
-		return stat.Terms(w.Items())
-	}
+// info: see proc.
+func (p *program) info(m *manager) etf.Map {
 	prog := m.program(p, math.MaxInt)
 	prog.Detail = m.detail(p)
 	return stat.Terms(prog.Items())
 }
 
-func (m *manager) detail(p *proc) *stat.Detail {
+func (m *manager) detail(p *program) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
 		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached,
@@ -184,7 +175,7 @@ func (m *manager) detail(p *proc) *stat.Detail {
 	return d
 }
 
-func (m *manager) streamInfo(p *proc, s workers.Stream) stat.Stream {
+func (m *manager) streamInfo(p *program, s workers.Stream) stat.Stream {
 	info := stat.Stream{No: int(s), Open: p.w.Open(s), Bytes: int64(p.w.Bytes(s))}
 	if s == workers.Stdin {
 		waiting := int64(p.w.Waiting())

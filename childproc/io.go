@@ -40,9 +40,9 @@ func isLong(req etf.Raw) bool {
 	return err == nil && (name == "requests" || name == "get_until")
 }
 
-// ioRequest takes a request of the I/O protocol.
-func (m *manager) ioRequest(c *client, p *proc, ask dist.Ask, raw etf.Raw) {
-	if p.run != nil || p.fs != nil {
+// ioRequest: see proc.
+func (p *program) ioRequest(m *manager, c *client, ask dist.Ask, raw etf.Raw) {
+	if p.run != nil {
 		c.refuse(ask, raw)
 		return
 	}
@@ -63,7 +63,7 @@ func (m *manager) ioRequest(c *client, p *proc, ask dist.Ask, raw etf.Raw) {
 }
 
 // ioOne does one request.
-func (m *manager) ioOne(p *proc, c *client, req etf.Term, reply func(etf.Term)) {
+func (m *manager) ioOne(p *program, c *client, req etf.Term, reply func(etf.Term)) {
 	bad := func() { reply(gen.Error(etf.Atom("request"))) }
 	if req == etf.Atom("getopts") {
 		reply(p.device.opts())
@@ -111,7 +111,7 @@ func (m *manager) ioOne(p *proc, c *client, req etf.Term, reply func(etf.Term)) 
 
 // ioAll does several requests, up to the first that fails; the last one's answer
 // is the answer. Those that are answered at once take no stack.
-func (m *manager) ioAll(p *proc, c *client, list etf.List, reply func(etf.Term)) {
+func (m *manager) ioAll(p *program, c *client, list etf.List, reply func(etf.Term)) {
 	if len(list) == 0 {
 		reply(etf.Atom("ok"))
 		return
@@ -135,7 +135,7 @@ func (m *manager) ioAll(p *proc, c *client, list etf.List, reply func(etf.Term))
 	}
 }
 
-func (m *manager) putChars(p *proc, encoding, chars etf.Term, reply func(etf.Term)) {
+func (m *manager) putChars(p *program, encoding, chars etf.Term, reply func(etf.Term)) {
 	data, err := p.device.encode(encoding, chars)
 	if err != nil {
 		reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
@@ -148,7 +148,7 @@ func (m *manager) putChars(p *proc, encoding, chars etf.Term, reply func(etf.Ter
 
 // putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
 // A}, which is io:format/3.
-func (m *manager) putResult(p *proc, c *client, t etf.Tuple, reply func(etf.Term)) {
+func (m *manager) putResult(p *program, c *client, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[2].(etf.Atom)
 	function, ok2 := t[3].(etf.Atom)
 	args, ok3 := etf.Elements(t[4])
@@ -167,7 +167,7 @@ func (m *manager) putResult(p *proc, c *client, t etf.Tuple, reply func(etf.Term
 
 // get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
-func (m *manager) get(p *proc, c *client, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
+func (m *manager) get(p *program, c *client, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
 	if p.active != passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
@@ -200,7 +200,7 @@ func (m *manager) get(p *proc, c *client, encoding etf.Term, find func(k *kept) 
 }
 
 // getLine gets a line with its end.
-func (m *manager) getLine(p *proc, c *client, encoding etf.Term, reply func(etf.Term)) {
+func (m *manager) getLine(p *program, c *client, encoding etf.Term, reply func(etf.Term)) {
 	m.get(p, c, encoding, func(k *kept) (int, bool) {
 		n := k.line(maxGot)
 		return n, n > 0 && (n < maxGot || k.bytes()[n-1] == '\n')
@@ -208,7 +208,7 @@ func (m *manager) getLine(p *proc, c *client, encoding etf.Term, reply func(etf.
 }
 
 // getChars gets n characters, or fewer before the end.
-func (m *manager) getChars(p *proc, c *client, encoding etf.Term, n int, reply func(etf.Term)) {
+func (m *manager) getChars(p *program, c *client, encoding etf.Term, n int, reply func(etf.Term)) {
 	asBytes := p.device.asBytes(encoding)
 	m.get(p, c, encoding, func(k *kept) (int, bool) {
 		if asBytes {

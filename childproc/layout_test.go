@@ -12,7 +12,7 @@ func TestLayout(t *testing.T) {
 		what      string
 		size, max uintptr
 	}{
-		{"a worker as a process", unsafe.Sizeof(proc{}), 256},
+		{"a worker as a process", unsafe.Sizeof(program{}), 256},
 		{"its stdout and stderr", unsafe.Sizeof([2]stream{}), 48},
 	} {
 		if c.size > c.max {

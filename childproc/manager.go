@@ -68,8 +68,8 @@ type manager struct {
 	asked      bool    // to stop, which the end of the connection does not call off
 	reason     string  // why it stops, for people
 	exitReason etf.Raw // with which the manager ends
-	procs      map[uint64]*proc
-	byName     map[etf.Atom]*proc
+	procs      map[uint64]proc
+	byName     map[etf.Atom]proc
 	nextPid    uint32
 	nextRef    uint64
 	held       held
@@ -100,8 +100,8 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 		killTimeout: time.Duration(start.KillTimeoutMS) * time.Millisecond,
 		environ:     make(map[string]string),
 		since:       time.Now(),
-		procs:       make(map[uint64]*proc),
-		byName:      make(map[etf.Atom]*proc),
+		procs:       make(map[uint64]proc),
+		byName:      make(map[etf.Atom]proc),
 		scratch:     make([]byte, scratchSize),
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
@@ -149,8 +149,8 @@ func (m *manager) asks(pid etf.Pid) bool {
 func key(p etf.Pid) uint64 { return uint64(p.Serial)<<32 | uint64(p.ID) }
 
 // find is the process with a pid, of this incarnation of the node.
-func (m *manager) find(pid etf.Pid) *proc {
-	if p := m.procs[key(pid)]; p != nil && p.pid == pid {
+func (m *manager) find(pid etf.Pid) proc {
+	if p := m.procs[key(pid)]; p != nil && p.self().pid == pid {
 		return p
 	}
 	return nil
@@ -248,8 +248,8 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 		to.reply(gen.Error(userFailure(unix.EAGAIN)))
 		return
 	}
-	p := m.admit(to, &o.Process, o.Cost())
-	if p == nil {
+	p := &program{}
+	if !m.admit(p, to, &o.Process, o.Cost()) {
 		return
 	}
 	p.take(o)
@@ -271,7 +271,7 @@ func (m *manager) outside(caller etf.Pid) order.Outside {
 
 // take has the worker be what an order asks for. Of the order itself nothing is kept but
 // its Spec: it can be large.
-func (p *proc) take(o *order.Order) {
+func (p *program) take(o *order.Order) {
 	p.user, p.cmd, p.asked.proxy = uint8(o.User), shorten(o.Spec.Args), o.Proxy
 	if o.Restart.When != order.Temporary {
 		p.restart = &restart{Restart: o.Restart, spec: &o.Spec, held: p.asked.held.split(o.SpecCost())}
@@ -290,37 +290,38 @@ func (p *proc) take(o *order.Order) {
 	p.hidden = o.Proxy != nil || p.ready.unheard()
 }
 
-// admit gives what is asked for its place in the table, or answers why not. Until the
-// answer it costs so many bytes beside the call.
-func (m *manager) admit(to caller, o *order.Process, cost int) *proc {
+// admit gives a process that is asked for its place in the table. False: it has answered
+// why not. Until the answer it costs so many bytes beside the call.
+func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
 		to.reply(gen.Error(etf.Atom("max_workers")))
-		return nil
+		return false
 	}
 	if other := m.byName[o.Name]; other != nil {
-		to.reply(gen.Error(etf.Tuple{etf.Atom("already_registered"), other.pid}))
-		return nil
+		to.reply(gen.Error(etf.Tuple{etf.Atom("already_registered"), other.self().pid}))
+		return false
 	}
 	w := m.keep(to, cost)
 	if w == nil {
-		return nil
+		return false
 	}
 	home := to.client()
 	if c := m.clientOf(o.Owner, home); c != nil {
 		home = c
 	}
-	p := &proc{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{waiting: w}}
+	e := p.self()
+	*e = entry{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{waiting: w}}
 	if o.Link {
 		// With owner none it is the caller that is linked: a supervisor.
-		if p.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
-			p.asked.link = to.From
+		if e.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
+			e.asked.link = to.From
 		}
 	}
-	m.procs[key(p.pid)] = p
+	m.procs[key(e.pid)] = p
 	if name := o.Name; name != "" {
-		p.name, m.byName[name] = &name, p
+		e.name, m.byName[name] = &name, p
 	}
-	return p
+	return true
 }
 
 // stop begins the orderly end: no new workers, those that run are ended with the
@@ -348,22 +349,13 @@ func (m *manager) lost(c *client, why string) {
 	c.RoomAgain()
 	for _, p := range m.all() {
 		observers := c.takeObservers(p)
-		ends := m.phase == disconnected || p.belongsTo(c) || observers.Linked()
-		if ends && p.fs == nil {
-			p.w.StopWithin(afterLoss)
-		}
-		if ends {
-			m.end(p, gen.Noconnection)
-		}
-		if p.fs == nil {
-			m.letFlow(p) // nobody is there to be spared
-		}
+		p.lost(m, m.phase == disconnected || p.self().belongsTo(c) || observers.Linked())
 	}
 	m.finishIfEmpty()
 }
 
-func (m *manager) all() []*proc {
-	list := make([]*proc, 0, len(m.procs))
+func (m *manager) all() []proc {
+	list := make([]proc, 0, len(m.procs))
 	for _, p := range m.procs {
 		list = append(list, p)
 	}

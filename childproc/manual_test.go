@@ -95,7 +95,7 @@ func documented(t *testing.T, heading string) map[string]bool {
 // TestManual: erluv-protocol(7) has each request and call that is understood, and no
 // other. Its options are compared by package order.
 func TestManual(t *testing.T) {
-	calls := decoded(t, "calls.go", "workerCall", "tupleCall")
+	calls := decoded(t, "calls.go", "workerCall", "call")
 	calls["write"] = true // taken before it is decoded
 	requests := decoded(t, "manager.go", "request", "tupleRequest")
 	requests["stop"] = true // likewise

@@ -9,7 +9,7 @@ import (
 // It is started when the program runs, through rex, and linked with the worker
 // before anybody hears of the worker, so that there are both or neither.
 // startProxy asks the node to start the proxy.
-func (m *manager) startProxy(p *proc) {
+func (m *manager) startProxy(p *program) {
 	x := p.asked.proxy
 	args := etf.List{p.pid}
 	if more, err := etf.Decode(x.Args); err == nil { // it was one term already
@@ -31,7 +31,7 @@ func (m *manager) startProxy(p *proc) {
 
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
-func (m *manager) proxyFailed(p *proc, why etf.Term) {
+func (m *manager) proxyFailed(p *program, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
 	m.withdraw(p)

@@ -73,7 +73,7 @@ func (u *unready) share() int {
 
 // count counts what is kept of a stream between its call and that of the function which
 // it returns.
-func (u *unready) count(p *proc, s workers.Stream) func() {
+func (u *unready) count(p *program, s workers.Stream) func() {
 	before := p.stream(s).rest()
 	return func() {
 		n := max(0, p.stream(s).rest()-before)
@@ -83,7 +83,7 @@ func (u *unready) count(p *proc, s workers.Stream) func() {
 }
 
 // delivered: something was delivered. When that was all, it counts no more.
-func (u *unready) delivered(p *proc) {
+func (u *unready) delivered(p *program) {
 	if p.ready == nil || p.ready.kept == 0 || p.ready.awaited {
 		return
 	}
@@ -96,7 +96,7 @@ func (u *unready) delivered(p *proc) {
 }
 
 // forget: nothing of it will be delivered any more.
-func (u *unready) forget(p *proc) {
+func (u *unready) forget(p *program) {
 	if p.ready != nil {
 		u.bytes -= p.ready.kept
 		p.ready.kept = 0
@@ -104,20 +104,20 @@ func (u *unready) forget(p *proc) {
 }
 
 // awaitsLine says whether what is read is matched.
-func (p *proc) awaitsLine() bool {
+func (p *program) awaitsLine() bool {
 	return p.awaitsReady() && p.ready.By == order.ByLine && !p.ready.due
 }
 
 // unheard says whether the worker is one that nobody hears of before it is ready.
 func (r *readiness) unheard() bool { return r != nil && !r.Message }
 
-func (p *proc) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
+func (p *program) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
 
 // unheard says whether the worker is one now.
-func (p *proc) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.Message }
+func (p *program) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.Message }
 
 // beginReady notes what is there before the program is started.
-func (m *manager) beginReady(p *proc) {
+func (m *manager) beginReady(p *program) {
 	r := p.ready
 	if r == nil {
 		return
@@ -127,7 +127,7 @@ func (m *manager) beginReady(p *proc) {
 }
 
 // awaitReady begins to wait: the program runs.
-func (m *manager) awaitReady(p *proc) {
+func (m *manager) awaitReady(p *program) {
 	r := p.ready
 	if r == nil {
 		return
@@ -140,7 +140,7 @@ func (m *manager) awaitReady(p *proc) {
 	}
 }
 
-func (m *manager) lookAgain(p *proc) {
+func (m *manager) lookAgain(p *program) {
 	r := p.ready
 	r.look = m.loop.After(r.delay, func() {
 		if r.seen().differs(r.before) {
@@ -173,7 +173,7 @@ func (r *readiness) endReady() {
 
 // isReady: the program is ready. Who has asked for the worker is answered, or the
 // owner is told.
-func (m *manager) isReady(p *proc) {
+func (m *manager) isReady(p *program) {
 	r := p.ready
 	if !r.awaited || p.told().reason != nil {
 		return
@@ -192,7 +192,7 @@ func (m *manager) isReady(p *proc) {
 }
 
 // readyLater has isReady called when the caller has returned.
-func (m *manager) readyLater(p *proc) {
+func (m *manager) readyLater(p *program) {
 	r := p.ready
 	if r.due {
 		return
@@ -202,7 +202,7 @@ func (m *manager) readyLater(p *proc) {
 }
 
 // readyAtEnd: the program has ended. What it said last counts.
-func (m *manager) readyAtEnd(p *proc) {
+func (m *manager) readyAtEnd(p *program) {
 	r := p.ready
 	if r == nil {
 		return
@@ -221,7 +221,7 @@ func (m *manager) readyAtEnd(p *proc) {
 
 // notReady: the program is not ready in time, or has ended. If nobody has heard of
 // the worker nobody does; otherwise it is stopped as after a timeout.
-func (m *manager) notReady(p *proc, why etf.Term) {
+func (m *manager) notReady(p *program, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.unheard() {
 		m.end(p, reason)
@@ -246,7 +246,7 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 
 // withdraw ends a worker that nobody has heard of: nobody is told anything but who
 // has asked for it.
-func (m *manager) withdraw(p *proc) {
+func (m *manager) withdraw(p *program) {
 	m.unwatchOwner(p)
 	if p.ready != nil {
 		p.ready.endReady()
@@ -263,7 +263,7 @@ func (m *manager) withdraw(p *proc) {
 }
 
 // sawOutput looks for the line.
-func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
+func (m *manager) sawOutput(p *program, s workers.Stream, data []byte) {
 	r := p.ready
 	if r == nil || !r.awaited || r.By != order.ByLine || s > workers.Stderr || r.due {
 		return
@@ -289,11 +289,11 @@ func (m *manager) sawOutput(p *proc, s workers.Stream, data []byte) {
 }
 
 // sawEnd looks at a last line without an end.
-func (m *manager) sawEnd(p *proc, s workers.Stream) { m.sawOutput(p, s, []byte{'\n'}) }
+func (m *manager) sawEnd(p *program, s workers.Stream) { m.sawOutput(p, s, []byte{'\n'}) }
 
 // Notified: the program has said something (sd_notify(3)).
 func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
-	p := w.Tag.(*proc)
+	p := w.Tag.(*program)
 	r := p.ready
 	if n.IsStatus {
 		m.setStatus(p, n.Status)
@@ -310,14 +310,14 @@ func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 }
 
 // watchLife begins to expect signs of life.
-func (m *manager) watchLife(p *proc) {
+func (m *manager) watchLife(p *program) {
 	if r := p.ready; r.Watchdog > 0 {
 		r.alive = m.loop.Now()
 		m.watchFor(p, r.Watchdog)
 	}
 }
 
-func (m *manager) watchFor(p *proc, d time.Duration) {
+func (m *manager) watchFor(p *program, d time.Duration) {
 	r := p.ready
 	r.barking = m.loop.After(d, func() {
 		if left := r.alive + r.Watchdog - m.loop.Now(); left > 0 {
@@ -329,7 +329,7 @@ func (m *manager) watchFor(p *proc, d time.Duration) {
 }
 
 // bark stops a program that gives no sign of life.
-func (m *manager) bark(p *proc) {
+func (m *manager) bark(p *program) {
 	r := p.ready
 	r.barking.Stop()
 	r.barking = nil
@@ -341,7 +341,7 @@ func (m *manager) bark(p *proc) {
 }
 
 // setStatus tells the owner of a status, not too often.
-func (m *manager) setStatus(p *proc, status string) {
+func (m *manager) setStatus(p *program, status string) {
 	r := p.ready
 	if r.status == status {
 		return
@@ -357,7 +357,7 @@ func (m *manager) setStatus(p *proc, status string) {
 	m.tellStatus(p)
 }
 
-func (m *manager) tellStatus(p *proc) {
+func (m *manager) tellStatus(p *program) {
 	r := p.ready
 	if r.status == "" && r.toldAt == 0 {
 		return // there never was one
@@ -367,7 +367,7 @@ func (m *manager) tellStatus(p *proc) {
 }
 
 // readiness is what a worker says of its readiness.
-func (p *proc) readiness() *stat.Ready {
+func (p *program) readiness() *stat.Ready {
 	if p.ready == nil {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // first is the first receiver; the zero pid: it is the owner, and there is none.
-func (p *proc) first(st *stream) etf.Pid {
+func (p *program) first(st *stream) etf.Pid {
 	if st.to == nil || st.to.Owner {
 		return p.owner
 	}
@@ -30,10 +30,10 @@ func (st *stream) others() []etf.Pid {
 }
 
 // nobody says whether a stream has no receiver.
-func (p *proc) nobody(st *stream) bool { return p.first(st) == (etf.Pid{}) && len(st.others()) == 0 }
+func (p *program) nobody(st *stream) bool { return p.first(st) == (etf.Pid{}) && len(st.others()) == 0 }
 
 // receivers are all receivers of a stream.
-func (p *proc) receivers(st *stream) iter.Seq[etf.Pid] {
+func (p *program) receivers(st *stream) iter.Seq[etf.Pid] {
 	return func(yield func(etf.Pid) bool) {
 		if first := p.first(st); first != (etf.Pid{}) && !yield(first) {
 			return
@@ -48,7 +48,7 @@ func (p *proc) receivers(st *stream) iter.Seq[etf.Pid] {
 
 // setReceivers is the call setopts of stdout and stderr: from now on the output goes
 // to others.
-func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), error) {
+func (m *manager) setReceivers(p *program, s workers.Stream, v etf.Term) (func(), error) {
 	if !p.w.Open(s) && !p.stream(s).ended && p.w.State() != workers.Starting {
 		return nil, fmt.Errorf("is no pipe")
 	}
@@ -67,7 +67,7 @@ func (m *manager) setReceivers(p *proc, s workers.Stream, v etf.Term) (func(), e
 }
 
 // tellStream sends what is no output itself to those who are sent the output.
-func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
+func (m *manager) tellStream(p *program, st *stream, what etf.Term) {
 	for to := range p.receivers(st) {
 		m.tell(to, p, what)
 	}
@@ -75,7 +75,7 @@ func (m *manager) tellStream(p *proc, st *stream, what etf.Term) {
 
 // next is the first receiver from number i on that the stream goes to now, and its
 // client and number; nil: there is none. What is for nodes that are gone is dropped.
-func (m *manager) next(p *proc, st *stream, i int) (to etf.Pid, c *client, no int) {
+func (m *manager) next(p *program, st *stream, i int) (to etf.Pid, c *client, no int) {
 	if st.to == nil {
 		if i == 0 && p.owner != (etf.Pid{}) {
 			return p.owner, m.clientOf(p.owner, p.client), 0
@@ -94,7 +94,7 @@ func (m *manager) next(p *proc, st *stream, i int) (to etf.Pid, c *client, no in
 }
 
 // copyOutput sends output that was composed for one receiver to those from number i on too.
-func (m *manager) copyOutput(p *proc, st *stream, data []byte, i int) {
+func (m *manager) copyOutput(p *program, st *stream, data []byte, i int) {
 	for {
 		to, c, no := m.next(p, st, i)
 		if c == nil {
@@ -106,7 +106,7 @@ func (m *manager) copyOutput(p *proc, st *stream, data []byte, i int) {
 }
 
 // output composes a message with output.
-func (c *client) output(to etf.Pid, p *proc, st *stream, data []byte) {
+func (c *client) output(to etf.Pid, p *program, st *stream, data []byte) {
 	start := c.BeginOutput(to, p.pid, peer.Stream(st.no))
 	c.Fill(data)
 	c.EndOutput(start, len(data))

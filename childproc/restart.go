@@ -67,7 +67,7 @@ func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // again starts a worker's program again, if its policy says so. False: it is
 // over.
-func (m *manager) again(p *proc, failed bool) bool {
+func (m *manager) again(p *program, failed bool) bool {
 	if p.told().reason != nil || m.phase != serving || !p.restart.wanted(failed) {
 		return false
 	}
@@ -87,7 +87,7 @@ func (m *manager) again(p *proc, failed bool) bool {
 }
 
 // hasWords says whether a worker has words that wait for room.
-func (m *manager) hasWords(p *proc) bool {
+func (m *manager) hasWords(p *program) bool {
 	for _, c := range m.clients {
 		if c.HasWords(p.pid) {
 			return true
@@ -97,22 +97,22 @@ func (m *manager) hasWords(p *proc) bool {
 }
 
 // heard: words of a worker are said.
-func (m *manager) heard(p *proc) {
+func (m *manager) heard(p *program) {
 	if p.rests() && p.restart.due && !m.hasWords(p) {
 		m.beginAgain(p)
 	}
 }
 
-func (m *manager) beginAgain(p *proc) {
+func (m *manager) beginAgain(p *program) {
 	p.restart.resting, p.restart.due = nil, false
 	m.begin(p, p.restart.spec)
 }
 
 // rests says whether the worker is in a pause before a restart.
-func (p *proc) rests() bool { return p.restart != nil && p.restart.resting != nil }
+func (p *program) rests() bool { return p.restart != nil && p.restart.resting != nil }
 
 // rest ends a pause before a restart: the worker is to end.
-func (m *manager) rest(p *proc) bool {
+func (m *manager) rest(p *program) bool {
 	if !p.rests() {
 		return false
 	}

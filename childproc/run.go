@@ -27,8 +27,8 @@ type collector struct {
 // so one goes on at least.
 type collected struct {
 	bytes   int
-	over    *proc // goes on beyond the budget; nil: none does
-	waiting []*proc
+	over    *program // goes on beyond the budget; nil: none does
+	waiting []*program
 }
 
 const (
@@ -65,7 +65,7 @@ func (c *collector) grow(s workers.Stream, n int) {
 }
 
 // runRoom is space for the output of a run; nil: it waits for others.
-func (m *manager) runRoom(p *proc, s workers.Stream) []byte {
+func (m *manager) runRoom(p *program, s workers.Stream) []byte {
 	c := p.run
 	if n := c.missing(s); n > 0 {
 		switch over := m.collected.over; {
@@ -87,7 +87,7 @@ func (m *manager) runRoom(p *proc, s workers.Stream) []byte {
 }
 
 // awaitSpace holds a run's output until there is space.
-func (m *manager) awaitSpace(p *proc) {
+func (m *manager) awaitSpace(p *program) {
 	if p.run.waits {
 		return
 	}
@@ -97,7 +97,7 @@ func (m *manager) awaitSpace(p *proc) {
 	m.beRunPatient(p)
 }
 
-func (m *manager) beRunPatient(p *proc) {
+func (m *manager) beRunPatient(p *program) {
 	p.run.patience = m.loop.After(runPatience, func() {
 		if m.owesRuns() { // it is the node that does not go on
 			m.beRunPatient(p)
@@ -111,7 +111,7 @@ func (m *manager) beRunPatient(p *proc) {
 }
 
 // waitNoMore: a run is ended that waits for space. What is in its pipes is dropped.
-func (m *manager) waitNoMore(p *proc) {
+func (m *manager) waitNoMore(p *program) {
 	if p.run != nil && p.run.waits {
 		p.run.patience.Stop()
 		m.giveUp(p)
@@ -120,7 +120,7 @@ func (m *manager) waitNoMore(p *proc) {
 
 // freeSpace: nothing that a run has collected is needed any more. Those that wait try
 // again.
-func (m *manager) freeSpace(p *proc) {
+func (m *manager) freeSpace(p *program) {
 	c := p.run
 	m.collected.bytes -= c.space
 	c.space, c.out = 0, [2][]byte{}

@@ -62,7 +62,7 @@ type act struct {
 	when     order.When
 	leave    bool // tree
 	timeout  bool
-	p        *program     // that runs, or ran last
+	p        *run         // that runs, or ran last
 	pids     []uint32     // of all runs
 	asked    []*ipc.Spawn // requests to the spawner that are not answered
 	attempts int          // to start the program, busy ones once
@@ -85,8 +85,8 @@ type note struct {
 	args   []any
 }
 
-// program is one run of a program, with its group.
-type program struct {
+// run is one run of a program, with its group.
+type run struct {
 	pid     uint32
 	alive   bool
 	members int // the rest of the group
@@ -121,8 +121,8 @@ func (s *stage) enter() {
 	s.byOwner[a.owner] = a
 	s.m.request(s.c.caller(dist.Ask{From: a.owner, Tag: s.tag()}), gen.Encode(etf.Tuple{etf.Atom("spawn"), etf.List{etf.Binary("true")}, opts}))
 	for _, p := range s.m.procs {
-		if p.owner == a.owner {
-			a.pid = p.pid
+		if e := p.self(); e.owner == a.owner {
+			a.pid = e.pid
 		}
 	}
 }
@@ -175,7 +175,7 @@ func (a *act) ask(m *ipc.Spawn) {
 func (a *act) commanded() bool { return a.reason != nil || a.killed }
 
 // command is one that ends the worker; the first reason and the last kill count.
-func (a *act) command(reason etf.Term, do func(p *proc)) func() {
+func (a *act) command(reason etf.Term, do func(p proc)) func() {
 	return func() {
 		p := a.m.find(a.pid)
 		if p == nil {
@@ -213,16 +213,16 @@ func (a *act) choices() []func() {
 	}
 	raws := func(reason etf.Atom) etf.Raw { return gen.Encode(reason) }
 	can(a.steps < 0 || a.rng.IntN(20) == 0,
-		a.command(etf.Atom("enough"), func(*proc) { a.m.exitRequested(a.pid, raws("enough")) }),
-		a.command(etf.Atom("kill"), func(*proc) { a.m.exitRequested(a.pid, gen.Kill) }))
+		a.command(etf.Atom("enough"), func(proc) { a.m.exitRequested(a.pid, raws("enough")) }),
+		a.command(etf.Atom("kill"), func(proc) { a.m.exitRequested(a.pid, gen.Kill) }))
 	can(a.known && (a.steps < 0 || a.rng.IntN(20) == 0),
 		a.command(etf.Atom("normal"), a.stop),
-		a.command(etf.Atom("boom"), func(*proc) { a.m.linkExited(a.c, a.friend(), a.pid, raws("boom")) }),
-		a.command(etf.Atom("shutdown"), func(*proc) { a.m.ownerDown(a.c, a.owner, a.pid, raws("shutdown")) }))
+		a.command(etf.Atom("boom"), func(proc) { a.m.linkExited(a.c, a.friend(), a.pid, raws("boom")) }),
+		a.command(etf.Atom("shutdown"), func(proc) { a.m.ownerDown(a.c, a.owner, a.pid, raws("shutdown")) }))
 	return list
 }
 
-func (a *act) stop(p *proc) {
+func (a *act) stop(p proc) {
 	tag := a.tag()
 	a.stops[string(tag)] = true
 	a.m.workerCall(p, a.c.caller(dist.Ask{From: a.owner, Tag: tag}), gen.Encode(etf.Atom("stop")))
@@ -236,7 +236,7 @@ func (a *act) answered() (seq uint32) {
 
 func (a *act) start() {
 	a.started++
-	a.p = &program{pid: uint32(1000 + a.started), alive: true, deaf: a.rng.IntN(3) == 0}
+	a.p = &run{pid: uint32(1000 + a.started), alive: true, deaf: a.rng.IntN(3) == 0}
 	a.byPID[a.p.pid] = a.p
 	a.pids = append(a.pids, a.p.pid)
 	a.busy = 0

@@ -1,8 +1,6 @@
 package childproc
 
 import (
-	"fmt"
-
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -28,7 +26,7 @@ func (m *manager) linked(c *client, from, to etf.Pid) {
 		c.Exit(to, from, gen.SystemLimit)
 		return
 	}
-	c.Link(c.observe(p), p.pid, from)
+	c.Link(c.observe(p), to, from)
 }
 
 func (m *manager) unlinked(c *client, from, to etf.Pid) bool {
@@ -37,7 +35,7 @@ func (m *manager) unlinked(c *client, from, to etf.Pid) bool {
 		return false
 	}
 	o := c.observers(p)
-	return o != nil && c.Unlink(o, p.pid, from)
+	return o != nil && c.Unlink(o, to, from)
 }
 
 // linkExited: a linked process has ended. Reason normal means nothing, any other
@@ -46,7 +44,8 @@ func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 	if !m.unlinked(c, from, to) {
 		return
 	}
-	if p := m.find(to); !gen.IsAtom(reason, gen.Normal) && !(p.detached && from == p.owner) {
+	p := m.find(to)
+	if e := p.self(); !gen.IsAtom(reason, gen.Normal) && !(e.detached && from == e.owner) {
 		m.end(p, reason)
 	}
 }
@@ -68,11 +67,15 @@ func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 // stopped, as a port is closed with its owner.
 func (m *manager) ownerDown(c *client, owner, to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
-	if p == nil || p.ownerRef == 0 || p.owner != owner || !c.Has(owner) {
+	if p == nil {
 		return
 	}
-	c.OwnerGone(p.pid, owner, p.ownerRef)
-	p.ownerRef = 0
+	e := p.self()
+	if e.ownerRef == 0 || e.owner != owner || !c.Has(owner) {
+		return
+	}
+	c.OwnerGone(e.pid, owner, e.ownerRef)
+	e.ownerRef = 0
 	m.end(p, reason)
 }
 
@@ -109,13 +112,13 @@ func (m *manager) demonitored(c *client, from, to etf.Pid, name etf.Atom, ref et
 
 // known finds a process of ours that can be observed, and its pid; what has the names is
 // nil.
-func (m *manager) known(to etf.Pid, name etf.Atom) (p *proc, ours etf.Pid, ok bool) {
+func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok bool) {
 	p = m.byName[name]
 	if name == "" {
 		p = m.find(to)
 	}
 	if p != nil {
-		return p, p.pid, true
+		return p, p.self().pid, true
 	}
 	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
@@ -123,7 +126,7 @@ func (m *manager) known(to etf.Pid, name etf.Atom) (p *proc, ours etf.Pid, ok bo
 // portMessage takes the messages that a port takes: {Owner, {command, IoData}},
 // {Owner, close} and {Owner, {connect, NewOwner}}. Who sends one and is not the owner gets
 // the exit signal badsig (a port sends it to its owner); anything else is dropped.
-func (m *manager) portMessage(c *client, p *proc, sender etf.Pid, payload etf.Raw) {
+func (m *manager) portMessage(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 	r := etf.NewReader(payload)
 	if n, err := r.Tuple(); err != nil || n != 2 {
 		return
@@ -133,21 +136,25 @@ func (m *manager) portMessage(c *client, p *proc, sender etf.Pid, payload etf.Ra
 		return
 	}
 	op, arg, ok := portOp(r)
-	if !ok || p.run != nil {
+	if !ok {
 		return
 	}
-	if p.owner != (etf.Pid{}) && owner != p.owner {
+	if r, isProgram := p.(*program); isProgram && r.run != nil {
+		return // nobody has it yet
+	}
+	e := p.self()
+	if e.owner != (etf.Pid{}) && owner != e.owner {
 		if sender == (etf.Pid{}) {
 			sender = owner
 		}
-		c.Exit2(p.pid, sender, gen.Badsig)
+		c.Exit2(e.pid, sender, gen.Badsig)
 		return
 	}
 	switch op {
 	case "command":
-		m.command(c, p, owner, arg)
+		p.command(m, c, owner, arg)
 	case "close":
-		p.closed = true
+		e.ends().closed = true
 		m.end(p, gen.Normal)
 	case "connect":
 		m.handOn(c, p, owner, arg)
@@ -173,9 +180,9 @@ func portOp(r etf.Reader) (op etf.Atom, arg etf.Raw, ok bool) {
 // command writes to stdin without an answer. More than may wait is refused with
 // a message; to a port that would be a suspended sender. A port whose program does not
 // read ends; a worker tells it, and its program goes on.
-func (m *manager) command(c *client, p *proc, owner etf.Pid, arg etf.Raw) {
+func (p *program) command(m *manager, c *client, owner etf.Pid, arg etf.Raw) {
 	data, err := ioData(arg)
-	if err != nil || p.fs != nil { // which takes nothing
+	if err != nil {
 		c.Exit2(p.pid, owner, gen.Badsig)
 		return
 	}
@@ -193,7 +200,7 @@ func (m *manager) command(c *client, p *proc, owner etf.Pid, arg etf.Raw) {
 }
 
 // tellDeaf tells that commands are lost, since nothing reads them: once in each run.
-func (m *manager) tellDeaf(p *proc, to etf.Pid) {
+func (m *manager) tellDeaf(p *program, to etf.Pid) {
 	if !p.deaf && p.asked == nil {
 		p.deaf = true
 		m.tell(to, p, etf.Tuple{etf.Atom("stdin"), etf.Atom("epipe")})
@@ -203,31 +210,20 @@ func (m *manager) tellDeaf(p *proc, to etf.Pid) {
 // handOn gives the worker another owner, and tells the old one. As with this message to
 // a port the old owner stays linked, and the new one is not linked; the end of the new
 // one is that of the worker all the same.
-func (m *manager) handOn(c *client, p *proc, old etf.Pid, arg etf.Raw) {
+func (m *manager) handOn(c *client, p proc, old etf.Pid, arg etf.Raw) {
 	r := etf.NewReader(arg)
 	next, err := r.Pid()
-	if err != nil || m.ownable(p, next) != nil {
-		c.Exit2(p.pid, old, gen.Badsig)
+	if err != nil || p.ownable(m, next) != nil {
+		c.Exit2(p.self().pid, old, gen.Badsig)
 		return
 	}
 	m.setOwner(p, next)
 	m.tell(old, p, etf.Atom("connected"))
 }
 
-// ownable says why a process cannot be the owner of one of ours, if it cannot. A watcher of
-// files waits for room with one client, so its owner must be there.
-func (m *manager) ownable(p *proc, pid etf.Pid) error {
-	if p.fs != nil && !p.client.Has(pid) {
-		return fmt.Errorf("must be a process of %s, which is told what this one sees", p.client.Node())
-	}
-	return m.reachable(pid)
-}
-
-func (m *manager) setOwner(p *proc, next etf.Pid) {
+func (m *manager) setOwner(p proc, next etf.Pid) {
 	m.unwatchOwner(p)
-	p.owner, p.deaf = next, false
-	for i := range p.streams {
-		p.streams[i].leaveFlows()
-	}
+	p.self().owner = next
+	p.disowned()
 	m.watchOwner(p)
 }

@@ -33,7 +33,7 @@ type stage struct {
 
 	acts    []*act
 	byOwner map[etf.Pid]*act
-	byPID   map[uint32]*program
+	byPID   map[uint32]*run
 	toSay   []saying // to the starter, in this order
 	started int
 	entered int
@@ -50,7 +50,7 @@ type saying struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, rng: rand.New(rand.NewPCG(8, 9)), byOwner: map[etf.Pid]*act{}, byPID: map[uint32]*program{}, ways: map[string]int{}}
+	s := &stage{t: t, rng: rand.New(rand.NewPCG(8, 9)), byOwner: map[etf.Pid]*act{}, byPID: map[uint32]*run{}, ways: map[string]int{}}
 	var err error
 	s.loop, err = looptest.New()
 	must(t, err)

@@ -117,7 +117,7 @@ const (
 // scratchSize is what is read at once when output is not passed on as it comes.
 const scratchSize = 64 << 10
 
-func (p *proc) stream(s workers.Stream) *stream {
+func (p *program) stream(s workers.Stream) *stream {
 	i := int(s - workers.Stdout)
 	for i >= len(p.streams) || p.streams[i].no != s { // one of the others, of which there are few
 		i--
@@ -126,13 +126,13 @@ func (p *proc) stream(s workers.Stream) *stream {
 }
 
 // pushes says whether output goes straight from the pipe into a message.
-func (p *proc) pushes(st *stream) bool {
+func (p *program) pushes(st *stream) bool {
 	return !p.hidden && p.active != passive && p.packet.raw() && st.rest() == 0 && !st.awaited()
 }
 
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
-func (p *proc) pulled(st *stream) *reader {
+func (p *program) pulled(st *stream) *reader {
 	if p.hidden || p.active != passive || !p.packet.raw() || st.rest() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
 		return nil
 	}
@@ -141,7 +141,7 @@ func (p *proc) pulled(st *stream) *reader {
 
 // hold has the streams read or not, as somebody wants their output or not. Before
 // a worker is presented nobody does.
-func (m *manager) hold(p *proc) {
+func (m *manager) hold(p *program) {
 	for i := range p.streams {
 		st := &p.streams[i]
 		wanted := p.active != passive || st.wanted()
@@ -166,7 +166,7 @@ func (m *manager) hold(p *proc) {
 
 // serve delivers what has been read, as far as somebody wants it and the outbox has
 // room.
-func (m *manager) serve(p *proc, s workers.Stream) {
+func (m *manager) serve(p *program, s workers.Stream) {
 	st := p.stream(s)
 	switch {
 	case p.hidden:
@@ -181,7 +181,7 @@ func (m *manager) serve(p *proc, s workers.Stream) {
 }
 
 // serveRest delivers what can be cut from the rest. False: there is no room for more.
-func (m *manager) serveRest(p *proc, st *stream) bool {
+func (m *manager) serveRest(p *program, st *stream) bool {
 	t := st.busy
 	for t != nil {
 		if !m.serveReaders(st) {
@@ -212,7 +212,7 @@ func (m *manager) serveRest(p *proc, st *stream) bool {
 
 // crowded is a client that has no room for what the stream brings next: the one that the
 // worker belongs to, that of the call that waits, or that of a receiver. nil: there is room.
-func (m *manager) crowded(p *proc, st *stream) *client {
+func (m *manager) crowded(p *program, st *stream) *client {
 	switch {
 	case !p.client.Roomy():
 		return p.client
@@ -236,13 +236,13 @@ func (m *manager) crowded(p *proc, st *stream) *client {
 
 // unserved is a stream of which more can be delivered than the outbox had room for.
 type unserved struct {
-	p *proc
+	p *program
 	s workers.Stream
 }
 
 // serveLater has a stream served when there is room. Until then no output is read, so
 // the rest does not grow.
-func (m *manager) serveLater(p *proc, st *stream) {
+func (m *manager) serveLater(p *program, st *stream) {
 	c := m.crowded(p, st)
 	if c == nil {
 		c = p.client
@@ -273,7 +273,7 @@ func (c *client) serveAgain() {
 	}
 }
 
-func (m *manager) serveAll(p *proc) {
+func (m *manager) serveAll(p *program) {
 	for i := range p.streams {
 		m.serve(p, p.streams[i].no)
 	}
@@ -281,13 +281,13 @@ func (m *manager) serveAll(p *proc) {
 
 // accept takes what was read from a pipe and not straight into a message. What
 // nobody takes at once is copied.
-func (m *manager) accept(p *proc, s workers.Stream, data []byte) {
+func (m *manager) accept(p *program, s workers.Stream, data []byte) {
 	p.stream(s).traffic().rest.add(data)
 	m.accepted(p, s)
 }
 
 // accepted: there is more to deliver.
-func (m *manager) accepted(p *proc, s workers.Stream) {
+func (m *manager) accepted(p *program, s workers.Stream) {
 	m.serve(p, s)
 	m.hold(p)
 }
@@ -315,7 +315,7 @@ func (m *manager) serveReaders(st *stream) bool {
 }
 
 // endReaders answers those who still wait for output of a worker that is over.
-func (m *manager) endReaders(p *proc) {
+func (m *manager) endReaders(p *program) {
 	for i := range p.streams {
 		if st := &p.streams[i]; st.awaited() {
 			p.hidden, st.ended = false, true
@@ -328,7 +328,7 @@ func (m *manager) endReaders(p *proc) {
 
 // serveEnd delivers what is left behind the last whole packet, and the end. False: there
 // is no room for it.
-func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
+func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 	st := p.stream(s)
 	if !st.ended {
 		return true
@@ -359,13 +359,13 @@ func (m *manager) serveEnd(p *proc, s workers.Stream) bool {
 }
 
 // badPacket ends a worker whose program does not keep to the packets.
-func (m *manager) badPacket(p *proc) {
+func (m *manager) badPacket(p *program) {
 	m.drop(p)
 	m.end(p, gen.Encode(etf.Atom("emsgsize")))
 }
 
 // push sends output as a message and counts it. False: there is no room for it.
-func (m *manager) push(p *proc, st *stream, data []byte) bool {
+func (m *manager) push(p *program, st *stream, data []byte) bool {
 	if !m.toEach(p, st, func(to etf.Pid, c *client) { c.output(to, p, st, data) }) {
 		return false
 	}
@@ -376,7 +376,7 @@ func (m *manager) push(p *proc, st *stream, data []byte) bool {
 
 // toEach sends something to each receiver of a stream. A packet may be large: when there is
 // no room for the next receiver it is false, and goes on where it was.
-func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid, c *client)) bool {
+func (m *manager) toEach(p *program, st *stream, send func(to etf.Pid, c *client)) bool {
 	t := st.traffic()
 	for to, c, i := m.next(p, st, 0); c != nil; to, c, i = m.next(p, st, i+1) {
 		if slices.Contains(t.had, to) {
@@ -396,7 +396,7 @@ func (m *manager) toEach(p *proc, st *stream, send func(to etf.Pid, c *client)) 
 }
 
 // count notes that a message with output was sent.
-func (m *manager) count(p *proc) {
+func (m *manager) count(p *program) {
 	if p.active == activeTrue {
 		return
 	}
@@ -413,7 +413,7 @@ func (m *manager) count(p *proc) {
 }
 
 // tell sends a message of a worker, if there is somebody to send it to.
-func (m *manager) tell(to etf.Pid, p *proc, what etf.Term) { m.tellLast(wordOnce, to, p, what) }
+func (m *manager) tell(to etf.Pid, p proc, what etf.Term) { m.tellLast(wordOnce, to, p, what) }
 
 // The kinds of words of which only the last counts.
 const (
@@ -427,15 +427,16 @@ func wordOfFile(s workers.Stream) peer.Kind { return wordFile + peer.Kind(s) }
 
 // tellLast is tell for what a later message of the same kind replaces while there is no
 // room.
-func (m *manager) tellLast(kind peer.Kind, to etf.Pid, p *proc, what etf.Term) {
-	if c := m.clientOf(to, p.client); c != nil {
-		c.Unasked(p.pid, kind, func() { c.Send(to, etf.Tuple{p.pid, what}) })
+func (m *manager) tellLast(kind peer.Kind, to etf.Pid, p proc, what etf.Term) {
+	e := p.self()
+	if c := m.clientOf(to, e.client); c != nil {
+		c.Unasked(e.pid, kind, func() { c.Send(to, etf.Tuple{e.pid, what}) })
 	}
 }
 
 // activate changes how output is sent: auto, true, once, false, or a number that is
 // added to what is left of one before, as with gen_tcp.
-func (m *manager) activate(p *proc, a order.Active) {
+func (m *manager) activate(p *program, a order.Active) {
 	p.auto = a.Auto
 	switch {
 	case a.Count == 0:
@@ -456,7 +457,7 @@ func (m *manager) activate(p *proc, a order.Active) {
 }
 
 // activity is what was set, or what is left of it.
-func (p *proc) activity() stat.Active {
+func (p *program) activity() stat.Active {
 	switch {
 	case p.auto:
 		return stat.Active{Word: "auto"}
@@ -471,7 +472,7 @@ func (p *proc) activity() stat.Active {
 }
 
 // read answers {read, Stream, Max}, at once or when there is something.
-func (m *manager) read(p *proc, to caller, s workers.Stream, limit int) {
+func (m *manager) read(p *program, to caller, s workers.Stream, limit int) {
 	st := p.stream(s)
 	if st.busy != nil && len(st.busy.readers) >= maxReaders {
 		to.reply(gen.Error(etf.Atom("eagain")))
@@ -494,7 +495,7 @@ func (m *manager) read(p *proc, to caller, s workers.Stream, limit int) {
 type readCall struct {
 	reader
 	m *manager
-	p *proc
+	p *program
 }
 
 func (r *readCall) take(k *kept, ended bool) (int, bool) {
@@ -519,11 +520,11 @@ func (r *readCall) take(k *kept, ended bool) (int, bool) {
 }
 
 // await has a call wait for output.
-func (m *manager) await(p *proc, c *client, s workers.Stream, take takes) {
+func (m *manager) await(p *program, c *client, s workers.Stream, take takes) {
 	m.awaitReader(p, s, &reader{taker: take, client: c})
 }
 
-func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {
+func (m *manager) awaitReader(p *program, s workers.Stream, r *reader) {
 	st := p.stream(s)
 	st.asked = true
 	st.traffic().readers = append(st.busy.readers, r)
@@ -535,14 +536,14 @@ func (m *manager) awaitReader(p *proc, s workers.Stream, r *reader) {
 
 // drop gives up what nobody has asked for: the worker is told to end, and nobody
 // may ever ask.
-func (m *manager) drop(p *proc) {
+func (m *manager) drop(p *program) {
 	if p.active == passive && !p.dropped {
 		m.giveUp(p)
 	}
 }
 
 // giveUp drops all output that is still to come, and what has come.
-func (m *manager) giveUp(p *proc) {
+func (m *manager) giveUp(p *program) {
 	p.dropped = true
 	for i := range p.streams {
 		if b := p.streams[i].busy; b != nil {

@@ -21,17 +21,18 @@ var (
 )
 
 // systemOfWorker answers a system message to a worker or a watcher of files.
-func (m *manager) systemOfWorker(c *client, p *proc, ask dist.Ask, req etf.Raw) {
+func (m *manager) systemOfWorker(c *client, p proc, ask dist.Ask, req etf.Raw) {
 	if reason, ok := terminateOf(req); ok {
 		c.Answer(ask, etf.Atom("ok")) // before the end, which may come at once
 		m.end(p, reason)
 		return
 	}
-	c.system(ask, req, p.pid, func() etf.Term {
-		if m.find(p.pid) == nil {
+	pid := p.self().pid
+	c.system(ask, req, pid, func() etf.Term {
+		if m.find(pid) == nil {
 			return nil
 		}
-		return m.workerInfo(p)
+		return p.info(m)
 	})
 }
 

@@ -24,7 +24,7 @@ const (
 // io:fread/3. It is called with a continuation and characters until it is done.
 type until struct {
 	m        *manager
-	p        *proc
+	p        *program
 	module   etf.Atom
 	function etf.Atom
 	extra    etf.List
@@ -38,7 +38,7 @@ type until struct {
 	waited   bool
 }
 
-func (m *manager) getUntil(p *proc, c *client, t etf.Tuple, reply func(etf.Term)) {
+func (m *manager) getUntil(p *program, c *client, t etf.Tuple, reply func(etf.Term)) {
 	module, ok1 := t[3].(etf.Atom)
 	function, ok2 := t[4].(etf.Atom)
 	extra, ok3 := etf.Elements(t[5])
