@@ -12,7 +12,7 @@ defmodule ErluvTest do
     assert :erluv.info(:second, :max_workers) == 1
     :ok = stop_supervised(:second)
 
-    assert_raise Erluv.Error, ~r/^echo: no erluv_node runs as second/, fn ->
+    assert_raise Erluv.Error, ~r/^echo: no erluv_node runs as :second/, fn ->
       Erluv.cmd("echo", ["hello"], node: :second)
     end
   end
