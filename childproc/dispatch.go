@@ -12,7 +12,7 @@ import (
 func (c *client) Frame(frame []byte) {
 	m, msg := c.m, &c.m.msg
 	if err := dist.Parse(frame, msg); err != nil {
-		m.refused++
+		c.refuseFrame(err.Error(), "bytes", len(frame))
 		return
 	}
 	switch msg.Op {
@@ -132,7 +132,7 @@ var reqModules = gen.Encode(etf.Atom("get_modules"))
 // Oversized answers a request whose frame was larger than peer.MaxFrame. Only the
 // beginning of the frame is there, so the request itself is not looked at.
 func (c *client) Oversized(head []byte, size int) {
-	c.m.refused++
+	c.refuseFrame("it is too large", "bytes", size)
 	if _, ask, ok := gen.AskIn(head); ok {
 		c.Answer(ask, gen.TooLarge(size, peer.MaxFrame))
 	}

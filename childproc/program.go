@@ -65,6 +65,7 @@ func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*program)
 	p.started = time.Now().UnixMilli()
 	m.slack.Happened()
+	m.logStarted(p)
 	if n := p.restart.restarts(); n > 0 {
 		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)})
 		m.awaitReady(p)
@@ -97,6 +98,7 @@ func (m *manager) present(p *program) {
 // later it counts as an end of the program.
 func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
+	m.logFailed(p, f)
 	if p.restart.restarts() == 0 {
 		m.forget(p)
 		m.neverWas(p, gen.Error(failureTerm(f)))
@@ -178,6 +180,7 @@ func (m *manager) Continued(w *workers.Worker) {
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*program)
 	p.over, p.ends().exit = true, e
+	m.logEnded(p, e)
 	m.readyAtEnd(p)
 	m.finish(p)
 }

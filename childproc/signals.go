@@ -12,7 +12,7 @@ import (
 // answers with the exit signal noproc.
 func (m *manager) linked(c *client, from, to etf.Pid) {
 	if !c.Has(from) {
-		m.refused++ // nobody can be told of it
+		c.refuseFrame(notTheirs, "op", "LINK", "from", process(from)) // nobody can be told of it
 		return
 	}
 	p := m.find(to)
@@ -84,7 +84,7 @@ func (m *manager) monitored(c *client, from, to etf.Pid, name etf.Atom, ref etf.
 	p, ours, ok := m.known(to, name)
 	switch {
 	case !c.Has(from):
-		m.refused++
+		c.refuseFrame(notTheirs, "op", "MONITOR_P", "from", process(from))
 	case !ok:
 		c.MonitorExit(to, name, from, ref, gen.Noproc)
 	case m.observed() >= peer.MaxObservers || c.LedgerFull():
