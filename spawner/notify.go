@@ -33,6 +33,15 @@ const (
 
 // add makes a socket for the program of a request. The descriptor is the caller's.
 func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
+	fd, path, err = n.bind(seq)
+	if err == unix.ENOENT && n.dir != "" { // cleaned away, as what is old is in /tmp
+		n.close()
+		fd, path, err = n.bind(seq)
+	}
+	return fd, path, err
+}
+
+func (n *notifySockets) bind(seq uint32) (fd int, path string, err error) {
 	if n.dir == "" {
 		if err := n.begin(); err != nil {
 			return -1, "", err
@@ -43,17 +52,17 @@ func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
 	if err != nil {
 		return -1, "", err
 	}
-	if err = identified(fd); err != nil {
-		_ = unix.Close(fd)
-		return -1, "", err
+	if err = identified(fd); err == nil {
+		err = eintr.Bind(fd, &unix.SockaddrUnix{Name: path})
 	}
-	if err = eintr.Bind(fd, &unix.SockaddrUnix{Name: path}); err == nil {
+	if err == nil {
 		n.path[seq] = path
-		err = eintr.Chmod(path, 0o600) // whatever the umask
+		if err = eintr.Chmod(path, 0o600); err != nil { // whatever the umask
+			n.forget(seq)
+		}
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		n.forget(seq)
 		return -1, "", err
 	}
 	return fd, path, nil
@@ -84,8 +93,8 @@ func (n *notifySockets) begin() error {
 	if err != nil {
 		return err
 	}
-	if n.lock, err = takeLock(dir, unix.O_CREAT); err == nil {
-		err = eintr.Chmod(dir, 0o700)
+	if err = eintr.Chmod(dir, 0o700); err == nil {
+		n.lock, err = takeLock(dir, unix.O_CREAT)
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir)
@@ -99,6 +108,7 @@ func (n *notifySockets) close() {
 	if n.dir != "" {
 		_ = os.RemoveAll(n.dir)
 		_ = unix.Close(n.lock)
+		n.dir = ""
 	}
 }
 
