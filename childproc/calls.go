@@ -105,7 +105,7 @@ func (m *manager) readCall(p *program, to caller, name, limit etf.Term) bool {
 	}
 	for i := range p.streams {
 		if s := p.streams[i].no; name == streamTerm(s) {
-			if p.active != passive {
+			if p.mode != order.Passive {
 				to.reply(gen.Error(etf.Atom("active")))
 				return true
 			}
@@ -167,8 +167,7 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 		pk, err := order.PacketOf(v)
 		return func() {
 			p.packet = packet{pk}
-			m.serveAll(p)
-			m.finish(p)
+			m.goOnAll(p)
 		}, err
 	case "stdout", "stderr":
 		s := workers.Stdout

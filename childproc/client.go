@@ -152,7 +152,7 @@ func (c *client) NewPid() etf.Pid { return c.m.newPid() }
 func (c *client) Ring() { c.m.main.ring() }
 
 // Resume: see peer.Host. The tag is the worker.
-func (c *client) Resume(tag any) { c.m.letFlow(tag.(*program)) }
+func (c *client) Resume(tag any) { c.m.goOn(tag.(*program)) }
 
 // Regain: see peer.Host.
 func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*program), what) }

@@ -60,6 +60,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	if pl.p == nil {
 		t.Fatalf("no worker with %v", opts)
 	}
+	pl.p.life.step(evStarted) // of which nobody is told
 	return pl
 }
 

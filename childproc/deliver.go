@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"erluv/childproc/order"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/workers"
@@ -155,7 +156,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.accepted(p, s)
 	default:
 		m.sawOutput(p, s, m.scratch[:n])
-		if !p.nobody(p.stream(s)) || p.active != activeTrue {
+		if !p.nobody(p.stream(s)) || p.mode != order.True && p.mode != order.Auto {
 			m.accept(p, s, m.scratch[:n])
 		}
 	}

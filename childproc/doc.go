@@ -23,6 +23,7 @@
 //	proc.go       a process of ours of any kind: its entry in the table, and its end
 //	program.go    a worker, the one kind: a program, from its start to its end
 //	failure.go    what is told of a program that was not started
+//	life.go       the states of a program, which event leads where, and what is to be done
 //	restart.go    whether and when a program is started again
 //	ready.go      when a program is ready, and whether it lives (sd_notify)
 //	footprint.go  what a program makes when it is ready: a listener, a file

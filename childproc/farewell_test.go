@@ -227,6 +227,7 @@ func TestUnreadyShares(t *testing.T) {
 	var procs []*program
 	for _, p := range pl.m.procs {
 		procs = append(procs, p.(*program))
+		p.(*program).life.step(evStarted)
 	}
 	if len(procs) != many {
 		t.Fatalf("there are %d workers", len(procs))

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"erluv/childproc/order"
 	"erluv/childproc/peer"
 	"erluv/stat"
 	"erluv/workers"
@@ -39,7 +40,7 @@ func (st *stream) leaveFlows() {
 
 // sent counts a message with n bytes of output.
 func (m *manager) sent(p *program, st *stream, n int) {
-	if !p.auto {
+	if p.mode != order.Auto {
 		return
 	}
 	held := false
@@ -54,13 +55,13 @@ func (m *manager) sent(p *program, st *stream, n int) {
 
 // passes says whether the stream goes on without its receiver number i.
 func (p *program) passes(st *stream, i int) bool {
-	return p.auto && st.busy != nil && i < len(st.busy.debts) && st.busy.debts[i].Passed()
+	return p.mode == order.Auto && st.busy != nil && i < len(st.busy.debts) && st.busy.debts[i].Passed()
 }
 
 // counts says whether the stream's receivers are spared now. What is left of a worker
 // that was told to end is delivered at once: that is no more than a pipe holds.
 func (m *manager) counts(p *program, st *stream) bool {
-	return p.auto && st.busy != nil && (p.told().reason == nil || p.w.State() != workers.Draining)
+	return p.mode == order.Auto && st.busy != nil && (!p.life.told || p.w.State() != workers.Draining)
 }
 
 // flowFull says whether a stream is to wait for a receiver.
@@ -85,12 +86,6 @@ func (m *manager) flowRoom(p *program, st *stream, limit int) int {
 		limit = min(limit, max(d.Room(!p.packet.raw()), peer.LeastRead))
 	}
 	return limit
-}
-
-// letFlow delivers what a worker's flow allows now.
-func (m *manager) letFlow(p *program) {
-	m.hold(p)
-	p.w.Resume()
 }
 
 // Drains: what is left of a worker that was told to end waits for no receiver.

@@ -173,9 +173,7 @@ func (h fileHost) Watching(w *watch.Watcher) {
 // Failed is the other answer.
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*watcher)
-	h.c.m.forget(p)
 	h.c.m.neverWas(p, outcome(err))
-	h.c.m.finishIfEmpty()
 }
 
 // Changed sends {W, {fs, What, Path}}.

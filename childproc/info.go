@@ -123,7 +123,7 @@ func (m *manager) program(p *program, longest int) stat.Program {
 	}
 	return stat.Program{
 		Worker: process(p.pid), PID: p.w.PID(), Command: cmd, User: m.start.Allowed[p.user].User,
-		State: p.state(), Started: p.startedAt(), Restarts: p.restart.restarts(),
+		State: p.state(), Started: p.startedAt(), Restarts: p.restarts(),
 	}
 }
 
@@ -142,11 +142,11 @@ func process(pid etf.Pid) stat.Process {
 // state is the state of the program, or of the worker beyond it.
 func (p *program) state() string {
 	switch {
-	case p.rests():
+	case p.life.rests():
 		return "resting"
 	case p.stopped && p.w.State() == workers.Running:
 		return "stopped"
-	case p.over:
+	case p.life.drains():
 		return workers.Draining.String() // to a reader
 	}
 	return p.w.State().String()

@@ -168,7 +168,7 @@ func (m *manager) putResult(p *program, c *client, t etf.Tuple, reply func(etf.T
 // get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
 func (m *manager) get(p *program, c *client, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
-	if p.active != passive {
+	if p.mode != order.Passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}

@@ -280,14 +280,11 @@ func (p *program) take(o *order.Order) {
 	for i, out := range o.Outputs {
 		p.streams[i] = stream{no: out.FD, to: out.To}
 	}
-	p.packet, p.active, p.once, p.auto = packet{o.Packet}, o.Active.Mode, o.Active.Once, o.Active.Auto
-	if o.Active.Count > 0 {
-		p.active = o.Active.Count
-	}
+	p.packet, p.mode, p.left = packet{o.Packet}, o.Active.Mode, o.Active.Count
 	if o.Ready.By != 0 {
 		p.ready = &readiness{Ready: o.Ready, held: p.asked.held.split(o.Ready.Cost)}
 	}
-	p.hidden = o.Proxy != nil || p.ready.unheard()
+	p.life.quiet, p.life.paired = p.ready != nil && !p.ready.Message, o.Proxy != nil
 }
 
 // admit gives a process that is asked for its place in the table. False: it has answered

@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/wire/etf"
@@ -24,25 +25,20 @@ type program struct {
 	restart *restart        // nil: never
 	ready   *readiness
 	run     *collector
-	packet  packet // how output is cut
-	active  int32  // how many messages with output may be sent, or activeTrue
-	device  device // as an I/O device
-	user    uint8  // number of the allowed user that the program runs as
-	auto    bool   // activeTrue, as far as the receivers keep up
-	once    bool   // active was once: nobody is told that it is passive again
-	dropped bool   // output that was not asked for is given up
-	over    bool   // the program is gone, output is still to be read
-	stopped bool   // by job control
-	deaf    bool   // the owner was told that commands are lost
-	hidden  bool   // nobody has heard of it yet but who has asked for it
+	packet  packet     // how output is cut
+	left    int32      // with order.Counted: how many messages with output may be sent
+	mode    order.Mode // when output is sent
+	device  device     // as an I/O device
+	user    uint8      // number of the allowed user that the program runs as
+	life    life
+	dropped bool // output that was not asked for is given up
+	stopped bool // by job control
+	deaf    bool // the owner was told that commands are lost
 }
-
-// awaitsProxy says whether a proxy is to be started first.
-func (p *program) awaitsProxy() bool { return p.asked != nil && p.asked.proxy != nil }
 
 // begin starts the program of a worker, for the first time or again.
 func (m *manager) begin(p *program, spec *workers.Spec) {
-	p.over, p.stopped, p.deaf = false, false, false
+	p.stopped, p.deaf = false, false
 	if p.ending != nil {
 		p.ending.failing = nil
 	}
@@ -60,38 +56,108 @@ func (m *manager) begin(p *program, spec *workers.Spec) {
 // Group: see workers.Host.
 func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program).client.streams }
 
+// step takes a program through an event and what follows from it. What the owner is told
+// of it, or the caller as an error, is what.
+func (m *manager) step(p *program, e event, what etf.Term) {
+	todo := p.life.step(e)
+	if todo&doRefuse != 0 {
+		m.neverWas(p, gen.Error(what))
+	}
+	if todo&doWithdraw != 0 {
+		m.withdraw(p)
+	}
+	if todo&doOwn != 0 {
+		m.watchOwner(p)
+	}
+	if todo&doPair != 0 {
+		m.startProxy(p)
+	}
+	if todo&doPresent != 0 {
+		m.present(p)
+	}
+	if todo&doTell != 0 && p.run == nil {
+		m.tell(p.owner, p, what)
+	}
+	if todo&doReady != 0 {
+		m.tell(p.owner, p, etf.Atom("ready"))
+	}
+	if todo&(doStop|doKill) != 0 {
+		m.stopRun(p, todo&doKill != 0)
+	}
+	if todo&doUnpause != 0 {
+		p.restart.pause.Stop()
+	}
+	if todo&doHear != 0 {
+		m.heard(p)
+	}
+	if todo&doBegin != 0 {
+		m.begin(p, p.restart.spec)
+	}
+	if todo&doBury != 0 {
+		m.bury(p)
+	}
+	if todo&doGoOn != 0 {
+		m.goOn(p)
+	}
+}
+
+// stopRun stops the program, or kills it. What nobody has asked for is given up, and a run
+// waits for space no more.
+func (m *manager) stopRun(p *program, now bool) {
+	m.drop(p)
+	m.waitNoMore(p)
+	if now {
+		p.w.Kill()
+	} else {
+		p.w.Stop()
+	}
+}
+
+// goOn is the one order in which a program's output goes on, whatever has let it: streams
+// are served with what has been read, pipes are read or held as somebody wants them, what
+// waits in those of a program that is over is read, and if that was all the life goes on.
+func (m *manager) goOn(p *program, served ...workers.Stream) {
+	for _, s := range served {
+		m.serve(p, s)
+	}
+	m.hold(p)
+	p.w.Resume()
+	if p.life.state == stDraining && p.delivered() {
+		e := p.ending
+		m.decide(p, e.exit != workers.Exit{} || e.failing != nil, exitTerm(e.exit))
+	}
+}
+
+// goOnAll is goOn with all streams.
+func (m *manager) goOnAll(p *program) {
+	m.serveAll(p)
+	m.goOn(p)
+}
+
+// present makes a worker known, and has what has been read delivered.
+func (m *manager) present(p *program) {
+	m.introduce(p)
+	if p.run == nil {
+		m.granted(p)
+	}
+	m.serveAll(p)
+	if p.ready != nil {
+		m.tellStatus(p)
+	}
+}
+
 // Started: the program runs.
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*program)
 	p.started = time.Now().UnixMilli()
 	m.slack.Happened()
 	m.logStarted(p)
-	if n := p.restart.restarts(); n > 0 {
-		m.tell(p.owner, p, etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)})
-		m.awaitReady(p)
-		return
-	}
 	m.awaitReady(p)
-	switch {
-	case p.ready.unheard():
-		m.watchOwner(p)
-	case p.awaitsProxy():
-		m.startProxy(p)
-	default:
-		m.present(p)
+	var what etf.Term
+	if n := p.restarts(); n > 0 {
+		what = etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)}
 	}
-}
-
-// present makes a worker known, and lets its output flow.
-func (m *manager) present(p *program) {
-	p.hidden = false
-	m.introduce(p)
-	if p.run == nil {
-		m.granted(p)
-	}
-	m.serveAll(p)
-	m.hold(p)
-	p.w.Resume()
+	m.step(p, evStarted, what)
 }
 
 // Failed: nothing was started. The first time that is the answer to the request;
@@ -99,16 +165,11 @@ func (m *manager) present(p *program) {
 func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
 	m.logFailed(p, f)
-	if p.restart.restarts() == 0 {
-		m.forget(p)
-		m.neverWas(p, gen.Error(failureTerm(f)))
-		m.finishIfEmpty()
+	if p.life.state == stStarting {
+		m.step(p, evRefused, failureTerm(f))
 		return
 	}
-	m.tell(p.owner, p, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
-	if !m.again(p, true) {
-		m.bury(p)
-	}
+	m.decide(p, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
 }
 
 func failureTerm(f ipc.Refusal) etf.Term {
@@ -157,9 +218,7 @@ func (m *manager) fault(p *program, why etf.Raw) {
 	if e := p.ends(); e.failing == nil {
 		e.failing = why
 	}
-	m.drop(p)
-	m.waitNoMore(p)
-	p.w.Stop()
+	m.step(p, evFault, nil)
 }
 
 // Stopped and Continued: job control.
@@ -179,26 +238,12 @@ func (m *manager) Continued(w *workers.Worker) {
 // Gone: the program is over, and all it wrote was read from the pipes.
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*program)
-	p.over, p.ends().exit = true, e
 	m.logEnded(p, e)
-	m.readyAtEnd(p)
-	m.finish(p)
-}
-
-// finish goes on when the program is over, unless somebody may still read its
-// output: the last message to the owner, then the program is started again, or
-// the worker ends.
-func (m *manager) finish(p *program) {
-	if !p.over || p.awaitsProxy() || !p.delivered() {
-		return
+	p.ends().exit = e
+	if p.ready != nil {
+		m.readyAtEnd(p)
 	}
-	p.over = false
-	if p.run == nil {
-		m.tellExit(p)
-	}
-	if !m.again(p, p.ending.exit != workers.Exit{} || p.ending.failing != nil) {
-		m.bury(p)
-	}
+	m.step(p, evOver, nil)
 }
 
 // delivered says whether nothing is left for somebody who reads on demand, or that waits
@@ -210,10 +255,6 @@ func (p *program) delivered() bool {
 		}
 	}
 	return true
-}
-
-func (m *manager) tellExit(p *program) {
-	m.tell(p.owner, p, exitTerm(p.ending.exit))
 }
 
 // release: see proc.
@@ -239,7 +280,7 @@ func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 		c := p.asked.to.client()
 		c.ran = append(c.ran, p)
 		c.answerRuns()
-	case p.ready.unheard() && p.asked != nil:
+	case p.life.quiet && p.asked != nil:
 		return []answer{{p.asked.waiting, notReadyTerm(reason)}}
 	}
 	return nil
@@ -248,24 +289,13 @@ func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 // outcome: see proc.
 func (p *program) outcome() etf.Term { return gen.OK(exitTerm(p.told().exit)) }
 
-// stop: see proc. It ends the pause too before the program would be started again.
+// stop: see proc.
 func (p *program) stop(m *manager, now bool) {
-	if p.unheard() {
-		m.withdraw(p)
-	}
-	m.drop(p)
-	m.waitNoMore(p)
-	if m.rest(p) {
-		m.bury(p)
-		return
-	}
 	if now {
-		p.w.Kill()
+		m.step(p, evKill, nil)
 	} else {
-		p.w.Stop()
+		m.step(p, evEnd, nil)
 	}
-	m.letFlow(p)
-	m.finish(p)
 }
 
 // lost: see proc. What is left flows: nobody is there to be spared.
@@ -274,7 +304,7 @@ func (p *program) lost(m *manager, ends bool) {
 		p.w.StopWithin(afterLoss)
 		m.end(p, gen.Noconnection)
 	}
-	m.letFlow(p)
+	m.goOn(p)
 }
 
 // disowned: see proc.

@@ -24,8 +24,7 @@ func (m *manager) startProxy(p *program) {
 		}
 		p.asked.proxy = nil
 		m.linkTo(p, pid)
-		m.present(p)
-		m.finish(p)
+		m.step(p, evPaired, nil)
 	})
 }
 
@@ -34,6 +33,6 @@ func (m *manager) startProxy(p *program) {
 func (m *manager) proxyFailed(p *program, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
-	m.withdraw(p)
+	m.step(p, evUnpaired, nil)
 	m.kill(p)
 }

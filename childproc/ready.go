@@ -108,13 +108,7 @@ func (p *program) awaitsLine() bool {
 	return p.awaitsReady() && p.ready.By == order.ByLine && !p.ready.due
 }
 
-// unheard says whether the worker is one that nobody hears of before it is ready.
-func (r *readiness) unheard() bool { return r != nil && !r.Message }
-
 func (p *program) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
-
-// unheard says whether the worker is one now.
-func (p *program) unheard() bool { return p.hidden && p.awaitsReady() && !p.ready.Message }
 
 // beginReady notes what is there before the program is started.
 func (m *manager) beginReady(p *program) {
@@ -129,7 +123,7 @@ func (m *manager) beginReady(p *program) {
 // awaitReady begins to wait: the program runs.
 func (m *manager) awaitReady(p *program) {
 	r := p.ready
-	if r == nil {
+	if r == nil || !r.awaited { // or it was told to end meanwhile
 		return
 	}
 	if r.Timeout > 0 {
@@ -175,20 +169,12 @@ func (r *readiness) endReady() {
 // owner is told.
 func (m *manager) isReady(p *program) {
 	r := p.ready
-	if !r.awaited || p.told().reason != nil {
+	if !r.awaited || p.life.told {
 		return
 	}
 	r.endReady()
 	m.watchLife(p)
-	switch {
-	case !p.hidden:
-		m.tell(p.owner, p, etf.Atom("ready"))
-	case p.awaitsProxy():
-		m.startProxy(p)
-	default:
-		m.present(p)
-		m.tellStatus(p)
-	}
+	m.step(p, evReady, nil)
 }
 
 // readyLater has isReady called when the caller has returned.
@@ -204,13 +190,10 @@ func (m *manager) readyLater(p *program) {
 // readyAtEnd: the program has ended. What it said last counts.
 func (m *manager) readyAtEnd(p *program) {
 	r := p.ready
-	if r == nil {
-		return
-	}
 	if r.due || r.awaited && r.By == order.ByFile && r.seen().differs(r.before) {
 		m.isReady(p)
 	}
-	if p.unheard() {
+	if p.life.unheard() {
 		m.notReady(p, exitTerm(p.told().exit))
 	}
 	r.endReady()
@@ -223,7 +206,7 @@ func (m *manager) readyAtEnd(p *program) {
 // the worker nobody does; otherwise it is stopped as after a timeout.
 func (m *manager) notReady(p *program, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
-	if p.unheard() {
+	if p.life.unheard() {
 		m.end(p, reason)
 		return
 	}
@@ -333,7 +316,7 @@ func (m *manager) bark(p *program) {
 	r := p.ready
 	r.barking.Stop()
 	r.barking = nil
-	if p.unheard() {
+	if p.life.unheard() {
 		m.notReady(p, etf.Atom("watchdog"))
 		return
 	}
@@ -347,7 +330,7 @@ func (m *manager) setStatus(p *program, status string) {
 		return
 	}
 	r.status = status
-	if p.hidden || r.telling != nil {
+	if p.life.hidden() || r.telling != nil {
 		return
 	}
 	if wait := r.toldAt + statusEvery - m.loop.Now(); r.toldAt > 0 && wait > 0 {

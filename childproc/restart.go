@@ -6,19 +6,19 @@ import (
 
 	"erluv/childproc/order"
 	"erluv/loop"
+	"erluv/wire/etf"
 	"erluv/workers"
 )
 
 // restart decides about starting a program again. It has no clock and starts
-// nothing; nil never does.
+// nothing.
 type restart struct {
 	order.Restart
 
 	spec    *workers.Spec
 	held    part            // for the spec
 	begun   time.Duration   // when the program was started last, of the loop's time
-	resting *loop.Timer     // until it is started again
-	due     bool            // it is, when the worker's words are said
+	pause   *loop.Timer     // until it is started again
 	count   int             // restarts so far, of all
 	recent  []time.Duration // when the last ones were, at most most of them
 	doubled int             // since the program was stable last
@@ -26,15 +26,7 @@ type restart struct {
 
 // wanted says whether an end is one after which to start again.
 func (r *restart) wanted(failed bool) bool {
-	return r != nil && (r.When == order.Permanent || r.When == order.Transient && failed)
-}
-
-// restarts is how often the program was started again.
-func (r *restart) restarts() int {
-	if r == nil {
-		return 0
-	}
-	return r.count
+	return r.When == order.Permanent || r.When == order.Transient && failed
 }
 
 // next says after which delay to start the program again, at the time now, when
@@ -65,25 +57,29 @@ func (r *restart) next(now, lived time.Duration, random func(time.Duration) time
 // jitter is a random part of d.
 func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
-// again starts a worker's program again, if its policy says so. False: it is
-// over.
-func (m *manager) again(p *program, failed bool) bool {
-	if p.told().reason != nil || m.phase != serving || !p.restart.wanted(failed) {
-		return false
+// decide has it known whether a program that is over, or could not be started again, is
+// started again. What the owner is told is what.
+func (m *manager) decide(p *program, failed bool, what etf.Term) {
+	delay, ok := m.again(p, failed)
+	if !ok {
+		m.step(p, evLast, what)
+		return
+	}
+	m.step(p, evAgain, what)
+	p.restart.pause = m.loop.After(delay, func() { m.step(p, evRested, nil) })
+}
+
+// again says after which delay a program is started again, if its policy says so.
+func (m *manager) again(p *program, failed bool) (delay time.Duration, ok bool) {
+	r := p.restart
+	if p.life.told || m.phase != serving || r == nil || !r.wanted(failed) {
+		return 0, false
 	}
 	now := m.loop.Now()
-	r := p.restart
-	delay, ok := r.next(now, now-r.begun, jitter)
-	if !ok {
+	if delay, ok = r.next(now, now-r.begun, jitter); !ok {
 		p.ends().reason = reasonIntensity
-		return false
 	}
-	r.resting = m.loop.After(delay, func() {
-		if r.due = m.hasWords(p); !r.due {
-			m.beginAgain(p)
-		}
-	})
-	return true
+	return delay, ok
 }
 
 // hasWords says whether a worker has words that wait for room.
@@ -98,25 +94,15 @@ func (m *manager) hasWords(p *program) bool {
 
 // heard: words of a worker are said.
 func (m *manager) heard(p *program) {
-	if p.rests() && p.restart.due && !m.hasWords(p) {
-		m.beginAgain(p)
+	if p.life.state == stDue && !m.hasWords(p) {
+		m.step(p, evHeard, nil)
 	}
 }
 
-func (m *manager) beginAgain(p *program) {
-	p.restart.resting, p.restart.due = nil, false
-	m.begin(p, p.restart.spec)
-}
-
-// rests says whether the worker is in a pause before a restart.
-func (p *program) rests() bool { return p.restart != nil && p.restart.resting != nil }
-
-// rest ends a pause before a restart: the worker is to end.
-func (m *manager) rest(p *program) bool {
-	if !p.rests() {
-		return false
+// restarts is how often the program was started again.
+func (p *program) restarts() int {
+	if p.restart == nil {
+		return 0
 	}
-	p.restart.resting.Stop()
-	p.restart.resting, p.restart.due = nil, false
-	return true
+	return p.restart.count
 }

@@ -1,6 +1,8 @@
 package childproc
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
+	"erluv/workers"
 )
 
 func TestRestartDelays(t *testing.T) {
@@ -58,7 +61,7 @@ func TestRestartWanted(t *testing.T) {
 		{order.Permanent, true, true},
 		{order.Permanent, false, true},
 	} {
-		if r := (restart{Restart: order.Restart{When: tt.when}}); r.wanted(tt.failed) != tt.want {
+		if r := (&restart{Restart: order.Restart{When: tt.when}}); r.wanted(tt.failed) != tt.want {
 			t.Errorf("%v after failed=%v: %v", tt.when, tt.failed, !tt.want)
 		}
 	}
@@ -323,4 +326,34 @@ func TestNoProxyNoWorker(t *testing.T) {
 	n.toPid(to, etf.Tuple{etf.Atom("rex"), atoms("badrpc", "nodedown")})
 	same(t, n.answer(tag), gen.Error(etf.Tuple{etf.Atom("proxy"), atoms("badrpc", "nodedown")}))
 	waitUntil(t, func() bool { return len(n.call(etf.Atom("workers")).(etf.List)) == 0 })
+}
+
+// TestReadyBeforeTheProxy: a program that is ready while its proxy is being started has one
+// proxy, and the owner is told afterwards.
+func TestReadyBeforeTheProxy(t *testing.T) {
+	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")),
+		opt("proxy", etf.Tuple{etf.Atom("mod"), etf.Atom("fun"), etf.List(nil)}))
+	pl.stall()
+	pl.m.startProxy(pl.p)
+	pl.m.Notified(pl.p.w, workers.Notice{Ready: true})
+	asked := pl.heard()
+	if len(asked) != 1 || asked[0].Op != dist.RegSend || asked[0].Name != "rex" {
+		t.Fatalf("%d messages instead of one question for a proxy", len(asked))
+	}
+	pl.in = pl.in[:0]
+	pl.stall()
+	proxy := etf.Pid{Node: testTarget, ID: 77, Creation: 9}
+	pl.c.Answered(asked[0].From, gen.Encode(etf.Tuple{etf.Atom("rex"), proxy}))
+	var got []string
+	for _, m := range pl.heard() {
+		got = append(got, fmt.Sprint(m.Op))
+		if m.Op == dist.Send {
+			v, err := etf.Decode(m.Payload)
+			must(t, err)
+			got[len(got)-1] = plain(v.(etf.Tuple)[1])
+		}
+	}
+	if want := []string{"LINK", "MONITOR_P", "ok " + fmt.Sprint(pl.p.pid), "ready"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

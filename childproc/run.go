@@ -72,7 +72,7 @@ func (m *manager) runRoom(p *program, s workers.Stream) []byte {
 		case n <= collectedMax-m.collected.bytes || over == p:
 		case over == nil:
 			m.collected.over = p
-		case p.told().reason != nil || p.told().failing != nil:
+		case p.life.told || p.told().failing != nil:
 			p.dropped = true
 			return m.scratch
 		default:
@@ -134,7 +134,7 @@ func (m *manager) freeSpace(p *program) {
 		q.run.patience.Stop()
 	}
 	for _, q := range waiting {
-		m.letFlow(q)
+		m.goOn(q)
 	}
 }
 

@@ -108,12 +108,6 @@ func (f takes) take(k *kept, ended bool) (int, bool) { return f(k, ended) }
 // How many calls may wait for output of one stream.
 const maxReaders = 1024
 
-// Values of proc.active besides a count of messages.
-const (
-	activeTrue = order.ActiveTrue // output is sent as it comes
-	passive    = order.Passive    // output is sent to those who read
-)
-
 // scratchSize is what is read at once when output is not passed on as it comes.
 const scratchSize = 64 << 10
 
@@ -127,13 +121,13 @@ func (p *program) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *program) pushes(st *stream) bool {
-	return !p.hidden && p.active != passive && p.packet.raw() && st.rest() == 0 && !st.awaited()
+	return !p.life.hidden() && p.mode != order.Passive && p.packet.raw() && st.rest() == 0 && !st.awaited()
 }
 
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *program) pulled(st *stream) *reader {
-	if p.hidden || p.active != passive || !p.packet.raw() || st.rest() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
+	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.rest() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
 		return nil
 	}
 	return st.busy.readers[0]
@@ -144,17 +138,17 @@ func (p *program) pulled(st *stream) *reader {
 func (m *manager) hold(p *program) {
 	for i := range p.streams {
 		st := &p.streams[i]
-		wanted := p.active != passive || st.wanted()
+		wanted := p.mode != order.Passive || st.wanted()
 		switch {
 		case p.dropped:
 			wanted = true
 		case p.run != nil:
 			wanted = !p.run.waits
-		case p.awaitsReady() && (p.hidden || !wanted):
+		case p.awaitsReady() && (p.life.hidden() || !wanted):
 			wanted = st.rest() < m.unready.share() // it may wait for the line, or to be able to write
-		case p.hidden:
+		case p.life.hidden():
 			wanted = false
-		case p.active != passive:
+		case p.mode != order.Passive:
 			wanted = wanted && !m.flowFull(p, st)
 		}
 		if st.unserved() && st.busy.later != p.client && !p.dropped {
@@ -169,7 +163,7 @@ func (m *manager) hold(p *program) {
 func (m *manager) serve(p *program, s workers.Stream) {
 	st := p.stream(s)
 	switch {
-	case p.hidden:
+	case p.life.hidden():
 	case m.serveRest(p, st) && m.serveEnd(p, s):
 	default:
 		m.serveLater(p, st)
@@ -187,7 +181,7 @@ func (m *manager) serveRest(p *program, st *stream) bool {
 		if !m.serveReaders(st) {
 			return false
 		}
-		if p.active == passive || st.awaited() || t.rest.len() == 0 {
+		if p.mode == order.Passive || st.awaited() || t.rest.len() == 0 {
 			break
 		}
 		if !p.client.Roomy() { // the receivers' clients: see toEach
@@ -267,9 +261,7 @@ func (c *client) serveAgain() {
 		c.unserved[0] = unserved{}
 		c.unserved = c.unserved[1:]
 		u.p.stream(u.s).busy.later = nil
-		m.serve(u.p, u.s)
-		m.letFlow(u.p)
-		m.finish(u.p)
+		m.goOn(u.p, u.s)
 	}
 }
 
@@ -318,7 +310,7 @@ func (m *manager) serveReaders(st *stream) bool {
 func (m *manager) endReaders(p *program) {
 	for i := range p.streams {
 		if st := &p.streams[i]; st.awaited() {
-			p.hidden, st.ended = false, true
+			st.ended = true
 			if !m.serveReaders(st) {
 				m.serveLater(p, st)
 			}
@@ -333,7 +325,7 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 	if !st.ended {
 		return true
 	}
-	if st.rest() > 0 && p.active != passive {
+	if st.rest() > 0 && p.mode != order.Passive {
 		data := st.busy.rest.bytes()
 		if p.packet.Header > 0 {
 			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
@@ -348,7 +340,7 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 	if st.rest() > 0 {
 		return true
 	}
-	if !st.told && p.active != passive {
+	if !st.told && p.mode != order.Passive {
 		if m.crowded(p, st) != nil {
 			return false
 		}
@@ -397,18 +389,20 @@ func (m *manager) toEach(p *program, st *stream, send func(to etf.Pid, c *client
 
 // count notes that a message with output was sent.
 func (m *manager) count(p *program) {
-	if p.active == activeTrue {
-		return
-	}
-	if p.active--; p.active > 0 {
-		return
-	}
-	if !p.once {
+	switch p.mode {
+	case order.Counted:
+		if p.left--; p.left > 0 {
+			return
+		}
 		m.tell(p.owner, p, etf.Atom("passive"))
+	case order.Once:
+	default:
+		return
 	}
+	p.mode = order.Passive
 	m.hold(p)
-	if p.told().reason != nil {
-		m.drop(p) // it was told to end: nobody will ask for the rest
+	if p.life.told {
+		m.drop(p) // nobody will ask for the rest
 	}
 }
 
@@ -437,38 +431,34 @@ func (m *manager) tellLast(kind peer.Kind, to etf.Pid, p proc, what etf.Term) {
 // activate changes how output is sent: auto, true, once, false, or a number that is
 // added to what is left of one before, as with gen_tcp.
 func (m *manager) activate(p *program, a order.Active) {
-	p.auto = a.Auto
 	switch {
-	case a.Count == 0:
-		p.active, p.once = a.Mode, a.Once
-	case p.active > 0 && !p.once:
-		p.active += a.Count
+	case a.Mode != order.Counted:
+		p.mode = a.Mode
+	case p.mode == order.Counted:
+		p.left += a.Count
 	default:
-		p.active, p.once = a.Count, false
+		p.mode, p.left = order.Counted, a.Count
 	}
-	if a.Count != 0 && p.active <= 0 {
-		p.active = passive
+	if p.mode == order.Counted && p.left <= 0 {
+		p.mode = order.Passive
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
-	m.serveAll(p)
-	m.hold(p)
-	p.w.Resume()
-	m.finish(p)
+	m.goOnAll(p)
 }
 
 // activity is what was set, or what is left of it.
 func (p *program) activity() stat.Active {
-	switch {
-	case p.auto:
-		return stat.Active{Word: "auto"}
-	case p.active == activeTrue:
-		return stat.Active{Word: "true"}
-	case p.active == passive:
+	switch p.mode {
+	case order.Passive:
 		return stat.Active{Word: "false"}
-	case p.once:
+	case order.Once:
 		return stat.Active{Word: "once"}
+	case order.True:
+		return stat.Active{Word: "true"}
+	case order.Auto:
+		return stat.Active{Word: "auto"}
 	}
-	return stat.Active{Count: int(p.active)}
+	return stat.Active{Count: int(p.left)}
 }
 
 // read answers {read, Stream, Max}, at once or when there is something.
@@ -528,16 +518,13 @@ func (m *manager) awaitReader(p *program, s workers.Stream, r *reader) {
 	st := p.stream(s)
 	st.asked = true
 	st.traffic().readers = append(st.busy.readers, r)
-	m.serve(p, s)
-	m.hold(p)
-	p.w.Resume()
-	m.finish(p)
+	m.goOn(p, s)
 }
 
 // drop gives up what nobody has asked for: the worker is told to end, and nobody
 // may ever ask.
 func (m *manager) drop(p *program) {
-	if p.active == passive && !p.dropped {
+	if p.mode == order.Passive && !p.dropped {
 		m.giveUp(p)
 	}
 }

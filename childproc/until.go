@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/order"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -46,7 +47,7 @@ func (m *manager) getUntil(p *program, c *client, t etf.Tuple, reply func(etf.Te
 		reply(gen.Error(etf.Atom("request")))
 		return
 	}
-	if p.active != passive {
+	if p.mode != order.Passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}
@@ -139,7 +140,5 @@ func (u *until) keep(more etf.Raw) bool {
 }
 
 func (u *until) goOn() {
-	u.m.serve(u.p, workers.Stdout)
-	u.m.letFlow(u.p)
-	u.m.finish(u.p)
+	u.m.goOn(u.p, workers.Stdout)
 }

@@ -173,7 +173,7 @@ func newOrder(out Outside, request Request) *Order {
 	o := &Order{
 		Process:   Process{Owner: out.Caller, Link: request == ForSpawn},
 		Outputs:   []Output{{FD: workers.Stdout}, {FD: workers.Stderr}},
-		Active:    Active{Mode: ActiveTrue, Auto: true},
+		Active:    Active{Mode: Auto},
 		MaxOutput: defaultMaxOutput,
 		Restart:   defaultRestart,
 		Ready:     Ready{Timeout: defaultReady},

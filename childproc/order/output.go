@@ -52,18 +52,22 @@ func toPacket(to *Packet, v etf.Term) (err error) {
 	return err
 }
 
-// Modes of an Active besides 1, which is once.
+// Mode says when output is sent.
+type Mode uint8
+
+// The modes.
 const (
-	ActiveTrue = -1 // output is sent as it comes
-	Passive    = 0  // output is sent to those who read
+	Passive Mode = iota // to those who read
+	Counted             // so many messages, then Passive
+	Once                // one message, then Passive, of which nobody is told
+	True                // as it comes
+	Auto                // as it comes, as far as the receivers keep up
 )
 
-// Active says when output is sent.
+// Active says when output is sent, and with Counted in how many messages more, or fewer.
 type Active struct {
-	Mode  int32 // ActiveTrue, Passive, or 1 for once
-	Auto  bool  // ActiveTrue, as far as the receivers keep up
-	Once  bool
-	Count int32 // not 0: {active, N}
+	Mode  Mode
+	Count int32
 }
 
 // ActiveOf reads true, false, once or a number of messages.
@@ -72,15 +76,15 @@ func ActiveOf(t etf.Term) (Active, bool) {
 	case etf.Atom:
 		switch v {
 		case "true":
-			return Active{Mode: ActiveTrue}, true
+			return Active{Mode: True}, true
 		case "false":
 			return Active{Mode: Passive}, true
 		case "once":
-			return Active{Mode: 1, Once: true}, true
+			return Active{Mode: Once}, true
 		}
 	case int64:
 		if v >= -32768 && v <= 32767 && v != 0 {
-			return Active{Count: int32(v)}, true
+			return Active{Mode: Counted, Count: int32(v)}, true
 		}
 	}
 	return Active{}, false
@@ -89,7 +93,7 @@ func ActiveOf(t etf.Term) (Active, bool) {
 // FlowOf reads auto, or {active, true | once | false | N}.
 func FlowOf(v etf.Term) (Active, error) {
 	if v == etf.Atom("auto") {
-		return Active{Mode: ActiveTrue, Auto: true}, nil
+		return Active{Mode: Auto}, nil
 	}
 	if t, ok := v.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("active") {
 		if a, ok := ActiveOf(t[1]); ok && a.Count >= 0 {

@@ -179,11 +179,11 @@ var tested = map[string]struct {
 	"flow": {
 		order(func(o *Order) any { return o.Active }),
 		[]given{
-			{atom("auto"), Active{Mode: ActiveTrue, Auto: true}},
-			{tuple(atom("active"), atom("true")), Active{Mode: ActiveTrue}},
+			{atom("auto"), Active{Mode: Auto}},
+			{tuple(atom("active"), atom("true")), Active{Mode: True}},
 			{tuple(atom("active"), atom("false")), Active{}},
-			{tuple(atom("active"), atom("once")), Active{Mode: 1, Once: true}},
-			{tuple(atom("active"), int64(32767)), Active{Count: 32767}},
+			{tuple(atom("active"), atom("once")), Active{Mode: Once}},
+			{tuple(atom("active"), int64(32767)), Active{Mode: Counted, Count: 32767}},
 		},
 		[]bad{
 			{atom("true"), "must be auto or {active, true | once | false | N}, N up to 32767"},
