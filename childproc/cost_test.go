@@ -209,7 +209,7 @@ func TestCostIsLinear(t *testing.T) {
 				runtime.ReadMemStats(&after)
 				work := 0
 				if pl.p.streams[0].busy != nil {
-					work = pl.p.streams[0].busy.rest.work
+					work = pl.p.streams[0].busy.remainder.work
 				}
 				if work > 8*written {
 					t.Errorf("%d bytes were copied and looked at for %d of output", work, written)

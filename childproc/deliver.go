@@ -85,7 +85,7 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		limit, most = min(limit, matchPiece), matchPiece
 	}
 	if p.awaitsReady() {
-		most = min(most, max(m.unready.share()-st.rest(), peer.LeastRead))
+		most = min(most, max(m.unready.share()-st.remainder(), peer.LeastRead))
 	}
 	if r := p.pulled(st); r != nil {
 		c := r.client
@@ -95,9 +95,9 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		}
 	} else if to, c, i := m.next(p, st, 0); p.pushes(st) && c != nil {
 		m.frame = delivery{direct: c, start: c.BeginOutput(to, p.pid, peer.Stream(s)), to: i}
-	} else if st.rest() >= longKept {
+	} else if st.remainder() >= longKept {
 		m.frame = delivery{kept: true}
-		k := &st.busy.rest
+		k := &st.busy.remainder
 		return k.space(most, p.packet.missing(k.bytes()))
 	} else {
 		return m.scratch[:min(limit, most)]
@@ -149,7 +149,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.count(p)
 	case n == 0:
 	case m.frame.kept:
-		k := &p.stream(s).busy.rest
+		k := &p.stream(s).busy.remainder
 		k.extend(n)
 		b := k.bytes()
 		m.sawOutput(p, s, b[len(b)-n:])

@@ -32,5 +32,26 @@
 //	info.go       what erluv and a worker say of themselves
 //	fsevents.go   the other kind: watchers of files, and what they tell
 //
+// There is one verb for each kind of end. Of a process of ours:
+//
+//	end       it is to end with a reason, gracefully
+//	kill      it is to end at once
+//	bury      it has ended: calls are answered, observers are told, the table forgets it
+//	decline   it never was: who has asked for it is answered with an error
+//
+// Of the program of one, which may be started again:
+//
+//	fault     it does not do what it should, and is stopped
+//	halt      the deed of end, kill and fault: it is sent the stop signal, or killed
+//	Gone      it is over (workers.Host); when all is delivered decide says whether it is
+//	          started again or the process is buried
+//	withdraw  nobody but its caller will hear of the process, which is about to end
+//
+// Of a client and of the manager:
+//
+//	lost      a node is gone: what belongs to it ends
+//	stop      the manager is to end: all processes end
+//	endIfEmpty  none is left, and the manager has ended
+//
 // Everything belongs to the one thread of the loop: nothing here is locked.
 package childproc

@@ -26,14 +26,14 @@ func short(f ipc.Refusal) bool {
 	return false
 }
 
-// neverWas answers who has asked for a process, and tells those who have known it by its
+// decline answers who has asked for a process, and tells those who have known it by its
 // name before it was started that there is none.
-func (m *manager) neverWas(p proc, why etf.Term) {
+func (m *manager) decline(p proc, why etf.Term) {
 	m.forget(p)
 	e := p.self().told()
 	answers := append([]answer{{p.self().asked.waiting, why}}, e.answers(gen.Error(etf.Atom("noproc")))...)
 	m.bid(p, answers, gen.Noproc, e.kept)
-	m.finishIfEmpty()
+	m.endIfEmpty()
 }
 
 // limitsTerm is why a program cannot have a limit, or cannot enter its groups.

@@ -235,10 +235,10 @@ func TestUnreadyShares(t *testing.T) {
 	least, most := maxUnready, 0
 	for _, p := range procs {
 		st := p.stream(workers.Stdout)
-		for st.rest() < pl.m.unready.share() { // hold
+		for st.remainder() < pl.m.unready.share() { // hold
 			pl.m.Took(p.w, workers.Stdout, len(pl.m.Room(p.w, workers.Stdout)))
 		}
-		least, most = min(least, st.rest()), max(most, st.rest())
+		least, most = min(least, st.remainder()), max(most, st.remainder())
 	}
 	if least < leastUnready || most < maxUnready || most > maxUnready+peer.LeastRead {
 		t.Errorf("%d to %d bytes are kept of one", least, most)

@@ -173,7 +173,7 @@ func (h fileHost) Watching(w *watch.Watcher) {
 // Failed is the other answer.
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*watcher)
-	h.c.m.neverWas(p, outcome(err))
+	h.c.m.decline(p, outcome(err))
 }
 
 // Changed sends {W, {fs, What, Path}}.

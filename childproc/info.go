@@ -142,7 +142,7 @@ func process(pid etf.Pid) stat.Process {
 // state is the state of the program, or of the worker beyond it.
 func (p *program) state() string {
 	switch {
-	case p.life.rests():
+	case p.life.paused():
 		return "resting"
 	case p.stopped && p.w.State() == workers.Running:
 		return "stopped"

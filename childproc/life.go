@@ -14,7 +14,7 @@ const (
 	stRunning                 // it runs, and is known
 	stAwaiting                // it is over; its proxy is awaited
 	stDraining                // it is over; its output waits for a reader, or for room
-	stResting                 // a pause before it is started again
+	stPaused                  // a pause before it is started again
 	stDue                     // the pause has passed; words of the process wait for room
 	stRestarting              // the program has been asked for again
 	stGone                    // the process has ended
@@ -22,7 +22,7 @@ const (
 )
 
 var stateNames = [numStates]string{
-	"starting", "unready", "pairing", "running", "awaiting", "draining", "resting", "due", "restarting", "gone",
+	"starting", "unready", "pairing", "running", "awaiting", "draining", "paused", "due", "restarting", "gone",
 }
 
 func (s state) String() string { return stateNames[s] }
@@ -39,7 +39,7 @@ const (
 	evOver                  // it is over, and all it wrote was read from the pipes
 	evAgain                 // its output is delivered, or its restart has failed: it is started again
 	evLast                  // the same, and it is not started again
-	evRested                // the pause before a restart has passed
+	evWaited                // the pause before a restart has passed
 	evHeard                 // the words of the process are said
 	evEnd                   // the process is to end
 	evKill                  // it is to end at once
@@ -48,7 +48,7 @@ const (
 )
 
 var eventNames = [numEvents]string{
-	"started", "refused", "ready", "paired", "unpaired", "over", "again", "last", "rested", "heard", "end", "kill", "fault",
+	"started", "refused", "ready", "paired", "unpaired", "over", "again", "last", "waited", "heard", "end", "kill", "fault",
 }
 
 func (e event) String() string { return eventNames[e] }
@@ -57,7 +57,7 @@ func (e event) String() string { return eventNames[e] }
 type deeds uint16
 
 const (
-	doRefuse   deeds = 1 << iota // answer that there is no process
+	doDecline  deeds = 1 << iota // answer that there is no process
 	doWithdraw                   // nobody but the caller will hear of it
 	doOwn                        // monitor the owner
 	doPair                       // start the proxy
@@ -99,8 +99,8 @@ func (l *life) unheard() bool {
 	return !l.told && (l.state == stUnready || l.state == stStarting && l.quiet)
 }
 
-// rests says whether the program is neither there nor asked for.
-func (l *life) rests() bool { return l.state == stResting || l.state == stDue }
+// paused says whether the program is neither there nor asked for.
+func (l *life) paused() bool { return l.state == stPaused || l.state == stDue }
 
 // drains says whether the program is over, and the process is not.
 func (l *life) drains() bool { return l.state == stDraining || l.state == stAwaiting }
@@ -121,8 +121,8 @@ func (l *life) step(e event) deeds {
 		return l.running(e)
 	case stDraining:
 		return l.decided(e)
-	case stResting:
-		if e == evRested {
+	case stPaused:
+		if e == evWaited {
 			return l.to(stDue, doHear)
 		}
 		return 0
@@ -150,7 +150,7 @@ func (l *life) to(s state, d deeds) deeds {
 func (l *life) starting(e event) deeds {
 	switch e {
 	case evRefused:
-		return l.to(stGone, doRefuse)
+		return l.to(stGone, doDecline)
 	case evStarted:
 		switch {
 		case l.quiet:
@@ -228,7 +228,7 @@ func (l *life) running(e event) deeds {
 func (l *life) decided(e event) deeds {
 	switch {
 	case e == evAgain && !l.told:
-		return l.to(stResting, doTell)
+		return l.to(stPaused, doTell)
 	case e == evAgain, e == evLast:
 		return l.to(stGone, doTell|doBury)
 	}
@@ -245,7 +245,7 @@ func (l *life) end(e event) deeds {
 	switch {
 	case l.state == stGone:
 		return 0
-	case l.rests():
+	case l.paused():
 		l.told = true
 		return l.to(stGone, doUnpause|doBury)
 	case l.unheard():

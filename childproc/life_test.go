@@ -15,7 +15,7 @@ import (
 //
 // A state may be given with what makes a difference: quiet, paired, or what has come before.
 const lifeTable = `
-                       started     refused  ready       paired        unpaired    over        again      last     rested  heard         end           kill          fault
+                       started     refused  ready       paired        unpaired    over        again      last     waited  heard         end           kill          fault
 starting               running/IG  gone/F   .           .             .           .           .          .        .       .             +told/SG      +told/KG      .
 starting+quiet         unready/O   gone/F   .           .             .           .           .          .        .       .             +told/WSG     +told/WKG     .
 starting+paired        pairing/P   gone/F   .           .             .           .           .          .        .       .             +told/SG      +told/KG      .
@@ -35,11 +35,11 @@ awaiting+paired+shown  .           .        .           draining/IRG  draining/W
 awaiting+paired+told   .           .        .           draining/IG   draining/W  .           .          .        .       .             /SG           /KG           .
 running                .           .        /R          .             .           draining/G  .          .        .       .             +told/SG      +told/KG      /S
 running+told           .           .        .           .             .           draining/G  .          .        .       .             /SG           /KG           /S
-draining               .           .        .           .             .           .           resting/T  gone/TX  .       .             +told/SG      +told/KG      .
+draining               .           .        .           .             .           .           paused/T   gone/TX  .       .             +told/SG      +told/KG      .
 draining+told          .           .        .           .             .           .           gone/TX    gone/TX  .       .             /SG           /KG           .
-resting                .           .        .           .             .           .           .          .        due/H   .             gone+told/UX  gone+told/UX  .
+paused                 .           .        .           .             .           .           .          .        due/H   .             gone+told/UX  gone+told/UX  .
 due                    .           .        .           .             .           .           .          .        .       restarting/B  gone+told/UX  gone+told/UX  .
-restarting             running/T   .        .           .             .           .           resting/T  gone/TX  .       .             +told/SG      +told/KG      .
+restarting             running/T   .        .           .             .           .           paused/T   gone/TX  .       .             +told/SG      +told/KG      .
 restarting+told        running/T   .        .           .             .           .           gone/TX    gone/TX  .       .             /SG           /KG           .
 gone                   .           .        .           .             .           .           .          .        .       .             .             .             .
 `

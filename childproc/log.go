@@ -53,4 +53,3 @@ func (p *program) word() string {
 	}
 	return p.cmd
 }
-

@@ -333,7 +333,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	for _, p := range m.all() {
 		m.end(p, m.exitReason)
 	}
-	m.finishIfEmpty()
+	m.endIfEmpty()
 }
 
 // lost: a client's node is gone. Links to its processes are broken, and the workers end
@@ -348,7 +348,7 @@ func (m *manager) lost(c *client, why string) {
 		observers := c.takeObservers(p)
 		p.lost(m, m.phase == disconnected || p.self().belongsTo(c) || observers.Linked())
 	}
-	m.finishIfEmpty()
+	m.endIfEmpty()
 }
 
 func (m *manager) all() []proc {
@@ -359,7 +359,7 @@ func (m *manager) all() []proc {
 	return list
 }
 
-func (m *manager) finishIfEmpty() {
+func (m *manager) endIfEmpty() {
 	if m.phase == serving || m.phase == over || len(m.procs) > 0 {
 		return
 	}

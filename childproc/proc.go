@@ -127,7 +127,7 @@ func (m *manager) introduce(p proc) {
 	if to := p.self().asked.link; to != (etf.Pid{}) {
 		m.linkTo(p, to)
 	}
-	m.watchOwner(p)
+	m.monitorOwner(p)
 }
 
 // granted answers the request for a process: it is there.
@@ -162,8 +162,8 @@ func (m *manager) wasAsked(p proc) {
 	e.asked = nil
 }
 
-// watchOwner monitors the owner, whose end is that of the process too.
-func (m *manager) watchOwner(p proc) {
+// monitorOwner monitors the owner, whose end is that of the process too.
+func (m *manager) monitorOwner(p proc) {
 	e := p.self()
 	if e.owner == (etf.Pid{}) || e.detached || e.ownerRef != 0 {
 		return
@@ -174,8 +174,8 @@ func (m *manager) watchOwner(p proc) {
 	}
 }
 
-// unwatchOwner ends the monitor on the owner, if there is one.
-func (m *manager) unwatchOwner(p proc) {
+// demonitorOwner ends the monitor on the owner, if there is one.
+func (m *manager) demonitorOwner(p proc) {
 	e := p.self()
 	if e.ownerRef == 0 {
 		return
@@ -205,8 +205,8 @@ func (m *manager) bury(p proc) {
 	}
 	answers = append(answers, end.answers(p.outcome())...)
 	m.bid(p, answers, reason, end.kept)
-	m.unwatchOwner(p)
-	m.finishIfEmpty()
+	m.demonitorOwner(p)
+	m.endIfEmpty()
 }
 
 // bid has the nodes told of the end of a process of ours: the answers, each where its call

@@ -23,16 +23,18 @@ type program struct {
 	cmd     string          // see shorten
 	streams []stream        // stdout, stderr, and further ones by descriptor
 	restart *restart        // nil: never
-	ready   *readiness
-	run     *collector
-	packet  packet     // how output is cut
-	left    int32      // with order.Counted: how many messages with output may be sent
-	mode    order.Mode // when output is sent
-	device  device     // as an I/O device
-	user    uint8      // number of the allowed user that the program runs as
+	ready   *readiness      // nil: nothing is expected of it
+	run     *collector      // nil: its output is delivered
+	packet  packet          // how output is cut
+	left    int32           // with order.Counted: how many messages with output may be sent
+	mode    order.Mode      // when output is sent
+	device  device          // as an I/O device
+	user    uint8           // number of the allowed user that the program runs as
 	life    life
+
+	// No states of the life, for each can come and go in several of them.
 	dropped bool // output that was not asked for is given up
-	stopped bool // by job control
+	stopped bool // by job control: only info says it
 	deaf    bool // the owner was told that commands are lost
 }
 
@@ -60,14 +62,14 @@ func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program)
 // of it, or the caller as an error, is what.
 func (m *manager) step(p *program, e event, what etf.Term) {
 	todo := p.life.step(e)
-	if todo&doRefuse != 0 {
-		m.neverWas(p, gen.Error(what))
+	if todo&doDecline != 0 {
+		m.decline(p, gen.Error(what))
 	}
 	if todo&doWithdraw != 0 {
 		m.withdraw(p)
 	}
 	if todo&doOwn != 0 {
-		m.watchOwner(p)
+		m.monitorOwner(p)
 	}
 	if todo&doPair != 0 {
 		m.startProxy(p)
@@ -82,7 +84,7 @@ func (m *manager) step(p *program, e event, what etf.Term) {
 		m.tell(p.owner, p, etf.Atom("ready"))
 	}
 	if todo&(doStop|doKill) != 0 {
-		m.stopRun(p, todo&doKill != 0)
+		m.halt(p, todo&doKill != 0)
 	}
 	if todo&doUnpause != 0 {
 		p.restart.pause.Stop()
@@ -101,9 +103,9 @@ func (m *manager) step(p *program, e event, what etf.Term) {
 	}
 }
 
-// stopRun stops the program, or kills it. What nobody has asked for is given up, and a run
+// halt stops the program, or kills it. What nobody has asked for is given up, and a run
 // waits for space no more.
-func (m *manager) stopRun(p *program, now bool) {
+func (m *manager) halt(p *program, now bool) {
 	m.drop(p)
 	m.waitNoMore(p)
 	if now {

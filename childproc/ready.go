@@ -74,9 +74,9 @@ func (u *unready) share() int {
 // count counts what is kept of a stream between its call and that of the function which
 // it returns.
 func (u *unready) count(p *program, s workers.Stream) func() {
-	before := p.stream(s).rest()
+	before := p.stream(s).remainder()
 	return func() {
-		n := max(0, p.stream(s).rest()-before)
+		n := max(0, p.stream(s).remainder()-before)
 		p.ready.kept += n
 		u.bytes += n
 	}
@@ -88,7 +88,7 @@ func (u *unready) delivered(p *program) {
 		return
 	}
 	for i := range p.streams {
-		if p.streams[i].rest() > 0 {
+		if p.streams[i].remainder() > 0 {
 			return
 		}
 	}
@@ -173,7 +173,7 @@ func (m *manager) isReady(p *program) {
 		return
 	}
 	r.endReady()
-	m.watchLife(p)
+	m.expectLife(p)
 	m.step(p, evReady, nil)
 }
 
@@ -230,7 +230,7 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 // withdraw ends a worker that nobody has heard of: nobody is told anything but who
 // has asked for it.
 func (m *manager) withdraw(p *program) {
-	m.unwatchOwner(p)
+	m.demonitorOwner(p)
 	if p.ready != nil {
 		p.ready.endReady()
 	}
@@ -292,19 +292,19 @@ func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 	}
 }
 
-// watchLife begins to expect signs of life.
-func (m *manager) watchLife(p *program) {
+// expectLife begins to expect signs of life.
+func (m *manager) expectLife(p *program) {
 	if r := p.ready; r.Watchdog > 0 {
 		r.alive = m.loop.Now()
-		m.watchFor(p, r.Watchdog)
+		m.expectWithin(p, r.Watchdog)
 	}
 }
 
-func (m *manager) watchFor(p *program, d time.Duration) {
+func (m *manager) expectWithin(p *program, d time.Duration) {
 	r := p.ready
 	r.barking = m.loop.After(d, func() {
 		if left := r.alive + r.Watchdog - m.loop.Now(); left > 0 {
-			m.watchFor(p, left)
+			m.expectWithin(p, left)
 			return
 		}
 		m.bark(p)

@@ -66,7 +66,7 @@ func (m *manager) decide(p *program, failed bool, what etf.Term) {
 		return
 	}
 	m.step(p, evAgain, what)
-	p.restart.pause = m.loop.After(delay, func() { m.step(p, evRested, nil) })
+	p.restart.pause = m.loop.After(delay, func() { m.step(p, evWaited, nil) })
 }
 
 // again says after which delay a program is started again, if its policy says so.

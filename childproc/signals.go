@@ -222,8 +222,8 @@ func (m *manager) handOn(c *client, p proc, old etf.Pid, arg etf.Raw) {
 }
 
 func (m *manager) setOwner(p proc, next etf.Pid) {
-	m.unwatchOwner(p)
+	m.demonitorOwner(p)
 	p.self().owner = next
 	p.disowned()
-	m.watchOwner(p)
+	m.monitorOwner(p)
 }

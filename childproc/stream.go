@@ -24,12 +24,12 @@ type stream struct {
 
 // traffic is what is going on in a stream. Most have been silent from the beginning.
 type traffic struct {
-	rest    kept // read from the pipe, and no whole packet, or not asked for
-	readers []*reader
-	debts   []*peer.Debt // see debtsOf
-	later   *client      // it is among its unserved; nil: it is not
+	remainder kept // read from the pipe, and no whole packet, or not asked for
+	readers   []*reader
+	debts     []*peer.Debt // see debtsOf
+	later     *client      // it is among its unserved; nil: it is not
 
-	// The receivers that were sent the first packet of the rest, while there is no room
+	// The receivers that were sent the first packet of the remainder, while there is no room
 	// for the others.
 	had []etf.Pid
 }
@@ -56,12 +56,12 @@ func (st *stream) had() []etf.Pid {
 	return st.busy.had
 }
 
-// rest is how many bytes are there and not delivered.
-func (st *stream) rest() int {
+// remainder is how many bytes are there and not delivered.
+func (st *stream) remainder() int {
 	if st.busy == nil {
 		return 0
 	}
-	return st.busy.rest.len()
+	return st.busy.remainder.len()
 }
 
 // awaited says whether somebody waits for output.
@@ -70,7 +70,7 @@ func (st *stream) awaited() bool { return st.busy != nil && len(st.busy.readers)
 // wanted says whether somebody waits for more than there is. A reader that waits for
 // something else is not read for without end.
 func (st *stream) wanted() bool {
-	return st.awaited() && (!st.busy.readers[0].busy || st.rest() < maxGot)
+	return st.awaited() && (!st.busy.readers[0].busy || st.remainder() < maxGot)
 }
 
 // unserved says whether more can be delivered when there is room.
@@ -78,7 +78,7 @@ func (st *stream) unserved() bool { return st.busy != nil && st.busy.later != ni
 
 // delivered says whether nothing is left for somebody who reads on demand.
 func (st *stream) delivered() bool {
-	return st.rest() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
+	return st.remainder() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
 }
 
 // reader is a call that waits for output.
@@ -121,13 +121,13 @@ func (p *program) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *program) pushes(st *stream) bool {
-	return !p.life.hidden() && p.mode != order.Passive && p.packet.raw() && st.rest() == 0 && !st.awaited()
+	return !p.life.hidden() && p.mode != order.Passive && p.packet.raw() && st.remainder() == 0 && !st.awaited()
 }
 
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *program) pulled(st *stream) *reader {
-	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.rest() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
+	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.remainder() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
 		return nil
 	}
 	return st.busy.readers[0]
@@ -145,7 +145,7 @@ func (m *manager) hold(p *program) {
 		case p.run != nil:
 			wanted = !p.run.waits
 		case p.awaitsReady() && (p.life.hidden() || !wanted):
-			wanted = st.rest() < m.unready.share() // it may wait for the line, or to be able to write
+			wanted = st.remainder() < m.unready.share() // it may wait for the line, or to be able to write
 		case p.life.hidden():
 			wanted = false
 		case p.mode != order.Passive:
@@ -164,33 +164,33 @@ func (m *manager) serve(p *program, s workers.Stream) {
 	st := p.stream(s)
 	switch {
 	case p.life.hidden():
-	case m.serveRest(p, st) && m.serveEnd(p, s):
+	case m.serveRemainder(p, st) && m.serveEnd(p, s):
 	default:
 		m.serveLater(p, st)
 	}
 	if st.busy != nil {
-		st.busy.rest.settle()
+		st.busy.remainder.settle()
 	}
 	m.unready.delivered(p)
 }
 
-// serveRest delivers what can be cut from the rest. False: there is no room for more.
-func (m *manager) serveRest(p *program, st *stream) bool {
+// serveRemainder delivers what can be cut from the remainder. False: there is no room for more.
+func (m *manager) serveRemainder(p *program, st *stream) bool {
 	t := st.busy
 	for t != nil {
 		if !m.serveReaders(st) {
 			return false
 		}
-		if p.mode == order.Passive || st.awaited() || t.rest.len() == 0 {
+		if p.mode == order.Passive || st.awaited() || t.remainder.len() == 0 {
 			break
 		}
 		if !p.client.Roomy() { // the receivers' clients: see toEach
 			return false
 		}
-		data, n, err := p.packet.cut(&t.rest)
+		data, n, err := p.packet.cut(&t.remainder)
 		if err != nil {
 			m.badPacket(p)
-			t.rest.clear()
+			t.remainder.clear()
 			break
 		}
 		if n == 0 {
@@ -199,7 +199,7 @@ func (m *manager) serveRest(p *program, st *stream) bool {
 		if !m.push(p, st, data) {
 			return false
 		}
-		t.rest.take(n)
+		t.remainder.take(n)
 	}
 	return true
 }
@@ -235,7 +235,7 @@ type unserved struct {
 }
 
 // serveLater has a stream served when there is room. Until then no output is read, so
-// the rest does not grow.
+// the remainder does not grow.
 func (m *manager) serveLater(p *program, st *stream) {
 	c := m.crowded(p, st)
 	if c == nil {
@@ -274,7 +274,7 @@ func (m *manager) serveAll(p *program) {
 // accept takes what was read from a pipe and not straight into a message. What
 // nobody takes at once is copied.
 func (m *manager) accept(p *program, s workers.Stream, data []byte) {
-	p.stream(s).traffic().rest.add(data)
+	p.stream(s).traffic().remainder.add(data)
 	m.accepted(p, s)
 }
 
@@ -288,13 +288,13 @@ func (m *manager) accepted(p *program, s workers.Stream) {
 // more answers.
 func (m *manager) serveReaders(st *stream) bool {
 	t := st.busy
-	for st.awaited() && !t.readers[0].busy && (t.rest.len() > 0 || st.ended) {
+	for st.awaited() && !t.readers[0].busy && (t.remainder.len() > 0 || st.ended) {
 		if !t.readers[0].client.Roomy() {
 			return false
 		}
-		st.told = st.told || st.ended && t.rest.len() == 0
-		n, done := t.readers[0].take(&t.rest, st.ended)
-		t.rest.take(n)
+		st.told = st.told || st.ended && t.remainder.len() == 0
+		n, done := t.readers[0].take(&t.remainder, st.ended)
+		t.remainder.take(n)
 		if n > 0 {
 			t.had = nil
 		}
@@ -325,8 +325,8 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 	if !st.ended {
 		return true
 	}
-	if st.rest() > 0 && p.mode != order.Passive {
-		data := st.busy.rest.bytes()
+	if st.remainder() > 0 && p.mode != order.Passive {
+		data := st.busy.remainder.bytes()
 		if p.packet.Header > 0 {
 			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
 			if !m.toEach(p, st, func(to etf.Pid, c *client) { c.Send(to, etf.Tuple{p.pid, incomplete}) }) {
@@ -335,9 +335,9 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 		} else if !m.push(p, st, data) {
 			return false
 		}
-		st.busy.rest.clear()
+		st.busy.remainder.clear()
 	}
-	if st.rest() > 0 {
+	if st.remainder() > 0 {
 		return true
 	}
 	if !st.told && p.mode != order.Passive {
@@ -534,7 +534,7 @@ func (m *manager) giveUp(p *program) {
 	p.dropped = true
 	for i := range p.streams {
 		if b := p.streams[i].busy; b != nil {
-			b.rest.clear()
+			b.remainder.clear()
 		}
 	}
 	m.hold(p)

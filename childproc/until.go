@@ -113,7 +113,7 @@ func (u *until) next(result etf.Term) {
 	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
 		rest, err := u.text.encode(etf.Atom("unicode"), tu[2])
 		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it had
-			t.rest.putBack(rest)
+			t.remainder.putBack(rest)
 		}
 		u.reply(tu[1])
 		t.served()
