@@ -65,6 +65,9 @@ type node struct {
 
 var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9}
 
+// testLog is the logger of a child that a test starts; nil: it logs nothing.
+var testLog *ipc.Logger
+
 // startChild runs a child in this process, with a real spawner, up to Ready. What
 // it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
@@ -103,7 +106,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(given{start: start, up: upEnd, spawner: childEnd, first: all[0]})
+		c, err := build(given{start: start, up: upEnd, spawner: childEnd, log: testLog, first: all[0]})
 		for _, g := range all[1:] {
 			if err == nil {
 				var other *client

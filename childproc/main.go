@@ -93,6 +93,8 @@ func begin(up *ipc.Conn) (*child, error) {
 	if g.spawner, err = ipc.FromFD(fds[0]); err != nil {
 		return nil, err
 	}
+	ipc.Trace(up, log.Logger, "main")
+	ipc.Trace(g.spawner, log.Logger, "spawner")
 	if err = g.link(); err != nil {
 		return nil, err
 	}
@@ -124,6 +126,7 @@ func (g *given) link() error {
 	if g.first.Ledger, err = ipc.FromFD(fds[2]); err != nil {
 		return err
 	}
+	ipc.Trace(g.first.Ledger, g.log.Logger, "main's ledger")
 	g.carried, err = readCarried(g.up, link.Carried)
 	return err
 }
@@ -215,7 +218,9 @@ func (c *child) Ready(loop.Events) {
 			case ipc.Spawner:
 				conn, err := theirs(msg, fds)
 				if err == nil {
-					fds = nil
+					if fds = nil; conn != nil {
+						ipc.Trace(conn, c.m.log.Logger, "spawner")
+					}
 					err = c.spawner(msg, conn)
 				}
 				if err != nil {

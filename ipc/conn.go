@@ -51,6 +51,8 @@ type Conn struct {
 	bare bool // it takes no descriptors
 	send control
 	recv control
+
+	passed func(what string, k Kind, size, fds int) // a message has; nil: nobody wants to know, see Trace
 }
 
 // control is the room for a message's header and descriptors; it lives with the
@@ -198,6 +200,9 @@ func (c *Conn) sendmsg(packet []byte, fds []int, flags int) error {
 		switch e {
 		case 0:
 			m.iov.Base = nil
+			if c.passed != nil {
+				c.passed(messageSent, Kind(packet[0]), len(packet), len(fds))
+			}
 			return nil
 		case unix.EINTR:
 			continue
@@ -260,6 +265,9 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 	if err != nil {
 		CloseAll(fds)
 		return 0, nil, err
+	}
+	if c.passed != nil {
+		c.passed(messageCame, Kind(buf[0]), int(n), len(fds))
 	}
 	return int(n), fds, nil
 }

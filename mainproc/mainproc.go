@@ -66,7 +66,9 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		log:   log, up: opts.Up, told: told,
 	}
 	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
-	g.lines = []*line{{connect: link.NewDialer(1, cfg).Connect, Life: link.Life{
+	dialer := link.NewDialer(1, cfg)
+	dialer.Log = log
+	g.lines = []*line{{connect: dialer.Connect, Life: link.Life{
 		Retry:  cfg.Reconnect != config.ReconnectExit,
 		Always: cfg.Reconnect == config.ReconnectAlways,
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },

@@ -127,6 +127,7 @@ func start(up *ipc.Conn) (r *relay, err error) {
 	ipc.CloseAll(fds[2:])
 	conn, stream := fds[0], fds[1]
 	fds = nil
+	ipc.Trace(up, log.Logger, "main")
 	r = &relay{log: log, start: m}
 	file, err := pollable(stream, "the inner stream")
 	if err != nil {

@@ -136,6 +136,8 @@ func start(up *ipc.Conn) (*spawner, error) {
 		ipc.CloseAll(fds)
 		return nil, err
 	}
+	ipc.Trace(up, log.Logger, "main")
+	ipc.Trace(child, log.Logger, "child")
 	leaves, err := newLeaves(st.Leaves)
 	if err != nil {
 		return nil, err

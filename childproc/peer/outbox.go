@@ -32,6 +32,7 @@ type outbox struct {
 	mark int     // the next such place that is known, or base
 	pos  uint64  // of base in the stream
 	late int     // bytes of frames that wait elsewhere
+	seen int     // what is before was traced, in whole frames
 	Self etf.Pid // the process of ours that answers are from
 	shut bool    // there is no node any more: frames are dropped
 }
@@ -80,14 +81,14 @@ func (o *outbox) shift() (used int) {
 	used = len(o.buf)
 	copy(o.mem, o.buf[o.base:])
 	o.buf = o.mem[:left]
-	o.off, o.mark, o.base = o.off-o.base, o.mark-o.base, 0
+	o.off, o.mark, o.seen, o.base = o.off-o.base, o.mark-o.base, max(0, o.seen-o.base), 0
 	return used
 }
 
 // drop drops what waits; the connection is over, and main knows it.
 func (o *outbox) drop() {
 	o.shut = true
-	o.buf, o.off, o.base, o.mark = o.mem[:0], 0, 0, 0
+	o.buf, o.off, o.base, o.mark, o.seen = o.mem[:0], 0, 0, 0, 0
 }
 
 // seal ends the frame that begins at start, whatever kind it is.

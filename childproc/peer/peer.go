@@ -217,6 +217,9 @@ func (c *Peer) next(b []byte) int {
 		return 0
 	}
 	if len(frame) > 0 {
+		if c.log.Traces {
+			c.traceFrame("control message received", frame)
+		}
 		c.host.Frame(frame)
 	} else if c.ticker.ReadTick(time.Now()) {
 		c.sendTick()
@@ -236,6 +239,9 @@ func (c *Peer) flush() {
 	if !c.ledger.told() {
 		c.src.Want(0)
 		return
+	}
+	if c.log.Traces {
+		c.trace()
 	}
 	c.Commit()
 	if c.Waiting() > 0 {

@@ -113,6 +113,9 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	ours.NoDescriptors()
 	p := &process{role: role, init: by.pidns, pidfd: -1, conn: ours, buf: make([]byte, ipc.MaxPacket), log: s.log, pulse: newPulse(time.Now())}
 	p.heard.Who = permit.Speakers[role]
+	if p.log != nil {
+		ipc.Trace(ours, p.log, role.String())
+	}
 	if s.parts.Has(sandbox.Seccomp) {
 		p.seals = 1
 	}

@@ -176,6 +176,7 @@ func (k *Caretaker) wait(reading bool, end time.Time) error {
 // write writes what waits, as far as the socket takes it.
 func (k *Caretaker) write() error {
 	for len(k.say.out) > 0 {
+		k.say.trace()
 		n, err := unix.Write(k.fd, k.say.out)
 		if n > 0 {
 			k.ticker.Wrote(time.Now())

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strconv"
 	"syscall"
@@ -28,6 +29,8 @@ const (
 
 // Dialer connects to the node, again and again under the same name.
 type Dialer struct {
+	Log *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+
 	id       uint32 // of the links
 	cfg      *config.Config
 	name     string // our own, once the node has accepted it
@@ -85,7 +88,7 @@ func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{ID: d.id, Local: local, Peer: peer, transport: t}, nil
+	return &Link{ID: d.id, Local: local, Peer: peer, transport: t, log: d.Log}, nil
 }
 
 // dial opens a TCP connection to the node's listener.

@@ -1,6 +1,8 @@
 package link
 
 import (
+	"context"
+	"math"
 	"time"
 
 	"erluv/ipc"
@@ -45,6 +47,9 @@ type interim struct {
 	respawn bool // somebody wants a new child
 	ticked  bool // the node has sent a tick
 	buf     []byte
+
+	traces bool // whether each control message is logged
+	traced int  // of out, so much was
 }
 
 // newInterim goes on where a child has ended, which is why. The next child's pids are told from
@@ -63,8 +68,27 @@ func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, b
 			i.dead = append(i.dead, record)
 		}
 	}
+	i.traces = l.log != nil && l.log.Enabled(context.Background(), ipc.LevelTrace)
+	i.traced = len(i.out) // by the child
 	i.fill()
 	return i
+}
+
+// trace logs what is about to be written and was not logged yet, a line for each frame.
+func (i *interim) trace() {
+	for i.traces && i.traced < len(i.out) {
+		frame, n, err := dist.Next(i.out[i.traced:], math.MaxInt32)
+		if n == 0 || err != nil {
+			return // the frames are our own: it cannot be
+		}
+		if i.traced += n; len(frame) > 0 {
+			i.traceFrame("control message sent", frame)
+		}
+	}
+}
+
+func (i *interim) traceFrame(what string, frame []byte) {
+	i.link.log.With(gen.Describe(frame)...).Log(context.Background(), ipc.LevelTrace, what, "node", i.link.Peer.Name)
 }
 
 // isMains says whether a watch is of a name that does not die with the child.
@@ -98,6 +122,7 @@ func (i *interim) fill() {
 
 // wrote notes that n of the bytes in out were written.
 func (i *interim) wrote(n int) {
+	i.traced = max(0, i.traced-n)
 	if i.out = i.out[n:]; len(i.out) == 0 {
 		i.out = nil // it may be the large one that the child has left
 	}
@@ -130,6 +155,9 @@ func (i *interim) next() bool {
 	frame := i.in[dist.HeaderSize : dist.HeaderSize+head]
 	i.in = i.in[dist.HeaderSize+head:]
 	i.skip = size - head
+	if i.traces && size > 0 {
+		i.traceFrame("control message received", frame) // of a long one the head
+	}
 	var m dist.Message
 	switch {
 	case size == 0:

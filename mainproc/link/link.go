@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type Link struct {
 
 	mu    sync.Mutex // for given: Drain may come while another goroutine gives the link
 	given *given     // nil: no child has it, or main has it back
+
+	log *slog.Logger // of what crosses here; nil: nobody wants it
 }
 
 // given is what main keeps of a connection that a child has.
@@ -62,6 +65,9 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 		return err
 	}
 	defer theirs.Close()
+	if l.log != nil {
+		ipc.Trace(book.conn, l.log, "child's ledger")
+	}
 	carried := book.carry(l.carried)
 	l.mu.Lock()
 	l.given = &given{base: base, journal: j, ledger: book}

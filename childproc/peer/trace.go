@@ -1,0 +1,28 @@
+package peer
+
+import (
+	"context"
+
+	"erluv/ipc"
+	"erluv/wire/dist"
+	"erluv/wire/gen"
+)
+
+// trace logs what is about to be written and was not logged yet, a line for each frame. A
+// frame that is taken back in the round in which it was composed is not seen here.
+func (c *Peer) trace() {
+	for c.seen < len(c.buf) {
+		frame, n, err := dist.Next(c.buf[c.seen:], len(c.mem))
+		if n == 0 || err != nil {
+			return // the frames are our own: it cannot be
+		}
+		c.seen += n
+		if len(frame) > 0 { // a tick is none
+			c.traceFrame("control message sent", frame)
+		}
+	}
+}
+
+func (c *Peer) traceFrame(what string, frame []byte) {
+	c.log.With(gen.Describe(frame)...).Log(context.Background(), ipc.LevelTrace, what, "node", string(c.node))
+}
