@@ -12,99 +12,84 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workerCall answers a gen_server:call to a process of ours. Writes come often and can be
-// large, so they are read without being built.
-func (m *manager) workerCall(p proc, to caller, req etf.Raw) {
-	if p.write(m, to, req) {
-		return
-	}
-	if len(req) > maxCall {
-		to.reply(gen.TooLarge(len(req), maxCall))
-		return
-	}
-	t, err := etf.Decode(req)
-	if err != nil {
-		to.reply(gen.BadRequest(req))
-		return
-	}
-	switch name, _ := t.(etf.Atom); name {
-	case "stop":
-		if w := m.keep(to, 0); w != nil {
-			e := p.self().ends()
-			e.stops = append(e.stops, w)
-			m.end(p, gen.Normal)
-		}
-		return
-	case "info":
-		to.reply(p.info(m))
-		return
-	}
-	if !p.call(m, to, t) {
-		to.reply(gen.BadRequest(req))
-	}
+// calls are those to a process of ours, in the order of erluv-protocol(7).
+var calls = table[func(m *manager, p proc, to caller, a args) bool]{
+	{"write", 1, byProgram | unbuilt, ofProgram((*program).writeStdinCall), "{write, IoData}"},
+	{"write", 2, byProgram | unbuilt, ofProgram((*program).writeCall), "{write, N, IoData}"},
+	{"close", 1, byProgram, ofProgram((*program).closeCall), "{close, stdin} , {close, N}"},
+	{"resize", 2, byProgram, ofProgram((*program).resizeCall), "{resize, Rows, Cols}"},
+	{"read", 2, byWorker, ofProgram((*program).readCall), "{read, stdout | stderr | N, Max}"},
+	{"setopts", 1, byAll, (*manager).setoptsCall, "{setopts, Opts}"},
+	{"signal", 1, byProgram, ofProgram((*program).signalCall), "{signal, Sig}"},
+	{"signal", 2, byProgram, ofProgram((*program).signalGroupCall), "{signal, group, Sig}"},
+	{"stop", 0, byAll, (*manager).stopCall, "stop"},
+	{"info", 0, byAll, (*manager).infoCall, "info"},
+}
+
+// ofProgram is a call that only programs take.
+func ofProgram(do func(p *program, m *manager, to caller, a args) bool) func(m *manager, p proc, to caller, a args) bool {
+	return func(m *manager, p proc, to caller, a args) bool { return do(p.(*program), m, to, a) }
 }
 
 // maxCall bounds a call to a worker other than write, in bytes.
 const maxCall = 64 << 10
 
-// write: see proc.
-func (p *program) write(m *manager, to caller, req etf.Raw) bool {
-	r := etf.NewReader(req)
-	n, err := r.Tuple()
-	if err != nil || n != 2 && n != 3 {
-		return false
+// workerCall answers a gen_server:call to a process of ours. Writes come often and can be
+// large, so they are read without being built.
+func (m *manager) workerCall(p proc, to caller, req etf.Raw) {
+	name, arity, a, ok := headOf(req)
+	row := calls.find(name, arity)
+	ok = ok && row != nil && row.taken.has(p.kind())
+	if !ok || !row.taken.has(unbuilt) {
+		if len(req) > maxCall {
+			to.reply(gen.TooLarge(len(req), maxCall))
+			return
+		}
+		t, err := etf.Decode(req)
+		ok = ok && err == nil
+		_, a = partsOf(t)
 	}
-	if a, err := r.Atom(); err != nil || a != "write" {
-		return false
+	if !ok || !row.do(m, p, to, a) {
+		to.reply(gen.BadRequest(req))
 	}
-	s := workers.Stdin
-	if n == 3 {
-		s = inputArg(&r)
+}
+
+func (m *manager) stopCall(p proc, to caller, _ args) bool {
+	if w := m.keep(to, 0); w != nil {
+		e := p.self().ends()
+		e.stops = append(e.stops, w)
+		m.end(p, gen.Normal)
 	}
-	m.write(p, to, s, req, r.Rest())
 	return true
 }
 
-// call: see proc.
-func (p *program) call(m *manager, to caller, req etf.Term) bool {
-	r, ok := req.(etf.Tuple)
-	if !ok || len(r) == 0 {
-		return false
-	}
-	switch name, _ := r[0].(etf.Atom); {
-	case name == "close" && len(r) == 2 && r[1] == etf.Atom("stdin"):
+func (m *manager) infoCall(p proc, to caller, _ args) bool {
+	to.reply(p.info(m))
+	return true
+}
+
+// closeCall takes {close, stdin | FD}.
+func (p *program) closeCall(m *manager, to caller, a args) bool {
+	if a.list[0] == etf.Atom("stdin") {
 		p.w.CloseStdin()
 		to.reply(etf.Atom("ok"))
-	case name == "close" && len(r) == 2:
-		fd, ok := order.FD(r[1])
-		if ok {
-			to.reply(outcome(p.w.CloseInput(fd)))
-		}
-		return ok
-	case name == "resize" && len(r) == 3:
-		return m.resize(p, to, r[1], r[2])
-	case name == "signal" && len(r) == 2:
-		m.signal(to, r[1], p.w.Signal)
-	case name == "signal" && len(r) == 3 && r[1] == etf.Atom("group"):
-		m.signal(to, r[2], p.w.SignalGroup)
-	case name == "read" && len(r) == 3:
-		return m.readCall(p, to, r[1], r[2])
-	case name == "setopts" && len(r) == 2:
-		m.setopts(p, to, r[1])
-	default:
-		return false
+		return true
 	}
-	return true
+	fd, ok := order.FD(a.list[0])
+	if ok {
+		to.reply(outcome(p.w.CloseInput(fd)))
+	}
+	return ok
 }
 
 // readCall takes {read, stdout | stderr | FD, Max}.
-func (m *manager) readCall(p *program, to caller, name, limit etf.Term) bool {
-	n, ok := limit.(int64)
-	if !ok || n < 1 || p.run != nil {
+func (p *program) readCall(m *manager, to caller, a args) bool {
+	n, ok := a.list[1].(int64)
+	if !ok || n < 1 {
 		return false
 	}
 	for i := range p.streams {
-		if s := p.streams[i].no; name == streamTerm(s) {
+		if s := p.streams[i].no; a.list[0] == streamTerm(s) {
 			if p.mode != order.Passive {
 				to.reply(gen.Error(etf.Atom("active")))
 				return true
@@ -116,13 +101,13 @@ func (m *manager) readCall(p *program, to caller, name, limit etf.Term) bool {
 	return false
 }
 
-// setopts changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
+// setoptsCall changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
 // answer goes out first, for what is delivered then may be the worker's end.
-func (m *manager) setopts(p proc, to caller, opts etf.Term) {
-	list, bad := order.Options(opts)
+func (m *manager) setoptsCall(p proc, to caller, a args) bool {
+	list, bad := order.Options(a.list[0])
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
-		return
+		return true
 	}
 	var todo []func()
 	for _, o := range list {
@@ -130,7 +115,7 @@ func (m *manager) setopts(p proc, to caller, opts etf.Term) {
 		if err != nil {
 			bad := &order.BadOption{Key: o.Key, Why: err.Error()}
 			to.reply(gen.Error(bad.Term()))
-			return
+			return true
 		}
 		todo = append(todo, f)
 	}
@@ -138,6 +123,7 @@ func (m *manager) setopts(p proc, to caller, opts etf.Term) {
 	for _, f := range todo {
 		f()
 	}
+	return true
 }
 
 func (m *manager) setopt(p proc, key etf.Atom, v etf.Term) (func(), error) {
@@ -179,10 +165,10 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 	return nil, errors.New("there is no such option")
 }
 
-// resize takes {resize, Rows, Cols}, for the terminals of later runs too.
-func (m *manager) resize(p *program, to caller, rows, cols etf.Term) bool {
-	r, err1 := order.TerminalSize("rows", rows)
-	c, err2 := order.TerminalSize("cols", cols)
+// resizeCall takes {resize, Rows, Cols}, for the terminals of later runs too.
+func (p *program) resizeCall(m *manager, to caller, a args) bool {
+	r, err1 := order.TerminalSize("rows", a.list[0])
+	c, err2 := order.TerminalSize("cols", a.list[1])
 	if err1 != nil || err2 != nil {
 		return false
 	}
@@ -197,15 +183,18 @@ func (m *manager) resize(p *program, to caller, rows, cols etf.Term) bool {
 	return true
 }
 
-// inputArg reads the descriptor out of {write, FD, IoData}. What is none is one
-// that nobody can write to.
-func inputArg(r *etf.Reader) workers.Stream {
-	if n, err := r.Int(); err == nil {
-		if fd, ok := order.FD(n); ok {
-			return fd
-		}
+func (p *program) signalCall(m *manager, to caller, a args) bool {
+	m.signal(to, a.list[0], p.w.Signal)
+	return true
+}
+
+// signalGroupCall takes {signal, group, Sig}.
+func (p *program) signalGroupCall(m *manager, to caller, a args) bool {
+	group := a.list[0] == etf.Atom("group")
+	if group {
+		m.signal(to, a.list[1], p.w.SignalGroup)
 	}
-	return workers.Stdout
+	return group
 }
 
 // signal sends a signal and answers.
@@ -230,25 +219,42 @@ func outcome(err error) etf.Term {
 	return gen.Error(gen.Errno(e))
 }
 
+func (p *program) writeStdinCall(m *manager, to caller, a args) bool {
+	return m.write(p, to, workers.Stdin, a.raw)
+}
+
+// writeCall takes {write, FD, IoData}. A descriptor that is none is one that nobody can
+// write to.
+func (p *program) writeCall(m *manager, to caller, a args) bool {
+	s := workers.Stdout
+	r := etf.NewReader(a.raw)
+	if n, err := r.Int(); err == nil {
+		if fd, ok := order.FD(n); ok {
+			s = fd
+		}
+	}
+	return m.write(p, to, s, r.Rest())
+}
+
 // write writes to stdin or another pipe; the answer comes when the bytes are in it.
-func (m *manager) write(p *program, to caller, s workers.Stream, req, arg etf.Raw) {
+func (m *manager) write(p *program, to caller, s workers.Stream, arg etf.Raw) bool {
 	data, err := ioData(arg)
 	if err != nil {
-		to.reply(gen.BadRequest(req))
-		return
+		return false
 	}
 	data, ok := p.packet.frame(data)
 	if !ok {
 		to.reply(gen.Error(etf.Atom("emsgsize")))
-		return
+		return true
 	}
 	w := m.keep(to, 0)
 	if w == nil {
-		return
+		return true
 	}
 	if err := p.w.WriteTo(s, data, w); err != nil {
 		w.reply(outcome(err))
 	}
+	return true
 }
 
 // Wrote answers a write: that of a call, or of an I/O request. Commands are not answered, but

@@ -158,7 +158,7 @@ func ways() []way {
 	ask := dist.Ask{Kind: dist.AskIO, From: etf.Pid{Node: testTarget, ID: 101, Creation: 9}, Tag: gen.Encode(etf.Atom("as"))}
 	io := func(req etf.Term) func(pl *played) {
 		return func(pl *played) {
-			pl.m.ioOne(pl.p, pl.c, req, func(t etf.Term) { pl.c.Answer(ask, t) })
+			pl.m.ioOne(ioDo{pl.p, pl.c, func(t etf.Term) { pl.c.Answer(ask, t) }}, req)
 		}
 	}
 	return []way{

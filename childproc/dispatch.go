@@ -10,7 +10,7 @@ import (
 // Frame turns one frame into what it asks of the manager. A frame that is not understood
 // is passed over: whatever a node sends, erluv stays up.
 func (c *client) Frame(frame []byte) {
-	m, msg := c.m, &c.m.msg
+	m, msg := c.m, &dist.Message{}
 	if err := dist.Parse(frame, msg); err != nil {
 		c.refuseFrame(err.Error(), "bytes", len(frame))
 		return
@@ -60,8 +60,10 @@ func (m *manager) toName(c *client, sender etf.Pid, name etf.Atom, payload etf.R
 	switch {
 	case len(ask.Tag) > maxTag:
 		c.Answer(ask, gen.TooLarge(len(ask.Tag), maxTag))
+	case ask.Kind == dist.AskSystem && name == gen.NetKernel:
+		c.Answer(ask, errNotSupported)
 	case ask.Kind == dist.AskSystem:
-		m.systemOf(c, name, ask, req)
+		c.system(c.caller(ask), m.itself(c), req)
 	case ask.Kind != dist.AskCall:
 		c.refuse(ask, req)
 	case name == gen.Manager:
@@ -103,9 +105,9 @@ func (m *manager) toProc(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 	case dist.AskCall:
 		m.workerCall(p, c.caller(ask), req)
 	case dist.AskSystem:
-		m.systemOfWorker(c, p, ask, req)
+		c.system(c.caller(ask), m.worker(p), req)
 	case dist.AskIO:
-		p.ioRequest(m, c, ask, req)
+		m.ioRequest(c, p, ask, req)
 	default:
 		c.refuse(ask, req)
 	}

@@ -171,7 +171,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 	const calls = 12_000
 	for i := range calls {
 		ask := dist.Ask{Kind: dist.AskSystem, From: pl.self, Tag: gen.Encode(int64(i))}
-		pl.m.systemOfWorker(pl.c, pl.p, ask, reqGetState)
+		pl.c.system(pl.c.caller(ask), pl.m.worker(pl.p), gen.Encode(etf.Atom("get_state")))
 	}
 	if pl.c.Waiting() != before || len(pl.c.stateCalls) != calls {
 		t.Fatalf("%d bytes more wait, for %d calls", pl.c.Waiting()-before, len(pl.c.stateCalls))

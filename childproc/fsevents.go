@@ -31,10 +31,6 @@ var kindAtom = [...]etf.Atom{
 
 // watch takes {watch, Path, Opts}. The answer comes when all is watched.
 func (m *manager) watch(to caller, what, opts etf.Term) {
-	if m.phase != serving {
-		to.reply(gen.Error(etf.Atom("stopping")))
-		return
-	}
 	o, bad := order.WatchOf(m.outside(to.From), what, opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
@@ -101,30 +97,12 @@ func (p *watcher) ownable(m *manager, pid etf.Pid) error {
 // disowned: see proc.
 func (*watcher) disowned() {}
 
-// write: see proc. Nobody can.
-func (*watcher) write(*manager, caller, etf.Raw) bool { return false }
-
-// call: see proc. The owner can be set.
-func (p *watcher) call(m *manager, to caller, req etf.Term) bool {
-	t, ok := req.(etf.Tuple)
-	if !ok || len(t) != 2 || t[0] != etf.Atom("setopts") {
-		return false
-	}
-	m.setopts(p, to, t[1])
-	return true
-}
+// kind: see proc.
+func (*watcher) kind() taken { return byWatcher }
 
 // setopt: see proc.
 func (*watcher) setopt(*manager, etf.Atom, etf.Term) (func(), error) {
 	return nil, errors.New("there is no such option for a watcher of files")
-}
-
-// ioRequest: see proc. It is no I/O device.
-func (*watcher) ioRequest(_ *manager, c *client, ask dist.Ask, raw etf.Raw) { c.refuse(ask, raw) }
-
-// command: see proc. It takes nothing.
-func (p *watcher) command(_ *manager, c *client, owner etf.Pid, _ etf.Raw) {
-	c.Exit2(p.pid, owner, gen.Badsig)
 }
 
 // brief: see proc.

@@ -40,9 +40,9 @@ func isLong(req etf.Raw) bool {
 	return err == nil && (name == "requests" || name == "get_until")
 }
 
-// ioRequest: see proc.
-func (p *program) ioRequest(m *manager, c *client, ask dist.Ask, raw etf.Raw) {
-	if p.run != nil {
+// ioRequest takes a request of the I/O protocol.
+func (m *manager) ioRequest(c *client, p proc, ask dist.Ask, raw etf.Raw) {
+	if p.kind() != byWorker {
 		c.refuse(ask, raw)
 		return
 	}
@@ -58,121 +58,147 @@ func (p *program) ioRequest(m *manager, c *client, ask dist.Ask, raw etf.Raw) {
 		return
 	}
 	if w := m.keep(c.caller(ask), more); w != nil {
-		m.ioOne(p, c, req, w.reply)
+		m.ioOne(ioDo{p.(*program), c, w.reply}, req)
 	}
 }
 
+// ioRequests are those of the I/O protocol. It is filled in later, since one of them is
+// several others.
+var ioRequests table[func(m *manager, d ioDo, a args) bool]
+
+func init() {
+	ioRequests = table[func(m *manager, d ioDo, a args) bool]{
+		{"put_chars", 2, byWorker, (*manager).putChars, "{put_chars, Encoding, Chars}"},
+		{"put_chars", 1, byWorker, (*manager).putBytes, "{put_chars, Chars}"},
+		{"put_chars", 4, byWorker, (*manager).putResult, "{put_chars, Encoding, Module, Function, Args}"},
+		{"get_line", 2, byWorker, (*manager).getLine, "{get_line, Encoding, Prompt}"},
+		{"get_chars", 3, byWorker, (*manager).getChars, "{get_chars, Encoding, Prompt, N}"},
+		{"get_until", 5, byWorker, (*manager).getUntil, "{get_until, Encoding, Prompt, Module, Function, Args}"},
+		{"getopts", 0, byWorker, (*manager).ioGetopts, "getopts"},
+		{"setopts", 1, byWorker, (*manager).ioSetopts, "{setopts, Opts}"},
+		{"get_geometry", 1, byWorker, (*manager).getGeometry, "{get_geometry, What}"},
+		{"requests", 1, byWorker, (*manager).ioSeveral, "{requests, Requests}"},
+	}
+}
+
+// ioDo is for whom a request is done, one of several or the only one.
+type ioDo struct {
+	p     *program
+	c     *client
+	reply func(etf.Term)
+}
+
 // ioOne does one request.
-func (m *manager) ioOne(p *program, c *client, req etf.Term, reply func(etf.Term)) {
-	bad := func() { reply(gen.Error(etf.Atom("request"))) }
-	if req == etf.Atom("getopts") {
-		reply(p.device.opts())
-		return
+func (m *manager) ioOne(d ioDo, req etf.Term) {
+	name, a := partsOf(req)
+	row := ioRequests.find(name, len(a.list))
+	if row == nil || !row.do(m, d, a) {
+		d.reply(gen.Error(etf.Atom("request")))
 	}
-	t, ok := req.(etf.Tuple)
-	if !ok || len(t) < 2 {
-		bad()
-		return
+}
+
+func (m *manager) ioGetopts(d ioDo, _ args) bool {
+	d.reply(d.p.device.opts())
+	return true
+}
+
+func (m *manager) ioSetopts(d ioDo, a args) bool {
+	d.reply(d.p.device.set(a.list[0]))
+	return true
+}
+
+// getGeometry: a program has no screen of a node's.
+func (m *manager) getGeometry(d ioDo, _ args) bool {
+	d.reply(gen.Error(etf.Atom("enotsup")))
+	return true
+}
+
+func (m *manager) ioSeveral(d ioDo, a args) bool {
+	list, ok := a.list[0].(etf.List)
+	if !ok || len(list) > maxRequests {
+		return false
 	}
-	name, _ := t[0].(etf.Atom)
-	switch {
-	case name == "put_chars" && len(t) == 3:
-		m.putChars(p, t[1], t[2], reply)
-	case name == "put_chars" && len(t) == 2: // before OTP R13
-		m.putChars(p, etf.Atom("latin1"), t[1], reply)
-	case name == "put_chars" && len(t) == 5:
-		m.putResult(p, c, t, reply)
-	case name == "get_line" && len(t) == 3:
-		m.getLine(p, c, t[1], reply)
-	case name == "get_chars" && len(t) == 4:
-		n, ok := t[3].(int64)
-		if !ok || n < 0 || n > maxGot {
-			bad()
-			return
-		}
-		m.getChars(p, c, t[1], int(n), reply)
-	case name == "get_until" && len(t) == 6:
-		m.getUntil(p, c, t, reply)
-	case name == "setopts" && len(t) == 2:
-		reply(p.device.set(t[1]))
-	case name == "get_geometry":
-		reply(gen.Error(etf.Atom("enotsup")))
-	case name == "requests" && len(t) == 2:
-		list, ok := t[1].(etf.List)
-		if !ok || len(list) > maxRequests {
-			bad()
-			return
-		}
-		m.ioAll(p, c, list, reply)
-	default:
-		bad()
-	}
+	m.ioAll(d, list)
+	return true
 }
 
 // ioAll does several requests, up to the first that fails; the last one's answer
 // is the answer. Those that are answered at once take no stack.
-func (m *manager) ioAll(p *program, c *client, list etf.List, reply func(etf.Term)) {
+func (m *manager) ioAll(d ioDo, list etf.List) {
 	if len(list) == 0 {
-		reply(etf.Atom("ok"))
+		d.reply(etf.Atom("ok"))
 		return
 	}
 	for atOnce := true; atOnce; {
 		req, rest := list[0], list[1:]
 		inCall := true
 		atOnce = false
-		m.ioOne(p, c, req, func(answer etf.Term) {
+		m.ioOne(ioDo{d.p, d.c, func(answer etf.Term) {
 			switch t, isTuple := answer.(etf.Tuple); {
 			case len(rest) == 0 || isTuple && len(t) > 0 && t[0] == etf.Atom("error"):
-				reply(answer)
+				d.reply(answer)
 			case inCall:
 				atOnce = true
 			default:
-				m.ioAll(p, c, rest, reply)
+				m.ioAll(d, rest)
 			}
-		})
+		}}, req)
 		inCall = false
 		list = rest
 	}
 }
 
-func (m *manager) putChars(p *program, encoding, chars etf.Term, reply func(etf.Term)) {
-	data, err := p.device.encode(encoding, chars)
+func (m *manager) putChars(d ioDo, a args) bool {
+	m.put(d, a.list[0], a.list[1])
+	return true
+}
+
+// putBytes is what io modules before OTP R13 put.
+func (m *manager) putBytes(d ioDo, a args) bool {
+	m.put(d, etf.Atom("latin1"), a.list[0])
+	return true
+}
+
+// put writes characters; the answer comes when they are in the pipe.
+func (m *manager) put(d ioDo, encoding, chars etf.Term) {
+	data, err := d.p.device.encode(encoding, chars)
 	if err != nil {
-		reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, p.device.encoding()}))
+		d.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, d.p.device.encoding()}))
 		return
 	}
-	if err := p.w.Write(data, reply); err != nil {
-		reply(outcome(err))
+	if err := d.p.w.Write(data, d.reply); err != nil {
+		d.reply(outcome(err))
 	}
 }
 
 // putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
 // A}, which is io:format/3.
-func (m *manager) putResult(p *program, c *client, t etf.Tuple, reply func(etf.Term)) {
-	module, ok1 := t[2].(etf.Atom)
-	function, ok2 := t[3].(etf.Atom)
-	args, ok3 := etf.Elements(t[4])
+func (m *manager) putResult(d ioDo, a args) bool {
+	module, ok1 := a.list[1].(etf.Atom)
+	function, ok2 := a.list[2].(etf.Atom)
+	list, ok3 := etf.Elements(a.list[3])
 	if !ok1 || !ok2 || !ok3 {
-		reply(gen.Error(etf.Atom("request")))
-		return
+		return false
 	}
-	c.Ask(module, function, args, func(result etf.Term) {
+	d.c.Ask(module, function, list, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("badrpc") {
-			reply(gen.Error(function))
+			d.reply(gen.Error(function))
 			return
 		}
-		m.putChars(p, t[1], result, reply)
+		m.put(d, a.list[0], result)
 	})
+	return true
 }
 
 // get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
-func (m *manager) get(p *program, c *client, encoding etf.Term, find func(k *kept) (int, bool), reply func(etf.Term)) {
+func (m *manager) get(d ioDo, encoding etf.Term, find func(k *kept) (int, bool)) {
+	p, reply := d.p, d.reply
 	if p.mode != order.Passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}
-	m.await(p, c, workers.Stdout, func(k *kept, ended bool) (int, bool) {
+	m.await(p, d.c, workers.Stdout, func(k *kept, ended bool) (int, bool) {
 		b := k.bytes()
 		n, found := find(k)
 		switch {
@@ -200,22 +226,28 @@ func (m *manager) get(p *program, c *client, encoding etf.Term, find func(k *kep
 }
 
 // getLine gets a line with its end.
-func (m *manager) getLine(p *program, c *client, encoding etf.Term, reply func(etf.Term)) {
-	m.get(p, c, encoding, func(k *kept) (int, bool) {
+func (m *manager) getLine(d ioDo, a args) bool {
+	m.get(d, a.list[0], func(k *kept) (int, bool) {
 		n := k.line(maxGot)
 		return n, n > 0 && (n < maxGot || k.bytes()[n-1] == '\n')
-	}, reply)
+	})
+	return true
 }
 
 // getChars gets n characters, or fewer before the end.
-func (m *manager) getChars(p *program, c *client, encoding etf.Term, n int, reply func(etf.Term)) {
-	asBytes := p.device.asBytes(encoding)
-	m.get(p, c, encoding, func(k *kept) (int, bool) {
+func (m *manager) getChars(d ioDo, a args) bool {
+	number, ok := a.list[2].(int64)
+	if !ok || number < 0 || number > maxGot {
+		return false
+	}
+	n, asBytes := int(number), d.p.device.asBytes(a.list[0])
+	m.get(d, a.list[0], func(k *kept) (int, bool) {
 		if asBytes {
 			return n, k.len() >= n
 		}
 		return k.chars(n)
-	}, reply)
+	})
+	return true
 }
 
 // wholeRunes is how many bytes of b are not the beginning of a character whose end

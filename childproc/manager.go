@@ -1,7 +1,6 @@
 package childproc
 
 import (
-	"errors"
 	"os"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/slack"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -76,7 +74,6 @@ type manager struct {
 	lastKept   *keptReason // a reason that others may end for as well
 	collected  collected
 	unready    unready
-	msg        dist.Message
 	refused    uint64 // frames that were not understood
 	frame      delivery
 	turns      turns
@@ -162,71 +159,9 @@ func (m *manager) newRef() uint64 {
 	return m.nextRef
 }
 
-// request takes one call to the manager.
-func (m *manager) request(to caller, req etf.Raw) {
-	if len(req) > order.MaxRequest {
-		to.reply(gen.TooLarge(len(req), order.MaxRequest))
-		return
-	}
-	if reason, ok := stopRequest(req); ok {
-		to.reply(etf.Atom("ok"))
-		m.stop(reason, "the node asked for it")
-		return
-	}
-	t, err := peer.Decode(req)
-	switch {
-	case errors.Is(err, etf.ErrTooMany):
-		to.reply(gen.Error(etf.Tuple{etf.Atom("too_many_elements"), int64(peer.MaxElements)}))
-		return
-	case err != nil:
-		to.reply(gen.BadRequest(req))
-		return
-	}
-	switch r := t.(type) {
-	case etf.Atom:
-		switch r {
-		case "info":
-			to.reply(m.info(to.node()))
-			return
-		case "workers":
-			to.reply(m.list())
-			return
-		}
-	case etf.Tuple:
-		if m.tupleRequest(to, r) {
-			return
-		}
-	}
-	to.reply(gen.BadRequest(req))
-}
-
-func (m *manager) tupleRequest(to caller, r etf.Tuple) bool {
-	if len(r) == 0 {
-		return false
-	}
-	name, _ := r[0].(etf.Atom)
-	switch {
-	case (name == "spawn" || name == "run") && len(r) == 3:
-		m.spawn(to, r[1], r[2], name == "run")
-	case name == "watch" && len(r) == 3:
-		m.watch(to, r[1], r[2])
-	case name == "info" && len(r) == 2:
-		to.reply(m.infoOf(to.node(), r[1]))
-	case name == "set" && len(r) == 3:
-		to.reply(gen.Error(etf.Atom("read_only")))
-	default:
-		return false
-	}
-	return true
-}
-
 // spawn starts a worker, or says why not. The answer comes when the spawner has
 // answered.
 func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
-	if m.phase != serving {
-		to.reply(gen.Error(etf.Atom("stopping")))
-		return
-	}
 	read := order.Spawn
 	if run {
 		read = order.Run

@@ -1,123 +1,122 @@
 package childproc
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"maps"
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"erluv/wire/etf"
 )
 
-// decoded are the words that functions of ours know: those of their cases, and those that
-// a name is compared with.
-func decoded(t *testing.T, file string, functions ...string) map[string]bool {
-	t.Helper()
-	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	words := make(map[string]bool)
-	word := func(e ast.Expr) {
-		if literal, ok := e.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-			text, _ := strconv.Unquote(literal.Value)
-			words[text] = true
-		}
-	}
-	found := 0
-	for _, d := range tree.Decls {
-		f, ok := d.(*ast.FuncDecl)
-		if !ok || !slices.Contains(functions, f.Name.Name) {
-			continue
-		}
-		found++
-		ast.Inspect(f, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.CaseClause:
-				for _, e := range n.List {
-					word(e)
-				}
-			case *ast.BinaryExpr:
-				if x, ok := n.X.(*ast.Ident); ok && n.Op == token.EQL && x.Name == "name" {
-					word(n.Y)
-				}
-			}
-			return true
-		})
-	}
-	if found != len(functions) {
-		t.Fatalf("%s has %d of the functions %q", file, found, functions)
-	}
-	return words
-}
-
-// documented are the names of the items of the outermost list behind a heading of
-// erluv-protocol(7): of "stdout , stderr => What" both, of "{spawn, Cmd, Opts}" spawn.
-func documented(t *testing.T, heading string) map[string]bool {
+// section is what erluv-protocol(7) has behind a heading, up to the next one. Several headings
+// have the same name: nth is 0 for the first.
+func section(t *testing.T, heading string, nth int) string {
 	t.Helper()
 	text, err := os.ReadFile("../man/erluv-protocol.7")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(text), "\n"+heading+"\n")
-	if !ok {
+	parts := strings.Split(string(text), "\n"+heading+"\n")
+	if nth+1 >= len(parts) {
 		t.Fatalf("erluv-protocol.7 has no %s", heading)
 	}
-	name := regexp.MustCompile(`^\{?([a-z_]+)`)
-	names := make(map[string]bool)
+	end := regexp.MustCompile(`(?m)^\.S[hs] `).FindStringIndex(parts[nth+1])
+	if end == nil {
+		return parts[nth+1]
+	}
+	return parts[nth+1][:end[0]]
+}
+
+// headings are those of the items of a section's outermost list, which name requests.
+func headings(section string) (found []string) {
 	depth := 0
 	for line := range strings.Lines(section) {
 		line = strings.TrimSpace(line)
+		heading, is := strings.CutPrefix(line, ".It ")
 		switch {
-		case strings.HasPrefix(line, ".Sh"), strings.HasPrefix(line, ".Ss"):
-			return names
 		case strings.HasPrefix(line, ".Bl"):
 			depth++
 		case strings.HasPrefix(line, ".El"):
 			depth--
-		case depth == 1 && strings.HasPrefix(line, ".It Li "):
-			for _, one := range strings.Split(line[len(".It Li "):], " , ") {
-				if found := name.FindStringSubmatch(one); found != nil {
-					names[found[1]] = true
+		case depth == 1 && is:
+			found = append(found, strings.Trim(strings.TrimPrefix(heading, "Li "), `"`))
+		}
+	}
+	return found
+}
+
+// documented compares the rows of a table that the test wants with what the manual has.
+func documented[F any](t *testing.T, family table[F], want taken, there []string) {
+	t.Helper()
+	for i := range family {
+		row := &family[i]
+		if !row.taken.has(want) {
+			continue
+		}
+		for _, one := range strings.Split(row.line, " , ") {
+			if name, arity := shape(one); name != row.name || arity != row.arity {
+				t.Errorf("%s is %s with %d arguments, but the row is of %s with %d", one, name, arity, row.name, row.arity)
+			}
+		}
+		at := slices.Index(there, row.line)
+		if at < 0 {
+			t.Errorf("there is no item for %s", row.line)
+			continue
+		}
+		there = slices.Delete(slices.Clone(there), at, at+1)
+	}
+	for _, heading := range there {
+		t.Errorf("there is an item for %s, which is not understood", heading)
+	}
+}
+
+// shape is the name of a request as the manual writes it, and how many arguments it has.
+func shape(request string) (name etf.Atom, arity int) {
+	inside, isTuple := strings.CutPrefix(request, "{")
+	if !isTuple {
+		return etf.Atom(request), 0
+	}
+	parts := strings.Split(strings.TrimSuffix(inside, "}"), ", ")
+	return etf.Atom(parts[0]), len(parts) - 1
+}
+
+// TestManual: erluv-protocol(7) has each request, call and message that is understood, with
+// its arguments, and no other. Its options are compared by package order.
+func TestManual(t *testing.T) {
+	t.Run("requests", func(t *testing.T) { documented(t, requests, always, headings(section(t, ".Sh REQUESTS", 0))) })
+	t.Run("calls of workers", func(t *testing.T) { documented(t, calls, byWorker, headings(section(t, ".Ss Calls", 0))) })
+	t.Run("calls of watchers", func(t *testing.T) { documented(t, calls, byWatcher, headings(section(t, ".Ss Calls", 1))) })
+	t.Run("system messages", func(t *testing.T) {
+		var there []string
+		for _, heading := range headings(section(t, ".Ss System messages", 0)) {
+			for _, one := range strings.Split(heading, " , ") {
+				if words := strings.Fields(strings.TrimPrefix(one, "Fn sys:")); strings.HasPrefix(one, "Fn sys:") {
+					words = slices.DeleteFunc(words, func(w string) bool { return w == "W" })
+					there = append(there, "{"+strings.Join(words, ", ")+"}")
 				}
 			}
 		}
-	}
-	return names
-}
-
-// TestManual: erluv-protocol(7) has each request and call that is understood, and no
-// other. Its options are compared by package order.
-func TestManual(t *testing.T) {
-	calls := decoded(t, "calls.go", "workerCall", "call")
-	calls["write"] = true // taken before it is decoded
-	requests := decoded(t, "manager.go", "request", "tupleRequest")
-	requests["stop"] = true // likewise
-	for heading, want := range map[string]map[string]bool{
-		".Sh REQUESTS": requests,
-		".Ss Calls":    calls, // of workers: the first of this name
-	} {
-		got := documented(t, heading)
-		if len(want) < 5 {
-			t.Errorf("only %d words are known for %s", len(want), heading)
-		}
-		for _, name := range slices.Sorted(maps.Keys(want)) {
-			if !got[name] {
-				t.Errorf("%s: there is no item for %s", heading, name)
+		for i, one := range there {
+			if !strings.Contains(one, ",") {
+				there[i] = strings.Trim(one, "{}")
 			}
 		}
-		for _, name := range slices.Sorted(maps.Keys(got)) {
-			if !want[name] {
-				t.Errorf("%s: there is an item for %s, which is not understood", heading, name)
+		documented(t, systemRequests, always, there)
+	})
+	t.Run("I/O", func(t *testing.T) {
+		documented(t, ioRequests, byWorker, headings(section(t, ".Ss The I/O protocol", 0)))
+	})
+	t.Run("port messages", func(t *testing.T) {
+		var there []string
+		for line := range strings.Lines(section(t, ".Ss The port protocol", 0)) {
+			if message, is := strings.CutPrefix(line, ".Li W ! {Owner, "); is {
+				there = append(there, strings.TrimSuffix(strings.TrimRight(message, " ,.\n"), "}"))
 			}
 		}
-	}
+		documented(t, portMessages, byWorker, there)
+	})
 }
 
 // TestManualOfInfo: it names all that info has.

@@ -5,7 +5,6 @@ import (
 
 	"erluv/childproc/order"
 	"erluv/childproc/peer"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -32,16 +31,10 @@ type proc interface {
 	// disowned: the owner is another process from now on.
 	disowned()
 
-	// write takes a call that is a write, which can be large; call takes any other that not
-	// all kinds take. False: it is none.
-	write(m *manager, to caller, req etf.Raw) bool
-	call(m *manager, to caller, req etf.Term) bool
+	// kind says which calls and messages it takes.
+	kind() taken
 	// setopt is what is to be done to set an option beside the owner.
 	setopt(m *manager, key etf.Atom, v etf.Term) (func(), error)
-	// ioRequest takes a request of the I/O protocol.
-	ioRequest(m *manager, c *client, ask dist.Ask, raw etf.Raw)
-	// command writes what the owner sends as to a port.
-	command(m *manager, c *client, owner etf.Pid, arg etf.Raw)
 	// brief is what is told of the process at no cost, with a command or path of about so
 	// many bytes at most; info is everything.
 	brief(m *manager, longest int) etf.Map

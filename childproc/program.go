@@ -38,6 +38,14 @@ type program struct {
 	deaf    bool // the owner was told that commands are lost
 }
 
+// kind: see proc.
+func (p *program) kind() taken {
+	if p.run != nil {
+		return byRun
+	}
+	return byWorker
+}
+
 // begin starts the program of a worker, for the first time or again.
 func (m *manager) begin(p *program, spec *workers.Spec) {
 	p.stopped, p.deaf = false, false

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -13,55 +12,62 @@ import (
 // ours can be asked how it is, and ended. What would change how an Erlang process works
 // (suspend, replace_state, change_code, debug) is answered with an error.
 
-var (
-	errNotSupported = gen.Error(etf.Atom("not_supported"))
+var errNotSupported = gen.Error(etf.Atom("not_supported"))
 
-	reqGetState  = gen.Encode(etf.Atom("get_state"))
-	reqGetStatus = gen.Encode(etf.Atom("get_status"))
-)
+// systemRequests are those that are understood.
+var systemRequests = table[func(c *client, to caller, of subject, a args) bool]{
+	{"terminate", 1, always | unbuilt, (*client).terminate, "{terminate, Reason}"},
+	{"get_state", 0, always, (*client).getState, "get_state"},
+	{"get_status", 0, always, (*client).getStatus, "get_status"},
+}
 
-// systemOfWorker answers a system message to a worker or a watcher of files.
-func (m *manager) systemOfWorker(c *client, p proc, ask dist.Ask, req etf.Raw) {
-	if reason, ok := terminateOf(req); ok {
-		c.Answer(ask, etf.Atom("ok")) // before the end, which may come at once
-		m.end(p, reason)
-		return
-	}
+// subject is what a system message is about.
+type subject struct {
+	pid  etf.Pid
+	info func() etf.Term // nil: it has ended
+	end  func(reason etf.Raw)
+}
+
+// worker is a process of ours as a subject.
+func (m *manager) worker(p proc) subject {
 	pid := p.self().pid
-	c.system(ask, req, pid, func() etf.Term {
+	info := func() etf.Term {
 		if m.find(pid) == nil {
 			return nil
 		}
 		return p.info(m)
-	})
+	}
+	return subject{pid, info, func(reason etf.Raw) { m.end(p, reason) }}
 }
 
-// systemOf answers one to a registered name. The end of main, which guards the node, is
+// itself is the manager as one, by any of its names. The end of main, which guards the node, is
 // that of the node too.
-func (m *manager) systemOf(c *client, name etf.Atom, ask dist.Ask, req etf.Raw) {
-	if name == gen.NetKernel {
-		c.Answer(ask, errNotSupported)
-		return
-	}
-	if reason, ok := terminateOf(req); ok {
-		c.Answer(ask, etf.Atom("ok"))
-		m.stop(reason, "the node asked for it")
-		return
-	}
-	c.system(ask, req, m.self, func() etf.Term { return m.info(c.Node()) })
+func (m *manager) itself(c *client) subject {
+	info := func() etf.Term { return m.info(c.Node()) }
+	return subject{m.self, info, func(reason etf.Raw) { m.stop(reason, "the node asked for it") }}
 }
 
-// system answers what is not terminate. The process may have ended when info is called
-// later, and info is nil then.
-func (c *client) system(ask dist.Ask, req etf.Raw, self etf.Pid, info func() etf.Term) {
-	switch {
-	case gen.IsAtom(req, reqGetState):
-		c.answerState(ask, info)
-	case gen.IsAtom(req, reqGetStatus):
-		c.Answer(ask, statusTerm(self, info()))
-	default:
-		c.Answer(ask, errNotSupported)
+// system answers a system message.
+func (c *client) system(to caller, of subject, req etf.Raw) {
+	name, arity, a, ok := headOf(req)
+	row := systemRequests.find(name, arity)
+	if !ok || row == nil || !row.do(c, to, of, a) {
+		to.reply(errNotSupported)
 	}
+}
+
+func (c *client) terminate(to caller, of subject, a args) bool {
+	reason, ok := a.only()
+	if ok {
+		to.reply(etf.Atom("ok")) // before the end, which may come at once
+		of.end(reason)
+	}
+	return ok
+}
+
+func (c *client) getStatus(to caller, of subject, _ args) bool {
+	to.reply(statusTerm(of.pid, of.info()))
+	return true
 }
 
 // statusTerm is what sys:get_status/1 returns, with the last element as gen_server has
@@ -83,9 +89,6 @@ func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 	}
 }
 
-// terminateOf is the reason of {terminate, Reason}.
-func terminateOf(req etf.Raw) (etf.Raw, bool) { return gen.Second("terminate", req) }
-
 // stateForm is the form in which sys:get_state/1 of the node expects an answer.
 type stateForm uint8
 
@@ -101,23 +104,23 @@ type stateCall struct {
 	info func() etf.Term
 }
 
-// answerState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
+// getState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
 // and nothing in the request tells by which release it was made, so the node is asked
 // with the first one. Once is enough for a
 // client: its release changes only when it starts again, and then it is another.
-func (c *client) answerState(ask dist.Ask, info func() etf.Term) {
+func (c *client) getState(to caller, of subject, _ args) bool {
 	if c.stateForm != stateUnknown {
-		if state := c.formed(info()); state != nil {
-			c.Answer(ask, state)
+		if state := c.formed(of.info()); state != nil {
+			to.reply(state)
 		}
-		return
+		return true
 	}
-	w := c.m.keep(c.caller(ask), 0)
+	w := c.m.keep(to, 0)
 	if w == nil {
-		return
+		return true
 	}
-	if c.stateCalls = append(c.stateCalls, stateCall{w, info}); len(c.stateCalls) > 1 {
-		return
+	if c.stateCalls = append(c.stateCalls, stateCall{w, of.info}); len(c.stateCalls) > 1 {
+		return true
 	}
 	c.Ask("application", "get_key", etf.List{etf.Atom("stdlib"), etf.Atom("vsn")}, func(result etf.Term) {
 		c.stateForm = stateFormOf(result)
@@ -127,6 +130,7 @@ func (c *client) answerState(ask dist.Ask, info func() etf.Term) {
 			call.late(func() etf.Term { return c.formed(call.info()) })
 		}
 	})
+	return true
 }
 
 // formed is a state as sys takes it; nil: the process has ended, which the monitor of the

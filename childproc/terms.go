@@ -8,9 +8,6 @@ import (
 
 // Terms of workers. What main says as well is in wire/gen.
 
-// stopRequest reads {stop, Reason}, whose reason need not be built.
-func stopRequest(req etf.Raw) (reason etf.Raw, ok bool) { return gen.Second("stop", req) }
-
 // text is a binary made of a string.
 func text(s string) etf.Binary { return etf.Binary(s) }
 

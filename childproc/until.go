@@ -39,17 +39,17 @@ type until struct {
 	waited   bool
 }
 
-func (m *manager) getUntil(p *program, c *client, t etf.Tuple, reply func(etf.Term)) {
-	module, ok1 := t[3].(etf.Atom)
-	function, ok2 := t[4].(etf.Atom)
-	extra, ok3 := etf.Elements(t[5])
+func (m *manager) getUntil(d ioDo, a args) bool {
+	p := d.p
+	module, ok1 := a.list[2].(etf.Atom)
+	function, ok2 := a.list[3].(etf.Atom)
+	extra, ok3 := etf.Elements(a.list[4])
 	if !ok1 || !ok2 || !ok3 {
-		reply(gen.Error(etf.Atom("request")))
-		return
+		return false
 	}
 	if p.mode != order.Passive {
-		reply(gen.Error(etf.Atom("active")))
-		return
+		d.reply(gen.Error(etf.Atom("active")))
+		return true
 	}
 	u := &until{
 		m: m, p: p, module: module, function: function, extra: extra,
@@ -57,10 +57,11 @@ func (m *manager) getUntil(p *program, c *client, t etf.Tuple, reply func(etf.Te
 	}
 	u.reply = func(answer etf.Term) {
 		u.held.Give()
-		reply(answer)
+		d.reply(answer)
 	}
-	u.reader.taker, u.reader.client = u, c
+	u.reader.taker, u.reader.client = u, d.c
 	m.awaitReader(p, workers.Stdout, &u.reader)
+	return true
 }
 
 // take gives the function the next piece.

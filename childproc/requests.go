@@ -1,0 +1,94 @@
+package childproc
+
+import (
+	"errors"
+
+	"erluv/childproc/order"
+	"erluv/childproc/peer"
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+)
+
+// requests are those to the manager, in the order of erluv-protocol(7).
+var requests = table[func(m *manager, to caller, a args) bool]{
+	{"spawn", 2, whileServing, (*manager).spawnRequest, "{spawn, Cmd, Opts}"},
+	{"run", 2, whileServing, (*manager).runRequest, "{run, Cmd, Opts}"},
+	{"watch", 2, whileServing, (*manager).watchRequest, "{watch, Path, Opts}"},
+	{"workers", 0, always, (*manager).workersRequest, "workers"},
+	{"info", 0, always, (*manager).infoRequest, "info"},
+	{"info", 1, always, (*manager).infoKeyRequest, "{info, Key}"},
+	{"set", 2, always, (*manager).setRequest, "{set, Key, Value}"},
+	{"stop", 1, always | unbuilt, (*manager).stopRequest, "{stop, Reason}"},
+}
+
+// request takes one call to the manager.
+func (m *manager) request(to caller, req etf.Raw) {
+	if len(req) > order.MaxRequest {
+		to.reply(gen.TooLarge(len(req), order.MaxRequest))
+		return
+	}
+	name, arity, a, ok := headOf(req)
+	row := requests.find(name, arity)
+	if row == nil || !row.taken.has(unbuilt) {
+		t, err := peer.Decode(req)
+		if errors.Is(err, etf.ErrTooMany) {
+			to.reply(gen.Error(etf.Tuple{etf.Atom("too_many_elements"), int64(peer.MaxElements)}))
+			return
+		}
+		ok = ok && err == nil
+		_, a = partsOf(t)
+	}
+	switch {
+	case !ok || row == nil:
+		to.reply(gen.BadRequest(req))
+	case !row.taken.has(1 << m.phase):
+		to.reply(gen.Error(etf.Atom("stopping")))
+	case !row.do(m, to, a):
+		to.reply(gen.BadRequest(req))
+	}
+}
+
+func (m *manager) spawnRequest(to caller, a args) bool {
+	m.spawn(to, a.list[0], a.list[1], false)
+	return true
+}
+
+func (m *manager) runRequest(to caller, a args) bool {
+	m.spawn(to, a.list[0], a.list[1], true)
+	return true
+}
+
+func (m *manager) watchRequest(to caller, a args) bool {
+	m.watch(to, a.list[0], a.list[1])
+	return true
+}
+
+func (m *manager) workersRequest(to caller, _ args) bool {
+	to.reply(m.list())
+	return true
+}
+
+func (m *manager) infoRequest(to caller, _ args) bool {
+	to.reply(m.info(to.node()))
+	return true
+}
+
+func (m *manager) infoKeyRequest(to caller, a args) bool {
+	to.reply(m.infoOf(to.node(), a.list[0]))
+	return true
+}
+
+// setRequest: what a node says of itself cannot be altered.
+func (m *manager) setRequest(to caller, _ args) bool {
+	to.reply(gen.Error(etf.Atom("read_only")))
+	return true
+}
+
+func (m *manager) stopRequest(to caller, a args) bool {
+	reason, ok := a.only()
+	if ok {
+		to.reply(etf.Atom("ok"))
+		m.stop(reason, "the node asked for it")
+	}
+	return ok
+}

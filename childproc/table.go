@@ -1,0 +1,90 @@
+package childproc
+
+import (
+	"erluv/wire/etf"
+)
+
+// A family of requests is a table, one row each: the manager's requests, the calls to processes
+// of ours, system messages, requests of the I/O protocol, messages of the port protocol. F is
+// how the functions of a family are called.
+type table[F any] []row[F]
+
+type row[F any] struct {
+	name  etf.Atom
+	arity int // 0: it is the name alone, no tuple
+	taken taken
+	do    F      // is given args; false: these are none that it takes
+	line  string // of erluv-protocol(7): the heading of its item, or its place in the text
+}
+
+// taken is when a request is taken, by the manager's phases, or by which kinds of processes.
+type taken uint8
+
+const (
+	always       taken = 1<<serving | 1<<stopping | 1<<disconnected | 1<<over
+	whileServing taken = 1 << serving
+
+	byWorker  taken = 1 << 4
+	byRun     taken = 1 << 5
+	byWatcher taken = 1 << 6
+	byProgram       = byWorker | byRun
+	byAll           = byProgram | byWatcher
+
+	// The arguments can be large, and are not built.
+	unbuilt taken = 1 << 7
+)
+
+// args are the arguments of a request.
+type args struct {
+	list etf.Tuple // built
+	raw  etf.Raw   // unbuilt, one after another
+}
+
+// only is the only one, unbuilt.
+func (a args) only() (etf.Raw, bool) {
+	r := etf.NewReader(a.raw)
+	arg, err := r.Raw()
+	return arg, err == nil
+}
+
+func (t taken) has(other taken) bool { return t&other != 0 }
+
+// find finds a row; nil: there is none.
+func (t table[F]) find(name etf.Atom, arity int) *row[F] {
+	for i := range t {
+		if t[i].name == name && t[i].arity == arity {
+			return &t[i]
+		}
+	}
+	return nil
+}
+
+// headOf reads the name of a request and how many arguments it has, without these.
+func headOf(req etf.Raw) (name etf.Atom, arity int, a args, ok bool) {
+	r := etf.NewReader(req)
+	n, err := r.Tuple()
+	switch {
+	case err != nil:
+		n = 1
+	case n < 2:
+		return "", 0, a, false
+	}
+	if name, err = r.Atom(); err != nil {
+		return "", 0, a, false
+	}
+	return name, n - 1, args{raw: r.Rest()}, true
+}
+
+// partsOf is headOf of a term, with the arguments.
+func partsOf(req etf.Term) (name etf.Atom, a args) {
+	switch t := req.(type) {
+	case etf.Atom:
+		return t, args{}
+	case etf.Tuple:
+		if len(t) > 1 {
+			name, _ = t[0].(etf.Atom)
+			return name, args{list: t[1:]}
+		}
+	}
+	return "", args{}
+}
