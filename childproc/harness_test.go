@@ -58,9 +58,12 @@ type node struct {
 	book *book     // what the child has told main of watches
 	next uint32
 	self etf.Pid
-	done chan error  // what the loop of the child came to
-	full atomic.Bool // after the last round there was no room for output
+	done chan error   // what the loop of the child came to
+	full atomic.Bool  // after the last round there was no room for output
+	held atomic.Int64 // of the budget, after the last round
 	m    *manager
+
+	questions []etf.Pid // that await has passed over, by whom to answer
 }
 
 var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9}
@@ -123,6 +126,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 				for _, n := range nodes {
 					served := c.m.clients[n.name]
 					n.full.Store(served != nil && !served.Roomy())
+					n.held.Store(int64(c.m.held.bytes))
 				}
 			})
 		}
