@@ -8,14 +8,15 @@ import (
 	"erluv/wire/etf"
 )
 
-// answerer has callers answered: the client of their node. Tests have one that records.
+// answerer has callers answered: the client of their node, or another that answers those who
+// are no process of a node.
 type answerer interface {
 	Answer(to dist.Ask, term etf.Term) // at once
 	Settle(a peer.Answer)              // once there is room
 }
 
-// caller is a process that waits for an answer, by any protocol that has one. Its tag is
-// part of the frame that it came in.
+// caller is who waits for an answer, by any protocol that has one: mostly a process of a node.
+// Its tag is part of the frame that it came in.
 type caller struct {
 	by answerer
 	dist.Ask
@@ -27,6 +28,15 @@ func (c *client) caller(ask dist.Ask) caller { return caller{c, ask} }
 func (c caller) client() *client {
 	of, _ := c.by.(*client)
 	return of
+}
+
+// near is its client, or that of the process of ours that it calls, when it is no process of a
+// node: the answer waits for room there.
+func (c caller) near(e *entry) *client {
+	if of := c.client(); of != nil {
+		return of
+	}
+	return e.client
 }
 
 // node is the name of its node; "": none.

@@ -6,17 +6,24 @@
 //
 //	peer/         one connection: bytes in and out, ticks, when to hold back; and what is
 //	              that node's: questions, flow, observers, the ledger, words that wait
-//	client.go     a peer with what waits here for room there; who called
+//	client.go     a peer with what waits here for room there
 //	dispatch.go   a frame becomes an event: whom it is for, what it asks
+//	caller.go     who has asked, and is answered at once or later
+//	held.go       the budget for what is kept for those who are answered later
+//	table.go      the families of requests, a row each:
+//	requests.go   to the manager,
+//	calls.go      to a process of ours: write, read, signal, stop, info,
+//	system.go     system messages,
+//	io.go         of the I/O protocol, to a worker as a device: put_chars, get_line,
+//	port.go       and the messages that a port takes
 //	order/        {spawn, Cmd, Opts}, {run, ...} and {watch, ...} become an order
 //	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers and of clients; every decision about them
-//	calls.go      what a worker is asked: write, signal, stop, info, the port protocol
 //	signals.go    links, monitors and exit signals of workers
 //	flow.go       which streams are read, as the peers of their receivers say
 //	packet.go     how output is cut into messages
 //	stream.go     output that is cut, counted, or read on demand
-//	io.go         a worker as an I/O device: io:put_chars, io:get_line
+//	until.go      get_until: a function of the node looks for the end
 //	deliver.go    what a program writes becomes a message: from its pipe straight
 //	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered

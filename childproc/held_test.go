@@ -122,9 +122,11 @@ func heldCases(file string) map[string]heldCase {
 			return one(n.io(w, etf.Tuple{etf.Atom("requests"), etf.List{etf.Atom("getopts"), get("get_line"), etf.Atom("getopts")}}))
 		}},
 		"get_until": {
-			script: "echo x; sleep 100", opts: passive, rex: true,
+			script: "echo x; read line; echo $line; sleep 100", opts: passive, rex: true,
 			call: func(n *node, w etf.Pid) []etf.Raw {
 				tag := n.io(w, get("get_until", etf.Atom("m"), etf.Atom("f"), etf.List(nil)))
+				result(etf.Tuple{etf.Atom("more"), etf.Binary(make([]byte, 1000))})(n, w)
+				n.await(n.toWorker(w, etf.Tuple{etf.Atom("write"), etf.Binary("y\n")}))
 				result(etf.Tuple{etf.Atom("more"), etf.Binary(make([]byte, 1000))})(n, w)
 				n.toWorker(w, etf.Tuple{etf.Atom("signal"), etf.Atom("group"), etf.Atom("sigkill")})
 				return one(tag)
@@ -146,12 +148,41 @@ func heldCases(file string) map[string]heldCase {
 			call:   start("spawn", "sleep 100", opt("proxy", etf.Tuple{etf.Atom("m"), etf.Atom("f"), etf.List{large}})),
 			answer: result(etf.Atom("none")), rex: true,
 		},
+		"spawn that is started again": {
+			call:  start("spawn", waitsFor+"sleep 100", opt("restart", etf.Atom("permanent"))),
+			stays: true,
+		},
 		"run": {call: start("run", waitsFor)},
 	}
 }
 
+// TestHeldOfRefusals: nothing is held for a request that is refused, late or at once.
+func TestHeldOfRefusals(t *testing.T) {
+	n := startChild(t, nil)
+	w := n.spawn([]string{"sleep", "100"})
+	for _, req := range []etf.Tuple{
+		{etf.Atom("spawn"), etf.List{etf.Binary("/nonexistent")}, etf.Map{opt("restart", etf.Atom("permanent"))}},
+		{etf.Atom("spawn"), etf.Binary("exit 3"), etf.Map{opt("ready", etf.Tuple{etf.Atom("line"), etf.Binary("^ready")})}},
+		{etf.Atom("run"), etf.List{etf.Binary("/nonexistent")}, etf.Map{opt("input", etf.Binary("x"))}},
+		{etf.Atom("watch"), etf.Binary("/nonexistent"), etf.Map{}},
+	} {
+		got, ok := n.await(n.request(req)).(etf.Tuple)
+		if !ok || got[0] != etf.Atom("error") {
+			t.Fatalf("%#v: %#v", req, got)
+		}
+		if held := n.heldBytes(); held != 0 {
+			t.Errorf("%#v: %d bytes are held", req, held)
+		}
+	}
+	n.await(n.toWorker(w, etf.Tuple{etf.Atom("write"), int64(9), etf.Binary("x")}))
+	n.await(n.toWorker(w, etf.Tuple{etf.Atom("signal"), etf.Atom("nonsense")}))
+	if held := n.heldBytes(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+}
+
 // TestHeldIsGivenBack: whatever is kept for a caller is given back: when it is answered, when
-// the worker is killed, when a program cannot be started, and when the node is gone.
+// the worker is killed, and when the node is gone.
 func TestHeldIsGivenBack(t *testing.T) {
 	for name := range heldCases("") {
 		for _, end := range []string{"answered", "killed", "node gone"} {

@@ -233,13 +233,17 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		to.reply(gen.Error(etf.Tuple{etf.Atom("already_registered"), other.self().pid}))
 		return false
 	}
-	w := m.keep(to, cost)
-	if w == nil {
-		return false
-	}
 	home := to.client()
 	if c := m.clientOf(o.Owner, home); c != nil {
 		home = c
+	}
+	if home == nil {
+		to.reply(gen.Error(gen.Noconnection)) // its output would wait for room nowhere
+		return false
+	}
+	w := m.keep(to, cost)
+	if w == nil {
+		return false
 	}
 	e := p.self()
 	*e = entry{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{waiting: w}}

@@ -287,7 +287,7 @@ func (p *program) release(m *manager) {
 func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 	switch {
 	case p.run != nil:
-		c := p.asked.to.client()
+		c := p.asked.to.near(&p.entry)
 		c.ran = append(c.ran, p)
 		c.answerRuns()
 	case p.life.quiet && p.asked != nil:

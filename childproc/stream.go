@@ -90,7 +90,7 @@ type reader struct {
 	// Room. 0: it is none, and to is nil.
 	limit  int
 	to     *waiting
-	client *client // of the caller
+	client *client // see caller.near
 }
 
 // taker is given what has been read and not delivered, and says how much of it it has taken
@@ -127,10 +127,13 @@ func (p *program) pushes(st *stream) bool {
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *program) pulled(st *stream) *reader {
-	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.remainder() > 0 || !st.awaited() || st.busy.readers[0].limit == 0 {
+	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.remainder() > 0 || !st.awaited() {
 		return nil
 	}
-	return st.busy.readers[0]
+	if r := st.busy.readers[0]; r.limit > 0 && r.to.to.client() == r.client {
+		return r
+	}
+	return nil
 }
 
 // hold has the streams read or not, as somebody wants their output or not. Before
@@ -477,7 +480,7 @@ func (m *manager) read(p *program, to caller, s workers.Stream, limit int) {
 		return
 	}
 	r := &readCall{m: m, p: p}
-	r.reader = reader{taker: r, limit: limit, to: w, client: to.client()}
+	r.reader = reader{taker: r, limit: limit, to: w, client: to.near(&p.entry)}
 	m.awaitReader(p, s, &r.reader)
 }
 
