@@ -115,6 +115,16 @@ func (c *client) takeObservers(p proc) (o peer.Observers) {
 	return o
 }
 
+// settled has main know what has been handled of all clients, before programs are started
+// by it: a request that main answers with child_down has started nothing.
+func (m *manager) settled() bool {
+	all := true
+	for _, c := range m.clients {
+		all = c.Record() && all
+	}
+	return all
+}
+
 // The rest of peer.Host; Frame and Oversized are in dispatch.go.
 
 // RoomAgain lets answers and output flow again after there was no room. What has been

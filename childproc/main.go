@@ -182,6 +182,7 @@ func build(g given) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.starter.Settle(m.settled)
 	if g.start.Leaves != "" {
 		if err := m.starter.UseLeaves(g.start.Leaves); err != nil {
 			return nil, err

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -148,6 +150,42 @@ func TestCrashUnderLoad(t *testing.T) {
 		t.Errorf("the connection is %s, it was %s", got, socket)
 	}
 	s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive {nodedown, E} -> nodedown after 0 -> none end}")
+}
+
+// A request that is answered with child_down has started nothing: it can be made again.
+// Here main is stopped, so that the child can soon tell it no more of what it has done.
+func TestChildDownHasStartedNothing(t *testing.T) {
+	e, s := crashing(t, "--die-timeout", "60s")
+	dir := t.TempDir()
+	for d := dir; d != filepath.Clean(os.TempDir()); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.eval(t, fmt.Sprintf("Dir = fun(N) -> filename:join(%q, integer_to_list(N)) end, ok", dir))
+	r := e.roles(t)
+	kill(t, r.main, syscall.SIGSTOP)
+	s.eval(t, `
+		Ask = fun(N) ->
+			[monitor(process, {erluv, E}) || _ <- lists:seq(1, 300)],
+			{N, gen_server:send_request({erluv, E}, {run, ["mkdir", Dir(N)], []})}
+		end,
+		Self = self(),
+		Caller = spawn(fun() ->
+			Asked = [Ask(N) || N <- lists:seq(1, 60)],
+			timer:sleep(1000), % in which they would be made
+			Self ! asked,
+			Self ! {answered, [{N, catch gen_server:receive_response(R, 20000)} || {N, R} <- Asked]}
+		end),
+		receive asked -> ok end`)
+	kill(t, r.child, syscall.SIGKILL)
+	kill(t, r.main, syscall.SIGCONT)
+	s.down(t, 0)
+	s.expect(t, "{true,[]}", `
+		Answers = receive {answered, As} -> As after 30000 -> none end,
+		Down = [N || {N, {reply, {error, child_down}}} <- Answers],
+		{length(Down) > 10, [N || N <- Down, filelib:is_dir(Dir(N))]}`)
+	s.respawn(t)
 }
 
 // A child that hangs is one that has crashed.

@@ -45,6 +45,7 @@ const maxWaiting = 1024
 // worker is let go after a while, unless one has left something alone (TreeLeave).
 func (s *Starter) ForUser(want func(), idle time.Duration) *Starter {
 	u := newStarter(s.loop, s.reports, s.budget, s.buf, func(error) {}) // Gone tells it
+	u.settled = s.settled
 	u.demand = &demand{want: want, most: idle}
 	s.loop.EachRound(u.ask)
 	return u

@@ -38,9 +38,10 @@ type Starter struct {
 	leaves  leaves
 	limited limited
 
-	budget *budget // one for all Starters
-	lost   func(error)
-	demand *demand // of another user's; nil: the spawner is the child's own user's
+	budget  *budget // one for all Starters
+	lost    func(error)
+	settled func() bool // see Settle
+	demand  *demand     // of another user's; nil: the spawner is the child's own user's
 
 	unwatched map[*Worker]ipc.Refusal // those that are being ended before they have begun
 	patience  time.Duration           // when requests fail that cannot be sent, see crowded
@@ -82,8 +83,15 @@ func newStarter(l *loop.Loop, reports bool, b *budget, buf []byte, lost func(err
 		loop: l, reports: reports, budget: b, buf: buf, lost: lost,
 		asked: make(map[uint32]*Worker), byPID: make(map[uint32]*Worker), rotating: make(map[uint32]*log),
 		unwatched: make(map[*Worker]ipc.Refusal), leaves: leaves{dir: -1},
+		settled: func() bool { return true },
 	}
 }
+
+// Settle has f called before anything is asked for, at most once a round. It says whether
+// what has brought the requests about is settled, so that nobody brings it about again
+// should this process end now; if not, nothing is asked for in this round. It is called
+// before any ForUser.
+func (s *Starter) Settle(f func() bool) { s.settled = f }
 
 func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 
@@ -91,6 +99,9 @@ func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 // each round, so that New never calls back.
 func (s *Starter) ask() {
 	s.demand.look(s)
+	if len(s.line) == 0 || s.conn == nil || !s.settled() {
+		return
+	}
 	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 && s.again == nil {
 		w := s.line[0]
 		if w.life.pending != evStarted {

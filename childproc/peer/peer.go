@@ -230,20 +230,33 @@ func (c *Peer) next(b []byte) int {
 // headSize is how much of an oversized frame is looked at.
 const headSize = 4096
 
+// Record has main know what has been handled, or says that it cannot be told yet. What is
+// handled then is not answered by main as if nothing had come of it, should the child end
+// now.
+func (c *Peer) Record() bool {
+	if c.dead {
+		return true
+	}
+	if !c.ledger.told() {
+		return false
+	}
+	c.Commit()
+	return true
+}
+
 // flush writes what waits, once a round. While the socket takes no more, output
 // of programs is held back, then requests.
 func (c *Peer) flush() {
 	if c.dead {
 		return
 	}
-	if !c.ledger.told() {
+	if !c.Record() {
 		c.src.Want(0)
 		return
 	}
 	if c.log.Traces {
 		c.trace()
 	}
-	c.Commit()
 	if c.Waiting() > 0 {
 		n, err := unix.Write(c.fd, c.Unsent())
 		if n > 0 {
