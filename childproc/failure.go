@@ -26,6 +26,42 @@ func short(f ipc.Refusal) bool {
 	return false
 }
 
+// failureTerm is why a program was not started.
+func failureTerm(f ipc.Refusal) etf.Term {
+	if f.Errno == unix.ECANCELED {
+		return etf.Atom("stopping")
+	}
+	e := gen.Errno(f.Errno)
+	if short(f) {
+		return e
+	}
+	switch f.Stage {
+	case ipc.StageDir:
+		return etf.Tuple{etf.Atom("cd"), e}
+	case ipc.StageStdin:
+		return etf.Tuple{etf.Atom("stdin"), e}
+	case ipc.StageStdout:
+		return etf.Tuple{etf.Atom("stdout"), e}
+	case ipc.StageStderr:
+		return etf.Tuple{etf.Atom("stderr"), e}
+	case ipc.StageFD:
+		return etf.Tuple{int64(f.FD), e}
+	case ipc.StageAttribute:
+		return etf.Tuple{etf.Atom(f.Attribute.String()), e}
+	case ipc.StageNotify:
+		return etf.Tuple{etf.Atom("notify"), e}
+	case ipc.StageLimits:
+		return limitsTerm(f.Limit, f.Errno)
+	case ipc.StageConfine:
+		return etf.Tuple{etf.Atom("sandbox"), e}
+	case ipc.StageUser:
+		return userFailure(f.Errno)
+	case ipc.StageTerminal:
+		return etf.Tuple{etf.Atom("pty"), e}
+	}
+	return e
+}
+
 // decline answers who has asked for a process, and tells those who have known it by its
 // name before it was started that there is none.
 func (m *manager) decline(p proc, why etf.Term) {

@@ -132,6 +132,54 @@ func showStep(before, after life, todo deeds) string {
 	return b.String()
 }
 
+// TestEveryLife goes all ways that events can lead: a process is presented once at most, ends
+// once, is not started again after it was told to end, and can end whatever has happened.
+func TestEveryLife(t *testing.T) {
+	type walk struct {
+		life
+		presented bool
+	}
+	seen := map[walk]bool{}
+	var from func(w walk)
+	from = func(w walk) {
+		if seen[w] {
+			return
+		}
+		seen[w] = true
+		for e := range numEvents {
+			next := w
+			todo := next.step(e)
+			next.presented = w.presented || todo&doPresent != 0
+			switch over := todo&(doBury|doDecline) != 0; {
+			case over != (next.state == stGone && w.state != stGone):
+				t.Errorf("%+v, %s: the process ends without being gone, or is gone without an end", w, e)
+			case w.presented && todo&(doPresent|doDecline) != 0:
+				t.Errorf("%+v, %s: it is presented, and what is to be done is %b", w, e, todo)
+			case w.told && todo&(doBegin|doUnpause) != 0:
+				t.Errorf("%+v, %s: it was told to end, and what is to be done is %b", w, e, todo)
+			case (w.told || (e == evEnd || e == evKill) && w.state != stGone) && !next.told:
+				t.Errorf("%+v, %s: nobody remembers that it was told to end", w, e)
+			}
+			from(next)
+		}
+	}
+	for _, first := range []life{{}, {quiet: true}, {paired: true}, {quiet: true, paired: true}} {
+		from(walk{life: first})
+	}
+	for w := range seen {
+		end := w.life
+		for _, e := range []event{evKill, evStarted, evRefused, evUnpaired, evKill, evOver, evLast} {
+			end.step(e)
+		}
+		if end.state != stGone {
+			t.Errorf("%+v: it cannot be killed", w)
+		}
+	}
+	if len(seen) < 40 {
+		t.Errorf("only %d lives", len(seen))
+	}
+}
+
 // TestHidden: what the states say of who has heard of the process.
 func TestHidden(t *testing.T) {
 	for head, want := range map[string][2]bool{ // hidden, unheard

@@ -182,41 +182,6 @@ func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	m.decide(p, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
 }
 
-func failureTerm(f ipc.Refusal) etf.Term {
-	if f.Errno == unix.ECANCELED {
-		return etf.Atom("stopping")
-	}
-	e := gen.Errno(f.Errno)
-	if short(f) {
-		return e
-	}
-	switch f.Stage {
-	case ipc.StageDir:
-		return etf.Tuple{etf.Atom("cd"), e}
-	case ipc.StageStdin:
-		return etf.Tuple{etf.Atom("stdin"), e}
-	case ipc.StageStdout:
-		return etf.Tuple{etf.Atom("stdout"), e}
-	case ipc.StageStderr:
-		return etf.Tuple{etf.Atom("stderr"), e}
-	case ipc.StageFD:
-		return etf.Tuple{int64(f.FD), e}
-	case ipc.StageAttribute:
-		return etf.Tuple{etf.Atom(f.Attribute.String()), e}
-	case ipc.StageNotify:
-		return etf.Tuple{etf.Atom("notify"), e}
-	case ipc.StageLimits:
-		return limitsTerm(f.Limit, f.Errno)
-	case ipc.StageConfine:
-		return etf.Tuple{etf.Atom("sandbox"), e}
-	case ipc.StageUser:
-		return userFailure(f.Errno)
-	case ipc.StageTerminal:
-		return etf.Tuple{etf.Atom("pty"), e}
-	}
-	return e
-}
-
 // TimedOut: the program has run, or was silent, for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
 	m.fault(w.Tag.(*program), gen.Timeout)
