@@ -41,7 +41,7 @@ type leaf struct {
 }
 
 func newLeaves(dir string) (*leaves, error) {
-	l := &leaves{dir: -1, spent: make(map[uint32]bool)}
+	l := &leaves{dir: -1, reserve: reserve{-1}, spent: make(map[uint32]bool)}
 	if dir == "" {
 		return l, nil
 	}
@@ -330,7 +330,7 @@ func (s *spawner) signal(m ipc.SignalGroup, fds []int) unix.Errno {
 	if m.Only {
 		return signalOnly(m, fds)
 	}
-	if m.Leaf == 0 {
+	if m.Leaf == 0 || s.leaves.dir < 0 {
 		return signalGroup(m, fds)
 	}
 	if s.leaves.empty(m.Leaf) {

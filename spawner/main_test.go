@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -92,6 +93,13 @@ func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
 	f := os.NewFile(uintptr(fd), "socket")
 	p.up = up
 	p.cmd = exec.Command("/proc/self/exe", append([]string{"spawner"}, args...)...)
+	if os.Geteuid() != 0 { // as main starts it; the kernel asks an ordinary user for that
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.cmd = exec.Command("/usr/bin/setpriv", append([]string{"--no-new-privs", self, "spawner"}, args...)...)
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	p.cmd.ExtraFiles, p.cmd.Env, p.cmd.Stderr = []*os.File{f}, environ(), &p.stderr
 	if err := p.cmd.Start(); err != nil {
@@ -181,6 +189,22 @@ func (p *process) spawned(m *ipc.Spawn, fds ...int) ipc.Spawned {
 		p.t.Fatalf("%#v instead of the answer to %d", answer, m.Seq)
 	}
 	return s
+}
+
+// says runs a program to its end and gives what it has written to stdout.
+func (p *process) says(m *ipc.Spawn) string {
+	p.t.Helper()
+	r, w := pipe(p.t)
+	m.Streams[1] = ipc.Stream{FD: 1, Source: ipc.SourceFD}
+	p.say(p.child, m, int(w.Fd()))
+	w.Close()
+	if a := answer(p); a.Stage != ipc.StageNone {
+		p.t.Fatalf("%q: %+v", m.Args, a)
+	}
+	must(p.t, r.SetReadDeadline(time.Now().Add(patience)))
+	text, err := io.ReadAll(r)
+	must(p.t, err)
+	return string(text)
 }
 
 // failed waits until the process has ended by itself, with a text on stderr.

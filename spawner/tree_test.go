@@ -1,0 +1,156 @@
+package spawner
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+
+	"erluv/ipc"
+
+	"golang.org/x/sys/unix"
+)
+
+// likeTree are leaves in a plain directory, which is like a tree of version 2 in that leaves
+// are made, opened and removed there. A leaf's files must be put there.
+func likeTree(t *testing.T) (*leaves, string) {
+	t.Helper()
+	dir := t.TempDir()
+	r, err := newReserve()
+	must(t, err)
+	t.Cleanup(func() { _ = unix.Close(r.fd) })
+	return &leaves{dir: open(t, dir), spent: make(map[uint32]bool), reserve: r}, dir
+}
+
+// put writes a file of a leaf.
+func put(t *testing.T, dir string, n uint32, file, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name(n), file)
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// TestFreshLeaf: one for limits has had no other program and gets no other, and the free
+// ones stay free.
+func TestFreshLeaf(t *testing.T) {
+	l, dir := likeTree(t)
+	a, b := taken(t, l), taken(t, l)
+	l.give(a.number)
+	fresh, err := l.takeFresh()
+	must(t, err)
+	l.close(fresh)
+	if fresh.number == a.number || fresh.number == b.number || !slices.Equal(l.free, []uint32{a.number}) || !l.spent[fresh.number] {
+		t.Fatalf("%+v after %+v and %+v, free: %v, spent: %v", fresh, a, b, l.free, l.spent)
+	}
+	l.give(fresh.number)
+	if again := taken(t, l); again.number != a.number || slices.Contains(l.free, fresh.number) || !l.untidy() {
+		t.Errorf("%+v, free: %v", again, l.free)
+	}
+	l.tidy(1)
+	if isThere(dir, fresh.number) || l.untidy() {
+		t.Error("it is not removed")
+	}
+}
+
+// TestLeafVersion2: what is written to a leaf's files, and read from them.
+func TestLeafVersion2(t *testing.T) {
+	l, dir := likeTree(t)
+	f := taken(t, l)
+	s := &spawner{leaves: l}
+	ask := func(sig unix.Signal) unix.Errno {
+		return s.signal(ipc.SignalGroup{PID: 1 << 21, Signal: uint32(sig), Leaf: f.number}, nil)
+	}
+	for text, want := range map[string]unix.Errno{"populated 1\nfrozen 0\n": 0, "populated 0\nfrozen 0\n": unix.ESRCH} {
+		put(t, dir, f.number, "cgroup.events", text)
+		if got := ask(0); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+	put(t, dir, f.number, "cgroup.events", "populated 1\n")
+	if got := ask(unix.SIGKILL); got != unix.ENOENT || l.spent[f.number] {
+		t.Errorf("a kill without the file: %v, spent: %v", got, l.spent)
+	}
+	if got := ask(unix.SIGTERM); got != unix.ENOENT {
+		t.Errorf("a signal without the file: %v", got)
+	}
+	kill := put(t, dir, f.number, "cgroup.kill", "")
+	if got := ask(unix.SIGKILL); got != 0 || !l.spent[f.number] {
+		t.Errorf("a kill: %v, spent: %v", got, l.spent)
+	}
+	if b, err := os.ReadFile(kill); err != nil || string(b) != "1" {
+		t.Errorf("it was told %q, %v", b, err)
+	}
+	// One that is there is signalled, unless it is of the group; those that have ended, or
+	// are none, are passed over.
+	stays, goes := startIn(t, leaf{fd: -1}, "sleep", "1000"), startIn(t, leaf{fd: -1}, "sleep", "1000")
+	put(t, dir, f.number, "cgroup.procs", fmt.Sprintf("%d\n%d\n%d\n0\nx\n", stays.Process.Pid, goes.Process.Pid, 1<<22))
+	before := descriptors(t)
+	must(t, l.signalOthers(f.number, stays.Process.Pid, unix.SIGTERM))
+	_ = goes.Wait()
+	if ws := goes.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGTERM || gone(uint32(stays.Process.Pid)) {
+		t.Errorf("%v; the group is gone: %v", goes.ProcessState, gone(uint32(stays.Process.Pid)))
+	}
+	must(t, l.signalOthers(f.number, stays.Process.Pid, unix.SIGTERM)) // nobody
+	if after := descriptors(t); len(after) > len(before) {
+		t.Errorf("descriptors before %v, after %v", before, after)
+	}
+}
+
+// TestChmodOfLeaf: what a program may do to the modes of its control group, where it is its
+// user's, keeps the spawner neither from starting others nor from ending it.
+func TestChmodOfLeaf(t *testing.T) {
+	l, dir := likeTree(t)
+	f := taken(t, l)
+	files := map[string]os.FileMode{"cgroup.kill": 0o200, "cgroup.procs": 0o644, "cgroup.events": 0o444}
+	spoil := func() {
+		for file := range files {
+			must(t, os.Chmod(put(t, dir, f.number, file, ""), 0))
+		}
+		must(t, os.WriteFile(dir+"/cgroup.procs", nil, 0))
+		must(t, os.Chmod(filepath.Join(dir, name(f.number)), 0))
+		must(t, os.Chmod(dir, 0))
+	}
+	spoil()
+	if os.Geteuid() == 0 { // for whom nothing is closed
+		l.repair(f.number)
+	} else if errno := l.kill(f.number); errno != 0 {
+		t.Errorf("a kill: %v", errno)
+	}
+	for file, mode := range files {
+		if st, err := os.Stat(filepath.Join(dir, name(f.number), file)); err != nil || st.Mode() != mode {
+			t.Errorf("%s: %v, %v", file, st.Mode(), err)
+		}
+	}
+	for at, mode := range map[string]os.FileMode{"": 0o755 | os.ModeDir, name(f.number): 0o755 | os.ModeDir, "cgroup.procs": 0o644} {
+		if st, err := os.Stat(filepath.Join(dir, at)); err != nil || st.Mode() != mode {
+			t.Errorf("%q: %v, %v", at, st.Mode(), err)
+		}
+	}
+	must(t, os.Chmod(filepath.Join(dir, name(f.number)), 0))
+	delete(l.spent, f.number)
+	l.give(f.number)
+	if again := taken(t, l); again.number != f.number {
+		t.Errorf("%+v instead of %d", again, f.number)
+	}
+}
+
+// TestNoLeaves: where there are no leaves a word about one does no harm, also without
+// descriptors.
+func TestNoLeaves(t *testing.T) {
+	l := here(t)
+	before := descriptors(t)
+	withRoom(t, 0, func() {
+		for _, sig := range []unix.Signal{0, unix.SIGTERM, unix.SIGKILL} {
+			if errno := l.signals(ipc.SignalGroup{PID: 1 << 21, Signal: uint32(sig), Leaf: 5}); errno != unix.ESRCH {
+				t.Errorf("signal %d to a leaf that is none: %v", sig, errno)
+			}
+		}
+	})
+	l.settled()
+	if after := descriptors(t); !maps.Equal(before, after) {
+		t.Errorf("descriptors before %v, after %v", before, after)
+	}
+}
