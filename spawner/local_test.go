@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"erluv/eintr"
 	"erluv/ipc"
@@ -191,10 +192,18 @@ func (l *local) says(m *ipc.Spawn) string {
 	is, with := l.starts(m, int(w.Fd()))
 	w.Close()
 	defer ipc.CloseAll(with.List())
-	text, err := io.ReadAll(r)
-	must(l.t, err)
+	text := all(l.t, r)
 	l.ends(is)
-	return strings.TrimSuffix(string(text), "\n")
+	return strings.TrimSuffix(text, "\n")
+}
+
+// all is what can be read until nobody can write it any more.
+func all(t *testing.T, r *os.File) string {
+	t.Helper()
+	must(t, r.SetReadDeadline(time.Now().Add(patience)))
+	text, err := io.ReadAll(r)
+	must(t, err)
+	return string(text)
 }
 
 // settled waits until all requests so far are done with, their descriptors too.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -201,10 +200,7 @@ func (p *process) says(m *ipc.Spawn) string {
 	if a := answer(p); a.Stage != ipc.StageNone {
 		p.t.Fatalf("%q: %+v", m.Args, a)
 	}
-	must(p.t, r.SetReadDeadline(time.Now().Add(patience)))
-	text, err := io.ReadAll(r)
-	must(p.t, err)
-	return string(text)
+	return all(p.t, r)
 }
 
 // failed waits until the process has ended by itself, with a text on stderr.
