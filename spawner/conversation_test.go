@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -83,9 +82,7 @@ func TestNoRequests(t *testing.T) {
 			if n, _, err := l.child.TryRecv(make([]byte, 10)); !errors.Is(err, ipc.ErrEmpty) {
 				t.Errorf("an answer of %d bytes, %v", n, err)
 			}
-			if after := descriptors(t); !maps.Equal(before, after) {
-				t.Errorf("descriptors before %v, after %v", before, after)
-			}
+			noneLeft(t, want, before)
 		})
 	}
 }
@@ -142,9 +139,7 @@ func TestPacketsThatAreNone(t *testing.T) {
 		if err := l.over(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %q", err, want)
 		}
-		if after := descriptors(t); !maps.Equal(before, after) {
-			t.Errorf("%s: descriptors before %v, after %v", want, before, after)
-		}
+		noneLeft(t, want, before)
 	}
 }
 

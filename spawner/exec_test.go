@@ -147,7 +147,7 @@ func TestAwaitExec(t *testing.T) {
 	not := ipc.Append(nil, ipc.Spawned{Refusal: no})
 	of := func(errno unix.Errno) *ipc.Refusal { return &ipc.Refusal{Stage: ipc.StageProgram, Errno: errno} }
 	null := none(t)
-	before := len(descriptors(t))
+	before := descriptors(t)
 	for name, c := range map[string]struct {
 		packets [][]byte
 		want    *ipc.Refusal
@@ -173,7 +173,5 @@ func TestAwaitExec(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	if after := len(descriptors(t)); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	noneLeft(t, "the conversation", before)
 }

@@ -2,7 +2,6 @@ package spawner
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,7 +189,5 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 			t.Errorf("%s holds %q, held %q", path, after, before)
 		}
 	}
-	if left := descriptors(t); !maps.Equal(left, open) {
-		t.Errorf("descriptors before %v, after %v", open, left)
-	}
+	noneLeft(t, "refused files", open)
 }

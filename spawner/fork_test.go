@@ -99,6 +99,8 @@ func testForkIsFresh(t *testing.T) {
 // TestForkFiles: descriptors that stand in each other's way, and some that are not to
 // be there.
 func TestForkFiles(t *testing.T) {
+	runtime.LockOSThread() // and ends it, as only a new thread is without this
+	must(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
@@ -134,7 +136,7 @@ func TestForkFiles(t *testing.T) {
 
 // TestForkFails: what cannot be done says which call it was, and leaves nothing.
 func TestForkFails(t *testing.T) {
-	before := openFiles(t)
+	before := descriptors(t)
 	for name, tt := range map[string]struct {
 		program string
 		change  func(*syscall.ProcAttr)
@@ -171,18 +173,7 @@ func TestForkFails(t *testing.T) {
 	if got, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("a process is left: %d, %v", got, err)
 	}
-	if after := openFiles(t); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
-}
-
-func openFiles(t *testing.T) int {
-	t.Helper()
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list)
+	noneLeft(t, "failed forks", before)
 }
 
 // TestForkDeath: the program ends with the thread that has started it.
@@ -191,7 +182,9 @@ func TestForkDeath(t *testing.T) {
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	out := bufio.NewReader(os.NewFile(uintptr(p[0]), "out"))
+	end := os.NewFile(uintptr(p[0]), "out")
+	defer end.Close()
+	out := bufio.NewReader(end)
 	pids := make(chan int)
 	die := make(chan struct{})
 	var start func()

@@ -175,9 +175,7 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if after := descriptors(t); len(after) != len(before) {
-		t.Errorf("descriptors before %v, after %v", before, after)
-	}
+	noneLeft(t, "the sweep", before)
 }
 
 // TestNotifyOfTheKilled: the sockets of a spawner that was killed go with the first of the

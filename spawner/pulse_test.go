@@ -26,11 +26,9 @@ func beats(t *testing.T, n int, rounds uint64) (answers int) {
 		must(t, main.Send(ipc.Append(nil, ipc.Beat{}), patience))
 	}
 	must(t, unix.Shutdown(main.FD(), unix.SHUT_WR))
-	before := len(descriptors(t))
+	before := descriptors(t)
 	s.answerMain(up)
-	if after := len(descriptors(t)); after != before {
-		t.Errorf("%d descriptors before, %d after", before, after)
-	}
+	noneLeft(t, "the conversation", before)
 	buf := make([]byte, ipc.MaxPacket)
 	for {
 		n, _, err := main.TryRecv(buf)
