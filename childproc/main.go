@@ -6,6 +6,7 @@ import (
 	"io"
 	"os/signal"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -37,6 +38,12 @@ func Main() error {
 	// The child ends with main, not by what a terminal or a service manager sends
 	// to everybody: main asks it for an orderly stop.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
+	var asked atomic.Pointer[loop.Loop] // how the child stands; nil: it does not serve yet
+	ipc.AtQuit(func() {
+		if l := asked.Load(); l != nil {
+			l.Wake()
+		}
+	})
 	runtime.LockOSThread()
 	// Known to ps(1) by its role, for this is the first thread: the binary was
 	// started as /proc/self/exe. It may not write to /proc.
@@ -56,6 +63,8 @@ func Main() error {
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the child is ready: %w", err)
 	}
+	c.loop.OnWake(c.m.dump)
+	asked.Store(c.loop)
 	if err := c.loop.Run(); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // LevelTrace is the level below debug: of what crosses between processes and nodes.
@@ -115,13 +116,14 @@ func NewLogger(conn *Conn, level slog.Level) *Logger {
 func NoLogger() *Logger { return NewLogger(nil, math.MaxInt) }
 
 // Always is Info, whatever the level is: somebody has asked for the line.
-func (l *Logger) Always(text string, args ...any) {
-	if l.lines.conn != nil {
-		r := slog.Record{Level: slog.LevelInfo, Message: text}
-		r.Add(args...)
-		_ = l.Handler().Handle(context.Background(), r)
-	}
+func Always(log *slog.Logger, text string, args ...any) {
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, text, 0)
+	r.Add(args...)
+	_ = log.Handler().Handle(context.Background(), r)
 }
+
+// Always is Info, whatever the level is.
+func (l *Logger) Always(text string, args ...any) { Always(l.Logger, text, args...) }
 
 // Flush sends what has waited for room.
 func (l *Logger) Flush() {
@@ -147,6 +149,9 @@ type lines struct {
 
 // send sends a line, and never waits.
 func (l *lines) send(m Log) {
+	if l.conn == nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flush()

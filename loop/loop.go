@@ -1,7 +1,7 @@
 // Package loop is the event loop of erluv_child, built as libuv's is: one thread
 // waits with epoll for descriptors and timers and calls what was registered for
 // them. It knows nothing of processes, streams or Erlang, starts no goroutine
-// and takes no lock; everything but Stop belongs to the thread that calls Run.
+// and takes no lock; everything but Stop and Wake belongs to the thread that calls Run.
 //
 // A round is: call the round hooks, wait, tell the handlers, call the timers that
 // are due. Handlers must not block and should do a bounded piece of work:
@@ -28,6 +28,8 @@ type Loop struct {
 	wakeSrc Source
 	groups  []*Group
 	stopped atomic.Bool
+	woken   atomic.Bool // by Wake, and onWake is due
+	onWake  func()
 	spin    spinner
 }
 
@@ -112,15 +114,33 @@ func (l *Loop) Run() error {
 // any goroutine, but not once Close may have been called.
 func (l *Loop) Stop() {
 	l.stopped.Store(true)
+	l.rouse()
+}
+
+// OnWake says what Wake has called. It comes before Run.
+func (l *Loop) OnWake(f func()) { l.onWake = f }
+
+// Wake has the function of OnWake called in the loop's thread, once for calls that come
+// before it. It may be called as Stop may.
+func (l *Loop) Wake() {
+	l.woken.Store(true)
+	l.rouse()
+}
+
+// rouse ends the wait, or the next one.
+func (l *Loop) rouse() {
 	var one [8]byte
 	one[0] = 1
 	_, _ = eintr.Write(l.wake, one[:])
 }
 
-// wakeUp empties the eventfd after a Stop.
+// wakeUp empties the eventfd after a Stop or a Wake.
 type wakeUp struct{ l *Loop }
 
 func (w wakeUp) Ready(Events) {
 	var b [8]byte
 	_, _ = eintr.Read(w.l.wake, b[:])
+	if w.l.woken.Swap(false) && w.l.onWake != nil {
+		w.l.onWake()
+	}
 }

@@ -124,3 +124,31 @@ func BenchmarkEvent(b *testing.B) {
 	}
 	s.Remove()
 }
+
+// Wake has the loop call in its own thread, once for many, and goes on.
+func TestWake(t *testing.T) {
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	calls := make(chan struct{}, 10_000)
+	l.OnWake(func() { calls <- struct{}{} })
+	ended := make(chan error)
+	for range 100 { // before it runs: one call
+		l.Wake()
+	}
+	go func() { ended <- l.Run() }()
+	for range 100 {
+		<-calls
+		if len(calls) > 0 {
+			t.Fatal("it is called more often than it was woken")
+		}
+		l.Wake()
+	}
+	<-calls
+	l.Stop()
+	if err := <-ended; err != nil || len(calls) > 0 {
+		t.Errorf("%v, %d calls by Stop", err, len(calls))
+	}
+}

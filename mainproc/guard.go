@@ -31,6 +31,7 @@ type roles interface {
 	Hand(context.Context, crew.Connection) error
 	TakeBack(crew.Connection)
 	Answers() bool
+	Standing() []any
 	Watch(report func(crew.Event))
 	Ask(reason string) error
 	Fall()
@@ -74,7 +75,8 @@ type guard struct {
 	team  team
 	lines []*line
 
-	events chan event // unbuffered: the owner is never away for long
+	quit   chan struct{} // somebody wants to know how all stands
+	events chan event    // unbuffered: the owner is never away for long
 	timer  *time.Timer
 	reason string // for the child's stop
 }
@@ -133,6 +135,8 @@ func (g *guard) run(ctx context.Context) error {
 		case <-g.told.due():
 			// Whatever else goes on has bounds of its own.
 			g.told.sign(g.team.State != crew.Serving || g.team.roles.Answers())
+		case <-g.quit:
+			g.dump()
 		case e := <-g.events:
 			g.take(e)
 		}

@@ -160,7 +160,8 @@ func (c *fakeCrew) TakeBack(l crew.Connection) {
 	c.has = slices.DeleteFunc(c.has, func(other crew.Connection) bool { return other == l })
 }
 
-func (c *fakeCrew) Answers() bool { return !c.w.mute.Load() }
+func (c *fakeCrew) Standing() []any { return []any{"child", 1} }
+func (c *fakeCrew) Answers() bool   { return !c.w.mute.Load() }
 
 func (c *fakeCrew) Watch(report func(crew.Event)) {
 	for {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/sandbox"
@@ -24,6 +25,9 @@ type Options struct {
 	Alone bool
 }
 
+// dumpBound is how long it may take until main says how it stands.
+const dumpBound = 2 * time.Second
+
 var errInput = errors.New("standard input has ended")
 
 // Run connects to the node and serves it, until ctx ends, standard input ends
@@ -36,6 +40,16 @@ var errInput = errors.New("standard input has ended")
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options) error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
+	}
+	quit := make(chan struct{})
+	if opts.Alone {
+		defer ipc.AtQuit(func() {
+			select {
+			case quit <- struct{}{}:
+			case <-time.After(dumpBound):
+				ipc.Always(log, "how main stands: it is not up yet, or busy")
+			}
+		})()
 	}
 	told := newService(log) // before anything looks at the environment
 	parts, lacks, err := choose(cfg)
@@ -63,7 +77,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	defer in.stop()
 	g := guard{
 		world: &host{cfg: cfg, launcher: launcher},
-		log:   log, up: opts.Up, told: told,
+		log:   log, up: opts.Up, told: told, quit: quit,
 	}
 	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
 	dialer := link.NewDialer(1, cfg)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,7 +70,7 @@ func newStage(t *testing.T, m ipc.StartRelay, mat ipc.Material) *stage {
 	}
 	s.up = up
 	go func() { // ends with the conversation; the cleanup waits
-		s.ended <- Serve(theirs)
+		s.ended <- serve(theirs, new(atomic.Pointer[relay]))
 		_ = theirs.Close()
 	}()
 	t.Cleanup(func() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -44,11 +45,18 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	return Serve(up)
+	var asked atomic.Pointer[relay] // how it stands; nil: it does not serve yet
+	ipc.AtQuit(func() {
+		if r := asked.Load(); r != nil {
+			r.log.Always("how the relay stands", "what", r.describe(), "server", r.start.Server)
+		}
+	})
+	return serve(up, &asked)
 }
 
-// Serve is the role on its conversation with main, which stays the caller's.
-func Serve(up *ipc.Conn) error {
+// serve is the role on its conversation with main, which stays the caller's. From when it
+// serves on, it stands in asked.
+func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	r, err := start(up)
 	if errors.Is(err, io.EOF) {
 		return nil // main has given it up, and says why
@@ -68,6 +76,7 @@ func Serve(up *ipc.Conn) error {
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the relay is ready: %w", err)
 	}
+	asked.Store(r)
 	listened := make(chan struct{})
 	go func() { // ends with the conversation, of which that side is shut down below
 		defer close(listened)

@@ -47,6 +47,12 @@ func Main() error {
 	// sends to everybody: the child ends the programs in order first. Caught, not
 	// ignored, for an ignored signal would stay ignored in the programs.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
+	var asked atomic.Pointer[spawner] // how the spawner stands; nil: it does not serve yet
+	ipc.AtQuit(func() {
+		if s := asked.Load(); s != nil {
+			s.dump()
+		}
+	})
 	// A program's PDEATHSIG is sent when the thread that started it ends
 	// (prctl(2)): this one lasts as long as the process.
 	runtime.LockOSThread()
@@ -69,6 +75,7 @@ func Main() error {
 		return fmt.Errorf("cannot tell main that the spawner is ready: %w", err)
 	}
 	close(s.ready)
+	asked.Store(s)
 	err = s.serve()
 	s.leaves.thaw()
 	s.endAll()
@@ -182,7 +189,7 @@ func (s *spawner) serve() error {
 	for {
 		n, fds, err := s.child.Recv(s.buf, s.leaves.rest(tidied))
 		if tidied = errors.Is(err, os.ErrDeadlineExceeded); tidied {
-			s.leaves.tidy(tidyAtOnce)
+			s.tidy()
 			continue
 		}
 		switch {

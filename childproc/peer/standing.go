@@ -1,0 +1,10 @@
+package peer
+
+// Standing is how the peer stands, in pairs for a log.
+func (c *Peer) Standing() []any {
+	return []any{
+		"dead", c.dead, "waiting_bytes", c.Waiting(), "late_bytes", c.Late(), "unhandled_bytes", len(c.in.unhandled()),
+		"links_and_monitors", c.observed, "questions", len(c.questions), "receivers", len(c.flows.all),
+		"farewells", len(c.farewells.list), "ledger_bytes", c.ledger.size,
+	}
+}
