@@ -57,23 +57,24 @@ func (m *manager) toName(c *client, sender etf.Pid, name etf.Atom, payload etf.R
 	if !ok || !gen.IsName(name) {
 		return
 	}
+	from := c.caller(ask)
 	switch {
-	case len(ask.Tag) > maxTag:
-		c.Answer(ask, gen.TooLarge(len(ask.Tag), maxTag))
-	case ask.Kind == dist.AskSystem && name == gen.NetKernel:
-		c.Answer(ask, errNotSupported)
-	case ask.Kind == dist.AskSystem:
-		c.system(c.caller(ask), m.itself(c), req)
-	case ask.Kind != dist.AskCall:
-		c.refuse(ask, req)
+	case len(from.Tag) > maxTag:
+		from.reply(gen.TooLarge(len(from.Tag), maxTag))
+	case from.Kind == dist.AskSystem && name == gen.NetKernel:
+		from.reply(errNotSupported)
+	case from.Kind == dist.AskSystem:
+		c.system(from, m.itself(c), req)
+	case from.Kind != dist.AskCall:
+		from.refuse(req)
 	case name == gen.Manager:
-		m.request(c.caller(ask), req)
+		m.request(from, req)
 	case name == gen.Main && gen.IsRespawn(req):
-		c.Answer(ask, gen.Error(etf.Atom("child_up")))
+		from.reply(gen.Error(etf.Atom("child_up")))
 	case name == gen.NetKernel && gen.IsAuth(req):
-		c.Answer(ask, etf.Atom("yes"))
+		from.reply(etf.Atom("yes"))
 	default:
-		c.refuse(ask, req)
+		from.refuse(req)
 	}
 }
 
@@ -97,35 +98,34 @@ func (m *manager) toProc(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 		m.portMessage(c, p, sender, payload)
 		return
 	}
-	if len(ask.Tag) > maxTag {
-		c.Answer(ask, gen.TooLarge(len(ask.Tag), maxTag))
-		return
-	}
-	switch ask.Kind {
-	case dist.AskCall:
-		m.workerCall(p, c.caller(ask), req)
-	case dist.AskSystem:
-		c.system(c.caller(ask), m.worker(p), req)
-	case dist.AskIO:
-		m.ioRequest(c, p, ask, req)
+	from := c.caller(ask)
+	switch {
+	case len(from.Tag) > maxTag:
+		from.reply(gen.TooLarge(len(from.Tag), maxTag))
+	case from.Kind == dist.AskCall:
+		m.workerCall(p, from, req)
+	case from.Kind == dist.AskSystem:
+		c.system(from, m.worker(p), req)
+	case from.Kind == dist.AskIO:
+		m.ioRequest(c, p, from, req)
 	default:
-		c.refuse(ask, req)
+		from.refuse(req)
 	}
 }
 
 // refuse answers a request that means nothing here, in the words of its protocol.
-func (c *client) refuse(ask dist.Ask, req etf.Raw) {
+func (c caller) refuse(req etf.Raw) {
 	switch {
-	case ask.Kind == dist.AskIO:
-		c.Answer(ask, gen.Error(etf.Atom("request")))
-	case ask.Kind == dist.AskFile:
-		c.Answer(ask, gen.Error(etf.Atom("enotsup")))
-	case ask.Kind == dist.AskOther && gen.IsAtom(req, reqModules):
-		c.Answer(ask, etf.List(nil)) // release_handler(3): no Erlang module runs here
+	case c.Kind == dist.AskIO:
+		c.reply(gen.Error(etf.Atom("request")))
+	case c.Kind == dist.AskFile:
+		c.reply(gen.Error(etf.Atom("enotsup")))
+	case c.Kind == dist.AskOther && gen.IsAtom(req, reqModules):
+		c.reply(etf.List(nil)) // release_handler(3): no Erlang module runs here
 	case len(req) > maxCall:
-		c.Answer(ask, gen.TooLarge(len(req), maxCall))
+		c.reply(gen.TooLarge(len(req), maxCall))
 	default:
-		c.Answer(ask, gen.BadRequest(req))
+		c.reply(gen.BadRequest(req))
 	}
 }
 
@@ -136,6 +136,6 @@ var reqModules = gen.Encode(etf.Atom("get_modules"))
 func (c *client) Oversized(head []byte, size int) {
 	c.refuseFrame("it is too large", "bytes", size)
 	if _, ask, ok := gen.AskIn(head); ok {
-		c.Answer(ask, gen.TooLarge(size, peer.MaxFrame))
+		c.caller(ask).reply(gen.TooLarge(size, peer.MaxFrame))
 	}
 }

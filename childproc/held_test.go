@@ -149,7 +149,10 @@ func heldCases(file string) map[string]heldCase {
 			answer: result(etf.Atom("none")), rex: true,
 		},
 		"spawn that is started again": {
-			call:  start("spawn", waitsFor+"sleep 100", opt("restart", etf.Atom("permanent"))),
+			call: func(n *node, w etf.Pid) []etf.Raw {
+				n.await(start("spawn", waitsFor+"sleep 100", opt("restart", etf.Atom("permanent")))(n, w)[0])
+				return nil
+			},
 			stays: true,
 		},
 		"run": {call: start("run", waitsFor)},

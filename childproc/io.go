@@ -7,7 +7,6 @@ import (
 
 	"erluv/childproc/order"
 	"erluv/childproc/peer"
-	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -30,34 +29,24 @@ const maxRequests = 1024
 // maxGot bounds what one request gets, in bytes; a longer line comes in pieces.
 const maxGot = 1 << 20
 
-// isLong says whether a request may have parts that are needed after others were done.
-func isLong(req etf.Raw) bool {
-	r := etf.NewReader(req)
-	if _, err := r.Tuple(); err != nil {
-		return false
-	}
-	name, err := r.Atom()
-	return err == nil && (name == "requests" || name == "get_until")
-}
-
 // ioRequest takes a request of the I/O protocol.
-func (m *manager) ioRequest(c *client, p proc, ask dist.Ask, raw etf.Raw) {
+func (m *manager) ioRequest(c *client, p proc, to caller, raw etf.Raw) {
 	if p.kind() != byWorker {
-		c.refuse(ask, raw)
+		to.refuse(raw)
 		return
 	}
 	more := 0
-	if isLong(raw) {
-		// What is not done at once must outlive the frame.
-		more = len(raw)
-		raw = bytes.Clone(raw)
+	if name, arity, _, ok := headOf(raw); ok {
+		if row := ioRequests.find(name, arity); row != nil && row.taken.has(outlives) {
+			more, raw = len(raw), bytes.Clone(raw)
+		}
 	}
 	req, err := peer.Decode(raw)
 	if err != nil {
-		c.refuse(ask, raw)
+		to.refuse(raw)
 		return
 	}
-	if w := m.keep(c.caller(ask), more); w != nil {
+	if w := m.keep(to, more); w != nil {
 		m.ioOne(ioDo{p.(*program), c, w.reply}, req)
 	}
 }
@@ -73,11 +62,11 @@ func init() {
 		{"put_chars", 4, byWorker, (*manager).putResult, "{put_chars, Encoding, Module, Function, Args}"},
 		{"get_line", 2, byWorker, (*manager).getLine, "{get_line, Encoding, Prompt}"},
 		{"get_chars", 3, byWorker, (*manager).getChars, "{get_chars, Encoding, Prompt, N}"},
-		{"get_until", 5, byWorker, (*manager).getUntil, "{get_until, Encoding, Prompt, Module, Function, Args}"},
+		{"get_until", 5, byWorker | outlives, (*manager).getUntil, "{get_until, Encoding, Prompt, Module, Function, Args}"},
 		{"getopts", 0, byWorker, (*manager).ioGetopts, "getopts"},
 		{"setopts", 1, byWorker, (*manager).ioSetopts, "{setopts, Opts}"},
 		{"get_geometry", 1, byWorker, (*manager).getGeometry, "{get_geometry, What}"},
-		{"requests", 1, byWorker, (*manager).ioSeveral, "{requests, Requests}"},
+		{"requests", 1, byWorker | outlives, (*manager).ioSeveral, "{requests, Requests}"},
 	}
 }
 
@@ -174,10 +163,11 @@ func (m *manager) put(d ioDo, encoding, chars etf.Term) {
 // putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
 // A}, which is io:format/3.
 func (m *manager) putResult(d ioDo, a args) bool {
+	encoding, ok := a.list[0].(etf.Atom)
 	module, ok1 := a.list[1].(etf.Atom)
 	function, ok2 := a.list[2].(etf.Atom)
 	list, ok3 := etf.Elements(a.list[3])
-	if !ok1 || !ok2 || !ok3 {
+	if !ok || !ok1 || !ok2 || !ok3 {
 		return false
 	}
 	d.c.Ask(module, function, list, func(result etf.Term) {
@@ -185,7 +175,7 @@ func (m *manager) putResult(d ioDo, a args) bool {
 			d.reply(gen.Error(function))
 			return
 		}
-		m.put(d, a.list[0], result)
+		m.put(d, encoding, result)
 	})
 	return true
 }

@@ -18,7 +18,7 @@ type row[F any] struct {
 }
 
 // taken is when a request is taken, by the manager's phases, or by which kinds of processes.
-type taken uint8
+type taken uint16
 
 const (
 	always       taken = 1<<serving | 1<<stopping | 1<<disconnected | 1<<over
@@ -32,6 +32,8 @@ const (
 
 	// The arguments can be large, and are not built.
 	unbuilt taken = 1 << 7
+	// Some of it is needed after other things were done, when the frame is gone.
+	outlives taken = 1 << 8
 )
 
 // args are the arguments of a request.
