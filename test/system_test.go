@@ -61,7 +61,7 @@ func TestSystemRequests(t *testing.T) {
 			Name = list_to_atom("cat" ++ integer_to_list(erlang:unique_integer([positive]))),
 			e2e:start(E, ["cat"], #{name => Name}),
 			{Name, E} end`,
-		"watcher":        `begin {ok, V} = e2e:call(E, {watch, "/tmp", #{}}), V end`,
+		"watcher":        `begin {ok, V} = e2e:call(E, {watch, "/usr", #{}}), V end`,
 		"manager":        `{erluv, E}`,
 		"main":           `{erluv_main, E}`,
 		"manager by pid": `element(2, sys:get_status({erluv, E}))`,
