@@ -128,6 +128,7 @@ func (c *command) run(*cobra.Command, []string) error {
 	// A panic, and the SIGABRT of a watchdog, end the process by that signal: Go's
 	// status would be 2, at which nobody starts it anew.
 	debug.SetTraceback("crash")
+	dieOfAbort()
 	up := func() {}
 	if c.report != "" {
 		if up, err = c.daemon(); err != nil {
@@ -244,6 +245,19 @@ func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// dieOfAbort has a SIGABRT end the process at once. For it the runtime has one thread after
+// the other write its stack, at a SIGQUIT, and would wait ten seconds for those whose
+// SIGQUIT goes to a log: it gets that signal back first.
+func dieOfAbort() {
+	abort := make(chan os.Signal, 1)
+	signal.Notify(abort, unix.SIGABRT)
+	go func() { // ends with the process
+		<-abort
+		signal.Reset(unix.SIGQUIT, unix.SIGABRT)
+		_ = unix.Kill(unix.Getpid(), unix.SIGABRT)
+	}()
 }
 
 // traceByName has the level that slog knows no name of written as the key log_level does.
