@@ -63,7 +63,8 @@ type node struct {
 	held atomic.Int64 // of the budget, after the last round
 	m    *manager
 
-	questions []etf.Pid // that await has passed over, by whom to answer
+	questions []etf.Pid           // that await has passed over, by whom to answer
+	answers   map[string]etf.Term // that await has read, by their tags
 }
 
 var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9}

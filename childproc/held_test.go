@@ -1,7 +1,6 @@
 package childproc
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,6 +14,9 @@ import (
 func (n *node) await(tag etf.Raw) etf.Term {
 	n.t.Helper()
 	for {
+		if answer, came := n.answers[string(tag)]; came { // while another was awaited
+			return answer
+		}
 		m := n.recv()
 		if m.Op == dist.RegSend && m.Name == "rex" {
 			n.questions = append(n.questions, m.From)
@@ -25,8 +27,11 @@ func (n *node) await(tag etf.Raw) etf.Term {
 		v, err := etf.Decode(m.Payload)
 		must(n.t, err)
 		tu := v.(etf.Tuple)
-		if of, ok := tu[len(tu)-2].(etf.Raw); ok && bytes.Equal(of, tag) { // {Tag, _}, {io_reply, Tag, _}
-			return tu[len(tu)-1]
+		if of, ok := tu[len(tu)-2].(etf.Raw); ok { // {Tag, _}, {io_reply, Tag, _}
+			if n.answers == nil {
+				n.answers = map[string]etf.Term{}
+			}
+			n.answers[string(of)] = tu[len(tu)-1]
 		}
 	}
 }
