@@ -153,7 +153,7 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 		pk, err := order.PacketOf(v)
 		return func() {
 			p.packet = packet{pk}
-			m.goOnAll(p)
+			p.goOnAll(m)
 		}, err
 	case "stdout", "stderr":
 		s := workers.Stdout

@@ -151,7 +151,7 @@ func (c *client) Lost(err error) { c.m.lost(c, err.Error()) }
 // Said: see peer.Host.
 func (c *client) Said(pid etf.Pid) {
 	if p, ok := c.m.find(pid).(*program); ok {
-		c.m.heard(p)
+		p.heard(c.m)
 	}
 }
 
@@ -162,7 +162,7 @@ func (c *client) NewPid() etf.Pid { return c.m.newPid() }
 func (c *client) Ring() { c.m.main.ring() }
 
 // Resume: see peer.Host. The tag is the worker.
-func (c *client) Resume(tag any) { c.m.goOn(tag.(*program)) }
+func (c *client) Resume(tag any) { tag.(*program).goOn(c.m) }
 
 // Regain: see peer.Host.
 func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*program), what) }

@@ -73,7 +73,7 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		return m.scratch // nobody will read it
 	}
 	if p.run != nil {
-		return m.runRoom(p, s)
+		return p.runRoom(m, s)
 	}
 	st := p.stream(s)
 	if c := m.crowded(p, st); c != nil {
@@ -136,7 +136,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		m.frame.direct.TakeBack(m.frame.start)
 	case m.frame.direct != nil:
 		data := m.frame.direct.Filled(n)
-		m.sawOutput(p, s, data)
+		p.sawOutput(m, s, data)
 		m.frame.direct.EndOutput(m.frame.start, n)
 		if m.frame.answers {
 			p.stream(s).busy.readers[0].to.held.Give()
@@ -152,10 +152,10 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 		k := &p.stream(s).busy.remainder
 		k.extend(n)
 		b := k.bytes()
-		m.sawOutput(p, s, b[len(b)-n:])
+		p.sawOutput(m, s, b[len(b)-n:])
 		m.accepted(p, s)
 	default:
-		m.sawOutput(p, s, m.scratch[:n])
+		p.sawOutput(m, s, m.scratch[:n])
 		if !p.nobody(p.stream(s)) || p.mode != order.True && p.mode != order.Auto {
 			m.accept(p, s, m.scratch[:n])
 		}
@@ -166,7 +166,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	p := w.Tag.(*program)
 	if p.run == nil {
-		m.sawEnd(p, s)
+		p.sawEnd(m, s)
 		p.stream(s).ended = true
 		m.serve(p, s)
 	}

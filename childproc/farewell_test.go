@@ -48,10 +48,10 @@ func TestJobsWithoutRoom(t *testing.T) {
 		pl.m.FileFailed(pl.p.w, workers.Stderr, unix.EIO)
 		pl.m.Stopped(pl.p.w, unix.SIGSTOP)
 		pl.p.ready.status = fmt.Sprintf("status %d", i)
-		pl.m.tellStatus(pl.p)
+		pl.p.tellStatus(pl.m)
 		pl.m.Continued(pl.p.w)
 	}
-	pl.m.isReady(pl.p)
+	pl.p.isReady(pl.m)
 	if got := pl.c.Waiting(); got != before {
 		t.Errorf("%d bytes wait, %d have waited before", got, before)
 	}
@@ -248,7 +248,7 @@ func TestUnreadyShares(t *testing.T) {
 	}
 	for i, p := range procs {
 		if i%2 == 0 {
-			pl.m.isReady(p)
+			p.isReady(pl.m)
 		} else {
 			p.ends().reason = gen.Shutdown
 			pl.m.bury(p)

@@ -191,7 +191,7 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 	if run {
 		p.run = newCollector(o.MaxOutput)
 	}
-	m.begin(p, &o.Spec)
+	p.begin(m, &o.Spec)
 	if o.Input != nil {
 		// The program may end without having read it all.
 		_ = p.w.Write(o.Input, nil)

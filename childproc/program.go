@@ -47,7 +47,7 @@ func (p *program) kind() taken {
 }
 
 // begin starts the program of a worker, for the first time or again.
-func (m *manager) begin(p *program, spec *workers.Spec) {
+func (p *program) begin(m *manager, spec *workers.Spec) {
 	p.stopped, p.deaf = false, false
 	if p.ending != nil {
 		p.ending.failing = nil
@@ -58,7 +58,7 @@ func (m *manager) begin(p *program, spec *workers.Spec) {
 	for i := range p.streams {
 		p.streams[i].ended, p.streams[i].told = false, false
 	}
-	m.beginReady(p)
+	p.beginReady(m)
 	p.w = workers.New(m, m.starterOf(int(p.user)), spec, p)
 	m.hold(p)
 }
@@ -68,22 +68,22 @@ func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program)
 
 // step takes a program through an event and what follows from it. What the owner is told
 // of it, or the caller as an error, is what.
-func (m *manager) step(p *program, e event, what etf.Term) {
+func (p *program) step(m *manager, e event, what etf.Term) {
 	todo := p.life.step(e)
 	if todo&doDecline != 0 {
 		m.decline(p, gen.Error(what))
 	}
 	if todo&doWithdraw != 0 {
-		m.withdraw(p)
+		p.withdraw(m)
 	}
 	if todo&doOwn != 0 {
 		m.monitorOwner(p)
 	}
 	if todo&doPair != 0 {
-		m.startProxy(p)
+		p.startProxy(m)
 	}
 	if todo&doPresent != 0 {
-		m.present(p)
+		p.present(m)
 	}
 	if todo&doTell != 0 && p.run == nil {
 		m.tell(p.owner, p, what)
@@ -92,30 +92,30 @@ func (m *manager) step(p *program, e event, what etf.Term) {
 		m.tell(p.owner, p, etf.Atom("ready"))
 	}
 	if todo&(doStop|doKill) != 0 {
-		m.halt(p, todo&doKill != 0)
+		p.halt(m, todo&doKill != 0)
 	}
 	if todo&doUnpause != 0 {
 		p.restart.pause.Stop()
 	}
 	if todo&doHear != 0 {
-		m.heard(p)
+		p.heard(m)
 	}
 	if todo&doBegin != 0 {
-		m.begin(p, p.restart.spec)
+		p.begin(m, p.restart.spec)
 	}
 	if todo&doBury != 0 {
 		m.bury(p)
 	}
 	if todo&doGoOn != 0 {
-		m.goOn(p)
+		p.goOn(m)
 	}
 }
 
 // halt stops the program, or kills it. What nobody has asked for is given up, and a run
 // waits for space no more.
-func (m *manager) halt(p *program, now bool) {
+func (p *program) halt(m *manager, now bool) {
 	m.drop(p)
-	m.waitNoMore(p)
+	p.waitNoMore(m)
 	if now {
 		p.w.Kill()
 	} else {
@@ -126,7 +126,7 @@ func (m *manager) halt(p *program, now bool) {
 // goOn is the one order in which a program's output goes on, whatever has let it: streams
 // are served with what has been read, pipes are read or held as somebody wants them, what
 // waits in those of a program that is over is read, and if that was all the life goes on.
-func (m *manager) goOn(p *program, served ...workers.Stream) {
+func (p *program) goOn(m *manager, served ...workers.Stream) {
 	for _, s := range served {
 		m.serve(p, s)
 	}
@@ -134,25 +134,25 @@ func (m *manager) goOn(p *program, served ...workers.Stream) {
 	p.w.Resume()
 	if p.life.state == stDraining && p.delivered() {
 		e := p.ending
-		m.decide(p, e.exit != workers.Exit{} || e.failing != nil, exitTerm(e.exit))
+		p.decide(m, e.exit != workers.Exit{} || e.failing != nil, exitTerm(e.exit))
 	}
 }
 
 // goOnAll is goOn with all streams.
-func (m *manager) goOnAll(p *program) {
+func (p *program) goOnAll(m *manager) {
 	m.serveAll(p)
-	m.goOn(p)
+	p.goOn(m)
 }
 
 // present makes a worker known, and has what has been read delivered.
-func (m *manager) present(p *program) {
+func (p *program) present(m *manager) {
 	m.introduce(p)
 	if p.run == nil {
 		m.granted(p)
 	}
 	m.serveAll(p)
 	if p.ready != nil {
-		m.tellStatus(p)
+		p.tellStatus(m)
 	}
 }
 
@@ -162,12 +162,12 @@ func (m *manager) Started(w *workers.Worker) {
 	p.started = time.Now().UnixMilli()
 	m.slack.Happened()
 	m.logStarted(p)
-	m.awaitReady(p)
+	p.awaitReady(m)
 	var what etf.Term
 	if n := p.restarts(); n > 0 {
 		what = etf.Tuple{etf.Atom("restarted"), int64(w.PID()), int64(n)}
 	}
-	m.step(p, evStarted, what)
+	p.step(m, evStarted, what)
 }
 
 // Failed: nothing was started. The first time that is the answer to the request;
@@ -176,24 +176,24 @@ func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
 	m.logFailed(p, f)
 	if p.life.state == stStarting {
-		m.step(p, evRefused, failureTerm(f))
+		p.step(m, evRefused, failureTerm(f))
 		return
 	}
-	m.decide(p, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
+	p.decide(m, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
 }
 
 // TimedOut: the program has run, or was silent, for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
-	m.fault(w.Tag.(*program), gen.Timeout)
+	w.Tag.(*program).fault(m, gen.Timeout)
 }
 
 // fault stops a program that does not do what it should. That is the worker's exit
 // reason, unless the program is started again.
-func (m *manager) fault(p *program, why etf.Raw) {
+func (p *program) fault(m *manager, why etf.Raw) {
 	if e := p.ends(); e.failing == nil {
 		e.failing = why
 	}
-	m.step(p, evFault, nil)
+	p.step(m, evFault, nil)
 }
 
 // Stopped and Continued: job control.
@@ -216,9 +216,9 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	m.logEnded(p, e)
 	p.ends().exit = e
 	if p.ready != nil {
-		m.readyAtEnd(p)
+		p.readyAtEnd(m)
 	}
-	m.step(p, evOver, nil)
+	p.step(m, evOver, nil)
 }
 
 // delivered says whether nothing is left for somebody who reads on demand, or that waits
@@ -267,9 +267,9 @@ func (p *program) outcome() etf.Term { return gen.OK(exitTerm(p.told().exit)) }
 // stop: see proc.
 func (p *program) stop(m *manager, now bool) {
 	if now {
-		m.step(p, evKill, nil)
+		p.step(m, evKill, nil)
 	} else {
-		m.step(p, evEnd, nil)
+		p.step(m, evEnd, nil)
 	}
 }
 
@@ -279,7 +279,7 @@ func (p *program) lost(m *manager, ends bool) {
 		p.w.StopWithin(afterLoss)
 		m.end(p, gen.Noconnection)
 	}
-	m.goOn(p)
+	p.goOn(m)
 }
 
 // disowned: see proc.

@@ -9,7 +9,7 @@ import (
 // It is started when the program runs, through rex, and linked with the worker
 // before anybody hears of the worker, so that there are both or neither.
 // startProxy asks the node to start the proxy.
-func (m *manager) startProxy(p *program) {
+func (p *program) startProxy(m *manager) {
 	x := p.asked.proxy
 	args := etf.List{p.pid}
 	if more, err := etf.Decode(x.Args); err == nil { // it was one term already
@@ -19,20 +19,20 @@ func (m *manager) startProxy(p *program) {
 	p.client.Ask("erlang", "spawn", etf.List{x.Module, x.Function, args}, func(result etf.Term) {
 		pid, ok := result.(etf.Pid)
 		if !ok {
-			m.proxyFailed(p, result)
+			p.proxyFailed(m, result)
 			return
 		}
 		p.asked.proxy = nil
 		m.linkTo(p, pid)
-		m.step(p, evPaired, nil)
+		p.step(m, evPaired, nil)
 	})
 }
 
 // proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
 // yet, and nobody does.
-func (m *manager) proxyFailed(p *program, why etf.Term) {
+func (p *program) proxyFailed(m *manager, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
-	m.step(p, evUnpaired, nil)
+	p.step(m, evUnpaired, nil)
 	m.kill(p)
 }

@@ -111,7 +111,7 @@ func (p *program) awaitsLine() bool {
 func (p *program) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
 
 // beginReady notes what is there before the program is started.
-func (m *manager) beginReady(p *program) {
+func (p *program) beginReady(m *manager) {
 	r := p.ready
 	if r == nil {
 		return
@@ -121,28 +121,28 @@ func (m *manager) beginReady(p *program) {
 }
 
 // awaitReady begins to wait: the program runs.
-func (m *manager) awaitReady(p *program) {
+func (p *program) awaitReady(m *manager) {
 	r := p.ready
 	if r == nil || !r.awaited { // or it was told to end meanwhile
 		return
 	}
 	if r.Timeout > 0 {
-		r.limit = m.loop.After(r.Timeout, func() { m.notReady(p, etf.Atom("timeout")) })
+		r.limit = m.loop.After(r.Timeout, func() { p.notReady(m, etf.Atom("timeout")) })
 	}
 	if r.By == order.ByTCP || r.By == order.ByFile {
-		m.lookAgain(p)
+		p.lookAgain(m)
 	}
 }
 
-func (m *manager) lookAgain(p *program) {
+func (p *program) lookAgain(m *manager) {
 	r := p.ready
 	r.look = m.loop.After(r.delay, func() {
 		if r.seen().differs(r.before) {
-			m.isReady(p)
+			p.isReady(m)
 			return
 		}
 		r.delay = min(2*r.delay, readyLast)
-		m.lookAgain(p)
+		p.lookAgain(m)
 	})
 }
 
@@ -167,34 +167,34 @@ func (r *readiness) endReady() {
 
 // isReady: the program is ready. Who has asked for the worker is answered, or the
 // owner is told.
-func (m *manager) isReady(p *program) {
+func (p *program) isReady(m *manager) {
 	r := p.ready
 	if !r.awaited || p.life.told {
 		return
 	}
 	r.endReady()
-	m.expectLife(p)
-	m.step(p, evReady, nil)
+	p.expectLife(m)
+	p.step(m, evReady, nil)
 }
 
 // readyLater has isReady called when the caller has returned.
-func (m *manager) readyLater(p *program) {
+func (p *program) readyLater(m *manager) {
 	r := p.ready
 	if r.due {
 		return
 	}
 	r.due = true
-	r.look = m.loop.After(0, func() { m.isReady(p) })
+	r.look = m.loop.After(0, func() { p.isReady(m) })
 }
 
 // readyAtEnd: the program has ended. What it said last counts.
-func (m *manager) readyAtEnd(p *program) {
+func (p *program) readyAtEnd(m *manager) {
 	r := p.ready
 	if r.due || r.awaited && r.By == order.ByFile && r.seen().differs(r.before) {
-		m.isReady(p)
+		p.isReady(m)
 	}
 	if p.life.unheard() {
-		m.notReady(p, exitTerm(p.told().exit))
+		p.notReady(m, exitTerm(p.told().exit))
 	}
 	r.endReady()
 	r.barking.Stop()
@@ -204,7 +204,7 @@ func (m *manager) readyAtEnd(p *program) {
 
 // notReady: the program is not ready in time, or has ended. If nobody has heard of
 // the worker nobody does; otherwise it is stopped as after a timeout.
-func (m *manager) notReady(p *program, why etf.Term) {
+func (p *program) notReady(m *manager, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.life.unheard() {
 		m.end(p, reason)
@@ -212,7 +212,7 @@ func (m *manager) notReady(p *program, why etf.Term) {
 	}
 	p.ready.endReady()
 	m.tell(p.owner, p, etf.Tuple{etf.Atom("not_ready"), why})
-	m.fault(p, reason)
+	p.fault(m, reason)
 }
 
 // notReadyTerm answers who has asked for a worker that ends before it was ready. The
@@ -229,7 +229,7 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 
 // withdraw ends a worker that nobody has heard of: nobody is told anything but who
 // has asked for it.
-func (m *manager) withdraw(p *program) {
+func (p *program) withdraw(m *manager) {
 	m.demonitorOwner(p)
 	if p.ready != nil {
 		p.ready.endReady()
@@ -246,7 +246,7 @@ func (m *manager) withdraw(p *program) {
 }
 
 // sawOutput looks for the line.
-func (m *manager) sawOutput(p *program, s workers.Stream, data []byte) {
+func (p *program) sawOutput(m *manager, s workers.Stream, data []byte) {
 	r := p.ready
 	if r == nil || !r.awaited || r.By != order.ByLine || s > workers.Stderr || r.due {
 		return
@@ -264,7 +264,7 @@ func (m *manager) sawOutput(p *program, s workers.Stream, data []byte) {
 		}
 		line = line[:min(len(line), maxMatched)]
 		if r.Line.Match(bytes.TrimSuffix(line, []byte{'\r'})) {
-			m.readyLater(p)
+			p.readyLater(m)
 			return
 		}
 		*part = (*part)[:0]
@@ -272,59 +272,59 @@ func (m *manager) sawOutput(p *program, s workers.Stream, data []byte) {
 }
 
 // sawEnd looks at a last line without an end.
-func (m *manager) sawEnd(p *program, s workers.Stream) { m.sawOutput(p, s, []byte{'\n'}) }
+func (p *program) sawEnd(m *manager, s workers.Stream) { p.sawOutput(m, s, []byte{'\n'}) }
 
 // Notified: the program has said something (sd_notify(3)).
 func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 	p := w.Tag.(*program)
 	r := p.ready
 	if n.IsStatus {
-		m.setStatus(p, n.Status)
+		p.setStatus(m, n.Status)
 	}
 	if n.Alive || n.Ready {
 		r.alive = m.loop.Now()
 	}
 	if n.Ready {
-		m.isReady(p)
+		p.isReady(m)
 	}
 	if n.Trigger && r.Watchdog > 0 {
-		m.bark(p)
+		p.bark(m)
 	}
 }
 
 // expectLife begins to expect signs of life.
-func (m *manager) expectLife(p *program) {
+func (p *program) expectLife(m *manager) {
 	if r := p.ready; r.Watchdog > 0 {
 		r.alive = m.loop.Now()
-		m.expectWithin(p, r.Watchdog)
+		p.expectWithin(m, r.Watchdog)
 	}
 }
 
-func (m *manager) expectWithin(p *program, d time.Duration) {
+func (p *program) expectWithin(m *manager, d time.Duration) {
 	r := p.ready
 	r.barking = m.loop.After(d, func() {
 		if left := r.alive + r.Watchdog - m.loop.Now(); left > 0 {
-			m.expectWithin(p, left)
+			p.expectWithin(m, left)
 			return
 		}
-		m.bark(p)
+		p.bark(m)
 	})
 }
 
 // bark stops a program that gives no sign of life.
-func (m *manager) bark(p *program) {
+func (p *program) bark(m *manager) {
 	r := p.ready
 	r.barking.Stop()
 	r.barking = nil
 	if p.life.unheard() {
-		m.notReady(p, etf.Atom("watchdog"))
+		p.notReady(m, etf.Atom("watchdog"))
 		return
 	}
-	m.fault(p, reasonWatchdog)
+	p.fault(m, reasonWatchdog)
 }
 
 // setStatus tells the owner of a status, not too often.
-func (m *manager) setStatus(p *program, status string) {
+func (p *program) setStatus(m *manager, status string) {
 	r := p.ready
 	if r.status == status {
 		return
@@ -334,13 +334,13 @@ func (m *manager) setStatus(p *program, status string) {
 		return
 	}
 	if wait := r.toldAt + statusEvery - m.loop.Now(); r.toldAt > 0 && wait > 0 {
-		r.telling = m.loop.After(wait, func() { m.tellStatus(p) })
+		r.telling = m.loop.After(wait, func() { p.tellStatus(m) })
 		return
 	}
-	m.tellStatus(p)
+	p.tellStatus(m)
 }
 
-func (m *manager) tellStatus(p *program) {
+func (p *program) tellStatus(m *manager) {
 	r := p.ready
 	if r.status == "" && r.toldAt == 0 {
 		return // there never was one

@@ -62,7 +62,7 @@ func (m *manager) setReceivers(p *program, s workers.Stream, v etf.Term) (func()
 	return func() {
 		p.stream(s).leaveFlows()
 		p.stream(s).to = r
-		m.goOn(p)
+		p.goOn(m)
 	}, nil
 }
 

@@ -59,18 +59,18 @@ func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // decide has it known whether a program that is over, or could not be started again, is
 // started again. What the owner is told is what.
-func (m *manager) decide(p *program, failed bool, what etf.Term) {
-	delay, ok := m.again(p, failed)
+func (p *program) decide(m *manager, failed bool, what etf.Term) {
+	delay, ok := p.again(m, failed)
 	if !ok {
-		m.step(p, evLast, what)
+		p.step(m, evLast, what)
 		return
 	}
-	m.step(p, evAgain, what)
-	p.restart.pause = m.loop.After(delay, func() { m.step(p, evWaited, nil) })
+	p.step(m, evAgain, what)
+	p.restart.pause = m.loop.After(delay, func() { p.step(m, evWaited, nil) })
 }
 
 // again says after which delay a program is started again, if its policy says so.
-func (m *manager) again(p *program, failed bool) (delay time.Duration, ok bool) {
+func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) {
 	r := p.restart
 	if p.life.told || m.phase != serving || r == nil || !r.wanted(failed) {
 		return 0, false
@@ -83,7 +83,7 @@ func (m *manager) again(p *program, failed bool) (delay time.Duration, ok bool) 
 }
 
 // hasWords says whether a worker has words that wait for room.
-func (m *manager) hasWords(p *program) bool {
+func (p *program) hasWords(m *manager) bool {
 	for _, c := range m.clients {
 		if c.HasWords(p.pid) {
 			return true
@@ -93,9 +93,9 @@ func (m *manager) hasWords(p *program) bool {
 }
 
 // heard: words of a worker are said.
-func (m *manager) heard(p *program) {
-	if p.life.state == stDue && !m.hasWords(p) {
-		m.step(p, evHeard, nil)
+func (p *program) heard(m *manager) {
+	if p.life.state == stDue && !p.hasWords(m) {
+		p.step(m, evHeard, nil)
 	}
 }
 

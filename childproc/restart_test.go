@@ -334,7 +334,7 @@ func TestReadyBeforeTheProxy(t *testing.T) {
 	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")),
 		opt("proxy", etf.Tuple{etf.Atom("mod"), etf.Atom("fun"), etf.List(nil)}))
 	pl.stall()
-	pl.m.startProxy(pl.p)
+	pl.p.startProxy(pl.m)
 	pl.m.Notified(pl.p.w, workers.Notice{Ready: true})
 	asked := pl.heard()
 	if len(asked) != 1 || asked[0].Op != dist.RegSend || asked[0].Name != "rex" {

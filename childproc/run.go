@@ -65,7 +65,7 @@ func (c *collector) grow(s workers.Stream, n int) {
 }
 
 // runRoom is space for the output of a run; nil: it waits for others.
-func (m *manager) runRoom(p *program, s workers.Stream) []byte {
+func (p *program) runRoom(m *manager, s workers.Stream) []byte {
 	c := p.run
 	if n := c.missing(s); n > 0 {
 		switch over := m.collected.over; {
@@ -76,7 +76,7 @@ func (m *manager) runRoom(p *program, s workers.Stream) []byte {
 			p.dropped = true
 			return m.scratch
 		default:
-			m.awaitSpace(p)
+			p.awaitSpace(m)
 			return nil
 		}
 		m.collected.bytes += n
@@ -87,31 +87,31 @@ func (m *manager) runRoom(p *program, s workers.Stream) []byte {
 }
 
 // awaitSpace holds a run's output until there is space.
-func (m *manager) awaitSpace(p *program) {
+func (p *program) awaitSpace(m *manager) {
 	if p.run.waits {
 		return
 	}
 	p.run.waits = true
 	m.collected.waiting = append(m.collected.waiting, p)
 	m.hold(p)
-	m.beRunPatient(p)
+	p.beRunPatient(m)
 }
 
-func (m *manager) beRunPatient(p *program) {
+func (p *program) beRunPatient(m *manager) {
 	p.run.patience = m.loop.After(runPatience, func() {
 		if m.owesRuns() { // it is the node that does not go on
-			m.beRunPatient(p)
+			p.beRunPatient(m)
 			return
 		}
 		p.run.crowded = true
 		p.w.Kill()
-		m.waitNoMore(p)
-		m.freeSpace(p)
+		p.waitNoMore(m)
+		p.freeSpace(m)
 	})
 }
 
 // waitNoMore: a run is ended that waits for space. What is in its pipes is dropped.
-func (m *manager) waitNoMore(p *program) {
+func (p *program) waitNoMore(m *manager) {
 	if p.run != nil && p.run.waits {
 		p.run.patience.Stop()
 		m.giveUp(p)
@@ -120,7 +120,7 @@ func (m *manager) waitNoMore(p *program) {
 
 // freeSpace: nothing that a run has collected is needed any more. Those that wait try
 // again.
-func (m *manager) freeSpace(p *program) {
+func (p *program) freeSpace(m *manager) {
 	c := p.run
 	m.collected.bytes -= c.space
 	c.space, c.out = 0, [2][]byte{}
@@ -134,7 +134,7 @@ func (m *manager) freeSpace(p *program) {
 		q.run.patience.Stop()
 	}
 	for _, q := range waiting {
-		m.goOn(q)
+		q.goOn(m)
 	}
 }
 
@@ -177,7 +177,7 @@ func (c *client) answerRuns() {
 		c.ran[0] = nil
 		c.ran = c.ran[1:]
 		p.asked.reply(p.run.result(p.ending.exit, p.ending.failing != nil))
-		c.m.freeSpace(p)
+		p.freeSpace(c.m)
 	}
 }
 

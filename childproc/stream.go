@@ -264,7 +264,7 @@ func (c *client) serveAgain() {
 		c.unserved[0] = unserved{}
 		c.unserved = c.unserved[1:]
 		u.p.stream(u.s).busy.later = nil
-		m.goOn(u.p, u.s)
+		u.p.goOn(m, u.s)
 	}
 }
 
@@ -446,7 +446,7 @@ func (m *manager) activate(p *program, a order.Active) {
 		p.mode = order.Passive
 		m.tell(p.owner, p, etf.Atom("passive"))
 	}
-	m.goOnAll(p)
+	p.goOnAll(m)
 }
 
 // activity is what was set, or what is left of it.
@@ -521,7 +521,7 @@ func (m *manager) awaitReader(p *program, s workers.Stream, r *reader) {
 	st := p.stream(s)
 	st.asked = true
 	st.traffic().readers = append(st.busy.readers, r)
-	m.goOn(p, s)
+	p.goOn(m, s)
 }
 
 // drop gives up what nobody has asked for: the worker is told to end, and nobody

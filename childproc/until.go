@@ -141,5 +141,5 @@ func (u *until) keep(more etf.Raw) bool {
 }
 
 func (u *until) goOn() {
-	u.m.goOn(u.p, workers.Stdout)
+	u.p.goOn(u.m, workers.Stdout)
 }
