@@ -19,7 +19,7 @@ import (
 var imports = map[string][]string{
 	"eintr":          nil,
 	"slack":          nil,
-	"config":         {"eintr", "wire/consult"},
+	"config":         {"discover", "eintr", "wire/consult"},
 	"discover":       nil,
 	"wire/consult":   nil,
 	"wire/epmd":      nil,
@@ -44,9 +44,9 @@ var imports = map[string][]string{
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
 	"childproc/peer":  {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
-	"mainproc":        {"config", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
+	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
-	"mainproc/link":   {"config", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack"},
+	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack"},
 	"mainproc/permit": {"ipc"},
 
 	"loop/looptest":      {"loop"},
@@ -71,7 +71,7 @@ var testImports = map[string][]string{
 	"ipc/journal":    {"test/bench/measure"},
 	"relay":          {"relay/certtest"},
 	"mainproc":       {"wire/dist/disttest", "wire/gen", "ipc/journal"},
-	"mainproc/crew":  {"config", "wire/dist/disttest", "mainproc/link"},
+	"mainproc/crew":  {"config", "discover", "wire/dist/disttest", "mainproc/link"},
 	"mainproc/link":  {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
 }
 

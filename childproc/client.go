@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"erluv/childproc/peer"
 	"erluv/loop"
@@ -19,6 +20,8 @@ import (
 type client struct {
 	*peer.Peer
 	m         *manager
+	id        uint32      // main's number of the connection
+	procs     int         // processes that belong to it
 	respawned bool        // another child has served it before
 	streams   *loop.Group // of its processes: output, and their ends; paused while there is no room
 	files     *watch.Set  // its watchers
@@ -39,7 +42,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	if m.clients[node] != nil {
 		return nil, fmt.Errorf("main gives a second connection to %s", node)
 	}
-	c := &client{m: m, respawned: g.Link.Respawned, visits: make(map[uint64]*peer.Observers)}
+	c := &client{m: m, id: g.Link.ID, respawned: g.Link.Respawned, visits: make(map[uint64]*peer.Observers)}
 	var err error
 	if c.streams, err = m.loop.NewGroup(); err != nil {
 		return nil, err
@@ -85,6 +88,24 @@ func (m *manager) reachable(pid etf.Pid) error {
 	}
 	return fmt.Errorf("must be a process of a node that is served: %v", names)
 }
+
+// left: a process ends that belonged to the client. It says whether that was the last one of
+// a client that is gone.
+func (c *client) left() bool {
+	c.procs--
+	return c.procs == 0 && c.Dead()
+}
+
+// reclaim frees what a client that is gone has for its processes, when none of them is left:
+// some are another node's by now, and go on.
+func (c *client) reclaim() {
+	if c.procs == 0 && !c.streams.Close() {
+		c.m.loop.After(reclaimRetry, c.reclaim)
+	}
+}
+
+// reclaimRetry is when it is tried again, while a stream of a process that has ended is open.
+const reclaimRetry = time.Second
 
 // observers are those of a process of ours on the client's node; nil: there are none.
 func (c *client) observers(p proc) *peer.Observers {

@@ -3,11 +3,14 @@ package childproc
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -122,7 +125,9 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 		if err != nil {
 			c = nil
 		}
+		var serves []*client
 		if err == nil {
+			serves = slices.Collect(maps.Values(c.m.clients)) // those that stop are in there no more
 			c.loop.EachRound(func() {
 				for _, n := range nodes {
 					served := c.m.clients[n.name]
@@ -134,12 +139,13 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 		ready <- c
 		if err == nil {
 			err = c.loop.Run()
-			c.loop.Close()
-			for _, g := range all {
-				_ = unix.Close(g.FD)
-				_ = g.Ledger.Close()
-				_ = g.Pages.Close()
+			for _, served := range serves {
+				served.Close()
 			}
+			for _, served := range c.m.clients {
+				served.Close()
+			}
+			c.loop.Close()
 			_ = childEnd.Close()
 			_ = upEnd.Close()
 			if err == nil {
@@ -165,16 +171,42 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	})
 	for _, n := range nodes {
 		n.m = c.m
-		if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
-			t.Fatalf("instead of up to the controller: %s", show(m))
-		}
-		for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
-			if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
-				t.Fatalf("instead of %s: %s", what, show(m))
-			}
-		}
+		n.begins()
 	}
 	return nodes
+}
+
+// begins reads what a child sends first on a connection.
+func (n *node) begins() {
+	n.t.Helper()
+	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
+		n.t.Fatalf("instead of up to the controller: %s", show(m))
+	}
+	for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
+		if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
+			n.t.Fatalf("instead of %s: %s", what, show(m))
+		}
+	}
+}
+
+// give has main give the child another connection, with monitors that have outlived the child
+// before. Who serves it is not looked at.
+func (n *node) give(link ipc.Link, carried ...[]string) *node {
+	n.t.Helper()
+	theirs, ours := tcpPair(n.t)
+	book, ledgerEnd := newBook(n.t)
+	j, err := journal.New(nil, 0)
+	must(n.t, err)
+	link.Carried = uint32(len(carried))
+	must(n.t, n.up.Send(ipc.Append(nil, link), patience, theirs, j.FD(), ledgerEnd.FD()))
+	for _, records := range carried {
+		must(n.t, n.up.Send(ipc.Append(nil, ipc.Ledger{Added: records}), patience))
+	}
+	must(n.t, errors.Join(j.Close(), unix.Close(theirs), ledgerEnd.Close()))
+	other := &node{t: n.t, name: etf.Atom(link.Target), conn: ours, up: n.up, book: book, done: n.done, m: n.m}
+	other.self = other.pid()
+	n.t.Cleanup(func() { _ = ours.Close() })
+	return other
 }
 
 // newPages are those of a new journal.
@@ -217,6 +249,7 @@ type noMain struct{}
 
 func (noMain) wantSpawner(uint8)             {}
 func (noMain) ring()                         {}
+func (noMain) lost(uint32, string)           {}
 func (noMain) workersGone(ipc.Cause, string) {}
 
 // show is a message without its bytes, which can be many.

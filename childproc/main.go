@@ -77,6 +77,8 @@ type child struct {
 	upSrc loop.Source
 	buf   [4096]byte
 
+	arriving *arriving // a connection of which main is still saying something
+
 	noSpawner *loop.Timer // while there is none
 	loop      *loop.Loop
 	m         *manager
@@ -119,25 +121,37 @@ func (g *given) link() error {
 	}
 	msg, err := ipc.Decode(buf[:n])
 	link, ok := msg.(ipc.Link)
-	if err == nil && (!ok || len(fds) != ipc.LinkFDs) {
-		err = fmt.Errorf("main sent %T with %d descriptors instead of a connection", msg, len(fds))
+	if err == nil && !ok {
+		err = fmt.Errorf("main sent %T instead of a connection", msg)
 	}
 	if err != nil {
 		ipc.CloseAll(fds)
 		return err
 	}
-	g.first.Link, g.first.FD = link, fds[0]
-	g.first.Pages, err = journal.Map(fds[1])
-	_ = unix.Close(fds[1])
-	if err != nil {
-		return err
-	}
-	if g.first.Ledger, err = ipc.FromFD(fds[2]); err != nil {
+	if g.first, err = connectionOf(link, fds); err != nil {
 		return err
 	}
 	ipc.Trace(g.first.Ledger, g.log.Logger, "main's ledger")
 	g.carried, err = readCarried(g.up, link.Carried)
 	return err
+}
+
+// connectionOf takes the descriptors that came with a connection.
+func connectionOf(link ipc.Link, fds []int) (peer.Given, error) {
+	if len(fds) != ipc.LinkFDs {
+		ipc.CloseAll(fds)
+		return peer.Given{}, fmt.Errorf("main sent a connection with %d descriptors", len(fds))
+	}
+	g := peer.Given{Link: link, FD: fds[0]}
+	var err error
+	g.Pages, err = journal.Map(fds[1])
+	_ = unix.Close(fds[1])
+	if err != nil {
+		ipc.CloseAll([]int{fds[0], fds[2]})
+		return g, err
+	}
+	g.Ledger, err = ipc.FromFD(fds[2])
+	return g, err
 }
 
 // given is what main gives the child to serve with.
@@ -170,6 +184,60 @@ func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
 		records = append(records, l.Added...)
 	}
 	return records, nil
+}
+
+// arriving is a connection that main gives a child which serves others.
+type arriving struct {
+	peer.Given
+	left    uint32 // messages with what has outlived the child before
+	carried []string
+	buf     []byte // for these
+}
+
+// link takes another connection.
+func (c *child) link(link ipc.Link, fds []int) error {
+	g, err := connectionOf(link, fds)
+	if err != nil {
+		return err
+	}
+	if c.arriving != nil {
+		return fmt.Errorf("main gives a connection to %s before it has given the one to %s", link.Target, c.arriving.Link.Target)
+	}
+	c.arriving = &arriving{Given: g, left: link.Carried}
+	if link.Carried > 0 {
+		c.arriving.buf = make([]byte, ipc.MaxPacket)
+	}
+	return c.arrived()
+}
+
+// carry takes what main says of the connection that arrives.
+func (c *child) carry(l ipc.Ledger) error {
+	if c.arriving == nil {
+		return errors.New("main says what was there before, but of no connection")
+	}
+	c.arriving.carried = append(c.arriving.carried, l.Added...)
+	c.arriving.left--
+	return c.arrived()
+}
+
+// arrived begins to serve the connection once main has said all of it. A child that stops
+// leaves it alone: main has it back with the child's end.
+func (c *child) arrived() error {
+	a := c.arriving
+	if a.left > 0 {
+		return nil
+	}
+	c.arriving = nil
+	if c.m.phase != serving {
+		_ = unix.Close(a.FD)
+		_ = a.Ledger.Close()
+		return a.Pages.Close()
+	}
+	served, err := c.m.connect(a.Given, a.carried)
+	if err != nil {
+		return err
+	}
+	return served.begin()
 }
 
 func build(g given) (*child, error) {
@@ -213,14 +281,18 @@ func build(g given) (*child, error) {
 
 // Ready: main has something to say.
 func (c *child) Ready(loop.Events) {
-	n, fds, err := c.up.TryRecv(c.buf[:])
+	buf := c.buf[:]
+	if c.arriving != nil {
+		buf = c.arriving.buf
+	}
+	n, fds, err := c.up.TryRecv(buf)
 	defer func() { ipc.CloseAll(fds) }()
 	if errors.Is(err, ipc.ErrEmpty) {
 		return
 	}
 	if err == nil {
 		var msg ipc.Message
-		if msg, err = ipc.Decode(c.buf[:n]); err == nil {
+		if msg, err = ipc.Decode(buf[:n]); err == nil {
 			switch msg := msg.(type) {
 			case ipc.Stop:
 				c.m.stop(gen.Shutdown, msg.Reason)
@@ -234,6 +306,17 @@ func (c *child) Ready(loop.Events) {
 					err = c.spawner(msg, conn)
 				}
 				if err != nil {
+					c.fail(err)
+				}
+				return
+			case ipc.Link:
+				err := c.link(msg, fds)
+				if fds = nil; err != nil {
+					c.fail(err)
+				}
+				return
+			case ipc.Ledger:
+				if err := c.carry(msg); err != nil {
 					c.fail(err)
 				}
 				return
@@ -314,15 +397,21 @@ func (c *child) spawner(msg ipc.Spawner, conn *ipc.Conn) error {
 	return c.m.starter.Replace(conn)
 }
 
-// wantRetry is when main is asked again that could not be: it is behind with reading.
-const wantRetry = 10 * time.Millisecond
+// sayRetry is when main is told again that could not be: it is behind with reading.
+const sayRetry = 10 * time.Millisecond
 
-// wantSpawner asks main for the spawner of another user.
-func (c *child) wantSpawner(user uint8) {
-	if errors.Is(c.up.TrySend(ipc.Append(nil, ipc.WantSpawner{User: user})), ipc.ErrFull) {
-		c.loop.After(wantRetry, func() { c.wantSpawner(user) })
+// say tells main something, later if need be.
+func (c *child) say(m ipc.Message) {
+	if errors.Is(c.up.TrySend(ipc.Append(nil, m)), ipc.ErrFull) {
+		c.loop.After(sayRetry, func() { c.say(m) })
 	}
 }
+
+// wantSpawner asks main for the spawner of another user.
+func (c *child) wantSpawner(user uint8) { c.say(ipc.WantSpawner{User: user}) }
+
+// lost tells main that a connection has ended.
+func (c *child) lost(id uint32, why string) { c.say(ipc.Lost{ID: id, Text: why}) }
 
 // fail ends the child; main sees it end.
 func (c *child) fail(err error) {

@@ -40,8 +40,9 @@ const slackWorth = 256
 
 // mainRole is what the manager has main do.
 type mainRole interface {
-	wantSpawner(user uint8) // give one for another user
-	ring()                  // read the ledgers
+	wantSpawner(user uint8)     // give one for another user
+	ring()                      // read the ledgers
+	lost(id uint32, why string) // one of several connections has ended
 	workersGone(cause ipc.Cause, why string)
 }
 
@@ -254,6 +255,7 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		}
 	}
 	m.procs[key(e.pid)] = p
+	home.procs++
 	if name := o.Name; name != "" {
 		e.name, m.byName[name] = &name, p
 	}
@@ -287,6 +289,13 @@ func (m *manager) lost(c *client, why string) {
 		observers := c.takeObservers(p)
 		p.lost(m, m.phase == disconnected || p.self().belongsTo(c) || observers.Linked())
 	}
+	if m.phase != disconnected {
+		m.main.lost(c.id, why)
+	}
+	m.loop.After(0, func() { // its frame may be at hand
+		c.Close()
+		c.reclaim()
+	})
 	m.endIfEmpty()
 }
 

@@ -242,6 +242,9 @@ func (e *entry) belongsTo(c *client) bool {
 func (m *manager) forget(p proc) {
 	e := p.self()
 	delete(m.procs, key(e.pid))
+	if c := e.client; c.left() {
+		m.loop.After(0, c.reclaim)
+	}
 	if e.asked != nil {
 		e.asked.held.Give()
 	}

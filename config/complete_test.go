@@ -151,9 +151,6 @@ func TestNodeName(t *testing.T) {
 	if !drawn.MatchString(one) || !drawn.MatchString(two) || one == two {
 		t.Errorf("drawn: %s, %s", one, two)
 	}
-	if c.EPMD() != "vm:4369" || c.NodeAlive() != "app" || c.NodeHost() != "vm" {
-		t.Errorf("%s, %s, %s", c.EPMD(), c.NodeAlive(), c.NodeHost())
-	}
 	if got := load(map[string]string{"node": "app@vm", "name": "fix"}).NodeName(); got != "fix@vm" {
 		t.Errorf("fixed: %s", got)
 	}

@@ -13,25 +13,31 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
-	"net"
-	"strconv"
-	"strings"
 	"time"
+
+	"erluv/discover"
 )
 
 // A Config is what all sources together say. The fields up to LogFormat are the
 // keys of erluv.conf(5), of the same names.
 type Config struct {
-	Node       string // name@host of the node to serve; never empty after Check
-	Name       string // before the @ of the own name; "" has one drawn with Prefix
-	Prefix     string
-	Host       string // after the @ of the own name; never empty after Check
-	Cookie     Secret // never empty after Check
-	CookieFile string // absolute
-	Address    string // host:port of the node's listener; "" asks EPMD
-	EPMDPort   int
-	User       string
-	Group      string // "" is the group of User
+	Node             string // name@host of the node to serve; "" with Nodes, or Discover alone
+	Nodes            []string
+	Serve            string // ServeFirst or ServeAll
+	Discover         string
+	DiscoverName     string
+	DiscoverInterval time.Duration // > 0
+	PortFromName     string
+	PortFromNameHost string
+	Name             string // before the @ of the own name; "" has one drawn with Prefix
+	Prefix           string
+	Host             string // after the @ of the own name; never empty after Check
+	Cookie           Secret // never empty after Check
+	CookieFile       string // absolute
+	Address          string // host:port of the node's listener; "" asks EPMD
+	EPMDPort         int
+	User             string
+	Group            string // "" is the group of User
 
 	DieTimeout  time.Duration // > 0
 	KillTimeout time.Duration // > 0
@@ -46,6 +52,12 @@ type Config struct {
 	LogLevel    slog.Level
 	LogFormat   string // FormatText or FormatJSON
 
+	// Targets are Node or Nodes, in their order; Source and Ports are what the keys of
+	// the same purpose say.
+	Targets []discover.Target
+	Source  discover.Source
+	Ports   discover.Ports
+
 	// RunAs is what the child and its workers run as: User and Group when erluv
 	// was started by root, else who erluv already is.
 	RunAs Identity
@@ -54,14 +66,16 @@ type Config struct {
 
 	machine  Machine
 	settings []Setting
-	hostErr  error // why Host is empty although Node is not
+	hostErr  error // why Host is empty although it is known what to dial
 }
 
-// What the keys reconnect, sandbox and log_format take.
+// What the keys reconnect, serve, sandbox and log_format take.
 const (
 	ReconnectRetry    = "retry"
 	ReconnectAlways   = "always"
 	ReconnectExit     = "exit"
+	ServeFirst        = "first"
+	ServeAll          = "all"
 	SandboxAuto       = "auto"
 	SandboxStrict     = "strict"
 	SandboxBestEffort = "best-effort" // another word for auto
@@ -101,23 +115,6 @@ func (c *Config) NodeName() string {
 	var random [drawnDigits / 2]byte
 	rand.Read(random[:]) // never fails, crypto/rand
 	return c.Prefix + hex.EncodeToString(random[:]) + "@" + c.Host
-}
-
-// EPMD returns host:port of the EPMD that knows Node.
-func (c *Config) EPMD() string {
-	return net.JoinHostPort(c.NodeHost(), strconv.Itoa(c.EPMDPort))
-}
-
-// NodeHost returns what stands behind the @ of Node.
-func (c *Config) NodeHost() string {
-	_, host, _ := strings.Cut(c.Node, "@")
-	return host
-}
-
-// NodeAlive returns what stands before the @ of Node: the name EPMD knows.
-func (c *Config) NodeAlive() string {
-	name, _, _ := strings.Cut(c.Node, "@")
-	return name
 }
 
 // CookieSource says where the cookie is from, for the curious.

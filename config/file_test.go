@@ -8,10 +8,10 @@ import (
 
 func TestFileProblems(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
-		{"unknown key", "\n# x\nnodes = 1", `:3: unknown key "nodes": is node meant?`},
+		{"unknown key", "\n# x\nnods = 1", `:3: unknown key "nods": is node meant?`},
 		{"dashes", "die-timeout = '5s'", `:1: unknown key "die-timeout": is die_timeout meant?`},
 		{"capitals", "NODE = 'a@b'", `:1: unknown key "NODE": is node meant?`},
-		{"nothing near", "colour = 'red'", `:1: unknown key "colour": there are node, name, prefix,`},
+		{"nothing near", "colour = 'red'", `:1: unknown key "colour": there are node, nodes, serve,`},
 		{"a table", "\n[server]\nnode = 'a@b'", `:2: unknown key "server"`},
 		{"a dotted key", "\n\nserver.a.b = 1", `:3: unknown key "server"`},
 		{"a key as a table", "\n[node]\nname = 'x'", `:2: node is a table: it takes a node name, name@host: node = "app@db1.example.com"`},

@@ -15,14 +15,19 @@ func (l *loader) finish(c *Config) {
 	if used := c.setting("cookie_file").used; used.rank == fromFile && used.value[0] != '~' && !filepath.IsAbs(used.value) {
 		l.problems = append(l.problems, used.problem(errors.New("is relative, to a directory that is another each time")))
 	}
-	if c.Node != "" && c.Host == "" {
-		c.Host, c.hostErr = c.machine.ownHost(c.NodeHost())
+	l.target(c)
+	if like := c.likeHost(); like != "" && c.Host == "" {
+		c.Host, c.hostErr = c.machine.ownHost(like)
 		if s := c.setting("host"); c.hostErr == nil {
-			s.Value, s.Source = c.Host, "the form of node"
+			s.Value, s.Source = c.Host, "the form of "+c.dialled()
 		}
+	} else if c.Discover != "" && c.Host == "" {
+		c.hostErr = errors.New("the form of the own name is not known before discover has found a node")
 	}
-	if c.Node != "" && c.Name+"@"+c.Host == c.Node {
-		l.problems = append(l.problems, c.setting("name").used.problem(errors.New("is the name of the node itself")))
+	for _, t := range c.Targets {
+		if c.Name+"@"+c.Host == t.Node {
+			l.problems = append(l.problems, c.setting("name").used.problem(errors.New("is the name of the node itself")))
+		}
 	}
 	if n := len(c.NodeName()); c.Host != "" && n > maxAtom {
 		l.problem("the own node name is %d characters long, and %d are allowed: shorten name, prefix or host", n, maxAtom)
@@ -72,7 +77,7 @@ func (l *loader) ineffective(c *Config) {
 // which it reads from its file. Its error is an [Error].
 func (c *Config) Check() error {
 	var problems []string
-	if c.Node == "" {
+	if len(c.Targets) == 0 && c.Discover == "" {
 		problems = append(problems, "no node is named: --node name@host, "+keyNamed("node").Env()+
 			" or node in the configuration file")
 	} else if c.hostErr != nil {

@@ -53,11 +53,59 @@ func Keys() []Key { return keys }
 
 var keys = []Key{
 	{
-		Name: "node", Form: "name@host", Unset: "(required)",
+		Name: "node", Form: "name@host", Unset: "(required)", slot: "node",
 		Meaning: "the Erlang node to serve",
 		Right:   "a node name, name@host", Example: `"app@db1.example.com"`,
 		Connects: true,
 		set:      func(c *Config, v string) error { c.Node = v; return checkNode(v) },
+	},
+	{
+		Name: "nodes", Form: "name@host,...", Unset: "(that of node)", kind: list, slot: "node",
+		Meaning: "the nodes to serve, as serve says",
+		Right:   "a list of node names, name@host, each once", Example: `["app@db1.example.com", "app@db2.example.com"]`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.Nodes, err = parseNodes(v); return err },
+	},
+	{
+		Name: "serve", Form: "first|all", Default: ServeFirst,
+		Meaning: "which of several nodes to serve: the first that accepts, the next when it goes; or all",
+		Right:   "first or all", Example: `"all"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Serve = v; return oneOf(v, ServeFirst, ServeAll) },
+	},
+	{
+		Name: "discover", Form: "dns:name|srv:name|file:path", Unset: "(only node and nodes)",
+		Meaning: "where the names of more nodes come from",
+		Right:   "dns:, srv: or file: and a name or an absolute path", Example: `"file:/etc/erluv/nodes"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.Discover = v; return checkDiscover(v) },
+	},
+	{
+		Name: "discover_name", Form: "name@%h", Unset: "(none)",
+		Meaning: "how the nodes are called whose hosts discover finds in DNS",
+		Right:   "a node name with %h in place of the host", Example: `"shop@%h"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.DiscoverName = v; return checkPattern(v) },
+	},
+	{
+		Name: "discover_interval", Form: "duration", Default: "30s",
+		Meaning: "how often discover asks again",
+		Right:   duration, Example: `"30s"`,
+		set: func(c *Config, v string) (err error) { c.DiscoverInterval, err = parseDuration(v); return err },
+	},
+	{
+		Name: "port_from_name", Form: "name%d", Unset: "(none)",
+		Meaning: "a node so called is dialled at the port in its name, without EPMD",
+		Right:   "what stands before the @, with %d in place of the port", Example: `"remote_%d"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.PortFromName = v; return checkPorts(v, "localhost") },
+	},
+	{
+		Name: "port_from_name_host", Form: "host", Default: "127.0.0.1",
+		Meaning: "the host at which such nodes listen",
+		Right:   "a host name or address", Example: `"127.0.0.1"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.PortFromNameHost = v; return checkHost(v) },
 	},
 	{
 		Name: "name", Form: "name", Unset: "(prefix and 8 random hex digits)",

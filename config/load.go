@@ -133,10 +133,12 @@ func (l *loader) given() (found []candidate) {
 	for i := range keys {
 		key := &keys[i]
 		value, ok := l.env[key.Env()]
+		value = key.normal(value)
 		if ok {
 			found = append(found, candidate{key, fromEnv, key.Env(), value})
 		}
 		arg, inArgs := l.Args[key.Name]
+		arg = key.normal(arg)
 		if inArgs {
 			found = append(found, candidate{key, fromArgs, "--" + key.Flag(), arg})
 		}
@@ -147,6 +149,19 @@ func (l *loader) given() (found []candidate) {
 	}
 	l.misspelt()
 	return found
+}
+
+// normal is a value of the environment or the command line as fromTOML writes it: a list
+// has commas there.
+func (k *Key) normal(value string) string {
+	if k.kind != list || k.FileOnly {
+		return value
+	}
+	parts := strings.Split(value, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return strings.Join(parts, " ")
 }
 
 // misspelt warns of variables that are nearly ours. Others that begin alike may

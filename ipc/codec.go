@@ -24,6 +24,8 @@ func read(k Kind, r *reader) Message {
 			ID: r.u32(), Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
 			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
 		}
+	case KindLost:
+		return Lost{ID: r.u32(), Text: r.text()}
 	case KindStartSpawner:
 		return StartSpawner{Path: r.strs(), Reports: r.bool(), Scope: r.bool(), Deny: r.bool(), Leaves: r.str(), Limits: readLimitDirs(r), Few: r.bool(), Spare: r.bool()}
 	case KindReady:
@@ -77,6 +79,7 @@ func read(k Kind, r *reader) Message {
 func (Hello) kind() Kind          { return KindHello }
 func (Start) kind() Kind          { return KindStart }
 func (Link) kind() Kind           { return KindLink }
+func (Lost) kind() Kind           { return KindLost }
 func (StartSpawner) kind() Kind   { return KindStartSpawner }
 func (Ready) kind() Kind          { return KindReady }
 func (Failed) kind() Kind         { return KindFailed }
@@ -144,6 +147,11 @@ func (m Ledger) write(w *writer) {
 	w.u32(m.Ticktime)
 	w.strs(m.Added)
 	w.strs(m.Removed)
+}
+
+func (m Lost) write(w *writer) {
+	w.u32(m.ID)
+	w.text(m.Text)
 }
 
 func (Drain) write(*writer)      {}

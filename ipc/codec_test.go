@@ -33,6 +33,7 @@ var every = []Message{
 	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Deny: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true, Spare: true},
 	Logs{Level: slog.LevelWarn},
 	Log{Level: slog.LevelError, Text: "a stream waits", Attributes: []LogAttribute{{"os_pid", "7", true}, {"why", "x", true}}, Dropped: 3},
+	Lost{ID: 3, Text: "the node has closed the connection"},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},

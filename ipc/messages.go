@@ -41,6 +41,7 @@ const (
 	KindForget         Kind = 24
 	KindRelease        Kind = 25
 	KindLogs           Kind = 26
+	KindLost           Kind = 27
 
 	KindStartRelay Kind = 32
 )
@@ -123,6 +124,13 @@ type Link struct {
 
 // LinkFDs is how many descriptors come with a Link.
 const LinkFDs = 3
+
+// Lost is the child's word that one of several connections has ended, and why. The child has
+// closed it, and serves the others. The end of the last connection is a Stopped.
+type Lost struct {
+	ID   uint32 // of the Link
+	Text string // for people
+}
 
 // StartSpawner gives the spawner what it starts programs with. One descriptor
 // comes with it: the spawner's end of its conversation with the child.

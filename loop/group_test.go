@@ -175,3 +175,24 @@ func TestAGroupHasOneTurn(t *testing.T) {
 		t.Errorf("in 5 rounds the group's were told %d times, the other %d; want %d and 5", n, other, 5*batch)
 	}
 }
+
+// A group is closed once, when nothing in it is watched any more.
+func TestCloseGroup(t *testing.T) {
+	l := newLoop(t)
+	g, err := l.NewGroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := pipe(t)
+	src, err := g.Watch(r, In, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Close() {
+		t.Error("closed with a descriptor that is watched")
+	}
+	src.Remove()
+	if !g.Close() || len(l.groups) != 0 {
+		t.Errorf("it stays, of %d groups", len(l.groups))
+	}
+}

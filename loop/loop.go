@@ -10,6 +10,7 @@ package loop
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +24,7 @@ type Loop struct {
 	*Poller
 	clock   Clock
 	timers  timers
-	rounds  []func()
+	rounds  []*func()
 	wake    int // eventfd
 	wakeSrc Source
 	groups  []*Group
@@ -87,14 +88,22 @@ func (l *Loop) Now() time.Duration { return l.clock.Now() }
 
 // EachRound has f called before each wait, with everything done that the events
 // before have brought about, and once more after the last round. A hook must not
-// leave work to one that was registered before it: they are called in this order.
-func (l *Loop) EachRound(f func()) { l.rounds = append(l.rounds, f) }
+// leave work to one that was registered before it: they are called in this order. After
+// remove it is not called in any further round.
+func (l *Loop) EachRound(f func()) (remove func()) {
+	hook := &f
+	l.rounds = append(l.rounds, hook)
+	return func() {
+		// A hook may remove another one: the round that goes on has the list as it was.
+		l.rounds = slices.DeleteFunc(slices.Clone(l.rounds), func(h *func()) bool { return h == hook })
+	}
+}
 
 // Run runs the loop in the calling goroutine until Stop, or until waiting fails.
 func (l *Loop) Run() error {
 	for {
 		for _, f := range l.rounds {
-			f()
+			(*f)()
 		}
 		if l.stopped.Load() {
 			return nil

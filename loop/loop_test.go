@@ -152,3 +152,24 @@ func TestWake(t *testing.T) {
 		t.Errorf("%v, %d calls by Stop", err, len(calls))
 	}
 }
+
+// A hook that was removed is not called any more, whoever removes it, and the others are.
+func TestRemoveHook(t *testing.T) {
+	l := newLoop(t)
+	var order []int
+	var remove [3]func()
+	for i := range remove {
+		remove[i] = l.EachRound(func() {
+			order = append(order, i)
+			if i == 1 {
+				remove[0]()
+				remove[1]()
+				l.After(0, l.Stop)
+			}
+		})
+	}
+	run(t, l)
+	if want := []int{0, 1, 2, 2}; !slices.Equal(order, want) {
+		t.Errorf("hooks %v, want %v", order, want)
+	}
+}

@@ -79,6 +79,7 @@ func (g *guard) watch() {
 
 // leave has all links end; err says why, if it is no orderly end.
 func (g *guard) leave(err error) {
+	g.nodes.stop()
 	for _, l := range g.lines {
 		g.onLine(l, l.Leave(err))
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/config"
+
 	"erluv/sandbox"
 )
 
@@ -22,9 +24,14 @@ func wantError(t *testing.T, what string, err error, want string) {
 func TestOldNode(t *testing.T) {
 	cfg := newNode(t).config()
 	cfg.Address, cfg.EPMDPort = "", fakeEPMD(t, "foo", 1)
-	wantError(t, "a node of our version", Ping(t.Context(), cfg), "nothing listens")
+	wantError(t, "a node of our version", pinged(t, cfg), "nothing listens")
 	cfg.EPMDPort = fakeEPMDOf(t, "foo", 1, 5)
-	wantError(t, "an old one", Ping(t.Context(), cfg), "versions 5 to 5 of the handshake, not 6")
+	wantError(t, "an old one", pinged(t, cfg), "versions 5 to 5 of the handshake, not 6")
+}
+
+func pinged(t *testing.T, cfg *config.Config) error {
+	_, err := Ping(t.Context(), cfg)
+	return err
 }
 
 // TestExitStatuses: of success, which no failure has, and of what will never be had.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
+	"erluv/discover"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/etf"
@@ -49,6 +52,8 @@ type event struct {
 	roles roles
 	said  crew.Event
 	err   error
+
+	targets []discover.Target
 }
 
 type eventKind uint8
@@ -61,6 +66,8 @@ const (
 	eventWatched                    // the crew has ended
 	eventKept                       // line, err: its keeper has returned
 	eventRespawn                    // somebody wants a new child
+	eventFound                      // targets, err: which nodes there are to dial
+	eventSought                     // no more of these come
 )
 
 // guard ties one crew with the links that its child serves: the crew's life and the life of
@@ -74,6 +81,7 @@ type guard struct {
 
 	team  team
 	lines []*line
+	nodes nodes
 
 	quit   chan struct{} // somebody wants to know how all stands
 	events chan event    // unbuffered: the owner is never away for long
@@ -101,6 +109,8 @@ type team struct {
 // line is a link, with what it holds.
 type line struct {
 	link.Life
+	id      uint32 // of its links
+	target  string // the node; with serve = first, all of them
 	connect func(context.Context) (*link.Link, error)
 	link    *link.Link // nil: there is no connection
 	keeper  keeper
@@ -119,7 +129,10 @@ func (g *guard) run(ctx context.Context) error {
 	for _, l := range g.lines {
 		g.onLine(l, l.Begin())
 	}
-	g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
+	if len(g.lines) > 0 {
+		g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
+	}
+	g.seek()
 	for !g.ended() {
 		g.arm()
 		select {
@@ -155,12 +168,11 @@ func (g *guard) run(ctx context.Context) error {
 }
 
 func (g *guard) ended() bool {
-	for _, l := range g.lines {
-		if l.State != link.Ended {
-			return false
-		}
-	}
-	return g.team.State == crew.None
+	return g.linesEnded() && g.team.State == crew.None && !g.nodes.seeking
+}
+
+func (g *guard) linesEnded() bool {
+	return !slices.ContainsFunc(g.lines, func(l *line) bool { return l.State != link.Ended })
 }
 
 func (g *guard) err() error {
@@ -246,6 +258,10 @@ func (g *guard) take(e event) {
 			return
 		}
 		g.onLine(e.line, e.line.Released())
+	case eventFound:
+		g.found(e.targets, e.err)
+	case eventSought:
+		g.nodes.seeking = false
 	case eventRespawn:
 		g.onTeam(g.team.Respawn())
 	}
@@ -256,6 +272,14 @@ func (g *guard) hear(e crew.Event) {
 	switch e.Kind {
 	case crew.Stopped:
 		g.onTeam(g.team.Stopped(e.Err))
+	case crew.Lost:
+		for _, l := range g.lines {
+			if l.id == e.Link {
+				g.onLine(l, l.Lost(e.Err))
+				return
+			}
+		}
+		g.onTeam(g.team.Failed(fmt.Errorf("the child says that a connection has ended which it was never given (%d)", e.Link)))
 	case crew.Broken:
 		g.onTeam(g.team.Failed(e.Err))
 	case crew.Died:
@@ -279,6 +303,9 @@ func (g *guard) settle(now time.Time) (changed bool) {
 	}
 	if !needed {
 		g.onTeam(t.Unwanted())
+	}
+	if g.nodes.once && len(g.lines) > 0 && g.linesEnded() {
+		g.nodes.stop()
 	}
 	return changed || t.State != was
 }
@@ -322,6 +349,17 @@ func (g *guard) reap(now time.Time) {
 	g.onTeam(t.Gone(now))
 }
 
+// served are the nodes that are served now, for people.
+func (g *guard) served() string {
+	var names []string
+	for _, l := range g.lines {
+		if l.State == link.Served {
+			names = append(names, l.link.Peer.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // note logs what people want to know of a new state, and tells the service manager.
 func (g *guard) note() {
 	for _, l := range g.lines {
@@ -332,10 +370,18 @@ func (g *guard) note() {
 		switch l.State {
 		case link.Served:
 			g.log.Info("node up", "node", l.link.Local.Name, "target", l.link.Peer.Name)
-			g.told.up("serving %s as %s", l.link.Peer.Name, l.link.Local.Name)
+			g.told.up("serving %s as %s", g.served(), l.link.Local.Name)
 		case link.Waiting:
-			g.log.Warn("trying again", "in", l.Delay.Round(time.Millisecond), "error", l.Err)
-			g.told.status("not connected, trying again: %v", l.Err)
+			g.log.Warn("trying again", "in", l.Delay.Round(time.Millisecond), "error", l.Err, "target", l.target)
+			if served := g.served(); served != "" {
+				g.told.status("serving %s; trying again: %v", served, l.Err)
+			} else {
+				g.told.status("not connected, trying again: %v", l.Err)
+			}
+		case link.Ended:
+			if l.Err != nil && !g.linesEnded() { // otherwise it is the guard's own error
+				g.log.Error("not trying again", "error", l.Err, "target", l.target)
+			}
 		}
 	}
 	if t := &g.team; t.State != t.noted {

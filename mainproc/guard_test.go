@@ -226,7 +226,7 @@ func (w *fakeWorld) guard() *guard {
 	g := &guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
 	g.team.StopBound, g.team.DieTimeout = 7*time.Second, 5*time.Second
 	for id := range uint32(max(w.lines, 1)) {
-		l := &line{connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
+		l := &line{id: id + 1, connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
 		l.Retry, l.Jitter = true, func(d time.Duration) time.Duration { return d }
 		g.lines = append(g.lines, l)
 	}
@@ -634,6 +634,43 @@ func TestGuardLosesOneOfTwo(t *testing.T) {
 	}
 	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2",
 		"1.1s connected 2", "1.1s keep 2", "2s release", "2s release 2", "3s ask term")
+}
+
+// TestGuardOneOfTwoIsLost: the child says that one connection has ended. It is closed at once and
+// made anew by itself, and the child that goes on serving the other is given it.
+func TestGuardOneOfTwoIsLost(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(stop func(string)) {
+		c := w.crews[0]
+		c.says <- crew.Event{Kind: crew.Lost, Link: 2, Err: errTest}
+		synctest.Wait()
+		if len(c.has) != 1 || c.has[0].(*link.Link).ID != 1 {
+			t.Errorf("the child has %v", c.has)
+		}
+		after(time.Second)
+		if len(c.has) != 2 || len(w.crews) != 1 {
+			t.Errorf("the child of %d has %v", len(w.crews), c.has)
+		}
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.wantSorted(t, "0s connected", "0s connected 2", "100ms connected 2", "1s ask term")
+}
+
+// TestGuardLosesUnknown: a child that says so of what it never had is not to be relied on.
+func TestGuardLosesUnknown(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(stop func(string)) {
+		w.crews[0].says <- crew.Event{Kind: crew.Lost, Link: 3, Err: errTest}
+		synctest.Wait()
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2", "0s leave", "0s leave 2")
 }
 
 // TestGuardOneEnds: a link that cannot be made ends, and the other goes on.

@@ -77,7 +77,8 @@ func playPing(args []string) error {
 		return err
 	}
 	cfg.Cookie = testCookie
-	return Ping(context.Background(), &cfg)
+	_, err := Ping(context.Background(), &cfg)
+	return err
 }
 
 // misbehaviour is the name under which the binary was started, if it is one.

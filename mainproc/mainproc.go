@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -80,13 +79,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		log:   log, up: opts.Up, told: told, quit: quit,
 	}
 	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
-	dialer := link.NewDialer(1, cfg)
-	dialer.Log = log
-	g.lines = []*line{{connect: dialer.Connect, Life: link.Life{
-		Retry:  cfg.Reconnect != config.ReconnectExit,
-		Always: cfg.Reconnect == config.ReconnectAlways,
-		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
-	}}}
+	g.dial(cfg)
 	return g.run(ctx)
 }
 
@@ -103,17 +96,31 @@ func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error)
 	return sandbox.Choose(sandbox.Mode(cfg.Sandbox))
 }
 
-// Ping connects to the node, authenticates, and leaves again, if Run would.
-func Ping(ctx context.Context, cfg *config.Config) error {
+// Ping connects to the nodes that Run would serve, authenticates, and leaves again, if Run
+// would. It returns the names of those that have accepted, and why others have not.
+func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error) {
 	if err := Fits(cfg); err != nil {
-		return err
+		return nil, err
 	}
-	l, err := link.NewDialer(1, cfg).Connect(ctx)
+	targets, err := known(ctx, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.Close()
-	return nil
+	self := link.NewSelf(cfg)
+	var refused []error
+	for _, t := range targets {
+		l, err := link.NewDialer(1, cfg, self, t).Connect(ctx)
+		if err != nil {
+			refused = append(refused, err)
+			continue
+		}
+		l.Close()
+		accepted = append(accepted, t.Node)
+		if cfg.Serve == config.ServeFirst {
+			return accepted, nil
+		}
+	}
+	return accepted, joined(refused)
 }
 
 // host is the real world of a guard.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/discover"
 	"erluv/wire/dist"
 	"erluv/wire/dist/disttest"
 )
@@ -142,7 +143,7 @@ func (p *peer) tell(t *testing.T, what string) {
 // config is one that leads to the node.
 func (n *node) config() *config.Config {
 	return &config.Config{
-		Node: n.Name, Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, CookieFile: "/cookie",
+		Node: n.Name, Targets: []discover.Target{{Node: n.Name, Host: "127.0.0.1"}}, Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, CookieFile: "/cookie",
 		Address: n.l.Addr().String(), Controller: "erluv", MaxWorkers: 10, Path: []string{"/bin"},
 		KillTimeout: time.Second, Reconnect: config.ReconnectRetry, Contain: "auto", Sandbox: config.SandboxOff, RunAs: runAs(),
 	}

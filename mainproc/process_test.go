@@ -227,7 +227,7 @@ func TestNoSuchSandbox(t *testing.T) {
 	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
 		t.Errorf("%v", err)
 	}
-	if err := Ping(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
+	if err := pinged(t, cfg); err == nil || !strings.Contains(err.Error(), `no sandbox "Strict"`) {
 		t.Errorf("ping: %v", err)
 	}
 }

@@ -264,7 +264,7 @@ func TestByEPMD(t *testing.T) {
 	var p int
 	_, _ = fmt.Sscan(port, &p)
 	cfg.Address, cfg.EPMDPort = "", fakeEPMD(t, "foo", p)
-	if err := Ping(t.Context(), cfg); err != nil {
+	if err := pinged(t, cfg); err != nil {
 		t.Error(err)
 	}
 	if p := n.next(t); p.err != nil {
@@ -274,7 +274,7 @@ func TestByEPMD(t *testing.T) {
 	}
 }
 
-// TestReconnect: same name, another creation; the first connection is closed.
+// TestReconnect: same name and creation, other pids; the first connection is closed.
 func TestReconnect(t *testing.T) {
 	for _, how := range []string{"", "c", "x", "j", "r", "h"} {
 		t.Run("after "+how, func(t *testing.T) {
@@ -288,8 +288,8 @@ func TestReconnect(t *testing.T) {
 				p.ends(t)
 			}
 			p, second := n.served(t)
-			if first.Link.Node != second.Link.Node || first.Link.Creation == second.Link.Creation {
-				t.Errorf("%s with creation %d, then %s with %d", first.Link.Node, first.Link.Creation, second.Link.Node, second.Link.Creation)
+			if first.Link.Node != second.Link.Node || first.Link.Creation != second.Link.Creation || first.Link.Serial == second.Link.Serial {
+				t.Errorf("%+v, then %+v", first.Link, second.Link)
 			}
 			if first.PID == second.PID || first.Start.SpawnerPID == second.Start.SpawnerPID {
 				t.Error("the same processes serve again")

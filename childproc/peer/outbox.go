@@ -91,14 +91,17 @@ func (o *outbox) drop() {
 	o.buf, o.off, o.base, o.mark, o.seen = o.mem[:0], 0, 0, 0, 0
 }
 
+// release has frames composed elsewhere, before they are dropped: the room is given up.
+func (o *outbox) release() { o.mem, o.buf = nil, nil }
+
 // seal ends the frame that begins at start, whatever kind it is.
 func (o *outbox) seal(start int) {
-	if cap(o.buf) != cap(o.mem) {
+	switch {
+	case o.shut:
+		o.buf = o.buf[:start]
+	case cap(o.buf) != cap(o.mem):
 		// append has left the room: main could not see such a frame.
 		panic(fmt.Sprintf("peer: more than %d bytes wait for the node", len(o.mem)))
-	}
-	if o.shut {
-		o.buf = o.buf[:start]
 	}
 }
 

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -55,7 +56,10 @@ func (o *outbox) BeginAnswer(ask dist.Ask) (start int) {
 }
 
 // Space is that for the next n bytes.
-func (o *outbox) Space(n int) []byte { return o.buf[len(o.buf) : len(o.buf)+n] }
+func (o *outbox) Space(n int) []byte {
+	o.buf = slices.Grow(o.buf, n) // of a room that was given up; in any other there is enough
+	return o.buf[len(o.buf) : len(o.buf)+n]
+}
 
 // Filled: n bytes are in the space. They are returned.
 func (o *outbox) Filled(n int) []byte {

@@ -67,6 +67,8 @@ type Peer struct {
 	ticker dist.Ticker
 	timer  *loop.Timer
 	dead   bool
+	closed bool
+	unhook func() // ends the calls of flush
 	empty  func() // told when nothing waits any more
 
 	ledger    ledger
@@ -111,7 +113,7 @@ func (c *Peer) Serve() error {
 		return err
 	}
 	c.ticker = dist.NewTicker(time.Now(), dist.DefaultNetTicktime)
-	c.loop.EachRound(c.flush)
+	c.unhook = c.loop.EachRound(c.flush)
 	c.tick()
 	c.loop.After(0, c.frames) // of what main hands over
 	return nil
@@ -351,6 +353,25 @@ func (c *Peer) end(err error) {
 	c.flows.end()
 	c.forgetFarewells()
 	c.host.Lost(err)
+}
+
+// Close frees what the peer holds, once its connection has ended and none of its frames is
+// being handled. What is sent to it is dropped before and after.
+func (c *Peer) Close() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.over()
+	c.unhook()
+	c.timer.Stop()
+	c.src.Remove()
+	c.ledger.src.Remove()
+	c.release()
+	c.in = inbox{}
+	_ = unix.Close(c.fd)
+	_ = c.ledger.conn.Close()
+	_ = c.pages.Close()
 }
 
 // Drained has f called once everything has been written, or the node has taken nothing

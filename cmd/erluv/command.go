@@ -148,11 +148,15 @@ func (c *command) ping(*cobra.Command, []string) error {
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
-	if err := ping(ctx, cfg); err != nil {
-		return err
+	accepted, err := ping(ctx, cfg)
+	for _, node := range accepted {
+		if node == cfg.Node {
+			fmt.Fprintln(c.stdout, "pong")
+		} else { // one of several
+			fmt.Fprintln(c.stdout, "pong", node)
+		}
 	}
-	fmt.Fprintln(c.stdout, "pong")
-	return nil
+	return err
 }
 
 func (c *command) config(*cobra.Command, []string) error {

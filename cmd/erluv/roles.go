@@ -94,7 +94,7 @@ var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up f
 	return mainproc.Run(ctx, cfg, log, mainproc.Options{Version: versionText(), Up: up, Alone: true})
 }
 
-func ping(ctx context.Context, cfg *config.Config) error { return mainproc.Ping(ctx, cfg) }
+func ping(ctx context.Context, cfg *config.Config) ([]string, error) { return mainproc.Ping(ctx, cfg) }
 
 func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }
 

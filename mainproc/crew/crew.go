@@ -35,8 +35,9 @@ type Crew struct {
 	mu     sync.Mutex // for spawner, while Watch may replace it, and others
 	ending bool       // nothing must be started any more
 
-	giving sync.Mutex   // for links
-	links  []Connection // that the child has been given
+	handing sync.Mutex   // one connection at a time is said
+	giving  sync.Mutex   // for links
+	links   []Connection // that the child has been given
 
 	// Owned by Watch, and read when it has returned:
 	hung   bool
@@ -73,6 +74,8 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 	c.giving.Lock()
 	c.links = append(c.links, l)
 	c.giving.Unlock()
+	c.handing.Lock() // the messages of two must not mix
+	defer c.handing.Unlock()
 	if c.handed {
 		return l.Give(c.child.tell)
 	}

@@ -61,6 +61,7 @@ var messages = []ipc.Message{
 	ipc.WantSpawner{User: 1},
 	ipc.Logs{},
 	ipc.Log{Text: "t"},
+	ipc.Lost{ID: 1, Text: "t"},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Rotated{Seq: 1},

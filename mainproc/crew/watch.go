@@ -18,6 +18,7 @@ import (
 type Event struct {
 	Kind EventKind
 	Err  error
+	Link uint32 // of Lost
 }
 
 // EventKind is the kind of an Event.
@@ -26,6 +27,7 @@ type EventKind uint8
 // The kinds of events.
 const (
 	Stopped EventKind = iota // the child has; Err: how the connection was lost, or nil
+	Lost                     // Err: how one of several connections was lost, Link
 	Broken                   // Err: the child has broken the conversation
 	Died                     // Err: how a role has ended
 )
@@ -90,7 +92,7 @@ func (c *Crew) Watch(report func(Event)) {
 				continue
 			}
 			c.note(p)
-			report(Event{Died, p.end})
+			report(Event{Kind: Died, Err: p.end})
 		}
 		if c.child.end != nil {
 			fds[1].Fd, fds[1].Revents = -1, 0
@@ -221,8 +223,10 @@ func (c *Crew) listen(report func(Event)) bool {
 		err = c.want(m.User)
 	case ipc.Drain:
 		err = c.drain()
+	case ipc.Lost:
+		report(Event{Kind: Lost, Err: lostTo(m.Text), Link: m.ID})
 	case ipc.Stopped:
-		report(Event{Stopped, lost(m)})
+		report(Event{Kind: Stopped, Err: lost(m)})
 		return false
 	}
 	if err != nil {
@@ -234,7 +238,7 @@ func (c *Crew) listen(report func(Event)) bool {
 // breaks: nothing that the child says can be relied on any more.
 func (c *Crew) breaks(report func(Event), err error) {
 	c.broken = err
-	report(Event{Broken, err})
+	report(Event{Kind: Broken, Err: err})
 }
 
 // lost is why the child has stopped, if nobody has asked it to.
@@ -242,5 +246,9 @@ func lost(m ipc.Stopped) error {
 	if m.Cause == ipc.CauseAsked {
 		return nil
 	}
-	return fmt.Errorf("the connection was lost: %s", permit.Printable(m.Text))
+	return lostTo(m.Text)
+}
+
+func lostTo(text string) error {
+	return fmt.Errorf("the connection was lost: %s", permit.Printable(text))
 }

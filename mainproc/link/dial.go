@@ -2,17 +2,17 @@ package link
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"erluv/config"
+	"erluv/discover"
 	"erluv/wire/dist"
 	"erluv/wire/epmd"
 )
@@ -27,33 +27,36 @@ const (
 	maxDraws = 10
 )
 
-// Dialer connects to the node, again and again under the same name.
+// Dialer connects to a node, again and again under the same name.
 type Dialer struct {
 	Log *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
 
-	id       uint32 // of the links
-	cfg      *config.Config
-	name     string // our own, once the node has accepted it
-	creation uint32 // of the last incarnation
+	id     uint32 // of the links
+	cfg    *config.Config
+	self   *Self
+	target discover.Target
 }
 
-// NewDialer makes links with this number to the configuration's node.
-func NewDialer(id uint32, cfg *config.Config) *Dialer { return &Dialer{id: id, cfg: cfg} }
+// NewDialer makes links with this number to a node.
+func NewDialer(id uint32, cfg *config.Config, self *Self, target discover.Target) *Dialer {
+	return &Dialer{id: id, cfg: cfg, self: self, target: target}
+}
 
 // Connect makes a connection. A random name that is taken is drawn again, until
-// one was accepted, which is then kept.
+// one was accepted by any node, which is then kept.
 func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
-	if d.name != "" {
-		return d.try(ctx, d.name)
-	}
 	for draw := 1; ; draw++ {
-		name := d.cfg.NodeName()
+		name, settled := d.self.proposed()
 		l, err := d.try(ctx, name)
-		if err == nil {
-			d.name = name
-		}
-		if !isTaken(err) || d.cfg.Name != "" || draw == maxDraws {
-			return l, err
+		switch {
+		case err == nil && d.self.settle(name):
+			return l, nil
+		case err == nil: // meanwhile another connection has settled the name
+			l.Close()
+		case !isTaken(err) || settled || draw == maxDraws:
+			return nil, err
+		default:
+			d.self.redraw(name)
 		}
 	}
 }
@@ -67,16 +70,13 @@ func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	for last := d.creation; d.creation == last || d.creation < 4; {
-		d.creation = random32() // 1 to 3 are what old nodes cycle through
-	}
 	local := dist.Local{
 		Name:     name,
-		Creation: d.creation,
+		Creation: d.self.creation,
 		Cookie:   string(d.cfg.Cookie),
 		Flags:    dist.Default,
 	}
-	peer, err := dist.Connect(ctx, conn, local, d.cfg.Node)
+	peer, err := dist.Connect(ctx, conn, local, d.target.Node)
 	if errors.Is(err, dist.ErrCookie) {
 		return nil, fmt.Errorf("%w; the one it has is from %s", err, d.cfg.CookieSource())
 	}
@@ -88,22 +88,26 @@ func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Link{ID: d.id, Local: local, Peer: peer, transport: t, log: d.Log}, nil
+	return &Link{ID: d.id, Local: local, Peer: peer, transport: t, self: d.self, log: d.Log}, nil
 }
 
 // dial opens a TCP connection to the node's listener.
 func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	address := d.cfg.Address
+	if address == "" && d.target.Port != 0 {
+		address = net.JoinHostPort(d.target.Host, strconv.Itoa(int(d.target.Port)))
+	}
 	if address == "" {
-		node, err := epmd.Lookup(ctx, d.cfg.EPMD(), d.cfg.NodeAlive())
+		alive, _, _ := strings.Cut(d.target.Node, "@")
+		node, err := epmd.Lookup(ctx, net.JoinHostPort(d.target.Host, strconv.Itoa(d.cfg.EPMDPort)), alive)
 		if err != nil {
 			return nil, err
 		}
 		if !node.Speaks(dist.Version) {
 			return nil, fmt.Errorf("cannot connect to %s: it speaks versions %d to %d of the handshake, not %d: a node of OTP 25 or later is needed",
-				d.cfg.Node, node.LowVersion, node.HighVersion, dist.Version)
+				d.target.Node, node.LowVersion, node.HighVersion, dist.Version)
 		}
-		address = net.JoinHostPort(d.cfg.NodeHost(), strconv.Itoa(int(node.Port)))
+		address = net.JoinHostPort(d.target.Host, strconv.Itoa(int(node.Port)))
 	}
 	// TCP_NODELAY is what package net sets by itself. SO_SNDBUF and SO_RCVBUF
 	// are the kernel's to tune.
@@ -115,19 +119,13 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("cannot connect to %s: nothing listens at %s: is the node running there?", d.cfg.Node, address)
+		return nil, fmt.Errorf("cannot connect to %s: nothing listens at %s: is the node running there?", d.target.Node, address)
 	case errors.As(err, &dns):
-		return nil, fmt.Errorf("cannot connect to %s: the host of %s is not known (%w)", d.cfg.Node, address, err)
+		return nil, fmt.Errorf("cannot connect to %s: the host of %s is not known (%w)", d.target.Node, address, err)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("cannot connect to %s: %s does not answer within %v", d.cfg.Node, address, setupBound)
+		return nil, fmt.Errorf("cannot connect to %s: %s does not answer within %v", d.target.Node, address, setupBound)
 	}
-	return nil, fmt.Errorf("cannot connect to %s: %w", d.cfg.Node, err)
-}
-
-func random32() uint32 {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails, see its document
-	return binary.LittleEndian.Uint32(b[:])
+	return nil, fmt.Errorf("cannot connect to %s: %w", d.target.Node, err)
 }
 
 // isTaken says whether a node of our name is connected already.

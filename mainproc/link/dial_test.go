@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/discover"
 	"erluv/wire/dist"
 	"erluv/wire/dist/disttest"
 
@@ -29,7 +30,7 @@ func TestDialErrors(t *testing.T) {
 		"nothing listens":        func(c *config.Config) context.Context { c.Address = "127.0.0.1:1"; return t.Context() },
 	} {
 		cfg := testConfig()
-		_, err := NewDialer(1, cfg).dial(change(cfg))
+		_, err := NewDialer(1, cfg, NewSelf(cfg), cfg.Targets[0]).dial(change(cfg))
 		if _, lookup := net.LookupHost("no.such.host.invalid"); strings.Contains(want, "not known") && !isNoHost(lookup) {
 			continue // the name server does not say so
 		}
@@ -38,7 +39,7 @@ func TestDialErrors(t *testing.T) {
 }
 
 func testConfig() *config.Config {
-	return &config.Config{Node: "foo@127.0.0.1", Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: "127.0.0.1:1"}
+	return &config.Config{Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}}, Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: "127.0.0.1:1"}
 }
 
 func isNoHost(err error) bool {
@@ -87,7 +88,7 @@ func TestTakenNameIsDrawnAgain(t *testing.T) {
 		}
 		close(clients)
 	}()
-	d := NewDialer(5, cfg)
+	d := NewDialer(5, cfg, NewSelf(cfg), cfg.Targets[0])
 	var names []string
 	var seen []disttest.Client
 	for range 2 { // the second time as the first

@@ -55,7 +55,7 @@ type interim struct {
 // newInterim goes on where a child has ended, which is why. The next child's pids are told from
 // this one's by their serial.
 func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, book *ledger, why etf.Term) *interim {
-	l.serial = (book.serial + 1) % (1 << gen.SerialBits)
+	l.self.used(book.serial)
 	i := &interim{
 		link: l, controller: etf.Atom(controller), dieTimeout: dieTimeout,
 		out: s.Out, in: s.In, skip: s.Skip, reason: why,

@@ -143,8 +143,8 @@ func TestInterimTells(t *testing.T) {
 		"PAYLOAD_MONITOR_P_EXIT to 101 child_crashed",
 		downEvent,
 		"PAYLOAD_EXIT to 100 noproc")
-	if i.link.serial != 8 {
-		t.Errorf("the next serial is %d", i.link.serial)
+	if next := i.link.self.next(); next != 8 {
+		t.Errorf("the next serial is %d", next)
 	}
 	i.handOver()
 	if !slices.Equal(i.link.carried, []string{mainName.Record()}) {

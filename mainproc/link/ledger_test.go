@@ -125,7 +125,7 @@ func TestLedgerConversation(t *testing.T) {
 }
 
 func testConnection() *Link {
-	return &Link{Local: dist.Local{Name: "us@h", Creation: 4}, Peer: dist.Peer{Name: "them@h", Creation: 9}}
+	return &Link{self: &Self{}, Local: dist.Local{Name: "us@h", Creation: 4}, Peer: dist.Peer{Name: "them@h", Creation: 9}}
 }
 
 func TestFarewell(t *testing.T) {

@@ -60,6 +60,7 @@ type Life struct {
 	Delay time.Duration // for DoArm
 
 	quit    bool      // no further attempt
+	retired bool      // the same, unless the node is named again
 	up      bool      // it has been served
 	since   time.Time // when this connection came up
 	attempt int       // failed ones since it was steady
@@ -179,6 +180,26 @@ func (l *Life) Leave(err error) Do {
 	return 0
 }
 
+// Retire: the node is not one to be dialled any more. A connection that there is stays until it
+// is lost.
+func (l *Life) Retire() Do {
+	l.retired = true
+	switch l.State {
+	case Connecting:
+		l.State, l.Err = Closing, nil
+		return DoEnd
+	case Waiting:
+		l.State, l.Err = Ended, nil
+	}
+	return 0
+}
+
+// Over says whether the node was retired, and nothing is left of its connection.
+func (l *Life) Over() bool { return l.retired && l.State == Ended }
+
+// Recall: it is one again.
+func (l *Life) Recall() { l.retired = false }
+
 // Expired: the timer ran out.
 func (l *Life) Expired() Do {
 	if l.State != Waiting {
@@ -192,7 +213,7 @@ func (l *Life) Gone(now time.Time) Do {
 	if l.State != Closing {
 		return 0
 	}
-	if l.quit || !l.Retry || !l.up && !l.Always || IsFinal(l.Err) {
+	if l.quit || l.retired || !l.Retry || !l.up && !l.Always || IsFinal(l.Err) {
 		l.State = Ended
 		return 0
 	}

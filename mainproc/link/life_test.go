@@ -235,3 +235,31 @@ func TestSteady(t *testing.T) {
 		t.Errorf("the next attempt is after %v", l.Delay)
 	}
 }
+
+// TestRetire: a node that is not to be dialled any more keeps the connection that it has.
+func TestRetire(t *testing.T) {
+	for start, want := range map[State]string{
+		Connecting: "closing: end", Open: "open: nothing", Handing: "handing: nothing", Served: "served: nothing",
+		Orphaned: "orphaned: nothing", Kept: "kept: nothing", Releasing: "releasing: nothing",
+		Leaving: "leaving: nothing", Closing: "closing: nothing", Waiting: "ended: nothing", Ended: "ended: nothing",
+	} {
+		l := Life{State: start, Retry: true, up: true, Jitter: sameDelay}
+		do := l.Retire()
+		if got := fmt.Sprintf("%v: %v", l.State, do); got != want {
+			t.Errorf("%v: %s, want %s", start, got, want)
+		}
+		if l.Over() != (l.State == Ended) {
+			t.Errorf("%v, then %v: over %v", start, l.State, l.Over())
+		}
+	}
+	lost := Life{State: Closing, Retry: true, up: true, Jitter: sameDelay}
+	lost.Retire()
+	recalled := lost
+	recalled.Recall()
+	if lost.Gone(time.Now()); lost.State != Ended {
+		t.Errorf("a node that was retired: %v", lost.State)
+	}
+	if recalled.Gone(time.Now()); recalled.State != Waiting {
+		t.Errorf("one that was recalled: %v", recalled.State)
+	}
+}

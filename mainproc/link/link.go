@@ -28,7 +28,7 @@ type Link struct {
 	in   []byte
 	skip int
 
-	serial    uint32   // of the next child's pids
+	self      *Self
 	respawned bool     // another child has served it before
 	carried   []string // records of watches that have outlived that one
 
@@ -59,7 +59,8 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	if err != nil {
 		return err
 	}
-	book, theirs, err := ledgerPair(l.serial)
+	serial := l.self.next()
+	book, theirs, err := ledgerPair(serial)
 	if err != nil {
 		_ = j.Close()
 		return err
@@ -75,7 +76,7 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	err = send(ipc.Link{
 		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
 		Target: l.Peer.Name, TargetCreation: l.Peer.Creation,
-		Serial: l.serial, Respawned: l.respawned, Carried: uint32(len(carried)),
+		Serial: serial, Respawned: l.respawned, Carried: uint32(len(carried)),
 	}, l.transport.descriptor(), j.FD(), theirs.FD())
 	for i := 0; i < len(carried) && err == nil; i++ {
 		err = send(carried[i])
@@ -111,7 +112,7 @@ func (l *Link) Keep(why etf.Term, controller string, dieTimeout time.Duration) (
 func (l *Link) remains() (stand, *ledger, error) {
 	g := l.given
 	if g == nil { // no child was given it
-		book := newLedger(nil, l.serial)
+		book := newLedger(nil, l.self.next())
 		book.carry(l.carried)
 		return stand{In: l.in, Skip: l.skip}, book, nil
 	}
@@ -128,6 +129,10 @@ func (l *Link) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.given != nil {
+		// The next child must know which pids were given, whether this connection is
+		// taken over or not. An error is told by who reads the ledger to go by it.
+		_ = l.given.ledger.drain(make([]byte, ipc.MaxPacket), drainAtOnce)
+		l.self.used(l.given.ledger.serial)
 		_ = l.given.journal.Close()
 		l.given.ledger.close()
 		l.given = nil

@@ -21,7 +21,7 @@ func (mute) position() (position, error) { return position{}, errUnknown }
 func TestGive(t *testing.T) {
 	fd, _ := pair(t)
 	l := testConnection()
-	l.ID, l.transport, l.serial, l.carried = 7, plain{fd}, 3, []string{testName.Record()}
+	l.ID, l.transport, l.self.serial, l.carried = 7, plain{fd}, 3, []string{testName.Record()}
 	if err := l.Drain(make([]byte, ipc.MaxPacket)); err != nil {
 		t.Errorf("before: %v", err)
 	}
@@ -46,7 +46,9 @@ func TestGive(t *testing.T) {
 	if err != nil || len(s.Out)+len(s.In)+s.Skip != 0 || book.watches[testName.Record()] != 1 || l.given != nil {
 		t.Errorf("%+v, %+v, %v", s, book, err)
 	}
-	l.serial = 4
+	if next := l.self.next(); next != 4 {
+		t.Errorf("the next child begins with serial %d", next)
+	}
 	broken := errors.New("broken")
 	if err := l.Give(func(ipc.Message, ...int) error { return broken }); err != broken {
 		t.Error(err)

@@ -67,7 +67,7 @@ func tornConnection(t *testing.T, random *rand.Rand, quiet bool, n int, sum *tor
 			t.Error(err)
 		}
 	}()
-	l := &Link{transport: plain{fd}}
+	l := &Link{transport: plain{fd}, self: &Self{}}
 	for range n {
 		child, spawner := serve(t, l)
 		<-time.After(time.Duration(random.Int64N(int64(longestLife))))

@@ -84,6 +84,7 @@ var permits = []permit{
 	{Child | Spawner, AtWork, ipc.KindBeat, answered, AtWork},
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
 	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
+	{Child, AtWork, ipc.KindLost, often, AtWork},        // the guard knows which links the child has
 	{Child, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},
 	{Logged, AtWork, ipc.KindLog, often, AtWork}, // main only logs it

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"errors"
+	"strings"
+
+	"erluv/discover"
+)
+
+// parseNodes takes names with spaces between them, as fromTOML and given write them.
+func parseNodes(v string) ([]string, error) {
+	if v == "" {
+		return nil, errEmpty
+	}
+	names := strings.Split(v, " ")
+	targets, err := discover.List(names)
+	if err == nil && len(targets) < len(names) {
+		err = errors.New("has a name twice")
+	}
+	return names, err
+}
+
+func checkDiscover(v string) error {
+	if v == "" {
+		return errEmpty
+	}
+	_, err := discover.ParseSource(v, "n@%h")
+	return err
+}
+
+func checkPattern(v string) error {
+	if v == "" {
+		return errEmpty
+	}
+	_, err := discover.ParsePattern(v)
+	return err
+}
+
+func checkPorts(v, host string) error {
+	if v == "" {
+		return errEmpty
+	}
+	_, err := discover.ParsePorts(v, host)
+	return err
+}
+
+// target finishes what says which nodes are dialled, and where.
+func (l *loader) target(c *Config) {
+	names := c.Nodes
+	if c.Node != "" {
+		names = []string{c.Node}
+	}
+	var err error
+	if c.Targets, err = discover.List(names); err != nil {
+		panic("config: " + err.Error()) // each name was checked
+	}
+	ofDNS := strings.HasPrefix(c.Discover, "dns:") || strings.HasPrefix(c.Discover, "srv:")
+	switch {
+	case ofDNS && c.DiscoverName == "":
+		l.problem("discover is %s from %s, and the names of the nodes are not known: say discover_name, such as %s",
+			c.Discover, c.setting("discover").Source, keyNamed("discover_name").Example)
+	case c.Discover != "":
+		if c.Source, err = discover.ParseSource(c.Discover, discover.Pattern(c.DiscoverName)); err != nil {
+			panic("config: " + err.Error())
+		}
+	}
+	if c.PortFromName != "" {
+		if c.Ports, err = discover.ParsePorts(c.PortFromName, c.PortFromNameHost); err != nil {
+			panic("config: " + err.Error())
+		}
+	}
+	if c.Address != "" && (len(c.Nodes) > 1 || c.Discover != "") {
+		l.problem("address from %s is where one node listens, and there are several: leave it out",
+			c.setting("address").Source)
+	}
+	for _, unused := range []struct{ key, without string }{{"discover_name", "discover"}, {"discover_interval", "discover"}, {"port_from_name_host", "port_from_name"}} {
+		if c.isSet(unused.key) && !c.isSet(unused.without) {
+			l.warn("%s from %s is ignored: there is no %s", unused.key, c.setting(unused.key).Source, unused.without)
+		}
+	}
+	if c.isSet("discover_name") && c.Discover != "" && !ofDNS {
+		l.warn("discover_name from %s is ignored: discover is %s, which has whole names", c.setting("discover_name").Source, c.Discover)
+	}
+}
+
+// likeHost is a host whose form the own host is to have; "": none is known.
+func (c *Config) likeHost() string {
+	if len(c.Targets) > 0 {
+		_, host, _ := strings.Cut(c.Targets[0].Node, "@")
+		return host
+	}
+	kind, name, _ := strings.Cut(c.Discover, ":")
+	if kind == "file" {
+		return ""
+	}
+	return name
+}
+
+// dialled is the key that says first what is dialled.
+func (c *Config) dialled() string {
+	switch {
+	case c.Node != "":
+		return "node"
+	case len(c.Nodes) > 0:
+		return "nodes"
+	}
+	return "discover"
+}

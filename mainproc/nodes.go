@@ -1,0 +1,251 @@
+package mainproc
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"erluv/config"
+	"erluv/discover"
+	"erluv/mainproc/link"
+)
+
+// nodes is which nodes a guard's links lead to. It belongs to the guard.
+type nodes struct {
+	seek   func(ctx context.Context, tell func([]discover.Target, error)) // nil: the lines are all
+	line   func(id uint32, t discover.Target) *line                       // of one node, where all are served
+	choice *choice                                                        // of the only line, where one is; or nil
+	once   bool                                                           // a connection that is lost is not made again
+
+	over    bool // nothing more is begun
+	seeking bool // until eventSought
+	cancel  context.CancelFunc
+	last    uint32 // number of a line
+}
+
+// dial has the guard's links lead to the nodes of the configuration.
+func (g *guard) dial(cfg *config.Config) {
+	self := link.NewSelf(cfg)
+	finder := discover.Finder{Nodes: cfg.Targets, Source: cfg.Source, Ports: cfg.Ports, Interval: cfg.DiscoverInterval}
+	seeks := cfg.Source != (discover.Source{})
+	life := link.Life{
+		Retry: cfg.Reconnect != config.ReconnectExit,
+		// Of several nodes one that is not there yet is no reason to end.
+		Always: cfg.Reconnect == config.ReconnectAlways || seeks || cfg.Serve == config.ServeAll && len(cfg.Targets) > 1,
+		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
+	}
+	connect := func(id uint32, t discover.Target) func(context.Context) (*link.Link, error) {
+		d := link.NewDialer(id, cfg, self, t)
+		d.Log = g.log
+		return d.Connect
+	}
+	n := &g.nodes
+	n.once = !life.Retry
+	if cfg.Serve == config.ServeAll {
+		n.line = func(id uint32, t discover.Target) *line {
+			return &line{id: id, target: t.Node, connect: connect(id, t), Life: life}
+		}
+	} else {
+		n.choice = &choice{known: make(chan struct{}), dial: func(ctx context.Context, t discover.Target) (*link.Link, error) {
+			return connect(1, t)(ctx)
+		}}
+		g.lines = []*line{{id: 1, connect: n.choice.connect, Life: life}}
+	}
+	if seeks {
+		n.seek = func(ctx context.Context, tell func([]discover.Target, error)) {
+			finder.Tell = tell
+			finder.Run(ctx)
+		}
+		return
+	}
+	finder.Tell = func(targets []discover.Target, _ error) { g.aim(targets) }
+	finder.Run(context.Background()) // it tells once
+}
+
+// seek begins to ask which nodes there are.
+func (g *guard) seek() {
+	n := &g.nodes
+	if n.seek == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, n.cancel = context.WithCancel(context.Background())
+	n.seeking = true
+	go func() { // ends soon after ctx
+		n.seek(ctx, func(targets []discover.Target, err error) {
+			g.events <- event{kind: eventFound, targets: targets, err: err}
+		})
+		g.events <- event{kind: eventSought}
+	}()
+}
+
+// stop ends the asking.
+func (n *nodes) stop() {
+	n.over = true
+	if n.cancel != nil {
+		n.cancel()
+	}
+}
+
+// found: these nodes are to be dialled; err says why they may not be all.
+func (g *guard) found(targets []discover.Target, err error) {
+	if err != nil {
+		g.log.Warn("cannot ask which nodes there are", "error", err)
+	}
+	if g.nodes.over {
+		return
+	}
+	for _, l := range g.aim(targets) {
+		g.onLine(l, l.Begin())
+	}
+}
+
+// aim has the links lead to these nodes, and returns those that are to begin. A connection
+// to a node that is none of them any more stays until it is lost: a name server is no reason to end
+// what runs.
+func (g *guard) aim(targets []discover.Target) (fresh []*line) {
+	n := &g.nodes
+	if n.choice != nil {
+		n.choice.set(targets)
+		g.lines[0].target = namesOf(targets)
+		return nil
+	}
+	for _, l := range g.lines {
+		if !slices.ContainsFunc(targets, func(t discover.Target) bool { return t.Node == l.target }) {
+			g.onLine(l, l.Retire())
+		}
+	}
+	g.lines = slices.DeleteFunc(g.lines, func(l *line) bool { return l.Over() })
+	for _, t := range targets {
+		i := slices.IndexFunc(g.lines, func(l *line) bool { return l.target == t.Node })
+		if i < 0 {
+			n.last++
+			l := n.line(n.last, t)
+			g.lines, fresh = append(g.lines, l), append(fresh, l)
+			continue
+		}
+		l := g.lines[i]
+		l.connect = n.line(l.id, t).connect // where it listens may have changed
+		l.Recall()
+	}
+	return fresh
+}
+
+func namesOf(targets []discover.Target) string {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.Node
+	}
+	return strings.Join(names, ", ")
+}
+
+// choice connects to the first of several nodes that accepts. When that goes the next has its
+// turn.
+type choice struct {
+	dial func(context.Context, discover.Target) (*link.Link, error)
+
+	mu      sync.Mutex
+	targets []discover.Target
+	known   chan struct{} // closed when there are some
+	last    string        // the node that has accepted last
+}
+
+// set says which nodes there are.
+func (c *choice) set(targets []discover.Target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.targets) == 0 && len(targets) > 0 {
+		close(c.known)
+	}
+	if len(c.targets) > 0 && len(targets) == 0 {
+		c.known = make(chan struct{})
+	}
+	c.targets = targets
+}
+
+// turns are the nodes in the order in which they are asked: from the one behind the last on.
+func (c *choice) turns() []discover.Target {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := 1 + slices.IndexFunc(c.targets, func(t discover.Target) bool { return t.Node == c.last })
+	return slices.Concat(c.targets[i:], c.targets[:i])
+}
+
+func (c *choice) connect(ctx context.Context) (*link.Link, error) {
+	c.mu.Lock()
+	known := c.known
+	c.mu.Unlock()
+	select {
+	case <-known:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	var refused []error
+	for _, t := range c.turns() {
+		l, err := c.dial(ctx, t)
+		if err == nil {
+			c.mu.Lock()
+			c.last = t.Node
+			c.mu.Unlock()
+			return l, nil
+		}
+		if refused = append(refused, err); ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, joined(refused)
+}
+
+// joined is all of these errors in one line. It is final only if each of them is.
+func joined(list []error) error {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	texts := make([]string, len(list))
+	for i, err := range list {
+		texts[i] = err.Error()
+	}
+	all := errors.New(strings.Join(texts, "; "))
+	if slices.ContainsFunc(list, func(err error) bool { return !link.IsFinal(err) }) {
+		return all
+	}
+	return final{all, list[0]}
+}
+
+// final is an error with the status of another.
+type final struct {
+	error
+	as error
+}
+
+func (f final) Unwrap() error { return f.as }
+
+// known asks once which nodes there are.
+func known(ctx context.Context, cfg *config.Config) (targets []discover.Target, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f := discover.Finder{Nodes: cfg.Targets, Source: cfg.Source, Ports: cfg.Ports, Interval: time.Hour}
+	asked := 0
+	f.Tell = func(found []discover.Target, e error) {
+		// With a list and a source the list comes first, alone.
+		if asked++; asked > 1 || len(cfg.Targets) == 0 || e != nil {
+			cancel()
+		}
+		targets, err = found, e
+	}
+	f.Run(ctx)
+	if err == nil && len(targets) == 0 {
+		err = context.Cause(ctx)
+	}
+	if len(targets) > 0 {
+		err = nil
+	}
+	return targets, err
+}

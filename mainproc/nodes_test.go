@@ -1,0 +1,180 @@
+package mainproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"erluv/discover"
+	"erluv/mainproc/crew"
+	"erluv/mainproc/link"
+	"erluv/wire/dist"
+)
+
+func targets(names ...string) (list []discover.Target) {
+	for _, name := range names {
+		list = append(list, discover.Target{Node: name})
+	}
+	return list
+}
+
+// TestChoice: the first that accepts; when it has gone, those behind it, then those before.
+func TestChoice(t *testing.T) {
+	var asked []string
+	down := map[string]error{}
+	c := &choice{known: make(chan struct{}), dial: func(_ context.Context, to discover.Target) (*link.Link, error) {
+		asked = append(asked, to.Node)
+		return &link.Link{}, down[to.Node]
+	}}
+	c.set(targets("a", "b", "c"))
+	connect := func(want ...string) error {
+		t.Helper()
+		asked = nil
+		_, err := c.connect(t.Context())
+		if !slices.Equal(asked, want) {
+			t.Errorf("asked %v, want %v", asked, want)
+		}
+		return err
+	}
+	_ = connect("a")
+	_ = connect("b")
+	down["c"] = errors.New("c is down")
+	_ = connect("c", "a")
+	c.set(targets("d", "a", "c"))
+	_ = connect("c", "d")
+	c.set(targets("c", "e")) // d is no more
+	_ = connect("c", "e")
+	down["e"] = dist.ErrCookie
+	err := connect("c", "e")
+	if err == nil || err.Error() != "c is down; "+dist.ErrCookie.Error() || link.IsFinal(err) || ExitStatus(err) != 1 {
+		t.Errorf("%v (final %v, status %d)", err, link.IsFinal(err), ExitStatus(err))
+	}
+	down["c"] = dist.ErrCookie
+	if err := connect("c", "e"); !link.IsFinal(err) || ExitStatus(err) != 3 {
+		t.Errorf("%v (final %v, status %d)", err, link.IsFinal(err), ExitStatus(err))
+	}
+	// Without any it waits until one is known.
+	c.set(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, err := c.connect(ctx); done <- err }()
+	select {
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(10 * time.Millisecond):
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	go func() { _, err := c.connect(t.Context()); done <- err }()
+	c.set(targets("z"))
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// seeking is a guard that serves all nodes which a finder names, by way of say.
+func (w *fakeWorld) seeking(say chan []discover.Target) *guard {
+	g := w.guard()
+	g.lines = nil
+	g.nodes.line = func(id uint32, to discover.Target) *line {
+		l := &line{id: id, target: to.Node, connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id) }}
+		l.Retry, l.Always, l.Jitter = true, true, func(d time.Duration) time.Duration { return d }
+		return l
+	}
+	g.nodes.seek = func(ctx context.Context, tell func([]discover.Target, error)) {
+		for {
+			select {
+			case found := <-say:
+				tell(found, nil)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+	return g
+}
+
+// TestGuardFinds: nodes that are named get a connection while erluv runs; one that is not named
+// any more keeps what it has until that is lost, and is not dialled again until it is named.
+func TestGuardFinds(t *testing.T) {
+	w := &fakeWorld{connects: func(int) error { return nil }}
+	synctest.Test(t, func(t *testing.T) {
+		w.start = time.Now()
+		say := make(chan []discover.Target)
+		g := w.seeking(say)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- g.run(ctx) }()
+		after(time.Second)
+		if len(w.crews) != 0 {
+			t.Errorf("%d crews without a node", len(w.crews))
+		}
+		say <- targets("a", "b")
+		after(time.Second)
+		say <- targets("b", "c")
+		after(time.Second)
+		c := w.crews[0]
+		if len(c.has) != 3 || len(w.crews) != 1 {
+			t.Errorf("the child of %d has %v", len(w.crews), c.has)
+		}
+		c.says <- crew.Event{Kind: crew.Lost, Link: 1, Err: errTest}
+		c.says <- crew.Event{Kind: crew.Lost, Link: 2, Err: errTest}
+		after(time.Minute)
+		if ids := fmt.Sprint(idsOf(c)); ids != "[2 3]" {
+			t.Errorf("the child has %s", ids)
+		}
+		say <- targets("a", "b", "c")
+		after(time.Second)
+		if ids := fmt.Sprint(idsOf(c)); ids != "[2 3 4]" {
+			t.Errorf("the child has %s", ids)
+		}
+		cancel(errors.New("term"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	w.wantSorted(t, "1s connected", "1s connected 2", "2s connected 3", "3.1s connected 2", "1m3s connected 4", "1m4s ask term")
+}
+
+func idsOf(c *fakeCrew) (ids []uint32) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for _, l := range c.has {
+		ids = append(ids, l.(*link.Link).ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// TestGuardFindsAndLeaves: an attempt at a node that is not named any more is given up, and
+// whatever is found after the end was asked for changes nothing.
+func TestGuardFindsAndLeaves(t *testing.T) {
+	w := &fakeWorld{hangs: true}
+	synctest.Test(t, func(t *testing.T) {
+		w.start = time.Now()
+		say := make(chan []discover.Target)
+		g := w.seeking(say)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- g.run(ctx) }()
+		say <- targets("a", "b")
+		after(time.Second)
+		say <- targets("b")
+		after(time.Second)
+		say <- targets("b") // what is over is forgotten
+		after(time.Second)
+		if len(g.lines) != 1 || g.lines[0].target != "b" || g.lines[0].State != link.Connecting {
+			t.Errorf("lines: %+v", g.lines)
+		}
+		cancel(errors.New("term"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// serving is an erluv that serves several nodes, and a session on each of them, which is
+// told what its controller is, traps exits and has E bound.
+func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []session) {
+	t.Helper()
+	nodes := make([]*node, count)
+	sessions := make([]session, count)
+	names := make([]string, count)
+	// The process that is called so is another one on each node.
+	controller := fmt.Sprintf("c%d", serial.Add(1))
+	for i := range nodes {
+		nodes[i] = newNode(t, nodeOptions{})
+		sessions[i] = nodes[i].session(t)
+		names[i] = nodes[i].name
+		sessions[i].eval(t, `process_flag(trap_exit, true), Session = self(), spawn(fun() ->
+			true = register(`+controller+`, self()), Session ! registered,
+			(fun Forward() -> receive Event -> Session ! Event, Forward() end end)() end),
+			receive registered -> ok end`)
+	}
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	e, err := nodes[0].run(nil, append([]string{
+		"run", "--nodes", strings.Join(names, ","), "--name", name, "--host", "127.0.0.1",
+		"--controller", controller, nodes[0].cookieFile(),
+	}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@127.0.0.1"
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	return e, nodes, sessions
+}
+
+// isUp: the node that a session is on has been told so.
+func (e *erluv) isUp(t *testing.T, s session) {
+	t.Helper()
+	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 20000 -> silent end")
+}
+
+// handOver has a term of one session bound in another one, by way of the external format.
+func handOver(t *testing.T, from, to session, term, name string) {
+	t.Helper()
+	to.eval(t, fmt.Sprintf("%s = binary_to_term(%s), ok", name, from.eval(t, fmt.Sprintf("term_to_binary(%s)", term))))
+}
+
+// What contract 4 says of several connections: a pid is the same term on each node, and works
+// from each; when one node goes nothing happens to the others.
+//
+//erluv:releases
+//erluv:users
+func TestNodes(t *testing.T) {
+	e, nodes, s := serving(t, 3, "--serve", "all")
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	a, b, c := s[0], s[1], s[2]
+	a.eval(t, `W = e2e:start(E, ["cat"], #{link => false}), V = e2e:start(E, ["sleep", "1000"], #{link => false, owner => none}), ok`)
+	b.eval(t, `X = e2e:start(E, ["cat"], #{link => false}), ok`)
+	for _, other := range []session{b, c} {
+		handOver(t, a, other, "W", "W")
+		handOver(t, a, other, "V", "V")
+	}
+	handOver(t, b, c, "X", "X")
+	// What came by A's way and what came by erluv itself are the same term.
+	b.expect(t, "true", "lists:member(W, [P || {P, _} <- e2e:call(E, workers)])")
+	c.expect(t, "true", "lists:sort([W, V, X]) =:= lists:sort([P || {P, _} <- e2e:call(E, workers)])")
+	b.eval(t, "link(W), M = monitor(process, W), ok")
+	c.eval(t, "monitor(process, W), link(X), N = monitor(process, X), ok")
+	// Each calls each, and what is written goes to the owner.
+	c.expect(t, "ok", `e2e:call(W, {write, <<"from c">>})`)
+	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
+	// A goes: B is told of W, which was A's, and so is C; X and what B and C have with it stay.
+	nodes[0].killed = true
+	kill(t, nodes[0].cmd.Process.Pid, syscall.SIGKILL)
+	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 20000 -> none end,
+		receive {'DOWN', M, process, W, How} -> How after 20000 -> none end}`)
+	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 20000 -> none end")
+	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 10000 -> none end}`)
+	c.expect(t, "true", "is_map(e2e:call(X, info))")
+	// What had no owner was A's, who had asked for it.
+	b.expect(t, "true", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [X] end) =:= ok")
+	for _, s := range []session{b, c} {
+		s.expect(t, "none", "receive Other -> Other after 0 -> none end")
+	}
+}
+
+// A crash of the child: each of three connections is taken over, all are told, all workers of
+// the next child are reached from all, and no node has seen the connection go.
+//
+//erluv:releases
+//erluv:users
+func TestNodesCrash(t *testing.T) {
+	e, _, s := serving(t, 3, "--serve", "all", "--die-timeout", "60s")
+	a := s[0]
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	for n := range 3 {
+		for _, s := range s {
+			s.eval(t, round(n, `W_ = e2e:start(E, ["sleep", "1000"]), M_ = monitor(process, {erluv, E}), ok`))
+		}
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		for _, s := range s {
+			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
+				receive {'EXIT', W_ , R1_ } -> R1_ after 10000 -> none end,
+				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 10000 -> none end,
+				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 10000 -> none end}`))
+		}
+		s[n].eval(t, "{erluv_main, E} ! respawn")
+		for _, s := range s {
+			s.expect(t, "true", round(n, `
+				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+				Child_ =:= e2e:call(E, {info, child_os_pid})`))
+		}
+	}
+	// No pid was given twice, wherever it was asked for.
+	for i, s := range s[1:] {
+		handOver(t, s, a, "[W_0, W_1, W_2]", fmt.Sprintf("Of%d", i))
+	}
+	a.expect(t, "9", "length(lists:usort([W_0, W_1, W_2] ++ Of0 ++ Of1))")
+	for _, s := range s {
+		s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
+	}
+}
+
+// One of several connections is lost, and made again by itself, while the others serve.
+func TestNodesReconnect(t *testing.T) {
+	e, _, s := serving(t, 2, "--serve", "all")
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	s[0].eval(t, `W = e2e:start(E, ["cat"]), ok`)
+	before := e.roles(t)
+	s[1].eval(t, "erlang:disconnect_node(E)")
+	s[1].expect(t, "{nodedown,up}", "{receive {nodedown, E} -> nodedown after 10000 -> none end, receive {erluv, E, {up, _}} -> up after 10000 -> none end}")
+	s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 10000 -> none end`)
+	s[0].expect(t, "none", "receive Other -> Other after 0 -> none end")
+	if after := e.roles(t); after != before {
+		t.Errorf("the roles are %+v, they were %+v", after, before)
+	}
+}
+
+// serve = first: one node is served; when it goes the next is, less than a second later.
+func TestNodesFirst(t *testing.T) {
+	e, nodes, s := serving(t, 3)
+	e.isUp(t, s[0])
+	s[0].eval(t, `W = e2e:start(E, ["sleep", "1000"]), ok`)
+	for i := range 2 {
+		nodes[i].killed = true
+		began := time.Now()
+		kill(t, nodes[i].cmd.Process.Pid, syscall.SIGKILL)
+		e.isUp(t, s[i+1])
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the next node is served after %v", took)
+		}
+	}
+	s[2].expect(t, "[]", "e2e:call(E, workers)")
+}
+
+// A node that reads nothing does not slow what another is sent.
+func TestNodesSlow(t *testing.T) {
+	e, nodes, s := serving(t, 2, "--serve", "all")
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	s[1].eval(t, `F = e2e:start(E, ["cat", "/dev/zero"], #{flow => {active, true}}), ok`)
+	kill(t, nodes[1].cmd.Process.Pid, syscall.SIGSTOP)
+	defer kill(t, nodes[1].cmd.Process.Pid, syscall.SIGCONT)
+	s[0].expect(t, "{100000000,true}", `
+		begin
+			Began = erlang:monotonic_time(millisecond),
+			W = e2e:start(E, ["head", "-c", "100000000", "/dev/zero"]),
+			{Out, _, {exit_status, 0}, _} = e2e:outcome(W),
+			{byte_size(Out), erlang:monotonic_time(millisecond) - Began < 10000}
+		end`)
+}
+
+// Nodes come and go in the file that discover names. A connection that there is stays until it
+// ends, and is not made again.
+//
+//erluv:users
+func TestNodesDiscover(t *testing.T) {
+	nodes := []*node{newNode(t, nodeOptions{}), newNode(t, nodeOptions{})}
+	file := filepath.Join(nodes[0].home, "nodes")
+	names := func(nodes ...*node) {
+		t.Helper()
+		text := "# who is served\n"
+		for _, n := range nodes {
+			text += n.name + "\n"
+		}
+		// In place of the old one, at once.
+		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o644), os.Rename(file+".new", file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names(nodes[0])
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	e, err := nodes[0].run(nil, "run", "--discover", "file:"+file, "--discover-interval", "50ms", "--serve", "all",
+		"--name", name, "--host", "127.0.0.1", nodes[0].cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@127.0.0.1"
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	hidden := func(n *node, want string) {
+		t.Helper()
+		n.expect(t, want, e.binds().String()+"e2e:until(fun() -> (nodes(hidden) =:= [E]) =:= "+map[string]string{"ok": "true", "gone": "false"}[want]+" end), "+want)
+	}
+	hidden(nodes[0], "ok")
+	nodes[1].expect(t, "[]", "nodes(hidden)")
+	names(nodes...)
+	hidden(nodes[1], "ok")
+	names(nodes[1])
+	time.Sleep(200 * time.Millisecond) // it is read again; nothing tells when
+	hidden(nodes[0], "ok")
+	nodes[0].eval(t, e.binds().String()+"erlang:disconnect_node(E)")
+	hidden(nodes[0], "gone")
+	time.Sleep(time.Second) // the first attempts would come within 0.1 and 0.3
+	nodes[0].expect(t, "[]", "nodes(hidden)")
+	hidden(nodes[1], "ok")
+	names(nodes...)
+	hidden(nodes[0], "ok")
+}
+
+// A node whose name has its port is dialled without EPMD; ping says which of several are there.
+func TestPortFromName(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	listen := fmt.Sprint(port)
+	n := newNode(t, nodeOptions{name: "remote_" + listen, args: []string{
+		"-kernel", "inet_dist_listen_min", listen, "-kernel", "inet_dist_listen_max", listen,
+	}})
+	other := newNode(t, nodeOptions{})
+	flags := []string{"--port-from-name", "remote_%d", "--epmd-port", "1"}
+	e := newErluv(t, n, flags...)
+	e.expect(t, "pong", "net_adm:ping(E)")
+	ping := func(flags ...string) (string, string) {
+		t.Helper()
+		var out, errs strings.Builder
+		c := exec.Command(executable, append([]string{"ping", "--host", "127.0.0.1", n.cookieFile(), "--port-from-name", "remote_%d"}, flags...)...)
+		c.Env, c.Dir, c.Stdout, c.Stderr = n.env, n.home, &out, &errs
+		_ = c.Run()
+		return out.String(), errs.String()
+	}
+	both := n.name + "," + other.name
+	for _, test := range []struct {
+		flags     []string
+		out, errs string
+	}{
+		{[]string{"--node", n.name}, "pong\n", ""},
+		{[]string{"--nodes", both}, "pong " + n.name + "\n", ""},
+		{[]string{"--nodes", both, "--serve", "all"}, "pong " + n.name + "\npong " + other.name + "\n", ""},
+		{[]string{"--nodes", both, "--serve", "all", "--epmd-port", "1"}, "pong " + n.name + "\n", "EPMD"},
+	} {
+		out, errs := ping(test.flags...)
+		if out != test.out || (errs == "") != (test.errs == "") || !strings.Contains(errs, test.errs) {
+			t.Errorf("%v: %q, %q", test.flags, out, errs)
+		}
+	}
+}
