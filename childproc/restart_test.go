@@ -100,9 +100,12 @@ func (n *node) events(w etf.Pid, last etf.Atom) (kinds []etf.Atom) {
 
 func TestRestartUntilTooOften(t *testing.T) {
 	n := startChild(t, nil)
-	w := n.spawn([]string{"false"}, restarting("permanent", 2)...)
+	// Each run ends once it is told to, and none before the worker is monitored.
+	w := n.spawn([]string{"sh", "-c", "read x; exit 1"}, restarting("permanent", 2)...)
 	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
 	n.write(dist.AppendMonitor(nil, n.self, w, ref))
+	end := func() { n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("\n")}}) }
+	end()
 	exits, restarts := 0, 0
 	for {
 		m := n.recv()
@@ -126,6 +129,7 @@ func TestRestartUntilTooOften(t *testing.T) {
 			if ev[2] != int64(restarts) {
 				t.Errorf("restart %d is told as %v", restarts, ev)
 			}
+			end()
 		}
 	}
 	if exits != 3 || restarts != 2 {
