@@ -266,6 +266,7 @@ func TestPortFromName(t *testing.T) {
 		var out, errs strings.Builder
 		c := exec.Command(executable, append([]string{"ping", "--host", "127.0.0.1", n.cookieFile(), "--port-from-name", "remote_%d"}, flags...)...)
 		c.Env, c.Dir, c.Stdout, c.Stderr = n.env, n.home, &out, &errs
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 		_ = c.Run()
 		return out.String(), errs.String()
 	}
