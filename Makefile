@@ -155,7 +155,7 @@ elixir-27 elixir-29: elixir-%: deps build build/tally
 	@test/get-otp $*
 	$(call elixir-suite,$@)
 
-elixir-25-user: export TESTS := test/erluv_test.exs test/cmd_test.exs
+elixir-25-user: export TESTS := test/erluv_test.exs test/cmd_test.exs test/sandbox_test.exs
 elixir-25-user: deps build build/tally
 	$(call elixir-suite,$@,erluv-test-6)
 

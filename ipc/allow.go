@@ -1,15 +1,19 @@
 package ipc
 
-// Allow is a set of groups of system calls that a program may make although an ordinary
-// one never does.
+// Allow is a set of groups of system calls that a program may make although programs are
+// denied them otherwise.
 type Allow uint16
 
 // allows are the names of the groups, each at the place of its bit. Package sandbox knows
 // the calls.
-var allows = []string{"bpf", "fanotify", "io_uring", "keyctl", "perf", "process_vm", "tiocsti", "userfaultfd", "userns"}
+var allows = []string{"attributes", "bpf", "fanotify", "io_uring", "keyctl", "perf", "process_vm", "tiocsti", "userfaultfd", "userns"}
 
-// AllowIOUring is of importance to a sandbox: io_uring does what the filters forbid.
-const AllowIOUring Allow = 1 << 2
+// These are of importance to a sandbox. AllowAttributes is its own: only one with paths
+// denies a program to change attributes of files. io_uring does what the filters forbid.
+const (
+	AllowAttributes Allow = 1 << 0
+	AllowIOUring    Allow = 1 << 3
+)
 
 // AllowOf gives the group of a name, or none.
 func AllowOf(name string) Allow {

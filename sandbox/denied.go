@@ -24,10 +24,13 @@ type Denials struct {
 	// spawner knows it, no program does. Zero is none.
 	Fork uint64
 
-	// Owned denies to change the owner, mode, times, flags and attributes of files,
+	// Owned denies to change the owner, mode, times and extended attributes of files,
 	// which Landlock does not know. A file that is open to be read suffices for these,
 	// so the calls on descriptors are denied too.
 	Owned bool
+
+	// Flags denies the same way to change the flags of files, and subvolumes.
+	Flags bool
 
 	// Memfds denies a memfd that could be executed: Landlock has no rule for one.
 	Memfds bool
@@ -97,14 +100,19 @@ var groups = map[string][]denial{
 	},
 }
 
-// owned are what Denials.Owned denies. The requests of ioctl(2) are FS_IOC_SETFLAGS,
-// FS_IOC_SETVERSION and EXT4_IOC_SETVERSION, each also as compatArch has it, and
-// FS_IOC_FSSETXATTR; and of btrfs those that make, remove and change subvolumes, for which a
-// directory that is open to be read is enough, and which Landlock does not see.
+// owned are what Denials.Owned denies.
 var owned = []denial{
 	{"chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat", deny, nil, nil},
 	{"utime utimes futimesat utimensat utimensat_time64", deny, nil, nil},
-	{"setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr", deny, nil, nil},
+	{"setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat", deny, nil, nil},
+}
+
+// flags are what Denials.Flags denies. The requests of ioctl(2) are FS_IOC_SETFLAGS,
+// FS_IOC_SETVERSION and EXT4_IOC_SETVERSION, each also as compatArch has it, and
+// FS_IOC_FSSETXATTR; and of btrfs those that make, remove and change subvolumes, for which a
+// directory that is open to be read is enough, and which Landlock does not see.
+var flags = []denial{
+	{"file_setattr", deny, nil, nil},
 	{"ioctl", deny, is(1, 0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x40086604, 0x40046604, 0x401C5820), nil},
 	{"ioctl", deny, is(1, 0x50009401, 0x5000940E, 0x5000940F, 0x50009417, 0x50009418, 0x5000943F, 0x4008941A, 0xC0C89425), nil},
 }
@@ -148,13 +156,16 @@ func (d Denials) list() ([]denial, error) {
 	if d.Owned {
 		list = append(list, owned...)
 	}
+	if d.Flags {
+		list = append(list, flags...)
+	}
 	if d.Memfds {
 		list = append(list, memfds...)
 	}
 	if d.Net {
 		list = append(list, networks(d.Connect)...)
 	}
-	if d.Owned || d.Net {
+	if d.Owned || d.Flags || d.Net {
 		list = append(list, groups["io_uring"]...) // it does what the others forbid
 	}
 	return list, nil

@@ -106,7 +106,7 @@ func TestDenials(t *testing.T) {
 
 // TestDenialsPass: what ordinary programs call.
 func TestDenialsPass(t *testing.T) {
-	f := filterOf(t, Denials{Ordinary: true, Fork: 1<<40 + 5, Owned: true, Memfds: true, Net: true, Connect: true})
+	f := filterOf(t, Denials{Ordinary: true, Fork: 1<<40 + 5, Owned: true, Flags: true, Memfds: true, Net: true, Connect: true})
 	for name, tt := range map[string]struct {
 		call uint32
 		args []uint64
@@ -155,7 +155,7 @@ func TestDenialsPass(t *testing.T) {
 		t.Error("an unknown group is allowed")
 	}
 	// io_uring does what the others forbid, so it is denied with them whatever is allowed.
-	for _, d := range []Denials{{Owned: true}, {Net: true}} {
+	for _, d := range []Denials{{Owned: true}, {Flags: true}, {Net: true}} {
 		d.Ordinary, d.Allow = true, []string{"io_uring"}
 		if got := verdict(t, filterOf(t, d), auditArch, unix.SYS_IO_URING_SETUP); got != unmet {
 			t.Errorf("%+v: io_uring: %#x", d, got)
@@ -188,13 +188,19 @@ func TestDeniedByTheKernel(t *testing.T) {
 		said, _ := inStage(t, Recipe{}, append([]string{"denied", string(text)}, args...)...)
 		return said
 	}
-	owned := run(Denials{Owned: true}, "alter", file)
-	if len(owned) < 23 {
-		t.Errorf("only %v", owned)
-	}
-	for attempt, outcome := range owned {
-		if outcome != "EPERM" {
-			t.Errorf("%s: %s", attempt, outcome)
+	for _, d := range []Denials{{Owned: true}, {Flags: true}, {Owned: true, Flags: true}} {
+		said := run(d, "alter", file)
+		if len(said) < 23 {
+			t.Errorf("only %v", said)
+		}
+		for attempt, outcome := range said {
+			denied := d.Owned
+			if attempt == "file_setattr" || strings.Contains(attempt, "_IOC_") {
+				denied = d.Flags
+			}
+			if (outcome == "EPERM") != denied {
+				t.Errorf("%+v: %s: %s", d, attempt, outcome)
+			}
 		}
 	}
 	wantAll(t, run(Denials{Memfds: true}, "memfd", "/bin/true"), map[string]string{"plain": "EPERM", "executable": "EPERM", "data": "ok"})

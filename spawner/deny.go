@@ -74,7 +74,7 @@ func (o *openThread) fork(program string, argv []string, attr *syscall.ProcAttr,
 // forkFor says by which thread a program is forked, and whether it is denied anything
 // before its exec that the others have inherited.
 func (s *spawner) forkFor(c *ipc.Confine) forking {
-	if s.open == nil || c.Allow == 0 {
+	if s.open == nil || c.Allow&^ipc.AllowAttributes == 0 {
 		return s.fork
 	}
 	c.Deny = true
@@ -85,15 +85,16 @@ func (s *spawner) forkFor(c *ipc.Confine) forking {
 // may be executed, or written to, where a path is the root: then nothing is gained by a
 // memfd, or by a file's mode.
 func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
+	flags := c.Files && !holdsRoot(c.Write)
 	k := filterKey{
-		deny: c.Deny, owned: c.Files && !holdsRoot(c.Write), memfds: c.Files && !holdsRoot(c.Exec),
+		deny: c.Deny, flags: flags, owned: flags && c.Allow&ipc.AllowAttributes == 0, memfds: c.Files && !holdsRoot(c.Exec),
 		net: c.Ports, connect: c.Ports && len(c.Connect) > 0,
 	}
 	if k == (filterKey{}) {
 		return nil, nil
 	}
 	if c.Deny {
-		k.allow = c.Allow
+		k.allow = c.Allow &^ ipc.AllowAttributes // which no other program is denied
 	}
 	filters.Lock()
 	defer filters.Unlock()
@@ -101,7 +102,7 @@ func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
 		return f, nil
 	}
 	f, err := sandbox.Denials{
-		Ordinary: k.deny, Allow: k.allow.Names(), Owned: k.owned, Memfds: k.memfds, Net: k.net, Connect: k.connect,
+		Ordinary: k.deny, Allow: k.allow.Names(), Owned: k.owned, Flags: k.flags, Memfds: k.memfds, Net: k.net, Connect: k.connect,
 	}.Filter()
 	if len(filters.of) >= maxFilters {
 		clear(filters.of)
@@ -116,8 +117,8 @@ func holdsRoot(paths []string) bool { return slices.Contains(paths, "/") }
 
 // filterKey is what the filters differ in.
 type filterKey struct {
-	allow                             ipc.Allow
-	deny, owned, memfds, net, connect bool
+	allow                                    ipc.Allow
+	deny, owned, flags, memfds, net, connect bool
 }
 
 // maxFilters bounds the filters that are kept, of up to 4 kB each: a node asks for a few

@@ -27,6 +27,8 @@ func TestFilterOf(t *testing.T) {
 		"files":                   {ipc.Confine{Files: true}, true},
 		"all files":               {ipc.Confine{Files: true, Write: []string{"/"}, Exec: []string{"/"}}, false},
 		"all but what is written": {ipc.Confine{Files: true, Write: []string{"/tmp"}, Exec: []string{"/"}}, true},
+		"attributes":              {ipc.Confine{Allow: ipc.AllowAttributes}, false},
+		"flags of files":          {ipc.Confine{Allow: ipc.AllowAttributes, Files: true, Exec: []string{"/"}}, true},
 		"no network":              {ipc.Confine{Ports: true}, true},
 	} {
 		if f, err := filterOf(&tt.c); (f != nil) != tt.some || err != nil {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -55,8 +56,8 @@ func TestDenied(t *testing.T) {
 		{error, {bad_option, K, _}} <- [e2e:call(E, {spawn, ["true"], O})]]`)
 }
 
-// With paths in its sandbox a program changes nothing of files but their contents, and
-// executes nothing that it has made in memory.
+// With paths in its sandbox a program changes nothing of files but their contents, unless it
+// is allowed to, and executes nothing that it has made in memory.
 func TestSandboxHoldsOwners(t *testing.T) {
 	e := common(t)
 	if landlock() < 3 || !filters() {
@@ -74,6 +75,15 @@ func TestSandboxHoldsOwners(t *testing.T) {
 		for name, outcome := range said {
 			if outcome != "EPERM" {
 				t.Errorf("%s%s: %s", name, way, outcome)
+			}
+		}
+		wantOutcomes(t, e.intrudes(t, `["memfd", "/bin/true"]`, opts, bind{"Path": path}), map[string]string{"plain": "EPERM", "executable": "EPERM", "data": "ok"})
+	}
+	for way, opts := range bothWays(`#{allow => [attributes, keyctl], ` + confined + `}`) {
+		for name, outcome := range e.intrudes(t, `["alter", File]`, opts, bind{"File": file, "Path": path}) {
+			flags := name == "file_setattr" || strings.Contains(name, "_IOC_")
+			if (outcome == "EPERM") != flags {
+				t.Errorf("allowed, %s%s: %s", name, way, outcome)
 			}
 		}
 		wantOutcomes(t, e.intrudes(t, `["memfd", "/bin/true"]`, opts, bind{"Path": path}), map[string]string{"plain": "EPERM", "executable": "EPERM", "data": "ok"})

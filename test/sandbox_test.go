@@ -239,7 +239,11 @@ func TestSandboxFiles(t *testing.T) {
 		"to execute":   {`exec => [Intruder, "/bin", "/lib", "/lib64", "/usr"], read => ["/etc"]`, map[string]string{"r passwd": "ok", "r file": "EACCES", "x true": "ok"}},
 		"everything":   {`write => ["/"], exec => ["/"]`, map[string]string{"r passwd": "ok", "w file": "ok", "x true": "ok"}},
 	} {
-		for way, opts := range bothWays(`#{sandbox => #{` + tt.sandbox + `}}`) {
+		ways := bothWays(`#{sandbox => #{` + tt.sandbox + `}}`)
+		for way, opts := range bothWays(`#{allow => [attributes], sandbox => #{` + tt.sandbox + `}}`) {
+			ways[", with attributes"+way] = opts // which are not the contents
+		}
+		for way, opts := range ways {
 			t.Run(name+way, func(t *testing.T) {
 				if runsAs := landlock(); runsAs < 3 {
 					e.expect(t, `{error,{sandbox,enotsup}}`, `Here = "`+here+`", e2e:call(E, {spawn, [Intruder], `+opts+`})`, bind{"Intruder": intruderPath(t)})

@@ -103,7 +103,7 @@ func TestAllow(t *testing.T) {
 		{atoms(), nil, ""},
 		{atoms("userns", "io_uring", "userns"), []string{"io_uring", "userns"}, ""},
 		{atoms("userns", "everything"), nil, "there is no everything"},
-		{etf.Atom("userns"), nil, "must be a list of bpf, fanotify"},
+		{etf.Atom("userns"), nil, "must be a list of attributes, bpf"},
 		{etf.List{etf.Binary("userns")}, nil, "must be a list of"},
 	} {
 		var c ipc.Confine

@@ -247,7 +247,7 @@ var tested = map[string]struct {
 	"allow": {
 		spec(func(s *workers.Spec) any { return s.Attributes.Confine.Allow }),
 		[]given{{list(atom("io_uring")), ipc.AllowIOUring}},
-		[]bad{{list(atom("x")), "must be a list of bpf, fanotify, "}, {atom("userns"), "must be a list of"}},
+		[]bad{{list(atom("x")), "must be a list of attributes, bpf, "}, {atom("userns"), "must be a list of"}},
 	},
 	"no_new_privs": {
 		spec(func(s *workers.Spec) any { return s.Attributes }),

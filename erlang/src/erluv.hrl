@@ -5,7 +5,7 @@
 %% The options of a program, for the types of the functions that take them: those of all,
 %% and those of a worker.
 -define(PROGRAM_OPTIONS,
-        allow => [userns | io_uring | userfaultfd | keyctl | process_vm | perf | bpf | fanotify | tiocsti],
+        allow => [attributes | userns | io_uring | userfaultfd | keyctl | process_vm | perf | bpf | fanotify | tiocsti],
         cd => erluv:text(),
         cpus => [non_neg_integer(), ...],
         env => erluv:env(),

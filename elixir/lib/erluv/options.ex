@@ -148,8 +148,20 @@ defmodule Erluv.Options do
 
     base = if clear, do: %{}, else: System.get_env()
     initial = %{env: env(base, env), cd: {:own, File.cwd!()}}
-    Enum.reduce(opts, initial, &option/2)
+    opts |> Enum.reduce(initial, &option/2) |> sandbox()
   end
+
+  # Its words stand for something in two options of erluv, which refuses what is no list.
+  defp sandbox(%{sandbox: words} = options) do
+    options = %{options | sandbox: Sandbox.expand(words)}
+
+    case Sandbox.allow(words) do
+      [] -> options
+      allow -> Map.update(options, :allow, allow, &if(is_list(&1), do: allow ++ &1, else: &1))
+    end
+  end
+
+  defp sandbox(options), do: options
 
   @doc "Those of them that say how a program is stopped."
   def stop(opts), do: Enum.reduce(opts, %{}, &option/2)
@@ -213,7 +225,6 @@ defmodule Erluv.Options do
     acc
   end
 
-  defp option({:sandbox, sandbox}, acc), do: Map.put(acc, :sandbox, Sandbox.expand(sandbox))
   defp option({:delay_to_sigkill, time}, acc), do: Map.put(acc, :kill_timeout, time)
   defp option({:uid, user}, acc), do: Map.put(acc, :user, user)
   defp option({:gid, group}, acc), do: Map.put(acc, :group, group)
