@@ -24,7 +24,7 @@ defmodule ErluvEx.MixProject do
   end
 
   def application do
-    [extra_applications: [:logger]]
+    [mod: {Erluv.Application, []}, extra_applications: [:logger]]
   end
 
   defp package do

@@ -17,9 +17,27 @@ defmodule Erluv do
   dependency builds it with Go, or takes the one that `ERLUV_BIN` names; else it is looked for
   in PATH. `mix erluv.doctor` says what was found.
 
-  A VM that is no node (`iex` without `--sname`) becomes one by that: hidden, without EPMD and
-  without a listener. With `config :erluv, distribution: :none` it does not, and programs do not
-  run there.
+  ### The VM gets a name
+
+  erluv talks to a node. A VM that is no node (`iex -S mix`, `mix test`, a release without a name)
+  becomes one when the application `:erluv_ex` starts: hidden, named `vm_` and eight digits,
+  without EPMD and without a listener. It takes about 5 ms. A VM that has a name keeps it.
+
+  It happens at the start because pids from before are foreign afterwards when they have been
+  through `:erlang.term_to_binary/1`. Elixir's compiler keeps such a pid for each file, so that
+  a file which makes the VM a node does not compile any further ("no connection to
+  nonode@nohost"). For the same reason it does not happen while a script installs the
+  application by `Mix.install/2`. There the first call makes the VM a node: put it behind the
+  modules of the script, or start the script by `elixir --sname NAME`.
+
+  What changes: `node/0` and the prompt of `iex` have the name, and `Node.alive?/0` is true.
+  `Node.start/3` returns `:already_started`, and `:peer.start/1` with a name fails by
+  `:boot_failed`. A VM that needs another name says so in its configuration:
+
+      config :erluv, distribution: :none
+
+  Then it calls `Node.start/3` itself, before the first program. Until then programs do not run.
+  With `config :erluv, start: :manual` the VM becomes a node when its `erluv_node` starts.
 
   To have it supervised by the application instead, and with settings of erluv.conf(5):
 

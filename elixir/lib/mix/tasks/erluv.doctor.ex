@@ -16,17 +16,17 @@ defmodule Mix.Tasks.Erluv.Doctor do
   @impl true
   def run(_args) do
     Mix.Task.run("app.config")
+    before = Node.self()
     started = Application.ensure_all_started(:erluv_ex)
     say("executable", executable())
     with {:error, reason} <- started, do: fails(why(reason))
 
     if Erluv.PortWorker.stands_in?(),
       do: say("programs", "run by ports: config :erluv_ex, fallback: :port"),
-      else: start()
+      else: start(before)
   end
 
-  defp start do
-    before = Node.self()
+  defp start(before) do
     {time, info} = :timer.tc(fn -> :erluv.info(:erluv) end)
     say("distribution", distribution(before, Node.self()))
     say("kernel", kernel())
