@@ -272,6 +272,22 @@ defmodule Erluv.DaemonTest do
     assert_receive {:EXIT, ^daemon, :enoent}, 30_000
   end
 
+  # What GenServer would say of an end that is no shutdown is more, and has the options.
+  test "a line says why a program is not started" do
+    log =
+      capture_log(fn ->
+        for opts <- [[], [wait_for: fn -> :ok end], [colour: :red], [cd: "/no/such"]] do
+          with {:ok, daemon} <- Daemon.start_link("no-such-program", ["a"], opts),
+               do: assert_receive({:EXIT, ^daemon, :enoent}, 30_000)
+        end
+      end)
+
+    lines = log |> String.split("\n") |> Enum.filter(&(&1 =~ ~r/\S/))
+
+    assert [_, _, _, _] = lines
+    for line <- lines, do: assert(line =~ "[error] no-such-program a is not started: ")
+  end
+
   test "what cannot be started" do
     assert {:error, :enoent} = Daemon.start_link("no-such-program", [])
     assert {:error, {:cd, :enoent}} = Daemon.start_link("sleep", ["60"], cd: "/no/such")

@@ -75,6 +75,9 @@ text({exited, Status, Words}) ->
     [io_lib:format("erluv ended with status ~b (~ts)", [Status, status(Status)]), words(Words)];
 text({not_up, Time, Words}) ->
     [io_lib:format("erluv was not up within ~b ms", [Time]), words(Words)];
+text({shutdown, {stopping, unknown}}) ->
+    "the executable ended with status 0 and did not say why: was it told to, and is it erluv?";
+text({shutdown, {stopping, _} = Why}) -> text(Why);
 text({stopping, Reason}) -> ["erluv has left: ", exit_text(Reason)];
 text({child_crashed, Reason}) ->
     ["erluv's child crashed more often than respawn allows: ", term(Reason)];

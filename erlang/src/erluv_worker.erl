@@ -35,6 +35,9 @@
 -export([worker/1]).
 -export([last_output/1]).
 
+-export([start/3]).
+-export([not_started/3]).
+
 -export([init/1]).
 -export([handle_call/3]).
 -export([handle_cast/2]).
@@ -67,6 +70,10 @@
     kept :: erluv_last:kept(),           % the last lines of output
     reason :: fun((term()) -> term()) | fun((term(), [binary()]) -> term()) | undefined
 }).
+
+%% In the place of a server there may be a function that starts what is like a worker: erluv_ex
+%% has one for where there is no erluv.
+-type server() :: erluv:server() | fun((erluv:cmd(), map()) -> {ok, pid()} | {error, term()}).
 
 -type output() :: {log, logger:level()} | {pid, pid()} | none
                 | fun((erluv:stream(), binary()) -> term()).
@@ -172,25 +179,48 @@ last_output(Process) ->
     ?BADARG([Process], #{1 => process}).
 
 %% @private
-%% In the place of a server it takes a function that starts what is like a worker: erluv_ex
-%% has one for where there is no erluv.
--spec init({erluv:server() | fun((erluv:cmd(), map()) -> {ok, pid()} | {error, term()}),
-            erluv:cmd(), map()}) -> {ok, #state{}} | {stop, term()}.
+-spec init({server(), erluv:cmd(), map()}) -> {ok, #state{}}.
 init({Server, Cmd, Options}) ->
+    case start(Server, Cmd, Options) of
+        {ok, _} = Ok -> Ok;
+        {error, Reason} -> not_started(Reason, Cmd, Options)
+    end.
+
+%% @private
+%% What init does, for a process that is made another way.
+-spec start(server(), erluv:cmd(), map()) -> {ok, #state{}} | {error, term()}.
+start(Server, Cmd, Options) ->
     process_flag(trap_exit, true),
     ok = erluv_log:admit(),
     case check(Options) of
-        ok -> start(Server, Cmd, Options);
-        {error, Reason} -> {stop, Reason}
+        ok -> begin_with(Server, Cmd, Options);
+        Error -> Error
     end.
 
-start(Server, Cmd, Options) ->
+%% @private
+%% Ends the process: one line says why, and the caller of start_link has the reason.
+-spec not_started(term(), erluv:cmd(), map()) -> no_return().
+not_started(Reason, Cmd, Options) ->
+    erluv_log:ends(Reason, [command(Cmd), " is not started: ", erluv_error:text(unsaid(Reason, Options))],
+                   maps:merge(#{domain => [erluv, worker], command => Cmd}, name(Options))).
+
+%% Without the lines that are logged already.
+unsaid({not_ready, Why, _} = Reason, Options) ->
+    case maps:get(output, Options, log) of
+        log -> {not_ready, Why};
+        {log, _} -> {not_ready, Why};
+        _ -> Reason
+    end;
+unsaid(Reason, _) ->
+    Reason.
+
+begin_with(Server, Cmd, Options) ->
     Given = maps:without([output, keep, reason, register], Options),
     Spawn = maps:merge(reading(Options), reply(Given)),
     case program(Server, Cmd, Spawn) of
         {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
         {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
-        {error, Reason} -> {stop, Reason}
+        {error, _} = Error -> Error
     end.
 
 %% How output comes, unless the options say. What nothing looks at is not cut into lines,
@@ -206,7 +236,7 @@ program(Server, Cmd, Options) ->
     case erluv:spawn_link(Server, Cmd, Options) of
         {error, child_down} ->
             receive
-                {'EXIT', _, Reason} -> {error, Reason}
+                {'EXIT', _, Reason} -> erluv_log:ends(Reason, none, #{}) % the parent has ended
             after ?CHILD_DOWN ->
                 program(Server, Cmd, Options)
             end;
@@ -265,16 +295,16 @@ is_output({log, Level}) -> is_atom(Level);
 is_output({pid, Pid}) -> is_pid(Pid);
 is_output(Output) -> is_function(Output, 2) orelse Output =:= none orelse Output =:= log.
 
-%% Until it is ready. Only init calls this.
+%% Until it is ready. Only a start calls this.
 await(#state{worker = Worker} = State) ->
     receive
         {Worker, ready} -> {ok, State};
         {Worker, Message} -> await(message(Message, State));
-        {'EXIT', Worker, {not_ready, Why}} -> {stop, {not_ready, Why, last(State)}};
-        {'EXIT', Worker, Reason} -> {stop, {not_ready, Reason, last(State)}};
+        {'EXIT', Worker, {not_ready, Why}} -> {error, {not_ready, Why, last(State)}};
+        {'EXIT', Worker, Reason} -> {error, {not_ready, Reason, last(State)}};
         {'EXIT', _, Reason} when Reason =/= normal ->
             end_worker(Reason, State),
-            {stop, Reason}
+            erluv_log:ends(Reason, none, #{})
     end.
 
 %% @private

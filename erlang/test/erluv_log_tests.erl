@@ -4,6 +4,7 @@
 -export([log_test_/0]).
 -export([t_seen/0]).
 -export([t_program_ends/0]).
+-export([t_program_does_not_start/0]).
 -export([t_erluv_is_killed/0]).
 -export([t_other_handlers_stay/0]).
 -export([t_removed_filter_stays_removed/0]).
@@ -41,6 +42,32 @@ t_program_ends() ->
     ?assertMatch({match, _}, re:run(Text, "^=SUPERVISOR REPORT=", [multiline])),
     ?assertEqual(nomatch, re:run(Text, "^=CRASH REPORT=|terminating", [multiline])),
     ?assert(length(string:split(Text, "\n", all)) =< 20).
+
+%% A line for each start, and of OTP the supervisor's report alone. The caller has the reason.
+t_program_does_not_start() ->
+    Text = erl([], "S = fun(Cmd, Options) -> erluv_worker:start_link(erluv, Cmd, Options) end,
+                    {error, enoent} = S([\"nosuch\"], #{}),
+                    {error, {bad_option, tiemout, _}} = S([\"true\"], [{tiemout, 1}]),
+                    {error, {bad_option, keep, _}} = S([\"true\"], #{keep => all, register => kept}),
+                    {error, {not_ready, {exit_status, 3}, [<<\"no\">>]}} =
+                        S(<<\"echo no; exit 3\">>, #{ready => {line, \"yes\"}}),
+                    {error, {not_ready, {exit_status, 4}, [<<\"no\">>]}} =
+                        S(<<\"echo no; exit 4\">>, #{output => none, packet => line, ready => {line, \"yes\"}}),
+                    {error, {no_node, gone}} = erluv_worker:start_link(gone, [\"true\"], #{}),
+                    receive Left -> exit(Left) after 0 -> ok end,
+                    {error, {exited, 2, _}} = erluv_node:start_link(#{name => wrong, settings => #{no_such => 1}}),
+                    Spec = erluv_worker:child_spec({erluv, [\"nosuch\", \"again\"], #{}}),
+                    {error, {shutdown, {failed_to_start_child, _, enoent}}} =
+                        supervisor:start_link(erluv_again_tests, {one_for_one, [Spec]})"),
+    [?assertMatch({_, {match, [_]}}, {Line, re:run(Text, ["^", Line], [multiline, global])})
+     || Line <- ["nosuch is not started: there is no such program", "true is not started: tiemout: ",
+                 "true is not started: keep: a number of lines$",
+                 "echo no; exit 3 is not started: the program ended before it was ready: it ended with status 3$",
+                 "echo no; exit 4 is not started: the program ended before it was ready: it ended with status 4: no$",
+                 "true is not started: no erluv_node runs as gone: ",
+                 "the erluv_node wrong is not started: erluv ended with status 2 ",
+                 "nosuch again is not started: ", "=SUPERVISOR REPORT="]],
+    ?assertEqual(nomatch, re:run(Text, "^=CRASH REPORT=|terminating", [multiline])).
 
 %% Two programs and all of erluv.
 t_erluv_is_killed() ->

@@ -196,7 +196,7 @@ t_words_for_every_reason() ->
                {stdout, eacces}, {3, enospc}, {nice, eacces}, epipe, esrch, enotty, active, timeout, not_alive,
                dynamic_name, {distribution, "no cookie"}, {listen, emfile},
                {already_started, self()}, {no_executable, "erluv"}, {executable, ["erluv"], eacces}, {no_node, erluv}, {no_node, self()},
-               {exited, 3, <<"wrong cookie">>},
+               {exited, 3, <<"wrong cookie">>}, {shutdown, {stopping, unknown}}, {shutdown, {stopping, shutdown}},
                {exited, 137, <<>>}, {exited, 7, <<255>>}, {not_up, 100, <<>>}, {stopping, shutdown},
                {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
                {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,
@@ -206,6 +206,7 @@ t_words_for_every_reason() ->
     [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)
                                                andalso contains(Text, " ")}) || {Reason, Text} <- Texts],
     ?assertEqual("packet: line", erluv:format_error({bad_option, packet, <<"line">>})),
+    [?assertNot(contains(Text, "{")) || {{shutdown, _}, Text} <- Texts],
     ?assertEqual("erluv ended with status 137 (ended by SIGKILL)", erluv:format_error({exited, 137, <<>>})),
     ?assert(contains(erluv:format_error({exited, 3, <<"wrong cookie">>}), "the node refused it): wrong cookie")),
     ?assertEqual("{what,is,this}", erluv:format_error({what, is, this})).

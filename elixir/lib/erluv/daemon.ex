@@ -312,8 +312,11 @@ defmodule Erluv.Daemon do
       else: {:ok, {:waiting, Task.async(wait_for), args}}
   end
 
-  defp start_worker({node, command, options}),
-    do: Options.start(options, &:erluv_worker.init({node, command, &1}))
+  # Or it has said why not, and has ended.
+  defp start_worker({node, command, options}) do
+    with {:error, reason} <- Options.start(options, &:erluv_worker.start(node, command, &1)),
+         do: :erluv_worker.not_started(reason, command, options)
+  end
 
   @impl true
   def handle_call(:os_pid, _from, {:waiting, _, _} = state), do: {:reply, :error, state}
@@ -363,10 +366,8 @@ defmodule Erluv.Daemon do
   def handle_info({ref, _result}, {:waiting, %Task{ref: ref}, args}) do
     Process.demonitor(ref, [:flush])
 
-    case start_worker(args) do
-      {:ok, state} -> {:noreply, state}
-      {:stop, reason} -> {:stop, reason, :not_started}
-    end
+    {:ok, state} = start_worker(args)
+    {:noreply, state}
   end
 
   def handle_info(_message, {:waiting, _, _} = state), do: {:noreply, state}
@@ -374,7 +375,6 @@ defmodule Erluv.Daemon do
 
   @impl true
   def terminate(_reason, {:waiting, _, _}), do: :ok
-  def terminate(_reason, :not_started), do: :ok
   def terminate(reason, state), do: :erluv_worker.terminate(reason, state)
 
   # Not the options, in which secrets may be. GenServer has it from Elixir 1.17 on.
@@ -383,6 +383,5 @@ defmodule Erluv.Daemon do
   def format_status(%{state: {:waiting, _, {_, command, _}}} = status),
     do: %{status | state: %{waiting: command}}
 
-  def format_status(%{state: :not_started} = status), do: status
   def format_status(status), do: :erluv_worker.format_status(status)
 end

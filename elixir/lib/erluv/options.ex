@@ -174,7 +174,7 @@ defmodule Erluv.Options do
   """
   def start(%{cd: {:own, dir}} = options, fun) do
     case fun.(%{options | cd: dir}) do
-      {failed, {:cd, :eacces}} when failed in [:error, :stop] ->
+      {:error, {:cd, :eacces}} ->
         warn_once(dir)
         fun.(%{options | cd: "/"})
 
