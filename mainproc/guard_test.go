@@ -1,6 +1,7 @@
 package mainproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type fakeWorld struct {
 	n        int
 	mu       sync.Mutex    // guards n, log, and what the crews have
 	watchdog time.Duration // of a service manager that listens; 0: there is none
+	logged   bytes.Buffer  // what the guard logs, in the form of slog
+	quit     chan struct{}
 }
 
 func (w *fakeWorld) note(format string, args ...any) {
@@ -154,6 +157,13 @@ func (c *fakeCrew) Hand(_ context.Context, l crew.Connection) error {
 	return nil
 }
 
+// held are the connections that it has.
+func (c *fakeCrew) held() []crew.Connection {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return slices.Clone(c.has)
+}
+
 func (c *fakeCrew) TakeBack(l crew.Connection) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -223,7 +233,7 @@ func (c *fakeCrew) Left() (etf.Term, error) { return etf.Atom("test"), c.w.doubt
 
 // guard is one with as many lines as w has.
 func (w *fakeWorld) guard() *guard {
-	g := &guard{world: w, log: slog.New(slog.DiscardHandler), told: w.service()}
+	g := &guard{world: w, log: slog.New(slog.NewTextHandler(&w.logged, nil)), told: w.service(), quit: w.quit}
 	g.team.StopBound, g.team.DieTimeout = 7*time.Second, 5*time.Second
 	for id := range uint32(max(w.lines, 1)) {
 		l := &line{id: id + 1, connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
@@ -239,6 +249,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
+		w.quit = make(chan struct{}) // of the bubble
 		if w.waits {
 			w.slow = make(chan struct{}) // of the bubble
 		}
@@ -584,14 +595,14 @@ func TestGuardUp(t *testing.T) {
 func TestGuardCrashOfTwo(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {
-		if n := len(w.crews[0].has); n != 2 || len(w.crews) != 1 {
+		if n := len(w.crews[0].held()); n != 2 || len(w.crews) != 1 {
 			t.Errorf("the first child of %d has %d connections", len(w.crews), n)
 		}
 		w.crash()
 		after(time.Second)
 		w.keepers[2].says <- nil
 		after(time.Second)
-		if n := len(w.crews[1].has); n != 2 || len(w.crews) != 2 {
+		if n := len(w.crews[1].held()); n != 2 || len(w.crews) != 2 {
 			t.Errorf("the second child of %d has %d connections", len(w.crews), n)
 		}
 		stop("term")
@@ -624,7 +635,7 @@ func TestGuardLosesOneOfTwo(t *testing.T) {
 		after(time.Second)
 		w.keepers[1].says <- nil
 		after(time.Second)
-		if n := len(w.crews[1].has); n != 2 || len(w.crews) != 2 {
+		if n := len(w.crews[1].held()); n != 2 || len(w.crews) != 2 {
 			t.Errorf("the second child of %d has %d connections", len(w.crews), n)
 		}
 		stop("term")
@@ -644,12 +655,12 @@ func TestGuardOneOfTwoIsLost(t *testing.T) {
 		c := w.crews[0]
 		c.says <- crew.Event{Kind: crew.Lost, Link: 2, Err: errTest}
 		synctest.Wait()
-		if len(c.has) != 1 || c.has[0].(*link.Link).ID != 1 {
-			t.Errorf("the child has %v", c.has)
+		if has := c.held(); len(has) != 1 || has[0].(*link.Link).ID != 1 {
+			t.Errorf("the child has %v", has)
 		}
 		after(time.Second)
-		if len(c.has) != 2 || len(w.crews) != 1 {
-			t.Errorf("the child of %d has %v", len(w.crews), c.has)
+		if has := c.held(); len(has) != 2 || len(w.crews) != 1 {
+			t.Errorf("the child of %d has %v", len(w.crews), has)
 		}
 		stop("term")
 	})
@@ -683,7 +694,7 @@ func TestGuardOneEnds(t *testing.T) {
 	}}
 	err := during(t, w, func(stop func(string)) {
 		after(time.Minute)
-		if n := len(w.crews[0].has); n != 1 || len(w.crews) != 1 {
+		if n := len(w.crews[0].held()); n != 1 || len(w.crews) != 1 {
 			t.Errorf("the child of %d has %d connections", len(w.crews), n)
 		}
 		stop("term")
@@ -701,7 +712,7 @@ func TestGuardWaitsForTheRest(t *testing.T) {
 		first := w.crews[0]
 		first.says <- errLost
 		synctest.Wait()
-		if n := len(first.has); n != 0 {
+		if n := len(first.held()); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 		after(3 * time.Second)
@@ -772,4 +783,36 @@ func (w *fakeWorld) wantSorted(t *testing.T, want ...string) {
 	slices.Sort(w.log)
 	slices.Sort(want)
 	wantLog(t, w, want...)
+}
+
+// TestGuardSaysHowItStands: somebody asks how main stands, and it goes on.
+func TestGuardSaysHowItStands(t *testing.T) {
+	w := &fakeWorld{lines: 2}
+	err := during(t, w, func(stop func(string)) {
+		w.quit <- struct{}{}
+		w.crews[0].says <- crew.Event{Kind: crew.Died, Err: errTest}
+		synctest.Wait()
+		w.quit <- struct{}{}
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	var lines []string
+	for line := range strings.Lines(w.logged.String()) {
+		if _, said, ok := strings.Cut(line, `msg="how main stands`); ok {
+			lines = append(lines, strings.TrimSpace(said))
+		}
+	}
+	want := []string{
+		`" crew=serving links=2 goroutines=1 handing=0 child=1`,
+		`: a link" state=served goroutines=0 node=us@h target=them@h`,
+		`: a link" state=served goroutines=0 node=us@h target=them@h`,
+		`" crew=down links=2 goroutines=0 handing=0 error=` + errTest.Error(),
+		`: a link" state=kept goroutines=1 node=us@h target=them@h`,
+		`: a link" state=kept goroutines=1 node=us@h target=them@h`,
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -358,5 +359,36 @@ func TestInterimIgnores(t *testing.T) {
 		b := binary.BigEndian.AppendUint32(nil, uint32(len(head)+2*interimHead))
 		hear(i, append(append(b, head...), make([]byte, 2*interimHead)...), 1000)
 		want(t, frames(t, i))
+	}
+}
+
+// TestInterimTraces: at trace each control message is a line, and says nothing of what it
+// carries; at any other level there is none.
+func TestInterimTraces(t *testing.T) {
+	secret := etf.Atom("hunter2")
+	call, err := etf.AppendTerm(dist.BeginRegSend(nil, caller, "erluv"), etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, secret}, secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call = dist.End(call, 0)
+	for _, level := range []slog.Level{ipc.LevelTrace, slog.LevelDebug} {
+		var logged bytes.Buffer
+		l := testConnection()
+		l.log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: level}))
+		i := newInterim(l, "erluv", 5*time.Second, stand{}, ledgerOf(t, testLink, testMon), secret)
+		hear(i, call, len(call))
+		i.trace()
+		said := frames(t, i)
+		sent, received := strings.Count(logged.String(), "control message sent"), strings.Count(logged.String(), "control message received")
+		want := [2]int{}
+		if level == ipc.LevelTrace {
+			want = [2]int{len(said), 1}
+		}
+		if [2]int{sent, received} != want {
+			t.Errorf("at %v %d lines of what is sent and %d of what is received, want %v:\n%s", level, sent, received, want, logged.String())
+		}
+		if strings.Contains(logged.String(), string(secret)) {
+			t.Errorf("what was said is in the log:\n%s", logged.String())
+		}
 	}
 }
