@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"erluv/config"
 	"erluv/discover"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
@@ -177,4 +181,58 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDial: how many links there are, and where they lead, by the configuration.
+func TestDial(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nodes")
+	if err := os.WriteFile(file, []byte("a@h\nb@h\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	source, err := discover.ParseSource("file:"+file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		cfg    config.Config
+		lines  int  // at once
+		seeks  bool // and these are found later on
+		always bool
+		links  int // for a@h and b@h
+	}{
+		"one":           {config.Config{Serve: config.ServeFirst, Targets: targets("a@h")}, 1, false, false, 1},
+		"the first":     {config.Config{Serve: config.ServeFirst, Targets: targets("a@h", "b@h")}, 1, false, false, 1},
+		"all":           {config.Config{Serve: config.ServeAll, Targets: targets("a@h", "b@h")}, 2, false, true, 2},
+		"all, found":    {config.Config{Serve: config.ServeAll, Source: source}, 0, true, true, 2},
+		"first, found":  {config.Config{Serve: config.ServeFirst, Source: source}, 1, true, true, 1},
+		"one, patient":  {config.Config{Serve: config.ServeFirst, Targets: targets("a@h"), Reconnect: config.ReconnectAlways}, 1, false, true, 1},
+		"all, only one": {config.Config{Serve: config.ServeAll, Targets: targets("a@h")}, 1, false, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &guard{log: slog.New(slog.DiscardHandler)}
+			tt.cfg.DiscoverInterval = time.Hour
+			g.dial(&tt.cfg)
+			if len(g.lines) != tt.lines || (g.nodes.seek != nil) != tt.seeks {
+				t.Fatalf("%d links, more are sought: %v", len(g.lines), g.nodes.seek != nil)
+			}
+			if tt.seeks {
+				ctx, cancel := context.WithCancel(t.Context())
+				g.nodes.seek(ctx, func(found []discover.Target, err error) {
+					if len(found) != 2 || err != nil {
+						t.Errorf("found %v, %v", found, err)
+					}
+					g.aim(found)
+					cancel()
+				})
+			}
+			if len(g.lines) != tt.links {
+				t.Errorf("%d links", len(g.lines))
+			}
+			for _, l := range g.lines {
+				if l.Always != tt.always || l.connect == nil || l.target == "" {
+					t.Errorf("a link to %q, always: %v", l.target, l.Always)
+				}
+			}
+		})
+	}
 }
