@@ -22,11 +22,11 @@ options(_, Options) ->
 path(Node, Options) ->
     case host(Node) =/= host(node()) orelse lists:any(fun says/1, Options) of
         true -> false;
-        false -> path(os:getenv("PATH", ""))
+        false -> path(erluv_environment:value("PATH"))
     end.
 
-path("") -> false;
-path(Path) -> unicode:characters_to_binary(Path, unicode, file:native_name_encoding()).
+path(<<>>) -> false;
+path(Path) -> Path.
 
 host(Node) ->
     [_, Host] = string:split(atom_to_list(Node), "@"),

@@ -146,7 +146,7 @@ defmodule Erluv.Options do
     {env, opts} =
       pop(opts, :env, [], &env?/1, "an enumerable of pairs of strings, or nil as value")
 
-    base = if clear, do: %{}, else: System.get_env()
+    base = if clear, do: %{}, else: Map.new(:erluv_environment.all())
     initial = %{env: env(base, env), cd: {:own, File.cwd!()}}
     opts |> Enum.reduce(initial, &option/2) |> sandbox()
   end

@@ -196,7 +196,7 @@ defmodule Erluv.PortWorker do
   end
 
   defp env(env) do
-    here = System.get_env()
+    here = Map.new(:erluv_environment.all())
 
     for({name, _} <- here, not is_map_key(env, name), do: {String.to_charlist(name), false}) ++
       for {name, value} <- env, here[name] != value do

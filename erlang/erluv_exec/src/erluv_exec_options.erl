@@ -59,7 +59,7 @@ pair(Other) -> bad(Other, "an option is an atom or a tuple that begins with one"
 defaults() ->
     {ok, Cwd} = file:get_cwd(),
     #{spawn => #{cd => Cwd, stdin => null, tree => leave},
-      env => maps:from_list(os:env()), stdout => null, stderr => null, terminal => #{echo => false},
+      env => maps:from_list(erluv_environment:all()), stdout => null, stderr => null, terminal => #{echo => false},
       success => 0, kill_timeout => ?KILL_TIMEOUT}.
 
 option({Flag, true}, Run) when Flag =:= sync; Flag =:= monitor; Flag =:= link -> Run#{Flag => true};
@@ -112,10 +112,12 @@ env(Pair, #{env := Env} = Run) ->
         _ -> bad_env(Pair)
     end.
 
-text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
+%% As the names that are inherited are.
+text(Atom) when is_atom(Atom) -> atom_to_binary(Atom);
+text(Bytes) when is_binary(Bytes) -> Bytes;
 text(Given) ->
-    try unicode:characters_to_list(Given) of
-        Text when is_list(Text) -> Text;
+    try unicode:characters_to_binary(Given) of
+        Text when is_binary(Text) -> Text;
         _ -> bad_env(Given)
     catch
         error:badarg -> bad_env(Given)
