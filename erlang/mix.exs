@@ -12,9 +12,19 @@ defmodule Mix.Tasks.Compile.Erluv do
   defp make do
     Mix.Task.Compiler.after_compiler(:erlang, &document/1)
     priv = Path.join(Mix.Project.app_path(), "priv")
-    # Of the configuration of the project that has the application as a dependency.
-    binary = System.get_env("ERLUV_BIN") || Application.get_env(:erluv, :binary)
-    env = if binary, do: [{"ERLUV_BIN", Path.expand(binary)}], else: []
+    # A relative path is of the project that has the application as a dependency, in whose
+    # directory this runs: that project's is where deps are.
+    project = Path.dirname(Mix.Project.deps_path())
+
+    env =
+      for {binary, by} <- [
+            {System.get_env("ERLUV_BIN"), "ERLUV_BIN"},
+            {Application.get_env(:erluv, :binary), "binary of config :erluv"}
+          ],
+          binary,
+          do: [{"ERLUV_BIN", Path.expand(binary, project)}, {"ERLUV_BIN_BY", by}]
+
+    env = List.first(env, [])
 
     # An archive may have lost its mode.
     case Mix.shell().cmd("sh ./make-erluv \"$PRIV\"", cd: __DIR__, env: [{"PRIV", priv} | env]) do

@@ -34,6 +34,7 @@ func TestMakeErluv(t *testing.T) {
 		{"a binary of this version", right, "", `^$`, false, right},
 		{"a binary of another version", other, "", `^erluv: ERLUV_BIN is /\S+/other, of version 0\.2\.0 \(def\), and this application is 0\.1\.0\n$`, true, ""},
 		{"a binary that does not run", broken, "", `^erluv: ERLUV_BIN is /\S+/broken, which is no erluv that runs here\n$`, true, ""},
+		{"a relative path, and another name", "other", "", `^erluv: binary of config :erluv is /\S+/other, of version 0\.2\.0 \(def\), and this application is 0\.1\.0\n$`, true, ""},
 		{"nothing", "", "", `^erluv: there is no executable: install Go \(.*\n$`, false, ""},
 		{"nothing, and one in PATH", "", inPath + ":", `^$`, false, ""},
 	} {
@@ -41,6 +42,9 @@ func TestMakeErluv(t *testing.T) {
 			priv := filepath.Join(t.TempDir(), "priv")
 			cmd := exec.Command(filepath.Join(alone, "make-erluv"), priv)
 			cmd.Env = []string{"PATH=" + test.path + "/usr/bin:/bin", "ERLUV_BIN=" + test.binary}
+			if test.binary == "other" { // as rebar3 and the compiler of Mix start it
+				cmd.Env = append(cmd.Env, "REBAR_ROOT_DIR="+bin, "ERLUV_BIN_BY=binary of config :erluv")
+			}
 			out, err := cmd.CombinedOutput()
 			if (err != nil) != test.fails || !regexp.MustCompile(test.says).Match(out) {
 				t.Errorf("%v, and it says:\n%s", err, out)
