@@ -197,7 +197,7 @@ defmodule Erluv do
   @spec cmd(String.t(), [String.t()], keyword()) ::
           {Collectable.t(), 0..255 | :timeout | :max_output}
   def cmd(command, args, opts \\ []) when is_binary(command) and is_list(args) do
-    {into, opts} = Keyword.pop(opts, :into, "")
+    {into, opts} = opts |> Options.keyword!() |> Keyword.pop(:into, "")
     {max, opts} = Options.pop(opts, :max_output, :infinity, &limit?/1, "a number of bytes")
     spec = Options.run(:cmd, [command | args], opts)
     {initial, fun} = Collectable.into(into)

@@ -29,6 +29,56 @@ defmodule Erluv.CmdTest do
     assert mailbox() == []
   end
 
+  test "no error has the environment" do
+    System.put_env("ERLUV_EX_SECRET", "s3cret")
+
+    for {opts, words} <- [
+          {[node: "nosuch"], ~r/^option :node is the name of an erluv node, .* got: "nosuch"$/},
+          {[node: nil], ~r/^option :node is/},
+          {[node: {:erluv, node()}], ~r/^option :node is/},
+          {[env: [{"A", "s3cret"}, :b]], ~r/^option :env is an enumerable of pairs/},
+          {[{"cd", "/"}, {:env, [{"A", "s3cret"}]}], ~r/^options are a keyword list$/},
+          {[{:env, [{"A", "s3cret"}]}, :b], ~r/^options are a keyword list$/}
+        ],
+        run <- [
+          &Erluv.cmd("true", [], &1),
+          &Erluv.stream!(["true"], &1),
+          &Erluv.Daemon.start_link("true", [], &1)
+        ] do
+      {error, stack} =
+        try do
+          run.(opts)
+        rescue
+          error -> Exception.blame(:error, error, __STACKTRACE__)
+        end
+
+      assert %ArgumentError{message: message} = error
+      assert message =~ words
+      refute Exception.format(:error, error, stack) =~ "s3cret"
+    end
+
+    for options <- [%{env: %{"A" => "s3cret"}}, [env: [{"A", "s3cret"}]]] do
+      stack =
+        try do
+          :erluv.spawn({:no, :server}, ["true"], options)
+        catch
+          :error, :badarg -> __STACKTRACE__
+        end
+
+      refute inspect(stack, limit: :infinity) =~ "s3cret"
+    end
+
+    # When such a process crashes its state is logged.
+    task = Task.async(fn -> Erluv.cmd("sleep", ["60"]) end)
+    until(fn -> runs() != [] end)
+    [run] = runs()
+    state = :sys.get_state(run)
+    refute inspect(state, limit: :infinity, printable_limit: :infinity) =~ "s3cret"
+    Task.shutdown(task)
+  after
+    System.delete_env("ERLUV_EX_SECRET")
+  end
+
   test "the environment is this node's, or what is said" do
     System.put_env("ERLUV_EX_TEST", "here")
     script = ["-c", "echo ${ERLUV_EX_TEST-not}"]

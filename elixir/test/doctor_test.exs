@@ -21,6 +21,8 @@ defmodule Erluv.DoctorTest do
          ~r"^erluv +does not run: there is no executable /no/such/erluv: compile .*, or name its path by config :erluv, executable: \"/path/of/erluv\"$"m},
         {"a mode that is none", [distribution: :remote],
          ~r/^erluv +does not run: distribution: local or none$/m},
+        {"a start that is none", [start: :banana],
+         ~r/^erluv +does not run: start: on_demand or manual$/m},
         {"no default node", [start: :manual],
          ~r/^erluv +does not run: no erluv_node runs as :erluv: start one under a supervisor, as {:erluv_node, name: :erluv}, or by config :erluv, nodes: \[\[name: :erluv\]\], or/m}
       ] do
@@ -33,6 +35,25 @@ defmodule Erluv.DoctorTest do
     end
   end
 
+  # Of the package: calls take this node, so the doctor does.
+  for {name, env, words} <- [
+        {"a node that is not there", [node: :nosuch@host],
+         ~r/^erluv +does not run: config :erluv_ex, node: :nosuch@host: the erluv node is not connected/m},
+        {"a process that is not there", [node: :nosuch],
+         ~r/^erluv +does not run: config :erluv_ex, node: :nosuch: no erluv_node runs as :nosuch/m},
+        {"a node that is none", [node: "nosuch"],
+         ~r/^erluv +does not run: config :erluv_ex, node: is the name of an erluv node, .* got: "nosuch"$/m},
+        {"a fallback that is none", [fallback: :prot],
+         ~r/^erluv +does not run: config :erluv_ex, fallback: is :port, got: :prot$/m}
+      ] do
+    test "#{name} is a line of words, and the exit status 1 too" do
+      {text, status} = doctor([executable: executable()], unquote(env))
+      assert text =~ unquote(Macro.escape(words))
+      assert status == 1
+      refute text =~ "**"
+    end
+  end
+
   test "what works" do
     {text, 0} = doctor(executable: executable())
     assert text =~ ~r/^erluv +erluv_[0-9a-f]{8}@127.0.0.1, version /m
@@ -42,8 +63,9 @@ defmodule Erluv.DoctorTest do
   defp executable, do: Application.fetch_env!(:erluv, :executable)
 
   # The environment, as config/config.exs would set it.
-  defp doctor(env) do
-    code = "Application.put_all_env([erluv: #{inspect(env, limit: :infinity)}], persistent: true)"
+  defp doctor(env, of_package \\ []) do
+    all = [erluv: env, erluv_ex: of_package]
+    code = "Application.put_all_env(#{inspect(all, limit: :infinity)}, persistent: true)"
     System.cmd("elixir", ["-e", code, "-S", "mix", "erluv.doctor"], stderr_to_stdout: true)
   end
 end

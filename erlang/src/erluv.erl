@@ -220,7 +220,7 @@ spawn(Server, Cmd) ->
 spawn(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {spawn, Cmd, default(link, false, Options)});
 spawn(Server, Cmd, Options) ->
-    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+    ?BADARG([Server, Cmd, shown(Options)], bad_start(Server, Options)).
 
 %% @equiv spawn_link(Server, Cmd, #{})
 -spec spawn_link(server(), cmd()) -> {ok, pid()} | error().
@@ -242,7 +242,7 @@ spawn_link(Server, Cmd) ->
 spawn_link(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {spawn, Cmd, with(link, true, Options)});
 spawn_link(Server, Cmd, Options) ->
-    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+    ?BADARG([Server, Cmd, shown(Options)], bad_start(Server, Options)).
 
 %% @equiv spawn_monitor(Server, Cmd, #{})
 -spec spawn_monitor(server(), cmd()) -> {ok, {pid(), reference()}} | error().
@@ -267,7 +267,7 @@ spawn_monitor(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options
         {error, _} = Error -> Error
     end;
 spawn_monitor(Server, Cmd, Options) ->
-    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+    ?BADARG([Server, Cmd, shown(Options)], bad_start(Server, Options)).
 
 %% @equiv run(Server, Cmd, #{})
 -spec run(server(), cmd()) ->
@@ -292,7 +292,7 @@ run(Server, Cmd) ->
 run(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {run, Cmd, Options});
 run(Server, Cmd, Options) ->
-    ?BADARG([Server, Cmd, Options], bad_start(Server, Options)).
+    ?BADARG([Server, Cmd, shown(Options)], bad_start(Server, Options)).
 
 %% @equiv watch(Server, Path, #{})
 -spec watch(server(), text()) -> {ok, pid()} | error().
@@ -314,7 +314,7 @@ watch(Server, Path) ->
 watch(Server, Path, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {watch, Path, Options});
 watch(Server, Path, Options) ->
-    ?BADARG([Server, Path, Options], bad_start(Server, Options)).
+    ?BADARG([Server, Path, shown(Options)], bad_start(Server, Options)).
 
 %% @doc Writes to the program's stdin.
 %%
@@ -623,6 +623,11 @@ format_error(Reason) ->
 %% What a wrong argument of a function that starts something is.
 bad_start(Server, _) when not ?IS_SERVER(Server) -> #{1 => server};
 bad_start(_, _) -> #{3 => options}.
+
+%% An error is logged, and secrets may be in an environment.
+shown(Options) when is_map(Options) -> maps:remove(env, Options);
+shown(Options) when length(Options) >= 0 -> lists:keydelete(env, 1, Options);
+shown(Options) -> Options.
 
 with(Key, Value, Options) when is_map(Options) -> Options#{Key => Value};
 with(Key, Value, Options) -> [{Key, Value} | lists:keydelete(Key, 1, delete(Key, Options))].

@@ -83,8 +83,10 @@ start_default(on_demand) ->
     catch
         exit:_ -> {error, {no_node, erluv}} % the application ends
     end;
+start_default(manual) ->
+    {error, {no_node, erluv}};
 start_default(_) ->
-    {error, {no_node, erluv}}.
+    {error, {bad_option, start, <<"on_demand or manual">>}}.
 
 %% @doc Says whether the default node may be started.
 -spec on_demand(on_demand()) -> ok.

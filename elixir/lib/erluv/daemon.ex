@@ -88,7 +88,7 @@ defmodule Erluv.Daemon do
   """
   @spec start_link(String.t(), [String.t()], keyword()) :: GenServer.on_start()
   def start_link(command, args, opts \\ []) do
-    {name, opts} = Keyword.split(opts, [:name])
+    {name, opts} = opts |> Options.keyword!() |> Keyword.split([:name])
     GenServer.start_link(__MODULE__, prepare(Options.command!([command | args]), opts), name)
   end
 

@@ -28,11 +28,37 @@ defmodule Erluv.Options do
   function that starts a program.
   """
   def pop_node(opts) do
-    Keyword.pop_lazy(opts, :node, fn ->
-      Application.get_env(:erluv_ex, :node) ||
-        if(PortWorker.stands_in?(), do: &PortWorker.spawn_link/2, else: :erluv)
-    end)
+    case Keyword.pop(opts, :node, :"$default") do
+      {:"$default", opts} -> {default_node(), opts}
+      {node, opts} -> {node!("option :node", node), opts}
+    end
   end
+
+  @doc "The erluv node of those that name none, by the configuration."
+  def default_node do
+    case Application.get_env(:erluv_ex, :node) do
+      nil -> if(PortWorker.stands_in?(), do: &PortWorker.spawn_link/2, else: :erluv)
+      node -> node!("config :erluv_ex, node:", node)
+    end
+  end
+
+  defp node!(_, node) when is_pid(node) or (is_atom(node) and node not in [nil, true, false]),
+    do: node
+
+  defp node!(what, node) do
+    raise ArgumentError,
+          what <>
+            " is the name of an erluv node, or an erluv_node process: its pid or registered " <>
+            "name, got: #{inspect(node)}"
+  end
+
+  @doc "The options, if they are a list of them. What they are is not said: see :env."
+  def keyword!(opts),
+    do:
+      if(Keyword.keyword?(opts),
+        do: opts,
+        else: raise(ArgumentError, "options are a keyword list")
+      )
 
   @doc "Takes an option out, checked."
   def pop(opts, key, default, right?, right) do
@@ -45,7 +71,7 @@ defmodule Erluv.Options do
   @doc "A run for cmd/3 or stream!/2."
   def run(kind, command, opts) do
     command = command!(command)
-    {node, opts} = pop_node(opts)
+    {node, opts} = opts |> keyword!() |> pop_node()
     {input, opts} = Keyword.pop(opts, :input)
     {lines, opts} = pop(opts, :lines, nil, &positive?/1, "a number of bytes")
     {size, opts} = pop(opts, :max_chunk_size, @max_chunk, &chunk?/1, "1 to #{@max_chunk} bytes")
@@ -143,8 +169,9 @@ defmodule Erluv.Options do
   def spawn_options(opts) do
     {clear, opts} = pop(opts, :clear_env, false, &is_boolean/1, "true or false")
 
-    {env, opts} =
-      pop(opts, :env, [], &env?/1, "an enumerable of pairs of strings, or nil as value")
+    {env, opts} = Keyword.pop(opts, :env, [])
+    # Nothing says what it was, as secrets may be in it.
+    env?(env) || refuse!(:env, "is an enumerable of pairs of strings, or nil as value")
 
     base = if clear, do: %{}, else: Map.new(:erluv_environment.all())
     initial = %{env: env(base, env), cd: {:own, File.cwd!()}}

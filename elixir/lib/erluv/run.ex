@@ -80,7 +80,8 @@ defmodule Erluv.Run do
 
         {:ok,
          %State{
-           spec: spec,
+           # In the options are secrets, and of what crashes the state is logged.
+           spec: %{spec | options: nil, input: nil},
            worker: worker,
            readers: for({stream, to} <- streams, do: reader(worker, stream, to, spec)),
            writer: writer(worker, callers, spec.input)

@@ -19,18 +19,29 @@ defmodule Mix.Tasks.Erluv.Doctor do
     before = Node.self()
     started = Application.ensure_all_started(:erluv_ex)
     say("executable", executable())
-    with {:error, reason} <- started, do: fails(why(reason))
+    with {:error, reason} <- started, do: reason |> why() |> words() |> fails()
 
-    if Erluv.PortWorker.stands_in?(),
-      do: say("programs", "run by ports: config :erluv_ex, fallback: :port"),
-      else: start(before)
+    case default_node() do
+      port when is_function(port) ->
+        say("programs", "run by ports: config :erluv_ex, fallback: :port")
+
+      node ->
+        start(before, node)
+    end
   end
 
-  defp start(before) do
-    {time, info} = :timer.tc(fn -> :erluv.info(:erluv) end)
+  # The one that calls take, which the configuration may name.
+  defp default_node do
+    Erluv.Options.default_node()
+  rescue
+    error in ArgumentError -> fails(Exception.message(error))
+  end
+
+  defp start(before, node) do
+    {time, info} = :timer.tc(fn -> :erluv.info(node) end)
     say("distribution", distribution(before, Node.self()))
     say("kernel", kernel())
-    report(info, div(time, 1000))
+    report(info, node, div(time, 1000))
   end
 
   defp executable do
@@ -59,14 +70,17 @@ defmodule Mix.Tasks.Erluv.Doctor do
   defp why({_application, {reason, {module, :start, _}}}) when is_atom(module), do: reason
   defp why({_application, reason}), do: reason
 
-  defp fails(reason) do
-    say("erluv", "does not run: " <> words(reason))
+  defp fails(words) do
+    say("erluv", "does not run: " <> words)
     exit({:shutdown, 1})
   end
 
-  defp report({:error, reason}, _), do: fails(reason)
+  defp report({:error, reason}, :erluv, _), do: fails(words(reason))
 
-  defp report(info, time) do
+  defp report({:error, reason}, node, _),
+    do: fails("config :erluv_ex, node: #{inspect(node)}: #{words(reason)}")
+
+  defp report(info, _, time) do
     say("erluv", "#{info.node}, version #{info.version}, up in #{time} ms")
     say("programs run as", "#{info.user}, and at most #{info.max_workers} at a time")
     say("containment", "#{info.contained}#{limits(info.limits)}: #{ends(info.contained)}")
