@@ -247,7 +247,7 @@ defmodule Erluv do
 
   Those of `Erluv`, and
 
-    * `:input` - what the program reads on stdin: an enumerable of iodata, or a function that
+    * `:input` - what the program reads on stdin: iodata, an enumerable of it, or a function that
       is called with a collectable. A process of its own enumerates it, at the pace at which
       the program reads, and closes stdin at the end. An exception there is raised in the
       consumer. Without input, stdin is empty.

@@ -201,6 +201,26 @@ defmodule Erluv.StreamTest do
     assert mailbox() == []
   end
 
+  test "input is iodata, bytes and tails too" do
+    for input <- [
+          ["a", ?b],
+          ~c"abc",
+          ["a" | "b"],
+          [?a, ["b" | "c"] | "d"],
+          [[~c"a"], "b"],
+          [],
+          ""
+        ] do
+      want = IO.iodata_to_binary(input)
+      assert {input, Erluv.cmd("cat", [], input: input)} == {input, {want, 0}}
+      assert {input, Enum.join(Erluv.stream!(["cat"], input: input))} == {input, want}
+    end
+
+    assert_raise ArgumentError, "option :input has what is no iodata: [\"a\", 256]", fn ->
+      Erluv.cmd("cat", [], input: ["a", 256])
+    end
+  end
+
   test "input is iodata, in pieces of any size" do
     large = :binary.copy("0123456789abcdef", 262_144)
 
@@ -390,7 +410,7 @@ defmodule Erluv.StreamTest do
           {[ignore_epipe: 1], "option :ignore_epipe is true or false, got: 1"},
           {[stderr: :nowhere], "option :stderr is :console"},
           {[stderr: :disable, stderr_to_stdout: true], "exclude each other"},
-          {[input: 1], "option :input is an enumerable of iodata"},
+          {[input: 1], "option :input is iodata, an enumerable of it"},
           {[flow: :auto], "option :flow is for :erluv.spawn/3"},
           {[pty: true], "option :pty is for :erluv.spawn/3"},
           {[ready: :notify], "option :ready is for Erluv.Daemon"},

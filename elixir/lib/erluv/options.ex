@@ -301,7 +301,7 @@ defmodule Erluv.Options do
   defp input!(input) do
     Enumerable.impl_for(input) ||
       raise ArgumentError,
-            "option :input is an enumerable of iodata, or a function of a collectable, " <>
+            "option :input is iodata, an enumerable of it, or a function of a collectable, " <>
               "got: #{inspect(input)}"
 
     input

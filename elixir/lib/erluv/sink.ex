@@ -10,7 +10,14 @@ defmodule Erluv.Sink do
 
   @doc "Writes all of an input. Throws `{Erluv.Sink, reason}` when nobody reads it any more."
   def write_all(worker, input) when is_function(input, 1), do: input.(%__MODULE__{worker: worker})
-  def write_all(worker, input), do: Enum.each(input, &write(worker, &1))
+
+  def write_all(worker, input) do
+    if bytes?(input), do: write(worker, input), else: Enum.each(input, &write(worker, &1))
+  end
+
+  # A list that is iodata as a whole, and none of it: bytes are no pieces, nor is a tail.
+  defp bytes?(input),
+    do: is_list(input) and (List.improper?(input) or Enum.any?(input, &is_integer/1))
 
   @doc "Writes iodata, in pieces."
   def write(worker, data), do: write_binary(worker, binary(data))
