@@ -23,25 +23,40 @@ func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 			t.Fatalf("process %d cannot be made to set its limit %d to %d: %v", pid, resource, soft, err)
 		}
 	}
-	stopped := func() {
-		var status unix.WaitStatus
-		_, err := unix.Wait4(pid, &status, unix.WALL, nil)
-		if err == nil && !status.Stopped() {
-			err = errors.New("it has ended")
+	// until waits for the stop with a signal. Others that come meanwhile, as those of Go's
+	// runtime do, are sent again in the end; next has the process go on until then.
+	var others []unix.Signal
+	until := func(want unix.Signal, next func(pid int) error) {
+		for {
+			var status unix.WaitStatus
+			_, err := unix.Wait4(pid, &status, unix.WALL, nil)
+			if err == nil && !status.Stopped() {
+				err = errors.New("it has ended")
+			}
+			must(err)
+			if status.StopSignal() == want {
+				return
+			}
+			others = append(others, status.StopSignal())
+			must(next(pid))
 		}
-		must(err)
 	}
+	defer func() {
+		_ = unix.PtraceDetach(pid)
+		for _, sig := range others {
+			_ = unix.Kill(pid, sig)
+		}
+	}()
 	// Its own instruction is what calls: other threads run the same code.
 	var before unix.PtraceRegs
 	for code := make([]byte, 2); string(code) != "\x0f\x05"; {
 		_ = unix.PtraceDetach(pid)
 		must(unix.PtraceAttach(pid))
-		stopped()
+		until(unix.SIGSTOP, func(pid int) error { return unix.PtraceCont(pid, 0) })
 		must(unix.PtraceGetRegs(pid, &before))
 		_, err := unix.PtracePeekText(pid, uintptr(before.Rip-2), code)
 		must(err)
 	}
-	defer func() { _ = unix.PtraceDetach(pid) }()
 
 	// Below the red zone of the stack: the limit that it sets, and the one that it had.
 	room := uintptr(before.Rsp - 512)
@@ -54,7 +69,7 @@ func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 		regs.Rdx, regs.R10 = uint64(set), uint64(room+16)
 		must(unix.PtraceSetRegs(pid, &regs))
 		must(unix.PtraceSingleStep(pid))
-		stopped()
+		until(unix.SIGTRAP, unix.PtraceSingleStep)
 		must(unix.PtraceGetRegs(pid, &regs))
 		if errno := -int64(regs.Rax); errno > 0 {
 			must(unix.Errno(errno))
