@@ -203,6 +203,10 @@ uninstall:
 deb: build
 	@packaging/deb
 
+# The first hour of an Elixir user, on a fresh Debian 12, as root.
+fresh: deps
+	@test/fresh
+
 # doc/tutorial.md, typed on a fresh Debian 12, as root; unit types it on this machine.
 tutorial: deps deb
 	@CGO_ENABLED=0 go test -c -o build/tutorial.test ./test/tutorial
