@@ -126,6 +126,31 @@ defmodule Erluv.FallbackTest do
     # erluv's programs must be able to enter it.
     env = [{"PATH", Path.expand(dir) <> ":/usr/bin:/bin"}]
     System.put_env("ERLUV_EX_TEST", "here")
+    # What a port cannot set, and what a shell drops.
+    odd = [
+      {"A-B", "1"},
+      {"x.y", "2"},
+      {"EMPTY", ""},
+      {"LATIN1", <<0xE9>>},
+      {"B", "é"},
+      {"1", "="}
+    ]
+
+    latin1 = "caf" <> <<0xE9>>
+
+    for {name, text} <- [
+          {"a=b", "#!/bin/sh\necho \"$@\"\n"},
+          {latin1, "#! /bin/sh -e\necho \"$0\" \"$@\"\n"},
+          {"empty", ""},
+          {"no-interpreter-line", "echo\n"},
+          {"no-interpreter", "#!/no/such/sh\n"},
+          {"not-an-interpreter", "#!/etc/passwd\n"}
+        ] do
+      :ok = :file.write_file(dir <> "/" <> name, text)
+      :ok = :file.change_mode(dir <> "/" <> name, 0o755)
+    end
+
+    System.put_env("ERLUV-EX.TEST", "odd")
     echo = "echo out; echo err >&2; echo out"
 
     for {command, args, opts} <- [
@@ -155,6 +180,11 @@ defmodule Erluv.FallbackTest do
           {path, ["a"], []},
           {"./only here", ["a"], [cd: dir]},
           {"echo", ["x"], [env: [{"PATH", nil}]]},
+          {"env", [], [lines: 9, into: MapSet.new(), env: [{"ERLUV_EX_TEST", nil} | odd]]},
+          {"env", [], [lines: 9, into: MapSet.new(), clear_env: true, env: odd]},
+          {"a=b", ["x"], [env: env ++ odd]},
+          {latin1, ["x", <<0xE9>>], [env: env]},
+          {"./" <> latin1, [], [cd: dir]},
           {"yes", [], [max_output: 5]},
           {"sh", ["-c", "echo one; exec sleep 60"], [timeout: 300]},
           {"sh", ["-c", "echo one; exec sleep 60"], [idle_timeout: 300]},
@@ -175,6 +205,14 @@ defmodule Erluv.FallbackTest do
           {"/etc/passwd", []},
           {"/etc", []},
           {"no-program", [env: env]},
+          {"empty", [env: env]},
+          {"no-interpreter-line", [env: env]},
+          {"no-interpreter", [env: env]},
+          {"not-an-interpreter", [env: env]},
+          {"./empty", [cd: dir]},
+          {"true", [env: [{"A=B", "1"}]]},
+          {"true", [env: [{"", "1"}]]},
+          {"true", [env: [{"A", "1\0"}]]},
           {"true", [cd: "/no/such"]},
           {"true", [cd: "/etc/passwd"]},
           {"true", [arg0: "x"]},
@@ -195,6 +233,7 @@ defmodule Erluv.FallbackTest do
     end
 
     System.delete_env("ERLUV_EX_TEST")
+    System.delete_env("ERLUV-EX.TEST")
     assert mailbox() == []
   end
 

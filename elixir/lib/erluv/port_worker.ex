@@ -6,6 +6,8 @@ defmodule Erluv.PortWorker do
   #
   # No GenServer, as it ends with the exit reason of a worker, which is no crash.
 
+  import Bitwise
+
   alias Erluv.Options
 
   require Logger
@@ -100,7 +102,9 @@ defmodule Erluv.PortWorker do
     warn_once()
 
     with :ok <- directory(options.cd),
-         {:ok, program} <- find(program, options) do
+         :ok <- environment(options.env),
+         {:ok, program, file} <- find(program, options),
+         :ok <- loadable(file, options.cd) do
       owner = self()
       ref = make_ref()
       pid = spawn_link(fn -> init(owner, ref, [program | args], options) end)
@@ -132,39 +136,108 @@ defmodule Erluv.PortWorker do
     end
   end
 
+  # In the words of erluv.
+  defp environment(env) do
+    wrong? = fn {name, value} ->
+      name == "" or String.contains?(name, ["=", <<0>>]) or String.contains?(value, <<0>>)
+    end
+
+    cond do
+      Enum.any?(env, wrong?) ->
+        words = "a name is not empty and holds no '=', and neither holds a NUL byte"
+        {:error, {:bad_option, :env, words}}
+
+      not unix?() and not Enum.all?(env, fn {n, v} -> String.valid?(n) and String.valid?(v) end) ->
+        {:error, {:bad_option, :env, "text is UTF-8 on this operating system"}}
+
+      true ->
+        :ok
+    end
+  end
+
   # As erluv looks it up: in the PATH that the program has, else in this node's. A shell that
-  # finds it as well has it by its name, which it sees then.
+  # finds it as well has it by its name, which it sees then. Beside it the file is returned.
   defp find(program, %{env: env, cd: dir}) do
     path = env["PATH"]
 
     cond do
-      String.contains?(program, "/") -> executable(Path.expand(program, dir), program)
-      path == nil -> look_up(program, System.get_env("PATH", ""))
-      true -> with {:ok, file} <- look_up(program, path), do: {:ok, by_name(program, file)}
+      String.contains?(program, "/") ->
+        file = Path.expand(program, dir)
+        with :ok <- executable(file), do: {:ok, program, file}
+
+      path == nil ->
+        with {:ok, file} <- look_up(program, :erluv_environment.value(~c"PATH")),
+             do: {:ok, file, file}
+
+      true ->
+        with {:ok, file} <- look_up(program, path), do: {:ok, by_name(program, file), file}
     end
   end
 
   defp by_name("-" <> _, file), do: file
   defp by_name(program, file), do: if(unix?(), do: program, else: file)
 
-  defp executable(file, program) do
+  defp executable(file) do
     cond do
-      :os.find_executable(String.to_charlist(file)) -> {:ok, program}
+      executable?(file) -> :ok
       File.exists?(file) -> {:error, :eacces}
       true -> {:error, :enoent}
     end
   end
 
-  defp look_up(program, path) do
-    case :os.find_executable(String.to_charlist(program), String.to_charlist(path)) do
-      false ->
-        files = for dir <- String.split(path, ":"), do: Path.join(dir, program)
-        {:error, if(Enum.any?(files, &File.exists?/1), do: :eacces, else: :enoent)}
+  # Names are bytes, which os:find_executable/2 takes for text.
+  defp executable?(file) do
+    if unix?(),
+      do:
+        match?({:ok, %{type: :regular, mode: mode}} when (mode &&& 0o111) != 0, File.stat(file)),
+      else: :os.find_executable(String.to_charlist(file)) != false
+  end
 
-      file ->
-        {:ok, List.to_string(file)}
+  defp look_up(program, path) do
+    if unix?() do
+      files = for dir <- String.split(path, ":"), do: Path.join(dir, program)
+
+      case Enum.find(files, &executable?/1) do
+        nil -> {:error, if(Enum.any?(files, &File.exists?/1), do: :eacces, else: :enoent)}
+        file -> {:ok, file}
+      end
+    else
+      case :os.find_executable(String.to_charlist(program), String.to_charlist(path)) do
+        false -> {:error, :enoent}
+        file -> {:ok, List.to_string(file)}
+      end
     end
   end
+
+  # The first bytes of programs: ELF, and those of macOS.
+  @magic [<<0x7F, "ELF">>, <<0xCA, 0xFE, 0xBA, 0xBE>>] ++
+           for(
+             last <- [0xCE, 0xCF],
+             magic <- [<<0xFE, 0xED, 0xFA, last>>, <<last, 0xFA, 0xED, 0xFE>>],
+             do: magic
+           )
+
+  # A shell takes for a script what the system does not load, and has no error for what a
+  # script needs.
+  defp loadable(file, dir) do
+    with true <- unix?(),
+         {:ok, start} <- File.open(file, [:read, :raw], &IO.binread(&1, 256)) do
+      loads(start, dir)
+    else
+      # It need not be readable.
+      _ -> :ok
+    end
+  end
+
+  defp loads("#!" <> line, dir) do
+    case line |> String.split("\n") |> hd() |> String.split([" ", "\t"], trim: true) do
+      [interpreter | _] -> executable(Path.expand(interpreter, dir))
+      [] -> {:error, :enoexec}
+    end
+  end
+
+  defp loads(<<magic::binary-size(4), _::binary>>, _) when magic in @magic, do: :ok
+  defp loads(_, _), do: {:error, :enoexec}
 
   # What the port is opened with: by a shell, which can open /dev/null, and becomes the program.
   @doc false
@@ -172,7 +245,7 @@ defmodule Erluv.PortWorker do
     # It would add them to an environment without.
     unset = for name <- ["PWD", "OLDPWD", "SHLVL"], not is_map_key(options.env, name), do: name
     script = Enum.map_join(unset, &"unset #{&1}; ") <> "exec \"$@\"" <> redirections(options)
-    {"/bin/sh", ["-c", script, "sh", program | args], []}
+    {"/bin/sh", ["-c", script, "sh"] ++ by_env(options.env, program) ++ [program | args], []}
   end
 
   # A program in the directory given, and no name of it, is found by Windows itself.
@@ -195,14 +268,42 @@ defmodule Erluv.PortWorker do
     |> Enum.join()
   end
 
-  defp env(env) do
-    here = Map.new(:erluv_environment.all())
+  # A port takes text, of which none is empty, and a shell may drop what is no name for it:
+  # env(1) sets these.
+  defp by_env(env, program) do
+    here = inherited()
+    set = for {name, value} <- env, not passed_on?(name, value, here), do: name <> "=" <> value
+    unset = for {name, _} <- here, not ascii?(name), not is_map_key(env, name), do: ["-u", name]
+    # It would take this for a variable.
+    by_sh =
+      if String.contains?(program, "="), do: ["/bin/sh", "-c", "exec \"$0\" \"$@\""], else: []
 
-    for({name, _} <- here, not is_map_key(env, name), do: {String.to_charlist(name), false}) ++
-      for {name, value} <- env, here[name] != value do
-        {String.to_charlist(name), String.to_charlist(value)}
+    if set == [] and unset == [],
+      do: [],
+      else: ["/usr/bin/env"] ++ List.flatten(unset) ++ set ++ by_sh
+  end
+
+  defp passed_on?(name, value, here) do
+    name =~ ~r/\A[A-Za-z_][A-Za-z0-9_]*\z/ and
+      (here[name] == value or (value != "" and ascii?(value)))
+  end
+
+  defp ascii?(text), do: for(<<byte <- text>>, byte > 127, do: byte) == []
+
+  defp inherited, do: Map.new(:erluv_environment.all())
+
+  # What the port sets and removes.
+  defp env(env) do
+    here = inherited()
+    passed_on? = fn name, value -> not unix?() or passed_on?(name, value, here) end
+
+    for({name, _} <- here, not is_map_key(env, name), ascii?(name), do: {text(name), false}) ++
+      for {name, value} <- env, here[name] != value, passed_on?.(name, value) do
+        {text(name), text(value)}
       end
   end
+
+  defp text(bytes), do: String.to_charlist(bytes)
 
   # captured: which stream the port's output is. credit: how many messages of it the owner is
   # sent, or :read. queue: what it was not sent yet, of so many bytes; lines: of what was cut
@@ -225,6 +326,8 @@ defmodule Erluv.PortWorker do
     try do
       Port.open({:spawn_executable, file}, [:binary, :exit_status, :hide | more])
     rescue
+      # Its arguments are in no error: the environment is one.
+      ArgumentError -> send(owner, {ref, {:error, :einval}})
       error in ErlangError -> send(owner, {ref, {:error, error.original}})
     else
       port ->
