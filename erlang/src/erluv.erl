@@ -71,6 +71,7 @@
 -export_type([pty/0]).
 -export_type([rlimits/0]).
 -export_type([limits/0]).
+-export_type([result/0]).
 -export_type([sandbox/0]).
 -export_type([exit/0]).
 -export_type([stream/0]).
@@ -98,6 +99,15 @@
         | ?OPTION_LIST.
 %% As in erluv-protocol(7).
 
+-type option_map() ::
+        #{?PROGRAM_OPTIONS,
+          ?WORKER_OPTIONS,
+          link => boolean(),
+          owner => pid() | none,
+          proxy => {module(), Function :: atom(), Args :: [term()]},
+          ready_reply => call | message}.
+%% The same without property lists, of which the specs have the keys.
+
 -type run_options() ::
         #{?PROGRAM_OPTIONS,
           input => iodata(),
@@ -107,6 +117,17 @@
         | ?OPTION_LIST.
 %% As in erluv-protocol(7).
 
+-type run_option_map() ::
+        #{?PROGRAM_OPTIONS,
+          input => iodata(),
+          max_output => non_neg_integer(),
+          stderr => null | stdout | file(),
+          stdout => null | file()}.
+%% The same without property lists.
+
+-type result() :: #{exit := exit(), stdout := binary(), stderr := binary()}.
+%% How a program ended, and what it wrote.
+
 -type watch_options() ::
         #{detached => boolean(),
           events => [created | modified | closed | attrib | renamed | deleted, ...],
@@ -114,7 +135,10 @@
           name => atom(),
           owner => pid() | none,
           recursive => boolean()}
-        | ?OPTION_LIST.
+        | [{detached | link | recursive, boolean()} | detached | link | recursive
+           | {events, [created | modified | closed | attrib | renamed | deleted, ...]}
+           | {name, atom()}
+           | {owner, pid() | none}].
 %% As in FILE EVENTS of erluv-protocol(7).
 
 -type worker_settings() ::
@@ -124,7 +148,11 @@
           packet => packet(),
           stderr => receivers(),
           stdout => receivers()}
-        | ?OPTION_LIST.
+        | [{active, boolean() | once | -32768..32767} | active
+           | {flow, auto | {active, boolean() | once | 0..32767}}
+           | {owner, pid()}
+           | {packet, packet()}
+           | {stderr | stdout, receivers()}].
 %% What of a worker can be changed.
 
 -type text() :: binary() | string().
@@ -171,7 +199,7 @@
         #{memory => pos_integer() | infinity,
           pids => pos_integer() | infinity,
           cpu => pos_integer() | infinity}
-        | ?OPTION_LIST.
+        | [{memory | pids | cpu, pos_integer() | infinity}].
 %% Bytes, processes and threads, percent of one processor.
 
 -type sandbox() ::
@@ -180,7 +208,7 @@
           exec => [text()],
           net => none,
           connect => [1..65535, ...]}
-        | ?OPTION_LIST.
+        | [{read | write | exec, [text()]} | {net, none} | {connect, [1..65535, ...]}].
 
 -type exit() :: {exit_status, byte()} | {signal, signal()} | {signal, signal(), core | oom}.
 %% `core': it left a core. `oom': the kernel killed it, for its `limits' left it no memory.
@@ -216,7 +244,14 @@ spawn(Server, Cmd) ->
 %% receive {W, {exit_status, 0}} -> ok end,
 %% {error, enoent} = erluv:spawn(erluv, ["no-such-program"]).
 %% '''
--spec spawn(server(), cmd(), options()) -> {ok, pid()} | error().
+-spec spawn(server(), cmd(), option_map()) -> {ok, pid()} | error();
+           (server(), cmd(),
+            [{link, boolean()} | link
+             | {owner, pid() | none}
+             | {proxy, {module(), Function :: atom(), Args :: [term()]}}
+             | {ready_reply, call | message}, ...]) -> {ok, pid()} | error();
+           ?PROGRAM_LISTS({ok, pid()} | error());
+           ?WORKER_LISTS({ok, pid()} | error()).
 spawn(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {spawn, Cmd, default(link, false, Options)});
 spawn(Server, Cmd, Options) ->
@@ -238,7 +273,14 @@ spawn_link(Server, Cmd) ->
 %% {ok, W} = erluv:spawn_link(erluv, <<"exit 3">>),
 %% receive {'EXIT', W, {exit_status, 3}} -> ok end.
 %% '''
--spec spawn_link(server(), cmd(), options()) -> {ok, pid()} | error().
+-spec spawn_link(server(), cmd(), option_map()) -> {ok, pid()} | error();
+           (server(), cmd(),
+            [{link, boolean()} | link
+             | {owner, pid() | none}
+             | {proxy, {module(), Function :: atom(), Args :: [term()]}}
+             | {ready_reply, call | message}, ...]) -> {ok, pid()} | error();
+           ?PROGRAM_LISTS({ok, pid()} | error());
+           ?WORKER_LISTS({ok, pid()} | error()).
 spawn_link(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {spawn, Cmd, with(link, true, Options)});
 spawn_link(Server, Cmd, Options) ->
@@ -260,7 +302,14 @@ spawn_monitor(Server, Cmd) ->
 %% ok = erluv:close(W),
 %% receive {'DOWN', Ref, process, W, normal} -> ok end.
 %% '''
--spec spawn_monitor(server(), cmd(), options()) -> {ok, {pid(), reference()}} | error().
+-spec spawn_monitor(server(), cmd(), option_map()) -> {ok, {pid(), reference()}} | error();
+           (server(), cmd(),
+            [{link, boolean()} | link
+             | {owner, pid() | none}
+             | {proxy, {module(), Function :: atom(), Args :: [term()]}}
+             | {ready_reply, call | message}, ...]) -> {ok, {pid(), reference()}} | error();
+           ?PROGRAM_LISTS({ok, {pid(), reference()}} | error());
+           ?WORKER_LISTS({ok, {pid(), reference()}} | error()).
 spawn_monitor(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     case erluv_call:request(Server, {spawn, Cmd, default(link, false, Options)}) of
         {ok, Worker} -> {ok, {Worker, erlang:monitor(process, Worker)}};
@@ -271,7 +320,7 @@ spawn_monitor(Server, Cmd, Options) ->
 
 %% @equiv run(Server, Cmd, #{})
 -spec run(server(), cmd()) ->
-          {ok, #{exit := exit(), stdout := binary(), stderr := binary()}} | error().
+          {ok, result()} | error().
 run(Server, Cmd) ->
     run(Server, Cmd, #{}).
 
@@ -287,8 +336,13 @@ run(Server, Cmd) ->
 %% {error, {timeout, #{stdout := <<"1\n">>}}} =
 %%     erluv:run(erluv, <<"echo 1; sleep 60">>, #{timeout => 500}).
 %% '''
--spec run(server(), cmd(), run_options()) ->
-          {ok, #{exit := exit(), stdout := binary(), stderr := binary()}} | error().
+-spec run(server(), cmd(), run_option_map()) -> {ok, result()} | error();
+         (server(), cmd(),
+          [{input, iodata()}
+           | {max_output, non_neg_integer()}
+           | {stderr, null | stdout | file()}
+           | {stdout, null | file()}, ...]) -> {ok, result()} | error();
+         ?PROGRAM_LISTS({ok, result()} | error()).
 run(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
     erluv_call:request(Server, {run, Cmd, Options});
 run(Server, Cmd, Options) ->

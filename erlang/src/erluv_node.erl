@@ -71,7 +71,10 @@
           respawn => {N :: non_neg_integer(), Milliseconds :: pos_integer()} | false,
           settings => settings(),
           timeout => timeout()}
-        | [{atom(), term()}].
+        | [{attach, node() | any} | {config, erluv:text() | atom()} | {cookie | name, atom()}
+           | {executable, erluv:text() | [erluv:text(), ...]}
+           | {respawn, {N :: non_neg_integer(), Milliseconds :: pos_integer()} | false}
+           | {settings, settings()} | {timeout, timeout()}].
 %% As above.
 
 -type settings() :: #{atom() => setting()} | [{atom(), setting()}].

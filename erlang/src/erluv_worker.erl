@@ -60,6 +60,15 @@
         | ?OPTION_LIST.
 %% Those of {@link erluv:spawn/3} but some, and those above.
 
+-type option_map() ::
+        #{?PROGRAM_OPTIONS,
+          ?WORKER_OPTIONS,
+          keep => non_neg_integer(),
+          output => log | output(),
+          reason => fun((term()) -> term()),
+          register => atom()}.
+%% The same without property lists, of which the specs have the keys.
+
 -record(state, {
     worker :: pid(),
     ended = false :: boolean(),          % the worker
@@ -102,7 +111,14 @@
 %% ok = erluv:write(W, <<"hello\n">>),
 %% ok = gen_server:stop(Daemon).
 %% '''
--spec start_link(erluv:server(), erluv:cmd(), options()) -> {ok, pid()} | {error, term()}.
+-spec start_link(erluv:server(), erluv:cmd(), option_map()) -> {ok, pid()} | {error, term()};
+                (erluv:server(), erluv:cmd(),
+                 [{keep, non_neg_integer()}
+                  | {output, log | output()}
+                  | {reason, fun((term()) -> term())}
+                  | {register, atom()}, ...]) -> {ok, pid()} | {error, term()};
+                ?PROGRAM_LISTS({ok, pid()} | {error, term()});
+                ?WORKER_LISTS({ok, pid()} | {error, term()}).
 start_link(Server, Cmd, Options) when is_list(Options) ->
     start_link(Server, Cmd, maps:from_list(proplists:unfold(Options)));
 start_link(Server, Cmd, #{register := Name} = Options) when is_atom(Name) ->

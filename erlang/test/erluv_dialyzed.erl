@@ -20,6 +20,21 @@ wrong_output() -> erluv_worker:child_spec({erluv, ["cat"], #{output => stdout}})
 wrong_node() -> erluv_node:start_link(#{nmae => second}).
 wrong_respawn() -> erluv_node:child_spec(#{respawn => 10}).
 
+wrong_name_in_list() -> erluv:spawn(erluv, ["cat"], [{tiemout, 3}]).
+wrong_value_in_list() -> erluv:spawn(erluv, ["cat"], [{restart, sometimes}]).
+wrong_path_in_list() -> erluv:spawn_link(erluv, ["cat"], [{cd, tmp}]).
+wrong_time_in_list() -> erluv:spawn_monitor(erluv, ["cat"], [{kill_timeout, x}]).
+wrong_stream_in_list() -> erluv:spawn(erluv, ["cat"], [{stdout, stderr}]).
+wrong_flag() -> erluv:spawn(erluv, ["cat"], [detatched]).
+wrong_name_within_list() -> erluv:spawn(erluv, ["cat"], [{limits, [{memroy, 1 bsl 30}]}]).
+wrong_list_for_run() -> erluv:run(erluv, ["cat"], [{timeout, "x"}]).
+wrong_list_for_spawn() -> erluv:spawn(erluv, ["cat"], [{input, <<"hello">>}]).
+wrong_list_for_watch() -> erluv:watch(erluv, "/tmp", [{recursvie, true}]).
+wrong_list_of_settings(Worker) -> erluv:setopts(Worker, [{actve, once}]).
+wrong_list_for_worker() -> erluv_worker:start_link(erluv, ["cat"], [{owner, self()}]).
+wrong_output_in_list() -> erluv_worker:start_link(erluv, ["cat"], [{output, stdout}]).
+wrong_list_for_node() -> erluv_node:start_link([{settngs, []}]).
+
 right_worker() ->
     erluv:spawn(erluv, ["cat"],
                 #{allow => [userns], cd => "/tmp", cpus => [0], detached => false, env => #{"A" => <<"b">>, 'C' => false},
@@ -38,6 +53,16 @@ right_terminal() -> erluv:spawn(erluv, <<"cat">>, #{pty => #{rows => 50, echo =>
 right_file() ->
     Rotate = #{size => 4096, count => 1},
     erluv:spawn(erluv, "cat", #{stdout => {file, "/tmp/x", [append, {mode, 8#640}, {rotate, Rotate}]}, stderr => null}).
+right_lists(Key, Value, More) ->
+    [erluv:spawn(erluv, ["cat"], L)
+     || L <- [[], [link, {stdin, null}, {cd, "/"}, {user, games}], [{timeout, 3} | More], [{Key, Value}], [{nice, Value}], More]],
+    [erluv:run(erluv, ["cat"], L) || L <- [[], [{input, "a"}, {stderr, stdout}, {limits, [{pids, 3}]}, setsid], More]],
+    [erluv_worker:start_link(erluv, ["cat"], L) || L <- [[], [detached, {output, none}, {register, x}], More]],
+    erluv_node:start_link([{name, x}, {settings, [{user, "games"}]}, {timeout, Value}]),
+    erluv:watch(erluv, "/tmp", [recursive, {events, [created]}]).
+right_types(Options) -> erluv:spawn(erluv, ["cat"], typed(Options)).
+-spec typed(term()) -> erluv:options().
+typed(Options) -> binary_to_term(Options).
 right_list() -> erluv:spawn(erluv, ["cat"], [detached, {stdin, null}]).
 right_run() -> erluv:run(erluv, ["cat"], #{input => ["a", <<"b">>], max_output => 100, stderr => stdout, timeout => 500}).
 right_watch() -> erluv:watch(erluv, "/tmp", #{events => [created], recursive => true}).

@@ -8,6 +8,7 @@
 -export([t_manual_has_all/0]).
 -export([t_shell_shows_all/0]).
 -export([t_options/0]).
+-export([t_lists_of_options/0]).
 
 -define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_exec]).
 
@@ -77,6 +78,7 @@ t_shell_shows_all() ->
                                 "-type options() ::", "As in erluv-protocol(7).",
                                 "Sends a signal, by number or name, to the program alone."],
                        string:find(Shown, Text) =:= nomatch],
+    nomatch = string:find(shell("c:h(erluv, spawn, 3)"), "kill_timeout"), % of a map, and no pages of lists
     {[], _} = {Missing, Shown},
     Undocumented = [{Module, F} || Module <- ?PUBLIC, {ok, Docs} <- [code:get_doc(Module)],
                                    F <- public(Module), not has_text(F, element(7, Docs))],
@@ -124,14 +126,46 @@ t_options() ->
     {node, Told} = {node, told(erluv_node)},
     Told = keys(erluv_node, options).
 
+%% What the specs have for property lists is of the same types as the maps, for dialyzer: five
+%% tuples at most in each clause.
+t_lists_of_options() ->
+    [begin
+         Forms = forms(Module),
+         [Spec] = [Clauses || {attribute, _, spec, {FA, Clauses}} <- Forms, FA =:= {F, 3}],
+         [Fields] = [Fields || {attribute, _, type, {T, {type, _, map, Fields}, []}} <- Forms, T =:= Type],
+         Lists = [case List of
+                      {type, _, union, Elements} -> Elements;
+                      Element -> [Element]
+                  end || {type, _, 'fun', [{type, _, product, [_, _, {type, _, nonempty_list, [List]}]}, _]} <- Spec],
+         Pairs = [[{Key, bare(Value)} || {type, _, tuple, [{atom, _, Key}, Value]} <- List] || List <- Lists],
+         [] = [List || List <- Pairs, length(List) > 5],
+         Wanted = lists:sort([{Key, bare(Value)} || {type, _, map_field_assoc, [{atom, _, Key}, Value]} <- Fields]),
+         {F, Wanted} = {F, lists:sort(lists:append(Pairs))},
+         Flags = lists:sort([Flag || {atom, _, Flag} <- lists:append(Lists)]),
+         {F, Flags} = {F, [Key || {Key, Value} <- Wanted, is_flag(Value)]}
+     end || {Module, F, Type} <- [{erluv, spawn, option_map}, {erluv, spawn_link, option_map}, {erluv, spawn_monitor, option_map},
+                                  {erluv, run, run_option_map}, {erluv_worker, start_link, option_map}]].
+
+%% An atom in a list stands for true.
+is_flag({type, _, boolean, []}) -> true;
+is_flag({atom, _, true}) -> true;
+is_flag({user_type, _, pty, []}) -> true;
+is_flag({remote_type, _, [_, {atom, _, pty}, []]}) -> true;
+is_flag(_) -> false.
+
+bare(Type) -> erl_parse:map_anno(fun(_) -> 0 end, Type).
+
 %% Whether it is not the option but its value that is refused.
 is_taken(Key, {error, {bad_option, Key, Why}}) ->
     re:run(Why, "^(there is no such option|is not for run|is for run only|the process |start_link waits)") =:= nomatch.
 
 keys(Module, Type) ->
-    {ok, {_, [{_, {_, Forms}}]}} = beam_lib:chunks(code:which(Module), [abstract_code]),
-    [Fields] = [Fields || {attribute, _, type, {T, {type, _, union, [{type, _, map, Fields} | _]}, []}} <- Forms, T =:= Type],
+    [Fields] = [Fields || {attribute, _, type, {T, {type, _, union, [{type, _, map, Fields} | _]}, []}} <- forms(Module), T =:= Type],
     lists:sort([Key || {type, _, map_field_assoc, [{atom, _, Key}, _]} <- Fields]).
+
+forms(Module) ->
+    {ok, {_, [{_, {_, Forms}}]}} = beam_lib:chunks(code:which(Module), [abstract_code]),
+    Forms.
 
 %% The options that the comment above a module has in its list.
 told(Module) ->
