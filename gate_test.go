@@ -75,3 +75,34 @@ func callsRepeats(fn *ast.FuncDecl) bool {
 	})
 	return calls
 }
+
+// TestTargets holds that the Makefile has a rule for each target that it names, and each
+// that HACKING.md names.
+func TestTargets(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hacking, err := os.ReadFile("HACKING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, m := range regexp.MustCompile(`(?m)^\.PHONY: (.*)$`).FindAllStringSubmatch(string(makefile), -1) {
+		named = append(named, strings.Fields(m[1])...)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^    make ([a-z0-9-]+) `).FindAllStringSubmatch(string(hacking), -1) {
+		named = append(named, m[1])
+	}
+	if len(named) < 30 {
+		t.Errorf("only these are named: %q", named)
+	}
+	for _, target := range named {
+		if target == "FORCE" { // it is none: what depends on it is made each time
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^([a-z0-9 -]+ )?` + target + `( [a-z0-9 -]+)?:($|[^=])`).Match(makefile) {
+			t.Errorf("the Makefile has no rule for %s", target)
+		}
+	}
+}
