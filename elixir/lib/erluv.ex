@@ -107,7 +107,9 @@ defmodule Erluv do
       `:kill_signal`, `:stop_sequence`, `:rlimits`, `:limits`, `:allow`, `:user`,
       `:nice`, `:cpus`, ...
 
-  An option that is not known, or not right, raises an `ArgumentError`. A program that
+  An option that is not known, or not right, raises an `ArgumentError`. Of several with one key
+  the first counts, but `:sandbox`, `:limits`, `:cgroup`, `:rlimits` and `:allow` must not be given
+  twice. A program that
   cannot be started raises an `ErlangError` with the error of the system, such as `:enoent`,
   as `System.cmd/3` does, or else an `Erluv.Error` that says why.
   """
@@ -120,12 +122,11 @@ defmodule Erluv do
   @typedoc "Program and arguments. A program without a slash is looked up in the `PATH` that it has, else in this node's."
   @type command() :: [String.t(), ...]
 
-  @typedoc "How a program has ended."
+  @typedoc "How a program has ended. `:timeout` is that of `:idle_timeout` too."
   @type exit() ::
           {:status, 0..255}
           | {:signal, atom() | pos_integer()}
           | :timeout
-          | :idle_timeout
           | :epipe
 
   @doc """

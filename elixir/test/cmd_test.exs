@@ -29,6 +29,29 @@ defmodule Erluv.CmdTest do
     assert mailbox() == []
   end
 
+  test "of several options with one key the first counts" do
+    first = [cd: "/", env: [{"A", "1"}], input: "x", timeout: 50_000, into: ""]
+    opts = first ++ [cd: "/tmp", env: [{"A", "2"}], input: "y", timeout: 1, into: []]
+    assert {"/ 1 x", 0} = Erluv.cmd("sh", ["-c", "echo -n $PWD $A ''; cat"], opts)
+
+    # Neither of two is dropped without a word.
+    for {key, value} <- [
+          sandbox: :read_only,
+          limits: [pids: 5],
+          cgroup: [pids_max: 5],
+          rlimits: %{}
+        ],
+        run <- [
+          &Erluv.cmd("true", [], &1),
+          &Erluv.stream!(["true"], &1),
+          &Erluv.Daemon.start_link("true", [], &1)
+        ] do
+      assert_raise ArgumentError, "option #{inspect(key)} is given more than once", fn ->
+        run.([{key, value}, {key, %{}}])
+      end
+    end
+  end
+
   test "no error has the environment" do
     System.put_env("ERLUV_EX_SECRET", "s3cret")
 

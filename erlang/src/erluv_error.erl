@@ -80,7 +80,7 @@ text({shutdown, {stopping, unknown}}) ->
 text({shutdown, {stopping, _} = Why}) -> text(Why);
 text({stopping, Reason}) -> ["erluv has left: ", exit_text(Reason)];
 text({child_crashed, Reason}) ->
-    ["erluv's child crashed more often than respawn allows: ", term(Reason)];
+    ["erluv's child crashed more often than respawn allows: ", exit_text(Reason)];
 text({not_ready, Why}) -> not_ready(Why);
 text({not_ready, Why, Last}) -> [not_ready(Why), said(Last)];
 text({signal, _} = Reason) -> exit_text(Reason);

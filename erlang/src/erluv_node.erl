@@ -432,8 +432,9 @@ stop_timer(#state{timer = Timer} = State) ->
     State#state{timer = undefined}.
 
 event({child_down, Reason, DieTimeout}, #state{node = Node, respawn = Policy} = State) ->
-    ?LOG_ERROR("the child of ~ts crashed: ~0tp; it ends in ~b ms unless there is a new one",
-               [Node, Reason, DieTimeout], #{domain => [erluv], node => Node}),
+    % In words: other formatters break a term over lines.
+    ?LOG_ERROR("the child of ~ts crashed: ~ts; it ends in ~b ms unless there is a new one",
+               [Node, erluv_error:exit_text(Reason), DieTimeout], #{domain => [erluv], node => Node}),
     respawn(Policy, Reason, State);
 event({child_up, OsPid}, #state{node = Node, executable = Executable} = State) ->
     ?LOG_NOTICE("~ts has a new child, ~b", [Node, OsPid], #{domain => [erluv], node => Node}),

@@ -52,13 +52,22 @@ defmodule Erluv.Options do
             "name, got: #{inspect(node)}"
   end
 
-  @doc "The options, if they are a list of them. What they are is not said: see :env."
-  def keyword!(opts),
-    do:
-      if(Keyword.keyword?(opts),
-        do: opts,
-        else: raise(ArgumentError, "options are a keyword list")
-      )
+  # Of two of these one would be in force less than it says.
+  @once [:sandbox, :limits, :cgroup, :rlimits, :allow]
+
+  @doc """
+  The options, if they are a list of them. What they are is not said: see `:env`. Of several
+  with one key the first counts, as everywhere in Elixir.
+  """
+  def keyword!(opts) do
+    Keyword.keyword?(opts) || raise ArgumentError, "options are a keyword list"
+
+    for key <- @once,
+        match?([_, _ | _], Keyword.get_values(opts, key)),
+        do: refuse!(key, "is given more than once")
+
+    Enum.uniq_by(opts, fn {key, _} -> key end)
+  end
 
   @doc "Takes an option out, checked."
   def pop(opts, key, default, right?, right) do
