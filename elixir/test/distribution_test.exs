@@ -42,7 +42,7 @@ defmodule Erluv.DistributionTest do
     {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:elixir])
 
     assert_raise Erluv.Error,
-                 ~r/^true: this node is not distributed: start it with --sname or --name, or let erluv make it a node, by config :erluv, distribution: :local$/,
+                 ~r/^true: this node is not distributed: start it with --sname or --name, or, unless this is to attach, let erluv make it a node, by config :erluv, distribution: :local$/,
                  fn ->
                    :peer.call(peer, Erluv, :cmd, ["true", []])
                  end

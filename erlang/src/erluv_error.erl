@@ -54,7 +54,7 @@ text(timeout) -> "there was no answer in time";
 %% erluv_node and erluv_worker.
 text(not_alive) ->
     ["this node is not distributed: start it with ", to_be_typed("-sname or -name", "--sname or --name"),
-     ", or let erluv make it a node, by ", configured("{distribution, local}", "distribution: :local")];
+     ", or, unless this is to attach, let erluv make it a node, by ", configured("{distribution, local}", "distribution: :local")];
 text(dynamic_name) ->
     ["this node has no name until another node gives it one (-sname undefined): start it with a ",
      "name, or without -sname and -name, and erluv makes it a node"];

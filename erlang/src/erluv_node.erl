@@ -117,6 +117,8 @@ start_link() ->
 %% ok = erluv_node:stop(second).
 %% '''
 -spec start_link(options()) -> {ok, pid()} | {error, term()}.
+start_link(#{name := Name}) when not is_atom(Name); Name =:= undefined -> % no process can have it
+    not_started(Name, {bad_option, name, <<"an atom">>});
 start_link(Options) when is_map(Options) ->
     case gen_server:start_link({local, name(Options)}, ?MODULE, Options, []) of
         {error, {shutdown, {not_started, Reason}}} -> {error, Reason};
@@ -186,10 +188,13 @@ init(Options) ->
         {ok, _} = Ok -> Ok;
         {error, Reason} ->
             % One line, which nothing that starts it needs to add to: `shutdown' is not reported.
-            ?LOG_ERROR("the erluv_node ~ts is not started: ~ts", [name(Options), erluv_error:text(Reason)],
-                       #{domain => [erluv]}),
+            _ = not_started(name(Options), Reason),
             {stop, {shutdown, {not_started, Reason}}}
     end.
+
+not_started(Name, Reason) ->
+    ?LOG_ERROR("the erluv_node ~0tp is not started: ~ts", [Name, erluv_error:text(Reason)], #{domain => [erluv]}),
+    {error, Reason}.
 
 %% Two who start the default node would be in each other's way.
 take_charge(erluv, [Parent | _]) when Parent =/= erluv_sup -> erluv_sup:on_demand(elsewhere);

@@ -12,6 +12,7 @@
 -export([t_of_the_variable/0]).
 -export([t_failed_start_is_one_line/0]).
 -export([t_failed_application_is_one_line/0]).
+-export([t_wrong_name/0]).
 -export([t_wrong_variable/0]).
 -export([t_escript/0]).
 -export([main/1]).
@@ -113,6 +114,16 @@ t_failed_application_is_one_line() ->
                                   {error, {no_executable, _}} =
                                       erluv_sup:start_link([[{name, none}, {executable, "/no/such/erluv"}]])
                           end)).
+
+%% A name that no process can have is no other failure.
+t_wrong_name() ->
+    process_flag(trap_exit, true),
+    [?assertEqual([iolist_to_binary(["the erluv_node ", Shown, " is not started: name: an atom"])],
+                  failures(fun() ->
+                                   {error, {bad_option, name, <<"an atom">>}} = Start()
+                           end))
+     || {Name, Shown} <- [{"x", "\"x\""}, {undefined, "undefined"}, {3, "3"}],
+        Start <- [fun() -> erluv_node:start_link([{name, Name}]) end, fun() -> erluv_sup:start_link([#{name => Name}]) end]].
 
 %% A variable that is not what it is to be.
 t_wrong_variable() ->
