@@ -23,6 +23,7 @@ type Slack struct {
 	After func(d time.Duration, f func())
 
 	happened atomic.Int32
+	last     atomic.Int64 // when, in nanoseconds of Unix time
 	waits    atomic.Bool
 }
 
@@ -31,20 +32,22 @@ func Timers(d time.Duration, f func()) { time.AfterFunc(d, f) }
 
 // Happened counts one start, end or reading.
 func (s *Slack) Happened() {
-	if s.happened.Add(1) >= s.Worth && s.waits.CompareAndSwap(false, true) {
-		s.await()
+	if s.happened.Add(1) < s.Worth {
+		return
+	}
+	s.last.Store(time.Now().UnixNano())
+	if s.waits.CompareAndSwap(false, true) {
+		s.After(Pause, s.expired)
 	}
 }
 
-func (s *Slack) await() {
-	seen := s.happened.Load()
-	s.After(Pause, func() {
-		if s.happened.Load() != seen {
-			s.await()
-			return
-		}
-		s.happened.Store(0)
-		s.waits.Store(false)
-		go debug.FreeOSMemory() // ends when it is done
-	})
+// expired: it was time, unless something has happened meanwhile.
+func (s *Slack) expired() {
+	if left := Pause - time.Duration(time.Now().UnixNano()-s.last.Load()); left > 0 {
+		s.After(min(left, Pause), s.expired) // the clock may have been set
+		return
+	}
+	s.happened.Store(0)
+	s.waits.Store(false)
+	go debug.FreeOSMemory() // ends when it is done
 }

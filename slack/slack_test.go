@@ -32,7 +32,7 @@ func TestSlack(t *testing.T) {
 			}
 			s.Happened()
 		}
-		if forced(2*Pause) != before+1 {
+		if forced(Pause) != before+1 {
 			t.Error("nothing is given back")
 		}
 		s.Happened()
