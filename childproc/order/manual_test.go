@@ -142,7 +142,7 @@ func erlangKeys(t *testing.T, name string) (keys []string) {
 		sources[i] = string(text)
 	}
 	_, typ, _ := strings.Cut(sources[0], "-type "+name+"() ::\n")
-	typ, _, _ = strings.Cut(typ, "?OPTION_LIST")
+	typ, _, _ = strings.Cut(typ, "\n        | ") // or a property list
 	for _, macro := range []string{"PROGRAM_OPTIONS", "WORKER_OPTIONS"} {
 		_, keys, _ := strings.Cut(sources[1], "-define("+macro+",\n")
 		keys, _, _ = strings.Cut(keys, ").\n")
