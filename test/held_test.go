@@ -3,8 +3,6 @@ package e2e
 import "testing"
 
 // A stream goes on for a receiver that takes its messages, whatever else waits there.
-//
-//erluv:check
 func TestAStreamNeverStops(t *testing.T) {
 	e := common(t)
 	const others = `

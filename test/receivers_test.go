@@ -5,6 +5,7 @@ import "testing"
 // The output of one stream, sent to several processes.
 //
 //erluv:releases
+//erluv:check
 func TestReceivers(t *testing.T) {
 	e := common(t)
 	// other() is a process that answers everything it has been sent by W.
