@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -27,20 +26,9 @@ const (
 // says whom to trust and cannot be kept here is an error. One that says how is ignored: the
 // node, which has the same file, sees to it on its side. The errors name the file and line.
 func ReadOptfile(path string, side TLSSide, owners []int) (*TLS, error) {
-	f, err := openTrusted(path, owners...)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist", path)
-	}
+	content, err := readTrusted(path, owners, false, consult.MaxSize)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, unwrapPath(err))
-	}
-	defer f.Close()
-	if err := checkPEM(f, path, owners, false); err != nil {
 		return nil, err
-	}
-	content, err := readBounded(f, consult.MaxSize)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	t, err := parseOptfile(content, side)
 	if err != nil {

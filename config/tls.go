@@ -68,6 +68,12 @@ func readPEM(path string, owners []int, secret bool) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
+	return readTrusted(path, owners, secret, maxPEM)
+}
+
+// readTrusted reads a file of at most so many bytes, which one of the owners has alone
+// written, and of which nobody else may read what is secret.
+func readTrusted(path string, owners []int, secret bool, most int64) ([]byte, error) {
 	f, err := openTrusted(path, owners...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist", path)
@@ -79,7 +85,7 @@ func readPEM(path string, owners []int, secret bool) ([]byte, error) {
 	if err := checkPEM(f, path, owners, secret); err != nil {
 		return nil, err
 	}
-	content, err := readBounded(f, maxPEM)
+	content, err := readBounded(f, most)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
