@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"erluv/wire/gen"
 
@@ -45,20 +44,13 @@ func Main() error {
 		}
 	})
 	runtime.LockOSThread()
-	// Known to ps(1) by its role, for this is the first thread: the binary was
-	// started as /proc/self/exe. It may not write to /proc.
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_child\x00"))), 0, 0, 0)
-	up, err := ipc.FromFD(3)
+	up, err := ipc.Begin(ipc.RoleChild)
 	if err != nil {
 		return err
 	}
 	c, err := begin(up)
-	if errors.Is(err, io.EOF) {
-		return nil // main has given it up, and says why
-	}
 	if err != nil {
-		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
-		return err
+		return up.Fail(err, startTimeout)
 	}
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the child is ready: %w", err)

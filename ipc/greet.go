@@ -3,10 +3,35 @@ package ipc
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// roleNames are what ps(1) calls the roles. They end with a NUL, for prctl(2), and are
+// static.
+var roleNames = [...]string{RoleChild: "erluv_child\x00", RoleSpawner: "erluv_spawner\x00", RoleRelay: "erluv_relay\x00"}
+
+// Begin is the first thing that a role does, on its first thread: it gives the thread the
+// role's name, since the binary was started as /proc/self/exe, and takes over the end of
+// the conversation with main, descriptor 3. The name is not written to the file comm, which
+// is root's for a process that is undumpable, and the child may not write to /proc.
+func Begin(role Role) (*Conn, error) {
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(roleNames[role]))), 0, 0, 0)
+	return FromFD(3)
+}
+
+// Fail tells main that the role cannot begin, and returns what the role ends with: err, or
+// nil where main has given the role up (io.EOF), and says why itself.
+func (c *Conn) Fail(err error, timeout time.Duration) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	_ = c.Send(Append(nil, Failed{Text: err.Error()}), timeout)
+	return err
+}
 
 // Greet is how a role begins its conversation with main: it says Hello and waits
 // for what it is to serve with, a message with n descriptors, which are the

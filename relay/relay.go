@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"erluv/ipc"
 	"erluv/ipc/counters"
@@ -37,11 +36,10 @@ const (
 
 // Main is the role: it speaks with main on descriptor 3 and relays until either side ends.
 func Main() error {
-	// Known to ps(1) by its role. The role runs on the first thread until here; what
-	// relays wakes faster without a thread of its own.
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_relay\x00"))), 0, 0, 0)
+	up, err := ipc.Begin(ipc.RoleRelay)
+	// The role runs on the first thread until here; what relays wakes faster without a
+	// thread of its own.
 	runtime.UnlockOSThread()
-	up, err := ipc.FromFD(3)
 	if err != nil {
 		return err
 	}
@@ -58,12 +56,8 @@ func Main() error {
 // serves on, it stands in asked.
 func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	r, err := start(up)
-	if errors.Is(err, io.EOF) {
-		return nil // main has given it up, and says why
-	}
 	if err != nil {
-		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
-		return err
+		return up.Fail(err, startTimeout)
 	}
 	defer r.close()
 	if err := r.handshake(); err != nil {

@@ -24,7 +24,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"erluv/ipc"
 	"erluv/sandbox"
@@ -56,20 +55,13 @@ func Main() error {
 	// A program's PDEATHSIG is sent when the thread that started it ends
 	// (prctl(2)): this one lasts as long as the process.
 	runtime.LockOSThread()
-	// Known to ps(1) by its role: the binary was started as /proc/self/exe. The role runs
-	// on the first thread; the file comm of a process that is undumpable is root's.
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("erluv_spawner\x00"))), 0, 0, 0)
-	up, err := ipc.FromFD(3)
+	up, err := ipc.Begin(ipc.RoleSpawner)
 	if err != nil {
 		return err
 	}
 	s, err := start(up)
-	if errors.Is(err, io.EOF) {
-		return nil // main has given it up, and says why
-	}
 	if err != nil {
-		_ = up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
-		return err
+		return up.Fail(err, startTimeout)
 	}
 	if err := up.Send(ipc.Append(nil, ipc.Ready{}), startTimeout); err != nil {
 		return fmt.Errorf("cannot tell main that the spawner is ready: %w", err)
