@@ -450,8 +450,10 @@ o_name_taken() ->
 o_run_while_starting() ->
     Run = fun(Options) ->
                   Self = self(),
-                  Start = spawn(fun() -> Self ! {self(), erluv_exec:start(Options)} end),
-                  until(fun() -> is_pid(whereis(erluv_exec)) end),
+                  Start = spawn(fun() -> receive go -> Self ! {self(), erluv_exec:start(Options)} end end),
+                  1 = erlang:trace(Start, true, [procs, set_on_spawn]),
+                  Start ! go,
+                  receive {trace, _, register, erluv_exec} -> ok after 30000 -> error(not_registered) end,
                   Result = erluv_exec:run("true", [sync]),
                   {Result, next(Start)}
           end,
