@@ -372,6 +372,36 @@ func TestOneOfTwoEnds(t *testing.T) {
 	}
 }
 
+// TestNoConnection: a child that stays says of its last connection too that it has ended, and
+// serves the next one, with pids of its own. It stops when main asks it to, connected or not.
+func TestNoConnection(t *testing.T) {
+	a := startNodes(t, func(s *ipc.Start) { s.Stays = true }, testLink)[0]
+	first := a.spawned("cat", unlinked)
+	must(t, a.conn.Close())
+	if lost := hears[ipc.Lost](a); lost.ID != testLink.ID {
+		t.Errorf("main hears %+v", lost)
+	}
+	b := a.give(testLink)
+	b.begins()
+	w := b.spawned("cat", unlinked)
+	if w == first {
+		t.Errorf("%v was given twice", w)
+	}
+	b.toPid(w, etf.Tuple{b.self, etf.Tuple{etf.Atom("command"), etf.Binary("here")}})
+	b.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("here")}})
+	must(t, b.conn.Close())
+	hears[ipc.Lost](b)
+	must(t, b.up.Send(ipc.Append(nil, ipc.Stop{Reason: "test"}), patience))
+	if stopped := b.mainHears(); stopped.Cause != ipc.CauseAsked {
+		t.Errorf("main hears %+v", stopped)
+	}
+	err := <-a.done
+	a.done <- err
+	if held := a.m.held.bytes; err != nil || held != 0 {
+		t.Errorf("%v; %d bytes of the budget are held", err, held)
+	}
+}
+
 // mainHears is the child's last word to main.
 func (n *node) mainHears() ipc.Stopped { return hears[ipc.Stopped](n) }
 

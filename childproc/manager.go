@@ -278,10 +278,11 @@ func (m *manager) stop(reason etf.Raw, why string) {
 }
 
 // lost: a client's node is gone. Links to its processes are broken, and the workers end
-// whose owner was there; with the last client all do. Nobody else notices.
+// whose owner was there; with the last client all do, unless the child stays. Nobody else
+// notices.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
-	if len(m.clients) == 0 && m.phase != over {
+	if len(m.clients) == 0 && m.phase != over && !m.start.Stays {
 		m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
 	}
 	c.RoomAgain()

@@ -24,8 +24,8 @@
 //	  │                                         │      its spawner was killed, or
 //	  │ ◄────────────── WantSpawner{user}       │      when it wants one for another
 //	  │                                         │      user, and when that has ended
-//	  │ ◄──────────────────── Lost{id, text}    │      from the child only: one of several
-//	  │                                         │      connections has ended
+//	  │ ◄──────────────────── Lost{id, text}    │      from the child only: a connection has
+//	  │                                         │      ended, and it goes on
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
 //	  │ Stop{reason} ─────────────────────────► │      to the child only

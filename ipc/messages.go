@@ -99,6 +99,7 @@ type Start struct {
 	Kept          string // by what the control groups are kept from programs
 	Sandbox       string // the mode, then the parts that are in force, by spaces
 	SpawnerPID    uint32
+	Stays         bool // the child goes on without a connection: one may come
 	Reports       bool // the spawner reports exits and signals groups: pidfds cannot
 	// Environ is what a program may inherit from main's environment, if it is
 	// asked for by name. Nothing of erluv's own is in it.
@@ -125,8 +126,8 @@ type Link struct {
 // LinkFDs is how many descriptors come with a Link.
 const LinkFDs = 3
 
-// Lost is the child's word that one of several connections has ended, and why. The child has
-// closed it, and serves the others. The end of the last connection is a Stopped.
+// Lost is the child's word that a connection has ended, and why. The child has closed it, and
+// serves the others. The end of the last one is a Stopped, unless the child Stays.
 type Lost struct {
 	ID   uint32 // of the Link
 	Text string // for people

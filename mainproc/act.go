@@ -26,6 +26,7 @@ func (g *guard) onTeam(d crew.Do) {
 	}
 	if d&crew.DoServe != 0 {
 		g.watch()
+		g.rose = true
 		if g.up != nil {
 			g.up()
 			g.up = nil
@@ -38,6 +39,10 @@ func (g *guard) onTeam(d crew.Do) {
 		}
 	}
 	if d&crew.DoLeave != 0 {
+		g.leave(t.Err)
+	}
+	if d&crew.DoRefuse != 0 && g.open && !g.rose {
+		g.why = t.Err
 		g.leave(t.Err)
 	}
 	for _, l := range g.lines {
@@ -80,6 +85,7 @@ func (g *guard) watch() {
 // leave has all links end; err says why, if it is no orderly end.
 func (g *guard) leave(err error) {
 	g.nodes.stop()
+	g.open, g.stays = false, false
 	for _, l := range g.lines {
 		g.onLine(l, l.Leave(err))
 	}

@@ -12,8 +12,8 @@
 //	           wanted          launched          handed          ready
 //	    none ──────────► starting ───► standby ───► handing ───► serving ──┐
 //	     ▲ ▲                ▲  failed                          stop│ │died,│ stopped
-//	     │ │ stop, expired  │    │                                 ▼ │broken
-//	     │ └──────────── down ◄──┘                             asked │     │
+//	     │ │ stop, expired, │    │                                 ▼ │broken
+//	     │ └─────── idle down ◄──┘                             asked │     │
 //	gone │         respawn │ ▲                                     │ ▼     │
 //	     │  resting ◄──────┘ └──────────── gone ────────────── falling     │
 //	     └──────────────────────────── ending ◄────────────────────┴───────┘
@@ -33,7 +33,8 @@
 // dies, each link is orphaned, and kept by main itself as soon as the roles have been
 // reaped; the first that another child is offered is handed to it with all that it needs.
 // Whatever was begun is given up in closing and in ending, and a link that was served by
-// a crew is not made anew before all of that crew is gone.
+// a crew that ends with its last link is not made anew before all of that crew is gone. A crew
+// that stays (guard.stays, guard.open) goes on without a link.
 //
 // A service manager that wants to know is told how it goes (service.go).
 //

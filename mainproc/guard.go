@@ -83,6 +83,11 @@ type guard struct {
 	lines []*line
 	nodes nodes
 
+	open  bool  // connections come by themselves
+	stays bool  // the crew goes on without a connection, as long as one may come
+	rose  bool  // a crew has served
+	why   error // no crew could be started, before any connection
+
 	quit   chan struct{} // somebody wants to know how all stands
 	events chan event    // unbuffered: the owner is never away for long
 	timer  *time.Timer
@@ -129,7 +134,7 @@ func (g *guard) run(ctx context.Context) error {
 	for _, l := range g.lines {
 		g.onLine(l, l.Begin())
 	}
-	if len(g.lines) > 0 {
+	if len(g.lines) > 0 || g.open {
 		g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
 	}
 	g.seek()
@@ -168,7 +173,7 @@ func (g *guard) run(ctx context.Context) error {
 }
 
 func (g *guard) ended() bool {
-	return g.linesEnded() && g.team.State == crew.None && !g.nodes.seeking
+	return !g.open && g.linesEnded() && g.team.State == crew.None && !g.nodes.seeking
 }
 
 func (g *guard) linesEnded() bool {
@@ -176,6 +181,9 @@ func (g *guard) linesEnded() bool {
 }
 
 func (g *guard) err() error {
+	if g.why != nil {
+		return g.why
+	}
 	for _, l := range g.lines {
 		if l.Err != nil {
 			return l.Err
@@ -301,13 +309,26 @@ func (g *guard) settle(now time.Time) (changed bool) {
 		changed = changed || l.State != before
 		needed = needed || l.Needs()
 	}
-	if !needed {
+	switch {
+	case needed:
+	case g.open || g.stays && !(g.linesEnded() && !g.nodes.seeking):
+		g.idle()
+	default:
 		g.onTeam(t.Unwanted())
 	}
 	if g.nodes.once && len(g.lines) > 0 && g.linesEnded() {
 		g.nodes.stop()
 	}
 	return changed || t.State != was
+}
+
+// idle has the crew see that it has no connection, and that one may come.
+func (g *guard) idle() {
+	t := &g.team
+	if t.State == crew.Down || t.State == crew.Resting {
+		g.log.Error("no child, and no connection to tell of it; the next one gets another", "error", t.Err)
+	}
+	g.onTeam(t.Idle())
 }
 
 // meet has a link see how the crew stands.

@@ -44,6 +44,8 @@ type fakeWorld struct {
 	keepers  map[uint32]*fakeKeeper // by the number of the link
 	n        int
 	mu       sync.Mutex    // guards n, log, and what the crews have
+	stays    bool          // see guard
+	open     bool          // see guard; there is no line
 	watchdog time.Duration // of a service manager that listens; 0: there is none
 	logged   bytes.Buffer  // what the guard logs, in the form of slog
 	quit     chan struct{}
@@ -235,6 +237,10 @@ func (c *fakeCrew) Left() (etf.Term, error) { return etf.Atom("test"), c.w.doubt
 func (w *fakeWorld) guard() *guard {
 	g := &guard{world: w, log: slog.New(slog.NewTextHandler(&w.logged, nil)), told: w.service(), quit: w.quit}
 	g.team.StopBound, g.team.DieTimeout = 7*time.Second, 5*time.Second
+	g.stays, g.open = w.stays, w.open
+	if w.open {
+		return g
+	}
 	for id := range uint32(max(w.lines, 1)) {
 		l := &line{id: id + 1, connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
 		l.Retry, l.Jitter = true, func(d time.Duration) time.Duration { return d }

@@ -108,6 +108,15 @@ func (l *Life) Unwanted() Do {
 	return 0
 }
 
+// Idle: the same, and one may come that the crew is to be there for. Without a connection
+// there is nobody to ask for another crew: after a crash the next connection brings one.
+func (l *Life) Idle() Do {
+	if l.State == Down || l.State == Resting {
+		l.State = None
+	}
+	return 0
+}
+
 // Stop: somebody wants erluv to end.
 func (l *Life) Stop() Do {
 	l.quit = true

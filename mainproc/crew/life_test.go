@@ -43,6 +43,7 @@ var inputs = []struct {
 	{"stop", (*Life).Stop},
 	{"expired", (*Life).Expired},
 	{"gone", func(l *Life) Do { return l.Gone(t0) }},
+	{"idle", (*Life).Idle},
 }
 
 // The rows are states, as far as they differ; the columns are the events in the
@@ -51,61 +52,61 @@ var inputs = []struct {
 var rows = []struct {
 	name  string
 	start Life
-	cells [13]string
+	cells [14]string
 }{
-	{"none", Life{State: None}, [13]string{
-		"starting: launch", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"none", Life{State: None}, [14]string{
+		"starting: launch", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"none, to stop", Life{State: None, quit: true}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"none, to stop", Life{State: None, quit: true}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"starting", Life{State: Starting}, [13]string{
-		".", "standby: nothing", ".", ".", "ending: refuse end kill", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".",
+	{"starting", Life{State: Starting}, [14]string{
+		".", "standby: nothing", ".", ".", "ending: refuse end kill", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".", ".",
 	}},
-	{"starting again", Life{State: Starting, again: true}, [13]string{
-		".", "standby: nothing", ".", ".", "down: tell arm", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".",
+	{"starting again", Life{State: Starting, again: true}, [14]string{
+		".", "standby: nothing", ".", ".", "down: tell arm", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".", ".",
 	}},
-	{"standby", Life{State: Standby}, [13]string{
-		".", ".", "handing: nothing", ".", ".", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".",
+	{"standby", Life{State: Standby}, [14]string{
+		".", ".", "handing: nothing", ".", ".", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".", ".",
 	}},
-	{"standby again", Life{State: Standby, again: true}, [13]string{
-		".", ".", "handing: nothing", ".", ".", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".",
+	{"standby again", Life{State: Standby, again: true}, [14]string{
+		".", ".", "handing: nothing", ".", ".", ".", ".", ".", ".", "ending: end kill", "ending: end kill", ".", ".", ".",
 	}},
-	{"handing", Life{State: Handing}, [13]string{
-		".", ".", ".", "serving: serve", "ending: refuse end kill", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"handing", Life{State: Handing}, [14]string{
+		".", ".", ".", "serving: serve", "ending: refuse end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"handing, to stop", Life{State: Handing, quit: true}, [13]string{
-		".", ".", ".", "asked: serve ask arm", "ending: refuse end kill", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"handing, to stop", Life{State: Handing, quit: true}, [14]string{
+		".", ".", ".", "asked: serve ask arm", "ending: refuse end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"handing again", Life{State: Handing, again: true}, [13]string{
-		".", ".", ".", "serving: serve", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"handing again", Life{State: Handing, again: true}, [14]string{
+		".", ".", ".", "serving: serve", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"handing again, to stop", Life{State: Handing, again: true, quit: true}, [13]string{
-		".", ".", ".", "asked: serve ask arm", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"handing again, to stop", Life{State: Handing, again: true, quit: true}, [14]string{
+		".", ".", ".", "asked: serve ask arm", "falling: fall arm", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
-	{"serving", Life{State: Serving}, [13]string{
-		".", ".", ".", ".", "falling: fall arm", "ending: leave drop end arm", "ending: drop end arm", "falling: fall arm", ".", "asked: ask arm", "asked: ask arm", ".", ".",
+	{"serving", Life{State: Serving}, [14]string{
+		".", ".", ".", ".", "falling: fall arm", "ending: leave drop end arm", "ending: drop end arm", "falling: fall arm", ".", "asked: ask arm", "asked: ask arm", ".", ".", ".",
 	}},
-	{"asked", Life{State: Asked}, [13]string{
-		".", ".", ".", ".", ".", "ending: drop end arm", "ending: drop end arm", "ending: drop end arm", ".", ".", ".", "ending: drop end kill arm", ".",
+	{"asked", Life{State: Asked}, [14]string{
+		".", ".", ".", ".", ".", "ending: drop end arm", "ending: drop end arm", "ending: drop end arm", ".", ".", ".", "ending: drop end kill arm", ".", ".",
 	}},
-	{"falling", Life{State: Falling}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "down: arm",
+	{"falling", Life{State: Falling}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "down: arm", ".",
 	}},
-	{"falling, to stop", Life{State: Falling, quit: true, Err: errTest}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "none: nothing",
+	{"falling, to stop", Life{State: Falling, quit: true, Err: errTest}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", "falling: kill", "none: nothing", ".",
 	}},
-	{"down", Life{State: Down}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", "starting: launch", "none: nothing", "none: nothing", "none: leave", ".",
+	{"down", Life{State: Down}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", "starting: launch", "none: nothing", "none: nothing", "none: leave", ".", "none: nothing",
 	}},
-	{"down again", Life{State: Down, crashes: 1, Err: errTest}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", "resting: arm", "none: nothing", "none: nothing", "none: leave", ".",
+	{"down again", Life{State: Down, crashes: 1, Err: errTest}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", "resting: arm", "none: nothing", "none: nothing", "none: leave", ".", "none: nothing",
 	}},
-	{"resting", Life{State: Resting}, [13]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", "none: nothing", "none: nothing", "starting: launch", ".",
+	{"resting", Life{State: Resting}, [14]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", "none: nothing", "none: nothing", "starting: launch", ".", "none: nothing",
 	}},
-	{"ending", Life{State: Ending}, [13]string{
-		".", "ending: end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".", "ending: kill", "none: nothing",
+	{"ending", Life{State: Ending}, [14]string{
+		".", "ending: end kill", ".", ".", ".", ".", ".", ".", ".", ".", ".", "ending: kill", "none: nothing", ".",
 	}},
 }
 
