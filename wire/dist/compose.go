@@ -101,6 +101,16 @@ func AppendDemonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
 	return End(append(pids(begin(b, DemonitorP, 3), from, to), ref...), len(b))
 }
 
+// AppendMonitorName and AppendDemonitorName do the same with a process of the peer that is
+// known by its name.
+func AppendMonitorName(b []byte, from etf.Pid, to etf.Atom, ref etf.Raw) []byte {
+	return End(append(named(begin(b, MonitorP, 3), from, to), ref...), len(b))
+}
+
+func AppendDemonitorName(b []byte, from etf.Pid, to etf.Atom, ref etf.Raw) []byte {
+	return End(append(named(begin(b, DemonitorP, 3), from, to), ref...), len(b))
+}
+
 // AppendMonitorExit appends the answer to a monitor of the process from, set up
 // by to with ref.
 func AppendMonitorExit(b []byte, from, to etf.Pid, ref, reason etf.Raw) []byte {
@@ -122,6 +132,10 @@ func begin(b []byte, op Op, n int) []byte {
 
 func pids(b []byte, from, to etf.Pid) []byte {
 	return etf.AppendPid(etf.AppendPid(b, from), to)
+}
+
+func named(b []byte, from etf.Pid, to etf.Atom) []byte {
+	return etf.AppendAtom(etf.AppendPid(b, from), to)
 }
 
 // end appends the term that belongs to a control message and fills in the length.

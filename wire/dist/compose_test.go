@@ -86,6 +86,14 @@ var composed = []struct {
 		dist.Message{Op: dist.DemonitorP, From: bob, To: alice, Ref: ref3},
 	},
 	{
+		"MonitorName", func(b []byte) []byte { return dist.AppendMonitorName(b, bob, "rex", ref5) },
+		dist.Message{Op: dist.MonitorP, From: bob, HasName: true, Name: "rex", Ref: ref5},
+	},
+	{
+		"DemonitorName", func(b []byte) []byte { return dist.AppendDemonitorName(b, bob, "rex", ref3) },
+		dist.Message{Op: dist.DemonitorP, From: bob, HasName: true, Name: "rex", Ref: ref3},
+	},
+	{
 		"MonitorExit", func(b []byte) []byte { return dist.AppendMonitorExit(b, bob, alice, ref5, bye) },
 		dist.Message{Op: dist.PayloadMonitorPExit, From: bob, To: alice, Ref: ref5, Reason: bye},
 	},
