@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"childproc/order": {"ipc", "wire/etf", "wire/gen", "workers"},
 	"childproc/peer":  {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
-	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
+	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
 	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack"},
 	"mainproc/permit": {"ipc"},

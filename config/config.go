@@ -29,7 +29,9 @@ type Config struct {
 	DiscoverInterval time.Duration // > 0
 	PortFromName     string
 	PortFromNameHost string
-	Name             string // before the @ of the own name; "" has one drawn with Prefix
+	Listen           Listen
+	AllowNodes       []string // patterns of names, for MayConnect
+	Name             string   // before the @ of the own name; "" has one drawn with Prefix
 	Prefix           string
 	Host             string // after the @ of the own name; never empty after Check
 	Cookie           Secret // never empty after Check

@@ -62,6 +62,9 @@ func (l *loader) ineffective(c *Config) {
 	if c.Address != "" && c.isSet("epmd_port") {
 		l.warn("epmd_port from %s is ignored: address is set by %s", c.setting("epmd_port").Source, c.setting("address").Source)
 	}
+	if c.isSet("allow_nodes") && !c.Listen.On() {
+		l.warn("allow_nodes from %s is ignored: listen is off", c.setting("allow_nodes").Source)
+	}
 	if c.machine.UID == 0 {
 		return
 	}
@@ -77,9 +80,9 @@ func (l *loader) ineffective(c *Config) {
 // which it reads from its file. Its error is an [Error].
 func (c *Config) Check() error {
 	var problems []string
-	if len(c.Targets) == 0 && c.Discover == "" {
+	if len(c.Targets) == 0 && c.Discover == "" && !c.Listen.On() {
 		problems = append(problems, "no node is named: --node name@host, "+keyNamed("node").Env()+
-			" or node in the configuration file")
+			" or node in the configuration file; or have nodes connect, by listen")
 	} else if c.hostErr != nil {
 		problems = append(problems, fmt.Sprintf("%v: name one by --host, %s or host in the configuration file",
 			c.hostErr, keyNamed("host").Env()))

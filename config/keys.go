@@ -108,6 +108,18 @@ var keys = []Key{
 		set:      func(c *Config, v string) error { c.PortFromNameHost = v; return checkHost(v) },
 	},
 	{
+		Name: "listen", Form: "off|local|host:port", Default: listenOff,
+		Meaning: "where nodes may connect to erluv: nowhere, on the loopback, or at a host, with a port or low-high",
+		Right:   "off, local, or a host or address of this machine with a port, a range of ports, or neither", Example: `"0.0.0.0:9100-9110"`,
+		set: func(c *Config, v string) (err error) { c.Listen, err = parseListen(v); return err },
+	},
+	{
+		Name: "allow_nodes", Form: "name@host,...", Default: "*", kind: list,
+		Meaning: "the nodes that may connect to erluv, by names in which * stands for any characters",
+		Right:   "a list of node names, name@host, with * in place of what may be anything", Example: `["app*@db1.example.com", "*@10.0.0.*"]`,
+		set: func(c *Config, v string) (err error) { c.AllowNodes, err = parsePatterns(v); return err },
+	},
+	{
 		Name: "name", Form: "name", Unset: "(prefix and 8 random hex digits)",
 		Meaning: "own node name, without the host",
 		Right:   "letters, digits, _ and - (the host goes into host)", Example: `"erluv_db1"`,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -90,10 +91,17 @@ func (c *Config) likeHost() string {
 		return host
 	}
 	kind, name, _ := strings.Cut(c.Discover, ":")
-	if kind == "file" {
-		return ""
+	switch {
+	case kind != "" && kind != "file":
+		return name
+	case c.Listen.Local():
+		return "localhost"
+	case c.Listen.anywhere():
+		// The form of the machine's own name.
+		name, _ := c.machine.Hostname() // without one ownHost says so
+		return cmp.Or(name, "localhost")
 	}
-	return name
+	return c.Listen.Host
 }
 
 // dialled is the key that says first what is dialled.
@@ -103,6 +111,8 @@ func (c *Config) dialled() string {
 		return "node"
 	case len(c.Nodes) > 0:
 		return "nodes"
+	case c.Discover != "" && !strings.HasPrefix(c.Discover, "file:"):
+		return "discover"
 	}
-	return "discover"
+	return "listen"
 }

@@ -18,6 +18,8 @@ func TestImpossibleValues(t *testing.T) {
 		"discover_interval":   {"", "30", "0s"},
 		"port_from_name":      {"", "remote", "a@%d", "%d%d", "a b%d"},
 		"port_from_name_host": {"", "a b", "a@b"},
+		"listen":              {"", "h:", ":1", "h:0", "h:9-8", "h:65536", "h:1-", "a b", "off:1", "h:x", "[::1]x"},
+		"allow_nodes":         {"", "app", "a@b@c", "a@é", "*@" + long},
 		"name":                {"", "a@b", "a.b", "a b", "ä", long},
 		"prefix":              {"", "a@", long},
 		"host":                {"", "a@b", "a b", "a/b", long},

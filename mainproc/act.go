@@ -85,6 +85,7 @@ func (g *guard) watch() {
 // leave has all links end; err says why, if it is no orderly end.
 func (g *guard) leave(err error) {
 	g.nodes.stop()
+	g.doors.stop()
 	g.open, g.stays = false, false
 	for _, l := range g.lines {
 		g.onLine(l, l.Leave(err))
@@ -124,6 +125,9 @@ func (g *guard) onLine(l *line, d link.Do) {
 		if l.running == 0 { // at once, so that the node sees it
 			g.close(l)
 		}
+	}
+	if d&link.DoShut != 0 {
+		l.link.Shut()
 	}
 	if d&link.DoArm != 0 {
 		l.due = time.Now().Add(l.Delay)

@@ -11,6 +11,7 @@ import (
 	"erluv/discover"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
+	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
 
@@ -54,6 +55,9 @@ type event struct {
 	err   error
 
 	targets []discover.Target
+
+	peer   dist.Peer
+	answer chan<- string
 }
 
 type eventKind uint8
@@ -68,6 +72,9 @@ const (
 	eventRespawn                    // somebody wants a new child
 	eventFound                      // targets, err: which nodes there are to dial
 	eventSought                     // no more of these come
+	eventKnocked                    // peer, answer: a node wants to connect
+	eventAccepted                   // link: it has
+	eventShut                       // no more of these come
 )
 
 // guard ties one crew with the links that its child serves: the crew's life and the life of
@@ -82,6 +89,8 @@ type guard struct {
 	team  team
 	lines []*line
 	nodes nodes
+	doors doors
+	name  string // of our node, if connections come by themselves
 
 	open  bool  // connections come by themselves
 	stays bool  // the crew goes on without a connection, as long as one may come
@@ -114,8 +123,9 @@ type team struct {
 // line is a link, with what it holds.
 type line struct {
 	link.Life
-	id      uint32 // of its links
-	target  string // the node; with serve = first, all of them
+	id      uint32  // of its links
+	target  string  // the node; with serve = first, all of them
+	choice  *choice // with serve = first
 	connect func(context.Context) (*link.Link, error)
 	link    *link.Link // nil: there is no connection
 	keeper  keeper
@@ -138,6 +148,7 @@ func (g *guard) run(ctx context.Context) error {
 		g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
 	}
 	g.seek()
+	g.unlock()
 	for !g.ended() {
 		g.arm()
 		select {
@@ -173,11 +184,16 @@ func (g *guard) run(ctx context.Context) error {
 }
 
 func (g *guard) ended() bool {
-	return !g.open && g.linesEnded() && g.team.State == crew.None && !g.nodes.seeking
+	return !g.open && g.linesEnded() && g.team.State == crew.None && !g.nodes.seeking && !g.doors.running
 }
 
 func (g *guard) linesEnded() bool {
 	return !slices.ContainsFunc(g.lines, func(l *line) bool { return l.State != link.Ended })
+}
+
+// dialledEnded is the same of those that nodes have not made by themselves.
+func (g *guard) dialledEnded() bool {
+	return !slices.ContainsFunc(g.lines, func(l *line) bool { return l.State != link.Ended && !l.Passive })
 }
 
 func (g *guard) err() error {
@@ -185,7 +201,7 @@ func (g *guard) err() error {
 		return g.why
 	}
 	for _, l := range g.lines {
-		if l.Err != nil {
+		if l.Err != nil && !l.Passive {
 			return l.Err
 		}
 	}
@@ -270,6 +286,12 @@ func (g *guard) take(e event) {
 		g.found(e.targets, e.err)
 	case eventSought:
 		g.nodes.seeking = false
+	case eventKnocked:
+		e.answer <- g.decide(e.peer.Name)
+	case eventAccepted:
+		g.accept(e.link)
+	case eventShut:
+		g.doors.running = false
 	case eventRespawn:
 		g.onTeam(g.team.Respawn())
 	}
@@ -316,9 +338,11 @@ func (g *guard) settle(now time.Time) (changed bool) {
 	default:
 		g.onTeam(t.Unwanted())
 	}
-	if g.nodes.once && len(g.lines) > 0 && g.linesEnded() {
+	if g.nodes.once && len(g.lines) > 0 && g.dialledEnded() {
 		g.nodes.stop()
 	}
+	g.meetings()
+	g.dismiss()
 	return changed || t.State != was
 }
 
@@ -344,7 +368,9 @@ func (g *guard) meet(l *line, now time.Time) {
 			g.onTeam(t.Wanted())
 		}
 	case crew.Standby, crew.Serving:
-		g.onLine(l, l.Offered())
+		if l.State != link.Open || !l.Passive || !g.preceded(l) {
+			g.onLine(l, l.Offered())
+		}
 	case crew.Falling, crew.Down, crew.Resting:
 		l.Crashed()
 	}
@@ -406,7 +432,9 @@ func (g *guard) note() {
 		}
 	}
 	if t := &g.team; t.State != t.noted {
-		if t.noted = t.State; t.State == crew.Down {
+		t.noted = t.State
+		g.stood()
+		if t.State == crew.Down {
 			g.log.Error("no child", "error", t.Err, "respawn_within", t.DieTimeout)
 			g.told.status("no child, waiting %v for respawn: %v", t.DieTimeout, t.Err)
 		}

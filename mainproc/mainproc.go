@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/discover"
 	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
@@ -79,7 +80,11 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		log:   log, up: opts.Up, told: told, quit: quit,
 	}
 	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
-	g.dial(cfg)
+	self := link.NewSelf(cfg)
+	if err := g.listen(ctx, cfg, self); err != nil {
+		return err
+	}
+	g.dial(cfg, self)
 	return g.run(ctx)
 }
 
@@ -101,6 +106,9 @@ func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error)
 func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error) {
 	if err := Fits(cfg); err != nil {
 		return nil, err
+	}
+	if len(cfg.Targets) == 0 && cfg.Source == (discover.Source{}) {
+		return nil, errors.New("there is no node to ask: erluv listens alone, and node names none")
 	}
 	targets, err := known(ctx, cfg)
 	if err != nil {

@@ -28,12 +28,15 @@ type nodes struct {
 }
 
 // dial has the guard's links lead to the nodes of the configuration.
-func (g *guard) dial(cfg *config.Config) {
-	self := link.NewSelf(cfg)
+func (g *guard) dial(cfg *config.Config, self *link.Self) {
+	if len(cfg.Targets) == 0 && cfg.Source == (discover.Source{}) {
+		return // it listens alone
+	}
 	finder := discover.Finder{Nodes: cfg.Targets, Source: cfg.Source, Ports: cfg.Ports, Interval: cfg.DiscoverInterval}
 	seeks := cfg.Source != (discover.Source{})
 	life := link.Life{
 		Retry: cfg.Reconnect != config.ReconnectExit,
+		Meets: cfg.Listen.On(),
 		// Of several nodes one that is not there yet is no reason to end.
 		Always: cfg.Reconnect == config.ReconnectAlways || seeks || cfg.Serve == config.ServeAll && len(cfg.Targets) > 1,
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
@@ -53,7 +56,8 @@ func (g *guard) dial(cfg *config.Config) {
 		n.choice = &choice{known: make(chan struct{}), dial: func(ctx context.Context, t discover.Target) (*link.Link, error) {
 			return connect(1, t)(ctx)
 		}}
-		g.lines = []*line{{id: 1, connect: n.choice.connect, Life: life}}
+		n.last = 1
+		g.lines = []*line{{id: n.last, connect: n.choice.connect, choice: n.choice, Life: life}}
 	}
 	if seeks {
 		n.seek = func(ctx context.Context, tell func([]discover.Target, error)) {
@@ -100,6 +104,10 @@ func (g *guard) found(targets []discover.Target, err error) {
 		return
 	}
 	for _, l := range g.aim(targets) {
+		if g.met(l) {
+			l.Meet()
+			continue
+		}
 		g.onLine(l, l.Begin())
 	}
 }
@@ -115,13 +123,13 @@ func (g *guard) aim(targets []discover.Target) (fresh []*line) {
 		return nil
 	}
 	for _, l := range g.lines {
-		if !slices.ContainsFunc(targets, func(t discover.Target) bool { return t.Node == l.target }) {
+		if !l.Passive && !slices.ContainsFunc(targets, func(t discover.Target) bool { return t.Node == l.target }) {
 			g.onLine(l, l.Retire())
 		}
 	}
 	g.lines = slices.DeleteFunc(g.lines, func(l *line) bool { return l.Over() })
 	for _, t := range targets {
-		i := slices.IndexFunc(g.lines, func(l *line) bool { return l.target == t.Node })
+		i := slices.IndexFunc(g.lines, func(l *line) bool { return !l.Passive && l.target == t.Node })
 		if i < 0 {
 			n.last++
 			l := n.line(n.last, t)
@@ -152,6 +160,7 @@ type choice struct {
 	targets []discover.Target
 	known   chan struct{} // closed when there are some
 	last    string        // the node that has accepted last
+	now     string        // the one that is being dialled; "": none is
 }
 
 // set says which nodes there are.
@@ -175,6 +184,26 @@ func (c *choice) turns() []discover.Target {
 	return slices.Concat(c.targets[i:], c.targets[:i])
 }
 
+// has says whether a node is one of them.
+func (c *choice) has(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.targets, func(t discover.Target) bool { return t.Node == node })
+}
+
+func (c *choice) dials(node string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = node
+}
+
+// dialling is the node that is being dialled, or "".
+func (c *choice) dialling() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
 func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 	c.mu.Lock()
 	known := c.known
@@ -186,7 +215,9 @@ func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 	}
 	var refused []error
 	for _, t := range c.turns() {
+		c.dials(t.Node)
 		l, err := c.dial(ctx, t)
+		c.dials("")
 		if err == nil {
 			c.mu.Lock()
 			c.last = t.Node

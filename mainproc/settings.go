@@ -57,6 +57,7 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 			Allowed:       allowed,
 			MaxWorkers:    uint32(cfg.MaxWorkers),
 			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
+			Stays:         cfg.Listen.On(),
 			Reports:       reports,
 			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
 			Environ:       environ,

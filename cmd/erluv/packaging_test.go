@@ -42,6 +42,8 @@ func TestSampleConfiguration(t *testing.T) {
 			want = key.Default
 			if strings.HasPrefix(key.Example, `"`) {
 				want = `"` + want + `"`
+			} else if strings.HasPrefix(key.Example, "[") {
+				want = `["` + want + `"]`
 			}
 		}
 		if values[key.Name] != want {

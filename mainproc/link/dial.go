@@ -56,7 +56,7 @@ func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
 		case !isTaken(err) || settled || draw == maxDraws:
 			return nil, err
 		default:
-			d.self.redraw(name)
+			d.self.Redraw(name)
 		}
 	}
 }
@@ -130,6 +130,9 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 
 // isTaken says whether a node of our name is connected already.
 func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
+
+// isMeeting says whether the node may be connecting by itself at this moment, or just has.
+func isMeeting(err error) bool { return isTaken(err) || hasStatus(err, dist.StatusNotOK) }
 
 // IsFinal says whether the node will refuse every further attempt, until somebody
 // changes something: a name that is taken becomes free when the node has noticed

@@ -17,11 +17,12 @@ const (
 	Leaving                 // main says its last words on it
 	Closing                 // until nothing of it is left
 	Waiting                 // before the next attempt to connect
+	Met                     // the node has made a connection by itself; until that has ended
 	Ended
 )
 
 func (s State) String() string {
-	return [...]string{"connecting", "open", "handing", "served", "orphaned", "kept", "releasing", "leaving", "closing", "waiting", "ended"}[s]
+	return [...]string{"connecting", "open", "handing", "served", "orphaned", "kept", "releasing", "leaving", "closing", "waiting", "met", "ended"}[s]
 }
 
 // Do is what is to be done after an event: a set, carried out in this order.
@@ -36,6 +37,7 @@ const (
 	DoLeave                  // end it in order
 	DoEnd                    // give up what was begun, close the connection
 	DoArm                    // Expired is due in Life.Delay
+	DoShut                   // shut the connection down, so that the child finds that it has ended
 )
 
 const (
@@ -51,19 +53,22 @@ const (
 // and nothing else. It does nothing itself, reads no clock and is owned by the goroutine of
 // a guard.
 type Life struct {
-	Retry  bool                              // the configuration's reconnect
-	Always bool                              // the same, before it has been up, too
-	Jitter func(time.Duration) time.Duration // random, 0 to its argument
+	Retry   bool                              // the configuration's reconnect
+	Always  bool                              // the same, before it has been up, too
+	Meets   bool                              // the node may connect by itself, and refuses ours then
+	Passive bool                              // the node makes the connection, and erluv none in place of it
+	Jitter  func(time.Duration) time.Duration // random, 0 to its argument
 
 	State State
 	Err   error         // why the connection ends, or nil
 	Delay time.Duration // for DoArm
 
-	quit    bool      // no further attempt
-	retired bool      // the same, unless the node is named again
-	up      bool      // it has been served
-	since   time.Time // when this connection came up
-	attempt int       // failed ones since it was steady
+	quit     bool      // no further attempt
+	retired  bool      // the same, unless the node is named again
+	replaced bool      // by a connection that the node has made
+	up       bool      // it has been served
+	since    time.Time // when this connection came up
+	attempt  int       // failed ones since it was steady
 }
 
 // Needs says whether the connection needs a child, or will.
@@ -73,6 +78,42 @@ func (l *Life) Needs() bool { return l.State <= Releasing }
 func (l *Life) Begin() Do {
 	l.State, l.Err = Connecting, nil
 	return DoConnect
+}
+
+// Accepted begins the life of a connection that the node has made.
+func (l *Life) Accepted() { l.State, l.Err, l.Passive = Open, nil, true }
+
+// Replaced: the node has made another connection by itself. It is served in place of this
+// one, or of the one that is being made.
+func (l *Life) Replaced() Do {
+	l.replaced = true
+	switch l.State {
+	case Connecting, Open, Kept, Releasing:
+		l.State, l.Err = Closing, nil
+		return DoEnd
+	case Handing, Served:
+		return DoShut
+	case Waiting:
+		l.Meet()
+	}
+	return 0
+}
+
+// Meet has no connection made as long as the node has made one. It is as if this one were up.
+func (l *Life) Meet() {
+	l.State, l.Err, l.replaced, l.up, l.attempt = Met, nil, false, true, 0
+}
+
+// Parted: the connection that the node has made by itself has ended.
+func (l *Life) Parted() Do {
+	switch {
+	case l.State != Met:
+		return 0
+	case !l.Retry:
+		l.State = Ended
+		return 0
+	}
+	return l.wait()
 }
 
 // Connected: the handshake is done.
@@ -113,7 +154,7 @@ func (l *Life) Ready(now time.Time) {
 // Lost: there is no connection any more, could not be one, or none can be served.
 func (l *Life) Lost(err error) Do {
 	switch l.State {
-	case Closing, Waiting, Ended:
+	case Closing, Waiting, Met, Ended:
 		return 0 // what was given up fails; that is no news
 	case Leaving:
 		err = l.Err
@@ -140,6 +181,9 @@ func (l *Life) Reaped() Do {
 	switch {
 	case l.State != Orphaned:
 		return 0
+	case l.replaced:
+		l.State, l.Err = Closing, nil
+		return DoEnd
 	case l.quit:
 		l.State, l.Err = Leaving, nil
 		return DoKeep | DoLeave
@@ -174,7 +218,7 @@ func (l *Life) Leave(err error) Do {
 		return DoLeave
 	case Leaving, Closing:
 		l.Err = err // a lost connection is no failure any more
-	case Waiting:
+	case Waiting, Met:
 		l.State, l.Err = Ended, err
 	}
 	return 0
@@ -188,7 +232,7 @@ func (l *Life) Retire() Do {
 	case Connecting:
 		l.State, l.Err = Closing, nil
 		return DoEnd
-	case Waiting:
+	case Waiting, Met:
 		l.State, l.Err = Ended, nil
 	}
 	return 0
@@ -213,13 +257,25 @@ func (l *Life) Gone(now time.Time) Do {
 	if l.State != Closing {
 		return 0
 	}
-	if l.quit || l.retired || !l.Retry || !l.up && !l.Always || IsFinal(l.Err) {
+	switch {
+	case l.quit || l.retired || l.Passive:
+		l.State = Ended
+		return 0
+	case l.replaced:
+		l.Meet()
+		return 0
+	case !l.Retry || !l.up && !l.Always && !(l.Meets && isMeeting(l.Err)) || IsFinal(l.Err):
 		l.State = Ended
 		return 0
 	}
 	if !l.since.IsZero() && now.Sub(l.since) >= steady {
 		l.attempt = 0
 	}
+	return l.wait()
+}
+
+// wait begins the pause before the next attempt.
+func (l *Life) wait() Do {
 	l.State, l.since = Waiting, time.Time{}
 	l.Delay = l.Jitter(backoff(l.attempt))
 	l.attempt++

@@ -10,7 +10,7 @@ import (
 )
 
 // names of the actions, in the order of the constants.
-var doNames = []string{"connect", "hand", "keep", "release", "leave", "end", "arm"}
+var doNames = []string{"connect", "hand", "keep", "release", "leave", "end", "arm", "shut"}
 
 func (d Do) String() string {
 	s := ""
@@ -45,6 +45,8 @@ var inputs = []struct {
 	{"leave", func(l *Life) Do { return l.Leave(nil) }},
 	{"expired", (*Life).Expired},
 	{"gone", func(l *Life) Do { return l.Gone(t0) }},
+	{"replaced", (*Life).Replaced},
+	{"parted", (*Life).Parted},
 }
 
 // The rows are states, as far as they differ; the columns are the events in the
@@ -53,61 +55,85 @@ var inputs = []struct {
 var rows = []struct {
 	name  string
 	start Life
-	cells [10]string
+	cells [12]string
 }{
-	{"connecting", Life{State: Connecting}, [10]string{
-		"open: nothing", ".", ".", "closing: end", ".", ".", ".", "closing: end", ".", ".",
+	{"connecting", Life{State: Connecting}, [12]string{
+		"open: nothing", ".", ".", "closing: end", ".", ".", ".", "closing: end", ".", ".", "closing: end", ".",
 	}},
-	{"open", Life{State: Open}, [10]string{
-		".", "handing: hand", ".", "closing: end", "orphaned: nothing", ".", ".", "closing: end", ".", ".",
+	{"open", Life{State: Open}, [12]string{
+		".", "handing: hand", ".", "closing: end", "orphaned: nothing", ".", ".", "closing: end", ".", ".", "closing: end", ".",
 	}},
-	{"handing", Life{State: Handing}, [10]string{
-		".", ".", "served: nothing", "closing: end", "orphaned: nothing", ".", ".", ".", ".", ".",
+	{"handing", Life{State: Handing}, [12]string{
+		".", ".", "served: nothing", "closing: end", "orphaned: nothing", ".", ".", ".", ".", ".", "handing: shut", ".",
 	}},
-	{"served", Life{State: Served}, [10]string{
-		".", ".", ".", "closing: end", "orphaned: nothing", ".", ".", ".", ".", ".",
+	{"served", Life{State: Served}, [12]string{
+		".", ".", ".", "closing: end", "orphaned: nothing", ".", ".", ".", ".", ".", "served: shut", ".",
 	}},
-	{"orphaned", Life{State: Orphaned}, [10]string{
-		".", ".", ".", "closing: end", ".", "kept: keep", ".", ".", ".", ".",
+	{"orphaned", Life{State: Orphaned}, [12]string{
+		".", ".", ".", "closing: end", ".", "kept: keep", ".", ".", ".", ".", ".", ".",
 	}},
-	{"orphaned, to end", Life{State: Orphaned, quit: true}, [10]string{
-		".", ".", ".", "closing: end", ".", "leaving: keep leave", ".", ".", ".", ".",
+	{"orphaned, to end", Life{State: Orphaned, quit: true}, [12]string{
+		".", ".", ".", "closing: end", ".", "leaving: keep leave", ".", ".", ".", ".", ".", ".",
 	}},
-	{"kept", Life{State: Kept}, [10]string{
-		".", "releasing: release", ".", "closing: end", ".", ".", ".", "leaving: leave", ".", ".",
+	{"orphaned, replaced", Life{State: Orphaned, replaced: true}, [12]string{
+		".", ".", ".", "closing: end", ".", "closing: end", ".", ".", ".", ".", ".", ".",
 	}},
-	{"releasing", Life{State: Releasing}, [10]string{
-		".", ".", ".", "closing: end", ".", ".", "open: nothing", "leaving: leave", ".", ".",
+	{"kept", Life{State: Kept}, [12]string{
+		".", "releasing: release", ".", "closing: end", ".", ".", ".", "leaving: leave", ".", ".", "closing: end", ".",
 	}},
-	{"leaving", Life{State: Leaving}, [10]string{
-		".", ".", ".", "closing: end", ".", ".", "closing: end", ".", ".", ".",
+	{"releasing", Life{State: Releasing}, [12]string{
+		".", ".", ".", "closing: end", ".", ".", "open: nothing", "leaving: leave", ".", ".", "closing: end", ".",
 	}},
-	{"closing, to end", Life{State: Closing, quit: true}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing",
+	{"leaving", Life{State: Leaving}, [12]string{
+		".", ".", ".", "closing: end", ".", ".", "closing: end", ".", ".", ".", ".", ".",
 	}},
-	{"closing, lost", Life{State: Closing, up: true, Retry: true, Err: errTest}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "waiting: arm",
+	{"closing, to end", Life{State: Closing, quit: true}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
 	}},
-	{"closing, lost, exit", Life{State: Closing, up: true, Err: errTest}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing",
+	{"closing, lost", Life{State: Closing, up: true, Retry: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "waiting: arm", ".", ".",
 	}},
-	{"closing, never up", Life{State: Closing, Retry: true, Err: errTest}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing",
+	{"closing, lost, exit", Life{State: Closing, up: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
 	}},
-	{"closing, never up, always", Life{State: Closing, Retry: true, Always: true, Err: errTest}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "waiting: arm",
+	{"closing, never up", Life{State: Closing, Retry: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
 	}},
-	{"closing, never up, refused", Life{State: Closing, Retry: true, Always: true, Err: dist.ErrCookie}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing",
+	{"closing, never up, always", Life{State: Closing, Retry: true, Always: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "waiting: arm", ".", ".",
 	}},
-	{"closing, refused", Life{State: Closing, up: true, Retry: true, Err: dist.ErrCookie}, [10]string{
-		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing",
+	{"closing, never up, refused", Life{State: Closing, Retry: true, Always: true, Err: dist.ErrCookie}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
 	}},
-	{"waiting", Life{State: Waiting}, [10]string{
-		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".",
+	{"closing, refused", Life{State: Closing, up: true, Retry: true, Err: dist.ErrCookie}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
 	}},
-	{"ended", Life{State: Ended}, [10]string{
-		".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
+	{"closing, never up, meanwhile connected by the node", Life{State: Closing, Retry: true, Meets: true, Err: &dist.Refused{Status: dist.StatusNotOK}}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "waiting: arm", ".", ".",
+	}},
+	{"closing, never up, refused for a moment", Life{State: Closing, Retry: true, Err: &dist.Refused{Status: dist.StatusNotOK}}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
+	}},
+	{"closing, replaced", Life{State: Closing, replaced: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "met: nothing", ".", ".",
+	}},
+	{"closing, replaced, of the node's making", Life{State: Closing, replaced: true, Passive: true}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
+	}},
+	{"closing, of the node's making", Life{State: Closing, Passive: true, Retry: true, up: true, Err: errTest}, [12]string{
+		"closing: end", ".", ".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".",
+	}},
+	{"met", Life{State: Met, Retry: true}, [12]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".", ".", "waiting: arm",
+	}},
+	{"met, exit", Life{State: Met}, [12]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", ".", ".", ".", "ended: nothing",
+	}},
+	{"waiting", Life{State: Waiting}, [12]string{
+		".", ".", ".", ".", ".", ".", ".", "ended: nothing", "connecting: connect", ".", "met: nothing", ".",
+	}},
+	{"ended", Life{State: Ended}, [12]string{
+		".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".", ".",
 	}},
 }
 
@@ -236,12 +262,33 @@ func TestSteady(t *testing.T) {
 	}
 }
 
+// TestAccepted: a connection that a node has made begins open, is served like any other, and is
+// not made anew.
+func TestAccepted(t *testing.T) {
+	l := Life{Retry: true, Jitter: sameDelay}
+	if l.Accepted(); l.State != Open || !l.Needs() {
+		t.Errorf("it begins %v", l.State)
+	}
+	l.Offered()
+	l.Ready(t0)
+	l.Crashed()
+	l.Reaped()
+	l.Offered()
+	l.Released()
+	l.Offered()
+	l.Ready(t0)
+	l.Lost(errTest)
+	if l.Gone(t0.Add(steady)); l.State != Ended || l.Err != errTest {
+		t.Errorf("it ends %v, %v", l.State, l.Err)
+	}
+}
+
 // TestRetire: a node that is not to be dialled any more keeps the connection that it has.
 func TestRetire(t *testing.T) {
 	for start, want := range map[State]string{
 		Connecting: "closing: end", Open: "open: nothing", Handing: "handing: nothing", Served: "served: nothing",
 		Orphaned: "orphaned: nothing", Kept: "kept: nothing", Releasing: "releasing: nothing",
-		Leaving: "leaving: nothing", Closing: "closing: nothing", Waiting: "ended: nothing", Ended: "ended: nothing",
+		Leaving: "leaving: nothing", Closing: "closing: nothing", Waiting: "ended: nothing", Met: "ended: nothing", Ended: "ended: nothing",
 	} {
 		l := Life{State: start, Retry: true, up: true, Jitter: sameDelay}
 		do := l.Retire()

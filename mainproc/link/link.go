@@ -139,6 +139,13 @@ func (l *Link) forget() {
 	}
 }
 
+// Shut ends the connection while a child has it: the child finds that it has ended.
+func (l *Link) Shut() {
+	if l.transport != nil {
+		l.transport.shut()
+	}
+}
+
 // Close closes our side of the connection.
 func (l *Link) Close() {
 	if l == nil || l.transport == nil {

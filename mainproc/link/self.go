@@ -54,9 +54,23 @@ func (s *Self) settle(name string) bool {
 	return s.name == name
 }
 
-// redraw draws another name in place of one that is taken, unless that was done already, or
+// Proposed is the name to connect with, or to listen under.
+func (s *Self) Proposed() string {
+	name, _ := s.proposed()
+	return name
+}
+
+// Settle makes the proposed name ours, and returns it: who listens under a name keeps it.
+func (s *Self) Settle() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = true
+	return s.name
+}
+
+// Redraw draws another name in place of one that is taken, unless that was done already, or
 // another node has accepted it.
-func (s *Self) redraw(taken string) {
+func (s *Self) Redraw(taken string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.name == taken && !s.settled {

@@ -10,7 +10,7 @@ import (
 func TestSelfName(t *testing.T) {
 	s := NewSelf(testConfig())
 	first, settled := s.proposed()
-	s.redraw(first)
+	s.Redraw(first)
 	second, settled2 := s.proposed()
 	if first == second || settled || settled2 || s.creation < 4 {
 		t.Errorf("%q (settled %v), %q (settled %v), creation %d", first, settled, second, settled2, s.creation)
@@ -18,14 +18,14 @@ func TestSelfName(t *testing.T) {
 	if s.settle(first) {
 		t.Error("a name was accepted that another had taken the place of")
 	}
-	s.redraw(first) // by a second who found it taken
+	s.Redraw(first) // by a second who found it taken
 	if name, _ := s.proposed(); name != second {
 		t.Errorf("%q was drawn in place of %q, which nobody has refused", name, second)
 	}
 	if !s.settle(second) {
 		t.Error("the name that was proposed cannot be ours")
 	}
-	s.redraw(second)
+	s.Redraw(second)
 	if name, settled := s.proposed(); name != second || !settled {
 		t.Errorf("%q is not kept but %q, settled %v", second, name, settled)
 	}

@@ -22,6 +22,8 @@ type transport interface {
 	// position says where the stream stands. Neither main nor the child reads or writes.
 	// errClosing, errUnknown: it cannot be said.
 	position() (position, error)
+	// shut ends the connection for everyone who has it. The descriptor stays.
+	shut()
 	close()
 }
 
@@ -57,6 +59,8 @@ func newPlain(conn net.Conn) (plain, error) {
 }
 
 func (p plain) descriptor() int { return p.fd }
+
+func (p plain) shut() { _ = unix.Shutdown(p.fd, unix.SHUT_RDWR) } // of one that has ended: it is
 
 func (p plain) close() { _ = unix.Close(p.fd) }
 

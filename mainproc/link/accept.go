@@ -1,0 +1,172 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"erluv/wire/dist"
+)
+
+const (
+	// acceptRate is how many connections are accepted in a second once acceptBurst of them have
+	// come at once. So strangers cost a bounded share of a processor, about a tenth. The kernel
+	// keeps 4,096 more (net.core.somaxconn): the last of those waits for four seconds, less than
+	// the seven after which a node gives up.
+	acceptRate  = 1000
+	acceptBurst = 200
+
+	// acceptPause is how long accepting rests after an error, for want of descriptors.
+	acceptPause = 100 * time.Millisecond
+)
+
+// Door is where nodes connect: a listener, and what a connection that comes in there is.
+type Door struct {
+	net.Listener
+
+	// Carry makes of a connection the one that the handshake is done on, and the function
+	// that makes a transport of it afterwards. It closes the connection if it does not return
+	// it. Nil: the handshake is done on the connection itself, which is one of TCP.
+	Carry func(ctx context.Context, conn net.Conn) (net.Conn, func() (transport, error), error)
+
+	// TLS says that Carry leads through TLS: see dist.Local.
+	TLS bool
+
+	// Allow says why a node may not connect there, or nil. Its name is not proved yet.
+	Allow func(conn net.Conn, peer dist.Peer) error
+}
+
+// Acceptor shakes hands with nodes that connect by themselves.
+type Acceptor struct {
+	Self   *Self // whose name is settled
+	Cookie string
+	Log    *slog.Logger // of what is refused
+	Trace  *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+
+	// Decide returns the status that a node is answered, of which nothing is proved but that
+	// its door allows the name: see dist.Accept.
+	Decide func(dist.Peer) (status string)
+
+	// Accepted takes a link to a node that has proved the cookie.
+	Accepted func(*Link)
+}
+
+// Serve accepts at the doors until ctx ends. It returns when the doors are closed and nothing
+// of what it has begun is left.
+func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
+	h := hall{acceptor: a, refusals: refusals{log: a.Log}}
+	h.name = a.Self.Settle()
+	var loops sync.WaitGroup
+	for _, d := range doors {
+		loops.Go(func() { h.attend(ctx, d) })
+	}
+	<-ctx.Done()
+	for _, d := range doors {
+		_ = d.Close() // what it listened at is free again
+	}
+	loops.Wait()
+	h.guests.Wait()
+	h.refusals.flush()
+}
+
+// hall is what all doors of an Acceptor share.
+type hall struct {
+	acceptor *Acceptor
+	name     string
+	lobby    lobby
+	guests   sync.WaitGroup
+	refusals refusals
+}
+
+// attend accepts at one door.
+func (h *hall) attend(ctx context.Context, d Door) {
+	pace := pace{every: time.Second / acceptRate, burst: acceptBurst}
+	for ctx.Err() == nil {
+		conn, err := d.Accept()
+		if err != nil {
+			if ctx.Err() == nil {
+				h.refusals.note("a listener", fmt.Errorf("cannot accept connections for a moment: %w", err))
+				rest(ctx, acceptPause)
+			}
+			continue
+		}
+		guest := h.lobby.enter(ctx, conn)
+		h.guests.Go(func() { // ends within setupBound
+			defer h.lobby.leave(guest)
+			h.receive(guest.ctx, d, conn)
+		})
+		rest(ctx, pace.next(time.Now()))
+	}
+}
+
+// receive shakes hands with whoever has connected.
+func (h *hall) receive(ctx context.Context, d Door, conn net.Conn) {
+	from := addressOf(conn)
+	l, err := h.shake(ctx, d, conn)
+	if err != nil {
+		h.refusals.note(from, err)
+		return
+	}
+	h.acceptor.Accepted(l)
+}
+
+// shake makes a link of a connection, or closes it.
+func (h *hall) shake(ctx context.Context, d Door, conn net.Conn) (*Link, error) {
+	make := func() (transport, error) { return newPlain(conn) }
+	if d.Carry != nil {
+		var err error
+		if conn, make, err = d.Carry(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	defer conn.Close()
+	a := h.acceptor
+	local := dist.Local{Name: h.name, Creation: a.Self.creation, Cookie: a.Cookie, Flags: dist.Default, TLS: d.TLS}
+	var no error
+	peer, err := dist.Accept(ctx, conn, local, func(p dist.Peer) string {
+		if no = d.Allow(conn, p); no != nil {
+			return dist.StatusNotAllowed
+		}
+		return a.Decide(p)
+	})
+	if err != nil {
+		return nil, errors.Join(err, no)
+	}
+	t, err := make()
+	if err != nil {
+		return nil, err
+	}
+	local.Cookie = ""
+	return &Link{Local: local, Peer: peer, transport: t, self: a.Self, log: a.Trace}, nil
+}
+
+// pace holds a rate: of what comes more often, each after a burst waits for its turn.
+type pace struct {
+	every time.Duration
+	burst int
+	due   time.Time // of the next, if there had been no burst
+}
+
+// next is how long to wait before the next one.
+func (p *pace) next(now time.Time) time.Duration {
+	if ahead := now.Add(-time.Duration(p.burst) * p.every); p.due.Before(ahead) {
+		p.due = ahead
+	}
+	p.due = p.due.Add(p.every)
+	return p.due.Sub(now)
+}
+
+// rest waits, until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,83 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+)
+
+// maxGuests is how many handshakes may be under way at once. Each holds a descriptor and some
+// 20 KiB, and lives for setupBound at most. At acceptRate the oldest of them, which makes room
+// for a new one, has had 64 ms: a node needs two answers of ours in that time. With fewer a crowd
+// of strangers on the node's own machine would keep it out.
+const maxGuests = 64
+
+var (
+	errCrowded = errors.New("too many others connect at the same time, and this one was the slowest")
+	errSlow    = errors.New("it did not shake hands in time")
+)
+
+// lobby is the connections on which no handshake is done yet. A new one is always let in: if there
+// is no room, the oldest from that address leaves which has the most of them. So strangers
+// push out each other, and a node from another address not at all.
+type lobby struct {
+	mu     sync.Mutex
+	guests []*guest // the oldest first
+}
+
+// guest is one of them. Its handshake ends with its context.
+type guest struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	from   string
+}
+
+// enter lets a connection in, for setupBound.
+func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
+	ctx, over := context.WithTimeoutCause(ctx, setupBound, errSlow)
+	ctx, cancel := context.WithCancelCause(ctx)
+	g := &guest{ctx: ctx, from: addressOf(conn), cancel: func(cause error) { cancel(cause); over() }}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.guests) == maxGuests {
+		i := l.last()
+		l.guests[i].cancel(errCrowded)
+		l.guests = slices.Delete(l.guests, i, i+1)
+	}
+	l.guests = append(l.guests, g)
+	return g
+}
+
+// leave: its handshake is over.
+func (l *lobby) leave(g *guest) {
+	g.cancel(nil)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.guests = slices.DeleteFunc(l.guests, func(other *guest) bool { return other == g })
+}
+
+// last is the index of the one that has to make room.
+func (l *lobby) last() int {
+	number := make(map[string]int, len(l.guests))
+	most := 0
+	for _, g := range l.guests {
+		number[g.from]++
+		most = max(most, number[g.from])
+	}
+	return slices.IndexFunc(l.guests, func(g *guest) bool { return number[g.from] == most })
+}
+
+// addressOf is the host that a connection comes from, as a word for people. All of a Unix socket
+// come from one. Of IPv6, where a machine mostly has a network of its own, that network counts.
+func addressOf(conn net.Conn) string {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return "this machine"
+	}
+	if ip := tcp.IP.To4(); ip != nil {
+		return ip.String()
+	}
+	return tcp.IP.Mask(net.CIDRMask(64, 128)).String() + "/64"
+}
