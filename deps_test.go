@@ -50,9 +50,10 @@ var imports = map[string][]string{
 	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack"},
 	"mainproc/permit": {"ipc"},
 
+	"discover/dnstest":   nil,
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
-	"test":               {"ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
+	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
 	"relay/certtest":     nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,
@@ -63,6 +64,7 @@ var imports = map[string][]string{
 
 // testImports is what tests may import beyond the row of their package.
 var testImports = map[string][]string{
+	"discover":       {"discover/dnstest"},
 	"childproc/peer": {"loop/looptest"},
 	"childproc":      {"loop/looptest", "spawner"}, // its tests run a real one
 	"workers":        {"loop/looptest", "spawner"},
@@ -84,6 +86,7 @@ var banned = []string{
 	"testing",                       // test helpers stay in tests
 	"runtime/cgo",                   // static
 	"github.com/ergo-services/ergo", // an oracle for tests only
+	"erluv/discover/dnstest",
 	"erluv/wire/dist/disttest",
 	"erluv/relay/certtest",
 	"erluv/loop/looptest",

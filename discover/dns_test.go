@@ -6,15 +6,15 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"erluv/discover/dnstest"
 )
 
 func TestMain(m *testing.M) {
@@ -40,64 +40,18 @@ type records struct {
 	stalled   bool // it takes a minute until a connection is refused
 }
 
-// A nameServer answers from its zone, in which the tests write between questions.
+// A nameServer is asked about one name.
 type nameServer struct {
-	mu   sync.Mutex
-	zone map[string]records // with a dot at the end
+	dnstest.Server
+	mu  sync.Mutex
+	now records
 }
 
 func (s *nameServer) set(name string, r records) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.zone = map[string]records{name: r}
-}
-
-const (
-	typeA    = 1
-	typeAAAA = 28
-	typeSRV  = 33
-)
-
-// answer answers one question.
-func (s *nameServer) answer(query []byte) []byte {
-	var labels []string
-	at := 12
-	for query[at] != 0 {
-		n := int(query[at])
-		labels = append(labels, string(query[at+1:at+1+n]))
-		at += 1 + n
-	}
-	kind := binary.BigEndian.Uint16(query[at+1:])
-	question := query[12 : at+5]
-	s.mu.Lock()
-	r, known := s.zone[strings.Join(labels, ".")+"."]
-	s.mu.Unlock()
-	if !known {
-		r.code = 3
-	}
-	var data [][]byte
-	for _, a := range r.addresses {
-		if ip := netip.MustParseAddr(a); ip.Is4() == (kind == typeA) && kind != typeSRV {
-			data = append(data, ip.AsSlice())
-		}
-	}
-	for _, v := range r.services {
-		if kind == typeSRV {
-			d := binary.BigEndian.AppendUint16(nil, v.Priority)
-			d = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(d, v.Weight), v.Port)
-			for label := range strings.FieldsFuncSeq(v.Target, func(r rune) bool { return r == '.' }) {
-				d = append(append(d, byte(len(label))), label...)
-			}
-			data = append(data, append(d, 0))
-		}
-	}
-	m := append([]byte{query[0], query[1], 0x81, 0x80 | r.code, 0, 1}, byte(len(data)>>8), byte(len(data)), 0, 0, 0, 0)
-	m = append(m, question...)
-	for _, d := range data { // the name is that of the question, at 12; a TTL of 0
-		m = append(m, 0xc0, 12, byte(kind>>8), byte(kind), 0, 1, 0, 0, 0, 0)
-		m = append(binary.BigEndian.AppendUint16(m, uint16(len(d))), d...)
-	}
-	return m
+	s.now = r
+	s.Set(name, dnstest.Records{Addresses: r.addresses, Services: r.services, Code: r.code})
 }
 
 // pipes is a resolver that asks s without sockets, so that it works on virtual time.
@@ -105,10 +59,7 @@ func (s *nameServer) answer(query []byte) []byte {
 func (s *nameServer) pipes() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		s.mu.Lock()
-		var now records
-		for _, r := range s.zone {
-			now = r
-		}
+		now := s.now
 		s.mu.Unlock()
 		if now.stalled {
 			// How long package net waits for each name server, and how many there
@@ -129,7 +80,7 @@ func (s *nameServer) pipes() *net.Resolver {
 				if errors.Join(err, err2) != nil {
 					return
 				}
-				m := s.answer(query)
+				m := s.Answer(query)
 				_, _ = theirs.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...))
 			}
 		}()
@@ -147,14 +98,7 @@ func (s *nameServer) packets(t *testing.T) *net.Resolver {
 	done := make(chan struct{})
 	go func() { // ends with the socket
 		defer close(done)
-		query := make([]byte, 512)
-		for {
-			n, from, err := conn.ReadFrom(query)
-			if err != nil {
-				return
-			}
-			_, _ = conn.WriteTo(s.answer(query[:n]), from)
-		}
+		s.Serve(conn)
 	}()
 	t.Cleanup(func() {
 		conn.Close()

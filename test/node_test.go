@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,9 +48,12 @@ type answer struct{ status, text string }
 type nodeOptions struct {
 	name   string   // before the @; drawn if empty
 	short  bool     // name@localhost
+	host   string   // behind the @, if not 127.0.0.1
+	listen string   // address, if not 127.0.0.1
 	args   []string // for erl
 	cookie string   // not the cookie of all
 	noise  bool     // the errors it logs are expected
+	erl    string   // of another release
 }
 
 func newNode(t *testing.T, o nodeOptions) *node {
@@ -77,6 +81,7 @@ func startNode(o nodeOptions) (*node, error) {
 	if o.short {
 		kind, host = "-sname", "localhost"
 	}
+	host = cmp.Or(o.host, host)
 	if o.cookie == "" {
 		o.cookie = cookie
 	}
@@ -96,9 +101,9 @@ func startNode(o nodeOptions) (*node, error) {
 	n.env = environment(n.home)
 	args := []string{
 		kind, n.name, "-noinput", "+pc", "unicode", "-start_epmd", "false", "-pa", dir, "-s", "e2e_server",
-		"-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+		"-kernel", "inet_dist_use_interface", "{" + strings.ReplaceAll(cmp.Or(o.listen, "127.0.0.1"), ".", ",") + "}",
 	}
-	n.cmd = exec.Command(erl, append(args, o.args...)...)
+	n.cmd = exec.Command(cmp.Or(o.erl, erl), append(args, o.args...)...)
 	n.cmd.Env, n.cmd.Dir = n.env, n.home
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}

@@ -17,19 +17,21 @@ import (
 // told what its controller is, traps exits and has E bound.
 func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []session) {
 	t.Helper()
-	nodes := make([]*node, count)
-	sessions := make([]session, count)
-	names := make([]string, count)
+	return servingThese(t, make([]nodeOptions, count), args...)
+}
+
+func servingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []*node, []session) {
+	t.Helper()
+	nodes := make([]*node, len(these))
+	sessions := make([]session, len(these))
+	names := make([]string, len(these))
 	// The process that is called so is another one on each node.
 	controller := fmt.Sprintf("c%d", serial.Add(1))
 	for i := range nodes {
-		nodes[i] = newNode(t, nodeOptions{})
+		nodes[i] = newNode(t, these[i])
 		sessions[i] = nodes[i].session(t)
 		names[i] = nodes[i].name
-		sessions[i].eval(t, `process_flag(trap_exit, true), Session = self(), spawn(fun() ->
-			true = register(`+controller+`, self()), Session ! registered,
-			(fun Forward() -> receive Event -> Session ! Event, Forward() end end)() end),
-			receive registered -> ok end`)
+		sessions[i].controls(t, controller)
 	}
 	name := fmt.Sprintf("e%d", serial.Add(1))
 	e, err := nodes[0].run(nil, append([]string{
@@ -47,6 +49,15 @@ func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []sessio
 		e.report(t)
 	})
 	return e, nodes, sessions
+}
+
+// controls has a session told what a controller of that name is, and trap exits.
+func (s session) controls(t *testing.T, controller string) {
+	t.Helper()
+	s.eval(t, `process_flag(trap_exit, true), Session = self(), spawn(fun() ->
+		true = register(`+controller+`, self()), Session ! registered,
+		(fun Forward() -> receive Event -> Session ! Event, Forward() end end)() end),
+		receive registered -> ok end`)
 }
 
 // isUp: the node that a session is on has been told so.
