@@ -54,6 +54,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 		return nil, err
 	}
 	c.files = watch.NewSet(m.loop, c.streams, fileHost{c})
+	m.turn(heServed, func() {}) // the controller is told by up
 	m.clients[node] = c
 	return c, nil
 }

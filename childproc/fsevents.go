@@ -31,6 +31,10 @@ var kindAtom = [...]etf.Atom{
 
 // watch takes {watch, Path, Opts}. The answer comes when all is watched.
 func (m *manager) watch(to caller, what, opts etf.Term) {
+	if m.host.given.OnlyClasses {
+		to.reply(gen.Error(classRequired)) // it would show what there is on this host
+		return
+	}
 	o, bad := order.WatchOf(m.outside(to.From), what, opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))

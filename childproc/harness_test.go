@@ -75,6 +75,9 @@ var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetC
 // testLog is the logger of a child that a test starts; nil: it logs nothing.
 var testLog *ipc.Logger
 
+// testHost is what a child that a test starts is told of its host.
+var testHost ipc.Host
+
 // startChild runs a child in this process, with a real spawner, up to Ready. What
 // it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
@@ -113,7 +116,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	go func() {
 		// A thread of its own, which ends with the loop.
 		runtime.LockOSThread()
-		c, err := build(given{start: start, up: upEnd, spawner: childEnd, log: testLog, first: all[0]})
+		c, err := build(given{start: start, host: testHost, up: upEnd, spawner: childEnd, log: testLog, first: all[0]})
 		for _, g := range all[1:] {
 			if err == nil {
 				var other *client
@@ -247,10 +250,11 @@ func connected(t testing.TB, m *manager, link ipc.Link) *client {
 // noMain is a main that does nothing.
 type noMain struct{}
 
-func (noMain) wantSpawner(uint8)             {}
-func (noMain) ring()                         {}
-func (noMain) lost(uint32, string)           {}
-func (noMain) workersGone(ipc.Cause, string) {}
+func (noMain) wantSpawner(uint8)                  {}
+func (noMain) ring()                              {}
+func (noMain) lost(uint32, string)                {}
+func (noMain) stands(_ ipc.Standing, told func()) { told() }
+func (noMain) workersGone(ipc.Cause, string)      {}
 
 // show is a message without its bytes, which can be many.
 func show(m dist.Message) string {

@@ -35,7 +35,7 @@ func (m *manager) info(target etf.Atom) etf.Map {
 func (m *manager) node(target etf.Atom) stat.Node {
 	s := &m.start
 	n := stat.Node{
-		Name: string(m.name), Target: string(target), Version: s.ErluvVersion, Status: m.phase.String(),
+		Name: string(m.name), Target: string(target), Version: s.ErluvVersion, Status: m.host.state.String(), Host: m.hostStat(),
 		User: s.User, UID: s.UID, GID: s.GID, AllowUsers: m.allowed(),
 		MainPID: int(s.MainPID), ChildPID: os.Getpid(), SpawnerPID: int(s.SpawnerPID),
 		Cookie: s.CookieSource, Controller: s.Controller,

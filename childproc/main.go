@@ -98,10 +98,30 @@ func begin(up *ipc.Conn) (*child, error) {
 	}
 	ipc.Trace(up, log.Logger, "main")
 	ipc.Trace(g.spawner, log.Logger, "spawner")
+	if err = g.readHost(); err != nil {
+		return nil, err
+	}
 	if err = g.link(); err != nil {
 		return nil, err
 	}
 	return build(g)
+}
+
+// readHost reads what main says of this machine.
+func (g *given) readHost() error {
+	buf := make([]byte, ipc.MaxPacket)
+	n, fds, err := g.up.Recv(buf, startTimeout)
+	ipc.CloseAll(fds)
+	if err != nil {
+		return fmt.Errorf("main does not say what this host offers: %w", err)
+	}
+	msg, err := ipc.Decode(buf[:n])
+	host, ok := msg.(ipc.Host)
+	if err == nil && !ok {
+		err = fmt.Errorf("main sent %T instead of a host", msg)
+	}
+	g.host = host
+	return err
 }
 
 // link reads the connection that main gives the child.
@@ -149,6 +169,7 @@ func connectionOf(link ipc.Link, fds []int) (peer.Given, error) {
 // given is what main gives the child to serve with.
 type given struct {
 	start       ipc.Start
+	host        ipc.Host
 	up, spawner *ipc.Conn // the ends of its conversations
 	log         *ipc.Logger
 	first       peer.Given
@@ -240,6 +261,9 @@ func build(g given) (*child, error) {
 	c := &child{up: g.up, loop: l}
 	m := newManager(l, g.start, g.first.Link, c)
 	c.m = m
+	if m.host, err = newHost(g.host, len(m.start.Allowed)); err != nil {
+		return nil, err
+	}
 	if g.log != nil {
 		m.log = g.log
 	}
@@ -401,6 +425,16 @@ func (c *child) say(m ipc.Message) {
 
 // wantSpawner asks main for the spawner of another user.
 func (c *child) wantSpawner(user uint8) { c.say(ipc.WantSpawner{User: user}) }
+
+// stands tells main what it is to keep of the host for the next child. Told is called when it
+// has been said: what is answered before could be lost with this child.
+func (c *child) stands(s ipc.Standing, told func()) {
+	if errors.Is(c.up.TrySend(ipc.Append(nil, s)), ipc.ErrFull) {
+		c.loop.After(sayRetry, func() { c.stands(s, told) })
+		return
+	}
+	told()
+}
 
 // lost tells main that a connection has ended.
 func (c *child) lost(id uint32, why string) { c.say(ipc.Lost{ID: id, Text: why}) }

@@ -40,9 +40,10 @@ const slackWorth = 256
 
 // mainRole is what the manager has main do.
 type mainRole interface {
-	wantSpawner(user uint8)     // give one for another user
-	ring()                      // read the ledgers
-	lost(id uint32, why string) // one of several connections has ended
+	wantSpawner(user uint8)             // give one for another user
+	ring()                              // read the ledgers
+	lost(id uint32, why string)         // one of several connections has ended
+	stands(s ipc.Standing, told func()) // keep it for the next child; told: it will
 	workersGone(cause ipc.Cause, why string)
 }
 
@@ -56,6 +57,7 @@ type manager struct {
 	main        mainRole
 	loop        *loop.Loop
 	clients     map[etf.Atom]*client // that are connected, by their names
+	host        host
 	starter     *workers.Starter
 	others      map[int]*workers.Starter // of other users, by their number
 	otherPIDs   map[int]uint32           // of their spawners
@@ -167,7 +169,16 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 	if run {
 		read = order.Run
 	}
-	o, bad := read(m.outside(to.From), cmd, opts)
+	class, cmd, reason := m.classOf(cmd)
+	if reason != nil {
+		to.reply(gen.Error(reason))
+		return
+	}
+	out := m.outside(to.From)
+	if class != nil {
+		out.Class = class.Class
+	}
+	o, bad := read(out, cmd, opts)
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
 		return
@@ -189,6 +200,7 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 		return
 	}
 	p.take(o)
+	m.host.joins(p, class)
 	if run {
 		p.run = newCollector(o.MaxOutput)
 	}
@@ -202,7 +214,10 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 
 // outside is what a request of a process depends on.
 func (m *manager) outside(caller etf.Pid) order.Outside {
-	return order.Outside{Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout}
+	return order.Outside{
+		Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout,
+		Limits: m.host.given.Limits, MaxKillTimeout: time.Duration(m.host.given.MaxKillTimeoutMS) * time.Millisecond,
+	}
 }
 
 // take has the worker be what an order asks for. Of the order itself nothing is kept but
@@ -270,6 +285,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	}
 	m.phase, m.reason, m.exitReason = stopping, why, m.keepReason(reason).reason // to the end
 	m.asked = true
+	m.turn(heLeave, func() {})
 	m.event(etf.Tuple{etf.Atom("stopping"), m.exitReason})
 	for _, p := range m.all() {
 		m.end(p, m.exitReason)
@@ -282,6 +298,9 @@ func (m *manager) stop(reason etf.Raw, why string) {
 // notices.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
+	if len(m.clients) == 0 {
+		m.turn(heAlone, func() {})
+	}
 	if len(m.clients) == 0 && m.phase != over && !m.start.Stays {
 		m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
 	}
@@ -309,6 +328,7 @@ func (m *manager) all() []proc {
 }
 
 func (m *manager) endIfEmpty() {
+	m.drainedIfEmpty()
 	if m.phase == serving || m.phase == over || len(m.procs) > 0 {
 		return
 	}

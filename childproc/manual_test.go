@@ -78,8 +78,22 @@ func shape(request string) (name etf.Atom, arity int) {
 	if !isTuple {
 		return etf.Atom(request), 0
 	}
-	parts := strings.Split(strings.TrimSuffix(inside, "}"), ", ")
-	return etf.Atom(parts[0]), len(parts) - 1
+	head, _, _ := strings.Cut(strings.TrimSuffix(inside, "}"), ", ")
+	depth := 0
+	for i, r := range inside {
+		switch {
+		case r == '{':
+			depth++
+		case r == '}':
+			depth--
+		case r == ',' && depth == 0 && strings.HasPrefix(inside[i:], ", "):
+			arity++
+		}
+	}
+	if arity == 0 {
+		arity = inTuple
+	}
+	return etf.Atom(head), arity
 }
 
 // TestManual: erluv-protocol(7) has each request, call and message that is understood, with

@@ -30,6 +30,7 @@ type program struct {
 	mode    order.Mode      // when output is sent
 	device  device          // as an I/O device
 	user    uint8           // number of the allowed user that the program runs as
+	class   uint8           // number of the class; 0: none
 	life    life
 
 	// No states of the life, for each can come and go in several of them.
@@ -240,6 +241,7 @@ func (p *program) release(m *manager) {
 	if p.ready != nil {
 		p.ready.held.Give()
 	}
+	m.host.leaves(p)
 	m.endReaders(p)
 	m.unready.forget(p)
 	for i := range p.streams {

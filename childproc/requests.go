@@ -11,13 +11,18 @@ import (
 
 // requests are those to the manager, in the order of erluv-protocol(7).
 var requests = table[func(m *manager, to caller, a args) bool]{
-	{"spawn", 2, whileServing, (*manager).spawnRequest, "{spawn, Cmd, Opts}"},
-	{"run", 2, whileServing, (*manager).runRequest, "{run, Cmd, Opts}"},
-	{"watch", 2, whileServing, (*manager).watchRequest, "{watch, Path, Opts}"},
+	{"spawn", 2, whileServing | starts, (*manager).spawnRequest, "{spawn, Cmd, Opts}"},
+	{"run", 2, whileServing | starts, (*manager).runRequest, "{run, Cmd, Opts}"},
+	{"watch", 2, whileServing | starts, (*manager).watchRequest, "{watch, Path, Opts}"},
 	{"workers", 0, always, (*manager).workersRequest, "workers"},
 	{"info", 0, always, (*manager).infoRequest, "info"},
 	{"info", 1, always, (*manager).infoKeyRequest, "{info, Key}"},
 	{"set", 2, always, (*manager).setRequest, "{set, Key, Value}"},
+	{"status", 1, always, (*manager).statusRequest, "{status, get}"},
+	{"status", 2, always, (*manager).setStatusRequest, "{status, set, ready | standby | stopped}"},
+	{"drain", 1, always, (*manager).drainRequest, "{drain, Deadline}"},
+	{"meta", 1, always, (*manager).metaRequest, "{meta, get} , {meta, {update, Text}} , {meta, {remove, Name}}"},
+	{"classes", inTuple, always, (*manager).classesRequest, "{classes}"},
 	{"stop", 1, always | unbuilt, (*manager).stopRequest, "{stop, Reason}"},
 }
 
@@ -43,6 +48,8 @@ func (m *manager) request(to caller, req etf.Raw) {
 		to.reply(gen.BadRequest(req))
 	case !row.taken.has(1 << m.phase):
 		to.reply(gen.Error(etf.Atom("stopping")))
+	case row.taken.has(starts) && m.host.unready() != nil:
+		to.reply(m.host.unready())
 	case !row.do(m, to, a):
 		to.reply(gen.BadRequest(req))
 	}

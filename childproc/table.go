@@ -11,7 +11,7 @@ type table[F any] []row[F]
 
 type row[F any] struct {
 	name  etf.Atom
-	arity int // 0: it is the name alone, no tuple
+	arity int // 0: it is the name alone, no tuple; inTuple: the name alone in one
 	taken taken
 	do    F      // is given args; false: these are none that it takes
 	line  string // of erluv-protocol(7): the heading of its item, or its place in the text
@@ -34,7 +34,12 @@ const (
 	unbuilt taken = 1 << 7
 	// Some of it is needed after other things were done, when the frame is gone.
 	outlives taken = 1 << 8
+	// It starts something: this host must be ready.
+	starts taken = 1 << 9
 )
+
+// inTuple is the arity of {classes}: a tuple of the name alone.
+const inTuple = -1
 
 // args are the arguments of a request.
 type args struct {
@@ -67,14 +72,18 @@ func headOf(req etf.Raw) (name etf.Atom, arity int, a args, ok bool) {
 	n, err := r.Tuple()
 	switch {
 	case err != nil:
-		n = 1
-	case n < 2:
+		arity = 0
+	case n == 0:
 		return "", 0, a, false
+	case n == 1:
+		arity = inTuple
+	default:
+		arity = n - 1
 	}
 	if name, err = r.Atom(); err != nil {
 		return "", 0, a, false
 	}
-	return name, n - 1, args{raw: r.Rest()}, true
+	return name, arity, args{raw: r.Rest()}, true
 }
 
 // partsOf is headOf of a term, with the arguments.

@@ -19,7 +19,7 @@ import (
 )
 
 // A Config is what all sources together say. The fields up to LogFormat are the
-// keys of erluv.conf(5), of the same names.
+// keys of erluv.conf(5), of the same names, and so are those from Meta to Disks.
 type Config struct {
 	Node             string // name@host of the node to serve; "" with Nodes, or Discover alone
 	Nodes            []string
@@ -54,6 +54,13 @@ type Config struct {
 	LogLevel    slog.Level
 	LogFormat   string // FormatText or FormatJSON
 
+	Meta           string // label.Parse reads it
+	Run            string // RunAny or RunClasses
+	Classes        []Class
+	MaxKillTimeout time.Duration // 0: none
+	Limits         Limits        // of each program; 0: none
+	Disks          []string      // absolute paths, at least one
+
 	// Targets are Node or Nodes, in their order; Source and Ports are what the keys of
 	// the same purpose say.
 	Targets []discover.Target
@@ -71,7 +78,7 @@ type Config struct {
 	hostErr  error // why Host is empty although it is known what to dial
 }
 
-// What the keys reconnect, serve, sandbox and log_format take.
+// What the keys reconnect, serve, sandbox, log_format and run take.
 const (
 	ReconnectRetry    = "retry"
 	ReconnectAlways   = "always"
@@ -84,6 +91,8 @@ const (
 	SandboxOff        = "off"
 	FormatText        = "text"
 	FormatJSON        = "json"
+	RunAny            = "any"
+	RunClasses        = "classes"
 )
 
 // An Identity is a user and a group of the user database.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -159,7 +160,16 @@ func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string
 			names[i] = name
 		}
 		return strings.Join(names, " "), ""
-	case map[string]any, []map[string]any:
+	case map[string]any:
+		if k.kind != tables {
+			return "", "a table"
+		}
+		text, err := json.Marshal(v)
+		if err != nil { // a number that is none, such as nan
+			return "", "not readable"
+		}
+		return string(text), ""
+	case []map[string]any:
 		return "", "a table"
 	case float64:
 		return "", "a number with a point"

@@ -12,6 +12,12 @@ func (l *loader) finish(c *Config) {
 	c.resolve(func(key string, err error) {
 		l.problems = append(l.problems, c.setting(key).used.problem(err))
 	})
+	if err := c.settleClasses(); err != nil {
+		l.problems = append(l.problems, c.setting("class").used.problem(err))
+	}
+	if err := c.settleCaps(); err != nil {
+		l.problems = append(l.problems, c.setting("kill_timeout").used.problem(err))
+	}
 	if used := c.setting("cookie_file").used; used.rank == fromFile && used.value[0] != '~' && !filepath.IsAbs(used.value) {
 		l.problems = append(l.problems, used.problem(errors.New("is relative, to a directory that is another each time")))
 	}
@@ -64,6 +70,9 @@ func (l *loader) ineffective(c *Config) {
 	}
 	if c.isSet("allow_nodes") && !c.Listen.On() {
 		l.warn("allow_nodes from %s is ignored: listen is off", c.setting("allow_nodes").Source)
+	}
+	if c.Run == RunClasses && len(c.Classes) == 0 {
+		l.warn("run from %s is classes, and there is no class: nothing can be started here", c.setting("run").Source)
 	}
 	if c.machine.UID == 0 {
 		return

@@ -29,6 +29,7 @@ const (
 	number             // 123
 	truth              // true or false
 	list               // ["...", "..."]; as text: joined by spaces
+	tables             // [key.NAME], each a table; as text: JSON
 )
 
 // Env returns the name of the key in the environment.
@@ -260,6 +261,42 @@ var keys = []Key{
 		Meaning: "how it is written",
 		Right:   "text or json", Example: `"text"`,
 		set: func(c *Config, v string) error { c.LogFormat = v; return oneOf(v, FormatText, FormatJSON) },
+	},
+	{
+		Name: "meta", Form: "labels", Unset: "(none)",
+		Meaning: "labels that this host claims, by which programs are placed",
+		Right:   "labels, name;key;key=value, with commas between them", Example: `"core;group=g1;master, meta2;a=1"`,
+		set: func(c *Config, v string) error { c.Meta = v; return checkMeta(v) },
+	},
+	{
+		Name: "run", Form: "any|classes", Default: RunAny,
+		Meaning: "what may be started here: any program, or those of the classes alone",
+		Right:   "any or classes", Example: `"any"`,
+		set: func(c *Config, v string) error { c.Run = v; return oneOf(v, RunAny, RunClasses) },
+	},
+	{
+		Name: "class", Form: "tables", Unset: "(none)", kind: tables, FileOnly: true,
+		Meaning: "programs that this host offers, a table [class.NAME] for each",
+		Right:   "tables [class.NAME] with " + classRight, Example: `{ backup = { command = ["/usr/bin/rsync", "-a"], args = ["/srv/[a-z]+"], max = 2 } }`,
+		set: func(c *Config, v string) (err error) { c.Classes, err = parseClasses(v); return err },
+	},
+	{
+		Name: "max_kill_timeout", Form: "duration", Unset: "(none)",
+		Meaning: "the longest kill_timeout that a program can have; a longer one is cut",
+		Right:   duration, Example: `"30s"`,
+		set: func(c *Config, v string) (err error) { c.MaxKillTimeout, err = parseDuration(v); return err },
+	},
+	{
+		Name: "limits", Form: "memory=bytes,pids=n,cpu=percent", Unset: "(none)", kind: list,
+		Meaning: "the most that a program can have of each; a request for more is refused",
+		Right:   "a list of memory=BYTES, pids=N and cpu=PERCENT, BYTES with K, M, G or T", Example: `["memory=2G", "pids=200", "cpu=150"]`,
+		set: func(c *Config, v string) (err error) { c.Limits, err = parseLimits(v); return err },
+	},
+	{
+		Name: "disks", Form: "path,...", Default: "/", kind: list,
+		Meaning: "paths of the file systems whose space info tells",
+		Right:   "a list of absolute paths, each once", Example: `["/"]`,
+		set: func(c *Config, v string) (err error) { c.Disks, err = parseDisks(v); return err },
 	},
 }
 

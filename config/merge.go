@@ -134,7 +134,7 @@ func (l *loader) check(a candidate) {
 func (a candidate) problem(err error) string {
 	value := ""
 	switch {
-	case a.key.Secret || a.value == "":
+	case a.key.Secret || a.value == "" || a.key.kind == tables:
 	case a.key.kind == list:
 		value = " " + a.shown()
 	default:
@@ -192,6 +192,8 @@ func (a candidate) shown() string {
 	switch {
 	case a.key.Secret:
 		return mask
+	case a.key.kind == tables:
+		return classNames(a.value)
 	case a.key.kind == list:
 		return "[" + strings.ReplaceAll(a.value, " ", ", ") + "]"
 	}

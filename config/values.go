@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"erluv/label"
 )
 
 // The functions here take one value apart. Their errors say what it is not, in
@@ -214,4 +216,13 @@ func oneOf(v string, words ...string) error {
 		return errUnknown
 	}
 	return nil
+}
+
+// checkMeta takes labels.
+func checkMeta(v string) error {
+	if v == "" {
+		return errEmpty
+	}
+	_, err := label.Parse(v)
+	return err
 }

@@ -39,6 +39,11 @@ func TestImpossibleValues(t *testing.T) {
 		"detach":              {"", "yes", "1", "True"},
 		"log_level":           {"", "INFO", "all", "DEBUG-4"},
 		"log_format":          {"", "xml"},
+		"meta":                {"", ",", "a;", "a=1", "a;=1", strings.Repeat("x", 9000)},
+		"run":                 {"", "class"},
+		"max_kill_timeout":    {"", "5", "0s"},
+		"limits":              {"", "memory", "memory=", "memory=1", "memory=1X", "memory=1MM", "memory=9999999T", "pids=0", "cpu=x", "disk=1", "pids=1,pids=2"},
+		"disks":               {"", "tmp", "/,", "/,/"},
 	} {
 		k := keyNamed(key)
 		for _, v := range values {

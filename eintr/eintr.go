@@ -178,6 +178,14 @@ func Open(path string, mode int, perm uint32) (n int, err error) {
 	return n, err
 }
 
+// Statfs is unix.Statfs.
+func Statfs(path string, s *unix.Statfs_t) (err error) {
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Statfs(path, s)
+	}
+	return err
+}
+
 // Openat is unix.Openat.
 func Openat(dir int, path string, flags int, mode uint32) (n int, err error) {
 	for err = unix.EINTR; err == unix.EINTR; {

@@ -70,6 +70,10 @@ func read(k Kind, r *reader) Message {
 		return Release{Empty: r.u32s(), Left: r.u32s(), Limited: r.u32s()}
 	case KindStartRelay:
 		return readStartRelay(r)
+	case KindHost:
+		return readHost(r)
+	case KindStanding:
+		return readStanding(r)
 	case KindSpawnInMemfd:
 		return SpawnInMemfd{Seq: r.u32(), Size: r.u32()}
 	}
@@ -103,6 +107,8 @@ func (Rotated) kind() Kind        { return KindRotated }
 func (Forget) kind() Kind         { return KindForget }
 func (Release) kind() Kind        { return KindRelease }
 func (StartRelay) kind() Kind     { return KindStartRelay }
+func (Host) kind() Kind           { return KindHost }
+func (Standing) kind() Kind       { return KindStanding }
 
 func (m Hello) write(w *writer) {
 	w.u16(m.Version)

@@ -34,6 +34,18 @@ var every = []Message{
 	Logs{Level: slog.LevelWarn},
 	Log{Level: slog.LevelError, Text: "a stream waits", Attributes: []LogAttribute{{"os_pid", "7", true}, {"why", "x", true}}, Dropped: 3},
 	Lost{ID: 3, Text: "the node has closed the connection"},
+	Standing{Wish: WishStopped, Meta: "a;b=c"},
+	Host{
+		Standing: Standing{Wish: WishStandby, Meta: "d"}, OnlyClasses: true, MaxKillTimeoutMS: 5000, Limits: Limits{PIDs: 1},
+		Disks: []string{"/", "/srv"},
+		Classes: []Class{
+			{Name: "a", Command: []string{"/bin/true"}},
+			{
+				Name: "b", Command: []string{"/bin/cat", "-"}, Args: []string{"x+"}, User: 3, Dir: "/tmp", Env: []string{"A=1"},
+				Limits: Limits{Memory: 1 << 40, CPU: 50}, Confine: Confine{Files: true, Read: []string{"/usr"}}, Max: 7,
+			},
+		},
+	},
 	Ready{},
 	Failed{Text: "why\x00\xff"},
 	Stop{Reason: "sigterm"},

@@ -14,6 +14,7 @@
 //	  │  capabilities, no_new_privs             │
 //	  │ Logs{level} + [log] ──────────────────► │
 //	  │ Start{...} + [spawner] ───────────────► │      to the child
+//	  │ Host{...} ────────────────────────────► │      the same
 //	  │ Link{id, ...} + [connection, journal,   │      the same: the first, others at any
 //	  │                  ledger] ─────────────► │      time later
 //	  │ Ledger{...} × Link.Carried ───────────► │
@@ -24,6 +25,8 @@
 //	  │                                         │      its spawner was killed, or
 //	  │ ◄────────────── WantSpawner{user}       │      when it wants one for another
 //	  │                                         │      user, and when that has ended
+//	  │ ◄────────────── Standing{wish, meta}    │      from the child only: requests have
+//	  │                                         │      changed it; main keeps the last one
 //	  │ ◄──────────────────── Lost{id, text}    │      from the child only: a connection has
 //	  │                                         │      ended, and it goes on
 //	  │ Beat{} ───────────────────────────────► │      to the child only,

@@ -44,6 +44,9 @@ const (
 	KindLost           Kind = 27
 
 	KindStartRelay Kind = 32
+
+	KindHost     Kind = 40
+	KindStanding Kind = 41
 )
 
 // Message is one of the types below.

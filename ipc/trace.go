@@ -13,6 +13,7 @@ var kindNames = map[Kind]string{
 	KindSpawn: "spawn", KindSpawned: "spawned", KindChanged: "changed", KindSignalGroup: "signal_group",
 	KindGroupSignalled: "group_signalled", KindSpawnInMemfd: "spawn_in_memfd", KindRotate: "rotate", KindRotated: "rotated",
 	KindForget: "forget", KindRelease: "release", KindStartRelay: "start_relay",
+	KindHost: "host", KindStanding: "standing",
 }
 
 func (k Kind) String() string {

@@ -181,6 +181,15 @@ func playChild(conn *ipc.Conn) error {
 	if err != nil {
 		return err
 	}
+	if n, _, err = conn.Recv(buf, 0); err != nil {
+		return err
+	}
+	if m, err = ipc.Decode(buf[:n]); err != nil {
+		return err
+	}
+	if _, ok := m.(ipc.Host); !ok {
+		return fmt.Errorf("%T instead of a host", m)
+	}
 	if n, fds, err = conn.Recv(buf, 0); err != nil {
 		return err
 	}

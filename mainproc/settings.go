@@ -42,13 +42,17 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 	if err != nil {
 		return s, err
 	}
+	host, err := hostOf(cfg)
+	if err != nil {
+		return s, err
+	}
 	environ, left := inheritable(os.Environ())
 	if left > 0 {
 		log.Warn("the environment is too large: programs cannot inherit all of it", "left_out", left)
 	}
 	reports := !ipc.PidfdsSuffice()
 	return crew.Settings{
-		Identity: id, Parts: parts, Contain: cfg.Contain, Users: users, Inherits: opts.Alone, Log: log,
+		Identity: id, Parts: parts, Contain: cfg.Contain, Users: users, Inherits: opts.Alone, Log: log, Host: host,
 		Child: ipc.Start{
 			Controller:    cfg.Controller,
 			ErluvVersion:  opts.Version,

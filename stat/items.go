@@ -6,7 +6,7 @@ import (
 )
 
 // Item is a key and its value, which is a Word, string, []string, int64, bool, Process,
-// Tuple, []Item (a map), []any (a list), Numbered, or nil: it is not known.
+// Tuple, float64, label.Labels, []Item (a map), []any (a list), Numbered, or nil: it is not known.
 type Item struct {
 	Key   string
 	Value any
@@ -37,7 +37,7 @@ func (n *Node) Items() []Item {
 	for _, l := range n.Limits {
 		limits = append(limits, Item{l.Name, l.Has})
 	}
-	return []Item{
+	return append([]Item{
 		{"node", Word(n.Name)},
 		{"target", Word(n.Target)},
 		{"version", n.Version},
@@ -60,7 +60,7 @@ func (n *Node) Items() []Item {
 		{"refused_frames", int64(n.RefusedFrames)},
 		{"sandbox", n.Sandbox.items()},
 		{"limits", limits},
-	}
+	}, n.Host.items()...)
 }
 
 func (u *User) items() []Item {

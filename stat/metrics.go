@@ -81,7 +81,7 @@ func (s *Snapshot) OpenMetrics(w io.Writer) error {
 		}
 		if m.node != nil {
 			if v, ok := m.node(&s.Node); ok {
-				fmt.Fprintf(&b, "%s{node=%s} %g\n", name, label(s.Node.Name), v)
+				fmt.Fprintf(&b, "%s{node=%s} %g\n", name, labelValue(s.Node.Name), v)
 			}
 			continue
 		}
@@ -106,10 +106,10 @@ func (s *Snapshot) labels(p *Program) string {
 		name = p.Name
 	}
 	return fmt.Sprintf("node=%s,worker=%s,name=%s,command=%s",
-		label(s.Node.Name), label(fmt.Sprintf("%d.%d", p.Worker.ID, p.Worker.Serial)), label(name), label(command))
+		labelValue(s.Node.Name), labelValue(fmt.Sprintf("%d.%d", p.Worker.ID, p.Worker.Serial)), labelValue(name), labelValue(command))
 }
 
-// label is the value of a label. What is not UTF-8 is replaced.
-func label(s string) string {
+// labelValue is the value of a label. What is not UTF-8 is replaced.
+func labelValue(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD")) + `"`
 }

@@ -14,7 +14,7 @@ type Snapshot struct {
 type Node struct {
 	Name, Target      string // full node names
 	Version           string
-	Status            string // running, stopping, disconnected, over
+	Status            string // ready, standby, stopping, stopped and others: where the host stands
 	User              string // of the programs
 	UID, GID          uint32
 	MainPID, ChildPID int
@@ -31,6 +31,7 @@ type Node struct {
 	RefusedFrames     uint64
 	Sandbox           Sandbox
 	Limits            []Limit
+	Host              Host
 }
 
 // User is one that programs may be run as besides Node.User.

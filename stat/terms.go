@@ -3,6 +3,7 @@ package stat
 import (
 	"fmt"
 
+	"erluv/label"
 	"erluv/wire/etf"
 )
 
@@ -30,6 +31,10 @@ func term(v any) etf.Term {
 		return etf.Binary(v)
 	case int64:
 		return v
+	case float64:
+		return v
+	case label.Labels:
+		return LabelTerms(v)
 	case bool:
 		return etf.Atom(fmt.Sprint(v))
 	case Process:

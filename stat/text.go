@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"erluv/label"
 )
 
 // JSON is an object, in the order of the items. Text that is not UTF-8 has U+FFFD in
@@ -35,8 +37,12 @@ func value(b []byte, v any) []byte {
 		return quoted(b, v)
 	case int64:
 		return strconv.AppendInt(b, v, 10)
+	case float64:
+		return strconv.AppendFloat(b, v, 'f', -1, 64)
 	case bool:
 		return strconv.AppendBool(b, v)
+	case label.Labels:
+		return quoted(b, v.String())
 	case Process:
 		return quoted(b, v.String())
 	case Tuple:

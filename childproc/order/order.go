@@ -14,6 +14,7 @@
 //	environ.go   the environment
 //	user.go      the user that a program runs as
 //	sandbox.go   what a program may reach, and its limits
+//	class.go     the program of a class, and the host's bounds
 //	stop.go      how a program is stopped
 //	restart.go   whether and when it is started again
 //	ready.go     how it shows that it is ready; pattern.go: the line that shows it
@@ -26,6 +27,7 @@ import (
 	"strings"
 	"time"
 
+	"erluv/ipc"
 	"erluv/wire/etf"
 	"erluv/workers"
 
@@ -52,6 +54,10 @@ type Outside struct {
 	Reachable   func(etf.Pid) error // why nothing can be sent to a process
 	Environ     map[string]string   // what a program may inherit
 	KillTimeout time.Duration       // unless the request sets another
+
+	Class          *Class        // whose program the request is for, cmd being its arguments; nil: none's
+	Limits         ipc.Limits    // the most that a program can have; 0: no bound
+	MaxKillTimeout time.Duration // the longest that a stop can take; 0: no bound
 }
 
 // BadOption is why a request is refused. Nothing is started.
@@ -85,7 +91,8 @@ type Order struct {
 	Restart   Restart
 	Proxy     *Proxy
 	Ready     Ready
-	User      int // number of the allowed user, once RunAs has found it
+	User      int    // number of the allowed user, once RunAs has found it
+	Class     *Class // nil: the request names its program itself
 
 	env     environ
 	inherit []string
@@ -149,7 +156,11 @@ func Run(out Outside, cmd, opts etf.Term) (*Order, *BadOption) {
 
 func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOption) {
 	o := newOrder(out, request)
-	if bad := o.command(cmd); bad != nil {
+	command := o.command
+	if out.Class != nil {
+		command = func(args etf.Term) *BadOption { return out.Class.command(o, args) }
+	}
+	if bad := command(cmd); bad != nil {
 		return nil, bad
 	}
 	r := &reading{Outside: out, request: request, p: &o.Process, o: o}
@@ -157,7 +168,7 @@ func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOpti
 		return nil, bad
 	}
 	o.env.inherit(o.inherit, out.Environ)
-	for _, settle := range []func() *BadOption{r.settleReady, r.settleAllow, r.settleStop, r.settlePty} {
+	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleCaps} {
 		if bad := settle(); bad != nil {
 			return nil, bad
 		}

@@ -63,6 +63,10 @@ func toGroups(to *whom, v etf.Term) error {
 // why the order cannot be done. A user that is not allowed is only noted: the spawner
 // says whether there is such a user.
 func (o *Order) RunAs(allowed []ipc.Allowed) (reason etf.Term) {
+	if o.Class != nil {
+		o.User, o.Spec.Env = int(o.Class.User), o.Class.Env
+		return nil
+	}
 	n, refused, reason := o.whom.among(allowed)
 	if reason != nil {
 		return reason

@@ -96,6 +96,9 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 			return err
 		}
 		_ = toSpawner.Close() // the child alone has it from when the node sees it
+		if err := c.child.send(c.serveWith.host.told()); err != nil {
+			return err
+		}
 		if err := l.Give(c.child.send); err != nil {
 			return err
 		}

@@ -236,7 +236,7 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 // work listens as watch does, until the child has broken the conversation or stopped.
 func (c *laneCounts) work(p *process, l *link.Link) error {
 	p.heard.At, p.heard.Asked = permit.AtWork, 2
-	r := &Crew{child: p, links: []Connection{l}, serveWith: settings{log: slog.New(slog.DiscardHandler)}}
+	r := &Crew{child: p, links: []Connection{l}, serveWith: settings{host: &host{}, log: slog.New(slog.DiscardHandler)}}
 	var seen []Event
 	poll := []unix.PollFd{{Fd: int32(p.conn.FD()), Events: unix.POLLIN}}
 	for {

@@ -62,6 +62,8 @@ var messages = []ipc.Message{
 	ipc.Logs{},
 	ipc.Log{Text: "t"},
 	ipc.Lost{ID: 1, Text: "t"},
+	ipc.Host{OnlyClasses: true},
+	ipc.Standing{Wish: ipc.WishStandby},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Rotated{Seq: 1},

@@ -19,6 +19,7 @@ import (
 // aside.
 type settings struct {
 	child   ipc.Start
+	host    *host // of all crews, one after the other
 	spawner ipc.StartSpawner
 	others  []other       // without a process
 	ways    []containment // of the programs: the strongest first
@@ -35,6 +36,7 @@ type Settings struct {
 	Contain  string           // the configuration's word for what programs are contained by
 	Child    ipc.Start        // with what the configuration says
 	Spawner  ipc.StartSpawner // the same
+	Host     ipc.Host         // the same
 	Users    []User           // by their numbers in Child.Allowed
 	Inherits bool             // what roles leave behind becomes this process's children
 	Log      *slog.Logger
@@ -57,7 +59,7 @@ type Launcher struct {
 // NewLauncher makes what crews need. What an erluv has left that did not end in order is
 // ended by that.
 func NewLauncher(s Settings) (*Launcher, error) {
-	l := &Launcher{with: settings{child: s.Child, spawner: s.Spawner, log: s.Log}, inherits: s.Inherits}
+	l := &Launcher{with: settings{child: s.Child, spawner: s.Spawner, host: &host{is: s.Host}, log: s.Log}, inherits: s.Inherits}
 	for _, u := range s.Users {
 		l.with.others = append(l.with.others, other{user: u.Name, id: u.ID})
 	}
@@ -120,6 +122,11 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 		with.log.Log(ctx, level, "a weaker containment is tried", "error", err)
 	}
 	if err != nil {
+		c.child.discard()
+		return nil, err
+	}
+	if err = c.serveWith.holds(); err != nil {
+		c.spawner.discard()
 		c.child.discard()
 		return nil, err
 	}

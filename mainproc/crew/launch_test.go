@@ -30,7 +30,7 @@ func TestNotReplaced(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	id := testID()
 	serving, err := launch(t.Context(), s, id, settings{
-		spawner: ipc.StartSpawner{Path: []string{"/bin"}}, ways: []containment{{name: containGroup}}, log: log,
+		host: &host{}, spawner: ipc.StartSpawner{Path: []string{"/bin"}}, ways: []containment{{name: containGroup}}, log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +73,7 @@ func TestWeakerContainment(t *testing.T) {
 		t.Helper()
 		var told bytes.Buffer
 		r, err := launch(t.Context(), s, id, settings{
-			spawner: ipc.StartSpawner{Path: []string{"/bin"}}, log: slog.New(slog.NewTextHandler(&told, nil)),
+			host: &host{}, spawner: ipc.StartSpawner{Path: []string{"/bin"}}, log: slog.New(slog.NewTextHandler(&told, nil)),
 			ways: []containment{by, {name: containGroup}},
 		})
 		if err != nil {

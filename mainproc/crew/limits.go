@@ -1,6 +1,9 @@
 package crew
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 
 	"erluv/ipc"
@@ -50,6 +53,26 @@ func (s *settings) contain(by containment) {
 	s.spawner.Spare = s.child.Kept == keptLandlock
 	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
 }
+
+// holds says why the limits of the configuration, the host's and those of classes, cannot be held:
+// no program would start.
+func (s *settings) holds() error {
+	host := s.host.told()
+	all := []ipc.Limits{host.Limits}
+	for _, c := range host.Classes {
+		all = append(all, c.Limits)
+	}
+	for one := range ipc.NumLimits {
+		asked := slices.ContainsFunc(all, func(l ipc.Limits) bool { return l.Of(one) > 0 })
+		if asked && s.child.Limits[one] == "" {
+			return fmt.Errorf("cannot hold the limits of the configuration: no limit of %s can be had here (%w): leave it out of limits and of the classes",
+				one, cmp.Or(s.limits.Why, errNoGroup))
+		}
+	}
+	return nil
+}
+
+var errNoGroup = errors.New("contain is by a process group alone")
 
 const keptLandlock = "landlock"
 

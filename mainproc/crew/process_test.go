@@ -104,7 +104,7 @@ func TestUnsealed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	_, err = launch(t.Context(), s, id, settings{ways: []containment{{name: containGroup}}})
+	_, err = launch(t.Context(), s, id, settings{host: &host{}, ways: []containment{{name: containGroup}}})
 	if err == nil || !strings.Contains(err.Error(), "the child must not run") || !strings.Contains(err.Error(), "Seccomp") {
 		t.Errorf("%v", err)
 	}

@@ -63,7 +63,7 @@ func TestScarceDescriptors(t *testing.T) {
 	}
 	defer s.close()
 	with := settings{
-		child: ipc.Start{Controller: "erluv"}, spawner: ipc.StartSpawner{Path: []string{"/bin"}},
+		host: &host{}, child: ipc.Start{Controller: "erluv"}, spawner: ipc.StartSpawner{Path: []string{"/bin"}},
 		ways: []containment{{name: containGroup}}, log: log,
 	}
 	start := func(t *testing.T) *Crew {

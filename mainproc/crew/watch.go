@@ -223,6 +223,8 @@ func (c *Crew) listen(report func(Event)) bool {
 		err = c.want(m.User)
 	case ipc.Drain:
 		err = c.drain()
+	case ipc.Standing:
+		c.serveWith.host.stands(m)
 	case ipc.Lost:
 		report(Event{Kind: Lost, Err: lostTo(m.Text), Link: m.ID})
 	case ipc.Stopped:

@@ -201,6 +201,7 @@ func serve(t *testing.T, l *Link) (child, spawner *role) {
 			MaxWorkers: 6, KillTimeoutMS: 1000, Contain: "group", Reports: reports,
 			SpawnerPID: uint32(spawner.cmd.Process.Pid),
 		}, toSpawner.FD()),
+		child.send(ipc.Host{Disks: []string{"/"}}),
 		l.Give(child.send),
 	)
 	if err != nil {

@@ -85,6 +85,7 @@ var permits = []permit{
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
 	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
 	{Child, AtWork, ipc.KindLost, often, AtWork},        // the guard knows which links the child has
+	{Child, AtWork, ipc.KindStanding, often, AtWork},    // main keeps it for the next child
 	{Child, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},
 	{Logged, AtWork, ipc.KindLog, often, AtWork}, // main only logs it

@@ -27,6 +27,8 @@ var everyMessage = []ipc.Message{
 	ipc.Logs{},
 	ipc.Log{Text: "t"},
 	ipc.Lost{ID: 1, Text: "t"},
+	ipc.Host{OnlyClasses: true},
+	ipc.Standing{Wish: ipc.WishStandby},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
 	ipc.Spawned{PID: 5},
 	ipc.Changed{PID: 5},
@@ -61,6 +63,7 @@ func TestPermits(t *testing.T) {
 		"child while it serves: ipc.Drain":           {3, AtWork},
 		"child while it serves: ipc.WantSpawner":     {3, AtWork},
 		"child while it serves: ipc.Lost":            {3, AtWork},
+		"child while it serves: ipc.Standing":        {3, AtWork},
 		"child while it serves: ipc.Stopped":         {1, AtEnd},
 		"child's ledger while it serves: ipc.Ledger": {3, AtWork},
 		"log of a role while it serves: ipc.Log":     {3, AtWork},
@@ -111,7 +114,7 @@ func TestEveryMessage(t *testing.T) {
 	for _, p := range permits {
 		taken[p.kind] = true
 	}
-	if len(taken) > 10 {
+	if len(taken) > 11 {
 		t.Errorf("main listens to %d kinds of messages", len(taken))
 	}
 }

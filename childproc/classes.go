@@ -1,0 +1,88 @@
+package childproc
+
+import (
+	"erluv/childproc/order"
+	"erluv/stat"
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+)
+
+// class is a program that this host offers, and how many workers run it.
+type class struct {
+	*order.Class
+	number  uint8 // from 1
+	running int
+}
+
+// classNamed finds one; nil: there is none.
+func (h *host) classNamed(name string) *class {
+	for _, c := range h.classes {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// Why nothing is started for want of a class.
+var (
+	classUnknown  = etf.Tuple{etf.Atom("class"), etf.Atom("unknown")}
+	classFull     = etf.Tuple{etf.Atom("class"), etf.Atom("full")}
+	classRequired = etf.Tuple{etf.Atom("class"), etf.Atom("required")}
+)
+
+// classOf finds the class that a Cmd names, and the arguments that the caller adds. Without one
+// the Cmd is what it was. A reason says why nothing can be started.
+func (m *manager) classOf(cmd etf.Term) (c *class, args etf.Term, reason etf.Term) {
+	name, args, ok := order.ClassOf(cmd)
+	if !ok {
+		if m.host.given.OnlyClasses {
+			return nil, nil, classRequired
+		}
+		return nil, cmd, nil
+	}
+	switch c = m.host.classNamed(name); {
+	case c == nil:
+		return nil, nil, classUnknown
+	case c.Max > 0 && c.running >= int(c.Max):
+		return nil, nil, classFull
+	}
+	return c, args, nil
+}
+
+// joins counts a program of a class; nil: it is none's.
+func (h *host) joins(p *program, c *class) {
+	if c != nil {
+		p.class = c.number
+		c.running++
+	}
+}
+
+// leaves is the end of joins.
+func (h *host) leaves(p *program) {
+	if p.class > 0 {
+		h.classes[p.class-1].running--
+		p.class = 0
+	}
+}
+
+// classesRequest answers {classes}.
+func (m *manager) classesRequest(to caller, _ args) bool {
+	list := make(etf.List, 0, len(m.host.classes))
+	for _, c := range m.host.classes {
+		list = append(list, stat.Terms(stat.Class{
+			Name: c.Name, Command: c.Command, Args: c.Class.Class.Args, User: m.start.Allowed[c.User].User,
+			Max: int(c.Max), Running: c.running,
+		}.Items()))
+	}
+	to.reply(list)
+	return true
+}
+
+// unready is the answer to a request for a new worker; nil: this host takes one.
+func (h *host) unready() etf.Term {
+	if h.state == hoReady {
+		return nil
+	}
+	return gen.Error(etf.Tuple{etf.Atom("node_not_ready"), etf.Atom(h.state.String())})
+}

@@ -1,0 +1,225 @@
+// Package machine looks at the machine for the request info: load, memory, and the space of
+// file systems. It looks when it is asked and at no other time. Package childproc calls it in the
+// thread of the loop, so a look has a bound: a file system that does not answer costs patience
+// once, and is told as unknown.
+package machine
+
+import (
+	"math"
+	"os"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"erluv/eintr"
+	"erluv/stat"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// patience is how long a look waits for file systems.
+	patience = 20 * time.Millisecond
+
+	// fresh is how long what they have said is told again.
+	fresh = time.Second
+
+	// maxLevels bounds how many control groups above ours are looked at.
+	maxLevels = 32
+)
+
+// Looker looks. It belongs to one goroutine. The zero Looker knows no file system.
+type Looker struct {
+	Paths []string // the file systems with these in them
+
+	root   string                          // in which proc and sys are; "": the machine's own
+	statfs func(string) (stat.Disk, error) // nil: the kernel's
+
+	disks []stat.Disk      // as they were last
+	at    time.Time        // then
+	under chan []stat.Disk // a look under way; nil: none is
+}
+
+// Load is that of the machine; nil: it cannot be read.
+func (l *Looker) Load() *stat.Load {
+	f := strings.Fields(l.read("/proc/loadavg"))
+	if len(f) < 3 {
+		return nil
+	}
+	load := &stat.Load{CPUs: runtime.NumCPU()}
+	for i, to := range []*float64{&load.Avg1, &load.Avg5, &load.Avg15} {
+		v, err := strconv.ParseFloat(f[i], 64)
+		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+		*to = v
+	}
+	return load
+}
+
+// Memory is that of the machine, or of the control groups that bound it; nil: it cannot be read.
+func (l *Looker) Memory() *stat.Memory {
+	m := &stat.Memory{Total: -1, Available: -1}
+	for line := range strings.Lines(l.read("/proc/meminfo")) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		kib, err := strconv.ParseInt(f[1], 10, 53)
+		if err != nil {
+			continue
+		}
+		switch f[0] {
+		case "MemTotal:":
+			m.Total = kib << 10
+		case "MemAvailable:":
+			m.Available = kib << 10
+		}
+	}
+	if m.Total < 0 || m.Available < 0 {
+		return nil
+	}
+	l.bound(m)
+	return m
+}
+
+// files are those of a version of control groups (cgroups(7)).
+type files struct{ base, limit, usage, inactive string }
+
+var (
+	version2 = files{"/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"}
+	version1 = files{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}
+)
+
+// bound has the control groups in which this process is bound the memory.
+func (l *Looker) bound(m *stat.Memory) {
+	for line := range strings.Lines(l.read("/proc/self/cgroup")) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(f) < 3:
+		case f[0] == "0":
+			l.boundBy(m, version2, f[2])
+		case f[1] == "memory":
+			l.boundBy(m, version1, f[2])
+		}
+	}
+}
+
+// boundBy looks at a group and at those above it. In a container the group may not be seen by
+// its name: then the one at the mount is its own.
+func (l *Looker) boundBy(m *stat.Memory, v files, group string) {
+	group = path.Clean("/" + group)
+	for range maxLevels {
+		dir := v.base + group
+		limit, ok := l.number(dir + "/" + v.limit)
+		if ok && limit < m.Total && (m.Limit == 0 || limit < m.Limit) {
+			m.Limit = limit
+		}
+		if usage, has := l.number(dir + "/" + v.usage); ok && has && limit < m.Total {
+			left := limit - (usage - l.inactive(dir, v))
+			m.Available = max(0, min(m.Available, left))
+		}
+		if group == "/" {
+			return
+		}
+		group = path.Dir(group)
+	}
+}
+
+// inactive is what a group has of files that nobody uses: the kernel takes it back first.
+func (l *Looker) inactive(dir string, v files) int64 {
+	for line := range strings.Lines(l.read(dir + "/memory.stat")) {
+		if n, ok := strings.CutPrefix(line, v.inactive+" "); ok {
+			bytes, _ := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+			return bytes
+		}
+	}
+	return 0
+}
+
+// number reads a file that holds one; max is none.
+func (l *Looker) number(file string) (int64, bool) {
+	n, err := strconv.ParseInt(strings.TrimSpace(l.read(file)), 10, 64)
+	return n, err == nil
+}
+
+// read is what a file holds, or "".
+func (l *Looker) read(file string) string {
+	b, err := os.ReadFile(l.root + file)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// Disks are the file systems, as they are or were a second ago.
+func (l *Looker) Disks() []stat.Disk {
+	if l.disks != nil && time.Since(l.at) < fresh {
+		return l.disks
+	}
+	if l.under != nil { // one that has not answered before is not waited for again
+		select {
+		case l.disks = <-l.under:
+			l.under, l.at = nil, time.Now()
+		default:
+		}
+		return l.told()
+	}
+	done := make(chan []stat.Disk, 1)
+	go func() { done <- l.look() }() // ends when the file systems have answered
+	bound := time.NewTimer(patience)
+	defer bound.Stop()
+	select {
+	case l.disks = <-done:
+		l.at = time.Now()
+	case <-bound.C:
+		l.under = done
+	}
+	return l.told()
+}
+
+// told are the disks as they were last, or as unknown.
+func (l *Looker) told() []stat.Disk {
+	if l.disks != nil {
+		return l.disks
+	}
+	unknown := make([]stat.Disk, len(l.Paths))
+	for i, p := range l.Paths {
+		unknown[i] = stat.Disk{Path: p, Unknown: true}
+	}
+	return unknown
+}
+
+func (l *Looker) look() []stat.Disk {
+	ask := l.statfs
+	if ask == nil {
+		ask = statfs
+	}
+	disks := make([]stat.Disk, len(l.Paths))
+	for i, p := range l.Paths {
+		var err error
+		disks[i], err = ask(p)
+		disks[i].Path, disks[i].Unknown = p, err != nil
+	}
+	return disks
+}
+
+func statfs(p string) (d stat.Disk, err error) {
+	var s unix.Statfs_t
+	if err := eintr.Statfs(p, &s); err != nil {
+		return d, err
+	}
+	unit := s.Frsize
+	if unit == 0 {
+		unit = s.Bsize
+	}
+	size := func(blocks uint64) int64 {
+		if unit <= 0 || blocks > math.MaxInt64/uint64(unit) {
+			return math.MaxInt64
+		}
+		return int64(blocks) * unit
+	}
+	return stat.Disk{Total: size(s.Blocks), Available: size(s.Bavail)}, nil
+}

@@ -1,0 +1,103 @@
+package ipc
+
+import "fmt"
+
+// Host is what the child is told of the machine that it serves: what is offered here, and within
+// which bounds. It follows the Start.
+type Host struct {
+	Standing         Standing
+	OnlyClasses      bool     // nothing but the classes may be started
+	MaxKillTimeoutMS uint32   // longer ones are cut; 0: none is
+	Limits           Limits   // of each program; those that are 0 have no bound
+	Disks            []string // paths of the file systems whose space is told
+	Classes          []Class  // 255 at most
+}
+
+// Class is a program that the host offers.
+type Class struct {
+	Name    string
+	Command []string
+	Args    []string // patterns (regexp/syntax), each for a whole argument that a caller adds
+	User    uint8    // number of the Allowed
+	Dir     string
+	Env     []string
+	Limits  Limits
+	Confine Confine
+	Max     uint32 // that run at once; 0: no bound
+}
+
+// Standing is what requests have changed of the host. The child tells main of each change
+// before it answers; main keeps the last one for the next child, and does not look into it.
+type Standing struct {
+	Wish Wish
+	Meta string // labels, as package label writes them
+}
+
+// Wish is the state that was asked for last.
+type Wish uint8
+
+// The wishes.
+const (
+	WishReady   Wish = 0
+	WishStandby Wish = 1
+	WishStopped Wish = 2
+)
+
+// maxMeta bounds the labels in a Standing, in bytes.
+const maxMeta = 8 << 10
+
+func (m Standing) write(w *writer) {
+	w.u8(uint8(m.Wish))
+	w.str(m.Meta)
+}
+
+func readStanding(r *reader) Standing {
+	m := Standing{Wish: Wish(r.u8()), Meta: r.str()}
+	if r.err == nil && (m.Wish > WishStopped || len(m.Meta) > maxMeta) {
+		r.err = fmt.Errorf("ipc: nobody wishes for %d, with %d bytes of labels", m.Wish, len(m.Meta))
+	}
+	return m
+}
+
+func (m Host) write(w *writer) {
+	m.Standing.write(w)
+	w.bool(m.OnlyClasses)
+	w.u32(m.MaxKillTimeoutMS)
+	m.Limits.write(w)
+	w.strs(m.Disks)
+	w.u8(uint8(len(m.Classes)))
+	for i := range m.Classes {
+		m.Classes[i].write(w)
+	}
+}
+
+func readHost(r *reader) Host {
+	m := Host{Standing: readStanding(r), OnlyClasses: r.bool(), MaxKillTimeoutMS: r.u32(), Limits: readLimits(r), Disks: r.strs()}
+	for n := r.u8(); n > 0 && r.err == nil; n-- {
+		m.Classes = append(m.Classes, readClass(r))
+	}
+	return m
+}
+
+func (c *Class) write(w *writer) {
+	w.str(c.Name)
+	w.strs(c.Command)
+	w.strs(c.Args)
+	w.u8(c.User)
+	w.str(c.Dir)
+	w.strs(c.Env)
+	c.Limits.write(w)
+	c.Confine.write(w)
+	w.u32(c.Max)
+}
+
+func readClass(r *reader) Class {
+	c := Class{
+		Name: r.str(), Command: r.strs(), Args: r.strs(), User: r.u8(), Dir: r.str(), Env: r.strs(),
+		Limits: readLimits(r), Confine: readConfine(r), Max: r.u32(),
+	}
+	if r.err == nil && len(c.Command) == 0 {
+		r.err = fmt.Errorf("ipc: the class %q has no command", c.Name)
+	}
+	return c
+}
