@@ -80,6 +80,9 @@ func (g *guard) accept(c *link.Link) {
 	}
 	for _, l := range g.lines {
 		if l.leadsTo(c.Peer.Name) {
+			if l.link != nil {
+				g.log.Info("node connects again", "node", c.Peer.Name)
+			}
 			g.onLine(l, l.Replaced())
 		}
 	}
@@ -158,12 +161,16 @@ func (g *guard) dismiss() {
 	} else {
 		g.told.status("%s", g.waits())
 	}
-	dialled := slices.ContainsFunc(g.lines, func(l *line) bool { return !l.Passive })
-	if g.open && dialled && g.dialledEnded() && !g.nodes.seeking {
+	if g.open && g.dials() && g.dialledEnded() && !g.nodes.seeking {
 		g.reason = "no node is left to dial"
 		g.onTeam(g.team.Stop())
 		g.leave(nil)
 	}
+}
+
+// dials says whether there are nodes that erluv connects to by itself.
+func (g *guard) dials() bool {
+	return slices.ContainsFunc(g.lines, func(l *line) bool { return !l.Passive })
 }
 
 // waits says in words where nodes can connect.

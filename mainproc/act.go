@@ -38,6 +38,9 @@ func (g *guard) onTeam(d crew.Do) {
 			d |= crew.DoKill
 		}
 	}
+	if d&(crew.DoLeave|crew.DoDrop) != 0 && !g.dials() {
+		g.why = cmp.Or(g.why, t.Err) // no link of ours has it
+	}
 	if d&crew.DoLeave != 0 {
 		g.leave(t.Err)
 	}

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -133,8 +132,11 @@ func (h *hall) shake(ctx context.Context, d Door, conn net.Conn) (*Link, error) 
 		}
 		return a.Decide(p)
 	})
+	if no != nil {
+		return nil, fmt.Errorf("%w: %w", err, no)
+	}
 	if err != nil {
-		return nil, errors.Join(err, no)
+		return nil, err
 	}
 	t, err := make()
 	if err != nil {
