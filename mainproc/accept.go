@@ -150,7 +150,11 @@ func (g *guard) dismiss() {
 	gone := func(l *line) bool { return l.Passive && l.State == link.Ended }
 	for _, l := range g.lines {
 		if gone(l) {
-			g.log.Info("node gone", "node", l.target, "error", l.Err)
+			if l.Err != nil {
+				g.log.Info("node gone", "node", l.target, "why", l.Err)
+			} else {
+				g.log.Info("node gone", "node", l.target)
+			}
 		}
 	}
 	before := len(g.lines)

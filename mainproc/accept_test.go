@@ -139,7 +139,7 @@ func TestGuardAccepts(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{"waiting for nodes", "node=us@h at=here", `"node gone" node=a@h error=test`, "target=b@h"} {
+	for _, want := range []string{"waiting for nodes", "node=us@h at=here", `"node gone" node=a@h why=test`, "target=b@h"} {
 		if !strings.Contains(w.logged.String(), want) {
 			t.Errorf("it does not log %q:\n%s", want, w.logged.String())
 		}

@@ -94,6 +94,21 @@ func Fits(cfg *config.Config) error {
 	return err
 }
 
+// Listens says what Run would end with, or warn of, when it listens: it tries.
+func Listens(ctx context.Context, cfg *config.Config) (problem error, warnings []string) {
+	if !cfg.Listen.On() {
+		return nil, nil
+	}
+	if _, err := settle(ctx, cfg, link.NewSelf(cfg)); err != nil {
+		return err, nil
+	}
+	open, err := listeners(ctx, cfg)
+	for _, l := range open {
+		_ = l.Close()
+	}
+	return err, reachable(ctx, cfg)
+}
+
 func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error) {
 	if err := sandbox.Privileges(); err != nil {
 		return 0, nil, err

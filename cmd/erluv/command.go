@@ -178,7 +178,23 @@ func (c *command) config(*cobra.Command, []string) error {
 	for _, problem := range problems {
 		complain(c.stderr, "run and ping would fail: "+problem)
 	}
+	if len(problems) == 0 {
+		c.listens(cfg)
+	}
 	return nil
+}
+
+// listens says why nodes could not connect.
+func (c *command) listens(cfg *config.Config) {
+	ctx, cancel := untilSignal()
+	defer cancel()
+	problem, warnings := listens(ctx, cfg)
+	if problem != nil {
+		complain(c.stderr, "run would fail: "+problem.Error())
+	}
+	for _, w := range warnings {
+		complain(c.stderr, "warning: "+w)
+	}
 }
 
 func (c *command) version(*cobra.Command, []string) error {

@@ -98,4 +98,8 @@ func ping(ctx context.Context, cfg *config.Config) ([]string, error) { return ma
 
 func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }
 
+func listens(ctx context.Context, cfg *config.Config) (problem error, warnings []string) {
+	return mainproc.Listens(ctx, cfg)
+}
+
 func exitStatus(err error) int { return mainproc.ExitStatus(err) }

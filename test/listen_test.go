@@ -1,0 +1,303 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	mapper "erluv/wire/epmd"
+)
+
+// listening is an erluv that nodes connect to, beside a node whose environment it has. Unless args
+// name some, it dials none.
+func listening(t *testing.T, n *node, args ...string) *erluv {
+	t.Helper()
+	e := listens(t, n, args...)
+	alive, _, _ := strings.Cut(e.erluv, "@")
+	if !until(startTime, func() bool {
+		_, err := mapper.Lookup(limited(t, startTime), epmd.String(), alive)
+		return err == nil || !e.running()
+	}) || !e.running() {
+		t.Fatalf("EPMD has no %s; erluv wrote:\n%s", alive, e.stderr.String())
+	}
+	return e
+}
+
+// listens starts it and waits for nothing.
+func listens(t *testing.T, n *node, args ...string) *erluv {
+	t.Helper()
+	_, host, _ := strings.Cut(n.name, "@")
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--listen") }) {
+		args = append(args, "--listen=local")
+	}
+	e, err := n.run(nil, append([]string{"run", "--name", name, "--host", host, n.cookieFile()}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@" + host
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	return e
+}
+
+// port is where it listens, as EPMD knows it.
+func (e *erluv) port(t *testing.T) int {
+	t.Helper()
+	alive, _, _ := strings.Cut(e.erluv, "@")
+	n, err := mapper.Lookup(limited(t, startTime), epmd.String(), alive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n.Port)
+}
+
+// wrote waits until erluv has written a text.
+func (e *erluv) wrote(t *testing.T, text string) {
+	t.Helper()
+	if !until(startTime, func() bool { return strings.Contains(e.stderr.String(), text) }) {
+		t.Fatalf("erluv does not write %q; it wrote:\n%s", text, e.stderr.String())
+	}
+}
+
+// A pid of a worker works on any node of the cluster, as any pid: what a node sends to it, calls,
+// links and monitors makes the connection, also from nodes that have never heard of erluv. When
+// such a node ends only what it has is ended.
+//
+//erluv:releases
+//erluv:users
+func TestListen(t *testing.T) {
+	a, b := newNode(t, nodeOptions{}), newNode(t, nodeOptions{})
+	e := listening(t, a)
+	e.wrote(t, "waiting for nodes")
+	sa, sb := e.session(t), b.session(t)
+	sb.eval(t, e.binds().String()+"process_flag(trap_exit, true), ok")
+	sa.expect(t, "pong", "net_adm:ping(E)")
+	sa.expect(t, "{true,false}", "{lists:member(E, nodes(hidden)), lists:member(E, nodes())}")
+	sa.eval(t, `W = e2e:start(E, ["cat"]), ok`)
+	handOver(t, sa, sb, "W", "W")
+	sb.expect(t, "[]", "nodes(hidden)")
+	sb.expect(t, "true", "is_map(gen_server:call(W, info))")
+	sb.expect(t, "true", "nodes(hidden) =:= [E]")
+	sb.expect(t, "true", "W =:= hd([P || {P, _} <- e2e:call(E, workers)])")
+	sb.eval(t, `V = e2e:start(E, ["sleep", "1000"]), M = monitor(process, W), ok`)
+	sb.expect(t, "ok", `e2e:call(W, {write, <<"from b">>})`)
+	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
+	// A third one, whose first word is a message, a link, or a monitor of a name.
+	for word, want := range map[string]string{
+		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                           "ok",
+		`link(W), receive {'EXIT', W, R} -> R after 300 -> linked end`:                                           "linked",
+		`monitor(process, {erluv, E}), receive {'DOWN', _, _, _, R} -> R after 300 -> ok end`:                    "ok",
+		`gen_server:call({erluv, E}, {run, ["echo", "c"], []})`:                                                  `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<"c\n">>}}`,
+		`catch gen_server:call(list_to_pid("<0.1.0>"), x, 1), rpc:call(E, erlang, node, []), net_adm:ping(E)`: "pong",
+	} {
+		c := newNode(t, nodeOptions{})
+		sc := c.session(t)
+		sc.eval(t, e.binds().String()+"process_flag(trap_exit, true), ok")
+		handOver(t, sa, sc, "W", "W")
+		sc.expect(t, want, word)
+		sc.expect(t, "true", "nodes(hidden) =:= [E]")
+	}
+	// B ends: what is its own ends, and nothing else.
+	b.killed = true
+	kill(t, b.cmd.Process.Pid, syscall.SIGKILL)
+	sa.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
+	sa.expect(t, `{ok,<<"still">>}`, `begin (fun F() -> receive {W, {stdout, _}} -> F() after 0 -> ok end end)(),
+		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 10000 -> none end} end`)
+	e.wrote(t, "node gone")
+	// The last one goes: erluv stays, without workers, and serves who comes next.
+	child := e.roles(t).child
+	sa.eval(t, "erlang:disconnect_node(E)")
+	c := newNode(t, nodeOptions{})
+	c.expect(t, fmt.Sprintf("{[],%d}", child), e.binds().String()+"{e2e:call(E, workers), e2e:call(E, {info, child_os_pid})}")
+}
+
+// Short names; and a random name, which is that of one run.
+func TestListenShortNames(t *testing.T) {
+	n := newNode(t, nodeOptions{short: true})
+	e := listening(t, n)
+	e.expect(t, "pong", "net_adm:ping(E)")
+
+	prefix := fmt.Sprintf("r%d_", serial.Add(1))
+	r, err := n.run(nil, "run", "--listen", "local", "--prefix", prefix, n.cookieFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "a random name is registered", func() bool {
+		names, err := mapper.Names(limited(t, startTime), epmd.String())
+		for _, known := range names {
+			if strings.HasPrefix(known.Name, prefix) {
+				r.erluv = known.Name + "@localhost"
+			}
+		}
+		return err == nil && r.erluv != ""
+	})
+	r.expect(t, "pong", "net_adm:ping(E)")
+}
+
+// Who is refused, what it is told, and that nobody else notices.
+//
+//erluv:releases
+//erluv:users
+func TestListenRefuses(t *testing.T) {
+	n := newNode(t, nodeOptions{name: fmt.Sprintf("good%d", serial.Add(1))})
+	e := listening(t, n, "--allow-nodes", "good*@127.0.0.1")
+	e.expect(t, "pong", "net_adm:ping(E)")
+	bad := newNode(t, nodeOptions{})
+	bad.expect(t, "{pang,[]}", e.binds().String()+"{net_adm:ping(E), nodes(hidden)}")
+	e.wrote(t, `wants to connect and was answered not_allowed: allow_nodes has no such name`)
+	other := newNode(t, nodeOptions{name: fmt.Sprintf("good%d", serial.Add(1)), cookie: "another"})
+	other.expect(t, "{pang,[]}", e.binds().String()+"{net_adm:ping(E), nodes(hidden)}")
+	e.wrote(t, "the cookies differ")
+	if strings.Contains(e.stderr.String(), cookie) {
+		t.Error("erluv writes the cookie")
+	}
+	e.expect(t, "pong", "net_adm:ping(E)")
+}
+
+// Without EPMD erluv listens anyway, for nodes that know its port. Of a range it takes the
+// first port that is free.
+//
+//erluv:releases
+func TestListenWithoutEPMD(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).Port + 1
+	listen := fmt.Sprintf("127.0.0.1:%d-%d", port-1, port+5)
+	n := newNode(t, nodeOptions{})
+	e := listens(t, n, "--epmd-port", freePort(t), "--listen", listen)
+	e.wrote(t, "nodes find this one only if they know its port")
+	e.wrote(t, "waiting for nodes")
+	at := -1
+	for p := port; p <= port+5 && at < 0; p++ {
+		if strings.Contains(e.stderr.String(), fmt.Sprintf("at=127.0.0.1:%d\n", p)) {
+			at = p
+		}
+	}
+	if at < 0 {
+		t.Fatalf("it listens elsewhere:\n%s", e.stderr.String())
+	}
+	c := newNode(t, nodeOptions{args: []string{"-erl_epmd_port", strconv.Itoa(at), "-dist_listen", "false"}})
+	c.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
+}
+
+// EPMD ends and comes back: erluv is registered again, and what is connected does not notice.
+func TestListenEPMDComesBack(t *testing.T) {
+	port := freePort(t)
+	start := func() (stop func()) {
+		t.Helper()
+		cmd := exec.Command(beside("epmd"), "-port", port, "-address", "127.0.0.1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: credential}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	n := newNode(t, nodeOptions{})
+	e := listens(t, n, "--epmd-port", port)
+	known := func() bool {
+		alive, _, _ := strings.Cut(e.erluv, "@")
+		_, err := mapper.Lookup(limited(t, startTime), net.JoinHostPort("127.0.0.1", port), alive)
+		return err == nil
+	}
+	e.wrote(t, "waiting for nodes")
+	for range 3 {
+		stop := start()
+		eventually(t, "it is registered", known)
+		stop()
+	}
+	stop := start()
+	defer stop()
+	eventually(t, "it is registered again", known)
+}
+
+// A name, or a port, that is taken: erluv says so and ends; erluv config says so beforehand.
+//
+//erluv:users
+func TestListenTaken(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	alive, _, _ := strings.Cut(n.name, "@")
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for want, flags := range map[string][]string{
+		"has a node of that name, at port":    {"--listen=local", "--name=" + alive},
+		"the port is taken":                   {"--listen=" + l.Addr().String()},
+		"is no address of this machine":       {"--listen=192.0.2.1:9100"},
+		"the host nowhere.invalid is not kno": {"--listen=nowhere.invalid"},
+	} {
+		for _, command := range []string{"run", "config"} {
+			var errs strings.Builder
+			c := exec.Command(executable, append([]string{command, "--host=127.0.0.1", n.cookieFile()}, flags...)...)
+			c.Env, c.Dir, c.Stderr = n.env, n.home, &errs
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+			err := c.Run()
+			var exit *exec.ExitError
+			if errors.As(err, &exit) != (command == "run") || command == "run" && exit.ExitCode() != 1 || !strings.Contains(errs.String(), want) {
+				t.Errorf("%s %v: %v, %q; want %q", command, flags, err, errs.String(), want)
+			}
+		}
+	}
+}
+
+// A node that erluv dials, and that dials erluv, at once and again and again: in the end there is one
+// connection, whoever made it, and it works.
+//
+//erluv:releases
+func TestListenSimultaneous(t *testing.T) {
+	for _, alive := range []string{"aaa", "zzz"} { // erluv's own name is between them
+		n := newNode(t, nodeOptions{name: fmt.Sprintf("%s%d", alive, serial.Add(1))})
+		e := listening(t, n, "--node", n.name, "--reconnect", "always")
+		for range 20 {
+			e.expect(t, "ok", `begin
+				erlang:disconnect_node(E),
+				[spawn(fun() -> net_kernel:connect_node(E) end) || _ <- lists:seq(1, 3)],
+				e2e:until(fun() -> pong =:= net_adm:ping(E) end)
+			end`)
+		}
+		e.expect(t, "ok", `e2e:until(fun() -> nodes(hidden) =:= [E] andalso is_list(catch e2e:call(E, workers)) end)`)
+		if !e.running() {
+			t.Errorf("erluv has ended: %v", e.err)
+		}
+	}
+}
+
+// A node that is dialled connects by itself after a restart: it is served, not dialled beside that.
+func TestListenToADialledNode(t *testing.T) {
+	name := fmt.Sprintf("n%d", serial.Add(1))
+	n := newNode(t, nodeOptions{name: name})
+	other := newNode(t, nodeOptions{})
+	e := listening(t, other, "--nodes", n.name+","+other.name, "--serve", "all")
+	e.expect(t, "ok", "e2e:until(fun() -> nodes(hidden) =:= [E] end)")
+	n.expect(t, "ok", e.binds().String()+"e2e:until(fun() -> nodes(hidden) =:= [E] end)")
+	n.killed = true
+	kill(t, n.cmd.Process.Pid, syscall.SIGKILL)
+	<-n.done
+	again := newNode(t, nodeOptions{name: name})
+	again.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
+	again.expect(t, "{ok,[]}", e.binds().String()+"{e2e:until(fun() -> nodes(hidden) =:= [E] end), e2e:call(E, workers)}")
+	other.expect(t, "[]", e.binds().String()+"e2e:call(E, workers)")
+}
