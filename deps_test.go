@@ -40,11 +40,12 @@ var imports = map[string][]string{
 	"loop/watch":  {"eintr", "loop"},
 	"relay":       {"ipc", "ipc/counters"},
 	"workers":     {"eintr", "ipc", "loop"},
-	"childproc":   {"childproc/machine", "childproc/order", "childproc/peer", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
+	"childproc":   {"childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
 	"cmd/erluv":   {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner"},
 
 	"childproc/machine": {"eintr", "stat"},
 	"childproc/order":   {"ipc", "wire/etf", "wire/gen", "workers"},
+	"childproc/output":  {"childproc/order", "stat", "wire/etf", "wire/gen"},
 	"childproc/peer":    {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
 	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "label", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -152,7 +153,7 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 	case "packet":
 		pk, err := order.PacketOf(v)
 		return func() {
-			p.packet = packet{pk}
+			p.packet = output.Packet{Packet: pk}
 			p.goOnAll(m)
 		}, err
 	case "stdout", "stderr":
@@ -242,7 +243,7 @@ func (m *manager) write(p *program, to caller, s workers.Stream, arg etf.Raw) bo
 	if err != nil {
 		return false
 	}
-	data, ok := p.packet.frame(data)
+	data, ok := p.packet.Frame(data)
 	if !ok {
 		to.reply(gen.Error(etf.Atom("emsgsize")))
 		return true

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/ipc/journal"
@@ -196,7 +197,7 @@ func (w way) run(pl *played, size, piece int) (written int, want []byte) {
 // the pieces that they come in.
 func TestCostIsLinear(t *testing.T) {
 	for _, w := range ways() {
-		for _, piece := range []int{scratchSize, 1000, 10} {
+		for _, piece := range []int{output.ScratchSize, 1000, 10} {
 			size := 20_000_000
 			if piece == 10 {
 				size = 1_000_000 // of a packet that is larger, of which the first tenth is looked at
@@ -209,7 +210,7 @@ func TestCostIsLinear(t *testing.T) {
 				runtime.ReadMemStats(&after)
 				work := 0
 				if pl.p.streams[0].busy != nil {
-					work = pl.p.streams[0].busy.remainder.work
+					work = pl.p.streams[0].busy.remainder.Work
 				}
 				if work > 8*written {
 					t.Errorf("%d bytes were copied and looked at for %d of output", work, written)
@@ -225,7 +226,7 @@ func TestCostIsLinear(t *testing.T) {
 // TestLargeArrives: what is cut is what was written.
 func TestLargeArrives(t *testing.T) {
 	for _, w := range ways() {
-		for _, piece := range []int{scratchSize, 777} {
+		for _, piece := range []int{output.ScratchSize, 777} {
 			t.Run(fmt.Sprintf("%s in pieces of %d", w.name, piece), func(t *testing.T) {
 				pl := play(t, w.opts...)
 				pl.keep = true
@@ -242,9 +243,9 @@ func TestLargeArrives(t *testing.T) {
 // messages. They wait for room, and all of them come.
 func TestManySmallLinesOfOnePacket(t *testing.T) {
 	pl := play(t, opt("packet", int64(4)), flow(etf.Atom("true")))
-	lines := maxPacketSize / 4
-	pl.output(binary.BigEndian.AppendUint32(nil, maxPacketSize), 4)
-	pl.output(bytes.Repeat([]byte("\n"), lines), scratchSize)
+	lines := output.MaxPacket / 4
+	pl.output(binary.BigEndian.AppendUint32(nil, output.MaxPacket), 4)
+	pl.output(bytes.Repeat([]byte("\n"), lines), output.ScratchSize)
 	set, err := pl.m.setopt(pl.p, "packet", etf.Atom("line"))
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +277,7 @@ func BenchmarkLarge(b *testing.B) {
 				pl := play(b, w.opts...)
 				b.SetBytes(int64(size))
 				for b.Loop() {
-					w.run(pl, size, scratchSize)
+					w.run(pl, size, output.ScratchSize)
 				}
 			})
 		}

@@ -2,6 +2,7 @@ package childproc
 
 import (
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/workers"
@@ -56,7 +57,7 @@ type delivery struct {
 
 // longKept is how much of a stream is kept, in bytes, when more of it is read straight
 // behind that. Less is not worth the space for what one read may bring.
-const longKept = scratchSize / 2
+const longKept = output.ScratchSize / 2
 
 // streamTerm names a stream: by its atom, or else by the number of its descriptor.
 func streamTerm(s workers.Stream) etf.Term { return peer.Stream(s).Term() }
@@ -80,7 +81,7 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 		m.awaitRoom(w, st, c)
 		return nil
 	}
-	limit, most := m.flowRoom(p, st, m.turns.piece()), scratchSize
+	limit, most := m.flowRoom(p, st, m.turns.piece()), output.ScratchSize
 	if p.awaitsLine() {
 		limit, most = min(limit, matchPiece), matchPiece
 	}
@@ -98,7 +99,7 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) []byte {
 	} else if st.remainder() >= longKept {
 		m.frame = delivery{kept: true}
 		k := &st.busy.remainder
-		return k.space(most, p.packet.missing(k.bytes()))
+		return k.Space(most, p.packet.Missing(k.Bytes()))
 	} else {
 		return m.scratch[:min(limit, most)]
 	}
@@ -150,8 +151,8 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, n int) {
 	case n == 0:
 	case m.frame.kept:
 		k := &p.stream(s).busy.remainder
-		k.extend(n)
-		b := k.bytes()
+		k.Extend(n)
+		b := k.Bytes()
 		p.sawOutput(m, s, b[len(b)-n:])
 		m.accepted(p, s)
 	default:

@@ -21,7 +21,8 @@
 //	manager.go    the table of workers and of clients; every decision about them
 //	signals.go    links, monitors and exit signals of workers
 //	flow.go       which streams are read, as the peers of their receivers say
-//	packet.go     how output is cut into messages
+//	output/       how output is cut into messages, what is kept of it, and what an I/O
+//	              device makes of it
 //	stream.go     output that is cut, counted, or read on demand
 //	until.go      get_until: a function of the node looks for the end
 //	deliver.go    what a program writes becomes a message: from its pipe straight

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -137,10 +138,10 @@ func TestPacketForMany(t *testing.T) {
 	pl.m.introduce(pl.p)
 	pl.flush()
 	pl.keep = true
-	body := bytes.Repeat([]byte("0123456789abcdef"), maxPacketSize/16)
-	packet := append(binary.BigEndian.AppendUint32(nil, maxPacketSize), body...)
-	pl.output(packet, scratchSize)
-	pl.output(append(packet[:4:4], "half"...), scratchSize)
+	body := bytes.Repeat([]byte("0123456789abcdef"), output.MaxPacket/16)
+	packet := append(binary.BigEndian.AppendUint32(nil, output.MaxPacket), body...)
+	pl.output(packet, output.ScratchSize)
+	pl.output(append(packet[:4:4], "half"...), output.ScratchSize)
 	pl.m.Ended(pl.p.w, workers.Stdout)
 	counts := map[etf.Pid]int{}
 	for _, m := range append(pl.in[:1:1], pl.heard()...) {
@@ -157,7 +158,7 @@ func TestPacketForMany(t *testing.T) {
 			t.Errorf("%v was sent %d messages", pid, n)
 		}
 	}
-	if most := peer.High + maxPacketSize + 1000; pl.most > most {
+	if most := peer.High + output.MaxPacket + 1000; pl.most > most {
 		t.Errorf("%d bytes were waiting at once, more than %d", pl.most, most)
 	}
 }

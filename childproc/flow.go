@@ -83,7 +83,7 @@ func (m *manager) flowRoom(p *program, st *stream, limit int) int {
 		return limit
 	}
 	for _, d := range st.busy.debts {
-		limit = min(limit, max(d.Room(!p.packet.raw()), peer.LeastRead))
+		limit = min(limit, max(d.Room(!p.packet.Raw()), peer.LeastRead))
 	}
 	return limit
 }

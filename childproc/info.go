@@ -163,7 +163,7 @@ func (m *manager) detail(p *program) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
 		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached,
-		Packet: p.packet.told(), Active: p.activity(), Counted: stat.Counted(counted),
+		Packet: p.packet.Told(), Active: p.activity(), Counted: stat.Counted(counted),
 		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}
 	if cpu, rss, ok := usage(p.w); ok {

@@ -2,10 +2,9 @@ package childproc
 
 import (
 	"bytes"
-	"errors"
-	"unicode/utf8"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -16,12 +15,6 @@ import (
 // is put goes to stdin, what is got comes from stdout, which must not be sent as
 // messages then. Requests in the encoding latin1 are bytes, as file:read/2 and
 // IO.binread/2 mean them; those in unicode are characters.
-
-// device is how a worker reads and writes characters.
-type device struct {
-	latin1 bool // characters are bytes; else UTF-8
-	list   bool // what is got is a list; else a binary
-}
 
 // maxRequests bounds how many there may be in one.
 const maxRequests = 1024
@@ -87,12 +80,12 @@ func (m *manager) ioOne(d ioDo, req etf.Term) {
 }
 
 func (m *manager) ioGetopts(d ioDo, _ args) bool {
-	d.reply(d.p.device.opts())
+	d.reply(d.p.device.Opts())
 	return true
 }
 
 func (m *manager) ioSetopts(d ioDo, a args) bool {
-	d.reply(d.p.device.set(a.list[0]))
+	d.reply(d.p.device.Set(a.list[0]))
 	return true
 }
 
@@ -150,9 +143,9 @@ func (m *manager) putBytes(d ioDo, a args) bool {
 
 // put writes characters; the answer comes when they are in the pipe.
 func (m *manager) put(d ioDo, encoding, chars etf.Term) {
-	data, err := d.p.device.encode(encoding, chars)
+	data, err := d.p.device.Encode(encoding, chars)
 	if err != nil {
-		d.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, d.p.device.encoding()}))
+		d.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, d.p.device.Encoding()}))
 		return
 	}
 	if err := d.p.w.Write(data, d.reply); err != nil {
@@ -182,20 +175,20 @@ func (m *manager) putResult(d ioDo, a args) bool {
 
 // get gets what find finds the length of, in what has been read; false when it is not
 // there yet.
-func (m *manager) get(d ioDo, encoding etf.Term, find func(k *kept) (int, bool)) {
+func (m *manager) get(d ioDo, encoding etf.Term, find func(k *output.Kept) (int, bool)) {
 	p, reply := d.p, d.reply
 	if p.mode != order.Passive {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}
-	m.await(p, d.c, workers.Stdout, func(k *kept, ended bool) (int, bool) {
-		b := k.bytes()
+	m.await(p, d.c, workers.Stdout, func(k *output.Kept, ended bool) (int, bool) {
+		b := k.Bytes()
 		n, found := find(k)
 		switch {
 		case found:
 		case len(b) >= maxGot:
-			if n = maxGot; !p.device.asBytes(encoding) {
-				n = wholeRunes(b[:n])
+			if n = maxGot; !p.device.AsBytes(encoding) {
+				n = output.WholeRunes(b[:n])
 			}
 		case ended:
 			n = len(b)
@@ -206,7 +199,7 @@ func (m *manager) get(d ioDo, encoding etf.Term, find func(k *kept) (int, bool))
 			reply(etf.Atom("eof"))
 			return 0, true
 		}
-		answer, err := p.device.decode(encoding, b[:n])
+		answer, err := p.device.Decode(encoding, b[:n])
 		if err != nil {
 			answer = gen.Error(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")})
 		}
@@ -217,9 +210,9 @@ func (m *manager) get(d ioDo, encoding etf.Term, find func(k *kept) (int, bool))
 
 // getLine gets a line with its end.
 func (m *manager) getLine(d ioDo, a args) bool {
-	m.get(d, a.list[0], func(k *kept) (int, bool) {
-		n := k.line(maxGot)
-		return n, n > 0 && (n < maxGot || k.bytes()[n-1] == '\n')
+	m.get(d, a.list[0], func(k *output.Kept) (int, bool) {
+		n := k.Line(maxGot)
+		return n, n > 0 && (n < maxGot || k.Bytes()[n-1] == '\n')
 	})
 	return true
 }
@@ -230,165 +223,12 @@ func (m *manager) getChars(d ioDo, a args) bool {
 	if !ok || number < 0 || number > maxGot {
 		return false
 	}
-	n, asBytes := int(number), d.p.device.asBytes(a.list[0])
-	m.get(d, a.list[0], func(k *kept) (int, bool) {
+	n, asBytes := int(number), d.p.device.AsBytes(a.list[0])
+	m.get(d, a.list[0], func(k *output.Kept) (int, bool) {
 		if asBytes {
-			return n, k.len() >= n
+			return n, k.Len() >= n
 		}
-		return k.chars(n)
+		return k.Chars(n)
 	})
 	return true
-}
-
-// wholeRunes is how many bytes of b are not the beginning of a character whose end
-// is missing.
-func wholeRunes(b []byte) int {
-	for cut := 0; cut < utf8.UTFMax && cut < len(b); cut++ {
-		if utf8.RuneStart(b[len(b)-1-cut]) {
-			if utf8.FullRune(b[len(b)-1-cut:]) {
-				return len(b)
-			}
-			return len(b) - 1 - cut
-		}
-	}
-	return len(b)
-}
-
-// asBytes says whether what a request in this encoding gets is bytes, not characters.
-func (d device) asBytes(encoding etf.Term) bool {
-	return d.latin1 || encoding != etf.Atom("unicode")
-}
-
-func (d device) encoding() etf.Atom {
-	if d.latin1 {
-		return "latin1"
-	}
-	return "unicode"
-}
-
-func (d device) opts() etf.Term {
-	return etf.List{
-		etf.Tuple{etf.Atom("binary"), boolTerm(!d.list)},
-		etf.Tuple{etf.Atom("encoding"), d.encoding()},
-	}
-}
-
-// set takes the options of io:setopts/2: binary, list, {binary, Bool}, {encoding,
-// latin1 | utf8 | unicode}.
-func (d *device) set(t etf.Term) etf.Term {
-	next := *d
-	opts, ok := t.(etf.List)
-	if !ok {
-		return gen.Error(etf.Atom("enotsup"))
-	}
-	for _, o := range opts {
-		switch v := o.(type) {
-		case etf.Atom:
-			next.list = v == "list"
-			ok = ok && (v == "list" || v == "binary")
-		case etf.Tuple:
-			ok = ok && len(v) == 2 && next.setPair(v[0], v[1])
-		default:
-			ok = false
-		}
-	}
-	if !ok {
-		return gen.Error(etf.Atom("enotsup"))
-	}
-	*d = next
-	return etf.Atom("ok")
-}
-
-func (d *device) setPair(key, value etf.Term) bool {
-	switch key {
-	case etf.Atom("binary"):
-		d.list = value == etf.Atom("false")
-		return value == etf.Atom("true") || value == etf.Atom("false")
-	case etf.Atom("encoding"):
-		d.latin1 = value == etf.Atom("latin1")
-		return value == etf.Atom("latin1") || value == etf.Atom("utf8") || value == etf.Atom("unicode")
-	}
-	return false
-}
-
-var errNoTranslation = errors.New("characters that the encoding does not have")
-
-// encode gives the bytes of characters in a request.
-func (d device) encode(encoding, chars etf.Term) ([]byte, error) {
-	if encoding != etf.Atom("unicode") {
-		return etf.AppendIOData([]byte{}, gen.Encode(chars), order.MaxRequest)
-	}
-	return d.appendChars([]byte{}, chars)
-}
-
-// appendChars flattens unicode:chardata(): binaries of UTF-8, code points, lists.
-func (d device) appendChars(dst []byte, t etf.Term) ([]byte, error) {
-	var err error
-	switch v := t.(type) {
-	case int64:
-		switch {
-		case v < 0 || v > utf8.MaxRune || !utf8.ValidRune(rune(v)) || d.latin1 && v > 255:
-			return nil, errNoTranslation
-		case d.latin1:
-			return append(dst, byte(v)), nil
-		}
-		return utf8.AppendRune(dst, rune(v)), nil
-	case etf.String: // code points up to 255
-		for _, c := range v {
-			if dst, err = d.appendChars(dst, int64(c)); err != nil {
-				return nil, err
-			}
-		}
-		return dst, nil
-	case etf.Binary:
-		if !utf8.Valid(v) {
-			return nil, errNoTranslation
-		}
-		if !d.latin1 {
-			return append(dst, v...), nil
-		}
-		for _, c := range string(v) {
-			if dst, err = d.appendChars(dst, int64(c)); err != nil {
-				return nil, err
-			}
-		}
-		return dst, nil
-	case etf.List:
-		for _, e := range v {
-			if dst, err = d.appendChars(dst, e); err != nil {
-				return nil, err
-			}
-		}
-		return dst, nil
-	case etf.Improper:
-		if dst, err = d.appendChars(dst, etf.List(v.Elems)); err != nil {
-			return nil, err
-		}
-		return d.appendChars(dst, v.Tail)
-	}
-	return nil, errNoTranslation
-}
-
-// decode gives output as a request wants it: characters, or bytes in latin1.
-func (d device) decode(encoding etf.Term, b []byte) (etf.Term, error) {
-	asBytes := d.asBytes(encoding)
-	switch {
-	case !asBytes && !utf8.Valid(b):
-		return nil, errNoTranslation
-	case d.list && asBytes:
-		return etf.String(bytes.Clone(b)), nil
-	case d.list:
-		l := make(etf.List, 0, len(b))
-		for _, c := range string(b) {
-			l = append(l, int64(c))
-		}
-		return l, nil
-	case d.latin1 && encoding == etf.Atom("unicode"):
-		u := make(etf.Binary, 0, len(b))
-		for _, c := range b {
-			u = utf8.AppendRune(u, rune(c))
-		}
-		return u, nil
-	}
-	return etf.Binary(bytes.Clone(b)), nil
 }

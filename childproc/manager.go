@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/loop"
@@ -102,7 +103,7 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 		since:       time.Now(),
 		procs:       make(map[uint64]proc),
 		byName:      make(map[etf.Atom]proc),
-		scratch:     make([]byte, scratchSize),
+		scratch:     make([]byte, output.ScratchSize),
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
 	}
@@ -231,7 +232,7 @@ func (p *program) take(o *order.Order) {
 	for i, out := range o.Outputs {
 		p.streams[i] = stream{no: out.FD, to: out.To}
 	}
-	p.packet, p.mode, p.left = packet{o.Packet}, o.Active.Mode, o.Active.Count
+	p.packet, p.mode, p.left = output.Packet{Packet: o.Packet}, o.Active.Mode, o.Active.Count
 	if o.Ready.By != 0 {
 		p.ready = &readiness{Ready: o.Ready, held: p.asked.held.split(o.Ready.Cost)}
 	}

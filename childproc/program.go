@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/ipc"
 	"erluv/loop"
 	"erluv/wire/etf"
@@ -25,10 +26,10 @@ type program struct {
 	restart *restart        // nil: never
 	ready   *readiness      // nil: nothing is expected of it
 	run     *collector      // nil: its output is delivered
-	packet  packet          // how output is cut
+	packet  output.Packet   // how output is cut
 	left    int32           // with order.Counted: how many messages with output may be sent
 	mode    order.Mode      // when output is sent
-	device  device          // as an I/O device
+	device  output.Device   // as an I/O device
 	user    uint8           // number of the allowed user that the program runs as
 	class   uint8           // number of the class; 0: none
 	life    life

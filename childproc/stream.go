@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/stat"
 	"erluv/wire/etf"
@@ -24,7 +25,7 @@ type stream struct {
 
 // traffic is what is going on in a stream. Most have been silent from the beginning.
 type traffic struct {
-	remainder kept // read from the pipe, and no whole packet, or not asked for
+	remainder output.Kept // read from the pipe, and no whole packet, or not asked for
 	readers   []*reader
 	debts     []*peer.Debt // see debtsOf
 	later     *client      // it is among its unserved; nil: it is not
@@ -61,7 +62,7 @@ func (st *stream) remainder() int {
 	if st.busy == nil {
 		return 0
 	}
-	return st.busy.remainder.len()
+	return st.busy.remainder.Len()
 }
 
 // awaited says whether somebody waits for output.
@@ -97,19 +98,16 @@ type reader struct {
 // and whether it is done; with ended there is no more to come, and it is done at the latest
 // with nothing left.
 type taker interface {
-	take(k *kept, ended bool) (n int, done bool)
+	take(k *output.Kept, ended bool) (n int, done bool)
 }
 
 // takes is a taker that is a function.
-type takes func(k *kept, ended bool) (n int, done bool)
+type takes func(k *output.Kept, ended bool) (n int, done bool)
 
-func (f takes) take(k *kept, ended bool) (int, bool) { return f(k, ended) }
+func (f takes) take(k *output.Kept, ended bool) (int, bool) { return f(k, ended) }
 
 // How many calls may wait for output of one stream.
 const maxReaders = 1024
-
-// scratchSize is what is read at once when output is not passed on as it comes.
-const scratchSize = 64 << 10
 
 func (p *program) stream(s workers.Stream) *stream {
 	i := int(s - workers.Stdout)
@@ -121,13 +119,13 @@ func (p *program) stream(s workers.Stream) *stream {
 
 // pushes says whether output goes straight from the pipe into a message.
 func (p *program) pushes(st *stream) bool {
-	return !p.life.hidden() && p.mode != order.Passive && p.packet.raw() && st.remainder() == 0 && !st.awaited()
+	return !p.life.hidden() && p.mode != order.Passive && p.packet.Raw() && st.remainder() == 0 && !st.awaited()
 }
 
 // pulled is the call that is answered with what is read next, whatever it is; nil
 // when there is none, or something has been read before.
 func (p *program) pulled(st *stream) *reader {
-	if p.life.hidden() || p.mode != order.Passive || !p.packet.raw() || st.remainder() > 0 || !st.awaited() {
+	if p.life.hidden() || p.mode != order.Passive || !p.packet.Raw() || st.remainder() > 0 || !st.awaited() {
 		return nil
 	}
 	if r := st.busy.readers[0]; r.limit > 0 && r.to.to.client() == r.client {
@@ -172,7 +170,7 @@ func (m *manager) serve(p *program, s workers.Stream) {
 		m.serveLater(p, st)
 	}
 	if st.busy != nil {
-		st.busy.remainder.settle()
+		st.busy.remainder.Settle()
 	}
 	m.unready.delivered(p)
 }
@@ -184,16 +182,16 @@ func (m *manager) serveRemainder(p *program, st *stream) bool {
 		if !m.serveReaders(st) {
 			return false
 		}
-		if p.mode == order.Passive || st.awaited() || t.remainder.len() == 0 {
+		if p.mode == order.Passive || st.awaited() || t.remainder.Len() == 0 {
 			break
 		}
 		if !p.client.Roomy() { // the receivers' clients: see toEach
 			return false
 		}
-		data, n, err := p.packet.cut(&t.remainder)
+		data, n, err := p.packet.Cut(&t.remainder)
 		if err != nil {
 			m.badPacket(p)
-			t.remainder.clear()
+			t.remainder.Clear()
 			break
 		}
 		if n == 0 {
@@ -202,7 +200,7 @@ func (m *manager) serveRemainder(p *program, st *stream) bool {
 		if !m.push(p, st, data) {
 			return false
 		}
-		t.remainder.take(n)
+		t.remainder.Take(n)
 	}
 	return true
 }
@@ -277,7 +275,7 @@ func (m *manager) serveAll(p *program) {
 // accept takes what was read from a pipe and not straight into a message. What
 // nobody takes at once is copied.
 func (m *manager) accept(p *program, s workers.Stream, data []byte) {
-	p.stream(s).traffic().remainder.add(data)
+	p.stream(s).traffic().remainder.Add(data)
 	m.accepted(p, s)
 }
 
@@ -291,13 +289,13 @@ func (m *manager) accepted(p *program, s workers.Stream) {
 // more answers.
 func (m *manager) serveReaders(st *stream) bool {
 	t := st.busy
-	for st.awaited() && !t.readers[0].busy && (t.remainder.len() > 0 || st.ended) {
+	for st.awaited() && !t.readers[0].busy && (t.remainder.Len() > 0 || st.ended) {
 		if !t.readers[0].client.Roomy() {
 			return false
 		}
-		st.told = st.told || st.ended && t.remainder.len() == 0
+		st.told = st.told || st.ended && t.remainder.Len() == 0
 		n, done := t.readers[0].take(&t.remainder, st.ended)
-		t.remainder.take(n)
+		t.remainder.Take(n)
 		if n > 0 {
 			t.had = nil
 		}
@@ -329,7 +327,7 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 		return true
 	}
 	if st.remainder() > 0 && p.mode != order.Passive {
-		data := st.busy.remainder.bytes()
+		data := st.busy.remainder.Bytes()
 		if p.packet.Header > 0 {
 			incomplete := etf.Tuple{streamTerm(s), etf.Tuple{etf.Atom("incomplete"), etf.Binary(data)}}
 			if !m.toEach(p, st, func(to etf.Pid, c *client) { c.Send(to, etf.Tuple{p.pid, incomplete}) }) {
@@ -338,7 +336,7 @@ func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 		} else if !m.push(p, st, data) {
 			return false
 		}
-		st.busy.remainder.clear()
+		st.busy.remainder.Clear()
 	}
 	if st.remainder() > 0 {
 		return true
@@ -491,17 +489,17 @@ type readCall struct {
 	p *program
 }
 
-func (r *readCall) take(k *kept, ended bool) (int, bool) {
-	b := k.bytes()
-	data, n, err := r.p.packet.cut(k)
+func (r *readCall) take(k *output.Kept, ended bool) (int, bool) {
+	b := k.Bytes()
+	data, n, err := r.p.packet.Cut(k)
 	switch {
 	case err != nil:
 		r.m.badPacket(r.p)
-		return k.len(), false
+		return k.Len(), false
 	case len(b) == 0:
 		r.to.reply(etf.Atom("eof"))
 		return 0, true
-	case r.p.packet.raw() && n > r.limit:
+	case r.p.packet.Raw() && n > r.limit:
 		data, n = b[:r.limit], r.limit
 	case n == 0 && ended: // the last line has no end, or the last packet is cut off
 		data, n = b, len(b)
@@ -537,7 +535,7 @@ func (m *manager) giveUp(p *program) {
 	p.dropped = true
 	for i := range p.streams {
 		if b := p.streams[i].busy; b != nil {
-			b.remainder.clear()
+			b.remainder.Clear()
 		}
 	}
 	m.hold(p)

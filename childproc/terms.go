@@ -11,13 +11,6 @@ import (
 // text is a binary made of a string.
 func text(s string) etf.Binary { return etf.Binary(s) }
 
-func boolTerm(v bool) etf.Term {
-	if v {
-		return etf.Atom("true")
-	}
-	return etf.Atom("false")
-}
-
 // Reasons with which a worker ends, beside those of every process.
 var (
 	reasonWatchdog  = gen.Encode(etf.Atom("watchdog"))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"erluv/childproc/order"
+	"erluv/childproc/output"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -30,7 +31,7 @@ type until struct {
 	function etf.Atom
 	extra    etf.List
 	reply    func(etf.Term)
-	text     device
+	text     output.Device
 	reader   reader
 	more     etf.Term // the continuation
 	held     part     // for that
@@ -53,7 +54,7 @@ func (m *manager) getUntil(d ioDo, a args) bool {
 	}
 	u := &until{
 		m: m, p: p, module: module, function: function, extra: extra,
-		text: device{latin1: p.device.latin1, list: true}, more: etf.List(nil),
+		text: output.Device{Latin1: p.device.Latin1, List: true}, more: etf.List(nil),
 	}
 	u.reply = func(answer etf.Term) {
 		u.held.Give()
@@ -65,14 +66,14 @@ func (m *manager) getUntil(d ioDo, a args) bool {
 }
 
 // take gives the function the next piece.
-func (u *until) take(k *kept, ended bool) (n int, done bool) {
-	b := k.bytes()
+func (u *until) take(k *output.Kept, ended bool) (n int, done bool) {
+	b := k.Bytes()
 	if len(b) == 0 && !ended || u.pauses(len(b), ended) {
 		return 0, false
 	}
 	b = b[:min(len(b), max(u.given, untilFirst), maxGot)]
-	if (!ended || len(b) < k.len()) && !u.text.latin1 {
-		b = b[:wholeRunes(b)]
+	if (!ended || len(b) < k.Len()) && !u.text.Latin1 {
+		b = b[:output.WholeRunes(b)]
 		if len(b) == 0 {
 			return 0, false
 		}
@@ -80,7 +81,7 @@ func (u *until) take(k *kept, ended bool) (n int, done bool) {
 	var chars etf.Term = etf.Atom("eof")
 	if len(b) > 0 {
 		var err error
-		if chars, err = u.text.decode(etf.Atom("unicode"), b); err != nil {
+		if chars, err = u.text.Decode(etf.Atom("unicode"), b); err != nil {
 			u.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")}))
 			return len(b), true
 		}
@@ -112,9 +113,9 @@ func (u *until) next(result etf.Term) {
 	tu, ok := result.(etf.Tuple)
 	switch {
 	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
-		rest, err := u.text.encode(etf.Atom("unicode"), tu[2])
+		rest, err := u.text.Encode(etf.Atom("unicode"), tu[2])
 		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it had
-			t.remainder.putBack(rest)
+			t.remainder.PutBack(rest)
 		}
 		u.reply(tu[1])
 		t.served()

@@ -1,4 +1,4 @@
-package childproc
+package output
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 func TestKept(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		var k kept
+		var k Kept
 		var want []byte
 		letters := []string{"a", "bb", "\n", "ä", "€", "\xff"}
 		scratch := make([]byte, 0, 4096)
@@ -23,21 +23,21 @@ func TestKept(t *testing.T) {
 				for range r.IntN(300) {
 					scratch = append(scratch, letters[r.IntN(len(letters))]...)
 				}
-				k.add(scratch)
+				k.Add(scratch)
 				want = append(want, scratch...)
 				if r.IntN(2) == 0 { // delivered before the caller has its memory back
-					n := r.IntN(k.len() + 1)
-					k.take(n)
+					n := r.IntN(k.Len() + 1)
+					k.Take(n)
 					want = want[n:]
 				}
-				k.settle()
+				k.Settle()
 				clear(scratch[:cap(scratch)])
 			case 2:
 				missing := math.MaxInt
 				if r.IntN(2) == 0 {
 					missing = 1 + r.IntN(100)
 				}
-				room := k.space(1+r.IntN(200), missing)
+				room := k.Space(1+r.IntN(200), missing)
 				if len(room) == 0 || len(room) > missing {
 					t.Fatalf("seed %d, step %d: space of %d bytes where %d are missing", seed, step, len(room), missing)
 				}
@@ -45,19 +45,19 @@ func TestKept(t *testing.T) {
 				for i := range n {
 					room[i] = 'x'
 				}
-				k.extend(n)
+				k.Extend(n)
 				want = append(want, room[:n]...)
 			case 3:
-				n := r.IntN(k.len() + 1)
+				n := r.IntN(k.Len() + 1)
 				taken := bytes.Clone(want[:n])
-				k.take(n)
+				k.Take(n)
 				want = want[n:]
 				if r.IntN(2) == 0 {
-					k.settle()
+					k.Settle()
 				}
 				if r.IntN(2) == 0 {
 					back := taken[r.IntN(n+1):]
-					k.putBack(back)
+					k.PutBack(back)
 					want = append(bytes.Clone(back), want...)
 				}
 			case 4:
@@ -66,7 +66,7 @@ func TestKept(t *testing.T) {
 				if n == 0 && len(want) >= limit {
 					n = limit
 				}
-				if got := k.line(limit); got != n {
+				if got := k.Line(limit); got != n {
 					t.Fatalf("seed %d, step %d: a line of at most %d bytes has %d, want %d", seed, step, limit, got, n)
 				}
 			case 5:
@@ -79,12 +79,12 @@ func TestKept(t *testing.T) {
 					_, size := utf8.DecodeRune(want[length:])
 					length += size
 				}
-				if got, gotOK := k.chars(n); gotOK != ok || ok && got != length {
+				if got, gotOK := k.Chars(n); gotOK != ok || ok && got != length {
 					t.Fatalf("seed %d, step %d: %d characters have %d bytes, %v, want %d, %v", seed, step, n, got, gotOK, length, ok)
 				}
 			}
-			if !bytes.Equal(k.bytes(), want) {
-				t.Fatalf("seed %d, step %d: it holds %q, want %q", seed, step, k.bytes(), want)
+			if !bytes.Equal(k.Bytes(), want) {
+				t.Fatalf("seed %d, step %d: it holds %q, want %q", seed, step, k.Bytes(), want)
 			}
 		}
 	}
@@ -92,19 +92,19 @@ func TestKept(t *testing.T) {
 
 // TestKeptIsSmall: memory is given back with what was delivered.
 func TestKeptIsSmall(t *testing.T) {
-	var k kept
-	k.add(make([]byte, 64<<10))
-	k.settle()
+	var k Kept
+	k.Add(make([]byte, 64<<10))
+	k.Settle()
 	for range 10 {
-		k.extend(len(k.space(scratchSize, math.MaxInt)))
+		k.Extend(len(k.Space(ScratchSize, math.MaxInt)))
 	}
-	k.take(k.len() - 100)
-	k.settle()
+	k.Take(k.Len() - 100)
+	k.Settle()
 	if cap(k.buf) > 100+slackKept {
-		t.Errorf("%d bytes are held in %d", k.len(), cap(k.buf))
+		t.Errorf("%d bytes are held in %d", k.Len(), cap(k.buf))
 	}
-	k.take(100)
-	k.settle()
+	k.Take(100)
+	k.Settle()
 	if k.buf != nil {
 		t.Errorf("nothing is held in %d bytes", cap(k.buf))
 	}

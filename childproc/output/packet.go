@@ -1,4 +1,4 @@
-package childproc
+package output
 
 import (
 	"encoding/binary"
@@ -9,19 +9,19 @@ import (
 	"erluv/stat"
 )
 
-// packet says how output is cut into messages, and whether what is written to
+// Packet says how output is cut into messages, and whether what is written to
 // stdin gets a length before it.
-type packet struct{ order.Packet }
+type Packet struct{ order.Packet }
 
-// maxPacketSize is the longest packet with a length before it: so much is held for a
+// MaxPacket is the longest packet with a length before it: so much is held for a
 // stream at most.
-const maxPacketSize = 16 << 20
+const MaxPacket = 16 << 20
 
-// raw: output goes as it comes.
-func (p packet) raw() bool { return !p.Line && p.Header == 0 }
+// Raw: output goes as it comes.
+func (p Packet) Raw() bool { return !p.Line && p.Header == 0 }
 
-// told is what info says of it.
-func (p packet) told() stat.Packet {
+// Told is what info says of it.
+func (p Packet) Told() stat.Packet {
 	switch {
 	case p.Header > 0:
 		return stat.Packet{Header: int(p.Header)}
@@ -36,13 +36,13 @@ type errPacket int
 
 func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", int(e)) }
 
-// cut finds the first packet in k: its bytes, and by how many to go on. With n = 0 it
+// Cut finds the first packet in k: its bytes, and by how many to go on. With n = 0 it
 // is not complete.
-func (p packet) cut(k *kept) (data []byte, n int, err error) {
-	b := k.bytes()
+func (p Packet) Cut(k *Kept) (data []byte, n int, err error) {
+	b := k.Bytes()
 	switch {
 	case p.Line:
-		n = k.line(int(p.Max))
+		n = k.Line(int(p.Max))
 		return b[:n], n, nil
 	case p.Header > 0:
 		n, err = p.size(b)
@@ -55,7 +55,7 @@ func (p packet) cut(k *kept) (data []byte, n int, err error) {
 }
 
 // size is that of the packet that b begins with, with its header.
-func (p packet) size(b []byte) (int, error) {
+func (p Packet) size(b []byte) (int, error) {
 	header := int(p.Header)
 	if len(b) < header {
 		return header, nil
@@ -64,15 +64,15 @@ func (p packet) size(b []byte) (int, error) {
 	for _, c := range b[:header] {
 		size = size<<8 | int(c)
 	}
-	if size > maxPacketSize {
+	if size > MaxPacket {
 		return 0, errPacket(size)
 	}
 	return header + size, nil
 }
 
-// missing is how many bytes the first packet lacks of which b is a part, as far as that
+// Missing is how many bytes the first packet lacks of which b is a part, as far as that
 // is known.
-func (p packet) missing(b []byte) int {
+func (p Packet) Missing(b []byte) int {
 	if p.Header > 0 {
 		if n, err := p.size(b); err == nil && n > len(b) {
 			return n - len(b)
@@ -81,9 +81,9 @@ func (p packet) missing(b []byte) int {
 	return math.MaxInt
 }
 
-// frame puts the length before data that is written to stdin. False: the length
+// Frame puts the length before data that is written to stdin. False: the length
 // does not fit.
-func (p packet) frame(data []byte) ([]byte, bool) {
+func (p Packet) Frame(data []byte) ([]byte, bool) {
 	if p.Header == 0 {
 		return data, true
 	}
