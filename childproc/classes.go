@@ -10,7 +10,6 @@ import (
 // class is a program that this host offers, and how many workers run it.
 type class struct {
 	*order.Class
-	number  uint8 // from 1
 	running int
 }
 
@@ -52,17 +51,21 @@ func (m *manager) classOf(cmd etf.Term) (c *class, args etf.Term, reason etf.Ter
 
 // joins counts a program of a class; nil: it is none's.
 func (h *host) joins(p *program, c *class) {
-	if c != nil {
-		p.class = c.number
-		c.running++
+	if c == nil {
+		return
 	}
+	c.running++
+	if h.members == nil {
+		h.members = make(map[*program]*class)
+	}
+	h.members[p] = c
 }
 
 // leaves is the end of joins.
 func (h *host) leaves(p *program) {
-	if p.class > 0 {
-		h.classes[p.class-1].running--
-		p.class = 0
+	if c := h.members[p]; c != nil {
+		c.running--
+		delete(h.members, p)
 	}
 }
 

@@ -31,7 +31,6 @@ type program struct {
 	mode    order.Mode      // when output is sent
 	device  output.Device   // as an I/O device
 	user    uint8           // number of the allowed user that the program runs as
-	class   uint8           // number of the class; 0: none
 	life    life
 
 	// No states of the life, for each can come and go in several of them.

@@ -21,8 +21,9 @@ type host struct {
 	hostLife
 	given   ipc.Host
 	labels  label.Labels
-	classes []*class // by their numbers, from 1
-	drains  []*drain // that wait for the last worker
+	classes []*class
+	members map[*program]*class // whose programs are of a class; few are
+	drains  []*drain            // that wait for the last worker
 	machine machine.Looker
 }
 
@@ -41,7 +42,7 @@ func newHost(given ipc.Host, users int) (h host, err error) {
 		if int(c.User) >= users {
 			return h, fmt.Errorf("the class %s is for a user whom main does not name", c.Name)
 		}
-		h.classes = append(h.classes, &class{Class: c, number: uint8(i + 1)})
+		h.classes = append(h.classes, &class{Class: c})
 	}
 	return h, nil
 }
