@@ -110,7 +110,7 @@ func (m *manager) setoptsCall(p proc, to caller, a args) bool {
 		to.reply(gen.Error(bad.Term()))
 		return true
 	}
-	var todo []func()
+	var todo, last []func() // another owner is told of things as the other options say
 	for _, o := range list {
 		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
 		if err != nil {
@@ -118,10 +118,14 @@ func (m *manager) setoptsCall(p proc, to caller, a args) bool {
 			to.reply(gen.Error(bad.Term()))
 			return true
 		}
-		todo = append(todo, f)
+		if o.Key == etf.Atom("owner") {
+			last = append(last, f)
+		} else {
+			todo = append(todo, f)
+		}
 	}
 	to.reply(etf.Atom("ok"))
-	for _, f := range todo {
+	for _, f := range append(todo, last...) {
 		f()
 	}
 	return true

@@ -59,7 +59,7 @@ func (m *manager) dumpStarter(user int) {
 // dumpWorker is a line of a process: the oldest come first.
 func (m *manager) dumpWorker(p proc) {
 	e := p.self()
-	args := []any{"worker", process(e.pid), "owner", process(e.owner), "detached", e.detached, "asked", e.asked != nil}
+	args := []any{"worker", process(e.pid), "owner", process(e.owner), "detached", e.detached != nil, "asked", e.asked != nil}
 	if is, ok := p.(*program); ok {
 		args = append(args, "os_pid", is.w.PID(), "program", is.word(), "state", is.state(), "user", m.start.Allowed[is.user].User, "restarts", is.restarts())
 	} else {

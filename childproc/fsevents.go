@@ -99,7 +99,7 @@ func (p *watcher) ownable(m *manager, pid etf.Pid) error {
 }
 
 // disowned: see proc.
-func (*watcher) disowned() {}
+func (*watcher) disowned(*manager) {}
 
 // kind: see proc.
 func (*watcher) kind() taken { return byWatcher }
@@ -118,7 +118,7 @@ func (p *watcher) brief(_ *manager, longest int) etf.Map {
 // info: see proc.
 func (p *watcher) info(*manager) etf.Map {
 	w := p.stat(math.MaxInt)
-	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached
+	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached != nil
 	w.Watched, w.Unwatched = p.files.Watched(), p.files.Unwatched()
 	return stat.Terms(w.Items())
 }

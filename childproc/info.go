@@ -162,7 +162,7 @@ func (p *program) info(m *manager) etf.Map {
 func (m *manager) detail(p *program) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
-		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached,
+		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached != nil, Lost: p.lostOwner(),
 		Packet: p.packet.Told(), Active: p.activity(), Counted: stat.Counted(counted),
 		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}

@@ -263,7 +263,10 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		return false
 	}
 	e := p.self()
-	*e = entry{client: home, pid: m.newPid(), owner: o.Owner, detached: o.Detached, asked: &asked{waiting: w}}
+	*e = entry{client: home, pid: m.newPid(), owner: o.Owner, asked: &asked{waiting: w}}
+	if o.Detached {
+		e.detached = &detachment{}
+	}
 	if o.Link {
 		// With owner none it is the caller that is linked: a supervisor.
 		if e.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
@@ -306,9 +309,24 @@ func (m *manager) lost(c *client, why string) {
 		m.phase, m.reason, m.exitReason = disconnected, why, gen.Noconnection
 	}
 	c.RoomAgain()
+	kept := 0
 	for _, p := range m.all() {
 		observers := c.takeObservers(p)
-		p.lost(m, m.phase == disconnected || p.self().belongsTo(c) || observers.Linked())
+		ends := p.self().belongsTo(c)
+		if ends && m.lose(p, &observers) {
+			kept++
+			ends = false
+		} else {
+			ends = ends || m.phase == disconnected || observers.Linked()
+		}
+		if c.Has(p.self().owner) {
+			disown(p)
+		}
+		p.lost(m, ends)
+	}
+	if kept > 0 {
+		m.log.Info("workers are kept whose owner's node is gone", "node", string(c.Node()), "workers", kept,
+			"for", time.Duration(m.start.LostAfterMS)*time.Millisecond)
 	}
 	if m.phase != disconnected {
 		m.main.lost(c.id, why)

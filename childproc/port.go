@@ -88,14 +88,15 @@ func (m *manager) tellDeaf(p *program, to etf.Pid) {
 
 // handOn gives the worker another owner, and tells the old one. As with this message to
 // a port the old owner stays linked, and the new one is not linked; the end of the new
-// one is that of the worker all the same.
+// one is that of the worker all the same. Without an owner, or with one whose node is gone,
+// anybody can be the old one.
 func (m *manager) handOn(p proc, old etf.Pid, a args) bool {
 	r := etf.NewReader(a.raw)
 	next, err := r.Pid()
 	if err != nil || p.ownable(m, next) != nil {
 		return false
 	}
-	m.setOwner(p, next)
 	m.tell(old, p, etf.Atom("connected"))
+	m.setOwner(p, next) // what is told of it then may be the end of it
 	return true
 }

@@ -29,7 +29,7 @@ type proc interface {
 	// ownable says why a process of a node cannot be the owner, if it cannot.
 	ownable(m *manager, pid etf.Pid) error
 	// disowned: the owner is another process from now on.
-	disowned()
+	disowned(m *manager)
 
 	// kind says which calls and messages it takes.
 	kind() taken
@@ -52,7 +52,7 @@ type entry struct {
 	observers peer.Observers // on the client's node; for those of others see client.visits
 	asked     *asked         // nil: answered
 	ending    *ending        // nil: it was not told to end, and its program never has ended
-	detached  bool
+	detached  *detachment    // nil: it ends with its owner
 }
 
 func (e *entry) self() *entry { return e }
@@ -158,7 +158,7 @@ func (m *manager) wasAsked(p proc) {
 // monitorOwner monitors the owner, whose end is that of the process too.
 func (m *manager) monitorOwner(p proc) {
 	e := p.self()
-	if e.owner == (etf.Pid{}) || e.detached || e.ownerRef != 0 {
+	if e.owner == (etf.Pid{}) || e.detached != nil || e.ownerRef != 0 {
 		return
 	}
 	if c := m.clientOf(e.owner, e.client); c != nil {
@@ -248,6 +248,7 @@ func (m *manager) forget(p proc) {
 	if e.asked != nil {
 		e.asked.held.Give()
 	}
+	e.found()
 	p.release(m)
 	m.slack.Happened()
 	if e.name != nil {

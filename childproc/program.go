@@ -223,8 +223,11 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 }
 
 // delivered says whether nothing is left for somebody who reads on demand, or that waits
-// for room.
+// for room, or for an owner.
 func (p *program) delivered() bool {
+	if p.awaitsOwner() {
+		return false
+	}
 	for i := range p.streams {
 		if st := &p.streams[i]; st.unserved() || !p.dropped && !st.delivered() {
 			return false
@@ -244,9 +247,7 @@ func (p *program) release(m *manager) {
 	m.host.leaves(p)
 	m.endReaders(p)
 	m.unready.forget(p)
-	for i := range p.streams {
-		p.streams[i].leaveFlows()
-	}
+	p.leaveReceivers()
 }
 
 // unanswered: see proc. A run is answered when there is room, and a program that has ended
@@ -284,9 +285,16 @@ func (p *program) lost(m *manager, ends bool) {
 	p.goOn(m)
 }
 
-// disowned: see proc.
-func (p *program) disowned() {
+// disowned: see proc. What has waited for an owner goes on.
+func (p *program) disowned(m *manager) {
 	p.deaf = false
+	p.leaveReceivers()
+	p.heard(m)
+	p.goOnAll(m)
+}
+
+// leaveReceivers: the streams have other receivers, or fewer.
+func (p *program) leaveReceivers() {
 	for i := range p.streams {
 		p.streams[i].leaveFlows()
 	}

@@ -94,7 +94,7 @@ func (p *program) hasWords(m *manager) bool {
 
 // heard: words of a worker are said.
 func (p *program) heard(m *manager) {
-	if p.life.state == stDue && !p.hasWords(m) {
+	if p.life.state == stDue && !p.hasWords(m) && !p.awaitsOwner() {
 		p.step(m, evHeard, nil)
 	}
 }

@@ -43,7 +43,7 @@ func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 		return
 	}
 	p := m.find(to)
-	if e := p.self(); !gen.IsAtom(reason, gen.Normal) && !(e.detached && from == e.owner) {
+	if e := p.self(); !gen.IsAtom(reason, gen.Normal) && !(e.detached != nil && from == e.owner) {
 		m.end(p, reason)
 	}
 }
@@ -121,9 +121,11 @@ func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok boo
 	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
 
+// setOwner gives a process another owner, also in place of one whose node is gone.
 func (m *manager) setOwner(p proc, next etf.Pid) {
 	m.demonitorOwner(p)
+	p.self().found()
 	p.self().owner = next
-	p.disowned()
 	m.monitorOwner(p)
+	p.disowned(m)
 }

@@ -150,7 +150,7 @@ func (m *manager) hold(p *program) {
 		case p.life.hidden():
 			wanted = false
 		case p.mode != order.Passive:
-			wanted = wanted && !m.flowFull(p, st)
+			wanted = wanted && !m.flowFull(p, st) && (!m.unowned(p, st) || st.wanted())
 		}
 		if st.unserved() && st.busy.later != p.client && !p.dropped {
 			wanted = false // there is room with the worker's own client, which pauses nothing
@@ -182,7 +182,7 @@ func (m *manager) serveRemainder(p *program, st *stream) bool {
 		if !m.serveReaders(st) {
 			return false
 		}
-		if p.mode == order.Passive || st.awaited() || t.remainder.Len() == 0 {
+		if p.mode == order.Passive || st.awaited() || t.remainder.Len() == 0 || m.unowned(p, st) {
 			break
 		}
 		if !p.client.Roomy() { // the receivers' clients: see toEach
@@ -323,7 +323,7 @@ func (m *manager) endReaders(p *program) {
 // is no room for it.
 func (m *manager) serveEnd(p *program, s workers.Stream) bool {
 	st := p.stream(s)
-	if !st.ended {
+	if !st.ended || m.unowned(p, st) {
 		return true
 	}
 	if st.remainder() > 0 && p.mode != order.Passive {

@@ -41,18 +41,20 @@ type Config struct {
 	User             string
 	Group            string // "" is the group of User
 
-	DieTimeout  time.Duration // > 0
-	KillTimeout time.Duration // > 0
-	Reconnect   string        // ReconnectRetry, ReconnectAlways or ReconnectExit
-	Controller  string        // registered name on the node
-	MaxWorkers  int           // 1 to 1,000,000
-	Path        []string      // absolute directories, at least one
-	Contain     string        // "auto", "pidns", "cgroup" or "group"
-	Sandbox     string        // SandboxAuto, SandboxStrict or SandboxOff
-	AllowUsers  []string
-	Detach      bool
-	LogLevel    slog.Level
-	LogFormat   string // FormatText or FormatJSON
+	DieTimeout   time.Duration // > 0
+	KillTimeout  time.Duration // > 0
+	Reconnect    string        // ReconnectRetry, ReconnectAlways or ReconnectExit
+	OnDisconnect string        // OnDisconnectStop or OnDisconnectKeep
+	LostAfter    time.Duration // > 0
+	Controller   string        // registered name on the node
+	MaxWorkers   int           // 1 to 1,000,000
+	Path         []string      // absolute directories, at least one
+	Contain      string        // "auto", "pidns", "cgroup" or "group"
+	Sandbox      string        // SandboxAuto, SandboxStrict or SandboxOff
+	AllowUsers   []string
+	Detach       bool
+	LogLevel     slog.Level
+	LogFormat    string // FormatText or FormatJSON
 
 	Meta           string // label.Parse reads it
 	Run            string // RunAny or RunClasses
@@ -78,11 +80,13 @@ type Config struct {
 	hostErr  error // why Host is empty although it is known what to dial
 }
 
-// What the keys reconnect, serve, sandbox, log_format and run take.
+// What the keys reconnect, on_disconnect, serve, sandbox, log_format and run take.
 const (
 	ReconnectRetry    = "retry"
 	ReconnectAlways   = "always"
 	ReconnectExit     = "exit"
+	OnDisconnectStop  = "stop"
+	OnDisconnectKeep  = "keep"
 	ServeFirst        = "first"
 	ServeAll          = "all"
 	SandboxAuto       = "auto"

@@ -203,6 +203,21 @@ var keys = []Key{
 		},
 	},
 	{
+		Name: "on_disconnect", Form: "stop|keep", Default: OnDisconnectStop,
+		Meaning: "what happens to detached workers whose owner's node is gone",
+		Right:   "stop or keep", Example: `"keep"`,
+		set: func(c *Config, v string) error {
+			c.OnDisconnect = v
+			return oneOf(v, OnDisconnectStop, OnDisconnectKeep)
+		},
+	},
+	{
+		Name: "lost_after", Form: "duration", Default: "5m",
+		Meaning: "how long on_disconnect = keep keeps them",
+		Right:   duration, Example: `"5m"`,
+		set: func(c *Config, v string) (err error) { c.LostAfter, err = parseDuration(v); return err },
+	},
+	{
 		Name: "controller", Form: "name", Default: "erluv",
 		Meaning: "process on the node that is sent erluv's events",
 		Right:   "a registered name of up to 255 characters", Example: `"erluv"`,

@@ -16,7 +16,7 @@ func read(k Kind, r *reader) Message {
 		return Start{
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
-			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), Stays: r.bool(), Reports: r.bool(),
+			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), LostAfterMS: r.u32(), Stays: r.bool(), Reports: r.bool(),
 			Environ: r.strs(),
 		}
 	case KindLink:
@@ -133,6 +133,7 @@ func (m Start) write(w *writer) {
 	w.str(m.Kept)
 	w.str(m.Sandbox)
 	w.u32(m.SpawnerPID)
+	w.u32(m.LostAfterMS)
 	w.bool(m.Stays)
 	w.bool(m.Reports)
 	w.strs(m.Environ)

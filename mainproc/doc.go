@@ -13,7 +13,7 @@
 //	    none ──────────► starting ───► standby ───► handing ───► serving ──┐
 //	     ▲ ▲                ▲  failed                          stop│ │died,│ stopped
 //	     │ │ stop, expired, │    │                                 ▼ │broken
-//	     │ └─────── idle down ◄──┘                             asked │     │
+//	     │ └─── idle ─── down ◄──┘                             asked │     │
 //	gone │         respawn │ ▲                                     │ ▼     │
 //	     │  resting ◄──────┘ └──────────── gone ────────────── falling     │
 //	     └──────────────────────────── ending ◄────────────────────┴───────┘

@@ -84,6 +84,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err := g.listen(ctx, cfg, self); err != nil {
 		return err
 	}
+	g.stays = keeps(cfg)
 	g.dial(cfg, self)
 	return g.run(ctx)
 }

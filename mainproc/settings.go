@@ -3,6 +3,7 @@ package mainproc
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 
@@ -50,7 +51,10 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 	if left > 0 {
 		log.Warn("the environment is too large: programs cannot inherit all of it", "left_out", left)
 	}
-	reports := !ipc.PidfdsSuffice()
+	reports, lostAfter := !ipc.PidfdsSuffice(), uint32(0)
+	if keeps(cfg) {
+		lostAfter = uint32(min(max(cfg.LostAfter.Milliseconds(), 1), math.MaxUint32))
+	}
 	return crew.Settings{
 		Identity: id, Parts: parts, Contain: cfg.Contain, Users: users, Inherits: opts.Alone, Log: log, Host: host,
 		Child: ipc.Start{
@@ -61,7 +65,8 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 			Allowed:       allowed,
 			MaxWorkers:    uint32(cfg.MaxWorkers),
 			KillTimeoutMS: uint32(min(cfg.KillTimeout.Milliseconds(), 1<<31)),
-			Stays:         cfg.Listen.On(),
+			LostAfterMS:   lostAfter,
+			Stays:         cfg.Listen.On() || keeps(cfg),
 			Reports:       reports,
 			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
 			Environ:       environ,
@@ -69,6 +74,9 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 		Spawner: ipc.StartSpawner{Path: cfg.Path, Reports: reports, Scope: parts.Has(sandbox.Scope), Deny: parts.Has(sandbox.Seccomp)},
 	}, nil
 }
+
+// keeps says whether workers outlive the node of their owner.
+func keeps(cfg *config.Config) bool { return cfg.OnDisconnect == config.OnDisconnectKeep }
 
 // inheritable is what of our environment a program may ask for: nothing that is
 // erluv's own, the cookie for one, and maxEnviron bytes at most; left counts what

@@ -138,6 +138,7 @@ func (d *Detail) items() []Item {
 		}{int64(s.No), s.items()})
 	}
 	return append(append(items, whose(d.Name, d.Owner, d.Detached)...), []Item{
+		{"lost", d.Lost.value()},
 		{"packet", d.Packet.value()},
 		{"active", d.Active.value()},
 		{"cpu", cpu},
@@ -161,6 +162,17 @@ func whose(name string, owner Process, detached bool) []Item {
 		owned = Word("none")
 	}
 	return []Item{{"name", called}, {"owner", owned}, {"detached", detached}}
+}
+
+func (l *Lost) value() any {
+	if l == nil {
+		return false
+	}
+	owner := any(l.Owner)
+	if l.Owner == (Process{}) {
+		owner = Word("none")
+	}
+	return []Item{{"owner", owner}, {"since", l.Since.UnixMilli()}, {"until", l.Until.UnixMilli()}}
 }
 
 func (p Packet) value() any {

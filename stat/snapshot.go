@@ -83,6 +83,7 @@ type Detail struct {
 	Name     string // "": none
 	Owner    Process
 	Detached bool
+	Lost     *Lost // nil: the owner's node is there, as far as is known
 	Packet   Packet
 	Active   Active
 	CPU      *time.Duration // of all its threads; nil: it does not run
@@ -137,6 +138,12 @@ type Held struct {
 	Queue int   // the length of its queue when the node was asked last
 	Since time.Duration
 	Lost  int64 // bytes that it was not sent
+}
+
+// Lost is the owner of a program whose node is gone, and until when the program is kept.
+type Lost struct {
+	Owner        Process // the zero Process: there was none
+	Since, Until time.Time
 }
 
 // Watcher is what is told of a watcher of files.

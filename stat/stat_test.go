@@ -69,7 +69,7 @@ func TestTerms(t *testing.T) {
 	want := m(
 		"os_pid", int64(44), "cmd", etf.List{etf.Binary("/bin/a\"b\\"), etf.Binary("x y\x1b[2J\n\xff")}, "user", etf.Binary("nobody"),
 		"state", atom("running"), "started", int64(1234), "restarts", int64(3), "ready", atom("true"), "status", etf.Binary("fine"),
-		"name", atom("web"), "owner", pid, "detached", atom("false"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
+		"name", atom("web"), "owner", pid, "detached", atom("false"), "lost", atom("false"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
 		"cpu", int64(1500), "rss", int64(4096), "cgroup", m("memory", int64(10), "memory_peak", int64(20), "pids", int64(1)),
 		"stdin", m("open", atom("true"), "bytes", int64(1), "waiting", int64(7)),
 		"stdout", m("open", atom("true"), "bytes", int64(30),

@@ -296,3 +296,56 @@ func TestPortFromName(t *testing.T) {
 		}
 	}
 }
+
+// on_disconnect = keep: a detached worker outlives the node of its owner and is taken over by
+// a process of the next one, with all that it has written meanwhile; the same child serves. After
+// lost_after it ends.
+func TestNodesKeep(t *testing.T) {
+	e, nodes, s := serving(t, 2, "--on-disconnect", "keep", "--lost-after", "1h")
+	e.isUp(t, s[0])
+	before := e.roles(t)
+	s[0].eval(t, `begin
+		W = e2e:start(E, "read go; head -c 1000000 /dev/zero; exit 3", #{detached => true, name => kept}),
+		V = e2e:start(E, ["sleep", "1000"], #{link => false}), ok end`)
+	nodes[0].killed = true
+	kill(t, nodes[0].cmd.Process.Pid, syscall.SIGKILL)
+	e.isUp(t, s[1])
+	s[1].eval(t, `W = begin ok = e2e:until(fun() -> length(e2e:call(E, workers)) =:= 1 end), [{P, _}] = e2e:call(E, workers), P end, ok`)
+	s[1].expect(t, "{none,3600000,ok}", `begin
+		#{owner := Owner, lost := #{since := Since, until := Until}} = gen_server:call({kept, E}, info),
+		{Owner, Until - Since, gen_server:call({kept, E}, {write, <<"go\n">>})} end`)
+	s[1].eval(t, "{kept, E} ! {self(), {connect, self()}}, receive {W, connected} -> ok end")
+	s[1].expect(t, "{1000000,{exit_status,3}}", `begin
+		(fun Take(N) -> receive
+			{W, {stdout, B}} when is_binary(B) -> Take(N + byte_size(B));
+			{W, {exit_status, _} = X} -> {N, X}
+		after 20000 -> {N, none} end end)(0) end`)
+	s[1].expect(t, fmt.Sprint(before.child), "e2e:call(E, {info, child_os_pid})")
+}
+
+// A worker that nobody takes over ends, and so do all when the child dies with no node there.
+func TestNodesKeepNoLonger(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := newErluv(t, n, "--on-disconnect", "keep", "--lost-after", "500ms")
+	mark := newMark()
+	start := `W_ = e2e:start(E, ["sleep", "1000"], #{detached => true, env => #{"CHAOS" => "` + mark + `"}}), ok`
+	again := func() {
+		t.Helper()
+		n.expect(t, "ok", e.binds().String()+"e2e:until(fun() -> catch e2e:call(E, {info, workers}) =:= 0 end)")
+	}
+	n.eval(t, e.binds().String()+round(0, start))
+	n.eval(t, e.binds().String()+"erlang:disconnect_node(E)")
+	again()
+	orphans(t, mark)
+	n.eval(t, e.binds().String()+round(1, start))
+	child := e.roles(t).child
+	kill(t, e.cmd.Process.Pid, syscall.SIGSTOP) // it does not connect again meanwhile
+	n.eval(t, e.binds().String()+"erlang:disconnect_node(E)")
+	kill(t, child, syscall.SIGKILL)
+	kill(t, e.cmd.Process.Pid, syscall.SIGCONT)
+	again()
+	orphans(t, mark)
+	if after := e.roles(t); after.child == child {
+		t.Error("it is the same child")
+	}
+}

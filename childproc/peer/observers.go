@@ -27,6 +27,15 @@ func (o *Observers) Empty() bool {
 // Linked says whether a process of the node is linked.
 func (o *Observers) Linked() bool { return o.links.len() > 0 }
 
+// LinkedBut says whether a process is linked that is not the given one.
+func (o *Observers) LinkedBut(pid etf.Pid) bool {
+	n := o.links.len()
+	if o.links.find(remoteOf(pid)) >= 0 {
+		n--
+	}
+	return n > 0
+}
+
 // monitorKey names a monitor: who has set it up, and the reference, encoded.
 type monitorKey struct {
 	from remote
