@@ -14,6 +14,9 @@ type Sources struct {
 	// Environ is the environment as NAME=value; the last of one name counts.
 	Environ []string
 	Machine Machine
+	// Entry is a node that the command line names as its argument; "" with commands that
+	// take none. It is dialled, and what is said of nodes to serve has no effect.
+	Entry string
 }
 
 // FileKey stands for the choice of the file, which is no key in it.

@@ -47,6 +47,7 @@ func checkPorts(v, host string) error {
 
 // target finishes what says which nodes are dialled, and where.
 func (l *loader) target(c *Config) {
+	l.enter(c)
 	names := c.Nodes
 	if c.Node != "" {
 		names = []string{c.Node}
@@ -82,6 +83,25 @@ func (l *loader) target(c *Config) {
 	if c.isSet("discover_name") && c.Discover != "" && !ofDNS {
 		l.warn("discover_name from %s is ignored: discover is %s, which has whole names", c.setting("discover_name").Source, c.Discover)
 	}
+}
+
+// enter has the node that is the argument dialled, and it alone. Where another node listens is
+// of no use then, and a name that is kept for the node that serves may be in use.
+func (l *loader) enter(c *Config) {
+	if l.Entry == "" {
+		return
+	}
+	if err := checkNode(l.Entry); err != nil {
+		l.problem("%q %v: it takes the name of a node, name@host", l.Entry, err)
+		return
+	}
+	if c.Node != l.Entry && c.setting("address").used.rank != fromArgs {
+		c.Address = ""
+	}
+	if c.setting("name").used.rank != fromArgs {
+		c.Name = ""
+	}
+	c.Node, c.Nodes, c.Discover = l.Entry, nil, ""
 }
 
 // likeHost is a host whose form the own host is to have; "": none is known.

@@ -74,3 +74,39 @@ func TestTargetsRefused(t *testing.T) {
 func contains(warnings []Warning, text string) bool {
 	return slices.ContainsFunc(warnings, func(w Warning) bool { return strings.Contains(string(w), text) })
 }
+
+// A node that is the argument is dialled, whatever is said of nodes to serve.
+func TestEntry(t *testing.T) {
+	for name, test := range map[string]struct {
+		file, args             map[string]string
+		entry                  string
+		address, ownName, host string
+	}{
+		"nothing else":       {nil, nil, "a@localhost", "", "", "localhost"},
+		"another is served":  {map[string]string{"node": "b@10.0.0.1", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "", "", "localhost"},
+		"it is served":       {map[string]string{"node": "a@localhost", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "10.0.0.1:9", "", "localhost"},
+		"flags are about it": {map[string]string{"nodes": "b@h,c@h"}, map[string]string{"address": "h:8", "name": "me", "host": "vm"}, "a@h", "h:8", "me", "vm"},
+		"discovery":          {map[string]string{"discover": "file:/f"}, nil, "a@localhost", "", "", "localhost"},
+	} {
+		m := testMachine(t)
+		write(t, m, ".erlang.cookie", "OVEN")
+		src := Sources{Machine: m, Args: test.args, Entry: test.entry}
+		for key, v := range test.file {
+			src.Environ = append(src.Environ, keyNamed(key).Env()+"="+v)
+		}
+		c, warnings, err := Load(src)
+		if err == nil {
+			err = c.Check()
+		}
+		if err != nil || len(warnings) != 0 {
+			t.Errorf("%s: %v, %v", name, warnings, err)
+			continue
+		}
+		if len(c.Targets) != 1 || c.Targets[0].Node != test.entry || c.Source != (discover.Source{}) ||
+			c.Address != test.address || c.Name != test.ownName || c.Host != test.host {
+			t.Errorf("%s: %+v, source %v, address %q, name %q, host %q", name, c.Targets, c.Source, c.Address, c.Name, c.Host)
+		}
+	}
+	_, _, err := Load(Sources{Machine: testMachine(t), Entry: "a"})
+	wantProblem(t, err, `"a" has no @host: it takes the name of a node`)
+}

@@ -13,6 +13,7 @@ import (
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/sandbox"
+	"erluv/wire/client"
 	"erluv/wire/etf"
 )
 
@@ -145,6 +146,24 @@ func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error
 		}
 	}
 	return accepted, joined(refused)
+}
+
+// Client connects to the node of the configuration, as a node that calls, sends and leaves
+// again; see package client, of deliver too. Leave ends it.
+func Client(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (c *client.Client, leave func(), err error) {
+	targets, err := known(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := link.NewDialer(1, cfg, link.NewSelf(cfg), targets[0]).Connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c, err = l.Client(deliver); err != nil {
+		l.Close()
+		return nil, nil, err
+	}
+	return c, func() { c.Close(); l.Close() }, nil
 }
 
 // host is the real world of a guard.

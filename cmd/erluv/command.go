@@ -24,6 +24,7 @@ type command struct {
 	environ  []string          // what the secrets that were handed over had in the environment
 	handover string            // flag: descriptor of the secrets, see secret.go
 	report   string            // flag: descriptor of the one who waits, see detach.go
+	entry    string            // the node that is the argument of map and call
 	machine  config.Machine
 
 	stdout, stderr io.Writer
@@ -67,6 +68,9 @@ func (c *command) root() (*cobra.Command, error) {
 		{&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Long: aboutRun, Example: examplesOfRun, RunE: c.run}, all},
 		{&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Long: aboutConfig, Example: examplesOfConfig, RunE: c.config}, all},
 		{&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Long: aboutPing, Example: examplesOfPing, RunE: c.ping}, connecting},
+		{mapOf(c), entering},
+		{callOf(c), entering},
+		{namesOf(c), mapping},
 		{&cobra.Command{Use: "version", Short: "print the version", Long: aboutVersion, DisableFlagsInUseLine: true, RunE: c.version}, none},
 		{c.completion(), none},
 	} {
@@ -212,7 +216,7 @@ func (c *command) load() (*config.Config, error) {
 		return nil, usageError{fmt.Errorf("--%s is given twice", c.twice[0])}
 	}
 	cfg, warnings, err := config.Load(config.Sources{
-		Args: c.given, Environ: append(os.Environ(), c.environ...), Machine: c.machine,
+		Args: c.given, Environ: append(os.Environ(), c.environ...), Machine: c.machine, Entry: c.entry,
 	})
 	if c.report != "" {
 		return cfg, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 
 	"erluv/config"
 
@@ -44,6 +45,15 @@ func (c *command) flags(set *pflag.FlagSet, effective func(config.Key) bool) {
 func all(config.Key) bool            { return true }
 func connecting(key config.Key) bool { return key.Connects }
 func none(config.Key) bool           { return false }
+func mapping(key config.Key) bool    { return key.Name == "epmd_port" }
+
+// entering are the flags of a connection to a node that is the argument.
+func entering(key config.Key) bool {
+	return key.Connects && key.Name != "sandbox" && !slices.Contains(whichNode, key.Name)
+}
+
+// whichNode are the keys that say which nodes are dialled.
+var whichNode = []string{"node", "nodes", "serve", "discover", "discover_name"}
 
 // A value puts what a flag is given where config.Load takes it from. Errors wait
 // until then: pflag's would repeat what may be a cookie.

@@ -15,6 +15,7 @@ import (
 	"erluv/mainproc/crew"
 	"erluv/relay"
 	"erluv/spawner"
+	"erluv/wire/client"
 
 	"golang.org/x/sys/unix"
 )
@@ -95,6 +96,11 @@ var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up f
 }
 
 func ping(ctx context.Context, cfg *config.Config) ([]string, error) { return mainproc.Ping(ctx, cfg) }
+
+// dial connects as a node that calls and leaves again.
+func dial(ctx context.Context, cfg *config.Config) (*client.Client, func(), error) {
+	return mainproc.Client(ctx, cfg, nil)
+}
 
 func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }
 

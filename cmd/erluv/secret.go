@@ -35,8 +35,9 @@ const maxHandover = 1 << 20
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
 // hideSecrets takes over the secrets that were handed over, or else, if there
-// are any in sight, becomes a new process and does not return.
-func (c *command) hideSecrets(name string) error {
+// are any in sight, becomes a new process and does not return. The rest is what stands behind
+// the settings.
+func (c *command) hideSecrets(name string, rest ...string) error {
 	if c.handover != "" {
 		return c.takeOver()
 	}
@@ -51,6 +52,7 @@ func (c *command) hideSecrets(name string) error {
 		return fmt.Errorf("cannot hand the cookie over: %w", os.NewSyscallError("fcntl", err))
 	}
 	argv := append(c.argv(name), fmt.Sprintf("--%s=%d", handoverFlag, f.Fd()))
+	argv = append(argv, rest...)
 	err = syscall.Exec(self(), argv, c.cleanEnviron())
 	return fmt.Errorf("cannot start anew without the cookie: %w", err)
 }

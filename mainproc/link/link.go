@@ -2,15 +2,21 @@ package link
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
+	"net"
+	"os"
 	"sync"
 	"time"
 
 	"erluv/ipc"
 	"erluv/ipc/journal"
+	"erluv/wire/client"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
+
+	"golang.org/x/sys/unix"
 )
 
 // Link is an established connection to the node, with what both sides have said of
@@ -144,6 +150,22 @@ func (l *Link) Shut() {
 	if l.transport != nil {
 		l.transport.shut()
 	}
+}
+
+// Client has a connection that was made just now used by a client in place of a child; see
+// package client. The link is closed after it.
+func (l *Link) Client(deliver func(etf.Term)) (*client.Client, error) {
+	fd, err := unix.FcntlInt(uintptr(l.transport.descriptor()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot take the connection's descriptor: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "connection")
+	defer file.Close() // net has another one
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the connection: %w", err)
+	}
+	return client.New(conn, l.Local, l.Peer, deliver), nil
 }
 
 // Close closes our side of the connection.

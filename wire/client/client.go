@@ -2,8 +2,7 @@
 // one other node, its peer, and takes what they send back.
 //
 // It is for commands that look at a node and leave again. What serves a node is childproc.
-// It opens no connection and looks nothing up: Dial is given a connection, which it owns
-// from then on. Two goroutines have it until Close: one reads, one writes and keeps the
+// It opens no connection and looks nothing up: it is given one, which it owns from then on. Two goroutines have it until Close: one reads, one writes and keeps the
 // ticks. Nothing is queued: who sends waits until the peer has taken it, as far as the
 // context allows, and what comes for the process is read when the last was taken.
 package client
@@ -44,7 +43,6 @@ func (e *Exit) Error() string {
 // Client is the connection, and the process. All methods may be called at once.
 type Client struct {
 	conn    net.Conn
-	local   dist.Local // without the cookie
 	peer    dist.Peer
 	self    etf.Pid
 	deliver func(etf.Term) // nil: nobody wants what is sent to the process
@@ -68,22 +66,27 @@ type result struct {
 	err     error
 }
 
-// Dial shakes hands on conn with the node that is called target. It closes conn when it
-// fails; else Close does.
-//
-// What is sent to the process, and is no answer to a call, is given to deliver, in its
-// order: messages, {'EXIT', From, Reason} for exit signals and {'DOWN', Ref, process, Object,
-// Reason} for monitors, as a process that traps exits has them. Nothing else is read while
-// deliver runs: that is the back-pressure, and deliver must not call. It may be nil.
+// Dial shakes hands on conn with the node that is called target, and goes on as New does. It
+// closes conn when that fails.
 func Dial(ctx context.Context, conn net.Conn, local dist.Local, target string, deliver func(etf.Term)) (*Client, error) {
 	peer, err := dist.Connect(ctx, conn, local, target)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	local.Cookie = ""
+	return New(conn, local, peer, deliver), nil
+}
+
+// New begins on a connection on which hands were shaken, and of which no more was read.
+// Close closes it. Of local, name and creation count.
+//
+// What is sent to the process, and is no answer to a call, is given to deliver, in its
+// order: messages, {'EXIT', From, Reason} for exit signals and {'DOWN', Ref, process, Object,
+// Reason} for monitors, as a process that traps exits has them. Nothing else is read while
+// deliver runs: that is the back-pressure, and deliver must not call. It may be nil.
+func New(conn net.Conn, local dist.Local, peer dist.Peer, deliver func(etf.Term)) *Client {
 	c := &Client{
-		conn: conn, local: local, peer: peer, deliver: deliver,
+		conn: conn, peer: peer, deliver: deliver,
 		self: gen.PidOf(etf.Atom(local.Name), local.Creation, 1),
 		out:  make(chan []byte), tick: make(chan struct{}, 1), done: make(chan struct{}),
 		calls:  map[string]chan<- result{},
@@ -91,7 +94,7 @@ func Dial(ctx context.Context, conn net.Conn, local dist.Local, target string, d
 	}
 	c.group.Go(c.read)  // both end with the connection; Close waits
 	c.group.Go(c.write) //
-	return c, nil
+	return c
 }
 
 // Self is the pid of the process.

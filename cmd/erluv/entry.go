@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"erluv/cluster"
+	"erluv/config"
+	"erluv/wire/client"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// enter reads the configuration for a command whose first argument is the node to connect to.
+func (c *command) enter(cmd *cobra.Command, args []string) (*config.Config, error) {
+	for _, key := range config.Keys() {
+		if _, given := c.given[key.Name]; given && slices.Contains(whichNode, key.Name) {
+			return nil, usageError{fmt.Errorf("%s takes the node as its argument, not by --%s", cmd.Name(), key.Flag())}
+		}
+	}
+	if err := c.hideSecrets(cmd.Name(), own(cmd, args)...); err != nil {
+		return nil, err
+	}
+	c.entry = args[0]
+	return c.ready()
+}
+
+// own is what a command line has besides settings: the command's own flags, and the arguments.
+func own(cmd *cobra.Command, args []string) (rest []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if _, setting := f.Value.(*value); !setting && f.Name != handoverFlag && f.Name != reportFlag {
+			rest = append(rest, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return append(append(rest, "--"), args...)
+}
+
+// takes has a command take arguments, fewest to most of them.
+func takes(cmd *cobra.Command, fewest, most int) *cobra.Command {
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) < fewest || len(args) > most {
+			return usageError{fmt.Errorf("%s is called as erluv %s", cmd.Name(), cmd.Use)}
+		}
+		return nil
+	}
+	return cmd
+}
+
+// timeoutFlag defines how long a command may take.
+func timeoutFlag(cmd *cobra.Command, to *time.Duration, usual time.Duration, usage string) {
+	cmd.Flags().DurationVar(to, "timeout", usual, fmt.Sprintf("%s (default %v)", usage, usual))
+}
+
+// A view is a look at a cluster from one of its nodes.
+type view struct {
+	*client.Client
+	leave func()
+}
+
+// open connects to the entry.
+func open(ctx context.Context, cfg *config.Config) (view, error) {
+	c, leave, err := dial(ctx, cfg)
+	if err != nil {
+		return view{}, err
+	}
+	return view{c, leave}, nil
+}
+
+// look draws the map of the cluster. An error is one line for people.
+func (v view) look(ctx context.Context, timeout time.Duration, limits cluster.Limits) (*cluster.Map, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return cluster.Look(ctx, v, v.Peer().Name, string(v.Self().Node), limits)
+}
+
+// print writes what a command has to say, and nothing else, to standard output.
+func print(w io.Writer, text string) error {
+	_, err := io.WriteString(w, text)
+	return err
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"erluv/cluster"
+	"erluv/wire/epmd"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	aboutNames = `Print which nodes the EPMD of a host knows, by default of this one: their names,
+without the host, and the ports at which they listen.`
+
+	examplesOfNames = `  erluv names
+  erluv names db1.example.com`
+)
+
+// namesCommand is `erluv names`.
+type namesCommand struct {
+	*command
+	json    bool
+	timeout time.Duration
+}
+
+func namesOf(c *command) *cobra.Command {
+	n := &namesCommand{command: c}
+	cmd := takes(&cobra.Command{
+		Use: "names [flags] [HOST]", Short: "print which nodes EPMD knows", Long: aboutNames,
+		Example: examplesOfNames, RunE: n.run,
+	}, 0, 1)
+	cmd.Flags().BoolVar(&n.json, "json", false, "for programs")
+	timeoutFlag(cmd, &n.timeout, 5*time.Second, "how long to wait for EPMD")
+	return cmd
+}
+
+func (n *namesCommand) run(_ *cobra.Command, args []string) error {
+	cfg, err := n.load()
+	if err != nil {
+		return err
+	}
+	host := "localhost"
+	if len(args) == 1 {
+		host = args[0]
+	}
+	ctx, cancel := untilSignal()
+	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, n.timeout)
+	defer stop()
+	names, err := epmd.Names(ctx, net.JoinHostPort(host, strconv.Itoa(cfg.EPMDPort)))
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(names, func(a, b epmd.Registered) int { return strings.Compare(a.Name, b.Name) })
+	return print(n.stdout, n.rendered(names))
+}
+
+func (n *namesCommand) rendered(names []epmd.Registered) string {
+	if n.json {
+		type row struct {
+			Name string `json:"name"`
+			Port uint16 `json:"port"`
+		}
+		rows := make([]row, len(names))
+		for i, name := range names {
+			rows[i] = row(name)
+		}
+		b, _ := json.MarshalIndent(rows, "", "  ") // texts and numbers
+		return string(b) + "\n"
+	}
+	if len(names) == 0 {
+		return "no node is registered\n"
+	}
+	var b strings.Builder
+	tab := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "NAME\tPORT")
+	for _, name := range names {
+		fmt.Fprintf(tab, "%s\t%d\n", cluster.Show(name.Name), name.Port)
+	}
+	_ = tab.Flush() // to memory
+	return b.String()
+}
