@@ -159,7 +159,6 @@ func TestRoomsThatNeverMeet(t *testing.T) {
 		"childproc/peer":  {"childproc", "childproc/order", "workers", "spawner", "net"},
 		"spawner":         {"config", "wire/dist", "wire/etf", "wire/epmd", "mainproc", "childproc"},
 		"workers":         {"wire/etf", "wire/dist"},
-		"cluster":         {"stat", "wire/consult", "wire/etf"},
 		"stat":            {"wire/dist", "ipc", "workers", "childproc"},
 		"wire/etf":        {"net", "os", "syscall"},
 		"wire/consult":    {"net", "os", "syscall"},

@@ -234,7 +234,7 @@ func TestMap(t *testing.T) {
 	}
 	t.Run("as text", func(t *testing.T) {
 		g.connect(t, "a-b b-c a-c b-d d-e e-f f-d g~a")
-		out, problems, status := looks(t, g.nodes["a"], "map", g.nodes["a"].name)
+		out, problems, status := looks(t, g.nodes["a"], "map", "--hidden", g.nodes["a"].name)
 		t.Log(out)
 		for _, want := range []string{
 			"7 nodes and 8 connections, seen from a in ", "\n  mesh of 3: a b c\n  mesh of 3: d e f\n  b -- d\n  a .. g  (hidden)\n",
@@ -245,9 +245,16 @@ func TestMap(t *testing.T) {
 		}
 	})
 	t.Run("for Graphviz", func(t *testing.T) {
-		g.connect(t, "a-b b-c a-c b-d d-e e-f f-d g~a")
+		g.connect(t, "a-b b-c a-c b-d d-e e-f f-d c~g f~g")
 		out, problems, status := looks(t, g.nodes["a"], "map", "--dot", g.nodes["a"].name)
-		t.Log(out, problems, status)
+		nodes, edges, err := readDOT(g.names.Replace(out))
+		if err != nil || problems != "" || status != 0 {
+			t.Fatalf("status %d, %v: %s\n%s", status, err, problems, out)
+		}
+		want := "a-b a-c b-c b-d c-g[style=dashed] d-e d-f e-f f-g[style=dashed]"
+		if got := strings.Join(edges, " "); got != want || len(nodes) != 7 {
+			t.Errorf("%d nodes\ngot  %s\nwant %s", len(nodes), got, want)
+		}
 	})
 }
 
