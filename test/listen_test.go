@@ -10,7 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"erluv/wire/dist"
+	"erluv/wire/dist/disttest"
 	mapper "erluv/wire/epmd"
 )
 
@@ -95,10 +98,10 @@ func TestListen(t *testing.T) {
 	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
 	// A third one, whose first word is a message, a link, or a monitor of a name.
 	for word, want := range map[string]string{
-		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                           "ok",
-		`link(W), receive {'EXIT', W, R} -> R after 300 -> linked end`:                                           "linked",
-		`monitor(process, {erluv, E}), receive {'DOWN', _, _, _, R} -> R after 300 -> ok end`:                    "ok",
-		`gen_server:call({erluv, E}, {run, ["echo", "c"], []})`:                                                  `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<"c\n">>}}`,
+		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                        "ok",
+		`link(W), receive {'EXIT', W, R} -> R after 300 -> linked end`:                                        "linked",
+		`monitor(process, {erluv, E}), receive {'DOWN', _, _, _, R} -> R after 300 -> ok end`:                 "ok",
+		`gen_server:call({erluv, E}, {run, ["echo", "c"], []})`:                                               `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<"c\n">>}}`,
 		`catch gen_server:call(list_to_pid("<0.1.0>"), x, 1), rpc:call(E, erlang, node, []), net_adm:ping(E)`: "pong",
 	} {
 		c := newNode(t, nodeOptions{})
@@ -300,4 +303,93 @@ func TestListenToADialledNode(t *testing.T) {
 	again.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
 	again.expect(t, "{ok,[]}", e.binds().String()+"{e2e:until(fun() -> nodes(hidden) =:= [E] end), e2e:call(E, workers)}")
 	other.expect(t, "[]", e.binds().String()+"e2e:call(E, workers)")
+}
+
+// A node that connects once more, because its first connection is dead for it, is served on the
+// new one as soon as it has proved the cookie. Whoever only says that name ends nothing.
+func TestListenAgain(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := listening(t, n)
+	first := visits(t, e, "again")
+	first.works(t)
+	for _, c := range []disttest.Caller{
+		{Name: "again@127.0.0.1", Cookie: "another", Challenge: 1},
+		{Name: "again@127.0.0.1", Cookie: cookie, Challenge: 1, Answer: "false"},
+	} {
+		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", e.port(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, _ := c.Connect(conn)
+		if host.Status != dist.StatusAlive {
+			t.Errorf("it is answered %q", host.Status)
+		}
+		conn.Close()
+	}
+	first.works(t)
+	for range 5 {
+		second := visits(t, e, "again")
+		second.works(t)
+		select {
+		case <-first.done:
+		case <-time.After(startTime):
+			t.Fatal("the old connection is still there")
+		}
+		first = second
+	}
+	e.expect(t, "true", "is_list(e2e:call(E, workers))")
+}
+
+// The child dies under nodes that have connected by themselves, and one that was dialled: all are
+// told, no connection is lost, and the next child serves them.
+//
+//erluv:releases
+//erluv:users
+func TestListenCrash(t *testing.T) {
+	const count = 4
+	var nodes []*node
+	var s []session
+	controller := fmt.Sprintf("c%d", serial.Add(1))
+	for range count {
+		n := newNode(t, nodeOptions{})
+		nodes = append(nodes, n)
+		s = append(s, n.session(t))
+		s[len(s)-1].eval(t, `process_flag(trap_exit, true), Session = self(), spawn(fun() ->
+			true = register(`+controller+`, self()), Session ! registered,
+			(fun Forward() -> receive Event -> Session ! Event, Forward() end end)() end),
+			receive registered -> ok end`)
+	}
+	e := listening(t, nodes[0], "--node", nodes[0].name, "--controller", controller, "--die-timeout", "60s")
+	for i, s := range s {
+		s.eval(t, e.binds().String()+"ok")
+		if i > 0 {
+			s.expect(t, "pong", "net_adm:ping(E)")
+		}
+		e.isUp(t, s)
+	}
+	for n := range 3 {
+		for _, s := range s {
+			s.eval(t, round(n, `W_ = e2e:start(E, ["sleep", "1000"]), M_ = monitor(process, {erluv, E}), ok`))
+		}
+		kill(t, e.roles(t).child, syscall.SIGKILL)
+		for _, s := range s {
+			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
+				receive {'EXIT', W_ , R1_ } -> R1_ after 10000 -> none end,
+				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 10000 -> none end,
+				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 10000 -> none end}`))
+		}
+		// Who comes while there is no child hears so, and is served by the next one.
+		late := newNode(t, nodeOptions{}).session(t)
+		late.expect(t, "{error,child_down}", e.binds().String()+"e2e:call(E, info)")
+		s[n+1].eval(t, "{erluv_main, E} ! respawn")
+		for _, s := range s {
+			s.expect(t, "true", round(n, `
+				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+				Child_ =:= e2e:call(E, {info, child_os_pid})`))
+		}
+		late.expect(t, "true", "is_map(e2e:call(E, info))")
+	}
+	for _, s := range s {
+		s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
+	}
 }

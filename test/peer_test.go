@@ -64,13 +64,8 @@ func accept(t *testing.T) *peer {
 		conn.Close()
 		t.Fatal(err)
 	}
-	p := &peer{
-		erluv: e, conn: conn, name: "played@127.0.0.1",
-		self:   etf.Pid{Node: etf.Atom(n.name), ID: 100, Creation: 77},
-		caller: etf.Pid{Node: etf.Atom(n.name), ID: 0x7f0001, Creation: 77}, // further than one wrong byte
-		got:    make(chan etf.Raw), over: make(chan struct{}), done: make(chan struct{}),
-	}
-	go p.read() // ends with the connection
+	e.erluv = "played@127.0.0.1"
+	p := newPeer(e, conn, n.name)
 	t.Cleanup(func() {
 		close(p.over)
 		if err := e.stop(); err != nil { // it reads until then
@@ -90,6 +85,45 @@ func accept(t *testing.T) *peer {
 	if p.worker.Node != p.name {
 		t.Fatalf("spawn answered %v", started)
 	}
+	return p
+}
+
+// newPeer is one on a connection that is up.
+func newPeer(e *erluv, conn net.Conn, name string) *peer {
+	p := &peer{
+		erluv: e, conn: conn, name: etf.Atom(e.erluv),
+		self:   etf.Pid{Node: etf.Atom(name), ID: 100, Creation: 77},
+		caller: etf.Pid{Node: etf.Atom(name), ID: 0x7f0001, Creation: 77}, // further than one wrong byte
+		got:    make(chan etf.Raw), over: make(chan struct{}), done: make(chan struct{}),
+	}
+	go p.read() // ends with the connection
+	return p
+}
+
+// visits has us connect to an erluv that listens, as the node with this name.
+func visits(t *testing.T, e *erluv, alive string) *peer {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.port(t)), startTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := alive + "@127.0.0.1"
+	if err := conn.SetDeadline(time.Now().Add(startTime)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (disttest.Caller{Name: name, Cookie: cookie, Creation: 77, Challenge: uint32(serial.Add(1))}).Connect(conn); err != nil {
+		conn.Close()
+		t.Fatal(err)
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(e, conn, name)
+	t.Cleanup(func() {
+		close(p.over)
+		conn.Close()
+		<-p.done
+	})
 	return p
 }
 

@@ -1,0 +1,190 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"erluv/wire/dist"
+)
+
+// greeting is the first message of a node, which knows no cookie for that.
+func greeting(name string) []byte {
+	m := binary.BigEndian.AppendUint64([]byte{'N'}, uint64(dist.Default|dist.FlagPublished))
+	m = binary.BigEndian.AppendUint32(m, 7)
+	m = binary.BigEndian.AppendUint16(m, uint16(len(name)))
+	m = append(m, name...)
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)
+}
+
+// strangers are what comes to a port without the cookie. Each function returns when the
+// other side has ended the connection, or the test wants no more.
+var strangers = map[string]func(conn net.Conn, of int){
+	"silent": func(conn net.Conn, _ int) { drain(conn) },
+	"half": func(conn net.Conn, of int) { // of a name
+		_, _ = conn.Write(greeting(fmt.Sprintf("half%d@127.0.0.1", of))[:20])
+		drain(conn)
+	},
+	"unproved": func(conn net.Conn, of int) { // a name, and then nothing
+		_, _ = conn.Write(greeting(fmt.Sprintf("unproved%d@127.0.0.1", of)))
+		drain(conn)
+	},
+	"liar": func(conn net.Conn, of int) { // a digest that is none
+		_, _ = conn.Write(greeting(fmt.Sprintf("liar%d@127.0.0.1", of)))
+		_, _ = conn.Write(append([]byte{0, 21, 'r'}, make([]byte, 20)...))
+		drain(conn)
+	},
+	"web": func(conn net.Conn, _ int) {
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		drain(conn)
+	},
+	"tls": func(conn net.Conn, _ int) {
+		_, _ = conn.Write([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3})
+		drain(conn)
+	},
+	"large": func(conn net.Conn, _ int) { // as much as it takes
+		_, _ = conn.Write(append([]byte{0xff, 0xff, 'N'}, make([]byte, 65000)...))
+		drain(conn)
+	},
+	"slow": func(conn net.Conn, of int) { // a byte at a time
+		for _, b := range greeting(fmt.Sprintf("slow%d@127.0.0.1", of)) {
+			if _, err := conn.Write([]byte{b}); err != nil {
+				return
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		drain(conn)
+	},
+	"gone": func(conn net.Conn, _ int) { _ = conn.(*net.TCPConn).SetLinger(0) },
+}
+
+func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
+
+// crowd has strangers come, so many at once, from one address, until stop is called, which
+// returns how many there were.
+func crowd(t *testing.T, from string, to, atOnce int, kinds ...string) (stop func() int) {
+	t.Helper()
+	var (
+		running sync.WaitGroup
+		over    atomic.Bool
+		number  atomic.Int64
+		mu      sync.Mutex
+		open    = map[net.Conn]bool{}
+	)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: time.Minute}
+	for i := range atOnce {
+		running.Go(func() {
+			for n := i; !over.Load(); n += atOnce {
+				conn, err := dialer.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(to)))
+				if err != nil {
+					time.Sleep(10 * time.Millisecond)
+					continue
+				}
+				number.Add(1)
+				mu.Lock()
+				open[conn] = true
+				mu.Unlock()
+				if !over.Load() {
+					strangers[kinds[n%len(kinds)]](conn, n)
+				}
+				mu.Lock()
+				delete(open, conn)
+				mu.Unlock()
+				_ = conn.Close()
+			}
+		})
+	}
+	return func() int {
+		over.Store(true)
+		mu.Lock()
+		for conn := range open {
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+		return int(number.Load())
+	}
+}
+
+// processorTime is what a process has used.
+func processorTime(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err1 != nil || err2 != nil {
+		t.Fatalf("%q", text)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// 10,000 strangers who say nothing, half of a handshake, or junk, as many at once as the kernel
+// lets in: main's memory, descriptors and processor time are bounded, what is served goes on, a
+// node gets in meanwhile, whether it comes from their address or from another one, and the log has
+// a few lines of them.
+//
+//erluv:users
+func TestListenStrangers(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := listening(t, n)
+	s := e.session(t)
+	s.eval(t, `W = e2e:start(E, ["cat"]), ok`)
+	r := e.roles(t)
+	port := e.port(t)
+	memory, files := resident(t, r.main), len(descriptors(t, r.main))
+	var kinds []string
+	for kind := range strangers {
+		kinds = append(kinds, kind)
+	}
+	most := 10_000
+	for _, from := range []string{"127.0.0.2", "127.0.0.1"} {
+		began, used := time.Now(), processorTime(t, r.main)
+		stop := crowd(t, from, port, 2000, kinds...)
+		seen, worst := 0, time.Duration(0)
+		for time.Since(began) < time.Duration(most)*time.Millisecond {
+			asked := time.Now()
+			s.expect(t, "{ok,ok}", `{e2e:call(W, {write, <<"x">>}), e2e:said(W, stdout, <<"x">>)}`)
+			worst = max(worst, time.Since(asked))
+			seen = max(seen, len(descriptors(t, r.main)))
+			if now := resident(t, r.main); now > memory+8<<20 {
+				t.Errorf("main has grown from %d to %d bytes", memory, now)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		c := newNode(t, nodeOptions{})
+		asked := time.Now()
+		c.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
+		joined := time.Since(asked)
+		took, cost := time.Since(began), processorTime(t, r.main)-used
+		came := stop()
+		t.Logf("from %s: %d connections in %v; main used %v, had %d descriptors more; an echo took %v at most; a node was let in after %v",
+			from, came, took, cost, seen-files, worst, joined)
+		if seen > files+64+16 {
+			t.Errorf("main had %d descriptors, now up to %d", files, seen)
+		}
+		if cost > took/2 {
+			t.Errorf("main used %v of %v", cost, took)
+		}
+		c.eval(t, e.binds().String()+"erlang:disconnect_node(E)")
+	}
+	eventually(t, "main has no more descriptors than before", func() bool { return len(descriptors(t, r.main)) <= files })
+	if lines := strings.Count(e.stderr.String(), "a connection was refused"); lines < 5 || lines > 40 {
+		t.Errorf("%d lines of refused connections", lines)
+	}
+	e.wrote(t, "left_out=")
+	if r != e.roles(t) {
+		t.Errorf("the roles were %v, and now are %v", r, e.roles(t))
+	}
+}
