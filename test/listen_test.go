@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +17,7 @@ import (
 	"erluv/wire/dist"
 	"erluv/wire/dist/disttest"
 	mapper "erluv/wire/epmd"
+	"erluv/wire/etf"
 )
 
 // listening is an erluv that nodes connect to, beside a node whose environment it has. Unless args
@@ -392,4 +395,92 @@ func TestListenCrash(t *testing.T) {
 	for _, s := range s {
 		s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
 	}
+}
+
+// What a node cannot do to what belongs to another one: speak for its processes, take part in
+// its links and monitors, or keep it from being served by not reading and asking for much. What it
+// may do by the protocol it may: any node that is connected can stop any worker.
+func TestListenOfOthers(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := listening(t, n)
+	s := e.session(t)
+	s.eval(t, `process_flag(trap_exit, true), W = e2e:start(E, ["cat"]), M = monitor(process, W), ok`)
+	pidOf := func(source string) etf.Pid {
+		t.Helper()
+		text := s.eval(t, "binary_to_list(binary:encode_hex(term_to_binary("+source+")))")
+		raw, err := hex.DecodeString(strings.Trim(text, `"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		term, err := etf.Decode(raw[1:])
+		pid, ok := term.(etf.Pid)
+		if err != nil || !ok {
+			t.Fatalf("%v, %v", term, err)
+		}
+		return pid
+	}
+	owner, w := pidOf("self()"), pidOf("W")
+	p := visits(t, e, "other")
+	ref := p.ref()
+	control := func(op dist.Op, parts ...etf.Term) []byte {
+		b, err := etf.AppendTerm(nil, append(etf.Tuple{int64(op)}, parts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(binary.BigEndian.AppendUint32(nil, uint32(2+len(b))), append([]byte{112, 131}, b...)...)
+	}
+	boom := etf.Atom("boom")
+	for name, frame := range map[string][]byte{
+		"link":         control(dist.Link, owner, w),
+		"exit":         control(dist.Exit, owner, w, boom),
+		"unlink":       control(dist.Unlink, owner, w),
+		"unlink_id":    control(dist.UnlinkID, int64(7), owner, w),
+		"monitor":      control(dist.MonitorP, owner, w, ref),
+		"demonitor":    control(dist.DemonitorP, owner, w, ref),
+		"owner's down": control(dist.MonitorPExit, owner, w, ref, boom),
+		"own exit":     control(dist.Exit, p.self, w, boom), // without a link
+		"own unlink":   control(dist.UnlinkID, int64(8), p.self, w),
+		"manager":      control(dist.Exit2, p.self, etf.Pid{Node: p.name, ID: 0, Creation: w.Creation}, boom),
+		"our own name": control(dist.Exit, w, w, boom),
+	} {
+		p.send(t, frame)
+		p.sync(t)
+		if got := s.eval(t, `{is_map(e2e:call(W, info)), receive Other -> Other after 0 -> none end}`); got != "{true,none}" {
+			t.Fatalf("after %s: %s", name, got)
+		}
+	}
+	// It floods with requests, has a program write without end, and reads nothing.
+	ending := &peer{erluv: e, conn: visitsMutely(t, e, "ending"), self: etf.Pid{Node: "ending@127.0.0.1", ID: 1, Creation: 77}}
+	ending.caller = ending.self
+	for range 200 {
+		ending.send(t, ending.regSend(t, ending.caller, "erluv", call(ending.caller, ending.ref(), etf.Tuple{
+			etf.Atom("run"), etf.List{etf.Binary("head"), etf.Binary("-c"), etf.Binary("10000000"), etf.Binary("/dev/zero")}, etf.Map{},
+		})))
+	}
+	flood := ending.regSend(t, ending.caller, "erluv", call(ending.caller, ending.ref(), etf.Atom("info")))
+	flooding := make(chan struct{})
+	go func() { // ends with the connection
+		defer close(flooding)
+		for {
+			if _, err := ending.conn.Write(flood); err != nil {
+				return
+			}
+		}
+	}()
+	worst := time.Duration(0)
+	for range 100 {
+		asked := time.Now()
+		s.expect(t, "{ok,ok}", `{e2e:call(W, {write, <<"x">>}), e2e:said(W, stdout, <<"x">>)}`)
+		worst = max(worst, time.Since(asked))
+	}
+	t.Logf("beside a flood an echo took %v at most", worst)
+	// It goes: only what is its own ends.
+	ending.conn.Close()
+	<-flooding
+	s.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
+	s.expect(t, "none", "receive Other -> Other after 0 -> none end")
+	// By the protocol.
+	p.send(t, control(dist.Exit2, p.self, w, etf.Atom("kill")))
+	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 10000 -> none end,
+		receive {'DOWN', M, process, W, R2} -> R2 after 10000 -> none end}`)
 }

@@ -103,28 +103,34 @@ func newPeer(e *erluv, conn net.Conn, name string) *peer {
 // visits has us connect to an erluv that listens, as the node with this name.
 func visits(t *testing.T, e *erluv, alive string) *peer {
 	t.Helper()
+	p := newPeer(e, visitsMutely(t, e, alive), alive+"@127.0.0.1")
+	t.Cleanup(func() {
+		close(p.over)
+		p.conn.Close()
+		<-p.done
+	})
+	return p
+}
+
+// visitsMutely is the same of who reads nothing.
+func visitsMutely(t *testing.T, e *erluv, alive string) net.Conn {
+	t.Helper()
 	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.port(t)), startTime)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { conn.Close() })
 	name := alive + "@127.0.0.1"
 	if err := conn.SetDeadline(time.Now().Add(startTime)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := (disttest.Caller{Name: name, Cookie: cookie, Creation: 77, Challenge: uint32(serial.Add(1))}).Connect(conn); err != nil {
-		conn.Close()
 		t.Fatal(err)
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	p := newPeer(e, conn, name)
-	t.Cleanup(func() {
-		close(p.over)
-		conn.Close()
-		<-p.done
-	})
-	return p
+	return conn
 }
 
 // read takes what comes, and hands on what is for caller.

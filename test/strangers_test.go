@@ -171,7 +171,7 @@ func TestListenStrangers(t *testing.T) {
 		came := stop()
 		t.Logf("from %s: %d connections in %v; main used %v, had %d descriptors more; an echo took %v at most; a node was let in after %v",
 			from, came, took, cost, seen-files, worst, joined)
-		if seen > files+64+16 {
+		if seen > files+64+6 {
 			t.Errorf("main had %d descriptors, now up to %d", files, seen)
 		}
 		if cost > took/2 {

@@ -347,6 +347,7 @@ type addressed struct {
 }
 
 func (a addressed) RemoteAddr() net.Addr { return a.remote }
+func (a addressed) Close() error         { return nil }
 
 // TestRefusals: of a crowd a few lines are logged, and how many more there were.
 func TestRefusals(t *testing.T) {

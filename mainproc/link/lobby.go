@@ -32,22 +32,32 @@ type guest struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	from   string
+	conn   net.Conn
 }
 
 // enter lets a connection in, for setupBound.
 func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
 	ctx, over := context.WithTimeoutCause(ctx, setupBound, errSlow)
 	ctx, cancel := context.WithCancelCause(ctx)
-	g := &guest{ctx: ctx, from: addressOf(conn), cancel: func(cause error) { cancel(cause); over() }}
+	g := &guest{ctx: ctx, conn: conn, from: addressOf(conn), cancel: func(cause error) { cancel(cause); over() }}
+	if last := l.add(g); last != nil {
+		last.cancel(errCrowded)
+		_ = last.conn.Close() // waits until its descriptor is gone
+	}
+	return g
+}
+
+// add adds one, and returns the one that has to leave for it, or nil.
+func (l *lobby) add(g *guest) (last *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.guests) == maxGuests {
 		i := l.last()
-		l.guests[i].cancel(errCrowded)
+		last = l.guests[i]
 		l.guests = slices.Delete(l.guests, i, i+1)
 	}
 	l.guests = append(l.guests, g)
-	return g
+	return last
 }
 
 // leave: its handshake is over.
