@@ -57,7 +57,7 @@ var imports = map[string][]string{
 	"discover/dnstest":   nil,
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
-	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf"},
+	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf", "wire/client"},
 	"relay/certtest":     nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,

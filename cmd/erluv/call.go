@@ -89,7 +89,9 @@ func (k *callCommand) call(ctx context.Context, v view, module, function string,
 	nodes := []cluster.Node{{Name: v.Peer().Name, State: cluster.Up}}
 	var others []cluster.Result
 	if k.all {
-		drawn, err := v.look(ctx, mapTime, cluster.Limits{})
+		ctx, cancel := context.WithTimeout(ctx, mapTime)
+		defer cancel()
+		drawn, err := v.look(ctx, cluster.Limits{})
 		if err != nil {
 			return err
 		}

@@ -71,10 +71,8 @@ func open(ctx context.Context, cfg *config.Config) (view, error) {
 	return view{c, leave}, nil
 }
 
-// look draws the map of the cluster. An error is one line for people.
-func (v view) look(ctx context.Context, timeout time.Duration, limits cluster.Limits) (*cluster.Map, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+// look draws the map of the cluster.
+func (v view) look(ctx context.Context, limits cluster.Limits) (*cluster.Map, error) {
 	return cluster.Look(ctx, v, v.Peer().Name, string(v.Self().Node), limits)
 }
 

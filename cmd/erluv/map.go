@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -57,12 +58,14 @@ func (m *mapCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
+	ctx, stop := context.WithTimeout(ctx, m.timeout)
+	defer stop()
 	v, err := open(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer v.leave()
-	drawn, err := v.look(ctx, m.timeout, cluster.Limits{Nodes: m.nodes})
+	drawn, err := v.look(ctx, cluster.Limits{Nodes: m.nodes})
 	if err != nil {
 		return err
 	}
