@@ -51,7 +51,7 @@ var imports = map[string][]string{
 
 	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "label", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox", "wire/client"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
-	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/journal", "mainproc/permit", "slack", "wire/client"},
+	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/counters", "ipc/journal", "mainproc/permit", "slack", "wire/client"},
 	"mainproc/permit": {"ipc"},
 
 	"discover/dnstest":   nil,

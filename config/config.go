@@ -38,8 +38,18 @@ type Config struct {
 	CookieFile       string // absolute
 	Address          string // host:port of the node's listener; "" asks EPMD
 	EPMDPort         int
-	User             string
-	Group            string // "" is the group of User
+
+	TLS           bool     // with the nodes of TLSNodes
+	TLSNodes      []string // see SpeaksTLS
+	TLSCA         string   // absolute, as the paths below; "" names no file
+	TLSCert       string
+	TLSKey        string // "": in TLSCert
+	TLSVerify     bool
+	TLSServerName string // "": the host part of the node's name; anyName: any
+	TLSOptfile    string // instead of the four keys before it; "" with any of these
+
+	User  string
+	Group string // "" is the group of User
 
 	DieTimeout   time.Duration // > 0
 	KillTimeout  time.Duration // > 0
@@ -75,12 +85,15 @@ type Config struct {
 	// Allowed are the users of AllowUsers, in their order.
 	Allowed []Allowed
 
+	// TLSIgnored are the options of TLSOptfile that have no effect here, after Check.
+	TLSIgnored []string
+
 	machine  Machine
 	settings []Setting
 	hostErr  error // why Host is empty although it is known what to dial
 }
 
-// What the keys reconnect, on_disconnect, serve, sandbox, log_format and run take.
+// What the keys reconnect, on_disconnect, serve, sandbox, log_format, run and tls take.
 const (
 	ReconnectRetry    = "retry"
 	ReconnectAlways   = "always"
@@ -97,6 +110,8 @@ const (
 	FormatJSON        = "json"
 	RunAny            = "any"
 	RunClasses        = "classes"
+	TLSOff            = "off"
+	TLSOn             = "on"
 )
 
 // An Identity is a user and a group of the user database.

@@ -18,9 +18,12 @@ func (l *loader) finish(c *Config) {
 	if err := c.settleCaps(); err != nil {
 		l.problems = append(l.problems, c.setting("kill_timeout").used.problem(err))
 	}
-	if used := c.setting("cookie_file").used; used.rank == fromFile && used.value[0] != '~' && !filepath.IsAbs(used.value) {
-		l.problems = append(l.problems, used.problem(errors.New("is relative, to a directory that is another each time")))
+	for _, key := range []string{"cookie_file", "tls_ca", "tls_cert", "tls_key", "tls_optfile"} {
+		if used := c.setting(key).used; used.rank == fromFile && used.value[0] != '~' && !filepath.IsAbs(used.value) {
+			l.problems = append(l.problems, used.problem(errors.New("is relative, to a directory that is another each time")))
+		}
 	}
+	l.tls(c)
 	l.target(c)
 	if like := c.likeHost(); like != "" && c.Host == "" {
 		c.Host, c.hostErr = c.machine.ownHost(like)
@@ -86,7 +89,7 @@ func (l *loader) ineffective(c *Config) {
 }
 
 // Check asks for what a connection needs: the node, an own host, the cookie,
-// which it reads from its file. Its error is an [Error].
+// which it reads from its file, and the files for TLS. Its error is an [Error].
 func (c *Config) Check() error {
 	var problems []string
 	if len(c.Targets) == 0 && c.Discover == "" && !c.Listen.On() {
@@ -107,6 +110,13 @@ func (c *Config) Check() error {
 			problems = append(problems, "cookie_file: "+err.Error())
 		}
 		c.Cookie = cookie
+	}
+	if c.TLS {
+		if t, _, err := c.ReadTLS(TLSClient); err != nil {
+			problems = append(problems, err.Error())
+		} else {
+			c.TLSIgnored = t.Ignored
+		}
 	}
 	if len(problems) > 0 {
 		return &Error{problems}

@@ -45,6 +45,7 @@ const (
 	envPrefix   = "ERLUV_"
 	drawnDigits = 8 // of a random node name: 32 bits, drawn again when taken
 	defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+	aPath       = "a path, absolute or with ~/"
 	duration    = "a duration above 0 with its unit, such as 500ms or 5s"
 )
 
@@ -151,7 +152,7 @@ var keys = []Key{
 	{
 		Name: "cookie_file", Form: "file", Default: "~/.erlang.cookie", slot: "cookie",
 		Meaning: "file with the cookie, mode 0400 or 0600 and of this user",
-		Right:   "a path, absolute or with ~/", Example: `"~/.erlang.cookie"`,
+		Right:   aPath, Example: `"~/.erlang.cookie"`,
 		Connects: true,
 		set:      func(c *Config, v string) (err error) { c.CookieFile, err = c.machine.absolute(v); return err },
 	},
@@ -168,6 +169,65 @@ var keys = []Key{
 		Right:   "a port, 1 to 65535", Example: `4369`,
 		Connects: true,
 		set:      func(c *Config, v string) (err error) { c.EPMDPort, err = parseInt(v, 1, 65535); return err },
+	},
+	{
+		Name: "tls", Form: "on|off", Default: TLSOff,
+		Meaning: "speak the distribution protocol over TLS, as nodes with -proto_dist inet_tls do",
+		Right:   "on or off", Example: `"on"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.TLS = v == TLSOn; return oneOf(v, TLSOn, TLSOff) },
+	},
+	{
+		Name: "tls_nodes", Form: "name@host,...", Default: "*", kind: list,
+		Meaning: "the nodes that speak TLS, if some do not",
+		Right:   "a list of node names, in which * stands for any characters", Example: `["*@db1.example.com"]`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.TLSNodes, err = parsePatterns(v); return err },
+	},
+	{
+		Name: "tls_ca", Form: "file", Unset: "(none)",
+		Meaning: "PEM file with the authorities that sign the nodes' certificates",
+		Right:   aPath, Example: `"/etc/erluv/ca.pem"`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.TLSCA, err = c.machine.absolute(v); return err },
+	},
+	{
+		Name: "tls_cert", Form: "file", Unset: "(none)",
+		Meaning: "PEM file with the own certificate, and intermediate ones behind it",
+		Right:   aPath, Example: `"/etc/erluv/cert.pem"`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.TLSCert, err = c.machine.absolute(v); return err },
+	},
+	{
+		Name: "tls_key", Form: "file", Unset: "(in the file of tls_cert)",
+		Meaning: "PEM file with its private key, which nobody else may read",
+		Right:   aPath, Example: `"/etc/erluv/key.pem"`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.TLSKey, err = c.machine.absolute(v); return err },
+	},
+	{
+		Name: "tls_verify", Form: "peer|none", Default: verifyPeer,
+		Meaning: "whether the node must prove itself by a certificate",
+		Right:   "peer or none", Example: `"peer"`,
+		Connects: true,
+		set: func(c *Config, v string) error {
+			c.TLSVerify = v == verifyPeer
+			return oneOf(v, verifyPeer, verifyNone)
+		},
+	},
+	{
+		Name: "tls_server_name", Form: "host", Unset: "(host part of the node's name)",
+		Meaning: "the name that the node's certificate must have; *: any",
+		Right:   "a host name or address, or *", Example: `"db1.example.com"`,
+		Connects: true,
+		set:      func(c *Config, v string) error { c.TLSServerName = v; return checkHost(v) },
+	},
+	{
+		Name: "tls_optfile", Form: "file", Unset: "(none)",
+		Meaning: "the node's ssl_dist_optfile, instead of the keys from tls_ca to tls_server_name",
+		Right:   aPath, Example: `"/etc/app/inet_tls.conf"`,
+		Connects: true,
+		set:      func(c *Config, v string) (err error) { c.TLSOptfile, err = c.machine.absolute(v); return err },
 	},
 	{
 		Name: "user", Form: "user", Default: "nobody",

@@ -57,6 +57,14 @@ var samples = map[string]struct {
 	"cookie_file":         {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.CookieFile }},
 	"address":             {strs("h:1", "[::1]:2", "h:3"), anys("h:1", "[::1]:2", "h:3"), func(c *Config) any { return c.Address }},
 	"epmd_port":           {strs("1", "2", "65535"), anys(1, 2, 65535), func(c *Config) any { return c.EPMDPort }},
+	"tls":                 {strs("on", "off", "on"), anys(true, false, true), func(c *Config) any { return c.TLS }},
+	"tls_nodes":           {strs("*@h1 b@h1", "a*", "*"), anys([]string{"*@h1", "b@h1"}, []string{"a*"}, []string{"*"}), func(c *Config) any { return c.TLSNodes }},
+	"tls_ca":              {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSCA }},
+	"tls_cert":            {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSCert }},
+	"tls_key":             {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSKey }},
+	"tls_verify":          {strs("none", "peer", "none"), anys(false, true, false), func(c *Config) any { return c.TLSVerify }},
+	"tls_server_name":     {strs("h1", "*", "::1"), anys("h1", "*", "::1"), func(c *Config) any { return c.TLSServerName }},
+	"tls_optfile":         {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSOptfile }},
 	"user":                {strs("bin", "daemon", "nobody"), anys("bin", "daemon", "nobody"), func(c *Config) any { return c.User }},
 	"group":               {strs("bin", "daemon", "nogroup"), anys("bin", "daemon", "nogroup"), func(c *Config) any { return c.Group }},
 	"die_timeout":         {strs("1s", "2ms", "3h"), anys(time.Second, 2*time.Millisecond, 3*time.Hour), func(c *Config) any { return c.DieTimeout }},
@@ -87,6 +95,8 @@ func anys(a, b, c any) [3]any       { return [3]any{a, b, c} }
 // What the keys are when nobody says anything: contract, the table of section 1.
 var defaults = map[string]any{
 	"nodes": []string(nil), "serve": "first", "discover": "", "discover_name": "", "discover_interval": 30 * time.Second,
+	"tls": false, "tls_nodes": []string{"*"}, "tls_ca": "", "tls_cert": "", "tls_key": "", "tls_verify": true,
+	"tls_server_name": "", "tls_optfile": "",
 	"port_from_name": "", "port_from_name_host": "127.0.0.1",
 	"listen": Listen{}, "allow_nodes": []string{"*"},
 	"node": "", "name": "", "prefix": "erluv_", "host": "", "cookie": "", "address": "",
@@ -197,7 +207,8 @@ func withoutIneffective(warnings []Warning) (rest []Warning) {
 	for _, w := range warnings {
 		if !strings.Contains(string(w), "only root can become another") && !strings.Contains(string(w), "is ignored: there is no") &&
 			!strings.Contains(string(w), "is ignored: listen is off") &&
-			!strings.Contains(string(w), "nothing can be started here") {
+			!strings.Contains(string(w), "nothing can be started here") &&
+			!strings.HasSuffix(string(w), "is ignored: tls is off") {
 			rest = append(rest, w)
 		}
 	}

@@ -6,7 +6,82 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 )
+
+// What the key tls_verify takes, and what tls_server_name takes for any name.
+const (
+	verifyPeer = "peer"
+	verifyNone = "none"
+	anyName    = "*"
+)
+
+// SpeaksTLS says whether TLS is spoken with a node.
+func (c *Config) SpeaksTLS(node string) bool {
+	return c.TLS && slices.ContainsFunc(c.TLSNodes, func(pattern string) bool { return matches(pattern, node) })
+}
+
+// NameOf is the name that the certificate of a node must have; "" is any.
+func (t *TLS) NameOf(node string) string {
+	if t.AnyServer || t.ServerName != "" {
+		return t.ServerName
+	}
+	_, host, _ := strings.Cut(node, "@")
+	return host
+}
+
+// ReadTLS says how TLS is spoken as one side, and reads the files for it. They are read for
+// each connection, as a certificate is renewed while erluv runs.
+func (c *Config) ReadTLS(side TLSSide) (t *TLS, f TLSFiles, err error) {
+	owners := c.machine.owners()
+	if c.TLSOptfile != "" {
+		t, err = ReadOptfile(c.TLSOptfile, side, owners)
+	} else {
+		d := defaultTLS()
+		t = &d
+		t.CA, t.Cert, t.Key, t.Verify = c.TLSCA, c.TLSCert, c.TLSKey, c.TLSVerify
+		if t.AnyServer = c.TLSServerName == anyName; !t.AnyServer {
+			t.ServerName = c.TLSServerName
+		}
+	}
+	if err != nil {
+		return nil, f, fmt.Errorf("cannot read the options for TLS: %w", err)
+	}
+	switch {
+	case t.Verify && t.CA == "":
+		return nil, f, errors.New("tls: no authority is named by which to check the certificates of nodes: " +
+			"name the file with its certificate in tls_ca (in an optfile: cacertfile)")
+	case t.Cert == "" && t.Key != "":
+		return nil, f, errors.New("tls: there is a private key without a certificate: name the file with it in tls_cert (in an optfile: certfile)")
+	}
+	f, err = t.ReadFiles(owners)
+	return t, f, err
+}
+
+// tls finishes what says how TLS is spoken.
+func (l *loader) tls(c *Config) {
+	single := []string{"tls_ca", "tls_cert", "tls_key", "tls_verify", "tls_server_name"}
+	optfile := c.setting("tls_optfile")
+	for _, key := range single {
+		s := c.setting(key)
+		switch {
+		case !c.isSet(key) || !c.isSet(optfile.Name):
+		case s.used.rank == optfile.used.rank:
+			l.problem("%s: %s and %s exclude each other: leave one out", s.Source, optfile.Name, key)
+		case s.used.rank < optfile.used.rank:
+			c.TLSOptfile = ""
+			l.warn("%s from %s is ignored: %s is set by %s", optfile.Name, optfile.Source, key, s.Source)
+			return
+		default:
+			l.warn("%s from %s is ignored: %s is set by %s", key, s.Source, optfile.Name, optfile.Source)
+		}
+	}
+	for _, key := range append(single, "tls_nodes", optfile.Name) {
+		if c.isSet(key) && !c.TLS {
+			l.warn("%s from %s is ignored: tls is off", key, c.setting(key).Source)
+		}
+	}
+}
 
 // TLS is how TLS is spoken with nodes, as single settings or an optfile say it.
 type TLS struct {

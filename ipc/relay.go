@@ -14,7 +14,8 @@ import (
 // memory for its counters (package ipc/counters); and a memfd with the Material.
 //
 // The relay answers Ready once the TLS handshake has succeeded, or Failed. It says Stopped
-// when either side has ended, before it closes the inner stream.
+// when either side has ended, before it closes the inner stream: with CauseAsked in good
+// order, else with CauseDisconnected.
 type StartRelay struct {
 	Server       bool   // the node has dialled: the relay is TLS's server
 	ServerName   string // the name that the node's certificate must have; "": any. For a client

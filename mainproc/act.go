@@ -51,7 +51,11 @@ func (g *guard) onTeam(d crew.Do) {
 	for _, l := range g.lines {
 		has := l.State == link.Handing || l.State == link.Served
 		if d&crew.DoDrop != 0 && has || d&crew.DoRefuse != 0 && l.Needs() {
-			g.onLine(l, l.Lost(t.Err))
+			err := t.Err
+			if has {
+				err = l.link.Ended(err)
+			}
+			g.onLine(l, l.Lost(err))
 		}
 		if d&crew.DoTell != 0 && l.keeper != nil {
 			l.keeper.Order(link.Order{Kind: link.OrderDown, Reason: etf.Tuple{etf.Atom("start"), etf.Binary(permit.Printable(t.Err.Error()))}})

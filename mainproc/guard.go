@@ -278,7 +278,8 @@ func (g *guard) take(e event) {
 		e.line.keeper.Close()
 		e.line.keeper = nil
 		if e.err != nil {
-			g.onLine(e.line, e.line.Lost(fmt.Errorf("the connection was lost while there was no child: %w", e.err)))
+			err := fmt.Errorf("the connection was lost while there was no child: %w", e.err)
+			g.onLine(e.line, e.line.Lost(e.line.link.Ended(err)))
 			return
 		}
 		g.onLine(e.line, e.line.Released())
@@ -305,7 +306,7 @@ func (g *guard) hear(e crew.Event) {
 	case crew.Lost:
 		for _, l := range g.lines {
 			if l.id == e.Link {
-				g.onLine(l, l.Lost(e.Err))
+				g.onLine(l, l.Lost(l.link.Ended(e.Err)))
 				return
 			}
 		}

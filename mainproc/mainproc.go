@@ -81,12 +81,15 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		log:   log, up: opts.Up, told: told, quit: quit,
 	}
 	g.team.StopBound, g.team.DieTimeout = cfg.KillTimeout+crew.StopGrace, cfg.DieTimeout
+	if len(cfg.TLSIgnored) > 0 {
+		log.Info("options of tls_optfile have no effect here", "options", strings.Join(cfg.TLSIgnored, ", "))
+	}
 	self := link.NewSelf(cfg)
 	if err := g.listen(ctx, cfg, self); err != nil {
 		return err
 	}
 	g.stays = keeps(cfg)
-	g.dial(cfg, self)
+	g.dial(cfg, self, relaysOf(launcher.Relays()))
 	return g.run(ctx)
 }
 
@@ -132,9 +135,16 @@ func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error
 		return nil, err
 	}
 	self := link.NewSelf(cfg)
+	start, end, err := soleRelays(cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	var refused []error
 	for _, t := range targets {
-		l, err := link.NewDialer(1, cfg, self, t).Connect(ctx)
+		d := link.NewDialer(1, cfg, self, t)
+		d.Relay = start
+		l, err := d.Connect(ctx)
 		if err != nil {
 			refused = append(refused, err)
 			continue
@@ -155,15 +165,54 @@ func Client(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (c 
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := link.NewDialer(1, cfg, link.NewSelf(cfg), targets[0]).Connect(ctx)
+	d := link.NewDialer(1, cfg, link.NewSelf(cfg), targets[0])
+	start, end, err := soleRelays(cfg)
 	if err != nil {
+		return nil, nil, err
+	}
+	d.Relay = start
+	l, err := d.Connect(ctx)
+	if err != nil {
+		end()
 		return nil, nil, err
 	}
 	if c, err = l.Client(deliver); err != nil {
 		l.Close()
+		end()
 		return nil, nil, err
 	}
-	return c, func() { c.Close(); l.Close() }, nil
+	return c, func() { c.Close(); l.Close(); end() }, nil
+}
+
+// soleRelays starts relays where there are no crews. When all links have been closed, end waits
+// for the relays.
+func soleRelays(cfg *config.Config) (start link.StartRelay, end func(), err error) {
+	if !cfg.TLS {
+		return nil, func() {}, nil
+	}
+	parts, _, err := choose(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := identity(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := crew.NewRelays(id, parts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return relaysOf(r), r.Close, nil
+}
+
+func relaysOf(r *crew.Relays) link.StartRelay {
+	return func(ctx context.Context, m ipc.StartRelay, fds ...int) (link.Relay, error) {
+		relay, err := r.Start(ctx, m, fds...)
+		if err != nil {
+			return nil, err // not relay: a nil *crew.Relay is a link.Relay
+		}
+		return relay, nil
+	}
 }
 
 // host is the real world of a guard.

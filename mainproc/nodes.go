@@ -28,7 +28,7 @@ type nodes struct {
 }
 
 // dial has the guard's links lead to the nodes of the configuration.
-func (g *guard) dial(cfg *config.Config, self *link.Self) {
+func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay) {
 	if len(cfg.Targets) == 0 && cfg.Source == (discover.Source{}) {
 		return // it listens alone
 	}
@@ -43,7 +43,7 @@ func (g *guard) dial(cfg *config.Config, self *link.Self) {
 	}
 	connect := func(id uint32, t discover.Target) func(context.Context) (*link.Link, error) {
 		d := link.NewDialer(id, cfg, self, t)
-		d.Log = g.log
+		d.Log, d.Relay = g.log, relay
 		return d.Connect
 	}
 	n := &g.nodes

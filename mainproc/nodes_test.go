@@ -211,7 +211,7 @@ func TestDial(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := &guard{log: slog.New(slog.DiscardHandler)}
 			tt.cfg.DiscoverInterval = time.Hour
-			g.dial(&tt.cfg, link.NewSelf(&tt.cfg))
+			g.dial(&tt.cfg, link.NewSelf(&tt.cfg), nil)
 			if len(g.lines) != tt.lines || (g.nodes.seek != nil) != tt.seeks {
 				t.Fatalf("%d links, more are sought: %v", len(g.lines), g.nodes.seek != nil)
 			}

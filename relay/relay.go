@@ -76,10 +76,14 @@ func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 		defer close(listened)
 		r.listen(up)
 	}()
-	why := r.relay()
+	why, failed := r.relay()
+	cause := ipc.CauseAsked
+	if failed {
+		cause = ipc.CauseDisconnected
+	}
 	// Before the inner stream ends, so that whoever finds it ended finds the reason too.
 	r.saying.Lock()
-	_ = up.Send(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseDisconnected, Text: why}), startTimeout)
+	_ = up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
 	r.saying.Unlock()
 	_ = unix.Shutdown(up.FD(), unix.SHUT_RD)
 	<-listened
@@ -223,8 +227,9 @@ func (r *relay) linger() {
 	}
 }
 
-// relay relays until both directions have ended, and says why, for people.
-func (r *relay) relay() string {
+// relay relays until both directions have ended, and says why, for people, and whether that
+// is a failure.
+func (r *relay) relay() (why string, failed bool) {
 	out := make(chan error)
 	go func() { // ends with the direction; received below
 		err := r.out()
@@ -242,13 +247,13 @@ func (r *relay) relay() string {
 	outErr := <-out
 	switch {
 	case inErr != nil && !errors.Is(inErr, os.ErrDeadlineExceeded):
-		return words(inErr, true, 0)
+		return words(inErr, true, 0), true
 	case outErr != nil && !errors.Is(outErr, os.ErrDeadlineExceeded):
-		return words(outErr, true, 0)
+		return words(outErr, true, 0), true
 	case inErr != nil:
-		return "the connection was given up"
+		return "the connection was given up", false
 	}
-	return "the connection has ended"
+	return "the connection has ended", false
 }
 
 // out relays from the inner stream to the node. It returns no error at the stream's end.

@@ -14,7 +14,12 @@ import (
 // crashing is an erluv of its own whose controller is the session.
 func crashing(t *testing.T, args ...string) (*erluv, session) {
 	t.Helper()
-	n := newNode(t, nodeOptions{})
+	return crashingOn(t, newNode(t, nodeOptions{}), args...)
+}
+
+// crashingOn is the same on this node.
+func crashingOn(t *testing.T, n *node, args ...string) (*erluv, session) {
+	t.Helper()
 	s := n.session(t)
 	s.eval(t, "process_flag(trap_exit, true), ok")
 	e := newErluv(t, n, append([]string{"--controller", s.name}, args...)...)

@@ -23,12 +23,21 @@ func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []sessio
 func servingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []*node, []session) {
 	t.Helper()
 	nodes := make([]*node, len(these))
-	sessions := make([]session, len(these))
-	names := make([]string, len(these))
+	for i := range nodes {
+		nodes[i] = newNode(t, these[i])
+	}
+	e, sessions := servingNodes(t, nodes, args...)
+	return e, nodes, sessions
+}
+
+// servingNodes is the same for these nodes.
+func servingNodes(t *testing.T, nodes []*node, args ...string) (*erluv, []session) {
+	t.Helper()
+	sessions := make([]session, len(nodes))
+	names := make([]string, len(nodes))
 	// The process that is called so is another one on each node.
 	controller := fmt.Sprintf("c%d", serial.Add(1))
 	for i := range nodes {
-		nodes[i] = newNode(t, these[i])
 		sessions[i] = nodes[i].session(t)
 		names[i] = nodes[i].name
 		sessions[i].controls(t, controller)
@@ -48,7 +57,7 @@ func servingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []
 		}
 		e.report(t)
 	})
-	return e, nodes, sessions
+	return e, sessions
 }
 
 // controls has a session told what a controller of that name is, and trap exits.

@@ -46,13 +46,13 @@ type Crew struct {
 	left   error    // what was left behind and cannot be ended
 }
 
-// during calls f and has the roles killed if ctx ends before it, so that f, which
-// waits for them, ends soon.
-func (c *Crew) during(ctx context.Context, f func() error) error {
+// during calls f and has kill called if ctx ends before it, so that f, which waits for
+// what is killed, ends soon.
+func during(ctx context.Context, kill func(), f func() error) error {
 	killed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(killed)
-		c.Kill()
+		kill()
 	})
 	err := f()
 	if !stop() {
@@ -61,6 +61,8 @@ func (c *Crew) during(ctx context.Context, f func() error) error {
 	}
 	return err
 }
+
+func (c *Crew) during(ctx context.Context, f func() error) error { return during(ctx, c.Kill, f) }
 
 // Connection is what the child is given: a link.Link.
 type Connection interface {

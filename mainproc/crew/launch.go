@@ -53,6 +53,7 @@ type User struct {
 type Launcher struct {
 	with     settings
 	starter  *starter
+	relays   *Relays
 	inherits bool
 }
 
@@ -78,11 +79,16 @@ func NewLauncher(s Settings) (*Launcher, error) {
 		return nil, err
 	}
 	l.starter.log = s.Log
+	l.relays = newRelays(l.starter, false, s.Identity)
 	return l, nil
 }
 
-// Close ends what starts crews, of which none is left.
+// Relays starts the relays of the connections.
+func (l *Launcher) Relays() *Relays { return l.relays }
+
+// Close ends what starts crews and relays: no crew is left, and each relay was closed.
 func (l *Launcher) Close() {
+	l.relays.Close()
 	l.starter.close()
 	l.with.remove()
 }

@@ -41,20 +41,20 @@ const (
 // endOrphans ends all inherited programs of workers that run as uid, and reaps them;
 // their children become ours, so it goes on until there are none. The roles must have
 // been reaped, but for those that are spared.
-func endOrphans(uid uint32, spare ...int) error {
+func endOrphans(uid uint32, spared func(pid int) bool) error {
 	for end := time.Now().Add(orphansBound); ; {
 		list, err := offspring()
 		if err != nil {
 			return err
 		}
-		list = slices.DeleteFunc(list, func(pid int) bool { return slices.Contains(spare, pid) || !isProgram(pid, uid) })
+		list = slices.DeleteFunc(list, func(pid int) bool { return spared(pid) || !isProgram(pid, uid) })
 		if len(list) == 0 {
 			return nil
 		}
 		for some := range slices.Chunk(list, orphansAtOnce) {
 			endAll(some, end)
 		}
-		reapOrphans(spare...)
+		reapOrphans(spared)
 		if time.Now().After(end) {
 			return fmt.Errorf("%d processes that the programs have left behind cannot be ended in %v", len(list), orphansBound)
 		}
@@ -119,7 +119,7 @@ func offspring() ([]int, error) {
 
 // reapOrphans reaps inherited processes that have ended, up to one that is a role,
 // which is reaped elsewhere.
-func reapOrphans(roles ...int) {
+func reapOrphans(isRole func(pid int) bool) {
 	for {
 		var info unix.Siginfo
 		if err := eintr.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
@@ -128,7 +128,7 @@ func reapOrphans(roles ...int) {
 		// The pid stands behind signo, errno and code, aligned as a pointer
 		// (siginfo_t of sigaction(2)); 0: there is none.
 		pid := int((*[unsafe.Sizeof(info) / 4]int32)(unsafe.Pointer(&info))[16/4])
-		if pid == 0 || slices.Contains(roles, pid) {
+		if pid == 0 || isRole(pid) {
 			return
 		}
 		_, _ = eintr.Wait4(pid, nil, unix.WNOHANG, nil)

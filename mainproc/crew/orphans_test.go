@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func sparesNone(int) bool { return false }
+
 // TestOrphans: everything that was left behind by programs is ended, and what others
 // have left is reaped.
 func TestOrphans(t *testing.T) {
@@ -62,7 +64,7 @@ func orphans() error {
 	if err != nil || len(list) < 2+len(others) {
 		return fmt.Errorf("children: %v, %v", list, err)
 	}
-	if err := endOrphans(uint32(os.Getuid())); err != nil {
+	if err := endOrphans(uint32(os.Getuid()), sparesNone); err != nil {
 		return err
 	}
 	if list, err = offspring(); err != nil || !slices.Equal(list, others) {
@@ -74,7 +76,7 @@ func orphans() error {
 		return err
 	}
 	for end := time.Now().Add(waitBound); ; {
-		reapOrphans()
+		reapOrphans(sparesNone)
 		if list, err = offspring(); err != nil || time.Now().After(end) {
 			return fmt.Errorf("children are left: %v, %v", list, err)
 		}
@@ -86,7 +88,7 @@ func orphans() error {
 		return err
 	}
 	for range 100 {
-		reapOrphans(role.Process.Pid)
+		reapOrphans(func(pid int) bool { return pid == role.Process.Pid })
 	}
 	return role.Wait()
 }

@@ -40,10 +40,13 @@ type starter struct {
 	jobs  chan func()
 	parts sandbox.Parts // what the roles are confined by
 	log   *slog.Logger  // of what they log; nil: nobody wants it
+
+	mu     sync.Mutex
+	relays map[int]bool // by pid: those that were not reaped
 }
 
 func newStarter(parts sandbox.Parts) (*starter, error) {
-	s := &starter{jobs: make(chan func()), parts: parts}
+	s := &starter{jobs: make(chan func()), parts: parts, relays: make(map[int]bool)}
 	go func() { // ends with close
 		runtime.LockOSThread() // and never unlocks it: the thread ends too
 		for job := range s.jobs {
@@ -70,6 +73,21 @@ func (s *starter) do(job func()) {
 
 func (s *starter) close() { close(s.jobs) }
 
+// isRelay says whether a process is a relay that was not reaped. Who has just seen a new
+// child is told right: the lock is held from before its start.
+func (s *starter) isRelay(pid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relays[pid]
+}
+
+// forget: a relay was reaped.
+func (s *starter) forget(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.relays, pid)
+}
+
 // process is a role from main's side. It belongs to a crew, and is used by one
 // goroutine at a time, except for say, kill and hangUp.
 type process struct {
@@ -86,7 +104,7 @@ type process struct {
 	logged *logged // nil: nothing of it is
 
 	dying bool  // its end of the conversation is closed: see Crew.await
-	pulse pulse // of a spawner
+	pulse pulse // of a spawner or a relay
 	hung  bool  // it was ended since it did not answer
 
 	saying sync.Mutex // held by say: two goroutines do, once the child serves
@@ -130,14 +148,20 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 		argv = append(argv, rest)
 	}
 	s.do(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		p.pid, err = syscall.ForkExec(self, argv, &syscall.ProcAttr{
 			Files: []uintptr{uintptr(null), uintptr(null), 2, uintptr(theirs.FD())},
 			Sys:   sys,
 		})
+		if err == nil && role == ipc.RoleRelay {
+			s.relays[p.pid] = true
+		}
 	})
 	if err == nil && p.pidfd < 0 {
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 		_ = p.reap()
+		s.forget(p.pid)
 		err = errors.New("the kernel has no pidfds (Linux 5.4 or later is needed)")
 	}
 	if err != nil {
@@ -237,20 +261,25 @@ func (p *process) ready() error {
 // recv reads the role's next message, for answerBound at most. The role's own
 // word that it failed is an error with its text.
 func (p *process) recv() (ipc.Message, error) {
-	n, _, err := p.conn.Recv(p.buf, answerBound)
-	switch {
-	case errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("before it served: %w", p.hungUp())
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, fmt.Errorf("the %s did not answer within %v", p.role, answerBound)
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen to the %s: %w", p.role, err)
-	}
-	m, err := p.heard.Hear(p.buf[:n])
+	m, err := p.hear(answerBound)
 	if failed, ok := m.(ipc.Failed); ok {
 		return nil, fmt.Errorf("the %s cannot serve: %s", p.role, permit.Printable(failed.Text))
 	}
 	return m, err
+}
+
+// hear reads the role's next message, for so long at most.
+func (p *process) hear(bound time.Duration) (ipc.Message, error) {
+	n, _, err := p.conn.Recv(p.buf, bound)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("before it served: %w", p.hungUp())
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("the %s did not answer within %v", p.role, bound)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen to the %s: %w", p.role, err)
+	}
+	return p.heard.Hear(p.buf[:n])
 }
 
 // signal sends a signal; to a process that has ended, nobody gets it.

@@ -149,7 +149,7 @@ func TestScarceDescriptors(t *testing.T) {
 			})
 		},
 		"orphans": func(_ *testing.T, limited func(func() error) error) error {
-			return limited(func() error { return endOrphans(4711) })
+			return limited(func() error { return endOrphans(4711, sparesNone) })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,17 +91,25 @@ func (c *Crew) listenTo(p *process) {
 // beatSpawners does what the spawners' pulses find due.
 func (c *Crew) beatSpawners(now time.Time) {
 	c.spawners(func(p *process, _ containment) {
-		switch p.pulse.check(now, func() vitals { return vitalsOf(p.pid) }) {
-		case beatAsk:
-			if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
-				p.heard.Asked++
-			}
-		case beatAbort:
+		if p.asks(now) == beatAbort {
 			c.serveWith.log.Error("a spawner does not answer: it is ended, with its programs", "os_pid", p.pid)
-			p.hung = true
-			p.signal(unix.SIGABRT)
-		case beatKill:
-			p.kill()
 		}
 	})
+}
+
+// asks does what the process's pulse finds due, and says what it was.
+func (p *process) asks(now time.Time) beat {
+	due := p.pulse.check(now, func() vitals { return vitalsOf(p.pid) })
+	switch due {
+	case beatAsk:
+		if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
+			p.heard.Asked++
+		}
+	case beatAbort:
+		p.hung = true
+		p.signal(unix.SIGABRT)
+	case beatKill:
+		p.kill()
+	}
+	return due
 }

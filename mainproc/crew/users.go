@@ -119,7 +119,7 @@ func (c *Crew) otherEnded(user int) {
 	}
 	err := o.remove()
 	if c.inherits {
-		err = errors.Join(err, endOrphans(o.id.UID, c.pids()...))
+		err = errors.Join(err, endOrphans(o.id.UID, c.spared(c.pids()...)))
 	}
 	if err != nil {
 		log.Error("something of it is left", "error", err)
@@ -149,6 +149,11 @@ func (c *Crew) pids() (list []int) {
 		add(c.others[i].p)
 	}
 	return list
+}
+
+// spared says which children of main are no programs: these roles, and the relays.
+func (c *Crew) spared(roles ...int) func(pid int) bool {
+	return func(pid int) bool { return slices.Contains(roles, pid) || c.starter.isRelay(pid) }
 }
 
 // of is the same containment for the programs of another user.

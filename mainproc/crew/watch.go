@@ -122,7 +122,7 @@ func (c *Crew) endPrograms(spare ...int) error {
 	}
 	err = errors.Join(err, c.serveWith.limits.Empty())
 	if c.inherits {
-		err = errors.Join(err, endOrphans(c.id.UID, spare...))
+		err = errors.Join(err, endOrphans(c.id.UID, c.spared(spare...)))
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (c *Crew) beat(b beat) {
 			c.child.heard.Asked++
 		}
 		if c.inherits {
-			reapOrphans(c.pids()...)
+			reapOrphans(c.spared(c.pids()...))
 		}
 	case beatWait:
 		c.sign.Store(int64(time.Since(c.began)))

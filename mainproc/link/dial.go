@@ -29,7 +29,8 @@ const (
 
 // Dialer connects to a node, again and again under the same name.
 type Dialer struct {
-	Log *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+	Log   *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+	Relay StartRelay   // for nodes that speak TLS
 
 	id     uint32 // of the links
 	cfg    *config.Config
@@ -70,25 +71,51 @@ func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	local := dist.Local{
+	l := &Link{ID: d.id, self: d.self, log: d.Log, Local: dist.Local{
 		Name:     name,
 		Creation: d.self.creation,
 		Cookie:   string(d.cfg.Cookie),
 		Flags:    dist.Default,
-	}
-	peer, err := dist.Connect(ctx, conn, local, d.target.Node)
-	if errors.Is(err, dist.ErrCookie) {
-		return nil, fmt.Errorf("%w; the one it has is from %s", err, d.cfg.CookieSource())
-	}
-	if err != nil {
+		TLS:      d.cfg.SpeaksTLS(d.target.Node),
+	}}
+	if err = d.shake(ctx, conn, l); err != nil {
+		l.Close()
 		return nil, err
 	}
-	local.Cookie = ""
-	t, err := newPlain(conn)
-	if err != nil {
-		return nil, err
+	l.Local.Cookie = ""
+	return l, nil
+}
+
+// shake makes a link of a connection. After an error too the link's transport is the link's.
+func (d *Dialer) shake(ctx context.Context, conn net.Conn, l *Link) (err error) {
+	if l.Local.TLS {
+		r, err := d.secure(ctx, conn)
+		if err != nil {
+			return err
+		}
+		l.transport = r
+		if conn, err = r.conn(); err != nil {
+			return err
+		}
+		defer conn.Close()
 	}
-	return &Link{ID: d.id, Local: local, Peer: peer, transport: t, self: d.self, log: d.Log}, nil
+	l.Peer, err = dist.Connect(ctx, conn, l.Local, d.target.Node)
+	switch {
+	case errors.Is(err, dist.ErrCookie):
+		return fmt.Errorf("%w; the one it has is from %s", err, d.cfg.CookieSource())
+	case errors.Is(err, dist.ErrTLS):
+		return fmt.Errorf("%w: set tls to on, and name the node in tls_nodes if others do not speak it", err)
+	case err != nil && !errors.As(err, new(*dist.Refused)):
+		// With TLS 1.3 a node says only now what it has against our certificate.
+		if why := l.why(); why != "" {
+			return fmt.Errorf("cannot connect to %s over TLS: %s", d.target.Node, why)
+		}
+		return err
+	case err != nil || l.transport != nil:
+		return err
+	}
+	l.transport, err = newPlain(conn)
+	return err
 }
 
 // dial opens a TCP connection to the node's listener.

@@ -47,6 +47,7 @@ type Link struct {
 // given is what main keeps of a connection that a child has.
 type given struct {
 	base    position         // where it stood then
+	lost    error            // why that is not known
 	journal *journal.Journal // where the child says how it stands
 	ledger  *ledger          // whom it has told of
 }
@@ -55,9 +56,9 @@ type given struct {
 func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	// One that the node closes already is the child's to find so: it was up, and
 	// nothing could be taken over.
-	base, err := l.transport.position()
-	if err != nil && !errors.Is(err, errClosing) && !errors.Is(err, errUnknown) {
-		return err
+	base, lost := l.transport.position()
+	if lost != nil && !errors.Is(lost, errClosing) && !errors.Is(lost, errUnknown) {
+		return lost
 	}
 	// What is handed over as read is the first that the journal counts.
 	base.read -= uint64(len(l.in))
@@ -77,7 +78,7 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	}
 	carried := book.carry(l.carried)
 	l.mu.Lock()
-	l.given = &given{base: base, journal: j, ledger: book}
+	l.given = &given{base: base, lost: lost, journal: j, ledger: book}
 	l.mu.Unlock()
 	err = send(ipc.Link{
 		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
@@ -126,6 +127,9 @@ func (l *Link) remains() (stand, *ledger, error) {
 	if err := g.ledger.drain(make([]byte, ipc.MaxPacket), math.MaxInt); err != nil {
 		return stand{}, nil, err
 	}
+	if g.lost != nil {
+		return stand{}, nil, g.lost
+	}
 	s, err := standing(l.transport, g.base, g.journal)
 	return s, g.ledger, err
 }
@@ -166,6 +170,22 @@ func (l *Link) Client(deliver func(etf.Term)) (*client.Client, error) {
 		return nil, fmt.Errorf("cannot use the connection: %w", err)
 	}
 	return client.New(conn, l.Local, l.Peer, deliver), nil
+}
+
+// why is why the connection has ended, if the transport knows it, or "".
+func (l *Link) why() string {
+	if l == nil || l.transport == nil {
+		return ""
+	}
+	return l.transport.why()
+}
+
+// Ended is err, why the connection has ended, with what the transport knows of it.
+func (l *Link) Ended(err error) error {
+	if why := l.why(); why != "" && err != nil {
+		return fmt.Errorf("%w (TLS: %s)", err, why)
+	}
+	return err
 }
 
 // Close closes our side of the connection.

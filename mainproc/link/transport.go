@@ -24,6 +24,8 @@ type transport interface {
 	position() (position, error)
 	// shut ends the connection for everyone who has it. The descriptor stays.
 	shut()
+	// why is why the connection has ended, if that is known from elsewhere, or "".
+	why() string
 	close()
 }
 
@@ -61,6 +63,8 @@ func newPlain(conn net.Conn) (plain, error) {
 func (p plain) descriptor() int { return p.fd }
 
 func (p plain) shut() { _ = unix.Shutdown(p.fd, unix.SHUT_RDWR) } // of one that has ended: it is
+
+func (p plain) why() string { return "" }
 
 func (p plain) close() { _ = unix.Close(p.fd) }
 

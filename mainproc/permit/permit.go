@@ -18,6 +18,7 @@ const (
 	Spawner                     // the one with the spawner
 	Ledger                      // the child again, on the ledger's own conversation
 	Logged                      // any role, on its log's own conversation
+	Relay                       // the conversation with a relay
 )
 
 func (s Speaker) String() string {
@@ -30,12 +31,14 @@ func (s Speaker) String() string {
 		return "child's ledger"
 	case Logged:
 		return "log of a role"
+	case Relay:
+		return ipc.RoleRelay.String()
 	}
 	return fmt.Sprintf("speaker %d", uint8(s))
 }
 
 // Speakers are those of the roles' conversations.
-var Speakers = map[ipc.Role]Speaker{ipc.RoleChild: Child, ipc.RoleSpawner: Spawner}
+var Speakers = map[ipc.Role]Speaker{ipc.RoleChild: Child, ipc.RoleSpawner: Spawner, ipc.RoleRelay: Relay}
 
 // Phase is how far a conversation is.
 type Phase uint8
@@ -77,16 +80,16 @@ type permit struct {
 // what the message holds: a WantSpawner holds a number in main's own list. What a message
 // may hold, to the byte, is said by ipc.Decode.
 var permits = []permit{
-	{Child | Spawner, AtHello, ipc.KindHello, once, AtWait},
-	{Child | Spawner, AtHello, ipc.KindFailed, once, AtEnd},
-	{Child | Spawner, AtStart, ipc.KindReady, once, AtWork},
-	{Child | Spawner, AtStart, ipc.KindFailed, once, AtEnd},
-	{Child | Spawner, AtWork, ipc.KindBeat, answered, AtWork},
+	{Child | Spawner | Relay, AtHello, ipc.KindHello, once, AtWait},
+	{Child | Spawner | Relay, AtHello, ipc.KindFailed, once, AtEnd},
+	{Child | Spawner | Relay, AtStart, ipc.KindReady, once, AtWork},
+	{Child | Spawner | Relay, AtStart, ipc.KindFailed, once, AtEnd},
+	{Child | Spawner | Relay, AtWork, ipc.KindBeat, answered, AtWork},
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
 	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
 	{Child, AtWork, ipc.KindLost, often, AtWork},        // the guard knows which links the child has
 	{Child, AtWork, ipc.KindStanding, often, AtWork},    // main keeps it for the next child
-	{Child, AtWork, ipc.KindStopped, once, AtEnd},
+	{Child | Relay, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},
 	{Logged, AtWork, ipc.KindLog, often, AtWork}, // main only logs it
 }

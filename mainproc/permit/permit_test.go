@@ -65,10 +65,16 @@ func TestPermits(t *testing.T) {
 		"child while it serves: ipc.Lost":            {3, AtWork},
 		"child while it serves: ipc.Standing":        {3, AtWork},
 		"child while it serves: ipc.Stopped":         {1, AtEnd},
+		"relay before it is greeted: ipc.Hello":      {1, AtWait},
+		"relay before it is greeted: ipc.Failed":     {1, AtEnd},
+		"relay before it serves: ipc.Ready":          {1, AtWork},
+		"relay before it serves: ipc.Failed":         {1, AtEnd},
+		"relay while it serves: ipc.Beat":            {2, AtWork},
+		"relay while it serves: ipc.Stopped":         {1, AtEnd},
 		"child's ledger while it serves: ipc.Ledger": {3, AtWork},
 		"log of a role while it serves: ipc.Log":     {3, AtWork},
 	}
-	for _, who := range []Speaker{Child, Spawner, Ledger, Logged} {
+	for _, who := range []Speaker{Child, Spawner, Ledger, Logged, Relay} {
 		for at := AtHello; at <= AtEnd; at++ {
 			for _, m := range everyMessage {
 				h := Hearing{Who: who, At: at, Asked: 2}

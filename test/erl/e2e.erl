@@ -26,6 +26,7 @@
 -export([proxy/2]).
 -export([flood/1, flooded/1]).
 -export([shove/1]).
+-export([talk/1, talked/1]).
 -export([take/1]).
 
 -define(TIMEOUT, 15000).
@@ -395,6 +396,49 @@ shove(E) ->
 shove_loop(E, Bin) ->
     {nobody, E} ! Bin,
     shove_loop(E, Bin).
+
+%% A process that writes to a program and reads it back, in pieces of all sizes, and looks at
+%% every byte. No more is on its way than one piece, however slow the connection is. talked/1
+%% waits for its end.
+talk(E) ->
+    Self = self(),
+    T = spawn(fun() ->
+        process_flag(trap_exit, true),
+        W = start(E, ["cat"]),
+        Self ! {self(), talking},
+        Self ! {self(), talk_loop(W, 0)}
+    end),
+    receive {T, talking} -> T end.
+
+talk_loop(W, N) ->
+    Bin = binary:copy(<<N:32>>, rand:uniform(20000)),
+    try gen_server:call(W, {write, Bin}, infinity) of
+        ok ->
+            case heard(W, Bin) of
+                ok -> talk_loop(W, N + 1);
+                Other -> Other
+            end;
+        Other ->
+            {other, Other}
+    catch
+        exit:_ -> receive {'EXIT', W, Reason} -> Reason end
+    end.
+
+heard(_, <<>>) ->
+    ok;
+heard(W, Bin) ->
+    receive
+        {W, {stdout, Some}} ->
+            case split_binary(Bin, min(byte_size(Some), byte_size(Bin))) of
+                {Some, Rest} -> heard(W, Rest);
+                _ -> {other, Some}
+            end;
+        {'EXIT', W, Reason} ->
+            Reason
+    end.
+
+talked(T) ->
+    receive {T, Reason} -> Reason after 60000 -> error({talks, process_info(T)}) end.
 
 %% How many bytes W writes to stdout, up to its end. Takes nothing else.
 take(W) ->

@@ -54,16 +54,26 @@ func (e *Declined) Error() string {
 	return fmt.Sprintf("%q wants to connect and was answered %s", e.Peer, e.Status)
 }
 
+// ErrTLS says that the peer speaks TLS, and this side does not.
+var ErrTLS = errors.New("it speaks TLS (-proto_dist inet_tls), and this side does not")
+
 // lengthError says that a message of the handshake has an impossible length, which
 // is mostly the beginning of another protocol.
 type lengthError struct{ length, limit int }
 
 func (e *lengthError) Error() string {
 	text := fmt.Sprintf("a message of %d bytes instead of 1 to %d", e.length, e.limit)
-	// A TLS record begins with its type, 0x15 for an alert and 0x16 for a handshake,
-	// and version 3 of the protocol.
-	if e.length == 0x1503 || e.length == 0x1603 {
-		return text + ": it speaks TLS (-proto_dist inet_tls), and this side does not"
+	if err := e.Unwrap(); err != nil {
+		return text + ": " + err.Error()
 	}
 	return text + ": is it a distribution port?"
+}
+
+// Unwrap is ErrTLS if a TLS record has begun: with its type, 0x15 for an alert and 0x16 for a
+// handshake, and version 3 of the protocol.
+func (e *lengthError) Unwrap() error {
+	if e.length == 0x1503 || e.length == 0x1603 {
+		return ErrTLS
+	}
+	return nil
 }

@@ -1,0 +1,286 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"erluv/relay/certtest"
+)
+
+// own writes a file of erluv's own, which nobody else may read.
+func own(t *testing.T, path string, content []byte) string {
+	t.Helper()
+	err := os.WriteFile(path, content, 0o400)
+	if err == nil && credential != nil {
+		err = os.Chown(path, int(credential.Uid), int(credential.Gid))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// flags are those of an erluv that speaks TLS with the nodes.
+func (p *pki) flags(t *testing.T) []string {
+	t.Helper()
+	cert, key := filepath.Join(p.dir, "erluv.pem"), filepath.Join(p.dir, "erluv.key")
+	if _, err := os.Lstat(cert); err != nil {
+		own(t, cert, p.cert)
+		own(t, key, p.key)
+	}
+	return []string{"--tls", "on", "--tls-ca", p.caf, "--tls-cert", cert, "--tls-key", key}
+}
+
+// relays are the processes that speak TLS for an erluv.
+func (e *erluv) relays() (list []process) {
+	for _, p := range children(e.cmd.Process.Pid) {
+		if name(p.pid) == "erluv_relay" {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// relay is the only one.
+func (e *erluv) relay(t *testing.T) process {
+	t.Helper()
+	list := e.relays()
+	if len(list) != 1 {
+		t.Fatalf("there are %d relays", len(list))
+	}
+	return list[0]
+}
+
+// renewing are options of a node that renews its keys all the time, in each version of TLS.
+var renewing = map[string]string{
+	"tlsv1.2": "{versions, ['tlsv1.2']}, {renegotiate_at, 300}",
+	"tlsv1.3": "{versions, ['tlsv1.3']}, {key_update_at, 5000000}",
+}
+
+// A killed child keeps the TLS connection, while both sides send and the keys are renewed: each
+// byte is what it would have been.
+//
+//erluv:releases
+//erluv:users
+func TestTLSCrash(t *testing.T) {
+	for _, version := range []string{"tlsv1.2", "tlsv1.3"} {
+		t.Run(version, func(t *testing.T) {
+			p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+			e, s := crashingOn(t, p.node(t, false, renewing[version]), append(p.flags(t), "--die-timeout", "60s")...)
+			relay := e.relay(t)
+			for n := range counts(6, 500) {
+				s.eval(t, round(n, "T_ = [e2e:talk(E) || _ <- lists:seq(1, 4)], ok"))
+				<-time.After(viable) // as in killChild
+				wait(50 * time.Millisecond)
+				kill(t, e.roles(t).child, syscall.SIGKILL)
+				if how := s.down(t, n); how != "{signal,sigkill}" {
+					t.Fatalf("round %d: %s", n, how)
+				}
+				s.expect(t, "[child_crashed]", round(n, "lists:usort([e2e:talked(T) || T <- T_ ])"))
+				s.expect(t, "{error,child_down}", "e2e:call(E, info)")
+				s.respawn(t)
+			}
+			if got := e.relay(t); got != relay {
+				t.Errorf("the relay is %v, it was %v", got, relay)
+			}
+			s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive {nodedown, E} -> nodedown after 0 -> none end}")
+			// The last word of an orderly end arrives.
+			if err := e.stop(); err != nil {
+				t.Error(err)
+			}
+			s.expect(t, "{stopping,shutdown}", "receive {erluv, E, {stopping, _} = Last} -> Last after 10000 -> none end")
+			if !relay.gone() {
+				t.Error("the relay lives on")
+			}
+		})
+	}
+}
+
+// A node with -proto_dist inet_tls and one without, served at once. When the relay is killed
+// or stopped the connection that it has is made anew, and the other one takes no notice.
+//
+//erluv:releases
+//erluv:users
+func TestTLSMixed(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	nodes := []*node{newNode(t, nodeOptions{}), p.node(t, false, "{versions, ['tlsv1.2', 'tlsv1.3']}")}
+	e, s := servingNodes(t, nodes, append(p.flags(t), "--serve", "all", "--tls-nodes", nodes[1].name, "--die-timeout", "60s")...)
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	s[0].eval(t, `W = e2e:start(E, ["cat"], #{link => false}), ok`)
+	handOver(t, s[0], s[1], "W", "W")
+	for n, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
+		relay, before := e.relay(t), e.roles(t)
+		kill(t, relay.pid, sig)
+		s[1].expect(t, "{nodedown,up}", round(n, `{receive {nodedown, E} -> nodedown after 60000 -> none end,
+			receive {erluv, E, {up, _}} -> monitor_node(E, true), up after 60000 -> none end}`))
+		if !until(endTime, relay.gone) {
+			t.Errorf("%v: the relay is left behind", sig)
+		}
+		s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 10000 -> none end`)
+		s[0].expect(t, "none", "receive Other -> Other after 0 -> none end")
+		if after := e.roles(t); after != before {
+			t.Errorf("%v: the roles are %+v, they were %+v", sig, after, before)
+		}
+		s[1].expect(t, "ok", `e2e:call(W, {write, <<"y">>})`)
+		s[0].expect(t, `<<"y">>`, `receive {W, {stdout, Told}} -> Told after 10000 -> none end`)
+	}
+	for _, want := range []string{"was killed: killed", "the relay did not answer"} {
+		if !strings.Contains(e.stderr.String(), want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
+}
+
+// A relay that was killed is no reason for child and spawner to end, where it had the only
+// connection; and main's end is that of the relay.
+//
+//erluv:users
+func TestTLSRolesEnd(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	n := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	t.Run("relay", func(t *testing.T) {
+		e := newErluv(t, n, append(p.flags(t), "--reconnect", "exit")...)
+		e.fails = true
+		before := family(e.cmd.Process.Pid)
+		kill(t, e.relay(t).pid, syscall.SIGKILL)
+		if status := e.exits(t, endTime); status != 1 {
+			t.Errorf("it ends with status %d", status)
+		}
+		if err := endOf(before); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("main", func(t *testing.T) {
+		e := newErluv(t, n, p.flags(t)...)
+		e.fails = true
+		before := family(e.cmd.Process.Pid)
+		kill(t, e.cmd.Process.Pid, syscall.SIGKILL)
+		if err := endOf(before); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("node", func(t *testing.T) {
+		e := newErluv(t, n, append(p.flags(t), "--reconnect", "exit")...)
+		e.fails = true
+		relay := e.relay(t)
+		e.eval(t, "erlang:disconnect_node(E)")
+		if status := e.exits(t, endTime); status != 1 || !relay.gone() {
+			t.Errorf("it ends with status %d", status)
+		}
+	})
+}
+
+// What is wrong is said in words, by ping and by run alike.
+//
+//erluv:releases
+//erluv:users
+func TestTLSWords(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	stranger := certtest.NewAuthority("a stranger")
+	file := func(name string, content []byte) string { return own(t, filepath.Join(p.dir, name), content) }
+	both := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	plain := newNode(t, nodeOptions{noise: true})
+	flags := p.flags(t)
+	with := func(changes ...string) []string { // pairs of a flag and its other value
+		out := slices.Clone(flags)
+		for i := 0; i < len(changes); i += 2 {
+			if at := slices.Index(out, changes[i]); at >= 0 {
+				out[at+1] = changes[i+1]
+			} else {
+				out = append(out, changes[i], changes[i+1])
+			}
+		}
+		return out
+	}
+	strange, strangeKey := stranger.Issue(certtest.Wish{})
+	old, oldKey := p.ca.Issue(certtest.Wish{From: time.Now().Add(-2 * time.Hour), To: time.Now().Add(-time.Hour)})
+	open := file("open.key", p.key)
+	if err := os.Chmod(open, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	optfile := file("client.conf", fmt.Appendf(nil, `[{client, [{cacertfile, %q}, {certfile, %q}, {keyfile, %q}, {verify, verify_peer}]}].`,
+		p.caf, flags[5], flags[7]))
+	for name, tt := range map[string]struct {
+		node   *node
+		flags  []string
+		status int
+		want   string
+	}{
+		"all is well":        {node: both, flags: flags, want: "pong"},
+		"by an optfile":      {node: both, flags: []string{"--tls", "on", "--tls-optfile", optfile}, want: "pong"},
+		"any name":           {node: both, flags: with("--tls-server-name", "*"), want: "pong"},
+		"not verified":       {node: both, flags: append([]string{"--tls-verify", "none"}, slices.Concat(flags[:2], flags[4:])...), want: "pong"},
+		"no authority":       {node: both, flags: []string{"--tls", "on"}, status: 2, want: "no authority is named"},
+		"another authority":  {node: both, flags: with("--tls-ca", file("other.pem", stranger.PEM)), status: 1, want: "is signed by none of the authorities in tls_ca"},
+		"another host":       {node: both, flags: with("--tls-server-name", "db1.example.com"), status: 1, want: "is for 127.0.0.1, not for db1.example.com"},
+		"no certificate":     {node: both, flags: flags[:4], status: 1, want: "demands a certificate of ours"},
+		"a stranger's":       {node: both, flags: with("--tls-cert", file("s.pem", strange), "--tls-key", file("s.key", strangeKey)), status: 1, want: "does not know the authority that has signed our certificate"},
+		"expired":            {node: both, flags: with("--tls-cert", file("o.pem", old), "--tls-key", file("o.key", oldKey)), status: 1, want: "refuses our certificate (tls_cert, certfile)"},
+		"an open key":        {node: both, flags: with("--tls-key", open), status: 2, want: "holds a private key, and others can read it (mode 0444)"},
+		"TLS where it is":    {node: plain, flags: flags, status: 1, want: "without -proto_dist inet_tls"},
+		"TLS where it isn't": {node: both, status: 1, want: "it speaks TLS (-proto_dist inet_tls), and this side does not: set tls to on"},
+		"not for this node":  {node: plain, flags: with("--tls-nodes", "*@elsewhere"), want: "pong"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := append([]string{"--node", tt.node.name, "--host", "127.0.0.1", tt.node.cookieFile()}, tt.flags...)
+			if tt.want == "pong" {
+				tt.node.pings(t, args, 0, "")
+				return
+			}
+			tt.node.pings(t, args, tt.status, tt.want)
+			e, err := tt.node.run(nil, append([]string{"run"}, args...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status := e.exits(t, endTime); status != tt.status || !strings.Contains(e.stderr.String(), tt.want) {
+				t.Errorf("run ends with status %d and says\n%s", status, e.stderr.String())
+			}
+		})
+	}
+}
+
+// pings has the command do so.
+func (n *node) pings(t *testing.T, args []string, status int, want string) {
+	t.Helper()
+	e, err := n.run(nil, append([]string{"ping"}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.exits(t, endTime); got != status || !strings.Contains(e.stderr.String(), want) {
+		t.Errorf("ping ends with status %d and says\n%s", got, e.stderr.String())
+	}
+}
+
+// A certificate that is renewed counts from the next connection on.
+func TestTLSRenewed(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	n := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	flags := p.flags(t)
+	e, s := crashingOn(t, n, flags...)
+	stranger, key := certtest.NewAuthority("a stranger").Issue(certtest.Wish{})
+	replace := func(cert, key []byte) {
+		for path, content := range map[string][]byte{flags[5]: cert, flags[7]: key} {
+			own(t, path+".new", content)
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	replace(stranger, key)
+	s.expect(t, "true", "erlang:disconnect_node(E)")
+	if !until(endTime, func() bool {
+		return strings.Contains(e.stderr.String(), "does not know the authority that has signed our certificate")
+	}) {
+		t.Fatal("the new certificate does not count")
+	}
+	replace(p.ca.Issue(certtest.Wish{}))
+	s.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 60000 -> none end")
+}
