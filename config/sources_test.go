@@ -58,7 +58,7 @@ var samples = map[string]struct {
 	"address":             {strs("h:1", "[::1]:2", "h:3"), anys("h:1", "[::1]:2", "h:3"), func(c *Config) any { return c.Address }},
 	"epmd_port":           {strs("1", "2", "65535"), anys(1, 2, 65535), func(c *Config) any { return c.EPMDPort }},
 	"tls":                 {strs("on", "off", "on"), anys(true, false, true), func(c *Config) any { return c.TLS }},
-	"tls_nodes":           {strs("*@h1 b@h1", "a*", "*"), anys([]string{"*@h1", "b@h1"}, []string{"a*"}, []string{"*"}), func(c *Config) any { return c.TLSNodes }},
+	"tls_nodes":           {strs("*@h1 b@h1", "a*@h", "*"), anys([]string{"*@h1", "b@h1"}, []string{"a*@h"}, []string{"*"}), func(c *Config) any { return c.TLSNodes }},
 	"tls_ca":              {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSCA }},
 	"tls_cert":            {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSCert }},
 	"tls_key":             {strs("/f1", "/f2", "/f3"), anys("/f1", "/f2", "/f3"), func(c *Config) any { return c.TLSKey }},

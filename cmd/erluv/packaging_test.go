@@ -61,8 +61,8 @@ func TestSampleConfiguration(t *testing.T) {
 	}
 
 	everything := setting.ReplaceAllString(sample, "$1 = $2")
-	for _, one := range []string{"cookie|nodes|discover", "cookie_file|node|address"} { // not both
-		other := regexp.MustCompile(`(?m)^(` + one + `) = .*$`)
+	for _, one := range []string{"cookie|nodes|discover|tls_optfile", "cookie_file|node|address|tls_(ca|cert|key|verify|server_name)"} { // not both
+		other := regexp.MustCompile(`(?m)^(?:` + one + `) = .*$`)
 		file := filepath.Join(t.TempDir(), "erluv.conf")
 		if err := os.WriteFile(file, []byte(other.ReplaceAllString(everything, "")), 0o600); err != nil {
 			t.Fatal(err)

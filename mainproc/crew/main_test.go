@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 var plays = map[string]func(args []string) error{
 	"hostile": playHostile,
 	"stage":   Stage,
+	"relay":   func([]string) error { return playRelay() },
 	"child":   func([]string) error { return playRole(ipc.RoleChild, 2) },
 	"spawner": func(args []string) error {
 		if err := Settle(args); err != nil {
