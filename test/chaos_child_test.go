@@ -18,16 +18,25 @@ func TestChaosChild(t *testing.T) {
 	for lane := range lanes {
 		t.Run(strconv.Itoa(lane), func(t *testing.T) {
 			t.Parallel()
-			killChild(t, counts(100, 2000)/lanes)
+			e, s := crashing(t, "--die-timeout", "120s")
+			killChild(t, counts(100, 2000)/lanes, e, s)
 		})
 	}
+	t.Run("accepted", func(t *testing.T) { // the node has made the connection
+		t.Parallel()
+		n := newNode(t, nodeOptions{})
+		s := n.session(t)
+		e := listening(t, n, "--controller", s.name, "--die-timeout", "120s")
+		s.eval(t, e.binds().String()+"process_flag(trap_exit, true), pong = net_adm:ping(E)")
+		e.isUp(t, s)
+		killChild(t, counts(50, 1000), e, s)
+	})
 }
 
 // viable is how old a child must be so that another may follow it at once.
 const viable = 500 * time.Millisecond
 
-func killChild(t *testing.T, rounds int) {
-	e, s := crashing(t, "--die-timeout", "120s")
+func killChild(t *testing.T, rounds int, e *erluv, s session) {
 	socket, mark := e.socket(t), newMark()
 	load := bind{"Mark": mark, "Kinds": kinds(10, "flood", "flood", "echo", "echo", "talk", "talk", "churn", "lines", "monitors", "calls")}
 	s.eval(t, load.String()+"ok")

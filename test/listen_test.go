@@ -112,7 +112,7 @@ func TestListen(t *testing.T) {
 		sc.eval(t, e.binds().String()+"process_flag(trap_exit, true), ok")
 		handOver(t, sa, sc, "W", "W")
 		sc.expect(t, want, word)
-		sc.expect(t, "true", "nodes(hidden) =:= [E]")
+		sc.expect(t, "ok", "e2e:until(fun() -> nodes(hidden) =:= [E] end)")
 	}
 	// B ends: what is its own ends, and nothing else.
 	b.killed = true

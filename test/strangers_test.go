@@ -133,7 +133,8 @@ func processorTime(t *testing.T, pid int) time.Duration {
 // 10,000 strangers who say nothing, half of a handshake, or junk, as many at once as the kernel
 // lets in: main's memory, descriptors and processor time are bounded, what is served goes on, a
 // node gets in meanwhile, whether it comes from their address or from another one, and the log has
-// a few lines of them.
+// a few lines of them. From their own address it may need a second attempt, when the machine is so
+// busy that it takes an eighth of a second to answer.
 //
 //erluv:users
 func TestListenStrangers(t *testing.T) {
@@ -149,7 +150,7 @@ func TestListenStrangers(t *testing.T) {
 		kinds = append(kinds, kind)
 	}
 	most := 10_000
-	for _, from := range []string{"127.0.0.2", "127.0.0.1"} {
+	for from, attempts := range map[string]int{"127.0.0.2": 1, "127.0.0.1": 5} {
 		began, used := time.Now(), processorTime(t, r.main)
 		stop := crowd(t, from, port, 2000, kinds...)
 		seen, worst := 0, time.Duration(0)
@@ -165,13 +166,17 @@ func TestListenStrangers(t *testing.T) {
 		}
 		c := newNode(t, nodeOptions{})
 		asked := time.Now()
-		c.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
+		needed := 0
+		for answer := ""; answer != "pong" && needed < attempts; needed++ {
+			answer = c.eval(t, e.binds().String()+"net_adm:ping(E)")
+		}
+		c.expect(t, "true", e.binds().String()+"nodes(hidden) =:= [E]")
 		joined := time.Since(asked)
 		took, cost := time.Since(began), processorTime(t, r.main)-used
 		came := stop()
-		t.Logf("from %s: %d connections in %v; main used %v, had %d descriptors more; an echo took %v at most; a node was let in after %v",
-			from, came, took, cost, seen-files, worst, joined)
-		if seen > files+64+6 {
+		t.Logf("from %s: %d connections in %v; main used %v, had %d descriptors more; an echo took %v at most; a node was let in after %v and %d attempts",
+			from, came, took, cost, seen-files, worst, joined, needed)
+		if seen > files+128+6 {
 			t.Errorf("main had %d descriptors, now up to %d", files, seen)
 		}
 		if cost > took/2 {

@@ -96,25 +96,25 @@ func (h *hall) attend(ctx context.Context, d Door) {
 		guest := h.lobby.enter(ctx, conn)
 		h.guests.Go(func() { // ends within setupBound
 			defer h.lobby.leave(guest)
-			h.receive(guest.ctx, d, conn)
+			h.receive(d, guest)
 		})
 		rest(ctx, pace.next(time.Now()))
 	}
 }
 
 // receive shakes hands with whoever has connected.
-func (h *hall) receive(ctx context.Context, d Door, conn net.Conn) {
-	from := addressOf(conn)
-	l, err := h.shake(ctx, d, conn)
+func (h *hall) receive(d Door, g *guest) {
+	l, err := h.shake(d, g)
 	if err != nil {
-		h.refusals.note(from, err)
+		h.refusals.note(g.from, err)
 		return
 	}
 	h.acceptor.Accepted(l)
 }
 
 // shake makes a link of a connection, or closes it.
-func (h *hall) shake(ctx context.Context, d Door, conn net.Conn) (*Link, error) {
+func (h *hall) shake(d Door, g *guest) (*Link, error) {
+	ctx, conn := g.ctx, g.conn
 	make := func() (transport, error) { return newPlain(conn) }
 	if d.Carry != nil {
 		var err error
@@ -127,6 +127,7 @@ func (h *hall) shake(ctx context.Context, d Door, conn net.Conn) (*Link, error) 
 	local := dist.Local{Name: h.name, Creation: a.Self.creation, Cookie: a.Cookie, Flags: dist.Default, TLS: d.TLS}
 	var no error
 	peer, err := dist.Accept(ctx, conn, local, func(p dist.Peer) string {
+		h.lobby.name(g)
 		if no = d.Allow(conn, p); no != nil {
 			return dist.StatusNotAllowed
 		}

@@ -10,9 +10,9 @@ import (
 
 // maxGuests is how many handshakes may be under way at once. Each holds a descriptor and some
 // 20 KiB, and lives for setupBound at most. At acceptRate the oldest of them, which makes room
-// for a new one, has had 64 ms: a node needs two answers of ours in that time. With fewer a crowd
+// for a new one, has had 128 ms: a node needs two answers of ours in that time. With fewer a crowd
 // of strangers on the node's own machine would keep it out.
-const maxGuests = 64
+const maxGuests = 128
 
 var (
 	errCrowded = errors.New("too many others connect at the same time, and this one was the slowest")
@@ -20,8 +20,9 @@ var (
 )
 
 // lobby is the connections on which no handshake is done yet. A new one is always let in: if there
-// is no room, the oldest from that address leaves which has the most of them. So strangers
-// push out each other, and a node from another address not at all.
+// is no room, one from that address leaves which has the most of them: the oldest that has not said
+// its name yet, or else the oldest. So strangers push out each other, and not a node from another
+// address.
 type lobby struct {
 	mu     sync.Mutex
 	guests []*guest // the oldest first
@@ -33,6 +34,7 @@ type guest struct {
 	cancel context.CancelCauseFunc
 	from   string
 	conn   net.Conn
+	named  bool // it has said its name; guarded by the lobby
 }
 
 // enter lets a connection in, for setupBound.
@@ -76,7 +78,18 @@ func (l *lobby) last() int {
 		number[g.from]++
 		most = max(most, number[g.from])
 	}
-	return slices.IndexFunc(l.guests, func(g *guest) bool { return number[g.from] == most })
+	crowds := func(g *guest) bool { return number[g.from] == most }
+	if i := slices.IndexFunc(l.guests, func(g *guest) bool { return crowds(g) && !g.named }); i >= 0 {
+		return i
+	}
+	return slices.IndexFunc(l.guests, crowds)
+}
+
+// name: a guest has said its name.
+func (l *lobby) name(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g.named = true
 }
 
 // addressOf is the host that a connection comes from, as a word for people. All of a Unix socket
