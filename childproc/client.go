@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"erluv/childproc/peer"
+	"erluv/ipc"
 	"erluv/loop"
 	"erluv/loop/watch"
 	"erluv/wire/etf"
@@ -23,6 +24,7 @@ type client struct {
 	id        uint32      // main's number of the connection
 	procs     int         // processes that belong to it
 	respawned bool        // another child has served it before
+	link      ipc.Link    // what main says of it, for people
 	streams   *loop.Group // of its processes: output, and their ends; paused while there is no room
 	files     *watch.Set  // its watchers
 
@@ -42,7 +44,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	if m.clients[node] != nil {
 		return nil, fmt.Errorf("main gives a second connection to %s", node)
 	}
-	c := &client{m: m, id: g.Link.ID, respawned: g.Link.Respawned, visits: make(map[uint64]*peer.Observers)}
+	c := &client{m: m, id: g.Link.ID, respawned: g.Link.Respawned, link: g.Link, visits: make(map[uint64]*peer.Observers)}
 	var err error
 	if c.streams, err = m.loop.NewGroup(); err != nil {
 		return nil, err

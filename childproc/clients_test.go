@@ -372,6 +372,48 @@ func TestOneOfTwoEnds(t *testing.T) {
 	}
 }
 
+// TestConnections: info has each connection with what it is for, and those that main is making.
+func TestConnections(t *testing.T) {
+	first, other := testLink, testLink
+	first.Transport, first.Since = "tcp", 5
+	other.ID, other.Target, other.Accepted, other.Transport, other.Since = 1, "other@localhost", true, "tls", 6
+	nodes := startNodes(t, nil, first, other)
+	a, b := nodes[0], nodes[1]
+	w := a.spawned("cat", unlinked, opt("owner", b.self))
+	b.write(dist.AppendLink(nil, b.self, w))
+	b.write(dist.AppendMonitor(nil, b.self, w, b.someRef(1)))
+	b.write(dist.AppendMonitor(nil, b.self, w, b.someRef(2)))
+	b.write(monitorName(b.self, "erluv", b.someRef(3)))
+	b.recv() // the monitor on the owner
+	b.undisturbed()
+	must(t, a.up.Send(ipc.Append(nil, ipc.Awaited{Nodes: []ipc.Waits{{Node: "c@h", Why: "refused"}, {Node: "d@h"}}}), patience))
+	var list etf.List
+	for end := time.Now().Add(patience); len(list) != 4; {
+		list = a.call(etf.Tuple{etf.Atom("info"), etf.Atom("connections")}).(etf.List)
+		if time.Now().After(end) {
+			t.Fatalf("%v", list)
+		}
+	}
+	for i, want := range []etf.Map{
+		pairs("node", etf.Atom(testTarget), "state", etf.Atom("connected"), "direction", etf.Atom("dialled"), "transport", etf.Atom("tcp"),
+			"since", int64(5), "links", int64(0), "monitors", int64(0), "workers", int64(0)),
+		pairs("node", b.name, "state", etf.Atom("connected"), "direction", etf.Atom("accepted"), "transport", etf.Atom("tls"),
+			"since", int64(6), "links", int64(1), "monitors", int64(3), "workers", int64(1)),
+		pairs("node", etf.Atom("c@h"), "state", etf.Atom("waiting"), "workers", int64(0), "error", etf.Binary("refused")),
+		pairs("node", etf.Atom("d@h"), "state", etf.Atom("waiting"), "workers", int64(0), "error", etf.Atom("undefined")),
+	} {
+		got := list[i].(etf.Map)
+		if i < 2 {
+			sent, received := valueOf(t, got, "sent").(int64), valueOf(t, got, "received").(int64)
+			if sent < 100 || received < 100 || sent > 1e6 || received > 1e6 {
+				t.Errorf("%d bytes sent, %d received", sent, received)
+			}
+			got = got[:len(got)-2]
+		}
+		same(t, got, want)
+	}
+}
+
 // TestNoConnection: a child that stays says of its last connection too that it has ended, and
 // serves the next one, with pids of its own. It stops when main asks it to, connected or not.
 func TestNoConnection(t *testing.T) {

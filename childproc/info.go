@@ -42,6 +42,7 @@ func (m *manager) node(target etf.Atom) stat.Node {
 		Contained: s.Contain, Reach: reach(s), Groups: s.Kept, Sandbox: sandbox(s.Sandbox),
 		Uptime: time.Since(m.since), Workers: len(m.procs), MaxWorkers: int(s.MaxWorkers), RefusedFrames: m.refused,
 	}
+	n.Connections = m.connections()
 	for i, dir := range s.Limits {
 		n.Limits = append(n.Limits, stat.Limit{Name: ipc.Limit(i).String(), Has: dir != ""})
 	}

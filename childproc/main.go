@@ -336,6 +336,9 @@ func (c *child) Ready(loop.Events) {
 					c.fail(err)
 				}
 				return
+			case ipc.Awaited:
+				c.m.awaited = msg.Nodes
+				return
 			case ipc.Beat:
 				// Full: main has not read what tells the same.
 				_ = c.up.TrySend(ipc.Append(nil, ipc.Beat{}))

@@ -75,6 +75,7 @@ type manager struct {
 	nextPid    uint32
 	nextRef    uint64
 	held       held
+	awaited    []ipc.Waits // nodes that main connects to
 	lastKept   *keptReason // a reason that others may end for as well
 	collected  collected
 	unready    unready

@@ -22,8 +22,10 @@ func read(k Kind, r *reader) Message {
 	case KindLink:
 		return Link{
 			ID: r.u32(), Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
-			Serial: r.u32(), Respawned: r.bool(), Carried: r.u32(),
+			Serial: r.u32(), Respawned: r.bool(), Accepted: r.bool(), Transport: r.str(), Since: r.u64(), Carried: r.u32(),
 		}
+	case KindAwaited:
+		return readAwaited(r)
 	case KindLost:
 		return Lost{ID: r.u32(), Text: r.text()}
 	case KindStartSpawner:
@@ -147,6 +149,9 @@ func (m Link) write(w *writer) {
 	w.u32(m.TargetCreation)
 	w.u32(m.Serial)
 	w.bool(m.Respawned)
+	w.bool(m.Accepted)
+	w.str(m.Transport)
+	w.u64(m.Since)
 	w.u32(m.Carried)
 }
 

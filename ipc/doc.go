@@ -31,6 +31,7 @@
 //	  │                                         │      ended, and it goes on
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
+//	  │ Awaited{nodes} ───────────────────────► │      to the child only, when it changes
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
 //	  ·                                         ·

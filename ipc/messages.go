@@ -47,6 +47,8 @@ const (
 
 	KindHost     Kind = 40
 	KindStanding Kind = 41
+
+	KindAwaited Kind = 48
 )
 
 // Message is one of the types below.
@@ -124,6 +126,9 @@ type Link struct {
 	TargetCreation uint32
 	Serial         uint32 // of the pids that the child gives; those before were another's
 	Respawned      bool   // the node is up: another child has served it before
+	Accepted       bool   // the node has made the connection
+	Transport      string // "tcp", "tls" or "unix", for people
+	Since          uint64 // when it was made, in milliseconds of Unix time, for people
 	Carried        uint32
 }
 

@@ -26,7 +26,7 @@ func (g *guard) onTeam(d crew.Do) {
 	}
 	if d&crew.DoServe != 0 {
 		g.watch()
-		g.rose = true
+		g.rose, g.awaited = true, nil
 		if g.up != nil {
 			g.up()
 			g.up = nil

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"erluv/discover"
+	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
+	"erluv/mainproc/permit"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 )
@@ -38,6 +40,7 @@ type roles interface {
 	Standing() []any
 	Watch(report func(crew.Event))
 	Ask(reason string) error
+	Await(nodes []ipc.Waits) error
 	Fall()
 	Left() (etf.Term, error)
 	End()
@@ -92,10 +95,11 @@ type guard struct {
 	doors doors
 	name  string // of our node, if connections come by themselves
 
-	open  bool  // connections come by themselves
-	stays bool  // the crew goes on without a connection, as long as one may come
-	rose  bool  // a crew has served
-	why   error // no crew could be started, before any connection
+	open    bool        // connections come by themselves
+	stays   bool        // the crew goes on without a connection, as long as one may come
+	awaited []ipc.Waits // of which the child was told
+	rose    bool        // a crew has served
+	why     error       // no crew could be started, before any connection
 
 	quit   chan struct{} // somebody wants to know how all stands
 	events chan event    // unbuffered: the owner is never away for long
@@ -131,6 +135,7 @@ type line struct {
 	keeper  keeper
 	cancel  context.CancelFunc // an attempt to connect
 	running int                // goroutines that have yet to report: connect, hand, keeper
+	refused error              // why there is no connection; nil: it was not lost or refused yet
 	due     time.Time
 	noted   link.State
 }
@@ -408,6 +413,27 @@ func (g *guard) served() string {
 	return strings.Join(names, ", ")
 }
 
+// tellAwaited tells the child to which nodes there is to be a connection, if that is news. When
+// it cannot be told it is tried again with the next event.
+func (g *guard) tellAwaited() {
+	var list []ipc.Waits
+	for _, l := range g.lines {
+		if l.State != link.Connecting && l.State != link.Waiting {
+			continue
+		}
+		why := ""
+		if l.refused != nil {
+			why = permit.Printable(l.refused.Error())
+		}
+		for _, node := range strings.Split(l.target, ", ") { // with serve = first these are several
+			list = append(list, ipc.Waits{Node: node, Why: why})
+		}
+	}
+	if !slices.Equal(list, g.awaited) && g.team.roles.Await(list) == nil {
+		g.awaited = list
+	}
+}
+
 // note logs what people want to know of a new state, and tells the service manager.
 func (g *guard) note() {
 	for _, l := range g.lines {
@@ -420,6 +446,7 @@ func (g *guard) note() {
 			g.log.Info("node up", "node", l.link.Local.Name, "target", l.link.Peer.Name)
 			g.told.up("serving %s as %s", g.served(), l.link.Local.Name)
 		case link.Waiting:
+			l.refused = l.Err
 			g.log.Warn("trying again", "in", l.Delay.Round(time.Millisecond), "error", l.Err, "target", l.target)
 			if served := g.served(); served != "" {
 				g.told.status("serving %s; trying again: %v", served, l.Err)
@@ -431,6 +458,9 @@ func (g *guard) note() {
 				g.log.Error("not trying again", "error", l.Err, "target", l.target)
 			}
 		}
+	}
+	if g.team.State == crew.Serving {
+		g.tellAwaited()
 	}
 	if t := &g.team; t.State != t.noted {
 		t.noted = t.State

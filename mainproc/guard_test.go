@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
@@ -49,6 +50,7 @@ type fakeWorld struct {
 	watchdog time.Duration // of a service manager that listens; 0: there is none
 	logged   bytes.Buffer  // what the guard logs, in the form of slog
 	quit     chan struct{}
+	awaited  []string // what crews were told of these
 }
 
 func (w *fakeWorld) note(format string, args ...any) {
@@ -204,6 +206,13 @@ func (c *fakeCrew) Ask(reason string) error {
 	return nil
 }
 
+func (c *fakeCrew) Await(nodes []ipc.Waits) error {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.awaited = append(c.w.awaited, fmt.Sprint(nodes))
+	return nil
+}
+
 func (c *fakeCrew) End() {
 	if !c.w.stubborn {
 		c.leave()
@@ -242,7 +251,7 @@ func (w *fakeWorld) guard() *guard {
 		return g
 	}
 	for id := range uint32(max(w.lines, 1)) {
-		l := &line{id: id + 1, connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
+		l := &line{id: id + 1, target: []string{"one", "two"}[min(id, 1)], connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
 		l.Retry, l.Jitter = true, func(d time.Duration) time.Duration { return d }
 		g.lines = append(g.lines, l)
 	}
@@ -674,6 +683,32 @@ func TestGuardOneOfTwoIsLost(t *testing.T) {
 		t.Error(err)
 	}
 	w.wantSorted(t, "0s connected", "0s connected 2", "100ms connected 2", "1s ask term")
+}
+
+// TestGuardTellsWhatIsAwaited: each child is told once to which nodes there is no connection, and why.
+func TestGuardTellsWhatIsAwaited(t *testing.T) {
+	w := &fakeWorld{lines: 2, connects: func(n int) error {
+		if n == 3 || n == 4 {
+			return errors.New("refused")
+		}
+		return nil
+	}}
+	err := during(t, w, func(stop func(string)) {
+		w.awaited = nil // one link was made first
+		w.crews[0].says <- crew.Event{Kind: crew.Lost, Link: 2, Err: errTest}
+		after(time.Minute)
+		w.crash()
+		after(time.Second)
+		w.keepers[1].says <- nil
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if got, want := fmt.Sprint(w.awaited), "[[{two test}] [{two refused}] []]"; got != want {
+		t.Errorf("the children were told %s, want %s", got, want)
+	}
 }
 
 // TestGuardLosesUnknown: a child that says so of what it never had is not to be relied on.

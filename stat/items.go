@@ -33,6 +33,10 @@ func (n *Node) Items() []Item {
 	for _, u := range n.AllowUsers {
 		users = append(users, u.items())
 	}
+	connections := []any{}
+	for _, c := range n.Connections {
+		connections = append(connections, c.items())
+	}
 	limits := []Item{}
 	for _, l := range n.Limits {
 		limits = append(limits, Item{l.Name, l.Has})
@@ -49,6 +53,7 @@ func (n *Node) Items() []Item {
 		{"child_os_pid", int64(n.ChildPID)},
 		{"spawner_os_pid", int64(n.SpawnerPID)},
 		{"allow_users", users},
+		{"connections", connections},
 		{"cookie", n.Cookie},
 		{"controller", Word(n.Controller)},
 		{"contained", Word(n.Contained)},
@@ -61,6 +66,33 @@ func (n *Node) Items() []Item {
 		{"sandbox", n.Sandbox.items()},
 		{"limits", limits},
 	}, n.Host.items()...)
+}
+
+func (c *Connection) items() []Item {
+	if !c.Connected {
+		return []Item{
+			{"node", Word(c.Node)},
+			{"state", Word("waiting")},
+			{"workers", int64(c.Workers)},
+			{"error", unless(c.Why == "", c.Why)},
+		}
+	}
+	direction := Word("dialled")
+	if c.Accepted {
+		direction = "accepted"
+	}
+	return []Item{
+		{"node", Word(c.Node)},
+		{"state", Word("connected")},
+		{"direction", direction},
+		{"transport", Word(c.Transport)},
+		{"since", c.Since.UnixMilli()},
+		{"links", int64(c.Links)},
+		{"monitors", int64(c.Monitors)},
+		{"workers", int64(c.Workers)},
+		{"sent", c.Sent},
+		{"received", c.Received},
+	}
 }
 
 func (u *User) items() []Item {

@@ -20,6 +20,7 @@ type Node struct {
 	MainPID, ChildPID int
 	SpawnerPID        int
 	AllowUsers        []User
+	Connections       []Connection
 	Cookie            string // where it was found, never what it is
 	Controller        string
 	Contained         string // pidns, cgroup or group
@@ -32,6 +33,21 @@ type Node struct {
 	Sandbox           Sandbox
 	Limits            []Limit
 	Host              Host
+}
+
+// Connection is one to a node, or one that is being made.
+type Connection struct {
+	Node      string
+	Connected bool
+	Accepted  bool   // the node has made it
+	Transport string // tcp, tls or unix; "": there is none yet
+	Since     time.Time
+
+	Links, Monitors int // of workers, by processes of the node
+	Workers         int // whose owner is there
+
+	Sent, Received int64  // bytes, since the child has it
+	Why            string // it could not be made; "": it was not tried
 }
 
 // User is one that programs may be run as besides Node.User.

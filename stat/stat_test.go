@@ -23,6 +23,10 @@ func filled() *Snapshot {
 			Name: "erluv_1@h", Target: "a@h", Version: "0.1", Status: "running", User: "nobody", UID: 65534, GID: 65534,
 			MainPID: 1, ChildPID: 2, SpawnerPID: 3, Cookie: "a file", Controller: "erluv", Contained: "pidns", Reach: "cgroup",
 			Groups: "owner", Uptime: 2 * time.Second, Workers: 2, MaxWorkers: 10, RefusedFrames: 1,
+			Connections: []Connection{
+				{Node: "a@h", Connected: true, Accepted: true, Transport: "tcp", Since: time.UnixMilli(7), Links: 1, Monitors: 2, Workers: 3, Sent: 4, Received: 5},
+				{Node: "b@h", Why: "refused"},
+			},
 			AllowUsers: []User{{Name: "www", UID: 33, Group: "www", GID: 33, Groups: []string{"adm"}}, {Name: "x", Group: "x", SpawnerPID: 9}},
 			Sandbox:    Sandbox{Mode: "auto", Seccomp: true}, Limits: []Limit{{"memory", true}, {"pids", false}},
 		},
@@ -50,6 +54,7 @@ func filled() *Snapshot {
 // all are the items of a snapshot, of each kind.
 func all(s *Snapshot) map[string][]Item {
 	return map[string][]Item{
+		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
 		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
 		"watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
 	}

@@ -178,6 +178,27 @@ func TestNodesReconnect(t *testing.T) {
 	}
 }
 
+// info has each connection, and the node that is not there, with the reason.
+func TestNodesInInfo(t *testing.T) {
+	e, nodes, s := serving(t, 2, "--serve", "all", "--reconnect", "always")
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	s[1].eval(t, `W = e2e:start(E, ["cat"]), M = monitor(process, W), ok`)
+	want := fmt.Sprintf("[{'%s',connected,dialled,tcp,1,0},{'%s',connected,dialled,tcp,2,1}]", nodes[0].name, nodes[1].name)
+	// The call itself is a monitor.
+	s[0].expect(t, want, `[{N, S, D, T, L + M, W} || #{node := N, state := S, direction := D, transport := T, links := L, monitors := M,
+		workers := W} <- lists:sort(e2e:call(E, {info, connections}))]`)
+	s[0].expect(t, "true", "Now = os:system_time(millisecond), [] =:= [C || #{since := T} = C <- e2e:call(E, {info, connections}), T > Now orelse T < Now - 3600000]")
+	nodes[1].killed = true
+	kill(t, nodes[1].cmd.Process.Pid, syscall.SIGKILL)
+	s[0].expect(t, "ok", fmt.Sprintf(`e2e:until(fun() ->
+		case lists:keysort(1, [{maps:get(node, C), maps:get(state, C), maps:get(error, C, none)} || C <- e2e:call(E, {info, connections})]) of
+			[{'%s', connected, none}, {'%s', waiting, Why}] -> binary:match(Why, <<"cannot">>) =/= nomatch;
+			_ -> false
+		end end)`, nodes[0].name, nodes[1].name))
+}
+
 // serve = first: one node is served; when it goes the next is. How soon is logged: less than
 // a second, where the machine is not busy with anything else.
 func TestNodesFirst(t *testing.T) {

@@ -76,6 +76,7 @@ func (c *Peer) Link(o *Observers, ours, pid etf.Pid) bool {
 		return false
 	}
 	c.observed++
+	c.linked++
 	c.ledger.add(watchOf(ipc.WatchLink, ours, pid))
 	return true
 }
@@ -86,6 +87,7 @@ func (c *Peer) Unlink(o *Observers, ours, pid etf.Pid) bool {
 		return false
 	}
 	c.observed--
+	c.linked--
 	c.ledger.remove(watchOf(ipc.WatchLink, ours, pid))
 	return true
 }
@@ -111,6 +113,9 @@ func (c *Peer) Demonitor(o *Observers, ours, from etf.Pid, ref etf.Raw) {
 
 // Observed is how many links and monitors there are, of all our processes.
 func (c *Peer) Observed() int { return c.observed }
+
+// Linked is how many of them are links.
+func (c *Peer) Linked() int { return c.linked }
 
 // Remembered is what is remembered for processes of ours: links and monitors, bytes of the
 // ledger, and receivers that are sent something.

@@ -73,6 +73,7 @@ type Peer struct {
 
 	ledger    ledger
 	observed  int // links and monitors
+	linked    int // links
 	farewells farewells
 	questions map[uint64]*question // by the pid that is to be answered
 	flows     flows
@@ -99,6 +100,9 @@ func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host, log *ipc
 
 // Node is the node's name.
 func (c *Peer) Node() etf.Atom { return c.node }
+
+// Traffic is how many bytes were written and handled since this child has the connection.
+func (c *Peer) Traffic() (sent, received uint64) { return c.stream(), c.in.pos }
 
 // Has says whether a process is the node's.
 func (c *Peer) Has(pid etf.Pid) bool { return pid.Node == c.node }

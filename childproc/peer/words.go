@@ -234,6 +234,7 @@ func (c *Peer) say(f *Farewell) {
 		to := c.theirs(f.Observers.links.list[f.links].key)
 		f.links++
 		c.observed--
+		c.linked--
 		c.ledger.remove(watchOf(ipc.WatchLink, f.Pid, to))
 		c.Exit(f.Pid, to, f.Reason)
 	default:

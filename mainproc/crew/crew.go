@@ -134,6 +134,11 @@ func (c *Crew) Ask(reason string) error {
 	return c.child.say(ipc.Stop{Reason: reason})
 }
 
+// Await tells the child to which nodes main is connecting. It never waits either.
+func (c *Crew) Await(nodes []ipc.Waits) error {
+	return c.child.say(ipc.Awaited{Nodes: nodes})
+}
+
 // End ends the conversations.
 func (c *Crew) End() {
 	c.mu.Lock()

@@ -144,7 +144,7 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 		return nil, err
 	}
 	local.Cookie = ""
-	return &Link{Local: local, Peer: peer, transport: t, self: a.Self, log: a.Trace}, nil
+	return &Link{Local: local, Peer: peer, transport: t, accepted: true, self: a.Self, log: a.Trace}, nil
 }
 
 // pace holds a rate: of what comes more often, each after a burst waits for its turn.

@@ -34,6 +34,8 @@ type Link struct {
 	in   []byte
 	skip int
 
+	accepted  bool      // the node has made it
+	since     time.Time // when it was given first, which is as soon as it is there
 	self      *Self
 	respawned bool     // another child has served it before
 	carried   []string // records of watches that have outlived that one
@@ -77,18 +79,33 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 		ipc.Trace(book.conn, l.log, "child's ledger")
 	}
 	carried := book.carry(l.carried)
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
 	l.mu.Lock()
 	l.given = &given{base: base, lost: lost, journal: j, ledger: book}
 	l.mu.Unlock()
 	err = send(ipc.Link{
 		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
 		Target: l.Peer.Name, TargetCreation: l.Peer.Creation,
-		Serial: serial, Respawned: l.respawned, Carried: uint32(len(carried)),
+		Serial: serial, Respawned: l.respawned, Accepted: l.accepted, Transport: l.transportName(), Since: uint64(l.since.UnixMilli()), Carried: uint32(len(carried)),
 	}, l.transport.descriptor(), j.FD(), theirs.FD())
 	for i := 0; i < len(carried) && err == nil; i++ {
 		err = send(carried[i])
 	}
 	return err
+}
+
+// transportName is what carries the connection, for people.
+func (l *Link) transportName() string {
+	if l.Local.TLS {
+		return "tls"
+	}
+	to, err := unix.Getsockname(l.transport.descriptor())
+	if _, local := to.(*unix.SockaddrUnix); err == nil && local {
+		return "unix"
+	}
+	return "tcp"
 }
 
 // Drain reads what the child has told of whom it watches, into buf of ipc.MaxPacket bytes.

@@ -36,7 +36,9 @@ func TestGive(t *testing.T) {
 	if err != nil || len(said) != 2 {
 		t.Fatalf("%v, %v", said, err)
 	}
-	if want := (ipc.Link{ID: 7, Node: "us@h", Creation: 4, Target: "them@h", TargetCreation: 9, Serial: 3, Carried: 1}); said[0] != want {
+	if want := (ipc.Link{
+		ID: 7, Node: "us@h", Creation: 4, Target: "them@h", TargetCreation: 9, Serial: 3, Transport: "tcp", Since: uint64(l.since.UnixMilli()), Carried: 1,
+	}); said[0] != want || time.Since(l.since) > time.Hour {
 		t.Errorf("%+v, want %+v", said[0], want)
 	}
 	if err := l.Drain(make([]byte, ipc.MaxPacket)); err != nil {
