@@ -27,6 +27,7 @@ var everyMessage = []ipc.Message{
 	ipc.Logs{},
 	ipc.Log{Text: "t"},
 	ipc.Lost{ID: 1, Text: "t"},
+	ipc.Awaited{Nodes: []ipc.Waits{{Node: "n@h"}}},
 	ipc.Host{OnlyClasses: true},
 	ipc.Standing{Wish: ipc.WishStandby},
 	&ipc.Spawn{Program: "p", Args: []string{"p"}},
