@@ -111,12 +111,8 @@ func (c *Config) Check() error {
 		}
 		c.Cookie = cookie
 	}
-	if c.TLS {
-		if t, _, err := c.ReadTLS(TLSClient); err != nil {
-			problems = append(problems, err.Error())
-		} else {
-			c.TLSIgnored = t.Ignored
-		}
+	if err := c.checkTLS(); err != nil {
+		problems = append(problems, err.Error())
 	}
 	if len(problems) > 0 {
 		return &Error{problems}

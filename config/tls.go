@@ -58,6 +58,28 @@ func (c *Config) ReadTLS(side TLSSide) (t *TLS, f TLSFiles, err error) {
 	return t, f, err
 }
 
+// checkTLS looks whether TLS can be spoken, as each side that is wanted.
+func (c *Config) checkTLS() error {
+	if !c.TLS {
+		return nil
+	}
+	if len(c.Targets) > 0 || c.Discover != "" {
+		t, _, err := c.ReadTLS(TLSClient)
+		if err != nil {
+			return err
+		}
+		c.TLSIgnored = t.Ignored
+	}
+	if c.Listen.On() {
+		t, _, err := c.ReadTLS(TLSServer)
+		if err == nil && t.Cert == "" {
+			err = errors.New("tls: nodes that connect to erluv need a certificate of ours: name the file in tls_cert (in an optfile: certfile)")
+		}
+		return err
+	}
+	return nil
+}
+
 // tls finishes what says how TLS is spoken.
 func (l *loader) tls(c *Config) {
 	single := []string{"tls_ca", "tls_cert", "tls_key", "tls_verify", "tls_server_name"}

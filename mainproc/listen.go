@@ -31,7 +31,7 @@ const (
 
 // listen has nodes connect by themselves, as the configuration says. The listeners are open when
 // it returns; the guard closes them.
-func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self) error {
+func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self, relay link.StartRelay) error {
 	if !cfg.Listen.On() {
 		return nil
 	}
@@ -47,15 +47,23 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self)
 		g.log.Warn(problem)
 	}
 	g.name, g.open = name, true
-	allow := func(_ net.Conn, p dist.Peer) error {
-		if !cfg.MayConnect(p.Name) {
+	allow := func(conn net.Conn, p dist.Peer) error {
+		switch {
+		case !cfg.MayConnect(p.Name):
 			return errors.New("allow_nodes has no such name")
+		case cfg.SpeaksTLS(p.Name) && !link.OverTLS(conn):
+			return errors.New("it does not speak TLS, and tls_nodes has its name")
 		}
 		return nil
 	}
+	door := link.Door{Allow: allow}
+	if cfg.TLS {
+		door.Carry = link.NewSecure(cfg, relay).Carry
+	}
 	var doors []link.Door
 	for _, l := range open {
-		doors = append(doors, link.Door{Listener: l, Allow: allow})
+		door.Listener = l
+		doors = append(doors, door)
 		g.doors.at = append(g.doors.at, l.Addr().String())
 	}
 	keeper := epmd.Keeper{Addr: mapper(cfg), Name: alive(name), Port: uint16(portOf(open[0])), Tell: g.registered}

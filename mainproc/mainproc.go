@@ -85,11 +85,12 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 		log.Info("options of tls_optfile have no effect here", "options", strings.Join(cfg.TLSIgnored, ", "))
 	}
 	self := link.NewSelf(cfg)
-	if err := g.listen(ctx, cfg, self); err != nil {
+	relay := relaysOf(launcher.Relays())
+	if err := g.listen(ctx, cfg, self, relay); err != nil {
 		return err
 	}
 	g.stays = keeps(cfg)
-	g.dial(cfg, self, relaysOf(launcher.Relays()))
+	g.dial(cfg, self, relay)
 	return g.run(ctx)
 }
 

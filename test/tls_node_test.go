@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -283,4 +285,94 @@ func TestTLSRenewed(t *testing.T) {
 	}
 	replace(p.ca.Issue(certtest.Wish{}))
 	s.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 60000 -> none end")
+}
+
+// Nodes connect by themselves: one that speaks TLS, and one that does not, as tls_nodes has it.
+// The connection outlives the child. Who must speak TLS and does not is refused, in words.
+//
+//erluv:releases
+//erluv:users
+func TestTLSAccept(t *testing.T) {
+	// OTP 25 looks for the host of our name as a DNS name, later ones as an address.
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+	p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+	over, plain := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}"), newNode(t, nodeOptions{})
+	refused := newNode(t, nodeOptions{noise: true})
+	e := listening(t, plain, append(p.flags(t), "--tls-nodes", strings.Join([]string{over.name, refused.name}, ","), "--die-timeout", "60s")...)
+	on := func(n *node) session {
+		s := n.session(t)
+		s.eval(t, e.binds().String()+"process_flag(trap_exit, true), W = e2e:start(E, [\"cat\"]), monitor_node(E, true)")
+		return s
+	}
+	s := []session{on(over), on(plain)}
+	if len(e.relays()) != 1 {
+		t.Errorf("there are %d relays", len(e.relays()))
+	}
+	handOver(t, s[0], s[1], "W", "V")
+	s[1].expect(t, "ok", `e2e:call(V, {write, <<"x">>})`)
+	s[0].expect(t, `<<"x">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
+	refused.expect(t, "pang", "net_adm:ping(E)", e.binds())
+	e.wrote(t, "it does not speak TLS, and tls_nodes has its name")
+	// The child is killed: both connections stay.
+	relay := e.relay(t)
+	kill(t, s[0].childOf(t), syscall.SIGKILL)
+	for _, s := range s {
+		s.expect(t, "child_crashed", "receive {'EXIT', W, Why} -> Why after 20000 -> none end")
+	}
+	s[0].eval(t, "{erluv_main, E} ! respawn")
+	for _, s := range s {
+		s.expect(t, "ok", "e2e:until(fun() -> is_map(catch e2e:call(E, info)) end)")
+		s.expect(t, "none", "receive {nodedown, E} -> down after 0 -> none end")
+	}
+	if e.relay(t) != relay {
+		t.Error("there is another relay")
+	}
+	// The relay ends with the node's connection.
+	s[0].expect(t, "true", "erlang:disconnect_node(E)")
+	if !until(endTime, relay.gone) {
+		t.Error("the relay is left behind")
+	}
+	s[1].expect(t, "true", "is_map(e2e:call(E, info))")
+}
+
+// childOf is the child of the erluv that a session has as E.
+func (s session) childOf(t *testing.T) int {
+	t.Helper()
+	pid, err := strconv.Atoi(s.eval(t, "e2e:call(E, {info, child_os_pid})"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// Strangers that begin to speak TLS cost main a process each: a bounded number of them at once, and
+// in a second. A node is let in beside them.
+func TestTLSStrangers(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+	p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+	n, late := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}"), p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+	e := listening(t, n, p.flags(t)...)
+	n.expect(t, "pong", "net_adm:ping(E)", e.binds())
+	address := fmt.Sprintf("127.0.0.1:%d", e.port(t))
+	for i := range 200 {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// The beginning of a record that does not come, or a record that is none.
+		_, _ = conn.Write([][]byte{{0x16, 3, 1, 2, 0}, []byte("\x16\x03\x01\x00\x02junk")}[i%2])
+	}
+	most := 0
+	if !until(startTime, func() bool { most = max(most, len(e.relays())); return most > 10 }) {
+		t.Fatalf("only %d relays were started", most)
+	}
+	late.expect(t, "pong", "net_adm:ping(E)", e.binds())
+	n.expect(t, "true", "is_map(e2e:call(E, info))", e.binds())
+	if !until(2*endTime, func() bool { most = max(most, len(e.relays())); return len(e.relays()) == 2 }) {
+		t.Errorf("%d relays are left", len(e.relays()))
+	}
+	if most > 2+64 {
+		t.Errorf("there were %d relays", most)
+	}
 }

@@ -32,9 +32,6 @@ type Door struct {
 	// it. Nil: the handshake is done on the connection itself, which is one of TCP.
 	Carry func(ctx context.Context, conn net.Conn) (net.Conn, func() (transport, error), error)
 
-	// TLS says that Carry leads through TLS: see dist.Local.
-	TLS bool
-
 	// Allow says why a node may not connect there, or nil. Its name is not proved yet.
 	Allow func(conn net.Conn, peer dist.Peer) error
 }
@@ -124,7 +121,7 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	}
 	defer conn.Close()
 	a := h.acceptor
-	local := dist.Local{Name: h.name, Creation: a.Self.creation, Cookie: a.Cookie, Flags: dist.Default, TLS: d.TLS}
+	local := dist.Local{Name: h.name, Creation: a.Self.creation, Cookie: a.Cookie, Flags: dist.Default, TLS: OverTLS(conn)}
 	var no error
 	peer, err := dist.Accept(ctx, conn, local, func(p dist.Peer) string {
 		h.lobby.name(g)
@@ -137,7 +134,7 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 		return nil, fmt.Errorf("%w: %w", err, no)
 	}
 	if err != nil {
-		return nil, err
+		return nil, whyRefused(conn, err)
 	}
 	t, err := make()
 	if err != nil {
