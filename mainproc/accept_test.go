@@ -327,7 +327,7 @@ func TestGuardMeetsOneOfSeveral(t *testing.T) {
 				return nil, errTest
 			}
 			return &link.Link{ID: 1, Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: to.Node}}, nil
-		}}
+		}, passed: func(discover.Target, error) {}}
 		c.set(targets("a@h", "b@h"))
 		g.lines[0].choice, g.lines[0].connect, g.lines[0].Always, g.nodes.choice, g.nodes.last = c, c.connect, true, c, 1
 	}

@@ -53,9 +53,16 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 			return &line{id: id, target: t.Node, connect: connect(id, t), Life: life}
 		}
 	} else {
-		n.choice = &choice{known: make(chan struct{}), dial: func(ctx context.Context, t discover.Target) (*link.Link, error) {
-			return connect(1, t)(ctx)
-		}}
+		n.choice = &choice{
+			known: make(chan struct{}),
+			dial: func(ctx context.Context, t discover.Target) (*link.Link, error) {
+				return connect(1, t)(ctx)
+			},
+			// When none accepts, this is in the error.
+			passed: func(t discover.Target, err error) {
+				g.log.Warn("the next node has its turn", "error", err, "target", t.Node)
+			},
+		}
 		n.last = 1
 		g.lines = []*line{{id: n.last, connect: n.choice.connect, choice: n.choice, Life: life}}
 	}
@@ -154,7 +161,8 @@ func namesOf(targets []discover.Target) string {
 // choice connects to the first of several nodes that accepts. When that goes the next has its
 // turn.
 type choice struct {
-	dial func(context.Context, discover.Target) (*link.Link, error)
+	dial   func(context.Context, discover.Target) (*link.Link, error)
+	passed func(discover.Target, error) // told of each that refused before the one that accepted
 
 	mu      sync.Mutex
 	targets []discover.Target
@@ -214,7 +222,8 @@ func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 		return nil, context.Cause(ctx)
 	}
 	var refused []error
-	for _, t := range c.turns() {
+	turns := c.turns()
+	for _, t := range turns {
 		c.dials(t.Node)
 		l, err := c.dial(ctx, t)
 		c.dials("")
@@ -222,6 +231,9 @@ func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 			c.mu.Lock()
 			c.last = t.Node
 			c.mu.Unlock()
+			for i, err := range refused {
+				c.passed(turns[i], err)
+			}
 			return l, nil
 		}
 		if refused = append(refused, err); ctx.Err() != nil {

@@ -34,6 +34,8 @@ func TestChoice(t *testing.T) {
 		asked = append(asked, to.Node)
 		return &link.Link{}, down[to.Node]
 	}}
+	var passed []string
+	c.passed = func(to discover.Target, err error) { passed = append(passed, to.Node+": "+err.Error()) }
 	c.set(targets("a", "b", "c"))
 	connect := func(want ...string) error {
 		t.Helper()
@@ -60,6 +62,10 @@ func TestChoice(t *testing.T) {
 	down["c"] = dist.ErrCookie
 	if err := connect("c", "e"); !link.IsFinal(err) || ExitStatus(err) != 3 {
 		t.Errorf("%v (final %v, status %d)", err, link.IsFinal(err), ExitStatus(err))
+	}
+	// Of those that refuse it tells only when another one accepts.
+	if want := []string{"c: c is down", "c: c is down", "c: c is down"}; !slices.Equal(passed, want) {
+		t.Errorf("passed over: %q, want %q", passed, want)
 	}
 	// Without any it waits until one is known.
 	c.set(nil)

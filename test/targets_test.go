@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// serves starts an erluv that is to serve these names, by the cookie of a node.
+func (n *node) serves(t *testing.T, names string, args ...string) *erluv {
+	t.Helper()
+	name := fmt.Sprintf("e%d", serial.Add(1))
+	e, err := n.run(nil, append([]string{"run", "--nodes", names, "--name", name, "--host", "127.0.0.1", n.cookieFile()}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.erluv = name + "@127.0.0.1"
+	t.Cleanup(func() {
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+		e.report(t)
+	})
+	return e
+}
+
+// logs waits until erluv has logged something.
+func (e *erluv) logs(t *testing.T, text string) {
+	t.Helper()
+	if !until(evalTime, func() bool { return strings.Contains(e.stderr.String(), text) || !e.running() }) || !e.running() {
+		t.Fatalf("erluv does not log %q", text)
+	}
+}
+
+// A node in the list by two names is connected once, by the one that it has itself. The log says so
+// of the other, which is tried again without an effect on what serves.
+func TestOneNodeByTwoNames(t *testing.T) {
+	for _, serve := range []string{"first", "all"} {
+		t.Run(serve, func(t *testing.T) {
+			n := newNode(t, nodeOptions{})
+			s := n.session(t)
+			s.controls(t, "erluv")
+			alive, _, _ := strings.Cut(n.name, "@")
+			e := n.serves(t, alive+"@localhost,"+n.name, "--serve", serve)
+			e.isUp(t, s)
+			e.logs(t, `the node there calls itself \"`+n.name+`\": connect to it by that name`)
+			if serve == "all" {
+				e.again(t, alive+"@localhost")
+			}
+			s.expect(t, "{true,none}", "{nodes(hidden) =:= [E], receive Other -> Other after 0 -> none end}")
+		})
+	}
+}
+
+// again waits until erluv has failed twice more to connect to a node.
+func (e *erluv) again(t *testing.T, node string) {
+	t.Helper()
+	count := func() (n int) {
+		for line := range strings.Lines(e.stderr.String()) {
+			if strings.Contains(line, "trying again") && strings.Contains(line, "target="+node) {
+				n++
+			}
+		}
+		return n
+	}
+	before := count()
+	if !until(evalTime, func() bool { return count() >= before+2 }) {
+		t.Fatalf("%s is not dialled again", node)
+	}
+}
+
+// A node that accepts connections and says nothing: those behind it in the list are served, at
+// once with all, after its time has run out with first.
+func TestSilentTarget(t *testing.T) {
+	silent := newHost(t, "silent") // it accepts nobody; the kernel does
+	for _, serve := range []string{"first", "all"} {
+		t.Run(serve, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t, nodeOptions{})
+			s := n.session(t)
+			s.controls(t, "erluv")
+			e := n.serves(t, silent.local.Name+","+n.name, "--serve", serve)
+			e.isUp(t, s)
+			e.logs(t, "the handshake with "+silent.local.Name+" did not end in time")
+			s.expect(t, "{true,none}", "{is_map(e2e:call(E, info)), receive Other -> Other after 0 -> none end}")
+		})
+	}
+}
+
+// Several erluvs serve the same nodes: each is a node of its own for all of them.
+func TestSeveralOnSeveral(t *testing.T) {
+	nodes := []*node{newNode(t, nodeOptions{}), newNode(t, nodeOptions{}), newNode(t, nodeOptions{})}
+	names := nodes[0].name + "," + nodes[1].name + "," + nodes[2].name
+	var all []*erluv
+	for range 4 {
+		all = append(all, nodes[0].serves(t, names, "--serve", "all"))
+	}
+	each := bind{}
+	for i, e := range all {
+		each[fmt.Sprintf("E%d", i)] = atom(e.erluv)
+	}
+	for _, n := range nodes {
+		n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E0, E1, E2, E3]) end, 60000)", each)
+	}
+	// One goes; what the others have on any node stays.
+	s := nodes[1].session(t)
+	s.eval(t, "process_flag(trap_exit, true), Ws = [e2e:start(E, [\"cat\"]) || E <- [E0, E1, E2, E3]], ok", each)
+	if err := all[0].stop(); err != nil {
+		t.Error(err)
+	}
+	s.expect(t, "true", "receive {'EXIT', P, _} -> P =:= hd(Ws) after 20000 -> none end")
+	for _, n := range nodes {
+		n.expect(t, "{ok,3}", `{e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E1, E2, E3]) end),
+			length([ok || E <- [E1, E2, E3], {_, _} <- e2e:call(E, workers)])}`, each)
+	}
+	s.expect(t, "{[ok,ok,ok],none}", "{[e2e:call(W, {write, <<\"x\">>}) || W <- tl(Ws)], receive {'EXIT', _, _} = Exit -> Exit after 0 -> none end}")
+}
