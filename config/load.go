@@ -44,7 +44,7 @@ type Warning string
 func Load(s Sources) (*Config, []Warning, error) {
 	l := loader{Sources: s, env: environment(s.Environ)}
 	file, shown := l.file()
-	found := append(l.entries(file, &shown), l.given()...)
+	found := l.aboutEntry(append(l.entries(file, &shown), l.given()...))
 	c := &Config{machine: s.Machine, settings: []Setting{shown}}
 	for i := range keys {
 		if slot := slotOf(&keys[i]); slot[0] == &keys[i] {

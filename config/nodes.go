@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"erluv/discover"
@@ -85,8 +86,26 @@ func (l *loader) target(c *Config) {
 	}
 }
 
-// enter has the node that is the argument dialled, and it alone. Where another node listens is
-// of no use then, and a name that is kept for the node that serves may be in use.
+// aboutEntry leaves out of what file and environment say what is about a node to serve, when
+// another one is the argument: which, where it listens, and the name that erluv has there, which
+// may be in use.
+func (l *loader) aboutEntry(found []candidate) []candidate {
+	if l.Entry == "" {
+		return found
+	}
+	served := slices.ContainsFunc(found, func(a candidate) bool { return a.key.Name == "node" && a.value == l.Entry })
+	return slices.DeleteFunc(found, func(a candidate) bool {
+		switch a.key.Name {
+		case "node", "nodes", "serve", "discover", "discover_name", "discover_interval", "name":
+			return a.rank != fromArgs
+		case "address":
+			return a.rank != fromArgs && !served
+		}
+		return false
+	})
+}
+
+// enter has the node that is the argument dialled, and it alone.
 func (l *loader) enter(c *Config) {
 	if l.Entry == "" {
 		return
@@ -94,12 +113,6 @@ func (l *loader) enter(c *Config) {
 	if err := checkNode(l.Entry); err != nil {
 		l.problem("%q %v: it takes the name of a node, name@host", l.Entry, err)
 		return
-	}
-	if c.Node != l.Entry && c.setting("address").used.rank != fromArgs {
-		c.Address = ""
-	}
-	if c.setting("name").used.rank != fromArgs {
-		c.Name = ""
 	}
 	c.Node, c.Nodes, c.Discover = l.Entry, nil, ""
 }

@@ -82,11 +82,12 @@ func TestEntry(t *testing.T) {
 		entry                  string
 		address, ownName, host string
 	}{
-		"nothing else":       {nil, nil, "a@localhost", "", "", "localhost"},
-		"another is served":  {map[string]string{"node": "b@10.0.0.1", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "", "", "localhost"},
-		"it is served":       {map[string]string{"node": "a@localhost", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "10.0.0.1:9", "", "localhost"},
-		"flags are about it": {map[string]string{"nodes": "b@h,c@h"}, map[string]string{"address": "h:8", "name": "me", "host": "vm"}, "a@h", "h:8", "me", "vm"},
-		"discovery":          {map[string]string{"discover": "file:/f"}, nil, "a@localhost", "", "", "localhost"},
+		"nothing else":                   {nil, nil, "a@localhost", "", "", "localhost"},
+		"another is served":              {map[string]string{"node": "b@10.0.0.1", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "", "", "localhost"},
+		"it is served":                   {map[string]string{"node": "a@localhost", "address": "10.0.0.1:9", "name": "erluv_1"}, nil, "a@localhost", "10.0.0.1:9", "", "localhost"},
+		"flags are about it":             {map[string]string{"nodes": "b@h,c@h"}, map[string]string{"address": "h:8", "name": "me", "host": "vm"}, "a@h", "h:8", "me", "vm"},
+		"a flag goes before the other's": {map[string]string{"node": "b@h", "address": "b:9", "name": "erluv_1"}, map[string]string{"address": "h:8", "name": "me"}, "a@localhost", "h:8", "me", "localhost"},
+		"discovery":                      {map[string]string{"discover": "file:/f"}, nil, "a@localhost", "", "", "localhost"},
 	} {
 		m := testMachine(t)
 		write(t, m, ".erlang.cookie", "OVEN")

@@ -29,16 +29,22 @@ const recorder = `spawn(fun() ->
 		end end)([]) end),
 	e2e:until(fun() -> whereis(recorder) =/= undefined end)`
 
-// newGrid starts nodes beside each other.
+// gridStarts is how many nodes start beside each other.
+const gridStarts = 4
+
+// newGrid starts nodes.
 func newGrid(t *testing.T, letters []string, args ...string) grid {
 	t.Helper()
 	g := grid{nodes: map[string]*node{}}
 	var mu sync.Mutex
 	var group sync.WaitGroup
+	turns := make(chan struct{}, gridStarts)
 	var failed error
 	var names []string
 	for _, letter := range letters {
 		group.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			n, err := startNode(nodeOptions{
 				name: fmt.Sprintf("%s_%d", letter, serial.Add(1)),
 				args: append([]string{"-connect_all", "false"}, args...),
@@ -271,12 +277,17 @@ func TestMapOfSilent(t *testing.T) {
 	kill(t, stopped.cmd.Process.Pid, syscall.SIGSTOP)
 	defer kill(t, stopped.cmd.Process.Pid, syscall.SIGCONT)
 	stopped.killed = true // for recorded
-	s := g.look(t, "a")
+	text := make(chan string)
+	go func() { // beside the other look, as each waits for the stopped node
+		defer close(text)
+		out, _, _ := looks(t, g.nodes["a"], "map", "--text", g.nodes["a"].name)
+		text <- out
+	}()
+	s, out := g.look(t, "a"), <-text
 	if got, want := s.edges(), "a-b a-e b-c c-d d-e c:silent"; got != want {
 		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}
 	g.unchanged(t, "a")
-	out, _, _ := looks(t, g.nodes["a"], "map", g.nodes["a"].name)
 	if !strings.Contains(g.names.Replace(out), "\n! c: it does not answer in time\n") {
 		t.Errorf("as text:\n%s", out)
 	}

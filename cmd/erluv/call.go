@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -16,9 +15,10 @@ import (
 )
 
 const (
-	aboutCall = `Call a function on a node, or with --all on every node of its cluster (see map), and
-print what it returns. Arguments are a list of Erlang terms, [] if there is none.
-What the function prints or logs appears at the node where it runs, and nowhere else.`
+	aboutCall = `Call a function on a node, or with --all on every node of its cluster (see
+map), and print what it returns. Arguments are a list of Erlang terms, [] if
+there is none. What the function prints or logs appears at the node where it
+runs, and nowhere else.`
 
 	examplesOfCall = `  erluv call shop@myhost erlang system_info '[otp_release]'
   erluv call shop@myhost --all erlang memory '[total]'
@@ -50,7 +50,7 @@ func callOf(c *command) *cobra.Command {
 
 func (k *callCommand) run(cmd *cobra.Command, args []string) error {
 	if k.timeout <= 0 {
-		return usageError{errors.New("--timeout takes what is more than 0")}
+		return usageError{errTimeout}
 	}
 	for _, name := range args[1:3] {
 		if !etf.Atom(name).Valid() || name == "" {

@@ -44,6 +44,8 @@ func TestCompletion(t *testing.T) {
 	for shell, how := range completes {
 		for line, want := range map[string]string{
 			"erluv pi":                      "ping",
+			"erluv ma":                      "map",
+			"erluv call --al":               "--all",
 			"erluv run --sandbox st":        "strict",
 			"erluv config --die":            "--die-timeout",
 			"erluv run --cookie-file ./coo": "./cookie.txt",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -75,6 +76,8 @@ func open(ctx context.Context, cfg *config.Config) (view, error) {
 func (v view) look(ctx context.Context, limits cluster.Limits) (*cluster.Map, error) {
 	return cluster.Look(ctx, v, v.Peer().Name, string(v.Self().Node), limits)
 }
+
+var errTimeout = errors.New("--timeout takes what is more than 0")
 
 // print writes what a command has to say, and nothing else, to standard output.
 func print(w io.Writer, text string) error {

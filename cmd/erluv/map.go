@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	aboutMap = `Draw the whole cluster that a node is part of, sparse or not: which nodes there are,
-and which of them are connected. Each node is asked by way of its neighbours, on
-the connections that they have: no node gets a new one, but the one that is named,
-to which erluv connects as a hidden node.`
+	aboutMap = `Draw the cluster that a node is part of, sparse or not: which nodes there are,
+and which of them are connected. Each is asked by way of its neighbours, on
+connections that they have, so no node gets a new one. Only the node that is
+named has a guest, which is erluv as a hidden node.`
 
 	examplesOfMap = `  erluv map shop@myhost
   erluv map --dot shop@myhost | dot -Tsvg >cluster.svg

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	aboutNames = `Print which nodes the EPMD of a host knows, by default of this one: their names,
+	aboutNames = `Print which nodes the EPMD of a host knows, by default of this one: their names
 without the host, and the ports at which they listen.`
 
 	examplesOfNames = `  erluv names
@@ -44,6 +44,9 @@ func namesOf(c *command) *cobra.Command {
 }
 
 func (n *namesCommand) run(_ *cobra.Command, args []string) error {
+	if n.timeout <= 0 {
+		return usageError{errTimeout}
+	}
 	cfg, err := n.load()
 	if err != nil {
 		return err
