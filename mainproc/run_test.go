@@ -247,6 +247,9 @@ func TestRefusals(t *testing.T) {
 			if got := ExitStatus(err); got != tt.status {
 				t.Errorf("exit status %d, want %d", got, tt.status)
 			}
+			for end := time.Now().Add(waitBound); len(n.conns) < tt.conns && time.Now().Before(end); {
+				time.Sleep(time.Millisecond) // the node says so when its side has ended
+			}
 			if len(n.conns) != tt.conns {
 				t.Errorf("%d connections, want %d", len(n.conns), tt.conns)
 			}
