@@ -29,6 +29,10 @@
 //	    ▲                          offered
 //	    └──── gone: again ── closing ── gone: no more ──► ended
 //
+// The link of a node that has connected by itself begins open, and ends with its connection. A link
+// that erluv makes is met as long as its node has made one: it goes there from closing, in place of
+// waiting, or from waiting, and on to waiting when the node's own has ended.
+//
 // A link that is lost is closing, from wherever it was; the others go on. When the child
 // dies, each link is orphaned, and kept by main itself as soon as the roles have been
 // reaped; the first that another child is offered is handed to it with all that it needs.
