@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestChaosChild with three nodes, two that were dialled and one that has connected: a kill of the child
+// is told on each connection, each is taken over, and no node has got a wrong byte.
+func TestChaosNodes(t *testing.T) {
+	e, nodes, s := serving(t, 2, "--serve", "all", "--listen=local", "--die-timeout", "120s")
+	for _, s := range s {
+		e.isUp(t, s)
+	}
+	controller := s[0].eval(t, "e2e:call(E, {info, controller})")
+	accepted := newNode(t, nodeOptions{})
+	s, nodes = append(s, accepted.session(t)), append(nodes, accepted)
+	s[2].controls(t, controller)
+	s[2].eval(t, e.binds().String()+"pong = net_adm:ping(E)")
+	e.isUp(t, s[2])
+	connections := e.connections(t, s[0])
+	mark := newMark()
+	load := bind{"Mark": mark, "Kinds": kinds(2, "flood", "echo", "talk", "churn", "lines", "monitors", "calls")}
+	for _, s := range s {
+		s.eval(t, load.String()+"ok")
+	}
+	child := e.roles(t).child
+	rounds, told, worst := counts(25, 2000), 0, time.Duration(0)
+	for n := range rounds {
+		for _, s := range s {
+			s.eval(t, "e2e_chaos:load(E, Mark, Kinds)")
+		}
+		if n%4 == 3 {
+			<-time.After(viable) // main makes those who come after one that died young wait
+		}
+		wait(200 * time.Millisecond)
+		kill(t, child, syscall.SIGKILL)
+		killed := time.Now()
+		for i, s := range s {
+			result := s.eval(t, "e2e_chaos:crashed(E)")
+			var one int
+			if _, err := fmt.Sscanf(result, "{%d,#{}}", &one); err != nil {
+				t.Fatalf("kill %d, %s: %s", n, nodes[i].name, result)
+			}
+			told += one
+		}
+		worst = max(worst, time.Since(killed))
+		orphans(t, mark)
+		for i := range s { // the first has it started, another one each time
+			up := s[(n+i)%len(s)].eval(t, "e2e_chaos:respawned(E)")
+			var err error
+			if child, err = strconv.Atoi(up); err != nil {
+				t.Fatalf("kill %d: no child: %s", n, up)
+			}
+		}
+	}
+	if now := e.connections(t, s[0]); now != connections {
+		t.Errorf("the connections are %s, they were %s", now, connections)
+	}
+	for _, s := range s {
+		s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
+	}
+	t.Logf("%d kills, %d exit signals on three connections; all was told within %v", rounds, told, worst)
+}
+
+// connections are what info has of them that no crash changes: the nodes, and since when.
+func (e *erluv) connections(t *testing.T, s session) string {
+	t.Helper()
+	return s.eval(t, "lists:sort([{N, D, T} || #{node := N, direction := D, since := T} <- e2e:call(E, {info, connections})])")
+}
