@@ -5,6 +5,7 @@ defmodule ErluvTest do
   doctest Erluv.ExitError
   doctest Erluv.Error
   doctest Erluv.Daemon
+  doctest Erluv.Host
 
   test "a child of a supervisor" do
     start_supervised!({Erluv, name: :second, settings: [max_workers: 1]})

@@ -45,6 +45,12 @@
 -export([info/1]).
 -export([info/2]).
 -export([workers/1]).
+-export([status/1]).
+-export([status/2]).
+-export([drain/2]).
+-export([meta/1]).
+-export([meta/2]).
+-export([classes/1]).
 -export([respawn/1]).
 -export([start_distribution/0]).
 -export([start_distribution/1]).
@@ -55,6 +61,8 @@
 -export_type([server/0]).
 -export_type([worker/0]).
 -export_type([cmd/0]).
+-export_type([host_status/0]).
+-export_type([label/0]).
 -export_type([options/0]).
 -export_type([run_options/0]).
 -export_type([watch_options/0]).
@@ -85,9 +93,19 @@
 %% The pid that the spawn functions return, or the name that the option `name' gave
 %% and the erluv node.
 
--type cmd() :: [unicode:chardata() | atom(), ...] | binary() | string().
-%% A list of program and arguments, started without a shell, or one string or
-%% binary, which is a command for `/bin/sh'.
+-type cmd() ::
+        [unicode:chardata() | atom(), ...]
+        | binary() | string()
+        | {class, Name :: text() | atom(), Args :: [text()]}.
+%% A list of program and arguments, started without a shell; one string or
+%% binary, which is a command for `/bin/sh'; or a program that the host of the erluv node
+%% offers ({@link classes/1}), with further arguments.
+
+-type host_status() :: launching | connecting | ready | standby | stopping | stopped.
+%% Where a host stands: new workers are started in `ready' alone.
+
+-type label() :: {Name :: binary(), [Key :: binary() | {Key :: binary(), Value :: binary()}]}.
+%% What a host says of itself, to be chosen by.
 
 -type options() ::
         #{?PROGRAM_OPTIONS,
@@ -610,6 +628,109 @@ info(Server, Key) ->
 workers(Server) when ?IS_SERVER(Server) ->
     erluv_call:request(Server, workers);
 workers(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @doc Where the host of an erluv node stands: see HOSTS in erluv-protocol(7).
+%%
+%% ```
+%% ready = erluv:status(erluv).
+%% '''
+-spec status(server()) -> host_status() | error().
+status(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, {status, get});
+status(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @doc Asks for another state of a host. In `standby' no new worker is started, and those that
+%% run go on. `stopped' asks all workers to stop too, and does not wait for them: {@link drain/2}
+%% does.
+%%
+%% `{error, not_allowed}': the workers are being stopped, and until none is left the state
+%% cannot be changed; or erluv is about to end.
+%%
+%% ```
+%% ok = erluv:status(erluv, standby),
+%% {error, {node_not_ready, standby}} = erluv:spawn(erluv, ["cat"]),
+%% ok = erluv:status(erluv, ready).
+%% '''
+-spec status(server(), ready | standby | stopped) -> ok | error().
+status(Server, Status)
+  when ?IS_SERVER(Server), Status =:= ready;
+       ?IS_SERVER(Server), Status =:= standby;
+       ?IS_SERVER(Server), Status =:= stopped ->
+    erluv_call:request(Server, {status, set, Status});
+status(Server, Status) when ?IS_SERVER(Server) ->
+    ?BADARG([Server, Status], #{2 => host_status});
+status(Server, Status) ->
+    ?BADARG([Server, Status], #{1 => server}).
+
+%% @doc Asks all workers of a host to stop, starts no new ones, and returns when none is left.
+%%
+%% After `Deadline' milliseconds those that are left are killed: they are the list that is
+%% returned. The host is `stopped' then, until {@link status/2} makes it `ready' again. Workers
+%% end with the reason `{shutdown, drained}', and with `killed'.
+%%
+%% ```
+%% {ok, {W, Ref}} = erluv:spawn_monitor(erluv, ["sleep", "60"]),
+%% {ok, []} = erluv:drain(erluv, 10000),
+%% receive {'DOWN', Ref, process, W, {shutdown, drained}} -> ok end,
+%% stopped = erluv:status(erluv),
+%% ok = erluv:status(erluv, ready).
+%% '''
+-spec drain(server(), timeout()) -> {ok, Killed :: [pid()]} | error().
+drain(Server, Deadline)
+  when ?IS_SERVER(Server), is_integer(Deadline), Deadline >= 0;
+       ?IS_SERVER(Server), Deadline =:= infinity ->
+    erluv_call:request(Server, {drain, Deadline});
+drain(Server, Deadline) when ?IS_SERVER(Server) ->
+    ?BADARG([Server, Deadline], #{2 => timeout});
+drain(Server, Deadline) ->
+    ?BADARG([Server, Deadline], #{1 => server}).
+
+%% @doc The labels of a host.
+%%
+%% ```
+%% ok = erluv:meta(erluv, {update, "core;group=g1;master"}),
+%% [{<<"core">>, [{<<"group">>, <<"g1">>}, <<"master">>]}] = erluv:meta(erluv),
+%% ok = erluv:meta(erluv, {remove, "core"}),
+%% [] = erluv:meta(erluv).
+%% '''
+-spec meta(server()) -> [label()] | error().
+meta(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, {meta, get});
+meta(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @doc Changes the labels of a host. `update' puts each entry of the text in the place of the
+%% one with its name, or at the end; `remove' removes an entry, if there is one.
+%%
+%% ```
+%% {error, invalid_tokens} = erluv:meta(erluv, {update, "core;;"}),
+%% ok = erluv:meta(erluv, {update, "core;group=g1, gpu"}),
+%% ok = erluv:meta(erluv, {update, "core;group=g2"}),
+%% [{<<"core">>, [{<<"group">>, <<"g2">>}]}, {<<"gpu">>, []}] = erluv:meta(erluv),
+%% [ok, ok] = [erluv:meta(erluv, {remove, Name}) || Name <- [core, gpu]].
+%% '''
+-spec meta(server(), {update, text()} | {remove, text() | atom()}) -> ok | error().
+meta(Server, {What, _} = Change) when ?IS_SERVER(Server), What =:= update; ?IS_SERVER(Server), What =:= remove ->
+    erluv_call:request(Server, {meta, Change});
+meta(Server, Change) when ?IS_SERVER(Server) ->
+    ?BADARG([Server, Change], #{2 => meta});
+meta(Server, Change) ->
+    ?BADARG([Server, Change], #{1 => server}).
+
+%% @doc The programs that the host of an erluv node offers, as its configuration says: maps with
+%% `name', `command', `args', `user', `max' and `running'. One is started by
+%% `{class, Name, Args}' in the place of a command.
+%%
+%% ```
+%% [] = erluv:classes(erluv),
+%% {error, {class, unknown}} = erluv:run(erluv, {class, backup, ["/srv"]}).
+%% '''
+-spec classes(server()) -> [#{atom() => term()}] | error().
+classes(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, {classes});
+classes(Server) ->
     ?BADARG([Server], #{1 => server}).
 
 %% @doc Tells an erluv whose child has crashed to start a new one.

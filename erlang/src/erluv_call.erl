@@ -50,6 +50,8 @@ is_local(Server) -> not is_node_name(Server).
 
 is_node_name(Server) -> lists:member($@, atom_to_list(Server)).
 
+located(_, {_, {class, _, _}, _} = Request) ->
+    Request; % the host says where its program is
 located(Node, {What, Cmd, Options}) when What =:= spawn; What =:= run ->
     {What, Cmd, erluv_path:options(Node, Options)};
 located(_, Request) ->

@@ -28,6 +28,13 @@ text(eacces) -> "the program may not be executed by the user that erluv runs pro
 text(enoexec) -> "the file is neither a program nor a script with a #! line";
 text(e2big) -> "arguments and environment are longer than the system allows";
 text(max_workers) -> "as many workers run as max_workers allows";
+text({node_not_ready, State}) -> ["the erluv node takes no new workers, for it is ", term(State)];
+text({class, unknown}) -> "the erluv node offers no such class";
+text({class, full}) -> "as many workers of the class run as its max allows";
+text({class, required}) -> "the erluv node runs programs of its classes alone";
+text(not_allowed) -> "the state of the erluv node cannot be changed now";
+text(invalid_tokens) -> "these are no labels: they are written as name;key;key=value, name2";
+text(too_many_labels) -> "these are more labels, or longer ones, than a host can have";
 text({already_registered, Pid}) -> ["the name is taken by ", term(Pid)];
 text({name_taken, Name, Pid}) -> ["the name ", term(Name), " is taken by the process ", term(Pid)];
 text({proxy, Reason}) -> ["the proxy process was not started: ", term(Reason)];
@@ -186,5 +193,7 @@ argument(stream) -> "neither stdout nor stderr nor the number of a descriptor";
 argument(descriptor) -> "not the number of a descriptor";
 argument(positive) -> "not a positive integer";
 argument(timeout) -> "neither a number of milliseconds nor infinity";
+argument(host_status) -> "none of ready, standby and stopped";
+argument(meta) -> "neither {update, Text} nor {remove, Name}";
 argument(distribution) -> "neither local nor none";
 argument(options) -> "neither a map nor a list of options".

@@ -367,6 +367,8 @@ ended(Reason, #state{reason = F}) -> {F(Reason), none}.
 said(Lines) -> [["\n    ", erluv_log:text(Line)] || Line <- Lines].
 
 %% The beginning of a command.
+command({class, Name, Args}) when is_list(Args) ->
+    command([Name | Args]);
 command([Word | _] = Words) when not is_integer(Word) ->
     beginning(lists:join(" ", [text(W) || W <- Words]));
 command(Command) ->

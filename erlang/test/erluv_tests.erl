@@ -15,6 +15,8 @@
 -export([t_badarg_has_words/0]).
 -export([t_words_for_every_reason/0]).
 -export([t_server_by_pid_and_node/0]).
+-export([t_host/0]).
+-export([t_classes/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -30,7 +32,11 @@ t_node_gone() ->
     ok = erluv_node:stop(gone),
     erluv_harness:until(fun() -> not lists:member(Node, nodes(hidden)) end),
     Gone = {error, nodedown},
-    [?assertEqual(Gone, F(Node)) || F <- [fun erluv:workers/1, fun erluv:info/1, fun erluv:respawn/1]],
+    [?assertEqual(Gone, F(Node)) || F <- [fun erluv:workers/1, fun erluv:info/1, fun erluv:respawn/1, fun erluv:status/1,
+                                    fun erluv:meta/1, fun erluv:classes/1]],
+    ?assertEqual(Gone, erluv:status(Node, ready)),
+    ?assertEqual(Gone, erluv:drain(Node, infinity)),
+    ?assertEqual(Gone, erluv:meta(Node, {remove, "x"})),
     [?assertEqual(Gone, F(Node, ["true"])) || F <- [fun erluv:spawn/2, fun erluv:spawn_link/2,
                                                     fun erluv:spawn_monitor/2, fun erluv:run/2]],
     ?assertEqual(Gone, erluv:watch(Node, "/tmp")),
@@ -166,6 +172,15 @@ t_badarg_has_words() ->
              {erluv, info, [1, x], "argument 1"},
              {erluv, workers, [1], "argument 1"},
              {erluv, respawn, [1], "argument 1"},
+             {erluv, status, [1], "argument 1"},
+             {erluv, status, [1, ready], "argument 1"},
+             {erluv, status, [x, connecting], "argument 2: none of ready, standby"},
+             {erluv, drain, [1, 1], "argument 1"},
+             {erluv, drain, [x, soon], "argument 2: neither a number of milliseconds"},
+             {erluv, meta, [1], "argument 1"},
+             {erluv, meta, [1, {update, "x"}], "argument 1"},
+             {erluv, meta, [x, {set, "x"}], "argument 2: neither {update, Text}"},
+             {erluv, classes, [1], "argument 1"},
              {erluv_node, start_link, [x], "argument 1: neither a map"},
              {erluv_node, child_spec, [x], "argument 1"},
              {erluv_node, node, [1], "argument 1: not a process"},
@@ -201,6 +216,7 @@ t_words_for_every_reason() ->
                {child_crashed, killed}, {not_ready, timeout, [<<"one">>, <<255>>]},
                {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,
                child_crashed, restart_intensity, {error, enoent}, {proxy, undef}, {bad_request, hello},
+               {node_not_ready, standby}, {class, unknown}, {class, full}, {class, required}, not_allowed, invalid_tokens, too_many_labels,
                {limits, {memory, not_supported}}, {limits, {cpu, einval}}, {limits, enodev}, {signal, sigkill, oom}],
     Texts = [{Reason, erluv:format_error(Reason)} || Reason <- Reasons],
     [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)
@@ -210,6 +226,44 @@ t_words_for_every_reason() ->
     ?assertEqual("erluv ended with status 137 (ended by SIGKILL)", erluv:format_error({exited, 137, <<>>})),
     ?assert(contains(erluv:format_error({exited, 3, <<"wrong cookie">>}), "the node refused it): wrong cookie")),
     ?assertEqual("{what,is,this}", erluv:format_error({what, is, this})).
+
+%% Workers of a drained host end as under a supervisor that shuts down; who waits for that is
+%% answered, and a restart of the child does not make it ready.
+t_host() ->
+    {ok, _} = erluv_node:start_link(#{name => host, settings => #{meta => "a;b=c"}}),
+    ?assertEqual([{<<"a">>, [{<<"b">>, <<"c">>}]}], erluv:meta(host)),
+    {ok, {W, Ref}} = erluv:spawn_monitor(host, ["sleep", "60"]),
+    ok = erluv:status(host, standby),
+    ?assertEqual({error, {node_not_ready, standby}}, erluv:run(host, ["true"])),
+    ?assertMatch(#{state := running}, erluv:info(W)),
+    ?assertEqual({ok, []}, erluv:drain(host, 60000)),
+    ?assertEqual({shutdown, drained}, receive {'DOWN', Ref, process, W, Why} -> Why end),
+    ?assertEqual(stopped, erluv:status(host)),
+    [] = os:cmd("kill -9 " ++ integer_to_list(erluv:info(host, child_os_pid))),
+    erluv_harness:until(fun() -> is_atom(erluv:status(host)) end),
+    ?assertEqual(stopped, erluv:status(host)),
+    ok = erluv:status(host, ready),
+    {ok, {D, M}} = erluv:spawn_monitor(host, <<"trap '' TERM; echo; while :; do sleep 0.1; done">>, #{kill_timeout => 60000}),
+    receive {D, {stdout, _}} -> ok end,
+    ?assertEqual({ok, [D]}, erluv:drain(host, 100)),
+    ?assertEqual(killed, receive {'DOWN', M, process, D, How} -> How end),
+    ok = erluv_node:stop(host).
+
+%% The path of this VM is not handed on for the program of a class, of which the host says where
+%% it is.
+t_classes() ->
+    File = filename:join(erluv_harness:dir(), "classes.conf"),
+    ok = file:write_file(File, "run = \"classes\"\n[class.say]\ncommand = [\"/bin/echo\", \"it\"]\nargs = [\"[a-z]+\"]\n"),
+    ok = file:change_mode(File, 8#600),
+    {ok, _} = erluv_node:start_link(#{name => classes, config => File}),
+    ?assertMatch([#{name := <<"say">>, running := 0}], erluv:classes(classes)),
+    ?assertMatch({ok, #{stdout := <<"it is\n">>}}, erluv:run(classes, {class, say, ["is"]})),
+    ?assertMatch({error, {bad_option, cmd, _}}, erluv:run(classes, {class, say, ["1"]}, [{timeout, 1000}])),
+    ?assertEqual({error, {class, required}}, erluv:run(classes, ["true"])),
+    process_flag(trap_exit, true),
+    {ok, W} = erluv_worker:start_link(classes, {class, <<"say">>, []}, #{}),
+    ?assertEqual(normal, receive {'EXIT', W, Reason} -> Reason end),
+    ok = erluv_node:stop(classes).
 
 t_server_by_pid_and_node() ->
     {ok, Node} = erluv_node:node(erluv),
