@@ -38,6 +38,10 @@
 //	receivers.go  those who are sent a stream
 //	proxy.go      a process of the node paired with a worker
 //	info.go       what erluv and a worker say of themselves
+//	host.go       the states of this host: whether new workers are started
+//	status.go     requests for another state, drains, labels; what info tells of the host
+//	classes.go    the programs that this host offers
+//	machine/      load, memory and file systems, looked at when somebody asks
 //	fsevents.go   the other kind: watchers of files, and what they tell
 //
 // There is one verb for each kind of end. Of a process of ours:

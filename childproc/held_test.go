@@ -117,6 +117,9 @@ func heldCases(file string) map[string]heldCase {
 		"stop": {script: waitsFor, call: func(n *node, w etf.Pid) []etf.Raw {
 			return []etf.Raw{n.toWorker(w, etf.Atom("stop")), n.toWorker(w, etf.Atom("stop"))}
 		}},
+		"drain": {script: waitsFor, call: func(n *node, _ etf.Pid) []etf.Raw {
+			return []etf.Raw{n.request(etf.Tuple{etf.Atom("drain"), etf.Atom("infinity")}), n.request(etf.Tuple{etf.Atom("drain"), int64(600_000)})}
+		}},
 		"long reason": {script: waitsFor, call: func(n *node, w etf.Pid) []etf.Raw {
 			n.write(dist.AppendExit2(nil, n.self, w, gen.Encode(etf.Binary(make([]byte, 1000)))))
 			return one(n.toWorker(w, etf.Atom("stop")))

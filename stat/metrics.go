@@ -11,6 +11,7 @@ type metric struct {
 	name, kind, unit, help string
 	node                   func(n *Node) (float64, bool)
 	program                func(p *Program) (float64, bool)
+	disk                   func(d *Disk) float64 // of those that are known
 }
 
 // metrics are named by the rules of Prometheus: base units, a counter ends with _total.
@@ -30,6 +31,50 @@ var metrics = []metric{
 	{
 		name: "erluv_refused_frames", kind: "counter", help: "Frames of the node that were not understood.",
 		node: func(n *Node) (float64, bool) { return float64(n.RefusedFrames), true },
+	},
+	{
+		name: "erluv_ready", kind: "gauge", help: "1 when new workers are started: the state is ready.",
+		node: func(n *Node) (float64, bool) {
+			if n.Status == "ready" {
+				return 1, true
+			}
+			return 0, true
+		},
+	},
+	{
+		name: "erluv_host_load1", kind: "gauge", help: "The load average of one minute.",
+		node: func(n *Node) (float64, bool) {
+			if n.Host.Load == nil {
+				return 0, false
+			}
+			return n.Host.Load.Avg1, true
+		},
+	},
+	{
+		name: "erluv_host_memory_total_bytes", kind: "gauge", unit: "bytes", help: "The memory of the machine.",
+		node: func(n *Node) (float64, bool) {
+			if n.Host.Memory == nil {
+				return 0, false
+			}
+			return float64(n.Host.Memory.Total), true
+		},
+	},
+	{
+		name: "erluv_host_memory_available_bytes", kind: "gauge", unit: "bytes", help: "What programs can have of it without swap, within the limits of control groups.",
+		node: func(n *Node) (float64, bool) {
+			if n.Host.Memory == nil {
+				return 0, false
+			}
+			return float64(n.Host.Memory.Available), true
+		},
+	},
+	{
+		name: "erluv_host_disk_total_bytes", kind: "gauge", unit: "bytes", help: "The size of a file system.",
+		disk: func(d *Disk) float64 { return float64(d.Total) },
+	},
+	{
+		name: "erluv_host_disk_available_bytes", kind: "gauge", unit: "bytes", help: "What users who are not root can have of it.",
+		disk: func(d *Disk) float64 { return float64(d.Available) },
 	},
 	{
 		name: "erluv_program_restarts", kind: "counter", help: "How often the program was started again.",
@@ -83,6 +128,14 @@ func (s *Snapshot) OpenMetrics(w io.Writer) error {
 			if v, ok := m.node(&s.Node); ok {
 				fmt.Fprintf(&b, "%s{node=%s} %g\n", name, labelValue(s.Node.Name), v)
 			}
+			continue
+		}
+		for i := range s.Node.Host.Disks {
+			if d := &s.Node.Host.Disks[i]; m.disk != nil && !d.Unknown {
+				fmt.Fprintf(&b, "%s{node=%s,path=%s} %g\n", name, labelValue(s.Node.Name), labelValue(d.Path), m.disk(d))
+			}
+		}
+		if m.program == nil {
 			continue
 		}
 		for i := range s.Programs {

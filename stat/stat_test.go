@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/label"
 	"erluv/wire/etf"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +30,11 @@ func filled() *Snapshot {
 			},
 			AllowUsers: []User{{Name: "www", UID: 33, Group: "www", GID: 33, Groups: []string{"adm"}}, {Name: "x", Group: "x", SpawnerPID: 9}},
 			Sandbox:    Sandbox{Mode: "auto", Seccomp: true}, Limits: []Limit{{"memory", true}, {"pids", false}},
+			Host: Host{
+				Meta:    label.Labels{{Name: "core", Keys: []label.Key{{Name: "group", Value: "g1", HasValue: true}, {Name: "master"}}}},
+				Classes: []string{"backup"}, Caps: Caps{KillTimeout: time.Second, PIDs: 5}, Load: &Load{0.5, 1, 1.25, 2},
+				Memory: &Memory{1 << 30, 1 << 20, 0}, Disks: []Disk{{"/", 100, 50, false}, {"/nfs", 0, 0, true}},
+			},
 		},
 		Programs: []Program{
 			{
@@ -56,7 +62,7 @@ func all(s *Snapshot) map[string][]Item {
 	return map[string][]Item{
 		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
 		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
-		"watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
+		"class": Class{Name: "backup", Command: []string{"/bin/x"}, User: "nobody", Max: 2}.Items(), "watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
 	}
 }
 
@@ -93,6 +99,21 @@ func TestTerms(t *testing.T) {
 		"recursive", atom("true"), "name", etf.List{}, "owner", pid, "detached", atom("false"), "watched", int64(3), "unwatched", int64(0))
 	if diff := cmp.Diff(want, Terms(s.Watchers[0].Items())); diff != "" {
 		t.Errorf("a watcher (-want +got):\n%s", diff)
+	}
+	want = m("path", etf.Binary("/nfs"), "total", atom("undefined"), "available", atom("undefined"))
+	node := Terms(s.Node.Items())
+	of := func(key string) etf.Term {
+		return node[slices.IndexFunc(node, func(p etf.Pair) bool { return p.Key == etf.Atom(key) })].Value
+	}
+	if diff := cmp.Diff(want, of("disks").(etf.List)[1]); diff != "" {
+		t.Errorf("a disk (-want +got):\n%s", diff)
+	}
+	labels := etf.List{etf.Tuple{etf.Binary("core"), etf.List{etf.Tuple{etf.Binary("group"), etf.Binary("g1")}, etf.Binary("master")}}}
+	if diff := cmp.Diff(labels, of("meta")); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(m("avg1", 0.5, "avg5", 1.0, "avg15", 1.25, "cpus", int64(2)), of("load")); diff != "" {
+		t.Errorf("load (-want +got):\n%s", diff)
 	}
 	for what, items := range all(s) {
 		if _, err := etf.AppendTerm(nil, Terms(items)); err != nil {
@@ -144,7 +165,7 @@ cmd     /bin/a"b\\ x y\x1b[2J\n\xff
 		t.Errorf("%q, want %q", got, want)
 	}
 	text := Text(filled().Node.Items())
-	for _, line := range []string{"sandbox\n  mode", "\n  1\n    user", "spawner_os_pid  -", "  memory  true\n"} {
+	for _, line := range []string{"sandbox\n  mode", "\n  1\n    user", "spawner_os_pid  -", "  memory  true\n", "core;group=g1;master\n", "avg15  1.25\n"} {
 		if !strings.Contains(text, line) {
 			t.Errorf("there is no %q in\n%s", line, text)
 		}
@@ -168,7 +189,7 @@ func TestOpenMetrics(t *testing.T) {
 	if n := len(lines); n < 2 || lines[n-2] != "# EOF" || lines[n-1] != "" {
 		t.Fatalf("it does not end with # EOF: %q", lines[max(0, len(lines)-2):])
 	}
-	sample := regexp.MustCompile(`^([a-z_]+)\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\} [0-9.e+-]+$`)
+	sample := regexp.MustCompile(`^([a-z_0-9]+)\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\} [0-9.e+-]+$`)
 	family, kind := "", ""
 	for _, line := range lines[:len(lines)-2] {
 		if f := strings.Fields(line); f[0] == "#" {
@@ -190,6 +211,10 @@ func TestOpenMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		`erluv_uptime_seconds{node="erluv_1@h"} 2`,
+		`erluv_ready{node="erluv_1@h"} 0`,
+		`erluv_host_load1{node="erluv_1@h"} 0.5`,
+		`erluv_host_memory_available_bytes{node="erluv_1@h"} 1.048576e+06`,
+		`erluv_host_disk_available_bytes{node="erluv_1@h",path="/"} 50`,
 		`erluv_program_cpu_seconds_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 1.5`,
 		`erluv_program_output_bytes_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 42`,
 	} {

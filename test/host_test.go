@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,4 +197,65 @@ func TestHostInfo(t *testing.T) {
 		{match, [KiB]} = re:run(Text, "MemTotal: +([0-9]+) kB", [{capture, all_but_first, list}]),
 		is_float(L) andalso CPUs >= 1 andalso Total =:= list_to_integer(KiB) * 1024 andalso Free > 0 andalso Free =< Total
 			andalso Left > 0 andalso Left =< Size`)
+}
+
+// TestHostForgets: an erluv that starts is ready, with the labels of its configuration, whatever
+// the one before it was told.
+func TestHostForgets(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	const want = `{ready,[{<<"a">>,[<<"b">>]}]}`
+	for range 2 {
+		e, err := n.connect("--meta", "a;b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.expect(t, want, `{e2e:call(E, {status, get}), e2e:call(E, {meta, get})}`)
+		e.expect(t, "{ok,ok}", `{e2e:call(E, {status, set, standby}), e2e:call(E, {meta, {remove, "a"}})}`)
+		if err := e.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestFleetDocument: the tests that doc/fleet.md names exist, and each of its rows names one.
+func TestFleetDocument(t *testing.T) {
+	text, err := os.ReadFile("../doc/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, pattern := range []string{"../*/*_test.go", "../*/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) < 50 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(source)
+		}
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z]+)`")
+	_, tables, _ := strings.Cut(string(text), "| what happens | what follows | test |")
+	rows := 0
+	for line := range strings.Lines(tables) {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|--") || strings.HasSuffix(strings.TrimSpace(line), "| test |") {
+			continue
+		}
+		rows++
+		found := named.FindAllStringSubmatch(line, -1)
+		if len(found) == 0 {
+			t.Errorf("no test in the row %s", line)
+		}
+		for _, test := range found {
+			if !strings.Contains(all.String(), "\nfunc "+test[1]+"(") {
+				t.Errorf("there is no %s, which doc/fleet.md names", test[1])
+			}
+		}
+	}
+	if rows < 25 {
+		t.Errorf("doc/fleet.md has %d rows", rows)
+	}
 }
