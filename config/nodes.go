@@ -96,7 +96,7 @@ func (l *loader) aboutEntry(found []candidate) []candidate {
 	served := slices.ContainsFunc(found, func(a candidate) bool { return a.key.Name == "node" && a.value == l.Entry })
 	return slices.DeleteFunc(found, func(a candidate) bool {
 		switch a.key.Name {
-		case "node", "nodes", "serve", "discover", "discover_name", "discover_interval", "name":
+		case "node", "nodes", "serve", "discover", "discover_name", "discover_interval", "name", "listen", "allow_nodes":
 			return a.rank != fromArgs
 		case "address":
 			return a.rank != fromArgs && !served

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/relay/certtest"
 	"erluv/wire/client"
 	"erluv/wire/dist"
 	wireepmd "erluv/wire/epmd"
@@ -103,6 +104,23 @@ func TestMapOfGuests(t *testing.T) {
 		if !strings.Contains(out, "\n"+alive+" ") {
 			t.Errorf("names lack %s:\n%s", letter, out)
 		}
+	}
+}
+
+// TestLookOverTLS: the entry speaks TLS. What it speaks with others is its own matter.
+func TestLookOverTLS(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	a := p.node(t, false, "{depth, 3}")
+	out, problems, status := looks(t, a, append([]string{"map", a.name}, p.flags(t)...)...)
+	if status != 0 || problems != "" || !strings.HasPrefix(out, "1 node and 0 connections, seen from "+a.name+" in ") {
+		t.Errorf("map: status %d, %s%s", status, out, problems)
+	}
+	out, problems, status = looks(t, a, append([]string{"call", "--all", a.name, "erlang", "abs", "[-3]"}, p.flags(t)...)...)
+	if status != 0 || problems != "" || strings.Count(out, "  3\n") != 1 {
+		t.Errorf("call: status %d, %s%s", status, out, problems)
+	}
+	if _, problems, status = looks(t, a, "map", a.name); status != 1 || !strings.Contains(problems, "it speaks TLS") {
+		t.Errorf("without TLS: status %d, %s", status, problems)
 	}
 }
 
