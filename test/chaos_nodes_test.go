@@ -6,12 +6,16 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"erluv/relay/certtest"
 )
 
-// TestChaosChild with three nodes, two that were dialled and one that has connected: a kill of the child
-// is told on each connection, each is taken over, and no node has got a wrong byte.
+// TestChaosChild with three nodes, one that was dialled, one over TLS, and one that has connected: a
+// kill of the child is told on each connection, each is taken over, and no node has got a wrong byte.
 func TestChaosNodes(t *testing.T) {
-	e, nodes, s := serving(t, 2, "--serve", "all", "--listen=local", "--die-timeout", "120s")
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	nodes := []*node{newNode(t, nodeOptions{}), p.node(t, false, renewing["tlsv1.3"])}
+	e, s := servingNodes(t, nodes, append(p.flags(t), "--tls-nodes", nodes[1].name, "--serve", "all", "--listen=local", "--die-timeout", "120s")...)
 	for _, s := range s {
 		e.isUp(t, s)
 	}
@@ -21,7 +25,7 @@ func TestChaosNodes(t *testing.T) {
 	s[2].controls(t, controller)
 	s[2].eval(t, e.binds().String()+"pong = net_adm:ping(E)")
 	e.isUp(t, s[2])
-	connections := e.connections(t, s[0])
+	connections, relay := e.connections(t, s[0]), e.relay(t)
 	mark := newMark()
 	load := bind{"Mark": mark, "Kinds": kinds(2, "flood", "echo", "talk", "churn", "lines", "monitors", "calls")}
 	for _, s := range s {
@@ -60,6 +64,9 @@ func TestChaosNodes(t *testing.T) {
 	if now := e.connections(t, s[0]); now != connections {
 		t.Errorf("the connections are %s, they were %s", now, connections)
 	}
+	if now := e.relay(t); now != relay {
+		t.Errorf("the relay is %v, it was %v", now, relay)
+	}
 	for _, s := range s {
 		s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
 	}
@@ -69,5 +76,5 @@ func TestChaosNodes(t *testing.T) {
 // connections are what info has of them that no crash changes: the nodes, and since when.
 func (e *erluv) connections(t *testing.T, s session) string {
 	t.Helper()
-	return s.eval(t, "lists:sort([{N, D, T} || #{node := N, direction := D, since := T} <- e2e:call(E, {info, connections})])")
+	return s.eval(t, "lists:sort([{N, D, V, T} || #{node := N, direction := D, transport := V, since := T} <- e2e:call(E, {info, connections})])")
 }
