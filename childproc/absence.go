@@ -3,7 +3,6 @@ package childproc
 import (
 	"time"
 
-	"erluv/childproc/order"
 	"erluv/childproc/peer"
 	"erluv/loop"
 	"erluv/stat"
@@ -61,7 +60,7 @@ func disown(p proc) {
 	e := p.self()
 	e.owner, e.ownerRef = etf.Pid{}, 0
 	if prog, ok := p.(*program); ok {
-		prog.leaveReceivers() // there is one fewer
+		prog.out.LeaveFlows() // there is one fewer
 	}
 }
 
@@ -77,15 +76,6 @@ func (e *entry) found() {
 func (p *program) awaitsOwner() bool {
 	a := p.absence()
 	return a != nil && a.owner != (etf.Pid{}) && !p.life.told
-}
-
-// unowned says whether a stream waits for another owner: it has no other receiver.
-func (m *manager) unowned(p *program, st *stream) bool {
-	if !p.awaitsOwner() || st.to != nil && !st.to.Owner || p.mode == order.Passive {
-		return false
-	}
-	_, c, _ := m.next(p, st, 0)
-	return c == nil
 }
 
 // lostOwner is what people are told of an absence.

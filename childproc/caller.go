@@ -72,6 +72,12 @@ func (m *manager) keep(to caller, more int) *waiting {
 // reply answers when there is room: many may be due at once.
 func (w *waiting) reply(term etf.Term) { w.to.by.Settle(w.answer(term)) }
 
+// Reply is reply: see output.Asker.
+func (w *waiting) Reply(term etf.Term) { w.reply(term) }
+
+// Give: the answer has been said otherwise: see output.Asker.
+func (w *waiting) Give() { w.held.Give() }
+
 // late is reply with a term that is made when there is room; nil: none is sent.
 func (w *waiting) late(term func() etf.Term) {
 	w.to.by.Settle(peer.Answer{To: w.to.Ask, Late: term, Held: &w.held})

@@ -89,13 +89,13 @@ func (p *program) readCall(m *manager, to caller, a args) bool {
 	if !ok || n < 1 {
 		return false
 	}
-	for i := range p.streams {
-		if s := p.streams[i].no; a.list[0] == streamTerm(s) {
-			if p.mode != order.Passive {
+	for s := range p.out.Streams {
+		if a.list[0] == streamTerm(s) {
+			if !p.out.Passive() {
 				to.reply(gen.Error(etf.Atom("active")))
 				return true
 			}
-			m.read(p, to, s, int(min(n, maxPiece)))
+			m.read(p, to, s, int(min(n, output.MaxPiece)))
 			return true
 		}
 	}
@@ -150,14 +150,14 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 		if !ok {
 			return nil, errors.New("must be true, once, false or a number of messages, -32768 to 32767")
 		}
-		return func() { m.activate(p, a) }, nil
+		return p.activation(m, a), nil
 	case "flow":
 		a, err := order.FlowOf(v)
-		return func() { m.activate(p, a) }, err
+		return p.activation(m, a), err
 	case "packet":
 		pk, err := order.PacketOf(v)
 		return func() {
-			p.packet = output.Packet{Packet: pk}
+			p.out.Packet = output.Packet{Packet: pk}
 			p.goOnAll(m)
 		}, err
 	case "stdout", "stderr":
@@ -165,9 +165,21 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 		if key == "stderr" {
 			s = workers.Stderr
 		}
-		return m.setReceivers(p, s, v)
+		redirect, err := p.out.Redirect(p, s, v, m.reachable)
+		return func() {
+			redirect()
+			p.goOn(m)
+		}, err
 	}
 	return nil, errors.New("there is no such option")
+}
+
+// activation changes how output is sent, once it is called.
+func (p *program) activation(m *manager, a order.Active) func() {
+	return func() {
+		p.out.Activate(p, a)
+		p.goOnAll(m)
+	}
 }
 
 // resizeCall takes {resize, Rows, Cols}, for the terminals of later runs too.
@@ -247,7 +259,7 @@ func (m *manager) write(p *program, to caller, s workers.Stream, arg etf.Raw) bo
 	if err != nil {
 		return false
 	}
-	data, ok := p.packet.Frame(data)
+	data, ok := p.out.Packet.Frame(data)
 	if !ok {
 		to.reply(gen.Error(etf.Atom("emsgsize")))
 		return true

@@ -6,12 +6,11 @@ import (
 	"slices"
 	"time"
 
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/ipc"
-	"erluv/loop"
 	"erluv/loop/watch"
 	"erluv/wire/etf"
-	"erluv/workers"
 )
 
 // client is a node that is served: the peer, and what waits here for room there. A process
@@ -19,18 +18,15 @@ import (
 // its caller. The manager has those that are connected; the peer of one that is not any more
 // drops what is sent.
 type client struct {
-	*peer.Peer
+	output.Outlet
 	m         *manager
-	id        uint32      // main's number of the connection
-	procs     int         // processes that belong to it
-	respawned bool        // another child has served it before
-	link      ipc.Link    // what main says of it, for people
-	streams   *loop.Group // of its processes: output, and their ends; paused while there is no room
-	files     *watch.Set  // its watchers
+	id        uint32     // main's number of the connection
+	procs     int        // processes that belong to it
+	respawned bool       // another child has served it before
+	link      ipc.Link   // what main says of it, for people
+	files     *watch.Set // its watchers
 
-	stalled  []*workers.Worker // draining, waiting for room
-	ran      []*program        // runs that are over, waiting for room for the answer
-	unserved []unserved        // waiting for room for what has been read
+	ran []*program // runs that are over, waiting for room for the answer
 
 	names      peer.Observers             // of the names of ours, and of the manager
 	visits     map[uint64]*peer.Observers // of processes that belong to another client, by pid
@@ -46,7 +42,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	}
 	c := &client{m: m, id: g.Link.ID, respawned: g.Link.Respawned, link: g.Link, visits: make(map[uint64]*peer.Observers)}
 	var err error
-	if c.streams, err = m.loop.NewGroup(); err != nil {
+	if c.Streams, err = m.loop.NewGroup(); err != nil {
 		return nil, err
 	}
 	if c.Peer, err = peer.New(m.loop, g, m.self, m.serial(), c, m.log); err != nil {
@@ -55,7 +51,7 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	if err := c.Adopt(&c.names, carried); err != nil {
 		return nil, err
 	}
-	c.files = watch.NewSet(m.loop, c.streams, fileHost{c})
+	c.files = watch.NewSet(m.loop, c.Streams, fileHost{c})
 	m.turn(heServed, func() {}) // the controller is told by up
 	m.clients[node] = c
 	return c, nil
@@ -102,7 +98,7 @@ func (c *client) left() bool {
 // reclaim frees what a client that is gone has for its processes, when none of them is left:
 // some are another node's by now, and go on.
 func (c *client) reclaim() {
-	if c.procs == 0 && !c.streams.Close() {
+	if c.procs == 0 && !c.Streams.Close() {
 		c.m.loop.After(reclaimRetry, c.reclaim)
 	}
 }
@@ -156,17 +152,12 @@ func (m *manager) settled() bool {
 func (c *client) RoomAgain() {
 	c.answerRuns()
 	c.FarewellTurn()
-	c.serveAgain()
-	if !c.streams.Paused() || len(c.unserved) > 0 || !c.Roomy() {
+	if !c.ServeAgain() {
 		return
 	}
-	c.streams.Resume()
+	c.Streams.Resume()
 	c.files.Resume()
-	stalled := c.stalled
-	c.stalled = nil
-	for _, w := range stalled {
-		w.Resume()
-	}
+	c.Unstall()
 }
 
 // Lost: see peer.Host.

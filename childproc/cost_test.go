@@ -99,12 +99,12 @@ func (pl *played) flush() {
 func (pl *played) output(data []byte, piece int) {
 	for len(data) > 0 {
 		room := pl.m.Room(pl.p.w, workers.Stdout)
-		for len(room) == 0 {
+		for len(room.Bytes) == 0 {
 			pl.flush()
 			room = pl.m.Room(pl.p.w, workers.Stdout)
 		}
-		n := copy(room[:min(len(room), piece)], data)
-		pl.m.Took(pl.p.w, workers.Stdout, n)
+		n := copy(room.Bytes[:min(len(room.Bytes), piece)], data)
+		pl.m.Took(pl.p.w, workers.Stdout, room, n)
 		data = data[n:]
 	}
 	for pl.c.Waiting() > 0 {
@@ -169,7 +169,7 @@ func ways() []way {
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},
 		{"read of lines of 900 KB", append(packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)})[:1], onDemand...), func(pl *played) {
-			pl.m.read(pl.p, pl.caller(gen.Encode(etf.Atom("tag"))), workers.Stdout, maxPiece)
+			pl.m.read(pl.p, pl.caller(gen.Encode(etf.Atom("tag"))), workers.Stdout, output.MaxPiece)
 		}, line(900_000, "l"), whole},
 		{"get_line of 900 KB", onDemand, io(get("get_line")), line(900_000, "ä"), whole},
 		{"get_chars of 500,001", onDemand, io(get("get_chars", int64(500_001))), line(1_000_000, "ä"), whole},
@@ -208,11 +208,7 @@ func TestCostIsLinear(t *testing.T) {
 				runtime.ReadMemStats(&before)
 				written, _ := w.run(pl, size, piece)
 				runtime.ReadMemStats(&after)
-				work := 0
-				if pl.p.streams[0].busy != nil {
-					work = pl.p.streams[0].busy.remainder.Work
-				}
-				if work > 8*written {
+				if work := pl.p.out.Remainder(workers.Stdout).Work; work > 8*written {
 					t.Errorf("%d bytes were copied and looked at for %d of output", work, written)
 				}
 				if got := int(after.TotalAlloc - before.TotalAlloc); got > 8*written+(4<<20) {
@@ -258,11 +254,13 @@ func TestManySmallLinesOfOnePacket(t *testing.T) {
 	for pl.c.Waiting() > 0 {
 		pl.flush()
 	}
-	if pl.most > peer.High+1000 || len(pl.c.unserved) > 0 {
-		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, len(pl.c.unserved))
+	if _, wait := pl.c.Waits(); pl.most > peer.High+1000 || wait > 0 {
+		t.Errorf("%d bytes were waiting at once, and %d streams still wait", pl.most, wait)
 	}
 	start := pl.c.Waiting()
-	pl.m.push(pl.p, pl.p.stream(workers.Stdout), []byte("\n"))
+	at := pl.c.BeginOutput(pl.p.owner, pl.p.pid, peer.Stream(workers.Stdout))
+	pl.c.Fill([]byte("\n"))
+	pl.c.EndOutput(at, 1)
 	one := pl.c.Waiting() - start
 	if got := (pl.sent - sent) / one; got < lines || got > lines+4 {
 		t.Errorf("%d messages came for %d lines", got, lines)

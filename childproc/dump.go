@@ -41,9 +41,10 @@ func (m *manager) dump() {
 }
 
 func (c *client) dump(name etf.Atom) {
+	stalled, unserved := c.Waits()
 	args := []any{
-		"node", string(name), "paused", c.streams.Paused(), "stalled", len(c.stalled), "runs_to_answer", len(c.ran),
-		"streams_to_serve", len(c.unserved), "respawned", c.respawned,
+		"node", string(name), "paused", c.Streams.Paused(), "stalled", stalled, "runs_to_answer", len(c.ran),
+		"streams_to_serve", unserved, "respawned", c.respawned,
 	}
 	c.m.log.Always("how the child stands: a node", append(args, c.Standing()...)...)
 }

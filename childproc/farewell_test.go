@@ -235,11 +235,15 @@ func TestUnreadyShares(t *testing.T) {
 	}
 	least, most := maxUnready, 0
 	for _, p := range procs {
-		st := p.stream(workers.Stdout)
-		for st.remainder() < pl.m.unready.share() { // hold
-			pl.m.Took(p.w, workers.Stdout, len(pl.m.Room(p.w, workers.Stdout)))
+		kept := func() int {
+			k := p.out.Remainder(workers.Stdout)
+			return k.Len()
 		}
-		least, most = min(least, st.remainder()), max(most, st.remainder())
+		for kept() < pl.m.unready.share() { // hold
+			room := pl.m.Room(p.w, workers.Stdout)
+			pl.m.Took(p.w, workers.Stdout, room, len(room.Bytes))
+		}
+		least, most = min(least, kept()), max(most, kept())
 	}
 	if least < leastUnready || most < maxUnready || most > maxUnready+peer.LeastRead {
 		t.Errorf("%d to %d bytes are kept of one", least, most)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/dist"
 	"erluv/wire/etf"
@@ -106,7 +107,7 @@ const alone = peer.FlowBudget / (peer.FlowPart + 1)
 func TestFlowAuto(t *testing.T) {
 	f := newFlood(t)
 	to := f.next()
-	if f.cost < peer.FlowBytes || f.in > peer.FlowBytes+maxPiece {
+	if f.cost < peer.FlowBytes || f.in > peer.FlowBytes+output.MaxPiece {
 		t.Errorf("asked after %d bytes", f.in)
 	}
 	if again := f.quiet(); again != 0 || f.cost < alone || f.in > alone+alone/4 {
@@ -175,7 +176,7 @@ func TestFlowBlind(t *testing.T) {
 	for range 5 {
 		f.n.toPid(f.next(), etf.Tuple{etf.Atom("rex"), atoms("badrpc", "notsup")})
 	}
-	if took := time.Since(start); took < 3*peer.FlowBlind || f.in > alone+5*(peer.FlowBytes+maxPiece) {
+	if took := time.Since(start); took < 3*peer.FlowBlind || f.in > alone+5*(peer.FlowBytes+output.MaxPiece) {
 		t.Errorf("%d bytes in %v", f.in, took)
 	}
 }

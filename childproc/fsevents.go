@@ -138,7 +138,7 @@ type fileHost struct{ c *client }
 // Room holds the watchers back as output of programs is, see manager.Room.
 func (h fileHost) Room() bool {
 	if !h.c.Roomy() {
-		h.c.streams.Pause()
+		h.c.Streams.Pause()
 		return false
 	}
 	return true

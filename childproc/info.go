@@ -164,7 +164,7 @@ func (m *manager) detail(p *program) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
 		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached != nil, Lost: p.lostOwner(),
-		Packet: p.packet.Told(), Active: p.activity(), Counted: stat.Counted(counted),
+		Packet: p.out.Packet.Told(), Active: p.out.Activity(), Counted: stat.Counted(counted),
 		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}
 	if cpu, rss, ok := usage(p.w); ok {
@@ -183,10 +183,12 @@ func (m *manager) streamInfo(p *program, s workers.Stream) stat.Stream {
 		info.Waiting = &waiting
 		return info
 	}
-	for i := range p.streams {
-		if st := &p.streams[i]; st.no == s {
-			info.Output, info.Held = true, m.holder(p, st)
-		}
+	if !p.out.Has(s) {
+		return info
+	}
+	info.Output = true
+	if wait, ok := p.out.Waits(p, s); ok {
+		info.Held = &stat.Held{By: process(wait.By), Bytes: int64(wait.Bytes), Queue: wait.Queue, Since: wait.Since, Lost: int64(wait.Lost)}
 	}
 	return info
 }

@@ -3,7 +3,6 @@ package childproc
 import (
 	"bytes"
 
-	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
@@ -18,9 +17,6 @@ import (
 
 // maxRequests bounds how many there may be in one.
 const maxRequests = 1024
-
-// maxGot bounds what one request gets, in bytes; a longer line comes in pieces.
-const maxGot = 1 << 20
 
 // ioRequest takes a request of the I/O protocol.
 func (m *manager) ioRequest(c *client, p proc, to caller, raw etf.Raw) {
@@ -80,12 +76,12 @@ func (m *manager) ioOne(d ioDo, req etf.Term) {
 }
 
 func (m *manager) ioGetopts(d ioDo, _ args) bool {
-	d.reply(d.p.device.Opts())
+	d.reply(d.p.out.Device.Opts())
 	return true
 }
 
 func (m *manager) ioSetopts(d ioDo, a args) bool {
-	d.reply(d.p.device.Set(a.list[0]))
+	d.reply(d.p.out.Device.Set(a.list[0]))
 	return true
 }
 
@@ -143,9 +139,9 @@ func (m *manager) putBytes(d ioDo, a args) bool {
 
 // put writes characters; the answer comes when they are in the pipe.
 func (m *manager) put(d ioDo, encoding, chars etf.Term) {
-	data, err := d.p.device.Encode(encoding, chars)
+	data, err := d.p.out.Device.Encode(encoding, chars)
 	if err != nil {
-		d.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, d.p.device.Encoding()}))
+		d.reply(gen.Error(etf.Tuple{etf.Atom("no_translation"), encoding, d.p.out.Device.Encoding()}))
 		return
 	}
 	if err := d.p.w.Write(data, d.reply); err != nil {
@@ -177,17 +173,17 @@ func (m *manager) putResult(d ioDo, a args) bool {
 // there yet.
 func (m *manager) get(d ioDo, encoding etf.Term, find func(k *output.Kept) (int, bool)) {
 	p, reply := d.p, d.reply
-	if p.mode != order.Passive {
+	if !p.out.Passive() {
 		reply(gen.Error(etf.Atom("active")))
 		return
 	}
-	m.await(p, d.c, workers.Stdout, func(k *output.Kept, ended bool) (int, bool) {
+	m.await(p, workers.Stdout, &output.Reader{Outlet: &d.c.Outlet, Taker: output.Takes(func(k *output.Kept, ended bool) (int, bool) {
 		b := k.Bytes()
 		n, found := find(k)
 		switch {
 		case found:
-		case len(b) >= maxGot:
-			if n = maxGot; !p.device.AsBytes(encoding) {
+		case len(b) >= output.MaxGot:
+			if n = output.MaxGot; !p.out.Device.AsBytes(encoding) {
 				n = output.WholeRunes(b[:n])
 			}
 		case ended:
@@ -199,20 +195,20 @@ func (m *manager) get(d ioDo, encoding etf.Term, find func(k *output.Kept) (int,
 			reply(etf.Atom("eof"))
 			return 0, true
 		}
-		answer, err := p.device.Decode(encoding, b[:n])
+		answer, err := p.out.Device.Decode(encoding, b[:n])
 		if err != nil {
 			answer = gen.Error(etf.Tuple{etf.Atom("no_translation"), etf.Atom("unicode"), etf.Atom("latin1")})
 		}
 		reply(answer)
 		return n, true
-	})
+	})})
 }
 
 // getLine gets a line with its end.
 func (m *manager) getLine(d ioDo, a args) bool {
 	m.get(d, a.list[0], func(k *output.Kept) (int, bool) {
-		n := k.Line(maxGot)
-		return n, n > 0 && (n < maxGot || k.Bytes()[n-1] == '\n')
+		n := k.Line(output.MaxGot)
+		return n, n > 0 && (n < output.MaxGot || k.Bytes()[n-1] == '\n')
 	})
 	return true
 }
@@ -220,10 +216,10 @@ func (m *manager) getLine(d ioDo, a args) bool {
 // getChars gets n characters, or fewer before the end.
 func (m *manager) getChars(d ioDo, a args) bool {
 	number, ok := a.list[2].(int64)
-	if !ok || number < 0 || number > maxGot {
+	if !ok || number < 0 || number > output.MaxGot {
 		return false
 	}
-	n, asBytes := int(number), d.p.device.AsBytes(a.list[0])
+	n, asBytes := int(number), d.p.out.Device.AsBytes(a.list[0])
 	m.get(d, a.list[0], func(k *output.Kept) (int, bool) {
 		if asBytes {
 			return n, k.Len() >= n

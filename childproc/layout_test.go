@@ -6,14 +6,13 @@ import (
 )
 
 // TestLayout: there are thousands of idle workers, and each byte of these is there
-// as often. Go's allocator knows 256 and 288 bytes, and 48 and 64 (two streams are one piece).
+// as often. Go's allocator knows 256 and 288 bytes.
 func TestLayout(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		size, max uintptr
 	}{
 		{"a worker as a process", unsafe.Sizeof(program{}), 256},
-		{"its stdout and stderr", unsafe.Sizeof([2]stream{}), 48},
 	} {
 		if c.size > c.max {
 			t.Errorf("%s has %d bytes, more than %d: put what few need behind a pointer", c.what, c.size, c.max)

@@ -80,9 +80,7 @@ type manager struct {
 	collected  collected
 	unready    unready
 	refused    uint64 // frames that were not understood
-	frame      delivery
-	turns      turns
-	scratch    []byte      // what is read when it does not go straight into a message
+	turns      *output.Turns
 	slack      slack.Slack // of starts and ends of workers
 }
 
@@ -104,7 +102,7 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 		since:       time.Now(),
 		procs:       make(map[uint64]proc),
 		byName:      make(map[etf.Atom]proc),
-		scratch:     make([]byte, output.ScratchSize),
+		turns:       output.NewTurns(),
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
 	}
@@ -229,11 +227,7 @@ func (p *program) take(o *order.Order) {
 	if o.Restart.When != order.Temporary {
 		p.restart = &restart{Restart: o.Restart, spec: &o.Spec, held: p.asked.held.split(o.SpecCost())}
 	}
-	p.streams = make([]stream, len(o.Outputs))
-	for i, out := range o.Outputs {
-		p.streams[i] = stream{no: out.FD, to: out.To}
-	}
-	p.packet, p.mode, p.left = output.Packet{Packet: o.Packet}, o.Active.Mode, o.Active.Count
+	p.out = output.Of(o.Outputs, o.Packet, o.Active)
 	if o.Ready.By != 0 {
 		p.ready = &readiness{Ready: o.Ready, held: p.asked.held.split(o.Ready.Cost)}
 	}

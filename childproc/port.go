@@ -65,7 +65,7 @@ func (m *manager) command(to proc, owner etf.Pid, a args) bool {
 	if err != nil {
 		return false
 	}
-	data, ok := p.packet.Frame(data)
+	data, ok := p.out.Packet.Frame(data)
 	if !ok {
 		return false
 	}

@@ -3,7 +3,6 @@ package childproc
 import (
 	"time"
 
-	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/ipc"
 	"erluv/loop"
@@ -22,19 +21,14 @@ type program struct {
 
 	w       *workers.Worker // of the program that runs, or that ran last
 	cmd     string          // see shorten
-	streams []stream        // stdout, stderr, and further ones by descriptor
 	restart *restart        // nil: never
 	ready   *readiness      // nil: nothing is expected of it
 	run     *collector      // nil: its output is delivered
-	packet  output.Packet   // how output is cut
-	left    int32           // with order.Counted: how many messages with output may be sent
-	mode    order.Mode      // when output is sent
-	device  output.Device   // as an I/O device
-	user    uint8           // number of the allowed user that the program runs as
+	out     output.Output
+	user    uint8 // number of the allowed user that the program runs as
 	life    life
 
 	// No states of the life, for each can come and go in several of them.
-	dropped bool // output that was not asked for is given up
 	stopped bool // by job control: only info says it
 	deaf    bool // the owner was told that commands are lost
 }
@@ -56,16 +50,14 @@ func (p *program) begin(m *manager, spec *workers.Spec) {
 	if p.restart != nil {
 		p.restart.begun = m.loop.Now()
 	}
-	for i := range p.streams {
-		p.streams[i].ended, p.streams[i].told = false, false
-	}
+	p.out.Begin()
 	p.beginReady(m)
 	p.w = workers.New(m, m.starterOf(int(p.user)), spec, p)
-	m.hold(p)
+	p.hold()
 }
 
 // Group: see workers.Host.
-func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program).client.streams }
+func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program).client.Streams }
 
 // step takes a program through an event and what follows from it. What the owner is told
 // of it, or the caller as an error, is what.
@@ -115,7 +107,7 @@ func (p *program) step(m *manager, e event, what etf.Term) {
 // halt stops the program, or kills it. What nobody has asked for is given up, and a run
 // waits for space no more.
 func (p *program) halt(m *manager, now bool) {
-	m.drop(p)
+	p.out.Drop(p)
 	p.waitNoMore(m)
 	if now {
 		p.w.Kill()
@@ -129,9 +121,9 @@ func (p *program) halt(m *manager, now bool) {
 // waits in those of a program that is over is read, and if that was all the life goes on.
 func (p *program) goOn(m *manager, served ...workers.Stream) {
 	for _, s := range served {
-		m.serve(p, s)
+		p.out.Serve(p, s)
 	}
-	m.hold(p)
+	p.hold()
 	p.w.Resume()
 	if p.life.state == stDraining && p.delivered() {
 		e := p.ending
@@ -141,7 +133,7 @@ func (p *program) goOn(m *manager, served ...workers.Stream) {
 
 // goOnAll is goOn with all streams.
 func (p *program) goOnAll(m *manager) {
-	m.serveAll(p)
+	p.out.ServeAll(p)
 	p.goOn(m)
 }
 
@@ -151,7 +143,7 @@ func (p *program) present(m *manager) {
 	if p.run == nil {
 		m.granted(p)
 	}
-	m.serveAll(p)
+	p.out.ServeAll(p)
 	if p.ready != nil {
 		p.tellStatus(m)
 	}
@@ -224,17 +216,7 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 
 // delivered says whether nothing is left for somebody who reads on demand, or that waits
 // for room, or for an owner.
-func (p *program) delivered() bool {
-	if p.awaitsOwner() {
-		return false
-	}
-	for i := range p.streams {
-		if st := &p.streams[i]; st.unserved() || !p.dropped && !st.delivered() {
-			return false
-		}
-	}
-	return true
-}
+func (p *program) delivered() bool { return !p.awaitsOwner() && p.out.Delivered() }
 
 // release: see proc.
 func (p *program) release(m *manager) {
@@ -245,9 +227,9 @@ func (p *program) release(m *manager) {
 		p.ready.held.Give()
 	}
 	m.host.leaves(p)
-	m.endReaders(p)
+	p.out.EndReaders(p)
 	m.unready.forget(p)
-	p.leaveReceivers()
+	p.out.LeaveFlows()
 }
 
 // unanswered: see proc. A run is answered when there is room, and a program that has ended
@@ -288,16 +270,9 @@ func (p *program) lost(m *manager, ends bool) {
 // disowned: see proc. What has waited for an owner goes on.
 func (p *program) disowned(m *manager) {
 	p.deaf = false
-	p.leaveReceivers()
+	p.out.LeaveFlows()
 	p.heard(m)
 	p.goOnAll(m)
-}
-
-// leaveReceivers: the streams have other receivers, or fewer.
-func (p *program) leaveReceivers() {
-	for i := range p.streams {
-		p.streams[i].leaveFlows()
-	}
 }
 
 // ownable: see proc.

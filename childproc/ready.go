@@ -74,9 +74,10 @@ func (u *unready) share() int {
 // count counts what is kept of a stream between its call and that of the function which
 // it returns.
 func (u *unready) count(p *program, s workers.Stream) func() {
-	before := p.stream(s).remainder()
+	before := p.out.Remainder(s)
 	return func() {
-		n := max(0, p.stream(s).remainder()-before)
+		now := p.out.Remainder(s)
+		n := max(0, now.Len()-before.Len())
 		p.ready.kept += n
 		u.bytes += n
 	}
@@ -87,12 +88,9 @@ func (u *unready) delivered(p *program) {
 	if p.ready == nil || p.ready.kept == 0 || p.ready.awaited {
 		return
 	}
-	for i := range p.streams {
-		if p.streams[i].remainder() > 0 {
-			return
-		}
+	if !p.out.Remains() {
+		u.forget(p)
 	}
-	u.forget(p)
 }
 
 // forget: nothing of it will be delivered any more.
@@ -238,11 +236,8 @@ func (p *program) withdraw(m *manager) {
 	if p.asked != nil {
 		p.asked.proxy = nil
 	}
-	for i := range p.streams {
-		p.streams[i].leaveFlows()
-		p.streams[i].to = nil // the owner, whom it has no more
-	}
-	m.giveUp(p)
+	p.out.Disown()
+	p.out.GiveUp(p)
 }
 
 // sawOutput looks for the line.

@@ -65,7 +65,7 @@ func (c *collector) grow(s workers.Stream, n int) {
 }
 
 // runRoom is space for the output of a run; nil: it waits for others.
-func (p *program) runRoom(m *manager, s workers.Stream) []byte {
+func (p *program) runRoom(m *manager, s workers.Stream) workers.Space {
 	c := p.run
 	if n := c.missing(s); n > 0 {
 		switch over := m.collected.over; {
@@ -73,17 +73,17 @@ func (p *program) runRoom(m *manager, s workers.Stream) []byte {
 		case over == nil:
 			m.collected.over = p
 		case p.life.told || p.told().failing != nil:
-			p.dropped = true
-			return m.scratch
+			p.out.GiveUpRest()
+			return m.turns.Nowhere()
 		default:
 			p.awaitSpace(m)
-			return nil
+			return workers.Space{}
 		}
 		m.collected.bytes += n
 		c.grow(s, n)
 	}
 	b := c.out[s-workers.Stdout]
-	return b[len(b):cap(b)]
+	return workers.Space{Bytes: b[len(b):cap(b)]}
 }
 
 // awaitSpace holds a run's output until there is space.
@@ -93,7 +93,7 @@ func (p *program) awaitSpace(m *manager) {
 	}
 	p.run.waits = true
 	m.collected.waiting = append(m.collected.waiting, p)
-	m.hold(p)
+	p.hold()
 	p.beRunPatient(m)
 }
 
@@ -114,7 +114,7 @@ func (p *program) beRunPatient(m *manager) {
 func (p *program) waitNoMore(m *manager) {
 	if p.run != nil && p.run.waits {
 		p.run.patience.Stop()
-		m.giveUp(p)
+		p.out.GiveUp(p)
 	}
 }
 

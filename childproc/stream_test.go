@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"erluv/childproc/output"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -111,7 +112,7 @@ func TestReadsAreInOrder(t *testing.T) {
 	for i := range 100000 {
 		want = append(strconv.AppendInt(want, int64(i+1), 10), '\n')
 	}
-	limits := []int64{1, maxPiece, 1000, 1000, maxPiece, 1 << 40, 70000}
+	limits := []int64{1, output.MaxPiece, 1000, 1000, output.MaxPiece, 1 << 40, 70000}
 	for ended := false; !ended; {
 		var asked []etf.Raw
 		for _, limit := range limits {

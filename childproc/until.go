@@ -3,7 +3,6 @@ package childproc
 import (
 	"time"
 
-	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -32,7 +31,8 @@ type until struct {
 	extra    etf.List
 	reply    func(etf.Term)
 	text     output.Device
-	reader   reader
+	c        *client // whose node has the function
+	reader   output.Reader
 	more     etf.Term // the continuation
 	held     part     // for that
 	given    int      // bytes that the function has had
@@ -48,30 +48,30 @@ func (m *manager) getUntil(d ioDo, a args) bool {
 	if !ok1 || !ok2 || !ok3 {
 		return false
 	}
-	if p.mode != order.Passive {
+	if !p.out.Passive() {
 		d.reply(gen.Error(etf.Atom("active")))
 		return true
 	}
 	u := &until{
 		m: m, p: p, module: module, function: function, extra: extra,
-		text: output.Device{Latin1: p.device.Latin1, List: true}, more: etf.List(nil),
+		text: output.Device{Latin1: p.out.Device.Latin1, List: true}, more: etf.List(nil),
 	}
 	u.reply = func(answer etf.Term) {
 		u.held.Give()
 		d.reply(answer)
 	}
-	u.reader.taker, u.reader.client = u, d.c
-	m.awaitReader(p, workers.Stdout, &u.reader)
+	u.reader.Taker, u.reader.Outlet, u.c = u, &d.c.Outlet, d.c
+	m.await(p, workers.Stdout, &u.reader)
 	return true
 }
 
-// take gives the function the next piece.
-func (u *until) take(k *output.Kept, ended bool) (n int, done bool) {
+// Take gives the function the next piece.
+func (u *until) Take(k *output.Kept, ended bool) (n int, done bool) {
 	b := k.Bytes()
 	if len(b) == 0 && !ended || u.pauses(len(b), ended) {
 		return 0, false
 	}
-	b = b[:min(len(b), max(u.given, untilFirst), maxGot)]
+	b = b[:min(len(b), max(u.given, untilFirst), output.MaxGot)]
 	if (!ended || len(b) < k.Len()) && !u.text.Latin1 {
 		b = b[:output.WholeRunes(b)]
 		if len(b) == 0 {
@@ -87,8 +87,8 @@ func (u *until) take(k *output.Kept, ended bool) (n int, done bool) {
 		}
 	}
 	u.given += len(b)
-	u.reader.busy, u.waited = true, false
-	u.reader.client.Ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
+	u.reader.Busy, u.waited = true, false
+	u.c.Ask(u.module, u.function, append(etf.List{u.more, chars}, u.extra...), u.next)
 	return len(b), false
 }
 
@@ -109,24 +109,24 @@ func (u *until) pauses(n int, ended bool) bool {
 
 // next takes what the function has returned.
 func (u *until) next(result etf.Term) {
-	t := u.p.stream(workers.Stdout).busy // the reader is the first while it is busy
+	done := func() { u.p.out.Done(workers.Stdout) } // the reader is the first while it is busy
 	tu, ok := result.(etf.Tuple)
 	switch {
 	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
 		rest, err := u.text.Encode(etf.Atom("unicode"), tu[2])
 		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it had
-			t.remainder.PutBack(rest)
+			u.p.out.PutBack(workers.Stdout, rest)
 		}
 		u.reply(tu[1])
-		t.served()
+		done()
 	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
 		if !u.keep(gen.Encode(tu[1])) { // which outlives the frame
 			u.reply(errorHeld)
-			t.served()
+			done()
 		}
 	default:
 		u.reply(gen.Error(u.function))
-		t.served()
+		done()
 	}
 	u.goOn()
 }
@@ -136,7 +136,7 @@ func (u *until) keep(more etf.Raw) bool {
 	u.held.Give()
 	var ok bool
 	if u.held, ok = u.m.held.take(len(more)); ok {
-		u.more, u.reader.busy = more, false
+		u.more, u.reader.Busy = more, false
 	}
 	return ok
 }

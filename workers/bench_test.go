@@ -83,7 +83,7 @@ type bench struct {
 
 func (h *bench) Notified(*workers.Worker, workers.Notice) {}
 
-func (h *bench) Took(_ *workers.Worker, _ workers.Stream, n int) {
+func (h *bench) Took(_ *workers.Worker, _ workers.Stream, _ workers.Space, n int) {
 	h.open = nil
 	h.bytes += n
 }

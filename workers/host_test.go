@@ -83,7 +83,7 @@ func (h *host) Failed(w *workers.Worker, f ipc.Refusal) {
 	r.failed, r.failure, r.at = true, f, time.Now()
 }
 
-func (h *host) Room(w *workers.Worker, s workers.Stream) []byte {
+func (h *host) Room(w *workers.Worker, s workers.Stream) workers.Space {
 	r := h.of(w, "Room")
 	if !r.started || r.ended[s] > 0 {
 		h.w.t.Errorf("room for a stream that is not open")
@@ -95,10 +95,10 @@ func (h *host) Room(w *workers.Worker, s workers.Stream) []byte {
 	if len(b) > 0 {
 		h.open, h.no = r, s
 	}
-	return b
+	return workers.Space{Bytes: b}
 }
 
-func (h *host) Took(w *workers.Worker, s workers.Stream, n int) {
+func (h *host) Took(w *workers.Worker, s workers.Stream, _ workers.Space, n int) {
 	r := h.of(w, "Took")
 	if h.open != r || h.no != s {
 		h.w.t.Errorf("Took without Room")

@@ -81,10 +81,10 @@ const (
 // read takes one piece out of the pipe, into the space that the host gives.
 func (o *output) read() progress {
 	room := o.room()
-	if len(room) == 0 {
+	if len(room.Bytes) == 0 {
 		return noRoom
 	}
-	n, err := readInto(room, int(o.fd))
+	n, err := readInto(room.Bytes, int(o.fd))
 	if n > 0 {
 		o.bytes += uint64(n)
 		if o.draining {
@@ -119,21 +119,21 @@ func readInto(room []byte, fd int) (int, error) {
 }
 
 // room is where the next piece is read into.
-func (o *output) room() []byte {
+func (o *output) room() Space {
 	switch {
 	case o.log == nil:
 		return o.w.host.Room(o.w, o.no)
 	case o.log.asked:
-		return nil
+		return Space{}
 	}
-	return o.w.starter.logRoom()
+	return Space{Bytes: o.w.starter.logRoom()}
 }
 
-func (o *output) took(room []byte, n int) {
+func (o *output) took(room Space, n int) {
 	if o.log == nil {
-		o.w.host.Took(o.w, o.no, n)
+		o.w.host.Took(o.w, o.no, room, n)
 	} else {
-		o.log.write(room[:n])
+		o.log.write(room.Bytes[:n])
 	}
 }
 

@@ -69,6 +69,15 @@ type Exit struct {
 	OOM    bool // by the kernel, for want of memory within the limit
 }
 
+// Space is where output is read into.
+type Space struct {
+	Bytes []byte // empty: not now
+
+	// The rest is the host's, and comes back to it.
+	For    any
+	At, No int
+}
+
 // Host is what a worker needs of those around it. Its methods are called in the
 // loop's thread, from within the worker's own: they may call the worker's
 // methods that take a request (Write, Resume ...) only after they returned, but
@@ -81,11 +90,11 @@ type Host interface {
 	Started(w *Worker)
 	// Failed: nothing was started. Nothing follows.
 	Failed(w *Worker, f ipc.Refusal)
-	// Room gives space for the output of a stream, or nil: not now. Then the
+	// Room gives space for the output of a stream, or none: not now. Then the
 	// host has paused the group, or calls Resume when there is room.
-	Room(w *Worker, s Stream) []byte
+	Room(w *Worker, s Stream) Space
 	// Took says that n bytes were read into the space that Room gave, or none.
-	Took(w *Worker, s Stream, n int)
+	Took(w *Worker, s Stream, room Space, n int)
 	// Drains: nothing of the program runs any more, and what is in the pipes is read now.
 	Drains(w *Worker)
 	// Ended: the stream has ended; told once for each output pipe.

@@ -1,12 +1,12 @@
-package childproc
+package output
 
 import "testing"
 
 func TestPiecesAreLargeWhileNobodyConverses(t *testing.T) {
-	var turns turns
+	var turns Turns
 	flood := func(bytes int) {
 		for n := 0; n < bytes; n += turns.piece() {
-			turns.took(turns.piece())
+			turns.Took(turns.piece())
 		}
 	}
 	if got := turns.piece(); got != fairPiece {
@@ -17,14 +17,14 @@ func TestPiecesAreLargeWhileNobodyConverses(t *testing.T) {
 		t.Errorf("a piece may have %d bytes before %d were written, want %d", got, floodAfter, fairPiece)
 	}
 	flood(2 * fairPiece)
-	if got := turns.piece(); got != maxPiece {
-		t.Errorf("a piece of a flood may have %d bytes, want %d", got, maxPiece)
+	if got := turns.piece(); got != MaxPiece {
+		t.Errorf("a piece of a flood may have %d bytes, want %d", got, MaxPiece)
 	}
-	turns.took(0) // nothing was there
-	if got := turns.piece(); got != maxPiece {
-		t.Errorf("after nothing a piece may have %d bytes, want %d", got, maxPiece)
+	turns.Took(0) // nothing was there
+	if got := turns.piece(); got != MaxPiece {
+		t.Errorf("after nothing a piece may have %d bytes, want %d", got, MaxPiece)
 	}
-	turns.took(64) // somebody says something
+	turns.Took(64) // somebody says something
 	if got := turns.piece(); got != fairPiece {
 		t.Errorf("in a conversation a piece may have %d bytes, want %d", got, fairPiece)
 	}

@@ -1,0 +1,153 @@
+package childproc
+
+import (
+	"math"
+
+	"erluv/childproc/output"
+	"erluv/childproc/peer"
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+	"erluv/workers"
+)
+
+// The output of a program goes its way in a room of its own; here that meets the worker, and
+// the process which it belongs to.
+
+// Room gives the space for the output of a program: see output.Room.
+func (m *manager) Room(w *workers.Worker, s workers.Stream) workers.Space {
+	p := w.Tag.(*program)
+	switch {
+	case m.phase == disconnected:
+		return m.turns.Nowhere() // nobody will read it
+	case p.run != nil && !p.out.Dropped():
+		return p.runRoom(m, s)
+	}
+	return p.out.Room(p, m.turns, s)
+}
+
+// Took takes what was read into that space.
+func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, n int) {
+	p := w.Tag.(*program)
+	m.turns.Took(n)
+	if p.awaitsReady() {
+		defer m.unready.count(p, s)()
+	}
+	switch {
+	case m.phase == disconnected || p.out.Dropped():
+	case p.run == nil:
+		p.out.Took(p, s, room, n)
+	case p.run.took(s, n):
+		w.Kill()
+	}
+}
+
+// Ended: a stream has ended.
+func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
+	p := w.Tag.(*program)
+	if p.run == nil {
+		p.sawEnd(m, s)
+		p.out.Ended(p, s)
+	}
+}
+
+// Drains: what is left of a worker that was told to end waits for no receiver.
+func (m *manager) Drains(w *workers.Worker) { w.Tag.(*program).hold() }
+
+// hold has the streams read or not: those of a run unless it waits for space.
+func (p *program) hold() {
+	if p.run != nil && !p.out.Dropped() {
+		p.out.HoldAll(p, p.run.waits)
+		return
+	}
+	p.out.Hold(p)
+}
+
+// read answers {read, Stream, Max}, at once or when there is something.
+func (m *manager) read(p *program, to caller, s workers.Stream, limit int) {
+	if p.out.Readers(s) >= output.MaxReaders {
+		to.reply(gen.Error(etf.Atom("eagain")))
+		return
+	}
+	if !p.out.Open(p, s) {
+		to.reply(etf.Atom("eof")) // it is no pipe
+		return
+	}
+	w := m.keep(to, 0)
+	if w == nil {
+		return
+	}
+	near := to.near(&p.entry)
+	p.out.Read(p, s, &near.Outlet, output.Call{Ask: w.to.Ask, By: w, Limit: limit, Direct: to.client() == near})
+	p.goOn(m, s)
+}
+
+// await has a reader wait for output.
+func (m *manager) await(p *program, s workers.Stream, r *output.Reader) {
+	p.out.Await(s, r)
+	p.goOn(m, s)
+}
+
+// streamTerm names a stream: by its atom, or else by the number of its descriptor.
+func streamTerm(s workers.Stream) etf.Term { return peer.Stream(s).Term() }
+
+// A program is the output.Host of its output.
+
+// Worker: see output.Host.
+func (p *program) Worker() *workers.Worker { return p.w }
+
+// PID: see output.Host.
+func (p *program) PID() etf.Pid { return p.pid }
+
+// Owner: see output.Host.
+func (p *program) Owner() etf.Pid { return p.owner }
+
+// Home: see output.Host.
+func (p *program) Home() *output.Outlet { return &p.client.Outlet }
+
+// To: see output.Host.
+func (p *program) To(pid etf.Pid) *output.Outlet {
+	if c := p.client.m.clientOf(pid, p.client); c != nil {
+		return &c.Outlet
+	}
+	return nil
+}
+
+// Hidden: see output.Host.
+func (p *program) Hidden() bool { return p.life.hidden() }
+
+// Ending: see output.Host.
+func (p *program) Ending() bool { return p.life.told }
+
+// AwaitsOwner: see output.Host.
+func (p *program) AwaitsOwner() bool { return p.awaitsOwner() }
+
+// Share: see output.Host.
+func (p *program) Share() (bytes int, unready bool) {
+	if !p.awaitsReady() {
+		return 0, false
+	}
+	return p.client.m.unready.share(), true
+}
+
+// Piece: see output.Host.
+func (p *program) Piece() int {
+	if p.awaitsLine() {
+		return matchPiece
+	}
+	return math.MaxInt
+}
+
+// Saw: see output.Host.
+func (p *program) Saw(s workers.Stream, data []byte) { p.sawOutput(p.client.m, s, data) }
+
+// Served: see output.Host.
+func (p *program) Served() { p.client.m.unready.delivered(p) }
+
+// Tell: see output.Host.
+func (p *program) Tell(to etf.Pid, what etf.Term) { p.client.m.tell(to, p, what) }
+
+// Malformed: see output.Host.
+func (p *program) Malformed() { p.client.m.end(p, gen.Encode(etf.Atom("emsgsize"))) }
+
+// GoOn: see output.Host.
+func (p *program) GoOn(s workers.Stream) { p.goOn(p.client.m, s) }
