@@ -47,6 +47,14 @@ defmodule Erluv do
 
       children = [{Erluv, settings: [max_workers: 100]}, ...]
 
+  The settings `:nodes` and `:discover` have it serve other nodes beside this one, on each of which
+  a program's pid is the same. Lists are lists, and times are milliseconds:
+
+      {Erluv, settings: [nodes: [:"shop2@db", :"shop3@db"]]}
+      {Erluv, settings: [discover: "dns:control.example.com", discover_name: "shop@%h", discover_interval: 5000]}
+
+  EPMD must know this VM then. It is still this VM with which the erluv ends.
+
   Another one is named by the option `:node`, or for all calls by
 
       config :erluv_ex, node: :"erluv_5f0c92ab@myhost"

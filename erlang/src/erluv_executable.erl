@@ -8,6 +8,8 @@
 -export([os_type/0]).
 -export([runs_here/0]).
 -export([options/0]).
+-export([durations/0]).
+-export([lists/0]).
 -export([is_named/2]).
 -export([message/3]).
 -export([connected/1]).
@@ -51,11 +53,9 @@ open(Controller, Options) ->
         Env = environment(Options),
         Listener = listener(Settings),
         Port = open_port({spawn_executable, Path},
-                         [{args, Args ++ ["run", "--config", config(Options),
-                                          flag(node, erlang:node()), flag(controller, Controller),
-                                          flag(reconnect, exit)]
+                         [{args, Args ++ ["run", "--config", config(Options), flag(controller, Controller)]
                                  ++ [flag(Key, Value)
-                                     || {Key, Value} <- here(Listener, quiet(Options, Settings))]},
+                                     || {Key, Value} <- served(here(Listener, quiet(Options, Settings)))]},
                           {env, Env},
                           {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout,
                           binary, hide]),
@@ -163,6 +163,8 @@ check({allow_users, _}) ->
     throw({bad_option, allow_users, <<"it stands in a configuration file alone, which the option config names">>});
 check({cookie, _}) ->
     throw({bad_option, cookie, <<"here it is an option: others could see it in settings">>});
+check({nodes, Nodes}) when not is_list(Nodes); Nodes =:= []; is_integer(hd(Nodes)) ->
+    throw({bad_option, nodes, <<"a list of node names">>});
 check({Key, Value}) when is_atom(Key), is_atom(Value);
                          is_atom(Key), is_integer(Value);
                          is_atom(Key), is_binary(Value);
@@ -173,23 +175,64 @@ check({Key, _}) when is_atom(Key) ->
 check(_) ->
     throw({bad_option, settings, <<"a map or list of keys and values">>}).
 
-flag(Key, Value) ->
-    dashed(Key) ++ "=" ++ value(lists:suffix("_timeout", atom_to_list(Key)), Value).
+%% This node, and those that are served with it: each by itself, as each may come and go while
+%% this one runs. Without others erluv ends with the connection, and is started anew.
+served(Settings) ->
+    case {lists:keytake(nodes, 1, Settings), others(Settings)} of
+        {false, []} -> [{node, erlang:node()}, {reconnect, exit} | Settings];
+        {false, _} -> [{node, erlang:node()} | default(serve, all, Settings)];
+        {{value, {nodes, Nodes}, Rest}, _} ->
+            This = text(erlang:node()),
+            [{nodes, [This | [Name || Node <- Nodes, Name <- [text(Node)], Name =/= This]]} | default(serve, all, Rest)]
+    end.
+
+%% The settings that name other nodes than this one.
+others(Settings) ->
+    [Key || Key <- [nodes, discover], lists:keymember(Key, 1, Settings)].
+
+flag(Key, Value) -> dashed(Key) ++ "=" ++ value(Key, Value).
 
 dashed(Key) -> "--" ++ [case C of $_ -> $-; _ -> C end || C <- atom_to_list(Key)].
 
-value(true, Milliseconds) when is_integer(Milliseconds) -> integer_to_list(Milliseconds) ++ "ms";
+value(Key, Value) when is_integer(Value) ->
+    case lists:member(Key, durations()) of
+        true -> integer_to_list(Value) ++ "ms";
+        false -> text(Value)
+    end;
+value(Key, [First | _] = Words) when not is_integer(First) ->
+    case lists:member(Key, lists()) of
+        true -> lists:flatten(lists:join(",", [text(Word) || Word <- Words]));
+        false -> text(Words)
+    end;
 value(_, Value) -> text(Value).
+
+%% @doc The settings whose numbers are milliseconds.
+-spec durations() -> [atom()].
+durations() -> [die_timeout, discover_interval, kill_timeout, lost_after, max_kill_timeout].
+
+%% @doc The settings that are a list of words.
+-spec lists() -> [atom()].
+lists() -> [allow_nodes, disks, limits, nodes, tls_nodes].
 
 %% This node knows better than EPMD where it listens. But erluv may be told to run elsewhere.
 listener(Settings) ->
-    case lists:keymember(address, 1, Settings) orelse lists:keymember(epmd_port, 1, Settings) of
-        true -> undefined;
-        false ->
+    case {lists:keymember(address, 1, Settings) orelse lists:keymember(epmd_port, 1, Settings), others(Settings)} of
+        {true, _} -> undefined;
+        {false, [Key | _]} -> in_epmd(Key);
+        {false, []} ->
             case erluv_listener:open() of
                 {ok, Listener} -> Listener;
                 {error, Reason} -> throw(Reason)
             end
+    end.
+
+%% Of several nodes erluv asks EPMD, of this one too.
+in_epmd(Key) ->
+    [Alive, Host] = string:split(atom_to_list(erlang:node()), "@"),
+    case erl_epmd:port_please(Alive, Host) of
+        {port, _, _} -> undefined;
+        _ -> throw({bad_option, Key, <<"erluv would look for this node too, and EPMD does not know it: "
+                                       "start the VM with a name">>})
     end.
 
 %% It is on the host of this node, whose name the system may not know.

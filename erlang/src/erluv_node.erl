@@ -23,7 +23,9 @@
 %%   `executable' of the application says, else `priv/erluv', which compiling the application
 %%   has made if there was Go, else it is looked for in PATH.</dd>
 %% <dt>`settings'</dt><dd>A map or list of keys of erluv.conf(5) and their values: atoms,
-%%   strings, binaries and numbers; times in milliseconds or as strings.</dd>
+%%   strings, binaries, numbers, and lists of names; times in milliseconds or as strings. With
+%%   `nodes' or `discover' this node is served with those that they name: `serve' is `all'
+%%   then, unless it is said otherwise, and EPMD must know this node.</dd>
 %% <dt>`config'</dt><dd>A configuration file, which goes before all settings, or
 %%   `none', the default. Variables ERLUV_... of the environment have no effect.</dd>
 %% <dt>`cookie'</dt><dd>An atom; by default the cookie of this node. It is handed over in
@@ -78,7 +80,7 @@
 %% As above.
 
 -type settings() :: #{atom() => setting()} | [{atom(), setting()}].
--type setting() :: atom() | integer() | erluv:text().
+-type setting() :: atom() | integer() | erluv:text() | [atom() | erluv:text()].
 %% A key of erluv.conf(5) and its value.
 
 -record(state, {

@@ -23,6 +23,7 @@
 -export([t_ipv6/0]).
 -export([t_inet_backend/0]).
 -export([t_address_is_given/0]).
+-export([t_several_need_epmd/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -199,6 +200,16 @@ t_address_is_given() ->
     with_vm(["-name", "given@127.0.0.1", "-erl_epmd_port", free_port()], fun(Call) ->
         {error, {exited, 1, Words}} = start(Call, #{settings => #{address => "127.0.0.1:1"}}),
         ?assertMatch({match, _}, re:run(Words, "127.0.0.1:1:"))
+    end).
+
+%% Of several nodes erluv asks EPMD, which does not know this one.
+t_several_need_epmd() ->
+    with_vm([], fun(Call) ->
+        [begin
+             {error, {bad_option, Key, Why}} = start(Call, #{settings => maps:merge(Settings, #{Key => Value})}),
+             ?assertMatch({match, _}, re:run(Why, "EPMD does not know it"))
+         end || {Key, Value, Settings} <- [{nodes, ['other@127.0.0.1'], #{}},
+                                           {discover, "dns:x.example", #{discover_name => "shop@%h"}}]]
     end).
 
 %% It is not linked with the process that makes the call, which ends.

@@ -9,6 +9,7 @@
 -export([t_shell_shows_all/0]).
 -export([t_options/0]).
 -export([t_lists_of_options/0]).
+-export([t_settings/0]).
 
 -define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_exec]).
 
@@ -105,6 +106,18 @@ read(Port) ->
         {Port, {exit_status, 0}} -> []
     after 30000 -> error(timeout)
     end.
+
+%% The settings that are not written as they are, by the forms that erluv.conf(5) has for them.
+t_settings() ->
+    {ok, Text} = file:read_file(beside("erluv.conf.5")),
+    Forms = [{binary_to_atom(Key), Form} || <<".It Ic ", Line/binary>> <- binary:split(Text, <<"\n">>, [global]),
+                                            [Key, <<"No = ", Form/binary>>] <- [binary:split(Line, <<" ">>)]],
+    true = length(Forms) > 40,
+    Durations = lists:sort([Key || {Key, <<"Ar \\(dqduration\\(dq">>} <- Forms]),
+    {Durations, Durations} = {erluv_executable:durations(), Durations},
+    % allow_users stands in a file alone.
+    Lists = lists:sort([Key || {Key, <<"Bo ", _/binary>>} <- Forms]) -- [allow_users],
+    {Lists, Lists} = {erluv_executable:lists(), Lists}.
 
 %% The types of options have those that are in the manual, and that are understood.
 t_options() ->

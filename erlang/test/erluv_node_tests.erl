@@ -4,6 +4,8 @@
 -export([t_cookie_is_not_seen/0]).
 -export([t_environment_has_no_effect/0]).
 -export([t_settings/0]).
+-export([t_several_nodes/0]).
+-export([t_discovered_nodes/0]).
 -export([t_config_file/0]).
 -export([t_cookie_file/0]).
 -export([t_no_executable/0]).
@@ -85,6 +87,46 @@ t_settings() ->
     {ok, Other} = erluv_node:node(erluv),
     ?assertMatch("other_" ++ _, atom_to_list(Other)),
     ok = erluv_node:stop(erluv).
+
+%% An erluv that other nodes have too: a worker is the same process on all, one that is there
+%% later is connected then, and what ends there does not end here.
+t_several_nodes() ->
+    [First, Second] = [other_name(N) || N <- [1, 2]],
+    Peer = other(First, []),
+    {ok, _} = erluv_node:start_link(#{settings => #{nodes => [First, atom_to_binary(Second), node()],
+                                                    listen => local, allow_nodes => ["shop@*", 'other*@*']}}),
+    {ok, Node} = erluv_node:node(erluv),
+    {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
+    ok = serves(Peer, Node),
+    ?assertMatch(#{cmd := [<<"sleep">>, <<"60">>]}, peer:call(Peer, erluv, info, [W])),
+    Later = other(Second, []),
+    ok = serves(Later, Node),
+    peer:stop(Peer),
+    ?assertEqual([{W, []}], [{P, nodes()} || {P, _} <- erluv:workers(erluv)]),
+    ok = erluv_node:stop(erluv),
+    peer:stop(Later).
+
+%% By the names in a file; times are milliseconds.
+t_discovered_nodes() ->
+    Name = other_name(3),
+    Peer = other(Name, []),
+    File = file(".nodes", [atom_to_list(Name), "\n"]),
+    {ok, _} = erluv_node:start_link(#{settings => [{discover, "file:" ++ File}, {discover_interval, 50}, {serve, all}]}),
+    {ok, Node} = erluv_node:node(erluv),
+    ok = serves(Peer, Node),
+    ok = erluv_node:stop(erluv),
+    peer:stop(Peer).
+
+other_name(N) ->
+    list_to_atom(lists:concat(["other", N, "_", erlang:unique_integer([positive]), "@127.0.0.1"])).
+
+%% A node of this cookie that is not connected with this one.
+other(Name, Args) ->
+    erluv_harness:peer(["-name", atom_to_list(Name), "-setcookie", atom_to_list(erlang:get_cookie()), "-connect_all", "false",
+                        "-kernel", "inet_dist_use_interface", "{127,0,0,1}" | Args]).
+
+serves(Peer, Node) ->
+    erluv_harness:until(fun() -> peer:call(Peer, erlang, nodes, [hidden]) =:= [Node] end).
 
 %% The file goes before the settings.
 t_config_file() ->
@@ -173,6 +215,7 @@ t_bad_options() ->
     {error, {bad_option, settings, _}} = fails(#{settings => #{name => [{}]}}),
     {error, {bad_option, settings, _}} = fails(#{settings => [max_workers]}),
     {error, {bad_option, path, _}} = fails(#{settings => #{path => {}}}),
+    [{error, {bad_option, nodes, _}} = fails(#{settings => #{nodes => Nodes}}) || Nodes <- ['a@h', "a@h", [], <<"a@h">>]],
     {error, {bad_option, settings, _}} = fails(#{attach => any, settings => #{}}).
 
 fails(Options) ->
