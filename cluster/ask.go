@@ -83,9 +83,12 @@ func ask(ctx context.Context, caller Caller, path []string, c call, wait time.Du
 	return result, nil
 }
 
+// ticktimeWait is how long the entry may take to say something simple.
+const ticktimeWait = 5 * time.Second
+
 // Ticktime is the net_ticktime of the entry, for as long as the connection to it shall last.
 func Ticktime(ctx context.Context, caller Caller) (time.Duration, error) {
-	result, err := ask(ctx, caller, nil, call{"net_kernel", "get_net_ticktime", nil}, defaultWait)
+	result, err := ask(ctx, caller, nil, call{"net_kernel", "get_net_ticktime", nil}, ticktimeWait)
 	if changing, ok := tagged(result, "ongoing_change_to"); ok {
 		result = changing
 	}

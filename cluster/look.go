@@ -9,16 +9,13 @@ import (
 	"time"
 )
 
-// Limits bound a look. A zero value has the defaults.
+// Limits bound a look, besides its context.
 type Limits struct {
-	Wait  time.Duration // that one node may take, 2s
-	Nodes int           // how many are drawn, 1000
+	Wait  time.Duration // that one node may take
+	Nodes int           // how many are drawn
 }
 
 const (
-	defaultWait  = 2 * time.Second
-	defaultNodes = 1000
-
 	// maxPath bounds how far from the entry a node is asked: a request nests once for each
 	// hop, and 128 times in all.
 	maxPath = 100
@@ -36,12 +33,6 @@ const (
 // anything else is in the map. When ctx ends before all is asked the map is incomplete.
 func Look(ctx context.Context, caller Caller, entry, self string, limits Limits) (*Map, error) {
 	begin := time.Now()
-	if limits.Wait == 0 {
-		limits.Wait = defaultWait
-	}
-	if limits.Nodes == 0 {
-		limits.Nodes = defaultNodes
-	}
 	s := search{
 		self: self, entry: entry, limit: limits.Nodes,
 		nodes: map[string]*Node{entry: {Name: entry, State: NotAsked}},

@@ -55,6 +55,8 @@ var client = etf.Atom("client")
 
 const entry = "a"
 
+var usual = Limits{Wait: 2 * time.Second, Nodes: 1000}
+
 // Call is the entry's rex.
 func (w *world) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 	w.mu.Lock()
@@ -257,13 +259,13 @@ func TestLook(t *testing.T) {
 					delete(w.how, "b")
 					w.broken["b>c"] = true
 					lost := w.visible["b"]
-					m, err := Look(t.Context(), forgetful{w, "b", lost}, entry, string(client), Limits{})
+					m, err := Look(t.Context(), forgetful{w, "b", lost}, entry, string(client), usual)
 					if err != nil || words(m) != c.want {
 						t.Errorf("got %q, %v, want %q", words(m), err, c.want)
 					}
 					return
 				}
-				m, err := Look(t.Context(), w, entry, string(client), Limits{})
+				m, err := Look(t.Context(), w, entry, string(client), usual)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -312,7 +314,7 @@ func TestLookIsBounded(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(star(200))
-		m, err := Look(t.Context(), w, entry, string(client), Limits{Nodes: 50})
+		m, err := Look(t.Context(), w, entry, string(client), Limits{Wait: 2 * time.Second, Nodes: 50})
 		if err != nil || len(m.Nodes) != 50 || len(m.Edges) != 49 || m.Incomplete != "there are more than 50 nodes" {
 			t.Errorf("%d nodes, %d edges, %q, %v", len(m.Nodes), len(m.Edges), m.Incomplete, err)
 		}
@@ -327,7 +329,7 @@ func TestLookIsBounded(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		m, err := Look(ctx, w, entry, string(client), Limits{})
+		m, err := Look(ctx, w, entry, string(client), usual)
 		if err != nil || m.Incomplete != "there was no time for all nodes" || m.Took > 5*time.Second {
 			t.Errorf("%q after %v, %v", m.Incomplete, m.Took, err)
 		}
@@ -347,7 +349,7 @@ func TestLookIsBounded(t *testing.T) {
 			edges = append(edges, before+"-"+name)
 			before = name
 		}
-		m, err := Look(t.Context(), newWorld(strings.Join(edges, " ")), entry, string(client), Limits{})
+		m, err := Look(t.Context(), newWorld(strings.Join(edges, " ")), entry, string(client), usual)
 		if err != nil || len(m.Nodes) != 102 || words(m)[len(words(m))-len("n100: not asked it is too far away"):] != "n100: not asked it is too far away" {
 			t.Errorf("%d nodes, %v: %s", len(m.Nodes), err, words(m))
 		}
@@ -365,7 +367,7 @@ func TestLookFails(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld("a-b")
 			prepare(w)
-			_, err := Look(t.Context(), w, entry, string(client), Limits{})
+			_, err := Look(t.Context(), w, entry, string(client), usual)
 			if err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%v, want %q", err, want)
 			}
@@ -377,7 +379,7 @@ func TestEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("a-b b-c c-d c~f")
 		w.how = map[string]string{"d": "stopped", "f": "foreign"}
-		m, err := Look(t.Context(), w, entry, string(client), Limits{})
+		m, err := Look(t.Context(), w, entry, string(client), usual)
 		if err != nil {
 			t.Fatal(err)
 		}

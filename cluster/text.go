@@ -60,10 +60,10 @@ func (m *Map) writeTroubles(b *strings.Builder) {
 	}
 	for _, e := range m.Edges {
 		if e.Mute {
-			fmt.Fprintf(b, "! nothing comes over the connection of %s and %s\n", Show(e.A), Show(e.B))
+			fmt.Fprintf(b, "! %s and %s: what was asked over their connection got no answer, and another way it did\n", Show(e.A), Show(e.B))
 		}
 		if e.OneSided {
-			fmt.Fprintf(b, "! only one of %s and %s has their connection\n", Show(e.A), Show(e.B))
+			fmt.Fprintf(b, "! %s and %s: only one of them has their connection\n", Show(e.A), Show(e.B))
 		}
 	}
 }

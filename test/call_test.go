@@ -24,7 +24,7 @@ func TestCall(t *testing.T) {
 	a := g.nodes["a"]
 	call := func(args ...string) (stdout, stderr string, status int) {
 		t.Helper()
-		stdout, stderr, status = looks(t, a, append([]string{"call", a.name}, args...)...)
+		stdout, stderr, status = looks(t, a, append([]string{"call", patient, a.name}, args...)...)
 		return g.names.Replace(stdout), g.names.Replace(stderr), status
 	}
 	expect := func(want string, args ...string) {
@@ -72,7 +72,7 @@ func TestCall(t *testing.T) {
 		}
 	}
 	// A cookie on the command line is hidden, and what stands beside it is not lost.
-	stdout, stderr, status = invoked(t, a, "call", "--cookie", cookie, a.name, "--all", "lists", "sum", "[[1, -2]]")
+	stdout, stderr, status = invoked(t, a, "call", patient, "--cookie", cookie, a.name, "--all", "lists", "sum", "[[1, -2]]")
 	if g.names.Replace(stdout) != "a    -1\nb    -1\nc    -1\nd    -1\n" || status != 0 {
 		t.Errorf("with a cookie: status %d, %s%s", status, stdout, stderr)
 	}

@@ -206,7 +206,7 @@ func (s seen) edges() string {
 // look is what erluv sees from an entry, with letters for names.
 func (g grid) look(t *testing.T, entry string, args ...string) seen {
 	t.Helper()
-	out, problems, status := looks(t, g.nodes[entry], append([]string{"map", "--json", g.nodes[entry].name}, args...)...)
+	out, problems, status := looks(t, g.nodes[entry], append([]string{"map", "--json", patient, g.nodes[entry].name}, args...)...)
 	var s seen
 	err := json.Unmarshal([]byte(g.names.Replace(out)), &s)
 	if err != nil || problems != "" || status != 0 || !s.Complete {
@@ -214,6 +214,9 @@ func (g grid) look(t *testing.T, entry string, args ...string) seen {
 	}
 	return s
 }
+
+// patient has a busy machine draw no node as silent.
+const patient = "--timeout=100s"
 
 var letters = []string{"a", "b", "c", "d", "e", "f", "g"}
 
@@ -245,7 +248,7 @@ func TestMap(t *testing.T) {
 	}
 	t.Run("as text", func(t *testing.T) {
 		g.connect(t, "a-b b-c a-c b-d d-e e-f f-d g~a")
-		out, problems, status := looks(t, g.nodes["a"], "map", "--hidden", g.nodes["a"].name)
+		out, problems, status := looks(t, g.nodes["a"], "map", "--hidden", patient, g.nodes["a"].name)
 		t.Log(out)
 		for _, want := range []string{
 			"7 nodes and 8 connections, seen from a in ", "\n  mesh of 3: a b c\n  mesh of 3: d e f\n  b -- d\n  a .. g  (hidden)\n",
@@ -257,7 +260,7 @@ func TestMap(t *testing.T) {
 	})
 	t.Run("for Graphviz", func(t *testing.T) {
 		g.connect(t, "a-b b-c a-c b-d d-e e-f f-d c~g f~g")
-		out, problems, status := looks(t, g.nodes["a"], "map", "--dot", g.nodes["a"].name)
+		out, problems, status := looks(t, g.nodes["a"], "map", "--dot", patient, g.nodes["a"].name)
 		nodes, edges, err := readDOT(g.names.Replace(out))
 		if err != nil || problems != "" || status != 0 {
 			t.Fatalf("status %d, %v: %s\n%s", status, err, problems, out)
@@ -280,10 +283,10 @@ func TestMapOfSilent(t *testing.T) {
 	text := make(chan string)
 	go func() { // beside the other look, as each waits for the stopped node
 		defer close(text)
-		out, _, _ := looks(t, g.nodes["a"], "map", "--text", g.nodes["a"].name)
+		out, _, _ := looks(t, g.nodes["a"], "map", "--text", "--timeout=20s", g.nodes["a"].name)
 		text <- out
 	}()
-	s, out := g.look(t, "a"), <-text
+	s, out := g.look(t, "a", "--timeout=20s"), <-text
 	if got, want := s.edges(), "a-b a-e b-c c-d d-e c:silent"; got != want {
 		t.Errorf("\ngot  %s\nwant %s", got, want)
 	}

@@ -24,7 +24,7 @@ runs, and nowhere else.`
   erluv call shop@myhost --all erlang memory '[total]'
   erluv call shop@myhost application get_env '[shop, port]'`
 
-	// mapTime bounds the map that a call on all nodes begins with.
+	// mapTime bounds the map that a call on all nodes begins with, unless --timeout is more.
 	mapTime = 10 * time.Second
 )
 
@@ -89,9 +89,7 @@ func (k *callCommand) call(ctx context.Context, v view, module, function string,
 	nodes := []cluster.Node{{Name: v.Peer().Name, State: cluster.Up}}
 	var others []cluster.Result
 	if k.all {
-		ctx, cancel := context.WithTimeout(ctx, mapTime)
-		defer cancel()
-		drawn, err := v.look(ctx, cluster.Limits{})
+		drawn, err := v.look(ctx, max(mapTime, k.timeout), maxNodes)
 		if err != nil {
 			return err
 		}

@@ -72,8 +72,11 @@ func open(ctx context.Context, cfg *config.Config) (view, error) {
 	return view{c, leave}, nil
 }
 
-// look draws the map of the cluster.
-func (v view) look(ctx context.Context, limits cluster.Limits) (*cluster.Map, error) {
+// look draws the map of the cluster in a time.
+func (v view) look(ctx context.Context, timeout time.Duration, nodes int) (*cluster.Map, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	limits := cluster.Limits{Nodes: nodes, Wait: timeout / 5} // so there is time for two ways to a node
 	return cluster.Look(ctx, v, v.Peer().Name, string(v.Self().Node), limits)
 }
 

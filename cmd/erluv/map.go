@@ -17,6 +17,8 @@ and which of them are connected. Each is asked by way of its neighbours, on
 connections that they have, so no node gets a new one. Only the node that is
 named has a guest, which is erluv as a hidden node.`
 
+	maxNodes = 1000
+
 	examplesOfMap = `  erluv map shop@myhost
   erluv map --dot shop@myhost | dot -Tsvg >cluster.svg
   erluv map --json shop@myhost | jq '.nodes[] | select(.state != "up")'`
@@ -40,7 +42,7 @@ func mapOf(c *command) *cobra.Command {
 	cmd.Flags().BoolVar(&m.dot, "dot", false, "for Graphviz")
 	cmd.Flags().BoolVar(&m.json, "json", false, "for programs")
 	cmd.Flags().BoolVar(&m.hidden, "hidden", false, "also hidden nodes that lead nowhere: erluv, C nodes, remote shells")
-	cmd.Flags().IntVar(&m.nodes, "max-nodes", 1000, "draw no more nodes than this `number` (default 1000)")
+	cmd.Flags().IntVar(&m.nodes, "max-nodes", maxNodes, fmt.Sprintf("draw no more nodes than this `number` (default %d)", maxNodes))
 	timeoutFlag(cmd, &m.timeout, 10*time.Second, "draw what is known after this time")
 	return cmd
 }
@@ -65,7 +67,7 @@ func (m *mapCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer v.leave()
-	drawn, err := v.look(ctx, cluster.Limits{Nodes: m.nodes})
+	drawn, err := v.look(ctx, m.timeout, m.nodes)
 	if err != nil {
 		return err
 	}
