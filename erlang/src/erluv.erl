@@ -491,6 +491,10 @@ read(Worker, Stream, Max) ->
 %% receive {W, {stdout, <<"hello\n">>}} -> ok end,
 %% {error, {bad_option, colour, _}} = erluv:setopts(W, [{colour, red}]).
 %% '''
+%%
+%% With `#{owner => self()}' a process of any node takes over a worker, also one that
+%% `on_disconnect' keeps because its owner's node is gone (erluv.conf(5)): {@link workers/1} lists it,
+%% and `lost' of {@link info/1} says whose it was.
 -spec setopts(worker(), worker_settings()) -> ok | error().
 setopts(Worker, Options) when ?IS_WORKER(Worker), is_map(Options) ->
     erluv_call:call(Worker, {setopts, maps:to_list(Options)});

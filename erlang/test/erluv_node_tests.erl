@@ -78,7 +78,8 @@ t_environment_has_no_effect() ->
 
 t_settings() ->
     {ok, _} = erluv_node:start_link(#{settings => [{name, a_name}, {max_workers, 3}, {kill_timeout, 7000},
-                                                   {path, <<"/bin:/usr/bin">>}, {log_format, "json"}]}),
+                                                   {path, <<"/bin:/usr/bin">>}, {log_format, "json"},
+                                                   {on_disconnect, keep}, {lost_after, 60000}, {discover_interval, 5}]}),
     {ok, Node} = erluv_node:node(erluv),
     ?assertMatch("a_name@" ++ _, atom_to_list(Node)),
     ?assertEqual(3, erluv:info(erluv, max_workers)),
