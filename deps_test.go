@@ -19,7 +19,8 @@ import (
 var imports = map[string][]string{
 	"eintr":          nil,
 	"slack":          nil,
-	"config":         {"discover", "eintr", "label", "wire/consult"},
+	"control":        {"eintr"},
+	"config":         {"control", "discover", "eintr", "label", "wire/consult"},
 	"discover":       nil,
 	"label":          nil,
 	"wire/consult":   nil,
@@ -42,16 +43,16 @@ var imports = map[string][]string{
 	"relay":       {"ipc", "ipc/counters"},
 	"workers":     {"eintr", "ipc", "loop"},
 	"childproc":   {"childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
-	"cmd/erluv":   {"config", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner", "cluster", "wire/client", "wire/epmd", "wire/etf"},
+	"cmd/erluv":   {"config", "control", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner", "stat", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
 
 	"childproc/machine": {"eintr", "stat"},
 	"childproc/order":   {"ipc", "wire/etf", "wire/gen", "workers"},
 	"childproc/output":  {"childproc/order", "childproc/peer", "loop", "stat", "wire/dist", "wire/etf", "wire/gen", "workers"},
 	"childproc/peer":    {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
-	"mainproc":        {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "label", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox", "wire/client"},
+	"mainproc":        {"config", "control", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "label", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox", "wire/client"},
 	"mainproc/crew":   {"eintr", "wire/etf", "wire/gen", "ipc", "mainproc/permit", "sandbox", "sandbox/cgroup"},
-	"mainproc/link":   {"config", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/counters", "ipc/journal", "mainproc/permit", "slack", "wire/client"},
+	"mainproc/link":   {"config", "control", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "wire/gen", "ipc", "ipc/counters", "ipc/journal", "mainproc/permit", "slack", "wire/client"},
 	"mainproc/permit": {"ipc"},
 
 	"discover/dnstest":   nil,

@@ -57,14 +57,23 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	return c, nil
 }
 
-// begin begins to serve a client, and tells its controller.
+// begin begins to serve a client, and tells its controller. An operator is no node: it has none,
+// and nothing to learn from.
 func (c *client) begin() error {
-	if err := c.Serve(); err != nil {
+	if err := c.Serve(); err != nil || c.link.Operator != "" {
 		return err
 	}
 	c.m.up(c)
 	c.Learn()
 	return nil
+}
+
+// targetOf is the node that is served, for a caller: its own; "": it has none, as an operator.
+func (m *manager) targetOf(to caller) etf.Atom {
+	if c := to.client(); c != nil && c.link.Operator != "" {
+		return ""
+	}
+	return to.node()
 }
 
 // clientOf is the client that a process of a node belongs to; nil: there is no connection

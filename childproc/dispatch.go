@@ -15,6 +15,9 @@ func (c *client) Frame(frame []byte) {
 		c.refuseFrame(err.Error(), "bytes", len(frame))
 		return
 	}
+	if c.link.Operator != "" {
+		c.audit(msg)
+	}
 	switch msg.Op {
 	case dist.RegSend:
 		m.toName(c, msg.From, msg.Name, msg.Payload)

@@ -76,12 +76,12 @@ func (m *manager) workersRequest(to caller, _ args) bool {
 }
 
 func (m *manager) infoRequest(to caller, _ args) bool {
-	to.reply(m.info(to.node()))
+	to.reply(m.info(m.targetOf(to)))
 	return true
 }
 
 func (m *manager) infoKeyRequest(to caller, a args) bool {
-	to.reply(m.infoOf(to.node(), a.list[0]))
+	to.reply(m.infoOf(m.targetOf(to), a.list[0]))
 	return true
 }
 

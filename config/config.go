@@ -62,6 +62,7 @@ type Config struct {
 	Contain      string        // "auto", "pidns", "cgroup" or "group"
 	Sandbox      string        // SandboxAuto, SandboxStrict or SandboxOff
 	AllowUsers   []string
+	Control      Control
 	Detach       bool
 	LogLevel     slog.Level
 	LogFormat    string // FormatText or FormatJSON

@@ -44,6 +44,7 @@ func (l *loader) finish(c *Config) {
 	if s := c.setting("group"); c.machine.UID == 0 && c.Group == "" {
 		s.Value, s.Source = c.RunAs.Group, "the group of user"
 	}
+	l.control(c)
 	l.ineffective(c)
 	if c.machine.UID != 0 { // only root can become another
 		c.force("user", c.RunAs.User)

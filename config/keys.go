@@ -320,6 +320,12 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.AllowUsers, err = parseAllowed(v); return err },
 	},
 	{
+		Name: "control", Form: "on|off|path", Unset: "(on for root, off for others)",
+		Meaning: "the socket by which erluv ps and the like speak with this erluv",
+		Right:   "on, off, or an absolute path or one with ~/", Example: `"on"`,
+		set: func(c *Config, v string) (err error) { c.Control, err = c.machine.parseControl(v); return err },
+	},
+	{
 		Name: "detach", Form: "bool", Default: "false", kind: truth,
 		Meaning: "go to the background as a daemon",
 		Right:   "true or false", Example: `true`,

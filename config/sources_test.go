@@ -78,6 +78,7 @@ var samples = map[string]struct {
 	"contain":             {strs("pidns", "cgroup", "group"), anys("pidns", "cgroup", "group"), func(c *Config) any { return c.Contain }},
 	"sandbox":             {strs("off", "strict", "auto"), anys("off", "strict", "auto"), func(c *Config) any { return c.Sandbox }},
 	"allow_users":         {strs("bin daemon:daemon,bin", "daemon", "bin"), anys([]string{"bin", "daemon:daemon,bin"}, nil, nil), func(c *Config) any { return c.AllowUsers }},
+	"control":             {strs("off", "/b", "/c.sock"), anys(Control{Asked: true}, Control{On: true, Path: "/b", Asked: true}, Control{On: true, Path: "/c.sock", Asked: true}), func(c *Config) any { return c.Control }},
 	"detach":              {strs("true", "false", "true"), anys(true, false, true), func(c *Config) any { return c.Detach }},
 	"log_level":           {strs("trace", "warn", "error"), anys(LevelTrace, slog.LevelWarn, slog.LevelError), func(c *Config) any { return c.LogLevel }},
 	"log_format":          {strs("json", "text", "json"), anys("json", "text", "json"), func(c *Config) any { return c.LogFormat }},
@@ -106,6 +107,7 @@ var defaults = map[string]any{
 	"contain": "auto", "sandbox": "auto", "allow_users": []string(nil), "detach": false,
 	"log_level": slog.LevelInfo, "log_format": "text",
 	"meta": "", "run": "any", "class": []Class(nil), "max_kill_timeout": time.Duration(0), "limits": Limits{}, "disks": []string{"/"},
+	"control": map[bool]Control{true: {On: true, Dir: "/run/erluv"}}[os.Getuid() == 0],
 }
 
 // TestEverySourceOfEveryKey goes through all keys and all 8 combinations of file,

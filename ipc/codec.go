@@ -22,7 +22,7 @@ func read(k Kind, r *reader) Message {
 	case KindLink:
 		return Link{
 			ID: r.u32(), Node: r.str(), Creation: r.u32(), Target: r.str(), TargetCreation: r.u32(),
-			Serial: r.u32(), Respawned: r.bool(), Accepted: r.bool(), Transport: r.str(), Since: r.u64(), Carried: r.u32(),
+			Serial: r.u32(), Respawned: r.bool(), Accepted: r.bool(), Transport: r.str(), Since: r.u64(), Operator: r.str(), Carried: r.u32(),
 		}
 	case KindAwaited:
 		return readAwaited(r)
@@ -152,6 +152,7 @@ func (m Link) write(w *writer) {
 	w.bool(m.Accepted)
 	w.str(m.Transport)
 	w.u64(m.Since)
+	w.str(m.Operator)
 	w.u32(m.Carried)
 }
 

@@ -24,7 +24,7 @@ var every = []Message{
 			{User: "games", UID: 5, Groups: []Group{{"games", 60}, {"audio", 29}}, Home: "/usr/games", Shell: "/bin/sh"},
 		},
 	},
-	Link{ID: 11, Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2, Serial: 9, Respawned: true, Accepted: true, Transport: "tls", Since: 12, Carried: 10},
+	Link{ID: 11, Node: "erluv_1@host", Creation: 1, Target: "foo@host", TargetCreation: 2, Serial: 9, Respawned: true, Accepted: true, Transport: "tls", Since: 12, Operator: "uid 0", Carried: 10},
 	Ledger{Serial: 1, Ticktime: 60, Added: []string{"a", "bc"}, Removed: []string{"d"}},
 	Drain{},
 	Beat{},

@@ -129,6 +129,7 @@ type Link struct {
 	Accepted       bool   // the node has made the connection
 	Transport      string // "tcp", "tls" or "unix", for people
 	Since          uint64 // when it was made, in milliseconds of Unix time, for people
+	Operator       string // who is there, at a control socket, for people; "": it is none
 	Carried        uint32
 }
 

@@ -2,27 +2,53 @@ package mainproc
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 
+	"erluv/control"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
 )
 
-// maxAccepted is how many connections that nodes have made there may be. Each costs main four
-// descriptors and the child two, and a journal.
-const maxAccepted = 1000
+// maxAccepted is how many connections that nodes have made there may be, and maxOperators how many
+// at the control socket. Each costs main four descriptors and the child two, and a journal.
+const (
+	maxAccepted  = 1000
+	maxOperators = 100
+)
 
-// doors is where nodes connect by themselves. It belongs to the guard.
+// doors is where nodes and operators connect by themselves. It belongs to the guard.
 type doors struct {
+	list   []link.Door
+	beside []func(context.Context) // run as long as they are open
+
 	// serve accepts until ctx ends, asks which status a node is answered, and hands over the links. It
 	// returns when nothing of what it has begun is left. Nil: no node connects by itself.
 	serve func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link))
-	at    []string // for people
+	at    []string // nodes, for people
 
+	open    bool // until stop
 	running bool // until eventShut
 	cancel  context.CancelFunc
+}
+
+// admit has the guard accept at the doors.
+func (d *doors) admit(self *link.Self, cookie string, log *slog.Logger) {
+	if len(d.list) == 0 {
+		return
+	}
+	d.serve = func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link)) {
+		a := link.Acceptor{Self: self, Cookie: cookie, Log: log, Decide: decide, Accepted: accepted}
+		var beside sync.WaitGroup
+		for _, f := range d.beside {
+			beside.Go(func() { f(ctx) })
+		}
+		a.Serve(ctx, d.list)
+		beside.Wait()
+	}
 }
 
 // unlock begins to accept connections.
@@ -33,7 +59,7 @@ func (g *guard) unlock() {
 	}
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
-	d.running = true
+	d.open, d.running = true, true
 	go func() { // ends soon after ctx
 		d.serve(ctx, func(p dist.Peer) string {
 			answer := make(chan string)
@@ -46,35 +72,52 @@ func (g *guard) unlock() {
 
 // stop ends the accepting.
 func (d *doors) stop() {
+	d.open = false
 	if d.cancel != nil {
 		d.cancel()
+	}
+}
+
+// close closes doors at which no one was accepted yet.
+func (d *doors) close() {
+	for _, door := range d.list {
+		_ = door.Close()
 	}
 }
 
 // decide is what a node is answered that says it has this name; nothing has proved that. So no
 // connection and no attempt of ours is given up for it before accept.
 func (g *guard) decide(name string) string {
-	accepted := 0
+	accepted, operators := 0, 0
 	for _, l := range g.lines {
 		switch {
 		case l.State == link.Connecting && l.dials() == name:
 			return dist.Simultaneous(g.name, name)
 		case l.Needs() && l.link != nil && l.link.Peer.Name == name:
 			return dist.StatusAlive
+		case l.operator:
+			operators++
 		case l.Passive:
 			accepted++
 		}
 	}
-	if !g.open || accepted >= maxAccepted {
+	fine := g.open && accepted < maxAccepted
+	if isOperator(name) {
+		fine = g.doors.open && operators < maxOperators
+	}
+	if !fine {
 		return dist.StatusNotAllowed
 	}
 	return dist.StatusOK
 }
 
+// isOperator says whether a node of that name comes from the control socket: the doors see to it.
+func isOperator(name string) bool { return control.CheckName(name) == nil }
+
 // accept takes a connection that a node has made, which has proved the cookie. It is the only one
 // of that node from now on.
 func (g *guard) accept(c *link.Link) {
-	if !g.open {
+	if !g.doors.open {
 		c.Close()
 		return
 	}
@@ -88,9 +131,12 @@ func (g *guard) accept(c *link.Link) {
 	}
 	g.nodes.last++
 	c.ID = g.nodes.last
-	l := &line{id: c.ID, target: c.Peer.Name, link: c, cancel: func() {}}
+	l := &line{id: c.ID, target: c.Peer.Name, link: c, operator: isOperator(c.Peer.Name), cancel: func() {}}
 	l.Accepted()
 	g.lines = append(g.lines, l)
+	if l.operator {
+		g.log.Debug("an operator has connected", "operator", c.Peer.Name, "by", c.Operator())
+	}
 }
 
 // dials is the node that is being connected to.
@@ -147,25 +193,29 @@ func (g *guard) meetings() {
 // dismiss drops the links whose nodes have made them and left, and ends erluv when those that
 // it makes itself have ended.
 func (g *guard) dismiss() {
-	gone := func(l *line) bool { return l.Passive && l.State == link.Ended }
-	for _, l := range g.lines {
-		if gone(l) {
-			if l.Err != nil {
-				g.log.Info("node gone", "node", l.target, "why", l.Err)
-			} else {
-				g.log.Info("node gone", "node", l.target)
-			}
+	left := 0
+	g.lines = slices.DeleteFunc(g.lines, func(l *line) bool {
+		switch {
+		case !l.Passive || l.State != link.Ended:
+			return false
+		case l.operator:
+			g.log.Debug("an operator has left", "operator", l.target, "why", l.Err)
+			return true
+		case l.Err != nil:
+			g.log.Info("node gone", "node", l.target, "why", l.Err)
+		default:
+			g.log.Info("node gone", "node", l.target)
 		}
-	}
-	before := len(g.lines)
-	g.lines = slices.DeleteFunc(g.lines, gone)
-	if served := g.served(); !g.open || len(g.lines) == before {
+		left++
+		return true
+	})
+	if served := g.served(); !g.open || left == 0 {
 	} else if served != "" {
 		g.told.status("serving %s", served)
 	} else {
 		g.told.status("%s", g.waits())
 	}
-	if g.open && g.dials() && g.dialledEnded() && !g.nodes.seeking {
+	if g.doors.open && g.dials() && g.dialledEnded() && !g.nodes.seeking {
 		g.reason = "no node is left to dial"
 		g.onTeam(g.team.Stop())
 		g.leave(nil)
@@ -182,7 +232,7 @@ func (g *guard) waits() string { return "listening at " + strings.Join(g.doors.a
 
 // stood: a crew waits for its first connection. If erluv dials no node, it is up with that.
 func (g *guard) stood() {
-	if g.team.State == crew.Standby && g.open && len(g.lines) == 0 {
+	if g.team.State == crew.Standby && g.open && !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.operator }) {
 		g.log.Info("waiting for nodes", "node", g.name, "at", strings.Join(g.doors.at, ", "))
 		g.told.up("%s", g.waits())
 		if g.up != nil {

@@ -133,6 +133,9 @@ type line struct {
 	connect func(context.Context) (*link.Link, error)
 	link    *link.Link // nil: there is no connection
 	keeper  keeper
+
+	operator bool // it comes from the control socket
+
 	cancel  context.CancelFunc // an attempt to connect
 	running int                // goroutines that have yet to report: connect, hand, keeper
 	refused error              // why there is no connection; nil: it was not lost or refused yet
@@ -406,7 +409,7 @@ func (g *guard) reap(now time.Time) {
 func (g *guard) served() string {
 	var names []string
 	for _, l := range g.lines {
-		if l.State == link.Served {
+		if l.State == link.Served && !l.operator {
 			names = append(names, l.link.Peer.Name)
 		}
 	}
@@ -443,6 +446,9 @@ func (g *guard) note() {
 		l.noted = l.State
 		switch l.State {
 		case link.Served:
+			if l.operator {
+				break
+			}
 			g.log.Info("node up", "node", l.link.Local.Name, "target", l.link.Peer.Name)
 			g.told.up("serving %s as %s", g.served(), l.link.Local.Name)
 		case link.Waiting:

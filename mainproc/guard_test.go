@@ -50,7 +50,8 @@ type fakeWorld struct {
 	watchdog time.Duration // of a service manager that listens; 0: there is none
 	logged   bytes.Buffer  // what the guard logs, in the form of slog
 	quit     chan struct{}
-	awaited  []string // what crews were told of these
+	awaited  []string     // what crews were told of these
+	opens    func(*guard) // its doors
 }
 
 func (w *fakeWorld) note(format string, args ...any) {
@@ -254,6 +255,9 @@ func (w *fakeWorld) guard() *guard {
 		l := &line{id: id + 1, target: []string{"one", "two"}[min(id, 1)], connect: func(ctx context.Context) (*link.Link, error) { return w.connect(ctx, id+1) }}
 		l.Retry, l.Jitter = true, func(d time.Duration) time.Duration { return d }
 		g.lines = append(g.lines, l)
+	}
+	if w.opens != nil {
+		w.opens(g)
 	}
 	return g
 }

@@ -7,11 +7,11 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"erluv/config"
+	"erluv/control"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
 	"erluv/wire/epmd"
@@ -49,6 +49,8 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self,
 	g.name, g.open = name, true
 	allow := func(conn net.Conn, p dist.Peer) error {
 		switch {
+		case isOperator(p.Name):
+			return fmt.Errorf("a name with @%s is for the control socket alone", control.Host)
 		case !cfg.MayConnect(p.Name):
 			return errors.New("allow_nodes has no such name")
 		case cfg.SpeaksTLS(p.Name) && !link.OverTLS(conn):
@@ -60,20 +62,13 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self,
 	if cfg.TLS {
 		door.Carry = link.NewSecure(cfg, relay).Carry
 	}
-	var doors []link.Door
 	for _, l := range open {
 		door.Listener = l
-		doors = append(doors, door)
+		g.doors.list = append(g.doors.list, door)
 		g.doors.at = append(g.doors.at, l.Addr().String())
 	}
 	keeper := epmd.Keeper{Addr: mapper(cfg), Name: alive(name), Port: uint16(portOf(open[0])), Tell: g.registered}
-	g.doors.serve = func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link)) {
-		a := link.Acceptor{Self: self, Cookie: string(cfg.Cookie), Log: g.log, Decide: decide, Accepted: accepted}
-		var registration sync.WaitGroup
-		registration.Go(func() { keeper.Run(ctx) })
-		a.Serve(ctx, doors)
-		registration.Wait()
-	}
+	g.doors.beside = append(g.doors.beside, keeper.Run)
 	return nil
 }
 

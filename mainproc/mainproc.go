@@ -89,6 +89,11 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	if err := g.listen(ctx, cfg, self, relay); err != nil {
 		return err
 	}
+	if err := g.listenToOperators(cfg.Control, self); err != nil {
+		g.doors.close()
+		return err
+	}
+	g.doors.admit(self, string(cfg.Cookie), log)
 	g.stays = keeps(cfg)
 	g.dial(cfg, self, relay)
 	return g.run(ctx)

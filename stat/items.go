@@ -43,7 +43,7 @@ func (n *Node) Items() []Item {
 	}
 	return append([]Item{
 		{"node", Word(n.Name)},
-		{"target", Word(n.Target)},
+		{"target", unless(n.Target == "", Word(n.Target))},
 		{"version", n.Version},
 		{"status", Word(n.Status)},
 		{"user", n.User},

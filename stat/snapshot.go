@@ -12,7 +12,7 @@ type Snapshot struct {
 
 // Node is what erluv says of itself: the request info.
 type Node struct {
-	Name, Target      string // full node names
+	Name, Target      string // full node names; Target "": of no node
 	Version           string
 	Status            string // ready, standby, stopping, stopped and others: where the host stands
 	User              string // of the programs

@@ -122,6 +122,44 @@ func TestTerms(t *testing.T) {
 	}
 }
 
+// TestRead: what has been sent is shown on the other side as here.
+func TestRead(t *testing.T) {
+	for what, items := range all(filled()) {
+		sent, err := etf.AppendTerm(nil, Terms(items))
+		if err != nil {
+			t.Fatal(err)
+		}
+		term, err := etf.Decode(sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := string(JSON(Read(term.(etf.Map)))), string(JSON(items)); got != want {
+			t.Errorf("%s: %s\nwant %s", what, got, want)
+		}
+	}
+	later := etf.Map{
+		{Key: etf.Atom("three"), Value: etf.Tuple{int64(1), int64(2), int64(3)}},
+		{Key: etf.Atom("float"), Value: 1.5},
+		{Key: int64(1), Value: etf.Map{{Key: int64(1), Value: etf.Atom("x")}}},
+	}
+	if got, want := string(JSON(Read(later))), `{"three":"[1 2 3]","float":1.5,"1":{"1":"x"}}`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	labels, err := label.Parse("core;group=g1;master, meta2;a=1, x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []label.Labels{labels, nil} {
+		items := []Item{{"meta", l}}
+		if got, want := Text(Read(Terms(items))), Text(items); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if Find(Read(later), "float") != 1.5 || Find(nil, "float") != nil {
+		t.Error("a key is not found, or one that there is not")
+	}
+}
+
 // TestManual: erluv-protocol(7) has every key, as a variable or a literal.
 func TestManual(t *testing.T) {
 	page, err := os.ReadFile("../man/erluv-protocol.7")

@@ -134,7 +134,8 @@ func environment(home string) []string {
 	env := []string{
 		"HOME=" + home, "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		"ERL_EPMD_PORT=" + epmd.port, "ERL_EPMD_ADDRESS=" + epmd.host, "ERL_CRASH_DUMP_BYTES=0",
-		"ERLUV_CONF=none",
+		// Suites that run beside each other have the same names for their erluvs.
+		"ERLUV_CONF=none", "ERLUV_CONTROL=off",
 	}
 	if workerName != "" {
 		env = append(env, "ERLUV_USER="+workerName)

@@ -62,7 +62,7 @@ func (c *command) root() (*cobra.Command, error) {
 	}
 	for _, sub := range []struct {
 		*cobra.Command
-		effective func(config.Key) bool
+		effective func(config.Key) bool // nil: it has no settings
 	}{
 		{root, all},
 		{&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Long: aboutRun, Example: examplesOfRun, RunE: c.run}, all},
@@ -72,6 +72,10 @@ func (c *command) root() (*cobra.Command, error) {
 		{callOf(c), entering},
 		{namesOf(c), mapping},
 		{&cobra.Command{Use: "version", Short: "print the version", Long: aboutVersion, DisableFlagsInUseLine: true, RunE: c.version}, none},
+		{c.ps(), nil},
+		{c.info(), nil},
+		{c.signal(), nil},
+		{c.stop(), nil},
 		{c.completion(), none},
 	} {
 		if sub.Command != root {
@@ -80,9 +84,13 @@ func (c *command) root() (*cobra.Command, error) {
 		if sub.Args == nil {
 			sub.Args, sub.ValidArgsFunction = noArguments, cobra.NoFileCompletions
 		}
-		c.flags(sub.Flags(), sub.effective)
+		var err error
+		if sub.effective != nil {
+			c.flags(sub.Flags(), sub.effective)
+			err = completeValues(sub.Command)
+		}
 		sub.Flags().BoolP("help", "h", false, "print this")
-		if err := completeValues(sub.Command); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -51,6 +51,8 @@ func completeValues(cmd *cobra.Command) error {
 		switch choice := strings.Split(key.Form, "|"); {
 		case key.FileOnly || key.Form == "file":
 			continue
+		case choice[len(choice)-1] == "path":
+			complete = cobra.FixedCompletions(choice[:len(choice)-1], cobra.ShellCompDirectiveDefault)
 		case len(choice) > 1:
 			complete = cobra.FixedCompletions(choice, cobra.ShellCompDirectiveNoFileComp)
 		case key.IsSwitch():

@@ -1,7 +1,9 @@
 package link
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,13 +34,16 @@ type Door struct {
 	// it. Nil: the handshake is done on the connection itself, which is one of TCP.
 	Carry func(ctx context.Context, conn net.Conn) (net.Conn, func() (transport, error), error)
 
+	// Cookie is that of the door; "": that of the Acceptor.
+	Cookie string
+
 	// Allow says why a node may not connect there, or nil. Its name is not proved yet.
 	Allow func(conn net.Conn, peer dist.Peer) error
 }
 
 // Acceptor shakes hands with nodes that connect by themselves.
 type Acceptor struct {
-	Self   *Self // whose name is settled
+	Self   *Self // the first who connects settles its name, if none has
 	Cookie string
 	Log    *slog.Logger // of what is refused
 	Trace  *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
@@ -55,7 +60,6 @@ type Acceptor struct {
 // of what it has begun is left.
 func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
 	h := hall{acceptor: a, refusals: refusals{log: a.Log}}
-	h.name = a.Self.Settle()
 	var loops sync.WaitGroup
 	for _, d := range doors {
 		loops.Go(func() { h.attend(ctx, d) })
@@ -72,7 +76,6 @@ func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
 // hall is what all doors of an Acceptor share.
 type hall struct {
 	acceptor *Acceptor
-	name     string
 	lobby    lobby
 	guests   sync.WaitGroup
 	refusals refusals
@@ -121,7 +124,9 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	}
 	defer conn.Close()
 	a := h.acceptor
-	local := dist.Local{Name: h.name, Creation: a.Self.creation, Cookie: a.Cookie, Flags: dist.Default, TLS: OverTLS(conn)}
+	local := dist.Local{
+		Name: a.Self.Proposed(), Creation: a.Self.creation, Cookie: cmp.Or(d.Cookie, a.Cookie), Flags: dist.Default, TLS: OverTLS(conn),
+	}
 	var no error
 	peer, err := dist.Accept(ctx, conn, local, func(p dist.Peer) string {
 		h.lobby.name(g)
@@ -135,6 +140,9 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	}
 	if err != nil {
 		return nil, whyRefused(conn, err)
+	}
+	if !a.Self.settle(local.Name) {
+		return nil, errors.New("the own name was taken, and another one drawn meanwhile")
 	}
 	t, err := make()
 	if err != nil {

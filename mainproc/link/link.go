@@ -88,7 +88,7 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	err = send(ipc.Link{
 		ID: l.ID, Node: l.Local.Name, Creation: l.Local.Creation,
 		Target: l.Peer.Name, TargetCreation: l.Peer.Creation,
-		Serial: serial, Respawned: l.respawned, Accepted: l.accepted, Transport: l.transportName(), Since: uint64(l.since.UnixMilli()), Carried: uint32(len(carried)),
+		Serial: serial, Respawned: l.respawned, Accepted: l.accepted, Transport: l.transportName(), Since: uint64(l.since.UnixMilli()), Operator: l.Operator(), Carried: uint32(len(carried)),
 	}, l.transport.descriptor(), j.FD(), theirs.FD())
 	for i := 0; i < len(carried) && err == nil; i++ {
 		err = send(carried[i])

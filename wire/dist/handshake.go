@@ -51,7 +51,8 @@ type Peer struct {
 }
 
 // Connect shakes hands with the node peerName on conn, as the side that has
-// opened the connection, in version 6.
+// opened the connection, in version 6. Without a peerName it takes whichever node is
+// there: then the caller knows whom it has reached by other means.
 //
 // It reads exactly the handshake: the next byte on conn is the first of a frame.
 // When ctx ends before the handshake does, it fails; conn is then without use,
@@ -63,7 +64,10 @@ func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (
 	if err := checkLocal(local); err != nil {
 		return Peer{}, fmt.Errorf("cannot connect as %q: %w", local.Name, err)
 	}
-	if err := checkName(peerName); err != nil {
+	any := peerName == ""
+	if any {
+		peerName = "the node"
+	} else if err := checkName(peerName); err != nil {
 		return Peer{}, fmt.Errorf("cannot connect to %q: %w", peerName, err)
 	}
 	if local.Name == peerName {
@@ -72,7 +76,7 @@ func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (
 	// A deadline in the past makes the read or write that is going on return:
 	// that is how the context reaches them, whether it ran out or was cancelled.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	h := handshake{conn: conn, local: local, peerName: peerName}
+	h := handshake{conn: conn, local: local, peerName: peerName, any: any}
 	peer, err := h.run()
 	if !stop() {
 		return Peer{}, fmt.Errorf("the handshake with %s did not end in time, at %s: is it a distribution port, "+
@@ -98,6 +102,7 @@ type handshake struct {
 	conn     net.Conn
 	local    Local
 	peerName string
+	any      bool   // whatever the peer's name is
 	step     string // what is being done, for errors
 }
 
@@ -172,7 +177,11 @@ func (h *handshake) recvChallenge() (Peer, uint32, error) {
 		Flags:    Flags(binary.BigEndian.Uint64(m)).expand(),
 		Creation: binary.BigEndian.Uint32(m[12:]),
 	}
-	if peer.Name != h.peerName {
+	if h.any {
+		if err := checkName(peer.Name); err != nil {
+			return Peer{}, 0, fmt.Errorf("the node there calls itself %.80q: %w", peer.Name, err)
+		}
+	} else if peer.Name != h.peerName {
 		return Peer{}, 0, fmt.Errorf("the node there calls itself %.80q: connect to it by that name", peer.Name)
 	}
 	if missing := needed &^ peer.Flags; missing != 0 {

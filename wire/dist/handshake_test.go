@@ -239,3 +239,21 @@ func TestConnectBadArguments(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectAny: without a name any node is taken, but only under a name of a node.
+func TestConnectAny(t *testing.T) {
+	for name, fine := range map[string]bool{"n@host": true, "m@other": true, "n": false, "": false, "@host": false} {
+		node := good
+		node.Name = name
+		ours, theirs := net.Pipe()
+		go func() { // ends with the pipe
+			_, _ = node.Accept(theirs)
+			theirs.Close()
+		}()
+		peer, err := dist.Connect(t.Context(), ours, local, "")
+		ours.Close()
+		if fine && (err != nil || peer.Name != name) || !fine && err == nil {
+			t.Errorf("%q: %+v, %v", name, peer, err)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// widthOf is how many columns a terminal has; 0: it is none.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// printPrograms prints a table of programs, the oldest first.
+func printPrograms(w io.Writer, rows []programRow, now time.Time, width int) error {
+	slices.SortStableFunc(rows, func(a, b programRow) int {
+		return cmp.Or(cmp.Compare(orNever(a.Started), orNever(b.Started)), cmp.Compare(a.Worker, b.Worker))
+	})
+	table := [][]string{{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "COMMAND"}}
+	for _, r := range rows {
+		table = append(table, r.cells(now))
+	}
+	_, err := io.WriteString(w, grid(table, width))
+	return err
+}
+
+func orNever(started *int64) int64 {
+	if started == nil {
+		return 1 << 62
+	}
+	return *started
+}
+
+const (
+	// maxCell is how wide a column may become on a terminal, but for the last, which
+	// has the rest.
+	maxCell = 24
+
+	// gap stands between two columns.
+	gap = "  "
+)
+
+// grid is a table as text, a line for each row. With a width no line is longer.
+func grid(table [][]string, width int) string {
+	wide := make([]int, len(table[0]))
+	for _, row := range table {
+		for i, cell := range row {
+			if width > 0 && i < len(row)-1 {
+				cell = cut(cell, maxCell)
+			}
+			row[i] = cell
+			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range table {
+		line := ""
+		for i, cell := range row[:len(row)-1] {
+			line += cell + strings.Repeat(" ", wide[i]-utf8.RuneCountInString(cell)) + gap
+		}
+		line += row[len(row)-1]
+		if width > 0 {
+			line = cut(line, width)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// cut is text of at most so many characters; the last says that there was more.
+func cut(s string, most int) string {
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:max(most-1, 0)]) + "…"
+}
+
+// age is a duration in its two largest units.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
+
+// size is a number of bytes, in the unit that leaves it below 1,024.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%dB", n)
+	}
+	f, unit := float64(n)/1024, 0
+	for f >= 1023.95 && unit < len(units)-1 {
+		f, unit = f/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f%c", f, units[unit])
+}

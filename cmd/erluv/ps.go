@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"erluv/config"
+	"erluv/stat"
+	"erluv/wire/client"
+	"erluv/wire/etf"
+
+	"github.com/spf13/cobra"
+)
+
+// ps is the command that lists programs.
+type ps struct{ operator }
+
+func (c *command) ps() *cobra.Command {
+	p := &ps{operator{command: c}}
+	return p.add(&cobra.Command{
+		Use: "ps", Short: "list the programs of an erluv on this machine",
+		Long: `List the programs of an erluv on this machine. PROGRAM is a program's name, or
+its worker's number. CPU is the processor time of the process, and MEMORY that
+of all that the program has started, where control groups count it.`,
+		Example: `  sudo erluv ps
+  sudo erluv ps --name erluv_db1 --format json`,
+		RunE: p.run,
+	}, true)
+}
+
+func (p *ps) run(*cobra.Command, []string) error {
+	ctx, cancel := untilSignal()
+	defer cancel()
+	c, err := p.connect(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	list, err := programs(ctx, c)
+	if err != nil {
+		return err
+	}
+	if list, err = detailed(ctx, c, list); err != nil {
+		return err
+	}
+	rows := make([]programRow, len(list))
+	for i := range list {
+		rows[i] = rowOf(list[i])
+	}
+	if p.format == config.FormatJSON {
+		return json.NewEncoder(p.stdout).Encode(programList{c.Peer().Name, rows})
+	}
+	return printPrograms(p.stdout, rows, time.Now(), widthOf(p.stdout))
+}
+
+// lookers is how many programs are asked about at once: erluv is never idle between two.
+const lookers = 32
+
+// detailed has all that is told of each program. Those that have ended meanwhile are left out.
+func detailed(ctx context.Context, c *client.Client, list []program) ([]program, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not told of %d programs within %v", len(list), lookBound))
+	defer cancel()
+	jobs, errs := make(chan int), make([]error, len(list))
+	var group sync.WaitGroup
+	for range min(lookers, len(list)) {
+		group.Go(func() { // ends with the jobs
+			for i := range jobs {
+				errs[i] = list[i].detail(ctx, c)
+			}
+		})
+	}
+	for i := range list {
+		jobs <- i
+	}
+	close(jobs)
+	group.Wait()
+	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+		return nil, errs[i]
+	}
+	return slices.DeleteFunc(list, func(p program) bool { return p.items == nil }), nil
+}
+
+// detail asks for all that is told of a program: nothing, if it has ended.
+func (p *program) detail(ctx context.Context, c *client.Client) error {
+	answer, err := ask(ctx, c, p.worker, etf.Atom("info"))
+	var exit *client.Exit
+	if errors.As(err, &exit) {
+		p.items = nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	items, ok := answer.(etf.Map)
+	if !ok {
+		return errors.New("erluv answers with something else than a map")
+	}
+	p.items = stat.Read(items)
+	return nil
+}
+
+// programList is what ps prints as JSON.
+type programList struct {
+	Node     string       `json:"node"`
+	Programs []programRow `json:"programs"`
+}
+
+// programRow is what is printed of a program. What is not known is null.
+type programRow struct {
+	Worker   string   `json:"worker"`
+	Name     *string  `json:"name"`
+	Command  []string `json:"command"`
+	State    string   `json:"state"`
+	User     string   `json:"user"`
+	OsPid    *int64   `json:"os_pid"`
+	Started  *int64   `json:"started"` // milliseconds since 1970
+	Restarts int64    `json:"restarts"`
+	CPU      *int64   `json:"cpu"`    // milliseconds
+	Memory   *int64   `json:"memory"` // bytes
+}
+
+func rowOf(p program) programRow {
+	word, _ := stat.Find(p.items, "state").(stat.Word)
+	user, _ := stat.Find(p.items, "user").(string)
+	restarts, _ := stat.Find(p.items, "restarts").(int64)
+	row := programRow{
+		Worker: p.number(), Command: []string{}, State: string(word), User: user, Restarts: restarts,
+		OsPid: number(p.items, "os_pid"), Started: number(p.items, "started"), CPU: number(p.items, "cpu"), Memory: number(p.items, "rss"),
+	}
+	if name, ok := stat.Find(p.items, "name").(stat.Word); ok {
+		row.Name = (*string)(&name)
+	}
+	if cmd, ok := stat.Find(p.items, "cmd").([]string); ok {
+		row.Command = cmd
+	}
+	if row.OsPid != nil && *row.OsPid == 0 {
+		row.OsPid = nil
+	}
+	counted, _ := stat.Find(p.items, "cgroup").([]stat.Item)
+	if memory := number(counted, "memory"); memory != nil {
+		row.Memory = memory
+	}
+	return row
+}
+
+// number is a number with a key, or nil.
+func number(items []stat.Item, key string) *int64 {
+	if n, ok := stat.Find(items, key).(int64); ok {
+		return &n
+	}
+	return nil
+}
+
+// called is what a program is called in a table.
+func (r programRow) called() string {
+	if r.Name != nil {
+		return stat.Printable(*r.Name)
+	}
+	return r.Worker
+}
+
+// commandLine is the command, on one line.
+func (r programRow) commandLine() string {
+	shown := make([]string, len(r.Command))
+	for i, arg := range r.Command {
+		shown[i] = stat.Printable(arg)
+	}
+	return strings.Join(shown, " ")
+}
+
+// cells are the columns of a program's line.
+func (r programRow) cells(now time.Time) []string {
+	since := "-"
+	if r.Started != nil {
+		since = age(now.Sub(time.UnixMilli(*r.Started)))
+	}
+	cpu, memory, pid := "-", "-", "-"
+	if r.CPU != nil {
+		cpu = age(time.Duration(*r.CPU) * time.Millisecond)
+	}
+	if r.Memory != nil {
+		memory = size(*r.Memory)
+	}
+	if r.OsPid != nil {
+		pid = fmt.Sprint(*r.OsPid)
+	}
+	return []string{r.called(), r.State, stat.Printable(r.User), pid, since, fmt.Sprint(r.Restarts), cpu, memory, r.commandLine()}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// signalCommand sends a signal to a program.
+type signalCommand struct {
+	operator
+	all bool
+}
+
+func (c *command) signal() *cobra.Command {
+	s := &signalCommand{operator: operator{command: c}}
+	cmd := s.add(&cobra.Command{
+		Use: "signal W SIGNAL", Short: "send a signal to a program",
+		Long: `Send a signal to a program of an erluv on this machine. W is its name, its
+os_pid or its worker's number, as erluv ps prints them. SIGNAL is HUP, SIGHUP or
+sighup, or a number.`,
+		Example: `  sudo erluv signal web HUP
+  sudo erluv signal --all 17.0 SIGUSR1`,
+		Args: exactly(2, "signal takes a program and a signal"), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: s.run,
+	}, false)
+	cmd.Flags().BoolVar(&s.all, "all", false, "to all processes that the program has started, too")
+	return cmd
+}
+
+func (s *signalCommand) run(_ *cobra.Command, args []string) error {
+	sig, err := signalOf(args[1])
+	if err != nil {
+		return usageError{err}
+	}
+	ctx, cancel := untilSignal()
+	defer cancel()
+	c, err := s.connect(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	to, err := find(ctx, c, args[0])
+	if err != nil {
+		return err
+	}
+	request := etf.Tuple{etf.Atom("signal"), gen.Signal(sig)}
+	if s.all {
+		request = etf.Tuple{etf.Atom("signal"), etf.Atom("group"), gen.Signal(sig)}
+	}
+	_, err = look(ctx, c, to, request)
+	return gone(args[0], err)
+}
+
+// maxSignal is the last signal of Linux.
+const maxSignal = 64
+
+// signalOf reads a signal as kill(1) does, and as Erlang writes it.
+func signalOf(s string) (unix.Signal, error) {
+	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= maxSignal {
+		return unix.Signal(n), nil
+	}
+	name := strings.ToUpper(s)
+	if sig := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); sig != 0 {
+		return sig, nil
+	}
+	return 0, fmt.Errorf("%q is no signal: it takes a name such as TERM, or a number from 1 to %d", s, maxSignal)
+}
+
+// exactly takes so many arguments.
+func exactly(n int, wrong string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{errors.New(wrong)}
+		}
+		return nil
+	}
+}

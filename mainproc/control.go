@@ -1,0 +1,26 @@
+package mainproc
+
+import (
+	"erluv/config"
+	"erluv/control"
+	"erluv/mainproc/link"
+)
+
+// listenToOperators makes the control socket, if there is to be one. The guard removes it. Where
+// nothing is said about it, erluv serves without one that cannot be made.
+func (g *guard) listenToOperators(cfg config.Control, self *link.Self) error {
+	if !cfg.On {
+		return nil
+	}
+	l, err := control.Listen(cfg.At(self.Proposed()), cfg.Path == "")
+	switch {
+	case err != nil && cfg.Asked:
+		return err
+	case err != nil:
+		g.log.Warn("there is no control socket: set control to off, or to another path", "error", err)
+		return nil
+	}
+	g.log.Debug("listening to operators", "at", l.Path())
+	g.doors.list = append(g.doors.list, link.ControlDoor(l))
+	return nil
+}

@@ -1,0 +1,46 @@
+package link
+
+import (
+	"context"
+	"net"
+
+	"erluv/control"
+	"erluv/wire/dist"
+)
+
+// ControlDoor is a control socket. Who may come in is the kernel's word; that the others know the
+// cookie, too, proves nothing there.
+func ControlDoor(l net.Listener) Door {
+	return Door{
+		Listener: l, Cookie: control.Cookie,
+		Carry: func(_ context.Context, conn net.Conn) (net.Conn, func() (transport, error), error) {
+			who, err := control.PeerOf(conn)
+			if err != nil {
+				_ = conn.Close()
+				return nil, nil, err
+			}
+			return conn, func() (transport, error) {
+				p, err := newPlain(conn)
+				return local{p, who}, err
+			}, nil
+		},
+		Allow: func(_ net.Conn, p dist.Peer) error { return control.CheckName(p.Name) },
+	}
+}
+
+// local is a Unix socket. The kernel counts what waits to be read there, but not what was written:
+// a connection ends with the child that it was given to.
+type local struct {
+	plain
+	who control.Peer
+}
+
+func (local) position() (position, error) { return position{}, errUnknown }
+
+// Operator says, for people, who has connected at a control socket; "": it is a node.
+func (l *Link) Operator() string {
+	if t, ok := l.transport.(local); ok {
+		return t.who.String()
+	}
+	return ""
+}
