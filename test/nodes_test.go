@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,25 +21,26 @@ func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []sessio
 
 func servingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []*node, []session) {
 	t.Helper()
-	nodes := make([]*node, len(these))
-	for i := range nodes {
-		nodes[i] = newNode(t, these[i])
-	}
+	nodes := newNodes(t, these)
 	e, sessions := servingNodes(t, nodes, args...)
 	return e, nodes, sessions
+}
+
+func newNodes(t *testing.T, these []nodeOptions) (nodes []*node) {
+	t.Helper()
+	for _, o := range these {
+		nodes = append(nodes, newNode(t, o))
+	}
+	return nodes
 }
 
 // servingNodes is the same for these nodes.
 func servingNodes(t *testing.T, nodes []*node, args ...string) (*erluv, []session) {
 	t.Helper()
-	sessions := make([]session, len(nodes))
+	sessions, controller := controlled(t, nodes)
 	names := make([]string, len(nodes))
-	// The process that is called so is another one on each node.
-	controller := fmt.Sprintf("c%d", serial.Add(1))
 	for i := range nodes {
-		sessions[i] = nodes[i].session(t)
 		names[i] = nodes[i].name
-		sessions[i].controls(t, controller)
 	}
 	name := fmt.Sprintf("e%d", serial.Add(1))
 	e, err := nodes[0].run(nil, append([]string{
@@ -60,6 +60,31 @@ func servingNodes(t *testing.T, nodes []*node, args ...string) (*erluv, []sessio
 	return e, sessions
 }
 
+// meetingThese dials none: the nodes connect to it.
+func meetingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []*node, []session) {
+	t.Helper()
+	nodes := newNodes(t, these)
+	sessions, controller := controlled(t, nodes)
+	e := listening(t, nodes[0], append([]string{"--controller", controller}, args...)...)
+	for _, s := range sessions {
+		s.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
+	}
+	return e, nodes, sessions
+}
+
+// controlled gives a session on each node, which is told what the controller of that name is.
+func controlled(t *testing.T, nodes []*node) (sessions []session, controller string) {
+	t.Helper()
+	// The process that is called so is another one on each node.
+	controller = fmt.Sprintf("c%d", serial.Add(1))
+	for _, n := range nodes {
+		s := n.session(t)
+		s.controls(t, controller)
+		sessions = append(sessions, s)
+	}
+	return sessions, controller
+}
+
 // controls has a session told what a controller of that name is, and trap exits.
 func (s session) controls(t *testing.T, controller string) {
 	t.Helper()
@@ -72,7 +97,7 @@ func (s session) controls(t *testing.T, controller string) {
 // isUp: the node that a session is on has been told so.
 func (e *erluv) isUp(t *testing.T, s session) {
 	t.Helper()
-	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 20000 -> silent end")
+	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 60000 -> silent end")
 }
 
 // handOver has a term of one session bound in another one, by way of the external format.
@@ -106,14 +131,14 @@ func TestNodes(t *testing.T) {
 	c.eval(t, "monitor(process, W), link(X), N = monitor(process, X), ok")
 	// Each calls each, and what is written goes to the owner.
 	c.expect(t, "ok", `e2e:call(W, {write, <<"from c">>})`)
-	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
+	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 60000 -> none end")
 	// A goes: B is told of W, which was A's, and so is C; X and what B and C have with it stay.
 	nodes[0].killed = true
 	kill(t, nodes[0].cmd.Process.Pid, syscall.SIGKILL)
-	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 20000 -> none end,
-		receive {'DOWN', M, process, W, How} -> How after 20000 -> none end}`)
-	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 20000 -> none end")
-	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 10000 -> none end}`)
+	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 60000 -> none end,
+		receive {'DOWN', M, process, W, How} -> How after 60000 -> none end}`)
+	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 60000 -> none end")
+	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 60000 -> none end}`)
 	c.expect(t, "true", "is_map(e2e:call(X, info))")
 	// What had no owner was A's, who had asked for it.
 	b.expect(t, "true", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [X] end) =:= ok")
@@ -140,9 +165,9 @@ func TestNodesCrash(t *testing.T) {
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		for _, s := range s {
 			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
-				receive {'EXIT', W_ , R1_ } -> R1_ after 10000 -> none end,
-				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 10000 -> none end,
-				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 10000 -> none end}`))
+				receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
+				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
+				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
 		}
 		s[n].eval(t, "{erluv_main, E} ! respawn")
 		for _, s := range s {
@@ -178,8 +203,8 @@ func TestNodesTakeOver(t *testing.T) {
 	<-nodes[1].done
 	kill(t, r.child, syscall.SIGKILL)
 	kill(t, r.main, syscall.SIGCONT)
-	s[0].expect(t, "{child_crashed,{signal,sigkill}}", `{receive {'EXIT', W, Why} -> Why after 20000 -> none end,
-		receive {erluv, E, {child_down, How, 60000}} -> How after 20000 -> none end}`)
+	s[0].expect(t, "{child_crashed,{signal,sigkill}}", `{receive {'EXIT', W, Why} -> Why after 60000 -> none end,
+		receive {erluv, E, {child_down, How, 60000}} -> How after 60000 -> none end}`)
 	if !until(startTime, func() bool {
 		for line := range strings.Lines(e.stderr.String()) {
 			if strings.Contains(line, "cannot go on with its connection") && strings.Contains(line, "target="+nodes[1].name) {
@@ -203,8 +228,8 @@ func TestNodesReconnect(t *testing.T) {
 	s[0].eval(t, `W = e2e:start(E, ["cat"]), ok`)
 	before := e.roles(t)
 	s[1].eval(t, "erlang:disconnect_node(E)")
-	s[1].expect(t, "{nodedown,up}", "{receive {nodedown, E} -> nodedown after 10000 -> none end, receive {erluv, E, {up, _}} -> up after 10000 -> none end}")
-	s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 10000 -> none end`)
+	s[1].expect(t, "{nodedown,up}", "{receive {nodedown, E} -> nodedown after 60000 -> none end, receive {erluv, E, {up, _}} -> up after 60000 -> none end}")
+	s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 60000 -> none end`)
 	s[0].expect(t, "none", "receive Other -> Other after 0 -> none end")
 	if after := e.roles(t); after != before {
 		t.Errorf("the roles are %+v, they were %+v", after, before)
@@ -272,7 +297,7 @@ func TestNodesSlow(t *testing.T) {
 		end`)
 	s[0].expect(t, "[{exit_status,3}]", `lists:usort([begin
 			V = e2e:start(E, ["sh", "-c", "exit 3"]),
-			receive {'EXIT', V, Why} -> Why after 20000 -> none end
+			receive {'EXIT', V, Why} -> Why after 60000 -> none end
 		end || _ <- lists:seq(1, 100)])`)
 }
 
@@ -330,13 +355,7 @@ func TestNodesDiscover(t *testing.T) {
 
 // A node whose name has its port is dialled without EPMD; ping says which of several are there.
 func TestPortFromName(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	listen := fmt.Sprint(port)
+	listen := freePort(t)
 	n := newNode(t, nodeOptions{name: "remote_" + listen, args: []string{
 		"-kernel", "inet_dist_listen_min", listen, "-kernel", "inet_dist_listen_max", listen,
 	}})
