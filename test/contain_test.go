@@ -185,7 +185,7 @@ func TestReach(t *testing.T) {
 					inside = insiders(r.spawner)
 					return len(inside) == 3 && len(daemons(inside)) == 2
 				})
-				s.eval(t, tc.end+`, receive {'EXIT', W, _} -> ok after 10000 -> error(no_exit) end`)
+				s.eval(t, tc.end+`, receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end`)
 				left := 0
 				for _, p := range inside {
 					if !p.gone() {

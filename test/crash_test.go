@@ -23,7 +23,7 @@ func crashingOn(t *testing.T, n *node, args ...string) (*erluv, session) {
 	s := n.session(t)
 	s.eval(t, "process_flag(trap_exit, true), ok")
 	e := newErluv(t, n, append([]string{"--controller", s.name}, args...)...)
-	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 5000 -> error(controller) end, monitor_node(E, true)")
+	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 60000 -> error(controller) end, monitor_node(E, true)")
 	return e, s
 }
 
@@ -85,7 +85,7 @@ func TestCrash(t *testing.T) {
 		r := e.roles(t)
 		programs := family(r.spawner)
 		kill(t, r.child, syscall.SIGKILL)
-		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 10000 -> none end"))
+		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 60000 -> none end"))
 		for _, p := range programs {
 			if !p.gone() {
 				t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
@@ -228,10 +228,10 @@ func TestDieTimeout(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	s.expect(t, "[child_crashed,{child_down,{signal,sigkill},300},{stopping,die_timeout},nodedown]", `[
-		receive {'EXIT', W, Reason} -> Reason after 5000 -> none end,
-		receive {erluv, E, {child_down, _, _} = Down} -> Down after 5000 -> none end,
-		receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 5000 -> none end,
-		receive {nodedown, E} -> nodedown after 5000 -> none end]`)
+		receive {'EXIT', W, Reason} -> Reason after 60000 -> none end,
+		receive {erluv, E, {child_down, _, _} = Down} -> Down after 60000 -> none end,
+		receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 60000 -> none end,
+		receive {nodedown, E} -> nodedown after 60000 -> none end]`)
 	if err := endOf(before); err != nil {
 		t.Error(err)
 	}
@@ -254,7 +254,7 @@ func TestCrashEndsCalls(t *testing.T) {
 		e2e:until(fun() -> length(e2e:call(E, workers)) =:= 2 end)`)
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	s.expect(t, "[child_crashed,child_crashed]", `
-		[receive {P, {'EXIT', {Reason, _}}} -> Reason after 10000 -> none end || P <- Calls]`)
+		[receive {P, {'EXIT', {Reason, _}}} -> Reason after 60000 -> none end || P <- Calls]`)
 	s.respawn(t)
 }
 
@@ -317,10 +317,10 @@ func TestCrashOfSpawner(t *testing.T) {
 				programs := insiders(before)
 				s.eval(t, `Calls = [gen_server:send_request({erluv, E}, {spawn, ["sleep", "1000"], #{}}) || _ <- lists:seq(1, 50)]`)
 				kill(t, before, syscall.SIGKILL)
-				s.expect(t, "[{signal,sigkill}]", "lists:usort([receive {'EXIT', W, Reason} -> Reason after 10000 -> none end || W <- All])")
+				s.expect(t, "[{signal,sigkill}]", "lists:usort([receive {'EXIT', W, Reason} -> Reason after 60000 -> none end || W <- All])")
 				s.expect(t, `{true,<<"run\n">>}`, `
-					OsPid = receive {R, {restarted, Pid, 1}} -> Pid after 10000 -> error(not_restarted) end,
-					{stdout, Again} = receive {R, {stdout, <<_, _/binary>>} = Out} -> Out after 10000 -> none end,
+					OsPid = receive {R, {restarted, Pid, 1}} -> Pid after 60000 -> error(not_restarted) end,
+					{stdout, Again} = receive {R, {stdout, <<_, _/binary>>} = Out} -> Out after 60000 -> none end,
 					{e2e:alive(OsPid), Again}`)
 				for _, p := range programs { // daemons out of reach are ended by main
 					if reached := contain != "group" && canCgroup(); reached && !p.gone() || !until(endTime, p.gone) {
@@ -366,8 +366,8 @@ func TestWithoutChild(t *testing.T) {
 			t.Errorf("exit status %d", status)
 		}
 		s.expect(t, "[{stopping,shutdown},nodedown]", `[
-			receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 5000 -> none end,
-			receive {nodedown, E} -> nodedown after 5000 -> none end]`)
+			receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 60000 -> none end,
+			receive {nodedown, E} -> nodedown after 60000 -> none end]`)
 	})
 	t.Run("disconnected", func(t *testing.T) {
 		e, s := crashing(t, "--die-timeout", "60s")
@@ -375,7 +375,7 @@ func TestWithoutChild(t *testing.T) {
 		s.down(t, 0)
 		s.expect(t, "{true,ok,[]}", `
 			Gone = erlang:disconnect_node(E),
-			Up = receive {erluv, E, {up, _}} -> ok after 10000 -> none end,
+			Up = receive {erluv, E, {up, _}} -> ok after 60000 -> none end,
 			{Gone, Up, e2e:call(E, workers)}`)
 	})
 	t.Run("respawn by a call", func(t *testing.T) {
@@ -396,11 +396,11 @@ func TestWithoutChild(t *testing.T) {
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		s.down(t, 1)
 		s.expect(t, "{child_crashed,none}", `{
-			receive {'DOWN', B, process, _, Why} -> Why after 5000 -> none end,
+			receive {'DOWN', B, process, _, Why} -> Why after 60000 -> none end,
 			receive {'DOWN', A, process, _, _} = Down -> Down after 0 -> none end}`)
 		s.respawn(t)
 		s.expect(t, "{ok,[enough]}", `{e2e:call(E, {stop, enough}),
-			[receive {'DOWN', A, process, _, Last} -> Last after 5000 -> none end]}`)
+			[receive {'DOWN', A, process, _, Last} -> Last after 60000 -> none end]}`)
 		if status := e.exits(t, endTime); status != 0 {
 			t.Errorf("exit status %d", status)
 		}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -69,18 +70,17 @@ func (s *ergoServer) HandleDirect(p *gen.ServerProcess, _ ergoetf.Ref, request a
 
 func startErgo(t *testing.T) *ergoNode {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	port := freePort(t)
+	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
 	listener := ergonode.DefaultListener()
-	listener.ListenBegin, listener.ListenEnd = port, port
+	listener.ListenBegin, listener.ListenEnd = uint16(number), uint16(number)
 	listener.Handshake = dist.CreateHandshake(dist.HandshakeOptions{Version: dist.HandshakeVersion6})
 	options := ergonode.DefaultProtoOptions()
 	options.NumHandlers = 1
-	n := &ergoNode{port: fmt.Sprint(port), mailbox: make(chan ergoetf.Term, mailboxSize)}
+	n := &ergoNode{port: port, mailbox: make(chan ergoetf.Term, mailboxSize)}
 	n.Node, err = ergo.StartNode(fmt.Sprintf("g%d@127.0.0.1", serial.Add(1)), cookie, ergonode.Options{
 		StaticRoutesOnly: true, // no EPMD
 		Listeners:        []ergonode.Listener{listener},

@@ -255,7 +255,7 @@ func TestFullDisk(t *testing.T) {
 			ok = e2e:call(W, {write, [integer_to_binary(N), "\n"]}),
 			receive {W, {stderr, <<"wrote\n">>}} -> written after 10000 -> blocked end
 		end,
-		Told = fun() -> receive {W, {stdout, {error, enospc}}} -> told after 10000 -> silent end end,
+		Told = fun() -> receive {W, {stdout, {error, enospc}}} -> told after 60000 -> silent end end,
 		Written = Write(200000),
 		{Told(), Written}`, bind{"Path": path})
 	size("10m", 100)

@@ -116,7 +116,7 @@ func silence(t *testing.T, e *erluv, how func(spawner int) error) {
 	}
 	s.expect(t, "answered", `
 		case gen_server:call({erluv, E}, {run, ["true"], #{}}, 30000) of {error, eagain} -> answered; {ok, _} -> answered; R -> R end`)
-	s.expect(t, "{signal,sigkill}", `receive {'EXIT', W, R} -> R after 20000 -> no_exit end`)
+	s.expect(t, "{signal,sigkill}", `receive {'EXIT', W, R} -> R after 60000 -> no_exit end`)
 	if err := endOf(inside); err != nil {
 		t.Error(err)
 	}

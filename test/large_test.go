@@ -24,7 +24,7 @@ func TestLarge(t *testing.T) {
 			C = e2e:start(E, ["cat"], #{}),
 			(fun Again(N) ->
 				C ! {self(), {command, <<"ping">>}},
-				receive {C, {stdout, <<"ping">>}} -> ok after 20000 -> exit(no_echo) end,
+				receive {C, {stdout, <<"ping">>}} -> ok after 60000 -> exit(no_echo) end,
 				receive stop -> exit(C, kill), Self ! {echoes, N} after 0 -> Again(N + 1) end
 			end)(1)
 		end),

@@ -98,7 +98,7 @@ func TestListen(t *testing.T) {
 	sb.expect(t, "true", "W =:= hd([P || {P, _} <- e2e:call(E, workers)])")
 	sb.eval(t, `V = e2e:start(E, ["sleep", "1000"]), M = monitor(process, W), ok`)
 	sb.expect(t, "ok", `e2e:call(W, {write, <<"from b">>})`)
-	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 10000 -> none end")
+	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 60000 -> none end")
 	// A third one, whose first word is a message, a link, or a monitor of a name.
 	for word, want := range map[string]string{
 		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                        "ok",
@@ -119,7 +119,7 @@ func TestListen(t *testing.T) {
 	kill(t, b.cmd.Process.Pid, syscall.SIGKILL)
 	sa.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
 	sa.expect(t, `{ok,<<"still">>}`, `begin (fun F() -> receive {W, {stdout, _}} -> F() after 0 -> ok end end)(),
-		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 10000 -> none end} end`)
+		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 60000 -> none end} end`)
 	e.wrote(t, "node gone")
 	// The last one goes: erluv stays, without workers, and serves who comes next.
 	child := e.roles(t).child
@@ -377,9 +377,9 @@ func TestListenCrash(t *testing.T) {
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		for _, s := range s {
 			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
-				receive {'EXIT', W_ , R1_ } -> R1_ after 10000 -> none end,
-				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 10000 -> none end,
-				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 10000 -> none end}`))
+				receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
+				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
+				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
 		}
 		// Who comes while there is no child hears so, and is served by the next one.
 		late := newNode(t, nodeOptions{}).session(t)
@@ -481,6 +481,6 @@ func TestListenOfOthers(t *testing.T) {
 	s.expect(t, "none", "receive Other -> Other after 0 -> none end")
 	// By the protocol.
 	p.send(t, control(dist.Exit2, p.self, w, etf.Atom("kill")))
-	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 10000 -> none end,
-		receive {'DOWN', M, process, W, R2} -> R2 after 10000 -> none end}`)
+	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 60000 -> none end,
+		receive {'DOWN', M, process, W, R2} -> R2 after 60000 -> none end}`)
 }

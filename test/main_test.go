@@ -175,15 +175,11 @@ func beside(program string) string { return filepath.Join(filepath.Dir(erl), pro
 
 // startEPMD starts our own on a free port of the loopback.
 func startEPMD() (stop func(), err error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	const host = "127.0.0.1"
+	port, err := unusedPort()
 	if err != nil {
 		return nil, err
 	}
-	host, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	listener.Close()
 	epmd = address{host, port}
 	cmd := exec.Command(beside("epmd"), "-port", port, "-address", host)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: credential}

@@ -163,7 +163,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 	e.expect(t, "ok", `
 		{no_such_name, E} ! hello,
 		R = monitor(process, {no_such_name, E}),
-		receive {'DOWN', R, process, {no_such_name, E}, noproc} -> ok after 5000 -> none end`)
+		receive {'DOWN', R, process, {no_such_name, E}, noproc} -> ok after 60000 -> none end`)
 	e.expect(t, "ok", `
 		[begin M = monitor(process, {Name, E}), true = demonitor(M, [flush, info]) end || Name <- [erluv, net_kernel]],
 		ok`)

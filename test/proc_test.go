@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +15,8 @@ import (
 
 // Longest waits for what should come soon. The machine may be slow.
 const (
-	startTime = 20 * time.Second // for a node to be there
-	endTime   = 10 * time.Second // for a process to be gone
+	startTime = 60 * time.Second // for a node to be there
+	endTime   = 30 * time.Second // for a process to be gone
 )
 
 // until waits until the condition is true, and says whether it came true in time.
@@ -27,6 +29,30 @@ func until(timeout time.Duration, condition func() bool) bool {
 		}
 	}
 	return true
+}
+
+// unusedPort is a port that nothing listens at. The kernel gives it to no connection meanwhile:
+// that takes those of ip_local_port_range, which begins at 32768.
+func unusedPort() (string, error) {
+	var last error
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(22_000))
+		l, err := net.Listen("tcp", ":"+port)
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
+	}
+	return "", last
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	port, err := unusedPort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func eventually(t *testing.T, what string, condition func() bool) {

@@ -18,16 +18,6 @@ func notifier(say, then string) string {
 		say + `; ` + then + `"]`
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-}
-
 // listener is a program in Perl that listens on a port and then sleeps.
 func listener(port string, before string) string {
 	return `["perl", "-MIO::Socket::INET", "-e", "` + before + `; my $l = IO::Socket::INET->new(Listen => 1, ReuseAddr => 1, LocalAddr => '127.0.0.1:` + port + `') or exit 7; sleep 1000"]`
@@ -217,7 +207,7 @@ func TestStatusFlood(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{true,<<\"end\">>}", `
 		W = e2e:start(E, `+notifier(`say('READY=1'); say(qq(STATUS=$_)) for 1..5000; say('STATUS=end')`, `sleep 1000`)+`, #{ready => notify}),
-		R = fun R(N) -> receive {W, {status, <<"end">> = S}} -> {N < 300, S}; {W, {status, _}} -> R(N + 1) after 10000 -> none end end, R(0)`)
+		R = fun R(N) -> receive {W, {status, <<"end">> = S}} -> {N < 300, S}; {W, {status, _}} -> R(N + 1) after 60000 -> none end end, R(0)`)
 }
 
 // Nothing is left of the sockets, neither after an end in order nor, once another
@@ -252,7 +242,7 @@ func TestNotifySocketsAreRemoved(t *testing.T) {
 	if len(dirs) != 1 {
 		t.Fatalf("directories: %q", dirs)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(endTime)
 	for entries := 3; entries != 2; { // the lock, and one socket
 		list, err := os.ReadDir(dirs[0])
 		if err == nil {
@@ -281,7 +271,7 @@ func TestNotifySocketsAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	killed.exits(t, 5*time.Second)
+	killed.exits(t, endTime)
 	if left := ours(); len(left) != 1 || len(dirs) != 1 || left[0] != dirs[0] {
 		t.Fatalf("with the spawner: %q, when it was killed: %q", dirs, left)
 	}

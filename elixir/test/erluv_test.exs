@@ -27,7 +27,13 @@ defmodule ErluvTest do
         connection: :standard_io,
         args:
           [~c"-name", Atom.to_charlist(other), ~c"-setcookie", cookie] ++
-            [~c"-start_epmd", ~c"false", ~c"-kernel", ~c"inet_dist_use_interface", ~c"{127,0,0,1}"]
+            [
+              ~c"-start_epmd",
+              ~c"false",
+              ~c"-kernel",
+              ~c"inet_dist_use_interface",
+              ~c"{127,0,0,1}"
+            ]
       })
 
     settings = [nodes: [other], listen: :local, allow_nodes: ["other_*@*"], lost_after: 1000]

@@ -195,7 +195,7 @@ defmodule Erluv.StreamTest do
     end
 
     assert [_] = Erluv.stream!(["cat"], input: input) |> Enum.take(1)
-    assert_receive {:writer, writer, callers}
+    assert_receive {:writer, writer, callers}, 30_000
     assert hd(callers) == parent
     refute Process.alive?(writer)
     assert mailbox() == []

@@ -308,7 +308,9 @@ t_killed_with_a_fixed_name() ->
 t_asked_too_early() ->
     process_flag(trap_exit, true),
     ?assertEqual({error, {no_node, nothing}}, erluv_node:node(nothing)),
-    Slow = ["/bin/sh", "-c", "sleep 6; exec \"$@\"", "sh" | erluv_harness:executable()],
+    % It says nothing, and what is asked for must come to the process before its time is over.
+    Never = ["/bin/sh", "-c", "exec cat"],
+    Slow = ["/bin/sh", "-c", "sleep 1; exec \"$@\"", "sh" | erluv_harness:executable()],
     Starting = fun(Options) ->
                        Starter = spawn_link(fun() ->
                                                     process_flag(trap_exit, true),
@@ -317,8 +319,8 @@ t_asked_too_early() ->
                        until(fun() -> is_pid(whereis(slow)) end),
                        Starter
                end,
-    S = Starting(#{name => slow, executable => Slow, timeout => 500}),
-    ?assertMatch({error, {not_up, 500, _}}, erluv_node:node(slow)),
+    S = Starting(#{name => slow, executable => Never, timeout => 5000}),
+    ?assertMatch({error, {not_up, 5000, _}}, erluv_node:node(slow)),
     {start, {error, _}} = ended(S),
     Starter = Starting(#{name => slow, executable => Slow, timeout => infinity}),
     ?assertMatch({ok, _}, erluv_node:node(slow)),

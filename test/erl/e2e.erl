@@ -29,7 +29,7 @@
 -export([talk/1, talked/1]).
 -export([take/1]).
 
--define(TIMEOUT, 15000).
+-define(TIMEOUT, 60000).
 
 call(To, Request) when is_pid(To) ->
     gen_server:call(To, Request, ?TIMEOUT);
