@@ -23,7 +23,7 @@ docs_test_() ->
      end,
      fun(Pids) -> [ok = gen_server:stop(Pid) || Pid <- Pids] end,
      erluv_harness:tests(?MODULE, plain)
-     ++ [{spawn, {timeout, 60, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]}.
+     ++ [{spawn, {timeout, 240, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]}.
 
 examples() ->
     [{atom_to_list(Module) ++ ":" ++ Function, Example}

@@ -58,7 +58,7 @@ exec_test_() ->
      erluv_harness:tests(?MODULE, plain)}.
 
 own_node_test_() ->
-    [{spawn, {timeout, 60, fun ?MODULE:F/0}}
+    [{spawn, {timeout, 240, fun ?MODULE:F/0}}
      || F <- [o_own_node, o_not_running, o_start_options, o_name_taken, o_run_while_starting,
               o_watchers_of_a_stop, o_application_stops]]
         ++ [{spawn, {timeout, 600, fun ?MODULE:o_every_order/0}}].

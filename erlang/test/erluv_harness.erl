@@ -24,9 +24,9 @@
 -export([log/2]).
 -export([serve_io/1]).
 
-%% For a test, and for a wait within one: milliseconds.
--define(TEST_TIME, 60).
--define(WAIT, 30000).
+%% Bounds, for what hangs: seconds of a test, milliseconds of a wait within one.
+-define(TEST_TIME, 240).
+-define(WAIT, 60000).
 
 %% Runs test modules (erl -s erluv_harness main ...), then ends the node.
 main(Modules) ->

@@ -5,7 +5,7 @@ defmodule Erluv.Case do
 
   import Bitwise
 
-  @wait 30_000
+  @wait 60_000
 
   # PF_EXITING of linux/sched.h: it is no zombie yet, and runs no code of its own any more.
   @exiting 0x4
