@@ -116,16 +116,20 @@ func settle(ctx context.Context, cfg *config.Config, self *link.Self) (string, e
 func free(ctx context.Context, cfg *config.Config, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, takenBound)
 	defer cancel()
+	port := uint16(0)
 	for {
 		node, err := epmd.Lookup(ctx, mapper(cfg), alive(name))
-		if err != nil { // also when there is no EPMD
+		switch {
+		case err == nil:
+			port = node.Port
+		case port == 0 || errors.Is(err, epmd.ErrUnknown): // also when there is no EPMD
 			return nil
 		}
 		select {
 		case <-time.After(takenBound / 20):
 		case <-ctx.Done():
 			return fmt.Errorf("cannot listen as %s: the EPMD at %s has a node of that name, at port %d: choose another name, or end that node",
-				name, mapper(cfg), node.Port)
+				name, mapper(cfg), port)
 		}
 	}
 }

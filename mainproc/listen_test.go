@@ -200,7 +200,7 @@ func TestSettle(t *testing.T) {
 	if err, _ := Listens(t.Context(), cfg); err == nil {
 		t.Error("it does not say beforehand that the name is taken")
 	}
-	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || ExitStatus(err) != 1 {
+	if err := run(t, cfg).wait(t); err == nil || ExitStatus(err) != 1 {
 		t.Errorf("it runs: %v", err)
 	}
 	cfg.Name = ""
@@ -232,7 +232,7 @@ func TestListensBeforehand(t *testing.T) {
 	if err, _ := Listens(t.Context(), cfg); err == nil {
 		t.Error("a port that is taken")
 	}
-	if err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler), Options{}); err == nil || ExitStatus(err) != 1 {
+	if err := run(t, cfg).wait(t); err == nil || ExitStatus(err) != 1 {
 		t.Errorf("it runs: %v", err)
 	}
 	cfg.Listen = config.Listen{}
