@@ -14,23 +14,7 @@ func (m *Map) DOT() string {
 		fmt.Fprintf(&b, "  label=%s;\n", dotQuoted("incomplete: "+m.Incomplete))
 	}
 	for _, n := range m.Nodes {
-		lines, attributes := []string{n.Name}, ""
-		switch n.State {
-		case Up:
-			lines = append(lines, "OTP "+n.Release)
-		case Foreign:
-			lines = append(lines, "no Erlang VM")
-			attributes += ", shape=ellipse"
-		case NotAsked:
-			lines = append(lines, "not asked")
-			attributes += ", color=gray, fontcolor=gray"
-		default:
-			lines = append(lines, strings.TrimPrefix((&Trouble{State: n.State, Why: n.Why}).Error(), "it "))
-			attributes += ", color=red, fontcolor=red"
-		}
-		if n.Hidden {
-			attributes += ", style=dashed"
-		}
+		lines, attributes := dotNode(n)
 		if n.Name == m.Entry {
 			attributes += ", penwidth=2"
 		}
@@ -54,6 +38,28 @@ func (m *Map) DOT() string {
 	}
 	b.WriteString("}\n")
 	return b.String()
+}
+
+// dotNode is what stands in a node's box, and how the box looks.
+func dotNode(n Node) (lines []string, attributes string) {
+	lines = []string{n.Name}
+	switch n.State {
+	case Up:
+		lines = append(lines, "OTP "+n.Release)
+	case Foreign:
+		lines = append(lines, "no Erlang VM")
+		attributes = ", shape=ellipse"
+	case NotAsked:
+		lines = append(lines, "not asked")
+		attributes = ", color=gray, fontcolor=gray"
+	default:
+		lines = append(lines, strings.TrimPrefix((&Trouble{State: n.State, Why: n.Why}).Error(), "it "))
+		attributes = ", color=red, fontcolor=red"
+	}
+	if n.Hidden {
+		attributes += ", style=dashed"
+	}
+	return lines, attributes
 }
 
 // dotQuoted is a string of the language, of one or several lines. In one, backslashes begin

@@ -114,17 +114,14 @@ func TestMeshes(t *testing.T) {
 }
 
 func TestWithoutStrays(t *testing.T) {
-	m := &Map{Entry: "a", LeftOut: 2}
-	for _, n := range []Node{
+	m := &Map{Entry: "a", LeftOut: 2, Nodes: []Node{
 		{Name: "a", State: Up, Hidden: true},          // the entry
 		{Name: "bridge", State: Up, Hidden: true},     // two connections
 		{Name: "erluv", State: Foreign, Hidden: true}, // two, and nothing is behind it
 		{Name: "far", State: Up},
 		{Name: "shell", State: Up, Hidden: true},
 		{Name: "silent", State: Silent, Hidden: true},
-	} {
-		m.Nodes = append(m.Nodes, n)
-	}
+	}}
 	m.Edges = []Edge{
 		{A: "a", B: "bridge", Hidden: true},
 		{A: "a", B: "erluv", Hidden: true},

@@ -86,7 +86,7 @@ func TestCall(t *testing.T) {
 func TestMapOfGuests(t *testing.T) {
 	g := newGrid(t, letters[:3])
 	g.connect(t, "a-b b-c")
-	e := newErluv(t, g.nodes["c"])
+	e := newErluv(t, g.nodes["c"], "--listen", "local")
 	cnode(t, g.nodes["b"], "cnode@127.0.0.1")
 	g.names = strings.NewReplacer(g.nodes["a"].name, "a", g.nodes["b"].name, "b", g.nodes["c"].name, "c", e.erluv, "erluv", "cnode@127.0.0.1", "cnode")
 	g.recorded(t)
@@ -98,6 +98,9 @@ func TestMapOfGuests(t *testing.T) {
 		t.Errorf("%d left out: %s", s.LeftOut, s.edges())
 	}
 	g.unchanged(t, "a")
+	if _, problems, status := looks(t, g.nodes["a"], "map", e.erluv); status != 1 || problems != "erluv: "+e.erluv+" is no Erlang VM that can be asked: it has no process rex\n" {
+		t.Errorf("from erluv: status %d, %s", status, problems)
+	}
 	out, _, _ := looks(t, g.nodes["a"], "names", "127.0.0.1")
 	for letter, n := range g.nodes {
 		alive, _, _ := strings.Cut(n.name, "@")

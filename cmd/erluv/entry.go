@@ -11,6 +11,7 @@ import (
 	"erluv/cluster"
 	"erluv/config"
 	"erluv/wire/client"
+	"erluv/wire/etf"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -70,6 +71,15 @@ func open(ctx context.Context, cfg *config.Config) (view, error) {
 		return view{}, err
 	}
 	return view{c, leave}, nil
+}
+
+// Call is that of the client, with words for what has no rex.
+func (v view) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
+	answer, err := v.Client.Call(ctx, to, request)
+	if exit := (*client.Exit)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%s is no Erlang VM that can be asked: it has no process %s", v.Peer().Name, etf.Format(to))
+	}
+	return answer, err
 }
 
 // look draws the map of the cluster in a time.
