@@ -110,7 +110,7 @@ func TestTwoObservers(t *testing.T) {
 		n.write(dist.AppendMonitor(nil, n.self, w, n.someRef(1)))
 	}
 	for _, n := range []*node{a, b} {
-		n.knows(true, watchOf(ipc.WatchLink, w, n.self))
+		n.knows(true, observerOf(ipc.ObserverLink, w, n.self))
 		n.knows(true, monitorOf(w, "", n.self, string(n.someRef(1))))
 	}
 	// What is undone by the one stays for the other, and nobody speaks for the other.
@@ -124,7 +124,7 @@ func TestTwoObservers(t *testing.T) {
 	for _, n := range []*node{a, b} {
 		n.push()
 		n.knows(true, monitorOf(etf.Pid{}, "erluv", n.self, string(etf.AppendNewRef(nil, n.name, 9, n.next, 1, 1))))
-		for _, want := range []ipc.Watch{watchOf(ipc.WatchLink, w, n.self), monitorOf(w, "", n.self, string(n.someRef(1)))} {
+		for _, want := range []ipc.Observer{observerOf(ipc.ObserverLink, w, n.self), monitorOf(w, "", n.self, string(n.someRef(1)))} {
 			if !slices.Contains(n.known(), want) {
 				t.Errorf("%s: %+v is not known any more", n.name, want)
 			}
@@ -132,8 +132,8 @@ func TestTwoObservers(t *testing.T) {
 	}
 	b.write(dist.AppendUnlinkID(nil, 2, b.self, w))
 	b.op(dist.UnlinkIDAck)
-	b.knows(false, watchOf(ipc.WatchLink, w, b.self))
-	a.knows(true, watchOf(ipc.WatchLink, w, a.self))
+	b.knows(false, observerOf(ipc.ObserverLink, w, b.self))
+	a.knows(true, observerOf(ipc.ObserverLink, w, a.self))
 
 	b.write(dist.AppendLink(nil, b.self, w))
 	b.undisturbed()
@@ -170,9 +170,9 @@ func TestTwoOwners(t *testing.T) {
 	b.undisturbed()
 	// Now the end of a's process is that of the worker, and b's says nothing.
 	m := a.known()
-	var owner ipc.Watch
+	var owner ipc.Observer
 	for _, k := range m {
-		if k.Kind == ipc.WatchPeer {
+		if k.Kind == ipc.ObserverPeer {
 			owner = k
 		}
 	}

@@ -20,13 +20,10 @@
 //	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers and of clients; every decision about them
 //	signals.go    links, monitors and exit signals of workers
-//	flow.go       which streams are read, as the peers of their receivers say
-//	output/       how output is cut into messages, what is kept of it, and what an I/O
-//	              device makes of it
-//	stream.go     output that is cut, counted, or read on demand
+//	words.go      what is told of a process, each time or the last only
+//	output/       the way of output from a pipe into the frame: cut, counted, read on demand
+//	output.go     how that meets a worker and its process
 //	until.go      get_until: a function of the node looks for the end
-//	deliver.go    what a program writes becomes a message: from its pipe straight
-//	              into the frame (workers/output.go reads it there)
 //	run.go        run: output collected instead of delivered
 //	proc.go       a process of ours of any kind: its entry in the table, and its end
 //	program.go    a worker, the one kind: a program, from its start to its end
@@ -35,7 +32,6 @@
 //	restart.go    whether and when a program is started again
 //	ready.go      when a program is ready, and whether it lives (sd_notify)
 //	footprint.go  what a program makes when it is ready: a listener, a file
-//	receivers.go  those who are sent a stream
 //	proxy.go      a process of the node paired with a worker
 //	info.go       what erluv and a worker say of themselves
 //	host.go       the states of this host: whether new workers are started

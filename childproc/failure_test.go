@@ -99,7 +99,7 @@ func TestNamedNeverStarted(t *testing.T) {
 			same(t, v.(etf.Tuple)[1], want[tag])
 			delete(want, tag)
 		}
-		never := func(w ipc.Watch) bool { return w.Name == "never" }
+		never := func(w ipc.Observer) bool { return w.Name == "never" }
 		for end := time.Now().Add(patience); slices.ContainsFunc(n.known(), never); n.push() {
 			if time.Now().After(end) {
 				t.Fatal("main still knows of the monitor")

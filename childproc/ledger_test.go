@@ -20,7 +20,7 @@ import (
 // book is main's side of the ledger.
 type book struct {
 	mu      sync.Mutex // a test that holds it keeps the child waiting
-	watches map[ipc.Watch]int
+	watches map[ipc.Observer]int
 	serial  uint32
 	ticks   uint32
 	theirs  int // a copy of the child's end
@@ -45,7 +45,7 @@ func newBook(t *testing.T) (b *book, theirs *ipc.Conn) {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
 	must(t, err)
-	b = &book{watches: make(map[ipc.Watch]int)}
+	b = &book{watches: make(map[ipc.Observer]int)}
 	b.theirs, err = unix.FcntlInt(uintptr(theirs.FD()), unix.F_DUPFD_CLOEXEC, 0)
 	must(t, err)
 	done := make(chan struct{})
@@ -86,14 +86,14 @@ func (b *book) take(p []byte) {
 	m := msg.(ipc.Ledger)
 	b.serial, b.ticks = m.Serial, m.Ticktime
 	for _, r := range m.Added {
-		w, err := ipc.ReadWatch(r)
+		w, err := ipc.ReadObserver(r)
 		if err != nil {
 			b.err = err
 		}
 		b.watches[w]++
 	}
 	for _, r := range m.Removed {
-		w, err := ipc.ReadWatch(r)
+		w, err := ipc.ReadObserver(r)
 		if err != nil {
 			b.err = err
 		}
@@ -107,14 +107,14 @@ func (b *book) take(p []byte) {
 }
 
 // known are the watches of which main has been told.
-func (n *node) known() []ipc.Watch {
+func (n *node) known() []ipc.Observer {
 	n.book.mu.Lock()
 	defer n.book.mu.Unlock()
 	return slices.Collect(maps.Keys(n.book.watches))
 }
 
-// knows waits until main knows of a watch, or not.
-func (n *node) knows(want bool, w ipc.Watch) {
+// knows waits until main knows of an observer, or not.
+func (n *node) knows(want bool, w ipc.Observer) {
 	n.t.Helper()
 	for end := time.Now().Add(patience); slices.Contains(n.known(), w) != want; {
 		if time.Now().After(end) {
@@ -141,12 +141,12 @@ func TestLedgerOfAWorker(t *testing.T) {
 		n.call(etf.Atom("info"))
 	}
 	owner := n.known()[0]
-	if owner.Kind != ipc.WatchPeer || owner.ID != w.ID || owner.PeerID != n.self.ID || owner.PeerCreation != 9 || owner.Ref == "" {
+	if owner.Kind != ipc.ObserverPeer || owner.ID != w.ID || owner.PeerID != n.self.ID || owner.PeerCreation != 9 || owner.Ref == "" {
 		t.Fatalf("the monitor on the owner: %+v", owner)
 	}
 	friend := n.pid()
 	ref := etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3)
-	link := watchOf(ipc.WatchLink, w, friend)
+	link := observerOf(ipc.ObserverLink, w, friend)
 	byPid := monitorOf(w, "", friend, string(ref))
 	byName := monitorOf(w, "erluv", friend, string(ref))
 
@@ -219,20 +219,20 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// watchOf and monitorOf are what main is to be told of a process of ours and one of the node.
-func watchOf(kind ipc.WatchKind, ours, theirs etf.Pid) ipc.Watch {
-	return ipc.Watch{
+// observerOf and monitorOf are what main is to be told of a process of ours and one of the node.
+func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
+	return ipc.Observer{
 		Kind: kind, ID: ours.ID, Serial: ours.Serial,
 		PeerID: theirs.ID, PeerSerial: theirs.Serial, PeerCreation: theirs.Creation,
 	}
 }
 
-func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Watch {
-	kind := ipc.WatchMonitor
+func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Observer {
+	kind := ipc.ObserverMonitor
 	if name != "" {
-		kind, ours = ipc.WatchName, etf.Pid{}
+		kind, ours = ipc.ObserverName, etf.Pid{}
 	}
-	w := watchOf(kind, ours, theirs)
+	w := observerOf(kind, ours, theirs)
 	w.Name, w.Ref = string(name), ref
 	return w
 }

@@ -13,7 +13,7 @@ func messages() []Message {
 	var env, added []string
 	for i := range 100 {
 		env = append(env, fmt.Sprintf("VARIABLE_%d=some value", i))
-		added = append(added, Watch{Kind: WatchLink, ID: uint32(i), Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}.Record())
+		added = append(added, Observer{Kind: ObserverLink, ID: uint32(i), Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}.Record())
 	}
 	small := Spawn{
 		Seq: 1, Program: "cat", Args: []string{"cat", "-n"}, Env: env[:1], Dir: "/", Attributes: Attributes{Umask: 0o22},
@@ -53,6 +53,6 @@ func BenchmarkDecode(b *testing.B) {
 
 // BenchmarkWatch writes and reads the record of a link.
 func BenchmarkWatch(b *testing.B) {
-	x := Watch{Kind: WatchLink, ID: 1, Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}
-	measure.Run(b, "link", 0, func() error { _, err := ReadWatch(x.Record()); return err })
+	x := Observer{Kind: ObserverLink, ID: 1, Serial: 1, PeerID: 1, PeerSerial: 2, PeerCreation: 3}
+	measure.Run(b, "link", 0, func() error { _, err := ReadObserver(x.Record()); return err })
 }

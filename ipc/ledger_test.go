@@ -5,61 +5,61 @@ import (
 	"testing"
 )
 
-var watches = []Watch{
-	{Kind: WatchLink, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5},
-	{Kind: WatchMonitor, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Ref: "ref"},
-	{Kind: WatchName, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Name: "erluv", Ref: "ref"},
-	{Kind: WatchPeer, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Ref: strings.Repeat("r", maxWatchRef)},
+var observers = []Observer{
+	{Kind: ObserverLink, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5},
+	{Kind: ObserverMonitor, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Ref: "ref"},
+	{Kind: ObserverName, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Name: "erluv", Ref: "ref"},
+	{Kind: ObserverPeer, ID: 1, Serial: 2, PeerID: 3, PeerSerial: 4, PeerCreation: 5, Ref: strings.Repeat("r", maxObserverRef)},
 }
 
-func TestWatch(t *testing.T) {
+func TestObserver(t *testing.T) {
 	seen := map[string]bool{}
-	for _, x := range watches {
+	for _, x := range observers {
 		record := x.Record()
 		if seen[record] {
 			t.Errorf("%+v has the record of another", x)
 		}
 		seen[record] = true
-		if got, err := ReadWatch(record); err != nil || got != x {
+		if got, err := ReadObserver(record); err != nil || got != x {
 			t.Errorf("%+v became %+v, %v", x, got, err)
 		}
 		for n := range record {
-			if got, err := ReadWatch(record[:n]); err == nil {
+			if got, err := ReadObserver(record[:n]); err == nil {
 				t.Errorf("%d bytes of %+v became %+v", n, x, got)
 			}
 		}
-		if _, err := ReadWatch(record + "\x00"); err == nil {
+		if _, err := ReadObserver(record + "\x00"); err == nil {
 			t.Errorf("%+v is taken with a byte behind it", x)
 		}
 	}
 }
 
-func TestWatchRefuses(t *testing.T) {
-	for name, x := range map[string]Watch{
+func TestObserverRefuses(t *testing.T) {
+	for name, x := range map[string]Observer{
 		"kind 0":                 {Ref: "r"},
-		"an unknown kind":        {Kind: WatchPeer + 1, Ref: "r"},
-		"no reference":           {Kind: WatchMonitor},
-		"a long reference":       {Kind: WatchMonitor, Ref: strings.Repeat("r", maxWatchRef+1)},
-		"no name":                {Kind: WatchName, Ref: "r"},
-		"a long name":            {Kind: WatchName, Ref: "r", Name: strings.Repeat("n", maxWatchName+1)},
-		"a name and an id":       {Kind: WatchName, Ref: "r", Name: "n", ID: 1},
-		"a name and a serial":    {Kind: WatchName, Ref: "r", Name: "n", Serial: 1},
-		"no reference to a name": {Kind: WatchName, Name: "n"},
+		"an unknown kind":        {Kind: ObserverPeer + 1, Ref: "r"},
+		"no reference":           {Kind: ObserverMonitor},
+		"a long reference":       {Kind: ObserverMonitor, Ref: strings.Repeat("r", maxObserverRef+1)},
+		"no name":                {Kind: ObserverName, Ref: "r"},
+		"a long name":            {Kind: ObserverName, Ref: "r", Name: strings.Repeat("n", maxObserverName+1)},
+		"a name and an id":       {Kind: ObserverName, Ref: "r", Name: "n", ID: 1},
+		"a name and a serial":    {Kind: ObserverName, Ref: "r", Name: "n", Serial: 1},
+		"no reference to a name": {Kind: ObserverName, Name: "n"},
 	} {
-		if got, err := ReadWatch(x.Record()); err == nil {
+		if got, err := ReadObserver(x.Record()); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }
 
-// FuzzReadWatch: what is taken is given back byte for byte, so that main can
+// FuzzReadObserver: what is taken is given back byte for byte, so that main can
 // count by records.
-func FuzzReadWatch(f *testing.F) {
-	for _, x := range watches {
+func FuzzReadObserver(f *testing.F) {
+	for _, x := range observers {
 		f.Add(x.Record())
 	}
 	f.Fuzz(func(t *testing.T, record string) {
-		if x, err := ReadWatch(record); err == nil && x.Record() != record {
+		if x, err := ReadObserver(record); err == nil && x.Record() != record {
 			t.Errorf("%q became %+v, which is %q", record, x, x.Record())
 		}
 	})

@@ -46,13 +46,13 @@ const (
 	ledgerMax = ipc.MaxLedger * 3 / 4
 )
 
-func (l *ledger) add(w ipc.Watch) {
+func (l *ledger) add(w ipc.Observer) {
 	r := w.Record()
 	l.added = append(l.added, r)
 	l.size += len(r)
 }
 
-func (l *ledger) remove(w ipc.Watch) {
+func (l *ledger) remove(w ipc.Observer) {
 	r := w.Record()
 	l.removed = append(l.removed, r)
 	l.size -= len(r)
@@ -126,22 +126,22 @@ func (l *ledger) wait() {
 // Ready: main has read.
 func (l *ledger) Ready(loop.Events) { l.src.Remove() }
 
-// watchOf is what main is told of a relation between ours and theirs.
-func watchOf(kind ipc.WatchKind, ours, theirs etf.Pid) ipc.Watch {
-	return ipc.Watch{
+// observerOf is what main is told of a relation between ours and theirs.
+func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
+	return ipc.Observer{
 		Kind: kind, ID: ours.ID, Serial: ours.Serial,
 		PeerID: theirs.ID, PeerSerial: theirs.Serial, PeerCreation: theirs.Creation,
 	}
 }
 
 // monitorOf is a monitor of theirs on the process ours, or on a name.
-func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Watch {
+func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Observer {
 	if name == "" {
-		w := watchOf(ipc.WatchMonitor, ours, theirs)
+		w := observerOf(ipc.ObserverMonitor, ours, theirs)
 		w.Ref = ref
 		return w
 	}
-	w := watchOf(ipc.WatchName, etf.Pid{}, theirs)
+	w := observerOf(ipc.ObserverName, etf.Pid{}, theirs)
 	w.Name, w.Ref = string(name), ref
 	return w
 }

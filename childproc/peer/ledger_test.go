@@ -23,7 +23,7 @@ func TestLedgerAsksEachTimeItIsFull(t *testing.T) {
 	buf := make([]byte, ipc.MaxPacket)
 	for turn := range 10 {
 		for range 20_000 { // some 20 packets; the socket takes 5
-			led.add(ipc.Watch{Kind: ipc.WatchLink, ID: 1, PeerID: 2})
+			led.add(ipc.Observer{Kind: ipc.ObserverLink, ID: 1, PeerID: 2})
 		}
 		if led.told() {
 			t.Fatalf("turn %d: the socket took everything", turn)

@@ -77,7 +77,7 @@ func (c *Peer) Link(o *Observers, ours, pid etf.Pid) bool {
 	}
 	c.observed++
 	c.linked++
-	c.ledger.add(watchOf(ipc.WatchLink, ours, pid))
+	c.ledger.add(observerOf(ipc.ObserverLink, ours, pid))
 	return true
 }
 
@@ -88,7 +88,7 @@ func (c *Peer) Unlink(o *Observers, ours, pid etf.Pid) bool {
 	}
 	c.observed--
 	c.linked--
-	c.ledger.remove(watchOf(ipc.WatchLink, ours, pid))
+	c.ledger.remove(observerOf(ipc.ObserverLink, ours, pid))
 	return true
 }
 
@@ -140,7 +140,7 @@ func (c *Peer) LinkTo(o *Observers, ours, to etf.Pid) {
 // MonitorOwner has a process of ours monitor its owner, a process of the node. ref is the
 // number of the monitor.
 func (c *Peer) MonitorOwner(ours, owner etf.Pid, ref uint64) {
-	c.ledger.add(c.ownerWatch(ours, owner, ref))
+	c.ledger.add(c.ownerObserver(ours, owner, ref))
 	c.Unasked(ours, Once, func() { c.sendMonitor(ours, owner, c.ref(ref)) })
 }
 
@@ -152,11 +152,11 @@ func (c *Peer) DemonitorOwner(ours, owner etf.Pid, ref uint64) {
 
 // OwnerGone has main know that the monitor has served.
 func (c *Peer) OwnerGone(ours, owner etf.Pid, ref uint64) {
-	c.ledger.remove(c.ownerWatch(ours, owner, ref))
+	c.ledger.remove(c.ownerObserver(ours, owner, ref))
 }
 
-func (c *Peer) ownerWatch(ours, owner etf.Pid, ref uint64) ipc.Watch {
-	w := watchOf(ipc.WatchPeer, ours, owner)
+func (c *Peer) ownerObserver(ours, owner etf.Pid, ref uint64) ipc.Observer {
+	w := observerOf(ipc.ObserverPeer, ours, owner)
 	w.Ref = string(c.ref(ref))
 	return w
 }
@@ -169,11 +169,11 @@ func (c *Peer) ref(n uint64) etf.Raw {
 // Adopt takes over monitors of names that were there before this child.
 func (c *Peer) Adopt(names *Observers, records []string) error {
 	for _, r := range records {
-		w, err := ipc.ReadWatch(r)
+		w, err := ipc.ReadObserver(r)
 		if err != nil {
 			return err
 		}
-		if w.Kind != ipc.WatchName {
+		if w.Kind != ipc.ObserverName {
 			return errors.New("main says of a process of ours that it was there before us")
 		}
 		from := c.theirs(remote{w.PeerID, w.PeerSerial, w.PeerCreation})

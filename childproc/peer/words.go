@@ -235,7 +235,7 @@ func (c *Peer) say(f *Farewell) {
 		f.links++
 		c.observed--
 		c.linked--
-		c.ledger.remove(watchOf(ipc.WatchLink, f.Pid, to))
+		c.ledger.remove(observerOf(ipc.ObserverLink, f.Pid, to))
 		c.Exit(f.Pid, to, f.Reason)
 	default:
 		e := f.Observers.monitors.list[f.monitors]

@@ -33,14 +33,14 @@ type saidCounts struct {
 }
 
 // watches are one of each kind.
-var watches = func() []ipc.Watch {
+var watches = func() []ipc.Observer {
 	ref := string(etf.AppendNewRef(nil, "them@h", 9, 1, 2, 3))
-	return []ipc.Watch{
-		{Kind: ipc.WatchLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9},
-		{Kind: ipc.WatchMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: ref},
-		{Kind: ipc.WatchName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: ref},
-		{Kind: ipc.WatchPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: ref},
-		{Kind: ipc.WatchName, Name: "erluv_main", PeerID: 104, PeerCreation: 9, Ref: ref},
+	return []ipc.Observer{
+		{Kind: ipc.ObserverLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9},
+		{Kind: ipc.ObserverMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.ObserverName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.ObserverPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: ref},
+		{Kind: ipc.ObserverName, Name: "erluv_main", PeerID: 104, PeerCreation: 9, Ref: ref},
 	}
 }()
 

@@ -39,7 +39,7 @@ type interim struct {
 	dieTimeout time.Duration
 
 	out     []byte   // what waits for the socket
-	dead    []string // records of watches whose processes' end is not told yet
+	dead    []string // records of observers whose processes' end is not told yet
 	reason  etf.Term // of child_down, to be told next; nil: it was
 	in      []byte   // what was read and not handled
 	skip    int      // of what is read next, so much is of a frame that nobody wants
@@ -61,7 +61,7 @@ func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, b
 		out: s.Out, in: s.In, skip: s.Skip, reason: why,
 		carried: make(map[string]struct{}), buf: make([]byte, interimHead+dist.HeaderSize+interimChunk),
 	}
-	for record := range book.watches {
+	for record := range book.observers {
 		if isMains(record) && len(i.carried) < maxCarried {
 			i.carried[record] = struct{}{}
 		} else {
@@ -91,10 +91,10 @@ func (i *interim) traceFrame(what string, frame []byte) {
 	i.link.log.With(gen.Describe(frame)...).Log(context.Background(), ipc.LevelTrace, what, "node", i.link.Peer.Name)
 }
 
-// isMains says whether a watch is of a name that does not die with the child.
+// isMains says whether an observer is one of a name that does not die with the child.
 func isMains(record string) bool {
-	w, err := ipc.ReadWatch(record)
-	return err == nil && w.Kind == ipc.WatchName && (w.Name == string(gen.Main) || w.Name == string(gen.NetKernel))
+	w, err := ipc.ReadObserver(record)
+	return err == nil && w.Kind == ipc.ObserverName && (w.Name == string(gen.Main) || w.Name == string(gen.NetKernel))
 }
 
 // Terms that main sends.
@@ -187,14 +187,14 @@ func (i *interim) message(m *dist.Message) {
 			i.monitored(m)
 		}
 	case dist.DemonitorP:
-		delete(i.carried, nameWatch(m))
+		delete(i.carried, nameObserver(m))
 	}
 }
 
-// nameWatch is the record of a monitor by name.
-func nameWatch(m *dist.Message) string {
-	return ipc.Watch{
-		Kind: ipc.WatchName, Name: string(m.Name), Ref: string(m.Ref),
+// nameObserver is the record of a monitor by name.
+func nameObserver(m *dist.Message) string {
+	return ipc.Observer{
+		Kind: ipc.ObserverName, Name: string(m.Name), Ref: string(m.Ref),
 		PeerID: m.From.ID, PeerSerial: m.From.Serial, PeerCreation: m.From.Creation,
 	}.Record()
 }
@@ -210,7 +210,7 @@ func (i *interim) monitored(m *dist.Message) {
 	case len(i.carried) >= maxCarried:
 		i.out = dist.AppendMonitorExitName(i.out, m.Name, m.From, m.Ref, gen.SystemLimit)
 	default:
-		i.carried[nameWatch(m)] = struct{}{}
+		i.carried[nameObserver(m)] = struct{}{}
 	}
 }
 

@@ -22,10 +22,10 @@ var (
 )
 
 // testInterim is one after a child was killed.
-func testInterim(t *testing.T, s stand, watches ...ipc.Watch) *interim {
+func testInterim(t *testing.T, s stand, observers ...ipc.Observer) *interim {
 	t.Helper()
 	killed := etf.Tuple{etf.Atom("signal"), etf.Atom("sigkill")}
-	return newInterim(testConnection(), "erluv", 5*time.Second, s, ledgerOf(t, watches...), killed)
+	return newInterim(testConnection(), "erluv", 5*time.Second, s, ledgerOf(t, observers...), killed)
 }
 
 // frames takes all that it has to say.
@@ -273,22 +273,22 @@ func TestInterimMonitorsOfNames(t *testing.T) {
 // TestInterimBounds: while the node does not read, little is composed and nothing
 // more is read.
 func TestInterimBounds(t *testing.T) {
-	var watches []ipc.Watch
+	var observers []ipc.Observer
 	for n := range 3000 {
 		w := testMon
 		w.PeerID = uint32(1000 + n)
-		watches = append(watches, w)
+		observers = append(observers, w)
 	}
 	in := bytes.Repeat(callTo(t, "erluv", etf.Atom("info")), 10_000)
-	i := testInterim(t, stand{In: in}, watches[:1000]...)
-	for _, w := range watches[1000:] {
+	i := testInterim(t, stand{In: in}, observers[:1000]...)
+	for _, w := range observers[1000:] {
 		i.dead = append(i.dead, w.Record())
 	}
 	if len(i.out) > interimOut+1000 || i.reading() {
 		t.Errorf("%d bytes wait, reading %v", len(i.out), i.reading())
 	}
 	got := frames(t, i)
-	if len(got) != len(watches)+1+10_000 {
+	if len(got) != len(observers)+1+10_000 {
 		t.Errorf("it says %d", len(got))
 	}
 	if !i.reading() || len(i.in) != 0 {

@@ -18,18 +18,18 @@ import (
 // believed beyond what it could do itself while it lived, which is to send any frame
 // to the node. What it says is bounded, and checked before it becomes a frame.
 type ledger struct {
-	conn     *ipc.Conn      // main's end; the child has the other
-	heard    permit.Hearing // of it
-	watches  map[string]int // by record: how often it was added
-	size     int            // bytes of records, ipc.MaxLedger at most
-	serial   uint32         // of the child's pids
-	ticktime uint32         // net_ticktime in seconds; 0: not known
-	err      error          // from then on it is not to be relied on
-	slack    *slack.Slack   // of readings; apart, as its timer outlives the ledger
+	conn      *ipc.Conn      // main's end; the child has the other
+	heard     permit.Hearing // of it
+	observers map[string]int // by record: how often it was added
+	size      int            // bytes of records, ipc.MaxLedger at most
+	serial    uint32         // of the child's pids
+	ticktime  uint32         // net_ticktime in seconds; 0: not known
+	err       error          // from then on it is not to be relied on
+	slack     *slack.Slack   // of readings; apart, as its timer outlives the ledger
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
-	return &ledger{slack: &slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, watches: make(map[string]int), serial: serial}
+	return &ledger{slack: &slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, observers: make(map[string]int), serial: serial}
 }
 
 // drainAtOnce is how many packets are read while the child lives, who could write on
@@ -62,37 +62,37 @@ func (l *ledger) take(packet []byte) error {
 	m := msg.(ipc.Ledger) // or it would not have been permitted
 	l.serial, l.ticktime = m.Serial, m.Ticktime
 	for _, record := range m.Added {
-		if _, err := ipc.ReadWatch(record); err != nil {
+		if _, err := ipc.ReadObserver(record); err != nil {
 			return fmt.Errorf("the child's ledger is not understood: %w", err)
 		}
-		if len(l.watches) >= ipc.MaxWatches || l.size+len(record) > ipc.MaxLedger {
-			return fmt.Errorf("the child's ledger has more than %d entries or %d bytes", ipc.MaxWatches, ipc.MaxLedger)
+		if len(l.observers) >= ipc.MaxObservers || l.size+len(record) > ipc.MaxLedger {
+			return fmt.Errorf("the child's ledger has more than %d entries or %d bytes", ipc.MaxObservers, ipc.MaxLedger)
 		}
-		l.watches[record]++
+		l.observers[record]++
 		l.size += len(record)
 	}
 	for _, record := range m.Removed {
-		switch l.watches[record] {
+		switch l.observers[record] {
 		case 0:
 			return errors.New("the child's ledger removes what is not there")
 		case 1:
-			delete(l.watches, record)
+			delete(l.observers, record)
 		default:
-			l.watches[record]--
+			l.observers[record]--
 		}
 		l.size -= len(record)
 	}
 	return nil
 }
 
-// carry begins the ledger of a child with watches that were there before it, and
+// carry begins the ledger of a child with observers that were there before it, and
 // gives the messages that tell the child of them.
 func (l *ledger) carry(records []string) (list []ipc.Message) {
 	const packet = 32 << 10 // bytes of records; with their lengths far below ipc.MaxPacket
 	for len(records) > 0 {
 		n := 0
 		for size := 0; n < len(records) && size < packet; n++ {
-			l.watches[records[n]]++
+			l.observers[records[n]]++
 			l.size += len(records[n])
 			size += len(records[n])
 		}
@@ -106,10 +106,10 @@ func (l *ledger) carry(records []string) (list []ipc.Message) {
 func (l *ledger) close() { _ = l.conn.Close() }
 
 // farewell appends the frame that tells the end of one of our processes, for a
-// reason, to a process of the node that watches it, or ends our watch on that one.
+// reason, to a process of the node that observes it, or ends our monitor on that one.
 // A record that makes no valid frame is passed over: the child has harmed itself.
 func (l *Link) farewell(b []byte, record string, reason etf.Raw) []byte {
-	w, err := ipc.ReadWatch(record)
+	w, err := ipc.ReadObserver(record)
 	if err != nil {
 		return b
 	}
@@ -117,13 +117,13 @@ func (l *Link) farewell(b []byte, record string, reason etf.Raw) []byte {
 	theirs := etf.Pid{Node: etf.Atom(l.Peer.Name), ID: w.PeerID, Serial: w.PeerSerial, Creation: w.PeerCreation}
 	start, ref := len(b), etf.Raw(w.Ref)
 	switch w.Kind {
-	case ipc.WatchLink:
+	case ipc.ObserverLink:
 		b = dist.AppendExit(b, ours, theirs, reason)
-	case ipc.WatchMonitor:
+	case ipc.ObserverMonitor:
 		b = dist.AppendMonitorExit(b, ours, theirs, ref, reason)
-	case ipc.WatchName:
+	case ipc.ObserverName:
 		b = dist.AppendMonitorExitName(b, etf.Atom(w.Name), theirs, ref, reason)
-	case ipc.WatchPeer:
+	case ipc.ObserverPeer:
 		b = dist.AppendDemonitor(b, ours, theirs, ref)
 	}
 	var m dist.Message

@@ -12,18 +12,18 @@ import (
 
 var (
 	testRef  = string(etf.AppendNewRef(nil, "them@h", 9, 1, 2, 3))
-	testLink = ipc.Watch{Kind: ipc.WatchLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9}
-	testMon  = ipc.Watch{Kind: ipc.WatchMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: testRef}
-	testName = ipc.Watch{Kind: ipc.WatchName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: testRef}
-	testPeer = ipc.Watch{Kind: ipc.WatchPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: testRef}
-	mainName = ipc.Watch{Kind: ipc.WatchName, Name: string(gen.Main), PeerID: 104, PeerCreation: 9, Ref: testRef}
+	testLink = ipc.Observer{Kind: ipc.ObserverLink, ID: 5, Serial: 1, PeerID: 100, PeerCreation: 9}
+	testMon  = ipc.Observer{Kind: ipc.ObserverMonitor, ID: 5, Serial: 1, PeerID: 101, PeerCreation: 9, Ref: testRef}
+	testName = ipc.Observer{Kind: ipc.ObserverName, Name: "erluv", PeerID: 102, PeerCreation: 9, Ref: testRef}
+	testPeer = ipc.Observer{Kind: ipc.ObserverPeer, ID: 5, Serial: 1, PeerID: 103, PeerCreation: 9, Ref: testRef}
+	mainName = ipc.Observer{Kind: ipc.ObserverName, Name: string(gen.Main), PeerID: 104, PeerCreation: 9, Ref: testRef}
 )
 
-func ledgerOf(t *testing.T, watches ...ipc.Watch) *ledger {
+func ledgerOf(t *testing.T, observers ...ipc.Observer) *ledger {
 	t.Helper()
 	l := newLedger(nil, 1)
 	var m ipc.Ledger
-	for _, w := range watches {
+	for _, w := range observers {
 		m.Added = append(m.Added, w.Record())
 	}
 	m.Serial = 7
@@ -39,12 +39,12 @@ func TestLedgerCounts(t *testing.T) {
 	l := ledgerOf(t, testLink, testMon, testLink)
 	r := testLink.Record()
 	for want := 1; want >= 0; want-- {
-		if err := l.take(ipc.Append(nil, ipc.Ledger{Removed: []string{r}})); err != nil || l.watches[r] != want {
-			t.Errorf("%d, %v; want %d", l.watches[r], err, want)
+		if err := l.take(ipc.Append(nil, ipc.Ledger{Removed: []string{r}})); err != nil || l.observers[r] != want {
+			t.Errorf("%d, %v; want %d", l.observers[r], err, want)
 		}
 	}
-	if len(l.watches) != 1 || l.size != len(testMon.Record()) {
-		t.Errorf("%d are left, of %d bytes", len(l.watches), l.size)
+	if len(l.observers) != 1 || l.size != len(testMon.Record()) {
+		t.Errorf("%d are left, of %d bytes", len(l.observers), l.size)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestLedgerConversation(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if l.watches[testLink.Record()] != 3 || l.serial != 3 || l.ticktime != 8 {
+		if l.observers[testLink.Record()] != 3 || l.serial != 3 || l.ticktime != 8 {
 			t.Errorf("%s: %+v", name, l)
 		}
 		l.close()
@@ -132,7 +132,7 @@ func TestFarewell(t *testing.T) {
 	l := testConnection()
 	ours := etf.Pid{Node: "us@h", ID: 5, Serial: 1, Creation: 4}
 	for _, tt := range []struct {
-		w    ipc.Watch
+		w    ipc.Observer
 		want dist.Message
 	}{
 		{testLink, dist.Message{Op: dist.PayloadExit, From: ours}},
@@ -159,7 +159,7 @@ func TestFarewell(t *testing.T) {
 // FuzzFarewell: whatever the child says, what main sends is one frame that a node
 // understands, or nothing.
 func FuzzFarewell(f *testing.F) {
-	for _, w := range []ipc.Watch{testLink, testMon, testName, testPeer} {
+	for _, w := range []ipc.Observer{testLink, testMon, testName, testPeer} {
 		f.Add(w.Record())
 	}
 	bad := testMon
@@ -182,7 +182,7 @@ func FuzzFarewell(f *testing.F) {
 	})
 }
 
-// TestCarry: many watches in several messages, each of which is a packet.
+// TestCarry: many observers in several messages, each of which is a packet.
 func TestCarry(t *testing.T) {
 	var records []string
 	for i := range 3000 {
@@ -201,8 +201,8 @@ func TestCarry(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if len(messages) < 2 || len(l.watches) != len(records) || l.size != copy.size || len(copy.watches) != len(records) {
-		t.Errorf("%d messages, %d watches of %d bytes, %d of %d", len(messages), len(l.watches), l.size, len(copy.watches), copy.size)
+	if len(messages) < 2 || len(l.observers) != len(records) || l.size != copy.size || len(copy.observers) != len(records) {
+		t.Errorf("%d messages, %d observers of %d bytes, %d of %d", len(messages), len(l.observers), l.size, len(copy.observers), copy.size)
 	}
 	if b := testConnection().farewell([]byte("x"), "no record", reasonCrashed); string(b) != "x" {
 		t.Errorf("%q is said for what is no record", b)

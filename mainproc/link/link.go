@@ -38,7 +38,7 @@ type Link struct {
 	since     time.Time // when it was given first, which is as soon as it is there
 	self      *Self
 	respawned bool     // another child has served it before
-	carried   []string // records of watches that have outlived that one
+	carried   []string // records of observers that have outlived that one
 
 	mu    sync.Mutex // for given: Drain may come while another goroutine gives the link
 	given *given     // nil: no child has it, or main has it back
@@ -108,7 +108,7 @@ func (l *Link) transportName() string {
 	return "tcp"
 }
 
-// Drain reads what the child has told of whom it watches, into buf of ipc.MaxPacket bytes.
+// Drain reads what the child has told of observers, into buf of ipc.MaxPacket bytes.
 func (l *Link) Drain(buf []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

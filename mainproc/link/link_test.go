@@ -45,7 +45,7 @@ func TestGive(t *testing.T) {
 		t.Error(err)
 	}
 	s, book, err := l.remains()
-	if err != nil || len(s.Out)+len(s.In)+s.Skip != 0 || book.watches[testName.Record()] != 1 || l.given != nil {
+	if err != nil || len(s.Out)+len(s.In)+s.Skip != 0 || book.observers[testName.Record()] != 1 || l.given != nil {
 		t.Errorf("%+v, %+v, %v", s, book, err)
 	}
 	if next := l.self.next(); next != 4 {
@@ -106,7 +106,7 @@ func TestRemains(t *testing.T) {
 	l := testConnection()
 	l.in, l.skip, l.carried = []byte{1, 2}, 0, []string{testName.Record()}
 	s, book, err := l.remains()
-	if err != nil || string(s.In) != "\x01\x02" || book.watches[testName.Record()] != 1 {
+	if err != nil || string(s.In) != "\x01\x02" || book.observers[testName.Record()] != 1 {
 		t.Errorf("%+v, %+v, %v", s, book, err)
 	}
 	book, theirs, err := ledgerPair(0)
