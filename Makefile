@@ -180,7 +180,7 @@ fuzz:
 
 # What doc/reliability.md is about, hours of it: SHARE is the percentage of the full
 # counts, CHAOSTIME what each decoder is fuzzed for. What the fuzzing finds is kept.
-DECODERS := ipc/FuzzDecode ipc/FuzzReadWatch ipc/journal/FuzzJournal \
+DECODERS := ipc/FuzzDecode ipc/FuzzReadObserver ipc/journal/FuzzJournal \
 	mainproc/link/FuzzRecall mainproc/link/FuzzFarewell mainproc/link/FuzzInterim
 
 chaos: deps build
