@@ -126,7 +126,7 @@ func TestLimitsTerms(t *testing.T) {
 	var m manager
 	m.start.Limits = ipc.LimitDirs{"/a", "", "/b"}
 	want := []stat.Limit{{Name: "memory", Has: true}, {Name: "pids"}, {Name: "cpu", Has: true}}
-	if got := m.node(testTarget).Limits; !reflect.DeepEqual(got, want) {
+	if got := m.node(testTarget, false).Limits; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

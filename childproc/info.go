@@ -28,14 +28,14 @@ func pairs(kv ...any) etf.Map {
 
 // info is what erluv says of itself to a node. Nobody can alter it.
 func (m *manager) info(target etf.Atom) etf.Map {
-	n := m.node(target)
+	n := m.node(target, true)
 	return stat.Terms(n.Items())
 }
 
-func (m *manager) node(target etf.Atom) stat.Node {
+func (m *manager) node(target etf.Atom, look bool) stat.Node {
 	s := &m.start
 	n := stat.Node{
-		Name: string(m.name), Target: string(target), Version: s.ErluvVersion, Status: m.host.state.String(), Host: m.hostStat(),
+		Name: string(m.name), Target: string(target), Version: s.ErluvVersion, Status: m.host.state.String(), Host: m.hostStat(look),
 		User: s.User, UID: s.UID, GID: s.GID, AllowUsers: m.allowed(),
 		MainPID: int(s.MainPID), ChildPID: os.Getpid(), SpawnerPID: int(s.SpawnerPID),
 		Cookie: s.CookieSource, Controller: s.Controller,
@@ -76,7 +76,8 @@ func sandbox(said string) stat.Sandbox {
 }
 
 func (m *manager) infoOf(target etf.Atom, key etf.Term) etf.Term {
-	for _, p := range m.info(target) {
+	n := m.node(target, slices.Contains(ofMachine, key))
+	for _, p := range stat.Terms(n.Items()) {
 		if p.Key == key {
 			return p.Value
 		}

@@ -214,8 +214,12 @@ func (m *manager) metaRequest(to caller, a args) bool {
 		return false
 	}
 	if w := m.keep(to, 0); w != nil {
+		told := changed.String() != m.host.labels.String()
 		m.host.labels = changed
 		m.main.stands(m.host.standing(), func() { w.reply(etf.Atom("ok")) })
+		if told {
+			m.event(etf.Tuple{etf.Atom("meta"), stat.LabelTerms(changed)})
+		}
 	}
 	return true
 }
@@ -227,8 +231,11 @@ func labelReason(err error) etf.Atom {
 	return "invalid_tokens"
 }
 
-// hostStat is what info tells of the host: the one that looks at the machine.
-func (m *manager) hostStat() stat.Host {
+// ofMachine are the keys of info for which a look at the machine is taken.
+var ofMachine = []etf.Term{etf.Atom("load"), etf.Atom("memory"), etf.Atom("disks")}
+
+// hostStat is what info tells of the host, with a look at the machine or without.
+func (m *manager) hostStat(look bool) stat.Host {
 	given := &m.host.given
 	h := stat.Host{
 		Meta: m.host.labels, OnlyClasses: given.OnlyClasses,
@@ -236,7 +243,9 @@ func (m *manager) hostStat() stat.Host {
 			KillTimeout: time.Duration(given.MaxKillTimeoutMS) * time.Millisecond,
 			Memory:      given.Limits.Memory, PIDs: uint64(given.Limits.PIDs), CPU: uint64(given.Limits.CPU),
 		},
-		Load: m.host.machine.Load(), Memory: m.host.machine.Memory(), Disks: m.host.machine.Disks(),
+	}
+	if look {
+		h.Load, h.Memory, h.Disks = m.host.machine.Load(), m.host.machine.Memory(), m.host.machine.Disks()
 	}
 	for _, c := range m.host.classes {
 		h.Classes = append(h.Classes, c.Name)

@@ -20,19 +20,25 @@ func startHost(t *testing.T, host ipc.Host, change func(*ipc.Start)) *node {
 	return startChild(t, change)
 }
 
-// status is the event that the controller is told.
-func (n *node) status(want string) {
+// event is what the controller is told.
+func (n *node) event() etf.Term {
 	n.t.Helper()
 	m := n.recv()
 	for m.Op == dist.DemonitorP {
 		m = n.recv()
 	}
 	if m.Op != dist.RegSend || m.Name != "erluv" {
-		n.t.Fatalf("instead of the event status: %s", show(m))
+		n.t.Fatalf("instead of an event: %s", show(m))
 	}
 	v, err := etf.Decode(m.Payload)
 	must(n.t, err)
-	same(n.t, v, etf.Tuple{etf.Atom("erluv"), etf.Atom(testNode), atoms("status", want)})
+	same(n.t, v.(etf.Tuple)[:2], atoms("erluv", testNode))
+	return v.(etf.Tuple)[2]
+}
+
+func (n *node) status(want string) {
+	n.t.Helper()
+	same(n.t, n.event(), atoms("status", want))
 }
 
 // told is the answer to a request, whatever else comes before it.
@@ -188,12 +194,15 @@ func TestMeta(t *testing.T) {
 	if got := hears[ipc.Standing](n); got.Meta != "core;group=g1;master, meta2;b, x" {
 		t.Errorf("main is to keep %+v", got)
 	}
+	last := n.event()
 	want := etf.List{core, etf.Tuple{etf.Binary("meta2"), etf.List{etf.Binary("b")}}, etf.Tuple{etf.Binary("x"), etf.List(nil)}}
+	same(t, last, etf.Tuple{etf.Atom("meta"), want})
 	same(t, n.call(atoms("info", "meta")), want)
 	same(t, n.call(meta("update", etf.Binary("a;;b"))), errorOf(etf.Atom("invalid_tokens")))
 	same(t, n.call(meta("update", etf.Binary(strings.Repeat("x", 9000)))), errorOf(etf.Atom("too_many_labels")))
 	same(t, n.call(atoms("meta", "get")), want)
 	same(t, n.call(meta("remove", etf.Atom("meta2"))), etf.Atom("ok"))
+	same(t, n.event(), etf.Tuple{etf.Atom("meta"), etf.List{want[0], want[2]}})
 	same(t, n.call(meta("remove", etf.Binary("none"))), etf.Atom("ok"))
 	same(t, n.call(atoms("meta", "get")), etf.List{want[0], want[2]})
 	for _, bad := range []etf.Term{meta("update", int64(1)), meta("set", etf.Binary("a")), atoms("meta", "put"), etf.Tuple{etf.Atom("meta"), etf.Tuple{etf.Atom("update")}}} {
