@@ -116,7 +116,7 @@ func TestInfo(t *testing.T) {
 		true = is_integer(Child) andalso Child =/= Main,
 		true = is_integer(Gid) andalso Gid > 0,
 		true = is_number(Uptime) andalso Uptime >= 0,
-		[] = [K || K <- maps:keys(Info), K =/= uptime, e2e:call(E, {info, K}) =/= maps:get(K, Info)],
+		[] = [K || K <- maps:keys(Info) -- [uptime, load, memory, disks, connections], e2e:call(E, {info, K}) =/= maps:get(K, Info)],
 		ok`, binds)
 }
 
