@@ -56,8 +56,11 @@ func Main() error {
 // serves on, it stands in asked.
 func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	r, err := start(up)
-	if err != nil {
-		return up.Fail(err, startTimeout)
+	if errors.Is(err, io.EOF) {
+		return nil // main has given the relay up, and says why
+	}
+	if err != nil { // of files that cannot be used, mostly
+		return up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 	}
 	defer r.close()
 	if err := r.handshake(); err != nil {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"erluv/relay/certtest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -30,8 +32,9 @@ var (
 //erluv:users
 func TestAttacks(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
-		n := newNode(t, nodeOptions{})
-		e := newErluv(t, n, "--contain="+contain)
+		p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+		n := p.node(t, false, "{versions, ['tlsv1.2', 'tlsv1.3']}") // so that there is a relay
+		e := newErluv(t, n, append(p.flags(t), "--contain="+contain)...)
 		s := e.session(t)
 		victim := s.eval(t, `
 			V = e2e:start(E, [Intruder, "victim"]),
@@ -43,6 +46,7 @@ func TestAttacks(t *testing.T) {
 			targets["the spawner"] = fmt.Sprintf(`"%d"`, r.spawner)
 			targets["the child"] = fmt.Sprintf(`"%d"`, r.child)
 			targets["main"] = fmt.Sprintf(`"%d"`, r.main)
+			targets["the relay"] = fmt.Sprintf(`"%d"`, e.relay(t).pid)
 		}
 		for name, target := range targets {
 			if name != "another program" {

@@ -51,11 +51,12 @@ open(Controller, Options) ->
         Settings = settings(Options),
         Path = find(Program),
         Env = environment(Options),
-        Listener = listener(Settings),
+        TLS = erluv_tls:settings(Settings),
+        Listener = listener(Settings, TLS =/= none),
         Port = open_port({spawn_executable, Path},
                          [{args, Args ++ ["run", "--config", config(Options), flag(controller, Controller)]
                                  ++ [flag(Key, Value)
-                                     || {Key, Value} <- served(here(Listener, quiet(Options, Settings)))]},
+                                     || {Key, Value} <- served(here(Listener, quiet(Options, Settings ++ [S || TLS =/= none, S <- TLS])))]},
                           {env, Env},
                           {line, ?MAX_LINE}, exit_status, use_stdio, stderr_to_stdout,
                           binary, hide]),
@@ -215,12 +216,12 @@ durations() -> [die_timeout, discover_interval, kill_timeout, lost_after, max_ki
 lists() -> [allow_nodes, disks, limits, nodes, tls_nodes].
 
 %% This node knows better than EPMD where it listens. But erluv may be told to run elsewhere.
-listener(Settings) ->
+listener(Settings, TLS) ->
     case {lists:keymember(address, 1, Settings) orelse lists:keymember(epmd_port, 1, Settings), others(Settings)} of
         {true, _} -> undefined;
         {false, [Key | _]} -> in_epmd(Key);
         {false, []} ->
-            case erluv_listener:open() of
+            case erluv_listener:open(TLS) of
                 {ok, Listener} -> Listener;
                 {error, Reason} -> throw(Reason)
             end

@@ -2,12 +2,12 @@
 %% Where the executable of an erluv_node connects to this node.
 %%
 %% That is the node's own listener. A node that has none (-dist_listen false, or made by
-%% erluv_distribution), or whose listener does not speak plain TCP, gets one here: on the
-%% loopback, until erluv has connected. What it accepts is authenticated by the cookie, as
+%% erluv_distribution), or whose listener speaks TLS and erluv does not (erluv_tls), gets one here: on
+%% the loopback, until erluv has connected. What it accepts is authenticated by the cookie, as
 %% what the node's own accepts is.
 -module(erluv_listener).
 
--export([open/0]).
+-export([open/1]).
 -export([address/1]).
 -export([close/1]).
 
@@ -23,10 +23,11 @@
 %% As long as net_kernel gives a node to shake hands: milliseconds.
 -define(SETUP_TIME, 7000).
 
-%% @doc One that is made here is linked with the caller.
--spec open() -> {ok, listener()} | {error, {listen, term()}}.
-open() ->
-    case own(init:get_argument(proto_dist)) of
+%% @doc One for an erluv that speaks TLS with this node, or not. One that is made here is linked with
+%% the caller.
+-spec open(boolean()) -> {ok, listener()} | {error, {listen, term()}}.
+open(TLS) ->
+    case own(TLS, init:get_argument(proto_dist)) of
         [Address | _] -> {ok, #listener{address = text(Address)}};
         [] -> make()
     end.
@@ -43,11 +44,11 @@ close(#listener{acceptor = Acceptor}) ->
     true = exit(Acceptor, kill),
     ok.
 
-%% Addresses at which the node listens, if that is for plain TCP. Nothing else of
+%% Addresses at which the node listens, if that is for what erluv speaks. Nothing else of
 %% net_kernel's is a port with an address.
-own({ok, [[Protocol]]}) when Protocol =/= "inet_tcp", Protocol =/= "inet6_tcp" ->
+own(false, {ok, [[Protocol]]}) when Protocol =/= "inet_tcp", Protocol =/= "inet6_tcp" ->
     [];
-own(_) ->
+own(_, _) ->
     Kernel = {connected, whereis(net_kernel)},
     [{IP, Port} || P <- erlang:ports(), erlang:port_info(P, connected) =:= Kernel,
                    {ok, {IP, Port}} <- [inet:sockname(P)], is_tuple(IP)].

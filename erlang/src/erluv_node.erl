@@ -25,7 +25,9 @@
 %% <dt>`settings'</dt><dd>A map or list of keys of erluv.conf(5) and their values: atoms,
 %%   strings, binaries, numbers, and lists of names; times in milliseconds or as strings. With
 %%   `nodes' or `discover' this node is served with those that they name: `serve' is `all'
-%%   then, unless it is said otherwise, and EPMD must know this node.</dd>
+%%   then, unless it is said otherwise, and EPMD must know this node.
+%%   A VM that speaks TLS with other nodes hands on its options for that, unless the settings
+%%   have `tls': see erluv(3erl).</dd>
 %% <dt>`config'</dt><dd>A configuration file, which goes before all settings, or
 %%   `none', the default. Variables ERLUV_... of the environment have no effect.</dd>
 %% <dt>`cookie'</dt><dd>An atom; by default the cookie of this node. It is handed over in

@@ -24,7 +24,12 @@
 -export([t_inet_backend/0]).
 -export([t_address_is_given/0]).
 -export([t_several_need_epmd/0]).
+-export([t_tls_by_its_optfile/0]).
+-export([t_tls_by_its_arguments/0]).
+-export([t_tls_that_is_not_handed_on/0]).
+-export([t_tls_by_settings/0]).
 
+-include_lib("public_key/include/public_key.hrl").
 -include_lib("stdlib/include/assert.hrl").
 
 -import(erluv_harness, [with_vm/2, with_vm/3, dir/0]).
@@ -218,6 +223,94 @@ start(Call, Options) ->
         {error, {shutdown, {not_started, Reason}}} -> {error, Reason};
         Started -> Started
     end.
+
+%% A node that speaks TLS hands on how, and erluv speaks it with the node's own listener.
+t_tls_by_its_optfile() ->
+    #{client := Client} = Files = tls_files(),
+    with_tls(optfile(Files, Client), fun(Call) ->
+        run(Call),
+        ?assertEqual(["erluv_relay"], relays(Call)),
+        ?assertMatch([_], Call(erluv_harness, listeners, []))
+    end).
+
+t_tls_by_its_arguments() ->
+    #{client := Client, server := Server} = tls_files(),
+    Words = fun(Side, Options) ->
+        [Word || {Key, Value} <- Options, Word <- [Side ++ atom_to_list(Key), text(Value)]]
+    end,
+    with_tls(["-ssl_dist_opt" | Words("server_", Server) ++ Words("client_", Client)], fun(Call) ->
+        run(Call),
+        ?assertEqual(["erluv_relay"], relays(Call))
+    end).
+
+%% What erluv could not keep is no reason for it not to start: it connects on the loopback.
+t_tls_that_is_not_handed_on() ->
+    #{client := Client} = Files = tls_files(),
+    lists:foreach(fun(Options) ->
+        with_tls(optfile(Files, Options), fun(Call) ->
+            run(Call),
+            ?assertEqual([], relays(Call)),
+            ?assertMatch([_], Call(erluv_harness, listeners, [])) % the node's own
+        end)
+    end, [[], lists:keyreplace(verify, 1, Client, {verify, verify_none}), [{crl_check, false} | Client]]),
+    with_tls(optfile(Files, Client), fun(Call) ->
+        {ok, _} = start(Call, #{settings => #{tls => off}}),
+        ?assertEqual([], relays(Call))
+    end).
+
+t_tls_by_settings() ->
+    #{client := [{certfile, Cert}, {keyfile, Key}, {cacertfile, CA} | _]} = Files = tls_files(),
+    with_tls(optfile(Files, []), fun(Call) ->
+        {ok, _} = start(Call, #{settings => #{tls => on, tls_ca => CA, tls_cert => Cert, tls_key => Key}}),
+        ?assertEqual(["erluv_relay"], relays(Call))
+    end),
+    with_tls(optfile(Files, []), fun(Call) -> % and nothing else is known
+        ?assertMatch({error, {exited, 2, <<"tls: no authority is named", _/binary>>}}, start(Call, #{settings => #{tls => on}}))
+    end).
+
+with_tls(Args, F) ->
+    Name = "tls" ++ integer_to_list(erlang:unique_integer([positive])) ++ "@127.0.0.1",
+    with_vm(["-name", Name, "-setcookie", "MONSTER", "-proto_dist", "inet_tls",
+             "-kernel", "inet_dist_use_interface", "{127,0,0,1}" | Args], F).
+
+%% What ps(1) calls the relays of erluv: children of its main process.
+relays(Call) ->
+    Main = integer_to_list(Call(erluv, info, [erluv, main_os_pid])),
+    [Name || Stat <- filelib:wildcard("/proc/[0-9]*/stat"), {ok, Text} <- [file:read_file(Stat)],
+             [_, Name, _, Parent | _] <- [string:lexemes(binary_to_list(Text), " ()")],
+             Parent =:= Main, Name =:= "erluv_relay"].
+
+optfile(#{server := Server, dir := Dir}, Client) ->
+    File = filename:join(Dir, "options" ++ integer_to_list(erlang:unique_integer([positive]))),
+    ok = file:write_file(File, io_lib:format("~p.~n", [[{server, Server}, {client, Client}]])),
+    ["-ssl_dist_optfile", File].
+
+%% The options of a node, and its files.
+tls_files() ->
+    {ok, _} = application:ensure_all_started(public_key),
+    Dir = dir(),
+    Names = #'Extension'{extnID = ?'id-ce-subjectAltName', critical = false, extnValue = [{dNSName, "127.0.0.1"}]},
+    Key = [{key, {namedCurve, secp256r1}}, {digest, sha256}], % others need not be Go's
+    Chain = #{root => Key, intermediates => [], peer => [{extensions, [Names]} | Key]},
+    #{server_config := Server, client_config := Client} =
+        public_key:pkix_test_data(#{server_chain => Chain, client_chain => Chain}),
+    Write = fun(Name, Entries) ->
+        File = filename:join(Dir, Name),
+        ok = file:write_file(File, public_key:pem_encode(Entries)),
+        ok = file:change_mode(File, 8#400),
+        File
+    end,
+    Options = fun(Side, Config) ->
+        {Type, Private} = proplists:get_value(key, Config),
+        [{certfile, Write(Side ++ "cert", [{'Certificate', proplists:get_value(cert, Config), not_encrypted}])},
+         {keyfile, Write(Side ++ "key", [{Type, Private, not_encrypted}])},
+         {cacertfile, Write(Side ++ "ca", [{'Certificate', C, not_encrypted} || C <- proplists:get_value(cacerts, Config)])},
+         {verify, verify_peer}]
+    end,
+    #{dir => Dir, server => Options("server", Server), client => Options("client", Client)}.
+
+text(Atom) when is_atom(Atom) -> atom_to_list(Atom);
+text(Text) -> Text.
 
 run(Call) ->
     {ok, _} = start(Call, #{}),
