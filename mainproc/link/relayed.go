@@ -37,7 +37,7 @@ type relayed struct {
 
 // newRelayed has a relay speak TLS on a connection, which stays the caller's to close, until
 // ctx ends at the latest.
-func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.StartRelay, files config.TLSFiles) (r *relayed, err error) {
+func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.StartRelay, files config.TLSFiles) (_ *relayed, err error) {
 	tcp, err := newPlain(conn)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.Star
 	if err != nil {
 		return nil, fmt.Errorf("cannot make the inner stream of a connection with TLS: %w", err)
 	}
-	r = &relayed{near: ends[0], far: ends[1]}
+	r := &relayed{near: ends[0], far: ends[1]}
 	defer func() {
 		if err != nil {
 			r.close()

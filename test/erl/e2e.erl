@@ -28,6 +28,7 @@
 -export([shove/1]).
 -export([talk/1, talked/1]).
 -export([take/1]).
+-export([pour/2, pours/2]).
 
 -define(TIMEOUT, 60000).
 
@@ -439,6 +440,18 @@ heard(W, Bin) ->
 
 talked(T) ->
     receive {T, Reason} -> Reason after 60000 -> error({talks, process_info(T)}) end.
+
+%% N bytes from another node, in messages of 64 KiB, and how many they were.
+pour(Node, N) ->
+    spawn(Node, ?MODULE, pours, [self(), N]),
+    poured(N, 0).
+
+pours(To, N) ->
+    Bin = binary:copy(<<0>>, 65536),
+    [To ! {poured, Bin} || _ <- lists:seq(1, N div 65536)].
+
+poured(N, N) -> N;
+poured(N, Got) -> receive {poured, Bin} -> poured(N, Got + byte_size(Bin)) after 60000 -> {stuck, Got} end.
 
 %% How many bytes W writes to stdout, up to its end. Takes nothing else.
 take(W) ->
