@@ -271,7 +271,11 @@ func build(g given) (*child, error) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return nil, fmt.Errorf("cannot read the descriptor limit: %w", err)
 	}
-	m.starter, err = workers.NewStarter(l, g.spawner, g.start.Reports, int(limit.Cur)-reservedFDs, c.spawnerLost)
+	reserved := reservedFDs
+	if g.start.Stays { // connections may come
+		reserved += 3 * ipc.MostLinks(limit.Cur)
+	}
+	m.starter, err = workers.NewStarter(l, g.spawner, g.start.Reports, int(limit.Cur)-reserved, c.spawnerLost)
 	if err != nil {
 		return nil, err
 	}

@@ -8,17 +8,23 @@ import (
 	"sync"
 
 	"erluv/control"
+	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
+
+	"golang.org/x/sys/unix"
 )
 
-// maxAccepted is how many connections that nodes have made there may be, and maxOperators how many
-// at the control socket. Each costs main four descriptors and the child two, and a journal.
-const (
-	maxAccepted  = 1000
-	maxOperators = 100
-)
+// maxOperators is how many connections there may be at the control socket.
+const maxOperators = 100
+
+// maxAccepted is how many connections that nodes have made there may be.
+func maxAccepted() int {
+	var limit unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // without it none may
+	return ipc.MostLinks(limit.Cur)
+}
 
 // doors is where nodes and operators connect by themselves. It belongs to the guard.
 type doors struct {
@@ -101,7 +107,7 @@ func (g *guard) decide(name string) string {
 			accepted++
 		}
 	}
-	fine := g.open && accepted < maxAccepted
+	fine := g.open && accepted < maxAccepted()
 	if isOperator(name) {
 		fine = g.doors.open && operators < maxOperators
 	}

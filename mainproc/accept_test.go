@@ -409,7 +409,7 @@ func TestGuardListensNoMore(t *testing.T) {
 func TestGuardShuts(t *testing.T) {
 	w := &fakeWorld{silent: true}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
-		for i := range maxAccepted {
+		for i := range maxAccepted() {
 			v.enter(fmt.Sprintf("n%d@h", i))
 		}
 		v.knock("one@h", "not_allowed")

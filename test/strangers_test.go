@@ -193,3 +193,38 @@ func TestListenStrangers(t *testing.T) {
 		t.Errorf("the roles were %v, and now are %v", r, e.roles(t))
 	}
 }
+
+// Many nodes are connected at once: each is served, what each costs is bounded, and when they go
+// nothing is left of them.
+func TestListenMany(t *testing.T) {
+	const count = 200
+	n := newNode(t, nodeOptions{})
+	e := listening(t, n)
+	r := e.roles(t)
+	before, files := map[string]int{}, map[string]int{}
+	for role, pid := range r.each() {
+		before[role], files[role] = resident(t, pid), len(descriptors(t, pid))
+	}
+	var peers []*peer
+	for i := range count {
+		p := visits(t, e, fmt.Sprintf("many%d", i))
+		p.sync(t)
+		peers = append(peers, p)
+	}
+	for role, pid := range r.each() {
+		each := (resident(t, pid) - before[role]) / count
+		if each > 128<<10 {
+			t.Errorf("a connection costs the %s %d bytes", role, each)
+		}
+		t.Logf("a connection costs the %s %d bytes and %d descriptors", role, each, (len(descriptors(t, pid))-files[role])/count)
+	}
+	peers[0].works(t)
+	peers[count-1].works(t)
+	for _, p := range peers {
+		p.conn.Close()
+	}
+	for role, pid := range r.each() {
+		eventually(t, role+" has no more descriptors than before", func() bool { return len(descriptors(t, pid)) <= files[role] })
+	}
+	e.expect(t, "[]", "e2e:call(E, workers)")
+}
