@@ -56,6 +56,13 @@ func takes(cmd *cobra.Command, fewest, most int) *cobra.Command {
 // timeoutFlag defines how long a command may take.
 func timeoutFlag(cmd *cobra.Command, to *time.Duration, usual time.Duration, usage string) {
 	cmd.Flags().DurationVar(to, "timeout", usual, fmt.Sprintf("%s (default %v)", usage, usual))
+	noFiles(cmd, "timeout")
+}
+
+// noFiles has a shell complete no names of files as the value of a flag.
+func noFiles(cmd *cobra.Command, flag string) {
+	// It fails for a flag that was not defined, which stands before each call.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 }
 
 // A view is a look at a cluster from one of its nodes.

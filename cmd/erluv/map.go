@@ -43,6 +43,7 @@ func mapOf(c *command) *cobra.Command {
 	cmd.Flags().BoolVar(&m.json, "json", false, "for programs")
 	cmd.Flags().BoolVar(&m.hidden, "hidden", false, "also hidden nodes that lead nowhere: erluv, C nodes, remote shells")
 	cmd.Flags().IntVar(&m.nodes, "max-nodes", maxNodes, fmt.Sprintf("draw no more nodes than this `number` (default %d)", maxNodes))
+	noFiles(cmd, "max-nodes")
 	timeoutFlag(cmd, &m.timeout, 10*time.Second, "draw what is known after this time")
 	return cmd
 }
