@@ -479,3 +479,12 @@ func (n *node) unread() (waiting int) {
 	must(n.t, err)
 	return waiting
 }
+
+// pairs makes a map with atoms as keys.
+func pairs(kv ...any) etf.Map {
+	m := make(etf.Map, 0, len(kv)/2)
+	for i := 0; i < len(kv); i += 2 {
+		m = append(m, etf.Pair{Key: etf.Atom(kv[i].(string)), Value: kv[i+1]})
+	}
+	return m
+}

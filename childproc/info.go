@@ -17,15 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pairs makes a map with atoms as keys.
-func pairs(kv ...any) etf.Map {
-	m := make(etf.Map, 0, len(kv)/2)
-	for i := 0; i < len(kv); i += 2 {
-		m = append(m, etf.Pair{Key: etf.Atom(kv[i].(string)), Value: kv[i+1]})
-	}
-	return m
-}
-
 // info is what erluv says of itself to a node. Nobody can alter it.
 func (m *manager) info(target etf.Atom) etf.Map {
 	n := m.node(target, true)
