@@ -45,7 +45,7 @@ func TestCallersOfNoNode(t *testing.T) {
 	if got := request(etf.Atom("workers")).(etf.List); len(got) != 1 {
 		t.Errorf("workers: %#v", got)
 	}
-	same(t, request(etf.Tuple{etf.Atom("info"), etf.Atom("target")}), etf.Atom(""))
+	same(t, request(etf.Tuple{etf.Atom("info"), etf.Atom("target")}), etf.Atom("undefined"))
 	same(t, request(atoms("set", "key", "value")), gen.Error(etf.Atom("read_only")))
 	same(t, request(etf.Tuple{etf.Atom("spawn"), etf.Binary("true"), etf.Map{}}), gen.Error(gen.Noconnection))
 	call(etf.Atom("info"))

@@ -139,7 +139,10 @@ func (m *manager) setopt(p proc, key etf.Atom, v etf.Term) (func(), error) {
 	if !ok {
 		return nil, errors.New("must be a pid")
 	}
-	return func() { m.setOwner(p, pid) }, p.ownable(m, pid)
+	return func() {
+		m.setOwner(p, pid)
+		p.disowned(m)
+	}, p.ownable(m, pid)
 }
 
 // setopt: see proc.

@@ -96,7 +96,8 @@ func (m *manager) handOn(p proc, old etf.Pid, a args) bool {
 	if err != nil || p.ownable(m, next) != nil {
 		return false
 	}
+	m.setOwner(p, next)
 	m.tell(old, p, etf.Atom("connected"))
-	m.setOwner(p, next) // what is told of it then may be the end of it
+	p.disowned(m)
 	return true
 }

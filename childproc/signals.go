@@ -121,11 +121,11 @@ func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok boo
 	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
 
-// setOwner gives a process another owner, also in place of one whose node is gone.
+// setOwner gives a process another owner, also in place of one whose node is gone. The caller has
+// it disowned next: what the new owner is told then may be the end of it.
 func (m *manager) setOwner(p proc, next etf.Pid) {
 	m.demonitorOwner(p)
 	p.self().found()
 	p.self().owner = next
 	m.monitorOwner(p)
-	p.disowned(m)
 }
