@@ -271,6 +271,30 @@ func TestControlStrangers(t *testing.T) {
 	}
 }
 
+// Beside a port: what the names at the control socket end with is nobody's there, and an operator needs no
+// node.
+func TestControlBesideListen(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	socket := filepath.Join(n.home, "c.sock")
+	n.env = append(n.env, "ERLUV_CONTROL="+socket)
+	e := listening(t, n)
+	e.wrote(t, "waiting for nodes")
+	for name, want := range map[string]string{"x@control": "not_allowed", "x@127.0.0.1": "ok"} {
+		conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", e.port(t)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(startTime))
+		if host, err := (disttest.Caller{Name: name, Cookie: cookie, Creation: 9}).Connect(conn); err != nil || host.Status != want {
+			t.Errorf("%s: %+v, %v, want %s", name, host, err, want)
+		}
+	}
+	if list := listed(t, socket); list.Node != e.erluv || len(list.Programs) != 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
 // A crash of the child ends an operator's connection, which says so, and no node's. While there
 // is no child, erluv says that, and then all is as before.
 //
