@@ -22,7 +22,6 @@ type visitors struct {
 	knocks chan string
 	says   chan string
 	links  chan *link.Link
-	over   bool
 }
 
 func newVisitors(t *testing.T, g *guard) *visitors {

@@ -197,7 +197,7 @@ func TestSettle(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has a node of that name, at port 4711") || time.Since(began) < takenBound {
 		t.Errorf("%v, after %v", err, time.Since(began))
 	}
-	if err, _ := Listens(t.Context(), cfg); err == nil {
+	if _, err := Listens(t.Context(), cfg); err == nil {
 		t.Error("it does not say beforehand that the name is taken")
 	}
 	if err := run(t, cfg).wait(t); err == nil || ExitStatus(err) != 1 {
@@ -216,11 +216,11 @@ func TestSettle(t *testing.T) {
 // TestListensBeforehand: what keeps erluv from listening is said without running it.
 func TestListensBeforehand(t *testing.T) {
 	cfg := listeningConfig(t)
-	if err, warnings := Listens(t.Context(), cfg); err != nil || len(warnings) > 0 {
+	if warnings, err := Listens(t.Context(), cfg); err != nil || len(warnings) > 0 {
 		t.Errorf("%v, %v", err, warnings)
 	}
 	cfg.Host = "192.0.2.1"
-	if err, warnings := Listens(t.Context(), cfg); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "192.0.2.1, is not the loopback") {
+	if warnings, err := Listens(t.Context(), cfg); err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "192.0.2.1, is not the loopback") {
 		t.Errorf("%v, %v", err, warnings)
 	}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -229,14 +229,14 @@ func TestListensBeforehand(t *testing.T) {
 	}
 	defer l.Close()
 	cfg.Listen = config.Listen{Host: "127.0.0.1", Low: portOf(l), High: portOf(l)}
-	if err, _ := Listens(t.Context(), cfg); err == nil {
+	if _, err := Listens(t.Context(), cfg); err == nil {
 		t.Error("a port that is taken")
 	}
 	if err := run(t, cfg).wait(t); err == nil || ExitStatus(err) != 1 {
 		t.Errorf("it runs: %v", err)
 	}
 	cfg.Listen = config.Listen{}
-	if err, warnings := Listens(t.Context(), cfg); err != nil || len(warnings) > 0 {
+	if warnings, err := Listens(t.Context(), cfg); err != nil || len(warnings) > 0 {
 		t.Errorf("%v, %v", err, warnings)
 	}
 	if _, err := Ping(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "no node to ask") {

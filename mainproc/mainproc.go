@@ -106,18 +106,18 @@ func Fits(cfg *config.Config) error {
 }
 
 // Listens says what Run would end with, or warn of, when it listens: it tries.
-func Listens(ctx context.Context, cfg *config.Config) (problem error, warnings []string) {
+func Listens(ctx context.Context, cfg *config.Config) (warnings []string, problem error) {
 	if !cfg.Listen.On() {
 		return nil, nil
 	}
 	if _, err := settle(ctx, cfg, link.NewSelf(cfg)); err != nil {
-		return err, nil
+		return nil, err
 	}
 	open, err := listeners(ctx, cfg)
 	for _, l := range open {
 		_ = l.Close()
 	}
-	return err, reachable(ctx, cfg)
+	return reachable(ctx, cfg), err
 }
 
 func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error) {

@@ -200,7 +200,7 @@ func (c *command) config(*cobra.Command, []string) error {
 func (c *command) listens(cfg *config.Config) {
 	ctx, cancel := untilSignal()
 	defer cancel()
-	problem, warnings := listens(ctx, cfg)
+	warnings, problem := listens(ctx, cfg)
 	if problem != nil {
 		complain(c.stderr, "run would fail: "+problem.Error())
 	}

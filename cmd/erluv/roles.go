@@ -104,7 +104,7 @@ func dial(ctx context.Context, cfg *config.Config) (*client.Client, func(), erro
 
 func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }
 
-func listens(ctx context.Context, cfg *config.Config) (problem error, warnings []string) {
+func listens(ctx context.Context, cfg *config.Config) (warnings []string, problem error) {
 	return mainproc.Listens(ctx, cfg)
 }
 
