@@ -206,16 +206,19 @@ func (s *search) reroute(n, by *Node) {
 	}
 }
 
-// passed notes which connection of the path to a node the request has not passed.
+// passed notes that the connection to a node from its neighbour has not been passed. That an
+// earlier one of the path was not says nothing of it: when the node is silent, the word of its
+// neighbour that it is may have come too late.
 func (s *search) passed(n *Node, t *Trouble) {
-	if t.hop < 0 || t.hop >= len(n.path) || t.State != Silent && t.State != Gone {
+	last := len(n.path) - 1
+	if last < 0 || t.hop != last || t.State != Silent && t.State != Gone {
 		return
 	}
 	before := s.entry
-	if t.hop > 0 {
-		before = n.path[t.hop-1]
+	if last > 0 {
+		before = n.path[last-1]
 	}
-	if e := s.edges[between(before, n.path[t.hop])]; e != nil {
+	if e := s.edges[between(before, n.Name)]; e != nil {
 		e.mute = true
 	}
 }

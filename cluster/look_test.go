@@ -375,6 +375,23 @@ func TestLookFails(t *testing.T) {
 	}
 }
 
+// TestPassed: only the connection to the node itself is blamed, whoever was late to say so.
+func TestPassed(t *testing.T) {
+	for hop, want := range map[int]string{-1: "", 0: "", 1: "b-c"} {
+		s := search{entry: "a", edges: map[[2]string]*sides{{"a", "b"}: {}, {"b", "c"}: {}}}
+		s.passed(&Node{Name: "c", path: []string{"b", "c"}}, &Trouble{State: Silent, hop: hop})
+		got := ""
+		for key, e := range s.edges {
+			if e.mute {
+				got += key[0] + "-" + key[1]
+			}
+		}
+		if got != want {
+			t.Errorf("hop %d: %q, want %q", hop, got, want)
+		}
+	}
+}
+
 func TestEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("a-b b-c c-d c~f")
