@@ -129,7 +129,6 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	}
 	var no error
 	peer, err := dist.Accept(ctx, conn, local, func(p dist.Peer) string {
-		h.lobby.name(g)
 		if no = d.Allow(conn, p); no != nil {
 			return dist.StatusNotAllowed
 		}

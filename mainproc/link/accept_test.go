@@ -331,24 +331,6 @@ func TestLobby(t *testing.T) {
 	for _, g := range slices.Clone(l.guests) {
 		l.leave(g)
 	}
-	// Who has said a name outlives those who have not, and is pushed out by others who have.
-	first := enter(&l, "10.0.0.2")
-	l.name(first)
-	for range 2 * maxGuests {
-		enter(&l, "10.0.0.2")
-	}
-	if out(first) {
-		t.Error("one that has said its name makes room for one that has not")
-	}
-	for range 2 * maxGuests {
-		l.name(enter(&l, "10.0.0.2"))
-	}
-	if !out(first) {
-		t.Error("nobody pushes out one that has said its name")
-	}
-	for _, g := range slices.Clone(l.guests) {
-		l.leave(g)
-	}
 	for ip, want := range map[string]string{"10.0.0.1": "10.0.0.1", "::ffff:10.0.0.1": "10.0.0.1", "fe80:1:2:3:4:5:6:7": "fe80:1:2:3::/64"} {
 		if got := addressOf(at(ip)); got != want {
 			t.Errorf("%s counts as %s", ip, got)

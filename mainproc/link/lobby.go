@@ -20,8 +20,8 @@ var (
 )
 
 // lobby is the connections on which no handshake is done yet. A new one is always let in: if there
-// is no room, one from that address leaves which has the most of them: the oldest that has not said
-// its name yet, or else the oldest. So strangers push out each other, and not a node from another
+// is no room, the oldest from that address leaves which has the most of them. Whether it has said a name
+// does not count: that costs a stranger nothing, and such strangers would stay. So strangers push out each other, and not a node from another
 // address.
 type lobby struct {
 	mu     sync.Mutex
@@ -34,7 +34,6 @@ type guest struct {
 	cancel context.CancelCauseFunc
 	from   string
 	conn   net.Conn
-	named  bool // it has said its name; guarded by the lobby
 }
 
 // enter lets a connection in, for setupBound.
@@ -78,18 +77,7 @@ func (l *lobby) last() int {
 		number[g.from]++
 		most = max(most, number[g.from])
 	}
-	crowds := func(g *guest) bool { return number[g.from] == most }
-	if i := slices.IndexFunc(l.guests, func(g *guest) bool { return crowds(g) && !g.named }); i >= 0 {
-		return i
-	}
-	return slices.IndexFunc(l.guests, crowds)
-}
-
-// name: a guest has said its name.
-func (l *lobby) name(g *guest) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	g.named = true
+	return slices.IndexFunc(l.guests, func(g *guest) bool { return number[g.from] == most })
 }
 
 // addressOf is the host that a connection comes from, as a word for people. All of a Unix socket
