@@ -47,6 +47,7 @@ var plays = map[string]func(args []string) error{
 	"main":  playMain,
 	"ping":  playPing,
 	"stage": playStage,
+	"relay": func([]string) error { return errors.New("no relay") },
 	"child": func([]string) error { return playRole(ipc.RoleChild, playChild) },
 	"spawner": func(args []string) error {
 		if len(args) > 0 { // a test may start the role itself, or the stage forget to drop
