@@ -221,7 +221,15 @@ func playChild(conn *ipc.Conn) error {
 	if err := conn.Send(ipc.Append(nil, ipc.Ready{}), 0); err != nil {
 		return err
 	}
-	go obey(node, conn, spawner, func(read int) {
+	lost := func() {
+		if start.Stays {
+			_ = conn.Send(ipc.Append(nil, ipc.Lost{ID: link.ID, Text: "by the node"}), 0)
+			return
+		}
+		_ = conn.Send(ipc.Append(nil, ipc.Stopped{Cause: ipc.CauseDisconnected, Text: "by the node"}), 0)
+		syscall.Exit(0)
+	}
+	go obey(node, conn, spawner, lost, func(read int) {
 		pages.Commit(&journal.Record{OutPos: uint64(len(text)) + 1, InPos: uint64(read)})
 	})
 	for {
@@ -269,13 +277,13 @@ var (
 )
 
 // obey does what the node sends, a byte at a time.
-func obey(node io.ReadWriter, conn, spawner *ipc.Conn, commit func(read int)) {
+func obey(node io.ReadWriter, conn, spawner *ipc.Conn, lost func(), commit func(read int)) {
 	say := func(m ipc.Message) { _ = conn.Send(ipc.Append(nil, m), 0) }
 	b := make([]byte, 1)
 	for read := 1; ; read++ {
 		if _, err := node.Read(b); err != nil {
-			say(ipc.Stopped{Cause: ipc.CauseDisconnected, Text: "by the node"})
-			syscall.Exit(0)
+			lost()
+			return
 		}
 		switch b[0] {
 		case 'c': // crash
