@@ -109,7 +109,7 @@ type pkg struct {
 	ImportPath                         string
 	Imports, TestImports, XTestImports []string
 	Deps                               []string
-	CgoFiles, CFiles, SFiles           []string
+	GoFiles, CgoFiles, CFiles, SFiles  []string
 	Standard                           bool
 }
 

@@ -106,3 +106,37 @@ func TestTargets(t *testing.T) {
 		}
 	}
 }
+
+// TestIndexes holds that the package comment that says what some files are for says it of each,
+// and of none that is not there.
+func TestIndexes(t *testing.T) {
+	comments := map[string]string{}
+	for _, p := range list(t, "./...") {
+		dir := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, "erluv"), "/")
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, file), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if parsed.Doc != nil {
+				comments[dir] += parsed.Doc.Text()
+			}
+		}
+		var named []string
+		for _, m := range regexp.MustCompile(`(?m)(?:^\t|; )([a-z_]+\.go)\b`).FindAllStringSubmatch(comments[dir], -1) {
+			named = append(named, m[1])
+		}
+		if named == nil {
+			delete(comments, dir)
+			continue
+		}
+		slices.Sort(named)
+		there := slices.DeleteFunc(slices.Clone(p.GoFiles), func(file string) bool { return file == "doc.go" })
+		if slices.Sort(there); !slices.Equal(named, there) {
+			t.Errorf("the comment of package %s names %q, its files are %q", dir, named, there)
+		}
+	}
+	if len(comments) < 10 {
+		t.Errorf("only %d packages say what their files are for", len(comments))
+	}
+}

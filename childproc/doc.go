@@ -6,8 +6,10 @@
 //
 //	peer/         one connection: bytes in and out, ticks, when to hold back; and what is
 //	              that node's: questions, flow, observers, the ledger, words that wait
+//	main.go       the role: it speaks with main, and ties loop, peers and manager together
 //	client.go     a peer with what waits here for room there
 //	dispatch.go   a frame becomes an event: whom it is for, what it asks
+//	audit.go      what an operator does is logged
 //	caller.go     who has asked, and is answered at once or later
 //	held.go       the budget for what is kept for those who are answered later
 //	table.go      the families of requests, a row each:
@@ -20,6 +22,8 @@
 //	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers and of clients; every decision about them
 //	signals.go    links, monitors and exit signals of workers
+//	absence.go    a detached program outlives the node of its owner
+//	user.go       spawners of other users than the child's
 //	words.go      what is told of a process, each time or the last only
 //	output/       the way of output from a pipe into the frame: cut, counted, read on demand
 //	output.go     how that meets a worker and its process
@@ -34,11 +38,15 @@
 //	footprint.go  what a program makes when it is ready: a listener, a file
 //	proxy.go      a process of the node paired with a worker
 //	info.go       what erluv and a worker say of themselves
+//	connections.go  what info tells of the nodes
 //	host.go       the states of this host: whether new workers are started
 //	status.go     requests for another state, drains, labels; what info tells of the host
 //	classes.go    the programs that this host offers
 //	machine/      load, memory and file systems, looked at when somebody asks
 //	fsevents.go   the other kind: watchers of files, and what they tell
+//	terms.go      the terms that a worker's end is told with
+//	log.go        what is logged of all this
+//	dump.go       how the child stands, at SIGQUIT
 //
 // There is one verb for each kind of end. Of a process of ours:
 //

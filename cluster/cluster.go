@@ -6,6 +6,14 @@
 // connections that are there. Look draws the map (Map), Each calls a function on nodes of it.
 // Text, DOT and JSON write a map.
 //
+//	cluster.go  the map
+//	look.go     how it is drawn
+//	ask.go      calls by way of other nodes
+//	each.go     a function is called on nodes
+//	args.go     its arguments, from a text
+//	mesh.go     nodes that are all connected to each other
+//	text.go     a map for people; dot.go: for Graphviz; json.go: for programs
+//
 // It knows no sockets: what it asks with is a Caller, a client of package wire/client. It is
 // the part of `erluv map` and `erluv call` that needs neither.
 package cluster

@@ -6,7 +6,7 @@
 // child lives.
 //
 // It is in rooms: crew has the roles as processes, link a connection, permit what main
-// listens to. Here a guard (guard.go) ties one crew with a set of links. Both lives are
+// listens to. Here a guard ties one crew with a set of links. Both lives are
 // machines (crew/life.go, link/life.go), run by the guard's one goroutine. Of the crew:
 //
 //	           wanted          launched          handed          ready
@@ -40,7 +40,20 @@
 // a crew that ends with its last link is not made anew before all of that crew is gone. A crew
 // that stays (guard.stays, guard.open) goes on without a link.
 //
-// A service manager that wants to know is told how it goes (service.go).
+// Where things are:
+//
+//	mainproc.go   Run
+//	guard.go      the goroutine that runs the machines
+//	act.go        what they say is done
+//	settings.go   what the configuration says to crews; host.go: of this machine
+//	nodes.go      which nodes links lead to
+//	listen.go     where nodes connect, and EPMD, which is told
+//	control.go    where operators do
+//	accept.go     the connections of both
+//	input.go      the end of standard input
+//	service.go    a service manager that wants to know is told how it goes
+//	errors.go     the exit statuses
+//	dump.go       how main stands, at SIGQUIT
 //
 // The first connection failing is the link's end, so that a wrong cookie is noticed;
 // afterwards the configuration's `reconnect` decides.

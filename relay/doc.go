@@ -18,4 +18,9 @@
 // no more to say, the other is told: a close_notify of TLS is a shutdown of the inner
 // stream in that direction, and the reverse. When one side fails, the relay says Stopped
 // with the reason, shuts the inner stream down and ends.
+//
+//	relay.go    the role: its conversation with main, and both directions
+//	config.go   TLS's configuration
+//	conn.go     the TCP connection as crypto/tls wants it
+//	words.go    why a handshake has failed, and what helps
 package relay

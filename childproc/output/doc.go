@@ -4,6 +4,7 @@
 //
 // A byte's way:
 //
+//	stream.go     stdout, stderr or another output: whom it goes to
 //	room.go       space for what is read next: that of a frame which has been begun, when it can
 //	              go straight there (workers/output.go reads it)
 //	kept.go       what is read and cannot be delivered yet
@@ -12,7 +13,9 @@
 //	receivers.go  those who are sent a stream
 //	flow.go       which streams are held back, since a receiver does not keep up
 //	outlet.go     what waits for room with one node
+//	output.go     all streams of one process
+//	reader.go     calls that wait for output
+//	device.go     what an Erlang I/O device makes of bytes
 //
-// Beside it are reader.go, calls that wait for output, and device.go, what an Erlang I/O device
-// makes of bytes. Everything belongs to the one thread of the loop.
+// Everything belongs to the one thread of the loop.
 package output

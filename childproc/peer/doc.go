@@ -15,6 +15,7 @@
 //	flow.go       what its processes are sent
 //	mailbox.go    what waits for one of them, and which streams are read: a state machine
 //	look.go       a look at the content of a mailbox
+//	trace.go      a line of the log for each frame; standing.go: what a dump has of a peer
 //
 // Everything belongs to the one thread of the loop: nothing here is locked.
 package peer
