@@ -167,6 +167,10 @@ func (p *pace) next(now time.Time) time.Duration {
 	return p.due.Sub(now)
 }
 
+// giveBack: the last one has not used its turn. Otherwise a crowd of those would have everyone wait
+// for as many turns.
+func (p *pace) giveBack() { p.due = p.due.Add(-p.every) }
+
 // rest waits, until ctx ends.
 func rest(ctx context.Context, d time.Duration) {
 	if d <= 0 {

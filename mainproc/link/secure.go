@@ -107,9 +107,10 @@ func (s *Secure) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	defer func() { <-s.gate }()
 	rest(ctx, s.pace.next(time.Now()))
-	<-s.gate
 	if ctx.Err() != nil {
+		s.pace.giveBack() // the next one in order has the turn
 		return context.Cause(ctx)
 	}
 	return nil
