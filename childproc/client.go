@@ -52,15 +52,20 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 		return nil, err
 	}
 	c.files = watch.NewSet(m.loop, c.Streams, fileHost{c})
-	m.turn(heServed, func() {}) // the controller is told by up
+	if c.isNode() {
+		m.turn(heServed, func() {}) // the controller is told by up
+	}
 	m.clients[node] = c
 	return c, nil
 }
 
+// isNode is false for an operator, for whom a host need not be ready, and is not.
+func (c *client) isNode() bool { return c.link.Operator == "" }
+
 // begin begins to serve a client, and tells its controller. An operator is no node: it has none,
 // and nothing to learn from.
 func (c *client) begin() error {
-	if err := c.Serve(); err != nil || c.link.Operator != "" {
+	if err := c.Serve(); err != nil || !c.isNode() {
 		return err
 	}
 	c.m.up(c)
@@ -70,7 +75,7 @@ func (c *client) begin() error {
 
 // targetOf is the node that is served, for a caller: its own; "": it has none, as an operator.
 func (m *manager) targetOf(to caller) etf.Atom {
-	if c := to.client(); c != nil && c.link.Operator != "" {
+	if c := to.client(); c != nil && !c.isNode() {
 		return ""
 	}
 	return to.node()

@@ -15,7 +15,7 @@ func (c *client) Frame(frame []byte) {
 		c.refuseFrame(err.Error(), "bytes", len(frame))
 		return
 	}
-	if c.link.Operator != "" {
+	if !c.isNode() {
 		c.audit(msg)
 	}
 	switch msg.Op {

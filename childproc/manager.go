@@ -297,7 +297,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 // notices.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
-	if len(m.clients) == 0 {
+	if c.isNode() && !m.servesNodes() {
 		m.turn(heAlone, func() {})
 	}
 	if len(m.clients) == 0 && m.phase != over && !m.start.Stays {
@@ -331,6 +331,16 @@ func (m *manager) lost(c *client, why string) {
 		c.reclaim()
 	})
 	m.endIfEmpty()
+}
+
+// servesNodes says whether there is a connection to a node, not to operators alone.
+func (m *manager) servesNodes() bool {
+	for _, c := range m.clients {
+		if c.isNode() {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *manager) all() []proc {

@@ -359,3 +359,28 @@ func TestHostThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// TestHostOfOperators: an operator is no node, so a host that serves operators alone is not ready.
+func TestHostOfOperators(t *testing.T) {
+	a := startNodes(t, func(s *ipc.Start) { s.Stays = true }, testLink)[0]
+	link := testLink
+	link.ID, link.Target, link.Operator = 1, "erluv_1@control", "uid 0, pid 7"
+	op := a.give(link)
+	status := func(want etf.Atom) {
+		t.Helper()
+		same(t, op.call(atoms("info", "status")), want)
+	}
+	status("ready")
+	must(t, a.conn.Close())
+	hears[ipc.Lost](a)
+	status("connecting")
+	link.ID, link.Target = 2, "erluv_2@control"
+	other := a.give(link)
+	same(t, other.call(atoms("status", "get")), etf.Atom("connecting"))
+	b := a.give(testLink)
+	b.begins()
+	status("ready")
+	must(t, other.conn.Close())
+	hears[ipc.Lost](b)
+	status("ready")
+}
