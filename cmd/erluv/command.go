@@ -50,7 +50,7 @@ func (c *command) root() (*cobra.Command, error) {
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{suggest(err)} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggest(cmd, err)} })
 	root.SetUsageFunc(usage)
 	var versionWanted bool
 	root.Flags().BoolVar(&versionWanted, "version", false, "print the version")
@@ -97,13 +97,19 @@ func (c *command) root() (*cobra.Command, error) {
 	return root, nil
 }
 
-// suggest adds to the words for an unknown flag which one may be meant.
-func suggest(err error) error {
+// suggest adds to the words for an unknown flag which one of the command's may be meant. A setting
+// that the command does not take is none.
+func suggest(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
-		if flag := config.SuggestFlag(unknown.GetSpecifiedName()); flag != "" {
-			return fmt.Errorf("%w: is --%s meant?", err, flag)
-		}
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	name := unknown.GetSpecifiedName()
+	switch flag := config.SuggestFlag(name); {
+	case flag == name:
+		return fmt.Errorf("%s takes no --%s", cmd.Name(), name)
+	case flag != "" && cmd.Flags().Lookup(flag) != nil:
+		return fmt.Errorf("%w: is --%s meant?", err, flag)
 	}
 	return err
 }
