@@ -4,6 +4,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"erluv/relay/certtest"
 )
 
 // At a SIGQUIT each role says how it stands, whatever log_level is, and goes on.
@@ -56,5 +58,26 @@ func TestSIGQUITSaysHowItStands(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text[:min(len(text), 10000)])
+	}
+}
+
+// A relay says it too, and relays on.
+//
+//erluv:users
+func TestSIGQUITOfARelay(t *testing.T) {
+	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
+	e := newErluv(t, p.node(t, false, "{versions, ['tlsv1.3']}"), append(p.flags(t), "--log-level", "error")...)
+	s := e.session(t)
+	relay := e.relay(t)
+	if err := syscall.Kill(relay.pid, syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	const want = `msg="how the relay stands" role=relay what="TLS 1.3 with `
+	if !until(endTime, func() bool { return strings.Contains(e.stderr.String(), want) }) {
+		t.Errorf("the relay does not say %s", want)
+	}
+	s.expect(t, "true", `e2e:alive(e2e:os_pid(e2e:start(E, ["cat"])))`)
+	if now := e.relay(t); now != relay {
+		t.Errorf("the relay was %v, and now is %v", relay, now)
 	}
 }
