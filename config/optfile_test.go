@@ -109,6 +109,7 @@ func TestTLSFiles(t *testing.T) {
 		"authorities for TLS: " + dir + "/loose can be written by others (mode 0666)": {CA: write("loose", "", 0o666)},
 		"certificate for TLS: " + dir + "/open holds a private key":                   {Cert: write("open", "", 0o644)},
 		"private key for TLS: " + dir + "/others holds a private key":                 {Cert: got.CA, Key: write("others", "", 0o604)},
+		"as tls_key (keyfile) is not set":                                             {Cert: write("shut", "", 0o644)},
 		"is larger than 1048576 bytes":                                                {CA: write("large", strings.Repeat("a", maxPEM+1), 0o600)},
 		"is no regular file":                                                          {CA: dir},
 	} {

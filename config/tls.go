@@ -152,6 +152,9 @@ func (t *TLS) ReadFiles(owners []int) (f TLSFiles, err error) {
 		key = t.Cert
 	}
 	if f.Cert, err = readPEM(t.Cert, owners, key == t.Cert); err != nil {
+		if t.Key == "" {
+			err = fmt.Errorf("%w; the key is looked for there, as tls_key (keyfile) is not set", err)
+		}
 		return TLSFiles{}, fmt.Errorf("cannot read the certificate for TLS: %w", err)
 	}
 	if f.Key, err = readPEM(key, owners, true); err != nil {

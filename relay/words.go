@@ -69,7 +69,7 @@ func names(c *x509.Certificate) string {
 // handshake is over for us, with the first read.
 var alerts = map[tls.AlertError]string{
 	40: "the node refuses the handshake: it demands a certificate of ours, then set tls_cert and tls_key (certfile, keyfile); " +
-		"or it refuses ours, whose extendedKeyUsage must have clientAuth or be absent; or it takes no cipher that we have: its log says which",
+		"or it refuses ours, whose extendedKeyUsage must have clientAuth or be absent, and which a node that dials wants to be for the host part of our node's name; or it takes no cipher that we have: its log says which",
 	42:  "the node refuses our certificate (tls_cert, certfile) as bad: its log says more; a node that dials wants the host part of our node's name in it",
 	43:  "the node refuses the kind of our certificate (tls_cert, certfile): its extendedKeyUsage must have clientAuth, or be absent",
 	44:  "the node refuses our certificate (tls_cert, certfile), which is revoked",
