@@ -50,6 +50,10 @@ var strangers = map[string]func(conn net.Conn, of int){
 		_, _ = conn.Write([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3})
 		drain(conn)
 	},
+	"tls junk": func(conn net.Conn, _ int) {
+		_, _ = conn.Write([]byte("\x16\x03\x01\x00\x04junk"))
+		drain(conn)
+	},
 	"large": func(conn net.Conn, _ int) { // as much as it takes
 		_, _ = conn.Write(append([]byte{0xff, 0xff, 'N'}, make([]byte, 65000)...))
 		drain(conn)

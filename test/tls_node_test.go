@@ -377,20 +377,27 @@ func TestTLSStrangers(t *testing.T) {
 	}
 }
 
-// A crowd that begins to speak TLS, more of it than relays are started for: most are pushed out while
-// they wait for one, which must not count as a start. A node from another address is let in beside
-// the crowd, and another one after it.
+// A crowd that begins to speak TLS, more of it than relays are started for. Either most are pushed
+// out while they wait for one, which must not count as a start; or so many wait as there is room
+// for. A node from another address is let in beside the crowd, and another one after it.
 func TestTLSCrowd(t *testing.T) {
-	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
-	p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
-	n, late := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}"), p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
-	e := listening(t, n, p.flags(t)...)
-	stop := crowd(t, "127.0.0.2", e.port(t), 300, "tls")
-	e.wrote(t, "left_out=") // it has come for ten seconds
-	begun := time.Now()
-	late.expect(t, "pong", "net_adm:ping(E)", e.binds())
-	t.Logf("a node was let in after %v, beside %d strangers", time.Since(begun), stop())
-	begun = time.Now()
-	n.expect(t, "pong", "net_adm:ping(E)", e.binds())
-	t.Logf("and after them another one in %v", time.Since(begun))
+	for name, crowds := range map[string]struct {
+		atOnce int
+		kind   string
+	}{"pushed out": {300, "tls"}, "in the way": {120, "tls junk"}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+			p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
+			n, late := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}"), p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
+			e := listening(t, n, p.flags(t)...)
+			stop := crowd(t, "127.0.0.2", e.port(t), crowds.atOnce, crowds.kind)
+			e.wrote(t, "left_out=") // it has come for ten seconds
+			begun := time.Now()
+			late.expect(t, "pong", "net_adm:ping(E)", e.binds())
+			t.Logf("a node was let in after %v, beside %d strangers", time.Since(begun), stop())
+			begun = time.Now()
+			n.expect(t, "pong", "net_adm:ping(E)", e.binds())
+			t.Logf("and after them another one in %v", time.Since(begun))
+		})
+	}
 }

@@ -295,17 +295,17 @@ func TestSecureRefuses(t *testing.T) {
 	bad.TLSVerify = true
 	wants("no files", "no authority", NewSecure(bad, f.start), t.Context(), []byte{tlsHandshake}, false)
 	// Others wait at the gate, and leave it.
-	s.gate <- struct{}{}
-	if err := s.wait(gone); !errors.Is(err, errTest) {
+	s.gate.add("first")
+	if err := s.wait(gone, "x"); !errors.Is(err, errTest) {
 		t.Error(err)
 	}
-	<-s.gate
+	s.gate.pass()
 	for s.pace.next(time.Now()) <= 0 {
 	}
 	// Of those that leave while it is their turn, the next one has it.
 	due := s.pace.due
 	for range 1000 {
-		if err := s.wait(gone); !errors.Is(err, errTest) {
+		if err := s.wait(gone, "x"); !errors.Is(err, errTest) {
 			t.Error(err)
 		}
 	}

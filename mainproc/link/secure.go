@@ -17,7 +17,8 @@ import (
 const (
 	// relayRate is how many relays are started in a second for nodes that connect, once
 	// relayBurst of them have been: each is a process, and who has connected has proved nothing
-	// yet. Of maxGuests that want one the last waits for 3.2 s, less than setupBound.
+	// yet. Of maxGuests that want one the last waits for 6.4 s, less than setupBound, and the first
+	// from another address for 0.1 s.
 	relayRate  = 20
 	relayBurst = 40
 
@@ -31,13 +32,13 @@ const (
 type Secure struct {
 	cfg   *config.Config
 	start StartRelay
-	gate  chan struct{} // held by who waits for the pace: the others wait in order for it
-	pace  pace          // of whom holds the gate
+	gate  turns // of who waits for the pace
+	pace  pace  // of whom has the turn
 }
 
 // NewSecure starts relays by start.
 func NewSecure(cfg *config.Config, start StartRelay) *Secure {
-	return &Secure{cfg: cfg, start: start, gate: make(chan struct{}, 1), pace: pace{every: time.Second / relayRate, burst: relayBurst}}
+	return &Secure{cfg: cfg, start: start, pace: pace{every: time.Second / relayRate, burst: relayBurst}}
 }
 
 // secured is the inner stream to a relay as a handshake uses it. Closing it ends the relay, unless
@@ -75,7 +76,7 @@ func (s *Secure) Carry(ctx context.Context, conn net.Conn) (net.Conn, func() (tr
 	}
 	defer conn.Close() // the relay has a descriptor of its own
 	if err == nil {
-		err = s.wait(ctx)
+		err = s.wait(ctx, addressOf(conn))
 	}
 	if err != nil {
 		return nil, nil, err
@@ -100,14 +101,12 @@ func (s *Secure) Carry(ctx context.Context, conn net.Conn) (net.Conn, func() (tr
 	return c, c.take, nil
 }
 
-// wait waits until a relay may be started.
-func (s *Secure) wait(ctx context.Context) error {
-	select {
-	case s.gate <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+// wait waits until a relay may be started for somebody from an address.
+func (s *Secure) wait(ctx context.Context, from string) error {
+	if err := s.gate.take(ctx, from); err != nil {
+		return err
 	}
-	defer func() { <-s.gate }()
+	defer s.gate.pass()
 	rest(ctx, s.pace.next(time.Now()))
 	if ctx.Err() != nil {
 		s.pace.giveBack() // the next one in order has the turn

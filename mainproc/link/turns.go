@@ -1,0 +1,81 @@
+package link
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// turns lets one in at a time. Of those who wait, each address has its turn: a crowd at one of them
+// has nobody from another wait for more than one of its turns at a time.
+type turns struct {
+	mu      sync.Mutex
+	holder  *turn // nil: nobody is in
+	waiting []*turn
+}
+
+// turn is somebody's, who is in or waits.
+type turn struct {
+	from  string
+	round int // of its address: in each round an address has one turn
+	come  chan struct{}
+}
+
+// take waits for the turn of somebody from an address, until ctx ends. After it without an error
+// comes pass.
+func (t *turns) take(ctx context.Context, from string) error {
+	w := t.add(from)
+	select {
+	case <-w.come:
+		return nil
+	case <-ctx.Done():
+	}
+	if !t.remove(w) {
+		t.pass() // it has come meanwhile
+	}
+	return context.Cause(ctx)
+}
+
+func (t *turns) add(from string) *turn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := &turn{from: from, come: make(chan struct{})}
+	if t.holder == nil {
+		t.holder = w
+		close(w.come)
+		return w
+	}
+	w.round = t.holder.round
+	for _, other := range append(t.waiting, t.holder) {
+		if other.from == from {
+			w.round = max(w.round, other.round+1)
+		}
+	}
+	t.waiting = append(t.waiting, w)
+	return w
+}
+
+// remove says whether it still waited.
+func (t *turns) remove(w *turn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.Index(t.waiting, w)
+	if i < 0 {
+		return false
+	}
+	t.waiting = slices.Delete(t.waiting, i, i+1)
+	return true
+}
+
+// pass lets the next one in: the first of those in the earliest round.
+func (t *turns) pass() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.holder = nil
+	if len(t.waiting) == 0 {
+		return
+	}
+	t.holder = slices.MinFunc(t.waiting, func(a, b *turn) int { return a.round - b.round })
+	t.waiting = slices.DeleteFunc(t.waiting, func(w *turn) bool { return w == t.holder })
+	close(t.holder.come)
+}
