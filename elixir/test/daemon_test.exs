@@ -288,6 +288,22 @@ defmodule Erluv.DaemonTest do
     for line <- lines, do: assert(line =~ "[error] no-such-program a is not started: ")
   end
 
+  # As a supervisor's child that is told to end, which is no error.
+  test "a program that is told to end, by a drain for one, is no error" do
+    for reason <- [:shutdown, {:shutdown, :drained}] do
+      log =
+        capture_log(fn ->
+          {:ok, daemon} = Daemon.start_link("sleep", ["60"])
+          Process.exit(:erluv_worker.worker(daemon), reason)
+          assert_receive {:EXIT, ^daemon, ^reason}, 30_000
+        end)
+
+      assert log =~ "[info] sleep: "
+      refute log =~ "[error]"
+      if reason != :shutdown, do: assert(log =~ "its host is drained")
+    end
+  end
+
   test "what cannot be started" do
     assert {:error, :enoent} = Daemon.start_link("no-such-program", [])
     assert {:error, {:cd, :enoent}} = Daemon.start_link("sleep", ["60"], cd: "/no/such")

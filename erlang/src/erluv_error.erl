@@ -91,6 +91,7 @@ text({child_crashed, Reason}) ->
 text({not_ready, Why}) -> not_ready(Why);
 text({not_ready, Why, Last}) -> [not_ready(Why), said(Last)];
 text({signal, _} = Reason) -> exit_text(Reason);
+text({shutdown, drained} = Reason) -> exit_text(Reason);
 text({Key, Errno}) when is_atom(Errno), is_atom(Key); is_atom(Errno), is_integer(Key) ->
     [option(Key), ": ", errno(Errno)];
 text(Reason) when Reason =:= normal; Reason =:= child_crashed; Reason =:= restart_intensity;
@@ -112,6 +113,7 @@ exit_text(watchdog) -> "its watchdog was not told in time that it is well, and i
 exit_text(restart_intensity) -> "it ended more often than max_restarts allows";
 exit_text(noconnection) -> "the connection to the erluv node was lost, and its programs end with it";
 exit_text(timeout) -> "it ran longer than its timeout and was stopped";
+exit_text({shutdown, drained}) -> "it was stopped, for its host is drained";
 exit_text(Reason) -> term(Reason).
 
 where(true) ->

@@ -217,6 +217,7 @@ t_words_for_every_reason() ->
                {not_ready, {signal, sigkill}, []}, {not_ready, timeout}, watchdog, {signal, sigsegv, core}, normal, noconnection,
                child_crashed, restart_intensity, {error, enoent}, {proxy, undef}, {bad_request, hello},
                {node_not_ready, standby}, {class, unknown}, {class, full}, {class, required}, not_allowed, invalid_tokens, too_many_labels,
+               {shutdown, drained},
                {limits, {memory, not_supported}}, {limits, {cpu, einval}}, {limits, enodev}, {signal, sigkill, oom}],
     Texts = [{Reason, erluv:format_error(Reason)} || Reason <- Reasons],
     [?assertEqual({Reason, true}, {Reason, is_list(Text) andalso lists:all(fun is_integer/1, Text)

@@ -281,9 +281,18 @@ defmodule Erluv.Daemon do
   defp reason({:signal, signal, :oom}, last, program, metadata, to_reason),
     do: signalled(signal, ", out of memory", last, program, metadata, to_reason)
 
+  # It was told to end, by a drain of its host for one: that is no error.
+  defp reason(:shutdown, _, program, metadata, _), do: told(:shutdown, program, metadata)
+  defp reason({:shutdown, _} = why, _, program, metadata, _), do: told(why, program, metadata)
+
   # timeout, child_crashed, noconnection, ...
   defp reason(reason, last, program, metadata, _) do
     Logger.error("#{program}: #{:erluv_error.exit_text(reason)}#{said(last)}", metadata)
+    reason
+  end
+
+  defp told(reason, program, metadata) do
+    Logger.info("#{program}: #{:erluv_error.exit_text(reason)}", metadata)
     reason
   end
 
