@@ -14,6 +14,7 @@
 //	rex.go        questions to the node
 //	flow.go       what its processes are sent
 //	mailbox.go    what waits for one of them, and which streams are read: a state machine
+//	debt.go       how much of one stream that may be
 //	look.go       a look at the content of a mailbox
 //	trace.go      a line of the log for each frame; standing.go: what a dump has of a peer
 //
