@@ -6,6 +6,7 @@
 //	self.go       what erluv is on all connections: a name, a creation
 //	dial.go       main connects to a node
 //	accept.go     nodes connect to main
+//	turns.go      who of those that wait for a relay is next
 //	lobby.go      handshakes under way; refusals.go: which connections were refused, and why
 //	link.go       an established connection
 //	transport.go  what it is made of, and where it stands: a TCP socket,
