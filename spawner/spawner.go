@@ -102,24 +102,8 @@ type spawner struct {
 }
 
 func start(up *ipc.Conn) (*spawner, error) {
-	// Not dumpable: a worker, which is the same user, can neither trace the
-	// spawner nor read its memory. Subreaper: what a program leaves behind
-	// becomes the spawner's child, so it can be reaped, and found at the end; the
-	// init of a pid namespace is that by nature.
-	if err := sandbox.NotDumpable(); err != nil {
+	if err := becomeParent(); err != nil {
 		return nil, err
-	}
-	if isInit() {
-		if err := keepOuterProc(); err != nil {
-			return nil, err
-		}
-	} else {
-		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-			return nil, fmt.Errorf("cannot make the spawner a subreaper: %w", err)
-		}
-		if _, err := children(); err != nil {
-			return nil, fmt.Errorf("cannot see what the programs leave behind: %w", err)
-		}
 	}
 	msg, fds, log, err := ipc.Greet(up, ipc.RoleSpawner, 1, startTimeout)
 	if err != nil {
@@ -171,6 +155,26 @@ func start(up *ipc.Conn) (*spawner, error) {
 		}
 	}
 	return s, nil
+}
+
+// becomeParent makes the process what the parent of programs must be. Not dumpable: a worker,
+// which is the same user, can neither trace the spawner nor read its memory. Subreaper: what a
+// program leaves behind becomes the spawner's child, so it can be reaped, and found at the end;
+// the init of a pid namespace is that by nature.
+func becomeParent() error {
+	if err := sandbox.NotDumpable(); err != nil {
+		return err
+	}
+	if isInit() {
+		return keepOuterProc()
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot make the spawner a subreaper: %w", err)
+	}
+	if _, err := children(); err != nil {
+		return fmt.Errorf("cannot see what the programs leave behind: %w", err)
+	}
+	return nil
 }
 
 // serve answers the child's requests, one after the other, until the child is
