@@ -45,14 +45,7 @@ func (c *Crew) Watch(report func(Event)) {
 	p := newPulse(time.Now())
 	c.sign.Store(int64(time.Since(c.began)))
 	for fds[1].Fd >= 0 || fds[2].Fd >= 0 || c.othersLive() { // poll passes over a negative one, without events
-		fds = fds[:3]
-		for i := range c.others {
-			fd := unix.PollFd{Fd: -1, Events: unix.POLLIN}
-			if p := c.others[i].p; p != nil {
-				fd.Fd = int32(p.pidfd)
-			}
-			fds = append(fds, fd)
-		}
+		fds = c.pollOthers(fds[:3])
 		timeout := -1
 		if fds[1].Fd >= 0 {
 			timeout = p.untilNext()
@@ -67,12 +60,7 @@ func (c *Crew) Watch(report func(Event)) {
 			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
 		}
 		c.heardOf(fds[ends:])
-		for i := range c.others {
-			if fds[3+i].Revents != 0 {
-				raiseFiles()
-				c.otherEnded(i)
-			}
-		}
+		c.othersEnded(fds[3:ends])
 		if fds[0].Revents != 0 {
 			p.heard()
 			c.sign.Store(int64(time.Since(c.began)))
@@ -105,6 +93,28 @@ func (c *Crew) Watch(report func(Event)) {
 		c.beatSpawners(time.Now())
 	}
 	c.left = errors.Join(c.left, c.endPrograms())
+}
+
+// pollOthers adds what tells their ends, in their order: -1 where there is none.
+func (c *Crew) pollOthers(fds []unix.PollFd) []unix.PollFd {
+	for i := range c.others {
+		fd := unix.PollFd{Fd: -1, Events: unix.POLLIN}
+		if p := c.others[i].p; p != nil {
+			fd.Fd = int32(p.pidfd)
+		}
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+// othersEnded looks which of them have.
+func (c *Crew) othersEnded(fds []unix.PollFd) {
+	for i := range fds {
+		if fds[i].Revents != 0 {
+			raiseFiles()
+			c.otherEnded(i)
+		}
+	}
 }
 
 // Answers says, while Watch is under way, whether the child shows that it lives. One that
