@@ -60,6 +60,7 @@ var imports = map[string][]string{
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
 	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf", "wire/client"},
 	"relay/certtest":     nil,
+	"test/scarce":        nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,
 	"packaging":          nil,
@@ -79,8 +80,8 @@ var testImports = map[string][]string{
 	"ipc":            {"test/bench/measure"},
 	"ipc/journal":    {"test/bench/measure"},
 	"relay":          {"relay/certtest"},
-	"mainproc":       {"wire/dist/disttest", "wire/gen", "ipc/journal"},
-	"mainproc/crew":  {"config", "discover", "wire/dist/disttest", "mainproc/link"},
+	"mainproc":       {"wire/dist/disttest", "wire/gen", "ipc/journal", "test/scarce"},
+	"mainproc/crew":  {"config", "discover", "wire/dist/disttest", "mainproc/link", "test/scarce"},
 	"mainproc/link":  {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
 }
 

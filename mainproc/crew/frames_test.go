@@ -23,6 +23,7 @@ import (
 	"erluv/mainproc/link"
 	"erluv/mainproc/permit"
 	"erluv/sandbox"
+	"erluv/test/scarce"
 	"erluv/wire/dist/disttest"
 	"erluv/wire/etf"
 
@@ -163,7 +164,7 @@ func lane(seed uint64, frames int, l *link.Link, c *laneCounts) error {
 				return err
 			}
 		}
-		n, err := openDescriptors()
+		n, err := scarce.Open()
 		if err != nil {
 			return err
 		}
@@ -281,11 +282,6 @@ func endedProcess() (int, error) {
 	return pidfd, err
 }
 
-func openDescriptors() (int, error) {
-	list, err := os.ReadDir("/proc/self/fd")
-	return len(list), err
-}
-
 // heap is what is allocated and in use.
 func heap() uint64 {
 	runtime.GC()
@@ -299,7 +295,7 @@ func heap() uint64 {
 // limits, the directory.
 func stateOf(t *testing.T) string {
 	t.Helper()
-	n, err := openDescriptors()
+	n, err := scarce.Open()
 	if err != nil {
 		t.Fatal(err)
 	}

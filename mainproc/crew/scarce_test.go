@@ -3,54 +3,14 @@ package crew
 import (
 	"errors"
 	"log/slog"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/test/scarce"
 
 	"golang.org/x/sys/unix"
 )
-
-// withDescriptors calls f while so many descriptors more can be opened.
-func withDescriptors(t *testing.T, n int, f func() error) error {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var open []int
-	for _, e := range entries {
-		fd, _ := strconv.Atoi(e.Name())
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil { // not the directory's own
-			open = append(open, fd)
-		}
-	}
-	limit := 0 // the first number that cannot be had, with n free ones below it
-	for ; n > 0 || slices.Contains(open, limit); limit++ {
-		if !slices.Contains(open, limit) {
-			n--
-		}
-	}
-	var was unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-		t.Fatal(err)
-	}
-	scarce := was
-	scarce.Cur = uint64(limit)
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &scarce); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
-			t.Fatal(err)
-		}
-	}()
-	return f()
-}
 
 // TestScarceDescriptors: whatever main cannot have for want of descriptors, it says so,
 // and has no more of them than before.
@@ -153,26 +113,7 @@ func TestScarceDescriptors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const most = 40
-			before, err := openDescriptors()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for n := range most {
-				err := f(t, func(g func() error) error { return withDescriptors(t, n, g) })
-				after, no := openDescriptors()
-				if no != nil || after != before {
-					t.Errorf("with %d: %d descriptors before, %d after (%v)", n, before, after, err)
-				}
-				if err == nil {
-					return
-				}
-				if !errors.Is(err, unix.EMFILE) || strings.Contains(err.Error(), "\n") {
-					t.Errorf("with %d: %v", n, err)
-				}
-				t.Logf("%d: %v", n, err)
-			}
-			t.Errorf("%d are not enough", most)
+			scarce.Try(t, func(limited func(func() error) error) error { return f(t, limited) })
 		})
 	}
 	if left := children(t); left != "" {

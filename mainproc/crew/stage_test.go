@@ -10,6 +10,7 @@ import (
 
 	"erluv/ipc"
 	"erluv/sandbox"
+	"erluv/test/scarce"
 
 	"golang.org/x/sys/unix"
 )
@@ -83,7 +84,7 @@ func TestStageRefuses(t *testing.T) {
 				return err
 			}
 		}
-		return withDescriptors(t, 0, func() error { return Stage([]string{"spawner", "1", "1", "0", "0"}) })
+		return scarce.With(t, 0, func() error { return Stage([]string{"spawner", "1", "1", "0", "0"}) })
 	})
 	if failed, ok := said.(ipc.Failed); !ok || !errors.Is(err, unix.EMFILE) || failed.Text != err.Error() {
 		t.Errorf("init: %v, main was told %v", err, said)
