@@ -73,7 +73,7 @@ of_words(Words) ->
         {File, "verify_peer", []} when File =/= undefined ->
             [{tls, on} | [{Setting, filename:absname(Path)}
                           || {Setting, Key} <- [{tls_ca, "cacertfile"}, {tls_cert, "certfile"}, {tls_key, "keyfile"}],
-                             (Path = Find(Key)) =/= undefined]];
+                             Path <- [Find(Key)], Path =/= undefined]];
         _ ->
             none
     end.
