@@ -2,9 +2,10 @@
 // one other node, its peer, and takes what they send back.
 //
 // It is for commands that look at a node and leave again. What serves a node is childproc.
-// It opens no connection and looks nothing up: it is given one, which it owns from then on. Two goroutines have it until Close: one reads, one writes and keeps the
-// ticks. Nothing is queued: who sends waits until the peer has taken it, as far as the
-// context allows, and what comes for the process is read when the last was taken.
+// It opens no connection and looks nothing up: it is given one, which it owns from then on. Two
+// goroutines have it until Close: one reads, one writes and keeps the ticks. Nothing is queued:
+// who sends waits until the peer has taken it, as far as the context allows, and what comes for
+// the process is read when the last was taken.
 package client
 
 import (
@@ -147,11 +148,6 @@ func (c *Client) Send(ctx context.Context, to, message etf.Term) error {
 		return err
 	}
 	return c.put(ctx, dist.End(b, 0))
-}
-
-// Cast is gen_server:cast/2.
-func (c *Client) Cast(ctx context.Context, to, request etf.Term) error {
-	return c.Send(ctx, to, etf.Tuple{etf.Atom("$gen_cast"), request})
 }
 
 // Call is gen_server:call/3: it returns the answer, or an *Exit when the process has ended.
