@@ -372,7 +372,7 @@ func TestTLSStrangers(t *testing.T) {
 	if !until(2*endTime, func() bool { most = max(most, len(e.relays())); return len(e.relays()) == 2 }) {
 		t.Errorf("%d relays are left", len(e.relays()))
 	}
-	if most > 2+64 {
+	if most > 2+128 {
 		t.Errorf("there were %d relays", most)
 	}
 }

@@ -53,7 +53,7 @@ func (l *lobby) add(g *guest) (last *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.guests) == maxGuests {
-		i := l.last()
+		i := crowded(l.guests, func(g *guest) string { return g.from })
 		last = l.guests[i]
 		l.guests = slices.Delete(l.guests, i, i+1)
 	}
@@ -69,15 +69,16 @@ func (l *lobby) leave(g *guest) {
 	l.guests = slices.DeleteFunc(l.guests, func(other *guest) bool { return other == g })
 }
 
-// last is the index of the one that has to make room.
-func (l *lobby) last() int {
-	number := make(map[string]int, len(l.guests))
+// crowded is the index of the one in a list that has to make room: the first from the address that
+// has the most.
+func crowded[T any](list []T, from func(T) string) int {
+	number := make(map[string]int, len(list))
 	most := 0
-	for _, g := range l.guests {
-		number[g.from]++
-		most = max(most, number[g.from])
+	for _, one := range list {
+		number[from(one)]++
+		most = max(most, number[from(one)])
 	}
-	return slices.IndexFunc(l.guests, func(g *guest) bool { return number[g.from] == most })
+	return slices.IndexFunc(list, func(one T) bool { return number[from(one)] == most })
 }
 
 // addressOf is the host that a connection comes from, as a word for people. All of a Unix socket

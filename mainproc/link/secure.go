@@ -17,10 +17,11 @@ import (
 const (
 	// relayRate is how many relays are started in a second for nodes that connect, once
 	// relayBurst of them have been: each is a process, and who has connected has proved nothing
-	// yet. Of maxGuests that want one the last waits for 6.4 s, less than setupBound, and the first
-	// from another address for 0.1 s.
-	relayRate  = 20
-	relayBurst = 40
+	// yet. Of mostWaiting that want one the last waits for 3.2 s, less than setupBound, and the
+	// first from another address for 0.1 s.
+	relayRate   = 20
+	relayBurst  = 40
+	mostWaiting = 64
 
 	// tlsHandshake begins the first record of TLS (RFC 8446, 5.1). The first message of a node
 	// without it begins with its length, whose first byte is less.
@@ -38,7 +39,7 @@ type Secure struct {
 
 // NewSecure starts relays by start.
 func NewSecure(cfg *config.Config, start StartRelay) *Secure {
-	return &Secure{cfg: cfg, start: start, pace: pace{every: time.Second / relayRate, burst: relayBurst}}
+	return &Secure{cfg: cfg, start: start, gate: turns{most: mostWaiting}, pace: pace{every: time.Second / relayRate, burst: relayBurst}}
 }
 
 // secured is the inner stream to a relay as a handshake uses it. Closing it ends the relay, unless

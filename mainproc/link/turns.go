@@ -7,11 +7,14 @@ import (
 )
 
 // turns lets one in at a time. Of those who wait, each address has its turn: a crowd at one of them
-// has nobody from another wait for more than one of its turns at a time.
+// has nobody from another wait for more than one of its turns at a time. When more than most wait, one
+// leaves as from a lobby.
 type turns struct {
+	most int
+
 	mu      sync.Mutex
-	holder  *turn // nil: nobody is in
-	waiting []*turn
+	holder  *turn   // nil: nobody is in
+	waiting []*turn // the oldest first
 }
 
 // turn is somebody's, who is in or waits.
@@ -19,6 +22,7 @@ type turn struct {
 	from  string
 	round int // of its address: in each round an address has one turn
 	come  chan struct{}
+	gone  chan struct{} // closed: it has to leave
 }
 
 // take waits for the turn of somebody from an address, until ctx ends. After it without an error
@@ -28,6 +32,8 @@ func (t *turns) take(ctx context.Context, from string) error {
 	select {
 	case <-w.come:
 		return nil
+	case <-w.gone:
+		return errCrowded
 	case <-ctx.Done():
 	}
 	if !t.remove(w) {
@@ -39,7 +45,7 @@ func (t *turns) take(ctx context.Context, from string) error {
 func (t *turns) add(from string) *turn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := &turn{from: from, come: make(chan struct{})}
+	w := &turn{from: from, come: make(chan struct{}), gone: make(chan struct{})}
 	if t.holder == nil {
 		t.holder = w
 		close(w.come)
@@ -50,6 +56,11 @@ func (t *turns) add(from string) *turn {
 		if other.from == from {
 			w.round = max(w.round, other.round+1)
 		}
+	}
+	if len(t.waiting) == t.most {
+		i := crowded(t.waiting, func(w *turn) string { return w.from })
+		close(t.waiting[i].gone)
+		t.waiting = slices.Delete(t.waiting, i, i+1)
 	}
 	t.waiting = append(t.waiting, w)
 	return w

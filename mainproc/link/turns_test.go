@@ -9,7 +9,7 @@ import (
 // Of a crowd and of those from other addresses each address has its turn, whether the crowd was
 // there first, or one of it comes again as soon as it was in.
 func TestTurns(t *testing.T) {
-	var q turns
+	q := turns{most: 100}
 	var order string
 	names := make(map[*turn]string)
 	comes := func(from string) { w := q.add(from); names[w] = from }
@@ -32,7 +32,7 @@ func TestTurns(t *testing.T) {
 
 // Those that leave while they wait, or when their turn has just come, are in nobody's way.
 func TestTurnsLeft(t *testing.T) {
-	var q turns
+	q := turns{most: 1}
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(errTest)
 	first := q.add("a")
@@ -49,6 +49,39 @@ func TestTurnsLeft(t *testing.T) {
 		t.Error("somebody is in, of nobody")
 	}
 	if err := q.take(t.Context(), "c"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of more than may wait the oldest leaves from the address that has the most.
+func TestTurnsCrowded(t *testing.T) {
+	q := turns{most: 3}
+	q.add("in")
+	left := func(w *turn) bool {
+		select {
+		case <-w.gone:
+			return true
+		default:
+			return false
+		}
+	}
+	one, first, second := q.add("one"), q.add("crowd"), q.add("crowd")
+	q.add("crowd")
+	if left(one) || !left(first) || left(second) || len(q.waiting) != 3 {
+		t.Errorf("of one, and two of a crowd, these left: %v, %v, %v", left(one), left(first), left(second))
+	}
+	pushed := make(chan error, 1)
+	q.most = 4
+	go func() { pushed <- q.take(t.Context(), "crowd") }() // received below
+	for waiting := 0; waiting < 4; {
+		q.mu.Lock()
+		waiting = len(q.waiting)
+		q.mu.Unlock()
+	}
+	for range 3 {
+		q.add("crowd")
+	}
+	if err := <-pushed; !errors.Is(err, errCrowded) {
 		t.Error(err)
 	}
 }
