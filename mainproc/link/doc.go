@@ -8,6 +8,7 @@
 //	accept.go     nodes connect to main
 //	turns.go      who of those that wait for a relay is next
 //	lobby.go      handshakes under way; refusals.go: which connections were refused, and why
+//	turns.go      one at a time, each address in its turn: those who wait for a relay
 //	link.go       an established connection
 //	transport.go  what it is made of, and where it stands: a TCP socket,
 //	relayed.go    the inner stream to a relay, which speaks TLS,
