@@ -6,7 +6,6 @@
 //	self.go       what erluv is on all connections: a name, a creation
 //	dial.go       main connects to a node
 //	accept.go     nodes connect to main
-//	turns.go      who of those that wait for a relay is next
 //	lobby.go      handshakes under way; refusals.go: which connections were refused, and why
 //	turns.go      one at a time, each address in its turn: those who wait for a relay
 //	link.go       an established connection
