@@ -35,6 +35,13 @@ text({class, required}) -> "the erluv node runs programs of its classes alone";
 text(not_allowed) -> "the state of the erluv node cannot be changed now";
 text(invalid_tokens) -> "these are no labels: they are written as name;key;key=value, name2";
 text(too_many_labels) -> "these are more labels, or longer ones, than a host can have";
+%% erluv_fleet.
+text({unreachable, Host}) -> ["no control node is connected with the host ", term(Host), ": nothing was started"];
+text({lost, Host}) ->
+    ["the connection to the host ", term(Host), ", or to the control node that has it, was lost: the program may have run"];
+text({full, Counted}) when is_map(Counted) ->
+    ["all hosts that are meant run as many programs as their max_workers: ", term(Counted)];
+text({none, Filter}) -> ["no host is ready of which this holds: ", term(Filter)];
 text({already_registered, Pid}) -> ["the name is taken by ", term(Pid)];
 text({name_taken, Name, Pid}) -> ["the name ", term(Name), " is taken by the process ", term(Pid)];
 text({proxy, Reason}) -> ["the proxy process was not started: ", term(Reason)];
@@ -197,5 +204,8 @@ argument(positive) -> "not a positive integer";
 argument(timeout) -> "neither a number of milliseconds nor infinity";
 argument(host_status) -> "none of ready, standby and stopped";
 argument(meta) -> "neither {update, Text} nor {remove, Name}";
+argument(host) -> "not the name of a host";
+argument(filter) -> "neither a map with class, meta, node, status, version or via, nor a fun that takes a host";
+argument(strategy) -> "neither least_loaded, spread nor random, nor a fun that takes hosts";
 argument(distribution) -> "neither local nor none";
 argument(options) -> "neither a map nor a list of options".

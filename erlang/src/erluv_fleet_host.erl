@@ -1,0 +1,214 @@
+%% @private
+%% One host of the fleet, as long as it is connected with this node: it asks the host what it
+%% is, monitors its programs, and tells erluv_fleet_server what changes. What the host
+%% itself says comes from there. A host that answers late holds up nothing but this process.
+-module(erluv_fleet_host).
+-behaviour(gen_server).
+
+-export([start_link/2]).
+-export([event/2]).
+-export([began/4]).
+-export([look/1]).
+-export([info/1]).
+
+-export([init/1]).
+-export([handle_call/3]).
+-export([handle_cast/2]).
+-export([handle_info/2]).
+-export([handle_continue/2]).
+
+-include_lib("kernel/include/logger.hrl").
+
+%% For an answer: what does not come is asked for again. A hidden node that is no erluv is
+%% given up after so many times.
+-define(ANSWER, 5000).
+-define(AGAIN, 1000).
+-define(TRIES, 10).
+
+-record(state, {
+    node :: node(),
+    host :: map() | undefined,             % undefined: it is not known yet
+    tasks = #{} :: #{pid() => map()},      % the programs that are monitored
+    tries = 0 :: non_neg_integer(),
+    refresh :: timeout(),
+    respawn :: {non_neg_integer(), pos_integer()} | false,
+    crashes = [] :: [integer()]
+}).
+
+-spec start_link(node(), map()) -> {ok, pid()} | {error, term()}.
+start_link(Node, Options) ->
+    case gen_server:start_link(?MODULE, {Node, Options}, []) of
+        {ok, _} = Started -> Started;
+        {error, _} = Error -> Error;
+        ignore -> {error, ignore}
+    end.
+
+%% @doc What the host has said: `{erluv, Node, Event}'.
+-spec event(pid(), term()) -> ok.
+event(Pid, Event) -> gen_server:cast(Pid, {event, Event}).
+
+%% @doc A program has been started. The tag comes back with it once it is counted.
+-spec began(pid(), pid(), map(), term()) -> ok.
+began(Pid, Worker, Info, Tag) -> gen_server:cast(Pid, {began, Worker, Info, Tag}).
+
+%% @doc Programs may run there that are not known.
+-spec look(pid()) -> ok.
+look(Pid) -> gen_server:cast(Pid, look).
+
+%% @doc What the host will say of a program that is started by this.
+-spec info(erluv:cmd()) -> #{cmd := term()}.
+info({class, _, _} = Class) -> #{cmd => Class};
+info([Char | _] = Text) when is_integer(Char) -> info(unicode:characters_to_binary(Text));
+info(Text) when is_binary(Text) -> #{cmd => [<<"/bin/sh">>, <<"-c">>, Text]};
+info(Args) -> #{cmd => [text(Arg) || Arg <- Args]}.
+
+text(Arg) when is_atom(Arg) -> atom_to_binary(Arg);
+text(Arg) -> unicode:characters_to_binary(Arg).
+
+-spec init({node(), map()}) -> {ok, #state{}, {continue, load}}.
+init({Node, Options}) ->
+    Refresh = maps:get(refresh, Options, 30000),
+    ok = later(Refresh, refresh),
+    {ok, #state{node = Node, refresh = Refresh, respawn = maps:get(respawn, Options, {10, 60000})}, {continue, load}}.
+
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
+handle_call(Request, _From, State) ->
+    {reply, {error, {bad_request, Request}}, State}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_cast({event, Event}, State) ->
+    event_of(Event, State);
+handle_cast({began, Worker, Info, Tag}, State) ->
+    {noreply, add(Worker, Info, Tag, State)};
+handle_cast(look, State) ->
+    {noreply, add_all(State)}.
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_info(load, State) ->
+    load(State);
+handle_info(refresh, #state{refresh = Refresh} = State) ->
+    ok = later(Refresh, refresh),
+    {noreply, refresh(State)};
+handle_info({'DOWN', _, process, _, noconnection}, State) ->
+    {noreply, State}; % the end of the connection is told of once, to the server
+handle_info({'DOWN', _, process, Worker, Reason}, #state{tasks = Tasks} = State) ->
+    ok = tell({stopped, Worker, Reason}, State),
+    {noreply, State#state{tasks = maps:remove(Worker, Tasks)}};
+handle_info(_, State) ->
+    {noreply, State}.
+
+-spec handle_continue(load, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_continue(load, State) -> load(State).
+
+load(#state{node = Node} = State) ->
+    case ask(Node, info) of
+        #{controller := erluv_fleet} = Info -> loaded(host(Info, State), ask(Node, workers), State);
+        #{} -> {stop, normal, State};
+        {error, noproc} -> {stop, normal, State};
+        {error, _} -> again(State)
+    end.
+
+loaded(Host, Workers, State) when is_list(Workers) ->
+    New = lists:foldl(fun known/2, State#state{host = Host, tries = 0}, Workers),
+    ok = tell({known, Host, New#state.tasks}, New),
+    {noreply, New};
+loaded(_, _, State) ->
+    again(State).
+
+known({Worker, Info}, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks); not is_map(Info) ->
+    State;
+known({Worker, Info}, #state{tasks = Tasks} = State) ->
+    _ = monitor(process, Worker),
+    State#state{tasks = Tasks#{Worker => maps:with([cmd, name], Info)}}.
+
+again(#state{tries = ?TRIES, host = undefined} = State) ->
+    {stop, normal, State};
+again(#state{tries = Tries} = State) ->
+    ok = later(?AGAIN, load),
+    {noreply, State#state{tries = Tries + 1}}.
+
+later(infinity, _) -> ok;
+later(Time, What) -> _ = erlang:send_after(Time, self(), What), ok.
+
+host(Info, #state{node = Node, host = Old}) ->
+    Since = case Old of
+                #{since := Time} -> Time;
+                undefined -> erlang:system_time(millisecond)
+            end,
+    Kept = maps:with([status, meta, load, memory, disks, max_workers, version], Info),
+    Kept#{node => Node, class => maps:get(classes, Info, []), since => Since, via => node()}.
+
+event_of({up, _}, #state{host = undefined} = State) ->
+    load(State#state{tries = 0});
+event_of({child_up, _}, State) ->
+    load(State#state{tries = 0});
+event_of({child_down, Reason, _}, #state{node = Node} = State) ->
+    ?LOG_WARNING("the child of ~ts crashed: ~ts", [Node, erluv_error:exit_text(Reason)], #{domain => [erluv], node => Node}),
+    {noreply, respawn(changed(#{status => launching}, State))};
+event_of({status, Status}, State) ->
+    {noreply, changed(#{status => Status}, State)};
+event_of({meta, Labels}, State) ->
+    {noreply, changed(#{meta => Labels}, State)};
+event_of({stopping, _}, State) ->
+    {noreply, changed(#{status => stopping}, State)};
+event_of(_, State) ->
+    {noreply, State}.
+
+changed(_, #state{host = undefined} = State) ->
+    State; % it is being asked
+changed(Changes, #state{host = Host} = State) ->
+    New = maps:merge(Host, Changes),
+    ok = tell({host, New}, State),
+    State#state{host = New}.
+
+%% As erluv_node does: so often, and no more.
+respawn(#state{respawn = false} = State) ->
+    State;
+respawn(#state{respawn = {Max, Period}, crashes = Crashes, node = Node} = State) ->
+    Now = erlang:monotonic_time(millisecond),
+    Recent = [Now | [Time || Time <- Crashes, Now - Time < Period]],
+    _ = length(Recent) =< Max andalso ({erluv_main, Node} ! respawn),
+    State#state{crashes = Recent}.
+
+%% Figures of the machine; and whether more runs there than is counted, as when it was
+%% started without the fleet.
+refresh(#state{host = undefined} = State) ->
+    State;
+refresh(#state{node = Node} = State) ->
+    case ask(Node, info) of
+        #{workers := Workers} = Info ->
+            New = changed(maps:with([load, memory, disks], Info), State),
+            case Workers > erluv_fleet_server:counted(Node) of
+                true -> add_all(New);
+                false -> New
+            end;
+        {error, _} ->
+            State
+    end.
+
+add_all(#state{node = Node} = State) ->
+    case ask(Node, workers) of
+        Workers when is_list(Workers) ->
+            lists:foldl(fun({Worker, Info}, Seen) when is_map(Info) ->
+                                add(Worker, maps:with([cmd, name], Info), none, Seen);
+                           (_, Seen) ->
+                                Seen
+                        end, State, Workers);
+        {error, _} ->
+            State
+    end.
+
+add(Worker, _, Tag, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks) ->
+    ok = tell({counted, Tag}, State),
+    State;
+add(Worker, Info, Tag, #state{tasks = Tasks} = State) ->
+    _ = monitor(process, Worker),
+    ok = tell({started, Worker, Info, Tag}, State),
+    State#state{tasks = Tasks#{Worker => Info}}.
+
+tell(What, #state{node = Node}) ->
+    erluv_fleet ! {erluv_fleet_host, self(), Node, What},
+    ok.
+
+ask(Node, Request) ->
+    erluv_call:call({erluv, Node}, Request, ?ANSWER).
