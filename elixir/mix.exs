@@ -58,7 +58,7 @@ defmodule ErluvEx.MixProject do
         Explanations: ~r{^guides/(security|reliability|architecture|performance)}
       ],
       groups_for_modules: [
-        "Running programs": [Erluv, Erluv.Daemon, Erluv.Host, Erluv.Sandbox],
+        "Running programs": [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox],
         Errors: [Erluv.Error, Erluv.ExitError]
       ]
     ]

@@ -2,7 +2,7 @@ defmodule Erluv.DocsTest do
   # Every public function has a doc with an example, and a spec. The guide's examples run.
   use Erluv.Case
 
-  @modules [Erluv, Erluv.Daemon, Erluv.Host, Erluv.Sandbox]
+  @modules [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox]
 
   test "every public function has a doc, examples and a spec" do
     for module <- @modules do

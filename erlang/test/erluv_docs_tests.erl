@@ -11,7 +11,7 @@
 -export([t_lists_of_options/0]).
 -export([t_settings/0]).
 
--define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_exec]).
+-define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_fleet, erluv_exec]).
 
 docs_test_() ->
     {setup,
@@ -19,9 +19,16 @@ docs_test_() ->
              {ok, Node} = erluv_node:start_link(),
              {ok, Exec} = erluv_exec:start([{node, erluv}]),
              unlink(Node),
-             [Exec, Node]
+             {ok, Fleet} = erluv_fleet:start_link(),
+             unlink(Fleet),
+             Host = erluv_harness:open(["--controller", "erluv_fleet", "--meta", "core;group=g1"]),
+             erluv_harness:until(fun() -> erluv_fleet:nodes() =/= [] end),
+             {Host, [Exec, Node, Fleet]}
      end,
-     fun(Pids) -> [ok = gen_server:stop(Pid) || Pid <- Pids] end,
+     fun({Host, Pids}) ->
+             true = port_close(Host),
+             [ok = gen_server:stop(Pid) || Pid <- Pids]
+     end,
      erluv_harness:tests(?MODULE, plain)
      ++ [{spawn, {timeout, 240, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]}.
 
@@ -137,7 +144,9 @@ t_options() ->
     Own = lists:sort([Key || Key <- Worker, not lists:member(Key, Spawn)]),
     {worker, Own} = {worker, told(erluv_worker)},
     {node, Told} = {node, told(erluv_node)},
-    Told = keys(erluv_node, options).
+    Told = keys(erluv_node, options),
+    {fleet, Fleet} = {fleet, told(erluv_fleet)},
+    Fleet = keys(erluv_fleet, options).
 
 %% What the specs have for property lists is of the same types as the maps, for dialyzer: five
 %% tuples at most in each clause.

@@ -82,13 +82,13 @@ up(Nodes, Args) ->
     {Node, Port}.
 
 event(What, Node) ->
-    receive {erluv_fleet, {What, Node, Info}} -> Info after 12000 -> error({no, What, Node, messages()}) end.
+    receive {erluv_fleet, {What, Node, Info}} -> Info after 60000 -> error({no, What, Node, messages()}) end.
 
 started(Node, Worker) ->
-    receive {erluv_fleet, {task_started, Node, Worker, Info}} -> Info after 12000 -> error({not_counted, Worker, messages()}) end.
+    receive {erluv_fleet, {task_started, Node, Worker, Info}} -> Info after 60000 -> error({not_counted, Worker, messages()}) end.
 
 stopped(Worker) ->
-    receive {erluv_fleet, {task_stopped, _, Worker, Reason}} -> Reason after 12000 -> error({runs, Worker, messages()}) end.
+    receive {erluv_fleet, {task_stopped, _, Worker, Reason}} -> Reason after 60000 -> error({runs, Worker, messages()}) end.
 
 messages() -> process_info(self(), messages).
 
