@@ -322,7 +322,7 @@ at(Via, Module, Function, Args) ->
 %% ```
 %% [#{node := Node}] = erluv_fleet:nodes(#{meta => #{group => g1}}),
 %% {ok, []} = erluv_fleet:drain(Node, 10000),
-%% {error, {none, _}} = erluv_fleet:place(#{node => Node}, random),
+%% {error, {node_not_ready, _}} = erluv_fleet:run(Node, ["true"], #{}),
 %% ok = erluv_fleet:set_status(Node, ready).
 %% '''
 -spec drain(node(), timeout()) -> {ok, Killed :: [pid()]} | {error, term()}.
@@ -367,8 +367,12 @@ call_all(Filter, Request) ->
 
 call(Node, Request) ->
     case erluv_fleet_server:via(Node) of
-        {ok, Via} when Via =:= node() -> answer(erluv_call:call({erluv, Node}, Request), Node);
-        {ok, Via} -> answer(at(Via, erluv_call, call, [{erluv, Node}, Request]), Node);
+        {ok, Via} when Via =:= node() ->
+            answer(erluv_fleet_server:asked(Node, Request), Node);
+        {ok, Via} ->
+            Answer = at(Via, erluv_fleet_server, asked, [Node, Request]),
+            ok = erluv_fleet_server:sync(Node),
+            answer(Answer, Node);
         error -> {error, {unreachable, Node}}
     end.
 

@@ -1,13 +1,13 @@
 %% @private
 %% One host of the fleet, as long as it is connected with this node: it asks the host what it
 %% is, monitors its programs, and tells erluv_fleet_server what changes. What the host
-%% itself says comes from there. A host that answers late holds up nothing but this process.
+%% itself says comes from there, and which programs were started: with a tag, which goes back when
+%% they are counted. A host that answers late holds up nothing but this process.
 -module(erluv_fleet_host).
 -behaviour(gen_server).
 
 -export([start_link/2]).
 -export([event/2]).
--export([began/4]).
 -export([look/1]).
 -export([info/1]).
 
@@ -47,10 +47,6 @@ start_link(Node, Options) ->
 -spec event(pid(), term()) -> ok.
 event(Pid, Event) -> gen_server:cast(Pid, {event, Event}).
 
-%% @doc A program has been started. The tag comes back with it once it is counted.
--spec began(pid(), pid(), map(), term()) -> ok.
-began(Pid, Worker, Info, Tag) -> gen_server:cast(Pid, {began, Worker, Info, Tag}).
-
 %% @doc Programs may run there that are not known.
 -spec look(pid()) -> ok.
 look(Pid) -> gen_server:cast(Pid, look).
@@ -78,6 +74,13 @@ handle_call(Request, _From, State) ->
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_cast({event, Event}, State) ->
     event_of(Event, State);
+handle_cast({sync, Tag}, #state{node = Node} = State) ->
+    New = case ask(Node, info) of
+              #{status := _, meta := _} = Info -> changed(maps:with([status, meta], Info), State);
+              {error, _} -> State
+          end,
+    ok = tell({counted, Tag}, New),
+    {noreply, New};
 handle_cast({began, Worker, Info, Tag}, State) ->
     {noreply, add(Worker, Info, Tag, State)};
 handle_cast(look, State) ->
@@ -157,9 +160,13 @@ event_of(_, State) ->
 changed(_, #state{host = undefined} = State) ->
     State; % it is being asked
 changed(Changes, #state{host = Host} = State) ->
-    New = maps:merge(Host, Changes),
-    ok = tell({host, New}, State),
-    State#state{host = New}.
+    case maps:merge(Host, Changes) of
+        Host ->
+            State;
+        New ->
+            ok = tell({host, New}, State),
+            State#state{host = New}
+    end.
 
 %% As erluv_node does: so often, and no more.
 respawn(#state{respawn = false} = State) ->

@@ -21,6 +21,8 @@
 -export([began/4]).
 -export([ran/3]).
 -export([release/1]).
+-export([asked/2]).
+-export([sync/1]).
 -export([full/2]).
 -export([subscribe/0]).
 
@@ -37,6 +39,7 @@
 -type tasks() :: #{pid() => map()}.
 -type views() :: #{node() => {Host :: map(), tasks()}}.
 -type kind() :: place | start.
+-type tag() :: {release, reference()} | {reply, gen_server:from()}.
 
 -record(hold, {
     node :: node(),
@@ -54,6 +57,7 @@
     holds = #{} :: #{reference() => #hold{}},        % by the monitor of the caller
     placed = #{} :: #{{pid(), node()} => [reference()]}, % of the kind place
     held = #{} :: #{node() => non_neg_integer()},    % how many holds
+    waiting = #{} :: #{tag() => node()},   % until the host's process has come to it
     pg :: reference(),
     subscribers = #{} :: #{pid() => reference()}
 }).
@@ -120,6 +124,20 @@ began(Ref, Node, Worker, Info) ->
 ran(Node, Worker, Info) ->
     gen_server:call(erluv_fleet, {ran, Node, Worker, Info}, infinity).
 
+%% @doc What a host that is connected here answers. What that has changed is shown then: its event
+%% may come later.
+-spec asked(node(), term()) -> term().
+asked(Node, Request) ->
+    Answer = erluv_call:call({erluv, Node}, Request),
+    ok = sync(Node),
+    Answer.
+
+%% @doc Returns when the host, if it is connected here, has been asked how it is, and all is shown
+%% that another control node has said before.
+-spec sync(node()) -> ok.
+sync(Node) ->
+    gen_server:call(erluv_fleet, {sync, Node}, infinity).
+
 %% @doc Nothing runs in this place.
 -spec release(reference()) -> ok.
 release(Ref) ->
@@ -158,8 +176,9 @@ handle_call({take, Node, Kind}, {Caller, _}, #state{placed = Placed} = State) ->
         #{} -> {reply, unknown, State}
     end;
 handle_call({ran, Node, Worker, Info}, From, State) ->
-    ok = tell_host(Node, Worker, Info, {reply, From}, State),
-    {noreply, State};
+    {noreply, tell_host(Node, {began, Worker, Info, {reply, From}}, {reply, From}, State)};
+handle_call({sync, Node}, From, State) ->
+    {noreply, tell_host(Node, {sync, {reply, From}}, {reply, From}, State)};
 handle_call(subscribe, {Pid, _}, #state{subscribers = Subscribers} = State) ->
     Ref = case Subscribers of
               #{Pid := Known} -> Known;
@@ -239,11 +258,11 @@ held_by_all(Node, #state{held = Held, peers = Peers}) ->
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({began, Ref, Node, Worker, Info}, #state{holds = Holds} = State) ->
-    ok = tell_host(Node, Worker, Info, {release, Ref}, State),
-    {noreply, case Holds of
-                  #{Ref := Hold} -> State#state{holds = Holds#{Ref := Hold#hold{caller = self()}}};
-                  #{} -> State
-              end};
+    New = case Holds of
+              #{Ref := Hold} -> State#state{holds = Holds#{Ref := Hold#hold{caller = self()}}};
+              #{} -> State
+          end,
+    {noreply, tell_host(Node, {began, Worker, Info, {release, Ref}}, {release, Ref}, New)};
 handle_cast({release, Ref}, State) ->
     {noreply, released(Ref, State)};
 handle_cast({full, Ref, Node}, State) ->
@@ -252,10 +271,13 @@ handle_cast({full, Ref, Node}, State) ->
 handle_cast(_, State) ->
     {noreply, State}.
 
-tell_host(Node, Worker, Info, Tag, #state{hosts = Hosts}) ->
+tell_host(Node, What, Tag, #state{hosts = Hosts, waiting = Waiting} = State) ->
     case Hosts of
-        #{Node := Pid} -> erluv_fleet_host:began(Pid, Worker, Info, Tag);
-        #{} -> self() ! {erluv_fleet_host, self(), Node, {counted, Tag}}, ok % its programs are gone
+        #{Node := Pid} ->
+            ok = gen_server:cast(Pid, What),
+            State#state{waiting = Waiting#{Tag => Node}};
+        #{} ->
+            finish(Tag, State) % it has gone, and its programs
     end.
 
 look(Node, #state{hosts = Hosts}) ->
@@ -329,13 +351,14 @@ connected(Node, #state{hosts = Hosts, options = Options} = State) ->
         _ -> State
     end.
 
-disconnected(Node, #state{hosts = Hosts, own = Own} = State) ->
+disconnected(Node, #state{hosts = Hosts, own = Own, waiting = Waiting} = State) ->
     case maps:take(Node, Hosts) of
         {Pid, Others} ->
             true = unlink(Pid),
             true = exit(Pid, kill),
             ok = broadcast({gone, Node}, State),
-            show(Node, State#state{hosts = Others, own = maps:remove(Node, Own)});
+            Shown = show(Node, State#state{hosts = Others, own = maps:remove(Node, Own)}),
+            lists:foldl(fun done/2, Shown, [Tag || {Tag, Of} <- maps:to_list(Waiting), Of =:= Node]);
         error ->
             State
     end.
@@ -360,9 +383,13 @@ of_host({stopped, Worker, Reason}, Node, true, State) ->
     ok = broadcast({stopped, Node, Worker, Reason}, State),
     stopped(Node, Worker, Reason, own, State).
 
-done(none, State) -> State;
-done({release, Ref}, State) -> released(Ref, State);
-done({reply, From}, State) -> ok = gen_server:reply(From, ok), State.
+done(Tag, #state{waiting = Waiting} = State) when is_map_key(Tag, Waiting) ->
+    finish(Tag, State#state{waiting = maps:remove(Tag, Waiting)});
+done(_, State) ->
+    State.
+
+finish({release, Ref}, State) -> released(Ref, State);
+finish({reply, From}, State) -> ok = gen_server:reply(From, ok), State.
 
 %% Control nodes, each with the views of its hosts.
 
@@ -405,7 +432,7 @@ of_peer({gone, Node}, Pid, #state{peers = Peers} = State) ->
 of_peer({started, Node, Worker, Info, Here}, Pid, #state{hosts = Hosts} = State) ->
     % It was started there: who has the same host monitors it as well.
     case Hosts of
-        #{Node := Host} when Here -> erluv_fleet_host:began(Host, Worker, Info, none);
+        #{Node := Host} when Here -> gen_server:cast(Host, {began, Worker, Info, none});
         #{} -> ok
     end,
     started(Node, Worker, Info, Pid, State);

@@ -18,6 +18,10 @@ wrong_setting(Worker) -> erluv:setopts(Worker, #{actve => once}).
 wrong_for_worker() -> erluv_worker:start_link(erluv, ["cat"], #{owner => self()}).
 wrong_output() -> erluv_worker:child_spec({erluv, ["cat"], #{output => stdout}}).
 wrong_node() -> erluv_node:start_link(#{nmae => second}).
+wrong_hold() -> erluv_fleet:start_link(#{hold => never}).
+wrong_filter() -> erluv_fleet:nodes(#{colour => red}).
+wrong_strategy() -> erluv_fleet:place(#{}, best).
+wrong_name_placed() -> erluv_fleet:spawn(#{}, ["cat"], #{sdtin => pipe}).
 wrong_respawn() -> erluv_node:child_spec(#{respawn => 10}).
 
 wrong_name_in_list() -> erluv:spawn(erluv, ["cat"], [{tiemout, 3}]).
@@ -53,6 +57,11 @@ right_terminal() -> erluv:spawn(erluv, <<"cat">>, #{pty => #{rows => 50, echo =>
 right_file() ->
     Rotate = #{size => 4096, count => 1},
     erluv:spawn(erluv, "cat", #{stdout => {file, "/tmp/x", [append, {mode, 8#640}, {rotate, Rotate}]}, stderr => null}).
+right_fleet() ->
+    [erluv_fleet:start_link([{hold, 1}, {refresh, infinity}, {respawn, false}]),
+     erluv_fleet:place(#{meta => #{{core, "group"} => g1, <<"size">> => 2, gpu => true}, class => backup, status => ready}, random),
+     erluv_fleet:place(fun(#{free := Free}) -> Free > 1 end, fun([#{node := Node} | _]) -> Node end),
+     erluv_fleet:spawn({#{}, spread}, ["cat"], #{packet => line}), erluv_fleet:run(a@b, "true", [{timeout, 1}])].
 right_lists(Key, Value, More) ->
     [erluv:spawn(erluv, ["cat"], L)
      || L <- [[], [link, {stdin, null}, {cd, "/"}, {user, games}], [{timeout, 3} | More], [{Key, Value}], [{nice, Value}], More]],
