@@ -90,7 +90,10 @@ defmodule Erluv.Application.MixProject do
       main: "readme",
       extras: ["README.md", "guides/from-ports.md", "CHANGELOG.md", "LICENSE"],
       groups_for_extras: [Guides: ~r{^guides/}],
-      groups_for_modules: [Programs: [:erluv, :erluv_worker, :erluv_fleet], "The executable": [:erluv_node]]
+      groups_for_modules: [
+        Programs: [:erluv, :erluv_worker, :erluv_fleet],
+        "The executable": [:erluv_node]
+      ]
     ]
   end
 
