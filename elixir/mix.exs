@@ -46,6 +46,9 @@ defmodule ErluvEx.MixProject do
         "guides/agents.md",
         "guides/tunnel.livemd",
         "guides/containers.md",
+        "guides/nodes.md",
+        "guides/fleet.md",
+        "guides/cluster.md",
         "guides/security.md",
         "guides/reliability.md",
         "guides/architecture.md",
@@ -54,7 +57,7 @@ defmodule ErluvEx.MixProject do
         "LICENSE"
       ],
       groups_for_extras: [
-        Guides: ~r{^guides/(from-|agents|containers|tunnel)},
+        Guides: ~r{^guides/(from-|agents|containers|nodes|fleet|cluster|tunnel)},
         Explanations: ~r{^guides/(security|reliability|architecture|performance)}
       ],
       groups_for_modules: [
