@@ -371,16 +371,7 @@ func TestListenCrash(t *testing.T) {
 		e.isUp(t, s)
 	}
 	for n := range 3 {
-		for _, s := range s {
-			s.eval(t, round(n, `W_ = e2e:start(E, ["sleep", "1000"]), M_ = monitor(process, {erluv, E}), ok`))
-		}
-		kill(t, e.roles(t).child, syscall.SIGKILL)
-		for _, s := range s {
-			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
-				receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
-				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
-				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
-		}
+		crash(t, e, s, n)
 		// Who comes while there is no child hears so, and is served by the next one.
 		late := newNode(t, nodeOptions{}).session(t)
 		late.expect(t, "{error,child_down}", e.binds().String()+"e2e:call(E, info)")

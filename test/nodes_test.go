@@ -147,6 +147,22 @@ func TestNodes(t *testing.T) {
 	}
 }
 
+// crash kills the child for the nth time, and wants each node to be told by its link, its monitor
+// and its controller.
+func crash(t *testing.T, e *erluv, s []session, n int) {
+	t.Helper()
+	for _, s := range s {
+		s.eval(t, round(n, `W_ = e2e:start(E, ["sleep", "1000"]), M_ = monitor(process, {erluv, E}), ok`))
+	}
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	for _, s := range s {
+		s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
+			receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
+			receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
+			receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
+	}
+}
+
 // A crash of the child: each of three connections is taken over, all are told, all workers of
 // the next child are reached from all, and no node has seen the connection go.
 //
@@ -159,16 +175,7 @@ func TestNodesCrash(t *testing.T) {
 		e.isUp(t, s)
 	}
 	for n := range 3 {
-		for _, s := range s {
-			s.eval(t, round(n, `W_ = e2e:start(E, ["sleep", "1000"]), M_ = monitor(process, {erluv, E}), ok`))
-		}
-		kill(t, e.roles(t).child, syscall.SIGKILL)
-		for _, s := range s {
-			s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
-				receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
-				receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
-				receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
-		}
+		crash(t, e, s, n)
 		s[n].eval(t, "{erluv_main, E} ! respawn")
 		for _, s := range s {
 			s.expect(t, "true", round(n, `

@@ -81,6 +81,23 @@ func noProgram(what string) error {
 	return fmt.Errorf("there is no program %s: erluv ps lists those that there are", what)
 }
 
+// act makes one call to the program that a user names, by look or by ask.
+func (o *operator) act(what string, call func(context.Context, *client.Client, etf.Term, etf.Term) (etf.Term, error), request etf.Term) (etf.Term, error) {
+	ctx, cancel := untilSignal()
+	defer cancel()
+	c, err := o.connect(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	to, err := find(ctx, c, what)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := call(ctx, c, to, request)
+	return answer, gone(what, err)
+}
+
 // gone makes of a call's error the one of a program that is not there.
 func gone(what string, err error) error {
 	var exit *client.Exit

@@ -40,23 +40,12 @@ func (s *signalCommand) run(_ *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
-	ctx, cancel := untilSignal()
-	defer cancel()
-	c, err := s.connect(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	to, err := find(ctx, c, args[0])
-	if err != nil {
-		return err
-	}
 	request := etf.Tuple{etf.Atom("signal"), gen.Signal(sig)}
 	if s.all {
 		request = etf.Tuple{etf.Atom("signal"), etf.Atom("group"), gen.Signal(sig)}
 	}
-	_, err = look(ctx, c, to, request)
-	return gone(args[0], err)
+	_, err = s.act(args[0], look, request)
+	return err
 }
 
 // maxSignal is the last signal of Linux.

@@ -30,20 +30,9 @@ its worker's number, as erluv ps prints them.`,
 }
 
 func (s *stop) run(_ *cobra.Command, args []string) error {
-	ctx, cancel := untilSignal()
-	defer cancel()
-	c, err := s.connect(ctx, nil)
+	answer, err := s.act(args[0], ask, etf.Atom("stop"))
 	if err != nil {
 		return err
-	}
-	defer c.Close()
-	to, err := find(ctx, c, args[0])
-	if err != nil {
-		return err
-	}
-	answer, err := ask(ctx, c, to, etf.Atom("stop"))
-	if err != nil {
-		return gone(args[0], err)
 	}
 	ok, _ := answer.(etf.Tuple)
 	if len(ok) != 2 || ok[0] != etf.Atom("ok") {
