@@ -12,6 +12,14 @@ import (
 	"erluv/wire/etf"
 )
 
+// dialling is the configuration of who dials a node that listens there.
+func dialling(l net.Listener) *config.Config {
+	return &config.Config{
+		Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}},
+		Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: l.Addr().String(),
+	}
+}
+
 // TestClient: a client has the connection, with nobody else, until it leaves.
 func TestClient(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -19,10 +27,7 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	cfg := &config.Config{
-		Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}},
-		Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: l.Addr().String(),
-	}
+	cfg := dialling(l)
 	left := make(chan error)
 	go func() { // ends when the client has left
 		conn, err := l.Accept()

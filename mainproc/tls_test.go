@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"erluv/config"
-	"erluv/discover"
 )
 
 // TestNoRelay: without a relay there is no connection with TLS, and nothing is left of it.
@@ -16,11 +15,8 @@ func TestNoRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	cfg := &config.Config{
-		Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}},
-		Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: l.Addr().String(),
-		TLS: true, TLSNodes: []string{"*"}, Sandbox: config.SandboxOff, RunAs: runAs(),
-	}
+	cfg := dialling(l)
+	cfg.TLS, cfg.TLSNodes, cfg.Sandbox, cfg.RunAs = true, []string{"*"}, config.SandboxOff, runAs()
 	const want = "over TLS: before it served: the relay"
 	if _, err := Ping(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("ping: %v", err)
