@@ -60,6 +60,7 @@ var imports = map[string][]string{
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
 	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf", "wire/client"},
 	"relay/certtest":     nil,
+	"test/prose":         nil,
 	"test/scarce":        nil,
 	"test/tally":         nil,
 	"test/tutorial":      nil,

@@ -1,0 +1,99 @@
+package erluv_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"erluv/test/prose"
+)
+
+// plain lists the documents in which not one sentence is odd.
+var plain = []string{
+	"SECURITY.md",
+	"doc/agents.md",
+	"doc/cluster.md",
+	"doc/containers.md",
+	"doc/from-erlexec.md",
+	"doc/from-exile.md",
+	"doc/from-muontrap.md",
+	"doc/from-ports.md",
+	"doc/tutorial.md",
+}
+
+// TestProse reports the odd sentences of plain documents, and with -v those of all others and of
+// comments, with their share in each document and folder.
+func TestProse(t *testing.T) {
+	type share struct{ odd, all int }
+	shares := map[string]share{}
+	var seen []string
+	count := func(file, group string, sentences []string) {
+		n := shares[group]
+		n.all += len(sentences)
+		seen = append(seen, file)
+		for _, s := range sentences {
+			why := prose.Odd(s)
+			switch {
+			case why == "":
+				continue
+			case slices.Contains(plain, file):
+				t.Errorf("%s: %s: %s", file, why, s)
+			case testing.Verbose():
+				t.Logf("%s: %s: %s", file, why, s)
+			}
+			n.odd++
+		}
+		shares[group] = n
+	}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if d.IsDir() && slices.Contains([]string{"build", ".git", "testdata", "deps", "_build"}, d.Name()) {
+				return fs.SkipDir
+			}
+			return err
+		}
+		sentences, err := sentencesOf(path)
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(path, ".go") {
+			count(path, strings.Split(path, "/")[0]+", comments", sentences)
+		} else if len(sentences) > 0 {
+			count(path, path, sentences)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range plain {
+		if !slices.Contains(seen, file) {
+			t.Errorf("%s, which is listed as plain, is not there", file)
+		}
+	}
+	for group, n := range shares {
+		t.Logf("%-32s %5d of %5d sentences, %.1f %%", group, n.odd, n.all, 100*float64(n.odd)/float64(max(1, n.all)))
+	}
+}
+
+func sentencesOf(path string) ([]string, error) {
+	switch {
+	case strings.HasSuffix(path, ".md"):
+		text, err := os.ReadFile(path)
+		return prose.Markdown(string(text)), err
+	case strings.HasPrefix(path, "man/"):
+		text, err := exec.Command("mandoc", "-T", "markdown", path).Output()
+		return prose.Markdown(string(text)), err
+	case strings.HasSuffix(path, ".go"):
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		return prose.Comments(source)
+	}
+	return nil, nil
+}

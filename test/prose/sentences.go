@@ -1,0 +1,96 @@
+package prose
+
+import (
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strings"
+)
+
+var (
+	fence    = regexp.MustCompile("(?s)(^|\n)```.*?\n```")
+	code     = regexp.MustCompile("`+[^`]*`+")
+	link     = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+	emphasis = regexp.MustCompile(`[*_\\]+`)
+	bullet   = regexp.MustCompile(`^\s*(?:[-*+]|\d+\.)\s+`)
+	rowBreak = regexp.MustCompile(`(?:[^\\])\|`)
+	// A sentence ends with a mark before a space and a capital, a digit or code.
+	end = regexp.MustCompile(`([.!?])["”)]*\s+([A-Z0-9"]|erluv\b)`)
+	// Several names are a list, which is read as one word.
+	names = regexp.MustCompile(`(?:Code(?:, | and | or |, and |, or ))+Code`)
+	abb   = regexp.MustCompile(`\b(e\.g|i\.e|etc|cf|vs|St)\.`)
+)
+
+// Markdown returns the sentences of running text, of list items and of cells of tables.
+// Code is one word.
+func Markdown(text string) []string {
+	text = fence.ReplaceAllString(text, "\n")
+	var blocks []string
+	block := ""
+	flush := func() {
+		if block != "" {
+			blocks = append(blocks, block)
+		}
+		block = ""
+	}
+	for _, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "", strings.HasPrefix(trimmed, "#"), strings.HasPrefix(trimmed, "<"):
+			flush()
+		case strings.HasPrefix(line, "    ") && block == "", strings.HasPrefix(line, "\t") && block == "":
+			// code
+		case strings.HasPrefix(trimmed, "|"):
+			flush()
+			blocks = append(blocks, rowBreak.Split(strings.TrimPrefix(trimmed, "|"), -1)...)
+		case bullet.MatchString(line):
+			flush()
+			block = bullet.ReplaceAllString(line, "")
+		default:
+			block += " " + trimmed
+		}
+	}
+	flush()
+	var all []string
+	for _, b := range blocks {
+		all = append(all, split(b)...)
+	}
+	return all
+}
+
+// split cuts one block into sentences, and leaves out what has no three words: names, numbers.
+func split(block string) []string {
+	block = code.ReplaceAllString(block, "Code")
+	block = names.ReplaceAllString(space.ReplaceAllString(block, " "), "Code")
+	block = link.ReplaceAllString(block, "$1")
+	block = emphasis.ReplaceAllString(block, "")
+	block = abb.ReplaceAllString(block, "$1")
+	block = space.ReplaceAllString(block, " ")
+	var all []string
+	for _, s := range strings.Split(end.ReplaceAllString(block, "$1\x00$2"), "\x00") {
+		if s = strings.TrimSpace(s); len(strings.Fields(s)) > 3 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Comments returns the sentences of a Go file's comments.
+func Comments(source []byte) ([]string, error) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), "", source, parser.ParseComments)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, group := range parsed.Comments {
+		var text strings.Builder
+		for _, line := range strings.Split(group.Text(), "\n") {
+			if strings.HasPrefix(line, "\t") {
+				line = "" // an index, or code
+			}
+			text.WriteString(line + "\n")
+		}
+		all = append(all, Markdown(text.String())...)
+	}
+	return all, nil
+}
