@@ -42,6 +42,7 @@
 //	host.go       the states of this host: whether new workers are started
 //	status.go     requests for another state, drains, labels; what info tells of the host
 //	classes.go    the programs that this host offers
+//	ids.go        the ids of programs, of which no two have the same
 //	machine/      load, memory and file systems, looked at when somebody asks
 //	fsevents.go   the other kind: watchers of files, and what they tell
 //	terms.go      the terms that a worker's end is told with

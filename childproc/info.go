@@ -114,10 +114,17 @@ func (m *manager) program(p *program, longest int) stat.Program {
 		cmd = append(cmd, cutShort(a, longest))
 		longest -= len(a) + argumentCost
 	}
-	return stat.Program{
-		Worker: process(p.pid), PID: p.w.PID(), Command: cmd, User: m.start.Allowed[p.user].User,
+	told := stat.Program{
+		Worker: process(p.pid), ID: m.ids.of[p], PID: p.w.PID(), Command: cmd, User: m.start.Allowed[p.user].User,
 		State: p.state(), Started: p.startedAt(), Restarts: p.restarts(),
 	}
+	if c := m.host.members[p]; c != nil {
+		told.Class = c.Name
+	}
+	if p.run != nil {
+		told.Caller = process(p.owner)
+	}
+	return told
 }
 
 // startedAt is when the process was started; zero: it was not.

@@ -72,6 +72,7 @@ type manager struct {
 	exitReason etf.Raw // with which the manager ends
 	procs      map[uint64]proc
 	byName     map[etf.Atom]proc
+	ids        ids
 	nextPid    uint32
 	nextRef    uint64
 	held       held
@@ -195,12 +196,17 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 		to.reply(gen.Error(userFailure(unix.EAGAIN)))
 		return
 	}
+	if other := m.ids.programs[o.ID]; other != nil {
+		to.reply(gen.Error(etf.Tuple{etf.Atom("already_started"), other.pid}))
+		return
+	}
 	p := &program{}
 	if !m.admit(p, to, &o.Process, o.Cost()) {
 		return
 	}
 	p.take(o)
 	m.host.joins(p, class)
+	m.ids.give(p, o.ID)
 	if run {
 		p.run = newCollector(o.MaxOutput)
 	}

@@ -227,6 +227,7 @@ func (p *program) release(m *manager) {
 		p.ready.held.Give()
 	}
 	m.host.leaves(p)
+	m.ids.forget(p)
 	p.out.EndReaders(p)
 	m.unready.forget(p)
 	p.out.LeaveFlows()

@@ -206,6 +206,37 @@ func TestTimeouts(t *testing.T) {
 	same(t, n.answer(tag), gen.Error(etf.Tuple{etf.Atom("timeout"), etf.Map{opt("stdout", etf.Binary("before\n")), opt("stderr", etf.Binary{})}}))
 }
 
+// TestIDs: no two programs have the same id, from the request for one until it is buried.
+func TestIDs(t *testing.T) {
+	n := startChild(t, nil)
+	spawn := func(cmd string, opts ...etf.Pair) etf.Term {
+		return n.call(etf.Tuple{etf.Atom("spawn"), etf.Binary(cmd), append(etf.Map{opt("id", etf.Binary("nightly")), opt("owner", etf.Atom("none")), opt("link", etf.Atom("false"))}, opts...)})
+	}
+	same(t, spawn("cat", opt("cd", etf.Binary("/no-such-directory"))), gen.Error(etf.Tuple{etf.Atom("cd"), etf.Atom("enoent")}))
+	w := spawn("cat").(etf.Tuple)[1].(etf.Pid)
+	same(t, spawn("cat"), gen.Error(etf.Tuple{etf.Atom("already_started"), w}))
+	same(t, spawn("cat", opt("cd", etf.Binary("/"))), gen.Error(etf.Tuple{etf.Atom("already_started"), w}))
+	other := n.spawn([]string{"cat"}, opt("id", etf.Binary("daily")))
+	told := map[etf.Pid]etf.Term{}
+	for _, e := range n.call(etf.Atom("workers")).(etf.List) {
+		told[e.(etf.Tuple)[0].(etf.Pid)] = valueOf(t, e.(etf.Tuple)[1].(etf.Map), "id")
+	}
+	same(t, told[w], etf.Binary("nightly"))
+	same(t, told[other], etf.Binary("daily"))
+	n.workerCall(w, etf.Atom("stop"))
+	n.workerCall(spawn("cat").(etf.Tuple)[1].(etf.Pid), etf.Atom("stop"))
+}
+
+// TestCallerOfARun: workers tells which process waits for a program's end.
+func TestCallerOfARun(t *testing.T) {
+	n := startChild(t, nil)
+	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("run"), etf.Binary("sleep 1000"), etf.Map{opt("timeout", int64(500))}})
+	n.monitor()
+	list := n.call(etf.Atom("workers")).(etf.List)
+	same(t, valueOf(t, list[0].(etf.Tuple)[1].(etf.Map), "caller"), n.self)
+	n.answer(tag)
+}
+
 func TestNames(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"}, opt("name", etf.Atom("kitty")))

@@ -239,6 +239,7 @@ func TestClass(t *testing.T) {
 		{Key: etf.Atom("exit"), Value: etf.Tuple{etf.Atom("exit_status"), int64(0)}},
 	}})
 	w := n.await(n.request(etf.Tuple{etf.Atom("spawn"), classCmd("cat"), etf.Map{}})).(etf.Tuple)[1].(etf.Pid)
+	same(t, valueOf(t, n.await(n.toWorker(w, etf.Atom("info"))).(etf.Map), "class"), etf.Binary("cat"))
 	same(t, n.told(runOf(classCmd("cat"))), errorOf(atoms("class", "full")))
 	same(t, n.told(runOf(classCmd("dog"))), errorOf(atoms("class", "unknown")))
 	classes := n.told(etf.Tuple{etf.Atom("classes")}).(etf.List)

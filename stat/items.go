@@ -142,6 +142,15 @@ func (p *Program) Items() []Item {
 		{"started", millis(p.Started)},
 		{"restarts", int64(p.Restarts)},
 	}
+	if p.ID != "" {
+		items = append(items, Item{"id", p.ID})
+	}
+	if p.Class != "" {
+		items = append(items, Item{"class", p.Class})
+	}
+	if p.Caller != (Process{}) {
+		items = append(items, Item{"caller", p.Caller})
+	}
 	if p.Detail == nil {
 		return items
 	}

@@ -84,7 +84,10 @@ type Process struct {
 // asked for.
 type Program struct {
 	Worker   Process
-	PID      int // 0: it has not started
+	ID       string  // that its caller has given it; "": none
+	Class    string  // "": none's
+	Caller   Process // of a run; the zero Process: it is none
+	PID      int     // 0: it has not started
 	Command  []string
 	User     string
 	State    string

@@ -38,7 +38,7 @@ func filled() *Snapshot {
 		},
 		Programs: []Program{
 			{
-				Worker: Process{Node: "erluv_1@h", ID: 1, Serial: 2, Creation: 3}, PID: 44, Command: []string{"/bin/a\"b\\", "x y\x1b[2J\n\xff"},
+				Worker: Process{Node: "erluv_1@h", ID: 1, Serial: 2, Creation: 3}, ID: "nightly", Class: "backup", Caller: owner, PID: 44, Command: []string{"/bin/a\"b\\", "x y\x1b[2J\n\xff"},
 				User: "nobody", State: "running", Started: time.UnixMilli(1234), Restarts: 3,
 				Detail: &Detail{
 					Ready: &Ready{true, "fine"}, Name: "web", Owner: owner, Packet: Packet{Max: 100}, Active: Active{Count: 5},
@@ -79,7 +79,8 @@ func TestTerms(t *testing.T) {
 	}
 	want := m(
 		"os_pid", int64(44), "cmd", etf.List{etf.Binary("/bin/a\"b\\"), etf.Binary("x y\x1b[2J\n\xff")}, "user", etf.Binary("nobody"),
-		"state", atom("running"), "started", int64(1234), "restarts", int64(3), "ready", atom("true"), "status", etf.Binary("fine"),
+		"state", atom("running"), "started", int64(1234), "restarts", int64(3),
+		"id", etf.Binary("nightly"), "class", etf.Binary("backup"), "caller", pid, "ready", atom("true"), "status", etf.Binary("fine"),
 		"name", atom("web"), "owner", pid, "detached", atom("false"), "lost", atom("false"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
 		"cpu", int64(1500), "rss", int64(4096), "cgroup", m("memory", int64(10), "memory_peak", int64(20), "pids", int64(1)),
 		"stdin", m("open", atom("true"), "bytes", int64(1), "waiting", int64(7)),

@@ -91,6 +91,7 @@ type Order struct {
 	Restart   Restart
 	Proxy     *Proxy
 	Ready     Ready
+	ID        string // "": none
 	User      int    // number of the allowed user, once RunAs has found it
 	Class     *Class // nil: the request names its program itself
 

@@ -83,6 +83,7 @@ var Table = []Option{
 	{"max_restarts", ForSpawn, "{N, Milliseconds}", "{5, 10000}", func(r *reading, v etf.Term) error { return toMaxRestarts(&r.o.Restart, v) }},
 	{"backoff", ForSpawn, "{From, To}", "{100, 30000}", func(r *reading, v etf.Term) error { return toBackoff(&r.o.Restart, v) }},
 	{"name", ForSpawn | ForWatch, "atom()", "none", func(r *reading, v etf.Term) error { return toName(&r.p.Name, v) }},
+	{"id", ForSpawn, "binary() | atom()", "none", func(r *reading, v etf.Term) error { return toID(&r.o.ID, v) }},
 	{"proxy", ForSpawn, "{Module, Function, Args}", "none", func(r *reading, v etf.Term) error { return toProxy(&r.o.Proxy, v) }},
 	{"input", ForRun, "iodata()", "none", func(r *reading, v etf.Term) error { return toInput(&r.o.Input, v) }},
 	{"max_output", ForRun, "Bytes", "16777216", func(r *reading, v etf.Term) error { return toMaxOutput(&r.o.MaxOutput, v) }},

@@ -328,6 +328,17 @@ var tested = map[string]struct {
 			{bin("shell"), "must be an atom"},
 		},
 	},
+	"id": {
+		order(func(o *Order) any { return o.ID }),
+		[]given{{bin("nightly"), "nightly"}, {atom("nightly"), "nightly"}, {etf.String{0xe9}, "\u00e9"}, {bin(strings.Repeat("x", 255)), strings.Repeat("x", 255)}},
+		[]bad{
+			{bin(""), "must be text of 1 to 255 bytes, or an atom that is not undefined"},
+			{bin(strings.Repeat("x", 256)), "must be text"},
+			{bin("\xff"), "must be text"},
+			{atom("undefined"), "must be text"},
+			{int64(1), "must be text"},
+		},
+	},
 	"proxy": {
 		order(func(o *Order) any { return o.Proxy }),
 		[]given{

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -123,6 +124,19 @@ func toName(to *etf.Atom, v etf.Term) error {
 		return fmt.Errorf("must be an atom that is not undefined, %s, %s or %s", gen.Manager, gen.Main, gen.NetKernel)
 	}
 	*to = name
+	return nil
+}
+
+// maxID is how long an id can be, in bytes: as an atom, whose characters are of one byte.
+const maxID = 255
+
+// toID takes the id of a program.
+func toID(to *string, v etf.Term) error {
+	id, ok := nameOf(v)
+	if !ok || id == "" || len(id) > maxID || !utf8.ValidString(id) || v == etf.Atom("undefined") {
+		return fmt.Errorf("must be text of 1 to %d bytes, or an atom that is not undefined", maxID)
+	}
+	*to = id
 	return nil
 }
 

@@ -36,6 +36,7 @@
         detached => boolean(),
         flow => auto | {active, boolean() | once | 0..32767},
         max_restarts => {N :: non_neg_integer(), Milliseconds :: non_neg_integer()},
+        id => erluv:text() | atom(),
         name => atom(),
         packet => erluv:packet(),
         ready => {tcp, 1..65535} | {line, RegExp :: erluv:text()} | {file, erluv:text()} | notify,
@@ -92,14 +93,15 @@
           | {detached, boolean()} | detached
           | {flow, auto | {active, boolean() | once | 0..32767}}
           | {max_restarts, {N :: non_neg_integer(), Milliseconds :: non_neg_integer()}}
-          | {name, atom()}, ...]) -> Answer;
+          | {id, erluv:text() | atom()}, ...]) -> Answer;
         (erluv:server(), erluv:cmd(),
-         [{packet, erluv:packet()}
+         [{name, atom()}
+          | {packet, erluv:packet()}
           | {ready, {tcp, 1..65535} | {line, RegExp :: erluv:text()} | {file, erluv:text()} | notify}
           | {ready_timeout, erluv:limit()}
-          | {restart, temporary | transient | permanent}
-          | {stderr, erluv:output() | stdout}, ...]) -> Answer;
+          | {restart, temporary | transient | permanent}, ...]) -> Answer;
         (erluv:server(), erluv:cmd(),
-         [{stdin, pipe | null | {file, erluv:text()}}
+         [{stderr, erluv:output() | stdout}
+          | {stdin, pipe | null | {file, erluv:text()}}
           | {stdout, erluv:output()}
           | {watchdog, erluv:limit()}, ...]) -> Answer).

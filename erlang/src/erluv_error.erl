@@ -79,6 +79,7 @@ text({no_node, Name}) ->
      to_be_typed(["erluv_node:child_spec(#{name => ", term(Name), "})"], ["{:erluv_node, name: ", language(Name), "}"]),
      ", or by ", configured(["{nodes, [#{name => ", term(Name), "}]}"], ["nodes: [[name: ", language(Name), "]]"]),
      ", or give a node's name"];
+text({already_started, Worker}) when node(Worker) =/= node() -> ["a program with this id runs already: ", term(Worker)];
 text({already_started, Process}) ->
     ["an erluv_node has this name already, ", term(Process), ": the first call that names the default one ",
      "starts it, so a supervisor has it in front of those that use it, or gives it another name"];

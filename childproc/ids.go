@@ -1,0 +1,24 @@
+package childproc
+
+// ids are the ids that callers have given to programs. No two programs have the same.
+type ids struct {
+	programs map[string]*program
+	of       map[*program]string
+}
+
+// give notes the id of a program; "": it has none.
+func (i *ids) give(p *program, id string) {
+	if id == "" {
+		return
+	}
+	if i.programs == nil {
+		i.programs, i.of = make(map[string]*program), make(map[*program]string)
+	}
+	i.programs[id], i.of[p] = p, id
+}
+
+// forget is the end of give.
+func (i *ids) forget(p *program) {
+	delete(i.programs, i.of[p])
+	delete(i.of, p)
+}
