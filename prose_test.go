@@ -16,12 +16,16 @@ import (
 var plain = []string{
 	"SECURITY.md",
 	"doc/agents.md",
+	"doc/architecture.md",
 	"doc/cluster.md",
 	"doc/containers.md",
+	"doc/containment.md",
+	"doc/decisions.md",
 	"doc/from-erlexec.md",
 	"doc/from-exile.md",
 	"doc/from-muontrap.md",
 	"doc/from-ports.md",
+	"doc/journal.md",
 	"doc/tutorial.md",
 }
 

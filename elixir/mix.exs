@@ -52,13 +52,16 @@ defmodule ErluvEx.MixProject do
         "guides/security.md",
         "guides/reliability.md",
         "guides/architecture.md",
+        "guides/journal.md",
+        "guides/containment.md",
+        "guides/decisions.md",
         "guides/performance.md",
         "CHANGELOG.md",
         "LICENSE"
       ],
       groups_for_extras: [
         Guides: ~r{^guides/(from-|agents|containers|nodes|fleet|cluster|tunnel)},
-        Explanations: ~r{^guides/(security|reliability|architecture|performance)}
+        Explanations: ~r{^guides/(security|reliability|architecture|journal|containment|decisions|performance)}
       ],
       groups_for_modules: [
         "Running programs": [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox],

@@ -24,7 +24,7 @@ var rules = []rule{
 	{"the actor is named: nobody is the user", regexp.MustCompile(`\b[Nn]obody (?:is|was|has|can|could|may|will|would|else|asks|looks|reads|takes|needs|notices|waits|must)\b`)},
 	{"a sentence does not begin with who or whose", regexp.MustCompile(`^(?:Who|Whose)\b[^?]*$`)},
 	{"what ... is no subject", regexp.MustCompile(`^(?:What|Which|How|That which|By what)\b[^?]*$`)},
-	{"what ... is no subject", regexp.MustCompile(`[;:,] (?:what|who|which) (?:is|are|was|has|have|had|comes|goes|runs|ends|they|it|main|the child)\b[^?]*\b(?:is|are|has|ends|goes|does|stays|must|can)\b`)},
+	{"what ... is no subject", regexp.MustCompile(`[;:,] (?:what|who) (?:is|are|was|has|have|had|comes|goes|runs|ends|they|it|main|the child)\b[^?]*\b(?:is|are|has|ends|goes|does|stays|must|can)\b`)},
 	{"by what", regexp.MustCompile(`(?i)\b(?:by|of|with|from|for|to|in) what\b`)},
 	{"told", regexp.MustCompile(`\b(?:is|are|was|been|being) told\b|\bit is told\b`)},
 	{"the verb comes after the subject", regexp.MustCompile(`\b(?:it|they|which) is (?:so|of it)\b|\bso it is\b|\bas ever\b|\bas it were\b|\bnothing there\b`)},

@@ -15,7 +15,7 @@ var (
 	bullet   = regexp.MustCompile(`^\s*(?:[-*+]|\d+\.)\s+`)
 	rowBreak = regexp.MustCompile(`(?:[^\\])\|`)
 	// A sentence ends with a mark before a space and a capital, a digit or code.
-	end = regexp.MustCompile(`([.!?])["”)]*\s+([A-Z0-9"]|erluv\b)`)
+	end = regexp.MustCompile(`([.!?])["”)]*\s+([A-Z0-9"]|erluv\b|[a-z0-9_]+[(/])`)
 	// Several names are a list, which is read as one word.
 	names = regexp.MustCompile(`(?:Code(?:, | and | or |, and |, or ))+Code`)
 	abb   = regexp.MustCompile(`\b(e\.g|i\.e|etc|cf|vs|St)\.`)
