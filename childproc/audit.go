@@ -10,10 +10,14 @@ import (
 )
 
 // looks are the requests and calls that change nothing.
-var looks = []etf.Atom{"info", "workers", "is_auth", "get_state", "get_status"}
+var looks = []etf.Atom{"info", "workers", "classes", "is_auth", "get_state", "get_status"}
 
-// audit logs what an operator does, and who that is. Looks are not logged, and of an act only its
-// name and words: what it carries is nobody's business.
+// starters are the requests that start a program, which is logged.
+var starters = []etf.Atom{reqExec, reqSpawn, reqRun}
+
+// audit logs what an operator does, and who that is. Looks are not logged, nor what an operator
+// does with a program of its own, which it has started. Of an act only its name and words are
+// logged, and which program it starts: the log must not have what else it carries.
 func (c *client) audit(msg *dist.Message) {
 	act, whom := "", etf.Pid{}
 	switch msg.Op {
@@ -32,6 +36,9 @@ func (c *client) audit(msg *dist.Message) {
 	}
 	log := c.m.log.With("act", act, "by", c.link.Operator)
 	if p := c.m.find(whom); p != nil {
+		if c.Has(p.self().owner) {
+			return
+		}
 		log = log.With("worker", process(whom))
 	} else if msg.Name != "" {
 		log = log.With("process", string(msg.Name))
@@ -49,6 +56,8 @@ func actOf(payload etf.Raw) string {
 	switch {
 	case slices.Contains(looks, name):
 		return ""
+	case slices.Contains(starters, name):
+		return string(name) + " " + programOf(a.raw)
 	case !ok:
 		return "request"
 	case ask.Kind == dist.AskIO || ask.Kind == dist.AskFile:
@@ -62,7 +71,33 @@ func actOf(payload etf.Raw) string {
 		}
 		words = append(words, string(word))
 	}
+	if len(words) == 2 && words[1] == "get" { // of the state, of labels
+		return ""
+	}
 	return strings.Join(words, " ")
+}
+
+// programOf is what a Cmd starts, without its arguments. A line for a shell can have any.
+func programOf(cmd etf.Raw) string {
+	r := etf.NewReader(cmd)
+	if n, err := r.List(); err != nil || n == 0 {
+		return "by a shell or a class"
+	}
+	program, err := r.Term()
+	if text, ok := etf.Text(program); ok && err == nil {
+		return cutShort(text, maxAudited)
+	}
+	return "something that is no program"
+}
+
+// maxAudited is how many bytes of a program's path are logged.
+const maxAudited = 256
+
+// auditNode logs an exec, which is an operator's wherever it comes from, of a node.
+func (m *manager) auditNode(to caller, cmd etf.Raw) {
+	if c := to.client(); c != nil && c.isNode() {
+		m.log.Info("an operator acts", "act", "exec "+programOf(cmd), "by", string(to.node()))
+	}
 }
 
 // maxActWords is how many atoms of a request are logged besides its name: {signal, group, sigterm}

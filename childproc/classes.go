@@ -82,6 +82,18 @@ func (m *manager) classesRequest(to caller, _ args) bool {
 	return true
 }
 
+// closed is unready for an operator, to whom it is all the same whether a node is served.
+func (h *host) closed() etf.Term {
+	state := h.state
+	if state == hoLaunching || state == hoConnecting {
+		state = wished[h.wish]
+	}
+	if state == hoReady {
+		return nil
+	}
+	return gen.Error(etf.Tuple{etf.Atom("node_not_ready"), etf.Atom(state.String())})
+}
+
 // unready is the answer to a request for a new worker; nil: this host takes one.
 func (h *host) unready() etf.Term {
 	if h.state == hoReady {

@@ -54,7 +54,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	}
 	pl := &played{t: t, m: m, c: c, self: etf.Pid{Node: testTarget, ID: 101, Creation: 9}}
 	opts = append(opts, opt("link", etf.Atom("false")))
-	m.spawn(pl.caller(gen.Encode(etf.Atom("tag"))), etf.List{etf.Binary("played")}, etf.Map(opts), false)
+	m.spawn(pl.caller(gen.Encode(etf.Atom("tag"))), etf.List{etf.Binary("played")}, etf.Map(opts), reqSpawn)
 	for _, p := range m.procs {
 		pl.p = p.(*program)
 	}

@@ -223,7 +223,7 @@ func TestUnreadyShares(t *testing.T) {
 	pl := play(t, ready)
 	const many = 500
 	for i := range many - 1 {
-		pl.m.spawn(pl.caller(gen.Encode(int64(i))), etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, false)
+		pl.m.spawn(pl.caller(gen.Encode(int64(i))), etf.List{etf.Binary("played")}, etf.Map{ready, opt("link", etf.Atom("false"))}, reqSpawn)
 	}
 	var procs []*program
 	for _, p := range pl.m.procs {

@@ -94,7 +94,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	must(t, err)
 	start := ipc.Start{
 		Controller: "erluv", ErluvVersion: "test", CookieSource: "file", User: "tester", MainPID: uint32(os.Getpid()),
-		MaxWorkers: 1000, KillTimeoutMS: 5000, Contain: "group",
+		MaxWorkers: 1000, KillTimeoutMS: 5000, Contain: "group", RemoteExec: true,
 		Environ: []string{"LANG=C.UTF-8", "EMPTY="},
 	}
 	if change != nil {

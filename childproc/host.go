@@ -91,7 +91,10 @@ func (h *hostLife) set(e hostEvent) (do hostDeeds, allowed bool) {
 		return 0, e == heStopped
 	case hoConnecting:
 		h.wish = wish
-		return hdKeep, true
+		if e == heStopped { // an operator's programs, and those that outlive their node
+			do = hdDrain
+		}
+		return do | hdKeep, true
 	}
 	if e == heStopped && h.state == hoStopped || wished[wish] == h.state {
 		return 0, true

@@ -165,8 +165,8 @@ func (m *manager) newRef() uint64 {
 
 // spawn starts a worker, or says why not. The answer comes when the spawner has
 // answered.
-func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
-	read := order.Spawn
+func (m *manager) spawn(to caller, cmd, opts etf.Term, by etf.Atom) {
+	read, run := order.Spawn, by == reqRun
 	if run {
 		read = order.Run
 	}
@@ -178,6 +178,9 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, run bool) {
 	out := m.outside(to.From)
 	if class != nil {
 		out.Class = class.Class
+	}
+	if by == reqExec {
+		out.Search = strings.Join(m.start.Path, ":")
 	}
 	o, bad := read(out, cmd, opts)
 	if bad != nil {

@@ -13,6 +13,7 @@ import (
 var requests = table[func(m *manager, to caller, a args) bool]{
 	{"spawn", 2, whileServing | starts, (*manager).spawnRequest, "{spawn, Cmd, Opts}"},
 	{"run", 2, whileServing | starts, (*manager).runRequest, "{run, Cmd, Opts}"},
+	{"exec", 2, whileServing | starts, (*manager).execRequest, "{exec, Cmd, Opts}"},
 	{"watch", 2, whileServing | starts, (*manager).watchRequest, "{watch, Path, Opts}"},
 	{"workers", 0, always, (*manager).workersRequest, "workers"},
 	{"info", 0, always, (*manager).infoRequest, "info"},
@@ -33,6 +34,9 @@ func (m *manager) request(to caller, req etf.Raw) {
 		return
 	}
 	name, arity, a, ok := headOf(req)
+	if name == reqExec {
+		m.auditNode(to, a.raw)
+	}
 	row := requests.find(name, arity)
 	if row == nil || !row.taken.has(unbuilt) {
 		t, err := peer.Decode(req)
@@ -48,20 +52,46 @@ func (m *manager) request(to caller, req etf.Raw) {
 		to.reply(gen.BadRequest(req))
 	case !row.taken.has(1 << m.phase):
 		to.reply(gen.Error(etf.Atom("stopping")))
-	case row.taken.has(starts) && m.host.unready() != nil:
-		to.reply(m.host.unready())
+	case row.taken.has(starts) && m.unstarted(to, name) != nil:
+		to.reply(m.unstarted(to, name))
 	case !row.do(m, to, a):
 		to.reply(gen.BadRequest(req))
 	}
 }
 
+// The requests that start a program. One by exec is an operator's: no node need be served.
+const (
+	reqSpawn = etf.Atom("spawn")
+	reqRun   = etf.Atom("run")
+	reqExec  = etf.Atom("exec")
+)
+
+// unstarted is the answer to a request that would start something where nothing may be started; nil:
+// it may.
+func (m *manager) unstarted(to caller, name etf.Atom) etf.Term {
+	c := to.client()
+	byOperator := name == reqExec || c != nil && !c.isNode()
+	switch {
+	case byOperator && !m.start.RemoteExec:
+		return gen.Error(etf.Atom("remote_exec"))
+	case name == reqExec:
+		return m.host.closed()
+	}
+	return m.host.unready()
+}
+
 func (m *manager) spawnRequest(to caller, a args) bool {
-	m.spawn(to, a.list[0], a.list[1], false)
+	m.spawn(to, a.list[0], a.list[1], reqSpawn)
+	return true
+}
+
+func (m *manager) execRequest(to caller, a args) bool {
+	m.spawn(to, a.list[0], a.list[1], reqExec)
 	return true
 }
 
 func (m *manager) runRequest(to caller, a args) bool {
-	m.spawn(to, a.list[0], a.list[1], true)
+	m.spawn(to, a.list[0], a.list[1], reqRun)
 	return true
 }
 

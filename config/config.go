@@ -64,6 +64,7 @@ type Config struct {
 	AllowUsers   []string
 	Control      Control
 	Detach       bool
+	RemoteExec   bool
 	LogLevel     slog.Level
 	LogFormat    string // FormatText or FormatJSON
 

@@ -326,6 +326,12 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.Control, err = c.machine.parseControl(v); return err },
 	},
 	{
+		Name: "remote_exec", Form: "bool", Default: "true", kind: truth,
+		Meaning: "whether erluv exec may start programs here",
+		Right:   "true or false", Example: `false`,
+		set: func(c *Config, v string) (err error) { c.RemoteExec, err = parseBool(v); return err },
+	},
+	{
 		Name: "detach", Form: "bool", Default: "false", kind: truth,
 		Meaning: "go to the background as a daemon",
 		Right:   "true or false", Example: `true`,

@@ -36,6 +36,7 @@ func TestImpossibleValues(t *testing.T) {
 		"max_workers":         {"", "0", "1000001", "many"},
 		"path":                {"", "bin", "/bin:bin", "/bin:", ":/bin"},
 		"contain":             {"", "docker"},
+		"remote_exec":         {"", "on", "0"},
 		"detach":              {"", "yes", "1", "True"},
 		"log_level":           {"", "INFO", "all", "DEBUG-4"},
 		"log_format":          {"", "xml"},

@@ -17,7 +17,7 @@ func read(k Kind, r *reader) Message {
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), LostAfterMS: r.u32(), Stays: r.bool(), Reports: r.bool(),
-			Environ: r.strs(),
+			RemoteExec: r.bool(), Path: r.strs(), Environ: r.strs(),
 		}
 	case KindLink:
 		return Link{
@@ -138,6 +138,8 @@ func (m Start) write(w *writer) {
 	w.u32(m.LostAfterMS)
 	w.bool(m.Stays)
 	w.bool(m.Reports)
+	w.bool(m.RemoteExec)
+	w.strs(m.Path)
 	w.strs(m.Environ)
 }
 

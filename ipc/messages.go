@@ -104,9 +104,11 @@ type Start struct {
 	Kept          string // by what the control groups are kept from programs
 	Sandbox       string // the mode, then the parts that are in force, by spaces
 	SpawnerPID    uint32
-	LostAfterMS   uint32 // how long a detached worker outlives the node of its owner
-	Stays         bool   // the child goes on without a connection: one may come
-	Reports       bool   // the spawner reports exits and signals groups: pidfds cannot
+	LostAfterMS   uint32   // how long a detached worker outlives the node of its owner
+	Stays         bool     // the child goes on without a connection: one may come
+	Reports       bool     // the spawner reports exits and signals groups: pidfds cannot
+	RemoteExec    bool     // an operator may start programs
+	Path          []string // of the programs that one starts
 	// Environ is what a program may inherit from main's environment, if it is
 	// asked for by name. Nothing of erluv's own is in it.
 	Environ []string

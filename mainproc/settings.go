@@ -68,6 +68,8 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 			LostAfterMS:   lostAfter,
 			Stays:         cfg.Listen.On() || keeps(cfg),
 			Reports:       reports,
+			RemoteExec:    cfg.RemoteExec,
+			Path:          cfg.Path,
 			Sandbox:       strings.TrimSpace(cfg.Sandbox + " " + parts.String()),
 			Environ:       environ,
 		},

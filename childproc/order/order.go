@@ -54,6 +54,7 @@ type Outside struct {
 	Reachable   func(etf.Pid) error // why nothing can be sent to a process
 	Environ     map[string]string   // what a program may inherit
 	KillTimeout time.Duration       // unless the request sets another
+	Search      string              // the program's PATH, unless the request sets another; "": none
 
 	Class          *Class        // whose program the request is for, cmd being its arguments; nil: none's
 	Limits         ipc.Limits    // the most that a program can have; 0: no bound
@@ -169,6 +170,9 @@ func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOpti
 		return nil, bad
 	}
 	o.env.inherit(o.inherit, out.Environ)
+	if out.Search != "" {
+		o.env.offer("PATH", out.Search)
+	}
 	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleCaps} {
 		if bad := settle(); bad != nil {
 			return nil, bad

@@ -3,6 +3,8 @@ package link
 import (
 	"context"
 	"net"
+	"os/user"
+	"strconv"
 
 	"erluv/control"
 	"erluv/wire/dist"
@@ -39,8 +41,13 @@ func (local) position() (position, error) { return position{}, errUnknown }
 
 // Operator says, for people, who has connected at a control socket; "": it is a node.
 func (l *Link) Operator() string {
-	if t, ok := l.transport.(local); ok {
-		return t.who.String()
+	t, ok := l.transport.(local)
+	if !ok {
+		return ""
 	}
-	return ""
+	who := t.who.String()
+	if u, err := user.LookupId(strconv.FormatUint(uint64(t.who.UID), 10)); err == nil {
+		who += ", user " + u.Username
+	}
+	return who
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,7 +60,11 @@ func TestControlDoor(t *testing.T) {
 	}
 	l := h.link()
 	defer l.Close()
-	who := fmt.Sprintf("uid %d, pid %d", os.Geteuid(), os.Getpid())
+	us, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := fmt.Sprintf("uid %d, pid %d, user %s", os.Geteuid(), os.Getpid(), us.Username)
 	if l.Operator() != who || l.Peer.Name != "o@control" {
 		t.Errorf("%q, %+v", l.Operator(), l.Peer)
 	}
