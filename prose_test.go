@@ -26,6 +26,8 @@ var plain = []string{
 	"doc/from-muontrap.md",
 	"doc/from-ports.md",
 	"doc/journal.md",
+	"doc/reliability.md",
+	"doc/security.md",
 	"doc/tutorial.md",
 }
 

@@ -21,7 +21,8 @@ var (
 	abb   = regexp.MustCompile(`\b(e\.g|i\.e|etc|cf|vs|St)\.`)
 )
 
-// Markdown returns the sentences of running text, of list items and of cells of tables.
+// Markdown returns the sentences of running text and of list items, and the parts of cells of
+// tables, which semicolons separate.
 // Code is one word.
 func Markdown(text string) []string {
 	text = fence.ReplaceAllString(text, "\n")
@@ -42,7 +43,9 @@ func Markdown(text string) []string {
 			// code
 		case strings.HasPrefix(trimmed, "|"):
 			flush()
-			blocks = append(blocks, rowBreak.Split(strings.TrimPrefix(trimmed, "|"), -1)...)
+			for _, cell := range rowBreak.Split(strings.TrimPrefix(trimmed, "|"), -1) {
+				blocks = append(blocks, strings.Split(cell, "; ")...)
+			}
 		case bullet.MatchString(line):
 			flush()
 			block = bullet.ReplaceAllString(line, "")
