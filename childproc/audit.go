@@ -10,7 +10,33 @@ import (
 )
 
 // looks are the requests and calls that change nothing.
-var looks = []etf.Atom{"info", "workers", "classes", "is_auth", "get_state", "get_status"}
+var looks = []etf.Atom{"info", "workers", "classes", "figures", "is_auth", "get_state", "get_status"}
+
+// may says whether an operator may do something. One that needs few rights says so by its name,
+// when it shakes hands: what has the connection afterwards, and may be broken into, has no more.
+func (c *client) may(msg *dist.Message) bool {
+	tends := gen.Tends(c.Node())
+	if !tends && !gen.Looks(c.Node()) {
+		return true
+	}
+	switch msg.Op {
+	case dist.MonitorP, dist.DemonitorP:
+		return true
+	case dist.Send, dist.SendSender, dist.RegSend:
+	default:
+		return false
+	}
+	ask, req, ok := gen.ParseAsk(msg.Payload)
+	if !ok || len(ask.Tag) > maxTag {
+		return false
+	}
+	name, arity, _, ok := headOf(req)
+	if ok && ask.Kind == dist.AskCall && (slices.Contains(looks, name) || tends && arity == 0 && (name == "stop" || name == "restart")) {
+		return true
+	}
+	c.caller(ask).reply(gen.Error(etf.Atom("not_allowed")))
+	return false
+}
 
 // starters are the requests that start a program, which is logged.
 var starters = []etf.Atom{reqExec, reqSpawn, reqRun}

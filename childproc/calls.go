@@ -23,6 +23,7 @@ var calls = table[func(m *manager, p proc, to caller, a args) bool]{
 	{"setopts", 1, byAll, (*manager).setoptsCall, "{setopts, Opts}"},
 	{"signal", 1, byProgram, ofProgram((*program).signalCall), "{signal, Sig}"},
 	{"signal", 2, byProgram, ofProgram((*program).signalGroupCall), "{signal, group, Sig}"},
+	{"restart", 0, byWorker, ofProgram((*program).restartCall), "restart"},
 	{"stop", 0, byAll, (*manager).stopCall, "stop"},
 	{"info", 0, byAll, (*manager).infoCall, "info"},
 }

@@ -16,6 +16,10 @@ func (c *client) Frame(frame []byte) {
 		return
 	}
 	if !c.isNode() {
+		if !c.may(msg) {
+			c.refuseFrame("this operator may only look", "op", int(msg.Op))
+			return
+		}
 		c.audit(msg)
 	}
 	switch msg.Op {

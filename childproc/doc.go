@@ -19,6 +19,7 @@
 //	io.go         of the I/O protocol, to a worker as a device: put_chars, get_line,
 //	port.go       and the messages that a port takes
 //	order/        {spawn, Cmd, Opts}, {run, ...} and {watch, ...} become an order
+//	figures.go    figures for those who look again and again, and what is counted for them
 //	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers and of clients; every decision about them
 //	signals.go    links, monitors and exit signals of workers

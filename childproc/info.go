@@ -4,7 +4,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -162,7 +161,7 @@ func (p *program) info(m *manager) etf.Map {
 func (m *manager) detail(p *program) *stat.Detail {
 	counted := p.w.Counted()
 	d := &stat.Detail{
-		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached != nil, Lost: p.lostOwner(),
+		Ready: p.readiness(), Name: string(p.registered()), Owner: process(p.owner), Detached: p.detached != nil, Lost: p.lostOwner(), Restart: p.policy(),
 		Packet: p.out.Packet.Told(), Active: p.out.Activity(), Counted: stat.Counted(counted),
 		Stdin: m.streamInfo(p, workers.Stdin), Stdout: m.streamInfo(p, workers.Stdout), Stderr: m.streamInfo(p, workers.Stderr),
 	}
@@ -190,25 +189,6 @@ func (m *manager) streamInfo(p *program, s workers.Stream) stat.Stream {
 		info.Held = &stat.Held{By: process(wait.By), Bytes: int64(wait.Bytes), Queue: wait.Queue, Since: wait.Since, Lost: int64(wait.Lost)}
 	}
 	return info
-}
-
-// usage reads processor time and memory of a worker's program (proc(5), stat).
-// The program is asked for with signal 0 afterwards, so that what was read is not
-// that of another process with the same number.
-func usage(w *workers.Worker) (cpu time.Duration, rss int64, ok bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.PID()) + "/stat")
-	if err != nil || w.Signal(0) != nil {
-		return 0, 0, false
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-	if len(f) < 22 {
-		return 0, 0, false
-	}
-	utime, _ := strconv.ParseInt(f[11], 10, 64)
-	stime, _ := strconv.ParseInt(f[12], 10, 64)
-	pages, _ := strconv.ParseInt(f[21], 10, 64)
-	const clockTick = 10 * time.Millisecond // USER_HZ is 100 on every Linux architecture
-	return time.Duration(utime+stime) * clockTick, pages * int64(os.Getpagesize()), true
 }
 
 // A worker keeps so much of its command for those who ask, in bytes and in

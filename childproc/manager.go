@@ -81,6 +81,7 @@ type manager struct {
 	collected  collected
 	unready    unready
 	refused    uint64 // frames that were not understood
+	totals     totals
 	turns      *output.Turns
 	slack      slack.Slack // of starts and ends of workers
 }
@@ -306,6 +307,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 // notices.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
+	m.totals.paused += c.Paused()
 	if c.isNode() && !m.servesNodes() {
 		m.turn(heAlone, func() {})
 	}

@@ -154,6 +154,7 @@ func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*program)
 	p.started = time.Now().UnixMilli()
 	m.slack.Happened()
+	m.totals.started++
 	m.logStarted(p)
 	p.awaitReady(m)
 	var what etf.Term
@@ -168,6 +169,7 @@ func (m *manager) Started(w *workers.Worker) {
 func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
 	m.logFailed(p, f)
+	m.totals.ended[endNotStarted]++
 	if p.life.state == stStarting {
 		p.step(m, evRefused, failureTerm(f))
 		return
@@ -207,6 +209,7 @@ func (m *manager) Continued(w *workers.Worker) {
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*program)
 	m.logEnded(p, e)
+	m.countEnd(p, e)
 	p.ends().exit = e
 	if p.ready != nil {
 		p.readyAtEnd(m)

@@ -7,6 +7,7 @@ import (
 	"erluv/childproc/order"
 	"erluv/loop"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 	"erluv/workers"
 )
 
@@ -22,6 +23,7 @@ type restart struct {
 	count   int             // restarts so far, of all
 	recent  []time.Duration // when the last ones were, at most most of them
 	doubled int             // since the program was stable last
+	asked   bool            // by a call: it is started again, whatever its end was
 }
 
 // wanted says whether an end is one after which to start again.
@@ -72,7 +74,15 @@ func (p *program) decide(m *manager, failed bool, what etf.Term) {
 // again says after which delay a program is started again, if its policy says so.
 func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) {
 	r := p.restart
-	if p.life.told || m.phase != serving || r == nil || !r.wanted(failed) {
+	if p.life.told || m.phase != serving || r == nil {
+		return 0, false
+	}
+	if r.asked {
+		r.asked = false
+		r.count++
+		return 0, true
+	}
+	if !r.wanted(failed) {
 		return 0, false
 	}
 	now := m.loop.Now()
@@ -80,6 +90,30 @@ func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) 
 		p.ends().reason = reasonIntensity
 	}
 	return delay, ok
+}
+
+// restartCall has a program started again that would be when it fails. It ends as with stop, at
+// once if it is a pause that it waits for, and is no failure that max_restarts counts.
+func (p *program) restartCall(m *manager, to caller, _ args) bool {
+	switch {
+	case p.restart == nil:
+		to.reply(gen.Error(etf.Atom("temporary")))
+		return true
+	case p.life.told || m.phase != serving:
+		to.reply(gen.Error(etf.Atom("stopping")))
+		return true
+	}
+	to.reply(etf.Atom("ok"))
+	switch p.life.state {
+	case stStarting, stDue, stRestarting: // it is being started
+	case stPaused:
+		p.restart.pause.Stop()
+		p.step(m, evWaited, nil)
+	default:
+		p.restart.asked = true
+		p.w.Stop()
+	}
+	return true
 }
 
 // hasWords says whether a worker has words that wait for room.

@@ -36,7 +36,7 @@ var every = []Message{
 	Lost{ID: 3, Text: "the node has closed the connection"},
 	Standing{Wish: WishStopped, Meta: "a;b=c"},
 	Host{
-		Standing: Standing{Wish: WishStandby, Meta: "d"}, OnlyClasses: true, MaxKillTimeoutMS: 5000, Limits: Limits{PIDs: 1},
+		Standing: Standing{Wish: WishStandby, Meta: "d"}, Crashes: 6, OnlyClasses: true, MaxKillTimeoutMS: 5000, Limits: Limits{PIDs: 1},
 		Disks: []string{"/", "/srv"},
 		Classes: []Class{
 			{Name: "a", Command: []string{"/bin/true"}},

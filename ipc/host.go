@@ -6,6 +6,7 @@ import "fmt"
 // which bounds. It follows the Start.
 type Host struct {
 	Standing         Standing
+	Crashes          uint32   // of children before, since main has started
 	OnlyClasses      bool     // nothing but the classes may be started
 	MaxKillTimeoutMS uint32   // longer ones are cut; 0: none is
 	Limits           Limits   // of each program; those that are 0 have no bound
@@ -61,6 +62,7 @@ func readStanding(r *reader) Standing {
 
 func (m Host) write(w *writer) {
 	m.Standing.write(w)
+	w.u32(m.Crashes)
 	w.bool(m.OnlyClasses)
 	w.u32(m.MaxKillTimeoutMS)
 	m.Limits.write(w)
@@ -72,7 +74,7 @@ func (m Host) write(w *writer) {
 }
 
 func readHost(r *reader) Host {
-	m := Host{Standing: readStanding(r), OnlyClasses: r.bool(), MaxKillTimeoutMS: r.u32(), Limits: readLimits(r), Disks: r.strs()}
+	m := Host{Standing: readStanding(r), Crashes: r.u32(), OnlyClasses: r.bool(), MaxKillTimeoutMS: r.u32(), Limits: readLimits(r), Disks: r.strs()}
 	for n := r.u8(); n > 0 && r.err == nil; n-- {
 		m.Classes = append(m.Classes, readClass(r))
 	}

@@ -77,18 +77,23 @@ func (h *Host) items() []Item {
 		run = "classes"
 	}
 	items := []Item{{"meta", h.Meta}, {"run", run}, {"classes", classes}, {"caps", h.Caps.items()}}
-	var load, memory any
+	load, memory := h.used()
+	disks := []any{}
+	for _, d := range h.Disks {
+		disks = append(disks, []Item{{"path", d.Path}, {"total", unless(d.Unknown, d.Total)}, {"available", unless(d.Unknown, d.Available)}})
+	}
+	return append(items, Item{"load", load}, Item{"memory", memory}, Item{"disks", disks})
+}
+
+// used are load and memory.
+func (h *Host) used() (load, memory any) {
 	if l := h.Load; l != nil {
 		load = []Item{{"avg1", l.Avg1}, {"avg5", l.Avg5}, {"avg15", l.Avg15}, {"cpus", int64(l.CPUs)}}
 	}
 	if m := h.Memory; m != nil {
 		memory = []Item{{"total", m.Total}, {"available", m.Available}, {"limit", unless(m.Limit == 0, m.Limit)}}
 	}
-	disks := []any{}
-	for _, d := range h.Disks {
-		disks = append(disks, []Item{{"path", d.Path}, {"total", unless(d.Unknown, d.Total)}, {"available", unless(d.Unknown, d.Available)}})
-	}
-	return append(items, Item{"load", load}, Item{"memory", memory}, Item{"disks", disks})
+	return load, memory
 }
 
 func (c Caps) items() []Item {

@@ -164,13 +164,6 @@ func (d *Detail) items() []Item {
 	if d.Ready != nil {
 		items = append(items, Item{"ready", d.Ready.Is}, Item{"status", d.Ready.Status})
 	}
-	var cpu, rss any
-	if d.CPU != nil {
-		cpu = d.CPU.Milliseconds()
-	}
-	if d.RSS != nil {
-		rss = *d.RSS
-	}
 	further := Numbered{}
 	for _, s := range d.Further {
 		further = append(further, struct {
@@ -178,12 +171,13 @@ func (d *Detail) items() []Item {
 			Items []Item
 		}{int64(s.No), s.items()})
 	}
-	return append(append(items, whose(d.Name, d.Owner, d.Detached)...), []Item{
+	items = append(append(items, whose(d.Name, d.Owner, d.Detached)...), []Item{
 		{"lost", d.Lost.value()},
+		{"restart", Word(d.Restart)},
 		{"packet", d.Packet.value()},
 		{"active", d.Active.value()},
-		{"cpu", cpu},
-		{"rss", rss},
+	}...)
+	return append(append(items, used(d.CPU, d.RSS)...), []Item{
 		{"cgroup", d.Counted.items()},
 		{"stdin", d.Stdin.items()},
 		{"stdout", d.Stdout.items()},
@@ -195,14 +189,18 @@ func (d *Detail) items() []Item {
 // whose is what every process of ours tells. Without a name it is [], as in
 // erlang:process_info(Pid, registered_name).
 func whose(name string, owner Process, detached bool) []Item {
-	var called, owned any = Word(name), owner
-	if name == "" {
-		called = []any{}
-	}
+	var owned any = owner
 	if owner == (Process{}) {
 		owned = Word("none")
 	}
-	return []Item{{"name", called}, {"owner", owned}, {"detached", detached}}
+	return []Item{{"name", called(name)}, {"owner", owned}, {"detached", detached}}
+}
+
+func called(name string) any {
+	if name == "" {
+		return []any{}
+	}
+	return Word(name)
 }
 
 func (l *Lost) value() any {

@@ -102,7 +102,8 @@ type Detail struct {
 	Name     string // "": none
 	Owner    Process
 	Detached bool
-	Lost     *Lost // nil: the owner's node is there, as far as is known
+	Lost     *Lost  // nil: the owner's node is there, as far as is known
+	Restart  string // temporary, transient or permanent
 	Packet   Packet
 	Active   Active
 	CPU      *time.Duration // of all its threads; nil: it does not run

@@ -41,7 +41,7 @@ func filled() *Snapshot {
 				Worker: Process{Node: "erluv_1@h", ID: 1, Serial: 2, Creation: 3}, ID: "nightly", Class: "backup", Caller: owner, PID: 44, Command: []string{"/bin/a\"b\\", "x y\x1b[2J\n\xff"},
 				User: "nobody", State: "running", Started: time.UnixMilli(1234), Restarts: 3,
 				Detail: &Detail{
-					Ready: &Ready{true, "fine"}, Name: "web", Owner: owner, Packet: Packet{Max: 100}, Active: Active{Count: 5},
+					Ready: &Ready{true, "fine"}, Name: "web", Owner: owner, Restart: "transient", Packet: Packet{Max: 100}, Active: Active{Count: 5},
 					CPU: &cpu, RSS: &rss, Counted: Counted{Memory: 10, MemoryPeak: 20, OOMKills: -1, Processes: 1, CPU: -1},
 					Stdin:  Stream{Open: true, Bytes: 1, Waiting: &waiting},
 					Stdout: Stream{No: 1, Open: true, Bytes: 30, Output: true, Held: &Held{owner, 100, 2, time.Second, 0}},
@@ -57,12 +57,24 @@ func filled() *Snapshot {
 	}
 }
 
+func figures() *Figures {
+	cpu, rss := time.Second, int64(4096)
+	s := filled()
+	return &Figures{
+		Uptime: time.Second, Status: "ready", Nodes: 1, Programs: 2, MaxWorkers: 10, States: []Count{{"running", 2}}, Newest: 7,
+		Started: 3, Ended: []Count{{"normal", 1}}, Output: 100, Paused: time.Minute, Crashes: 1,
+		Roles: []Role{{"main", 1, &cpu, &rss}, {"child", 2, nil, nil}}, Load: s.Node.Host.Load, Memory: s.Node.Host.Memory,
+		New:      []New{{s.Programs[1], "", "temporary"}, {s.Programs[1], "web", "permanent"}},
+		Measured: []Measured{{Worker: s.Programs[0].Worker, PID: 44, State: "running", CPU: &cpu, RSS: &rss, Output: 5, Held: true}},
+	}
+}
+
 // all are the items of a snapshot, of each kind.
 func all(s *Snapshot) map[string][]Item {
 	return map[string][]Item{
 		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
 		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
-		"class": Class{Name: "backup", Command: []string{"/bin/x"}, User: "nobody", Max: 2}.Items(), "watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
+		"figures": figures().Items(), "class": Class{Name: "backup", Command: []string{"/bin/x"}, User: "nobody", Max: 2}.Items(), "watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
 	}
 }
 
@@ -81,7 +93,7 @@ func TestTerms(t *testing.T) {
 		"os_pid", int64(44), "cmd", etf.List{etf.Binary("/bin/a\"b\\"), etf.Binary("x y\x1b[2J\n\xff")}, "user", etf.Binary("nobody"),
 		"state", atom("running"), "started", int64(1234), "restarts", int64(3),
 		"id", etf.Binary("nightly"), "class", etf.Binary("backup"), "caller", pid, "ready", atom("true"), "status", etf.Binary("fine"),
-		"name", atom("web"), "owner", pid, "detached", atom("false"), "lost", atom("false"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
+		"name", atom("web"), "owner", pid, "detached", atom("false"), "lost", atom("false"), "restart", atom("transient"), "packet", etf.Tuple{atom("line"), int64(100)}, "active", int64(5),
 		"cpu", int64(1500), "rss", int64(4096), "cgroup", m("memory", int64(10), "memory_peak", int64(20), "pids", int64(1)),
 		"stdin", m("open", atom("true"), "bytes", int64(1), "waiting", int64(7)),
 		"stdout", m("open", atom("true"), "bytes", int64(30),

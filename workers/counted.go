@@ -21,6 +21,11 @@ type Counted struct {
 	CPU                int64 // milliseconds
 }
 
+// Memory is the first of them alone.
+func (w *Worker) Memory() int64 {
+	return number(w.groupFile(ipc.LimitMemory, "memory.usage_in_bytes", "memory.current"))
+}
+
 // Counted reads it.
 func (w *Worker) Counted() Counted {
 	cpu := line(textOf(w.starter.limited.leaves, w.proc.leaf, "cpu.stat"), "usage_usec")
@@ -28,7 +33,7 @@ func (w *Worker) Counted() Counted {
 		cpu /= 1000
 	}
 	return Counted{
-		Memory:     number(w.groupFile(ipc.LimitMemory, "memory.usage_in_bytes", "memory.current")),
+		Memory:     w.Memory(),
 		MemoryPeak: number(w.groupFile(ipc.LimitMemory, "memory.max_usage_in_bytes", "memory.peak")),
 		OOMKills:   line(w.groupFile(ipc.LimitMemory, "memory.oom_control", "memory.events"), "oom_kill"),
 		Processes:  number(w.groupFile(ipc.LimitPIDs, "pids.current", "pids.current")),

@@ -17,6 +17,8 @@ const (
 	Permanent             // always
 )
 
+func (w When) String() string { return [...]string{"temporary", "transient", "permanent"}[w] }
+
 // Restart says whether and when a program is started again.
 type Restart struct {
 	When     When

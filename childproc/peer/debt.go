@@ -68,6 +68,9 @@ func (d *Debt) room() int {
 
 // be says whether the stream waits for this receiver, or goes on without it.
 func (d *Debt) be(held, passed bool) {
+	if before, now := d.held && !d.passed, held && !passed; before != now && !d.box.over {
+		d.box.post.pauses(now)
+	}
 	if d.held || d.passed {
 		d.box.held--
 	}

@@ -26,6 +26,34 @@ type flows struct {
 	look   etf.List // see lookAt
 	spec   etf.Term
 	warned bool // of a node that does not tell how long a queue is
+	paused paused
+}
+
+// paused is how long streams have waited for receivers, added up: two that wait for a second are
+// two seconds.
+type paused struct {
+	now   int // how many wait
+	until time.Duration
+	sum   time.Duration // up to then
+}
+
+func (p *paused) at(now time.Duration) time.Duration {
+	p.sum += time.Duration(p.now) * (now - p.until)
+	p.until = now
+	return p.sum
+}
+
+// Paused is how long streams have waited for receivers on the node, added up.
+func (c *Peer) Paused() time.Duration { return c.flows.paused.at(c.loop.Now()) }
+
+// pauses: see post.
+func (c *Peer) pauses(on bool) {
+	c.flows.paused.at(c.loop.Now())
+	if on {
+		c.flows.paused.now++
+	} else {
+		c.flows.paused.now--
+	}
 }
 
 // receiver is a mailbox with its timer.
@@ -124,7 +152,9 @@ func (f *flows) forget() {
 }
 
 // end lets all streams go on: there is no such node any more. The host resumes them.
-func (f *flows) end() {
+func (f *flows) end(now time.Duration) {
+	f.paused.at(now)
+	f.paused.now = 0
 	for _, r := range f.all {
 		r.over = true
 		r.timer.Stop()

@@ -85,6 +85,7 @@ type post interface {
 	resume(d *Debt)                        // the stream may go on
 	regain(d *Debt, lost int)              // so many bytes were not sent to the receiver, which takes again
 	linger(d *Debt)                        // the stream is held for long
+	pauses(on bool)                        // a stream waits for the receiver, or does no more
 }
 
 type mailbox struct {

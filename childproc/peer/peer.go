@@ -354,7 +354,7 @@ func (c *Peer) end(err error) {
 		c.empty()
 		return
 	}
-	c.flows.end()
+	c.flows.end(c.loop.Now())
 	c.forgetFarewells()
 	c.host.Lost(err)
 }

@@ -171,6 +171,7 @@ func (c *Crew) Kill() {
 
 // Fall kills the child and ends the conversations: the spawner ends its programs.
 func (c *Crew) Fall() {
+	c.serveWith.host.fell()
 	c.child.kill()
 	c.End()
 }

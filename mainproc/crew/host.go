@@ -19,6 +19,13 @@ func (h *host) told() ipc.Host {
 	return h.is
 }
 
+// fell counts a crash.
+func (h *host) fell() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.is.Crashes++
+}
+
 // stands keeps what the child has said.
 func (h *host) stands(s ipc.Standing) {
 	h.mu.Lock()

@@ -11,7 +11,8 @@ import (
 func TestHostIsKept(t *testing.T) {
 	h := &host{is: ipc.Host{OnlyClasses: true, Standing: ipc.Standing{Meta: "a"}}}
 	h.stands(ipc.Standing{Wish: ipc.WishStandby, Meta: "b"})
-	if got := h.told(); got.Standing != (ipc.Standing{Wish: ipc.WishStandby, Meta: "b"}) || !got.OnlyClasses {
+	h.fell()
+	if got := h.told(); got.Crashes != 1 || got.Standing != (ipc.Standing{Wish: ipc.WishStandby, Meta: "b"}) || !got.OnlyClasses {
 		t.Errorf("%+v", got)
 	}
 }

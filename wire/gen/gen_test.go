@@ -81,6 +81,14 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestFewRights(t *testing.T) {
+	for name, want := range map[etf.Atom][2]bool{"look_1@control": {true, false}, "tend_1@control": {false, true}, "erluv_1@control": {}, "": {}} {
+		if got := [2]bool{gen.Looks(name), gen.Tends(name)}; got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestIsAtom(t *testing.T) {
 	old := etf.Raw{100, 0, 6, 'n', 'o', 'r', 'm', 'a', 'l'} // ATOM_EXT, of before UTF-8
 	if !gen.IsAtom(old, gen.Normal) || !gen.IsAtom(gen.Normal, gen.Normal) {

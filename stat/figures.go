@@ -1,0 +1,127 @@
+package stat
+
+import "time"
+
+// Figures are what the request figures answers, to those who look again and again: what is new,
+// what changes, and sums.
+type Figures struct {
+	Uptime     time.Duration
+	Status     string
+	Nodes      int // connections to nodes
+	Programs   int
+	MaxWorkers int
+	States     []Count // of programs, by the names of their states
+	Newest     int64   // the number of the newest program that is told of, New or known
+
+	// Since the child has started.
+	Started uint64
+	Ended   []Count // by the reason
+	Output  uint64  // bytes that were read from programs
+	Paused  time.Duration
+
+	Crashes uint64 // of children, since main has started
+
+	Roles    []Role
+	Load     *Load
+	Memory   *Memory
+	New      []New
+	Measured []Measured
+}
+
+// Count is how many there are of something.
+type Count struct {
+	Name string
+	N    uint64
+}
+
+// Role is a process of erluv's own. CPU and RSS are nil: they cannot be read.
+type Role struct {
+	Name string
+	PID  int
+	CPU  *time.Duration
+	RSS  *int64
+}
+
+// New is what does not change of a program, and what is known of it at no cost.
+type New struct {
+	Program
+	Name    string // "": none
+	Restart string // temporary, transient or permanent
+}
+
+// Measured is what changes of a program.
+type Measured struct {
+	Worker   Process
+	PID      int
+	State    string
+	Started  time.Time
+	Restarts int
+	CPU      *time.Duration // nil: it does not run
+	RSS      *int64         // bytes, of all that it has started where that is counted
+	Output   uint64         // bytes that were read from this run
+	Held     bool           // it waits for a receiver of its output
+}
+
+// Items is what the request figures answers.
+func (f *Figures) Items() []Item {
+	host := Host{Load: f.Load, Memory: f.Memory}
+	load, memory := host.used()
+	roles, added, measured := []any{}, []any{}, []any{}
+	for _, r := range f.Roles {
+		roles = append(roles, append([]Item{{"role", Word(r.Name)}, {"os_pid", int64(r.PID)}}, used(r.CPU, r.RSS)...))
+	}
+	for i := range f.New {
+		n := &f.New[i]
+		added = append(added, append(n.Program.Items(), Item{"worker", n.Worker}, Item{"name", called(n.Name)}, Item{"restart", Word(n.Restart)}))
+	}
+	for _, m := range f.Measured {
+		measured = append(measured, append([]Item{
+			{"worker", m.Worker},
+			{"os_pid", int64(m.PID)},
+			{"state", Word(m.State)},
+			{"started", millis(m.Started)},
+			{"restarts", int64(m.Restarts)},
+			{"output", int64(m.Output)},
+			{"held", m.Held},
+		}, used(m.CPU, m.RSS)...))
+	}
+	return []Item{
+		{"uptime", f.Uptime.Milliseconds()},
+		{"status", Word(f.Status)},
+		{"nodes", int64(f.Nodes)},
+		{"programs", int64(f.Programs)},
+		{"max_workers", int64(f.MaxWorkers)},
+		{"states", counts(f.States)},
+		{"started", int64(f.Started)},
+		{"ended", counts(f.Ended)},
+		{"output", int64(f.Output)},
+		{"paused", f.Paused.Milliseconds()},
+		{"crashes", int64(f.Crashes)},
+		{"roles", roles},
+		{"load", load},
+		{"memory", memory},
+		{"newest", f.Newest},
+		{"new", added},
+		{"measured", measured},
+	}
+}
+
+func counts(list []Count) []Item {
+	items := make([]Item, len(list))
+	for i, c := range list {
+		items[i] = Item{c.Name, int64(c.N)}
+	}
+	return items
+}
+
+// used is what a process has used.
+func used(cpu *time.Duration, rss *int64) []Item {
+	var c, r any
+	if cpu != nil {
+		c = cpu.Milliseconds()
+	}
+	if rss != nil {
+		r = *rss
+	}
+	return []Item{{"cpu", c}, {"rss", r}}
+}
