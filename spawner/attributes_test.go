@@ -20,6 +20,9 @@ func TestAttributes(t *testing.T) {
 	for !own.IsSet(cpu) {
 		cpu++
 	}
+	priority, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	must(t, err)
+	nice := fmt.Sprint(20 - priority) // as getpriority(2) counts
 	plain := inheritedFiles()
 	oom, err := os.ReadFile("/proc/self/oom_score_adj")
 	must(t, err)
@@ -37,9 +40,9 @@ func TestAttributes(t *testing.T) {
 		a      ipc.Attributes
 		want   string
 	}{
-		"nice":        {"nice", ipc.Attributes{SetNice: true, Nice: 7}, "7"},
-		"no nice":     {"nice", ipc.Attributes{}, "0"},
-		"zero nice":   {"nice", ipc.Attributes{Nice: 5}, "0"},
+		"nice":        {"nice", ipc.Attributes{SetNice: true, Nice: 19}, "19"},
+		"no nice":     {"nice", ipc.Attributes{}, nice},
+		"zero nice":   {"nice", ipc.Attributes{Nice: 5}, nice},
 		"umask":       {"umask", ipc.Attributes{Umask: 0o127}, "0127"},
 		"another":     {"umask", ipc.Attributes{Umask: 0o22}, "0022"},
 		"files":       {"echo $(ulimit -Sn) $(ulimit -Hn)", ipc.Attributes{Rlimits: []ipc.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: 50, Hard: 60}}}, "50 60"},
@@ -50,7 +53,7 @@ func TestAttributes(t *testing.T) {
 		"plain oom":   {"cat /proc/self/oom_score_adj", ipc.Attributes{}, strings.TrimSpace(string(oom))},
 		"a session":   {"set -- $(cat /proc/$$/stat); [ $5 = $$ ] && [ $6 = $$ ] && echo of its own", ipc.Attributes{}, "of its own"},
 		"no session":  {"set -- $(cat /proc/$$/stat); [ $5 = $$ ] && [ $6 != $$ ] && echo none", ipc.Attributes{NoSession: true}, "none"},
-		"all":         {"nice; umask; ulimit -c", ipc.Attributes{SetNice: true, Nice: 3, Umask: 0o77, CPUs: []uint16{uint16(cpu)}, Rlimits: []ipc.Rlimit{{Resource: unix.RLIMIT_CORE}}}, "3\n0077\n0"},
+		"all":         {"nice; umask; ulimit -c", ipc.Attributes{SetNice: true, Nice: 18, Umask: 0o77, CPUs: []uint16{uint16(cpu)}, Rlimits: []ipc.Rlimit{{Resource: unix.RLIMIT_CORE}}}, "18\n0077\n0"},
 		"a terminal":  {"tty <&0 >/dev/null && stty size <&0", ipc.Attributes{}, "7 11"},
 		"environment": {"env | sort", ipc.Attributes{}, "A=1\nB=\nPWD=/"},
 	} {

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -21,10 +23,14 @@ func bothWays(opts string) map[string]string {
 //erluv:users
 func TestAttributes(t *testing.T) {
 	e := common(t)
+	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct{ cmd, opts, want string }{
-		"nice":          {`"nice"`, `#{nice => 5}`, `<<"5\n">>`},
+		"nice":          {`"nice"`, `#{nice => 19}`, `<<"19\n">>`},
 		"umask":         {`"umask"`, `#{umask => 8#027}`, `<<"0027\n">>`},
-		"by default":    {`"umask; nice"`, `#{}`, `<<"0022\n0\n">>`},
+		"by default":    {`"umask; nice"`, `#{}`, fmt.Sprintf(`<<"0022\n%d\n">>`, 20-priority)},
 		"processors":    {`"grep -c ^Cpus_allowed_list:.0$ /proc/self/status"`, `#{cpus => [0]}`, `<<"1\n">>`},
 		"oom_score_adj": {`"cat /proc/self/oom_score_adj"`, `#{oom_score_adj => 1000}`, `<<"1000\n">>`},
 		"one limit":     {`"ulimit -Sn; ulimit -Hn"`, `#{rlimits => #{nofile => {100, 200}}}`, `<<"100\n200\n">>`},
@@ -54,10 +60,10 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 		"no such processor":     {`["true"]`, `#{cpus => [0, 1023]}`, "{cpus,einval}"},
 		"more descriptors":      {`["true"]`, `#{rlimits => #{nofile => 1 bsl 40}}`, "{rlimits,eperm}"},
 		"never to be killed":    {`["true"]`, `#{oom_score_adj => -1000}`, "{oom_score_adj,eacces}"},
-		"no such program":       {`["no_such_program"]`, `#{nice => 1}`, "enoent"},
-		"no such file":          {`["/no/such"]`, `#{nice => 1}`, "enoent"},
+		"no such program":       {`["no_such_program"]`, `#{nice => 19}`, "enoent"},
+		"no such file":          {`["/no/such"]`, `#{nice => 19}`, "enoent"},
 		"no program":            {`["/etc/passwd"]`, `#{cpus => [0]}`, "eacces"},
-		"a long argument":       {`["true", binary:copy(<<"x">>, 200000)]`, `#{nice => 1}`, "e2big"},
+		"a long argument":       {`["true", binary:copy(<<"x">>, 200000)]`, `#{nice => 19}`, "e2big"},
 		"bad":                   {`["true"]`, `#{nice => 20}`, `{bad_option,nice,<<"must be a number from -20 to 19">>}`},
 	} {
 		for way, opts := range bothWays(tc.opts) {

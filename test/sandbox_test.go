@@ -180,7 +180,7 @@ func TestKernels(t *testing.T) {
 					T = e2e:start(E, ["/bin/sh", "-c", "trap '' HUP; echo err; exec sleep 1000"], #{pty => #{opost => 0}}),
 					ok = e2e:said(T, stdout, <<"err\n">>), {ok, X} = e2e:call(T, stop), {<<"err\n">>, X}
 				end,
-				N = e2e:start(E, "echo ready; (sleep 1000 & sleep 1000)", #{nice => 3, rlimits => #{core => 0}}), ok = e2e:ready(N),
+				N = e2e:start(E, "echo ready; (sleep 1000 & sleep 1000)", #{nice => 19, rlimits => #{core => 0}}), ok = e2e:ready(N),
 				#{os_pid := Pid} = e2e:call(N, info), true = is_integer(Pid),
 				ok = e2e:call(N, {signal, group, sigcont}),
 				{ok, {signal, sigterm}} = e2e:call(N, stop),

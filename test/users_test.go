@@ -157,7 +157,7 @@ func TestUsersSurroundings(t *testing.T) {
 		`O(["env"], #{login => true, env => #{"HOME" => "/h"}})`:                      `<<"HOME=/h\nUSER=games\nLOGNAME=games\nSHELL=/usr/sbin/nologin\n">>`,
 		`{ok, #{stdout := Env}} = e2e:call(E, {run, ["env"], #{login => true}}), Env`: loginOf(t, "nobody"),
 		// What is set before the exec.
-		`O("ulimit -n; nice; grep Cpus_allowed_list /proc/self/status; umask", #{rlimits => #{nofile => 99}, nice => 3, cpus => [0], umask => 8#77})`:                                                 `<<"99\n3\nCpus_allowed_list:\t0\n0077\n">>`,
+		`O("ulimit -n; nice; grep Cpus_allowed_list /proc/self/status; umask", #{rlimits => #{nofile => 99}, nice => 19, cpus => [0], umask => 8#77})`:                                                `<<"99\n19\nCpus_allowed_list:\t0\n0077\n">>`,
 		`e2e:call(E, {spawn, ["true"], #{user => games, nice => -5}})`:                                                                                                                                `{error,{nice,eacces}}`,
 		`O("cat /etc/hostname 2>/dev/null || echo none; echo x >" ++ Dir ++ "/new; cat " ++ Dir ++ "/new", #{sandbox => #{write => [Dir, "/dev/null"], exec => ["/bin", "/usr", "/lib", "/lib64"]}})`: `<<"none\nx\n">>`,
 		// Ready in each way.
