@@ -4,7 +4,7 @@
 // It is for commands that look at a node and leave again. What serves a node is childproc.
 // It opens no connection and looks nothing up: it is given one, which it owns from then on. Two
 // goroutines have it until Close: one reads, one writes and keeps the ticks. Nothing is queued:
-// who sends waits until the peer has taken it, as far as the context allows, and what comes for
+// who sends waits until the writer has taken it, as far as the context allows, and what comes for
 // the process is read when the last was taken.
 package client
 
@@ -27,6 +27,9 @@ const (
 	MaxMessage  = 64 << 20 // bytes of one message
 	MaxElements = 1 << 20  // of the tuples, lists and maps in it: 48 MiB
 )
+
+// closeBound is how long Close waits for the last frame to be written.
+const closeBound = time.Second
 
 // ErrClosed says that Close was called.
 var ErrClosed = errors.New("the connection was closed")
@@ -117,8 +120,13 @@ func (c *Client) Err() error {
 	}
 }
 
-// Close ends the connection and waits for what runs on it, deliver too.
+// Close ends the connection and waits for what runs on it, deliver too. A frame that the writer
+// has taken is written first, if the peer takes it within closeBound.
 func (c *Client) Close() {
+	// The writer takes the next one, of no bytes, when the last is written.
+	ctx, cancel := context.WithTimeout(context.Background(), closeBound)
+	_ = c.put(ctx, nil)
+	cancel()
 	c.end(ErrClosed)
 	c.group.Wait()
 }

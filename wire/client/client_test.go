@@ -374,6 +374,29 @@ func TestStuck(t *testing.T) {
 	})
 }
 
+// TestClose: what was sent before is written, unless the node reads nothing.
+func TestClose(t *testing.T) {
+	for name, reads := range map[string]bool{"reads": true, "is stuck": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, n := dial(t, nil)
+				equal(t, "taken", c.Send(t.Context(), remote, ok), nil)
+				begin, closed := time.Now(), make(chan struct{})
+				go func() { c.Close(); close(closed) }()
+				synctest.Wait()
+				want := closeBound
+				if reads {
+					equal(t, "sent to", n.read().To, remote)
+					want = 0
+				}
+				<-closed
+				equal(t, "closed after", time.Since(begin), want)
+				equal(t, "why", c.Err(), ErrClosed)
+			})
+		})
+	}
+}
+
 // TestJunk: what ends the connection, and with which words.
 func TestJunk(t *testing.T) {
 	for want, bytes := range map[string][]byte{
