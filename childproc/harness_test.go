@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -179,7 +180,8 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	return nodes
 }
 
-// begins reads what a child sends first on a connection.
+// begins reads what a child sends first on a connection. Its net_ticktime is longer than any test:
+// this node never ticks.
 func (n *node) begins() {
 	n.t.Helper()
 	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
@@ -188,6 +190,8 @@ func (n *node) begins() {
 	for _, what := range []string{"the question for net_ticktime", "the wish for a larger buffer"} {
 		if m := n.recv(); m.Op != dist.RegSend || m.Name != "rex" {
 			n.t.Fatalf("instead of %s: %s", what, show(m))
+		} else if strings.HasSuffix(what, "net_ticktime") {
+			n.toPid(m.From, etf.Tuple{etf.Atom("rex"), int64(time.Hour / time.Second)})
 		}
 	}
 }

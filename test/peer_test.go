@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -152,6 +153,11 @@ func (p *peer) read() {
 		if p.err = dist.Parse(frame, &m); p.err != nil {
 			return
 		}
+		if m.Op == dist.RegSend && m.Name == "rex" && bytes.Contains(m.Payload, []byte("get_net_ticktime")) {
+			if p.err = p.patient(m.From); p.err != nil {
+				return
+			}
+		}
 		if m.Op == dist.Send && m.To == p.self {
 			p.heard.Add(1)
 		}
@@ -162,6 +168,16 @@ func (p *peer) read() {
 			}
 		}
 	}
+}
+
+// patient answers that net_ticktime is longer than any test: we never tick.
+func (p *peer) patient(asked etf.Pid) error {
+	b, err := etf.AppendTerm(dist.BeginSend(nil, asked), etf.Tuple{etf.Atom("rex"), int64(time.Hour / time.Second)})
+	if err != nil {
+		return err
+	}
+	_, err = p.conn.Write(dist.End(b, 0))
+	return err
 }
 
 // send writes bytes to the connection.
