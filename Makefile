@@ -15,10 +15,15 @@ FUZZTIME ?= 10s
 CHAOSTIME ?= 30m
 BENCH_COUNT ?= 10
 SHARE ?= 100
+# The parts of e2e-25, each a suite: test/suites_test.go says which test is in which.
+PARTS := 1 2 3
+E2E_25 := $(PARTS:%=e2e-25-%)
+.PHONY: $(E2E_25)
+
 # In the order in which they begin, the longest first; so many run beside each other.
 # Most of a suite is waiting, and each has a user of its own (test/deps makes them), as the
 # kernel counts processes and pages of pipes by user.
-SUITES := e2e-25 unit-counts unit e2e-25-user unit-mainproc e2e-27 e2e-29 \
+SUITES := $(E2E_25) unit e2e-25-user unit-counts unit-mainproc e2e-27 e2e-29 \
 	elixir-25 erlang-25 erlang-27 erlang-29 elixir-27 elixir-29 elixir-25-user erlang-25-user
 LANES ?= 4
 
@@ -99,8 +104,12 @@ e2e: e2e-25 e2e-25-user e2e-27 e2e-29
 suite = @ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_ERL=$(3) $(2) \
 	build/tally run build/results/$(1) go test -json -count=1 -timeout 80m $(4) ./test
 
-e2e-25: deps build build/tally
-	$(call suite,$@,ERLUV_TEST_AS=root,$$(command -v erl),-race)
+e2e-25: $(E2E_25)
+
+e2e-25-2: of := erluv-test-9
+e2e-25-3: of := erluv-test-10
+$(E2E_25): e2e-25-%: deps build build/tally
+	$(call suite,$@,ERLUV_TEST_AS=root ERLUV_TEST_USER=$(of) ERLUV_TEST_PART=$*/$(words $(PARTS)),$$(command -v erl),-race)
 
 # What differs for an ordinary user, and between releases: see test/suites_test.go.
 e2e-25-user: deps build build/tally

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
-	if err := onlyDeclared(); err != nil {
+	if err := narrow(); err != nil {
 		return 0, err
 	}
 	// What a test leaves behind becomes our child, and cannot hide.

@@ -6,10 +6,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"hash/fnv"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,30 +27,45 @@ var directives = map[string]string{
 
 const directive = "//erluv:"
 
-// onlyDeclared narrows the run to the tests with the directive that ERLUV_TEST_ONLY names.
-func onlyDeclared() error {
-	word := os.Getenv("ERLUV_TEST_ONLY")
-	if word == "" || inVersion1 {
+// narrow narrows the run to the tests with the directive that ERLUV_TEST_ONLY names, and to those
+// of the part that ERLUV_TEST_PART names: 2/3 is the second of three.
+func narrow() error {
+	word, part := os.Getenv("ERLUV_TEST_ONLY"), os.Getenv("ERLUV_TEST_PART")
+	if word == "" && part == "" || inVersion1 {
 		return nil
 	}
-	if directives[word] == "" {
+	if word != "" && directives[word] == "" {
 		return fmt.Errorf("ERLUV_TEST_ONLY=%q is none of %q", word, slices.Sorted(maps.Keys(directives)))
+	}
+	which, of := 1, 1
+	if part != "" {
+		if n, err := fmt.Sscanf(part+" ", "%d/%d ", &which, &of); n != 2 || err != nil || which < 1 || which > of {
+			return fmt.Errorf("ERLUV_TEST_PART=%q is no part, as 2/3 is", part)
+		}
 	}
 	all, err := readTests()
 	if err != nil {
 		return err
 	}
-	var names []string
+	names := chosen(all, word, which, of)
+	if len(names) == 0 {
+		return fmt.Errorf("no test has %s%s in part %d of %d", directive, word, which, of)
+	}
+	return flag.Set("test.run", "^("+strings.Join(names, "|")+")$")
+}
+
+// chosen are the tests with a directive, or all, that are in one of so many parts. The part of a
+// test depends on its name alone, so one that is added moves no other.
+func chosen(all map[string]function, word string, part, of int) (names []string) {
 	for name, f := range all {
-		if slices.Contains(f.words, word) {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(name))
+		if f.isTest(name) && (word == "" || slices.Contains(f.words, word)) && int(h.Sum32()%uint32(of)) == part-1 {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
-	if len(names) == 0 {
-		return fmt.Errorf("no test has %s%s", directive, word)
-	}
-	return flag.Set("test.run", "^("+strings.Join(names, "|")+")$")
+	return names
 }
 
 // function is a function of this package.
@@ -55,6 +73,11 @@ type function struct {
 	file  string
 	words []string        // of its directives
 	uses  map[string]bool // every identifier in it
+}
+
+// isTest says whether a function of this name is one that go test runs.
+func (function) isTest(name string) bool {
+	return strings.HasPrefix(name, "Test") && name != "TestMain"
 }
 
 // readTests reads the functions of this package from their source.
@@ -114,7 +137,7 @@ func TestDirectives(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, f := range all {
-		isTest := strings.HasPrefix(name, "Test") && name != "TestMain"
+		isTest := f.isTest(name)
 		for _, word := range f.words {
 			if !isTest || directives[word] == "" {
 				t.Errorf("%s: %s has %s%s: only tests have directives, of %q",
@@ -133,6 +156,34 @@ func TestDirectives(t *testing.T) {
 		if !strings.Contains(string(makefile), "ERLUV_TEST_ONLY="+word) {
 			t.Errorf("no suite of the Makefile runs the tests with %s%s", directive, word)
 		}
+	}
+}
+
+// TestParts holds that each test is in exactly one of the suites that e2e-25 consists of.
+func TestParts(t *testing.T) {
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^PARTS := ([0-9 ]+)$`).FindSubmatch(makefile)
+	if m == nil || !strings.Contains(string(makefile), "ERLUV_TEST_PART=$*/$(words $(PARTS))") {
+		t.Fatal("the Makefile has no PARTS, or does not run them")
+	}
+	parts := strings.Fields(string(m[1]))
+	all, err := readTests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run []string
+	for i, part := range parts {
+		if part != strconv.Itoa(i+1) {
+			t.Errorf("the parts of the Makefile are %q", parts)
+		}
+		run = append(run, chosen(all, "", i+1, len(parts))...)
+	}
+	slices.Sort(run)
+	if want := chosen(all, "", 1, 1); len(want) < 300 || !slices.Equal(run, want) {
+		t.Errorf("the parts run %q, the tests are %q", run, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/user"
@@ -39,6 +40,9 @@ func allowing(t *testing.T, n *node, users string, args ...string) *erluv {
 	return nil
 }
 
+// ownUser is the name of the user whom erluv runs programs as when no other is asked for.
+func ownUser() string { return cmp.Or(workerName, "nobody") }
+
 // idOf is the number of a user, and of the user's group.
 func idOf(t *testing.T, name string) (uid, gid int) {
 	t.Helper()
@@ -66,17 +70,17 @@ func TestUsers(t *testing.T) {
 	}
 	who := `"echo $(id -u) $(id -g) $(id -G); grep -E 'NoNewPrivs|CapBnd|CapEff' /proc/self/status | tr '\t\n' '  '"`
 	for opts, want := range map[string]string{
-		`#{}`:                                  fmt.Sprintf("%d %d %d", workerID, groupID, groupID),
-		`#{user => nobody}`:                    fmt.Sprintf("%d %d %d", workerID, groupID, groupID),
-		`#{user => "games"}`:                   "5 60 60",
-		`#{user => games}`:                     "5 60 60",
-		`#{user => 5, group => 60}`:            "5 60 60",
-		`#{user => <<"games">>, groups => []}`: "5 60 60",
+		`#{}`:                                                  fmt.Sprintf("%d %d %d", workerID, groupID, groupID),
+		`#{user => '` + ownUser() + `'}`:                       fmt.Sprintf("%d %d %d", workerID, groupID, groupID),
+		`#{user => "games"}`:                                   "5 60 60",
+		`#{user => games}`:                                     "5 60 60",
+		`#{user => 5, group => 60}`:                            "5 60 60",
+		`#{user => <<"games">>, groups => []}`:                 "5 60 60",
 		`#{user => games, groups => [video, "audio"]}`:         "5 60 60 29 44",
 		`#{user => games, group => games, groups => [29, 44]}`: "5 60 60 29 44",
-		`#{user => backup}`:                        "34 1 1",
-		`#{user => backup, group => <<"daemon">>}`: "34 1 1",
-		`#{user => 4711}`:                          "4711 4712 4712",
+		`#{user => backup}`:                                    "34 1 1",
+		`#{user => backup, group => <<"daemon">>}`:             "34 1 1",
+		`#{user => 4711}`:                                      "4711 4712 4712",
 	} {
 		e.expect(t, `{ok,<<"`+want+`">>}`, `
 			{ok, #{exit := {exit_status, 0}, stdout := Out}} = e2e:call(E, {run, `+who+`, `+opts+`}),
@@ -155,7 +159,7 @@ func TestUsersSurroundings(t *testing.T) {
 		// The environment is empty, unless it is asked for.
 		`O(["env"], #{env => #{"A" => "1"}})`:                                         `<<"A=1\n">>`,
 		`O(["env"], #{login => true, env => #{"HOME" => "/h"}})`:                      `<<"HOME=/h\nUSER=games\nLOGNAME=games\nSHELL=/usr/sbin/nologin\n">>`,
-		`{ok, #{stdout := Env}} = e2e:call(E, {run, ["env"], #{login => true}}), Env`: loginOf(t, "nobody"),
+		`{ok, #{stdout := Env}} = e2e:call(E, {run, ["env"], #{login => true}}), Env`: loginOf(t, ownUser()),
 		// What is set before the exec.
 		`O("ulimit -n; nice; grep Cpus_allowed_list /proc/self/status; umask", #{rlimits => #{nofile => 99}, nice => 19, cpus => [0], umask => 8#77})`:                                                `<<"99\n19\nCpus_allowed_list:\t0\n0077\n">>`,
 		`e2e:call(E, {spawn, ["true"], #{user => games, nice => -5}})`:                                                                                                                                `{error,{nice,eacces}}`,
@@ -275,7 +279,7 @@ func TestUsersSpawner(t *testing.T) {
 			end, ok`)
 		start := func(n int) {
 			t.Helper()
-			s.expect(t, "3", round(n, `[G_ , B_ , N_ ] = [Start(U) || U <- [games, backup, nobody]], length([G_ , B_ , N_ ])`))
+			s.expect(t, "3", round(n, `[G_ , B_ , N_ ] = [Start(U) || U <- [games, backup, '`+ownUser()+`']], length([G_ , B_ , N_ ])`))
 		}
 		start(1)
 		all := spawners(e.cmd.Process.Pid)
@@ -296,7 +300,7 @@ func TestUsersSpawner(t *testing.T) {
 		s.expect(t, `{[true,true],{ok,games}}`, `
 			{[is_map(e2e:call(W, info)) || W <- [B_1, N_1]], begin
 				{ok, #{stdout := Out}} = e2e:call(E, {run, "id -un", #{user => games}}), {ok, binary_to_atom(string:trim(Out))} end}`)
-		if now := spawners(e.cmd.Process.Pid); now[5] == all[5] || now[34] != all[34] || now[65534] != all[65534] {
+		if now := spawners(e.cmd.Process.Pid); now[5] == all[5] || now[34] != all[34] || now[int(workerID)] != all[int(workerID)] {
 			t.Errorf("the spawners were %v and are %v", all, now)
 		}
 		// The child dies: everybody's programs end, and another child has them all.
@@ -360,10 +364,10 @@ func TestUsersApart(t *testing.T) {
 	if len(targets) != 2+5+4 {
 		t.Errorf("there are %v", targets)
 	}
-	for _, user := range []string{"games", "backup", "nobody"} {
+	for _, user := range []string{"games", "backup", ownUser()} {
 		for name, pid := range targets {
 			script := fmt.Sprintf("kill -0 %[1]d || kill -9 %[1]d || kill -CONT %[1]d || cat /proc/%[1]d/environ || head -c 1 /proc/%[1]d/mem || ls /proc/%[1]d/fd/ || : </proc/%[1]d/fd/0", pid)
-			if got := e.eval(t, `{ok, #{exit := X}} = e2e:call(E, {run, Cmd, #{user => `+user+`}}), X`, bind{"Cmd": fmt.Sprintf("%q", script)}); got == "{exit_status,0}" {
+			if got := e.eval(t, `{ok, #{exit := X}} = e2e:call(E, {run, Cmd, #{user => '`+user+`'}}), X`, bind{"Cmd": fmt.Sprintf("%q", script)}); got == "{exit_status,0}" {
 				t.Errorf("%s reaches the %s", user, name)
 			}
 		}
