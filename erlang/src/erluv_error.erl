@@ -207,6 +207,7 @@ argument(host_status) -> "none of ready, standby and stopped";
 argument(meta) -> "neither {update, Text} nor {remove, Name}";
 argument(host) -> "not the name of a host";
 argument(filter) -> "neither a map with class, meta, node, status, version or via, nor a fun that takes a host";
+argument(id) -> "no id: it is text of 1 to 255 bytes, or an atom";
 argument(strategy) -> "neither least_loaded, spread nor random, nor a fun that takes hosts";
 argument(distribution) -> "neither local nor none";
 argument(options) -> "neither a map nor a list of options".

@@ -39,6 +39,10 @@
 -export([place/2]).
 -export([run/3]).
 -export([spawn/3]).
+-export([task/4]).
+-export([tasks/0]).
+-export([tasks/1]).
+-export([command/2]).
 -export([drain/2]).
 -export([set_status/2]).
 -export([call_all/2]).
@@ -51,6 +55,8 @@
 -export_type([filter/0]).
 -export_type([strategy/0]).
 -export_type([where/0]).
+-export_type([id/0]).
+-export_type([task/0]).
 -export_type([event/0]).
 
 -type options() ::
@@ -96,10 +102,17 @@
 -type where() :: node() | filter() | {filter(), strategy()}.
 %% One host, or one that is chosen, by default the `least_loaded'.
 
+-type id() :: erluv:text() | atom().
+%% The id of a task: text of 1 to 255 bytes. An atom is the text of its name.
+
+-type task() :: #{node := node(), worker := pid(), cmd := term(), id => binary(), class => binary()}.
+%% A program of a host, `worker' being what {@link spawn/3} has returned.
+
 -type event() ::
         {up | down | status, node(), host()}
         | {task_started, node(), pid(), #{atom() => term()}}
-        | {task_stopped, node(), pid(), Reason :: term()}.
+        | {task_stopped, node(), pid(), Reason :: term()}
+        | {task_conflict, Id :: binary(), [pid(), ...]}.
 
 %% @equiv start_link(#{})
 -spec start_link() -> {ok, pid()} | {error, term()}.
@@ -156,7 +169,7 @@ child_spec(Options) ->
 %% '''
 -spec nodes() -> [host()].
 nodes() ->
-    lists:sort(fun(#{node := A}, #{node := B}) -> A =< B end, erluv_fleet_server:hosts()).
+    lists:sort(fun(#{node := A}, #{node := B}) -> A =< B end, erluv_fleet_table:hosts()).
 
 %% @doc Those of which a filter holds.
 %%
@@ -236,7 +249,7 @@ run(Where, Cmd, Options) when is_map(Options); length(Options) >= 0 ->
     case taken(Where) of
         {ok, Node, Via, Ref} ->
             Answer = case Via =:= node() of
-                         true -> erluv:run(Node, Cmd, Options);
+                         true -> erluv_fleet_relay:counted_run(Node, Cmd, Options);
                          false -> at(Via, erluv_fleet_relay, run, [self(), Node, Cmd, Options])
                      end,
             ok = ended(Answer, Ref, Node),
@@ -273,7 +286,7 @@ spawn(Where, Cmd, Options) ->
 spawned(Node, Via, Ref, Cmd, Options) when Via =:= node() ->
     case erluv:spawn(Node, Cmd, Options) of
         {ok, Worker} = Ok ->
-            ok = erluv_fleet_server:began(Ref, Node, Worker, erluv_fleet_host:info(Cmd)),
+            ok = erluv_fleet_server:began(Ref, Node, Worker, erluv_fleet_host:info(Cmd, Options)),
             Ok;
         Error ->
             ok = ended(Error, Ref, Node),
@@ -283,6 +296,94 @@ spawned(Node, Via, Ref, Cmd, Options) ->
     Answer = at(Via, erluv_fleet_relay, start, [self(), Node, Cmd, Options]),
     ok = ended(Answer, Ref, Node),
     Answer.
+
+%% @doc Starts a task: a program as of {@link spawn/3}, with an id that no other program in the
+%% fleet has. The id is the option `id' of the program: it is free again when the program has ended.
+%%
+%% `{error, {already_started, Task}}': a program with this id runs. Control nodes that see each other
+%% never start the same id twice, and on one host it never runs twice. After a split both
+%% sides may have started one, on different hosts. Then both go on, and subscribers are
+%% sent `{task_conflict, Id, Tasks}' when the control nodes see each other again.
+%%
+%% ```
+%% Nightly = #{owner => none},
+%% {ok, W} = erluv_fleet:task("nightly", #{meta => #{group => g1}}, ["cat"], Nightly),
+%% {error, {already_started, W}} = erluv_fleet:task("nightly", {#{}, random}, ["cat"], Nightly),
+%% {ok, {signal, sigterm}} = erluv_fleet:command("nightly", stop).
+%% '''
+-spec task(id(), where(), erluv:cmd(), erluv:options()) -> {ok, pid()} | {error, term()}.
+task(Id, Where, Cmd, Options) when is_map(Options) ->
+    case erluv_fleet_task:id(Id) of
+        {ok, Text} -> erluv_fleet_task:start(Text, fun() -> counted(Where, Cmd, Options#{id => Text}) end);
+        error -> ?BADARG([Id, Where, Cmd, Options], #{1 => id})
+    end;
+task(Id, Where, Cmd, Options) when length(Options) >= 0 ->
+    task(Id, Where, Cmd, proplists:to_map(Options));
+task(Id, Where, Cmd, Options) ->
+    ?BADARG([Id, Where, Cmd, Options], #{4 => options}).
+
+%% Returns when the program is counted.
+counted(Where, Cmd, Options) ->
+    case spawn(Where, Cmd, Options) of
+        {ok, Worker} = Ok ->
+            ok = erluv_fleet_server:ran(node(Worker), Worker, erluv_fleet_host:info(Cmd, Options)),
+            Ok;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @equiv tasks(#{})
+-spec tasks() -> [task()].
+tasks() ->
+    tasks(#{}).
+
+%% @doc The programs that are counted on a host, or on all of which a filter holds.
+%%
+%% ```
+%% {ok, W} = erluv_fleet:task(watch, #{}, ["cat"], #{owner => none}),
+%% [#{node := Node, worker := W, id := <<"watch">>, cmd := [<<"cat">>]}] = erluv_fleet:tasks(),
+%% [_] = [Task || #{id := <<"watch">>} = Task <- erluv_fleet:tasks(Node)],
+%% {ok, _} = erluv_fleet:command(watch, stop).
+%% '''
+-spec tasks(node() | filter()) -> [task()].
+tasks(Node) when is_atom(Node) ->
+    erluv_fleet_server:tasks([Node]);
+tasks(Filter) ->
+    erluv_fleet_server:tasks(names(nodes(Filter))).
+
+%% @doc Asks a program of any host, from any control node: a task by its id, or any by its pid. The
+%% requests are those of a worker in erluv-protocol(7), as `{write, Data}', `{close, stdin}',
+%% `{signal, Signal}', `{resize, Rows, Columns}', `info' and `stop', and so are the answers.
+%%
+%% ```
+%% {ok, _} = erluv_fleet:task(sorter, #{}, ["sort"], #{packet => line}),
+%% ok = erluv_fleet:command(sorter, {write, "b\na\n"}),
+%% {error, enotty} = erluv_fleet:command(sorter, {resize, 24, 80}),
+%% ok = erluv_fleet:command(sorter, {signal, sigcont}),
+%% ok = erluv_fleet:command(sorter, {close, stdin}),
+%% receive {_, {stdout, <<"a\n">>}} -> ok end,
+%% {error, noproc} = erluv_fleet:command(no_such_task, {signal, sigterm}).
+%% '''
+-spec command(id() | pid(), Request :: term()) -> Answer :: term().
+command(Worker, Request) when is_pid(Worker) ->
+    asked(node(Worker), Worker, Request);
+command(Id, Request) ->
+    case erluv_fleet_task:id(Id) of
+        {ok, Text} ->
+            case erluv_fleet_table:with_id(Text) of
+                [{_, _, Task} | _] -> asked(node(Task), Task, Request);
+                [] -> {error, noproc}
+            end;
+        error ->
+            ?BADARG([Id, Request], #{1 => id})
+    end.
+
+%% A worker is reached through its control node; a process that stands for one is at a control node.
+asked(Node, Worker, Request) ->
+    case erluv_fleet_table:via(Node) of
+        {ok, Via} when Via =/= node() -> answer(at(Via, erluv_call, call, [Worker, Request]), Node);
+        _ -> answer(erluv_call:call(Worker, Request), Node)
+    end.
 
 taken(Node) when is_atom(Node) ->
     case erluv_fleet_server:take(Node, start) of
@@ -299,7 +400,7 @@ ended(_, Ref, _) -> erluv_fleet_server:release(Ref).
 
 answer({error, nodedown}, Node) -> {error, {unreachable, Node}};
 answer({error, noconnection}, Node) -> {error, {lost, Node}};
-answer({error, max_workers}, Node) -> {error, {full, #{Node => erluv_fleet_server:counted(Node)}}};
+answer({error, max_workers}, Node) -> {error, {full, #{Node => erluv_fleet_table:counted(Node)}}};
 answer(Answer, _) -> Answer.
 
 %% At another control node.
@@ -366,7 +467,7 @@ call_all(Filter, Request) ->
     [{Node, erpc:receive_response(Call)} || {Node, Call} <- Calls].
 
 call(Node, Request) ->
-    case erluv_fleet_server:via(Node) of
+    case erluv_fleet_table:via(Node) of
         {ok, Via} when Via =:= node() ->
             answer(erluv_fleet_server:asked(Node, Request), Node);
         {ok, Via} ->

@@ -9,7 +9,8 @@
 -export([start_link/2]).
 -export([event/2]).
 -export([look/1]).
--export([info/1]).
+-export([run_over/2]).
+-export([info/2]).
 
 -export([init/1]).
 -export([handle_call/3]).
@@ -51,12 +52,26 @@ event(Pid, Event) -> gen_server:cast(Pid, {event, Event}).
 -spec look(pid()) -> ok.
 look(Pid) -> gen_server:cast(Pid, look).
 
+%% @doc A run on this host has ended: its process is forgotten when no answer that has its program is
+%% looked at any more.
+-spec run_over(pid(), erluv_fleet_table:run()) -> ok.
+run_over(Pid, Run) -> gen_server:cast(Pid, {run_over, Run}).
+
 %% @doc What the host will say of a program that is started by this.
--spec info(erluv:cmd()) -> #{cmd := term()}.
-info({class, _, _} = Class) -> #{cmd => Class};
-info([Char | _] = Text) when is_integer(Char) -> info(unicode:characters_to_binary(Text));
-info(Text) when is_binary(Text) -> #{cmd => [<<"/bin/sh">>, <<"-c">>, Text]};
-info(Args) -> #{cmd => [text(Arg) || Arg <- Args]}.
+-spec info(erluv:cmd(), map()) -> #{cmd := term(), id => binary(), class => binary()}.
+info(Cmd, Options) ->
+    Info = case Cmd of
+               {class, Name, _} -> #{cmd => Cmd, class => text(Name)};
+               [Char | _] when is_integer(Char) -> #{cmd => shell(Cmd)};
+               Text when is_binary(Text) -> #{cmd => shell(Cmd)};
+               Args -> #{cmd => [text(Arg) || Arg <- Args]}
+           end,
+    case Options of
+        #{id := Id} -> Info#{id => text(Id)};
+        #{} -> Info
+    end.
+
+shell(Text) -> [<<"/bin/sh">>, <<"-c">>, unicode:characters_to_binary(Text)].
 
 text(Arg) when is_atom(Arg) -> atom_to_binary(Arg);
 text(Arg) -> unicode:characters_to_binary(Arg).
@@ -83,6 +98,9 @@ handle_cast({sync, Tag}, #state{node = Node} = State) ->
     {noreply, New};
 handle_cast({began, Worker, Info, Tag}, State) ->
     {noreply, add(Worker, Info, Tag, State)};
+handle_cast({run_over, Run}, State) ->
+    ok = erluv_fleet_table:run_over(Run),
+    {noreply, State};
 handle_cast(look, State) ->
     {noreply, add_all(State)}.
 
@@ -112,17 +130,28 @@ load(#state{node = Node} = State) ->
     end.
 
 loaded(Host, Workers, State) when is_list(Workers) ->
-    New = lists:foldl(fun known/2, State#state{host = Host, tries = 0}, Workers),
+    New = lists:foldl(fun known/2, State#state{host = Host, tries = 0}, to_count(Workers, State)),
     ok = tell({known, Host, New#state.tasks}, New),
     {noreply, New};
 loaded(_, _, State) ->
     again(State).
 
-known({Worker, Info}, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks); not is_map(Info) ->
+known({Worker, _}, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks) ->
     State;
 known({Worker, Info}, #state{tasks = Tasks} = State) ->
     _ = monitor(process, Worker),
-    State#state{tasks = Tasks#{Worker => maps:with([cmd, name], Info)}}.
+    State#state{tasks = Tasks#{Worker => Info}}.
+
+%% The programs that a host tells of, but for those of runs whose place is held: by a process of
+%% this node, or of another control node, which counts its own.
+to_count(Workers, #state{node = Node}) ->
+    Callers = [Caller || {_, #{caller := Caller}} <- Workers],
+    Runners = erluv_fleet_table:runners(Node),
+    ok = erluv_fleet_table:forget_runs(Node, Callers),
+    Others = erluv_fleet_server:controls() -- [node()],
+    Held = [Caller || Caller <- Callers, lists:member(Caller, Runners) orelse lists:member(node(Caller), Others)],
+    [{Worker, maps:with([cmd, id, class], Info)}
+     || {Worker, Info} <- Workers, not lists:member(maps:get(caller, Info, none), Held)].
 
 again(#state{tries = ?TRIES, host = undefined} = State) ->
     {stop, normal, State};
@@ -185,7 +214,7 @@ refresh(#state{node = Node} = State) ->
     case ask(Node, info) of
         #{workers := Workers} = Info ->
             New = changed(maps:with([load, memory, disks], Info), State),
-            case Workers > erluv_fleet_server:counted(Node) of
+            case Workers > erluv_fleet_table:counted(Node) of
                 true -> add_all(New);
                 false -> New
             end;
@@ -196,11 +225,7 @@ refresh(#state{node = Node} = State) ->
 add_all(#state{node = Node} = State) ->
     case ask(Node, workers) of
         Workers when is_list(Workers) ->
-            lists:foldl(fun({Worker, Info}, Seen) when is_map(Info) ->
-                                add(Worker, maps:with([cmd, name], Info), none, Seen);
-                           (_, Seen) ->
-                                Seen
-                        end, State, Workers);
+            lists:foldl(fun({Worker, Info}, Seen) -> add(Worker, Info, none, Seen) end, State, to_count(Workers, State));
         {error, _} ->
             State
     end.

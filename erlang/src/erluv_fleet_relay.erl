@@ -9,6 +9,7 @@
 -module(erluv_fleet_relay).
 
 -export([run/4]).
+-export([counted_run/3]).
 -export([start/4]).
 
 -export([system_continue/3]).
@@ -45,9 +46,19 @@ run(Caller, Node, Cmd, Options) ->
                               {'DOWN', _, _, _, _} -> exit(Self, kill)
                           end
                   end),
-    Answer = erluv:run(Node, Cmd, Options),
+    Answer = counted_run(Node, Cmd, Options),
     true = exit(Guard, kill),
     Answer.
+
+%% @doc Runs a program to its end in a place that is held, which is where it counts.
+-spec counted_run(node(), erluv:cmd(), erluv:run_options()) -> term().
+counted_run(Node, Cmd, Options) ->
+    Run = erluv_fleet_table:runs(Node),
+    try
+        erluv:run(Node, Cmd, Options)
+    after
+        ok = erluv_fleet_server:run_over(Run)
+    end.
 
 %% @doc Starts a program, and the process that stands for its worker.
 -spec start(pid(), node(), erluv:cmd(), map()) -> {ok, pid()} | {error, term()}.
@@ -89,7 +100,7 @@ begun({ok, Worker}, Parent, Caller, Owner, Node, Cmd, Options) ->
              end,
     _ = maps:get(link, Options, false) andalso link(Linked),
     Ref = watch(Owner, Options),
-    ok = erluv_fleet_server:ran(Node, Worker, (erluv_fleet_host:info(Cmd))#{task => Self}),
+    ok = erluv_fleet_server:ran(Node, Worker, (erluv_fleet_host:info(Cmd, Options))#{task => Self}),
     Parent ! {Self, {ok, Self}},
     loop(#state{worker = Worker, owner = Owner, ref = Ref});
 begun(Error, Parent, _, _, _, _, _) ->

@@ -1,29 +1,26 @@
 %% @private
-%% What a control node knows of the fleet, and who of its processes is promised a place.
+%% The process of a control node that has its fleet: what is known of the hosts
+%% (erluv_fleet_views), and which processes are promised a place (erluv_fleet_places).
 %%
-%% A view is what one control node has of a host that is connected with it: the host and its
-%% programs. This process has those of its own hosts from their erluv_fleet_host processes, and
-%% those of the other control nodes from their erluv_fleet_server, which pg names. One view of a
-%% host is shown, its own before others: in the table, and to subscribers by how it changes.
-%%
-%% A place is held from the choice of a host until its program is counted there, or has not
-%% been started. Every control node knows how many each of them holds.
+%% It learns of its own hosts from their erluv_fleet_host processes, and of the other hosts from
+%% the erluv_fleet_server of other control nodes, which pg names. What it learns and what it
+%% holds it tells these.
 -module(erluv_fleet_server).
 -behaviour(gen_server).
 
 -export([start_link/1]).
 -export([scope/0]).
--export([hosts/0]).
--export([via/1]).
--export([counted/1]).
+-export([controls/0]).
 -export([choose/3]).
 -export([take/2]).
 -export([began/4]).
 -export([ran/3]).
+-export([run_over/1]).
 -export([release/1]).
 -export([asked/2]).
 -export([sync/1]).
 -export([full/2]).
+-export([tasks/1]).
 -export([subscribe/0]).
 
 -export([init/1]).
@@ -31,35 +28,19 @@
 -export([handle_cast/2]).
 -export([handle_info/2]).
 
--define(TABLE, erluv_fleet_hosts).
-
 %% Before a host's process that has failed is started anew.
 -define(AGAIN, 1000).
 
--type tasks() :: #{pid() => map()}.
--type views() :: #{node() => {Host :: map(), tasks()}}.
--type kind() :: place | start.
 -type tag() :: {release, reference()} | {reply, gen_server:from()}.
-
--record(hold, {
-    node :: node(),
-    caller :: pid(),
-    kind :: kind(),
-    timer :: reference() | undefined       % of a place that nobody has used yet
-}).
 
 -record(state, {
     options :: map(),
     hosts = #{} :: #{node() => pid()},     % the processes of the hosts that are connected here
-    own = #{} :: views(),
-    peers = #{} :: #{pid() => {views(), Held :: #{node() => non_neg_integer()}}},
-    shown = #{} :: #{node() => {Host :: map(), tasks()}},
-    holds = #{} :: #{reference() => #hold{}},        % by the monitor of the caller
-    placed = #{} :: #{{pid(), node()} => [reference()]}, % of the kind place
-    held = #{} :: #{node() => non_neg_integer()},    % how many holds
+    peers = [] :: [pid()],                 % of the other control nodes
+    views = erluv_fleet_views:new() :: erluv_fleet_views:views(),
+    places = erluv_fleet_places:new() :: erluv_fleet_places:places(),
     waiting = #{} :: #{tag() => node()},   % until the host's process has come to it
-    pg :: reference(),
-    subscribers = #{} :: #{pid() => reference()}
+    pg :: reference()
 }).
 
 -spec start_link(map()) -> {ok, pid()} | {error, term()}.
@@ -73,44 +54,18 @@ start_link(Options) ->
 -spec scope() -> atom().
 scope() -> erluv_fleet_scope.
 
-%% @doc All hosts that are shown, read by the caller.
--spec hosts() -> [erluv_fleet:host()].
-hosts() ->
-    try ets:tab2list(?TABLE) of
-        Rows -> [host(Row) || Row <- Rows]
-    catch
-        error:badarg -> exit({noproc, {erluv_fleet, nodes, []}})
-    end.
-
-host({_, Host, Workers, Held, Max, _}) ->
-    Host#{workers => Workers, free => max(0, Max - Workers - Held)}.
-
-%% @doc The control node through which a host is reached.
--spec via(node()) -> {ok, node()} | error.
-via(Node) ->
-    case ets:lookup(?TABLE, Node) of
-        [{_, #{via := Via}, _, _, _, _}] -> {ok, Via};
-        [] -> error
-    end.
-
-%% @doc How many programs a host has and is promised.
--spec counted(node()) -> non_neg_integer().
-counted(Node) ->
-    case ets:lookup(?TABLE, Node) of
-        [Row] -> count(Row);
-        [] -> 0
-    end.
-
-count({_, _, Workers, Held, _, _}) -> Workers + Held.
+%% @doc The control nodes that this one sees, and itself.
+-spec controls() -> [node()].
+controls() -> lists:usort([node() | [node(Pid) || Pid <- pg:get_members(scope(), control)]]).
 
 %% @doc Holds a place on one of these hosts.
--spec choose([node()], least_loaded | spread | random, kind()) ->
+-spec choose([node()], least_loaded | spread | random, erluv_fleet_places:kind()) ->
           {ok, node(), Via :: node(), reference()} | {full, #{node() => non_neg_integer()}}.
 choose(Nodes, How, Kind) ->
     gen_server:call(erluv_fleet, {choose, Nodes, How, Kind}, infinity).
 
 %% @doc Holds a place on this host, or takes one that was given to the caller.
--spec take(node(), kind()) -> {ok, node(), Via :: node(), reference()} | unknown.
+-spec take(node(), erluv_fleet_places:kind()) -> {ok, node(), Via :: node(), reference()} | unknown.
 take(Node, Kind) ->
     gen_server:call(erluv_fleet, {take, Node, Kind}, infinity).
 
@@ -119,10 +74,15 @@ take(Node, Kind) ->
 began(Ref, Node, Worker, Info) ->
     gen_server:cast(erluv_fleet, {began, Ref, Node, Worker, Info}).
 
-%% @doc A program has been started for another control node: returns when it is counted.
+%% @doc A program has been started: returns when it is counted.
 -spec ran(node(), pid(), map()) -> ok.
 ran(Node, Worker, Info) ->
     gen_server:call(erluv_fleet, {ran, Node, Worker, Info}, infinity).
+
+%% @doc A run has ended.
+-spec run_over(erluv_fleet_table:run()) -> ok.
+run_over(Run) ->
+    gen_server:cast(erluv_fleet, {run_over, Run}).
 
 %% @doc What a host that is connected here answers. What that has changed is shown then: its event
 %% may come later.
@@ -148,6 +108,11 @@ release(Ref) ->
 full(Ref, Node) ->
     gen_server:cast(erluv_fleet, {full, Ref, Node}).
 
+%% @doc The programs of these hosts.
+-spec tasks([node()]) -> [erluv_fleet:task()].
+tasks(Nodes) ->
+    gen_server:call(erluv_fleet, {tasks, Nodes}, infinity).
+
 -spec subscribe() -> ok.
 subscribe() ->
     gen_server:call(erluv_fleet, subscribe, infinity).
@@ -155,7 +120,7 @@ subscribe() ->
 -spec init(map()) -> {ok, #state{}}.
 init(Options) ->
     process_flag(trap_exit, true),
-    ?TABLE = ets:new(?TABLE, [named_table, {read_concurrency, true}]),
+    ok = erluv_fleet_table:new(),
     ok = net_kernel:monitor_nodes(true, [{node_type, hidden}]),
     {Pg, Peers} = pg:monitor(scope(), control),
     State = #state{options = Options, pg = Pg},
@@ -164,105 +129,66 @@ init(Options) ->
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call({choose, Nodes, How, Kind}, {Caller, _}, State) ->
-    Rows = [Row || Node <- Nodes, Row <- ets:lookup(?TABLE, Node)],
-    case [Row || {_, _, Workers, Held, Max, _} = Row <- Rows, Workers + Held < Max] of
-        [] -> {reply, {full, maps:from_list([{element(1, Row), count(Row)} || Row <- Rows])}, State};
-        Free -> held(pick(How, Free), Caller, Kind, State)
+    case erluv_fleet_table:pick(How, Nodes) of
+        {ok, Node} -> hold(Node, Caller, Kind, State);
+        {full, _} = Full -> {reply, Full, State}
     end;
-handle_call({take, Node, Kind}, {Caller, _}, #state{placed = Placed} = State) ->
-    case Placed of
-        #{{Caller, Node} := [Ref | _]} -> {reply, {ok, Node, via_of(Node), Ref}, used(Ref, State)};
-        #{} when is_map_key(Node, State#state.shown) -> held(Node, Caller, Kind, State);
-        #{} -> {reply, unknown, State}
+handle_call({take, Node, Kind}, {Caller, _}, #state{places = Places, views = Views} = State) ->
+    case erluv_fleet_places:use(Caller, Node, Places) of
+        {Ref, New} ->
+            {reply, {ok, Node, via(Node), Ref}, State#state{places = New}};
+        none ->
+            case erluv_fleet_views:shows(Node, Views) of
+                true -> hold(Node, Caller, Kind, State);
+                false -> {reply, unknown, State}
+            end
     end;
 handle_call({ran, Node, Worker, Info}, From, State) ->
     {noreply, tell_host(Node, {began, Worker, Info, {reply, From}}, {reply, From}, State)};
 handle_call({sync, Node}, From, State) ->
     {noreply, tell_host(Node, {sync, {reply, From}}, {reply, From}, State)};
-handle_call(subscribe, {Pid, _}, #state{subscribers = Subscribers} = State) ->
-    Ref = case Subscribers of
-              #{Pid := Known} -> Known;
-              #{} -> monitor(process, Pid)
-          end,
-    {reply, ok, State#state{subscribers = Subscribers#{Pid => Ref}}};
+handle_call({tasks, Nodes}, _From, #state{views = Views} = State) ->
+    {reply, erluv_fleet_views:tasks(Nodes, Views), State};
+handle_call(subscribe, {Pid, _}, #state{views = Views} = State) ->
+    {reply, ok, State#state{views = erluv_fleet_views:subscribe(Pid, Views)}};
 handle_call(Request, _From, State) ->
     {reply, {error, {bad_request, Request}}, State}.
 
-%% Of equals the first by name, so that it can be told in advance.
-pick(random, Rows) ->
-    element(1, lists:nth(rand:uniform(length(Rows)), Rows));
-pick(How, Rows) ->
-    {_, Node} = lists:min([{burden(How, Row), element(1, Row)} || Row <- Rows]),
-    Node.
+hold(Node, Caller, Kind, #state{places = Places, options = Options} = State) ->
+    {Ref, New} = erluv_fleet_places:hold(Node, Caller, Kind, maps:get(hold, Options, 10000), Places),
+    {reply, {ok, Node, via(Node), Ref}, held(Node, State#state{places = New})}.
 
-burden(spread, Row) -> count(Row);
-burden(least_loaded, Row) -> count(Row) / element(6, Row).
-
-via_of(Node) ->
-    case via(Node) of
+via(Node) ->
+    case erluv_fleet_table:via(Node) of
         {ok, Via} -> Via;
         error -> node() % it has gone meanwhile, and the call says so
     end.
 
-held(Node, Caller, Kind, #state{holds = Holds, placed = Placed, options = Options} = State) ->
-    Ref = monitor(process, Caller),
-    Hold = #hold{node = Node, caller = Caller, kind = Kind, timer = timer(Kind, Ref, Options)},
-    New = State#state{holds = Holds#{Ref => Hold},
-                      placed = case Kind of
-                                   place -> maps:update_with({Caller, Node}, fun(Refs) -> Refs ++ [Ref] end, [Ref], Placed);
-                                   start -> Placed
-                               end},
-    {reply, {ok, Node, via_of(Node), Ref}, hold(Node, 1, New)}.
+%% The number of places that this node holds there has changed.
+held(Node, #state{places = Places} = State) ->
+    ok = broadcast({held, Node, maps:get(Node, erluv_fleet_places:own(Places), 0)}, State),
+    show_held(Node, State).
 
-timer(start, _, _) -> undefined;
-timer(place, Ref, Options) -> erlang:start_timer(maps:get(hold, Options, 10000), self(), {hold, Ref}).
-
-%% A place becomes the program's that is started in it.
-used(Ref, #state{holds = Holds} = State) ->
-    #{Ref := Hold} = Holds,
-    unplaced(Ref, Hold, State#state{holds = Holds#{Ref := Hold#hold{kind = start, timer = undefined}}}).
-
-unplaced(_, #hold{kind = start}, State) ->
-    State;
-unplaced(Ref, #hold{caller = Caller, node = Node, timer = Timer}, #state{placed = Placed} = State) ->
-    _ = erlang:cancel_timer(Timer),
-    #{{Caller, Node} := Refs} = Placed,
-    State#state{placed = case lists:delete(Ref, Refs) of
-                             [] -> maps:remove({Caller, Node}, Placed);
-                             Others -> Placed#{{Caller, Node} := Others}
-                         end}.
-
-released(Ref, #state{holds = Holds} = State) ->
-    case maps:take(Ref, Holds) of
-        {#hold{node = Node} = Hold, Others} ->
-            _ = demonitor(Ref, [flush]),
-            hold(Node, -1, unplaced(Ref, Hold, State#state{holds = Others}));
-        error ->
-            State
-    end.
-
-hold(Node, N, #state{held = Held} = State) ->
-    Count = maps:get(Node, Held, 0) + N,
-    ok = broadcast({held, Node, Count}, State),
-    count_held(Node, State#state{held = case Count of
-                                            0 -> maps:remove(Node, Held);
-                                            _ -> Held#{Node => Count}
-                                        end}).
-
-count_held(Node, State) ->
-    _ = ets:update_element(?TABLE, Node, {4, held_by_all(Node, State)}), % false: it is not shown now
+show_held(Node, #state{places = Places} = State) ->
+    ok = erluv_fleet_table:set_held(Node, erluv_fleet_places:count(Node, Places)),
     State.
 
-held_by_all(Node, #state{held = Held, peers = Peers}) ->
-    lists:sum([maps:get(Node, Of, 0) || Of <- [Held | [Of || {_, Of} <- maps:values(Peers)]]]).
+released(Ref, #state{places = Places} = State) ->
+    case erluv_fleet_places:release(Ref, Places) of
+        {Node, New} -> held(Node, State#state{places = New});
+        none -> State
+    end.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast({began, Ref, Node, Worker, Info}, #state{holds = Holds} = State) ->
-    New = case Holds of
-              #{Ref := Hold} -> State#state{holds = Holds#{Ref := Hold#hold{caller = self()}}};
-              #{} -> State
-          end,
+handle_cast({began, Ref, Node, Worker, Info}, #state{places = Places} = State) ->
+    New = State#state{places = erluv_fleet_places:hand_over(Ref, Places)},
     {noreply, tell_host(Node, {began, Worker, Info, {release, Ref}}, {release, Ref}, New)};
+handle_cast({run_over, {_, Node, _} = Run}, #state{hosts = Hosts} = State) ->
+    ok = case Hosts of
+             #{Node := Pid} -> erluv_fleet_host:run_over(Pid, Run);
+             #{} -> erluv_fleet_table:run_over(Run)
+         end,
+    {noreply, State};
 handle_cast({release, Ref}, State) ->
     {noreply, released(Ref, State)};
 handle_cast({full, Ref, Node}, State) ->
@@ -296,24 +222,26 @@ handle_info({erluv, Node, Event}, State) ->
     {noreply, New};
 handle_info({erluv_fleet_host, Pid, Node, What}, State) ->
     {noreply, of_host(What, Node, maps:get(Node, State#state.hosts, undefined) =:= Pid, State)};
-handle_info({erluv_fleet_peer, Pid, What}, #state{peers = Peers} = State) when is_map_key(Pid, Peers) ->
-    {noreply, of_peer(What, Pid, State)};
-handle_info({erluv_fleet_peer, Pid, {hello, _, _} = Hello}, State) ->
-    {noreply, of_peer(Hello, Pid, peer(Pid, State))}; % before pg says that it is there
+handle_info({erluv_fleet_peer, Pid, What}, #state{peers = Peers} = State) ->
+    case {lists:member(Pid, Peers), What} of
+        {true, _} -> {noreply, of_peer(What, Pid, State)};
+        {false, {hello, _, _}} -> {noreply, of_peer(What, Pid, peer(Pid, State))}; % before pg says that it is there
+        {false, _} -> {noreply, State}
+    end;
 handle_info({nodedown, Node, _}, State) ->
     {noreply, disconnected(Node, State)};
-handle_info({timeout, _, {hold, Ref}}, #state{holds = Holds} = State) ->
-    {noreply, case Holds of
-                  #{Ref := #hold{kind = place}} -> abandoned(Ref, State);
-                  #{} -> State
-              end};
+handle_info({timeout, _, {hold, Ref}}, #state{places = Places} = State) ->
+    {noreply, abandoned(Ref, erluv_fleet_places:unused(Ref, Places), State)};
 handle_info({Pg, join, control, Pids}, #state{pg = Pg} = State) ->
     {noreply, lists:foldl(fun peer/2, State, Pids -- [self()])};
-handle_info({'DOWN', Ref, process, Pid, _}, #state{subscribers = Subscribers, peers = Peers} = State) ->
-    case Subscribers of
-        #{Pid := Ref} -> {noreply, State#state{subscribers = maps:remove(Pid, Subscribers)}};
-        #{} when is_map_key(Pid, Peers) -> {noreply, no_peer(Pid, State)};
-        #{} -> {noreply, caller_down(Ref, State)}
+handle_info({'DOWN', Ref, process, Pid, _}, #state{views = Views, places = Places, peers = Peers} = State) ->
+    case erluv_fleet_views:unsubscribe({Pid, Ref}, Views) of
+        {true, New} -> {noreply, State#state{views = New}};
+        false ->
+            case lists:member(Pid, Peers) of
+                true -> {noreply, no_peer(Pid, State)};
+                false -> {noreply, abandoned(Ref, erluv_fleet_places:of_caller(Ref, Places), State)}
+            end
     end;
 handle_info({'EXIT', Pid, Reason}, #state{hosts = Hosts} = State) ->
     case [Node || {Node, P} <- maps:to_list(Hosts), P =:= Pid] of
@@ -328,18 +256,10 @@ handle_info({again, Node}, State) ->
 handle_info(_, State) ->
     {noreply, State}.
 
-%% One whose program is about to be counted is not waited for by its caller any more.
-caller_down(Ref, #state{holds = Holds} = State) ->
-    Self = self(),
-    case Holds of
-        #{Ref := #hold{caller = Self}} -> State;
-        #{Ref := _} -> abandoned(Ref, State);
-        #{} -> State
-    end.
-
 %% Whether its caller has started something there without the fleet, only the host knows.
-abandoned(Ref, #state{holds = Holds} = State) ->
-    #{Ref := #hold{node = Node}} = Holds,
+abandoned(_, none, State) ->
+    State;
+abandoned(Ref, Node, State) ->
     ok = look(Node, State),
     released(Ref, State).
 
@@ -351,37 +271,40 @@ connected(Node, #state{hosts = Hosts, options = Options} = State) ->
         _ -> State
     end.
 
-disconnected(Node, #state{hosts = Hosts, own = Own, waiting = Waiting} = State) ->
+disconnected(Node, #state{hosts = Hosts, views = Views, waiting = Waiting} = State) ->
     case maps:take(Node, Hosts) of
         {Pid, Others} ->
             true = unlink(Pid),
             true = exit(Pid, kill),
             ok = broadcast({gone, Node}, State),
-            Shown = show(Node, State#state{hosts = Others, own = maps:remove(Node, Own)}),
-            lists:foldl(fun done/2, Shown, [Tag || {Tag, Of} <- maps:to_list(Waiting), Of =:= Node]);
+            New = State#state{hosts = Others, views = erluv_fleet_views:delete(Node, own, Views)},
+            lists:foldl(fun done/2, New, [Tag || {Tag, Of} <- maps:to_list(Waiting), Of =:= Node]);
         error ->
             State
     end.
 
 of_host({counted, Tag}, _, _, State) ->
     done(Tag, State);
-of_host({started, Worker, Info, Tag}, Node, true, State) ->
+of_host({started, Worker, Info, Tag}, Node, true, #state{views = Views} = State) ->
     ok = broadcast({started, Node, Worker, Info, Tag =/= none}, State),
-    done(Tag, started(Node, Worker, Info, own, State));
+    done(Tag, State#state{views = erluv_fleet_views:started(Node, Worker, Info, own, Views)});
 of_host({started, _, _, Tag}, _, false, State) ->
     done(Tag, State);
 of_host(_, _, false, State) ->
     State; % of a connection that has ended
-of_host({known, Host, Tasks}, Node, true, #state{own = Own} = State) ->
+of_host({known, Host, Tasks}, Node, true, State) ->
     ok = broadcast({view, Node, {Host, Tasks}}, State),
-    show(Node, State#state{own = Own#{Node => {Host, Tasks}}});
-of_host({host, Host}, Node, true, #state{own = Own} = State) ->
-    #{Node := {_, Tasks}} = Own,
+    shown(Node, {Host, Tasks}, own, State);
+of_host({host, Host}, Node, true, #state{views = Views} = State) ->
     ok = broadcast({host, Node, Host}, State),
-    show(Node, State#state{own = Own#{Node := {Host, Tasks}}});
-of_host({stopped, Worker, Reason}, Node, true, State) ->
+    State#state{views = erluv_fleet_views:put_host(Node, Host, own, Views)};
+of_host({stopped, Worker, Reason}, Node, true, #state{views = Views} = State) ->
     ok = broadcast({stopped, Node, Worker, Reason}, State),
-    stopped(Node, Worker, Reason, own, State).
+    State#state{views = erluv_fleet_views:stopped(Node, Worker, Reason, own, Views)}.
+
+%% Places may be held on a host that is shown from now on.
+shown(Node, View, Of, #state{views = Views} = State) ->
+    show_held(Node, State#state{views = erluv_fleet_views:put(Node, View, Of, Views)}).
 
 done(Tag, #state{waiting = Waiting} = State) when is_map_key(Tag, Waiting) ->
     finish(Tag, State#state{waiting = maps:remove(Tag, Waiting)});
@@ -391,160 +314,43 @@ done(_, State) ->
 finish({release, Ref}, State) -> released(Ref, State);
 finish({reply, From}, State) -> ok = gen_server:reply(From, ok), State.
 
-%% Control nodes, each with the views of its hosts.
+%% Control nodes.
 
 broadcast(What, #state{peers = Peers}) ->
-    _ = [Peer ! {erluv_fleet_peer, self(), What} || Peer <- maps:keys(Peers)],
-    ok.
+    lists:foreach(fun(Peer) -> Peer ! {erluv_fleet_peer, self(), What} end, Peers).
 
-peer(Pid, #state{peers = Peers} = State) when is_map_key(Pid, Peers) ->
-    State;
-peer(Pid, #state{peers = Peers, own = Own, held = Held} = State) ->
-    _ = monitor(process, Pid),
-    Pid ! {erluv_fleet_peer, self(), {hello, Own, Held}},
-    State#state{peers = Peers#{Pid => {#{}, #{}}}}.
-
-no_peer(Pid, #state{peers = Peers} = State) ->
-    case maps:take(Pid, Peers) of
-        {{Views, Held}, Others} ->
-            New = lists:foldl(fun show/2, State#state{peers = Others}, maps:keys(Views)),
-            lists:foldl(fun count_held/2, New, maps:keys(Held));
-        error ->
-            State
+peer(Pid, #state{peers = Peers, views = Views, places = Places} = State) ->
+    case lists:member(Pid, Peers) of
+        true ->
+            State;
+        false ->
+            _ = monitor(process, Pid),
+            Pid ! {erluv_fleet_peer, self(), {hello, erluv_fleet_views:own(Views), erluv_fleet_places:own(Places)}},
+            State#state{peers = [Pid | Peers]}
     end.
 
-of_peer({hello, Views, Held}, Pid, #state{peers = Peers} = State) ->
-    New = lists:foldl(fun show/2, State#state{peers = Peers#{Pid := {Views, Held}}}, maps:keys(Views)),
-    lists:foldl(fun count_held/2, New, maps:keys(Held));
-of_peer({held, Node, Count}, Pid, #state{peers = Peers} = State) ->
-    #{Pid := {Views, Held}} = Peers,
-    count_held(Node, State#state{peers = Peers#{Pid := {Views, Held#{Node => Count}}}});
+no_peer(Pid, #state{peers = Peers, views = Views, places = Places} = State) ->
+    {Nodes, Left} = erluv_fleet_places:no_others(Pid, Places),
+    New = State#state{peers = lists:delete(Pid, Peers), views = erluv_fleet_views:no_peer(Pid, Views), places = Left},
+    lists:foldl(fun show_held/2, New, Nodes).
+
+of_peer({hello, Theirs, Held}, Pid, #state{views = Views, places = Places} = State) ->
+    New = State#state{views = erluv_fleet_views:peer(Pid, Theirs, Views), places = erluv_fleet_places:others(Pid, Held, Places)},
+    lists:foldl(fun show_held/2, New, maps:keys(maps:merge(Theirs, Held)));
+of_peer({held, Node, Count}, Pid, #state{places = Places} = State) ->
+    show_held(Node, State#state{places = erluv_fleet_places:others(Pid, Node, Count, Places)});
 of_peer({view, Node, View}, Pid, State) ->
-    show(Node, put_view(Node, View, Pid, State));
-of_peer({host, Node, Host}, Pid, State) ->
-    case view(Node, Pid, State) of
-        {_, Tasks} -> show(Node, put_view(Node, {Host, Tasks}, Pid, State));
-        none -> State
-    end;
-of_peer({gone, Node}, Pid, #state{peers = Peers} = State) ->
-    #{Pid := {Views, Held}} = Peers,
-    show(Node, State#state{peers = Peers#{Pid := {maps:remove(Node, Views), Held}}});
-of_peer({started, Node, Worker, Info, Here}, Pid, #state{hosts = Hosts} = State) ->
+    shown(Node, View, Pid, State);
+of_peer({host, Node, Host}, Pid, #state{views = Views} = State) ->
+    State#state{views = erluv_fleet_views:put_host(Node, Host, Pid, Views)};
+of_peer({gone, Node}, Pid, #state{views = Views} = State) ->
+    show_held(Node, State#state{views = erluv_fleet_views:delete(Node, Pid, Views)});
+of_peer({started, Node, Worker, Info, Here}, Pid, #state{hosts = Hosts, views = Views} = State) ->
     % It was started there: who has the same host monitors it as well.
     case Hosts of
         #{Node := Host} when Here -> gen_server:cast(Host, {began, Worker, Info, none});
         #{} -> ok
     end,
-    started(Node, Worker, Info, Pid, State);
-of_peer({stopped, Node, Worker, Reason}, Pid, State) ->
-    stopped(Node, Worker, Reason, Pid, State).
-
-view(Node, own, #state{own = Own}) -> maps:get(Node, Own, none);
-view(Node, Pid, #state{peers = Peers}) ->
-    #{Pid := {Views, _}} = Peers,
-    maps:get(Node, Views, none).
-
-put_view(Node, View, own, #state{own = Own} = State) -> State#state{own = Own#{Node => View}};
-put_view(Node, View, Pid, #state{peers = Peers} = State) ->
-    #{Pid := {Views, Held}} = Peers,
-    State#state{peers = Peers#{Pid := {Views#{Node => View}, Held}}}.
-
-started(Node, Worker, Info, Of, State) ->
-    case view(Node, Of, State) of
-        {Host, Tasks} ->
-            New = put_view(Node, {Host, Tasks#{Worker => Info}}, Of, State),
-            case source(Node, State) of
-                Of -> begin_task(Node, Worker, Info, New);
-                _ -> New
-            end;
-        none ->
-            State
-    end.
-
-stopped(Node, Worker, Reason, Of, State) ->
-    case view(Node, Of, State) of
-        {Host, Tasks} ->
-            New = put_view(Node, {Host, maps:remove(Worker, Tasks)}, Of, State),
-            case source(Node, State) of
-                Of -> end_task(Node, Worker, Reason, New);
-                _ -> New
-            end;
-        none ->
-            State
-    end.
-
-%% Whose view is shown.
-source(Node, #state{own = Own}) when is_map_key(Node, Own) -> own;
-source(Node, #state{peers = Peers}) ->
-    case [Pid || {Pid, {Views, _}} <- maps:to_list(Peers), is_map_key(Node, Views)] of
-        [] -> none;
-        Pids -> lists:min(Pids)
-    end.
-
-%% What is shown, and how it has changed: first the host, then its programs.
-show(Node, #state{shown = Shown} = State) ->
-    Old = maps:get(Node, Shown, none),
-    New = case source(Node, State) of
-              none -> none;
-              Of -> view(Node, Of, State)
-          end,
-    show(Node, Old, New, State).
-
-show(_, none, none, State) ->
-    State;
-show(Node, {Host, Tasks}, none, State) ->
-    true = ets:delete(?TABLE, Node),
-    ok = notify({down, Node, Host#{status := not_connected}}, State),
-    [ok = notify_stopped(Node, Worker, Info, noconnection, State) || {Worker, Info} <- maps:to_list(Tasks)],
-    State#state{shown = maps:remove(Node, State#state.shown)};
-show(Node, Old, {Host, Tasks} = New, #state{shown = Shown} = State) ->
-    #{max_workers := Max, load := #{cpus := Cpus}} = Host,
-    true = ets:insert(?TABLE, {Node, Host, map_size(Tasks), held_by_all(Node, State), Max, max(1, Cpus)}),
-    ok = told(Node, Old, New, State),
-    State#state{shown = Shown#{Node => New}}.
-
-told(Node, none, {Host, Tasks}, State) ->
-    ok = notify({up, Node, Host}, State),
-    lists:foreach(fun({Worker, Info}) -> notify_started(Node, Worker, Info, State) end, maps:to_list(Tasks));
-told(Node, {Old, Before}, {New, Now}, State) ->
-    ok = case maps:get(status, Old) =:= maps:get(status, New) of
-             true -> ok;
-             false -> notify({status, Node, New}, State)
-         end,
-    [ok = notify_stopped(Node, Worker, Info, noconnection, State)
-     || {Worker, Info} <- maps:to_list(Before), not is_map_key(Worker, Now)],
-    lists:foreach(fun({Worker, Info}) -> notify_started(Node, Worker, Info, State) end,
-                  [Task || {Worker, _} = Task <- maps:to_list(Now), not is_map_key(Worker, Before)]).
-
-begin_task(Node, Worker, Info, #state{shown = Shown} = State) ->
-    case Shown of
-        #{Node := {_, Tasks}} when is_map_key(Worker, Tasks) ->
-            State;
-        #{Node := {Host, Tasks}} ->
-            true = ets:update_element(?TABLE, Node, {3, map_size(Tasks) + 1}),
-            ok = notify_started(Node, Worker, Info, State),
-            State#state{shown = Shown#{Node := {Host, Tasks#{Worker => Info}}}}
-    end.
-
-end_task(Node, Worker, Reason, #state{shown = Shown} = State) ->
-    case Shown of
-        #{Node := {Host, #{Worker := Info} = Tasks}} ->
-            Left = maps:remove(Worker, Tasks),
-            true = ets:update_element(?TABLE, Node, {3, map_size(Left)}),
-            ok = notify_stopped(Node, Worker, Info, Reason, State),
-            State#state{shown = Shown#{Node := {Host, Left}}};
-        #{} ->
-            State
-    end.
-
-notify_started(Node, Worker, Info, State) ->
-    notify({task_started, Node, task(Worker, Info), maps:remove(task, Info)}, State).
-
-notify_stopped(Node, Worker, Info, Reason, State) ->
-    notify({task_stopped, Node, task(Worker, Info), Reason}, State).
-
-%% What spawn has returned.
-task(Worker, Info) -> maps:get(task, Info, Worker).
-
-notify(Event, #state{subscribers = Subscribers}) ->
-    lists:foreach(fun(Pid) -> Pid ! {erluv_fleet, Event} end, maps:keys(Subscribers)).
+    State#state{views = erluv_fleet_views:started(Node, Worker, Info, Pid, Views)};
+of_peer({stopped, Node, Worker, Reason}, Pid, #state{views = Views} = State) ->
+    State#state{views = erluv_fleet_views:stopped(Node, Worker, Reason, Pid, Views)}.

@@ -32,87 +32,12 @@
 
 -include_lib("stdlib/include/assert.hrl").
 
--import(erluv_harness, [next/1, until/1, alive/1]).
+-import(erluv_harness, [next/1, until/1]).
+-import(erluv_fleet_harness, [fleet/0, fleet/1, control/0, up/1, up/2, event/2, started/2, stopped/1, end_host/1, signal/2, end_control/1,
+                              names/1, one/1, workers/1]).
 
 fleet_test_() ->
     erluv_harness:tests(?MODULE, plain).
-
-%% The fleet ends with the test, and so do the hosts, whose ports it owns.
-fleet() -> fleet(#{refresh => infinity}).
-
-fleet(Options) ->
-    until(fun() -> whereis(erluv_fleet_sup) =:= undefined end),
-    {ok, _} = erluv_fleet:start_link(Options),
-    ok = erluv_fleet:subscribe().
-
-%% A control node that is connected with this one.
-control() ->
-    {ok, Peer, Node} =
-        peer:start_link(#{name => peer:random_name(control), host => "127.0.0.1", longnames => true,
-                          connection => standard_io,
-                          args => ["-start_epmd", "false", "-setcookie", atom_to_list(erlang:get_cookie()),
-                                   "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-kernel", "logger_level", "none"
-                                   | erluv_harness:paths()]}),
-    pong = net_adm:ping(Node),
-    Self = self(),
-    Pid = spawn_link(Node, fun() ->
-                                   {ok, _} = erluv_fleet:start_link(#{refresh => infinity}),
-                                   Self ! {self(), started},
-                                   receive never -> ok end
-                           end),
-    started = next(Pid),
-    unlink(Pid),
-    {Peer, Node}.
-
-%% An erluv that serves this node, or others.
-host(Nodes, Args) ->
-    Name = "host" ++ integer_to_list(erlang:unique_integer([positive])),
-    [Program | First] = erluv_harness:executable(),
-    Port = open_port({spawn_executable, Program},
-                     [{args, First ++ ["--config", "none", "--controller", "erluv_fleet", "--name", Name, "--nodes",
-                                       lists:flatten(lists:join(",", [atom_to_list(Node) || Node <- Nodes])) | Args]},
-                      {env, [{"ERLUV_COOKIE", atom_to_list(erlang:get_cookie())}]}, exit_status, {line, 10000}, stderr_to_stdout]),
-    {list_to_atom(Name ++ "@127.0.0.1"), Port}.
-
-up(Args) -> up([node()], Args).
-
-up(Nodes, Args) ->
-    {Node, Port} = host(Nodes, Args),
-    #{node := Node} = event(up, Node),
-    {Node, Port}.
-
-event(What, Node) ->
-    receive {erluv_fleet, {What, Node, Info}} -> Info after 60000 -> error({no, What, Node, messages()}) end.
-
-started(Node, Worker) ->
-    receive {erluv_fleet, {task_started, Node, Worker, Info}} -> Info after 60000 -> error({not_counted, Worker, messages()}) end.
-
-stopped(Worker) ->
-    receive {erluv_fleet, {task_stopped, _, Worker, Reason}} -> Reason after 60000 -> error({runs, Worker, messages()}) end.
-
-messages() -> process_info(self(), messages).
-
-end_host({Node, Port}) ->
-    {os_pid, OsPid} = erlang:port_info(Port, os_pid),
-    signal("KILL", OsPid),
-    Node.
-
-signal(Signal, OsPid) ->
-    [] = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(OsPid)).
-
-end_control(Peer) ->
-    OsPid = list_to_integer(peer:call(Peer, os, getpid, [])),
-    unlink(Peer),
-    signal("KILL", OsPid),
-    until(fun() -> not alive(OsPid) end).
-
-names(Filter) -> [Node || #{node := Node} <- erluv_fleet:nodes(Filter)].
-
-one(Node) ->
-    [Host] = erluv_fleet:nodes(#{node => Node}),
-    Host.
-
-workers(Node) -> maps:get(workers, one(Node)).
 
 t_hosts_and_filters() ->
     fleet(),

@@ -105,6 +105,57 @@ defmodule Erluv.Fleet do
   def spawn(where, cmd, options \\ []), do: :erluv_fleet.spawn(where, cmd, options)
 
   @doc """
+  Starts a task: a program with an id, text or an atom, that no other program in the fleet has.
+
+  While it runs, another start is `{:error, {:already_started, worker}}`, on whatever host and from
+  whatever control node. `:erluv_fleet.task/4` says what holds while control nodes do not see each other.
+
+      iex> {:ok, worker} = Erluv.Fleet.task("nightly", %{}, ["cat"], packet: :line)
+      iex> {:error, {:already_started, ^worker}} = Erluv.Fleet.task("nightly", %{}, ["cat"])
+      iex> Erluv.Fleet.command("nightly", {:write, "hello\\n"})
+      :ok
+      iex> receive do
+      ...>   {^worker, {:stdout, line}} -> line
+      ...> end
+      "hello\\n"
+      iex> {:ok, _} = Erluv.Fleet.command("nightly", :stop)
+      iex> :ok
+      :ok
+  """
+  @spec task(:erluv_fleet.id(), where(), :erluv.cmd(), :erluv.options()) ::
+          {:ok, pid()} | {:error, term()}
+  def task(id, where, cmd, options \\ []), do: :erluv_fleet.task(id, where, cmd, options)
+
+  @doc """
+  The programs that are counted on a host, or on all hosts of which the filter holds.
+
+      iex> {:ok, worker} = Erluv.Fleet.task("nightly", %{}, ["sleep", "60"])
+      iex> [%{id: "nightly", cmd: ["sleep", "60"], worker: ^worker}] = Erluv.Fleet.tasks()
+      iex> {:ok, _} = Erluv.Fleet.command(worker, :stop)
+      iex> :ok
+      :ok
+  """
+  @spec tasks(node() | filter()) :: [:erluv_fleet.task()]
+  def tasks(where \\ %{}), do: :erluv_fleet.tasks(where)
+
+  @doc """
+  Asks a program of any host: a task by its id, or any by its pid. The requests are those of a worker in
+  erluv-protocol(7), and so are the answers.
+
+      iex> {:ok, _} = Erluv.Fleet.task("nightly", %{}, ["sleep", "60"])
+      iex> Erluv.Fleet.command("nightly", {:signal, :sigcont})
+      :ok
+      iex> Erluv.Fleet.command("nightly", {:resize, 24, 80})
+      {:error, :enotty}
+      iex> Erluv.Fleet.command("nightly", :stop)
+      {:ok, {:signal, :sigterm}}
+      iex> Erluv.Fleet.command("weekly", :info)
+      {:error, :noproc}
+  """
+  @spec command(:erluv_fleet.id() | pid(), term()) :: term()
+  def command(task, request), do: :erluv_fleet.command(task, request)
+
+  @doc """
   Asks all programs of a host to stop, has no new ones started there, and returns when none is left.
 
       iex> [%{node: node}] = Erluv.Fleet.nodes()
