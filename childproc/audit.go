@@ -61,10 +61,11 @@ func (c *client) audit(msg *dist.Message) {
 		return
 	}
 	log := c.m.log.With("act", act, "by", c.link.Operator)
-	if p := c.m.find(whom); p != nil {
-		if c.Has(p.self().owner) {
-			return
-		}
+	p := c.m.find(whom)
+	if p == nil && whom != (etf.Pid{}) && whom != c.m.self || p != nil && c.Has(p.self().owner) {
+		return // nothing is there any more, or it is its own
+	}
+	if p != nil {
 		log = log.With("worker", process(whom))
 	} else if msg.Name != "" {
 		log = log.With("process", string(msg.Name))

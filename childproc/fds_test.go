@@ -82,7 +82,7 @@ func TestDescriptorsOfAProgram(t *testing.T) {
 	file := func(path string, opts ...etf.Term) etf.Tuple {
 		return etf.Tuple{etf.Atom("file"), etf.Binary(path), etf.List(opts)}
 	}
-	for _, more := range [][]etf.Pair{nil, {opt("oom_score_adj", int64(900))}} { // by the role exec too
+	for _, more := range [][]etf.Pair{nil, {opt("oom_score_adj", int64(900))}} { // by the role become too
 		got := n.runs("ls /proc/$$/fd; cat <&8; echo to a file >&5; echo into nothing >&6",
 			append(more, fds(8, file(in, etf.Atom("read")), 5, file(out, etf.Atom("append")), 6, etf.Atom("null"), 255, etf.Atom("null")))...)
 		if want := "0\n1\n2\n255\n5\n6\n8\nfrom a file\n"; got != want {

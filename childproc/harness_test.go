@@ -31,7 +31,7 @@ import (
 
 // The test binary plays the spawner.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "exec" {
+	if len(os.Args) == 3 && os.Args[1] == "become" {
 		if err := spawner.Exec(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "exec:", err)
 		}

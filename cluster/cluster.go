@@ -10,6 +10,7 @@
 //	look.go     how it is drawn
 //	ask.go      calls by way of other nodes
 //	each.go     a function is called on nodes
+//	guests.go   the neighbours that are no Erlang VM
 //	args.go     its arguments, from a text
 //	mesh.go     nodes that are all connected to each other
 //	text.go     a map for people; dot.go: for Graphviz; json.go: for programs

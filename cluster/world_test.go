@@ -118,6 +118,10 @@ func (w *world) eval(ctx context.Context, node string, module, function, args et
 			<-ctx.Done()
 		}
 		return w.survey(node), nil
+	case module == etf.Atom("erlang") && function == etf.Atom("nodes"):
+		return w.survey(node).(etf.List)[1], nil
+	case module == etf.Atom("erlang") && function == etf.Atom("node"):
+		return etf.Atom(node), nil
 	case module == etf.Atom("m") && function == etf.Atom("name"):
 		return etf.Atom(node), nil
 	case module == etf.Atom("m") && function == etf.Atom("seven"):

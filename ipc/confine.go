@@ -14,7 +14,7 @@ type Confine struct {
 	// Allow are system calls that it may make beside those of an ordinary program.
 	Allow Allow
 
-	// Scope is the spawner's own word to the role exec: the program gets a domain for
+	// Scope is the spawner's own word to the role become: the program gets a domain for
 	// its signals and abstract sockets.
 	Scope bool
 

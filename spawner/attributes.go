@@ -70,7 +70,7 @@ func refusedAttribute(a ipc.Attribute, e unix.Errno) *ipc.Refusal {
 	return &ipc.Refusal{Stage: ipc.StageAttribute, Errno: e, Attribute: a}
 }
 
-// byExec says whether attributes take the role exec: oom_score_adj, whose file is the new
+// byExec says whether attributes take the role become: oom_score_adj, whose file is the new
 // process's own and gets a descriptor that nobody knows beforehand; and processors of which
 // the kernel may leave some out, which has to be looked at.
 func byExec(a *ipc.Attributes) bool {

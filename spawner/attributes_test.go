@@ -12,7 +12,7 @@ import (
 )
 
 // TestAttributes: a program has what was asked for, and else what the spawner was started
-// with, whether it is started directly or by the role exec.
+// with, whether it is started directly or by the role become.
 func TestAttributes(t *testing.T) {
 	var own unix.CPUSet
 	must(t, unix.SchedGetaffinity(0, &own))
@@ -57,7 +57,7 @@ func TestAttributes(t *testing.T) {
 		"a terminal":  {"tty <&0 >/dev/null && stty size <&0", ipc.Attributes{}, "7 11"},
 		"environment": {"env | sort", ipc.Attributes{}, "A=1\nB=\nPWD=/"},
 	} {
-		for _, way := range []string{"directly", "by the role exec"} {
+		for _, way := range []string{"directly", "by the role become"} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				l := here(t)
 				m := program("/bin/sh", "-c", c.script)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The role exec stands between fork and exec for programs that are to have
+// The role become stands between fork and exec for programs that are to have
 // attributes which cannot be set there (needsExec): it sets them for itself and becomes
 // the program. It costs about two milliseconds, and only those who ask for it.
 //
@@ -26,7 +26,7 @@ import (
 // execTimeout bounds it: nothing else is started meanwhile.
 const execTimeout = 10 * time.Second
 
-// startByExec starts a program by way of the role exec.
+// startByExec starts a program by way of the role become.
 func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr, at *site) (is numbers, no *ipc.Refusal) {
 	fail := func(e unix.Errno) (numbers, *ipc.Refusal) {
 		return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: e}
@@ -52,7 +52,7 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	if err == nil {
 		fd := len(attr.Files)
 		attr.Env, attr.Files = []string{}, append(attr.Files, uintptr(theirs.FD()))
-		is, no = started(from("/proc/self/exe", []string{"erluv", "exec", strconv.Itoa(fd)}, attr, confinement{rules: -1, spare: s.spare.renew()}))
+		is, no = started(from("/proc/self/exe", []string{"erluv", "become", strconv.Itoa(fd)}, attr, confinement{rules: -1, spare: s.spare.renew()}))
 	}
 	_ = theirs.Close()
 	if err != nil {

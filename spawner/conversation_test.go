@@ -212,7 +212,7 @@ func TestChildDies(t *testing.T) {
 		"in a memfd": func(p *process, w *os.File) {
 			spawns(p, w, 1, func(m *ipc.Spawn) { m.Env = []string{strings.Repeat("x", ipc.MaxPacket)} })
 		},
-		"by the role exec":   func(p *process, w *os.File) { spawns(p, w, 2, func(m *ipc.Spawn) { byTheRole(p.t, m) }) },
+		"by the role become": func(p *process, w *os.File) { spawns(p, w, 2, func(m *ipc.Spawn) { byTheRole(p.t, m) }) },
 		"no session":         func(p *process, w *os.File) { spawns(p, w, 2, func(m *ipc.Spawn) { m.Attributes.NoSession = true }) },
 		"with a socket":      func(p *process, w *os.File) { spawns(p, w, 2, func(m *ipc.Spawn) { m.Notify = true; m.Seq += 1 }) },
 		"a signal was asked": func(p *process, w *os.File) { spawns(p, w, 2, nil); p.say(p.child, ipc.SignalGroup{PID: 1 << 21}) },

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec is the role `erluv exec FD`, in a process that the spawner has made: it
+// Exec is the role `erluv become FD`, in a process that the spawner has made: it
 // receives a Spawn on the descriptor, gives the process its attributes and becomes
 // the program. If it cannot, the spawner is told why; the error that is returned
 // is that nobody has asked for it.
@@ -24,7 +24,7 @@ func Exec(args []string) error {
 	debug.SetGCPercent(-1)
 	conn, m, enter, err := asked(args)
 	if err != nil {
-		return fmt.Errorf("exec is a part of erluv that erluv itself starts: %w", err)
+		return fmt.Errorf("become is a part of erluv that erluv itself starts: %w", err)
 	}
 	no := become(conn, m, enter)
 	_ = conn.Send(ipc.Append(nil, ipc.Spawned{Refusal: *no}), execTimeout)
@@ -67,7 +67,7 @@ func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 	return conn, m, fds, nil
 }
 
-// given are the attributes of the program that the role exec becomes.
+// given are the attributes of the program that the role become becomes.
 var given attributes
 
 // become does not return unless the program cannot be executed.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// role runs the role exec with arguments, with the test as the spawner: say has the
+// role runs the role become with arguments, with the test as the spawner: say has the
 // conversation, which is its descriptor 3. It gives what the role has answered, and written.
 func role(t *testing.T, say func(c *ipc.Conn), args ...string) (answers []ipc.Refusal, text string) {
 	t.Helper()
@@ -25,7 +25,7 @@ func role(t *testing.T, say func(c *ipc.Conn), args ...string) (answers []ipc.Re
 	_ = theirs.Close()
 	f := os.NewFile(uintptr(fd), "socket")
 	var out bytes.Buffer
-	cmd := exec.Command("/proc/self/exe", append([]string{"exec"}, args...)...)
+	cmd := exec.Command("/proc/self/exe", append([]string{"become"}, args...)...)
 	cmd.ExtraFiles, cmd.Env, cmd.Stderr, cmd.Stdout = []*os.File{f}, environ(), &out, &out
 	must(t, cmd.Start())
 	_ = f.Close()
@@ -72,7 +72,7 @@ func TestExecForNobody(t *testing.T) {
 		{sends(t, ipc.SpawnInMemfd{Size: 9}, other), []string{"3"}, "a spawn request of 9 bytes ends after 0"},
 	} {
 		answers, text := role(t, c.say, c.args...)
-		if len(answers) > 0 || !strings.Contains(text, "exec is a part of erluv that erluv itself starts") || !strings.Contains(text, c.want) {
+		if len(answers) > 0 || !strings.Contains(text, "become is a part of erluv that erluv itself starts") || !strings.Contains(text, c.want) {
 			t.Errorf("%q: %v, %q; want %q", c.args, answers, text, c.want)
 		}
 	}

@@ -176,7 +176,7 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	}
 }
 
-// needsExec says whether a program takes the role exec. Control groups are entered without
+// needsExec says whether a program takes the role become. Control groups are entered without
 // it.
 func needsExec(a *ipc.Attributes, _ []int) bool { return byExec(a) }
 

@@ -28,7 +28,7 @@ func needsExec(a *ipc.Attributes, enter []int) bool {
 }
 
 // fork starts a program by package syscall, which can neither confine it nor have it enter
-// control groups of version 1: the role exec can.
+// control groups of version 1: the role become can.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	if c.rules >= 0 || c.filter != nil || len(c.enter) > 0 {
 		return numbers{}, &forkError{trap: unix.SYS_LANDLOCK_RESTRICT_SELF, errno: unix.ENOSYS}

@@ -65,7 +65,7 @@ func (l *leaves) try() error {
 	defer l.close(first)
 	l.give(first.number)
 	if !knowsOutside && l.v1 {
-		return nil // it will be the role exec that enters it
+		return nil // it will be the role become that enters it
 	}
 	with := unconfined
 	with.enter = first.enter

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		leave(Main())
 	}
-	if len(os.Args) > 1 && os.Args[1] == "exec" {
+	if len(os.Args) > 1 && os.Args[1] == "become" {
 		leave(Exec(os.Args[2:]))
 	}
 	goleak.VerifyTestMain(m)

@@ -165,7 +165,7 @@ func refusals(t *testing.T, top string) map[string]refusal {
 	return all
 }
 
-// byTheRole has a program take the role exec, which gives it what it has anyway.
+// byTheRole has a program take the role become, which gives it what it has anyway.
 func byTheRole(t *testing.T, m *ipc.Spawn) {
 	t.Helper()
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
@@ -181,7 +181,7 @@ func byTheRole(t *testing.T, m *ipc.Spawn) {
 // it is of, by either way of starting; thousands of times, and no descriptor, process or
 // socket's name is left.
 func TestRefusals(t *testing.T) {
-	for name, times := range map[string]int{"directly": 60, "by the role exec": 2} {
+	for name, times := range map[string]int{"directly": 60, "by the role become": 2} {
 		t.Run(name, func(t *testing.T) {
 			l := here(t)
 			top := tree(t)
@@ -223,7 +223,7 @@ func TestWithoutDescriptors(t *testing.T) {
 			ipc.StageDir, ipc.StageTerminal, ipc.StageTerminal, ipc.StageTerminal, // both ends, and one twice
 			ipc.StageStdout, ipc.StageStderr, ipc.StageNotify, ipc.StageProgram, ipc.StageNone,
 		},
-		"by the role exec": {
+		"by the role become": {
 			ipc.StageDir, ipc.StageTerminal, ipc.StageTerminal, ipc.StageTerminal,
 			ipc.StageStdout, ipc.StageStderr, ipc.StageNotify, ipc.StageProgram, ipc.StageProgram, ipc.StageProgram, ipc.StageNone,
 		},

@@ -8,7 +8,7 @@ import (
 )
 
 // bothWays gives options as they are, which the new process can give itself, and with one
-// that takes the role exec (spawner/byexec.go).
+// that takes the role become (spawner/byexec.go).
 func bothWays(opts string) map[string]string {
 	more, isMap := strings.CutPrefix(opts, "#{")
 	if !isMap || strings.Contains(opts, "oom_score_adj") {

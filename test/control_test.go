@@ -190,7 +190,7 @@ func TestOperator(t *testing.T) {
 	}
 	s.expect(t, "[]", "[N || N <- nodes(connected), N =/= E]")
 	log := e.stderr.String()
-	by := fmt.Sprintf(`by="uid %d, pid [0-9]+"`, e.uid())
+	by := fmt.Sprintf(`by="uid %d, pid [0-9]+, user [a-z0-9-]+"`, e.uid())
 	for _, want := range []string{`msg="an operator acts" role=child act="signal sigstop" ` + by + ` worker=`, `act="signal group sigkill" ` + by, `act=stop ` + by + ` process=web`} {
 		if !regexp.MustCompile(want).MatchString(log) {
 			t.Errorf("the log has no %s:\n%s", want, log)

@@ -123,7 +123,7 @@ func TestFrozen(t *testing.T) {
 		}
 		for name, end := range map[string]string{"kill": "exit(W, kill)", "stop": "{ok, _} = e2e:call(W, stop)", "exit": "exit(W, enough)"} {
 			t.Run(name, func(t *testing.T) {
-				_, s, inside := begin(t, "#{oom_score_adj => 900}") // by the role exec
+				_, s, inside := begin(t, "#{oom_score_adj => 900}") // by the role become
 				s.eval(t, end+", receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end")
 				if err := endOf(inside); err != nil {
 					t.Error(err)

@@ -22,7 +22,7 @@ var prog string
 // The test binary plays the spawner too. The short programs are a static one of
 // their own: a test binary takes long to start.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "exec" {
+	if len(os.Args) == 3 && os.Args[1] == "become" {
 		if err := spawner.Exec(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "exec:", err)
 		}

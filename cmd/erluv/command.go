@@ -35,7 +35,11 @@ func (c *command) main(args []string) int {
 	root, err := c.root()
 	if err == nil {
 		root.SetArgs(args)
-		err = root.Execute()
+		var cmd *cobra.Command
+		cmd, err = root.ExecuteC()
+		if cmd.Name() == "exec" {
+			err = ofExec(err)
+		}
 	}
 	return status(err, c.stderr) // c.stderr: as run has left it
 }
@@ -76,6 +80,9 @@ func (c *command) root() (*cobra.Command, error) {
 		{c.info(), nil},
 		{c.signal(), nil},
 		{c.stop(), nil},
+		{c.status(), nil},
+		{c.drain(), nil},
+		{c.exec(), nil},
 		{c.completion(), none},
 	} {
 		if sub.Command != root {

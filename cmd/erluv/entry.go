@@ -35,7 +35,13 @@ func (c *command) enter(cmd *cobra.Command, args []string) (*config.Config, erro
 func own(cmd *cobra.Command, args []string) (rest []string) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if _, setting := f.Value.(*value); !setting && f.Name != handoverFlag && f.Name != reportFlag {
-			rest = append(rest, "--"+f.Name+"="+f.Value.String())
+			values := []string{f.Value.String()}
+			if list, ok := f.Value.(pflag.SliceValue); ok {
+				values = list.GetSlice()
+			}
+			for _, v := range values {
+				rest = append(rest, "--"+f.Name+"="+v)
+			}
 		}
 	})
 	return append(append(rest, "--"), args...)
@@ -73,7 +79,7 @@ type view struct {
 
 // open connects to the entry.
 func open(ctx context.Context, cfg *config.Config) (view, error) {
-	c, leave, err := dial(ctx, cfg)
+	c, leave, err := dial(ctx, cfg, nil)
 	if err != nil {
 		return view{}, err
 	}

@@ -26,14 +26,16 @@ func widthOf(w io.Writer) int {
 	return int(size.Col)
 }
 
-// printPrograms prints a table of programs, the oldest first.
-func printPrograms(w io.Writer, rows []programRow, now time.Time, width int) error {
-	slices.SortStableFunc(rows, func(a, b programRow) int {
-		return cmp.Or(cmp.Compare(orNever(a.Started), orNever(b.Started)), cmp.Compare(a.Worker, b.Worker))
-	})
-	table := [][]string{{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "COMMAND"}}
-	for _, r := range rows {
-		table = append(table, r.cells(now))
+// print prints a table of programs, the oldest of each host first.
+func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width int) error {
+	table := [][]string{p.withHost([]string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "COMMAND"})}
+	for _, t := range list {
+		slices.SortStableFunc(t.value, func(a, b programRow) int {
+			return cmp.Or(cmp.Compare(orNever(a.Started), orNever(b.Started)), cmp.Compare(a.Worker, b.Worker))
+		})
+		for _, r := range t.value {
+			table = append(table, p.ofHost(t.node, r.cells(now)))
+		}
 	}
 	_, err := io.WriteString(w, grid(table, width))
 	return err

@@ -56,17 +56,29 @@ type silentError struct{ status int }
 
 func (silentError) Error() string { return "reported" }
 
+// A statusError has an exit status of its own.
+type statusError struct {
+	error
+	status int
+}
+
+func (e statusError) Unwrap() error { return e.error }
+
 // status reports an error, one line for each problem, and returns the exit
 // status.
 func status(err error, stderr io.Writer) int {
 	var usage usageError
 	var invalid *config.Error
 	var silent silentError
+	var own statusError
 	switch {
 	case err == nil:
 		return statusOK
 	case errors.As(err, &silent):
 		return silent.status
+	case errors.As(err, &own):
+		complain(stderr, err.Error())
+		return own.status
 	case errors.As(err, &usage):
 		complain(stderr, err.Error()+"; see erluv --help")
 		return statusUsage

@@ -20,11 +20,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// An operator is what the commands share that speak with an erluv of this machine by its
-// control socket: which one, and in which form they print what it says.
+// An operator is what the commands share that speak with an erluv: which one, and in which form they
+// print what it says. It is one of this machine, by its control socket, unless a node is named.
 type operator struct {
 	*command
-	name, socket, format string // flags
+	name, socket, format string         // flags
+	at, node             string         // flags: an erluv that listens, or a node that erluvs serve
+	cfg                  *config.Config // with at or node: how to connect to it
 }
 
 const (
@@ -42,11 +44,47 @@ func (o *operator) add(cmd *cobra.Command, formats bool) *cobra.Command {
 	set.SortFlags = false
 	set.VarP(&choice{&o.name, "name", nil}, "name", "", "the erluv with this name, if several run here")
 	set.VarP(&choice{&o.socket, "path", nil}, "control", "", "the erluv with this control socket")
+	set.VarP(&choice{&o.at, "name@host", nil}, "at", "", "the erluv that is this node, which listens")
+	set.Var(o.value(config.FileKey, config.FileKey, "file"), config.FileKey, "configuration file with how to connect to --at, or none")
+	set.Var(o.value("cookie_file", "cookie-file", "file"), "cookie-file", "file with the cookie of --at")
+	set.StringVar(&o.handover, handoverFlag, "", "")
+	set.Lookup(handoverFlag).Hidden = true
+	cmd.PreRunE = o.prepare
 	if formats {
 		formats := []string{config.FormatText, config.FormatJSON}
 		set.VarP(&choice{&o.format, strings.Join(formats, "|"), formats}, "format", "", "how to print it (default text)")
 	}
 	return cmd
+}
+
+// addNode gives it the flag of commands that go to several erluvs.
+func (o *operator) addNode(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().VarP(&choice{&o.node, "name@host", nil}, "node", "", "all erluvs that serve this node; connects to it as --at does")
+	return cmd
+}
+
+// prepare reads how to connect to a node, when one is named.
+func (o *operator) prepare(cmd *cobra.Command, args []string) error {
+	var given []string
+	for _, flag := range []struct{ name, value string }{{"--name", o.name}, {"--control", o.socket}, {"--at", o.at}, {"--node", o.node}} {
+		if flag.value != "" {
+			given = append(given, flag.name)
+		}
+	}
+	if len(given) > 1 {
+		return usageError{fmt.Errorf("%s exclude each other", strings.Join(given, " and "))}
+	}
+	target := o.at + o.node
+	if target == "" {
+		return nil
+	}
+	if err := o.hideSecrets(cmd.Name(), own(cmd, args)...); err != nil {
+		return err
+	}
+	o.entry = target
+	var err error
+	o.cfg, err = o.ready()
+	return err
 }
 
 // A choice is the value of a flag of an operator.
@@ -67,16 +105,18 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-func (c *choice) String() string { return "" }
+func (c *choice) String() string {
+	if c.to == nil { // pflag makes one to compare with
+		return ""
+	}
+	return *c.to
+}
 
 func (c *choice) Type() string { return c.form }
 
 // path is the control socket that is meant.
 func (o *operator) path() (string, error) {
 	if o.socket != "" {
-		if o.name != "" {
-			return "", usageError{errors.New("--name and --control exclude each other")}
-		}
 		return o.socket, nil
 	}
 	dir, err := control.Dir(o.machine.UID, os.Getenv("XDG_RUNTIME_DIR"))
@@ -103,7 +143,10 @@ func (o *operator) path() (string, error) {
 }
 
 // connect connects to the erluv that is meant. Messages go to deliver, which may be nil.
-func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*client.Client, error) {
+func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*connection, error) {
+	if o.at != "" {
+		return o.reach(ctx, deliver)
+	}
 	path, err := o.path()
 	if err != nil {
 		return nil, err
@@ -114,7 +157,20 @@ func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*client
 	if err != nil {
 		return nil, err
 	}
-	return client.Dial(ctx, conn, operatorNode(), "", deliver)
+	c, err := client.Dial(ctx, conn, operatorNode(), "", deliver)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{c, c.Close}, nil
+}
+
+// reach connects to the node that is named.
+func (o *operator) reach(ctx context.Context, deliver func(etf.Term)) (*connection, error) {
+	c, leave, err := dial(ctx, o.cfg, deliver)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{c, leave}, nil
 }
 
 // operatorNode is what a command says of itself. Its name is no other's.
@@ -130,16 +186,19 @@ func operatorNode() dist.Local {
 }
 
 // look asks for what erluv answers at once.
-func look(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term, error) {
+func look(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not answered within %v", lookBound))
 	defer cancel()
 	return ask(ctx, c, to, request)
 }
 
 // ask makes a call, and an error of the answer {error, Reason}.
-func ask(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term, error) {
+func ask(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) {
 	answer, err := c.Call(ctx, to, request)
+	var exit *client.Exit
 	switch {
+	case errors.As(err, &exit) && exit.Reason == etf.Atom("child_crashed"):
+		return nil, errCrashed
 	case err != nil && c.Err() != nil:
 		return nil, fmt.Errorf("erluv has ended the connection: it ends, or its child has crashed: its log says which (%w)", err)
 	case err != nil:
@@ -151,13 +210,21 @@ func ask(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term,
 	return answer, nil
 }
 
+// errNoChild is what main answers between a crash and the next child.
+var errNoChild = errors.New("erluv has no child at the moment: it has crashed, and erluv ends soon unless its node says respawn")
+
+// errCrashed is how a call ends whose erluv keeps the connection. That of an operator ends with the child.
+var errCrashed = errors.New("erluv's child has crashed, and the programs have ended with it")
+
 // refusal is the error of {error, Reason}.
 func refusal(reason etf.Term) error {
 	switch reason {
 	case etf.Atom("child_down"):
-		return errors.New("erluv has no child at the moment: it has crashed, and erluv ends soon unless its node says respawn")
+		return errNoChild
 	case etf.Atom("esrch"):
 		return errors.New("the program has ended")
+	case etf.Atom("not_allowed"):
+		return errors.New("erluv does not allow that now: no node is served yet, the workers are being stopped, or erluv ends")
 	}
 	return fmt.Errorf("erluv answers {error, %v}", reason)
 }

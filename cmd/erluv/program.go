@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
+	"time"
 
 	"erluv/stat"
 	"erluv/wire/client"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
+
+	"github.com/spf13/cobra"
 )
 
 // A program is one of erluv's, as a command knows it.
@@ -23,7 +27,7 @@ type program struct {
 func (p program) number() string { return fmt.Sprintf("%d.%d", p.worker.ID, p.worker.Serial) }
 
 // programs are those that erluv has, watchers of files not among them.
-func programs(ctx context.Context, c *client.Client) (list []program, err error) {
+func programs(ctx context.Context, c caller) (list []program, err error) {
 	answer, err := look(ctx, c, gen.Manager, etf.Atom("workers"))
 	if err != nil {
 		return nil, err
@@ -54,14 +58,14 @@ var numbered = regexp.MustCompile(`^(?:(?:#PID)?<[0-9]+\.)?([0-9]+)\.([0-9]+)>?$
 
 // find is the process to call for what a user names: a pid, or a name, of which it is not
 // known whether there is one.
-func find(ctx context.Context, c *client.Client, what string) (etf.Term, error) {
+func find(ctx context.Context, c caller, what string) (etf.Term, error) {
 	var is func(p program) bool
 	if pid, err := strconv.ParseInt(what, 10, 32); err == nil && pid > 0 {
 		is = func(p program) bool { return stat.Find(p.items, "os_pid") == pid }
 	} else if m := numbered.FindStringSubmatch(what); m != nil {
 		is = func(p program) bool { return p.number() == m[1]+"."+m[2] }
-	} else if name := etf.Atom(what); name.Valid() && name != "" && !gen.IsName(name) {
-		return name, nil
+	} else if isName(what) {
+		return etf.Atom(what), nil
 	} else {
 		return nil, fmt.Errorf("%q is no name of a program", what)
 	}
@@ -77,25 +81,42 @@ func find(ctx context.Context, c *client.Client, what string) (etf.Term, error) 
 	return nil, noProgram(what)
 }
 
+// errNoProgram is what an erluv says that has no program of a name.
+var errNoProgram = errors.New("there is no program")
+
 func noProgram(what string) error {
-	return fmt.Errorf("there is no program %s: erluv ps lists those that there are", what)
+	return fmt.Errorf("%w %s: erluv ps lists those that there are", errNoProgram, what)
 }
 
-// act makes one call to the program that a user names, by look or by ask.
-func (o *operator) act(what string, call func(context.Context, *client.Client, etf.Term, etf.Term) (etf.Term, error), request etf.Term) (etf.Term, error) {
-	ctx, cancel := untilSignal()
-	defer cancel()
-	c, err := o.connect(ctx, nil)
-	if err != nil {
-		return nil, err
+// isName says whether a word is the name of a program, not a number.
+func isName(what string) bool {
+	_, err := strconv.Atoi(what)
+	name := etf.Atom(what)
+	return err != nil && !numbered.MatchString(what) && name.Valid() && name != "" && !gen.IsName(name)
+}
+
+// act makes one call to the program that a user names, by look or by ask, at each erluv that is
+// meant. Of several those count that have a program of the name.
+func (o *operator) act(what string, call func(context.Context, caller, etf.Term, etf.Term) (etf.Term, error), request etf.Term) ([]told[etf.Term], error) {
+	if o.node != "" && !isName(what) {
+		return nil, usageError{fmt.Errorf("with --node a program is named: %s may be another one on each host", what)}
 	}
-	defer c.Close()
-	to, err := find(ctx, c, what)
-	if err != nil {
-		return nil, err
+	list, err := at(o, func(ctx context.Context, h host) (etf.Term, error) {
+		to, err := find(ctx, h, what)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := call(ctx, h, to, request)
+		return answer, gone(what, err)
+	})
+	if err != nil || o.node == "" {
+		return list, err
 	}
-	answer, err := call(ctx, c, to, request)
-	return answer, gone(what, err)
+	list = slices.DeleteFunc(list, func(t told[etf.Term]) bool { return errors.Is(t.err, errNoProgram) })
+	if len(list) == 0 {
+		return nil, noProgram(what)
+	}
+	return list, nil
 }
 
 // gone makes of a call's error the one of a program that is not there.
@@ -106,3 +127,35 @@ func gone(what string, err error) error {
 	}
 	return err
 }
+
+// complete has a shell complete the name of a program that runs at the erluv of this machine.
+func (o *operator) complete(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const none = cobra.ShellCompDirectiveNoFileComp
+	ctx, cancel := context.WithTimeout(context.Background(), completeBound)
+	defer cancel()
+	if len(args) > 0 || o.at+o.node != "" {
+		return nil, none
+	}
+	c, err := o.connect(ctx, nil)
+	if err != nil {
+		return nil, none
+	}
+	defer c.Close()
+	list, err := programs(ctx, c)
+	if err == nil {
+		list, err = detailed(ctx, c, list)
+	}
+	if err != nil {
+		return nil, none
+	}
+	var names []string
+	for _, p := range list {
+		if row := rowOf(p); row.Name != nil {
+			names = append(names, *row.Name)
+		}
+	}
+	return names, none
+}
+
+// completeBound is how long a shell waits.
+const completeBound = 2 * time.Second

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"erluv/config"
 	"erluv/stat"
 	"erluv/wire/client"
 	"erluv/wire/etf"
@@ -23,47 +22,45 @@ type ps struct{ operator }
 
 func (c *command) ps() *cobra.Command {
 	p := &ps{operator{command: c}}
-	return p.add(&cobra.Command{
-		Use: "ps", Short: "list the programs of an erluv on this machine",
-		Long: `List the programs of an erluv on this machine. PROGRAM is a program's name, or
-its worker's number. CPU is the processor time of the process, and MEMORY that
-of all that the program has started, where control groups count it.`,
+	return p.addNode(p.add(&cobra.Command{
+		Use: "ps", Short: "list the programs of an erluv",
+		Long: `List the programs of an erluv on this machine, or of others. PROGRAM is a
+program's name, or its worker's number. CPU is the processor time of the
+process, and MEMORY that of all that the program has started, where control
+groups count it.`,
 		Example: `  sudo erluv ps
-  sudo erluv ps --name erluv_db1 --format json`,
+  sudo erluv ps --name erluv_db1 --format json
+  erluv ps --node shop@myhost`,
 		RunE: p.run,
-	}, true)
+	}, true))
 }
 
 func (p *ps) run(*cobra.Command, []string) error {
-	ctx, cancel := untilSignal()
-	defer cancel()
-	c, err := p.connect(ctx, nil)
+	list, err := at(&p.operator, func(ctx context.Context, h host) ([]programRow, error) {
+		list, err := programs(ctx, h)
+		if err == nil {
+			list, err = detailed(ctx, h, list)
+		}
+		rows := make([]programRow, len(list))
+		for i := range list {
+			rows[i] = rowOf(list[i])
+		}
+		return rows, err
+	})
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	list, err := programs(ctx, c)
-	if err != nil {
-		return err
-	}
-	if list, err = detailed(ctx, c, list); err != nil {
-		return err
-	}
-	rows := make([]programRow, len(list))
-	for i := range list {
-		rows[i] = rowOf(list[i])
-	}
-	if p.format == config.FormatJSON {
-		return json.NewEncoder(p.stdout).Encode(programList{c.Peer().Name, rows})
-	}
-	return printPrograms(p.stdout, rows, time.Now(), widthOf(p.stdout))
+	return show(&p.operator, list, func(node string, rows []programRow) any { return programList{node, rows} },
+		func(w io.Writer, list []told[[]programRow]) error {
+			return p.print(w, list, time.Now(), widthOf(w))
+		})
 }
 
 // lookers is how many programs are asked about at once: erluv is never idle between two.
 const lookers = 32
 
 // detailed has all that is told of each program. Those that have ended meanwhile are left out.
-func detailed(ctx context.Context, c *client.Client, list []program) ([]program, error) {
+func detailed(ctx context.Context, c caller, list []program) ([]program, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not told of %d programs within %v", len(list), lookBound))
 	defer cancel()
 	jobs, errs := make(chan int), make([]error, len(list))
@@ -87,7 +84,7 @@ func detailed(ctx context.Context, c *client.Client, list []program) ([]program,
 }
 
 // detail asks for all that is told of a program: nothing, if it has ended.
-func (p *program) detail(ctx context.Context, c *client.Client) error {
+func (p *program) detail(ctx context.Context, c caller) error {
 	answer, err := ask(ctx, c, p.worker, etf.Atom("info"))
 	var exit *client.Exit
 	if errors.As(err, &exit) {

@@ -43,7 +43,7 @@ func TestGrid(t *testing.T) {
 	}
 	for _, width := range []int{0, 1, 10, 40, 80, 200} {
 		var b strings.Builder
-		if err := printPrograms(&b, rows, time.UnixMilli(61_000), width); err != nil {
+		if err := (&ps{}).print(&b, []told[[]programRow]{{value: rows}}, time.UnixMilli(61_000), width); err != nil {
 			t.Fatal(err)
 		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")

@@ -16,19 +16,20 @@ import (
 	"erluv/relay"
 	"erluv/spawner"
 	"erluv/wire/client"
+	"erluv/wire/etf"
 
 	"golang.org/x/sys/unix"
 )
 
 // The roles that main starts: the first argument of the same binary, hidden, with
-// a conversation on descriptor 3. The role exec is started by the spawner, with a
+// a conversation on descriptor 3. The role become is started by the spawner, with a
 // conversation on the descriptor that its argument names.
 const (
 	roleStage   = "stage"
 	roleChild   = "child"
 	roleSpawner = "spawner"
 	roleRelay   = "relay"
-	roleExec    = "exec"
+	roleBecome  = "become"
 )
 
 // A role runs on the first thread, whose name is the process's and whose end the
@@ -40,13 +41,13 @@ func init() {
 }
 
 func isRole(name string) bool {
-	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleExec}, name)
+	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome}, name)
 }
 
 // playRole runs a role and returns the exit status. Started by anybody but main
 // it has no conversation, and refuses.
 func playRole(role string, args []string) int {
-	if role == roleExec {
+	if role == roleBecome {
 		if err := spawner.Exec(args); err != nil {
 			complain(os.Stderr, err.Error())
 			return statusUsage
@@ -98,8 +99,8 @@ var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up f
 func ping(ctx context.Context, cfg *config.Config) ([]string, error) { return mainproc.Ping(ctx, cfg) }
 
 // dial connects as a node that calls and leaves again.
-func dial(ctx context.Context, cfg *config.Config) (*client.Client, func(), error) {
-	return mainproc.Client(ctx, cfg, nil)
+func dial(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (*client.Client, func(), error) {
+	return mainproc.Client(ctx, cfg, deliver)
 }
 
 func fits(cfg *config.Config) error { return mainproc.Fits(cfg) }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
+	"erluv/cluster"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 
@@ -21,16 +24,16 @@ type signalCommand struct {
 
 func (c *command) signal() *cobra.Command {
 	s := &signalCommand{operator: operator{command: c}}
-	cmd := s.add(&cobra.Command{
+	cmd := s.addNode(s.add(&cobra.Command{
 		Use: "signal W SIGNAL", Short: "send a signal to a program",
-		Long: `Send a signal to a program of an erluv on this machine. W is its name, its
-os_pid or its worker's number, as erluv ps prints them. SIGNAL is HUP, SIGHUP or
-sighup, or a number.`,
+		Long: `Send a signal to a program of an erluv on this machine, or of others. W is its
+name, its os_pid or its worker's number, as erluv ps prints them; with --node
+its name. SIGNAL is HUP, SIGHUP or sighup, or a number.`,
 		Example: `  sudo erluv signal web HUP
   sudo erluv signal --all 17.0 SIGUSR1`,
-		Args: exactly(2, "signal takes a program and a signal"), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: exactly(2, "signal takes a program and a signal"), ValidArgsFunction: s.complete,
 		RunE: s.run,
-	}, false)
+	}, true))
 	cmd.Flags().BoolVar(&s.all, "all", false, "to all processes that the program has started, too")
 	return cmd
 }
@@ -44,8 +47,37 @@ func (s *signalCommand) run(_ *cobra.Command, args []string) error {
 	if s.all {
 		request = etf.Tuple{etf.Atom("signal"), etf.Atom("group"), gen.Signal(sig)}
 	}
-	_, err = s.act(args[0], look, request)
-	return err
+	list, err := s.act(args[0], look, request)
+	if err != nil {
+		return err
+	}
+	return show(&s.operator, list, func(node string, _ etf.Term) any { return signalled{node, nameOf(sig)} },
+		func(w io.Writer, list []told[etf.Term]) error {
+			if s.node == "" {
+				return nil
+			}
+			return printHosts(w, list)
+		})
+}
+
+// nameOf is what Erlang calls a signal, or its number.
+func nameOf(sig unix.Signal) string {
+	return cmp.Or(strings.ToLower(unix.SignalName(sig)), strconv.Itoa(int(sig)))
+}
+
+// signalled is what signal prints as JSON.
+type signalled struct {
+	Node   string `json:"node"`
+	Signal string `json:"signal"`
+}
+
+// printHosts prints at which erluvs something was done.
+func printHosts[T any](w io.Writer, list []told[T]) error {
+	var b strings.Builder
+	for _, t := range list {
+		b.WriteString(cluster.Show(t.node) + "\n")
+	}
+	return print(w, b.String())
 }
 
 // maxSignal is the last signal of Linux.

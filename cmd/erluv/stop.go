@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
+	"strings"
 
-	"erluv/config"
+	"erluv/cluster"
 	"erluv/stat"
 	"erluv/wire/etf"
 
@@ -16,29 +18,35 @@ type stop struct{ operator }
 
 func (c *command) stop() *cobra.Command {
 	s := &stop{operator{command: c}}
-	return s.add(&cobra.Command{
+	return s.addNode(s.add(&cobra.Command{
 		Use: "stop W", Short: "stop a program, and say how it has ended",
-		Long: `Stop a program of an erluv on this machine, as its supervisor would: by its stop
-signal, and SIGKILL if that does not end it in time. It is not started again.
-When nothing of it is left, say how it has ended. W is its name, its os_pid or
-its worker's number, as erluv ps prints them.`,
+		Long: `Stop a program of an erluv on this machine, or of others, as its supervisor
+would: by its stop signal, and SIGKILL if that does not end it in time. It is
+not started again. When nothing of it is left, say how it has ended. W is its
+name, its os_pid or its worker's number, as erluv ps prints them; with --node
+its name.`,
 		Example: `  sudo erluv stop web
   sudo erluv stop 17.0 --format json`,
-		Args: exactly(1, "stop takes a program"), ValidArgsFunction: cobra.NoFileCompletions,
+		Args: exactly(1, "stop takes a program"), ValidArgsFunction: s.complete,
 		RunE: s.run,
-	}, true)
+	}, true))
 }
 
 func (s *stop) run(_ *cobra.Command, args []string) error {
-	answer, err := s.act(args[0], ask, etf.Atom("stop"))
+	list, err := s.act(args[0], ask, etf.Atom("stop"))
 	if err != nil {
 		return err
 	}
-	ok, _ := answer.(etf.Tuple)
-	if len(ok) != 2 || ok[0] != etf.Atom("ok") {
-		return errors.New("erluv answers with something else than how the program has ended")
+	ends := make([]told[[]stat.Item], len(list))
+	for i, t := range list {
+		ends[i] = told[[]stat.Item]{node: t.node, err: t.err}
+		if ok, _ := t.value.(etf.Tuple); len(ok) == 2 && ok[0] == etf.Atom("ok") {
+			ends[i].value = endOf(ok[1])
+		} else if t.err == nil {
+			ends[i].err = errors.New("erluv answers with something else than how the program has ended")
+		}
 	}
-	return s.print(endOf(ok[1]))
+	return show(&s.operator, ends, s.object, s.print)
 }
 
 // endOf is how a program has ended: {exit_status, N}, {signal, S} or {signal, S, How}.
@@ -54,11 +62,21 @@ func endOf(exit etf.Term) []stat.Item {
 	return stat.Read(etf.Map{{Key: etf.Atom("exit"), Value: exit}})
 }
 
-func (s *stop) print(items []stat.Item) error {
-	if s.format == config.FormatJSON {
-		_, err := fmt.Fprintf(s.stdout, "%s\n", stat.JSON(items))
-		return err
+// object is what stop prints as JSON: with --node also of which erluv it is.
+func (s *stop) object(node string, end []stat.Item) any {
+	if s.node != "" {
+		end = append([]stat.Item{{Key: "node", Value: node}}, end...)
 	}
-	_, err := fmt.Fprint(s.stdout, stat.Text(items))
-	return err
+	return json.RawMessage(stat.JSON(end))
+}
+
+func (s *stop) print(w io.Writer, list []told[[]stat.Item]) error {
+	var b strings.Builder
+	for _, t := range list {
+		if s.node != "" {
+			b.WriteString(cluster.Show(t.node) + gap)
+		}
+		b.WriteString(stat.Text(t.value))
+	}
+	return print(w, b.String())
 }

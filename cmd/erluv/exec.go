@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+
+	"github.com/spf13/cobra"
+)
+
+// execCommand is the command that runs a program at an erluv, with its own standard streams.
+type execCommand struct {
+	operator
+	input, terminal, plain bool // flags: -i, -t, -T
+	user, dir, as          string
+	env                    []string
+}
+
+// The exit statuses of exec that are not its program's, as those of other such commands: env(1),
+// nohup(1), ssh(1).
+const (
+	statusNotStarted    = 125 // no program was started
+	statusNotExecutable = 126 // since it cannot be executed
+	statusNotFound      = 127 // since it is not there
+	statusOfSignal      = 128 // with the signal's number added: a signal has ended it, or this command
+	statusLost          = 255 // it was started, and how it has ended cannot be known
+)
+
+func (c *command) exec() *cobra.Command {
+	e := &execCommand{operator: operator{command: c}}
+	cmd := e.add(&cobra.Command{
+		Use: "exec [flags] [--] PROGRAM [ARGUMENT...]", Short: "run a program at an erluv, with this terminal",
+		Long: `Run a program at an erluv on this machine, with the standard streams of this
+command. When input and output are a terminal the program has one, too, with
+its size, and Ctrl-C goes to the program. The status is the program's, or 128
+and the number of the signal that has ended it; 125 if none was started, 126 if
+it cannot be executed, 127 if there is none, 255 if erluv was lost meanwhile.
+The program ends with this command.`,
+		Example: `  sudo erluv exec -- sh
+  sudo erluv exec --user app --env DEBUG=1 -- /opt/app/bin/app check
+  sudo erluv exec -- tar -C /srv -c . >srv.tar
+  erluv exec --at erluv_db1@db1.example.com -- df -h`,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "" {
+				return usageError{errors.New("exec takes a program")}
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              e.run,
+	}, false)
+	set := cmd.Flags()
+	set.SetInterspersed(false) // what stands behind the program is the program's
+	set.BoolVarP(&e.input, "stdin", "i", false, "give the program standard input; so it is by default")
+	set.BoolVarP(&e.terminal, "tty", "t", false, "give it a terminal, even if input or output is none")
+	set.BoolVarP(&e.plain, "no-tty", "T", false, "give it no terminal")
+	set.VarP(&choice{&e.user, "user", nil}, "user", "", "run it as this user, whom allow_users allows")
+	set.StringArrayVar(&e.env, "env", nil, "`name=value`: a variable of its environment; name alone: as it is here")
+	set.VarP(&choice{&e.dir, "path", nil}, "cd", "", "directory that it starts in (default /)")
+	set.VarP(&choice{&e.as, "name", nil}, "as", "", "name of its worker, for erluv ps and others")
+	for _, flag := range []string{"user", "env", "as"} {
+		noFiles(cmd, flag)
+	}
+	return cmd
+}
+
+func (e *execCommand) run(_ *cobra.Command, args []string) error {
+	if e.terminal && e.plain {
+		return usageError{errors.New("-t and -T exclude each other")}
+	}
+	var terminal *tty
+	in, out := isTerminal(os.Stdin), isTerminal(os.Stdout)
+	if e.terminal || in && out && !e.plain {
+		terminal = &tty{in: int(os.Stdin.Fd()), out: int(os.Stdout.Fd())}
+	}
+	request, err := e.request(args, terminal)
+	if err != nil {
+		return err
+	}
+	s := newSession(terminal)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if s.c, err = e.connect(ctx, s.deliver); err != nil {
+		return statusError{err, statusNotStarted}
+	}
+	defer s.c.Close()
+	if err := s.start(ctx, request, args[0]); err != nil {
+		return err
+	}
+	end, err := s.run(ctx, in && terminal != nil)
+	if errors.Is(err, errLost) {
+		err = statusError{e.lost(s.c), statusLost}
+	}
+	if err != nil {
+		return err
+	}
+	return ended(end)
+}
+
+// request is what erluv is asked for. Output is asked for piece by piece: so no more of it is on its
+// way than this command takes.
+func (e *execCommand) request(args []string, terminal *tty) (etf.Term, error) {
+	cmd := make(etf.List, len(args))
+	for i, arg := range args {
+		cmd[i] = etf.Binary(arg)
+	}
+	var env etf.Map
+	if term := os.Getenv("TERM"); term != "" && terminal != nil {
+		env = append(env, etf.Pair{Key: etf.Binary("TERM"), Value: etf.Binary(term)})
+	}
+	for _, v := range e.env {
+		name, value, given := strings.Cut(v, "=")
+		if !given {
+			if value, given = os.LookupEnv(name); !given {
+				continue
+			}
+		}
+		if name == "" {
+			return nil, usageError{fmt.Errorf("--env takes name=value, or a name, not %q", v)}
+		}
+		env = append(env, etf.Pair{Key: etf.Binary(name), Value: etf.Binary(value)})
+	}
+	opts := etf.Map{
+		{Key: etf.Atom("flow"), Value: etf.Tuple{etf.Atom("active"), etf.Atom("false")}},
+		{Key: etf.Atom("login"), Value: etf.Atom("true")},
+		{Key: etf.Atom("env"), Value: unique(env)},
+	}
+	for _, o := range []struct {
+		key etf.Atom
+		to  string
+	}{{"user", e.user}, {"cd", e.dir}} {
+		if o.to != "" {
+			opts = append(opts, etf.Pair{Key: o.key, Value: etf.Binary(o.to)})
+		}
+	}
+	if e.as != "" {
+		if !isName(e.as) {
+			return nil, usageError{fmt.Errorf("%q is no name of a program", e.as)}
+		}
+		opts = append(opts, etf.Pair{Key: etf.Atom("name"), Value: etf.Atom(e.as)})
+	}
+	if terminal != nil {
+		opts = append(opts, etf.Pair{Key: etf.Atom("pty"), Value: ptyOf(terminal)})
+	}
+	return etf.Tuple{etf.Atom("exec"), cmd, opts}, nil
+}
+
+// unique is an environment with each name once, which a map must have: the last one.
+func unique(env etf.Map) (list etf.Map) {
+	at := map[string]int{}
+	for _, v := range env {
+		name := string(v.Key.(etf.Binary))
+		if i, ok := at[name]; ok {
+			list[i] = v
+			continue
+		}
+		at[name] = len(list)
+		list = append(list, v)
+	}
+	return list
+}
+
+// ptyOf is a terminal like this one.
+func ptyOf(t *tty) etf.Term {
+	settings := etf.Map{}
+	if rows, cols, err := t.size(); err == nil {
+		settings = etf.Map{{Key: etf.Atom("rows"), Value: int64(rows)}, {Key: etf.Atom("cols"), Value: int64(cols)}}
+	}
+	if t.isUTF8() {
+		settings = append(settings, etf.Pair{Key: etf.Atom("iutf8"), Value: etf.Atom("true")})
+	}
+	return settings
+}
+
+// ofExec gives an error of exec that has none a status of which no program of its own can be meant.
+func ofExec(err error) error {
+	var own statusError
+	var silent silentError
+	switch {
+	case err == nil, errors.As(err, &own), errors.As(err, &silent):
+		return err
+	case errors.As(err, new(usageError)):
+		err = fmt.Errorf("%w; see erluv exec --help", err)
+	}
+	return statusError{err, statusNotStarted}
+}
+
+// ended is the end of the command whose program has ended so: {exit_status, N}, {signal, S} or {signal,
+// S, core}.
+func ended(end etf.Tuple) error {
+	if n, ok := end[1].(int64); ok && end[0] == etf.Atom("exit_status") {
+		if n == 0 {
+			return nil
+		}
+		return silentError{int(n)}
+	}
+	sig, err := gen.ReadSignal(end[1])
+	if err != nil || end[0] != etf.Atom("signal") {
+		return statusError{fmt.Errorf("erluv says that the program has ended, and how is not understood: %s", etf.Format(end)), statusLost}
+	}
+	return silentError{statusOfSignal + int(sig)}
+}
+
+// notStarted is the error of an erluv that has not started the program.
+func notStarted(program string, reason etf.Term) error {
+	failed := func(status int, format string, args ...any) error {
+		return statusError{fmt.Errorf(format, args...), status}
+	}
+	kind, what := reason, etf.Term(nil)
+	if t, ok := reason.(etf.Tuple); ok && len(t) > 1 {
+		kind, what = t[0], t[1]
+	}
+	switch kind {
+	case etf.Atom("enoent"):
+		return failed(statusNotFound, "there is no program %q there", program)
+	case etf.Atom("eacces"), etf.Atom("enoexec"):
+		return failed(statusNotExecutable, "%q cannot be executed there: %v", program, kind)
+	case etf.Atom("remote_exec"):
+		return failed(statusNotStarted, "this erluv starts no programs of operators: its configuration says remote_exec = false")
+	case etf.Atom("node_not_ready"):
+		return failed(statusNotStarted, "this erluv starts no programs in its state, %s: erluv status set ready changes that", etf.Format(what))
+	case etf.Atom("class"):
+		return failed(statusNotStarted, "this erluv starts the programs of its classes alone: its configuration says run = classes")
+	case etf.Atom("user"):
+		return failed(statusNotStarted, "no program may be run there as that user (%s): allow_users in its configuration says who is allowed", etf.Format(what))
+	case etf.Atom("cd"):
+		return failed(statusNotStarted, "it cannot start in that directory: %s", etf.Format(what))
+	}
+	return statusError{refusal(reason), statusNotStarted}
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"erluv/cluster"
+	"erluv/config"
+	"erluv/wire/client"
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+)
+
+// A caller calls processes of an erluv: by a connection to it, or by a node that has one.
+type caller interface {
+	Call(ctx context.Context, to, request etf.Term) (etf.Term, error)
+	Err() error // why the connection has ended; nil: it has not
+}
+
+// A connection is one to an erluv, or to a node. Close ends it.
+type connection struct {
+	*client.Client
+	leave func()
+}
+
+func (c *connection) Close() { c.leave() }
+
+// A host is an erluv that a command speaks with.
+type host struct {
+	caller
+	name string // of its node
+}
+
+// through is a caller by way of a node that is connected with the erluv. The node's rex makes the
+// call, by the connection that it has.
+type through struct {
+	caller
+	node string // of the erluv
+}
+
+// Call is gen_server:call/3 on that node.
+func (t through) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
+	if name, ok := to.(etf.Atom); ok {
+		to = etf.Tuple{name, etf.Atom(t.node)}
+	}
+	timeout := etf.Term(etf.Atom("infinity"))
+	if end, ok := ctx.Deadline(); ok {
+		timeout = max(time.Until(end).Milliseconds(), 1)
+	}
+	answer, err := t.caller.Call(ctx, etf.Atom("rex"), etf.Tuple{
+		etf.Atom("call"), etf.Atom("gen_server"), etf.Atom("call"), etf.List{to, request, timeout}, etf.Atom("user"),
+	})
+	bad, ok := answer.(etf.Tuple)
+	if err != nil || !ok || len(bad) != 2 || bad[0] != etf.Atom("badrpc") {
+		return answer, err
+	}
+	return nil, exitOf(bad[1])
+}
+
+// exitOf reads {'EXIT', {Reason, {gen_server, call, _}}}, as rex has it for a call without an answer.
+func exitOf(bad etf.Term) error {
+	reason := bad
+	if t, ok := bad.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("EXIT") {
+		if why, ok := t[1].(etf.Tuple); ok && len(why) == 2 {
+			reason = why[0]
+		}
+	}
+	if t, ok := reason.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("nodedown") || reason == etf.Atom("noconnection") {
+		return errors.New("it is not connected any more")
+	}
+	if reason == etf.Atom("timeout") {
+		return errors.New("it does not answer in time")
+	}
+	return &client.Exit{Reason: reason}
+}
+
+// guestWait is how long an erluv may take to say to a node that it is one.
+const guestWait = 3 * time.Second
+
+// serving are the erluvs that serve a node, by way of that node, and errors of those of which it is
+// not known whether they are erluvs. No node gets a connection that it did not have.
+func serving(ctx context.Context, node *connection) (list []told[host], err error) {
+	guests, silent, err := cluster.Guests(ctx, node, string(node.Self().Node), guestWait)
+	if err != nil {
+		return nil, fmt.Errorf("%s does not say which erluvs serve it: %w", node.Peer().Name, err)
+	}
+	all := make([]host, len(guests))
+	for i, name := range guests {
+		all[i] = host{through{node, name}, name}
+	}
+	asked := each(all, func(h host) (host, error) {
+		ctx, cancel := context.WithTimeout(ctx, guestWait)
+		defer cancel()
+		_, err := h.Call(ctx, gen.Manager, etf.Tuple{etf.Atom("info"), etf.Atom("node")})
+		return h, err
+	})
+	for _, t := range asked {
+		if exit := (*client.Exit)(nil); !errors.As(t.err, &exit) { // a C node has no erluv
+			list = append(list, t)
+		}
+	}
+	for _, name := range silent {
+		list = append(list, told[host]{node: name, err: errors.New("it does not answer in time")})
+	}
+	return list, nil
+}
+
+// A told is what a command has from one erluv, or why it has nothing.
+type told[T any] struct {
+	node  string
+	value T
+	err   error
+}
+
+// width is how many erluvs are asked at once.
+const width = 64
+
+// each does something at erluvs, beside each other, and returns what each has said in their order.
+func each[T any](hosts []host, do func(h host) (T, error)) []told[T] {
+	list := make([]told[T], len(hosts))
+	turns := make(chan int)
+	var group sync.WaitGroup
+	for range min(width, len(hosts)) {
+		group.Go(func() { // ends with the turns
+			for i := range turns {
+				list[i].node = hosts[i].name
+				list[i].value, list[i].err = do(hosts[i])
+			}
+		})
+	}
+	for i := range hosts {
+		turns <- i
+	}
+	close(turns)
+	group.Wait()
+	return list
+}
+
+// at does something at the erluv that is meant, whose error is that of the command; or with --node at
+// all that serve the node, each of which has its own.
+func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]told[T], error) {
+	ctx, cancel := untilSignal()
+	defer cancel()
+	if o.node == "" {
+		c, err := o.connect(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		value, err := do(ctx, host{c, c.Peer().Name})
+		return []told[T]{{node: c.Peer().Name, value: value}}, err
+	}
+	node, err := o.reach(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer node.Close()
+	if ticktime, err := cluster.Ticktime(ctx, node); err == nil {
+		node.SetTicktime(ticktime)
+	}
+	known, err := serving(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	if len(known) == 0 {
+		return nil, fmt.Errorf("no erluv serves %s", o.node)
+	}
+	var hosts []host
+	var list []told[T]
+	for _, t := range known {
+		if t.err != nil {
+			list = append(list, told[T]{node: t.node, err: t.err})
+		} else {
+			hosts = append(hosts, t.value)
+		}
+	}
+	return append(each(hosts, func(h host) (T, error) { return do(ctx, h) }), list...), nil
+}
+
+// show prints what erluvs have said: as JSON an object a line, for each of them; else as text does
+// those that have said something. Why others have not comes behind it, and the command fails.
+func show[T any](o *operator, list []told[T], object func(node string, v T) any, text func(w io.Writer, list []told[T]) error) error {
+	var answered []told[T]
+	var silent []string
+	for _, t := range list {
+		if t.err == nil {
+			answered = append(answered, t)
+		} else {
+			silent = append(silent, fmt.Sprintf("%s: %v", cluster.Show(t.node), t.err))
+		}
+	}
+	if o.format != config.FormatJSON {
+		if err := text(o.stdout, answered); err != nil {
+			return err
+		}
+	}
+	for _, t := range list {
+		if o.format != config.FormatJSON {
+			break
+		}
+		var line any = failure{t.node, fmt.Sprint(t.err)}
+		if t.err == nil {
+			line = object(t.node, t.value)
+		}
+		if err := json.NewEncoder(o.stdout).Encode(line); err != nil {
+			return err
+		}
+	}
+	if len(silent) > 0 {
+		complain(o.stderr, silent...)
+		return fmt.Errorf("%d of %d erluvs have not done it", len(silent), len(list))
+	}
+	return nil
+}
+
+// failure is the object of an erluv that a command got nothing from.
+type failure struct {
+	Node  string `json:"node"`
+	Error string `json:"error"`
+}
+
+// withHost is the head of a table of several erluvs.
+func (o *operator) withHost(head []string) []string {
+	if o.node == "" {
+		return head
+	}
+	return append([]string{"HOST"}, head...)
+}
+
+// ofHost is a row of such a table.
+func (o *operator) ofHost(node string, cells []string) []string {
+	if o.node == "" {
+		return cells
+	}
+	return append([]string{cluster.Show(node)}, cells...)
+}
