@@ -124,8 +124,13 @@ func (pl *played) text() (text []byte) {
 		case etf.Binary:
 			text = append(text, last...)
 		case etf.Tuple:
-			if b, ok := last[1].(etf.Binary); ok {
-				text = append(text, b...)
+			switch data := last[1].(type) {
+			case etf.Binary:
+				text = append(text, data...)
+			case etf.List:
+				for _, line := range data {
+					text = append(text, line.(etf.Binary)...)
+				}
 			}
 		}
 	}
@@ -165,6 +170,8 @@ func ways() []way {
 	return []way{
 		{"lines of 900 KB", packetOpt(etf.Tuple{etf.Atom("line"), int64(order.MaxLine)}), nil, line(900_000, "l"), whole},
 		{"lines of 60 bytes", packetOpt(etf.Atom("line")), nil, line(60, "l"), whole},
+		{"lists of lines of 60 bytes", packetOpt(etf.Atom("lines")), nil, line(60, "l"), whole},
+		{"lists of lines of 900 KB", packetOpt(etf.Tuple{etf.Atom("lines"), int64(order.MaxLine)}), nil, line(900_000, "l"), whole},
 		{"packet 4 of 10 MB", packetOpt(int64(4)), nil, framed(4, 10_000_000), without(4)},
 		{"packet 2 of 65,535 bytes", packetOpt(int64(2)), nil, framed(2, 65_535), without(2)},
 		{"packet 1 of 255 bytes", packetOpt(int64(1)), nil, framed(1, 255), without(1)},

@@ -218,6 +218,8 @@ func (p Packet) value() any {
 	switch {
 	case p.Header > 0:
 		return int64(p.Header)
+	case p.List:
+		return Tuple{"lines", int64(p.Max)}
 	case p.Max > 0:
 		return Tuple{"line", int64(p.Max)}
 	}

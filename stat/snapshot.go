@@ -123,7 +123,10 @@ type Ready struct {
 
 // Packet is how output is cut: raw, or by lines of Max bytes, or by headers of so many
 // bytes.
-type Packet struct{ Max, Header int }
+type Packet struct {
+	Max, Header int
+	List        bool // lines come as lists
+}
 
 // Active is how output is delivered: a word (auto, true, false, once), or so many
 // messages.

@@ -13,6 +13,16 @@ func TestFlow(t *testing.T) {
 			`W = e2e:start(E, "printf 'a\\nbb\\n\\nend'", #{packet => line}), [B || {stdout, B} <- e2e:all(W)]`,
 			`[<<"a\n">>,<<"bb\n">>,<<"\n">>,<<"end">>,eof]`,
 		},
+		"lists of lines": {
+			`W = e2e:start(E, "printf 'a\\nbb\\n\\n123456end'", #{packet => {lines, 4}}), [B || {stdout, B} <- e2e:all(W)]`,
+			`[[<<"a\n">>,<<"bb\n">>,<<"\n">>],[<<"1234">>],[<<"56en">>],[<<"d">>],eof]`,
+		},
+		"lists of lines, on demand": {
+			`W = e2e:start(E, "printf 'a\\nbb\\nccc\\nend'", #{packet => lines, flow => {active, false}}),
+			 ok = e2e:until(fun() -> #{state := draining} = e2e:call(W, info) end),
+			 [e2e:call(W, {read, stdout, N}) || N <- [5, 1, 100, 100]]`,
+			`[{ok,[<<"a\n">>,<<"bb\n">>]},{ok,[<<"ccc\n">>]},{ok,[<<"end">>]},eof]`,
+		},
 		"packets there and back": {
 			`W = e2e:start(E, ["cat"], #{packet => 4}), ok = e2e:call(W, {write, ["on", <<"e">>]}), e2e:next(W)`,
 			`{stdout,<<"one">>}`,

@@ -34,6 +34,10 @@ func TestAStreamNeverStops(t *testing.T) {
 			`Others(500), W = e2e:start(E, "seq 100000", #{packet => line}), {e2e:take(W), Left()}`,
 			`{588895,500}`,
 		},
+		"lists of lines": {
+			`Others(500), W = e2e:start(E, "seq 1000000", #{packet => lines}), {e2e:take(W), Left()}`,
+			`{6888896,500}`,
+		},
 		"500 programs, one after the other": {
 			`Ws = [e2e:start(E, "head -c 109000 /dev/zero") || _ <- lists:seq(1, 500)],
 			[109000] = lists:usort([e2e:take(W) || W <- Ws]), ok`,

@@ -13,6 +13,7 @@ type Packet struct {
 	Max    int32 // line: a longer one is delivered in pieces, in bytes
 	Header uint8 // 1, 2 or 4: bytes of a length before each packet; 0: none
 	Line   bool
+	List   bool // lines: all that are there in one message
 }
 
 const (
@@ -23,7 +24,7 @@ const (
 	MaxLine = 1 << 20
 )
 
-// PacketOf reads raw, line, {line, Max}, 1, 2 or 4.
+// PacketOf reads raw, line, {line, Max}, lines, {lines, Max}, 1, 2 or 4.
 func PacketOf(t etf.Term) (Packet, error) {
 	switch v := t.(type) {
 	case etf.Atom:
@@ -32,19 +33,21 @@ func PacketOf(t etf.Term) (Packet, error) {
 			return Packet{}, nil
 		case "line":
 			return Packet{Line: true, Max: defaultLine}, nil
+		case "lines":
+			return Packet{Line: true, List: true, Max: defaultLine}, nil
 		}
 	case int64:
 		if v == 1 || v == 2 || v == 4 {
 			return Packet{Header: uint8(v)}, nil
 		}
 	case etf.Tuple:
-		if len(v) == 2 && v[0] == etf.Atom("line") {
+		if len(v) == 2 && (v[0] == etf.Atom("line") || v[0] == etf.Atom("lines")) {
 			if n, ok := v[1].(int64); ok && n >= 1 && n <= MaxLine {
-				return Packet{Line: true, Max: int32(n)}, nil
+				return Packet{Line: true, List: v[0] == etf.Atom("lines"), Max: int32(n)}, nil
 			}
 		}
 	}
-	return Packet{}, fmt.Errorf("must be raw, line, {line, MaxBytes up to %d}, 1, 2 or 4", MaxLine)
+	return Packet{}, fmt.Errorf("must be raw, line, lines, {line | lines, MaxBytes up to %d}, 1, 2 or 4", MaxLine)
 }
 
 func toPacket(to *Packet, v etf.Term) (err error) {

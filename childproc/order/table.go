@@ -56,7 +56,7 @@ var Table = []Option{
 	{"stderr", forBoth, "owner | {pid, Pid} | [...] | null | {file, ...} | stdout", "owner", func(r *reading, v etf.Term) error { return r.output("stderr", v) }},
 	{"pty", forBoth, "boolean() | #{rows, cols, reopen, Mode => Value}", "false", func(r *reading, v etf.Term) error { return toPty(&r.o.Spec.Terminal, v) }},
 	{"fds", forBoth, "#{N => What}", "#{}", func(r *reading, v etf.Term) error { return r.fds(v) }},
-	{"packet", ForSpawn, "raw | line | {line, Max} | 1 | 2 | 4", "raw", func(r *reading, v etf.Term) error { return toPacket(&r.o.Packet, v) }},
+	{"packet", ForSpawn, "raw | line | {line, Max} | lines | {lines, Max} | 1 | 2 | 4", "raw", func(r *reading, v etf.Term) error { return toPacket(&r.o.Packet, v) }},
 	{"flow", ForSpawn, "auto | {active, true | once | false | N}", "auto", func(r *reading, v etf.Term) error { return toFlow(&r.o.Active, v) }},
 
 	{"nice", forBoth, "-20..19", "that of erluv", func(r *reading, v etf.Term) error { return toNice(&r.o.Spec.Attributes, v) }},

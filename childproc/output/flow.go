@@ -52,14 +52,14 @@ func (o *Output) Disown() {
 	}
 }
 
-// sent counts a message with n bytes of output.
-func (o *Output) sent(h Host, st *Stream, n int) {
+// sent counts a message with n bytes of output, in a list of so many lines if it is one.
+func (o *Output) sent(h Host, st *Stream, n, lines int) {
 	if o.mode != order.Auto {
 		return
 	}
 	held := false
 	for _, d := range o.debtsOf(h, st) {
-		d.Sent(n)
+		d.Sent(n, lines)
 		held = held || d.Held()
 	}
 	if held {
@@ -97,7 +97,7 @@ func (o *Output) flowRoom(h Host, st *Stream, limit int) int {
 		return limit
 	}
 	for _, d := range st.busy.debts {
-		limit = min(limit, max(d.Room(!o.Packet.Raw()), peer.LeastRead))
+		limit = min(limit, max(d.Room(o.Packet.each()), peer.LeastRead))
 	}
 	return limit
 }

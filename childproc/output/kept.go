@@ -137,6 +137,19 @@ func (k *Kept) Line(limit int) int {
 	return 0
 }
 
+// Lines is the length of the lines that are complete in the first most bytes, or of the first
+// line as Line has it when that is longer; 0: no line is complete.
+func (k *Kept) Lines(limit, most int) int {
+	n := k.Line(limit)
+	if n == 0 {
+		return 0
+	}
+	b := k.Bytes()
+	b = b[n:max(n, min(len(b), most))]
+	k.Work += len(b)
+	return n + bytes.LastIndexByte(b, '\n') + 1
+}
+
 // Chars is the length of the first n characters of UTF-8; false: they are not all
 // there yet.
 func (k *Kept) Chars(n int) (length int, ok bool) {

@@ -1,12 +1,16 @@
 package output
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 
 	"erluv/childproc/order"
+	"erluv/childproc/peer"
 	"erluv/stat"
+	"erluv/wire/etf"
 )
 
 // Packet says how output is cut into messages, and whether what is written to
@@ -20,13 +24,24 @@ const MaxPacket = 16 << 20
 // Raw: output goes as it comes.
 func (p Packet) Raw() bool { return !p.Line && p.Header == 0 }
 
+// each is what a message or a line costs the node beside its bytes, each of which may be one.
+func (p Packet) each() int {
+	switch {
+	case p.Raw():
+		return 0
+	case p.List:
+		return peer.LineCost
+	}
+	return peer.MessageCost
+}
+
 // Told is what info says of it.
 func (p Packet) Told() stat.Packet {
 	switch {
 	case p.Header > 0:
 		return stat.Packet{Header: int(p.Header)}
 	case p.Line:
-		return stat.Packet{Max: int(p.Max)}
+		return stat.Packet{Max: int(p.Max), List: p.List}
 	}
 	return stat.Packet{}
 }
@@ -37,10 +52,14 @@ type errPacket int
 func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", int(e)) }
 
 // Cut finds the first packet in k: its bytes, and by how many to go on. With n = 0 it
-// is not complete.
-func (p Packet) Cut(k *Kept) (data []byte, n int, err error) {
+// is not complete. A list of lines is the complete lines in the first most bytes, and one
+// line at least.
+func (p Packet) Cut(k *Kept, most int) (data []byte, n int, err error) {
 	b := k.Bytes()
 	switch {
+	case p.List:
+		n = k.Lines(int(p.Max), most)
+		return b[:n], n, nil
 	case p.Line:
 		n = k.Line(int(p.Max))
 		return b[:n], n, nil
@@ -68,6 +87,34 @@ func (p Packet) size(b []byte) (int, error) {
 		return 0, errPacket(size)
 	}
 	return header + size, nil
+}
+
+// Lines are the elements of the list that is sent for these lines.
+func (p Packet) Lines(data []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(data) > 0 {
+			n := min(len(data), int(p.Max))
+			if i := bytes.IndexByte(data[:n], '\n'); i >= 0 {
+				n = i + 1
+			}
+			if !yield(data[:n]) {
+				return
+			}
+			data = data[n:]
+		}
+	}
+}
+
+// term is what a call gets for a packet.
+func (p Packet) term(data []byte) etf.Term {
+	if !p.List {
+		return etf.Binary(data)
+	}
+	list := etf.List{}
+	for line := range p.Lines(data) {
+		list = append(list, etf.Binary(line))
+	}
+	return list
 }
 
 // Missing is how many bytes the first packet lacks of which b is a part, as far as that

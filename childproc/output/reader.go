@@ -69,7 +69,7 @@ func (o *Output) Read(h Host, s workers.Stream, to *Outlet, c Call) {
 // Take: see Taker.
 func (r *readCall) Take(k *Kept, ended bool) (int, bool) {
 	b := k.Bytes()
-	data, n, err := r.o.Packet.Cut(k)
+	data, n, err := r.o.Packet.Cut(k, r.call.Limit)
 	switch {
 	case err != nil:
 		r.o.malformed(r.h)
@@ -84,7 +84,7 @@ func (r *readCall) Take(k *Kept, ended bool) (int, bool) {
 	case n == 0:
 		return 0, false
 	}
-	r.call.By.Reply(gen.OK(etf.Binary(data)))
+	r.call.By.Reply(gen.OK(r.o.Packet.term(data)))
 	return n, true
 }
 

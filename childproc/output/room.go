@@ -116,7 +116,7 @@ func (o *Output) Took(h Host, s workers.Stream, room workers.Space, n int) {
 			return
 		}
 		o.copyOutput(h, st, data, room.No+1)
-		o.sent(h, st, n)
+		o.sent(h, st, n, 0)
 		o.count(h)
 	case *Kept:
 		if n == 0 {

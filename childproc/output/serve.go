@@ -44,7 +44,7 @@ func (o *Output) serveRemainder(h Host, st *Stream) bool {
 		if !h.Home().Roomy() { // the receivers' outlets: see toEach
 			return false
 		}
-		data, n, err := o.Packet.Cut(&t.remainder)
+		data, n, err := o.Packet.Cut(&t.remainder, MaxPiece)
 		if err != nil {
 			o.malformed(h)
 			t.remainder.Clear()
@@ -97,10 +97,17 @@ func (o *Output) serveEnd(h Host, st *Stream) bool {
 
 // push sends output as a message and counts it. False: there is no room for it.
 func (o *Output) push(h Host, st *Stream, data []byte) bool {
-	if !o.toEach(h, st, func(to etf.Pid, c *Outlet) { c.output(to, h.PID(), st, data) }) {
+	lines := 0
+	send := func(to etf.Pid, c *Outlet) { c.output(to, h.PID(), st, data) }
+	if o.Packet.List {
+		send = func(to etf.Pid, c *Outlet) {
+			lines = c.Lines(to, h.PID(), peer.Stream(st.no), o.Packet.Lines(data))
+		}
+	}
+	if !o.toEach(h, st, send) {
 		return false
 	}
-	o.sent(h, st, len(data))
+	o.sent(h, st, len(data), lines)
 	o.count(h)
 	return true
 }

@@ -91,13 +91,13 @@ func Share(list []*Debt) {
 func (d *Debt) Leave() { d.box.leave(d) }
 
 // Sent counts a message with n bytes of output.
-func (d *Debt) Sent(n int) {
+func (d *Debt) Sent(n, lines int) {
 	switch {
 	case d.box.over:
 	case d.passed:
 		d.lost += n
 	default:
-		d.box.sent(d, n)
+		d.box.sent(d, n, lines)
 	}
 }
 
@@ -107,15 +107,8 @@ func (d *Debt) Held() bool { return d.held && !d.box.over }
 // Passed says whether it goes on without the receiver.
 func (d *Debt) Passed() bool { return d.passed || d.box.over }
 
-// Room is how much may be read at once, of what is cut or not. A read of what is cut may
-// become a message for each of its bytes.
-func (d *Debt) Room(cut bool) int {
-	room := d.room()
-	if cut {
-		room /= MessageCost + 1
-	}
-	return room
-}
+// Room is how much may be read at once, when each byte of it may cost so many more.
+func (d *Debt) Room(each int) int { return d.room() / (each + 1) }
 
 // Wait is what a stream waits for.
 type Wait struct {

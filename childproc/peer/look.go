@@ -18,7 +18,8 @@ import (
 //	    (_, _) -> many
 //	 end)(process_info(P, message_queue_len), process_info(P, memory))
 //
-// Spec makes [{Worker, Stream} | Cost] of {Worker, {Stream, Bin}} with a worker of ours.
+// Spec makes [{Worker, Stream} | Cost] of {Worker, {Stream, Bin}} with a worker of ours, and
+// [{Worker, Stream, list} | 1] of a list of lines, whose bytes no match specification can count.
 const (
 	// lookMemory bounds the memory of the receiver, in bytes. Its messages are copied,
 	// except large binaries, and are no larger than that.
@@ -44,15 +45,20 @@ func (c *Peer) lookAt(pid etf.Pid) etf.List {
 func lookSpec(node etf.Atom) etf.Term {
 	worker, stream, bin := etf.Atom("$1"), etf.Atom("$2"), etf.Atom("$3")
 	head := etf.Tuple{worker, etf.Tuple{stream, bin}}
-	guards := etf.List{
-		etf.Tuple{etf.Atom("is_pid"), worker},
-		etf.Tuple{etf.Atom("=:="), etf.Tuple{etf.Atom("node"), worker}, node},
-		etf.Tuple{etf.Atom("is_binary"), bin},
+	clause := func(kind etf.Atom, key etf.Tuple, cost etf.Term) etf.Term {
+		guards := etf.List{
+			etf.Tuple{etf.Atom("is_pid"), worker},
+			etf.Tuple{etf.Atom("=:="), etf.Tuple{etf.Atom("node"), worker}, node},
+			etf.Tuple{kind, bin},
+		}
+		pair := etf.Improper{Elems: etf.List{etf.Tuple{key}}, Tail: cost} // {{ }} is a tuple there
+		return etf.Tuple{head, guards, etf.List{pair}}
 	}
 	cost := etf.Tuple{etf.Atom("+"), etf.Tuple{etf.Atom("size"), bin}, int64(MessageCost)}
-	key := etf.Tuple{etf.Tuple{worker, stream}} // {{ }} is a tuple there
-	pair := etf.Improper{Elems: etf.List{key}, Tail: cost}
-	return etf.List{etf.Tuple{head, guards, etf.List{pair}}}
+	return etf.List{
+		clause("is_binary", etf.Tuple{worker, stream}, cost),
+		clause("is_list", etf.Tuple{worker, stream, etf.Atom("list")}, int64(1)),
+	}
 }
 
 // The forms of Erlang's abstract format (erl_parse), all of line 1.
@@ -108,8 +114,11 @@ func lookForms() etf.List {
 		info("message_queue_len"), info("memory"))}
 }
 
-// contentOf reads {value, {Q, [{{Worker, Stream}, Cost}]}, Bindings}.
-func contentOf(result etf.Term) (n int, costs map[streamKey]int, ok bool) {
+// waiting is what waits of a stream: what binaries cost, and how many lists of lines.
+type waiting struct{ cost, lists int }
+
+// contentOf reads {value, {Q, [{{Worker, Stream}, Cost} | {{Worker, Stream, list}, Lists}]}, Bindings}.
+func contentOf(result etf.Term) (n int, costs map[streamKey]waiting, ok bool) {
 	value, ok := result.(etf.Tuple)
 	if !ok || len(value) != 3 || value[0] != etf.Atom("value") {
 		return 0, nil, false
@@ -123,26 +132,34 @@ func contentOf(result etf.Term) (n int, costs map[streamKey]int, ok bool) {
 	if !isInt || !isList || long < 0 || long > lookLength {
 		return 0, nil, false
 	}
-	costs = make(map[streamKey]int, len(list))
+	costs = make(map[streamKey]waiting, len(list))
 	for _, t := range list {
 		pair, ok := t.(etf.Tuple)
 		if !ok || len(pair) != 2 {
 			return 0, nil, false
 		}
-		key, ok := keyOf(pair[0])
+		key, lists, ok := keyOf(pair[0])
 		cost, isCost := pair[1].(int64)
-		if ok && isCost && cost >= 0 && cost < 1<<40 {
-			costs[key] += int(cost)
+		if !ok || !isCost || cost < 0 || cost >= 1<<40 {
+			continue
 		}
+		w := costs[key]
+		if lists {
+			w.lists += int(min(cost, lookLength))
+		} else {
+			w.cost += int(cost)
+		}
+		costs[key] = w
 	}
 	return int(long), costs, true
 }
 
-// keyOf reads {Worker, Stream}. What is none of ours is left out.
-func keyOf(t etf.Term) (key streamKey, ok bool) {
+// keyOf reads {Worker, Stream} and {Worker, Stream, list}. What is none of ours is left out.
+func keyOf(t etf.Term) (key streamKey, lists, ok bool) {
 	pair, ok := t.(etf.Tuple)
-	if !ok || len(pair) != 2 {
-		return key, false
+	lists = len(pair) == 3 && pair[2] == etf.Atom("list")
+	if !ok || len(pair) != 2 && !lists {
+		return key, false, false
 	}
 	key.worker, ok = pair[0].(etf.Pid)
 	switch s := pair[1].(type) {
@@ -151,10 +168,10 @@ func keyOf(t etf.Term) (key streamKey, ok bool) {
 		if s == "stderr" {
 			key.no = Stderr
 		}
-		return key, ok && (s == "stdout" || s == "stderr")
+		return key, lists, ok && (s == "stdout" || s == "stderr")
 	case int64:
 		key.no = Stream(s)
-		return key, ok && int64(key.no) == s
+		return key, lists, ok && int64(key.no) == s
 	}
-	return key, false
+	return key, false, false
 }

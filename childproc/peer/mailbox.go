@@ -32,6 +32,10 @@ const (
 	// MessageCost is what a message costs the node beside its bytes.
 	MessageCost = 128
 
+	// LineCost is what a line in a list costs it likewise: its cell of the list, and the head
+	// of its binary.
+	LineCost = 64
+
 	// While a stream is held the node is asked after flowFirst, and at doubled intervals.
 	flowFirst = time.Millisecond
 	flowLast  = 100 * time.Millisecond
@@ -136,9 +140,9 @@ func (b *mailbox) list(d *Debt) {
 	}
 }
 
-// sent notes a message with n bytes of output.
-func (b *mailbox) sent(d *Debt, n int) {
-	cost := n + MessageCost
+// sent notes a message with n bytes of output, in a list of so many lines if it is one.
+func (b *mailbox) sent(d *Debt, n, lines int) {
+	cost := n + MessageCost + lines*LineCost
 	b.list(d)
 	d.roll()
 	d.set(d.owed + cost)
@@ -230,20 +234,20 @@ func (b *mailbox) length(n int) {
 func (b *mailbox) gone() { b.length(0) }
 
 // content: so much waited of each stream, among n messages.
-func (b *mailbox) content(n int, costs map[streamKey]int) {
+func (b *mailbox) content(n int, costs map[streamKey]waiting) {
 	b.answered()
 	others := 0
-	for _, c := range costs {
-		others += c
+	for _, w := range costs {
+		others += w.cost + w.lists*b.ended.largest
 	}
 	for _, d := range b.debts {
 		d.roll()
 		if d == &b.ended {
 			continue
 		}
-		c := costs[d.key]
-		others -= c
-		d.set(c + d.fresh)
+		w := costs[d.key]
+		others -= w.cost + w.lists*b.ended.largest
+		d.set(w.cost + min(w.lists*d.largest, max(0, d.owed-d.fresh-w.cost)) + d.fresh)
 		b.ungrant(d)
 		d.window, d.pause, d.next = 0, 0, 0
 	}

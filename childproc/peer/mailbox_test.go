@@ -58,6 +58,7 @@ type source struct {
 	debt    *Debt
 	pending int // bytes that it wants to write; less than 0: no end
 	line    int // the size of its messages; 0: as much as may be sent
+	list    int // the size of its lines, which come in lists; 0: they do not
 	sent    int // messages
 	taken   int
 	queue   []*letter
@@ -94,10 +95,10 @@ func (w *world) answer(what inquiry) {
 		if n > lookLength || w.noContent {
 			do = w.box.refused
 		} else {
-			costs := make(map[streamKey]int)
+			costs := make(map[streamKey]waiting)
 			for _, s := range w.streams {
 				if s.waits > 0 {
-					costs[s.debt.key] = s.waits
+					costs[s.debt.key] = s.content()
 				}
 			}
 			do = func() { w.box.content(n, costs) }
@@ -154,7 +155,15 @@ func (w *world) write(s *source) {
 	if s.pending > 0 {
 		size = min(size, s.pending)
 	}
-	if s.line == 0 {
+	switch {
+	case s.list > 0:
+		size = max(size/(LineCost+1), LeastRead)
+		if s.pending > 0 {
+			size = min(size, s.pending)
+		}
+		w.send(s, size)
+		return
+	case s.line == 0:
 		w.send(s, size)
 		return
 	}
@@ -172,12 +181,24 @@ func (w *world) send(s *source, n int) {
 		s.pending -= n
 	}
 	s.sent++
-	l := &letter{of: s, no: s.sent, cost: n + MessageCost}
+	lines := 0
+	if s.list > 0 {
+		lines = (n + s.list - 1) / s.list
+	}
+	l := &letter{of: s, no: s.sent, cost: n + MessageCost + lines*LineCost}
 	w.queue, s.queue = append(w.queue, l), append(s.queue, l)
 	w.ours++
 	w.waits += l.cost
 	s.waits += l.cost
-	w.box.sent(s.debt, n)
+	w.box.sent(s.debt, n, lines)
+}
+
+// content is what a look finds of it.
+func (s *source) content() waiting {
+	if s.list > 0 {
+		return waiting{lists: len(s.queue)}
+	}
+	return waiting{cost: s.waits}
 }
 
 // take takes the first message of a source, or the first of all, out of the queue.
@@ -222,6 +243,9 @@ func (w *world) check() {
 			w.fail("%d wait of a stream that is said to owe %d", s.waits, s.debt.owed)
 		}
 		bound += LeastRead*(MessageCost+1) + s.line
+		if s.list > 0 {
+			bound += LeastRead * LineCost
+		}
 		if w.unknowing() {
 			bound += 64 * flowProbe
 		}
@@ -346,6 +370,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 		}
 		if w.rng.IntN(4) == 0 {
 			s.line = 64 << w.rng.IntN(11)
+		} else if w.rng.IntN(4) == 0 {
+			s.list = 1 << w.rng.IntN(10)
 		}
 		w.box.users++
 		w.streams = append(w.streams, s)

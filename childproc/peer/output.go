@@ -2,6 +2,7 @@ package peer
 
 import (
 	"encoding/binary"
+	"iter"
 	"slices"
 
 	"erluv/wire/dist"
@@ -33,17 +34,35 @@ func (s Stream) Term() etf.Term {
 // BeginOutput composes {W, {stdout, <<...>>}} up to the bytes, and says where it begins.
 func (o *outbox) BeginOutput(to, w etf.Pid, s Stream) (start int) {
 	start = len(o.buf)
-	b := dist.BeginSend(o.buf, to)
+	o.buf = etf.AppendBinaryHeader(beginOutput(o.buf, to, w, s), 0)
+	return start
+}
+
+// Lines composes {W, {stdout, [<<...>>, ...]}}, and says how many lines there are.
+func (o *outbox) Lines(to, w etf.Pid, s Stream, lines iter.Seq[[]byte]) (n int) {
+	start := len(o.buf)
+	b := etf.AppendListHeader(beginOutput(o.buf, to, w, s), 0)
+	head := len(b)
+	for line := range lines {
+		b = append(etf.AppendBinaryHeader(b, len(line)), line...)
+		n++
+	}
+	binary.BigEndian.PutUint32(b[head-4:], uint32(n))
+	o.buf = dist.End(etf.AppendNil(b), start)
+	o.seal(start)
+	return n
+}
+
+// beginOutput appends all of such a message up to the term that the output is.
+func beginOutput(b []byte, to, w etf.Pid, s Stream) []byte {
+	b = dist.BeginSend(b, to)
 	b = etf.AppendTupleHeader(b, 2)
 	b = etf.AppendPid(b, w)
 	b = etf.AppendTupleHeader(b, 2)
 	if int(s) < len(streamAtom) {
-		b = etf.AppendAtom(b, streamAtom[s])
-	} else {
-		b = etf.AppendInt(b, int64(s))
+		return etf.AppendAtom(b, streamAtom[s])
 	}
-	o.buf = etf.AppendBinaryHeader(b, 0)
-	return start
+	return etf.AppendInt(b, int64(s))
 }
 
 // BeginAnswer composes {Tag, {ok, <<...>>}} up to the bytes.

@@ -185,9 +185,11 @@
 -type env() :: #{atom() | text() => text() | false} | [{atom() | text(), text() | false}].
 %% With `false' the variable is removed.
 
--type packet() :: raw | line | {line, Max :: 1..1048576} | 1 | 2 | 4.
-%% How output is cut into messages: `{line, Max}' is a line of at most so many bytes, a number
-%% how many bytes the length of a packet has.
+-type packet() :: raw | line | {line, Max :: 1..1048576} | lines | {lines, Max :: 1..1048576}
+                | 1 | 2 | 4.
+%% How output is cut into messages. `{line, Max}' is a line of at most so many bytes. With
+%% `lines' a message is a list of all lines that are complete. A number is how many bytes the
+%% length of a packet has.
 
 -type output() :: receivers() | null | file().
 %% Where output goes.
@@ -454,12 +456,13 @@ close(Worker, N) ->
     ?BADARG([Worker, N], #{2 => descriptor}).
 
 %% @equiv read(Worker, stdout, Max)
--spec read(worker(), pos_integer()) -> {ok, binary()} | eof | error().
+-spec read(worker(), pos_integer()) -> {ok, binary() | [binary()]} | eof | error().
 read(Worker, Max) ->
     read(Worker, stdout, Max).
 
 %% @doc Reads output of a worker whose `flow' is `{active, false}': as soon as there is
-%% some, at most `Max' bytes of it, or with `packet' the next line or packet.
+%% some, at most `Max' bytes of it, or with `packet' the next line or packet. With `lines' it
+%% is a list of lines, at most `Max' bytes of them, and one line at least.
 %%
 %% The program waits, in its `write', while nobody reads and its pipe is full.
 %% `{error, active}': output is sent as messages.
@@ -470,7 +473,7 @@ read(Worker, Max) ->
 %% {ok, <<"2\n">>} = erluv:read(W, 65536),
 %% eof = erluv:read(W, 65536).
 %% '''
--spec read(worker(), stream(), pos_integer()) -> {ok, binary()} | eof | error().
+-spec read(worker(), stream(), pos_integer()) -> {ok, binary() | [binary()]} | eof | error().
 read(Worker, Stream, Max)
   when ?IS_WORKER(Worker), ?IS_STREAM(Stream), is_integer(Max), Max > 0 ->
     erluv_call:call(Worker, {read, Stream, Max});

@@ -7,9 +7,9 @@
 %% one line, with the last lines of output unless these are logged already.
 %%
 %% It takes the options of {@link erluv:spawn/3} but `owner', `link', `proxy' and
-%% `ready_reply', and those below. `packet' is `line' unless it is given, or `raw' when
-%% `output' is `none': output that is dropped is not cut. With `ready', `start_link' returns
-%% when the program is ready.
+%% `ready_reply', and those below. Unless `packet' is given, output is handled line by line, or
+%% not cut at all when `output' is `none'. With `ready', `start_link' returns when the program
+%% is ready.
 %% <dl>
 %% <dt>`output'</dt><dd>What is done with output on stdout, stderr and `fds'.
 %%   `{log, Level}' logs each line, with the metadata `domain', which is `[erluv, worker]',
@@ -75,6 +75,7 @@
     cmd :: erluv:cmd(),
     metadata :: logger:metadata(),
     output :: output(),
+    lists :: boolean(),                  % output wants lists of lines as they come
     credit :: pos_integer() | undefined, % messages that are asked for at a time
     kept :: erluv_last:kept(),           % the last lines of output
     reason :: fun((term()) -> term()) | fun((term(), [binary()]) -> term()) | undefined
@@ -87,8 +88,9 @@
 -type output() :: {log, logger:level()} | {pid, pid()} | none
                 | fun((erluv:stream(), binary()) -> term()).
 
-%% So many messages of output are under way at most, if `flow' is not given.
--define(CREDIT, 64).
+%% So many messages of output are under way at most, if `flow' is not given: lists of lines, of
+%% some 64 KiB each.
+-define(CREDIT, 8).
 %% So many more when it is stopped.
 -define(LAST_CREDIT, 10000).
 %% So much of a command stands in the log: characters.
@@ -242,7 +244,7 @@ begin_with(Server, Cmd, Options) ->
 %% How output comes, unless the options say. What nothing looks at is not cut into lines,
 %% each of which would be a message.
 reading(#{output := none}) -> #{packet => raw, flow => {active, ?RAW_CREDIT}};
-reading(_) -> #{packet => line, flow => {active, ?CREDIT}}.
+reading(_) -> #{packet => lines, flow => {active, ?CREDIT}}.
 
 %% While erluv has no child this waits: a supervisor would try again at once, and give
 %% up. It takes no longer than erluv's die_timeout, after which there is no node.
@@ -269,7 +271,7 @@ state(Worker, Cmd, #{packet := Packet, flow := Flow}, Options) ->
                  log -> {log, notice};
                  Other -> Other
              end,
-    #state{worker = Worker, cmd = Cmd, output = Output,
+    #state{worker = Worker, cmd = Cmd, output = Output, lists = is_map_key(packet, Options),
            metadata = maps:merge(#{domain => [erluv, worker], worker => Worker, os_pid => os_pid(Worker),
                                    command => Cmd}, name(Options)),
            credit = case Flow of
@@ -387,6 +389,14 @@ text(Word) ->
 message({Stream, Data}, State) when is_binary(Data), Stream =/= status ->
     output(Stream, Data, State#state.output, State),
     State#state{kept = erluv_last:add(Stream, Data, State#state.kept)};
+message({Stream, Lines}, #state{output = Output} = State) when is_list(Lines) ->
+    case State of
+        #state{lists = true, output = {pid, _}} -> output(Stream, Lines, Output, State);
+        #state{lists = true} when is_function(Output) -> output(Stream, Lines, Output, State);
+        #state{} -> lists:foreach(fun(Line) -> output(Stream, Line, Output, State) end, Lines)
+    end,
+    State#state{kept = lists:foldl(fun(Line, Kept) -> erluv_last:add(Stream, Line, Kept) end,
+                                   State#state.kept, Lines)};
 message({Stream, eof}, #state{kept = Kept} = State) ->
     State#state{kept = erluv_last:eof(Stream, Kept)};
 message(passive, #state{worker = Worker, credit = Credit} = State) when is_integer(Credit) ->

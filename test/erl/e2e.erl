@@ -460,6 +460,6 @@ take(W) ->
 take(W, N) ->
     receive
         {W, {stdout, eof}} -> N;
-        {W, {stdout, Bin}} -> take(W, N + byte_size(Bin))
+        {W, {stdout, Data}} -> take(W, N + iolist_size(Data))
     after 60000 -> {stuck, N}
     end.

@@ -47,7 +47,7 @@ defmodule Erluv.Daemon do
     * `:stdin` - by default `:open`: the program's stdin has nothing to read and does not end,
       as programs want it that live as long as it does (`esbuild --watch`). With `:null` it
       ends at once.
-    * `:stdio_window` - a number, of no effect: not more than 64 lines are on the way.
+    * `:stdio_window` - a number, of no effect: not more than 8 messages of some 64 KiB are on the way.
 
   Where there is no erluv a port can have the program: see "Where there is no erluv" of `Erluv`.
   `:erluv_worker.last_output/1` takes the process then, too, but `worker/1` is of no use.

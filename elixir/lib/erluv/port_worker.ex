@@ -343,7 +343,7 @@ defmodule Erluv.PortWorker do
       port: port,
       os_pid: with({:os_pid, os_pid} <- Port.info(port, :os_pid), do: os_pid),
       captured: if(options.stdout == :null, do: :stderr, else: :stdout),
-      packet: options.packet,
+      packet: with(:lines <- options.packet, do: :line),
       credit: with({:active, false} <- options.flow, do: :read) |> credit(),
       idle: options[:idle_timeout],
       kill_timeout: options[:kill_timeout] || 5000
