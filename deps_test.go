@@ -42,12 +42,13 @@ var imports = map[string][]string{
 	"loop/watch":  {"eintr", "loop"},
 	"relay":       {"ipc", "ipc/counters"},
 	"workers":     {"eintr", "ipc", "loop"},
-	"childproc":   {"childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
-	"cmd/erluv":   {"config", "control", "eintr", "mainproc", "mainproc/crew", "childproc", "relay", "spawner", "stat", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
+	"childproc":   {"childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "childproc/upload", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
+	"cmd/erluv":   {"config", "control", "eintr", "ipc", "mainproc", "mainproc/crew", "childproc", "relay", "spawner", "stat", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
 
 	"childproc/machine": {"eintr", "stat"},
 	"childproc/order":   {"ipc", "wire/etf", "wire/gen", "workers"},
 	"childproc/output":  {"childproc/order", "childproc/peer", "loop", "stat", "wire/dist", "wire/etf", "wire/gen", "workers"},
+	"childproc/upload":  {"eintr", "workers"},
 	"childproc/peer":    {"ipc", "ipc/journal", "loop", "wire/dist", "wire/etf", "wire/gen"},
 
 	"mainproc":        {"config", "control", "discover", "wire/dist", "eintr", "wire/epmd", "wire/etf", "ipc", "label", "mainproc/crew", "mainproc/link", "mainproc/permit", "sandbox", "wire/client"},

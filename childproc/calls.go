@@ -24,6 +24,9 @@ var calls = table[func(m *manager, p proc, to caller, a args) bool]{
 	{"signal", 1, byProgram, ofProgram((*program).signalCall), "{signal, Sig}"},
 	{"signal", 2, byProgram, ofProgram((*program).signalGroupCall), "{signal, group, Sig}"},
 	{"restart", 0, byWorker, ofProgram((*program).restartCall), "restart"},
+	{"chunk", 2, byUpload | unbuilt, ofUpload((*incoming).chunkCall), "{chunk, Offset, Data}"},
+	{"commit", 1, byUpload, ofUpload((*incoming).commitCall), "{commit, Sha256}"},
+	{"abort", 0, byUpload, (*manager).stopCall, "abort"},
 	{"stop", 0, byAll, (*manager).stopCall, "stop"},
 	{"info", 0, byAll, (*manager).infoCall, "info"},
 }
@@ -31,6 +34,11 @@ var calls = table[func(m *manager, p proc, to caller, a args) bool]{
 // ofProgram is a call that only programs take.
 func ofProgram(do func(p *program, m *manager, to caller, a args) bool) func(m *manager, p proc, to caller, a args) bool {
 	return func(m *manager, p proc, to caller, a args) bool { return do(p.(*program), m, to, a) }
+}
+
+// ofUpload is a call that only uploads take.
+func ofUpload(do func(p *incoming, m *manager, to caller, a args) bool) func(m *manager, p proc, to caller, a args) bool {
+	return func(m *manager, p proc, to caller, a args) bool { return do(p.(*incoming), m, to, a) }
 }
 
 // maxCall bounds a call to a worker other than write, in bytes.

@@ -18,7 +18,7 @@
 //	system.go     system messages,
 //	io.go         of the I/O protocol, to a worker as a device: put_chars, get_line,
 //	port.go       and the messages that a port takes
-//	order/        {spawn, Cmd, Opts}, {run, ...} and {watch, ...} become an order
+//	order/        {spawn, Cmd, Opts}, {run, ...}, {watch, ...} and {put_file, ...} become an order
 //	figures.go    figures for those who look again and again, and what is counted for them
 //	files.go      what goes wrong with files that output goes to
 //	manager.go    the table of workers and of clients; every decision about them
@@ -46,6 +46,9 @@
 //	ids.go        the ids of programs, of which no two have the same
 //	machine/      load, memory and file systems, looked at when somebody asks
 //	fsevents.go   the other kind: watchers of files, and what they tell
+//	put.go        uploads: files that a node writes here, and programs in memory
+//	writer.go     the process that writes one
+//	upload/       where an upload stands, and the memory of one that is no file
 //	terms.go      the terms that a worker's end is told with
 //	log.go        what is logged of all this
 //	dump.go       how the child stands, at SIGQUIT

@@ -61,9 +61,12 @@ func (m *manager) dumpStarter(user int) {
 func (m *manager) dumpWorker(p proc) {
 	e := p.self()
 	args := []any{"worker", process(e.pid), "owner", process(e.owner), "detached", e.detached != nil, "asked", e.asked != nil}
-	if is, ok := p.(*program); ok {
+	switch is := p.(type) {
+	case *program:
 		args = append(args, "os_pid", is.w.PID(), "program", is.word(), "state", is.state(), "user", m.start.Allowed[is.user].User, "restarts", is.restarts())
-	} else {
+	case *incoming:
+		args = append(args, "os_pid", is.osPID(), "program", "none: a file comes in", "state", is.life.State.String(), "bytes", is.taken)
+	default:
 		args = append(args, "program", "none: files are watched")
 	}
 	m.log.Always("how the child stands: a worker", args...)

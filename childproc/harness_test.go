@@ -29,8 +29,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary plays the spawner.
+// The test binary plays the spawner, and what that starts.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == ipc.UploadRole {
+		if err := spawner.Upload(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "upload:", err)
+		}
+		syscall.Exit(0)
+	}
 	if len(os.Args) == 3 && os.Args[1] == "become" {
 		if err := spawner.Exec(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "exec:", err)

@@ -8,6 +8,8 @@ import (
 	"erluv/wire/dist"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
+
+	"golang.org/x/sys/unix"
 )
 
 // await passes over what comes until the tag of an answer does.
@@ -163,7 +165,27 @@ func heldCases(file string) map[string]heldCase {
 			},
 			stays: true,
 		},
-		"run": {call: start("run", waitsFor)},
+		"run":    {call: start("run", waitsFor)},
+		"chunk":  stalledUpload(filepath.Join(filepath.Dir(file), "put"), etf.Tuple{etf.Atom("chunk"), int64(0), large}),
+		"commit": stalledUpload(filepath.Join(filepath.Dir(file), "put"), etf.Tuple{etf.Atom("commit"), etf.Atom("none")}),
+	}
+}
+
+// stalledUpload is a call to an upload whose process stands still.
+func stalledUpload(file string, req etf.Term) heldCase {
+	var pid int
+	return heldCase{
+		call: func(n *node, _ etf.Pid) []etf.Raw {
+			u := n.await(n.request(etf.Tuple{etf.Atom("put_file"), etf.Binary(file), etf.Map{}})).(etf.Tuple)[1].(etf.Pid)
+			for _, p := range n.await(n.toWorker(u, etf.Atom("info"))).(etf.Map) {
+				if p.Key == etf.Atom("os_pid") {
+					pid = int(p.Value.(int64))
+				}
+			}
+			must(n.t, unix.Kill(pid, unix.SIGSTOP))
+			return one(n.toWorker(u, req))
+		},
+		answer: func(n *node, _ etf.Pid) { must(n.t, unix.Kill(pid, unix.SIGCONT)) },
 	}
 }
 
@@ -176,6 +198,7 @@ func TestHeldOfRefusals(t *testing.T) {
 		{etf.Atom("spawn"), etf.Binary("exit 3"), etf.Map{opt("ready", etf.Tuple{etf.Atom("line"), etf.Binary("^ready")})}},
 		{etf.Atom("run"), etf.List{etf.Binary("/nonexistent")}, etf.Map{opt("input", etf.Binary("x"))}},
 		{etf.Atom("watch"), etf.Binary("/nonexistent"), etf.Map{}},
+		{etf.Atom("put_file"), etf.Binary("/nonexistent/file"), etf.Map{}},
 	} {
 		got, ok := n.await(n.request(req)).(etf.Tuple)
 		if !ok || got[0] != etf.Atom("error") {

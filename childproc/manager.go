@@ -79,6 +79,7 @@ type manager struct {
 	awaited    []ipc.Waits // nodes that main connects to
 	lastKept   *keptReason // a reason that others may end for as well
 	collected  collected
+	uploads    uploads
 	unready    unready
 	refused    uint64 // frames that were not understood
 	totals     totals
@@ -225,7 +226,7 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, by etf.Atom) {
 // outside is what a request of a process depends on.
 func (m *manager) outside(caller etf.Pid) order.Outside {
 	return order.Outside{
-		Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout,
+		Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout, Image: m.imageOf,
 		Limits: m.host.given.Limits, MaxKillTimeout: time.Duration(m.host.given.MaxKillTimeoutMS) * time.Millisecond,
 	}
 }

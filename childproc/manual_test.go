@@ -102,6 +102,7 @@ func TestManual(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { documented(t, requests, always, headings(section(t, ".Sh REQUESTS", 0))) })
 	t.Run("calls of workers", func(t *testing.T) { documented(t, calls, byWorker, headings(section(t, ".Ss Calls", 0))) })
 	t.Run("calls of watchers", func(t *testing.T) { documented(t, calls, byWatcher, headings(section(t, ".Ss Calls", 1))) })
+	t.Run("calls of uploads", func(t *testing.T) { documented(t, calls, byUpload, headings(section(t, ".Ss Calls", 2))) })
 	t.Run("system messages", func(t *testing.T) {
 		var there []string
 		for _, heading := range headings(section(t, ".Ss System messages", 0)) {

@@ -15,6 +15,7 @@ var requests = table[func(m *manager, to caller, a args) bool]{
 	{"run", 2, whileServing | starts, (*manager).runRequest, "{run, Cmd, Opts}"},
 	{"exec", 2, whileServing | starts, (*manager).execRequest, "{exec, Cmd, Opts}"},
 	{"watch", 2, whileServing | starts, (*manager).watchRequest, "{watch, Path, Opts}"},
+	{"put_file", 2, whileServing | starts, (*manager).putRequest, "{put_file, Path, Opts}"},
 	{"workers", 0, always, (*manager).workersRequest, "workers"},
 	{"info", 0, always, (*manager).infoRequest, "info"},
 	{"info", 1, always, (*manager).infoKeyRequest, "{info, Key}"},
@@ -65,6 +66,7 @@ const (
 	reqSpawn = etf.Atom("spawn")
 	reqRun   = etf.Atom("run")
 	reqExec  = etf.Atom("exec")
+	reqPut   = etf.Atom("put_file") // starts the process that writes
 )
 
 // unstarted is the answer to a request that would start something where nothing may be started; nil:
@@ -77,6 +79,8 @@ func (m *manager) unstarted(to caller, name etf.Atom) etf.Term {
 		return gen.Error(etf.Atom("remote_exec"))
 	case name == reqExec:
 		return m.host.closed()
+	case name == reqPut && m.host.state == hoStandby:
+		return nil // a host can be prepared before it takes programs
 	}
 	return m.host.unready()
 }
@@ -98,6 +102,11 @@ func (m *manager) runRequest(to caller, a args) bool {
 
 func (m *manager) watchRequest(to caller, a args) bool {
 	m.watch(to, a.list[0], a.list[1])
+	return true
+}
+
+func (m *manager) putRequest(to caller, a args) bool {
+	m.putFile(to, a.list[0], a.list[1])
 	return true
 }
 

@@ -27,8 +27,9 @@ const (
 	byWorker  taken = 1 << 4
 	byRun     taken = 1 << 5
 	byWatcher taken = 1 << 6
+	byUpload  taken = 1 << 10
 	byProgram       = byWorker | byRun
-	byAll           = byProgram | byWatcher
+	byAll           = byProgram | byWatcher | byUpload
 
 	// The arguments can be large, and are not built.
 	unbuilt taken = 1 << 7

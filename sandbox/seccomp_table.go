@@ -95,13 +95,14 @@ func childTable(pid uint64) []line {
 		{unix.SYS_PIDFD_SEND_SIGNAL, allow, nil}, // programs; to whom else, Landlock's scope says
 		{unix.SYS_PWRITE64, allow, nil},
 		{unix.SYS_PIPE2, allow, nil},        // of programs
-		{unix.SYS_MEMFD_CREATE, allow, nil}, // requests that are larger than a packet
+		{unix.SYS_MEMFD_CREATE, allow, nil}, // requests that are larger than a packet, programs in memory
 		{unix.SYS_FTRUNCATE, allow, nil},    //
 		{unix.SYS_FALLOCATE, allow, nil},    // memory of the journal given back
 		// That a program of another user may open its pipe anew; its own files the child
 		// could have changed by a program.
 		{unix.SYS_FCHMOD, allow, is(1, 0o666)},
-		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_SETPIPE_SZ)},
+		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_SETPIPE_SZ,
+			unix.F_ADD_SEALS)}, // that one of a program in memory
 		{unix.SYS_IOCTL, allow, is(1, unix.TIOCINQ, unix.TIOCSWINSZ, unix.TCGETS)},
 		{unix.SYS_IOCTL, allow, []cond{{1, pidfdInfoBits, []uint64{pidfdInfo}}}}, // exit statuses
 

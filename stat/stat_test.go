@@ -69,12 +69,16 @@ func figures() *Figures {
 	}
 }
 
+var upload = &Upload{PID: 7, User: "nobody", State: "open", Started: time.UnixMilli(5), Path: "/x", Bytes: 3, Size: 9, All: true, Owner: Process{Node: "a@h", ID: 5}}
+
 // all are the items of a snapshot, of each kind.
 func all(s *Snapshot) map[string][]Item {
 	return map[string][]Item{
 		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
 		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
 		"figures": figures().Items(), "class": Class{Name: "backup", Command: []string{"/bin/x"}, User: "nobody", Max: 2}.Items(), "watcher": s.Watchers[0].Items(), "watcher in brief": s.Watchers[1].Items(),
+		"upload":          upload.Items(),
+		"upload in brief": (&Upload{State: "opening", Path: "memory", Size: -1}).Items(),
 	}
 }
 

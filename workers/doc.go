@@ -23,6 +23,7 @@
 //	pipes.go    what the pipes of one user may hold is shared out
 //	input.go    stdin: what is waiting to be written, bounded
 //	extra.go    pipes beyond these three
+//	image.go    a program that is in memory
 //	log.go      output that goes to a file, with its rotation
 //	terminal.go a terminal in place of the three pipes; modes.go: its settings
 //

@@ -165,6 +165,13 @@ func (s *Starter) request(w *Worker) error {
 			theirs = append(theirs, fd)
 		}
 	}
+	if sp.Image != nil {
+		fd, err := sp.Image.give(&m, sp.ImageFD())
+		if err != nil {
+			return undo(err)
+		}
+		theirs = append(theirs, fd)
+	}
 	s.packet = ipc.Append(s.packet[:0], &m)
 	packet, memfd, err := ipc.PackSpawn(m.Seq, s.packet)
 	if err != nil {

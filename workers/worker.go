@@ -43,6 +43,7 @@ type StreamSpec struct {
 // Spec describes a program to run. The worker keeps it until it has started.
 type Spec struct {
 	Program     string
+	Image       *Image   // what is executed instead of Program; nil: that
 	Args        []string // with the program's name as the first
 	Path        string   // where Program is looked up, as in ipc.Spawn
 	Env         []string

@@ -46,20 +46,25 @@ func numbered(kv ...any) etf.Map {
 	return m
 }
 
-// read reads a request of a program, or of a directory to be watched.
+// read reads a request of a program, of a directory to be watched, or of a file to be put.
 func read(request Request, opts etf.Term) (any, *BadOption) {
 	switch request {
 	case ForSpawn:
 		return Spawn(here, list(bin("true")), opts)
 	case ForRun:
 		return Run(here, list(bin("true")), opts)
+	case ForPut:
+		return PutOf(here, bin("/tmp/x"), opts)
 	}
 	return WatchOf(here, bin("/tmp"), opts)
 }
 
+// everyRequest are those that have options.
+var everyRequest = []Request{ForSpawn, ForRun, ForWatch, ForPut}
+
 // requests are those of which a row's option is one.
 func requests(row *Option) (list []Request) {
-	for _, r := range []Request{ForSpawn, ForRun, ForWatch} {
+	for _, r := range everyRequest {
 		if row.For&r != 0 {
 			list = append(list, r)
 		}

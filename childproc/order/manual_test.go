@@ -91,7 +91,7 @@ var defaulted = regexp.MustCompile(`Default: (.*?)\.( |$)`)
 // TestManual: erluv-protocol(7) has each option of the table, with its type, its default
 // and the request that it is for, and no other.
 func TestManual(t *testing.T) {
-	for heading, request := range map[string]Request{".Ss Opts": forBoth, ".Sh FILE EVENTS": ForWatch} {
+	for heading, request := range map[string]Request{".Ss Opts": forBoth, ".Sh FILE EVENTS": ForWatch, ".Sh UPLOADS": ForPut} {
 		manual := items(t, heading)
 		for i := range Table {
 			row := &Table[i]
@@ -102,7 +102,7 @@ func TestManual(t *testing.T) {
 			delete(manual, row.Name)
 			if it == nil {
 				t.Errorf("%s: there is no item for %s", heading, row.Name)
-			} else if request == forBoth || row.For == ForWatch { // else it says: as for spawn
+			} else if request == forBoth || row.For&forBoth == 0 { // else it says: as for spawn
 				compare(t, row, it)
 			}
 		}
@@ -158,7 +158,7 @@ func erlangKeys(t *testing.T, name string) (keys []string) {
 // TestErlangTypes: the types of options in the Erlang library have the options of each
 // request, and no other. Whether dialyzer takes their values is held there.
 func TestErlangTypes(t *testing.T) {
-	for name, request := range map[string]Request{"options": ForSpawn, "run_options": ForRun, "watch_options": ForWatch} {
+	for name, request := range map[string]Request{"options": ForSpawn, "run_options": ForRun, "watch_options": ForWatch, "put_options": ForPut} {
 		var want []string
 		for i := range Table {
 			if Table[i].For&request != 0 {

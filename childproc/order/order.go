@@ -1,5 +1,5 @@
-// Package order reads what a spawn, run or watch request asks for: terms come in, an
-// Order, a Watch or a BadOption comes out. It knows no manager and no clock, opens no file
+// Package order reads what a spawn, run, watch or put_file request asks for: terms come in, an
+// Order, a Watch, a Put or a BadOption comes out. It knows no manager and no clock, opens no file
 // and starts nothing. What it must know of its surroundings is Outside.
 //
 // Package childproc calls it, and does what an Order says:
@@ -15,6 +15,7 @@
 //	user.go      the user that a program runs as
 //	sandbox.go   what a program may reach, and its limits
 //	class.go     the program of a class, and the host's bounds
+//	put.go       a put_file request
 //	stop.go      how a program is stopped
 //	restart.go   whether and when it is started again
 //	ready.go     how it shows that it is ready; pattern.go: the line that shows it
@@ -55,6 +56,9 @@ type Outside struct {
 	Environ     map[string]string   // what a program may inherit
 	KillTimeout time.Duration       // unless the request sets another
 	Search      string              // the program's PATH, unless the request sets another; "": none
+
+	// Image is the program in memory of an upload.
+	Image func(upload etf.Pid) (*workers.Image, error)
 
 	Class          *Class        // whose program the request is for, cmd being its arguments; nil: none's
 	Limits         ipc.Limits    // the most that a program can have; 0: no bound
@@ -140,10 +144,11 @@ func (o *Order) SpecCost() int {
 type reading struct {
 	Outside
 	request Request
-	given   []etf.Pair // the options that it has
-	p       *Process   // the Order's or the Watch's
-	o       *Order     // nil: it is a watch request
-	w       *Watch     // nil: it is not
+	given   []etf.Pair  // the options that it has
+	p       *Process    // the Order's or the Watch's
+	o       *Order      // nil: it is a watch request
+	w       *Watch      // nil: it is not
+	put     *ipc.Upload // nil: it is no put_file request
 }
 
 // Spawn reads the Cmd and Opts of a spawn request.
@@ -158,7 +163,7 @@ func Run(out Outside, cmd, opts etf.Term) (*Order, *BadOption) {
 
 func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOption) {
 	o := newOrder(out, request)
-	command := o.command
+	command := func(cmd etf.Term) *BadOption { return o.command(cmd, out.Image) }
 	if out.Class != nil {
 		command = func(args etf.Term) *BadOption { return out.Class.command(o, args) }
 	}
@@ -173,7 +178,7 @@ func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOpti
 	if out.Search != "" {
 		o.env.offer("PATH", out.Search)
 	}
-	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleCaps} {
+	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleImage, r.settleCaps} {
 		if bad := settle(); bad != nil {
 			return nil, bad
 		}
@@ -251,14 +256,21 @@ func (r *reading) has(keys ...etf.Atom) (etf.Atom, bool) {
 	return "", false
 }
 
-// command reads [Program | Args], or one string for the shell.
-func (o *Order) command(cmd etf.Term) *BadOption {
+// command reads [Program | Args], or one string for the shell. image finds programs in memory.
+func (o *Order) command(cmd etf.Term, image func(etf.Pid) (*workers.Image, error)) *BadOption {
 	bad := func(format string, args ...any) *BadOption {
 		return &BadOption{etf.Atom("cmd"), fmt.Sprintf(format, args...)}
 	}
 	if list, ok := cmd.(etf.List); ok && len(list) > 0 {
 		if _, isChar := list[0].(int64); !isChar {
 			for i, t := range list {
+				if upload, name, is := inMemory(t); is && i == 0 {
+					var err error
+					if o.Spec.Image, err = image(upload); err != nil {
+						return bad("%v", err)
+					}
+					t = name
+				}
 				s, ok := etf.Text(t)
 				if !ok {
 					return bad("element %d is neither a binary nor a string", i+1)

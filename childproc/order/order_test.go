@@ -71,7 +71,7 @@ func TestOptionsOf(t *testing.T) {
 			t.Errorf("%v: %v, %v", tt.in, got, bad)
 		}
 	}
-	for _, request := range []Request{ForSpawn, ForRun, ForWatch} {
+	for _, request := range everyRequest {
 		refused(t, request, atom("none"), "opts", "options must be a map or a property list")
 		if _, bad := read(request, numbered(1, atom("x"))); bad == nil || bad.Key != int64(1) || bad.Why != "an option is {Atom, Value}" {
 			t.Errorf("%v", bad)

@@ -21,6 +21,7 @@ const (
 	ForSpawn Request = 1 << iota
 	ForRun
 	ForWatch
+	ForPut
 
 	forBoth = ForSpawn | ForRun
 )
@@ -46,7 +47,7 @@ var Table = []Option{
 	{"path", forBoth, "Directories", "the PATH of env", func(r *reading, v etf.Term) error { return toSearch(&r.o.Spec.Path, v) }},
 	{"inherit", forBoth, "[Name]", "[]", func(r *reading, v etf.Term) error { return toInherit(&r.o.inherit, v) }},
 	{"login", forBoth, "boolean()", "false", func(r *reading, v etf.Term) error { return toBool(&r.o.login, v) }},
-	{"user", forBoth, "User", "those of erluv", func(r *reading, v etf.Term) error { return toAccount(&r.o.whom.user, v) }},
+	{"user", forBoth | ForPut, "User", "those of erluv", func(r *reading, v etf.Term) error { return toAccount(&r.o.whom.user, v) }},
 	{"group", forBoth, "Group", "those of erluv", func(r *reading, v etf.Term) error { return toAccount(&r.o.whom.group, v) }},
 	{"groups", forBoth, "[Group]", "those of erluv", func(r *reading, v etf.Term) error { return toGroups(&r.o.whom, v) }},
 	{"cd", forBoth, "Path", "/", func(r *reading, v etf.Term) error { return toDir(&r.o.Spec.Dir, v) }},
@@ -90,6 +91,10 @@ var Table = []Option{
 
 	{"recursive", ForWatch, "boolean()", "false", func(r *reading, v etf.Term) error { return toBool(&r.w.Recursive, v) }},
 	{"events", ForWatch, "[created | modified | closed | attrib | renamed | deleted]", "all but closed", func(r *reading, v etf.Term) error { return toEvents(&r.w.Events, v) }},
+
+	{"mode", ForPut, "0..8#777", "8#644", func(r *reading, v etf.Term) error { return toMode(&r.put.Mode, v) }},
+	{"mkdir", ForPut, "boolean()", "false", func(r *reading, v etf.Term) error { return toBool(&r.put.Mkdir, v) }},
+	{"size", ForPut, "Bytes", "not known", func(r *reading, v etf.Term) error { return toSize(&r.put.Size, v) }},
 }
 
 // rows is the table by name.
@@ -107,7 +112,7 @@ func rowOf(key etf.Atom, request Request) (*Option, error) {
 	switch {
 	case row != nil && row.For&request != 0:
 		return row, nil
-	case row == nil || request == ForWatch || row.For == ForWatch:
+	case row == nil || request&forBoth == 0 || row.For&forBoth == 0:
 		return nil, errors.New("there is no such option")
 	case request == ForSpawn:
 		return nil, errors.New("is for run only")

@@ -47,7 +47,14 @@ func spec(of func(*workers.Spec) any) func(any) any {
 	return func(o any) any { return of(&o.(*Order).Spec) }
 }
 
-func order(of func(*Order) any) func(any) any { return func(o any) any { return of(o.(*Order)) } }
+func order(of func(*Order) any) func(any) any {
+	return func(o any) any {
+		if p, ok := o.(*Put); ok {
+			return of(&p.Order)
+		}
+		return of(o.(*Order))
+	}
+}
 
 func process(of func(*Process) any) func(any) any {
 	return func(o any) any {
@@ -371,6 +378,17 @@ var tested = map[string]struct {
 			{list(bin("created")), "must be a list"},
 		},
 	},
+	"mode": {
+		func(p any) any { return p.(*Put).Upload.Mode },
+		[]given{{int64(0), uint32(0)}, {int64(0o777), uint32(0o777)}},
+		[]bad{{int64(-1), "must be a number up to 8#777"}, {int64(0o4755), "must be a number"}, {bin("644"), "must be a number"}},
+	},
+	"mkdir": {func(p any) any { return p.(*Put).Upload.Mkdir }, []given{{atom("true"), true}, {atom("false"), false}}, yesOrNo},
+	"size": {
+		func(p any) any { return p.(*Put).Upload.Size },
+		[]given{{int64(0), int64(0)}, {int64(maxPut), int64(maxPut)}},
+		[]bad{{int64(-1), "must be a number of bytes up to 1152921504606846976"}, {int64(maxPut + 1), "must be a number"}, {atom("infinity"), "must be a number"}},
+	},
 }
 
 // TestRows: each row takes what it should, for all requests that it is for, and puts it
@@ -434,7 +452,7 @@ func TestOthers(t *testing.T) {
 	const notRun = "is not for run, which answers once, when its program has ended"
 	for i := range Table {
 		row := &Table[i]
-		for _, request := range []Request{ForSpawn, ForRun, ForWatch} {
+		for _, request := range everyRequest {
 			why := "there is no such option"
 			switch {
 			case row.For&request != 0:
@@ -449,7 +467,7 @@ func TestOthers(t *testing.T) {
 			refused(t, request, pairs(row.Name, tested[row.Name].good), row.Name, why)
 		}
 	}
-	for _, request := range []Request{ForSpawn, ForRun, ForWatch} {
+	for _, request := range everyRequest {
 		refused(t, request, pairs("color", atom("red")), "color", "there is no such option")
 	}
 }

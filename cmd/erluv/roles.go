@@ -11,6 +11,7 @@ import (
 	"erluv/childproc"
 	"erluv/config"
 	"erluv/eintr"
+	"erluv/ipc"
 	"erluv/mainproc"
 	"erluv/mainproc/crew"
 	"erluv/relay"
@@ -22,14 +23,16 @@ import (
 )
 
 // The roles that main starts: the first argument of the same binary, hidden, with
-// a conversation on descriptor 3. The role become is started by the spawner, with a
-// conversation on the descriptor that its argument names.
+// a conversation on descriptor 3. The roles become and upload are started by the spawner, become with a
+// conversation on the descriptor that its argument names, upload with one on its standard input and
+// output.
 const (
 	roleStage   = "stage"
 	roleChild   = "child"
 	roleSpawner = "spawner"
 	roleRelay   = "relay"
 	roleBecome  = "become"
+	roleUpload  = ipc.UploadRole
 )
 
 // A role runs on the first thread, whose name is the process's and whose end the
@@ -41,14 +44,14 @@ func init() {
 }
 
 func isRole(name string) bool {
-	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome}, name)
+	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome, roleUpload}, name)
 }
 
 // playRole runs a role and returns the exit status. Started by anybody but main
 // it has no conversation, and refuses.
 func playRole(role string, args []string) int {
-	if role == roleBecome {
-		if err := spawner.Exec(args); err != nil {
+	if of := map[string]func([]string) error{roleBecome: spawner.Exec, roleUpload: spawner.Upload}[role]; of != nil {
+		if err := of(args); err != nil {
 			complain(os.Stderr, err.Error())
 			return statusUsage
 		}

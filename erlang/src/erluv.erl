@@ -30,6 +30,7 @@
 -export([run/3]).
 -export([watch/2]).
 -export([watch/3]).
+-export([put_file/4]).
 -export([write/2]).
 -export([write/3]).
 -export([close/1]).
@@ -66,6 +67,8 @@
 -export_type([options/0]).
 -export_type([run_options/0]).
 -export_type([watch_options/0]).
+-export_type([put_options/0]).
+-export_type([source/0]).
 -export_type([worker_settings/0]).
 -export_type([text/0]).
 -export_type([limit/0]).
@@ -94,11 +97,11 @@
 %% and the erluv node.
 
 -type cmd() ::
-        [unicode:chardata() | atom(), ...]
+        [unicode:chardata() | atom() | {memory, pid()} | {memory, pid(), Name :: text()}, ...]
         | binary() | string()
         | {class, Name :: text() | atom(), Args :: [text()]}.
-%% A list of program and arguments, started without a shell; one string or
-%% binary, which is a command for `/bin/sh'; or a program that the host of the erluv node
+%% A list of program and arguments, started without a shell, the program being one in memory perhaps
+%% ({@link put_file/4}); one string or binary, which is a command for `/bin/sh'; or a program that the host of the erluv node
 %% offers ({@link classes/1}), with further arguments.
 
 -type host_status() :: launching | connecting | ready | standby | stopping | stopped.
@@ -158,6 +161,20 @@
            | {name, atom()}
            | {owner, pid() | none}].
 %% As in FILE EVENTS of erluv-protocol(7).
+
+-type put_options() ::
+        #{mkdir => boolean(),
+          mode => 0..8#777,
+          size => non_neg_integer(),
+          user => account()}
+        | [{mkdir, boolean()} | mkdir
+           | {mode, 0..8#777}
+           | {size, non_neg_integer()}
+           | {user, account()}].
+%% As in UPLOADS of erluv-protocol(7). The size is known of what is put whole.
+
+-type source() :: iodata() | {file, file:name_all()}.
+%% What is put: data, or a file of this node.
 
 -type worker_settings() ::
         #{active => boolean() | once | -32768..32767,
@@ -390,6 +407,35 @@ watch(Server, Path, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
 watch(Server, Path, Options) ->
     ?BADARG([Server, Path, shown(Options)], bad_start(Server, Options)).
 
+%% @doc Puts a file on the host of an erluv node, and returns when all of it is there, on the disk.
+%%
+%% Before that there is nothing, or what was there. `{error, {source, Reason}}': what is to be put
+%% cannot be read. With `memory' in the place of a path it is a program that is kept in memory,
+%% and the answer the pid by which it is named in a command, until the caller ends or calls {@link
+%% stop/1} with it.
+%%
+%% ```
+%% {ok, #{size := 6}} = erluv:put_file(erluv, <<"hello\n">>, "/tmp/erluv-example", #{mode => 8#600}),
+%% {ok, #{stdout := <<"hello\n">>}} = erluv:run(erluv, ["cat", "/tmp/erluv-example"]),
+%% {error, enoent} = erluv:put_file(erluv, <<>>, "/no/such/directory/file", #{}),
+%% {ok, Tool} = erluv:put_file(erluv, {file, "/bin/echo"}, memory, #{}),
+%% {ok, #{stdout := <<"hi\n">>}} = erluv:run(erluv, [{memory, Tool}, "hi"]),
+%% ok = erluv:stop(Tool).
+%% '''
+-spec put_file(server(), source(), text() | memory, put_options()) ->
+          {ok, #{size := non_neg_integer(), sha256 := binary()}} | {ok, pid()} | error().
+put_file(Server, Source, Path, Options) when ?IS_SERVER(Server), is_map(Options) ->
+    case erluv_put:is_source(Source) of
+        true -> erluv_put:put_file(Server, Source, Path, Options);
+        false -> ?BADARG([Server, Source, Path, Options], #{2 => source})
+    end;
+put_file(Server, Source, Path, Options) when ?IS_SERVER(Server), length(Options) >= 0 ->
+    put_file(Server, Source, Path, proplists:to_map(Options));
+put_file(Server, Source, Path, Options) when ?IS_SERVER(Server) ->
+    ?BADARG([Server, Source, Path, Options], #{4 => options});
+put_file(Server, Source, Path, Options) ->
+    ?BADARG([Server, Source, Path, Options], #{1 => server}).
+
 %% @doc Writes to the program's stdin.
 %%
 %% It returns when all of it is in the pipe: so a writer does not run ahead of a
@@ -535,7 +581,7 @@ stop(Worker) ->
 %% @doc Stops a worker and returns when all that it started is gone: by its
 %% `kill_signal', and by SIGKILL after its `kill_timeout'.
 %%
-%% For a watcher of files the answer is `ok'. With `{error, timeout}', after `Timeout'
+%% For a watcher of files and an upload the answer is `ok'. With `{error, timeout}', after `Timeout'
 %% milliseconds, the worker goes on being stopped.
 %%
 %% ```

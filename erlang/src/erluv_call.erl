@@ -41,7 +41,7 @@ answer({error, stopping} = Error, Server, Request) ->
 answer(Answer, _, _) ->
     Answer.
 
-starts({What, _, _}) -> What =:= spawn orelse What =:= run orelse What =:= watch;
+starts({What, _, _}) -> What =:= spawn orelse What =:= run orelse What =:= watch orelse What =:= put_file;
 starts(_) -> false.
 
 %% An erluv_node here, whose word for what is connected is also ours.

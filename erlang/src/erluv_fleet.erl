@@ -45,6 +45,8 @@
 -export([command/2]).
 -export([drain/2]).
 -export([set_status/2]).
+-export([put_file/4]).
+-export([put_file_all/4]).
 -export([call_all/2]).
 -export([subscribe/0]).
 
@@ -451,6 +453,63 @@ set_status(Node, Status) when is_atom(Node) ->
     ?BADARG([Node, Status], #{2 => host_status});
 set_status(Node, Status) ->
     ?BADARG([Node, Status], #{1 => host}).
+
+%% @doc Puts a file on a host, as {@link erluv:put_file/4}, from any control node: it is read here, and
+%% goes through the control node that is connected.
+%%
+%% ```
+%% [#{node := Node}] = erluv_fleet:nodes(#{meta => #{group => g1}}),
+%% {ok, #{size := 6}} = erluv_fleet:put_file(Node, <<"hello\n">>, "/tmp/erluv-example", #{}),
+%% {ok, #{stdout := <<"hello\n">>}} = erluv_fleet:run(Node, ["cat", "/tmp/erluv-example"], #{}),
+%% {ok, Tool} = erluv_fleet:put_file(Node, {file, "/bin/echo"}, memory, #{}),
+%% {ok, #{stdout := <<"hi\n">>}} = erluv_fleet:run(Node, [{memory, Tool}, "hi"], #{}),
+%% {error, {unreachable, 'no_such@host'}} = erluv_fleet:put_file('no_such@host', <<>>, "/tmp/x", #{}).
+%% '''
+-spec put_file(node(), erluv:source(), erluv:text() | memory, erluv:put_options()) ->
+          {ok, #{size := non_neg_integer(), sha256 := binary()}} | {ok, pid()} | {error, term()}.
+put_file(Node, Source, Path, Options) when is_atom(Node) ->
+    put_on(Node, checked(Source, [Node, Source, Path, Options]), Path, checked_options([Node, Source, Path, Options]));
+put_file(Node, Source, Path, Options) ->
+    ?BADARG([Node, Source, Path, Options], #{1 => host}).
+
+%% @doc Puts a file on all hosts of which a filter holds, on eight at once, and returns what
+%% {@link put_file/4} has for each. One that fails stops no other.
+%%
+%% ```
+%% [{Node, {ok, #{size := 6}}}] =
+%%     erluv_fleet:put_file_all(#{meta => #{group => g1}}, <<"hello\n">>, "/tmp/erluv-example", #{mode => 8#600}),
+%% [{Node, {error, eacces}}] = erluv_fleet:put_file_all(#{node => Node}, <<>>, "/proc/erluv-example", #{}).
+%% '''
+-spec put_file_all(filter(), erluv:source(), erluv:text() | memory, erluv:put_options()) ->
+          [{node(), {ok, #{size := non_neg_integer(), sha256 := binary()}} | {ok, pid()} | {error, term()}}].
+put_file_all(Filter, Source, Path, Options) ->
+    From = checked(Source, [Filter, Source, Path, Options]),
+    With = checked_options([Filter, Source, Path, Options]),
+    erluv_fleet_put:all(names(nodes(Filter)), fun(Node) -> put_on(Node, From, Path, With) end).
+
+checked(Source, Args) ->
+    case erluv_put:is_source(Source) of
+        true -> Source;
+        false -> ?BADARG(Args, #{2 => source})
+    end.
+
+checked_options([_, _, _, Options]) when is_map(Options) -> Options;
+checked_options([_, _, _, Options]) when length(Options) >= 0 -> proplists:to_map(Options);
+checked_options(Args) -> ?BADARG(Args, #{4 => options}).
+
+put_on(Node, Source, Path, Options) ->
+    case erluv_fleet_server:via(Node) of
+        {ok, Via} when Via =:= node() -> answer(erluv_put:put_file(Node, Source, Path, Options), Node);
+        {ok, Via} -> answer(put_through(Via, erluv_put:reader(Source), Node, Path, Options), Node);
+        error -> {error, {unreachable, Node}}
+    end.
+
+put_through(Via, {ok, {reader, Pid, _} = Reader}, Node, Path, Options) ->
+    Answer = at(Via, erluv_fleet_put, relayed, [self(), Reader, Node, Path, Options]),
+    true = exit(Pid, kill),
+    Answer;
+put_through(_, Error, _, _, _) ->
+    Error.
 
 %% @doc Sends a request of erluv-protocol(7) to all hosts of which a filter holds, at once, and returns
 %% what each has answered.

@@ -74,6 +74,8 @@ info(Cmd, Options) ->
 shell(Text) -> [<<"/bin/sh">>, <<"-c">>, unicode:characters_to_binary(Text)].
 
 text(Arg) when is_atom(Arg) -> atom_to_binary(Arg);
+text({memory, _}) -> <<"memory">>;
+text({memory, _, Name}) -> text(Name);
 text(Arg) -> unicode:characters_to_binary(Arg).
 
 -spec init({node(), map()}) -> {ok, #state{}, {continue, load}}.

@@ -4,6 +4,8 @@
 -export([call/2]).
 -export([start/2, start/3]).
 -export([watch/2, watch/3]).
+-export([upload/3]).
+-export([put/4]).
 -export([changes/2]).
 -export([outcome/1, outcome/2]).
 -export([digest/1]).
@@ -54,6 +56,30 @@ watch(E, Path, Opts) ->
     true = is_pid(W),
     E = node(W),
     W.
+
+upload(E, Path, Opts) ->
+    {ok, Upload} = call(E, {put_file, Path, Opts}),
+    true = is_pid(Upload),
+    E = node(Upload),
+    Upload.
+
+%% What becomes of the data at Path, in chunks of 1000 bytes.
+put(E, Path, Data, Opts) ->
+    case call(E, {put_file, Path, Opts}) of
+        {ok, Upload} -> put_on(Upload, 0, Data);
+        Error -> Error
+    end.
+
+put_on(Upload, Offset, <<Chunk:1000/binary, Data/binary>>) ->
+    case call(Upload, {chunk, Offset, Chunk}) of
+        ok -> put_on(Upload, Offset + 1000, Data);
+        Error -> Error
+    end;
+put_on(Upload, Offset, Data) ->
+    case call(Upload, {chunk, Offset, Data}) of
+        ok -> call(Upload, {commit, none});
+        Error -> Error
+    end.
 
 %% What W tells before anything of Fence, a path: [{What, Path}].
 changes(W, Fence) ->

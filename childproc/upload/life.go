@@ -1,0 +1,114 @@
+// Package upload is what an upload is without its surroundings: where it stands, and the memory of
+// one that is no file. It knows no manager and sends nothing; package childproc does what it says.
+//
+//	life.go    the states of an upload, which event leads where, and what is to be done
+//	memory.go  a program in memory, while it comes in and afterwards
+package upload
+
+import "fmt"
+
+// State is where an upload stands.
+type State uint8
+
+// The states.
+const (
+	Opening    State = iota // its process has been asked for, and has not opened the file yet
+	Open                    // chunks are taken
+	Committing              // its process has been told that the file is whole
+	Kept                    // it is in memory, and can be executed
+	Ending                  // it was told to end
+	Gone                    // the process of the node has ended
+	NumStates
+)
+
+var stateNames = [NumStates]string{"opening", "open", "committing", "kept", "ending", "gone"}
+
+func (s State) String() string { return stateNames[s] }
+
+// Event is what can happen to an upload.
+type Event uint8
+
+// The events.
+const (
+	Opened Event = iota // the file is open, or the memory there
+	Commit              // it is said to be whole
+	Sealed              // it is, and in memory
+	End                 // it is to end
+	Kill                // it is to end at once
+	Over                // its process has ended, or its memory is given back
+	NumEvents
+)
+
+var eventNames = [NumEvents]string{"opened", "commit", "sealed", "end", "kill", "over"}
+
+func (e Event) String() string { return eventNames[e] }
+
+// Deeds is a set of things to do, done in the order of the bits.
+type Deeds uint8
+
+// The deeds.
+const (
+	Grant   Deeds = 1 << iota // answer that it is there
+	Publish                   // have the file get its name, or seal the memory
+	Stop                      // stop its process, or give the memory back
+	Halt                      // the same, at once
+	Decline                   // answer that there is none
+	Bury                      // end the process of the node
+)
+
+// Life is the state machine of an upload. It does nothing itself.
+type Life struct {
+	State   State
+	granted bool
+}
+
+// Step takes one event. One that means nothing in a state changes nothing.
+func (l *Life) Step(e Event) Deeds {
+	switch {
+	case l.State == Gone:
+		return 0
+	case e == Over && l.granted:
+		return l.to(Gone, Bury)
+	case e == Over:
+		return l.to(Gone, Decline)
+	case e == Kill:
+		return l.to(Ending, Halt)
+	}
+	switch l.State {
+	case Opening:
+		switch e {
+		case Opened:
+			l.granted = true
+			return l.to(Open, Grant)
+		case End:
+			return l.to(Ending, Stop)
+		}
+	case Open:
+		switch e {
+		case Commit:
+			return l.to(Committing, Publish)
+		case End:
+			return l.to(Ending, Stop)
+		}
+	case Committing:
+		switch e {
+		case Sealed:
+			return l.to(Kept, 0)
+		case End:
+			return l.to(Ending, Stop)
+		}
+	case Kept:
+		if e == End {
+			return l.to(Ending, Stop)
+		}
+	case Ending:
+	default:
+		panic(fmt.Sprintf("upload: no state %d", l.State))
+	}
+	return 0
+}
+
+func (l *Life) to(s State, d Deeds) Deeds {
+	l.State = s
+	return d
+}
