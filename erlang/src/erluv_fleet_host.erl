@@ -30,6 +30,8 @@
     node :: node(),
     host :: map() | undefined,             % undefined: it is not known yet
     tasks = #{} :: #{pid() => map()},      % the programs that are monitored
+    unsure = [] :: [pid()],                % of these: either they have ended, as their owner's node has gone,
+                                           % or the connection has
     tries = 0 :: non_neg_integer(),
     refresh :: timeout(),
     respawn :: {non_neg_integer(), pos_integer()} | false,
@@ -112,16 +114,30 @@ handle_info(load, State) ->
 handle_info(refresh, #state{refresh = Refresh} = State) ->
     ok = later(Refresh, refresh),
     {noreply, refresh(State)};
-handle_info({'DOWN', _, process, _, noconnection}, State) ->
-    {noreply, State}; % the end of the connection is told of once, to the server
-handle_info({'DOWN', _, process, Worker, Reason}, #state{tasks = Tasks} = State) ->
-    ok = tell({stopped, Worker, Reason}, State),
-    {noreply, State#state{tasks = maps:remove(Worker, Tasks)}};
+handle_info({'DOWN', _, process, Worker, noconnection}, #state{unsure = Unsure} = State) ->
+    _ = Unsure =:= [] andalso (self() ! unsure),
+    {noreply, State#state{unsure = [Worker | Unsure]}};
+handle_info({'DOWN', _, process, Worker, Reason}, State) ->
+    {noreply, ended(Worker, Reason, State)};
+handle_info(unsure, #state{node = Node, unsure = Unsure} = State) ->
+    case ask(Node, {status, get}) of
+        {error, Lost} when Lost =:= nodedown; Lost =:= noconnection ->
+            {noreply, State}; % the server is told so, and says it of all programs at once
+        {error, _} ->
+            ok = later(?AGAIN, unsure),
+            {noreply, State};
+        _ ->
+            {noreply, lists:foldr(fun(Worker, Seen) -> ended(Worker, noconnection, Seen) end, State#state{unsure = []}, Unsure)}
+    end;
 handle_info(_, State) ->
     {noreply, State}.
 
 -spec handle_continue(load, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_continue(load, State) -> load(State).
+
+ended(Worker, Reason, #state{tasks = Tasks} = State) ->
+    ok = tell({stopped, Worker, Reason}, State),
+    State#state{tasks = maps:remove(Worker, Tasks)}.
 
 load(#state{node = Node} = State) ->
     case ask(Node, info) of

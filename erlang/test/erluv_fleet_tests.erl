@@ -438,7 +438,8 @@ t_host_of_two() ->
     [receive {erluv_fleet, {task_stopped, A, X, _}} -> error({twice, X}) after 0 -> ok end || X <- [W, V]],
     peer:stop(Peer).
 
-%% The host is reached through the other one then, and its programs are not told to have stopped.
+%% The host is reached through the other one then, and only the programs have stopped that went with the
+%% connection.
 t_one_of_two_connections_ends() ->
     fleet(),
     {Peer, Control} = control(),
@@ -446,9 +447,12 @@ t_one_of_two_connections_ends() ->
     until(fun() -> [Control] =:= [Via || #{via := Via} <- peer:call(Peer, erluv_fleet, nodes, [])] end),
     {ok, V} = peer:call(Peer, erluv_fleet, spawn, [A, ["sleep", "600"], #{owner => none, detached => true}]),
     _ = started(A, V),
+    {ok, W} = erluv_fleet:spawn(A, ["sleep", "600"], #{}),
+    _ = started(A, W),
     end_control(Peer),
+    ?assertEqual(noconnection, stopped(V)),
     until(fun() -> not lists:member(Control, nodes()) end),
-    ?assertMatch(#{status := ready}, one(A)),
+    ?assertMatch(#{status := ready, workers := 1}, one(A)),
     ?assertMatch({ok, _}, erluv_fleet:run(A, ["true"], #{})),
     receive {erluv_fleet, {down, A, _}} -> error(down) after 0 -> ok end,
     end_host({A, Port}),
