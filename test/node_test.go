@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"erluv/test/lan"
 )
 
 const evalTime = 4 * time.Minute // for what is evaluated, if nothing else is said
@@ -46,14 +48,15 @@ type answer struct{ status, text string }
 
 // nodeOptions: the zero value is a node with a long name.
 type nodeOptions struct {
-	name   string   // before the @; drawn if empty
-	short  bool     // name@localhost
-	host   string   // behind the @, if not 127.0.0.1
-	listen string   // address, if not 127.0.0.1
-	args   []string // for erl
-	cookie string   // not the cookie of all
-	noise  bool     // the errors it logs are expected
-	erl    string   // of another release
+	name   string       // before the @; drawn if empty
+	short  bool         // name@localhost
+	host   string       // behind the @, if not 127.0.0.1
+	listen string       // address, if not 127.0.0.1
+	args   []string     // for erl
+	cookie string       // not the cookie of all
+	noise  bool         // the errors it logs are expected
+	erl    string       // of another release
+	on     *lan.Machine // where it runs, under its address, if not here
 }
 
 func newNode(t *testing.T, o nodeOptions) *node {
@@ -81,6 +84,9 @@ func startNode(o nodeOptions) (*node, error) {
 	if o.short {
 		kind, host = "-sname", "localhost"
 	}
+	if o.on != nil {
+		host, o.listen = o.on.Address, o.on.Address
+	}
 	host = cmp.Or(o.host, host)
 	if o.cookie == "" {
 		o.cookie = cookie
@@ -103,7 +109,7 @@ func startNode(o nodeOptions) (*node, error) {
 		kind, n.name, "-noinput", "+pc", "unicode", "-start_epmd", "false", "-pa", dir, "-s", "e2e_server",
 		"-kernel", "inet_dist_use_interface", "{" + strings.ReplaceAll(cmp.Or(o.listen, "127.0.0.1"), ".", ",") + "}",
 	}
-	n.cmd = exec.Command(cmp.Or(o.erl, erl), append(args, o.args...)...)
+	n.cmd = commandOn(o.on, cmp.Or(o.erl, erl), append(args, o.args...)...)
 	n.cmd.Env, n.cmd.Dir = n.env, n.home
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
