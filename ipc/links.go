@@ -1,7 +1,7 @@
 package ipc
 
-// mostLinks is how many connections that nodes make there may be. Each costs main and the child
-// three descriptors, and a journal.
+// mostLinks is how many connections there may be. Each costs the child three descriptors, main three
+// or more, and both a journal.
 const mostLinks = 1000
 
 // MostLinks is the same for a process that may have so many descriptors: main and the child

@@ -2,29 +2,18 @@ package mainproc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 
 	"erluv/control"
-	"erluv/ipc"
 	"erluv/mainproc/crew"
 	"erluv/mainproc/link"
 	"erluv/wire/dist"
-
-	"golang.org/x/sys/unix"
 )
-
-// maxOperators is how many connections there may be at the control socket.
-const maxOperators = 100
-
-// maxAccepted is how many connections that nodes have made there may be.
-func maxAccepted() int {
-	var limit unix.Rlimit
-	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // without it none may
-	return ipc.MostLinks(limit.Cur)
-}
 
 // doors is where nodes and operators connect by themselves. It belongs to the guard.
 type doors struct {
@@ -33,7 +22,7 @@ type doors struct {
 
 	// serve accepts until ctx ends, asks which status a node is answered, and hands over the links. It
 	// returns when nothing of what it has begun is left. Nil: no node connects by itself.
-	serve func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link))
+	serve func(ctx context.Context, decide link.Decide, accepted func(*link.Link))
 	at    []string // nodes, for people
 
 	open    bool // until stop
@@ -46,8 +35,8 @@ func (d *doors) admit(self *link.Self, cookie string, log *slog.Logger) {
 	if len(d.list) == 0 {
 		return
 	}
-	d.serve = func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link)) {
-		a := link.Acceptor{Self: self, Cookie: cookie, Log: log, Decide: decide, Accepted: accepted}
+	d.serve = func(ctx context.Context, decide link.Decide, accepted func(*link.Link)) {
+		a := link.Acceptor{Self: self, Cookie: cookie, Log: log, Guests: ownShares().guests, Decide: decide, Accepted: accepted}
 		var beside sync.WaitGroup
 		for _, f := range d.beside {
 			beside.Go(func() { f(ctx) })
@@ -67,10 +56,11 @@ func (g *guard) unlock() {
 	ctx, d.cancel = context.WithCancel(context.Background())
 	d.open, d.running = true, true
 	go func() { // ends soon after ctx
-		d.serve(ctx, func(p dist.Peer) string {
-			answer := make(chan string)
-			g.events <- event{kind: eventKnocked, peer: p, answer: answer}
-			return <-answer
+		d.serve(ctx, func(p dist.Peer, overTLS bool) (string, error) {
+			answer := make(chan answer)
+			g.events <- event{kind: eventKnocked, peer: p, overTLS: overTLS, answer: answer}
+			a := <-answer
+			return a.status, a.why
 		}, func(l *link.Link) { g.events <- event{kind: eventAccepted, link: l} })
 		g.events <- event{kind: eventShut}
 	}()
@@ -93,28 +83,47 @@ func (d *doors) close() {
 
 // decide is what a node is answered that says it has this name; nothing has proved that. So no
 // connection and no attempt of ours is given up for it before accept.
-func (g *guard) decide(name string) string {
-	accepted, operators := 0, 0
+func (g *guard) decide(name string, overTLS bool) answer {
 	for _, l := range g.lines {
 		switch {
 		case l.State == link.Connecting && l.dials() == name:
-			return dist.Simultaneous(g.name, name)
+			return answer{status: dist.Simultaneous(g.name, name)}
 		case l.Needs() && l.link != nil && l.link.Peer.Name == name:
-			return dist.StatusAlive
-		case l.operator:
-			operators++
-		case l.Passive:
-			accepted++
+			return answer{status: dist.StatusAlive}
 		}
 	}
-	fine := g.open && accepted < maxAccepted()
-	if isOperator(name) {
-		fine = g.doors.open && operators < maxOperators
+	if err := g.mayEnter(name, overTLS); err != nil {
+		return answer{dist.StatusNotAllowed, err}
 	}
-	if !fine {
-		return dist.StatusNotAllowed
+	return answer{status: dist.StatusOK}
+}
+
+// answer is what a node is told, and why, for people, if it is refused.
+type answer struct {
+	status string
+	why    error
+}
+
+// mayEnter says why a node, or an operator, of that name may not be one more, or nil.
+func (g *guard) mayEnter(name string, overTLS bool) error {
+	switch {
+	case !g.doors.open:
+		return errors.New("erluv is about to end")
+	case !g.open && !isOperator(name):
+		return errors.New("erluv listens for operators alone")
+	case !isOperator(name):
+		return g.affords(overTLS, func(l *line) bool { return l.leadsTo(name) })
 	}
-	return dist.StatusOK
+	operators := 0
+	for _, l := range g.lines {
+		if l.operator {
+			operators++
+		}
+	}
+	if most := ownShares().operators; operators >= most {
+		return fmt.Errorf("%d operators are connected, and more may not be", operators)
+	}
+	return nil
 }
 
 // isOperator says whether a node of that name comes from the control socket: the doors see to it.
@@ -123,7 +132,8 @@ func isOperator(name string) bool { return control.CheckName(name) == nil }
 // accept takes a connection that a node has made, which has proved the cookie. It is the only one
 // of that node from now on.
 func (g *guard) accept(c *link.Link) {
-	if !g.doors.open {
+	if err := g.mayEnter(c.Peer.Name, c.Local.TLS); err != nil { // others have come since decide
+		g.log.Warn("a connection was refused", "node", c.Peer.Name, "error", err)
 		c.Close()
 		return
 	}
@@ -137,7 +147,7 @@ func (g *guard) accept(c *link.Link) {
 	}
 	g.nodes.last++
 	c.ID = g.nodes.last
-	l := &line{id: c.ID, target: c.Peer.Name, link: c, operator: isOperator(c.Peer.Name), cancel: func() {}}
+	l := &line{id: c.ID, target: c.Peer.Name, link: c, overTLS: c.Local.TLS, operator: isOperator(c.Peer.Name), cancel: func() {}}
 	l.Accepted()
 	g.lines = append(g.lines, l)
 	if l.operator {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,11 +29,12 @@ func newVisitors(t *testing.T, g *guard) *visitors {
 	v := &visitors{t: t, guard: g, knocks: make(chan string), says: make(chan string), links: make(chan *link.Link)}
 	g.open, g.name = true, "us@h"
 	g.doors.at = []string{"here"}
-	g.doors.serve = func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link)) {
+	g.doors.serve = func(ctx context.Context, decide link.Decide, accepted func(*link.Link)) {
 		for {
 			select {
 			case name := <-v.knocks:
-				v.says <- decide(dist.Peer{Name: name})
+				status, _ := decide(dist.Peer{Name: name}, false)
+				v.says <- status
 			case l := <-v.links:
 				accepted(l)
 			case <-ctx.Done():
@@ -408,7 +410,7 @@ func TestGuardListensNoMore(t *testing.T) {
 func TestGuardShuts(t *testing.T) {
 	w := &fakeWorld{silent: true}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
-		for i := range maxAccepted() {
+		for i := range ownShares().links {
 			v.enter(fmt.Sprintf("n%d@h", i))
 		}
 		v.knock("one@h", "not_allowed")
@@ -418,9 +420,9 @@ func TestGuardShuts(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "did not stop") {
 		t.Error(err)
 	}
-	g := &guard{}
-	if status := g.decide("a@h"); status != dist.StatusNotAllowed {
-		t.Errorf("it answers %s", status)
+	g := &guard{log: slog.New(slog.DiscardHandler)}
+	if a := g.decide("a@h", false); a.status != dist.StatusNotAllowed {
+		t.Errorf("it answers %v", a)
 	}
 	g.accept(&link.Link{})
 	if len(g.lines) != 0 {

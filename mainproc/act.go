@@ -104,8 +104,14 @@ func (g *guard) onLine(l *line, d link.Do) {
 	if d&link.DoConnect != 0 {
 		ctx, cancel := context.WithCancel(context.Background())
 		l.cancel = cancel
+		connect := l.connect
+		if err := g.affords(l.overTLS, func(other *line) bool { return other == l }); err != nil {
+			connect = func(context.Context) (*link.Link, error) {
+				return nil, fmt.Errorf("cannot connect to %s: %w", l.target, err)
+			}
+		}
 		g.report(l, func() event {
-			c, err := l.connect(ctx) // ends soon after ctx
+			c, err := connect(ctx) // ends soon after ctx
 			return event{kind: eventConnected, link: c, err: err}
 		})
 	}

@@ -19,7 +19,7 @@ import (
 
 // played are doors at which a test connects.
 type played struct {
-	decide   func(dist.Peer) string
+	decide   link.Decide
 	accepted func(*link.Link)
 	closed   bool
 }
@@ -27,7 +27,7 @@ type played struct {
 // open gives a guard the doors.
 func (p *played) open(g *guard) {
 	g.nodes.last = uint32(len(g.lines))
-	g.doors.serve = func(ctx context.Context, decide func(dist.Peer) string, accepted func(*link.Link)) {
+	g.doors.serve = func(ctx context.Context, decide link.Decide, accepted func(*link.Link)) {
 		p.decide, p.accepted = decide, accepted
 		<-ctx.Done()
 		p.closed = true
@@ -36,7 +36,7 @@ func (p *played) open(g *guard) {
 
 // connect plays a node that connects.
 func (p *played) connect(name string) string {
-	status := p.decide(dist.Peer{Name: name})
+	status, _ := p.decide(dist.Peer{Name: name}, false)
 	if status == dist.StatusOK {
 		p.accepted(&link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: name}})
 	}
@@ -67,7 +67,7 @@ func TestGuardOperators(t *testing.T) {
 		if n := len(w.crews[0].held()); n != 1 {
 			t.Errorf("the child has %d connections when the operator has left", n)
 		}
-		for i := range maxOperators {
+		for i := range mostOperators {
 			if status := doors.connect(fmt.Sprintf("o%d@control", i)); status != dist.StatusOK {
 				t.Fatalf("operator %d is answered %s", i, status)
 			}

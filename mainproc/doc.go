@@ -50,6 +50,7 @@
 //	listen.go     where nodes connect, and EPMD, which is told
 //	control.go    where operators do
 //	accept.go     the connections of both
+//	shares.go     how many of all these main's descriptors are enough for
 //	input.go      the end of standard input
 //	service.go    a service manager that wants to know is told how it goes
 //	errors.go     the exit statuses

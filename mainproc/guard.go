@@ -59,8 +59,9 @@ type event struct {
 
 	targets []discover.Target
 
-	peer   dist.Peer
-	answer chan<- string
+	peer    dist.Peer
+	overTLS bool
+	answer  chan<- answer
 }
 
 type eventKind uint8
@@ -75,7 +76,7 @@ const (
 	eventRespawn                    // somebody wants a new child
 	eventFound                      // targets, err: which nodes there are to dial
 	eventSought                     // no more of these come
-	eventKnocked                    // peer, answer: a node wants to connect
+	eventKnocked                    // peer, overTLS, answer: a node wants to connect
 	eventAccepted                   // link: it has
 	eventShut                       // no more of these come
 )
@@ -135,6 +136,7 @@ type line struct {
 	keeper  keeper
 
 	operator bool // it comes from the control socket
+	overTLS  bool // it goes through a relay, or may
 
 	cancel  context.CancelFunc // an attempt to connect
 	running int                // goroutines that have yet to report: connect, hand, keeper
@@ -296,7 +298,7 @@ func (g *guard) take(e event) {
 	case eventSought:
 		g.nodes.seeking = false
 	case eventKnocked:
-		e.answer <- g.decide(e.peer.Name)
+		e.answer <- g.decide(e.peer.Name, e.overTLS)
 	case eventAccepted:
 		g.accept(e.link)
 	case eventShut:

@@ -60,7 +60,7 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self,
 	}
 	door := link.Door{Allow: allow}
 	if cfg.TLS {
-		door.Carry = link.NewSecure(cfg, relay).Carry
+		door.Carry = link.NewSecure(cfg, relay, ownShares().relays).Carry
 	}
 	for _, l := range open {
 		door.Listener = l

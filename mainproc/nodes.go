@@ -50,7 +50,7 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 	n.once = !life.Retry
 	if cfg.Serve == config.ServeAll {
 		n.line = func(id uint32, t discover.Target) *line {
-			return &line{id: id, target: t.Node, connect: connect(id, t), Life: life}
+			return &line{id: id, target: t.Node, connect: connect(id, t), overTLS: cfg.SpeaksTLS(t.Node), Life: life}
 		}
 	} else {
 		n.choice = &choice{
@@ -64,7 +64,7 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 			},
 		}
 		n.last = 1
-		g.lines = []*line{{id: n.last, connect: n.choice.connect, choice: n.choice, Life: life}}
+		g.lines = []*line{{id: n.last, connect: n.choice.connect, choice: n.choice, overTLS: cfg.TLS, Life: life}}
 	}
 	if seeks {
 		n.seek = func(ctx context.Context, tell func([]discover.Target, error)) {

@@ -212,6 +212,21 @@ func status(pid, tid int) map[string]string {
 	return fields
 }
 
+// private is the memory of a process that no other one shares, in bytes; 0: it is gone.
+func private(pid int) (sum int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if kib, is := strings.CutPrefix(line, "Private_"); is {
+			n, _ := strconv.Atoi(strings.Fields(kib)[1])
+			sum += n << 10
+		}
+	}
+	return sum
+}
+
 // resident is the memory of a process in bytes.
 func resident(t *testing.T, pid int) int {
 	t.Helper()

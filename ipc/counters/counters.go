@@ -101,7 +101,8 @@ func (p *Page) NodeWritten(n int) { cellAt(p.mem, lineNodeWritten).bytes.Add(uin
 // Close unmaps it.
 func (p *Page) Close() error { return unix.Munmap(p.mem) }
 
-// Counters is main's side. It owns the descriptor and a mapping that cannot be written.
+// Counters is main's side. It owns a mapping that cannot be written, and the descriptor until
+// that is given away.
 type Counters struct {
 	fd  int
 	mem []byte
@@ -131,18 +132,26 @@ func New() (*Counters, error) {
 	return c, nil
 }
 
-// FD is the descriptor, for handing over. It stays the Counters'.
+// FD is the descriptor. It stays the Counters'.
 func (c *Counters) FD() int { return c.fd }
+
+// Give gives the descriptor away, for handing over. The caller closes it.
+func (c *Counters) Give() (fd int) {
+	fd, c.fd = c.fd, -1
+	return fd
+}
 
 // Close gives the counters up.
 func (c *Counters) Close() error {
+	if c.mem == nil {
+		return nil
+	}
+	_ = unix.Munmap(c.mem)
+	c.mem = nil
 	if c.fd < 0 {
 		return nil
 	}
-	fd := c.fd
-	c.fd = -1
-	_ = unix.Munmap(c.mem)
-	return unix.Close(fd)
+	return unix.Close(c.fd)
 }
 
 // Node says how many bytes the node has sent and was sent.

@@ -97,7 +97,8 @@ type process struct {
 	pidfd int
 	seals int // filters of system calls that it must have
 	conn  *ipc.Conn
-	buf   []byte // one packet
+	file  *os.File // owns the descriptor of conn, where the runtime waits for it; or nil
+	buf   []byte   // one packet
 	heard permit.Hearing
 
 	log    *slog.Logger
@@ -351,6 +352,10 @@ func (p *process) discard() {
 
 func (p *process) close() {
 	p.logged.close()
-	_ = p.conn.Close()
+	if p.file != nil {
+		_ = p.file.Close()
+	} else {
+		_ = p.conn.Close()
+	}
 	_ = unix.Close(p.pidfd)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,23 +57,32 @@ const wordBound = 500 * time.Millisecond
 
 // Start starts a relay with these descriptors (ipc.StartRelay), and returns when it relays;
 // its handshake ends with ctx. An error that is a RelayError is the relay's word of it.
+// The descriptors are Start's. Main keeps the far end alone, as long as the Relay is not closed.
 func (r *Relays) Start(ctx context.Context, m ipc.StartRelay, fds ...int) (*Relay, error) {
+	far, others := fds[farFD], slices.Concat(fds[:farFD], fds[farFD+1:])
 	p, err := r.starter.start(ipc.RoleRelay, r.id, containment{})
 	if err != nil {
+		ipc.CloseAll(fds)
 		return nil, err
 	}
-	relay := &Relay{p: p, of: r, said: make(chan struct{}), ended: make(chan struct{})}
+	relay := &Relay{p: p, of: r, far: far, said: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{})}
 	err = during(ctx, p.kill, func() error {
-		if err := p.greet(r.id); err != nil {
+		err := p.greet(r.id)
+		if err == nil {
+			if end, ok := ctx.Deadline(); ok {
+				m.TimeoutMS = uint32(max(1, (time.Until(end) - wordBound).Milliseconds()))
+			}
+			err = p.send(m, fds...)
+		}
+		ipc.CloseAll(others) // before the handshake, for whose time a stranger holds what is open
+		if err != nil {
 			return err
 		}
-		if end, ok := ctx.Deadline(); ok {
-			m.TimeoutMS = uint32(max(1, (time.Until(end) - wordBound).Milliseconds()))
-		}
-		return relay.begin(m, fds)
+		return relay.begin(time.Duration(m.TimeoutMS) * time.Millisecond)
 	})
 	if err != nil {
 		p.discard()
+		_ = unix.Close(far)
 		r.starter.forget(p.pid)
 		return nil, err
 	}
@@ -88,43 +98,31 @@ func (e *RelayError) Error() string { return e.Text }
 
 // Relay is a relay that serves. It ends with the connection, and by Close.
 type Relay struct {
-	p    *process
-	of   *Relays
-	file *os.File // owns a descriptor of the conversation, in the runtime's poller
-	far  int      // the relay's end of the inner stream; watch's
+	p   *process
+	of  *Relays
+	far int // the relay's end of the inner stream; open until gone
 
 	closing sync.Once
 	said    chan struct{} // closed: why is known
 	ended   chan struct{} // closed: the process was reaped
+	gone    chan struct{} // closed: nothing is left of it
 	why     string        // set before said is closed; "": in good order
 }
 
-// begin hands over what the relay serves with, and waits for its handshake with the node.
-func (r *Relay) begin(m ipc.StartRelay, fds []int) error {
-	if err := r.p.send(m, fds...); err != nil {
-		return err
-	}
+// begin waits for the relay's handshake with the node, for which the relay has a bound.
+func (r *Relay) begin(bound time.Duration) error {
 	r.p.heard.At = permit.AtStart
-	// The relay has a bound of its own for the handshake.
-	msg, err := r.p.hear(time.Duration(m.TimeoutMS)*time.Millisecond + answerBound)
+	msg, err := r.p.hear(bound + answerBound)
 	if err != nil {
 		return err
 	}
 	if failed, ok := msg.(ipc.Failed); ok {
 		return &RelayError{permit.Printable(failed.Text)}
 	}
-	if r.far, err = unix.FcntlInt(uintptr(fds[farFD]), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-		return fmt.Errorf("cannot keep the relay's end of a connection: %w", err)
-	}
-	fd, err := unix.FcntlInt(uintptr(r.p.conn.FD()), unix.F_DUPFD_CLOEXEC, 0)
-	if err == nil {
-		err = unix.SetNonblock(fd, true) // the runtime waits for it, without a thread
-	}
-	if err != nil {
-		_ = unix.Close(r.far)
+	if err := unix.SetNonblock(r.p.conn.FD(), true); err != nil { // the runtime waits for it, without a thread
 		return fmt.Errorf("cannot listen to the relay: %w", err)
 	}
-	r.file = os.NewFile(uintptr(fd), "relay")
+	r.p.file = os.NewFile(uintptr(r.p.conn.FD()), "relay")
 	return nil
 }
 
@@ -140,20 +138,18 @@ func (r *Relay) watch() {
 	r.of.starter.forget(r.p.pid)
 	r.say(r.p.end.Error())
 	_ = unix.Shutdown(r.far, unix.SHUT_RDWR)
-	_ = unix.Close(r.far)
-	_ = r.file.Close()
 	close(r.ended)
 }
 
 // listen returns when the relay's end of the conversation is closed, or must be.
 func (r *Relay) listen() {
-	raw, err := r.file.SyscallConn()
-	if err != nil {
-		return // it cannot be: nobody else closes the file
-	}
 	p := r.p
+	raw, err := p.file.SyscallConn()
+	if err != nil {
+		return // it cannot be: the file is open until r.ended is closed
+	}
 	for {
-		_ = r.file.SetReadDeadline(p.pulse.next)
+		_ = p.file.SetReadDeadline(p.pulse.next)
 		var n int
 		no := raw.Read(func(uintptr) bool {
 			n, _, err = p.conn.TryRecv(p.buf)
@@ -216,20 +212,26 @@ func (r *Relay) Why(wait time.Duration) string {
 const partBound = 2 * time.Second
 
 // Close has the relay end soon, which it does by itself when the inner stream is closed and
-// the node has closed the connection. It does not wait.
-func (r *Relay) Close() {
-	r.closing.Do(func() { go r.part() }) // ends with the relay: Relays.Close waits
+// the node has closed the connection; or at once when hurry is closed. It does not wait: the
+// channel is closed when nothing is left of the relay. Only the first call counts.
+func (r *Relay) Close(hurry <-chan struct{}) (gone <-chan struct{}) {
+	r.closing.Do(func() { go r.part(hurry) }) // ends with the relay: Relays.Close waits
+	return r.gone
 }
 
-func (r *Relay) part() {
+func (r *Relay) part(hurry <-chan struct{}) {
 	defer r.of.living.Done()
+	defer close(r.gone)
 	for _, end := range []func(){r.p.hangUp, r.p.kill} {
 		select {
 		case <-r.ended:
+		case <-hurry:
+			r.p.kill()
 		case <-time.After(partBound):
 			end()
 		}
 	}
 	<-r.ended
 	r.p.close()
+	_ = unix.Close(r.far)
 }

@@ -67,6 +67,7 @@ func TestRelays(t *testing.T) {
 	for how, test := range map[string]struct {
 		kill  bool
 		close bool
+		hurry bool
 		fails string // the start does
 		why   string
 	}{
@@ -79,6 +80,7 @@ func TestRelays(t *testing.T) {
 		"answers once": {why: "answered"},
 		"is closed":    {close: true, why: "has ended with status 0"},
 		"is deaf":      {close: true, why: "killed: killed"},
+		"is hurried":   {hurry: true, why: "killed: killed"},
 		"is hung":      {why: "did not answer"},
 	} {
 		t.Run(how, func(t *testing.T) {
@@ -104,10 +106,10 @@ func TestRelays(t *testing.T) {
 			}
 			defer null.Close()
 			name := how
-			if how == "is hung" {
+			if how == "is hung" || how == "is hurried" {
 				name = "is deaf"
 			}
-			relay, err := r.Start(ctx, ipc.StartRelay{ServerName: name}, ends[1], ends[1], int(null.Fd()), int(null.Fd()))
+			relay, err := r.Start(ctx, ipc.StartRelay{ServerName: name}, copies(ends[1], ends[1], int(null.Fd()), int(null.Fd()))...)
 			if test.fails != "" {
 				wantError(t, how, err, test.fails)
 				if said := (*RelayError)(nil); errors.As(err, &said) != (how == "fails") {
@@ -123,7 +125,7 @@ func TestRelays(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Another may have ended by now.
-			if stays := test.kill || test.close || how == "is hung"; stays && !r.starter.isRelay(relay.p.pid) {
+			if stays := test.kill || test.close || test.hurry || how == "is hung"; stays && !r.starter.isRelay(relay.p.pid) {
 				t.Error("it does not count as a relay")
 			}
 			if test.kill {
@@ -133,7 +135,11 @@ func TestRelays(t *testing.T) {
 				relay.p.kill()
 			}
 			if test.close {
-				relay.Close()
+				relay.Close(nil)
+			}
+			if test.hurry {
+				relay.Close(ctx.Done())
+				cancel()
 			}
 			// The far end is open here, too: only main can end the stream.
 			if n, err := unix.Read(ends[0], make([]byte, 1)); n != 0 || err != nil {
@@ -145,8 +151,8 @@ func TestRelays(t *testing.T) {
 			} else if test.why != "" {
 				wantError(t, how, errors.New(why), test.why)
 			}
-			relay.Close()
-			relay.Close()
+			<-relay.Close(nil)
+			relay.Close(nil)
 			r.Close()
 			if r.starter.isRelay(relay.p.pid) {
 				t.Error("it still counts as a relay")
@@ -177,6 +183,14 @@ func TestRelaysAreSpared(t *testing.T) {
 	}
 }
 
+// copies are descriptors of the same.
+func copies(fds ...int) []int {
+	for i, fd := range fds {
+		fds[i], _ = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	return fds
+}
+
 // startRelay starts one that serves.
 func startRelay(t *testing.T, r *Relays) (relay *Relay, end func()) {
 	t.Helper()
@@ -186,11 +200,11 @@ func startRelay(t *testing.T, r *Relays) (relay *Relay, end func()) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), waitBound)
 	defer cancel()
-	if relay, err = r.Start(ctx, ipc.StartRelay{ServerName: "serves"}, ends[1], ends[1], ends[1], ends[1]); err != nil {
+	if relay, err = r.Start(ctx, ipc.StartRelay{ServerName: "serves"}, copies(ends[1], ends[1], ends[1], ends[1])...); err != nil {
 		t.Fatal(err)
 	}
 	return relay, func() {
-		relay.Close()
+		relay.Close(nil)
 		_ = unix.Close(ends[0])
 		_ = unix.Close(ends[1])
 	}

@@ -87,6 +87,23 @@ func TestScarceDescriptors(t *testing.T) {
 				return err
 			})
 		},
+		"a relay": func(t *testing.T, limited func(func() error) error) error {
+			ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ipc.CloseAll(ends[:])
+			relays := newRelays(s, false, id)
+			defer relays.Close()
+			given := copies(ends[1], ends[1], ends[1], ends[1])
+			return limited(func() error {
+				relay, err := relays.Start(t.Context(), ipc.StartRelay{ServerName: "serves"}, given...)
+				if err == nil {
+					<-relay.Close(nil)
+				}
+				return err
+			})
+		},
 		"control groups": func(_ *testing.T, limited func(func() error) error) error {
 			return limited(func() error {
 				_, tree, err := waysOf(containCgroup, id, log)

@@ -29,10 +29,10 @@ const (
 type Door struct {
 	net.Listener
 
-	// Carry makes of a connection the one that the handshake is done on, and the function
-	// that makes a transport of it afterwards. It closes the connection if it does not return
-	// it. Nil: the handshake is done on the connection itself, which is one of TCP.
-	Carry func(ctx context.Context, conn net.Conn) (net.Conn, func() (transport, error), error)
+	// Carry makes of a guest's connection the one that the handshake is done on, and the function
+	// that makes a transport of it afterwards. It closes the guest's connection if it does not
+	// return it. Nil: the handshake is done on the guest's connection, which is one of TCP.
+	Carry func(g *guest) (net.Conn, func() (transport, error), error)
 
 	// Cookie is that of the door; "": that of the Acceptor.
 	Cookie string
@@ -41,6 +41,10 @@ type Door struct {
 	Allow func(conn net.Conn, peer dist.Peer) error
 }
 
+// Decide returns the status that a node is answered, of which nothing is proved but that
+// its door allows the name: see dist.Accept; and why, for people, if it is refused.
+type Decide func(p dist.Peer, overTLS bool) (status string, why error)
+
 // Acceptor shakes hands with nodes that connect by themselves.
 type Acceptor struct {
 	Self   *Self // the first who connects settles its name, if none has
@@ -48,9 +52,11 @@ type Acceptor struct {
 	Log    *slog.Logger // of what is refused
 	Trace  *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
 
-	// Decide returns the status that a node is answered, of which nothing is proved but that
-	// its door allows the name: see dist.Accept.
-	Decide func(dist.Peer) (status string)
+	// Guests is how many handshakes may be under way at once. Each has a descriptor and some 20 KiB,
+	// and lives for setupBound at most.
+	Guests int
+
+	Decide Decide
 
 	// Accepted takes a link to a node that has proved the cookie.
 	Accepted func(*Link)
@@ -59,7 +65,7 @@ type Acceptor struct {
 // Serve accepts at the doors until ctx ends. It returns when the doors are closed and nothing
 // of what it has begun is left.
 func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
-	h := hall{acceptor: a, refusals: refusals{log: a.Log}}
+	h := hall{acceptor: a, lobby: lobby{most: a.Guests}, refusals: refusals{log: a.Log}}
 	var loops sync.WaitGroup
 	for _, d := range doors {
 		loops.Go(func() { h.attend(ctx, d) })
@@ -93,8 +99,10 @@ func (h *hall) attend(ctx context.Context, d Door) {
 			}
 			continue
 		}
-		guest := h.lobby.enter(ctx, conn)
+		guest := newGuest(ctx, conn)
+		h.lobby.enter(guest)
 		h.guests.Go(func() { // ends within setupBound
+			defer guest.end()
 			defer h.lobby.leave(guest)
 			h.receive(d, guest)
 		})
@@ -118,7 +126,7 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	make := func() (transport, error) { return newPlain(conn) }
 	if d.Carry != nil {
 		var err error
-		if conn, make, err = d.Carry(ctx, conn); err != nil {
+		if conn, make, err = d.Carry(g); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +140,9 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 		if no = d.Allow(conn, p); no != nil {
 			return dist.StatusNotAllowed
 		}
-		return a.Decide(p)
+		var status string
+		status, no = a.Decide(p, local.TLS)
+		return status
 	})
 	if no != nil {
 		return nil, fmt.Errorf("%w: %w", err, no)

@@ -24,6 +24,7 @@ type house struct {
 	t      *testing.T
 	addr   string
 	status string // for everyone
+	why    error
 	links  chan *Link
 	logged *syncBuffer
 	door   Door
@@ -46,7 +47,10 @@ func (b *syncBuffer) String() string {
 	return b.Builder.String()
 }
 
-const houseCookie = "OVEN"
+const (
+	houseCookie = "OVEN"
+	houseGuests = 128
+)
 
 func newHouse(t *testing.T, change func(*house)) *house {
 	t.Helper()
@@ -64,7 +68,8 @@ func newHouse(t *testing.T, change func(*house)) *house {
 	a := Acceptor{
 		Self: NewSelf(&config.Config{Name: "us", Host: "h"}), Cookie: houseCookie,
 		Log:      slog.New(slog.NewTextHandler(h.logged, nil)),
-		Decide:   func(dist.Peer) string { return h.status },
+		Decide:   func(dist.Peer, bool) (string, error) { return h.status, h.why },
+		Guests:   houseGuests,
 		Accepted: func(l *Link) { h.links <- l },
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -133,12 +138,12 @@ func TestAcceptorRefuses(t *testing.T) {
 	}{
 		"cookie":  {nil, disttest.Caller{Name: "them@h", Cookie: "another", Challenge: 1}, "ok", "the cookies differ"},
 		"name":    {func(h *house) { h.door.Allow = func(net.Conn, dist.Peer) error { return errTest } }, disttest.Caller{Name: "them@h", Cookie: houseCookie}, "not_allowed", "was answered not_allowed: test"},
-		"full":    {func(h *house) { h.status = dist.StatusNotAllowed }, disttest.Caller{Name: "them@h", Cookie: houseCookie}, "not_allowed", "was answered not_allowed"},
+		"full":    {func(h *house) { h.status, h.why = dist.StatusNotAllowed, errTest }, disttest.Caller{Name: "them@h", Cookie: houseCookie}, "not_allowed", "was answered not_allowed: test"},
 		"ours":    {nil, disttest.Caller{Name: "us@h", Cookie: houseCookie}, "not_allowed", "that is our own name"},
 		"carrier": {func(h *house) { h.door.Carry = refuseCarry }, disttest.Caller{Name: "them@h", Cookie: houseCookie}, "", "error=test"},
 		"transport": {func(h *house) {
-			h.door.Carry = func(_ context.Context, conn net.Conn) (net.Conn, func() (transport, error), error) {
-				return conn, func() (transport, error) { return nil, errTest }, nil
+			h.door.Carry = func(g *guest) (net.Conn, func() (transport, error), error) {
+				return g.conn, func() (transport, error) { return nil, errTest }, nil
 			}
 		}, disttest.Caller{Name: "them@h", Cookie: houseCookie, Challenge: 1}, "ok", "error=test"},
 	} {
@@ -164,15 +169,15 @@ func TestAcceptorRefuses(t *testing.T) {
 	}
 }
 
-func refuseCarry(_ context.Context, conn net.Conn) (net.Conn, func() (transport, error), error) {
-	conn.Close()
+func refuseCarry(g *guest) (net.Conn, func() (transport, error), error) {
+	g.conn.Close()
 	return nil, nil, errTest
 }
 
 // TestAcceptorCrowd: many that are silent, stop halfway, or send junk do not keep a node out.
 func TestAcceptorCrowd(t *testing.T) {
 	h := newHouse(t, nil)
-	crowd := 3 * maxGuests
+	crowd := 3 * houseGuests
 	var all []net.Conn
 	for i := range crowd {
 		conn := h.dial()
@@ -191,7 +196,7 @@ func TestAcceptorCrowd(t *testing.T) {
 	}
 	h.link()
 	for i, conn := range all { // the oldest have made room, or sent junk
-		if i < crowd-maxGuests || i%3 == 2 {
+		if i < crowd-houseGuests || i%3 == 2 {
 			if _, err := conn.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
 				t.Errorf("number %d is still there: %v", i, err)
 			}
@@ -232,7 +237,8 @@ func inTime(t *testing.T, f func(l *listenerOf, logged *syncBuffer)) {
 		a := Acceptor{
 			Self: NewSelf(&config.Config{Name: "us", Host: "h"}), Cookie: houseCookie,
 			Log:    slog.New(slog.NewTextHandler(logged, nil)),
-			Decide: func(dist.Peer) string { return dist.StatusOK },
+			Decide: func(dist.Peer, bool) (string, error) { return dist.StatusOK, nil },
+			Guests: houseGuests,
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -292,44 +298,51 @@ func TestAcceptorHasNoDescriptors(t *testing.T) {
 // TestLobby: who has to make room for a new one.
 func TestLobby(t *testing.T) {
 	at := func(ip string) net.Conn { return addressed{remote: &net.TCPAddr{IP: net.ParseIP(ip)}} }
-	enter := func(l *lobby, ip string) *guest { return l.enter(t.Context(), at(ip)) }
+	enter := func(l *lobby, ip string) *guest {
+		g := newGuest(t.Context(), at(ip))
+		l.enter(g)
+		return g
+	}
 	out := func(g *guest) bool { return errors.Is(context.Cause(g.ctx), errCrowded) }
 
-	var l lobby
+	const most = houseGuests
+	l := lobby{most: most}
 	node := enter(&l, "10.0.0.1")
 	var crowd []*guest
-	for range 3 * maxGuests {
+	for range 3 * most {
 		crowd = append(crowd, enter(&l, "10.0.0.2"))
 	}
-	if len(l.guests) != maxGuests || out(node) {
+	if len(l.guests) != most || out(node) {
 		t.Errorf("%d are in; the one from elsewhere is out: %v", len(l.guests), out(node))
 	}
 	for i, g := range crowd {
-		if out(g) != (i < len(crowd)-(maxGuests-1)) {
+		if out(g) != (i < len(crowd)-(most-1)) {
 			t.Errorf("number %d is out: %v", i, out(g))
 		}
 	}
 	second := enter(&l, "10.0.0.3")
-	if out(node) || out(second) || !out(crowd[len(crowd)-(maxGuests-1)]) {
+	if out(node) || out(second) || !out(crowd[len(crowd)-(most-1)]) {
 		t.Error("a second one from elsewhere has not pushed out one of the crowd")
 	}
 	for _, g := range slices.Concat(crowd, []*guest{node, second}) {
 		l.leave(g)
 		l.leave(g)
+		g.end()
 	}
 	if len(l.guests) != 0 {
 		t.Errorf("%d are left", len(l.guests))
 	}
 	// Each from an address of its own: the oldest goes.
 	oldest := enter(&l, "10.1.0.0")
-	for i := range maxGuests {
+	for i := range most {
 		enter(&l, fmt.Sprintf("10.1.0.%d", 1+i))
 	}
-	if !out(oldest) || len(l.guests) != maxGuests {
+	if !out(oldest) || len(l.guests) != most {
 		t.Errorf("%d are in; the oldest is out: %v", len(l.guests), out(oldest))
 	}
 	for _, g := range slices.Clone(l.guests) {
 		l.leave(g)
+		g.end()
 	}
 	for ip, want := range map[string]string{"10.0.0.1": "10.0.0.1", "::ffff:10.0.0.1": "10.0.0.1", "fe80:1:2:3:4:5:6:7": "fe80:1:2:3::/64"} {
 		if got := addressOf(at(ip)); got != want {

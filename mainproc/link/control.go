@@ -1,7 +1,6 @@
 package link
 
 import (
-	"context"
 	"net"
 	"os/user"
 	"strconv"
@@ -15,14 +14,14 @@ import (
 func ControlDoor(l net.Listener) Door {
 	return Door{
 		Listener: l, Cookie: control.Cookie,
-		Carry: func(_ context.Context, conn net.Conn) (net.Conn, func() (transport, error), error) {
-			who, err := control.PeerOf(conn)
+		Carry: func(g *guest) (net.Conn, func() (transport, error), error) {
+			who, err := control.PeerOf(g.conn)
 			if err != nil {
-				_ = conn.Close()
+				_ = g.conn.Close()
 				return nil, nil, err
 			}
-			return conn, func() (transport, error) {
-				p, err := newPlain(conn)
+			return g.conn, func() (transport, error) {
+				p, err := newPlain(g.conn)
 				return local{p, who}, err
 			}, nil
 		},

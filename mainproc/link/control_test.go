@@ -103,7 +103,9 @@ func TestControlDoorRefuses(t *testing.T) {
 	// A connection without credentials is none of that socket.
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	if _, _, err := ControlDoor(nil).Carry(t.Context(), ours); err == nil || !strings.Contains(err.Error(), "no credentials") {
+	guest := newGuest(t.Context(), ours)
+	defer guest.end()
+	if _, _, err := ControlDoor(nil).Carry(guest); err == nil || !strings.Contains(err.Error(), "no credentials") {
 		t.Error(err)
 	}
 	if _, err := theirs.Write([]byte{1}); err == nil {

@@ -46,6 +46,16 @@ type Link struct {
 	log *slog.Logger // of what crosses here; nil: nobody wants it
 }
 
+// Cost is how many descriptors of main a link takes: the connection, journal and ledger. Over TLS it
+// takes both ends of the inner stream in place of the connection, and of the relay its pidfd, its
+// conversation, and that of its log.
+func Cost(overTLS bool) int {
+	if overTLS {
+		return 7
+	}
+	return 3
+}
+
 // given is what main keeps of a connection that a child has.
 type given struct {
 	base    position         // where it stood then

@@ -8,51 +8,61 @@ import (
 	"sync"
 )
 
-// maxGuests is how many handshakes may be under way at once. Each holds a descriptor and some
-// 20 KiB, and lives for setupBound at most. At acceptRate the oldest of them, which makes room
-// for a new one, has had 128 ms: a node needs two answers of ours in that time. With fewer a crowd
-// of strangers on the node's own machine would keep it out.
-const maxGuests = 128
-
 var (
 	errCrowded = errors.New("too many others connect at the same time, and this one was the slowest")
 	errSlow    = errors.New("it did not shake hands in time")
 )
 
-// lobby is the connections on which no handshake is done yet. A new one is always let in: if there
-// is no room, the oldest from that address leaves which has the most of them. Whether it has said a name
-// does not count: that costs a stranger nothing, and such strangers would stay. So strangers push out each other, and not a node from another
-// address.
-type lobby struct {
-	mu     sync.Mutex
-	guests []*guest // the oldest first
-}
-
-// guest is one of them. Its handshake ends with its context.
+// guest is a connection on which the handshake is not done yet. The handshake ends with the
+// guest's context.
 type guest struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	from   string
 	conn   net.Conn
+	over   chan struct{} // closed: the handshake is over, and nothing of it is left
 }
 
-// enter lets a connection in, for setupBound.
-func (l *lobby) enter(ctx context.Context, conn net.Conn) *guest {
+// newGuest has setupBound for its handshake. Its owner calls end.
+func newGuest(ctx context.Context, conn net.Conn) *guest {
 	ctx, over := context.WithTimeoutCause(ctx, setupBound, errSlow)
 	ctx, cancel := context.WithCancelCause(ctx)
-	g := &guest{ctx: ctx, conn: conn, from: addressOf(conn), cancel: func(cause error) { cancel(cause); over() }}
-	if last := l.add(g); last != nil {
+	return &guest{
+		ctx: ctx, cancel: func(cause error) { cancel(cause); over() },
+		from: addressOf(conn), conn: conn, over: make(chan struct{}),
+	}
+}
+
+func (g *guest) end() {
+	g.cancel(nil)
+	close(g.over)
+}
+
+// lobby has a bounded number of guests. A new one is always let in: if there is no room, the oldest
+// from that address leaves which has the most of them. Whether it has said a name does not count:
+// that costs a stranger nothing, and such strangers would stay. So strangers push out each other,
+// and not a node from another address.
+type lobby struct {
+	most int
+
+	mu     sync.Mutex
+	guests []*guest // the oldest first
+}
+
+// enter lets a guest in, and returns the one that had to leave for it, or nil. That one ends soon.
+func (l *lobby) enter(g *guest) (last *guest) {
+	if last = l.add(g); last != nil {
 		last.cancel(errCrowded)
 		_ = last.conn.Close() // waits until its descriptor is gone
 	}
-	return g
+	return last
 }
 
 // add adds one, and returns the one that has to leave for it, or nil.
 func (l *lobby) add(g *guest) (last *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.guests) == maxGuests {
+	if len(l.guests) == l.most {
 		i := crowded(l.guests, func(g *guest) string { return g.from })
 		last = l.guests[i]
 		l.guests = slices.Delete(l.guests, i, i+1)
@@ -61,9 +71,8 @@ func (l *lobby) add(g *guest) (last *guest) {
 	return last
 }
 
-// leave: its handshake is over.
+// leave: the guest takes no room here any more.
 func (l *lobby) leave(g *guest) {
-	g.cancel(nil)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.guests = slices.DeleteFunc(l.guests, func(other *guest) bool { return other == g })

@@ -16,52 +16,61 @@ import (
 )
 
 // StartRelay starts a relay with these descriptors, see ipc.StartRelay, whose TimeoutMS it
-// sets. It returns when the relay relays.
+// sets. It returns when the relay relays. It owns the descriptors, and closes all but the far end
+// as soon as the relay has them; the far end is open until the Relay is closed.
 type StartRelay func(ctx context.Context, m ipc.StartRelay, fds ...int) (Relay, error)
 
 // Relay is what a connection with TLS goes through: a crew.Relay.
 type Relay interface {
 	// Why is why it has ended, if not in good order; that is waited for.
 	Why(wait time.Duration) string
-	// Close has it end, once the inner stream is closed. It does not wait.
-	Close()
+	// Close has it end, once the inner stream is closed, and at once when hurry is closed. It does
+	// not wait: the channel is closed when nothing is left of the relay. Only the first call counts.
+	Close(hurry <-chan struct{}) (gone <-chan struct{})
 }
 
 // relayed is the inner stream to a relay, which speaks TLS with the node. Main keeps both of
 // its ends. The relay's counters say where it stands.
 type relayed struct {
-	near, far int
-	count     *counters.Counters
-	relay     Relay
+	near  int
+	far   int // the relay's
+	count *counters.Counters
+	relay Relay
 }
 
 // newRelayed has a relay speak TLS on a connection, which stays the caller's to close, until
 // ctx ends at the latest.
 func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.StartRelay, files config.TLSFiles) (_ *relayed, err error) {
-	tcp, err := newPlain(conn)
-	if err != nil {
-		return nil, err
-	}
-	defer tcp.close()
-	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the inner stream of a connection with TLS: %w", err)
-	}
-	r := &relayed{near: ends[0], far: ends[1]}
+	r := &relayed{near: -1}
+	var fds []int // for the relay, until start owns them
 	defer func() {
+		ipc.CloseAll(fds)
 		if err != nil {
 			r.close()
 		}
 	}()
+	tcp, err := newPlain(conn)
+	if err != nil {
+		return nil, err
+	}
+	fds = append(fds, tcp.fd)
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the inner stream of a connection with TLS: %w", err)
+	}
+	r.near, r.far = ends[0], ends[1]
+	fds = append(fds, r.far)
 	if r.count, err = counters.New(); err != nil {
 		return nil, err
 	}
+	fds = append(fds, r.count.Give())
 	material, err := ipc.Material(files).Pack(&m)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(material)
-	r.relay, err = start(ctx, m, tcp.fd, r.far, r.count.FD(), material)
+	given := append(fds, material)
+	fds = nil
+	r.relay, err = start(ctx, m, given...)
 	return r, err
 }
 
@@ -89,15 +98,18 @@ func (r *relayed) position() (position, error) {
 
 func (r *relayed) shut() { _ = unix.Shutdown(r.near, unix.SHUT_RDWR) }
 
-func (r *relayed) close() {
-	_ = unix.Close(r.near)
-	_ = unix.Close(r.far)
+func (r *relayed) close() { r.end(nil) }
+
+// end closes it, as Relay.Close does. Nil: there is no relay.
+func (r *relayed) end(hurry <-chan struct{}) (gone <-chan struct{}) {
+	ipc.CloseAll([]int{r.near})
 	if r.count != nil {
 		_ = r.count.Close()
 	}
-	if r.relay != nil {
-		r.relay.Close()
+	if r.relay == nil {
+		return nil
 	}
+	return r.relay.Close(hurry)
 }
 
 // whyWait is how long the word of a relay is waited for that has ended the inner stream.

@@ -24,10 +24,11 @@ import (
 // fakeRelay is one without TLS: it copies both ways. A server takes the first byte, which says
 // that TLS begins.
 type fakeRelay struct {
-	says    string // Why
-	fails   error  // the start does
-	far     int    // with copies off, its end of the inner stream
-	page    *counters.Page
+	says    string         // Why
+	fails   error          // the start does
+	far     int            // its end of the inner stream
+	page    *counters.Page // with copies off
+	memory  int            // of page
 	copies  bool
 	pumping sync.WaitGroup
 	closed  bool
@@ -35,20 +36,30 @@ type fakeRelay struct {
 
 func (f *fakeRelay) Why(time.Duration) string { return f.says }
 
-func (f *fakeRelay) Close() { f.closed = true }
+// Close waits for nobody.
+func (f *fakeRelay) Close(<-chan struct{}) <-chan struct{} {
+	f.closed = true
+	ipc.CloseAll([]int{f.far, f.memory})
+	gone := make(chan struct{})
+	close(gone)
+	return gone
+}
 
 func (f *fakeRelay) start(_ context.Context, m ipc.StartRelay, fds ...int) (Relay, error) {
+	f.far = fds[1]
+	f.memory, _ = unix.Dup(fds[2])
+	defer ipc.CloseAll([]int{fds[0], fds[2], fds[3]})
 	if f.fails != nil {
+		ipc.CloseAll([]int{f.far, f.memory})
 		return nil, f.fails
 	}
 	if _, err := m.Unpack(fds[3]); err != nil || len(fds) != ipc.RelayFDs {
 		return nil, errors.Join(err, errTest)
 	}
 	if !f.copies {
-		var err, err2 error
+		var err error
 		f.page, err = counters.Map(fds[2])
-		f.far, err2 = unix.Dup(fds[1])
-		return f, errors.Join(err, err2)
+		return f, err
 	}
 	node, inner := connOf(fds[0]), connOf(fds[1])
 	if m.Server {
@@ -111,7 +122,6 @@ func TestRelayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(f.far)
 	_, _ = unix.Write(r.descriptor(), make([]byte, 100))
 	_, _ = f.page.Read(f.far, make([]byte, 40))
 	_, _ = f.page.Write(f.far, make([]byte, 30))
@@ -127,14 +137,14 @@ func TestRelayed(t *testing.T) {
 	if err := l.Ended(nil); err != nil {
 		t.Error(err)
 	}
-	_, _ = unix.Pwrite(r.count.FD(), []byte{1}, 0) // the number of the first cell is odd
+	_, _ = unix.Pwrite(f.memory, []byte{1}, 0) // the number of the first cell is odd
 	if _, err := r.position(); !errors.Is(err, errUnknown) {
 		t.Error(err)
 	}
 	if err := l.Give(func(ipc.Message, ...int) error { return nil }); err != nil {
 		t.Error(err)
 	}
-	_, _ = unix.Pwrite(r.count.FD(), []byte{2}, 0)
+	_, _ = unix.Pwrite(f.memory, []byte{2}, 0)
 	if _, _, err := l.remains(); !errors.Is(err, errUnknown) {
 		t.Errorf("the child was given it at an unknown place: %v", err)
 	}
@@ -241,7 +251,7 @@ func TestSecure(t *testing.T) {
 			f := &fakeRelay{copies: true, says: "a word"}
 			over := make(chan bool, 1)
 			h := newHouse(t, func(h *house) {
-				h.door.Carry = NewSecure(cfg, f.start).Carry
+				h.door.Carry = NewSecure(cfg, f.start, 4).Carry
 				h.door.Allow = func(conn net.Conn, _ dist.Peer) error { over <- OverTLS(conn); return nil }
 			})
 			conn := h.dial()
@@ -282,22 +292,41 @@ func TestSecureRefuses(t *testing.T) {
 		if end {
 			_ = there.Close()
 		}
-		if _, _, err := s.Carry(ctx, here); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := s.Carry(newGuest(ctx, here)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
 	f := &fakeRelay{fails: errTest}
-	s := NewSecure(tlsConfig(""), f.start)
+	s := NewSecure(tlsConfig(""), f.start, 4)
 	wants("silent", "test", s, gone, nil, false)
 	wants("ended", "it said nothing", s, t.Context(), nil, true)
 	wants("no relay", "no TLS: test", s, t.Context(), []byte{tlsHandshake}, false)
 	bad := tlsConfig("")
 	bad.TLSVerify = true
-	wants("no files", "no authority", NewSecure(bad, f.start), t.Context(), []byte{tlsHandshake}, false)
+	wants("no files", "no authority", NewSecure(bad, f.start, 4), t.Context(), []byte{tlsHandshake}, false)
+	if len(s.lobby.guests) > 0 {
+		t.Errorf("%d are in the lobby", len(s.lobby.guests))
+	}
 	// Others wait at the gate, and leave it.
+	here, there := tcpPair(t)
+	guest := newGuest(gone, here)
 	s.gate.add("first")
-	if err := s.wait(gone, "x"); !errors.Is(err, errTest) {
+	if err := s.wait(guest); !errors.Is(err, errTest) {
 		t.Error(err)
+	}
+	closing := newGuest(t.Context(), here)
+	defer closing.end()
+	left := make(chan error)
+	go func() { left <- s.wait(closing) }()
+	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) { // until it does, the test's own bound
+		s.gate.mu.Lock()
+		waiting = len(s.gate.waiting)
+		s.gate.mu.Unlock()
+	}
+	_, _ = there.Write(make([]byte, 10))
+	_ = there.Close()
+	if err := <-left; !errors.Is(err, errLeft) || len(s.gate.waiting) != 0 {
+		t.Errorf("%v, %d wait", err, len(s.gate.waiting))
 	}
 	s.gate.pass()
 	for s.pace.next(time.Now()) <= 0 {
@@ -305,7 +334,7 @@ func TestSecureRefuses(t *testing.T) {
 	// Of those that leave while it is their turn, the next one has it.
 	due := s.pace.due
 	for range 1000 {
-		if err := s.wait(gone, "x"); !errors.Is(err, errTest) {
+		if err := s.wait(guest); !errors.Is(err, errTest) {
 			t.Error(err)
 		}
 	}

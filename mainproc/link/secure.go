@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,12 +16,11 @@ import (
 )
 
 const (
-	// relayRate is how many relays are started in a second for nodes that connect, once
-	// relayBurst of them have been: each is a process, and who has connected has proved nothing
+	// relayRate is how many relays are started in a second for nodes that connect, after a burst of
+	// half as many as there may be: each is a process, and who has connected has proved nothing
 	// yet. Of mostWaiting that want one the last waits for 3.2 s, less than setupBound, and the
 	// first from another address for 0.1 s.
 	relayRate   = 20
-	relayBurst  = 40
 	mostWaiting = 64
 
 	// tlsHandshake begins the first record of TLS (RFC 8446, 5.1). The first message of a node
@@ -35,25 +35,36 @@ type Secure struct {
 	start StartRelay
 	gate  turns // of who waits for the pace
 	pace  pace  // of whom has the turn
+	lobby lobby // of those that have a relay
 }
 
-// NewSecure starts relays by start.
-func NewSecure(cfg *config.Config, start StartRelay) *Secure {
-	return &Secure{cfg: cfg, start: start, gate: turns{most: mostWaiting}, pace: pace{every: time.Second / relayRate, burst: relayBurst}}
+// NewSecure starts relays by start, for so many at once as have not proved the cookie: each of these
+// has 1.4 MB and up to ten descriptors of main. Of 48 the oldest, which makes room for a new one,
+// has had its relay for 2.4 s in a crowd, and for 1.2 s after a burst.
+func NewSecure(cfg *config.Config, start StartRelay, most int) *Secure {
+	return &Secure{
+		cfg: cfg, start: start,
+		gate: turns{most: mostWaiting}, pace: pace{every: time.Second / relayRate, burst: most / 2}, lobby: lobby{most: most},
+	}
 }
 
-// secured is the inner stream to a relay as a handshake uses it. Closing it ends the relay, unless
-// it was taken over.
+// secured is the inner stream to a relay as a handshake uses it.
 type secured struct {
 	net.Conn
-	relayed *relayed
+	relayed *relayed // nil: it was taken over
+	guest   *guest
+	lobby   *lobby
 }
 
+// Close returns when nothing is left of the relay, unless it was taken over: until then it takes
+// room in the lobby.
 func (s *secured) Close() error {
+	err := s.Conn.Close()
 	if s.relayed != nil {
-		s.relayed.close()
+		<-s.relayed.end(s.guest.ctx.Done())
 	}
-	return s.Conn.Close()
+	s.lobby.leave(s.guest)
+	return err
 }
 
 // take takes the transport over.
@@ -70,41 +81,60 @@ func OverTLS(conn net.Conn) bool {
 }
 
 // Carry has a relay speak TLS with a node that begins so.
-func (s *Secure) Carry(ctx context.Context, conn net.Conn) (net.Conn, func() (transport, error), error) {
-	first, err := peek(ctx, conn)
+func (s *Secure) Carry(g *guest) (net.Conn, func() (transport, error), error) {
+	first, err := peek(g.ctx, g.conn)
 	if err == nil && first != tlsHandshake {
-		return conn, func() (transport, error) { return newPlain(conn) }, nil
+		return g.conn, func() (transport, error) { return newPlain(g.conn) }, nil
 	}
-	defer conn.Close() // the relay has a descriptor of its own
+	defer g.conn.Close() // the relay has a descriptor of its own
 	if err == nil {
-		err = s.wait(ctx, addressOf(conn))
+		err = s.wait(g)
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	c, err := s.secure(g)
+	if err != nil {
+		s.lobby.leave(g)
+		return nil, nil, err
+	}
+	return c, c.take, nil
+}
+
+// secure starts the relay of a guest, when there is room for it. After an error too the guest is in
+// the lobby.
+func (s *Secure) secure(g *guest) (*secured, error) {
+	if last := s.lobby.enter(g); last != nil {
+		select {
+		case <-last.over:
+		case <-g.ctx.Done():
+			return nil, context.Cause(g.ctx)
+		}
 	}
 	t, files, err := s.cfg.ReadTLS(config.TLSServer)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r, err := newRelayed(ctx, s.start, conn, ipc.StartRelay{
+	r, err := newRelayed(g.ctx, s.start, g.conn, ipc.StartRelay{
 		Server: true, Verify: t.Verify, CertOptional: t.CertOptional,
 		MinVersion: t.MinVersion, MaxVersion: t.MaxVersion, Depth: t.Depth,
 	}, files)
 	if err != nil {
-		return nil, nil, fmt.Errorf("no TLS: %w", err)
+		return nil, fmt.Errorf("no TLS: %w", err)
 	}
 	inner, err := r.conn()
 	if err != nil {
 		r.close()
-		return nil, nil, err
+		return nil, err
 	}
-	c := &secured{inner, r}
-	return c, c.take, nil
+	return &secured{Conn: inner, relayed: r, guest: g, lobby: &s.lobby}, nil
 }
 
-// wait waits until a relay may be started for somebody from an address.
-func (s *Secure) wait(ctx context.Context, from string) error {
-	if err := s.gate.take(ctx, from); err != nil {
+// wait waits until a relay may be started for a guest.
+func (s *Secure) wait(g *guest) error {
+	ctx, stop := whileThere(g)
+	defer stop()
+	if err := s.gate.take(ctx, g.from); err != nil {
 		return err
 	}
 	defer s.gate.pass()
@@ -114,6 +144,45 @@ func (s *Secure) wait(ctx context.Context, from string) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+var errLeft = errors.New("it has left while it waited for its turn")
+
+// whileThere is the context of a guest that waits: it ends too when the other side closes the
+// connection. Nothing is read.
+func whileThere(g *guest) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(g.ctx)
+	watched := make(chan struct{})
+	go func() { // ends with stop
+		defer close(watched)
+		if hangsUp(g.conn) {
+			cancel(errLeft)
+		}
+	}()
+	return ctx, func() {
+		_ = g.conn.SetReadDeadline(time.Unix(1, 0))
+		<-watched
+		_ = g.conn.SetReadDeadline(time.Time{})
+		cancel(nil)
+	}
+}
+
+// hangsUp waits until the other side has closed the connection, true, or its deadline is over.
+func hangsUp(conn net.Conn) (gone bool) {
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(p, 0)
+		for err == unix.EINTR {
+			n, err = unix.Poll(p, 0)
+		}
+		gone = n == 1
+		return gone
+	})
+	return gone
 }
 
 // peek waits for the first byte of a connection and leaves it there.

@@ -1,0 +1,84 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"erluv/ipc"
+)
+
+// lingering is a relay that ends when it has to hurry, and not before.
+type lingering struct{ gone chan struct{} }
+
+func (l *lingering) Why(time.Duration) string { return "" }
+
+func (l *lingering) Close(hurry <-chan struct{}) <-chan struct{} {
+	go func() { // ends with hurry
+		<-hurry
+		close(l.gone)
+	}()
+	return l.gone
+}
+
+// Guests have so many relays at once and no more. The next one pushes out the oldest, and has its own
+// when nothing of that one's is left: while TLS shakes hands, and while a relay ends slowly.
+func TestSecureIsBounded(t *testing.T) {
+	var now, worst, ready atomic.Int32
+	shakes := func(ctx context.Context, _ ipc.StartRelay, fds ...int) (Relay, error) {
+		defer ipc.CloseAll(fds)
+		worst.Store(max(worst.Load(), now.Add(1)))
+		defer now.Add(-1)
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	relays := func(_ context.Context, _ ipc.StartRelay, fds ...int) (Relay, error) {
+		defer ipc.CloseAll(fds)
+		worst.Store(max(worst.Load(), now.Add(1)))
+		ready.Add(1)
+		return &lingering{make(chan struct{})}, nil
+	}
+	for name, start := range map[string]StartRelay{"shakes hands": shakes, "ends slowly": relays} {
+		now.Store(0)
+		worst.Store(0)
+		const most, crowd = 2, 7
+		s := NewSecure(tlsConfig(""), start, most)
+		s.pace.burst = crowd // no one waits for the rate
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, crowd)
+		for range crowd {
+			here, there := tcpPair(t)
+			_, _ = there.Write([]byte{tlsHandshake})
+			g := newGuest(ctx, here)
+			go func() { // ends with ctx
+				conn, _, err := s.Carry(g)
+				if err == nil { // it is refused in the handshake of the distribution
+					_ = conn.Close()
+					now.Add(-1)
+					err = context.Cause(g.ctx)
+				}
+				g.end()
+				ended <- err
+			}()
+		}
+		for range crowd - most {
+			if err := <-ended; !errors.Is(err, errCrowded) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		cancel(errTest)
+		for range most {
+			if err := <-ended; !errors.Is(err, errTest) {
+				t.Errorf("%s: of the last: %v", name, err)
+			}
+		}
+		if n := worst.Load(); n > most || len(s.lobby.guests) > 0 {
+			t.Errorf("%s: there were %d relays at once, %d guests are left", name, n, len(s.lobby.guests))
+		}
+	}
+	if ready.Load() == 0 {
+		t.Error("no relay was ready")
+	}
+}
