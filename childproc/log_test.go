@@ -59,7 +59,7 @@ func (h *heardLog) read() {
 // has waits for a line that has all words.
 func (h *heardLog) has(words ...string) {
 	h.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		h.read()
 	lines:
 		for _, line := range h.lines {

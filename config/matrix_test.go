@@ -237,7 +237,7 @@ func TestSwaps(t *testing.T) {
 				}
 			})
 			read, refused := 0, 0
-			for end := time.Now().Add(20 * time.Second); time.Now().Before(end) && (read < 100 || refused < 100); {
+			for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && (read < 100 || refused < 100); {
 				cookie, err := readCookie(path, []int{os.Getuid()})
 				switch {
 				case err == nil && string(cookie) == matrixCookie:

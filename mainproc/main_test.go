@@ -358,4 +358,4 @@ func playSpawner(conn *ipc.Conn) error {
 	return nil
 }
 
-const waitBound = 20 * time.Second // for what comes at once, on a loaded machine
+const waitBound = 2 * time.Minute // for what comes at once, on a loaded machine

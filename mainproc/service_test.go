@@ -113,7 +113,7 @@ func listenUnix(t *testing.T, name string) *net.UnixConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(waitBound)); err != nil {
 		t.Fatal(err)
 	}
 	return conn

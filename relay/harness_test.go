@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // stage is a relay in this process, and the test as main and as the child.
 type stage struct {

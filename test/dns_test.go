@@ -176,21 +176,21 @@ func TestDNS(t *testing.T) {
 	// A name server that fails: the names are as before.
 	d.Set(name, dnstest.Records{Code: 2})
 	d.asks(t, name, 4)
-	b.expect(t, "nodedown", "erlang:disconnect_node(E), receive {nodedown, E} -> nodedown after 60000 -> none end")
-	b.expect(t, "ok", "e2e:until(fun() -> lists:member(E, nodes(hidden)) end, 60000)")
+	b.expect(t, "nodedown", "erlang:disconnect_node(E), receive {nodedown, E} -> nodedown after 120000 -> none end")
+	b.expect(t, "ok", "e2e:until(fun() -> lists:member(E, nodes(hidden)) end, 120000)")
 
 	// The first goes from DNS: it stays, until it ends.
 	d.Set(name, dnstest.Records{Addresses: []string{second}})
 	d.asks(t, name, 4)
 	a.expect(t, "true", "is_map(e2e:call(E, info))")
-	a.expect(t, "nodedown", "erlang:disconnect_node(E), receive {nodedown, E} -> nodedown after 60000 -> none end")
+	a.expect(t, "nodedown", "erlang:disconnect_node(E), receive {nodedown, E} -> nodedown after 120000 -> none end")
 	d.asks(t, name, 20)
 	a.expect(t, "{[],none}", "{nodes(hidden), receive Other -> Other after 0 -> none end}")
 	b.expect(t, "true", "is_map(e2e:call(E, info))")
 
 	// It is in DNS again.
 	d.Set(name, dnstest.Records{Addresses: []string{second, first}})
-	a.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 60000 -> none end")
+	a.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 120000 -> none end")
 }
 
 // Nodes by SRV records: the order is that of their priorities, the port is that of the record,

@@ -60,7 +60,7 @@ func softLimit(t *testing.T, pid int, limit string, n uint64) (old uint64) {
 const residents = `
 	Big = binary:copy(<<"0123456789abcdef">>, 20000),
 	Take = fun Take(_, 0) -> ok;
-		Take(W, N) -> receive {W, {stdout, B}} -> Take(W, N - byte_size(B)) after 20000 -> {short, N} end end,
+		Take(W, N) -> receive {W, {stdout, B}} -> Take(W, N - byte_size(B)) after 120000 -> {short, N} end end,
 	Echo = fun(W) -> ok = e2e:call(W, {write, Big}), Take(W, byte_size(Big)) end,
 	Residents = [e2e:start(E, ["cat"], O) || O <- [#{}, #{}, #{stderr => stdout}, #{pty => #{icanon => 0, echo => 0, opost => 0}}], _ <- lists:seq(1, 6)],
 	Works = fun() ->
@@ -253,9 +253,9 @@ func TestFullDisk(t *testing.T) {
 			#{stdout => {file, Path, [{rotate, #{size => 16384, count => 3}}]}}),
 		Write = fun(N) ->
 			ok = e2e:call(W, {write, [integer_to_binary(N), "\n"]}),
-			receive {W, {stderr, <<"wrote\n">>}} -> written after 10000 -> blocked end
+			receive {W, {stderr, <<"wrote\n">>}} -> written after 120000 -> blocked end
 		end,
-		Told = fun() -> receive {W, {stdout, {error, enospc}}} -> told after 60000 -> silent end end,
+		Told = fun() -> receive {W, {stdout, {error, enospc}}} -> told after 120000 -> silent end end,
 		Written = Write(200000),
 		{Told(), Written}`, bind{"Path": path})
 	size("10m", 100)

@@ -55,18 +55,18 @@ func TestFanOuts(t *testing.T) {
 			Tag = binary:copy(<<"t">>, 20000000), S = self(),
 			[W ! {'$gen_call', {S, [N | Tag]}, stop} || N <- lists:seq(1, 20)],
 			Large = {error, {too_large, byte_size(term_to_binary([1 | Tag])) - 1, 4096}},
-			[receive {[N | Tag], A} -> Large = A after 60000 -> error(N) end || N <- lists:seq(1, 20)]`,
+			[receive {[N | Tag], A} -> Large = A after 120000 -> error(N) end || N <- lists:seq(1, 20)]`,
 		"a thousand stops": `
 			S = self(),
 			Deaf = e2e:start(E, ["sh", "-c", "trap '' TERM; echo; exec sleep 1000"], #{kill_timeout => 2000}),
 			receive {Deaf, {stdout, _}} -> ok end,
 			[Deaf ! {'$gen_call', {S, N}, stop} || N <- lists:seq(1, 1000)],
-			[receive {N, {ok, {signal, sigkill}}} -> ok after 60000 -> error(N) end || N <- lists:seq(1, 1000)]`,
+			[receive {N, {ok, {signal, sigkill}}} -> ok after 120000 -> error(N) end || N <- lists:seq(1, 1000)]`,
 		"reasons of 20 MB": `
 			R = binary:copy(<<"r">>, 20000000),
 			Ws = [e2e:start(E, ["sleep", "1000"], #{owner => none}) || _ <- lists:seq(1, 20)],
 			[exit(X, R) || X <- Ws],
-			[receive {'EXIT', X, {too_large, Size, 4194304}} when Size > 20000000 -> ok after 60000 -> error(X) end || X <- Ws]`,
+			[receive {'EXIT', X, {too_large, Size, 4194304}} when Size > 20000000 -> ok after 120000 -> error(X) end || X <- Ws]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newErluv(t, newNode(t, nodeOptions{}))
@@ -108,9 +108,9 @@ func TestFanOutOfAWorker(t *testing.T) {
 		process_flag(trap_exit, true),
 		W = e2e:start(E, ["sleep", "1000"], #{owner => none}), unlink(W),
 		P = e2e_fan:monitors(W, 1000000), ok`)
-	s.patient(t, "ok", `e2e_fan:set_up(P, 60000)`)
+	s.patient(t, "ok", `e2e_fan:set_up(P, 120000)`)
 	s.eval(t, `Echo = e2e_fan:echo(E), exit(W, kill)`)
-	s.patient(t, "#{killed => 1000000}", `e2e_fan:downs(P, 60000)`)
+	s.patient(t, "#{killed => 1000000}", `e2e_fan:downs(P, 120000)`)
 	t.Log(s.eval(t, `e2e_fan:echoed(Echo)`))
 	e.bounded(t, r)
 }
@@ -121,8 +121,8 @@ func TestFanOutOfTheNode(t *testing.T) {
 	s := e.session(t)
 	r := e.roles(t)
 	s.eval(t, `P = e2e_fan:monitors({erluv, E}, 900000), ok`)
-	s.patient(t, "ok", `e2e_fan:set_up(P, 60000)`)
+	s.patient(t, "ok", `e2e_fan:set_up(P, 120000)`)
 	e.bounded(t, r)
 	s.expect(t, "ok", `e2e:call(E, {stop, {shutdown, over}})`)
-	s.patient(t, "#{{shutdown,over} => 900000}", `e2e_fan:downs(P, 60000)`)
+	s.patient(t, "#{{shutdown,over} => 900000}", `e2e_fan:downs(P, 120000)`)
 }

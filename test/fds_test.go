@@ -33,7 +33,7 @@ func TestFurtherDescriptors(t *testing.T) {
 		W = e2e:start(E, "echo x >&3", #{stdout => null, stderr => null, fds => [{3, {pid, P}}]}),
 		Outcome = e2e:outcome(W),
 		P ! {worker, W},
-		receive {seen, A, B} -> {A, B, Outcome} after 60000 -> nothing end`)
+		receive {seen, A, B} -> {A, B, Outcome} after 120000 -> nothing end`)
 	// Much of it, both ways, whole.
 	e.expect(t, `true`, `
 		Part = << <<N:32>> || N <- lists:seq(1, 65536) >>,

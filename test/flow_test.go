@@ -78,15 +78,15 @@ func TestRestart(t *testing.T) {
 		W = e2e:start(E, "until test -e go; do sleep 0.01; done; exit 1", #{restart => permanent, max_restarts => {2, 60000}, backoff => {1, 5}, name => again, cd => At}),
 		R = monitor(process, {again, E}),
 		ok = file:write_file(filename:join(At, "go"), ""),
-		Reason = receive {'DOWN', R, process, {again, E}, Why} -> Why after 60000 -> none end,
-		receive {'EXIT', W, Reason} -> ok after 60000 -> exit(no_exit) end,
+		Reason = receive {'DOWN', R, process, {again, E}, Why} -> Why after 120000 -> none end,
+		receive {'EXIT', W, Reason} -> ok after 120000 -> exit(no_exit) end,
 		Exits = [N || {W, {exit_status, N}} <- element(2, process_info(self(), messages))],
 		{length(Exits), Reason}`, bind{"At": shelf(t, 0o777)})
 	e.expect(t, "{running,1,true}", `
 		W = e2e:start(E, ["sleep", "1000"], #{restart => transient, backoff => {1, 1}}),
 		First = e2e:os_pid(W),
 		ok = e2e:call(W, {signal, sigkill}),
-		Second = (fun Next() -> receive {W, {restarted, P, 1}} -> P; {W, _} -> Next() after 60000 -> none end end)(),
+		Second = (fun Next() -> receive {W, {restarted, P, 1}} -> P; {W, _} -> Next() after 120000 -> none end end)(),
 		#{state := State, restarts := N, os_pid := Second} = e2e:call(W, info),
 		{ok, _} = e2e:call(W, stop),
 		{State, N, First =/= Second}`)
@@ -94,8 +94,8 @@ func TestRestart(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	e := common(t)
-	e.expect(t, "timeout", `process_flag(trap_exit, true), W = e2e:start(E, ["sleep", "1000"], #{timeout => 50}), receive {'EXIT', W, R} -> R after 60000 -> none end`)
-	e.expect(t, "timeout", `process_flag(trap_exit, true), W = e2e:start(E, ["sleep", "1000"], #{idle_timeout => 50}), receive {'EXIT', W, R} -> R after 60000 -> none end`)
+	e.expect(t, "timeout", `process_flag(trap_exit, true), W = e2e:start(E, ["sleep", "1000"], #{timeout => 50}), receive {'EXIT', W, R} -> R after 120000 -> none end`)
+	e.expect(t, "timeout", `process_flag(trap_exit, true), W = e2e:start(E, ["sleep", "1000"], #{idle_timeout => 50}), receive {'EXIT', W, R} -> R after 120000 -> none end`)
 }
 
 func TestJobControl(t *testing.T) {
@@ -117,17 +117,17 @@ func TestProxy(t *testing.T) {
 	e.expect(t, "{true,normal}", `
 		process_flag(trap_exit, true),
 		{ok, W} = e2e:call(E, {spawn, ["sleep", "1000"], #{proxy => {erlang, node, []}}}),
-		noproc = receive {'EXIT', W, Gone} -> Gone after 60000 -> none end,
+		noproc = receive {'EXIT', W, Gone} -> Gone after 120000 -> none end,
 		{ok, V} = e2e:call(E, {spawn, ["sleep", "1000"], #{proxy => {e2e, proxy, [self()]}}}),
-		P = receive {proxy, V, Pid} -> Pid after 60000 -> none end,
+		P = receive {proxy, V, Pid} -> Pid after 120000 -> none end,
 		Linked = lists:member(V, element(2, process_info(P, links))),
 		M = monitor(process, P),
 		exit(V, shutdown),
-		shutdown = receive {'DOWN', M, process, P, Why} -> Why after 60000 -> none end,
+		shutdown = receive {'DOWN', M, process, P, Why} -> Why after 120000 -> none end,
 		{ok, U} = e2e:call(E, {spawn, ["sleep", "1000"], #{proxy => {e2e, proxy, [self()]}, link => false}}),
-		Q = receive {proxy, U, Pid2} -> Pid2 after 60000 -> none end,
+		Q = receive {proxy, U, Pid2} -> Pid2 after 120000 -> none end,
 		Mu = monitor(process, U),
 		exit(Q, stop_it),
-		stop_it = receive {'DOWN', Mu, process, U, Why2} -> Why2 after 60000 -> none end,
+		stop_it = receive {'DOWN', Mu, process, U, Why2} -> Why2 after 120000 -> none end,
 		{Linked, normal}`)
 }

@@ -124,7 +124,7 @@ func TestFrozen(t *testing.T) {
 		for name, end := range map[string]string{"kill": "exit(W, kill)", "stop": "{ok, _} = e2e:call(W, stop)", "exit": "exit(W, enough)"} {
 			t.Run(name, func(t *testing.T) {
 				_, s, inside := begin(t, "#{oom_score_adj => 900}") // by the role become
-				s.eval(t, end+", receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end")
+				s.eval(t, end+", receive {'EXIT', W, _} -> ok after 120000 -> error(no_exit) end")
 				if err := endOf(inside); err != nil {
 					t.Error(err)
 				}
@@ -142,7 +142,7 @@ func TestFrozen(t *testing.T) {
 					e.exits(t, endTime)
 					within(t, n, base, "--contain", contain)
 				} else {
-					s.eval(t, "receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end")
+					s.eval(t, "receive {'EXIT', W, _} -> ok after 120000 -> error(no_exit) end")
 				}
 				if err := endOf(inside); err != nil {
 					t.Error(err)

@@ -82,8 +82,11 @@ func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
 //
 //erluv:users
 func TestSilentSpawner(t *testing.T) {
+	// All they do is wait until the spawner counts as dead: beside each other.
 	eachWay(t, func(t *testing.T, contain, _ string) {
+		t.Parallel()
 		t.Run("stopped", func(t *testing.T) {
+			t.Parallel()
 			e := newErluv(t, newNode(t, nodeOptions{}), "--contain", contain)
 			silence(t, e, func(pid int) error { return syscall.Kill(pid, syscall.SIGSTOP) })
 		})
@@ -92,6 +95,7 @@ func TestSilentSpawner(t *testing.T) {
 			return
 		}
 		t.Run("frozen", func(t *testing.T) {
+			t.Parallel()
 			e := within(t, newNode(t, nodeOptions{}), base, "--contain", contain)
 			silence(t, e, func(int) error {
 				files, err := filepath.Glob(base + "/erluv-*.tree/spawner/cgroup.freeze")
@@ -115,8 +119,8 @@ func silence(t *testing.T, e *erluv, how func(spawner int) error) {
 		t.Fatal(err)
 	}
 	s.expect(t, "answered", `
-		case gen_server:call({erluv, E}, {run, ["true"], #{}}, 30000) of {error, eagain} -> answered; {ok, _} -> answered; R -> R end`)
-	s.expect(t, "{signal,sigkill}", `receive {'EXIT', W, R} -> R after 60000 -> no_exit end`)
+		case gen_server:call({erluv, E}, {run, ["true"], #{}}, 120000) of {error, eagain} -> answered; {ok, _} -> answered; R -> R end`)
+	s.expect(t, "{signal,sigkill}", `receive {'EXIT', W, R} -> R after 120000 -> no_exit end`)
 	if err := endOf(inside); err != nil {
 		t.Error(err)
 	}
@@ -250,7 +254,7 @@ func TestGroupsOfAnOrdinaryUser(t *testing.T) {
 	// A program that takes the permissions of its own group away is ended all the same.
 	e.expect(t, "killed", `
 		W = e2e:start(E, Cmd, #{link => false}),
-		ok = e2e:ready(W), M = monitor(process, W), exit(W, kill), receive {'DOWN', M, _, _, R} -> R after 10000 -> alive end`,
+		ok = e2e:ready(W), M = monitor(process, W), exit(W, kill), receive {'DOWN', M, _, _, R} -> R after 120000 -> alive end`,
 		bind{"Cmd": "cd " + tree[0] + "/$(sed -n 's,^0:.*/,,p' /proc/self/cgroup) && chmod 0 cgroup.kill cgroup.procs ; setsid sleep 1000 & echo ready; exec cat"})
 	// Everything else can be changed as before.
 	e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, "f=$(mktemp) && echo x >$f && mv $f $f.y && mkdir $f && mv $f.y $f && rm -r $f && echo x >/dev/shm/$$ && rm /dev/shm/$$ && echo x >/dev/null", #{}}), X`)

@@ -146,7 +146,7 @@ func TestHeavyAnswers(t *testing.T) {
 		L = lists:duplicate(1000000, []),
 		W = e2e:start(E, ["cat"], #{flow => {active, false}}),
 		Ask = fun(To, Req) -> Ref = make_ref(), To ! {io_request, self(), Ref, Req}, Ref end,
-		Answer = fun(Ref) -> receive {io_reply, Ref, A} -> A after 60000 -> none end end,
+		Answer = fun(Ref) -> receive {io_reply, Ref, A} -> A after 120000 -> none end end,
 		Do = fun(Req) -> Answer(Ask(W, Req)) end, ok`)
 	for what, c := range map[string]struct{ source, want string }{
 		"60 MB of [] are returned": {`Do({put_chars, unicode, lists, duplicate, [60, L]})`, "{error,duplicate}"},
@@ -163,7 +163,7 @@ func TestHeavyAnswers(t *testing.T) {
 	s.expect(t, "[waits,{error,eagain}]", `
 		Ws = [e2e:start(E, ["sh", "-c", "echo; exec sleep 1000"], #{flow => {active, false}}) || _ <- lists:seq(1, 8)],
 		Waiting = [Ask(X, {get_until, unicode, "", e2e_fan, hoard, [10000000, self()]}) || X <- Ws],
-		[receive hoarded -> ok after 60000 -> error(hoard) end || _ <- Ws],
+		[receive hoarded -> ok after 120000 -> error(hoard) end || _ <- Ws],
 		e2e:until(fun() -> length([1 || {io_reply, _, _} <- element(2, process_info(self(), messages))]) >= 2 end),
 		lists:usort([receive {io_reply, X, A} -> A after 0 -> waits end || X <- Waiting])`)
 	s.expect(t, "ok", `[exit(X, kill) || X <- Ws], e2e:call(W, {close, stdin})`)
@@ -200,7 +200,7 @@ func TestFanOutAndCrash(t *testing.T) {
 	for n := range rounds {
 		s.eval(t, round(n, fmt.Sprintf(`W_ = e2e:start(E, ["sleep", "1000"], #{owner => none}), unlink(W_ ),
 			P_ = e2e_fan:monitors(W_ , %d), ok`, monitors)))
-		s.patient(t, "ok", round(n, `e2e_fan:set_up(P_ , 60000)`))
+		s.patient(t, "ok", round(n, `e2e_fan:set_up(P_ , 120000)`))
 		r := e.roles(t)
 		s.expect(t, "ok", round(n, `exit(W_ , kill), e2e:until(fun() ->
 			{message_queue_len, N_ } = process_info(P_ , message_queue_len), N_ > 1000 end)`))
@@ -208,7 +208,7 @@ func TestFanOutAndCrash(t *testing.T) {
 		if how := s.down(t, n); how != "{signal,sigkill}" {
 			t.Fatalf("it is down: %s", how)
 		}
-		told := s.eval(t, round(n, `#{} = Seen_ = e2e_fan:downs(P_ , 60000),
+		told := s.eval(t, round(n, `#{} = Seen_ = e2e_fan:downs(P_ , 120000),
 			{lists:sort(maps:keys(Seen_ )), lists:sum(maps:values(Seen_ ))}`))
 		s.respawn(t)
 		switch told {
@@ -288,6 +288,6 @@ func TestManyRuns(t *testing.T) {
 			{ok, #{stdout := Out, exit := {exit_status, N}}} = gen_server:call({erluv, E}, {run, "head -c 15000000 /dev/zero", #{}}, infinity),
 			S ! {ran, {exit_status, N, byte_size(Out)}}
 		end) || _ <- lists:seq(1, 20)],
-		lists:usort([receive {ran, How} -> How after 60000 -> none end || _ <- lists:seq(1, 20)])`)
+		lists:usort([receive {ran, How} -> How after 120000 -> none end || _ <- lists:seq(1, 20)])`)
 	e.bounded(t, r)
 }

@@ -36,11 +36,11 @@ func TestHostStandby(t *testing.T) {
 	e, s := crashing(t)
 	s.expect(t, "{ready,ok,standby}", `
 		W = e2e:start(E, ["cat"], #{packet => line}),
-		{e2e:call(E, {status, get}), e2e:call(E, {status, set, standby}), receive {erluv, E, {status, S}} -> S after 60000 -> none end}`)
+		{e2e:call(E, {status, get}), e2e:call(E, {status, set, standby}), receive {erluv, E, {status, S}} -> S after 120000 -> none end}`)
 	s.expect(t, "[{error,{node_not_ready,standby}},{error,{node_not_ready,standby}},{error,{node_not_ready,standby}}]",
 		`[e2e:call(E, {What, "/bin/true", #{}}) || What <- [spawn, run, watch]]`)
-	s.expect(t, `{ok,<<"x\n">>}`, `{gen_server:call(W, {write, <<"x\n">>}), receive {W, {stdout, B}} -> B after 60000 -> none end}`)
-	s.expect(t, "{ok,ready}", `{e2e:call(E, {status, set, ready}), receive {erluv, E, {status, R}} -> R after 60000 -> none end}`)
+	s.expect(t, `{ok,<<"x\n">>}`, `{gen_server:call(W, {write, <<"x\n">>}), receive {W, {stdout, B}} -> B after 120000 -> none end}`)
+	s.expect(t, "{ok,ready}", `{e2e:call(E, {status, set, ready}), receive {erluv, E, {status, R}} -> R after 120000 -> none end}`)
 	s.expect(t, "{ok,standby,ready}", `{element(1, e2e:call(E, {run, ["true"], #{}})), S, e2e:call(E, {info, status})}`)
 	e.report(t)
 }
@@ -58,9 +58,9 @@ func TestHostSurvivesTheChild(t *testing.T) {
 		s.expect(t, "ok", `e2e:call(E, {status, set, `+state+`})`)
 		kill(t, e.roles(t).child, syscall.SIGKILL)
 		s.expect(t, "child_up", round(i, `
-			receive {erluv, E, {child_down, _, _}} -> ok after 60000 -> error(not_down) end,
+			receive {erluv, E, {child_down, _, _}} -> ok after 120000 -> error(not_down) end,
 			{erluv_main, E} ! respawn,
-			receive {erluv, E, {child_up, _}} -> child_up after 60000 -> none end`))
+			receive {erluv, E, {child_up, _}} -> child_up after 120000 -> none end`))
 		s.expect(t, "{"+state+`,[{<<"meta2">>,[<<"b">>]},{<<"x">>,[]}]}`, `{e2e:call(E, {status, get}), e2e:call(E, {info, meta})}`)
 	}
 	s.expect(t, "ok", `element(1, e2e:call(E, {run, ["true"], #{}}))`)
@@ -71,9 +71,9 @@ func TestHostSurvivesTheConnection(t *testing.T) {
 	e, s := crashing(t)
 	s.expect(t, "ok", `e2e:call(E, {status, set, standby})`)
 	s.expect(t, "standby", `
-		receive {erluv, E, {status, _}} -> ok after 60000 -> error(not_told) end,
+		receive {erluv, E, {status, _}} -> ok after 120000 -> error(not_told) end,
 		erlang:disconnect_node(E),
-		receive {erluv, E, {up, #{status := S}}} -> S after 60000 -> none end`)
+		receive {erluv, E, {up, #{status := S}}} -> S after 120000 -> none end`)
 	e.report(t)
 }
 
@@ -88,12 +88,12 @@ func TestHostDrain(t *testing.T) {
 		Polite = e2e:start(E, ["sleep", "1000"], #{restart => permanent}),
 		Deaf = e2e:start(E, "trap '' TERM; echo; while :; do sleep 0.1; done", #{kill_timeout => 600000, detached => true}),
 		F = e2e:watch(E, "/tmp"),
-		receive {Deaf, {stdout, _}} -> ok after 60000 -> error(silent) end`)
+		receive {Deaf, {stdout, _}} -> ok after 120000 -> error(silent) end`)
 	s.expect(t, "{ok,true}", `{ok, Killed} = e2e:call(E, {drain, 3000}), {ok, Killed =:= [Deaf]}`)
-	s.expect(t, "[{shutdown,drained},killed,{shutdown,drained}]", `[receive {'EXIT', P, Why} -> Why after 60000 -> none end || P <- [Polite, Deaf, F]]`)
+	s.expect(t, "[{shutdown,drained},killed,{shutdown,drained}]", `[receive {'EXIT', P, Why} -> Why after 120000 -> none end || P <- [Polite, Deaf, F]]`)
 	s.expect(t, "{[],stopped,{error,{node_not_ready,stopped}}}",
 		`{e2e:call(E, workers), e2e:call(E, {status, get}), e2e:call(E, {spawn, ["true"], #{}})}`)
-	s.expect(t, "[stopping,stopped]", `[receive {erluv, E, {status, S}} -> S after 60000 -> none end || _ <- [1, 2]]`)
+	s.expect(t, "[stopping,stopped]", `[receive {erluv, E, {status, S}} -> S after 120000 -> none end || _ <- [1, 2]]`)
 	s.expect(t, "{{ok,[]},ok,ready}", `{e2e:call(E, {drain, infinity}), e2e:call(E, {status, set, ready}), e2e:call(E, {status, get})}`)
 }
 
@@ -164,7 +164,7 @@ func TestHostBounds(t *testing.T) {
 	s.expect(t, "true", `
 		W = e2e:start(E, "trap '' TERM; echo; while :; do sleep 0.1; done", #{kill_timeout => 600000}),
 		V = e2e:start(E, "trap '' TERM HUP; echo; while :; do sleep 0.1; done", #{stop_sequence => [sighup, 700, sigterm, 600000, sigkill]}),
-		[receive {P, {stdout, _}} -> ok after 60000 -> error(silent) end || P <- [W, V]],
+		[receive {P, {stdout, _}} -> ok after 120000 -> error(silent) end || P <- [W, V]],
 		{Time, _} = timer:tc(fun() -> [{ok, {signal, sigkill}} = e2e:call(P, stop) || P <- [W, V]] end),
 		Time < 60000000`)
 	e.expect(t, "1000", `maps:get(kill_timeout, e2e:call(E, {info, caps}))`)

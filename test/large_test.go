@@ -13,7 +13,7 @@ func TestLarge(t *testing.T) {
 			{W, {stdout, B}} when is_binary(B) -> Next([B | Got]);
 			{W, {stdout, eof}} -> Next(Got);
 			{W, {exit_status, 0}} -> lists:reverse(Got)
-			after 60000 -> exit({nothing, length(Got)}) end end)([]) end,
+			after 120000 -> exit({nothing, length(Got)}) end end)([]) end,
 		Raw = fun(Cmd) -> iolist_to_binary(Output(e2e:start(E, Cmd, #{}))) end,
 		Read = fun(Request) -> (fun Next(Got) -> case Request() of
 			eof -> lists:reverse(Got);
@@ -24,11 +24,11 @@ func TestLarge(t *testing.T) {
 			C = e2e:start(E, ["cat"], #{}),
 			(fun Again(N) ->
 				C ! {self(), {command, <<"ping">>}},
-				receive {C, {stdout, <<"ping">>}} -> ok after 60000 -> exit(no_echo) end,
+				receive {C, {stdout, <<"ping">>}} -> ok after 120000 -> exit(no_echo) end,
 				receive stop -> exit(C, kill), Self ! {echoes, N} after 0 -> Again(N + 1) end
 			end)(1)
 		end),
-		Echoes = fun() -> Echo ! stop, receive {echoes, N} -> N > 1 after 30000 -> none end end,
+		Echoes = fun() -> Echo ! stop, receive {echoes, N} -> N > 1 after 120000 -> none end end,
 	`
 	for name, tc := range map[string]struct{ source, want string }{
 		"lines": {
@@ -53,7 +53,7 @@ func TestLarge(t *testing.T) {
 		"a read packet": {
 			`Want = Raw(Source),
 			 W = e2e:start(E, "printf '\\000\\230\\226\\200'; " ++ Source, #{packet => 4, flow => {active, false}}),
-			 Got = Read(fun() -> gen_server:call(W, {read, stdout, 1}, 60000) end),
+			 Got = Read(fun() -> gen_server:call(W, {read, stdout, 1}, 120000) end),
 			 {Got =:= [Want], Echoes()}`,
 			`{true,true}`,
 		},
@@ -88,7 +88,7 @@ func TestLarge(t *testing.T) {
 		"a line that says it is ready": {
 			`Lines = "(" ++ Source ++ ") | tr '\\n' ' ' | head -c 900000; echo; echo ready; exec cat",
 			 W = e2e:start(E, Lines, #{packet => {line, 1048576}, ready => {line, "^ready$"}}),
-			 Sizes = [receive {W, {stdout, B}} -> byte_size(B) after 30000 -> none end || _ <- [1, 2]],
+			 Sizes = [receive {W, {stdout, B}} -> byte_size(B) after 120000 -> none end || _ <- [1, 2]],
 			 exit(W, kill),
 			 {Sizes, Echoes()}`,
 			`{[900001,6],true}`,

@@ -101,7 +101,7 @@ func TestMemoryLimit(t *testing.T) {
 			},
 			"again": {`
 				W = e2e:start(E, ` + hog + `, #{` + limits + `, restart => permanent, backoff => {1, 1}, max_restarts => {2, 60000}}),
-				R = receive {'EXIT', W, Why} -> Why after 60000 -> no_exit end, {[M || {signal, _, _} = M <- e2e:messages(W)], R}`, `{[{signal,sigkill,oom},{signal,sigkill,oom},{signal,sigkill,oom}],restart_intensity}`},
+				R = receive {'EXIT', W, Why} -> Why after 120000 -> no_exit end, {[M || {signal, _, _} = M <- e2e:messages(W)], R}`, `{[{signal,sigkill,oom},{signal,sigkill,oom},{signal,sigkill,oom}],restart_intensity}`},
 			"none to begin with": {`
 				Long = binary:copy(<<"x">>, 100000),
 				R = e2e:call(E, {run, ["true" | lists:duplicate(15, Long)], #{limits => #{memory => 1 bsl 20}}}),
@@ -254,7 +254,7 @@ func TestGroupsOfLimits(t *testing.T) {
 					t.Errorf("%s is of %d, %v", filepath.Dir(dir), st.Uid, err)
 				}
 			}
-			s.eval(t, `ok = e2e:call(W, {close, stdin}), receive {'EXIT', W, normal} -> ok after 60000 -> error(no_exit) end`)
+			s.eval(t, `ok = e2e:call(W, {close, stdin}), receive {'EXIT', W, normal} -> ok after 120000 -> error(no_exit) end`)
 			for _, dir := range dirs {
 				eventually(t, dir+" is removed", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
 			}

@@ -98,7 +98,7 @@ func TestListen(t *testing.T) {
 	sb.expect(t, "true", "W =:= hd([P || {P, _} <- e2e:call(E, workers)])")
 	sb.eval(t, `V = e2e:start(E, ["sleep", "1000"]), M = monitor(process, W), ok`)
 	sb.expect(t, "ok", `e2e:call(W, {write, <<"from b">>})`)
-	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 60000 -> none end")
+	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 120000 -> none end")
 	// A third one, whose first word is a message, a link, or a monitor of a name.
 	for word, want := range map[string]string{
 		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                        "ok",
@@ -119,7 +119,7 @@ func TestListen(t *testing.T) {
 	kill(t, b.cmd.Process.Pid, syscall.SIGKILL)
 	sa.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
 	sa.expect(t, `{ok,<<"still">>}`, `begin (fun F() -> receive {W, {stdout, _}} -> F() after 0 -> ok end end)(),
-		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 60000 -> none end} end`)
+		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 120000 -> none end} end`)
 	e.wrote(t, "node gone")
 	// The last one goes: erluv stays, without workers, and serves who comes next.
 	child := e.roles(t).child
@@ -378,7 +378,7 @@ func TestListenCrash(t *testing.T) {
 		s[n+1].eval(t, "{erluv_main, E} ! respawn")
 		for _, s := range s {
 			s.expect(t, "true", round(n, `
-				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 120000 -> none end,
 				Child_ =:= e2e:call(E, {info, child_os_pid})`))
 		}
 		late.expect(t, "true", "is_map(e2e:call(E, info))")
@@ -472,6 +472,6 @@ func TestListenOfOthers(t *testing.T) {
 	s.expect(t, "none", "receive Other -> Other after 0 -> none end")
 	// By the protocol.
 	p.send(t, control(dist.Exit2, p.self, w, etf.Atom("kill")))
-	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 60000 -> none end,
-		receive {'DOWN', M, process, W, R2} -> R2 after 60000 -> none end}`)
+	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 120000 -> none end,
+		receive {'DOWN', M, process, W, R2} -> R2 after 120000 -> none end}`)
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -47,6 +48,10 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (int, error) {
 	if err := narrow(); err != nil {
+		return 0, err
+	}
+	// Tests that run beside each other do little but wait, however few processors there are.
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		return 0, err
 	}
 	// What a test leaves behind becomes our child, and cannot hide.

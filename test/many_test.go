@@ -54,7 +54,7 @@ func TestFiveHundredAtOnce(t *testing.T) {
 	e.expect(t, "[]", oneOfMany+`
 		Self = self(),
 		Pids = [{spawn_link(fun() -> process_flag(trap_exit, true), Self ! {self(), One(N)} end), N} || N <- lists:seq(1, 500)],
-		[N || {P, N} <- Pids, not receive {P, Result} -> Result after 60000 -> timeout end]`)
+		[N || {P, N} <- Pids, not receive {P, Result} -> Result after 120000 -> timeout end]`)
 	e.idleAgain(t, before)
 }
 
@@ -88,7 +88,7 @@ func TestFloodsAtOnce(t *testing.T) {
 			W = e2e:start(E, ["seq", integer_to_list(N), integer_to_list(N + 200000)]),
 			Self ! {self(), {Expected(N), <<>>, {exit_status, 0}, normal} =:= e2e:digest(W)}
 		end), N} || N <- lists:seq(1, 20)],
-		[N || {P, N} <- Pids, not receive {P, Result} -> Result after 60000 -> timeout end]`)
+		[N || {P, N} <- Pids, not receive {P, Result} -> Result after 120000 -> timeout end]`)
 	e.idleAgain(t, before)
 }
 

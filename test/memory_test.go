@@ -21,7 +21,7 @@ func TestSlowReceiver(t *testing.T) {
 		Slow = fun() ->
 			W = e2e:start(E, ["cat", "/dev/zero"]),
 			F = fun F(0) -> S ! {slow, self(), ok}, exit(normal);
-				F(N) -> receive {W, {stdout, _}} -> receive after 1 -> F(N - 1) end after 10000 -> S ! {slow, self(), stuck} end end,
+				F(N) -> receive {W, {stdout, _}} -> receive after 1 -> F(N - 1) end after 120000 -> S ! {slow, self(), stuck} end end,
 			F(1500) end,
 		P = spawn(Slow),
 		Times = [begin
@@ -29,7 +29,7 @@ func TestSlowReceiver(t *testing.T) {
 			ok = e2e:call(Echo, {write, "x"}), ok = e2e:said(Echo, stdout, <<"x">>),
 			receive after 10 -> ok end,
 			{erlang:monotonic_time(microsecond) - T0 - 10000, Memory() - Before, Rss() - RssBefore} end || _ <- lists:seq(1, 150)],
-		How = receive {slow, P, H} -> H after 60000 -> timeout end,
+		How = receive {slow, P, H} -> H after 120000 -> timeout end,
 		{E1, M1, R1} = lists:unzip3(Times),
 		{How, lists:max(M1) < 32 * 1024 * 1024 orelse {memory, lists:max(M1)},
 			lists:max(R1) < 8 * 1024 * 1024 orelse {rss, lists:max(R1), lists:last(lists:sort(E1))}}`,

@@ -24,8 +24,8 @@ var lookers = []struct{ source, want string }{
 	{"rpc:call(E, erlang, process_info, [W, registered_name])", "{badrpc,notsup}"},
 	{"rpc:call(E, sys, get_status, [W, 200])", "{badrpc,notsup}"},
 	{"{badrpc, {'EXIT', {Why, _}}} = rpc:block_call(E, rb, stop, []), Why", "noproc"},
-	{"P = spawn_link(E, observer_backend, procs_info, [self()]), receive {'EXIT', P, Why} -> Why after 60000 -> none end", "notsup"},
-	{"P = spawn(E, observer_backend, etop_collect, [self()]), monitor(process, P), receive {'DOWN', _, _, P, Why} -> Why after 60000 -> none end", "notsup"},
+	{"P = spawn_link(E, observer_backend, procs_info, [self()]), receive {'EXIT', P, Why} -> Why after 120000 -> none end", "notsup"},
+	{"P = spawn(E, observer_backend, etop_collect, [self()]), monitor(process, P), receive {'DOWN', _, _, P, Why} -> Why after 120000 -> none end", "notsup"},
 	// etop, ttb
 	{"rpc:call(E, observer_backend, vsn, [])", "{badrpc,notsup}"},
 	{"rpc:cast(E, observer_backend, ttb_fetch, [])", "true"},
@@ -50,11 +50,11 @@ func TestMesh(t *testing.T) {
 	five := []nodeOptions{guarded, guarded, guarded, guarded, guarded}
 	t.Run("dialled", func(t *testing.T) {
 		e, nodes, s := servingThese(t, five, "--serve", "all")
-		mesh(t, e, nodes, s, `receive {erluv, E, {up, _}} -> up after 60000 -> none end`)
+		mesh(t, e, nodes, s, `receive {erluv, E, {up, _}} -> up after 120000 -> none end`)
 	})
 	t.Run("accepted", func(t *testing.T) {
 		e, nodes, s := meetingThese(t, five)
-		mesh(t, e, nodes, s, `pong = net_adm:ping(E), receive {erluv, E, {up, _}} -> up after 60000 -> none end`)
+		mesh(t, e, nodes, s, `pong = net_adm:ping(E), receive {erluv, E, {up, _}} -> up after 120000 -> none end`)
 	})
 }
 

@@ -80,10 +80,10 @@ func TestMeshDoesNotSeeIt(t *testing.T) {
 //erluv:releases
 func TestIdleFor20Seconds(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, nodeOptions{args: []string{"-kernel", "net_ticktime", "4"}})
+	n := newNode(t, nodeOptions{args: []string{"-kernel", "net_ticktime", "8"}})
 	e := newErluv(t, n)
 	e.expect(t, "still_there", `
-		true = net_kernel:get_net_ticktime() =:= 4,
+		true = net_kernel:get_net_ticktime() =:= 8,
 		monitor_node(E, true),
 		receive {nodedown, E} -> gone after 20000 -> still_there end`)
 	e.expect(t, "{true,pong}", "{lists:member(E, nodes(hidden)), net_adm:ping(E)}")
@@ -163,7 +163,7 @@ func TestNamesThatAreNotThere(t *testing.T) {
 	e.expect(t, "ok", `
 		{no_such_name, E} ! hello,
 		R = monitor(process, {no_such_name, E}),
-		receive {'DOWN', R, process, {no_such_name, E}, noproc} -> ok after 60000 -> none end`)
+		receive {'DOWN', R, process, {no_such_name, E}, noproc} -> ok after 120000 -> none end`)
 	e.expect(t, "ok", `
 		[begin M = monitor(process, {Name, E}), true = demonitor(M, [flush, info]) end || Name <- [erluv, net_kernel]],
 		ok`)

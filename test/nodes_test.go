@@ -97,7 +97,7 @@ func (s session) controls(t *testing.T, controller string) {
 // isUp: the node that a session is on has been told so.
 func (e *erluv) isUp(t *testing.T, s session) {
 	t.Helper()
-	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 60000 -> silent end")
+	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 120000 -> silent end")
 }
 
 // handOver has a term of one session bound in another one, by way of the external format.
@@ -131,14 +131,14 @@ func TestNodes(t *testing.T) {
 	c.eval(t, "monitor(process, W), link(X), N = monitor(process, X), ok")
 	// Each calls each, and what is written goes to the owner.
 	c.expect(t, "ok", `e2e:call(W, {write, <<"from c">>})`)
-	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 60000 -> none end")
+	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 120000 -> none end")
 	// A goes: B is told of W, which was A's, and so is C; X and what B and C have with it stay.
 	nodes[0].killed = true
 	kill(t, nodes[0].cmd.Process.Pid, syscall.SIGKILL)
-	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 60000 -> none end,
-		receive {'DOWN', M, process, W, How} -> How after 60000 -> none end}`)
-	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 60000 -> none end")
-	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 60000 -> none end}`)
+	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 120000 -> none end,
+		receive {'DOWN', M, process, W, How} -> How after 120000 -> none end}`)
+	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 120000 -> none end")
+	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 120000 -> none end}`)
 	c.expect(t, "true", "is_map(e2e:call(X, info))")
 	// What had no owner was A's, who had asked for it.
 	b.expect(t, "true", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [X] end) =:= ok")
@@ -157,9 +157,9 @@ func crash(t *testing.T, e *erluv, s []session, n int) {
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	for _, s := range s {
 		s.expect(t, "{child_crashed,child_crashed,{signal,sigkill}}", round(n, `{
-			receive {'EXIT', W_ , R1_ } -> R1_ after 60000 -> none end,
-			receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 60000 -> none end,
-			receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 60000 -> none end}`))
+			receive {'EXIT', W_ , R1_ } -> R1_ after 120000 -> none end,
+			receive {'DOWN', M_ , process, {erluv, E}, R2_ } -> R2_ after 120000 -> none end,
+			receive {erluv, E, {child_down, R3_ , 60000}} -> R3_ after 120000 -> none end}`))
 	}
 }
 
@@ -179,7 +179,7 @@ func TestNodesCrash(t *testing.T) {
 		s[n].eval(t, "{erluv_main, E} ! respawn")
 		for _, s := range s {
 			s.expect(t, "true", round(n, `
-				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 30000 -> none end,
+				Child_ = receive {erluv, E, {child_up, C_ }} -> C_ after 120000 -> none end,
 				Child_ =:= e2e:call(E, {info, child_os_pid})`))
 		}
 	}
@@ -210,8 +210,8 @@ func TestNodesTakeOver(t *testing.T) {
 	<-nodes[1].done
 	kill(t, r.child, syscall.SIGKILL)
 	kill(t, r.main, syscall.SIGCONT)
-	s[0].expect(t, "{child_crashed,{signal,sigkill}}", `{receive {'EXIT', W, Why} -> Why after 60000 -> none end,
-		receive {erluv, E, {child_down, How, 60000}} -> How after 60000 -> none end}`)
+	s[0].expect(t, "{child_crashed,{signal,sigkill}}", `{receive {'EXIT', W, Why} -> Why after 120000 -> none end,
+		receive {erluv, E, {child_down, How, 60000}} -> How after 120000 -> none end}`)
 	if !until(startTime, func() bool {
 		for line := range strings.Lines(e.stderr.String()) {
 			if strings.Contains(line, "cannot go on with its connection") && strings.Contains(line, "target="+nodes[1].name) {
@@ -222,7 +222,7 @@ func TestNodesTakeOver(t *testing.T) {
 	}) {
 		t.Error("main does not say which connection it has not taken over")
 	}
-	s[0].expect(t, "true", "begin {erluv_main, E} ! respawn, receive {erluv, E, {child_up, Child}} -> Child =:= e2e:call(E, {info, child_os_pid}) after 30000 -> none end end")
+	s[0].expect(t, "true", "begin {erluv_main, E} ! respawn, receive {erluv, E, {child_up, Child}} -> Child =:= e2e:call(E, {info, child_os_pid}) after 120000 -> none end end")
 	s[0].expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
 }
 
@@ -235,8 +235,8 @@ func TestNodesReconnect(t *testing.T) {
 	s[0].eval(t, `W = e2e:start(E, ["cat"]), ok`)
 	before := e.roles(t)
 	s[1].eval(t, "erlang:disconnect_node(E)")
-	s[1].expect(t, "{nodedown,up}", "{receive {nodedown, E} -> nodedown after 60000 -> none end, receive {erluv, E, {up, _}} -> up after 60000 -> none end}")
-	s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 60000 -> none end`)
+	s[1].expect(t, "{nodedown,up}", "{receive {nodedown, E} -> nodedown after 120000 -> none end, receive {erluv, E, {up, _}} -> up after 120000 -> none end}")
+	s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 120000 -> none end`)
 	s[0].expect(t, "none", "receive Other -> Other after 0 -> none end")
 	if after := e.roles(t); after != before {
 		t.Errorf("the roles are %+v, they were %+v", after, before)
@@ -304,7 +304,7 @@ func TestNodesSlow(t *testing.T) {
 		end`)
 	s[0].expect(t, "[{exit_status,3}]", `lists:usort([begin
 			V = e2e:start(E, ["sh", "-c", "exit 3"]),
-			receive {'EXIT', V, Why} -> Why after 60000 -> none end
+			receive {'EXIT', V, Why} -> Why after 120000 -> none end
 		end || _ <- lists:seq(1, 100)])`)
 }
 
@@ -418,7 +418,7 @@ func TestNodesKeep(t *testing.T) {
 		(fun Take(N) -> receive
 			{W, {stdout, B}} when is_binary(B) -> Take(N + byte_size(B));
 			{W, {exit_status, _} = X} -> {N, X}
-		after 20000 -> {N, none} end end)(0) end`)
+		after 120000 -> {N, none} end end)(0) end`)
 	s[1].expect(t, fmt.Sprint(before.child), "e2e:call(E, {info, child_os_pid})")
 }
 

@@ -138,7 +138,7 @@ func TestOutputToAnotherProcess(t *testing.T) {
 		W = e2e:start(E, "echo a; echo b >&2; exit 3", #{stdout => {pid, P}}),
 		Outcome = e2e:outcome(W),
 		P ! {worker, W},
-		receive {seen, Seen} -> {Seen, Outcome} after 60000 -> nothing end`)
+		receive {seen, Seen} -> {Seen, Outcome} after 120000 -> nothing end`)
 }
 
 //erluv:users
@@ -193,7 +193,7 @@ func TestOwner(t *testing.T) {
 		false = lists:member(W, element(2, process_info(self(), links))),
 		P ! {worker, W},
 		ok = e2e:call(W, {write, "\n"}),
-		receive {outcome, Outcome} -> {Outcome, e2e:messages(W)} after 60000 -> nothing end`)
+		receive {outcome, Outcome} -> {Outcome, e2e:messages(W)} after 120000 -> nothing end`)
 	// Nobody is told, the caller is linked.
 	e.expect(t, `{none,none,none,{exit_status,2}}`, `
 		W = e2e:start(E, "read x; echo a; exit 2", #{owner => none}),

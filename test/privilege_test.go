@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -227,6 +228,7 @@ func findInMemory(t *testing.T, pid int, text string) (place string) {
 //erluv:users
 func TestUserOfTheWorkers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
+	n.env = slices.DeleteFunc(n.env, func(v string) bool { return strings.HasPrefix(v, "ERLUV_USER=") }) // it would win
 	e := newErluv(t, n, "--user", "daemon")
 	want := "1"
 	if ordinary {

@@ -15,8 +15,8 @@ import (
 
 // Longest waits for what should come soon. The machine may be slow.
 const (
-	startTime = 60 * time.Second // for a node to be there
-	endTime   = 30 * time.Second // for a process to be gone
+	startTime = 2 * time.Minute // for a node to be there
+	endTime   = 2 * time.Minute // for a process to be gone
 )
 
 // until waits until the condition is true, and says whether it came true in time.

@@ -23,7 +23,7 @@ func TestExit(t *testing.T) {
 				OsPid = e2e:os_pid(W),
 				R = monitor(process, W),
 				exit(W, `+tc.exit+`),
-				Reason = receive {'DOWN', R, process, W, Why} -> Why after 60000 -> none end,
+				Reason = receive {'DOWN', R, process, W, Why} -> Why after 120000 -> none end,
 				false = e2e:alive(OsPid),
 				{<<>>, <<>>, End, Reason} = e2e:outcome(W),
 				{End, Reason}`)
@@ -75,7 +75,7 @@ func TestOwnerEnds(t *testing.T) {
 						Self ! {self(), W, e2e:os_pid(W)},
 						receive {go, Reason} -> exit(Reason) end
 					end),
-					{W, OsPid} = receive {Owner, P, O} -> {P, O} after 60000 -> none end,
+					{W, OsPid} = receive {Owner, P, O} -> {P, O} after 120000 -> none end,
 					true = e2e:alive(OsPid),
 					monitor(process, W),
 					case Reason of kill -> exit(Owner, kill); _ -> Owner ! {go, Reason} end,
@@ -110,12 +110,12 @@ func TestDeeplyNested(t *testing.T) {
 				OfV = monitor(process, V),
 				Owner ! go,
 				Deep = receive {'DOWN', Ended, process, Owner, R0} -> R0 end,
-				Deep = receive {'DOWN', OfV, process, V, R1} -> R1 after 60000 -> none end,
+				Deep = receive {'DOWN', OfV, process, V, R1} -> R1 after 120000 -> none end,
 				W = e2e:start(E, ["sleep", "100"], #{link => false}),
 				{error, {bad_request, Deep}} = e2e:call(W, Deep),
 				OfW = monitor(process, W),
 				exit(W, Deep),
-				Deep = receive {'DOWN', OfW, process, W, R2} -> R2 after 60000 -> none end,
+				Deep = receive {'DOWN', OfW, process, W, R2} -> R2 after 120000 -> none end,
 				ok`)
 		})
 	}
@@ -202,7 +202,7 @@ func TestLinksAndMonitors(t *testing.T) {
 		[First | Refs] = [monitor(process, W) || _ <- lists:seq(1, 100)],
 		true = demonitor(First),
 		ok = e2e:call(W, {write, "\n"}),
-		[Reason] = lists:usort([receive {'DOWN', R, process, W, Why} -> Why after 60000 -> none end || R <- Refs]),
+		[Reason] = lists:usort([receive {'DOWN', R, process, W, Why} -> Why after 120000 -> none end || R <- Refs]),
 		true = e2e:silent(),
 		{length(Refs), Reason}`)
 }
@@ -214,9 +214,9 @@ func TestADeadWorker(t *testing.T) {
 		W = e2e:start(E, ["true"]),
 		{<<>>, <<>>, {exit_status, 0}, normal} = e2e:outcome(W),
 		R = monitor(process, W),
-		Down = receive {'DOWN', R, process, W, Why} -> Why after 60000 -> none end,
+		Down = receive {'DOWN', R, process, W, Why} -> Why after 120000 -> none end,
 		link(W),
-		Exit = receive {'EXIT', W, Because} -> Because after 60000 -> none end,
+		Exit = receive {'EXIT', W, Because} -> Because after 120000 -> none end,
 		exit(W, kill),
 		W ! {self(), {command, "x"}},
 		W ! hello,
@@ -241,7 +241,7 @@ func TestManyLinked(t *testing.T) {
 		end) || _ <- lists:seq(1, 200)],
 		[receive {linked, P} -> ok end || P <- Pids],
 		ok = e2e:call(W, {write, "\n"}),
-		length([receive {ended, P} -> P after 60000 -> error(none) end || P <- Pids])`)
+		length([receive {ended, P} -> P after 120000 -> error(none) end || P <- Pids])`)
 }
 
 // TestSupervisorCounts: with a worker as its direct child a supervisor of OTP does all but
@@ -264,7 +264,7 @@ func TestSupervisorCounts(t *testing.T) {
 			ok = supervisor:delete_child(S, a),
 			OsPid = e2e:os_pid(B),
 			{'EXIT', _} = (catch supervisor:count_children(S)),
-			receive {'EXIT', S, {badarg, _}} -> ok after 30000 -> error(supervisor) end,
+			receive {'EXIT', S, {badarg, _}} -> ok after 120000 -> error(supervisor) end,
 			ok = e2e:until(fun() -> not e2e:alive(OsPid) end)
 		 end || Strategy <- [one_for_one, one_for_all, rest_for_one]],
 		Simple = Start(simple_one_for_one, [a]),
@@ -317,7 +317,7 @@ func TestSupervisor(t *testing.T) {
 		R = monitor(process, S),
 		unlink(S),
 		exit(S, shutdown),
-		receive {'DOWN', R, process, S, shutdown} -> ok after 60000 -> error(supervisor) end,
+		receive {'DOWN', R, process, S, shutdown} -> ok after 120000 -> error(supervisor) end,
 		false = e2e:alive(PidA3),
 		ok = e2e:until(fun() -> not e2e:alive(PidB) end),
 		[] = e2e_server:errors(),
@@ -347,7 +347,7 @@ func TestNothingOfAWorkerIsLeft(t *testing.T) {
 				Pids = Lines(""),
 				[true, true, true] = [e2e:alive(P) || P <- Pids],
 				`+end+`,
-				receive {'EXIT', W, _} -> ok after 60000 -> error(no_exit) end,
+				receive {'EXIT', W, _} -> ok after 120000 -> error(no_exit) end,
 				[P || P <- Pids, e2e:alive(P)]`)
 		})
 	}
@@ -387,6 +387,6 @@ func TestNamedThatNeverWas(t *testing.T) {
 			Request = gen_server:send_request({erluv, E}, {spawn, ["/no/such"], #{name => never}}),
 			Ref = monitor(process, {never, E}),
 			{reply, {error, enoent}} = gen_server:receive_response(Request, 5000),
-			receive {'DOWN', Ref, process, _, Why} -> Why after 60000 -> none end
+			receive {'DOWN', Ref, process, _, Why} -> Why after 120000 -> none end
 		end || _ <- lists:seq(1, 200)])`)
 }

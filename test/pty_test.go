@@ -191,7 +191,7 @@ func TestPtySessions(t *testing.T) {
 			process_flag(trap_exit, true),
 			Self ! {self(), [One(Size, Flow) || Flow <- [auto, {active, false}], Size <- Sizes]}
 		end) || _ <- lists:seq(1, 8)],
-		lists:usort(lists:append([receive {P, Result} -> Result after 30000 -> late end || P <- Ps]))`)
+		lists:usort(lists:append([receive {P, Result} -> Result after 120000 -> late end || P <- Ps]))`)
 }
 
 // Output that is not sent keeps the end back, no output does not.

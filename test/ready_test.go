@@ -207,7 +207,7 @@ func TestStatusFlood(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{true,<<\"end\">>}", `
 		W = e2e:start(E, `+notifier(`say('READY=1'); say(qq(STATUS=$_)) for 1..5000; say('STATUS=end')`, `sleep 1000`)+`, #{ready => notify}),
-		R = fun R(N) -> receive {W, {status, <<"end">> = S}} -> {N < 300, S}; {W, {status, _}} -> R(N + 1) after 60000 -> none end end, R(0)`)
+		R = fun R(N) -> receive {W, {status, <<"end">> = S}} -> {N < 300, S}; {W, {status, _}} -> R(N + 1) after 120000 -> none end end, R(0)`)
 }
 
 // Nothing is left of the sockets, neither after an end in order nor, once another

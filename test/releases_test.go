@@ -52,13 +52,13 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 	}
 	for _, s := range s {
 		s.expect(t, "true", `
-			Others = [receive {worker, From, P} -> From ! {back, P}, P after 60000 -> none end || _ <- [1, 2]],
+			Others = [receive {worker, From, P} -> From ! {back, P}, P after 120000 -> none end || _ <- [1, 2]],
 			All = lists:sort([W | Others]),
 			All =:= lists:sort([P || {P, _} <- e2e:call(E, workers)])`)
 		s.eval(t, "[begin monitor(process, P), link(P) end || P <- All], [P1, P2, P3] = All, ok")
 	}
 	for _, s := range s {
-		s.expect(t, "[true,true]", "[receive {back, P} -> P =:= W after 60000 -> none end || _ <- [1, 2]]")
+		s.expect(t, "[true,true]", "[receive {back, P} -> P =:= W after 120000 -> none end || _ <- [1, 2]]")
 	}
 	// Each writes to all; each owner is sent what all have written.
 	for _, from := range []string{"a", "b", "c"} {
@@ -72,8 +72,8 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 		t.Helper()
 		for _, s := range s {
 			s.expect(t, "{"+reason+","+reason+"}", `(fun(P) -> {
-				receive {'EXIT', P, R1} -> R1 after 60000 -> none end,
-				receive {'DOWN', _, process, P, R2} -> R2 after 60000 -> none end} end)(`+worker+`)`)
+				receive {'EXIT', P, R1} -> R1 after 120000 -> none end,
+				receive {'DOWN', _, process, P, R2} -> R2 after 120000 -> none end} end)(`+worker+`)`)
 		}
 	}
 	s[2].eval(t, "exit(P1, kill)")
@@ -83,14 +83,14 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	gone("P3", "child_crashed")
 	for _, s := range s {
-		s.expect(t, "{signal,sigkill}", "receive {erluv, E, {child_down, Why, 60000}} -> Why after 60000 -> none end")
+		s.expect(t, "{signal,sigkill}", "receive {erluv, E, {child_down, Why, 60000}} -> Why after 120000 -> none end")
 	}
 	s[1].eval(t, "{erluv_main, E} ! respawn")
 	for _, s := range s {
-		s.expect(t, "up", "receive {erluv, E, {child_up, _}} -> up after 60000 -> none end")
+		s.expect(t, "up", "receive {erluv, E, {child_up, _}} -> up after 120000 -> none end")
 		s.expect(t, "{noproc,noproc}", `M = monitor(process, P1), link(P1), {
-			receive {'DOWN', M, _, _, R1} -> R1 after 60000 -> none end,
-			receive {'EXIT', P1, R2} -> R2 after 60000 -> none end}`)
+			receive {'DOWN', M, _, _, R1} -> R1 after 120000 -> none end,
+			receive {'EXIT', P1, R2} -> R2 after 120000 -> none end}`)
 	}
 	// What the owners were told of their workers' ends is all that is left.
 	s[0].expect(t, "{[{stdout,eof},{stderr,eof},{signal,sigkill}],none}", "{lists:sort(fun erlang:'>'/2, e2e:messages(W)), receive Other -> Other after 0 -> none end}")

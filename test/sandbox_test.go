@@ -194,7 +194,7 @@ func TestKernels(t *testing.T) {
 			s.eval(t, `process_flag(trap_exit, true), W = e2e:start(E, "echo ready; exec sleep 1000"), ok = e2e:ready(W), OsPid = e2e:os_pid(W)`)
 			inside := insiders(r.spawner)
 			kill(t, r.child, unix.SIGKILL)
-			s.expect(t, "child_crashed", `receive {'EXIT', W, R} -> R after 30000 -> no_exit end`)
+			s.expect(t, "child_crashed", `receive {'EXIT', W, R} -> R after 120000 -> no_exit end`)
 			if err := endOf(inside); err != nil {
 				t.Error(err)
 			}

@@ -177,8 +177,8 @@ func TestStopSequence(t *testing.T) {
 					Opts#{stop_sequence => [close, 600, sigusr1, 600000], stdout => {pid, Me}, stderr => null}),
 				R = monitor(process, W),
 				_ = `+map[bool]string{true: "ok", false: end}[end == "timeout" || end == "idle"]+`,
-				Closed = receive {W, {stdout, <<"closed\n">>}} -> true after 10000 -> false end,
-				receive {'DOWN', R, process, W, _} -> ok after 60000 -> error(up) end,
+				Closed = receive {W, {stdout, <<"closed\n">>}} -> true after 120000 -> false end,
+				receive {'DOWN', R, process, W, _} -> ok after 120000 -> error(up) end,
 				{Closed, case End of <<"owner">> -> {exit_status, 4}; _ -> receive {W, {exit_status, _} = X} -> X after 0 -> none end end}`,
 				bind{"End": name})
 		})

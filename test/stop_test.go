@@ -36,7 +36,7 @@ func TestTerm(t *testing.T) {
 	s.expect(t, `{{<<"bye\n">>,none,{exit_status,0},shutdown},{<<>>,<<>>,{signal,sigterm},shutdown},true}`, `
 		First = e2e:outcome(W),
 		Second = e2e:outcome(V),
-		receive {nodedown, E} -> ok after 60000 -> error(up) end,
+		receive {nodedown, E} -> ok after 120000 -> error(up) end,
 		{First, Second, [] =:= nodes(hidden)}`)
 	if err := endOf(before); err != nil {
 		t.Error(err)
@@ -75,7 +75,7 @@ func TestStopRequest(t *testing.T) {
 		monitor_node(E, true),
 		Answer = e2e:call(E, {stop, enough}),
 		Outcome = e2e:outcome(W),
-		receive {nodedown, E} -> ok after 60000 -> error(up) end,
+		receive {nodedown, E} -> ok after 120000 -> error(up) end,
 		{Answer, Outcome, e2e:silent()}`)
 	if status := e.exits(t, endTime); status != 0 {
 		t.Errorf("exit status %d", status)
@@ -90,9 +90,9 @@ func TestController(t *testing.T) {
 	s := n.session(t)
 	s.eval(t, "ok") // under whose name it is registered
 	e := newErluv(t, n, "--controller", s.name)
-	s.expect(t, "true", "receive {erluv, E, {up, Info}} -> Info =:= maps:merge(Info, #{node => E}) after 60000 -> none end", e.binds())
+	s.expect(t, "true", "receive {erluv, E, {up, Info}} -> Info =:= maps:merge(Info, #{node => E}) after 120000 -> none end", e.binds())
 	e.expect(t, "ok", "e2e:call(E, {stop, {my, reason}})")
-	s.expect(t, "{my,reason}", "receive {erluv, E, {stopping, Reason}} -> Reason after 60000 -> none end")
+	s.expect(t, "{my,reason}", "receive {erluv, E, {stopping, Reason}} -> Reason after 120000 -> none end")
 	if status := e.exits(t, endTime); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
@@ -132,7 +132,7 @@ func TestUnderAPort(t *testing.T) {
 				Start = erlang:monotonic_time(millisecond),
 				`+end+`,
 				Outcome = e2e:outcome(W),
-				receive {nodedown, E} -> ok after 60000 -> error(up) end,
+				receive {nodedown, E} -> ok after 120000 -> error(up) end,
 				ok = e2e:until(fun() -> not lists:any(fun e2e:alive/1, [Main, Child, Prog]) end),
 				true = erlang:monotonic_time(millisecond) - Start < 1000,
 				{Outcome, ok}`)
@@ -174,7 +174,7 @@ func TestDisconnect(t *testing.T) {
 				OsPid = e2e:os_pid(W),
 				true = e2e:alive(OsPid),
 				true = erlang:disconnect_node(E),
-				receive {'EXIT', W, Reason} -> Reason after 60000 -> none end`)
+				receive {'EXIT', W, Reason} -> Reason after 120000 -> none end`)
 			s.expect(t, "ok", `e2e:until(fun() -> not e2e:alive(OsPid) end)`)
 			if reconnect == "retry" {
 				s.expect(t, "{pong,[],true}", `

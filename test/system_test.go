@@ -43,7 +43,7 @@ func TestSystemTerminate(t *testing.T) {
 					W = `+source+`,
 					R = monitor(process, W),
 					Answer = `+stop+`,
-					{Answer, receive {'DOWN', R, process, W, Why} -> Why after 60000 -> none end}`)
+					{Answer, receive {'DOWN', R, process, W, Why} -> Why after 120000 -> none end}`)
 			})
 		}
 	}
@@ -102,12 +102,12 @@ func TestSystemRequests(t *testing.T) {
 				%% Any tag is returned.
 				[begin
 					W ! {Label, {self(), Tag}, {odd, request}},
-					receive {Tag, {error, _}} -> ok after 60000 -> error({Label, Tag}) end
+					receive {Tag, {error, _}} -> ok after 120000 -> error({Label, Tag}) end
 				end || {Label, Tag} <- [{'$gen_call', 1}, {'$gen_call', {self(), node()}}, {system, "tag"}, {system, make_ref()}, {{my, label}, make_ref()}]],
 				%% Devices: a reply for each.
 				[begin
 					W ! {Kind, self(), As, Request},
-					receive {Reply, As, {error, Why}} -> ok after 60000 -> error({Kind, Request}) end
+					receive {Reply, As, {error, Why}} -> ok after 120000 -> error({Kind, Request}) end
 				end || {Kind, Reply, Why, Requests} <- [
 						{io_request, io_reply, request, [odd, {get_password, unicode}, {odd, 1, 2}]},
 						{file_request, file_reply, enotsup, [close, {position, 0}, sync, {odd, 1}]}],
@@ -139,7 +139,7 @@ func TestSystemNames(t *testing.T) {
 		{'EXIT', {{erpc, _}, _}} = (catch erpc:call(E, erlang, node, [], 5000)),
 		P = spawn(E, erlang, node, []),
 		R = monitor(process, P),
-		receive {'DOWN', R, process, P, _} -> ok after 60000 -> error(spawn) end,
+		receive {'DOWN', R, process, P, _} -> ok after 120000 -> error(spawn) end,
 		{'EXIT', {notsup, _}} = (catch spawn_monitor(E, erlang, node, [])),
 		W = e2e:start(E, ["cat"]),
 		true = group_leader(group_leader(), W),
@@ -170,7 +170,7 @@ func TestSystemTerminateNode(t *testing.T) {
 				ok = e2e:ready(W),
 				R = monitor(process, {erluv, E}),
 				Answer = `+stop+`,
-				{Answer, e2e:outcome(W), receive {'DOWN', R, process, {erluv, E}, Why} -> Why after 60000 -> none end}`)
+				{Answer, e2e:outcome(W), receive {'DOWN', R, process, {erluv, E}, Why} -> Why after 120000 -> none end}`)
 			if status := e.exits(t, endTime); status != 0 {
 				t.Errorf("exit status %d", status)
 			}
@@ -217,8 +217,8 @@ func TestSystemWhileStopping(t *testing.T) {
 		{error, not_supported} = sys:suspend(W),
 		W ! {self(), {command, "\n"}},
 		e2e:call(W, {signal, group, sigkill}),
-		Down = receive {'DOWN', R, process, W, Why} -> Why after 60000 -> none end,
-		{State, Again, Down, receive {second, X} -> X after 60000 -> none end}`)
+		Down = receive {'DOWN', R, process, W, Why} -> Why after 120000 -> none end,
+		{State, Again, Down, receive {second, X} -> X after 120000 -> none end}`)
 }
 
 // Before it has started, or is ready, a worker is known by its name alone.
@@ -232,7 +232,7 @@ func TestSystemBeforeReady(t *testing.T) {
 		ok = e2e:until(fun() -> lists:member(running, [S || {_, #{state := S, cmd := [<<"sleep">>, <<"100">>]}} <- e2e:call(E, workers)]) end),
 		#{name := slow} = sys:get_state({slow, E}),
 		No = sys:suspend({slow, E}),
-		{catch gen_server:stop({slow, E}), No, receive {answer, {error, _}} -> ok after 60000 -> none end}`)
+		{catch gen_server:stop({slow, E}), No, receive {answer, {error, _}} -> ok after 120000 -> none end}`)
 }
 
 // While there is no child all is answered child_down.
@@ -242,7 +242,7 @@ func TestSystemChildDown(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	kill(t, e.roles(t).child, 9)
 	s.expect(t, "ok", `
-		receive {erluv, E, {child_down, _, _}} -> ok after 60000 -> error(none) end,
+		receive {erluv, E, {child_down, _, _}} -> ok after 120000 -> error(none) end,
 		[begin
 			{'EXIT', {child_down, _}} = (catch sys:get_state({Name, E}, 5000)),
 			{error, child_down} = sys:get_status({Name, E}, 5000),
@@ -250,10 +250,10 @@ func TestSystemChildDown(t *testing.T) {
 			{error, child_down} = gen_event:call({Name, E}, h, q, 5000),
 			{error, child_down} = gen_event:call({Name, E}, h, binary:copy(<<1>>, 100000), 5000),
 			{Name, E} ! {io_request, self(), Name, getopts},
-			receive {io_reply, Name, {error, child_down}} -> ok after 60000 -> error(io) end
+			receive {io_reply, Name, {error, child_down}} -> ok after 120000 -> error(io) end
 		end || Name <- [erluv, erluv_main]],
 		{erluv_main, E} ! respawn,
-		receive {erluv, E, {child_up, _}} -> ok after 60000 -> error(none) end,
+		receive {erluv, E, {child_up, _}} -> ok after 120000 -> error(none) end,
 		#{node := E} = sys:get_state({erluv, E}),
 		ok`)
 }

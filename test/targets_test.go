@@ -96,7 +96,7 @@ func TestSeveralOnSeveral(t *testing.T) {
 		each[fmt.Sprintf("E%d", i)] = atom(e.erluv)
 	}
 	for _, n := range nodes {
-		n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E0, E1, E2, E3]) end, 60000)", each)
+		n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E0, E1, E2, E3]) end, 120000)", each)
 	}
 	// One goes; what the others have on any node stays.
 	s := nodes[1].session(t)
@@ -104,7 +104,7 @@ func TestSeveralOnSeveral(t *testing.T) {
 	if err := all[0].stop(); err != nil {
 		t.Error(err)
 	}
-	s.expect(t, "true", "receive {'EXIT', P, _} -> P =:= hd(Ws) after 60000 -> none end")
+	s.expect(t, "true", "receive {'EXIT', P, _} -> P =:= hd(Ws) after 120000 -> none end")
 	for _, n := range nodes {
 		n.expect(t, "{ok,3}", `{e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E1, E2, E3]) end),
 			length([ok || E <- [E1, E2, E3], {_, _} <- e2e:call(E, workers)])}`, each)

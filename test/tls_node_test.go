@@ -96,7 +96,7 @@ func TestTLSCrash(t *testing.T) {
 			if err := e.stop(); err != nil {
 				t.Error(err)
 			}
-			s.expect(t, "{stopping,shutdown}", "receive {erluv, E, {stopping, _} = Last} -> Last after 60000 -> none end")
+			s.expect(t, "{stopping,shutdown}", "receive {erluv, E, {stopping, _} = Last} -> Last after 120000 -> none end")
 			if !relay.gone() {
 				t.Error("the relay lives on")
 			}
@@ -121,18 +121,18 @@ func TestTLSMixed(t *testing.T) {
 	for n, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		relay, before := e.relay(t), e.roles(t)
 		kill(t, relay.pid, sig)
-		s[1].expect(t, "{nodedown,up}", round(n, `{receive {nodedown, E} -> nodedown after 60000 -> none end,
-			receive {erluv, E, {up, _}} -> monitor_node(E, true), up after 60000 -> none end}`))
+		s[1].expect(t, "{nodedown,up}", round(n, `{receive {nodedown, E} -> nodedown after 120000 -> none end,
+			receive {erluv, E, {up, _}} -> monitor_node(E, true), up after 120000 -> none end}`))
 		if !until(endTime, relay.gone) {
 			t.Errorf("%v: the relay is left behind", sig)
 		}
-		s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 60000 -> none end`)
+		s[0].expect(t, `<<"x">>`, `ok = e2e:call(W, {write, <<"x">>}), receive {W, {stdout, Said}} -> Said after 120000 -> none end`)
 		s[0].expect(t, "none", "receive Other -> Other after 0 -> none end")
 		if after := e.roles(t); after != before {
 			t.Errorf("%v: the roles are %+v, they were %+v", sig, after, before)
 		}
 		s[1].expect(t, "ok", `e2e:call(W, {write, <<"y">>})`)
-		s[0].expect(t, `<<"y">>`, `receive {W, {stdout, Told}} -> Told after 60000 -> none end`)
+		s[0].expect(t, `<<"y">>`, `receive {W, {stdout, Told}} -> Told after 120000 -> none end`)
 	}
 	for _, want := range []string{"was killed: killed", "the relay did not answer"} {
 		if !strings.Contains(e.stderr.String(), want) {
@@ -284,7 +284,7 @@ func TestTLSRenewed(t *testing.T) {
 		t.Fatal("the new certificate does not count")
 	}
 	replace(p.ca.Issue(certtest.Wish{}))
-	s.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 60000 -> none end")
+	s.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 120000 -> none end")
 }
 
 // Nodes connect by themselves: one that speaks TLS, and one that does not, as tls_nodes has it.
@@ -310,14 +310,14 @@ func TestTLSAccept(t *testing.T) {
 	}
 	handOver(t, s[0], s[1], "W", "V")
 	s[1].expect(t, "ok", `e2e:call(V, {write, <<"x">>})`)
-	s[0].expect(t, `<<"x">>`, "receive {W, {stdout, Said}} -> Said after 60000 -> none end")
+	s[0].expect(t, `<<"x">>`, "receive {W, {stdout, Said}} -> Said after 120000 -> none end")
 	refused.expect(t, "pang", "net_adm:ping(E)", e.binds())
 	e.wrote(t, "it does not speak TLS, and tls_nodes has its name")
 	// The child is killed: both connections stay.
 	relay := e.relay(t)
 	kill(t, s[0].childOf(t), syscall.SIGKILL)
 	for _, s := range s {
-		s.expect(t, "child_crashed", "receive {'EXIT', W, Why} -> Why after 60000 -> none end")
+		s.expect(t, "child_crashed", "receive {'EXIT', W, Why} -> Why after 120000 -> none end")
 	}
 	s[0].eval(t, "{erluv_main, E} ! respawn")
 	for _, s := range s {

@@ -19,9 +19,9 @@ defmodule Erluv.AgainTest do
         )
 
       owner = Process.whereis(:again)
-      assert_receive {:one, "started"}, 30_000
+      assert_receive {:one, "started"}, 120_000
       kill(:again)
-      assert_receive {:one, "started"}, 30_000
+      assert_receive {:one, "started"}, 120_000
       assert Process.whereis(:again) == owner
       assert Process.alive?(sup)
       Supervisor.stop(sup)
@@ -37,7 +37,7 @@ defmodule Erluv.AgainTest do
         results ->
           task = Task.async(fn -> for(_ <- 1..30, do: cmd()) end)
           kill(:again)
-          Task.await(task, 30_000) ++ results
+          Task.await(task, 120_000) ++ results
       end
 
     lost = "echo: " <> to_string(:erluv.format_error(:noconnection))

@@ -322,7 +322,7 @@ defmodule Erluv.CmdTest do
     parent = self()
     into = %Erluv.Observed{fun: &send(parent, {:chunk, &1})}
     task = Task.async(fn -> Erluv.cmd("sh", ["-c", "echo one; sleep 60"], into: into) end)
-    assert_receive {:chunk, {:cont, "one\n"}}, 30_000
+    assert_receive {:chunk, {:cont, "one\n"}}, 120_000
     Task.shutdown(task, :brutal_kill)
   end
 

@@ -13,7 +13,7 @@ defmodule Erluv.DaemonTest do
     log =
       capture_log(fn ->
         {:ok, daemon} = Daemon.start_link("sh", ["-c", script], opts)
-        assert_receive {:EXIT, ^daemon, reason}, 30_000
+        assert_receive {:EXIT, ^daemon, reason}, 120_000
         send(self(), {:reason, reason})
       end)
 
@@ -82,7 +82,7 @@ defmodule Erluv.DaemonTest do
     {:ok, daemon} =
       Daemon.start_link("echo", ["one"], log_output: :info, log_transform: transform)
 
-    assert_receive {:EXIT, ^daemon, :normal}, 30_000
+    assert_receive {:EXIT, ^daemon, :normal}, 120_000
     Logger.configure(level: level)
     refute_received {:line, _}
   end
@@ -116,7 +116,7 @@ defmodule Erluv.DaemonTest do
     handler = :"metadata_#{System.unique_integer([:positive])}"
     :ok = :logger.add_handler(handler, __MODULE__, %{config: parent})
     logged("echo one", log_output: :info, logger_metadata: [colour: :red, erluv_cmd: :no])
-    assert_receive {:logged, "sh: one", meta}, 30_000
+    assert_receive {:logged, "sh: one", meta}, 120_000
     assert %{colour: :red, erluv_cmd: "sh", erluv_args: "-c echo one"} = meta
     :ok = :logger.remove_handler(handler)
   end
@@ -149,7 +149,7 @@ defmodule Erluv.DaemonTest do
     {:ok, daemon} =
       Daemon.start_link("sh", ["-c", "echo one; sleep 60"], logger_fun: fn _ -> raise "full" end)
 
-    assert_receive {:EXIT, ^daemon, {%RuntimeError{}, _}}, 30_000
+    assert_receive {:EXIT, ^daemon, {%RuntimeError{}, _}}, 120_000
     assert programs() == []
   end
 
@@ -239,7 +239,7 @@ defmodule Erluv.DaemonTest do
     end
 
     {:ok, daemon} = Daemon.start_link("sleep", [number], wait_for: wait)
-    assert_receive {:waiting, task}, 30_000
+    assert_receive {:waiting, task}, 120_000
     assert Daemon.os_pid(daemon) == :error
     assert Daemon.statistics(daemon) == %{output_byte_count: 0}
     assert running(["sleep", number]) == []
@@ -252,7 +252,7 @@ defmodule Erluv.DaemonTest do
 
   test "what is waited for fails, or the daemon ends before" do
     {:ok, daemon} = Daemon.start_link("sleep", ["60"], wait_for: fn -> raise "never" end)
-    assert_receive {:EXIT, ^daemon, {%RuntimeError{}, _}}, 30_000
+    assert_receive {:EXIT, ^daemon, {%RuntimeError{}, _}}, 120_000
 
     parent = self()
 
@@ -262,14 +262,14 @@ defmodule Erluv.DaemonTest do
     end
 
     {:ok, daemon} = Daemon.start_link("sleep", ["60"], wait_for: wait)
-    assert_receive {:waiting, task}, 30_000
+    assert_receive {:waiting, task}, 120_000
     ref = Process.monitor(task)
     Process.exit(daemon, :shutdown)
-    assert_receive {:EXIT, ^daemon, :shutdown}, 30_000
-    assert_receive {:DOWN, ^ref, _, _, _}, 30_000
+    assert_receive {:EXIT, ^daemon, :shutdown}, 120_000
+    assert_receive {:DOWN, ^ref, _, _, _}, 120_000
 
     {:ok, daemon} = Daemon.start_link("no-such-program", [], wait_for: fn -> :ok end)
-    assert_receive {:EXIT, ^daemon, :enoent}, 30_000
+    assert_receive {:EXIT, ^daemon, :enoent}, 120_000
   end
 
   # What GenServer would say of an end that is no shutdown is more, and has the options.
@@ -278,7 +278,7 @@ defmodule Erluv.DaemonTest do
       capture_log(fn ->
         for opts <- [[], [wait_for: fn -> :ok end], [colour: :red], [cd: "/no/such"]] do
           with {:ok, daemon} <- Daemon.start_link("no-such-program", ["a"], opts),
-               do: assert_receive({:EXIT, ^daemon, :enoent}, 30_000)
+               do: assert_receive({:EXIT, ^daemon, :enoent}, 120_000)
         end
       end)
 
@@ -295,7 +295,7 @@ defmodule Erluv.DaemonTest do
         capture_log(fn ->
           {:ok, daemon} = Daemon.start_link("sleep", ["60"])
           Process.exit(:erluv_worker.worker(daemon), reason)
-          assert_receive {:EXIT, ^daemon, ^reason}, 30_000
+          assert_receive {:EXIT, ^daemon, ^reason}, 120_000
         end)
 
       assert log =~ "[info] sleep: "
@@ -373,7 +373,7 @@ defmodule Erluv.DaemonTest do
           Process.sleep(:infinity)
         end)
 
-      assert_receive {:daemon, daemon}, 30_000
+      assert_receive {:daemon, daemon}, 120_000
       until(fn -> running(["sleep", number]) != [] end)
       Process.exit(if(reason == :kill, do: daemon, else: owner), reason)
       until(fn -> running(["sleep", number]) == [] end)

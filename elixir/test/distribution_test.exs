@@ -7,7 +7,7 @@ defmodule Erluv.DistributionTest do
     File.mkdir_p!(dir)
     # Mix takes from this VM the applications of OTP that the project does not name.
     {:ok, plain, _} = :peer.start_link(%{connection: :standard_io})
-    public_key = &:peer.call(plain, :public_key, &1, &2, 30_000)
+    public_key = &call(plain, :public_key, &1, &2)
     %{cert: cert, key: key} = public_key.(:pkix_test_root_cert, [~c"erluv", []])
 
     for {name, entry} <- [
@@ -29,8 +29,8 @@ defmodule Erluv.DistributionTest do
       ])
 
     executable = Application.fetch_env!(:erluv, :executable)
-    :ok = :peer.call(peer, Application, :put_env, [:erluv, :executable, executable])
-    assert {"hello\n", 0} = :peer.call(peer, Erluv, :cmd, ["echo", ["hello"]], 30_000)
+    :ok = call(peer, Application, :put_env, [:erluv, :executable, executable])
+    assert {"hello\n", 0} = call(peer, Erluv, :cmd, ["echo", ["hello"]])
     :peer.stop(peer)
   end
 
@@ -38,13 +38,13 @@ defmodule Erluv.DistributionTest do
     {:ok, peer, _} =
       :peer.start_link(%{connection: :standard_io, args: [~c"-pa" | :code.get_path()]})
 
-    :ok = :peer.call(peer, Application, :put_env, [:erluv, :distribution, :none])
-    {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:elixir])
+    :ok = call(peer, Application, :put_env, [:erluv, :distribution, :none])
+    {:ok, _} = call(peer, Application, :ensure_all_started, [:elixir])
 
     assert_raise Erluv.Error,
                  ~r/^true: this node is not distributed: start it with --sname or --name, or, unless this is to attach, let erluv make it a node, by config :erluv, distribution: :local$/,
                  fn ->
-                   :peer.call(peer, Erluv, :cmd, ["true", []])
+                   call(peer, Erluv, :cmd, ["true", []])
                  end
 
     :peer.stop(peer)

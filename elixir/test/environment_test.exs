@@ -25,7 +25,7 @@ defmodule Erluv.EnvironmentTest do
         """)
 
       line = @utf8 <> " " <> @latin1 <> "\n"
-      call = &:peer.call(peer, &1, &2, &3, 60_000)
+      call = &call(peer, &1, &2, &3)
       assert {^line, 0} = call.(Erluv, :cmd, ["jtool", []])
       assert [^line] = call.(Enum, :to_list, [call.(Erluv, :stream!, [["jtool"]])])
 
@@ -51,8 +51,8 @@ defmodule Erluv.EnvironmentTest do
       })
 
     executable = Application.fetch_env!(:erluv, :executable)
-    :ok = :peer.call(peer, Application, :put_env, [:erluv, :executable, executable])
-    {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:erluv_ex])
+    :ok = call(peer, Application, :put_env, [:erluv, :executable, executable])
+    {:ok, _} = call(peer, Application, :ensure_all_started, [:erluv_ex])
     peer
   end
 end

@@ -39,9 +39,9 @@ defmodule ErluvTest do
     settings = [nodes: [other], listen: :local, allow_nodes: ["other_*@*"], lost_after: 1000]
     start_supervised!({Erluv, name: :shared, settings: settings})
     {:ok, node} = :erluv_node.node(:shared)
-    until(fn -> :peer.call(peer, :erlang, :nodes, [:hidden]) == [node] end)
+    until(fn -> call(peer, :erlang, :nodes, [:hidden]) == [node] end)
     {:ok, worker} = :erluv.spawn(:shared, ["sleep", "60"])
-    info = :peer.call(peer, :gen_server, :call, [worker, :info], 30_000)
+    info = call(peer, :gen_server, :call, [worker, :info, :infinity])
     assert info.cmd == ["sleep", "60"]
     :ok = stop_supervised(:shared)
     :peer.stop(peer)

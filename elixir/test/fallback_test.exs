@@ -329,7 +329,7 @@ defmodule Erluv.FallbackTest do
     log =
       capture_log(fn ->
         {:ok, daemon} = Daemon.start_link("sh", ["-c", script], opts)
-        assert_receive {:EXIT, ^daemon, reason}, 30_000
+        assert_receive {:EXIT, ^daemon, reason}, 120_000
         send(self(), {:reason, reason})
       end)
 
@@ -391,7 +391,7 @@ defmodule Erluv.FallbackTest do
       # Its stdin is open.
       assert running(["cat"]) |> Enum.member?(os_pid)
       :ok = GenServer.stop(:by_port)
-      assert_receive {:EXIT, ^daemon, :normal}, 30_000
+      assert_receive {:EXIT, ^daemon, :normal}, 120_000
       refute alive?(os_pid)
       assert running(["sleep", number]) == []
 
@@ -428,7 +428,7 @@ defmodule Erluv.FallbackTest do
              |> Enum.sum() == 30_000_000
 
       Process.exit(daemon, :kill)
-      assert_receive {:EXIT, ^daemon, :killed}, 30_000
+      assert_receive {:EXIT, ^daemon, :killed}, 120_000
       until(fn -> not alive?(os_pid) end)
     end)
   end

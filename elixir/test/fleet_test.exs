@@ -21,7 +21,7 @@ defmodule Erluv.FleetTest do
         hold(port)
       end)
 
-    assert_receive {:os_pid, {:os_pid, os_pid}}, 60_000
+    assert_receive {:os_pid, {:os_pid, os_pid}}, 120_000
 
     on_exit(fn ->
       send(owner, :close)
@@ -58,8 +58,8 @@ defmodule Erluv.FleetTest do
   test "the end of a program is an event, with its reason", %{host: host} do
     :ok = Erluv.Fleet.subscribe()
     {:ok, worker} = Erluv.Fleet.spawn(%{}, ["sleep", "600"])
-    assert_receive {:erluv_fleet, {:task_started, ^host, ^worker, _}}, 60_000
+    assert_receive {:erluv_fleet, {:task_started, ^host, ^worker, _}}, 120_000
     Process.exit(worker, :enough)
-    assert_receive {:erluv_fleet, {:task_stopped, ^host, ^worker, :enough}}, 60_000
+    assert_receive {:erluv_fleet, {:task_stopped, ^host, ^worker, :enough}}, 120_000
   end
 end

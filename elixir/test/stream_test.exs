@@ -66,27 +66,27 @@ defmodule Erluv.StreamTest do
         |> Enum.each(&send(parent, {:chunk, &1}))
       end)
 
-    assert_receive {:writer, writer}, 30_000
+    assert_receive {:writer, writer}, 120_000
 
     assert_receive {:chunk, "one
 "},
-                   30_000
+                   120_000
 
     send(writer, {:input, "two
 "})
 
     assert_receive {:chunk, "two
 "},
-                   30_000
+                   120_000
 
     send(writer, {:input, "three
 "})
 
     assert_receive {:chunk, "three
 "},
-                   30_000
+                   120_000
 
-    assert Task.await(task) == :ok
+    assert Task.await(task, 120_000) == :ok
   end
 
   test "halting ends the program and all that it has started, before it returns" do
@@ -124,9 +124,9 @@ defmodule Erluv.StreamTest do
           end)
         end)
 
-      assert_receive {:chunk, "ready\n"}, 30_000
+      assert_receive {:chunk, "ready\n"}, 120_000
       if reason == :kill, do: Process.exit(pid, :kill), else: send(pid, reason)
-      assert_receive {:DOWN, ^ref, _, _, _}, 30_000
+      assert_receive {:DOWN, ^ref, _, _, _}, 120_000
       until(fn -> running(["sleep", number]) == [] end)
     end
   end
@@ -195,7 +195,7 @@ defmodule Erluv.StreamTest do
     end
 
     assert [_] = Erluv.stream!(["cat"], input: input) |> Enum.take(1)
-    assert_receive {:writer, writer, callers}, 30_000
+    assert_receive {:writer, writer, callers}, 120_000
     assert hd(callers) == parent
     refute Process.alive?(writer)
     assert mailbox() == []

@@ -19,7 +19,7 @@ defmodule Erluv.TunnelTest do
     script = Path.expand("../../test/sshd", __DIR__)
     options = [:binary, :exit_status, line: 100, args: [dir]]
     sshd = Port.open({:spawn_executable, script}, options)
-    assert_receive {^sshd, {:data, {:eol, line}}}, 30_000
+    assert_receive {^sshd, {:data, {:eol, line}}}, 120_000
     [port, user] = String.split(line)
     {:ok, dir: dir, port: port, user: user, local: free_port(), remote: free_port()}
   end
@@ -49,23 +49,23 @@ defmodule Erluv.TunnelTest do
         ["-L", "127.0.0.1:#{local}:127.0.0.1:#{remote}", "#{context.user}@127.0.0.1"]
 
     options = [name: :tunnel, cd: "/", stderr_to_stdout: true, log_output: :info]
-    ["ssh", arguments, options ++ [ready: {:tcp, local}, ready_timeout: 30_000]]
+    ["ssh", arguments, options ++ [ready: {:tcp, local}, ready_timeout: 120_000]]
   end
 
   # What is sent back through the tunnel.
   defp echo(%{local: local, remote: remote}) do
     options = [:binary, ip: {127, 0, 0, 1}, active: false, reuseaddr: true]
     {:ok, listener} = :gen_tcp.listen(remote, options)
-    {:ok, client} = :gen_tcp.connect({127, 0, 0, 1}, local, [:binary, active: false], 30_000)
-    {:ok, server} = :gen_tcp.accept(listener, 30_000)
+    {:ok, client} = :gen_tcp.connect({127, 0, 0, 1}, local, [:binary, active: false], 120_000)
+    {:ok, server} = :gen_tcp.accept(listener, 120_000)
     :ok = :gen_tcp.send(client, "hello")
-    {:ok, "hello"} = :gen_tcp.recv(server, 5, 30_000)
+    {:ok, "hello"} = :gen_tcp.recv(server, 5, 120_000)
     Enum.each([client, server, listener], &:gen_tcp.close/1)
   end
 
   defp gone(os_pid, local) do
     until(fn -> not alive?(os_pid) end)
-    {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, local, [], 30_000)
+    {:error, :econnrefused} = :gen_tcp.connect({127, 0, 0, 1}, local, [], 120_000)
   end
 
   test "nodes are connected through it, and it is stopped", context do
@@ -76,19 +76,19 @@ defmodule Erluv.TunnelTest do
 
     {remote, node} = vm(:"remote_#{local}", ~c"behind.local", Enum.concat(range))
     {dialler, _} = vm(:dialler, ~c"127.0.0.1", [~c"-epmd_module", ~c"#{Erluv.ProxyEPMD}"])
-    assert :peer.call(dialler, Node, :connect, [node]) == false
+    assert call(dialler, Node, :connect, [node]) == false
 
     [program, arguments, options] = ssh(context)
     {:ok, tunnel} = Daemon.start_link(program, arguments, options)
     assert Process.whereis(:tunnel) == tunnel
     os_pid = Daemon.os_pid(tunnel)
-    assert :peer.call(dialler, Node, :connect, [node]) == true
-    assert :peer.call(dialler, :erpc, :call, [node, :erlang, :node, []]) == node
+    assert call(dialler, Node, :connect, [node]) == true
+    assert call(dialler, :erpc, :call, [node, :erlang, :node, []]) == node
 
     :ok = GenServer.stop(:tunnel)
     refute alive?(os_pid)
     gone(os_pid, local)
-    until(fn -> :peer.call(dialler, Node, :list, [:connected]) == [] end)
+    until(fn -> call(dialler, Node, :list, [:connected]) == [] end)
     Enum.each([dialler, remote], &:peer.stop/1)
   end
 
@@ -98,7 +98,7 @@ defmodule Erluv.TunnelTest do
       os_pid = Daemon.os_pid(:tunnel)
       echo(context)
       Process.exit(supervisor, reason)
-      assert_receive {:EXIT, ^supervisor, _}, 30_000
+      assert_receive {:EXIT, ^supervisor, _}, 120_000
       gone(os_pid, context.local)
       until(fn -> Process.whereis(:tunnel) == nil end)
     end
@@ -109,7 +109,7 @@ defmodule Erluv.TunnelTest do
     {daemon, os_pid} = {Process.whereis(:tunnel), Daemon.os_pid(:tunnel)}
     ref = Process.monitor(daemon)
     {_, 0} = System.cmd("kill", ["-KILL", "#{os_pid}"])
-    assert_receive {:DOWN, ^ref, _, _, :error_exit_status}, 30_000
+    assert_receive {:DOWN, ^ref, _, _, :error_exit_status}, 120_000
     until(fn -> is_pid(Process.whereis(:tunnel)) end)
     # It answers once it is ready.
     assert is_integer(Daemon.os_pid(:tunnel))
@@ -119,8 +119,8 @@ defmodule Erluv.TunnelTest do
 
   test "SIGKILL of the BEAM leaves no ssh", context do
     peer = peer()
-    {:ok, _} = :peer.call(peer, Erluv.Case, :forever, [Daemon, :start_link, ssh(context)])
-    os_pid = :peer.call(peer, Daemon, :os_pid, [:tunnel])
+    {:ok, _} = call(peer, Erluv.Case, :forever, [Daemon, :start_link, ssh(context)])
+    os_pid = call(peer, Daemon, :os_pid, [:tunnel])
     assert alive?(os_pid)
     echo(context)
     kill_beam(peer)

@@ -202,7 +202,7 @@ stop(Server) ->
     {ok, Node} = erluv_node:node(Server),
     {ok, _} = erluv:spawn(Server, <<"trap 'sleep 1; exit 0' TERM; echo; while :; do sleep 0.05; done">>, #{packet => line}),
     receive {_, {stdout, <<"\n">>}} -> ok end,
-    ok = gen_server:call({erluv, Node}, {stop, enough}),
+    ok = gen_server:call({erluv, Node}, {stop, enough}, infinity),
     {error, Reason} = erluv:run(Server, ["true"]),
     ?assertEqual({stopping, enough}, Reason).
 

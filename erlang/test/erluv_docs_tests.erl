@@ -111,7 +111,7 @@ read(Port) ->
     receive
         {Port, {data, Data}} -> [Data | read(Port)];
         {Port, {exit_status, 0}} -> []
-    after 30000 -> error(timeout)
+    after 120000 -> error(timeout)
     end.
 
 %% The settings that are not written as they are, by the forms that erluv.conf(5) has for them.

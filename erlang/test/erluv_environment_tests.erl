@@ -47,10 +47,10 @@ inherits(Locale, Encoding) ->
 %% A VM with an environment that a port cannot give to it.
 vm(Script, F) ->
     {ok, Erl} = init:get_argument(progname),
-    {ok, Peer, _} = peer:start_link(#{connection => standard_io,
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, wait_boot => 120000,
                                       exec => {"/bin/sh", ["-c", lists:flatten(Script), os:find_executable(hd(hd(Erl)))]},
                                       args => ["-start_epmd", "false" | erluv_harness:paths()]}),
-    ok = peer:call(Peer, application, set_env, [erluv, executable, erluv_harness:executable()]),
-    {ok, _} = peer:call(Peer, erluv_exec, start, []),
-    F(fun(Module, Function, Args) -> peer:call(Peer, Module, Function, Args, 60000) end),
+    ok = erluv_harness:call(Peer, application, set_env, [erluv, executable, erluv_harness:executable()]),
+    {ok, _} = erluv_harness:call(Peer, erluv_exec, start, []),
+    F(fun(Module, Function, Args) -> erluv_harness:call(Peer, Module, Function, Args) end),
     peer:stop(Peer).

@@ -97,7 +97,7 @@ run_with_leader(Leader, Cmd, Options) ->
     try erluv_exec:run(Cmd, Options) after group_leader(Old, self()) end.
 
 next_down(OsPid) ->
-    receive {'DOWN', OsPid, process, _, Reason} -> Reason after 30000 -> error(silent) end.
+    receive {'DOWN', OsPid, process, _, Reason} -> Reason after 120000 -> error(silent) end.
 
 t_merged_streams() ->
     ?assertMatch({ok, [{stdout, [_ | _]}]}, erluv_exec:run("echo a >&2", [sync, stdout, {stderr, stdout}])),
@@ -250,7 +250,7 @@ receive_until(OsPid, Seen, Wanted) ->
     case binary:match(Seen, Wanted) of
         nomatch ->
             receive {stdout, OsPid, Data} -> receive_until(OsPid, <<Seen/binary, Data/binary>>, Wanted)
-            after 30000 -> error({seen, Seen})
+            after 120000 -> error({seen, Seen})
             end;
         _ -> Seen
     end.
@@ -386,7 +386,7 @@ reach(stopped, Own) -> {ok, Exec} = erluv_exec:start(options(Own)), gen_server:s
 
 ended(Pid) ->
     Ref = monitor(process, Pid),
-    receive {'DOWN', Ref, process, Pid, _} -> ok after 30000 -> error({still_there, Pid}) end.
+    receive {'DOWN', Ref, process, Pid, _} -> ok after 120000 -> error({still_there, Pid}) end.
 
 event(Start, running, Own) when Start =:= start; Start =:= start_link ->
     {error, {already_started, _}} = erluv_exec:Start(options(Own)), ok;
@@ -453,7 +453,7 @@ o_run_while_starting() ->
                   Start = spawn(fun() -> receive go -> Self ! {self(), erluv_exec:start(Options)} end end),
                   1 = erlang:trace(Start, true, [procs, set_on_spawn]),
                   Start ! go,
-                  receive {trace, _, register, erluv_exec} -> ok after 30000 -> error(not_registered) end,
+                  receive {trace, _, register, erluv_exec} -> ok after 120000 -> error(not_registered) end,
                   Result = erluv_exec:run("true", [sync]),
                   {Result, next(Start)}
           end,

@@ -39,12 +39,12 @@ control() ->
 %% A control node that is not, until one of the two calls the other.
 stranger() ->
     {ok, Peer, Node} =
-        peer:start_link(#{name => peer:random_name(control), host => "127.0.0.1", longnames => true,
+        peer:start_link(#{name => peer:random_name(control), wait_boot => 120000, host => "127.0.0.1", longnames => true,
                           connection => standard_io,
                           args => ["-start_epmd", "false", "-setcookie", atom_to_list(erlang:get_cookie()),
                                    "-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-kernel", "logger_level", "none"
                                    | erluv_harness:paths()]}),
-    true = peer:call(Peer, ?MODULE, stay, []),
+    true = erluv_harness:call(Peer, ?MODULE, stay, []),
     {Peer, Node}.
 
 %% Its fleet, which ends with that node.
@@ -78,13 +78,13 @@ up(Nodes, Args) ->
     {Node, Port}.
 
 event(What, Node) ->
-    receive {erluv_fleet, {What, Node, Info}} -> Info after 60000 -> error({no, What, Node, messages()}) end.
+    receive {erluv_fleet, {What, Node, Info}} -> Info after 120000 -> error({no, What, Node, messages()}) end.
 
 started(Node, Worker) ->
-    receive {erluv_fleet, {task_started, Node, Worker, Info}} -> Info after 60000 -> error({not_counted, Worker, messages()}) end.
+    receive {erluv_fleet, {task_started, Node, Worker, Info}} -> Info after 120000 -> error({not_counted, Worker, messages()}) end.
 
 stopped(Worker) ->
-    receive {erluv_fleet, {task_stopped, _, Worker, Reason}} -> Reason after 60000 -> error({runs, Worker, messages()}) end.
+    receive {erluv_fleet, {task_stopped, _, Worker, Reason}} -> Reason after 120000 -> error({runs, Worker, messages()}) end.
 
 messages() -> process_info(self(), messages).
 
@@ -97,7 +97,7 @@ signal(Signal, OsPid) ->
     [] = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(OsPid)).
 
 end_control(Peer) ->
-    OsPid = list_to_integer(peer:call(Peer, os, getpid, [])),
+    OsPid = list_to_integer(erluv_harness:call(Peer, os, getpid, [])),
     unlink(Peer),
     signal("KILL", OsPid),
     until(fun() -> not alive(OsPid) end).

@@ -13,6 +13,7 @@
 -export([running/1]).
 -export([logged/2]).
 -export([peer/1]).
+-export([call/4]).
 -export([with_vm/2]).
 -export([with_vm/3]).
 -export([at_once/4]).
@@ -26,7 +27,7 @@
 
 %% Bounds, for what hangs: seconds of a test, milliseconds of a wait within one.
 -define(TEST_TIME, 240).
--define(WAIT, 60000).
+-define(WAIT, 120000).
 
 %% Runs test modules (erl -s erluv_harness main ...), then ends the node.
 main(Modules) ->
@@ -127,9 +128,13 @@ log(#{level := Level, meta := Meta} = Event, #{config := Pid}) ->
 
 %% Another VM, driven over its standard input, so that distribution is not needed.
 peer(Args) ->
-    {ok, Peer, _} = peer:start_link(#{connection => standard_io,
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, wait_boot => ?WAIT,
                                       args => ["-start_epmd", "false" | paths()] ++ Args}),
     Peer.
+
+%% Calls a function in another VM, which may be slow: peer itself waits for 5 seconds.
+call(Peer, Module, Function, Args) ->
+    peer:call(Peer, Module, Function, Args, ?WAIT).
 
 %% A VM that is no node unless the flags say so, has no EPMD and an empty home, is driven
 %% by a function as apply/3, and has nothing in its log.
@@ -137,11 +142,11 @@ with_vm(Args, F) ->
     with_vm(Args, [{"HOME", dir()}], F).
 
 with_vm(Args, Env, F) ->
-    {ok, Peer, _} = peer:start_link(#{connection => standard_io, env => Env,
+    {ok, Peer, _} = peer:start_link(#{connection => standard_io, wait_boot => ?WAIT, env => Env,
                                       args => ["-start_epmd", "false", "-kernel", "logger_level", "none"
                                                | paths()] ++ Args}),
-    ok = peer:call(Peer, application, set_env, [erluv, executable, executable()]),
-    F(fun(Module, Function, Arguments) -> peer:call(Peer, Module, Function, Arguments, ?WAIT) end),
+    ok = call(Peer, application, set_env, [erluv, executable, executable()]),
+    F(fun(Module, Function, Arguments) -> call(Peer, Module, Function, Arguments) end),
     peer:stop(Peer).
 
 %% What so many processes get for a call that they make at the same moment.

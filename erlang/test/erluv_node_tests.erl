@@ -99,7 +99,7 @@ t_several_nodes() ->
     {ok, Node} = erluv_node:node(erluv),
     {ok, W} = erluv:spawn(erluv, ["sleep", "60"]),
     ok = serves(Peer, Node),
-    ?assertMatch(#{cmd := [<<"sleep">>, <<"60">>]}, peer:call(Peer, erluv, info, [W])),
+    ?assertMatch(#{cmd := [<<"sleep">>, <<"60">>]}, erluv_harness:call(Peer, erluv, info, [W])),
     Later = other(Second, []),
     ok = serves(Later, Node),
     peer:stop(Peer),
@@ -127,7 +127,7 @@ other(Name, Args) ->
                         "-kernel", "inet_dist_use_interface", "{127,0,0,1}" | Args]).
 
 serves(Peer, Node) ->
-    erluv_harness:until(fun() -> peer:call(Peer, erlang, nodes, [hidden]) =:= [Node] end).
+    erluv_harness:until(fun() -> erluv_harness:call(Peer, erlang, nodes, [hidden]) =:= [Node] end).
 
 %% The file goes before the settings.
 t_config_file() ->
@@ -349,7 +349,7 @@ t_told_to_stop() ->
     process_flag(trap_exit, true),
     {ok, Pid} = erluv_node:start_link(),
     {ok, Node} = erluv_node:node(Pid),
-    ok = gen_server:call({erluv, Node}, {stop, enough}),
+    ok = gen_server:call({erluv, Node}, {stop, enough}, infinity),
     ?assertEqual({'EXIT', {shutdown, {stopping, enough}}}, next(Pid)).
 
 %% It says by which signal, with the signal's name.
@@ -389,24 +389,24 @@ t_application() ->
 t_vm_is_killed() ->
     {Peer, Main, Sleep} = peer_with_worker("killed"),
     process_flag(trap_exit, true),
-    signal("KILL", list_to_integer(peer:call(Peer, os, getpid, []))),
+    signal("KILL", list_to_integer(erluv_harness:call(Peer, os, getpid, []))),
     until(fun() -> not alive(Main) andalso not alive(Sleep) end).
 
 t_vm_stops() ->
     {Peer, Main, Sleep} = peer_with_worker("stopped"),
     process_flag(trap_exit, true),
-    ok = peer:call(Peer, init, stop, []),
+    ok = erluv_harness:call(Peer, init, stop, []),
     until(fun() -> not alive(Main) andalso not alive(Sleep) end).
 
 peer_with_worker(Name) ->
     Peer = erluv_harness:peer(["-name", Name ++ "@127.0.0.1", "-setcookie", atom_to_list(erlang:get_cookie()),
                                "-kernel", "inet_dist_use_interface", "{127,0,0,1}"]),
     Options = #{executable => erluv_harness:executable()},
-    ok = peer:call(Peer, application, set_env, [erluv, nodes, [Options]]),
-    ok = peer:call(Peer, application, start, [erluv]),
-    {ok, W} = peer:call(Peer, erluv, spawn, [erluv, ["sleep", "60"], #{owner => none}]),
-    #{os_pid := Sleep} = peer:call(Peer, erluv, info, [W]),
-    {Peer, peer:call(Peer, erluv, info, [erluv, main_os_pid]), Sleep}.
+    ok = erluv_harness:call(Peer, application, set_env, [erluv, nodes, [Options]]),
+    ok = erluv_harness:call(Peer, application, start, [erluv]),
+    {ok, W} = erluv_harness:call(Peer, erluv, spawn, [erluv, ["sleep", "60"], #{owner => none}]),
+    #{os_pid := Sleep} = erluv_harness:call(Peer, erluv, info, [W]),
+    {Peer, erluv_harness:call(Peer, erluv, info, [erluv, main_os_pid]), Sleep}.
 
 t_attach_before() ->
     Port = erluv_harness:open(["--controller", "att1"]),
@@ -463,7 +463,7 @@ t_attach_never_up() ->
 with_fake(Name, Options, F) ->
     process_flag(trap_exit, true),
     Self = self(),
-    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), host => "127.0.0.1", longnames => true,
+    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), wait_boot => 120000, host => "127.0.0.1", longnames => true,
                                          args => ["-hidden", "-start_epmd", "false", "-setcookie",
                                                   atom_to_list(erlang:get_cookie()), "-kernel",
                                                   "inet_dist_use_interface", "{127,0,0,1}"

@@ -63,7 +63,7 @@ t_two_control_nodes() ->
         fun(N) ->
                 Id = "task " ++ integer_to_list(N),
                 There = spawn_link(fun() ->
-                                           Self ! {self(), peer:call(Peer, erluv_fleet, task, [Id, B, ?SLEEP, #{owner => none}])}
+                                           Self ! {self(), erluv_harness:call(Peer, erluv_fleet, task, [Id, B, ?SLEEP, #{owner => none}])}
                                    end),
                 Here = erluv_fleet:task(Id, A, ?SLEEP, #{owner => none}),
                 case {Here, next(There)} of
@@ -79,8 +79,8 @@ t_one_host_of_strangers() ->
     fleet(),
     {Peer, Control} = stranger(),
     {A, _} = up([Control, node()], ["--serve", "all"]),
-    until(fun() -> [Control] =:= [Via || #{via := Via} <- peer:call(Peer, erluv_fleet, nodes, [])] end),
-    {ok, W} = peer:call(Peer, erluv_fleet, task, [once, A, ?SLEEP, #{owner => none}]),
+    until(fun() -> [Control] =:= [Via || #{via := Via} <- erluv_harness:call(Peer, erluv_fleet, nodes, [])] end),
+    {ok, W} = erluv_harness:call(Peer, erluv_fleet, task, [once, A, ?SLEEP, #{owner => none}]),
     ?assertEqual({error, {already_started, W}}, erluv_fleet:task(once, A, ?SLEEP, #{})),
     ?assertNot(lists:member(Control, nodes())),
     peer:stop(Peer).
@@ -92,12 +92,12 @@ t_split() ->
     {A, _} = up([]),
     {ok, W} = erluv_fleet:task(once, A, ["cat"], #{}),
     Host = erluv_fleet_harness:hidden([Control]),
-    until(fun() -> [Host] =:= [Node || #{node := Node} <- peer:call(Peer, erluv_fleet, nodes, [])] end),
-    {ok, V} = peer:call(Peer, erluv_fleet, task, [once, Host, ["cat"], #{owner => none}]),
+    until(fun() -> [Host] =:= [Node || #{node := Node} <- erluv_harness:call(Peer, erluv_fleet, nodes, [])] end),
+    {ok, V} = erluv_harness:call(Peer, erluv_fleet, task, [once, Host, ["cat"], #{owner => none}]),
     ?assertNot(lists:member(Control, nodes())),
     pong = net_adm:ping(Control),
     receive {erluv_fleet, {task_conflict, Id, Both}} -> ?assertEqual({<<"once">>, lists:sort([W, V])}, {Id, lists:sort(Both)}) end,
-    until(fun() -> {2, 2} =:= {length(erluv_fleet:tasks()), length(peer:call(Peer, erluv_fleet, tasks, []))} end),
+    until(fun() -> {2, 2} =:= {length(erluv_fleet:tasks()), length(erluv_harness:call(Peer, erluv_fleet, tasks, []))} end),
     [First | _] = [Pid || {_, Pid} <- lists:sort([{A, W}, {Host, V}])],
     ?assertEqual({error, {already_started, First}}, erluv_fleet:task(once, #{}, ?SLEEP, #{})),
     [{ok, _} = erluv_fleet:command(Pid, stop) || Pid <- [V, W]], % by its pid either of them is meant
@@ -110,7 +110,7 @@ t_kept() ->
     fleet(),
     {Peer, Control} = control(),
     {A, _} = up([Control, node()], ["--on-disconnect", "keep"]),
-    {ok, W} = peer:call(Peer, erluv_fleet, task, [kept, A, ?SLEEP, #{owner => none, detached => true}]),
+    {ok, W} = erluv_harness:call(Peer, erluv_fleet, task, [kept, A, ?SLEEP, #{owner => none, detached => true}]),
     _ = started(A, W),
     end_control(Peer),
     _ = event(down, A),
@@ -162,7 +162,7 @@ t_command_through_another() ->
     fleet(),
     {Peer, Control} = control(),
     {A, _} = up([Control], []),
-    {ok, Theirs} = peer:call(Peer, erluv_fleet, task, [theirs, A, ["cat"], #{owner => none}]),
+    {ok, Theirs} = erluv_harness:call(Peer, erluv_fleet, task, [theirs, A, ["cat"], #{owner => none}]),
     ?assertEqual(A, node(Theirs)),
     {ok, Ours} = erluv_fleet:task(ours, A, ["cat"], #{packet => line}),
     ?assertEqual(Control, node(Ours)),
@@ -170,11 +170,11 @@ t_command_through_another() ->
     ?assertMatch(#{id := <<"ours">>}, started(A, Ours)),
     [?assertMatch(#{id := <<"theirs">>}, erluv_fleet:command(Which, info)) || Which <- [theirs, Theirs]],
     [?assertMatch(#{id := <<"ours">>}, erluv_fleet:command(Which, info)) || Which <- [ours, Ours]],
-    ?assertMatch(#{id := <<"ours">>}, peer:call(Peer, erluv_fleet, command, ["ours", info])),
+    ?assertMatch(#{id := <<"ours">>}, erluv_harness:call(Peer, erluv_fleet, command, ["ours", info])),
     ok = erluv_fleet:command(theirs, {write, "x"}),
-    ok = peer:call(Peer, erluv_fleet, command, [ours, {write, "one\n"}]),
+    ok = erluv_harness:call(Peer, erluv_fleet, command, [ours, {write, "one\n"}]),
     ?assertEqual({stdout, <<"one\n">>}, next(Ours)),
-    ?assertEqual({error, {already_started, Ours}}, peer:call(Peer, erluv_fleet, task, [ours, A, ["cat"], #{}])),
+    ?assertEqual({error, {already_started, Ours}}, erluv_harness:call(Peer, erluv_fleet, task, [ours, A, ["cat"], #{}])),
     {ok, _} = erluv_fleet:command(theirs, stop),
     _ = stopped(Theirs),
     end_control(Peer),
@@ -212,14 +212,14 @@ t_runs_count_once() ->
     {B, _} = up([Control], ["--max-workers", "10"]),
     Runner = fun(Module, Host) -> spawn_link(fun() -> Module:run(Host, ?SLEEP, #{timeout => 600000}) end) end,
     Runners = [Runner(erluv_fleet, A), Runner(erluv_fleet, B), Runner(erluv, A)],
-    Programs = fun() -> {length(erluv:workers(A)), length(peer:call(Peer, erluv, workers, [B]))} end,
+    Programs = fun() -> {length(erluv:workers(A)), length(erluv_harness:call(Peer, erluv, workers, [B]))} end,
     until(fun() -> Programs() =:= {2, 1} end),
     {ok, Marked} = erluv:spawn(A, ?SLEEP, #{id => marked}),
     {ok, A} = erluv_fleet:place(#{node => A}, spread),
     ?assertMatch(#{id := <<"marked">>}, started(A, Marked)), % it was asked
     until(fun() -> {2, 7} =:= counts(A) end), % the run without the fleet, the marked one; one place
-    {ok, There} = peer:call(Peer, erluv, spawn, [B, ?SLEEP, #{owner => none, link => false}]),
-    {ok, B} = peer:call(Peer, erluv_fleet, place, [#{node => B}, spread]), % by a process that ends
+    {ok, There} = erluv_harness:call(Peer, erluv, spawn, [B, ?SLEEP, #{owner => none, link => false}]),
+    {ok, B} = erluv_harness:call(Peer, erluv_fleet, place, [#{node => B}, spread]), % by a process that ends
     _ = started(B, There),
     until(fun() -> {1, 8} =:= counts(B) end),
     [begin unlink(Pid), exit(Pid, kill) end || Pid <- Runners],

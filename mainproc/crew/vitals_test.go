@@ -13,7 +13,7 @@ import (
 func TestVitals(t *testing.T) {
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); !ok(); {
+		for end := time.Now().Add(waitBound); !ok(); {
 			if time.Now().After(end) {
 				t.Fatalf("not seen within 30 s: %s", what)
 			}

@@ -94,12 +94,12 @@ func TestKill(t *testing.T) {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		}()
-		for end := time.Now().Add(10 * time.Second); len(members(t, leaf)) < 4; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); len(members(t, leaf)) < 4; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("there are no four processes")
 			}
 		}
-		end := time.Now().Add(10 * time.Second)
+		end := time.Now().Add(2 * time.Minute)
 		for {
 			if err := Kill(in(leaf)); err != nil {
 				t.Fatal(err)

@@ -443,7 +443,7 @@ func dead(pid int) bool {
 
 // eventuallyRemoved removes a group, when its last process is gone.
 func eventuallyRemoved(t *testing.T, dir string) {
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		err := unix.Rmdir(dir)
 		if err == nil || err == unix.ENOENT {
 			return

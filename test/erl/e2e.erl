@@ -32,7 +32,7 @@
 -export([take/1]).
 -export([pour/2, pours/2]).
 
--define(TIMEOUT, 60000).
+-define(TIMEOUT, 120000).
 
 call(To, Request) when is_pid(To) ->
     gen_server:call(To, Request, ?TIMEOUT);
@@ -146,7 +146,7 @@ digest(W, Size, Md5, Rest) ->
             {none, Stderr, End, Reason} = outcome(W),
             [] = Rest,
             {{Size, binary:encode_hex(erlang:md5_final(Md5))}, Stderr, End, Reason}
-    after 60000 ->
+    after 120000 ->
         error({no_output, Size, Rest})
     end.
 
@@ -465,7 +465,7 @@ heard(W, Bin) ->
     end.
 
 talked(T) ->
-    receive {T, Reason} -> Reason after 60000 -> error({talks, process_info(T)}) end.
+    receive {T, Reason} -> Reason after 120000 -> error({talks, process_info(T)}) end.
 
 %% N bytes from another node, in messages of 64 KiB, and how many they were.
 pour(Node, N) ->
@@ -477,7 +477,7 @@ pours(To, N) ->
     [To ! {poured, Bin} || _ <- lists:seq(1, N div 65536)].
 
 poured(N, N) -> N;
-poured(N, Got) -> receive {poured, Bin} -> poured(N, Got + byte_size(Bin)) after 60000 -> {stuck, Got} end.
+poured(N, Got) -> receive {poured, Bin} -> poured(N, Got + byte_size(Bin)) after 120000 -> {stuck, Got} end.
 
 %% How many bytes W writes to stdout, up to its end. Takes nothing else.
 take(W) ->
@@ -487,5 +487,5 @@ take(W, N) ->
     receive
         {W, {stdout, eof}} -> N;
         {W, {stdout, Data}} -> take(W, N + iolist_size(Data))
-    after 60000 -> {stuck, N}
+    after 120000 -> {stuck, N}
     end.

@@ -11,7 +11,7 @@
 -export([bomb/2]).
 -export([signals/3]).
 
--define(TIMEOUT, 60000).
+-define(TIMEOUT, 120000).
 
 %% Starts processes, each of which has a worker of a kind, checks every byte that it
 %% gets of it, and ends with it. Those of a session are waited for by ended/0.

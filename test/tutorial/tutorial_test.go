@@ -21,7 +21,7 @@ const (
 	tutorial = "../../doc/tutorial.md"
 
 	// patience bounds the wait for each answer; a package manager has more to do.
-	patience     = 60 * time.Second
+	patience     = 2 * time.Minute
 	rootPatience = 10 * time.Minute
 )
 

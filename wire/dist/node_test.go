@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds every wait for something that is to come.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // otp is the path of a program of the OTP under test: $ERLUV_ERL and what is
 // beside it, else what is in PATH.

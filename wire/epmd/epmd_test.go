@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait for something that is to come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // fake is an EPMD that reads a request of so many bytes, answers every time by
 // the same bytes and then ends the connection, or leaves it open.

@@ -5,7 +5,7 @@ defmodule Erluv.Case do
 
   import Bitwise
 
-  @wait 60_000
+  @wait 120_000
 
   # PF_EXITING of linux/sched.h: it is no zombie yet, and runs no code of its own any more.
   @exiting 0x4
@@ -103,6 +103,7 @@ defmodule Erluv.Case do
         host: host,
         longnames: true,
         connection: :standard_io,
+        wait_boot: @wait,
         args:
           [~c"-start_epmd", ~c"false", ~c"-kernel", ~c"inet_dist_use_interface", ~c"{127,0,0,1}"] ++
             [~c"-kernel", ~c"logger_level", ~c"none"] ++
@@ -113,18 +114,21 @@ defmodule Erluv.Case do
     {peer, node}
   end
 
+  @doc "Calls a function in another VM, which may be slow: peer itself waits for 5 seconds."
+  def call(peer, module, function, args), do: :peer.call(peer, module, function, args, @wait)
+
   @doc "Another VM, in which the application runs with an erluv of its own."
   def peer do
     {peer, _node} = vm(:"peer_#{System.unique_integer([:positive])}", ~c"127.0.0.1", [])
     env = [executable: Application.fetch_env!(:erluv, :executable), nodes: [[]]]
-    :ok = :peer.call(peer, Application, :put_all_env, [[erluv: env]])
-    {:ok, _} = :peer.call(peer, Application, :ensure_all_started, [:erluv_ex])
+    :ok = call(peer, Application, :put_all_env, [[erluv: env]])
+    {:ok, _} = call(peer, Application, :ensure_all_started, [:erluv_ex])
     peer
   end
 
   @doc "Ends a VM as nothing can be handled."
   def kill_beam(peer) do
-    os_pid = :peer.call(peer, System, :pid, [])
+    os_pid = call(peer, System, :pid, [])
     Process.unlink(peer)
     ref = Process.monitor(peer)
     {_, 0} = System.cmd("kill", ["-KILL", os_pid])
