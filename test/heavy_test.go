@@ -178,7 +178,7 @@ func TestHeavyPatterns(t *testing.T) {
 	r := e.roles(t)
 	s := e.session(t)
 	s.expect(t, "[{error,bad_option}]", `
-		Start = fun(RE, Cmd) -> e2e:call(E, {spawn, ["sh", "-c", Cmd], #{ready => {line, RE}}}) end,
+		Start = fun(RE, Cmd) -> e2e:call(E, {spawn, ["sh", "-c", Cmd], #{ready => {line, RE}, ready_timeout => 120000}}) end,
 		lists:usort([{error, element(1, element(2, {error, _} = Start(RE, "echo")))} || RE <- [
 			lists:flatten(lists:duplicate(400, "(x?){1000}")),
 			"((((x{0,100}){0,100}){0,100}){0,100})",

@@ -79,10 +79,7 @@ func TestFloodsAtOnce(t *testing.T) {
 	before := e.idle(t)
 	e.expect(t, "[]", `
 		Self = self(),
-		Expected = fun(N) ->
-			All = << <<(integer_to_binary(I))/binary, "\n">> || I <- lists:seq(N, N + 200000) >>,
-			{byte_size(All), binary:encode_hex(erlang:md5(All))}
-		end,
+		Expected = fun(N) -> All = e2e:seq(N, N + 200000), {byte_size(All), binary:encode_hex(erlang:md5(All))} end,
 		Pids = [{spawn_link(fun() ->
 			process_flag(trap_exit, true),
 			W = e2e:start(E, ["seq", integer_to_list(N), integer_to_list(N + 200000)]),

@@ -109,7 +109,9 @@ func startNode(o nodeOptions) (*node, error) {
 		kind, n.name, "-noinput", "+pc", "unicode", "-start_epmd", "false", "-pa", dir, "-s", "e2e_server",
 		"-kernel", "inet_dist_use_interface", "{" + strings.ReplaceAll(cmp.Or(o.listen, "127.0.0.1"), ".", ",") + "}",
 	}
-	n.cmd = commandOn(o.on, cmp.Or(o.erl, erl), append(args, o.args...)...)
+	args = append(args, o.args...)
+	args = append(args, "-kernel", "net_setuptime", "60") // the machine may have much else to do; the first counts
+	n.cmd = commandOn(o.on, cmp.Or(o.erl, erl), args...)
 	n.cmd.Env, n.cmd.Dir = n.env, n.home
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}

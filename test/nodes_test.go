@@ -348,8 +348,9 @@ func TestNodesDiscover(t *testing.T) {
 	nodes[1].expect(t, "[]", "nodes(hidden)")
 	names(nodes...)
 	hidden(nodes[1], "ok")
-	names(nodes[1])
-	time.Sleep(200 * time.Millisecond) // it is read again; nothing tells when
+	third := newNode(t, nodeOptions{})
+	names(nodes[1], third)
+	hidden(third, "ok") // so it has been read again
 	hidden(nodes[0], "ok")
 	nodes[0].eval(t, e.binds().String()+"erlang:disconnect_node(E)")
 	hidden(nodes[0], "gone")

@@ -389,11 +389,11 @@ defmodule Erluv.FallbackTest do
       assert :erluv_worker.last_output(daemon) == ["up"]
       os_pid = Daemon.os_pid(daemon)
       # Its stdin is open.
-      assert running(["cat"]) |> Enum.member?(os_pid)
+      until(fn -> running(["cat"]) |> Enum.member?(os_pid) end)
       :ok = GenServer.stop(:by_port)
       assert_receive {:EXIT, ^daemon, :normal}, 120_000
       refute alive?(os_pid)
-      assert running(["sleep", number]) == []
+      until(fn -> running(["sleep", number]) == [] end)
 
       # A supervisor restarts it, and stops it.
       child = {Daemon, ["sh", ["-c", script], [name: :by_port]]}
@@ -405,7 +405,7 @@ defmodule Erluv.FallbackTest do
       end)
 
       :ok = Supervisor.stop(supervisor)
-      assert running(["sleep", number]) == []
+      until(fn -> running(["sleep", number]) == [] end)
     end)
   end
 

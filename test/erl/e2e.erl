@@ -9,6 +9,7 @@
 -export([changes/2]).
 -export([outcome/1, outcome/2]).
 -export([digest/1]).
+-export([seq/2]).
 -export([messages/1]).
 -export([all/1]).
 -export([down/1]).
@@ -149,6 +150,9 @@ digest(W, Size, Md5, Rest) ->
     after 120000 ->
         error({no_output, Size, Rest})
     end.
+
+%% What seq(1) writes. Compiled it is made in no time.
+seq(From, To) -> << <<(integer_to_binary(I))/binary, "\n">> || I <- lists:seq(From, To) >>.
 
 %% What a linked worker sends its owner until it exits.
 all(W) ->
