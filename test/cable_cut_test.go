@@ -66,7 +66,7 @@ func (h *fleetHost) unharmed(t *testing.T, users []*control, begin, end func()) 
 	end()
 	for _, c := range users {
 		h.at[c].expect(t, "{ok,1,ok}", `{e2e_fleet:waited(Waits), e2e_fleet:ran(F, Waits),
-			receive {W, {stdout, <<"a\n">>}} -> ok after 60000 -> late end}`)
+			receive {W, {stdout, <<"a\n">>}} -> ok after 120000 -> late end}`)
 	}
 	for _, s := range h.at {
 		s.expect(t, "none", "e2e_fleet:none(E)")
@@ -119,7 +119,7 @@ func (h *fleetHost) gone(t *testing.T, c *control) {
 	t.Helper()
 	h.at[c].expect(t, "{noconnection,noconnection,{lost,true},1}", `
 		{Lost, Host} = e2e_fleet:waited(Waits),
-		{e2e_fleet:stopped(W), receive {'EXIT', W, Why} -> Why after 60000 -> none end, {Lost, Host =:= E}, e2e_fleet:ran(F, Waits)}`)
+		{e2e_fleet:stopped(W), receive {'EXIT', W, Why} -> Why after 120000 -> none end, {Lost, Host =:= E}, e2e_fleet:ran(F, Waits)}`)
 }
 
 // via: a control node hears that the host is up, and by way of which one it reaches it.
@@ -145,7 +145,7 @@ func TestControlDies(t *testing.T) {
 	}
 	t.Logf("the host is at the next control node %v after the end of the first", time.Since(begin))
 	eventually(t, "what was the control node's has ended", func() bool { return len(marked(ends)) == 0 })
-	h.at[b].expect(t, "connected", `{kept, E} ! {self(), {connect, self()}}, receive {_, connected} -> connected after 60000 -> none end`)
+	h.at[b].expect(t, "connected", `{kept, E} ! {self(), {connect, self()}}, receive {_, connected} -> connected after 120000 -> none end`)
 	if len(marked(kept)) != 1 {
 		t.Error("what was to be kept has ended")
 	}

@@ -53,7 +53,7 @@ func TestCableSplit(t *testing.T) {
 	started := 0
 	for _, c := range f.control {
 		got := h.at[c].eval(t, `[receive {'DOWN', Ref, _, _, {done, {ok, _}}} -> ok; {'DOWN', Ref, _, _, {done, {error, {full, #{}}}}} -> full;
-			{'DOWN', Ref, _, _, Other} -> Other after 60000 -> none end || {_, Ref} <- Pids]`)
+			{'DOWN', Ref, _, _, Other} -> Other after 120000 -> none end || {_, Ref} <- Pids]`)
 		if n := strings.Count(got, "ok") + strings.Count(got, "full"); n != 5 {
 			t.Errorf("%s: %s", c.name, got)
 		}
@@ -119,7 +119,7 @@ func TestHostReboots(t *testing.T) {
 	ended("ok, lost, unreachable, {stopped, noconnection}, {stopped, noproc}")
 	for _, c := range f.control {
 		h.at[c].expect(t, "{{error,noproc},noproc}", `{erluv:info(W),
-			begin Ref = monitor(process, W), receive {'DOWN', Ref, _, _, Gone} -> Gone after 60000 -> none end end}`)
+			begin Ref = monitor(process, W), receive {'DOWN', Ref, _, _, Gone} -> Gone after 120000 -> none end end}`)
 		h.at[c].expect(t, "true", `New = e2e_fleet:started(E, #{}), exit(W, kill), is_map(erluv:info(New))`)
 	}
 	h.counted(t, len(f.control))

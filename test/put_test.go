@@ -120,7 +120,7 @@ func TestPutFileCalls(t *testing.T) {
 	s.expect(t, "{ok,<<\"abcde\">>,{error,noproc}}", `
 		M = monitor(process, U),
 		{ok, #{size := 5}} = e2e:call(U, {commit, Sum}),
-		receive {'DOWN', M, _, _, normal} -> ok after 60000 -> error(alive) end,
+		receive {'DOWN', M, _, _, normal} -> ok after 120000 -> error(alive) end,
 		{ok, Is} = file:read_file(Path),
 		{ok, Is, case catch e2e:call(U, info) of {'EXIT', {noproc, _}} -> {error, noproc} end}`, bind{"Sum": sumOf("abcde")})
 	stands(t, file, "abcde", 0o644)
@@ -129,7 +129,7 @@ func TestPutFileCalls(t *testing.T) {
 		N = monitor(process, V),
 		ok = e2e:call(V, {chunk, 0, <<"other">>}),
 		{error, {bad_sum, Real}} = e2e:call(V, {commit, Sum}),
-		receive {'DOWN', N, _, _, normal} -> ok after 60000 -> error(alive) end,
+		receive {'DOWN', N, _, _, normal} -> ok after 120000 -> error(alive) end,
 		{error, {bad_sum, Real =:= Other andalso ok}}`, bind{"Sum": sumOf("abcde"), "Other": sumOf("other")})
 	stands(t, file, "abcde", 0o644)
 	s.expect(t, "{[ok,ok,ok,ok],ok}", `
@@ -163,7 +163,7 @@ func TestPutFileEnds(t *testing.T) {
 	}
 	ended := func(round int, want string) {
 		t.Helper()
-		s.expect(t, want, fmt.Sprintf("receive {'DOWN', R%d, _, _, Why%[1]d} -> Why%[1]d after 60000 -> alive end", round))
+		s.expect(t, want, fmt.Sprintf("receive {'DOWN', R%d, _, _, Why%[1]d} -> Why%[1]d after 120000 -> alive end", round))
 	}
 	open(1)
 	s.eval(t, "exit(Owner1, kill)")
@@ -198,12 +198,12 @@ func TestPutFileEnds(t *testing.T) {
 	}
 	stands(t, file, "before", 0o644)
 	s.expect(t, "child_up", `
-		receive {erluv, E, {child_down, _, _}} -> ok after 60000 -> error(not_down) end,
+		receive {erluv, E, {child_down, _, _}} -> ok after 120000 -> error(not_down) end,
 		{erluv_main, E} ! respawn,
-		receive {erluv, E, {child_up, _}} -> child_up after 60000 -> none end`)
+		receive {erluv, E, {child_up, _}} -> child_up after 120000 -> none end`)
 
 	writer = writerOf(t, open(6))
-	s.eval(t, "erlang:disconnect_node(E), receive {erluv, E, {up, _}} -> up after 60000 -> error(down) end")
+	s.eval(t, "erlang:disconnect_node(E), receive {erluv, E, {up, _}} -> up after 120000 -> error(down) end")
 	ended(6, "noconnection")
 	if !until(endTime, writer.gone) {
 		t.Error("the process that writes outlives the connection")
@@ -360,12 +360,12 @@ func TestProgramInMemory(t *testing.T) {
 		W = e2e:start(E, [{memory, U}], #{restart => permanent}),
 		ok = e2e:call(U, abort),
 		ok = e2e:call(W, {write, <<"more">>}),
-		receive {W, {stdout, More}} -> ok after 60000 -> More = none end,
+		receive {W, {stdout, More}} -> ok after 120000 -> More = none end,
 		{error, {bad_option, Key, _}} = e2e:call(E, {run, [{memory, U}], #{}}),
 		{ok, More, Key}`)
 	s.expect(t, "{restart_failed,enoent}", `
 		e2e:call(W, {signal, sigkill}),
-		(fun Next() -> receive {W, {restart_failed, _} = F} -> F; {W, _} -> Next() after 60000 -> none end end)()`)
+		(fun Next() -> receive {W, {restart_failed, _} = F} -> F; {W, _} -> Next() after 120000 -> none end end)()`)
 	s.eval(t, "e2e:call(W, stop)")
 	s.expect(t, "{error,enospc}", `
 		X = e2e:upload(E, memory, #{}),
