@@ -498,7 +498,7 @@ checked_options([_, _, _, Options]) when length(Options) >= 0 -> proplists:to_ma
 checked_options(Args) -> ?BADARG(Args, #{4 => options}).
 
 put_on(Node, Source, Path, Options) ->
-    case erluv_fleet_server:via(Node) of
+    case erluv_fleet_table:via(Node) of
         {ok, Via} when Via =:= node() -> answer(erluv_put:put_file(Node, Source, Path, Options), Node);
         {ok, Via} -> answer(put_through(Via, erluv_put:reader(Source), Node, Path, Options), Node);
         error -> {error, {unreachable, Node}}

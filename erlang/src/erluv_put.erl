@@ -5,6 +5,8 @@
 %% perhaps, that reads for who asks it, and ends with the process that has started it.
 -module(erluv_put).
 
+-include_lib("kernel/include/file.hrl").
+
 -export([put_file/4]).
 -export([reader/1]).
 -export([is_source/1]).
@@ -76,7 +78,7 @@ serve(Read, End) ->
 %% A source: its size, what reads the next chunk, and what closes it.
 open({file, Name}) ->
     case file:open(Name, [read, raw, binary]) of
-        {ok, File} -> {ok, size_of(file:position(File, eof), File), fun() -> from_file(File) end, fun() -> file:close(File) end};
+        {ok, File} -> {ok, size_of(Name), fun() -> from_file(File) end, fun() -> file:close(File) end};
         {error, _} = Error -> Error
     end;
 open({reader, Pid, Size}) ->
@@ -88,12 +90,12 @@ open(Data) ->
         error:badarg -> {error, badarg}
     end.
 
-%% A pipe has no size.
-size_of({ok, Size}, File) ->
-    {ok, 0} = file:position(File, bof),
-    Size;
-size_of({error, _}, _) ->
-    unknown.
+%% A pipe has no size, nor has a device.
+size_of(Name) ->
+    case file:read_file_info(Name, [raw]) of
+        {ok, #file_info{type = regular, size = Size}} -> Size;
+        _ -> unknown
+    end.
 
 from_file(File) ->
     case file:read(File, ?CHUNK) of
