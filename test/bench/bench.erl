@@ -26,7 +26,7 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
 groups() ->
     [
         ["o"], ["p"], ["k"], ["a"], ["b"], ["a1", "ja"], ["a8"], ["c"], ["d"],
-        ["e", "f4", "f8", "je"], ["g"], ["n"], ["h", "i", "j"], ["m"], ["l"]
+        ["e", "f4", "f8", "je"], ["g"], ["n", "nl"], ["h", "i", "j"], ["m"], ["l"]
     ].
 
 wait(E) ->
@@ -97,7 +97,8 @@ work("f4", Peer) -> [{"GB/s", floods(Peer, 4)}];
 work("f8", Peer) -> [{"GB/s", floods(Peer, 8)}];
 work("je", Peer) -> with_idle(Peer, 1000, fun() -> [{"GB/s", flood(Peer, 1 bsl 30)}] end);
 work("g", Peer) -> [{"GB/s", in_and_out(Peer, 256 bsl 20)}];
-work("n", Peer) -> [{"M lines/s", lines(Peer, 5000000)}];
+work("n", Peer) -> [{"M lines/s", lines(Peer, line, 5000000)}];
+work("nl", Peer) -> [{"M lines/s", lines(Peer, lines, 5000000)}];
 %% Conversations.
 work("h", Peer) -> echo(Peer, 5000);
 work("i", Peer) ->
@@ -251,8 +252,8 @@ close(erluv, W) ->
     exit(W, kill),
     ended(W).
 
-lines(Peer, N) ->
-    Opts = case Peer of port -> [{line, 65536}]; erluv -> [{packet, line}] end,
+lines(Peer, Packet, N) ->
+    Opts = case Peer of port -> [{line, 65536}]; erluv -> [{packet, Packet}] end,
     {T, N} = timed(fun() -> count_lines(start(Peer, ["seq", "1", integer_to_list(N)], Opts), 0) end),
     N / T.
 
@@ -260,6 +261,8 @@ count_lines(W, N) ->
     receive
         {W, {data, {eol, _}}} -> count_lines(W, N + 1);
         {W, {stdout, B}} when is_binary(B) -> count_lines(W, N + 1);
+        {W, {stdout, Lines}} when is_list(Lines) ->
+            count_lines(W, lists:foldl(fun(B, Sum) when is_binary(B) -> Sum + 1 end, N, Lines));
         {W, {exit_status, 0}} -> N
     end.
 
