@@ -8,6 +8,8 @@
 -export([request/2]).
 -export([call/2]).
 -export([call/3]).
+-export([ask/2]).
+-export([answer/1]).
 -export([connected/1]).
 -export([node/1]).
 
@@ -124,6 +126,25 @@ call(Name, Request, Timeout) ->
     case reachable(host(Name)) of
         {ok, _} -> reply(Name, Request, Timeout);
         {error, _} = Error -> Error
+    end.
+
+%% @doc Asks a worker. Its answer is that of {@link answer/1}, so that more can be asked meanwhile.
+-spec ask(erluv:worker(), term()) -> gen_server:request_id() | {error, nodedown}.
+ask(Worker, Request) ->
+    case reachable(host(Worker)) of
+        {ok, _} -> gen_server:send_request(Worker, Request);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Waits for the answer, as {@link call/2} does.
+-spec answer(gen_server:request_id() | {error, nodedown}) -> term().
+answer({error, _} = Error) ->
+    Error;
+answer(Id) ->
+    case gen_server:receive_response(Id, infinity) of
+        {reply, Answer} -> Answer;
+        {error, {Reason, _}} when Reason =:= noproc; Reason =:= noconnection -> {error, Reason};
+        {error, {Reason, _}} -> {error, {exit, Reason}}
     end.
 
 host(Pid) when is_pid(Pid) -> erlang:node(Pid);

@@ -307,15 +307,15 @@ defmodule Erluv.PortWorker do
 
   # captured: which stream the port's output is. credit: how many messages of it the owner is
   # sent, or :read. queue: what it was not sent yet, of so many bytes; lines: of what was cut
-  # last; rest: a line that has not ended. reader: who waits for output; stoppers: who wait for the end. why: the exit reason of one that is
+  # last; rest: a line that has not ended. readers: who wait for output; stoppers: who wait for the end. why: the exit reason of one that is
   # stopped for a reason. exit: how the program has ended.
   defmodule State do
     @moduledoc false
     @enforce_keys [:owner, :port, :os_pid, :captured, :packet, :credit, :idle, :kill_timeout]
     defstruct @enforce_keys ++
-                [:reader, :why, :exit, :idle_timer] ++
+                [:why, :exit, :idle_timer] ++
                 [stoppers: [], stopping: false, told: false, paused: false] ++
-                [queue: :queue.new(), waiting: 0, lines: [], rest: "", bytes: 0]
+                [queue: :queue.new(), waiting: 0, lines: [], rest: "", bytes: 0, readers: []]
   end
 
   defp init(owner, ref, program, options) do
@@ -476,7 +476,7 @@ defmodule Erluv.PortWorker do
        when exit != nil and credit in [0, :read],
        do: eof(state)
 
-  defp deliver(%{credit: :read, reader: nil} = state), do: state
+  defp deliver(%{credit: :read, readers: []} = state), do: state
   defp deliver(%{credit: 0} = state), do: state
 
   defp deliver(state) do
@@ -497,21 +497,21 @@ defmodule Erluv.PortWorker do
     end
   end
 
-  defp read(data, %{reader: {from, max}} = state) when byte_size(data) > max do
+  defp read(data, %{readers: [{from, max} | readers]} = state) when byte_size(data) > max do
     {first, rest} = :erlang.split_binary(data, max)
     GenServer.reply(from, {:ok, first})
     waiting = state.waiting + byte_size(rest)
-    %{state | reader: nil, queue: :queue.in_r(rest, state.queue), waiting: waiting}
+    deliver(%{state | readers: readers, queue: :queue.in_r(rest, state.queue), waiting: waiting})
   end
 
-  defp read(data, %{reader: {from, _}} = state) do
+  defp read(data, %{readers: [{from, _} | readers]} = state) do
     GenServer.reply(from, {:ok, data})
-    %{state | reader: nil}
+    deliver(%{state | readers: readers})
   end
 
   @spec eof(%State{}) :: no_return()
-  defp eof(%{reader: {from, _}} = state) do
-    GenServer.reply(from, :eof)
+  defp eof(%{readers: [_ | _] = readers} = state) do
+    Enum.each(readers, fn {from, _} -> GenServer.reply(from, :eof) end)
     finish(state)
   end
 
@@ -529,7 +529,8 @@ defmodule Erluv.PortWorker do
     state
   end
 
-  defp call({:read, _, max}, from, state), do: deliver(%{state | reader: {from, max}})
+  defp call({:read, _, max}, from, state),
+    do: deliver(%{state | readers: state.readers ++ [{from, max}]})
 
   defp call({:setopts, opts}, from, state) do
     GenServer.reply(from, :ok)

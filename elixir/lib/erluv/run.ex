@@ -100,7 +100,10 @@ defmodule Erluv.Run do
   defp reader(worker, stream, to, spec) do
     run = self()
 
-    spawn_link(fn -> read(worker, stream, spec_of(to, spec), taker(to, run, stream, spec), "") end)
+    spawn_link(fn ->
+      ask = fn -> :erluv_call.ask(worker, {:read, stream, spec.size}) end
+      read(ask, ask.(), spec_of(to, spec), taker(to, run, stream, spec), "")
+    end)
   end
 
   # What goes to the console is not cut.
@@ -112,16 +115,19 @@ defmodule Erluv.Run do
   defp taker(:consumer, run, stream, _),
     do: &GenServer.call(run, {:offer, stream, &1}, :infinity)
 
-  # Errors are not told here: the worker's exit reason has them. rest: what belongs to a line
-  # that has not ended.
-  defp read(worker, stream, %{size: size, lines: lines} = spec, taker, rest) do
-    case :erluv.read(worker, stream, size) do
+  # The next chunk is asked for before this one is taken, so that it comes meanwhile. Errors are
+  # not told here: the worker's exit reason has them. rest: what belongs to a line that has not
+  # ended.
+  defp read(ask, asked, %{lines: lines} = spec, taker, rest) do
+    case :erluv_call.answer(asked) do
       {:ok, data} when lines ->
-        read(worker, stream, spec, taker, take_lines(taker, String.split(data, "\n"), rest))
+        next = ask.()
+        read(ask, next, spec, taker, take_lines(taker, String.split(data, "\n"), rest))
 
       {:ok, data} ->
+        next = ask.()
         taker.(data)
-        read(worker, stream, spec, taker, rest)
+        read(ask, next, spec, taker, rest)
 
       :eof when rest != "" ->
         taker.([IO.iodata_to_binary(rest)])
