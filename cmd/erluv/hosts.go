@@ -74,10 +74,12 @@ func exitOf(bad etf.Term) error {
 		return errors.New("it is not connected any more")
 	}
 	if reason == etf.Atom("timeout") {
-		return errors.New("it does not answer in time")
+		return errSilent
 	}
 	return &client.Exit{Reason: reason}
 }
+
+var errSilent = errors.New("it does not answer in time")
 
 // guestWait is how long an erluv may take to say to a node that it is one.
 const guestWait = 3 * time.Second
@@ -94,7 +96,7 @@ func serving(ctx context.Context, node *connection) (list []told[host], err erro
 		all[i] = host{through{node, name}, name}
 	}
 	asked := each(all, func(h host) (host, error) {
-		ctx, cancel := context.WithTimeout(ctx, guestWait)
+		ctx, cancel := context.WithTimeoutCause(ctx, guestWait, errSilent)
 		defer cancel()
 		_, err := h.Call(ctx, gen.Manager, etf.Tuple{etf.Atom("info"), etf.Atom("node")})
 		return h, err
@@ -105,7 +107,7 @@ func serving(ctx context.Context, node *connection) (list []told[host], err erro
 		}
 	}
 	for _, name := range silent {
-		list = append(list, told[host]{node: name, err: errors.New("it does not answer in time")})
+		list = append(list, told[host]{node: name, err: errSilent})
 	}
 	return list, nil
 }

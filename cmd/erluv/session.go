@@ -31,6 +31,8 @@ type session struct {
 	ends    chan etf.Tuple // how the program has ended, once
 	crashed chan struct{}  // closed when it has ended with the child
 	once    sync.Once
+
+	suspended bool // stopped by a SIGTSTP, while the terminal was in raw mode
 }
 
 // piece is how much is asked for at once: what a pipe holds.
@@ -120,7 +122,7 @@ func (s *session) run(ctx context.Context, raw bool) (end etf.Tuple, err error) 
 		s.copyIn(ctx)
 	}()
 	s.resize(ctx) // it may have changed since the start
-	interrupted := false
+	interrupted, gone := false, s.c.Done()
 	for left := len(streams); left > 0 || end == nil; {
 		select {
 		case end = <-s.ends:
@@ -131,8 +133,15 @@ func (s *session) run(ctx context.Context, raw bool) (end etf.Tuple, err error) 
 			left--
 		case <-s.crashed:
 			return nil, errLost
-		case <-s.c.Done():
-			return nil, errLost
+		case <-gone:
+			gone = nil
+			select {
+			case end = <-s.ends: // erluv has ended in order
+			default:
+			}
+			if end == nil {
+				return nil, errLost
+			}
 		case sig := <-signals:
 			if sig == unix.SIGINT && s.terminal == nil && !interrupted {
 				interrupted = true
@@ -155,19 +164,16 @@ func (s *session) signalled(ctx context.Context, sig unix.Signal) error {
 		s.resize(ctx)
 		return nil
 	case unix.SIGTSTP: // from another process, since what is typed goes to the program
-		raw := s.terminal.isRaw()
+		s.suspended = s.terminal.isRaw()
 		s.terminal.restore()
-		_ = unix.Kill(unix.Getpid(), unix.SIGSTOP) // until a SIGCONT
-		if raw {
+		_ = unix.Kill(unix.Getpid(), unix.SIGSTOP) // stops all threads, this one perhaps a moment later
+		return nil
+	case unix.SIGCONT: // after that, or after a SIGSTOP, in which a shell may have changed it
+		if s.suspended || s.terminal.isRaw() {
 			_ = s.terminal.makeRaw() // else it is gone, which standard input tells
 			s.resize(ctx)
 		}
-		return nil
-	case unix.SIGCONT: // after a SIGSTOP, in which a shell may have changed it
-		if s.terminal.isRaw() {
-			_ = s.terminal.makeRaw()
-			s.resize(ctx)
-		}
+		s.suspended = false
 		return nil
 	}
 	return silentError{statusOfSignal + int(sig)}

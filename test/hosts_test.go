@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// What commands print as JSON, an object for each erluv. These are promised, see erluv(8): keys may be
+// added, here too.
+type (
+	statusOutput struct {
+		Node   string `json:"node"`
+		Status string `json:"status"`
+	}
+	signalOutput struct {
+		Node   string `json:"node"`
+		Signal string `json:"signal"`
+	}
+	stopOutput struct {
+		Node       string `json:"node"` // with --node
+		ExitStatus *int   `json:"exit_status"`
+		Signal     string `json:"signal"`
+		How        string `json:"how"`
+	}
+	drainOutput struct {
+		Node   string         `json:"node"`
+		Killed []killedOutput `json:"killed"`
+	}
+	killedOutput struct {
+		Worker  string   `json:"worker"`
+		Name    *string  `json:"name"`
+		Command []string `json:"command"`
+	}
+	failureOutput struct {
+		Node  string `json:"node"`
+		Error string `json:"error"`
+	}
+)
+
+// objects reads what a command has printed, in which nothing may be unknown.
+func objects[T any](t *testing.T, text string) (list []T) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var object T
+		d := json.NewDecoder(strings.NewReader(line))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&object); err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+		list = append(list, object)
+	}
+	return list
+}
+
+// reached runs a command that goes to erluvs by a node, with the cookie of this one.
+func (n *node) reached(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.CommandContext(limited(t, evalTime), executable, append([]string{args[0], "--config", "none", n.cookieFile()}, args[1:]...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	cmd.Env, cmd.Dir = []string{"ERL_EPMD_PORT=" + epmd.port}, "/"
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+// does is one that succeeds, and says nothing of it but what it was asked for.
+func (n *node) does(t *testing.T, args ...string) (stdout string) {
+	t.Helper()
+	stdout, stderr, status := n.reached(t, args...)
+	if status != 0 || stderr != "" {
+		t.Fatalf("erluv %q: status %d\n%s%s", args, status, stdout, stderr)
+	}
+	return stdout
+}
+
+// A command goes to all erluvs that serve a node, by way of it; no node gets another connection.
+//
+//erluv:releases
+func TestOperatorOfAll(t *testing.T) {
+	n, shell := newNode(t, nodeOptions{}), newNode(t, nodeOptions{args: []string{"-hidden"}})
+	a, b := newErluv(t, n), newErluv(t, n)
+	names := []string{a.erluv, b.erluv}
+	slices.Sort(names)
+	shell.expect(t, "pong", "net_adm:ping('"+n.name+"')")
+	n.eval(t, bind{"A": atom(a.erluv), "B": atom(b.erluv)}.String()+`[{ok, _} = e2e:call(E, {spawn, ["sleep", "1000"], #{name => web, owner => none, link => false}}) || E <- [A, B]],
+		{ok, _} = e2e:call(B, {spawn, "trap '' TERM; echo; while :; do sleep 0.1; done", #{name => other, owner => none, link => false, stdout => null}})`)
+	connected := n.eval(t, "lists:sort(nodes(connected))")
+
+	lists := objects[psOutput](t, n.does(t, "ps", "--node", n.name, "--format", "json"))
+	if len(lists) != 2 || lists[0].Node != names[0] || lists[1].Node != names[1] || len(lists[0].Programs)+len(lists[1].Programs) != 3 {
+		t.Errorf("%+v", lists)
+	}
+	table := n.does(t, "ps", "--node", n.name)
+	for _, want := range []string{`^HOST +PROGRAM +STATE`, `(?m)^` + a.erluv + ` +web +running.* sleep 1000$`, `(?m)^` + b.erluv + ` +other +running`} {
+		if !regexp.MustCompile(want).MatchString(table) {
+			t.Errorf("there is no %s in\n%s", want, table)
+		}
+	}
+	states := []statusOutput{{names[0], "ready"}, {names[1], "ready"}}
+	if got := objects[statusOutput](t, n.does(t, "status", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, states) {
+		t.Errorf("%+v", got)
+	}
+	infos := objects[map[string]any](t, n.does(t, "info", "--node", n.name, "--format", "json"))
+	if len(infos) != 2 || infos[1]["node"] != names[1] || infos[1]["target"] != n.name {
+		t.Errorf("%+v", infos)
+	}
+	if text := n.does(t, "info", "--node", n.name); strings.Count(text, "main_os_pid") != 2 {
+		t.Error(text)
+	}
+	if out := n.does(t, "signal", "web", "CONT", "--node", n.name); out != strings.Join(names, "\n")+"\n" {
+		t.Error(out)
+	}
+	signals := []signalOutput{{b.erluv, "sigcont"}}
+	if got := objects[signalOutput](t, n.does(t, "signal", "other", "CONT", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, signals) {
+		t.Errorf("of a program that one has: %+v", got)
+	}
+	ends := []stopOutput{{Node: names[0], Signal: "sigterm"}, {Node: names[1], Signal: "sigterm"}}
+	if got := objects[stopOutput](t, n.does(t, "stop", "web", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, ends) {
+		t.Errorf("%+v", got)
+	}
+	if _, stderr, status := n.reached(t, "stop", "web", "--node", n.name); status != 1 || !strings.Contains(stderr, "there is no program web") {
+		t.Errorf("%q, %d", stderr, status)
+	}
+	stdout, stderr, status := n.reached(t, "drain", "--deadline", "300ms", "--node", n.name)
+	if status != 0 || !strings.Contains(stdout, a.erluv+"  drained\n") || !strings.Contains(stdout, b.erluv+"  drained\nkilled  other  ") || stderr != "erluv: "+b.erluv+": 1 program is left\n" {
+		t.Errorf("%q, %q, %d", stdout, stderr, status)
+	}
+	if out := n.does(t, "status", "set", "standby", "--node", n.name); strings.Count(out, "  standby\n") != 2 {
+		t.Error(out)
+	}
+	n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(connected)) =:= "+connected+" end)")
+
+	// One that does not answer is told, and does not keep the others from answering.
+	r := a.roles(t)
+	for _, pid := range []int{a.cmd.Process.Pid, r.child} {
+		kill(t, pid, syscall.SIGSTOP)
+		defer kill(t, pid, syscall.SIGCONT)
+	}
+	stdout, stderr, status = n.reached(t, "status", "--node", n.name, "--format", "json")
+	lines := strings.SplitAfterN(stdout, "\n", 2)
+	if got := objects[statusOutput](t, lines[0]); status != 1 || got[0] != (statusOutput{b.erluv, "standby"}) {
+		t.Errorf("%q, %d", stdout, status)
+	}
+	if got := objects[failureOutput](t, lines[1]); len(got) != 1 || got[0] != (failureOutput{a.erluv, "it does not answer in time"}) {
+		t.Errorf("%q", stdout)
+	}
+	if want := fmt.Sprintf("erluv: %s: it does not answer in time\nerluv: 1 of 2 erluvs have not done it\n", a.erluv); stderr != want {
+		t.Errorf("%q", stderr)
+	}
+	if _, stderr, status := n.reached(t, "ps", "--node", shell.name); status != 1 || stderr != "erluv: no erluv serves "+shell.name+"\n" {
+		t.Errorf("%q, %d", stderr, status)
+	}
+}
+
+// A command goes to one erluv that listens, with the configured cookie.
+func TestOperatorAt(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := listening(t, n)
+	n.eval(t, e.binds().String()+`{ok, _} = e2e:call(E, {spawn, ["sleep", "1000"], #{name => web, owner => none, link => false}})`)
+	at := func(args ...string) string { return n.does(t, append(args, "--at", e.erluv, "--format", "json")...) }
+	if got := objects[psOutput](t, at("ps")); len(got) != 1 || len(got[0].Programs) != 1 || got[0].Node != e.erluv {
+		t.Errorf("%+v", got)
+	}
+	if got := objects[signalOutput](t, at("signal", "web", "18")); got[0] != (signalOutput{e.erluv, "sigcont"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := objects[statusOutput](t, at("status")); got[0] != (statusOutput{e.erluv, "ready"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := objects[stopOutput](t, at("stop", "web")); got[0] != (stopOutput{Signal: "sigterm"}) {
+		t.Errorf("%+v", got)
+	}
+	if out := n.does(t, "exec", "--at", e.erluv, "--", "echo", "there"); out != "there\n" {
+		t.Error(out)
+	}
+	e.wrote(t, `act="exec echo" by=erluv_`)
+	cmd := exec.CommandContext(limited(t, evalTime), executable, "ps", "--config", "none", "--at", e.erluv)
+	cmd.Env, cmd.Dir = []string{"ERL_EPMD_PORT=" + epmd.port, "ERLUV_COOKIE=wrong", "HOME=/"}, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("with another cookie: %v, %s", err, out)
+	}
+}
+
+// Drain says what goes on, ends when it is done, and names those that were killed.
+//
+//erluv:users
+func TestOperatorDrains(t *testing.T) {
+	_, s, socket := operated(t)
+	if got := objects[drainOutput](t, done(t, socket, "drain", "--format", "json")); !reflect.DeepEqual(got[0].Killed, []killedOutput{}) {
+		t.Errorf("%+v", got)
+	}
+	if got := objects[statusOutput](t, done(t, socket, "status", "--format", "json")); got[0].Status != "stopped" {
+		t.Errorf("%+v", got)
+	}
+	if _, stderr, status := executes(t, socket, "", "true"); status != 125 || !strings.Contains(stderr, "in its state, stopped") {
+		t.Errorf("%q, %d", stderr, status)
+	}
+	if out := done(t, socket, "status", "set", "ready"); out != "ready\n" {
+		t.Error(out)
+	}
+	const stubborn = `"trap '' TERM; echo; while :; do sleep 0.1; done"`
+	start := `Start = fun(Options) -> W = e2e:start(E, ` + stubborn + `, Options), receive {W, {stdout, _}} -> W end end, `
+	s.eval(t, start+`Start(#{name => web}), Start(#{}), e2e:start(E, ["sleep", "1000"]), ok`)
+	before := listed(t, socket)
+	stdout, stderr, status := operates(t, socket, "drain", "--deadline", "1500ms", "--format", "json")
+	got := objects[drainOutput](t, stdout)
+	if len(got) != 1 || len(got[0].Killed) != 2 || got[0].Node != before.Node || stderr != "" || status != 0 {
+		t.Fatalf("%s, %q, %d", stdout, stderr, status)
+	}
+	named := 0
+	for _, k := range got[0].Killed {
+		if k.Name != nil && *k.Name == "web" {
+			named++
+		}
+		if len(k.Command) != 3 || k.Worker == "" {
+			t.Errorf("%+v", k)
+		}
+	}
+	if named != 1 {
+		t.Errorf("%s", stdout)
+	}
+	s.eval(t, `[receive {'EXIT', _, _} -> ok after 10000 -> error(left) end || _ <- [1, 2, 3]]`)
+	done(t, socket, "status", "set", "ready")
+	s.eval(t, start+`Start(#{name => again}), e2e:start(E, ["sleep", "1000"]), ok`)
+	stdout, stderr, status = operates(t, socket, "drain", "--deadline", "1500ms")
+	if stdout != "drained\nkilled  again  sh -c trap '' TERM; echo; while :; do sleep 0.1; done\n" && stdout != "drained\nkilled  again  /bin/sh -c trap '' TERM; echo; while :; do sleep 0.1; done\n" ||
+		!strings.HasPrefix(stderr, "erluv: 2 programs are left\nerluv: 1 program is left\n") || status != 0 {
+		t.Errorf("%q, %q, %d", stdout, stderr, status)
+	}
+}
