@@ -27,8 +27,7 @@ func TestCableOneWay(t *testing.T) {
 	for i, h := range hosts {
 		h.lost(t, a)
 		h.lost(t, b)
-		h.via(t, a, b)
-		h.via(t, b, b)
+		h.through(t, b, a, b)
 		eventually(t, "what was the control node's has ended", func() bool { return len(marked(ends[i])) == 0 })
 		ended[i]("ok, lost, unreachable, {stopped, noconnection}")
 	}
@@ -40,7 +39,7 @@ func TestCableSplit(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	a, b := f.control[0], f.control[1]
 	h := f.host(t, f.control, "--serve", "all", "--max-workers", "5")
-	h.reached(t, f.control)
+	h.through(t, nil, f.control...)
 	f.cut(t, a.on, b.on)
 	for _, c := range f.control {
 		c.knows(t, 1)
@@ -81,12 +80,12 @@ func TestControlStops(t *testing.T) {
 	ended := h.calls(t)
 	kill(t, a.cmd.Process.Pid, syscall.SIGSTOP)
 	h.lost(t, b)
-	h.via(t, b, b)
+	h.through(t, b, b)
 	eventually(t, "what was the control node's has ended", func() bool { return len(marked(ends)) == 0 })
 	kill(t, a.cmd.Process.Pid, syscall.SIGCONT)
 	h.lost(t, a)
 	h.at[a].expect(t, "pong", "net_adm:ping('"+b.name+"')")
-	h.via(t, a, b)
+	h.through(t, b, a, b)
 	h.at[a].expect(t, "ok", `e2e_fleet:waited(e2e_fleet:wait(E, F, ["/bin/true"]))`)
 	ended("ok, lost, unreachable, {stopped, noconnection}")
 	h.counted(t, 0)
@@ -97,7 +96,7 @@ func TestControlStops(t *testing.T) {
 func TestHostReboots(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	h := f.host(t, f.control, "--serve", "all")
-	h.reached(t, f.control)
+	h.through(t, nil, f.control...)
 	ends, _ := h.inUse(t, f.control...)
 	ended := h.calls(t)
 	for _, c := range f.control {
@@ -113,9 +112,9 @@ func TestHostReboots(t *testing.T) {
 		f.mend(t, h.on, c.on)
 	}
 	for _, c := range f.control {
-		h.gone(t, c)
+		h.lost(t, c)
 	}
-	h.reached(t, f.control)
+	h.through(t, nil, f.control...)
 	ended("ok, lost, unreachable, {stopped, noconnection}, {stopped, noproc}")
 	for _, c := range f.control {
 		h.at[c].expect(t, "{{error,noproc},noproc}", `{erluv:info(W),

@@ -172,11 +172,16 @@ func (h *fleetHost) boot(t *testing.T, name string, serve []*control, args ...st
 	})
 }
 
-// reached: each of these control nodes is connected with the host.
-func (h *fleetHost) reached(t *testing.T, by []*control) {
+// through waits until these control nodes reach the host through that one; nil: each has its own
+// connection.
+func (h *fleetHost) through(t *testing.T, by *control, these ...*control) {
 	t.Helper()
-	for _, c := range by {
-		h.at[c].expect(t, "ok", "e2e:until(fun() -> [node()] =:= [Via || #{via := Via} <- erluv_fleet:nodes(#{node => E})] end)")
+	for _, c := range these {
+		via := c
+		if by != nil {
+			via = by
+		}
+		h.at[c].expect(t, "ok", "e2e:until(fun() -> ['"+via.name+"'] =:= [Via || #{via := Via} <- erluv_fleet:nodes(#{node => E})] end)")
 	}
 }
 

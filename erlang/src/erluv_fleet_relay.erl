@@ -99,12 +99,22 @@ begun({ok, Worker}, Parent, Caller, Owner, Node, Cmd, Options) ->
                  _ -> Owner
              end,
     _ = maps:get(link, Options, false) andalso link(Linked),
+    ok = release(Worker, Owner, Options),
     Ref = watch(Owner, Options),
     ok = erluv_fleet_server:ran(Node, Worker, (erluv_fleet_host:info(Cmd, Options))#{task => Self}),
     Parent ! {Self, {ok, Self}},
     loop(#state{worker = Worker, owner = Owner, ref = Ref});
 begun(Error, Parent, _, _, _, _, _) ->
     Parent ! {self(), Error}.
+
+%% A worker without an owner that is detached may outlive this node, which a link forbids. One that has ended
+%% before has sent its reason.
+release(Worker, none, #{detached := true}) ->
+    _ = monitor(process, Worker),
+    true = unlink(Worker),
+    ok;
+release(_, _, _) ->
+    ok.
 
 watch(none, _) -> none;
 watch(_, #{detached := true}) -> none;
@@ -126,16 +136,17 @@ kill_with(Relay, Worker) ->
         {'DOWN', Ref, process, Relay, _} -> true
     end.
 
-loop(#state{bytes = Bytes} = State) when Bytes >= ?WINDOW ->
+loop(#state{worker = Worker, bytes = Bytes} = State) when Bytes >= ?WINDOW ->
     receive
         {'$gen_call', _, _} = Call -> loop(call(Call, State));
-        {'DOWN', Ref, process, _, _} -> loop(down(Ref, State))
+        {'DOWN', Ref, process, Pid, _} when Pid =/= Worker -> loop(down(Ref, State))
     after ?LOOK -> loop(look(State))
     end;
 loop(#state{worker = Worker} = State) ->
     receive
         {Worker, Message} -> loop(hand_on(Message, State));
         {'EXIT', Worker, Reason} -> ended(Reason, State);
+        {'DOWN', _, process, Worker, Reason} -> ended(Reason, State);
         {'EXIT', _, normal} -> loop(State);
         {'EXIT', _, Reason} -> true = exit(Worker, Reason), loop(State);
         {'DOWN', Ref, process, _, _} -> loop(down(Ref, State));

@@ -13,7 +13,7 @@
 -export([called/1]).
 -export([tally/2]).
 
--define(WAIT, 60000).
+-define(WAIT, 120000).
 
 event(What, Host) ->
     receive
