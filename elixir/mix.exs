@@ -61,7 +61,8 @@ defmodule ErluvEx.MixProject do
       ],
       groups_for_extras: [
         Guides: ~r{^guides/(from-|agents|containers|nodes|fleet|cluster|tunnel)},
-        Explanations: ~r{^guides/(security|reliability|architecture|journal|containment|decisions|performance)}
+        Explanations:
+          ~r{^guides/(security|reliability|architecture|journal|containment|decisions|performance)}
       ],
       groups_for_modules: [
         "Running programs": [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox],
