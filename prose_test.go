@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,9 @@ func TestProse(t *testing.T) {
 	}
 }
 
+// quoted is how mandoc indents.
+var quoted = regexp.MustCompile(`(?m)^(> ?)+`)
+
 func sentencesOf(path string) ([]string, error) {
 	switch {
 	case strings.HasSuffix(path, ".md"):
@@ -93,7 +97,7 @@ func sentencesOf(path string) ([]string, error) {
 		return prose.Markdown(string(text)), err
 	case strings.HasPrefix(path, "man/"):
 		text, err := exec.Command("mandoc", "-T", "markdown", path).Output()
-		return prose.Markdown(string(text)), err
+		return prose.Markdown(quoted.ReplaceAllString(string(text), "")), err
 	case strings.HasSuffix(path, ".go"):
 		source, err := os.ReadFile(path)
 		if err != nil {
