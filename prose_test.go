@@ -30,6 +30,7 @@ var plain = []string{
 	"doc/reliability.md",
 	"doc/security.md",
 	"doc/tutorial.md",
+	"man/erluv.conf.5",
 }
 
 // TestProse reports the odd sentences of plain documents, and with -v those of all others and of

@@ -51,6 +51,9 @@ func Markdown(text string) []string {
 			block = bullet.ReplaceAllString(line, "")
 		default:
 			block += " " + trimmed
+			if strings.HasSuffix(line, "  ") {
+				flush()
+			}
 		}
 	}
 	flush()
