@@ -1,6 +1,7 @@
 package erluv_test
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -88,8 +89,10 @@ func TestProse(t *testing.T) {
 	}
 }
 
-// quoted is how mandoc indents.
-var quoted = regexp.MustCompile(`(?m)^(> ?)+`)
+var (
+	literal = regexp.MustCompile(`(?ms)^\.Bd -literal.*?^\.Ed\n`)
+	quoted  = regexp.MustCompile(`(?m)^(> ?)+`) // mandoc's indentation
+)
 
 func sentencesOf(path string) ([]string, error) {
 	switch {
@@ -97,7 +100,13 @@ func sentencesOf(path string) ([]string, error) {
 		text, err := os.ReadFile(path)
 		return prose.Markdown(string(text)), err
 	case strings.HasPrefix(path, "man/"):
-		text, err := exec.Command("mandoc", "-T", "markdown", path).Output()
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command("mandoc", "-T", "markdown")
+		cmd.Stdin = bytes.NewReader(literal.ReplaceAll(source, nil))
+		text, err := cmd.Output()
 		return prose.Markdown(quoted.ReplaceAllString(string(text), "")), err
 	case strings.HasSuffix(path, ".go"):
 		source, err := os.ReadFile(path)
