@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // sumOf is the sum of a text as Erlang writes it.
@@ -391,4 +393,48 @@ func TestManyUploads(t *testing.T) {
 			t.Errorf("%s holds %q, %v", name, got, err)
 		}
 	}
+}
+
+var putMiB = flag.Int("put", 64, "MiB of the file that TestPutLarge puts; doc/fleet.md has the figures of 1024")
+
+// TestPutLarge: a large file needs no more memory than a small one, in the child and in the process that
+// writes, however many chunks are under way; programs are started meanwhile.
+func TestPutLarge(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := newErluv(t, n)
+	file := filepath.Join(shelf(t, 0o777), "file")
+	s := e.session(t)
+	child := e.roles(t).child
+	before := peak(t, child)
+	begin := time.Now()
+	s.expect(t, "ok", `
+		U = e2e:upload(E, Path, #{}),
+		Self = self(),
+		Runner = spawn_link(fun() -> (fun Run(N) ->
+			{ok, _} = e2e:call(E, {run, ["/bin/true"], #{}}),
+			receive stop -> Self ! {ran, N} after 0 -> Run(N + 1) end
+		end)(1) end),
+		Chunk = binary:copy(<<"0123456789abcdef">>, 65536),
+		Send = fun(I) -> gen_server:send_request(U, {chunk, I * 1048576, Chunk}) end,
+		Take = fun(Request) -> {reply, ok} = gen_server:receive_response(Request, 60000) end,
+		(fun Put(I, [First | Rest]) when I < MiB -> Take(First), Put(I + 1, Rest ++ [Send(I)]);
+			 Put(_, Rest) -> lists:foreach(Take, Rest)
+		end)(2, [Send(0), Send(1)])`, bind{"Path": file, "MiB": *putMiB})
+	writer := 0
+	fmt.Sscan(s.eval(t, `maps:get(os_pid, e2e:call(U, info))`), &writer)
+	written, inChild := peak(t, writer), peak(t, child)-before
+	sent := time.Since(begin)
+	s.expect(t, fmt.Sprintf("{ok,%d,true}", *putMiB<<20), `
+		{ok, #{size := Size}} = e2e:call(U, {commit, none}),
+		Runner ! stop,
+		{ok, Size, receive {ran, N} -> N > 1 after 60000 -> none end}`)
+	if st, err := os.Stat(file); err != nil || st.Size() != int64(*putMiB)<<20 {
+		t.Errorf("%v, %v", st, err)
+	}
+	// Two chunks, each once as a frame and once as what waits for the pipe, and garbage of as much.
+	if inChild > 32<<20 || written > 32<<20 {
+		t.Errorf("%d MiB need %d kB more of the child, and %d kB of the process that writes", *putMiB, inChild>>10, written>>10)
+	}
+	t.Logf("%d MiB: sent in %.1f s, on disk after %.1f s; %d kB more in the child, %d kB in the process that writes",
+		*putMiB, sent.Seconds(), time.Since(begin).Seconds(), inChild>>10, written>>10)
 }
