@@ -182,6 +182,37 @@ defmodule Erluv.Fleet do
   def set_status(node, status), do: :erluv_fleet.set_status(node, status)
 
   @doc """
+  Puts a file on a host, as `Erluv.Host.put_file/4`: it is read on this node, whichever control node is
+  connected with the host.
+
+      iex> [%{node: node}] = Erluv.Fleet.nodes()
+      iex> {:ok, %{size: 5}} = Erluv.Fleet.put_file(node, "hello", "/tmp/erluv-example")
+      iex> {:ok, tool} = Erluv.Fleet.put_file(node, {:file, "/bin/echo"}, :memory)
+      iex> {:ok, %{stdout: "hi"}} = Erluv.Fleet.run(node, [{:memory, tool}, "-n", "hi"])
+      iex> :erluv.stop(tool)
+      :ok
+  """
+  @spec put_file(node(), :erluv.source(), String.t() | :memory, :erluv.put_options()) ::
+          {:ok, %{size: non_neg_integer(), sha256: binary()}} | {:ok, pid()} | {:error, term()}
+  def put_file(node, source, path, options \\ []),
+    do: :erluv_fleet.put_file(node, source, path, options)
+
+  @doc """
+  Puts a file on all hosts of which the filter holds, on eight at once, and returns what `put_file/4`
+  has for each. A host that fails stops no other.
+
+      iex> [{node, {:ok, %{size: 5}}}] =
+      ...>   Erluv.Fleet.put_file_all(%{meta: %{group: "g1"}}, "hello", "/tmp/erluv-example")
+      iex> [{^node, {:error, :eisdir}}] = Erluv.Fleet.put_file_all(%{}, "", "/tmp")
+      iex> :ok
+      :ok
+  """
+  @spec put_file_all(filter(), :erluv.source(), String.t() | :memory, :erluv.put_options()) ::
+          [{node(), {:ok, map() | pid()} | {:error, term()}}]
+  def put_file_all(filter, source, path, options \\ []),
+    do: :erluv_fleet.put_file_all(filter, source, path, options)
+
+  @doc """
   Sends a request of erluv-protocol(7) to all hosts of which the filter holds, at once.
 
       iex> [{_node, answer}] = Erluv.Fleet.call_all(%{meta: %{group: "g1"}}, {:status, :get})

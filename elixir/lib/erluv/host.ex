@@ -93,4 +93,24 @@ defmodule Erluv.Host do
   """
   @spec classes(server()) :: [map()] | {:error, term()}
   def classes(server \\ :erluv), do: :erluv.classes(server)
+
+  @doc """
+  Puts a file on the host, and returns when all of it is there, on the disk: data, or `{:file, name}` of
+  this node. The options are `:mode`, `:mkdir`, `:user` and `:size`.
+
+  With `:memory` in the place of a path it is a program that is kept in memory, and the answer the pid
+  by which a command names it, until the caller ends or calls `:erluv.stop/1` with it.
+
+      iex> {:ok, %{size: 5}} = Erluv.Host.put_file("hello", "/tmp/erluv-example", mode: 0o600)
+      iex> {:ok, tool} = Erluv.Host.put_file({:file, "/bin/echo"}, :memory, [])
+      iex> {:ok, %{stdout: "hi"}} = :erluv.run(:erluv, [{:memory, tool}, "-n", "hi"])
+      iex> :erluv.stop(tool)
+      :ok
+      iex> Erluv.Host.put_file("", "/no/such/directory/file", mkdir: false)
+      {:error, :enoent}
+  """
+  @spec put_file(server(), :erluv.source(), String.t() | :memory, :erluv.put_options()) ::
+          {:ok, %{size: non_neg_integer(), sha256: binary()}} | {:ok, pid()} | {:error, term()}
+  def put_file(server \\ :erluv, source, path, options),
+    do: :erluv.put_file(server, source, path, options)
 end
