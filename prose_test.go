@@ -28,6 +28,7 @@ var plain = []string{
 	"doc/from-muontrap.md",
 	"doc/from-ports.md",
 	"doc/journal.md",
+	"doc/operating.md",
 	"doc/reliability.md",
 	"doc/security.md",
 	"doc/tutorial.md",

@@ -140,6 +140,9 @@ func TestOperator(t *testing.T) {
 			}
 		}
 	}
+	if out, _, _ := command(t, "__complete", "stop", "--control", socket, ""); !strings.HasPrefix(out, "web\n:") {
+		t.Errorf("a shell completes a program by %q", out)
+	}
 	table := done(t, socket, "ps")
 	for _, want := range []string{
 		`^PROGRAM +STATE +USER +PID +SINCE +RESTARTS +CPU +MEMORY +COMMAND\n`,
