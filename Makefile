@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench bench-go build test check check-lint check-unit check-e2e lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo deps clean FORCE
+.PHONY: bench bench-go build test check check-lint check-unit check-e2e lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo demo-fleet deps clean FORCE
 .PHONY: install uninstall deb tutorial fresh
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
@@ -226,6 +226,15 @@ demo:
 	@echo "demo: building erluv"
 	@$(MAKE) --no-print-directory build
 	@test/demo/run
+
+# Three control nodes and ten hosts in network namespaces, as root: half a minute.
+demo-fleet:
+	@[ "$$(id -u)" -eq 0 ] || { echo "demo-fleet: run it as root: it makes network namespaces and cables between them" >&2; exit 1; }
+	@test/deps demo-fleet
+	@echo "demo-fleet: building erluv"
+	@$(MAKE) --no-print-directory build
+	@go build -o build/demo-fleet ./test/demo/fleet
+	@exec build/demo-fleet
 
 deps:
 	@test/deps

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -144,5 +145,27 @@ func TestChildOfAHostDies(t *testing.T) {
 	h.counted(t, 0)
 	for _, s := range h.at {
 		s.expect(t, "none", "e2e_fleet:none(E)")
+	}
+}
+
+// make demo-fleet, with fewer hosts and programs.
+func TestDemoFleet(t *testing.T) {
+	code, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "run", "./test/demo/fleet", "-erluv", executable, "-library", code, "-control", "2", "-hosts", "3", "-programs", "12")
+	cmd.Dir = ".."
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, said := range []string{
+		"2 control nodes, 3 hosts", "control1 is killed: it has 2 hosts", "host03 is at control2 after", "host01 is killed: it has",
+		"{error,{unreachable,'host01@", "host03 is drained", "{error,{node_not_ready,stopped}}", "host02     ready      control2     12\n", "12 programs run",
+	} {
+		if !strings.Contains(string(out), said) {
+			t.Errorf("it does not say %q:\n%s", said, out)
+		}
 	}
 }
