@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -216,6 +217,45 @@ func TestExecHoldsTheProgram(t *testing.T) {
 	if n != size-taken || err != nil {
 		t.Errorf("%d more bytes, %v", n, err)
 	}
+}
+
+// A program that reads nothing holds what writes to the command.
+func TestExecHoldsTheInput(t *testing.T) {
+	_, _, socket := operated(t)
+	cmd := piped(t, socket, "sleep", "1000")
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 4 << 20
+	var taken atomic.Int64
+	ended := make(chan struct{})
+	go func() { // ends with the command
+		defer close(ended)
+		for {
+			n, err := in.Write(make([]byte, 4096))
+			taken.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	}()
+	last, same := int64(-1), 0
+	if !until(startTime, func() bool {
+		now := taken.Load()
+		if same++; now != last {
+			last, same = now, 0
+		}
+		return now > 0 && same == 100
+	}) || last > most {
+		t.Errorf("%d bytes are taken that the program does not read", last)
+	}
+	kill(t, cmd.Process.Pid, syscall.SIGTERM)
+	_ = cmd.Wait()
+	<-ended
 }
 
 // With a terminal: what is typed goes to the program, the size too, and the terminal is restored however
