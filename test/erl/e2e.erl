@@ -71,9 +71,11 @@ put(E, Path, Data, Opts) ->
         Error -> Error
     end.
 
-put_on(Upload, Offset, <<Chunk:1000/binary, Data/binary>>) ->
+%% Bytes are not matched: OTP 29 does not load what OTP 25 makes of that.
+put_on(Upload, Offset, Data) when byte_size(Data) >= 1000 ->
+    {Chunk, Rest} = split_binary(Data, 1000),
     case call(Upload, {chunk, Offset, Chunk}) of
-        ok -> put_on(Upload, Offset + 1000, Data);
+        ok -> put_on(Upload, Offset + 1000, Rest);
         Error -> Error
     end;
 put_on(Upload, Offset, Data) ->
