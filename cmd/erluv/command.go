@@ -33,15 +33,17 @@ type command struct {
 // main runs the command line and returns the exit status.
 func (c *command) main(args []string) int {
 	root, err := c.root()
+	path := "erluv" // of the command, as it is typed
 	if err == nil {
 		root.SetArgs(args)
 		var cmd *cobra.Command
 		cmd, err = root.ExecuteC()
+		path = cmd.CommandPath()
 		if cmd.Name() == "exec" {
 			err = ofExec(err)
 		}
 	}
-	return status(err, c.stderr) // c.stderr: as run has left it
+	return status(err, path, c.stderr) // c.stderr: as run has left it
 }
 
 // root is the command line.

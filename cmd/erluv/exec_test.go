@@ -85,7 +85,7 @@ func TestTTY(t *testing.T) {
 // statusOf is the exit status that an error has.
 func statusOf(err error) int {
 	var b strings.Builder
-	return status(ofExec(err), &b)
+	return status(ofExec(err), "erluv exec", &b)
 }
 
 func TestEnded(t *testing.T) {

@@ -64,9 +64,9 @@ type statusError struct {
 
 func (e statusError) Unwrap() error { return e.error }
 
-// status reports an error, one line for each problem, and returns the exit
+// status reports an error of a command, one line for each problem, and returns the exit
 // status.
-func status(err error, stderr io.Writer) int {
+func status(err error, command string, stderr io.Writer) int {
 	var usage usageError
 	var invalid *config.Error
 	var silent silentError
@@ -80,7 +80,7 @@ func status(err error, stderr io.Writer) int {
 		complain(stderr, err.Error())
 		return own.status
 	case errors.As(err, &usage):
-		complain(stderr, err.Error()+"; see erluv --help")
+		complain(stderr, err.Error()+"; see "+command+" --help")
 		return statusUsage
 	case errors.As(err, &invalid):
 		complain(stderr, invalid.Problems...)

@@ -45,7 +45,7 @@ func (o *operator) add(cmd *cobra.Command, formats bool) *cobra.Command {
 	set.VarP(&choice{&o.name, "name", nil}, "name", "", "the erluv with this name, if several run here")
 	set.VarP(&choice{&o.socket, "path", nil}, "control", "", "the erluv with this control socket")
 	set.VarP(&choice{&o.at, "name@host", nil}, "at", "", "the erluv that is this node, which listens")
-	set.Var(o.value(config.FileKey, config.FileKey, "file"), config.FileKey, "configuration file with how to connect to --at, or none")
+	set.Var(o.value(config.FileKey, config.FileKey, "file"), config.FileKey, "configuration file with control, and with how to connect to --at; or none")
 	set.Var(o.value("cookie_file", "cookie-file", "file"), "cookie-file", "file with the cookie of --at")
 	set.StringVar(&o.handover, handoverFlag, "", "")
 	set.Lookup(handoverFlag).Hidden = true
@@ -73,6 +73,12 @@ func (o *operator) prepare(cmd *cobra.Command, args []string) error {
 	}
 	if len(given) > 1 {
 		return usageError{fmt.Errorf("%s exclude each other", strings.Join(given, " and "))}
+	}
+	switch o.socket {
+	case "on": // as the setting: where it is by itself
+		o.socket = ""
+	case "off":
+		return usageError{errors.New("--control takes the path of a socket, or on")}
 	}
 	target := o.at + o.node
 	if target == "" {
@@ -125,6 +131,10 @@ func (o *operator) path() (string, error) {
 	}
 	if o.name != "" {
 		return control.PathOf(dir, o.name), nil
+	}
+	// What is wrong with the configuration is no reason not to look.
+	if cfg, _, err := config.Load(config.Sources{Args: o.given, Environ: os.Environ(), Machine: o.machine}); err == nil && cfg.Control.Path != "" {
+		return cfg.Control.Path, nil
 	}
 	names, err := control.Living(dir)
 	switch {
