@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"erluv/label"
+
+	"erluv/control"
 )
 
 // The functions here take one value apart. Their errors say what it is not, in
@@ -39,6 +41,8 @@ func checkNode(v string) error {
 		return errors.New("has no legal name before the @")
 	case checkHost(host) != nil:
 		return errors.New("has no legal host after the @")
+	case host == control.Host:
+		return errors.New("has a host that is the control socket's alone")
 	case len(v) > maxAtom:
 		return errTooLong
 	}

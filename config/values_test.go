@@ -10,7 +10,7 @@ import (
 func TestImpossibleValues(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for key, values := range map[string][]string{
-		"node":                {"", "app", "@host", "app@", "app@a@b", "a b@host", "app@ho st", "äpp@host", "app@h/x", "a@" + long},
+		"node":                {"", "app", "@host", "app@", "app@a@b", "a b@host", "app@ho st", "äpp@host", "app@h/x", "app@control", "a@" + long},
 		"nodes":               {"", "app", "a@h,", "a@h,,b@h", "a@h,b", "a@h, a@h", "a@h b@h@h"},
 		"serve":               {"", "both"},
 		"discover":            {"", "x", "dns:", "srv:a b", "file:relative", "ldap:x"},

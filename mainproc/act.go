@@ -187,6 +187,7 @@ func (g *guard) close(l *line) {
 		if g.team.roles != nil {
 			g.team.roles.TakeBack(l.link)
 		}
+		l.lost = l.link.Peer.Name
 		l.link.Close()
 		l.link = nil
 	}

@@ -141,6 +141,7 @@ type line struct {
 	cancel  context.CancelFunc // an attempt to connect
 	running int                // goroutines that have yet to report: connect, hand, keeper
 	refused error              // why there is no connection; nil: it was not lost or refused yet
+	lost    string             // the node of the connection that has just been closed
 	due     time.Time
 	noted   link.State
 }
@@ -439,6 +440,15 @@ func (g *guard) tellAwaited() {
 	}
 }
 
+// whatWasLost is which of several nodes had the connection, for the log, once.
+func (l *line) whatWasLost() (attributes []any) {
+	if l.lost != "" && l.lost != l.target {
+		attributes = []any{"lost", l.lost}
+	}
+	l.lost = ""
+	return attributes
+}
+
 // note logs what people want to know of a new state, and tells the service manager.
 func (g *guard) note() {
 	for _, l := range g.lines {
@@ -455,7 +465,7 @@ func (g *guard) note() {
 			g.told.up("serving %s as %s", g.served(), l.link.Local.Name)
 		case link.Waiting:
 			l.refused = l.Err
-			g.log.Warn("trying again", "in", l.Delay.Round(time.Millisecond), "error", l.Err, "target", l.target)
+			g.log.Warn("trying again", append([]any{"in", l.Delay.Round(time.Millisecond), "error", l.Err, "target", l.target}, l.whatWasLost()...)...)
 			if served := g.served(); served != "" {
 				g.told.status("serving %s; trying again: %v", served, l.Err)
 			} else {
@@ -463,7 +473,7 @@ func (g *guard) note() {
 			}
 		case link.Ended:
 			if l.Err != nil && !g.linesEnded() { // otherwise it is the guard's own error
-				g.log.Error("not trying again", "error", l.Err, "target", l.target)
+				g.log.Error("not trying again", append([]any{"error", l.Err, "target", l.target}, l.whatWasLost()...)...)
 			}
 		}
 	}

@@ -36,7 +36,8 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 	seeks := cfg.Source != (discover.Source{})
 	life := link.Life{
 		Retry: cfg.Reconnect != config.ReconnectExit,
-		Meets: cfg.Listen.On(),
+		// Of several names two may be of one node.
+		Meets: cfg.Listen.On() || len(cfg.Targets) > 1,
 		// Of several nodes one that is not there yet is no reason to end.
 		Always: cfg.Reconnect == config.ReconnectAlways || seeks || cfg.Serve == config.ServeAll && len(cfg.Targets) > 1,
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
@@ -243,7 +244,8 @@ func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 	return nil, joined(refused)
 }
 
-// joined is all of these errors in one line. It is final only if each of them is.
+// joined is all of these errors in one line. It is final only if each of them is; and one of a node that
+// is connecting by itself goes before the others, as that is over soon.
 func joined(list []error) error {
 	switch len(list) {
 	case 0:
@@ -256,19 +258,22 @@ func joined(list []error) error {
 		texts[i] = err.Error()
 	}
 	all := errors.New(strings.Join(texts, "; "))
+	if i := slices.IndexFunc(list, link.IsMeeting); i >= 0 {
+		return as{all, list[i]}
+	}
 	if slices.ContainsFunc(list, func(err error) bool { return !link.IsFinal(err) }) {
 		return all
 	}
-	return final{all, list[0]}
+	return as{all, list[0]}
 }
 
-// final is an error with the status of another.
-type final struct {
+// as is an error with the status of another.
+type as struct {
 	error
-	as error
+	status error
 }
 
-func (f final) Unwrap() error { return f.as }
+func (a as) Unwrap() error { return a.status }
 
 // known asks once which nodes there are.
 func known(ctx context.Context, cfg *config.Config) (targets []discover.Target, err error) {

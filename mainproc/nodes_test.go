@@ -63,6 +63,11 @@ func TestChoice(t *testing.T) {
 	if err := connect("c", "e"); !link.IsFinal(err) || ExitStatus(err) != 3 {
 		t.Errorf("%v (final %v, status %d)", err, link.IsFinal(err), ExitStatus(err))
 	}
+	// One that is busy with us is asked again, whatever the others say.
+	down["e"] = &dist.Refused{Status: dist.StatusNotOK}
+	if err := connect("c", "e"); !link.IsMeeting(err) || link.IsFinal(err) {
+		t.Errorf("%v (final %v)", err, link.IsFinal(err))
+	}
 	// Of those that refuse it tells only when another one accepts.
 	if want := []string{"c: c is down", "c: c is down", "c: c is down"}; !slices.Equal(passed, want) {
 		t.Errorf("passed over: %q, want %q", passed, want)
@@ -235,6 +240,9 @@ func TestDial(t *testing.T) {
 				t.Errorf("%d links", len(g.lines))
 			}
 			for _, l := range g.lines {
+				if l.Meets != (len(tt.cfg.Targets) > 1) {
+					t.Errorf("%s: it may be met: %v", l.target, l.Meets)
+				}
 				if l.Always != tt.always || l.connect == nil || l.target == "" {
 					t.Errorf("a link to %q, always: %v", l.target, l.Always)
 				}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"erluv/config"
+	"erluv/control"
 	"erluv/discover"
 	"erluv/wire/dist"
 	"erluv/wire/epmd"
@@ -46,6 +47,9 @@ func NewDialer(id uint32, cfg *config.Config, self *Self, target discover.Target
 // Connect makes a connection. A random name that is taken is drawn again, until
 // one was accepted by any node, which is then kept.
 func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
+	if control.CheckName(d.target.Node) == nil { // to the guard it would be an operator
+		return nil, fmt.Errorf("cannot connect to %s: a name with @%s is for the control socket alone", d.target.Node, control.Host)
+	}
 	for draw := 1; ; draw++ {
 		name, settled := d.self.proposed()
 		l, err := d.try(ctx, name)
@@ -158,8 +162,9 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 // isTaken says whether a node of our name is connected already.
 func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
 
-// isMeeting says whether the node may be connecting by itself at this moment, or just has.
-func isMeeting(err error) bool { return isTaken(err) || hasStatus(err, dist.StatusNotOK) }
+// IsMeeting says whether the node may be connecting by itself at this moment, or just has; or is
+// still busy with another attempt of ours, by another of its names.
+func IsMeeting(err error) bool { return isTaken(err) || hasStatus(err, dist.StatusNotOK) }
 
 // IsFinal says whether the node will refuse every further attempt, until somebody
 // changes something: a name that is taken becomes free when the node has noticed

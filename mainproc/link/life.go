@@ -55,7 +55,7 @@ const (
 type Life struct {
 	Retry   bool                              // the configuration's reconnect
 	Always  bool                              // the same, before it has been up, too
-	Meets   bool                              // the node may connect by itself, and refuses ours then
+	Meets   bool                              // the node may have another connection with us, and refuses this one then
 	Passive bool                              // the node makes the connection, and erluv none in place of it
 	Jitter  func(time.Duration) time.Duration // random, 0 to its argument
 
@@ -264,7 +264,7 @@ func (l *Life) Gone(now time.Time) Do {
 	case l.replaced:
 		l.Meet()
 		return 0
-	case !l.Retry || !l.up && !l.Always && !(l.Meets && isMeeting(l.Err)) || IsFinal(l.Err):
+	case !l.Retry || !l.up && !l.Always && !(l.Meets && IsMeeting(l.Err)) || IsFinal(l.Err):
 		l.State = Ended
 		return 0
 	}

@@ -29,8 +29,9 @@ type Refused struct {
 func (e *Refused) Error() string {
 	switch e.Status {
 	case StatusAlive:
-		return fmt.Sprintf("%s refuses us: a node named %s is connected to it: choose another name, or end that node",
-			e.Peer, e.Local)
+		return fmt.Sprintf("%s refuses us: a node named %s is connected to it: choose another name, or end that node; "+
+			"if that is this erluv itself, %s is another name of a node that it serves, and one of the two is enough",
+			e.Peer, e.Local, e.Peer)
 	case StatusNotAllowed:
 		return fmt.Sprintf("%s refuses us: %s is not allowed: add it there with net_kernel:allow/1; "+
 			"if that was never called, the node's log says which capability is missing", e.Peer, e.Local)
