@@ -14,7 +14,7 @@ import (
 func (m *manager) dump() {
 	m.log.Always("how the child stands", "phase", m.phase.String(), "uptime", time.Since(m.since).Round(time.Second),
 		"workers", len(m.procs), "names", len(m.byName), "links_and_monitors", m.observed(), "held_bytes", m.held.bytes,
-		"unready_bytes", m.unready.bytes, "refused_frames", m.refused, "last_serial", m.serial())
+		"unready_bytes", m.unready.bytes, "uploads", m.uploads.open, "memory_bytes", m.uploads.memory.Bytes(), "refused_frames", m.refused, "last_serial", m.serial())
 	for i, name := range slices.Sorted(maps.Keys(m.clients)) {
 		if i == ipc.DumpMost {
 			break

@@ -50,6 +50,7 @@ func TestExecRefused(t *testing.T) {
 	command := etf.List{etf.Binary("true")}
 	for _, request := range []etf.Term{
 		execOf("true"), etf.Tuple{reqSpawn, command, etf.Map{}}, etf.Tuple{reqRun, command, etf.Map{}},
+		etf.Tuple{reqPut, etf.Binary("/tmp/x"), etf.Map{}},
 	} {
 		same(t, op.call(request), no)
 	}

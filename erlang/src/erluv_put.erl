@@ -131,6 +131,8 @@ chunk(Upload, Offset, Data) ->
     case erluv_call:call(Upload, {chunk, Offset, Data}) of
         {error, eagain} ->
             receive after ?AGAIN -> chunk(Upload, Offset, Data) end;
+        {error, noconnection} ->
+            {error, nodedown}; % whatever has become of the chunk, nothing was put
         Answer ->
             Answer
     end.

@@ -176,7 +176,7 @@ t_reader_ends() ->
     Other = spawn(fun() -> Self ! {self(), erluv_fleet:put_file(A, {file, "/dev/zero"}, filename:join(Dir, "file"), #{})} end),
     until(fun() -> Uploads() =/= [] end),
     A = end_host({A, Port}),
-    ?assertEqual({error, {lost, A}}, next(Other)),
+    ?assertEqual({error, {unreachable, A}}, next(Other)), % nothing was put
     peer:stop(Peer).
 
 t_wrong_arguments() ->
