@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/peer"
 	"erluv/loop"
 	"erluv/stat"
@@ -41,7 +42,7 @@ func (m *manager) lose(p proc, observers *peer.Observers) bool {
 	a := &absence{owner: e.owner, since: now, until: now.Add(after)}
 	a.timer = m.loop.After(after, func() {
 		m.log.Info("a worker is ended: nobody has taken it over since its owner's node is gone", "worker", process(e.pid), "after", after)
-		m.end(p, gen.Noconnection)
+		m.end(p, gen.Noconnection, history.Node)
 	})
 	e.detached.absence = a
 	return true

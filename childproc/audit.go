@@ -10,7 +10,7 @@ import (
 )
 
 // looks are the requests and calls that change nothing.
-var looks = []etf.Atom{"info", "workers", "classes", "figures", "is_auth", "get_state", "get_status"}
+var looks = []etf.Atom{"info", "workers", "classes", "figures", "is_auth", "get_state", "get_status", "log"}
 
 // may says whether an operator may do something. One that needs few rights says so by its name,
 // when it shakes hands: what has the connection afterwards, and may be broken into, has no more.

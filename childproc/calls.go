@@ -3,6 +3,7 @@ package childproc
 import (
 	"errors"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/childproc/peer"
@@ -68,7 +69,7 @@ func (m *manager) stopCall(p proc, to caller, _ args) bool {
 	if w := m.keep(to, 0); w != nil {
 		e := p.self().ends()
 		e.stops = append(e.stops, w)
-		m.end(p, gen.Normal)
+		m.end(p, gen.Normal, to.client().stoppedBy(history.Stop))
 	}
 	return true
 }

@@ -51,6 +51,10 @@
 //	upload/       where an upload stands, and the memory of one that is no file
 //	terms.go      the terms that a worker's end is told with
 //	log.go        what is logged of all this
+//	ring/         the last output of programs
+//	logs.go       how that comes there, and who asks for it
+//	history/      the last ends of programs
+//	ends.go       why they have ended
 //	dump.go       how the child stands, at SIGQUIT
 //
 // There is one verb for each kind of end. Of a process of ours:

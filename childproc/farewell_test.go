@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/childproc/peer"
@@ -191,7 +192,7 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 	if len(pl.in) != calls {
 		t.Errorf("%d of %d were answered", len(pl.in), calls)
 	}
-	pl.m.end(pl.p, gen.Shutdown) // what is held now is for the start
+	pl.m.end(pl.p, gen.Shutdown, history.Stop) // what is held now is for the start
 	if want := pl.p.asked.held.bytes; pl.m.held.bytes != want {
 		t.Errorf("%d bytes are held instead of %d", pl.m.held.bytes, want)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/loop/watch"
 	"erluv/stat"
@@ -77,7 +78,7 @@ func (p *watcher) stop(m *manager, _ bool) {
 // lost: see proc.
 func (p *watcher) lost(m *manager, ends bool) {
 	if ends {
-		m.end(p, gen.Noconnection)
+		m.end(p, gen.Noconnection, history.Node)
 	}
 }
 

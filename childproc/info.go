@@ -105,16 +105,8 @@ func (p *program) brief(m *manager, longest int) etf.Map {
 }
 
 func (m *manager) program(p *program, longest int) stat.Program {
-	var cmd []string
-	for a := range strings.SplitSeq(p.cmd, "\x00") {
-		if longest <= 0 {
-			break
-		}
-		cmd = append(cmd, cutShort(a, longest))
-		longest -= len(a) + argumentCost
-	}
 	told := stat.Program{
-		Worker: process(p.pid), ID: m.ids.of[p], PID: p.w.PID(), Command: cmd, User: m.start.Allowed[p.user].User,
+		Worker: process(p.pid), ID: m.ids.of[p], PID: p.w.PID(), Command: arguments(p.cmd, longest), User: m.start.Allowed[p.user].User,
 		State: p.state(), Started: p.startedAt(), Restarts: p.restarts(),
 	}
 	if c := m.host.members[p]; c != nil {
@@ -124,6 +116,18 @@ func (m *manager) program(p *program, longest int) stat.Program {
 		told.Caller = process(p.owner)
 	}
 	return told
+}
+
+// arguments are those of a command that was shortened, or as many as there is room for.
+func arguments(cmd string, longest int) (list []string) {
+	for a := range strings.SplitSeq(cmd, "\x00") {
+		if longest <= 0 {
+			break
+		}
+		list = append(list, cutShort(a, longest))
+		longest -= len(a) + argumentCost
+	}
+	return list
 }
 
 // startedAt is when the process was started; zero: it was not.

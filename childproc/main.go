@@ -11,6 +11,7 @@ import (
 
 	"erluv/wire/gen"
 
+	"erluv/childproc/history"
 	"erluv/childproc/peer"
 	"erluv/ipc"
 	"erluv/ipc/journal"
@@ -111,10 +112,14 @@ func begin(up *ipc.Conn) (*child, error) {
 func (g *given) readHost() error {
 	buf := make([]byte, ipc.MaxPacket)
 	n, fds, err := g.up.Recv(buf, startTimeout)
-	ipc.CloseAll(fds)
 	if err != nil {
+		ipc.CloseAll(fds)
 		return fmt.Errorf("main does not say what this host offers: %w", err)
 	}
+	if g.history = -1; len(fds) == 1 {
+		g.history, fds = fds[0], nil
+	}
+	ipc.CloseAll(fds)
 	msg, err := ipc.Decode(buf[:n])
 	host, ok := msg.(ipc.Host)
 	if err == nil && !ok {
@@ -170,6 +175,7 @@ func connectionOf(link ipc.Link, fds []int) (peer.Given, error) {
 type given struct {
 	start       ipc.Start
 	host        ipc.Host
+	history     int       // memory of the ends of programs; -1: none
 	up, spawner *ipc.Conn // the ends of its conversations
 	log         *ipc.Logger
 	first       peer.Given
@@ -260,6 +266,7 @@ func build(g given) (*child, error) {
 	}
 	c := &child{up: g.up, loop: l}
 	m := newManager(l, g.start, g.first.Link, c)
+	m.history = history.New(int(g.start.History), g.history)
 	c.m = m
 	if m.host, err = newHost(g.host, len(m.start.Allowed)); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/childproc/output"
 	"erluv/childproc/peer"
@@ -80,6 +81,9 @@ type manager struct {
 	lastKept   *keptReason // a reason that others may end for as well
 	collected  collected
 	uploads    uploads
+	history    *history.History
+	counting   counting
+	logs       logs
 	unready    unready
 	refused    uint64 // frames that were not understood
 	totals     totals
@@ -108,6 +112,8 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 		turns:       output.NewTurns(),
 		others:      make(map[int]*workers.Starter),
 		otherPIDs:   make(map[int]uint32),
+		history:     history.New(0, -1),
+		logs:        newLogs(int(start.LogRing), int(start.LogRingTotal)),
 	}
 	for _, e := range start.Environ {
 		if name, value, ok := strings.Cut(e, "="); ok {
@@ -210,6 +216,7 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, by etf.Atom) {
 		return
 	}
 	p.take(o)
+	m.logs.keep(p, o.Keep)
 	m.host.joins(p, class)
 	m.ids.give(p, o.ID)
 	if run {
@@ -298,7 +305,7 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	m.turn(heLeave, func() {})
 	m.event(etf.Tuple{etf.Atom("stopping"), m.exitReason})
 	for _, p := range m.all() {
-		m.end(p, m.exitReason)
+		m.end(p, m.exitReason, history.Stopping)
 	}
 	m.endIfEmpty()
 }

@@ -3,8 +3,10 @@ package childproc
 import (
 	"math"
 
+	"erluv/childproc/history"
 	"erluv/childproc/output"
 	"erluv/childproc/peer"
+	"erluv/childproc/ring"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 	"erluv/workers"
@@ -29,6 +31,10 @@ func (m *manager) Room(w *workers.Worker, s workers.Stream) workers.Space {
 func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, n int) {
 	p := w.Tag.(*program)
 	m.turns.Took(n)
+	var kept *ring.Ring
+	if len(m.logs.of) > 0 {
+		kept = m.logs.put(p, s, room.Bytes[:n])
+	}
 	if p.awaitsReady() {
 		defer m.unready.count(p, s)()
 	}
@@ -39,6 +45,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, 
 	case p.run.took(s, n):
 		w.Kill()
 	}
+	m.tellFollowers(kept)
 }
 
 // Ended: a stream has ended.
@@ -51,7 +58,11 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 }
 
 // Drains: what is left of a worker that was told to end waits for no receiver.
-func (m *manager) Drains(w *workers.Worker) { w.Tag.(*program).hold() }
+func (m *manager) Drains(w *workers.Worker) {
+	p := w.Tag.(*program)
+	m.noteUse(p)
+	p.hold()
+}
 
 // hold has the streams read or not: those of a run unless it waits for space.
 func (p *program) hold() {
@@ -137,6 +148,14 @@ func (p *program) Piece() int {
 	return math.MaxInt
 }
 
+// Ahead: see output.Host.
+func (p *program) Ahead() int {
+	if r := p.client.m.logs.of[p]; r != nil {
+		return min(ahead, r.State().Size)
+	}
+	return 0
+}
+
 // Saw: see output.Host.
 func (p *program) Saw(s workers.Stream, data []byte) { p.sawOutput(p.client.m, s, data) }
 
@@ -147,7 +166,7 @@ func (p *program) Served() { p.client.m.unready.delivered(p) }
 func (p *program) Tell(to etf.Pid, what etf.Term) { p.client.m.tell(to, p, what) }
 
 // Malformed: see output.Host.
-func (p *program) Malformed() { p.client.m.end(p, gen.Encode(etf.Atom("emsgsize"))) }
+func (p *program) Malformed() { p.client.m.end(p, gen.Encode(etf.Atom("emsgsize")), history.Output) }
 
 // GoOn: see output.Host.
 func (p *program) GoOn(s workers.Stream) { p.goOn(p.client.m, s) }

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"erluv/childproc/history"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 
@@ -52,7 +53,7 @@ func (m *manager) portMessage(c *client, p proc, sender etf.Pid, payload etf.Raw
 
 func (m *manager) closePort(p proc, _ etf.Pid, _ args) bool {
 	p.self().ends().closed = true
-	m.end(p, gen.Normal)
+	m.end(p, gen.Normal, history.Stop)
 	return true
 }
 

@@ -3,6 +3,7 @@ package childproc
 import (
 	"slices"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
@@ -68,11 +69,13 @@ type asked struct {
 // ending is what is known of the end of a worker, or of its program.
 type ending struct {
 	exit    workers.Exit
-	reason  etf.Raw     // given from outside; nil: how the program ends
-	kept    *keptReason // where the reason is counted; nil: nowhere
-	failing etf.Raw     // why we have stopped the program: it took too long, for one; nil
-	stops   []*waiting  // calls that wait for the end
-	closed  bool        // by the port protocol
+	reason  etf.Raw          // given from outside; nil: how the program ends
+	kept    *keptReason      // where the reason is counted; nil: nowhere
+	failing etf.Raw          // why we have stopped the program: it took too long, for one; nil
+	by      history.Cause    // why, when it was ended from outside; "": it was not
+	counted *workers.Counted // what the program has used; nil: that was not read
+	stops   []*waiting       // calls that wait for the end
+	closed  bool             // by the port protocol
 }
 
 // ends is the worker's ending, from now on.
@@ -257,19 +260,19 @@ func (m *manager) forget(p proc) {
 }
 
 // end ends a process gracefully. The first reason that is given is the one with which it
-// will end.
-func (m *manager) end(p proc, reason etf.Raw) {
+// will end, and its cause the one that is remembered.
+func (m *manager) end(p proc, reason etf.Raw, by history.Cause) {
 	if e := p.self().ends(); e.reason == nil {
 		e.kept = m.keepReason(reason)
-		e.reason = e.kept.reason
+		e.reason, e.by = e.kept.reason, by
 	}
 	p.stop(m, false)
 }
 
 // kill ends a process at once; nothing else can be its reason then.
-func (m *manager) kill(p proc) {
+func (m *manager) kill(p proc, by history.Cause) {
 	e := p.self().ends()
 	m.dropReason(e.kept)
-	e.reason, e.kept = gen.Killed, nil
+	e.reason, e.kept, e.by = gen.Killed, nil, by
 	p.stop(m, true)
 }

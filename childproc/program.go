@@ -3,6 +3,7 @@ package childproc
 import (
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/output"
 	"erluv/ipc"
 	"erluv/loop"
@@ -156,6 +157,7 @@ func (m *manager) Started(w *workers.Worker) {
 	m.slack.Happened()
 	m.totals.started++
 	m.logStarted(p)
+	m.noteRun(p)
 	p.awaitReady(m)
 	var what etf.Term
 	if n := p.restarts(); n > 0 {
@@ -211,6 +213,7 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	m.logEnded(p, e)
 	m.countEnd(p, e)
 	p.ends().exit = e
+	m.noteEnd(p, e)
 	if p.ready != nil {
 		p.readyAtEnd(m)
 	}
@@ -231,6 +234,7 @@ func (p *program) release(m *manager) {
 	}
 	m.host.leaves(p)
 	m.ids.forget(p)
+	m.closeLog(p)
 	p.out.EndReaders(p)
 	m.unready.forget(p)
 	p.out.LeaveFlows()
@@ -266,7 +270,7 @@ func (p *program) stop(m *manager, now bool) {
 func (p *program) lost(m *manager, ends bool) {
 	if ends {
 		p.w.StopWithin(afterLoss)
-		m.end(p, gen.Noconnection)
+		m.end(p, gen.Noconnection, history.Node)
 	}
 	p.goOn(m)
 }

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"erluv/childproc/history"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -34,5 +35,5 @@ func (p *program) proxyFailed(m *manager, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)
 	p.step(m, evUnpaired, nil)
-	m.kill(p)
+	m.kill(p, history.Proxy)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/childproc/upload"
 	"erluv/ipc"
@@ -284,7 +285,7 @@ func (p *incoming) stop(m *manager, now bool) {
 // lost: see proc.
 func (p *incoming) lost(m *manager, ends bool) {
 	if ends {
-		m.end(p, gen.Noconnection)
+		m.end(p, gen.Noconnection, history.Node)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/loop"
 	"erluv/stat"
@@ -205,7 +206,7 @@ func (p *program) readyAtEnd(m *manager) {
 func (p *program) notReady(m *manager, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.life.unheard() {
-		m.end(p, reason)
+		m.end(p, reason, history.NotReady)
 		return
 	}
 	p.ready.endReady()

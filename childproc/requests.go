@@ -25,6 +25,7 @@ var requests = table[func(m *manager, to caller, a args) bool]{
 	{"status", 2, always, (*manager).setStatusRequest, "{status, set, ready | standby | stopped}"},
 	{"drain", 1, always, (*manager).drainRequest, "{drain, Deadline}"},
 	{"meta", 1, always, (*manager).metaRequest, "{meta, get} , {meta, {update, Text}} , {meta, {remove, Name}}"},
+	{"log", 2, always, (*manager).logRequest, "{log, W, Opts}"},
 	{"classes", inTuple, always, (*manager).classesRequest, "{classes}"},
 	{"stop", 1, always | unbuilt, (*manager).stopRequest, "{stop, Reason}"},
 }
@@ -121,6 +122,10 @@ func (m *manager) infoRequest(to caller, _ args) bool {
 }
 
 func (m *manager) infoKeyRequest(to caller, a args) bool {
+	if a.list[0] == etf.Atom("history") {
+		to.reply(m.historyTerm())
+		return true
+	}
 	to.reply(m.infoOf(m.targetOf(to), a.list[0]))
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/order"
 	"erluv/loop"
 	"erluv/wire/etf"
@@ -88,6 +89,7 @@ func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) 
 	now := m.loop.Now()
 	if delay, ok = r.next(now, now-r.begun, jitter); !ok {
 		p.ends().reason = reasonIntensity
+		m.history.Amend(p.pid.ID, p.pid.Serial, history.Intensity)
 	}
 	return delay, ok
 }

@@ -1,6 +1,7 @@
 package childproc
 
 import (
+	"erluv/childproc/history"
 	"erluv/childproc/peer"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -44,7 +45,7 @@ func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 	}
 	p := m.find(to)
 	if e := p.self(); !gen.IsAtom(reason, gen.Normal) && !(e.detached != nil && from == e.owner) {
-		m.end(p, reason)
+		m.end(p, reason, history.ExitSignal)
 	}
 }
 
@@ -55,9 +56,9 @@ func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 	switch {
 	case p == nil:
 	case gen.IsAtom(reason, gen.Kill):
-		m.kill(p)
+		m.kill(p, history.ExitSignal)
 	case !gen.IsAtom(reason, gen.Normal):
-		m.end(p, reason)
+		m.end(p, reason, history.ExitSignal)
 	}
 }
 
@@ -74,7 +75,7 @@ func (m *manager) ownerDown(c *client, owner, to etf.Pid, reason etf.Raw) {
 	}
 	c.OwnerGone(e.pid, owner, e.ownerRef)
 	e.ownerRef = 0
-	m.end(p, reason)
+	m.end(p, reason, history.Owner)
 }
 
 // monitored: a process of a node monitors one of ours, by pid or by name.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"erluv/childproc/history"
 	"erluv/childproc/machine"
 	"erluv/childproc/order"
 	"erluv/ipc"
@@ -71,7 +72,7 @@ func (m *manager) turn(e hostEvent, done func()) bool {
 	}
 	if do&hdDrain != 0 {
 		for _, p := range m.all() {
-			m.end(p, drained)
+			m.end(p, drained, history.Drain)
 		}
 	}
 	if m.host.state == hoStopping && len(m.procs) == 0 {
@@ -157,7 +158,7 @@ func (m *manager) overdue(d *drain) {
 	}
 	d.timer = m.loop.After(killBound, func() { m.answerDrain(d) })
 	for _, p := range m.all() {
-		m.kill(p)
+		m.kill(p, history.Drain)
 	}
 }
 

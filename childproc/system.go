@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"erluv/childproc/history"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -37,7 +38,7 @@ func (m *manager) worker(p proc) subject {
 		}
 		return p.info(m)
 	}
-	return subject{pid, info, func(reason etf.Raw) { m.end(p, reason) }}
+	return subject{pid, info, func(reason etf.Raw) { m.end(p, reason, history.Stop) }}
 }
 
 // itself is the manager as one, by any of its names. The end of main, which guards the node, is

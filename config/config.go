@@ -58,6 +58,9 @@ type Config struct {
 	LostAfter    time.Duration // > 0
 	Controller   string        // registered name on the node
 	MaxWorkers   int           // 1 to 1,000,000
+	History      int           // 0 to 4,096
+	LogRing      int           // bytes, 4 KiB to 1 MiB
+	LogRingTotal int           // bytes, 0 to 1 TiB
 	Path         []string      // absolute directories, at least one
 	Contain      string        // "auto", "pidns", "cgroup" or "group"
 	Sandbox      string        // SandboxAuto, SandboxStrict or SandboxOff

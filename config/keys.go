@@ -290,6 +290,24 @@ var keys = []Key{
 		set: func(c *Config, v string) (err error) { c.MaxWorkers, err = parseInt(v, 1, 1_000_000); return err },
 	},
 	{
+		Name: "history", Form: "number", Default: "256", kind: number,
+		Meaning: "how many ends of programs are remembered",
+		Right:   "a number from 0 to 4096", Example: `256`,
+		set: func(c *Config, v string) (err error) { c.History, err = parseInt(v, 0, 4096); return err },
+	},
+	{
+		Name: "log_ring", Form: "bytes", Default: "65536", kind: number,
+		Meaning: "how much of a program's last output keep => true keeps",
+		Right:   "a number of bytes from 4096 to 1048576", Example: `65536`,
+		set: func(c *Config, v string) (err error) { c.LogRing, err = parseInt(v, 4096, 1<<20); return err },
+	},
+	{
+		Name: "log_ring_total", Form: "bytes", Default: "67108864", kind: number,
+		Meaning: "how much all programs with keep may have together",
+		Right:   "a number of bytes from 0 to 1099511627776", Example: `67108864`,
+		set: func(c *Config, v string) (err error) { c.LogRingTotal, err = parseInt(v, 0, 1<<40); return err },
+	},
+	{
 		Name: "path", Form: "dir:dir...", Default: defaultPath,
 		Meaning: "where programs without a slash are looked up",
 		Right:   "absolute directories with colons between them", Example: `"/usr/bin:/bin"`,

@@ -17,7 +17,9 @@ func read(k Kind, r *reader) Message {
 			Controller: r.str(), ErluvVersion: r.str(), CookieSource: r.str(),
 			User: r.str(), UID: r.u32(), GID: r.u32(), Allowed: readAllowedList(r), MainPID: r.u32(),
 			MaxWorkers: r.u32(), KillTimeoutMS: r.u32(), Contain: r.str(), Leaves: r.str(), Limits: readLimitDirs(r), Kept: r.str(), Sandbox: r.str(), SpawnerPID: r.u32(), LostAfterMS: r.u32(), Stays: r.bool(), Reports: r.bool(),
-			RemoteExec: r.bool(), Path: r.strs(), Environ: r.strs(),
+			RemoteExec: r.bool(), Path: r.strs(),
+			History: r.u32(), LogRing: r.u32(), LogRingTotal: r.u64(),
+			Environ: r.strs(),
 		}
 	case KindLink:
 		return Link{
@@ -140,6 +142,9 @@ func (m Start) write(w *writer) {
 	w.bool(m.Reports)
 	w.bool(m.RemoteExec)
 	w.strs(m.Path)
+	w.u32(m.History)
+	w.u32(m.LogRing)
+	w.u64(m.LogRingTotal)
 	w.strs(m.Environ)
 }
 

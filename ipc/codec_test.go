@@ -18,7 +18,7 @@ var every = []Message{
 	Start{
 		Controller: "erluv", ErluvVersion: "0.1.0", CookieSource: "~/.erlang.cookie",
 		User: "nobody", UID: 3, GID: 4, MainPID: 5, MaxWorkers: 6, KillTimeoutMS: 7,
-		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Kept: "owner", Sandbox: "strict seccomp", SpawnerPID: 8, LostAfterMS: 9, Stays: true, Reports: true, RemoteExec: true, Path: []string{"/bin"}, Environ: []string{"LANG=C"},
+		Contain: "group", Leaves: "/a", Limits: LimitDirs{"", "/b", ""}, Kept: "owner", Sandbox: "strict seccomp", SpawnerPID: 8, LostAfterMS: 9, Stays: true, Reports: true, RemoteExec: true, Path: []string{"/bin"}, History: 10, LogRing: 11, LogRingTotal: 12, Environ: []string{"LANG=C"},
 		Allowed: []Allowed{
 			{User: "nobody", UID: 3, Groups: []Group{{"nogroup", 4}}, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 			{User: "games", UID: 5, Groups: []Group{{"games", 60}, {"audio", 29}}, Home: "/usr/games", Shell: "/bin/sh"},

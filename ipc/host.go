@@ -3,7 +3,8 @@ package ipc
 import "fmt"
 
 // Host is what the child is told of the machine that it serves: what is offered here, and within
-// which bounds. It follows the Start.
+// which bounds. It follows the Start. A descriptor may come with it: the memory in which the
+// ends of programs outlive the child (package childproc/history).
 type Host struct {
 	Standing         Standing
 	Crashes          uint32   // of children before, since main has started
@@ -13,6 +14,13 @@ type Host struct {
 	Disks            []string // paths of the file systems whose space is told
 	Classes          []Class  // 255 at most
 }
+
+// HistorySlot is what each end of a program has of that memory, and each program that runs as far
+// as the next child is to know of it, in bytes.
+const HistorySlot = 512
+
+// HistorySize is how large the memory is for so many ends, and as many programs that run.
+func HistorySize(ends uint32) int64 { return 2 * int64(ends) * HistorySlot }
 
 // Class is a program that the host offers.
 type Class struct {

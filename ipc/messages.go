@@ -109,6 +109,9 @@ type Start struct {
 	Reports       bool     // the spawner reports exits and signals groups: pidfds cannot
 	RemoteExec    bool     // an operator may start programs
 	Path          []string // of the programs that one starts
+	History       uint32   // how many ends of programs are remembered
+	LogRing       uint32   // bytes of a program's last output that are kept where no number is asked for
+	LogRingTotal  uint64   // bytes of all of these
 	// Environ is what a program may inherit from main's environment, if it is
 	// asked for by name. Nothing of erluv's own is in it.
 	Environ []string

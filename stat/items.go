@@ -6,7 +6,7 @@ import (
 )
 
 // Item is a key and its value, which is a Word, string, []string, int64, bool, Process,
-// Tuple, float64, label.Labels, []Item (a map), []any (a list), Numbered, or nil: it is not known.
+// Tuple, Signalled, float64, label.Labels, []Item (a map), []any (a list), Numbered, or nil: it is not known.
 type Item struct {
 	Key   string
 	Value any

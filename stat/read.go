@@ -69,6 +69,9 @@ func read(t etf.Term) any {
 	case etf.Pid:
 		return Process{Node: string(t.Node), ID: t.ID, Serial: t.Serial, Creation: t.Creation}
 	case etf.Tuple:
+		if s, ok := readSignalled(t); ok {
+			return s
+		}
 		if len(t) == 2 {
 			word, isWord := t[0].(etf.Atom)
 			n, isInt := t[1].(int64)

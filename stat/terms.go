@@ -39,6 +39,8 @@ func term(v any) etf.Term {
 		return etf.Atom(fmt.Sprint(v))
 	case Process:
 		return v.Pid()
+	case Signalled:
+		return v.term()
 	case Tuple:
 		return etf.Tuple{etf.Atom(v.Word), v.N}
 	case []Item:

@@ -27,6 +27,9 @@ func object(b []byte, items []Item) []byte {
 	return append(b, '}')
 }
 
+// JSONValue is the value of an item.
+func JSONValue(v any) []byte { return value(nil, v) }
+
 func value(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -47,6 +50,8 @@ func value(b []byte, v any) []byte {
 		return quoted(b, v.String())
 	case Tuple:
 		return object(b, []Item{{string(v.Word), v.N}})
+	case Signalled:
+		return object(b, v.items())
 	case []Item:
 		return object(b, v)
 	case []string:
@@ -132,6 +137,8 @@ func plain(v any) string {
 		return strings.Join(shown, " ")
 	case Tuple:
 		return fmt.Sprintf("%s %d", v.Word, v.N)
+	case Signalled:
+		return strings.TrimSpace(fmt.Sprintf("signal %v %s", v.Signal, v.How))
 	}
 	return Printable(fmt.Sprint(v))
 }

@@ -45,7 +45,7 @@ func ClassOf(cmd etf.Term) (name string, args etf.Term, ok bool) {
 // classOptions are what a caller can say of a program of a class. What the program is, what it
 // may reach and as whom it runs, the class says: so a host with run = "classes" starts nothing else.
 var classOptions = []etf.Atom{
-	"owner", "link", "detached", "name", "id", "proxy", "stdin", "stdout", "stderr", "pty", "packet", "flow", "input", "max_output",
+	"owner", "link", "detached", "name", "id", "proxy", "stdin", "stdout", "stderr", "pty", "packet", "flow", "keep", "input", "max_output",
 	"kill_signal", "kill_timeout", "stop_sequence", "timeout", "idle_timeout",
 	"ready", "ready_timeout", "ready_reply", "watchdog", "restart", "max_restarts", "backoff",
 }

@@ -9,7 +9,7 @@
 //	values.go    values that several options have
 //	streams.go   stdin, stdout, stderr, fds, and the files that they may be
 //	receivers.go who is sent the output of a stream
-//	output.go    how output is cut into messages, and when it is sent
+//	output.go    how output is cut into messages, and when it is sent; keep.go: how much is kept
 //	pty.go       a terminal
 //	environ.go   the environment
 //	user.go      the user that a program runs as
@@ -91,6 +91,7 @@ type Order struct {
 	Outputs   []Output // stdout, stderr, and further ones by descriptor
 	Packet    Packet
 	Active    Active
+	Keep      int    // how much of the last output is kept, in bytes; KeepDefault; 0: nothing
 	Input     []byte // of a run; nil: none
 	MaxOutput int    // of a run
 	Restart   Restart
@@ -178,7 +179,7 @@ func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOpti
 	if out.Search != "" {
 		o.env.offer("PATH", out.Search)
 	}
-	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleImage, r.settleCaps} {
+	for _, settle := range []func() *BadOption{r.settleClass, r.settleReady, r.settleAllow, r.settleStop, r.settlePty, r.settleImage, r.settleKeep, r.settleCaps} {
 		if bad := settle(); bad != nil {
 			return nil, bad
 		}

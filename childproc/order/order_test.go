@@ -155,6 +155,8 @@ func TestTogether(t *testing.T) {
 		{pairs("pty", yes, "setsid", atom("false")), "setsid", "must be true with pty: a terminal is of a session", true},
 		{pairs("allow", list(atom("io_uring")), "sandbox", pairs("net", atom("none"))), "allow", "io_uring does what sandbox forbids: give one of the two", true},
 		{pairs("kill_signal", atom("sigint"), "stop_sequence", list(atom("close"))), "stop_sequence", "takes the place of kill_signal: give one of them", true},
+		{pairs("keep", yes, "stdout", tuple(atom("file"), bin("/x"))), "keep", "cannot be given with a file for stdout: that has the output", false},
+		{pairs("stderr", tuple(atom("file"), bin("/x")), "keep", yes), "keep", "cannot be given with a file for stderr", false},
 		{pairs("ready_timeout", int64(1)), "ready_timeout", "goes with the option ready", false},
 		{pairs("ready_reply", atom("call")), "ready_reply", "goes with the option ready", false},
 		{pairs("watchdog", int64(1)), "watchdog", "goes with the option ready", false},

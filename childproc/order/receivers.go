@@ -15,6 +15,8 @@ const MaxReceivers = 16
 type Output struct {
 	FD workers.Stream
 	To *Receivers // nil: the owner
+
+	Kept bool // it goes to no process, and is read for the log alone
 }
 
 // Receivers are the processes that are sent the output of a stream, when it is not the

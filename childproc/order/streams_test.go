@@ -139,7 +139,7 @@ func TestFDs(t *testing.T) {
 		{FD: 9, Input: true},
 		{FD: 255, StreamSpec: workers.StreamSpec{Kind: workers.Null}},
 	}
-	outputs := []Output{{FD: 1}, {FD: 2}, {FD: 3}, {4, &Receivers{true, []etf.Pid{friend}}}, {5, &Receivers{false, []etf.Pid{friend}}}}
+	outputs := []Output{{FD: 1}, {FD: 2}, {FD: 3}, {FD: 4, To: &Receivers{true, []etf.Pid{friend}}}, {FD: 5, To: &Receivers{false, []etf.Pid{friend}}}}
 	if diff := cmp.Diff(want, o.(*Order).Spec.Extra) + cmp.Diff(outputs, o.(*Order).Outputs); diff != "" {
 		t.Error(diff)
 	}

@@ -58,6 +58,7 @@ var Table = []Option{
 	{"pty", forBoth, "boolean() | #{rows, cols, reopen, Mode => Value}", "false", func(r *reading, v etf.Term) error { return toPty(&r.o.Spec.Terminal, v) }},
 	{"fds", forBoth, "#{N => What}", "#{}", func(r *reading, v etf.Term) error { return r.fds(v) }},
 	{"packet", ForSpawn, "raw | line | {line, Max} | lines | {lines, Max} | 1 | 2 | 4", "raw", func(r *reading, v etf.Term) error { return toPacket(&r.o.Packet, v) }},
+	{"keep", ForSpawn, "boolean() | Bytes", "false", func(r *reading, v etf.Term) error { return toKeep(&r.o.Keep, v) }},
 	{"flow", ForSpawn, "auto | {active, true | once | false | N}", "auto", func(r *reading, v etf.Term) error { return toFlow(&r.o.Active, v) }},
 
 	{"nice", forBoth, "-20..19", "that of erluv", func(r *reading, v etf.Term) error { return toNice(&r.o.Spec.Attributes, v) }},

@@ -186,6 +186,15 @@ var tested = map[string]struct {
 			{tuple(atom("lines"), int64(MaxLine+1)), "must be raw"},
 		},
 	},
+	"keep": {
+		order(func(o *Order) any { return o.Keep }),
+		[]given{{atom("true"), KeepDefault}, {atom("false"), 0}, {int64(4096), 4096}, {int64(1 << 20), 1 << 20}},
+		[]bad{
+			{int64(4095), "must be true, false or a number of bytes from 4096 to 1048576"},
+			{int64(1<<20 + 1), "must be true"},
+			{atom("all"), "must be true"},
+		},
+	},
 	"flow": {
 		order(func(o *Order) any { return o.Active }),
 		[]given{

@@ -35,6 +35,8 @@ type Host interface {
 	Share() (bytes int, unready bool)
 	// Piece is how much may be read at once, in bytes, for the sake of Saw.
 	Piece() int
+	// Ahead is how much of a stream is read while nobody reads it, in bytes.
+	Ahead() int
 	// Saw looks at what has been read.
 	Saw(s workers.Stream, data []byte)
 	// Served: something has been delivered, perhaps.
@@ -49,7 +51,7 @@ type Host interface {
 func Of(outs []order.Output, packet order.Packet, a order.Active) Output {
 	o := Output{streams: make([]Stream, len(outs)), Packet: Packet{packet}, mode: a.Mode, left: a.Count}
 	for i, out := range outs {
-		o.streams[i] = Stream{no: out.FD, to: out.To}
+		o.streams[i] = Stream{no: out.FD, to: out.To, kept: out.Kept}
 	}
 	return o
 }
@@ -82,18 +84,21 @@ func (o *Output) Delivered() bool {
 // a worker is presented nobody does.
 func (o *Output) Hold(h Host) {
 	share, unready := h.Share()
+	ahead := h.Ahead()
 	for i := range o.streams {
 		st := &o.streams[i]
 		wanted := o.mode != order.Passive || st.wanted()
 		switch {
-		case o.dropped:
+		case o.dropped || st.kept:
 			wanted = true
 		case unready && (h.Hidden() || !wanted):
 			wanted = st.remainder() < share // it may wait for the line, or to be able to write
 		case h.Hidden():
 			wanted = false
 		case o.mode != order.Passive:
-			wanted = wanted && !o.flowFull(h, st) && (!o.unowned(h, st) || st.wanted())
+			wanted = wanted && !o.flowFull(h, st) && (!o.unowned(h, st) || st.wanted() || st.remainder() < ahead)
+		case !wanted:
+			wanted = st.remainder() < ahead
 		}
 		if st.unserved() && st.busy.later != h.Home() && !o.dropped {
 			wanted = false // there is room with the worker's own node, which pauses nothing

@@ -105,7 +105,7 @@ func (o *Output) Readers(s workers.Stream) int {
 
 // Open says whether a stream is a pipe, or was one.
 func (o *Output) Open(h Host, s workers.Stream) bool {
-	return o.stream(s).ended || h.Worker().Open(s) || h.Worker().State() == workers.Starting
+	return !o.stream(s).kept && (o.stream(s).ended || h.Worker().Open(s) || h.Worker().State() == workers.Starting)
 }
 
 // PutBack gives back what the first reader of a stream, which is busy, has taken too much.

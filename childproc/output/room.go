@@ -70,6 +70,9 @@ func (o *Output) Room(h Host, t *Turns, s workers.Stream) workers.Space {
 		return t.Nowhere()
 	}
 	st := o.stream(s)
+	if st.kept {
+		return t.Nowhere()
+	}
 	if c := o.crowded(h, st); c != nil {
 		o.awaitRoom(h, st, c)
 		return workers.Space{}
@@ -96,10 +99,10 @@ func (o *Output) Room(h Host, t *Turns, s workers.Stream) workers.Space {
 
 // Took ends the message behind the n bytes that were read, or takes it back.
 func (o *Output) Took(h Host, s workers.Stream, room workers.Space, n int) {
-	if o.dropped {
+	st := o.stream(s)
+	if o.dropped || st.kept {
 		return
 	}
-	st := o.stream(s)
 	switch to := room.For.(type) {
 	case *Outlet:
 		if n == 0 {
@@ -132,7 +135,7 @@ func (o *Output) Took(h Host, s workers.Stream, room workers.Space, n int) {
 		}
 		data := room.Bytes[:n]
 		h.Saw(s, data)
-		if !o.nobody(h, st) || o.mode != order.True && o.mode != order.Auto {
+		if !o.nobody(h, st) || o.unowned(h, st) || o.mode != order.True && o.mode != order.Auto {
 			st.traffic().remainder.Add(data) // what nobody takes at once is copied
 			o.accepted(h, st)
 		}
@@ -147,7 +150,8 @@ func (o *Output) accepted(h Host, st *Stream) {
 
 // Ended: a stream has ended.
 func (o *Output) Ended(h Host, s workers.Stream) {
-	o.stream(s).ended = true
+	st := o.stream(s)
+	st.ended, st.told = true, st.kept
 	o.Serve(h, s)
 }
 

@@ -16,6 +16,7 @@ type Stream struct {
 	asked bool // somebody has read, so somebody may wait for the end
 	ended bool // the pipe has ended
 	told  bool // and it was told
+	kept  bool // it goes to nobody: it is read for the log alone
 }
 
 // traffic is what is going on in a stream. Most have been silent from the beginning.

@@ -80,6 +80,7 @@ func (c *command) root() (*cobra.Command, error) {
 		{&cobra.Command{Use: "version", Short: "print the version", Long: aboutVersion, DisableFlagsInUseLine: true, RunE: c.version}, none},
 		{c.ps(), nil},
 		{c.info(), nil},
+		{c.logs(), nil},
 		{c.signal(), nil},
 		{c.stop(), nil},
 		{c.status(), nil},

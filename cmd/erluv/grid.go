@@ -26,11 +26,15 @@ func widthOf(w io.Writer) int {
 	return int(size.Col)
 }
 
-// print prints a table of programs, the oldest of each host first.
+// print prints a table of programs, the oldest of each host first, and those that have ended behind
+// them, in the order that they have.
 func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width int) error {
-	table := [][]string{p.withHost([]string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "COMMAND"})}
+	table := [][]string{p.withHost([]string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "EXIT", "COMMAND"})}
 	for _, t := range list {
 		slices.SortStableFunc(t.value, func(a, b programRow) int {
+			if n := isEnd(a) - isEnd(b); n != 0 || isEnd(a) == 1 {
+				return n
+			}
 			return cmp.Or(cmp.Compare(orNever(a.Started), orNever(b.Started)), cmp.Compare(a.Worker, b.Worker))
 		})
 		for _, r := range t.value {
@@ -39,6 +43,14 @@ func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width 
 	}
 	_, err := io.WriteString(w, grid(table, width))
 	return err
+}
+
+// isEnd is 1 for a program that has ended.
+func isEnd(r programRow) int {
+	if r.State == stateEnded {
+		return 1
+	}
+	return 0
 }
 
 func orNever(started *int64) int64 {

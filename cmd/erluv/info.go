@@ -20,24 +20,25 @@ type info struct{ operator }
 func (c *command) info() *cobra.Command {
 	i := &info{operator{command: c}}
 	return i.addNode(i.add(&cobra.Command{
-		Use: "info", Short: "what an erluv says of itself",
+		Use: "info [W]", Short: "what an erluv says of itself, or of a program",
 		Long: `Print what an erluv on this machine, or another one, says of itself: its node,
-its connections, versions, processes, sandbox. The keys are those of the request
-info, see erluv-protocol(7).`,
+its connections, versions, processes, sandbox. With W, a program's name, its
+os_pid or its worker's number, print what it says of that program, also when it
+has ended. The keys are those of info and {info, history} in erluv-protocol(7).`,
 		Example: `  sudo erluv info
-  sudo erluv info --name erluv_db1 --format json`,
+  sudo erluv info --name erluv_db1 --format json
+  sudo erluv info web`,
+		Args: atMostOne, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: i.run,
 	}, true))
 }
 
-func (i *info) run(*cobra.Command, []string) error {
+func (i *info) run(_ *cobra.Command, args []string) error {
 	list, err := at(&i.operator, func(ctx context.Context, h host) ([]stat.Item, error) {
-		answer, err := look(ctx, h, gen.Manager, etf.Atom("info"))
-		m, ok := answer.(etf.Map)
-		if err == nil && !ok {
-			err = errors.New("erluv answers with something else than a map")
+		if len(args) == 0 {
+			return itemsOf(ctx, h, gen.Manager)
 		}
-		return stat.Read(m), err
+		return ofProgram(ctx, h, args[0])
 	})
 	if err != nil {
 		return err
@@ -50,4 +51,36 @@ func (i *info) run(*cobra.Command, []string) error {
 			}
 			return print(w, strings.Join(texts, "\n"))
 		})
+}
+
+// ofProgram is what is told of a program that runs, or else of the last end of it.
+func ofProgram(ctx context.Context, c caller, what string) ([]stat.Item, error) {
+	to, err := find(ctx, c, what)
+	if err == nil {
+		var items []stat.Item
+		if items, err = itemsOf(ctx, c, to); err == nil {
+			return items, nil
+		}
+	}
+	if !errors.Is(gone(what, err), errNoProgram) {
+		return nil, err
+	}
+	end, err := findEnd(ctx, c, what)
+	return end.items, err
+}
+
+func itemsOf(ctx context.Context, c caller, to etf.Term) ([]stat.Item, error) {
+	answer, err := look(ctx, c, to, etf.Atom("info"))
+	m, ok := answer.(etf.Map)
+	if err == nil && !ok {
+		err = errors.New("erluv answers with something else than a map")
+	}
+	return stat.Read(m), err
+}
+
+func atMostOne(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{errors.New("info takes one program at most")}
+	}
+	return nil
 }

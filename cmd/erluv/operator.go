@@ -236,5 +236,10 @@ func refusal(reason etf.Term) error {
 	case etf.Atom("not_allowed"):
 		return errors.New("erluv does not allow that now: no node is served yet, the workers are being stopped, or erluv ends")
 	}
-	return fmt.Errorf("erluv answers {error, %v}", reason)
+	return &refused{reason}
 }
+
+// refused is an answer {error, Reason}.
+type refused struct{ reason etf.Term }
+
+func (r *refused) Error() string { return fmt.Sprintf("erluv answers {error, %v}", r.reason) }

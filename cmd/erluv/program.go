@@ -56,18 +56,29 @@ func programs(ctx context.Context, c caller) (list []program, err error) {
 // numbered is a worker's number: 17.0, <0.17.0> or #PID<0.17.0>.
 var numbered = regexp.MustCompile(`^(?:(?:#PID)?<[0-9]+\.)?([0-9]+)\.([0-9]+)>?$`)
 
+// meant says which programs a user names. One that is named by its name alone is returned as that.
+func meant(what string) (is func(p program) bool, name etf.Atom, err error) {
+	if pid, err := strconv.ParseInt(what, 10, 32); err == nil && pid > 0 {
+		return func(p program) bool { return stat.Find(p.items, "os_pid") == pid }, "", nil
+	}
+	if m := numbered.FindStringSubmatch(what); m != nil {
+		return func(p program) bool { return p.number() == m[1]+"."+m[2] }, "", nil
+	}
+	if isName(what) {
+		return func(p program) bool { return stat.Find(p.items, "name") == stat.Word(what) }, etf.Atom(what), nil
+	}
+	return nil, "", fmt.Errorf("%q is no name of a program", what)
+}
+
 // find is the process to call for what a user names: a pid, or a name, of which it is not
 // known whether there is one.
 func find(ctx context.Context, c caller, what string) (etf.Term, error) {
-	var is func(p program) bool
-	if pid, err := strconv.ParseInt(what, 10, 32); err == nil && pid > 0 {
-		is = func(p program) bool { return stat.Find(p.items, "os_pid") == pid }
-	} else if m := numbered.FindStringSubmatch(what); m != nil {
-		is = func(p program) bool { return p.number() == m[1]+"."+m[2] }
-	} else if isName(what) {
-		return etf.Atom(what), nil
-	} else {
-		return nil, fmt.Errorf("%q is no name of a program", what)
+	is, name, err := meant(what)
+	if err != nil {
+		return nil, err
+	}
+	if name != "" {
+		return name, nil
 	}
 	list, err := programs(ctx, c)
 	if err != nil {
@@ -83,6 +94,45 @@ func find(ctx context.Context, c caller, what string) (etf.Term, error) {
 
 // errNoProgram is what an erluv says that has no program of a name.
 var errNoProgram = errors.New("there is no program")
+
+// ends are the programs that have ended, as far as erluv remembers them, the last first.
+func ends(ctx context.Context, c caller) (list []program, err error) {
+	answer, err := look(ctx, c, gen.Manager, etf.Tuple{etf.Atom("info"), etf.Atom("history")})
+	if err != nil {
+		return nil, err
+	}
+	wrong := errors.New("erluv answers with something else than a list of ends")
+	entries, ok := answer.(etf.List)
+	if !ok && answer != nil {
+		return nil, wrong
+	}
+	for _, e := range entries {
+		m, _ := e.(etf.Map)
+		items := stat.Read(m)
+		worker, ok := stat.Find(items, "worker").(stat.Process)
+		if !ok {
+			return nil, wrong
+		}
+		list = append(list, program{worker.Pid(), items})
+	}
+	return list, nil
+}
+
+// findEnd is the last end of a program that a user names.
+func findEnd(ctx context.Context, c caller, what string) (program, error) {
+	is, _, err := meant(what)
+	if err != nil {
+		return program{}, err
+	}
+	list, err := ends(ctx, c)
+	if err != nil {
+		return program{}, err
+	}
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], nil
+	}
+	return program{}, noProgram(what)
+}
 
 func noProgram(what string) error {
 	return fmt.Errorf("%w %s: erluv ps lists those that there are", errNoProgram, what)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,21 +20,29 @@ import (
 )
 
 // ps is the command that lists programs.
-type ps struct{ operator }
+type ps struct {
+	operator
+	all bool
+}
 
 func (c *command) ps() *cobra.Command {
-	p := &ps{operator{command: c}}
-	return p.addNode(p.add(&cobra.Command{
+	p := &ps{operator: operator{command: c}}
+	cmd := p.addNode(p.add(&cobra.Command{
 		Use: "ps", Short: "list the programs of an erluv",
 		Long: `List the programs of an erluv on this machine, or of others. PROGRAM is a
 program's name, or its worker's number. CPU is the processor time of the
 process, and MEMORY that of all that the program has started, where control
-groups count it.`,
+groups count it. EXIT is how it ended last: its status or signal, or why erluv
+stopped it. With --all the programs that have ended follow, as far as erluv
+remembers them (the key history). Their SINCE is the time since the end.`,
 		Example: `  sudo erluv ps
+  sudo erluv ps -a
   sudo erluv ps --name erluv_db1 --format json
   erluv ps --node shop@myhost`,
 		RunE: p.run,
 	}, true))
+	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "those that have ended too")
+	return cmd
 }
 
 func (p *ps) run(*cobra.Command, []string) error {
@@ -41,11 +51,11 @@ func (p *ps) run(*cobra.Command, []string) error {
 		if err == nil {
 			list, err = detailed(ctx, h, list)
 		}
-		rows := make([]programRow, len(list))
-		for i := range list {
-			rows[i] = rowOf(list[i])
+		if err != nil {
+			return nil, err
 		}
-		return rows, err
+		ended, err := ends(ctx, h)
+		return p.rows(list, ended), err
 	})
 	if err != nil {
 		return err
@@ -54,6 +64,23 @@ func (p *ps) run(*cobra.Command, []string) error {
 		func(w io.Writer, list []told[[]programRow]) error {
 			return p.print(w, list, time.Now(), widthOf(w))
 		})
+}
+
+// rows are those of programs that run, and of ends, the last of which come first.
+func (p *ps) rows(list, ended []program) []programRow {
+	rows := make([]programRow, len(list))
+	for i := range list {
+		rows[i] = rowOf(list[i])
+		if last := slices.IndexFunc(ended, func(e program) bool { return e.worker == list[i].worker }); last >= 0 {
+			rows[i].ends(ended[last])
+		}
+	}
+	if p.all {
+		for _, e := range slices.Backward(ended) {
+			rows = append(rows, endedRow(e))
+		}
+	}
+	return rows
 }
 
 // lookers is how many programs are asked about at once: erluv is never idle between two.
@@ -120,6 +147,45 @@ type programRow struct {
 	Restarts int64    `json:"restarts"`
 	CPU      *int64   `json:"cpu"`    // milliseconds
 	Memory   *int64   `json:"memory"` // bytes
+
+	// Of the last end: of a program that runs, that of its run before.
+	Ended *int64          `json:"ended"` // milliseconds since 1970
+	Cause *string         `json:"cause"`
+	Exit  json.RawMessage `json:"exit"` // as erluv stop prints it
+
+	exit string
+}
+
+// stateEnded is the state of a program that has ended.
+const stateEnded = "ended"
+
+// endedRow is the row of an end.
+func endedRow(e program) programRow {
+	row := rowOf(e)
+	row.State, row.Memory = stateEnded, number(e.items, "memory_peak")
+	row.ends(e)
+	return row
+}
+
+// ends has the row tell of an end.
+func (r *programRow) ends(e program) {
+	r.Ended = number(e.items, "ended")
+	if cause, ok := stat.Find(e.items, "cause").(stat.Word); ok {
+		r.Cause = (*string)(&cause)
+		r.exit = string(cause)
+	}
+	exit := stat.Find(e.items, "exit")
+	r.Exit = stat.JSONValue(exit)
+	switch exit := exit.(type) {
+	case stat.Tuple:
+		if r.exit == "exit" {
+			r.exit = fmt.Sprintf("exit %d", exit.N)
+		}
+	case stat.Signalled:
+		if r.exit == "exit" {
+			r.exit = fmt.Sprintf("%v", exit.Signal)
+		}
+	}
 }
 
 func rowOf(p program) programRow {
@@ -177,6 +243,9 @@ func (r programRow) cells(now time.Time) []string {
 	if r.Started != nil {
 		since = age(now.Sub(time.UnixMilli(*r.Started)))
 	}
+	if r.State == stateEnded && r.Ended != nil {
+		since = age(now.Sub(time.UnixMilli(*r.Ended)))
+	}
 	cpu, memory, pid := "-", "-", "-"
 	if r.CPU != nil {
 		cpu = age(time.Duration(*r.CPU) * time.Millisecond)
@@ -187,5 +256,5 @@ func (r programRow) cells(now time.Time) []string {
 	if r.OsPid != nil {
 		pid = fmt.Sprint(*r.OsPid)
 	}
-	return []string{r.called(), r.State, stat.Printable(r.User), pid, since, fmt.Sprint(r.Restarts), cpu, memory, r.commandLine()}
+	return []string{r.called(), r.State, stat.Printable(r.User), pid, since, fmt.Sprint(r.Restarts), cpu, memory, cmp.Or(stat.Printable(r.exit), "-"), r.commandLine()}
 }

@@ -64,7 +64,7 @@ func TestGrid(t *testing.T) {
 		if whole != (width == 0) {
 			t.Errorf("in a terminal of %d:\n%s", width, b.String())
 		}
-		if width == 0 && strings.Join(strings.Fields(lines[1]), " ") != `5.0 running nobody 7 1m00s 3 1m30s 4.0K /bin/sh -c a\nb\x1b[2J` {
+		if width == 0 && strings.Join(strings.Fields(lines[1]), " ") != `5.0 running nobody 7 1m00s 3 1m30s 4.0K - /bin/sh -c a\nb\x1b[2J` {
 			t.Errorf("%q", lines[1])
 		}
 	}

@@ -52,6 +52,9 @@
 -export([meta/1]).
 -export([meta/2]).
 -export([classes/1]).
+-export([log/1]).
+-export([log/2]).
+-export([history/1]).
 -export([respawn/1]).
 -export([start_distribution/0]).
 -export([start_distribution/1]).
@@ -113,6 +116,7 @@
 -type options() ::
         #{?PROGRAM_OPTIONS,
           ?WORKER_OPTIONS,
+          keep => boolean() | 4096..1048576,
           link => boolean(),
           owner => pid() | none,
           proxy => {module(), Function :: atom(), Args :: [term()]},
@@ -123,11 +127,30 @@
 -type option_map() ::
         #{?PROGRAM_OPTIONS,
           ?WORKER_OPTIONS,
+          keep => boolean() | 4096..1048576,
           link => boolean(),
           owner => pid() | none,
           proxy => {module(), Function :: atom(), Args :: [term()]},
           ready_reply => call | message}.
 %% The same without property lists, of which the specs have the keys.
+
+-type log_options() ::
+        #{lines => non_neg_integer(),
+          since => Milliseconds :: integer(),
+          stream => stdout | stderr,
+          from => non_neg_integer(),
+          wait => 0..60000}
+        | ?OPTION_LIST.
+%% Which of the last output: so many lines, what has come since a time in milliseconds of
+%% `erlang:system_time/1', one stream alone, what has come behind the `next' of an answer before, and
+%% how long to wait for it, in milliseconds.
+
+-type program_log() ::
+        #{output := [{Milliseconds :: integer(), stdout | stderr, binary()}],
+          next := non_neg_integer(),
+          lost := non_neg_integer(),
+          open := boolean()}.
+%% The last output of a program.
 
 -type run_options() ::
         #{?PROGRAM_OPTIONS,
@@ -286,7 +309,8 @@ spawn(Server, Cmd) ->
             [{link, boolean()} | link
              | {owner, pid() | none}
              | {proxy, {module(), Function :: atom(), Args :: [term()]}}
-             | {ready_reply, call | message}, ...]) -> {ok, pid()} | error();
+             | {ready_reply, call | message}
+             | {keep, boolean() | 4096..1048576} | keep, ...]) -> {ok, pid()} | error();
            ?PROGRAM_LISTS({ok, pid()} | error());
            ?WORKER_LISTS({ok, pid()} | error()).
 spawn(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
@@ -315,7 +339,8 @@ spawn_link(Server, Cmd) ->
             [{link, boolean()} | link
              | {owner, pid() | none}
              | {proxy, {module(), Function :: atom(), Args :: [term()]}}
-             | {ready_reply, call | message}, ...]) -> {ok, pid()} | error();
+             | {ready_reply, call | message}
+             | {keep, boolean() | 4096..1048576} | keep, ...]) -> {ok, pid()} | error();
            ?PROGRAM_LISTS({ok, pid()} | error());
            ?WORKER_LISTS({ok, pid()} | error()).
 spawn_link(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
@@ -344,7 +369,8 @@ spawn_monitor(Server, Cmd) ->
             [{link, boolean()} | link
              | {owner, pid() | none}
              | {proxy, {module(), Function :: atom(), Args :: [term()]}}
-             | {ready_reply, call | message}, ...]) -> {ok, {pid(), reference()}} | error();
+             | {ready_reply, call | message}
+             | {keep, boolean() | 4096..1048576} | keep, ...]) -> {ok, {pid(), reference()}} | error();
            ?PROGRAM_LISTS({ok, {pid(), reference()}} | error());
            ?WORKER_LISTS({ok, {pid(), reference()}} | error()).
 spawn_monitor(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
@@ -681,6 +707,45 @@ info(Server, Key) ->
 workers(Server) when ?IS_SERVER(Server) ->
     erluv_call:request(Server, workers);
 workers(Server) ->
+    ?BADARG([Server], #{1 => server}).
+
+%% @equiv log(Worker, #{})
+-spec log(worker()) -> {ok, program_log()} | error().
+log(Worker) ->
+    log(Worker, #{}).
+
+%% @doc The last output of a program that has the option `keep', also when it has ended, as long
+%% as its end is in {@link history/1}.
+%%
+%% `next' and the options `from' and `wait' are for those who go on from there: an answer begins
+%% where the one before ended, and `lost' says how many bytes were driven out in between. `open' is
+%% false when nothing more comes. `{error, not_kept}': it has no `keep'. `{error, lost}': erluv's
+%% child has crashed since.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, <<"echo one; echo two; sleep 60">>,
+%%                       #{keep => true, ready => {line, "two"}}),
+%% {ok, #{output := [{_Time, stdout, <<"two\n">>}]}} = erluv:log(W, #{lines => 1}).
+%% '''
+-spec log(worker(), log_options()) -> {ok, program_log()} | error().
+log({Name, Node} = Worker, Options) when ?IS_WORKER(Worker), ?IS_OPTIONS(Options) ->
+    erluv_call:call({erluv, Node}, {log, Name, Options});
+log(Worker, Options) when is_pid(Worker), ?IS_OPTIONS(Options) ->
+    erluv_call:call({erluv, node(Worker)}, {log, Worker, Options});
+log(Worker, Options) ->
+    ?BADARG([Worker, Options], maps:from_list([{1, worker} || not ?IS_WORKER(Worker)] ++ [{2, options} || not ?IS_OPTIONS(Options)])).
+
+%% @doc The last ends of programs of an erluv node, the last one first: how each has ended and
+%% why, what it has used, and its last output if it is kept. The keys are in erluv-protocol(7).
+%%
+%% ```
+%% {ok, _} = erluv:run(erluv, ["false"]),
+%% [#{cmd := [<<"false">>], cause := exit, exit := {exit_status, 1}} | _] = erluv:history(erluv).
+%% '''
+-spec history(server()) -> [#{atom() => term()}] | error().
+history(Server) when ?IS_SERVER(Server) ->
+    erluv_call:request(Server, {info, history});
+history(Server) ->
     ?BADARG([Server], #{1 => server}).
 
 %% @doc Where the host of an erluv node stands: see HOSTS in erluv-protocol(7).

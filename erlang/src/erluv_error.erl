@@ -36,6 +36,8 @@ text(max_uploads) -> "as many files come in at once as the erluv node takes";
 text({memory, Errno}) -> ["the machine keeps no programs in memory: ", errno(Errno)];
 text(max_workers) -> "as many workers run as max_workers allows";
 text({node_not_ready, State}) -> ["the erluv node takes no new workers, for it is ", term(State)];
+text(not_kept) -> "the output of the program is not kept: it was started without the option keep";
+text(lost) -> "the output of the program is lost: erluv's child has crashed since";
 text({class, unknown}) -> "the erluv node offers no such class";
 text({class, full}) -> "as many workers of the class run as its max allows";
 text({class, required}) -> "the erluv node runs programs of its classes alone";

@@ -17,6 +17,8 @@
 %%   `{Self, {stdout, Data}}', where `Self' is the pid of this process. A function is
 %%   called with the stream and the data. `none' drops it.</dd>
 %% <dt>`keep'</dt><dd>How many of the last lines are kept, by default 20.</dd>
+%% <dt>`log_ring'</dt><dd>The option `keep' of {@link erluv:spawn/3}: the last output is kept by
+%%   erluv too, for {@link erluv:log/2} and `erluv logs'.</dd>
 %% <dt>`reason'</dt><dd>A function that takes the worker's exit reason, or that and the last
 %%   lines of output, and returns the exit reason of the process. What is to be logged of the
 %%   end, it logs.</dd>
@@ -54,6 +56,7 @@
         #{?PROGRAM_OPTIONS,
           ?WORKER_OPTIONS,
           keep => non_neg_integer(),
+          log_ring => boolean() | 4096..1048576,
           output => log | output(),
           reason => fun((term()) -> term()),
           register => atom()}
@@ -64,6 +67,7 @@
         #{?PROGRAM_OPTIONS,
           ?WORKER_OPTIONS,
           keep => non_neg_integer(),
+          log_ring => boolean() | 4096..1048576,
           output => log | output(),
           reason => fun((term()) -> term()),
           register => atom()}.
@@ -116,6 +120,7 @@
 -spec start_link(erluv:server(), erluv:cmd(), option_map()) -> {ok, pid()} | {error, term()};
                 (erluv:server(), erluv:cmd(),
                  [{keep, non_neg_integer()}
+                  | {log_ring, boolean() | 4096..1048576} | log_ring
                   | {output, log | output()}
                   | {reason, fun((term()) -> term())}
                   | {register, atom()}, ...]) -> {ok, pid()} | {error, term()};
@@ -233,8 +238,9 @@ unsaid(Reason, _) ->
     Reason.
 
 begin_with(Server, Cmd, Options) ->
-    Given = maps:without([output, keep, reason, register], Options),
-    Spawn = maps:merge(reading(Options), reply(Given)),
+    Given = maps:without([output, keep, log_ring, reason, register], Options),
+    Ring = maps:from_list([{keep, Size} || {log_ring, Size} <- maps:to_list(Options)]),
+    Spawn = maps:merge(reading(Options), reply(maps:merge(Given, Ring))),
     case program(Server, Cmd, Spawn) of
         {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
         {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
@@ -295,6 +301,8 @@ check(Options) ->
     Checks = [{output, fun is_output/1,
                "log, {log, Level}, {pid, Pid}, a function of two arguments or none"},
               {keep, fun(N) -> is_integer(N) andalso N >= 0 end, "a number of lines"},
+              {log_ring, fun(N) -> is_boolean(N) orelse is_integer(N) andalso N >= 4096 andalso N =< 1048576 end,
+               "true, false or a number of bytes from 4096 to 1048576"},
               {reason, fun(F) -> is_function(F, 1) orelse is_function(F, 2) end, "a function of one or two arguments"},
               {register, fun is_atom/1, "an atom"},
               {owner, fun(_) -> false end, "the process itself is the owner"},

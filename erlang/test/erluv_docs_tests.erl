@@ -170,6 +170,7 @@ t_lists_of_options() ->
 
 %% An atom in a list stands for true.
 is_flag({type, _, boolean, []}) -> true;
+is_flag({type, _, union, Types}) -> lists:any(fun is_flag/1, Types);
 is_flag({atom, _, true}) -> true;
 is_flag({user_type, _, pty, []}) -> true;
 is_flag({remote_type, _, [_, {atom, _, pty}, []]}) -> true;

@@ -98,7 +98,7 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 			return err
 		}
 		_ = toSpawner.Close() // the child alone has it from when the node sees it
-		if err := c.child.send(c.serveWith.host.told()); err != nil {
+		if err := c.child.send(c.serveWith.host.told(), c.serveWith.history.goes()...); err != nil {
 			return err
 		}
 		if err := l.Give(c.child.send); err != nil {

@@ -9,7 +9,7 @@
 //	contain.go    by which ways programs are contained
 //	limits.go     the groups for programs with limits
 //	crew.go       child and spawner, from their start to what they serve with
-//	host.go       what each child is told of this machine
+//	host.go       what each child is told of this machine; history.go: what outlives it
 //	watch.go      what running roles say, and their end
 //	logged.go     what they log
 //	pulse.go      which of them hang; vitals.go: how they do, seen from outside

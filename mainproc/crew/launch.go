@@ -20,6 +20,7 @@ import (
 type settings struct {
 	child   ipc.Start
 	host    *host // of all crews, one after the other
+	history history
 	spawner ipc.StartSpawner
 	others  []other       // without a process
 	ways    []containment // of the programs: the strongest first
@@ -79,6 +80,9 @@ func NewLauncher(s Settings) (*Launcher, error) {
 		return nil, err
 	}
 	l.starter.log = s.Log
+	if l.with.history, err = newHistory(s.Child.History); err != nil {
+		s.Log.Warn("what is known of the ends of programs does not outlive a crash of erluv_child", "error", err)
+	}
 	l.relays = newRelays(l.starter, false, s.Identity)
 	return l, nil
 }
@@ -91,6 +95,7 @@ func (l *Launcher) Close() {
 	l.relays.Close()
 	l.starter.close()
 	l.with.remove()
+	l.with.history.close()
 }
 
 // Launch starts a crew and sees to it that it has dropped.

@@ -44,6 +44,8 @@ defmodule Erluv.Daemon do
     * `:ready` - what `start_link/3` waits for: `{:tcp, port}`, `{:line, regex}`,
       `{:file, path}` or `:notify`, see erluv-protocol(7); `:ready_timeout`, `:watchdog`.
     * `:keep` - how many of the last lines are kept, by default 20.
+    * `:log_ring` - `true`, or a number of bytes: erluv too keeps the last output, for
+      `:erluv.log/2` and `erluv logs`.
     * `:stdin` - by default `:open`: the program's stdin has nothing to read and does not end,
       as programs want it that live as long as it does (`esbuild --watch`). With `:null` it
       ends at once.

@@ -21,7 +21,7 @@ defmodule Erluv.Options do
              })
 
   # Of a Daemon, which has more of them.
-  @daemon_only [:name, :ready, :ready_timeout, :watchdog, :keep]
+  @daemon_only [:name, :ready, :ready_timeout, :watchdog, :keep, :log_ring]
 
   @doc """
   The erluv node that is meant, and the other options. Where ports stand in for one it is a

@@ -1,0 +1,266 @@
+package childproc
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"erluv/childproc/history"
+	"erluv/childproc/order"
+	"erluv/childproc/ring"
+	"erluv/loop"
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+	"erluv/workers"
+)
+
+// The last output of programs that have the option keep. The rings are a room of their own; here
+// they get their output, and those who ask are answered.
+
+const (
+	// maxFollowers is how many calls may wait for more output of one program.
+	maxFollowers = 16
+
+	// maxFollow is how long one waits at most: a caller that is gone leaves nothing behind for
+	// longer.
+	maxFollow = time.Minute
+
+	// ahead is how much of a stream is read, in bytes, for the log alone, while nobody reads it.
+	ahead = 64 << 10
+)
+
+// logs are the rings of programs that run, and those who wait for more.
+type logs struct {
+	room    *ring.Room
+	size    int // that keep => true has
+	of      map[*program]*ring.Ring
+	waiting map[*ring.Ring][]*follower
+}
+
+func newLogs(size, total int) logs {
+	return logs{ring.NewRoom(total), size, make(map[*program]*ring.Ring), make(map[*ring.Ring][]*follower)}
+}
+
+// keep has the last output of a program kept, in so many bytes.
+func (l *logs) keep(p *program, size int) {
+	if size == order.KeepDefault {
+		size = l.size
+	}
+	if size > 0 {
+		l.of[p] = l.room.New(size)
+	}
+}
+
+// put keeps output. What follows from that must wait until a frame which was begun around it is
+// whole: see tell.
+func (l *logs) put(p *program, s workers.Stream, data []byte) *ring.Ring {
+	r := l.of[p]
+	if r == nil || len(data) == 0 || s > workers.Stderr {
+		return nil
+	}
+	r.Put(uint8(s), time.Now().UnixMilli(), data)
+	return r
+}
+
+// close: the process of a program has ended.
+func (m *manager) closeLog(p *program) {
+	r := m.logs.of[p]
+	if r == nil {
+		return
+	}
+	delete(m.logs.of, p)
+	m.history.Close(r)
+	m.tellFollowers(r)
+}
+
+// follower is a call that waits for output.
+type follower struct {
+	w     *waiting
+	q     ring.Query
+	timer *loop.Timer
+}
+
+// tellFollowers answers those who wait for what there is now.
+func (m *manager) tellFollowers(r *ring.Ring) {
+	if r == nil || len(m.logs.waiting[r]) == 0 {
+		return
+	}
+	left := slices.DeleteFunc(m.logs.waiting[r], func(f *follower) bool {
+		if m.logWaits(r, &f.q) {
+			return false
+		}
+		f.timer.Stop()
+		f.answer(r)
+		return true
+	})
+	m.logs.set(r, left)
+}
+
+func (l *logs) set(r *ring.Ring, list []*follower) {
+	if l.waiting[r] = list; len(list) == 0 {
+		delete(l.waiting, r)
+	}
+}
+
+// answer answers with what there is when there is room.
+func (f *follower) answer(r *ring.Ring) {
+	f.w.late(func() etf.Term { return logTerm(r, f.q) })
+}
+
+// logWaits says whether a query finds nothing that is worth an answer, and more may come. What it
+// has passed over it does not see again.
+func (m *manager) logWaits(r *ring.Ring, q *ring.Query) bool {
+	found, next, lost := r.Read(*q)
+	if len(found) > 0 || lost > 0 || r.State().Over {
+		return false
+	}
+	q.From = next
+	return true
+}
+
+// logTerm is what a query finds.
+func logTerm(r *ring.Ring, q ring.Query) etf.Term {
+	found, next, lost := r.Read(q)
+	list := make(etf.List, 0, len(found))
+	for _, p := range found {
+		list = append(list, etf.Tuple{p.At, streamTerm(workers.Stream(p.Stream)), etf.Binary(p.Data)})
+	}
+	return gen.OK(etf.Map{
+		{Key: etf.Atom("output"), Value: list},
+		{Key: etf.Atom("next"), Value: int64(next)},
+		{Key: etf.Atom("lost"), Value: int64(lost)},
+		{Key: etf.Atom("open"), Value: etf.Atom(fmt.Sprint(!r.State().Over))},
+	})
+}
+
+// logRequest takes {log, W, Opts}.
+func (m *manager) logRequest(to caller, a args) bool {
+	q, wait, bad := logQuery(a.list[1])
+	if bad != nil {
+		to.reply(gen.Error(bad.Term()))
+		return true
+	}
+	r, why := m.logOf(a.list[0])
+	switch {
+	case why != "":
+		to.reply(gen.Error(why))
+	case wait == 0 || !m.logWaits(r, &q):
+		to.reply(logTerm(r, q))
+	case len(m.logs.waiting[r]) >= maxFollowers:
+		to.reply(errorHeld)
+	default:
+		m.follow(to, r, q, wait)
+	}
+	return true
+}
+
+// follow has a caller wait for more.
+func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Duration) {
+	w := m.keep(to, 0)
+	if w == nil {
+		return
+	}
+	f := &follower{w: w, q: q}
+	f.timer = m.loop.After(wait, func() {
+		m.logs.set(r, slices.DeleteFunc(m.logs.waiting[r], func(g *follower) bool { return g == f }))
+		f.answer(r)
+	})
+	m.logs.waiting[r] = append(m.logs.waiting[r], f)
+}
+
+// logOf is the log of a program that runs, or of the last that has ended: by its pid, its name or
+// its number as a process of the system.
+func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
+	if p := m.meant(what); p != nil {
+		if r = m.logs.of[p]; r == nil {
+			return nil, "not_kept"
+		}
+		return r, ""
+	}
+	e := m.history.Find(func(e *history.Entry) bool {
+		switch what := what.(type) {
+		case etf.Pid:
+			return what == etf.Pid{Node: m.name, ID: e.ID, Serial: e.Serial, Creation: e.Creation}
+		case etf.Atom:
+			return e.Name == string(what) && what != ""
+		}
+		return what == int64(e.OSPID)
+	})
+	switch {
+	case e == nil:
+		return nil, "noproc"
+	case e.Log != nil:
+		return e.Log, ""
+	case e.Kept:
+		return nil, "lost" // with the child before
+	}
+	return nil, "not_kept"
+}
+
+// meant is the program that is meant by its pid, its name or its number as a process of the
+// system; nil: there is none.
+func (m *manager) meant(what etf.Term) *program {
+	var p proc
+	switch what := what.(type) {
+	case etf.Pid:
+		p = m.find(what)
+	case etf.Atom:
+		p = m.byName[what]
+	case int64:
+		for _, q := range m.procs {
+			if q, ok := q.(*program); ok && what > 0 && int64(q.w.PID()) == what {
+				return q
+			}
+		}
+	}
+	q, _ := p.(*program)
+	return q
+}
+
+// logQuery reads the options of a log request.
+func logQuery(opts etf.Term) (q ring.Query, wait time.Duration, bad *order.BadOption) {
+	q.Lines = ring.AllLines
+	list, bad := order.Options(opts)
+	for _, o := range list {
+		if err := logOption(&q, &wait, o); err != nil {
+			return q, 0, &order.BadOption{Key: o.Key, Why: err.Error()}
+		}
+	}
+	return q, wait, bad
+}
+
+func logOption(q *ring.Query, wait *time.Duration, o etf.Pair) error {
+	n, isInt := o.Value.(int64)
+	natural := isInt && n >= 0
+	switch o.Key {
+	case etf.Atom("lines"):
+		if q.Lines = int(n); !natural {
+			return errors.New("must be a number of lines")
+		}
+	case etf.Atom("since"):
+		if q.Since = n; !isInt {
+			return errors.New("must be a time in milliseconds since 1970")
+		}
+	case etf.Atom("from"):
+		if q.From = uint64(n); !natural {
+			return errors.New("must be what next was in an answer before")
+		}
+	case etf.Atom("wait"):
+		if *wait = time.Duration(n) * time.Millisecond; !natural || n > maxFollow.Milliseconds() {
+			return fmt.Errorf("must be a number of milliseconds up to %d", maxFollow.Milliseconds())
+		}
+	case etf.Atom("stream"):
+		switch o.Value {
+		case etf.Atom("stdout"):
+			q.Stream = uint8(workers.Stdout)
+		case etf.Atom("stderr"):
+			q.Stream = uint8(workers.Stderr)
+		default:
+			return errors.New("must be stdout or stderr")
+		}
+	default:
+		return errors.New("there is no such option")
+	}
+	return nil
+}

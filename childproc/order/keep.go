@@ -1,0 +1,58 @@
+package order
+
+import (
+	"fmt"
+
+	"erluv/childproc/ring"
+	"erluv/wire/etf"
+	"erluv/workers"
+)
+
+// KeepDefault is as much of the output as the host says.
+const KeepDefault = -1
+
+// toKeep takes true, false or a number of bytes.
+func toKeep(to *int, v etf.Term) error {
+	n, ok := v.(int64)
+	switch {
+	case v == etf.Atom("true"):
+		*to = KeepDefault
+	case v == etf.Atom("false"):
+		*to = 0
+	case ok && n >= ring.MinSize && n <= ring.MaxSize:
+		*to = int(n)
+	default:
+		return fmt.Errorf("must be true, false or a number of bytes from %d to %d", ring.MinSize, ring.MaxSize)
+	}
+	return nil
+}
+
+// settleKeep: output that goes to a file does not come by here, and what would go to /dev/null
+// does, to be kept.
+func (r *reading) settleKeep() *BadOption {
+	if r.o.Keep == 0 {
+		return nil
+	}
+	for no := workers.Stdout; no <= workers.Stderr; no++ {
+		s := &r.o.Spec.Streams[no]
+		switch s.Kind {
+		case workers.File:
+			return &BadOption{etf.Atom("keep"), fmt.Sprintf("cannot be given with a file for %s: that has the output", outputName(no))}
+		case workers.Null:
+			s.Kind = workers.Pipe
+			for i := range r.o.Outputs {
+				if o := &r.o.Outputs[i]; o.FD == no {
+					o.To, o.Kept = nil, true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func outputName(no workers.Stream) string {
+	if no == workers.Stdout {
+		return "stdout"
+	}
+	return "stderr"
+}
