@@ -88,12 +88,22 @@ type psOutput struct {
 		Restarts int      `json:"restarts"`
 		CPU      *int64   `json:"cpu"`
 		Memory   *int64   `json:"memory"`
+		Ended    *int64   `json:"ended"`
+		Cause    *string  `json:"cause"`
+		Exit     *exit    `json:"exit"`
 	} `json:"programs"`
 }
 
-func listed(t *testing.T, socket string) (list psOutput) {
+// exit is how a program has ended, as ps and stop print it.
+type exit struct {
+	Status *int   `json:"exit_status"`
+	Signal string `json:"signal"`
+	How    string `json:"how"`
+}
+
+func listed(t *testing.T, socket string, more ...string) (list psOutput) {
 	t.Helper()
-	d := json.NewDecoder(strings.NewReader(done(t, socket, "ps", "--format", "json")))
+	d := json.NewDecoder(strings.NewReader(done(t, socket, append([]string{"ps", "--format", "json"}, more...)...)))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
 		t.Fatal(err)
@@ -145,8 +155,8 @@ func TestOperator(t *testing.T) {
 	}
 	table := done(t, socket, "ps")
 	for _, want := range []string{
-		`^PROGRAM +STATE +USER +PID +SINCE +RESTARTS +CPU +MEMORY +COMMAND\n`,
-		fmt.Sprintf(`(?m)^web +running +[a-z0-9-]+ +%d +[0-9.]+m?[0-9]*s +0 +0\.\ds +[0-9.]+[BKM] +sh -c sleep 1000; #\\x1b\[2J x y$`, pid),
+		`^PROGRAM +STATE +USER +PID +SINCE +RESTARTS +CPU +MEMORY +EXIT +COMMAND\n`,
+		fmt.Sprintf(`(?m)^web +running +[a-z0-9-]+ +%d +[0-9.]+m?[0-9]*s +0 +0\.\ds +[0-9.]+[BKM] +- +sh -c sleep 1000; #\\x1b\[2J x y$`, pid),
 		fmt.Sprintf(`(?m)^%s +running +[a-z0-9-]+ +%d .* cat$`, regexp.QuoteMeta(number), other),
 	} {
 		if !regexp.MustCompile(want).MatchString(table) {

@@ -1,0 +1,359 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// logLine is a line of `erluv logs --format json`.
+type logLine struct {
+	Time   int64
+	Stream string
+	Text   string
+	Lost   *int64
+}
+
+func logLines(t *testing.T, text string) (list []logLine) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var l logLine
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		list = append(list, l)
+	}
+	return list
+}
+
+// Contract 6: the last output of a program, whoever receives it, while the program runs.
+//
+//erluv:users
+//erluv:check
+func TestLogs(t *testing.T) {
+	_, s, socket := operated(t)
+	// Each kind of receiver. One that is passive is read by nobody.
+	s.eval(t, `P = fun(Opts) -> e2e:start(E, "echo one; echo two >&2; printf three; exec sleep 1000", maps:merge(#{keep => true, link => false}, Opts)) end,
+		P(#{name => owned}), P(#{name => passive, flow => {active, false}}), P(#{name => null, stdout => null, stderr => null}),
+		P(#{name => none, owner => none}), P(#{name => lines, packet => line, flow => {active, 1}}),
+		P(#{name => both, stderr => stdout, stdout => [owner, {pid, self()}]}), P(#{name => tty, pty => #{echo => false}}),
+		e2e:start(E, ["sleep", "1000"], #{name => unkept}), ok`)
+	const all = "one\ntwo\nthree"
+	for _, name := range []string{"owned", "passive", "null", "none", "lines", "both"} {
+		got, onlyErrors := "", "two\n"
+		if name == "both" {
+			onlyErrors = ""
+		}
+		// What was written to two pipes can come in either order.
+		if !until(startTime, func() bool { got = done(t, socket, "logs", name); return len(got) >= len(all) }) || len(got) != len(all) {
+			t.Errorf("the log of %s is %q", name, got)
+		}
+		if got := done(t, socket, "logs", name, "--stderr"); got != onlyErrors {
+			t.Errorf("the stderr of %s is %q", name, got)
+		}
+	}
+	if !until(startTime, func() bool { return done(t, socket, "logs", "tty") == "one\r\ntwo\r\nthree" }) {
+		t.Errorf("the log of a terminal is %q", done(t, socket, "logs", "tty"))
+	}
+	// What nobody had asked for is still there for one who does.
+	s.expect(t, `{ok,<<"one\nthree">>}`, "gen_server:call({passive, E}, {read, stdout, 100})")
+
+	for _, c := range []struct{ args, want string }{
+		{"-n 1", "three"},
+		{"-n 2", "two\nthree"},
+		{"-n 0", ""},
+		{"-n 100", all},
+		{"--since 1h", all},
+		{"--since 2100-01-01T00:00:00Z", ""},
+	} {
+		args := append([]string{"logs", "both"}, strings.Fields(c.args)...)
+		if got := done(t, socket, args...); got != c.want {
+			t.Errorf("%q: %q, want %q", args, got, c.want)
+		}
+	}
+	texts := map[string]string{}
+	for _, l := range logLines(t, done(t, socket, "logs", "owned", "--format", "json")) {
+		texts[l.Stream] += l.Text + "|"
+		if age := time.Since(time.UnixMilli(l.Time)); age < 0 || age > time.Hour {
+			t.Errorf("a line came %v ago", age)
+		}
+	}
+	if len(texts) != 2 || texts["stdout"] != "one|three|" || texts["stderr"] != "two|" {
+		t.Errorf("%q", texts)
+	}
+	fails(t, "the output of unkept is not kept", socket, "logs", "unkept")
+	fails(t, "there is no program nothing", socket, "logs", "nothing")
+	s.expect(t, `[{error,{bad_option,keep,<<"cannot be given with a file for stderr: that has the output">>}},`+
+		`{error,{bad_option,keep,<<"must be true, false or a number of bytes from 4096 to 1048576">>}},`+
+		`{error,{bad_option,keep,<<"is not for run, which answers once, when its program has ended">>}},`+
+		`{error,{bad_option,wait,<<"must be a number of milliseconds up to 60000">>}},{error,noproc},{error,not_kept}]`,
+		`[e2e:call(E, {spawn, "true", #{keep => true, stderr => {file, "/tmp/x"}}}), e2e:call(E, {spawn, "true", #{keep => 1}}),
+		 e2e:call(E, {run, "true", #{keep => true}}), e2e:call(E, {log, owned, #{wait => infinity}}), e2e:call(E, {log, self(), #{}}), e2e:call(E, {log, unkept, []})]`)
+}
+
+// running is a command that goes on.
+type running struct {
+	*exec.Cmd
+	lines chan string // of standard output; closed with it
+	err   *buffer
+}
+
+func follows(t *testing.T, socket string, args ...string) *running {
+	t.Helper()
+	r := &running{Cmd: exec.CommandContext(limited(t, evalTime), executable, append(args, "--control", socket)...), lines: make(chan string), err: &buffer{}}
+	r.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	r.Env, r.Dir, r.Stderr = []string{}, "/", r.err
+	out, err := r.StdoutPipe()
+	if err == nil {
+		err = r.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // ends with the command, which ends with the test
+		defer close(r.lines)
+		for in := bufio.NewScanner(out); in.Scan(); {
+			r.lines <- in.Text()
+		}
+	}()
+	return r
+}
+
+// ends waits for the command, and returns its status.
+func (r *running) ends(t *testing.T) int {
+	t.Helper()
+	for range r.lines {
+	}
+	_ = r.Wait()
+	return r.ProcessState.ExitCode()
+}
+
+// One who follows has each line once, and goes on where the ring ends, also into the next run of
+// the program; the end of it all ends the command.
+//
+//erluv:users
+func TestLogsFollow(t *testing.T) {
+	_, s, socket := operated(t)
+	s.eval(t, `W = e2e:start(E, "echo run $$; read n; seq 1 $n", #{keep => 1048576, restart => transient, max_restarts => {1, 600000}, backoff => {1, 1}, name => w}), ok`)
+	f := follows(t, socket, "logs", "-f", "w")
+	if line := <-f.lines; !strings.HasPrefix(line, "run ") {
+		t.Fatalf("it begins with %q", line)
+	}
+	last := follows(t, socket, "logs", "-f", "-n", "0", "w", "--format", "json")
+	none := follows(t, socket, "logs", "-f", "w", "--stderr")
+	s.eval(t, `ok = e2e:call(W, {signal, sigkill}), receive {W, {restarted, _, 1}} -> ok after 60000 -> error(restarted) end`)
+	if line := <-f.lines; !strings.HasPrefix(line, "run ") {
+		t.Fatalf("the next run begins with %q", line)
+	}
+	s.eval(t, `ok = e2e:call(W, {write, "20000\n"})`)
+	for n := range 20000 {
+		if line := <-f.lines; line != strconv.Itoa(n+1) {
+			t.Fatalf("%q comes where %d should; %s", line, n+1, f.err.String())
+		}
+	}
+	next := 0
+	for line := range last.lines {
+		l := logLines(t, line+"\n")[0]
+		if n, err := strconv.Atoi(l.Text); err == nil {
+			if next++; n != next || l.Stream != "stdout" {
+				t.Fatalf("%q comes where %d should", line, next)
+			}
+		}
+	}
+	for what, r := range map[string]*running{"all": f, "the last": last, "nothing": none} {
+		if status := r.ends(t); status != 0 || r.err.String() != "" {
+			t.Errorf("%s: status %d, %s", what, status, r.err.String())
+		}
+	}
+	s.expect(t, "{20000,open,false}", `{ok, #{next := Next, open := Open}} = e2e:call(E, {log, W, #{}}), {element(2, {x, 20000}), open, Open}`)
+}
+
+// A slow follower slows nobody, and is told what it has missed; the child's end is told too.
+//
+//erluv:users
+func TestLogsBehind(t *testing.T) {
+	e, s, socket := operated(t, "--die-timeout", "1m")
+	s.eval(t, `W = e2e:start(E, "echo first; read _; seq 1 1000000; echo last; exec sleep 1000", #{keep => 4096, owner => none, name => w}), ok`)
+	f := follows(t, socket, "logs", "-f", "w", "--format", "json")
+	<-f.lines
+	// It reads no more: its standard output is full soon. The program ends its lines all the same.
+	s.eval(t, `ok = e2e:call(W, {write, "\n"})`)
+	s.expect(t, "ok", `(fun F() -> case e2e:call(E, {log, W, #{lines => 1}}) of {ok, #{output := [{_, stdout, <<"last\n">>}]}} -> ok; _ -> timer:sleep(20), F() end end)()`)
+	lines, lost, previous := 0, int64(0), logLine{}
+	for line := range f.lines {
+		l := logLines(t, line+"\n")[0]
+		if l.Lost != nil {
+			lost, previous = lost+*l.Lost, logLine{} // what is before and behind it may be cut
+			<-f.lines
+			continue
+		}
+		n, _ := strconv.Atoi(l.Text)
+		if before, err := strconv.Atoi(previous.Text); err == nil && l.Text != "last" && n != before+1 {
+			if next := logLines(t, <-f.lines+"\n")[0]; next.Lost == nil {
+				t.Fatalf("%q comes after %q, and before %+v", l.Text, previous.Text, next)
+			}
+			previous = logLine{}
+			<-f.lines
+			continue
+		}
+		lines, previous = lines+1, l
+		if l.Text == "last" {
+			break
+		}
+	}
+	if lines > 1000000 || lost == 0 {
+		t.Errorf("it has seen %d lines, and missed %d bytes", lines, lost)
+	}
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	if status := f.ends(t); status != 1 || !strings.Contains(f.err.String(), "its child has crashed") {
+		t.Errorf("status %d, %s", status, f.err.String())
+	}
+	s.expect(t, "ok", "receive {erluv, E, {child_down, _, 60000}} -> ok after 60000 -> none end, {erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 60000 -> none end")
+	fails(t, "the output of w is lost: erluv's child has crashed since", socket, "logs", "w")
+	if list := listed(t, socket, "-a"); len(list.Programs) != 1 || *list.Programs[0].Cause != "child_crashed" || *list.Programs[0].Name != "w" || list.Programs[0].Exit != nil {
+		t.Errorf("%+v", list)
+	}
+}
+
+// The memory of all logs is bounded, however much is written, and so is erluv's.
+func TestLogsOfMuch(t *testing.T) {
+	e, s, socket := operated(t, "--log-ring-total", "1048576")
+	s.eval(t, `Rss = e2e:rss([e2e:call(E, {info, child_os_pid})]),
+		Ws = [e2e:start(E, "head -c 128M /dev/zero; echo end", #{keep => 1048576, owner => none, name => list_to_atom("w" ++ integer_to_list(N))}) || N <- lists:seq(1, 8)],
+		[receive {'DOWN', R, process, _, normal} -> ok end || R <- [monitor(process, W) || W <- Ws]], ok`)
+	s.expect(t, "true", "e2e:rss([e2e:call(E, {info, child_os_pid})]) - Rss < 32 bsl 20")
+	held := 0
+	for n := range 8 {
+		log := done(t, socket, "logs", fmt.Sprintf("w%d", n+1))
+		held += len(log)
+		if log != "" && !strings.HasSuffix(log, "\x00end\n") {
+			t.Errorf("the log ends with %q", log[max(0, len(log)-10):])
+		}
+	}
+	if held == 0 || held > 1<<20 {
+		t.Errorf("all logs have %d bytes", held)
+	}
+	if !e.running() {
+		t.Error("erluv has ended")
+	}
+}
+
+// Issue 17: what erluv remembers of ends: how, why, and the last words, also for the next child.
+//
+//erluv:users
+//erluv:check
+func TestHistory(t *testing.T) {
+	e, s, socket := operated(t, "--die-timeout", "1m")
+	s.eval(t, `Down = fun(W) -> R = monitor(process, W), receive {'DOWN', R, process, _, _} -> ok after 60000 -> error(W) end end,
+		P = fun(Name, Opts) -> e2e:start(E, "printf 'last words\nof it\n'; exec sleep 1000", maps:merge(#{name => Name, link => false}, Opts)) end,
+		Down(e2e:start(E, "echo bye; exit 3", #{name => exit, keep => true, link => false})),
+		Down(e2e:start(E, ["sh", "-c", "kill -SEGV $$"], #{name => signal, link => false})),
+		Down(P(timeout, #{timeout => 1})),
+		S = P(stop, #{keep => true}), receive {S, {stdout, _}} -> ok end, {ok, _} = e2e:call(S, stop), X = P(exit_signal, #{}), exit(X, shutdown), Down(X),
+		spawn(fun() -> P(owner, #{}) end), ok`)
+	if !until(startTime, func() bool { return len(listed(t, socket).Programs) == 0 }) {
+		t.Fatalf("%+v", listed(t, socket))
+	}
+	s.eval(t, `O = P(operator, #{}), Down(e2e:start(E, "exit 1", #{name => restart_intensity, link => false, restart => permanent, max_restarts => {1, 60000}, backoff => {1, 1}})),
+		{ok, _} = e2e:call(E, {run, "true", #{}}), {ok, _} = e2e:call(E, {run, "exit 4", #{}}), ok`)
+	done(t, socket, "stop", "operator")
+	s.eval(t, "ok = Down(O), R = P(running, #{keep => true}), ok")
+
+	status := func(n int) exit { return exit{Status: &n} }
+	sig := func(name string) exit { return exit{Signal: name} }
+	want := []struct {
+		name, cause string
+		exit        exit
+	}{
+		{"exit", "exit", status(3)},
+		{"signal", "exit", sig("sigsegv")},
+		{"timeout", "timeout", sig("sigterm")},
+		{"stop", "stop", sig("sigterm")},
+		{"exit_signal", "exit_signal", sig("sigterm")},
+		{"owner", "owner", sig("sigterm")},
+		{"restart_intensity", "exit", status(1)},
+		{"restart_intensity", "restart_intensity", status(1)},
+		{"", "exit", status(4)},
+		{"operator", "operator", sig("sigterm")},
+	}
+	compare := func(list psOutput) {
+		t.Helper()
+		ended := 0
+		for _, p := range list.Programs {
+			if p.State != "ended" {
+				continue
+			}
+			name := ""
+			if p.Name != nil {
+				name = *p.Name
+			}
+			if ended >= len(want) {
+				t.Errorf("%+v too", p)
+				break
+			}
+			w := want[ended]
+			ended++
+			if w.name != name || p.Cause == nil || *p.Cause != w.cause || p.Exit == nil || p.Exit.Signal != w.exit.Signal ||
+				(p.Exit.Status == nil) != (w.exit.Status == nil) || p.Exit.Status != nil && *p.Exit.Status != *w.exit.Status ||
+				p.Ended == nil || p.Started == nil || *p.Ended < *p.Started || p.OsPid == nil {
+				t.Errorf("%+v, exit %+v, want %+v", p, p.Exit, w)
+			}
+		}
+		if ended != len(want) {
+			t.Errorf("%d ends, want %d: %+v", ended, len(want), list)
+		}
+	}
+	list := listed(t, socket, "-a")
+	compare(list)
+	if p := list.Programs[0]; p.State != "running" || p.Cause != nil {
+		t.Errorf("%+v", p)
+	}
+	// Of one alone, by each of its names.
+	stopped := list.Programs[4]
+	for _, what := range []string{"stop", stopped.Worker, fmt.Sprint(*stopped.OsPid)} {
+		info := done(t, socket, "info", what)
+		if !strings.Contains(info, "cause        stop\n") || !strings.Contains(info, `last_output  last words\nof it\n`) {
+			t.Errorf("info %s:\n%s", what, info)
+		}
+		if log := done(t, socket, "logs", what); log != "last words\nof it\n" {
+			t.Errorf("logs %s: %q", what, log)
+		}
+	}
+	if table := done(t, socket, "ps", "-a"); !strings.Contains(table, "exit 3") || !strings.Contains(table, "sigsegv") {
+		t.Error(table)
+	}
+	s.expect(t, `{<<"bye\n">>,{exit_status,3},exit}`, `[#{last_output := L, exit := Xt, cause := C}] = [H || #{name := exit} = H <- e2e:call(E, {info, history})], {L, Xt, C}`)
+
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	s.expect(t, "ok", "receive {erluv, E, {child_down, _, 60000}} -> ok after 60000 -> none end, {erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 60000 -> none end")
+	want = append(want, struct {
+		name, cause string
+		exit        exit
+	}{"running", "child_crashed", exit{}})
+	after := listed(t, socket, "-a")
+	last := &after.Programs[len(after.Programs)-1]
+	if last.Exit != nil {
+		t.Errorf("%+v", last)
+	}
+	last.Exit = &exit{}
+	compare(after)
+	fails(t, "the output of exit is lost", socket, "logs", "exit")
+}
+
+// Without a history nothing is remembered; with a small one the last.
+func TestHistoryOfFew(t *testing.T) {
+	for most, want := range map[string]int{"0": 0, "2": 2} {
+		_, s, socket := operated(t, "--history", most)
+		s.eval(t, `[{ok, _} = e2e:call(E, {run, "exit " ++ integer_to_list(N), #{}}) || N <- lists:seq(1, 5)], ok`)
+		list := listed(t, socket, "-a")
+		if len(list.Programs) != want || want > 0 && *list.Programs[want-1].Exit.Status != 5 {
+			t.Errorf("of %s: %+v", most, list)
+		}
+	}
+}
