@@ -459,9 +459,10 @@ func TestNodesKeepNoLonger(t *testing.T) {
 	e := newErluv(t, n, "--on-disconnect", "keep", "--lost-after", "500ms")
 	mark := newMark()
 	start := `W_ = e2e:start(E, ["sleep", "1000"], #{detached => true, env => #{"CHAOS" => "` + mark + `"}}), ok`
+	// If erluv has connected before it knows of the child's end, it wants to be asked for another.
 	again := func() {
 		t.Helper()
-		n.expect(t, "ok", e.binds().String()+"e2e:until(fun() -> catch e2e:call(E, {info, workers}) =:= 0 end)")
+		n.expect(t, "ok", e.binds().String()+"e2e:until(fun() -> {erluv_main, E} ! respawn, catch e2e:call(E, {info, workers}) =:= 0 end)")
 	}
 	n.eval(t, e.binds().String()+round(0, start))
 	n.eval(t, e.binds().String()+"erlang:disconnect_node(E)")
