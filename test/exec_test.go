@@ -287,8 +287,10 @@ func TestExecTerminal(t *testing.T) {
 		x.ends(t, 128+3)
 	})
 	t.Run("ended", func(t *testing.T) {
-		begin(t, "read line; exit 3").types(t, "\r")
-		x := begin(t, "exec cat")
+		x := begin(t, "read line; exit 3")
+		x.types(t, "\r")
+		x.ends(t, 3)
+		x = begin(t, "exec cat")
 		x.types(t, "\x04")
 		x.ends(t, 0)
 	})
