@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 .PHONY: bench bench-go build test check check-lint check-unit check-e2e lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo demo-fleet deps clean FORCE
+.PHONY: scale-fleet
 .PHONY: install uninstall deb tutorial fresh
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
@@ -173,6 +174,14 @@ elixir-25-user: deps build build/tally
 # workloads.
 bench: deps build
 	@go run ./test/bench -o build/bench.md $(BENCH)
+
+# What doc/fleet.md says of many hosts: a minute. HOSTS=10000 takes ten times the descriptors.
+HOSTS ?= 1000
+PROGRAMS ?= 10000
+
+scale-fleet: deps build
+	@ERLUV_BIN=$(CURDIR)/build/erluv go test ./test -count=1 -v -timeout 1h -run '^TestFleetOfManyHosts$$' \
+		-hosts $(HOSTS) -programs $(PROGRAMS)
 
 # What a frame, a term and a record cost, as benchstat reads it: some ten minutes.
 bench-go:

@@ -168,7 +168,7 @@ func setErl() error {
 	if erl, err = exec.LookPath(name); err != nil {
 		return fmt.Errorf("ERLUV_ERL: %v", err)
 	}
-	cmd := exec.Command(beside("erlc"), "-Werror", "-o", dir, "erl/e2e.erl", "erl/e2e_fan.erl", "erl/e2e_server.erl", "erl/e2e_sup.erl", "erl/e2e_chaos.erl", "erl/e2e_fleet.erl")
+	cmd := exec.Command(beside("erlc"), "-Werror", "-o", dir, "erl/e2e.erl", "erl/e2e_fan.erl", "erl/e2e_server.erl", "erl/e2e_sup.erl", "erl/e2e_chaos.erl", "erl/e2e_fleet.erl", "erl/e2e_scale.erl")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %v\n%s", cmd, err, out)
 	}

@@ -200,41 +200,10 @@ nodes(Filter) ->
 %% '''
 -spec place(filter(), strategy()) -> {ok, node()} | {error, {full, #{node() => non_neg_integer()}} | {none, filter()}}.
 place(Filter, Strategy) ->
-    case choose(Filter, Strategy, place) of
+    case erluv_fleet_choice:choose(Filter, Strategy, place) of
         {ok, Node, _, _} -> {ok, Node};
         {error, _} = Error -> Error
     end.
-
-choose(Filter, How, Kind)
-  when How =:= least_loaded; How =:= spread; How =:= random; is_function(How, 1) ->
-    case [Host || #{status := ready} = Host <- nodes(Filter)] of
-        [] -> {error, {none, Filter}};
-        Hosts -> choose_of(Hosts, How, Kind)
-    end;
-choose(Filter, How, _) ->
-    ?BADARG([Filter, How], #{2 => strategy}).
-
-choose_of(Hosts, How, Kind) when is_function(How) ->
-    case [Host || #{free := Free} = Host <- Hosts, Free > 0] of
-        [] -> chosen(erluv_fleet_server:choose(names(Hosts), spread, Kind));
-        Free ->
-            Node = How(Free),
-            lists:member(Node, names(Free)) orelse error({bad_place, Node}),
-            case erluv_fleet_server:choose([Node], spread, Kind) of
-                {full, _} -> choose_of([Host#{free := free(Node, Host)} || Host <- Hosts], How, Kind); % meanwhile
-                Chosen -> chosen(Chosen)
-            end
-    end;
-choose_of(Hosts, How, Kind) ->
-    chosen(erluv_fleet_server:choose(names(Hosts), How, Kind)).
-
-free(Node, #{node := Node}) -> 0;
-free(_, #{free := Free}) -> Free.
-
-names(Hosts) -> [Node || #{node := Node} <- Hosts].
-
-chosen({full, Counted}) -> {error, {full, Counted}};
-chosen(Chosen) -> Chosen.
 
 %% @doc Runs a program to its end on a host, as {@link erluv:run/3}. A host that is named is taken; else
 %% one is chosen as by {@link place/2}, and no other is tried when that one fails.
@@ -248,11 +217,11 @@ chosen(Chosen) -> Chosen.
 %% '''
 -spec run(where(), erluv:cmd(), erluv:run_options()) -> {ok, erluv:result()} | {error, term()}.
 run(Where, Cmd, Options) when is_map(Options); length(Options) >= 0 ->
-    case taken(Where) of
+    case erluv_fleet_choice:taken(Where) of
         {ok, Node, Via, Ref} ->
             Answer = case Via =:= node() of
                          true -> erluv_fleet_relay:counted_run(Node, Cmd, Options);
-                         false -> at(Via, erluv_fleet_relay, run, [self(), Node, Cmd, Options])
+                         false -> erluv_fleet_relay:at(Via, erluv_fleet_relay, run, [self(), Node, Cmd, Options])
                      end,
             ok = ended(Answer, Ref, Node),
             answer(Answer, Node);
@@ -276,7 +245,7 @@ run(Where, Cmd, Options) ->
 %% '''
 -spec spawn(where(), erluv:cmd(), erluv:options()) -> {ok, pid()} | {error, term()}.
 spawn(Where, Cmd, Options) when is_map(Options) ->
-    case taken(Where) of
+    case erluv_fleet_choice:taken(Where) of
         {ok, Node, Via, Ref} -> answer(spawned(Node, Via, Ref, Cmd, Options), Node);
         {error, _} = Error -> Error
     end;
@@ -295,7 +264,7 @@ spawned(Node, Via, Ref, Cmd, Options) when Via =:= node() ->
             Error
     end;
 spawned(Node, Via, Ref, Cmd, Options) ->
-    Answer = at(Via, erluv_fleet_relay, start, [self(), Node, Cmd, Options]),
+    Answer = erluv_fleet_relay:at(Via, erluv_fleet_relay, start, [self(), Node, Cmd, Options]),
     ok = ended(Answer, Ref, Node),
     Answer.
 
@@ -353,6 +322,8 @@ tasks(Node) when is_atom(Node) ->
 tasks(Filter) ->
     erluv_fleet_server:tasks(names(nodes(Filter))).
 
+names(Hosts) -> [Node || #{node := Node} <- Hosts].
+
 %% @doc Asks a program of any host, from any control node: a task by its id, or any by its pid. The
 %% requests are those of a worker in erluv-protocol(7), as `{write, Data}', `{close, stdin}',
 %% `{signal, Signal}', `{resize, Rows, Columns}', `info' and `stop', and so are the answers.
@@ -383,19 +354,9 @@ command(Id, Request) ->
 %% A worker is reached through its control node; a process that stands for one is at a control node.
 asked(Node, Worker, Request) ->
     case erluv_fleet_table:via(Node) of
-        {ok, Via} when Via =/= node() -> answer(at(Via, erluv_call, call, [Worker, Request]), Node);
+        {ok, Via} when Via =/= node() -> answer(erluv_fleet_relay:at(Via, erluv_call, call, [Worker, Request]), Node);
         _ -> answer(erluv_call:call(Worker, Request), Node)
     end.
-
-taken(Node) when is_atom(Node) ->
-    case erluv_fleet_server:take(Node, start) of
-        unknown -> {error, {unreachable, Node}};
-        Taken -> Taken
-    end;
-taken({Filter, How}) ->
-    choose(Filter, How, start);
-taken(Filter) ->
-    choose(Filter, least_loaded, start).
 
 ended({error, max_workers}, Ref, Node) -> erluv_fleet_server:full(Ref, Node);
 ended(_, Ref, _) -> erluv_fleet_server:release(Ref).
@@ -404,21 +365,6 @@ answer({error, nodedown}, Node) -> {error, {unreachable, Node}};
 answer({error, noconnection}, Node) -> {error, {lost, Node}};
 answer({error, max_workers}, Node) -> {error, {full, #{Node => erluv_fleet_table:counted(Node)}}};
 answer(Answer, _) -> Answer.
-
-%% At another control node.
-at(Via, Module, Function, Args) ->
-    case lists:member(Via, erlang:nodes(connected)) of
-        true ->
-            try
-                erpc:call(Via, Module, Function, Args)
-            catch
-                error:{erpc, noconnection} -> {error, noconnection};
-                error:{exception, badarg, _} -> error(badarg);
-                Class:Reason -> {error, {exit, {Class, Reason}}}
-            end;
-        false ->
-            {error, nodedown}
-    end.
 
 %% @doc Drains a host, as {@link erluv:drain/2}, from any control node.
 %%
@@ -505,7 +451,7 @@ put_on(Node, Source, Path, Options) ->
     end.
 
 put_through(Via, {ok, {reader, Pid, _} = Reader}, Node, Path, Options) ->
-    Answer = at(Via, erluv_fleet_put, relayed, [self(), Reader, Node, Path, Options]),
+    Answer = erluv_fleet_relay:at(Via, erluv_fleet_put, relayed, [self(), Reader, Node, Path, Options]),
     true = exit(Pid, kill),
     Answer;
 put_through(_, Error, _, _, _) ->
@@ -530,7 +476,7 @@ call(Node, Request) ->
         {ok, Via} when Via =:= node() ->
             answer(erluv_fleet_server:asked(Node, Request), Node);
         {ok, Via} ->
-            Answer = at(Via, erluv_fleet_server, asked, [Node, Request]),
+            Answer = erluv_fleet_relay:at(Via, erluv_fleet_server, asked, [Node, Request]),
             ok = erluv_fleet_server:sync(Node),
             answer(Answer, Node);
         error -> {error, {unreachable, Node}}

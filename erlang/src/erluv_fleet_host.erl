@@ -7,6 +7,7 @@
 -behaviour(gen_server).
 
 -export([start_link/2]).
+-export([enter/2]).
 -export([event/2]).
 -export([look/1]).
 -export([run_over/2]).
@@ -16,7 +17,6 @@
 -export([handle_call/3]).
 -export([handle_cast/2]).
 -export([handle_info/2]).
--export([handle_continue/2]).
 
 -include_lib("kernel/include/logger.hrl").
 
@@ -38,12 +38,18 @@
     crashes = [] :: [integer()]
 }).
 
--spec start_link(node(), map()) -> {ok, pid()} | {error, term()}.
+%% @doc Does not wait for the process: the caller would search its mailbox for each of
+%% ten thousand hosts, in which the events of the others are.
+-spec start_link(node(), map()) -> pid().
 start_link(Node, Options) ->
-    case gen_server:start_link(?MODULE, {Node, Options}, []) of
-        {ok, _} = Started -> Started;
-        {error, _} = Error -> Error;
-        ignore -> {error, ignore}
+    proc_lib:spawn_link(?MODULE, enter, [Node, Options]).
+
+-spec enter(node(), map()) -> no_return().
+enter(Node, Options) ->
+    {ok, State} = init({Node, Options}),
+    case load(State) of
+        {noreply, New} -> gen_server:enter_loop(?MODULE, [], New);
+        {stop, normal, _} -> exit(normal)
     end.
 
 %% @doc What the host has said: `{erluv, Node, Event}'.
@@ -80,11 +86,11 @@ text({memory, _}) -> <<"memory">>;
 text({memory, _, Name}) -> text(Name);
 text(Arg) -> unicode:characters_to_binary(Arg).
 
--spec init({node(), map()}) -> {ok, #state{}, {continue, load}}.
+-spec init({node(), map()}) -> {ok, #state{}}.
 init({Node, Options}) ->
     Refresh = maps:get(refresh, Options, 30000),
     ok = later(Refresh, refresh),
-    {ok, #state{node = Node, refresh = Refresh, respawn = maps:get(respawn, Options, {10, 60000})}, {continue, load}}.
+    {ok, #state{node = Node, refresh = Refresh, respawn = maps:get(respawn, Options, {10, 60000})}}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
 handle_call(Request, _From, State) ->
@@ -131,9 +137,6 @@ handle_info(unsure, #state{node = Node, unsure = Unsure} = State) ->
     end;
 handle_info(_, State) ->
     {noreply, State}.
-
--spec handle_continue(load, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
-handle_continue(load, State) -> load(State).
 
 ended(Worker, Reason, #state{tasks = Tasks} = State) ->
     ok = tell({stopped, Worker, Reason}, State),

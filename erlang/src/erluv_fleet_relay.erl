@@ -8,6 +8,7 @@
 %% what the worker sends waits here, and erluv, which sees that, stops reading from the program.
 -module(erluv_fleet_relay).
 
+-export([at/4]).
 -export([run/4]).
 -export([counted_run/3]).
 -export([start/4]).
@@ -33,6 +34,22 @@
     last = infinity :: non_neg_integer() | infinity,
     looks = 0 :: non_neg_integer()
 }).
+
+%% @doc Calls a function at another control node.
+-spec at(node(), module(), atom(), [term()]) -> term().
+at(Via, Module, Function, Args) ->
+    case lists:member(Via, erlang:nodes(connected)) of
+        true ->
+            try
+                erpc:call(Via, Module, Function, Args)
+            catch
+                error:{erpc, noconnection} -> {error, noconnection};
+                error:{exception, badarg, _} -> error(badarg);
+                Class:Reason -> {error, {exit, {Class, Reason}}}
+            end;
+        false ->
+            {error, nodedown}
+    end.
 
 %% @doc Runs a program to its end. It is stopped when the caller, of another node, ends before.
 -spec run(pid(), node(), erluv:cmd(), erluv:run_options()) -> term().

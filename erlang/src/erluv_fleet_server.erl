@@ -58,11 +58,11 @@ scope() -> erluv_fleet_scope.
 -spec controls() -> [node()].
 controls() -> lists:usort([node() | [node(Pid) || Pid <- pg:get_members(scope(), control)]]).
 
-%% @doc Holds a place on one of these hosts.
--spec choose([node()], least_loaded | spread | random, erluv_fleet_places:kind()) ->
-          {ok, node(), Via :: node(), reference()} | {full, #{node() => non_neg_integer()}}.
-choose(Nodes, How, Kind) ->
-    gen_server:call(erluv_fleet, {choose, Nodes, How, Kind}, infinity).
+%% @doc Holds a place on one of these hosts, or of those that are ready and of which a filter holds.
+-spec choose([node()] | #{atom() => term()}, least_loaded | spread | random, erluv_fleet_places:kind()) ->
+          {ok, node(), Via :: node(), reference()} | {full, #{node() => non_neg_integer()}} | none.
+choose(Where, How, Kind) ->
+    gen_server:call(erluv_fleet, {choose, Where, How, Kind}, infinity).
 
 %% @doc Holds a place on this host, or takes one that was given to the caller.
 -spec take(node(), erluv_fleet_places:kind()) -> {ok, node(), Via :: node(), reference()} | unknown.
@@ -128,10 +128,14 @@ init(Options) ->
     {ok, lists:foldl(fun connected/2, lists:foldl(fun peer/2, State, Peers), nodes(hidden))}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
-handle_call({choose, Nodes, How, Kind}, {Caller, _}, State) ->
-    case erluv_fleet_table:pick(How, Nodes) of
+handle_call({choose, Where, How, Kind}, {Caller, _}, #state{views = Views} = State) ->
+    Picked = case Where of
+                 #{} -> erluv_fleet_table:pick(How, fun(Node) -> erluv_fleet_views:meant(Node, Where, Views) end);
+                 _ -> erluv_fleet_table:pick_of(How, Where)
+             end,
+    case Picked of
         {ok, Node} -> hold(Node, Caller, Kind, State);
-        {full, _} = Full -> {reply, Full, State}
+        _ -> {reply, Picked, State}
     end;
 handle_call({take, Node, Kind}, {Caller, _}, #state{places = Places, views = Views} = State) ->
     case erluv_fleet_places:use(Caller, Node, Places) of
@@ -266,9 +270,9 @@ abandoned(Ref, Node, State) ->
 connected(Node, #state{hosts = Hosts} = State) when is_map_key(Node, Hosts) ->
     State;
 connected(Node, #state{hosts = Hosts, options = Options} = State) ->
-    case lists:member(Node, nodes(hidden)) andalso erluv_fleet_host:start_link(Node, Options) of
-        {ok, Pid} -> State#state{hosts = Hosts#{Node => Pid}};
-        _ -> State
+    case lists:member(Node, nodes(hidden)) of
+        true -> State#state{hosts = Hosts#{Node => erluv_fleet_host:start_link(Node, Options)}};
+        false -> State
     end.
 
 disconnected(Node, #state{hosts = Hosts, views = Views, waiting = Waiting} = State) ->

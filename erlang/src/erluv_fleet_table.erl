@@ -13,6 +13,7 @@
 -export([via/1]).
 -export([counted/1]).
 -export([pick/2]).
+-export([pick_of/2]).
 -export([put_id/4]).
 -export([delete_id/3]).
 -export([with_id/1]).
@@ -23,6 +24,8 @@
 
 -define(HOSTS, erluv_fleet_hosts).   % {Node, Host}
 -define(COUNTS, erluv_fleet_counts). % {Node, Workers, Held, Max, Cpus}
+-define(SPREAD, erluv_fleet_spread). % {{Workers + Held, Node}}, in this order,
+-define(LOAD, erluv_fleet_load).     % and of each processor
 -define(IDS, erluv_fleet_ids).       % {Id, Node, Worker, Task}, more than one if control nodes did not see each other
 -define(RUNS, erluv_fleet_runs).     % {Pid, Node, Ref}
 
@@ -32,6 +35,7 @@
 -spec new() -> ok.
 new() ->
     _ = [ets:new(Table, [named_table, {read_concurrency, true}]) || Table <- [?HOSTS, ?COUNTS]],
+    _ = [ets:new(Table, [named_table, ordered_set]) || Table <- [?SPREAD, ?LOAD]],
     ?IDS = ets:new(?IDS, [named_table, bag, {read_concurrency, true}]),
     ?RUNS = ets:new(?RUNS, [named_table, bag, public, {write_concurrency, true}]),
     ok.
@@ -40,23 +44,41 @@ new() ->
 -spec put_host(node(), map()) -> ok.
 put_host(Node, #{max_workers := Max, load := #{cpus := Cpus}} = Host) ->
     true = ets:insert(?HOSTS, {Node, Host}),
-    true = ets:insert_new(?COUNTS, {Node, 0, 0, Max, max(1, Cpus)})
-        orelse ets:update_element(?COUNTS, Node, [{4, Max}, {5, max(1, Cpus)}]),
-    ok.
+    case ets:lookup(?COUNTS, Node) of
+        [Row] -> change(Row, setelement(5, setelement(4, Row, Max), max(1, Cpus)));
+        [] -> change(none, {Node, 0, 0, Max, max(1, Cpus)})
+    end.
 
 -spec delete_host(node()) -> ok.
 delete_host(Node) ->
     true = ets:delete(?HOSTS, Node),
-    true = ets:delete(?COUNTS, Node),
-    ok.
+    change_at(Node, fun(_) -> none end).
 
 %% @doc How many programs are counted there, if the host is shown.
 -spec set_workers(node(), non_neg_integer()) -> ok.
-set_workers(Node, N) -> _ = ets:update_element(?COUNTS, Node, {2, N}), ok.
+set_workers(Node, N) -> change_at(Node, fun(Row) -> setelement(2, Row, N) end).
 
 %% @doc How many places are held there, if the host is shown.
 -spec set_held(node(), non_neg_integer()) -> ok.
-set_held(Node, N) -> _ = ets:update_element(?COUNTS, Node, {3, N}), ok.
+set_held(Node, N) -> change_at(Node, fun(Row) -> setelement(3, Row, N) end).
+
+change_at(Node, F) ->
+    case ets:lookup(?COUNTS, Node) of
+        [Row] -> change(Row, F(Row));
+        [] -> ok
+    end.
+
+change(Row, Row) ->
+    ok;
+change(Old, New) ->
+    _ = Old =:= none orelse [ets:delete(Table, {Burden, element(1, Old)}) || {Table, Burden} <- burdens(Old)],
+    _ = case New of
+            none -> ets:delete(?COUNTS, element(1, Old));
+            _ -> [ets:insert(?COUNTS, New) | [ets:insert(Table, {{Burden, element(1, New)}}) || {Table, Burden} <- burdens(New)]]
+        end,
+    ok.
+
+burdens(Row) -> [{?SPREAD, burden(spread, Row)}, {?LOAD, burden(least_loaded, Row)}].
 
 -spec hosts() -> [erluv_fleet:host()].
 hosts() ->
@@ -85,21 +107,49 @@ counted(Node) ->
 
 count({_, Workers, Held, _, _}) -> Workers + Held.
 
-%% @doc One of these hosts that has room. Of equals it is the first by name, so that it can be told
-%% in advance.
--spec pick(least_loaded | spread | random, [node()]) -> {ok, node()} | {full, #{node() => non_neg_integer()}}.
-pick(How, Nodes) ->
-    Rows = [Row || Node <- Nodes, Row <- ets:lookup(?COUNTS, Node)],
-    case [Row || {_, Workers, Held, Max, _} = Row <- Rows, Workers + Held < Max] of
-        [] -> {full, maps:from_list([{element(1, Row), count(Row)} || Row <- Rows])};
-        Free -> {ok, picked(How, Free)}
+%% @doc One of the hosts that are meant, with room: the first in the order of a strategy, in which of
+%% equals the first by name comes first. A thousand hosts are not looked at for each program.
+-spec pick(least_loaded | spread | random, Meant :: fun((node()) -> boolean())) ->
+          {ok, node()} | {full, #{node() => non_neg_integer()}} | none.
+pick(random, Meant) ->
+    picked(random, meant(Meant));
+pick(How, Meant) ->
+    Table = case How of
+                spread -> ?SPREAD;
+                least_loaded -> ?LOAD
+            end,
+    case first(ets:first(Table), Table, Meant) of
+        none -> picked(How, meant(Meant));
+        Node -> {ok, Node}
     end.
 
-picked(random, Rows) ->
-    element(1, lists:nth(rand:uniform(length(Rows)), Rows));
+first('$end_of_table', _, _) ->
+    none;
+first({_, Node} = Key, Table, Meant) ->
+    case has_room(Node) andalso Meant(Node) of
+        true -> Node;
+        false -> first(ets:next(Table, Key), Table, Meant)
+    end.
+
+has_room(Node) ->
+    [{_, Workers, Held, Max, _}] = ets:lookup(?COUNTS, Node),
+    Workers + Held < Max.
+
+meant(Meant) -> [Row || {Node, _, _, _, _} = Row <- ets:tab2list(?COUNTS), Meant(Node)].
+
+%% @doc One of these hosts.
+-spec pick_of(least_loaded | spread | random, [node()]) -> {ok, node()} | {full, #{node() => non_neg_integer()}} | none.
+pick_of(How, Nodes) ->
+    picked(How, [Row || Node <- Nodes, Row <- ets:lookup(?COUNTS, Node)]).
+
+picked(_, []) ->
+    none;
 picked(How, Rows) ->
-    {_, Node} = lists:min([{burden(How, Row), element(1, Row)} || Row <- Rows]),
-    Node.
+    case [Row || {_, Workers, Held, Max, _} = Row <- Rows, Workers + Held < Max] of
+        [] -> {full, maps:from_list([{element(1, Row), count(Row)} || Row <- Rows])};
+        Free when How =:= random -> {ok, element(1, lists:nth(rand:uniform(length(Free)), Free))};
+        Free -> {ok, element(2, lists:min([{burden(How, Row), element(1, Row)} || Row <- Free]))}
+    end.
 
 burden(spread, Row) -> count(Row);
 burden(least_loaded, Row) -> count(Row) / element(5, Row).

@@ -19,6 +19,7 @@
 -export([started/5]).
 -export([stopped/5]).
 -export([shows/2]).
+-export([meant/3]).
 -export([tasks/2]).
 
 -export_type([views/0]).
@@ -117,6 +118,14 @@ stopped(Node, Worker, Reason, Of, Views) ->
 
 -spec shows(node(), views()) -> boolean().
 shows(Node, #views{shown = Shown}) -> is_map_key(Node, Shown).
+
+%% @doc Whether a host is ready and a filter holds of it, which is a map.
+-spec meant(node(), erluv_fleet:filter(), views()) -> boolean().
+meant(Node, Filter, #views{shown = Shown}) ->
+    case Shown of
+        #{Node := {#{status := ready} = Host, _}} -> erluv_fleet_filter:matches(Filter, Host);
+        #{} -> false
+    end.
 
 %% @doc The programs of these hosts.
 -spec tasks([node()], views()) -> [erluv_fleet:task()].
