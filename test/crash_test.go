@@ -311,7 +311,7 @@ func TestCrashOfSpawner(t *testing.T) {
 				s.eval(t, `
 					All = [e2e:start(E, Cmd) || _ <- lists:seq(1, 10)],
 					[ok = e2e:ready(W) || W <- All],
-					R = e2e:start(E, "echo run; exec sleep 1000", #{restart => permanent}),
+					R = e2e:start(E, "echo run; exec sleep 1000", #{restart => permanent, backoff => {10, 10}}),
 					ok = e2e:said(R, stdout, <<"run\n">>)`, bind{"Cmd": daemon + "echo ready; exec sleep 1000"})
 				before := e.roles(t).spawner
 				programs := insiders(before)

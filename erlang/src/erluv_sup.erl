@@ -77,7 +77,12 @@ start_default() ->
 start_default(on_demand) ->
     try start_child((erluv_node:child_spec([]))#{restart => temporary}) of
         ok -> ok;
-        {error, {already_started, _}} -> ok;
+        {error, {already_started, Pid}} ->
+            % Who was told of its end by a monitor may be faster than the exit signal to the supervisor.
+            case is_process_alive(Pid) of
+                true -> ok;
+                false -> start_default(on_demand)
+            end;
         {error, already_present} -> {error, {no_node, erluv}}; % one of `nodes' was terminated
         {error, _} = Error -> Error
     catch
