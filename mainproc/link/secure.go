@@ -119,6 +119,9 @@ func (s *Secure) secure(g *guest) (*secured, error) {
 		Server: true, Verify: t.Verify, CertOptional: t.CertOptional,
 		MinVersion: t.MinVersion, MaxVersion: t.MaxVersion, Depth: t.Depth,
 	}, files)
+	if g.ctx.Err() != nil && err != nil { // its connection may have been closed at any moment
+		return nil, context.Cause(g.ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no TLS: %w", err)
 	}
