@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .PHONY: bench bench-go build test check check-lint check-unit check-e2e lint unit unit-mainproc unit-counts e2e e2e-25 e2e-25-user e2e-27 e2e-29 fuzz chaos demo demo-fleet deps clean FORCE
 .PHONY: scale-fleet
-.PHONY: install uninstall deb tutorial fresh
+.PHONY: install uninstall deb tutorial fresh screenshots
 .PHONY: erlang erlang-lint erlang-25 erlang-25-user erlang-27 erlang-29
 .PHONY: elixir elixir-lint elixir-25 elixir-25-user elixir-27 elixir-29
 
@@ -229,6 +229,10 @@ fresh: deps
 tutorial: deps deb
 	@CGO_ENABLED=0 go test -c -o build/tutorial.test ./test/tutorial
 	@test/clean build/erluv_*.deb build/tutorial.test
+
+# The page of erluv web, at two widths, light and dark, in build/screenshots.
+screenshots: deps build
+	@ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_TEST_AS=root go test ./test -run '^TestWebPage$$' -count=1
 
 demo:
 	@test/deps demo

@@ -37,13 +37,15 @@ var imports = map[string][]string{
 	"wire/gen":    {"wire/dist", "wire/etf"},
 	"wire/client": {"wire/dist", "wire/etf", "wire/gen"},
 	"stat":        {"label", "wire/etf"},
+	"web":         {"overview", "stat", "wire/client", "wire/dist", "wire/etf"},
+	"overview":    {"stat", "wire/etf", "wire/gen"},
 	"cluster":     {"stat", "wire/consult", "wire/etf"},
 	"spawner":     {"eintr", "ipc", "sandbox", "sandbox/cgroup", "slack"},
 	"loop/watch":  {"eintr", "loop"},
 	"relay":       {"ipc", "ipc/counters"},
 	"workers":     {"eintr", "ipc", "loop"},
 	"childproc":   {"childproc/history", "childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "childproc/ring", "childproc/upload", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
-	"cmd/erluv":   {"config", "control", "eintr", "ipc", "mainproc", "mainproc/crew", "childproc", "relay", "spawner", "stat", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
+	"cmd/erluv":   {"config", "control", "eintr", "ipc", "mainproc", "mainproc/crew", "childproc", "relay", "sandbox", "spawner", "stat", "overview", "web", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
 
 	"childproc/machine": {"eintr", "stat"},
 	"childproc/history": {"childproc/ring", "eintr", "ipc", "workers"},
@@ -93,7 +95,6 @@ var testImports = map[string][]string{
 
 // Never in the binary, not even through others.
 var banned = []string{
-	"net/http",                      // and all it brings: erluv serves no HTTP
 	"plugin",                        // the binary is static
 	"testing",                       // test helpers stay in tests
 	"runtime/cgo",                   // static
@@ -108,8 +109,9 @@ var banned = []string{
 // certificates and TLS's records is no part of a process that holds more than one connection.
 // Package cmd/erluv has all roles.
 var ofOneRole = map[string][]string{
-	"crypto/tls":  {"relay", "cmd/erluv"},
-	"crypto/x509": {"relay", "relay/certtest", "cmd/erluv"},
+	"crypto/tls":  {"relay", "web", "cmd/erluv"}, // web: net/http brings it, and uses none of it
+	"crypto/x509": {"relay", "relay/certtest", "web", "cmd/erluv"},
+	"net/http":    {"web", "cmd/erluv"},
 }
 
 type pkg struct {

@@ -119,7 +119,7 @@ func (p Parts) OfChild() Rules {
 	return r
 }
 
-// OfRelay are the relay's rules: no file, no port, nobody to signal.
+// OfRelay are the rules of the relay, and of the page: no file, no port, nobody to signal.
 func (p Parts) OfRelay() Rules {
 	r := Rules{Files: p.Has(Files), TCP: p.Has(TCP), Scope: p.Has(Scope)}
 	if r.Files {

@@ -19,6 +19,9 @@ func (p Parts) Seal() error { return p.seal(childTable) }
 // SealRelay is the same for the relay, whose table is shorter.
 func (p Parts) SealRelay() error { return p.seal(relayTable) }
 
+// SealPage is the same for the page.
+func (p Parts) SealPage() error { return p.seal(pageTable) }
+
 func (p Parts) seal(table func(pid uint64) []line) error {
 	if err := NotDumpable(); err != nil {
 		return err

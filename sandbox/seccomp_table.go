@@ -2,7 +2,11 @@
 
 package sandbox
 
-import "golang.org/x/sys/unix"
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // The system calls of the child and the relay, made from traces of all suites (HACKING.md,
 // "The child's system calls") and the sources of the Go runtime. What is not in the table is
@@ -124,6 +128,18 @@ func relayTable(pid uint64) []line {
 	return append([]line{
 		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD)},
 	}, runtimeTable(pid)...)
+}
+
+// pageTable is the table for the page, the process pid: of the network it has what accepts and
+// serves connections to a socket that listens already.
+func pageTable(pid uint64) []line {
+	return append([]line{
+		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC)},
+		{unix.SYS_ACCEPT4, allow, nil},
+		{unix.SYS_GETSOCKNAME, allow, nil},
+		{unix.SYS_GETPEERNAME, allow, nil},
+		{unix.SYS_SETSOCKOPT, allow, nil},
+	}, slices.DeleteFunc(runtimeTable(pid), func(l line) bool { return l.call == unix.SYS_ACCEPT4 })...)
 }
 
 func killed(calls []uintptr) (lines []line) {

@@ -2,14 +2,6 @@ package stat
 
 import "time"
 
-// Snapshot is a node and all of its programs at one moment.
-type Snapshot struct {
-	At       time.Time
-	Node     Node
-	Programs []Program
-	Watchers []Watcher
-}
-
 // Node is what erluv says of itself: the request info.
 type Node struct {
 	Name, Target      string // full node names; Target "": of no node

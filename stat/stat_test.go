@@ -3,7 +3,6 @@ package stat
 import (
 	"encoding/json"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +14,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// snapshot is all that can be told.
+type snapshot struct {
+	Node     Node
+	Programs []Program
+	Watchers []Watcher
+}
+
 // filled is a snapshot in which everything is told.
-func filled() *Snapshot {
+func filled() *snapshot {
 	cpu, rss, waiting := 1500*time.Millisecond, int64(4096), int64(7)
 	owner := Process{Node: "a@h", ID: 5, Serial: 6, Creation: 7}
-	return &Snapshot{
+	return &snapshot{
 		Node: Node{
 			Name: "erluv_1@h", Target: "a@h", Version: "0.1", Status: "running", User: "nobody", UID: 65534, GID: 65534,
 			MainPID: 1, ChildPID: 2, SpawnerPID: 3, Cookie: "a file", Controller: "erluv", Contained: "pidns", Reach: "cgroup",
@@ -72,7 +78,7 @@ func figures() *Figures {
 var upload = &Upload{PID: 7, User: "nobody", State: "open", Started: time.UnixMilli(5), Path: "/x", Bytes: 3, Size: 9, All: true, Owner: Process{Node: "a@h", ID: 5}}
 
 // all are the items of a snapshot, of each kind.
-func all(s *Snapshot) map[string][]Item {
+func all(s *snapshot) map[string][]Item {
 	return map[string][]Item{
 		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
 		"node": s.Node.Items(), "program": s.Programs[0].Items(), "brief": s.Programs[1].Items(),
@@ -230,51 +236,6 @@ cmd     /bin/a"b\\ x y\x1b[2J\n\xff
 			if r != '\n' && (r < ' ' || r == 0x7f) {
 				t.Errorf("%s has the control character %q", what, r)
 			}
-		}
-	}
-}
-
-// TestOpenMetrics reads it by the grammar of the format's document.
-func TestOpenMetrics(t *testing.T) {
-	var b strings.Builder
-	if err := filled().OpenMetrics(&b); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(b.String(), "\n")
-	if n := len(lines); n < 2 || lines[n-2] != "# EOF" || lines[n-1] != "" {
-		t.Fatalf("it does not end with # EOF: %q", lines[max(0, len(lines)-2):])
-	}
-	sample := regexp.MustCompile(`^([a-z_0-9]+)\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\} [0-9.e+-]+$`)
-	family, kind := "", ""
-	for _, line := range lines[:len(lines)-2] {
-		if f := strings.Fields(line); f[0] == "#" {
-			switch f[1] {
-			case "TYPE":
-				family, kind = f[2], f[3]
-			case "UNIT":
-				if f[2] != family || !strings.HasSuffix(family, "_"+f[3]) {
-					t.Errorf("%s: the name of %s must end with the unit", line, family)
-				}
-			}
-			continue
-		}
-		m := sample.FindStringSubmatch(line)
-		want := map[string]string{"counter": family + "_total", "gauge": family}[kind]
-		if m == nil || m[1] != want {
-			t.Errorf("%q is no sample of %s", line, want)
-		}
-	}
-	for _, want := range []string{
-		`erluv_uptime_seconds{node="erluv_1@h"} 2`,
-		`erluv_ready{node="erluv_1@h"} 0`,
-		`erluv_host_load1{node="erluv_1@h"} 0.5`,
-		`erluv_host_memory_available_bytes{node="erluv_1@h"} 1.048576e+06`,
-		`erluv_host_disk_available_bytes{node="erluv_1@h",path="/"} 50`,
-		`erluv_program_cpu_seconds_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 1.5`,
-		`erluv_program_output_bytes_total{node="erluv_1@h",worker="1.2",name="web",command="a\"b\\"} 42`,
-	} {
-		if !slices.Contains(lines, want) {
-			t.Errorf("there is no line %s in\n%s", want, b.String())
 		}
 	}
 }

@@ -79,6 +79,8 @@ func (c *command) root() (*cobra.Command, error) {
 		{namesOf(c), mapping},
 		{&cobra.Command{Use: "version", Short: "print the version", Long: aboutVersion, DisableFlagsInUseLine: true, RunE: c.version}, none},
 		{c.ps(), nil},
+		{c.top(), nil},
+		{c.web(), nil},
 		{c.info(), nil},
 		{c.logs(), nil},
 		{c.signal(), nil},

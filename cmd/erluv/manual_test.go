@@ -96,7 +96,7 @@ func TestManuals(t *testing.T) {
 	}
 	known := []string{"-help", "-version"}
 	for _, cmd := range append(root.Commands(), root) {
-		if !slices.Contains([]string{"erluv", "ps", "info", "logs", "signal", "stop", "status", "drain", "exec"}, cmd.Name()) {
+		if !slices.Contains([]string{"erluv", "ps", "info", "logs", "signal", "stop", "status", "drain", "exec", "top", "web"}, cmd.Name()) {
 			continue // those of others are told in their sections
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {

@@ -16,6 +16,7 @@ import (
 	"erluv/mainproc/crew"
 	"erluv/relay"
 	"erluv/spawner"
+	"erluv/web"
 	"erluv/wire/client"
 	"erluv/wire/etf"
 
@@ -33,6 +34,10 @@ const (
 	roleRelay   = "relay"
 	roleBecome  = "become"
 	roleUpload  = ipc.UploadRole
+
+	// These two erluv web starts.
+	rolePageStage = "page-stage"
+	rolePage      = "page"
 )
 
 // A role runs on the first thread, whose name is the process's and whose end the
@@ -44,7 +49,7 @@ func init() {
 }
 
 func isRole(name string) bool {
-	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome, roleUpload}, name)
+	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome, roleUpload, rolePageStage, rolePage}, name)
 }
 
 // playRole runs a role and returns the exit status. Started by anybody but main
@@ -77,6 +82,13 @@ func playRole(role string, args []string) int {
 			limitHeap()
 			reserveThreads(waitOfSpawner)
 			err = spawner.Main()
+		}
+	case rolePageStage:
+		err = pageStage(args)
+	case rolePage:
+		if err = sealPage(args); err == nil {
+			limitHeap()
+			err = web.Main()
 		}
 	case roleRelay:
 		if err = crew.SealRelay(args); err == nil {

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"erluv/config"
+	"erluv/control"
+	"erluv/web"
+	"erluv/wire/dist"
+
+	"github.com/spf13/cobra"
+)
+
+// webCommand is the command that serves a page with the programs of an erluv.
+type webCommand struct {
+	operator
+	listen string
+	names  []string
+	looks  bool
+}
+
+const webListen = "127.0.0.1:4380"
+
+func (c *command) web() *cobra.Command {
+	w := &webCommand{operator: operator{command: c}, listen: webListen}
+	cmd := w.add(&cobra.Command{
+		Use: "web", Short: "a page with the programs of an erluv, and its metrics",
+		Long: `Serve a page with the programs of an erluv on this machine, live, and /metrics for
+Prometheus, until a signal. The page is served by a process without privileges.
+The address that is printed holds a token: with it the page shows arguments of
+commands, and stops and restarts programs. Without it the page is for looking.`,
+		Example: `  sudo erluv web
+  sudo erluv web --name erluv_db1 --listen 127.0.0.1:4381 --read-only`,
+		RunE: w.run,
+	}, false)
+	set := cmd.Flags()
+	for _, elsewhere := range []string{"at", config.FileKey, "cookie-file"} {
+		set.Lookup(elsewhere).Hidden = true
+	}
+	set.VarP(&choice{&w.listen, "host:port", nil}, "listen", "", "the address to listen at (default "+webListen+")")
+	set.StringArrayVar(&w.names, "host", nil, "another name of this page, as of a proxy; may stand several times")
+	set.Lookup("host").DefValue = ""
+	set.BoolVar(&w.looks, "read-only", false, "stop and restart nothing, with a token neither")
+	return cmd
+}
+
+func (w *webCommand) run(*cobra.Command, []string) error {
+	if w.at != "" {
+		return usageError{errors.New("web is for an erluv on this machine: a connection to another would give the page more than it may do")}
+	}
+	ctx, cancel := untilSignal()
+	defer cancel()
+	if _, err := w.path(); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", w.listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen at %s: %w", w.listen, err)
+	}
+	defer l.Close()
+	address := l.Addr().(*net.TCPAddr).AddrPort()
+	if !address.Addr().Unmap().IsLoopback() {
+		complain(w.stderr, "warning: the page is for all who reach "+address.String()+", and what it says is not encrypted: put it behind a proxy with TLS")
+	}
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails, see its document
+	given := web.Given{Token: hex.EncodeToString(random[:]), Acts: !w.looks, Names: w.names}
+	p, err := startPage(l.(*net.TCPListener), slog.New(slog.NewTextHandler(w.stderr, nil)))
+	if err != nil {
+		return err
+	}
+	_ = l.Close() // the page has it
+	fmt.Fprintf(w.stdout, "http://%s/?token=%s\n", shownAt(address), given.Token)
+	return p.serve(ctx, given, w.link)
+}
+
+// shownAt is an address for people: any is this machine.
+func shownAt(a netip.AddrPort) string {
+	if a.Addr().IsUnspecified() {
+		return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port()).String()
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+}
+
+// link connects to erluv, as one that needs few rights.
+func (w *webCommand) link(ctx context.Context) (linked web.Linked, _ *os.File, err error) {
+	path, err := w.path()
+	if err != nil {
+		return linked, nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, connectBound, fmt.Errorf("no answer within %v", connectBound))
+	defer cancel()
+	conn, err := control.Dial(ctx, path)
+	if errors.Is(err, control.ErrNobody) {
+		return linked, nil, errors.New("erluv does not run")
+	}
+	if err != nil {
+		return linked, nil, err
+	}
+	defer conn.Close()
+	linked.Local = operatorNode()
+	rights := "tend"
+	if w.looks {
+		rights = "look"
+	}
+	linked.Local.Name = rights + strings.TrimPrefix(linked.Local.Name, "erluv")
+	if linked.Peer, err = dist.Connect(ctx, conn, linked.Local, ""); err != nil {
+		return linked, nil, err
+	}
+	linked.Local.Cookie = "" // the page needs none
+	f, err := conn.(*net.UnixConn).File()
+	return linked, f, err
+}

@@ -1,0 +1,292 @@
+// Package overview is what a client of an erluv knows that looks once a second: all programs, and
+// what they use. erluv top and erluv web have one each.
+//
+// A look is one request, {figures, Since, Workers} of erluv-protocol(7). It brings the programs
+// that are new, and measures those that are shown and a few of the others in turn, so that a look
+// costs the same however many programs there are. Nothing is asked for between two looks.
+//
+//	overview.go   a look, and what it has brought
+//	read.go       the answer, as it is sent
+//	order.go      programs in an order
+package overview
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"erluv/wire/etf"
+	"erluv/wire/gen"
+)
+
+const (
+	// others is how many programs that are not shown are measured with each look.
+	others = 100
+
+	// most is how many one request measures.
+	most = 1000
+
+	// mostRequests bounds a look: with 2,000 new programs in each answer that is half a million.
+	mostRequests = 256
+)
+
+// Call makes a call to erluv.
+type Call func(ctx context.Context, to, request etf.Term) (etf.Term, error)
+
+// Overview is what is known. It belongs to one goroutine. One that is made new knows nothing.
+type Overview struct {
+	Sums     Sums
+	Looked   bool    // there was a look
+	Rate     float64 // of the output of all, in bytes a second
+	Paused   float64 // how many streams have waited for a receiver, on average since the look before
+	Programs []*Program
+
+	known map[etf.Pid]*Program
+	since int64
+	turn  int // of the next that is measured though it is not shown
+}
+
+// Sums are what erluv says of itself.
+type Sums struct {
+	Uptime     int64 // milliseconds
+	Status     string
+	Nodes      int64
+	Programs   int64
+	MaxWorkers int64
+	States     []Count
+	Started    int64
+	Ended      []Count
+	Output     int64
+	Paused     int64 // milliseconds
+	Crashes    int64
+	Roles      []Role
+
+	HasLoad, HasMemory  bool
+	Load1, Load5        float64
+	Load15              float64
+	CPUs                int64
+	MemoryTotal, Memory int64 // of the machine; Memory is what is available
+}
+
+// Count is how many there are of something.
+type Count struct {
+	Name string
+	N    int64
+}
+
+// Role is a process of erluv's own.
+type Role struct {
+	Name string
+	PID  int64
+	Usage
+}
+
+// Usage is what a process has used. Known: it could be read. Share is how many processors it has
+// had since the measurement before, when there is one: HasShare.
+type Usage struct {
+	Known, HasShare bool
+	CPU             int64 // milliseconds
+	Memory          int64
+	Share           float64
+}
+
+// Program is a program and what was measured last. Measured is when that was, by erluv's uptime in
+// milliseconds; 0: never.
+type Program struct {
+	Worker   etf.Pid
+	Name     string // "": none
+	Command  []string
+	User     string
+	Restart  string
+	State    string
+	PID      int64 // 0: it has not started
+	Started  int64 // milliseconds since 1970; 0: it has not
+	Restarts int64
+	Measured int64
+	Usage
+	Output  int64   // of this run
+	Rate    float64 // of output, in bytes a second; with HasRate
+	HasRate bool
+	Held    bool
+}
+
+// Number is the worker's number, as Erlang prints it at the end of its pid.
+func (p *Program) Number() string { return number(p.Worker) }
+
+// Called is the name, or the number.
+func (p *Program) Called() string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return p.Number()
+}
+
+// Restartable says whether it can be asked to be started again.
+func (p *Program) Restartable() bool { return p.Restart != "" && p.Restart != "temporary" }
+
+// New is an overview that knows nothing.
+func New() *Overview { return &Overview{known: make(map[etf.Pid]*Program)} }
+
+// Find is the program with a number; nil: there is none.
+func (o *Overview) Find(number string) *Program {
+	i := slices.IndexFunc(o.Programs, func(p *Program) bool { return p.Number() == number })
+	if i < 0 {
+		return nil
+	}
+	return o.Programs[i]
+}
+
+// Look asks once, or as often as it takes to hear of all programs that are new. What is shown is
+// measured.
+func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error {
+	ask := o.measured(shown)
+	for range mostRequests {
+		now := ask[:min(len(ask), most)]
+		ask = ask[len(now):]
+		answer, err := call(ctx, gen.Manager, etf.Tuple{etf.Atom("figures"), o.since, pids(now)})
+		if err != nil {
+			return err
+		}
+		added, err := o.take(answer, now)
+		if err != nil {
+			return err
+		}
+		if len(ask) == 0 && added == 0 {
+			return nil
+		}
+		if len(ask) == 0 {
+			ask = o.unmeasured()
+		}
+	}
+	return nil // programs come faster than they are told of: the next look goes on
+}
+
+// measured are the programs to measure: those that are shown, and some of the others.
+func (o *Overview) measured(shown []*Program) []*Program {
+	ask := make([]*Program, 0, len(shown)+others)
+	has := make(map[*Program]bool, len(shown))
+	for _, p := range shown {
+		if o.known[p.Worker] == p && !has[p] {
+			has[p] = true
+			ask = append(ask, p)
+		}
+	}
+	for range min(others, len(o.Programs)) {
+		o.turn = (o.turn + 1) % len(o.Programs)
+		if p := o.Programs[o.turn]; !has[p] {
+			ask = append(ask, p)
+		}
+	}
+	return ask
+}
+
+// unmeasured are those that never were, as many as one request measures.
+func (o *Overview) unmeasured() (list []*Program) {
+	for _, p := range o.Programs {
+		if p.Measured == 0 && len(list) < most {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func pids(list []*Program) etf.List {
+	terms := make(etf.List, len(list))
+	for i, p := range list {
+		terms[i] = p.Worker
+	}
+	return terms
+}
+
+// take takes an answer, and says how many programs are new. Those that were asked for and are not
+// in it have ended.
+func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error) {
+	f, err := read(answer)
+	if err != nil {
+		return 0, err
+	}
+	o.sum(f.sums)
+	o.since = f.newest
+	slices.SortFunc(f.added, func(a, b *Program) int {
+		return cmp.Or(cmp.Compare(a.Worker.Serial, b.Worker.Serial), cmp.Compare(a.Worker.ID, b.Worker.ID))
+	})
+	for _, n := range f.added {
+		if o.known[n.Worker] == nil {
+			o.known[n.Worker] = n
+			o.Programs = append(o.Programs, n)
+			added++
+		}
+	}
+	living := make(map[etf.Pid]bool, len(f.measured))
+	for _, m := range f.measured {
+		living[m.Worker] = true
+		if p := o.known[m.Worker]; p != nil {
+			p.measure(m, f.sums.Uptime)
+		}
+	}
+	gone := false
+	for _, p := range asked {
+		if !living[p.Worker] {
+			delete(o.known, p.Worker)
+			gone = true
+		}
+	}
+	if gone {
+		o.Programs = slices.DeleteFunc(o.Programs, func(p *Program) bool { return o.known[p.Worker] != p })
+	}
+	return added, nil
+}
+
+// sum takes the sums. Those of the same moment say nothing of a rate.
+func (o *Overview) sum(s Sums) {
+	before := o.Sums
+	elapsed := s.Uptime - before.Uptime
+	o.Sums = s
+	if !o.Looked {
+		o.Looked = true
+		return
+	}
+	if elapsed < leastInterval { // a second request of the same look
+		o.Sums.Uptime, o.Sums.Output, o.Sums.Paused, o.Sums.Roles = before.Uptime, before.Output, before.Paused, before.Roles
+		return
+	}
+	o.Rate = max(0, float64(s.Output-before.Output)*1000/float64(elapsed))
+	o.Paused = max(0, float64(s.Paused-before.Paused)/float64(elapsed))
+	for i := range o.Sums.Roles {
+		r := &o.Sums.Roles[i]
+		for _, b := range before.Roles {
+			if b.PID == r.PID {
+				r.share(b.Usage, elapsed)
+			}
+		}
+	}
+}
+
+// leastInterval is the shortest time, in milliseconds, over which a rate means something: the
+// kernel counts processor time in hundredths of a second.
+const leastInterval = 200
+
+func (u *Usage) share(before Usage, elapsed int64) {
+	if u.Known && before.Known && u.CPU >= before.CPU {
+		u.HasShare, u.Share = true, float64(u.CPU-before.CPU)/float64(elapsed)
+	}
+}
+
+// measure takes a measurement at a time.
+func (p *Program) measure(m Program, at int64) {
+	elapsed, again := at-p.Measured, p.PID == m.PID && p.Restarts == m.Restarts
+	before, output, measured := p.Usage, p.Output, p.Measured
+	if again && measured != 0 && elapsed < leastInterval {
+		p.State, p.Held = m.State, m.Held
+		return
+	}
+	p.State, p.PID, p.Started, p.Restarts, p.Held = m.State, m.PID, m.Started, m.Restarts, m.Held
+	p.Usage, p.Output, p.Measured, p.Rate, p.HasRate = m.Usage, m.Output, at, 0, false
+	if measured == 0 || !again || elapsed <= 0 {
+		return
+	}
+	p.share(before, elapsed)
+	if m.Output >= output {
+		p.HasRate, p.Rate = true, float64(m.Output-output)*1000/float64(elapsed)
+	}
+}

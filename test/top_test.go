@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// topOutput is what `erluv top --format json` prints. Unknown fields are refused.
+type topOutput struct {
+	Node          string                            `json:"node"`
+	Status        string                            `json:"status"`
+	Uptime        int64                             `json:"uptime"`
+	Nodes         int                               `json:"nodes"`
+	Load          *[3]float64                       `json:"load"`
+	Memory        *struct{ Total, Available int64 } `json:"memory"`
+	Total         int                               `json:"total"`
+	MaxWorkers    int                               `json:"max_workers"`
+	States        map[string]int                    `json:"states"`
+	Started       int                               `json:"started"`
+	Ended         map[string]int                    `json:"ended"`
+	Crashes       int                               `json:"crashes"`
+	Output        int64                             `json:"output"`
+	OutputRate    float64                           `json:"output_rate"`
+	Paused        int64                             `json:"paused"`
+	PausedStreams float64                           `json:"paused_streams"`
+	Roles         []struct {
+		Role       string   `json:"role"`
+		OsPid      int      `json:"os_pid"`
+		CPU        *int64   `json:"cpu"`
+		CPUPercent *float64 `json:"cpu_percent"`
+		Memory     *int64   `json:"memory"`
+	} `json:"roles"`
+	Programs []topProgram `json:"programs"`
+}
+
+type topProgram struct {
+	Worker     string   `json:"worker"`
+	Name       *string  `json:"name"`
+	Command    []string `json:"command"`
+	State      string   `json:"state"`
+	User       string   `json:"user"`
+	OsPid      *int     `json:"os_pid"`
+	Started    *int64   `json:"started"`
+	Restarts   int      `json:"restarts"`
+	CPU        *int64   `json:"cpu"`
+	Memory     *int64   `json:"memory"`
+	CPUPercent *float64 `json:"cpu_percent"`
+	Output     int64    `json:"output"`
+	OutputRate *float64 `json:"output_rate"`
+	Paused     bool     `json:"paused"`
+}
+
+// Contract 6: top, once.
+//
+//erluv:users
+func TestTopOnce(t *testing.T) {
+	e, s, socket := operated(t)
+	s.eval(t, wares)
+	var got topOutput
+	d := json.NewDecoder(strings.NewReader(done(t, socket, "top", "--format", "json", "-o", "output")))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Node != e.erluv || got.Status != "ready" || got.Total != 16 || got.States["running"] != 16 || got.Nodes != 1 || len(got.Programs) != 16 || len(got.Roles) != 3 {
+		t.Errorf("%+v", got)
+	}
+	first := got.Programs[0]
+	if first.Name == nil || *first.Name != "web" || first.OutputRate == nil || *first.OutputRate < 1 || first.CPUPercent == nil || first.Memory == nil {
+		t.Errorf("the first by output is %+v", first)
+	}
+	if !slices.ContainsFunc(got.Programs, func(p topProgram) bool {
+		return p.Paused && p.Name != nil && *p.Name == "flood"
+	}) || got.PausedStreams < 0.5 {
+		t.Errorf("nothing is paused: %+v", got)
+	}
+	text := done(t, socket, "top", "--once", "-n", "2", "-o", "name")
+	if lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n"); len(lines) != 7 || strings.Contains(text, "\x1b") ||
+		!strings.HasPrefix(lines[4], "PROGRAM") || !strings.Contains(lines[1], "16 running") {
+		t.Errorf("%q", text)
+	}
+	if _, stderr, status := operates(t, socket, "top", "-o", "size"); status != 2 || !strings.Contains(stderr, "takes cpu or memory") {
+		t.Errorf("%d, %s", status, stderr)
+	}
+}
+
+// live is erluv top on a terminal of its own.
+type live struct {
+	*terminal
+	t *testing.T
+}
+
+func topOn(t *testing.T, socket string, rows, cols uint16) *live {
+	t.Helper()
+	return &live{onTerminal(t, rows, cols, executable, "top", "--control", socket), t}
+}
+
+// picture is the last whole one.
+func (l *live) picture() string {
+	all := strings.Split(l.out.String(), "\x1b[H")
+	for _, p := range slices.Backward(all) {
+		if body, _, whole := strings.Cut(p, "\x1b[J"); whole {
+			return body
+		}
+	}
+	return ""
+}
+
+// shows waits for a picture.
+func (l *live) showing(what string, is func(picture string) bool) {
+	l.t.Helper()
+	if !until(endTime, func() bool { return is(l.picture()) }) {
+		l.t.Fatalf("top does not show %s:\n%q", what, l.picture())
+	}
+}
+
+// leaves: it ends, with the terminal as it was, and the screen that was there before.
+func (l *live) leaves() {
+	l.t.Helper()
+	l.ends(l.t, 0)
+	if !until(startTime, func() bool { return strings.HasSuffix(l.out.String(), "\x1b[?25h\x1b[?1049l") }) {
+		l.t.Errorf("the screen is not left: %q", l.out.String())
+	}
+}
+
+func has(words ...string) func(string) bool {
+	return func(picture string) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(picture, w) })
+	}
+}
+
+// Contract 6: top on a terminal: live, in the order that keys choose, as large as the terminal, which is as it
+// was however top ends; and it outlives a crash of the child.
+//
+//erluv:users
+func TestTop(t *testing.T) {
+	e, s, socket := operated(t, "--die-timeout", "1m")
+	s.eval(t, wares)
+	l := topOn(t, socket, 12, 100)
+	l.showing("the programs", has(e.erluv, "16 running", "more  keys", "by cpu"))
+	if now := l.modes(t); now.Lflag&(unix.ECHO|unix.ICANON) != 0 || now.Lflag&unix.ISIG == 0 {
+		t.Errorf("the terminal is %+v", now)
+	}
+	fits := func(rows, cols int) func(string) bool {
+		return func(picture string) bool {
+			lines := strings.Split(picture, "\r\n")
+			return len(lines) == rows-1 || len(lines) == rows
+		}
+	}
+	l.showing("12 lines", fits(12, 100))
+	l.size(t, 30, 60)
+	l.showing("30 lines", fits(30, 60))
+	l.types(t, "n")
+	l.showing("names", has("by name", "worker_a", "<i>odd</i>"))
+	s.eval(t, `P(["sleep", "1000"], #{owner => none, link => false, name => aaa_new}), ok`)
+	l.showing("one that is new", has("aaa_new", "17 running"))
+	kill(t, e.roles(t).child, syscall.SIGKILL)
+	l.showing("the crash", has("! "))
+	s.expect(t, "ok", "{erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 20000 -> none end")
+	l.showing("the next child", func(p string) bool {
+		return has("programs 0 of", "crashes of the child 1")(p) && !strings.Contains(p, "! ")
+	})
+	l.types(t, "q")
+	l.leaves()
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		l := topOn(t, socket, 24, 80)
+		l.showing("the node", has(e.erluv))
+		if err := l.cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		l.leaves()
+	}
+
+	// Ctrl-Z gives the terminal back until it goes on.
+	l = topOn(t, socket, 24, 80)
+	l.showing("the node", has(e.erluv))
+	if err := l.cmd.Process.Signal(syscall.SIGTSTP); err != nil {
+		t.Fatal(err)
+	}
+	if !until(endTime, func() bool { return l.modes(t) == l.before && strings.HasSuffix(l.out.String(), "\x1b[?1049l") }) {
+		t.Errorf("stopped, the terminal is %+v", l.modes(t))
+	}
+	if err := l.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if !until(endTime, func() bool { return l.modes(t) != l.before }) {
+		t.Error("it does not go on")
+	}
+	l.types(t, "q")
+	l.leaves()
+}
+
+// What top costs with 1,000 programs, all processes together: the figure is for people, the bound
+// for what would be a different order.
+func TestTopCosts(t *testing.T) {
+	e, s, socket := operated(t)
+	s.eval(t, `[e2e:start(E, ["sleep", "1000"], #{owner => none, link => false}) || _ <- lists:seq(1, 1000)], ok`)
+	l := topOn(t, socket, 50, 120)
+	l.showing("all", has("1000 running"))
+	roles := e.roles(t)
+	pids := []int{roles.main, roles.child, roles.spawner, l.cmd.Process.Pid}
+	const looks = 5
+	begin, before := time.Now(), ticks(t, pids)
+	time.Sleep(looks * time.Second) // what it does in this time is what is measured
+	used, elapsed := ticks(t, pids)-before, time.Since(begin)
+	percent := float64(used) / elapsed.Seconds() // a tick is a hundredth of a second
+	t.Logf("%.2f %% of a processor", percent)
+	if percent > 10 {
+		t.Errorf("it costs %.2f %% of a processor", percent)
+	}
+	l.types(t, "q")
+	l.leaves()
+}
+
+// ticks is the processor time of processes.
+func ticks(t *testing.T, pids []int) (sum int) {
+	t.Helper()
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var user, system int
+		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if _, err := fmt.Sscan(f[11]+" "+f[12], &user, &system); err != nil {
+			t.Fatal(err)
+		}
+		sum += user + system
+	}
+	return sum
+}

@@ -1,0 +1,33 @@
+"use strict";
+// The server sends the elements that have changed, made by the templates that made the page. What has
+// the focus keeps it.
+const trouble = (text) => {
+  const p = document.getElementById("trouble");
+  p.textContent = text;
+  p.hidden = text === "";
+};
+const source = new EventSource(document.body.dataset.events);
+let broken = false;
+source.onmessage = (event) => {
+  if (broken) {
+    broken = false;
+    trouble("");
+  }
+  const focus = document.activeElement && document.activeElement.id;
+  for (const { id, html } of JSON.parse(event.data)) {
+    const old = document.getElementById(id);
+    if (!old) continue;
+    // A row is parsed in a table alone, which a template element allows.
+    const made = document.createElement("template");
+    made.innerHTML = html;
+    old.replaceWith(made.content);
+  }
+  if (focus && document.activeElement === document.body) {
+    const again = document.getElementById(focus);
+    if (again) again.focus({ preventScroll: true });
+  }
+};
+source.onerror = () => {
+  broken = true;
+  trouble("The page is not connected to erluv web: what is shown is old.");
+};

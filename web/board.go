@@ -1,0 +1,289 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"erluv/overview"
+	"erluv/wire/client"
+	"erluv/wire/etf"
+)
+
+const (
+	// lookEvery is how often erluv is asked while a page is open, restEvery while none is.
+	lookEvery = time.Second
+	restEvery = 5 * time.Second
+
+	// wanted is how long a page that is not kept open counts as open.
+	wanted = 3 * time.Second
+
+	// lookBound is how long erluv may take to answer.
+	lookBound = 10 * time.Second
+)
+
+// board is what is known of an erluv, for all pages. One goroutine looks, others read.
+type board struct {
+	connect Connect
+	due     chan struct{} // somebody wants a look
+
+	mu      sync.Mutex // guards all below
+	client  *client.Client
+	node    string
+	known   *overview.Overview
+	past    map[etf.Pid]*past
+	all     past // of erluv itself
+	trouble string
+	looked  time.Time
+	next    chan struct{}         // closed when there was another look
+	wants   map[etf.Pid]time.Time // what pages show, and until when
+	until   time.Time             // when the last page that was asked for counts as closed
+}
+
+// past is what a program has used in the last minutes.
+type past struct{ cpu, memory, output *series }
+
+func newPast(at int64) *past { return &past{newSeries(at), newSeries(at), newSeries(at)} }
+
+func newBoard(connect Connect) *board {
+	return &board{
+		connect: connect, due: make(chan struct{}, 1), known: overview.New(), past: make(map[etf.Pid]*past), all: *newPast(0),
+		next: make(chan struct{}), wants: make(map[etf.Pid]time.Time), trouble: "the first look is under way",
+	}
+}
+
+// run looks until ctx ends.
+func (b *board) run(ctx context.Context) {
+	defer func() {
+		if b.client != nil {
+			b.client.Close()
+		}
+	}()
+	for ctx.Err() == nil {
+		began := time.Now()
+		b.look(ctx)
+		b.pause(ctx, began)
+	}
+}
+
+// pause waits until the next look is due.
+func (b *board) pause(ctx context.Context, began time.Time) {
+	timer := time.NewTimer(restEvery)
+	defer timer.Stop()
+	for {
+		b.mu.Lock()
+		every := restEvery
+		if time.Now().Before(b.until) {
+			every = lookEvery
+		}
+		b.mu.Unlock()
+		left := every - time.Since(began)
+		if left <= 0 {
+			return
+		}
+		timer.Reset(left)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			return
+		case <-b.due: // a page was opened: perhaps the look is due already
+		}
+	}
+}
+
+// look asks erluv. The connection is the looker's: acts have it for a call.
+func (b *board) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not answered within %v", lookBound))
+	defer cancel()
+	c, err := b.linked(ctx)
+	if err == nil {
+		err = b.ask(ctx, c)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.trouble = ""; err != nil {
+		b.trouble = err.Error()
+	} else {
+		b.looked = time.Now()
+	}
+	close(b.next)
+	b.next = make(chan struct{})
+}
+
+// linked is the connection, a new one when the last has ended.
+func (b *board) linked(ctx context.Context) (*client.Client, error) {
+	b.mu.Lock()
+	c := b.client
+	b.mu.Unlock()
+	if c != nil && c.Err() == nil {
+		return c, nil
+	}
+	again, err := b.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c != nil {
+		c.Close()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.client, b.node = again, again.Peer().Name
+	b.known, b.past, b.all = overview.New(), make(map[etf.Pid]*past), *newPast(0)
+	return again, nil
+}
+
+// ask looks, with the board locked only while an answer is taken.
+func (b *board) ask(ctx context.Context, c *client.Client) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	shown := b.shown(time.Now())
+	err := b.known.Look(ctx, func(ctx context.Context, to, request etf.Term) (etf.Term, error) {
+		b.mu.Unlock()
+		defer b.mu.Lock()
+		return call(ctx, c, to, request)
+	}, shown)
+	if err == nil {
+		b.remember()
+	}
+	return err
+}
+
+// call makes a call; an error of the answer is one.
+func call(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term, error) {
+	answer, err := c.Call(ctx, to, request)
+	if err != nil {
+		if c.Err() != nil {
+			return nil, errors.New("erluv has ended the connection: it ends, or its child has crashed")
+		}
+		return nil, err
+	}
+	if t, ok := answer.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("error") {
+		if t[1] == etf.Atom("child_down") {
+			return nil, errors.New("erluv has no child at the moment: it has crashed, and programs are started again after respawn")
+		}
+		return nil, fmt.Errorf("erluv answers {error, %v}", t[1])
+	}
+	return answer, nil
+}
+
+// shown are the programs that pages show.
+func (b *board) shown(now time.Time) (list []*overview.Program) {
+	for w, until := range b.wants {
+		if now.After(until) {
+			delete(b.wants, w)
+		}
+	}
+	for _, p := range b.known.Programs {
+		if _, ok := b.wants[p.Worker]; ok {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// want has programs measured with each look, for a while.
+func (b *board) want(list []*overview.Program) {
+	until := time.Now().Add(wanted)
+	for _, p := range list {
+		b.wants[p.Worker] = until
+	}
+}
+
+// open says that a page is open, for a while.
+func (b *board) open() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if until := time.Now().Add(wanted); until.After(b.until) {
+		b.until = until
+	}
+	select {
+	case b.due <- struct{}{}:
+	default:
+	}
+}
+
+// remember notes what programs use now.
+func (b *board) remember() {
+	now := b.known.Sums.Uptime
+	living := make(map[etf.Pid]bool, len(b.known.Programs))
+	for _, p := range b.known.Programs {
+		living[p.Worker] = true
+		if p.Measured == 0 {
+			continue
+		}
+		of := b.past[p.Worker]
+		if of == nil {
+			of = newPast(now)
+			b.past[p.Worker] = of
+		}
+		of.memory.put(p.Measured, float64(p.Memory))
+		if p.HasShare {
+			of.cpu.put(p.Measured, p.Share)
+		}
+		if p.HasRate {
+			of.output.put(p.Measured, p.Rate)
+		}
+	}
+	for w := range b.past {
+		if !living[w] {
+			delete(b.past, w)
+		}
+	}
+	share, memory, known := 0.0, 0.0, false
+	for _, r := range b.known.Sums.Roles {
+		share, memory, known = share+r.Share, memory+float64(r.Memory), known || r.HasShare
+	}
+	if known {
+		b.all.cpu.put(now, share)
+		b.all.output.put(now, b.known.Rate)
+	}
+	b.all.memory.put(now, memory)
+}
+
+// pastOf is never nil.
+func (b *board) pastOf(p *overview.Program) *past {
+	if of := b.past[p.Worker]; of != nil {
+		return of
+	}
+	return newPast(b.known.Sums.Uptime)
+}
+
+// fresh has a look that is a second old at most, as far as erluv answers.
+func (b *board) fresh(ctx context.Context) {
+	b.mu.Lock()
+	next, old := b.next, time.Since(b.looked) > lookEvery
+	b.mu.Unlock()
+	if !old {
+		return
+	}
+	b.open()
+	select {
+	case <-next:
+	case <-ctx.Done():
+	case <-time.After(lookBound):
+	}
+}
+
+// act makes a call to a program.
+func (b *board) act(ctx context.Context, number string, request etf.Atom) error {
+	b.mu.Lock()
+	c, p := b.client, b.known.Find(number)
+	b.mu.Unlock()
+	switch {
+	case p == nil:
+		return errGone
+	case c == nil:
+		return errors.New("there is no connection to erluv")
+	}
+	_, err := call(ctx, c, p.Worker, request)
+	var exit *client.Exit
+	if errors.As(err, &exit) {
+		return errGone
+	}
+	return err
+}
+
+var errGone = errors.New("the program has ended")

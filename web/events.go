@@ -1,0 +1,148 @@
+package web
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	// maxViewers is how many pages are told of changes; others show what was when they were opened.
+	maxViewers = 32
+
+	// sendBound is how long a browser may take to read what it is sent.
+	sendBound = 10 * time.Second
+)
+
+// fragment is a part of the page that has changed: the element with an id.
+type fragment struct {
+	ID   string `json:"id"`
+	HTML string `json:"html"`
+}
+
+// events sends a page the parts that have changed, after each look. A browser that does not
+// read loses its place.
+func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+	select {
+	case h.viewers <- struct{}{}:
+		defer func() { <-h.viewers }()
+	default:
+		http.Error(w, "too many pages are open", http.StatusServiceUnavailable)
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // there is nothing more to read
+	w.Header().Set("Content-Type", "text/event-stream")
+	trusted, number, sent := h.trusted(r), r.URL.Query().Get("program"), map[string]string{}
+	a := askedFor(r.URL.Query())
+	for {
+		h.board.open()
+		h.board.mu.Lock()
+		next := h.board.next
+		h.board.mu.Unlock()
+		p, ok := h.changing(a, number, trusted)
+		changed, err := p.since(sent)
+		if err != nil {
+			return
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(sendBound))
+		if err := send(w, changed); err != nil || control.Flush() != nil || !ok {
+			return
+		}
+		select {
+		case <-next:
+		case <-r.Context().Done():
+			return
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}
+
+func send(w http.ResponseWriter, changed []fragment) error {
+	line, err := json.Marshal(changed)
+	if err != nil {
+		return err
+	}
+	for _, b := range [][]byte{[]byte("data: "), line, []byte("\n\n")} {
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part is an element of a page, and the template that makes it.
+type part struct {
+	id, template string
+	view         any
+}
+
+// changing is what of a page changes: some parts, and the rows of its table.
+type changing struct {
+	parts []part
+	rows  []Row
+}
+
+// changing is that of a page. False: the program that it shows has ended.
+func (h *handler) changing(a asked, number string, trusted bool) (changing, bool) {
+	if number == "" {
+		v := h.listView(a, trusted)
+		return changing{[]part{{"trouble", "trouble", v.Top}, {"node", "node", v.Top}, {"count", "count", v}}, v.Rows}, true
+	}
+	v, ok := h.programView(number, trusted)
+	if !ok {
+		return changing{parts: []part{{"trouble", "trouble", Top{Trouble: "The program has ended"}}}}, false
+	}
+	return changing{parts: []part{{"trouble", "trouble", v.Top}, {"state", "state", v}, {"graphs", "graphs", v}, {"details", "details", v}}}, true
+}
+
+// since are the parts that are not as they were sent, which is noted. The table's body is one part
+// when other rows are in it, or in another order.
+func (c changing) since(sent map[string]string) ([]fragment, error) {
+	changed, ids, body := []fragment{}, "", ""
+	note := func(id, html string) {
+		if sent[id] != html {
+			sent[id] = html
+			changed = append(changed, fragment{id, html})
+		}
+	}
+	for _, p := range c.parts {
+		html, err := made(p.template, p.view)
+		if err != nil {
+			return nil, err
+		}
+		note(p.id, html)
+	}
+	others := len(changed)
+	for i := range c.rows {
+		html, err := made("row", c.rows[i])
+		if err != nil {
+			return nil, err
+		}
+		note(c.rows[i].ID, html)
+		ids += c.rows[i].ID + " "
+		body += html
+	}
+	if sent["rows"] != ids {
+		known := map[string]string{"rows": ids}
+		for _, p := range c.parts {
+			known[p.id] = sent[p.id]
+		}
+		for i := range c.rows {
+			known[c.rows[i].ID] = sent[c.rows[i].ID]
+		}
+		clear(sent) // of rows that are gone
+		maps.Copy(sent, known)
+		changed = append(changed[:others], fragment{"rows", `<tbody id="rows">` + body + `</tbody>`})
+	}
+	return changed, nil
+}
+
+func made(template string, view any) (string, error) {
+	var b strings.Builder
+	err := templates.ExecuteTemplate(&b, template, view)
+	return b.String(), err
+}

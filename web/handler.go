@@ -1,0 +1,186 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/subtle"
+	"embed"
+	"errors"
+	"html/template"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"erluv/wire/etf"
+)
+
+//go:embed assets
+var assets embed.FS
+
+var templates = template.Must(template.New("").ParseFS(assets, "assets/*.html"))
+
+// handler answers browsers. It has no state of its own.
+type handler struct {
+	ctx     context.Context // of the process
+	board   *board
+	given   Given
+	viewers chan struct{} // a place for each that is told of changes
+}
+
+const (
+	// cookieName is the cookie with the token.
+	cookieName = "erluv_token"
+
+	// policy allows what is served here, and nothing else: no style and no script in the page.
+	policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+	// actBound is how long a page waits for what it has asked for: a program that takes longer to
+	// stop is shown while it does.
+	actBound = 2 * time.Second
+
+	// maxForm bounds what a form sends, in bytes.
+	maxForm = 4 << 10
+)
+
+func newHandler(ctx context.Context, b *board, given Given) http.Handler {
+	h := &handler{ctx: ctx, board: b, given: given, viewers: make(chan struct{}, maxViewers)}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", h.list)
+	mux.HandleFunc("GET /program/{number}", h.program)
+	mux.HandleFunc("POST /program/{number}/{act}", h.act)
+	mux.HandleFunc("GET /events", h.events)
+	mux.HandleFunc("GET /metrics", h.metrics)
+	mux.HandleFunc("GET /style.css", asset("assets/style.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /page.js", asset("assets/page.js", "text/javascript; charset=utf-8"))
+	mux.HandleFunc("GET /icon.svg", asset("assets/icon.svg", "image/svg+xml"))
+	return h.guarded(http.NewCrossOriginProtection().Handler(mux))
+}
+
+func asset(name, kind string) http.HandlerFunc {
+	content, err := assets.ReadFile(name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "no-cache")
+		_, _ = w.Write(content)
+	}
+}
+
+// guarded refuses a browser that was led here by a name which somebody else owns (DNS rebinding),
+// and says what a page of ours may do.
+func (h *handler) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		head := w.Header()
+		head.Set("Content-Security-Policy", policy)
+		head.Set("X-Content-Type-Options", "nosniff")
+		head.Set("X-Frame-Options", "DENY")
+		head.Set("Referrer-Policy", "no-referrer")
+		head.Set("Cross-Origin-Resource-Policy", "same-origin")
+		head.Set("Cross-Origin-Opener-Policy", "same-origin")
+		head.Set("Cache-Control", "no-store")
+		if !h.ours(r.Host) {
+			http.Error(w, "this page has another name: give that to erluv web by --host", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ours says whether a Host is an address, which no one can make lead elsewhere, or a name of ours.
+func (h *handler) ours(host string) bool {
+	name := host
+	if only, _, err := net.SplitHostPort(host); err == nil {
+		name = only
+	}
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	return strings.EqualFold(name, "localhost") || slices.ContainsFunc(h.given.Names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// knows says whether a token is ours.
+func (h *handler) knows(token string) bool {
+	return h.given.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(h.given.Token)) == 1
+}
+
+// trusted says whether a browser has shown the token.
+func (h *handler) trusted(r *http.Request) bool {
+	c, err := r.Cookie(cookieName)
+	return err == nil && h.knows(c.Value)
+}
+
+// list is the page with all programs. With the token in its address the browser gets a cookie instead,
+// so that the token is in no history for long.
+func (h *handler) list(w http.ResponseWriter, r *http.Request) {
+	if token := r.URL.Query().Get("token"); token != "" {
+		if !h.knows(token) {
+			h.problem(w, http.StatusForbidden, "This is not the token of this page. erluv web prints the address with it.")
+			return
+		}
+		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	h.board.fresh(r.Context())
+	h.render(w, http.StatusOK, "list.html", h.listView(askedFor(r.URL.Query()), h.trusted(r)))
+}
+
+func (h *handler) program(w http.ResponseWriter, r *http.Request) {
+	h.board.fresh(r.Context())
+	v, ok := h.programView(r.PathValue("number"), h.trusted(r))
+	if !ok {
+		h.problem(w, http.StatusNotFound, "There is no such program: it has ended.")
+		return
+	}
+	h.render(w, http.StatusOK, "program.html", v)
+}
+
+// act stops a program, or has it started again.
+func (h *handler) act(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	number, act := r.PathValue("number"), etf.Atom(r.PathValue("act"))
+	switch {
+	case act != "stop" && act != "restart":
+		h.problem(w, http.StatusNotFound, "There is nothing here.")
+		return
+	case !h.given.Acts || !h.trusted(r) || !h.knows(r.PostFormValue("token")):
+		h.problem(w, http.StatusForbidden, "Open the address that erluv web has printed: without its token this page is for looking only.")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), actBound)
+	defer cancel()
+	err := h.board.act(ctx, number, act)
+	switch {
+	case errors.Is(err, errGone):
+		h.problem(w, http.StatusNotFound, "There is no such program: it has ended.")
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		h.problem(w, http.StatusConflict, "It was not done: "+err.Error()+".")
+	case act == "stop" && err == nil:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	default:
+		http.Redirect(w, r, "/program/"+url.PathEscape(number), http.StatusSeeOther)
+	}
+}
+
+// problem is a page that says why there is no other.
+func (h *handler) problem(w http.ResponseWriter, status int, text string) {
+	h.render(w, status, "problem.html", struct{ Title, Text string }{http.StatusText(status), text})
+}
+
+func (h *handler) render(w http.ResponseWriter, status int, name string, view any) {
+	var page bytes.Buffer
+	if err := templates.ExecuteTemplate(&page, name, view); err != nil {
+		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = page.WriteTo(w)
+}

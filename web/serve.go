@@ -1,0 +1,119 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+const (
+	// conversation and listening are the descriptors that the role starts with.
+	conversation = 3
+	listening    = 4
+
+	// maxConns is how many connections of browsers there are at a time. A page has two.
+	maxConns = 128
+
+	// closing is how long requests may take that are under way at the end.
+	closing = time.Second
+)
+
+// Main is the role: it serves the page until its starter ends the conversation.
+func Main() error {
+	c, err := net.FileConn(os.NewFile(conversation, "starter"))
+	if err != nil {
+		return fmt.Errorf("the page is started by erluv web alone: %w", err)
+	}
+	starter, ok := c.(*net.UnixConn)
+	if !ok {
+		return errors.New("the page is started by erluv web alone")
+	}
+	l, err := net.FileListener(os.NewFile(listening, "listener"))
+	if err != nil {
+		return fmt.Errorf("the page has no socket to listen at: %w", err)
+	}
+	s := newStarter(starter)
+	given, err := s.begin()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // ends with the conversation
+		s.wait()
+		cancel()
+	}()
+	return Serve(ctx, l, given, s.connect)
+}
+
+// Serve serves a page on l until ctx ends.
+func Serve(ctx context.Context, l net.Listener, given Given, connect Connect) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b := newBoard(connect)
+	looked := make(chan struct{})
+	go func() { // ends with ctx
+		b.run(ctx)
+		close(looked)
+	}()
+	server := &http.Server{
+		Handler:           newHandler(ctx, b, given),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(&limited{Listener: l, free: make(chan struct{}, maxConns)}) }() // ends with Shutdown
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		cancel()
+		done, over := context.WithTimeout(context.Background(), closing)
+		defer over()
+		if server.Shutdown(done) != nil {
+			_ = server.Close()
+		}
+		<-ended
+	}
+	cancel()
+	<-looked
+	return err
+}
+
+// limited is a listener with so many connections at a time; others wait in the kernel.
+type limited struct {
+	net.Listener
+	free chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	l.free <- struct{}{}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.free
+		return nil, err
+	}
+	return &counted{Conn: c, free: l.free}, nil
+}
+
+type counted struct {
+	net.Conn
+	free   chan struct{}
+	closed bool
+}
+
+// Close is called once or twice, by one goroutine after the other.
+func (c *counted) Close() error {
+	err := c.Conn.Close()
+	if !c.closed {
+		c.closed = true
+		<-c.free
+	}
+	return err
+}

@@ -1,0 +1,219 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"erluv/overview"
+	"erluv/wire/client"
+	"erluv/wire/etf"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSeries(t *testing.T) {
+	s := newSeries(0)
+	if s.line(60, 20, 1) != "" || area("", 60, 20) != "" || s.most() != 0 {
+		t.Error("something is drawn of what is not known")
+	}
+	s.put(1000, 1)
+	s.put(2000, 3) // the largest of a slot
+	s.put(3000, 2)
+	if s.most() != 3 || s.from != slots-1 || s.line(59, 20, 6) != "M58 10H59" {
+		t.Errorf("%v from %d, %s", s.most(), s.from, s.line(59, 20, 6))
+	}
+	s.put(10_000, 6)
+	if got := s.line(59, 20, 6); got != "M57 10H58L59 1" {
+		t.Errorf("%s", got)
+	}
+	if got := area(s.line(59, 20, 6), 59, 20); got != "M57 10H58L59 1V20H57Z" {
+		t.Errorf("%s", got)
+	}
+	for at := int64(20_000); at < 1_000_000; at += slot {
+		s.put(at, 6)
+	}
+	if s.from != 0 || s.line(59, 20, 6) != "M0 1H59" {
+		t.Errorf("what does not change is %q", s.line(59, 20, 6))
+	}
+	s.put(10_000_000, 0) // nothing was measured for long
+	if got := s.line(59, 20, 6); got != "M0 1H58L59 19" {
+		t.Errorf("%s", got)
+	}
+	s.put(9_000_000, 1) // a clock does not go back, but if it does nothing breaks
+}
+
+func TestScales(t *testing.T) {
+	for v, want := range map[float64]float64{0: 0.1, 0.05: 0.1, 0.3: 0.5, 1: 2, 4: 5, 7: 10} {
+		if got := niceTop(v, 0.1); got < want*0.999 || got > want*1.001 {
+			t.Errorf("%v: %v, want %v", v, got, want)
+		}
+	}
+	for v, want := range map[float64]float64{0: 1024, 1 << 20: 1 << 21, 1.5 * (1 << 20): 1 << 21} {
+		if got := niceBytes(v); got != want {
+			t.Errorf("%v: %v, want %v", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 10 * 1024: "10 KiB", 1 << 30: "1.0 GiB"} {
+		if got := bytesOf(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0: "0 %", 0.004: "0.4 %", 0.5: "50 %", 2: "200 %"} {
+		if got := percentOf(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestAskedFor(t *testing.T) {
+	for query, want := range map[string]string{
+		"": "/", "order=size&reverse=2&from=-1": "/", "order=memory": "/?order=memory",
+		"order=name&reverse=1&find=+a%26b+&from=100": "/?find=a%26b&from=100&order=name&reverse=1",
+	} {
+		q, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := askedFor(q).address(); got != want {
+			t.Errorf("%q: %s, want %s", query, got, want)
+		}
+	}
+}
+
+// filled is a handler that knows so many programs.
+func filled(programs int) *handler {
+	b := newBoard(func(context.Context) (*client.Client, error) { return nil, errors.New("nobody is there") })
+	b.node, b.trouble, b.known.Looked = "e@h", "", true
+	b.known.Sums = overview.Sums{Status: "ready", Uptime: 1000, Roles: []overview.Role{{Name: "main", PID: 1}}}
+	for i := range programs {
+		b.known.Programs = append(b.known.Programs, &overview.Program{Worker: etf.Pid{ID: uint32(i + 1)}, Command: []string{"/bin/sleep", "secret"}, State: "running", Measured: 1})
+	}
+	return &handler{board: b, given: Given{Token: "t", Acts: true}}
+}
+
+// TestPages: a page has so many programs, and leads to the others.
+func TestPages(t *testing.T) {
+	h := filled(2*pageRows + 5)
+	for from, want := range map[int]struct {
+		first, last    int
+		before, behind string
+	}{
+		0:        {1, 100, "", "/?from=100"},
+		100:      {101, 200, "/", "/?from=200"},
+		200:      {201, 205, "/?from=100", ""},
+		77777777: {201, 205, "/?from=100", ""},
+	} {
+		v := h.listView(asked{by: overview.ByCPU, from: from}, false)
+		if v.First != want.first || v.Last != want.last || v.Before != want.before || v.Behind != want.behind || len(v.Rows) != want.last-want.first+1 {
+			t.Errorf("from %d: %d to %d, %q, %q", from, v.First, v.Last, v.Before, v.Behind)
+		}
+	}
+	if v := h.listView(asked{by: overview.ByName, find: "SLEEP"}, false); v.Total != 205 {
+		t.Errorf("%d are found", v.Total)
+	}
+	if v := h.listView(asked{by: overview.ByName, find: "secret"}, false); v.Total != 0 || v.First != 0 {
+		t.Errorf("by its arguments, which are not shown, %d are found", v.Total)
+	}
+	if v, ok := h.programView("7.0", false); !ok || v.Full != nil || v.Command != "sleep" {
+		t.Errorf("%+v", v)
+	}
+	if v, ok := h.programView("7.0", true); !ok || len(v.Full) != 2 {
+		t.Errorf("%+v", v)
+	}
+	if _, ok := h.programView("7777.0", true); ok {
+		t.Error("there is a program that there is not")
+	}
+}
+
+// TestChanges: what has changed is sent, and no more; the table as a whole when its order is another.
+func TestChanges(t *testing.T) {
+	h, sent := filled(3), map[string]string{}
+	ids := func() (list []string) {
+		t.Helper()
+		p, _ := h.changing(asked{by: overview.ByName}, "", false)
+		changed, err := p.since(sent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range changed {
+			if f.ID == "rows" && strings.Count(f.HTML, "<tr") != len(h.board.known.Programs) {
+				t.Errorf("the table is %s", f.HTML)
+			}
+			list = append(list, f.ID)
+		}
+		return list
+	}
+	list := h.board.known.Programs
+	for i, step := range []struct {
+		do   func()
+		want string
+	}{
+		{func() {}, "trouble node count rows"},
+		{func() {}, ""},
+		{func() { list[1].Restarts++ }, "p-2-0"},
+		{func() { list[0].Name = "z" }, "rows"},
+		{func() { h.board.known.Programs = list[:2] }, "count rows"},
+		{func() { h.board.trouble = "x" }, "trouble"},
+	} {
+		step.do()
+		if got := strings.Join(ids(), " "); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+	if len(sent) != 4+2 {
+		t.Errorf("%d parts are remembered", len(sent))
+	}
+}
+
+func TestOurs(t *testing.T) {
+	h := &handler{given: Given{Names: []string{"erluv.example"}}}
+	for host, want := range map[string]bool{
+		"127.0.0.1": true, "127.0.0.1:4380": true, "[::1]:4380": true, "::1": true, "localhost:1": true, "LOCALHOST": true, "Erluv.Example:80": true,
+		"": false, "erluv.example.org": false, "127.0.0.1.example": false, "localhost.": false,
+	} {
+		if h.ours(host) != want {
+			t.Errorf("%q", host)
+		}
+	}
+	if h.knows("") {
+		t.Error("no token is one")
+	}
+}
+
+// TestMetricsAreBounded: so many programs have metrics of their own, and a name does not break out of its
+// label.
+func TestMetricsAreBounded(t *testing.T) {
+	h := filled(3 * maxNamed)
+	for _, p := range h.board.known.Programs {
+		p.Name = "a\"b\\c\nd" + p.Number()
+	}
+	text := metricsOf(h.board.known, "e@h", true, true)
+	if n := strings.Count(text, "\nerluv_worker_restarts_total{"); n != maxNamed {
+		t.Errorf("%d have metrics", n)
+	}
+	if !strings.Contains(text, `erluv_worker_restarts_total{name="a\"b\\c\nd1.0"} 0`) || !strings.Contains(text, "erluv_workers_with_metrics 100\n") {
+		t.Error(text)
+	}
+	if text := metricsOf(h.board.known, "e@h", false, false); strings.Count(text, "\n") != 3 || !strings.HasSuffix(text, "erluv_up 0\n") {
+		t.Errorf("without erluv: %s", text)
+	}
+}
+
+// TestViewersAreBounded: one more page than can be told of changes is refused.
+func TestViewersAreBounded(t *testing.T) {
+	h := filled(1)
+	h.viewers = make(chan struct{}, 1)
+	h.viewers <- struct{}{}
+	w := httptest.NewRecorder()
+	h.events(w, httptest.NewRequest("GET", "/events", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("%d", w.Code)
+	}
+}
