@@ -21,17 +21,21 @@ func items(t *testing.T, page, macro string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := make(map[string]string)
-	name := ""
+	found, in := make(map[string]string), make(map[string]string)
+	name, section := "", ""
 	for line := range strings.Lines(string(content)) {
 		if strings.HasPrefix(line, ".It ") || strings.HasPrefix(line, ".El") || strings.HasPrefix(line, ".Sh") {
 			name = ""
 		}
+		if strings.HasPrefix(line, ".S") {
+			section = line
+		}
 		if rest, ok := strings.CutPrefix(line, ".It "+macro+" "); ok {
 			name = strings.Fields(rest)[0]
-			if found[name] != "" {
+			if found[name] != "" && in[name] == section {
 				t.Errorf("%s has %s twice", page, name)
 			}
+			in[name] = section
 		}
 		if name != "" {
 			found[name] += line
