@@ -140,17 +140,23 @@ func (r *running) ends(t *testing.T) int {
 //erluv:users
 func TestLogsFollow(t *testing.T) {
 	_, s, socket := operated(t)
-	s.eval(t, `W = e2e:start(E, "echo run $$; read n; seq 1 $n", #{keep => 1048576, restart => transient, max_restarts => {1, 600000}, backoff => {1, 1}, name => w}), ok`)
-	f := follows(t, socket, "logs", "-f", "w")
-	if line := <-f.lines; !strings.HasPrefix(line, "run ") {
-		t.Fatalf("it begins with %q", line)
+	s.eval(t, `W = e2e:start(E, "echo begun; echo run $$; read n; seq 1 $n", #{keep => 1048576, restart => transient, max_restarts => {1, 600000}, backoff => {1, 1}, name => w}), ok`)
+	begins := func(r *running, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if line := <-r.lines; !strings.Contains(line, w) {
+				t.Fatalf("%q comes where %q should; %s", line, w, r.err.String())
+			}
+		}
 	}
-	last := follows(t, socket, "logs", "-f", "-n", "0", "w", "--format", "json")
+	// Each follows before the program goes on: it has printed what is there.
+	f := follows(t, socket, "logs", "-f", "w")
+	begins(f, "begun", "run ")
+	last := follows(t, socket, "logs", "-f", "-n", "1", "w", "--format", "json")
+	begins(last, "run ")
 	none := follows(t, socket, "logs", "-f", "w", "--stderr")
 	s.eval(t, `ok = e2e:call(W, {signal, sigkill}), receive {W, {restarted, _, 1}} -> ok after 60000 -> error(restarted) end`)
-	if line := <-f.lines; !strings.HasPrefix(line, "run ") {
-		t.Fatalf("the next run begins with %q", line)
-	}
+	begins(f, "begun", "run ")
 	s.eval(t, `ok = e2e:call(W, {write, "20000\n"})`)
 	for n := range 20000 {
 		if line := <-f.lines; line != strconv.Itoa(n+1) {
@@ -165,6 +171,9 @@ func TestLogsFollow(t *testing.T) {
 				t.Fatalf("%q comes where %d should", line, next)
 			}
 		}
+	}
+	if next != 20000 {
+		t.Errorf("one who began with the last line has seen %d lines", next)
 	}
 	for what, r := range map[string]*running{"all": f, "the last": last, "nothing": none} {
 		if status := r.ends(t); status != 0 || r.err.String() != "" {
