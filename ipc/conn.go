@@ -239,7 +239,9 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 			return 0, nil, ErrEmpty
 		}
 		if e == unix.ECONNRESET {
-			return 0, nil, io.EOF
+			// The other side has ended with something unread. The kernel says so once, before
+			// it gives what that side has said last, and then the end.
+			continue
 		}
 		if e != 0 {
 			return 0, nil, fmt.Errorf("ipc: recvmsg: %w", e)

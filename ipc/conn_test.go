@@ -218,6 +218,36 @@ func TestUnreadEnd(t *testing.T) {
 	}
 }
 
+// TestLastWords: what the other side has said before such an end is read, by each way of reading.
+func TestLastWords(t *testing.T) {
+	for name, recv := range map[string]func(a *Conn, buf []byte) (int, []int, error){
+		"never waits":       (*Conn).TryRecv,
+		"waits":             func(a *Conn, buf []byte) (int, []int, error) { return a.Recv(buf, time.Minute) },
+		"waits without end": func(a *Conn, buf []byte) (int, []int, error) { return a.Recv(buf, 0) },
+	} {
+		a, b := pair(t)
+		for from, words := range map[*Conn][]string{a: {"unread"}, b: {"last", "words"}} {
+			for _, word := range words {
+				if err := from.TrySend([]byte(word)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 10)
+		for _, want := range []string{"last", "words"} {
+			if n, _, err := recv(a, buf); err != nil || string(buf[:n]) != want {
+				t.Errorf("%s: %q, %v, want %q", name, buf[:n], err, want)
+			}
+		}
+		if _, _, err := recv(a, buf); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v after the last words", name, err)
+		}
+	}
+}
+
 func TestWaiting(t *testing.T) {
 	a, b := pair(t)
 	buf := make([]byte, MaxPacket)
