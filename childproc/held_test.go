@@ -116,6 +116,10 @@ func heldCases(file string) map[string]heldCase {
 		"read of lines": {script: waitsFor + "echo x; sleep 100", opts: append(passive, opt("packet", etf.Atom("line"))), call: func(n *node, w etf.Pid) []etf.Raw {
 			return one(n.toWorker(w, etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(1)}))
 		}},
+		"log": {script: waitsFor + "echo x; sleep 100", opts: []etf.Pair{opt("keep", etf.Atom("true"))}, call: func(n *node, w etf.Pid) []etf.Raw {
+			wait := logRequestOf(w, "wait", maxFollow.Milliseconds())
+			return []etf.Raw{n.request(wait), n.request(wait)}
+		}},
 		"stop": {script: waitsFor, call: func(n *node, w etf.Pid) []etf.Raw {
 			return []etf.Raw{n.toWorker(w, etf.Atom("stop")), n.toWorker(w, etf.Atom("stop"))}
 		}},
@@ -233,7 +237,7 @@ func TestHeldIsGivenBack(t *testing.T) {
 }
 
 func testHeld(t *testing.T, tt heldCase, file, end string) {
-	n := startChild(t, nil)
+	n := startChild(t, keepsLogs)
 	var w etf.Pid
 	if tt.script != "" {
 		env := etf.Map{{Key: etf.Binary("GO"), Value: etf.Binary(file)}, {Key: etf.Binary("PATH"), Value: etf.Binary("/bin:/usr/bin")}}
