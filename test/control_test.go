@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -305,6 +306,38 @@ func TestControlBesideListen(t *testing.T) {
 	}
 	if list := listed(t, socket); list.Node != e.erluv || len(list.Programs) != 0 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// The socket that erluv.conf names is where erluv listens, and where a command looks that names none.
+//
+//erluv:users
+func TestControlOfConfiguration(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	socket := filepath.Join(n.home, "c.sock")
+	file := filepath.Join(n.home, "erluv.conf")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "control = %q\n", socket), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.env = slices.DeleteFunc(n.env, func(v string) bool { return strings.HasPrefix(v, "ERLUV_CONTROL=") })
+	n.env = append(n.env, "ERLUV_CONF="+file)
+	e := newErluv(t, n)
+	if list := listed(t, socket); list.Node != e.erluv {
+		t.Errorf("%+v", list)
+	}
+	ps := func(more ...string) (text string, err error) {
+		cmd := exec.CommandContext(limited(t, evalTime), executable, append([]string{"ps"}, more...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+		cmd.Env, cmd.Dir = n.env, "/"
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	n.eval(t, e.binds().String()+`{ok, _} = e2e:call(E, {spawn, ["sleep", "1000"], #{name => configured, owner => none, link => false}})`)
+	if out, err := ps(); err != nil || !strings.Contains(out, "configured") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out, err := ps("--name", "another"); err == nil {
+		t.Errorf("by another name: %s", out)
 	}
 }
 

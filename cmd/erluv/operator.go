@@ -125,16 +125,18 @@ func (o *operator) path() (string, error) {
 	if o.socket != "" {
 		return o.socket, nil
 	}
+	if o.name == "" {
+		// What is wrong with the configuration is no reason not to look.
+		if cfg, _, err := config.Load(config.Sources{Args: o.given, Environ: os.Environ(), Machine: o.machine}); err == nil && cfg.Control.Path != "" {
+			return cfg.Control.Path, nil
+		}
+	}
 	dir, err := control.Dir(o.machine.UID, os.Getenv("XDG_RUNTIME_DIR"))
 	if err != nil {
 		return "", fmt.Errorf("no control socket can be looked for: %w: by --control", err)
 	}
 	if o.name != "" {
 		return control.PathOf(dir, o.name), nil
-	}
-	// What is wrong with the configuration is no reason not to look.
-	if cfg, _, err := config.Load(config.Sources{Args: o.given, Environ: os.Environ(), Machine: o.machine}); err == nil && cfg.Control.Path != "" {
-		return cfg.Control.Path, nil
 	}
 	names, err := control.Living(dir)
 	switch {

@@ -38,6 +38,13 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
+// TestDialsNoOperator: no node has a name that is an operator's, whatever names it, a file or DNS.
+func TestDialsNoOperator(t *testing.T) {
+	cfg := testConfig()
+	_, err := NewDialer(1, cfg, NewSelf(cfg), discover.Target{Node: "x@control", Host: "127.0.0.1"}).Connect(t.Context())
+	wantError(t, "dial", err, "cannot connect to x@control: a name with @control is for the control socket alone")
+}
+
 func testConfig() *config.Config {
 	return &config.Config{Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}}, Prefix: "erluv_", Host: "127.0.0.1", Cookie: "CHOCOLATE", Address: "127.0.0.1:1"}
 }
