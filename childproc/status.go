@@ -85,7 +85,7 @@ func (m *manager) turn(e hostEvent, done func()) bool {
 var drained = gen.Encode(etf.Tuple{etf.Atom("shutdown"), etf.Atom("drained")})
 
 // wishes are the states that can be asked for.
-var wishes = map[etf.Term]hostEvent{etf.Atom("ready"): heReady, etf.Atom("standby"): heStandby, etf.Atom("stopped"): heStopped}
+var wishes = map[etf.Atom]hostEvent{"ready": heReady, "standby": heStandby, "stopped": heStopped}
 
 var errNotAllowed = gen.Error(etf.Atom("not_allowed"))
 
@@ -100,7 +100,8 @@ func (m *manager) statusRequest(to caller, a args) bool {
 
 // setStatusRequest takes {status, set, State}. The answer comes when main knows of it.
 func (m *manager) setStatusRequest(to caller, a args) bool {
-	e, ok := wishes[a.list[1]]
+	state, _ := a.list[1].(etf.Atom)
+	e, ok := wishes[state]
 	if a.list[0] != etf.Atom("set") || !ok {
 		return false
 	}
