@@ -149,7 +149,11 @@ func (c *Class) check() error {
 		return errors.New("has a user that is no name")
 	}
 	for _, pattern := range c.Args {
-		if _, err := regexp.Compile(pattern); err != nil {
+		_, err := regexp.Compile(pattern)
+		if err == nil {
+			_, err = regexp.Compile("^(?:" + pattern + ")$") // as the child does: \Q without \E is none then
+		}
+		if err != nil {
 			return fmt.Errorf("has args with %q in it, which is no regular expression", pattern)
 		}
 	}

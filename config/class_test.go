@@ -63,6 +63,8 @@ func TestClassesThatCannotBe(t *testing.T) {
 		"[class.x]\ncommand = [\"/bin/true\"]\nmax = 0":                                      "has a max that is not from 1",
 		"[class.x]\ncommand = [\"/bin/true\"]\nmax = 1.5":                                    "max is a number 1.5",
 		"[class.x]\ncommand = [\"/bin/true\"]\nargs = [\"(\"]":                               "no regular expression",
+		"[class.x]\ncommand = [\"/bin/true\"]\nargs = [\"a)|(b\"]":                           "no regular expression",
+		"[class.x]\ncommand = [\"/bin/true\"]\nargs = ['\\Qa']":                              "no regular expression",
 		"[class.x]\ncommand = [\"/bin/true\"]\ncd = \"tmp\"":                                 "no absolute path",
 		"[class.x]\ncommand = [\"/bin/true\"]\nuser = \"nosuch\"":                            "who is neither user nor in allow_users",
 		"[class.x]\ncommand = [\"/bin/true\"]\nuser = \"a b\"":                               "a user that is no name",
