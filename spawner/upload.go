@@ -31,8 +31,10 @@ import (
 // to its directory.
 
 const (
-	// partPrefix is what the names of such files begin with.
+	// partPrefix is what the names of such files begin with. Behind it they have hexadecimal digits,
+	// two for each of partDrawn bytes.
 	partPrefix = ".erluv-upload-"
+	partDrawn  = 8
 
 	// uploadPiece is how much is read and written at once, in bytes: all the memory that an
 	// upload has, beside the process itself.
@@ -168,8 +170,12 @@ func findOrMake(of string, mkdir bool) (place, error) {
 	return find(unix.AT_FDCWD, of)
 }
 
-// replaceable refuses what a file must not take the place of.
+// replaceable refuses what a file must not take the place of, and names at which the next upload would
+// remove it.
 func (p place) replaceable() error {
+	if isPartName(p.name) {
+		return unix.EINVAL
+	}
 	var st unix.Stat_t
 	err := eintr.Fstatat(p.dir, p.name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
@@ -212,7 +218,7 @@ func (p place) sweep() {
 	for {
 		names, err := dir.Readdirnames(1024)
 		for _, name := range names {
-			if strings.HasPrefix(name, partPrefix) {
+			if isPartName(name) {
 				p.sweepOne(name)
 			}
 		}
@@ -247,28 +253,63 @@ func (p *part) open() (err error) {
 	if err == unix.EOPNOTSUPP || err == unix.EISDIR { // the latter where the kernel does not know the flag
 		return p.openNamed()
 	}
-	return p.lock(err)
+	if err != nil {
+		return err
+	}
+	return p.lock()
 }
 
-func (p *part) openNamed() (err error) {
-	p.name = partName()
-	p.fd, err = eintr.Openat(p.at.dir, p.name, partFlags|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, partMode)
-	return p.lock(err)
+// openNamed opens a file with a name: another one when the sweep of another upload has had the first
+// before it was locked.
+func (p *part) openNamed() error {
+	for {
+		if err := p.create(); err != nil {
+			return err
+		}
+		if swept, err := p.swept(); !swept {
+			return err
+		}
+		_ = unix.Close(p.fd)
+		p.fd, p.name = -1, ""
+	}
+}
+
+func (p *part) create() (err error) {
+	name := partName()
+	p.fd, err = eintr.Openat(p.at.dir, name, partFlags|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, partMode)
+	if err == nil {
+		p.name = name
+	}
+	return err
+}
+
+// swept locks the file, unless it has been removed or is about to be.
+func (p *part) swept() (bool, error) {
+	err := p.lock()
+	if err == unix.EWOULDBLOCK {
+		return true, nil
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = eintr.Fstat(p.fd, &st)
+	}
+	return err == nil && st.Nlink == 0, err
 }
 
 // lock says that the file is being written.
-func (p *part) lock(err error) error {
-	if err != nil {
-		p.fd, p.name = -1, ""
-		return err
-	}
-	return eintr.Flock(p.fd, unix.LOCK_EX|unix.LOCK_NB)
-}
+func (p *part) lock() error { return eintr.Flock(p.fd, unix.LOCK_EX|unix.LOCK_NB) }
 
 func partName() string {
-	var drawn [8]byte
+	var drawn [partDrawn]byte
 	rand.Read(drawn[:]) // never fails, crypto/rand
 	return partPrefix + hex.EncodeToString(drawn[:])
+}
+
+// isPartName says whether partName can have made a name.
+func isPartName(name string) bool {
+	digits, is := strings.CutPrefix(name, partPrefix)
+	drawn, err := hex.DecodeString(digits)
+	return is && err == nil && len(drawn) == partDrawn
 }
 
 func (p *part) inProc() string { return fmt.Sprintf("/proc/self/fd/%d", p.fd) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"erluv/eintr"
 	"erluv/ipc"
 
 	"golang.org/x/sys/unix"
@@ -66,19 +67,21 @@ func TestUpload(t *testing.T) {
 		errnos []unix.Errno
 		text   string // "": there is none
 	}{
-		"whole":             {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk(long), chunk(""), chunk("x"), commit(long + "x")}, []unix.Errno{0, 0, 0, 0, 0}, long + "x"},
-		"no sum":            {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), ipc.AppendCommit(nil, nil)}, []unix.Errno{0, 0, 0}, "x"},
-		"of a known size":   {ipc.Upload{Path: "f", Mode: 0o604, Size: 1}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, 0}, "x"},
-		"in new places":     {ipc.Upload{Path: "a/b/f", Mode: 0o604, Mkdir: true, Size: -1}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, 0}, "x"},
-		"of another size":   {ipc.Upload{Path: "f", Mode: 0o604, Size: 2}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, unix.EINVAL}, ""},
-		"of another sum":    {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), commit("y"), commit("x")}, []unix.Errno{0, 0, unix.EBADMSG}, ""},
-		"no commit":         {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x")}, []unix.Errno{0, 0}, ""},
-		"half a chunk":      {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("xyz")[:6]}, []unix.Errno{0}, ""},
-		"half a head":       {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("xyz")[:2]}, []unix.Errno{0}, ""},
-		"half a commit":     {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), commit("x")[:20]}, []unix.Errno{0, 0}, ""},
-		"a chunk too large": {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{{0xfe, 0xff, 0xff, 0xff}}, []unix.Errno{0}, ""},
-		"no directory":      {ipc.Upload{Path: "a/f", Mode: 0o604, Size: -1}, nil, []unix.Errno{unix.ENOENT}, ""},
-		"a slash behind":    {ipc.Upload{Path: "a/", Mode: 0o604, Mkdir: true, Size: -1}, nil, []unix.Errno{unix.EISDIR}, ""},
+		"whole":              {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk(long), chunk(""), chunk("x"), commit(long + "x")}, []unix.Errno{0, 0, 0, 0, 0}, long + "x"},
+		"no sum":             {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), ipc.AppendCommit(nil, nil)}, []unix.Errno{0, 0, 0}, "x"},
+		"of a known size":    {ipc.Upload{Path: "f", Mode: 0o604, Size: 1}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, 0}, "x"},
+		"in new places":      {ipc.Upload{Path: "a/b/f", Mode: 0o604, Mkdir: true, Size: -1}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, 0}, "x"},
+		"of another size":    {ipc.Upload{Path: "f", Mode: 0o604, Size: 2}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, unix.EINVAL}, ""},
+		"of another sum":     {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), commit("y"), commit("x")}, []unix.Errno{0, 0, unix.EBADMSG}, ""},
+		"no commit":          {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x")}, []unix.Errno{0, 0}, ""},
+		"half a chunk":       {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("xyz")[:6]}, []unix.Errno{0}, ""},
+		"half a head":        {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("xyz")[:2]}, []unix.Errno{0}, ""},
+		"half a commit":      {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), commit("x")[:20]}, []unix.Errno{0, 0}, ""},
+		"a chunk too large":  {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{{0xfe, 0xff, 0xff, 0xff}}, []unix.Errno{0}, ""},
+		"a name of uploads":  {ipc.Upload{Path: partPrefix + "0123456789abcdef", Mode: 0o604, Size: -1}, nil, []unix.Errno{unix.EINVAL}, ""},
+		"nearly such a name": {ipc.Upload{Path: "z" + partPrefix + "0123456789abcdef", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), commit("x")}, []unix.Errno{0, 0, 0}, "x"},
+		"no directory":       {ipc.Upload{Path: "a/f", Mode: 0o604, Size: -1}, nil, []unix.Errno{unix.ENOENT}, ""},
+		"a slash behind":     {ipc.Upload{Path: "a/", Mode: 0o604, Mkdir: true, Size: -1}, nil, []unix.Errno{unix.EISDIR}, ""},
 	} {
 		for _, before := range []string{"", "before"} {
 			t.Run(name+"/"+before, func(t *testing.T) {
@@ -111,7 +114,7 @@ func TestUpload(t *testing.T) {
 				if st, err := os.Stat(file); c.text != "" && (err != nil || st.Mode() != 0o604) {
 					t.Errorf("%v, %v", st, err)
 				}
-				if strings.Contains(namesIn(t, dir), partPrefix) {
+				if strings.HasPrefix(namesIn(t, dir), partPrefix) {
 					t.Errorf("left is %s", namesIn(t, dir))
 				}
 			})
@@ -134,14 +137,19 @@ func TestUploadOfThatName(t *testing.T) {
 	if err := p.write([]byte("abc")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, partPrefix+"old"), nil, 0o600); err != nil {
-		t.Fatal(err)
+	const old, other = partPrefix + "0123456789abcdef", partPrefix + "mine"
+	for _, name := range []string{old, other} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := os.Mkdir(filepath.Join(dir, partPrefix+"dir"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	at.sweep()
-	if got, want := namesIn(t, dir), p.name; got != want+" "+partPrefix+"dir" && got != partPrefix+"dir "+want {
+	want := []string{p.name, partPrefix + "dir", other}
+	slices.Sort(want)
+	if got := namesIn(t, dir); got != strings.Join(want, " ") {
 		t.Errorf("there is %s, not %s", got, want)
 	}
 	if err := p.commit(&ipc.Upload{Mode: 0o640, Size: -1}, nil, [sha256.Size]byte{}); err != nil {
@@ -159,9 +167,46 @@ func TestUploadOfThatName(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.discard()
-	if got := namesIn(t, dir); got != partPrefix+"dir f" {
+	if got := namesIn(t, dir); got != partPrefix+"dir "+other+" f" {
 		t.Errorf("there is %s", got)
 	}
+}
+
+// TestSweptAsItBegins: a file that another upload sweeps before it is locked is known to be gone.
+func TestSweptAsItBegins(t *testing.T) {
+	at, err := find(unix.AT_FDCWD, t.TempDir()+"/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &part{at: at, fd: -1}
+	for what, c := range map[string]struct {
+		sweep func()
+		want  bool
+	}{
+		"left alone": {func() {}, false},
+		"swept":      {at.sweep, true},
+		"looked at": {func() {
+			fd, err := eintr.Openat(at.dir, p.name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err == nil {
+				t.Cleanup(func() { unix.Close(fd) })
+				err = eintr.Flock(fd, unix.LOCK_EX)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}, true},
+	} {
+		if err := p.create(); err != nil {
+			t.Fatal(err)
+		}
+		c.sweep()
+		if swept, err := p.swept(); swept != c.want || err != nil {
+			t.Errorf("%s: %v, %v", what, swept, err)
+		}
+		unix.Close(p.fd)
+	}
+	p.fd, p.name = -1, ""
+	p.discard()
 }
 
 // TestUploadInPlaceOf: a file takes the place of a file, and of nothing else. A link is followed as
