@@ -311,8 +311,13 @@ func (p *incoming) unanswered(*manager, etf.Raw) (list []answer) {
 	return list
 }
 
-// outcome: see proc.
-func (*incoming) outcome() etf.Term { return etf.Atom("ok") }
+// outcome: see proc. A file that was put meanwhile stays.
+func (p *incoming) outcome() etf.Term {
+	if p.done && p.memory == nil {
+		return gen.Error(etf.Atom("committed"))
+	}
+	return etf.Atom("ok")
+}
 
 // ownable: see proc.
 func (*incoming) ownable(m *manager, pid etf.Pid) error { return m.reachable(pid) }
