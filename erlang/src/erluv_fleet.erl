@@ -358,8 +358,12 @@ asked(Node, Worker, Request) ->
         _ -> answer(erluv_call:call(Worker, Request), Node)
     end.
 
-ended({error, max_workers}, Ref, Node) -> erluv_fleet_server:full(Ref, Node);
-ended(_, Ref, _) -> erluv_fleet_server:release(Ref).
+%% The answer has what the host has, and not the place of this call.
+ended({error, max_workers}, Ref, Node) ->
+    ok = erluv_fleet_server:full(Ref, Node),
+    erluv_fleet_server:sync(Node);
+ended(_, Ref, _) ->
+    erluv_fleet_server:release(Ref).
 
 answer({error, nodedown}, Node) -> {error, {unreachable, Node}};
 answer({error, noconnection}, Node) -> {error, {lost, Node}};

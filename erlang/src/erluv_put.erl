@@ -90,10 +90,10 @@ open(Data) ->
         error:badarg -> {error, badarg}
     end.
 
-%% A pipe has no size, nor has a device.
+%% A pipe has no size, nor has a device. Files of /proc and /sys say 0 and have more.
 size_of(Name) ->
     case file:read_file_info(Name, [raw]) of
-        {ok, #file_info{type = regular, size = Size}} -> Size;
+        {ok, #file_info{type = regular, size = Size}} when Size > 0 -> Size;
         _ -> unknown
     end.
 

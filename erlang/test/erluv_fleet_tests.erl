@@ -172,8 +172,9 @@ t_host_is_fuller_than_counted() ->
     fleet(),
     {A, _} = up(["--max-workers", "1"]),
     {ok, W} = erluv:spawn(A, ["sleep", "600"]),
-    ?assertMatch({error, {full, #{A := _}}}, erluv_fleet:spawn(#{}, ["true"], #{})),
+    ?assertEqual({error, {full, #{A => 1}}}, erluv_fleet:spawn(#{}, ["true"], #{})),
     _ = started(A, W),
+    ?assertEqual({error, {full, #{A => 1}}}, erluv_fleet:run(A, ["true"], #{})),
     until(fun() -> erluv_fleet:place(#{}, spread) =:= {error, {full, #{A => 1}}} end),
     {ok, _} = erluv:stop(W),
     until(fun() -> erluv_fleet:place(#{}, spread) =:= {ok, A} end).

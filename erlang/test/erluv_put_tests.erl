@@ -66,6 +66,9 @@ t_sources() ->
     [] = os:cmd("echo through it >" ++ Pipe ++ " &"),
     {ok, #{size := 11}} = erluv:put_file(E, {file, Pipe}, File, #{}),
     ?assertEqual({ok, <<"through it\n">>}, file:read_file(File)),
+    {ok, #{size := Size}} = erluv:put_file(E, {file, "/proc/self/status"}, File, #{}),
+    ?assertEqual(Size, filelib:file_size(File)),
+    ?assert(Size > 0),
     ?assertEqual({error, {source, enoent}}, erluv:put_file(E, {file, filename:join(Dir, "none")}, File, #{})),
     ?assertEqual({error, {source, badarg}}, erluv:put_file(E, [x], File, #{})),
     ok = erluv_node:stop(E).
