@@ -248,6 +248,36 @@ func TestGuardAcceptsAndReplacesInACrash(t *testing.T) {
 	}
 }
 
+// TestGuardAcceptsNextInACrash: the only connection is lost while there is no child. The next one
+// gets another child, without a wish for one.
+func TestGuardAcceptsNextInACrash(t *testing.T) {
+	w := &fakeWorld{}
+	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
+		v.enter("a@h")
+		w.crash()
+		w.keeper.says <- errTest
+		after(time.Minute)
+		if len(w.crews) != 1 {
+			t.Errorf("%d crews without a connection", len(w.crews))
+		}
+		v.enter("b@h")
+		after(0)
+		wantHeld(t, w.crews[1], "2 b@h")
+		stop("term")
+	})
+	if err != nil || !strings.Contains(w.logged.String(), "no child, and no connection to tell of it") {
+		t.Errorf("%v\n%s", err, w.logged.String())
+	}
+}
+
+// TestGuardListensWithoutCrew: an erluv that dials no node ends with why it has no crew.
+func TestGuardListensWithoutCrew(t *testing.T) {
+	w := &fakeWorld{launches: func() error { return errTest }}
+	if err := visited(t, w, nil, func(*visitors, func(string)) {}); !errors.Is(err, errTest) {
+		t.Error(err)
+	}
+}
+
 // TestGuardAcceptsDieTimeout: nobody wants another child, and no node is dialled that has the error.
 func TestGuardAcceptsDieTimeout(t *testing.T) {
 	w := &fakeWorld{}

@@ -321,6 +321,9 @@ func TestGuardSaysHowItStands(t *testing.T) {
 		w.crews[0].says <- crew.Event{Kind: crew.Died, Err: errTest}
 		synctest.Wait()
 		w.quit <- struct{}{}
+		w.keepers[1].says <- errTest
+		synctest.Wait()
+		w.quit <- struct{}{}
 		stop("term")
 	})
 	if err != nil {
@@ -338,6 +341,9 @@ func TestGuardSaysHowItStands(t *testing.T) {
 		`: a link" state=served goroutines=0 node=us@h target=them@h`,
 		`" crew=down links=2 goroutines=0 handing=0 error=` + errTest.Error(),
 		`: a link" state=kept goroutines=1 node=us@h target=them@h`,
+		`: a link" state=kept goroutines=1 node=us@h target=them@h`,
+		`" crew=down links=2 goroutines=0 handing=0 error=` + errTest.Error(),
+		`: a link" state=waiting goroutines=0 error="the connection was lost while there was no child: ` + errTest.Error() + `"`,
 		`: a link" state=kept goroutines=1 node=us@h target=them@h`,
 	}
 	if !slices.Equal(lines, want) {

@@ -59,6 +59,9 @@ func TestRunListens(t *testing.T) {
 	if _, host, _ := connect("bar@h"); host.Status != dist.StatusNotAllowed {
 		t.Errorf("who is not allowed is answered %q", host.Status)
 	}
+	if _, host, _ := connect("foo@control"); host.Status != dist.StatusNotAllowed {
+		t.Errorf("who has the name of an operator is answered %q", host.Status)
+	}
 	conn, host, err := connect("foo@h")
 	if err != nil || host.Name != "us@127.0.0.1" {
 		t.Fatalf("%+v, %v", host, err)
@@ -185,6 +188,29 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+}
+
+// TestListenAll: an address that is not there is passed over if the others are enough; else nothing
+// is left open.
+func TestListenAll(t *testing.T) {
+	missing := place{network: "tcp4", host: "192.0.2.1"} // for documents (RFC 5737)
+	spare := missing
+	spare.spare = true
+	local := place{network: "tcp4", host: "127.0.0.1"}
+	open, err := listenAll(t.Context(), []place{spare, local}, 0)
+	if err != nil || len(open) != 1 {
+		t.Fatalf("%d are open, %v", len(open), err)
+	}
+	port := portOf(open[0])
+	_ = open[0].Close()
+	if _, err := listenAll(t.Context(), []place{local, missing}, port); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Error(err)
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort(local.host, strconv.Itoa(port)))
+	if err != nil {
+		t.Fatalf("it was left open: %v", err)
+	}
+	_ = l.Close()
 }
 
 // TestSettle: a name that EPMD has is drawn again when it is a random one, and an error when it is

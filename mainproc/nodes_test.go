@@ -1,6 +1,7 @@
 package mainproc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,6 +194,29 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestUnknown: it is not known which nodes there are.
+func TestUnknown(t *testing.T) {
+	source, err := discover.ParseSource("file:"+filepath.Join(t.TempDir(), "missing"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := newNode(t).config()
+	cfg.Targets, cfg.Source = nil, source
+	if _, err := Ping(t.Context(), cfg); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("ping: %v", err)
+	}
+	if _, _, err := Client(t.Context(), cfg, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a client: %v", err)
+	}
+	var log bytes.Buffer
+	g := &guard{log: slog.New(slog.NewTextHandler(&log, nil))}
+	g.nodes.stop()
+	g.found(targets("a@h"), errTest)
+	if len(g.lines) != 0 || !strings.Contains(log.String(), `"cannot ask which nodes there are" error=test`) {
+		t.Errorf("%d links when it is about to end\n%s", len(g.lines), log.String())
+	}
 }
 
 // TestDial: how many links there are, and where they lead, by the configuration.

@@ -1,6 +1,7 @@
 package crew
 
 import (
+	"reflect"
 	"syscall"
 	"testing"
 	"time"
@@ -100,6 +101,58 @@ func (l *fakeLink) Give(send func(ipc.Message, ...int) error) error {
 func (l *fakeLink) Drain([]byte) error {
 	l.drained++
 	return l.err
+}
+
+// TestAwait: the child is told to which nodes main connects.
+func TestAwait(t *testing.T) {
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	c := &Crew{child: &process{conn: ours}}
+	if err := c.Await([]ipc.Waits{{Node: "a@h", Why: "no"}}); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, ipc.MaxPacket)
+	n, _, err := theirs.TryRecv(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := ipc.Decode(buf[:n]); err != nil || !reflect.DeepEqual(m, ipc.Awaited{Nodes: []ipc.Waits{{Node: "a@h", Why: "no"}}}) {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
+// TestHandBreaks: a role that fails when it is given what it serves with. The crew does not serve.
+func TestHandBreaks(t *testing.T) {
+	role := func(role ipc.Role, word ipc.Message) *process {
+		ours, theirs, err := ipc.Pair()
+		if err == nil {
+			err = theirs.TrySend(ipc.Append(nil, word))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = ours.Close()
+			_ = theirs.Close()
+		})
+		return &process{role: role, conn: ours, buf: make([]byte, ipc.MaxPacket), heard: permit.Hearing{Who: permit.Speakers[role]}}
+	}
+	failed := ipc.Failed{Text: "no room"}
+	for want, words := range map[string][2]ipc.Message{
+		"the child cannot serve: no room":   {failed, ipc.Ready{}},
+		"the spawner cannot serve: no room": {ipc.Ready{}, failed},
+	} {
+		c := &Crew{child: role(ipc.RoleChild, words[0]), spawner: role(ipc.RoleSpawner, words[1])}
+		c.serveWith.host = &host{}
+		wantError(t, "hand", c.Hand(t.Context(), &fakeLink{}), want)
+		if c.handed {
+			t.Errorf("%s, and the crew serves", want)
+		}
+	}
 }
 
 // TestHandAnother: a child that serves is given a second connection, and both ledgers are
