@@ -127,6 +127,20 @@ func (n *node) knows(want bool, w ipc.Observer) {
 	}
 }
 
+// ownersMonitor waits until main knows of a monitor of ours on an owner at the node. Main hears of
+// it on another descriptor than the node, so later or earlier.
+func (n *node) ownersMonitor() ipc.Observer {
+	n.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); n.call(etf.Atom("info")) {
+		known := n.known()
+		if i := slices.IndexFunc(known, func(o ipc.Observer) bool { return o.Kind == ipc.ObserverPeer }); i >= 0 {
+			return known[i]
+		}
+	}
+	n.t.Fatalf("no monitor on an owner is known, but %+v", n.known())
+	panic("unreachable")
+}
+
 // push has what was removed told: it goes with the next that is added.
 func (n *node) push() {
 	n.t.Helper()
@@ -137,11 +151,8 @@ func (n *node) push() {
 func TestLedgerOfAWorker(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})
-	for len(n.known()) == 0 {
-		n.call(etf.Atom("info"))
-	}
-	owner := n.known()[0]
-	if owner.Kind != ipc.ObserverPeer || owner.ID != w.ID || owner.PeerID != n.self.ID || owner.PeerCreation != 9 || owner.Ref == "" {
+	owner := n.ownersMonitor()
+	if owner.ID != w.ID || owner.PeerID != n.self.ID || owner.PeerCreation != 9 || owner.Ref == "" {
 		t.Fatalf("the monitor on the owner: %+v", owner)
 	}
 	friend := n.pid()
