@@ -45,7 +45,7 @@ func TestRolesFail(t *testing.T) {
 		"child-exits":                "the child (process %) has ended with status 9",
 		"spawner-exits":              "the spawner (process %) has ended with status 9",
 		"child-panics":               "the child (process %) has ended with status 2",
-		"child-is-silent":            "the child did not answer within 5s",
+		"child-is-silent":            "the child did not answer within 20s",
 		"child-has-another-version":  "version 5",
 		"spawner-has-another-pid":    "process 9,",
 		"child-fails":                "the child cannot serve: for a reason?[2J",
