@@ -85,16 +85,19 @@ func TestNoticesOfOthers(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
 		n := newNode(t, nodeOptions{})
 		e := newErluv(t, n, "--contain="+contain)
-		speak := `for my $p (glob('/run/erluv-notify-*/* /tmp/erluv-notify-*/*')) { next unless -S $p; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $p) or next; `
+		// Those of this erluv alone: other suites have some too.
+		speak := `for my $p (glob(q(" ++ In ++ "/*))) { next unless -S $p; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $p) or next; `
 		e.expect(t, "ok", `
-			V = e2e:start(E, `+notifier(`$_ = <STDIN>; say('STATUS=own'); $_ = <STDIN>; if (!fork) { say('READY=1'); $_ = <STDIN>; exit } `, `wait; sleep 1000`)+`,
+			V = e2e:start(E, `+notifier(`print $ENV{NOTIFY_SOCKET}; $_ = <STDIN>; say('STATUS=own'); $_ = <STDIN>; if (!fork) { say('READY=1'); $_ = <STDIN>; exit } `, `wait; sleep 1000`)+`,
 				#{ready => notify, ready_reply => message, watchdog => 100000}),
+			{stdout, Socket} = e2e:next(V),
+			In = filename:dirname(binary_to_list(Socket)),
 			Speak = fun(Script) -> ["perl", "-MIO::Socket::UNIX", "-MSocket", "-e", Script] end,
 			Lies = "`+speak+`$n++; $s->send($_) for 'READY=1', 'STATUS=others', 'WATCHDOG=1', 'WATCHDOG=trigger', 'STOPPING=1', 'MAINPID=1' }",
 			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak(Lies ++ "; print $n"), #{}}),
 			{ok, #{stdout := <<"1">>}} = e2e:call(E, {run, Speak("if (fork) { wait; print 1; exit } " ++ Lies), #{setsid => false}}),
 			% The name stays, unless a program may write to its directory.
-			Remove = fun(Opts) -> e2e:call(E, {run, ["perl", "-e", "print unlink glob('/tmp/erluv-notify-*/*')"], Opts}) end,
+			Remove = fun(Opts) -> e2e:call(E, {run, ["perl", "-e", "print unlink glob(q(" ++ In ++ "/*))"], Opts}) end,
 			[{ok, #{stdout := <<"0">>}} = Remove(#{sandbox => #{read => ["/"], exec => ["/"]}}) || `+fmt.Sprint(landlock() > 0)+`],
 			Flood = e2e:start(E, Speak("$| = 1; print 1; while (1) { `+speak+`$s->send('READY=1') for 1..10000 } }")),
 			{stdout, <<"1">>} = e2e:next(Flood),
