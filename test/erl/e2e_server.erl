@@ -16,9 +16,19 @@ start() ->
     spawn(fun() ->
         register(?MODULE, self()),
         ok = logger:add_handler(?MODULE, ?MODULE, #{level => error}),
+        ok = load(init:get_argument(proto_dist)),
         Port = open_port({fd, 3, 4}, [binary, {packet, 4}, eof]),
         loop(Port, #{}, [])
     end).
+
+%% Loads what a handshake of TLS needs. The first one would do so, and on a busy machine take
+%% longer than its peer waits.
+load({ok, [["inet_tls"]]}) ->
+    {ok, _} = application:ensure_all_started(ssl),
+    Keys = [application:get_key(App, modules) || App <- [crypto, asn1, public_key, ssl]],
+    code:ensure_modules_loaded([dist_util | lists:append([Modules || {ok, Modules} <- Keys])]);
+load(_) ->
+    ok.
 
 %% The errors logged since the last call, oldest first.
 errors() ->
