@@ -130,9 +130,10 @@ erlang-lint: deps
 
 # $(call erlang-suite,NAME,ERL,USER)
 erlang-suite = @ERLUV_BIN=$(CURDIR)/build/erluv build/tally run build/results/$(1) erlang/run-tests $(2) $(3)
-erlang-25 elixir-25: export ERLUV_USER := erluv-test-4
-erlang-27: export ERLUV_USER := erluv-test-2
-erlang-29: export ERLUV_USER := erluv-test-3
+elixir-25: export ERLUV_USER := erluv-test-11
+erlang-25: export ERLUV_USER := erluv-test-4
+erlang-27: export ERLUV_USER := erluv-test-12
+erlang-29: export ERLUV_USER := erluv-test-13
 
 erlang-25: deps build build/tally
 	$(call erlang-suite,$@,$$(command -v erl))
