@@ -326,7 +326,7 @@ of_setting(Key, Words) ->
         <<": is --", Rest/binary>> ->
             [Flag | _] = string:split(Rest, " meant?"),
             join(["settings: there is no ", atom_to_list(Key), ": is ", string:replace(Flag, "-", "_", all), " meant?"]);
-        <<"; see erluv --help">> ->
+        <<"; see erluv ", _/binary>> -> % run --help
             join(["settings: there is no ", atom_to_list(Key), ": erluv.conf(5) has all that there are"]);
         _ ->
             its_value(string:prefix(Words, dashed(Key)), Key, Words)
