@@ -37,7 +37,7 @@
 %%   whichever erluv has this process as its controller. It is not started and not
 %%   stopped. When it is lost it is waited for.</dd>
 %% <dt>`timeout'</dt><dd>How long it may take until the node is up, in milliseconds, or
-%%   `infinity'. By default 10000.</dd>
+%%   `infinity'. By default the application's variable `timeout', or 10000.</dd>
 %% <dt>`respawn'</dt><dd>`{N, Milliseconds}': a child that crashes is replaced, and an
 %%   executable that ends is started anew, together up to N times in this time; then the process
 %%   ends. By default `{10, 60000}'. `false': the child is not replaced, erluv ends after its
@@ -184,7 +184,8 @@ name(Options) -> maps:get(name, Options, erluv).
 
 %% @private
 -spec init(map()) -> {ok, #state{}} | {stop, term()}.
-init(Options) ->
+init(Given) ->
+    Options = maps:merge(#{timeout => application:get_env(erluv, timeout, 10000)}, Given),
     process_flag(trap_exit, true),
     ok = erluv_log:admit(),
     ok = take_charge(name(Options), get('$ancestors')),
@@ -215,7 +216,7 @@ start_on({error, _} = Error, _) ->
     Error;
 start_on(ok, Options) ->
     State = #state{name = name(Options), options = Options, attach = maps:get(attach, Options, undefined),
-                   timeout = maps:get(timeout, Options, 10000),
+                   timeout = maps:get(timeout, Options),
                    respawn = maps:get(respawn, Options, {10, 60000})},
     case start_executable(State) of
         {ok, Started} -> await(start_timer(find(Started)));

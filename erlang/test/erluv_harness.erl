@@ -32,6 +32,7 @@
 %% Runs test modules (erl -s erluv_harness main ...), then ends the node.
 main(Modules) ->
     ok = logger:remove_handler(default), % what they crash on purpose is not to be read
+    ok = application:set_env(erluv, timeout, ?WAIT),
     halt(case eunit:test(Modules, [no_tty, {report, {erluv_tally, []}}]) of
              ok -> 0;
              error -> 1
@@ -146,6 +147,7 @@ with_vm(Args, Env, F) ->
                                       args => ["-start_epmd", "false", "-kernel", "logger_level", "none"
                                                | paths()] ++ Args}),
     ok = call(Peer, application, set_env, [erluv, executable, executable()]),
+    ok = call(Peer, application, set_env, [erluv, timeout, ?WAIT]),
     F(fun(Module, Function, Arguments) -> call(Peer, Module, Function, Arguments) end),
     peer:stop(Peer).
 
