@@ -469,6 +469,7 @@ defmodule Erluv.FallbackTest do
     ready: :notify,
     ready_timeout: 5,
     watchdog: 5,
+    log_ring: true,
     arg0: "x",
     use_stdio: false,
     path: "/bin",
@@ -479,7 +480,7 @@ defmodule Erluv.FallbackTest do
                name log_output log_prefix log_transform logger_metadata logger_fun stdio_window
                exit_status_to_reason wait_for keep stdin)a
   @stream_only [:exit_timeout]
-  @daemon_only [:ready, :ready_timeout, :watchdog]
+  @daemon_only [:ready, :ready_timeout, :watchdog, :log_ring]
 
   test "every option is honoured, or refused" do
     for module <- [Erluv, Daemon] do

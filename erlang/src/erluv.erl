@@ -441,8 +441,9 @@ watch(Server, Path, Options) ->
 %% stop/1} with it.
 %%
 %% ```
-%% {ok, #{size := 6}} = erluv:put_file(erluv, <<"hello\n">>, "/tmp/erluv-example", #{mode => 8#600}),
-%% {ok, #{stdout := <<"hello\n">>}} = erluv:run(erluv, ["cat", "/tmp/erluv-example"]),
+%% Path = "/tmp/erluv-example-" ++ os:getpid(),
+%% {ok, #{size := 6}} = erluv:put_file(erluv, <<"hello\n">>, Path, #{mode => 8#600}),
+%% {ok, #{stdout := <<"hello\n">>}} = erluv:run(erluv, ["cat", Path]),
 %% {error, enoent} = erluv:put_file(erluv, <<>>, "/no/such/directory/file", #{}),
 %% {ok, Tool} = erluv:put_file(erluv, {file, "/bin/echo"}, memory, #{}),
 %% {ok, #{stdout := <<"hi\n">>}} = erluv:run(erluv, [{memory, Tool}, "hi"]),

@@ -409,8 +409,9 @@ set_status(Node, Status) ->
 %%
 %% ```
 %% [#{node := Node}] = erluv_fleet:nodes(#{meta => #{group => g1}}),
-%% {ok, #{size := 6}} = erluv_fleet:put_file(Node, <<"hello\n">>, "/tmp/erluv-example", #{}),
-%% {ok, #{stdout := <<"hello\n">>}} = erluv_fleet:run(Node, ["cat", "/tmp/erluv-example"], #{}),
+%% Path = "/tmp/erluv-example-" ++ os:getpid(),
+%% {ok, #{size := 6}} = erluv_fleet:put_file(Node, <<"hello\n">>, Path, #{}),
+%% {ok, #{stdout := <<"hello\n">>}} = erluv_fleet:run(Node, ["cat", Path], #{}),
 %% {ok, Tool} = erluv_fleet:put_file(Node, {file, "/bin/echo"}, memory, #{}),
 %% {ok, #{stdout := <<"hi\n">>}} = erluv_fleet:run(Node, [{memory, Tool}, "hi"], #{}),
 %% {error, {unreachable, 'no_such@host'}} = erluv_fleet:put_file('no_such@host', <<>>, "/tmp/x", #{}).
@@ -426,8 +427,9 @@ put_file(Node, Source, Path, Options) ->
 %% {@link put_file/4} has for each. One that fails stops no other.
 %%
 %% ```
+%% Path = "/tmp/erluv-example-" ++ os:getpid(),
 %% [{Node, {ok, #{size := 6}}}] =
-%%     erluv_fleet:put_file_all(#{meta => #{group => g1}}, <<"hello\n">>, "/tmp/erluv-example", #{mode => 8#600}),
+%%     erluv_fleet:put_file_all(#{meta => #{group => g1}}, <<"hello\n">>, Path, #{mode => 8#600}),
 %% [{Node, {error, eacces}}] = erluv_fleet:put_file_all(#{node => Node}, <<>>, "/proc/erluv-example", #{}).
 %% '''
 -spec put_file_all(filter(), erluv:source(), erluv:text() | memory, erluv:put_options()) ->

@@ -101,7 +101,8 @@ defmodule Erluv.Host do
   With `:memory` in the place of a path it is a program that is kept in memory, and the answer the pid
   by which a command names it, until the caller ends or calls `:erluv.stop/1` with it.
 
-      iex> {:ok, %{size: 5}} = Erluv.Host.put_file("hello", "/tmp/erluv-example", mode: 0o600)
+      iex> path = "/tmp/erluv-example-#{System.pid()}"
+      iex> {:ok, %{size: 5}} = Erluv.Host.put_file("hello", path, mode: 0o600)
       iex> {:ok, tool} = Erluv.Host.put_file({:file, "/bin/echo"}, :memory, [])
       iex> {:ok, %{stdout: "hi"}} = :erluv.run(:erluv, [{:memory, tool}, "-n", "hi"])
       iex> :erluv.stop(tool)
