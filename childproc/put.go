@@ -39,12 +39,17 @@ type incoming struct {
 
 // uploads are what all of them may have.
 type uploads struct {
-	open   int // that are not whole, each with a process
-	memory upload.Budget
+	open     int // that are not whole, each with a process
+	programs int // in memory, whole or not, each with a descriptor
+	memory   upload.Budget
 }
 
 // maxUploads is how many files may come in at once: each has a process, of about 10 MiB.
 const maxUploads = 32
+
+// maxPrograms is how many programs there may be in memory. With small ones a node would otherwise take
+// all descriptors that the child has, and no program could be started.
+const maxPrograms = 256
 
 // putFile takes {put_file, Path, Opts}. The answer comes when the file is open.
 func (m *manager) putFile(to caller, what, opts etf.Term) {
@@ -62,7 +67,7 @@ func (m *manager) putFile(to caller, what, opts etf.Term) {
 		return
 	}
 	switch {
-	case !o.Memory && m.uploads.open >= maxUploads:
+	case !o.Memory && m.uploads.open >= maxUploads, o.Memory && m.uploads.programs >= maxPrograms:
 		to.reply(gen.Error(etf.Atom("max_uploads")))
 		return
 	case !o.Memory && m.starterOf(o.User).Full():
@@ -84,6 +89,7 @@ func (m *manager) putFile(to caller, what, opts etf.Term) {
 		to.reply(gen.Error(etf.Tuple{etf.Atom("memory"), gen.Errno(ipc.ErrnoOf(err))}))
 		return
 	}
+	m.uploads.programs++
 	p.step(m, upload.Opened)
 }
 
@@ -295,6 +301,7 @@ func (p *incoming) release(m *manager) {
 		m.uploads.open--
 	}
 	if p.memory != nil {
+		m.uploads.programs--
 		p.memory.Close()
 	}
 }
