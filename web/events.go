@@ -126,7 +126,7 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 		ids += c.rows[i].ID + " "
 		body += html
 	}
-	if sent["rows"] != ids {
+	if before, told := sent["rows"]; !told || before != ids { // a page that was opened before may have rows
 		known := map[string]string{"rows": ids}
 		for _, p := range c.parts {
 			known[p.id] = sent[p.id]

@@ -170,6 +170,17 @@ func TestChanges(t *testing.T) {
 	if len(sent) != 4+2 {
 		t.Errorf("%d parts are remembered", len(sent))
 	}
+
+	// A page that is told for the first time may show programs that have ended.
+	h, sent = filled(0), map[string]string{}
+	p, _ := h.changing(asked{}, "", false)
+	changed, err := p.since(sent)
+	if err != nil || changed[len(changed)-1].HTML != `<tbody id="rows"></tbody>` {
+		t.Errorf("without programs: %v, %v", changed, err)
+	}
+	if again, err := p.since(sent); err != nil || len(again) != 0 {
+		t.Errorf("again: %v, %v", again, err)
+	}
 }
 
 func TestOurs(t *testing.T) {
