@@ -95,8 +95,22 @@ func (b *browser) read(from *os.File, ended <-chan struct{}) {
 	}
 }
 
-// do makes a request and waits for its answer.
+// do makes a request and waits for its answer, which is no error.
 func (b *browser) do(method string, params any, result any) {
+	b.t.Helper()
+	r := b.ask(method, params)
+	if r.Error != nil {
+		b.t.Fatalf("%s: %s", method, r.Error.Message)
+	}
+	if result != nil {
+		if err := json.Unmarshal(r.Result, result); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// ask makes a request and waits for its answer.
+func (b *browser) ask(method string, params any) reply {
 	b.t.Helper()
 	b.next++
 	if params == nil {
@@ -114,15 +128,7 @@ func (b *browser) do(method string, params any, result any) {
 	if _, err := b.to.Write(append(text, 0)); err != nil {
 		b.t.Fatal(err)
 	}
-	r := b.await(func(r reply) bool { return r.ID == b.next }, method)
-	if r.Error != nil {
-		b.t.Fatalf("%s: %s", method, r.Error.Message)
-	}
-	if result != nil {
-		if err := json.Unmarshal(r.Result, result); err != nil {
-			b.t.Fatal(err)
-		}
-	}
+	return b.await(func(r reply) bool { return r.ID == b.next }, method)
 }
 
 // await reads until there is what is wanted.
@@ -204,10 +210,15 @@ func (b *browser) value(expression string) string {
 	return fmt.Sprint(answer.Result.Value)
 }
 
-// until waits for an expression to be true.
+// until waits for an expression to be true. It is none while the browser goes to another page.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	if !until(endTime, func() bool { return b.value(expression) == "true" }) {
+	is := map[string]any{"expression": "!!(" + expression + ")", "returnByValue": true}
+	if !until(endTime, func() bool {
+		var answer struct{ Result struct{ Value bool } }
+		r := b.ask("Runtime.evaluate", is)
+		return r.Error == nil && json.Unmarshal(r.Result, &answer) == nil && answer.Result.Value
+	}) {
 		b.t.Fatalf("not true: %s in\n%.3000s", expression, b.value("document.body.innerText"))
 	}
 }
