@@ -49,7 +49,9 @@ func TestExecRefused(t *testing.T) {
 	no := gen.Error(etf.Atom("remote_exec"))
 	command := etf.List{etf.Binary("true")}
 	for _, request := range []etf.Term{
-		execOf("true"), etf.Tuple{reqSpawn, command, etf.Map{}}, etf.Tuple{reqRun, command, etf.Map{}},
+		execOf("true"),
+		etf.Tuple{reqSpawn, command, etf.Map{}},
+		etf.Tuple{reqRun, command, etf.Map{}},
 		etf.Tuple{reqPut, etf.Binary("/tmp/x"), etf.Map{}},
 	} {
 		same(t, op.call(request), no)
