@@ -212,8 +212,8 @@ func (g *guard) err() error {
 		return g.why
 	}
 	for _, l := range g.lines {
-		if l.Err != nil && !l.Passive {
-			return l.Err
+		if err := l.Failure(); err != nil {
+			return err
 		}
 	}
 	return nil

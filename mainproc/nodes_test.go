@@ -196,6 +196,32 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 	})
 }
 
+// TestGuardRetiredIsLost: the lost connection to a node that is not named any more is no failure.
+func TestGuardRetiredIsLost(t *testing.T) {
+	w := &fakeWorld{connects: func(int) error { return nil }}
+	synctest.Test(t, func(t *testing.T) {
+		w.start = time.Now()
+		say := make(chan []discover.Target)
+		g := w.seeking(say)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error)
+		go func() { done <- g.run(ctx) }()
+		say <- targets("a", "b")
+		after(time.Second)
+		say <- targets("b")
+		after(time.Second)
+		w.crews[0].says <- crew.Event{Kind: crew.Lost, Link: 1, Err: errTest}
+		synctest.Wait()
+		if len(g.lines) != 2 || g.lines[0].State != link.Ended || g.lines[0].Err == nil {
+			t.Errorf("lines: %+v", g.lines)
+		}
+		cancel(errors.New("term"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestUnknown: it is not known which nodes there are.
 func TestUnknown(t *testing.T) {
 	source, err := discover.ParseSource("file:"+filepath.Join(t.TempDir(), "missing"), "")

@@ -224,6 +224,15 @@ func (l *Life) Leave(err error) Do {
 	return 0
 }
 
+// Failure is why the link has ended, if erluv fails by it: not the link of a node that has connected
+// by itself, nor of one that erluv is not to dial any more.
+func (l *Life) Failure() error {
+	if l.Passive || l.retired {
+		return nil
+	}
+	return l.Err
+}
+
 // Retire: the node is not one to be dialled any more. A connection that there is stays until it
 // is lost.
 func (l *Life) Retire() Do {
