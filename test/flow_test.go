@@ -19,7 +19,7 @@ func TestFlow(t *testing.T) {
 		},
 		"lists of lines, on demand": {
 			`W = e2e:start(E, "printf 'a\\nbb\\nccc\\nend'", #{packet => lines, flow => {active, false}}),
-			 ok = e2e:until(fun() -> #{state := draining} = e2e:call(W, info) end),
+			 ok = e2e:until(fun() -> #{state := S} = e2e:call(W, info), S =:= draining end),
 			 [e2e:call(W, {read, stdout, N}) || N <- [5, 1, 100, 100]]`,
 			`[{ok,[<<"a\n">>,<<"bb\n">>]},{ok,[<<"ccc\n">>]},{ok,[<<"end">>]},eof]`,
 		},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -54,6 +55,8 @@ func run(m *testing.M) (int, error) {
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		return 0, err
 	}
+	// No command begins with SIGHUP ignored, as under nohup(1).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	// What a test leaves behind becomes our child, and cannot hide.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("cannot become a subreaper: %v", err)
