@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 			[]string{"/no/such/cookie"},
 		},
 	} {
-		for _, command := range [][]string{{"ping"}, {"run", "--reconnect=exit"}} {
+		for _, command := range [][]string{{"ping"}, {"run", "--reconnect=exit", "--log-level=error"}} { // what it sweeps is told at warn
 			t.Run(name+" "+command[0], func(t *testing.T) {
 				e, err := n.run(nil, append(command, tc.args...)...)
 				if err != nil {

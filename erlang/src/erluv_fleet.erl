@@ -409,7 +409,7 @@ set_status(Node, Status) ->
 %%
 %% ```
 %% [#{node := Node}] = erluv_fleet:nodes(#{meta => #{group => g1}}),
-%% Path = "/tmp/erluv-example-" ++ os:getpid(),
+%% Path = "/tmp/fleet-example-" ++ os:getpid(),
 %% {ok, #{size := 6}} = erluv_fleet:put_file(Node, <<"hello\n">>, Path, #{}),
 %% {ok, #{stdout := <<"hello\n">>}} = erluv_fleet:run(Node, ["cat", Path], #{}),
 %% {ok, Tool} = erluv_fleet:put_file(Node, {file, "/bin/echo"}, memory, #{}),
@@ -427,7 +427,7 @@ put_file(Node, Source, Path, Options) ->
 %% {@link put_file/4} has for each. One that fails stops no other.
 %%
 %% ```
-%% Path = "/tmp/erluv-example-" ++ os:getpid(),
+%% Path = "/tmp/fleet-example-" ++ os:getpid(),
 %% [{Node, {ok, #{size := 6}}}] =
 %%     erluv_fleet:put_file_all(#{meta => #{group => g1}}, <<"hello\n">>, Path, #{mode => 8#600}),
 %% [{Node, {error, eacces}}] = erluv_fleet:put_file_all(#{node => Node}, <<>>, "/proc/erluv-example", #{}).

@@ -251,9 +251,18 @@ add_all(#state{node = Node} = State) ->
             State
     end.
 
-add(Worker, _, Tag, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks) ->
-    ok = tell({counted, Tag}, State),
-    State;
+add(Worker, Info, Tag, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks) ->
+    case {Info, maps:get(Worker, Tasks)} of
+        {#{task := Task}, #{task := Task}} ->
+            ok = tell({counted, Tag}, State),
+            State;
+        {#{task := _}, _} -> % the host told of it before the process that stands for it did
+            ok = tell({started, Worker, Info, Tag}, State),
+            State#state{tasks = Tasks#{Worker := Info}};
+        _ ->
+            ok = tell({counted, Tag}, State),
+            State
+    end;
 add(Worker, Info, Tag, #state{tasks = Tasks} = State) ->
     _ = monitor(process, Worker),
     ok = tell({started, Worker, Info, Tag}, State),

@@ -185,8 +185,13 @@ tell(Node, {Old, Before}, {New, Now}, Views) ->
 
 begin_task(Node, Worker, Info, #views{shown = Shown} = Views) ->
     case Shown of
-        #{Node := {_, Tasks}} when is_map_key(Worker, Tasks) ->
+        #{Node := {_, #{Worker := Old}}} when not is_map_key(task, Info); is_map_key(task, Old) ->
             Views;
+        #{Node := {Host, #{Worker := Old} = Tasks}} ->
+            % It was found by its own pid, and is known by that of the process that stands for it.
+            ok = tell_stopped(Node, Worker, Old, {task, maps:get(task, Info)}, Views),
+            ok = tell_started(Node, Worker, Info, Views),
+            Views#views{shown = Shown#{Node := {Host, Tasks#{Worker := Info}}}};
         #{Node := {Host, Tasks}} ->
             ok = erluv_fleet_table:set_workers(Node, map_size(Tasks) + 1),
             ok = tell_started(Node, Worker, Info, Views),

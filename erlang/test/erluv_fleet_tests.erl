@@ -4,6 +4,7 @@
 -export([fleet_test_/0]).
 -export([t_hosts_and_filters/0]).
 -export([t_other_nodes_are_no_hosts/0]).
+-export([t_found_before_it_is_named/0]).
 -export([t_states/0]).
 -export([t_strategies/0]).
 -export([t_full_and_none/0]).
@@ -60,6 +61,26 @@ t_hosts_and_filters() ->
     ?assertEqual([B], names(fun(#{node := Node}) -> Node =:= B end)),
     ok = erluv:meta(B, {update, "new"}),
     until(fun() -> names(#{meta => #{new => true}}) =:= [B] end).
+
+%% A program of another control node that the host tells of first: subscribers know it by its own
+%% pid, then by that of the process that stands for it, and each has one end.
+t_found_before_it_is_named() ->
+    ok = erluv_fleet_table:new(),
+    Worker = spawn(fun() -> ok end),
+    Task = spawn(fun() -> ok end),
+    Next = fun() -> receive {erluv_fleet, {What, h, Pid, Of}} -> {What, Pid, Of} after 0 -> none end end,
+    V1 = erluv_fleet_views:put(h, {#{node => h, status => ready, via => node(), max_workers => 9, load => #{cpus => 2}}, #{}}, own, erluv_fleet_views:new()),
+    V2 = erluv_fleet_views:subscribe(self(), V1),
+    V3 = erluv_fleet_views:started(h, Worker, #{cmd => [a]}, own, V2),
+    ?assertMatch({task_started, Worker, _}, Next()),
+    V4 = erluv_fleet_views:started(h, Worker, #{cmd => [a], task => Task}, own, V3),
+    ?assertEqual({task_stopped, Worker, {task, Task}}, Next()),
+    ?assertMatch({task_started, Task, _}, Next()),
+    V5 = erluv_fleet_views:started(h, Worker, #{cmd => [a], task => Task}, own, V4),
+    ?assertEqual(none, Next()),
+    _ = erluv_fleet_views:stopped(h, Worker, normal, own, V5),
+    ?assertEqual({task_stopped, Task, normal}, Next()),
+    ?assertEqual(none, Next()).
 
 %% Hidden nodes, and erluvs that have another controller.
 t_other_nodes_are_no_hosts() ->

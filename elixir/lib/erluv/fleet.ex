@@ -186,7 +186,7 @@ defmodule Erluv.Fleet do
   connected with the host.
 
       iex> [%{node: node}] = Erluv.Fleet.nodes()
-      iex> path = "/tmp/erluv-example-#{System.pid()}"
+      iex> path = "/tmp/fleet-example-#{System.pid()}"
       iex> {:ok, %{size: 5}} = Erluv.Fleet.put_file(node, "hello", path)
       iex> {:ok, tool} = Erluv.Fleet.put_file(node, {:file, "/bin/echo"}, :memory)
       iex> {:ok, %{stdout: "hi"}} = Erluv.Fleet.run(node, [{:memory, tool}, "-n", "hi"])
@@ -202,7 +202,7 @@ defmodule Erluv.Fleet do
   Puts a file on all hosts of which the filter holds, on eight at once, and returns what `put_file/4`
   has for each. A host that fails stops no other.
 
-      iex> path = "/tmp/erluv-example-#{System.pid()}"
+      iex> path = "/tmp/fleet-example-#{System.pid()}"
       iex> [{node, {:ok, %{size: 5}}}] =
       ...>   Erluv.Fleet.put_file_all(%{meta: %{group: "g1"}}, "hello", path)
       iex> [{^node, {:error, :eisdir}}] = Erluv.Fleet.put_file_all(%{}, "", "/tmp")
