@@ -233,7 +233,7 @@ func TestTwoWithoutRoom(t *testing.T) {
 	floods := b.spawned("exec cat /dev/zero", unlinked, flow(etf.Atom("true")))
 	// No event tells that nothing more comes. The kernel moves a little more from one
 	// socket's buffer to the other's now and then, when it probes the window.
-	const quiet = 10
+	const quiet = 30
 	end := time.Now().Add(patience)
 	for still, before := 0, -1; still < quiet; time.Sleep(100 * time.Millisecond) {
 		if now := b.unread(); !b.full.Load() || now != before {

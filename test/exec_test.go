@@ -280,7 +280,8 @@ func TestExecTerminal(t *testing.T) {
 		x.ends(t, 128+2)
 	})
 	t.Run("resized", func(t *testing.T) {
-		x := begin(t, "trap 'stty size' WINCH; echo; while :; do sleep 0.05; done")
+		x := begin(t, "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done")
+		x.shows(t, "ready\r\n")
 		x.size(t, 25, 132)
 		x.shows(t, "25 132\r\n")
 		x.types(t, "\x1c")
@@ -341,7 +342,8 @@ func TestExecSeesCrash(t *testing.T) {
 	x.ends(t, 255)
 	far.shows(t, "erluv: erluv's child has crashed")
 	far.ends(t, 255)
-	s.expect(t, "ok", "{erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 20000 -> none end")
+	s.down(t, 0)
+	s.expect(t, "ok", "{erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 120000 -> none end")
 	x = begin(t, "--control", socket)
 	if err := e.stop(); err != nil {
 		t.Error(err)

@@ -472,7 +472,7 @@ t_one_of_two_connections_ends() ->
     end_control(Peer),
     ?assertEqual(noconnection, stopped(V)),
     until(fun() -> not lists:member(Control, nodes()) end),
-    ?assertMatch(#{status := ready, workers := 1}, one(A)),
+    until(fun() -> maps:with([status, workers], one(A)) =:= #{status => ready, workers => 1} end),
     ?assertMatch({ok, _}, erluv_fleet:run(A, ["true"], #{})),
     receive {erluv_fleet, {down, A, _}} -> error(down) after 0 -> ok end,
     end_host({A, Port}),
