@@ -117,10 +117,9 @@ func (w *fakeWorld) seeking(say chan []discover.Target) *guard {
 	return g
 }
 
-// TestGuardFinds: nodes that are named get a connection while erluv runs; one that is not named
-// any more keeps what it has until that is lost, and is not dialled again until it is named.
-func TestGuardFinds(t *testing.T) {
-	w := &fakeWorld{connects: func(int) error { return nil }}
+// finds runs such a guard while do says what is found, and stops it in good order.
+func (w *fakeWorld) finds(t *testing.T, do func(g *guard, say chan<- []discover.Target)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w.start = time.Now()
 		say := make(chan []discover.Target)
@@ -128,6 +127,19 @@ func TestGuardFinds(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		done := make(chan error)
 		go func() { done <- g.run(ctx) }()
+		do(g, say)
+		cancel(errors.New("term"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestGuardFinds: nodes that are named get a connection while erluv runs; one that is not named
+// any more keeps what it has until that is lost, and is not dialled again until it is named.
+func TestGuardFinds(t *testing.T) {
+	w := &fakeWorld{connects: func(int) error { return nil }}
+	w.finds(t, func(g *guard, say chan<- []discover.Target) {
 		after(time.Second)
 		if len(w.crews) != 0 {
 			t.Errorf("%d crews without a node", len(w.crews))
@@ -151,10 +163,6 @@ func TestGuardFinds(t *testing.T) {
 		if ids := fmt.Sprint(idsOf(c)); ids != "[2 3 4]" {
 			t.Errorf("the child has %s", ids)
 		}
-		cancel(errors.New("term"))
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 	w.wantSorted(t, "1s connected", "1s connected 2", "2s connected 3", "3.1s connected 2", "1m3s connected 4", "1m4s ask term")
 }
@@ -173,13 +181,7 @@ func idsOf(c *fakeCrew) (ids []uint32) {
 // whatever is found after the end was asked for changes nothing.
 func TestGuardFindsAndLeaves(t *testing.T) {
 	w := &fakeWorld{hangs: true}
-	synctest.Test(t, func(t *testing.T) {
-		w.start = time.Now()
-		say := make(chan []discover.Target)
-		g := w.seeking(say)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		done := make(chan error)
-		go func() { done <- g.run(ctx) }()
+	w.finds(t, func(g *guard, say chan<- []discover.Target) {
 		say <- targets("a", "b")
 		after(time.Second)
 		say <- targets("b")
@@ -189,23 +191,13 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 		if len(g.lines) != 1 || g.lines[0].target != "b" || g.lines[0].State != link.Connecting {
 			t.Errorf("lines: %+v", g.lines)
 		}
-		cancel(errors.New("term"))
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
 	})
 }
 
 // TestGuardRetiredIsLost: the lost connection to a node that is not named any more is no failure.
 func TestGuardRetiredIsLost(t *testing.T) {
 	w := &fakeWorld{connects: func(int) error { return nil }}
-	synctest.Test(t, func(t *testing.T) {
-		w.start = time.Now()
-		say := make(chan []discover.Target)
-		g := w.seeking(say)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		done := make(chan error)
-		go func() { done <- g.run(ctx) }()
+	w.finds(t, func(g *guard, say chan<- []discover.Target) {
 		say <- targets("a", "b")
 		after(time.Second)
 		say <- targets("b")
@@ -214,10 +206,6 @@ func TestGuardRetiredIsLost(t *testing.T) {
 		synctest.Wait()
 		if len(g.lines) != 2 || g.lines[0].State != link.Ended || g.lines[0].Err == nil {
 			t.Errorf("lines: %+v", g.lines)
-		}
-		cancel(errors.New("term"))
-		if err := <-done; err != nil {
-			t.Error(err)
 		}
 	})
 }
