@@ -251,22 +251,17 @@ add_all(#state{node = Node} = State) ->
             State
     end.
 
-add(Worker, Info, Tag, #state{tasks = Tasks} = State) when is_map_key(Worker, Tasks) ->
-    case {Info, maps:get(Worker, Tasks)} of
-        {#{task := Task}, #{task := Task}} ->
+%% One that the host told of before the process that stands for it did is told of again.
+add(Worker, Info, Tag, #state{tasks = Tasks} = State) ->
+    case Tasks of
+        #{Worker := Known} when is_map_key(task, Known); not is_map_key(task, Info) ->
             ok = tell({counted, Tag}, State),
             State;
-        {#{task := _}, _} -> % the host told of it before the process that stands for it did
+        #{} ->
+            _ = is_map_key(Worker, Tasks) orelse monitor(process, Worker),
             ok = tell({started, Worker, Info, Tag}, State),
-            State#state{tasks = Tasks#{Worker := Info}};
-        _ ->
-            ok = tell({counted, Tag}, State),
-            State
-    end;
-add(Worker, Info, Tag, #state{tasks = Tasks} = State) ->
-    _ = monitor(process, Worker),
-    ok = tell({started, Worker, Info, Tag}, State),
-    State#state{tasks = Tasks#{Worker => Info}}.
+            State#state{tasks = Tasks#{Worker => Info}}
+    end.
 
 tell(What, #state{node = Node}) ->
     erluv_fleet ! {erluv_fleet_host, self(), Node, What},
