@@ -19,8 +19,8 @@ func TestMakeErluv(t *testing.T) {
 		}
 		return path
 	}
-	right := program("right", `[ "$1" = version ] && echo "erluv 0.1.0-dev (abc)"`)
-	other := program("other", `echo "erluv 0.2.0 (def)"`)
+	right := program("right", `[ "$1" = version ] && echo "erluv 0.2.0-dev (abc)"`)
+	other := program("other", `echo "erluv 0.1.0 (def)"`)
 	broken := program("broken", "exit 1")
 	// Without the sources beside it there is nothing to build, Go or not.
 	alone := t.TempDir()
@@ -32,9 +32,9 @@ func TestMakeErluv(t *testing.T) {
 		made                     string
 	}{
 		{"a binary of this version", right, "", `^$`, false, right},
-		{"a binary of another version", other, "", `^erluv: ERLUV_BIN is /\S+/other, of version 0\.2\.0 \(def\), and this application is 0\.1\.0\n$`, true, ""},
+		{"a binary of another version", other, "", `^erluv: ERLUV_BIN is /\S+/other, of version 0\.1\.0 \(def\), and this application is 0\.2\.0\n$`, true, ""},
 		{"a binary that does not run", broken, "", `^erluv: ERLUV_BIN is /\S+/broken, which is no erluv that runs here\n$`, true, ""},
-		{"a relative path, and another name", "other", "", `^erluv: binary of config :erluv is /\S+/other, of version 0\.2\.0 \(def\), and this application is 0\.1\.0\n$`, true, ""},
+		{"a relative path, and another name", "other", "", `^erluv: binary of config :erluv is /\S+/other, of version 0\.1\.0 \(def\), and this application is 0\.2\.0\n$`, true, ""},
 		{"nothing", "", "", `^erluv: there is no executable: install Go \(.*\n$`, false, ""},
 		{"nothing, and one in PATH", "", inPath + ":", `^$`, false, ""},
 	} {

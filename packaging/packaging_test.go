@@ -67,8 +67,8 @@ func wantFiles(t *testing.T, dir, prefix string, more ...string) {
 	want := append([]string{
 		"-rw------- /etc/erluv/erluv.conf",
 		"-rwxr-xr-x " + prefix + "/bin/erluv",
-		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app",
-		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv_exec-0.1.0/ebin/erluv_exec.app",
+		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv-0.2.0/ebin/erluv.app",
+		"-rw-r--r-- " + prefix + "/lib/erlang/lib/erluv_exec-0.2.0/ebin/erluv_exec.app",
 		"-rw-r--r-- " + prefix + "/share/bash-completion/completions/erluv",
 		"-rw-r--r-- " + prefix + "/share/fish/vendor_completions.d/erluv.fish",
 	}, more...)
@@ -79,7 +79,7 @@ func wantFiles(t *testing.T, dir, prefix string, more ...string) {
 		}
 		for _, source := range files {
 			module := strings.TrimSuffix(filepath.Base(source), ".erl")
-			want = append(want, "-rw-r--r-- "+prefix+"/lib/erlang/lib/"+library+"-0.1.0/ebin/"+module+".beam")
+			want = append(want, "-rw-r--r-- "+prefix+"/lib/erlang/lib/"+library+"-0.2.0/ebin/"+module+".beam")
 		}
 	}
 	got := files(t, dir)
@@ -116,9 +116,9 @@ func TestInstall(t *testing.T) {
 		"/opt/e/share/zsh/site-functions/_erluv":            {"zsh", "-n"},
 		"/opt/e/share/fish/vendor_completions.d/erluv.fish": {"fish", "-n"},
 		"/etc/init.d/erluv":                                 {"sh", "-n"},
-		"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app":  {"grep", "-q", "erluv_worker"},
+		"/opt/e/lib/erlang/lib/erluv-0.2.0/ebin/erluv.app":  {"grep", "-q", "erluv_worker"},
 		"/opt/e/share/man/man8/erluv.8":                     {"mandoc", "-T", "lint", "-W", "error"},
-		"/opt/e/lib/erlang/lib/erluv-0.1.0/ebin/erluv.beam": {"test", "-s"},
+		"/opt/e/lib/erlang/lib/erluv-0.2.0/ebin/erluv.beam": {"test", "-s"},
 		"/opt/e/bin/erluv":                                  {"test", "-x"},
 	} {
 		output(t, exec.Command(program[0], append(program[1:], root+file)...))
@@ -134,7 +134,7 @@ func TestInstall(t *testing.T) {
 	if started := output(t, load); started != "[erluv,erluv_exec]" {
 		t.Errorf("the libraries: %s", started)
 	}
-	if version := output(t, exec.Command(root+"/opt/e/bin/erluv", "version")); !strings.HasPrefix(version, "erluv 0.1.0") {
+	if version := output(t, exec.Command(root+"/opt/e/bin/erluv", "version")); !strings.HasPrefix(version, "erluv 0.2.0") {
 		t.Errorf("version %s", version)
 	}
 
@@ -209,7 +209,7 @@ func wantLinks(t *testing.T, documents []string, least int) {
 func TestPackage(t *testing.T) {
 	build, root := t.TempDir(), t.TempDir()
 	deb := strings.TrimSpace(script(t, []string{"BUILD=" + build, "ERLUV_BIN=" + binary(t), "ERLC=", "HOMEPAGE=https://example.com/erluv"}, "./deb"))
-	if !strings.HasPrefix(filepath.Base(deb), "erluv_0.1.0") {
+	if !strings.HasPrefix(filepath.Base(deb), "erluv_0.2.0") {
 		t.Errorf("it is called %s", deb)
 	}
 	dpkg := func(args ...string) string {
@@ -244,7 +244,7 @@ func TestPackage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"-rw------- /etc/erluv/erluv.conf", "-rw-r--r-- /lib/systemd/system/erluv.service", "-rwxr-xr-x /usr/bin/erluv",
-		"-rw-r--r-- /usr/lib/erlang/lib/erluv-0.1.0/ebin/erluv.app", "-rw-r--r-- /usr/share/man/man8/erluv.8.gz",
+		"-rw-r--r-- /usr/lib/erlang/lib/erluv-0.2.0/ebin/erluv.app", "-rw-r--r-- /usr/share/man/man8/erluv.8.gz",
 		"-rw-r--r-- /usr/share/doc/erluv/copyright", "-rw-r--r-- /usr/share/doc/erluv/changelog.gz",
 	} {
 		if !slices.Contains(outside(), want) {

@@ -98,7 +98,7 @@ func (h *fakeHost) info() etf.Term {
 	a := func(key string, value etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(key), Value: value} }
 	key := func(k, v string) etf.Term { return etf.Tuple{etf.Binary(k), etf.Binary(v)} }
 	return etf.Map{
-		a("node", h.name), a("controller", etf.Atom("erluv_fleet")), a("status", etf.Atom("ready")), a("version", etf.Binary("0.1.0")),
+		a("node", h.name), a("controller", etf.Atom("erluv_fleet")), a("status", etf.Atom("ready")), a("version", etf.Binary("0.2.0")),
 		a("meta", etf.List{etf.Tuple{etf.Binary("core"), etf.List{key("group", "g1"), etf.Binary("master")}}}),
 		a("classes", etf.List{etf.Binary("backup")}), a("max_workers", int64(10000)), a("workers", int64(h.pids)),
 		a("load", etf.Map{a("avg1", 0.5), a("avg5", 0.5), a("avg15", 0.5), a("cpus", int64(4))}),

@@ -16,7 +16,7 @@ import (
 )
 
 // version is the release; revision is set by the Makefile with -ldflags.
-const version = "0.1.0-dev"
+const version = "0.2.0"
 
 var revision string
 

@@ -7,8 +7,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"erluv/config"
 
@@ -154,7 +156,8 @@ func wantCommandLine(t *testing.T, line string) {
 	}
 }
 
-// A release has one version, wherever it is written.
+// A release has one version and one date, wherever they are written. Between releases the version
+// of the command ends with -dev, and the changes begin with Unreleased.
 func TestVersions(t *testing.T) {
 	changes, err := os.ReadFile("../../CHANGELOG.md")
 	if err != nil {
@@ -167,11 +170,40 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s does not have version %s: %v", file, release, err)
 		}
 	}
-	heading := "## " + release
-	if unreleased {
-		heading = "## Unreleased"
+	headings := regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(string(changes), -1)
+	if unreleased != (headings[0][1] == "Unreleased") {
+		t.Errorf("CHANGELOG.md begins with %q, and the version is %s", headings[0][1], version)
 	}
-	if first := regexp.MustCompile(`(?m)^## .*$`).FindString(string(changes)); !strings.HasPrefix(first, heading) {
-		t.Errorf("CHANGELOG.md begins with %q, want %q", first, heading)
+	if unreleased {
+		headings = headings[1:]
+	}
+	day := ""
+	for i, h := range headings {
+		number, date, _ := strings.Cut(h[1], " - ")
+		when, err := time.Parse(time.DateOnly, date)
+		if err != nil || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(number) {
+			t.Errorf("the heading %q is no version with its date", h[1])
+		}
+		if i == 0 {
+			day = when.Format("January 2, 2006")
+			if !unreleased && number != release {
+				t.Errorf("CHANGELOG.md begins with %s, the version is %s", number, version)
+			}
+		}
+	}
+	kinds := []string{"Upgrading from 0.1.0", "Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+	for _, h := range regexp.MustCompile(`(?m)^### (.*)$`).FindAllStringSubmatch(string(changes), -1) {
+		if !slices.Contains(kinds, h[1]) {
+			t.Errorf("%q is no kind of change: https://keepachangelog.com", h[1])
+		}
+	}
+	pages, err := filepath.Glob("../../man/*")
+	if err != nil || len(pages) < 4 {
+		t.Fatal(pages, err)
+	}
+	for _, page := range pages {
+		if text, err := os.ReadFile(page); err != nil || !unreleased && !strings.HasPrefix(string(text), ".Dd "+day+"\n") {
+			t.Errorf("%s does not have the date of the release, %s: %v", page, day, err)
+		}
 	}
 }

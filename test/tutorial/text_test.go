@@ -107,7 +107,7 @@ func TestMatches(t *testing.T) {
 		{"['erluv_01234567@h']", "['erluv_89abcdef@h']", true},
 		{"<0.12.3>", "<9153.4.0>", true},
 		{"=REPORT=\n\nok", "ok", true},
-		{"erluv 0.1.0-dev (1234)", "erluv 0.1.0...", true},
+		{"erluv 0.2.0-dev (1234)", "erluv 0.2.0...", true},
 		{"a c", "a...b...c", false},
 		{"anything", "", true},
 	} {
