@@ -119,6 +119,7 @@ type pkg struct {
 	Imports, TestImports, XTestImports []string
 	Deps                               []string
 	GoFiles, CgoFiles, CFiles, SFiles  []string
+	IgnoredGoFiles                     []string // for other architectures
 	Standard                           bool
 }
 

@@ -108,8 +108,15 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestIndexes holds that the package comment that says what some files are for says it of each,
-// and of none that is not there.
+// mostWithoutIndex is how many files a package may have before its comment must list them.
+const mostWithoutIndex = 4
+
+// withoutIndex lists larger packages whose comments have no list of files yet.
+var withoutIndex = []string{"cmd/erluv", "config", "ipc", "loop", "spawner", "stat", "wire/dist", "wire/etf", "wire/gen"}
+
+// TestIndexes checks the indexes in package comments. A comment that lists some files lists each
+// file of the package, also those of other architectures, and no other file. A package of many
+// files must have such a list.
 func TestIndexes(t *testing.T) {
 	comments := map[string]string{}
 	for _, p := range list(t, "./...") {
@@ -124,20 +131,20 @@ func TestIndexes(t *testing.T) {
 			}
 		}
 		var named []string
-		for _, m := range regexp.MustCompile(`(?m)(?:^\t|; )([a-z_]+\.go)\b`).FindAllStringSubmatch(comments[dir], -1) {
+		for _, m := range regexp.MustCompile(`(?m)(?:^\t|; )([a-z0-9_]+\.go)\b`).FindAllStringSubmatch(comments[dir], -1) {
 			named = append(named, m[1])
 		}
-		if named == nil {
-			delete(comments, dir)
+		there := slices.DeleteFunc(slices.Concat(p.GoFiles, p.IgnoredGoFiles), func(file string) bool { return file == "doc.go" })
+		late := slices.Contains(withoutIndex, dir)
+		if late && named != nil {
+			t.Errorf("package %s has an index: remove it from withoutIndex", dir)
+		}
+		if named == nil && (late || len(there) <= mostWithoutIndex) {
 			continue
 		}
 		slices.Sort(named)
-		there := slices.DeleteFunc(slices.Clone(p.GoFiles), func(file string) bool { return file == "doc.go" })
 		if slices.Sort(there); !slices.Equal(named, there) {
 			t.Errorf("the comment of package %s names %q, its files are %q", dir, named, there)
 		}
-	}
-	if len(comments) < 10 {
-		t.Errorf("only %d packages say what their files are for", len(comments))
 	}
 }
