@@ -6,23 +6,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A line of the table of system calls. Lines of one call stand together; the
-// first whose conditions all hold decides, and if none does the call is denied.
+// A line of the table of system calls. The lines of one call are adjacent. The first line whose
+// conditions all hold decides; if none does, the call is denied.
 type line struct {
 	call uintptr
 	do   uint32 // allow, kill or one of errno
 	when []cond
 }
 
-// cond holds when the argument, all bits but those of mask left out, is one of
-// the values.
+// cond holds when the argument, masked with mask, equals one of the values.
 type cond struct {
 	arg    int
 	mask   uint64
 	values []uint64
 }
 
-// What a line does.
+// The actions of a line.
 const (
 	allow = unix.SECCOMP_RET_ALLOW
 	kill  = unix.SECCOMP_RET_KILL_PROCESS
@@ -30,8 +29,8 @@ const (
 	unmet = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS) // as by a kernel without it
 )
 
-// The conditions. An int of the kernel is the low half of the register alone; the
-// rest may be anything (seccomp(2), CAVEATS).
+// The conditions. The kernel reads an int from the low half of the register alone. The other half
+// can hold anything (seccomp(2), CAVEATS).
 func is(arg int, values ...uint64) []cond { return []cond{{arg, 1<<32 - 1, values}} }
 func without(arg int, bits uint64) []cond { return []cond{{arg, bits, []uint64{0}}} }
 func isNull(arg int) []cond               { return []cond{{arg, 1<<64 - 1, []uint64{0}}} }
@@ -58,16 +57,16 @@ const (
 
 type program []unix.SockFilter
 
-// jump passes over so many instructions: more than the 255 that a comparison can.
+// jump skips so many instructions, which can be more than a comparison's 255.
 func jump(over int) unix.SockFilter { return unix.SockFilter{Code: opJump, K: uint32(over)} }
 
 func (p *program) add(code uint16, k uint32, jt, jf uint8) {
 	*p = append(*p, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})
 }
 
-// assemble makes the filter of a table, and says what is to be done with a call that
-// has no line. One by another architecture's numbers ends the process: they are not
-// those of the table.
+// assemble makes the filter of a table; others is the action for calls without a line. A call by
+// another architecture's numbers ends the process, because the table does not describe those
+// numbers.
 func assemble(table []line, others uint32) (program, error) {
 	var p program
 	p.add(opLoad, dataArch, 0, 0)
@@ -107,8 +106,8 @@ func assemble(table []line, others uint32) (program, error) {
 	return p, nil
 }
 
-// line appends the instructions of a line; when a condition does not hold they
-// lead to what follows.
+// line appends the instructions of a line. When a condition does not hold, they jump behind the
+// line.
 func (p *program) line(l line) error {
 	var code program
 	var out []int // jumps to the end
@@ -143,8 +142,7 @@ func (p *program) line(l line) error {
 	return nil
 }
 
-// word loads one half of an argument (little-endian, as both architectures are)
-// and leaves the bits of mask.
+// word loads one half of an argument (both architectures are little-endian), masked with mask.
 func (p *program) word(arg int, half, mask uint32) {
 	p.add(opLoad, dataArgs+8*uint32(arg)+half, 0, 0)
 	if mask != 1<<32-1 {

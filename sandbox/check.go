@@ -16,17 +16,17 @@ import (
 // ErrEnded is Check's error for a process that has ended.
 var ErrEnded = errors.New("it has ended")
 
-// Check looks at a child process of the caller from outside, by proc(5), and
-// returns an error that names the first difference from a process that has
-// dropped to want: the parent, on every thread the ids, groups, capabilities,
-// no_new_privs and as many filters of system calls beyond the caller's own (a
-// container may have some for everybody), and that it runs the caller's own binary.
-// The process must not have been waited for, or its pid may be another's.
+// Check examines a child process of the caller from outside, by proc(5). It returns an error that
+// names the first difference from a process that has dropped to want. It compares the parent and
+// the binary, which must be the caller's own. On every thread it compares ids, groups,
+// capabilities, no_new_privs and the number of system call filters. The filters of the caller
+// itself are subtracted: a container may give all its processes some. The caller must not have
+// waited for the process, or the pid may belong to another one.
 //
-// Landlock cannot be seen from outside: there the stage's own proof has to do.
+// Landlock domains are invisible from outside. For these the stage's own proof must do.
 //
-// An ordinary user can neither clear groups nor the bounding set; these are
-// looked at only when the caller is root.
+// An ordinary user can clear neither groups nor the bounding set. Check examines these only when
+// the caller is root.
 func Check(pid int, want Identity, filters int) error {
 	if err := check(pid, want, filters); err != nil {
 		return fmt.Errorf("process %d is not confined: %w", pid, err)
@@ -67,9 +67,9 @@ func check(pid int, want Identity, filters int) error {
 	return checkExe(dir)
 }
 
-// orHidden says what to do about an error that comes of a /proc which hides processes from
-// an ordinary user (proc(5), hidepid): a role is undumpable, so it is one of these, and what
-// cannot be looked at must not be trusted.
+// orHidden explains an error from a /proc that hides processes from an ordinary user (proc(5),
+// hidepid). A role is undumpable, so such a /proc hides it. A role that cannot be examined must not
+// be trusted.
 func orHidden(err error, pid int) error {
 	if unix.Geteuid() == 0 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -81,7 +81,7 @@ func orHidden(err error, pid int) error {
 		err, unix.Geteuid())
 }
 
-// ownFilters is how many filters of system calls the caller has (Linux 5.9).
+// ownFilters counts the caller's own system call filters (Linux 5.9).
 func ownFilters() (int, error) {
 	text, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {
@@ -94,8 +94,7 @@ func ownFilters() (int, error) {
 	return n, nil
 }
 
-// checkThread compares a thread's status with what it must be. With no filters
-// none are looked for.
+// checkThread compares a thread's status with the wanted one. If filters is 0, it ignores filters.
 func checkThread(s status, want Identity, filters int, root bool) error {
 	if strings.HasPrefix(s["State"], "Z") || strings.HasPrefix(s["State"], "X") {
 		return ErrEnded
@@ -131,11 +130,10 @@ func checkThread(s status, want Identity, filters int, root bool) error {
 	return nil
 }
 
-// checkExe compares the file that the process runs with the caller's. Who may
-// not trace a process cannot see it (proc(5)): an ordinary user, when the process
-// has called NotDumpable, or root without CAP_SYS_PTRACE, as in a container. Then
-// it is by its descent that it is known: the caller started it from its own
-// binary, as the parent shows.
+// checkExe compares the binary of the process with the caller's. A caller that may not trace the
+// process cannot see it (proc(5)). That is an ordinary user when the process has called
+// NotDumpable, or root without CAP_SYS_PTRACE, as in a container. Then the parent has to do: the
+// caller started the process from its own binary.
 func checkExe(dir string) error {
 	var theirs, ours unix.Stat_t
 	if err := eintr.Stat("/proc/self/exe", &ours); err != nil {

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start runs the test binary in a role that closes its output when it is ready
-// and ends with its input.
+// start runs the test binary in a role that closes its output when it is ready, and ends with its
+// input.
 func start(t *testing.T, attr *syscall.SysProcAttr, args ...string) int {
 	t.Helper()
 	cmd := exec.Command(self, args...)
@@ -41,7 +41,7 @@ func start(t *testing.T, attr *syscall.SysProcAttr, args ...string) int {
 	return cmd.Process.Pid
 }
 
-// TestCheckDiffers: processes that have not dropped, or not everything.
+// TestCheckDiffers: Check finds processes that have dropped nothing, or not everything.
 func TestCheckDiffers(t *testing.T) {
 	want := target()
 	recipe, err := json.Marshal(Recipe{Identity: want, Parent: os.Getpid(), KeepFD: 2})
@@ -92,7 +92,7 @@ func TestCheckDiffers(t *testing.T) {
 	}
 }
 
-// ended is a child that nobody has waited for yet.
+// ended returns a child that has ended and was not waited for.
 func ended(t *testing.T) int {
 	p, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{})
 	if err != nil {
@@ -106,7 +106,7 @@ func ended(t *testing.T) int {
 	return p.Pid
 }
 
-// TestCheckThread goes through every field that must be as wanted.
+// TestCheckThread changes each field that checkThread compares.
 func TestCheckThread(t *testing.T) {
 	good := status{
 		"State": "S (sleeping)", "PPid": strconv.Itoa(os.Getpid()),
@@ -142,7 +142,7 @@ func TestCheckThread(t *testing.T) {
 	}
 }
 
-// What an ordinary user cannot see since /proc hides it is told with what to do.
+// TestHiddenProcess: if /proc hides a role from an ordinary user, the error says what to do.
 func TestHiddenProcess(t *testing.T) {
 	if os.Geteuid() == 0 {
 		if err := orHidden(unix.ENOENT, os.Getpid()); err != unix.ENOENT {

@@ -11,38 +11,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Denials say which system calls a program is denied. The filter that they make names
-// what it denies and lets all else pass, by the numbers of compatArch too, so that a
-// program of 32 bits runs and is denied the same.
+// Denials are the system calls that a program is denied. Their filter lists only denied calls and
+// allows all others. It covers the numbers of compatArch too, so a 32-bit program runs and is
+// denied the same.
 type Denials struct {
-	// Ordinary denies what an ordinary program never calls, but for the groups of
-	// calls that Allow names.
+	// Ordinary denies the calls that an ordinary program never makes, except the groups of calls
+	// that Allow names.
 	Ordinary bool
 	Allow    []string
 
-	// Fork lets clone3(2) pass when its unused third argument is this number. The
-	// spawner knows it, no program does. Zero is none.
+	// Fork allows clone3(2) when its unused third argument is this number. The spawner knows the
+	// number, and programs do not. Zero: no exception.
 	Fork uint64
 
-	// Owned denies to change the owner, mode, times and extended attributes of files,
-	// which Landlock does not know. A file that is open to be read suffices for these,
-	// so the calls on descriptors are denied too.
+	// Owned denies changes of files' owner, mode, times and extended attributes, which Landlock
+	// does not cover. A file that is open for reading is enough for these, so the calls on
+	// descriptors are denied too.
 	Owned bool
 
-	// Flags denies the same way to change the flags of files, and subvolumes.
+	// Flags denies changes of files' flags, and of subvolumes, in the same way.
 	Flags bool
 
-	// Memfds denies a memfd that could be executed: Landlock has no rule for one.
+	// Memfds denies executable memfds, because Landlock has no rule for them.
 	Memfds bool
 
-	// Net denies networks, but with Connect for TCP connections to the ports that
-	// Rules.Connect allows. Landlock knows TCP alone, and of that neither Multipath TCP,
-	// nor a connection by the first sendto(2), nor a listen(2) without bind(2).
+	// Net denies networks. With Connect, it allows TCP connections to the ports of Rules.Connect.
+	// Landlock covers TCP alone. It misses Multipath TCP, a connection by the first sendto(2), and
+	// a listen(2) without bind(2), so the filter denies these.
 	Net, Connect bool
 }
 
-// denial is what becomes of some calls when all conditions hold, unless all those of an
-// exception do.
+// denial applies an action to some calls when all its conditions hold, unless all conditions of one
+// exception hold.
 type denial struct {
 	calls  string // names, see numbers
 	do     uint32
@@ -53,12 +53,12 @@ type denial struct {
 const (
 	refused = unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES)
 
-	// namespaces are the flags of clone(2) and unshare(2) that make some.
+	// namespaces are the flags of clone(2) and unshare(2) that make new namespaces.
 	namespaces   = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 	unsharedTime = unix.CLONE_NEWTIME // clone(2) has a signal's number there
 
-	// harmless are the bits of personality(2) that change how a program looks at the
-	// machine (setarch(8), debuggers), and none of what protects it.
+	// harmless are the bits of personality(2) that change only a program's view of the machine
+	// (setarch(8), debuggers), and weaken no protection.
 	harmless = 0x8 | 0x20000 | 0x40000 // PER_LINUX32, UNAME26, ADDR_NO_RANDOMIZE
 
 	tioclinux = 0x541C // TIOCLINUX: the console's own way of TIOCSTI
@@ -68,8 +68,8 @@ const (
 	kindBits = 0xF // of a socket's type; the others are SOCK_NONBLOCK and SOCK_CLOEXEC
 )
 
-// privileged are calls that ask for a capability, which no program has, or that are
-// obsolete. To deny them takes away what could be wrong in them.
+// privileged are calls that require a capability, which no program has, and obsolete calls. Their
+// denial protects against errors in them.
 var privileged = []denial{
 	{"acct clock_settime clock_settime64 settimeofday stime reboot syslog vhangup swapon swapoff quotactl quotactl_fd", deny, nil, nil},
 	{"init_module finit_module delete_module create_module query_module get_kernel_syms kexec_load kexec_file_load", deny, nil, nil},
@@ -78,8 +78,8 @@ var privileged = []denial{
 	{"personality", deny, nil, [][]cond{is(0, 1<<32-1), without(0, (1<<32-1)&^harmless)}},
 }
 
-// Groups are what Allow may name. Where a library does without a call that a kernel
-// lacks, the answer is that there is no such call.
+// Groups are the names that Allow may have. Some calls are denied with ENOSYS, since libraries do
+// without a call that a kernel lacks.
 var groups = map[string][]denial{
 	"bpf":      {{"bpf", deny, nil, nil}},
 	"fanotify": {{"fanotify_init", deny, nil, nil}},
@@ -100,17 +100,17 @@ var groups = map[string][]denial{
 	},
 }
 
-// owned are what Denials.Owned denies.
+// owned are the calls that Denials.Owned denies.
 var owned = []denial{
 	{"chmod fchmod fchmodat fchmodat2 chown chown32 fchown fchown32 lchown lchown32 fchownat", deny, nil, nil},
 	{"utime utimes futimesat utimensat utimensat_time64", deny, nil, nil},
 	{"setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat", deny, nil, nil},
 }
 
-// flags are what Denials.Flags denies. The requests of ioctl(2) are FS_IOC_SETFLAGS,
-// FS_IOC_SETVERSION and EXT4_IOC_SETVERSION, each also as compatArch has it, and
-// FS_IOC_FSSETXATTR; and of btrfs those that make, remove and change subvolumes, for which a
-// directory that is open to be read is enough, and which Landlock does not see.
+// flags are the calls that Denials.Flags denies. The first requests of ioctl(2) are
+// FS_IOC_SETFLAGS, FS_IOC_SETVERSION and EXT4_IOC_SETVERSION, each also in the form of compatArch,
+// and FS_IOC_FSSETXATTR. The others make, remove and change subvolumes of btrfs. Landlock does not
+// cover them, and a directory that is open for reading is enough for them.
 var flags = []denial{
 	{"file_setattr", deny, nil, nil},
 	{"ioctl", deny, is(1, 0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x40086604, 0x40046604, 0x401C5820), nil},
@@ -119,8 +119,9 @@ var flags = []denial{
 
 var memfds = []denial{{"memfd_create", deny, nil, [][]cond{{{1, noExecSeal, []uint64{noExecSeal}}}}}}
 
-// networks are what Denials.Net denies. Sockets of this machine stay; io_uring makes
-// sockets without socket(2). The arguments of socketcall(2) lie in memory.
+// networks are the calls that Denials.Net denies. Unix sockets stay allowed. io_uring is denied
+// elsewhere, since it makes sockets without socket(2). The arguments of socketcall(2) lie in
+// memory, so all of it is denied.
 func networks(connect bool) []denial {
 	sockets := [][]cond{is(0, unix.AF_UNIX)}
 	list := []denial{{"socketcall", refused, nil, nil}}
@@ -137,7 +138,7 @@ func networks(connect bool) []denial {
 	return append(list, denial{"socket", refused, nil, sockets})
 }
 
-// list gives all of the denials.
+// list returns all denials.
 func (d Denials) list() ([]denial, error) {
 	var list []denial
 	for _, name := range d.Allow {
@@ -171,7 +172,8 @@ func (d Denials) list() ([]denial, error) {
 	return list, nil
 }
 
-// Filter is the filter of the denials.
+// Filter makes the filter. The error wraps ENOSYS on an architecture without numbers, and names a
+// group of Allow that does not exist.
 func (d Denials) Filter() (*unix.SockFprog, error) {
 	if auditArch == 0 {
 		return nil, errArch
@@ -204,8 +206,8 @@ func (d Denials) Filter() (*unix.SockFprog, error) {
 	return p.kernels(), nil
 }
 
-// foreigners loads the number of a call of ours, of which those of another set of
-// numbers do not exist.
+// foreigners loads the call's number, and answers ENOSYS to numbers of the architecture's second
+// set.
 func foreigners() (p program) {
 	p.add(opLoad, dataCall, 0, 0)
 	if foreign != 0 {
@@ -215,18 +217,18 @@ func foreigners() (p program) {
 	return p
 }
 
-// number is a call's in both architectures.
+// number is a call's number in both architectures.
 type number struct{ native, compat uint32 }
 
-// rule is what becomes of one call.
+// rule is the code for one call.
 type rule struct {
 	call uint32
 	code program
 }
 
-// rules is the code for the calls of one architecture, whose number is loaded.
+// rules makes the code for the calls of one architecture, after the number is loaded.
 func (d Denials) rules(list []denial, of func(number) uint32) (program, error) {
-	// A call that several denials name passes when each of them lets it pass.
+	// A call of several denials passes only if each of them lets it pass.
 	type one struct {
 		name string
 		by   []denial
@@ -266,10 +268,10 @@ func (d Denials) exceptions(name string, l denial) [][]cond {
 	return l.except
 }
 
-// add appends a denial, behind whose code it goes on when the call passes.
+// add appends a denial. Its code continues behind itself when the call passes.
 func (r *rule) add(l denial, except [][]cond) error {
 	var code program
-	var passes []int // jumps to the end, which stand where a line has its return
+	var passes []int // jumps to the end, in place of the return of a line
 	for _, when := range except {
 		if err := code.line(line{when: when}); err != nil {
 			return err
@@ -286,8 +288,8 @@ func (r *rule) add(l denial, except [][]cond) error {
 	return nil
 }
 
-// search finds the rule of the loaded number by halves: the kernel goes through all
-// numbers when a filter is installed, and a program's call pays for each comparison.
+// search finds the rule of the loaded number by bisection. A program pays for each comparison of
+// each call, and the kernel for all of them when it installs a filter.
 func search(rules []rule) (p program, err error) {
 	const few = 3
 	if len(rules) > few {
@@ -315,7 +317,7 @@ func search(rules []rule) (p program, err error) {
 	return p, nil
 }
 
-// Deny gives the calling thread, and what it starts, a filter.
+// Deny gives the filter to the calling thread and all processes that it starts.
 func Deny(filter *unix.SockFprog) error {
 	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(filter)))
 	runtime.KeepAlive(filter)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// verdict is what a filter says of a call, by the rules of seccomp(2) and bpf(2).
+// verdict runs a filter on a call, by the rules of seccomp(2) and bpf(2).
 func verdict(t *testing.T, filter *unix.SockFprog, arch, call uint32, args ...uint64) uint32 {
 	t.Helper()
 	var data [64]uint32
@@ -64,10 +64,10 @@ func filterOf(t *testing.T, d Denials) *unix.SockFprog {
 	return f
 }
 
-// TestDenials: each call of each group is denied, by the numbers of both architectures,
-// and passes when its group is allowed; what no group names passes always.
+// TestDenials: each call of each group is denied, by the numbers of both architectures. It passes
+// when its group is allowed. Calls that no group names always pass.
 func TestDenials(t *testing.T) {
-	// Arguments with which a call is denied that passes with others.
+	// Arguments with which a call is denied; it passes with others.
 	bad := map[string][]uint64{
 		"clone": {unix.CLONE_NEWUSER}, "unshare": {unix.CLONE_NEWNET}, "ioctl": {0, unix.TIOCSTI}, "personality": {0x400000},
 	}
@@ -104,7 +104,7 @@ func TestDenials(t *testing.T) {
 	}
 }
 
-// TestDenialsPass: what ordinary programs call.
+// TestDenialsPass: the calls of ordinary programs pass.
 func TestDenialsPass(t *testing.T) {
 	f := filterOf(t, Denials{Ordinary: true, Fork: 1<<40 + 5, Owned: true, Flags: true, Memfds: true, Net: true, Connect: true})
 	for name, tt := range map[string]struct {
@@ -154,7 +154,7 @@ func TestDenialsPass(t *testing.T) {
 	if _, err := (Denials{Ordinary: true, Allow: []string{"nothing"}}).Filter(); err == nil {
 		t.Error("an unknown group is allowed")
 	}
-	// io_uring does what the others forbid, so it is denied with them whatever is allowed.
+	// io_uring can do everything that these forbid. They deny it even if Allow names it.
 	for _, d := range []Denials{{Owned: true}, {Flags: true}, {Net: true}} {
 		d.Ordinary, d.Allow = true, []string{"io_uring"}
 		if got := verdict(t, filterOf(t, d), auditArch, unix.SYS_IO_URING_SETUP); got != unmet {
@@ -163,10 +163,10 @@ func TestDenialsPass(t *testing.T) {
 	}
 }
 
-// TestDeniedByTheKernel: the kernel takes the filters and does what they say.
+// TestDeniedByTheKernel: the kernel takes the filters and enforces them.
 func TestDeniedByTheKernel(t *testing.T) {
 	if !here(t).Has(Seccomp) {
-		return // there are none
+		return // this kernel has no filters
 	}
 	made, err := os.CreateTemp("", "erluv-denied-") // where the target can reach it
 	if err != nil {

@@ -13,60 +13,58 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Identity is what a role runs as.
+// Identity is the user and the groups of a role.
 type Identity struct {
 	UID, GID uint32
-	Groups   []uint32 // supplementary, in ascending order; only root can give any
+	Groups   []uint32 // supplementary, in ascending order; only root can set them
 
-	// MayBeRoot says that UID and GID may be root's, since somebody has named root.
-	// There are no capabilities all the same: what is left of root is its files.
+	// MayBeRoot allows root's UID and GID, because the configuration names root. The role has no
+	// capabilities all the same, only root's access to files.
 	MayBeRoot bool
 
-	// Keeper is the real user of the spawner: see DrawKeeper. 0: there is none.
+	// Keeper is the real user of the spawner: see DrawKeeper. 0: none.
 	Keeper uint32
 }
 
-// Recipe is what Drop does.
+// Recipe describes a role for Drop.
 type Recipe struct {
 	Identity
 
-	// Parent is the process that is expected to be the parent, as
-	// getpid(2) gives it there; 0 for the init of a pid namespace, whose parent is
-	// outside. The role is killed when the thread that started it ends.
+	// Parent is the expected parent, as getpid(2) returns it there; 0 for the init of a pid
+	// namespace, whose parent is outside. The kernel kills the role when the thread that started it
+	// ends.
 	Parent int
 
-	// Outlives is for a role that is not killed: it notices, once it is not stopped
-	// any more, and ends what it has started before it ends.
+	// Outlives is for a role that the kernel must not kill then. The role gets SIGCONT instead,
+	// notices the end, and ends its programs before itself.
 	Outlives bool
 
 	// KeepFD is the highest descriptor that survives the exec.
 	KeepFD int
 
-	// NoCore forbids core dumps: they would hold the memory of the role. What
-	// starts other programs leaves them their limit.
+	// NoCore forbids core dumps, which would hold the role's memory. A role that starts programs
+	// must not set it, because programs inherit the limit.
 	NoCore bool
 
-	// Rules of Landlock for the role, which must let it execute the binary.
+	// Rules are the role's Landlock rules. They must allow it to execute the binary.
 	Rules Rules
 
-	// FilterPrograms is for what starts other programs: see programsFilter.
+	// FilterPrograms is for a role that starts programs: see programsFilter.
 	FilterPrograms bool
 
-	// AllFiles raises the soft limit of descriptors to the hard one. What starts
-	// other programs must not: they inherit it, and select(2) breaks beyond
-	// 1,024.
+	// AllFiles raises the soft limit of descriptors to the hard one. A role that starts programs
+	// must not set it: they inherit the limit, and select(2) breaks beyond 1,024.
 	AllFiles bool
 }
 
-// step is one part of Drop, with the words for the error when it fails.
+// step is one part of Drop; the error message contains what.
 type step struct {
 	what string
 	do   func(Recipe) error
 }
 
-// steps stand in the order in which they are possible: what needs a privilege
-// before the privilege goes, PR_SET_PDEATHSIG after the ids because a change of
-// them clears it (prctl(2)).
+// steps are in the only possible order. A step that needs a privilege comes before the privilege
+// goes. PR_SET_PDEATHSIG comes after the ids, because a change of ids clears it (prctl(2)).
 var steps = []step{
 	{"close descriptors", closeAbove},
 	{"reset the signals", resetSignals},
@@ -81,15 +79,13 @@ var steps = []step{
 	{"be bound to the life of the parent", bindToParent},
 }
 
-// Drop gives up every privilege of the calling thread, which the caller has
-// locked (runtime.LockOSThread) and will turn into the role with execve(2).
-// After an error the process is neither privileged nor confined: the only thing to
-// do is to say so and end. Unless it MayBeRoot a recipe with root's uid is refused, and
-// run by root one with root's gid.
+// Drop gives up every privilege of the calling thread. The caller has locked the thread
+// (runtime.LockOSThread) and then turns it into the role with execve(2). After an error the process
+// is neither privileged nor confined. It must report the error and end. Without MayBeRoot, Drop
+// refuses a recipe with root's uid, and, when run by root, one with root's gid.
 //
-// Run by an ordinary user it changes no ids, which must then be the recipe's, and
-// keeps the supplementary groups, which only root can clear; everything else
-// holds alike.
+// Run by an ordinary user, Drop changes no ids, which must be the recipe's already. It keeps the
+// supplementary groups, because only root can clear them. All other steps are the same.
 func Drop(r Recipe) error {
 	if r.Keeper != 0 && (r.UID == 0 || r.Keeper == r.UID) {
 		return fmt.Errorf("cannot drop privileges: user %d cannot keep control groups from user %d", r.Keeper, r.UID)
@@ -105,9 +101,9 @@ func Drop(r Recipe) error {
 	return nil
 }
 
-// NotDumpable hides the memory, the descriptors and /proc/self of a role from
-// other processes of the same user: no ptrace(2), no pidfd_getfd(2). Every execve
-// makes a process dumpable again, so a role calls it first of all.
+// NotDumpable hides a role's memory, descriptors and /proc/self from other processes of the same
+// user: they can use neither ptrace(2) nor pidfd_getfd(2). Every execve makes a process dumpable
+// again, so a role calls NotDumpable first.
 func NotDumpable() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become undumpable: %w", err)
@@ -115,16 +111,16 @@ func NotDumpable() error {
 	return nil
 }
 
-// closeAbove marks every descriptor above KeepFD close-on-exec, instead of
-// closing them at once, because the Go runtime still holds some (Linux 5.11).
+// closeAbove marks every descriptor above KeepFD close-on-exec (Linux 5.11). It does not close them
+// at once, because the Go runtime still uses some.
 func closeAbove(r Recipe) error {
 	return unix.CloseRange(uint(r.KeepFD)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 }
 
-// resetSignals empties the thread's mask and sets every signal to its default:
-// what is ignored stays so over an exec (execve(2)), as SIGHUP and SIGINT under
-// nohup(1), and 32, a signal of the C library's own, in what make(1) starts. The Go
-// runtime's handlers go with it, just before the exec; it knows nothing of 32.
+// resetSignals empties the thread's mask and sets every signal to its default. An ignored signal
+// stays ignored over an exec (execve(2)). Examples are SIGHUP and SIGINT under nohup(1), and the C
+// library's own signal 32 under make(1). This also removes the Go runtime's handlers, just before
+// the exec. The Go runtime ignores signal 32.
 func resetSignals(Recipe) error {
 	var act struct { // the kernel's struct sigaction, SIG_DFL (rt_sigaction(2))
 		handler, flags, restorer uintptr
@@ -142,9 +138,9 @@ func resetSignals(Recipe) error {
 	return unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 }
 
-// setLimits sets what the recipe asks for. Left alone, the soft limit of
-// descriptors is after the exec what erluv_main was started with: the Go runtime
-// raises it for itself and syscall.Exec puts it back.
+// setLimits sets the limits of the recipe. Otherwise the soft limit of descriptors after the exec
+// is the one that erluv_main was started with. The Go runtime raises it for itself, and
+// syscall.Exec restores it.
 func setLimits(r Recipe) error {
 	if r.NoCore {
 		if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
@@ -162,7 +158,7 @@ func setLimits(r Recipe) error {
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
 }
 
-// confine enters the domain of the rules, and tries a file that none of ours allow.
+// confine enters the domain of the rules, and tries a file that no role's rules allow.
 func confine(r Recipe) error {
 	if !r.Rules.Files && !r.Rules.TCP && !r.Rules.Scope {
 		return nil
@@ -184,10 +180,10 @@ func confine(r Recipe) error {
 	return nil
 }
 
-// bindToParent asks for SIGKILL when the parent's thread ends. If that has
-// happened already, the signal would never come; the init of a pid namespace, which
-// has parent 0 in any case, then finds that its conversation has ended, as does who
-// outlives it. That one gets SIGCONT, for a process that was stopped finds nothing.
+// bindToParent requests SIGKILL for the end of the parent's thread, or SIGCONT for a role that
+// outlives it, since a stopped process notices nothing. If the parent has ended already, the signal
+// never comes. The init of a pid namespace always sees parent 0. It, and a role that outlives,
+// notice the end of the conversation instead.
 func bindToParent(r Recipe) error {
 	sig := unix.SIGKILL
 	if r.Outlives {

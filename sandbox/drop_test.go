@@ -16,19 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seen is what walk found: the role's own report and the look from outside, after
-// the role has made itself undumpable.
+// seen holds the results of walk: the role's own report, and Check's result after the role has
+// become undumpable.
 type seen struct {
 	Report report
 	Check  string // the error, "" for none
-	Other  string // the same for another identity: must differ
+	Other  string // the same for another identity, for which Check must fail
 }
 
-// walk starts a role out of the dirtiest process it can make and looks at it.
+// walk starts a role from the dirtiest process that it can make, and inspects the role.
 func walk() (seen, error) { return walkAs(target()) }
 
 func walkAs(id Identity) (s seen, err error) {
-	passwd, err := os.Open("/etc/passwd") // stands for a privileged descriptor
+	passwd, err := os.Open("/etc/passwd") // stands for a privileged file
 	if err != nil {
 		return s, err
 	}
@@ -58,7 +58,7 @@ func walkAs(id Identity) (s seen, err error) {
 	if err := cmd.Start(); err != nil {
 		return s, err
 	}
-	out, err := io.ReadAll(stdout) // its end says that the role is ready
+	out, err := io.ReadAll(stdout) // ends when the role is ready
 	if err == nil {
 		err = json.Unmarshal(out, &s.Report)
 	}
@@ -75,7 +75,7 @@ func walkAs(id Identity) (s seen, err error) {
 	return s, err
 }
 
-// TestDrop runs the walk as the user of the test, and as an ordinary one.
+// TestDrop runs the walk as the user of the test, and as an ordinary one if that is root.
 func TestDrop(t *testing.T) {
 	t.Run("here", func(t *testing.T) {
 		got, err := walk()
@@ -136,8 +136,8 @@ func verify(t *testing.T, s seen) {
 	}
 }
 
-// TestFiles: the programs of a spawner have the soft limit that erluv_main was
-// started with; with AllFiles it is the hard one.
+// TestFiles: the programs of a spawner have the soft limit that erluv_main was started with. With
+// AllFiles they have the hard one.
 func TestFiles(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		recipe, err := json.Marshal(Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 2, AllFiles: all})
@@ -164,7 +164,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestOutlives: who ends what it has started is not killed with its parent, but continued.
+// TestOutlives: a role that outlives its parent gets SIGCONT, and any other SIGKILL.
 func TestOutlives(t *testing.T) {
 	for outlives, want := range map[bool]unix.Signal{true: unix.SIGCONT, false: unix.SIGKILL} {
 		recipe, err := json.Marshal(Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 2, Outlives: outlives})
@@ -173,7 +173,7 @@ func TestOutlives(t *testing.T) {
 		}
 		cmd := exec.Command(exePath(t), "drop", string(recipe), self, "report")
 		cmd.Stderr = os.Stderr
-		runtime.LockOSThread() // whose end would kill it
+		runtime.LockOSThread() // the end of the thread would kill it
 		defer runtime.UnlockOSThread()
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		out, err := cmd.Output()
@@ -199,7 +199,7 @@ func exePath(t *testing.T) string {
 	return path
 }
 
-// TestParentEnds: a role is gone when its parent was killed.
+// TestParentEnds: a role ends when its parent is killed.
 func TestParentEnds(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -251,11 +251,11 @@ func TestDropRefuses(t *testing.T) {
 	}
 }
 
-// TestProve: every drop that leaves something behind is noticed. Each is done on
-// a thread of its own, which ends with its goroutine.
+// TestProve: prove notices each incomplete drop. Each runs on a thread of its own, which ends with
+// its goroutine.
 func TestProve(t *testing.T) {
 	if os.Geteuid() != 0 {
-		// An ordinary user has one drop that is none: to somebody else.
+		// An ordinary user can only claim another identity.
 		if err := prove(Recipe{Identity: Identity{UID: 1, GID: 1}}); err == nil {
 			t.Error("an identity that we do not have was proved")
 		}

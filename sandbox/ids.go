@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls below are raw: the functions of package syscall change the ids of
-// all threads, which is what the exec is for, and wait for threads that may be
-// blocked.
+// The calls below are raw. The functions of package syscall would wait for all threads, some of
+// which may be blocked. They would also change the ids of all threads, for which the exec is
+// enough.
 
 func setIdentity(r Recipe) error {
 	if unix.Geteuid() == 0 {
@@ -41,17 +41,17 @@ func setIdentity(r Recipe) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear the ambient capabilities: %w", err)
 	}
-	// Leaving uid 0 has cleared the permitted and effective set, unless
-	// SECBIT_NO_SETUID_FIXUP was inherited; an ordinary user may have been given
-	// some; the inheritable set is never cleared by itself (capabilities(7)).
+	// Leaving uid 0 has cleared the permitted and effective sets, unless SECBIT_NO_SETUID_FIXUP was
+	// inherited. An ordinary user may have capabilities too. The inheritable set is never cleared
+	// automatically (capabilities(7)).
 	if err := setCaps(0); err != nil {
 		return fmt.Errorf("clear the capabilities: %w", err)
 	}
 	return nil
 }
 
-// dropBoundingSet drops every capability that the kernel knows: reading one that
-// it does not know is EINVAL.
+// dropBoundingSet drops every capability that the kernel knows. Reading an unknown one returns
+// EINVAL.
 func dropBoundingSet() error {
 	for c := range uintptr(64) {
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0)
@@ -71,12 +71,12 @@ func dropBoundingSet() error {
 	return nil
 }
 
-// capability sets are passed in two halves of 32 bits (capset(2)).
+// Capability sets are passed in two halves of 32 bits (capset(2)).
 func capHeader() *unix.CapUserHeader {
 	return &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 }
 
-// setCaps makes all three sets of the thread the given one.
+// setCaps sets all three sets of the thread to the given one.
 func setCaps(set uint64) error {
 	lo, hi := uint32(set), uint32(set>>32)
 	data := [2]unix.CapUserData{
@@ -86,8 +86,8 @@ func setCaps(set uint64) error {
 	return unix.Capset(capHeader(), &data[0])
 }
 
-// Privileges says which capabilities root lacks to become another user, to give up what it
-// has, and to end what it has started. The error is a *Lacking.
+// Privileges returns an error, a *Lacking, if root lacks a capability. Root needs capabilities to
+// become another user, to give up its own, and to end other users' processes.
 func Privileges() error {
 	if unix.Geteuid() != 0 {
 		return nil
@@ -108,10 +108,10 @@ func Privileges() error {
 		"(a container's option cap-add, a service's CapabilityBoundingSet), or start erluv as an ordinary user", strings.Join(lacks, ", "))}
 }
 
-// MayNamespace says whether the caller can make a pid namespace.
+// MayNamespace reports whether the caller can make a pid namespace.
 func MayNamespace() bool { return has(unix.CAP_SYS_ADMIN) }
 
-// has says whether the calling thread has the capability in effect.
+// has reports whether the capability is in the effective set of the calling thread.
 func has(capability int) bool {
 	var data [2]unix.CapUserData
 	if unix.Capget(capHeader(), &data[0]) != nil {
@@ -120,10 +120,9 @@ func has(capability int) bool {
 	return data[capability/32].Effective&(1<<(capability%32)) != 0
 }
 
-// prove tries to get back what was given up. Every way must be closed; the
-// kernel's word that ids were set is not taken for it. (An ordinary user may have
-// root's gid, as in some containers, and who MayBeRoot may be: there is nothing to get
-// back then.)
+// prove tries to regain the privileges that were given up. Every attempt must fail: the kernel's
+// report that ids were set is not enough. An id that may be root's is not tried: an ordinary user
+// may have root's gid, as in some containers, and MayBeRoot allows both.
 func prove(r Recipe) error {
 	const keep = ^uintptr(0) // -1: leave this id as it is
 	root := uint32(0)
@@ -158,12 +157,11 @@ func prove(r Recipe) error {
 	return sameIDs(r.Identity)
 }
 
-// sameIDs compares all ids of the thread, the file system's too, with what they
-// must be.
+// sameIDs compares all ids of the thread, those of the file system too, with the wanted ones.
 func sameIDs(want Identity) error {
 	u0, u1, u2 := unix.Getresuid()
 	g0, g1, g2 := unix.Getresgid()
-	// setfsuid(2) answers the id as it was; -1 changes nothing.
+	// setfsuid(2) returns the previous id; -1 changes nothing.
 	u3, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, ^uintptr(0), 0, 0)
 	g3, _, _ := unix.RawSyscall(unix.SYS_SETFSGID, ^uintptr(0), 0, 0)
 	u, g := int(want.UID), int(want.GID)

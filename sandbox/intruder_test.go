@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// intruder builds testdata/intruder, once: the test's own binary is not static, and
-// with -race makes system calls of its own.
+// intruder builds testdata/intruder once. The test's own binary is not static, and with -race it
+// makes system calls of its own.
 var intruder = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "intruder-")
 	if err != nil {
@@ -37,8 +37,7 @@ var intruder = sync.OnceValues(func() (string, error) {
 
 var intruderDir string // to be removed
 
-// inStage runs the intruder by way of a stage and returns what it has said: the
-// outcome of each attempt by its name.
+// inStage runs the intruder in a stage. It returns the outcome of each attempt by its name.
 func inStage(t *testing.T, r Recipe, args ...string) (said map[string]string, state *os.ProcessState) {
 	t.Helper()
 	path, err := intruder()
@@ -68,20 +67,20 @@ func inStage(t *testing.T, r Recipe, args ...string) (said map[string]string, st
 	return said, cmd.ProcessState
 }
 
-// sealed runs a play as the child would.
+// sealed runs a play with the child's filter and rules.
 func sealed(t *testing.T, parts Parts, play ...string) (map[string]string, *os.ProcessState) {
 	t.Helper()
 	r := Recipe{NoCore: true, AllFiles: true, Rules: parts.OfChild()}
 	return inStage(t, r, append([]string{"sealed", strconv.Itoa(int(parts))}, play...)...)
 }
 
-// sealedRelay runs a play as the relay would.
+// sealedRelay runs a play with the relay's filter and rules.
 func sealedRelay(t *testing.T, parts Parts, play ...string) (map[string]string, *os.ProcessState) {
 	t.Helper()
 	return inStage(t, Recipe{NoCore: true, Rules: parts.OfRelay()}, append([]string{"sealed relay", strconv.Itoa(int(parts))}, play...)...)
 }
 
-// here is what this kernel has.
+// here returns the parts that this kernel has.
 func here(t *testing.T) Parts {
 	t.Helper()
 	parts, _, err := Choose(Auto)
@@ -91,7 +90,7 @@ func here(t *testing.T) Parts {
 	return parts
 }
 
-// wantAll compares all that was said.
+// wantAll compares all outcomes.
 func wantAll(t *testing.T, said, want map[string]string) {
 	t.Helper()
 	for name, outcome := range want {

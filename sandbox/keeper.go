@@ -11,32 +11,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A keeper is a user to whom the control groups of programs belong, and nothing else on
-// the machine. The spawner has it as its real user and programs have it not at all, so
-// the kernel's own permissions keep programs from these files: from cgroup.procs,
-// cgroup.kill and limits, by whatever mount, name or descriptor, and from
-// CLONE_INTO_CGROUP (clone(2)), which no mount and no Landlock forbids.
+// A keeper is a user that owns the control groups of programs, and nothing else on the machine. The
+// keeper is the spawner's real user, and no id of any program. So the kernel's own permissions
+// protect cgroup.procs, cgroup.kill and limits from programs, by any mount, name or descriptor.
+// They also forbid CLONE_INTO_CGROUP (clone(2)), which neither mounts nor Landlock can forbid.
 //
-//	          real    effective, saved, file system
+//	         real    effective, saved, file system
 //	spawner   keeper  user     the thread that starts programs has the keeper's file
 //	                           system id while it acts on control groups
 //	program   user    user     from before its first instruction: see setresuid(2)
 //
-// An exec would make the effective and saved ids one, so the stage cannot give a role
-// two users. It leaves the spawner CAP_SETUID as an ambient capability, and Settle gives
-// that up on all threads.
+// An exec would make the effective and saved ids equal, so the stage cannot give a role two users.
+// It leaves the spawner CAP_SETUID as an ambient capability, and Settle gives that up on all
+// threads.
 
-// keeperIDs are ids that neither users nor containers have, by the convention of
-// systemd's document "Users, Groups, UIDs and GIDs". In a user namespace that lacks the
-// first range, the second stands in, which services without a user of their own share.
+// keeperIDs are ids that neither users nor containers have, by the convention of systemd's document
+// "Users, Groups, UIDs and GIDs". The second range replaces the first in a user namespace that
+// lacks it. Services without a user of their own share the second range.
 var keeperIDs = []struct{ first, last uint32 }{
 	{0x70000000, 0x7fffffff},
 	{61184, 65519},
 }
 
-// DrawKeeper draws a keeper at random for programs of the user. 0: there can be none,
-// since the caller is not root, the user may be root, no such id is mapped, or the
-// binary has threads that are not Go's (cgo).
+// DrawKeeper draws a keeper at random for programs of the user. It returns 0 if there can be none:
+// the caller is not root, the user is root, or no such id is mapped. Threads that are not Go's
+// (cgo) rule it out too.
 func DrawKeeper(id Identity) uint32 {
 	if os.Geteuid() != 0 || id.UID == 0 || !allThreads() {
 		return 0
@@ -62,7 +61,7 @@ func drawKeeper(uidMap string, user uint32) uint32 {
 	return 0
 }
 
-// mapped says whether one line of a uid_map (user_namespaces(7)) has all these ids.
+// mapped reports whether one line of a uid_map (user_namespaces(7)) has all these ids.
 func mapped(uidMap string, first, last uint32) bool {
 	for line := range strings.Lines(uidMap) {
 		var inside, outside, count uint64
@@ -73,13 +72,13 @@ func mapped(uidMap string, first, last uint32) bool {
 	return false
 }
 
-// allThreads says whether Go can have all threads of the process make a system call.
+// allThreads reports whether Go can have all threads of the process make a system call.
 func allThreads() bool {
 	_, _, e := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0)
 	return e == 0
 }
 
-// Owner is the user to whom control groups of programs belong.
+// Owner returns the user that owns the control groups of programs.
 func (id Identity) Owner() uint32 {
 	if id.Keeper != 0 {
 		return id.Keeper
@@ -87,7 +86,7 @@ func (id Identity) Owner() uint32 {
 	return id.UID
 }
 
-// inheritSetuid makes CAP_SETUID inheritable, which takes it to be in the bounding set.
+// inheritSetuid makes CAP_SETUID inheritable, which requires it in the bounding set.
 func inheritSetuid() error {
 	var data [2]unix.CapUserData
 	err := unix.Capget(capHeader(), &data[0])
@@ -101,8 +100,8 @@ func inheritSetuid() error {
 	return nil
 }
 
-// keepSetuid is the part of setIdentity for a role with a keeper: it changes the ids, and
-// leaves CAP_SETUID to what is executed.
+// keepSetuid is the part of setIdentity for a role with a keeper. It changes the ids, and leaves
+// CAP_SETUID to the executed role.
 func keepSetuid(uid uintptr) error {
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep a capability: %w", err)
@@ -122,9 +121,9 @@ func keepSetuid(uid uintptr) error {
 	return nil
 }
 
-// Settle is the first thing that a role with a keeper does: all of its threads get the
-// keeper as their real user, give up the capability that it takes, and one tries to get
-// back what was given up.
+// Settle is the first act of a role with a keeper. It makes the keeper the real user of all
+// threads, and clears the capability that this takes. Then the calling thread tries to regain both.
+// A role without a keeper only becomes undumpable.
 func Settle(id Identity) error {
 	if err := NotDumpable(); err != nil {
 		return err
@@ -148,7 +147,7 @@ func Settle(id Identity) error {
 	return nil
 }
 
-// proveUnlessKept is prove, which comes later for a role with a keeper: see Settle.
+// proveUnlessKept is prove, except for a role with a keeper: Settle proves later.
 func proveUnlessKept(r Recipe) error {
 	if r.Keeper != 0 {
 		return nil

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Landlock (landlock(7)) by its three system calls. The library
-// github.com/landlock-lsm/go-landlock is not used: it confines all threads of the
-// process that calls it, which is what nobody here wants. The stage confines the
-// one thread that execs, erluv_main the one thread that starts the roles, and the
-// spawner none of its own, but each program on the way from fork to exec, with a
-// set of rules that was made before; the library hands none out.
+// Landlock (landlock(7)), by its three system calls. The library
+// github.com/landlock-lsm/go-landlock confines all threads of the calling process, which is wrong
+// for every caller here. The stage confines the one thread that execs. erluv_main confines the one
+// thread that starts the roles. The spawner confines no thread of its own, but each program between
+// fork and exec. For that it uses rules that it made before, and the library does not hand these
+// out.
 
-// Access is what is allowed beneath a path. The bits are the kernel's,
-// LANDLOCK_ACCESS_FS_.
+// Access is the set of accesses that are allowed beneath a path. The bits are the kernel's
+// LANDLOCK_ACCESS_FS_ constants.
 type Access uint64
 
-// The accesses that people name.
+// The accesses that users name.
 const (
 	Read  Access = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
 	Exec  Access = Read | unix.LANDLOCK_ACCESS_FS_EXECUTE
@@ -32,8 +32,8 @@ const (
 	readDir  Access = unix.LANDLOCK_ACCESS_FS_READ_DIR
 )
 
-// What there is to allow grows with the version of Landlock, its ABI
-// (landlock(7), VERSIONS). What a kernel does not know it does not forbid either.
+// Each version of Landlock, its ABI, can forbid more (landlock(7), VERSIONS). A kernel does not
+// forbid an access that it does not know.
 const (
 	allFiles Access = 1<<16 - 1 // as of abiDevices
 
@@ -44,42 +44,42 @@ const (
 	abiScope    = 6 // Linux 6.12
 )
 
-// ofFile are the accesses that a rule may name for what is no directory.
+// ofFile are the accesses that a rule may have for a path that is not a directory.
 const ofFile = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE |
 	unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 
-// Beneath allows access to a file, or a directory and all that is in it. What
-// is not there is an error, unless it is Optional.
+// Beneath allows access to a file, or to a directory and everything in it. A missing path is an
+// error, unless it is Optional.
 type Beneath struct {
 	Path     string
 	Access   Access
 	Optional bool
 }
 
-// Rules describe a domain of Landlock. What a process in it starts is in it too,
-// and can only be confined further. The zero value confines nothing.
+// Rules describe a domain of Landlock. A process inherits the domain of its parent, and can only be
+// confined further. The zero value confines nothing.
 type Rules struct {
-	// Scope keeps signals and connections to abstract sockets within the domain.
-	// It also holds between two domains that were made from the same rules.
+	// Scope keeps signals and connections to abstract sockets within the domain. Two domains made
+	// from the same rules are also separate from each other.
 	Scope bool
 
-	// Files forbids every file but those of Allow.
+	// Files forbids every file except those of Allow.
 	Files bool
 	Allow []Beneath
 
-	// SpareGroups forbids to change control groups, wherever they are mounted: see
-	// besideGroups. It is not for rules with Files.
+	// SpareGroups forbids changes of control groups, wherever they are mounted: see besideGroups.
+	// It cannot be combined with Files.
 	SpareGroups bool
 
-	// TCP forbids to bind a port, and to connect to any but those of Connect.
+	// TCP forbids to bind a port, and to connect to any port except those of Connect.
 	TCP     bool
 	Connect []uint16
 }
 
-// ErrLandlock is the error of rules that this kernel cannot enforce.
+// ErrLandlock is the error for rules that this kernel cannot enforce.
 var ErrLandlock = errors.New("this kernel's Landlock does not know it")
 
-// landlockABI is the version of Landlock, 0 where there is none.
+// landlockABI returns the version of Landlock, 0 if there is none.
 func landlockABI() int {
 	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if e != 0 {
@@ -88,8 +88,8 @@ func landlockABI() int {
 	return int(v)
 }
 
-// needs is the oldest ABI that enforces the rules to the letter. Files need
-// abiTruncate: before it everything could be emptied.
+// needs returns the oldest ABI that enforces the rules completely. Files needs abiTruncate, because
+// older kernels let every file be emptied.
 func (r Rules) needs() int {
 	switch {
 	case r.Scope:
@@ -104,7 +104,7 @@ func (r Rules) needs() int {
 	return 1
 }
 
-// handled is what a kernel can forbid of what is done to files.
+// handled returns the accesses to files that a kernel can forbid.
 func handled(abi int) Access {
 	all := allFiles
 	if abi < abiDevices {
@@ -119,10 +119,9 @@ func handled(abi int) Access {
 	return all
 }
 
-// Ruleset makes the rules ready for Restrict, or for landlock_restrict_self(2) by
-// whoever is to be confined. The descriptor is the caller's; it is close-on-exec.
-// ErrLandlock when the kernel could not hold all of the rules; an error with its
-// errno when a path cannot be opened.
+// Ruleset prepares the rules for Restrict, or for landlock_restrict_self(2) in a new process. The
+// caller owns the descriptor, which is close-on-exec. The error is ErrLandlock if the kernel cannot
+// enforce all rules, and has an errno if a path cannot be opened.
 func (r Rules) Ruleset() (int, error) {
 	abi := landlockABI()
 	if abi < r.needs() {
@@ -145,7 +144,7 @@ func (r Rules) Ruleset() (int, error) {
 	if r.TCP {
 		attr.Handled_access_net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
-	// A kernel that knows less of the structure takes it when the rest is zero.
+	// An older kernel accepts the larger structure if the rest is zero.
 	fd, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0)
 	if e != 0 {
 		return -1, fmt.Errorf("cannot make a set of rules: %w", e)
@@ -182,8 +181,7 @@ func (r Rules) fill(ruleset, abi int) error {
 
 const rulePort = 2 // LANDLOCK_RULE_NET_PORT
 
-// add opens the path, whatever it is: with O_PATH nothing is waited for and
-// nothing is read.
+// add opens the path with O_PATH: that reads nothing and waits for nothing, for every type of file.
 func (b Beneath) add(ruleset int, handled Access) error {
 	fd, err := eintr.Open(b.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -198,7 +196,7 @@ func (b Beneath) add(ruleset int, handled Access) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		access &= ofFile
 	}
-	// The kernel's structure is packed: 12 bytes, and it reads no more.
+	// The kernel's structure is packed: it reads 12 bytes.
 	attr := unix.LandlockPathBeneathAttr{Allowed_access: uint64(access), Parent_fd: int32(fd)}
 	return addRule(ruleset, unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&attr))
 }
@@ -211,8 +209,8 @@ func addRule(ruleset int, kind uintptr, attr unsafe.Pointer) error {
 	return nil
 }
 
-// Restrict puts the calling thread, which has no_new_privs, into a new domain of
-// the rules. There is no way back.
+// Restrict puts the calling thread, which has no_new_privs, into a new domain of the rules, for
+// good.
 func Restrict(ruleset int) error {
 	_, _, e := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(ruleset), 0, 0)
 	if e != 0 {
@@ -221,7 +219,7 @@ func Restrict(ruleset int) error {
 	return nil
 }
 
-// enter makes the rules and puts the calling thread under them.
+// enter makes the rules and restricts the calling thread by them.
 func (r Rules) enter() error {
 	fd, err := r.Ruleset()
 	if err != nil {

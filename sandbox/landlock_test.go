@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestChildFiles: what the child can open, by Landlock alone.
+// TestChildFiles: Landlock alone limits the files that the child can open.
 func TestChildFiles(t *testing.T) {
 	parts := here(t) &^ Seccomp
 	file := filepath.Join(t.TempDir(), "file")
@@ -45,7 +45,7 @@ func TestChildFiles(t *testing.T) {
 	})
 }
 
-// TestChildNetwork: no ports, by Landlock alone.
+// TestChildNetwork: Landlock alone denies the child all ports.
 func TestChildNetwork(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,7 +60,7 @@ func TestChildNetwork(t *testing.T) {
 	wantAll(t, said, want)
 }
 
-// TestConfineProves: rules that let everything through are noticed.
+// TestConfineProves: confine notices rules that allow everything.
 func TestConfineProves(t *testing.T) {
 	if !here(t).Has(Files) {
 		return
@@ -71,7 +71,7 @@ func TestConfineProves(t *testing.T) {
 	}
 }
 
-// TestRuleset: what cannot be enforced is an error, and which.
+// TestRuleset: rules that cannot be enforced are an error, with the reason.
 func TestRuleset(t *testing.T) {
 	abi := landlockABI()
 	for name, tt := range map[string]struct {
@@ -99,7 +99,7 @@ func TestRuleset(t *testing.T) {
 	}
 }
 
-// TestAvailable: what kernels of each age have, and how what is missing is named.
+// TestAvailable: kernels of each age have their parts, and the missing ones are named.
 func TestAvailable(t *testing.T) {
 	for _, tt := range []struct {
 		abi     int
@@ -135,8 +135,8 @@ func TestAvailable(t *testing.T) {
 	}
 }
 
-// TestEnclose: what is started by an enclosed thread signals itself and what it has
-// started, and nobody else of the same user.
+// TestEnclose: a process that an enclosed thread starts can signal itself and its own children, but
+// no other process of the same user.
 func TestEnclose(t *testing.T) {
 	path, err := intruder()
 	if err != nil {

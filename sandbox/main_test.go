@@ -20,8 +20,8 @@ import (
 
 const self = "/proc/self/exe"
 
-// What a process is given with execve(2), the parent's death signal among it, is its first
-// thread's. Go keeps a goroutine there that locks itself in an init, and no later.
+// The attributes that execve(2) gives a process, such as the parent's death signal, belong to its
+// first thread. Go runs a goroutine on that thread only if an init locks it.
 func init() {
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		runtime.LockOSThread()
@@ -58,8 +58,7 @@ var plays = map[string]func(args []string) error{
 	"ordinary": playOrdinary,
 }
 
-// playDirty makes everything as unfit for a role as it can be and goes on as
-// what the arguments say.
+// playDirty makes everything as unfit for a role as it can, and then executes its arguments.
 func playDirty(args []string) error {
 	signal.Ignore(unix.SIGINT, unix.SIGHUP, unix.SIGPIPE, unix.SIGCHLD, unix.SIGTSTP, unix.SIGUSR2)
 	var mask unix.Sigset_t
@@ -74,7 +73,7 @@ func playDirty(args []string) error {
 	return syscall.Exec(self, append([]string{"test"}, args...), []string{"SECRET=1"})
 }
 
-// playDrop is a stage: the recipe, then the program to run and its arguments.
+// playDrop is a stage. Its arguments are the recipe, then the program to execute and its arguments.
 func playDrop(args []string) error {
 	var r Recipe
 	if err := json.Unmarshal([]byte(args[0]), &r); err != nil {
@@ -86,7 +85,7 @@ func playDrop(args []string) error {
 	return syscall.Exec(args[1], args[1:], []string{})
 }
 
-// playForget is a stage that leaves the ids as they are.
+// playForget is a stage that does not change the ids.
 func playForget(args []string) error {
 	for i := range steps {
 		if steps[i].what == "give up ids and capabilities" {
@@ -96,13 +95,13 @@ func playForget(args []string) error {
 	return playDrop(args)
 }
 
-// report is what a role sees of itself.
+// report is a role's own view of itself.
 type report struct {
 	FDs      []string
 	Umask    int
 	Dir      string
 	Core     unix.Rlimit
-	Files    unix.Rlimit // as a program that the role starts has it
+	Files    unix.Rlimit // of a program that the role starts
 	SigIgn   string
 	SigBlk   string
 	Deathsig int
@@ -116,7 +115,7 @@ func playReport([]string) error {
 		return errors.New("the report would be of another thread than the first")
 	}
 	var r report
-	for range 3 { // some threads more
+	for range 3 { // some more threads
 		go func() {
 			runtime.LockOSThread()
 			select {}
@@ -152,7 +151,7 @@ func playReport([]string) error {
 	return err
 }
 
-// inheritedFiles asks a program for its soft limit of descriptors.
+// inheritedFiles starts a program and returns its soft limit of descriptors.
 func inheritedFiles() (l unix.Rlimit) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -170,7 +169,7 @@ func inheritedFiles() (l unix.Rlimit) {
 	return l
 }
 
-// regain tries by the ordinary functions, which act on all threads.
+// regain tries to regain privileges by the ordinary functions, which act on all threads.
 func regain() (got []string) {
 	for name, try := range map[string]func() error{
 		"setuid":    func() error { return syscall.Setuid(0) },
@@ -189,7 +188,8 @@ func regain() (got []string) {
 	return got
 }
 
-// playHalf drops its first thread only, as a Go program that forgets the others.
+// playHalf drops the privileges of its first thread only, like a Go program that forgets the
+// others.
 func playHalf(args []string) error {
 	id, _ := strconv.Atoi(args[0])
 	if err := setIdentity(Recipe{Identity: Identity{UID: uint32(id), GID: uint32(id)}}); err != nil {
@@ -208,7 +208,7 @@ func playWait([]string) error {
 	return err
 }
 
-// playHang says that it runs and never ends.
+// playHang reports that it runs, and never ends.
 func playHang([]string) error {
 	fmt.Println("running")
 	for {
@@ -216,8 +216,8 @@ func playHang([]string) error {
 	}
 }
 
-// playParent starts a role that hangs, and hangs. Their output is one: it ends
-// when both have.
+// playParent starts a role that hangs, and hangs too. They share one output, which ends when both
+// have ended.
 func playParent([]string) error {
 	recipe, err := json.Marshal(Recipe{Identity: target(), Parent: os.Getpid(), KeepFD: 2})
 	if err != nil {
@@ -233,8 +233,7 @@ func playParent([]string) error {
 	}
 }
 
-// playOrdinary goes through the test's scenario as an ordinary user and prints
-// what was seen.
+// playOrdinary runs walk as an ordinary user and prints the result.
 func playOrdinary([]string) error {
 	seen, err := walk()
 	if err != nil {
@@ -243,7 +242,7 @@ func playOrdinary([]string) error {
 	return json.NewEncoder(os.Stdout).Encode(seen)
 }
 
-// target is whom a test's role drops to: nobody, or the ordinary user who runs it.
+// target is the identity that a test's role drops to: nobody for root, else the test's own user.
 func target() Identity {
 	if os.Geteuid() == 0 {
 		return Identity{UID: 65534, GID: 65534}

@@ -2,13 +2,12 @@ package sandbox
 
 import "golang.org/x/sys/unix"
 
-// compatArch is the other architecture whose programs, and whose calls by a program of
-// ours, the kernel may take.
+// compatArch is the other architecture that the kernel may run: for its programs, and for calls of
+// our own architecture's programs.
 const compatArch = unix.AUDIT_ARCH_ARM
 
-// numbers are those of the calls that programs are denied: ours, and those of
-// compatArch. Zero is none: each of the architectures has calls that the other lacks,
-// and call 0 is never denied.
+// numbers are the system call numbers that denials use, ours and those of compatArch. Zero means
+// that the architecture lacks the call; call 0 is never denied.
 var numbers = map[string]number{
 	"acct":              {89, 51},
 	"add_key":           {217, 309},

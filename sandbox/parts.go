@@ -8,19 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mode says how much of Parts is wanted: the key sandbox of erluv.conf(5).
+// Mode says how many of the Parts are required: the key sandbox of erluv.conf(5).
 type Mode string
 
 // The modes.
 const (
-	Auto   Mode = "auto"   // what the kernel has, and never less than Seccomp
-	Strict Mode = "strict" // all of it, or an error
+	Auto   Mode = "auto"   // every part that the kernel has, and never less than Seccomp
+	Strict Mode = "strict" // all parts, or an error
 	Off    Mode = "off"    // nothing: ids, capabilities and no_new_privs only
 )
 
-// Parts are what confines a role beside its ids, as a set. Each is a means of the
-// kernel that may be missing; those that are in force are enforced to the letter, in
-// either mode.
+// Parts are the means, beside ids, that confine a role. A kernel may lack some. Parts that are in
+// force are enforced completely, in either mode.
 type Parts uint8
 
 // The parts.
@@ -31,10 +30,10 @@ const (
 	Scope                     // signals and abstract sockets: roles, and each program
 )
 
-// Has says whether a part is in the set.
+// Has reports whether a part is in the set.
 func (p Parts) Has(part Parts) bool { return p&part != 0 }
 
-// String names the parts, with spaces between.
+// String returns the names of the parts, separated by spaces.
 func (p Parts) String() string {
 	var names []string
 	for i, name := range []string{"seccomp", "files", "ports", "scope"} {
@@ -45,14 +44,14 @@ func (p Parts) String() string {
 	return strings.Join(names, " ")
 }
 
-// A Lacking error says what is not to be had here, and will not be until somebody changes
-// the machine, or how erluv is started on it.
+// A Lacking error names what this machine lacks. That stays so until the machine changes, or the
+// way that erluv is started on it.
 type Lacking struct{ text string }
 
 func (l *Lacking) Error() string { return l.text }
 
-// Choose asks the kernel what it has, and returns what will be in force and what the
-// kernel lacks. The error is a *Lacking where it lacks what the mode asks for.
+// Choose asks the kernel for its parts, and returns the parts that will be in force and those that
+// the kernel lacks. The error is a *Lacking if the kernel lacks a part that the mode requires.
 func Choose(mode Mode) (parts Parts, lacks []string, err error) {
 	switch mode {
 	case Off:
@@ -101,16 +100,16 @@ func available(abi int, seccomp bool) (parts Parts, lacks []string) {
 	return parts, lacks
 }
 
-// seccompWorks asks for the strongest action that the filter has (Linux 4.14).
+// seccompWorks asks the kernel whether it has the filter's strongest action (Linux 4.14).
 func seccompWorks() bool {
 	action := uint32(unix.SECCOMP_RET_KILL_PROCESS)
 	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_ACTION_AVAIL, 0, uintptr(unsafe.Pointer(&action)))
 	return e == 0
 }
 
-// OfChild are the child's rules of Landlock, as far as the parts go. Its scope is not its own:
-// signals to the programs must go out of its domain, and the one that Enclose has
-// made, which holds the programs too, keeps them from everybody else.
+// OfChild returns the child's Landlock rules, as far as the parts go. They have no scope, because
+// the child must signal programs outside its own domain. The domain that Enclose has made holds the
+// child and the programs, and no signal leaves it.
 func (p Parts) OfChild() Rules {
 	r := Rules{Files: p.Has(Files), TCP: p.Has(TCP)}
 	if r.Files {
@@ -119,7 +118,7 @@ func (p Parts) OfChild() Rules {
 	return r
 }
 
-// OfRelay are the rules of the relay, and of the page: no file, no port, nobody to signal.
+// OfRelay returns the rules of the relay and of the page: no files, no ports, no signals to others.
 func (p Parts) OfRelay() Rules {
 	r := Rules{Files: p.Has(Files), TCP: p.Has(TCP), Scope: p.Has(Scope)}
 	if r.Files {
@@ -128,7 +127,7 @@ func (p Parts) OfRelay() Rules {
 	return r
 }
 
-// relayFiles are all that the relay may open: what it is started with. Its filter has no
+// relayFiles are the only files that the relay may open, all for its start. Its filter has no
 // openat(2).
 var relayFiles = []Beneath{
 	{Path: "/proc/self/exe", Access: unix.LANDLOCK_ACCESS_FS_EXECUTE | readFile},
@@ -136,20 +135,19 @@ var relayFiles = []Beneath{
 	{Path: "/sys/fs/cgroup", Access: readFile, Optional: true},                      // the Go runtime: how many processors
 }
 
-// childFiles are all that the child may open. It creates and changes nothing:
-// the spawner opens the files of the programs.
+// childFiles are the only files that the child may open. It creates and changes none: the spawner
+// opens the files of programs.
 var childFiles = []Beneath{
 	{Path: "/proc/self/exe", Access: unix.LANDLOCK_ACCESS_FS_EXECUTE | readFile}, // to become the role; seccomp forbids another exec
-	{Path: "/", Access: readDir},      // what watch lists
-	{Path: "/proc", Access: readFile}, // what a program has used
+	{Path: "/", Access: readDir},      // directories that watch lists
+	{Path: "/proc", Access: readFile}, // resource usage of programs
 	{Path: "/sys/kernel/mm/transparent_hugepage", Access: readFile, Optional: true}, // the Go runtime
 	{Path: "/sys/fs/cgroup", Access: readFile, Optional: true},                      // the Go runtime: how many processors
 }
 
-// Enclose puts the calling thread, from which the roles are started, into one
-// domain with all of them: no signal and no connection to an abstract socket leaves
-// it. The thread stays privileged, but gets no_new_privs. Without the part it does
-// nothing.
+// Enclose puts the calling thread, which starts the roles, into one domain with all of them. No
+// signal and no connection to an abstract socket leaves the domain. The thread stays privileged,
+// but gets no_new_privs. Without Scope it does nothing.
 func (p Parts) Enclose() error {
 	if !p.Has(Scope) {
 		return nil

@@ -8,14 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OwnProc is for the stage of a role that is the init of a pid namespace (and has
-// a mount namespace of its own), before Drop: it mounts a /proc that shows this
-// namespace. Programs that look processes up there and signal them by their numbers
-// would otherwise hit others. What is mounted outside later on appears inside too
-// (mount_namespaces(7), MS_SLAVE), not the other way around.
+// OwnProc is for the stage of a role that is the init of a pid namespace and has its own mount
+// namespace. It runs before Drop and mounts a /proc of this namespace. Without that, programs that
+// find processes there and signal them by number would hit others. Later mounts outside appear
+// inside too, but not the other way around (mount_namespaces(7), MS_SLAVE).
 //
-// The /proc outside is left open at the given descriptor: there a process finds the
-// number that it has outside.
+// The outside /proc stays open at the given descriptor. A process reads the number that it has
+// outside there.
 func OwnProc(outer int) error {
 	if err := openAs("/proc", outer); err != nil {
 		return err
@@ -29,8 +28,8 @@ func OwnProc(outer int) error {
 	return nil
 }
 
-// openAs opens a directory at a descriptor, which stays open at an exec. It may be the
-// one that the kernel gives of itself.
+// openAs opens a directory at a descriptor, which stays open over an exec. The kernel may return
+// that very descriptor.
 func openAs(dir string, want int) error {
 	fd, err := eintr.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOpenAs: the descriptor is the one that was asked for and stays open at an exec,
-// also when it is the first that was free.
+// TestOpenAs: the descriptor has the wanted number and stays open over an exec, even if it is the
+// first free one.
 func TestOpenAs(t *testing.T) {
-	const free = 200 // nobody else opens files between the calls
+	const free = 200 // far above other descriptors, so no other open takes it between the calls
 	var held []int
 	defer func() {
 		for _, fd := range held {

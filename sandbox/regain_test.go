@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRegain: forty ways to get root, or a part of it, back, those by system calls on
-// each of several threads: for a program with no filter and no rules to help, for the
-// spawner and its programs as they are, and for the child, where many are its end.
+// TestRegain tries forty ways to regain root, or a part of it. Those by system calls run on each of
+// several threads. It tries them as a program without filter and rules, as the spawner and its
+// programs, and as the child, where many end the process.
 func TestRegain(t *testing.T) {
 	path, err := intruder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Made by root they would make others root; made by an ordinary user they are
-	// that user's, and tried all the same.
+	// Files made by root would make others root. Files made by an ordinary user are that user's,
+	// and are tried all the same.
 	made := []string{"set-user-id", "set-group-id", "capable"}
 	for i, name := range made {
 		made[i] = filepath.Join(filepath.Dir(path), name)
@@ -52,7 +52,7 @@ func TestRegain(t *testing.T) {
 		t.Fatalf("%d ways", len(ways))
 	}
 	regain := append([]string{"regain"}, made...)
-	const fromThreads = 3 * 16 // the same on three threads more
+	const fromThreads = 3 * 16 // the same on three more threads
 	for role, r := range map[string]Recipe{"a program": {}, "the spawner": {FilterPrograms: here(t).Has(Seccomp)}} {
 		said, state := inStage(t, r, regain...)
 		if !state.Success() || len(said) != len(ways)+fromThreads {
@@ -88,7 +88,7 @@ func TestRegain(t *testing.T) {
 	if os.Geteuid() != 0 || fs.Flags&unix.ST_NOSUID != 0 {
 		return
 	}
-	// The ways are ways: without no_new_privs the files do what they look like.
+	// The ways work: without no_new_privs the files give the ids that they promise.
 	for _, tt := range [][]string{
 		{"65534 0 0 65534 65534 65534", made[0], "whoami"},
 		{"65534 65534 65534 65534 0 0", made[1], "whoami"},

@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Seal is the first thing that the child does: it makes the process undumpable
-// and, when the parts have it, allows all of its threads the system calls of the
-// table alone (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC). It is not done in the stage, as
-// all else is, because the stage's last call, execve(2), is one that the child must
-// not have. Nothing hostile has reached the process by then, and main looks at every
-// thread before it hands anything over.
+// Seal is the first act of the child. It makes the process undumpable. With Seccomp, it then limits
+// all threads to the system calls of the table (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC). The stage
+// cannot do this, because its last call, execve(2), is one that the child must not have. No hostile
+// input has reached the process by then, and main checks every thread before it hands anything
+// over.
 func (p Parts) Seal() error { return p.seal(childTable) }
 
-// SealRelay is the same for the relay, whose table is shorter.
+// SealRelay does the same for the relay, whose table is shorter.
 func (p Parts) SealRelay() error { return p.seal(relayTable) }
 
-// SealPage is the same for the page.
+// SealPage does the same for the page.
 func (p Parts) SealPage() error { return p.seal(pageTable) }
 
 func (p Parts) seal(table func(pid uint64) []line) error {
@@ -36,7 +35,7 @@ func (p Parts) seal(table func(pid uint64) []line) error {
 	return filter.install()
 }
 
-// install gives the filter to all threads, of which each has no_new_privs.
+// install gives the filter to all threads, which must have no_new_privs.
 func (p program) install() error {
 	prog := p.kernels()
 	tid, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(prog)))
@@ -50,10 +49,10 @@ func (p program) install() error {
 	return nil
 }
 
-// programsFilter is the filter of the spawner, which all programs inherit. They are
-// the same user as the child, and prlimit(2) asks for no more: with a limit on
-// processor time it kills. Landlock does not know it, so it is refused, with EPERM, for
-// other processes than the caller, by whatever numbers it is called.
+// programsFilter is the spawner's filter, which all programs inherit. Programs run as the same user
+// as the child. That is enough for prlimit(2) on the child, and a limit of processor time would
+// kill it. Landlock does not cover the call. So the filter refuses it for other processes with
+// EPERM, by each of its numbers.
 func programsFilter() (program, error) {
 	var p program
 	for _, c := range settingLimits {
@@ -85,7 +84,7 @@ func filterPrograms(r Recipe) error {
 	return Deny(p.kernels())
 }
 
-// kernels is the filter as seccomp(2) takes it.
+// kernels returns the filter as seccomp(2) expects it.
 func (p program) kernels() *unix.SockFprog {
 	return &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 }

@@ -2,8 +2,7 @@
 
 package sandbox
 
-// There is no table of system calls for this architecture: strict is refused, and
-// best-effort goes without.
+// This architecture has no table of system calls: Choose refuses the modes auto and strict.
 const (
 	auditArch = 0
 	foreign   = 0

@@ -8,19 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The system calls of the child and the relay, made from traces of all suites (HACKING.md,
-// "The child's system calls") and the sources of the Go runtime. What is not in the table is
-// denied with EPERM: a newer Go runtime may try a call that it can do without. What
-// nobody but an intruder calls ends the process, so that erluv_main hears of it.
+// The system calls of the child and the relay. They come from traces of all suites (HACKING.md,
+// "The child's system calls") and the sources of the Go runtime. Calls that are not in the table
+// are denied with EPERM: a newer Go runtime may try a call and do without it. Calls that only an
+// intruder makes end the process, so that erluv_main notices.
 
 const (
-	// goThread are the flags with which the Go runtime makes a thread
-	// (runtime/os_linux.go, cloneFlags), and the one that it may add.
+	// goThread are the flags with which the Go runtime makes a thread (runtime/os_linux.go,
+	// cloneFlags). goThreadTLS is the flag that it may add.
 	goThread    = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 	goThreadTLS = unix.CLONE_SETTLS
 
-	// changing are the flags of openat(2) with which a file can be made, emptied or
-	// written.
+	// changing are the flags of openat(2) that can make, empty or write a file.
 	changing = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix.O_TMPFILE&^unix.O_DIRECTORY
 
 	// pidfdInfoBits are the bits of PIDFD_GET_INFO without its size, which grows.
@@ -28,8 +27,8 @@ const (
 	pidfdInfo     = 0xFF0B
 )
 
-// runtimeTable is what the Go runtime and package os call in any role, here in the process
-// pid, with what ends the process.
+// runtimeTable has the calls that the Go runtime and package os make in any role, and those that
+// end the process. The process is pid.
 func runtimeTable(pid uint64) []line {
 	table := []line{
 		// Threads of the Go runtime.
@@ -73,7 +72,7 @@ func runtimeTable(pid uint64) []line {
 		{unix.SYS_PPOLL, allow, nil},
 		{unix.SYS_EVENTFD2, allow, nil},
 
-		// What is open: streams, conversations, shared memory.
+		// Open descriptors: streams, conversations, shared memory.
 		{unix.SYS_READ, allow, nil},
 		{unix.SYS_WRITE, allow, nil},
 		{unix.SYS_PREAD64, allow, nil},
@@ -93,20 +92,20 @@ func runtimeTable(pid uint64) []line {
 	return append(append(table, ofArch...), killed(intruders)...)
 }
 
-// childTable is the table for the child, the process pid.
+// childTable is the table of the child, the process pid.
 func childTable(pid uint64) []line {
 	return append(append([]line{
-		{unix.SYS_PIDFD_SEND_SIGNAL, allow, nil}, // programs; to whom else, Landlock's scope says
+		{unix.SYS_PIDFD_SEND_SIGNAL, allow, nil}, // programs; Landlock's scope protects all others
 		{unix.SYS_PWRITE64, allow, nil},
 		{unix.SYS_PIPE2, allow, nil},        // of programs
-		{unix.SYS_MEMFD_CREATE, allow, nil}, // requests that are larger than a packet, programs in memory
+		{unix.SYS_MEMFD_CREATE, allow, nil}, // requests larger than a packet, programs in memory
 		{unix.SYS_FTRUNCATE, allow, nil},    //
 		{unix.SYS_FALLOCATE, allow, nil},    // memory of the journal given back
-		// That a program of another user may open its pipe anew; its own files the child
-		// could have changed by a program.
+		// fchmod lets a program of another user reopen its pipe. The child could change its own
+		// files by a program in any case.
 		{unix.SYS_FCHMOD, allow, is(1, 0o666)},
 		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC, unix.F_SETPIPE_SZ,
-			unix.F_ADD_SEALS)}, // that one of a program in memory
+			unix.F_ADD_SEALS)}, // the last makes a program in memory unchangeable
 		{unix.SYS_IOCTL, allow, is(1, unix.TIOCINQ, unix.TIOCSWINSZ, unix.TCGETS)},
 		{unix.SYS_IOCTL, allow, []cond{{1, pidfdInfoBits, []uint64{pidfdInfo}}}}, // exit statuses
 
@@ -122,16 +121,16 @@ func childTable(pid uint64) []line {
 	}, statOfArch...), runtimeTable(pid)...)
 }
 
-// relayTable is the table for the relay, the process pid: it has no file to open, nobody to
-// signal, and no socket to make.
+// relayTable is the table of the relay, the process pid: it opens no file, signals no other
+// process, and makes no socket.
 func relayTable(pid uint64) []line {
 	return append([]line{
 		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD)},
 	}, runtimeTable(pid)...)
 }
 
-// pageTable is the table for the page, the process pid: of the network it has what accepts and
-// serves connections to a socket that listens already.
+// pageTable is the table of the page, the process pid. Of network calls it has only those that
+// accept and serve connections of a socket that listens already.
 func pageTable(pid uint64) []line {
 	return append([]line{
 		{unix.SYS_FCNTL, allow, is(1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC)},
@@ -149,8 +148,8 @@ func killed(calls []uintptr) (lines []line) {
 	return lines
 }
 
-// intruders are the calls that end the process: each would be the next step of
-// somebody who has taken it over.
+// intruders are the calls that end the process. Each would be the next step of an attacker that has
+// taken the process over.
 var intruders = []uintptr{
 	// other programs
 	unix.SYS_EXECVE, unix.SYS_EXECVEAT,

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSealedRuntime: the Go runtime has all that it needs, and every thread the
-// filter, those that are made later too.
+// TestSealedRuntime: the Go runtime has all calls that it needs. Every thread has the filter, later
+// ones too.
 func TestSealedRuntime(t *testing.T) {
 	said, state := sealed(t, here(t), "exercise")
 	if said["exercise"] != "ok" {
@@ -44,10 +44,10 @@ func TestIntruders(t *testing.T) {
 	}
 }
 
-// TestArguments: calls that are allowed for some arguments only.
+// TestArguments: some calls are allowed for certain arguments only.
 func TestArguments(t *testing.T) {
 	if !here(t).Has(Seccomp) {
-		return // TestIntruders has looked at what is said then
+		return // TestIntruders tests kernels without filters
 	}
 	const dies = "SIGSYS"
 	hex := func(n int) string { return fmt.Sprintf("%#x", n) }
@@ -102,16 +102,16 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// TestFilterOfPrograms: a program sets its own limits, and nobody else's.
+// TestFilterOfPrograms: a program can set its own limits, and no other process's.
 func TestFilterOfPrograms(t *testing.T) {
 	want := map[string]string{"look at own": "ok", "set own": "ok", "set parent's": "EPERM"}
 	said, _ := inStage(t, Recipe{FilterPrograms: here(t).Has(Seccomp)}, "limits")
-	if target().UID == 65534 || here(t).Has(Seccomp) { // else the parent is the same user
+	if target().UID == 65534 || here(t).Has(Seccomp) { // otherwise the parent is the same user
 		wantAll(t, said, want)
 	}
 }
 
-// TestAssemble: tables that make no filter.
+// TestAssemble: some tables make no filter.
 func TestAssemble(t *testing.T) {
 	many := make([]uint64, 300)
 	for _, table := range [][]line{
@@ -138,7 +138,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestRelayIsConfined: the relay can do less than the child, by its filter and by Landlock.
+// TestRelayIsConfined: filter and Landlock allow the relay less than the child.
 func TestRelayIsConfined(t *testing.T) {
 	parts := here(t)
 	if parts.Has(Seccomp) {
@@ -168,10 +168,10 @@ func TestRelayIsConfined(t *testing.T) {
 	}
 }
 
-// TestDeniedGroups: what the child must not do, by its groups, whatever the table has.
+// TestDeniedGroups: the child's table allows no call of the forbidden groups.
 func TestDeniedGroups(t *testing.T) {
 	if !here(t).Has(Seccomp) {
-		return // TestIntruders has looked at what is said then
+		return // TestIntruders tests kernels without filters
 	}
 	for group, calls := range map[string][][]uintptr{
 		"forks":           {{unix.SYS_CLONE, uintptr(unix.SIGCHLD)}, {unix.SYS_CLONE, unix.CLONE_VM | unix.CLONE_VFORK | uintptr(unix.SIGCHLD)}},

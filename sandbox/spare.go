@@ -13,19 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where there is no keeper, as with an ordinary user, Landlock keeps programs from
-// changing control groups: everything that changes files is allowed beside the way to where
-// these are mounted, and nowhere else. Landlock knows no exceptions, so each file and
-// directory beside that way is named, as it is when the rules are made; what is in the
-// directories on the way, of which the first is the root, cannot be changed. It does not
-// hold what changes only an inode: chmod(2) and the like.
+// Without a keeper, as for an ordinary user, Landlock keeps programs from changing control groups.
+// All changes of files are allowed beside the path to the mounted control groups, and nowhere else.
+// Landlock has no exceptions, so the rules name each file and directory beside that path, as they
+// are when the rules are made. Nothing can be added to the directories on the path, the first of
+// which is the root. Landlock does not cover changes of an inode alone, such as chmod(2).
 
-// changes are what Landlock can forbid of what changes files. What reads, executes or
-// drives a device is as ever.
+// changes are the accesses that change files. Reading, executing and driving a device stay allowed.
 const changes Access = allFiles &^ (unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE |
 	unix.LANDLOCK_ACCESS_FS_READ_DIR | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV)
 
-// SparesGroups says whether Rules.SpareGroups can be had for a user, or why not.
+// SparesGroups returns nil if Rules.SpareGroups works for a user, or an error that says why not.
 func SparesGroups(uid uint32) error {
 	if abi := landlockABI(); abi < abiRename {
 		return fmt.Errorf("%w: it has version %d, and %d is needed", ErrLandlock, abi, abiRename)
@@ -34,8 +32,9 @@ func SparesGroups(uid uint32) error {
 	return err
 }
 
-// besideGroups are what is beside the way to the control groups. A directory on the way
-// that the user may write to is an error: the user's programs could not any more.
+// besideGroups returns rules for everything beside the path to the control groups. A directory on
+// the path that the user may write to is an error, since the rules would stop the user's programs
+// from writing there.
 func besideGroups(uid uint32) (list []Beneath, err error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -63,7 +62,7 @@ func beside(dir string, mounts []string, uid uint32) (list []Beneath, err error)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
-		case e.Type()&os.ModeSymlink != 0: // what it leads to is somewhere itself
+		case e.Type()&os.ModeSymlink != 0: // its target is named elsewhere
 		case isOrHolds(path, mounts, false):
 		case isOrHolds(path, mounts, true):
 			more, err := beside(path, mounts, uid)
@@ -78,7 +77,7 @@ func beside(dir string, mounts []string, uid uint32) (list []Beneath, err error)
 	return list, nil
 }
 
-// isOrHolds says whether a path is one of the mounts, or holds one.
+// isOrHolds reports whether a path is one of the mounts or, with holds, contains one.
 func isOrHolds(path string, mounts []string, holds bool) bool {
 	for _, m := range mounts {
 		if m == path || holds && strings.HasPrefix(m, path+"/") {
@@ -88,7 +87,7 @@ func isOrHolds(path string, mounts []string, holds bool) bool {
 	return false
 }
 
-// groupMounts are where control groups are mounted, by the file mountinfo of proc(5).
+// groupMounts returns the mount points of control groups in the file mountinfo of proc(5).
 func groupMounts(mountinfo string) (list []string) {
 	for line := range strings.Lines(mountinfo) {
 		before, after, _ := strings.Cut(line, " - ")
@@ -99,7 +98,7 @@ func groupMounts(mountinfo string) (list []string) {
 	return list
 }
 
-// unescape undoes what the kernel does to a space and the like: \040.
+// unescape undoes the kernel's escapes for spaces and the like: \040.
 func unescape(path string) string {
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {

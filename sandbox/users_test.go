@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Root drops to users with groups, and to a root that has no capability left.
+// TestDropToOthers: root drops to users with groups, and to a root without capabilities.
 func TestDropToOthers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		if got, err := walkAs(Identity{UID: 1, GID: 1, Groups: []uint32{2}}); err == nil {
@@ -28,7 +28,7 @@ func TestDropToOthers(t *testing.T) {
 		if got.Check != "" {
 			t.Errorf("%+v: %s", id, got.Check)
 		}
-		var own []string // what is no way back
+		var own []string // attempts that regain nothing
 		if id.UID == 0 {
 			own = append(own, "setuid", "setresuid", "seteuid", "shadow")
 		}
@@ -46,7 +46,7 @@ func TestDropToOthers(t *testing.T) {
 	}
 }
 
-// The groups are looked at from outside, one by one.
+// TestCheckGroups: Check compares the groups one by one.
 func TestCheckGroups(t *testing.T) {
 	none := "0000000000000000"
 	s := status{

@@ -14,30 +14,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A control group of version 1 has no cgroup.kill. Who is in it is killed one by one,
-// and if there are those who fork faster than that, they are frozen meanwhile
-// (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst). SIGKILL waits until
-// what is frozen is thawed: so whoever kills thaws, before or after, also what another
-// has frozen, who was killed before he could thaw it, or a program of its own group.
+// A control group of version 1 has no cgroup.kill. Its processes are killed one by one. If some
+// fork faster than that, the group is frozen meanwhile
+// (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst). SIGKILL takes effect only once a
+// frozen process is thawed. So each caller that kills also thaws. Another caller may have frozen
+// the group and been killed before it thawed. A program may also have frozen its own group.
 
 const (
 	freezer      = "freezer" // the controller
 	freezerState = "freezer.state"
 
-	// freezeBound is how long those in a group may take to be frozen. What waits for a
-	// broken disk takes longer.
+	// freezeBound is how long the processes of a group may take to freeze. A process that waits for
+	// a broken disk takes longer.
 	freezeBound = 100 * time.Millisecond
 
-	// membersAtOnce is how many processes are killed at a time: it takes descriptors.
+	// membersAtOnce is how many processes are killed at a time: each takes a descriptor.
 	membersAtOnce = 256
 )
 
 // Open opens a file of a control group, by its name and the flags of openat(2).
 type Open func(file string, flags int) (fd int, err error)
 
-// Kill sends SIGKILL to all who are in a group of version 1, and not to those in
-// groups within it, and has it thawed. Who was just being forked can be left; the group
-// is empty a little later, or it is called again.
+// Kill sends SIGKILL to all processes in a group of version 1, but not to those in groups within
+// it, and thaws the group. A process that is just being forked can escape. The caller then finds
+// the group not empty and calls Kill again.
 func Kill(open Open) error {
 	grows, err := killMembers(open)
 	if err == nil && grows {
@@ -48,7 +48,7 @@ func Kill(open Open) error {
 	return err
 }
 
-// Members are the processes in a group, as the caller counts them.
+// Members returns the processes in a group, as numbers of the caller's pid namespace.
 func Members(open Open) (pids []int, err error) {
 	fd, err := open("cgroup.procs", unix.O_RDONLY)
 	if err != nil {
@@ -65,9 +65,9 @@ func Members(open Open) (pids []int, err error) {
 	return pids, err
 }
 
-// killMembers sends SIGKILL to the processes in a group, each by a pidfd that was open
-// before a second look found its number there. It says whether there were others by
-// then.
+// killMembers sends SIGKILL to the processes in a group. It opens a pidfd for each, looks again,
+// and kills only those whose numbers are still there: so no reused number is hit. It reports
+// whether the second look found new processes.
 func killMembers(open Open) (grows bool, err error) {
 	pids, err := Members(open)
 	slices.Sort(pids)
@@ -94,8 +94,8 @@ func killMembers(open Open) (grows bool, err error) {
 	return grows, err
 }
 
-// freeze freezes a group, if it is one of the freezer, and waits until nobody there
-// runs any more.
+// freeze freezes a group, if the freezer has it, and waits up to freezeBound until no process there
+// runs.
 func freeze(open Open) {
 	fd, err := open(freezerState, unix.O_RDWR)
 	if err != nil {
@@ -113,8 +113,8 @@ func freeze(open Open) {
 	}
 }
 
-// Thaw has those in a group go on, if it is one of the freezer. Some hostile program of
-// the group's user can freeze it again.
+// Thaw thaws a group, if the freezer has it. A hostile program of the group's user can freeze it
+// again.
 func Thaw(open Open) {
 	if fd, err := open(freezerState, unix.O_WRONLY); err == nil {
 		_, _ = eintr.Write(fd, []byte("THAWED"))
@@ -122,17 +122,17 @@ func Thaw(open Open) {
 	}
 }
 
-// in opens files of a group by its directory.
+// in returns an Open for the group's directory.
 func in(dir string) Open {
 	return func(file string, flags int) (int, error) {
 		return eintr.Open(dir+"/"+file, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 }
 
-// Freezes says whether what is in the tree can be frozen.
+// Freezes reports whether the processes in the tree can be frozen.
 func (t *Tree) Freezes() bool { return t.v1 }
 
-// Thaw has all who are in the tree go on, and so end, if SIGKILL has been sent to them.
+// Thaw thaws all groups of the tree. Processes that were sent SIGKILL then end.
 func (t *Tree) Thaw() {
 	for _, dir := range append(t.groups(), t.dir) {
 		Thaw(in(dir))

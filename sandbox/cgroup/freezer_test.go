@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eachFreezer runs a test in each hierarchy of version 1 whose groups can be frozen.
+// eachFreezer runs a test in each hierarchy of version 1 with the freezer.
 func eachFreezer(t *testing.T, f func(t *testing.T, base string)) {
 	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
 		if v1 && exists(filepath.Join(base, freezerState)) {
@@ -29,8 +29,8 @@ func stateOf(t *testing.T, group string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// TestFrozenTree: what is frozen in a tree, by whomever, ends when the tree is emptied or
-// swept, and when it was sent SIGKILL and the tree is thawed.
+// TestFrozenTree: frozen processes end when their tree is emptied or swept. They also end when the
+// tree is thawed after SIGKILL.
 func TestFrozenTree(t *testing.T) {
 	eachFreezer(t, func(t *testing.T, base string) {
 		begin := func() (*Tree, *exec.Cmd) {
@@ -71,8 +71,8 @@ func TestFrozenTree(t *testing.T) {
 	})
 }
 
-// TestKill: who forks all the time, each into a session of his own, is ended all the
-// same, and the group is not left frozen. Those in a group within it are not touched.
+// TestKill: processes that fork all the time, each into a new session, are ended all the same. The
+// group is not left frozen, and processes in a group within it are not touched.
 func TestKill(t *testing.T) {
 	eachFreezer(t, func(t *testing.T, base string) {
 		tree, _ := makeTree(t, base, true)
@@ -82,7 +82,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := put(t, within)
-		// Each of them starts the next and ends: most are gone before they are found.
+		// Each process starts the next and ends: most are gone before a look finds them.
 		cmd := exec.Command("/bin/sh", "-c", `echo $$ >"$0/cgroup.procs"
 			next='setsid /bin/sh -c "$0" "$0" & exit'
 			for i in 1 2 3 4; do setsid /bin/sh -c "$next" "$next" & done
@@ -117,8 +117,8 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// TestKillNewcomer: when somebody comes between the two looks, all are frozen, and he is
-// ended too; otherwise nobody is frozen.
+// TestKillNewcomer: if a process comes between the two looks, the group is frozen and that process
+// is killed too. Otherwise the group is not frozen.
 func TestKillNewcomer(t *testing.T) {
 	eachFreezer(t, func(t *testing.T, base string) {
 		tree, _ := makeTree(t, base, true)
@@ -157,7 +157,7 @@ func members(t *testing.T, group string) []int {
 	return pids
 }
 
-// TestKillNobody: a group that there is not is told as such, and not thawed.
+// TestKillNobody: a missing group is an error, and not thawed.
 func TestKillNobody(t *testing.T) {
 	if err := Kill(in(filepath.Join(t.TempDir(), "none"))); err != unix.ENOENT && !strings.Contains(err.Error(), unix.ENOENT.Error()) {
 		t.Error(err)

@@ -14,28 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits are the trees in which programs with limits are: see Tree. A controller of
-// cgroups(7) is either in version 2 or in a hierarchy of version 1, and for each of these
-// there is a tree, if main may make one.
+// Limits are the trees for programs with limits: see Tree. A controller of cgroups(7) belongs
+// either to version 2 or to a hierarchy of version 1. Limits has a tree for each of these in which
+// main may make one.
 type Limits struct {
 	trees []*Tree // of version 1
 	dirs  [numControllers]string
-	Why   error // why some cannot be had; nil: all can
-	Swept int   // how many trees with programs in them dead erluvs had left
+	Why   error // why some limits cannot be had; nil: all can
+	Swept int   // how many trees of dead erluvs still had programs
 }
 
 const numControllers = 3
 
-// controllers are those of the limits, with a file that a group of version 1 has.
+// controllers are the controllers of the limits, each with a file that a group of version 1 has.
 var controllers = [numControllers]struct{ name, file string }{
 	{"memory", "memory.limit_in_bytes"}, {"pids", "pids.max"}, {"cpu", "cpu.cfs_quota_us"},
 }
 
-// NewLimits makes the trees for programs of the user, after it has ended and removed
-// those that dead erluvs have left at the same places. What version 2 has is in the tree
-// that there is already; nil: none.
+// NewLimits makes the trees for programs of the owner. First it ends and removes those that dead
+// erluvs have left at the same places. Controllers of version 2 use the given tree, if it is not
+// nil.
 func NewLimits(owner Owner, tree *Tree) (l Limits) {
-	at := make(map[string]*Tree) // by the group in which they are
+	at := make(map[string]*Tree) // by the group that holds them
 	for i, c := range controllers {
 		var err error
 		if l.dirs[i], err = l.dir(c.name, c.file, owner, tree, at); err != nil {
@@ -73,12 +73,11 @@ func (l *Limits) dir(name, file string, owner Owner, tree *Tree, at map[string]*
 	return t.dir, nil
 }
 
-// Dirs are the directories in which groups for limits of memory, processes and
-// processor time can be made; "" where they cannot. Those that are the tree's Path are of
-// version 2.
+// Dirs returns the directories in which groups for limits of memory, processes and processor time
+// can be made; "" where they cannot. A directory that equals the tree's Path is of version 2.
 func (l *Limits) Dirs() [numControllers]string { return l.dirs }
 
-// Empty ends what is in the trees, and removes what was made in them.
+// Empty ends all processes in the trees, and removes the groups made in them.
 func (l *Limits) Empty() (err error) {
 	for _, t := range l.trees {
 		err = errors.Join(err, t.Empty())
@@ -93,9 +92,9 @@ func (l *Limits) Remove() {
 	}
 }
 
-// enable has the groups in a tree of version 2 have a controller. A group that hands
-// controllers down must not have processes: if main is the only one in that above the
-// tree, it goes to one beside the tree, until Remove.
+// enable hands a controller down to the groups in a tree of version 2. A group that does so must
+// not have processes of its own. If main is the only one in the group above the tree, it moves to a
+// group beside the tree, until Remove.
 func (t *Tree) enable(controller string) error {
 	base := filepath.Dir(t.dir)
 	if !lists(base+"/cgroup.controllers", controller) {
@@ -128,10 +127,10 @@ func hand(dir, sign, controller string) error {
 	return os.WriteFile(dir+"/cgroup.subtree_control", []byte(sign+controller), 0)
 }
 
-// asideSuffix ends the name of the group to which main goes.
+// asideSuffix ends the name of the group to which main moves.
 const asideSuffix = ".main"
 
-// stepAside moves main there, if nobody else is where it is.
+// stepAside moves main to a group beside the tree, if main is alone in its group.
 func (t *Tree) stepAside() bool {
 	base, self := filepath.Dir(t.dir), strconv.Itoa(os.Getpid())
 	if text, err := os.ReadFile(base + "/cgroup.procs"); err != nil || strings.TrimSpace(string(text)) != self {
@@ -149,8 +148,8 @@ func (t *Tree) stepAside() bool {
 	return true
 }
 
-// stepBack undoes what enable has done. Where another erluv has gone on with it, that
-// fails, and main ends where it is; sweepTrees removes the group.
+// stepBack undoes enable. That fails if another erluv uses the controllers meanwhile. Main then
+// stays where it is until it ends; sweepTrees of a later erluv removes the group.
 func (t *Tree) stepBack() {
 	base := filepath.Dir(t.dir)
 	for _, controller := range t.handed {

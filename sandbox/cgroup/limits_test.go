@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestLimits: each limit has a directory of the user's in which a group with its files
-// can be made, or it is said why not; all of it is removed.
+// TestLimits: each limit has a directory of the owner's in which a group with its files can be
+// made, or Why has the reason. All of it is removed.
 func TestLimits(t *testing.T) {
 	l := NewLimits(owner(), nil)
 	defer l.Remove()
@@ -49,7 +49,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// inherited gives a controller of version 2 that groups in ours can have. "": none.
+// inherited returns a controller of version 2 that our own group can hand down; "": none.
 func inherited(t *testing.T, own string) string {
 	t.Helper()
 	text, _ := os.ReadFile(own + "/cgroup.controllers")
@@ -58,15 +58,15 @@ func inherited(t *testing.T, own string) string {
 			return controller
 		}
 		if hand(own, "+", controller) == nil {
-			t.Cleanup(func() { _ = hand(own, "-", controller) }) // unless another makes use of it
+			t.Cleanup(func() { _ = hand(own, "-", controller) }) // fails while another process uses it
 			return controller
 		}
 	}
 	return ""
 }
 
-// TestEnable: the groups in a tree get a controller of version 2, if the group above it
-// can hand it down, which is undone.
+// TestEnable: the groups in a tree get a controller of version 2 if the group above it can hand it
+// down. Remove undoes that.
 func TestEnable(t *testing.T) {
 	if !canCgroup() {
 		return
@@ -98,7 +98,7 @@ func TestEnable(t *testing.T) {
 			t.Error("it is handed down for ever")
 		}
 
-		// With others in the group it cannot be.
+		// It fails with other processes in the group.
 		put(t, base)
 		busy, _ := makeTree(t, base, false)
 		if err := busy.enable(controller); !errors.Is(err, unix.EBUSY) || busy.aside != "" {
@@ -107,8 +107,7 @@ func TestEnable(t *testing.T) {
 	})
 }
 
-// TestStepAside: a main that is alone in its group goes to one beside the tree, and
-// comes back.
+// TestStepAside: a main that is alone in its group moves to a group beside the tree, and returns.
 func TestStepAside(t *testing.T) {
 	if !canCgroup() {
 		return
@@ -122,7 +121,7 @@ func TestStepAside(t *testing.T) {
 		if v1 || controller == "" {
 			return
 		}
-		if err := os.Mkdir(base+"/erluv-0123456789abcdef.main", 0o755); err != nil { // of a dead one
+		if err := os.Mkdir(base+"/erluv-0123456789abcdef.main", 0o755); err != nil { // of a dead erluv
 			t.Fatal(err)
 		}
 		cmd := exec.Command("/bin/sh", "-c", `echo $$ >"$1/cgroup.procs" && exec "$0" alone "$1" "$2"`, os.Args[0], base, controller)
@@ -137,7 +136,7 @@ func TestStepAside(t *testing.T) {
 	})
 }
 
-// playAlone is main in a group of its own, with a controller to be enabled.
+// playAlone plays a main that is alone in its group and enables a controller.
 func playAlone(args []string) error {
 	base, controller := args[0], args[1]
 	in := func(dir string) error {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The test binary plays main in a group of its own: see playAlone.
+// The test binary plays a main that is alone in its group: see playAlone.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "alone" {
 		if err := playAlone(os.Args[2:]); err != nil {

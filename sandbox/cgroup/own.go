@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// mountPoint is beneath what the child may read (childFiles).
+// mountPoint is a directory that the child may read (childFiles).
 const mountPoint = "/sys/fs/cgroup"
 
-// own is the directory of the process's control group (cgroups(7)): of version 1
-// in the hierarchy with the controller, or of version 2 when that is "".
+// own returns the directory of the process's control group (cgroups(7)). It is the group of version
+// 1 in the hierarchy with the controller, or of version 2 if controller is "".
 func own(controller string) (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -26,7 +26,7 @@ func own(controller string) (string, error) {
 	return find(string(mounts), string(groups), controller)
 }
 
-// find finds it in the two files of proc(5).
+// find finds it in the contents of mountinfo and cgroup (proc(5)).
 func find(mounts, groups, controller string) (string, error) {
 	own := ""
 	for line := range strings.Lines(groups) {
@@ -63,7 +63,7 @@ func isHierarchy(kind, options, controller string) bool {
 	return kind == "cgroup" && slices.Contains(strings.Split(options, ","), controller)
 }
 
-// hasDots says whether a path goes above the root of the process's cgroup namespace.
+// hasDots reports whether a path goes above the root of the process's cgroup namespace.
 func hasDots(path string) bool {
 	return strings.HasPrefix(path, "/..") && !strings.HasPrefix(path, "/...")
 }

@@ -1,7 +1,12 @@
-// Package cgroup has the control groups of programs (cgroups(7)), of version 2 or 1: the
-// tree in which they are, so that the kernel knows whose each process is, the trees for
-// limits, and the killing, freezing and counting of those in a group. Main makes the trees;
-// the spawner makes groups in them and ends these.
+// Package cgroup manages the control groups of programs (cgroups(7)), of version 2 or 1. It has the
+// tree that holds all programs, so that the kernel knows the origin of each process, and the trees
+// for limits. It kills, freezes and counts the processes in a group. Main makes the trees; the
+// spawner makes and removes groups in them.
+//
+//	tree.go     the tree: made, locked, emptied, removed
+//	limits.go   the trees for limits, and the controllers
+//	freezer.go  groups of version 1: kill, freeze, thaw
+//	own.go      where the process's own control group is
 package cgroup
 
 import (
@@ -20,38 +25,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Owner is the user and the group to whom control groups of programs are to belong:
-// see sandbox.Identity.Owner.
+// Owner is the user and the group that own the control groups of programs: see
+// sandbox.Identity.Owner.
 type Owner struct{ UID, GID uint32 }
 
-// Tree is a control group of cgroups(7) in which programs are, with all that they have
-// started: so the kernel knows whose each process is, whatever session it went to. It
-// belongs to erluv_main, which has made it beneath its own group. One of version 2:
+// Tree is a control group (cgroups(7)) that holds programs and all processes that they have
+// started. So the kernel knows the origin of each process, even after setsid(2). erluv_main owns
+// the tree and makes it beneath its own group. One of version 2:
 //
 //	erluv-0123456789abcdef.tree/    the owner's: processes may be moved within it
 //	    spawner/                    the spawner, so that it may start programs in the tree
 //	    1/ 2/ 3/ ...                leaves, made by the spawner: one for each worker
 //
-// Where there is no version 2, it is one of the freezer of version 1, with leaves alone:
-// the spawner stays outside, for there everybody may move processes of his own. In the
-// hierarchies of version 1 that limits need, there is a tree with leaves for those
-// programs alone that have limits.
+// Without version 2 it is a group of the freezer of version 1, with leaves only. The spawner stays
+// outside, because version 1 lets every user move processes of their own. In the hierarchies of
+// version 1 that limits need, a tree has leaves only for programs with limits.
 //
-// Main holds a lock on a tree as long as it lives; one without is what a dead erluv has
-// left. What is locked is a file that the owner cannot open, or programs could lock
-// it for ever.
+// Main locks a tree for as long as it lives. An unlocked tree is left over from a dead erluv. The
+// locked file is one that the owner cannot open: otherwise a program could lock it for ever.
 //
-// It is made writable for one user, who is the programs' own only where there cannot be
-// a keeper (sandbox.DrawKeeper).
+// One user may write to the tree. That is the programs' own user only where there can be no keeper
+// (sandbox.DrawKeeper).
 type Tree struct {
 	dir     string
 	v1      bool
 	fd      int // of the directory
 	lock    int // of the file that is locked
-	spawner int // of the spawner's, which version 1 has not
+	spawner int // of the spawner's group, which version 1 does not have
 
 	handed []string // controllers that the group above hands down for it
-	aside  string   // the group in which main is meanwhile; "": it has stayed
+	aside  string   // the group that main has moved to; "": it has not moved
 }
 
 const (
@@ -59,20 +62,20 @@ const (
 	treeSuffix  = ".tree"
 	treeSpawner = "spawner"
 
-	// treeBound is how long processes that were sent SIGKILL may take to be gone.
+	// treeBound is how long processes may take to end after SIGKILL.
 	treeBound = 5 * time.Second
 
-	// treeTries is how often another erluv that looks for trees which were left may
-	// take one that is just being made for such a one.
+	// treeTries is how often another erluv may mistake a tree that is just being made for a left
+	// one, and remove it.
 	treeTries = 100
 )
 
-// errTaken says that this was so.
+// errTaken says that another erluv removed the tree while it was being made.
 var errTaken = errors.New("another erluv has removed it again and again")
 
-// NewTree makes the tree for programs of the user, after it has ended and removed
-// those that dead erluvs have left at the same place; swept counts them. Where it cannot
-// be of version 2, it is one of the freezer, if that will do.
+// NewTree makes the tree for programs of the owner. First it ends and removes the trees that dead
+// erluvs have left at the same place; swept counts them. If version 2 does not work and v1 allows
+// it, the tree is one of the freezer.
 func NewTree(owner Owner, v1 bool) (t *Tree, swept int, err error) {
 	t, swept, err = newTreeIn("", owner)
 	if err == nil || !v1 {
@@ -85,8 +88,8 @@ func NewTree(owner Owner, v1 bool) (t *Tree, swept int, err error) {
 	return t, swept + more, nil
 }
 
-// newTreeIn makes one of version 1 in the hierarchy with the controller, unless that
-// is "".
+// newTreeIn makes a tree of version 1 in the hierarchy with the controller, or of version 2 if
+// controller is "".
 func newTreeIn(controller string, owner Owner) (t *Tree, swept int, err error) {
 	base, err := own(controller)
 	if err != nil {
@@ -114,12 +117,13 @@ func treeAt(base string, v1 bool, owner Owner) (t *Tree, swept int, err error) {
 
 func noTree(dir string, v1 bool) *Tree { return &Tree{dir: dir, v1: v1, fd: -1, lock: -1, spawner: -1} }
 
-// sweepTrees ends what dead erluvs of the same user have left, and counts it.
+// sweepTrees removes the trees that dead erluvs of the same user have left, and counts those with
+// processes or groups.
 func sweepTrees(base string, v1 bool) (swept int) {
 	serials := filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16))
 	empty, _ := filepath.Glob(serials + asideSuffix)
 	for _, dir := range empty {
-		_ = eintr.Rmdir(dir) // unless a living one is in there
+		_ = eintr.Rmdir(dir) // fails while a living erluv is in there
 	}
 	dirs, _ := filepath.Glob(serials + treeSuffix)
 	for _, dir := range dirs {
@@ -136,8 +140,8 @@ func sweepTrees(base string, v1 bool) (swept int) {
 	return swept
 }
 
-// lockName is the file that is locked. In version 2 it is one that only its owner may
-// open; in version 1 main makes one so.
+// lockName is the file that is locked. In version 2 only its owner may open it. In version 1 main
+// restricts it to its owner.
 func (t *Tree) lockName() string {
 	if t.v1 {
 		return "notify_on_release"
@@ -145,7 +149,7 @@ func (t *Tree) lockName() string {
 	return "cgroup.kill"
 }
 
-// open opens what is there, if it is ours.
+// open opens the tree's directory and the file to lock, if they are ours.
 func (t *Tree) open() (err error) {
 	t.fd, err = eintr.Open(t.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -165,12 +169,12 @@ func (t *Tree) open() (err error) {
 	return err
 }
 
-// hold takes the lock, or another has it.
+// hold takes the lock; it fails if another process has it.
 func (t *Tree) hold() error {
 	return eintr.Flock(t.lock, unix.LOCK_EX|unix.LOCK_NB)
 }
 
-// used says whether more has been made of it than a directory.
+// used reports whether the tree was completed: it has the spawner's group, or leaves in version 1.
 func (t *Tree) used() bool {
 	var st unix.Stat_t
 	return eintr.Fstatat(t.fd, treeSpawner, &st, unix.AT_SYMLINK_NOFOLLOW) == nil || t.v1 && len(t.groups()) > 0
@@ -195,7 +199,7 @@ func (t *Tree) exists() bool {
 }
 
 func (t *Tree) fill(owner Owner) error {
-	err := eintr.Chmod(t.dir, 0o755) // whatever the umask
+	err := eintr.Chmod(t.dir, 0o755) // independent of the umask
 	if err == nil && t.v1 {
 		err = eintr.Chmod(filepath.Join(t.dir, t.lockName()), 0o600)
 	}
@@ -205,14 +209,14 @@ func (t *Tree) fill(owner Owner) error {
 	if err == nil {
 		err = t.hold()
 	}
-	// One who had the lock before may have removed it.
+	// An earlier holder of the lock may have removed the tree.
 	if err == unix.EWOULDBLOCK || err == nil && !t.exists() {
 		return errTaken
 	}
 	if err == nil && !t.v1 {
 		if err = t.begin(); err == nil {
-			// A process is moved by who may write to this file of all that has both
-			// groups.
+			// A user who may write to this file of the common ancestor may move processes between
+			// the groups.
 			err = eintr.Fchownat(t.fd, "cgroup.procs", int(owner.UID), int(owner.GID), 0)
 		}
 	}
@@ -234,15 +238,15 @@ func (t *Tree) begin() error {
 	return err
 }
 
-// Path is the tree's directory.
+// Path returns the tree's directory.
 func (t *Tree) Path() string { return t.dir }
 
-// SpawnerFD is a descriptor of the spawner's group; it stays the tree's.
+// SpawnerFD returns a descriptor of the spawner's group, which the tree keeps.
 func (t *Tree) SpawnerFD() int { return t.spawner }
 
-// Empty ends every process in the tree, the spawner too, and makes it ready for
-// another one. What was made in it is removed, for what is started in a group with
-// CLONE_INTO_CGROUP after a cgroup.kill there, Linux kills as well.
+// Empty ends every process in the tree, the spawner too, and prepares the tree for another
+// spawner. It removes all groups and makes a new one for the spawner. The old one would not do:
+// after a cgroup.kill Linux also kills processes that CLONE_INTO_CGROUP starts in that group.
 func (t *Tree) Empty() error {
 	if err := t.kill(); err != nil {
 		return err
@@ -257,8 +261,8 @@ func (t *Tree) Empty() error {
 	return nil
 }
 
-// kill waits until all are gone, which takes a process that waits for a broken disk
-// without end: then it is an error, after a while.
+// kill waits until all processes are gone. A process that waits for a broken disk may never end, so
+// after treeBound kill returns an error.
 func (t *Tree) kill() error {
 	if !t.v1 {
 		if err := writeAt(t.fd, "cgroup.kill", "1"); err != nil {
@@ -284,13 +288,13 @@ func (t *Tree) isEmpty() (bool, error) {
 	return strings.Contains(string(events), "populated 0"), err
 }
 
-// killMembers sends SIGKILL to the processes in a tree of version 1, and counts the
-// groups that have any.
+// killMembers sends SIGKILL to the processes in a tree of version 1, and counts the groups that
+// have any.
 func (t *Tree) killMembers() (groups int) {
 	for _, dir := range append(t.groups(), t.dir) {
 		if pids, _ := Members(in(dir)); len(pids) > 0 {
 			groups++
-			_ = Kill(in(dir)) // whoever is left is found by the next look
+			_ = Kill(in(dir)) // the next look finds those that escape
 		}
 	}
 	return groups
@@ -306,8 +310,7 @@ func writeAt(dir int, name, text string) error {
 	return err
 }
 
-// Remove ends what is in the tree and removes it. What cannot be removed is left to
-// the next erluv that is started.
+// Remove ends all processes in the tree and removes it. The next erluv to start removes the rest.
 func (t *Tree) Remove() {
 	if t.fd >= 0 {
 		_ = t.kill()
@@ -327,7 +330,7 @@ func (t *Tree) close() {
 	}
 }
 
-// clear removes what is in the tree, the groups before those that they are in.
+// clear removes the groups in the tree, inner ones first.
 func (t *Tree) clear() {
 	dirs := t.groups()
 	for i := len(dirs) - 1; i >= 0; i-- {
@@ -339,7 +342,7 @@ func (t *Tree) clear() {
 	}
 }
 
-// groups are the directories in the tree, each before what is in it.
+// groups returns the directories in the tree, outer ones first.
 func (t *Tree) groups() (dirs []string) {
 	_ = filepath.WalkDir(t.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && path != t.dir {

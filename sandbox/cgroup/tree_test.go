@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is whom the tests make trees for: nobody, or whom they run as.
+// owner is the user that the tests make trees for: nobody for root, else the test's own user.
 func owner() Owner {
 	if os.Geteuid() == 0 {
 		return Owner{UID: 65534, GID: 65534}
@@ -23,8 +23,7 @@ func owner() Owner {
 	return Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
 }
 
-// canCgroup is whether this machine lets us have a tree, by an attempt of the shell in
-// the group where it finds itself.
+// canCgroup reports whether this machine allows a tree. A shell tries to make a group in its own.
 func canCgroup() bool {
 	script := `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
@@ -36,7 +35,7 @@ func canCgroup() bool {
 	return exec.Command("/bin/sh", "-c", script).Run() == nil
 }
 
-// newTree makes a tree. Nil: this machine has none for us, and so NewTree says.
+// newTree makes a tree. It returns nil if NewTree reports that this machine does not allow one.
 func newTree(t *testing.T) *Tree {
 	t.Helper()
 	tree, _, err := NewTree(owner(), false)
@@ -73,7 +72,7 @@ func sleeper(t *testing.T, group string) *exec.Cmd {
 	return cmd
 }
 
-// wasKilled waits for the end of a process and says whether SIGKILL was it.
+// wasKilled waits for the end of a process and reports whether SIGKILL ended it.
 func wasKilled(cmd *exec.Cmd) bool {
 	_ = cmd.Wait()
 	ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
@@ -129,8 +128,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestTree: what is made belongs to whom it should, whatever the umask, and what is in
-// it ends when it is emptied or removed.
+// TestTree: a tree has the right owner with any umask. Its processes end when it is emptied or
+// removed.
 func TestTree(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o777))
 	tree := newTree(t)
@@ -173,7 +172,7 @@ func TestTree(t *testing.T) {
 		if exists(deep) || exists(filepath.Dir(deep)) {
 			t.Error("what was made in it is left")
 		}
-		// The group of the spawner is a new one, and its descriptor is of it.
+		// The spawner has a new group, and SpawnerFD refers to it.
 		var at, is unix.Stat_t
 		if err := errors.Join(unix.Fstat(tree.SpawnerFD(), &at), unix.Stat(tree.Path()+"/spawner", &is)); err != nil || at.Ino != is.Ino {
 			t.Errorf("descriptor %d, before %d: %v", tree.SpawnerFD(), before, err)
@@ -184,10 +183,10 @@ func TestTree(t *testing.T) {
 	if !wasKilled(last) || exists(tree.Path()) {
 		t.Errorf("%v, and the tree is there: %v", last.ProcessState, exists(tree.Path()))
 	}
-	tree.Remove() // twice does no harm
+	tree.Remove() // a second call does no harm
 }
 
-// TestTreeWithoutCgroups: why there is none is said.
+// TestTreeWithoutCgroups: the error says why there can be no tree.
 func TestTreeWithoutCgroups(t *testing.T) {
 	for name, base := range map[string]string{"a plain directory": t.TempDir(), "none": filepath.Join(t.TempDir(), "none")} {
 		tree := noTree(filepath.Join(base, "erluv-0000000000000000.tree"), false)
@@ -205,9 +204,9 @@ func TestTreeWithoutCgroups(t *testing.T) {
 	}
 }
 
-// eachHierarchy runs a test in a group of its own, so that nobody else sweeps there: of
-// version 2 and in a hierarchy of version 1, where they can be had. In those of the other
-// tests, which run at the same time, what they leave is not theirs alone.
+// eachHierarchy runs a test in a group of its own, so that no other test sweeps there. It does so
+// for version 2 and for hierarchies of version 1, where the machine has them. Other tests run at
+// the same time and share a group, so they may sweep each other's trees.
 func eachHierarchy(t *testing.T, f func(t *testing.T, base string, v1 bool)) {
 	for name, controller := range map[string]string{"version 2": "", "version 1": "pids", "the freezer": freezer} {
 		t.Run(name, func(t *testing.T) {
@@ -258,7 +257,7 @@ func makeTree(t *testing.T, base string, v1 bool) (tree *Tree, swept int) {
 	return tree, swept
 }
 
-// inTree is where something may be in a tree.
+// inTree returns a group in a tree that can hold processes.
 func inTree(t *testing.T, tree *Tree) string {
 	t.Helper()
 	leaf := filepath.Join(tree.Path(), "1")
@@ -268,7 +267,7 @@ func inTree(t *testing.T, tree *Tree) string {
 	return leaf
 }
 
-// leave makes a tree as an erluv that was killed leaves it: nobody holds its lock.
+// leave makes a tree as a killed erluv leaves it: without a lock.
 func leave(t *testing.T, base string, v1 bool) (dir string, in *exec.Cmd) {
 	t.Helper()
 	tree, _ := makeTree(t, base, v1)
@@ -278,7 +277,7 @@ func leave(t *testing.T, base string, v1 bool) (dir string, in *exec.Cmd) {
 	return tree.dir, in
 }
 
-// TestSweep: what dead erluvs have left is ended and removed, and nothing else.
+// TestSweep: the trees of dead erluvs are emptied and removed, and nothing else.
 func TestSweep(t *testing.T) {
 	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
 		alive, _ := makeTree(t, base, v1)
@@ -289,7 +288,7 @@ func TestSweep(t *testing.T) {
 			"erluv-0123456789abcde.tree", "erluv-0123456789abcdef0.tree", "erluv-0123456789ABCDEF.tree",
 			"erluv-0123456789abcdef", "xerluv-0123456789abcdef.tree", "erluv-0123456789abcdef.tree.d",
 			filepath.Base(foreign),
-			// Another erluv's, whose own group the one above is.
+			// The tree of another erluv, whose own group is the one above.
 			filepath.Base(foreign) + "/erluv-0123456789abcdef.tree",
 		} {
 			dir := filepath.Join(base, name)
@@ -310,7 +309,7 @@ func TestSweep(t *testing.T) {
 		empty, _ := makeTree(t, base, v1)
 		left, in := leave(t, base, v1)
 		empty.close()
-		// The next one sweeps them, and there is nothing for the one after that.
+		// The next tree sweeps both, and leaves nothing for the one after it.
 		_, swept := makeTree(t, base, v1)
 		if want := map[bool]int{false: 2, true: 1}[v1]; swept != want || !wasKilled(in) || exists(left) || exists(empty.dir) {
 			t.Fatalf("%d were swept; %v; it is there: %v", swept, in.ProcessState, exists(left))
@@ -320,7 +319,7 @@ func TestSweep(t *testing.T) {
 		}
 		for dir, cmd := range others {
 			if os.Geteuid() != 0 && strings.HasPrefix(dir, foreign) {
-				continue // nobody else could have made it
+				continue // only another user could have made it
 			}
 			if !exists(dir) || dead(cmd.Process.Pid) {
 				t.Errorf("%s was swept too", dir)
@@ -332,11 +331,11 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// TestSweepIsNotHeldUp: no program, which runs as the user, can keep the tree of a dead
-// erluv from being swept, or others from making theirs, by locks of its own.
+// TestSweepIsNotHeldUp: a program of the user cannot prevent a sweep by locks of its own. Nor can
+// it prevent other erluvs from making trees.
 func TestSweepIsNotHeldUp(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // programs run as whoever runs erluv, who can do as he likes
+		return // programs run as erluv's own user, who may do anything to the trees
 	}
 	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
 		left, in := leave(t, base, v1)
@@ -362,8 +361,8 @@ func TestSweepIsNotHeldUp(t *testing.T) {
 	})
 }
 
-// TestSweepAtOnce: of many that are started at once each has a tree of its own, and
-// none is taken for one that was left.
+// TestSweepAtOnce: of many erluvs that start at once each gets a tree, and none mistakes another's
+// tree for a left one.
 func TestSweepAtOnce(t *testing.T) {
 	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
 		type made struct {
@@ -399,7 +398,7 @@ func TestSweepAtOnce(t *testing.T) {
 	})
 }
 
-// TestTreeOfVersion1: it is emptied and removed, though it has no cgroup.kill.
+// TestTreeOfVersion1: a tree without cgroup.kill is emptied and removed too.
 func TestTreeOfVersion1(t *testing.T) {
 	eachHierarchy(t, func(t *testing.T, base string, v1 bool) {
 		if !v1 {
@@ -431,7 +430,7 @@ func TestTreeOfVersion1(t *testing.T) {
 	})
 }
 
-// dead says whether a process has ended, reaped or not.
+// dead reports whether a process has ended, reaped or not.
 func dead(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -441,7 +440,7 @@ func dead(pid int) bool {
 	return f[0] == "Z" || f[0] == "X"
 }
 
-// eventuallyRemoved removes a group, when its last process is gone.
+// eventuallyRemoved removes a group once its last process is gone.
 func eventuallyRemoved(t *testing.T, dir string) {
 	for end := time.Now().Add(2 * time.Minute); ; {
 		err := unix.Rmdir(dir)

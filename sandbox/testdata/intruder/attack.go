@@ -23,8 +23,8 @@ func rootOfOurOwn() *syscall.SysProcAttr {
 	}
 }
 
-// playVictim waits to be attacked: it listens on an abstract socket, prints its number
-// and the address of something in its memory, and ends with its input.
+// playVictim waits to be attacked, and ends with its input. It listens on an abstract socket, and
+// prints its pid and the address of a piece of its memory.
 func playVictim([]string) error {
 	l, err := net.Listen("unix", abstract(os.Getpid()))
 	if err != nil {
@@ -80,8 +80,7 @@ var attacks = []struct {
 	{"abstract socket", func(t target) error { return dial("unix", abstract(t.pid)) }},
 }
 
-// playAttack attacks each target, "PID" or "PID ADDRESS"; "own" is a victim that it
-// has started itself.
+// playAttack attacks each target, "PID" or "PID ADDRESS"; "own" is a victim that it starts itself.
 func playAttack(args []string) error {
 	for _, a := range args {
 		own := a == "own"

@@ -29,7 +29,8 @@ func call(trap uintptr, args ...uintptr) error {
 	return nil
 }
 
-// playCall makes one system call: number and arguments, of which "self" is our pid.
+// playCall makes one system call. Its arguments are the number and the call's arguments; "self"
+// stands for our pid.
 func playCall(args []string) error {
 	var n [7]uintptr
 	for i, a := range args {
@@ -48,8 +49,8 @@ func playCall(args []string) error {
 
 var sink [][]byte
 
-// playExercise has the Go runtime do all it does: threads, collections, stacks,
-// timers, signals.
+// playExercise makes the Go runtime use all its means: threads, collections, stacks, timers,
+// signals.
 func playExercise([]string) error {
 	var all sync.WaitGroup
 	for i := range 20 {
@@ -106,8 +107,8 @@ func playThreads([]string) error {
 	return nil
 }
 
-// playFiles opens files: a path with "r", "w", "c" (create), "d" (list), "x"
-// (execute), "u" (unlink) or "t" (truncate).
+// playFiles opens files. Each path comes with "r", "w", "c" (create), "d" (list), "x" (execute),
+// "u" (unlink) or "t" (truncate).
 func playFiles(args []string) error {
 	for ; len(args) >= 2; args = args[2:] {
 		how, path := args[0], args[1]
@@ -146,7 +147,7 @@ func playNet(args []string) error {
 	say("tcp", dial("tcp", address))
 	say("udp", dial("udp", address))
 	var plain net.ListenConfig
-	plain.SetMultipathTCP(false) // Go listens by MPTCP, if it is let
+	plain.SetMultipathTCP(false) // Go listens by MPTCP by default
 	l, err := plain.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err == nil {
 		_ = l.Close()

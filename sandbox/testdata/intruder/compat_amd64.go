@@ -8,8 +8,8 @@ import (
 
 func int80(trap, a1, a2, a3, a4, a5 uint32) int32
 
-// compatCall makes a call by the numbers of i386. A kernel that takes none, as one that was
-// started with ia32_emulation=0, answers by a fault.
+// compatCall makes a call by its i386 number. A kernel without these, such as one started with
+// ia32_emulation=0, answers with a fault.
 func compatCall(trap uintptr, args ...uintptr) (err error) {
 	debug.SetPanicOnFault(true)
 	defer func() {

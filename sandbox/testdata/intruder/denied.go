@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// playCalls makes system calls, each "NAME:NUMBER:ARG,ARG", or "NAME:compat NUMBER:..." by
-// the numbers of the other architecture.
+// playCalls makes system calls. Each is "NAME:NUMBER:ARG,ARG", or "NAME:compat NUMBER:..." for the
+// numbers of the other architecture.
 func playCalls(args []string) error {
 	for _, a := range args {
 		name, rest, _ := strings.Cut(a, ":")
@@ -42,7 +42,7 @@ func playCalls(args []string) error {
 	return nil
 }
 
-// playDenied takes a filter on and goes on as what follows.
+// playDenied installs a filter and then runs the play in its remaining arguments.
 func playDenied(args []string) error {
 	var d sandbox.Denials
 	if err := json.Unmarshal([]byte(args[0]), &d); err != nil {
@@ -62,8 +62,8 @@ func playDenied(args []string) error {
 	return plays[args[1]](args[2:])
 }
 
-// playAlter changes what files are, beside their contents: a file of ours, by its path
-// and by a descriptor that is open to be read.
+// playAlter changes the attributes of a file of ours, but not its contents. It does so by path, and
+// by a descriptor that is open for reading.
 func playAlter(args []string) error {
 	path := args[0]
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -120,7 +120,7 @@ func playAlter(args []string) error {
 	return nil
 }
 
-// gone: that there is no such attribute any more is as good as its end.
+// gone treats a missing attribute as removed.
 func gone(err error) error {
 	if err == unix.ENODATA {
 		return nil
@@ -128,8 +128,7 @@ func gone(err error) error {
 	return err
 }
 
-// playMemfd executes a program that it has put into a memfd: the one that the argument
-// names.
+// playMemfd copies the program of its argument into a memfd and executes it.
 func playMemfd(args []string) error {
 	for name, flags := range map[string]int{"plain": 0, "executable": 0x10 /* MFD_EXEC */} {
 		say(name, fromMemory(args[0], flags))

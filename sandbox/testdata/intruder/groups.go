@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// playGroups attacks trees of control groups by their names, by every mount that it
-// finds: other groups there, its own, and the trees.
+// playGroups attacks control groups by every mount that it finds: other groups, its own, and the
+// trees of these names.
 func playGroups(names []string) error {
 	var trees []string
 	for _, at := range groupMounts() {
@@ -58,11 +58,11 @@ func playGroups(names []string) error {
 		}
 		say(bare, err)
 	}
-	fmt.Printf("trees: %d\n", len(trees)) // more than none, or nothing was attacked
+	fmt.Printf("trees: %d\n", len(trees)) // zero means that nothing was attacked
 	return nil
 }
 
-// attackGroups prints the outcome of each kind of attack: ok if one of them works.
+// attackGroups prints the outcome of each kind of attack: ok if one attempt succeeds.
 func attackGroups(dirs, files []string, chmod bool) {
 	try := func(attack string, list []string, f func(path string) error) {
 		err := error(unix.ENOENT)
@@ -106,7 +106,7 @@ func attackGroups(dirs, files []string, chmod bool) {
 	try("lock", files, func(path string) error {
 		base := filepath.Base(path)
 		if !strings.HasSuffix(filepath.Dir(path), ".tree") || base != "cgroup.kill" && base != "notify_on_release" {
-			return unix.ENOENT // main's are there
+			return unix.ENOENT // main owns these files
 		}
 		fd, err := unix.Open(path, unix.O_RDONLY, 0)
 		if err != nil {
@@ -124,7 +124,7 @@ func attackGroups(dirs, files []string, chmod bool) {
 	try("chmod", owned, func(path string) error { return unix.Chmod(path, 0) })
 }
 
-// cloneInto starts a process in a group by its directory (clone(2)).
+// cloneInto starts a process in a group (clone(2), CLONE_INTO_CGROUP).
 func cloneInto(dir string) error {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -140,7 +140,7 @@ func cloneInto(dir string) error {
 	return err
 }
 
-// groupMounts are the places where control groups are mounted.
+// groupMounts returns the mount points of control groups.
 func groupMounts() (list []string) {
 	text, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(text)) {
@@ -152,7 +152,7 @@ func groupMounts() (list []string) {
 	return list
 }
 
-// mountAnew makes mounts of control groups writable, or mounts them anew.
+// mountAnew makes mounts of control groups writable, or makes new ones.
 func mountAnew() error {
 	err := unix.Mount("none", "/tmp", "cgroup2", 0, "")
 	for _, at := range groupMounts() {
@@ -163,8 +163,7 @@ func mountAnew() error {
 	return err
 }
 
-// playMounter is root of a namespace: it mounts what there is of control groups, and
-// attacks its own.
+// playMounter is root of a user namespace. It mounts control groups, and attacks its own mounts.
 func playMounter([]string) error {
 	at, err := os.MkdirTemp("", "intruder-")
 	if err != nil {

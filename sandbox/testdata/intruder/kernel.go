@@ -14,16 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A kernel is one that people have, as far as its system calls go: what it lacks of what
-// this one has.
+// A kernel describes another kernel by its system calls: those that it lacks and this kernel has.
 type kernel struct {
 	landlock int // its version of Landlock; 0: none
 	last     int // its last system call
 	refused  []refusal
 }
 
-// A refusal is of a system call whose argument arg, an int, has one of these bits, or,
-// without bits, is this after mask.
+// A refusal refuses a system call by its argument arg, an int. It applies when the argument shares
+// a bit with bits. Without bits, it applies when the argument, masked with mask, equals is.
 type refusal struct {
 	call     uint32
 	as       unix.Errno
@@ -32,7 +31,7 @@ type refusal struct {
 	mask, is uint32
 }
 
-// each refuses calls, whatever their arguments are.
+// each refuses calls with any arguments.
 func each(as unix.Errno, calls ...uint32) (list []refusal) {
 	for _, call := range calls {
 		list = append(list, refusal{call: call, as: as})
@@ -48,7 +47,8 @@ func flags(as unix.Errno, call, arg, bits uint32) refusal {
 	return refusal{call: call, as: as, arg: arg, bits: bits}
 }
 
-// What came when, of linux/pidfd.h, socket.h and memfd.h.
+// The constants are from linux/pidfd.h, socket.h and memfd.h, with the version that has brought
+// them.
 var (
 	before6_13 = []refusal{
 		value(unix.ENOPROTOOPT, unix.SYS_SETSOCKOPT, 2, 83),                       // SO_PASSRIGHTS, 6.16
@@ -67,7 +67,7 @@ var (
 
 const newest = 1 << 20 // after every system call, and every version
 
-// kernels are those of distributions, and what two kinds of container leave of one.
+// kernels are those of distributions, and the views that two kinds of container have of one.
 var kernels = map[string]kernel{
 	"debian-12":    {2, 450, before6_3},
 	"amazon-2023":  {2, 450, before6_3},
@@ -92,7 +92,7 @@ const dockerCaps = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FS
 	1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP |
 	1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL | 1<<unix.CAP_AUDIT_WRITE
 
-// playKernel becomes a program on another kernel: NAME PROGRAM ARG...
+// playKernel executes a program as on another kernel: NAME PROGRAM ARG...
 func playKernel(args []string) error {
 	k, ok := kernels[args[0]]
 	if !ok {
@@ -145,7 +145,7 @@ func keepCaps(keep uint64) error {
 	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0])
 }
 
-// filter refuses what the kernel lacks. What it has of Landlock is asked of playAnswer.
+// filter refuses the calls that the kernel lacks. playAnswer answers for its version of Landlock.
 func (k kernel) filter() (prog []unix.SockFilter) {
 	add := func(code uint16, k uint32, jt, jf uint8) {
 		prog = append(prog, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})
@@ -189,9 +189,9 @@ func (k kernel) filter() (prog []unix.SockFilter) {
 	return prog
 }
 
-// playAnswer answers landlock_create_ruleset(2) as a version of it does, for who is at the
-// other end of descriptor 3, and for what that starts, until all of them have ended. It is
-// nobody's child.
+// playAnswer answers landlock_create_ruleset(2) as a given version of Landlock does. It answers the
+// process at the other end of descriptor 3 and all its descendants, until they have ended. No
+// process waits for it.
 func playAnswer(args []string) error {
 	if args[0] == "start" {
 		cmd := exec.Command("/proc/self/exe", "answer", args[1])
@@ -231,7 +231,7 @@ func playAnswer(args []string) error {
 	}
 }
 
-// Of linux/seccomp.h.
+// The structures of linux/seccomp.h.
 type (
 	notification struct {
 		id         uint64
@@ -252,7 +252,7 @@ type (
 func answer(fd, version int) {
 	var n notification
 	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), 0xC0502100 /* SECCOMP_IOCTL_NOTIF_RECV */, uintptr(unsafe.Pointer(&n))); e != 0 {
-		return // it has ended
+		return // the caller has ended
 	}
 	r := response{id: n.id}
 	switch {
@@ -268,7 +268,7 @@ func answer(fd, version int) {
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), 0xC0182101 /* SECCOMP_IOCTL_NOTIF_SEND */, uintptr(unsafe.Pointer(&r)))
 }
 
-// rulesetError is what a version says of a struct landlock_ruleset_attr.
+// rulesetError returns the error of a version for a struct landlock_ruleset_attr.
 func rulesetError(pid int, at uint64, size, version int) unix.Errno {
 	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
 	if err != nil {

@@ -1,7 +1,6 @@
-// Intruder is what the tests of package sandbox, and the end-to-end ones, start in
-// place of a role or as a program: it tries what it must not be able to do, and prints
-// a line for each attempt, "NAME: ok" or "NAME: why not". It is built static, as erluv
-// is, and plays the stage too.
+// Intruder is a program of tests, those of package sandbox and the end-to-end ones. They start it
+// in place of a role, or as a program. It tries forbidden things, and prints a line for each
+// attempt: the name, then ok or the error. It is static, like erluv, and plays the stage too.
 package main
 
 import (
@@ -33,7 +32,7 @@ func main() {
 
 var plays map[string]func(args []string) error
 
-func init() { // not at its declaration, for the plays start others
+func init() { // not at its declaration, because plays start others
 	plays = map[string]func(args []string) error{
 		"stage":        playStage,
 		"sealed":       playSealed,
@@ -63,7 +62,7 @@ func init() { // not at its declaration, for the plays start others
 	}
 }
 
-// playStage is a stage: the recipe, then the play and its arguments.
+// playStage is a stage. Its arguments are the recipe, then the play and its arguments.
 func playStage(args []string) error {
 	runtime.LockOSThread()
 	var r sandbox.Recipe
@@ -77,7 +76,7 @@ func playStage(args []string) error {
 	return syscall.Exec("/proc/self/exe", append([]string{"intruder"}, args[1:]...), []string{})
 }
 
-// playSealed is the child: the parts, then the play. Other threads exist already.
+// playSealed is the child. Its arguments are the parts, then the play. Other threads exist already.
 func playSealed(args []string) error { return sealedBy(sandbox.Parts.Seal, args) }
 
 // playSealedRelay is the relay.

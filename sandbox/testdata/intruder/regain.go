@@ -13,8 +13,8 @@ import (
 
 const keep = ^uintptr(0) // -1: leave this id as it is
 
-// ids are ways by system calls that set ids. They are made on each of several
-// threads, for an id is the thread's.
+// ids are attempts by system calls that set ids. Each runs on several threads, because each thread
+// has ids of its own.
 var ids = []struct {
 	name string
 	trap uintptr
@@ -38,7 +38,7 @@ var ids = []struct {
 	{"ambient", unix.SYS_PRCTL, []uintptr{unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_SETUID, 0, 0}},
 }
 
-// others are ways of a process.
+// others are attempts that concern the whole process.
 var others = []struct {
 	name string
 	do   func(args []string) error
@@ -79,7 +79,7 @@ var others = []struct {
 	}},
 }
 
-// playWays prints the names of all ways.
+// playWays prints the names of all attempts.
 func playWays([]string) error {
 	for _, w := range ids {
 		fmt.Println(w.name)
@@ -90,8 +90,8 @@ func playWays([]string) error {
 	return nil
 }
 
-// playRegain takes three programs made by root: set-user-ID, set-group-ID, with file
-// capabilities; then the name of the one way to be tried, or none for all.
+// playRegain takes three programs made by root: set-user-ID, set-group-ID, and with file
+// capabilities. A fourth argument names one attempt; without it all are made.
 func playRegain(args []string) error {
 	wanted := func(name string) bool { return len(args) < 4 || args[3] == name }
 	for i := range 4 { // threads
@@ -119,7 +119,7 @@ func playRegain(args []string) error {
 	return nil
 }
 
-// setFS: the call says what the id was, never that it has failed.
+// setFS compares ids, because the call returns the previous id and never an error.
 func setFS(trap uintptr) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -151,7 +151,7 @@ func joinNamespace(path string) error {
 	return unix.Setns(fd, unix.CLONE_NEWUSER)
 }
 
-// becomes runs a copy of ourselves and looks for root's id among those it has.
+// becomes runs a copy of the intruder and looks for root's id among the ids that it prints.
 func becomes(program, id string) error {
 	out, err := exec.Command(program, "whoami").Output()
 	if err != nil {
@@ -163,7 +163,7 @@ func becomes(program, id string) error {
 	return unix.EPERM
 }
 
-// capable: a copy of ourselves with cap_setuid.
+// capable runs a copy with the file capability cap_setuid.
 func capable(program string) error {
 	out, err := exec.Command(program, "call", fmt.Sprint(unix.SYS_SETUID), "0").Output()
 	if err != nil {
@@ -175,7 +175,7 @@ func capable(program string) error {
 	return unix.EPERM
 }
 
-// userNamespace: to be root in one is no privilege outside of it.
+// userNamespace: root of a user namespace has no privilege outside of it.
 func userNamespace([]string) error {
 	cmd := exec.Command("/proc/self/exe", "files", "r", "/etc/shadow")
 	cmd.SysProcAttr = rootOfOurOwn()

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// playTerminals attacks terminals of others by their names, or by any name of a
-// descriptor of theirs; then as root of a user namespace. The outcome of each kind of
-// attack is ok if one of them works.
+// playTerminals attacks other users' terminals, by name or by any name of their descriptors, then
+// again as root of a user namespace. The outcome of each kind of attack is ok if one attempt
+// succeeds.
 func playTerminals(paths []string) error {
 	attackTerminals("", paths)
 	cmd := exec.Command("/proc/self/exe", append([]string{"in a namespace"}, paths...)...)
@@ -24,7 +24,7 @@ func playTerminals(paths []string) error {
 	return nil
 }
 
-// playInNamespace is root of a namespace.
+// playInNamespace is root of a user namespace.
 func playInNamespace(paths []string) error {
 	attackTerminals("as root, ", paths)
 	return nil
