@@ -40,6 +40,7 @@ var plain = []string{
 // them.
 var plainRooms = []string{
 	"eintr",
+	"sandbox",
 }
 
 func isPlain(file string) bool {
