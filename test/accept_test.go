@@ -17,8 +17,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// A host is a node that we play: it listens, is registered with EPMD, and shakes hands by
-// what erluv has for that. No binary of erluv takes part.
+// A host is a node that the test plays. It listens, registers with EPMD, and shakes hands with
+// erluv's packages. It runs no erluv binary.
 type host struct {
 	net.Listener
 	local dist.Local
@@ -36,7 +36,7 @@ func newHost(t *testing.T, alive string) *host {
 	return h
 }
 
-// listenAs is a host that EPMD does not know.
+// listenAs makes a host that is not registered with EPMD.
 func listenAs(t *testing.T, alive string) *host {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -71,8 +71,8 @@ type visit struct {
 	value <-chan string // of the source that made the node connect
 }
 
-// visit has a node evaluate source with X bound to our name, which makes it connect, and
-// shakes hands.
+// visit has a node evaluate source with X bound to the host's name, which makes the node connect.
+// Then it shakes hands.
 func (h *host) visit(t *testing.T, n *node, source string, decide func(dist.Peer) string) visit {
 	t.Helper()
 	value := make(chan string, 1)
@@ -107,7 +107,7 @@ func (v visit) want(t *testing.T, value string) {
 	v.gives(t, value)
 }
 
-// gives compares what the source has given.
+// gives compares the value of the source with the wanted one.
 func (v visit) gives(t *testing.T, value string) {
 	t.Helper()
 	select {
@@ -225,8 +225,8 @@ func TestAccept(t *testing.T) {
 	})
 }
 
-// A node that we still have a connection of may open another one: it says that the old
-// one is dead, and the new one serves.
+// A node may open a new connection while its old one still seems open. The host says "alive", the
+// node says that the old one is dead, and the new one serves.
 //
 //erluv:releases
 func TestAcceptAlive(t *testing.T) {
@@ -250,8 +250,7 @@ func TestAcceptAlive(t *testing.T) {
 	n.expect(t, "['alive@127.0.0.1']", "nodes(hidden)")
 }
 
-// A node that is not wanted, or whose cookie is another one, says so to its caller and logs
-// no error.
+// A node that the host declines, or whose cookie differs, tells its caller so and logs no error.
 //
 //erluv:releases
 func TestAcceptDeclined(t *testing.T) {
@@ -278,8 +277,8 @@ func TestAcceptDeclined(t *testing.T) {
 	h.visit(t, n, "net_kernel:connect_node(X)", accepted).want(t, "true")
 }
 
-// Both connect at once: of the two connections the one of the greater name is left, on
-// whichever side that is.
+// Both sides connect at once. The connection of the node with the greater name stays, whichever
+// side that is.
 //
 //erluv:releases
 func TestAcceptSimultaneous(t *testing.T) {
@@ -299,7 +298,7 @@ func TestAcceptSimultaneous(t *testing.T) {
 			defer own.Close()
 			var ownErr error
 			v := h.visit(t, n, "net_kernel:connect_node(X)", func(p dist.Peer) string {
-				// Its attempt is pending on both sides when ours comes.
+				// The host's own attempt is pending on both sides when the node's comes.
 				_, ownErr = dist.Connect(limited(t, startTime), own, h.local, p.Name)
 				return dist.Simultaneous(h.local.Name, p.Name)
 			})
@@ -328,7 +327,7 @@ func TestAcceptSimultaneous(t *testing.T) {
 	}
 }
 
-// A node that asks no EPMD dials every other one at one port.
+// A node that does not ask EPMD dials every other node at one port.
 //
 //erluv:releases
 func TestAcceptWithoutEPMD(t *testing.T) {

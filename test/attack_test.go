@@ -19,15 +19,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals are the attacks that Landlock's scope alone keeps from processes of the same
-// user, and limits the one that the programs' filter does.
+// signals are attacks on processes of the same user that only Landlock's scopes prevent. Only the
+// seccomp filter of programs prevents the attack in limits.
 var (
 	signals = []string{"kill", "SIGCONT", "tgkill", "pidfd_send_signal", "abstract socket"}
 	limits  = []string{"core"}
 )
 
-// A program attacks erluv's own processes and another program. None of it works; all of
-// it works against a program that it has started itself, so the attacks are some.
+// A program attacks erluv's own processes and another program. No attack works. All of them work
+// against a program that the attacker has started itself, which shows that the attacks are real.
 //
 //erluv:users
 func TestAttacks(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAttacks(t *testing.T) {
 		}
 		for name, target := range targets {
 			if name != "another program" {
-				// They listen on no abstract socket: somebody does in their stead.
+				// These targets listen on no abstract socket, so the test does.
 				l, err := net.Listen("unix", "@intruder-victim-"+strings.Trim(target, `"`))
 				if err != nil {
 					t.Fatal(err)
@@ -76,16 +76,16 @@ func TestAttacks(t *testing.T) {
 	})
 }
 
-// A program cannot speak for another one by its NOTIFY_SOCKET, neither while it runs nor
-// when it has ended before it is heard, and cannot keep the other from being heard. What
-// a worker's own processes say counts.
+// A program cannot speak for another one through that program's NOTIFY_SOCKET, not even if it ends
+// before erluv reads the message. It cannot block the other's messages either. Messages from any of
+// a worker's own processes count.
 //
 //erluv:users
 func TestNoticesOfOthers(t *testing.T) {
 	eachWay(t, func(t *testing.T, contain, contained string) {
 		n := newNode(t, nodeOptions{})
 		e := newErluv(t, n, "--contain="+contain)
-		// Those of this erluv alone: other suites have some too.
+		// Only the sockets of this erluv: other suites have some too.
 		speak := `for my $p (glob(q(" ++ In ++ "/*))) { next unless -S $p; my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $p) or next; `
 		e.expect(t, "ok", `
 			V = e2e:start(E, `+notifier(`print $ENV{NOTIFY_SOCKET}; $_ = <STDIN>; say('STATUS=own'); $_ = <STDIN>; if (!fork) { say('READY=1'); $_ = <STDIN>; exit } `, `wait; sleep 1000`)+`,
@@ -115,8 +115,8 @@ func TestNoticesOfOthers(t *testing.T) {
 	})
 }
 
-// What a process has said that has ended before it is heard counts where control groups
-// tell whose it was, and always when it was the program itself.
+// A message counts if its sender ended before erluv read it and is the program itself. If the
+// sender is another process, it counts only where control groups tell which worker it belonged to.
 //
 //erluv:users
 func TestNoticeOfTheDead(t *testing.T) {
@@ -124,8 +124,8 @@ func TestNoticeOfTheDead(t *testing.T) {
 		n := newNode(t, nodeOptions{})
 		e := newErluv(t, n, "--contain="+contain)
 		child := e.roles(t).child
-		// Main ends a child that is stopped for seconds. So all that takes time is done
-		// before: the program says so, and waits for a line.
+		// Main kills a child that is stopped for seconds. So everything that takes time comes
+		// before: the program says that it is ready, and waits for a line.
 		dead := func(script string) string {
 			at := shelf(t, 0o777)
 			line, end := fifo(t, at+"/line", os.O_RDWR), fifo(t, at+"/end", os.O_RDONLY|syscall.O_NONBLOCK)
@@ -152,7 +152,7 @@ func TestNoticeOfTheDead(t *testing.T) {
 	})
 }
 
-// fifo makes one that programs may use, and opens it.
+// fifo makes a FIFO that programs may use, and opens it.
 func fifo(t *testing.T, path string, flags int) *os.File {
 	t.Helper()
 	try(t, syscall.Mkfifo(path, 0))
@@ -163,8 +163,8 @@ func fifo(t *testing.T, path string, flags int) *os.File {
 	return f
 }
 
-// tellsTheDead says whether a pidfd comes with what a process has sent that was reaped
-// since, and says in which control group it was (Linux 6.16).
+// tellsTheDead reports whether the kernel attributes a message to its sender after the sender has
+// been reaped: it passes a pidfd, which names the control group (Linux 6.16).
 func tellsTheDead() bool {
 	var u unix.Utsname
 	var major, minor int
@@ -173,7 +173,7 @@ func tellsTheDead() bool {
 	return err == nil && (major > 6 || major == 6 && minor >= 16)
 }
 
-// mayWork says what a kernel that lacks a part cannot forbid.
+// mayWork reports whether a kernel that lacks some protection cannot prevent this attack.
 func mayWork(target, attack string) bool {
 	if target == "main" && !ordinary {
 		return attack == "abstract socket" && landlock() < 6 // root's, otherwise
@@ -187,7 +187,7 @@ func mayWork(target, attack string) bool {
 	return target == "another program" && landlock() < 6 // the same user's, and dumpable
 }
 
-// A program that is set-user-ID root runs as its user, whoever starts it.
+// A program with set-user-ID root runs as its own user, for any caller.
 //
 //erluv:users
 func TestSetUserID(t *testing.T) {
@@ -212,7 +212,7 @@ func TestSetUserID(t *testing.T) {
 			e.expect(t, `<<"`+want+`">>`, `
 				{ok, #{stdout := Out}} = e2e:call(E, {run, Program ++ " whoami", `+opts+`}), string:trim(Out)`, bind{"Program": source(`"` + path + `"`)})
 		}
-		// It is what it looks like to others, unless the file system says no.
+		// The file is set-user-ID for other processes, unless its file system is mounted nosuid.
 		var fs unix.Statfs_t
 		if err := unix.Statfs(path, &fs); err != nil {
 			t.Fatal(err)

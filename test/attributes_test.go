@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// bothWays gives options as they are, which the new process can give itself, and with one
+// bothWays returns opts unchanged, which the new process can apply itself, and with an option added
 // that takes the role become (spawner/byexec.go).
 func bothWays(opts string) map[string]string {
 	more, isMap := strings.CutPrefix(opts, "#{")
@@ -49,8 +49,8 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// erluv_spawner has no privilege, so nobody gets more than it has; and whatever
-// is asked for, a failure is one of the request, never of the program.
+// The spawner has no privileges, so no program gets more than the spawner has. Each failure is
+// reported as one of the request, never as one of the program.
 //
 //erluv:users
 func TestAttributesThatCannotBeHad(t *testing.T) {
@@ -74,8 +74,8 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// A session of its own makes an orphan of a program's group: a terminal's stop
-// means nothing to it. Without one it does; group and tree stay the same.
+// In a session of its own, a program's group is an orphan: a stop signal from a terminal does
+// nothing to it. Without that session the signal stops it. Group and tree stay the same.
 //
 //erluv:users
 func TestSetsid(t *testing.T) {
@@ -104,8 +104,7 @@ func TestSetsid(t *testing.T) {
 		End`)
 }
 
-// Programs that let nobody do anything with what they make do not hinder those that
-// are started after them.
+// Programs with the umask 0777 do not hinder programs that are started after them.
 //
 //erluv:users
 func TestUmaskOfAll(t *testing.T) {

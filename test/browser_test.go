@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A browser is a Chromium without a window, spoken to by its DevTools protocol: requests and events
-// are JSON, each ended by a zero byte, on its descriptors 3 and 4.
+// A browser is a Chromium without a window. The test speaks its DevTools protocol on the browser's
+// descriptors 3 and 4: requests and events are JSON, each ended by a zero byte.
 type browser struct {
 	t       *testing.T
 	to      *os.File
@@ -34,7 +34,7 @@ type reply struct {
 	} `json:"error"`
 }
 
-// newBrowser starts one with an empty page.
+// newBrowser starts a browser with an empty page.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	in, to, err := os.Pipe()
@@ -90,12 +90,12 @@ func (b *browser) read(from *os.File, ended <-chan struct{}) {
 		}
 		select {
 		case b.replies <- r:
-		case <-ended: // what is still said is of no interest
+		case <-ended: // later messages are of no interest
 		}
 	}
 }
 
-// do makes a request and waits for its answer, which is no error.
+// do makes a request and waits for its answer, which must not be an error.
 func (b *browser) do(method string, params any, result any) {
 	b.t.Helper()
 	r := b.ask(method, params)
@@ -131,7 +131,7 @@ func (b *browser) ask(method string, params any) reply {
 	return b.await(func(r reply) bool { return r.ID == b.next }, method)
 }
 
-// await reads until there is what is wanted.
+// await reads until a wanted reply comes.
 func (b *browser) await(wanted func(reply) bool, what string) reply {
 	b.t.Helper()
 	late := time.After(endTime)
@@ -151,7 +151,7 @@ func (b *browser) await(wanted func(reply) bool, what string) reply {
 	}
 }
 
-// note keeps what a developer would see in red.
+// note keeps messages that a developer would see in red.
 func (b *browser) note(r reply) {
 	var p struct {
 		Type  string
@@ -168,7 +168,7 @@ func (b *browser) note(r reply) {
 	b.said = append(b.said, r.Method+" "+string(r.Params))
 }
 
-// look has the page be so wide and high, light or dark.
+// look sets the page's width and height, and its color scheme.
 func (b *browser) look(width, height int, dark bool) {
 	b.t.Helper()
 	scheme := "light"
@@ -196,7 +196,7 @@ func (b *browser) open(address string) {
 	b.until(`document.readyState === "complete"`)
 }
 
-// value is what an expression is in the page, as a string.
+// value evaluates an expression in the page and returns it as a string.
 func (b *browser) value(expression string) string {
 	b.t.Helper()
 	var answer struct {
@@ -210,7 +210,8 @@ func (b *browser) value(expression string) string {
 	return fmt.Sprint(answer.Result.Value)
 }
 
-// until waits for an expression to be true. It is none while the browser goes to another page.
+// until waits for an expression to be true. While the browser loads another page, it counts as
+// false.
 func (b *browser) until(expression string) {
 	b.t.Helper()
 	is := map[string]any{"expression": "!!(" + expression + ")", "returnByValue": true}
@@ -223,7 +224,7 @@ func (b *browser) until(expression string) {
 	}
 }
 
-// picture takes one, as a file in build/screenshots.
+// picture saves a screenshot in build/screenshots.
 func (b *browser) picture(name string) {
 	b.t.Helper()
 	var answer struct{ Data string }
@@ -241,7 +242,7 @@ func (b *browser) picture(name string) {
 	}
 }
 
-// silent: nothing was said in red.
+// silent checks that the browser has reported nothing in red.
 func (b *browser) silent() {
 	b.t.Helper()
 	if len(b.said) > 0 {

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// quick is a net_ticktime in seconds for tests in which it runs out; slow is one that does not.
+// quick is a net_ticktime in seconds for tests in which it expires; slow is one that does not.
 const (
 	quick = 4
 	slow  = 60
 )
 
-// calls has programs run at a host, one after the other, by callers of each control node, and returns what
-// ends them: then no program has run more often, or less, than its caller was told; each kind of
-// result is one of these, and ok was one.
+// calls has callers of each control node run programs at a host, one after the other. end stops
+// them and checks that each program ran as often as its caller was informed. Every kind of result
+// must be in kinds, and ok must be among the results.
 func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	t.Helper()
 	own := map[*control]session{}
@@ -36,7 +36,7 @@ func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	}
 }
 
-// counted: every control node that is there comes to count so many programs at the host, and holds no
+// counted waits until each running control node counts so many programs at the host, and holds no
 // place.
 func (h *fleetHost) counted(t *testing.T, workers int) {
 	t.Helper()
@@ -47,8 +47,8 @@ func (h *fleetHost) counted(t *testing.T, workers int) {
 	}
 }
 
-// unharmed: what begin does to the cables or nodes of a host, end undoes before net_ticktime. These control
-// nodes use the host meanwhile: nothing is lost, and nothing runs twice.
+// unharmed has end undo before net_ticktime what begin does to the cables or nodes of a host. These
+// control nodes use the host meanwhile: no result is lost, and no program runs twice.
 func (h *fleetHost) unharmed(t *testing.T, users []*control, begin, end func()) {
 	t.Helper()
 	ended := h.calls(t)
@@ -59,7 +59,7 @@ func (h *fleetHost) unharmed(t *testing.T, users []*control, begin, end func()) 
 	for _, c := range users {
 		h.at[c].eval(t, `Waits = e2e_fleet:wait(E, F, ["/bin/true"]), W ! {self(), {command, <<"a\n">>}}, ok`)
 	}
-	time.Sleep(time.Second) // it lasts as long
+	time.Sleep(time.Second) // the cut lasts this long
 	for _, c := range users {
 		h.at[c].expect(t, "none", "receive {'DOWN', _, _, _, _} -> ran; {W, _} -> written after 0 -> none end")
 	}
@@ -90,8 +90,9 @@ func TestControlPaused(t *testing.T) {
 	h.unharmed(t, f.control[1:], func() { kill(t, pid, syscall.SIGSTOP) }, func() { kill(t, pid, syscall.SIGCONT) })
 }
 
-// inUse has what control nodes have at a host, each of them: a program and a call that waits, which end with
-// the connection and have the first mark, and a program that may be kept, which has the second one.
+// inUse gives each of the control nodes a program and a waiting call at a host, which end with the
+// connection and have the first mark. Each also gets a program that may be kept, with the second
+// mark.
 func (h *fleetHost) inUse(t *testing.T, users ...*control) (ends, kept string) {
 	t.Helper()
 	ends, kept = newMark(), newMark()
@@ -107,7 +108,7 @@ func (h *fleetHost) inUse(t *testing.T, users ...*control) (ends, kept string) {
 	return ends, kept
 }
 
-// lost: a control node hears of the end of all that it had at the host.
+// lost checks that a control node hears of the end of everything that it had at the host.
 func (h *fleetHost) lost(t *testing.T, c *control) {
 	t.Helper()
 	h.at[c].expect(t, "{noconnection,noconnection,{lost,true},1}", `
@@ -115,8 +116,8 @@ func (h *fleetHost) lost(t *testing.T, c *control) {
 		{e2e_fleet:stopped(W), receive {'EXIT', W, Why} -> Why after 120000 -> none end, {Lost, Host =:= E}, e2e_fleet:ran(F, Waits)}`)
 }
 
-// The process of a control node ends, or all of its machine: its hosts are at the next one within a
-// second, and what was its own has ended, but for what is kept.
+// The process of a control node ends, or its whole machine. Its hosts move to the next control node
+// within a second. Its own programs have ended, except for kept ones.
 func TestControlDies(t *testing.T) {
 	f := newFleet(t, 3, slow)
 	a, b, c := f.control[0], f.control[1], f.control[2]
@@ -138,8 +139,8 @@ func TestControlDies(t *testing.T) {
 	}
 }
 
-// A cable is cut: the control node notices it after net_ticktime, and so does the host, which goes
-// to the next one. What is kept lives for lost_after.
+// A cable is cut. The control node and the host notice it after net_ticktime, and the host moves to
+// the next control node. Kept programs live for lost_after.
 func TestCableCut(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	a, b := f.control[0], f.control[1]
@@ -159,7 +160,7 @@ func TestCableCut(t *testing.T) {
 	// It is known here again, and ends.
 	h.at[b].expect(t, "{noconnection,noconnection}", "{e2e_fleet:stopped(Kept), e2e_fleet:stopped(Kept)}")
 	eventually(t, "all has ended", func() bool { return len(marked(ends)) == 0 && len(marked(kept)) == 0 })
-	// The first one uses the host through the other.
+	// The first control node uses the host through the other.
 	h.at[a].expect(t, "ok", `e2e_fleet:waited(e2e_fleet:wait(E, F, ["/bin/true"]))`)
 	f.mend(t, h.on, a.on)
 	ended("ok, lost, unreachable, {stopped, noconnection}")

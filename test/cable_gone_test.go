@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// One way of a cable is cut: who hears nothing notices it after net_ticktime and ends the connection,
-// which the other one is told on the way that is left.
+// A cable is cut in one direction. The side that hears nothing notices after net_ticktime and ends
+// the connection. The other side learns of it in the direction that still works.
 func TestCableOneWay(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	a, b := f.control[0], f.control[1]
@@ -34,8 +34,8 @@ func TestCableOneWay(t *testing.T) {
 	}
 }
 
-// The control nodes do not see each other, and both use a host that serves both: it takes no more
-// programs than its configuration says. When they see each other again they count the same.
+// The control nodes do not see each other, and both use a host that serves both. The host takes no
+// more programs than its configuration allows. When they see each other again, they count the same.
 func TestCableSplit(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	a, b := f.control[0], f.control[1]
@@ -71,8 +71,8 @@ func TestCableSplit(t *testing.T) {
 	}
 }
 
-// A control node stops for longer than net_ticktime: its hosts go to the next one, and when it goes on it
-// hears so.
+// A control node stops for longer than net_ticktime. Its hosts move to the next one. When it goes
+// on, it hears of that.
 func TestControlStops(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	a, b := f.control[0], f.control[1]
@@ -92,8 +92,8 @@ func TestControlStops(t *testing.T) {
 	h.counted(t, 0)
 }
 
-// The machine of a host loses its power, and is there again before the control nodes have noticed:
-// the same name, and another node. Whatever was known of the old one is dead to all.
+// The machine of a host loses its power, and boots again before the control nodes have noticed. The
+// name is the same, the node is another one. For all, everything on the old node is dead.
 func TestHostReboots(t *testing.T) {
 	f := newFleet(t, 2, quick)
 	h := f.host(t, f.control, "--serve", "all")
@@ -148,7 +148,7 @@ func TestChildOfAHostDies(t *testing.T) {
 	}
 }
 
-// make demo-fleet, with fewer hosts and programs.
+// TestDemoFleet runs make demo-fleet with fewer hosts and programs.
 func TestDemoFleet(t *testing.T) {
 	code, err := library()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"erluv/test/lan"
 )
 
-// A fleet is control nodes and hosts, each on a machine of its own, and the cables between
-// them. These tests are rows of doc/fleet.md.
+// A fleet is control nodes and hosts, each on a machine of its own, and the cables between them.
+// These tests are rows of doc/fleet.md.
 type fleet struct {
 	lan     *lan.LAN
 	control []*control
@@ -28,15 +28,15 @@ type control struct {
 	on *lan.Machine
 }
 
-// A host of the fleet, and a session on each control node that is told the fleet's events, in which E is the
-// host and F the file of what has run.
+// A fleetHost is a host of the fleet, with a session on each control node. The session receives the
+// fleet's events. In it E is the host, and F the file where programs say that they have run.
 type fleetHost struct {
 	*erluv
 	on *lan.Machine
 	at map[*control]session
 }
 
-// commandOn is run on a machine, or here.
+// commandOn makes a command that runs on a machine, or here if on is nil.
 func commandOn(on *lan.Machine, program string, args ...string) *exec.Cmd {
 	if on == nil {
 		return exec.Command(program, args...)
@@ -44,7 +44,7 @@ func commandOn(on *lan.Machine, program string, args ...string) *exec.Cmd {
 	return on.Command(program, args...)
 }
 
-// library compiles the Erlang library once, and returns where.
+// library compiles the Erlang library once, and returns its directory.
 var library = sync.OnceValues(func() (string, error) {
 	sources, err := filepath.Glob("../erlang/src/*.erl")
 	if err != nil {
@@ -60,8 +60,7 @@ var library = sync.OnceValues(func() (string, error) {
 	return to, nil
 })
 
-// newFleet starts control nodes that are connected with each other, and have this net_ticktime in
-// seconds.
+// newFleet starts connected control nodes with this net_ticktime, in seconds.
 func newFleet(t *testing.T, count, ticktime int) *fleet {
 	t.Helper()
 	code, err := library()
@@ -102,7 +101,7 @@ func newFleet(t *testing.T, count, ticktime int) *fleet {
 	return f
 }
 
-// knows waits until a control node knows so many, itself too.
+// knows waits until a control node knows so many control nodes, including itself.
 func (c *control) knows(t *testing.T, count int) {
 	t.Helper()
 	c.expect(t, "ok", fmt.Sprintf("e2e:until(fun() -> length(pg:get_members(erluv_fleet_scope, control)) =:= %d end)", count))
@@ -172,8 +171,8 @@ func (h *fleetHost) boot(t *testing.T, name string, serve []*control, args ...st
 	})
 }
 
-// through waits until these control nodes reach the host through that one; nil: each has its own
-// connection.
+// through waits until these control nodes reach the host through the node by, or each through its
+// own connection if by is nil.
 func (h *fleetHost) through(t *testing.T, by *control, these ...*control) {
 	t.Helper()
 	for _, c := range these {
@@ -185,7 +184,7 @@ func (h *fleetHost) through(t *testing.T, by *control, these ...*control) {
 	}
 }
 
-// cut has all lost that one machine sends to the other, and the other way round.
+// cut drops all packets between two machines.
 func (f *fleet) cut(t *testing.T, a, b *lan.Machine) {
 	t.Helper()
 	if err := errors.Join(f.lan.Cut(a, b), f.lan.Cut(b, a)); err != nil {
@@ -193,7 +192,7 @@ func (f *fleet) cut(t *testing.T, a, b *lan.Machine) {
 	}
 }
 
-// mend ends that.
+// mend undoes cut.
 func (f *fleet) mend(t *testing.T, a, b *lan.Machine) {
 	t.Helper()
 	if err := errors.Join(f.lan.Mend(a, b), f.lan.Mend(b, a)); err != nil {

@@ -14,8 +14,8 @@ import (
 	wireepmd "erluv/wire/epmd"
 )
 
-// What contract 7 says of calls: on one node or on all of them, and what a function prints or
-// logs appears at the node where it runs.
+// TestCall holds section 7 of the contract: calls on one node and on all nodes. Text that a
+// function prints or logs appears at the node where the function runs.
 //
 //erluv:releases
 func TestCall(t *testing.T) {
@@ -57,7 +57,7 @@ func TestCall(t *testing.T) {
 		t.Errorf("%v: %s", err, stdout)
 	}
 	g.unchanged(t, "a")
-	// Each says it once, at itself, whoever was asked by way of whom.
+	// Each node prints it once, itself, whichever path the request took.
 	expect("a    ok\nb    ok\nc    ok\nd    ok\ne    ok\n", "--all", "--hidden", "io", "format", `["printed ~p~n", [here]]`)
 	expect("a    ok\nb    ok\nc    ok\nd    ok\ne    ok\n", "--all", "--hidden", "logger", "warning", `["logged here"]`)
 	for letter, n := range g.nodes {
@@ -82,7 +82,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// TestMapOfGuests: what is no Erlang VM is drawn with --hidden, and counted without.
+// TestMapOfGuests: nodes that are not Erlang VMs are drawn with --hidden, and only counted without
+// it.
 func TestMapOfGuests(t *testing.T) {
 	g := newGrid(t, letters[:3])
 	g.connect(t, "a-b b-c")
@@ -110,7 +111,7 @@ func TestMapOfGuests(t *testing.T) {
 	}
 }
 
-// TestLookOverTLS: the entry speaks TLS. What it speaks with others is its own matter.
+// TestLookOverTLS: the entry speaks TLS to erluv. Its connections to other nodes may differ.
 func TestLookOverTLS(t *testing.T) {
 	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
 	a := p.node(t, true, "{depth, 3}") // it logs that a connection ends before it has looked where that is from

@@ -42,7 +42,7 @@ func TestInfoOfAWorker(t *testing.T) {
 		e2e:alive(OsPid)`)
 }
 
-// The signal goes to the program, or to all it started.
+// The signal goes to the program alone, or to all processes that it has started.
 func TestSignalAndGroup(t *testing.T) {
 	e := common(t)
 	program := `"sh -c 'trap \"echo inner; exit\" USR1; echo ready; while :; do sleep 0.05; done' 2>/dev/null & trap 'echo outer' USR1; wait; wait; echo end"`
@@ -54,7 +54,7 @@ func TestSignalAndGroup(t *testing.T) {
 		{lists:sort(binary:split(Out, <<"\n">>, [global, trim])), End}`)
 }
 
-// A program that does not read: the writer waits, and is told when it ends.
+// If a program does not read, the writer waits. When the program ends, the writer gets an error.
 func TestWriteWaits(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{error,epipe}", `
@@ -77,7 +77,7 @@ func TestWriteWaits(t *testing.T) {
 		{byte_size(Out), Reason}`)
 }
 
-// Who has stopped waiting for an answer does not find it in its mailbox later.
+// If a caller has stopped waiting for an answer, the answer does not appear in its mailbox later.
 //
 //erluv:releases
 func TestLateAnswers(t *testing.T) {
@@ -90,7 +90,7 @@ func TestLateAnswers(t *testing.T) {
 		{Call, [M || M <- element(2, process_info(self(), messages)), element(1, M) =/= 'EXIT']}`)
 }
 
-// Code that drives a port drives a worker.
+// Code that drives a port can drive a worker.
 //
 //erluv:releases
 //erluv:check
@@ -103,7 +103,7 @@ func TestPortProtocol(t *testing.T) {
 		W ! {self(), close},
 		Closed = receive {W, closed} -> closed after 120000 -> none end,
 		receive {'EXIT', W, Reason} -> {{stdout, <<"ab">>}, Closed, Reason} after 120000 -> none end`)
-	// A new owner is told from then on.
+	// A new owner gets all later messages.
 	e.expect(t, "{{stdout,<<\"b\">>},true}", `
 		W = e2e:start(E, ["cat"]),
 		Self = self(),
@@ -118,8 +118,9 @@ func TestPortProtocol(t *testing.T) {
 		New ! stop,
 		_ = e2e:down(W),
 		{Seen, e2e:silent()}`)
-	// It is not linked, as by this message to a port; nor is it by setopts. The worker ends
-	// with it, and the old owner, which stays linked, is told.
+	// The new owner is not linked. This message to a port does not link it either, and setopts does
+	// not. The worker ends with its owner, and the old owner gets an exit signal, since it stays
+	// linked.
 	for _, give := range []string{
 		"W ! {self(), {connect, New}}, connected = e2e:next(W)",
 		"ok = e2e:call(W, {setopts, [{owner, New}]})",
@@ -134,14 +135,14 @@ func TestPortProtocol(t *testing.T) {
 			New ! stop,
 			receive {'EXIT', W, Reason} -> {Theirs, Mine, e2e:silent(), Reason} after 120000 -> none end`)
 	}
-	// Another than the owner gets badsig; a port sends it to its owner.
+	// A sender that is not the owner gets badsig. A port sends badsig to its owner.
 	e.expect(t, "badsig", `
 		W = e2e:start(E, ["cat"]),
 		{_, Reason} = e2e:in_process(fun() -> link(W), W ! {self(), {command, "x"}}, receive never -> ok end end),
 		Reason`)
 }
 
-// Commands that nothing reads are told once in each run, and all else goes on.
+// Commands that no program reads are reported once in each run, and everything else goes on.
 //
 //erluv:releases
 func TestPortProtocolToTheDeaf(t *testing.T) {
@@ -166,13 +167,13 @@ func TestPortProtocolToTheDeaf(t *testing.T) {
 				{First, Answer, End, Reason}`)
 		})
 	}
-	// What waited for a program that has ended without reading it.
+	// The commands wait for a program that ends without reading them.
 	e.expect(t, "{[{stdin,epipe},{signal,sigkill}],killed}", `
 		W = e2e:start(E, ["sleep", "100"], #{stdout => null, stderr => null}),
 		[W ! {self(), {command, binary:copy(<<"x">>, 100000)}} || _ <- lists:seq(1, 5)],
 		exit(W, kill),
 		receive {'EXIT', W, Reason} -> {e2e:messages(W), Reason} after 120000 -> none end`)
-	// Each run is told of.
+	// Each run reports it.
 	e.expect(t, "[{stdin,epipe},{stdin,epipe}]", `
 		W = e2e:start(E, ["sleep", "100"], #{stdin => null, restart => permanent, backoff => {1, 1}, stdout => null, stderr => null}),
 		Send = fun() -> W ! {self(), {command, "x"}}, W ! {self(), {command, "x"}}, e2e:next(W) end,
@@ -183,7 +184,7 @@ func TestPortProtocolToTheDeaf(t *testing.T) {
 		[First, Send()]`)
 }
 
-// What waits for a program that does not read is bounded at 1 MiB, then refused.
+// At most 1 MiB waits for a program that does not read. More is refused.
 func TestPortProtocolIsBounded(t *testing.T) {
 	e := common(t)
 	before := resident(t, e.roles(t).child)

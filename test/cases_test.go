@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// foreign is a case of somebody else's test suite, under its name there:
-// libuv's test-spawn.c, Go's os/exec, CPython's test_subprocess.py. What a case
-// asks for is asked for in our own words. doc/testing.md has the whole list.
+// foreign is a case from another test suite, under its name there: libuv's test-spawn.c, Go's
+// os/exec, CPython's test_subprocess.py. The sources here are our own. doc/testing.md has the whole
+// list.
 type foreign struct{ name, want, source string }
 
-// cases evaluates each in a process of its own.
+// cases evaluates each case in a process of its own.
 func (e *erluv) cases(t *testing.T, list []foreign, binds ...bind) {
 	t.Helper()
 	for _, c := range list {
@@ -21,7 +21,7 @@ func (e *erluv) cases(t *testing.T, list []foreign, binds ...bind) {
 	}
 }
 
-// stocked is a directory where a worker may write, with some files in it.
+// stocked makes a directory where a worker may write, with some files in it.
 func stocked(t *testing.T, files map[string]string) string {
 	t.Helper()
 	path := shelf(t, 0o777)
@@ -34,7 +34,7 @@ func stocked(t *testing.T, files map[string]string) string {
 	return path
 }
 
-// holds compares what is in a file.
+// holds compares the contents of a file.
 func holds(t *testing.T, path, want string) {
 	t.Helper()
 	if text, err := os.ReadFile(path); err != nil || string(text) != want {
@@ -42,7 +42,7 @@ func holds(t *testing.T, path, want string) {
 	}
 }
 
-// The tests that doc/testing.md names exist, and it has each case that is tested by
+// The tests that doc/testing.md names exist, and doc/testing.md has each case that is tested under
 // its name.
 func TestListOfCases(t *testing.T) {
 	text, err := os.ReadFile("../doc/testing.md")

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// SIGKILL of the child at any moment under load, again and again on the same
-// connection: nothing is left of the programs when the crash is told, everybody who
-// is linked is told, and the node, which looks at each byte, has got no wrong one.
+// The child gets SIGKILL at any moment under load, again and again on the same connection. When
+// erluv reports the crash, no process of a program is left. Every linked process gets an exit
+// signal, and the node, which checks each byte, gets no wrong one.
 //
 //erluv:users
 func TestChaosChild(t *testing.T) {
@@ -33,7 +33,7 @@ func TestChaosChild(t *testing.T) {
 	})
 }
 
-// viable is how old a child must be so that another may follow it at once.
+// viable is the age after which a child's death lets main start another one at once.
 const viable = 500 * time.Millisecond
 
 func killChild(t *testing.T, rounds int, e *erluv, s session) {
@@ -45,7 +45,7 @@ func killChild(t *testing.T, rounds int, e *erluv, s session) {
 	for n := range rounds {
 		s.eval(t, "e2e_chaos:load(E, Mark, Kinds)")
 		if n%4 == 3 {
-			<-time.After(viable) // main makes those who come after one that died young wait
+			<-time.After(viable) // after a child that died young, main waits
 		}
 		wait(200 * time.Millisecond)
 		kill(t, r.child, syscall.SIGKILL)

@@ -11,8 +11,9 @@ import (
 	"erluv/relay/certtest"
 )
 
-// TestChaosChild with four nodes: one that was dialled and one that has connected, and the same over
-// TLS. A kill of the child is told on each connection, each is taken over, and no node has got a wrong byte.
+// TestChaosNodes is TestChaosChild with four nodes: erluv dials one, another one connects, and two
+// more do the same over TLS. Each connection reports the kill of the child, each survives it, and
+// no node gets a wrong byte.
 func TestChaosNodes(t *testing.T) {
 	// OTP 25 looks for the host of our name as a DNS name, later releases as an address.
 	host := certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}}
@@ -51,7 +52,7 @@ func TestChaosNodes(t *testing.T) {
 			s.eval(t, "e2e_chaos:load(E, Mark, Kinds)")
 		}
 		if n%4 == 3 {
-			<-time.After(viable) // main makes those who come after one that died young wait
+			<-time.After(viable) // after a child that died young, main waits
 		}
 		wait(200 * time.Millisecond)
 		kill(t, child, syscall.SIGKILL)
@@ -66,7 +67,7 @@ func TestChaosNodes(t *testing.T) {
 		}
 		worst = max(worst, time.Since(killed))
 		orphans(t, mark)
-		for i := range s { // the first has it started, another one each time
+		for i := range s { // the session asked first has main start the child: another one each time
 			up := s[(n+i)%len(s)].eval(t, "e2e_chaos:respawned(E)")
 			var err error
 			if child, err = strconv.Atoi(up); err != nil {
@@ -86,7 +87,8 @@ func TestChaosNodes(t *testing.T) {
 	t.Logf("%d kills, %d exit signals on four connections; all was told within %v", rounds, told, worst)
 }
 
-// connections are what info has of them that no crash changes: the nodes, and since when.
+// connections returns the parts of info's connections that a crash does not change: each node, its
+// direction, its transport, and the start of the connection.
 func (e *erluv) connections(t *testing.T, s session) string {
 	t.Helper()
 	return s.eval(t, "lists:sort([{N, D, V, T} || #{node := N, direction := D, transport := V, since := T} <- e2e:call(E, {info, connections})])")

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Programs come and go: no end is lost, told twice, or told wrongly.
+// Programs come and go. Each end is reported exactly once and correctly.
 func TestChaosCycles(t *testing.T) {
 	e := common(t)
 	before := e.idle(t)
@@ -29,8 +29,8 @@ func TestChaosCycles(t *testing.T) {
 	e.idleAgain(t, before)
 }
 
-// Outputs of 0 to 1 MiB are complete and are there before the end is told, although
-// somebody else still holds the pipe, with each kind of tree.
+// Outputs of 0 to 1 MiB are complete, and arrive before the message about the end, although another
+// process still holds the pipe. This is so with each kind of process tree.
 func TestChaosOutputs(t *testing.T) {
 	e := common(t)
 	before, mark := e.idle(t), newMark()
@@ -64,16 +64,16 @@ func TestChaosOutputs(t *testing.T) {
 	e.idleAgain(t, before)
 }
 
-// bombs are programs of 2,047 processes, by what `info` calls reach: in one group, or
-// each in a session of its own, where the kernel knows all the same whose they are. Each
-// writes a byte when it is there: the environment of one that is just executing a program
-// cannot be read, so that no look at /proc is sure to count it.
+// A bomb is a program of 2,047 processes. The keys are values of `info`'s reach: with "group" all
+// are in one process group, with "cgroup" each is in a session of its own. Each process writes a
+// byte when it runs, because a look at /proc may miss it. The environment of a process within
+// execve(2) cannot be read.
 var bombs = map[string]string{
 	"group":  "b() { if [ $1 -gt 0 ]; then b $(($1-1)) & b $(($1-1)) & fi; printf x; exec sleep 1000; }; b 10",
 	"cgroup": "b() { if [ $1 -gt 0 ]; then b $(($1-1)) & b $(($1-1)) & fi; [ $1 -lt 10 ] && exec setsid sh -c 'printf x; exec sleep 1000'; printf x; exec sleep 1000; }; b 10",
 }
 
-// All of a fork bomb is gone soon after it was told to, and erluv answers meanwhile.
+// All of a fork bomb is gone soon after the order to stop, and erluv answers meanwhile.
 //
 //erluv:users
 func TestChaosBomb(t *testing.T) {
@@ -107,9 +107,9 @@ func TestChaosBomb(t *testing.T) {
 	}
 }
 
-// Programs that are just ending are signalled, where numbers are soon given to others:
-// no signal is another's. With pidfds, and as on a kernel whose pidfds do not suffice
-// (UNAME26, personality(2)).
+// Programs that are just ending get signals while the kernel reuses process numbers quickly. No
+// signal reaches another process. The test uses pidfds, and also a kernel version whose pidfds do
+// not suffice (UNAME26, personality(2)).
 func TestChaosSignals(t *testing.T) {
 	for name, as := range map[string][]string{
 		"pidfds":  {executable},
@@ -148,10 +148,9 @@ func TestChaosSignals(t *testing.T) {
 	}
 }
 
-// fewNumbers makes the numbers of processes beside the spawner be used again and
-// again, if it has a pid namespace of its own: from Linux 6.14 on that has its own
-// pid_max, before, the next number can be set (proc_sys_kernel(5)). What is in force is
-// returned.
+// fewNumbers makes the kernel soon reuse process numbers beside the spawner, if it has a pid
+// namespace of its own. From Linux 6.14 on, a namespace has its own pid_max. Before, the test sets
+// the next number (proc_sys_kernel(5)). It returns the method in use.
 func fewNumbers(t *testing.T, spawner int) string {
 	t.Helper()
 	theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", spawner))

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// SIGKILL of main, of the spawner, of any two of the roles and of all three, in any
-// order, up to 5 ms apart: nothing of the programs is left, nor of erluv, and
-// everybody who is linked is told.
+// SIGKILL hits main, the spawner, any two of the roles, or all three, in any order, up to 5 ms
+// apart. No process of a program or of erluv is left, and every linked process gets an exit signal.
 //
 //erluv:users
 func TestChaosRoles(t *testing.T) {
@@ -40,8 +39,7 @@ func TestChaosRoles(t *testing.T) {
 	}
 }
 
-// killRoles kills roles of an erluv of its own, and measures how long it takes until
-// the programs are gone.
+// killRoles kills roles of an erluv of its own, and measures the time until the programs are gone.
 func killRoles(t *testing.T, n *node, victims []string, contain, contained string) time.Duration {
 	e, err := n.connect("--contain", contain, "--reconnect", "exit", "--die-timeout", "60s", "--kill-timeout", "100ms")
 	if err != nil {
@@ -73,7 +71,7 @@ func killRoles(t *testing.T, n *node, victims []string, contain, contained strin
 		t.Error(err)
 	}
 	took := time.Since(killed)
-	// What main does about the death of the others is not the question here.
+	// Main's reaction to the death of the others is not tested here.
 	if err := e.stop(); err != nil {
 		t.Error(err)
 	}
@@ -92,9 +90,9 @@ func killRoles(t *testing.T, n *node, victims []string, contain, contained strin
 	return took
 }
 
-// howStubborn is how many of the programs are so. Without a pid namespace nobody ends them once
-// both who inherit them, spawner and main, are dead at the same time: they have left
-// the groups of their programs, and those who find them in control groups are dead.
+// howStubborn returns how many of the programs ignore SIGTERM. Without a pid namespace nothing ends
+// them if the spawner and main are dead at the same time. They have left the groups of their
+// programs, and the processes that would find them in control groups are dead.
 func howStubborn(victims []string, contained string) int {
 	if contained != "pidns" && slices.Contains(victims, "main") && slices.Contains(victims, "spawner") {
 		return 0

@@ -22,7 +22,7 @@ var (
 	share = flag.Int("share", 100, "percent of the full counts")
 )
 
-// counts is how often to do something: in every run of the tests, or in full.
+// counts returns a number of repetitions, for every run of the tests or for a full one.
 func counts(short, full int) int {
 	if inVersion1 {
 		return min(short, 2)
@@ -33,11 +33,11 @@ func counts(short, full int) int {
 	return max(1, full**share/100)
 }
 
-// newMark is the value of the variable CHAOS that a test's programs have in their
-// environment, and whatever they start, wherever it has gone.
+// newMark makes a value for the variable CHAOS. A test's programs and all their descendants have it
+// in their environment.
 func newMark() string { return fmt.Sprintf("chaos-%d-%d", os.Getpid(), serial.Add(1)) }
 
-// marked are the living processes that have it.
+// marked returns the living processes with a mark.
 func marked(mark string) []process {
 	entries, _ := filepath.Glob("/proc/[0-9]*")
 	var list []process
@@ -54,7 +54,7 @@ func marked(mark string) []process {
 	return list
 }
 
-// orphans fails for the processes with a mark that are left, and ends them.
+// orphans fails for each process with a mark that is left, and kills it.
 func orphans(t *testing.T, mark string) {
 	t.Helper()
 	for _, p := range marked(mark) {
@@ -63,8 +63,8 @@ func orphans(t *testing.T, mark string) {
 	}
 }
 
-// inherited reaps what has become our child because its parents were killed. Our own
-// have their Wait.
+// inherited reaps processes that became children of the test because their parents were killed. The
+// test's own children have their Wait.
 func inherited(own ...int) {
 	for _, s := range all() {
 		if s.parent == os.Getpid() && s.dead() && !slices.Contains(own, s.pid) {
@@ -76,7 +76,7 @@ func inherited(own ...int) {
 // wait waits for a random time of up to most.
 func wait(most time.Duration) { <-time.After(rand.N(most)) }
 
-// figures are durations that were measured.
+// figures are measured durations.
 type figures []time.Duration
 
 func (f figures) String() string {
@@ -90,7 +90,7 @@ func (f figures) String() string {
 	return fmt.Sprintf("%d, median %v, 99%% %v, longest %v", len(f), at(50), at(99), at(100))
 }
 
-// median is for what is to hold on any machine, most of the time.
+// median is for bounds that hold on any machine most of the time.
 func (f figures) median() time.Duration {
 	slices.Sort(f)
 	return f[len(f)/2]

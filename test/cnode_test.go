@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestCNodeIsRefused: OTP's erl_interface cannot speak with an erluv. It takes exit signals in their
-// old form alone, and erluv says so.
+// TestCNodeIsRefused: OTP's erl_interface cannot talk to erluv, because it accepts exit signals
+// only in their old form. erluv says so.
 func TestCNodeIsRefused(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "connect")
 	if out, err := exec.Command("gcc", "-Wall", "-Werror", "-D_REENTRANT", "-o", program, "c/connect.c", "-lei", "-lpthread").CombinedOutput(); err != nil {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// daemon is a daemon as the book has it: two forks, a session of its own, nothing of
-// the program's descriptors, and SIGTERM ignored.
+// daemon starts a textbook daemon: two forks, a session of its own, none of the program's
+// descriptors, and SIGTERM ignored.
 const daemon = "(trap '' TERM HUP; setsid sleep 1000 </dev/null >/dev/null 2>&1 &); "
 
-// insiders are all processes that are with the spawner, by what the kernel says:
-// those of its pid namespace, or its descendants.
+// insiders returns the processes that the kernel counts with the spawner: those of its pid
+// namespace, or else its descendants.
 func insiders(spawner int) []process {
 	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", spawner))
 	ours, _ := os.Readlink("/proc/self/ns/pid")
@@ -32,7 +32,7 @@ func insiders(spawner int) []process {
 	return list
 }
 
-// daemons are those that are in place: sleeping, each in a session of its own.
+// daemons returns the daemons that are in place: sleeping, each in a session of its own.
 func daemons(list []process) (found []process) {
 	for _, p := range list {
 		if sid, err := unix.Getsid(p.pid); err == nil && sid == p.pid && strings.HasPrefix(cmdline(p.pid), "sleep") {
@@ -42,15 +42,15 @@ func daemons(list []process) (found []process) {
 	return found
 }
 
-// canPidns is what this machine lets us have, by an attempt of our own.
+// canPidns tries whether this machine lets a process make a pid namespace and mount /proc.
 func canPidns() bool {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Cloneflags: syscall.CLONE_NEWPID, Unshareflags: syscall.CLONE_NEWNS}
 	return !ordinary && cmd.Run() == nil
 }
 
-// ways are the values of contain, with what `info` says of each; none where it must
-// be refused.
+// ways maps each value of contain to the value that `info` then shows, or to "none" where erluv
+// must refuse it.
 func ways() map[string]string {
 	w := map[string]string{"auto": "group", "group": "group", "pidns": "none", "cgroup": "none"}
 	if canCgroup() {
@@ -62,9 +62,9 @@ func ways() map[string]string {
 	return w
 }
 
-// groupHere makes a group where the shell finds our own, as whom erluv runs as: in the
-// cgroup2 that is mounted beneath /sys, or in the freezer of version 1. It gives the
-// directory of ours, and a file that is of that version alone; "": it cannot be done.
+// groupHere makes a control group beneath the test's own, as the user who runs erluv, in the
+// cgroup2 that is mounted beneath /sys or in the freezer of version 1. It returns the own directory
+// and a file that only this version has, or "" if that cannot be done.
 func groupHere() (dir, file string) {
 	cmd := exec.Command("/bin/sh", "-c", `try() {
 			d=$1/probe-$$
@@ -100,7 +100,7 @@ func eachWay(t *testing.T, f func(t *testing.T, contain, contained string)) {
 	}
 }
 
-// What is in force is what the machine can do, and `info` says it.
+// The best way that the machine allows is in force, and `info` names it.
 //
 //erluv:users
 func TestContained(t *testing.T) {
@@ -126,8 +126,8 @@ func TestContained(t *testing.T) {
 	}
 }
 
-// SIGKILL of any role: nothing of what the programs have started is left, daemons
-// that ignore SIGTERM neither.
+// SIGKILL hits one of the roles. No process of any program is left, not even daemons that ignore
+// SIGTERM.
 //
 //erluv:users
 func TestOrphans(t *testing.T) {
@@ -158,9 +158,9 @@ func TestOrphans(t *testing.T) {
 	})
 }
 
-// Whatever way a worker ends, what has left its session ends with it, where the
-// kernel can tell whose it is; when it ends is told after that. Elsewhere it is known
-// to be out of reach, and ends with erluv.
+// However a worker ends, processes that have left its session end with it, where the kernel can
+// tell which worker they belong to. The worker's end is reported after theirs. Elsewhere they are
+// known to be out of reach, and end with erluv.
 //
 //erluv:users
 func TestReach(t *testing.T) {

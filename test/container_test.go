@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pod becomes a program as process 1 of a container of doc/containers.md: ROOT ERLUV
-// PROGRAM ARG.... It has the user 1000, who is in no user database, no capability, no
-// new privileges, and nothing that it could write. It shares the network only.
+// pod runs a program as process 1 of a container of doc/containers.md: ROOT ERLUV PROGRAM ARG....
+// It runs as user 1000, who is in no user database. It has no capabilities, cannot gain privileges,
+// and can write nothing. It shares only the network.
 const pod = `
 set -e
 root=$1 erluv=$2; shift 2
@@ -35,7 +35,7 @@ mount -o remount,ro .
 exec chroot . setpriv --reuid=1000 --regid=1000 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
 	env -i PATH=/usr/bin:/bin HOME=/ LC_ALL=C.UTF-8 "$@"`
 
-// inPod starts a program so, which is erluv or starts it.
+// inPod starts a program in a pod: erluv, or a program that starts erluv.
 func (n *node) inPod(t *testing.T, stdout io.Writer, args ...string) *erluv {
 	t.Helper()
 	e := &erluv{node: n, ended: make(chan struct{})}
@@ -60,8 +60,8 @@ func (n *node) inPod(t *testing.T, stdout io.Writer, args ...string) *erluv {
 	return e
 }
 
-// TestContainer is erluv as process 1: what it can do there, what is said of that, and that
-// it reaps what others leave to it.
+// TestContainer runs erluv as process 1. It tests the abilities that erluv has there, its log lines
+// about them, and that it reaps inherited processes.
 func TestContainer(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := n.inPod(t, nil, "ERLUV_COOKIE="+cookie, "/erluv", "run", "--node", n.name, "--address", n.listener(t), "--name=pod")
@@ -84,7 +84,7 @@ func TestContainer(t *testing.T) {
 	}
 	e.expect(t, "{error,{limits,{pids,not_supported}}}", `e2e:call(E, {run, "true", #{limits => #{pids => 10}}})`)
 
-	// What docker exec leaves behind has process 1 as its parent.
+	// Processes that docker exec leaves behind have process 1 as their parent.
 	inside := func(script string) string {
 		out, err := exec.Command("nsenter", "--target", fmt.Sprint(e.cmd.Process.Pid), "--mount", "--pid", "--root", "sh", "-c", script).Output()
 		if err != nil {
@@ -101,8 +101,8 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-// TestContainerOfNode: the same with the node as process 1, which starts erluv. What
-// leaves its process group goes on, which control groups would prevent, and ends with erluv.
+// TestContainerOfNode: the node is process 1 and starts erluv. Processes that leave their program's
+// group go on until erluv ends. Control groups would prevent that.
 func TestContainerOfNode(t *testing.T) {
 	n := newNode(t, nodeOptions{}) // for its EPMD
 	var out buffer

@@ -21,7 +21,7 @@ import (
 	"erluv/wire/dist/disttest"
 )
 
-// operated is an erluv with a control socket, whose controller is the session.
+// operated starts an erluv with a control socket, whose controller is the session.
 func operated(t *testing.T, args ...string) (e *erluv, s session, socket string) {
 	t.Helper()
 	n := newNode(t, nodeOptions{})
@@ -56,7 +56,7 @@ func command(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	return out.String(), errors_.String(), cmd.ProcessState.ExitCode()
 }
 
-// done is a command that succeeds and says nothing of it.
+// done runs a command that must succeed without a message.
 func done(t *testing.T, socket string, args ...string) (stdout string) {
 	t.Helper()
 	stdout, stderr, status := operates(t, socket, args...)
@@ -66,7 +66,7 @@ func done(t *testing.T, socket string, args ...string) (stdout string) {
 	return stdout
 }
 
-// fails is a command that fails with these words.
+// fails runs a command that must fail with these words.
 func fails(t *testing.T, words, socket string, args ...string) {
 	t.Helper()
 	stdout, stderr, status := operates(t, socket, args...)
@@ -112,7 +112,8 @@ func listed(t *testing.T, socket string, more ...string) (list psOutput) {
 	return list
 }
 
-// Contract 6: what an operator sees and does, and that the node notices nothing else.
+// TestOperator holds section 6 of the contract: what an operator sees and does. The node notices
+// nothing else.
 //
 //erluv:users
 //erluv:check
@@ -222,7 +223,7 @@ func TestOperator(t *testing.T) {
 	fails(t, "nobody listens there", socket, "ps")
 }
 
-// uid is that of main.
+// uid is the user ID of main.
 func (e *erluv) uid() uint32 {
 	if credential != nil {
 		return credential.Uid
@@ -230,7 +231,7 @@ func (e *erluv) uid() uint32 {
 	return uint32(os.Getuid())
 }
 
-// The kernel's word decides who may come in, and what is said there hurts nobody.
+// The kernel's credentials decide which users may connect, and no message there does harm.
 //
 //erluv:users
 func TestControlStrangers(t *testing.T) {
@@ -270,7 +271,8 @@ func TestControlStrangers(t *testing.T) {
 		_, _ = conn.Write([]byte(junk))
 		_ = conn.Close()
 	}
-	// After the handshake the child has it: what it does not understand it passes over.
+	// After the handshake the child has the connection. It ignores frames that it does not
+	// understand.
 	for _, frame := range []string{"\x00\x00\x00\x05xxxxx", "\xff\xff\xff\xff", "\x00\x00\x00\x03p\x83h"} {
 		conn := dial()
 		if _, err := (disttest.Caller{Name: "junk@control", Cookie: "control", Creation: 9}).Connect(conn); err != nil {
@@ -285,8 +287,8 @@ func TestControlStrangers(t *testing.T) {
 	}
 }
 
-// Beside a port: what the names at the control socket end with is nobody's there, and an operator needs no
-// node.
+// With a listening port, erluv refuses names there that end as those at the control socket do. An
+// operator needs no node.
 func TestControlBesideListen(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	socket := filepath.Join(n.home, "c.sock")
@@ -309,7 +311,7 @@ func TestControlBesideListen(t *testing.T) {
 	}
 }
 
-// The socket that erluv.conf names is where erluv listens, and where a command looks that names none.
+// erluv listens at the socket that erluv.conf names. A command without --control connects there.
 //
 //erluv:users
 func TestControlOfConfiguration(t *testing.T) {
@@ -341,8 +343,8 @@ func TestControlOfConfiguration(t *testing.T) {
 	}
 }
 
-// A crash of the child ends an operator's connection, which says so, and no node's. While there
-// is no child, erluv says that, and then all is as before.
+// A crash of the child ends an operator's connection, with a message, and no node's. While there is
+// no child, erluv says so. Afterwards everything works as before.
 //
 //erluv:users
 func TestOperatorSeesCrash(t *testing.T) {
@@ -365,7 +367,7 @@ func TestOperatorSeesCrash(t *testing.T) {
 	s.expect(t, "none", "receive {nodedown, E} -> down after 0 -> none end")
 }
 
-// Where the socket is by default, that a dead erluv's is replaced, and that a living one's is not.
+// The socket is at its default place. erluv replaces a dead erluv's socket, but not a living one's.
 //
 //erluv:users
 func TestControlByDefault(t *testing.T) {
@@ -378,7 +380,7 @@ func TestControlByDefault(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, v := range n.env { // what all tests have
+	for i, v := range n.env { // from the environment of all tests
 		if strings.HasPrefix(v, "ERLUV_CONTROL=") {
 			n.env[i] = "ERLUV_CONTROL=" + choice
 			if choice == "" {
@@ -417,7 +419,7 @@ func TestControlByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ordinary { // where it was asked for
+	if ordinary { // where the configuration asks for it
 		if status := second.exits(t, startTime); status != 1 || !strings.Contains(second.stderr.String(), "another process listens there") {
 			t.Errorf("a second one ends with status %d:\n%s", status, second.stderr.String())
 		}
@@ -454,7 +456,8 @@ func TestControlByDefault(t *testing.T) {
 	}
 }
 
-// Many operators at once, with many programs: each sees all, and what the node does goes on.
+// Many operators connect at once, with many programs. Each sees all of them, and the node's work
+// goes on.
 func TestManyOperators(t *testing.T) {
 	e, s, socket := operated(t)
 	const count, looks = 300, 20

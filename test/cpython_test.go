@@ -5,14 +5,13 @@ import (
 	"testing"
 )
 
-// The cases of CPython's test_subprocess.py about what a program is given and what
-// it gives back.
+// The cases of CPython's test_subprocess.py about what a program receives and returns.
 func TestCPython(t *testing.T) {
 	e := common(t)
 	at := stocked(t, map[string]string{
 		"stdin": "banana", "the prog": "#!/bin/sh\necho \"$#\" \"$@\"\n", "\377prog": "#!/bin/sh\necho bytes \"$1\"\n",
 	})
-	// Large enough to fill every pipe there is.
+	// This is large enough to fill any pipe.
 	large := `"dd if=/dev/zero bs=1000 count=1000 status=none; dd if=/dev/zero bs=1000 count=1000 status=none >&2"`
 	e.cases(t, []foreign{
 		{"test_call_timeout", `{error,{timeout,#{stderr => <<>>,stdout => <<"BDFL\n">>}}}`, `
@@ -93,7 +92,7 @@ func TestCPython(t *testing.T) {
 	}, bind{"At": at})
 }
 
-// Those about processes and signals.
+// The cases about processes and signals.
 func TestCPythonPOSIX(t *testing.T) {
 	e := common(t)
 	at := stocked(t, map[string]string{"stdin": "STDIN"})
@@ -117,7 +116,7 @@ func TestCPythonPOSIX(t *testing.T) {
 		{"test_send_signal", `[{signal,sigint},{signal,sigkill},{signal,sigterm}]`, `
 			[begin W = e2e:start(E, ["sleep", "100"]), ok = e2e:call(W, {signal, Sig}), element(3, e2e:outcome(W)) end ||
 				Sig <- [sigint, sigkill, sigterm]]`},
-		// It has ended, but there is still something of it.
+		// The program has ended, but a process of it is left.
 		{"test_send_signal_dead", `{{error,esrch},ok,{exit_status,4}}`, `
 			W = e2e:start(E, "sleep 100 & exit 4", #{tree => wait, stdout => null, stderr => null}),
 			ok = e2e:until(fun() -> #{state := S} = e2e:call(W, info), S =:= waiting end),
@@ -132,7 +131,7 @@ func TestCPythonPOSIX(t *testing.T) {
 			Close = ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"],
 			[begin {_, _, {exit_status, 6}, {exit_status, 6}} =
 				e2e:outcome(e2e:start(E, "exec " ++ C ++ "; /bin/true; exit 6")), ok end || C <- Close]`},
-		// The end of one's input does not depend on anybody else's.
+		// The end of a program's input does not depend on other programs.
 		{"test_pipe_cloexec", `{<<>>,<<>>,{exit_status,0},normal}`, `
 			[A | More] = [e2e:start(E, ["cat"]) || _ <- lists:seq(1, 10)],
 			ok = e2e:call(A, {close, stdin}),
@@ -149,7 +148,7 @@ func TestCPythonPOSIX(t *testing.T) {
 		{"test_select_unbuffered", `{<<"app">>,<<"le">>}`, `
 			W = e2e:start(E, "printf apple; exec sleep 100", #{flow => {active, false}, stderr => null}),
 			{ok, A} = e2e:call(W, {read, stdout, 3}), {ok, B} = e2e:call(W, {read, stdout, 100}), {ok, _} = e2e:call(W, stop), {A, B}`},
-		// Nobody is interested any more: it is gone all the same, with its descriptors.
+		// The owner is gone. The program goes too, with its descriptors.
 		{"test_zombie_fast_process_del", `ok`, `
 			{_, normal} = e2e:in_process(fun() -> e2e:start(E, ["sleep", "0.1"]) end),
 			e2e:until(fun() -> [] =:= e2e:call(E, workers) end)`},
@@ -163,7 +162,7 @@ func TestCPythonPOSIX(t *testing.T) {
 		{"test_communicate_repeated_call_after_stdout_close", `{<<>>,<<>>,{exit_status,0},normal}`, `
 			e2e:outcome(e2e:start(E, "exec 1>&-; sleep 0.2"))`},
 	})
-	// Each of the three may be any of the files.
+	// Each of the three streams may be any of the files.
 	for name, tc := range map[string][2]string{
 		"test_remapping_std_fds": {"out", "err"}, "test_swap_fds": {"err", "out"},
 	} {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// crashing is an erluv of its own whose controller is the session.
+// crashing starts an erluv of its own whose controller is the session.
 func crashing(t *testing.T, args ...string) (*erluv, session) {
 	t.Helper()
 	return crashingOn(t, newNode(t, nodeOptions{}), args...)
 }
 
-// crashingOn is the same on this node.
+// crashingOn is crashing on this node.
 func crashingOn(t *testing.T, n *node, args ...string) (*erluv, session) {
 	t.Helper()
 	s := n.session(t)
@@ -35,7 +35,7 @@ func kill(t *testing.T, pid int, sig syscall.Signal) {
 	}
 }
 
-// socket is the connection to the node: what main and child share.
+// socket returns the connection to the node, as main and the child share it.
 func (e *erluv) socket(t *testing.T) string {
 	t.Helper()
 	r := e.roles(t)
@@ -61,13 +61,12 @@ func (e *erluv) socket(t *testing.T) string {
 	return strings.Join(shared, " ")
 }
 
-// round makes variables of source, which end in _, those of a round: a session
-// binds each once.
+// round gives the variables of source that end in _ a number, since a session binds each only once.
 func round(n int, source string) string {
 	return strings.ReplaceAll(source, "_ ", fmt.Sprintf("_%d ", n))
 }
 
-// What contract 2.3 says of the crash of erluv_child, on one connection.
+// TestCrash holds section 2.3 of the contract: the crash of the child, on one connection.
 //
 //erluv:releases
 //erluv:users
@@ -91,7 +90,7 @@ func TestCrash(t *testing.T) {
 				t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
 			}
 		}
-		// All of it was told before.
+		// All these messages came before.
 		s.expect(t, "{child_crashed,child_crashed,child_crashed,child_crashed}", round(n, `{
 			receive {'EXIT', W_ , R1_ } -> R1_ after 0 -> none end,
 			receive {'DOWN', M_ , process, V_ , R2_ } -> R2_ after 0 -> none end,
@@ -110,7 +109,7 @@ func TestCrash(t *testing.T) {
 		}
 		s.expect(t, "none", round(n, `receive Other_ -> Other_ after 0 -> none end`))
 	}
-	// No pid is given twice, and each child has a serial of its own.
+	// No pid is used twice, and each child has a serial of its own.
 	s.expect(t, "{9,[0,1,2]}", `
 		Pids = lists:usort([W_0, W_1, W_2, V_0, V_1, V_2, X_0, X_1, X_2]),
 		Serials = [begin <<131, 88, Bin/binary>> = term_to_binary(P), binary:decode_unsigned(binary:part(Bin, byte_size(Bin) - 8, 4)) end || P <- [W_0, W_1, W_2]],
@@ -125,14 +124,14 @@ func (s session) respawn(t *testing.T) {
 		receive {erluv, E, {child_up, _}} -> ok after 120000 -> none end`)
 }
 
-// down waits for the word of a crash, and is how the child ended.
+// down waits for the report of a crash, and returns how the child ended.
 func (s session) down(t *testing.T, n int) string {
 	t.Helper()
 	return s.eval(t, round(n, "receive {erluv, E, {child_down, Why_ , _}} -> Why_ after 120000 -> none end"))
 }
 
-// Killed while it writes floods and reads large frames: each byte is what it would
-// have been, and the connection goes on.
+// The child is killed while it writes floods and reads large frames. No byte is lost or wrong, and
+// the connection goes on.
 //
 //erluv:releases
 func TestCrashUnderLoad(t *testing.T) {
@@ -157,8 +156,8 @@ func TestCrashUnderLoad(t *testing.T) {
 	s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive {nodedown, E} -> nodedown after 0 -> none end}")
 }
 
-// A request that is answered with child_down has started nothing: it can be made again.
-// Here main is stopped, so that the child can soon tell it no more of what it has done.
+// If the answer to a request is child_down, nothing was started, and the request can be repeated.
+// The test stops main, so that the child soon cannot report to it any more.
 func TestChildDownHasStartedNothing(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	dir := t.TempDir()
@@ -193,7 +192,7 @@ func TestChildDownHasStartedNothing(t *testing.T) {
 	s.respawn(t)
 }
 
-// A child that hangs is one that has crashed.
+// A child that hangs counts as crashed.
 //
 //erluv:releases
 //erluv:users
@@ -214,7 +213,7 @@ func TestHang(t *testing.T) {
 	s.expect(t, `{<<"x\n">>,<<>>,{exit_status,0},normal}`, `X = e2e:start(E, ["echo", "x"]), e2e:outcome(X)`)
 }
 
-// Nobody wants a new child: erluv ends, with a status of its own.
+// No node asks for a new child. erluv ends, with a status of its own.
 //
 //erluv:releases
 //erluv:users
@@ -258,8 +257,8 @@ func TestCrashEndsCalls(t *testing.T) {
 	s.respawn(t)
 }
 
-// Stops that wait are answered when the child dies: once, by the end of the worker, whose
-// program is gone.
+// When the child dies, each waiting stop is answered once, by the end of the worker. The program is
+// gone by then.
 //
 //erluv:releases
 func TestCrashEndsStops(t *testing.T) {
@@ -293,8 +292,8 @@ func TestCrashEndsStops(t *testing.T) {
 			[P || P <- Programs, e2e:alive(P)]}`)
 }
 
-// The spawner alone dies: its programs die with it and are told as killed, whoever
-// was just being started is refused or started, and the child goes on with another.
+// Only the spawner dies. Its programs die with it and are reported as killed. A program that was
+// just being started is refused or started, and the child goes on with another spawner.
 //
 //erluv:users
 func TestCrashOfSpawner(t *testing.T) {
@@ -322,7 +321,7 @@ func TestCrashOfSpawner(t *testing.T) {
 					OsPid = receive {R, {restarted, Pid, 1}} -> Pid after 120000 -> error(not_restarted) end,
 					{stdout, Again} = receive {R, {stdout, <<_, _/binary>>} = Out} -> Out after 120000 -> none end,
 					{e2e:alive(OsPid), Again}`)
-				for _, p := range programs { // daemons out of reach are ended by main
+				for _, p := range programs { // main ends daemons out of reach
 					if reached := contain != "group" && canCgroup(); reached && !p.gone() || !until(endTime, p.gone) {
 						t.Errorf("process %v lives when its end is told: %s", p, cmdline(p.pid))
 					}
@@ -339,7 +338,7 @@ func TestCrashOfSpawner(t *testing.T) {
 	}
 }
 
-// A child that dies again and again comes back more and more slowly.
+// If the child dies again and again, main waits longer each time before it starts the next.
 func TestCrashLoop(t *testing.T) {
 	e, s := crashing(t, "--die-timeout", "60s")
 	for n := range 4 {
@@ -353,7 +352,7 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
-// What else can happen while there is no child.
+// Other events while there is no child.
 //
 //erluv:users
 func TestWithoutChild(t *testing.T) {
@@ -420,7 +419,7 @@ func TestStopAtOnce(t *testing.T) {
 		best = min(best, time.Since(start))
 	}
 	t.Logf("%v", best)
-	if best > time.Second { // the least of what an end waits for is longer
+	if best > time.Second { // every timeout of an end is longer
 		t.Errorf("the best of five took %v", best)
 	}
 }

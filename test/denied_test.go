@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What an ordinary program never calls is denied to it, and to what it starts, unless it
-// is allowed by name; the other names stay denied then.
+// A program and its descendants cannot make calls that ordinary programs never make, unless an
+// option allows them by name. The other names stay denied then.
 func TestDenied(t *testing.T) {
 	e := common(t)
 	calls := map[string]struct {
@@ -33,7 +33,8 @@ func TestDenied(t *testing.T) {
 		"personality": {"", fmt.Sprintf("%d:0x400000", unix.SYS_PERSONALITY), "EPERM"},
 		"module":      {"", fmt.Sprintf("%d:99,0,0", unix.SYS_FINIT_MODULE), "EPERM"},
 	}
-	// Root may not have them, nor may every kernel let others: then they are denied either way.
+	// Root may lack these too, and not every kernel allows them to others. Then they fail either
+	// way.
 	either := map[string]bool{"fsopen": true, "fanotify": true}
 	args := `["calls"`
 	for name, c := range calls {
@@ -56,12 +57,12 @@ func TestDenied(t *testing.T) {
 		{error, {bad_option, K, _}} <- [e2e:call(E, {spawn, ["true"], O})]]`)
 }
 
-// With paths in its sandbox a program changes nothing of files but their contents, unless it
-// is allowed to, and executes nothing that it has made in memory.
+// With paths in its sandbox, a program can change the contents of files but not their attributes,
+// unless an option allows that. It cannot execute anything that it has made in memory.
 func TestSandboxHoldsOwners(t *testing.T) {
 	e := common(t)
 	if landlock() < 3 || !filters() {
-		return // TestSandboxFiles has looked at what is said then
+		return // TestSandboxFiles checks the error in that case
 	}
 	path := shelf(t, 0o777)
 	file := filepath.Join(path, "file")
@@ -96,7 +97,7 @@ func TestSandboxHoldsOwners(t *testing.T) {
 		}
 		wantOutcomes(t, e.intrudes(t, `["memfd", "/bin/true"]`, opts), map[string]string{"plain": "ok", "executable": "ok", "data": "ok"})
 	}
-	// Common programs say what is wrong, and what asks for no more works.
+	// Common programs report the problem, and work if they need nothing more.
 	for command, want := range map[string]string{
 		"cp -p /etc/hostname " + path + "/copy":        "{1,true}",
 		"cp /etc/hostname " + path + "/copy":           "{0,false}",

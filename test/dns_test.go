@@ -17,16 +17,16 @@ import (
 	"erluv/discover/dnstest"
 )
 
-// A domain is a name server, and the nodes whose hosts it knows. These nodes have a port of
-// their own in place of EPMD.
+// A domain is a name server, and the nodes whose hosts it knows. These nodes have a fixed port of
+// their own instead of EPMD.
 type domain struct {
 	dnstest.Server
-	resolv string // a resolv.conf that names it alone
+	resolv string // a resolv.conf that names only this server
 }
 
 func newDomain(t *testing.T) *domain {
 	t.Helper()
-	// resolv.conf has no place for a port, so the address is our own.
+	// resolv.conf has no place for a port, so the server needs an address of its own.
 	var conn net.PacketConn
 	var address string
 	if !until(startTime, func() (free bool) {
@@ -53,7 +53,7 @@ func newDomain(t *testing.T) *domain {
 	return d
 }
 
-// asks waits until the name server has been asked so often again.
+// asks waits until erluv has asked the name server so many more times.
 func (d *domain) asks(t *testing.T, name string, times int) {
 	t.Helper()
 	before := d.Asked(name)
@@ -62,8 +62,8 @@ func (d *domain) asks(t *testing.T, name string, times int) {
 	}
 }
 
-// run starts an erluv that takes this name server for the machine's, which stays as it is for
-// everybody else, and serves the nodes that it finds with these arguments.
+// run starts an erluv for which this name server is the machine's, and which serves the nodes that
+// it finds with these arguments. Other processes keep the machine's resolv.conf.
 func (d *domain) run(t *testing.T, args ...string) *erluv {
 	t.Helper()
 	home, err := newHome(cookie)
@@ -91,12 +91,12 @@ func (d *domain) run(t *testing.T, args ...string) *erluv {
 	return e
 }
 
-// loopback is an address of this machine that nothing else uses: there are 65,000.
+// loopback returns an address of this machine that nothing else uses: there are 65,000.
 func loopback() string { return fmt.Sprintf("127.53.%d.%d", rand.IntN(256), 1+rand.IntN(254)) }
 
-const shopPort = 4370 // of their addresses, so it is free
+const shopPort = 4370 // free, since the addresses are their own
 
-// shop is a node shop@host that listens at an address, and needs no EPMD.
+// shop starts a node shop@host that listens at an address, and needs no EPMD.
 func shop(t *testing.T, host, address string) (*node, session) {
 	t.Helper()
 	n := newNode(t, nodeOptions{name: "shop", host: host, listen: address, args: []string{"-erl_epmd_port", fmt.Sprint(shopPort)}})
@@ -105,7 +105,7 @@ func shop(t *testing.T, host, address string) (*node, session) {
 	return n, s
 }
 
-// A mapping stands for the EPMD of a host with a shop: each host has its own, at the same port.
+// A mapping stands in for the EPMD of a host with a shop. Each host has its own, at the same port.
 type mapping struct{ asked atomic.Int64 }
 
 func newMapping(t *testing.T, host string) *mapping {
@@ -132,7 +132,7 @@ func newMapping(t *testing.T, host string) *mapping {
 	return m
 }
 
-// answer is that to PORT_PLEASE2_REQ, whatever the name.
+// answer replies to PORT_PLEASE2_REQ, for any name.
 func (m *mapping) answer(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(startTime))
@@ -150,9 +150,9 @@ func (m *mapping) answer(conn net.Conn) {
 	_, _ = conn.Write(append(append(b, name...), 0, 0))
 }
 
-// Nodes come to a name of DNS and go from it. Each is dialled by itself, again and again while
-// it is not there; one that is connected stays when the name has lost it, until it ends; and a
-// name server that fails takes nothing away.
+// Nodes appear under a name of DNS and disappear from it. erluv dials each one independently, again
+// and again while it is absent. A connected node that has left DNS stays until its connection ends.
+// A name server that fails takes no node away.
 func TestDNS(t *testing.T) {
 	const name = "control.erluv.test."
 	first, second := loopback(), loopback()
@@ -163,23 +163,23 @@ func TestDNS(t *testing.T) {
 	e := d.run(t, "--serve", "all", "--discover", "dns:"+name, "--discover-name", "shop@%h")
 	e.isUp(t, a)
 
-	// The second is not there yet, and is asked for again without the first one's notice.
+	// The second node is absent, and erluv retries it without the first one noticing.
 	d.Set(name, dnstest.Records{Addresses: []string{first, second}})
 	if !until(evalTime, func() bool { return there.asked.Load() >= 4 }) {
 		t.Fatal("a node that is not there is dialled no more")
 	}
 	_, b := shop(t, second, second)
-	// It may be connected before it has a controller.
+	// The node may be connected before it has a controller.
 	b.expect(t, "true", e.binds().String()+"e2e:wait_hidden(E), monitor_node(E, true)")
 	a.expect(t, "none", "receive Other -> Other after 0 -> none end")
 
-	// A name server that fails: the names are as before.
+	// The name server fails: the names stay as before.
 	d.Set(name, dnstest.Records{Code: 2})
 	d.asks(t, name, 4)
 	b.expect(t, "nodedown", "erlang:disconnect_node(E), receive {nodedown, E} -> nodedown after 120000 -> none end")
 	b.expect(t, "ok", "e2e:until(fun() -> lists:member(E, nodes(hidden)) end, 120000)")
 
-	// The first goes from DNS: it stays, until it ends.
+	// The first node leaves DNS: it stays connected until the connection ends.
 	d.Set(name, dnstest.Records{Addresses: []string{second}})
 	d.asks(t, name, 4)
 	a.expect(t, "true", "is_map(e2e:call(E, info))")
@@ -188,13 +188,13 @@ func TestDNS(t *testing.T) {
 	a.expect(t, "{[],none}", "{nodes(hidden), receive Other -> Other after 0 -> none end}")
 	b.expect(t, "true", "is_map(e2e:call(E, info))")
 
-	// It is in DNS again.
+	// The first node is in DNS again.
 	d.Set(name, dnstest.Records{Addresses: []string{second, first}})
 	a.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 120000 -> none end")
 }
 
-// Nodes by SRV records: the order is that of their priorities, the port is that of the record,
-// and the next one serves when one goes. How soon is logged.
+// Nodes come from SRV records. Their priorities give the order, and the record gives the port. When
+// one goes, the next one serves. The log has the time that this takes.
 func TestSRV(t *testing.T) {
 	const name = "_erlang._tcp.erluv.test."
 	d := newDomain(t)

@@ -10,7 +10,7 @@ import (
 // or a sign (https://graphviz.org/doc/info/lang.html).
 var dotToken = regexp.MustCompile(`^\s*("(?:[^"\\\n]|\\[^\n])*"|[A-Za-z_][A-Za-z_0-9]*|[0-9]+|--|[{}\[\]=,;])`)
 
-// dotReader reads an undirected graph strictly: what it does not know is an error.
+// dotReader reads an undirected graph strictly: unknown syntax is an error.
 type dotReader struct {
 	tokens []string
 	nodes  []string

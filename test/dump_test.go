@@ -8,7 +8,7 @@ import (
 	"erluv/relay/certtest"
 )
 
-// At a SIGQUIT each role says how it stands, whatever log_level is, and goes on.
+// At SIGQUIT each role logs its state, with any log_level, and goes on.
 //
 //erluv:users
 func TestSIGQUITSaysHowItStands(t *testing.T) {
@@ -39,7 +39,7 @@ func TestSIGQUITSaysHowItStands(t *testing.T) {
 			}
 		}
 	}
-	// A flood of signals is no flood of lines, and nobody ends.
+	// A flood of signals causes no flood of lines, and every role survives it.
 	for range 1000 {
 		for _, pid := range r.each() {
 			_ = syscall.Kill(pid, syscall.SIGQUIT)
@@ -61,7 +61,7 @@ func TestSIGQUITSaysHowItStands(t *testing.T) {
 	}
 }
 
-// A relay says it too, and relays on.
+// A relay logs its state too, and goes on relaying.
 //
 //erluv:users
 func TestSIGQUITOfARelay(t *testing.T) {

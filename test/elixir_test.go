@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What a user of Elixir would write, with nothing but its standard library.
+// elixirScript is what an Elixir user would write with only the standard library.
 const elixirScript = `
 node = :"from_elixir@127.0.0.1"
 :ok = :net_kernel.monitor_nodes(true, %{node_type: :hidden})

@@ -25,37 +25,40 @@ import (
 	"erluv/wire/etf"
 )
 
-// The second implementation of a node is that of ergo v1.999.224: handshake, frames, terms,
-// links, monitors and calls share no line with ours, nor with OTP's. It cannot be served as it
-// is (TestErgoIsRefused), so an adapter stands between. What ergo cannot do, and what does it here:
+// The second implementation of a node is ergo v1.999.224. Its handshake, frames, terms, links,
+// monitors and calls share no line with ours or OTP's. erluv cannot serve it unchanged
+// (TestErgoIsRefused), so an adapter stands between them. These are ergo's limits, and what the
+// adapter or the test does about each:
 //
-//   - UNLINK_ID and EXIT_PAYLOAD are not among its capabilities. The adapter adds them in its
-//     challenge, and makes the old EXIT and MONITOR_P_EXIT of those with a payload, which ergo
-//     ignores. UNLINK without an id goes through: erluv takes it.
-//   - It reads and writes frames with a distribution header only, whatever the other side has
-//     said of itself. The adapter changes the heads of the frames.
-//   - Exit reasons are strings for it: {exit_status, 3} comes as "[exit_status 3]".
-//   - It has no exit/2: it ignores EXIT2, and never sends it. A worker ends by a call of stop, or
+//   - ergo lacks the capabilities UNLINK_ID and EXIT_PAYLOAD. The adapter adds them to ergo's
+//     challenge. It turns the messages with a payload, which ergo ignores, into the old EXIT and
+//     MONITOR_P_EXIT. UNLINK without an id passes through, since erluv accepts it.
+//   - ergo reads and writes only frames with a distribution header, whichever flags the other side
+//     has sent. The adapter changes the heads of the frames.
+//   - Exit reasons become strings in ergo: {exit_status, 3} arrives as "[exit_status 3]".
+//   - ergo has no exit/2: it ignores EXIT2, and never sends it. A worker ends by a call of stop, or
 //     with a linked process.
-//   - It cannot be hidden, and its net_kernel does not answer pings, but can ping.
-//   - It panics at [] alone, so no request here has such an answer (workers, without a worker).
-//   - With several handlers of a connection it reorders the messages of one sender. It has one here.
-//   - It drops what its bounded mailboxes do not hold, and cannot say what waits in them, so no
+//   - ergo cannot be hidden. Its net_kernel does not answer pings, but it can ping.
+//   - ergo panics at [] on its own, so no request here has such an answer (workers, without a worker).
+//   - With several handlers on a connection, ergo reorders the messages of one sender. Here it has one
+//     handler.
+//   - ergo drops messages that its bounded mailboxes cannot hold, and cannot tell how many wait, so no
+//     worker floods it here.
 //     worker floods it here.
 type ergoNode struct {
 	ergonode.Node
 	port    string
 	server  gen.Process
-	mailbox chan ergoetf.Term // what its process was sent
+	mailbox chan ergoetf.Term // messages that its process has received
 }
 
-// ergoServer is the process on the node that calls and is sent messages.
+// ergoServer is the process on the node that makes calls and receives messages.
 type ergoServer struct {
 	gen.Server
 	mailbox chan ergoetf.Term
 }
 
-// mailboxSize is more than any test has sent to it.
+// mailboxSize is more than the number of messages of any test.
 const mailboxSize = 1000
 
 func (s *ergoServer) HandleInfo(_ *gen.ServerProcess, message ergoetf.Term) gen.ServerStatus {
@@ -100,7 +103,7 @@ func startErgo(t *testing.T) *ergoNode {
 	return n
 }
 
-// spawn starts a process that is sent what arrives to the mailbox of n.
+// spawn starts a process that puts incoming messages into the mailbox of n.
 func (n *ergoNode) spawn(t *testing.T) gen.Process {
 	t.Helper()
 	p, err := n.Spawn("", gen.ProcessOptions{MailboxSize: mailboxSize}, &ergoServer{mailbox: n.mailbox})
@@ -111,7 +114,7 @@ func (n *ergoNode) spawn(t *testing.T) gen.Process {
 	return p
 }
 
-// call is a call as gen_server's, by a process of ergo.
+// call is gen_server's call, made by a process of ergo.
 func (n *ergoNode) call(t *testing.T, p gen.Process, to any, request ergoetf.Term) ergoetf.Term {
 	t.Helper()
 	bound := int(evalTime / time.Second)
@@ -145,7 +148,7 @@ func (n *ergoNode) expect(t *testing.T, want ...ergoetf.Term) {
 	}
 }
 
-// ours is that of the harness, for run.
+// ours returns the harness's node for ergo, for run.
 func (n *ergoNode) ours(t *testing.T) *node {
 	t.Helper()
 	home, err := newHome(cookie)
@@ -155,7 +158,7 @@ func (n *ergoNode) ours(t *testing.T) *node {
 	return &node{name: n.Name(), home: home, env: environment(home)}
 }
 
-// Without the adapter erluv says what ergo lacks.
+// Without the adapter, erluv names the capabilities that ergo lacks.
 func TestErgoIsRefused(t *testing.T) {
 	g := startErgo(t)
 	n := g.ours(t)
@@ -168,8 +171,8 @@ func TestErgoIsRefused(t *testing.T) {
 	}
 }
 
-// erluv serves a node that is none of OTP's: it connects, is pinged and called, starts
-// programs, tells of output and ends, links and monitors.
+// erluv serves a node that is not OTP's. It connects, answers pings and calls, starts programs,
+// reports output and ends, links and monitors.
 func TestErgo(t *testing.T) {
 	g := startErgo(t)
 	n := g.ours(t)
@@ -251,8 +254,8 @@ func TestErgo(t *testing.T) {
 				ends = append(ends, fmt.Sprint(m.(ergoetf.Tuple)[1]))
 			}
 		}
-		slices.Sort(ends[:2]) // of two streams any may be the first
-		slices.Sort(ends[3:]) // a link and a monitor, as well
+		slices.Sort(ends[:2]) // either stream may end first
+		slices.Sort(ends[3:]) // the link's or the monitor's message may come first
 		if got := strings.Join(ends, ", "); got != "[stderr eof], [stdout eof], [exit_status 3], down [exit_status 3], exit [exit_status 3]" {
 			t.Errorf("the end is %s", got)
 		}
@@ -299,7 +302,7 @@ func TestErgo(t *testing.T) {
 		p := g.spawn(t)
 		w := spawn(p, ergoetf.Map{}, "cat")
 		g.server.MonitorProcess(w)
-		// What erluv has answered before is that it watches p.
+		// The answer shows that erluv has handled the earlier link: it watches p.
 		_ = g.call(t, g.server, w, ergoetf.Atom("info"))
 		p.Kill()
 		for {
@@ -322,8 +325,8 @@ func program(words ...string) ergoetf.List {
 	return list
 }
 
-// adapt listens for erluv, and hands on to ergo, in ergo's frames and with what the comment of
-// ergoNode says. It gives its address.
+// adapt listens for erluv and passes its bytes on to ergo in ergo's frames, with the changes that
+// the comment of ergoNode lists. It returns its address.
 func adapt(t *testing.T, port string) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -367,7 +370,7 @@ func adapt(t *testing.T, port string) string {
 	return l.Addr().String()
 }
 
-// message reads one with a length of so many bytes before it.
+// message reads a message that follows its length, in this many bytes.
 func message(from io.Reader, size int) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(from, length[4-size:]); err != nil {
@@ -378,7 +381,7 @@ func message(from io.Reader, size int) ([]byte, error) {
 	return m, err
 }
 
-// toErgo hands on two messages of the handshake, then frames.
+// toErgo passes on two messages of the handshake, then frames.
 func toErgo(ergo io.Writer, erluv io.Reader) error {
 	for range 2 {
 		m, err := message(erluv, 2)
@@ -405,7 +408,7 @@ func toErgo(ergo io.Writer, erluv io.Reader) error {
 	}
 }
 
-// headed is a frame in ergo's form: a header of no atoms, and terms without a version.
+// headed turns a frame into ergo's form: a header of no atoms, and terms without a version.
 func headed(frame []byte) ([]byte, error) {
 	var m ours.Message
 	if err := ours.Parse(frame, &m); err != nil {
@@ -437,8 +440,8 @@ func headed(frame []byte) ([]byte, error) {
 	return out, nil
 }
 
-// fromErgo hands on three messages of the handshake, the challenge with more capabilities than
-// it has, then frames.
+// fromErgo passes on three messages of the handshake, then frames. It adds capabilities to the
+// challenge.
 func fromErgo(erluv io.Writer, ergo io.Reader) error {
 	for i := range 3 {
 		m, err := message(ergo, 2)
@@ -469,7 +472,7 @@ func fromErgo(erluv io.Writer, ergo io.Reader) error {
 	}
 }
 
-// headless is a frame of ergo's in our form.
+// headless turns a frame of ergo's into our form.
 func headless(frame []byte) ([]byte, error) {
 	if len(frame) < 3 || string(frame[:3]) != "\x83D\x00" {
 		return nil, fmt.Errorf("a frame of ergo that begins with %x", frame[:min(len(frame), 8)])

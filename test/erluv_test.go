@@ -20,18 +20,18 @@ type erluv struct {
 	erluv  string // its name
 	cmd    *exec.Cmd
 	stderr buffer
-	ended  chan struct{} // closed when it has been waited for
-	err    error         // then: of Wait
+	ended  chan struct{} // closed after Wait has returned
+	err    error         // then: the error of Wait
 	fails  bool          // it is expected to end with a status that is not 0
 }
 
-// run starts the binary with the environment of the node and does not wait for
-// anything. The caller ends it.
+// run starts the binary with the environment of the node, and does not wait for anything. The
+// caller ends it.
 func (n *node) run(stdin io.Reader, args ...string) (*erluv, error) {
 	return n.exec(stdin, executable, args...)
 }
 
-// exec is run by way of a program that becomes erluv.
+// exec is run through a program that becomes erluv.
 func (n *node) exec(stdin io.Reader, program string, args ...string) (*erluv, error) {
 	e := &erluv{node: n, ended: make(chan struct{})}
 	e.cmd = exec.Command(program, args...)
@@ -48,7 +48,7 @@ func (n *node) exec(stdin io.Reader, program string, args ...string) (*erluv, er
 	return e, nil
 }
 
-// connect starts the binary and waits until the node has it.
+// connect starts the binary and waits until the node is connected to it.
 func (n *node) connect(args ...string) (*erluv, error) {
 	_, host, _ := strings.Cut(n.name, "@")
 	name := fmt.Sprintf("e%d", serial.Add(1))
@@ -73,7 +73,7 @@ func (n *node) connect(args ...string) (*erluv, error) {
 	return e, nil
 }
 
-// newErluv starts one for this test and ends it with it.
+// newErluv starts an erluv, which ends with the test.
 func newErluv(t *testing.T, n *node, args ...string) *erluv {
 	t.Helper()
 	e, err := n.connect(args...)
@@ -89,7 +89,7 @@ func newErluv(t *testing.T, n *node, args ...string) *erluv {
 	return e
 }
 
-// report shows what it wrote when the test has failed.
+// report shows erluv's and the node's output if the test has failed.
 func (e *erluv) report(t *testing.T) {
 	t.Helper()
 	if t.Failed() {
@@ -98,7 +98,7 @@ func (e *erluv) report(t *testing.T) {
 	}
 }
 
-// stop sends SIGTERM and waits. It must end in order, and leave no process.
+// stop sends SIGTERM and waits. erluv must end in order, and leave no process.
 func (e *erluv) stop() error {
 	before := family(e.cmd.Process.Pid)
 	if e.running() {
@@ -145,7 +145,7 @@ func (e *erluv) running() bool {
 	}
 }
 
-// exits waits for the end and gives the exit status.
+// exits waits for the end and returns the exit status.
 func (e *erluv) exits(t *testing.T, timeout time.Duration) int {
 	t.Helper()
 	select {
@@ -158,7 +158,7 @@ func (e *erluv) exits(t *testing.T, timeout time.Duration) int {
 	return e.cmd.ProcessState.ExitCode()
 }
 
-// binds is E, for all source that is about this erluv.
+// binds binds E, for all source about this erluv.
 func (e *erluv) binds() bind { return bind{"E": atom(e.erluv)} }
 
 func (e *erluv) eval(t *testing.T, source string, binds ...bind) string {
@@ -171,7 +171,7 @@ func (e *erluv) expect(t *testing.T, want, source string, binds ...bind) {
 	e.node.expect(t, want, source, append(binds, e.binds())...)
 }
 
-// session has E bound.
+// session starts a session with E bound.
 func (e *erluv) session(t *testing.T) session {
 	t.Helper()
 	s := e.node.session(t)
@@ -197,7 +197,7 @@ func (r roles) each() map[string]int {
 	return map[string]int{"main": r.main, "child": r.child, "spawner": r.spawner}
 }
 
-// roles finds them: main and child by info, the spawner as main's other child.
+// roles finds main and the child by info, and the spawner as main's other child.
 func (e *erluv) roles(t *testing.T) roles {
 	t.Helper()
 	return e.rolesOf(t, e.number(t, "e2e:call(E, {info, main_os_pid})"), e.number(t, "e2e:call(E, {info, child_os_pid})"))
@@ -223,21 +223,21 @@ func (e *erluv) rolesOf(t *testing.T, main, child int) roles {
 	return r
 }
 
-// name is what ps(1) calls a process.
+// name returns the name that ps(1) shows for a process.
 func name(pid int) string {
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return strings.TrimSpace(string(comm))
 }
 
-// The shared one is for tests that leave it as they found it.
+// shared is the erluv for tests that leave it as they found it.
 var shared struct {
 	mu    sync.Mutex
 	erluv *erluv
 	fds   map[string]int // of each role, idle
 }
 
-// common gives the shared erluv, and checks at the end of the test that it is
-// as before: alive, without workers, programs, descriptors, and logged errors.
+// common returns the shared erluv. At the end of the test it checks that erluv is as before: alive,
+// without workers, programs, new descriptors or logged errors.
 func common(t *testing.T) *erluv {
 	t.Helper()
 	shared.mu.Lock()
@@ -253,7 +253,7 @@ func common(t *testing.T) *erluv {
 		if shared.erluv, err = n.connect(); err != nil {
 			t.Fatal(errors.Join(err, n.stop()))
 		}
-		// What is opened at first use is open now.
+		// This opens the descriptors that erluv opens at first use.
 		shared.erluv.expect(t, "ok", `
 			W = e2e:start(E, ["cat"]),
 			#{} = e2e:call(W, info),

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// piped is a command at a control socket that is not waited for, without a terminal.
+// piped is a command at a control socket that runs in the background, without a terminal.
 func piped(t *testing.T, socket string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(limited(t, evalTime), executable, append([]string{"exec", "--control", socket}, args...)...)
@@ -43,8 +43,8 @@ func executes(t *testing.T, socket, input string, args ...string) (stdout, stder
 	return out.String(), errs.String(), status
 }
 
-// Without a terminal a program has the command's streams, apart and byte for byte, and the command ends
-// as the program.
+// Without a terminal, the program's streams go through the command's, apart and byte for byte. The
+// command ends with the program's status.
 //
 //erluv:users
 //erluv:check
@@ -79,7 +79,7 @@ func TestExec(t *testing.T) {
 		}
 	}
 
-	// Much, both ways.
+	// Much data in both directions.
 	input := make([]byte, 20<<20)
 	for i := range input {
 		input[i] = byte(i * i >> 3)
@@ -89,7 +89,7 @@ func TestExec(t *testing.T) {
 		t.Errorf("of %d bytes %d and %d are back, status %d", len(input), len(stdout), len(stderr), status)
 	}
 
-	// Its worker is one as any, for others too.
+	// Its worker is like any other, for other operators too.
 	cmd := piped(t, socket, "--as", "shell", "cat")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -111,7 +111,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// The program ends with its command, whatever ends that, and the first SIGINT is the program's.
+// The program ends with its command, however the command ends. The first SIGINT goes to the
+// program.
 //
 //erluv:users
 func TestExecEnds(t *testing.T) {
@@ -157,7 +158,7 @@ func TestExecEnds(t *testing.T) {
 			}
 		})
 	}
-	// A reader that goes ends it as any program that writes there.
+	// When the reader of its output goes, the command ends like any program that writes there.
 	cmd := exec.CommandContext(limited(t, evalTime), "sh", "-c", `{ "$0" exec --control "$1" -- yes; echo $? >&2; } | head -n 1`, executable, socket)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 	var errs bytes.Buffer
@@ -167,7 +168,7 @@ func TestExecEnds(t *testing.T) {
 	}
 }
 
-// caught says whether a process has no such signal waiting any more.
+// caught reports whether no such signal is pending for a process any more.
 func caught(pid int, sig syscall.Signal) bool {
 	for _, field := range []string{"SigPnd", "ShdPnd"} {
 		mask, err := strconv.ParseUint(status(pid, pid)[field], 16, 64)
@@ -178,7 +179,8 @@ func caught(pid int, sig syscall.Signal) bool {
 	return true
 }
 
-// A reader that takes nothing holds the program: no more is under way than pipes and a few pieces have.
+// A reader that takes nothing stops the program: no more is under way than pipes and a few chunks
+// hold.
 func TestExecHoldsTheProgram(t *testing.T) {
 	_, _, socket := operated(t)
 	const size, taken, most = 100 << 20, 1 << 20, 4 << 20
@@ -219,7 +221,7 @@ func TestExecHoldsTheProgram(t *testing.T) {
 	}
 }
 
-// A program that reads nothing holds what writes to the command.
+// A program that reads nothing stops the process that writes to the command.
 func TestExecHoldsTheInput(t *testing.T) {
 	_, _, socket := operated(t)
 	cmd := piped(t, socket, "sleep", "1000")
@@ -258,8 +260,8 @@ func TestExecHoldsTheInput(t *testing.T) {
 	<-ended
 }
 
-// With a terminal: what is typed goes to the program, the size too, and the terminal is restored however
-// the command ends.
+// With a terminal, keys and the window size go to the program. However the command ends, the
+// terminal is restored.
 //
 //erluv:users
 //erluv:check
@@ -322,8 +324,8 @@ func TestExecTerminal(t *testing.T) {
 	})
 }
 
-// When the child dies under a session the terminal is restored, the command says what happened and ends
-// with a status of its own; so it does when all of erluv ends.
+// If the child dies under a session, the terminal is restored, the command reports it, and ends
+// with a status of its own. The same happens if all of erluv ends.
 //
 //erluv:users
 func TestExecSeesCrash(t *testing.T) {
@@ -351,8 +353,8 @@ func TestExecSeesCrash(t *testing.T) {
 	x.ends(t, 128+15)
 }
 
-// An operator is most needed while no node is there: exec works then, unless no program is to be started, or
-// remote_exec says no.
+// An operator needs exec most while no node is connected. It works then, unless programs may not be
+// started or remote_exec forbids it.
 //
 //erluv:users
 func TestExecWithoutANode(t *testing.T) {

@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// While something cannot be had, those who run go on, whatever they do, and all is
-// well again when there is more: nothing is started anew but what failed.
+// If a resource is exhausted, running programs go on with all operations. When there is more of it,
+// everything works again, and only failed processes have been started anew.
 
-// lower lowers a limit of one of the roles to n, for as long as the function that is
-// returned is not called. Of root itself, RLIMIT_NPROC has no hold.
+// lower lowers a limit of one of the roles to n until the caller calls restore. RLIMIT_NPROC does
+// not bind root.
 func lower(t *testing.T, pid int, limit string, n uint64) (restore func()) {
 	t.Helper()
 	old := softLimit(t, pid, limit, n)
 	return func() { softLimit(t, pid, limit, old) }
 }
 
-// softLimit sets a limit as the user of the process, and returns what it was. The real
-// user of a spawner may be a keeper: then it has to set it itself.
+// softLimit sets a limit as the user of the process, and returns the old value. The real user of a
+// spawner may be a keeper, which then has to set the limit itself.
 func softLimit(t *testing.T, pid int, limit string, n uint64) (old uint64) {
 	t.Helper()
 	uids, gids := strings.Fields(status(pid, pid)["Uid"]), strings.Fields(status(pid, pid)["Gid"])
@@ -56,7 +56,7 @@ func softLimit(t *testing.T, pid int, limit string, n uint64) (old uint64) {
 	return old
 }
 
-// residents are workers that have run before anything was short; they work on it.
+// residents are workers that have run before the shortage. Works shows that they work.
 const residents = `
 	Big = binary:copy(<<"0123456789abcdef">>, 20000),
 	Take = fun Take(_, 0) -> ok;
@@ -71,8 +71,8 @@ const residents = `
 	end,
 `
 
-// allIsWell ends the residents, and sees that programs of all kinds can be run, by
-// the roles that there were.
+// allIsWell ends the residents and checks that programs of all kinds run, under the same roles as
+// before.
 func allIsWell(t *testing.T, e *erluv, s session, before roles) {
 	t.Helper()
 	s.expect(t, "{works,{<<>>,<<>>,{exit_status,0},normal}}", `
@@ -84,7 +84,7 @@ func allIsWell(t *testing.T, e *erluv, s session, before roles) {
 	}
 }
 
-// Where no process can be made, no thread can either.
+// Where no process can be made, no thread can be made either.
 //
 //erluv:users
 func TestNoMoreProcesses(t *testing.T) {
@@ -107,7 +107,7 @@ func TestNoMoreProcesses(t *testing.T) {
 	}
 }
 
-// waysOutOfProcesses are those that the machine lets us have.
+// waysOutOfProcesses returns the ways that the machine allows.
 func waysOutOfProcesses() map[string]func(*testing.T, *erluv, roles) func() {
 	ways := map[string]func(*testing.T, *erluv, roles) func(){
 		"RLIMIT_NPROC": func(t *testing.T, e *erluv, r roles) func() {
@@ -155,8 +155,8 @@ func waysOutOfProcesses() map[string]func(*testing.T, *erluv, roles) func() {
 	return ways
 }
 
-// pidsGroup is the control group of version 1 in which this process is, if another
-// can be made there; "": it cannot.
+// pidsGroup returns the test's control group of version 1, or "" if no other group can be made
+// there.
 func pidsGroup() string {
 	const root = "/sys/fs/cgroup/pids"
 	own, _ := os.ReadFile("/proc/self/cgroup")
@@ -171,8 +171,8 @@ func pidsGroup() string {
 	return ""
 }
 
-// Without descriptors in child or spawner programs cannot be started; those that run,
-// and requests of all sizes, are as ever.
+// Without descriptors in the child or the spawner, programs cannot be started. Running programs and
+// requests of all sizes work as before.
 //
 //erluv:users
 func TestNoMoreDescriptors(t *testing.T) {
@@ -197,8 +197,8 @@ func TestNoMoreDescriptors(t *testing.T) {
 	allIsWell(t, e, s, r)
 }
 
-// Main needs no more descriptors while all is well, and has those that it needs after
-// a crash. What it starts has the limits that there were before.
+// Main needs no more descriptors in normal operation, and keeps those that it needs after a crash.
+// Processes that it then starts have the same limits as before.
 //
 //erluv:users
 func TestMainWithoutDescriptors(t *testing.T) {
@@ -221,7 +221,7 @@ func TestMainWithoutDescriptors(t *testing.T) {
 		s.respawn(t)
 		s.expect(t, "true", "Before =:= Limits()")
 
-		// A spawner that dies alone is followed by another, and nobody else notices.
+		// If only the spawner dies, another follows it, and no other process notices.
 		r = e.roles(t)
 		lower(t, r.main, "nofile", uint64(2+n))
 		kill(t, r.spawner, syscall.SIGKILL)
@@ -235,16 +235,16 @@ func TestMainWithoutDescriptors(t *testing.T) {
 	}
 }
 
-// A file system that is full is told of, and is no reason for a program to wait. When
-// there is room again, files are written and rotated again.
+// erluv reports a full file system, and the program does not wait for it. When there is room again,
+// files are written and rotated again.
 //
 //erluv:users
 func TestFullDisk(t *testing.T) {
 	dir, size := smallDisk(t)
 	if dir == "" {
-		return // nobody is let make one here
+		return // the user may not mount a file system here
 	}
-	e := newErluv(t, newNode(t, nodeOptions{})) // which sees what is mounted before
+	e := newErluv(t, newNode(t, nodeOptions{})) // it sees the mounts that were made before it started
 	path := filepath.Join(dir, "log")
 	s := e.session(t)
 	size("48k", 100)
@@ -274,8 +274,8 @@ func TestFullDisk(t *testing.T) {
 		e2e:outcome(e2e:start(E, ["true"], #{stdout => {file, <<Path/binary, ".new">>}}))`, bind{"Path": path})
 }
 
-// smallDisk mounts a file system that all may write to; size changes how large it is,
-// and how many files more can be made. "" where that is not allowed.
+// smallDisk mounts a file system that all users may write to, or returns "" where that is not
+// allowed. size changes its size and the number of files that can still be made.
 func smallDisk(t *testing.T) (dir string, size func(bytes string, files uint64)) {
 	t.Helper()
 	dir = shelf(t, 0o755)
