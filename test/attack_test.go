@@ -163,8 +163,8 @@ func fifo(t *testing.T, path string, flags int) *os.File {
 	return f
 }
 
-// tellsTheDead reports whether the kernel attributes a message to its sender after the sender has
-// been reaped: it passes a pidfd, which names the control group (Linux 6.16).
+// tellsTheDead reports whether the kernel still attributes a message when its sender has been
+// reaped. Linux 6.16 does: it passes a pidfd, which names the control group.
 func tellsTheDead() bool {
 	var u unix.Utsname
 	var major, minor int

@@ -14,8 +14,8 @@ const (
 )
 
 // calls has callers of each control node run programs at a host, one after the other. end stops
-// them and checks that each program ran as often as its caller was informed. Every kind of result
-// must be in kinds, and ok must be among the results.
+// them. It checks that each program ran as often as its caller was informed, that kinds has every
+// kind of result, and that one result was ok.
 func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	t.Helper()
 	own := map[*control]session{}
@@ -90,8 +90,8 @@ func TestControlPaused(t *testing.T) {
 	h.unharmed(t, f.control[1:], func() { kill(t, pid, syscall.SIGSTOP) }, func() { kill(t, pid, syscall.SIGCONT) })
 }
 
-// inUse gives each of the control nodes a program and a waiting call at a host, which end with the
-// connection and have the first mark. Each also gets a program that may be kept, with the second
+// inUse has each control node use a host with a program and a waiting call, which end with the
+// connection and have the first mark. Each also has a program that may be kept, with the second
 // mark.
 func (h *fleetHost) inUse(t *testing.T, users ...*control) (ends, kept string) {
 	t.Helper()

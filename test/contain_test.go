@@ -62,9 +62,9 @@ func ways() map[string]string {
 	return w
 }
 
-// groupHere makes a control group beneath the test's own, as the user who runs erluv, in the
-// cgroup2 that is mounted beneath /sys or in the freezer of version 1. It returns the own directory
-// and a file that only this version has, or "" if that cannot be done.
+// groupHere makes a control group beneath the test's own, as the user who runs erluv. It tries the
+// cgroup2 that is mounted beneath /sys, then the freezer of version 1. It returns the directory of
+// the test's own group and a file that only this version has, or "" if neither works.
 func groupHere() (dir, file string) {
 	cmd := exec.Command("/bin/sh", "-c", `try() {
 			d=$1/probe-$$

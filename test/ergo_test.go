@@ -44,7 +44,6 @@ import (
 //     handler.
 //   - ergo drops messages that its bounded mailboxes cannot hold, and cannot tell how many wait, so no
 //     worker floods it here.
-//     worker floods it here.
 type ergoNode struct {
 	ergonode.Node
 	port    string

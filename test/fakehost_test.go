@@ -15,16 +15,16 @@ import (
 	"erluv/wire/etf"
 )
 
-// A fakeHost is a host of a fleet that starts no programs: it shakes hands, says what it is,
-// and has a pid for each that it is asked to start. A thousand of them cost less than the control
-// node that they are for.
+// A fakeHost is a host of a fleet that starts no programs. It shakes hands, answers info, and
+// returns a pid for each requested program. A thousand of them cost less than the control node that
+// they serve.
 type fakeHost struct {
 	name etf.Atom
 	conn net.Conn
 	pids uint32
 }
 
-// fakeHosts has so many hosts come to a node, as fast as it takes them.
+// fakeHosts connects so many hosts to a node, as fast as it accepts them.
 func fakeHosts(t *testing.T, n *node, count int) []*fakeHost {
 	t.Helper()
 	var group sync.WaitGroup
@@ -39,7 +39,7 @@ func fakeHosts(t *testing.T, n *node, count int) []*fakeHost {
 		}
 		group.Wait()
 	})
-	// So many shake hands at once as a listener's queue has room for.
+	// As many shake hands at once as a listener's queue holds.
 	places := make(chan bool, 100)
 	var come sync.WaitGroup
 	for i := range hosts {
@@ -84,7 +84,7 @@ func (h *fakeHost) connect(address, node string) (err error) {
 func framed(begun []byte, message etf.Term) []byte {
 	b, err := etf.AppendTerm(begun, message)
 	if err != nil {
-		panic(err) // a term of ours that is none
+		panic(err) // our terms can be encoded
 	}
 	return dist.End(b, 0)
 }
@@ -93,7 +93,7 @@ func (h *fakeHost) pid(number uint32) etf.Pid {
 	return etf.Pid{Node: h.name, ID: number, Creation: 1}
 }
 
-// info is about as long as that of an erluv with a few labels.
+// info returns a map about as long as that of an erluv with a few labels.
 func (h *fakeHost) info() etf.Term {
 	a := func(key string, value etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(key), Value: value} }
 	key := func(k, v string) etf.Term { return etf.Tuple{etf.Binary(k), etf.Binary(v)} }
@@ -129,8 +129,8 @@ func (h *fakeHost) serve() {
 	}
 }
 
-// answer is the frame that answers a call to the manager; nil: it is none. Monitors of calls and of
-// programs are taken without a word, for neither ends.
+// answer returns the frame that answers a call to the manager, or nil. It ignores the monitors of
+// calls and programs, since neither ends.
 func (h *fakeHost) answer(frame []byte) []byte {
 	var m dist.Message
 	if err := dist.Parse(frame, &m); err != nil || m.Op != dist.RegSend {

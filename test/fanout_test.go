@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// largest is how much memory main and child may have used at their peak, in bytes,
-// whatever a node sends.
+// largest is how much memory main and the child may have used at their peak, in bytes. It holds for
+// all input from a node.
 const largest = 256 << 20
 
 // peak is the most memory that a process has had, in bytes.
@@ -20,8 +20,8 @@ func peak(t *testing.T, pid int) int {
 	return kib << 10
 }
 
-// bounded complains about main and child if they have used too much memory, or are
-// others than they were.
+// bounded complains if main and the child have used too much memory, or are not the same processes
+// as before.
 func (e *erluv) bounded(t *testing.T, before roles) {
 	t.Helper()
 	bounded(t, before, e.roles(t))
@@ -41,8 +41,8 @@ func bounded(t *testing.T, before, now roles) {
 	}
 }
 
-// However many processes are to be told of an end, and whatever the reason, each is told
-// once. Another worker is served meanwhile.
+// Each observer of an end gets one message, however many there are and however long the reason is.
+// Another worker is served meanwhile.
 func TestFanOuts(t *testing.T) {
 	for name, source := range map[string]string{
 		"2,000 links, a reason of 60 kB": `
@@ -83,8 +83,7 @@ func TestFanOuts(t *testing.T) {
 	}
 }
 
-// patient evaluates source until it is something else than wait, which takes minutes
-// where much else goes on.
+// patient evaluates source until the result is not wait. That takes minutes on a busy machine.
 func (s session) patient(t *testing.T, want, source string) {
 	t.Helper()
 	const attempts = 10 // of a minute
@@ -99,7 +98,7 @@ func (s session) patient(t *testing.T, want, source string) {
 	t.Fatalf("%s: not within %d minutes", source, attempts)
 }
 
-// A million monitors of one worker are told its end. Another worker is served meanwhile.
+// A million monitors of one worker get its end. Another worker is served meanwhile.
 func TestFanOutOfAWorker(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)
@@ -115,7 +114,7 @@ func TestFanOutOfAWorker(t *testing.T) {
 	e.bounded(t, r)
 }
 
-// 900,000 monitors of the node are told that it has ended, and why.
+// 900,000 monitors of the node get its end and the reason.
 func TestFanOutOfTheNode(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	s := e.session(t)

@@ -8,7 +8,7 @@ import (
 
 func TestFurtherDescriptors(t *testing.T) {
 	e := common(t)
-	// Out and in, beside the standard streams.
+	// One descriptor out and one in, beside the standard streams.
 	e.expect(t, `{[{3,<<"one\n">>},{3,<<"two\n">>},{3,eof}],{<<"out\n">>,<<>>,{exit_status,0},normal}}`, `
 		W = e2e:start(E, "while read x <&4; do echo $x >&3; done; exec 3>&-; read x; echo out", #{fds => #{3 => pipe, 4 => {pipe, in}}}),
 		ok = e2e:call(W, {write, 4, ["one", $\n]}),
@@ -21,7 +21,7 @@ func TestFurtherDescriptors(t *testing.T) {
 		{error, ebadf} = e2e:call(W, {write, 5, <<"x">>}),
 		ok = e2e:call(W, {write, "\n"}),
 		{[One, Two, Eof], e2e:outcome(W)}`)
-	// To another process, and nobody else.
+	// The output goes to another process, and only to that one.
 	e.expect(t, `{{3,<<"x\n">>},{3,eof},{none,none,{exit_status,0},normal}}`, `
 		Self = self(),
 		P = spawn(fun() ->
@@ -34,7 +34,7 @@ func TestFurtherDescriptors(t *testing.T) {
 		Outcome = e2e:outcome(W),
 		P ! {worker, W},
 		receive {seen, A, B} -> {A, B, Outcome} after 120000 -> nothing end`)
-	// Much of it, both ways, whole.
+	// Much data in both directions arrives whole.
 	e.expect(t, `true`, `
 		Part = << <<N:32>> || N <- lists:seq(1, 65536) >>,
 		W = e2e:start(E, "cat <&4 >&3", #{fds => #{3 => pipe, 4 => {pipe, in}}, stdout => null, stderr => null}),
@@ -51,7 +51,7 @@ func TestFurtherDescriptors(t *testing.T) {
 		Sum = Loop(erlang:md5_init()),
 		{none, none, {exit_status, 0}, normal} = e2e:outcome(W),
 		Sum =:= erlang:md5(binary:copy(Part, 32))`)
-	// Read on demand.
+	// The descriptor is read on demand.
 	e.expect(t, `[{ok,<<"ab">>},{ok,<<"c\n">>},eof]`, `
 		W = e2e:start(E, "echo abc >&3", #{fds => #{3 => pipe}, flow => {active, false}}),
 		Answers = [e2e:call(W, {read, 3, 2}) || _ <- [1, 2, 3]],

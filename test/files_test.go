@@ -20,8 +20,8 @@ func shelf(t *testing.T, mode os.FileMode) string {
 	return path
 }
 
-// A link that somebody else has put where output is to go is not followed, nor
-// is a file of somebody else written to.
+// erluv does not follow a link that another user has put in place of an output file, and does not
+// write to a file of another user.
 //
 //erluv:users
 func TestOutputThatOthersHavePlaced(t *testing.T) {
@@ -88,8 +88,8 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 	}
 }
 
-// A log of a worker, in files of a size, of which a number is kept: all lines, in
-// order, whole, and the worker's user's own.
+// A worker's log consists of files of a fixed size, of which a fixed number is kept. All lines are
+// there, in order and whole, and the worker's user owns the files.
 //
 //erluv:users
 func TestRotatedFiles(t *testing.T) {
@@ -122,7 +122,7 @@ func TestRotatedFiles(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	// It is gone on with by the next run, and by one that is started again.
+	// The next run continues the log, and so does a restarted one.
 	expect(`{<<"one\none\none\n">>,3}`, `
 		Fresh = <<Log/binary, "-fresh">>,
 		W = e2e:start(E, "echo one", #{stdout => {file, Fresh, [{rotate, #{size => 10000, count => 1}}]}, stderr => null,
@@ -135,7 +135,7 @@ func TestRotatedFiles(t *testing.T) {
 		{'EXIT', W, restart_intensity} = e2e:next(),
 		{ok, Text} = file:read_file(Fresh),
 		{Text, length(binary:matches(Text, <<"\n">>))}`)
-	// A full place is told, once; here a directory is in the way.
+	// An obstacle is reported once. Here it is a directory.
 	if err := os.MkdirAll(filepath.Join(place, "stuck.1", "full"), 0o777); err != nil {
 		t.Fatal(err)
 	}

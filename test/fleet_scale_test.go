@@ -15,9 +15,9 @@ var (
 	scalePrograms = flag.Int("programs", 500, "programs that it places there, a multiple of the hosts")
 )
 
-// TestFleetOfManyHosts: a control node has many hosts. What it places there is spread evenly, a
-// tenth of the hosts that go at once are all noticed, with their programs, and nothing waits in
-// a mailbox. How much and how long is logged: make scale-fleet has a thousand hosts.
+// TestFleetOfManyHosts: a control node has many hosts, and spreads programs evenly. A tenth of the
+// hosts go at once: it notices each, with its programs, and nothing waits in a mailbox. The log has
+// the times and sizes. make scale-fleet has a thousand hosts.
 func TestFleetOfManyHosts(t *testing.T) {
 	n, s := controlNode(t)
 	took := func(begin time.Time, what string, args ...any) {
@@ -68,15 +68,15 @@ func TestFleetOfManyHosts(t *testing.T) {
 
 func perHost(bytes, hosts int) float64 { return float64(bytes) / float64(hosts) / 1024 }
 
-// controlNode is a node with the library and a fleet, which can have as many connections as the
-// machine lets it.
+// controlNode is a node with the library and a fleet, which may have as many connections as the
+// machine allows.
 func controlNode(t *testing.T) (*node, session) {
 	t.Helper()
 	ebin, err := library()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Go gives its children the limit that it was started with.
+	// Go restores the limit that it was started with for its children.
 	many := filepath.Join(dir, "erl-with-many")
 	script := "#!/bin/sh\nulimit -S -n \"$(ulimit -H -n)\"\nexec " + erl + " \"$@\"\n"
 	if err := os.WriteFile(many, []byte(script), 0o755); err != nil {

@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// Output as lines and packets, on demand, and counted.
+// Output arrives as lines and packets, on demand, and counted.
 //
 //erluv:releases
 //erluv:check
@@ -43,7 +43,7 @@ func TestFlow(t *testing.T) {
 	}
 }
 
-// The functions of io and file, on a worker's pid.
+// The functions of io and file work on a worker's pid.
 //
 //erluv:releases
 func TestIODevice(t *testing.T) {
@@ -109,7 +109,7 @@ func TestJobControl(t *testing.T) {
 		[A, B, C]`)
 }
 
-// A process of the node paired with the worker: both or neither.
+// A process of the node is paired with the worker: both live or neither.
 //
 //erluv:releases
 func TestProxy(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// inVersion1 is in the tests that TestVersion1 runs.
+// inVersion1 is true in the tests that TestVersion1 runs.
 var inVersion1 = os.Getenv("ERLUV_TEST_V1") != ""
 
-// version1 runs a command where the freezer of version 1 is all that there is of control
-// groups, in a group of its own that belongs to $OWNER. Status 3: it cannot be had.
+// version1 runs a command on a machine whose only control groups are the freezer of version 1, in a
+// group of its own that belongs to $OWNER. It exits with status 3 if the freezer cannot be mounted.
 const version1 = `
 	d=/sys/fs/cgroup/freezer/erluv-e2e-$$
 	mount --make-rprivate / && mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/freezer &&
@@ -29,8 +29,7 @@ const version1 = `
 	find $d -depth -type d -exec rmdir {} + || status=4 # it has nobody
 	exit $status`
 
-// TestVersion1 runs tests of containment on what is, as far as erluv can see, a machine
-// with nothing but version 1.
+// TestVersion1 runs tests of containment where erluv sees only control groups of version 1.
 //
 //erluv:users
 func TestVersion1(t *testing.T) {
@@ -59,8 +58,8 @@ func TestVersion1(t *testing.T) {
 		}
 		return
 	}
-	// So it is: neither does a plain attempt succeed. What erluv does about that is what
-	// it does where it has no such rights: it goes on with what there is, and says so.
+	// A plain mount fails as well, so the machine has no freezer. Without such rights erluv goes on
+	// with the means that there are, and logs it.
 	if exec.Command("unshare", "-m", "mount", "-t", "cgroup", "-o", "freezer", "none", t.TempDir()).Run() == nil {
 		t.Fatalf("the freezer can be had: %v\n%s", err, out)
 	}
@@ -68,8 +67,7 @@ func TestVersion1(t *testing.T) {
 	newErluv(t, newNode(t, nodeOptions{})).expect(t, ways()["auto"], "e2e:call(E, {info, contained})")
 }
 
-// frozen freezes the leaf of a process, as a spawner does which is killed before it can
-// thaw it.
+// frozen freezes the leaf of a process, like a spawner that is killed before it can thaw it.
 func frozen(t *testing.T, base string, pid int) {
 	t.Helper()
 	files, _ := filepath.Glob(base + "/erluv-*.tree/[0-9]*/cgroup.procs")
@@ -94,9 +92,9 @@ func frozen(t *testing.T, base string, pid int) {
 	})
 }
 
-// TestFrozen: whoever is killed while programs are frozen, for whatever reason they are,
-// they end: at once while one is left who knows of them, else with the next erluv there.
-// And a worker that is frozen can be ended.
+// TestFrozen: roles are killed while programs are frozen, for any reason. If a role that knows of
+// them is left, the programs end at once, otherwise when the next erluv starts there. A frozen
+// worker can be ended.
 //
 //erluv:users
 func TestFrozen(t *testing.T) {
@@ -106,7 +104,7 @@ func TestFrozen(t *testing.T) {
 		}
 		base := ownGroup(t)
 		if base == "" {
-			return // an ordinary user's tests can make none of their own
+			return // tests of an ordinary user cannot make a group
 		}
 		n := newNode(t, nodeOptions{noise: true})
 		begin := func(t *testing.T, opts string) (e *erluv, s session, inside []process) {
@@ -123,7 +121,7 @@ func TestFrozen(t *testing.T) {
 		}
 		for name, end := range map[string]string{"kill": "exit(W, kill)", "stop": "{ok, _} = e2e:call(W, stop)", "exit": "exit(W, enough)"} {
 			t.Run(name, func(t *testing.T) {
-				_, s, inside := begin(t, "#{oom_score_adj => 900}") // by the role become
+				_, s, inside := begin(t, "#{oom_score_adj => 900}") // the role become sets it
 				s.eval(t, end+", receive {'EXIT', W, _} -> ok after 120000 -> error(no_exit) end")
 				if err := endOf(inside); err != nil {
 					t.Error(err)

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// What each command of a project may take, as it compiles.
+// freshTime bounds each command of a project, since it compiles.
 const freshTime = 4 * startTime
 
-// What a new project runs first. With FRESH set it is a program that answers and ends.
+// freshApplication is the first code of a new project. With FRESH set it is a program that answers
+// and ends.
 const freshApplication = `
 defmodule Fresh.Application do
   use Application
@@ -33,7 +34,7 @@ defmodule Fresh.Application do
 end
 `
 
-// withoutTools executes a command where Go, Erlang and Elixir are not installed.
+// withoutTools runs a command on a machine without Go, Erlang and Elixir.
 const withoutTools = `
 for dir in "$1" /usr/lib/erlang /usr/lib/elixir; do
 	[ ! -d "$dir" ] || mount -t tmpfs none "$dir" || exit
@@ -45,14 +46,14 @@ exec "$@"
 
 var answered = regexp.MustCompile(`answered after (\d+ ms), alive before: true\n`)
 
-// fresh is a Mix project of somebody who has read nothing.
+// fresh is a new Mix project, set up without reading the documents.
 type fresh struct {
 	*testing.T
 	dir string
 	env []string
 }
 
-// run is a command in the project, and what it printed.
+// run runs a command in the project and returns its output.
 func (f *fresh) run(input string, env []string, name string, args ...string) (string, error) {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), freshTime)
@@ -65,8 +66,8 @@ func (f *fresh) run(input string, env []string, name string, args ...string) (st
 	return string(out), err
 }
 
-// answers is a run that prints the answer. The VM is a node before: by its name, or since
-// the application has started.
+// answers is a run that prints the answer. Before the call the VM is a node: by its name, or since
+// the application started.
 func (f *fresh) answers(input string, env []string, name string, args ...string) {
 	f.Helper()
 	out, err := f.run(input, env, name, args...)
@@ -80,8 +81,8 @@ func (f *fresh) answers(input string, env []string, name string, args ...string)
 	f.Logf("%s %s %s answered after %s", filepath.Base(name), strings.Join(env, " "), args[len(args)-1], said[1])
 }
 
-// The first hour: a new project, the dependency, and a call, with nothing configured. Then
-// its release, on a machine without Go, Erlang and Elixir.
+// TestFreshProject is a user's first hour: a new project, the dependency, and a call, without any
+// configuration. Then the release runs on a machine without Go, Erlang and Elixir.
 func TestFreshProject(t *testing.T) {
 	top, err := filepath.Abs("..")
 	if err != nil {
@@ -96,7 +97,7 @@ func TestFreshProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	cache := strings.Fields(string(caches))
-	// Programs run as another user, who must be able to enter it.
+	// Programs run as another user, who must be able to enter this directory.
 	home, err := os.MkdirTemp(dir, "fresh-")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,8 @@ func TestFreshProject(t *testing.T) {
 		}
 	}
 
-	// Without Go it compiles and says what to do, once and when it is needed.
+	// Without Go the project compiles. It prints the remedy once, and again when a program is
+	// needed.
 	out, err := f.run("", nil, "mix", "compile")
 	if err != nil || strings.Count(out, "erluv: there is no executable: install Go (") != 1 {
 		t.Fatalf("mix compile without Go: %v\n%s", err, out)
@@ -149,7 +151,7 @@ func TestFreshProject(t *testing.T) {
 		t.Fatalf("mix compile: %v\n%s", err, out)
 	}
 	t.Logf("mix compile took %v", time.Since(begin).Round(time.Millisecond))
-	// What is built is not built again, and works without Go.
+	// The executable is not built twice, and works without Go.
 	f.closedDirectory(home)
 	f.answers("Fresh.Application.answer()\n", withGo, "iex", "-S", "mix")
 	out, err = f.run("", withGo, "mix", "erluv.doctor")
@@ -190,8 +192,8 @@ func TestFreshProject(t *testing.T) {
 	}
 }
 
-// closedDirectory is a project in the home of root, which the user of the programs must not
-// enter: they start elsewhere, as one warning says.
+// closedDirectory runs a project in root's home, which the programs' user may not enter. They start
+// elsewhere, and one warning says so.
 func (f *fresh) closedDirectory(home string) {
 	f.Helper()
 	if err := os.Chmod(home, 0o700); err != nil {

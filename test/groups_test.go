@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestGroupsAreKept: a program attacks every tree of control groups of its erluv, while
-// another runs. It gets nowhere: not out of its own, not into another's, not at its
-// limits; and the next start is as any.
+// TestGroupsAreKept: a program attacks every tree of control groups of its erluv, while another
+// program runs. It cannot leave its own group, enter another program's, or change its limits. The
+// next program starts normally.
 //
 //erluv:users
 func TestGroupsAreKept(t *testing.T) {
@@ -26,8 +26,8 @@ func TestGroupsAreKept(t *testing.T) {
 	})
 }
 
-// attackGroups attacks the trees of an erluv, which says how it keeps them. Of the
-// attacks some may work.
+// attackGroups attacks the trees of an erluv. kept is the protection that info names, and may has
+// the attacks that may work.
 func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
 	t.Helper()
 	s := e.session(t)
@@ -46,7 +46,7 @@ func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var trees []string // others' are theirs
+	var trees []string // other erluvs have trees too
 	for _, tree := range regexp.MustCompile(`erluv-[0-9a-f]+\.tree`).FindAllString(string(text), -1) {
 		trees = append(trees, `"`+tree+`"`)
 	}
@@ -77,12 +77,12 @@ func attackGroups(t *testing.T, e *erluv, kept string, may map[string]bool) {
 	s.expect(t, "{true,{exit_status,0}}", `{e2e:call(V, {write, "x"}) =:= ok andalso {stdout, <<"x">>} =:= e2e:next(V), begin ok = e2e:call(V, {close, stdin}), element(3, e2e:outcome(V)) end}`)
 }
 
-// TestSilentSpawner: a spawner that is stopped, or frozen, is ended and another follows;
-// what was asked for meanwhile is answered.
+// TestSilentSpawner: main kills a spawner that is stopped or frozen, and another one follows.
+// Requests that came meanwhile are answered.
 //
 //erluv:users
 func TestSilentSpawner(t *testing.T) {
-	// All they do is wait until the spawner counts as dead: beside each other.
+	// The runs only wait until the spawner counts as dead, so they run in parallel.
 	eachWay(t, func(t *testing.T, contain, _ string) {
 		t.Parallel()
 		t.Run("stopped", func(t *testing.T) {
@@ -130,7 +130,7 @@ func silence(t *testing.T, e *erluv, how func(spawner int) error) {
 	}
 }
 
-// TestStoppedRoles: whichever roles are stopped, when main is killed no program is left.
+// TestStoppedRoles: after main is killed, no program is left, whichever roles were stopped.
 //
 //erluv:users
 func TestStoppedRoles(t *testing.T) {
@@ -161,8 +161,8 @@ func TestStoppedRoles(t *testing.T) {
 	})
 }
 
-// TestHoppers: processes that fork, leave their session and end, again and again, do not
-// outrun the end of the spawner where there are control groups of any kind.
+// TestHoppers: processes fork, leave their session and end, again and again. With control groups of
+// any kind they do not outrun the end of the spawner.
 //
 //erluv:users
 func TestHoppers(t *testing.T) {
@@ -198,9 +198,9 @@ func TestHoppers(t *testing.T) {
 	})
 }
 
-// TestGroupsOfAnOrdinaryUser: an ordinary user to whom a group was delegated can have no
-// keeper, and Landlock keeps its programs from changing control groups. What it does not
-// know does no harm: the next start is as any.
+// TestGroupsOfAnOrdinaryUser: an ordinary user with a delegated group cannot have a keeper.
+// Landlock keeps the programs from changing control groups. Attacks that Landlock does not cover do
+// no harm: the next program starts normally.
 //
 //erluv:users
 func TestGroupsOfAnOrdinaryUser(t *testing.T) {
@@ -251,7 +251,7 @@ func TestGroupsOfAnOrdinaryUser(t *testing.T) {
 		}
 		e.expect(t, `{exit_status,0}`, `{ok, #{exit := X}} = e2e:call(E, {run, ["true"], #{}}), X`)
 	}
-	// A program that takes the permissions of its own group away is ended all the same.
+	// A program that removes the permissions of its own group is ended all the same.
 	e.expect(t, "killed", `
 		W = e2e:start(E, Cmd, #{link => false}),
 		ok = e2e:ready(W), M = monitor(process, W), exit(W, kill), receive {'DOWN', M, _, _, R} -> R after 120000 -> alive end`,

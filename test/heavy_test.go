@@ -14,8 +14,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// ask sends a call with a request that is encoded already, to the manager or to a worker,
-// and gives the answer.
+// ask sends a call with an encoded request to the manager or to a worker, and returns the answer.
 func (p *peer) ask(t *testing.T, to etf.Pid, request []byte) string {
 	t.Helper()
 	tag := p.ref()
@@ -33,8 +32,8 @@ func (p *peer) ask(t *testing.T, to etf.Pid, request []byte) string {
 	return fmt.Sprintf("%.100q", payload) // nested
 }
 
-// Terms that are little in a frame and much in memory, and nested without end, are
-// refused before they are built.
+// erluv refuses terms that are small in a frame and large in memory, or nested without end, before
+// it builds them.
 func TestHeavyTerms(t *testing.T) {
 	p := accept(t)
 	r := p.roles(t)
@@ -89,8 +88,8 @@ func TestHeavyTerms(t *testing.T) {
 	p.bounded(t, r)
 }
 
-// Two million processes wait for a line. Each is answered: those for which there is no room
-// at once, the others at the end.
+// Two million processes wait for a line. Each gets an answer: at once if there is no room for the
+// request, otherwise at the end.
 func TestManyReaders(t *testing.T) {
 	const readers = 2_000_000
 	p := accept(t)
@@ -127,7 +126,7 @@ func TestManyReaders(t *testing.T) {
 	p.bounded(t, r)
 }
 
-// encoded is a term as it is in a frame.
+// encoded encodes a term as in a frame.
 func encoded(t *testing.T, term etf.Term) []byte {
 	t.Helper()
 	b, err := etf.AppendTerm(nil, term)
@@ -137,7 +136,7 @@ func encoded(t *testing.T, term etf.Term) []byte {
 	return b
 }
 
-// What the node's own functions return, and are to be asked with, is bounded too.
+// Results and continuations of the node's own functions are bounded too.
 func TestHeavyAnswers(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)
@@ -159,7 +158,7 @@ func TestHeavyAnswers(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) { s.expect(t, c.want, c.source); e.bounded(t, r) })
 	}
-	// Continuations of 10 MB, of which six fit into the budget.
+	// The continuations have 10 MB each, and six fit into the budget.
 	s.expect(t, "[waits,{error,eagain}]", `
 		Ws = [e2e:start(E, ["sh", "-c", "echo; exec sleep 1000"], #{flow => {active, false}}) || _ <- lists:seq(1, 8)],
 		Waiting = [Ask(X, {get_until, unicode, "", e2e_fan, hoard, [10000000, self()]}) || X <- Ws],
@@ -171,8 +170,8 @@ func TestHeavyAnswers(t *testing.T) {
 	e.bounded(t, r)
 }
 
-// A regular expression that means more than its bytes is refused, and one that is not is
-// matched in no time with whatever a program writes.
+// A regular expression whose compiled form is too large is refused. Any other matches quickly,
+// whatever a program writes.
 func TestHeavyPatterns(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)
@@ -192,8 +191,8 @@ func TestHeavyPatterns(t *testing.T) {
 	e.bounded(t, r)
 }
 
-// The child is killed in the middle of a fan-out: main tells the rest, and each monitor is
-// told once.
+// The child is killed in the middle of a fan-out. Main sends the rest, and each monitor gets one
+// message.
 func TestFanOutAndCrash(t *testing.T) {
 	const monitors, rounds = 300_000, 5
 	e, s := crashing(t, "--die-timeout", "60s")
@@ -218,7 +217,7 @@ func TestFanOutAndCrash(t *testing.T) {
 				t.Errorf("main has used %d MiB", p>>20)
 			}
 			return
-		case fmt.Sprintf("{[killed],%d}", monitors): // it was told before
+		case fmt.Sprintf("{[killed],%d}", monitors): // the child had sent everything
 		default:
 			t.Fatalf("the monitors were told %s", told)
 		}
@@ -226,8 +225,8 @@ func TestFanOutAndCrash(t *testing.T) {
 	t.Errorf("the child has told all before it died, %d times", rounds)
 }
 
-// What programs have to say while the node does not read is said when it does: of job
-// control the last alone, and then the end.
+// While the node does not read, messages about programs wait: of job control only the last, and
+// then the end.
 func TestJobControlOfASilentNode(t *testing.T) {
 	const toggles = 300
 	p := accept(t)
@@ -238,14 +237,14 @@ func TestJobControlOfASilentNode(t *testing.T) {
 		{Key: etf.Atom("link"), Value: etf.Atom("false")},
 	}}).(etf.Tuple)
 	w, _ := started[1].(etf.Pid)
-	// Nobody takes this answer, so nothing is read behind it.
+	// This answer is not read, so erluv reads no later request.
 	p.send(t, p.regSend(t, p.caller, "erluv", call(p.caller, p.ref(), etf.Atom("info"))))
 	start, err := etf.AppendTerm(dist.BeginSend(nil, w), etf.Tuple{p.caller, etf.Tuple{etf.Atom("command"), etf.Binary("\n")}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.send(t, dist.End(start, 0))
-	large := etf.Binary(make([]byte, 15_000_000)) // comes back, and is more than the connection holds
+	large := etf.Binary(make([]byte, 15_000_000)) // it comes back, and is more than the connection holds
 	p.send(t, p.regSend(t, p.caller, "erluv", call(p.self, p.ref(), large)))
 	eventually(t, "the program is over", func() bool {
 		_, err := os.Stat(over)
@@ -276,8 +275,7 @@ func TestJobControlOfASilentNode(t *testing.T) {
 	p.bounded(t, r)
 }
 
-// Runs that together write more than there is space for wait for each other, and all get
-// what their programs wrote.
+// Runs whose joint output exceeds the space wait for each other, and each gets all its output.
 func TestManyRuns(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)

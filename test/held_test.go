@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// A stream goes on for a receiver that takes its messages, whatever else waits there.
+// A stream goes on for a receiver that takes its messages, regardless of others in its mailbox.
 func TestAStreamNeverStops(t *testing.T) {
 	e := common(t)
 	const others = `

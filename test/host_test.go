@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// configured is an erluv with a configuration file of its own.
+// configured starts an erluv with a configuration file of its own.
 func configured(t *testing.T, text string, args ...string) *erluv {
 	t.Helper()
 	n := newNode(t, nodeOptions{})
@@ -31,7 +31,7 @@ func confFile(t *testing.T, n *node, text string) string {
 	return file
 }
 
-// TestHostStandby: what runs goes on, nothing is started, and the controller hears of it.
+// TestHostStandby: running programs go on, no program starts, and the controller gets the change.
 func TestHostStandby(t *testing.T) {
 	e, s := crashing(t)
 	s.expect(t, "{ready,ok,standby}", `
@@ -45,8 +45,8 @@ func TestHostStandby(t *testing.T) {
 	e.report(t)
 }
 
-// TestHostSurvivesTheChild: a host that was not ready is not made so by a crash, and its labels
-// are those that it had.
+// TestHostSurvivesTheChild: after a crash a host that was not ready is still not ready, and keeps
+// its labels.
 //
 //erluv:check
 func TestHostSurvivesTheChild(t *testing.T) {
@@ -66,7 +66,7 @@ func TestHostSurvivesTheChild(t *testing.T) {
 	s.expect(t, "ok", `element(1, e2e:call(E, {run, ["true"], #{}}))`)
 }
 
-// TestHostSurvivesTheConnection: nor is it made so by another connection.
+// TestHostSurvivesTheConnection: another connection does not make such a host ready either.
 func TestHostSurvivesTheConnection(t *testing.T) {
 	e, s := crashing(t)
 	s.expect(t, "ok", `e2e:call(E, {status, set, standby})`)
@@ -77,8 +77,8 @@ func TestHostSurvivesTheConnection(t *testing.T) {
 	e.report(t)
 }
 
-// TestHostDrain: workers are asked to stop, those that do not are killed at the deadline and named,
-// and supervisors take their end for an orderly one.
+// TestHostDrain: workers are asked to stop. At the deadline the others are killed and named.
+// Supervisors see an orderly end.
 //
 //erluv:users
 //erluv:check
@@ -97,8 +97,8 @@ func TestHostDrain(t *testing.T) {
 	s.expect(t, "{{ok,[]},ok,ready}", `{e2e:call(E, {drain, infinity}), e2e:call(E, {status, set, ready}), e2e:call(E, {status, get})}`)
 }
 
-// TestHostClasses: with run = "classes" a program of the configuration can be started, as the
-// configuration says, and nothing else.
+// TestHostClasses: with run = "classes" a program of the configuration starts as the configuration
+// says, and no other program starts.
 //
 //erluv:users
 //erluv:check
@@ -137,7 +137,7 @@ sandbox = { read = ["/lib", "/lib64", "/usr", "/dev"], exec = ["/bin", "/usr", "
 	e.expect(t, `{classes,[<<"confined">>,<<"say">>,<<"sleep">>]}`, `{e2e:call(E, {info, run}), e2e:call(E, {info, classes})}`)
 }
 
-// TestHostClassOfAnotherUser: the class says as whom it runs.
+// TestHostClassOfAnotherUser: the class names the user of its program.
 //
 //erluv:users
 func TestHostClassOfAnotherUser(t *testing.T) {
@@ -157,8 +157,8 @@ func TestHostClassOfAnotherUser(t *testing.T) {
 	e.expect(t, `<<"games\n">>`, `{ok, #{stdout := Out}} = e2e:call(E, {run, {class, id, []}, #{}}), Out`)
 }
 
-// TestHostBounds: the host's limits are a program's unless it asks for less, more is refused, and
-// a stop takes no longer than the host says.
+// TestHostBounds: a program has the host's limits unless it asks for lower ones. Higher ones are
+// refused. A stop takes no longer than the host allows.
 func TestHostBounds(t *testing.T) {
 	e, s := crashing(t, "--max-kill-timeout", "1s")
 	s.expect(t, "true", `
@@ -181,7 +181,7 @@ func TestHostBounds(t *testing.T) {
 	}
 }
 
-// TestHostInfo: a node that asks is told what the machine has, in the numbers of the machine.
+// TestHostInfo: info shows the machine's resources, with the kernel's numbers.
 //
 //erluv:users
 //erluv:check
@@ -199,8 +199,8 @@ func TestHostInfo(t *testing.T) {
 			andalso Left > 0 andalso Left =< Size`)
 }
 
-// TestHostForgets: an erluv that starts is ready, with the labels of its configuration, whatever
-// the one before it was told.
+// TestHostForgets: an erluv that starts is ready and has the labels of its configuration. Changes
+// made at the one before are gone.
 func TestHostForgets(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	const want = `{ready,[{<<"a">>,[<<"b">>]}]}`

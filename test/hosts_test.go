@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// What commands print as JSON, an object for each erluv. These are promised, see erluv(8): keys may be
-// added, here too.
+// These are the JSON objects that commands print for each erluv. erluv(8) promises them: keys may
+// be added, here too.
 type (
 	statusOutput struct {
 		Node   string `json:"node"`
@@ -46,7 +46,7 @@ type (
 	}
 )
 
-// objects reads what a command has printed, in which nothing may be unknown.
+// objects reads the output of a command, which may have no unknown keys.
 func objects[T any](t *testing.T, text string) (list []T) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -61,7 +61,7 @@ func objects[T any](t *testing.T, text string) (list []T) {
 	return list
 }
 
-// reached runs a command that goes to erluvs by a node, with the cookie of this one.
+// reached runs a command that goes to erluvs through a node, with this node's cookie.
 func (n *node) reached(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	cmd := exec.CommandContext(limited(t, evalTime), executable, append([]string{args[0], "--config", "none", n.cookieFile()}, args[1:]...)...)
@@ -76,7 +76,7 @@ func (n *node) reached(t *testing.T, args ...string) (stdout, stderr string, sta
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
-// does is one that succeeds, and says nothing of it but what it was asked for.
+// does runs a command that must succeed, and must print nothing on standard error.
 func (n *node) does(t *testing.T, args ...string) (stdout string) {
 	t.Helper()
 	stdout, stderr, status := n.reached(t, args...)
@@ -86,7 +86,8 @@ func (n *node) does(t *testing.T, args ...string) (stdout string) {
 	return stdout
 }
 
-// A command goes to all erluvs that serve a node, by way of it; no node gets another connection.
+// A command goes to all erluvs that serve a node, through that node. No node gets another
+// connection.
 //
 //erluv:releases
 func TestOperatorOfAll(t *testing.T) {
@@ -143,7 +144,7 @@ func TestOperatorOfAll(t *testing.T) {
 	}
 	n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(connected)) =:= "+connected+" end)")
 
-	// One that does not answer is told, and does not keep the others from answering.
+	// An erluv that does not answer is named, and does not delay the others' answers.
 	r := a.roles(t)
 	for _, pid := range []int{a.cmd.Process.Pid, r.child} {
 		kill(t, pid, syscall.SIGSTOP)
@@ -165,7 +166,7 @@ func TestOperatorOfAll(t *testing.T) {
 	}
 }
 
-// A command goes to one erluv that listens, with the configured cookie.
+// A command goes to an erluv that listens, with the configured cookie.
 func TestOperatorAt(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := listening(t, n)
@@ -195,7 +196,7 @@ func TestOperatorAt(t *testing.T) {
 	}
 }
 
-// Drain says what goes on, ends when it is done, and names those that were killed.
+// drain shows its progress, ends when it is done, and names the programs that were killed.
 //
 //erluv:users
 func TestOperatorDrains(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// 100,000 messages that nobody would send, to the manager, to a worker, to names
-// and pids that are not there: it stays up, does not grow, and works.
+// 100,000 senseless messages go to the manager, a worker, and absent names and pids. erluv
+// survives, does not grow, and works.
 //
 //erluv:releases
 func TestJunkFromANode(t *testing.T) {
@@ -33,7 +33,7 @@ func TestJunkFromANode(t *testing.T) {
 		end,
 		Flush = fun Self() -> receive _ -> Self() after 0 -> ok end end,
 		ok`)
-	// What the first ones bring is kept memory, not growth.
+	// The first messages bring memory that erluv keeps; that is no growth.
 	s.eval(t, `Flood(1, 20000), Flush()`)
 	r := e.roles(t)
 	before := map[string]int{}
@@ -65,9 +65,8 @@ func (e *erluv) grown(t *testing.T, before map[string]int) {
 	}
 }
 
-// Frames that no node would send: truncated everywhere, of random bytes, of
-// counts and sizes that are not there, nested without end, too large. From a node
-// of ours, since a real one does not make them.
+// These frames come from no real node, so a node of ours sends them. They are truncated everywhere,
+// random, too large, or nested without end, or have wrong counts and sizes.
 //
 //erluv:releases
 func TestJunkFrames(t *testing.T) {
@@ -88,7 +87,7 @@ func TestJunkFrames(t *testing.T) {
 		p.send(t, append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
 		frames++
 	}
-	for _, frame := range good { // cut anywhere, and with something behind
+	for _, frame := range good { // cut anywhere, and with bytes added
 		for n := 1; n < len(frame)-4; n++ {
 			send(frame[4 : 4+n])
 		}
@@ -108,11 +107,11 @@ func TestJunkFrames(t *testing.T) {
 		switch frames % 5 {
 		case 0: // random bytes behind a good beginning
 			send(append(begin(), noise(random, 1+random.IntN(300))...))
-		case 1: // one byte of a good one is another
+		case 1: // one byte of a good one changed
 			frame := append([]byte(nil), good[random.IntN(3)][4:]...)
 			frame[random.IntN(len(frame))] = byte(random.Uint32())
 			send(frame)
-		case 2: // counts that are not there
+		case 2: // counts without elements
 			tag := []byte{104, 105, 106, 107, 108, 109, 110, 111, 116, 77, 80, 90, 112, 114, 118}[random.IntN(15)]
 			send(append(begin(), tag, 0xff, 0xff, 0xff, byte(random.Uint32()), 1))
 		case 3: // nested
@@ -122,7 +121,7 @@ func TestJunkFrames(t *testing.T) {
 		}
 	}
 	big := make([]byte, 1<<20)
-	for range 3 { // larger than any buffer: passed over, in step
+	for range 3 { // larger than any buffer: skipped, in step
 		p.send(t, binary.BigEndian.AppendUint32(nil, 200<<20))
 		for range 200 {
 			p.send(t, big)
@@ -148,7 +147,7 @@ func noise(r *rand.Rand, n int) []byte {
 	return b
 }
 
-// processes are erluv's own, for when there is no node to ask.
+// processes returns erluv's own processes when there is no node to ask.
 func (e *erluv) processes(t *testing.T) []int {
 	t.Helper()
 	list := []int{e.cmd.Process.Pid}

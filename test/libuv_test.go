@@ -55,7 +55,7 @@ func TestLibuv(t *testing.T) {
 			ok = e2e:said(W, stdout, <<"TEST">>),
 			ok = e2e:call(W, {close, stdin}),
 			{State, <<"TEST">>, e2e:outcome(W)}`},
-		// The other way round: nothing is inherited but what is asked for.
+		// The reverse: a program inherits only the variables that it asks for.
 		{"spawn_preserve_env", `{<<>>,<<"/usr/local/bin:/usr/bin:/bin\n">>}`, `
 			Env = fun(Opts) -> element(1, e2e:outcome(e2e:start(E, ["/usr/bin/printenv", "PATH"], Opts))) end,
 			{Env(#{}), Env(#{inherit => ["PATH"]})}`},
@@ -95,7 +95,7 @@ func TestLibuv(t *testing.T) {
 	}, bind{"At": at})
 }
 
-// What both streams write to files, to one and crosswise.
+// Both streams write to files, to one and crosswise.
 func TestLibuvFiles(t *testing.T) {
 	e := common(t)
 	at := stocked(t, nil)

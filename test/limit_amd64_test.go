@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownLimit has a process lower or raise a soft limit of its own, and returns what it was.
-// That is how a limit of a spawner is set: its real user is a keeper, so nobody else may
-// set it without CAP_SYS_RESOURCE, which root of a container can lack. The process is
-// stopped in a system call by ptrace(2), calls prlimit64(2), and goes on where it was.
+// ownLimit has a process lower or raise a soft limit of its own, and returns the old value. The
+// spawner's limits need this. Its real user is a keeper, so other processes need CAP_SYS_RESOURCE,
+// which root in a container can lack. ptrace(2) stops the process in a system call. The process
+// then calls prlimit64(2), and goes on where it was.
 func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 	t.Helper()
-	runtime.LockOSThread() // ptrace(2) goes by thread
+	runtime.LockOSThread() // ptrace(2) is bound to a thread
 	defer runtime.UnlockOSThread()
 	must := func(err error) {
 		if err != nil {
@@ -23,8 +23,8 @@ func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 			t.Fatalf("process %d cannot be made to set its limit %d to %d: %v", pid, resource, soft, err)
 		}
 	}
-	// until waits for the stop with a signal. Others that come meanwhile, as those of Go's
-	// runtime do, are sent again in the end; next has the process go on until then.
+	// until waits for the stop with a signal, and next makes the process go on until then. Other
+	// signals that come meanwhile, such as those of Go's runtime, are sent again in the end.
 	var others []unix.Signal
 	until := func(want unix.Signal, next func(pid int) error) {
 		for {
@@ -47,7 +47,7 @@ func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 			_ = unix.Kill(pid, sig)
 		}
 	}()
-	// Its own instruction is what calls: other threads run the same code.
+	// The process's own syscall instruction makes the call: other threads run the same code.
 	var before unix.PtraceRegs
 	for code := make([]byte, 2); string(code) != "\x0f\x05"; {
 		_ = unix.PtraceDetach(pid)
@@ -58,13 +58,13 @@ func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 		must(err)
 	}
 
-	// Below the red zone of the stack: the limit that it sets, and the one that it had.
+	// Below the red zone of the stack is room for the limit to set, and for the old one.
 	room := uintptr(before.Rsp - 512)
 	limits := make([]byte, 32)
 	call := func(set uintptr) {
 		regs := before
 		regs.Rip -= 2
-		regs.Orig_rax = ^uint64(0) // what it was interrupted in is not called again yet
+		regs.Orig_rax = ^uint64(0) // the interrupted call is not repeated yet
 		regs.Rax, regs.Rdi, regs.Rsi = unix.SYS_PRLIMIT64, 0, uint64(resource)
 		regs.Rdx, regs.R10 = uint64(set), uint64(room+16)
 		must(unix.PtraceSetRegs(pid, &regs))

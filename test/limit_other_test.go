@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownLimit sets a soft limit of a process, and returns what it was: with CAP_SYS_RESOURCE.
+// ownLimit sets a soft limit of a process, and returns the old value. It needs CAP_SYS_RESOURCE.
 func ownLimit(t *testing.T, pid, resource int, soft uint64) (old uint64) {
 	t.Helper()
 	var limit, was unix.Rlimit

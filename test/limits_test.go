@@ -16,7 +16,7 @@ import (
 
 var limitFiles = map[string]string{"memory": "memory.limit_in_bytes", "pids": "pids.max", "cpu": "cpu.cfs_quota_us"}
 
-// ownGroups are the directories of our own control group: of version 1 in the hierarchy
+// ownGroups returns the directories of the test's own control group: of version 1 in the hierarchy
 // with a controller, or of version 2 for "".
 func ownGroups(controller string) (dirs []string) {
 	groups, _ := os.ReadFile("/proc/self/cgroup")
@@ -42,8 +42,8 @@ func ownGroups(controller string) (dirs []string) {
 	return dirs
 }
 
-// canLimit says whether the machine lets erluv have a limit, by attempts of the shell,
-// as whom erluv runs as.
+// canLimit reports whether the machine lets erluv set a limit. The shell tries it as the user who
+// runs erluv.
 func canLimit(controller string) bool {
 	attempt := func(script string, dirs []string) bool {
 		cmd := exec.Command("/bin/sh", append([]string{"-c", `for at in "$@"; do d=$at/probe-$$; ` + script + `; done; exit 1`, "sh"}, dirs...)...)
@@ -57,7 +57,7 @@ func canLimit(controller string) bool {
 		{ grep -qw `+controller+` $at/cgroup.subtree_control || echo +`+controller+` >$at/cgroup.subtree_control; } && exit 0`, ownGroups(""))
 }
 
-// eachLimit is which of the limits can be had; those that cannot are seen to be refused.
+// eachLimit returns the limits that the machine allows, and checks that erluv refuses the others.
 func eachLimit(t *testing.T, e *erluv) map[string]bool {
 	t.Helper()
 	can := map[string]bool{}
@@ -74,8 +74,8 @@ func eachLimit(t *testing.T, e *erluv) map[string]bool {
 // hog is a program that takes memory without end.
 const hog = `["tail", "/dev/zero"]`
 
-// TestMemoryLimit: a program that the kernel kills for want of memory in its group, and
-// nobody else, is told as such.
+// TestMemoryLimit: a program's exit reason says so if the kernel kills exactly this program because
+// its group is out of memory.
 //
 //erluv:users
 func TestMemoryLimit(t *testing.T) {
@@ -92,7 +92,7 @@ func TestMemoryLimit(t *testing.T) {
 			"a list":     {`e2e:outcome(e2e:start(E, ` + hog + `, [{limits, [{memory, 16 bsl 20}]}, {sandbox, #{net => none}}]))`, `{<<>>,<<>>,{signal,sigkill,oom},{signal,sigkill,oom}}`},
 			"enough":     {`e2e:outcome(e2e:start(E, "echo much; exit 3", #{` + limits + `}))`, `{<<"much\n">>,<<>>,{exit_status,3},{exit_status,3}}`},
 			"killed":     {`e2e:outcome(e2e:start(E, "kill -9 $$", #{` + limits + `}))`, `{<<>>,<<>>,{signal,sigkill},{signal,sigkill}}`},
-			// The program is told of what it has started, as everywhere.
+			// The program itself sees the end of its own child, as everywhere.
 			"its child": {`element(1, e2e:outcome(e2e:start(E, "tail /dev/zero; echo $?", #{` + limits + `, stderr => null})))`, `<<"137\n">>`},
 			"a daemon":  {`e2e:outcome(e2e:start(E, "setsid sh -c 'tail /dev/zero; echo $?' 2>/dev/null & exit 4", #{` + limits + `, tree => wait}))`, `{<<"137\n">>,<<>>,{exit_status,4},{exit_status,4}}`},
 			"killed by us": {
@@ -112,8 +112,7 @@ func TestMemoryLimit(t *testing.T) {
 	})
 }
 
-// TestCountedInGroups: what the control groups of a worker have counted is in its info, of ended
-// processes too.
+// TestCountedInGroups: info has the counts of a worker's control groups, including ended processes.
 //
 //erluv:users
 func TestCountedInGroups(t *testing.T) {
@@ -148,7 +147,7 @@ func TestCountedInGroups(t *testing.T) {
 	})
 }
 
-// TestPIDsLimit: a fork beyond the limit fails, in all that the program has started.
+// TestPIDsLimit: a fork beyond the limit fails, in the program and in its descendants.
 //
 //erluv:users
 func TestPIDsLimit(t *testing.T) {
@@ -168,7 +167,7 @@ func TestPIDsLimit(t *testing.T) {
 	})
 }
 
-// TestCPULimit: a program that would take a whole processor gets its share.
+// TestCPULimit: a program that could use a whole processor gets its share.
 //
 //erluv:users
 func TestCPULimit(t *testing.T) {
@@ -194,7 +193,7 @@ func TestCPULimit(t *testing.T) {
 	}
 }
 
-// groupsOf are the groups of version 1 beneath a tree of erluv's in which a process is.
+// groupsOf returns the groups of version 1 beneath erluv's trees that a process is in.
 func groupsOf(t *testing.T, pid int) (dirs []string) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
@@ -213,8 +212,8 @@ func groupsOf(t *testing.T, pid int) (dirs []string) {
 	return dirs
 }
 
-// TestGroupsOfLimits: who asks for no limit is in no group for it; who does is in those
-// that it takes, which are gone when it is; and the trees are gone with erluv.
+// TestGroupsOfLimits: a program without limits is in no group for them. A program with limits is in
+// a group for each, and the groups go with it. The trees go with erluv.
 //
 //erluv:users
 func TestGroupsOfLimits(t *testing.T) {
@@ -270,8 +269,8 @@ func TestGroupsOfLimits(t *testing.T) {
 	})
 }
 
-// TestLimitsAfterACrash: when the spawner is killed, the next one makes groups as the one
-// before; when all are killed, the next erluv ends and removes what is left in them.
+// TestLimitsAfterACrash: when the spawner is killed, the next one makes groups as before. When all
+// roles are killed, the next erluv ends the processes in the old groups and removes the groups.
 //
 //erluv:users
 func TestLimitsAfterACrash(t *testing.T) {
@@ -325,7 +324,7 @@ func TestLimitsAfterACrash(t *testing.T) {
 	})
 }
 
-// TestLimitsAreKept: who may not write to files of control groups cannot lift a limit.
+// TestLimitsAreKept: a program that may not write to files of control groups cannot lift a limit.
 //
 //erluv:users
 func TestLimitsAreKept(t *testing.T) {
@@ -340,7 +339,7 @@ func TestLimitsAreKept(t *testing.T) {
 			sandbox => #{read => ["/"], exec => ["/bin", "/usr", "/lib", "/lib64"]}})))`, bind{"Lift": lift})
 }
 
-// TestBadLimits: what would be right is said, and nothing is started.
+// TestBadLimits: the error names correct values, and nothing is started.
 //
 //erluv:users
 func TestBadLimits(t *testing.T) {

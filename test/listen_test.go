@@ -20,8 +20,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// listening is an erluv that nodes connect to, beside a node whose environment it has. Unless args
-// name some, it dials none.
+// listening starts an erluv that nodes connect to, with the environment of a node. It dials no node
+// unless args name one.
 func listening(t *testing.T, n *node, args ...string) *erluv {
 	t.Helper()
 	e := listens(t, n, args...)
@@ -35,7 +35,7 @@ func listening(t *testing.T, n *node, args ...string) *erluv {
 	return e
 }
 
-// listens starts it and waits for nothing.
+// listens starts it and does not wait.
 func listens(t *testing.T, n *node, args ...string) *erluv {
 	t.Helper()
 	_, host, _ := strings.Cut(n.name, "@")
@@ -57,7 +57,7 @@ func listens(t *testing.T, n *node, args ...string) *erluv {
 	return e
 }
 
-// port is where it listens, as EPMD knows it.
+// port returns the port that EPMD has for erluv.
 func (e *erluv) port(t *testing.T) int {
 	t.Helper()
 	alive, _, _ := strings.Cut(e.erluv, "@")
@@ -76,9 +76,9 @@ func (e *erluv) wrote(t *testing.T, text string) {
 	}
 }
 
-// A pid of a worker works on any node of the cluster, as any pid: what a node sends to it, calls,
-// links and monitors makes the connection, also from nodes that have never heard of erluv. When
-// such a node ends only what it has is ended.
+// A worker's pid works on any node of the cluster like any pid. Messages, calls, links and monitors
+// make the connection, even from nodes that do not know erluv. When such a node ends, only its own
+// workers end.
 //
 //erluv:releases
 //erluv:users
@@ -99,7 +99,7 @@ func TestListen(t *testing.T) {
 	sb.eval(t, `V = e2e:start(E, ["sleep", "1000"]), M = monitor(process, W), ok`)
 	sb.expect(t, "ok", `e2e:call(W, {write, <<"from b">>})`)
 	sa.expect(t, `<<"from b">>`, "receive {W, {stdout, Said}} -> Said after 120000 -> none end")
-	// A third one, whose first word is a message, a link, or a monitor of a name.
+	// A third node begins with a message, a link, or a monitor of a name.
 	for word, want := range map[string]string{
 		`W ! {self(), {command, <<"x">>}}, e2e:call(W, {write, <<>>})`:                                        "ok",
 		`link(W), receive {'EXIT', W, R} -> R after 300 -> linked end`:                                        "linked",
@@ -114,21 +114,21 @@ func TestListen(t *testing.T) {
 		sc.expect(t, want, word)
 		sc.expect(t, "ok", "e2e:until(fun() -> nodes(hidden) =:= [E] end)")
 	}
-	// B ends: what is its own ends, and nothing else.
+	// B ends: its own workers end, and nothing else.
 	b.killed = true
 	kill(t, b.cmd.Process.Pid, syscall.SIGKILL)
 	sa.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
 	sa.expect(t, `{ok,<<"still">>}`, `begin (fun F() -> receive {W, {stdout, _}} -> F() after 0 -> ok end end)(),
 		{e2e:call(W, {write, <<"still">>}), receive {W, {stdout, Said2}} -> Said2 after 120000 -> none end} end`)
 	e.wrote(t, "node gone")
-	// The last one goes: erluv stays, without workers, and serves who comes next.
+	// The last node goes: erluv stays, without workers, and serves the next node that comes.
 	child := e.roles(t).child
 	sa.eval(t, "erlang:disconnect_node(E)")
 	c := newNode(t, nodeOptions{})
 	c.expect(t, fmt.Sprintf("{[],%d}", child), e.binds().String()+"{e2e:call(E, workers), e2e:call(E, {info, child_os_pid})}")
 }
 
-// Short names; and a random name, which is that of one run.
+// TestListenShortNames: short names work, and so does a random name, which lasts for one run.
 func TestListenShortNames(t *testing.T) {
 	n := newNode(t, nodeOptions{short: true})
 	e := listening(t, n)
@@ -156,7 +156,7 @@ func TestListenShortNames(t *testing.T) {
 	r.expect(t, "pong", "net_adm:ping(E)")
 }
 
-// Who is refused, what it is told, and that nobody else notices.
+// Some nodes are refused and get a reason. Other nodes do not notice.
 //
 //erluv:releases
 //erluv:users
@@ -176,8 +176,8 @@ func TestListenRefuses(t *testing.T) {
 	e.expect(t, "pong", "net_adm:ping(E)")
 }
 
-// Without EPMD erluv listens anyway, for nodes that know its port. Of a range it takes the
-// first port that is free.
+// Without EPMD, erluv still listens for nodes that know its port. It takes the first free port of a
+// range.
 //
 //erluv:releases
 func TestListenWithoutEPMD(t *testing.T) {
@@ -205,7 +205,7 @@ func TestListenWithoutEPMD(t *testing.T) {
 	c.expect(t, "pong", e.binds().String()+"net_adm:ping(E)")
 }
 
-// EPMD ends and comes back: erluv is registered again, and what is connected does not notice.
+// EPMD ends and comes back. erluv registers again, and connected nodes do not notice.
 func TestListenEPMDComesBack(t *testing.T) {
 	port := freePort(t)
 	start := func() (stop func()) {
@@ -238,7 +238,7 @@ func TestListenEPMDComesBack(t *testing.T) {
 	eventually(t, "it is registered again", known)
 }
 
-// A name, or a port, that is taken: erluv says so and ends; erluv config says so beforehand.
+// If a name or a port is in use, erluv says so and ends. erluv config says so beforehand.
 //
 //erluv:users
 func TestListenTaken(t *testing.T) {
@@ -269,8 +269,8 @@ func TestListenTaken(t *testing.T) {
 	}
 }
 
-// A node that erluv dials, and that dials erluv, at once and again and again: in the end there is one
-// connection, whoever made it, and it works.
+// A node and erluv dial each other at once, again and again. In the end there is one connection,
+// and it works, whichever side made it.
 //
 //erluv:releases
 func TestListenSimultaneous(t *testing.T) {
@@ -291,7 +291,8 @@ func TestListenSimultaneous(t *testing.T) {
 	}
 }
 
-// A node that is dialled connects by itself after a restart: it is served, not dialled beside that.
+// A dialled node restarts and connects by itself. erluv serves that connection and does not dial
+// beside it.
 func TestListenToADialledNode(t *testing.T) {
 	name := fmt.Sprintf("n%d", serial.Add(1))
 	n := newNode(t, nodeOptions{name: name})
@@ -308,8 +309,8 @@ func TestListenToADialledNode(t *testing.T) {
 	other.expect(t, "[]", e.binds().String()+"e2e:call(E, workers)")
 }
 
-// A node that connects once more, because its first connection is dead for it, is served on the
-// new one as soon as it has proved the cookie. Whoever only says that name ends nothing.
+// A node connects once more, because its first connection is dead for it. erluv serves the new one
+// as soon as it has proved the cookie. A peer that only uses that name ends nothing.
 func TestListenAgain(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := listening(t, n)
@@ -343,8 +344,8 @@ func TestListenAgain(t *testing.T) {
 	e.expect(t, "true", "is_list(e2e:call(E, workers))")
 }
 
-// The child dies under nodes that have connected by themselves, and one that was dialled: all are
-// told, no connection is lost, and the next child serves them.
+// The child dies under nodes that have connected by themselves, and a dialled one. Each node gets
+// the report, no connection is lost, and the next child serves them.
 //
 //erluv:releases
 //erluv:users
@@ -372,7 +373,7 @@ func TestListenCrash(t *testing.T) {
 	}
 	for n := range 3 {
 		crash(t, e, s, n)
-		// Who comes while there is no child hears so, and is served by the next one.
+		// A node that comes while there is no child gets child_down, and the next child serves it.
 		late := newNode(t, nodeOptions{}).session(t)
 		late.expect(t, "{error,child_down}", e.binds().String()+"e2e:call(E, info)")
 		s[n+1].eval(t, "{erluv_main, E} ! respawn")
@@ -388,9 +389,9 @@ func TestListenCrash(t *testing.T) {
 	}
 }
 
-// What a node cannot do to what belongs to another one: speak for its processes, take part in
-// its links and monitors, or keep it from being served by not reading and asking for much. What it
-// may do by the protocol it may: any node that is connected can stop any worker.
+// A node cannot harm what belongs to another node. It cannot speak for its processes or take part
+// in its links and monitors. It cannot block it by many requests whose answers it does not read.
+// The protocol does let any connected node stop any worker.
 func TestListenOfOthers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := listening(t, n)
@@ -440,7 +441,7 @@ func TestListenOfOthers(t *testing.T) {
 			t.Fatalf("after %s: %s", name, got)
 		}
 	}
-	// It floods with requests, has a program write without end, and reads nothing.
+	// The node floods erluv with requests, has a program write without end, and reads nothing.
 	ending := &peer{erluv: e, conn: visitsMutely(t, e, "ending"), self: etf.Pid{Node: "ending@127.0.0.1", ID: 1, Creation: 77}}
 	ending.caller = ending.self
 	for range 200 {
@@ -465,12 +466,12 @@ func TestListenOfOthers(t *testing.T) {
 		worst = max(worst, time.Since(asked))
 	}
 	t.Logf("beside a flood an echo took %v at most", worst)
-	// It goes: only what is its own ends.
+	// The node goes: only its own workers end.
 	ending.conn.Close()
 	<-flooding
 	s.expect(t, "ok", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [W] end)")
 	s.expect(t, "none", "receive Other -> Other after 0 -> none end")
-	// By the protocol.
+	// The protocol allows this.
 	p.send(t, control(dist.Exit2, p.self, w, etf.Atom("kill")))
 	s.expect(t, "{killed,killed}", `{receive {'EXIT', W, R1} -> R1 after 120000 -> none end,
 		receive {'DOWN', M, process, W, R2} -> R2 after 120000 -> none end}`)

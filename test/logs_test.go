@@ -32,13 +32,14 @@ func logLines(t *testing.T, text string) (list []logLine) {
 	return list
 }
 
-// Contract 6: the last output of a program, whoever receives it, while the program runs.
+// TestLogs holds section 6 of the contract: the last output of a running program, for each kind of
+// receiver.
 //
 //erluv:users
 //erluv:check
 func TestLogs(t *testing.T) {
 	_, s, socket := operated(t)
-	// Each kind of receiver. One that is passive is read by nobody.
+	// One program for each kind of receiver. The passive one is not read.
 	s.eval(t, `P = fun(Opts) -> e2e:start(E, "echo one; echo two >&2; printf three; exec sleep 1000", maps:merge(#{keep => true, link => false}, Opts)) end,
 		P(#{name => owned}), P(#{name => passive, flow => {active, false}}), P(#{name => null, stdout => null, stderr => null}),
 		P(#{name => none, owner => none}), P(#{name => lines, packet => line, flow => {active, 1}}),
@@ -50,7 +51,7 @@ func TestLogs(t *testing.T) {
 		if name == "both" {
 			onlyErrors = ""
 		}
-		// What was written to two pipes can come in either order.
+		// Output of two pipes can come in either order.
 		if !until(startTime, func() bool { got = done(t, socket, "logs", name); return len(got) >= len(all) }) || len(got) != len(all) {
 			t.Errorf("the log of %s is %q", name, got)
 		}
@@ -61,7 +62,7 @@ func TestLogs(t *testing.T) {
 	if !until(startTime, func() bool { return done(t, socket, "logs", "tty") == "one\r\ntwo\r\nthree" }) {
 		t.Errorf("the log of a terminal is %q", done(t, socket, "logs", "tty"))
 	}
-	// What nobody had asked for is still there for one who does.
+	// A process that reads now still gets output that was not read.
 	s.expect(t, `{ok,<<"one\nthree">>}`, "gen_server:call({passive, E}, {read, stdout, 100})")
 
 	for _, c := range []struct{ args, want string }{
@@ -97,7 +98,7 @@ func TestLogs(t *testing.T) {
 		 e2e:call(E, {run, "true", #{keep => true}}), e2e:call(E, {log, owned, #{wait => infinity}}), e2e:call(E, {log, self(), #{}}), e2e:call(E, {log, unkept, []})]`)
 }
 
-// running is a command that goes on.
+// running is a command that runs in the background.
 type running struct {
 	*exec.Cmd
 	lines chan string // of standard output; closed with it
@@ -134,8 +135,8 @@ func (r *running) ends(t *testing.T) int {
 	return r.ProcessState.ExitCode()
 }
 
-// One who follows has each line once, and goes on where the ring ends, also into the next run of
-// the program; the end of it all ends the command.
+// A follower gets each line once. It goes on where the ring ends, and in the next run of the
+// program. The end of the program ends the command.
 //
 //erluv:users
 func TestLogsFollow(t *testing.T) {
@@ -149,7 +150,7 @@ func TestLogsFollow(t *testing.T) {
 			}
 		}
 	}
-	// Each follows before the program goes on: it has printed what is there.
+	// Each follower is there before the program goes on: it has printed the earlier lines.
 	f := follows(t, socket, "logs", "-f", "w")
 	begins(f, "begun", "run ")
 	last := follows(t, socket, "logs", "-f", "-n", "1", "w", "--format", "json")
@@ -183,7 +184,8 @@ func TestLogsFollow(t *testing.T) {
 	s.expect(t, "{20000,open,false}", `{ok, #{next := Next, open := Open}} = e2e:call(E, {log, W, #{}}), {element(2, {x, 20000}), open, Open}`)
 }
 
-// A slow follower slows nobody, and is told what it has missed; the child's end is told too.
+// A slow follower slows no program. It gets the number of lines that it missed, and the end of the
+// child.
 //
 //erluv:users
 func TestLogsBehind(t *testing.T) {
@@ -191,14 +193,15 @@ func TestLogsBehind(t *testing.T) {
 	s.eval(t, `W = e2e:start(E, "echo first; read _; seq 1 1000000; echo last; exec sleep 1000", #{keep => 4096, owner => none, name => w}), ok`)
 	f := follows(t, socket, "logs", "-f", "w", "--format", "json")
 	<-f.lines
-	// It reads no more: its standard output is full soon. The program ends its lines all the same.
+	// The follower stops reading, and its standard output is soon full. The program still writes
+	// all lines.
 	s.eval(t, `ok = e2e:call(W, {write, "\n"})`)
 	s.expect(t, "ok", `(fun F() -> case e2e:call(E, {log, W, #{lines => 1}}) of {ok, #{output := [{_, stdout, <<"last\n">>}]}} -> ok; _ -> timer:sleep(20), F() end end)()`)
 	lines, lost, previous := 0, int64(0), logLine{}
 	for line := range f.lines {
 		l := logLines(t, line+"\n")[0]
 		if l.Lost != nil {
-			lost, previous = lost+*l.Lost, logLine{} // what is before and behind it may be cut
+			lost, previous = lost+*l.Lost, logLine{} // the lines before and behind it may be cut
 			<-f.lines
 			continue
 		}
@@ -230,7 +233,7 @@ func TestLogsBehind(t *testing.T) {
 	}
 }
 
-// The memory of all logs is bounded, however much is written, and so is erluv's.
+// The memory of all logs is bounded, and so is erluv's, however much programs write.
 func TestLogsOfMuch(t *testing.T) {
 	e, s, socket := operated(t, "--log-ring-total", "1048576")
 	s.eval(t, `Rss = e2e:rss([e2e:call(E, {info, child_os_pid})]),
@@ -253,7 +256,8 @@ func TestLogsOfMuch(t *testing.T) {
 	}
 }
 
-// Issue 17: what erluv remembers of ends: how, why, and the last words, also for the next child.
+// TestHistory holds that erluv remembers how and why programs ended, and their last output. The
+// next child has it too.
 //
 //erluv:users
 //erluv:check
@@ -323,7 +327,7 @@ func TestHistory(t *testing.T) {
 	if p := list.Programs[0]; p.State != "running" || p.Cause != nil {
 		t.Errorf("%+v", p)
 	}
-	// Of one alone, by each of its names.
+	// Each of its names finds one entry.
 	stopped := list.Programs[4]
 	for _, what := range []string{"stop", stopped.Worker, fmt.Sprint(*stopped.OsPid)} {
 		info := done(t, socket, "info", what)
@@ -355,7 +359,7 @@ func TestHistory(t *testing.T) {
 	fails(t, "the output of exit is lost", socket, "logs", "exit")
 }
 
-// Without a history nothing is remembered; with a small one the last.
+// Without a history erluv remembers no ends. With a small one, it remembers the last.
 func TestHistoryOfFew(t *testing.T) {
 	for most, want := range map[string]int{"0": 0, "2": 2} {
 		_, s, socket := operated(t, "--history", most)

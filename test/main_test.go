@@ -20,15 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What all tests share; set by TestMain, then only read.
+// All tests share these variables. TestMain sets them, and later code only reads them.
 var (
 	dir        string              // of this run; everyone may read it
 	executable string              // erluv, where everyone may execute it
-	erl        string              // the erl of ERLUV_ERL or PATH
-	epmd       address             // our own
+	erl        string              // erl from ERLUV_ERL or PATH
+	epmd       address             // the tests' own
 	ordinary   bool                // erl and erluv run as an ordinary user
-	credential *syscall.Credential // of that user; nil: ours
-	workerName string              // the setting user, if it is not the default
+	credential *syscall.Credential // of that user; nil: the tests' own
+	workerName string              // the user setting, if it is not the default
 	workerID   uint32              // uid of child and workers
 	groupID    uint32              // their gid
 	cookie     = "kX9s" + strconv.FormatInt(time.Now().UnixNano(), 36)
@@ -51,13 +51,13 @@ func run(m *testing.M) (int, error) {
 	if err := narrow(); err != nil {
 		return 0, err
 	}
-	// Tests that run beside each other do little but wait, however few processors there are.
+	// Parallel tests mostly wait, so four run at once on any number of processors.
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		return 0, err
 	}
 	// No command begins with SIGHUP ignored, as under nohup(1).
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	// What a test leaves behind becomes our child, and cannot hide.
+	// Processes that tests leave behind become children of this process, and so cannot hide.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("cannot become a subreaper: %v", err)
 	}
@@ -98,8 +98,8 @@ func run(m *testing.M) (int, error) {
 	return status, nil
 }
 
-// setUser reads ERLUV_TEST_AS and ERLUV_TEST_USER. Suites that run beside each other have
-// a user each: limits of processes and pipes are the user's.
+// setUser reads ERLUV_TEST_AS and ERLUV_TEST_USER. Suites that run beside each other have a user
+// each, because limits of processes and pipes are counted by user.
 func setUser() error {
 	name := os.Getenv("ERLUV_TEST_USER")
 	root := os.Getuid() == 0
@@ -178,10 +178,10 @@ func setErl() error {
 	return nil
 }
 
-// beside is a program of the same release as erl.
+// beside returns the path of a program of the same release as erl.
 func beside(program string) string { return filepath.Join(filepath.Dir(erl), program) }
 
-// startEPMD starts our own on a free port of the loopback.
+// startEPMD starts the tests' own EPMD on a free port of the loopback.
 func startEPMD() (stop func(), err error) {
 	const host = "127.0.0.1"
 	port, err := unusedPort()
