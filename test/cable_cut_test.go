@@ -14,8 +14,8 @@ const (
 )
 
 // calls has callers of each control node run programs at a host, one after the other. end stops
-// them. It checks that each program ran as often as its caller was informed, that kinds has every
-// kind of result, and that one result was ok.
+// them. It checks that each program ran as often as its caller was informed. kinds must have every
+// kind of result, and one result must be ok.
 func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	t.Helper()
 	own := map[*control]session{}

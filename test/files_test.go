@@ -20,8 +20,8 @@ func shelf(t *testing.T, mode os.FileMode) string {
 	return path
 }
 
-// erluv does not follow a link that another user has put in place of an output file, and does not
-// write to a file of another user.
+// erluv does not follow a link that another user has put in place of an output file. It does not
+// write to a file of another user either.
 //
 //erluv:users
 func TestOutputThatOthersHavePlaced(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 // inVersion1 is true in the tests that TestVersion1 runs.
 var inVersion1 = os.Getenv("ERLUV_TEST_V1") != ""
 
-// version1 runs a command on a machine whose only control groups are the freezer of version 1, in a
-// group of its own that belongs to $OWNER. It exits with status 3 if the freezer cannot be mounted.
+// version1 runs a command on a machine whose only control groups are the freezer of version 1. The
+// command is in a group of its own that belongs to $OWNER. The status is 3 if the freezer cannot be
+// mounted.
 const version1 = `
 	d=/sys/fs/cgroup/freezer/erluv-e2e-$$
 	mount --make-rprivate / && mount -t tmpfs none /sys/fs/cgroup && mkdir /sys/fs/cgroup/freezer &&

@@ -170,8 +170,8 @@ func TestHeavyAnswers(t *testing.T) {
 	e.bounded(t, r)
 }
 
-// A regular expression whose compiled form is too large is refused. Any other matches quickly,
-// whatever a program writes.
+// erluv refuses a regular expression whose compiled form is too large. Any other matches quickly,
+// whichever text a program writes.
 func TestHeavyPatterns(t *testing.T) {
 	e := newErluv(t, newNode(t, nodeOptions{}))
 	r := e.roles(t)

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// idle counts what must be as before once all programs have ended.
+// idle counts what must be as before once all programs have ended: descriptors and zombies.
 type idle struct{ fds, zombies map[string]int }
 
 func (e *erluv) idle(t *testing.T) idle {
@@ -30,7 +30,7 @@ func (e *erluv) idleAgain(t *testing.T, before idle) {
 	}
 }
 
-// Their output, on both streams, and their exit status are their arguments.
+// A program's output on both streams, and its exit status, follow from its number.
 const oneOfMany = `
 	One = fun(N) ->
 		Text = binary:copy(integer_to_binary(N), 1 + N rem 4000),
@@ -72,8 +72,8 @@ func TestFiveHundredLive(t *testing.T) {
 	e.idleAgain(t, before)
 }
 
-// Large outputs of several at once, each whole: the sockets fill, and nothing is
-// lost or mixed up. Each consists of its own numbers.
+// Several programs write large outputs at once, and each arrives whole. The sockets fill, and
+// nothing is lost or mixed up. Each output consists of its own numbers.
 func TestFloodsAtOnce(t *testing.T) {
 	e := common(t)
 	before := e.idle(t)

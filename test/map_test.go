@@ -15,7 +15,7 @@ import (
 )
 
 // A grid is some nodes that connect to each other only as a test says. Each has a letter and a
-// recorder, which is told of every connection, visible or hidden, that it gets or loses.
+// recorder, which notes every connection, visible or hidden, that the node gets or loses.
 type grid struct {
 	nodes map[string]*node
 	names *strings.Replacer // a node's name becomes its letter
@@ -29,7 +29,7 @@ const recorder = `spawn(fun() ->
 		end end)([]) end),
 	e2e:until(fun() -> whereis(recorder) =/= undefined end)`
 
-// gridStarts is how many nodes start beside each other.
+// gridStarts is how many nodes start in parallel.
 const gridStarts = 4
 
 // newGrid starts nodes.
@@ -78,7 +78,7 @@ func newGrid(t *testing.T, letters []string, args ...string) grid {
 	return g
 }
 
-// connect makes connections, and no others are left: a-b, or a~b for a hidden one.
+// connect makes these connections and leaves no others: a-b, or a~b for a hidden one.
 func (g grid) connect(t *testing.T, edges string) {
 	t.Helper()
 	for _, n := range g.nodes {
@@ -105,7 +105,7 @@ func (g grid) connect(t *testing.T, edges string) {
 	g.recorded(t)
 }
 
-// recorded is what the recorders have been told, by the letters of their nodes; nothing is left out.
+// recorded returns all events of the recorders, by the letters of their nodes.
 func (g grid) recorded(t *testing.T) map[string]string {
 	t.Helper()
 	events := map[string]string{}
@@ -120,8 +120,8 @@ func (g grid) recorded(t *testing.T) map[string]string {
 	return events
 }
 
-// unchanged: since the last look at the recorders the entry had erluv as its guest, and no
-// node had anything else.
+// unchanged checks that since the last look at the recorders the entry had erluv as its guest, and
+// no node had any other event.
 func (g grid) unchanged(t *testing.T, entry string) {
 	t.Helper()
 	g.nodes[entry].expect(t, "ok", `e2e:until(fun() -> [] =:= [N || N <- nodes(hidden), lists:prefix("erluv_", atom_to_list(N))] end)`)
@@ -162,7 +162,7 @@ func invoked(t *testing.T, n *node, args ...string) (stdout, stderr string, stat
 	return out.String(), problems.String(), cmd.ProcessState.ExitCode()
 }
 
-// seen is what erluv map --json says.
+// seen is the output of erluv map --json.
 type seen struct {
 	Complete bool
 	LeftOut  int `json:"left_out"`
@@ -179,7 +179,8 @@ type seen struct {
 	}
 }
 
-// edges are the connections as connect takes them, and nodes that are not up or hidden in words.
+// edges returns the connections as connect takes them. Words follow for nodes that are down or
+// hidden.
 func (s seen) edges() string {
 	var words []string
 	for _, c := range s.Connections {
@@ -203,7 +204,7 @@ func (s seen) edges() string {
 	return strings.Join(words, " ")
 }
 
-// look is what erluv sees from an entry, with letters for names.
+// look returns what erluv sees from an entry, with letters for names.
 func (g grid) look(t *testing.T, entry string, args ...string) seen {
 	t.Helper()
 	out, problems, status := looks(t, g.nodes[entry], append([]string{"map", "--json", patient, g.nodes[entry].name}, args...)...)
@@ -215,13 +216,13 @@ func (g grid) look(t *testing.T, entry string, args ...string) seen {
 	return s
 }
 
-// patient has a busy machine draw no node as silent.
+// patient is a timeout with which a busy machine draws no node as silent.
 const patient = "--timeout=100s"
 
 var letters = []string{"a", "b", "c", "d", "e", "f", "g"}
 
-// What contract 7 says of the map: every connection once, from wherever it is seen, and nobody
-// has got one that was not there.
+// TestMap holds section 7 of the contract. The map has every connection once, from every entry, and
+// no node gets a new connection.
 //
 //erluv:releases
 func TestMap(t *testing.T) {
@@ -281,7 +282,7 @@ func TestMapOfSilent(t *testing.T) {
 	defer kill(t, stopped.cmd.Process.Pid, syscall.SIGCONT)
 	stopped.killed = true // for recorded
 	text := make(chan string)
-	go func() { // beside the other look, as each waits for the stopped node
+	go func() { // in parallel with the other look, as each waits for the stopped node
 		defer close(text)
 		out, _, _ := looks(t, g.nodes["a"], "map", "--text", "--timeout=20s", g.nodes["a"].name)
 		text <- out
@@ -294,7 +295,7 @@ func TestMapOfSilent(t *testing.T) {
 	if !strings.Contains(g.names.Replace(out), "\n! c: it does not answer in time\n") {
 		t.Errorf("as text:\n%s", out)
 	}
-	// The other way round nothing can be seen.
+	// From the stopped node, nothing can be seen.
 	_, problems, status := looks(t, stopped, "map", "--timeout=500ms", stopped.name)
 	if status != 1 || !strings.Contains(problems, "did not end in time") {
 		t.Errorf("of the stopped one: status %d: %s", status, problems)

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// A consumer that takes one message a millisecond from a flood: neither the node
-// nor erluv grows, and another worker's echo is as quick as ever.
+// A consumer takes one message a millisecond from a flood. Neither the node nor erluv grows, and
+// another worker's echo stays fast.
 //
 //erluv:releases
 func TestSlowReceiver(t *testing.T) {
@@ -36,7 +36,7 @@ func TestSlowReceiver(t *testing.T) {
 		bind{"Main": r.main, "Child": r.child, "Spawner": r.spawner})
 }
 
-// With the owner the flood ends, however much waits.
+// The flood ends with the owner, however much is waiting.
 //
 //erluv:releases
 func TestSlowReceiverEnds(t *testing.T) {

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// lookers are what tools that look at nodes evaluate when erluv is chosen in their lists, with E
-// the erluv. No code runs there, so that each is told notsup at once, or that no such process is
-// there; nothing hangs and nothing is logged as an error.
+// lookers are the expressions that node inspection tools evaluate when a user selects erluv, with E
+// as the erluv. erluv runs no code, so each call fails at once, with notsup or because there is no
+// such process. Nothing hangs, and nothing is logged as an error.
 //
 // OTP's observer and etop call observer_backend by rpc, and start collectors by spawn_link
-// (observer_wx, observer_pro_wx, observer_perf_wx, observer_procinfo, etop of OTP 25);
-// Phoenix LiveDashboard loads Phoenix.LiveDashboard.SystemInfo by rpc and calls its functions
+// (observer_wx, observer_pro_wx, observer_perf_wx, observer_procinfo, etop of OTP 25). Phoenix
+// LiveDashboard loads Phoenix.LiveDashboard.SystemInfo by rpc and calls its functions
 // (system_info.ex, page_live.ex).
 var lookers = []struct{ source, want string }{
 	// observer
@@ -34,15 +34,15 @@ var lookers = []struct{ source, want string }{
 	{"rpc:call(E, code, ensure_loaded, ['Elixir.Phoenix.LiveDashboard.SystemInfo'])", "{badrpc,notsup}"},
 	{"rpc:call(E, code, load_binary, ['Elixir.Phoenix.LiveDashboard.SystemInfo', [], <<>>])", "{badrpc,notsup}"},
 	{"rpc:call(E, 'Elixir.Phoenix.LiveDashboard.SystemInfo', process_info_callback, [W, [links]])", "{badrpc,notsup}"},
-	// and whoever asks all nodes that are connected
+	// code that asks all connected nodes
 	{"erpc:multicall([E, node()], erlang, is_alive, [], 20000)", "[{error,{erpc,notsup}},{ok,true}]"},
 	{"rpc:multicall([E, node()], erlang, is_alive, [], 20000)", "{[{badrpc,notsup},true],[]}"},
 	{"{Answers, Not} = gen_server:multi_call([E, node()], erluv, {info, node}), {[A || {_, A} <- Answers], Not =:= [node()]}", "{[E],true}"},
 }
 
-// A cluster of five with all that OTP does to keep it one: an erluv that serves all of them, which
-// it has dialled or which have connected to it, is no part of it, and disturbs nothing when it comes,
-// goes, or is looked at.
+// Five nodes are a cluster, with all of OTP's means to keep it one. An erluv serves all of them: it
+// has dialled them, or they have connected to it. It does not join the cluster, and disturbs
+// nothing when it comes, goes, or is inspected.
 //
 //erluv:releases
 func TestMesh(t *testing.T) {
@@ -58,13 +58,13 @@ func TestMesh(t *testing.T) {
 	})
 }
 
-// mesh has an erluv with five nodes; back is the source by which one that was disconnected is
-// connected again.
+// mesh joins five nodes beside an erluv. back is the source that connects a disconnected node
+// again.
 func mesh(t *testing.T, e *erluv, nodes []*node, s []session, back string) {
 	t.Helper()
 	var names []string
 	for i, s := range s {
-		// Three are a cluster when erluv comes, two join it afterwards.
+		// Three nodes are a cluster when erluv comes, and two join it afterwards.
 		if i > 0 && i < 3 {
 			nodes[i].expect(t, "true", "net_kernel:connect_node('"+nodes[0].name+"')")
 		}
@@ -111,7 +111,7 @@ func mesh(t *testing.T, e *erluv, nodes []*node, s []session, back string) {
 			g := n.session(t)
 			g.eval(t, e.binds().String()+`process_flag(trap_exit, true), W = e2e:start(E, ["cat"]), ok`)
 			for _, l := range lookers {
-				// On a stack of its own: variables are those of one line.
+				// Each source runs in a function of its own, so its variables last for one line.
 				got := g.eval(t, "(fun() -> "+l.source+" end)()")
 				got = strings.ReplaceAll(got, "'"+e.erluv+"'", "E")
 				if got != l.want {

@@ -7,9 +7,9 @@ import (
 
 var mixed = flag.Int("mixed", 800, "workers of all kinds, of which none may see another's data")
 
-// Workers with pipes and terminals come and go, eight at a time, ended by the end
-// of their input, by themselves, by stop and by kill: each says what it was told,
-// and nothing that another was.
+// Workers with pipes and terminals come and go, eight at a time. They end by the end of their
+// input, by themselves, by stop and by kill. Each writes exactly its own input, and none of
+// another's.
 func TestNobodyReadsAnothersWords(t *testing.T) {
 	e := common(t)
 	const batch = 10_000
@@ -18,7 +18,7 @@ func TestNobodyReadsAnothersWords(t *testing.T) {
 	}
 }
 
-// nobody is [{N, Out}] of those workers who said another's word, or lost theirs.
+// nobody is [{N, Out}] of the workers that wrote another's word, or lost their own.
 const nobody = `
 		One = fun(N) ->
 			Word = iolist_to_binary([integer_to_list(N), $., lists:duplicate(N rem 50, $x), $\n]),

@@ -23,7 +23,7 @@ import (
 	"erluv/test/lan"
 )
 
-const evalTime = 4 * time.Minute // for what is evaluated, if nothing else is said
+const evalTime = 4 * time.Minute // the default bound of an evaluation
 
 var serial atomic.Int64 // makes names unique
 
@@ -32,7 +32,7 @@ var serial atomic.Int64 // makes names unique
 type node struct {
 	name   string
 	home   string
-	env    []string // as erl and erluv have it
+	env    []string // for erl and erluv
 	cmd    *exec.Cmd
 	output buffer
 	noise  bool // the errors it logs are expected
@@ -41,19 +41,19 @@ type node struct {
 	mu      sync.Mutex // guards writing to in, and the map
 	in      *os.File
 	waiting map[int]chan answer
-	done    chan struct{} // closed when no more answers come
+	done    chan struct{} // closed when no more answers can come
 }
 
 type answer struct{ status, text string }
 
 // nodeOptions: the zero value is a node with a long name.
 type nodeOptions struct {
-	name   string       // before the @; drawn if empty
+	name   string       // before the @; random if empty
 	short  bool         // name@localhost
-	host   string       // behind the @, if not 127.0.0.1
+	host   string       // after the @, if not 127.0.0.1
 	listen string       // address, if not 127.0.0.1
 	args   []string     // for erl
-	cookie string       // not the cookie of all
+	cookie string       // if not the cookie of all tests
 	noise  bool         // the errors it logs are expected
 	erl    string       // of another release
 	on     *lan.Machine // where it runs, under its address, if not here
@@ -110,7 +110,7 @@ func startNode(o nodeOptions) (*node, error) {
 		"-kernel", "inet_dist_use_interface", "{" + strings.ReplaceAll(cmp.Or(o.listen, "127.0.0.1"), ".", ",") + "}",
 	}
 	args = append(args, o.args...)
-	args = append(args, "-kernel", "net_setuptime", "60") // the machine may have much else to do; the first counts
+	args = append(args, "-kernel", "net_setuptime", "60") // the machine may be busy; the first such flag counts
 	n.cmd = commandOn(o.on, cmp.Or(o.erl, erl), args...)
 	n.cmd.Env, n.cmd.Dir = n.env, n.home
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
@@ -137,12 +137,12 @@ func startNode(o nodeOptions) (*node, error) {
 	return n, nil
 }
 
-// environment is all that erl and erluv are given.
+// environment is the whole environment of erl and erluv.
 func environment(home string) []string {
 	env := []string{
 		"HOME=" + home, "PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8",
 		"ERL_EPMD_PORT=" + epmd.port, "ERL_EPMD_ADDRESS=" + epmd.host, "ERL_CRASH_DUMP_BYTES=0",
-		// Suites that run beside each other have the same names for their erluvs.
+		// Suites that run in parallel have the same names for their erluvs.
 		"ERLUV_CONF=none", "ERLUV_CONTROL=off",
 	}
 	if workerName != "" {
@@ -151,7 +151,7 @@ func environment(home string) []string {
 	return env
 }
 
-// newHome makes a home directory that belongs to whom the tests run things as.
+// newHome makes a home directory that belongs to the user who runs erl and erluv.
 func newHome(cookie string) (string, error) {
 	home, err := os.MkdirTemp(dir, "home-")
 	if err != nil {
@@ -168,7 +168,7 @@ func newHome(cookie string) (string, error) {
 	return home, errors.Join(os.Chown(home, uid, gid), os.Chown(file, uid, gid))
 }
 
-// cookieFile is the flag that names the file beside which the node runs.
+// cookieFile is the flag with the cookie file of the node.
 func (n *node) cookieFile() string {
 	return "--cookie-file=" + filepath.Join(n.home, ".erlang.cookie")
 }
@@ -192,7 +192,7 @@ func (n *node) stop() error {
 	return nil
 }
 
-// read hands answers to those who wait.
+// read hands each answer to the caller that waits for it.
 func (n *node) read(answers *os.File) {
 	defer close(n.done)
 	defer answers.Close()
@@ -247,8 +247,8 @@ func (n *node) try(source, session string, timeout time.Duration) (string, error
 	}
 }
 
-// bind gives variables to source: strings become binaries, an atom and source stay
-// what they are, other values are printed.
+// bind gives variables to source. Strings become binaries, atoms and source stay unchanged, and
+// other values are printed.
 type (
 	bind   map[string]any
 	atom   string
@@ -270,7 +270,7 @@ func (b bind) String() string {
 	return s.String()
 }
 
-// eval is the printed value of the last expression of source, or the test ends.
+// eval returns the printed value of the last expression of source. It ends the test on an error.
 func (n *node) eval(t *testing.T, source string, binds ...bind) string {
 	t.Helper()
 	return n.in1(t, "-", source, binds...)
@@ -297,13 +297,13 @@ func (n *node) expect(t *testing.T, want, source string, binds ...bind) {
 	}
 }
 
-// A session is a process of a node with bindings and a mailbox that last.
+// A session is a process of a node that keeps its bindings and its mailbox.
 type session struct {
 	node *node
 	name string
 }
 
-// session starts one, which ends with the test, and so do its workers.
+// session starts a session. It ends with the test, and so do its workers.
 func (n *node) session(t *testing.T) session {
 	t.Helper()
 	s := session{n, fmt.Sprintf("session%d", serial.Add(1))}

@@ -18,7 +18,7 @@ func TestHiddenNode(t *testing.T) {
 	}
 }
 
-// A name is drawn when none is given; its host part follows the target's.
+// A random name is used when none is given. Its host part follows the target's.
 //
 //erluv:releases
 //erluv:users
@@ -53,7 +53,7 @@ func TestDrawnNames(t *testing.T) {
 	}
 }
 
-// The other nodes of the mesh, connected before or after, never see it.
+// The other nodes of the mesh never see erluv, whether they connect before or after it.
 //
 //erluv:releases
 func TestMeshDoesNotSeeIt(t *testing.T) {
@@ -75,7 +75,7 @@ func TestMeshDoesNotSeeIt(t *testing.T) {
 	}
 }
 
-// A tick is due every second, and a silent node is dropped after four.
+// A tick is due every second, and a silent node is dropped after four seconds.
 //
 //erluv:releases
 func TestIdleFor20Seconds(t *testing.T) {
@@ -89,7 +89,7 @@ func TestIdleFor20Seconds(t *testing.T) {
 	e.expect(t, "{true,pong}", "{lists:member(E, nodes(hidden)), net_adm:ping(E)}")
 }
 
-// Several on one node do not disturb each other.
+// Several erluvs on one node do not disturb each other.
 //
 //erluv:releases
 func TestSeveralOnOneNode(t *testing.T) {
@@ -152,7 +152,7 @@ func TestWhatItRefusesToDo(t *testing.T) {
 	} {
 		t.Run(request, func(t *testing.T) { e.expect(t, want, "e2e:call(E, "+request+")") })
 	}
-	// Byte for byte: what cannot be written down comes back as it was.
+	// A request comes back byte for byte, even if it has no external representation as text.
 	e.expect(t, "true", `R = {make_ref(), self(), fun() -> ok end, hd(erlang:ports()), <<5:3>>},
 		{error, {bad_request, R}} =:= e2e:call(E, R)`)
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The commands of doc/nodes.md make certificates with which a node and erluv accept each other,
-// in both directions, by the options and settings that stand there.
+// The commands of doc/nodes.md make certificates. With its options and settings, a node and erluv
+// accept each other in both directions.
 func TestNodesDocument(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {
 		t.Fatal(err)

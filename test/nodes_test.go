@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// serving is an erluv that serves several nodes, and a session on each of them, which is
-// told what its controller is, traps exits and has E bound.
+// serving starts an erluv that serves several nodes, and a session on each of them. A session
+// receives the controller's messages, traps exits and has E bound.
 func serving(t *testing.T, count int, args ...string) (*erluv, []*node, []session) {
 	t.Helper()
 	return servingThese(t, make([]nodeOptions, count), args...)
@@ -36,7 +36,7 @@ func newNodes(t *testing.T, these []nodeOptions) (nodes []*node) {
 	return nodes
 }
 
-// servingNodes is the same for these nodes.
+// servingNodes is serving for these nodes.
 func servingNodes(t *testing.T, nodes []*node, args ...string) (*erluv, []session) {
 	t.Helper()
 	sessions, controller := controlled(t, nodes)
@@ -74,10 +74,11 @@ func meetingThese(t *testing.T, these []nodeOptions, args ...string) (*erluv, []
 	return e, nodes, sessions
 }
 
-// controlled gives a session on each node, which is told what the controller of that name is.
+// controlled starts a session on each node, which receives the messages to the controller of that
+// name.
 func controlled(t *testing.T, nodes []*node) (sessions []session, controller string) {
 	t.Helper()
-	// The process that is called so is another one on each node.
+	// The process with this name is a different one on each node.
 	controller = fmt.Sprintf("c%d", serial.Add(1))
 	for _, n := range nodes {
 		s := n.session(t)
@@ -87,7 +88,7 @@ func controlled(t *testing.T, nodes []*node) (sessions []session, controller str
 	return sessions, controller
 }
 
-// controls has a session told what a controller of that name is, and trap exits.
+// controls makes a session trap exits and receive the messages to a controller of that name.
 func (s session) controls(t *testing.T, controller string) {
 	t.Helper()
 	s.eval(t, `process_flag(trap_exit, true), Session = self(), spawn(fun() ->
@@ -96,20 +97,20 @@ func (s session) controls(t *testing.T, controller string) {
 		receive registered -> ok end`)
 }
 
-// isUp: the node that a session is on has been told so.
+// isUp waits until the node of a session has received up.
 func (e *erluv) isUp(t *testing.T, s session) {
 	t.Helper()
 	s.expect(t, "up", e.binds().String()+"receive {erluv, E, {up, _}} -> monitor_node(E, true), receive after 0 -> up end after 120000 -> silent end")
 }
 
-// handOver has a term of one session bound in another one, by way of the external format.
+// handOver binds a term of one session in another session, through the external format.
 func handOver(t *testing.T, from, to session, term, name string) {
 	t.Helper()
 	to.eval(t, fmt.Sprintf("%s = binary_to_term(%s), ok", name, from.eval(t, fmt.Sprintf("term_to_binary(%s)", term))))
 }
 
-// What contract 4 says of several connections: a pid is the same term on each node, and works
-// from each; when one node goes nothing happens to the others.
+// TestNodes holds section 4 of the contract on several connections. A pid is the same term on each
+// node and works from each. When one node goes, nothing happens to the others.
 //
 //erluv:releases
 //erluv:users
@@ -126,15 +127,16 @@ func TestNodes(t *testing.T) {
 		handOver(t, a, other, "V", "V")
 	}
 	handOver(t, b, c, "X", "X")
-	// What came by A's way and what came by erluv itself are the same term.
+	// Pids that came through A and pids from erluv itself are the same terms.
 	b.expect(t, "true", "lists:member(W, [P || {P, _} <- e2e:call(E, workers)])")
 	c.expect(t, "true", "lists:sort([W, V, X]) =:= lists:sort([P || {P, _} <- e2e:call(E, workers)])")
 	b.eval(t, "link(W), M = monitor(process, W), ok")
 	c.eval(t, "monitor(process, W), link(X), N = monitor(process, X), ok")
-	// Each calls each, and what is written goes to the owner.
+	// Each node calls each worker, and the output goes to the owner.
 	c.expect(t, "ok", `e2e:call(W, {write, <<"from c">>})`)
 	a.expect(t, `<<"from c">>`, "receive {W, {stdout, Said}} -> Said after 120000 -> none end")
-	// A goes: B is told of W, which was A's, and so is C; X and what B and C have with it stay.
+	// A goes. B and C hear of the end of W, which was A's. X stays, with its links and monitors of
+	// B and C.
 	nodes[0].killed = true
 	kill(t, nodes[0].cmd.Process.Pid, syscall.SIGKILL)
 	b.expect(t, "{noconnection,noconnection}", `{receive {'EXIT', W, Why} -> Why after 120000 -> none end,
@@ -142,14 +144,14 @@ func TestNodes(t *testing.T) {
 	c.expect(t, "noconnection", "receive {'DOWN', _, process, W, Why} -> Why after 120000 -> none end")
 	b.expect(t, `{ok,<<"still">>}`, `{e2e:call(X, {write, <<"still">>}), receive {X, {stdout, Said}} -> Said after 120000 -> none end}`)
 	c.expect(t, "true", "is_map(e2e:call(X, info))")
-	// What had no owner was A's, who had asked for it.
+	// The worker without an owner was A's, because A had requested it.
 	b.expect(t, "true", "e2e:until(fun() -> [P || {P, _} <- e2e:call(E, workers)] =:= [X] end) =:= ok")
 	for _, s := range []session{b, c} {
 		s.expect(t, "none", "receive Other -> Other after 0 -> none end")
 	}
 }
 
-// crash kills the child for the nth time, and wants each node to be told by its link, its monitor
+// crash kills the child for the nth time. Each node must hear of it through its link, its monitor
 // and its controller.
 func crash(t *testing.T, e *erluv, s []session, n int) {
 	t.Helper()
@@ -165,8 +167,8 @@ func crash(t *testing.T, e *erluv, s []session, n int) {
 	}
 }
 
-// A crash of the child: each of three connections is taken over, all are told, all workers of
-// the next child are reached from all, and no node has seen the connection go.
+// The child crashes. Each of three connections is taken over, each node is informed, each node
+// reaches all workers of the next child, and no node has lost its connection.
 //
 //erluv:releases
 //erluv:users
@@ -185,7 +187,7 @@ func TestNodesCrash(t *testing.T) {
 				Child_ =:= e2e:call(E, {info, child_os_pid})`))
 		}
 	}
-	// No pid was given twice, wherever it was asked for.
+	// No pid was given twice, on any node.
 	for i, s := range s[1:] {
 		handOver(t, s, a, "[W_0, W_1, W_2]", fmt.Sprintf("Of%d", i))
 	}
@@ -195,8 +197,8 @@ func TestNodesCrash(t *testing.T) {
 	}
 }
 
-// A crash while one of the nodes goes: its connection cannot be taken over, which main says of this
-// one; the other goes on.
+// The child crashes while one of the nodes goes. The connection of that node cannot be taken over,
+// and main logs this. The other goes on.
 func TestNodesTakeOver(t *testing.T) {
 	e, nodes, s := serving(t, 2, "--serve", "all", "--die-timeout", "60s")
 	for _, s := range s {
@@ -204,7 +206,7 @@ func TestNodesTakeOver(t *testing.T) {
 	}
 	s[0].eval(t, `W = e2e:start(E, ["sleep", "1000"]), ok`)
 	r := e.roles(t)
-	// Neither sees the node go before the child is dead.
+	// Neither main nor the child sees the node go before the child is dead.
 	kill(t, r.main, syscall.SIGSTOP)
 	kill(t, r.child, syscall.SIGSTOP)
 	nodes[1].killed = true
@@ -228,7 +230,7 @@ func TestNodesTakeOver(t *testing.T) {
 	s[0].expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive Other -> Other after 0 -> none end}")
 }
 
-// One of several connections is lost, and made again by itself, while the others serve.
+// One of several connections is lost. erluv makes it again, while the other connections serve.
 func TestNodesReconnect(t *testing.T) {
 	e, _, s := serving(t, 2, "--serve", "all")
 	for _, s := range s {
@@ -245,7 +247,7 @@ func TestNodesReconnect(t *testing.T) {
 	}
 }
 
-// info has each connection, and the node that is not there, with the reason.
+// info has each connection, and each absent node with the reason.
 func TestNodesInInfo(t *testing.T) {
 	e, nodes, s := serving(t, 2, "--serve", "all", "--reconnect", "always")
 	for _, s := range s {
@@ -253,7 +255,7 @@ func TestNodesInInfo(t *testing.T) {
 	}
 	s[1].eval(t, `W = e2e:start(E, ["cat"]), M = monitor(process, W), ok`)
 	want := fmt.Sprintf("[{'%s',connected,dialled,tcp,1,0},{'%s',connected,dialled,tcp,2,1}]", nodes[0].name, nodes[1].name)
-	// The call itself is a monitor.
+	// The call itself counts as a monitor.
 	s[0].expect(t, want, `[{N, S, D, T, L + M, W} || #{node := N, state := S, direction := D, transport := T, links := L, monitors := M,
 		workers := W} <- lists:sort(e2e:call(E, {info, connections}))]`)
 	s[0].expect(t, "true", "Now = os:system_time(millisecond), [] =:= [C || #{since := T} = C <- e2e:call(E, {info, connections}), T > Now orelse T < Now - 3600000]")
@@ -266,7 +268,8 @@ func TestNodesInInfo(t *testing.T) {
 		end end)`, nodes[0].name, nodes[1].name))
 }
 
-// serve = first: one node is served; when it goes the next is, and the log names the one that was lost.
+// serve = first: erluv serves one node. When it goes, erluv serves the next one, and the log names
+// the lost one.
 func TestNodesFirst(t *testing.T) {
 	e, nodes, s := serving(t, 3)
 	e.isUp(t, s[0])
@@ -282,13 +285,13 @@ func TestNodesFirst(t *testing.T) {
 	s[2].expect(t, "[]", "e2e:call(E, workers)")
 }
 
-// serve = all: each node that is gone has a back-off of its own, which begins anew with the node.
+// serve = all: each absent node has a back-off of its own, which is reset when the node connects.
 func TestNodesBackOff(t *testing.T) {
 	e, nodes, s := serving(t, 3, "--serve", "all")
 	for _, s := range s {
 		e.isUp(t, s)
 	}
-	// pauses are how long erluv has waited before each further attempt to reach a node.
+	// pauses returns how long erluv has waited before each further attempt to reach a node.
 	pauses := func(n *node) (list []time.Duration) {
 		line := regexp.MustCompile(`msg="trying again" in=(\S+) .* target=` + regexp.QuoteMeta(n.name) + "(?:\n| )")
 		for _, found := range line.FindAllStringSubmatch(e.stderr.String(), -1) {
@@ -300,7 +303,7 @@ func TestNodesBackOff(t *testing.T) {
 		}
 		return list
 	}
-	const first = 100 * time.Millisecond // and each further one may be twice as long
+	const first = 100 * time.Millisecond // each further pause may be twice as long
 	for i, n := range nodes[:2] {
 		n.killed = true
 		kill(t, n.cmd.Process.Pid, syscall.SIGKILL)
@@ -316,7 +319,7 @@ func TestNodesBackOff(t *testing.T) {
 	s[2].expect(t, "true", "is_map(e2e:call(E, info))")
 }
 
-// A node that reads nothing does not slow what another is sent.
+// A node that reads nothing does not slow messages to another one.
 func TestNodesSlow(t *testing.T) {
 	e, nodes, s := serving(t, 2, "--serve", "all")
 	for _, s := range s {
@@ -325,7 +328,7 @@ func TestNodesSlow(t *testing.T) {
 	s[1].eval(t, `F = e2e:start(E, ["cat", "/dev/zero"], #{flow => {active, true}}), ok`)
 	kill(t, nodes[1].cmd.Process.Pid, syscall.SIGSTOP)
 	defer kill(t, nodes[1].cmd.Process.Pid, syscall.SIGCONT)
-	// It is stopped all the while, so without this the other would wait for ever.
+	// The other node is stopped all the while, so without independence this would wait for ever.
 	s[0].expect(t, "100000000", `
 		begin
 			W = e2e:start(E, ["head", "-c", "100000000", "/dev/zero"]),
@@ -338,8 +341,8 @@ func TestNodesSlow(t *testing.T) {
 		end || _ <- lists:seq(1, 100)])`)
 }
 
-// Nodes come and go in the file that discover names. A connection that there is stays until it
-// ends, and is not made again.
+// Nodes come and go in the file that discover names. An existing connection stays until it ends,
+// and is not made again.
 //
 //erluv:users
 func TestNodesDiscover(t *testing.T) {
@@ -351,7 +354,7 @@ func TestNodesDiscover(t *testing.T) {
 		for _, n := range nodes {
 			text += n.name + "\n"
 		}
-		// In place of the old one, at once.
+		// The new file replaces the old one at once.
 		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o644), os.Rename(file+".new", file)); err != nil {
 			t.Fatal(err)
 		}
@@ -391,7 +394,8 @@ func TestNodesDiscover(t *testing.T) {
 	hidden(nodes[0], "ok")
 }
 
-// A node whose name has its port is dialled without EPMD; ping says which of several are there.
+// A node whose name contains its port is dialled without EPMD. ping reports which of several are
+// up.
 func TestPortFromName(t *testing.T) {
 	listen := freePort(t)
 	n := newNode(t, nodeOptions{name: "remote_" + listen, args: []string{
@@ -427,9 +431,9 @@ func TestPortFromName(t *testing.T) {
 	}
 }
 
-// on_disconnect = keep: a detached worker outlives the node of its owner and is taken over by
-// a process of the next one, with all that it has written meanwhile; the same child serves. After
-// lost_after it ends.
+// on_disconnect = keep: a detached worker outlives the node of its owner. A process of the next
+// node takes it over, with all output since. The same child serves. After lost_after the worker
+// ends.
 func TestNodesKeep(t *testing.T) {
 	e, nodes, s := serving(t, 2, "--on-disconnect", "keep", "--lost-after", "1h")
 	e.isUp(t, s[0])
@@ -453,13 +457,14 @@ func TestNodesKeep(t *testing.T) {
 	s[1].expect(t, fmt.Sprint(before.child), "e2e:call(E, {info, child_os_pid})")
 }
 
-// A worker that nobody takes over ends, and so do all when the child dies with no node there.
+// A worker that is not taken over ends. All workers end when the child dies while no node is
+// connected.
 func TestNodesKeepNoLonger(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n, "--on-disconnect", "keep", "--lost-after", "500ms")
 	mark := newMark()
 	start := `W_ = e2e:start(E, ["sleep", "1000"], #{detached => true, env => #{"CHAOS" => "` + mark + `"}}), ok`
-	// If erluv has connected before it knows of the child's end, it wants to be asked for another.
+	// If erluv connects before it notices the child's end, it waits for a request to start another.
 	again := func() {
 		t.Helper()
 		n.expect(t, "ok", e.binds().String()+"e2e:until(fun() -> {erluv_main, E} ! respawn, catch e2e:call(E, {info, workers}) =:= 0 end)")

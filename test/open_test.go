@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// What doc/security.md says of what stays open, and how it is closed: its examples do
-// what they say, and without what closes it all of it is open.
+// This holds what doc/security.md says on open gaps and how to close them. Its examples work as
+// stated. Without the measures that close them, all the gaps are open.
 //
 //erluv:users
 func TestWhatStaysOpen(t *testing.T) {

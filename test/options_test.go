@@ -25,8 +25,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestPath: a program is looked up in the option path, else in the PATH that it has, else
-// in erluv's.
+// TestPath: a program is looked up in the option path, else in the PATH of its environment, else in
+// erluv's.
 //
 //erluv:users
 func TestPath(t *testing.T) {
@@ -40,7 +40,7 @@ func TestPath(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Join(at, "c"), 0o700); err != nil { // not for programs
+	if err := os.Chmod(filepath.Join(at, "c"), 0o700); err != nil { // programs may not execute it
 		t.Fatal(err)
 	}
 	for opts, want := range map[string]string{
@@ -121,7 +121,7 @@ func TestWhereOutputGoes(t *testing.T) {
 	}
 }
 
-// What goes to another process goes there whole, eof too; the end to the owner.
+// Another process gets the whole output and eof. The owner gets the end.
 //
 //erluv:releases
 func TestOutputToAnotherProcess(t *testing.T) {
@@ -181,7 +181,7 @@ func TestOutputToFiles(t *testing.T) {
 //erluv:releases
 func TestOwner(t *testing.T) {
 	e := common(t)
-	// Another process is told, and linked.
+	// Another process gets the messages, and is linked.
 	e.expect(t, `{{<<"a\n">>,<<>>,{exit_status,0},normal},[]}`, `
 		Self = self(),
 		P = spawn(fun() ->
@@ -194,13 +194,13 @@ func TestOwner(t *testing.T) {
 		P ! {worker, W},
 		ok = e2e:call(W, {write, "\n"}),
 		receive {outcome, Outcome} -> {Outcome, e2e:messages(W)} after 120000 -> nothing end`)
-	// Nobody is told, the caller is linked.
+	// Without an owner the messages go nowhere. The caller is linked.
 	e.expect(t, `{none,none,none,{exit_status,2}}`, `
 		W = e2e:start(E, "read x; echo a; exit 2", #{owner => none}),
 		true = lists:member(W, element(2, process_info(self(), links))),
 		ok = e2e:call(W, {write, "\n"}),
 		e2e:outcome(W)`)
-	// Not linked, the owner is told all the same.
+	// An owner without a link still gets the messages.
 	e.expect(t, `[{stdout,<<"a\n">>},{exit_status,2}]`, `
 		W = e2e:start(E, "read x; exec 2>&-; echo a; exit 2", [{link, false}, {stderr, null}]),
 		{links, Links} = process_info(self(), links),
@@ -213,7 +213,7 @@ func TestOwner(t *testing.T) {
 		[Data, End]`)
 }
 
-// What the program leaves behind when it ends.
+// TestTree: processes that the program leaves behind when it ends.
 //
 //erluv:check
 func TestTree(t *testing.T) {
@@ -241,8 +241,8 @@ func TestTree(t *testing.T) {
 		{Lives, End, Reason, true}`)
 }
 
-// With tree => leave who holds the pipe delays nothing, and what was written
-// before is delivered, however much.
+// With tree => leave, a process that still holds the pipe delays nothing. All earlier output is
+// delivered, of any length.
 func TestLeaveDeliversAll(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{1000000,true}", `

@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// The cases of Go's os/exec, and of syscall where it starts programs.
+// The cases of Go's os/exec, and of syscall's tests that start programs.
 func TestOsExec(t *testing.T) {
 	e := common(t)
 	at := stocked(t, map[string]string{
@@ -14,7 +14,7 @@ func TestOsExec(t *testing.T) {
 			[Name, _] = binary:split(element(1, e2e:outcome(e2e:start(E, ["./prog"], #{cd => At}))), <<" ">>), Name`},
 		{"TestCatStdin", `{ok,#{exit => {exit_status,0},stderr => <<>>,stdout => <<"Input string\nLine 2">>}}`, `
 			e2e:call(E, {run, ["cat"], #{input => "Input string\nLine 2"}})`},
-		// Both streams are one file, and many write to it at once: no line is lost.
+		// Both streams are one file, and many processes write to it at once: no line is lost.
 		{"TestEchoFileRace", `{200,200}`, `
 			Cmd = "for i in 1 2 3 4; do (for j in $(seq 50); do echo out; echo err >&2; done) & done; wait",
 			{Out, none, {exit_status, 0}, normal} = e2e:outcome(e2e:start(E, Cmd, #{stderr => stdout})),
@@ -40,7 +40,7 @@ func TestOsExec(t *testing.T) {
 			Again = e2e:call(W, {close, stdin}),
 			ok = e2e:call(W, {write, 3, "\n"}),
 			{Again, e2e:outcome(W)}`},
-		// Who closes and who writes need not know of each other.
+		// Closing and writing may happen independently.
 		{"TestStdinCloseRace", `{20,[]}`, `
 			Race = fun() ->
 				W = e2e:start(E, ["cat"], #{stdout => null}),
@@ -74,7 +74,7 @@ func TestOsExec(t *testing.T) {
 			W = e2e:start(E, ["cat"]),
 			exit(W, enough),
 			{<<>>, <<>>, End, Reason} = e2e:outcome(W), {Reason, End}`},
-		// The first of two is taken, as of every property.
+		// Of two entries the first is used, as for every property.
 		{"TestDedupEnvEcho", `<<"foo=good\n">>`, `
 			element(1, e2e:outcome(e2e:start(E, ["/usr/bin/env"], #{inherit => ["foo", "foo"], env => #{"foo" => "good"}})))`},
 		{"TestEnvNULCharacter", `{error,env}`, `
@@ -98,7 +98,8 @@ func TestOsExec(t *testing.T) {
 			ok = e2e:call(W, {signal, sigstop}), A = e2e:next(W),
 			ok = e2e:call(W, {signal, sigcont}), B = e2e:next(W),
 			ok = e2e:call(W, {close, stdin}), {A, B, e2e:next(W)}`},
-		// Who holds the pipe after the program's end delays nothing that is not asked for.
+		// A process that holds the pipe after the program's end delays nothing, unless an option
+		// asks for it.
 		{"TestWaitInterrupt", `{<<"out\n">>,{exit_status,0},{<<"out\nlate\n">>,{exit_status,0}}}`, `
 			Cmd = "echo out; (sleep 0.3; echo late) & exit 0",
 			{A, <<>>, EndA, normal} = e2e:outcome(e2e:start(E, Cmd)),
@@ -112,7 +113,7 @@ func TestOsExec(t *testing.T) {
 			W = e2e:start(E, ["cat", "/proc/self/stat"]),
 			[Pid, _, _, _, Group, Session | _] = binary:split(element(1, e2e:outcome(W)), <<" ">>, [global]),
 			Pid =:= Group andalso Pid =:= Session`},
-		// The limit is that with which erluv was started, whatever its own is now.
+		// Programs have the limit that erluv was started with, not its present one.
 		{"TestRlimitRestored", `true`, `
 			{Out, _, _, _} = e2e:outcome(e2e:start(E, "ulimit -Sn; ulimit -Hn")),
 			Out =:= list_to_binary(os:cmd("ulimit -Sn; ulimit -Hn"))`},

@@ -16,18 +16,18 @@ import (
 	"erluv/wire/etf"
 )
 
-// A peer is a node that we play, frame by frame, to do what no node does.
+// A peer is a node that the test plays, frame by frame, to do what no real node does.
 type peer struct {
 	erluv  *erluv
 	conn   net.Conn
 	name   etf.Atom // of the erluv
-	self   etf.Pid  // who sends junk: nobody looks at the answers
-	caller etf.Pid  // who waits for answers
+	self   etf.Pid  // sends junk; its answers are not read
+	caller etf.Pid  // waits for answers
 	worker etf.Pid  // a worker of the erluv
 	refs   uint32
 	heard  atomic.Int64  // messages to self
 	got    chan etf.Raw  // the payloads of messages to caller
-	over   chan struct{} // closed when nobody wants them any more
+	over   chan struct{} // closed when the test reads no more
 	done   chan struct{} // closed when the connection has ended
 	err    error         // then
 }
@@ -69,7 +69,7 @@ func accept(t *testing.T) *peer {
 	p := newPeer(e, conn, n.name)
 	t.Cleanup(func() {
 		close(p.over)
-		if err := e.stop(); err != nil { // it reads until then
+		if err := e.stop(); err != nil { // erluv reads until then
 			t.Error(err)
 		}
 		conn.Close()
@@ -89,19 +89,19 @@ func accept(t *testing.T) *peer {
 	return p
 }
 
-// newPeer is one on a connection that is up.
+// newPeer makes a peer on a connection after the handshake.
 func newPeer(e *erluv, conn net.Conn, name string) *peer {
 	p := &peer{
 		erluv: e, conn: conn, name: etf.Atom(e.erluv),
 		self:   etf.Pid{Node: etf.Atom(name), ID: 100, Creation: 77},
-		caller: etf.Pid{Node: etf.Atom(name), ID: 0x7f0001, Creation: 77}, // further than one wrong byte
+		caller: etf.Pid{Node: etf.Atom(name), ID: 0x7f0001, Creation: 77}, // more than one wrong byte away from self
 		got:    make(chan etf.Raw), over: make(chan struct{}), done: make(chan struct{}),
 	}
 	go p.read() // ends with the connection
 	return p
 }
 
-// visits has us connect to an erluv that listens, as the node with this name.
+// visits connects a peer to an erluv that listens, as the node with this name.
 func visits(t *testing.T, e *erluv, alive string) *peer {
 	t.Helper()
 	p := newPeer(e, visitsMutely(t, e, alive), alive+"@127.0.0.1")
@@ -113,7 +113,7 @@ func visits(t *testing.T, e *erluv, alive string) *peer {
 	return p
 }
 
-// visitsMutely is the same of who reads nothing.
+// visitsMutely is visits for a peer that reads nothing.
 func visitsMutely(t *testing.T, e *erluv, alive string) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", e.port(t)), startTime)
@@ -134,7 +134,7 @@ func visitsMutely(t *testing.T, e *erluv, alive string) net.Conn {
 	return conn
 }
 
-// read takes what comes, and hands on what is for caller.
+// read takes all frames, and hands on the messages for caller.
 func (p *peer) read() {
 	defer close(p.done)
 	var size [4]byte
@@ -170,7 +170,7 @@ func (p *peer) read() {
 	}
 }
 
-// patient answers that net_ticktime is longer than any test: we never tick.
+// patient answers that net_ticktime is longer than any test, since a peer never ticks.
 func (p *peer) patient(asked etf.Pid) error {
 	b, err := etf.AppendTerm(dist.BeginSend(nil, asked), etf.Tuple{etf.Atom("rex"), int64(time.Hour / time.Second)})
 	if err != nil {
@@ -194,12 +194,12 @@ func (p *peer) ref() etf.Raw {
 	return etf.AppendNewRef(nil, p.self.Node, p.self.Creation, p.refs, 0, 0)
 }
 
-// call is a gen_server:call of a process.
+// call is the message of a gen_server:call.
 func call(from etf.Pid, tag etf.Raw, request etf.Term) etf.Term {
 	return etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{from, tag}, request}
 }
 
-// regSend is the frame of a message to a name.
+// regSend makes the frame of a message to a name.
 func (p *peer) regSend(t *testing.T, from etf.Pid, to etf.Atom, message etf.Term) []byte {
 	t.Helper()
 	b, err := etf.AppendTerm(dist.BeginRegSend(nil, from, to), message)
@@ -217,7 +217,7 @@ func (p *peer) request(t *testing.T, request etf.Term) etf.Term {
 	return p.answer(t, tag)
 }
 
-// answer waits for the answer with a tag, which must be the next to caller.
+// answer waits for the answer with a tag, which must be the next message to caller.
 func (p *peer) answer(t *testing.T, tag etf.Raw) etf.Term {
 	t.Helper()
 	payload := p.next(t)
@@ -234,7 +234,7 @@ func (p *peer) answer(t *testing.T, tag etf.Raw) etf.Term {
 	return answer
 }
 
-// next is the next message to caller.
+// next waits for the next message to caller.
 func (p *peer) next(t *testing.T) etf.Raw {
 	t.Helper()
 	select {
@@ -248,7 +248,7 @@ func (p *peer) next(t *testing.T) etf.Raw {
 	return nil
 }
 
-// sync returns when all that was sent before was dealt with.
+// sync returns when erluv has handled everything that was sent before.
 func (p *peer) sync(t *testing.T) {
 	t.Helper()
 	if answer := fmt.Sprint(p.request(t, etf.Tuple{etf.Atom("info"), etf.Atom("node")})); answer != string(p.name) {
@@ -256,7 +256,7 @@ func (p *peer) sync(t *testing.T) {
 	}
 }
 
-// works runs a program.
+// works checks that a program runs.
 func (p *peer) works(t *testing.T) {
 	t.Helper()
 	answer := p.request(t, etf.Tuple{etf.Atom("run"), etf.List{etf.Binary("echo"), etf.Binary("hi")}, etf.Map{}})
@@ -272,7 +272,7 @@ func (p *peer) works(t *testing.T) {
 	t.Errorf("run answered %v", answer)
 }
 
-// roles are those of the erluv, as it says itself.
+// roles returns the erluv's roles, as info reports them.
 func (p *peer) roles(t *testing.T) roles {
 	t.Helper()
 	pid := func(key etf.Atom) int {
@@ -282,7 +282,7 @@ func (p *peer) roles(t *testing.T) roles {
 	return p.erluv.rolesOf(t, pid("main_os_pid"), pid("child_os_pid"))
 }
 
-// bounded is that of the erluv.
+// bounded is bounded for this erluv's roles.
 func (p *peer) bounded(t *testing.T, before roles) {
 	t.Helper()
 	bounded(t, before, p.roles(t))

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Every thread of child, spawner and workers is the user's, has no groups, no
-// capability, and can get none.
+// Every thread of the child, the spawner and the workers runs as the user. It has no groups and no
+// capabilities, and can gain none.
 //
 //erluv:users
 func TestNobodysProcesses(t *testing.T) {
@@ -44,7 +44,7 @@ func TestNobodysProcesses(t *testing.T) {
 		for _, tid := range threads(t, pid) {
 			got := status(pid, tid)
 			if keeper, rest, _ := strings.Cut(got["Uid"], " "); name == "spawner" && !ordinary {
-				// Its real user keeps the control groups, and is nobody else.
+				// Its real user keeps the control groups, and no other process has this user.
 				if n, err := strconv.ParseUint(keeper, 10, 32); err != nil || n < 0x70000000 || n > 0x7fffffff {
 					t.Errorf("the spawner's real user is %q", keeper)
 				}
@@ -60,14 +60,14 @@ func TestNobodysProcesses(t *testing.T) {
 	s.eval(t, "{e2e:call(W, stop), e2e:call(V, stop)}")
 }
 
-// A program is the leader of a session and a group of its own, and has
-// descriptors 0, 1 and 2 and no other.
+// A program is the leader of a session and a group of its own. It has descriptors 0, 1 and 2 and no
+// other.
 //
 //erluv:users
 func TestWhatAProgramHas(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
-	// It runs when it answers; before that its loader has libraries open.
+	// It runs once it answers. Before, its loader has libraries open.
 	pid, err := strconv.Atoi(s.eval(t, `
 		W = e2e:start(E, ["cat"]),
 		ok = e2e:call(W, {write, "x"}),
@@ -96,10 +96,10 @@ func TestWhatAProgramHas(t *testing.T) {
 	s.eval(t, "e2e:call(W, stop)")
 }
 
-// The cookie is in no command line, not in the environment of anything that is ours,
-// not in the memory of child, spawner and programs, the journal with it, and not in
-// what is logged, also when the child crashes and writes where it stood. None of erluv's
-// own processes can leave a core.
+// The cookie is in no command line, and in the environment of no process of erluv. It is not in the
+// memory of the child, the spawner and programs, including the journal. It is not in the log
+// either, even if the child crashes and prints its stack. None of erluv's own processes can leave a
+// core.
 //
 //erluv:users
 func TestTheCookieIsHidden(t *testing.T) {
@@ -149,7 +149,8 @@ func TestTheCookieIsHidden(t *testing.T) {
 			}
 			maps.Copy(pids, map[string]int{"main": r.main})
 			for name, pid := range pids {
-				// What is undumpable belongs to root in /proc, whoever runs it (proc(5)).
+				// An undumpable process belongs to root in /proc, for every user that runs it
+				// (proc(5)).
 				var st unix.Stat_t
 				if err := unix.Stat(fmt.Sprintf("/proc/%d/environ", pid), &st); name != "program" && (err != nil || st.Uid != 0) {
 					t.Errorf("the %s is dumpable: it belongs to %d, %v", name, st.Uid, err)
@@ -205,7 +206,7 @@ func findInMemory(t *testing.T, pid int, text string) (place string) {
 		if mode[0] != 'r' {
 			continue
 		}
-		// Pieces overlap, so that no text is cut in two.
+		// Chunks overlap, so that no text is cut in two.
 		for at := from; at < to; at += int64(len(buffer) - len(text)) {
 			n, err := mem.ReadAt(buffer[:min(int64(len(buffer)), to-at)], at)
 			if err != nil && err != io.EOF && n == 0 {
@@ -223,12 +224,12 @@ func findInMemory(t *testing.T, pid int, text string) (place string) {
 	return ""
 }
 
-// Another user than nobody, by configuration; only root can choose.
+// The configuration can name another user than nobody, if erluv runs as root.
 //
 //erluv:users
 func TestUserOfTheWorkers(t *testing.T) {
 	n := newNode(t, nodeOptions{})
-	n.env = slices.DeleteFunc(n.env, func(v string) bool { return strings.HasPrefix(v, "ERLUV_USER=") }) // it would win
+	n.env = slices.DeleteFunc(n.env, func(v string) bool { return strings.HasPrefix(v, "ERLUV_USER=") }) // it would take precedence
 	e := newErluv(t, n, "--user", "daemon")
 	want := "1"
 	if ordinary {
@@ -240,7 +241,7 @@ func TestUserOfTheWorkers(t *testing.T) {
 	e.expect(t, want, `e2e:call(E, {info, uid})`)
 }
 
-// Who can write to the binary's directory cannot make main execute another.
+// A user who can write to the binary's directory cannot make main execute another file.
 //
 //erluv:users
 func TestRolesAreTheSameBinary(t *testing.T) {

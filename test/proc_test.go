@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Longest waits for what should come soon. The machine may be slow.
+// These bound waits for events that should come soon. The machine may be slow.
 const (
-	startTime = 2 * time.Minute // for a node to be there
+	startTime = 2 * time.Minute // for a node to be up
 	endTime   = 2 * time.Minute // for a process to be gone
 )
 
-// until waits until the condition is true, and says whether it came true in time.
+// until waits until the condition is true, and reports whether it was true in time.
 func until(timeout time.Duration, condition func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -31,8 +31,8 @@ func until(timeout time.Duration, condition func() bool) bool {
 	return true
 }
 
-// unusedPort is a port that nothing listens at. The kernel gives it to no connection meanwhile:
-// that takes those of ip_local_port_range, which begins at 32768.
+// unusedPort returns a port that nothing listens at. The kernel gives it to no connection
+// meanwhile, since it takes ports from ip_local_port_range, which begins at 32768.
 func unusedPort() (string, error) {
 	var last error
 	for range 100 {
@@ -62,7 +62,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// A process is told from later ones with the same number by when it started.
+// The start time tells a process from a later one with the same number.
 type process struct {
 	pid   int
 	start string // clock ticks since boot
@@ -70,13 +70,13 @@ type process struct {
 
 func (p process) String() string { return strconv.Itoa(p.pid) }
 
-// gone: a zombie is, whoever has still to reap it.
+// gone reports whether a process has ended. A zombie counts as gone.
 func (p process) gone() bool {
 	s, ok := stat(p.pid)
 	return !ok || s.process != p || s.dead()
 }
 
-// statLine is what we use of /proc/PID/stat: proc_pid_stat(5).
+// statLine is the part of /proc/PID/stat that the tests use: proc_pid_stat(5).
 type statLine struct {
 	process
 	state  string
@@ -90,7 +90,7 @@ func stat(pid int) (statLine, bool) {
 	if err != nil {
 		return statLine{}, false
 	}
-	// The name, in parentheses, may hold anything.
+	// The name, in parentheses, may contain any character.
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	if len(fields) < 20 {
 		return statLine{}, false
@@ -117,7 +117,7 @@ func all() []statLine {
 	return lines
 }
 
-// children are the living ones.
+// children returns the living children.
 func children(pid int) []process {
 	var list []process
 	for _, s := range all() {
@@ -128,7 +128,7 @@ func children(pid int) []process {
 	return list
 }
 
-// family are all living descendants.
+// family returns all living descendants.
 func family(pid int) []process {
 	lines := all()
 	found := []int{pid}
@@ -146,7 +146,7 @@ func family(pid int) []process {
 	return list
 }
 
-// zombies counts the dead children that nobody has reaped.
+// zombies counts the dead children that have not been reaped.
 func zombies(pid int) int {
 	n := 0
 	for _, s := range all() {
@@ -162,8 +162,8 @@ func cmdline(pid int) string {
 	return strings.ReplaceAll(string(text), "\x00", " ")
 }
 
-// descriptors lists what a process has open, but for files of control groups, of
-// which the child keeps some for the next program.
+// descriptors lists the open descriptors of a process, except files of control groups. The child
+// keeps some of those for the next program.
 func descriptors(t *testing.T, pid int) []string {
 	t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -180,7 +180,7 @@ func descriptors(t *testing.T, pid int) []string {
 	return list
 }
 
-// threads are the numbers of all threads of a process.
+// threads returns the numbers of all threads of a process.
 func threads(t *testing.T, pid int) []int {
 	t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
@@ -198,7 +198,7 @@ func threads(t *testing.T, pid int) []int {
 	return list
 }
 
-// status reads /proc/PID/task/TID/status, or nil when it is gone.
+// status reads /proc/PID/task/TID/status, or returns nil if the thread is gone.
 func status(pid, tid int) map[string]string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/status", pid, tid))
 	if err != nil {
@@ -212,7 +212,8 @@ func status(pid, tid int) map[string]string {
 	return fields
 }
 
-// private is the memory of a process that no other one shares, in bytes; 0: it is gone.
+// private returns the memory of a process that no other process shares, in bytes, or 0 if it is
+// gone.
 func private(pid int) (sum int) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
@@ -227,7 +228,7 @@ func private(pid int) (sum int) {
 	return sum
 }
 
-// resident is the memory of a process in bytes.
+// resident returns the resident memory of a process, in bytes.
 func resident(t *testing.T, pid int) int {
 	t.Helper()
 	kib, err := strconv.Atoi(strings.TrimSuffix(status(pid, pid)["VmRSS"], " kB"))

@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// exit(W, Reason), and what the owner and a monitor see of it.
+// exit(W, Reason), as the owner and a monitor see it.
 //
 //erluv:releases
 //erluv:check
@@ -44,7 +44,7 @@ func TestExitNormalIsIgnored(t *testing.T) {
 		e2e:outcome(W)`)
 }
 
-// The first reason counts, but killed before all.
+// The first reason counts, except that killed wins over all.
 //
 //erluv:releases
 func TestExitTwice(t *testing.T) {
@@ -59,7 +59,8 @@ func TestExitTwice(t *testing.T) {
 		{End, Reason}`)
 }
 
-// The owner ends for any reason: a graceful stop, linked or not.
+// When the owner ends for any reason, the worker is stopped gracefully, whether or not it is
+// linked.
 //
 //erluv:releases
 //erluv:check
@@ -87,7 +88,7 @@ func TestOwnerEnds(t *testing.T) {
 	}
 }
 
-// A reason, as any term, may be nested more deeply than erluv builds terms.
+// A reason, like any term, may be nested more deeply than the terms that erluv builds.
 func TestDeeplyNested(t *testing.T) {
 	e := common(t)
 	for name, wrap := range map[string]string{
@@ -121,7 +122,7 @@ func TestDeeplyNested(t *testing.T) {
 	}
 }
 
-// A process that has ended before the request arrives is an owner that ends.
+// If the owner has ended before the request arrives, it counts as an owner that ends.
 //
 //erluv:releases
 func TestOwnerHasEnded(t *testing.T) {
@@ -154,13 +155,14 @@ func TestDetached(t *testing.T) {
 	}
 }
 
-// Links and monitors are those of any process.
+// Links and monitors work as with any process.
 //
 //erluv:releases
 //erluv:check
 func TestLinksAndMonitors(t *testing.T) {
 	e := common(t)
-	// A linked process that ends with a reason is exit(W, Reason); normal is nothing.
+	// If a linked process ends with a reason, that is exit(W, Reason). The reason normal does
+	// nothing.
 	e.expect(t, "{boom,true}", `
 		W = e2e:start(E, ["cat"]),
 		monitor(process, W),
@@ -175,14 +177,14 @@ func TestLinksAndMonitors(t *testing.T) {
 		Reason = e2e:down(W),
 		{<<>>, <<>>, {signal, sigterm}, Reason} = e2e:outcome(W),
 		{Reason, true}`)
-	// Who is linked ends with it.
+	// A linked process ends with the worker.
 	e.expect(t, "{exit_status,4}", `
 		{_, Reason} = e2e:in_process(fun() ->
 			W = e2e:start(E, "exit 4"),
 			receive never -> ok end
 		end),
 		Reason`)
-	// After unlink neither end matters to the other.
+	// After unlink, neither end affects the other side.
 	e.expect(t, "ok", `
 		W = e2e:start(E, ["cat"], #{owner => none}),
 		true = unlink(W),
@@ -195,7 +197,7 @@ func TestLinksAndMonitors(t *testing.T) {
 		normal = e2e:down(W),
 		true = e2e:silent(),
 		ok`)
-	// Many monitors, one taken back.
+	// Many monitors, and one of them removed.
 	e.expect(t, "{99,{exit_status,6}}", `
 		W = e2e:start(E, "read x; exit 6", #{owner => none}),
 		unlink(W),
@@ -225,7 +227,7 @@ func TestADeadWorker(t *testing.T) {
 		{Down, Exit, Call, e2e:silent()}`)
 }
 
-// The exit signal comes after the messages, whoever is linked.
+// The exit signal comes after the messages, for each linked process.
 //
 //erluv:releases
 func TestManyLinked(t *testing.T) {
@@ -244,8 +246,9 @@ func TestManyLinked(t *testing.T) {
 		length([receive {ended, P} -> P after 120000 -> error(none) end || P <- Pids])`)
 }
 
-// TestSupervisorCounts: with a worker as its direct child a supervisor of OTP does all but
-// count_children, unless it is simple_one_for_one. TestSupervisor has the restarts.
+// TestSupervisorCounts: with a worker as a direct child, all functions of an OTP supervisor work
+// except count_children. In a simple_one_for_one supervisor that works too. TestSupervisor has the
+// restarts.
 func TestSupervisorCounts(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
@@ -298,7 +301,7 @@ func TestSupervisor(t *testing.T) {
 		PidA = e2e:os_pid(A1), PidB = e2e:os_pid(B1),
 		true = e2e:alive(PidA) andalso e2e:alive(PidB),
 		ok`)
-	// It is restarted when its program ends. This the supervisor reports.
+	// The supervisor restarts the worker when its program ends, and reports that.
 	s.expect(t, "ok", `
 		[] = os:cmd("kill -9 " ++ integer_to_list(PidA)),
 		ok = e2e:until(fun() -> [{a, P}, {b, B1}] = Which(), is_pid(P) andalso P =/= A1 end),
@@ -307,7 +310,7 @@ func TestSupervisor(t *testing.T) {
 		[Report] = e2e_server:errors(),
 		{match, _} = re:run(Report, "sigkill"),
 		ok`)
-	// terminate_child and shutdown, graceful and brutal: no report.
+	// terminate_child and shutdown, graceful and brutal, cause no report.
 	s.expect(t, "ok", `
 		PidA2 = e2e:os_pid(A2),
 		ok = supervisor:terminate_child(S, a),
@@ -324,7 +327,7 @@ func TestSupervisor(t *testing.T) {
 		ok`)
 }
 
-// Whatever way a worker ends, all that it started ends with it.
+// However a worker ends, all processes that it started end with it.
 func TestNothingOfAWorkerIsLeft(t *testing.T) {
 	e := common(t)
 	family := `"for i in 1 2 3; do sh -c 'trap \"\" TERM; echo $$; exec sleep 100' & done; wait"`
@@ -353,7 +356,7 @@ func TestNothingOfAWorkerIsLeft(t *testing.T) {
 	}
 }
 
-// A run ends with its caller.
+// A run ends if its caller ends.
 //
 //erluv:releases
 func TestRunEndsWithItsCaller(t *testing.T) {
@@ -366,7 +369,7 @@ func TestRunEndsWithItsCaller(t *testing.T) {
 		e2e:call(E, workers)`)
 }
 
-// What is too large is refused with words, and the connection is not lost by it.
+// A request that is too large is refused with an explanation, and the connection stays.
 //
 //erluv:releases
 func TestTooLarge(t *testing.T) {
@@ -376,8 +379,8 @@ func TestTooLarge(t *testing.T) {
 		{Run(20 bsl 20), Run(80 bsl 20), net_adm:ping(E)}`)
 }
 
-// Who has known a worker by its name that could not be started is told that there
-// is no such process.
+// A process that used the name of a worker that could not be started hears that there is no such
+// process.
 //
 //erluv:releases
 func TestNamedThatNeverWas(t *testing.T) {

@@ -27,7 +27,7 @@ func TestPtySettings(t *testing.T) {
 		Pty = #{rows => 50, cols => 132, echo => false, onlcr => 1, vintr => 24, veof => 255, iutf8 => true, tty_op_ospeed => 9600},
 		{Out, none, {exit_status, 0}, normal} = e2e:outcome(e2e:start(E, ["stty", "-a"], #{pty => Pty})),
 		[nomatch =/= string:find(Out, S) || S <- ["9600 baud", "rows 50; columns 132", " -echo ", " onlcr ", "intr = ^X;", "eof = <undef>;", " iutf8"]]`)
-	// A list does as well, and the modes of an SSH client are taken as they are.
+	// A list works as well, and the modes of an SSH client are taken unchanged.
 	e.expect(t, `<<"25 80\n">>`, `
 		Modes = [{vintr, 3}, {vquit, 28}, {vstatus, 20}, {cs7, 1}, {cs8, 1}, {parenb, 0}, {tty_op_ispeed, 38400}, {opost, 0}, {rows, 25}],
 		element(1, e2e:outcome(e2e:start(E, ["stty", "size"], [{pty, Modes}])))`)
@@ -37,7 +37,7 @@ func TestPtySettings(t *testing.T) {
 	}
 }
 
-// What is typed is echoed, edited, and turned into signals.
+// Typed text is echoed, edited, and turned into signals.
 func TestPtyTyped(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{<<"ready\r\nabd\b \bc\r\nabc\r\n">>,none,{exit_status,0},normal}`, `
@@ -94,7 +94,7 @@ func TestPtyResize(t *testing.T) {
 	e.expect(t, `{error,enotty}`, `e2e:call(e2e:start(E, ["cat"]), {resize, 40, 132})`)
 }
 
-// A shell as somebody at a terminal has it, job control and all.
+// An interactive shell works as at a terminal, including job control.
 func TestPtyInteractive(t *testing.T) {
 	e := common(t)
 	e.expect(t, `{exit_status,4}`, `
@@ -132,7 +132,7 @@ func TestPtyInteractive(t *testing.T) {
 		End`)
 }
 
-// When the worker is over its terminal is hung up, for whoever is left there.
+// When the worker ends, its terminal is hung up for every process that is left there.
 func TestPtyHangUp(t *testing.T) {
 	e := common(t)
 	out, err := os.MkdirTemp(dir, "pty-")
@@ -149,7 +149,7 @@ func TestPtyHangUp(t *testing.T) {
 		bind{"File": filepath.Join(out, "file")})
 }
 
-// Programs hold their own terminal and nothing of each other's.
+// Programs hold their own terminal and no descriptor of another's.
 func TestPtyHolds(t *testing.T) {
 	e := common(t)
 	e.expect(t, `true`, `
@@ -164,7 +164,7 @@ func TestPtyHolds(t *testing.T) {
 		lists:all(fun([T, T, T]) -> lists:prefix("/dev/pts/", T); (_) -> false end, Terminals)`)
 }
 
-// Nothing is lost, however short the program and whoever is reading.
+// No output is lost, however short the program is and however many processes read.
 func TestPtySessions(t *testing.T) {
 	e := common(t)
 	e.expect(t, `[true]`, `
@@ -194,7 +194,7 @@ func TestPtySessions(t *testing.T) {
 		lists:usort(lists:append([receive {P, Result} -> Result after 120000 -> late end || P <- Ps]))`)
 }
 
-// Output that is not sent keeps the end back, no output does not.
+// Output that has not been sent delays the end. Without output nothing delays it.
 func TestPtyPassive(t *testing.T) {
 	e := common(t)
 	e.expect(t, `[{exit_status,0}]`, `e2e:all(e2e:start(E, ["true"], #{pty => true, flow => {active, false}}))`)

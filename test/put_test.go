@@ -15,12 +15,13 @@ import (
 	"time"
 )
 
-// sumOf is the sum of a text as Erlang writes it.
+// sumOf writes the SHA-256 sum of a text in Erlang.
 func sumOf(text string) source {
 	return source(fmt.Sprintf(`binary:decode_hex(<<"%x">>)`, sha256.Sum256([]byte(text))))
 }
 
-// stands says whether a file is there with a text and a mode, and nothing else in its directory.
+// stands checks that a file is there with a text and a mode, and that its directory has nothing
+// else.
 func stands(t *testing.T, path, text string, mode os.FileMode) {
 	t.Helper()
 	if got, err := os.ReadFile(path); err != nil || string(got) != text {
@@ -32,7 +33,7 @@ func stands(t *testing.T, path, text string, mode os.FileMode) {
 	alone(t, path)
 }
 
-// alone says whether nothing else is in the directory of a file.
+// alone checks that the directory of a file has nothing else.
 func alone(t *testing.T, path string) {
 	t.Helper()
 	if left := entries(t, filepath.Dir(path)); !slices.Equal(left, []string{filepath.Base(path)}) {
@@ -52,8 +53,8 @@ func entries(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestPutFile: a file is there once it is whole, with its mode, in place of another and in new
-// directories; what is asked for wrongly is refused.
+// TestPutFile: a file appears once it is whole, with its mode. It replaces another one, and new
+// directories are made for it. Wrong requests are refused.
 //
 //erluv:users
 //erluv:releases
@@ -99,8 +100,8 @@ func TestPutFile(t *testing.T) {
 	alone(t, file)
 }
 
-// TestPutFileCalls: chunks come one behind the other, whoever calls; what does not fit is refused
-// and changes nothing, and what ends the upload leaves nothing.
+// TestPutFileCalls: chunks are written in the order of the calls, from any caller. A chunk that
+// does not fit is refused and changes nothing. An upload that is ended leaves nothing.
 func TestPutFileCalls(t *testing.T) {
 	e := common(t)
 	file := filepath.Join(shelf(t, 0o777), "file")
@@ -153,8 +154,9 @@ func TestPutFileCalls(t *testing.T) {
 	alone(t, file)
 }
 
-// TestPutFileEnds: whoever ends before the file is whole, nothing of it is left: the caller, the
-// process that writes, the spawner, the child, the connection, erluv.
+// TestPutFileEnds: if a process or the connection ends before the file is whole, nothing of the
+// file is left. The test ends the caller, the process that writes, the spawner, the child, the
+// connection and erluv.
 func TestPutFileEnds(t *testing.T) {
 	file := filepath.Join(shelf(t, 0o777), "file")
 	if err := os.WriteFile(file, []byte("before"), 0o644); err != nil {
@@ -191,7 +193,7 @@ func TestPutFileEnds(t *testing.T) {
 	s.eval(t, `C3 = gen_server:send_request(U3, {chunk, 1000000, <<"x">>}), ok`)
 	kill(t, pid, syscall.SIGKILL)
 	s.expect(t, "{reply,{error,{signal,sigkill}}}", `gen_server:receive_response(C3, 60000)`)
-	ended(3, "normal") // the call has the answer
+	ended(3, "normal") // the call already has the answer
 	stands(t, file, "before", 0o644)
 
 	writer := writerOf(t, open(4))
@@ -254,8 +256,8 @@ func writerOf(t *testing.T, pid int) process {
 	return process{}
 }
 
-// TestPutFileOnAFullDisk: says so, at once when the size is known, and leaves the file that was
-// there; so does a directory that may not be written to.
+// TestPutFileOnAFullDisk: the error comes at once when the size is known, and the old file stays.
+// The same holds for a directory that may not be written to.
 func TestPutFileOnAFullDisk(t *testing.T) {
 	closed := shelf(t, 0o755)
 	common(t).expect(t, "{error,eacces}", `e2e:put(E, Path, <<"x">>, #{})`, bind{"Path": filepath.Join(closed, "file")})
@@ -271,7 +273,7 @@ func TestPutFileOnAFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
 	file := filepath.Join(small, "file")
-	e := newErluv(t, newNode(t, nodeOptions{})) // its programs see what is mounted by now
+	e := newErluv(t, newNode(t, nodeOptions{})) // its programs see the present mounts
 	e.expect(t, "{ok,{error,enospc},{error,enospc}}", `
 		{ok, _} = e2e:put(E, Path, <<"before">>, #{}),
 		M = binary:copy(<<"x">>, 1048576),
@@ -279,7 +281,7 @@ func TestPutFileOnAFullDisk(t *testing.T) {
 	stands(t, file, "before", 0o644)
 }
 
-// TestPutFileAs: a file is that of the user, and written as that user.
+// TestPutFileAs: the file belongs to the requested user, and a process of that user writes it.
 //
 //erluv:users
 func TestPutFileAs(t *testing.T) {
@@ -303,7 +305,7 @@ func TestPutFileAs(t *testing.T) {
 	}
 }
 
-// TestPutFileIsLogged: who has put what where.
+// TestPutFileIsLogged: the log names the caller, the file and its place.
 func TestPutFileIsLogged(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -317,8 +319,8 @@ func TestPutFileIsLogged(t *testing.T) {
 	}
 }
 
-// TestPutFileState: files are put on a host that is ready, or standby; a host that offers classes
-// takes none.
+// TestPutFileState: a host that is ready or standby accepts files. A host that offers classes
+// accepts none.
 func TestPutFileState(t *testing.T) {
 	e, s := crashing(t)
 	file := bind{"Path": filepath.Join(shelf(t, 0o777), "file")}
@@ -334,8 +336,8 @@ func TestPutFileState(t *testing.T) {
 	c.expect(t, "[{error,{class,required}},{error,{class,required}}]", `[e2e:put(E, P, <<"x">>, #{}) || P <- [Path, memory]]`, file)
 }
 
-// TestProgramInMemory: a program that is no file runs, by itself and as a script, as often as it is
-// wanted, until its upload ends; what runs then goes on.
+// TestProgramInMemory: a program that is not a file runs, by itself and as a script, any number of
+// times until its upload ends. Running programs then go on.
 //
 //erluv:users
 //erluv:check
@@ -387,7 +389,8 @@ func TestProgramInMemory(t *testing.T) {
 		Full`)
 }
 
-// TestManyUploads: a host takes so many at once, and others when these have ended.
+// TestManyUploads: a host takes a limited number of uploads at once, and others when these have
+// ended.
 func TestManyUploads(t *testing.T) {
 	e := common(t)
 	dir := shelf(t, 0o777)
@@ -407,8 +410,8 @@ func TestManyUploads(t *testing.T) {
 
 var putMiB = flag.Int("put", 64, "MiB of the file that TestPutLarge puts; doc/fleet.md has the figures of 1024")
 
-// TestPutLarge: a large file needs no more memory than a small one, in the child and in the process that
-// writes, however many chunks are under way; programs are started meanwhile.
+// TestPutLarge: a large file needs no more memory than a small one, however many chunks are under
+// way. This holds for the child and the process that writes. Programs start meanwhile.
 func TestPutLarge(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -441,7 +444,8 @@ func TestPutLarge(t *testing.T) {
 	if st, err := os.Stat(file); err != nil || st.Size() != int64(*putMiB)<<20 {
 		t.Errorf("%v, %v", st, err)
 	}
-	// Two chunks, each once as a frame and once as what waits for the pipe, and garbage of as much.
+	// Two chunks, each once as a frame and once waiting for the pipe, and the same amount of
+	// garbage.
 	if inChild > 32<<20 || written > 32<<20 {
 		t.Errorf("%d MiB need %d kB more of the child, and %d kB of the process that writes", *putMiB, inChild>>10, written>>10)
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// notifier is a program in Perl that says something by its NOTIFY_SOCKET, and then
-// does what follows.
+// notifier is a program in Perl that sends messages through its NOTIFY_SOCKET, and then executes
+// then.
 func notifier(say, then string) string {
 	return `["perl", "-MIO::Socket::UNIX", "-MSocket", "-e",
 		"sub say { my $s = IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET}) or die; $s->send($_[0]); } $| = 1; ` +
@@ -23,7 +23,7 @@ func listener(port string, before string) string {
 	return `["perl", "-MIO::Socket::INET", "-e", "` + before + `; my $l = IO::Socket::INET->new(Listen => 1, ReuseAddr => 1, LocalAddr => '127.0.0.1:` + port + `') or exit 7; sleep 1000"]`
 }
 
-// The call is answered when the program is ready, and not before.
+// The call is answered once the program is ready, and not before.
 //
 //erluv:users
 func TestReady(t *testing.T) {
@@ -154,7 +154,7 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// What does not become ready is ended; who has asked is told, and nothing else.
+// A program that does not become ready is ended. Its caller gets an error, and no other message.
 func TestNotReady(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct{ source, want string }{
@@ -189,7 +189,7 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// A program that promises signs of life and gives none is stopped.
+// A program that promises signs of life but gives none is stopped.
 func TestWatchdog(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{true,{{signal,sigterm},watchdog}}", `
@@ -202,7 +202,7 @@ func TestWatchdog(t *testing.T) {
 		{_, _, End, Reason} = e2e:outcome(W), {End, Reason}`)
 }
 
-// A flood of status tells the owner of a few, and of the last one.
+// Of a flood of status messages the owner gets a few, and the last one.
 func TestStatusFlood(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{true,<<\"end\">>}", `
@@ -210,8 +210,8 @@ func TestStatusFlood(t *testing.T) {
 		R = fun R(N) -> receive {W, {status, <<"end">> = S}} -> {N < 300, S}; {W, {status, _}} -> R(N + 1) after 120000 -> none end end, R(0)`)
 }
 
-// Nothing is left of the sockets, neither after an end in order nor, once another
-// erluv has needed one, after a kill.
+// No socket is left after an orderly end. After a kill, the sockets are removed once another erluv
+// needs one.
 //
 //erluv:users
 func TestNotifySocketsAreRemoved(t *testing.T) {
@@ -248,7 +248,7 @@ func TestNotifySocketsAreRemoved(t *testing.T) {
 		if err == nil {
 			entries = len(list)
 		} else if os.IsPermission(err) {
-			break // of another user, as it should be
+			break // it belongs to another user, as it should
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d entries in %s", entries, dirs[0])

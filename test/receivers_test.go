@@ -2,13 +2,13 @@ package e2e
 
 import "testing"
 
-// The output of one stream, sent to several processes.
+// The output of one stream goes to several processes.
 //
 //erluv:releases
 //erluv:check
 func TestReceivers(t *testing.T) {
 	e := common(t)
-	// other() is a process that answers everything it has been sent by W.
+	// other() is a process that returns everything that W has sent to it.
 	const other = `
 		Self = self(),
 		Other = fun() -> spawn_link(fun() ->

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Exit statuses of the contract.
+// The exit statuses of the contract.
 const (
 	failed  = 1
 	usage   = 2
 	refused = 3
 )
 
-// Each is one clear line on standard error that says what to do, and ends with
-// its status, by run and by ping.
+// Each refusal is one clear line on standard error that names the remedy, and has its exit status,
+// in run and in ping.
 //
 //erluv:releases
 //erluv:users
@@ -107,7 +107,7 @@ func TestRefusals(t *testing.T) {
 			[]string{"/no/such/cookie"},
 		},
 	} {
-		for _, command := range [][]string{{"ping"}, {"run", "--reconnect=exit", "--log-level=error"}} { // what it sweeps is told at warn
+		for _, command := range [][]string{{"ping"}, {"run", "--reconnect=exit", "--log-level=error"}} { // swept trees are logged at warn
 			t.Run(name+" "+command[0], func(t *testing.T) {
 				e, err := n.run(nil, append(command, tc.args...)...)
 				if err != nil {
@@ -136,7 +136,7 @@ func TestRefusals(t *testing.T) {
 	taken.expect(t, "pong", "net_adm:ping(E)")
 }
 
-// listener is where a node listens.
+// listener returns the address where a node listens.
 func (n *node) listener(t *testing.T) string {
 	t.Helper()
 	_, host, _ := strings.Cut(n.name, "@")
@@ -160,8 +160,8 @@ func TestPong(t *testing.T) {
 	n.expect(t, "ok", "e2e:until(fun() -> nodes(hidden) =:= [] end)")
 }
 
-// When the node goes erluv tries again, at leisure, and is up soon after another
-// of the name is.
+// When the node goes, erluv tries again at growing intervals. It is up soon after another node of
+// that name is.
 //
 //erluv:releases
 func TestItWaitsForTheNode(t *testing.T) {
@@ -173,7 +173,7 @@ func TestItWaitsForTheNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.node = n // that outlives it
+	e.node = n // this node outlives the first
 	t.Cleanup(func() { e.report(t) })
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -198,8 +198,8 @@ func TestItWaitsForTheNode(t *testing.T) {
 	}
 }
 
-// With reconnect = always erluv may be there before the node is. Where it is refused it
-// does not ask again.
+// With reconnect = always, erluv may start before the node. If the node refuses it, erluv does not
+// try again.
 func TestItIsThereFirst(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, nodeOptions{noise: true})
@@ -232,8 +232,8 @@ func TestItIsThereFirst(t *testing.T) {
 	}
 }
 
-// The cookie is where a node would find it that is started in the same environment: the
-// node (auth.erl of kernel) and erluv config are asked.
+// erluv finds the cookie where a node in the same environment would find it. The test asks the node
+// (auth.erl of kernel) and erluv config.
 //
 //erluv:releases
 func TestCookieOfNode(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// release is the erl of another release, which is unpacked if it is not there.
+// release returns the erl of another release, which is unpacked first if it is absent.
 func release(t *testing.T, name string) string {
 	t.Helper()
 	if out, err := exec.Command("./get-otp", name).CombinedOutput(); err != nil {
@@ -20,8 +20,8 @@ func release(t *testing.T, name string) string {
 	return path
 }
 
-// Nodes of OTP 25, 27 and 29 are a cluster and have one erluv. A worker is the same process on
-// each, whichever way its pid has come, and lives and dies for all of them. It is the same whether
+// Nodes of OTP 25, 27 and 29 are a cluster and share one erluv. A worker is the same process on
+// each node, whichever way its pid has come, and its end reaches all of them. This holds whether
 // erluv has dialled them or they have connected to it.
 func TestNodesOfThreeReleases(t *testing.T) {
 	these := []nodeOptions{{}, {erl: release(t, "27")}, {erl: release(t, "29")}}
@@ -45,7 +45,7 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 	s[0].expect(t, "[true,true]", "[net_kernel:connect_node(N) || N <- ['"+nodes[1].name+"', '"+nodes[2].name+"']]")
 	s[1].expect(t, "true", "net_kernel:connect_node('"+nodes[2].name+"')")
 
-	// Each sends its worker to the others, who send it back.
+	// Each node sends its worker to the others, which send it back.
 	address := func(i int) string { return "{" + s[i].name + ", '" + nodes[i].name + "'}" }
 	for i, s := range s {
 		s.eval(t, "[To ! {worker, "+address(i)+", W} || To <- ["+address((i+1)%3)+", "+address((i+2)%3)+"]], ok")
@@ -60,14 +60,15 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 	for _, s := range s {
 		s.expect(t, "[true,true]", "[receive {back, P} -> P =:= W after 120000 -> none end || _ <- [1, 2]]")
 	}
-	// Each writes to all; each owner is sent what all have written.
+	// Each node writes to all workers, and each owner gets the text of all nodes.
 	for _, from := range []string{"a", "b", "c"} {
 		s[from[0]-'a'].expect(t, "[ok,ok,ok]", "[e2e:call(P, {write, <<\""+from+"\">>}) || P <- All]")
 	}
 	for _, s := range s {
 		s.expect(t, "ok", `e2e:said(W, stdout, <<"abc">>)`)
 	}
-	// A worker ends: by a signal of another node than its owner's, by itself, by a crash.
+	// A worker ends through a signal from a node that is not its owner's, by itself, and through a
+	// crash.
 	gone := func(worker, reason string) {
 		t.Helper()
 		for _, s := range s {
@@ -92,7 +93,7 @@ func threeReleases(t *testing.T, e *erluv, nodes []*node, s []session) {
 			receive {'DOWN', M, _, _, R1} -> R1 after 120000 -> none end,
 			receive {'EXIT', P1, R2} -> R2 after 120000 -> none end}`)
 	}
-	// What the owners were told of their workers' ends is all that is left.
+	// Only messages about the workers' ends are left at the owners.
 	s[0].expect(t, "{[{stdout,eof},{stderr,eof},{signal,sigkill}],none}", "{lists:sort(fun erlang:'>'/2, e2e:messages(W)), receive Other -> Other after 0 -> none end}")
 	s[1].expect(t, "{[{stdout,eof},{stderr,eof},{exit_status,0}],none}", "{lists:sort(fun erlang:'>'/2, e2e:messages(W)), receive Other -> Other after 0 -> none end}")
 	s[2].expect(t, "{[],none}", "{e2e:messages(W), receive Other -> Other after 0 -> none end}")

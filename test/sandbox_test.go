@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// landlock is the version of Landlock that this machine has, 0 for none, by a question
-// of our own.
+// landlock returns the version of Landlock that this machine has, or 0 for none. The test asks the
+// kernel itself.
 func landlock() int {
 	abi, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if e != 0 {
@@ -25,16 +25,16 @@ func landlock() int {
 	return int(abi)
 }
 
-// filters says whether it lets us filter system calls.
+// filters reports whether the machine allows filters of system calls.
 func filters() bool {
 	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_GET_NOTIF_SIZES, 0, 0)
-	return e == unix.EFAULT // it knows the question
+	return e == unix.EFAULT // the kernel knows the operation
 }
 
-// complete says whether it has all that strict asks for.
+// complete reports whether the machine has everything that strict requires.
 func complete() bool { return filters() && landlock() >= 6 }
 
-// intruder builds the program that tries what it must not be able to do.
+// intruder builds the program that attempts forbidden operations.
 var intruder = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(dir, "intruder")
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "../sandbox/testdata/intruder")
@@ -54,8 +54,8 @@ func intruderPath(t *testing.T) string {
 	return path
 }
 
-// intrudes runs the intruder as a program, with options of run, and returns the
-// outcome of each attempt by its name. Args is Erlang, a list.
+// intrudes runs the intruder as a program, with options of run. It returns the outcome of each
+// attempt by its name. Args is an Erlang list.
 func (e *erluv) intrudes(t *testing.T, args, opts string, binds ...bind) map[string]string {
 	t.Helper()
 	out := e.eval(t, `
@@ -64,7 +64,7 @@ func (e *erluv) intrudes(t *testing.T, args, opts string, binds ...bind) map[str
 	return outcomes(out)
 }
 
-// outcomes takes a printed list of binaries apart.
+// outcomes splits a printed list of binaries.
 func outcomes(list string) map[string]string {
 	said := map[string]string{}
 	for i, piece := range strings.Split(list, `"`) {
@@ -84,7 +84,7 @@ func wantOutcomes(t *testing.T, said, want map[string]string) {
 	}
 }
 
-// What info says is in force is what the machine has, and what the kernel shows of each
+// The protection that info reports is what the machine has. The kernel shows the same for each
 // thread.
 //
 //erluv:users
@@ -117,7 +117,7 @@ func TestSandbox(t *testing.T) {
 						want++
 					}
 					if seccomp && name == "spawner" && tid == pid {
-						want++ // the one that programs inherit
+						want++ // programs inherit this one
 					}
 					if s := status(pid, tid); s != nil && s["Seccomp_filters"] != strconv.Itoa(want) {
 						t.Errorf("%s, thread %d: %s filters, want %d", name, tid, s["Seccomp_filters"], want)
@@ -129,9 +129,9 @@ func TestSandbox(t *testing.T) {
 	}
 }
 
-// TestKernels: on the kernels that people have, and in containers, erluv starts with all
-// that there is, and says once what it goes without. What it runs is as anywhere. Strict
-// says what is missing, and ends.
+// TestKernels: on common kernels, and in containers, erluv starts with every protection that there
+// is. It logs once which ones it lacks. Its programs run as anywhere. With strict, erluv names the
+// missing ones and ends.
 //
 //erluv:users
 func TestKernels(t *testing.T) {
@@ -200,7 +200,8 @@ func TestKernels(t *testing.T) {
 			}
 			text := e.stderr.String()
 			lacks := strings.Count(text, "cannot confine the child and the programs in all ways")
-			// It may have swept away what other tests' erluvs of the same user have left.
+			// erluv may also warn that it has swept away what other tests' erluvs of the same user
+			// left.
 			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "what an erluv had left")
 			if want := map[bool]int{true: 1, false: 0}[abi < 6]; lacks != want || warnings != want {
 				t.Errorf("what it lacks is said %d times, of %d warnings, want %d: %s", lacks, warnings, want, text)
@@ -209,7 +210,7 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// Files that a program may have, also beside attributes that go another way.
+// The sandbox limits a program to some files, whichever way its attributes are set.
 //
 //erluv:users
 func TestSandboxFiles(t *testing.T) {
@@ -244,7 +245,7 @@ func TestSandboxFiles(t *testing.T) {
 	} {
 		ways := bothWays(`#{sandbox => #{` + tt.sandbox + `}}`)
 		for way, opts := range bothWays(`#{allow => [attributes], sandbox => #{` + tt.sandbox + `}}`) {
-			ways[", with attributes"+way] = opts // which are not the contents
+			ways[", with attributes"+way] = opts // attributes are not contents
 		}
 		for way, opts := range ways {
 			t.Run(name+way, func(t *testing.T) {
@@ -318,13 +319,13 @@ func TestSandboxThatCannotBeHad(t *testing.T) {
 	e.expect(t, "ok", `{ok, #{exit := {exit_status, 0}}} = e2e:call(E, {run, ["true"], #{no_new_privs => true, sandbox => #{}}}), ok`)
 }
 
-// TestWithoutCapabilities: root that cannot become another user, or end what it has
-// started, is told which capabilities it lacks, and how to get on.
+// TestWithoutCapabilities: root that cannot become another user, or kill its programs, gets an
+// error. It names the missing capabilities and the remedy.
 //
 //erluv:users
 func TestWithoutCapabilities(t *testing.T) {
 	if ordinary || os.Getuid() != 0 {
-		return // has none, and needs none
+		return // has no capabilities, and needs none
 	}
 	n := newNode(t, nodeOptions{})
 	for lacks, words := range map[string]string{
@@ -344,7 +345,7 @@ func TestWithoutCapabilities(t *testing.T) {
 	}
 }
 
-// Who wants all or nothing gets it, and is told what is missing.
+// With strict, erluv has the whole sandbox, or names what is missing.
 //
 //erluv:users
 func TestStrict(t *testing.T) {

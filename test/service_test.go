@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// A manager is the other end of sd_notify(3).
+// A manager is the receiving end of sd_notify(3).
 type manager struct {
 	conn *net.UnixConn
 	env  []string // for erluv
 	told chan string
 }
 
-// newManager listens at an abstract socket, which is reached in whatever directory
-// and as whatever user, or at one in dir. The watchdog is left out when it is 0.
+// newManager listens at an abstract socket, which any user in any directory can reach, or at a
+// socket in dir. With a watchdog of 0 there is none.
 func newManager(t *testing.T, abstract bool, watchdog time.Duration) *manager {
 	t.Helper()
 	name := fmt.Sprintf("%s/notify%d", dir, serial.Add(1))
@@ -59,7 +59,7 @@ func newManager(t *testing.T, abstract bool, watchdog time.Duration) *manager {
 	return m
 }
 
-// wait is the next message that begins so; others before it are passed over.
+// wait returns the next message with this prefix, and skips others before it.
 func (m *manager) wait(t *testing.T, prefix string) string {
 	t.Helper()
 	deadline := time.After(startTime)
@@ -75,13 +75,13 @@ func (m *manager) wait(t *testing.T, prefix string) string {
 	}
 }
 
-// managed starts an erluv under the manager, after whose READY the node has it.
+// managed starts an erluv under the manager. After READY, the node is connected to it.
 func (m *manager) managed(t *testing.T, n *node, args ...string) *erluv {
 	t.Helper()
 	return m.managedBy(t, n, nil, args...)
 }
 
-// managedBy is managed by way of a program that becomes erluv.
+// managedBy is managed through a program that becomes erluv.
 func (m *manager) managedBy(t *testing.T, n *node, program []string, args ...string) *erluv {
 	t.Helper()
 	_, host, _ := strings.Cut(n.name, "@")
@@ -109,7 +109,7 @@ func (m *manager) managedBy(t *testing.T, n *node, program []string, args ...str
 	return e
 }
 
-// TestService: what a service manager is told of a life.
+// TestService: the messages that a service manager gets over a life of erluv.
 //
 //erluv:users
 func TestService(t *testing.T) {
@@ -162,7 +162,7 @@ func TestServiceWatchdog(t *testing.T) {
 	}
 	select {
 	case text := <-m.told:
-		// It was on its way from the socket.
+		// The message was already on its way from the socket.
 		select {
 		case more := <-m.told:
 			t.Errorf("main is stopped and says %q, %q", text, more)
@@ -175,8 +175,8 @@ func TestServiceWatchdog(t *testing.T) {
 	}
 	m.wait(t, "WATCHDOG=1")
 
-	// By what systemd ends it then. Status 2, Go's own, would stand for a wrong
-	// configuration, and it would not be started anew.
+	// systemd then ends main with SIGABRT. Go's own status 2 would mean a wrong configuration, and
+	// systemd would not restart erluv.
 	before := family(e.cmd.Process.Pid)
 	if err := e.cmd.Process.Signal(syscall.SIGABRT); err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func TestServiceWatchdog(t *testing.T) {
 	}
 }
 
-// TestServiceRefused: one that cannot connect says why, and is never ready.
+// TestServiceRefused: an erluv that cannot connect gives the reason, and never becomes ready.
 //
 //erluv:users
 func TestServiceRefused(t *testing.T) {
@@ -218,8 +218,8 @@ func TestServiceRefused(t *testing.T) {
 	}
 }
 
-// TestServiceCapabilities: what packaging/erluv.service leaves root is enough, for the
-// crash of the child as well.
+// TestServiceCapabilities: the capabilities that packaging/erluv.service leaves root are enough,
+// for a crash of the child too.
 //
 //erluv:users
 func TestServiceCapabilities(t *testing.T) {
@@ -232,7 +232,7 @@ func TestServiceCapabilities(t *testing.T) {
 		program = append(program, "--no-new-privs")
 	}
 	set := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindStringSubmatch(string(unit))
-	if !ordinary { // others have no capabilities
+	if !ordinary { // an ordinary user has no capabilities
 		list := strings.ToLower(strings.ReplaceAll(set[1], "CAP_", "+"))
 		program = append(program, "--bounding-set=-all,"+strings.ReplaceAll(list, " ", ","))
 	}

@@ -13,8 +13,8 @@ import (
 	"erluv/wire/dist"
 )
 
-// Nodes connect until main has no room for the descriptors of one more, over TLS and without. That
-// one is refused, in words, and no other one notices. When one leaves, another is let in.
+// Nodes connect, with and without TLS, until main has no descriptors for one more. That node is
+// refused with a reason, and no other node notices. When one leaves, another can connect.
 func TestNodesFillTheShare(t *testing.T) {
 	const limit, share = 96, 36 // three eighths
 	for name, kind := range map[string]struct {
@@ -41,7 +41,7 @@ func TestNodesFillTheShare(t *testing.T) {
 				}
 			}
 			number := 0
-			// come has one more node connect.
+			// come connects one more node.
 			come := func() (net.Conn, string) {
 				number++
 				conn, err := net.Dial("tcp", address)
@@ -75,7 +75,7 @@ func TestNodesFillTheShare(t *testing.T) {
 				return len(list)
 			}
 			before := open()
-			most := (share - 3) / kind.cost // and the node
+			most := (share - 3) / kind.cost // 3 descriptors are for the node
 			var conns []net.Conn
 			for range most {
 				conn, status := come()

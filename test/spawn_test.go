@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// What a worker sends and how it exits: {Stdout, Stderr, End, ExitReason}.
+// A worker's messages and exit reason: {Stdout, Stderr, End, ExitReason}.
 //
 //erluv:releases
 //erluv:users
@@ -29,7 +29,7 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// The order is that in which things happened.
+// Messages come in the order of the events.
 //
 //erluv:releases
 func TestOrderOfMessages(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 		Input = binary:copy(<<"0123456789abcdef">>, 500000),
 		{ok, #{stdout := Output}} = e2e:call(E, {run, [<<"cat">>], #{input => Input}}),
 		Output =:= Input`)
-	// Nothing but the answer is sent, and the caller is not linked to it.
+	// The caller gets only the answer, and is not linked.
 	e.expect(t, "true", `{ok, _} = e2e:call(E, {run, "echo x; exit 1", #{}}), e2e:silent()`)
 }
 
@@ -81,7 +81,7 @@ func TestMuchOutput(t *testing.T) {
 		`e2e:digest(e2e:start(E, [<<"head">>, <<"-c">>, <<"1G">>, <<"/dev/zero">>]))`)
 }
 
-// What is written comes back through cat, whole, while it is being written.
+// Input comes back through cat, whole, while more is being written.
 func TestMuchInput(t *testing.T) {
 	e := common(t)
 	e.expect(t, "true", `

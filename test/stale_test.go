@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// ownGroup makes a control group in which nobody else's erluv is. "": it cannot be had.
+// ownGroup makes a control group in which no other erluv is, or returns "" if that is not possible.
 func ownGroup(t *testing.T) string {
 	t.Helper()
 	here, _ := groupHere()
@@ -59,9 +59,9 @@ func trees(base string) []string {
 	return list
 }
 
-// An erluv all of whose processes were killed at once leaves its tree of control
-// groups, and in it daemons. The next one ends and removes it, and nothing else: no tree
-// of an erluv that lives, and no group that only looks like one.
+// An erluv whose processes were all killed at once leaves its tree of control groups, with daemons
+// in it. The next erluv ends the daemons and removes the tree. It leaves trees of living erluvs and
+// groups that only look like one.
 //
 //erluv:users
 func TestStaleTree(t *testing.T) {
