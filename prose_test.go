@@ -41,6 +41,9 @@ var plain = []string{
 var plainRooms = []string{
 	"eintr",
 	"sandbox",
+	"label",
+	"loop",
+	"slack",
 }
 
 func isPlain(file string) bool {

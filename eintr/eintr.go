@@ -1,15 +1,17 @@
-// Package eintr has the system calls that a signal can interrupt, repeated until none
-// has. Go's runtime asks for SA_RESTART, and sends itself SIGURG to preempt goroutines,
-// often. But poll(2) and epoll_wait(2) are never restarted (signal(7)), nor are writes to
-// files of control groups, or calls on FUSE and NFS, whichever they are.
+// Package eintr repeats system calls that a signal interrupted. Go's runtime installs its handlers
+// with SA_RESTART, and often sends itself SIGURG to preempt goroutines. But the kernel never
+// restarts poll(2) and epoll_wait(2) (signal(7)). Nor does it restart writes to control group
+// files, or any call on FUSE and NFS.
 //
-// All packages take these from here, or handle EINTR themselves where it means something:
-// a source test holds it. close(2) is not among them: the descriptor is gone (close(2)).
+// All packages use these functions, or handle EINTR themselves where it means something. A test of
+// the sources checks this. close(2) is not here, because it frees the descriptor even if it returns
+// EINTR (close(2)).
 package eintr
 
 import "golang.org/x/sys/unix"
 
-// Do repeats a call that is none of those below.
+// Do repeats call until it returns something other than EINTR. It is for calls that have no
+// function below.
 func Do(call func() error) error {
 	for {
 		if err := call(); err != unix.EINTR {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary makes each call where strace(1) has every first one interrupted.
+// With EINTR_DIR set, the test binary runs under strace(1) and makes each call.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("EINTR_DIR"); dir != "" {
 		runtime.LockOSThread()
@@ -35,7 +35,7 @@ type call struct {
 	make func() error
 }
 
-// calls use dir, which is empty, in this order.
+// calls returns the calls in the order in which they must be made. The directory dir is empty.
 func calls(dir string) []call {
 	file, other, sub := filepath.Join(dir, "file"), filepath.Join(dir, "other"), filepath.Join(dir, "sub")
 	fd, at := -1, -1
@@ -80,12 +80,12 @@ func calls(dir string) []call {
 	}
 }
 
-// Each call is made again after EINTR: strace has every second one fail so, on all threads.
+// TestRepeated makes each call while strace interrupts every second one, on all threads.
 func TestRepeated(t *testing.T) {
 	dir := t.TempDir()
 	set := "openat,write,pwrite64,read,pread64,getdents64,fstat,newfstatat,ftruncate,flock,fchmod,fchmodat,fchownat,mkdirat,unlinkat,renameat,dup3,chdir,poll,ppoll"
-	// The test binary again, but static: with -race it has the dynamic loader, whose own
-	// calls strace would interrupt too, and the loader gives up.
+	// A static copy of the test binary runs. A binary built with -race has the dynamic loader,
+	// which gives up when strace interrupts its own calls.
 	self := filepath.Join(dir, "self")
 	build := exec.Command("go", "test", "-c", "-o", self, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -1,12 +1,12 @@
-// Package label is the grammar of the labels of a host:
+// Package label is the grammar of a host's labels:
 //
 //	core;group=g1;master, meta2;a=1
 //
-// Entries stand between commas. Each has a name, then keys and pairs of key and value between
-// semicolons. A host claims labels, and a control node chooses hosts by them.
+// Commas separate entries. Semicolons separate an entry's name from its keys, which may have
+// values. A host announces labels, and a control node chooses hosts by them.
 //
-// The package is pure: config checks the key meta with it, childproc answers requests with it,
-// and stat renders the result.
+// The package is pure: config uses it to check the key meta, childproc to answer requests, and stat
+// to show the result.
 package label
 
 import (
@@ -17,38 +17,39 @@ import (
 )
 
 const (
-	// MaxText bounds labels as text, in bytes: they are part of each info, and travel to main
-	// in one packet with each change.
+	// MaxText is the most bytes that labels have as text. Each info contains them, and the child
+	// sends them to main in one packet after each change.
 	MaxText = 8 << 10
 
-	// MaxEntries and MaxKeys bound the entries, and the keys of each.
+	// MaxEntries is the most entries, and MaxKeys the most keys of one entry.
 	MaxEntries = 128
 	MaxKeys    = 64
 )
 
-// ErrInvalid is the error of text that the grammar does not know.
+// ErrInvalid is returned for text that the grammar does not accept.
 var ErrInvalid = errors.New("is no list of labels")
 
-// ErrTooMany is the error of more than the bounds allow.
+// ErrTooMany is returned for text that exceeds MaxText, MaxEntries or MaxKeys.
 var ErrTooMany = errors.New("has more labels than 128, more keys in one than 64, or more than 8192 bytes")
 
-// Labels are entries, each of another name, in the order in which they were given.
+// Labels are entries with distinct names, in the order in which they were given.
 type Labels []Entry
 
-// Entry is one name with its keys.
+// Entry is a name and its keys.
 type Entry struct {
 	Name string
 	Keys []Key
 }
 
-// Key is a key alone, or with a value.
+// Key is a key, with a value if HasValue is set.
 type Key struct {
 	Name, Value string
 	HasValue    bool
 }
 
-// Parse reads labels. Of two entries with one name the second is used, in the place of the
-// first. Blanks around names, keys and values do not count. Empty text is no labels.
+// Parse reads labels. If two entries have one name, the second replaces the first in its place.
+// Blanks around names, keys and values are ignored. Empty text has no labels. The error is
+// ErrInvalid or ErrTooMany.
 func Parse(text string) (Labels, error) {
 	if len(text) > MaxText {
 		return nil, ErrTooMany
@@ -90,16 +91,16 @@ func parseEntry(text string) (e Entry, err error) {
 	return e, nil
 }
 
-// legal says whether a word can be a name, a key or a value: no control characters, no quotes,
-// and none of the characters that divide.
+// legal reports whether a word can be a name, key or value. Such a word is not empty and has no
+// control characters, quotes, backslashes or separators.
 func legal(word string) bool {
 	return word != "" && !strings.ContainsFunc(word, func(r rune) bool {
 		return r < ' ' || r == 0x7f || strings.ContainsRune(`,;="'\`, r)
 	})
 }
 
-// with is the labels with an entry, in the place of one with its name or at the end. The labels
-// themselves stay as they are.
+// with returns a copy of the labels with e, which replaces the entry of its name or becomes the
+// last.
 func (l Labels) with(e Entry) Labels {
 	l = slices.Clone(l)
 	if i := l.index(e.Name); i >= 0 {
@@ -113,8 +114,8 @@ func (l Labels) index(name string) int {
 	return slices.IndexFunc(l, func(e Entry) bool { return e.Name == name })
 }
 
-// Update is the labels with those of the text: an entry replaces one of its name, others are
-// added at the end.
+// Update returns the labels with the entries of the text. Each replaces the entry of its name, or
+// is added at the end. On an error, ErrInvalid or ErrTooMany, it returns the labels unchanged.
 func (l Labels) Update(text string) (Labels, error) {
 	more, err := Parse(text)
 	if err != nil {
@@ -130,7 +131,7 @@ func (l Labels) Update(text string) (Labels, error) {
 	return updated, nil
 }
 
-// Remove is the labels without the entry of a name.
+// Remove returns the labels without the entry of that name.
 func (l Labels) Remove(name string) Labels {
 	return slices.DeleteFunc(slices.Clone(l), func(e Entry) bool { return e.Name == name })
 }
@@ -142,7 +143,7 @@ func (l Labels) bounded() error {
 	return nil
 }
 
-// String is the labels as Parse reads them.
+// String returns the labels as text that Parse accepts.
 func (l Labels) String() string {
 	var b strings.Builder
 	for i, e := range l {

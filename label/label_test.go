@@ -43,8 +43,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// TestUpdate: a name's entry is replaced where it stands, others are added, the order is kept,
-// and what there was is not changed by it.
+// TestUpdate checks that an update replaces an entry in its place, adds others in order, and leaves
+// the original labels unchanged.
 func TestUpdate(t *testing.T) {
 	l, _ := Parse("core;group=g1;master, meta2;a=1, last")
 	for _, test := range []struct{ text, want string }{
@@ -97,14 +97,14 @@ func TestBounds(t *testing.T) {
 	if _, err := l.Update("b"); err != ErrTooMany {
 		t.Errorf("more bytes: %v", err)
 	}
-	// Blanks count only while they are there: what it reads it can write, and read again.
+	// Blanks do not count once they are trimmed, so Parse accepts what String returns.
 	l, err := Parse(strings.Repeat("a", MaxText-3) + ",b")
 	if again, err2 := Parse(l.String()); err != nil || err2 != nil || again.String() != l.String() {
 		t.Errorf("%v, %v", err, err2)
 	}
 }
 
-// FuzzParse: what is read can be written, and is read as the same again.
+// FuzzParse checks that String of parsed labels parses to the same labels.
 func FuzzParse(f *testing.F) {
 	f.Add("core;group=g1;master, meta2;a=1")
 	f.Add(" a ; b = c ,, ")

@@ -6,17 +6,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group is a set of descriptors that can be left alone together: while it is
-// paused none of its handlers is told anything, whatever the number of its
-// descriptors, at the cost of one system call. On resuming, those that had not
-// had their turn come first, so a pause takes nobody's place in the queue.
+// Group is a set of descriptors that can be paused together. Pause takes one system call for any
+// number of descriptors. While the group is paused, no handler of it is called. After Resume,
+// descriptors that still waited for their turn come first, so none loses its place in the queue.
 type Group struct {
 	*Poller
 	loop *Loop
 	in   Source
 }
 
-// NewGroup makes a group within l, which closes it at the latest.
+// NewGroup makes a group within l. Loop.Close closes it if Group.Close did not.
 func (l *Loop) NewGroup() (*Group, error) {
 	p, err := newPoller()
 	if err != nil {
@@ -30,7 +29,8 @@ func (l *Loop) NewGroup() (*Group, error) {
 	return g, nil
 }
 
-// Close frees the group and says that it did, unless one of its descriptors is watched still.
+// Close frees the group, unless one of its descriptors is still watched, and reports whether it
+// did.
 func (g *Group) Close() bool {
 	if len(g.free) < len(g.slots) {
 		return false
@@ -41,7 +41,7 @@ func (g *Group) Close() bool {
 	return true
 }
 
-// Ready is the group's turn in its loop: one batch.
+// Ready is the group's turn in its loop: it hands out one batch of events.
 func (g *Group) Ready(Events) {
 	if g.next == g.have {
 		if err := g.wait(0); err != nil {
@@ -51,8 +51,8 @@ func (g *Group) Ready(Events) {
 	g.tell()
 }
 
-// Pause stops the telling, from within a handler too. A paused group costs
-// nothing while it lasts.
+// Pause stops the calls of handlers, also from within a handler. A paused group costs the loop
+// nothing.
 func (g *Group) Pause() {
 	if g.paused {
 		return

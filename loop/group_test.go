@@ -18,7 +18,7 @@ func TestPausedGroupIsSilent(t *testing.T) {
 	if !g.Paused() {
 		t.Error("not paused")
 	}
-	// Hup, which epoll reports unasked, is not told either.
+	// The handler does not get Hup either, which epoll reports even if not requested.
 	_ = unix.Shutdown(w, unix.SHUT_RDWR)
 	for range 3 {
 		round(t, l)
@@ -26,7 +26,7 @@ func TestPausedGroupIsSilent(t *testing.T) {
 	if told != 0 {
 		t.Fatalf("told %d times while paused", told)
 	}
-	// And it costs no round: the loop sees nothing at all.
+	// The paused group costs no round, because the loop sees no event.
 	if n, err := unix.EpollWait(l.fd, l.buf[:], 0); n != 0 || err != nil {
 		t.Fatalf("a paused group wakes the loop: %d, %v", n, err)
 	}
@@ -38,9 +38,10 @@ func TestPausedGroupIsSilent(t *testing.T) {
 	}
 }
 
-// A handler outside the group pauses it in the batch in which the group is ready.
+// TestPauseBeforeTheGroupsTurn has a handler outside the group pause it, in the batch in which the
+// group is ready.
 func TestPauseBeforeTheGroupsTurn(t *testing.T) {
-	for range 20 { // whichever comes first in the batch
+	for range 20 { // either may come first in the batch
 		l := newLoop(t)
 		g := newGroup(t, l)
 		r, w := pipe(t)
@@ -70,8 +71,8 @@ func TestPauseBeforeTheGroupsTurn(t *testing.T) {
 	}
 }
 
-// 200 descriptors are always ready, and there is room for three at a time: each
-// has its turn as often as the others.
+// TestNobodyStarvesBehindPauses has 200 descriptors that are always ready, and room for three at a
+// time. Each must get as many turns as the others.
 func TestNobodyStarvesBehindPauses(t *testing.T) {
 	l := newLoop(t)
 	g := newGroup(t, l)
@@ -106,8 +107,8 @@ func TestNobodyStarvesBehindPauses(t *testing.T) {
 	}
 }
 
-// What is removed while it waits for its turn behind a pause is not told, nor is
-// the one that has its slot now.
+// TestRemovedBehindAPause removes sources that wait for their turn behind a pause. Their events
+// must reach neither them nor the new owners of their slots.
 func TestRemovedBehindAPause(t *testing.T) {
 	l := newLoop(t)
 	g := newGroup(t, l)
@@ -135,7 +136,8 @@ func TestRemovedBehindAPause(t *testing.T) {
 	}
 }
 
-// Pausing and resuming within one handler takes nobody's turn and doubles none.
+// TestPauseAndResumeWithin pauses and resumes within each handler. No source may lose or double a
+// turn.
 func TestPauseAndResumeWithin(t *testing.T) {
 	l := newLoop(t)
 	g := newGroup(t, l)
@@ -155,8 +157,8 @@ func TestPauseAndResumeWithin(t *testing.T) {
 	}
 }
 
-// The group is one among the loop's descriptors: however many it has, the others
-// wait for one batch.
+// TestAGroupHasOneTurn checks that a group counts as one of the loop's descriptors. However many
+// descriptors it has, the others wait for only one batch.
 func TestAGroupHasOneTurn(t *testing.T) {
 	l := newLoop(t)
 	g := newGroup(t, l)
@@ -176,7 +178,7 @@ func TestAGroupHasOneTurn(t *testing.T) {
 	}
 }
 
-// A group is closed once, when nothing in it is watched any more.
+// TestCloseGroup checks that Close frees a group only when none of its descriptors is watched.
 func TestCloseGroup(t *testing.T) {
 	l := newLoop(t)
 	g, err := l.NewGroup()

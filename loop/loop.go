@@ -1,11 +1,17 @@
-// Package loop is the event loop of erluv_child, built as libuv's is: one thread
-// waits with epoll for descriptors and timers and calls what was registered for
-// them. It knows nothing of processes, streams or Erlang, starts no goroutine
-// and takes no lock; everything but Stop and Wake belongs to the thread that calls Run.
+// Package loop is the event loop of erluv_child, built like libuv's. One thread waits with epoll
+// for descriptors and timers, and calls the handlers and functions that were registered for them.
+// The package knows nothing of processes, streams or Erlang. It starts no goroutine and takes no
+// lock. Only the thread that calls Run may use a loop, except for Stop and Wake.
 //
-// A round is: call the round hooks, wait, tell the handlers, call the timers that
-// are due. Handlers must not block and should do a bounded piece of work:
-// what is left is told again in the next round, after everybody else's turn.
+// A round calls the round hooks, waits, calls the handlers, and calls the timers that are due.
+// Handlers must not block, and should do a bounded amount of work. An event that still holds comes
+// again in the next round, after the other descriptors had their turns.
+//
+//	loop.go    the loop: its rounds, hooks, Stop and Wake
+//	poller.go  descriptors and their handlers, by epoll
+//	group.go   descriptors that can be paused together
+//	timer.go   timers
+//	wait.go    how the loop waits: it may spin before it sleeps
 package loop
 
 import (
@@ -29,7 +35,7 @@ type Loop struct {
 	wakeSrc Source
 	groups  []*Group
 	stopped atomic.Bool
-	woken   atomic.Bool // by Wake, and onWake is due
+	woken   atomic.Bool // set by Wake until onWake is called
 	onWake  func()
 	spin    spinner
 }
@@ -42,7 +48,7 @@ type Clock interface {
 	// Wait is how long the loop may sleep until the time at.
 	Wait(at time.Duration) time.Duration
 
-	// Idle is called when a round had nothing to tell, with the time of the next timer.
+	// Idle is called after a round without events, with the time of the next timer.
 	Idle(next time.Duration)
 }
 
@@ -56,7 +62,7 @@ func (m monotonic) Idle(time.Duration)                  {}
 // New makes a loop. It holds two descriptors until Close.
 func New() (*Loop, error) { return NewWith(monotonic{time.Now()}) }
 
-// NewWith makes one with a clock of its own: see looptest.
+// NewWith makes a loop with another clock: see looptest.
 func NewWith(c Clock) (*Loop, error) {
 	p, err := newPoller()
 	if err != nil {
@@ -83,18 +89,17 @@ func (l *Loop) Close() {
 	_ = unix.Close(l.fd)
 }
 
-// Now is the time of the loop's clock: since the loop was made.
+// Now returns the time of the loop's clock, the time since the loop was made.
 func (l *Loop) Now() time.Duration { return l.clock.Now() }
 
-// EachRound has f called before each wait, with everything done that the events
-// before have brought about, and once more after the last round. A hook must not
-// leave work to one that was registered before it: they are called in this order. After
-// remove it is not called in any further round.
+// EachRound registers f to be called before each wait, when all events before it have been handled,
+// and once more after the last round. Hooks run in the order of their registration, so a hook must
+// not leave work to an earlier one. After remove, no further round calls f.
 func (l *Loop) EachRound(f func()) (remove func()) {
 	hook := &f
 	l.rounds = append(l.rounds, hook)
 	return func() {
-		// A hook may remove another one: the round that goes on has the list as it was.
+		// A hook may remove another one. The current round keeps the list as it was.
 		l.rounds = slices.DeleteFunc(slices.Clone(l.rounds), func(h *func()) bool { return h == hook })
 	}
 }
@@ -119,24 +124,24 @@ func (l *Loop) Run() error {
 	}
 }
 
-// Stop makes Run return after the round that is going on. It may be called from
-// any goroutine, but not once Close may have been called.
+// Stop makes Run return after the current round. Any goroutine may call it, but not once Close may
+// have been called.
 func (l *Loop) Stop() {
 	l.stopped.Store(true)
 	l.rouse()
 }
 
-// OnWake says what Wake has called. It comes before Run.
+// OnWake sets the function that Wake causes to be called. It must be called before Run.
 func (l *Loop) OnWake(f func()) { l.onWake = f }
 
-// Wake has the function of OnWake called in the loop's thread, once for calls that come
-// before it. It may be called as Stop may.
+// Wake has the loop's thread call the function of OnWake, once for all calls of Wake until then.
+// The rules of Stop apply.
 func (l *Loop) Wake() {
 	l.woken.Store(true)
 	l.rouse()
 }
 
-// rouse ends the wait, or the next one.
+// rouse ends the current wait, or the next one.
 func (l *Loop) rouse() {
 	var one [8]byte
 	one[0] = 1

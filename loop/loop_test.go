@@ -36,7 +36,8 @@ func TestStopBeforeRun(t *testing.T) {
 	}
 }
 
-// Stop within a handler: the rest of the round takes place, its hooks too.
+// TestStopWithin stops the loop in a handler. The rest of the round still takes place, with its
+// hooks.
 func TestStopWithin(t *testing.T) {
 	l := newLoop(t)
 	var got []string
@@ -53,8 +54,8 @@ func TestStopWithin(t *testing.T) {
 	}
 }
 
-// What a hook leaves in the first round, before anything has happened, is not
-// waited for.
+// TestHooksBeforeTheFirstWait checks that the loop does not wait for work that a hook left in the
+// first round.
 func TestHooksBeforeTheFirstWait(t *testing.T) {
 	l := newLoop(t)
 	var order []int
@@ -71,7 +72,7 @@ func TestHooksBeforeTheFirstWait(t *testing.T) {
 	}
 }
 
-// A signal interrupts epoll_wait(2): the loop goes on.
+// TestInterruptedWait checks that the loop goes on when signals interrupt epoll_wait(2).
 func TestInterruptedWait(t *testing.T) {
 	l := newLoop(t)
 	tid := make(chan int)
@@ -82,7 +83,7 @@ func TestInterruptedWait(t *testing.T) {
 	go func() { done <- l.Run() }() // ends by Stop, below
 	loopThread := <-tid
 	for range 1000 {
-		// SIGURG is what Go's own preemption uses: nobody minds it.
+		// Go's preemption uses SIGURG, so the runtime ignores it.
 		if err := unix.Tgkill(unix.Getpid(), loopThread, unix.SIGURG); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +126,7 @@ func BenchmarkEvent(b *testing.B) {
 	s.Remove()
 }
 
-// Wake has the loop call in its own thread, once for many, and goes on.
+// TestWake checks that the loop's thread makes one call for many calls of Wake, and goes on.
 func TestWake(t *testing.T) {
 	l, err := New()
 	if err != nil {
@@ -153,7 +154,7 @@ func TestWake(t *testing.T) {
 	}
 }
 
-// A hook that was removed is not called any more, whoever removes it, and the others are.
+// TestRemoveHook checks that a removed hook is not called again, and that the others are.
 func TestRemoveHook(t *testing.T) {
 	l := newLoop(t)
 	var order []int

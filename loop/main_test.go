@@ -10,8 +10,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newLoop makes a loop; at the end of the test it is closed, and no descriptor
-// may be left of it and of the test.
+// newLoop makes a loop and closes it at the end of the test. No descriptor of the loop or the test
+// may remain then.
 func newLoop(t testing.TB) *Loop {
 	t.Helper()
 	before := descriptors(t)
@@ -46,7 +46,7 @@ func descriptors(t testing.TB) int {
 	return len(d)
 }
 
-// pipe is a non-blocking pipe that is closed before the loop is.
+// pipe makes a non-blocking pipe, which is closed before the loop.
 func pipe(t testing.TB) (r, w int) {
 	t.Helper()
 	var p [2]int
@@ -78,7 +78,7 @@ type call func(Events)
 
 func (c call) Ready(ev Events) { c(ev) }
 
-// watcher is what both a Loop and a Group are.
+// watcher is the method that Loop and Group share.
 type watcher interface {
 	Watch(fd int, want Events, h Handler) (Source, error)
 }

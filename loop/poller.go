@@ -7,42 +7,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Events is what a descriptor is watched for, and what was seen on it.
+// Events are what a descriptor is watched for, or what happened on it.
 type Events uint32
 
-// The events. Hup is reported whether asked for or not; a handler that sees it
-// reads on until the end of file or the error comes out of read(2).
+// The events. Epoll reports Hup even if not requested. A handler that sees it reads until read(2)
+// returns the end of file or the error.
 const (
 	In  Events = unix.EPOLLIN
 	Out Events = unix.EPOLLOUT
 	Hup Events = unix.EPOLLHUP | unix.EPOLLERR
 )
 
-// Handler is told of the events of one descriptor. The same event is told again
-// in the next round for as long as it holds.
+// Handler receives the events of one descriptor. An event that still holds comes again in the next
+// round.
 type Handler interface{ Ready(Events) }
 
-// batch is how many events are taken at once. What is left over is told in the
-// next round, so it is only a matter of system calls.
+// batch is the most events taken at once. The rest follow in the next round, so the number affects
+// only how many system calls are made.
 const batch = 64
 
 // Poller watches descriptors. It belongs to the thread of its loop.
 //
-// A Poller is itself a descriptor that can be watched by another, which is how a
-// whole set of descriptors is watched, or left alone, with a single change: see
-// Group.
+// A Poller is itself a descriptor, which another Poller can watch. One change then watches or
+// pauses a whole set of descriptors: see Group.
 type Poller struct {
 	fd    int
 	slots []slot
 	free  []uint32
 	buf   [batch]unix.EpollEvent
-	// events of the last wait which were not told yet
+	// events of the last wait that were not handed out yet
 	next, have int
 	paused     bool
 }
 
-// slot is what a descriptor's number leads to. The generation tells an event of
-// an earlier tenant, seen in the same batch, from one of the present.
+// slot holds the handler of a watched descriptor. Its generation tells an event of an earlier
+// descriptor in the slot from one of the present, in the same batch.
 type slot struct {
 	h    Handler
 	gen  uint32
@@ -57,17 +56,16 @@ func newPoller() (*Poller, error) {
 	return &Poller{fd: fd}, nil
 }
 
-// Source is one watched descriptor. The zero Source watches nothing. It does not
-// own the descriptor, but must be removed before the descriptor is closed:
-// epoll goes on reporting a description while a process that is just being
-// started holds a copy (epoll(7), Q6).
+// Source is one watched descriptor. The zero Source watches nothing. A Source does not own the
+// descriptor, but must be removed before the descriptor is closed. Otherwise epoll would still
+// report events while a process that is just being started holds a copy (epoll(7), Q6).
 type Source struct {
 	p    *Poller
 	fd   int32
 	slot uint32
 }
 
-// Watch starts to watch fd. The handler is told from the next round on.
+// Watch starts to watch fd. The handler receives events from the next round on.
 func (p *Poller) Watch(fd int, want Events, h Handler) (Source, error) {
 	if len(p.free) == 0 {
 		p.free = append(p.free, uint32(len(p.slots)))
@@ -83,11 +81,11 @@ func (p *Poller) Watch(fd int, want Events, h Handler) (Source, error) {
 	return Source{p: p, fd: int32(fd), slot: i}, nil
 }
 
-// Active says whether s watches a descriptor.
+// Active reports whether s watches a descriptor.
 func (s *Source) Active() bool { return s.p != nil }
 
-// Want changes what the descriptor is watched for; nothing at all (0) still
-// reports Hup, so a source that must be silent is removed instead.
+// Want changes which events the descriptor is watched for. Even with none (0), epoll still reports
+// Hup. To silence a source, remove it.
 func (s *Source) Want(want Events) {
 	if s.p == nil || s.p.slots[s.slot].want == want {
 		return
@@ -95,13 +93,13 @@ func (s *Source) Want(want Events) {
 	sl := &s.p.slots[s.slot]
 	sl.want = want
 	ev := unix.EpollEvent{Events: uint32(want), Fd: int32(s.slot), Pad: int32(sl.gen)}
-	// The descriptor is open and watched: only a defect of ours can fail here.
+	// The descriptor is open and watched, so only a defect in erluv can make this fail.
 	if err := unix.EpollCtl(s.p.fd, unix.EPOLL_CTL_MOD, int(s.fd), &ev); err != nil {
 		panic(fmt.Sprintf("loop: descriptor %d: %v", s.fd, err))
 	}
 }
 
-// Remove stops watching. Events that were seen and not told yet are dropped.
+// Remove stops watching. Events that were taken but not handed out yet are dropped.
 func (s *Source) Remove() {
 	if s.p == nil {
 		return
@@ -116,7 +114,7 @@ func (s *Source) Remove() {
 	*s = Source{}
 }
 
-// wait fills the batch, for at most ms milliseconds (-1: without end).
+// wait fills the batch, and waits for at most ms milliseconds, or for any time if ms is -1.
 func (p *Poller) wait(ms int) (err error) {
 	n := 0
 	if ms == 0 {
@@ -134,8 +132,8 @@ func (p *Poller) wait(ms int) (err error) {
 	return nil
 }
 
-// peek is epoll_wait(2) without waiting. The Go runtime is not told of it, since nothing
-// blocks: that would cost as much again.
+// peek is epoll_wait(2) without waiting. It bypasses the Go scheduler, since it cannot block: an
+// ordinary system call would cost twice as much.
 func (p *Poller) peek() (int, error) {
 	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.buf[0])), batch, 0, 0, 0)
 	if e == unix.EINTR {
@@ -147,7 +145,7 @@ func (p *Poller) peek() (int, error) {
 	return int(n), nil
 }
 
-// tell hands the batch out, until it is empty or the poller is paused.
+// tell hands out the batch until it is empty or the poller is paused.
 func (p *Poller) tell() {
 	for p.next < p.have && !p.paused {
 		ev := &p.buf[p.next]

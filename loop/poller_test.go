@@ -75,8 +75,8 @@ func TestWant(t *testing.T) {
 	}
 }
 
-// Of two that are ready in the same batch, the first removes the second: it must
-// not be told any more, nor may the new tenant of its slot be told its event.
+// TestRemoveWithinABatch has two sources ready in one batch, of which the first removes the second.
+// The removed source must get no event, nor may the new owner of its slot get the old one's.
 func TestRemoveWithinABatch(t *testing.T) {
 	for _, reuse := range []bool{false, true} {
 		l := newLoop(t)
@@ -118,8 +118,8 @@ func TestRemoveWithinABatch(t *testing.T) {
 	}
 }
 
-// A source may remove itself and come back within its own handler, on the same
-// descriptor and slot.
+// TestRemoveAndWatchAgainWithin has a source remove itself within its own handler and come back on
+// the same descriptor and slot.
 func TestRemoveAndWatchAgainWithin(t *testing.T) {
 	l := newLoop(t)
 	r, w := pipe(t)
@@ -130,7 +130,7 @@ func TestRemoveAndWatchAgainWithin(t *testing.T) {
 	handler = func(Events) {
 		n++
 		src.Remove()
-		src.Remove() // of nothing
+		src.Remove() // does nothing
 		src.Want(Out)
 		if src.Active() {
 			t.Error("active after Remove")
@@ -149,8 +149,8 @@ func TestRemoveAndWatchAgainWithin(t *testing.T) {
 	}
 }
 
-// Watching from within a handler makes the table of slots grow under the one
-// that is being told.
+// TestTableGrowsWithin watches more descriptors within a handler, so that the table of slots grows
+// during the call.
 func TestTableGrowsWithin(t *testing.T) {
 	l := newLoop(t)
 	r, w := pipe(t)
@@ -199,8 +199,8 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
-// All of many ready descriptors have their turn within as many rounds as there
-// are batches.
+// TestEverybodysTurn checks that each of many ready descriptors has its turn within as many rounds
+// as there are batches.
 func TestEverybodysTurn(t *testing.T) {
 	l := newLoop(t)
 	const n = 300

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Timer is one call in the future. It belongs to the loop's thread.
+// Timer is one future call. It belongs to the loop's thread.
 type Timer struct {
 	at   time.Duration
 	call func()
@@ -14,9 +14,9 @@ type Timer struct {
 	pos  int // in the heap; -1: not waiting
 }
 
-// After calls f after d of monotonic time, in the loop's thread, between the
-// events of descriptors. Timers due together are called in the order of their
-// times, those set within a call in a later round.
+// After calls f after d of monotonic time, in the loop's thread, after the handlers of a round.
+// Timers that are due together are called in the order of their times. A timer that is set within a
+// call waits for a later round if it is not due yet.
 func (l *Loop) After(d time.Duration, f func()) *Timer {
 	at := l.Now() + max(d, 0)
 	if at < 0 { // beyond 292 years
@@ -27,16 +27,16 @@ func (l *Loop) After(d time.Duration, f func()) *Timer {
 	return t
 }
 
-// Stop prevents the call, if it has not been made. A nil Timer may be stopped.
+// Stop prevents the call, unless it has been made. A nil Timer may be stopped.
 func (t *Timer) Stop() {
 	if t != nil && t.pos >= 0 {
 		heap.Remove(&t.l.timers, t.pos)
 	}
 }
 
-// timeout is the time until the first timer in whole milliseconds, rounded up. As
-// epoll_wait(2) takes an int, 24 days, the loop makes a round for nothing beyond that, and
-// without any timer.
+// timeout is the time until the first timer in whole milliseconds, rounded up. epoll_wait(2) takes
+// an int, at most 24 days. Without a timer, or for a later one, the loop then makes a round for
+// nothing.
 func (l *Loop) timeout() int {
 	at := time.Duration(math.MaxInt64)
 	if len(l.timers) > 0 {
@@ -49,7 +49,7 @@ func (l *Loop) timeout() int {
 	return int(min((d-1)/time.Millisecond+1, math.MaxInt32))
 }
 
-// ring calls what is due.
+// ring calls the timers that are due.
 func (l *Loop) ring() {
 	if len(l.timers) == 0 {
 		return

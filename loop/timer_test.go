@@ -43,7 +43,7 @@ func TestTimersInOrder(t *testing.T) {
 	}
 }
 
-// A call may stop others that are due with it, and itself, and set new ones.
+// TestTimersFromWithin has a call stop itself and others that are due with it, and set new ones.
 func TestTimersFromWithin(t *testing.T) {
 	l := newLoop(t)
 	var b, c *Timer
@@ -64,7 +64,8 @@ func TestTimersFromWithin(t *testing.T) {
 	none.Stop()
 }
 
-// One that sets itself again at once lets descriptors have their turn.
+// TestTimerThatGoesOnAndOn checks that a timer which always sets itself again lets descriptors have
+// their turn.
 func TestTimerThatGoesOnAndOn(t *testing.T) {
 	for _, d := range []time.Duration{0, -time.Hour} {
 		l := newLoop(t)

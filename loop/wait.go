@@ -5,41 +5,40 @@ import (
 	"time"
 )
 
-// spinTime is how long the loop asks again and again whether something has happened
-// before it sleeps. To sleep and be woken costs 10 to 20 µs, more on a virtual
-// machine whose processor is halted; in a conversation, a line to a program and its
-// answer to the node, that is paid twice in each direction. The time is what the other
-// side of a conversation needs, with such a wake of its own in it.
+// spinTime is how long the loop polls for events before it sleeps. To sleep and be woken costs 10
+// to 20 µs, and more on a virtual machine with a halted processor. When a node sends a line to a
+// program and gets its answer, it pays that cost twice in each direction. The other side of such a
+// conversation needs a time of spinTime to answer, its own wake-up included.
 //
-// A loop that spins takes a processor from others. So it does only where the last
-// waits were short, not while somebody else has use for the processor, and
-// never where there is but one.
+// A spinning loop takes a processor from others. So the loop spins only after a row of short waits,
+// and not while another process needs the processor. On a machine with one processor it never
+// spins.
 const spinTime = 100 * time.Microsecond
 
-// spinner knows whether spinning is worth while.
+// spinner decides whether spinning is worthwhile.
 type spinner struct {
 	points int
 	off    bool
 }
 
 const (
-	spinFrom = 6  // points from which on it spins: after so many short waits
-	spinMost = 12 // more are not kept, so that it stops soon
-	spinLost = 3  // what a long wait costs
+	spinFrom = 6  // points from which on the loop spins: that many short waits
+	spinMost = 12 // the most points, so that the loop stops spinning soon
+	spinLost = 3  // how many points a long wait costs
 
-	// crowded is a time between two looks in which another process was on our
-	// processor: spinning took it away from one that had work. When it was not to
-	// give us something to do, nothing is spun for the next spinRest short waits.
+	// crowded is a gap between two polls so long that another process must have run on this
+	// processor. Spinning took the processor from it. If it has not caused an event for the loop,
+	// the loop does not spin for the next spinRest short waits.
 	crowded  = 15 * time.Microsecond
 	spinRest = 50
 )
 
 func newSpinner() spinner { return spinner{off: runtime.NumCPU() < 2} }
 
-// spins says whether to spin in this wait.
+// spins reports whether to spin in this wait.
 func (s *spinner) spins() bool { return s.points >= spinFrom && !s.off }
 
-// waited notes how long a wait was.
+// waited takes the duration of a wait into account.
 func (s *spinner) waited(d time.Duration) {
 	if d <= spinTime {
 		s.points = min(s.points+1, spinMost)
@@ -48,10 +47,10 @@ func (s *spinner) waited(d time.Duration) {
 	}
 }
 
-// displaced notes that spinning was in somebody's way.
+// displaced records that spinning kept the processor from another process.
 func (s *spinner) displaced() { s.points = -spinRest }
 
-// rest waits for something to tell, for at most ms milliseconds.
+// rest waits for events, for at most ms milliseconds.
 func (l *Loop) rest(ms int) error {
 	if ms == 0 {
 		return l.wait(ms)
@@ -68,7 +67,7 @@ func (l *Loop) rest(ms int) error {
 	return err
 }
 
-// look spins for something to tell.
+// look spins until there are events, for at most spinTime.
 func (l *Loop) look(start time.Time) error {
 	displaced := false
 	for last := start; last.Sub(start) < spinTime; {

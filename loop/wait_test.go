@@ -67,7 +67,8 @@ func TestOneProcessorNeverSpins(t *testing.T) {
 	}
 }
 
-// What comes while the loop spins is told like any other.
+// TestToldWhileSpinning checks that events which come while the loop spins are handed out like any
+// others.
 func TestToldWhileSpinning(t *testing.T) {
 	l := newLoop(t)
 	l.spin = spinner{points: spinMost}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestSlack: memory is given back when much has happened and no more does, and not before.
+// TestSlack checks that memory is returned once, after a burst and a pause, and not before.
 func TestSlack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := Slack{Worth: 256, After: Timers}

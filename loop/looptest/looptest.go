@@ -1,5 +1,5 @@
-// Package looptest has a loop for tests of what takes long: its time stands still, and
-// goes on to the next timer in a round that has nothing else to tell.
+// Package looptest has a loop for tests of long periods. Its time stands still, and jumps to the
+// next timer in a round without events.
 package looptest
 
 import (
@@ -8,7 +8,7 @@ import (
 	"erluv/loop"
 )
 
-// New makes such a loop.
+// New makes such a loop. The error is that of loop.NewWith.
 func New() (*loop.Loop, error) { return loop.NewWith(new(clock)) }
 
 type clock struct{ at time.Duration }

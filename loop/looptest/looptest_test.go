@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Days pass at once, but not while there is something to tell.
+// TestVirtualTime checks that days pass at once, but not while there are events.
 func TestVirtualTime(t *testing.T) {
 	l, err := New()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestVirtualTime(t *testing.T) {
 	}
 }
 
-// hearer empties its eventfd when it has had enough.
+// hearer empties its eventfd once enough returns true.
 type hearer struct {
 	enough func() bool
 	fd     int

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// event is one of inotify's. The name is of an entry of the directory that is
-// watched; without one it is about what is watched itself.
+// event is an event of inotify. The name is that of an entry of the watched directory. An event
+// without a name is about the watched file or directory itself.
 type event struct {
 	wd     int32
 	mask   uint32
@@ -18,7 +18,7 @@ type event struct {
 	size   int
 }
 
-// parse reads the first event in b, which the kernel has filled with whole ones.
+// parse reads the first event in b. The kernel writes only whole events.
 func parse(b []byte) event {
 	e := event{
 		wd:     int32(binary.NativeEndian.Uint32(b)),
@@ -31,10 +31,10 @@ func parse(b []byte) event {
 	return e
 }
 
-// isDir says whether it is about a directory.
+// isDir reports whether the event is about a directory.
 func (e *event) isDir() bool { return e.mask&unix.IN_ISDIR != 0 }
 
-// kind is what has happened; ok is false for what is not told.
+// kind returns what happened. ok is false for an event that is not reported by its kind.
 func (e *event) kind() (k Kind, ok bool) {
 	for k, b := range bits {
 		if e.mask&b != 0 {
@@ -44,7 +44,7 @@ func (e *event) kind() (k Kind, ok bool) {
 	return 0, false
 }
 
-// ending says that what is watched is there no more, and how that is told.
+// ending reports whether the watched file or directory is gone, and the kind to report then.
 func (e *event) ending() (Kind, bool) {
 	switch {
 	case e.mask&unix.IN_UNMOUNT != 0:
@@ -57,9 +57,9 @@ func (e *event) ending() (Kind, bool) {
 	return 0, false
 }
 
-// gather takes the next event and those behind it that are about the same file,
-// as long as one message can tell them all: each kind once, in the order in which
-// they came. It gives the first event and where the others end.
+// gather takes the next event and those behind it about the same file, as long as one message can
+// report them all. Such a message has each kind once, in order. gather returns the first event, and
+// where the others end in the buffer.
 func (s *Set) gather() (first event, end int) {
 	first = parse(s.buf[s.next:s.have])
 	end = s.next + first.size
@@ -83,8 +83,8 @@ func (s *Set) gather() (first event, end int) {
 	return first, end
 }
 
-// note adds one more kind. False: it was there before, and a second time is news
-// of its own.
+// note adds a kind. It returns false for a kind that is there already and must be reported a second
+// time.
 func (s *Set) note(k Kind) bool {
 	if !slices.Contains(s.happened, k) {
 		s.happened = append(s.happened, k)

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dirOfHelper is where a helper works; "" for the test itself.
+// dirOfHelper is the directory of a helper process, and empty in the test itself.
 func dirOfHelper() string { return os.Getenv("WATCH_DIR") }
 
-// forNobody makes a directory in which nobody may work.
+// forNobody makes a directory that is writable for the user nobody.
 func forNobody(t *testing.T) string {
 	t.Helper()
 	d := t.TempDir()
@@ -26,7 +26,7 @@ func asNobody() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 }
 
-// TestUnreadable: what cannot be read cannot be watched, and is said so.
+// TestUnreadable checks that a directory which cannot be read is reported as not watched.
 func TestUnreadable(t *testing.T) {
 	d := dirOfHelper()
 	if d == "" && os.Getuid() == 0 { // root can read everything
@@ -53,14 +53,14 @@ func TestUnreadable(t *testing.T) {
 	if _, not := w.counts(tree); not != 2 {
 		t.Errorf("%d unwatched", not)
 	}
-	// It can be read now: what is in it was created unseen.
+	// The directory is readable now, and its entries were created before it was watched.
 	must(t, os.Chmod(d+"/tree/open/later", 0o700))
 	touch(t, d+"/tree/open/later/y")
 	w.expect(w.take(d+"/tree/f3"),
 		"attrib "+d+"/tree/open/later", "created "+d+"/tree/open/later/x", "created "+d+"/tree/open/later/y")
 }
 
-// TestManyUnreadable: so many are told, of the others there is the number.
+// TestManyUnreadable checks that maxRefused directories are reported, and all are counted.
 func TestManyUnreadable(t *testing.T) {
 	d := dirOfHelper()
 	if d == "" && os.Getuid() == 0 {
@@ -78,7 +78,7 @@ func TestManyUnreadable(t *testing.T) {
 	}
 }
 
-// TestKernelsLimits: a user may have so many instances and watches, here of a
+// TestKernelsLimits checks the limits of instances and watches for a user. It sets them in a
 // namespace (namespaces(7), /proc/sys/user).
 func TestKernelsLimits(t *testing.T) {
 	if dirOfHelper() == "" {
@@ -109,7 +109,7 @@ func TestKernelsLimits(t *testing.T) {
 		}
 	})
 	w.watch(d+"/other", All, false, nil)
-	w.begin(d+"/tree", All, true, nil) // with another, which goes on
+	w.begin(d+"/tree", All, true, nil) // beside another watcher, which goes on
 	w.expect(w.takeUntil("failed ENOSPC"))
 	w.until("its watches are gone", func() bool { return len(w.set.unused) == 0 && w.set.nodes == 1 })
 	limit("watches", "12")
@@ -124,7 +124,7 @@ func TestKernelsLimits(t *testing.T) {
 	})
 }
 
-// TestOwnLimit: of what all watchers together watch.
+// TestOwnLimit checks maxNodes, the limit of all watchers together.
 func TestOwnLimit(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	mkdir(t, d+"/a")
@@ -140,7 +140,7 @@ func TestOwnLimit(t *testing.T) {
 	w.expect(w.takeUntil("failed ENOSPC"))
 }
 
-// TestUnmounted: what is watched goes with its file system.
+// TestUnmounted checks that a watcher ends when its file system is unmounted.
 func TestUnmounted(t *testing.T) {
 	if dirOfHelper() == "" {
 		helper(t, "TestUnmounted", t.TempDir(), inNamespace())
@@ -173,7 +173,7 @@ func TestUnmounted(t *testing.T) {
 	})
 }
 
-// TestEntryOfUnknownType: some file systems do not say what an entry is.
+// TestEntryOfUnknownType reads entries whose type the file system does not give.
 func TestEntryOfUnknownType(t *testing.T) {
 	d := t.TempDir()
 	mkdir(t, d+"/dir")

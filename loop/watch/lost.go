@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overflow: the kernel has dropped events. Nobody knows whose.
+// overflow handles that the kernel dropped events, of unknown watchers: all must recover.
 func (s *Set) overflow() {
 	s.overrun = s.overrun[:0]
 	for w := range s.watchers {
@@ -14,10 +14,9 @@ func (s *Set) overflow() {
 	}
 }
 
-// recover finds out where a watcher stands after events were lost: whether what it
-// watches is still there, and which directories are below. That an overflow
-// was is told when all of them are watched again: who then looks for himself
-// misses nothing.
+// recover finds out whether the file or directory of a watcher still exists after events were lost,
+// and which directories are below it. The host gets Overflow once all of them are watched again. A
+// process that then reads the directories misses nothing.
 func (s *Set) recover(w *Watcher) {
 	if w.over {
 		return
@@ -26,7 +25,7 @@ func (s *Set) recover(w *Watcher) {
 	wd, err := eintr.InotifyAddWatch(s.fd, w.path, w.mask)
 	if err == unix.ENOENT || err == unix.ENOTDIR || err == nil && int32(wd) != w.root.wd {
 		if err == nil {
-			s.unused = append(s.unused, int32(wd)) // removed unless another has it
+			s.unused = append(s.unused, int32(wd)) // removed unless another watcher uses it
 		}
 		s.gone(w, Deleted)
 		return

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// queueLength is the system's limit of events that wait.
+// queueLength is the system's limit of waiting events.
 func queueLength(t testing.TB) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
@@ -18,12 +18,12 @@ func queueLength(t testing.TB) int {
 	return n
 }
 
-// flood makes more events than the kernel keeps, with no room for any.
+// flood makes more events than the kernel keeps, while the host has no room.
 func (w *world) flood(dir string, during func()) {
 	w.t.Helper()
 	w.atOnce(func() {
 		for range queueLength(w.t)/2 + 1 {
-			for _, name := range []string{"/x", "/y"} { // the same twice would be merged
+			for _, name := range []string{"/x", "/y"} { // the kernel would merge two equal events
 				touch(w.t, dir+name)
 				must(w.t, os.Remove(dir+name))
 			}
@@ -32,8 +32,8 @@ func (w *world) flood(dir string, during func()) {
 	})
 }
 
-// TestOverflow: it is told, to everybody, and when it is told all is watched again,
-// whatever was not seen.
+// TestOverflow checks that each watcher gets the overflow, and that all is watched again when it
+// does.
 func TestOverflow(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	for _, p := range []string{"/flood", "/tree/kept/sub", "/tree/gone", "/tree/old/sub", "/flat"} {
@@ -86,8 +86,7 @@ func TestOverflow(t *testing.T) {
 	})
 }
 
-// TestOverflowOfAWalk: events are lost while the tree is read for the first time,
-// and again.
+// TestOverflowOfAWalk loses events while the tree is read for the first time, and again later.
 func TestOverflowOfAWalk(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	mkdir(t, d+"/flood")
@@ -106,8 +105,8 @@ func TestOverflowOfAWalk(t *testing.T) {
 	w.until(line, func() bool { return slices.Contains(w.news, line) })
 }
 
-// TestManyWatchesRemoved: the kernel tells the end of each watch through the queue.
-// The end of a watcher of many must not make it overflow for the others.
+// TestManyWatchesRemoved ends a watcher of many directories. The kernel reports the end of each
+// watch in the queue, which must not overflow for the other watchers.
 func TestManyWatchesRemoved(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	mkdir(t, d+"/other")

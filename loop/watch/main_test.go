@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What the runtime opens at the first use of a pipe stays open.
+	// The runtime opens a descriptor at the first use of a pipe, and keeps it.
 	if r, w, err := os.Pipe(); err == nil {
 		_, _ = r.Close(), w.Close()
 	}
@@ -28,16 +28,16 @@ func TestMain(m *testing.M) {
 // patience bounds every wait for something that must happen.
 const patience = 2 * time.Minute
 
-// world is a loop in a goroutine of its own with a set of watchers, and their host.
+// world is a loop in its own goroutine, with a set of watchers and their host.
 type world struct {
 	t     testing.TB
 	loop  *loop.Loop
 	group *loop.Group
 	set   *Set
 
-	news    []string // what was told, a line each
-	full    bool     // there is no room
-	asked   bool     // for room, in vain
+	news    []string // the reports, a line each
+	full    bool     // the host has no room
+	asked   bool     // the set asked for room in vain
 	wake    int
 	mu      sync.Mutex
 	queue   []func()
@@ -45,7 +45,7 @@ type world struct {
 	reached chan struct{}
 }
 
-// newWorld makes a world. At the end of the test nothing may be left of it.
+// newWorld makes a world. At the end of the test nothing of it may remain.
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	before := descriptors(t)
@@ -131,7 +131,7 @@ func (w *world) look() {
 	}
 }
 
-// until waits for a condition, which is looked at in the loop's thread.
+// until waits for a condition, which the loop's thread checks.
 func (w *world) until(what string, cond func() bool) {
 	w.t.Helper()
 	reached := make(chan struct{})
@@ -179,7 +179,7 @@ func (w *world) Unwatched(watcher *Watcher, err unix.Errno, path []byte) {
 
 func (w *world) Ended(watcher *Watcher) { w.tell(watcher, "ended") }
 
-// watch begins to watch and waits until all is.
+// watch begins to watch a path and waits until all is watched.
 func (w *world) watch(path string, wanted Kinds, recursive bool, tag any) *Watcher {
 	w.t.Helper()
 	watcher := w.begin(path, wanted, recursive, tag)
@@ -198,14 +198,13 @@ func (w *world) begin(path string, wanted Kinds, recursive bool, tag any) (watch
 	return watcher
 }
 
-// counts are how many directories are watched, and how many could not be.
+// counts returns how many directories are watched, and how many could not be.
 func (w *world) counts(watcher *Watcher) (watched, unwatched int) {
 	w.do(func() { watched, unwatched = watcher.Watched(), watcher.Unwatched() })
 	return watched, unwatched
 }
 
-// atOnce has f done while nothing is read, so that it does not depend on the time
-// what is told in one message.
+// atOnce calls f while nothing is read. So timing does not decide which events one message reports.
 func (w *world) atOnce(f func()) {
 	w.t.Helper()
 	w.do(func() { w.full = true })
@@ -216,16 +215,15 @@ func (w *world) atOnce(f func()) {
 	})
 }
 
-// take gives what was told up to the fence: a file of this name that is created
-// now, in a directory that is watched, so that whatever was done before is told
-// before.
+// take returns the reports up to that of the fence. The fence is a file that take creates in a
+// watched directory, so reports of earlier events come first.
 func (w *world) take(fence string) []string {
 	w.t.Helper()
 	must(w.t, os.WriteFile(fence, nil, 0o644))
 	return w.takeUntil("created " + fence)
 }
 
-// takeUntil gives what was told before a line.
+// takeUntil returns the reports before a line.
 func (w *world) takeUntil(line string) (news []string) {
 	w.t.Helper()
 	w.until(line, func() bool { return slices.Contains(w.news, line) })
@@ -244,8 +242,7 @@ func (w *world) expect(got []string, want ...string) {
 	}
 }
 
-// helper runs another test of this binary in a process of its own, for which attr
-// is made.
+// helper runs another test of this binary in its own process, with the attributes attr.
 func helper(t *testing.T, test, dir string, attr *syscall.SysProcAttr) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+test+"$", "-test.v")
@@ -257,7 +254,7 @@ func helper(t *testing.T, test, dir string, attr *syscall.SysProcAttr) {
 	}
 }
 
-// inNamespace makes the helper root of a user namespace, with mounts of its own.
+// inNamespace makes the helper root of a user namespace, with its own mounts.
 func inNamespace() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxTold bounds the names that are remembered so that nothing is told twice. With
-// more of them at a time some files are told twice to have been created.
+// maxTold is the most names that are remembered so that none is reported twice. Beyond it, some
+// files are reported twice as created.
 const maxTold = 64 << 10
 
-// lane is a line of directories to be read, one after the other, a few entries in
-// each turn.
+// lane is a queue of directories to be read, one after the other, a few entries in each turn.
 type lane struct {
 	line []toRead
 	now  toRead // n is nil: none
@@ -24,7 +23,7 @@ type lane struct {
 	next, have int
 }
 
-// toRead is a directory. Its node knows no watcher any more when it is given up.
+// toRead is a directory to be read. Its node has no watcher once the directory is given up.
 type toRead struct {
 	n *node
 	w *Watcher
@@ -32,7 +31,7 @@ type toRead struct {
 
 func (l *lane) busy() bool { return l.now.n != nil || len(l.line) > 0 }
 
-// end gives up all of it.
+// end gives up all of them.
 func (l *lane) end() {
 	if l.fd >= 0 {
 		_ = unix.Close(l.fd)
@@ -40,9 +39,8 @@ func (l *lane) end() {
 	*l = lane{fd: -1}
 }
 
-// scan has a directory read that is now watched. When the watcher is live already,
-// what is found was created in it just now, and is told before any other event is
-// handled.
+// scan has a newly watched directory read. If the watcher is already live, the entries were created
+// just now. They are reported before any other event is handled.
 func (s *Set) scan(n *node) {
 	if n.w.live && !n.w.lost {
 		s.urgent.line = append(s.urgent.line, toRead{n, n.w})
@@ -52,7 +50,7 @@ func (s *Set) scan(n *node) {
 	s.walks.line = append(s.walks.line, toRead{n, n.w})
 }
 
-// read takes the next entry from the directory at the head of a lane.
+// read takes the next entry from the first directory of a lane.
 func (s *Set) read(l *lane) {
 	if l.now.n == nil {
 		l.now = l.line[0]
@@ -66,7 +64,7 @@ func (s *Set) read(l *lane) {
 	}
 	if l.next == l.have {
 		l.next, l.have = 0, 0
-		if n, err := eintr.Getdents(l.fd, l.buf); err == nil { // an error: it is gone
+		if n, err := eintr.Getdents(l.fd, l.buf); err == nil { // on an error the directory is gone
 			l.have = n
 		}
 	}
@@ -81,7 +79,7 @@ func (s *Set) read(l *lane) {
 	}
 }
 
-// begin opens the next directory. False: there is nothing to be read.
+// begin opens the next directory. It returns false if there is nothing to read.
 func (s *Set) begin(l *lane) bool {
 	n := l.now.n
 	if n.w == nil || !n.w.recursive {
@@ -108,15 +106,15 @@ func (s *Set) begin(l *lane) bool {
 	return false
 }
 
-// entry is the next one in the buffer (getdents(2)): inode, offset, length, type,
-// name.
+// entry returns the next entry in the buffer. Its layout is inode, offset, length, type, name
+// (getdents(2)).
 func (l *lane) entry() (name []byte, isDir bool) {
 	e := l.buf[l.next:l.have]
 	e = e[:binary.NativeEndian.Uint16(e[16:])]
 	l.next += len(e)
 	name, _, _ = bytes.Cut(e[19:], []byte{0})
 	kind := e[18]
-	if kind == unix.DT_UNKNOWN { // some file systems do not say
+	if kind == unix.DT_UNKNOWN { // some file systems do not have the type
 		var st unix.Stat_t
 		err := eintr.Fstatat(l.fd, string(name), &st, unix.AT_SYMLINK_NOFOLLOW)
 		return name, err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
@@ -124,7 +122,7 @@ func (l *lane) entry() (name []byte, isDir bool) {
 	return name, kind == unix.DT_DIR
 }
 
-// see takes an entry that was found.
+// see handles an entry that was found.
 func (s *Set) see(l *lane, name []byte, isDir bool) {
 	n := l.now.n
 	if l == &s.urgent {
@@ -142,8 +140,8 @@ func (s *Set) see(l *lane, name []byte, isDir bool) {
 	}
 }
 
-// onFinding is what is told of something that was created before its directory was
-// watched. A file may have been written to and closed as well.
+// onFinding returns the kinds to report for an entry that was created before its directory was
+// watched. A program may have written to and closed a file as well.
 func (w *Watcher) onFinding(isDir bool) []Kind {
 	switch {
 	case !isDir && w.wanted.has(Closed):
@@ -175,7 +173,7 @@ func (s *Set) finish(l *lane) {
 	}
 }
 
-// remember notes a name that was told without its event.
+// remember records a name that was reported without its event.
 func (s *Set) remember(n *node, name []byte) {
 	if s.toldSize >= maxTold {
 		return
@@ -192,7 +190,7 @@ func (n *node) wasTold(name []byte) bool {
 	return ok
 }
 
-// untold forgets one name: its event has come, or it is there no more.
+// untold forgets one name: its event has come, or the entry is gone.
 func (s *Set) untold(n *node, name []byte) {
 	if n.wasTold(name) {
 		delete(n.told, string(name))
@@ -205,7 +203,7 @@ func (s *Set) untoldAll(n *node) {
 	n.told = nil
 }
 
-// stale forgets what was remembered of directories whose events have all come.
+// stale forgets the names remembered for directories whose events have all come.
 func (s *Set) stale() {
 	for len(s.fresh) > 0 && s.fresh[0].until <= s.done() {
 		s.untoldAll(s.fresh[0])

@@ -8,24 +8,23 @@ import (
 )
 
 const (
-	// maxNodes bounds what all watchers together watch; each costs about 250
-	// bytes here and 1 KiB of the kernel. Who comes after gets ENOSPC, as from the
+	// maxNodes is the most files and directories that all watchers together watch. Each costs about
+	// 250 bytes here and 1 KiB in the kernel. A watcher beyond it fails with ENOSPC, as at the
 	// kernel's own limit (fs.inotify.max_user_watches).
 	maxNodes = 128 << 10
 
-	// bufferSize is what is read from the queue at once, in bytes: 500 events
-	// with short names.
+	// bufferSize is how many bytes are read from the queue at once: 500 events with short names.
 	bufferSize = 16 << 10
 
-	// share is how much is done in one turn: about so many events are told, and
-	// a fraction of that is done for directories, which costs system calls.
+	// share bounds the work of one turn. An event that is reported costs 1, and work on directories
+	// more, because it takes system calls.
 	share       = 2048
 	costScanned = 1  // an entry of a directory that is read
 	costWatched = 16 // a system call with a path
 )
 
-// Set is all watchers of a loop. It owns the inotify instance, which exists while
-// there is a watcher.
+// Set is all watchers of a loop. It owns the inotify instance, which exists while there is a
+// watcher.
 type Set struct {
 	loop  *loop.Loop
 	group *loop.Group
@@ -34,39 +33,38 @@ type Set struct {
 	fd         int // inotify; -1: none
 	src        loop.Source
 	buf        []byte
-	next, have int    // what was read and not yet handled
-	base       uint64 // how many bytes the queue has given before buf[0]
-	readable   bool   // something is in the queue
+	next, have int    // bytes read but not yet handled
+	base       uint64 // bytes that the queue had given before buf[0]
+	readable   bool   // the queue has events
 	turn       []*node
-	happened   []Kind // of the event that is told
+	happened   []Kind // kinds of the event that is being reported
 	path       []byte
 
 	watchers map[*Watcher]struct{}
-	table    map[int32][]*node // who watches a watch descriptor
+	table    map[int32][]*node // watch descriptors and the nodes that they are for
 	nodes    int
 	unused   []int32 // watches to be removed
 	moving   []move
-	fresh    []*node // directories some of whose names were told before their events came
+	fresh    []*node // directories with names that were reported before their events came
 	toldSize int     // names in these
 	overrun  []*Watcher
-	urgent   lane // directories in which something may have been created unseen
+	urgent   lane // directories in which entries may have been created before they were watched
 	walks    lane // directories that are watched for the first time
-	left     int  // of the share of this turn
+	left     int  // remainder of this turn's share
 	again    *loop.Timer
 }
 
-// NewSet makes an empty set. The queue is watched in the group, so it is left
-// alone while that is paused.
+// NewSet makes an empty set. The group watches the queue, so a paused group pauses the set.
 func NewSet(l *loop.Loop, g *loop.Group, host Host) *Set {
 	s := &Set{loop: l, group: g, host: host, fd: -1, watchers: make(map[*Watcher]struct{})}
 	s.urgent.fd, s.walks.fd = -1, -1
 	return s
 }
 
-// Watch begins to watch what has the path, which is absolute. A symbolic link at
-// its end is followed, none that is found below is. Watching or Failed comes
-// later, once all below is watched if that is wanted; not if there is an error, a
-// unix.Errno: then nothing was begun. What happens before Watching is not told.
+// Watch begins to watch path, which must be absolute. A symbolic link at its end is followed, a
+// link below is not. The error is a unix.Errno, and then nothing was begun. Without an error the
+// host later gets Watching or Failed: for a recursive watcher, once all below is watched. Events
+// before Watching are not reported.
 func (s *Set) Watch(path string, wanted Kinds, recursive bool, tag any) (*Watcher, error) {
 	if err := s.open(); err != nil {
 		return nil, err
@@ -82,7 +80,7 @@ func (s *Set) Watch(path string, wanted Kinds, recursive bool, tag any) (*Watche
 	return w, nil
 }
 
-// Close ends a watcher. Its host is told nothing more.
+// Close ends a watcher. The host gets no more calls for it.
 func (s *Set) Close(w *Watcher) {
 	if w.over {
 		return
@@ -114,14 +112,14 @@ func (s *Set) open() error {
 	}
 	if s.src, err = s.group.Watch(fd, loop.In, s); err != nil {
 		_ = unix.Close(fd)
-		return unix.ENOMEM // or the limit of epoll, of which a user has more (epoll(7))
+		return unix.ENOMEM // or epoll's limit, which allows each user more (epoll(7))
 	}
 	s.fd, s.buf, s.table = fd, make([]byte, bufferSize), make(map[int32][]*node)
 	return nil
 }
 
-// closeIfEmpty closes the instance when nobody watches: that removes all watches
-// at once, and nothing stays in memory.
+// closeIfEmpty closes the instance when there is no watcher. That removes all watches at once and
+// frees the memory.
 func (s *Set) closeIfEmpty() {
 	if s.fd < 0 || len(s.watchers) > 0 {
 		return
@@ -136,13 +134,13 @@ func (s *Set) closeIfEmpty() {
 	*s = *empty
 }
 
-// Ready: there is something in the queue.
+// Ready notes that the queue has events.
 func (s *Set) Ready(loop.Events) {
 	s.readable = true
 	s.run()
 }
 
-// goOn has the set take a turn in the next round.
+// goOn makes the set take a turn in the next round.
 func (s *Set) goOn() {
 	if s.again == nil {
 		s.again = s.loop.After(0, func() {
@@ -152,8 +150,8 @@ func (s *Set) goOn() {
 	}
 }
 
-// run is one turn. What is urgent and events have a share, walks another, so
-// that neither holds up the other, nor both the loop.
+// run is one turn. Urgent directories and events have one share, and walks another. So neither
+// holds up the other, and both together do not hold up the loop.
 func (s *Set) run() {
 	s.left = share
 	room := s.rounds(s.step)
@@ -164,8 +162,8 @@ func (s *Set) run() {
 	}
 }
 
-// rounds takes steps while there is something to do, and room for what it may
-// bring. Without room it is Resume that goes on.
+// rounds takes steps while there is work and the host has room for reports. Without room, Resume
+// goes on later.
 func (s *Set) rounds(step func() bool) (room bool) {
 	for s.fd >= 0 && s.left > 0 {
 		if !s.host.Room() {
@@ -182,8 +180,8 @@ func (s *Set) busy() bool {
 	return s.next < s.have || len(s.overrun)+len(s.unused) > 0 || s.urgent.busy() || s.walks.busy()
 }
 
-// step does the next thing in the order in which things happened. False: there is
-// nothing to do.
+// step does the next piece of work that must follow the order of events. It returns false if there
+// is none.
 func (s *Set) step() bool {
 	switch {
 	case len(s.overrun) > 0:
@@ -204,7 +202,7 @@ func (s *Set) step() bool {
 	return true
 }
 
-// stepAside does what has no place in that order.
+// stepAside does the next piece of work that has no place in that order.
 func (s *Set) stepAside() bool {
 	switch {
 	case len(s.unused) > 0:
@@ -217,7 +215,7 @@ func (s *Set) stepAside() bool {
 	return true
 }
 
-// fill reads from the queue, when all that was read before has been handled.
+// fill reads from the queue, when all bytes read before have been handled.
 func (s *Set) fill() {
 	s.base += uint64(s.have)
 	s.next, s.have = 0, 0
@@ -226,9 +224,9 @@ func (s *Set) fill() {
 	}
 }
 
-// position is where the queue ends, in bytes since it was made: all that has
-// happened until now is before it. What happens next may still be merged into the
-// last event (fs/notify/inotify/inotify_fsnotify.c).
+// position is the end of the queue, in bytes since the instance was made. All events until now are
+// before it. But the kernel may still merge the next event into the last one
+// (fs/notify/inotify/inotify_fsnotify.c).
 func (s *Set) position() uint64 {
 	queued, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ) // FIONREAD
 	if err != nil {
@@ -237,5 +235,5 @@ func (s *Set) position() uint64 {
 	return s.base + uint64(s.have) + uint64(queued)
 }
 
-// done is how far the queue was handled.
+// done is the position up to which the queue was handled.
 func (s *Set) done() uint64 { return s.base + uint64(s.next) }

@@ -2,9 +2,9 @@ package watch
 
 import "golang.org/x/sys/unix"
 
-// event handles the next event, and those that can be told with it. When the host
-// has no room for all who watch it, the others are told on the next turn: each
-// node knows up to where it was told.
+// event handles the next event, and those that can be reported with it. Each node knows up to which
+// position it was served. So if the host has no room for all watchers of the file, the others
+// follow in the next turn.
 func (s *Set) event() {
 	e, end := s.gather()
 	s.left--
@@ -34,7 +34,7 @@ func (s *Set) event() {
 	s.stale()
 }
 
-// tell tells one watcher, and follows what has happened to its tree.
+// tell reports an event to one watcher, and follows changes of its tree.
 func (s *Set) tell(n *node, e *event) {
 	if k, ok := e.ending(); ok {
 		switch {
@@ -48,7 +48,7 @@ func (s *Set) tell(n *node, e *event) {
 		return
 	}
 	if len(e.name) == 0 {
-		// What happens to a directory below, its parent tells.
+		// The parent reports what happens to a directory below.
 		if n.parent == nil {
 			s.path = append(s.path[:0], n.w.path...)
 			s.report(n.w, s.happened)
@@ -72,7 +72,7 @@ func (s *Set) tell(n *node, e *event) {
 	}
 }
 
-// report tells the host what has happened to s.path, as far as it is wanted.
+// report gives the host those kinds that the watcher wants, for s.path.
 func (s *Set) report(w *Watcher, what []Kind) {
 	if !w.live {
 		return
@@ -89,7 +89,7 @@ func (s *Set) report(w *Watcher, what []Kind) {
 	}
 }
 
-// gone ends a watcher: what it watched is not there any more.
+// gone ends a watcher whose file or directory no longer exists under its path.
 func (s *Set) gone(w *Watcher, k Kind) {
 	if !w.live {
 		s.fail(w, unix.ENOENT)
@@ -108,9 +108,8 @@ func (s *Set) fail(w *Watcher, err unix.Errno) {
 	s.host.Failed(w, err)
 }
 
-// refuse notes and tells that the directory at s.path cannot be watched. Before
-// the watcher is live, a limit makes it fail: it would watch no more than what
-// happened to be found first.
+// refuse records and reports that the directory at s.path cannot be watched. A limit makes a
+// watcher fail that is not live yet: it would watch only the part of the tree that was found first.
 func (s *Set) refuse(w *Watcher, err unix.Errno) {
 	w.unwatched++
 	switch {
@@ -123,7 +122,7 @@ func (s *Set) refuse(w *Watcher, err unix.Errno) {
 	}
 }
 
-// complete: all directories that were to be read for a watcher have been.
+// complete handles that all directories of a watcher have been read.
 func (s *Set) complete(w *Watcher) {
 	lost := w.lost
 	w.lost = false

@@ -8,32 +8,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// node is a file or directory that is watched for a watcher. With others it may
-// share the watch of the kernel's.
+// node is a file or directory that is watched for one watcher. It may share the kernel's watch with
+// nodes of others.
 type node struct {
-	w        *Watcher // nil: it is watched no more
-	parent   *node    // nil: what the watcher was asked to watch
+	w        *Watcher // nil: no longer watched
+	parent   *node    // nil: the path given to Watch
 	name     string   // in the parent
-	wd       int32    // absent: it was not where it should be
-	seen     uint64   // up to where in the queue it was told
+	wd       int32    // absent: it was not found under its path
+	seen     uint64   // position in the queue up to which its watcher was served
 	children map[string]*node
 
-	// Its path was last used when the queue had come this far. A rename whose
-	// event is before that may have made it the path of something else.
+	// looked is the end of the queue when the path was last used. A rename whose event is before
+	// that may have given the path to another file.
 	looked uint64
-	unread bool // it was not there when it was to be read
+	unread bool // it was gone when it was to be read
 
-	// Names that were found and told when the directory was read. The events
-	// that say the same may still be in the queue, up to until.
+	// told has the names that were reported when the directory was read. Events of the same files
+	// may still be in the queue, up to until.
 	told  map[string]struct{}
 	until uint64
 }
 
-// absent is the watch descriptor of a directory that was not found. An event that
-// says why is in the queue: it is gone, or something above it was renamed.
+// absent is the watch descriptor of a directory that was not found. The reason is an event in the
+// queue: it is gone, or a directory above it was renamed.
 const absent = -1
 
-// appendPath composes where the node is.
+// appendPath appends the node's path.
 func (n *node) appendPath(b []byte) []byte {
 	if n.parent == nil {
 		return append(b, n.w.path...)
@@ -42,20 +42,20 @@ func (n *node) appendPath(b []byte) []byte {
 }
 
 func appendName[S ~string | ~[]byte](b []byte, name S) []byte {
-	if len(b) == 0 || b[len(b)-1] != '/' { // only of the root itself
+	if len(b) == 0 || b[len(b)-1] != '/' { // only the root itself
 		b = append(b, '/')
 	}
 	return append(b, name...)
 }
 
-// locate makes s.path that of an entry of a directory. It fails when the path is
-// longer than any that could be used (PATH_MAX), which comes of renaming.
+// locate sets s.path to an entry of a directory. It returns false if the path is longer than any
+// program can use (PATH_MAX), which renaming can cause.
 func (s *Set) locate(n *node, name []byte) bool {
 	s.path = appendName(n.appendPath(s.path[:0]), name)
 	return len(s.path) < unix.PathMax
 }
 
-// watch has the kernel watch what has the path, for n.
+// watch makes the kernel watch the path for n.
 func (s *Set) watch(n *node, path string) error {
 	if s.nodes >= maxNodes {
 		return unix.ENOSPC
@@ -78,8 +78,8 @@ func (s *Set) watch(n *node, path string) error {
 	}
 	others := s.table[n.wd]
 	if len(others) > 0 && n.looked > 0 {
-		// What is in the queue happened before. But what happens next may be
-		// merged into its last event.
+		// Events in the queue happened earlier. But the kernel may merge the next event into the
+		// last one.
 		n.seen = n.looked - 1
 	}
 	s.table[n.wd] = append(others, n)
@@ -88,8 +88,8 @@ func (s *Set) watch(n *node, path string) error {
 	return nil
 }
 
-// enter watches a directory that was seen in another, and has it read. If it is
-// watched already nothing is done. Errors are told, unless quiet.
+// enter watches a directory that was seen in another, and has it read. It does nothing if the
+// directory is already watched. It reports errors unless quiet is set.
 func (s *Set) enter(parent *node, name string, quiet bool) {
 	w := parent.w
 	if !s.locate(parent, []byte(name)) {
@@ -129,7 +129,7 @@ func (n *node) adopt(child *node) {
 	child.parent = n
 }
 
-// follow keeps to what happens to the directories in one that is watched.
+// follow handles an event about a directory in a watched one.
 func (s *Set) follow(n *node, name string, e *event) {
 	child := n.children[name]
 	switch {
@@ -149,7 +149,7 @@ func (s *Set) follow(n *node, name string, e *event) {
 	}
 }
 
-// unwatch gives a directory up, and tells it.
+// unwatch gives up a directory, and reports it.
 func (s *Set) unwatch(n *node, err unix.Errno) {
 	w := n.w
 	s.path = n.appendPath(s.path[:0])
@@ -191,8 +191,8 @@ func (s *Set) release(n *node) {
 	n.w, n.children = nil, nil
 }
 
-// remove removes one watch that nobody needs. The kernel queues an event for each,
-// so they are removed in turns: all at once would overflow the queue.
+// remove removes one unused watch. The kernel queues an event for each, so they are removed in
+// turns: all at once would overflow the queue.
 func (s *Set) remove() {
 	last := len(s.unused) - 1
 	wd := s.unused[last]
@@ -201,8 +201,8 @@ func (s *Set) remove() {
 	}
 	if _, used := s.table[wd]; !used {
 		s.left -= costWatched
-		// EINVAL: it is gone, with what was watched. Descriptors are not given
-		// again (idr_alloc_cyclic in fs/notify/inotify/inotify_user.c).
+		// EINVAL: it is gone, with the file it watched. The kernel does not soon reuse descriptors
+		// (idr_alloc_cyclic in fs/notify/inotify/inotify_user.c).
 		_, _ = unix.InotifyRmWatch(s.fd, uint32(wd))
 	}
 }

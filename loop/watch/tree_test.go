@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNothingIsMissed: directories are made one in the other and filled at once;
-// whatever comes to be is told once.
+// TestNothingIsMissed makes nested directories and fills them at once. Each entry must be reported
+// exactly once.
 func TestNothingIsMissed(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	w.watch(d, Kinds(0).With(Created), true, nil)
@@ -48,7 +48,7 @@ func TestNothingIsMissed(t *testing.T) {
 	w.expect(w.take(d+"/fence2"), "created "+d+"/299/a/b/c/later")
 }
 
-// TestMkdirP is the same by a program: nothing can be faster than mkdir -p.
+// TestMkdirP does the same with a program: nothing can be faster than mkdir -p.
 func TestMkdirP(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	w.watch(d, Kinds(0).With(Created), true, nil)
@@ -74,7 +74,7 @@ func TestMkdirP(t *testing.T) {
 	}
 }
 
-// TestTenThousandFiles: written into a tree that comes to be meanwhile.
+// TestTenThousandFiles writes files into a tree that is still being created.
 func TestTenThousandFiles(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	w.watch(d, Kinds(0).With(Created).With(Closed), true, nil)
@@ -125,7 +125,7 @@ func TestTenThousandFiles(t *testing.T) {
 	}
 }
 
-// TestTreeThatIsThere: what is below from the beginning is watched, and not told.
+// TestTreeThatIsThere checks that an existing tree is watched but not reported.
 func TestTreeThatIsThere(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	dirs := number(d+"/%d/a/b", 300)
@@ -145,7 +145,8 @@ func TestTreeThatIsThere(t *testing.T) {
 	w.until("no watch is left", func() bool { return watcher.Watched() == 898 && len(w.set.table) == 898 })
 }
 
-// TestRenamedDirectories: they keep their watches, and have their new paths.
+// TestRenamedDirectories checks that renamed directories keep their watches and have their new
+// paths.
 func TestRenamedDirectories(t *testing.T) {
 	w, d, outside := newWorld(t), t.TempDir(), t.TempDir()
 	mkdir(t, d+"/a/b/c", d+"/empty", outside+"/full/sub")
@@ -156,12 +157,12 @@ func TestRenamedDirectories(t *testing.T) {
 	touch(t, d+"/z/b/c/x")
 	w.expect(w.take(d+"/f1"), "renamed "+d+"/a", "renamed "+d+"/z", "created "+d+"/z/b/c/x")
 
-	// Into another directory, over an empty one.
+	// Into another directory, in place of an empty one.
 	must(t, unix.Rename(d+"/z/b", d+"/empty")) // os.Rename does not
 	touch(t, d+"/empty/c/y")
 	w.expect(w.take(d+"/f2"), "renamed "+d+"/z/b", "renamed "+d+"/empty", "created "+d+"/empty/c/y")
 
-	// Its children with it, while something is created in them.
+	// With its children, while directories are created in them.
 	must(t, os.Rename(d+"/empty", d+"/z/1"))
 	mkdir(t, d+"/z/1/c/new/new")
 	must(t, os.Rename(d+"/z/1", d+"/z/2"))
@@ -173,14 +174,14 @@ func TestRenamedDirectories(t *testing.T) {
 		}
 	}
 
-	// From outside: what is in it has come to be here.
+	// From outside: its entries count as created.
 	must(t, os.Rename(outside+"/full", d+"/full"))
 	touch(t, d+"/full/sub/g")
 	got = w.take(d + "/f4")
 	slices.Sort(got)
 	w.expect(got, "created "+d+"/full/sub", "created "+d+"/full/sub/f", "created "+d+"/full/sub/g", "renamed "+d+"/full")
 
-	// To the outside: watched no more.
+	// To the outside: it is no longer watched.
 	before, _ := w.counts(watcher)
 	must(t, os.Rename(d+"/full", outside+"/gone"))
 	touch(t, outside+"/gone/sub/h")
@@ -198,21 +199,21 @@ func TestRenamedDirectories(t *testing.T) {
 	}
 }
 
-// TestRenamedBeforeItIsSeen: what is looked for by its path, when the path is that of
-// something else already.
+// TestRenamedBeforeItIsSeen renames directories so that a lookup by path finds nothing, or another
+// directory.
 func TestRenamedBeforeItIsSeen(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	mkdir(t, d+"/a", d+"/c")
 	watcher := w.watch(d, Kinds(0).With(Created), true, nil)
 	w.atOnce(func() {
-		// Under the name of the parent, there is nothing any more.
+		// Nothing has the parent's name any more.
 		mkdir(t, d+"/a/x/y")
 		must(t, os.Rename(d+"/a", d+"/b"))
-		// There is another.
+		// Another directory has the parent's name.
 		mkdir(t, d+"/c/x/y")
 		must(t, os.Rename(d+"/c", d+"/e"))
 		mkdir(t, d+"/c/x/z")
-		// Under its own name there is another, twice.
+		// Another directory has its own name, twice.
 		mkdir(t, d+"/f/1")
 		must(t, os.Rename(d+"/f", d+"/g"))
 		mkdir(t, d+"/f/2")
@@ -222,7 +223,7 @@ func TestRenamedBeforeItIsSeen(t *testing.T) {
 	got := w.take(d + "/fence")
 	for _, p := range []string{"/b/x", "/b/x/y", "/e/x", "/e/x/y", "/c/x", "/c/x/z", "/g/1", "/h/2", "/f/3"} {
 		if !slices.ContainsFunc(got, func(s string) bool {
-			// Or under the name by which its creation was told.
+			// Or under the path at the time of its creation.
 			return s == "created "+d+p || s == "created "+d+strings.NewReplacer("/b/", "/a/", "/e/", "/c/").Replace(p)
 		}) {
 			t.Errorf("%s was not told: %q", p, got)
@@ -241,8 +242,7 @@ func TestRenamedBeforeItIsSeen(t *testing.T) {
 	})
 }
 
-// TestRenamedDuringTheWalk: directories are renamed while the tree is read for the
-// first time.
+// TestRenamedDuringTheWalk renames directories while the tree is read for the first time.
 func TestRenamedDuringTheWalk(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	for i := range 20 {
@@ -272,8 +272,8 @@ func TestRenamedDuringTheWalk(t *testing.T) {
 	w.until("only what is there is watched", func() bool { return watcher.Watched() == dirs && w.set.nodes == dirs })
 }
 
-// TestDirectoriesComeAndGo: whatever is done, what is there in the end is watched,
-// under its path.
+// TestDirectoriesComeAndGo makes, renames and removes directories at random. Those that exist in
+// the end must be watched under their paths.
 func TestDirectoriesComeAndGo(t *testing.T) {
 	w, d, outside := newWorld(t), t.TempDir(), t.TempDir()
 	watcher := w.watch(d, All, true, nil)
@@ -320,7 +320,7 @@ func TestDirectoriesComeAndGo(t *testing.T) {
 	})
 }
 
-// TestTooDeep: renaming makes paths that are longer than any program can use.
+// TestTooDeep makes paths by renaming that are longer than any program can use.
 func TestTooDeep(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	name := strings.Repeat("n", 250)
@@ -342,8 +342,8 @@ func TestTooDeep(t *testing.T) {
 	w.expect(w.take(d + "/f3"))
 }
 
-// TestWhatIsFound: in a directory that was filled before it could be watched, each
-// gets what it wants of it.
+// TestWhatIsFound fills a directory before it can be watched. Each watcher must get the kinds that
+// it wants.
 func TestWhatIsFound(t *testing.T) {
 	for _, c := range []struct {
 		wanted Kinds

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFilesOfADirectory: what is done in a directory, and what is told of it.
+// TestFilesOfADirectory checks which reports an action in a directory causes.
 func TestFilesOfADirectory(t *testing.T) {
 	outside := t.TempDir()
 	touch(t, outside+"/other")
@@ -110,7 +110,7 @@ func TestFilesOfADirectory(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatIsWanted: other kinds are not told, but the end is.
+// TestOnlyWhatIsWanted checks that a watcher gets no unwanted kinds, but does get the end.
 func TestOnlyWhatIsWanted(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	dir := d + "/dir"
@@ -124,7 +124,7 @@ func TestOnlyWhatIsWanted(t *testing.T) {
 	w.expect(w.takeUntil("ended"), "deleted "+dir+"/y", "deleted "+dir)
 }
 
-// TestEnds: what becomes of what is watched.
+// TestEnds checks the reports when the watched file goes.
 func TestEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(t *testing.T, path string)
@@ -169,7 +169,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestDeletedButOpen: a file that is still open is not gone, says the kernel.
+// TestDeletedButOpen checks that a deleted file which is still open does not count as gone.
 func TestDeletedButOpen(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	f, err := os.Create(d + "/f")
@@ -206,7 +206,7 @@ func TestCannotWatch(t *testing.T) {
 	}
 }
 
-// TestLinkIsFollowed: what is asked for may be a link; the path stays as given.
+// TestLinkIsFollowed checks that a link can be watched, under its own path.
 func TestLinkIsFollowed(t *testing.T) {
 	for _, recursive := range []bool{false, true} {
 		w, d := newWorld(t), t.TempDir()
@@ -214,7 +214,7 @@ func TestLinkIsFollowed(t *testing.T) {
 		must(t, os.Symlink(d+"/real", d+"/link"))
 		must(t, os.Symlink(d+"/other", d+"/real/away"))
 		w.watch(d+"/link", All, recursive, nil)
-		touch(t, d+"/other/x") // behind a link that was found below
+		touch(t, d+"/other/x") // behind a link below the watched directory
 		touch(t, d+"/real/sub/y")
 		touch(t, d+"/real/fence")
 		var want []string
@@ -225,15 +225,15 @@ func TestLinkIsFollowed(t *testing.T) {
 	}
 }
 
-// TestTwoOfOne: what two watch the kernel watches once, and each is told, but none
-// of what happened before it watched.
+// TestTwoOfOne has two watchers of one directory, which share the kernel's watch. Each must get its
+// events, and none from before it watched.
 func TestTwoOfOne(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	first := w.watch(d, Kinds(0).With(Created), false, "a")
 	w.do(func() { w.full = true })
 	touch(t, d+"/before")
 	touch(t, d+"/last")
-	must(t, os.Chmod(d+"/last", 0o600)) // not wanted yet: not in the queue
+	must(t, os.Chmod(d+"/last", 0o600)) // not wanted yet, so not in the queue
 	second := w.begin(d, All, false, "b")
 	w.do(func() {
 		w.full = false
@@ -242,8 +242,7 @@ func TestTwoOfOne(t *testing.T) {
 	w.until("watching", second.Live)
 	touch(t, d+"/fence")
 	got := w.takeUntil("b: created " + d + "/fence")
-	// The last event in the queue is told to both: what happens next is merged
-	// into it if it is the same.
+	// Both get the last event in the queue, because the kernel merges an equal next event into it.
 	w.expect(got, "a: created "+d+"/before", "a: created "+d+"/last", "b: watching", "a: created "+d+"/fence")
 	w.do(func() { w.set.Close(first) })
 	w.atOnce(func() {
@@ -259,7 +258,8 @@ func TestTwoOfOne(t *testing.T) {
 	})
 }
 
-// TestManyOfOne: more are told than fit at once, and none twice.
+// TestManyOfOne has more watchers of one directory than there is room for at once. Each must get
+// exactly one report.
 func TestManyOfOne(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	const many = 300
@@ -289,7 +289,7 @@ func TestManyOfOne(t *testing.T) {
 	})
 }
 
-// narrow is a host that has room for a few messages at a time.
+// narrow is a host with room for a few messages at a time.
 type narrow struct {
 	*world
 	left *int
@@ -302,7 +302,7 @@ func (h *narrow) Changed(w *Watcher, what []Kind, path []byte) {
 	h.world.Changed(w, what, path)
 }
 
-// TestNothingIsReadWithoutRoom: the kernel's queue is the queue, and merges.
+// TestNothingIsReadWithoutRoom checks that events wait in the kernel's queue, which merges them.
 func TestNothingIsReadWithoutRoom(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	f, err := os.Create(d + "/f")
@@ -328,7 +328,7 @@ func TestNothingIsReadWithoutRoom(t *testing.T) {
 	w.expect(w.take(d+"/fence"), "modified "+d+"/f")
 }
 
-// TestGoneBeforeItIsWatched: it was there when it was asked for.
+// TestGoneBeforeItIsWatched removes a directory that existed when Watch was called.
 func TestGoneBeforeItIsWatched(t *testing.T) {
 	w, d := newWorld(t), t.TempDir()
 	mkdir(t, d+"/dir/sub")
