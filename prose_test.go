@@ -44,6 +44,7 @@ var plainRooms = []string{
 	"label",
 	"loop",
 	"slack",
+	"spawner",
 }
 
 func isPlain(file string) bool {

@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program's attributes are set here and nowhere else, but for the umask and the session,
-// which are part of starting it. What one system call sets is a call of attributes: the new
-// process makes it, between fork and exec. What takes more is set by prepare, in the role
-// exec, which is the new process too and then makes the same calls; byExec says whether it
-// is needed.
+// A program's attributes are set in this file, except the umask and the session, which are part of
+// the start. An attribute that takes one system call is a call of attributes: the new process makes
+// it, between fork and exec. Other attributes are set by prepare, in the role become. That role
+// runs in the new process too, and makes the same calls after prepare. byExec reports whether the
+// role is needed.
 
-// attributes are the calls that set those of a program, in their order, and what they point
-// at. It must not be on a stack, which can move.
+// attributes has the calls that set a program's attributes, in their order, and the memory that
+// they point to. It must not be on a stack, which can move.
 type attributes struct {
 	calls  []call
 	limits []unix.Rlimit
 	cpus   unix.CPUSet
 }
 
-// call is a system call by which a process gives itself an attribute.
+// call is a system call that sets one attribute of the calling process.
 type call struct {
 	of   ipc.Attribute
 	trap uintptr
@@ -37,7 +37,7 @@ func (s *attributes) do(of ipc.Attribute, trap uintptr, args ...uintptr) {
 	s.calls = append(s.calls, c)
 }
 
-// set makes the calls for a program's attributes.
+// set composes the calls for a program's attributes.
 func (s *attributes) set(a *ipc.Attributes) {
 	s.calls = s.calls[:0]
 	if len(a.CPUs) > 0 {
@@ -54,8 +54,8 @@ func (s *attributes) set(a *ipc.Attributes) {
 	}
 }
 
-// become makes the calls for the calling thread, which will exec. It allocates nothing
-// unless one fails.
+// become makes the calls in the calling thread, which then execs. It allocates nothing unless a
+// call fails.
 func (s *attributes) become() *ipc.Refusal {
 	for i := range s.calls {
 		c := &s.calls[i]
@@ -70,9 +70,9 @@ func refusedAttribute(a ipc.Attribute, e unix.Errno) *ipc.Refusal {
 	return &ipc.Refusal{Stage: ipc.StageAttribute, Errno: e, Attribute: a}
 }
 
-// byExec says whether attributes take the role become: oom_score_adj, whose file is the new
-// process's own and gets a descriptor that nobody knows beforehand; and processors of which
-// the kernel may leave some out, which has to be looked at.
+// byExec reports whether attributes need the role become. oom_score_adj does: its file belongs to
+// the new process, which must open it. Processors do too if the kernel may drop some of them, which
+// setCPUs then notices.
 func byExec(a *ipc.Attributes) bool {
 	if a.SetOOM {
 		return true
@@ -89,7 +89,7 @@ func byExec(a *ipc.Attributes) bool {
 	return false
 }
 
-// prepare sets for the calling process what is not set by a call.
+// prepare sets those attributes of the calling process that take more than one call.
 func prepare(a *ipc.Attributes) *ipc.Refusal {
 	if err := setOOM(a); err != nil {
 		return refusedAttribute(ipc.AttributeOOM, ipc.ErrnoOf(err))
@@ -113,8 +113,8 @@ func setOOM(a *ipc.Attributes) error {
 	return err
 }
 
-// setCPUs binds the thread to processors. Linux leaves out those that there are
-// not, or that the process may not use; here that is EINVAL.
+// setCPUs binds the thread to processors. Linux drops processors that do not exist, or that the
+// process may not use. Here that is EINVAL.
 func setCPUs(cpus []uint16) error {
 	if len(cpus) == 0 {
 		return nil

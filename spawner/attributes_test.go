@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAttributes: a program has what was asked for, and else what the spawner was started
-// with, whether it is started directly or by the role become.
+// TestAttributes: a program has the requested attributes, and otherwise those that the spawner was
+// started with. That holds for a direct start and for the role become.
 func TestAttributes(t *testing.T) {
 	var own unix.CPUSet
 	must(t, unix.SchedGetaffinity(0, &own))

@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The role become stands between fork and exec for programs that are to have
-// attributes which cannot be set there (needsExec): it sets them for itself and becomes
-// the program. It costs about two milliseconds, and only those who ask for it.
+// The role become runs between fork and exec for programs with attributes that cannot be set there
+// (needsExec). It sets them for itself and becomes the program. It takes about two milliseconds,
+// which other programs do not pay.
 //
-//	spawner                          exec (the process of the program)
+//	spawner                          become (the process of the program)
 //	  │ Spawn{...} ─────────────────► │
 //	  │                               │  sets the attributes
 //	  │ ◄──────────── Spawned{}       │  only the exec is left
 //	  │ ◄──────────── end of file     │  done: the socket is close-on-exec
-//	  │ ◄──────────── Spawned{stage}  │  or not
+//	  │ ◄──────────── Spawned{stage}  │  or failed
 
-// execTimeout bounds it: nothing else is started meanwhile.
+// execTimeout bounds the role become, because the spawner starts nothing else meanwhile.
 const execTimeout = 10 * time.Second
 
-// startByExec starts a program by way of the role become.
+// startByExec starts a program through the role become.
 func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAttr, at *site) (is numbers, no *ipc.Refusal) {
 	fail := func(e unix.Errno) (numbers, *ipc.Refusal) {
 		return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: e}
@@ -40,8 +40,8 @@ func (s *spawner) startByExec(m *ipc.Spawn, program string, attr *syscall.ProcAt
 	found.Program = program
 	found.Attributes.Confine.Scope = s.domain >= 0
 	from := s.forkFor(&found.Attributes.Confine)
-	// What it needs for itself until its exec is not the program's, so it enters groups
-	// with limits last.
+	// The role's own needs before its exec must not count against the program's limits. So it
+	// enters groups with limits last.
 	if at.inLeaf {
 		attr.Sys.UseCgroupFD = false
 		if err := at.open(at.leaf.fd); err != nil {
@@ -92,8 +92,8 @@ func awaitExec(conn *ipc.Conn) *ipc.Refusal {
 			return nil
 		}
 		if err != nil {
-			// It was killed or stopped before the exec, or could not begin, for want
-			// of a thread for one (the Go runtime needs some).
+			// The process was killed or stopped before the exec. Or it could not begin because it
+			// got no thread (the Go runtime needs some).
 			return &ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.EAGAIN}
 		}
 		msg, err := ipc.Decode(buf[:n])

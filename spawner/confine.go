@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confinement is what a new process takes on just before its exec: the rules of a
-// domain of Landlock, unless they are -1, and a filter of system calls, unless it is
-// nil; and the control groups that it enters, by their files cgroup.procs, which are
-// not the confinement's own. Before these it gives itself attributes, unless they are nil.
+// confinement applies to a new process just before its exec. It has the rules of a Landlock domain,
+// unless rules is -1, and a system call filter, unless that is nil. It has the control groups that
+// the process enters, by their files cgroup.procs, which the caller owns. Before all that the
+// process sets attributes, unless that is nil.
 type confinement struct {
 	enter      []int
 	rules      int
@@ -31,8 +31,8 @@ func (c confinement) close() {
 	}
 }
 
-// confine makes ready what is asked for; close it. The paths are opened as the
-// worker's user.
+// confine prepares the requested confinement; the caller closes it. The paths are opened as the
+// worker's user. The error wraps ENOTSUP if the kernel's Landlock cannot enforce it.
 func confine(c *ipc.Confine) (confinement, error) {
 	if c.None() {
 		return unconfined, nil
@@ -60,8 +60,8 @@ func confine(c *ipc.Confine) (confinement, error) {
 	return made, err
 }
 
-// become takes the rules and the filter on for the calling thread, which will exec. It
-// allocates nothing.
+// become applies the rules and the filter to the calling thread, which then execs. It allocates
+// nothing.
 func (c confinement) become() unix.Errno {
 	if c.rules >= 0 {
 		if _, _, e := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(c.rules), 0, 0); e != 0 {
@@ -75,7 +75,7 @@ func (c confinement) become() unix.Errno {
 	return 0
 }
 
-// itself is how a process is written to a file cgroup.procs by itself (cgroups(7)).
+// itself is what a process writes to a file cgroup.procs to enter the group (cgroups(7)).
 var itself = []byte("0")
 
 // enter moves the process into a control group.

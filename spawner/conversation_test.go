@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// requests are one of each kind.
+// requests returns one request of each kind.
 func requests() []ipc.Message {
 	all := program("/bin/true", "x")
 	all.Env, all.Terminal = []string{"A=1"}, &ipc.Terminal{Rows: 1}
@@ -31,8 +31,7 @@ func requests() []ipc.Message {
 	}
 }
 
-// TestTornRequests: no beginning of a request is taken for one, nor one with a byte too
-// many.
+// TestTornRequests: the decoder takes neither a part of a request nor a request with an extra byte.
 func TestTornRequests(t *testing.T) {
 	for _, m := range requests() {
 		whole := ipc.Append(nil, m)
@@ -47,8 +46,8 @@ func TestTornRequests(t *testing.T) {
 	}
 }
 
-// TestNoRequests: what the child never sends, and what only the spawner does, ends the
-// spawner, which closes what came with it.
+// TestNoRequests: a message that the child never sends, or that only the spawner sends, ends the
+// spawner. The spawner closes its descriptors.
 func TestNoRequests(t *testing.T) {
 	for _, m := range []ipc.Message{
 		ipc.Hello{},
@@ -74,7 +73,7 @@ func TestNoRequests(t *testing.T) {
 			l.settled()
 			before := descriptors(t)
 			l.say(m, null, null)
-			l.say(ipc.SignalGroup{PID: 1}) // is not heard any more
+			l.say(ipc.SignalGroup{PID: 1}) // is ignored
 			want := fmt.Sprintf("the child sent %T, which is no request", m)
 			if err := l.over(); err == nil || err.Error() != want {
 				t.Errorf("%v, want %q", err, want)
@@ -87,8 +86,8 @@ func TestNoRequests(t *testing.T) {
 	}
 }
 
-// TestDescriptorsThatNobodyWants: those that come with a request and are not for it are
-// closed, and no program has them.
+// TestDescriptorsThatNobodyWants: surplus descriptors of a request are closed, and no program gets
+// them.
 func TestDescriptorsThatNobodyWants(t *testing.T) {
 	l := here(t)
 	many := slices.Repeat([]int{none(t)}, ipc.MaxFDs)
@@ -125,7 +124,7 @@ func TestDescriptorsThatNobodyWants(t *testing.T) {
 	}
 }
 
-// TestPacketsThatAreNone: what no end of a conversation can have sent.
+// TestPacketsThatAreNone: neither side of a conversation can have sent these packets.
 func TestPacketsThatAreNone(t *testing.T) {
 	for want, packet := range map[string][2]int{
 		"cannot read from the child: ipc: a packet of more than 65536 bytes":      {ipc.MaxPacket + 1, 1},
@@ -143,8 +142,7 @@ func TestPacketsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestOutOfOrder: what the child says of things that there are not, or not any more, does
-// nothing.
+// TestOutOfOrder: messages about things that do not exist, or no longer exist, have no effect.
 func TestOutOfOrder(t *testing.T) {
 	l := here(t)
 	m := changed(func(m *ipc.Spawn) { m.Notify = true }, "true")
@@ -165,8 +163,7 @@ func TestOutOfOrder(t *testing.T) {
 	l.ends(is)
 }
 
-// TestAnswerToNobody: a child that has ended, with an answer that it has not read, is no
-// defect of the spawner.
+// TestAnswerToNobody: the spawner ends well if the child ends before it reads an answer.
 func TestAnswerToNobody(t *testing.T) {
 	child, ours, err := ipc.Pair()
 	must(t, err)
@@ -182,9 +179,9 @@ func TestAnswerToNobody(t *testing.T) {
 	}
 }
 
-// TestChildDies: whatever the child was about when it ended, the spawner ends well, and no
-// process is left of what it has started: those in sessions of their own, orphans, and
-// those that are stopped or listen to no signal included.
+// TestChildDies: the spawner ends well at any moment of the child's end. It leaves no process
+// behind: neither orphans nor processes in sessions of their own, nor stopped ones, nor those that
+// ignore signals.
 func TestChildDies(t *testing.T) {
 	const family = `trap "" TERM HUP INT; setsid sleep 1000 & (setsid -f sleep 1000); sleep 1000 & kill -STOP $!; `
 	spawns := func(p *process, w *os.File, times int, change func(m *ipc.Spawn)) {

@@ -15,27 +15,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A filter of system calls costs as much as a tenth of a start when it is entered, and
-// nothing when it is inherited. So the thread that serves has the filter of an ordinary
-// program, and its programs inherit it. A filter cannot be given up: a program that is
-// allowed more is forked by a thread that has none, and enters its own before its exec.
+// To enter a system call filter takes up to a tenth of the time of a start; to inherit one takes
+// none. So the serving thread has the filter of an ordinary program, and its programs inherit it.
+// No process can drop a filter. A program with more allowed calls is forked by a thread without
+// filter, and enters its own before its exec.
 
-// openThread forks the programs that are allowed more. It lasts as long as the process,
-// for a program's PDEATHSIG is sent when the thread that started it ends.
+// openThread forks programs with more allowed calls. It lasts as long as the process, because the
+// kernel sends a program's PDEATHSIG at the end of the thread that forked it.
 type openThread struct{ jobs chan func() }
 
-// forkWord is an argument that clone3(2) does not use. With it the call passes the
-// filter, which cannot see what is asked for; a program does not know it.
+// forkWord is an argument that clone3(2) does not use. With it the call passes the filter, which
+// cannot see the call's flags. Programs do not know the word.
 var forkWord uintptr
 
-// forking is fork, on whatever thread.
+// forking is fork, on one of the two threads.
 type forking func(program string, argv []string, attr *syscall.ProcAttr, c confinement) (numbers, *forkError)
 
 func (s *spawner) fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (numbers, *forkError) {
 	return fork(program, argv, attr, c)
 }
 
-// denyOrdinary gives the calling thread the filter, once there is a thread without it.
+// denyOrdinary makes a thread without filter, and then gives the calling thread the filter.
 func denyOrdinary() (*openThread, error) {
 	var word [8]byte
 	if _, err := rand.Read(word[:]); err != nil {
@@ -71,8 +71,8 @@ func (o *openThread) fork(program string, argv []string, attr *syscall.ProcAttr,
 	return is, failed
 }
 
-// forkFor says by which thread a program is forked, and whether it is denied anything
-// before its exec that the others have inherited.
+// forkFor returns the function that forks a program. It sets c.Deny if the program needs a filter
+// of its own, since the open thread has none to inherit.
 func (s *spawner) forkFor(c *ipc.Confine) forking {
 	if s.open == nil || c.Allow&^ipc.AllowAttributes == 0 {
 		return s.fork
@@ -81,9 +81,9 @@ func (s *spawner) forkFor(c *ipc.Confine) forking {
 	return s.open.fork
 }
 
-// filterOf is what a program is denied beside what it inherits; nil: nothing. Everything
-// may be executed, or written to, where a path is the root: then nothing is gained by a
-// memfd, or by a file's mode.
+// filterOf returns the filter that a program needs beyond the inherited one; nil: none. If a path
+// for execution is the root, a memfd gains nothing. The same holds for a file's mode if a path for
+// writing is the root. So these need no filter.
 func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
 	flags := c.Files && !holdsRoot(c.Write)
 	k := filterKey{
@@ -94,7 +94,7 @@ func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
 		return nil, nil
 	}
 	if c.Deny {
-		k.allow = c.Allow &^ ipc.AllowAttributes // which no other program is denied
+		k.allow = c.Allow &^ ipc.AllowAttributes // no other program is denied these
 	}
 	filters.Lock()
 	defer filters.Unlock()
@@ -115,14 +115,14 @@ func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
 
 func holdsRoot(paths []string) bool { return slices.Contains(paths, "/") }
 
-// filterKey is what the filters differ in.
+// filterKey identifies a filter.
 type filterKey struct {
 	allow                                    ipc.Allow
 	deny, owned, flags, memfds, net, connect bool
 }
 
-// maxFilters bounds the filters that are kept, of up to 4 kB each: a node asks for a few
-// combinations, and any further one is made anew.
+// maxFilters bounds the kept filters, of up to 4 kB each. A node uses a few combinations. When
+// there are more, the spawner drops all kept filters and makes the new one.
 const maxFilters = 64
 
 var filters = struct {

@@ -6,8 +6,8 @@ import (
 	"erluv/ipc"
 )
 
-// TestFilterOf: every name that may be allowed is known, filters are kept, and what a
-// sandbox leaves open needs none.
+// TestFilterOf: all names that may be allowed are known, filters are kept, and a sandbox that
+// restricts nothing needs no filter.
 func TestFilterOf(t *testing.T) {
 	all := &ipc.Confine{Deny: true, Allow: ipc.AllAllowed()}
 	one, err := filterOf(all)

@@ -6,17 +6,17 @@ import (
 	"erluv/ipc"
 )
 
-// dumpBound is how long a request may keep the spawner from saying how it stands.
+// dumpBound is how long dump waits for the current request before it logs without the tables.
 const dumpBound = 2 * time.Second
 
-// tidy removes control groups. Nobody looks at them meanwhile.
+// tidy removes control groups, between requests.
 func (s *spawner) tidy() {
 	s.answering.Lock()
 	defer s.answering.Unlock()
 	s.leaves.tidy(tidyAtOnce)
 }
 
-// dump logs how the spawner stands: counts, and the first of its processes.
+// dump logs the spawner's state: counts, and the first of its processes.
 func (s *spawner) dump() {
 	rounds := s.rounds.Load()
 	for end := time.Now().Add(dumpBound); !s.answering.TryLock(); time.Sleep(time.Millisecond) {

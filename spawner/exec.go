@@ -14,12 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Exec is the role `erluv become FD`, in a process that the spawner has made: it
-// receives a Spawn on the descriptor, gives the process its attributes and becomes
-// the program. If it cannot, the spawner is told why; the error that is returned
-// is that nobody has asked for it.
+// Exec is the role `erluv become FD`, in a process that the spawner has made. It receives a Spawn
+// on the descriptor, sets the attributes and becomes the program. If it cannot, it answers the
+// spawner with the refusal. It returns an error only if the spawner has not started it.
 func Exec(args []string) error {
-	// Nice and affinity are the thread's, and it is this one's that the program has.
+	// Nice and affinity belong to the thread, and the program keeps this one.
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
 	conn, m, enter, err := asked(args)
@@ -31,8 +30,7 @@ func Exec(args []string) error {
 	return nil
 }
 
-// asked gives the request, and the files of the control groups that the program is to
-// enter.
+// asked returns the request, and the files of the control groups that the program enters.
 func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 	if len(args) != 1 {
 		return nil, nil, nil, errors.New("it takes a descriptor")
@@ -67,10 +65,10 @@ func asked(args []string) (*ipc.Conn, *ipc.Spawn, []int, error) {
 	return conn, m, fds, nil
 }
 
-// given are the attributes of the program that the role become becomes.
+// given are the attributes of the program. The variable keeps them off the stack.
 var given attributes
 
-// become does not return unless the program cannot be executed.
+// become returns only if the program cannot be executed.
 func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 	a := &m.Attributes
 	program, err1 := unix.BytePtrFromString(m.Program)
@@ -88,18 +86,17 @@ func become(conn *ipc.Conn, m *ipc.Spawn, groups []int) *ipc.Refusal {
 		return no
 	}
 	given.set(a)
-	// From here on no thread is started, for with one processor there is nobody
-	// else to run anything; an exec beside a clone can make the clone fail, and the
-	// Go runtime end the process.
+	// From here on no thread is started: with one processor Go needs no other. An exec beside a
+	// clone can make the clone fail, and the Go runtime then ends the process.
 	runtime.GOMAXPROCS(1)
-	// Go raises its own limit of descriptors, and puts it back before an exec, also
-	// before one that fails.
+	// Go raises its own limit of descriptors. It restores the limit before each exec, even one that
+	// fails.
 	_ = syscall.Exec("", []string{""}, nil)
 	if err := conn.Send(ipc.Append(nil, ipc.Spawned{}), execTimeout); err != nil {
 		return &ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)}
 	}
-	// With the program's limits there may be no memory any more, so nothing is
-	// allocated from here on: hence the raw calls.
+	// Under the program's limits there may be no memory left. So nothing is allocated from here on,
+	// and the calls are raw.
 	for _, fd := range groups {
 		if e := enter(fd); e != 0 {
 			return &ipc.Refusal{Stage: ipc.StageLimits, Errno: e, Limit: ipc.NumLimits}

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// role runs the role become with arguments, with the test as the spawner: say has the
-// conversation, which is its descriptor 3. It gives what the role has answered, and written.
+// The function role runs the role become with arguments, and with the test as the spawner. Its
+// argument say speaks on the conversation, which is the role's descriptor 3. It returns the role's
+// answers and output.
 func role(t *testing.T, say func(c *ipc.Conn), args ...string) (answers []ipc.Refusal, text string) {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -49,7 +50,7 @@ func sends(t *testing.T, m ipc.Message, fds ...int) func(c *ipc.Conn) {
 	return func(c *ipc.Conn) { must(t, c.Send(ipc.Append(nil, m), patience, fds...)) }
 }
 
-// TestExecForNobody: the role says so when it is not the spawner that has started it.
+// TestExecForNobody: the role reports an error if the spawner has not started it.
 func TestExecForNobody(t *testing.T) {
 	nothing := func(*ipc.Conn) {}
 	other, err := unix.MemfdCreate("other", unix.MFD_CLOEXEC)
@@ -78,8 +79,8 @@ func TestExecForNobody(t *testing.T) {
 	}
 }
 
-// TestExecRefuses: whatever fails before the program is there is told; what is told before
-// the attributes are set, and what after it.
+// TestExecRefuses: every failure before the exec is answered, those before the attributes are set
+// and those after.
 func TestExecRefuses(t *testing.T) {
 	attribute := func(a ipc.Attribute) ipc.Refusal {
 		return ipc.Refusal{Stage: ipc.StageAttribute, Errno: unix.EINVAL, Attribute: a}
@@ -119,8 +120,8 @@ func TestExecRefuses(t *testing.T) {
 	}
 }
 
-// TestExecBecomes: it enters its groups, has the attributes, and is the program; what came
-// in a memfd too.
+// TestExecBecomes: the role enters its groups, sets the attributes, and becomes the program. That
+// holds for a request in a memfd too.
 func TestExecBecomes(t *testing.T) {
 	for _, long := range []string{"", strings.Repeat("x", ipc.MaxPacket)} {
 		group, err := os.CreateTemp(t.TempDir(), "")
@@ -139,8 +140,8 @@ func TestExecBecomes(t *testing.T) {
 	}
 }
 
-// TestAwaitExec: the role has become the program when it has said that it will and the
-// socket is closed, and not in any other case.
+// TestAwaitExec: the role has become the program when it has announced the exec and the socket is
+// closed, and in no other case.
 func TestAwaitExec(t *testing.T) {
 	will := ipc.Append(nil, ipc.Spawned{})
 	no := ipc.Refusal{Stage: ipc.StageAttribute, Errno: unix.EPERM, Attribute: ipc.AttributeNice}

@@ -9,26 +9,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files for output are opened as the worker's user, and so that nobody else can
-// choose which: who may write to a directory on the way, as all may to /tmp, could
-// put a link there to a file of this user. Linux refuses some of that where
-// fs.protected_symlinks, fs.protected_regular and fs.protected_hardlinks are set
-// (proc(5)); here it is refused in any case, with EACCES as there:
+// Files for output are opened as the worker's user, and no other user can choose which file that
+// is. Otherwise a user who may write to a directory of the path, such as /tmp, could link it to a
+// file of the worker's user. Linux refuses some of these with fs.protected_symlinks,
+// fs.protected_regular and fs.protected_hardlinks (proc(5)). The spawner always refuses them, also
+// with EACCES:
 //
 //   - a symbolic link, anywhere in the path, that belongs neither to the user nor
-//     to root. What a link says is followed as a path; a link of /proc to something
-//     that is open leads nowhere else (RESOLVE_NO_MAGICLINKS of openat2(2));
-//   - in a sticky directory that others can write, a file that belongs neither to
-//     the user nor to the directory's owner, or that has another name elsewhere.
+//     to root. The target of a link is followed as a path. Links of /proc to open
+//     files lead nowhere (RESOLVE_NO_MAGICLINKS of openat2(2));
+//   - a file in a sticky directory that others can write. The file belongs neither
+//     to the user nor to the directory's owner, or it has a second name.
 //
-// Each directory on the way is held by a descriptor, so nothing changes between the
-// look and the use.
+// Each directory of the path is held by a descriptor, so nothing changes between check and use.
 
-// maxLinks is how many links are followed, as by the kernel (path_resolution(7)).
+// maxLinks is how many links are followed, as in the kernel (path_resolution(7)).
 const maxLinks = 40
 
-// place is where a file is or will be: a directory and the name in it. It owns the
-// directory's descriptor.
+// place is where a file is or will be: a directory and the name in it. It owns the directory's
+// descriptor.
 type place struct {
 	dir  int
 	name string
@@ -36,8 +35,7 @@ type place struct {
 
 func (p place) close() { _ = unix.Close(p.dir) }
 
-// find follows a path, seen from the directory from, up to the last name, which is
-// no link then.
+// find follows a path from the directory from to its last name, which is then not a link.
 func find(from int, path string) (place, error) {
 	switch {
 	case path == "":
@@ -71,8 +69,8 @@ func find(from int, path string) (place, error) {
 	return place{}, unix.ELOOP
 }
 
-// follow goes along a path up to a link, and returns what that says and what comes
-// behind it; or to the end.
+// follow walks along a path up to a link. It returns the link's target and the rest of the path, or
+// two empty strings at the end.
 func (p *place) follow(path string) (link, rest string, err error) {
 	for {
 		path = strings.TrimLeft(path, "/")
@@ -81,7 +79,7 @@ func (p *place) follow(path string) (link, rest string, err error) {
 			name, rest = path[:i], path[i:]
 		}
 		if name == "" {
-			return "", "", unix.EISDIR // a slash was the last
+			return "", "", unix.EISDIR // the path ends in a slash
 		}
 		if link, err = p.link(name); link != "" || err != nil {
 			return link, rest, err
@@ -97,7 +95,7 @@ func (p *place) follow(path string) (link, rest string, err error) {
 	}
 }
 
-// enter makes a directory the place's.
+// enter makes a directory the place's own.
 func (p *place) enter(from int, name string) error {
 	fd, err := eintr.Openat(from, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -110,7 +108,7 @@ func (p *place) enter(from int, name string) error {
 	return nil
 }
 
-// link is what a link of the name says, "" when it is none or not there.
+// link returns the target of a link, or "" if the name is not a link or does not exist.
 func (p *place) link(name string) (string, error) {
 	fd, err := eintr.Openat(p.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT {
@@ -138,8 +136,8 @@ func (p *place) link(name string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// open opens the file for writing and creates it if it is not there. It never
-// waits: a FIFO that nobody reads is ENXIO (open(2)).
+// open opens the file for writing, and creates it if it does not exist. It never waits: a FIFO
+// without reader is ENXIO (open(2)).
 func (p place) open(flags int, mode uint32) (int, error) {
 	flags |= unix.O_WRONLY | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 	fd, err := eintr.Openat(p.dir, p.name, flags, mode)
@@ -153,7 +151,7 @@ func (p place) open(flags int, mode uint32) (int, error) {
 	return fd, nil
 }
 
-// check refuses a file that others may have put where it is.
+// check refuses a file that another user may have put there.
 func (p place) check(fd int) error {
 	var dir, file unix.Stat_t
 	if err := eintr.Fstat(p.dir, &dir); err != nil {
@@ -187,7 +185,7 @@ func openOutput(dir int, st ipc.Stream) (int, error) {
 	if err != nil || st.Append {
 		return fd, err
 	}
-	// Not before it has been checked. What is no file has no length.
+	// After the check. Only a regular file has a length.
 	if err := eintr.Ftruncate(fd, 0); err != nil && err != unix.EINVAL {
 		_ = unix.Close(fd)
 		return -1, err

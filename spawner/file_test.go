@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree makes a directory for one test, to which everybody may go.
+// tree makes a directory for one test that every user may enter.
 func tree(t *testing.T) string {
 	t.Helper()
 	top := t.TempDir()
@@ -31,7 +31,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// output opens a path seen from dir as a stream, writes to it and closes it.
+// output opens a path, relative to dir, as a stream, writes to it and closes it.
 func output(t *testing.T, dir string, st ipc.Stream) error {
 	t.Helper()
 	at, errno := openDir(dir)
@@ -103,7 +103,7 @@ func TestOutputFollowsPaths(t *testing.T) {
 		"no/such":                unix.ENOENT,
 		"plain/x":                unix.ENOTDIR,
 		strings.Repeat("x", 300): unix.ENAMETOOLONG,
-		pipe:                     unix.ENOENT, // what its link says is no path
+		pipe:                     unix.ENOENT, // the link's text is not a path
 	} {
 		if err := output(t, top, ipc.Stream{Path: path}); err != want {
 			t.Errorf("%.50q: %v, want %v", path, err, want)
@@ -123,7 +123,7 @@ func TestOutputTruncatesOrAppends(t *testing.T) {
 			t.Errorf("append %v: %q", c.add, b)
 		}
 	}
-	// What is no file has nothing to be truncated, and is never waited for.
+	// A file that is not regular is not truncated, and the spawner never waits for it.
 	must(t, output(t, top, ipc.Stream{Path: "/dev/null"}))
 	must(t, unix.Mkfifo(top+"/fifo", 0o600))
 	if err := output(t, top, ipc.Stream{Path: "fifo"}); err != unix.ENXIO {
@@ -131,10 +131,11 @@ func TestOutputTruncatesOrAppends(t *testing.T) {
 	}
 }
 
-// Links and files of others: only root can make them.
+// TestOutputThatOthersHavePlaced: links and files of other users are refused. Only root can make
+// them.
 func TestOutputThatOthersHavePlaced(t *testing.T) {
 	if os.Geteuid() != 0 {
-		// An ordinary user has those of root, which it may follow.
+		// An ordinary user finds links of root, and may follow these.
 		p, err := find(unix.AT_FDCWD, "/proc/self/net/x")
 		must(t, err)
 		p.close()
@@ -173,7 +174,7 @@ func TestOutputThatOthersHavePlaced(t *testing.T) {
 	open := descriptors(t)
 	for path, allowed := range map[string]bool{
 		"sticky/link-mine": true, "sticky/link-others": false, "open to all/link-others": false, "closed/link-others": false,
-		"theirs/link-others":     false, // a link of the directory's owner is another's, too
+		"theirs/link-others":     false, // a link of the directory's owner is refused too
 		"sticky/link-mine-dir/x": true, "sticky/link-others-dir/x": false,
 		"sticky/file-mine": true, "sticky/file-others": false, "sticky/new": true,
 		"theirs/file-others": true, "theirs/file-thirds": false, "theirs/file-mine": true,

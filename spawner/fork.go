@@ -14,34 +14,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// knowsOutside: a new process looks up its own number.
+// knowsOutside is true: a new process looks up its own number outside.
 const knowsOutside = true
 
-// A program is started by a vfork of our own. Package syscall has nothing to be
-// done between its fork and the exec that it does not know, and it does not know
-// Landlock; a thread that is confined before it forks would have to end after it,
-// for there is no way out of a domain, and with it the kernel would end the program
-// (PR_SET_PDEATHSIG goes by the thread).
+// The spawner starts a program with its own vfork. Package syscall supports only its own steps
+// between fork and exec, and Landlock is not among them. A thread could confine itself and then
+// fork. But it would have to end afterwards, because no thread can leave a domain. The kernel would
+// then end the program too, since PR_SET_PDEATHSIG depends on the thread.
 //
-// With vfork the new process runs in our memory, on our stack, while we wait, so it
-// can neither call nor return. It does a list of system calls, in assembler, the
-// last of which is execve(2).
+// After vfork the new process runs in the spawner's memory, on its stack, while the spawner waits.
+// So it can neither call nor return. It makes a list of system calls, in assembler; the last one is
+// execve(2).
 
-// step is one system call of the new process; fork_*.s knows the offsets.
+// step is one system call of the new process. The files fork_*.s depend on its layout.
 type step struct {
 	trap uintptr
 	args [4]uintptr
-	want uintptr // the result it must have; 0: any but an error
+	want uintptr // the required result; 0 is any but an error, closed is any
 	got  uintptr
 }
 
-// vforkSteps calls trap, which is a clone with CLONE_VM and CLONE_VFORK, and in the
-// new process the steps up to end; a step that does not give what is wanted is put
-// into failed and ends it. It returns when the new process has executed a program, or
-// ended.
+// vforkSteps calls trap, a clone with CLONE_VM and CLONE_VFORK. In the new process it makes the
+// steps up to end. A step without the required result is stored in failed and ends the process. The
+// call returns when the new process has executed a program, or has ended.
 func vforkSteps(trap, a1, a2, a3 uintptr, first *step, end uintptr, failed *uintptr) (pid, errno uintptr)
 
-// image is what a new process needs of our memory until its exec.
+// image is the memory that a new process needs until its exec.
 type image struct {
 	path, dir *byte
 	args, env []*byte
@@ -52,12 +50,12 @@ type image struct {
 	fresh     sigaction
 	limit     unix.Rlimit
 	given     attributes
-	givenAt   int // the step that is its first call
+	givenAt   int // the step that is the first call of given
 	clone     cloneArgs
-	outside   [maxNumber]byte // the process's number there
+	outside   [maxNumber]byte // the process's number outside
 }
 
-// cloneArgs is struct clone_args in its third version (clone(2)).
+// cloneArgs is the third version of struct clone_args (clone(2)).
 type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal uint64
 	stack, stackSize, tls                         uint64
@@ -70,18 +68,17 @@ func (i *image) do(trap uintptr, args ...uintptr) {
 	i.steps = append(i.steps, s)
 }
 
-// forkError says which system call of the new process failed, or that there is none.
+// forkError names the system call of the new process that failed, or the clone itself.
 type forkError struct {
 	trap  uintptr
 	errno unix.Errno
-	of    ipc.Attribute // that it was to set; 0: none
+	of    ipc.Attribute // the attribute that the call sets; 0: none
 }
 
-// fork starts a program as syscall.ForkExec does. Of the attributes it knows those
-// that the spawner has a use for: Setsid, Setpgid, Setctty with descriptor 0,
-// Pdeathsig, PidFD, UseCgroupFD. The new process, and nobody else, takes the
-// confinement on, and all of its signals are as a program expects them, whatever they
-// are here.
+// fork starts a program as syscall.ForkExec does. It supports only the attributes that the spawner
+// uses: Setsid, Setpgid, Setctty with descriptor 0, Pdeathsig, PidFD, UseCgroupFD. Only the new
+// process takes the confinement on. All its signals have their defaults, regardless of the
+// spawner's own.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	i := &image{pidfd: -1, all: ^uint64(0)}
 	var err error
@@ -105,7 +102,7 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 		pid, failed = i.run(attr.Sys)
 		older := failed != nil && failed.trap == unix.SYS_CLONE3 && clears && (failed.errno == unix.EINVAL || failed.errno == unix.ENOSYS)
 		clearsNot = clearsNot || older
-		again = older || failed != nil && failed.errno == unix.EINTR // nothing was begun that would show
+		again = older || failed != nil && failed.errno == unix.EINTR // the call has had no effect
 	}
 	runtime.KeepAlive(c)
 	is = numbers{pid, pid}
@@ -115,15 +112,15 @@ func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) 
 	return is, failed
 }
 
-// plan appends all steps but the last. What is inherited from us is close-on-exec, but
-// for what the attributes name.
+// plan appends all steps except the exec. Descriptors of the spawner are close-on-exec, except
+// those that the attributes name.
 func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	i.steps = i.steps[:0]
 	sys := attr.Sys
 	if isInit() {
 		i.do(unix.SYS_READLINKAT, outerProc, uintptr(unsafe.Pointer(&linkSelf[0])), uintptr(unsafe.Pointer(&i.outside)), maxNumber)
 	}
-	if own := ownIDs(); own.kept() { // it clears what PR_SET_PDEATHSIG sets, so it comes before
+	if own := ownIDs(); own.kept() { // it clears PR_SET_PDEATHSIG, so it comes before
 		user := uintptr(own.user)
 		i.do(unix.SYS_SETRESUID, user, user, user)
 	}
@@ -133,7 +130,8 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	if sys.Setpgid {
 		i.do(unix.SYS_SETPGID, 0, 0)
 	}
-	// A handler of ours must not run there, so none is left when the mask goes.
+	// A handler of the spawner must not run in the new process, so the handlers go before the mask
+	// does.
 	signals := ignored()
 	if clearsNot {
 		signals = allSignals
@@ -143,12 +141,12 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	}
 	i.do(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&i.none)), 0, unsafe.Sizeof(i.none))
 	i.do(unix.SYS_CHDIR, uintptr(unsafe.Pointer(i.dir)))
-	if sys.Pdeathsig != 0 && !isInit() { // whose end the kernel lets nobody outlive
+	if sys.Pdeathsig != 0 && !isInit() { // the kernel lets no process outlive the init
 		i.do(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(sys.Pdeathsig))
 		i.do(unix.SYS_GETPPID)
-		i.steps[len(i.steps)-1].want = uintptr(os.Getpid()) // else it ends by itself
+		i.steps[len(i.steps)-1].want = uintptr(os.Getpid()) // otherwise it ends by itself
 	}
-	// These descriptors have numbers that the program's table may use.
+	// These descriptors have numbers that the program's table may reuse.
 	for _, fd := range c.enter {
 		i.do(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&itself[0])), 1)
 	}
@@ -176,16 +174,16 @@ func (i *image) plan(attr *syscall.ProcAttr, c confinement) {
 	}
 }
 
-// needsExec says whether a program takes the role become. Control groups are entered without
-// it.
+// needsExec reports whether a program needs the role become. To enter control groups does not
+// require it.
 func needsExec(a *ipc.Attributes, _ []int) bool { return byExec(a) }
 
-// clearsNot says that the kernel has no CLONE_CLEAR_SIGHAND (before Linux 5.5), or no
-// clone3(2) for us (filters of system calls): then each signal is reset for itself,
-// which takes as long as all the rest. Only fork's caller uses it.
+// clearsNot says that CLONE_CLEAR_SIGHAND is missing (before Linux 5.5), or that a filter denies
+// clone3(2). Then each signal is reset by its own call, which takes as long as everything else.
+// Only fork's caller uses the variable.
 var clearsNot bool
 
-// allSignals are those that can have a handler.
+// allSignals are the signals that can have a handler.
 var allSignals = func() (all []uintptr) {
 	for sig := uintptr(1); sig <= 64; sig++ {
 		if sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
@@ -195,7 +193,7 @@ var allSignals = func() (all []uintptr) {
 	return all
 }()
 
-// ignored are those that CLONE_CLEAR_SIGHAND leaves as they are: we were started with
+// ignored are the signals that CLONE_CLEAR_SIGHAND does not reset. The spawner was started with
 // them ignored, and the Go runtime does not use them.
 var ignored = sync.OnceValue(findIgnored)
 
@@ -214,9 +212,9 @@ const sigIgnore = 1
 
 var linkSelf = []byte("self\x00")
 
-// inheritedFiles is the limit of descriptors that the spawner was started with. The Go
-// runtime has raised it for itself, and puts it back before an exec of its own, also
-// one that fails (syscall.Exec).
+// inheritedFiles is the limit of descriptors that the spawner was started with. The Go runtime has
+// raised it for itself. It restores the limit before an exec of its own, even one that fails
+// (syscall.Exec).
 var inheritedFiles = sync.OnceValue(func() (l unix.Rlimit) {
 	var raised unix.Rlimit
 	limit := func(new, old *unix.Rlimit) {
@@ -228,8 +226,8 @@ var inheritedFiles = sync.OnceValue(func() (l unix.Rlimit) {
 	return l
 })
 
-// files makes the table of descriptors, in two passes: first those that stand in
-// the way of others move out of it.
+// files makes the table of descriptors in two passes. The first moves descriptors out of the way of
+// others.
 func (i *image) files(files []uintptr) {
 	next := uintptr(len(files))
 	for _, f := range files {
@@ -246,7 +244,7 @@ func (i *image) files(files []uintptr) {
 	}
 	for to, f := range from {
 		switch f {
-		case closed: // what we have there is close-on-exec, if anything is
+		case closed: // our own descriptor there, if any, is close-on-exec
 			i.do(unix.SYS_FCNTL, uintptr(to), unix.F_SETFD, unix.FD_CLOEXEC)
 			i.steps[len(i.steps)-1].want = closed
 		case uintptr(to):
@@ -257,8 +255,8 @@ func (i *image) files(files []uintptr) {
 	}
 }
 
-// run forks. No signal is handled meanwhile: a handler would run on the stack that
-// the two share.
+// run forks. No signal is handled meanwhile: a handler would run on the stack that both processes
+// share.
 func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 	const flags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_PIDFD
 	trap, a1, a2, a3 := uintptr(unix.SYS_CLONE), uintptr(flags|unix.SIGCHLD), uintptr(0), uintptr(unsafe.Pointer(&i.pidfd))
@@ -279,7 +277,7 @@ func (i *image) run(sys *syscall.SysProcAttr) (int, *forkError) {
 	defer runtime.UnlockOSThread()
 	syscall.ForkLock.Lock()
 	back := func() {}
-	if sys.UseCgroupFD { // whose permission is looked for with our ids (clone(2))
+	if sys.UseCgroupFD { // the kernel checks permission with our ids (clone(2))
 		back = asKeeper()
 	}
 	mask := setMask(i.all)
@@ -307,7 +305,7 @@ func (i *image) failedStep() *forkError {
 	}
 	at := int((i.failed - uintptr(unsafe.Pointer(&i.steps[0]))) / unsafe.Sizeof(i.steps[0]))
 	s := i.steps[at]
-	failed := &forkError{trap: s.trap, errno: unix.ESRCH} // our end has been noticed
+	failed := &forkError{trap: s.trap, errno: unix.ESRCH} // it noticed the spawner's end
 	if got := int64(s.got); got < 0 && got >= -4095 {
 		failed.errno = unix.Errno(-got)
 	}
@@ -317,7 +315,7 @@ func (i *image) failedStep() *forkError {
 	return failed
 }
 
-// reapFailed waits for a process that has never been a program.
+// reapFailed waits for a process that never became a program.
 func reapFailed(pid int) {
 	for {
 		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
@@ -326,7 +324,7 @@ func reapFailed(pid int) {
 	}
 }
 
-// setMask sets the signal mask of the thread and returns what it was.
+// setMask sets the signal mask of the thread and returns the previous one.
 func setMask(mask uint64) (old uint64) {
 	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&mask)), uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(mask), 0, 0)
 	return old

@@ -10,25 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forkError says which system call of the new process failed.
+// forkError names the system call of the new process that failed.
 type forkError struct {
 	trap  uintptr
 	errno unix.Errno
 	of    ipc.Attribute // none here
 }
 
-// knowsOutside: nothing is done between fork and exec.
+// knowsOutside is false: a new process makes no calls between fork and exec.
 const knowsOutside = false
 
-// needsExec: package syscall gives a process no attributes, and has it enter no control
-// group of version 1.
+// needsExec reports whether a program needs the role become. Package syscall sets no attributes,
+// and enters no control groups of version 1.
 func needsExec(a *ipc.Attributes, enter []int) bool {
 	given.set(a)
 	return len(given.calls) > 0 || byExec(a) || len(enter) > 0
 }
 
-// fork starts a program by package syscall, which can neither confine it nor have it enter
-// control groups of version 1: the role become can.
+// fork starts a program by package syscall. The role become must confine it and enter control
+// groups of version 1, because package syscall does neither.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	if c.rules >= 0 || c.filter != nil || len(c.enter) > 0 {
 		return numbers{}, &forkError{trap: unix.SYS_LANDLOCK_RESTRICT_SELF, errno: unix.ENOSYS}

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forked starts a script with a pipe as its descriptor 1 and gives what it says and how
-// it ends.
+// forked starts a script with a pipe as its descriptor 1. It returns the output and the exit
+// status.
 func forked(t *testing.T, script string, change func(*syscall.ProcAttr), c confinement) (string, unix.WaitStatus) {
 	t.Helper()
 	var p [2]int
@@ -58,8 +58,8 @@ func forked(t *testing.T, script string, change func(*syscall.ProcAttr), c confi
 	return strings.TrimSpace(string(text)), ws
 }
 
-// TestForkIsFresh: nothing of how signals are here is so in the program, and its
-// limit of descriptors is ours as it was before the Go runtime raised it.
+// TestForkIsFresh: a program inherits none of our settings of signals. Its limit of descriptors is
+// the one before the Go runtime raised it.
 func TestForkIsFresh(t *testing.T) {
 	t.Run("CLONE_CLEAR_SIGHAND", testForkIsFresh)
 	if clearsNot {
@@ -96,10 +96,9 @@ func testForkIsFresh(t *testing.T) {
 	}
 }
 
-// TestForkFiles: descriptors that stand in each other's way, and some that are not to
-// be there.
+// TestForkFiles: descriptors can be in each other's way, and some are closed in the program.
 func TestForkFiles(t *testing.T) {
-	runtime.LockOSThread() // and ends it, as only a new thread is without this
+	runtime.LockOSThread() // without an unlock, the thread ends with its goroutine
 	must(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
@@ -112,20 +111,20 @@ func TestForkFiles(t *testing.T) {
 	defer unix.Close(p[0])
 	rules, err := confine(&ipc.Confine{Files: true, Exec: []string{"/"}, Write: []string{"/"}})
 	if err != nil {
-		rules = unconfined // an old kernel: the rest holds
+		rules = unconfined // an old kernel; the other checks still apply
 	}
 	defer rules.close()
 	for n := 6; n < 40; n += 7 {
 		got, ws := forked(t, "cat <&4; for i in 0 1 2 3 4 5 6 7 8; do [ -e /proc/self/fd/$i ] && echo $i; done", func(a *syscall.ProcAttr) {
-			// 4 is p[0], 5 the standard error, 3 and those from 6 on nothing; where the
-			// rules' own number is among them it is overwritten.
+			// 4 is p[0], 5 is stderr; 3 and those from 6 on are closed. If the rules have one of
+			// these numbers, that number is overwritten.
 			a.Files = append(a.Files, closed, uintptr(p[0]), 2)
 			for len(a.Files) < n {
 				a.Files = append(a.Files, closed)
 			}
 		}, rules)
 		want := "0\n1\n2\n4\n5"
-		if n == 6 { // the first has emptied it
+		if n == 6 { // the first program has emptied the pipe
 			want = "from a pipe\n" + want
 		}
 		if got != want {
@@ -134,7 +133,7 @@ func TestForkFiles(t *testing.T) {
 	}
 }
 
-// TestForkFails: what cannot be done says which call it was, and leaves nothing.
+// TestForkFails: the error names the failed call, and nothing is left.
 func TestForkFails(t *testing.T) {
 	before := descriptors(t)
 	for name, tt := range map[string]struct {
@@ -176,7 +175,7 @@ func TestForkFails(t *testing.T) {
 	noneLeft(t, "failed forks", before)
 }
 
-// TestForkDeath: the program ends with the thread that has started it.
+// TestForkDeath: the program ends with the thread that started it.
 func TestForkDeath(t *testing.T) {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
@@ -189,7 +188,7 @@ func TestForkDeath(t *testing.T) {
 	die := make(chan struct{})
 	var start func()
 	start = func() {
-		runtime.LockOSThread() // and ends it, unless it is the first, which Go keeps
+		runtime.LockOSThread() // without an unlock, the thread ends, unless it is the first, which Go keeps
 		if unix.Gettid() == unix.Getpid() {
 			go start()
 			<-die

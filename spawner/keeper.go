@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The control groups belong to the spawner's real user, its keeper (sandbox.DrawKeeper),
-// which programs are not. The thread that serves has the user's file system id but while
-// it acts on control groups: what it opens for a program it opens as the program's user.
+// Control groups belong to the spawner's real user, its keeper (sandbox.DrawKeeper), and no program
+// runs as that user. The serving thread has the user's file system id, except while it acts on
+// control groups. So it opens files for a program as the program's user.
 
-// ids are those of the spawner; they are the same where there is no keeper.
+// ids are the spawner's two users, which are equal if there is no keeper.
 type ids struct{ keeper, user int }
 
 func (i ids) kept() bool { return i.keeper != i.user }
@@ -21,8 +21,7 @@ var ownIDs = sync.OnceValue(func() ids {
 	return ids{keeper: real, user: effective}
 })
 
-// asKeeper has the calling thread act on files as the keeper until back is called, which
-// makes it again what it was.
+// asKeeper makes the calling thread act on files as the keeper. back restores the previous id.
 func asKeeper() (back func()) {
 	own := ownIDs()
 	if !own.kept() {
@@ -32,8 +31,8 @@ func asKeeper() (back func()) {
 	return func() { setFileID(before) }
 }
 
-// setFileID gives the id as it was, and cannot fail for one of the process's own
-// (setfsuid(2)). It is raw, for only this thread is to have the id.
+// setFileID returns the previous id. It cannot fail for one of the process's own ids (setfsuid(2)).
+// The call is raw, because only this thread must change.
 func setFileID(uid uintptr) (before uintptr) {
 	before, _, _ = unix.RawSyscall(unix.SYS_SETFSUID, uid, 0, 0)
 	return before

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAsKeeper: a thread acts on files as the keeper until it goes back, and only it, and
-// without a keeper nothing changes.
+// TestAsKeeper: only the calling thread acts on files as the keeper, until it goes back. Without a
+// keeper nothing changes.
 func TestAsKeeper(t *testing.T) {
 	own := ownIDs()
 	if own.kept() || own.user != os.Geteuid() {
@@ -20,7 +20,7 @@ func TestAsKeeper(t *testing.T) {
 	}
 	asKeeper()()
 	if os.Geteuid() != 0 {
-		return // only root has another to be
+		return // only root can have a keeper
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -44,7 +44,7 @@ func TestAsKeeper(t *testing.T) {
 	}
 }
 
-// TestNumber: what was read from the link self of a /proc is a number, or none.
+// TestNumber: the text of the link self of a /proc is a number, or not.
 func TestNumber(t *testing.T) {
 	for text, want := range map[string]int{"4711": 4711, "1": 1, "": 0, "self": 0} {
 		var room [maxNumber]byte
@@ -58,8 +58,8 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-// TestFurtherDescriptors: a program has each at its number, whatever stands in the way here,
-// and none between.
+// TestFurtherDescriptors: a program has each descriptor at its number, even if another descriptor
+// is in its way, and none between.
 func TestFurtherDescriptors(t *testing.T) {
 	l := here(t)
 	for _, way := range []func(m *ipc.Spawn){func(*ipc.Spawn) {}, func(m *ipc.Spawn) { byTheRole(t, m) }} {

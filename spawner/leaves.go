@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaves are control groups (cgroups(7)), one for each program and what it starts, in a
-// directory that main has made (cgroup.Tree). One that is empty again is used again,
-// for making one and removing it costs as much as starting a program.
+// leaves are control groups (cgroups(7)), one for each program and its descendants, in a directory
+// that main has made (cgroup.Tree). An empty leaf is reused, because to make and remove one takes
+// as long as to start a program.
 type leaves struct {
-	dir  int  // -1: there are none
+	dir  int  // -1: there are no leaves
 	v1   bool // of the freezer of version 1: see cgroup.Kill
 	next uint32
 	free []uint32
 	left []uint32 // those with processes that were left alone
-	over []uint32 // those that are to be removed: see tidy
+	over []uint32 // those to be removed: see tidy
 
 	reserve reserve
 
-	// spent are those that cgroup.kill has been written to: for Linux (seen with 6.18)
-	// kills whatever is started in such a one with CLONE_INTO_CGROUP later on, when
-	// the starter's own was not killed as often. They are not used again.
+	// spent are leaves that are not reused: those for limits, and those whose cgroup.kill was
+	// written. Linux (seen with 6.18) kills processes that CLONE_INTO_CGROUP later starts in the
+	// latter, unless the starter's own group was killed as often.
 	spent map[uint32]bool
 }
 
-// leaf is one of them, with a descriptor to start a program in it.
+// leaf is one of the leaves, open to start a program in it.
 type leaf struct {
 	number uint32 // 0: none
-	fd     int    // -1: there is none in version 1
+	fd     int    // -1 in version 1
 	enter  []int  // the file cgroup.procs in version 1
 }
 
@@ -56,7 +56,7 @@ func newLeaves(dir string) (*leaves, error) {
 	return l, l.try()
 }
 
-// try looks whether a program can be started in a leaf, by one that there is not.
+// try checks whether a program can start in a leaf. It starts one that does not exist.
 func (l *leaves) try() error {
 	first, err := l.take()
 	if err != nil {
@@ -65,19 +65,19 @@ func (l *leaves) try() error {
 	defer l.close(first)
 	l.give(first.number)
 	if !knowsOutside && l.v1 {
-		return nil // it will be the role become that enters it
+		return nil // the role become will enter it
 	}
 	with := unconfined
 	with.enter = first.enter
 	_, no := fork("", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{UseCgroupFD: first.fd >= 0, CgroupFD: first.fd}}, with)
-	if no != nil && no.errno != unix.ENOENT { // what execve(2) says of it, in the leaf
+	if no != nil && no.errno != unix.ENOENT { // the error of execve(2), in the leaf
 		return fmt.Errorf("cannot start programs in a control group: %w", no.errno)
 	}
 	return nil
 }
 
-// take gives an empty leaf. Its descriptor goes to close, its number to give or, by
-// way of the child, to release.
+// take returns an empty leaf. The caller passes its descriptor to close. Its number goes to give
+// or, through the child, to release.
 func (l *leaves) take() (leaf, error) {
 	if l.dir < 0 {
 		return leaf{fd: -1}, nil
@@ -92,7 +92,7 @@ func (l *leaves) take() (leaf, error) {
 			n = l.next
 			err := l.make(n)
 			if err == unix.EEXIST {
-				continue // who knows whose
+				continue // another process has made it
 			}
 			if err != nil {
 				return leaf{}, fmt.Errorf("cannot make a control group: %w", err)
@@ -104,7 +104,7 @@ func (l *leaves) take() (leaf, error) {
 			fd, err = eintr.Openat(l.dir, name(n), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		}
 		if err == unix.ENOENT {
-			continue // somebody has removed it
+			continue // another process has removed it
 		}
 		if err != nil {
 			l.give(n)
@@ -124,8 +124,8 @@ func (l *leaves) take() (leaf, error) {
 	}
 }
 
-// make makes a leaf that can be entered, whatever the umask, which is that of the last
-// program.
+// make makes a leaf that can be entered. Its mode does not depend on the umask, which is the last
+// program's.
 func (l *leaves) make(n uint32) error {
 	defer asKeeper()()
 	err := eintr.Mkdirat(l.dir, name(n), 0o755)
@@ -135,8 +135,8 @@ func (l *leaves) make(n uint32) error {
 	return err
 }
 
-// open opens a leaf of version 1, which is entered between fork and exec. If somebody
-// has frozen it, the spawner would wait for that without end.
+// open opens a leaf of version 1, which the program enters between fork and exec. It thaws the leaf
+// first: in a frozen one the spawner would wait for ever.
 func (f *leaf) open() error {
 	defer asKeeper()()
 	defer unix.Close(f.fd)
@@ -146,7 +146,7 @@ func (f *leaf) open() error {
 	return err
 }
 
-// takeFresh gives one that nobody has used, and nobody will use again.
+// takeFresh returns a leaf that no program has used before, and none will use again.
 func (l *leaves) takeFresh() (leaf, error) {
 	free := l.free
 	l.free = nil
@@ -158,7 +158,7 @@ func (l *leaves) takeFresh() (leaf, error) {
 	return f, err
 }
 
-// lookAgain takes up what was left alone, when it has ended: two at a time, so that
+// lookAgain reuses leaves whose remaining processes have ended. It examines two at a time, so that
 // many cost no more than few.
 func (l *leaves) lookAgain() {
 	for range min(2, len(l.left)) {
@@ -194,7 +194,7 @@ func (l *leaves) give(n uint32) {
 	}
 }
 
-// release takes back what the child does not need any more.
+// release takes back leaves and groups that the child no longer needs.
 func (l *leaves) release(m ipc.Release) {
 	for _, n := range m.Empty {
 		l.give(n)
@@ -204,7 +204,7 @@ func (l *leaves) release(m ipc.Release) {
 
 func name(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// read reads a file of a leaf, up to some kilobytes at least.
+// read reads a file of a leaf.
 func (l *leaves) read(n uint32, file string) (string, error) {
 	fd, err := l.reserve.openat(l.dir, name(n)+"/"+file, unix.O_RDONLY)
 	if err != nil {
@@ -217,7 +217,7 @@ func (l *leaves) read(n uint32, file string) (string, error) {
 	return text.String(), err
 }
 
-// empty says whether a leaf has no process; one that is not there has none.
+// empty reports whether a leaf has no process. A missing leaf has none.
 func (l *leaves) empty(n uint32) bool {
 	if l.v1 {
 		pids, err := l.members(n)
@@ -227,7 +227,7 @@ func (l *leaves) empty(n uint32) bool {
 	return err == unix.ENOENT || err == nil && strings.Contains(text, "populated 0")
 }
 
-// kill sends SIGKILL to everything in a leaf, and to what is forked there meanwhile.
+// kill sends SIGKILL to all processes in a leaf, including those forked meanwhile.
 func (l *leaves) kill(n uint32) unix.Errno {
 	defer asKeeper()()
 	if l.v1 {
@@ -252,8 +252,8 @@ func (l *leaves) kill(n uint32) unix.Errno {
 	return 0
 }
 
-// repair undoes chmod(2) by a program that is the owner of its control group, where there
-// is no keeper: Landlock does not forbid it.
+// repair undoes chmod(2) by a program. Without a keeper the program owns its control group, and
+// Landlock does not forbid chmod.
 func (l *leaves) repair(n uint32) {
 	defer asKeeper()()
 	_ = eintr.Chmod("/proc/self/fd/"+strconv.Itoa(l.dir), 0o755)
@@ -264,8 +264,7 @@ func (l *leaves) repair(n uint32) {
 	}
 }
 
-// thaw has all programs go on, at the end of the spawner: a SIGKILL does not reach what
-// is frozen.
+// thaw thaws all leaves at the end of the spawner, because SIGKILL does not reach a frozen process.
 func (l *leaves) thaw() {
 	defer asKeeper()()
 	for n := uint32(1); l.v1 && n <= l.next; n++ {
@@ -273,22 +272,21 @@ func (l *leaves) thaw() {
 	}
 }
 
-// files opens those of a leaf.
+// files returns an Open for a leaf.
 func (l *leaves) files(n uint32) cgroup.Open {
 	return func(file string, flags int) (int, error) { return l.reserve.openat(l.dir, name(n)+"/"+file, flags) }
 }
 
-// members are the processes of a leaf, as the spawner counts.
+// members returns the processes in a leaf, by their numbers with the spawner.
 func (l *leaves) members(n uint32) ([]int, error) { return cgroup.Members(l.files(n)) }
 
-// maxSignalled bounds how many processes of a leaf are sent a signal: it takes
-// descriptors, and time in which nothing is started. SIGKILL, which comes in the end,
-// knows no bound.
+// maxSignalled bounds how many processes of a leaf get a signal. Each takes a descriptor, and time
+// in which nothing is started. SIGKILL, which follows, has no bound.
 const maxSignalled = 512
 
-// signalOthers sends a signal to what is in a leaf and not in the process group, each
-// by a pidfd that certainly is of one in the leaf: it was open before the second look,
-// so a number seen then is still the same process, or nobody gets the signal.
+// signalOthers sends a signal to the processes of a leaf that are not in the process group. It uses
+// pidfds. Each was opened before a second look found its number in the leaf, so it refers to that
+// process.
 func (l *leaves) signalOthers(n uint32, group int, sig unix.Signal) error {
 	pids, err := l.members(n)
 	if err != nil {
@@ -325,7 +323,7 @@ func (l *leaves) signalOthers(n uint32, group int, sig unix.Signal) error {
 	return nil
 }
 
-// signal does what a SignalGroup asks for; fds may have the pidfd.
+// signal serves a SignalGroup; fds may have the pidfd.
 func (s *spawner) signal(m ipc.SignalGroup, fds []int) unix.Errno {
 	if m.Only {
 		return signalOnly(m, fds)
@@ -344,7 +342,7 @@ func (s *spawner) signal(m ipc.SignalGroup, fds []int) unix.Errno {
 		return s.leaves.kill(m.Leaf)
 	}
 	if s.reports || len(fds) > 0 {
-		_ = signalGroup(m, fds) // ESRCH: those in the leaf have left it
+		_ = signalGroup(m, fds) // ESRCH: the processes in the leaf have left the group
 	}
 	if err := s.leaves.signalOthers(m.Leaf, int(m.PID), sig); err != nil {
 		return ipc.ErrnoOf(err)

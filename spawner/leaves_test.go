@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownTree is a tree as main makes it. Nil: the machine has no control groups for us,
-// and sandbox says so.
+// ownTree returns a tree as main makes it. It returns nil if this machine does not allow us control
+// groups, as package sandbox reports.
 func ownTree(t *testing.T) *cgroup.Tree {
 	t.Helper()
 	tree, _, err := cgroup.NewTree(cgroup.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, false)
@@ -39,7 +39,7 @@ func ownTree(t *testing.T) *cgroup.Tree {
 	return tree
 }
 
-// freezerGroup makes a group in the freezer of version 1. "": the machine has none for us.
+// freezerGroup makes a group in the freezer of version 1. "": the machine does not allow it.
 func freezerGroup(t *testing.T) string {
 	t.Helper()
 	out, _ := exec.Command("/bin/sh", "-c", `own=$(sed -n 's/^[0-9]*:freezer://p' /proc/self/cgroup)
@@ -60,7 +60,7 @@ func freezerGroup(t *testing.T) string {
 	return dir
 }
 
-// eachLeaves runs a test with leaves of version 2 and of version 1, where they can be had.
+// eachLeaves runs a test with leaves of version 2 and of version 1, where the machine has them.
 func eachLeaves(t *testing.T, f func(l *leaves, dir string)) {
 	t.Helper()
 	var dirs []string
@@ -80,7 +80,7 @@ func eachLeaves(t *testing.T, f func(l *leaves, dir string)) {
 	}
 }
 
-// started starts a program in a leaf, as it was taken.
+// startIn starts a program in a leaf.
 func startIn(t *testing.T, f leaf, args ...string) *exec.Cmd {
 	t.Helper()
 	if len(f.enter) > 0 {
@@ -126,8 +126,8 @@ func isThere(dir string, n uint32) bool {
 	return err == nil
 }
 
-// TestLeavesThatCannotBe: the spawner does not begin with leaves in which it could
-// start nothing.
+// TestLeavesThatCannotBe: the spawner does not begin with leaves in which it could not start
+// programs.
 func TestLeavesThatCannotBe(t *testing.T) {
 	l, err := newLeaves("")
 	if err != nil {
@@ -148,8 +148,8 @@ func TestLeavesThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestLeafAgain: one that was given back is given again; one that is in the way, was
-// removed, or has been killed in is not.
+// TestLeafAgain: a leaf that was given back is reused. A leaf that exists already, was removed, or
+// was killed in, is not.
 func TestLeafAgain(t *testing.T) {
 	eachLeaves(t, func(l *leaves, dir string) {
 		a, b := taken(t, l), taken(t, l)
@@ -196,7 +196,7 @@ func TestLeafAgain(t *testing.T) {
 	})
 }
 
-// TestFreeLeaves: no more than maxFree empty ones are kept when there is time.
+// TestFreeLeaves: an idle spawner keeps at most maxFree empty leaves.
 func TestFreeLeaves(t *testing.T) {
 	eachLeaves(t, func(l *leaves, dir string) {
 		var all []uint32
@@ -220,8 +220,7 @@ func TestFreeLeaves(t *testing.T) {
 	})
 }
 
-// TestOverLeaves: those that cannot be used again do not pile up where there is never
-// time to remove them.
+// TestOverLeaves: leaves that cannot be reused do not pile up in a spawner that is never idle.
 func TestOverLeaves(t *testing.T) {
 	eachLeaves(t, func(l *leaves, dir string) {
 		f := taken(t, l)
@@ -239,8 +238,8 @@ func TestOverLeaves(t *testing.T) {
 	})
 }
 
-// TestLeavesLeftAlone: a leaf whose processes were left alone is used again when they
-// have ended, and not before.
+// TestLeavesLeftAlone: a leaf with remaining processes is reused once these have ended, and not
+// before.
 func TestLeavesLeftAlone(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		f := taken(t, l)
@@ -261,8 +260,8 @@ func TestLeavesLeftAlone(t *testing.T) {
 	})
 }
 
-// TestSignalOthers: a signal reaches each process of the leaf that is not in the group,
-// sessions of their own too, and nobody else.
+// TestSignalOthers: a signal reaches only those processes of the leaf that are not in the group, in
+// other sessions too.
 func TestSignalOthers(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		f, other := taken(t, l), taken(t, l)
@@ -280,7 +279,7 @@ func TestSignalOthers(t *testing.T) {
 			}
 			return pids
 		}
-		// Two that have left, and two that have not.
+		// Two have left the group, and two have not.
 		soon(t, "four processes", func() bool {
 			all, _ := l.members(f.number)
 			return len(all) == 4 && len(away()) == 2
@@ -307,7 +306,7 @@ func TestSignalOthers(t *testing.T) {
 	})
 }
 
-// TestSignalLeaf: what a SignalGroup with a leaf does.
+// TestSignalLeaf: the effects of a SignalGroup with a leaf.
 func TestSignalLeaf(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		s := &spawner{leaves: l}
@@ -341,7 +340,7 @@ func TestSignalLeaf(t *testing.T) {
 	})
 }
 
-// TestManyMembers: the file with a leaf's processes is read whole.
+// TestManyMembers: the list of a leaf's processes is read completely.
 func TestManyMembers(t *testing.T) {
 	eachLeaves(t, func(l *leaves, _ string) {
 		f := taken(t, l)
@@ -368,8 +367,8 @@ func TestManyMembers(t *testing.T) {
 	})
 }
 
-// TestLeafOfAProgram: a program that the spawner starts is in the leaf of which the
-// child is told, and when it cannot be started the leaf is free again.
+// TestLeafOfAProgram: a program is in the leaf that its Spawned names. If it cannot be started, the
+// leaf is free again.
 func TestLeafOfAProgram(t *testing.T) {
 	tree := ownTree(t)
 	if tree == nil {
@@ -396,8 +395,7 @@ func TestLeafOfAProgram(t *testing.T) {
 	})
 }
 
-// TestFrozenLeaf: one that somebody has frozen can be killed, and used again; at the end
-// of the spawner it is thawed.
+// TestFrozenLeaf: a frozen leaf can be killed, and reused. The spawner thaws it at its end.
 func TestFrozenLeaf(t *testing.T) {
 	eachLeaves(t, func(l *leaves, dir string) {
 		if !l.v1 {
@@ -442,8 +440,8 @@ func TestFrozenLeaf(t *testing.T) {
 	})
 }
 
-// TestProgramInVersion1: a program that the spawner starts is in its leaf, and a kill
-// there reaches what has left its session.
+// TestProgramInVersion1: a program is in its leaf, and a kill there reaches processes that have
+// left its session.
 func TestProgramInVersion1(t *testing.T) {
 	bothModes(t, inVersion1)
 }

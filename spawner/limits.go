@@ -11,34 +11,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limiter makes the control groups (cgroups(7)) of programs with limits: in each
-// hierarchy of version 1 that is needed one for each such program and what it starts,
-// in a directory that main has made (cgroup.Limits). It is removed when the program is
-// over. In version 2 the program's leaf has the limits; it is not used again.
+// limiter makes the control groups (cgroups(7)) of programs with limits. In version 1, a program
+// gets a group in each hierarchy that its limits need, in a directory that main has made
+// (cgroup.Limits). The group is removed when the program is over. In version 2 the program's leaf
+// has the limits, and is not reused.
 type limiter struct {
 	dirs [ipc.NumLimits]limitDir
 	next uint32
-	used []uint32 // released, with processes perhaps
+	used []uint32 // released; some may still have processes
 }
 
 type limitDir struct {
-	path string // "": there is none
+	path string // "": this limit is not available
 	fd   int
-	leaf bool // version 2: it is that of the leaves
+	leaf bool // version 2: the directory of the leaves
 }
 
-// setting is what a limit is, by the files of a group: "" is one that need not be there.
+// setting is one value of a limit, in a file of a group. An optional file may be missing.
 type setting struct {
 	file, value string
 	optional    bool
 }
 
-// cpuPeriod is the time, in microseconds, for which a share of a processor is counted:
+// cpuPeriod is the period, in microseconds, over which the kernel counts a share of a processor:
 // the kernel's default.
 const cpuPeriod = 100000
 
-// settings are those of one limit, of version 1 (Documentation/admin-guide/cgroup-v1)
-// or 2 (cgroup-v2.rst). Memory is limited with what is in swap, where swap is accounted.
+// settings are the values of one limit, in version 1 (Documentation/admin-guide/cgroup-v1) or 2
+// (cgroup-v2.rst). A limit of memory includes swap, where the kernel accounts swap.
 func settings(limit ipc.Limit, value uint64, v2 bool) []setting {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	quota := number(value * cpuPeriod / 100)
@@ -71,7 +71,7 @@ func newLimiter(dirs ipc.LimitDirs, leaves string) (*limiter, error) {
 	return l, nil
 }
 
-// each calls f for each limit that is wanted, until it refuses.
+// each calls f for each requested limit, until f refuses.
 func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *ipc.Refusal) *ipc.Refusal {
 	for i := range ipc.NumLimits {
 		if want.Of(i) == 0 {
@@ -84,8 +84,7 @@ func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *ipc.R
 	return nil
 }
 
-// inLeaf says whether a program needs a leaf of its own, that nobody has used, for its
-// limits.
+// inLeaf reports whether a program's limits need a leaf that no other program uses.
 func (l *limiter) inLeaf(want *ipc.Limits) (yes bool) {
 	l.each(want, func(_ ipc.Limit, d *limitDir) *ipc.Refusal {
 		yes = yes || d.leaf
@@ -94,7 +93,7 @@ func (l *limiter) inLeaf(want *ipc.Limits) (yes bool) {
 	return yes
 }
 
-// site is where a program is to be: its leaf, and its groups beside that.
+// site is a program's place: its leaf, and its groups beside that.
 type site struct {
 	leaf   leaf
 	number uint32 // of the groups; 0: none
@@ -111,7 +110,7 @@ func refusedLimit(i ipc.Limit, err error) *ipc.Refusal {
 	return &ipc.Refusal{Stage: ipc.StageLimits, Errno: ipc.ErrnoOf(err), Limit: i}
 }
 
-// take makes the groups for the limits that are wanted, and sets them.
+// take makes the groups for the requested limits, and sets the limits.
 func (l *limiter) take(want *ipc.Limits, p *site) *ipc.Refusal {
 	if want.None() {
 		return nil
@@ -162,7 +161,7 @@ func (l *limiter) make(want *ipc.Limits, p *site) *ipc.Refusal {
 	})
 }
 
-// number gives the groups of a program their number, and makes the first of them.
+// number draws the number of a program's groups, and makes the first of them.
 func (l *limiter) number(d *limitDir, p *site) error {
 	for {
 		l.next++
@@ -177,15 +176,15 @@ func (l *limiter) number(d *limitDir, p *site) error {
 	}
 }
 
-// enter opens a group and the file by which it is entered. It is made first, unless
-// there is one, for another controller of the same hierarchy.
+// enter opens a group and its file cgroup.procs. With fresh it makes the group first. Otherwise the
+// group exists for another controller of the same hierarchy.
 func (l *limiter) enter(d *limitDir, p *site, fresh bool) (fd int, err error) {
 	if fresh {
 		if err := eintr.Mkdirat(d.fd, name(p.number), 0o755); err != nil && err != unix.EEXIST {
 			return -1, err
 		}
 	}
-	// Whatever the umask, which is that of the last program.
+	// The mode must not depend on the umask, which is the last program's.
 	if err := eintr.Fchmodat(d.fd, name(p.number), 0o755, 0); err != nil {
 		return -1, err
 	}
@@ -199,7 +198,7 @@ func (l *limiter) enter(d *limitDir, p *site, fresh bool) (fd int, err error) {
 	return fd, nil
 }
 
-// open opens the file by which a group is entered.
+// open opens the file that a program enters a group by.
 func (p *site) open(group int) error {
 	defer asKeeper()()
 	procs, err := eintr.Openat(group, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -228,14 +227,14 @@ func (l *limiter) undo(p *site) {
 	}
 }
 
-// release removes groups that are not needed any more. One with a process in it, which
-// the program has left behind, is looked at again when others are made or released.
+// release removes groups that are no longer needed. A group may still have processes that the
+// program left behind. The limiter tries again when it makes or releases others.
 func (l *limiter) release(numbers []uint32) {
 	l.used = append(l.used, numbers...)
 	l.retry()
 }
 
-// maxRetries is how many groups are looked at again at a time.
+// maxRetries is how many groups retry tries at a time.
 const maxRetries = 64
 
 func (l *limiter) retry() {

@@ -17,10 +17,10 @@ import (
 
 var allLimits = ipc.Limits{Memory: 64 << 20, PIDs: 7, CPU: 150}
 
-// TestLimitsInLeaf: with version 2 the limits are in the leaf, which has them before
-// anything is started there, and is not used again.
+// TestLimitsInLeaf: in version 2 the leaf has the limits, before a program starts there. It is not
+// reused.
 func TestLimitsInLeaf(t *testing.T) {
-	dir := t.TempDir() // as cgroupfs, but that files are not there by themselves
+	dir := t.TempDir() // like cgroupfs, except that files do not appear by themselves
 	files := map[string]string{"memory.max": "67108864", "memory.swap.max": "0", "pids.max": "7", "cpu.max": "150000 100000"}
 	for _, swap := range []bool{true, false} {
 		l, err := newLimiter(ipc.LimitDirs{dir, dir, dir}, dir)
@@ -62,7 +62,7 @@ func open(t *testing.T, dir string) int {
 	return fd
 }
 
-// TestLimitsThatCannotBe: what is not there is told by name, and nothing is left.
+// TestLimitsThatCannotBe: the refusal names the missing limit, and nothing is left.
 func TestLimitsThatCannotBe(t *testing.T) {
 	dir, leaves := t.TempDir(), t.TempDir()
 	if _, err := newLimiter(ipc.LimitDirs{filepath.Join(dir, "none")}, ""); err == nil || !strings.Contains(err.Error(), "cannot open") {
@@ -97,7 +97,7 @@ func TestLimitsThatCannotBe(t *testing.T) {
 	}
 }
 
-// realLimits are trees as main makes them.
+// realLimits returns trees as main makes them.
 func realLimits(t *testing.T) (ipc.LimitDirs, *limiter) {
 	t.Helper()
 	limits := cgroup.NewLimits(cgroup.Owner{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}, nil)
@@ -122,7 +122,7 @@ func realLimits(t *testing.T) (ipc.LimitDirs, *limiter) {
 	return dirs, l
 }
 
-// possible are those of the limits that can be had.
+// possible returns the limits that this machine allows.
 func possible(dirs ipc.LimitDirs) (l ipc.Limits) {
 	for i, to := range []func(){func() { l.Memory = 64 << 20 }, func() { l.PIDs = 7 }, func() { l.CPU = 50 }} {
 		if dirs[i] != "" {
@@ -132,8 +132,8 @@ func possible(dirs ipc.LimitDirs) (l ipc.Limits) {
 	return l
 }
 
-// TestGroups: they are made with the limits in them, whatever the umask, pass over what
-// is in the way, and go when they are released and nobody is in them.
+// TestGroups: groups have their limits from the beginning, with any umask. They skip existing
+// groups, and are removed when they are released and have no process.
 func TestGroups(t *testing.T) {
 	dirs, l := realLimits(t)
 	want := possible(dirs)
@@ -197,8 +197,8 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestLimitedProgram: a program enters its groups before it is one, and one that cannot
-// be started leaves none.
+// TestLimitedProgram: a program enters its groups before its exec. A program that cannot be started
+// leaves no groups.
 func TestLimitedProgram(t *testing.T) {
 	dirs, _ := realLimits(t)
 	want := possible(dirs)

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// local is a spawner that serves in the test's own process, with the test as the child: so
-// its descriptors can be counted, and limited. It has neither control groups nor a domain,
-// and its programs are the test's to reap.
+// local is a spawner that serves in the test's own process, with the test as the child. So its
+// descriptors can be counted, and limited. It has neither control groups nor a domain. The test
+// reaps its programs.
 type local struct {
 	t     *testing.T
 	s     *spawner
@@ -25,7 +25,7 @@ type local struct {
 	done  chan error
 }
 
-// here begins one. At the end of the test it has no process, and has failed at nothing.
+// here begins one. At the end of the test it must have no process and no error.
 func here(t *testing.T, change ...func(*spawner)) *local {
 	t.Helper()
 	mine, theirs, err := ipc.Pair()
@@ -43,7 +43,7 @@ func here(t *testing.T, change ...func(*spawner)) *local {
 	l.s.slack.Worth = 1 << 30
 	umask := unix.Umask(0o022)
 	go func() {
-		runtime.LockOSThread() // the programs end with it
+		runtime.LockOSThread() // without an unlock, the thread ends, and the programs with it
 		_ = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		l.done <- l.s.serve()
 	}()
@@ -66,8 +66,7 @@ func here(t *testing.T, change ...func(*spawner)) *local {
 	return l
 }
 
-// over ends the conversation and gives how the spawner has ended. What it has answered
-// can still be heard.
+// over ends the conversation and returns the spawner's error. Earlier answers can still be read.
 func (l *local) over() error {
 	l.t.Helper()
 	must(l.t, unix.Shutdown(l.child.FD(), unix.SHUT_WR))
@@ -76,7 +75,7 @@ func (l *local) over() error {
 	return err
 }
 
-// say sends a request, and descriptors, which stay the test's.
+// say sends a request with descriptors, which the test keeps.
 func (l *local) say(m ipc.Message, fds ...int) {
 	l.t.Helper()
 	packet := ipc.Append(nil, m)
@@ -91,7 +90,7 @@ func (l *local) say(m ipc.Message, fds ...int) {
 	must(l.t, l.child.Send(packet, patience, fds...))
 }
 
-// hear gives the next answer.
+// hear returns the next answer.
 func (l *local) hear() (ipc.Message, []int) {
 	l.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -102,14 +101,14 @@ func (l *local) hear() (ipc.Message, []int) {
 	return m, fds
 }
 
-// refused wants a request to be answered so, with nothing in addition.
+// refused requires that a request gets this refusal, and no other answer.
 func (l *local) refused(what string, m *ipc.Spawn, want ipc.Refusal, fds ...int) {
 	l.t.Helper()
 	l.say(m, fds...)
 	l.wants(what, m, want)
 }
 
-// wants hears that answer.
+// wants receives that answer.
 func (l *local) wants(what string, m *ipc.Spawn, want ipc.Refusal) {
 	l.t.Helper()
 	got, more := l.hear()
@@ -119,14 +118,14 @@ func (l *local) wants(what string, m *ipc.Spawn, want ipc.Refusal) {
 	}
 }
 
-// starts starts a program.
+// starts requests a program and requires its start.
 func (l *local) starts(m *ipc.Spawn, fds ...int) (is ipc.Spawned, with ipc.Handles) {
 	l.t.Helper()
 	l.say(m, fds...)
 	return l.started(m)
 }
 
-// started hears of its start.
+// started receives the answer to a start.
 func (l *local) started(m *ipc.Spawn) (is ipc.Spawned, with ipc.Handles) {
 	l.t.Helper()
 	got, more := l.hear()
@@ -147,7 +146,7 @@ func (l *local) started(m *ipc.Spawn) (is ipc.Spawned, with ipc.Handles) {
 	return is, with
 }
 
-// answered waits until there is something to hear.
+// answered waits until an answer can be read.
 func (l *local) answered() {
 	l.t.Helper()
 	p := []unix.PollFd{{Fd: int32(l.child.FD()), Events: unix.POLLIN}}
@@ -156,7 +155,7 @@ func (l *local) answered() {
 	}
 }
 
-// notifies has the directory of the notify sockets made.
+// notifies makes the spawner create the directory of the notify sockets.
 func (l *local) notifies() {
 	l.t.Helper()
 	m := changed(func(m *ipc.Spawn) { m.Notify = true }, "true")
@@ -175,14 +174,14 @@ func (l *local) ends(is ipc.Spawned) (st unix.WaitStatus) {
 	return st
 }
 
-// reaped waits until there is no process.
+// reaped reaps until there is no process.
 func (l *local) reaped() {
 	for err := error(nil); err != unix.ECHILD; {
 		_, err = unix.Wait4(-1, nil, 0, nil)
 	}
 }
 
-// says runs a program to its end and gives what it has written to stdout and stderr.
+// says runs a program to its end and returns its output and errors.
 func (l *local) says(m *ipc.Spawn) string {
 	l.t.Helper()
 	r, w := pipe(l.t)
@@ -196,7 +195,7 @@ func (l *local) says(m *ipc.Spawn) string {
 	return strings.TrimSuffix(text, "\n")
 }
 
-// all is what can be read until nobody can write it any more.
+// all reads until the last writer has closed the pipe.
 func all(t *testing.T, r *os.File) string {
 	t.Helper()
 	must(t, r.SetReadDeadline(time.Now().Add(patience)))
@@ -205,7 +204,7 @@ func all(t *testing.T, r *os.File) string {
 	return string(text)
 }
 
-// settled waits until all requests so far are done with, their descriptors too.
+// settled waits until all earlier requests are served, and their descriptors closed.
 func (l *local) settled() {
 	l.t.Helper()
 	l.say(ipc.SignalGroup{PID: 1})
@@ -214,7 +213,7 @@ func (l *local) settled() {
 	}
 }
 
-// look gives the spawner's state between two requests.
+// look examines the spawner's state between two requests.
 func (l *local) look(f func(s *spawner)) {
 	l.t.Helper()
 	l.settled()
@@ -223,7 +222,7 @@ func (l *local) look(f func(s *spawner)) {
 	f(l.s)
 }
 
-// sockets are the names in the directory of the notify sockets.
+// sockets returns the names in the directory of the notify sockets.
 func (l *local) sockets() (names []string) {
 	l.t.Helper()
 	l.look(func(s *spawner) {
@@ -236,7 +235,7 @@ func (l *local) sockets() (names []string) {
 	return names
 }
 
-// keeps wants f to leave no descriptor behind.
+// keeps requires that f leaves no descriptor behind.
 func (l *local) keeps(what string, f func()) {
 	l.t.Helper()
 	l.settled()
@@ -246,8 +245,8 @@ func (l *local) keeps(what string, f func()) {
 	noneLeft(l.t, what, before)
 }
 
-// noneLeft wants no descriptor that was not there before. One may be gone: the runtime
-// closes files that a test has let go.
+// noneLeft requires that there is no new descriptor. One may be missing: the runtime closes files
+// that a test no longer uses.
 func noneLeft(t *testing.T, what string, before map[int]string) {
 	t.Helper()
 	for fd, is := range descriptors(t) {
@@ -257,7 +256,7 @@ func noneLeft(t *testing.T, what string, before map[int]string) {
 	}
 }
 
-// descriptors are those of this process, by what they are.
+// descriptors returns those of this process, with their files.
 func descriptors(t *testing.T) map[int]string {
 	t.Helper()
 	dir, err := os.Open("/proc/self/fd")
@@ -274,7 +273,7 @@ func descriptors(t *testing.T) map[int]string {
 	return all
 }
 
-// withRoom calls f while so many descriptors can be opened, and no more.
+// withRoom calls f while exactly so many descriptors can be opened.
 func withRoom(t *testing.T, room int, f func()) {
 	t.Helper()
 	used := descriptors(t)
@@ -299,7 +298,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// changed is a program with something changed.
+// changed returns a request for a program, with a change.
 func changed(change func(m *ipc.Spawn), args ...string) *ipc.Spawn {
 	m := program(args...)
 	change(m)

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files that the child writes to, and that are rotated. Only the spawner may open
-// and rename files as the worker's user; it does so when it is asked.
+// Log files, which the child writes and rotates. Only the spawner can open and rename files as the
+// worker's user, so the child asks it to.
 
-// openLog opens the file of a stream with Log, for appending. EINVAL for what is no
-// file: nothing else has a size.
+// openLog opens the file of a stream with Log, for appending. The error is EINVAL if it is not a
+// regular file, because only these have a size.
 func openLog(dir int, st ipc.Stream) (int, error) {
 	at, err := find(dir, st.Path)
 	if err != nil {
@@ -39,7 +39,7 @@ func (p place) openLog(mode uint32) (int, error) {
 	return fd, nil
 }
 
-// rotate does what a Rotate asks for.
+// rotate serves a Rotate.
 func rotate(m ipc.Rotate) (int, error) {
 	unix.Umask(int(m.Umask))
 	dir, errno := openDir(m.Dir)
@@ -58,9 +58,9 @@ func rotate(m ipc.Rotate) (int, error) {
 	return at.openLog(m.Mode)
 }
 
-// shift renames the file to name.1, and before that name.1 to name.2, up to the
-// first number that is free, or to keep. A file that is not there (somebody else has
-// rotated it, or the last attempt failed halfway) needs no room.
+// shift renames the file to name.1, and before that name.1 to name.2, up to the first free number,
+// or to keep. A missing file needs no room. It is missing if another process rotated it, or if an
+// earlier attempt failed halfway.
 func (p place) shift(keep int) error {
 	to := func(n int) string {
 		if n == 0 {

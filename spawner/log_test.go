@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rotates asks for a new file and gives the answer, with the file or -1.
+// rotates requests a new file and returns the answer, with the file or -1.
 func (l *local) rotates(m ipc.Rotate) (int, unix.Errno) {
 	l.t.Helper()
 	l.say(m)
@@ -29,7 +29,7 @@ func (l *local) rotates(m ipc.Rotate) (int, unix.Errno) {
 	return fds[0], 0
 }
 
-// holds gives what files of a directory hold.
+// holds returns the contents of the files in a directory.
 func holds(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -45,8 +45,8 @@ func holds(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestRotate: the file gets the first free number and those before it move, up to what is
-// to be kept; the new one is appended to.
+// TestRotate: the file gets the first free number, and those before it move, up to the number to
+// keep. A new file that exists already is appended to.
 func TestRotate(t *testing.T) {
 	type files = map[string]string
 	l := here(t)
@@ -87,7 +87,7 @@ func TestRotate(t *testing.T) {
 			}
 			want := os.FileMode(0o640)
 			if c.keep == 0 {
-				want = 0o600 // it is the old one
+				want = 0o600 // it is the old file
 			}
 			if st, err := os.Stat(top + "/x"); err != nil || st.Mode() != want {
 				t.Errorf("%v, %v", st.Mode(), err)
@@ -96,7 +96,7 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// TestRotateRefused: what cannot be rotated is answered with the error, and no file is lost.
+// TestRotateRefused: a failed rotation is answered with the error, and no file is lost.
 func TestRotateRefused(t *testing.T) {
 	top := tree(t)
 	long := strings.Repeat("y", 255)
@@ -152,8 +152,8 @@ func TestRotateRefused(t *testing.T) {
 	}
 }
 
-// TestLogs: the files of streams with Log come in the order of the streams, are made as they
-// should be, and what is there is appended to.
+// TestLogs: the files of streams with Log come in the order of the streams, with the right mode.
+// Existing files are appended to.
 func TestLogs(t *testing.T) {
 	l := here(t)
 	top := tree(t)
@@ -184,13 +184,13 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestFileThatCannotBeHandedOver: when too many descriptors are on their way to the child,
-// it is told so.
+// TestFileThatCannotBeHandedOver: the child gets an error if too many descriptors are on their way
+// to it.
 func TestFileThatCannotBeHandedOver(t *testing.T) {
 	top := tree(t)
 	must(t, os.Chmod(top, 0o777))
 	var as *syscall.Credential
-	if os.Getuid() == 0 { // for whom there is no limit
+	if os.Getuid() == 0 { // the limit does not apply to root
 		as = &syscall.Credential{Uid: 61_235, Gid: 61_235}
 	}
 	const limit = 30

@@ -20,8 +20,8 @@ import (
 
 const patience = 2 * time.Minute
 
-// The test binary plays the roles: the spawner with Main on descriptor 3, with a limit of
-// descriptors if one is given, and the process that becomes a program with Exec.
+// The test binary plays the roles. One is the spawner, with Main on descriptor 3, and with a limit
+// of descriptors if one is given. Another is the process that becomes a program, with Exec.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "spawner" {
 		if len(os.Args) > 2 {
@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// leave ends a process that has played a role. With GOCOVERDIR os.Exit says there which
-// statements it has run: go test -cover ./spawner -args -test.gocoverdir=DIR counts them.
-// Without, it would complain of that, and with -race it waits for a second.
+// leave ends a process that has played a role. With GOCOVERDIR, os.Exit writes there which
+// statements have run: go test -cover ./spawner -args -test.gocoverdir=DIR counts them. Without it,
+// os.Exit would print a warning, and with -race it waits a second.
 func leave(err error) {
 	exit, status := syscall.Exit, 0
 	if os.Getenv("GOCOVERDIR") != "" {
@@ -71,7 +71,7 @@ type process struct {
 	ended  bool
 }
 
-// begin starts the process, which has said hello then.
+// begin starts the process and receives its hello.
 func begin(t *testing.T) *process {
 	t.Helper()
 	return beginAs(t, nil)
@@ -92,7 +92,7 @@ func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
 	f := os.NewFile(uintptr(fd), "socket")
 	p.up = up
 	p.cmd = exec.Command("/proc/self/exe", append([]string{"spawner"}, args...)...)
-	if os.Geteuid() != 0 { // as main starts it; the kernel asks an ordinary user for that
+	if os.Geteuid() != 0 { // as main does; the kernel requires it of an ordinary user
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
@@ -120,13 +120,13 @@ func beginAs(t *testing.T, as *syscall.Credential, args ...string) *process {
 	return p
 }
 
-// serving is a spawner that serves.
+// serving returns a spawner that serves.
 func serving(t *testing.T, reports bool) *process {
 	t.Helper()
 	return servingWith(t, ipc.StartSpawner{Reports: reports})
 }
 
-// servingWith is one that was told more.
+// servingWith returns one that serves with more settings.
 func servingWith(t *testing.T, st ipc.StartSpawner) *process {
 	t.Helper()
 	p := begin(t)
@@ -134,7 +134,7 @@ func servingWith(t *testing.T, st ipc.StartSpawner) *process {
 	return p
 }
 
-// serve has it serve, with programs looked up where they are.
+// serve makes it serve. Programs are looked up where they are.
 func (p *process) serve(st ipc.StartSpawner) {
 	p.t.Helper()
 	p.start(st)
@@ -143,7 +143,7 @@ func (p *process) serve(st ipc.StartSpawner) {
 	}
 }
 
-// start says with what to serve.
+// start sends the settings.
 func (p *process) start(st ipc.StartSpawner) {
 	p.t.Helper()
 	mine, theirs, err := ipc.Pair()
@@ -178,7 +178,7 @@ func (p *process) hear(c *ipc.Conn) (ipc.Message, []int) {
 	return m, fds
 }
 
-// spawned asks for a program and gives the answer.
+// spawned requests a program and returns the answer.
 func (p *process) spawned(m *ipc.Spawn, fds ...int) ipc.Spawned {
 	p.t.Helper()
 	p.say(p.child, m, fds...)
@@ -190,7 +190,7 @@ func (p *process) spawned(m *ipc.Spawn, fds ...int) ipc.Spawned {
 	return s
 }
 
-// says runs a program to its end and gives what it has written to stdout.
+// says runs a program to its end and returns its output.
 func (p *process) says(m *ipc.Spawn) string {
 	p.t.Helper()
 	r, w := pipe(p.t)
@@ -213,7 +213,7 @@ func (p *process) failed(text string) {
 	}
 }
 
-// childEnds closes the child's end, and the spawner must end well.
+// childEnds closes the child's end. The spawner must then end well.
 func (p *process) childEnds() {
 	p.t.Helper()
 	_ = p.child.Close()

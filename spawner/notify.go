@@ -12,12 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifySockets are the sockets to which programs say that they are ready
-// (sd_notify(3), NOTIFY_SOCKET). They have names in a directory of their own, that
-// no other user can enter: a name is what every implementation takes, and what a
-// sandbox of the program does not hinder. The child reads them.
+// notifySockets are the sockets on which programs report that they are ready (sd_notify(3),
+// NOTIFY_SOCKET). They have names, in a directory that no other user can enter. Every
+// implementation accepts a name, and no sandbox of a program blocks it. The child reads the
+// sockets.
 type notifySockets struct {
-	dir  string // "": there is none yet
+	dir  string // "": not made yet
 	lock int    // held as long as the directory is in use
 	path map[uint32]string
 }
@@ -27,14 +27,14 @@ const (
 	notifyPrefix = "erluv-notify-"
 	notifyLock   = "lock"
 
-	// A directory without a lock is one that is being made, or was left so.
+	// A younger directory without a lock may still be in the making.
 	notifyYoung = time.Minute
 )
 
-// add makes a socket for the program of a request. The descriptor is the caller's.
+// add makes a socket for the program of a request. The caller owns the descriptor.
 func (n *notifySockets) add(seq uint32) (fd int, path string, err error) {
 	fd, path, err = n.bind(seq)
-	if err == unix.ENOENT && n.dir != "" { // cleaned away, as what is old is in /tmp
+	if err == unix.ENOENT && n.dir != "" { // a cleaner of /tmp has removed the directory
 		n.close()
 		fd, path, err = n.bind(seq)
 	}
@@ -57,7 +57,7 @@ func (n *notifySockets) bind(seq uint32) (fd int, path string, err error) {
 	}
 	if err == nil {
 		n.path[seq] = path
-		if err = eintr.Chmod(path, 0o600); err != nil { // whatever the umask
+		if err = eintr.Chmod(path, 0o600); err != nil { // independent of the umask
 			n.forget(seq)
 		}
 	}
@@ -68,8 +68,8 @@ func (n *notifySockets) bind(seq uint32) (fd int, path string, err error) {
 	return fd, path, nil
 }
 
-// identified has the kernel say which process sends a message: by its number, and by a
-// pidfd where the kernel can (Linux 6.5).
+// identified has the kernel identify each sender: by number, and by pidfd where the kernel can
+// (Linux 6.5).
 func identified(fd int) error {
 	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSPIDFD, 1)
 	if err != nil && err != unix.ENOPROTOOPT {
@@ -86,7 +86,7 @@ func (n *notifySockets) forget(seq uint32) {
 	}
 }
 
-// begin makes the directory, and removes those of spawners that were killed.
+// begin makes the directory, and removes those of killed spawners.
 func (n *notifySockets) begin() error {
 	n.sweep()
 	dir, err := os.MkdirTemp(notifyIn, notifyPrefix)
@@ -125,11 +125,11 @@ func takeLock(dir string, create int) (int, error) {
 	return fd, nil
 }
 
-// sweep removes directories of our user that nobody uses any more.
+// sweep removes unused directories of our user.
 func (n *notifySockets) sweep() {
 	entries, err := os.ReadDir(notifyIn)
 	if err != nil {
-		return // begin says what is wrong
+		return // begin will report the error
 	}
 	for _, e := range entries {
 		dir := filepath.Join(notifyIn, e.Name())

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notifying is a program that has a NOTIFY_SOCKET and says which.
+// notifying is a program that prints its NOTIFY_SOCKET and waits.
 func notifying(seq uint32) *ipc.Spawn {
 	return changed(func(m *ipc.Spawn) { m.Notify, m.Seq = true, seq }, "/bin/sh", "-c", `echo "$NOTIFY_SOCKET"; exec sleep 1000`)
 }
 
-// starting starts a program and gives the first line that it writes.
+// starting starts a program and returns the first line of its output.
 func (l *local) starting(m *ipc.Spawn) (is ipc.Spawned, with ipc.Handles, line string) {
 	l.t.Helper()
 	r, w := pipe(l.t)
@@ -40,8 +40,8 @@ func (l *local) kills(is ipc.Spawned) {
 	l.ends(is)
 }
 
-// TestNotifySocket: a program finds a socket that nobody else can enter, whatever its
-// umask; the child reads it, and is told by the kernel who has written.
+// TestNotifySocket: a program has a socket that no other user can reach, with any umask. The child
+// reads it, and learns the sender from the kernel.
 func TestNotifySocket(t *testing.T) {
 	l := here(t)
 	m := notifying(12)
@@ -92,7 +92,8 @@ func TestNotifySocket(t *testing.T) {
 	}
 }
 
-// TestNotifySocketTwice: a request with the number of another does not take its socket away.
+// TestNotifySocketTwice: a request with an earlier request's number does not remove that one's
+// socket.
 func TestNotifySocketTwice(t *testing.T) {
 	l := here(t)
 	is, _, path := l.starting(notifying(7))
@@ -105,8 +106,8 @@ func TestNotifySocketTwice(t *testing.T) {
 	l.kills(is)
 }
 
-// TestNotifyDirectoryCleaned: when somebody has cleaned /tmp, there is a new directory, and
-// the old one's lock is not kept.
+// TestNotifyDirectoryCleaned: if the directory has been removed from /tmp, the spawner makes a new
+// one, and drops the lock of the old one.
 func TestNotifyDirectoryCleaned(t *testing.T) {
 	l := here(t)
 	is, _, path := l.starting(notifying(7))
@@ -130,7 +131,7 @@ func TestNotifyDirectoryCleaned(t *testing.T) {
 	l.kills(again)
 }
 
-// TestSweep: what killed spawners of our user have left goes, and nothing else.
+// TestSweep: only directories of killed spawners of our user are removed.
 func TestSweep(t *testing.T) {
 	top, err := os.MkdirTemp(notifyIn, notifyPrefix+"test-")
 	must(t, err)
@@ -147,7 +148,7 @@ func TestSweep(t *testing.T) {
 	defer os.Remove(at("file"))
 	must(t, os.Symlink(at("held"), at("link")))
 	defer os.Remove(at("link"))
-	must(t, os.Symlink("5", at("linked/lock"))) // is not followed
+	must(t, os.Symlink("5", at("linked/lock"))) // must not be followed
 	for _, name := range []string{"dead", "held", "old", "file", "linked"} {
 		must(t, os.Chtimes(at(name), old, old))
 	}
@@ -164,7 +165,7 @@ func TestSweep(t *testing.T) {
 		there["others"] = true
 	}
 	before := descriptors(t)
-	soon(t, "what is dead is gone", func() bool { // others may sweep, too
+	soon(t, "what is dead is gone", func() bool { // others may sweep too
 		(&notifySockets{}).sweep()
 		_, err1 := os.Lstat(at("dead"))
 		_, err2 := os.Lstat(at("old"))
@@ -178,8 +179,8 @@ func TestSweep(t *testing.T) {
 	noneLeft(t, "the sweep", before)
 }
 
-// TestNotifyOfTheKilled: the sockets of a spawner that was killed go with the first of the
-// next one.
+// TestNotifyOfTheKilled: a killed spawner's sockets are removed when the next spawner makes its
+// first.
 func TestNotifyOfTheKilled(t *testing.T) {
 	first := serving(t, !ipc.PidfdsSuffice())
 	r, w := pipe(t)
@@ -197,7 +198,7 @@ func TestNotifyOfTheKilled(t *testing.T) {
 	first.ended = true
 	next := serving(t, !ipc.PidfdsSuffice())
 	next.spawned(notifying(1))
-	soon(t, "the first one's are gone", func() bool { // others may sweep, too
+	soon(t, "the first one's are gone", func() bool { // others may sweep too
 		_, err := os.Lstat(dir)
 		return os.IsNotExist(err)
 	})

@@ -12,24 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// numbers are those of a process: with the spawner, and where erluv's users count.
-// They differ when the spawner is the init of a pid namespace.
+// numbers are a process's two numbers: with the spawner, and outside, which erluv's users see. They
+// differ when the spawner is the init of a pid namespace.
 type numbers struct{ pid, outside int }
 
-// outerProc is the descriptor on which the init of a pid namespace finds the /proc
-// outside (sandbox.OwnProc has opened it). What a process reads there in the link self
-// (proc(5)) is its number outside: each new one does so before it is a program.
+// outerProc is the descriptor of the outside /proc in the init of a pid namespace (sandbox.OwnProc
+// has opened it). Each new process reads its number outside from the link self there (proc(5)),
+// before its exec.
 const outerProc = 4
 
-// maxNumber is how many digits the number of a process has at most, and room.
+// maxNumber is more than the digits of any process number.
 const maxNumber = 16
 
-// isInit says whether the spawner is the init of a pid namespace, which main then
-// has made for it.
+// isInit reports whether the spawner is the init of a pid namespace. Main has then made that
+// namespace.
 func isInit() bool { return os.Getpid() == 1 }
 
-// keepOuterProc looks whether the descriptor is what it should be, and keeps the
-// programs from having it.
+// keepOuterProc checks the descriptor, and makes it close-on-exec, so that programs do not get it.
 func keepOuterProc() error {
 	if !knowsOutside {
 		return errors.New("there is no way yet to tell the numbers outside of a pid namespace on this architecture")
@@ -42,7 +41,7 @@ func keepOuterProc() error {
 	return nil
 }
 
-// number is what was read from self, or 0.
+// number parses the text of the link self; 0: not a number.
 func number(text []byte) int {
 	n, _ := strconv.Atoi(string(bytes.TrimRight(text, "\x00")))
 	return n

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startProgram opens the program's files, forks and execs. The descriptors stay
-// the caller's. Without a refusal there is a process, in a process group of its
-// own, and where it is to be; the handles for the child are the caller's too.
+// startProgram opens the program's files, forks and execs. The caller keeps the descriptors fds,
+// and owns the returned handles for the child. Without a refusal there is a process at its place,
+// in a process group of its own.
 func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, child ipc.Handles, no *ipc.Refusal) {
 	unix.Umask(int(m.Attributes.Umask))
 	dir, errno := openDir(m.Dir)
@@ -69,7 +69,7 @@ func (s *spawner) startProgram(m *ipc.Spawn, fds []int, at *site) (is numbers, c
 		is, no = s.startDirectly(m, program, attr, at.enter)
 	}
 	if no != nil && no.Stage == ipc.StageLimits && m.Attributes.Limits.None() {
-		no = &ipc.Refusal{Stage: ipc.StageProgram, Errno: no.Errno} // it was the leaf
+		no = &ipc.Refusal{Stage: ipc.StageProgram, Errno: no.Errno} // the leaf failed, not a limit
 	}
 	if no != nil {
 		return numbers{}, ipc.Handles{}, no
@@ -95,7 +95,7 @@ func (s *spawner) startDirectly(m *ipc.Spawn, program string, attr *syscall.Proc
 	return started(from(program, m.Args, attr, with))
 }
 
-// started is what a fork has given.
+// started turns the result of a fork into an answer.
 func started(is numbers, failed *forkError) (numbers, *ipc.Refusal) {
 	switch {
 	case failed == nil:
@@ -110,8 +110,8 @@ func started(is numbers, failed *forkError) (numbers, *ipc.Refusal) {
 	return numbers{}, &ipc.Refusal{Stage: ipc.StageProgram, Errno: failed.errno}
 }
 
-// openDir opens the program's directory. Being able to enter it is checked
-// here, so that a failure later on is the program's.
+// openDir opens the program's directory. It checks that the user can enter it, so that a later
+// failure concerns the program.
 func openDir(path string) (int, unix.Errno) {
 	fd, err := eintr.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -124,21 +124,21 @@ func openDir(path string) (int, unix.Errno) {
 	return fd, 0
 }
 
-// maxLogs is how many files can come with a Spawned, beside the pidfd, the child's two ends
-// of a terminal, and the notify socket.
+// maxLogs is how many files can come with a Spawned. The other descriptors are the pidfd, the
+// child's two ends of a terminal, and the notify socket.
 const maxLogs = ipc.MaxFDs - 4
 
-// closed is a descriptor that the program does not have.
+// closed stands for a descriptor that the program does not have.
 const closed = ^uintptr(0)
 
 // table is the program's table of descriptors.
 type table struct {
 	files  []uintptr
-	opened []int       // those of them that were opened here, and are to be closed
-	child  ipc.Handles // what is the child's; there is no process yet (-1)
+	opened []int       // those that were opened here and must be closed
+	child  ipc.Handles // the child's handles; there is no process yet (-1)
 }
 
-// openStreams makes the table. With a refusal it is not complete.
+// openStreams makes the table. With a refusal the table is incomplete.
 func openStreams(m *ipc.Spawn, fds []int, dir int) (t table, no *ipc.Refusal) {
 	t.child.Process = -1
 	for _, st := range m.Streams {
@@ -206,8 +206,8 @@ func refusedStream(fd uint8, e unix.Errno) *ipc.Refusal {
 	return &ipc.Refusal{Stage: ipc.StageFD, Errno: e, FD: fd}
 }
 
-// openStream opens a file for the program as the worker's user. It never waits: a
-// FIFO that nobody reads is ENXIO (open(2)).
+// openStream opens a file for the program as the worker's user. It never waits: a FIFO without
+// reader is ENXIO (open(2)).
 func openStream(st ipc.Stream, dir int) (int, error) {
 	if st.Source == ipc.SourceNull {
 		mode := [...]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY, unix.O_RDWR}[min(st.FD, 3)]
@@ -223,7 +223,7 @@ func openStream(st ipc.Stream, dir int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	// The program expects a descriptor as a shell gives it.
+	// Programs expect blocking descriptors, as from a shell.
 	if err := unix.SetNonblock(fd, false); err != nil {
 		_ = unix.Close(fd)
 		return -1, err
@@ -231,10 +231,10 @@ func openStream(st ipc.Stream, dir int) (int, error) {
 	return fd, nil
 }
 
-// lookUp finds the program as execvp(3) does: with a slash it is a path; without one
-// the first executable file of that name in Path, else in the PATH that the program has,
-// else in the configured one. What does not begin with a slash is seen from the
-// program's directory. EACCES when there are only files that are not executable.
+// lookUp finds the program as execvp(3) does. A name with a slash is a path. For any other name
+// lookUp takes the first executable file of that name in a list of directories. That list is Path,
+// else the program's own PATH, else the configured one. Relative paths start at the program's
+// directory. The error is EACCES if there are only files that are not executable.
 func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
 	program := m.Program
 	if strings.Contains(program, "/") {
@@ -246,7 +246,7 @@ func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
 	}
 	for dir := range s.searched(m.Path, env) {
 		p := path.Join(m.Dir, program)
-		switch { // as it is written: what .. means is the kernel's to say
+		switch { // not cleaned: the kernel must interpret ..
 		case path.IsAbs(dir):
 			p = dir + "/" + program
 		case dir != "":
@@ -254,7 +254,7 @@ func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
 		}
 		var st unix.Stat_t
 		if eintr.Stat(p, &st) != nil {
-			continue // it is not there, or in a directory that is nothing to this user
+			continue // it does not exist, or the user cannot reach it
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFREG || eintr.Faccessat(unix.AT_FDCWD, p, unix.X_OK, unix.AT_EACCESS) != nil {
 			errno = unix.EACCES
@@ -265,7 +265,7 @@ func (s *spawner) lookUp(m *ipc.Spawn, env []string) (string, unix.Errno) {
 	return "", errno
 }
 
-// searched are the directories where a program is looked up.
+// searched returns the directories in which a program is looked up.
 func (s *spawner) searched(asked string, env []string) iter.Seq[string] {
 	if asked != "" {
 		return strings.SplitSeq(asked, ":")

@@ -64,9 +64,9 @@ func TestLookUp(t *testing.T) {
 		{a + ":" + b, "PATH=" + b, a + "/both"},
 		{"", "PATH=" + b + ":" + a, b + "/both"},
 		{"", "OTHER=" + b, a + "/both"},
-		{"none:", "", b + "/both"}, // the empty one is where the program runs
+		{"none:", "", b + "/both"}, // the empty one is the program's directory
 		{"../" + filepath.Base(a), "", b + "/../" + filepath.Base(a) + "/both"},
-		{"up/..", "", b + "/up/../both"}, // beneath what the link up leads to
+		{"up/..", "", b + "/up/../both"}, // beneath the target of the link up
 		{top, "PATH=" + a, ""},
 		{"", "PATH=", b + "/both"},
 	} {
@@ -90,10 +90,10 @@ func TestChildren(t *testing.T) {
 	if err != nil || len(after) != len(before)+1 {
 		t.Errorf("%v, %v before: %v", after, before, err)
 	}
-	killChild(os.Getppid()) // is no child
+	killChild(os.Getppid()) // is not a child
 	killChild(p.Pid)
 	if st, err := p.Wait(); err != nil || st.String() != "signal: killed" {
 		t.Errorf("%v, %v", st, err)
 	}
-	killChild(p.Pid) // is nobody
+	killChild(p.Pid) // does not exist
 }

@@ -9,16 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stuckBeats is how many questions of main, two seconds apart, may come within one and
-// the same request before the spawner gives no answer. A request may take execTimeout;
-// what takes longer does not end.
+// stuckBeats is how many questions of main, two seconds apart, the spawner may get within one
+// request before it stops answering. A request may take execTimeout. A longer one is taken to be
+// stuck.
 const stuckBeats = 8
 
-// bind has the kernel send the process a signal when main ends (prctl(2),
-// PR_SET_PDEATHSIG), and answers main's questions whether the spawner lives, until main is
-// gone. Both take a thread of their own: the kernel's promise goes by the thread, and a
-// change of ids, which the thread that serves makes all the time, ends it. The
-// goroutine ends with the process.
+// bind makes the kernel send the process a signal when main ends (prctl(2), PR_SET_PDEATHSIG). It
+// also answers main's questions whether the spawner lives, until main ends. Both run on a thread of
+// their own. The kernel's setting belongs to a thread, and a change of ids cancels it. The serving
+// thread changes its ids all the time. The goroutine ends with the process.
 func (s *spawner) bind(up *ipc.Conn, sig unix.Signal) error {
 	bound := make(chan error)
 	go func() {
@@ -32,7 +31,7 @@ func (s *spawner) bind(up *ipc.Conn, sig unix.Signal) error {
 	return nil
 }
 
-// answerMain answers as long as requests end.
+// answerMain answers as long as requests come to an end.
 func (s *spawner) answerMain(up *ipc.Conn) {
 	<-s.ready
 	buf := make([]byte, ipc.MaxPacket)
@@ -57,10 +56,10 @@ func (s *spawner) answerMain(up *ipc.Conn) {
 	}
 }
 
-// endSignal is what the kernel sends when main ends. The init of a pid namespace can be
-// killed at once, for everything in there ends with it, unless something is frozen by the
-// freezer of version 1: SIGKILL would not reach that. Everybody else ends the programs
-// when the child is gone, for which it must not be stopped.
+// endSignal is the signal that the kernel sends when main ends. The init of a pid namespace gets
+// SIGKILL, since everything inside ends with it. With the freezer of version 1 it does not, because
+// SIGKILL does not reach frozen processes. Any other spawner ends its programs itself when the
+// child is gone. SIGCONT makes sure that it is not stopped then.
 func (s *spawner) endSignal() unix.Signal {
 	if isInit() && !s.leaves.v1 {
 		return unix.SIGKILL

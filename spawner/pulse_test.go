@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beats asks a spawner so many times whether it lives, after a word that is no question,
-// and gives how many answers there are.
+// beats asks a spawner n times whether it lives, after a message that is not a question. It returns
+// the number of answers.
 func beats(t *testing.T, n int, rounds uint64) (answers int) {
 	t.Helper()
 	main, up, err := ipc.Pair()
@@ -43,15 +43,15 @@ func beats(t *testing.T, n int, rounds uint64) (answers int) {
 	}
 }
 
-// TestBeats: main is answered while the spawner waits for requests, and as long as one does
-// not take too long.
+// TestBeats: main is answered while the spawner waits for requests, and while a request does not
+// take too long.
 func TestBeats(t *testing.T) {
 	for _, c := range []struct{ asked, rounds, want int }{
 		{stuckBeats * 3, 0, stuckBeats * 3},
 		{stuckBeats * 3, 8, stuckBeats * 3}, // it waits for the fifth request
 		{stuckBeats - 1, 7, stuckBeats - 1}, // it is busy with the fourth
-		{stuckBeats, 7, stuckBeats - 1},     // that has taken too long
-		{stuckBeats * 3, 7, stuckBeats - 1}, // nor does it end
+		{stuckBeats, 7, stuckBeats - 1},     // it has taken too long
+		{stuckBeats * 3, 7, stuckBeats - 1}, // it does not end either
 	} {
 		if got := beats(t, c.asked, uint64(c.rounds)); got != c.want {
 			t.Errorf("%d of %d questions are answered in round %d, want %d", got, c.asked, c.rounds, c.want)
@@ -59,8 +59,7 @@ func TestBeats(t *testing.T) {
 	}
 }
 
-// TestEndSignal: a spawner that is no init is only made to go on, and ends its programs
-// itself.
+// TestEndSignal: a spawner that is not an init is only continued, and ends its programs itself.
 func TestEndSignal(t *testing.T) {
 	for _, v1 := range []bool{true, false} {
 		if sig := (&spawner{leaves: &leaves{v1: v1}}).endSignal(); sig != unix.SIGCONT {

@@ -26,10 +26,9 @@ type sigaction struct {
 
 const saNoCldWait = 2
 
-// reapByKernel has the kernel reap every child at once (SA_NOCLDWAIT,
-// sigaction(2)), orphans that the spawner inherits among them: no wait(2) and no
-// zombie. The exit status is read from the pidfd, by the child. The handler, the Go
-// runtime's, stays. The flag is not inherited by the programs: exec resets it.
+// reapByKernel makes the kernel reap every child at once, orphans too (SA_NOCLDWAIT, sigaction(2)).
+// There are no waits and no zombies. The child reads the exit status from the pidfd. The handler
+// stays the Go runtime's. Programs do not inherit the flag, because exec resets it.
 func reapByKernel() error {
 	var act sigaction
 	if err := rtSigaction(nil, &act); err != nil {
@@ -48,30 +47,29 @@ func rtSigaction(act, old *sigaction) error {
 	return nil
 }
 
-// jobPause is the time between two looks for programs that were stopped. Every
-// exit is a SIGCHLD too, and each look walks over all children.
+// jobPause is the time between two looks for stopped programs. Every exit is a SIGCHLD too, and
+// each look walks over all children.
 const jobPause = 20 * time.Millisecond
 
-// watchJobs tells the child of programs that were stopped or continued. It begins
-// before it returns, and ends with the process.
+// watchJobs reports stopped and continued programs to the child. It has begun when it returns, and
+// ends with the process.
 func (s *spawner) watchJobs() {
-	signals := make(chan os.Signal, 1) // one that waits stands for any number
+	signals := make(chan os.Signal, 1) // one waiting signal stands for any number
 	signal.Notify(signals, unix.SIGCHLD)
 	go func() {
 		for range signals {
-			// While nobody hears it, a signal costs its handler and wakes no thread.
+			// Without a listener, a signal costs only its handler and wakes no thread.
 			signal.Stop(signals)
 			s.look()
 			time.Sleep(jobPause)
 			signal.Notify(signals, unix.SIGCHLD)
-			s.look() // for what came meanwhile
+			s.look() // for changes of meanwhile
 		}
 	}()
 }
 
-// report reaps every child in its own thread and tells the child of each. It
-// serves kernels before 6.15; with thousands of children each wait costs the
-// kernel a walk over all of them.
+// report reaps every child in its own thread and reports each to the child. It serves kernels
+// before 6.15. With thousands of children each wait makes the kernel walk over all of them.
 func (s *spawner) report() {
 	runtime.LockOSThread()
 	for {
@@ -85,8 +83,8 @@ func (s *spawner) report() {
 	}
 }
 
-// look tells the child of all children whose state has changed. With reapByKernel
-// none has ended without being reaped.
+// look reports all children whose state has changed to the child. With reapByKernel the kernel has
+// reaped those that have ended.
 func (s *spawner) look() {
 	s.answering.Lock()
 	defer s.answering.Unlock()
@@ -104,12 +102,11 @@ func (s *spawner) look() {
 	}
 }
 
-// signalGroup signals the process group of a process that the spawner started.
-// While the group has a member the kernel does not give its number to another
-// process. The child does not ask for a group any more once it knows it to be
-// empty, and it looks at it all the time (workers, pollLast) from the leader's end
-// on, so that what is left of the risk needs all numbers to be used up within
-// that time. With a pidfd there is none, where the kernel knows how (Linux 6.9).
+// signalGroup signals the process group of a process that the spawner started. While the group has
+// a member, the kernel does not reuse its number. From the leader's end on the child checks the
+// group all the time (workers, pollLast). It does not ask for a group that it knows to be empty. So
+// a wrong process could get the signal only if all numbers were used up within one such interval. A
+// pidfd removes that risk, where the kernel supports it for groups (Linux 6.9).
 func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
 	if len(fds) == 1 {
 		err := unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, ipc.PidfdSignalProcessGroup)
@@ -129,16 +126,16 @@ func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
 	return 0
 }
 
-// endAll ends every process that the spawner started, and what those started:
-// when a parent ends, its children become the spawner's (it is their subreaper),
-// so it kills its children until it has none. For the init of a pid namespace the
-// kernel does it, before the spawner's end is told (pid_namespaces(7)).
+// endAll ends every process that the spawner started, and their descendants. When a parent ends,
+// its children become the spawner's (it is their subreaper). So the spawner kills its children
+// until it has none. For the init of a pid namespace the kernel does this, before it reports the
+// init's end (pid_namespaces(7)).
 func (s *spawner) endAll() {
 	if isInit() {
 		return
 	}
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		// The list can lack one that goes from thread to thread while it is made.
+		// The list can miss a process that moves from thread to thread meanwhile.
 		if eintr.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD {
 			return
 		}
@@ -156,8 +153,8 @@ func (s *spawner) endAll() {
 	}
 }
 
-// children lists the spawner's children (proc(5), task/TID/children). A kernel
-// without these files (CONFIG_PROC_CHILDREN) is an error.
+// children lists the spawner's children (proc(5), task/TID/children). A kernel without these files
+// (CONFIG_PROC_CHILDREN) is an error.
 func children() ([]int, error) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -181,8 +178,7 @@ func children() ([]int, error) {
 	return pids, nil
 }
 
-// killChild kills a child through a pidfd, once it is sure that the number
-// still is a child's.
+// killChild kills a child through a pidfd, after it has checked that the number still is a child's.
 func killChild(pid int) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signals asks for a signal and gives the answer.
+// signals requests a signal and returns the answer.
 func (l *local) signals(m ipc.SignalGroup, fds ...int) unix.Errno {
 	l.t.Helper()
 	l.say(m, fds...)
@@ -27,11 +27,11 @@ func (l *local) signals(m ipc.SignalGroup, fds ...int) unix.Errno {
 	return unix.Errno(a.Errno)
 }
 
-// TestSignalByPidfd: a pidfd says which group is signalled, or which process alone; without
-// one, or with what is none, the number does.
+// TestSignalByPidfd: a pidfd decides which group is signalled, or which single process. Without a
+// pidfd the number decides, also if the descriptor is not a pidfd.
 func TestSignalByPidfd(t *testing.T) {
 	l := here(t)
-	// A group of two, and one beside it.
+	// The group has two processes, and another program is not in it.
 	r, w := pipe(t)
 	m := program("/bin/sh", "-c", "sleep 1000 & echo $!; exec sleep 1000")
 	m.Streams[1].Source = ipc.SourceFD
@@ -92,7 +92,7 @@ func TestSignalByPidfd(t *testing.T) {
 	ask("what has ended", ipc.SignalGroup{PID: beside.PID}, unix.ESRCH, also.Process)
 }
 
-// childrenOf are the children of a process.
+// childrenOf returns the children of a process.
 func childrenOf(t *testing.T, pid int) (all []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
@@ -105,9 +105,8 @@ func childrenOf(t *testing.T, pid int) (all []string) {
 	return all
 }
 
-// TestManyEndsAtOnce: of hundreds that end together, and of the orphans that they leave,
-// each is reaped; the child is told of each program, once and as it has ended, or has it
-// from the pidfd.
+// TestManyEndsAtOnce: hundreds of programs and their orphans end together. Each is reaped. The
+// child learns each program's exit status once, by a message or from the pidfd.
 func TestManyEndsAtOnce(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		const n = 200
@@ -156,8 +155,8 @@ func TestManyEndsAtOnce(t *testing.T) {
 	})
 }
 
-// TestStoppedAndContinued: the child is told of each program that is stopped and goes on,
-// also of many at once.
+// TestStoppedAndContinued: the child learns of each program that is stopped or continued, even of
+// many at once.
 func TestStoppedAndContinued(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		p := serving(t, reports)
@@ -168,7 +167,7 @@ func TestStoppedAndContinued(t *testing.T) {
 		for range 3 {
 			for _, step := range []struct {
 				sig  unix.Signal
-				want uint32 // as wait(2) has it
+				want uint32 // as in wait(2)
 			}{{unix.SIGSTOP, uint32(unix.SIGSTOP)<<8 | 0x7f}, {unix.SIGCONT, 0xffff}} {
 				for _, pid := range all {
 					must(t, unix.Kill(int(pid), step.sig))

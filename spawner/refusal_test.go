@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusal is a request that cannot be served, and the answer to it.
+// refusal is a request that cannot be served, and its answer.
 type refusal struct {
 	change func(m *ipc.Spawn)
 	want   ipc.Refusal
-	fds    int // how many come with it
+	fds    int // how many descriptors come with it
 }
 
-// refusals are requests of each stage. The directory top has what they speak of.
+// refusals returns requests for each stage. The directory top has the files that they name.
 func refusals(t *testing.T, top string) map[string]refusal {
 	t.Helper()
 	must(t, os.Mkdir(top+"/closed", 0))
@@ -150,7 +150,7 @@ func refusals(t *testing.T, top string) map[string]refusal {
 			has(func(a *ipc.Attributes) { a.SetOOM, a.OOMScoreAdj = true, 1001 }), attribute(ipc.AttributeOOM, unix.EINVAL), 0,
 		},
 	}
-	if os.Geteuid() != 0 { // who may do all this
+	if os.Geteuid() != 0 { // root may do all this
 		maps.Copy(all, map[string]refusal{
 			"a closed directory":  {dir(top + "/closed"), of(ipc.StageDir, unix.EACCES), 0},
 			"beneath a closed":    {dir(top + "/closed/x"), of(ipc.StageDir, unix.EACCES), 0},
@@ -165,7 +165,7 @@ func refusals(t *testing.T, top string) map[string]refusal {
 	return all
 }
 
-// byTheRole has a program take the role become, which gives it what it has anyway.
+// byTheRole makes a program need the role become, by an attribute that it has anyway.
 func byTheRole(t *testing.T, m *ipc.Spawn) {
 	t.Helper()
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
@@ -177,9 +177,8 @@ func byTheRole(t *testing.T, m *ipc.Spawn) {
 	}
 }
 
-// TestRefusals: what cannot be done is answered with its stage and error, and whatever else
-// it is of, by either way of starting; thousands of times, and no descriptor, process or
-// socket's name is left.
+// TestRefusals: each failure is answered with its stage, error and other details, by either way of
+// starting. After thousands of failures no descriptor, process or socket is left.
 func TestRefusals(t *testing.T) {
 	for name, times := range map[string]int{"directly": 60, "by the role become": 2} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +206,7 @@ func TestRefusals(t *testing.T) {
 			if left := l.sockets(); !slices.Equal(left, []string{notifyLock}) {
 				t.Errorf("%q are left", left)
 			}
-			// It starts programs all the same.
+			// It still starts programs.
 			if got := l.says(program("/bin/sh", "-c", "echo and goes on")); got != "and goes on" {
 				t.Errorf("%q", got)
 			}
@@ -215,8 +214,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestWithoutDescriptors: wherever descriptors run out while a program is started, it is
-// refused at that stage, nothing is left of it, and it can be started when there is room.
+// TestWithoutDescriptors: a start may run out of descriptors at any stage. The program is then
+// refused at that stage, nothing is left of it, and a later start with room succeeds.
 func TestWithoutDescriptors(t *testing.T) {
 	for name, want := range map[string][]ipc.Stage{
 		"directly": {

@@ -10,16 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is done when something cannot be had that nobody has asked for: descriptors,
-// here or on their way to the child.
+// The spawner copes when descriptors run out, here or on their way to the child.
 
-// inFlightBound is how long the child is waited for when it cannot be sent
-// descriptors (unix(7), ETOOMANYREFS), since programs of the user have sent each
-// other too many, for instance. Nothing is started or signalled meanwhile.
+// inFlightBound is how long the spawner waits when it cannot send descriptors to the child
+// (unix(7), ETOOMANYREFS). Programs of the same user may have sent each other too many, for
+// instance. Nothing is started or signalled meanwhile.
 const inFlightBound = 500 * time.Millisecond
 
-// cannotTake answers a request whose descriptors could not be received. They are
-// closed: nothing was started.
+// cannotTake answers a request whose descriptors could not be received. They are closed, and
+// nothing is started.
 func (s *spawner) cannotTake(p []byte) error {
 	msg, err := ipc.Decode(p)
 	if err != nil {
@@ -39,8 +38,8 @@ func (s *spawner) cannotTake(p []byte) error {
 	return s.answer(answer)
 }
 
-// takeBack ends a program that the child cannot be given, with all that it has
-// started. It has run for inFlightBound, which cannot be helped.
+// takeBack ends a program whose descriptors could not be sent to the child, and its descendants.
+// The program has run for inFlightBound, which is unavoidable.
 func (s *spawner) takeBack(m *ipc.Spawn, pid, pidfd int, at *site) {
 	if m.Notify {
 		s.notify.forget(m.Seq)
@@ -55,9 +54,9 @@ func (s *spawner) takeBack(m *ipc.Spawn, pid, pidfd int, at *site) {
 	s.limits.undo(at)
 }
 
-// reserve is a descriptor that is kept for the moment in which there is no other: a
-// program that is there must be ended, whoever has opened all files (EMFILE, or
-// ENFILE, of the whole machine). It stands for /dev/null; -1: it is in use.
+// reserve is a descriptor that is kept for moments without any other (EMFILE, or ENFILE for the
+// whole machine). The spawner must be able to end running programs even if another process has
+// opened all files. The descriptor is /dev/null; -1: it is in use.
 type reserve struct{ fd int }
 
 func newReserve() (reserve, error) {
@@ -70,7 +69,7 @@ func newReserve() (reserve, error) {
 
 // openat is openat(2), for a descriptor that the caller closes soon.
 func (r *reserve) openat(dir int, path string, flags int) (int, error) {
-	if r.fd < 0 { // it could not be had again the last time
+	if r.fd < 0 { // the last attempt to renew it failed
 		*r, _ = newReserve()
 	}
 	fd, err := eintr.Openat(dir, path, flags|unix.O_CLOEXEC, 0)
@@ -82,11 +81,11 @@ func (r *reserve) openat(dir int, path string, flags int) (int, error) {
 	return fd, err
 }
 
-// makeRoom makes room for a descriptor when the child is gone.
+// makeRoom makes room for a descriptor once the child is gone.
 func (s *spawner) makeRoom() {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < limit.Max {
-		limit.Cur = limit.Max // somebody has lowered it
+		limit.Cur = limit.Max // another process has lowered it
 		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 		return
 	}

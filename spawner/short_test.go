@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A request whose descriptors find no room is answered, also one that is in a memfd;
-// what runs goes on, and so does all when there is room.
+// TestNoRoomForARequest: a request is answered even if its descriptors find no room, also in a
+// memfd. Running programs continue, and with room everything works again.
 func TestNoRoomForARequest(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		p := serving(t, reports)
@@ -65,7 +65,7 @@ func TestNoRoomForARequest(t *testing.T) {
 	})
 }
 
-// answer is the next message that is not about the end of a program.
+// answer returns the next message that is not about the end of a program.
 func answer(p *process) ipc.Spawned {
 	p.t.Helper()
 	for {
@@ -76,7 +76,7 @@ func answer(p *process) ipc.Spawned {
 	}
 }
 
-// The spawner ends what it has started, whatever its limit has become.
+// TestEndWithoutDescriptors: the spawner ends its programs under any limit of descriptors.
 func TestEndWithoutDescriptors(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		p := serving(t, reports)
@@ -95,7 +95,7 @@ func TestEndWithoutDescriptors(t *testing.T) {
 	})
 }
 
-// none is a descriptor of /dev/null.
+// none returns a descriptor of /dev/null.
 func none(t *testing.T) int {
 	t.Helper()
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -106,17 +106,17 @@ func none(t *testing.T) int {
 	return fd
 }
 
-// When the child cannot be sent the descriptors of a program, for too many are on
-// their way, the program is ended and the child told so.
+// TestProgramThatCannotBeHandedOver: if too many descriptors are on their way to the child, a new
+// program is ended, and the child gets an error.
 func TestProgramThatCannotBeHandedOver(t *testing.T) {
 	var as *syscall.Credential
-	if os.Getuid() == 0 { // for whom there is no limit
+	if os.Getuid() == 0 { // the limit does not apply to root
 		as = &syscall.Credential{Uid: 61_234, Gid: 61_234}
 	}
 	const limit = 30
 	p := beginAs(t, as, strconv.Itoa(limit))
 	p.serve(ipc.StartSpawner{Reports: !ipc.PidfdsSuffice()})
-	// Their pidfds are on their way until somebody receives them.
+	// Their pidfds stay on their way until the test receives them.
 	const n = limit + 2
 	for range n {
 		p.say(p.child, program("sleep", "1000"))
@@ -155,7 +155,7 @@ func TestProgramThatCannotBeHandedOver(t *testing.T) {
 	}
 }
 
-// The reserve serves when there is no other descriptor, and is there again later.
+// TestReserve: the reserve serves when there is no other descriptor, and is renewed later.
 func TestReserve(t *testing.T) {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -166,7 +166,7 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		next := none(t) // what is opened next has a higher number
+		next := none(t) // the next descriptor has a higher number
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(next) + 1, Max: old.Max}); err != nil {
 			t.Fatal(err)
 		}

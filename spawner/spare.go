@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spare are rules of Landlock that keep each program from changing control groups. They
-// name what may be changed, so they are made again when something was mounted, or the root
-// directory has other entries. A program goes on with those that it was started with.
+// spare has the Landlock rules that keep programs from changing control groups. The rules list
+// everything that may be changed. So the spawner makes them again after a mount, or when the
+// entries of the root directory change. A running program keeps the rules of its start.
 type spare struct {
-	rules  int // 0: there are none
-	mounts int // the file mountinfo, which poll(2) tells of a change (proc(5))
+	rules  int // 0: none
+	mounts int // the file mountinfo, whose changes poll(2) reports (proc(5))
 	root   unix.Timespec
 }
 
@@ -30,7 +30,7 @@ func newSpare(wanted bool) (s spare, err error) {
 	return s, err
 }
 
-// changed says whether anything has, since it was asked last.
+// changed reports whether mounts or the root directory have changed since the last call.
 func (s *spare) changed() bool {
 	var st unix.Stat_t
 	before := s.root
@@ -46,7 +46,7 @@ func (s *spare) changed() bool {
 	return n > 0 || s.root != before
 }
 
-// renew gives the rules as they should be now. What cannot be made again stays.
+// renew returns the current rules. If it cannot make new ones, it returns the old.
 func (s *spare) renew() int {
 	if s.rules == 0 || !s.changed() {
 		return s.rules

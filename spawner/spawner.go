@@ -1,17 +1,41 @@
-// Package spawner is erluv_spawner: it starts programs, reaps what they leave
-// behind and ends all of it with itself. It does nothing else.
+// Package spawner is erluv_spawner: it starts programs, reaps them and their orphans, and ends all
+// of them with itself. It does nothing else.
 //
-// It exists because a sandbox is inherited: erluv_child, which reads from the
-// network, may be locked down as no parent of programs can be. The spawner
-// reads typed requests from the child and nothing from anybody else; the bytes
-// of a program never pass through it, for its streams and its pidfd belong to
-// the child. It holds few descriptors, so starting a program costs the same
-// however many run (fork copies the table).
+// It exists because a sandbox is inherited. erluv_child reads from the network, and can be confined
+// more tightly than a parent of programs could be. The spawner reads typed requests from the child
+// only. A program's bytes never pass through it, because its streams and its pidfd belong to the
+// child. The spawner holds few descriptors, so a start costs the same with any number of programs
+// (fork copies the table).
 //
-// It runs as the worker's user, with no_new_privs (each user has one of its own), so no program it starts can
-// become more than it is. Where main may (contain in erluv.conf(5)), it is the init
-// of a pid namespace: the kernel ends every process in there with it, whatever
-// ends it.
+// It runs as the worker's user, with no_new_privs, so no program can become more than it is. Each
+// user has a spawner. Where main may (contain in erluv.conf(5)), the spawner is the init of a pid
+// namespace. The kernel then ends every process inside when the spawner ends, in any way.
+//
+//	spawner.go     the role, and its requests
+//	program.go     a program: its files, its environment, where it is found
+//	fork.go        vfork, and the calls of the new process up to its exec
+//	fork_other.go  package syscall's fork, on other architectures
+//	byexec.go      the spawner's side of the role become
+//	exec.go        the role become: a process sets attributes and becomes the program
+//	attributes.go  attributes of a program
+//	confine.go     its domain of Landlock, and its filter
+//	deny.go        the filter that programs inherit, and the thread without it
+//	spare.go       rules that protect control groups without a keeper
+//	keeper.go      acting as the user to whom control groups belong
+//	leaves.go      control groups, one for each program; signals by them
+//	limits.go      control groups with limits
+//	tidy.go        the removal of unused control groups
+//	reap.go        reaping, signals to groups, and the end of everything
+//	short.go       what happens when descriptors run out
+//	file.go        files for output, safe from other users
+//	log.go         files that are rotated
+//	upload.go      the role upload, which writes a file from a node
+//	notify.go      sockets for sd_notify(3)
+//	terminal.go    terminals
+//	user.go        users that are refused; a signal for another user's process
+//	numbers.go     numbers of processes inside and outside of a pid namespace
+//	pulse.go       main's questions, and main's end
+//	dump.go        the spawner's state in the log
 package spawner
 
 import (
@@ -32,28 +56,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slackWorth is after how many starts memory is given back: their garbage is about a
-// quarter of a megabyte.
+// slackWorth is the number of starts after which the spawner gives memory back. Their garbage is
+// about a quarter of a megabyte.
 const slackWorth = 256
 
 // startTimeout bounds the conversation with main before the spawner serves.
 const startTimeout = 30 * time.Second
 
-// Main is the role: it speaks with main on descriptor 3, then serves the child
-// until the child is gone, and ends every process that it started.
+// Main is the role. It speaks with main on descriptor 3, then serves the child until the child is
+// gone. Then it ends every process that it started.
 func Main() error {
-	// The spawner ends with the child, not by what a terminal or a service manager
-	// sends to everybody: the child ends the programs in order first. Caught, not
-	// ignored, for an ignored signal would stay ignored in the programs.
+	// The spawner ends with the child, which first ends the programs in order. It does not end by
+	// signals that a terminal or a service manager sends to all processes. It catches these,
+	// because programs would inherit an ignored signal.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
-	var asked atomic.Pointer[spawner] // how the spawner stands; nil: it does not serve yet
+	var asked atomic.Pointer[spawner] // the spawner to dump; nil: it does not serve yet
 	ipc.AtQuit(func() {
 		if s := asked.Load(); s != nil {
 			s.dump()
 		}
 	})
-	// A program's PDEATHSIG is sent when the thread that started it ends
-	// (prctl(2)): this one lasts as long as the process.
+	// The kernel sends a program's PDEATHSIG at the end of the thread that started it (prctl(2)).
+	// This thread lasts as long as the process.
 	runtime.LockOSThread()
 	up, err := ipc.Begin(ipc.RoleSpawner)
 	if err != nil {
@@ -75,8 +99,8 @@ func Main() error {
 	return err
 }
 
-// spawner owns the conversation with the child. One thread reads it and starts
-// programs; where the kernel asks for a reporter, a second one reaps.
+// spawner owns the conversation with the child. One thread reads it and starts programs. Where the
+// kernel needs a reporter, a second thread reaps.
 type spawner struct {
 	child *ipc.Conn
 	log   *ipc.Logger
@@ -84,7 +108,7 @@ type spawner struct {
 	buf   []byte // the packet being read
 	out   []byte // the packet being composed
 
-	domain  int // rules of Landlock for each program, or -1
+	domain  int // Landlock rules for each program, or -1
 	spare   spare
 	open    *openThread
 	notify  notifySockets
@@ -92,11 +116,11 @@ type spawner struct {
 	limits  *limiter
 	few     bool // only programs with limits get a leaf
 	reports bool
-	// answering is held for the whole of a request, so that the Changed of a
-	// process cannot come before its Spawned.
+	// answering is held for the whole of a request. So a process's Changed cannot come before its
+	// Spawned.
 	answering sync.Mutex
 	started   chan struct{} // tells the reporter that there is a process to wait for
-	ready     chan struct{} // closed when main has been told so
+	ready     chan struct{} // closed once the spawner has sent Ready to main
 	rounds    atomic.Uint64 // odd while a request is served: see answerMain
 	slack     slack.Slack
 }
@@ -157,10 +181,10 @@ func start(up *ipc.Conn) (*spawner, error) {
 	return s, nil
 }
 
-// becomeParent makes the process what the parent of programs must be. Not dumpable: a worker,
-// which is the same user, can neither trace the spawner nor read its memory. Subreaper: what a
-// program leaves behind becomes the spawner's child, so it can be reaped, and found at the end;
-// the init of a pid namespace is that by nature.
+// becomeParent prepares the process to be the parent of programs. It becomes undumpable, so that
+// workers, which run as the same user, can neither trace it nor read its memory. It becomes a
+// subreaper, so that orphans of programs become its children. It then can reap them, and find them
+// at the end. The init of a pid namespace is a subreaper anyway.
 func becomeParent() error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
@@ -177,9 +201,8 @@ func becomeParent() error {
 	return nil
 }
 
-// serve answers the child's requests, one after the other, until the child is
-// gone. A request that is not understood is a defect of the child or worse: the
-// spawner ends, and everything with it.
+// serve answers the child's requests one by one, until the child is gone. A malformed request means
+// a defect of the child, or worse: the spawner ends, and everything with it.
 func (s *spawner) serve() error {
 	tidied := false
 	for {
@@ -266,7 +289,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	is, child, no := s.startProgram(m, fds, &at)
 	s.leaves.close(at.leaf)
 	at.close()
-	// When the child hears of the program only the program has its ends of the pipes.
+	// Once the child learns of the program, only the program has its ends of the pipes.
 	ipc.CloseAll(fds)
 	for i := range fds {
 		fds[i] = -1
@@ -288,7 +311,7 @@ func (s *spawner) spawn(m *ipc.Spawn, fds []int) error {
 	return err
 }
 
-// place makes ready where a program is to be.
+// place prepares a program's place.
 func (s *spawner) place(limits *ipc.Limits) (at site, no *ipc.Refusal) {
 	at.leaf.fd = -1
 	var err error
@@ -308,7 +331,7 @@ func (s *spawner) place(limits *ipc.Limits) (at site, no *ipc.Refusal) {
 	return at, no
 }
 
-// toReap tells the reporter that there is a process.
+// toReap wakes the reporter.
 func (s *spawner) toReap() {
 	select {
 	case s.started <- struct{}{}:
@@ -316,9 +339,9 @@ func (s *spawner) toReap() {
 	}
 }
 
-// answer sends one message to the child. It may wait for room: the child never
-// waits for the spawner, so it always reads on. ErrInFlight: the descriptors could
-// not be sent for inFlightBound.
+// answer sends one message to the child. It may wait for room: the child never waits for the
+// spawner, so it always reads on. The error is ErrInFlight if the descriptors could not be sent for
+// inFlightBound.
 func (s *spawner) answer(m ipc.Message, fds ...int) error {
 	s.out = ipc.Append(s.out[:0], m)
 	err := s.child.Send(s.out, 0, fds...)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What main must not say ends the spawner, and main is told why.
+// TestBadStart: a wrong message of main ends the spawner, which reports the reason to main.
 func TestBadStart(t *testing.T) {
 	for name, c := range map[string]struct {
 		say  func(p *process)
@@ -43,7 +43,7 @@ func TestBadStart(t *testing.T) {
 	})
 }
 
-// What is no request ends the spawner and all its programs.
+// TestBadRequest: a message that is not a request ends the spawner and all its programs.
 func TestBadRequest(t *testing.T) {
 	long := program("true")
 	long.Args = append(long.Args, strings.Repeat("x", ipc.MaxPacket))
@@ -92,7 +92,7 @@ func TestBadRequest(t *testing.T) {
 	}
 }
 
-// Streams that make no sense fail the program, not the spawner.
+// TestBadStreams: senseless streams fail the program, not the spawner.
 func TestBadStreams(t *testing.T) {
 	with := func(change func(m *ipc.Spawn)) *ipc.Spawn {
 		m := program("true")
@@ -138,7 +138,7 @@ func TestSignalGroup(t *testing.T) {
 		return unix.Errno(a.Errno)
 	}
 	s := p.spawned(program("sleep", "1000"))
-	// -1 would be everybody, 0 the spawner's own group.
+	// -1 would mean every process, 0 the spawner's own group.
 	for _, pid := range []uint32{0, 1, 1<<22 + 1, 1 << 31, 1<<32 - 1, uint32(p.cmd.Process.Pid)} {
 		if e := ask(pid, uint32(unix.SIGKILL)); e != unix.ESRCH {
 			t.Errorf("group %d: %s", pid, unix.ErrnoName(e))
@@ -161,8 +161,8 @@ func TestSignalGroup(t *testing.T) {
 	}
 }
 
-// The end of a program never comes before its start, however short it is, and
-// there is one of each.
+// TestEndsAfterStarts: the end of a program, even of a very short one, never comes before its
+// start. Each program has one end.
 func TestEndsAfterStarts(t *testing.T) {
 	p := serving(t, true)
 	const n = 300

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCannotServe: a spawner that cannot do what main asks for does not begin, and says why.
+// TestCannotServe: a spawner that cannot do what main requests does not begin, and reports why.
 func TestCannotServe(t *testing.T) {
 	for want, st := range map[string]ipc.StartSpawner{
 		"cannot open /no/such: no such file or directory": {Leaves: "/no/such"},
@@ -29,8 +29,8 @@ func TestCannotServe(t *testing.T) {
 	}
 }
 
-// TestScope: where Landlock can, a program cannot signal another, though they are one
-// user's, unless both are one program's; where it cannot the spawner does not begin.
+// TestScope: a program cannot signal other programs of the same user, but it can signal its own
+// descendants. Where Landlock cannot ensure that, the spawner does not begin.
 func TestScope(t *testing.T) {
 	abi, _, _ := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if int(abi) < 6 {
@@ -57,8 +57,8 @@ func TestScope(t *testing.T) {
 	})
 }
 
-// TestDeny: programs are denied what an ordinary one never calls, and one that is allowed
-// more has that, and only that; by either way of starting it.
+// TestDeny: programs are denied the calls that an ordinary one never makes. A program with allowed
+// calls has only these in addition, by either way of starting it.
 func TestDeny(t *testing.T) {
 	can := "no"
 	if exec.Command("unshare", "-U", "true").Run() == nil {
@@ -81,7 +81,7 @@ func TestDeny(t *testing.T) {
 	p.childEnds()
 }
 
-// TestConfined: a program is confined by what was asked for, by either way of starting it.
+// TestConfined: a program has the requested confinement, by either way of starting it.
 func TestConfined(t *testing.T) {
 	p := servingWith(t, ipc.StartSpawner{Reports: true})
 	top := tree(t)
@@ -98,8 +98,8 @@ func TestConfined(t *testing.T) {
 	p.childEnds()
 }
 
-// TestSpare: rules that keep programs from control groups are made again when the root
-// directory has changed, and take no more descriptors; where there can be none it is said.
+// TestSpare: rules that protect control groups are made again when the root directory changes, and
+// take no more descriptors. If they cannot be made, newSpare returns an error.
 func TestSpare(t *testing.T) {
 	if none, err := newSpare(false); none != (spare{}) || err != nil || none.renew() != 0 {
 		t.Errorf("%+v, %v", none, err)
@@ -107,7 +107,7 @@ func TestSpare(t *testing.T) {
 	before := descriptors(t)
 	s, err := newSpare(true)
 	if err != nil {
-		// Root may write to the directories on the way, and a kernel may know no Landlock.
+		// Root may write to the directories of the path, and a kernel may lack Landlock.
 		if s.mounts > 0 {
 			_ = unix.Close(s.mounts)
 		}

@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal for a program. The child's ends do not block, the
-// program's does. There are two of the child's, one for each direction, so that each has
-// its place in epoll; the terminal is hung up when both are closed.
+// openTerminal makes a terminal for a program. The program's end blocks, the child's do not. The
+// child has two descriptors, one for each direction, so that each has a place in epoll. When both
+// are closed, the terminal is hung up.
 //
-// github.com/creack/pty is not used: it opens the program's end by its name, in
-// whatever is mounted on /dev/pts, and both ends as os.File, whose Fd makes the
-// descriptor blocking again.
+// github.com/creack/pty does not fit. It opens the program's end by name, in any file system that
+// is mounted on /dev/pts. It also returns both ends as os.File, whose Fd makes the descriptor
+// blocking again.
 func openTerminal(t *ipc.Terminal) (ours [2]int, theirs int, err error) {
 	var opened []int
 	defer func() {
@@ -43,11 +43,10 @@ func openTerminal(t *ipc.Terminal) (ours [2]int, theirs int, err error) {
 	return
 }
 
-// openPair opens both ends of a new terminal. The kernel gives its file in /dev/pts to
-// the user of the file system that the thread has: to the keeper, whom no program is, so
-// that other programs of the user cannot read what is typed there, nor type. A program has
-// its own terminal by its descriptors and by /dev/tty all the same. It cannot open it by
-// its name, in /dev/pts or /dev/stdin, unless it is its user's.
+// openPair opens both ends of a new terminal. The kernel gives its file in /dev/pts to the thread's
+// file system user. That is the keeper, so that other programs of the worker's user can neither
+// read nor write there. A program can use its own terminal by descriptor and by /dev/tty. It cannot
+// open it by name, in /dev/pts or /dev/stdin, unless users is true and the file is its user's.
 func openPair(users bool, opened *[]int) (ours, theirs int, err error) {
 	kept := ownIDs().kept() && !users
 	if kept {
@@ -66,8 +65,8 @@ func openPair(users bool, opened *[]int) (ours, theirs int, err error) {
 	}
 	*opened = append(*opened, theirs)
 	if kept {
-		// As devpts is mounted, a group may write, and it may be the programs' own. EPERM:
-		// devpts gives all terminals to a user of its own (uid=).
+		// devpts may let a group write, which may be the programs' group. EPERM means that devpts
+		// gives all terminals to one user (uid=).
 		if err = eintr.Fchmod(theirs, 0o600); err == unix.EPERM {
 			err = nil
 		}
@@ -75,7 +74,7 @@ func openPair(users bool, opened *[]int) (ours, theirs int, err error) {
 	return
 }
 
-// change applies what differs from the kernel's settings.
+// change applies the differences from the kernel's settings.
 func change(t *unix.Termios, clear, set *ipc.Modes) {
 	t.Iflag = t.Iflag&^clear.Iflag | set.Iflag
 	t.Oflag = t.Oflag&^clear.Oflag | set.Oflag

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A terminal has the size that was asked for, and the kernel's settings but for what was
-// to be changed. Only the child's ends do not block.
+// TestOpenTerminal: a terminal has the requested size, and the kernel's settings except the
+// requested changes. Only the child's ends are non-blocking.
 func TestOpenTerminal(t *testing.T) {
 	open := func(as *ipc.Terminal) (*unix.Termios, *unix.Winsize) {
 		ours, theirs, err := openTerminal(as)
@@ -49,7 +49,7 @@ func TestOpenTerminal(t *testing.T) {
 	}
 }
 
-// Without descriptors there is no terminal, and nothing is left of one.
+// TestOpenTerminalFails: without descriptors there is no terminal, and nothing is left of one.
 func TestOpenTerminalFails(t *testing.T) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -64,7 +64,7 @@ func TestOpenTerminalFails(t *testing.T) {
 		return fd
 	}
 	first := free()
-	for room := range 3 { // of three that it takes
+	for room := range 3 { // it needs three descriptors
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(first + room), Max: limit.Max}); err != nil {
 			t.Fatal(err)
 		}

@@ -8,28 +8,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A control group that is not to be used again is removed when there is time for it:
-// that costs as much as to start a program, half of it in the kernel's background,
-// and programs end in crowds.
+// Control groups that are not reused are removed when the spawner is idle. To remove one costs as
+// much as to start a program, half of it in the kernel's background. Programs often end in crowds.
 const (
-	// maxFree is how many empty leaves are kept; the others are removed. Each costs
-	// the kernel some kilobytes.
+	// maxFree is how many empty leaves are kept; the others are removed. Each costs the kernel some
+	// kilobytes.
 	maxFree = 1024
 
-	// maxOver is how many leaves may wait to be removed, when there is never time.
+	// maxOver is how many leaves may wait to be removed if the spawner is never idle.
 	maxOver = 1024
 
-	// There is time when nothing was asked for since tidyAfter; then tidyAtOnce are
-	// removed, and so many again each tidyPause.
+	// The spawner is idle tidyAfter the last request. Then it removes tidyAtOnce leaves, and as
+	// many after each tidyPause.
 	tidyAfter  = time.Second
 	tidyAtOnce = 16
 	tidyPause  = 10 * time.Millisecond
 )
 
-// untidy says whether there is something to remove.
+// untidy reports whether there is something to remove.
 func (l *leaves) untidy() bool { return len(l.over) > 0 || len(l.free) > maxFree }
 
-// tidy removes what is not used again, so many at most.
+// tidy removes up to most leaves.
 func (l *leaves) tidy(most int) {
 	defer asKeeper()()
 	for ; most > 0 && l.untidy(); most-- {
@@ -46,8 +45,8 @@ func (l *leaves) tidy(most int) {
 	}
 }
 
-// rest is how long to wait for the next request before there is time to tidy; 0:
-// without end, for there is nothing to do. With tidied this is what was done last.
+// rest returns how long to wait for the next request before the next tidy. 0 means without end,
+// because nothing is to be removed. tidied says that the spawner has just tidied.
 func (l *leaves) rest(tidied bool) time.Duration {
 	switch {
 	case !l.untidy():

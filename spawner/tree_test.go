@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// likeTree are leaves in a plain directory, which is like a tree of version 2 in that leaves
-// are made, opened and removed there. A leaf's files must be put there.
+// likeTree returns leaves in a plain directory. As in a tree of version 2, leaves are made, opened
+// and removed there. The test must make the files of a leaf.
 func likeTree(t *testing.T) (*leaves, string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,8 +32,7 @@ func put(t *testing.T, dir string, n uint32, file, text string) string {
 	return path
 }
 
-// TestFreshLeaf: one for limits has had no other program and gets no other, and the free
-// ones stay free.
+// TestFreshLeaf: a leaf for limits serves one program only, and free leaves stay free.
 func TestFreshLeaf(t *testing.T) {
 	l, dir := likeTree(t)
 	a, b := taken(t, l), taken(t, l)
@@ -54,7 +53,7 @@ func TestFreshLeaf(t *testing.T) {
 	}
 }
 
-// TestLeafVersion2: what is written to a leaf's files, and read from them.
+// TestLeafVersion2: what the spawner writes to a leaf's files, and reads from them.
 func TestLeafVersion2(t *testing.T) {
 	l, dir := likeTree(t)
 	f := taken(t, l)
@@ -82,8 +81,8 @@ func TestLeafVersion2(t *testing.T) {
 	if b, err := os.ReadFile(kill); err != nil || string(b) != "1" {
 		t.Errorf("it was told %q, %v", b, err)
 	}
-	// One that is there is signalled, unless it is of the group; those that have ended, or
-	// are none, are passed over.
+	// A process there is signalled, unless it is in the group. Ended processes, and lines that name
+	// none, are skipped.
 	stays, goes := startIn(t, leaf{fd: -1}, "sleep", "1000"), startIn(t, leaf{fd: -1}, "sleep", "1000")
 	put(t, dir, f.number, "cgroup.procs", fmt.Sprintf("%d\n%d\n%d\n0\nx\n", stays.Process.Pid, goes.Process.Pid, 1<<22))
 	before := descriptors(t)
@@ -92,12 +91,12 @@ func TestLeafVersion2(t *testing.T) {
 	if ws := goes.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGTERM || gone(uint32(stays.Process.Pid)) {
 		t.Errorf("%v; the group is gone: %v", goes.ProcessState, gone(uint32(stays.Process.Pid)))
 	}
-	must(t, l.signalOthers(f.number, stays.Process.Pid, unix.SIGTERM)) // nobody
+	must(t, l.signalOthers(f.number, stays.Process.Pid, unix.SIGTERM)) // reaches no process
 	noneLeft(t, "signals", before)
 }
 
-// TestChmodOfLeaf: what a program may do to the modes of its control group, where it is its
-// user's, keeps the spawner neither from starting others nor from ending it.
+// TestChmodOfLeaf: a program whose user owns its control group can change modes there. The spawner
+// can still start others and end that program.
 func TestChmodOfLeaf(t *testing.T) {
 	l, dir := likeTree(t)
 	f := taken(t, l)
@@ -111,7 +110,7 @@ func TestChmodOfLeaf(t *testing.T) {
 		must(t, os.Chmod(dir, 0))
 	}
 	spoil()
-	if os.Geteuid() == 0 { // for whom nothing is closed
+	if os.Geteuid() == 0 { // modes do not restrict root
 		l.repair(f.number)
 	} else if errno := l.kill(f.number); errno != 0 {
 		t.Errorf("a kill: %v", errno)
@@ -134,8 +133,7 @@ func TestChmodOfLeaf(t *testing.T) {
 	}
 }
 
-// TestNoLeaves: where there are no leaves a word about one does no harm, also without
-// descriptors.
+// TestNoLeaves: without leaves, messages about leaves do no harm, even without descriptors.
 func TestNoLeaves(t *testing.T) {
 	l := here(t)
 	before := descriptors(t)

@@ -19,33 +19,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A file that a node uploads is written by a process of its own, the role upload, which the
-// spawner starts as it starts programs: it runs as the user to whom the file is to belong, a slow
-// disk holds up nobody else, and whatever ends programs ends it. ipc.Upload has its conversation
-// with the child.
+// A separate process, the role upload, writes a file that a node uploads. The spawner starts it
+// like a program. So it runs as the file's owner, and a slow disk holds up no other program. It
+// also ends as programs do. Type ipc.Upload describes its conversation with the child.
 //
-// Until all of it is there the file has no name (O_TMPFILE of open(2)), so nothing is left
-// of it however the process ends. Where the file system has no such files, and for the moment in
-// which one takes the place of another, it has a name of its own beside the one that it is to have. A file
-// of such a name that no process holds locked is a remainder, and is removed with the next upload
-// to its directory.
+// Until it is complete, the file has no name (O_TMPFILE of open(2)). So nothing is left of it,
+// however the process ends. Some file systems have no such files. There, and for the moment in
+// which it replaces another file, it has a temporary name beside the final one. A file with such a
+// name that is not locked is a leftover. The next upload to the directory removes it.
 
 const (
-	// partPrefix is what the names of such files begin with. Behind it they have hexadecimal digits,
-	// two for each of partDrawn bytes.
+	// partPrefix begins the temporary names. Hexadecimal digits follow, two for each of partDrawn
+	// bytes.
 	partPrefix = ".erluv-upload-"
 	partDrawn  = 8
 
-	// uploadPiece is how much is read and written at once, in bytes: all the memory that an
-	// upload has, beside the process itself.
+	// uploadPiece is how many bytes are read and written at once. An upload needs no more memory
+	// than that, beside the process itself.
 	uploadPiece = 256 << 10
 
-	// madeMode is the mode of directories that are made, before the umask.
+	// madeMode is the mode of created directories, before the umask.
 	madeMode = 0o755
 )
 
-// Upload is the role `erluv upload MODE MKDIR SIZE PATH`. The error that is returned is that
-// nobody has asked for it.
+// Upload is the role `erluv upload MODE MKDIR SIZE PATH`. It returns an error only if the spawner
+// has not started it.
 func Upload(args []string) error {
 	u, err := ipc.UploadOf(args)
 	if err == nil && !(isPipe(0) && isPipe(1)) {
@@ -54,7 +52,7 @@ func Upload(args []string) error {
 	if err != nil {
 		return fmt.Errorf("%s is a part of erluv that erluv itself starts: %w", ipc.UploadRole, err)
 	}
-	// Errors, not signals: what has a name is to be removed.
+	// Errors instead of signals, so that a temporary name can be removed.
 	signal.Ignore(unix.SIGPIPE, unix.SIGXFSZ)
 	receive(u, os.Stdin, os.Stdout)
 	return nil
@@ -65,7 +63,7 @@ func isPipe(fd int) bool {
 	return eintr.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
 }
 
-// receive writes the file that comes in, and answers.
+// receive writes the incoming file, and answers.
 func receive(u *ipc.Upload, in io.Reader, out io.Writer) {
 	answer := func(err error, sum [sha256.Size]byte) (goOn bool) {
 		a := ipc.UploadAnswer{Sum: sum}
@@ -114,15 +112,15 @@ func receive(u *ipc.Upload, in io.Reader, out io.Writer) {
 	}
 }
 
-// part is a file that is not whole. It owns its descriptor, and that of the directory.
+// part is an incomplete file. It owns its descriptor, and that of the directory.
 type part struct {
 	at      place
 	fd      int
-	name    string // beside the one that it is to have; "": none
+	name    string // the temporary name; "": none
 	written int64
 }
 
-// openPart opens the file, and makes sure of its size, if that is known.
+// openPart opens the file, and reserves its size if that is known.
 func openPart(u *ipc.Upload) (*part, error) {
 	at, err := findOrMake(u.Path, u.Mkdir)
 	if err != nil {
@@ -136,7 +134,7 @@ func openPart(u *ipc.Upload) (*part, error) {
 	if err == nil && u.Size > 0 {
 		err = eintr.Do(func() error { return unix.Fallocate(p.fd, 0, 0, u.Size) })
 		if err == unix.EOPNOTSUPP {
-			err = nil // it is seen when it is written
+			err = nil // a full disk shows when the file is written
 		}
 	}
 	if err != nil {
@@ -146,7 +144,7 @@ func openPart(u *ipc.Upload) (*part, error) {
 	return p, nil
 }
 
-// findOrMake is find of an absolute path. With mkdir the directories on the way are made.
+// findOrMake finds an absolute path. With mkdir it makes missing directories.
 func findOrMake(of string, mkdir bool) (place, error) {
 	at, err := find(unix.AT_FDCWD, of)
 	if err != unix.ENOENT || !mkdir {
@@ -170,8 +168,8 @@ func findOrMake(of string, mkdir bool) (place, error) {
 	return find(unix.AT_FDCWD, of)
 }
 
-// replaceable refuses what a file must not take the place of, and names at which the next upload would
-// remove it.
+// replaceable refuses targets that a file must not replace, and names that the next upload would
+// remove.
 func (p place) replaceable() error {
 	if isPartName(p.name) {
 		return unix.EINVAL
@@ -191,8 +189,8 @@ func (p place) replaceable() error {
 	return nil
 }
 
-// sync has the directory's names be on the disk. One that the user may not read is synced with
-// all of its file system.
+// sync has the directory's names written to the disk. If the user may not read the directory, it
+// syncs all file systems.
 func (p place) sync() error {
 	fd, err := eintr.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err == unix.EACCES {
@@ -206,8 +204,8 @@ func (p place) sync() error {
 	return eintr.Do(func() error { return unix.Fsync(fd) })
 }
 
-// sweep removes what uploads have left that could not: nobody holds it locked. What cannot be
-// looked at stays.
+// sweep removes leftovers of earlier uploads, those that no process holds locked. It passes over
+// files that it cannot examine.
 func (p place) sweep() {
 	fd, err := eintr.Openat(p.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -243,14 +241,15 @@ func (p place) sweepOne(name string) {
 
 const partFlags, partMode = unix.O_WRONLY | unix.O_CLOEXEC, 0o600
 
-// open opens a file without a name, or where there are none one with a name of its own.
+// open opens a file without a name, or one with a temporary name where the file system has no
+// others.
 func (p *part) open() (err error) {
 	p.fd, err = eintr.Openat(p.at.dir, ".", partFlags|unix.O_TMPFILE, partMode)
 	if err == nil && eintr.Access(p.inProc(), unix.F_OK) != nil {
-		_ = unix.Close(p.fd) // it could not be given a name
+		_ = unix.Close(p.fd) // it could not get a name
 		err = unix.EOPNOTSUPP
 	}
-	if err == unix.EOPNOTSUPP || err == unix.EISDIR { // the latter where the kernel does not know the flag
+	if err == unix.EOPNOTSUPP || err == unix.EISDIR { // EISDIR if the kernel does not know the flag
 		return p.openNamed()
 	}
 	if err != nil {
@@ -259,8 +258,8 @@ func (p *part) open() (err error) {
 	return p.lock()
 }
 
-// openNamed opens a file with a name: another one when the sweep of another upload has had the first
-// before it was locked.
+// openNamed opens a file with a temporary name. It takes another name if another upload's sweep
+// removed the first before it was locked.
 func (p *part) openNamed() error {
 	for {
 		if err := p.create(); err != nil {
@@ -283,7 +282,7 @@ func (p *part) create() (err error) {
 	return err
 }
 
-// swept locks the file, unless it has been removed or is about to be.
+// swept locks the file. It reports whether the file was removed, or is about to be.
 func (p *part) swept() (bool, error) {
 	err := p.lock()
 	if err == unix.EWOULDBLOCK {
@@ -296,7 +295,7 @@ func (p *part) swept() (bool, error) {
 	return err == nil && st.Nlink == 0, err
 }
 
-// lock says that the file is being written.
+// lock marks the file as being written.
 func (p *part) lock() error { return eintr.Flock(p.fd, unix.LOCK_EX|unix.LOCK_NB) }
 
 func partName() string {
@@ -305,7 +304,7 @@ func partName() string {
 	return partPrefix + hex.EncodeToString(drawn[:])
 }
 
-// isPartName says whether partName can have made a name.
+// isPartName reports whether a name has the form that partName makes.
 func isPartName(name string) bool {
 	digits, is := strings.CutPrefix(name, partPrefix)
 	drawn, err := hex.DecodeString(digits)
@@ -326,7 +325,7 @@ func (p *part) write(b []byte) error {
 	return nil
 }
 
-// commit gives the file its name, if it is what was announced.
+// commit gives the file its name, if size and checksum are as announced: else EINVAL or EBADMSG.
 func (p *part) commit(u *ipc.Upload, want *[sha256.Size]byte, sum [sha256.Size]byte) error {
 	switch {
 	case want != nil && *want != sum:
@@ -346,7 +345,7 @@ func (p *part) commit(u *ipc.Upload, want *[sha256.Size]byte, sum [sha256.Size]b
 	return p.at.sync()
 }
 
-// take takes the place of what was there, if anything was.
+// take gives the file its final name, and replaces a file of that name.
 func (p *part) take() error {
 	if err := p.at.replaceable(); err != nil {
 		return err
@@ -375,7 +374,7 @@ func (p *part) link(name string) error {
 	})
 }
 
-// discard ends the file, unless it has been given its name.
+// discard removes the file, unless it has its final name.
 func (p *part) discard() {
 	if p.name != "" {
 		_ = eintr.Unlinkat(p.at.dir, p.name, 0)

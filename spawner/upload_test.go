@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// uploaded is what becomes of an upload to which all of in is said.
+// uploaded runs an upload with all of in as its input, and returns the answers.
 func uploaded(t *testing.T, u *ipc.Upload, in ...[]byte) (answers []ipc.UploadAnswer) {
 	t.Helper()
 	var out bytes.Buffer
@@ -30,7 +30,7 @@ func uploaded(t *testing.T, u *ipc.Upload, in ...[]byte) (answers []ipc.UploadAn
 	return answers
 }
 
-// errnos are those of all answers.
+// errnos returns the errors of all answers.
 func errnos(answers []ipc.UploadAnswer) (list []unix.Errno) {
 	for _, a := range answers {
 		list = append(list, a.Errno)
@@ -58,14 +58,14 @@ func namesIn(t *testing.T, dir string) string {
 	return strings.Join(names, " ")
 }
 
-// TestUpload: what is said to a process that writes, what it answers and what is there afterwards.
+// TestUpload: the answers to an upload's input, and the resulting file.
 func TestUpload(t *testing.T) {
 	long := strings.Repeat("0123456789", 60_000) // several pieces
 	for name, c := range map[string]struct {
 		u      ipc.Upload
 		in     [][]byte
 		errnos []unix.Errno
-		text   string // "": there is none
+		text   string // "": there is no file
 	}{
 		"whole":              {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk(long), chunk(""), chunk("x"), commit(long + "x")}, []unix.Errno{0, 0, 0, 0, 0}, long + "x"},
 		"no sum":             {ipc.Upload{Path: "f", Mode: 0o604, Size: -1}, [][]byte{chunk("x"), ipc.AppendCommit(nil, nil)}, []unix.Errno{0, 0, 0}, "x"},
@@ -122,8 +122,8 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// TestUploadOfThatName: where files have a name from the beginning it is another, and is gone at the
-// end; what others have left is removed, what is being written is not.
+// TestUploadOfThatName: where a file needs a name from the beginning, it has a temporary one, which
+// is gone at the end. Leftovers of others are removed, and files that are being written are not.
 func TestUploadOfThatName(t *testing.T) {
 	dir := t.TempDir()
 	at, err := find(unix.AT_FDCWD, dir+"/f")
@@ -172,7 +172,7 @@ func TestUploadOfThatName(t *testing.T) {
 	}
 }
 
-// TestSweptAsItBegins: a file that another upload sweeps before it is locked is known to be gone.
+// TestSweptAsItBegins: an upload notices if another upload sweeps its file before it is locked.
 func TestSweptAsItBegins(t *testing.T) {
 	at, err := find(unix.AT_FDCWD, t.TempDir()+"/f")
 	if err != nil {
@@ -209,8 +209,8 @@ func TestSweptAsItBegins(t *testing.T) {
 	p.discard()
 }
 
-// TestUploadInPlaceOf: a file takes the place of a file, and of nothing else. A link is followed as
-// for output.
+// TestUploadInPlaceOf: an upload replaces a regular file, and nothing else. It follows links as for
+// output.
 func TestUploadInPlaceOf(t *testing.T) {
 	dir := t.TempDir()
 	for name, make := range map[string]func(path string) error{
@@ -233,7 +233,7 @@ func TestUploadInPlaceOf(t *testing.T) {
 	}
 }
 
-// TestUploadIsNobodys: the role is none that somebody starts.
+// TestUploadIsNobodys: the role reports an error if the spawner has not started it.
 func TestUploadIsNobodys(t *testing.T) {
 	for _, args := range [][]string{nil, {"644", "false", "-1", "/tmp/x"}} {
 		if err := Upload(args); err == nil || !strings.Contains(err.Error(), "that erluv itself starts") {

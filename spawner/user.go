@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a spawner does beside starting programs since the child is another user, or knows
-// no users.
+// Requests that the child cannot serve itself: it runs as another user than the program, and cannot
+// look users up.
 
-// signalOnly signals one process, by its pidfd. That it exists the child has seen; if it
-// has ended since it was too late for the signal, as for a zombie.
+// signalOnly signals one process, by its pidfd. The child has seen that it exists. If it has ended
+// since, the signal is too late, as for a zombie.
 func signalOnly(m ipc.SignalGroup, fds []int) unix.Errno {
 	if len(fds) == 1 {
 		_ = unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, 0)
@@ -22,8 +22,8 @@ func signalOnly(m ipc.SignalGroup, fds []int) unix.Errno {
 	return 0
 }
 
-// lookFor says why a user's name or number is refused: there is none (ENOENT), or it is
-// not allowed (EPERM).
+// lookFor returns the reason why a user's name or number is refused: it does not exist (ENOENT), or
+// is not allowed (EPERM).
 func lookFor(name string) unix.Errno {
 	_, err := user.Lookup(name)
 	if _, notNumber := strconv.ParseUint(name, 10, 32); err != nil && notNumber == nil {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A user who is refused is there or is not, by name and by number.
+// TestLookFor: a refused user exists or does not, by name and by number.
 func TestLookFor(t *testing.T) {
 	for name, want := range map[string]unix.Errno{
 		"daemon": unix.EPERM, "1": unix.EPERM, "root": unix.EPERM, "0": unix.EPERM,
