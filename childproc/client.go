@@ -26,6 +26,8 @@ type client struct {
 	link      ipc.Link   // what main says of it, for people
 	files     *watch.Set // its watchers
 
+	flow bool // its controller wants to know which streams wait for receivers
+
 	ran []*program // runs that are over, waiting for room for the answer
 
 	names      peer.Observers             // of the names of ours, and of the manager

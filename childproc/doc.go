@@ -55,6 +55,7 @@
 //	logs.go       how that comes there, and who asks for it
 //	history/      the last ends of programs
 //	ends.go       why they have ended
+//	events.go     which streams wait for receivers, for controllers that ask
 //	dump.go       how the child stands, at SIGQUIT
 //
 // There is one verb for each kind of end. Of a process of ours:

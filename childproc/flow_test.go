@@ -46,6 +46,8 @@ func (f *flood) take(m dist.Message) bool {
 				f.cost += len(b) + peer.MessageCost
 			}
 		}
+	case m.Op == dist.RegSend && m.Name == "erluv":
+		f.n.t.Errorf("an event that was not expected: %s", show(m))
 	case m.Op == dist.RegSend && m.Name == "rex":
 		t, err := etf.Decode(m.Payload)
 		must(f.n.t, err)
@@ -222,4 +224,62 @@ func TestFlowActive(t *testing.T) {
 			t.Fatal("asked for a flow that never stops")
 		}
 	}
+}
+
+// told is the next event of flow control that the controller is sent, when so much waits for the
+// receiver meanwhile: all that was sent, or nothing.
+func (f *flood) told(to etf.Pid, all bool) (what etf.Term, of etf.Map) {
+	f.n.t.Helper()
+	waits := func() int {
+		if all {
+			return f.cost
+		}
+		return 0
+	}
+	f.has(to, 1000, waits())
+	for {
+		m := f.n.recv()
+		if m.Op == dist.RegSend && m.Name == "erluv" {
+			t, err := etf.Decode(m.Payload)
+			must(f.n.t, err)
+			event := t.(etf.Tuple)[2].(etf.Tuple)
+			same(f.n.t, event[0], etf.Atom("flow"))
+			return event[1], event[2].(etf.Map)
+		}
+		if f.take(m) {
+			f.has(m.From, 1000, waits())
+		}
+	}
+}
+
+// A controller that has asked for it is told when a stream has waited for its receiver for a
+// second, once, and when the receiver has caught up.
+func TestFlowEvents(t *testing.T) {
+	n := startChild(t, nil)
+	for _, bad := range []etf.Term{etf.Atom("flow"), etf.List{etf.Atom("other")}, etf.List{etf.Atom("flow"), etf.Atom("flow")}} {
+		req := etf.Tuple{etf.Atom("events"), bad}
+		same(t, n.call(req), gen.BadRequest(etf.Raw(gen.Encode(req))))
+	}
+	same(t, n.call(etf.Tuple{etf.Atom("events"), etf.List{etf.Atom("flow")}}), etf.Atom("ok"))
+	f := &flood{n: n, w: n.spawn([]string{"cat", "/dev/zero"}, etf.Pair{Key: etf.Atom("name"), Value: etf.Atom("tap")})}
+	began := time.Now()
+	check := func(what etf.Term, of etf.Map, want etf.Atom) {
+		t.Helper()
+		ms := valueOf(t, of, "paused").(int64)
+		if took := time.Since(began); what != want || ms < 1000 || ms > took.Milliseconds() {
+			t.Errorf("%v, paused for %d ms, after %v", what, ms, took)
+		}
+		same(t, valueOf(t, of, "worker"), f.w)
+		same(t, valueOf(t, of, "name"), etf.Atom("tap"))
+		same(t, valueOf(t, of, "cmd"), etf.List{etf.Binary("cat"), etf.Binary("/dev/zero")})
+		same(t, valueOf(t, of, "stream"), etf.Atom("stdout"))
+		same(t, valueOf(t, of, "receiver"), n.self)
+	}
+	what, of := f.told(f.next(), true)
+	check(what, of, "paused")
+	for began := time.Now(); time.Since(began) < 1500*time.Millisecond; { // and no second time
+		f.has(f.next(), 1000, f.cost)
+	}
+	what, of = f.told(f.next(), false)
+	check(what, of, "resumed")
 }

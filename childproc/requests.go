@@ -20,6 +20,7 @@ var requests = table[func(m *manager, to caller, a args) bool]{
 	{"info", 0, always, (*manager).infoRequest, "info"},
 	{"info", 1, always, (*manager).infoKeyRequest, "{info, Key}"},
 	{"figures", 2, always, (*manager).figuresRequest, "{figures, Since, Workers}"},
+	{"events", 1, always, (*manager).eventsRequest, "{events, Kinds}"},
 	{"set", 2, always, (*manager).setRequest, "{set, Key, Value}"},
 	{"status", 1, always, (*manager).statusRequest, "{status, get}"},
 	{"status", 2, always, (*manager).setStatusRequest, "{status, set, ready | standby | stopped}"},

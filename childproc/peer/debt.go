@@ -28,6 +28,7 @@ type Debt struct {
 	since   time.Duration // it is held; as long as it goes on by grants only
 	waits   bool          // since holds
 	told    bool          // that it is held for long
+	stands  bool          // it was said that it is held, and not yet that it is no more
 
 	// Without a look at the content.
 	grant  int           // what may be sent although it is held
@@ -80,6 +81,17 @@ func (d *Debt) be(held, passed bool) {
 	d.held, d.passed = held, passed
 }
 
+// stand says that the stream waits for this receiver, or does no more.
+func (d *Debt) stand(stands bool) {
+	if d.stands == stands {
+		return
+	}
+	d.stands = stands
+	if !d.box.over {
+		d.box.post.stand(d)
+	}
+}
+
 func (d *Debt) set(owed int) {
 	d.box.owed += owed - d.owed
 	d.owed = owed
@@ -115,6 +127,7 @@ func (d *Debt) lags(now time.Duration) bool {
 	}
 	if d.loose && now-d.took >= lagLost {
 		d.be(true, true)
+		d.stand(false)
 		return true
 	}
 	return false

@@ -229,3 +229,9 @@ func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 func (c *Peer) linger(d *Debt) {
 	c.host.Linger(d.tag, Wait{d.key.no, d.box.pid, d.owed, d.box.before, lingers, d.lost})
 }
+
+// stand: see post.
+func (c *Peer) stand(d *Debt) {
+	w := Wait{d.key.no, d.box.pid, d.owed, d.box.before, c.loop.Now() - d.since, d.lost}
+	c.host.Stand(d.tag, w, d.stands)
+}

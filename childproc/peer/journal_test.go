@@ -43,6 +43,7 @@ func (silent) Ring()                         {}
 func (silent) Resume(any)                    {}
 func (silent) Regain(any, etf.Pid, etf.Term) {}
 func (silent) Linger(any, Wait)              {}
+func (silent) Stand(any, Wait, bool)         {}
 
 func must(t *testing.T, err error) {
 	t.Helper()

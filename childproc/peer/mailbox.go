@@ -68,8 +68,10 @@ const (
 	lagMost = FlowBudget / 4 * 3
 	lagLost = 10 * time.Second
 
-	// lingers is how long a stream is held until that is logged.
+	// lingers is how long a stream is held until that is logged, stands until a controller that
+	// wants to know is told: a stream causes two events in that time at most.
 	lingers = 10 * time.Second
+	stands  = time.Second
 )
 
 // inquiry is a question about a mailbox.
@@ -89,6 +91,7 @@ type post interface {
 	resume(d *Debt)                        // the stream may go on
 	regain(d *Debt, lost int)              // so many bytes were not sent to the receiver, which takes again
 	linger(d *Debt)                        // the stream is held for long
+	stand(d *Debt)                         // it is held for a second, or is no more: Debt.stands
 	pauses(on bool)                        // a stream waits for the receiver, or does no more
 }
 
@@ -377,6 +380,9 @@ func (b *mailbox) release(n int) (progress bool) {
 		case d.lags(now):
 			free = append(free, d)
 		}
+		if d.waits && d.held && !d.passed && now-d.since >= stands && d.owed > half {
+			d.stand(true)
+		}
 		if d.waits && !d.told && now-d.since >= lingers && d.owed > half {
 			d.told = true
 			b.post.linger(d)
@@ -407,6 +413,7 @@ func (b *mailbox) release(n int) (progress bool) {
 func (b *mailbox) recovered(d *Debt) {
 	lost := d.lost
 	d.be(false, false)
+	d.stand(false)
 	d.waits, d.loose, d.lost = false, false, 0
 	if lost > 0 {
 		b.post.regain(d, lost)
@@ -449,6 +456,7 @@ func (b *mailbox) grants(free []*Debt, n int, now time.Duration) []*Debt {
 func (b *mailbox) leave(d *Debt) {
 	b.users--
 	d.be(false, false)
+	d.stand(false)
 	d.grant = 0
 	if !d.listed {
 		return

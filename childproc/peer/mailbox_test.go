@@ -70,6 +70,7 @@ func (w *world) clock() time.Duration { return w.at }
 func (w *world) resume(*Debt)         {}
 func (w *world) regain(*Debt, int)    { w.t.Fatal("a stream has gone on without its only receiver") }
 func (w *world) linger(*Debt)         {}
+func (w *world) stand(*Debt)          {}
 func (w *world) pauses(bool)          {}
 
 func (w *world) later(_ *mailbox, after time.Duration) { w.timer = w.at + after }

@@ -32,10 +32,11 @@ type Host interface {
 	Ring()
 	// Resume: the stream with the tag may go on, as far as one of its receivers is
 	// concerned. Regain: one takes again, and is to be told what. Linger: the stream waits
-	// for long.
+	// for long. Stand: it has waited for a second, or does no more.
 	Resume(tag any)
 	Regain(tag any, to etf.Pid, what etf.Term)
 	Linger(tag any, w Wait)
+	Stand(tag any, w Wait, waits bool)
 }
 
 // Given is what main gives to serve a node with.
