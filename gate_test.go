@@ -116,7 +116,6 @@ var withoutIndex = []string{
 	"cmd/erluv",
 	"config",
 	"ipc",
-	"loop",
 	"stat",
 	"wire/dist",
 	"wire/etf",
