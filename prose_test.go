@@ -45,6 +45,7 @@ var plainRooms = []string{
 	"loop",
 	"slack",
 	"spawner",
+	"workers",
 }
 
 func isPlain(file string) bool {

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrSpawnerEnded says that the spawner has ended. Main may give another one: then
-// Replace is called. Meanwhile what is to be started waits.
+// ErrSpawnerEnded means that the spawner has ended. Main may provide another one for Replace.
+// Programs to be started wait until then.
 var ErrSpawnerEnded = errors.New("the spawner has ended")
 
-// lose notes that nothing more comes from the spawner.
+// lose ends the conversation with the spawner and calls lost.
 func (s *Starter) lose(err error) {
 	s.hangUp()
 	if errors.Is(err, io.EOF) {
@@ -34,9 +34,8 @@ func (s *Starter) hangUp() {
 	s.dropNotes()
 }
 
-// Replace goes on with another spawner. Everything that the one before had started
-// has ended, whatever group it went to. What that one was still asked for fails with
-// EAGAIN; nothing of it runs.
+// Replace goes on with another spawner. Everything that the earlier one started has ended, in any
+// group. Its unanswered requests fail with EAGAIN: none of those programs runs.
 func (s *Starter) Replace(conn *ipc.Conn) error {
 	s.hangUp() // its end may not have been noticed yet
 	s.conn = conn
@@ -57,7 +56,7 @@ func (s *Starter) bereave() {
 	s.giveUp()
 }
 
-// giveUp ends what has not been answered, in the order in which it was asked for.
+// giveUp fails the unanswered requests, in their order.
 func (s *Starter) giveUp() {
 	for _, seq := range sorted(s.asked) {
 		w := s.asked[seq]
@@ -81,8 +80,8 @@ func sorted[V any](m map[uint32]V) []uint32 {
 	return list
 }
 
-// orphan: the spawner that has started the process is gone, and so is everything
-// that the process was and had started. How it ended may be known.
+// orphan ends a process whose spawner is gone: the process and all its descendants are gone too.
+// Its pidfd may still know its exit status.
 func (p *process) orphan() {
 	p.orphaned, p.leaf, p.groups, p.asked, p.killing = true, 0, 0, 0, false
 	if !p.alive {
@@ -95,7 +94,7 @@ func (p *process) orphan() {
 	p.w.exited(e)
 }
 
-// forget lets go of what the spawner before has made.
+// forget closes the files of leaves that the earlier spawner made.
 func (l *leaves) forget() {
 	for i := range l.events {
 		if e := &l.events[i]; e.leaf != 0 {

@@ -13,8 +13,8 @@ import (
 	"erluv/workers"
 )
 
-// smallest writes the smallest static program, which ends at once: an ELF header,
-// one program header (elf(5)) and exit(0).
+// smallest writes the smallest static program that ends at once: an ELF header, one program header
+// (elf(5)) and exit(0).
 func smallest(b *testing.B) string {
 	b.Helper()
 	arch := map[string]struct {
@@ -43,7 +43,7 @@ func smallest(b *testing.B) string {
 	return path
 }
 
-// BenchmarkSpawn starts a static program that ends at once, so many at a time.
+// BenchmarkSpawn starts a static program that ends at once, one or 16 at a time.
 func BenchmarkSpawn(b *testing.B) {
 	for _, atOnce := range []int{1, 16} {
 		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
@@ -74,7 +74,7 @@ func BenchmarkSpawn(b *testing.B) {
 	}
 }
 
-// bench is a host that keeps nothing.
+// bench is a host that records nothing.
 type bench struct {
 	*host
 	gone  func()
@@ -90,7 +90,7 @@ func (h *bench) Took(_ *workers.Worker, _ workers.Stream, _ workers.Space, n int
 
 func (h *bench) Gone(*workers.Worker, workers.Exit) { h.gone() }
 
-// BenchmarkOutput reads what a program writes.
+// BenchmarkOutput reads the output of a program.
 func BenchmarkOutput(b *testing.B) {
 	w := newWorld(b, !ipc.PidfdsSuffice())
 	const size = 256 << 20

@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program is busy (ETXTBSY, execve(2)) as long as somebody has its file open for
-// writing. Who has written it may have closed it long ago: a process that another
-// thread of theirs forked meanwhile holds a copy until its own exec. So it is
-// tried again, at doubled intervals, 255 ms in all; then it is somebody who keeps
-// the file open.
+// A program is busy (ETXTBSY, execve(2)) while any process has its file open for writing. The
+// process that wrote it may have closed the file long ago. But a child that another of its threads
+// forked meanwhile holds a copy of the descriptor until its own exec. So the start is tried again,
+// at doubled intervals, for 255 ms in all. After that, the file is really kept open.
 const (
 	busyFirst = time.Millisecond
 	busyTries = 8
 )
 
-// later has a program that was busy started a little later. It holds nothing
-// meanwhile. False: f is another failure, or it has been too often.
+// later starts a busy program again a little later. The worker holds no descriptors meanwhile. It
+// returns false if f is another failure, or after busyTries attempts.
 func (s *Starter) later(w *Worker, f ipc.Refusal) bool {
 	if f.Stage != ipc.StageProgram || f.Errno != unix.ETXTBSY || w.tries == busyTries {
 		return false
@@ -30,8 +29,7 @@ func (s *Starter) later(w *Worker, f ipc.Refusal) bool {
 	return true
 }
 
-// undo closes the pipes of a program that was not started. What was to be written
-// to it stays.
+// undo closes the pipes of a program that was not started. Bytes to be written to it stay.
 func (w *Worker) undo() {
 	for in := range w.inputs {
 		in.close()

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A program whose file is still open for writing is started when that is over,
-// with all that was written to it before; and not if nobody closes the file, or it
-// was to end meanwhile.
+// TestBusyProgram starts a program whose file is still open for writing. It starts when the file is
+// closed, with all input written before. It does not start if the file stays open, or if it was
+// stopped meanwhile.
 func TestBusyProgram(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -44,7 +44,7 @@ func TestBusyProgram(t *testing.T) {
 					if err := r.Write([]byte("words"), 1); err != nil {
 						t.Error(err)
 					}
-					// It is closed after a few tries.
+					// The file is closed after a few tries.
 					w.loop.After(5*time.Millisecond, func() { _ = f.Close() })
 				})
 				w.await("its output", func() bool { return r.over() || strings.Contains(r.stdout(), "words") })

@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Counted is what the kernel has counted of a program and all that it has started, in the
-// control groups that it has (cgroups(7)). -1 is what nobody counts: which controllers
-// there are is the machine's, and without limits only some of them.
+// Counted has the kernel's figures of a program and all its descendants, from their control groups
+// (cgroups(7)). A figure that no controller counts is -1. The machine decides which controllers
+// there are, and a program without limits has only some of them.
 type Counted struct {
 	Memory, MemoryPeak int64 // bytes
 	OOMKills           int64
-	Processes          int64 // with threads
+	Processes          int64 // includes threads
 	CPU                int64 // milliseconds
 }
 
-// Memory is the first of them alone.
+// Memory is Counted.Memory alone.
 func (w *Worker) Memory() int64 {
 	return number(w.groupFile(ipc.LimitMemory, "memory.usage_in_bytes", "memory.current"))
 }
 
-// Counted reads it.
+// Counted reads the figures.
 func (w *Worker) Counted() Counted {
 	cpu := line(textOf(w.starter.limited.leaves, w.proc.leaf, "cpu.stat"), "usage_usec")
 	if cpu > 0 {
@@ -41,7 +41,7 @@ func (w *Worker) Counted() Counted {
 	}
 }
 
-// textOf is what a file of a group says; "": there is none.
+// textOf returns the content of a file of a group, "" if there is none.
 func textOf(dir string, group uint32, name string) string {
 	if dir == "" || group == 0 {
 		return ""
@@ -67,7 +67,7 @@ func number(text string) int64 {
 	return n
 }
 
-// line is the number of the line that begins with a word.
+// line returns the number on the line that begins with a word, -1 if there is none.
 func line(text, word string) int64 {
 	for l := range strings.Lines(text) {
 		if n, ok := strings.CutPrefix(l, word+" "); ok {

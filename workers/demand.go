@@ -10,20 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// demand is what a Starter for programs of another user has beside the others: its
-// spawner is there only while it is needed. The child may not signal such programs
-// either: the spawner, which is their user, does. nil is for those of the child's own
-// user.
+// demand is the part of a Starter that only programs of another user have. Their spawner exists
+// only while it is needed. The child may not signal such programs, so the spawner does, which runs
+// as their user. For programs of the child's own user, demand is nil.
 //
-//	absent ── somebody waits ──► wanted ── Join ──► present ── idle ──► leaving
-//	   ▲                           │                   │ its end           │
-//	   └───────────────────────── Gone ◄───────────────┴───────────────────┘
+//	absent ── a worker waits ──► wanted ── Join ──► present ── idle ──► leaving
+//	  ▲                            │                   │ its end           │
+//	  └─────────────────────────── Gone ◄──────────────┴───────────────────┘
 type demand struct {
 	state   demandState
-	want    func() // asks for a spawner: Join or Gone answers
+	want    func() // requests a spawner; Join or Gone answers
 	most    time.Duration
-	workers int         // that have not ended
-	idle    *loop.Timer // until the spawner is let go
+	workers int         // workers that have not ended
+	idle    *loop.Timer // until the spawner is dismissed
 	served  bool        // the spawner has answered
 	stays   bool        // it has left a process alone, on purpose
 }
@@ -37,26 +36,26 @@ const (
 	demandLeaving
 )
 
-// maxWaiting bounds how many workers wait for a spawner that is not there.
+// maxWaiting is the most workers that wait for an absent spawner.
 const maxWaiting = 1024
 
-// ForUser makes a Starter for programs of another user. want is called when there is a
-// need for a spawner; until Join or Gone it is not called again. A spawner without a
-// worker is let go after a while, unless one has left something alone (TreeLeave).
+// ForUser makes a Starter for programs of another user. It calls want when it needs a spawner, and
+// not again until Join or Gone. A spawner without workers is dismissed after idle, unless one of
+// them left processes alone (TreeLeave).
 func (s *Starter) ForUser(want func(), idle time.Duration) *Starter {
-	u := newStarter(s.loop, s.reports, s.budget, s.buf, func(error) {}) // Gone tells it
+	u := newStarter(s.loop, s.reports, s.budget, s.buf, func(error) {}) // Gone reports it
 	u.settled = s.settled
 	u.demand = &demand{want: want, most: idle}
 	s.loop.EachRound(u.ask)
 	return u
 }
 
-// Full says whether no more can wait for the spawner.
+// Full reports whether no more workers can wait for the spawner.
 func (s *Starter) Full() bool { return s.conn == nil && len(s.line) >= maxWaiting }
 
-// Join goes on with a spawner that was wanted. It makes leaves in one directory ("":
-// none), and groups for limits in others: see UseLeaves and UseLimits. One that cannot be
-// gone on with is let go at once.
+// Join goes on with a requested spawner. The spawner makes leaves in one directory, or none if that
+// is "", and groups with limits in others: see UseLeaves and UseLimits. If Join cannot use the
+// spawner, it dismisses it at once.
 func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d := s.demand
 	d.state, d.served = demandPresent, false
@@ -73,8 +72,9 @@ func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d.rest(s)
 }
 
-// Gone: the spawner has ended, and everything that it had started; or none could be
-// had. What it was asked for fails, and so does what waits when it would do so again.
+// Gone handles that the spawner has ended with everything it started, or that there is none. Its
+// unanswered requests fail. So do the waiting workers, if the spawner never answered: another would
+// fail them too.
 func (s *Starter) Gone() {
 	d := s.demand
 	hopeless := d.state == demandWanted || d.state == demandPresent && !d.served
@@ -91,7 +91,7 @@ func (s *Starter) Gone() {
 	}
 }
 
-// came: there is a worker more.
+// came counts a new worker.
 func (d *demand) came() {
 	if d != nil {
 		d.workers++
@@ -99,7 +99,7 @@ func (d *demand) came() {
 	}
 }
 
-// left: a worker is over. It may have left something alone.
+// left counts an ended worker, which may have left processes alone.
 func (d *demand) left(s *Starter, w *Worker) {
 	if d == nil {
 		return
@@ -109,7 +109,7 @@ func (d *demand) left(s *Starter, w *Worker) {
 	d.rest(s)
 }
 
-// rest begins to wait for the end of idleness, if there is no worker.
+// rest starts the idle timer if there is no worker.
 func (d *demand) rest(s *Starter) {
 	if d.workers == 0 && d.state == demandPresent && !d.stays {
 		d.idle.Stop()
@@ -117,7 +117,7 @@ func (d *demand) rest(s *Starter) {
 	}
 }
 
-// leave lets the spawner go.
+// leave dismisses the spawner.
 func (d *demand) leave(s *Starter) {
 	if d.state == demandPresent && d.workers == 0 {
 		d.state = demandLeaving
@@ -125,14 +125,14 @@ func (d *demand) leave(s *Starter) {
 	}
 }
 
-// heard: the spawner has answered.
+// heard notes that the spawner has answered.
 func (d *demand) heard() {
 	if d != nil {
 		d.served = true
 	}
 }
 
-// look asks for a spawner when somebody waits for one.
+// look requests a spawner if a worker waits for one.
 func (d *demand) look(s *Starter) {
 	if d != nil && d.state == demandAbsent && len(s.line) > 0 {
 		d.state, d.stays = demandWanted, false
@@ -140,9 +140,9 @@ func (d *demand) look(s *Starter) {
 	}
 }
 
-// open lets a program of another user open its end of a pipe anew, by /dev/stdout and
-// the like: to the kernel it is a file of the child's user. Who could reach it besides
-// has the program's own descriptors already.
+// open lets a program of another user reopen its end of a pipe, by /dev/stdout and the like. To the
+// kernel the pipe is a file of the child's user. Any other process that could reach it already has
+// access to the program's own descriptors.
 func (d *demand) open(pipe int) error {
 	if d == nil {
 		return nil
@@ -150,7 +150,7 @@ func (d *demand) open(pipe int) error {
 	return eintr.Fchmod(pipe, 0o666)
 }
 
-// signalOther has the spawner signal the process; that it exists is seen here.
+// signalOther has the spawner signal the process. The child itself checks that the process exists.
 func (p *process) signalOther(sig unix.Signal) error {
 	switch err := unix.PidfdSendSignal(int(p.fd), 0, nil, 0); {
 	case err == unix.ESRCH:
@@ -165,8 +165,8 @@ func (p *process) signalOther(sig unix.Signal) error {
 	return nil
 }
 
-// signalOthers is signalGroup for a program of another user: EPERM says that the group
-// has members.
+// signalOthers is signalGroup for a program of another user. EPERM means that the group has
+// members.
 func (p *process) signalOthers(sig unix.Signal) error {
 	err := unix.PidfdSendSignal(int(p.fd), 0, nil, ipc.PidfdSignalProcessGroup)
 	if p.leaf == 0 && err == unix.ESRCH || p.leaf != 0 && p.w.starter.leaves.isEmpty(p.leaf) {

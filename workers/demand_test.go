@@ -15,10 +15,10 @@ import (
 // others is a world in which the test plays main and the spawner of another user.
 type others struct {
 	*world
-	wants int // how often a spawner was wanted
+	wants int // how often a spawner was requested
 }
 
-// newOthers makes one. What belongs to the child's own user is as it was at the end.
+// newOthers makes such a world. At its end the Starter of the child's own user is in place again.
 func newOthers(t *testing.T, idle time.Duration) *others {
 	w, _ := newFake(t)
 	o := &others{world: w}
@@ -40,7 +40,7 @@ func newOthers(t *testing.T, idle time.Duration) *others {
 	return o
 }
 
-// wanted waits for the nth time that a spawner is wanted.
+// wanted waits for the nth request of a spawner.
 func (o *others) wanted(n int) {
 	o.t.Helper()
 	o.await("a spawner is wanted", func() bool { return o.wants >= n })
@@ -77,8 +77,8 @@ func (o *others) left() {
 
 func (o *others) gone() { o.do(o.starter.Gone) }
 
-// A spawner is wanted once, for all that wait; when it is not needed for a while it is
-// let go, and who comes then waits for the next.
+// TestWantedAndIdle checks that one request of a spawner serves all waiting workers. When the
+// spawner has been idle for a while it is dismissed, and the next worker waits for another.
 func TestWantedAndIdle(t *testing.T) {
 	o := newOthers(t, 20*time.Millisecond)
 	a, b := o.start(command("true")), o.start(command("true"))
@@ -103,7 +103,7 @@ func TestWantedAndIdle(t *testing.T) {
 	o.finishAs(c, "exit 3")
 }
 
-// lookFor answers what is asked of the group, until a worker is over.
+// lookFor answers the checks of the group until a worker is over.
 func (o *others) lookFor(r *run) {
 	o.t.Helper()
 	for over := false; !over; o.do(func() { over = r.over() }) {
@@ -126,8 +126,8 @@ func (o *others) finishAs(r *run, want string) {
 	o.finish(r).want(want)
 }
 
-// The spawner that cannot be had fails those who wait, and those alone; so does one that
-// has ended before it has answered.
+// TestNotToBeHad checks that a spawner which cannot be made fails the waiting workers and no
+// others. So does a spawner that ends before it answers.
 func TestNotToBeHad(t *testing.T) {
 	o := newOthers(t, time.Hour)
 	want := ipc.Refusal{Stage: ipc.StageUser, Errno: unix.EAGAIN}
@@ -150,7 +150,8 @@ func TestNotToBeHad(t *testing.T) {
 	})
 }
 
-// A signal goes to the spawner with the pidfd, to the process or to its group.
+// TestSignalsOfOthers checks that signals to a process or its group go to the spawner, with the
+// pidfd.
 func TestSignalsOfOthers(t *testing.T) {
 	o := newOthers(t, time.Hour)
 	r := o.start(command("sleep", "1000"))
@@ -181,7 +182,7 @@ func TestSignalsOfOthers(t *testing.T) {
 	o.finishAs(r, "signal SIGKILL, core false")
 }
 
-// sleeper is a process, with a pidfd of it.
+// sleeper starts a process and returns its pid and a pidfd.
 func sleeper(t *testing.T) (pid, pidfd int) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")

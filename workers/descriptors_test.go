@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ten thousand programs of all kinds are started, five hundred at once. Each has the descriptors
-// that were asked for and no other, and no two have the same pipe.
+// TestNoDescriptorOfOurs starts ten thousand programs of all kinds, five hundred at once. Each must
+// have the requested descriptors and no others, and no two may share a pipe.
 func TestNoDescriptorOfOurs(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -29,7 +29,7 @@ func TestNoDescriptorOfOurs(t *testing.T) {
 			}
 			w.do(func() {
 				for _, r := range all {
-					_ = r.Write([]byte("\n"), 1) // or it has ended already
+					_ = r.Write([]byte("\n"), 1) // an error means that it has ended already
 				}
 			})
 			for _, r := range all {
@@ -39,16 +39,16 @@ func TestNoDescriptorOfOurs(t *testing.T) {
 	})
 }
 
-// looker knows what programs are to have. A kind of descriptor is p, a pipe of its
-// own, one for each, t the terminal, n the null device, f a file, = as the one
-// before; the digit is its number.
+// looker knows which descriptors each program must have. In kinds, the digit is the descriptor's
+// number. The letter is p for a pipe that no other descriptor has, t for the terminal, or n for the
+// null device. The letter f means a file, and an equals sign the same as the descriptor before.
 type looker struct {
 	w     *world
 	dir   string
-	pipes map[string]string // whose each one is
+	pipes map[string]string // the program of each pipe
 }
 
-// kinds are those of program i, by i modulo their number.
+// kinds are the kinds of program i, by i modulo their number.
 var kinds = []string{
 	"0p 1p 2p", "0t 1= 2=", "0n 1p 2n", "0p 1p 2=", "0n 1p 2f", "0p 1p 2p", "0p 1p 2n 3p 5p 9n", "0t 1= 2= 4p",
 }
@@ -56,7 +56,7 @@ var kinds = []string{
 func (l *looker) spec(i int) *workers.Spec {
 	sp := command(prog, "fds")
 	sp.Env = []string{"GODEBUG=containermaxprocs=0"}
-	if i%50 == 0 { // it takes longer
+	if i%50 == 0 { // its start takes longer
 		sp.Attributes.SetNice, sp.Attributes.Nice = true, 1
 	}
 	for _, d := range strings.Fields(kinds[i%len(kinds)]) {
@@ -83,7 +83,7 @@ func (l *looker) spec(i int) *workers.Spec {
 	return sp
 }
 
-// check compares what a program has written: number, type and inode of each.
+// check compares the number, type and inode of each descriptor in a program's output.
 func (l *looker) check(i int, r *run) {
 	t := l.w.t
 	t.Helper()
@@ -111,7 +111,7 @@ func (l *looker) check(i int, r *run) {
 	}
 }
 
-// kind is that of a descriptor with a type in octal, a device and an inode.
+// kind returns the kind of a descriptor with a type in octal, a device and an inode.
 func (l *looker) kind(what string) string {
 	switch {
 	case what == named(os.DevNull):
@@ -126,7 +126,7 @@ func (l *looker) kind(what string) string {
 	return "?"
 }
 
-// named is what prog says of a file.
+// named is how prog prints a file.
 func named(path string) string {
 	var st unix.Stat_t
 	_ = unix.Stat(path, &st)

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ten thousand programs read up to a random byte and end, while more is written to them than
-// that, or less, in pieces of any size, before they run and while they do. What
-// they read is what was written; each write is answered once, in order, with ok up
-// to some point and EPIPE from there on.
+// TestEPIPEAtARandomByte runs ten thousand programs that read up to a random byte and end. More or
+// fewer bytes are written to them, in pieces of any size, before and during the run. Each must read
+// the written bytes. Each write is answered once, in order: with ok up to some point, and with
+// EPIPE from there on.
 func TestEPIPEAtARandomByte(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -36,7 +36,7 @@ func TestEPIPEAtARandomByte(t *testing.T) {
 	})
 }
 
-// broken is a program that reads the first bytes only.
+// broken is a program that reads only the first bytes.
 type broken struct {
 	*run
 	reads, writes, status int
@@ -45,7 +45,7 @@ type broken struct {
 
 func (w *world) startBroken(data []byte, rng *rand.Rand) *broken {
 	w.t.Helper()
-	// Within what the pipe takes, and beyond it.
+	// Sizes that the pipe takes at once, and larger ones.
 	size := []int{10, 5000, 65_536, 70_000, len(data)}[rng.IntN(5)]
 	b := &broken{reads: rng.IntN(size + 1), writes: rng.IntN(size + 1), status: rng.IntN(256)}
 	sp := command(prog, "read", strconv.Itoa(b.reads), strconv.Itoa(b.status))
@@ -57,7 +57,7 @@ func (w *world) startBroken(data []byte, rng *rand.Rand) *broken {
 	return b
 }
 
-// write writes some pieces now, and the rest later.
+// write writes some pieces now and the rest later.
 func (b *broken) write(w *world, data []byte, from int, rng *rand.Rand) {
 	for !b.over() {
 		to := from + min(len(data)-from, []int{1, 1000, 4096, 100_000}[rng.IntN(4)])
@@ -88,7 +88,7 @@ func (b *broken) check(data []byte) error {
 	if got := b.Bytes(workers.Stdin); got < uint64(n) || got > uint64(b.writes) {
 		return fmt.Errorf("%d bytes were counted", got)
 	}
-	var answers []answer // without those that say what Commands have lost
+	var answers []answer // without the reports of bytes that Commands have lost
 	for _, a := range b.wrote {
 		if a.token != nil {
 			answers = append(answers, a)

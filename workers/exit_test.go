@@ -27,8 +27,7 @@ func TestEveryExitStatus(t *testing.T) {
 	})
 }
 
-// ending are the signals that end a process by default, and whether with a core
-// dump (signal(7)).
+// ending has the signals that end a process by default, and whether they dump core (signal(7)).
 var ending = map[unix.Signal]bool{
 	unix.SIGHUP: false, unix.SIGINT: false, unix.SIGQUIT: true, unix.SIGILL: true, unix.SIGTRAP: true,
 	unix.SIGABRT: true, unix.SIGBUS: true, unix.SIGFPE: true, unix.SIGKILL: false, unix.SIGUSR1: false,
@@ -93,7 +92,7 @@ func TestSignalThatIsNone(t *testing.T) {
 	})
 }
 
-// outputOf is what "prog out" writes.
+// outputOf returns the output of "prog out".
 func outputOf(seed, stdout, stderr int) (out, err []byte) {
 	rng := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
 	out, err = make([]byte, stdout), make([]byte, stderr)
@@ -102,7 +101,7 @@ func outputOf(seed, stdout, stderr int) (out, err []byte) {
 	return out, err
 }
 
-// many runs n programs, at most so many at once, and checks all that they wrote.
+// many runs n programs, at most atOnce at a time, and checks all of their output.
 func many(w *world, n, atOnce, size int) {
 	w.t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(n), uint64(size)))

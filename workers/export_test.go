@@ -1,6 +1,6 @@
 package workers
 
-// Idle says whether the starter holds nothing of any worker.
+// Idle reports whether the starter holds nothing for any worker.
 func (s *Starter) Idle() bool {
 	return s.budget.held == 0 && len(s.line)+len(s.asked)+len(s.byPID)+len(s.toSend) == 0
 }
@@ -22,5 +22,5 @@ const (
 // InputFD is the writing end of stdin.
 func (w *Worker) InputFD() uintptr { return uintptr(w.in.fd) }
 
-// Asked is how many programs the spawner has been asked for.
+// Asked is how many start requests are under way.
 func (s *Starter) Asked() int { return len(s.asked) }

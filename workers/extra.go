@@ -9,19 +9,19 @@ type Extra struct {
 	StreamSpec
 }
 
-// MaxExtra is how many of them a program may have: as many as one message to the
-// spawner carries (ipc.MaxFDs) with the standard ones and a memfd.
+// MaxExtra is the most extra descriptors of a program. One message to the spawner carries them with
+// the standard ones and a memfd (ipc.MaxFDs).
 const MaxExtra = 16
 
-// extra are the pipes among them. Most workers have none.
+// extra has the pipes among the extra descriptors. Most workers have none.
 type extra struct {
 	in  []input
 	out []output
 }
 
-// newExtra makes room for the pipes; nil when there is none.
+// newExtra makes room for the pipes. It returns nil if there are none.
 func newExtra(w *Worker, spec *Spec) *extra {
-	// Room for all at once: they are pointed to.
+	// The slices must not grow, because there are pointers to their elements.
 	e := extra{make([]input, 0, len(spec.Extra)), make([]output, 0, len(spec.Extra))}
 	for _, sp := range spec.Extra {
 		switch {
@@ -40,7 +40,7 @@ func newExtra(w *Worker, spec *Spec) *extra {
 	return &e
 }
 
-// outputs are all pipes that the program writes to.
+// outputs yields all pipes that the program writes to.
 func (w *Worker) outputs(yield func(*output) bool) {
 	for i := range w.out {
 		if !yield(&w.out[i]) {
@@ -57,7 +57,7 @@ func (w *Worker) outputs(yield func(*output) bool) {
 	}
 }
 
-// inputs are all pipes that the program reads.
+// inputs yields all pipes that the program reads.
 func (w *Worker) inputs(yield func(*input) bool) {
 	if !yield(&w.in) || w.extra == nil {
 		return
@@ -69,7 +69,7 @@ func (w *Worker) inputs(yield func(*input) bool) {
 	}
 }
 
-// output is the one of a stream; nil when there is none.
+// output returns the output of a stream, nil if there is none.
 func (w *Worker) output(s Stream) *output {
 	for o := range w.outputs {
 		if o.no == s {
@@ -79,7 +79,7 @@ func (w *Worker) output(s Stream) *output {
 	return nil
 }
 
-// input is the one of a stream; nil when there is none.
+// input returns the input of a stream, nil if there is none.
 func (w *Worker) input(s Stream) *input {
 	for in := range w.inputs {
 		if in.no == s {
@@ -89,7 +89,7 @@ func (w *Worker) input(s Stream) *input {
 	return nil
 }
 
-// ExtraPipes are the descriptors with a pipe beyond the standard ones.
+// ExtraPipes yields the extra descriptors that are pipes to or from the host.
 func (w *Worker) ExtraPipes(yield func(Stream) bool) {
 	for in := range w.inputs {
 		if in.no != Stdin && !yield(in.no) {
@@ -103,7 +103,7 @@ func (w *Worker) ExtraPipes(yield func(Stream) bool) {
 	}
 }
 
-// descriptors is what is set aside for a worker.
+// descriptors is how many descriptors are set aside for a worker.
 func (w *Worker) descriptors() int {
 	n := maxPerWorker + w.logs()
 	if w.notices {
@@ -126,8 +126,7 @@ func (w *Worker) logs() int {
 	return n
 }
 
-// WriteTo is Write to another stream than stdin; EBADF when the program reads no
-// pipe there.
+// WriteTo is Write for any stream. It returns EBADF if the program has no input pipe there.
 func (w *Worker) WriteTo(s Stream, data []byte, token any) error {
 	in := w.input(s)
 	if in == nil {
@@ -139,8 +138,8 @@ func (w *Worker) WriteTo(s Stream, data []byte, token any) error {
 	return in.write(data, token)
 }
 
-// CloseInput closes a pipe that the program reads once what waits has been
-// written; EBADF when there is none.
+// CloseInput closes an input pipe of the program once all waiting bytes are written. It returns
+// EBADF if there is no such pipe.
 func (w *Worker) CloseInput(s Stream) error {
 	in := w.input(s)
 	if in == nil {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hear is the next request to the spawner that the test plays.
+// hear returns the next request to the spawner that the test plays.
 func (w *world) hear() (ipc.Message, []int) {
 	w.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -26,7 +26,7 @@ func (w *world) hear() (ipc.Message, []int) {
 	return msg, fds
 }
 
-// asked is the next request, which is for a program.
+// asked returns the next request, which must be for a start.
 func (w *world) asked() *ipc.Spawn {
 	w.t.Helper()
 	msg, fds := w.hear()
@@ -45,8 +45,8 @@ func (w *world) say(m ipc.Message, fds ...int) {
 	}
 }
 
-// none is a descriptor in the place of a pidfd, which is not looked at where the
-// spawner reports.
+// none is a descriptor in place of a pidfd. Where the spawner reports, the child does not use the
+// pidfd.
 func none(t *testing.T) int {
 	t.Helper()
 	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -57,13 +57,13 @@ func none(t *testing.T) int {
 	return fd
 }
 
-// answer says that the program which is asked for next has been started.
+// answer reports that the next requested program has been started.
 func (w *world) answer(pid, pidfd int) {
 	w.t.Helper()
 	w.say(ipc.Spawned{Seq: w.asked().Seq, PID: uint32(pid), OSPID: uint32(pid)}, pidfd)
 }
 
-// newFake makes a world with the test as a reporting spawner.
+// newFake makes a world in which the test is a spawner that reports exits.
 func newFake(t *testing.T) (w *world, pidfd int) {
 	t.Helper()
 	pidfd = none(t)
@@ -126,7 +126,7 @@ func (w *world) tryHear() (ipc.Message, []int, error) {
 	return msg, fds, err
 }
 
-// drop answers whatever is still asked, until nothing is.
+// drop answers the remaining requests until there are none.
 func (w *world) drop() {
 	w.t.Helper()
 	for {
@@ -140,7 +140,7 @@ func (w *world) drop() {
 	}
 }
 
-// However often a signal is asked for, few are under way.
+// TestQuestionsAreBounded checks that few signals are under way, however often a signal is sent.
 func TestQuestionsAreBounded(t *testing.T) {
 	w, pidfd := newFake(t)
 	r := w.start(command("sleep", "1000"))
@@ -179,7 +179,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 	for range all {
 		w.say(ipc.GroupSignalled{PID: 4242})
 	}
-	// One who was forked just before is killed again, until nobody is there.
+	// A process that was forked just before is killed again, until the group is empty.
 	w.say(ipc.Changed{PID: 4242, Status: 9})
 	for range 3 {
 		msg, _ := w.hear()
@@ -195,8 +195,8 @@ func TestQuestionsAreBounded(t *testing.T) {
 	w.drop()
 }
 
-// A number is given to another process while the worker that had it before is
-// still delivering: the end of the other is its own.
+// TestANumberIsUsedAgain gives a process id to another program while the earlier worker of that id
+// still delivers. The end that is then reported must be the second program's.
 func TestANumberIsUsedAgain(t *testing.T) {
 	w, pidfd := newFake(t)
 	w.do(func() { w.host.room = func(*run, workers.Stream) []byte { w.group.Pause(); return nil } })
@@ -227,7 +227,7 @@ func TestANumberIsUsedAgain(t *testing.T) {
 		w.drop()
 	}
 	second.want("exit 2")
-	// The end of somebody that nobody asked for is an orphan's.
+	// The end of a process that the child did not request is an orphan's.
 	w.say(ipc.Changed{PID: 77})
 	w.say(ipc.GroupSignalled{PID: 77})
 	w.do(func() {
@@ -237,8 +237,8 @@ func TestANumberIsUsedAgain(t *testing.T) {
 	})
 }
 
-// While the socket is full requests and signals wait in line, and all of them
-// arrive in the end.
+// TestAFullSocket checks that requests and signals wait in line while the socket is full, and that
+// all of them arrive in the end.
 func TestAFullSocket(t *testing.T) {
 	w, pidfd := newFake(t)
 	const n = 40
@@ -296,8 +296,8 @@ func TestAFullSocket(t *testing.T) {
 	w.drop()
 }
 
-// A spawner that says what it should not is one that is lost, and nothing of what
-// it sent is kept.
+// TestASpawnerThatMakesNoSense checks that a spawner with a wrong message counts as lost, and that
+// its descriptors are closed.
 func TestASpawnerThatMakesNoSense(t *testing.T) {
 	for name, say := range map[string]func(w *world, seq uint32, fd int){
 		"junk": func(w *world, _ uint32, fd int) {

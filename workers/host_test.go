@@ -12,20 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is the Host of all workers of a world. It records what they tell and holds
-// that they keep to the order of the interface.
+// host is the Host of all workers of a world. It records their reports and checks the order that
+// the interface promises.
 type host struct {
 	w    *world
 	buf  []byte
-	open *run // whose Room waits for its Took
+	open *run // its Room was called, its Took is to come
 	no   workers.Stream
-	// room takes the place of the buffer when it is set.
+	// room replaces the buffer if it is set.
 	room func(r *run, s workers.Stream) []byte
 	took func(r *run)
 }
 
-// run is what became of one worker. It belongs to the loop's thread until the
-// worker is over.
+// run records the life of one worker. It belongs to the loop's thread until the worker is over.
 type run struct {
 	*workers.Worker
 	host    *host
@@ -41,8 +40,8 @@ type run struct {
 
 	files    bool // its output goes to files
 	troubles []string
-	at       time.Time     // when it was over
-	jobs     []unix.Signal // it was stopped by, or 0: continued
+	at       time.Time     // time of its end
+	jobs     []unix.Signal // signals that stopped it; 0: continued
 	notices  []workers.Notice
 }
 
@@ -169,7 +168,7 @@ func command(args ...string) *workers.Spec {
 
 func shell(script string) *workers.Spec { return command("/bin/sh", "-c", script) }
 
-// start makes a worker; its methods are for the loop's thread.
+// start makes a worker. Its methods must run in the loop's thread.
 func (w *world) start(sp *workers.Spec) *run {
 	w.t.Helper()
 	r := &run{host: w.host}
@@ -177,8 +176,7 @@ func (w *world) start(sp *workers.Spec) *run {
 	return r
 }
 
-// started makes a worker and waits until its program runs and has written what
-// is given.
+// started makes a worker and waits until its program runs and has written output.
 func (w *world) started(sp *workers.Spec, output string) *run {
 	w.t.Helper()
 	r := w.start(sp)
@@ -209,7 +207,7 @@ func (w *world) run(sp *workers.Spec) *run {
 	return w.finish(w.start(sp))
 }
 
-// want fails the test unless the run has come to this end.
+// want fails the test unless the run has ended like this.
 func (r *run) want(end string) {
 	r.host.w.t.Helper()
 	if got := r.String(); got != end {
@@ -227,7 +225,7 @@ func (h *host) Notified(w *workers.Worker, n workers.Notice) {
 	r.notices = append(r.notices, n)
 }
 
-// TimedOut stops the program, as a host does.
+// TimedOut stops the program, as every host does.
 func (h *host) TimedOut(w *workers.Worker) { w.Stop() }
 
 func (h *host) Stopped(w *workers.Worker, sig unix.Signal) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Image is a program that is no file but a memfd. Who has made it owns it; a Spec that has one can
-// outlive it, and its program is not found then.
+// Image is a program in a memfd instead of a file. Its maker owns it. A Spec can outlive its Image,
+// and then its program is not found.
 type Image struct {
 	fd    int
 	ready bool
@@ -18,13 +18,13 @@ type Image struct {
 // NewImage takes over a memfd.
 func NewImage(memfd int) *Image { return &Image{fd: memfd} }
 
-// Ready says that all of it is there.
+// Ready marks the program as complete.
 func (i *Image) Ready() { i.ready = true }
 
-// Live says whether it can be executed.
+// Live reports whether the program can be executed.
 func (i *Image) Live() bool { return i.ready && i.fd >= 0 }
 
-// Close ends it.
+// Close closes the memfd.
 func (i *Image) Close() {
 	if i.fd >= 0 {
 		_ = unix.Close(i.fd)
@@ -32,8 +32,8 @@ func (i *Image) Close() {
 	}
 }
 
-// ImageFD is the descriptor by which a program with an Image finds it, and which it keeps: scripts
-// are read by it. It is behind all others of the program.
+// ImageFD is the descriptor by which a program with an Image is executed. The program keeps it,
+// since an interpreter reads the script by it. It comes after all other descriptors of the program.
 func (sp *Spec) ImageFD() Stream {
 	if n := len(sp.Extra); n > 0 {
 		return sp.Extra[n-1].FD + 1
@@ -41,7 +41,8 @@ func (sp *Spec) ImageFD() Stream {
 	return Stderr + 1
 }
 
-// give has a request execute it: the descriptor that is returned goes with it. ENOENT: it is gone.
+// give makes the request execute the image. The returned descriptor must go with the request. The
+// error is ENOENT if the image is closed or incomplete.
 func (i *Image) give(m *ipc.Spawn, as Stream) (int, error) {
 	if !i.Live() {
 		return -1, unix.ENOENT

@@ -8,62 +8,61 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Limits of what waits for a program that does not read its stdin, in bytes for
-// each worker. The pipe itself holds another 64 KiB.
+// Limits of the bytes that wait for programs that do not read their stdin. The pipe itself holds
+// another 64 KiB.
 const (
-	// MaxCommands bounds what is sent without waiting for an answer.
+	// MaxCommands bounds the bytes that wait for one worker when Command is called.
 	MaxCommands = 1 << 20
-	// MaxWrites bounds what waits in calls. A single write is taken whatever
-	// its size when nothing waits, so every write can be made.
+	// MaxWrites bounds the bytes that wait for one worker in calls of Write. If none wait, one
+	// write of any size is accepted, so every write is possible.
 	MaxWrites = 4 << 20
-	// MaxWaiting bounds what waits for all programs together, in bytes. It is the
-	// largest frame of a node (peer.MaxFrame), so that every write can be made
-	// while no other waits.
+	// MaxWaiting bounds the bytes that wait for all programs together. It is the largest frame of a
+	// node (peer.MaxFrame), so every write is possible while no other waits.
 	MaxWaiting = 64 << 20
 
-	// alwaysTaken is how much is, where nothing waits: as much as a pipe takes whole
-	// (pipe(7), PIPE_BUF).
+	// alwaysTaken is the size of a write that is always accepted if none wait: the most that a pipe
+	// takes as a whole (pipe(7), PIPE_BUF).
 	alwaysTaken = 4 << 10
 
-	// pieceCost is what a waiting call counts besides its bytes: the piece and
-	// the host's token. Commands are run together and have no such cost.
+	// pieceCost is what a waiting call counts besides its bytes, for the piece and the host's
+	// token. Commands are merged and have no such cost.
 	pieceCost = 256
 
-	// maxPut bounds what is written to one pipe in a round of the loop, in bytes. A
-	// program that reads as fast as the child writes must not keep the loop from others.
+	// maxPut is how many bytes are written to one pipe in a round of the loop. A program that reads
+	// as fast as the child writes must not keep the loop from others.
 	maxPut = pagesMost * 4096
 )
 
-// input is a pipe that a program reads, stdin first of all: it owns the writing end,
-// or one of the two descriptors of a terminal, which stays open as long as the
-// program, for a terminal is hung up with the last one. Data is written from where
-// it stands; only what the pipe does not take is copied and waits.
+// input is a pipe that a program reads, most often stdin. It owns the writing end, or one of the
+// two descriptors of a terminal. That descriptor stays open as long as the program runs, because
+// closing the last one hangs up the terminal. Data is written from the caller's buffer. Only bytes
+// that the pipe does not take are copied and wait.
 type input struct {
 	w       *Worker
-	queue   *queue // nil: nothing waits
+	queue   *queue // nil: no bytes wait
 	bytes   uint64
 	fd      int32 // -1: no pipe, or closed
 	pipe    pipe
 	no      Stream
-	closing bool // closed by the host: no more is taken, what waits is written
-	ended   bool // a terminal: the end was written too
-	last    byte // a terminal: what was written last
-	later   bool // it cannot be watched, and is looked at soon
+	closing bool // closed by the host: no more is accepted, waiting bytes are written
+	ended   bool // a terminal: the end of input was written too
+	last    byte // a terminal: the last byte written
+	later   bool // it cannot be watched now, and is tried again soon
 }
 
-// queue is what waits for a pipe that is full, or for the program to start: one piece
-// at least.
+// queue has the bytes that wait for a full pipe, or for the program to start. It has at least one
+// piece.
 type queue struct {
 	pieces []piece
 	bytes  int         // in all of them
 	src    loop.Source // of the pipe, until it takes more
 }
 
-// piece is the rest of one write. With a token the host is told when it is in
+// piece is the remainder of one write. If it has a token, the host gets Wrote once the piece is in
 // the pipe.
 type piece struct {
 	data  []byte
-	size  int // of all of it, which is kept until it is written
+	size  int // of the whole piece, which is kept until it is written
 	token any
 }
 
@@ -71,14 +70,14 @@ func (in *input) init(w *Worker, no Stream) { in.w, in.no, in.fd, in.last = w, n
 
 func (in *input) tty() bool { return in.w.tty && in.no == Stdin }
 
-// Write writes data to stdin, and has Wrote called with the token when all of it
-// is in the pipe: within the call if the pipe takes it at once. EAGAIN when
-// MaxWrites or MaxWaiting would be passed, EPIPE when stdin is closed or nobody reads it any
-// more: Wrote is not called then.
+// Write writes data to stdin. Wrote is called with the token when all of it is in the pipe: within
+// the call if the pipe takes it at once. Write returns EAGAIN if data would exceed MaxWrites or
+// MaxWaiting. It returns EPIPE if stdin is closed or has no reader any more. With an error, Wrote
+// is not called.
 func (w *Worker) Write(data []byte, token any) error { return w.WriteTo(Stdin, data, token) }
 
-// Command writes data to stdin without an answer. EAGAIN when MaxCommands would
-// be passed; EPIPE as with Write.
+// Command writes data to stdin without an answer. It returns EAGAIN if data would exceed
+// MaxCommands or MaxWaiting, and EPIPE as Write does.
 func (w *Worker) Command(data []byte) error {
 	if w.in.full(len(data), MaxCommands) || w.in.crowded(len(data)) {
 		return unix.EAGAIN
@@ -90,10 +89,10 @@ func (in *input) full(more, limit int) bool {
 	return in.queue != nil && in.queue.bytes+len(in.queue.pieces)*pieceCost+more > limit
 }
 
-// CloseStdin closes stdin once what waits has been written.
+// CloseStdin closes stdin once all waiting bytes are written.
 func (w *Worker) CloseStdin() { _ = w.CloseInput(Stdin) }
 
-// Waiting is the number of bytes that wait to be written to stdin.
+// Waiting is how many bytes wait to be written to stdin.
 func (w *Worker) Waiting() int {
 	if w.in.queue == nil {
 		return 0
@@ -135,8 +134,8 @@ func (in *input) write(data []byte, token any) error {
 	return nil
 }
 
-// crowded: all programs together have too much waiting for that much more. A little is
-// taken where nothing waits, so that a program that reads is not held up by others.
+// crowded reports whether that much more would exceed MaxWaiting. A small write is accepted if none
+// wait, so other programs do not hold up one that reads.
 func (in *input) crowded(more int) bool {
 	if in.queue == nil && more <= alwaysTaken {
 		return false
@@ -144,11 +143,10 @@ func (in *input) crowded(more int) bool {
 	return in.w.starter.Crowded(more)
 }
 
-// Crowded says whether the programs of all Starters have too much waiting for that much
-// more.
+// Crowded reports whether that much more would exceed MaxWaiting, for all programs of all Starters.
 func (s *Starter) Crowded(more int) bool { return more > MaxWaiting-s.budget.waiting }
 
-// open: there is a pipe, or there will be one.
+// open reports whether there is a pipe, or will be once the program starts.
 func (in *input) open() bool {
 	if sp := in.w.spec; in.w.life.state == Starting && sp != nil {
 		return in.no != Stdin || sp.Streams[Stdin].Kind == Pipe
@@ -156,10 +154,10 @@ func (in *input) open() bool {
 	return in.fd >= 0
 }
 
-// Ready: the pipe takes more, or nobody reads it any more.
+// Ready writes when the pipe takes more, or notices that it has no reader any more.
 func (in *input) Ready(loop.Events) { in.flush() }
 
-// flush writes what waits, as far as the pipe takes it, up to maxPut.
+// flush writes waiting bytes that the pipe takes, at most maxPut.
 func (in *input) flush() {
 	if in.w.life.state == Starting || in.fd < 0 {
 		return
@@ -203,8 +201,8 @@ func (in *input) flush() {
 	}
 }
 
-// put writes to the pipe what it takes, up to room; 0 when it is full. When the pipe
-// could take more, it is told to be ready in the next round.
+// put writes as much as the pipe takes, at most room. It returns 0 if the pipe is full. If the pipe
+// could take more, epoll reports it again in the next round.
 func (in *input) put(data []byte, room int) (total int, err error) {
 	for most := min(len(data), room); total < most && err == nil; {
 		var n int
@@ -215,7 +213,7 @@ func (in *input) put(data []byte, room int) (total int, err error) {
 		total += max(n, 0)
 	}
 	if err == unix.EAGAIN {
-		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // as many as it should have had room for
+		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // as many as it should have room for
 	}
 	in.bytes += uint64(total)
 	if total > 0 {
@@ -248,7 +246,7 @@ func (in *input) unwatch() {
 	}
 }
 
-// broken: nobody reads any more.
+// broken handles that the pipe has no reader any more.
 func (in *input) broken() {
 	if !in.tty() {
 		in.abandon(unix.EPIPE)
@@ -260,13 +258,13 @@ func (in *input) broken() {
 	in.ended = true
 }
 
-// abandon closes the pipe; what waits is answered with the error.
+// abandon closes the pipe, and answers waiting writes with the error.
 func (in *input) abandon(err error) {
 	in.close()
 	in.answer(err)
 }
 
-// answer tells those whose writes wait that it is over.
+// answer answers all waiting writes with the error.
 func (in *input) answer(err error) {
 	q := in.queue
 	if q == nil {
@@ -281,7 +279,7 @@ func (in *input) answer(err error) {
 	}
 }
 
-// close closes the pipe; what waits stays.
+// close closes the pipe. Waiting bytes stay.
 func (in *input) close() {
 	if in.fd >= 0 {
 		in.unwatch()

@@ -18,7 +18,7 @@ func noise(n int) []byte {
 	return b
 }
 
-// stopped is a cat that reads nothing until it is sent SIGCONT.
+// stopped is a cat that reads nothing until SIGCONT.
 func stopped(w *world) *run { return stoppedBefore(w, "exec cat") }
 
 func stoppedBefore(w *world, script string) *run {
@@ -28,7 +28,8 @@ func stoppedBefore(w *world, script string) *run {
 	return r
 }
 
-// A write is answered when all of it is in the pipe, in the order of the writes.
+// TestWriteIsAnsweredWhenInThePipe checks that each write is answered when all of it is in the
+// pipe, in order.
 func TestWriteIsAnsweredWhenInThePipe(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -43,7 +44,7 @@ func TestWriteIsAnsweredWhenInThePipe(t *testing.T) {
 			if len(r.wrote) != 1 || r.wrote[0] != (answer{0, nil}) {
 				t.Errorf("answered %v, want the small one only", r.wrote)
 			}
-			// What fits into the pipe depends on how it is cut into pages.
+			// The pipe's pages decide how much of a write it takes.
 			if got, least := r.Waiting(), len(data)-64<<10; got < least || got > least+4096 {
 				t.Errorf("%d bytes wait, want %d or a little more", got, least)
 			}
@@ -150,7 +151,7 @@ func TestWriteNobodyReads(t *testing.T) {
 	})
 }
 
-// What is written before the program has started arrives.
+// TestWriteBeforeTheStart checks that input which was written before the start arrives.
 func TestWriteBeforeTheStart(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -175,8 +176,8 @@ func TestWriteBeforeTheStart(t *testing.T) {
 	})
 }
 
-// However much is sent to a program that does not read, and in whatever pieces, a
-// bounded number of bytes and of pieces waits.
+// TestWaitingIsBounded writes to a program that does not read, in pieces of any size. The number of
+// waiting bytes and pieces must stay bounded.
 func TestWaitingIsBounded(t *testing.T) {
 	w := newWorld(t, !ipc.PidfdsSuffice())
 	for _, size := range []int{0, 1, 100, 4096, 100_000, 2 << 20} {
@@ -188,7 +189,7 @@ func TestWaitingIsBounded(t *testing.T) {
 			}
 			data, taken := noise(size), 0
 			w.do(func() {
-				// The pipe is full, and something waits.
+				// The pipe is full, and a command waits.
 				_ = r.Command(make([]byte, 64<<10+1))
 				for n := range 5_000_000 {
 					var err error
@@ -226,7 +227,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 }
 
-// A write of any size is taken when nothing waits.
+// TestALargeWriteAlone checks that a write of any size is accepted if no other waits.
 func TestALargeWriteAlone(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -257,13 +258,14 @@ func TestALargeWriteAlone(t *testing.T) {
 	})
 }
 
-// A pipe that takes all of a large write at once, as that of a program does which reads
-// as fast as the child writes, is given a bounded part of it in each round of the loop.
+// TestALargeWriteInRounds has a pipe that would take all of a large write at once. So does the pipe
+// of a program that reads as fast as the child writes. Each round of the loop may write only a
+// bounded part.
 func TestALargeWriteInRounds(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
 		r := stopped(w)
-		data := noise(1<<20 - workers.MaxPut/4) // what pages hold depends on how it is cut
+		data := noise(1<<20 - workers.MaxPut/4) // the size of the pieces decides how much fits into the pages
 		var rounds, most int
 		w.do(func() {
 			if n, err := unix.FcntlInt(r.InputFD(), unix.F_SETPIPE_SZ, 1<<20); err != nil || n < 1<<20 {
@@ -275,7 +277,7 @@ func TestALargeWriteInRounds(t *testing.T) {
 					rounds, most, before = rounds+1, max(most, n), r.Bytes(workers.Stdin)
 				}
 			})
-			// In pieces that end in the midst of a round, and at its end.
+			// In pieces that end within a round, and at its end.
 			for i, part := range [][]byte{data[:3*workers.MaxPut/2], data[3*workers.MaxPut/2 : 2*workers.MaxPut], data[2*workers.MaxPut:]} {
 				if err := r.Write(part, i); err != nil {
 					t.Error(err)

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Job control: a stop and its end are told, in order, and none after the end.
+// TestStoppedAndContinued checks that stops and continuations are reported in order, and not after
+// the end.
 func TestStoppedAndContinued(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -26,8 +27,8 @@ func TestStoppedAndContinued(t *testing.T) {
 	})
 }
 
-// The longest run and the longest silence, told once; output prolongs only the
-// second.
+// TestTimeouts checks the longest run and the longest silence, each reported once. Output prolongs
+// only the second.
 func TestTimeouts(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)

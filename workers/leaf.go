@@ -11,34 +11,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// leaves are the control groups in which the programs are, each with all that it has
-// started (spawner/leaves.go). The spawner makes them, and sends what is asked for;
-// whether one is empty is seen here, at the end of each program.
+// leaves are the control groups of the programs. Each holds a program and all its descendants
+// (spawner/leaves.go). The spawner makes the leaves and signals their members. The child checks
+// itself whether a leaf is empty, at the end of each program.
 type leaves struct {
-	dir   int  // -1: there are none
-	v1    bool // of version 1 (cgroups(7)), where nothing but the members can be looked at
+	dir   int  // -1: there are no leaves
+	v1    bool // of version 1 (cgroups(7)), which can only list the members
 	buf   [256]byte
-	empty []uint32 // to be released
-	left  []uint32 // the same, with processes that were left alone
+	empty []uint32 // empty leaves to be released
+	left  []uint32 // leaves to be released whose processes were left alone
 
-	// events are open files cgroup.events: reading one again costs a tenth of opening
-	// it, and leaves are used again and again. Each leaf has one place.
+	// events has open files cgroup.events. To read one again costs a tenth of opening it, and
+	// leaves are reused. Each leaf has one place.
 	events [openEvents]struct {
 		leaf uint32 // 0: none
 		fd   int
 	}
 }
 
-// openEvents is how many files stay open, of leaves that were looked at: as many as
-// are in use when programs are started and end one after the other.
+// openEvents is how many of these files stay open: as many as are in use when programs start and
+// end one after the other.
 const openEvents = 2 * releaseAt
 
-// releaseAt is how many leaves are collected until the spawner is told.
+// releaseAt is how many leaves are collected before one message releases them.
 const releaseAt = 32
 
-// UseLeaves says where the spawner was told to make a control group for each
-// program: see ipc.StartSpawner. It is called before the first program is started, and
-// lets go of the directory that was used before; "" is none.
+// UseLeaves sets the directory in which the spawner makes a control group for each program: see
+// ipc.StartSpawner. It closes the directory used before. With "" there are no leaves. It must be
+// called before the spawner starts its first program.
 func (s *Starter) UseLeaves(dir string) error {
 	if s.leaves.dir >= 0 {
 		_ = unix.Close(s.leaves.dir)
@@ -63,7 +63,7 @@ func (s *Starter) UseLeaves(dir string) error {
 	return unix.Close(fd)
 }
 
-// open opens the file of a leaf (cgroups(7)) that tells whether it is empty.
+// open opens the file of a leaf that shows whether it is empty (cgroups(7)).
 func (l *leaves) open(leaf string) (int, error) {
 	file := "cgroup.events"
 	if l.v1 {
@@ -72,8 +72,8 @@ func (l *leaves) open(leaf string) (int, error) {
 	return eintr.Openat(l.dir, leaf+file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
-// isEmpty says whether nobody is in a leaf. What cannot be looked at now, for want of
-// a descriptor, counts as not empty: it is looked at again.
+// isEmpty reports whether a leaf has no members. If the check fails for lack of a descriptor, the
+// leaf counts as not empty, and is checked again later.
 func (l *leaves) isEmpty(n uint32) bool {
 	if l.v1 {
 		return l.hasNobody(n)
@@ -93,8 +93,8 @@ func (l *leaves) isEmpty(n uint32) bool {
 	return err == unix.ENODEV || err == nil && bytes.Contains(l.buf[:k], []byte("populated 0"))
 }
 
-// hasNobody is isEmpty for version 1. A file that was read can give the same a second
-// time, so none stays open.
+// hasNobody is isEmpty for version 1. A file that was read once may return the same content again,
+// so it does not stay open.
 func (l *leaves) hasNobody(n uint32) bool {
 	fd, err := l.open(strconv.FormatUint(uint64(n), 10) + "/")
 	if err != nil {
@@ -105,7 +105,7 @@ func (l *leaves) hasNobody(n uint32) bool {
 	return err == unix.ENODEV || err == nil && k == 0
 }
 
-// releaseLeaf gives back the leaf of a worker that is over.
+// releaseLeaf gives back the leaf of an ended worker.
 func (s *Starter) releaseLeaf(w *Worker) {
 	l, n := &s.leaves, w.proc.leaf
 	if n == 0 {

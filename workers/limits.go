@@ -8,11 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limits are the times that a program may take. They hold while it runs: what it
-// leaves behind is a matter of tree. Most workers have none: nil.
+// limits are the times for which a program may run and be silent. They apply while it runs. The
+// tree option decides about processes it leaves behind. It is nil for most workers, which have
+// none.
 type limits struct {
-	run, idle time.Duration // 0: without end
-	since     time.Duration // of the last output, of the loop's time
+	run, idle time.Duration // 0 means no limit
+	since     time.Duration // loop time of the last output
 	runTimer  *loop.Timer
 	idleTimer *loop.Timer
 }
@@ -37,12 +38,12 @@ func (l *limits) begin(w *Worker) {
 	}
 }
 
-// watchIdle comes back after d, when the program has been idle for long enough if
-// nothing was written in between. So output does not move a timer, only a number.
+// watchIdle checks after d whether the program has been silent for long enough. So output does not
+// move a timer, only a number.
 func (l *limits) watchIdle(w *Worker, d time.Duration) {
 	l.idleTimer = w.starter.loop.After(d, func() {
 		if w.unread() {
-			l.wrote(w) // it is not silent: nobody takes what it says
+			l.wrote(w) // not silent: its output waits in the pipe
 		}
 		if left := l.since + l.idle - w.starter.loop.Now(); left > 0 {
 			l.watchIdle(w, left)
@@ -52,7 +53,7 @@ func (l *limits) watchIdle(w *Worker, d time.Duration) {
 	})
 }
 
-// unread says whether there is output that has not been taken out of the pipes.
+// unread reports whether the pipes have output that was not read yet.
 func (w *Worker) unread() bool {
 	for o := range w.outputs {
 		if o.fd < 0 {
@@ -65,7 +66,7 @@ func (w *Worker) unread() bool {
 	return false
 }
 
-// wrote notes output.
+// wrote notes the time of output.
 func (l *limits) wrote(w *Worker) {
 	if l != nil && l.idle > 0 {
 		l.since = w.starter.loop.Now()

@@ -10,36 +10,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Rotation says when a file that output is written to is put aside for a new one.
+// Rotation says when an output file is put aside for a new one.
 type Rotation struct {
-	Size int64  // of a file, in bytes: at least MinLog
-	Keep uint16 // how many old ones there are: Path.1 is the last of them
+	Size int64  // of a file, in bytes, at least MinLog
+	Keep uint16 // how many old files are kept: Path.1 is the latest of them
 }
 
-// MinLog is the least size of a file that is rotated, in bytes. Each rotation is a
-// question to the spawner.
+// MinLog is the smallest size of a file with rotation, in bytes. Each rotation costs a request to
+// the spawner.
 const MinLog = 4096
 
 const (
-	// lineSlack is up to how many bytes before its size a file may end, so that it
-	// ends with a line; an eighth of the size when that is less.
+	// lineSlack is how many bytes below its size a file may end, so that it ends with a line. It is
+	// an eighth of the size if that is less.
 	lineSlack = 64 << 10
 
-	// logPiece is what is read and written at once, in bytes: what a pipe holds.
+	// logPiece is how many bytes are read and written at once, as many as a pipe holds.
 	logPiece = 64 << 10
 
-	// troubleEvery is the time between two reports of trouble with one file. Who
-	// fills a disk can make it come and go as fast as the program writes.
+	// troubleEvery is the least time between two reports of trouble with a file. A program that
+	// fills a disk can make trouble come and go as fast as it writes.
 	troubleEvery = 10 * time.Second
 )
 
-// log is a file, with its rotation, to which the output of a stream is written. The
-// program has a pipe; from there the bytes go to a descriptor that the spawner has
-// opened as the worker's user. Nothing is lost between two files, for what comes
-// meanwhile waits in the pipe. log owns the descriptor.
+// log is a file with rotation for the output of a stream. The program writes to a pipe. From there
+// the bytes go to a descriptor that the spawner opened as the worker's user. No byte is lost
+// between two files, because output waits in the pipe meanwhile. log owns the descriptor.
 //
-// A write to a file waits for the disk at worst as any program's does: there is no
-// other way to write to one.
+// A write to a file may wait for the disk, as in any program: Linux has no non-blocking writes to
+// files.
 type log struct {
 	o      *output
 	fd     int32 // -1: not open yet
@@ -47,13 +46,13 @@ type log struct {
 	limit  int64
 	size   int64
 	full   bool   // the next byte goes to the next file
-	asked  bool   // the spawner has been asked for it
-	rest   []byte // asked: what has been read and goes there; it is the log's own
+	asked  bool   // the next file was requested from the spawner
+	rest   []byte // bytes for the next file while asked is set; the log owns them
 	failed bool
-	told   time.Duration // when trouble was, of the loop's time
+	told   time.Duration // loop time of the last report of trouble
 }
 
-// newLog is the log of a stream; nil when it has none.
+// newLog makes the log of a stream, nil if the stream has none.
 func newLog(o *output, sp StreamSpec, spec *Spec) *log {
 	if !sp.logged() || spec.Terminal != nil && o.no <= Stderr {
 		return nil
@@ -64,11 +63,11 @@ func newLog(o *output, sp StreamSpec, spec *Spec) *log {
 	}
 }
 
-// logged says whether a stream goes to a file by way of a log.
+// logged reports whether a stream goes to a file through a log.
 func (sp StreamSpec) logged() bool { return sp.Kind == File && sp.Rotate != nil }
 
-// open takes over the file that is written to from now on. What is in it belongs to
-// another run, so a new line begins: it is full if it could end there.
+// open takes over the next file. Its content may come from an earlier run, so the output begins a
+// new line: a file that could already end there counts as full.
 func (l *log) open(fd int) {
 	l.close()
 	l.fd, l.size = int32(fd), 0
@@ -79,7 +78,7 @@ func (l *log) open(fd int) {
 	l.full = l.size > 0 && l.size >= l.limit-l.slack()
 }
 
-// slack is how many bytes before its size a file may end.
+// slack is how many bytes below its size a file may end.
 func (l *log) slack() int64 { return min(lineSlack, l.limit/8) }
 
 func (l *log) close() {
@@ -89,8 +88,8 @@ func (l *log) close() {
 	}
 }
 
-// write writes what was read from the pipe. When a file is full the rest is copied and
-// waits for the next one, and the pipe is not read.
+// write writes bytes that were read from the pipe. If the file becomes full, the remainder is
+// copied and waits for the next file, and the pipe is not read.
 func (l *log) write(b []byte) {
 	if b = l.fill(b); len(b) > 0 {
 		l.rest = bytes.Clone(b)
@@ -98,7 +97,7 @@ func (l *log) write(b []byte) {
 	}
 }
 
-// fill writes to the file as much as it takes, and returns the rest.
+// fill writes as much as the file takes, and returns the remainder.
 func (l *log) fill(b []byte) []byte {
 	for len(b) > 0 && !l.full {
 		n, last := l.fits(b)
@@ -109,14 +108,14 @@ func (l *log) fill(b []byte) []byte {
 	return b
 }
 
-// rotate asks for the next file.
+// rotate requests the next file.
 func (l *log) rotate() {
 	l.asked = true
 	l.o.src.Remove()
 	l.o.w.starter.askRotate(l)
 }
 
-// fits is how much of b the file takes, and whether it is full then: at the end of
+// fits returns how many bytes of b the file takes, and whether it is full then. A file ends behind
 // the first line that ends near its size, or else at its size.
 func (l *log) fits(b []byte) (n int, last bool) {
 	n = int(min(int64(len(b)), l.limit-l.size))
@@ -129,7 +128,7 @@ func (l *log) fits(b []byte) (n int, last bool) {
 	return n, l.size+int64(n) == l.limit
 }
 
-// put writes to the file. What cannot be written is lost, and said so.
+// put writes to the file. If that fails, the bytes are lost and the host gets a report.
 func (l *log) put(b []byte) {
 	for len(b) > 0 {
 		n, err := unix.Write(int(l.fd), b)
@@ -146,7 +145,7 @@ func (l *log) put(b []byte) {
 	l.failed = false
 }
 
-// trouble tells the host once, until it has gone well again.
+// trouble reports a failure to the host, once until a write succeeds.
 func (l *log) trouble(e unix.Errno) {
 	now := l.o.w.starter.loop.Now()
 	if !l.failed && now-l.told >= troubleEvery {
@@ -156,8 +155,7 @@ func (l *log) trouble(e unix.Errno) {
 	l.failed = true
 }
 
-// rotated is the spawner's answer. Without a new file the old one is written to for
-// as much again.
+// rotated takes the spawner's answer. Without a new file, the old one takes as many bytes again.
 func (l *log) rotated(fd int, e unix.Errno) {
 	l.asked = false
 	if e == 0 {

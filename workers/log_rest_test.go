@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What was read at once and belongs into many files is copied once, not for each of them.
+// TestRotationCopiesOnce checks that a large read which fills many files is copied once, not for
+// each file.
 func TestRotationCopiesOnce(t *testing.T) {
 	s := &Starter{rotating: map[uint32]*log{}}
 	l := &log{o: &output{w: &Worker{starter: s}, fd: -1}, fd: -1, limit: MinLog}
@@ -25,7 +26,7 @@ func TestRotationCopiesOnce(t *testing.T) {
 	if first == &b[MinLog] {
 		t.Fatal("the reader's memory is kept")
 	}
-	// With the last file the pipe is watched again, which this worker does not have.
+	// At the last file, the log watches the pipe again, which this worker lacks.
 	for ; len(l.rest) > MinLog; files++ {
 		before := l.rest
 		l.rotated(file(), 0)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logged is a program whose stdout goes to a file that is rotated.
+// logged returns a program whose stdout goes to a file with rotation.
 func logged(sp *workers.Spec, path string, size int64, keep uint16) *workers.Spec {
 	sp.Streams[workers.Stdout] = workers.StreamSpec{
 		Kind: workers.File, Path: path, Mode: 0o640, Rotate: &workers.Rotation{Size: size, Keep: keep},
@@ -24,7 +24,7 @@ func logged(sp *workers.Spec, path string, size int64, keep uint16) *workers.Spe
 	return sp
 }
 
-// files are a file and its predecessors, the oldest first.
+// files returns a file and its predecessors, the oldest first.
 func files(t *testing.T, path string) (list [][]byte) {
 	t.Helper()
 	for n := 0; ; n++ {
@@ -44,7 +44,7 @@ func files(t *testing.T, path string) (list [][]byte) {
 	}
 }
 
-// logRun runs cat of some bytes with its output in rotated files.
+// logRun runs cat with data as input, and its output in rotated files.
 func (w *world) logRun(sp *workers.Spec, data []byte) *run {
 	w.t.Helper()
 	in := filepath.Join(w.t.TempDir(), "in")
@@ -57,7 +57,7 @@ func (w *world) logRun(sp *workers.Spec, data []byte) *run {
 	return w.finish(r)
 }
 
-// lines are random ones of up to the given length.
+// lines returns random lines of up to the given length.
 func lines(rng *rand.Rand, total, longest int) []byte {
 	var b bytes.Buffer
 	for b.Len() < total {
@@ -67,8 +67,8 @@ func lines(rng *rand.Rand, total, longest int) []byte {
 	return b.Bytes()
 }
 
-// Every byte is in one of the files, in order; none is larger than it may be; and
-// all but the last end with a line, and near their size.
+// TestRotation checks that every byte is in one of the files, in order, and that no file is too
+// large. All files but the last must end with a line, near their size.
 func TestRotation(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -105,7 +105,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// Without the end of a line a file ends at its size, to the byte.
+// TestRotationOfOneLine checks that a file without line ends has exactly its size.
 func TestRotationOfOneLine(t *testing.T) {
 	w := newWorld(t, !ipc.PidfdsSuffice())
 	path := filepath.Join(t.TempDir(), "log")
@@ -119,8 +119,8 @@ func TestRotationOfOneLine(t *testing.T) {
 	}
 }
 
-// The oldest go, the file that is there is added to, and its mode is as it was asked
-// for.
+// TestRotationKeeps checks that the oldest files go, that an existing file is appended to, and that
+// a new one has the requested mode.
 func TestRotationKeeps(t *testing.T) {
 	w := newWorld(t, !ipc.PidfdsSuffice())
 	path := filepath.Join(t.TempDir(), "log")
@@ -147,7 +147,7 @@ func TestRotationKeeps(t *testing.T) {
 	}
 }
 
-// Several outputs of several programs, by different descriptors, at once.
+// TestManyLogs logs several outputs of several programs at once, by different descriptors.
 func TestManyLogs(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -185,13 +185,13 @@ func TestManyLogs(t *testing.T) {
 	})
 }
 
-// What cannot be rotated is told once, and written to the old file; as soon as it
-// can be again, it is.
+// TestRotationThatFails checks that a failed rotation is reported once, and the old file is written
+// to. The next rotation takes place as soon as it is possible.
 func TestRotationThatFails(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
 		path := filepath.Join(t.TempDir(), "log")
-		if err := os.MkdirAll(path+".1/full", 0o700); err != nil { // no file takes its place
+		if err := os.MkdirAll(path+".1/full", 0o700); err != nil { // no file can take its place
 			t.Fatal(err)
 		}
 		data := bytes.Repeat([]byte("123456789\n"), 1000)
@@ -213,8 +213,9 @@ func TestRotationThatFails(t *testing.T) {
 	})
 }
 
-// What does not fit onto the disk is lost and told once; the program is not held up.
-// A limit of our own stands for a full disk: EFBIG instead of ENOSPC.
+// TestFullDisk checks that output for which the disk is full is lost and reported once, and that
+// the program is not held up. A limit of the process stands for a full disk, with EFBIG instead of
+// ENOSPC.
 func TestFullDisk(t *testing.T) {
 	w := newWorld(t, !ipc.PidfdsSuffice())
 	var before unix.Rlimit
@@ -243,8 +244,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// What is no file cannot be rotated, and where nothing can be made nothing is
-// started.
+// TestNoLog checks that a start fails if its log is no regular file or cannot be made.
 func TestNoLog(t *testing.T) {
 	w := newWorld(t, !ipc.PidfdsSuffice())
 	for path, want := range map[string]string{
@@ -260,8 +260,8 @@ func TestNoLog(t *testing.T) {
 	w.run(sp).want("failed 1 ENOENT")
 }
 
-// A program that is killed while it writes as fast as it can leaves whole lines and
-// nothing open.
+// TestKilledWhileItLogs kills a program that writes as fast as it can. Its files must have whole
+// lines, and no descriptor may stay open.
 func TestKilledWhileItLogs(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)

@@ -8,19 +8,19 @@ import (
 	"erluv/workers"
 )
 
-// stubborn are programs that are hard to end, by the process ids that they write.
+// stubborn are programs that are hard to end. They print their process ids.
 var stubborn = []string{
 	"echo $$; exec sleep 1000",
 	"trap '' TERM INT HUP; echo $$; while :; do sleep 1000; done",
 	"echo $$; kill -STOP $$",
 	"(trap '' TERM; sleep 1000 & echo $$ $!; wait)",
-	// In another session, and its parent gone.
+	// In another session, with an ended parent.
 	"trap '' TERM HUP; (setsid sh -c 'echo $$; exec sleep 1000' &); sleep 1000",
-	// The leader has ended, those between too.
+	// The leader and the processes between have ended.
 	"x=$( (setsid sh -c '(setsid sh -c \"echo \\$\\$; exec >&-; exec sleep 1000\" &)' &) ); echo $x",
 }
 
-// startStubborn starts them and gives all process ids.
+// startStubborn starts them and returns all process ids.
 func startStubborn(w *world) []int {
 	w.t.Helper()
 	var pids []int
@@ -40,8 +40,8 @@ func startStubborn(w *world) []int {
 	return pids
 }
 
-// Nobody outlives the child: the spawner ends all it started, those who have left
-// their group and their session too, then itself.
+// TestTheChildEnds checks that no program outlives the child. The spawner ends all processes that
+// it started, including those that left their group and session, and then itself.
 func TestTheChildEnds(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		o := options{reports: reports, unclean: true}
@@ -66,7 +66,7 @@ func TestTheChildEnds(t *testing.T) {
 	})
 }
 
-// The programs do not outlive the spawner.
+// TestTheSpawnerIsKilled checks that the programs do not outlive the spawner.
 func TestTheSpawnerIsKilled(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorldWith(t, options{reports: reports, unclean: true})
@@ -81,7 +81,7 @@ func TestTheSpawnerIsKilled(t *testing.T) {
 		for _, r := range runs {
 			w.alarm("the program's end", func() bool { return gone(r.PID()) })
 		}
-		// Who comes later waits for another spawner, and those who run are over then.
+		// Later workers wait for another spawner, and the running ones end with the first.
 		later := w.start(command("true"))
 		w.replace(options{reports: reports})
 		for _, r := range runs {
@@ -96,7 +96,7 @@ func TestTheSpawnerIsKilled(t *testing.T) {
 	})
 }
 
-// replace waits for the end of a spawner that was killed, and gives another one.
+// replace waits for the end of a killed spawner, and provides another one.
 func (w *world) replace(o options) {
 	w.t.Helper()
 	_ = w.spawner.Wait()

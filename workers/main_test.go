@@ -16,11 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prog is the static helper program, testdata/prog.
+// prog is the path of the static helper program, testdata/prog.
 var prog string
 
-// The test binary plays the spawner too. The short programs are a static one of
-// their own: a test binary takes long to start.
+// TestMain runs the tests, or plays the spawner. The short programs are a static binary, because a
+// test binary takes long to start.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "become" {
 		if err := spawner.Exec(os.Args[2:]); err != nil {
@@ -54,8 +54,8 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// playSpawner is the role as it is, after what the stage does. At its end it may
-// hold one descriptor more than at the beginning: the conversation with the child.
+// playSpawner runs the role, as after its stage. At its end it may hold one descriptor more than at
+// the beginning: the conversation with the child.
 func playSpawner() int {
 	before, err := heldBySelf()
 	if err == nil {

@@ -15,10 +15,10 @@ import (
 
 var mixed = flag.Int("mixed", 3000, "workers of all kinds, one after the other, of which none may see another's data")
 
-// Workers with pipes and terminals come and go, a dozen at a time: they say what is
-// theirs alone, read what is theirs alone, and end by the end of their input, by
-// themselves with or without a word, or by force, while descriptors are closed and
-// opened again all the time. Nobody reads another's words.
+// TestNobodyReadsAnothersWords starts and ends workers with pipes and terminals, a dozen at a time.
+// Each writes and reads a word that no other worker has. They end at the end of their input, by
+// themselves, or by force, so descriptors are closed and reused all the time. No worker may read
+// the word of another.
 func TestNobodyReadsAnothersWords(t *testing.T) {
 	begin := time.Now()
 	w := newWorld(t, !ipc.PidfdsSuffice())
@@ -37,14 +37,14 @@ func TestNobodyReadsAnothersWords(t *testing.T) {
 	t.Logf("%d workers in %v", *mixed, time.Since(begin))
 }
 
-// talker is a worker that says a word of its own only.
+// talker is a worker with a word that no other has.
 type talker struct {
 	*run
 	word  string
-	lines int    // it says by itself
+	lines int    // lines that it writes by itself
 	sent  int    // lines that are written to it
-	end   string // how it ends: of prog talk, or stop, or kill
-	held  bool   // nobody reads what it says until later
+	end   string // how it ends: an END of prog talk, or stop, or kill
+	held  bool   // its output is not read until later
 	tty   bool
 }
 
@@ -88,7 +88,7 @@ func (k *talker) about() string {
 	return fmt.Sprintf("%s, %d and %d lines, end %s, held: %v, terminal: %v", k.word, k.lines, k.sent, k.end, k.held, k.tty)
 }
 
-// goOn does what is done later to one that may have ended since.
+// goOn does the later actions on a talker that may have ended meanwhile.
 func (k *talker) goOn() {
 	if k.over() {
 		return
@@ -123,7 +123,7 @@ func (k *talker) finish(w *world) {
 			w.t.Fatalf("%s has said %q", k.about(), rest)
 		}
 	}
-	// stdout and stderr, and what it has read.
+	// stdout and stderr, and its echo.
 	least := 2 * k.lines
 	if k.end == "eof" {
 		least += k.sent

@@ -9,15 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disabled is _POSIX_VDISABLE of Linux: no character has the function.
+// disabled is Linux's _POSIX_VDISABLE: no character has the function.
 const disabled = 0
 
-// none is a mode that RFC 4254 has and Linux, or its pseudo-terminals, have not. It
-// is taken, for it is in the modes of every SSH client, and changes nothing.
+// none marks a mode of RFC 4254 that Linux or its pseudo-terminals lack. Set accepts it, because
+// every SSH client sends it, and changes nothing.
 const none = -1
 
-// chars are the special characters of a terminal by their names in RFC 4254,
-// section 8, in lower case: their places in c_cc (termios(3)).
+// chars maps the names of RFC 4254, section 8, in lower case, to places in c_cc (termios(3)).
 var chars = map[string]int{
 	"vintr": unix.VINTR, "vquit": unix.VQUIT, "verase": unix.VERASE, "vkill": unix.VKILL,
 	"veof": unix.VEOF, "veol": unix.VEOL, "veol2": unix.VEOL2, "vstart": unix.VSTART,
@@ -26,7 +25,7 @@ var chars = map[string]int{
 	"vstatus": none, "vdiscard": unix.VDISCARD,
 }
 
-// flag is a bit of one of the words of settings.
+// flag is a bit in one word of the settings.
 type flag struct {
 	word func(*ipc.Modes) *uint32
 	bit  uint32
@@ -37,8 +36,7 @@ func oflag(t *ipc.Modes) *uint32 { return &t.Oflag }
 func cflag(t *ipc.Modes) *uint32 { return &t.Cflag }
 func lflag(t *ipc.Modes) *uint32 { return &t.Lflag }
 
-// flags are the modes that are on or off. A pseudo-terminal has eight bits and no
-// parity, whatever it is told.
+// flags are the modes that are on or off. A pseudo-terminal always has eight bits and no parity.
 var flags = map[string]flag{
 	"ignpar": {iflag, unix.IGNPAR}, "parmrk": {iflag, unix.PARMRK}, "inpck": {iflag, unix.INPCK},
 	"istrip": {iflag, unix.ISTRIP}, "inlcr": {iflag, unix.INLCR}, "igncr": {iflag, unix.IGNCR},
@@ -58,11 +56,11 @@ var flags = map[string]flag{
 	"cs7": {cflag, 0}, "cs8": {cflag, 0}, "parenb": {cflag, 0}, "parodd": {cflag, 0},
 }
 
-// speeds are the shifts of the two rates within c_cflag, whose lower one is that
-// of output. They are told to programs; a pseudo-terminal is as fast as it is.
+// speeds are the shifts of the two rates within c_cflag. That of output is the lower one. Programs
+// can read the rates, but they do not affect the pseudo-terminal's speed.
 var speeds = map[string]uint{"tty_op_ispeed": unix.IBSHIFT, "tty_op_ospeed": 0}
 
-// rates are what programs have a name for, in bits a second.
+// rates are the rates that termios(3) has a constant for, in bits a second.
 var rates = map[int64]uint32{
 	50: unix.B50, 75: unix.B75, 110: unix.B110, 134: unix.B134, 150: unix.B150, 200: unix.B200,
 	300: unix.B300, 600: unix.B600, 1200: unix.B1200, 1800: unix.B1800, 2400: unix.B2400,
@@ -73,8 +71,8 @@ var rates = map[int64]uint32{
 	3500000: unix.B3500000, 4000000: unix.B4000000,
 }
 
-// Set sets a mode of RFC 4254, section 8, by its name there in lower case. The
-// value is a bool or an int64; the error says what would be right.
+// Set sets a mode of RFC 4254, section 8, by its name there in lower case. The value is a bool or
+// an int64. The error says which value would be right.
 func (t *Terminal) Set(mode string, value any) error {
 	var err error
 	if at, ok := chars[mode]; ok {
@@ -132,7 +130,7 @@ func (t *Terminal) setSpeed(shift uint, value any) error {
 	return nil
 }
 
-// setBits has those of the mask be the given ones.
+// setBits sets the bits of the mask to the given ones.
 func (t *Terminal) setBits(word func(*ipc.Modes) *uint32, mask, bits uint32) {
 	*word(&t.clear) |= mask
 	*word(&t.set) = *word(&t.set)&^mask | bits

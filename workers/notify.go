@@ -8,34 +8,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Notice is what a program has said by its NOTIFY_SOCKET in one message
-// (sd_notify(3)). What else it said is passed over.
+// Notice is what a program wrote to its NOTIFY_SOCKET in one message (sd_notify(3)). Other
+// assignments in the message are ignored.
 type Notice struct {
 	Ready    bool // READY=1
 	Alive    bool // WATCHDOG=1
-	Trigger  bool // WATCHDOG=trigger: it asks to be treated as one that is not
+	Trigger  bool // WATCHDOG=trigger: the program asks to be treated as failed
 	Status   string
 	IsStatus bool // STATUS was given
 }
 
 const (
-	// maxNotice is the longest message, in bytes; of a longer one the beginning is
-	// read.
+	// maxNotice is how many bytes of a message are read.
 	maxNotice = 4096
 	// maxStatus is how much of a STATUS is kept, in bytes.
 	maxStatus = 1024
-	// maxControl holds the most descriptors that a message can have (SCM_MAX_FD, 253), and
-	// behind them who has sent it.
+	// maxControl is the size of a message's control data, in bytes. It has room for the most
+	// descriptors of a message (SCM_MAX_FD, 253) and the sender behind them.
 	maxControl = 1280
-	// noticesATurn bounds what is read in one turn of the loop.
+	// noticesATurn is the most messages read in one turn of the loop.
 	noticesATurn = 16
 	// noticesAtEnd is more than a socket holds (net.unix.max_dgram_qlen).
 	noticesAtEnd = 1024
 )
 
-// notify is the socket from which a program's notices are read. It is not in the
-// group of what waits for the node: a program's watchdog must not run out since the
-// node does not read. The socket came with the answer to the request seq.
+// notify is the socket for a program's notices. It is not in the host's group: a program's watchdog
+// must not run out because the node does not read. The socket came with the answer to request seq.
 type notify struct {
 	w   *Worker
 	fd  int // -1: closed
@@ -43,7 +41,7 @@ type notify struct {
 	src loop.Source
 }
 
-// watch begins to read; without a socket it does nothing.
+// watch starts to watch the socket. It does nothing without one.
 func (n *notify) watch() (err error) {
 	if n != nil {
 		n.src, err = n.w.starter.loop.Watch(n.fd, loop.In, n)
@@ -51,7 +49,7 @@ func (n *notify) watch() (err error) {
 	return err
 }
 
-// Ready: there are notices.
+// Ready reads waiting notices.
 func (n *notify) Ready(loop.Events) { n.read(noticesATurn) }
 
 func (n *notify) read(most int) {
@@ -63,7 +61,7 @@ func (n *notify) read(most int) {
 			continue
 		}
 		if err != nil {
-			return // EAGAIN: there is no more
+			return // EAGAIN: no notice is waiting
 		}
 		from := senderOf(oob[:oobn])
 		ours := n.w.owns(from)
@@ -79,14 +77,14 @@ func (n *notify) read(most int) {
 	}
 }
 
-// last reads what is left: the program may have ended right after it.
+// last reads the remaining notices. The program may have ended right after it wrote them.
 func (n *notify) last() {
 	if n != nil {
 		n.read(noticesAtEnd)
 	}
 }
 
-// close closes the socket and has its name removed.
+// close closes the socket and has the spawner remove its name.
 func (n *notify) close() {
 	if n == nil || n.fd < 0 {
 		return
@@ -97,8 +95,7 @@ func (n *notify) close() {
 	n.w.starter.forget(n.seq)
 }
 
-// parseNotice reads lines of NAME=value; ok is false when none of them means
-// anything here.
+// parseNotice reads lines of the form NAME=value. ok is false if it knows none of them.
 func parseNotice(text string) (n Notice, ok bool) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")

@@ -6,20 +6,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limited are the control groups of the programs with limits: directories of the
-// controllers, in which there is a group for each program. Those that are the leaves are
-// of version 2.
+// limited has the directories of the controllers in which the spawner makes a control group for
+// each program with limits. If the directory is also that of the leaves, the groups are of version
+// 2.
 type limited struct {
 	dirs   ipc.LimitDirs
 	leaves string
 }
 
-// UseLimits says where the spawner was told to make groups for programs with limits: see
-// ipc.StartSpawner. It is called before the first program is started by that spawner.
+// UseLimits sets where the spawner makes groups for programs with limits: see ipc.StartSpawner. It
+// must be called before that spawner starts its first program.
 func (s *Starter) UseLimits(dirs ipc.LimitDirs, leaves string) { s.limited = limited{dirs, leaves} }
 
-// outOfMemory says whether it was the kernel that has killed the program, for want of
-// memory in its group: it has killed there, and we have not.
+// outOfMemory reports whether the kernel killed the program because its group ran out of memory.
+// That is so if the kernel has killed in the group, and the child has not.
 func (w *Worker) outOfMemory(e Exit) bool {
 	if e.Signal != unix.SIGKILL || !w.proc.limited || w.life.state != Running && w.life.state != Stopping {
 		return false
@@ -27,8 +27,8 @@ func (w *Worker) outOfMemory(e Exit) bool {
 	return line(w.groupFile(ipc.LimitMemory, "memory.oom_control", "memory.events"), "oom_kill") > 0
 }
 
-// groupFile is what the file of the worker's group says, which has one name in version 1
-// of cgroups(7), and another in version 2.
+// groupFile returns the content of a file of the worker's group. The file has one name in version 1
+// of cgroups(7) and another in version 2.
 func (w *Worker) groupFile(controller ipc.Limit, v1, v2 string) string {
 	l, p := &w.starter.limited, &w.proc
 	dir, group, name := l.dirs[controller], p.groups, v1
@@ -38,8 +38,7 @@ func (w *Worker) groupFile(controller ipc.Limit, v1, v2 string) string {
 	return textOf(dir, group, name)
 }
 
-// releaseGroups gives back the groups of a worker with limits that is over: the spawner
-// removes them.
+// releaseGroups gives back the groups of an ended worker with limits. The spawner removes them.
 func (s *Starter) releaseGroups(n uint32) {
 	if n != 0 {
 		s.tell(ipc.Release{Limited: []uint32{n}})

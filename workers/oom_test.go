@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOutOfMemory: it was the kernel when it has killed in the program's group, and
-// nobody here has sent SIGKILL.
+// TestOutOfMemory checks that a death counts as the kernel's if the kernel has killed in the
+// program's group, and the child has not sent SIGKILL.
 func TestOutOfMemory(t *testing.T) {
 	const (
 		v1  = "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"

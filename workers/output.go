@@ -7,21 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is a pipe that a program writes to: stdout, stderr or another. It owns the
-// reading end, or one of the two descriptors of a terminal.
-// It holds no buffer: what is written stays in the pipe until the host gives
-// space for it, and the pipe is the queue.
+// output is a pipe that a program writes to: stdout, stderr or another. It owns the reading end, or
+// one of the two descriptors of a terminal. It has no buffer. Output stays in the pipe until the
+// host provides space, so the pipe is the queue.
 type output struct {
 	w        *Worker
 	src      loop.Source
-	log      *log // the file to which it goes instead of the host; nil: none
+	log      *log // the file for the output instead of the host; nil: none
 	bytes    uint64
 	fd       int32 // -1: no pipe, or ended
-	left     int32 // draining: bytes in the pipe that are still to be delivered
+	left     int32 // draining: bytes in the pipe still to be delivered
 	pipe     pipe
 	no       Stream
 	draining bool
-	held     bool // the host does not want it now
+	held     bool // the host does not want output now
 	later    bool // see mustWatch
 }
 
@@ -37,7 +36,7 @@ func (o *output) watch() error {
 	}
 	var err error
 	if o.log != nil {
-		// Not in the group: it does not wait for the host.
+		// It is not in the group, because it does not wait for the host.
 		o.src, err = o.w.starter.loop.Watch(int(o.fd), loop.In, o)
 	} else {
 		o.src, err = o.w.host.Group(o.w).Watch(int(o.fd), loop.In, o)
@@ -45,7 +44,7 @@ func (o *output) watch() error {
 	return err
 }
 
-// hold has the pipe watched or not.
+// hold stops or resumes watching the pipe.
 func (o *output) hold(held bool) {
 	if o.held == held || o.log != nil {
 		return
@@ -59,7 +58,7 @@ func (o *output) hold(held bool) {
 	}
 }
 
-// Ready: there is something in the pipe, or its end. One piece a turn.
+// Ready reads one piece of output, or the end.
 func (o *output) Ready(loop.Events) {
 	if o.draining {
 		o.w.Resume()
@@ -68,7 +67,7 @@ func (o *output) Ready(loop.Events) {
 	o.read()
 }
 
-// progress is what a read came to.
+// progress is the result of a read.
 type progress uint8
 
 const (
@@ -78,7 +77,7 @@ const (
 	noRoom
 )
 
-// read takes one piece out of the pipe, into the space that the host gives.
+// read takes one piece out of the pipe into the host's space.
 func (o *output) read() progress {
 	room := o.room()
 	if len(room.Bytes) == 0 {
@@ -102,14 +101,13 @@ func (o *output) read() progress {
 	if err == unix.EAGAIN {
 		return gotNothing
 	}
-	o.end() // end of file, which is EIO of a terminal; a pipe has no error
+	o.end() // end of file, or EIO of a terminal; a pipe has no errors
 	return gotEnd
 }
 
-// readInto reads into memory that the host gave. When the kernel has no page to put
-// behind it (EFAULT; what is shared is allocated when it is used) there is no way on
-// that would not lose output: it is as if the process had been killed for want of
-// memory.
+// readInto reads into memory of the host. The kernel allocates pages of shared memory at their
+// first use, and read(2) fails with EFAULT if there is none. Any other way on would lose output, so
+// the child panics, as if it had been killed for lack of memory.
 func readInto(room []byte, fd int) (int, error) {
 	n, err := eintr.Read(fd, room)
 	if err == unix.EFAULT {
@@ -118,7 +116,7 @@ func readInto(room []byte, fd int) (int, error) {
 	return n, err
 }
 
-// room is where the next piece is read into.
+// room returns the space for the next piece.
 func (o *output) room() Space {
 	switch {
 	case o.log == nil:
@@ -137,15 +135,15 @@ func (o *output) took(room Space, n int) {
 	}
 }
 
-// beginDrain counts what is to be delivered: what is in the pipe now. Somebody
-// who still holds the other end and goes on writing does not prolong it.
+// beginDrain counts the bytes that are in the pipe now. Those are delivered. A process that still
+// holds the other end and goes on writing does not prolong the delivery.
 func (o *output) beginDrain() {
 	if o.fd < 0 {
 		return
 	}
 	if o.tty() {
-		// TIOCINQ sees the last stage of several only. read(2) sees them all, and
-		// then EAGAIN, or EIO when nobody holds the other end.
+		// TIOCINQ sees only the last of several buffers. read(2) sees them all, and then returns
+		// EAGAIN, or EIO once the other end is closed.
 		o.left, o.draining = terminalHolds, true
 		return
 	}
@@ -156,8 +154,8 @@ func (o *output) beginDrain() {
 	o.left, o.draining = int32(n), true
 }
 
-// drain delivers what was counted, then closes the pipe. False: there is no room
-// for more at present.
+// drain delivers the counted bytes, then closes the pipe. It returns false if there is no room for
+// more at present.
 func (o *output) drain() bool {
 	for o.fd >= 0 {
 		if o.log != nil && o.log.asked {
@@ -180,7 +178,7 @@ func (o *output) drain() bool {
 	return true
 }
 
-// end closes the pipe and tells that the stream has ended.
+// end closes the pipe and reports the end of the stream.
 func (o *output) end() {
 	o.close()
 	if o.tty() {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNoPage: output that there is no memory for is not taken for the end of the stream.
+// TestNoPage checks that a lack of memory for output is not taken for the end of the stream.
 func TestNoPage(t *testing.T) {
 	page, err := unix.Mmap(-1, 0, pageSize, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipes shares out what the pipes of one user may hold: 16,384 pages unless the
-// administrator has changed /proc/sys/fs/pipe-user-pages-soft (pipe(7)). Beyond that
-// the kernel gives a new pipe two pages, and none can grow, so 350 idle programs would
-// make each further one slow. Here a pipe begins with what it has by default while
-// there is plenty, with one page after that, and grows when it has been found full.
+// pipes shares out the pages that the pipes of one user may hold: 16,384, unless the administrator
+// has changed /proc/sys/fs/pipe-user-pages-soft (pipe(7)). Beyond that, the kernel gives a new pipe
+// two pages, and no pipe can grow. So 350 idle programs would slow down every further one. Here a
+// new pipe has the default size while pages are plenty, and one page after that. It grows when it
+// is found full.
 type pipes struct {
-	budget int // pages; 0: no limit
+	budget int // pages; 0 means no limit
 	used   int
 }
 
@@ -22,10 +22,10 @@ type pipes struct {
 const (
 	pagesByDefault = 16
 	pagesScarce    = 1
-	pagesMost      = 64 // 256 KiB: what is read at once (childproc.maxPiece)
+	pagesMost      = 64 // 256 KiB, as much as is read at once (childproc.maxPiece)
 
-	// fullReads is after how many reads in a row that emptied a full pipe it grows
-	// beyond the default.
+	// fullReads is how many successive reads must empty a full pipe before it grows beyond the
+	// default.
 	fullReads = 4
 )
 
@@ -40,18 +40,17 @@ func newPipes() pipes {
 	return pipes{budget: n}
 }
 
-// room says whether that many pages more leave enough for those who need them.
+// room reports whether that many more pages leave the total within 1/of of the budget.
 func (p *pipes) room(more, of int) bool { return p.budget == 0 || p.used+more <= p.budget/of }
 
-// pipe is one of them, by its size in pages; 0: what is read or written is no pipe.
+// pipe is the size of a pipe in pages. It is 0 if the stream is no pipe.
 type pipe struct {
 	pages int16
-	full  uint8 // how often it was found full, one after the other
+	full  uint8 // how often in a row it was found full
 	fixed bool  // it cannot grow
 }
 
-// made takes a new one into account. Half of what there is is kept for those that are
-// busy.
+// made takes a new pipe into account. Half of the budget is kept for busy pipes.
 func (p *pipes) made(fd int) pipe {
 	size := pipe{pages: pagesByDefault}
 	if !p.room(pagesByDefault, 2) {
@@ -61,14 +60,14 @@ func (p *pipes) made(fd int) pipe {
 	return size
 }
 
-// gone: it is closed.
+// gone takes the close of a pipe into account.
 func (p *pipes) gone(size *pipe) {
 	p.used -= int(size.pages)
 	*size = pipe{}
 }
 
-// moved notes that n bytes were read from a pipe at once, or did not all fit into it.
-// One that is found full again and again grows.
+// moved notes that n bytes were read from a pipe at once, or did not all fit into it. A pipe that
+// is repeatedly found full grows.
 func (p *pipes) moved(fd int, size *pipe, n int) {
 	if size.fixed || size.pages == 0 || size.pages >= pagesMost {
 		return
@@ -94,8 +93,8 @@ func (p *pipes) moved(fd int, size *pipe, n int) {
 	p.used += int(size.pages)
 }
 
-// resized gives a pipe another size. The kernel may refuse: others of the user have
-// pipes too.
+// resized changes the size of a pipe. The kernel may refuse, because other processes of the user
+// have pipes too.
 func (p *pipes) resized(fd int, size pipe, pages int16) pipe {
 	if n, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, int(pages)*pageSize); err == nil {
 		size.pages = int16(min(n/pageSize, 1<<15-1))

@@ -25,7 +25,7 @@ func aPipe(t *testing.T) int {
 	return p[0]
 }
 
-// TestPipesGrow: a pipe that is found full grows, and not beyond what is read at once.
+// TestPipesGrow checks that a pipe which is found full grows, at most to the size of one read.
 func TestPipesGrow(t *testing.T) {
 	p := pipes{budget: 1 << 14}
 	fd := aPipe(t)
@@ -35,7 +35,7 @@ func TestPipesGrow(t *testing.T) {
 		if got := pipeSize(t, fd); got != want || int(size.pages) != want || p.used != want {
 			t.Fatalf("after %d full reads it has %d pages, %+v, %+v; want %d", n+1, got, size, p, want)
 		}
-		if n == 1 { // one that was not full: it begins anew
+		if n == 1 { // a read of a pipe that was not full resets the count
 			p.moved(fd, &size, 1)
 			for range 2 {
 				p.moved(fd, &size, 16*pageSize)
@@ -48,8 +48,8 @@ func TestPipesGrow(t *testing.T) {
 	}
 }
 
-// TestPipesAreScarce: half of the pages are kept for the busy; the others are small, and
-// grow as long as there are any.
+// TestPipesAreScarce checks that half of the pages are kept for busy pipes. The other pipes are
+// small, and grow as long as there are pages.
 func TestPipesAreScarce(t *testing.T) {
 	p := pipes{budget: 128}
 	var fds []int

@@ -9,43 +9,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is the program's process: it owns the pidfd. The pidfd stays open after
-// the end, for it still names the group.
+// process is the program's process. It owns the pidfd, which stays open after the end because it
+// still names the group.
 type process struct {
 	w      *Worker
 	src    loop.Source
-	pid    uint32 // as the spawner counts
-	osPID  uint32 // as we do
+	pid    uint32 // in the spawner's numbers
+	osPID  uint32 // in the child's numbers
 	fd     int32
-	leaf   uint32 // the control group of all that was started; 0: none
-	groups uint32 // with limits, in version 1: ipc.Spawned.Limited
+	leaf   uint32 // control group of the program and its descendants; 0: none
+	groups uint32 // its groups with limits of version 1: ipc.Spawned.Limited
 
-	limited  bool // it has a limit of memory
-	moves    bool // it can leave its group: it leads no session
+	limited  bool // it has a memory limit
+	moves    bool // it can leave its group, because it leads no session
 	orphaned bool // see orphan
 	alive    bool
 
-	// Where the spawner signals groups, or others in a leaf: how many answers are still to come, and
-	// whether a SIGKILL is among the questions.
+	// asked is how many answers of the spawner are still to come, if the spawner signals the group
+	// or the other members of a leaf. If one of the requests is a SIGKILL, killing is set.
 	asked   uint8
 	killing bool
 }
 
-// maxQuestions is how many signals to a group may be under way to the spawner on
-// behalf of the host. The worker's own are a few more: two stop signals, one
-// SIGKILL, one look.
+// maxQuestions is the most signals to a group under way to the spawner for the host. The worker's
+// own come in addition: two stop signals, one SIGKILL, one check.
 const maxQuestions = 16
 
 func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }
 
-// start takes the pidfd over.
+// start takes over the pidfd.
 func (p *process) start(m ipc.Spawned, pidfd int) {
 	p.pid, p.osPID, p.leaf, p.groups, p.fd, p.alive = m.PID, m.OSPID, m.Leaf, m.Limited, int32(pidfd), true
 }
 
-// watch has the pidfd watched for nothing but Hup, which comes when the process has
-// ended and been reaped: only then does the pidfd tell the status, and only then is
-// the process out of its group.
+// watch watches the pidfd for Hup alone, which comes when the process has ended and been reaped.
+// Only then does the pidfd give the exit status, and only then has the process left its group.
 func (p *process) watch() error {
 	if p.w.starter.reports {
 		return nil
@@ -55,7 +53,7 @@ func (p *process) watch() error {
 	return err
 }
 
-// Ready: the process is gone.
+// Ready handles the end of the process.
 func (p *process) Ready(loop.Events) {
 	if e, ok := exitOf(int(p.fd)); ok {
 		p.w.exited(e)
@@ -85,8 +83,8 @@ func (p *process) signal(sig unix.Signal) error {
 	return unix.PidfdSendSignal(int(p.fd), sig, nil, 0)
 }
 
-// With a leaf it is a signal to everything that was started; those outside of the
-// group get it a little later, by way of the spawner.
+// signalGroup sends a signal to the group. If there is a leaf, it signals all members of the leaf.
+// Those outside the group get the signal a little later, from the spawner.
 func (p *process) signalGroup(sig unix.Signal) error {
 	if p.fd < 0 || p.orphaned {
 		return unix.ESRCH
@@ -102,17 +100,17 @@ func (p *process) signalGroup(sig unix.Signal) error {
 	switch {
 	case p.leaf == 0:
 		return err
-	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves && !p.w.starter.leaves.v1: // there it may be frozen
-		return nil // it ends at once; then the others are looked for
+	case err == nil && sig == unix.SIGKILL && p.alive && !p.moves && !p.w.starter.leaves.v1: // a frozen group of version 1 would not end
+		return nil // it ends at once; then the others are checked
 	case p.w.starter.leaves.isEmpty(p.leaf):
-		return err // nil: it has reached somebody, who has ended of it already
+		return err // nil: the signal reached a process, which it has ended
 	}
 	p.ask(sig)
 	return nil
 }
 
-// alone says whether nothing is left of what was started; ESRCH tells the same of a
-// signal. Where the spawner has to look, it is false until it has.
+// alone reports whether the program has no process left. signalGroup reports the same by ESRCH. If
+// the spawner has to check, alone is false until its answer.
 func (p *process) alone() bool {
 	if p.leaf != 0 {
 		return p.w.starter.leaves.isEmpty(p.leaf)
@@ -120,11 +118,11 @@ func (p *process) alone() bool {
 	return p.signalGroup(0) == unix.ESRCH
 }
 
-// ask has the spawner signal the group; answered follows. What a question under
-// way does anyway is not asked again.
+// ask has the spawner signal the group. answered follows. A signal that a request under way already
+// causes is not requested again.
 func (p *process) ask(sig unix.Signal) {
 	if p.w.starter.conn == nil {
-		return // there is no spawner, and soon nobody to be signalled
+		return // there is no spawner, and soon no process to signal
 	}
 	if sig == 0 && p.asked > 0 || sig == unix.SIGKILL && p.killing {
 		return
@@ -139,7 +137,7 @@ func (p *process) ask(sig unix.Signal) {
 }
 
 func (p *process) answered() {
-	if p.asked > 0 { // else it was meant for one who had this number before
+	if p.asked > 0 { // else the answer was for an earlier process of that number
 		p.asked--
 	}
 	if p.asked == 0 {
@@ -147,7 +145,7 @@ func (p *process) answered() {
 	}
 }
 
-// pidfdInfo is struct pidfd_info in its first version (linux/pidfd.h).
+// pidfdInfo is the first version of struct pidfd_info (linux/pidfd.h).
 type pidfdInfo struct {
 	mask     uint64
 	cgroupID uint64
@@ -157,8 +155,7 @@ type pidfdInfo struct {
 
 const pidfdInfoExit = 1 << 3 // PIDFD_INFO_EXIT
 
-// exitOf asks a pidfd for the exit status; it is known once the process is
-// reaped.
+// exitOf reads the exit status from a pidfd. ok is false until the process is reaped.
 func exitOf(pidfd int) (Exit, bool) {
 	info := pidfdInfo{mask: pidfdInfoExit}
 	_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(pidfd), ipc.PidfdGetInfo, uintptr(unsafe.Pointer(&info)))

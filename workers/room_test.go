@@ -11,8 +11,8 @@ import (
 	"erluv/workers"
 )
 
-// The host has room now and then, and little of it; while it has none it pauses
-// the group, or lets the worker ask again. Nothing is lost and nothing doubled.
+// TestRoomNowAndThen has a host with little room now and then. Without room, the host pauses the
+// group, or lets the worker ask again. No byte may be lost or doubled.
 func TestRoomNowAndThen(t *testing.T) {
 	for name, later := range map[string]func(w *world, stalled *[]*run){
 		"group": func(w *world, _ *[]*run) {
@@ -48,7 +48,7 @@ func TestRoomNowAndThen(t *testing.T) {
 				refused, whileDraining := 0, 0
 				w.do(func() {
 					w.host.room = func(r *run, _ workers.Stream) []byte {
-						// All that every other one writes is still in the pipes at its end.
+						// All output of every other program is still in the pipes at its end.
 						n := rng.IntN(4)
 						if r.PID()%2 == 0 && r.State() != workers.Draining {
 							n = 0
@@ -91,7 +91,7 @@ func TestRoomNowAndThen(t *testing.T) {
 	}
 }
 
-// While the group is paused nothing is delivered, and nothing has ended.
+// TestPausedGroup checks that a worker of a paused group delivers nothing and does not end.
 func TestPausedGroup(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -103,8 +103,8 @@ func TestPausedGroup(t *testing.T) {
 		})
 		w.alarm("the end of cat", func() bool { return gone(r.PID()) })
 		w.do(func() {
-			// Who reports the end is not in the group, so the worker may be draining,
-			// and drain asks for room, which is there.
+			// The spawner's report of the end does not go through the group. So the worker may be
+			// draining, and drain asks for room, which there is.
 			if !reports && (r.over() || len(r.out[workers.Stdout]) > 0) {
 				t.Errorf("%s, wrote %q", r, r.stdout())
 			}
@@ -117,7 +117,7 @@ func TestPausedGroup(t *testing.T) {
 	})
 }
 
-// The host may end the worker from within Took, as it does when there is too much.
+// TestEndFromWithinTook ends the worker within Took, as a host does when there is too much output.
 func TestEndFromWithinTook(t *testing.T) {
 	for name, end := range map[string]func(*workers.Worker){"stop": (*workers.Worker).Stop, "kill": (*workers.Worker).Kill} {
 		for _, sp := range []*workers.Spec{
@@ -147,7 +147,7 @@ func TestEndFromWithinTook(t *testing.T) {
 	}
 }
 
-// What is asked for before the loop runs is done in its first round.
+// TestNewBeforeTheLoopRuns checks that the first round of the loop sends earlier requests.
 func TestNewBeforeTheLoopRuns(t *testing.T) {
 	w := newWorldWith(t, options{fake: true})
 	l, err := loop.New()
@@ -181,8 +181,8 @@ func TestNewBeforeTheLoopRuns(t *testing.T) {
 	}
 }
 
-// A stream that is held is left in its pipe, also after the program's end, and
-// keeps neither the other from being delivered nor the loop from sleeping.
+// TestHold checks that output stays in the pipe of a held stream, also after the program's end. The
+// other stream must be delivered, and the loop must sleep.
 func TestHold(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -226,7 +226,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// Holding and letting go from within Took: one piece at a time.
+// TestHoldFromWithinTook holds and releases a stream within Took, so one piece is read at a time.
 func TestHoldFromWithinTook(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)

@@ -7,24 +7,24 @@ import (
 	"testing"
 )
 
-// program is a simulated program with its group, and the hands of a Worker: it
-// carries the actions of a life out on itself.
+// program is a simulated program with its group. It carries out the actions of a life on itself,
+// like a Worker.
 type program struct {
 	life
 	rng *rand.Rand
 
 	started bool
 	alive   bool // the leader
-	reaped  bool // its end was told
+	reaped  bool // its end was reported
 	members int  // the rest of the group
-	deaf    bool // nobody in the group minds the stop signal
+	deaf    bool // the group ignores the stop signal
 	doomed  bool // the leader was signalled and will end
-	dying   int  // how many of the members were
-	outside bool // somebody outside the group holds the output
+	dying   int  // how many of the members were signalled and will end
+	outside bool // a process outside the group holds the output
 
 	armed, polling bool
 	drain          bool
-	ended          bool // a stop or kill was asked for: nobody may be left
+	ended          bool // a stop or kill was requested: the group must end
 	reports        int
 	trace          []string
 }
@@ -109,7 +109,7 @@ func (p *program) look() (event, bool, error) {
 	return 0, false, nil
 }
 
-// atTheEnd is what must hold when the end is reported.
+// atTheEnd checks the conditions for a report of the end.
 func (p *program) atTheEnd(a actions) error {
 	switch {
 	case a&actFail != 0:
@@ -130,7 +130,7 @@ func (p *program) atTheEnd(a actions) error {
 
 func (p *program) inhabited() bool { return p.alive || p.members > 0 }
 
-// choices are what can happen next.
+// choices are the possible next events.
 func (p *program) choices(requests bool) []func() error {
 	var c []func() error
 	can := func(ok bool, f func() error) {
@@ -166,9 +166,8 @@ func (p *program) choices(requests bool) []func() error {
 	return c
 }
 
-// TestRandomSchedules takes simulated programs through everything that can
-// happen to them, then has them stopped or killed, and holds that each ends with
-// exactly one report, at the right time.
+// TestRandomSchedules takes simulated programs through every possible event, then stops or kills
+// them. Each must end with exactly one report, at the right time.
 func TestRandomSchedules(t *testing.T) {
 	const schedules = 100_000
 	ends := map[string]int{}
@@ -187,7 +186,7 @@ func TestRandomSchedules(t *testing.T) {
 		}
 		ends[p.trace[len(p.trace)-1]]++
 	}
-	// The schedules have gone the ways that there are.
+	// The schedules have taken every possible way.
 	for _, way := range []string{"starting not started", "draining drained"} {
 		if ends[way] < schedules/100 {
 			t.Errorf("%d schedules ended by %q", ends[way], way)
@@ -195,8 +194,8 @@ func TestRandomSchedules(t *testing.T) {
 	}
 }
 
-// play lets a random number of things happen, then asks for the end and lets
-// only happen what follows from that.
+// play runs a random number of events. Then it requests the end, and runs only the events that
+// follow from that.
 func (p *program) play() error {
 	for range p.rng.IntN(40) {
 		c := p.choices(true)

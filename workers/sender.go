@@ -11,33 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A notice counts when a process of the worker has sent it. The kernel says which process
-// that is (SCM_CREDENTIALS, and from Linux 6.5 on a pidfd of it), in our own numbers. It
-// belongs to the worker when it is in the worker's control group. Without one it is the
-// program, in its session or process group, or descends from it.
+// A notice counts if a process of the worker sent it. The kernel reports the sender's pid in the
+// child's own numbers (SCM_CREDENTIALS), and from Linux 6.5 on a pidfd. A sender belongs to the
+// worker if it is in the worker's control group. Without a control group, it belongs to the worker
+// if it is the program, is in its session or process group, or descends from it.
 //
-// A sender may have ended before its notice is read. Then its pidfd still tells the
-// control group (Linux 6.16). Otherwise nothing does, and the notice is dropped, unless
-// it is the program's own; a sender that waits for BARRIER=1 has not ended.
+// A sender may have ended before its notice is read. From Linux 6.16 on, its pidfd still tells the
+// control group. On older kernels the notice is dropped, unless the program itself sent it. A
+// sender that waits for BARRIER=1 has not ended.
 
 const (
 	pidfdInfoCgroup = 1 << 2 // PIDFD_INFO_CGROUPID
 
-	// maxGenerations bounds the ancestors that are looked at.
+	// maxGenerations is the most ancestors that are checked.
 	maxGenerations = 64
-	// maxMembers bounds, in bytes, the list of a leaf's members: of 9,000 processes.
+	// maxMembers is how many bytes of a leaf's list of members are read: some 9,000 processes.
 	maxMembers = 64 << 10
 )
 
-// sender is where a notice came from, as far as the kernel says.
+// sender is the process that sent a notice, as far as the kernel tells.
 type sender struct {
 	pid   uint32 // 0: unknown
 	pidfd int    // -1: none
 }
 
-// senderOf takes the control messages of a notice apart. Descriptors in them are closed,
-// but for the pidfd, which is the caller's. BARRIER=1 waits for that; FDSTORE=1 is not ours
-// to keep.
+// senderOf parses the control messages of a notice. It closes all descriptors in them except the
+// pidfd, which the caller owns. A sender with BARRIER=1 waits for that close. FDSTORE=1 is not
+// supported.
 func senderOf(oob []byte) sender {
 	from := sender{pidfd: -1}
 	list, err := unix.ParseSocketControlMessage(oob)
@@ -60,7 +60,7 @@ func senderOf(oob []byte) sender {
 	return from
 }
 
-// owns says whether the sender is a process of the worker.
+// owns reports whether the sender is a process of the worker.
 func (w *Worker) owns(from sender) bool {
 	p, l := &w.proc, &w.starter.leaves
 	if p.leaf != 0 && l.dir >= 0 && !p.orphaned {
@@ -82,8 +82,8 @@ func (w *Worker) owns(from sender) bool {
 	return descends(from.pid, p.osPID)
 }
 
-// holds says whether the process of a pidfd is, or was at its end, in a leaf; unless the
-// kernel does not tell.
+// holds reports whether the process of a pidfd is in a leaf, or was at its end. If the kernel does
+// not tell, known is false.
 func (l *leaves) holds(leaf uint32, pidfd int) (in, known bool) {
 	if l.v1 || pidfd < 0 {
 		return false, false
@@ -100,7 +100,7 @@ func (l *leaves) holds(leaf uint32, pidfd int) (in, known bool) {
 	return st.Ino == info.cgroupID, true
 }
 
-// lists says whether a process is among the members of a leaf.
+// lists reports whether a process is a member of a leaf.
 func (l *leaves) lists(leaf, pid uint32) bool {
 	fd, err := eintr.Openat(l.dir, strconv.FormatUint(uint64(leaf), 10)+"/cgroup.procs", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil || pid == 0 {
@@ -120,8 +120,8 @@ func (l *leaves) lists(leaf, pid uint32) bool {
 	return bytes.Contains(text, []byte(want))
 }
 
-// descends says whether a process is in the session or process group of another, or
-// comes from it by way of processes that still run.
+// descends reports whether a process is in the session or process group of another. It also returns
+// true if the process descends from the other through processes that still run.
 func descends(pid, from uint32) bool {
 	for range maxGenerations {
 		parent, group, session, ok := kin(pid)
@@ -138,7 +138,7 @@ func descends(pid, from uint32) bool {
 	return false
 }
 
-// kin reads a process's parent, process group and session (proc(5)).
+// kin reads the parent, process group and session of a process (proc(5)).
 func kin(pid uint32) (parent, group, session uint32, ok bool) {
 	var buf [512]byte
 	fd, err := eintr.Open("/proc/"+strconv.FormatUint(uint64(pid), 10)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -150,7 +150,7 @@ func kin(pid uint32) (parent, group, session uint32, ok bool) {
 	if err != nil {
 		return 0, 0, 0, false
 	}
-	// The name, in parentheses, may hold anything.
+	// The name, in parentheses, may contain any characters.
 	words := bytes.Fields(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n])
 	if len(words) < 4 {
 		return 0, 0, 0, false

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSenderOf: who the kernel says has sent a message, and the descriptors that came
-// with it are closed.
+// TestSenderOf checks the sender that the kernel reports, and that descriptors in a message are
+// closed.
 func TestSenderOf(t *testing.T) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -56,7 +56,7 @@ func TestSenderOf(t *testing.T) {
 	}
 }
 
-// TestDescends: a child, one in a session of its own, and strangers.
+// TestDescends checks a child, a child in its own session, and unrelated processes.
 func TestDescends(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

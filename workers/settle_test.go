@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSettle: nothing is asked for before what has brought it about is settled, and Settle
-// is not called where there is nothing to ask.
+// TestSettle checks that no request is sent before its cause is settled, and that the function of
+// Settle is not called without a request.
 func TestSettle(t *testing.T) {
 	w, _ := newFake(t)
 	var asked, settled int

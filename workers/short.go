@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is done when something cannot be had that nobody has asked for: places in
-// epoll, descriptors, here or on their way to the spawner.
+// This file handles shortages that a caller cannot foresee. The child may lack places in epoll, or
+// descriptors for itself or on their way to the spawner.
 
 const (
-	// watchPause is the time between two attempts to watch a pipe that cannot be
-	// watched now (epoll_ctl(2), ENOSPC, ENOMEM).
+	// watchPause is the time between two attempts to watch a pipe that cannot be watched now
+	// (epoll_ctl(2), ENOSPC, ENOMEM).
 	watchPause = 10 * time.Millisecond
 
-	// crowdedFor is how long a program waits to be started while too many descriptors
-	// are on their way (ipc.ErrInFlight), crowdedPause the time between two attempts.
+	// A program waits for its start for crowdedFor while too many descriptors are on their way
+	// (ipc.ErrInFlight). Between two attempts it waits for crowdedPause.
 	crowdedFor   = time.Second
 	crowdedPause = 10 * time.Millisecond
 )
 
-// watch has everything watched that a program comes with.
+// watch watches all descriptors of a program.
 func (w *Worker) watch() error {
 	err := errors.Join(w.proc.watch(), w.notify.watch())
 	for o := range w.outputs {
@@ -35,8 +35,8 @@ func (w *Worker) watch() error {
 	return err
 }
 
-// cannotWatch ends a program that has been started and cannot be watched. It counts
-// as one that was not, once nothing of it is left.
+// cannotWatch ends a program that was started but cannot be watched. Once no process of it is left,
+// it counts as one that was not started.
 func (w *Worker) cannotWatch(err error) {
 	w.starter.unwatched[w] = ipc.Refusal{Stage: ipc.StageProgram, Errno: ipc.ErrnoOf(err)}
 	w.proc.src.Remove()
@@ -46,7 +46,7 @@ func (w *Worker) cannotWatch(err error) {
 	w.event(evUnwatched)
 }
 
-// mustWatch watches a pipe of a program that runs, sooner or later.
+// mustWatch watches the pipe of a running program, and tries again until it succeeds.
 func (o *output) mustWatch() {
 	if o.later || o.watch() == nil {
 		return
@@ -58,35 +58,34 @@ func (o *output) mustWatch() {
 	})
 }
 
-// descriptorLimit is how many descriptors the process may have at present.
+// descriptorLimit is the current limit of descriptors for the process.
 func descriptorLimit() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return 0 // which cannot be
+		return 0 // impossible
 	}
 	return int(min(limit.Cur, 1<<30))
 }
 
-// crowded says whether a request that ended so is to be tried again: others of the
-// user may have sent each other what they do not receive. Nothing tells when there
-// is less of it.
+// crowded reports whether a request that failed with err is to be tried again. Other processes of
+// the user may have sent each other descriptors that they do not receive. No event reports when
+// there are fewer of them.
 func (s *Starter) crowded(err error) bool {
 	if !errors.Is(err, ipc.ErrInFlight) {
 		return false
 	}
 	now := s.loop.Now()
 	switch {
-	case s.patience == 0 || now > s.patience+crowdedFor: // it is the first for a while
+	case s.patience == 0 || now > s.patience+crowdedFor: // the first failure for a while
 		s.patience = now + crowdedFor
 	case now >= s.patience:
 		return false
 	}
-	s.again = s.loop.After(crowdedPause, func() { s.again = nil }) // ask is called after it
+	s.again = s.loop.After(crowdedPause, func() { s.again = nil }) // ask runs after it
 	return true
 }
 
-// cannotTake takes an answer whose descriptors could not be received, and were
-// closed.
+// cannotTake handles an answer whose descriptors could not be received, and were closed.
 func (s *Starter) cannotTake(p []byte) error {
 	msg, err := ipc.Decode(p)
 	if err != nil {

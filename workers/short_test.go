@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitFiles sets RLIMIT_NOFILE of this process until the test ends, or restore is
-// called.
+// limitFiles sets RLIMIT_NOFILE of this process until the test ends or restore is called.
 func limitFiles(t *testing.T, n uint64) (restore func()) {
 	t.Helper()
 	var old unix.Rlimit
@@ -47,8 +46,8 @@ func filesLimit(t *testing.T) int {
 	return int(l.Cur)
 }
 
-// With more programs asked for than there is room for their descriptors, those are
-// ended that cannot be taken, and nothing else.
+// TestNoRoomForAnswers requests more programs than there is room for descriptors. Exactly those
+// whose descriptors the child cannot receive must end.
 func TestNoRoomForAnswers(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorldWith(t, options{reports: reports, maxFDs: filesLimit(t)})
@@ -95,15 +94,15 @@ func TestNoRoomForAnswers(t *testing.T) {
 	})
 }
 
-// A program that has been started and cannot be watched is ended, and counts as one
-// that was not started; nothing else comes to harm.
+// TestCannotWatch checks that a program which was started and cannot be watched is ended. It counts
+// as one that was not started, and no other is harmed.
 func TestCannotWatch(t *testing.T) {
 	w, pidfd := newFake(t)
 	other := w.start(command("cat"))
 	w.answer(1, pidfd)
 	w.await("the start", func() bool { return other.started })
 
-	// What is a file cannot be watched (epoll_ctl(2), EPERM).
+	// Epoll cannot watch a regular file (epoll_ctl(2), EPERM).
 	file, err := unix.Open(t.TempDir()+"/file", unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +117,7 @@ func TestCannotWatch(t *testing.T) {
 	if msg, _ := w.hear(); msg != (ipc.Forget{Seq: asked.Seq}) {
 		t.Fatalf("asked for %#v", msg)
 	}
-	// It is killed until there is nobody.
+	// It is killed until its group is empty.
 	for _, e := range []unix.Errno{0, 0, unix.ESRCH} {
 		msg, _ := w.hear()
 		if msg != (ipc.SignalGroup{PID: 2, Signal: uint32(unix.SIGKILL)}) {
@@ -150,15 +149,16 @@ func TestCannotWatch(t *testing.T) {
 	w.drop()
 }
 
-// While too many descriptors of the user are on their way, a program waits for a
-// while, without any work; then it fails. It is as ever when there are less.
+// TestTooManyOnTheirWay checks that a program waits for a while, without load, while too many
+// descriptors of the user are on their way. Then it fails. When there are fewer, starts succeed
+// again.
 func TestTooManyOnTheirWay(t *testing.T) {
 	w := newWorldWith(t, options{fake: true, reports: true, maxFDs: filesLimit(t)})
 	pidfd := none(t)
 	rounds := 0
 	w.do(func() {
 		w.loop.EachRound(func() { rounds++ })
-		// The limit does not hold for those who may raise it (unix(7)).
+		// The limit does not apply to processes that may raise it (unix(7)).
 		if os.Getuid() == 0 {
 			ordinary(t)
 		}
@@ -190,7 +190,7 @@ func TestTooManyOnTheirWay(t *testing.T) {
 			t.Errorf("%d rounds", n)
 		}
 	})
-	waiting := w.start(command("cat")) // one after the other: it may fail at once
+	waiting := w.start(command("cat")) // one after the other, because it may fail at once
 	_ = a.Close()
 	_ = b.Close()
 	restore()
@@ -211,7 +211,7 @@ func TestTooManyOnTheirWay(t *testing.T) {
 	w.drop()
 }
 
-// ordinary takes from the calling thread what root may and others may not.
+// ordinary drops the calling thread's capabilities.
 func ordinary(t *testing.T) {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData

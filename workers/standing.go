@@ -1,6 +1,6 @@
 package workers
 
-// Standing is how a starter stands, in pairs for a log.
+// Standing returns the state of a starter as pairs for a log.
 func (s *Starter) Standing() []any {
 	return []any{
 		"connected", s.conn != nil, "waiting", len(s.line), "asked", len(s.asked), "running", len(s.byPID),

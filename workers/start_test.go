@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// publicDir is a directory that any user can enter.
+// publicDir makes a directory that any user can enter and write to.
 func publicDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "erluv-test-")
@@ -98,7 +98,7 @@ func TestFailures(t *testing.T) {
 		{"no directory for stderr", stream(workers.Stderr, dir+"/none/none"), ipc.StageStderr, unix.ENOENT},
 		{"an empty path for stderr", stream(workers.Stderr, ""), ipc.StageStderr, unix.ENOENT},
 	}
-	if os.Getuid() != 0 { // root can do all of that
+	if os.Getuid() != 0 { // root may use all of them
 		closed := filepath.Join(dir, "closed")
 		if err := os.Mkdir(closed, 0); err != nil {
 			t.Fatal(err)
@@ -137,7 +137,8 @@ func list(s string, n int) []string {
 	return l
 }
 
-// A request of any size that the kernel takes arrives, by packet or by memfd.
+// TestLongArguments checks that a request of any size that the kernel accepts arrives, by packet or
+// by memfd.
 func TestLongArguments(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -174,7 +175,7 @@ func TestFiles(t *testing.T) {
 		_ = in
 		for _, c := range []struct {
 			name        string
-			before      string // "": there is no file
+			before      string // "" means that there is no file
 			spec        workers.StreamSpec
 			umask       uint32
 			content     string
@@ -208,7 +209,7 @@ func TestFiles(t *testing.T) {
 				}
 			}
 		}
-		// The umask is the program's too, whatever the last one's was.
+		// Each program has its own umask, independent of the one before.
 		for _, umask := range []uint32{0o077, 0, 0o022} {
 			sp := shell("umask")
 			sp.Attributes.Umask = umask
@@ -216,7 +217,7 @@ func TestFiles(t *testing.T) {
 				t.Errorf("umask %q, want %04o", r.stdout(), umask)
 			}
 		}
-		// What is opened for the program blocks, as a shell has it.
+		// The program's files are blocking, as a shell opens them.
 		sp := command("sh", "-c", "grep flags /proc/self/fdinfo/0 >&2")
 		sp.Streams[workers.Stdin] = workers.StreamSpec{Kind: workers.File, Path: in}
 		r := w.run(sp)
@@ -253,7 +254,7 @@ func TestNullAndMergedStreams(t *testing.T) {
 		if r = w.run(sp); strings.Count(string(r.out[workers.Stderr]), "/dev/null") != 2 {
 			t.Errorf("descriptors: %s", r.out[workers.Stderr])
 		}
-		// Merged into a file: one description, so nothing is overwritten.
+		// Both streams share one open file description, so neither overwrites the other.
 		dir := publicDir(t)
 		sp = shell("for i in 1 2 3; do echo out $i; echo err $i >&2; done")
 		sp.Dir = dir
@@ -266,8 +267,8 @@ func TestNullAndMergedStreams(t *testing.T) {
 	})
 }
 
-// What a program sees of where it runs: nothing of the spawner, whose parent has
-// ignored signals.
+// TestSurroundings checks that a program sees no state of the spawner, whose parent ignores
+// signals.
 func TestSurroundings(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorldWith(t, options{reports: reports, wrapper: []string{
@@ -281,7 +282,7 @@ func TestSurroundings(t *testing.T) {
 		if r := w.run(sp); r.stdout() != "A=1\nB=\nA=2\nno equal sign\n" {
 			t.Errorf("environment %q", r.stdout())
 		}
-		// ls itself opens the directory.
+		// One is the directory that ls itself opens.
 		if r := w.run(command("ls", "/proc/self/fd")); r.stdout() != "0\n1\n2\n3\n" {
 			t.Errorf("descriptors %q", r.stdout())
 		}
@@ -292,8 +293,8 @@ func TestSurroundings(t *testing.T) {
 			t.Errorf("directory %q, want %q", r.stdout(), dir)
 		}
 		r := w.run(command("cat", "/proc/self/status"))
-		// make(1) leaves signal 32 ignored in what it starts. Main's stage undoes
-		// that, before the spawner; here there is none.
+		// make(1) leaves signal 32 ignored in its children. Main's stage resets that before the
+		// spawner starts, but this test has no stage.
 		status := strings.Replace(r.stdout(), "SigIgn:\t0000000080000000", "SigIgn:\t0000000000000000", 1)
 		for _, line := range []string{"SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd"} {
 			if !strings.Contains(status, line+":\t0000000000000000\n") {
@@ -309,14 +310,14 @@ func TestSurroundings(t *testing.T) {
 		if pid := strconv.Itoa(r.PID()); f[0] != pid || f[4] != pid || f[5] != pid || f[6] != "0" {
 			t.Errorf("process %s is in group %s, session %s, terminal %s", pid, f[4], f[5], f[6])
 		}
-		// Paths of programs are seen from the program's directory.
+		// Relative paths of programs start at the program's directory.
 		file(t, dir, "here", "#!/bin/sh\necho $0 $1\n", 0o755)
 		sp = command("./here", "there")
 		sp.Dir = dir
 		if r := w.run(sp); r.stdout() != "./here there\n" {
 			t.Errorf("%s %q", r, r.stdout())
 		}
-		// The name that a program is given need not be its own.
+		// The name in a program's arguments may differ from its file.
 		sp = command("/bin/sh", "-c", "echo $0")
 		sp.Args = []string{"another", "-c", "cat /proc/$$/cmdline"}
 		if r := w.run(sp); !strings.HasPrefix(r.stdout(), "another\x00-c\x00") {
@@ -325,8 +326,8 @@ func TestSurroundings(t *testing.T) {
 	})
 }
 
-// Signals to the spawner from a terminal or a service manager end neither it nor
-// its programs; the child does that.
+// TestSpawnerOutlivesCommonSignals checks that signals from a terminal or service manager end
+// neither the spawner nor its programs. Only the child ends them.
 func TestSpawnerOutlivesCommonSignals(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -339,8 +340,8 @@ func TestSpawnerOutlivesCommonSignals(t *testing.T) {
 	})
 }
 
-// Beyond the descriptors that workers may hold none is started; when one has
-// ended, the next is.
+// TestDescriptorBudget checks that starts fail beyond the descriptors that workers may hold. When
+// one worker has ended, the next can start.
 func TestDescriptorBudget(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorldWith(t, options{reports: reports, maxFDs: 9})
@@ -361,8 +362,8 @@ func TestDescriptorBudget(t *testing.T) {
 	})
 }
 
-// The child's own limit, below what it was told: the pipes made so far are
-// closed, and nothing is lost.
+// TestDescriptorLimit sets the child's own limit below maxFDs. The pipes made so far must be
+// closed, and no descriptor may leak.
 func TestDescriptorLimit(t *testing.T) {
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
@@ -392,7 +393,7 @@ func TestDescriptorLimit(t *testing.T) {
 	}
 }
 
-// limitFor is the descriptor limit with which so many more can be opened.
+// limitFor returns the descriptor limit that allows so many more.
 func limitFor(t *testing.T, more int) uint64 {
 	t.Helper()
 	var next int

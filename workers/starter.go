@@ -11,61 +11,60 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAsked is how many programs the spawner is asked for at a time. It keeps the
-// spawner busy and bounds the descriptors that are under way; the others wait in
-// line without holding anything.
+// maxAsked is the most start requests under way to the spawner. It keeps the spawner busy, and
+// bounds the descriptors that are under way. Other workers wait in line, without descriptors.
 const maxAsked = 32
 
-// Starter is the child's side of the conversation with the spawner. It owns the
-// socket and the line of workers that wait to be started.
+// Starter is the child's side of the conversation with the spawner. It owns the socket and the line
+// of workers to be started.
 type Starter struct {
 	loop    *loop.Loop
 	conn    *ipc.Conn
 	src     loop.Source
 	reports bool // the spawner reports exits and signals groups
 
-	line   []*Worker // first the longest waiting
+	line   []*Worker // the one that waits longest first
 	asked  map[uint32]*Worker
 	seq    uint32
-	byPID  map[uint32]*Worker // whom a change concerns
-	toSend []note             // what found the socket full
+	byPID  map[uint32]*Worker // to find the worker of a change
+	toSend []note             // packets for which the socket was full
 	buf    []byte
 	packet []byte
 
-	rotating map[uint32]*log // whom a new file concerns
+	rotating map[uint32]*log // to find the log of a new file
 	logBuf   []byte          // made when the first log is written
 
 	leaves  leaves
 	limited limited
 
-	budget  *budget // one for all Starters
+	budget  *budget // shared by all Starters
 	lost    func(error)
 	settled func() bool // see Settle
-	demand  *demand     // of another user's; nil: the spawner is the child's own user's
+	demand  *demand     // nil: the spawner runs as the child's own user
 
-	unwatched map[*Worker]ipc.Refusal // those that are being ended before they have begun
-	patience  time.Duration           // when requests fail that cannot be sent, see crowded
-	again     *loop.Timer             // when one is tried again; nil: it can be tried now
+	unwatched map[*Worker]ipc.Refusal // workers that are being ended because they could not be watched
+	patience  time.Duration           // until when requests that cannot be sent are tried again, see crowded
+	again     *loop.Timer             // next attempt; nil: requests can be sent now
 }
 
-// budget are the descriptors that workers hold, and those of RLIMIT_NOFILE that they may
-// not have; what their pipes hold; and what waits to be written to them.
+// budget counts what all Starters use: the descriptors of workers, the pages of their pipes, and
+// the bytes that wait to be written. Workers may not use the reserved part of RLIMIT_NOFILE.
 type budget struct {
 	held, reserved int
 	waiting        int // bytes, see MaxWaiting
 	pipes          pipes
 }
 
-// note is a packet with one descriptor, which belongs to it, or none (-1).
+// note is a packet with a descriptor that it owns, or without one (-1).
 type note struct {
 	packet []byte
 	fd     int
 }
 
-// NewStarter takes over the conversation with the spawner. Workers hold
-// at most maxFDs descriptors, or less when the limit of the process is lowered; further ones
-// fail with EMFILE. lost is called when the spawner is gone: what it was asked for is not
-// answered then, and the end of what runs may not be told, until Replace.
+// NewStarter takes over the conversation with the spawner. Workers hold at most maxFDs descriptors,
+// or fewer if the limit of the process is lowered. Beyond that, starts fail with EMFILE. lost is
+// called when the spawner is gone. Until Replace, its requests are not answered, and ends of
+// programs may not be reported.
 func NewStarter(l *loop.Loop, conn *ipc.Conn, reports bool, maxFDs int, lost func(error)) (*Starter, error) {
 	s := newStarter(l, reports, &budget{reserved: descriptorLimit() - maxFDs, pipes: newPipes()}, make([]byte, 4096), lost)
 	s.conn = conn
@@ -77,7 +76,7 @@ func NewStarter(l *loop.Loop, conn *ipc.Conn, reports bool, maxFDs int, lost fun
 	return s, nil
 }
 
-// newStarter makes one that has no spawner yet.
+// newStarter makes a Starter without a spawner.
 func newStarter(l *loop.Loop, reports bool, b *budget, buf []byte, lost func(error)) *Starter {
 	return &Starter{
 		loop: l, reports: reports, budget: b, buf: buf, lost: lost,
@@ -87,16 +86,15 @@ func newStarter(l *loop.Loop, reports bool, b *budget, buf []byte, lost func(err
 	}
 }
 
-// Settle has f called before anything is asked for, at most once a round. It says whether
-// what has brought the requests about is settled, so that nobody brings it about again
-// should this process end now; if not, nothing is asked for in this round. It is called
-// before any ForUser.
+// Settle sets a function that is called before a request is sent, at most once a round. It reports
+// whether the cause of the requests is settled: if this process ended now, nothing would cause them
+// again. If it is not, no request is sent in this round. Settle must be called before any ForUser.
 func (s *Starter) Settle(f func() bool) { s.settled = f }
 
 func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }
 
-// ask sends as many requests as may be under way. It is called at the end of
-// each round, so that New never calls back.
+// ask sends as many requests as may be under way. It runs at the end of each round, so New never
+// calls back.
 func (s *Starter) ask() {
 	s.demand.look(s)
 	if len(s.line) == 0 || s.conn == nil || !s.settled() {
@@ -105,7 +103,7 @@ func (s *Starter) ask() {
 	for s.conn != nil && len(s.line) > 0 && len(s.asked) < maxAsked && len(s.toSend) == 0 && s.again == nil {
 		w := s.line[0]
 		if w.life.pending != evStarted {
-			// It was told to end before it began.
+			// The worker was stopped before it began.
 			s.pop()
 			s.fail(w, ipc.Refusal{Stage: ipc.StageProgram, Errno: unix.ECANCELED})
 			continue
@@ -119,7 +117,7 @@ func (s *Starter) ask() {
 			return
 		}
 		if errors.Is(err, unix.EPIPE) {
-			return // the spawner has ended; that is read soon
+			return // the spawner has ended, as the next read will show
 		}
 		s.pop()
 		switch {
@@ -136,7 +134,7 @@ func (s *Starter) pop() {
 	}
 }
 
-// request makes the pipes and sends the request. On an error nothing is left.
+// request makes the pipes and sends the request. On an error it leaves nothing behind.
 func (s *Starter) request(w *Worker) error {
 	if s.budget.held+w.descriptors() > descriptorLimit()-s.budget.reserved {
 		return unix.EMFILE
@@ -192,11 +190,11 @@ func (s *Starter) request(w *Worker) error {
 	return nil
 }
 
-// maxPerWorker is what is set aside for each worker: three pipes, or a terminal
-// twice, and a pidfd. Further pipes come to it.
+// maxPerWorker is how many descriptors are set aside for each worker: three pipes, or a terminal
+// twice, and a pidfd. Further pipes count in addition.
 const maxPerWorker = 4
 
-// all are the streams in the order of their descriptors.
+// all yields the streams in the order of their descriptors.
 func (sp *Spec) all(yield func(Extra) bool) {
 	for i, st := range sp.Streams {
 		if !yield(Extra{FD: Stream(i), Input: Stream(i) == Stdin, StreamSpec: st}) {
@@ -210,7 +208,7 @@ func (sp *Spec) all(yield func(Extra) bool) {
 	}
 }
 
-// stream makes one stream: the program's end is returned, ours is kept.
+// stream makes one stream. It returns the program's end and keeps ours.
 func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 	st := ipc.Stream{FD: uint8(sp.FD)}
 	switch {
@@ -245,7 +243,7 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 	if !sp.Input {
 		theirs, ours = p[1], p[0]
 	}
-	// Only our end is non-blocking; each end has a description of its own.
+	// Only our end is non-blocking. Each end has its own open file description.
 	if _, err := unix.FcntlInt(uintptr(ours), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		ipc.CloseAll(p[:])
 		return ipc.Stream{}, -1, err
@@ -265,20 +263,20 @@ func (s *Starter) stream(w *Worker, sp Extra) (ipc.Stream, int, error) {
 	return st, theirs, nil
 }
 
-// release gives back what was set aside for a worker that is over.
+// release gives back the descriptors that were set aside for an ended worker.
 func (s *Starter) release(w *Worker) {
 	s.releaseLeaf(w)
 	s.releaseGroups(w.proc.groups)
 	w.proc.groups = 0
 	if w.proc.pid != 0 {
 		s.budget.held -= w.descriptors()
-		if s.byPID[w.proc.pid] == w { // the number may be another's already
+		if s.byPID[w.proc.pid] == w { // another worker may have the number already
 			delete(s.byPID, w.proc.pid)
 		}
 	}
 }
 
-// Ready: the spawner has something to say, or takes more.
+// Ready reads answers from the spawner, and sends waiting packets.
 func (s *Starter) Ready(ev loop.Events) {
 	if ev&loop.Out != 0 {
 		s.resend()
@@ -356,7 +354,7 @@ func (s *Starter) spawned(m ipc.Spawned, fds []int) error {
 	return nil
 }
 
-// have takes over what the spawner has opened for a worker besides its pipes.
+// have takes over the descriptors that the spawner opened for a worker besides its pipes.
 func (w *Worker) have(h *ipc.Handles, seq uint32) {
 	if w.tty {
 		w.haveTerminal(h.Terminal[0], h.Terminal[1])
@@ -373,12 +371,12 @@ func (w *Worker) have(h *ipc.Handles, seq uint32) {
 	}
 }
 
-// forget has the name of a NOTIFY_SOCKET removed.
+// forget has the spawner remove the name of a NOTIFY_SOCKET.
 func (s *Starter) forget(seq uint32) {
 	s.tell(ipc.Forget{Seq: seq})
 }
 
-// askRotate asks for a new file for a log, which waits for it.
+// askRotate requests a new file for a log, which waits for it.
 func (s *Starter) askRotate(l *log) {
 	s.seq++
 	l.ask.Seq = s.seq
@@ -401,7 +399,7 @@ func (s *Starter) rotated(m ipc.Rotated, fds []int) error {
 	return nil
 }
 
-// logRoom is where output is read that goes to a log.
+// logRoom is the buffer for output that goes to a log.
 func (s *Starter) logRoom() []byte {
 	if s.logBuf == nil {
 		s.logBuf = make([]byte, logPiece)
@@ -413,12 +411,12 @@ func (s *Starter) fail(w *Worker, f ipc.Refusal) {
 	w.run(evNotStarted, f)
 }
 
-// tell sends a packet without waiting for room. What asks for an answer is bounded by
-// who asks: a few packets for each worker, see maxQuestions, and one for each log.
+// tell sends a packet, or keeps it until there is room. The callers bound how many requests are
+// under way: a few for each worker, see maxQuestions, and one for each log.
 func (s *Starter) tell(m ipc.Message) { s.tellWith(m, -1) }
 
-// tellWith sends a descriptor with it, unless it is -1, which stays the caller's. The
-// other side does without one that cannot be kept until there is room.
+// tellWith sends a copy of a descriptor with the packet, unless fd is -1. If the copy fails, the
+// packet goes without a descriptor.
 func (s *Starter) tellWith(m ipc.Message, fd int) {
 	if fd >= 0 {
 		if kept, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err == nil {
@@ -431,10 +429,10 @@ func (s *Starter) tellWith(m ipc.Message, fd int) {
 	s.resend()
 }
 
-// resend sends what found the socket full.
+// resend sends the packets for which the socket was full.
 func (s *Starter) resend() {
 	if s.conn == nil {
-		s.dropNotes() // nobody is left whom it concerns
+		s.dropNotes() // without a spawner they concern no process
 		return
 	}
 	for len(s.toSend) > 0 {
@@ -451,7 +449,7 @@ func (s *Starter) resend() {
 			if errors.Is(err, ipc.ErrFull) {
 				s.src.Want(loop.In | loop.Out)
 			}
-			return // any other error is seen when reading
+			return // any other error shows when reading
 		}
 		ipc.CloseAll(fds)
 		s.toSend = s.toSend[1:]

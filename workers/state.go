@@ -2,21 +2,21 @@ package workers
 
 import "fmt"
 
-// State is where a worker stands in its life.
+// State is a state in a worker's life.
 type State uint8
 
-// The states. "The program" is the process that was asked for; "the group" is
-// everything in its process group, of which the program is the leader.
+// The states. "The program" is the requested process. "The group" is every process in its process
+// group, which the program leads.
 const (
-	Starting State = iota // the spawner has been asked
+	Starting State = iota // a request to the spawner waits or is under way
 	Running               // the program runs
-	Stopping              // the group has been sent the stop signal
-	Killing               // the group has been sent SIGKILL
-	Waiting               // the program has ended; the rest is waited for (tree wait)
-	Sweeping              // the program has ended; the rest has been sent the stop signal
-	Purging               // the program has ended; the rest has been sent SIGKILL
-	Draining              // nothing is left; what is in the pipes is being delivered
-	Gone                  // over; it has been reported
+	Stopping              // the group got the stop signal
+	Killing               // the group got SIGKILL
+	Waiting               // the program has ended; the rest ends by itself (tree wait)
+	Sweeping              // the program has ended; the rest got the stop signal
+	Purging               // the program has ended; the rest got SIGKILL
+	Draining              // no process is left; remaining output is being delivered
+	Gone                  // the end was reported
 	numStates
 )
 
@@ -26,21 +26,21 @@ var stateNames = [numStates]string{
 
 func (s State) String() string { return stateNames[s] }
 
-// event is what can happen to a worker.
+// event is an event in a worker's life.
 type event uint8
 
 const (
 	evStarted    event = iota // the spawner has started the program
-	evNotStarted              // it could not
+	evNotStarted              // the spawner could not start it
 	evExited                  // the program has ended
 	evGroupEmpty              // no process is left in the group
-	evTreeDone                // tree wait: group empty, and nobody holds the output any more
-	evStop                    // a graceful stop is asked for
-	evKill                    // everything is to be killed
+	evTreeDone                // tree wait: the group is empty, and all output pipes are closed
+	evStop                    // a graceful stop was requested
+	evKill                    // a kill was requested
 	evDeadline                // the last wait of the graceful stop has passed
-	evPoll                    // time to look at the group again
+	evPoll                    // time to check the group again
 	evDrained                 // all output has been delivered
-	evUnwatched               // it has been started, and cannot be watched
+	evUnwatched               // it was started, but cannot be watched
 	numEvents
 )
 
@@ -50,39 +50,39 @@ var eventNames = [numEvents]string{
 
 func (e event) String() string { return eventNames[e] }
 
-// actions is a set of things to do, done in the order of the bits.
+// actions is a set of actions, carried out in the order of the bits.
 type actions uint16
 
 const (
-	actSignal actions = 1 << iota // begin the graceful stop, and the wait to its next step
+	actSignal actions = 1 << iota // begin or continue the graceful stop
 	actKill                       // send SIGKILL to the group
 	actDisarm                     // end the wait
-	actWatch                      // look whether the group is empty, now and from time to time
-	actDrain                      // deliver what is in the pipes, then close them
-	actFail                       // report that nothing was started
+	actWatch                      // check whether the group is empty, now and again later
+	actDrain                      // deliver remaining output, then close the pipes
+	actFail                       // report that no program was started
 	actReport                     // report the end
 )
 
-// Tree says what is done with the processes that a program leaves behind.
+// Tree says what happens to the processes that a program leaves behind.
 type Tree uint8
 
 // The kinds of Tree.
 const (
-	TreeKill  Tree = iota // they are stopped as the program would be
-	TreeWait              // they are waited for
+	TreeKill  Tree = iota // they are stopped like the program
+	TreeWait              // the worker waits for their end
 	TreeLeave             // they are left alone
 )
 
-// life is a worker's state machine. It has no clock and does nothing itself.
-// pending remembers a stop or kill that came before the program was started.
+// life is a worker's state machine. It has no clock and does nothing itself. pending remembers a
+// stop or kill that came before the program started.
 type life struct {
 	state   State
 	tree    Tree
 	pending event // evStarted: none
 }
 
-// step takes one event. An event that means nothing in a state (a timer that
-// fired while it was being stopped, a second stop) changes nothing.
+// step takes one event. An event without a meaning in a state changes nothing: a timer that fired
+// while it was being stopped, a second stop.
 func (l *life) step(e event) actions {
 	switch l.state {
 	case Starting:
@@ -148,7 +148,7 @@ func (l *life) running(e event) actions {
 	return 0
 }
 
-// ending: the program has been told to end and has not ended yet.
+// ending is for a program that is being stopped or killed and has not ended yet.
 func (l *life) ending(e event) actions {
 	switch e {
 	case evKill, evDeadline:
@@ -157,12 +157,12 @@ func (l *life) ending(e event) actions {
 		if l.state == Killing {
 			return l.to(Purging, actKill|actWatch)
 		}
-		return l.to(Sweeping, actWatch) // all of it was signalled, and the timeout runs
+		return l.to(Sweeping, actWatch) // the whole group was signalled, and the timeout runs
 	}
 	return 0
 }
 
-// leftovers: the program has ended, its group may have members.
+// leftovers is for a group whose program has ended, and which may have members.
 func (l *life) leftovers(e event) actions {
 	switch e {
 	case evStop:

@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// The whole of a worker's life: for each state and event the next state and the
-// actions, a dot where nothing happens.
+// table is the whole life of a worker. For each state and event it has the next state and the
+// actions, or a dot if there are none.
 //
-//	S stop signal  K SIGKILL  D end the wait  W look at the group  O drain the output
-//	F report that nothing was started  R report the end
+//	S stop signal  K SIGKILL  D end the wait  W check the group  O drain the output
+//	F report that no program was started  R report the end
 //
-// A state may be given with the tree option that makes a difference, or with the
-// request that came before the program was started.
+// A state may have the tree option that makes a difference, or the request that came before the
+// program was started.
 const table = `
                 started      not-started exited        group-empty  tree-done    stop         kill         deadline     poll drained   unwatched
 starting        running      gone/F      .             .            .            +stop        +kill        .            .    .        purging/KW
@@ -65,7 +65,7 @@ func TestEveryStateAndEvent(t *testing.T) {
 	}
 }
 
-// lives are those that the head of a line stands for.
+// lives returns the lives that the head of a line stands for.
 func lives(t *testing.T, head string) []life {
 	t.Helper()
 	name, _, _ := strings.Cut(strings.ReplaceAll(head, "(", "+"), "+")

@@ -7,27 +7,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxSteps bounds a stop sequence. Its signals are questions to the spawner at worst,
-// two for each, which have to fit into process.asked beside maxQuestions.
+// MaxSteps is the most steps of a stop sequence. Each signal may cost two requests to the spawner,
+// which must fit into process.asked beside maxQuestions.
 const MaxSteps = 32
 
-// Step is one of a graceful stop: stdin is closed, a signal is sent to all that the
-// program has started, or time passes.
+// Step is one step of a graceful stop. It closes stdin, sends a signal to the program and all its
+// descendants, or waits.
 type Step struct {
 	Close  bool
 	Signal unix.Signal
 	Wait   time.Duration
 }
 
-// sequence is the graceful stop of a worker that has its own. The others send one signal
-// and wait for the kill timeout.
+// sequence is the graceful stop of a worker with its own steps. Other workers send one signal and
+// wait for the kill timeout.
 type sequence struct {
 	steps []Step
 	next  int
 }
 
-// newSequence is what a Spec says; nil: nothing. What ends neither with a wait nor with
-// SIGKILL is followed by the kill timeout.
+// newSequence makes the sequence of a Spec, nil if it has none. If the last step is neither a wait
+// nor SIGKILL, the kill timeout follows it.
 func newSequence(sp *Spec) *sequence {
 	if len(sp.StopSteps) == 0 {
 		return nil
@@ -39,8 +39,8 @@ func newSequence(sp *Spec) *sequence {
 	return s
 }
 
-// within has what is left of the sequence, and the wait that runs, take d at most, each
-// wait in proportion. It returns what is left of the wait that runs.
+// within shortens the current wait and the remaining ones in proportion, so that they take at most
+// d. It returns the rest of the current wait.
 func (s *sequence) within(d, running time.Duration) time.Duration {
 	total := running
 	for _, st := range s.steps[s.next:] {
@@ -58,13 +58,13 @@ func (s *sequence) within(d, running time.Duration) time.Duration {
 	return part(running)
 }
 
-// milliseconds is a kill timeout in the form in which a worker keeps it.
+// milliseconds converts a kill timeout to the form that a worker keeps.
 func milliseconds(d time.Duration) uint32 {
 	return uint32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxUint32))
 }
 
-// signalAll sends a stop signal to all that the program has started. What is stopped
-// takes the signal only when it continues.
+// signalAll sends a stop signal to the program and all its descendants. Stopped processes handle
+// the signal only when they continue, so SIGCONT follows.
 func (w *Worker) signalAll(sig unix.Signal) {
 	if w.groupEmpty {
 		return
@@ -74,13 +74,13 @@ func (w *Worker) signalAll(sig unix.Signal) {
 	}
 }
 
-// hangUpAfter is how long a terminal is silent after SIGHUP before it is hung up. Shells
-// end, and programs say goodbye, within a tenth of that.
+// hangUpAfter is how long a terminal must be silent after SIGHUP before it is closed. Shells end,
+// and programs write their last words, within a tenth of that.
 const hangUpAfter = 300 * time.Millisecond
 
-// hangUp is what the programs of a terminal are told when it is closed (termios(3)):
-// interactive shells ignore SIGTERM. It comes behind the stop signal, so that programs
-// which have a handler for that one begin with it.
+// hangUp sends SIGHUP to the programs of a terminal, as closing it would (termios(3)): interactive
+// shells ignore SIGTERM. SIGHUP follows the stop signal, so that a program with a handler for the
+// stop signal runs that one first.
 func (w *Worker) hangUp() {
 	if w.tty && !w.groupEmpty {
 		w.signalAll(unix.SIGHUP)
@@ -88,10 +88,10 @@ func (w *Worker) hangUp() {
 	}
 }
 
-// hangUpLater closes the terminal when nothing comes from it any more: some programs
-// ignore SIGHUP as long as they can read an answer (zsh, when it asks a new user), and
-// what uses its terminal from the background is stopped as often as it is continued.
-// Then reads fail, and nothing that wants the terminal is stopped.
+// hangUpLater closes the terminal once it has been silent for hangUpAfter. Some programs ignore
+// SIGHUP while they can read an answer, as zsh does when it asks a new user. Processes that use the
+// terminal from the background are stopped again each time they continue. After the close, reads
+// fail, and the kernel no longer stops such processes.
 func (w *Worker) hangUpLater() {
 	e, o := w.ends(), &w.out[0]
 	before := o.bytes
@@ -111,8 +111,8 @@ func (w *Worker) hangUpLater() {
 	})
 }
 
-// stopStep goes on with the graceful stop up to the next wait. It says how long that is,
-// or that it is time for SIGKILL.
+// stopStep continues the graceful stop up to the next wait, and returns its duration. kill reports
+// that it is time for SIGKILL.
 func (w *Worker) stopStep() (wait time.Duration, kill bool) {
 	s := w.stops
 	if s == nil {
@@ -137,7 +137,7 @@ func (w *Worker) stopStep() (wait time.Duration, kill bool) {
 	return 0, true
 }
 
-// arm has the stop go on after a while.
+// arm has the stop continue after d.
 func (w *Worker) arm(d time.Duration) {
 	e := w.ends()
 	at := w.starter.loop.Now() + d
@@ -149,7 +149,7 @@ func (w *Worker) arm(d time.Duration) {
 	e.deadline = w.starter.loop.After(d, w.waited)
 }
 
-// waited: a step of the stop is over, and something is left.
+// waited handles that a wait of the stop has passed.
 func (w *Worker) waited() {
 	w.ending.deadline = nil
 	if w.stops != nil && !w.groupEmpty {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the time is short each wait is shorter, and no step is left out.
+// TestSequenceWithin checks that a short time shortens each wait and omits no step.
 func TestSequenceWithin(t *testing.T) {
 	const s = time.Second
 	steps := []Step{{Close: true}, {Wait: 2 * s}, {Signal: unix.SIGTERM}, {Wait: 6 * s}, {Signal: unix.SIGKILL}}
@@ -39,7 +39,8 @@ func TestSequenceWithin(t *testing.T) {
 	}
 }
 
-// The kill timeout follows a sequence that does not say how long its last step has.
+// TestNewSequence checks that the kill timeout follows a sequence that does not end with a wait or
+// SIGKILL.
 func TestNewSequence(t *testing.T) {
 	for _, tc := range []struct {
 		steps []Step

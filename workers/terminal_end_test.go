@@ -18,8 +18,8 @@ import (
 
 var sessions = flag.Int("sessions", 200, "short sessions on terminals, none of which may lose a byte")
 
-// TestTerminalSessions: nothing that was written to a terminal is lost at the end
-// of the program, although the kernel's queue has stages.
+// TestTerminalSessions checks that no output to a terminal is lost at the end of the program,
+// although the kernel has several buffers.
 func TestTerminalSessions(t *testing.T) {
 	w := newWorld(t, false)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -47,15 +47,15 @@ func TestTerminalSessions(t *testing.T) {
 	t.Logf("%d bytes of %d are missing", missing, total)
 }
 
-// expected is what prog writes with a seed.
+// expected returns prog's output for a seed.
 func (w *world) expected(seed, n int) string {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)}).Read(b)
 	return string(b)
 }
 
-// TestTerminalLeftBehind: who still holds the terminal, or goes on writing, delays
-// nothing, and takes nothing away.
+// TestTerminalLeftBehind checks that a process which still holds the terminal, or goes on writing,
+// delays nothing and takes no output away.
 func TestTerminalLeftBehind(t *testing.T) {
 	for name, c := range map[string]struct {
 		left   string
@@ -75,7 +75,7 @@ func TestTerminalLeftBehind(t *testing.T) {
 				sp.Tree = workers.TreeLeave
 				r := w.run(sp)
 				r.want("exit 5")
-				// The noisy one writes in between.
+				// The noisy process writes in between.
 				left := pidIn(t, r, slices.IndexFunc(strings.Fields(r.stdout()), func(s string) bool { return s != "y" }))
 				out := strings.ReplaceAll(r.stdout(), "y\n", "")
 				want := strings.ReplaceAll(w.expected(1, size), "y\n", "")
@@ -92,7 +92,7 @@ func TestTerminalLeftBehind(t *testing.T) {
 	}
 }
 
-// TestTerminalTrees: what is left is ended, or waited for, as without a terminal.
+// TestTerminalTrees checks that remaining processes are ended or waited for, as without a terminal.
 func TestTerminalTrees(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -115,7 +115,7 @@ func TestTerminalTrees(t *testing.T) {
 	})
 }
 
-// TestTerminalHeld: what nobody wants yet is waited for, and nothing else.
+// TestTerminalHeld checks that held output delays the end, and that nothing else does.
 func TestTerminalHeld(t *testing.T) {
 	w := newWorldWith(t, options{unclean: true})
 	for _, c := range []struct {
@@ -154,8 +154,8 @@ func TestTerminalHeld(t *testing.T) {
 	}
 }
 
-// TestTerminalIsKept: a program that lets go of its terminal is not hung up, for
-// it may open it again; writes find nobody.
+// TestTerminalIsKept checks that a program which closes its terminal is not hung up, because it may
+// open the terminal again. Writes get EPIPE meanwhile.
 func TestTerminalIsKept(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -175,7 +175,7 @@ func TestTerminalIsKept(t *testing.T) {
 	})
 }
 
-// TestTerminalStopped: stop and kill, with the terminal full both ways.
+// TestTerminalStopped stops and kills a program whose terminal is full both ways.
 func TestTerminalStopped(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -203,7 +203,7 @@ func TestTerminalStopped(t *testing.T) {
 	})
 }
 
-// TestTerminalHungUp: a terminal is hung up at a stop, not before all of it was read.
+// TestTerminalHungUp checks that a stop closes the terminal, but not before all output was read.
 func TestTerminalHungUp(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)

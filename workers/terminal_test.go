@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// on puts a program on a terminal, with modes in pairs.
+// on gives a program a terminal, with modes as pairs of name and value.
 func on(sp *workers.Spec, modes ...any) *workers.Spec {
 	sp.Terminal = &workers.Terminal{Rows: 24, Cols: 80}
 	for i := 0; i < len(modes); i += 2 {
@@ -26,7 +26,7 @@ func on(sp *workers.Spec, modes ...any) *workers.Spec {
 	return sp
 }
 
-// raw are the modes of a terminal that changes nothing.
+// raw are the modes of a terminal that changes no byte.
 func raw() []any {
 	return []any{
 		"icanon", false, "echo", false, "isig", false, "iexten", false,
@@ -52,8 +52,8 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// TestTerminalIsNotInherited: a program holds its own terminal, three times, and
-// nothing of any other.
+// TestTerminalIsNotInherited checks that a program holds its own terminal three times, and no
+// other.
 func TestTerminalIsNotInherited(t *testing.T) {
 	w := newWorld(t, false)
 	first := w.started(on(shell("echo ready; exec cat")), "ready")
@@ -75,7 +75,7 @@ func TestTerminalIsNotInherited(t *testing.T) {
 	w.finish(first)
 }
 
-// TestTerminalModes: every name is known to stty(1) too, and is as it was set.
+// TestTerminalModes checks that stty(1) knows every mode, and reports it as it was set.
 func TestTerminalModes(t *testing.T) {
 	w := newWorld(t, false)
 	stty := func(modes ...any) []string {
@@ -133,7 +133,7 @@ func TestTerminalModes(t *testing.T) {
 	if at("intr") != "<undef>" || at("quit") != "<undef>" {
 		t.Errorf("intr is %s, quit %s, want neither", at("intr"), at("quit"))
 	}
-	// What other systems have is taken, and changes nothing.
+	// Modes of other systems are accepted, and change nothing.
 	plain := stty()
 	if got := stty("vdsusp", int64(1), "vstatus", int64(2), "vflush", int64(3), "cs7", true, "cs8", true,
 		"parenb", true, "parodd", int64(1)); !slices.Equal(got, plain) {
@@ -164,8 +164,7 @@ func TestTerminalModesRefused(t *testing.T) {
 	}
 }
 
-// TestTerminalEndOfInput: whatever was typed before, the program reads it, and
-// then the end.
+// TestTerminalEndOfInput checks that the program reads all input, and then its end.
 func TestTerminalEndOfInput(t *testing.T) {
 	for name, c := range map[string]struct {
 		input, script, want string
@@ -213,7 +212,7 @@ func TestTerminalEndOfInput(t *testing.T) {
 	}
 }
 
-// TestTerminalEcho: what is typed comes back, and a line can be corrected.
+// TestTerminalEcho checks that input is echoed, and that a line can be corrected.
 func TestTerminalEcho(t *testing.T) {
 	w := newWorld(t, false)
 	for _, c := range []struct {
@@ -237,7 +236,7 @@ func TestTerminalEcho(t *testing.T) {
 	}
 }
 
-// TestTerminalSignals: the characters of the terminal are signals to the program.
+// TestTerminalSignals checks that the terminal's special characters send signals to the program.
 func TestTerminalSignals(t *testing.T) {
 	w := newWorld(t, false)
 	for _, c := range []struct {
@@ -290,8 +289,8 @@ func TestTerminalResize(t *testing.T) {
 	})
 }
 
-// TestTerminalResizedMeanwhile: a size that is given while the spawner makes the terminal
-// counts too.
+// TestTerminalResizedMeanwhile resizes the terminal while the spawner makes it. The new size must
+// apply.
 func TestTerminalResizedMeanwhile(t *testing.T) {
 	w := newWorld(t, false)
 	r := &run{host: w.host}
@@ -306,8 +305,8 @@ func TestTerminalResizedMeanwhile(t *testing.T) {
 	w.finish(r).want("exit 0")
 }
 
-// TestTerminalBothWays: many bytes, neither lost nor changed, through the modes
-// that change nothing, and as lines.
+// TestTerminalBothWays sends many bytes through raw modes, and as lines. No byte may be lost or
+// changed.
 func TestTerminalBothWays(t *testing.T) {
 	w := newWorld(t, false)
 	const size = 1 << 20
@@ -341,7 +340,7 @@ func TestTerminalBothWays(t *testing.T) {
 	}
 }
 
-// TestTerminalFails: without descriptors there is none, and nothing is left.
+// TestTerminalFails checks that a lack of descriptors fails the start and leaves nothing behind.
 func TestTerminalFails(t *testing.T) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

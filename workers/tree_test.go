@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidIn is a process id that a program has written, as the i-th word.
+// pidIn returns the process id that a program wrote as its i-th word.
 func pidIn(t testing.TB, r *run, i int) int {
 	t.Helper()
 	f := strings.Fields(r.stdout())
@@ -63,7 +63,7 @@ func TestTreeKillAndWait(t *testing.T) {
 				}
 				begin := time.Now()
 				r := w.started(sp, "a\n")
-				// Those who wait read it after the leader's end.
+				// The processes that wait read it after the leader's end.
 				w.do(func() { _ = r.Write([]byte("x\n"), nil) })
 				w.finish(r).want("exit 3")
 				if c.timeout && r.at.Sub(begin) < shortTimeout {
@@ -81,7 +81,7 @@ func TestTreeKillAndWait(t *testing.T) {
 	}
 }
 
-// What waits for the rest of the tree is ended like what runs.
+// TestEndWhileWaiting checks that a worker which waits for its tree is ended like a running one.
 func TestEndWhileWaiting(t *testing.T) {
 	for name, script := range map[string]string{
 		"in the group":    "sleep 1000 & echo $!",
@@ -108,7 +108,7 @@ func TestEndWhileWaiting(t *testing.T) {
 					})
 					w.finish(r).want("exit 4")
 					nobodyLeft(t, r)
-					// Who has left the group is a later issue's; the spawner ends him.
+					// A process outside the group is not the worker's. The spawner ends it.
 					if name != "another session" && !gone(left) {
 						t.Errorf("process %d is left", left)
 					}
@@ -118,8 +118,8 @@ func TestEndWhileWaiting(t *testing.T) {
 	}
 }
 
-// A process left behind that holds the streams, or goes on writing, delays
-// nothing, and is left alone.
+// TestTreeLeave checks that a process left behind is left alone and delays nothing, even if it
+// holds the streams or goes on writing.
 func TestTreeLeave(t *testing.T) {
 	for name, script := range map[string]string{
 		"silent": "sleep 1000 & echo $!",
@@ -141,7 +141,7 @@ func TestTreeLeave(t *testing.T) {
 					}
 				}
 				if name == "noisy" {
-					// It has no reader any more.
+					// Its output has no reader any more.
 					w.alarm("the end of the noisy one", func() bool { return gone(left) })
 					return
 				}
@@ -177,7 +177,7 @@ func TestStop(t *testing.T) {
 				if c.timeout {
 					sp.KillTimeout = shortTimeout
 				}
-				// The group goes on to be told, whatever the tree option.
+				// The group gets signals with every tree option.
 				for _, sp.Tree = range []workers.Tree{workers.TreeKill, workers.TreeWait, workers.TreeLeave} {
 					if c.out == "" {
 						w.do(func() { w.host.took = func(r *run) { r.out[workers.Stdout] = r.out[workers.Stdout][:0] } })
@@ -218,8 +218,8 @@ func TestStopSignalOfItsOwn(t *testing.T) {
 	})
 }
 
-// StopWithin makes the wait for SIGKILL shorter, and never longer, however often
-// it is called.
+// TestStopWithin checks that StopWithin shortens the time until SIGKILL, and never prolongs it,
+// however often it is called.
 func TestStopWithin(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
@@ -271,21 +271,21 @@ func TestKill(t *testing.T) {
 			w.finish(r).want("signal SIGKILL, core false")
 			nobodyLeft(t, r)
 		}
-		// After a quick end: nothing is signalled that has another's number.
+		// After a quick end, no process that reuses the number is signalled.
 		r := w.run(command("true"))
 		w.do(func() { r.Kill(); r.Stop(); r.StopWithin(0); r.Resume() })
 		r.want("exit 0")
 	})
 }
 
-// A worker may be told to end before its program has been started.
+// TestEndBeforeTheStart stops workers before their programs have started.
 func TestEndBeforeTheStart(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)
 		for _, end := range []func(*workers.Worker){(*workers.Worker).Stop, (*workers.Worker).Kill} {
 			const n = 100
 			var runs [n]*run
-			w.do(func() { // more than may be asked for at once
+			w.do(func() { // more than may be under way at once
 				for i := range runs {
 					r := &run{host: w.host}
 					r.Worker = workers.New(w.host, w.starter, command("sleep", "1000"), r)
@@ -295,7 +295,7 @@ func TestEndBeforeTheStart(t *testing.T) {
 					}
 				}
 			})
-			w.do(func() { // in a later round: some have been asked for
+			w.do(func() { // in a later round, when some requests are under way
 				for _, r := range runs {
 					if !r.over() {
 						end(r.Worker)
@@ -321,7 +321,7 @@ func TestEndBeforeTheStart(t *testing.T) {
 	})
 }
 
-// Signals for the group, and those for the program alone.
+// TestSignals sends signals to the group, and to the program alone.
 func TestSignals(t *testing.T) {
 	bothModes(t, func(t *testing.T, reports bool) {
 		w := newWorld(t, reports)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grouped is a host that has a group only.
+// grouped is a host that has only a group.
 type grouped struct {
 	Host
 	group *loop.Group
@@ -17,8 +17,8 @@ type grouped struct {
 
 func (h grouped) Group(*Worker) *loop.Group { return h.group }
 
-// A pipe of a program that runs is watched as soon as it can be; until then nothing
-// of it is lost. Here a file, which cannot be watched, has its number at first.
+// TestWatchedLater checks that the pipe of a running program is watched as soon as possible, and
+// loses no byte until then. At first its number belongs to a file, which cannot be watched.
 func TestWatchedLater(t *testing.T) {
 	l, err := looptest.New()
 	if err != nil {
@@ -65,7 +65,7 @@ func TestWatchedLater(t *testing.T) {
 			w.in.watch()
 			w.out[0].mustWatch()
 			w.out[0].mustWatch()
-			// What does not fit into the pipe needs a place in epoll.
+			// Bytes that the pipe does not take need a place in epoll.
 			becomes(w.in.fd, in[1])
 		case 3:
 			if w.out[0].src.Active() || w.out[0].fd < 0 {

@@ -19,7 +19,7 @@ const (
 	Stderr Stream = 2
 )
 
-// Kind says what a stream is.
+// Kind is the kind of a stream.
 type Kind uint8
 
 // The kinds of streams.
@@ -33,96 +33,94 @@ const (
 // StreamSpec describes one stream.
 type StreamSpec struct {
 	Kind   Kind
-	Path   string // File: as seen from Dir
-	Append bool   // File, for output: kept instead of truncated
-	Mode   uint32 // File, for output: mode of a new file, before the umask
+	Path   string // File: relative to Dir
+	Append bool   // File, for output: appended to instead of truncated
+	Mode   uint32 // File, for output: the mode of a new file, before the umask
 
-	Rotate *Rotation // File, for output: appended to, and rotated; nil: never
+	Rotate *Rotation // File, for output: appended to and rotated; nil means never
 }
 
-// Spec describes a program to run. The worker keeps it until it has started.
+// Spec describes a program to run. The worker keeps it until the program has started.
 type Spec struct {
 	Program     string
-	Image       *Image   // what is executed instead of Program; nil: that
-	Args        []string // with the program's name as the first
-	Path        string   // where Program is looked up, as in ipc.Spawn
+	Image       *Image   // executed instead of Program, unless nil
+	Args        []string // the first is the program's name
+	Path        string   // directories in which Program is looked up, as in ipc.Spawn
 	Env         []string
 	Dir         string
 	Streams     [3]StreamSpec
-	Terminal    *Terminal // not nil: the three are a terminal, whatever Streams says
-	Extra       []Extra   // by descriptor, at most MaxExtra
+	Terminal    *Terminal // unless nil, the three streams are a terminal, and Streams is ignored
+	Extra       []Extra   // in the order of descriptors, at most MaxExtra
 	Tree        Tree
 	KillSignal  unix.Signal
 	KillTimeout time.Duration // from the stop signal to SIGKILL
-	StopSteps   []Step        // instead of one signal; SIGKILL comes after the last
+	StopSteps   []Step        // instead of one signal; SIGKILL follows the last
 	Attributes  ipc.Attributes
-	Timeout     time.Duration // longest run; 0: without end
-	IdleTimeout time.Duration // longest time without output; 0: without end
-	Notify      bool          // it gets a NOTIFY_SOCKET, see Host.Notified
-	Refused     string        // a user as whom it may not run: see ipc.Spawn
+	Timeout     time.Duration // longest run; 0 means no limit
+	IdleTimeout time.Duration // longest time without output; 0 means no limit
+	Notify      bool          // the program gets a NOTIFY_SOCKET, see Host.Notified
+	Refused     string        // a user as which it may not run: see ipc.Spawn
 }
 
-// Exit is how a program ended: with a status, or by a signal when Signal is not 0.
+// Exit is how a program ended: with a status, or by a signal if Signal is not 0.
 type Exit struct {
 	Status int
 	Signal unix.Signal
 	Core   bool // a core was dumped
-	OOM    bool // by the kernel, for want of memory within the limit
+	OOM    bool // the kernel killed it because its group ran out of memory
 }
 
-// Space is where output is read into.
+// Space is memory for output.
 type Space struct {
-	Bytes []byte // empty: not now
+	Bytes []byte // empty: no room now
 
-	// The rest is the host's, and comes back to it.
+	// The other fields belong to the host. Took returns them.
 	For    any
 	At, No int
 }
 
-// Host is what a worker needs of those around it. Its methods are called in the
-// loop's thread, from within the worker's own: they may call the worker's
-// methods that take a request (Write, Resume ...) only after they returned, but
-// Stop and Kill from Took too.
+// Host is the interface through which a worker asks for room and reports. The loop's thread calls
+// its methods from within the worker's own. They may call Write, Resume and the other methods that
+// take a request only after they have returned. They may call Stop and Kill from Took too.
 type Host interface {
-	// Group is where the process of a worker and its output pipes are watched, the same
-	// for all its life.
+	// Group is where the pidfd and the output pipes of a worker are watched. It is the same for the
+	// worker's whole life.
 	Group(w *Worker) *loop.Group
-	// Started: the program runs.
+	// Started reports that the program runs.
 	Started(w *Worker)
-	// Failed: nothing was started. Nothing follows.
+	// Failed reports that no program was started. No call follows.
 	Failed(w *Worker, f ipc.Refusal)
-	// Room gives space for the output of a stream, or none: not now. Then the
-	// host has paused the group, or calls Resume when there is room.
+	// Room returns space for the output of a stream, or none if there is no room now. In that case
+	// the host has paused the group, or calls Resume when there is room.
 	Room(w *Worker, s Stream) Space
-	// Took says that n bytes were read into the space that Room gave, or none.
+	// Took reports that n bytes were read into the space that Room returned. n may be 0.
 	Took(w *Worker, s Stream, room Space, n int)
-	// Drains: nothing of the program runs any more, and what is in the pipes is read now.
+	// Drains reports that no process of the program remains, and the pipes are now read to the end.
 	Drains(w *Worker)
-	// Ended: the stream has ended; told once for each output pipe.
+	// Ended reports the end of a stream, once for each output pipe.
 	Ended(w *Worker, s Stream)
-	// FileFailed: what was written could not go to the file of a stream, with a
-	// Rotation, or this could not be rotated. It goes on all the same; more trouble
-	// of that kind is told after a while only.
+	// FileFailed reports that output could not be written to the file of a stream with a Rotation,
+	// or that the file could not be rotated. The stream goes on all the same. For a while after it,
+	// further trouble of that kind is not reported.
 	FileFailed(w *Worker, s Stream, e unix.Errno)
-	// Wrote answers a Write: nil when all of it is in the pipe. With an error and
-	// without a token what Commands have left is lost.
+	// Wrote answers a Write, with nil when all of it is in the pipe. An error without a token means
+	// that waiting data of Commands is lost.
 	Wrote(w *Worker, token any, err error)
-	// TimedOut: the program has run, or was silent, for as long as it may. The
-	// host stops it.
+	// TimedOut reports that the program ran or was silent for as long as it may. The host stops it.
 	TimedOut(w *Worker)
-	// Stopped and Continued: the program was, by a signal (job control). It may
-	// be told late, and a change that was undone at once not at all.
+	// Stopped and Continued report job control by a signal. A report may be late, and two changes
+	// that follow at once may not be reported.
 	Stopped(w *Worker, sig unix.Signal)
 	Continued(w *Worker)
-	// Notified: the program has said something by its NOTIFY_SOCKET.
+	// Notified reports a notice that came by the NOTIFY_SOCKET.
 	Notified(w *Worker, n Notice)
-	// Gone: it is over, everything was delivered. Nothing follows.
+	// Gone reports the end, after everything was delivered. No call follows.
 	Gone(w *Worker, e Exit)
 }
 
 // Worker runs one program.
 type Worker struct {
-	Tag any // the host's
+	Tag any // belongs to the host
 
 	host    Host
 	starter *Starter
@@ -132,32 +130,32 @@ type Worker struct {
 	in      input
 	out     [2]output // stdout, stderr
 	tty     bool      // in and out[0] are the two directions of a terminal
-	extra   *extra    // nil: no other pipe
+	extra   *extra    // nil: no other pipes
 	notify  *notify   // nil: none, or not started
 	limits  *limits   // nil: none
-	ending  *ending   // nil: it neither has ended nor was it told to
+	ending  *ending   // nil: it has not ended and was not stopped
 
 	stops       *sequence // nil: the stop signal, then the kill timeout
 	killTimeout uint32    // milliseconds
 	killSignal  uint8
-	notices     bool  // there is a notify when it has started
-	groupEmpty  bool  // for good: nobody can join a group that has no member
-	tries       uint8 // to start a program that was busy
+	notices     bool  // it has a notify once it has started
+	groupEmpty  bool  // and stays so: no process can join a group without members
+	tries       uint8 // attempts to start a busy program
 }
 
-// ending is what is known of a worker from its end, or its first stop signal, on.
-// Most workers run.
+// ending has the state of a worker from its end or its first stop signal on. Most workers have
+// none.
 type ending struct {
 	deadline   *loop.Timer // to SIGKILL
 	deadlineAt time.Duration
-	poll       *loop.Timer // to the next look at the group
+	poll       *loop.Timer // until the group is checked again
 	pollDelay  time.Duration
-	hangUp     *loop.Timer // to the end of the terminal
+	hangUp     *loop.Timer // until the terminal is closed
 	exit       Exit
 }
 
-// New makes a worker and asks for its program to be started. Started or Failed
-// is called later, never from within New.
+// New makes a worker and requests the start of its program. Started or Failed is called later,
+// never from within New.
 func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 	w := &Worker{
 		Tag: tag, host: host, starter: starter, spec: spec,
@@ -176,14 +174,14 @@ func New(host Host, starter *Starter, spec *Spec, tag any) *Worker {
 	return w
 }
 
-// State is where the worker stands.
+// State is the worker's state.
 func (w *Worker) State() State { return w.life.state }
 
-// PID is the program's process id, as those count whom erluv serves; 0 before it
-// has started.
+// PID is the program's process id as seen outside the spawner's pid namespace. It is 0 before the
+// start.
 func (w *Worker) PID() int { return int(w.proc.osPID) }
 
-// Exit is how the program ended, from then on.
+// Exit is how the program ended. It is zero before the end.
 func (w *Worker) Exit() Exit {
 	if w.ending == nil {
 		return Exit{}
@@ -191,7 +189,7 @@ func (w *Worker) Exit() Exit {
 	return w.ending.exit
 }
 
-// ends is the worker's ending, from now on.
+// ends makes the worker's ending, if there is none yet.
 func (w *Worker) ends() *ending {
 	if w.ending == nil {
 		w.ending = &ending{}
@@ -199,7 +197,7 @@ func (w *Worker) ends() *ending {
 	return w.ending
 }
 
-// Bytes counts what went through a stream.
+// Bytes counts the bytes that went through a stream.
 func (w *Worker) Bytes(s Stream) uint64 {
 	if in := w.input(s); in != nil {
 		return in.bytes
@@ -207,8 +205,7 @@ func (w *Worker) Bytes(s Stream) uint64 {
 	return w.output(s).bytes
 }
 
-// Open says whether a stream is a pipe to or from the host that has not been
-// closed.
+// Open reports whether a stream is a pipe to or from the host that is not closed.
 func (w *Worker) Open(s Stream) bool {
 	if in := w.input(s); in != nil {
 		return in.fd >= 0 && !in.closing
@@ -217,12 +214,11 @@ func (w *Worker) Open(s Stream) bool {
 	return o.fd >= 0 && o.log == nil
 }
 
-// Stop ends the program gracefully, and everything in its group: the stop
-// signal, then SIGKILL after the kill timeout; or the steps of its own sequence.
+// Stop ends the program and everything in its group gracefully. It sends the stop signal, and
+// SIGKILL after the kill timeout. A worker with its own sequence takes those steps instead.
 func (w *Worker) Stop() { w.event(evStop) }
 
-// StopWithin is Stop with a shorter time to SIGKILL. One that runs already is never
-// prolonged.
+// StopWithin is Stop with a shorter time until SIGKILL. It never prolongs a time that already runs.
 func (w *Worker) StopWithin(d time.Duration) {
 	w.killTimeout = min(w.killTimeout, milliseconds(d))
 	rest := time.Duration(w.killTimeout) * time.Millisecond
@@ -243,13 +239,13 @@ func (w *Worker) StopWithin(d time.Duration) {
 // Kill sends SIGKILL to everything in the program's group, until it is empty.
 func (w *Worker) Kill() { w.event(evKill) }
 
-// Signal sends a signal to the program; ESRCH when it does not run. Where it is another
-// user's, the spawner does it, as with SignalGroup.
+// Signal sends a signal to the program. It returns ESRCH if the program does not run. For a program
+// of another user the spawner sends it, as with SignalGroup.
 func (w *Worker) Signal(sig unix.Signal) error { return w.proc.signal(sig) }
 
-// SignalGroup sends a signal to the program's group; ESRCH when it is empty.
-// Where the spawner has to do it (ipc.PidfdsSuffice) its answer is not waited for,
-// and EAGAIN means that too many are still to come.
+// SignalGroup sends a signal to the program's group. It returns ESRCH if the group is empty. If the
+// spawner has to send it (ipc.PidfdsSuffice), SignalGroup does not wait for the answer. It returns
+// EAGAIN if maxQuestions answers are still to come.
 func (w *Worker) SignalGroup(sig unix.Signal) error {
 	if w.life.state == Starting || w.life.state >= Draining || w.groupEmpty {
 		return unix.ESRCH
@@ -260,12 +256,11 @@ func (w *Worker) SignalGroup(sig unix.Signal) error {
 	return w.proc.signalGroup(sig)
 }
 
-// Hold has an output pipe not read until it is held no more: what the program
-// writes waits in the pipe, after its end too. Resume goes on after that.
+// Hold stops or resumes the reading of an output pipe. While the pipe is held, output waits in it,
+// also after the program's end. Call Resume after a pipe is released.
 func (w *Worker) Hold(s Stream, held bool) { w.output(s).hold(held) }
 
-// Resume goes on with a delivery for which there was no room. It does nothing
-// if there is none.
+// Resume continues a delivery for which there was no room. Otherwise it does nothing.
 func (w *Worker) Resume() {
 	if w.life.state == Draining {
 		w.drain()
@@ -275,19 +270,19 @@ func (w *Worker) Resume() {
 // event takes the state machine through e and what follows from it.
 func (w *Worker) event(e event) { w.run(e, ipc.Refusal{}) }
 
-// run takes an event; why belongs to evNotStarted.
+// run takes an event. why belongs to evNotStarted.
 func (w *Worker) run(e event, why ipc.Refusal) {
 	for more := true; more; {
 		e, more = w.do(w.life.step(e), why)
 	}
 }
 
-// do carries actions out. It returns an event that follows at once, if any.
+// do carries out actions. It may return an event that follows at once.
 func (w *Worker) do(a actions, why ipc.Refusal) (next event, more bool) {
 	if a&actSignal != 0 && !w.groupEmpty {
 		wait, kill := w.stopStep()
 		if kill {
-			return evDeadline, true // which sees to the rest
+			return evDeadline, true // the event does the rest
 		}
 		if !w.groupEmpty {
 			w.arm(wait)
@@ -348,15 +343,14 @@ func (e *ending) stopHangUp() {
 	}
 }
 
-// The group is looked at from 1 ms after the program's end, at doubled
-// intervals: most that is left behind ends at once, and no event tells it.
+// The group is first checked 1 ms after the program's end, then at doubled intervals. Most
+// processes that are left behind end at once, and no event reports it.
 const (
 	pollFirst = time.Millisecond
 	pollLast  = 50 * time.Millisecond
 )
 
-// look finds out whether the group is empty, and sees to it that it is looked
-// at again when it is not.
+// look checks whether the group is empty. If it is not, look has it checked again later.
 func (w *Worker) look() (event, bool) {
 	if !w.groupEmpty {
 		w.groupEmpty = w.proc.alone()
@@ -379,7 +373,7 @@ func (w *Worker) look() (event, bool) {
 	return 0, false
 }
 
-// groupAnswer is the spawner's answer about the group, where pidfds cannot tell.
+// groupAnswer takes the spawner's answer about the group, for kernels whose pidfds cannot tell.
 func (w *Worker) groupAnswer(errno unix.Errno) {
 	w.proc.answered()
 	if errno == unix.ESRCH && w.life.state >= Waiting {
@@ -388,7 +382,7 @@ func (w *Worker) groupAnswer(errno unix.Errno) {
 	}
 }
 
-// started: the spawner has done it.
+// started takes the spawner's answer that the program runs.
 func (w *Worker) started(m ipc.Spawned, pidfd int) {
 	w.proc.moves, w.proc.limited = w.spec.Attributes.NoSession, w.spec.Attributes.Limits.Memory > 0
 	w.spec = nil
@@ -405,7 +399,7 @@ func (w *Worker) started(m ipc.Spawned, pidfd int) {
 	}
 }
 
-// changed: the program was stopped or continued, or has ended.
+// changed handles that the program was stopped or continued, or has ended.
 func (w *Worker) changed(st unix.WaitStatus) {
 	switch {
 	case st.Stopped():
@@ -417,7 +411,7 @@ func (w *Worker) changed(st unix.WaitStatus) {
 	}
 }
 
-// exited: the program has ended.
+// exited handles the end of the program.
 func (w *Worker) exited(e Exit) {
 	w.notify.last()
 	e.OOM = w.outOfMemory(e)
@@ -430,7 +424,7 @@ func (w *Worker) exited(e Exit) {
 	w.event(evExited)
 }
 
-// streamEnded: an output pipe has been closed, all of it was delivered.
+// streamEnded handles that an output pipe has been closed, after all of it was delivered.
 func (w *Worker) streamEnded(o *output) {
 	if o.log == nil {
 		w.host.Ended(w, o.no)
@@ -440,7 +434,7 @@ func (w *Worker) streamEnded(o *output) {
 	}
 }
 
-// drain delivers what is left in the pipes and goes on when that is done.
+// drain delivers the remaining output, and goes on when that is done.
 func (w *Worker) drain() {
 	if e, more := w.drainStep(); more {
 		w.event(e)
@@ -448,19 +442,19 @@ func (w *Worker) drain() {
 }
 
 func (w *Worker) drainStep() (event, bool) {
-	// One that is held must not keep the others from being read: they would be told
-	// as ready again and again.
+	// A held stream must not keep the others from being read: the loop would report them in every
+	// round.
 	drained := true
 	for o := range w.outputs {
 		drained = o.drain() && drained
 	}
 	if !drained {
-		return 0, false // Resume
+		return 0, false // Resume goes on
 	}
 	return evDrained, true
 }
 
-// close frees whatever the worker still holds.
+// close frees everything that the worker still holds.
 func (w *Worker) close() {
 	w.starter.demand.left(w.starter, w)
 	w.ending.stopDeadline()

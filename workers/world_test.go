@@ -22,8 +22,8 @@ import (
 // patience bounds every wait for something that must happen.
 const patience = 2 * time.Minute
 
-// bothModes runs f with the spawner reporting exits, as on old kernels, and with
-// pidfds telling all of it where the running kernel's do.
+// bothModes runs f twice: with a spawner that reports exits, as on old kernels, and with pidfds if
+// the running kernel's suffice.
 func bothModes(t *testing.T, f func(t *testing.T, reports bool)) {
 	t.Run("reports", func(t *testing.T) { f(t, true) })
 	if ipc.PidfdsSuffice() {
@@ -31,8 +31,7 @@ func bothModes(t *testing.T, f func(t *testing.T, reports bool)) {
 	}
 }
 
-// world is a loop in a goroutine of its own, a spawner process, and a starter
-// between them.
+// world is a loop in its own goroutine, a spawner process, and a starter between them.
 type world struct {
 	t       testing.TB
 	loop    *loop.Loop
@@ -44,7 +43,7 @@ type world struct {
 	stderr  bytes.Buffer
 	up      *ipc.Conn // main's end
 	conn    *ipc.Conn // the child's end
-	fake    *ipc.Conn // the other end, when the test plays the spawner
+	fake    *ipc.Conn // the other end, if the test plays the spawner
 	lost    []error
 	closed  bool
 
@@ -63,7 +62,7 @@ type waiter struct {
 
 type options struct {
 	reports bool
-	maxFDs  int      // 0: plenty
+	maxFDs  int      // 0 means plenty
 	wrapper []string // runs the spawner
 	unclean bool     // the test ends the spawner itself, or leaves processes to it
 	fake    bool     // the test plays the spawner
@@ -71,7 +70,7 @@ type options struct {
 
 func newWorld(t testing.TB, reports bool) *world { return newWorldWith(t, options{reports: reports}) }
 
-// newWorldWith makes a world. At the end of the test nothing may be left of it.
+// newWorldWith makes a world. At the end of the test nothing of it may remain.
 func newWorldWith(t testing.TB, o options) *world {
 	t.Helper()
 	w := &world{t: t, done: make(chan error, 1), before: descriptors(t)}
@@ -157,7 +156,7 @@ func (w *world) startSpawner(o options) {
 	}
 }
 
-// told is what the spawner says to main.
+// told returns the spawner's next message to main.
 func (w *world) told() ipc.Message {
 	w.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -173,7 +172,7 @@ func (w *world) told() ipc.Message {
 	return msg
 }
 
-// close ends the loop and the spawner; all of both must be gone then.
+// close ends the loop and the spawner, and checks that both are gone.
 func (w *world) close(o options) {
 	t := w.t
 	if w.closed {
@@ -186,7 +185,7 @@ func (w *world) close(o options) {
 		}
 	})
 	if !o.unclean && !o.fake {
-		// Those who have left the group may be about to end; a zombie stays.
+		// Processes that left the group may be about to end, but zombies would stay.
 		w.alarm("the spawner has no process left", func() bool { return len(w.children()) == 0 })
 	}
 	w.loop.Stop()
@@ -210,7 +209,7 @@ func (w *world) close(o options) {
 	}
 }
 
-// children are the spawner's, zombies too.
+// children are the processes of the spawner, zombies too.
 func (w *world) children() []int {
 	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", w.spawner.Process.Pid))
 	var pids []int
@@ -224,7 +223,7 @@ func (w *world) children() []int {
 	return pids
 }
 
-// Ready calls what was posted, in the loop's thread.
+// Ready calls the posted functions in the loop's thread.
 func (w *world) Ready(loop.Events) {
 	var b [8]byte
 	_, _ = unix.Read(w.wake, b[:])
@@ -237,7 +236,7 @@ func (w *world) Ready(loop.Events) {
 	}
 }
 
-// look tells those who wait for what has come true.
+// look ends the waits whose conditions hold.
 func (w *world) look() {
 	rest := w.waiters[:0]
 	for _, wt := range w.waiters {
@@ -266,7 +265,7 @@ func (w *world) do(f func()) {
 	w.wait(ch, "the loop")
 }
 
-// await waits until cond, called in the loop's thread, is true.
+// await waits until cond, called in the loop's thread, returns true.
 func (w *world) await(what string, cond func() bool) {
 	w.t.Helper()
 	ch := make(chan struct{})
@@ -286,7 +285,7 @@ func (w *world) wait(ch chan struct{}, what string) {
 	}
 }
 
-// alarm has cond asked again from time to time, for what no event tells.
+// alarm calls cond from time to time, for conditions that no event reports.
 func (w *world) alarm(what string, cond func() bool) {
 	w.t.Helper()
 	stop := false
@@ -310,7 +309,7 @@ func descriptors(t testing.TB) int {
 	return len(d)
 }
 
-// status is /proc/pid/status; empty when there is no such process.
+// status returns /proc/pid/status, empty if there is no such process.
 func status(pid int) map[string]string {
 	m := map[string]string{}
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -321,13 +320,13 @@ func status(pid int) map[string]string {
 	return m
 }
 
-// gone: the process has ended; whoever inherited it may not have reaped it yet.
+// gone reports whether the process has ended. Its parent may not have reaped it yet.
 func gone(pid int) bool {
 	s := status(pid)["State"]
 	return s == "" || s[0] == 'Z' || s[0] == 'X'
 }
 
-// inGroup are the processes of a group, zombies too.
+// inGroup returns the processes of a group, zombies too.
 func inGroup(pgid int) []int {
 	list, _ := os.ReadDir("/proc")
 	var pids []int

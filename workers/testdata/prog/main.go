@@ -2,9 +2,9 @@
 //
 //	prog exit STATUS
 //	prog out SEED STDOUT-BYTES STDERR-BYTES STATUS
-//	prog read BYTES STATUS  says how many there were, and their CRC
+//	prog read BYTES STATUS  reads that many, and prints how many there were and their CRC
 //	prog fds                lists its descriptors, then reads a byte
-//	prog talk TAG LINES END says TAG, takes no other word, END: eof, exit or shut
+//	prog talk TAG LINES END prints and accepts TAG alone; END: eof, exit or shut
 package main
 
 import (
@@ -56,8 +56,8 @@ func out(seed int, sizes []int) {
 	}
 }
 
-// fds lists number, type, device and inode. It opens nothing, for that would be
-// listed too; nor does the Go runtime with GODEBUG=containermaxprocs=0.
+// fds lists number, type, device and inode. It opens no file, because the list would include it.
+// With GODEBUG=containermaxprocs=0, the Go runtime does not either.
 func fds() {
 	var list strings.Builder
 	for fd := range 1024 {
@@ -75,7 +75,7 @@ func talk(tag string, lines int, end string) int {
 	fmt.Fprint(os.Stderr, words)
 	switch end {
 	case "exit":
-		return 0 // whatever there is to read
+		return 0 // unread input does not matter
 	case "shut":
 		for fd := range 3 {
 			_ = syscall.Close(fd)
@@ -85,7 +85,7 @@ func talk(tag string, lines int, end string) int {
 	in := bufio.NewReader(os.Stdin)
 	for {
 		if c, err := in.Peek(1); err != nil || c[0] == '\x04' {
-			return 0 // VEOF, where the terminal leaves that to the program
+			return 0 // VEOF, if the terminal leaves that to the program
 		}
 		line, err := in.ReadString('\n')
 		if err != nil || line != tag+"\n" {
