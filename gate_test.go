@@ -115,7 +115,6 @@ const mostWithoutIndex = 4
 var withoutIndex = []string{
 	"cmd/erluv",
 	"config",
-	"ipc",
 	"stat",
 	"wire/dist",
 	"wire/etf",

@@ -40,9 +40,10 @@ var plain = []string{
 // them.
 var plainRooms = []string{
 	"eintr",
-	"sandbox",
+	"ipc",
 	"label",
 	"loop",
+	"sandbox",
 	"slack",
 	"spawner",
 	"workers",

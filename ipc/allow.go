@@ -1,21 +1,20 @@
 package ipc
 
-// Allow is a set of groups of system calls that a program may make although programs are
-// denied them otherwise.
+// Allow is a set of groups of system calls that a program may make. Other programs are denied them.
 type Allow uint16
 
-// allows are the names of the groups, each at the place of its bit. Package sandbox knows
-// the calls.
+// allows are the names of the groups, in the order of their bits. Package sandbox has the calls of
+// each.
 var allows = []string{"attributes", "bpf", "fanotify", "io_uring", "keyctl", "perf", "process_vm", "tiocsti", "userfaultfd", "userns"}
 
-// These are of importance to a sandbox. AllowAttributes is its own: only one with paths
-// denies a program to change attributes of files. io_uring does what the filters forbid.
+// Sandboxes treat these differently. Only a sandbox with paths denies a program changes of files'
+// attributes, and AllowAttributes permits them. io_uring can do everything that the filters forbid.
 const (
 	AllowAttributes Allow = 1 << 0
 	AllowIOUring    Allow = 1 << 3
 )
 
-// AllowOf gives the group of a name, or none.
+// AllowOf returns the group of a name, or 0.
 func AllowOf(name string) Allow {
 	for i, n := range allows {
 		if n == name {
@@ -25,7 +24,7 @@ func AllowOf(name string) Allow {
 	return 0
 }
 
-// Names are the groups of the set.
+// Names returns the names of the groups in the set.
 func (a Allow) Names() (names []string) {
 	for i, n := range allows {
 		if a&(1<<i) != 0 {

@@ -2,9 +2,9 @@ package ipc
 
 import "fmt"
 
-// Attributes are those of a new process that it has from its start. What an option of
-// spawn says of them comes through workers untouched, and the spawner gives it to the
-// process. The zero value leaves all but the umask as it is with the spawner.
+// Attributes are attributes that a new process has from its start. Package workers passes them from
+// the options of spawn to the spawner unchanged, and the spawner sets them. The zero value sets
+// only the umask, to 0.
 type Attributes struct {
 	Umask       uint32
 	NoSession   bool // no session of its own, only a process group
@@ -20,11 +20,11 @@ type Attributes struct {
 
 // Rlimit is one limit (prlimit(2)); all bits set mean none.
 type Rlimit struct {
-	Resource   uint8 // as the kernel numbers them
+	Resource   uint8 // the kernel's number
 	Soft, Hard uint64
 }
 
-// Attribute is one that a process may be refused.
+// Attribute is an attribute that a process may be refused.
 type Attribute uint8
 
 // The attributes, as in a Refusal.
@@ -35,7 +35,7 @@ const (
 	AttributeOOM
 )
 
-// attributes are their names, as the options have them.
+// attributes are their names, as in the options.
 var attributes = [...]string{
 	AttributeNice: "nice", AttributeRlimits: "rlimits", AttributeCPUs: "cpus", AttributeOOM: "oom_score_adj",
 }

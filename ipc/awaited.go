@@ -1,16 +1,15 @@
 package ipc
 
-// Awaited tells the child, whenever it changes, to which nodes main is connecting or waits before
-// it tries again. The child only says so to those who ask for info.
+// Awaited reports to the child, at each change, the nodes that main is connecting to, or will try
+// again. The child only shows them in info.
 type Awaited struct{ Nodes []Waits }
 
-// Waits is one of them, and why it could not be connected to last, for people; "": it was not
-// tried before.
+// Waits is one such node, and why the last attempt failed, for people; "": there was none.
 type Waits struct{ Node, Why string }
 
 const (
-	// maxAwaited bounds an Awaited, in bytes, since the child reads it into 4 KiB: the first ten or
-	// so with long reasons. The rest is not said.
+	// maxAwaited bounds an Awaited, in bytes, since the child reads it into 4 KiB. It holds the
+	// first ten or so nodes with long reasons; write drops the rest.
 	maxAwaited = 3500
 
 	maxWhy = 256 // bytes

@@ -8,7 +8,7 @@ import (
 	"erluv/test/bench/measure"
 )
 
-// messages are those that each start and end of a program takes.
+// messages are the messages of the start and end of one program.
 func messages() []Message {
 	var env, added []string
 	for i := range 100 {
@@ -35,7 +35,7 @@ func label(m Message, size int) string {
 	return fmt.Sprintf("%s/size=%d", name, size)
 }
 
-// BenchmarkAppend writes them, BenchmarkDecode reads them.
+// BenchmarkAppend writes the messages, BenchmarkDecode reads them.
 func BenchmarkAppend(b *testing.B) {
 	scratch := make([]byte, 0, MaxPacket)
 	for _, m := range messages() {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// read reads the fields of a message of kind k; nil when there is no such kind.
-// Fields stand in the order of their types, here and in the write methods below.
+// read reads the fields of a message of kind k. It returns nil if there is no such kind. Fields are
+// in the order of their types, here and in the write methods below.
 func read(k Kind, r *reader) Message {
 	switch k {
 	case KindHello:

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// every has one message of each kind, no field zero.
+// every has one message of each kind, with no field at zero.
 var every = []Message{
 	Hello{Version: Version, Role: RoleSpawner, PID: 4711},
 	Start{
@@ -90,7 +90,7 @@ var every = []Message{
 	},
 }
 
-// kinds are counted so that a new message without a row above is noticed.
+// kinds counts the kinds, so that a new message without a row above is noticed.
 func kinds() (n int) {
 	for k := range 256 {
 		if read(Kind(k), &reader{}) != nil {
@@ -120,7 +120,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFieldsMatter: a message that differs in any one field is another packet.
+// TestFieldsMatter: each field changes the packet.
 func TestFieldsMatter(t *testing.T) {
 	for _, m := range every {
 		v := reflect.Indirect(reflect.ValueOf(m))
@@ -139,7 +139,8 @@ func TestFieldsMatter(t *testing.T) {
 	}
 }
 
-// TestAttributesMatter: so does each attribute, and each part of what confines a program.
+// TestAttributesMatter: each attribute changes the packet, and so does each part of a program's
+// confinement.
 func TestAttributesMatter(t *testing.T) {
 	i := slices.IndexFunc(every, func(m Message) bool { return m.kind() == KindSpawn })
 	for _, field := range []string{"", "Confine", "Limits"} {
@@ -174,7 +175,7 @@ func TestAttributeNames(t *testing.T) {
 	}
 }
 
-// firstStream is where the first stream of a Spawn without texts begins.
+// firstStream is the offset of the first stream in a Spawn without texts.
 const firstStream = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 1
 
 func TestDecodeRefuses(t *testing.T) {
@@ -210,8 +211,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// FuzzDecode: whatever a packet holds, decoding neither panics nor allocates
-// more than a few times its size, and what is accepted has one spelling.
+// FuzzDecode: with any packet, decoding neither panics nor allocates more than a few times its
+// size. An accepted packet has only one encoding.
 func FuzzDecode(f *testing.F) {
 	for _, m := range every {
 		f.Add(Append(nil, m))
@@ -227,8 +228,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestDecodeAllocates: packets that promise much are refused before room is made
-// for it.
+// TestDecodeAllocates: packets with great lengths are refused before memory is allocated for them.
 func TestDecodeAllocates(t *testing.T) {
 	lists := append([]byte{byte(KindStartSpawner), 0xff, 0x3f, 0, 0}, make([]byte, 4*0x3fff)...)
 	streams := Append(nil, &Spawn{})

@@ -1,29 +1,29 @@
 package ipc
 
-// Confine is what a program is confined by, beside what all are. The zero value is
+// Confine confines a program beyond the confinement of all programs. The zero value confines
 // nothing.
 type Confine struct {
-	// Files forbids every file but those beneath the paths, which are absolute.
+	// Files forbids all files except those beneath the paths, which are absolute.
 	Files             bool
 	Read, Write, Exec []string
 
-	// Ports forbids networks, but for connections by TCP to these ports.
+	// Ports forbids networks, except TCP connections to these ports.
 	Ports   bool
 	Connect []uint16
 
-	// Allow are system calls that it may make beside those of an ordinary program.
+	// Allow are the system calls that it may make beyond those of an ordinary program.
 	Allow Allow
 
-	// Scope is the spawner's own word to the role become: the program gets a domain for
-	// its signals and abstract sockets.
+	// Scope is from the spawner to the role become: the program gets a domain for its signals and
+	// abstract sockets.
 	Scope bool
 
-	// Deny is the same: the program is denied what an ordinary one never calls, but for
-	// Allow. Without it the process that becomes the program has been denied that already.
+	// Deny is from the spawner too: the program is denied the calls that an ordinary one never
+	// makes, except those of Allow. Without Deny it has inherited that filter already.
 	Deny bool
 }
 
-// None says whether nothing is confined.
+// None reports whether nothing is confined.
 func (c *Confine) None() bool { return !c.Files && !c.Ports && !c.Scope && c.Allow == 0 }
 
 func (c *Confine) write(w *writer) {

@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// MaxPacket is the largest packet, in bytes. A SEQPACKET message must fit
-	// into the socket's send buffer (net.core.wmem_default, 208 KiB); what can be
-	// larger travels in a memfd (see Spawn).
+	// MaxPacket is the largest packet, in bytes. A SEQPACKET message must fit into the socket's
+	// send buffer (net.core.wmem_default, 208 KiB). Messages that can be larger travel in a memfd
+	// (see Spawn).
 	MaxPacket = 64 << 10
 
-	// MaxFDs is how many descriptors one packet may carry: the streams of a
-	// program and the memfd of a long argument list.
+	// MaxFDs is how many descriptors one packet may carry: the streams of a program and the memfd
+	// of a long argument list.
 	MaxFDs = 24
 )
 
-// ErrFull is returned by TrySend when the other side has not read enough, and
-// ErrEmpty by TryRecv when there is nothing to read: wait for the descriptor.
+// TrySend returns ErrFull when the other side has not read enough, and TryRecv returns ErrEmpty
+// when there is nothing to read. The caller then waits for the descriptor.
 //
-// ErrInFlight: the processes of this user have sent each other as many descriptors
-// that nobody has received yet as the user may (unix(7), ETOOMANYREFS). They may be
-// anybody's, and nothing tells when there are less.
+// ErrInFlight means that too many descriptors of this user are on their way (unix(7),
+// ETOOMANYREFS). Any processes of the user may have sent them to each other, and no event tells
+// when there are fewer.
 //
-// ErrNoRoom is returned with a packet whose descriptors found no place in this
-// process (RLIMIT_NOFILE): it has none then.
+// ErrNoRoom comes with a packet whose descriptors found no room in this process (RLIMIT_NOFILE).
+// The packet then has none.
 var (
 	ErrFull     = errors.New("ipc: the socket is full")
 	ErrEmpty    = errors.New("ipc: nothing to read")
@@ -38,25 +38,24 @@ var (
 	ErrNoRoom   = fmt.Errorf("ipc: no room for the descriptors of a packet: %w", unix.EMFILE)
 )
 
-// inFlightPause is the time between two attempts to send descriptors when too many
-// are on their way.
+// inFlightPause is the time between two attempts to send descriptors when too many are on their
+// way.
 const inFlightPause = time.Millisecond
 
-// Conn is one end of a conversation. It owns its descriptor. The descriptor
-// itself stays blocking: whether a call waits is said with each call, so an end
-// can be handed to another process without either changing the other's mode.
-// A Conn is used by one goroutine for sending and one for receiving.
+// Conn is one end of a conversation. It owns its descriptor, which stays blocking. Each call says
+// itself whether it waits, so an end can be handed to another process and neither changes the
+// other's mode. One goroutine sends on a Conn, and one receives.
 type Conn struct {
 	fd   int
-	bare bool // it takes no descriptors
+	bare bool // it accepts no descriptors
 	send control
 	recv control
 
-	passed func(what string, k Kind, size, fds int) // a message has; nil: nobody wants to know, see Trace
+	passed func(what string, k Kind, size, fds int) // called for each message; nil: none, see Trace
 }
 
-// control is the room for a message's header and descriptors; it lives with the
-// Conn so that a message costs no allocation.
+// control is the memory for a message's header and descriptors. It is part of the Conn, so that a
+// message costs no allocation.
 type control struct {
 	hdr unix.Msghdr
 	iov unix.Iovec
@@ -72,8 +71,8 @@ func Pair() (a, b *Conn, err error) {
 	return &Conn{fd: p[0]}, &Conn{fd: p[1]}, nil
 }
 
-// FromFD takes over fd as an end of a conversation, or refuses it when it is not
-// a SEQPACKET socket; a refused descriptor is left as it was.
+// FromFD takes fd over as an end of a conversation. It refuses a descriptor that is not a SEQPACKET
+// socket, and then leaves it unchanged.
 func FromFD(fd int) (*Conn, error) {
 	typ, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	if err != nil {
@@ -86,16 +85,15 @@ func FromFD(fd int) (*Conn, error) {
 	return &Conn{fd: fd}, nil
 }
 
-// NoDescriptors has this end take none. A kernel with SO_PASSRIGHTS (Linux 6.16)
-// refuses to send them to it, with EPERM; on any other they are dropped before they are
-// in our table, and the packet that they came with is an error.
+// NoDescriptors makes this end refuse descriptors. A kernel with SO_PASSRIGHTS (Linux 6.16) does
+// not send them to it: the sender gets EPERM. Other kernels drop them before they reach our table.
+// Their packet is then an error.
 func (c *Conn) NoDescriptors() {
 	c.bare = true
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
 }
 
-// FD is the descriptor, for a poller or for handing the end over. It stays the
-// Conn's.
+// FD returns the descriptor, for a poller or for handing the end over. The Conn still owns it.
 func (c *Conn) FD() int { return c.fd }
 
 // Close closes the descriptor; the other side reads the end of file.
@@ -108,14 +106,14 @@ func (c *Conn) Close() error {
 	return unix.Close(fd)
 }
 
-// TrySend sends one packet with the descriptors, which stay the caller's, and
-// never waits: ErrFull when the socket takes no more, EPIPE when the other side is gone.
+// TrySend sends one packet with descriptors, which the caller keeps. It never waits. It returns
+// ErrFull when the socket takes no more, and EPIPE when the other side is gone.
 func (c *Conn) TrySend(packet []byte, fds ...int) error {
 	return c.sendmsg(packet, fds, unix.MSG_DONTWAIT)
 }
 
-// Send is TrySend that waits for room, for the given time at most (0: without
-// end, but ErrInFlight comes at once).
+// Send is a TrySend that waits for room, up to the timeout. With timeout 0 it waits without end,
+// but returns ErrInFlight at once.
 func (c *Conn) Send(packet []byte, timeout time.Duration, fds ...int) error {
 	if timeout == 0 {
 		return c.sendmsg(packet, fds, 0)
@@ -137,16 +135,16 @@ func (c *Conn) Send(packet []byte, timeout time.Duration, fds ...int) error {
 	}
 }
 
-// TryRecv reads one packet into buf and never waits: ErrEmpty when there is
-// none, io.EOF when the other side is gone. The descriptors are close-on-exec and
-// the caller's. A packet larger than buf, or with more than MaxFDs descriptors, is
-// an error and its descriptors are closed; of one with ErrNoRoom too.
+// TryRecv reads one packet into buf and never waits. It returns ErrEmpty when there is none, and
+// io.EOF when the other side is gone. The caller owns the descriptors, which are close-on-exec. A
+// packet larger than buf, or with more than MaxFDs descriptors, is an error, and its descriptors
+// are closed. With ErrNoRoom they are closed too.
 func (c *Conn) TryRecv(buf []byte) (n int, fds []int, err error) {
 	return c.recvmsg(buf, unix.MSG_DONTWAIT)
 }
 
-// Recv is TryRecv that waits, for the given time at most (0: without end;
-// os.ErrDeadlineExceeded).
+// Recv is a TryRecv that waits, up to the timeout; 0 means without end. After the timeout it
+// returns os.ErrDeadlineExceeded.
 func (c *Conn) Recv(buf []byte, timeout time.Duration) (n int, fds []int, err error) {
 	if timeout == 0 {
 		return c.recvmsg(buf, 0)
@@ -239,8 +237,8 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 			return 0, nil, ErrEmpty
 		}
 		if e == unix.ECONNRESET {
-			// The other side has ended with something unread. The kernel says so once, before
-			// it gives what that side has said last, and then the end.
+			// The other side has ended with something unread. The kernel reports this once, before
+			// the last packets of that side and the end.
 			continue
 		}
 		if e != 0 {
@@ -274,7 +272,7 @@ func (c *Conn) recvmsg(buf []byte, flags int) (int, []int, error) {
 	return int(n), fds, nil
 }
 
-// rights takes the descriptors out of what recvmsg wrote.
+// rights extracts the descriptors from the control data of recvmsg.
 func (m *control) rights() ([]int, error) {
 	oob := m.oob[:m.hdr.Controllen]
 	if len(oob) == 0 {
@@ -299,7 +297,7 @@ func (m *control) rights() ([]int, error) {
 	return fds, nil
 }
 
-// CloseAll closes descriptors that came with a packet and are not wanted.
+// CloseAll closes unwanted descriptors of a packet. It ignores negative ones.
 func CloseAll(fds []int) {
 	for _, fd := range fds {
 		if fd >= 0 {

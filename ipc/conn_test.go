@@ -38,7 +38,7 @@ func openFDs(t *testing.T) int {
 	return len(names)
 }
 
-// pipes makes n descriptors for sending.
+// pipes makes n descriptors to send.
 func pipes(t *testing.T, n int) (fds []int) {
 	t.Helper()
 	for range n {
@@ -77,7 +77,7 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// TestDescriptors: each arrives in its place, close-on-exec, open although the
+// TestDescriptors: each descriptor arrives in its place, close-on-exec, and open although the
 // sender has closed its own.
 func TestDescriptors(t *testing.T) {
 	a, b := pair(t)
@@ -110,7 +110,7 @@ func TestDescriptors(t *testing.T) {
 	}
 	_ = unix.Close(p[0])
 
-	// A packet without descriptors after one with them has none.
+	// A packet without descriptors has none, also after one with them.
 	if err := a.TrySend([]byte("y")); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// TestRefusedDescriptors: a packet that is refused leaves no descriptor behind.
+// TestRefusedDescriptors: a refused packet leaves no descriptor behind.
 func TestRefusedDescriptors(t *testing.T) {
 	a, b := pair(t)
 	fds := pipes(t, 2*MaxFDs)
@@ -130,7 +130,7 @@ func TestRefusedDescriptors(t *testing.T) {
 	if _, got, err := b.TryRecv(make([]byte, 50)); err == nil || !strings.Contains(err.Error(), "more than 50 bytes") || got != nil {
 		t.Errorf("a packet larger than the buffer: %v, %v", got, err)
 	}
-	for _, n := range []int{MaxFDs + 1, 2 * MaxFDs} { // what the room for control data holds, and more
+	for _, n := range []int{MaxFDs + 1, 2 * MaxFDs} { // as many as the control data holds, and more
 		if err := unix.Sendmsg(a.FD(), []byte{1}, unix.UnixRights(fds[:n]...), nil, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestFullEmptyEnd(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range sent { // what was sent before the end is read before it
+	for range sent { // packets from before the end are read before it
 		if n, _, err := b.TryRecv(buf); err != nil || n != MaxPacket {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
@@ -190,8 +190,8 @@ func TestFullEmptyEnd(t *testing.T) {
 	}
 }
 
-// TestUnreadEnd: the other side closes with a packet of ours unread, which the
-// kernel reports as a reset once. It is the end, for who reads and for who writes.
+// TestUnreadEnd: the other side closes with a packet of ours unread, which the kernel reports as a
+// reset once. For readers and for writers it is the end.
 func TestUnreadEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		call func(a *Conn) error
@@ -218,7 +218,7 @@ func TestUnreadEnd(t *testing.T) {
 	}
 }
 
-// TestLastWords: what the other side has said before such an end is read, by each way of reading.
+// TestLastWords: the last packets before such an end are read, by each way of reading.
 func TestLastWords(t *testing.T) {
 	for name, recv := range map[string]func(a *Conn, buf []byte) (int, []int, error){
 		"never waits":       (*Conn).TryRecv,
@@ -323,13 +323,13 @@ func TestFromFD(t *testing.T) {
 	}
 }
 
-// TestNoDescriptors: an end that takes none has none, whether the kernel refuses to send
+// TestNoDescriptors: an end that takes no descriptors gets none, whether the kernel refuses to send
 // them or drops them.
 func TestNoDescriptors(t *testing.T) {
 	for _, dropped := range []bool{false, true} {
 		a, b := pair(t)
 		b.NoDescriptors()
-		if dropped { // as a kernel before SO_PASSRIGHTS would; where it is known it is set again
+		if dropped { // as before SO_PASSRIGHTS; a kernel that knows it resets it
 			_ = unix.SetsockoptInt(b.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
 		}
 		fds := pipes(t, MaxFDs)
@@ -348,7 +348,7 @@ func TestNoDescriptors(t *testing.T) {
 				}
 			}
 		}
-		// Nor with an empty packet, which must not pass for the end.
+		// An empty packet brings none either, and must not pass for the end.
 		if err := unix.Sendmsg(a.FD(), nil, unix.UnixRights(fds[0]), nil, 0); err == nil {
 			if _, got, err := b.TryRecv(make([]byte, 50)); err == nil || errors.Is(err, io.EOF) || got != nil {
 				t.Errorf("an empty packet: %v, %v", got, err)

@@ -1,11 +1,10 @@
-// Package ipc holds the conversations between erluv's own processes: the
-// messages, how they are written, and the socket that carries them and the
-// descriptors that go with them. It decides nothing and knows neither Erlang
-// nor the configuration; mainproc, childproc and spawner speak through it.
+// Package ipc has the conversations between erluv's own processes: the messages and their encoding,
+// and the socket that carries them and their descriptors. It decides nothing, and knows neither
+// Erlang nor the configuration. mainproc, childproc and spawner speak through it.
 //
-// Every conversation is an AF_UNIX SEQPACKET socket pair: one message is one
-// packet, so nothing can be torn or run together. Each role finds its end of the
-// conversation with main on descriptor 3.
+// Every conversation is an AF_UNIX SEQPACKET socket pair. One message is one packet, so the kernel
+// neither splits nor joins messages. Each role finds its end of the conversation with main on
+// descriptor 3.
 //
 //	main                                     child (and spawner alike)
 //	  │  stage, exec                            │
@@ -71,12 +70,36 @@
 //	  │ ◄────────────── Stopped{disconnected, …}│  before it shuts the inner stream down
 //	  ·                                         ·
 //
-// What main listens to, from whom and when, is one table: mainproc/permit. Nobody
-// can send main a descriptor (Conn.NoDescriptors).
+// Package mainproc/permit has the table of the messages that main accepts, from which role and
+// when. No process can send main a descriptor (Conn.NoDescriptors).
 //
-// A message is its kind in one byte, then its fields in the order of the type:
-// integers little-endian, strings and lists behind a length. Decoders refuse an
-// unknown kind, a length beyond the packet and a trailing byte. Kinds are only
-// ever appended; Version is raised when one changes its meaning, and both ends
-// come from one binary, so another version is refused.
+// A message is its kind in one byte, then its fields in the order of the type. Integers are
+// little-endian; strings and lists follow their length. Decoders refuse an unknown kind, a length
+// beyond the packet and a trailing byte. Kinds are only ever appended. A change of a kind's meaning
+// raises Version. Both ends come from one binary, so another version is refused.
+//
+//	conn.go        the socket: packets and descriptors, with and without waiting
+//	greet.go       how a role begins its conversation with main
+//	messages.go    the messages of main, child and spawner, and their kinds
+//	codec.go       how they are written and read
+//	wire.go        how their fields are
+//	trace.go       a line in the log for each message
+//	awaited.go     to the child: nodes that main tries to reach
+//	host.go        to the child: the machine, and classes of programs; its standing
+//	users.go       to the child: users of programs, and their spawners
+//	ledger.go      from the child: observers that must learn of its death
+//	log.go         from each role: lines of the log
+//	dump.go        SIGQUIT makes a role log its tables
+//	attributes.go  attributes of a new program
+//	confine.go     its confinement
+//	allow.go       groups of system calls that it may make
+//	limits.go      its limits, and where their control groups are
+//	handles.go     its descriptors for the child
+//	memfd.go       a Spawn that is larger than a packet
+//	upload.go      a file that the role upload writes
+//	relay.go       to the relay: a connection, and certificates
+//	links.go       how many connections there may be
+//	kernel.go      what this kernel's pidfds can do
+//	journal/       the memory with the child's frames
+//	counters/      the memory with the relay's counts
 package ipc

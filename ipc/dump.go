@@ -8,17 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dumpEvery is how often a process says how it stands at most.
+// dumpEvery is the shortest time between two dumps of a process.
 const dumpEvery = time.Second
 
 // DumpMost is how many lines of each of its tables a process logs.
 const DumpMost = 20
 
-// AtQuit has f called at a SIGQUIT, at which a Go program would otherwise end, one call
-// after the other. A role does without stop, which has the signal ignored and waits for the
-// last call.
+// AtQuit calls f at each SIGQUIT, which would otherwise end a Go program; calls never overlap.
+// Roles do not need stop. It makes the process ignore the signal, and waits for the last call.
 func AtQuit(f func()) (stop func()) {
-	quit := make(chan os.Signal, 1) // one that waits stands for any number
+	quit := make(chan os.Signal, 1) // one waiting signal stands for any number
 	signal.Notify(quit, unix.SIGQUIT)
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() { // ends with stop, or with the process

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A flood of signals is one call, and what comes meanwhile one more.
+// TestAtQuit: a flood of signals causes one call, and signals of meanwhile one more.
 func TestAtQuit(t *testing.T) {
 	calls := make(chan time.Time, 100)
 	stop := AtQuit(func() { calls <- time.Now() })
@@ -29,7 +29,7 @@ func TestAtQuit(t *testing.T) {
 	for len(calls) > 0 {
 		<-calls
 	}
-	_ = unix.Kill(os.Getpid(), unix.SIGQUIT) // is not the end
+	_ = unix.Kill(os.Getpid(), unix.SIGQUIT) // must not end the process
 	if len(calls) > 0 {
 		t.Errorf("%d further calls", len(calls))
 	}

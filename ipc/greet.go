@@ -10,21 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roleNames are what ps(1) calls the roles. They end with a NUL, for prctl(2), and are
-// static.
+// roleNames are the names of the roles in ps(1). They are static and end with a NUL, for prctl(2).
 var roleNames = [...]string{RoleChild: "erluv_child\x00", RoleSpawner: "erluv_spawner\x00", RoleRelay: "erluv_relay\x00"}
 
-// Begin is the first thing that a role does, on its first thread: it gives the thread the
-// role's name, since the binary was started as /proc/self/exe, and takes over the end of
-// the conversation with main, descriptor 3. The name is not written to the file comm, which
-// is root's for a process that is undumpable, and the child may not write to /proc.
+// Begin is the first act of a role, on its first thread. It gives the thread the role's name, since
+// the binary was started as /proc/self/exe. Then it takes over descriptor 3, the conversation with
+// main. It does not write the name to the file comm. That belongs to root in an undumpable process,
+// and the child may not write to /proc.
 func Begin(role Role) (*Conn, error) {
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(roleNames[role]))), 0, 0, 0)
 	return FromFD(3)
 }
 
-// Fail tells main that the role cannot begin, and returns what the role ends with: err, or
-// nil where main has given the role up (io.EOF), and says why itself.
+// Fail reports to main that the role cannot begin, and returns the role's own error. That is err,
+// or nil if main has given the role up (io.EOF), because main then reports the reason itself.
 func (c *Conn) Fail(err error, timeout time.Duration) error {
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -33,10 +32,9 @@ func (c *Conn) Fail(err error, timeout time.Duration) error {
 	return err
 }
 
-// Greet is how a role begins its conversation with main: it says Hello and waits
-// for what it is to serve with, a message with n descriptors, which are the
-// caller's. The logger logs nothing unless main has given it a conversation. io.EOF: main
-// has given the role up.
+// Greet begins a role's conversation with main. It sends Hello and waits for the message that the
+// role serves with. The message must have n descriptors, which the caller owns. The logger logs
+// nothing unless main sends it a conversation. io.EOF means that main has given the role up.
 func Greet(up *Conn, role Role, n int, timeout time.Duration) (Message, []int, *Logger, error) {
 	hello := Hello{Version: Version, Role: role, PID: uint32(unix.Getpid())}
 	if err := up.Send(Append(nil, hello), timeout); err != nil {
@@ -59,7 +57,7 @@ func Greet(up *Conn, role Role, n int, timeout time.Duration) (Message, []int, *
 	return msg, fds, log, nil
 }
 
-// told is a message of main.
+// told receives a message of main.
 func (c *Conn) told(timeout time.Duration) (Message, []int, error) {
 	buf := make([]byte, MaxPacket)
 	k, fds, err := c.Recv(buf, timeout)
@@ -70,7 +68,7 @@ func (c *Conn) told(timeout time.Duration) (Message, []int, error) {
 	return msg, fds, err
 }
 
-// open makes a logger with the descriptor that has come.
+// open makes a logger for the descriptor that came with the message.
 func (m Logs) open(fds []int) (*Logger, error) {
 	if len(fds) != 1 {
 		return nil, errors.New("main sent no conversation for the log")

@@ -2,21 +2,21 @@ package ipc
 
 import "slices"
 
-// Handles are the descriptors that come with a Spawned, unless it is a refusal.
+// Handles are the descriptors of a Spawned that is not a refusal.
 type Handles struct {
 	Process  int   // a pidfd
-	Terminal []int // the child's end of it twice, to write to and to read from; or none
-	Logs     []int // of each stream with Log, in the order of the streams
-	Notify   []int // where what the program sends to its NOTIFY_SOCKET is read; or none
+	Terminal []int // the child's end of it twice, for writing and for reading; or none
+	Logs     []int // one for each stream with Log, in their order
+	Notify   []int // the socket behind the program's NOTIFY_SOCKET; or none
 }
 
-// List is all of them, as they are sent.
+// List returns all handles in the order of the message.
 func (h *Handles) List() []int {
 	return slices.Concat([]int{h.Process}, h.Terminal, h.Logs, h.Notify)
 }
 
-// HandlesOf takes them apart again, by what the Spawn asked for. False: there are others
-// than it did.
+// HandlesOf takes the descriptors apart, according to the Spawn. False means that their number is
+// wrong.
 func HandlesOf(fds []int, terminal bool, logs int, notify bool) (h Handles, ok bool) {
 	rest := fds
 	take := func(n int) []int {

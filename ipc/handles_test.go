@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestHandles: what is listed is taken apart again, by what was asked for and nothing else.
+// TestHandles: HandlesOf takes a list apart again, only with the values of the Spawn.
 func TestHandles(t *testing.T) {
 	for _, want := range []Handles{
 		{Process: 3},

@@ -2,24 +2,24 @@ package ipc
 
 import "fmt"
 
-// Host is what the child is told of the machine that it serves: what is offered here, and within
-// which bounds. It follows the Start. A descriptor may come with it: the memory in which the
-// ends of programs outlive the child (package childproc/history).
+// Host describes the machine to the child: its offers and their bounds. It follows the Start. A
+// descriptor may come with it: the memory in which the ends of programs outlive the child (package
+// childproc/history).
 type Host struct {
 	Standing         Standing
-	Crashes          uint32   // of children before, since main has started
-	OnlyClasses      bool     // nothing but the classes may be started
-	MaxKillTimeoutMS uint32   // longer ones are cut; 0: none is
-	Limits           Limits   // of each program; those that are 0 have no bound
-	Disks            []string // paths of the file systems whose space is told
+	Crashes          uint32   // of earlier children, since main has started
+	OnlyClasses      bool     // only programs of the classes may be started
+	MaxKillTimeoutMS uint32   // longer ones are cut; 0: no maximum
+	Limits           Limits   // of each program; 0: no bound
+	Disks            []string // paths of the file systems whose space info shows
 	Classes          []Class  // 255 at most
 }
 
-// HistorySlot is what each end of a program has of that memory, and each program that runs as far
-// as the next child is to know of it, in bytes.
+// HistorySlot is the size of one entry of that memory, in bytes. Each end of a program has an
+// entry. So has each running program that the next child must know of.
 const HistorySlot = 512
 
-// HistorySize is how large the memory is for so many ends, and as many programs that run.
+// HistorySize is the size of the memory, in bytes, for that many ends and as many running programs.
 func HistorySize(ends uint32) int64 { return 2 * int64(ends) * HistorySlot }
 
 // Class is a program that the host offers.
@@ -32,17 +32,17 @@ type Class struct {
 	Env     []string
 	Limits  Limits
 	Confine Confine
-	Max     uint32 // that run at once; 0: no bound
+	Max     uint32 // running at once; 0: no bound
 }
 
-// Standing is what requests have changed of the host. The child tells main of each change
-// before it answers; main keeps the last one for the next child, and does not look into it.
+// Standing is the part of the host that requests change. The child reports each change to main
+// before it answers. Main keeps the last one for the next child, and does not interpret it.
 type Standing struct {
 	Wish Wish
 	Meta string // labels, as package label writes them
 }
 
-// Wish is the state that was asked for last.
+// Wish is the last requested state.
 type Wish uint8
 
 // The wishes.

@@ -8,12 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PidfdsSuffice says whether the running kernel's pidfds tell the exit status of
-// a process that is no child of the asker (PIDFD_GET_INFO with PIDFD_INFO_EXIT,
-// Linux 6.15) and signal its process group (PIDFD_SIGNAL_PROCESS_GROUP, 6.9).
-// Where they do not, the spawner does both on request.
+// PidfdsSuffice reports whether the kernel's pidfds can do two things. They must tell the exit
+// status of another process's child (PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15). They must
+// also signal a process group (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). Otherwise the spawner does
+// both on request.
 //
-// It asks for both: some that are no Linux, as gVisor, have any release's number.
+// It tries both calls too, because systems such as gVisor report a release that does not match
+// their abilities.
 func PidfdsSuffice() bool {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil || !releaseAtLeast(unix.ByteSliceToString(u.Release[:]), 6, 15) {
@@ -30,14 +31,14 @@ func PidfdsSuffice() bool {
 	return e == 0 && !errors.Is(err, unix.EINVAL)
 }
 
-// Of linux/pidfd.h, see pidfd_send_signal(2).
+// Constants of linux/pidfd.h, see pidfd_send_signal(2).
 const (
 	// PidfdGetInfo is PIDFD_GET_INFO with the first version of its struct (Linux 6.13).
 	PidfdGetInfo = 0xC040FF0B
 
-	// PidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9). It goes by the
-	// identity of the leader, not by its number, so it hits the right group after the
-	// leader's end, or none.
+	// PidfdSignalProcessGroup is PIDFD_SIGNAL_PROCESS_GROUP (Linux 6.9). The kernel uses the
+	// leader's identity, not its number. So after the leader's end the signal reaches the right
+	// group, or none.
 	PidfdSignalProcessGroup = 1 << 2
 )
 

@@ -5,38 +5,38 @@ import (
 	"fmt"
 )
 
-// Ledger is what the child tells main, on a conversation of its own, of who must
-// be told if it dies: before anything that rests on it is said to the node. Main
-// keeps no order: what is removed was added before, in this or an earlier message.
-// Main sends it as well, to a new child after a Link: with the observers that have outlived
-// the one before.
+// Ledger reports which processes must learn of the child's death. The child sends it to main on a
+// separate conversation, before it sends the node anything that depends on it. Order within a
+// message does not matter: removed records were added before, in this or an earlier message. Main
+// also sends it to a new child after a Link, with the observers that have outlived the previous
+// child.
 type Ledger struct {
 	Serial   uint32 // new pids have this serial
-	Ticktime uint32 // the node's net_ticktime in seconds; 0: not known
+	Ticktime uint32 // the node's net_ticktime in seconds; 0: unknown
 	Added    []string
 	Removed  []string // each is an Observer.Record
 }
 
-// Drain asks main to read the ledger's conversation: enough has been said there.
+// Drain asks main to read the ledger's conversation, because much waits there.
 type Drain struct{}
 
-// Beat is main's question whether the child's loop goes round, and the answer.
+// Beat is main's question whether the child's loop runs, and the answer.
 type Beat struct{}
 
-// ObserverKind says what is due for an Observer when the child has died.
+// ObserverKind says what an Observer gets when the child has died.
 type ObserverKind uint8
 
 // The kinds of observers.
 const (
 	ObserverLink    ObserverKind = 1 // an exit signal to the peer, which is linked with the process
-	ObserverMonitor ObserverKind = 2 // its end told to the peer, which monitors the process by its pid
+	ObserverMonitor ObserverKind = 2 // a monitor's notification to the peer, which monitors the process by its pid
 	ObserverName    ObserverKind = 3 // the same for a monitor by name
-	ObserverPeer    ObserverKind = 4 // the end of the monitor that the process has on the peer
+	ObserverPeer    ObserverKind = 4 // the removal of the monitor that the process has on the peer
 )
 
 const (
-	// MaxLedger bounds the records that are in force, in bytes, MaxObservers in
-	// number: twice the most workers and 2^20 links and monitors.
+	// MaxLedger bounds the valid records in bytes, and MaxObservers in number. The latter is twice
+	// the most workers and 2^20 links and monitors.
 	MaxLedger    = 256 << 20
 	MaxObservers = 4 << 20
 
@@ -44,8 +44,8 @@ const (
 	maxObserverRef  = 2 + 3 + maxObserverName + 4 + 5*4 + 1
 )
 
-// Observer is one relation between a process of the child and one of the node, the
-// peer. Pids are told without the names of their nodes, which main knows.
+// Observer is one relation between a process of the child and one of the node, the peer. Its pids
+// lack the names of their nodes, which main knows.
 type Observer struct {
 	Kind                             ObserverKind
 	ID, Serial                       uint32 // of the child's process; zero with ObserverName
@@ -54,7 +54,7 @@ type Observer struct {
 	Ref                              string // a reference as it is encoded; not with ObserverLink
 }
 
-// Record is the observer in few bytes, the same for the same one.
+// Record encodes the observer compactly. Equal observers have equal records.
 func (x Observer) Record() string {
 	w := writer{make([]byte, 0, 32+len(x.Ref)+len(x.Name))}
 	w.u8(uint8(x.Kind))
@@ -72,8 +72,8 @@ func (x Observer) Record() string {
 	return string(w.b)
 }
 
-// ReadObserver reads a record, strictly: whatever it takes, Record gives back. What
-// Name and Ref hold is not looked at but for their lengths.
+// ReadObserver decodes a record strictly: Record returns the same bytes again. It checks only the
+// lengths of Name and Ref.
 func ReadObserver(record string) (Observer, error) {
 	r := reader{b: []byte(record)}
 	x := Observer{

@@ -52,8 +52,8 @@ func TestObserverRefuses(t *testing.T) {
 	}
 }
 
-// FuzzReadObserver: what is taken is given back byte for byte, so that main can
-// count by records.
+// FuzzReadObserver: an accepted record is encoded to the same bytes, so that main can count by
+// records.
 func FuzzReadObserver(f *testing.F) {
 	for _, x := range observers {
 		f.Add(x.Record())

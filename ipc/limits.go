@@ -2,14 +2,14 @@ package ipc
 
 import "fmt"
 
-// Limits are those of a program and of all that it starts; 0: none.
+// Limits are the limits of a program and its descendants together; 0: none.
 type Limits struct {
-	Memory uint64 // bytes, with what is in swap
+	Memory uint64 // bytes, swap included
 	PIDs   uint32 // processes and threads
 	CPU    uint32 // percent of one processor
 }
 
-// Limit is one of Limits.
+// Limit selects one of Limits.
 type Limit uint8
 
 // The limits, as in Refusal.Limit.
@@ -27,18 +27,17 @@ func (l Limit) String() string {
 	return fmt.Sprintf("limit %d", uint8(l))
 }
 
-// Of is the value of one.
+// Of returns the value of one limit.
 func (l *Limits) Of(one Limit) uint64 {
 	return [NumLimits]uint64{l.Memory, uint64(l.PIDs), uint64(l.CPU)}[one]
 }
 
-// None says whether there is no limit.
+// None reports whether there is no limit.
 func (l *Limits) None() bool { return *l == Limits{} }
 
-// LimitDirs are the control groups of cgroups(7) in which there is a group for each
-// program with such a limit; "": there can be none. One that is the Leaves of the same
-// message is of version 2, and the limit is set in the program's leaf; the others are
-// of version 1.
+// LimitDirs are directories of control groups (cgroups(7)). Each holds a group for each program
+// with that limit; "": the limit cannot be had. A directory that equals the message's Leaves is of
+// version 2, and the program's leaf has the limit. The others are of version 1.
 type LimitDirs [NumLimits]string
 
 func (d LimitDirs) write(w *writer) {

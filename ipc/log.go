@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// LevelTrace is the level below debug: of what crosses between processes and nodes.
+// LevelTrace is the level below debug, for messages between processes and nodes.
 const LevelTrace = slog.LevelDebug - 4
 
-// Logs gives a role the conversation on which it sends what is to be logged, and the level
-// from which on anything is. It comes before what the role serves with, and not at all
-// when nothing is to be logged. One descriptor comes with it: the role's end.
+// Logs gives a role the conversation for its log, and the lowest level to send. It comes before the
+// message that the role serves with, unless nothing is to be logged. One descriptor comes with it:
+// the role's end.
 //
-// The conversation is one of its own so that a flood there keeps back nothing else. Main
-// reads it at a bounded rate, and a role that finds it full goes on.
+// The conversation is separate, so that a flood of lines holds up nothing else. Main reads it at a
+// bounded rate, and a role never waits when it is full.
 type Logs struct {
 	Level slog.Level // from LevelTrace to slog.LevelError
 }
@@ -29,7 +29,7 @@ type Log struct {
 	Level      slog.Level
 	Text       string
 	Attributes []LogAttribute
-	Dropped    uint32 // so many lines before it had no room
+	Dropped    uint32 // so many earlier lines had no room
 }
 
 // LogAttribute is a value in a line.
@@ -39,8 +39,8 @@ type LogAttribute struct {
 	Number bool // the value is an integer
 }
 
-// What bounds a Log, in bytes. What is longer is cut where it is written; what is beyond the
-// most attributes is left out.
+// The bounds of a Log, in bytes. The writer cuts longer strings, and drops attributes beyond the
+// most.
 const (
 	maxLogText   = 1000
 	maxLogName   = 32
@@ -88,7 +88,8 @@ func readLog(r *reader) Log {
 	return m
 }
 
-// isLogName says whether an attribute may have the name. What a line has anyhow is none.
+// isLogName reports whether an attribute may have the name. The keys that every line has are
+// excluded.
 func isLogName(s string) bool {
 	for i := range len(s) {
 		if (s[i] < 'a' || s[i] > 'z') && s[i] != '_' {
@@ -98,42 +99,43 @@ func isLogName(s string) bool {
 	return s != "" && !slices.Contains([]string{slog.TimeKey, slog.LevelKey, slog.MessageKey, "role"}, s)
 }
 
-// Logger is what a role logs with. Lines below its level cost a look at Traces or Debugs,
-// before their arguments are made.
+// Logger is a role's logger. A caller checks Traces or Debugs before it makes the arguments of such
+// a line, so an unwanted line costs only that check.
 type Logger struct {
 	*slog.Logger
 	Traces, Debugs bool // whether such lines are wanted
 	lines          *lines
 }
 
-// NewLogger logs on the conversation, which it owns from then on, from a level on.
+// NewLogger returns a logger that sends lines from level on to the conversation, which it then
+// owns.
 func NewLogger(conn *Conn, level slog.Level) *Logger {
 	l := &lines{conn: conn, level: level}
 	return &Logger{slog.New(lineHandler{lines: l}), level <= LevelTrace, level <= slog.LevelDebug, l}
 }
 
-// NoLogger logs nothing.
+// NoLogger returns a logger that logs nothing.
 func NoLogger() *Logger { return NewLogger(nil, math.MaxInt) }
 
-// Always is Info, whatever the level is: somebody has asked for the line.
+// Always is Info at any level, for lines that an operator has requested.
 func Always(log *slog.Logger, text string, args ...any) {
 	r := slog.NewRecord(time.Now(), slog.LevelInfo, text, 0)
 	r.Add(args...)
 	_ = log.Handler().Handle(context.Background(), r)
 }
 
-// Always is Info, whatever the level is.
+// Always is Info at any level.
 func (l *Logger) Always(text string, args ...any) { Always(l.Logger, text, args...) }
 
-// Flush sends what has waited for room.
+// Flush sends lines that have waited for room.
 func (l *Logger) Flush() {
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()
 	l.lines.flush()
 }
 
-// maxKept is how many lines wait for room in the conversation, those from info on alone. It
-// bounds them to 2 MiB at worst.
+// maxKept is how many lines of level info and above wait for room in the conversation. They take 2
+// MiB at worst.
 const maxKept = 256
 
 // lines is a role's end of the conversation. A goroutine that logs holds mu.
@@ -177,10 +179,10 @@ func (l *lines) flush() {
 	}
 }
 
-// lineHandler makes lines of what a slog.Logger is told.
+// lineHandler turns the records of a slog.Logger into lines.
 type lineHandler struct {
 	*lines
-	group string // what is before the names, with _
+	group string // prefix of the names, with _
 	has   []LogAttribute
 }
 
@@ -227,7 +229,7 @@ func appendAttribute(list []LogAttribute, group string, a slog.Attr) []LogAttrib
 	return append(list, is)
 }
 
-// Attr is the attribute for main's own logger, with what printable makes of its value.
+// Attr returns the attribute for main's own logger. printable converts the value.
 func (a LogAttribute) Attr(printable func(string) string) slog.Attr {
 	if a.Number {
 		if n, err := strconv.ParseInt(a.Value, 10, 64); err == nil {

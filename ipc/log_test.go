@@ -66,7 +66,7 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// What is too long is cut, what is too much is left out: a line has a bound.
+// TestLinesAreBounded: long strings are cut, and attributes beyond the most are left out.
 func TestLinesAreBounded(t *testing.T) {
 	ours, theirs := pair(t)
 	log := NewLogger(theirs, LevelTrace)
@@ -109,8 +109,8 @@ func TestLinesAreBounded(t *testing.T) {
 	}
 }
 
-// A role never waits for main. What matters waits for room, within a bound; the rest is
-// dropped and counted.
+// TestFloodOfLines: a role never waits for main. Important lines wait for room, up to a bound.
+// Other lines are dropped and counted.
 func TestFloodOfLines(t *testing.T) {
 	ours, theirs := pair(t)
 	log := NewLogger(theirs, LevelTrace)
@@ -142,7 +142,7 @@ func TestFloodOfLines(t *testing.T) {
 		}
 		log.Flush()
 	}
-	log.Info("after") // has the count of those at the end
+	log.Info("after") // has the count of lines dropped at the end
 	last := logged(t, ours)
 	dropped += int(last[0].Dropped)
 	if floods == 0 || matters != maxKept || floods+matters+dropped != most+maxKept+10 {
@@ -159,7 +159,7 @@ func TestFloodOfLines(t *testing.T) {
 	log.Error("to nobody") // that end is gone
 }
 
-// What is not wanted costs a look, if the caller looks first.
+// TestNoTraceCostsNothing: an unwanted line costs only the caller's check.
 func TestNoTraceCostsNothing(t *testing.T) {
 	log := NoLogger()
 	n := 7

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxSpawn bounds a Spawn, in bytes: Linux takes at most 6 MiB of arguments and
-// environment (execve(2)), less with an ordinary stack limit.
+// MaxSpawn bounds a Spawn, in bytes. Linux accepts at most 6 MiB of arguments and environment
+// (execve(2)), less with an ordinary stack limit.
 const MaxSpawn = 8 << 20
 
-// SpawnInMemfd stands for a Spawn with the same Seq that does not fit into a packet:
-// the last descriptor that comes with it is a memfd of Size bytes which holds it.
+// SpawnInMemfd replaces a Spawn with the same Seq that does not fit into a packet. Its last
+// descriptor is a memfd of Size bytes with that Spawn.
 type SpawnInMemfd struct{ Seq, Size uint32 }
 
-// PackSpawn writes m, an encoded Spawn with seq, to a memfd if it is too large for a
-// packet. It returns the packet to send and, unless it is -1, the descriptor to
-// send last and then to close.
+// PackSpawn takes an encoded Spawn with seq. It writes m to a memfd if m is too large for a packet.
+// It returns the packet, and the memfd or -1. The caller sends the memfd as the last descriptor and
+// then closes it.
 func PackSpawn(seq uint32, m []byte) (packet []byte, memfd int, err error) {
 	if len(m) <= MaxPacket {
 		return m, -1, nil
@@ -41,7 +41,7 @@ func PackSpawn(seq uint32, m []byte) (packet []byte, memfd int, err error) {
 	return Append(nil, SpawnInMemfd{Seq: seq, Size: uint32(len(m))}), fd, nil
 }
 
-// UnpackSpawn reads the Spawn that m stands for from its memfd.
+// UnpackSpawn reads the Spawn from its memfd.
 func UnpackSpawn(m SpawnInMemfd, memfd int) (*Spawn, error) {
 	if m.Size > MaxSpawn {
 		return nil, fmt.Errorf("ipc: a spawn request of %d bytes, the limit is %d", m.Size, MaxSpawn)

@@ -13,7 +13,7 @@ const Version = 4
 // Kind is a message's first byte.
 type Kind uint8
 
-// The kinds of messages. Only ever appended.
+// The kinds of messages. New ones are only ever appended.
 const (
 	KindHello        Kind = 1
 	KindStart        Kind = 2
@@ -57,7 +57,7 @@ type Message interface {
 	write(*writer)
 }
 
-// Role says who is speaking in a Hello.
+// Role is the sender of a Hello.
 type Role uint8
 
 // The roles that main starts.
@@ -79,102 +79,102 @@ func (r Role) String() string {
 	return fmt.Sprintf("role %d", uint8(r))
 }
 
-// Hello is the first message of a role: it runs, dropped, and waits.
+// Hello is the first message of a role, which has dropped its privileges and waits.
 type Hello struct {
 	Version uint16
 	Role    Role
 	PID     uint32
 }
 
-// Start gives the child what it serves with, the connections aside: see Link. One
-// descriptor comes with it: the child's end of its conversation with the spawner.
+// Start gives the child its settings. Connections come in Links. One descriptor comes with it: the
+// child's end of its conversation with the spawner.
 type Start struct {
 	Controller    string // registered process on the node that is served
 	ErluvVersion  string
 	CookieSource  string // where the cookie was found, never the cookie
-	User          string // what the workers run as
+	User          string // the workers' user
 	UID, GID      uint32
-	Allowed       []Allowed // whom programs may be run as, that user first; 255 at most; none: only that one
+	Allowed       []Allowed // the users that programs may run as, the workers' user first; 255 at most; none: only that one
 	MainPID       uint32
 	MaxWorkers    uint32
 	KillTimeoutMS uint32
-	Contain       string // the containment that is in force
+	Contain       string // the containment in force
 	Leaves        string // as in StartSpawner
 	Limits        LimitDirs
-	Kept          string // by what the control groups are kept from programs
-	Sandbox       string // the mode, then the parts that are in force, by spaces
+	Kept          string // how control groups are protected from programs
+	Sandbox       string // the mode, then the parts in force, separated by spaces
 	SpawnerPID    uint32
 	LostAfterMS   uint32   // how long a detached worker outlives the node of its owner
-	Stays         bool     // the child goes on without a connection: one may come
-	Reports       bool     // the spawner reports exits and signals groups: pidfds cannot
+	Stays         bool     // the child continues without a connection, because one may come
+	Reports       bool     // the spawner reports exits and signals groups, because pidfds cannot
 	RemoteExec    bool     // an operator may start programs
-	Path          []string // of the programs that one starts
+	Path          []string // where the operator's programs are looked up
 	History       uint32   // how many ends of programs are remembered
-	LogRing       uint32   // bytes of a program's last output that are kept where no number is asked for
-	LogRingTotal  uint64   // bytes of all of these
-	// Environ is what a program may inherit from main's environment, if it is
-	// asked for by name. Nothing of erluv's own is in it.
+	LogRing       uint32   // bytes of a program's last output that are kept by default
+	LogRingTotal  uint64   // bytes of all of these together
+	// Environ is the part of main's environment that a program may inherit, if its options name a
+	// variable. It has no variable of erluv's own.
 	Environ []string
 }
 
-// Link gives the child a connection to a node. The child is ready when it serves the first,
-// which follows the Start; others may follow at any time. Three descriptors come with it:
-// the connection, between two frames of what is written to it, its journal, and the child's
-// end of its ledger's conversation. So many messages with a Ledger follow as Carried says,
-// with the watches that have outlived the child before; while the child serves, other messages
-// may come between these.
+// Link gives the child a connection to a node. The child is ready when it serves the first one,
+// which follows the Start. Others may follow at any time. Three descriptors come with it: the
+// connection, its journal, and the child's end of its ledger's conversation. The connection is
+// between two frames in the direction to the node. Carried messages with a Ledger follow, with the
+// observers that have outlived the previous child. While the child serves, other messages may come
+// between these.
 type Link struct {
 	ID             uint32 // main's number of the connection
 	Node           string // our own name on it
 	Creation       uint32
 	Target         string // the node that is served
 	TargetCreation uint32
-	Serial         uint32 // of the pids that the child gives; those before were another's
-	Respawned      bool   // the node is up: another child has served it before
+	Serial         uint32 // of the child's next pids; earlier pids belong to earlier children
+	Respawned      bool   // an earlier child has served this connection
 	Accepted       bool   // the node has made the connection
 	Transport      string // "tcp", "tls" or "unix", for people
 	Since          uint64 // when it was made, in milliseconds of Unix time, for people
-	Operator       string // who is there, at a control socket, for people; "": it is none
+	Operator       string // the user at a control socket, for people; "": not an operator
 	Carried        uint32
 }
 
 // LinkFDs is how many descriptors come with a Link.
 const LinkFDs = 3
 
-// Lost is the child's word that a connection has ended, and why. The child has closed it, and
-// serves the others. The end of the last one is a Stopped, unless the child Stays.
+// Lost reports that a connection has ended, and why. The child has closed it, and serves the
+// others. After the last connection the child sends Stopped instead, unless it Stays.
 type Lost struct {
 	ID   uint32 // of the Link
 	Text string // for people
 }
 
-// StartSpawner gives the spawner what it starts programs with. One descriptor
-// comes with it: the spawner's end of its conversation with the child.
+// StartSpawner gives the spawner its settings. One descriptor comes with it: the spawner's end of
+// its conversation with the child.
 type StartSpawner struct {
 	Path    []string // directories where a program without a slash is looked up
 	Reports bool     // as in Start; PidfdsSuffice says whether it is needed
-	Scope   bool     // each program is in a domain of its own, see package sandbox
-	Deny    bool     // each is denied the system calls that an ordinary program never makes, see package sandbox
-	Leaves  string   // the control group in which each program gets one of its own, a leaf; "": none
+	Scope   bool     // each program gets a domain of its own, see package sandbox
+	Deny    bool     // programs are denied the system calls that an ordinary program never makes, see package sandbox
+	Leaves  string   // the control group that holds a group for each program, a leaf; "": none
 	Limits  LimitDirs
 	Few     bool // only programs with limits get a leaf
 	Spare   bool // a program's domain keeps it from changing control groups
 }
 
-// Ready is a role's word that it serves.
+// Ready reports that a role serves.
 type Ready struct{}
 
-// MaxText bounds, in bytes, what a role says for people; the rest is not sent.
+// MaxText bounds, in bytes, the texts for people; the rest is not sent.
 const MaxText = 4096
 
-// Failed is a role's word that it cannot, and why. Nothing follows it.
+// Failed reports that a role cannot begin, and why. It is the last message.
 type Failed struct{ Text string }
 
-// Stop asks the child for an orderly end: no new requests, workers stopped,
-// output delivered, the connection closed.
+// Stop asks the child for an orderly end: no new requests, workers stopped, output delivered, the
+// connection closed.
 type Stop struct{ Reason string }
 
-// Cause is why the child stopped.
+// Cause is the reason why the child stopped.
 type Cause uint8
 
 // The causes of a Stopped.
@@ -189,7 +189,7 @@ type Stopped struct {
 	Text  string // for people
 }
 
-// Source says what a stream of a new program is.
+// Source says where a stream of a new program comes from.
 type Source uint8
 
 // The sources of a stream.
@@ -206,42 +206,42 @@ const (
 type Stream struct {
 	Source Source
 	Dup    uint8  // SourceDup: the number of the earlier stream
-	Path   string // SourceFile: as seen from the program's directory
+	Path   string // SourceFile: relative to the program's directory
 	Write  bool   // SourceFile: written and created, otherwise read
 	Append bool   // SourceFile: appended to instead of truncated
 	Mode   uint32 // SourceFile: mode of a created file, before the umask
 	FD     uint8  // the program's descriptor; those between two streams are closed
-	Log    bool   // SourceFD: Path is opened beside it, appended to, for the child
+	Log    bool   // SourceFD: the spawner also opens Path for appending, for the child
 }
 
-// Spawn asks for a program to be started, in a session and process group of its
-// own. With it come the descriptors of the streams with SourceFD, in order, the
-// program's ends. A Spawn of more than MaxPacket bytes travels as SpawnInMemfd.
+// Spawn asks the spawner to start a program in a session and process group of its own. Its
+// descriptors are the program's ends of the streams with SourceFD, in order. A Spawn of more than
+// MaxPacket bytes travels as SpawnInMemfd.
 type Spawn struct {
 	Seq     uint32
-	Program string   // as asked for: looked up when it has no slash
-	Path    string   // where it is looked up: see PATH in environ(7); empty: in Env's PATH, or the spawner's
-	Args    []string // with the program's own name as the first
+	Program string   // as requested; looked up if it has no slash
+	Path    string   // its search path, as PATH in environ(7); empty: PATH of Env, or the spawner's
+	Args    []string // the first is the program's own name
 	Env     []string
 	Dir     string
 	Streams []Stream // 0, 1, 2, then others by FD
 
 	Attributes Attributes
-	Terminal   *Terminal // not nil: one stream has it as its source; it controls the session
-	Notify     bool      // it gets a NOTIFY_SOCKET, see Spawned and Forget
+	Terminal   *Terminal // not nil: the source of one stream, and the session's controlling terminal
+	Notify     bool      // the program gets a NOTIFY_SOCKET, see Spawned and Forget
 
-	// Refused is a user as whom it may not run. Nothing is started; the answer says
-	// whether there is such a user, which the child cannot look up.
+	// Refused is a user that the program may not run as. The spawner starts nothing, and answers
+	// whether the user exists, since the child cannot look users up.
 	Refused string
 }
 
 // Terminal is a pseudo-terminal (pty(7)) for a new program.
 type Terminal struct {
 	Rows, Cols uint16
-	Clear, Set Modes // of the kernel's settings, what is cleared and then set
+	Clear, Set Modes // flags of the kernel's settings to clear, then to set
 
-	// Reopen: its file in /dev/pts belongs to the program's user, who can open it by
-	// its name; otherwise to the spawner's keeper, if it has one.
+	// Reopen gives the terminal's file in /dev/pts to the program's user, who can then open it by
+	// name. Otherwise the file belongs to the spawner's keeper, if there is one.
 	Reopen bool
 }
 
@@ -251,7 +251,7 @@ type Modes struct {
 	Cc                         [19]byte
 }
 
-// Stage says what could not be done for a Spawn.
+// Stage says which part of a Spawn failed.
 type Stage uint8
 
 // The stages of starting a program.
@@ -262,19 +262,19 @@ const (
 	StageStdin     Stage = 3
 	StageStdout    Stage = 4
 	StageStderr    Stage = 5
-	StageFD        Stage = 6 // a further descriptor: Refusal.FD
-	StageAttribute Stage = 7 // one of Attributes: Refusal.Attribute
+	StageFD        Stage = 6 // a further descriptor, Refusal.FD
+	StageAttribute Stage = 7 // one of Attributes, Refusal.Attribute
 	StageTerminal  Stage = 11
 	StageNotify    Stage = 12 // the NOTIFY_SOCKET
 	StageConfine   Stage = 13 // Attributes.Confine
-	StageLimits    Stage = 14 // Attributes.Limits: Refusal.Limit; ENOTSUP: there is none here
-	// StageUser is for a Refused, ENOENT or EPERM, and the child's own: there is no
-	// spawner for the user to be had.
+	StageLimits    Stage = 14 // one of Attributes.Limits, Refusal.Limit; ENOTSUP: not available here
+	// StageUser is the answer to Refused, with ENOENT or EPERM. The child itself uses it when there
+	// is no spawner for a user.
 	StageUser Stage = 15
 )
 
-// Refusal is why a program was not started: at which stage, with which error, and of what
-// there are several, for which. The zero Refusal is none.
+// Refusal says why a program was not started: the stage and the error, and which descriptor, limit
+// or attribute it concerns. The zero Refusal means that it was started.
 type Refusal struct {
 	Stage Stage
 	Errno unix.Errno
@@ -284,7 +284,7 @@ type Refusal struct {
 	Attribute Attribute // of StageAttribute
 }
 
-// ErrnoOf is the error of the system that err is or wraps, or EIO.
+// ErrnoOf returns the system's error that err is or wraps, or EIO.
 func ErrnoOf(err error) unix.Errno {
 	var e unix.Errno
 	if errors.As(err, &e) {
@@ -293,50 +293,48 @@ func ErrnoOf(err error) unix.Errno {
 	return unix.EIO
 }
 
-// Spawned answers a Spawn. With StageNone descriptors come with it: the pidfd of the
-// process, with Terminal two of the child's end of it, the files of the streams with Log,
-// in order, and with Notify the socket from which what the program notifies is read.
+// Spawned answers a Spawn. With StageNone it has descriptors, as Handles lists them. These are the
+// pidfd, the child's two of a Terminal, the files of streams with Log, and the socket of Notify.
 type Spawned struct {
 	Seq   uint32
-	PID   uint32 // as the spawner counts: what Changed and SignalGroup call it
-	OSPID uint32 // as the child counts
+	PID   uint32 // with the spawner: Changed and SignalGroup use it
+	OSPID uint32 // with the child
 	Refusal
 	Leaf uint32 // the program's leaf, until a Release; 0: none
 
-	// Limited is the number of its groups in those of the LimitDirs that are of
-	// version 1, until a Release; 0: none.
+	// Limited is the number of its groups in the LimitDirs of version 1, until a Release; 0: none.
 	Limited uint32
 }
 
-// Changed reports that a process which a Spawn started was stopped or continued
-// and, on kernels whose pidfds do not tell it (before 6.15), that it has ended. It
-// comes after the Spawned.
+// Changed reports that a process of a Spawn was stopped or continued. On kernels whose pidfds do
+// not tell (before 6.15) it also reports the end. It comes after the Spawned.
 type Changed struct {
 	PID    uint32
-	Status uint32 // as wait(2) has it
+	Status uint32 // as from wait(2)
 }
 
-// SignalGroup asks for a signal (0: only whether there is anyone) to the process
-// group of a started process, on kernels whose pidfds cannot (before 6.9), and to all
-// others in its leaf. With a leaf SIGKILL goes to everything in there at once.
+// SignalGroup asks the spawner to signal the process group of a started process and all other
+// processes in its leaf. The child uses it on kernels whose pidfds cannot signal groups (before
+// 6.9). Signal 0 only asks whether a process is left. With a leaf SIGKILL goes to all its processes
+// at once.
 //
-// With it comes the pidfd, when the child may send no signal by it itself, since the
-// process is another user's: then the group is signalled by that.
+// The pidfd comes with it when the child may not use it itself, because the process is another
+// user's. The spawner then signals by that.
 type SignalGroup struct {
 	PID    uint32
 	Signal uint32
 	Leaf   uint32 // of Spawned
-	Only   bool   // with a pidfd: to the process alone; it is answered with 0
+	Only   bool   // with a pidfd: only the process gets the signal; the answer is always 0
 }
 
-// GroupSignalled answers a SignalGroup: 0, or ESRCH when nobody is left.
+// GroupSignalled answers a SignalGroup: 0, or ESRCH when no process is left.
 type GroupSignalled struct {
 	PID   uint32
 	Errno uint32
 }
 
-// Rotate asks for a new file in place of one that a stream with Log has filled. The
-// old ones are kept as Path.1, the last, to Path.Keep.
+// Rotate asks for a new file in place of one that a stream with Log has filled. The old ones become
+// Path.1, the latest, to Path.Keep.
 type Rotate struct {
 	Seq   uint32
 	Dir   string // as in Spawn
@@ -346,33 +344,33 @@ type Rotate struct {
 	Keep  uint16
 }
 
-// Rotated answers a Rotate. With Errno 0 one descriptor comes with it: the file.
+// Rotated answers a Rotate. With Errno 0 it has one descriptor, the file.
 type Rotated struct {
 	Seq   uint32
 	Errno uint32
 }
 
-// Release says which leaves are not needed any more: those that are empty, and those
-// with processes that were left alone on purpose; and which groups of programs with
-// limits: they are removed, when they are empty.
+// Release returns leaves that are no longer needed: empty ones, and those with processes that were
+// left alone on purpose. It also returns groups of programs with limits, which the spawner removes
+// once they are empty.
 type Release struct {
 	Empty, Left, Limited []uint32
 }
 
-// Forget says that a program with Notify is over: its socket's name is removed. It
-// is not answered.
+// Forget says that a program with Notify is over, so that the spawner removes its socket's name. It
+// has no answer.
 type Forget struct {
 	Seq uint32 // of the Spawn
 }
 
-// Append writes m to b, as one packet.
+// Append appends m to b, as one packet.
 func Append(b []byte, m Message) []byte {
 	w := writer{append(b, byte(m.kind()))}
 	m.write(&w)
 	return w.b
 }
 
-// Decode reads one packet. The result keeps nothing of p.
+// Decode decodes one packet. The result does not refer to p.
 func Decode(p []byte) (Message, error) {
 	r := &reader{b: p}
 	k := Kind(r.u8())

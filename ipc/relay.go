@@ -8,16 +8,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartRelay gives the relay the connection for which it speaks TLS. RelayFDs descriptors
-// come with it, in this order: the TCP connection, on which nothing has been read or
-// written; the relay's end of the inner stream, a Unix socket of type SOCK_STREAM; the
-// memory for its counters (package ipc/counters); and a memfd with the Material.
+// StartRelay gives the relay the connection for which it speaks TLS. It has RelayFDs descriptors,
+// in this order:
 //
-// The relay answers Ready once the TLS handshake has succeeded, or Failed. It says Stopped
-// when either side has ended, before it closes the inner stream: with CauseAsked in good
-// order, else with CauseDisconnected.
+//	the TCP connection, on which nothing has been read or written
+//	the relay's end of the inner stream, a Unix socket of type SOCK_STREAM
+//	the memory for its counters (package ipc/counters)
+//	a memfd with the Material
+//
+// The relay answers Ready once the TLS handshake has succeeded, or Failed. It sends Stopped when
+// either side has ended, before it closes the inner stream. The cause is CauseAsked after an end in
+// good order, else CauseDisconnected.
 type StartRelay struct {
-	Server       bool   // the node has dialled: the relay is TLS's server
+	Server       bool   // the node has dialled, so the relay is TLS's server
 	ServerName   string // the name that the node's certificate must have; "": any. For a client
 	Verify       bool   // the node's certificate must be signed by one of the CAs
 	CertOptional bool   // a node that dials need not show a certificate. For a server
@@ -33,19 +36,18 @@ type StartRelay struct {
 // RelayFDs is how many descriptors come with a StartRelay.
 const RelayFDs = 4
 
-// Material is what a relay proves its identity with and checks the node's by, each as
-// main has read it from a file of PEM blocks.
+// Material is the relay's own identity, and the authorities that it checks the node's by. Each part
+// is the contents of a file of PEM blocks that main has read.
 type Material struct {
 	CA   []byte // certificates of authorities
 	Cert []byte // our certificate, then intermediate ones; may be empty for a client
 	Key  []byte // its private key
 }
 
-// MaxMaterial bounds a Material, in bytes: a system's whole list of authorities has
-// about 220 KiB.
+// MaxMaterial bounds a Material, in bytes. A system's whole list of authorities has about 220 KiB.
 const MaxMaterial = 4 << 20
 
-// Pack writes the material to a memfd, which is the caller's, and its sizes to m.
+// Pack writes the material to a memfd, which the caller owns, and its sizes to m.
 func (mat Material) Pack(m *StartRelay) (memfd int, err error) {
 	all := append(append(append([]byte(nil), mat.CA...), mat.Cert...), mat.Key...)
 	if len(all) > MaxMaterial {
@@ -67,7 +69,7 @@ func (mat Material) Pack(m *StartRelay) (memfd int, err error) {
 	return fd, nil
 }
 
-// Unpack reads the material of m from its memfd, which stays the caller's.
+// Unpack reads the material of m from its memfd, which the caller keeps.
 func (m StartRelay) Unpack(memfd int) (Material, error) {
 	size := uint64(m.CA) + uint64(m.Cert) + uint64(m.Key)
 	if size > MaxMaterial {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMaterial: what is packed is unpacked, larger than a packet too, and no size that a
-// message tells is believed.
+// TestMaterial: Unpack returns what Pack has written, even if that is larger than a packet. It does
+// not trust the sizes in a message.
 func TestMaterial(t *testing.T) {
 	sent := Material{CA: bytes.Repeat([]byte("ca"), MaxPacket), Cert: []byte("cert"), Key: []byte("key")}
 	m := StartRelay{ServerName: "host"}

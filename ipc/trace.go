@@ -23,8 +23,8 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// Trace has each message of a conversation logged, in both directions and without what it
-// says, if the logger wants that. With is who has the other end.
+// Trace logs each message of a conversation in both directions, without its contents, if the logger
+// is enabled for LevelTrace. The role at the other end is with.
 func Trace(c *Conn, log *slog.Logger, with string) {
 	if !log.Enabled(context.Background(), LevelTrace) {
 		return
@@ -34,7 +34,7 @@ func Trace(c *Conn, log *slog.Logger, with string) {
 	}
 }
 
-// What is logged of a message.
+// The texts of the log's lines.
 const (
 	messageSent = "message sent"
 	messageCame = "message received"

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Each message is a line at both ends, with its kind, its length and its descriptors, and
-// without what it says.
+// TestTrace: each message is a line at both ends, with kind, length and number of descriptors, and
+// without contents.
 func TestTrace(t *testing.T) {
 	a, b := pair(t)
 	var log bytes.Buffer
@@ -33,7 +33,7 @@ func TestTrace(t *testing.T) {
 	Trace(a, all, "child")
 	Trace(b, all, "main")
 	pass()
-	_, _, _ = b.TryRecv(buf) // nothing is no message
+	_, _, _ = b.TryRecv(buf) // an empty read is not a message
 	const rest = " kind=stop bytes=11 descriptors=2\n"
 	text := log.String()
 	if strings.Count(text, "\n") != 2 || !strings.Contains(text, `msg="message sent" with=child`+rest) ||
@@ -53,7 +53,7 @@ func TestKindsHaveNames(t *testing.T) {
 	}
 }
 
-// Without a trace a message costs no allocation at either end.
+// TestNoTraceAllocatesNothing: without a trace a message costs no allocation at either end.
 func TestNoTraceAllocatesNothing(t *testing.T) {
 	a, b := pair(t)
 	packet, buf := Append(nil, Beat{}), make([]byte, MaxPacket)

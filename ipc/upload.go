@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Upload is a file that the role upload writes. The spawner starts one process of that role for
-// each, as any program of the user to whom the file is to belong; the child streams to it:
+// Upload is a file that the role upload writes. The spawner starts a process of that role for each
+// file, like a program of the file's owner. The child streams to it:
 //
 //	child                                    upload (its stdin and stdout)
 //	  │ ◄───────────────────────────── answer │  the file is open, and has no name
@@ -25,25 +25,25 @@ import (
 type Upload struct {
 	Path  string
 	Mode  uint32
-	Mkdir bool  // directories on the way are made
-	Size  int64 // of all of it; -1: not known
+	Mkdir bool  // missing directories are made
+	Size  int64 // of the whole file; -1: unknown
 }
 
-// MaxUploadChunk bounds what is written at once, in bytes.
+// MaxUploadChunk bounds a chunk, in bytes.
 const MaxUploadChunk = 1 << 20
 
-// commitLength stands for a length where no more bytes follow.
+// commitLength is the length that marks a commit.
 const commitLength = 1<<32 - 1
 
 // UploadRole is the first argument of the process.
 const UploadRole = "upload"
 
-// Args are the arguments of the process, with its name.
+// Args returns the arguments of the process, with its name.
 func (u *Upload) Args() []string {
 	return []string{"erluv", UploadRole, strconv.FormatUint(uint64(u.Mode), 8), strconv.FormatBool(u.Mkdir), strconv.FormatInt(u.Size, 10), u.Path}
 }
 
-// UploadOf reads the arguments behind the name of the role.
+// UploadOf parses the arguments behind the name of the role.
 func UploadOf(args []string) (*Upload, error) {
 	if len(args) != 4 {
 		return nil, errors.New("it takes a mode, whether directories are made, a size and a path")
@@ -54,12 +54,12 @@ func UploadOf(args []string) (*Upload, error) {
 	return &Upload{Path: args[3], Mode: uint32(mode), Mkdir: mkdir, Size: size}, errors.Join(err1, err2, err3)
 }
 
-// AppendChunk appends data to b, as it is written to the process.
+// AppendChunk appends data to b in the form of a chunk.
 func AppendChunk(b, data []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(data))), data...)
 }
 
-// AppendCommit appends the end of the file; sum is compared unless it is nil.
+// AppendCommit appends the end of the file. The role checks sum unless it is nil.
 func AppendCommit(b []byte, sum *[sha256.Size]byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, commitLength)
 	if sum == nil {
@@ -68,14 +68,14 @@ func AppendCommit(b []byte, sum *[sha256.Size]byte) []byte {
 	return append(append(b, 1), sum[:]...)
 }
 
-// UploadHead is how many bytes stand before those of a chunk; CommitRest how many follow a head
-// that is a commit's.
+// UploadHead is the size of the head of a chunk or commit, in bytes. CommitRest is the size of a
+// commit behind its head.
 const (
 	UploadHead = 4
 	CommitRest = 1 + sha256.Size
 )
 
-// ChunkLength reads a head: how many bytes follow, or that the file ends.
+// ChunkLength decodes a head: the length of a chunk, or a commit.
 func ChunkLength(head [UploadHead]byte) (n int, commit bool, err error) {
 	length := binary.LittleEndian.Uint32(head[:])
 	if length == commitLength {
@@ -87,7 +87,7 @@ func ChunkLength(head [UploadHead]byte) (n int, commit bool, err error) {
 	return int(length), false, nil
 }
 
-// CommitSum reads what follows the head of a commit; nil: nothing is to be compared.
+// CommitSum decodes a commit behind its head; nil: there is no sum to check.
 func CommitSum(rest [CommitRest]byte) *[sha256.Size]byte {
 	if rest[0] == 0 {
 		return nil
@@ -95,13 +95,13 @@ func CommitSum(rest [CommitRest]byte) *[sha256.Size]byte {
 	return (*[sha256.Size]byte)(rest[1:])
 }
 
-// UploadAnswer says what has become of the file, of a chunk or of the commit.
+// UploadAnswer answers the opening of the file, a chunk or the commit.
 type UploadAnswer struct {
-	Errno unix.Errno // 0: it is done; EBADMSG of a commit: the sum is another
+	Errno unix.Errno // 0: done; EBADMSG for a commit with another sum
 	Sum   [sha256.Size]byte
 }
 
-// UploadAnswerSize is its size, in bytes.
+// UploadAnswerSize is the size of an answer, in bytes.
 const UploadAnswerSize = 4 + sha256.Size
 
 // Append appends the answer to b.
@@ -109,7 +109,7 @@ func (a *UploadAnswer) Append(b []byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(a.Errno)), a.Sum[:]...)
 }
 
-// ReadUploadAnswer reads one.
+// ReadUploadAnswer decodes an answer.
 func ReadUploadAnswer(b [UploadAnswerSize]byte) UploadAnswer {
 	return UploadAnswer{unix.Errno(binary.LittleEndian.Uint32(b[:])), [sha256.Size]byte(b[4:])}
 }

@@ -2,13 +2,13 @@ package ipc
 
 import "fmt"
 
-// Allowed is whom programs may be run as. Its place in the list of a Start is its
-// number, which is all that a child says of it; the first is who the child is itself.
+// Allowed is a user that programs may run as. The child refers to it only by its index in the list
+// of the Start. The first one is the child's own user.
 type Allowed struct {
 	User   string
 	UID    uint32
 	Groups []Group // the primary one first
-	Home   string  // of the user database; "": it has none
+	Home   string  // from the user database; "": none
 	Shell  string  // the same
 }
 
@@ -18,15 +18,14 @@ type Group struct {
 	GID  uint32
 }
 
-// WantSpawner asks main for the spawner of an allowed user, where there is none. It is
-// answered by a Spawner.
+// WantSpawner asks main for the spawner of an allowed user, if there is none. The answer is a
+// Spawner.
 type WantSpawner struct{ User uint8 }
 
-// Spawner gives the child a spawner: another one for itself, in place of one that was
-// killed, or one that it wants. The child's end of its conversation with it comes along.
-// Without a PID there is none: the one that there was has ended, or none could be
-// started. In any case all programs have ended that this user's spawner has started so
-// far.
+// Spawner gives the child a spawner: a new one in place of a killed one, or one that the child
+// wanted. The child's end of their conversation comes with it. PID 0 means that there is none: the
+// spawner has ended, or could not be started. In each case all programs of this user's earlier
+// spawners have ended.
 type Spawner struct {
 	User   uint8 // number of the Allowed
 	PID    uint32
@@ -67,7 +66,7 @@ func readAllowed(r *reader) (a Allowed) {
 	return a
 }
 
-// writeAllowed writes a list of 255 at most.
+// writeAllowed writes a list of at most 255.
 func writeAllowed(w *writer, list []Allowed) {
 	w.u8(uint8(len(list)))
 	for i := range list {

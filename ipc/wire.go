@@ -40,9 +40,8 @@ func (w *writer) u32s(list []uint32) {
 	}
 }
 
-// reader takes the fields of a message out of a packet. The first thing that is
-// wrong is kept in err and everything read after it is zero, so a decoder reads
-// all fields and asks once.
+// reader takes the fields of a message from a packet. It keeps the first error, and every later
+// field is zero. So a decoder reads all fields and checks once.
 type reader struct {
 	b   []byte
 	err error
@@ -104,7 +103,7 @@ func (r *reader) str() string {
 	return string(r.take(int(n)))
 }
 
-// text is a string for people, cut where it is written.
+// text writes a string for people, and cuts it.
 func (w *writer) text(s string) { w.cut(s, MaxText) }
 
 func (r *reader) text() string { return r.atMost(MaxText) }
@@ -119,8 +118,8 @@ func (r *reader) atMost(most int) string {
 	return s
 }
 
-// strs reads a list of strings; each costs four bytes at least, which bounds the
-// list before it is allocated.
+// strs reads a list of strings. Each costs at least four bytes, which bounds the list before its
+// allocation.
 func (r *reader) strs() []string {
 	n := r.u32()
 	if r.err == nil && uint64(n)*4 > uint64(len(r.b)) {
@@ -136,7 +135,7 @@ func (r *reader) strs() []string {
 	return list
 }
 
-// u32s reads a list of numbers, whose length is bounded by the packet's.
+// u32s reads a list of numbers; the packet's length bounds it.
 func (r *reader) u32s() []uint32 {
 	n := r.u32()
 	if r.err == nil && uint64(n)*4 > uint64(len(r.b)) {
@@ -152,7 +151,7 @@ func (r *reader) u32s() []uint32 {
 	return list
 }
 
-// done gives the first error, a trailing byte being one.
+// done returns the first error, or an error for trailing bytes.
 func (r *reader) done() error {
 	if r.err == nil && len(r.b) > 0 {
 		r.err = fmt.Errorf("ipc: %d bytes after the message", len(r.b))

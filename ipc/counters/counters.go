@@ -1,18 +1,18 @@
-// Package counters is a memory which the relay shares with main. In it the relay counts
-// the bytes that go through the inner stream, the Unix socket between the child and the
-// relay, for which the kernel keeps no counts as it does for a TCP connection. With them
-// main can say, once the child has died, how much the child had written and read. Main
-// makes it (New) and reads it (Counters); the relay maps it and counts (Page).
+// Package counters is a memory that the relay shares with main. The inner stream is the Unix socket
+// between the child and the relay. The kernel counts the bytes of a TCP connection, but not those
+// of a Unix socket, so the relay counts them in this memory. After the child's death main can then
+// tell how much the child had written and read. Main makes the memory (New) and reads it
+// (Counters). The relay maps it and counts (Page).
 //
-// A count and the stream itself are two things, and the relay goes on while main looks. So
-// each direction has a cell of two words: a sequence number, which is odd while the
-// relay's system call is under way, and the bytes of all calls before. Main reads the number,
-// the count, how many bytes the kernel holds, and the number again: an even number that has
-// not changed says that no call came between, so count and kernel agree. The relay's calls
+// The relay continues while main reads, so the count and the stream can differ. Each direction
+// therefore has a cell of two words. One is a sequence number, which is odd during the relay's
+// system call. The other is the number of bytes of all earlier calls. Main reads the sequence
+// number, the count, the number of bytes that the kernel holds, and the sequence number again. If
+// it is even and unchanged, no call came between, so count and kernel agree. The relay's calls
 // never wait (the sockets do not block), so the number is odd for microseconds only.
 //
-// What stands here is the word of a process that is exposed to the network. A relay that
-// counts wrongly spoils the one connection that it carries, which it could spoil anyway.
+// The relay is exposed to the network, so main does not trust its counts. A relay that counts
+// wrongly spoils only the one connection that it carries, which it could spoil anyway.
 package counters
 
 import (
@@ -27,9 +27,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The memory has four lines of 64 bytes, so that no two are in one line of a processor's
-// cache: the cells of what the relay has read from the inner stream and written to it, and
-// the counts of what it has read from the node and written to it, without TLS's own bytes.
+// The memory has four lines of 64 bytes, each in a cache line of its own. Two are the cells of the
+// inner stream: the bytes that the relay has read and written there. The other two count the bytes
+// that it has exchanged with the node, without TLS's own bytes.
 const (
 	size     = 4096
 	lineSize = 64
@@ -48,8 +48,7 @@ func cellAt(mem []byte, line int) *cell { return (*cell)(unsafe.Pointer(&mem[lin
 // Page is the relay's side: its mapping, which lives as long as the process.
 type Page struct{ mem []byte }
 
-// Map maps the memory that main has sent. The descriptor stays the caller's and is not
-// needed any more.
+// Map maps the memory that main has sent. The caller keeps the descriptor, and may close it.
 func Map(fd int) (*Page, error) {
 	mem, err := mapped(fd, unix.PROT_READ|unix.PROT_WRITE)
 	if err != nil {
@@ -73,13 +72,13 @@ func mapped(fd, prot int) ([]byte, error) {
 	return mem, nil
 }
 
-// Read reads from the inner stream, whose descriptor does not block, and counts. At most
-// one call may be under way.
+// Read reads from the inner stream, whose descriptor does not block, and counts. At most one Read
+// may be under way.
 func (p *Page) Read(fd int, b []byte) (int, error) {
 	return cellAt(p.mem, lineRead).call(eintr.Read, fd, b)
 }
 
-// Write writes to the inner stream in the same way, beside a Read.
+// Write does the same for writing; it may run beside a Read.
 func (p *Page) Write(fd int, b []byte) (int, error) {
 	return cellAt(p.mem, lineWritten).call(eintr.Write, fd, b)
 }
@@ -94,15 +93,14 @@ func (c *cell) call(do func(int, []byte) (int, error), fd int, b []byte) (int, e
 	return n, err
 }
 
-// NodeRead counts what the node has sent, NodeWritten what was sent to it.
+// NodeRead counts bytes from the node, and NodeWritten bytes to it.
 func (p *Page) NodeRead(n int)    { cellAt(p.mem, lineNodeRead).bytes.Add(uint64(n)) }
 func (p *Page) NodeWritten(n int) { cellAt(p.mem, lineNodeWritten).bytes.Add(uint64(n)) }
 
-// Close unmaps it.
+// Close unmaps the memory.
 func (p *Page) Close() error { return unix.Munmap(p.mem) }
 
-// Counters is main's side. It owns a mapping that cannot be written, and the descriptor until
-// that is given away.
+// Counters is main's side. It owns a read-only mapping, and the descriptor until Give.
 type Counters struct {
 	fd  int
 	mem []byte
@@ -132,16 +130,16 @@ func New() (*Counters, error) {
 	return c, nil
 }
 
-// FD is the descriptor. It stays the Counters'.
+// FD returns the descriptor, which the Counters keep.
 func (c *Counters) FD() int { return c.fd }
 
-// Give gives the descriptor away, for handing over. The caller closes it.
+// Give returns the descriptor, for handing over. The caller then owns it.
 func (c *Counters) Give() (fd int) {
 	fd, c.fd = c.fd, -1
 	return fd
 }
 
-// Close gives the counters up.
+// Close releases the mapping and the descriptor.
 func (c *Counters) Close() error {
 	if c.mem == nil {
 		return nil
@@ -154,20 +152,20 @@ func (c *Counters) Close() error {
 	return unix.Close(c.fd)
 }
 
-// Node says how many bytes the node has sent and was sent.
+// Node returns how many bytes the node has sent and received.
 func (c *Counters) Node() (sent, wasSent uint64) {
 	return cellAt(c.mem, lineNodeRead).bytes.Load(), cellAt(c.mem, lineNodeWritten).bytes.Load()
 }
 
-// Bound is how long Position may take. It is longer than the relay's system call by far,
-// even where the relay waits for a processor; a relay that was stopped or killed in the
-// midst of one leaves the number odd.
+// Bound is how long Position may take. It is far longer than a system call of the relay, even where
+// the relay waits for a processor. A relay that was stopped or killed within a call leaves the
+// number odd.
 const Bound = time.Second
 
-// Position says how many bytes have been written to the inner stream at the end near, the
-// child's, and read there, since it was made. Nobody may be reading or writing there: the
-// child has been reaped. The relay, which has the end far, may go on: what it reads and
-// writes meanwhile alters neither number. With an error there is no saying.
+// Position returns how many bytes were written to and read from the inner stream since its start,
+// at near, the child's end. The child must have been reaped, so that no process uses that end. The
+// relay, which has the end far, may continue: its reads and writes alter neither number. After an
+// error neither number is known.
 func (c *Counters) Position(near, far int) (written, read uint64, err error) {
 	end := time.Now().Add(Bound)
 	taken, unread, err := cellAt(c.mem, lineRead).settled(far, end)
@@ -184,10 +182,10 @@ func (c *Counters) Position(near, far int) (written, read uint64, err error) {
 	return taken + unread, given - waiting, nil
 }
 
-// settled gives the count and what waits to be read at fd, as they are at one moment.
+// settled returns the count and the bytes that wait at fd, both of the same moment.
 func (c *cell) settled(fd int, end time.Time) (bytes, waiting uint64, err error) {
 	for try := 0; ; try++ {
-		if try > 100 { // else it is a matter of microseconds
+		if try > 100 { // otherwise it takes only microseconds
 			time.Sleep(50 * time.Microsecond)
 		}
 		before := c.seq.Load()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stream is an inner stream with its counters, both sides of it.
+// stream is an inner stream with both sides of its counters.
 type stream struct {
 	near, far int
 	count     *Counters
@@ -46,8 +46,8 @@ const (
 	patience = time.Minute
 )
 
-// TestPosition: whenever the child has stopped, main knows what it has written and read,
-// to the byte, while the relay goes on.
+// TestPosition: main knows to the byte what the child has written and read, at any moment of the
+// child's end, while the relay continues.
 func TestPosition(t *testing.T) {
 	s := newStream(t)
 	var over atomic.Bool
@@ -92,7 +92,7 @@ func TestPosition(t *testing.T) {
 	}
 }
 
-// TestUnknown: what cannot be known is not guessed.
+// TestUnknown: an unknown position is an error, not a guess.
 func TestUnknown(t *testing.T) {
 	s := newStream(t)
 	want := func(word string) {
@@ -127,7 +127,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestSealed: the size cannot be changed under main's mapping, which would be a SIGBUS.
+// TestSealed: the size of the memory cannot be changed. A change could raise SIGBUS in main.
 func TestSealed(t *testing.T) {
 	s := newStream(t)
 	for _, n := range []int64{0, size * 2} {

@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkCommit puts a record in force, as the child does before and after each
-// write to the node.
+// BenchmarkCommit makes a record valid, as the child does before and after each write to the node.
 func BenchmarkCommit(b *testing.B) {
 	p := mapJournal(b, newJournal(b, nil, 0))
 	r := Record{OutLen: 64 << 10, InLen: 100}
@@ -21,9 +20,8 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkOutput is the way of output through the journal, without the frame
-// around it: read into the room, recorded, written from there (/dev/null takes no copy),
-// recorded.
+// BenchmarkOutput moves output through the journal, without a frame: a read into the room, a
+// record, a write from there, a record. The write to /dev/null copies nothing.
 func BenchmarkOutput(b *testing.B) {
 	p := mapJournal(b, newJournal(b, nil, 0))
 	zero, null := open(b, "/dev/zero", unix.O_RDONLY), open(b, "/dev/null", unix.O_WRONLY)
@@ -54,13 +52,13 @@ func open(b *testing.B, path string, flags int) int {
 	return fd
 }
 
-// BenchmarkRead reads a journal as main does after the child's end: the record,
-// and copies of as many bytes of both rooms as it tells of.
+// BenchmarkRead reads a journal as main does after the child's end: the record, and copies of the
+// bytes of both rooms.
 func BenchmarkRead(b *testing.B) {
 	j := newJournal(b, nil, 0)
 	p := mapJournal(b, j)
 	for _, n := range []int{0, 64 << 10, 512 << 10, 8 << 20} {
-		clear(p.Out[:n]) // or there would be no pages
+		clear(p.Out[:n]) // otherwise there would be no pages
 		clear(p.In[:n])
 		p.Commit(&Record{OutLen: n, InLen: n})
 		measure.Run(b, fmt.Sprintf("size=%d", n), 2*n, func() error {
@@ -77,7 +75,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkNew makes and maps one, as each start of a child does.
+// BenchmarkNew makes and maps a journal, as each start of a child does.
 func BenchmarkNew(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

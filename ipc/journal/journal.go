@@ -1,8 +1,8 @@
-// Package journal is a memory which the child shares with main: the child composes
-// every frame in it before it writes it to the node, and reads every frame from the
-// node into it. Main looks at it only after the child's end. The kernel then tells
-// how many bytes were written and read; the journal tells which. Main makes it (New)
-// and reads it (Journal); the child maps it (Map) and writes it (Pages).
+// Package journal is a memory that the child shares with main. The child composes every frame in it
+// before it writes the frame to the node, and reads every frame from the node into it. Main looks
+// at it only after the child's end. The kernel then tells how many bytes were written and read, and
+// the journal tells which bytes. Main makes it (New) and reads it (Journal); the child maps it
+// (Map) and writes it (Pages).
 package journal
 
 import (
@@ -15,51 +15,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The memory is sparse: it costs memory where it was used. It begins with a header of
-// headSize bytes: a generation, at 0, and two records, at 64 and 128. The
-// record of the generation's parity holds; the next is written beside it, and the
-// one store of the generation puts it in force.
+// The memory is sparse: only used pages cost memory. It begins with a header of headSize bytes: a
+// generation, at 0, and two records, at 64 and 128. The generation's parity selects the valid
+// record. The child writes the next record to the other place; a single store of the generation
+// makes it valid.
 const (
-	// OutSize is the room for frames to the node, in bytes. The largest frame is
-	// the answer to a run; all others are small or bounded by the number of workers.
+	// OutSize is the room for frames to the node, in bytes. The largest frame is the answer to a
+	// run. All others are small or bounded by the number of workers.
 	OutSize = 96 << 20
 
-	// InSize is the room for what was read from the node, in bytes: one frame of
-	// the largest size that is not passed over (64 MiB), what was handled before it,
-	// and what is read behind it.
+	// InSize is the room for bytes from the node. It holds one frame of the largest size that the
+	// child does not skip (64 MiB). It also has room for handled bytes before that frame, and for
+	// bytes read behind it.
 	InSize = 65 << 20
 
 	headSize   = 64 << 10 // a multiple of every page size
 	memSize    = headSize + OutSize + InSize
 	recordSize = 64
 
-	// maxSkip is the longest frame there is, its length included.
+	// maxSkip is the length of the longest possible frame, with its length field.
 	maxSkip = 4 + math.MaxUint32
 )
 
-// Record is where the child stands between two frames. Positions count the bytes of
-// each direction since the child was given the connection; what was handed over to
-// it as read already counts as the first.
+// Record is the child's position between two frames. Positions count the bytes of each direction
+// since the child got the connection. Bytes that main had already read, and handed over, are the
+// first to be counted.
 type Record struct {
-	// Whole frames stand in the out room at OutOff, OutLen bytes of them. The first
-	// begins at OutPos of the stream. How much of them was written, only the kernel
-	// knows.
+	// The out room has OutLen bytes of whole frames at OutOff. The first of them begins at position
+	// OutPos. Only the kernel knows how many of these bytes were written.
 	OutPos         uint64
 	OutOff, OutLen int
 
-	// What was read and not handled begins at InPos of the stream and at InOff of
-	// the in room. There were InLen bytes of it, and there may be more since. The
-	// first InSkip of them, which may be still to come, belong to a frame that is
-	// passed over; without them a frame begins at InPos.
+	// Bytes that were read and not handled begin at position InPos, and at InOff in the in room.
+	// There were InLen of them, and more may have come since. The first InSkip of them, which may
+	// not have come yet, belong to a frame that the child skips. If InSkip is 0, a frame begins at
+	// InPos.
 	InPos        uint64
 	InOff, InLen int
 	InSkip       int
 
-	// Over: the child has given the connection up.
+	// Over says that the child has given the connection up.
 	Over bool
 }
 
-// words is the record as it stands in the journal.
+// words returns the record in its form in the journal.
 func (r *Record) words() [recordSize / 8]uint64 {
 	w := [...]uint64{r.OutPos, uint64(r.OutOff), uint64(r.OutLen), r.InPos, uint64(r.InOff), uint64(r.InLen), uint64(r.InSkip), 0}
 	if r.Over {
@@ -68,7 +67,7 @@ func (r *Record) words() [recordSize / 8]uint64 {
 	return w
 }
 
-// recordOf reads a record of somebody who is not trusted.
+// recordOf decodes a record from an untrusted process, and checks it.
 func recordOf(w [recordSize / 8]uint64) (Record, error) {
 	switch {
 	case w[1] > OutSize || w[2] > OutSize-w[1]:
@@ -89,20 +88,19 @@ func recordOf(w [recordSize / 8]uint64) (Record, error) {
 	}, nil
 }
 
-// Journal is main's side. It is not mapped there: main takes copies, which nobody
-// can change after they were checked. It owns the descriptor.
+// Journal is main's side, which owns the descriptor. Main does not map the memory, but copies from
+// it: no process can change a copy after the check.
 type Journal struct{ fd int }
 
-// New makes one for a child that is to begin with bytes which were read
-// from the node and not handled, or that passes over the next skip bytes from there.
-// Its size is sealed.
+// New makes a journal for a new child. The child begins with the bytes in, which were read from the
+// node and not handled, or skips the next skip bytes. The size of the memory is sealed.
 func New(in []byte, skip int) (*Journal, error) {
 	if len(in) > InSize {
 		return nil, fmt.Errorf("cannot make a journal: %d bytes were read, the room is %d", len(in), InSize)
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && limit.Cur < memSize {
-		// Beyond it there would be a SIGXFSZ.
+		// Writing beyond it would raise SIGXFSZ.
 		return nil, fmt.Errorf("cannot make a journal of %d bytes: the limit for the size of files is %d bytes (ulimit -f)", memSize, limit.Cur)
 	}
 	fd, err := unix.MemfdCreate("erluv-journal", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
@@ -120,7 +118,7 @@ func New(in []byte, skip int) (*Journal, error) {
 	return j, nil
 }
 
-// begin gives the journal its size and its first record.
+// begin sets the journal's size and its first record.
 func (j *Journal) begin(in []byte, skip int) error {
 	if err := eintr.Ftruncate(j.fd, memSize); err != nil {
 		return fmt.Errorf("cannot make a journal of %d bytes: %w", memSize, err)
@@ -149,10 +147,10 @@ func (j *Journal) begin(in []byte, skip int) error {
 	return nil
 }
 
-// FD is the descriptor, for handing over. It stays the Journal's.
+// FD returns the descriptor, for handing over. The Journal keeps it.
 func (j *Journal) FD() int { return j.fd }
 
-// Close gives the journal up; its memory goes with the last who holds it.
+// Close closes the descriptor. The memory is freed with its last holder.
 func (j *Journal) Close() error {
 	if j.fd < 0 {
 		return nil
@@ -162,8 +160,8 @@ func (j *Journal) Close() error {
 	return unix.Close(fd)
 }
 
-// Read reads the record that is in force, and checks that it lies within the
-// journal. It is meant for after the child's end.
+// Read reads the valid record, and checks that it lies within the journal. It must be called only
+// after the child's end.
 func (j *Journal) Read() (Record, error) {
 	head, err := j.read(0, 3*recordSize)
 	if err != nil {
@@ -177,7 +175,7 @@ func (j *Journal) Read() (Record, error) {
 	return recordOf(w)
 }
 
-// Out copies n bytes at off of the out room, In of the in room.
+// Out copies n bytes at off of the out room.
 func (j *Journal) Out(off, n int) ([]byte, error) {
 	return j.room("out", headSize, OutSize, off, n)
 }

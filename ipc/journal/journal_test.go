@@ -57,7 +57,7 @@ func TestJournal(t *testing.T) {
 	if in, err := j.In(r.InOff, r.InLen); err != nil || string(in) != "end" {
 		t.Errorf("%q, %v", in, err)
 	}
-	// A commit that was interrupted before its last store is none.
+	// A commit has no effect before its last store.
 	p.slot(p.gen + 1)[0] = 7
 	if got, err := j.Read(); err != nil || got != r {
 		t.Errorf("after half of a commit: %+v, %v", got, err)
@@ -69,7 +69,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// TestJournalCopies: what main has read stays what it was.
+// TestJournalCopies: main's copies do not change afterwards.
 func TestJournalCopies(t *testing.T) {
 	j := newJournal(t, nil, 9)
 	p := mapJournal(t, j)
@@ -89,7 +89,8 @@ func TestJournalCopies(t *testing.T) {
 	}
 }
 
-// TestJournalSealed: its size cannot be changed, which would kill whoever maps it.
+// TestJournalSealed: the size of the memory cannot be changed. A change could kill a process that
+// maps it.
 func TestJournalSealed(t *testing.T) {
 	j := newJournal(t, nil, 0)
 	for _, size := range []int64{0, memSize - 1, memSize + 1} {
@@ -105,7 +106,7 @@ func TestJournalSealed(t *testing.T) {
 	}
 }
 
-// TestJournalMemory: it costs what is used, and gives it back.
+// TestJournalMemory: only used memory is allocated, and Free gives it back.
 func TestJournalMemory(t *testing.T) {
 	blocks := func(j *Journal) int64 {
 		var st unix.Stat_t
@@ -161,8 +162,7 @@ func TestNoJournal(t *testing.T) {
 	}
 }
 
-// TestJournalTooLarge: where files may not be so large there is an error, not the
-// signal that would be the end of main.
+// TestJournalTooLarge: a limit for the size of files is an error, not a signal that would end main.
 func TestJournalTooLarge(t *testing.T) {
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
@@ -182,7 +182,7 @@ func TestJournalTooLarge(t *testing.T) {
 	}
 }
 
-// hostile are records that lie.
+// hostile are records with false values.
 var hostile = map[string][8]uint64{
 	"frames behind the room":       {0, OutSize + 1},
 	"frames beyond the room":       {0, 1, OutSize},
@@ -197,7 +197,7 @@ var hostile = map[string][8]uint64{
 	"over with something of above": {0, 0, OutSize + 1, 0, 0, 0, 0, 1},
 }
 
-// header is the beginning of a journal with the same record in both places.
+// header is the header of a journal with the same record in both places.
 func header(gen uint64, w [8]uint64) []byte {
 	b := make([]byte, 3*recordSize)
 	binary.NativeEndian.PutUint64(b, gen)
@@ -222,8 +222,8 @@ func TestHostileJournal(t *testing.T) {
 	}
 }
 
-// FuzzJournal: whatever stands in the header, what is accepted lies within the
-// rooms and says the same again.
+// FuzzJournal: with any header, an accepted record lies within the rooms and encodes to the same
+// words.
 func FuzzJournal(f *testing.F) {
 	for _, w := range hostile {
 		f.Add(header(math.MaxUint64, w))

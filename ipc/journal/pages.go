@@ -10,16 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pages is the child's side of the journal: its mapping, which lives as long as the
-// process. It is used by one thread.
+// Pages is the child's side of the journal: its mapping, which lives as long as the process. One
+// thread uses it.
 type Pages struct {
 	Out, In []byte // the rooms
 	mem     []byte
 	gen     uint64
 }
 
-// Map maps the journal that main has sent. The descriptor stays the
-// caller's and is not needed any more.
+// Map maps the journal that main has sent. The caller keeps the descriptor, and may close it.
 func Map(fd int) (*Pages, error) {
 	var st unix.Stat_t
 	if err := eintr.Fstat(fd, &st); err != nil {
@@ -44,25 +43,25 @@ func (p *Pages) slot(gen uint64) *[recordSize / 8]uint64 {
 	return (*[recordSize / 8]uint64)(unsafe.Pointer(&p.mem[recordSize*(1+gen&1)]))
 }
 
-// First is the record that main has made the journal with.
+// First returns the journal's first record, from main.
 func (p *Pages) First() (Record, error) { return recordOf(*p.slot(p.gen)) }
 
-// Commit puts r in force: with the last store, before which the one before holds.
-// The bytes that it tells of must be in their places, and those that the one before
-// told of must not have been touched. It makes no system call.
+// Commit makes r the valid record, by its last store; until then the previous record is valid. The
+// bytes that r describes must be in their places, and those of the previous record must be
+// untouched. It makes no system call.
 func (p *Pages) Commit(r *Record) {
 	p.gen++
 	*p.slot(p.gen) = r.words()
 	atomic.StoreUint64(p.generation(), p.gen)
 }
 
-// Free gives back the memory of b, part of a room, which begins and ends with a
-// page or with the room; it reads as zeros afterwards.
+// Free gives memory back. b is a part of a room that begins and ends at a page boundary, or at the
+// room's. It reads as zeros afterwards.
 func (p *Pages) Free(b []byte) {
 	if len(b) > 0 {
 		_ = unix.Madvise(b, unix.MADV_REMOVE)
 	}
 }
 
-// Close unmaps it. The rooms must not be used any more.
+// Close unmaps the journal. The rooms must not be used any more.
 func (p *Pages) Close() error { return unix.Munmap(p.mem) }
