@@ -17,7 +17,9 @@ import (
 // plain lists the documents in which not one sentence is odd.
 var plain = []string{
 	"CHANGELOG.md",
+	"README.md",
 	"SECURITY.md",
+	"doc/README.md",
 	"doc/agents.md",
 	"doc/architecture.md",
 	"doc/cluster.md",
@@ -29,10 +31,13 @@ var plain = []string{
 	"doc/from-muontrap.md",
 	"doc/from-ports.md",
 	"doc/journal.md",
+	"doc/nodes.md",
 	"doc/operating.md",
 	"doc/reliability.md",
 	"doc/security.md",
 	"doc/tutorial.md",
+	"elixir/README.md",
+	"erlang/README.md",
 	"man/erluv.conf.5",
 }
 

@@ -44,19 +44,20 @@ defmodule Erluv.DocsTest do
     assert spawn =~ "{error, enoent} = erluv:spawn(erluv, [\"no-such-program\"])."
   end
 
-  @guides for name <- ["from-muontrap", "from-exile", "agents"],
-              do: {name, File.read!(Path.join(__DIR__, "../../doc/#{name}.md"))}
+  @guides for name <- ["doc/from-muontrap", "doc/from-exile", "doc/agents", "README", "elixir/README"],
+              do: {name, File.read!(Path.join(__DIR__, "../../#{name}.md"))}
   @guide @guides |> hd() |> elem(1)
 
-  # Those of what is replaced, and of a configuration, do not run.
+  # Examples of the replaced package, and of a configuration, do not run.
   @examples for {name, guide} <- @guides,
                 {block, n} <- guide |> String.split("```elixir\n") |> tl() |> Enum.with_index(1),
                 example = hd(String.split(block, "```")),
-                not (example =~ ~r/(MuonTrap|Exile)\.|\Aconfig /),
+                not (example =~ ~r/(MuonTrap|Exile)\.|\A(config |{:erluv)/),
                 do: {name, n, example}
 
   test "the guides have examples" do
-    for {name, _} <- @guides, do: assert(Enum.count(@examples, &(elem(&1, 0) == name)) >= 4)
+    for {"doc/" <> _ = name, _} <- @guides,
+        do: assert(Enum.count(@examples, &(elem(&1, 0) == name)) >= 4)
   end
 
   # What an example leaves running is there a second later, too.

@@ -1,5 +1,6 @@
 %% Every public function has a spec and an example, and every example runs: those in
-%% the sources, those in the manual, and those in the guides that end with a full stop.
+%% the sources, those in the manual, and those in the guides and in README.md that end with a
+%% full stop.
 %% The manual has every function, and no other. The shell shows what the sources say.
 -module(erluv_docs_tests).
 
@@ -38,7 +39,7 @@ examples() ->
         Example <- between(Comment, "```", "'''")]
     ++ [{"erluv.3erl:" ++ integer_to_list(N), Example}
         || {N, Example} <- lists:enumerate(manual_examples())]
-    ++ [{filename:basename(File), Example} || File <- filelib:wildcard(beside("from-*.md")),
+    ++ [{filename:basename(File), Example} || File <- filelib:wildcard(beside("{from-*,README}.md")),
                                               Example <- guide_examples(File)].
 
 %% Expressions, evaluated one after the other, each to match as it says.

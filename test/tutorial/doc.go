@@ -1,5 +1,5 @@
-// Package tutorial has one test: it types what doc/tutorial.md says into a shell of the
-// system and one of Erlang, and compares what they answer.
+// Package tutorial types the sessions of doc/tutorial.md and of README.md into a shell of the
+// system and one of Erlang, and compares the answers.
 //
 //	ERLUV_BIN      the binary to install; built when it is not set
 //	TUTORIAL_AS    a user who types it, in a home directory of its own, after root has

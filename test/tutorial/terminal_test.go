@@ -48,10 +48,14 @@ func startBash(t *testing.T, p *place) *terminal {
 	return c
 }
 
-// startErl starts Erlang's shell where bash is.
+// startErl starts Erlang's shell in the tutorial's directory, if there is one.
 func startErl(t *testing.T, p *place, words []string) *terminal {
 	t.Helper()
-	c := start(t, p, "tour", words[0], words[1:]...)
+	dir := "tour"
+	if _, err := os.Stat(filepath.Join(p.home, dir)); err != nil {
+		dir = ""
+	}
+	c := start(t, p, dir, words[0], words[1:]...)
 	c.done = "\n"
 	// A prompt is written once more behind what is logged meanwhile.
 	c.prompt = func(n int) *regexp.Regexp { return regexp.MustCompile(fmt.Sprintf(`(?:^|\n)\([^)]*\)%d> `, n)) }
@@ -104,18 +108,18 @@ func start(t *testing.T, p *place, dir, program string, args ...string) *termina
 func (c *terminal) step(t *testing.T, s step, typed, want string, within time.Duration) {
 	t.Helper()
 	if c == nil {
-		t.Fatalf("doc/tutorial.md:%d: no shell is open", s.line)
+		t.Fatalf("%s: no shell is open", s)
 	}
 	for deadline := time.Now().Add(within); ; {
 		if _, err := io.WriteString(c.in, typed+c.done); err != nil {
-			t.Fatalf("doc/tutorial.md:%d: %s does not take %q: %v", s.line, c.name, typed, err)
+			t.Fatalf("%s: %s does not take %q: %v", s, c.name, typed, err)
 		}
 		got, ok := c.answer(time.Until(deadline))
 		if ok && matches(got, want) {
 			return
 		}
 		if !ok || !s.soon || time.Now().After(deadline) {
-			t.Errorf("doc/tutorial.md:%d: %s\nis answered by\n%s\nwant\n%s", s.line, typed, got, want)
+			t.Errorf("%s: %s\nis answered by\n%s\nwant\n%s", s, typed, got, want)
 			return
 		}
 	}

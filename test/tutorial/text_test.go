@@ -10,7 +10,7 @@ import (
 
 // A step is one thing that is typed, with what is answered.
 type step struct {
-	line   int    // of the text
+	at     string // the document and the line
 	prompt string // "#", "$", or ">" of Erlang's shell; "file": it is written
 	typed  string
 	want   string // what the answer has in it; ... stands for anything
@@ -24,9 +24,11 @@ var (
 	file   = regexp.MustCompile(`^(?:%%|#) ([a-z_.]+)$`)
 )
 
-// parse takes the blocks of the text apart. A block in sh is not typed: it has to be
-// among notTyped.
-func parse(text string, notTyped ...string) (steps []step, err error) {
+func (s step) String() string { return s.at }
+
+// parse takes the blocks of a document apart. A block in sh is not typed: it has to be
+// among notTyped. elixir/test/docs_test.exs runs those in elixir.
+func parse(document, text string, notTyped ...string) (steps []step, err error) {
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
 		open := fence.FindStringSubmatch(lines[i])
@@ -40,6 +42,9 @@ func parse(text string, notTyped ...string) (steps []step, err error) {
 		for i++; i < len(lines) && lines[i] != "```"; i++ {
 		}
 		block := lines[begin:i]
+		if open[1] == "elixir" {
+			continue
+		}
 		if open[1] == "sh" {
 			if len(notTyped) == 0 || strings.Join(block, "\n") != notTyped[0] {
 				return nil, fmt.Errorf("line %d: a block that is not typed: %q", begin, block)
@@ -47,7 +52,7 @@ func parse(text string, notTyped ...string) (steps []step, err error) {
 			notTyped = notTyped[1:]
 			continue
 		}
-		more, err := parseBlock(begin+1, block, open[1] == "erlang", open[2] != "")
+		more, err := parseBlock(document, begin+1, block, open[1] == "erlang", open[2] != "")
 		if err != nil {
 			return nil, err
 		}
@@ -56,19 +61,20 @@ func parse(text string, notTyped ...string) (steps []step, err error) {
 	return steps, nil
 }
 
-func parseBlock(line int, block []string, erlang, soon bool) (steps []step, err error) {
+func parseBlock(document string, line int, block []string, erlang, soon bool) (steps []step, err error) {
+	at := func(i int) string { return fmt.Sprintf("%s:%d", document, line+i) }
 	if name := file.FindStringSubmatch(block[0]); name != nil {
-		return []step{{line: line, prompt: "file", typed: name[1], want: strings.Join(block, "\n") + "\n"}}, nil
+		return []step{{at: at(0), prompt: "file", typed: name[1], want: strings.Join(block, "\n") + "\n"}}, nil
 	}
 	for i, text := range block {
 		if typed := system.FindStringSubmatch(text); typed != nil {
-			steps = append(steps, step{line: line + i, prompt: typed[1], typed: typed[2], soon: soon})
+			steps = append(steps, step{at: at(i), prompt: typed[1], typed: typed[2], soon: soon})
 		} else if typed := shell.FindStringSubmatch(text); typed != nil && erlang {
-			steps = append(steps, step{line: line + i, prompt: ">", typed: typed[1], soon: soon})
+			steps = append(steps, step{at: at(i), prompt: ">", typed: typed[1], soon: soon})
 		} else if len(steps) > 0 {
 			steps[len(steps)-1].want += text + "\n"
 		} else {
-			return nil, fmt.Errorf("line %d: nobody has typed anything before %q", line+i, text)
+			return nil, fmt.Errorf("%s: nothing is typed before %q", at(i), text)
 		}
 	}
 	return steps, nil
@@ -119,15 +125,15 @@ func TestMatches(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for _, bad := range []string{"```text extra\n", "```sh\nrm\n```", "```console\nhello\n```"} {
-		if steps, err := parse(bad); err == nil {
+		if steps, err := parse("bad.md", bad); err == nil {
 			t.Errorf("%q: %+v", bad, steps)
 		}
 	}
-	text, err := os.ReadFile(tutorial)
+	text, err := os.ReadFile("../../" + tutorial)
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps, err := parse(string(text), "make deb")
+	steps, err := parse(tutorial, string(text), "make deb")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	tutorial = "../../doc/tutorial.md"
+	tutorial = "doc/tutorial.md"
+	readme   = "README.md"
 
 	// patience bounds the wait for each answer; a package manager has more to do.
 	patience     = 2 * time.Minute
@@ -34,21 +35,30 @@ type place struct {
 }
 
 func TestTutorial(t *testing.T) {
-	text, err := os.ReadFile(tutorial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	steps, err := parse(string(text), "make deb")
-	if err != nil {
-		t.Fatal(err)
-	}
 	as := os.Getenv("TUTORIAL_AS")
-	var p *place
+	p := beside
 	if as != "" {
-		p = fresh(t, as)
-	} else {
-		p = beside(t)
+		p = func(t *testing.T) *place { return fresh(t, as) }
 	}
+	typeAll(t, p, tutorial, as != "", "make deb")
+}
+
+// TestReadme types what README.md shows of the library and of the command.
+func TestReadme(t *testing.T) {
+	typeAll(t, beside, readme, false)
+}
+
+// typeAll types a document. Without asRoot it leaves out what root types.
+func typeAll(t *testing.T, at func(*testing.T) *place, document string, asRoot bool, notTyped ...string) {
+	text, err := os.ReadFile("../../" + document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := parse(document, string(text), notTyped...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := at(t)
 	endAll(t)
 	var root, bash, erl *terminal
 	for _, s := range steps {
@@ -57,7 +67,7 @@ func TestTutorial(t *testing.T) {
 		case s.prompt == "file":
 			p.write(t, "tour/"+typed, want)
 		case s.prompt == "#":
-			if as == "" {
+			if !asRoot {
 				continue
 			}
 			if root == nil {
