@@ -38,6 +38,7 @@ var plain = []string{
 	"doc/tutorial.md",
 	"elixir/README.md",
 	"erlang/README.md",
+	"man/erluv-protocol.7",
 	"man/erluv.conf.5",
 }
 

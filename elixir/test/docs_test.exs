@@ -1,5 +1,6 @@
 defmodule Erluv.DocsTest do
-  # Every public function has a doc with an example, and a spec. The guide's examples run.
+  # Every public function has a doc with an example, and a spec. The examples of the guides and of
+  # the manuals run.
   use Erluv.Case
 
   @modules [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox]
@@ -70,6 +71,38 @@ defmodule Erluv.DocsTest do
       assert Enum.filter(left, &Process.alive?/1) == left
       for pid <- left, do: GenServer.stop(pid)
     end
+  end
+
+  for page <- ["erluv.3erl", "erluv-protocol.7"],
+      text = File.read!(Path.join(__DIR__, "../../man/#{page}")),
+      {[_, example], n} <-
+        ~r/^Elixir:\n\.Bd -literal\n(.*?)^\.Ed/ms |> Regex.scan(text) |> Enum.with_index(1) do
+    # With mdoc's \e as the backslash that it is.
+    @tag example: String.replace(example, "\\e", "\\")
+    test "example #{n} of #{page}", %{example: example} do
+      Process.flag(:trap_exit, true)
+      {port, node, child} = erluv()
+      # The example about a crash needs one.
+      if example =~ "child_down", do: {_, 0} = System.cmd("kill", ["-KILL", "#{child}"])
+      Code.eval_string(example, node: node, erluv: {:erluv, node})
+      :ok = GenServer.call({:erluv, node}, {:stop, :normal}, :infinity)
+      assert_receive {^port, {:exit_status, 0}}, 120_000
+    end
+  end
+
+  # An erluv of which this process is the controller.
+  defp erluv do
+    Process.register(self(), __MODULE__)
+    [erluv] = Application.fetch_env!(:erluv, :executable)
+
+    options = [
+      args: ~w(--config none --node #{node()} --controller #{__MODULE__}),
+      env: [{~c"ERLUV_COOKIE", Atom.to_charlist(Node.get_cookie())}]
+    ]
+
+    port = Port.open({:spawn_executable, erluv}, [:stderr_to_stdout, :exit_status | options])
+    assert_receive {:erluv, node, {:up, %{child_os_pid: child}}}, 120_000
+    {port, node, child}
   end
 
   test "the guide tells of every option of a daemon" do

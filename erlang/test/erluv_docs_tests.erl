@@ -1,5 +1,5 @@
 %% Every public function has a spec and an example, and every example runs: those in
-%% the sources, those in the manual, and those in the guides and in README.md that end with a
+%% the sources, those in the manuals, and those in the guides and in README.md that end with a
 %% full stop.
 %% The manual has every function, and no other. The shell shows what the sources say.
 -module(erluv_docs_tests).
@@ -31,7 +31,8 @@ docs_test_() ->
              [ok = gen_server:stop(Pid) || Pid <- Pids]
      end,
      erluv_harness:tests(?MODULE, plain)
-     ++ [{spawn, {timeout, 240, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]}.
+     ++ [{spawn, {timeout, 240, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]
+     ++ [{spawn, {timeout, 240, {Name, fun() -> run_protocol(Example) end}}} || {Name, Example} <- protocol_examples()]}.
 
 examples() ->
     [{atom_to_list(Module) ++ ":" ++ Function, Example}
@@ -47,13 +48,35 @@ examples() ->
 %% The process has room enough never to collect garbage: after that OTP 29.1.2 ends the VM by
 %% SIGSEGV when a process that erl_eval runs in ends (seen on 29 alone, with 25 and 27 never).
 run(Example) ->
-    {_, Ref} = spawn_opt(fun() -> evaluate(Example) end, [monitor, {min_heap_size, 1 bsl 20}]),
+    alone(fun() -> evaluate(Example, []) end).
+
+alone(F) ->
+    {_, Ref} = spawn_opt(F, [monitor, {min_heap_size, 1 bsl 20}]),
     receive {'DOWN', Ref, process, _, Reason} -> normal = Reason end.
 
-evaluate(Example) ->
+evaluate(Example, Bindings) ->
     {ok, Tokens, _} = erl_scan:string(Example),
     {ok, Expressions} = erl_parse:parse_exprs(Tokens),
-    {value, _, _} = erl_eval:exprs(Expressions, []).
+    {value, _, _} = erl_eval:exprs(Expressions, Bindings).
+
+%% The process is the controller of an erluv of its own. The example about a crash needs one.
+run_protocol(Example) ->
+    alone(fun() ->
+                  true = register(?MODULE, self()),
+                  Port = erluv_harness:open(["--controller", atom_to_list(?MODULE)]),
+                  {Node, Child} = receive {erluv, N, {up, #{child_os_pid := C}}} -> {N, C} end,
+                  [] = case string:find(Example, "child_down") of
+                           nomatch -> [];
+                           _ -> os:cmd("kill -KILL " ++ integer_to_list(Child))
+                       end,
+                  evaluate(Example, orddict:from_list([{'Node', Node}, {'Erluv', {erluv, Node}}])),
+                  ok = gen_server:call({erluv, Node}, {stop, normal}, infinity),
+                  receive {Port, {exit_status, Status}} -> 0 = Status end
+          end).
+
+protocol_examples() ->
+    [{"erluv-protocol.7:" ++ integer_to_list(N), unescaped(Example)}
+     || {N, Example} <- lists:enumerate(between(text(beside("erluv-protocol.7")), "Erlang:\n.Bd -literal\n", ".Ed"))].
 
 t_documented() ->
     Missing = [{Module, Function} || Module <- ?PUBLIC, {Function, Comment, _} <- functions(Module),
@@ -247,14 +270,19 @@ guide_examples(File) ->
     [Text || Text <- between(lists:flatten(lists:join($\n, lines(File))), "```erlang\n", "```"),
              lists:suffix(".\n", Text)].
 
-%% The displays, with mdoc's \e as the backslash that it is.
 manual_examples() ->
-    [lists:flatten(string:replace(Text, "\\e", "\\", all))
-     || Text <- between(lists:flatten(lists:join($\n, manual())), ".Bd -literal\n", ".Ed")].
+    [unescaped(Text) || Text <- between(text(beside("erluv.3erl")), ".Bd -literal\n", ".Ed")].
+
+%% A display, with mdoc's \e as the backslash that it is.
+unescaped(Display) ->
+    lists:flatten(string:replace(Display, "\\e", "\\", all)).
 
 lines(File) ->
+    string:split(text(File), "\n", all).
+
+text(File) ->
     {ok, Text} = file:read_file(File),
-    string:split(unicode:characters_to_list(Text), "\n", all).
+    unicode:characters_to_list(Text).
 
 %% All texts that stand between two marks.
 between(Text, From, To) ->
