@@ -10,14 +10,13 @@ import (
 	"erluv/wire/gen"
 )
 
-// Device is how a worker reads and writes characters.
+// Device is how a worker reads and writes characters as an I/O device.
 type Device struct {
-	Latin1 bool // characters are bytes; else UTF-8
-	List   bool // what is got is a list; else a binary
+	Latin1 bool // characters are bytes; otherwise UTF-8
+	List   bool // requests get a list; otherwise a binary
 }
 
-// WholeRunes is how many bytes of b are not the beginning of a character whose end
-// is missing.
+// WholeRunes returns how many bytes of b remain without an incomplete character at its end.
 func WholeRunes(b []byte) int {
 	for cut := 0; cut < utf8.UTFMax && cut < len(b); cut++ {
 		if utf8.RuneStart(b[len(b)-1-cut]) {
@@ -30,12 +29,12 @@ func WholeRunes(b []byte) int {
 	return len(b)
 }
 
-// AsBytes says whether what a request in this encoding gets is bytes, not characters.
+// AsBytes reports whether a request in this encoding gets bytes instead of characters.
 func (d Device) AsBytes(encoding etf.Term) bool {
 	return d.Latin1 || encoding != etf.Atom("unicode")
 }
 
-// Encoding is the name of its encoding.
+// Encoding is the name of the device's encoding.
 func (d Device) Encoding() etf.Atom {
 	if d.Latin1 {
 		return "latin1"
@@ -43,7 +42,7 @@ func (d Device) Encoding() etf.Atom {
 	return "unicode"
 }
 
-// Opts is the answer to io:getopts/1.
+// Opts returns the answer to io:getopts/1.
 func (d Device) Opts() etf.Term {
 	return etf.List{
 		etf.Tuple{etf.Atom("binary"), boolTerm(!d.List)},
@@ -51,8 +50,8 @@ func (d Device) Opts() etf.Term {
 	}
 }
 
-// Set takes the options of io:setopts/2: binary, list, {binary, Bool}, {encoding,
-// latin1 | utf8 | unicode}.
+// Set sets the options of io:setopts/2: binary, list, {binary, Bool}, {encoding, latin1 | utf8 |
+// unicode}. It returns the answer.
 func (d *Device) Set(t etf.Term) etf.Term {
 	next := *d
 	opts, ok := t.(etf.List)
@@ -91,7 +90,7 @@ func (d *Device) setPair(key, value etf.Term) bool {
 
 var errNoTranslation = errors.New("characters that the encoding does not have")
 
-// Encode gives the bytes of characters in a request.
+// Encode returns the bytes for the characters of a request.
 func (d Device) Encode(encoding, chars etf.Term) ([]byte, error) {
 	if encoding != etf.Atom("unicode") {
 		return etf.AppendIOData([]byte{}, gen.Encode(chars), order.MaxRequest)
@@ -147,7 +146,7 @@ func (d Device) appendChars(dst []byte, t etf.Term) ([]byte, error) {
 	return nil, errNoTranslation
 }
 
-// Decode gives output as a request wants it: characters, or bytes in latin1.
+// Decode converts output to the form that a request wants: characters, or bytes in latin1.
 func (d Device) Decode(encoding etf.Term, b []byte) (etf.Term, error) {
 	asBytes := d.AsBytes(encoding)
 	switch {

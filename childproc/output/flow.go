@@ -6,10 +6,10 @@ import (
 	"erluv/workers"
 )
 
-// With flow => auto no worker fills a node's memory. The peer counts what each receiver is
-// sent and decides which streams are read; here that meets the streams.
+// With flow => auto, no worker fills a node's memory. The peer counts the bytes sent to each
+// receiver and decides which streams are read. This file connects those decisions to the streams.
 
-// debtsOf are a stream's debts, one for each receiver in their order; made at first use.
+// debtsOf returns a stream's debts, one for each receiver in order. It makes them at first use.
 func (o *Output) debtsOf(h Host, st *Stream) []*peer.Debt {
 	busy := st.traffic()
 	if busy.debts != nil {
@@ -26,7 +26,7 @@ func (o *Output) debtsOf(h Host, st *Stream) []*peer.Debt {
 	return busy.debts
 }
 
-// leaveFlows: the stream has other receivers, or is over.
+// leaveFlows ends the debts of a stream that is over or gets other receivers.
 func (st *Stream) leaveFlows() {
 	if st.busy == nil {
 		return
@@ -37,14 +37,14 @@ func (st *Stream) leaveFlows() {
 	st.busy.debts = nil
 }
 
-// LeaveFlows: the receivers are others, or the output is over.
+// LeaveFlows ends the debts of all streams.
 func (o *Output) LeaveFlows() {
 	for i := range o.streams {
 		o.streams[i].leaveFlows()
 	}
 }
 
-// Disown: all output is for the owner, that is for nobody when there is none.
+// Disown gives all output to the owner. If there is no owner, the output has no receiver.
 func (o *Output) Disown() {
 	o.LeaveFlows()
 	for i := range o.streams {
@@ -52,7 +52,7 @@ func (o *Output) Disown() {
 	}
 }
 
-// sent counts a message with n bytes of output, in a list of so many lines if it is one.
+// sent counts a message with n bytes of output, or a list of that many lines.
 func (o *Output) sent(h Host, st *Stream, n, lines int) {
 	if o.mode != order.Auto {
 		return
@@ -67,18 +67,18 @@ func (o *Output) sent(h Host, st *Stream, n, lines int) {
 	}
 }
 
-// passes says whether the stream goes on without its receiver number i.
+// passes reports whether the stream goes on without its receiver number i.
 func (o *Output) passes(st *Stream, i int) bool {
 	return o.mode == order.Auto && st.busy != nil && i < len(st.busy.debts) && st.busy.debts[i].Passed()
 }
 
-// counts says whether the stream's receivers are spared now. What is left of a worker
-// that was told to end is delivered at once: that is no more than a pipe holds.
+// counts reports whether back-pressure applies to the stream now. The last output of a worker that
+// was stopped is delivered at once: it is no more than a pipe holds.
 func (o *Output) counts(h Host, st *Stream) bool {
 	return o.mode == order.Auto && st.busy != nil && (!h.Ending() || h.Worker().State() != workers.Draining)
 }
 
-// flowFull says whether a stream is to wait for a receiver.
+// flowFull reports whether a stream must wait for a receiver.
 func (o *Output) flowFull(h Host, st *Stream) bool {
 	if o.counts(h, st) {
 		for _, d := range st.busy.debts {
@@ -90,8 +90,7 @@ func (o *Output) flowFull(h Host, st *Stream) bool {
 	return false
 }
 
-// flowRoom is how much may be read at once: limit, or less when that is all that may be
-// sent.
+// flowRoom is how many bytes may be read at once: limit, or less if less may be sent.
 func (o *Output) flowRoom(h Host, st *Stream, limit int) int {
 	if !o.counts(h, st) {
 		return limit
@@ -102,7 +101,7 @@ func (o *Output) flowRoom(h Host, st *Stream, limit int) int {
 	return limit
 }
 
-// Waits says for which receiver a stream waits, if it does.
+// Waits returns the wait of a stream for a receiver, if there is one.
 func (o *Output) Waits(h Host, s workers.Stream) (peer.Wait, bool) {
 	if st := o.stream(s); o.counts(h, st) {
 		for _, d := range st.busy.debts {

@@ -6,35 +6,34 @@ import (
 	"unicode/utf8"
 )
 
-// Kept is output of a stream that was read from its pipe and not delivered: the beginning
-// of a packet, or what no call has asked for yet. Each byte is copied and looked at a
-// bounded number of times, in however many pieces the output comes: memory grows to the
-// double, and what a search has found out about the first bytes is remembered.
+// Kept has bytes of a stream that were read and not delivered: the beginning of a packet, or bytes
+// that no call has requested yet. Each byte is copied and inspected a bounded number of times, in
+// any number of pieces. For that, memory doubles when it grows, and the result of a search in the
+// first bytes is remembered.
 type Kept struct {
 	buf      []byte
-	at       int  // the bytes before were delivered
-	borrowed bool // buf belongs to the caller of add until settle
+	at       int  // bytes before it were delivered
+	borrowed bool // buf belongs to the caller of Add until Settle
 
-	lineless int // so many bytes from at on hold no end of a line
-	runes    int // so many characters of UTF-8 are known to stand from at on,
-	runeEnd  int // in so many bytes
+	lineless int // bytes from at on without a line end
+	runes    int // UTF-8 characters known from at on
+	runeEnd  int // the bytes of these characters
 
-	Work int // Bytes copied and looked at since the beginning, for the tests of the cost
+	Work int // bytes copied and inspected since the beginning; tests of the cost read it
 }
 
-// ScratchSize is what is read at once when output is not passed on as it comes.
+// ScratchSize is how many bytes are read at once if output is not passed on directly.
 const ScratchSize = 64 << 10
 
-// slackKept is how much of a large buffer may be unused, in bytes, besides three times
-// what it holds.
+// slackKept is how many bytes of a large buffer may be unused, besides three times its content.
 const slackKept = 4 << 10
 
 func (k *Kept) Bytes() []byte { return k.buf[k.at:] }
 
 func (k *Kept) Len() int { return len(k.buf) - k.at }
 
-// Add puts data behind what is there. Data is borrowed when nothing is there: it is
-// copied by settle, as far as it was not delivered by then.
+// Add appends data. If the Kept is empty, it borrows data. Settle then copies the bytes that were
+// not delivered by then.
 func (k *Kept) Add(data []byte) {
 	if k.Len() == 0 {
 		k.buf, k.at, k.borrowed = data, 0, true
@@ -45,8 +44,8 @@ func (k *Kept) Add(data []byte) {
 	k.Work += len(data)
 }
 
-// Space is where the next bytes can be read into, behind what is there: up to limit of
-// them, and no more than missing. They count once extend was called.
+// Space is where the next bytes can be read: at most limit bytes, and no more than missing. They
+// count after Extend.
 func (k *Kept) Space(limit, missing int) []byte {
 	limit = min(limit, missing)
 	n := len(k.buf)
@@ -57,17 +56,17 @@ func (k *Kept) Space(limit, missing int) []byte {
 	return k.buf[n : n+min(cap(k.buf)-n, limit)]
 }
 
-// Extend takes over n bytes that were read into the space.
+// Extend takes over n bytes that were read into Space.
 func (k *Kept) Extend(n int) { k.buf = k.buf[:len(k.buf)+n] }
 
-// grow makes room for n more bytes. When memory is to be had, it is for as much again
-// as there is, unless less is missing.
+// grow makes room for n more bytes. It allocates at least as much again as there is, but no more
+// than missing.
 func (k *Kept) grow(n, missing int) {
 	if cap(k.buf)-len(k.buf) >= n && !k.borrowed {
 		return
 	}
 	live := k.Len()
-	if k.at >= live && cap(k.buf)-live >= n && !k.borrowed { // paid for by what was delivered
+	if k.at >= live && cap(k.buf)-live >= n && !k.borrowed { // paid for by the delivered bytes
 		k.move(k.buf[:0])
 		return
 	}
@@ -75,13 +74,13 @@ func (k *Kept) grow(n, missing int) {
 	k.move(make([]byte, 0, live+min(more, missing)))
 }
 
-// move moves what is there to the front of other memory.
+// move moves the content to the front of other memory.
 func (k *Kept) move(to []byte) {
 	k.Work += k.Len()
 	k.buf, k.at, k.borrowed = append(to, k.Bytes()...), 0, false
 }
 
-// Take notes that the first n bytes are delivered.
+// Take removes the first n bytes, which are delivered.
 func (k *Kept) Take(n int) {
 	if n == 0 {
 		return
@@ -91,7 +90,7 @@ func (k *Kept) Take(n int) {
 	k.runes, k.runeEnd = 0, 0
 }
 
-// PutBack puts data before what is there, as it was before take.
+// PutBack undoes a Take of data.
 func (k *Kept) PutBack(data []byte) {
 	k.Work += len(data)
 	if k.at < len(data) || k.borrowed {
@@ -105,7 +104,7 @@ func (k *Kept) PutBack(data []byte) {
 	k.lineless, k.runes, k.runeEnd = 0, 0, 0
 }
 
-// Settle copies what is borrowed, and gives memory back when little of it is used.
+// Settle copies borrowed bytes, and frees memory of which little is used.
 func (k *Kept) Settle() {
 	switch live := k.Len(); {
 	case live == 0:
@@ -115,11 +114,11 @@ func (k *Kept) Settle() {
 	}
 }
 
-// Clear drops what is there.
+// Clear drops the content.
 func (k *Kept) Clear() { *k = Kept{Work: k.Work} }
 
-// Line is the length of the first line, or of its first limit bytes when it is longer;
-// 0: its end is not there yet.
+// Line returns the length of the first line, or limit if the line is longer. It returns 0 if the
+// line is incomplete.
 func (k *Kept) Line(limit int) int {
 	b := k.Bytes()
 	end := min(len(b), limit)
@@ -137,8 +136,8 @@ func (k *Kept) Line(limit int) int {
 	return 0
 }
 
-// Lines is the length of the lines that are complete in the first most bytes, or of the first
-// line as Line has it when that is longer; 0: no line is complete.
+// Lines returns the length of the complete lines in the first most bytes. It returns at least the
+// first line's length, as Line does. It returns 0 if no line is complete.
 func (k *Kept) Lines(limit, most int) int {
 	n := k.Line(limit)
 	if n == 0 {
@@ -150,8 +149,7 @@ func (k *Kept) Lines(limit, most int) int {
 	return n + bytes.LastIndexByte(b, '\n') + 1
 }
 
-// Chars is the length of the first n characters of UTF-8; false: they are not all
-// there yet.
+// Chars returns the length of the first n characters of UTF-8. ok is false if there are fewer.
 func (k *Kept) Chars(n int) (length int, ok bool) {
 	if k.runes > n {
 		k.runes, k.runeEnd = 0, 0

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// TestKept compares a kept with a plain slice of bytes, over all that can be done to it.
+// TestKept compares a Kept with a plain slice of bytes, for all of its operations.
 func TestKept(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -25,7 +25,7 @@ func TestKept(t *testing.T) {
 				}
 				k.Add(scratch)
 				want = append(want, scratch...)
-				if r.IntN(2) == 0 { // delivered before the caller has its memory back
+				if r.IntN(2) == 0 { // delivered before the caller gets its memory back
 					n := r.IntN(k.Len() + 1)
 					k.Take(n)
 					want = want[n:]
@@ -90,7 +90,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestKeptIsSmall: memory is given back with what was delivered.
+// TestKeptIsSmall checks that Settle frees the memory of delivered bytes.
 func TestKeptIsSmall(t *testing.T) {
 	var k Kept
 	k.Add(make([]byte, 64<<10))

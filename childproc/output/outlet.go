@@ -6,24 +6,25 @@ import (
 	"erluv/workers"
 )
 
-// Outlet is where output leaves to one node: its peer, and what waits for room there.
+// Outlet is the way out to one node: its peer, and the workers and streams that wait for room
+// there.
 type Outlet struct {
 	*peer.Peer
-	Streams *loop.Group // of the node's processes: output, and their ends; paused while there is no room
+	Streams *loop.Group // output of the node's processes, and their ends; paused while there is no room
 
-	stalled  []*workers.Worker // draining, waiting for room
-	unserved []unserved        // waiting for room for what has been read
+	stalled  []*workers.Worker // draining workers that wait for room
+	unserved []unserved        // streams that wait for room for bytes that were read
 }
 
-// unserved is a stream of which more can be delivered than there was room for.
+// unserved is a stream that had more to deliver than there was room for.
 type unserved struct {
 	o *Output
 	h Host
 	s workers.Stream
 }
 
-// awaitRoom holds back what an outlet has no room for. All output of its own processes waits
-// at once; a stream of others waits alone.
+// awaitRoom holds back output for which an outlet has no room. If it is the outlet of the process's
+// own node, all output of that node's processes waits. If it is another's, the stream waits alone.
 func (o *Output) awaitRoom(h Host, st *Stream, c *Outlet) {
 	if c != h.Home() {
 		o.serveLater(h, st)
@@ -35,8 +36,8 @@ func (o *Output) awaitRoom(h Host, st *Stream, c *Outlet) {
 	}
 }
 
-// serveLater has a stream served when there is room. Until then no output is read, so
-// the remainder does not grow.
+// serveLater has a stream served when there is room. Until then no output is read, so the remainder
+// does not grow.
 func (o *Output) serveLater(h Host, st *Stream) {
 	c := o.crowded(h, st)
 	if c == nil {
@@ -54,8 +55,8 @@ func (o *Output) serveLater(h Host, st *Stream) {
 	}
 }
 
-// ServeAgain goes on with those streams, each in its turn. It says whether nothing waits any
-// more that has been read, so that pipes which were paused can be read again.
+// ServeAgain serves the waiting streams, each in its turn. It reports whether the paused pipes can
+// be read again because no stream waits any more.
 func (c *Outlet) ServeAgain() bool {
 	for len(c.unserved) > 0 && c.Roomy() {
 		u := c.unserved[0]
@@ -67,7 +68,7 @@ func (c *Outlet) ServeAgain() bool {
 	return c.Streams.Paused() && len(c.unserved) == 0 && c.Roomy()
 }
 
-// Unstall goes on with workers whose programs are over.
+// Unstall resumes draining workers.
 func (c *Outlet) Unstall() {
 	stalled := c.stalled
 	c.stalled = nil
@@ -76,5 +77,5 @@ func (c *Outlet) Unstall() {
 	}
 }
 
-// Waits is how many workers and streams wait for room.
+// Waits returns how many workers and streams wait for room.
 func (c *Outlet) Waits() (workers, streams int) { return len(c.stalled), len(c.unserved) }

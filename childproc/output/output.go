@@ -7,47 +7,47 @@ import (
 	"erluv/workers"
 )
 
-// Output is the output of a worker's program as nodes see it. There are thousands, most of
-// them silent.
+// Output is the output of a worker's program as nodes see it. There are thousands, and most are
+// silent.
 type Output struct {
 	streams []Stream // stdout, stderr, and further ones by descriptor
 	Packet  Packet   // how output is cut
-	left    int32    // with order.Counted: how many messages with output may be sent
+	left    int32    // with order.Counted: how many more messages with output may be sent
 	mode    order.Mode
-	dropped bool   // output that was not asked for is given up
+	dropped bool   // output that was not requested is given up
 	Device  Device // as an I/O device
 }
 
-// Host is the process of ours that the output belongs to.
+// Host is the process of erluv to which the output belongs.
 type Host interface {
 	Worker() *workers.Worker
 	PID() etf.Pid
 	Owner() etf.Pid
-	Home() *Outlet          // to the node that it belongs to
-	To(pid etf.Pid) *Outlet // to the node of a process; nil: there is no connection
+	Home() *Outlet          // of the node that the process belongs to
+	To(pid etf.Pid) *Outlet // of the node of a process; nil: there is no connection
 
-	Hidden() bool      // nobody has heard of it but its caller
-	Ending() bool      // it was told to end
-	AwaitsOwner() bool // its owner is gone, and what that would be told waits for another one
+	Hidden() bool      // only its caller knows of it
+	Ending() bool      // it was stopped
+	AwaitsOwner() bool // its owner is gone, and messages for the owner wait for the next one
 
-	// Share is how much of a stream is kept, in bytes, while the program is not ready.
-	// False: it is.
+	// Share returns how many bytes of a stream are kept while the program is not ready. unready is
+	// false if the program is ready.
 	Share() (bytes int, unready bool)
-	// Piece is how much may be read at once, in bytes, for the sake of Saw.
+	// Piece returns the most bytes to be read at once, for the sake of Saw.
 	Piece() int
-	// Ahead is how much of a stream is read while nobody reads it, in bytes.
+	// Ahead returns how many bytes of a stream are read before a call requests them.
 	Ahead() int
-	// Saw looks at what has been read.
+	// Saw inspects bytes that were read.
 	Saw(s workers.Stream, data []byte)
-	// Served: something has been delivered, perhaps.
+	// Served reports that output may have been delivered.
 	Served()
 
 	Tell(to etf.Pid, what etf.Term)
-	Malformed()            // the program does not keep to the packets
-	GoOn(s workers.Stream) // there is room again for a stream
+	Malformed()            // the program violates the packet format
+	GoOn(s workers.Stream) // a stream has room again
 }
 
-// Of is the output that an order asks for.
+// Of makes the output that an order describes.
 func Of(outs []order.Output, packet order.Packet, a order.Active) Output {
 	o := Output{streams: make([]Stream, len(outs)), Packet: Packet{packet}, mode: a.Mode, left: a.Count}
 	for i, out := range outs {
@@ -56,20 +56,20 @@ func Of(outs []order.Output, packet order.Packet, a order.Active) Output {
 	return o
 }
 
-// Begin: the program is started, for the first time or again.
+// Begin prepares for a start of the program, the first or another.
 func (o *Output) Begin() {
 	for i := range o.streams {
 		o.streams[i].ended, o.streams[i].told = false, false
 	}
 }
 
-// Passive says whether output is for those who read.
+// Passive reports whether output goes to calls on demand.
 func (o *Output) Passive() bool { return o.mode == order.Passive }
 
-// Dropped says whether output is given up.
+// Dropped reports whether output is given up.
 func (o *Output) Dropped() bool { return o.dropped }
 
-// Delivered says whether nothing is left for somebody who reads on demand, or that waits
+// Delivered reports whether no output is left for calls that read on demand, and no stream waits
 // for room.
 func (o *Output) Delivered() bool {
 	for i := range o.streams {
@@ -80,8 +80,8 @@ func (o *Output) Delivered() bool {
 	return true
 }
 
-// Hold has the streams read or not, as somebody wants their output or not. Before
-// a worker is presented nobody does.
+// Hold has each stream read, or held if its output is not wanted now. No output of a worker is
+// wanted before its caller knows of it.
 func (o *Output) Hold(h Host) {
 	share, unready := h.Share()
 	ahead := h.Ahead()
@@ -92,7 +92,7 @@ func (o *Output) Hold(h Host) {
 		case o.dropped || st.kept:
 			wanted = true
 		case unready && (h.Hidden() || !wanted):
-			wanted = st.remainder() < share // it may wait for the line, or to be able to write
+			wanted = st.remainder() < share // it may wait for its line, or to be able to write
 		case h.Hidden():
 			wanted = false
 		case o.mode != order.Passive:
@@ -101,21 +101,21 @@ func (o *Output) Hold(h Host) {
 			wanted = st.remainder() < ahead
 		}
 		if st.unserved() && st.busy.later != h.Home() && !o.dropped {
-			wanted = false // there is room with the worker's own node, which pauses nothing
+			wanted = false // its own node has room, and so does not pause it
 		}
 		h.Worker().Hold(st.no, !wanted)
 	}
 }
 
-// HoldAll has all streams read or not, whoever wants them.
+// HoldAll holds or releases all streams, whether wanted or not.
 func (o *Output) HoldAll(h Host, held bool) {
 	for i := range o.streams {
 		h.Worker().Hold(o.streams[i].no, held)
 	}
 }
 
-// Activate changes how output is sent: auto, true, once, false, or a number that is
-// added to what is left of one before, as with gen_tcp.
+// Activate changes how output is sent: auto, true, once, false, or a number. As with gen_tcp, a
+// number is added to the remainder of an earlier one.
 func (o *Output) Activate(h Host, a order.Active) {
 	switch {
 	case a.Mode != order.Counted:
@@ -131,7 +131,7 @@ func (o *Output) Activate(h Host, a order.Active) {
 	}
 }
 
-// Activity is what was set, or what is left of it.
+// Activity is the current setting, with the remainder of a number.
 func (o *Output) Activity() stat.Active {
 	switch o.mode {
 	case order.Passive:
@@ -146,7 +146,7 @@ func (o *Output) Activity() stat.Active {
 	return stat.Active{Count: int(o.left)}
 }
 
-// count notes that a message with output was sent.
+// count counts a message with output.
 func (o *Output) count(h Host) {
 	switch o.mode {
 	case order.Counted:
@@ -161,19 +161,19 @@ func (o *Output) count(h Host) {
 	o.mode = order.Passive
 	o.Hold(h)
 	if h.Ending() {
-		o.Drop(h) // nobody will ask for the rest
+		o.Drop(h) // the remainder will not be requested
 	}
 }
 
-// Drop gives up what nobody has asked for: the worker is told to end, and nobody
-// may ever ask.
+// Drop gives up output that was not requested. The worker is being stopped, and calls may never
+// request it.
 func (o *Output) Drop(h Host) {
 	if o.mode == order.Passive && !o.dropped {
 		o.GiveUp(h)
 	}
 }
 
-// GiveUp drops all output that is still to come, and what has come.
+// GiveUp drops all further output, and output that was read.
 func (o *Output) GiveUp(h Host) {
 	o.dropped = true
 	for i := range o.streams {
@@ -185,10 +185,10 @@ func (o *Output) GiveUp(h Host) {
 	h.Worker().Resume()
 }
 
-// GiveUpRest drops what is still to come, from within Room.
+// GiveUpRest drops all further output, from within Room.
 func (o *Output) GiveUpRest() { o.dropped = true }
 
-// malformed gives up what does not keep to the packets.
+// malformed gives up output that violates the packet format.
 func (o *Output) malformed(h Host) {
 	o.Drop(h)
 	h.Malformed()

@@ -13,18 +13,18 @@ import (
 	"erluv/wire/etf"
 )
 
-// Packet says how output is cut into messages, and whether what is written to
-// stdin gets a length before it.
+// Packet says how output is cut into messages, and whether a length precedes data written to stdin.
 type Packet struct{ order.Packet }
 
-// MaxPacket is the longest packet with a length before it: so much is held for a
-// stream at most.
+// MaxPacket is the longest packet with a length before it, in bytes. No more than that is kept for
+// a stream.
 const MaxPacket = 16 << 20
 
-// Raw: output goes as it comes.
+// Raw reports whether output is passed on as it comes.
 func (p Packet) Raw() bool { return !p.Line && p.Header == 0 }
 
-// each is what a message or a line costs the node beside its bytes, each of which may be one.
+// each is what a byte may cost the node besides itself, since each byte may be a message or line of
+// its own.
 func (p Packet) each() int {
 	switch {
 	case p.Raw():
@@ -35,7 +35,7 @@ func (p Packet) each() int {
 	return peer.MessageCost
 }
 
-// Told is what info says of it.
+// Told is the packet option as info reports it.
 func (p Packet) Told() stat.Packet {
 	switch {
 	case p.Header > 0:
@@ -46,14 +46,14 @@ func (p Packet) Told() stat.Packet {
 	return stat.Packet{}
 }
 
-// errPacket: a length that is more than anybody means.
+// errPacket is a length above MaxPacket.
 type errPacket int
 
 func (e errPacket) Error() string { return fmt.Sprintf("a packet of %d bytes", int(e)) }
 
-// Cut finds the first packet in k: its bytes, and by how many to go on. With n = 0 it
-// is not complete. A list of lines is the complete lines in the first most bytes, and one
-// line at least.
+// Cut returns the first packet in k, and how many bytes to take from k. If the packet is
+// incomplete, n is 0. A list of lines consists of the complete lines in the first most bytes, at
+// least one.
 func (p Packet) Cut(k *Kept, most int) (data []byte, n int, err error) {
 	b := k.Bytes()
 	switch {
@@ -73,7 +73,7 @@ func (p Packet) Cut(k *Kept, most int) (data []byte, n int, err error) {
 	return b, len(b), nil
 }
 
-// size is that of the packet that b begins with, with its header.
+// size returns the size of the packet at the start of b, with its header.
 func (p Packet) size(b []byte) (int, error) {
 	header := int(p.Header)
 	if len(b) < header {
@@ -89,7 +89,7 @@ func (p Packet) size(b []byte) (int, error) {
 	return header + size, nil
 }
 
-// Lines are the elements of the list that is sent for these lines.
+// Lines yields the elements of the list for these lines.
 func (p Packet) Lines(data []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for len(data) > 0 {
@@ -105,7 +105,7 @@ func (p Packet) Lines(data []byte) iter.Seq[[]byte] {
 	}
 }
 
-// term is what a call gets for a packet.
+// term is the result of a call for a packet.
 func (p Packet) term(data []byte) etf.Term {
 	if !p.List {
 		return etf.Binary(data)
@@ -117,8 +117,7 @@ func (p Packet) term(data []byte) etf.Term {
 	return list
 }
 
-// Missing is how many bytes the first packet lacks of which b is a part, as far as that
-// is known.
+// Missing returns how many bytes the first packet in b lacks, if that is known.
 func (p Packet) Missing(b []byte) int {
 	if p.Header > 0 {
 		if n, err := p.size(b); err == nil && n > len(b) {
@@ -128,8 +127,7 @@ func (p Packet) Missing(b []byte) int {
 	return math.MaxInt
 }
 
-// Frame puts the length before data that is written to stdin. False: the length
-// does not fit.
+// Frame puts the length before data for stdin. It returns false if the length does not fit.
 func (p Packet) Frame(data []byte) ([]byte, bool) {
 	if p.Header == 0 {
 		return data, true

@@ -10,31 +10,30 @@ import (
 // Reader is a call that waits for output.
 type Reader struct {
 	Taker
-	Outlet *Outlet // where its answer waits for room
-	Busy   bool    // it waits for something else
+	Outlet *Outlet // its answer waits for room there
+	Busy   bool    // it waits for another event
 
-	call Call // of a read of whatever comes; zero: it is another
+	call Call // of a read of any bytes; zero for other readers
 }
 
-// Taker is given what has been read and not delivered, and says how much of it it has taken
-// and whether it is done; with ended there is no more to come, and it is done at the latest
-// with nothing left.
+// Taker gets the bytes that were read and not delivered. It returns how many it took, and whether
+// it is done. If ended is set, no more bytes will come, and it must be done once none are left.
 type Taker interface {
 	Take(k *Kept, ended bool) (n int, done bool)
 }
 
-// Takes is a Taker that is a function.
+// Takes is a function as a Taker.
 type Takes func(k *Kept, ended bool) (n int, done bool)
 
-// Take: see Taker.
+// Take is the method of Taker.
 func (f Takes) Take(k *Kept, ended bool) (int, bool) { return f(k, ended) }
 
 const (
-	// MaxReaders is how many calls may wait for output of one stream.
+	// MaxReaders is the most calls that may wait for output of one stream.
 	MaxReaders = 1024
 
-	// MaxGot bounds what one request of the I/O protocol gets, in bytes; a longer line comes
-	// in pieces.
+	// MaxGot is the most bytes that one request of the I/O protocol gets. A longer line comes in
+	// pieces.
 	MaxGot = 1 << 20
 )
 
@@ -43,13 +42,13 @@ type Call struct {
 	Ask    dist.Ask
 	By     Asker
 	Limit  int  // bytes
-	Direct bool // it can be given what comes without a copy: see Room
+	Direct bool // it can get bytes without a copy: see Room
 }
 
-// Asker is who makes a call.
+// Asker is the process that makes a call.
 type Asker interface {
 	Reply(etf.Term)
-	Give() // the answer has been said
+	Give() // the answer was sent
 }
 
 // readCall is a Call that waits.
@@ -59,14 +58,14 @@ type readCall struct {
 	h Host
 }
 
-// Read has a call wait for output.
+// Read makes a call wait for output.
 func (o *Output) Read(h Host, s workers.Stream, to *Outlet, c Call) {
 	r := &readCall{o: o, h: h}
 	r.Reader = Reader{Taker: r, Outlet: to, call: c}
 	o.Await(s, &r.Reader)
 }
 
-// Take: see Taker.
+// Take is the method of Taker.
 func (r *readCall) Take(k *Kept, ended bool) (int, bool) {
 	b := k.Bytes()
 	data, n, err := r.o.Packet.Cut(k, r.call.Limit)
@@ -79,7 +78,7 @@ func (r *readCall) Take(k *Kept, ended bool) (int, bool) {
 		return 0, true
 	case r.o.Packet.Raw() && n > r.call.Limit:
 		data, n = b[:r.call.Limit], r.call.Limit
-	case n == 0 && ended: // the last line has no end, or the last packet is cut off
+	case n == 0 && ended: // the last line has no end, or the last packet is incomplete
 		data, n = b, len(b)
 	case n == 0:
 		return 0, false
@@ -88,14 +87,14 @@ func (r *readCall) Take(k *Kept, ended bool) (int, bool) {
 	return n, true
 }
 
-// Await has a reader wait for output.
+// Await makes a reader wait for output.
 func (o *Output) Await(s workers.Stream, r *Reader) {
 	st := o.stream(s)
 	st.asked = true
 	st.traffic().readers = append(st.busy.readers, r)
 }
 
-// Readers is how many wait for a stream.
+// Readers returns how many readers wait for a stream.
 func (o *Output) Readers(s workers.Stream) int {
 	if st := o.stream(s); st.busy != nil {
 		return len(st.busy.readers)
@@ -103,19 +102,19 @@ func (o *Output) Readers(s workers.Stream) int {
 	return 0
 }
 
-// Open says whether a stream is a pipe, or was one.
+// Open reports whether a stream is a pipe, or was one.
 func (o *Output) Open(h Host, s workers.Stream) bool {
 	return !o.stream(s).kept && (o.stream(s).ended || h.Worker().Open(s) || h.Worker().State() == workers.Starting)
 }
 
-// PutBack gives back what the first reader of a stream, which is busy, has taken too much.
+// PutBack gives back bytes that the first reader of a stream, which is busy, took in excess.
 func (o *Output) PutBack(s workers.Stream, rest []byte) { o.stream(s).busy.remainder.PutBack(rest) }
 
-// Done: the first reader of a stream, which was busy, has been answered.
+// Done removes the first reader of a stream, which was busy and has been answered.
 func (o *Output) Done(s workers.Stream) { o.stream(s).busy.served() }
 
-// serveReaders gives the calls that wait what is there. False: there is no room for
-// more answers.
+// serveReaders gives waiting calls the bytes that are there. It returns false if there is no room
+// for more answers.
 func (st *Stream) serveReaders() bool {
 	t := st.busy
 	for st.awaited() && !t.readers[0].Busy && (t.remainder.Len() > 0 || st.ended) {
@@ -136,7 +135,7 @@ func (st *Stream) serveReaders() bool {
 	return true
 }
 
-// EndReaders answers those who still wait for output of a worker that is over.
+// EndReaders answers readers that still wait for output of an ended worker.
 func (o *Output) EndReaders(h Host) {
 	for i := range o.streams {
 		if st := &o.streams[i]; st.awaited() {

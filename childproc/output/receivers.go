@@ -11,7 +11,7 @@ import (
 	"erluv/workers"
 )
 
-// first is the first receiver; the zero pid: it is the owner, and there is none.
+// first is the first receiver. The zero pid means the owner if there is none.
 func (st *Stream) first(h Host) etf.Pid {
 	if st.to == nil || st.to.Owner {
 		return h.Owner()
@@ -19,7 +19,7 @@ func (st *Stream) first(h Host) etf.Pid {
 	return st.to.List[0]
 }
 
-// others are those behind the first.
+// others are the receivers after the first.
 func (st *Stream) others() []etf.Pid {
 	switch {
 	case st.to == nil:
@@ -30,12 +30,12 @@ func (st *Stream) others() []etf.Pid {
 	return st.to.List[1:]
 }
 
-// nobody says whether a stream has no receiver.
+// nobody reports whether a stream has no receiver.
 func (o *Output) nobody(h Host, st *Stream) bool {
 	return st.first(h) == (etf.Pid{}) && len(st.others()) == 0
 }
 
-// receivers are all receivers of a stream.
+// receivers yields all receivers of a stream.
 func (o *Output) receivers(h Host, st *Stream) iter.Seq[etf.Pid] {
 	return func(yield func(etf.Pid) bool) {
 		if first := st.first(h); first != (etf.Pid{}) && !yield(first) {
@@ -49,13 +49,13 @@ func (o *Output) receivers(h Host, st *Stream) iter.Seq[etf.Pid] {
 	}
 }
 
-// Receivers are those of the stream s.
+// Receivers yields the receivers of stream s.
 func (o *Output) Receivers(h Host, s workers.Stream) iter.Seq[etf.Pid] {
 	return o.receivers(h, o.stream(s))
 }
 
-// Redirect is the call setopts of stdout and stderr: the output goes to others once what it
-// returns was called.
+// Redirect is the call setopts of stdout and stderr. It checks v, and returns a function that gives
+// the output to the new receivers.
 func (o *Output) Redirect(h Host, s workers.Stream, v etf.Term, reachable func(etf.Pid) error) (func(), error) {
 	if !o.Open(h, s) {
 		return nil, fmt.Errorf("is no pipe")
@@ -74,8 +74,9 @@ func (o *Output) Redirect(h Host, s workers.Stream, v etf.Term, reachable func(e
 	}, nil
 }
 
-// next is the first receiver from number i on that the stream goes to now, and its
-// outlet and number; nil: there is none. What is for nodes that are gone is dropped.
+// next returns the next receiver, from number i on, to which the stream currently goes, with its
+// outlet and number. The outlet is nil if there is none. Receivers on nodes that are gone are
+// skipped.
 func (o *Output) next(h Host, st *Stream, i int) (to etf.Pid, c *Outlet, no int) {
 	if st.to == nil {
 		if owner := h.Owner(); i == 0 && owner != (etf.Pid{}) {
@@ -94,7 +95,7 @@ func (o *Output) next(h Host, st *Stream, i int) (to etf.Pid, c *Outlet, no int)
 	return etf.Pid{}, nil, no
 }
 
-// unowned says whether a stream waits for another owner: it has no other receiver.
+// unowned reports whether a stream waits for another owner, because it has no other receiver.
 func (o *Output) unowned(h Host, st *Stream) bool {
 	if !h.AwaitsOwner() || st.to != nil && !st.to.Owner || o.mode == order.Passive {
 		return false
@@ -103,7 +104,7 @@ func (o *Output) unowned(h Host, st *Stream) bool {
 	return c == nil
 }
 
-// copyOutput sends output that was composed for one receiver to those from number i on too.
+// copyOutput sends output that was composed for one receiver to those from number i on.
 func (o *Output) copyOutput(h Host, st *Stream, data []byte, i int) {
 	for {
 		to, c, no := o.next(h, st, i)
@@ -122,8 +123,8 @@ func (c *Outlet) output(to, from etf.Pid, st *Stream, data []byte) {
 	c.EndOutput(start, len(data))
 }
 
-// crowded is an outlet that has no room for what the stream brings next: that of the node which
-// the worker belongs to, that of the call that waits, or that of a receiver. nil: there is room.
+// crowded returns an outlet that has no room for the next bytes of the stream, nil if all have
+// room. The outlets are those of the worker's own node, of the waiting call, and of the receivers.
 func (o *Output) crowded(h Host, st *Stream) *Outlet {
 	home := h.Home()
 	switch {

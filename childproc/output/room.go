@@ -7,36 +7,36 @@ import (
 )
 
 const (
-	// MaxPiece is the largest piece of output in one message, in bytes. A pipe holds
-	// 64 KiB unless it was made larger.
+	// MaxPiece is the largest piece of output in one message, in bytes. A pipe holds 64 KiB unless
+	// it was enlarged.
 	MaxPiece = 256 << 10
 
-	// fairPiece is the largest while somebody converses: what comes next waits for no
-	// more than such a piece takes, to be read here and by the node, some 20 µs.
+	// fairPiece is the largest piece, in bytes, while a conversation goes on. Its messages then
+	// wait for at most one such piece to be read here and by the node, some 20 µs.
 	fairPiece = 32 << 10
 
-	// smallPiece is what a conversation is told by: who floods has written more.
+	// smallPiece is the size below which a piece counts as part of a conversation, in bytes.
 	smallPiece = 4 << 10
 
-	// floodAfter is how much is written, with nothing small in it, until nobody is
-	// taken to converse any more: what takes some 15 ms.
+	// floodAfter is how many bytes without a small piece end the conversation. That takes some 15
+	// ms.
 	floodAfter = 16 << 20
 )
 
-// Turns are the readings of all programs, each of one piece. The loop gives all who have
-// written something a turn before any has its next, so all have a fair share.
+// Turns are the reads of all programs, each of one piece. The loop gives each program with output a
+// turn before any gets its next, so all have a fair share.
 type Turns struct {
 	flood   int    // bytes since the last small piece
-	scratch []byte // what is read when it does not go straight into a message
+	scratch []byte // for output that does not go straight into a message
 }
 
-// NewTurns makes them.
+// NewTurns makes the turns of all programs.
 func NewTurns() *Turns { return &Turns{scratch: make([]byte, ScratchSize)} }
 
-// Nowhere is space for what nobody will read.
+// Nowhere is space for output without a reader.
 func (t *Turns) Nowhere() workers.Space { return workers.Space{Bytes: t.scratch} }
 
-// piece is how large the next may be.
+// piece is the largest size of the next piece, in bytes.
 func (t *Turns) piece() int {
 	if t.flood >= floodAfter {
 		return MaxPiece
@@ -44,27 +44,27 @@ func (t *Turns) piece() int {
 	return fairPiece
 }
 
-// Took notes a piece of n bytes.
+// Took counts a piece of n bytes.
 func (t *Turns) Took(n int) {
 	if t.flood += n; n < smallPiece && n > 0 {
 		t.flood = 0
 	}
 }
 
-// longKept is how much of a stream is kept, in bytes, when more of it is read straight
-// behind that. Less is not worth the space for what one read may bring.
+// longKept is how many bytes a stream must keep before the next are read directly behind them. With
+// less than that, the space for one read is not worthwhile.
 const longKept = ScratchSize / 2
 
-// reply, as the number of a receiver: the frame is no message, but answers the first who
-// waits to read.
+// reply, in place of a receiver's number, means that the frame is no message but an answer to the
+// first reader.
 const reply = -1
 
-// Room gives the space behind the beginning of a message, so that output goes
-// from the pipe straight into it; other space when it is cut, or read on demand. Without room
-// with a node output is held back, until its peer says that there is room again: the program
-// then blocks in its write, as on any full pipe.
+// Room returns space for output. Raw output goes from the pipe directly behind the beginning of a
+// message. Output that is cut, or read on demand, goes to other space. Without room for a node,
+// output is held back until the node's peer has room again. The program then blocks in its write,
+// as on any full pipe.
 //
-// The space is for an Outlet, in which a frame was begun, for a Kept, or for nothing.
+// The space belongs to an Outlet, in which a frame was begun, to a Kept, or to neither.
 func (o *Output) Room(h Host, t *Turns, s workers.Stream) workers.Space {
 	if o.dropped {
 		return t.Nowhere()
@@ -97,7 +97,7 @@ func (o *Output) Room(h Host, t *Turns, s workers.Stream) workers.Space {
 	return workers.Space{Bytes: t.scratch[:min(limit, most)]}
 }
 
-// Took ends the message behind the n bytes that were read, or takes it back.
+// Took ends the message behind the n bytes that were read, or takes it back if n is 0.
 func (o *Output) Took(h Host, s workers.Stream, room workers.Space, n int) {
 	st := o.stream(s)
 	if o.dropped || st.kept {
@@ -136,32 +136,32 @@ func (o *Output) Took(h Host, s workers.Stream, room workers.Space, n int) {
 		data := room.Bytes[:n]
 		h.Saw(s, data)
 		if !o.nobody(h, st) || o.unowned(h, st) || o.mode != order.True && o.mode != order.Auto {
-			st.traffic().remainder.Add(data) // what nobody takes at once is copied
+			st.traffic().remainder.Add(data) // bytes that are not delivered at once are copied
 			o.accepted(h, st)
 		}
 	}
 }
 
-// accepted: there is more to deliver.
+// accepted delivers new output.
 func (o *Output) accepted(h Host, st *Stream) {
 	o.Serve(h, st.no)
 	o.Hold(h)
 }
 
-// Ended: a stream has ended.
+// Ended notes that a stream has ended.
 func (o *Output) Ended(h Host, s workers.Stream) {
 	st := o.stream(s)
 	st.ended, st.told = true, st.kept
 	o.Serve(h, s)
 }
 
-// pushes says whether output goes straight from the pipe into a message.
+// pushes reports whether output goes from the pipe directly into a message.
 func (o *Output) pushes(h Host, st *Stream) bool {
 	return !h.Hidden() && o.mode != order.Passive && o.Packet.Raw() && st.remainder() == 0 && !st.awaited()
 }
 
-// pulled is the call that is answered with what is read next, whatever it is; nil
-// when there is none, or something has been read before.
+// pulled returns the call whose answer the next read completes directly. It returns nil if there is
+// none, or if bytes were kept before.
 func (o *Output) pulled(h Host, st *Stream) *Reader {
 	if h.Hidden() || o.mode != order.Passive || !o.Packet.Raw() || st.remainder() > 0 || !st.awaited() {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"erluv/workers"
 )
 
-// Serve delivers what has been read, as far as somebody wants it and there is room.
+// Serve delivers output that was read, if it is wanted and there is room.
 func (o *Output) Serve(h Host, s workers.Stream) {
 	st := o.stream(s)
 	switch {
@@ -24,14 +24,15 @@ func (o *Output) Serve(h Host, s workers.Stream) {
 	h.Served()
 }
 
-// ServeAll is Serve of all streams.
+// ServeAll is Serve for all streams.
 func (o *Output) ServeAll(h Host) {
 	for i := range o.streams {
 		o.Serve(h, o.streams[i].no)
 	}
 }
 
-// serveRemainder delivers what can be cut from the remainder. False: there is no room for more.
+// serveRemainder delivers packets from the remainder. It returns false if there is no room for
+// more.
 func (o *Output) serveRemainder(h Host, st *Stream) bool {
 	t := st.busy
 	for t != nil {
@@ -41,7 +42,7 @@ func (o *Output) serveRemainder(h Host, st *Stream) bool {
 		if o.mode == order.Passive || st.awaited() || t.remainder.Len() == 0 || o.unowned(h, st) {
 			break
 		}
-		if !h.Home().Roomy() { // the receivers' outlets: see toEach
+		if !h.Home().Roomy() { // for the receivers' outlets see toEach
 			return false
 		}
 		data, n, err := o.Packet.Cut(&t.remainder, MaxPiece)
@@ -61,8 +62,8 @@ func (o *Output) serveRemainder(h Host, st *Stream) bool {
 	return true
 }
 
-// serveEnd delivers what is left behind the last whole packet, and the end. False: there
-// is no room for it.
+// serveEnd delivers the bytes after the last whole packet, and the end. It returns false if there
+// is no room for them.
 func (o *Output) serveEnd(h Host, st *Stream) bool {
 	if !st.ended || o.unowned(h, st) {
 		return true
@@ -95,7 +96,7 @@ func (o *Output) serveEnd(h Host, st *Stream) bool {
 	return true
 }
 
-// push sends output as a message and counts it. False: there is no room for it.
+// push sends output as a message and counts it. It returns false if there is no room.
 func (o *Output) push(h Host, st *Stream, data []byte) bool {
 	lines := 0
 	send := func(to etf.Pid, c *Outlet) { c.output(to, h.PID(), st, data) }
@@ -112,8 +113,8 @@ func (o *Output) push(h Host, st *Stream, data []byte) bool {
 	return true
 }
 
-// toEach sends something to each receiver of a stream. A packet may be large: when there is
-// no room for the next receiver it is false, and goes on where it was.
+// toEach sends a message to each receiver of a stream. A packet may be large. If there is no room
+// for the next receiver, toEach returns false, and later goes on with that receiver.
 func (o *Output) toEach(h Host, st *Stream, send func(to etf.Pid, c *Outlet)) bool {
 	t := st.traffic()
 	for to, c, i := o.next(h, st, 0); c != nil; to, c, i = o.next(h, st, i+1) {

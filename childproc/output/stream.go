@@ -7,31 +7,31 @@ import (
 	"erluv/workers"
 )
 
-// Stream is stdout, stderr or another output of a worker as the node sees it: to
-// whom it goes, and who waits to read.
+// Stream is stdout, stderr or another output of a worker, with its receivers and the calls that
+// wait for it.
 type Stream struct {
 	to    *order.Receivers // nil: the owner
-	busy  *traffic         // nil: nothing has come yet, and nobody waits
+	busy  *traffic         // nil: there was no output, and no call waits
 	no    workers.Stream
-	asked bool // somebody has read, so somebody may wait for the end
+	asked bool // a call has read, so a call may wait for the end
 	ended bool // the pipe has ended
-	told  bool // and it was told
-	kept  bool // it goes to nobody: it is read for the log alone
+	told  bool // and the receivers know it
+	kept  bool // it has no receivers: it is read for the log alone
 }
 
-// traffic is what is going on in a stream. Most have been silent from the beginning.
+// traffic is the active part of a stream. Most streams have always been silent.
 type traffic struct {
-	remainder Kept // read from the pipe, and no whole packet, or not asked for
+	remainder Kept // bytes read from the pipe that are no whole packet, or were not requested
 	readers   []*Reader
 	debts     []*peer.Debt // see debtsOf
-	later     *Outlet      // it is among its unserved; nil: it is not
+	later     *Outlet      // the outlet whose unserved has it; nil: none
 
-	// The receivers that were sent the first packet of the remainder, while there is no room
-	// for the others.
+	// had has the receivers that got the first packet of the remainder, while there is no room for
+	// the others.
 	had []etf.Pid
 }
 
-// traffic is the stream's, from now on.
+// traffic makes the stream's traffic, if there is none yet.
 func (st *Stream) traffic() *traffic {
 	if st.busy == nil {
 		st.busy = &traffic{}
@@ -39,13 +39,13 @@ func (st *Stream) traffic() *traffic {
 	return st.busy
 }
 
-// served: the first who waits has been answered.
+// served removes the first reader, which has been answered.
 func (t *traffic) served() {
 	t.readers[0] = nil
 	t.readers = t.readers[1:]
 }
 
-// had are the receivers that have been sent what others still wait for.
+// had returns the receivers that already got the bytes for which others still wait.
 func (st *Stream) had() []etf.Pid {
 	if st.busy == nil {
 		return nil
@@ -53,7 +53,7 @@ func (st *Stream) had() []etf.Pid {
 	return st.busy.had
 }
 
-// remainder is how many bytes are there and not delivered.
+// remainder is how many bytes were read and not delivered.
 func (st *Stream) remainder() int {
 	if st.busy == nil {
 		return 0
@@ -61,32 +61,32 @@ func (st *Stream) remainder() int {
 	return st.busy.remainder.Len()
 }
 
-// awaited says whether somebody waits for output.
+// awaited reports whether a call waits for output.
 func (st *Stream) awaited() bool { return st.busy != nil && len(st.busy.readers) > 0 }
 
-// wanted says whether somebody waits for more than there is. A reader that waits for
-// something else is not read for without end.
+// wanted reports whether a call waits for more bytes than there are. If the call is busy, the
+// stream is read only up to MaxGot.
 func (st *Stream) wanted() bool {
 	return st.awaited() && (!st.busy.readers[0].Busy || st.remainder() < MaxGot)
 }
 
-// unserved says whether more can be delivered when there is room.
+// unserved reports whether the stream waits for room to deliver more.
 func (st *Stream) unserved() bool { return st.busy != nil && st.busy.later != nil }
 
-// delivered says whether nothing is left for somebody who reads on demand.
+// delivered reports whether no output is left for calls that read on demand.
 func (st *Stream) delivered() bool {
 	return st.remainder() == 0 && (st.told || !st.asked) && !(st.ended && st.awaited())
 }
 
 func (o *Output) stream(s workers.Stream) *Stream {
 	i := int(s - workers.Stdout)
-	for i >= len(o.streams) || o.streams[i].no != s { // one of the others, of which there are few
+	for i >= len(o.streams) || o.streams[i].no != s { // a further stream; there are few
 		i--
 	}
 	return &o.streams[i]
 }
 
-// Streams gives the numbers of the streams, in their order.
+// Streams yields the numbers of the streams, in order.
 func (o *Output) Streams(yield func(workers.Stream) bool) {
 	for i := range o.streams {
 		if !yield(o.streams[i].no) {
@@ -95,7 +95,7 @@ func (o *Output) Streams(yield func(workers.Stream) bool) {
 	}
 }
 
-// Has says whether a stream is one of these.
+// Has reports whether there is a stream s.
 func (o *Output) Has(s workers.Stream) bool {
 	for no := range o.Streams {
 		if no == s {
@@ -105,7 +105,7 @@ func (o *Output) Has(s workers.Stream) bool {
 	return false
 }
 
-// Remainder is what has been read of a stream and was not delivered.
+// Remainder is the output of a stream that was read and not delivered.
 func (o *Output) Remainder(s workers.Stream) Kept {
 	if st := o.stream(s); st.busy != nil {
 		return st.busy.remainder
@@ -113,7 +113,7 @@ func (o *Output) Remainder(s workers.Stream) Kept {
 	return Kept{}
 }
 
-// Remains says whether anything is there and not delivered.
+// Remains reports whether any stream has such output.
 func (o *Output) Remains() bool {
 	for i := range o.streams {
 		if o.streams[i].remainder() > 0 {

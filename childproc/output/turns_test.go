@@ -20,11 +20,11 @@ func TestPiecesAreLargeWhileNobodyConverses(t *testing.T) {
 	if got := turns.piece(); got != MaxPiece {
 		t.Errorf("a piece of a flood may have %d bytes, want %d", got, MaxPiece)
 	}
-	turns.Took(0) // nothing was there
+	turns.Took(0) // an empty read
 	if got := turns.piece(); got != MaxPiece {
 		t.Errorf("after nothing a piece may have %d bytes, want %d", got, MaxPiece)
 	}
-	turns.Took(64) // somebody says something
+	turns.Took(64) // a conversation
 	if got := turns.piece(); got != fairPiece {
 		t.Errorf("in a conversation a piece may have %d bytes, want %d", got, fairPiece)
 	}
