@@ -13,36 +13,36 @@ type streamKey struct {
 	no     Stream
 }
 
-// Debt is what a receiver may still have to take of one stream.
+// Debt is what one receiver may still have to read of one stream. Amounts are costs, see mailbox.
 type Debt struct {
 	key     streamKey
 	box     *mailbox
-	tag     any    // the host's
-	owed    int    // at most this waits
-	fresh   int    // the part that was sent since the last question
-	last    int    // the part that was sent between that question and the one before
-	epoch   uint64 // the question that fresh refers to
-	largest int    // cost of one message, at most
+	tag     any    // belongs to the host
+	owed    int    // the most that waits
+	fresh   int    // the part sent since the last question
+	last    int    // the part sent between that question and the one before
+	epoch   uint64 // the question to which fresh refers
+	largest int    // the most that one message costs
 	listed  bool
 	held    bool
-	since   time.Duration // it is held; as long as it goes on by grants only
-	waits   bool          // since holds
-	told    bool          // that it is held for long
-	stands  bool          // it was said that it is held, and not yet that it is no more
+	since   time.Duration // when the hold began; grants do not end it
+	waits   bool          // since is valid
+	told    bool          // the long hold was reported
+	stands  bool          // the hold was reported, and its end not yet
 
-	// Without a look at the content.
-	grant  int           // what may be sent although it is held
-	window int           // of the next grant
-	pause  time.Duration // behind the next grant
-	next   time.Duration // when it may have one
+	// Used if the content cannot be looked at.
+	grant  int           // what may be sent during the hold
+	window int           // the size of the next grant
+	pause  time.Duration // pause after the next grant
+	next   time.Duration // earliest time of the next grant
 
-	// With other receivers of the same stream.
-	peers  []*Debt       // of the stream, this one too; nil: there are no others
-	loose  bool          // lagMost may wait
+	// Used if the stream has other receivers.
+	peers  []*Debt       // debts of all receivers of the stream; nil: there are no others
+	loose  bool          // up to lagMost may wait
 	passed bool          // the stream goes on without this receiver
-	lost   int           // bytes that were not sent to it
-	lowest int           // the least that it owed while it was held
-	took   time.Duration // when that was
+	lost   int           // bytes that were not sent to the receiver
+	lowest int           // the least owed during the hold
+	took   time.Duration // time when it was that little
 }
 
 func (d *Debt) limit() int {
@@ -52,8 +52,8 @@ func (d *Debt) limit() int {
 	return d.box.share()
 }
 
-// room is the cost that may be sent now. A share that is nearly used up is exceeded by
-// a quarter rather than sent in crumbs.
+// room is the cost that may be sent now. If a share is nearly used up, it is exceeded by a quarter,
+// so that messages do not become tiny.
 func (d *Debt) room() int {
 	switch {
 	case d.passed, d.box.over:
@@ -67,7 +67,7 @@ func (d *Debt) room() int {
 	return max(limit-d.owed, limit/4)
 }
 
-// be says whether the stream waits for this receiver, or goes on without it.
+// be sets whether the stream waits for this receiver, or goes on without it.
 func (d *Debt) be(held, passed bool) {
 	if before, now := d.held && !d.passed, held && !passed; before != now && !d.box.over {
 		d.box.post.pauses(now)
@@ -81,7 +81,7 @@ func (d *Debt) be(held, passed bool) {
 	d.held, d.passed = held, passed
 }
 
-// stand says that the stream waits for this receiver, or does no more.
+// stand reports that the stream waits for this receiver, or waits no more.
 func (d *Debt) stand(stands bool) {
 	if d.stands == stands {
 		return
@@ -109,8 +109,8 @@ func (d *Debt) roll() {
 	d.fresh, d.epoch = 0, d.box.epoch
 }
 
-// lags looks after a receiver for which the others of its stream wait, and says whether
-// the stream is to go on although much waits for this one.
+// lags handles a receiver for which the others of its stream wait. It reports whether the stream
+// must go on although much waits for this one.
 func (d *Debt) lags(now time.Duration) bool {
 	if d.owed < d.lowest {
 		d.lowest, d.took = d.owed, now

@@ -3,16 +3,17 @@ package peer
 import "erluv/wire/etf"
 
 const (
-	// maxTerm bounds a term of the node that is built, in bytes: the largest request.
+	// maxTerm is the largest term of the node that is decoded, in bytes. The largest request has
+	// that size.
 	maxTerm = 16 << 20
 
-	// MaxElements is how many elements of lists, tuples and maps it may have. As Go has
-	// them they take up to 48 bytes each, whatever they have in the frame. Arguments as
-	// lists of characters need most: Linux takes 2 MiB of them.
+	// MaxElements is the most elements that lists, tuples and maps in it may have in all. Each
+	// takes up to 48 bytes of Go's memory, also if it is small in the frame. Arguments as lists of
+	// characters need the most, as Linux takes 2 MiB of them.
 	MaxElements = 2 << 20
 )
 
-// Decode builds what a node has sent.
+// Decode decodes a term that a node has sent. The error is etf.ErrTooLarge if it exceeds a bound.
 func Decode(b etf.Raw) (etf.Term, error) {
 	if len(b) > maxTerm {
 		return nil, etf.ErrTooLarge

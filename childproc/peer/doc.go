@@ -1,22 +1,24 @@
-// Package peer is one connection to a node, and what belongs to it alone: frames in and
-// out with their place in the journal, ticks, questions, flow, observers. It knows no
-// workers and decides nothing about them: package childproc is its host, and has a Peer for
-// each node that it serves.
+// Package peer is one connection to a node, and everything that concerns this node alone. That is
+// frames in both directions with their place in the journal, ticks, questions, flow control, and
+// observers. It knows no workers and decides nothing about them. Package childproc is its host, and
+// has a Peer for each node that it serves.
 //
 //	peer.go       the socket: bytes in and out, ticks, when to hold back
 //	outbox.go     the one buffer in which all frames are composed
-//	output.go     output of programs, which is read straight into it
-//	inbox.go      the one into which frames are read; both are rooms of the journal
-//	decode.go     how large a term of the node may be
+//	output.go     output of programs, which is read directly into it
+//	inbox.go      the buffer for incoming frames; both are parts of the journal
+//	decode.go     how large a term from the node may be
 //	words.go      what waits for room: words, answers, exit signals
-//	observers.go  links and monitors of our processes; table.go: how they are kept
-//	ledger.go     what main is told of these, before the node is
+//	observers.go  links and monitors of the child's processes
+//	table.go      the tables that hold them
+//	ledger.go     reports of them to main, before the node gets a frame
 //	rex.go        questions to the node
-//	flow.go       what its processes are sent
-//	mailbox.go    what waits for one of them, and which streams are read: a state machine
-//	debt.go       how much of one stream that may be
+//	flow.go       the bytes sent to its processes
+//	mailbox.go    the bytes that wait for one of them, and which streams are read
+//	debt.go       how many bytes of one stream may wait
 //	look.go       a look at the content of a mailbox
-//	trace.go      a line of the log for each frame; standing.go: what a dump has of a peer
+//	trace.go      a log line for each frame
+//	standing.go   the state of a peer, for a dump
 //
-// Everything belongs to the one thread of the loop: nothing here is locked.
+// Only the loop's thread may use the package, so it has no locks.
 package peer

@@ -8,33 +8,32 @@ import (
 	"erluv/wire/etf"
 )
 
-// With flow => auto no worker fills the node's memory, and receivers need not help. Each
-// receiver has a mailbox (see mailbox.go), which counts what it is sent and decides which
-// streams are read; here it meets the node, and the host, which has the streams.
+// With flow => auto, no worker fills the node's memory, and receivers need not help. Each receiver
+// has a mailbox (see mailbox.go), which counts the bytes sent to it and decides which streams are
+// read. This file connects the mailbox to the node, and to the host, which has the streams.
 
-// maxFlows is how many receivers are remembered before those are forgotten that no worker
-// has any more.
+// maxFlows is how many receivers are remembered before unused ones are forgotten.
 const maxFlows = 1024
 
-// LeastRead is the least that is read of a stream at once, in bytes.
+// LeastRead is the least to be read of a stream at once, in bytes.
 const LeastRead = 64
 
 // flows are the receivers of one node.
 type flows struct {
 	all    map[etf.Pid]*receiver
-	left   int      // of them, when some were forgotten
+	left   int      // number of receivers after the last time that some were forgotten
 	look   etf.List // see lookAt
 	spec   etf.Term
-	warned bool // of a node that does not tell how long a queue is
+	warned bool // about a node that does not report the length of a queue
 	paused paused
 }
 
-// paused is how long streams have waited for receivers, added up: two that wait for a second are
-// two seconds.
+// paused sums up the time for which streams have waited for receivers. Two that wait for a second
+// count as two seconds.
 type paused struct {
 	now   int // how many wait
 	until time.Duration
-	sum   time.Duration // up to then
+	sum   time.Duration // sum up to until
 }
 
 func (p *paused) at(now time.Duration) time.Duration {
@@ -43,10 +42,10 @@ func (p *paused) at(now time.Duration) time.Duration {
 	return p.sum
 }
 
-// Paused is how long streams have waited for receivers on the node, added up.
+// Paused is the total time for which streams have waited for receivers on the node.
 func (c *Peer) Paused() time.Duration { return c.flows.paused.at(c.loop.Now()) }
 
-// pauses: see post.
+// pauses is the method of post.
 func (c *Peer) pauses(on bool) {
 	c.flows.paused.at(c.loop.Now())
 	if on {
@@ -62,7 +61,7 @@ type receiver struct {
 	timer *loop.Timer
 }
 
-// Debt is one more of a receiver, for a stream of a worker. The tag is the host's.
+// Debt adds a debt to a receiver, for a stream of a worker. The tag belongs to the host.
 func (c *Peer) Debt(to, worker etf.Pid, s Stream, tag any) *Debt {
 	r := c.flows.all[to]
 	if r == nil {
@@ -75,10 +74,10 @@ func (c *Peer) Debt(to, worker etf.Pid, s Stream, tag any) *Debt {
 	return &Debt{key: streamKey{worker, s}, box: &r.mailbox, tag: tag}
 }
 
-// NoDebt is that of a receiver on a node to which there is no connection.
+// NoDebt is the debt of a receiver on a node that is not connected.
 func NoDebt() *Debt { return &Debt{box: &mailbox{over: true}} }
 
-// Share has the receivers of one stream know of each other.
+// Share makes the receivers of one stream known to each other.
 func Share(list []*Debt) {
 	if len(list) > 1 {
 		for _, d := range list {
@@ -87,10 +86,10 @@ func Share(list []*Debt) {
 	}
 }
 
-// Leave ends a debt: the stream has other receivers, or is over.
+// Leave ends a debt, because the stream is over or gets other receivers.
 func (d *Debt) Leave() { d.box.leave(d) }
 
-// Sent counts a message with n bytes of output.
+// Sent counts a message with n bytes of output, or a list of that many lines.
 func (d *Debt) Sent(n, lines int) {
 	switch {
 	case d.box.over:
@@ -101,26 +100,26 @@ func (d *Debt) Sent(n, lines int) {
 	}
 }
 
-// Held says whether the stream is to wait for the receiver.
+// Held reports whether the stream must wait for the receiver.
 func (d *Debt) Held() bool { return d.held && !d.box.over }
 
-// Passed says whether it goes on without the receiver.
+// Passed reports whether the stream goes on without the receiver.
 func (d *Debt) Passed() bool { return d.passed || d.box.over }
 
-// Room is how much may be read at once, when each byte of it may cost so many more.
+// Room is how many bytes may be read at once, if each may cost each more.
 func (d *Debt) Room(each int) int { return d.room() / (each + 1) }
 
-// Wait is what a stream waits for.
+// Wait describes a wait of a stream for a receiver.
 type Wait struct {
 	Stream Stream
 	By     etf.Pid       // the receiver
-	Bytes  int           // that wait for it at most
-	Queue  int           // the length of its queue when the node was asked last
-	Since  time.Duration // how long ago it began
-	Lost   int           // bytes that the receiver was not sent
+	Bytes  int           // the most bytes that wait for it
+	Queue  int           // length of its queue in the last answer
+	Since  time.Duration // for how long the stream has waited
+	Lost   int           // bytes that were not sent to the receiver
 }
 
-// Wait says what the stream waits for, and whether it does.
+// Wait returns the stream's wait. ok is false if it does not wait.
 func (d *Debt) Wait() (Wait, bool) {
 	if d.box.over || !d.held && !d.passed {
 		return Wait{}, false
@@ -128,9 +127,9 @@ func (d *Debt) Wait() (Wait, bool) {
 	return Wait{d.key.no, d.box.pid, d.owed, d.box.before, d.box.post.clock() - d.since, d.lost}, true
 }
 
-// forget makes room: receivers that no worker has any more are forgotten when there are
-// twice as many as were left by the last time. So what a look at all of them costs is
-// shared by as many new ones, however many are in use.
+// forget makes room. Unused receivers are forgotten when there are twice as many receivers as after
+// the last time. So the cost of going through all is shared by as many new ones, however many are
+// in use.
 func (f *flows) forget() {
 	if len(f.all) < max(maxFlows, 2*f.left) {
 		return
@@ -144,7 +143,7 @@ func (f *flows) forget() {
 	f.left = len(f.all)
 }
 
-// end lets all streams go on: there is no such node any more. The host resumes them.
+// end ends all receivers, because the node is gone. The host resumes their streams.
 func (f *flows) end(now time.Duration) {
 	f.paused.at(now)
 	f.paused.now = 0
@@ -155,25 +154,25 @@ func (f *flows) end(now time.Duration) {
 	f.all = make(map[etf.Pid]*receiver)
 }
 
-// clock: see post.
+// clock is the method of post.
 func (c *Peer) clock() time.Duration { return c.loop.Now() }
 
-// resume: see post.
+// resume is the method of post.
 func (c *Peer) resume(d *Debt) { c.host.Resume(d.tag) }
 
-// regain tells a receiver that it was not sent everything.
+// regain reports to a receiver how many bytes it missed.
 func (c *Peer) regain(d *Debt, lost int) {
 	c.host.Regain(d.tag, d.box.pid, etf.Tuple{d.key.no.Term(), etf.Tuple{etf.Atom("lost"), int64(lost)}})
 }
 
-// later: see post.
+// later is the method of post.
 func (c *Peer) later(b *mailbox, after time.Duration) {
 	r := c.flows.all[b.pid]
 	r.timer.Stop()
 	r.timer = c.loop.After(after, b.timer)
 }
 
-// inquire: see post.
+// inquire is the method of post.
 func (c *Peer) inquire(b *mailbox, what inquiry) {
 	c.flows.all[b.pid].timer.Stop()
 	if what == askContent {
@@ -207,8 +206,8 @@ func queueLen(result etf.Term) (n int, ok bool) {
 	return int(long), ok && long >= 0 && long < 1<<40
 }
 
-// unanswered: there is no such answer, or none in time, as of a receiver that runs what
-// cannot be interrupted.
+// unanswered handles an answer that is none, or none in time. A receiver within uninterruptible
+// code does not answer in time.
 func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 	if b.over {
 		return
@@ -225,12 +224,12 @@ func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 	b.refused()
 }
 
-// linger: see post.
+// linger is the method of post.
 func (c *Peer) linger(d *Debt) {
 	c.host.Linger(d.tag, Wait{d.key.no, d.box.pid, d.owed, d.box.before, lingers, d.lost})
 }
 
-// stand: see post.
+// stand is the method of post.
 func (c *Peer) stand(d *Debt) {
 	w := Wait{d.key.no, d.box.pid, d.owed, d.box.before, c.loop.Now() - d.since, d.lost}
 	c.host.Stand(d.tag, w, d.stands)

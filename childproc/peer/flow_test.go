@@ -6,7 +6,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// Receivers that have gone are forgotten.
+// TestFlowsAreForgotten checks that unused receivers are forgotten.
 func TestFlowsAreForgotten(t *testing.T) {
 	c := &Peer{flows: flows{all: map[etf.Pid]*receiver{}}}
 	debt := func(id, serial uint32) *Debt {
@@ -26,7 +26,7 @@ func TestFlowsAreForgotten(t *testing.T) {
 			t.Fatalf("receiver %d is forgotten, and in use", i)
 		}
 	}
-	// Many in use are not looked at for each new one.
+	// If many are in use, a new one does not cause a pass over all of them.
 	looks, left := 0, f.left
 	for i := range uint32(100 * maxFlows) {
 		debt(i, 1)

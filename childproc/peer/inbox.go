@@ -6,27 +6,26 @@ import (
 )
 
 const (
-	// MaxFrame bounds a frame from the node, in bytes. A larger one is passed
-	// over in pieces; if it was a call, it is answered.
+	// MaxFrame is the largest frame accepted from the node, in bytes. A larger one is skipped in
+	// pieces. If it was a call, it is answered.
 	MaxFrame = 64 << 20
 
-	// readChunk is what is read from the socket in one turn at most.
+	// readChunk is the most bytes read from the socket in one turn.
 	readChunk = 256 << 10
 
-	// The in room holds what shift leaves where it is, which is less than a chunk,
-	// the largest frame, and what is read behind it.
+	// The buffer holds the bytes that shift leaves in place, less than a chunk. Behind them it
+	// holds the largest frame, and the bytes read after it.
 	_ = uint(journal.InSize - (dist.HeaderSize + MaxFrame + 2*readChunk))
 )
 
-// inbox is where frames from the node are read, in the in room of the journal.
-// What was handled stays as it is until that is recorded. The connection owns it;
-// only Commit moves what is in it.
+// inbox holds frames from the node, in the journal's memory for input. Handled bytes stay in place
+// until that is recorded. The connection owns it, and only Commit moves its content.
 type inbox struct {
-	mem   []byte // all the room
-	start int    // what is before was handled
-	have  int    // the end of what was read
-	pos   uint64 // of start in the stream
-	skip  int    // bytes of an oversized frame that are still to come
+	mem   []byte // the whole memory
+	start int    // bytes before it were handled
+	have  int    // end of the bytes that were read
+	pos   uint64 // position of start in the stream
+	skip  int    // bytes of an oversized frame still to come
 }
 
 func newInbox(mem []byte, first journal.Record) inbox {
@@ -36,23 +35,23 @@ func newInbox(mem []byte, first journal.Record) inbox {
 // space is where the next bytes are read into.
 func (b *inbox) space() []byte { return b.mem[b.have:min(b.have+readChunk, len(b.mem))] }
 
-// unhandled is what was read and not handled.
+// unhandled returns the bytes that were read and not handled.
 func (b *inbox) unhandled() []byte { return b.mem[b.start:b.have] }
 
-// handled notes that n bytes of it were handled.
+// handled notes that n bytes were handled.
 func (b *inbox) handled(n int) {
 	b.start += n
 	b.pos += uint64(n)
 }
 
-// record says where the inbox stands.
+// record writes the state of the inbox.
 func (b *inbox) record(r *journal.Record) {
 	r.InPos, r.InOff, r.InLen, r.InSkip = b.pos, b.start, b.have-b.start, b.skip
 }
 
-// shift moves what is left to the front, after it was recorded, unless it would
-// overlap the place where it is, which stays as it is until what has moved is
-// recorded. It returns how many bytes had been in use, or 0 when nothing has moved.
+// shift moves the remaining bytes to the front, after their place was recorded. It does nothing if
+// the new place would overlap the old one, which must stay as it is until the new one is recorded.
+// It returns how many bytes had been in use, or 0 if it did nothing.
 func (b *inbox) shift() (used int) {
 	left := b.have - b.start
 	if b.start == 0 || left > b.start {

@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journaled is a connection without a socket: the test is the kernel, and looks
-// after each step whether main would find what it needs if the child ended there.
+// journaled is a connection without a socket. The test plays the kernel. After each step it checks
+// that main would find what it needs if the child ended there.
 type journaled struct {
 	t       *testing.T
 	c       *Peer
 	journal *journal.Journal
 	random  *rand.Rand
 
-	toNode    []byte // whole frames that were composed, from the first on
-	written   int    // of them
-	committed int    // of them
+	toNode    []byte // all composed frames
+	written   int    // bytes of them
+	committed int    // bytes of them
 
-	fromNode []byte // what the node sends, from the first byte on
-	read     int    // of it
+	fromNode []byte // all bytes from the node
+	read     int    // bytes of it
 }
 
 // silent is a host that only takes frames.
@@ -67,14 +67,14 @@ func newJournaled(t *testing.T, seed uint64, in []byte) *journaled {
 	return &journaled{t: t, c: c, journal: j, random: rand.New(rand.NewPCG(seed, 0)), read: len(in)}
 }
 
-// noise is what frames are filled with, from anywhere in its first part.
+// noise fills frames, from any offset in its first part.
 var noise = func() []byte {
 	b := make([]byte, 4<<20)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails, see its document
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails, see its documentation
 	return b
 }()
 
-// size is mostly small.
+// size returns a random size, mostly a small one.
 func (s *journaled) size() int {
 	switch k := s.random.IntN(100); {
 	case k < 2:
@@ -105,7 +105,7 @@ func (s *journaled) compose(size int) {
 	s.look("composed")
 }
 
-// commit is Peer.commit, a step at a time.
+// commit is Peer.Commit, one step at a time.
 func (s *journaled) commit() {
 	c := s.c
 	c.publish()
@@ -125,7 +125,7 @@ func (s *journaled) commit() {
 	s.look("given back")
 }
 
-// some is how much the kernel takes of what waits.
+// some is how many waiting bytes the kernel takes.
 func (s *journaled) some() int {
 	waiting := s.c.Waiting()
 	if s.random.IntN(20) == 0 {
@@ -134,7 +134,7 @@ func (s *journaled) some() int {
 	return s.random.IntN(min(waiting, 200<<10) + 1)
 }
 
-// write is what Peer.flush does.
+// write does what Peer.flush does.
 func (s *journaled) write(n int) {
 	s.commit()
 	s.written += n
@@ -143,7 +143,7 @@ func (s *journaled) write(n int) {
 	s.commit()
 }
 
-// receive is what Peer.read does.
+// receive does what Peer.read does.
 func (s *journaled) receive() {
 	for len(s.fromNode) < s.read+readChunk {
 		s.fromNode = append(s.fromNode, s.frameOf(s.size())...)
@@ -160,7 +160,7 @@ func (s *journaled) receive() {
 	s.look("handled")
 }
 
-// look finds what main would, after written and read bytes.
+// look checks what main would find, after written and read bytes.
 func (s *journaled) look(when string) {
 	s.t.Helper()
 	r, err := s.journal.Read()
@@ -184,8 +184,8 @@ func (s *journaled) look(when string) {
 	}
 }
 
-// TestJournalSteps: wherever the child ends, what is not written and what is not
-// handled stands in the journal.
+// TestJournalSteps checks that the journal has all bytes that are not written or not handled,
+// wherever the child ends.
 func TestJournalSteps(t *testing.T) {
 	for seed := range uint64(8) {
 		s := newJournaled(t, seed, nil)
@@ -203,7 +203,7 @@ func TestJournalSteps(t *testing.T) {
 	}
 }
 
-// TestJournalGivesBack: memory that was given back is not that of what waits.
+// TestJournalGivesBack checks that waiting bytes stay when memory is given back.
 func TestJournalGivesBack(t *testing.T) {
 	s := newJournaled(t, 0, nil)
 	const some = bufferKept + bufferKept/2
@@ -220,14 +220,14 @@ func TestJournalGivesBack(t *testing.T) {
 	}
 }
 
-// blocks is the memory that the journal costs, in bytes.
+// blocks is the memory that the journal uses, in bytes.
 func (s *journaled) blocks() int64 {
 	var st unix.Stat_t
 	must(s.t, unix.Fstat(s.journal.FD(), &st))
 	return st.Blocks * 512
 }
 
-// TestJournalHandedOver: a child begins with what another has read.
+// TestJournalHandedOver checks that a child begins with bytes that an earlier one has read.
 func TestJournalHandedOver(t *testing.T) {
 	s := newJournaled(t, 0, nil)
 	frames := append(s.frameOf(100), s.frameOf(200)[:50]...)

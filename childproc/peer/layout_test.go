@@ -7,7 +7,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// TestLayout: a node may set up a million links and monitors.
+// TestLayout bounds the size of links and monitors, because a node may set up a million.
 func TestLayout(t *testing.T) {
 	for _, c := range []struct {
 		what      string

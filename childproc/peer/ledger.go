@@ -8,41 +8,40 @@ import (
 	"erluv/wire/etf"
 )
 
-// ledger tells main of the links and monitors between our processes and those of
-// the node, so that main can tell their ends if the child dies. What is new is told
-// before anything of the same round is written to the node; what is gone only once
-// the frames that say so are main's too, for a signal that comes twice does no harm
-// and one that never comes does.
+// ledger reports to main the links and monitors between processes of the child and of the node. If
+// the child dies, main can then signal their ends. New ones are reported before any frame of the
+// same round is written to the node. Removed ones are reported once main also has the frames that
+// end them. The node ignores a duplicate signal, but would miss one that never came.
 type ledger struct {
 	loop     *loop.Loop
 	conn     *ipc.Conn
 	ring     func() // asks main to read
 	src      loop.Source
 	serial   uint32
-	ticktime uint32 // seconds; 0: not known
-	changed  bool   // one of the two
-	size     int    // bytes of all that is in force
+	ticktime uint32 // seconds; 0 means unknown
+	changed  bool   // serial or ticktime is new
+	size     int    // bytes of all records in force
 	added    []string
 	removed  []string // in this round
-	settled  []string // in rounds before
+	settled  []string // in earlier rounds
 	buf      []byte
-	packets  int // since main was asked to read
+	packets  int // packets since main was asked to read
 }
 
 const (
-	// ledgerPacket is how many bytes of records go into one packet; ipc.MaxPacket
-	// is more by far than this and the lengths.
+	// ledgerPacket is how many bytes of records go into one packet. ipc.MaxPacket is far larger
+	// than these and their lengths.
 	ledgerPacket = 32 << 10
 
-	// ledgerRing is after how many packets main is asked to read. The socket takes
-	// some 150 small ones; main sleeps as long as it can.
+	// ledgerRing is after how many packets main is asked to read. The socket takes some 150 small
+	// ones. Otherwise main sleeps.
 	ledgerRing = 32
 
-	// ledgerSettled is how many removals may wait for something to go with.
+	// ledgerSettled is how many removals may wait for the next packet.
 	ledgerSettled = 256
 
-	// ledgerMax bounds what the node can make main remember, in bytes of records:
-	// beyond it monitors are refused. Main takes ipc.MaxLedger.
+	// ledgerMax bounds what the node can make main remember, in bytes of records. Beyond it the
+	// child refuses monitors. Main takes ipc.MaxLedger.
 	ledgerMax = ipc.MaxLedger * 3 / 4
 )
 
@@ -58,9 +57,9 @@ func (l *ledger) remove(w ipc.Observer) {
 	l.size -= len(r)
 }
 
-// told tells main what there is to tell and says whether main has been told all,
-// so that the frames of this round may go. When the socket is full they wait: what
-// watches it wakes the loop, and the next round tries again.
+// told sends all new reports to main. It returns whether main has them all, so that the frames of
+// this round may go. If the socket is full, the frames wait. The loop wakes when the socket takes
+// more, and the next round tries again.
 func (l *ledger) told() bool {
 	for l.changed || len(l.added) > 0 || len(l.settled) >= ledgerSettled {
 		m := ipc.Ledger{Serial: l.serial, Ticktime: l.ticktime}
@@ -73,7 +72,7 @@ func (l *ledger) told() bool {
 			if errors.Is(err, ipc.ErrFull) {
 				l.wait()
 			}
-			return false // or main is gone, which the loop is told elsewhere
+			return false // or main is gone, which another conversation shows
 		}
 		l.changed = false
 		if l.packets++; l.packets >= ledgerRing {
@@ -106,8 +105,8 @@ func join(head, tail []string) []string {
 	return append(head, tail...)
 }
 
-// wait has the loop woken when the socket takes more. Main may have read since the
-// loop began to watch, and the socket be full again: it is asked for each time.
+// wait makes the loop wake when the socket takes more. Since the loop began to watch, main may have
+// read and the socket be full again. So each call asks main to read.
 func (l *ledger) wait() {
 	if l.packets > 0 {
 		l.packets = 0
@@ -123,10 +122,10 @@ func (l *ledger) wait() {
 	l.src = src
 }
 
-// Ready: main has read.
+// Ready handles that main has read.
 func (l *ledger) Ready(loop.Events) { l.src.Remove() }
 
-// observerOf is what main is told of a relation between ours and theirs.
+// observerOf is the record of a relation between a process of the child and one of the node.
 func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
 	return ipc.Observer{
 		Kind: kind, ID: ours.ID, Serial: ours.Serial,
@@ -134,7 +133,7 @@ func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
 	}
 }
 
-// monitorOf is a monitor of theirs on the process ours, or on a name.
+// monitorOf is the record of a monitor of theirs on a process of the child, or on a name.
 func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Observer {
 	if name == "" {
 		w := observerOf(ipc.ObserverMonitor, ours, theirs)
@@ -146,7 +145,7 @@ func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Obse
 	return w
 }
 
-// SetSerial has main know the serial of the pids that are given now.
+// SetSerial reports to main the serial of the pids that are given out now.
 func (c *Peer) SetSerial(n uint32) {
 	if c.ledger.serial != n {
 		c.ledger.serial, c.ledger.changed = n, true

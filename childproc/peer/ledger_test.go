@@ -8,8 +8,8 @@ import (
 	"erluv/loop"
 )
 
-// TestLedgerAsksEachTimeItIsFull: main reads before the loop says so, and what is told
-// then fills the socket again. Without being asked main would never read it.
+// TestLedgerAsksEachTimeItIsFull has main read before the loop notices, and then fills the socket
+// again. If it were not asked again, main would never read.
 func TestLedgerAsksEachTimeItIsFull(t *testing.T) {
 	ours, theirs, err := ipc.Pair()
 	must(t, err)

@@ -4,10 +4,9 @@ import (
 	"erluv/wire/etf"
 )
 
-// A look at the content of a mailbox: what waits there of each stream of ours. The node
-// evaluates an expression, since nothing of ours is installed there. erl_eval, ets,
-// lists and maps belong to stdlib, which is always there; all that is done for each
-// message is done by compiled functions.
+// A look finds out how much of each stream of ours waits in a mailbox. The node evaluates an
+// expression, because the child installs no code there. erl_eval, ets, lists and maps belong to
+// stdlib, so every node has them. Compiled functions do all work that is done for each message.
 //
 //	(fun({message_queue_len, Q}, {memory, M}) when Q =< 50000, M =< 67108864 ->
 //	     {Q, (fun(G) when map_size(G) =< 4096 ->
@@ -18,18 +17,19 @@ import (
 //	    (_, _) -> many
 //	 end)(process_info(P, message_queue_len), process_info(P, memory))
 //
-// Spec makes [{Worker, Stream} | Cost] of {Worker, {Stream, Bin}} with a worker of ours, and
-// [{Worker, Stream, list} | 1] of a list of lines, whose bytes no match specification can count.
+// Spec makes [{Worker, Stream} | Cost] of {Worker, {Stream, Bin}} if the worker is ours. It makes
+// [{Worker, Stream, list} | 1] of a list of lines, because no match specification can count its
+// bytes.
 const (
-	// lookMemory bounds the memory of the receiver, in bytes. Its messages are copied,
-	// except large binaries, and are no larger than that.
+	// lookMemory is the most memory that the receiver may have, in bytes. Its messages are no
+	// larger, and all but large binaries are copied.
 	lookMemory = 64 << 20
 
-	// lookStreams bounds the answer: 70 bytes for each stream of which something waits.
+	// lookStreams is the most streams in an answer, of 70 bytes for each.
 	lookStreams = 4096
 )
 
-// lookAt are the arguments of erl_eval:exprs/2.
+// lookAt returns the arguments of erl_eval:exprs/2.
 func (c *Peer) lookAt(pid etf.Pid) etf.List {
 	if c.flows.look == nil {
 		c.flows.look = lookForms()
@@ -41,7 +41,7 @@ func (c *Peer) lookAt(pid etf.Pid) etf.List {
 	}}
 }
 
-// lookSpec is the match specification of messages from workers of a node.
+// lookSpec is the match specification for messages from workers of a node.
 func lookSpec(node etf.Atom) etf.Term {
 	worker, stream, bin := etf.Atom("$1"), etf.Atom("$2"), etf.Atom("$3")
 	head := etf.Tuple{worker, etf.Tuple{stream, bin}}
@@ -61,7 +61,7 @@ func lookSpec(node etf.Atom) etf.Term {
 	}
 }
 
-// The forms of Erlang's abstract format (erl_parse), all of line 1.
+// form makes a form of Erlang's abstract format (erl_parse), on line 1.
 func form(kind string, rest ...etf.Term) etf.Tuple {
 	return append(etf.Tuple{etf.Atom(kind), int64(1)}, rest...)
 }
@@ -114,7 +114,7 @@ func lookForms() etf.List {
 		info("message_queue_len"), info("memory"))}
 }
 
-// waiting is what waits of a stream: what binaries cost, and how many lists of lines.
+// waiting is what waits of a stream: the cost of binaries, and the number of lists of lines.
 type waiting struct{ cost, lists int }
 
 // contentOf reads {value, {Q, [{{Worker, Stream}, Cost} | {{Worker, Stream, list}, Lists}]}, Bindings}.
@@ -154,7 +154,7 @@ func contentOf(result etf.Term) (n int, costs map[streamKey]waiting, ok bool) {
 	return int(long), costs, true
 }
 
-// keyOf reads {Worker, Stream} and {Worker, Stream, list}. What is none of ours is left out.
+// keyOf reads {Worker, Stream} and {Worker, Stream, list}. ok is false for other terms.
 func keyOf(t etf.Term) (key streamKey, lists, ok bool) {
 	pair, ok := t.(etf.Tuple)
 	lists = len(pair) == 3 && pair[2] == etf.Atom("list")

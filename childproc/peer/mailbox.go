@@ -6,70 +6,71 @@ import (
 	"erluv/wire/etf"
 )
 
-// A mailbox is what the child knows of the output that waits for one receiver. It is a
-// plain state machine: what was sent and what the node answers go in, questions and the
-// streams that may go on come out (see post). Costs are in bytes, and each message counts
-// MessageCost more.
+// A mailbox is what the child knows of the output that waits for one receiver. It is a plain state
+// machine. Its input is the output that was sent and the node's answers. Its output is questions
+// and streams that may go on (see post). Costs are in bytes, and each message costs MessageCost in
+// addition.
 //
-// The rule rests on an upper bound for each stream: what waits of it is at most what was
-// sent since the node last told better. A stream is held while its bound exceeds its
-// share, and it goes on once the node's answer has brought the bound to a half of that.
-// A stream of which nothing waits always goes on, whatever waits of others.
+// The rule rests on an upper bound for each stream: no more of it waits than was sent since the
+// node's last better answer. A stream is held while its bound exceeds its share. It goes on once an
+// answer has brought the bound down to half of the share. A stream without waiting messages always
+// goes on, however much waits of others.
 const (
-	// FlowBytes is the cost after which the node is asked for the length of the queue:
-	// 1 MiB, or 8192 empty messages.
+	// FlowBytes is the cost after which the child asks the node for the length of the queue: 1 MiB,
+	// or 8192 empty messages.
 	FlowBytes = 1 << 20
 
-	// FlowBudget is what may wait for one receiver in all. Each stream may have a third of
-	// what is left of it: 4 MiB when it is alone, 32 KiB when it is one of 500. So a stream
-	// that is taken always finds room beside those that are not.
+	// FlowBudget is the most that may wait for one receiver in all. Each stream may have a third of
+	// the rest: 4 MiB if it is alone, 32 KiB if it is one of 500. So a stream that the receiver
+	// reads always has room beside others that it does not read.
 	FlowBudget = 16 << 20
 	FlowPart   = 3
 
 	// flowLeast is the share of a stream when the budget is used up.
 	flowLeast = 1 << 10
 
-	// MessageCost is what a message costs the node beside its bytes.
+	// MessageCost is what a message costs the node besides its bytes.
 	MessageCost = 128
 
-	// LineCost is what a line in a list costs it likewise: its cell of the list, and the head
-	// of its binary.
+	// LineCost is what a line in a list costs the node besides its bytes: its list cell, and the
+	// head of its binary.
 	LineCost = 64
 
-	// While a stream is held the node is asked after flowFirst, and at doubled intervals.
+	// While a stream is held, the child asks the node after flowFirst, and then at doubled
+	// intervals.
 	flowFirst = time.Millisecond
 	flowLast  = 100 * time.Millisecond
 
-	// The content of a queue is looked at when the queue has this many messages at most,
-	// and again after lookRest times what the last look took, or after lookPause. It is
-	// looked at once in lookAnyway although its length is the same, because one message may
-	// have come for another.
+	// The child looks at the content of a queue of at most lookLength messages. It looks again
+	// after lookRest times the duration of the last look, at most after lookPause. If the length
+	// has not changed, it looks again only after lookAnyway, because one message may have replaced
+	// another.
 	lookLength = 50_000
 	lookRest   = 4
 	lookPause  = 500 * time.Millisecond
 	lookAnyway = time.Second
 
-	// lookRetry is the pause after a content that was too large, or was refused.
+	// lookRetry is the pause after a look at a content that was too large, or was refused.
 	lookRetry = 10 * time.Second
 
-	// Where the content cannot be had, a held stream is sent flowProbe now and then: after
-	// flowLast at first, then at doubled intervals up to flowRare. That makes 40 KiB in the
-	// first minute, and 240 KiB in each hour, when it takes nothing.
+	// If looks are impossible, the child now and then sends flowProbe of a held stream. It does so
+	// after flowLast at first, then at doubled intervals up to flowRare. If the receiver takes
+	// none, that makes 40 KiB in the first minute, and 240 KiB in each hour.
 	flowProbe = 4 << 10
 	flowRare  = time.Minute
 
-	// FlowBlind: a node that answers no question is sent FlowBytes in each of these times.
+	// FlowBlind is an interval. A node that answers no question gets FlowBytes in each.
 	FlowBlind = 100 * time.Millisecond
 
-	// A receiver that takes less than the others of the same stream has them wait for
-	// lagWait; then up to lagMost may wait for it. When it has taken nothing of that for
-	// lagLost, the stream goes on without it.
+	// A receiver that reads less than the others of the same stream makes them wait for lagWait.
+	// Then up to lagMost may wait for it. When it has read nothing for lagLost, the stream goes on
+	// without it.
 	lagWait = time.Second
 	lagMost = FlowBudget / 4 * 3
 	lagLost = 10 * time.Second
 
-	// lingers is how long a stream is held until that is logged, stands until a controller that
-	// wants to know is told: a stream causes two events in that time at most.
+	// After lingers, the hold of a stream is logged. After stands, it is reported to a controller
+	// that wants to know. So a stream causes at most two events in that time.
 	lingers = 10 * time.Second
 	stands  = time.Second
 )
@@ -79,52 +80,52 @@ type inquiry uint8
 
 const (
 	askNothing inquiry = iota
-	askLength          // how many messages are in it
-	askContent         // what waits of each stream
+	askLength          // how many messages it has
+	askContent         // how much of each stream waits
 )
 
-// post carries out what a mailbox decides.
+// post carries out the decisions of a mailbox.
 type post interface {
 	clock() time.Duration
-	inquire(b *mailbox, what inquiry)      // the answer is one of length, content, gone, silent and refused
-	later(b *mailbox, after time.Duration) // calls timer, and only the last time that was given
+	inquire(b *mailbox, what inquiry)      // the answer is length, content, gone, silent or refused
+	later(b *mailbox, after time.Duration) // calls timer, for the last call of later alone
 	resume(d *Debt)                        // the stream may go on
-	regain(d *Debt, lost int)              // so many bytes were not sent to the receiver, which takes again
-	linger(d *Debt)                        // the stream is held for long
-	stand(d *Debt)                         // it is held for a second, or is no more: Debt.stands
-	pauses(on bool)                        // a stream waits for the receiver, or does no more
+	regain(d *Debt, lost int)              // that many bytes were not sent to the receiver, which reads again
+	linger(d *Debt)                        // the stream has been held for long
+	stand(d *Debt)                         // it has been held for a second, or is no more: Debt.stands
+	pauses(on bool)                        // a stream waits for the receiver, or waits no more
 }
 
 type mailbox struct {
 	pid   etf.Pid
 	post  post
-	over  bool    // there is no such node any more: nothing waits, and nothing is sent
+	over  bool    // the node is gone: no output waits or is sent
 	users int     // streams that go to it
-	debts []*Debt // of which something may wait
-	ended Debt    // what waits of streams that are over
-	owed  int     // sum of all
+	debts []*Debt // debts that may not be zero
+	ended Debt    // the debt of streams that are over
+	owed  int     // sum of all debts
 	held  int     // how many are held or passed
-	turn  int     // whose grant is next
+	turn  int     // index of the debt that gets the next grant
 
 	asked   inquiry
 	askedAt time.Duration
 	epoch   uint64
 	fresh   int // sent since the last question
-	count   int // messages, likewise
+	count   int // messages sent since the last question
 	between int // messages between that question and the one before
 	delay   time.Duration
-	soonest time.Duration // of the next question for a stream that is held
+	soonest time.Duration // time of the next question for a held stream
 	deaf    bool          // the node answers no question
 
 	seen     int // the length at the last look
 	lookedAt time.Duration
 	nextLook time.Duration
-	moved    bool // something was sent since the last look
-	helped   bool // the last answer was a look that has let a stream go on
+	moved    bool // output was sent since the last look
+	helped   bool // the last answer was a look that let a stream go on
 
-	before  int  // the length that was answered before
-	counted bool // before holds
-	quiet   bool // the length changes by what we send alone
+	before  int  // the length in the answer before
+	counted bool // before is valid
+	quiet   bool // only our messages change the length
 }
 
 func newMailbox(pid etf.Pid, to post) *mailbox {
@@ -133,7 +134,7 @@ func newMailbox(pid etf.Pid, to post) *mailbox {
 	return b
 }
 
-// share is what may wait of one stream.
+// share is how much of one stream may wait.
 func (b *mailbox) share() int { return max(flowLeast, (FlowBudget-b.owed)/FlowPart) }
 
 func (b *mailbox) list(d *Debt) {
@@ -143,7 +144,7 @@ func (b *mailbox) list(d *Debt) {
 	}
 }
 
-// sent notes a message with n bytes of output, in a list of so many lines if it is one.
+// sent counts a message with n bytes of output, or a list of that many lines.
 func (b *mailbox) sent(d *Debt, n, lines int) {
 	cost := n + MessageCost + lines*LineCost
 	b.list(d)
@@ -183,7 +184,7 @@ func (b *mailbox) hold(d *Debt) {
 	}
 }
 
-// plan asks for a stream that is held, now or later.
+// plan asks for a held stream, now or later.
 func (b *mailbox) plan(after time.Duration) {
 	if after > 0 {
 		b.post.later(b, after)
@@ -192,7 +193,7 @@ func (b *mailbox) plan(after time.Duration) {
 	}
 }
 
-// inquire asks for the length, or at once for the content when that has just helped.
+// inquire asks for the length, or for the content if the last look helped.
 func (b *mailbox) inquire() {
 	if b.helped && b.post.clock() >= b.nextLook {
 		b.ask(askContent)
@@ -211,7 +212,7 @@ func (b *mailbox) ask(what inquiry) {
 	b.post.inquire(b, what)
 }
 
-// timer: the time that was given to later has come.
+// timer handles the time that was given to later.
 func (b *mailbox) timer() {
 	switch {
 	case b.asked != askNothing:
@@ -222,7 +223,7 @@ func (b *mailbox) timer() {
 	}
 }
 
-// length: n messages were in the mailbox when the question came there.
+// length takes an answer: n messages were in the mailbox when the question arrived there.
 func (b *mailbox) length(n int) {
 	b.answered()
 	b.compare(n)
@@ -233,10 +234,10 @@ func (b *mailbox) length(n int) {
 	b.settle(n)
 }
 
-// gone: the receiver has ended.
+// gone takes the answer that the receiver has ended.
 func (b *mailbox) gone() { b.length(0) }
 
-// content: so much waited of each stream, among n messages.
+// content takes an answer: that much of each stream waited, among n messages.
 func (b *mailbox) content(n int, costs map[streamKey]waiting) {
 	b.answered()
 	others := 0
@@ -261,7 +262,7 @@ func (b *mailbox) content(n int, costs map[streamKey]waiting) {
 	b.settle(n)
 }
 
-// ungrant: the debt is known, so a grant is no exception any more.
+// ungrant ends a grant, because the debt is known.
 func (b *mailbox) ungrant(d *Debt) {
 	if d.grant > 0 {
 		d.grant = 0
@@ -269,15 +270,15 @@ func (b *mailbox) ungrant(d *Debt) {
 	}
 }
 
-// silent: the question was not answered in time.
+// silent handles that a question was not answered in time.
 func (b *mailbox) silent() {
 	b.answered()
 	b.quiet, b.counted = false, false
 	b.settle(-1)
 }
 
-// refused: the node does not answer such questions. When it answers the other kind,
-// that is an answer that is not there at present.
+// refused handles that the node does not answer such questions. If it answers the other kind, looks
+// are only impossible for now.
 func (b *mailbox) refused() {
 	if b.asked == askContent {
 		b.answered()
@@ -290,7 +291,7 @@ func (b *mailbox) refused() {
 	b.post.later(b, FlowBlind)
 }
 
-// pardon takes everything for received that was sent to a node without answers.
+// pardon sets all debts to a node without answers to zero.
 func (b *mailbox) pardon() {
 	b.fresh = 0
 	for _, d := range b.debts {
@@ -310,8 +311,8 @@ func (b *mailbox) answered() {
 	b.asked, b.deaf = askNothing, false
 }
 
-// compare looks for evidence where the content cannot be had: a length that otherwise
-// stands still is again what it was, so what we have sent meanwhile was taken.
+// compare looks for evidence if looks are impossible. The length otherwise stands still. If it is
+// again what it was, the receiver has taken the messages sent meanwhile.
 func (b *mailbox) compare(n int) {
 	same := b.counted && n == b.before
 	taken := same && b.quiet && b.between > 0
@@ -338,7 +339,7 @@ func (b *mailbox) compare(n int) {
 	}
 }
 
-// settle decides after an answer; n is the length, or -1.
+// settle decides after an answer. n is the length, or -1.
 func (b *mailbox) settle(n int) {
 	now := b.post.clock()
 	took := now - b.askedAt
@@ -356,7 +357,7 @@ func (b *mailbox) settle(n int) {
 		b.soonest = now
 	}
 	switch {
-	case b.asked != askNothing: // one that was released has sent enough for a question
+	case b.asked != askNothing: // a released stream has sent enough for a question
 	case b.held > 0 && b.worthLook(n):
 		b.ask(askContent)
 	case b.fresh >= FlowBytes:
@@ -366,7 +367,7 @@ func (b *mailbox) settle(n int) {
 	}
 }
 
-// release lets the streams go on of which little waits, and says whether there are any.
+// release lets streams go on of which little waits, and reports whether there are any.
 func (b *mailbox) release(n int) (progress bool) {
 	now := b.post.clock()
 	half := b.share() / 2
@@ -409,7 +410,7 @@ func (b *mailbox) release(n int) (progress bool) {
 	return progress
 }
 
-// recovered: little waits of the stream.
+// recovered handles that little of the stream waits.
 func (b *mailbox) recovered(d *Debt) {
 	lost := d.lost
 	d.be(false, false)
@@ -420,15 +421,15 @@ func (b *mailbox) recovered(d *Debt) {
 	}
 }
 
-// worthLook says whether a look at the content may tell something new, and may be taken.
+// worthLook reports whether a look at the content is allowed and may bring news.
 func (b *mailbox) worthLook(n int) bool {
 	now := b.post.clock()
 	return n >= 0 && n <= lookLength && now >= b.nextLook && (b.moved || n != b.seen || now-b.lookedAt >= lookAnyway)
 }
 
-// grants adds streams that are given a little although they are held, where the content
-// cannot be had: one at a time, so that the next length tells whether it was taken; or,
-// where there is no length either, each whose time has come.
+// grants adds held streams that get a little although they are held, if looks are impossible. It
+// adds one at a time, so that the next length shows whether the receiver took it. Without a length
+// either, it adds each stream whose time has come.
 func (b *mailbox) grants(free []*Debt, n int, now time.Duration) []*Debt {
 	if b.held == 0 || n >= 0 && n <= lookLength && b.nextLook-now <= lookPause {
 		return free
@@ -452,7 +453,8 @@ func (b *mailbox) grants(free []*Debt, n int, now time.Duration) []*Debt {
 	return free
 }
 
-// leave: the stream has other receivers, or is over. What waits of it still waits.
+// leave ends a debt, because the stream is over or gets other receivers. Its waiting messages still
+// count.
 func (b *mailbox) leave(d *Debt) {
 	b.users--
 	d.be(false, false)

@@ -11,18 +11,18 @@ import (
 
 var mailboxSteps = flag.Int("mailbox", 1_000_000, "how many steps the model of a mailbox makes")
 
-// world is a receiver on a node that is played: its mailbox, what it takes, what others
-// send it, and the node that answers questions about it, in virtual time.
+// world is a receiver on a simulated node, in virtual time. It has the receiver's mailbox, the
+// messages of others, and the node that answers questions.
 type world struct {
 	t       *testing.T
 	rng     *rand.Rand
 	seed    uint64
 	at      time.Duration
 	box     *mailbox
-	queue   []*letter // with some that were taken
-	ours    int       // that were not
+	queue   []*letter // includes some that were taken
+	ours    int       // our messages in the queue
 	waits   int       // their cost
-	others  int       // messages of others
+	others  int       // messages of others in the queue
 	streams []*source
 	inbound []event // in the order of time
 	timer   time.Duration
@@ -30,11 +30,11 @@ type world struct {
 	takes     func() // what the receiver does in one step
 	only      *source
 	all       bool
-	stirred   bool          // others came or went
+	stirred   bool          // messages of others came or went
 	noContent bool          // the node refuses looks
 	mute      bool          // questions are not answered in time
-	unknown   time.Duration // when the content could not be had last
-	silent    time.Duration // until when one may be on its way
+	unknown   time.Duration // last time when the content was unavailable
+	silent    time.Duration // until when an unanswered question may be on its way
 	slow      time.Duration
 	most      int
 	looks     int
@@ -56,14 +56,14 @@ type event struct {
 // source is a program that writes.
 type source struct {
 	debt    *Debt
-	pending int // bytes that it wants to write; less than 0: no end
-	line    int // the size of its messages; 0: as much as may be sent
-	list    int // the size of its lines, which come in lists; 0: they do not
+	pending int // bytes that it wants to write; negative means without end
+	line    int // size of its messages; 0 means as much as may be sent
+	list    int // size of its lines, which come in lists; 0 means no lists
 	sent    int // messages
 	taken   int
 	queue   []*letter
-	waits   int           // cost of what waits
-	starved time.Duration // since when it has no room although it is waited for; 0: it has
+	waits   int           // cost of its waiting messages
+	starved time.Duration // since when it lacks room although the receiver waits for it; 0 means it has room
 }
 
 func (w *world) clock() time.Duration { return w.at }
@@ -75,7 +75,7 @@ func (w *world) pauses(bool)          {}
 
 func (w *world) later(_ *mailbox, after time.Duration) { w.timer = w.at + after }
 
-// inquire puts the question on its way: it comes to the mailbox behind what was sent.
+// inquire sends the question, which arrives behind the messages sent before.
 func (w *world) inquire(_ *mailbox, what inquiry) {
 	w.timer = 0
 	w.asked++
@@ -118,7 +118,7 @@ func (w *world) schedule(after time.Duration, do func()) {
 	w.inbound[i] = e
 }
 
-// pass lets the time go on, and happen what is due.
+// pass lets time pass, with the events that are due.
 func (w *world) pass(d time.Duration) {
 	end := w.at + d
 	for {
@@ -146,7 +146,7 @@ func (w *world) pass(d time.Duration) {
 	w.at = end
 }
 
-// write has a program write once, as the loop reads.
+// write lets a program write once, as the loop reads.
 func (w *world) write(s *source) {
 	room := s.debt.room()
 	if room <= 0 || s.pending == 0 {
@@ -194,7 +194,7 @@ func (w *world) send(s *source, n int) {
 	w.box.sent(s.debt, n, lines)
 }
 
-// content is what a look finds of it.
+// content is what a look finds of the source.
 func (s *source) content() waiting {
 	if s.list > 0 {
 		return waiting{lists: len(s.queue)}
@@ -230,7 +230,7 @@ func (w *world) fail(format string, args ...any) {
 		append(append([]any{w.seed, w.at}, args...), len(w.streams), w.ours, w.others, *w.box)...)
 }
 
-// check holds what is promised.
+// check checks the promises of the mailbox.
 func (w *world) check() {
 	w.t.Helper()
 	held, owed := 0, 0
@@ -281,12 +281,12 @@ func (w *world) check() {
 	}
 }
 
-// unknowing: the content cannot be had, or could not a moment ago.
+// unknowing reports whether the content is unavailable, or was a moment ago.
 func (w *world) unknowing() bool {
 	return w.mute || w.at < w.silent || w.noContent || w.others+w.ours > lookLength || w.box.nextLook > w.at+lookPause
 }
 
-// certain: no conclusion was drawn from lengths alone.
+// certain reports whether no conclusion was drawn from lengths alone.
 func (w *world) certain() bool { return !w.noContent && w.others == 0 && !w.stirred }
 
 // receive chooses what the receiver does from now on.
@@ -323,7 +323,7 @@ func (w *world) receive() {
 	}
 }
 
-// step is one of 10^6.
+// step is one of 10^6 random steps.
 func (w *world) step() {
 	if w.rng.IntN(400) == 0 {
 		w.receive()
@@ -381,7 +381,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
-// finish has the receiver take all: all that has an end comes to it.
+// finish lets the receiver take all messages, up to the end of each source that has one.
 func (w *world) finish() {
 	w.mute = false
 	w.others = 0
@@ -405,9 +405,9 @@ func (w *world) finish() {
 	}
 }
 
-// TestMailbox takes the machine through random lives. It holds: a stream that its
-// receiver waits for goes on, whatever else is in the mailbox; what waits is bounded; and
-// every byte that the receiver takes arrives, in order.
+// TestMailbox takes the machine through random lives, with three checks. A stream that its receiver
+// waits for goes on, even if other messages fill the mailbox. Waiting output is bounded. Every byte
+// that the receiver takes arrives, in order.
 func TestMailbox(t *testing.T) {
 	const each = 4000
 	most, looks, asked := 0, 0, 0
@@ -422,8 +422,7 @@ func TestMailbox(t *testing.T) {
 	t.Logf("%d steps, at most %d KiB waited; %d questions, %d looks", *mailboxSteps, most>>10, asked, looks)
 }
 
-// pair is two receivers of one stream, each with a mailbox of its own, of which the
-// second takes nothing.
+// pair is two receivers of one stream, each with its own mailbox. The second takes nothing.
 type pair struct {
 	*world
 	lost int
@@ -431,8 +430,8 @@ type pair struct {
 
 func (p *pair) regain(_ *Debt, lost int) { p.lost = lost }
 
-// TestMailboxPasses: one of two receivers that takes nothing has the other wait for some
-// seconds, then not any more, and is told what it has lost when it takes again.
+// TestMailboxPasses has two receivers, one of which takes nothing. The other waits for some
+// seconds, and then no more. When the first takes again, it gets the number of lost bytes.
 func TestMailboxPasses(t *testing.T) {
 	first, second := newWorld(t, 1), newWorld(t, 1)
 	p := &pair{world: second}

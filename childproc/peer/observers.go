@@ -7,27 +7,27 @@ import (
 	"erluv/wire/etf"
 )
 
-// MaxObservers bounds links and monitors of all our processes together, so that a node
-// which sets up more and more of them cannot fill our memory (about 110 bytes each). Those
-// that come after are told system_limit.
+// MaxObservers is the most links and monitors of all processes of the child together. A node that
+// sets up more and more of them cannot fill the child's memory (about 110 bytes each). Further ones
+// are answered with system_limit.
 const MaxObservers = 1 << 20
 
-// Observers are the processes of the node that are told when a process of ours ends:
+// Observers are the processes of the node that get a signal when a process of the child ends:
 // linked processes and monitors. Nearly always there are one or two.
 type Observers struct {
 	links    table[remote, struct{}]
-	monitors *table[monitorKey, etf.Atom] // the name by which it is monitored; nil: none
+	monitors *table[monitorKey, etf.Atom] // the name that it monitors, if any; nil: no monitors
 }
 
-// Empty says whether there are none.
+// Empty reports whether there are none.
 func (o *Observers) Empty() bool {
 	return o.links.len() == 0 && (o.monitors == nil || o.monitors.len() == 0)
 }
 
-// Linked says whether a process of the node is linked.
+// Linked reports whether a process of the node is linked.
 func (o *Observers) Linked() bool { return o.links.len() > 0 }
 
-// LinkedBut says whether a process is linked that is not the given one.
+// LinkedBut reports whether a process other than pid is linked.
 func (o *Observers) LinkedBut(pid etf.Pid) bool {
 	n := o.links.len()
 	if o.links.find(remoteOf(pid)) >= 0 {
@@ -36,13 +36,13 @@ func (o *Observers) LinkedBut(pid etf.Pid) bool {
 	return n > 0
 }
 
-// monitorKey names a monitor: who has set it up, and the reference, encoded.
+// monitorKey names a monitor by its owner and its encoded reference.
 type monitorKey struct {
 	from remote
 	ref  string
 }
 
-// link and the methods below say whether something has changed.
+// link and the methods below report whether the observers changed.
 func (o *Observers) link(pid etf.Pid) bool   { return o.links.add(remoteOf(pid), struct{}{}) }
 func (o *Observers) unlink(pid etf.Pid) bool { return o.links.remove(remoteOf(pid)) }
 
@@ -53,7 +53,7 @@ func (o *Observers) monitor(from etf.Pid, name etf.Atom, ref etf.Raw) bool {
 	return o.monitors.add(monitorKey{remoteOf(from), string(ref)}, name)
 }
 
-// demonitor gives the name by which the process was monitored.
+// demonitor returns the name by which the process was monitored.
 func (o *Observers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool) {
 	if o.monitors == nil {
 		return "", false
@@ -67,10 +67,10 @@ func (o *Observers) demonitor(from etf.Pid, ref etf.Raw) (name etf.Atom, ok bool
 	return name, o.monitors.remove(k)
 }
 
-// The methods below change who observes a process of ours, count it, and have main know.
-// Processes of other nodes are none of this peer's: nothing changes for them.
+// The methods below change the observers of a process of the child, count them, and report them to
+// main. They ignore processes of other nodes.
 
-// Link adds a link, and says whether there was none.
+// Link adds a link, and reports whether it is new.
 func (c *Peer) Link(o *Observers, ours, pid etf.Pid) bool {
 	if !o.link(pid) {
 		return false
@@ -81,7 +81,7 @@ func (c *Peer) Link(o *Observers, ours, pid etf.Pid) bool {
 	return true
 }
 
-// Unlink removes one, and says whether there was one.
+// Unlink removes a link, and reports whether there was one.
 func (c *Peer) Unlink(o *Observers, ours, pid etf.Pid) bool {
 	if !c.Has(pid) || !o.unlink(pid) {
 		return false
@@ -92,7 +92,7 @@ func (c *Peer) Unlink(o *Observers, ours, pid etf.Pid) bool {
 	return true
 }
 
-// Monitor adds a monitor of a process of ours, by pid or by name.
+// Monitor adds a monitor of a process of the child, by pid or by name.
 func (c *Peer) Monitor(o *Observers, ours, from etf.Pid, name etf.Atom, ref etf.Raw) {
 	if o.monitor(from, name, ref) {
 		c.observed++
@@ -100,7 +100,7 @@ func (c *Peer) Monitor(o *Observers, ours, from etf.Pid, name etf.Atom, ref etf.
 	}
 }
 
-// Demonitor removes one.
+// Demonitor removes a monitor.
 func (c *Peer) Demonitor(o *Observers, ours, from etf.Pid, ref etf.Raw) {
 	if !c.Has(from) {
 		return
@@ -111,14 +111,14 @@ func (c *Peer) Demonitor(o *Observers, ours, from etf.Pid, ref etf.Raw) {
 	}
 }
 
-// Observed is how many links and monitors there are, of all our processes.
+// Observed is how many links and monitors there are, of all processes of the child.
 func (c *Peer) Observed() int { return c.observed }
 
 // Linked is how many of them are links.
 func (c *Peer) Linked() int { return c.linked }
 
-// Remembered is what is remembered for processes of ours: links and monitors, bytes of the
-// ledger, and receivers that are sent something.
+// Remembered is how much is remembered for processes of the child: links and monitors, bytes of the
+// ledger, and receivers that streams go to.
 func (c *Peer) Remembered() (observed, ledger, receivers int) {
 	for _, r := range c.flows.all {
 		if r.users > 0 || r.held > 0 {
@@ -128,29 +128,29 @@ func (c *Peer) Remembered() (observed, ledger, receivers int) {
 	return c.observed, c.ledger.size, receivers
 }
 
-// LedgerFull says whether main can remember no more monitors.
+// LedgerFull reports whether main can remember no more monitors.
 func (c *Peer) LedgerFull() bool { return c.ledger.size >= ledgerMax }
 
-// LinkTo links a process of ours with one of the node.
+// LinkTo links a process of the child with one of the node.
 func (c *Peer) LinkTo(o *Observers, ours, to etf.Pid) {
 	c.Link(o, ours, to)
 	c.Unasked(ours, Once, func() { c.sendLink(ours, to) })
 }
 
-// MonitorOwner has a process of ours monitor its owner, a process of the node. ref is the
+// MonitorOwner makes a process of the child monitor its owner, a process of the node. ref is the
 // number of the monitor.
 func (c *Peer) MonitorOwner(ours, owner etf.Pid, ref uint64) {
 	c.ledger.add(c.ownerObserver(ours, owner, ref))
 	c.Unasked(ours, Once, func() { c.sendMonitor(ours, owner, c.ref(ref)) })
 }
 
-// DemonitorOwner ends that.
+// DemonitorOwner ends that monitor.
 func (c *Peer) DemonitorOwner(ours, owner etf.Pid, ref uint64) {
 	c.Unasked(ours, Once, func() { c.sendDemonitor(ours, owner, c.ref(ref)) })
 	c.OwnerGone(ours, owner, ref)
 }
 
-// OwnerGone has main know that the monitor has served.
+// OwnerGone reports to main that the monitor is over.
 func (c *Peer) OwnerGone(ours, owner etf.Pid, ref uint64) {
 	c.ledger.remove(c.ownerObserver(ours, owner, ref))
 }
@@ -161,12 +161,12 @@ func (c *Peer) ownerObserver(ours, owner etf.Pid, ref uint64) ipc.Observer {
 	return w
 }
 
-// ref is a reference of our own, by its number.
+// ref returns a reference of the child by its number.
 func (c *Peer) ref(n uint64) etf.Raw {
 	return etf.AppendNewRef(nil, c.Self.Node, c.Self.Creation, uint32(n)&0x3ffff, uint32(n>>18), 0)
 }
 
-// Adopt takes over monitors of names that were there before this child.
+// Adopt takes over monitors of names that existed before this child.
 func (c *Peer) Adopt(names *Observers, records []string) error {
 	for _, r := range records {
 		w, err := ipc.ReadObserver(r)
@@ -179,7 +179,7 @@ func (c *Peer) Adopt(names *Observers, records []string) error {
 		from := c.theirs(remote{w.PeerID, w.PeerSerial, w.PeerCreation})
 		if names.monitor(from, etf.Atom(w.Name), etf.Raw(w.Ref)) {
 			c.observed++
-			c.ledger.size += len(r) // which main knows
+			c.ledger.size += len(r) // main already has them
 		}
 	}
 	return nil
@@ -190,7 +190,7 @@ type remote struct{ id, serial, creation uint32 }
 
 func remoteOf(pid etf.Pid) remote { return remote{pid.ID, pid.Serial, pid.Creation} }
 
-// theirs is its pid.
+// theirs returns its pid.
 func (c *Peer) theirs(r remote) etf.Pid {
 	return etf.Pid{Node: c.node, ID: r.id, Serial: r.serial, Creation: r.creation}
 }

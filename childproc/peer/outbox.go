@@ -10,31 +10,32 @@ import (
 )
 
 const (
-	// High is how many bytes may wait for the socket before no more output
-	// of programs is read: what they write stays in their pipes.
+	// High is how many bytes may wait for the socket before no more output of programs is read.
+	// Their output then stays in the pipes.
 	High = 512 << 10
 
-	// Most is how many bytes may wait before no more requests are read. It
-	// is larger, so that a program is ended even while others flood the node.
+	// Most is how many bytes may wait before no more requests are read. It is larger than High, so
+	// that a program can be stopped even while others flood the node.
 	Most = 2 << 20
 )
 
-// outbox is where frames to the node are composed, one behind the other, in the
-// out room of the journal. Whole frames stand from base to the end: main walks over
-// them after a crash. The dispatcher owns it; only Commit moves what is in it.
-// Whatever adds to it has a bound, see doc/reliability.md: a request that is dispatched adds
-// directly, for none is while the outbox is full. All else waits for room, see farewells.
+// outbox is where frames to the node are composed, one behind the other, in the journal's memory
+// for output. It has whole frames from base to the end, which main walks over after a crash. The
+// dispatcher owns it, and only Commit moves its content.
+//
+// Everything that adds to it is bounded, see doc/reliability.md. A handled request adds directly,
+// because none is handled while the outbox is full. All other frames wait for room, see farewells.
 type outbox struct {
-	mem  []byte  // all the room
+	mem  []byte  // the whole memory
 	buf  []byte  // mem, up to the end of the last frame
-	off  int     // what is before was written to the socket
-	base int     // a frame begins here, not after off
-	mark int     // the next such place that is known, or base
-	pos  uint64  // of base in the stream
+	off  int     // bytes before it were written to the socket
+	base int     // start of a frame, not after off
+	mark int     // the next known start of a frame, or base
+	pos  uint64  // position of base in the stream
 	late int     // bytes of frames that wait elsewhere
-	seen int     // what is before was traced, in whole frames
-	Self etf.Pid // the process of ours that answers are from
-	shut bool    // there is no node any more: frames are dropped
+	seen int     // bytes before it were traced, in whole frames
+	Self etf.Pid // the pid from which answers come
+	shut bool    // the node is gone: frames are dropped
 }
 
 func newOutbox(mem []byte) *outbox { return &outbox{mem: mem, buf: mem[:0]} }
@@ -45,19 +46,19 @@ func (o *outbox) Waiting() int { return len(o.buf) - o.off }
 // Late is how many bytes wait elsewhere for room, see Unasked.
 func (o *outbox) Late() int { return o.late }
 
-// Full says whether too much waits for more requests to be read.
+// Full reports whether too many bytes wait to read more requests.
 func (o *outbox) Full() bool { return o.Waiting()+o.Late() > Most }
 
-// Unsent are these bytes.
+// Unsent returns the bytes that wait for the socket.
 func (o *outbox) Unsent() []byte { return o.buf[o.off:] }
 
 // Sent notes that n of them were written.
 func (o *outbox) Sent(n int) { o.off += n }
 
-// stream is how many bytes were written since the connection was handed over.
+// stream is how many bytes were written since main handed over the connection.
 func (o *outbox) stream() uint64 { return o.pos + uint64(o.off-o.base) }
 
-// record says where the outbox stands. All of its frames are whole.
+// record writes the state of the outbox. All of its frames are whole.
 func (o *outbox) record(r *journal.Record) {
 	if o.off >= o.mark || o.Waiting() == 0 {
 		next := o.mark
@@ -70,9 +71,9 @@ func (o *outbox) record(r *journal.Record) {
 	r.OutPos, r.OutOff, r.OutLen = o.pos, o.base, len(o.buf)-o.base
 }
 
-// shift moves what is left to the front, if that is worth while, after it was
-// recorded. It returns how many bytes had been in use, or 0. The place where it was
-// stays as it is until what has moved is recorded.
+// shift moves the remaining bytes to the front if that is worthwhile, after their place was
+// recorded. It returns how many bytes had been in use, or 0 if it did nothing. The old place stays
+// as it is until the new one is recorded.
 func (o *outbox) shift() (used int) {
 	left := len(o.buf) - o.base
 	if o.base == 0 || left > 0 && (o.base <= bufferKept || o.base < left) {
@@ -85,22 +86,22 @@ func (o *outbox) shift() (used int) {
 	return used
 }
 
-// drop drops what waits; the connection is over, and main knows it.
+// drop drops waiting bytes. The connection is over, and main knows it.
 func (o *outbox) drop() {
 	o.shut = true
 	o.buf, o.off, o.base, o.mark, o.seen = o.mem[:0], 0, 0, 0, 0
 }
 
-// release has frames composed elsewhere, before they are dropped: the room is given up.
+// release gives up the memory. Later frames are composed elsewhere and dropped.
 func (o *outbox) release() { o.mem, o.buf = nil, nil }
 
-// seal ends the frame that begins at start, whatever kind it is.
+// seal ends the frame that begins at start, of any kind.
 func (o *outbox) seal(start int) {
 	switch {
 	case o.shut:
 		o.buf = o.buf[:start]
 	case cap(o.buf) != cap(o.mem):
-		// append has left the room: main could not see such a frame.
+		// append has left the memory of the journal, so main could not see the frame.
 		panic(fmt.Sprintf("peer: more than %d bytes wait for the node", len(o.mem)))
 	}
 }
@@ -139,7 +140,7 @@ func (o *outbox) Answer(ask dist.Ask, answer etf.Term) {
 	o.seal(start)
 }
 
-// Compose has a whole frame of another kind appended.
+// Compose appends a whole frame of another kind.
 func (o *outbox) Compose(appendFrame func(b []byte) []byte) {
 	start := len(o.buf)
 	o.buf = appendFrame(o.buf)
@@ -184,7 +185,7 @@ func (o *outbox) sendDemonitor(from, to etf.Pid, ref etf.Raw) {
 	o.seal(start)
 }
 
-// MonitorExit answers a monitor of a process of ours, by pid or by name.
+// MonitorExit answers a monitor of a process of the child, by pid or by name.
 func (o *outbox) MonitorExit(from etf.Pid, name etf.Atom, to etf.Pid, ref, reason etf.Raw) {
 	start := len(o.buf)
 	if name != "" {

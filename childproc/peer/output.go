@@ -28,17 +28,17 @@ func (s Stream) Term() etf.Term {
 	return int64(s)
 }
 
-// Output of programs is read straight into the outbox: a frame is begun, read into the
-// space behind it, and ended or taken back.
+// Output of programs is read directly into the outbox. A frame is begun, the bytes are read into
+// the space behind it, and the frame is ended or taken back.
 
-// BeginOutput composes {W, {stdout, <<...>>}} up to the bytes, and says where it begins.
+// BeginOutput composes {W, {stdout, <<...>>}} up to the bytes, and returns its start.
 func (o *outbox) BeginOutput(to, w etf.Pid, s Stream) (start int) {
 	start = len(o.buf)
 	o.buf = etf.AppendBinaryHeader(beginOutput(o.buf, to, w, s), 0)
 	return start
 }
 
-// Lines composes {W, {stdout, [<<...>>, ...]}}, and says how many lines there are.
+// Lines composes {W, {stdout, [<<...>>, ...]}}, and returns the number of lines.
 func (o *outbox) Lines(to, w etf.Pid, s Stream, lines iter.Seq[[]byte]) (n int) {
 	start := len(o.buf)
 	b := etf.AppendListHeader(beginOutput(o.buf, to, w, s), 0)
@@ -53,7 +53,7 @@ func (o *outbox) Lines(to, w etf.Pid, s Stream, lines iter.Seq[[]byte]) (n int) 
 	return n
 }
 
-// beginOutput appends all of such a message up to the term that the output is.
+// beginOutput appends such a message up to the term of the output.
 func beginOutput(b []byte, to, w etf.Pid, s Stream) []byte {
 	b = dist.BeginSend(b, to)
 	b = etf.AppendTupleHeader(b, 2)
@@ -74,19 +74,19 @@ func (o *outbox) BeginAnswer(ask dist.Ask) (start int) {
 	return start
 }
 
-// Space is that for the next n bytes.
+// Space returns space for the next n bytes.
 func (o *outbox) Space(n int) []byte {
-	o.buf = slices.Grow(o.buf, n) // of a room that was given up; in any other there is enough
+	o.buf = slices.Grow(o.buf, n) // only needed if the memory was given up
 	return o.buf[len(o.buf) : len(o.buf)+n]
 }
 
-// Filled: n bytes are in the space. They are returned.
+// Filled takes over n bytes in the space, and returns them.
 func (o *outbox) Filled(n int) []byte {
 	o.buf = o.buf[:len(o.buf)+n]
 	return o.buf[len(o.buf)-n:]
 }
 
-// Fill puts bytes there.
+// Fill appends bytes.
 func (o *outbox) Fill(data []byte) { o.buf = append(o.buf, data...) }
 
 // EndOutput fills in the lengths of the frame that begins at start, with n bytes of output.
@@ -96,5 +96,5 @@ func (o *outbox) EndOutput(start, n int) {
 	o.seal(start)
 }
 
-// TakeBack takes a frame back that was begun at start.
+// TakeBack takes back a frame that was begun at start.
 func (o *outbox) TakeBack(start int) { o.buf = o.buf[:start] }

@@ -14,43 +14,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Host is what a peer needs of the one that serves the node.
+// Host is the part of the child that serves the node of a peer.
 type Host interface {
-	// Frame: a frame has come.
+	// Frame takes a frame that has come.
 	Frame(frame []byte)
-	// Oversized: so does the beginning of one that is passed over.
+	// Oversized takes the beginning of a frame that is too large and is skipped.
 	Oversized(head []byte, size int)
 	// RoomAgain is called in each round in which there is room for output of programs.
 	RoomAgain()
-	// Lost: the connection has ended.
+	// Lost reports that the connection has ended.
 	Lost(err error)
-	// Said: the words of a process of ours that waited are said.
+	// Said reports that the waiting words of a process have been sent.
 	Said(pid etf.Pid)
-	// NewPid gives a pid that no process of ours has.
+	// NewPid returns a pid that no process of the child has.
 	NewPid() etf.Pid
 	// Ring asks main to read the ledger.
 	Ring()
-	// Resume: the stream with the tag may go on, as far as one of its receivers is
-	// concerned. Regain: one takes again, and is to be told what. Linger: the stream waits
-	// for long. Stand: it has waited for a second, or does no more.
+	// Resume lets the stream with the tag go on, as far as one of its receivers is concerned.
+	// Regain sends what to a receiver that reads again. Linger reports that the stream has waited
+	// for long. Stand reports that it has waited for a second, or waits no more.
 	Resume(tag any)
 	Regain(tag any, to etf.Pid, what etf.Term)
 	Linger(tag any, w Wait)
 	Stand(tag any, w Wait, waits bool)
 }
 
-// Given is what main gives to serve a node with.
+// Given is what main provides to serve a node.
 type Given struct {
 	Link   ipc.Link
-	FD     int // the connection, between two frames of what is written to it
+	FD     int // the connection, between two outgoing frames
 	Pages  *journal.Pages
 	Ledger *ipc.Conn // the child's end of the ledger's conversation
 }
 
-// Peer is a connection to a node. It owns the child's descriptor of it, the journal
-// with what is read and what is to be written, and all that only this node is concerned
-// with: questions to it, what its receivers have still to take, what is still to be said
-// to it, and what main is told of links and monitors.
+// Peer is a connection to a node. It owns the child's descriptor of the connection, and the journal
+// with incoming and outgoing bytes. It also owns the state that concerns only this node: questions
+// to it, debts of its receivers, words that wait for it, and its ledger.
 type Peer struct {
 	*outbox
 	node  etf.Atom
@@ -60,28 +59,28 @@ type Peer struct {
 	loop  *loop.Loop
 	src   loop.Source
 	pages *journal.Pages
-	rec   journal.Record // the last in the journal
+	rec   journal.Record // the last one in the journal
 	in    inbox
 
-	behind bool // there may be complete frames in the inbox
+	behind bool // the inbox may have complete frames
 
 	ticker dist.Ticker
 	timer  *loop.Timer
 	dead   bool
 	closed bool
 	unhook func() // ends the calls of flush
-	empty  func() // told when nothing waits any more
+	empty  func() // called when no more bytes wait
 
 	ledger    ledger
 	observed  int // links and monitors
 	linked    int // links
 	farewells farewells
-	questions map[uint64]*question // by the pid that is to be answered
+	questions map[uint64]*question // by the pid to which the answer goes
 	flows     flows
 }
 
-// New makes a peer. self is the process of ours that answers are from, serial that of the
-// pids that are given now.
+// New makes a peer. self is the pid from which answers come, and serial that of the pids that are
+// given out now.
 func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host, log *ipc.Logger) (*Peer, error) {
 	first, err := g.Pages.First()
 	if err != nil {
@@ -102,13 +101,13 @@ func New(l *loop.Loop, g Given, self etf.Pid, serial uint32, host Host, log *ipc
 // Node is the node's name.
 func (c *Peer) Node() etf.Atom { return c.node }
 
-// Traffic is how many bytes were written and handled since this child has the connection.
+// Traffic returns how many bytes this child has written to the connection and handled.
 func (c *Peer) Traffic() (sent, received uint64) { return c.stream(), c.in.pos }
 
-// Has says whether a process is the node's.
+// Has reports whether a process is the node's.
 func (c *Peer) Has(pid etf.Pid) bool { return pid.Node == c.node }
 
-// Dead says whether the connection has ended.
+// Dead reports whether the connection has ended.
 func (c *Peer) Dead() bool { return c.dead }
 
 // Serve begins to read and write.
@@ -120,18 +119,18 @@ func (c *Peer) Serve() error {
 	c.ticker = dist.NewTicker(time.Now(), dist.DefaultNetTicktime)
 	c.unhook = c.loop.EachRound(c.flush)
 	c.tick()
-	c.loop.After(0, c.frames) // of what main hands over
+	c.loop.After(0, c.frames) // frames that main hands over
 	return nil
 }
 
-// setTicktime adopts the node's net_ticktime, and has main know it.
+// setTicktime adopts the node's net_ticktime, and reports it to main.
 func (c *Peer) setTicktime(d time.Duration) {
 	c.ticker.SetInterval(d)
 	c.tick()
 	c.ledger.ticktime, c.ledger.changed = uint32(d/time.Second), true
 }
 
-// tick does what is due and comes back when something is due again.
+// tick does what is due, and sets a timer for the next time.
 func (c *Peer) tick() {
 	if c.dead {
 		return
@@ -147,17 +146,17 @@ func (c *Peer) tick() {
 	c.timer = c.loop.After(max(time.Until(c.ticker.Next()), time.Millisecond), c.tick)
 }
 
-// sendTick sends a tick, unless something else is on its way anyhow.
+// sendTick sends a tick, unless other frames wait to be written.
 func (c *Peer) sendTick() {
 	if c.Waiting() == 0 {
 		c.buf = dist.AppendTick(c.buf)
 	}
-	// With a full socket the node does not read: nothing can be sent, and the
-	// tick counts as sent so that it is not tried at once again.
+	// With a full socket the node does not read, and no tick can be sent. It counts as sent all the
+	// same, so that the peer does not retry at once.
 	c.ticker.Wrote(time.Now())
 }
 
-// Ready: there is something to read, or room to write.
+// Ready reads or writes.
 func (c *Peer) Ready(ev loop.Events) {
 	if ev&loop.Out != 0 {
 		c.flush()
@@ -167,7 +166,7 @@ func (c *Peer) Ready(ev loop.Events) {
 	}
 }
 
-// read takes one piece from the socket and tells the frames that are complete.
+// read takes one piece from the socket and handles the complete frames.
 func (c *Peer) read() {
 	n, err := unix.Read(c.fd, c.in.space())
 	switch {
@@ -187,8 +186,8 @@ func (c *Peer) read() {
 	c.frames()
 }
 
-// frames tells the frames that are complete, until what they bring about is too
-// much for the outbox: the rest has its turn when there is room again.
+// frames handles the complete frames until the outbox is too full. The rest follow when there is
+// room again.
 func (c *Peer) frames() {
 	for !c.dead {
 		if c.behind = c.Full(); c.behind {
@@ -202,8 +201,8 @@ func (c *Peer) frames() {
 	}
 }
 
-// next takes one frame, or a piece of one that is passed over, off b; 0: there
-// is none yet.
+// next takes one frame, or a piece of one that is skipped, from b. It returns 0 if there is none
+// yet.
 func (c *Peer) next(b []byte) int {
 	if c.in.skip > 0 {
 		n := min(c.in.skip, len(b))
@@ -211,7 +210,7 @@ func (c *Peer) next(b []byte) int {
 		return n
 	}
 	frame, n, err := dist.Next(b, MaxFrame)
-	if err != nil { // oversized: its beginning is waited for, to answer a call
+	if err != nil { // oversized: wait for its beginning, to answer a call
 		size, _ := dist.FrameLen(b)
 		if len(b) < headSize {
 			return 0
@@ -234,12 +233,12 @@ func (c *Peer) next(b []byte) int {
 	return n
 }
 
-// headSize is how much of an oversized frame is looked at.
+// headSize is how many bytes of an oversized frame are inspected.
 const headSize = 4096
 
-// Record has main know what has been handled, or says that it cannot be told yet. What is
-// handled then is not answered by main as if nothing had come of it, should the child end
-// now.
+// Record reports to main what has been handled. It returns false if main cannot take the report
+// yet. If the child ended after a report, main would not answer the handled requests as unanswered
+// ones.
 func (c *Peer) Record() bool {
 	if c.dead {
 		return true
@@ -251,8 +250,8 @@ func (c *Peer) Record() bool {
 	return true
 }
 
-// flush writes what waits, once a round. While the socket takes no more, output
-// of programs is held back, then requests.
+// flush writes waiting bytes, once a round. While the socket takes no more, the child holds back
+// first output of programs, then requests.
 func (c *Peer) flush() {
 	if c.dead {
 		return
@@ -282,7 +281,7 @@ func (c *Peer) flush() {
 	if c.behind {
 		c.frames()
 	}
-	want := loop.In // after these, which may have put more in
+	want := loop.In // after these calls, which may have added frames
 	if c.Full() {
 		want = 0
 	}
@@ -296,11 +295,11 @@ func (c *Peer) flush() {
 	}
 }
 
-// Commit has the journal tell main where the connection stands, should the child
-// end now: which frames are to be written, and from where on what was read is still
-// to be handled. It comes before each write, so that nothing is begun that main
-// could not end, and before what was written or handled is overwritten. Between two
-// frames only; it costs no system call unless much memory is given back.
+// Commit writes the state of the connection into the journal, for main to use if the child ends
+// now. It tells which frames are to be written, and from where on incoming bytes are to be handled.
+// It comes before each write, so that main can complete every frame that was begun. It also comes
+// before bytes that were written or handled are overwritten. It must not be called within a frame.
+// It costs a system call only if much memory is given back.
 func (c *Peer) Commit() {
 	c.publish()
 	out, in := c.outbox.shift(), c.in.shift()
@@ -319,15 +318,15 @@ func (c *Peer) publish() {
 }
 
 const (
-	// bufferKept is what a room keeps of its memory once it is empty.
+	// bufferKept is how many bytes of memory a buffer keeps once it is empty.
 	bufferKept = 2 << 20
 
-	// pageSize is a multiple of the page sizes of Linux, as are the rooms.
+	// pageSize is a multiple of Linux's page sizes. The sizes of the buffers are multiples of it.
 	pageSize = 64 << 10
 )
 
-// giveBack frees the memory of a room of which used bytes were in use and live
-// still are, beyond what it keeps.
+// giveBack frees memory of a buffer beyond what it keeps. The first used bytes were in use, and the
+// first live bytes still are.
 func (c *Peer) giveBack(mem []byte, live, used int) {
 	keep := max(bufferKept, (live+pageSize-1)&^(pageSize-1))
 	if used > keep {
@@ -335,7 +334,7 @@ func (c *Peer) giveBack(mem []byte, live, used int) {
 	}
 }
 
-// over ends all traffic: main must not go on with the connection either.
+// over ends all traffic. Main must not go on with the connection either.
 func (c *Peer) over() {
 	c.dead = true
 	c.rec.Over = true
@@ -343,7 +342,7 @@ func (c *Peer) over() {
 	c.outbox.drop()
 }
 
-// end gives the connection up; lost is told once.
+// end gives up the connection, and calls Lost once.
 func (c *Peer) end(err error) {
 	if c.dead {
 		return
@@ -360,8 +359,8 @@ func (c *Peer) end(err error) {
 	c.host.Lost(err)
 }
 
-// Close frees what the peer holds, once its connection has ended and none of its frames is
-// being handled. What is sent to it is dropped before and after.
+// Close frees the peer's resources, once its connection has ended and none of its frames is being
+// handled. Messages to it are dropped before and after.
 func (c *Peer) Close() {
 	if c.closed {
 		return
@@ -379,8 +378,7 @@ func (c *Peer) Close() {
 	_ = c.pages.Close()
 }
 
-// Drained has f called once everything has been written, or the node has taken nothing
-// for drainTimeout.
+// Drained calls f once everything has been written, or the node has read nothing for drainTimeout.
 func (c *Peer) Drained(f func()) {
 	if c.dead {
 		f()
@@ -407,12 +405,12 @@ func (c *Peer) Drained(f func()) {
 	watch(c.outbox.stream())
 }
 
-// drainTimeout bounds the wait for a node that does not read.
+// drainTimeout is the longest wait for a node that does not read.
 const drainTimeout = 2 * time.Second
 
-// CloseOrderly is the end of an orderly stop: no more is sent, and the node's own
-// closing is waited for, since closing a socket that holds unread data destroys
-// what the node has not read yet (RST).
+// CloseOrderly ends an orderly stop. The peer sends no more, and waits until the node closes the
+// connection. To close a socket with unread data would destroy bytes that the node has not read yet
+// (RST).
 func (c *Peer) CloseOrderly(done func()) {
 	c.over()
 	c.timer.Stop()
@@ -437,10 +435,10 @@ func (c *Peer) CloseOrderly(done func()) {
 	c.loop.After(closeTimeout, finish)
 }
 
-// closeTimeout bounds the wait for the node's closing.
+// closeTimeout is the longest wait for the node to close the connection.
 const closeTimeout = 300 * time.Millisecond
 
-// lastWords reads on until the node closes, and drops it.
+// lastWords reads and drops bytes until the node closes the connection.
 type lastWords struct {
 	c    *Peer
 	done func()

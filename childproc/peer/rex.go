@@ -7,22 +7,21 @@ import (
 	"erluv/wire/etf"
 )
 
-// rexTimeout bounds the wait for an answer of the node's rex.
+// rexTimeout is the longest wait for an answer of the node's rex.
 const rexTimeout = 10 * time.Second
 
-// maxQuestions is how many may be under way to rex; each is a pid of ours.
+// maxQuestions is the most questions under way to rex. Each has a pid of the child.
 const maxQuestions = 10_000
 
-// question is a call of a function of the node that has not been answered.
+// question is an unanswered call of a function of the node.
 type question struct {
 	done  func(result etf.Term)
 	timer *loop.Timer
 }
 
-// Ask has the node call a function, through rex, and done called with the result:
-// {badrpc, Reason} when there is none, also when the node does not answer. The
-// answer names nothing but whom it is for, so each question has a pid of its own. The
-// result never comes within the call.
+// Ask has the node call a function through rex, and calls done with the result. Without a result,
+// also if the node does not answer, done gets {badrpc, Reason}. An answer names only the pid it is
+// for, so each question has its own pid. Ask never calls done before it returns.
 func (c *Peer) Ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
 	if len(c.questions) >= maxQuestions {
 		c.loop.After(0, func() { done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")}) })
@@ -36,7 +35,7 @@ func (c *Peer) Ask(module, function etf.Atom, args etf.List, done func(result et
 	}
 }
 
-// posed: a question is on its way.
+// posed starts the timeout of a question, which is on its way.
 func (c *Peer) posed(pid etf.Pid) {
 	q := c.questions[key(pid)]
 	if q == nil {
@@ -70,14 +69,14 @@ func (c *Peer) Answered(to etf.Pid, payload etf.Raw) {
 	q.done(result)
 }
 
-// Learn asks the node for what concerns the connection.
+// Learn asks the node for its ticktime, and for a larger buffer.
 func (c *Peer) Learn() {
 	c.askTicktime()
 	c.askBuffer()
 }
 
-// askTicktime asks the node for its net_ticktime: a hidden node may not know it,
-// and is dropped if it is silent for so long.
+// askTicktime asks the node for its net_ticktime. A hidden node may not know it, and the node drops
+// a hidden node that is silent for so long.
 func (c *Peer) askTicktime() {
 	c.Ask("net_kernel", "get_net_ticktime", nil, func(result etf.Term) {
 		if tu, ok := result.(etf.Tuple); ok && len(tu) == 2 && tu[0] == etf.Atom("ongoing_change_to") {
@@ -89,18 +88,17 @@ func (c *Peer) askTicktime() {
 	})
 }
 
-// nodeBuffer is what the node is asked to read from the connection at once, in bytes
-// (inet(3), buffer). With the 1,460 of the inet driver it takes a system call for
-// every few small messages.
+// nodeBuffer is how many bytes the node is asked to read from the connection at once (inet(3),
+// buffer). With the inet driver's 1,460 it makes a system call for every few small messages.
 const nodeBuffer = 256 << 10
 
-// askBuffer asks for it. A node that refuses is served all the same.
+// askBuffer asks for that buffer. A node that refuses is served all the same.
 func (c *Peer) askBuffer() {
 	opts := etf.List{etf.Tuple{etf.Atom("buffer"), int64(nodeBuffer)}}
 	c.Ask("net_kernel", "setopts", etf.List{c.Self.Node, opts}, func(etf.Term) {})
 }
 
-// Asks says whether a question that has the pid waits for its answer.
+// Asks reports whether a question with this pid waits for its answer.
 func (c *Peer) Asks(pid etf.Pid) bool {
 	_, ok := c.questions[key(pid)]
 	return ok

@@ -1,6 +1,6 @@
 package peer
 
-// Standing is how the peer stands, in pairs for a log.
+// Standing returns the state of the peer as pairs for a log.
 func (c *Peer) Standing() []any {
 	return []any{
 		"dead", c.dead, "waiting_bytes", c.Waiting(), "late_bytes", c.Late(), "unhandled_bytes", len(c.in.unhandled()),

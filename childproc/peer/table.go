@@ -2,25 +2,25 @@ package peer
 
 import "hash/maphash"
 
-// searched is up to how many entries a list is searched; beyond there is an index.
+// searched is the longest list that is searched. A longer one has an index.
 const searched = 16
 
-// table is a small map: a list that gets an index when it grows. The zero table
-// is empty and costs no memory of its own. There can be a million entries, so the index
-// has their hashes instead of the keys again.
+// table is a small map: a list that gets an index when it grows. The zero table is empty and uses
+// no memory. It can have a million entries, so the index has their hashes instead of copies of the
+// keys.
 type table[K comparable, V any] struct {
 	list  []entry[K, V]
-	index *index // nil up to searched entries
+	index *index // nil for up to searched entries
 }
 
-// index has the entries of a table by their hashes.
+// index maps hashes to entries of a table.
 type index struct {
 	at   map[uint64]int32
-	twin bool // two had one hash, and only one of them is here
+	twin bool // two keys had one hash, and only one is here
 }
 
 type entry[K comparable, V any] struct {
-	value V // in front: an empty one behind the key would be given room
+	value V // in front, because Go pads an empty value behind the key
 	key   K
 }
 

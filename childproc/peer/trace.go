@@ -8,13 +8,13 @@ import (
 	"erluv/wire/gen"
 )
 
-// trace logs what is about to be written and was not logged yet, a line for each frame. A
-// frame that is taken back in the round in which it was composed is not seen here.
+// trace logs the frames to be written that were not logged yet, a line for each. A frame that is
+// taken back in its own round is not logged.
 func (c *Peer) trace() {
 	for c.seen < len(c.buf) {
 		frame, n, err := dist.Next(c.buf[c.seen:], len(c.mem))
 		if n == 0 || err != nil {
-			return // the frames are our own: it cannot be
+			return // impossible: the frames are our own
 		}
 		c.seen += n
 		if len(frame) > 0 { // a tick is none

@@ -10,57 +10,56 @@ import (
 )
 
 const (
-	// farewellPiece is how many bytes of farewells are composed in one round: some
-	// thousand exit signals. A million of them stop neither other workers nor ticks.
+	// farewellPiece is how many bytes of farewells are composed in one round: some thousand exit
+	// signals. So a million of them stop neither other workers nor ticks.
 	farewellPiece = 128 << 10
 
-	// farewellShare is how many of them one process has before the next has its turn.
+	// farewellShare is how many bytes of them one process has before the next has its turn.
 	farewellShare = 16 << 10
 )
 
-// Farewell is what one of our processes has still to say to the node: words for which there
-// was no room, and after its end the answers to the calls that wait for the end, then the exit
-// signals of those that are linked, then the 'DOWN's of the monitors. It is kept as the
-// process has kept it, with the reason once, and composed while there is room. Main knows of
-// each link and monitor until its frame is composed: should the child die in between, main
-// tells the rest.
+// Farewell is what a process of the child must still send to the node. It has words for which there
+// was no room. After the process's end, it also has answers to calls that wait for the end, and
+// signals to linked processes and monitors. Frames are composed only when there is room, so the
+// reason is kept once. Main remembers each link and monitor until its frame is composed. If the
+// child dies before, main sends the rest.
 type Farewell struct {
 	Pid       etf.Pid
 	Answers   []Answer
 	Observers Observers
 	Reason    etf.Raw
-	Over      func() // called once all is said, or nobody is there to hear it; nil: nothing
+	Over      func() // called once all is sent, or the node is gone; nil: no call
 
 	words    []word
-	links    int // told
-	monitors int // told
+	links    int // how many were sent
+	monitors int // how many were sent
 }
 
-// word is a frame that no request has asked for, and that found the outbox full: programs
-// end and say things while the node does not read. A program is not started again before its
-// worker's words are said, so these are of one run.
+// word is a frame that no request asked for, and for which the outbox was full. Programs end and
+// write even while the node does not read. A program is not restarted before its worker's words are
+// sent, so these are of one run.
 type word struct {
 	kind  Kind
 	frame []byte
 }
 
-// Kind tells words of which only the last counts, as it says how things are.
+// Kind marks words that describe a state, of which only the last of each kind counts.
 type Kind uint16
 
-// Once is the kind of words that count all of them; one run of a program has few. What other
-// kinds there are is the host's matter.
+// Once is the kind of words that all count. One run of a program has few. The host defines the
+// other kinds.
 const Once Kind = 0
 
 // Answer is the answer to a call that was kept.
 type Answer struct {
 	To   dist.Ask
 	Term etf.Term
-	Late func() etf.Term // makes the term when there is room, nil is none; nil: it is made
-	Held Held            // nil: nothing
+	Late func() etf.Term // makes the term when there is room, or nil for no answer; nil: Term is the answer
+	Held Held            // nil: no share
 }
 
-// Held is what the host keeps for an answer. It is given back when the answer is said, or
-// nobody is there to hear it.
+// Held is the share of a budget that the host keeps for an answer. It is given back when the answer
+// is sent, or the node is gone.
 type Held interface{ Give() }
 
 func (a *Answer) give() {
@@ -69,18 +68,17 @@ func (a *Answer) give() {
 	}
 }
 
-// farewells wait for room. One process after the other has a share, so that the end of
-// one with few observers does not wait for that of one with many. What one process sends to
-// another keeps its order: each farewell is said from its beginning to its end, and what
-// the process has said before is composed already.
+// farewells wait for room. The processes take turns, so that the end of one with few observers does
+// not wait for one with many. Messages between two processes keep their order, because each
+// farewell is sent from beginning to end, and earlier frames of the process are composed already.
 type farewells struct {
 	list    []*Farewell
-	words   map[uint64]*Farewell // those with words, by pid
+	words   map[uint64]*Farewell // farewells with words, by pid
 	answers *Farewell            // of no process
-	gave    bool                 // some were said when there was room last: output has its turn now
+	gave    bool                 // the last room was used for farewells, so output has its turn
 }
 
-// Bid begins a farewell. It takes over what the process has of observers.
+// Bid begins a farewell. It takes over the observers of the process.
 func (c *Peer) Bid(f *Farewell) {
 	if c.dead {
 		c.forget(f)
@@ -92,12 +90,12 @@ func (c *Peer) Bid(f *Farewell) {
 		return
 	}
 	if c.farewells.list = append(c.farewells.list, f); len(c.farewells.list) == 1 {
-		c.sayFarewells(farewellShare) // nearly always all there is
+		c.sayFarewells(farewellShare) // nearly always this sends all of it
 	}
 }
 
-// Unasked has a frame composed which no request has asked for. When there was no room for
-// it, or more of the process waits, it waits too. It says whether it does.
+// Unasked composes a frame that no request asked for. The frame waits if there is no room, or if
+// other words of the process wait. waits reports whether it does.
 func (c *Peer) Unasked(pid etf.Pid, kind Kind, compose func()) (waits bool) {
 	start := len(c.buf)
 	compose()
@@ -125,10 +123,10 @@ func (c *Peer) Unasked(pid etf.Pid, kind Kind, compose func()) (waits bool) {
 	return true
 }
 
-// HasWords says whether words of the process wait.
+// HasWords reports whether words of the process wait.
 func (c *Peer) HasWords(pid etf.Pid) bool { return c.farewells.words[key(pid)] != nil }
 
-// Settle answers a call that was kept. Many may be due at once: they wait for room.
+// Settle answers a call that was kept. Many may be due at once, so answers wait for room.
 func (c *Peer) Settle(a Answer) {
 	switch w := c.farewells.answers; {
 	case c.Waiting() < Most:
@@ -151,27 +149,27 @@ func (c *Peer) sayAnswer(a Answer) {
 	c.Answer(a.To, a.Term)
 }
 
-// FarewellTurn says some when there is room, and leaves every other turn to the output of
-// programs, which waits for all words.
+// FarewellTurn sends farewells if there is room. Every other turn is left to the output of
+// programs, unless words wait: output waits for all words.
 func (c *Peer) FarewellTurn() {
 	if c.farewells.gave = !c.farewells.gave; c.farewells.gave || c.late > 0 {
 		c.sayFarewells(farewellPiece)
 	}
 }
 
-// Owes says whether there is more to say than what was composed.
+// Owes reports whether there is more to send than the composed frames.
 func (c *Peer) Owes() bool { return len(c.farewells.list) > 0 }
 
-// Spare says whether there is room for what can wait.
+// Spare reports whether there is room for frames that can wait.
 func (c *Peer) Spare() bool { return c.Waiting() < High }
 
-// Roomy says whether there is room for output.
+// Roomy reports whether there is room for output.
 func (c *Peer) Roomy() bool { return c.Spare() && c.Late() == 0 }
 
-// sayFarewells says some of what there is to say, up to about so many bytes.
+// sayFarewells sends farewells of about piece bytes.
 func (c *Peer) sayFarewells(piece int) {
 	list := c.farewells.list
-	var said []etf.Pid // whose words are
+	var said []etf.Pid // processes whose words are sent
 	for piece > 0 && len(list) > 0 && c.Spare() {
 		f := list[0]
 		list[0] = nil
@@ -204,7 +202,7 @@ func (c *Peer) sayFarewells(piece int) {
 	}
 }
 
-// said says whether all was said.
+// said reports whether all was sent.
 func (f *Farewell) said() bool {
 	return len(f.words) == 0 && len(f.Answers) == 0 && f.links == f.Observers.links.len() &&
 		(f.Observers.monitors == nil || f.monitors == f.Observers.monitors.len())
@@ -216,7 +214,7 @@ func (f *Farewell) over() {
 	}
 }
 
-// say says the next word of a farewell, and has main forget what it rests on.
+// say sends the next frame of a farewell, and makes main forget the link or monitor.
 func (c *Peer) say(f *Farewell) {
 	switch {
 	case len(f.words) > 0:
@@ -247,7 +245,7 @@ func (c *Peer) say(f *Farewell) {
 	}
 }
 
-// forgetFarewells drops what is still to be said: there is no node any more.
+// forgetFarewells drops all farewells, because the node is gone.
 func (c *Peer) forgetFarewells() {
 	all := c.farewells
 	c.farewells = farewells{words: make(map[uint64]*Farewell)}
@@ -261,7 +259,7 @@ func (c *Peer) forgetFarewells() {
 	}
 }
 
-// forget gives back what a farewell has of budgets.
+// forget gives back a farewell's shares of budgets.
 func (c *Peer) forget(f *Farewell) {
 	for _, a := range f.Answers {
 		a.give()

@@ -12,7 +12,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// counting is a host that counts what it is told.
+// counting is a host that counts the reports it gets.
 type counting struct {
 	silent
 	said []etf.Pid
@@ -32,12 +32,12 @@ var (
 	theirs = etf.Pid{Node: "node@localhost", ID: 101, Creation: 9}
 )
 
-// given counts what is given back.
+// given counts the shares that are given back.
 type given int
 
 func (g *given) Give() { *g++ }
 
-// unheard is a peer whose node reads nothing: its outbox is full.
+// unheard makes a peer whose node reads nothing, so its outbox is full.
 func unheard(t *testing.T) (*Peer, *counting) {
 	t.Helper()
 	j, err := journal.New(nil, 0)
@@ -58,8 +58,8 @@ func unheard(t *testing.T) (*Peer, *counting) {
 	return c, h
 }
 
-// TestForgottenWords: what waits for a node that is gone gives back what it has of budgets,
-// and holds nothing back any more.
+// TestForgottenWords checks that words for a node that is gone give back their shares of budgets,
+// and hold back nothing any more.
 func TestForgottenWords(t *testing.T) {
 	c, h := unheard(t)
 	over := 0
@@ -81,7 +81,7 @@ func TestForgottenWords(t *testing.T) {
 	if !c.Roomy() || c.Owes() || c.HasWords(ours) || c.Waiting() > 0 {
 		t.Error("something still waits")
 	}
-	// And what comes after the end.
+	// The same holds for words after the end.
 	c.Settle(answer)
 	c.Bid(&Farewell{Pid: ours, Answers: []Answer{answer}, Over: func() { over++ }})
 	if back != 5 || over != 2 || c.Waiting() > 0 {
@@ -89,7 +89,7 @@ func TestForgottenWords(t *testing.T) {
 	}
 }
 
-// TestQuestionWithoutRoom: a question that waits for room is not unanswered.
+// TestQuestionWithoutRoom checks that a question which waits for room does not time out.
 func TestQuestionWithoutRoom(t *testing.T) {
 	c, h := unheard(t)
 	var got etf.Term
