@@ -174,7 +174,7 @@ elixir-25-user: deps build build/tally
 # printed is in build/bench.md too. BENCH="-rounds 3 a e" runs three rounds of two
 # workloads.
 bench: deps build
-	@go run ./test/bench -o build/bench.md $(BENCH)
+	@go run ./test/bench -o build/bench.md -benchstat build/bench.txt $(if $(PEERS),-peers "$(PEERS)") $(BENCH)
 
 # What doc/fleet.md says of many hosts: a minute. HOSTS=10000 takes ten times the descriptors.
 HOSTS ?= 1000

@@ -16,6 +16,8 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     put(static, Static),
     put(echo, list_to_integer(Echo)),
     put(executable, {Executable, Cookie}),
+    put(peers, [list_to_atom(P) || P <- string:lexemes(os:getenv("BENCH_PEERS", ""), " ")]),
+    [peers:prepare(P, E) || P <- get(peers)],
     [told(What, Is) || {What, Is} <- facts()],
     [run([Name || Name <- Group, Only =:= [] orelse lists:member(Name, Only)], list_to_integer(Rounds)) || Group <- groups()],
     ok = gen_server:call({erluv, E}, {stop, finished}),
@@ -26,7 +28,8 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
 groups() ->
     [
         ["o"], ["p"], ["k"], ["a"], ["b"], ["a1", "ja"], ["a8"], ["c"], ["d"],
-        ["e", "f4", "f8", "je"], ["g"], ["n", "nl"], ["h", "i", "j"], ["m"], ["l"]
+        ["e", "f4", "f8", "je"], ["g"], ["n", "nl"], ["h", "i", "j"], ["m"], ["l"],
+        ["xa"], ["xb"], ["xe"], ["xg"], ["xh"]
     ].
 
 wait(E) ->
@@ -60,6 +63,9 @@ run(Names, Rounds) ->
     end || Round <- lists:seq(1, Rounds)].
 
 peers("h") -> [port, tcp, erluv];
+peers("xg") -> [P || P <- [port, exile, elixir], P =:= port orelse lists:member(P, get(peers))];
+peers("xh") -> [port | get(peers) -- [muontrap]];
+peers("x" ++ _) -> [port | get(peers)];
 peers(Name) when Name =:= "j"; Name =:= "je"; Name =:= "o"; Name =:= "p"; Name =:= "m" -> [erluv];
 peers(_) -> [port, erluv].
 
@@ -124,7 +130,29 @@ work("m", _) -> element(2, fresh(fun unread/0));
 work("o", _) -> [{"ms", element(1, fresh(fun() -> ok end)) / 1000}];
 work("p", _) ->
     {_, Bytes} = fresh(fun() -> Roles = roles(), settled(fun() -> pss(Roles) end) end),
-    [{"MB PSS", Bytes / 1.0e6}].
+    [{"MB PSS", Bytes / 1.0e6}];
+%% From libraries; see peers.erl.
+work("xa", Peer) -> [{"starts/s", rate(500, fun() -> begun(Peer, "/bin/true", 500) end)}];
+work("xb", Peer) ->
+    E = get(erluv),
+    [{"starts/s", rate(1000, fun() -> parallel(8, fun() -> put(erluv, E), begun(Peer, "/bin/true", 125) end) end)}];
+work("xe", port) -> [{"MB/s", rate(256, fun() -> count(start(port, ["head", "-c", "256000000", "/dev/zero"], []), 0) end)}];
+work("xe", Peer) ->
+    [{"MB/s", rate(256, fun() -> 256000000 = peers:bytes(Peer, ["head", "-c", "256000000", "/dev/zero"], 1 bsl 20) end)}];
+work("xg", port) -> [{"MB/s", in_and_out(port, 128 bsl 20) * 1000}];
+work("xg", Peer) ->
+    Piece = crypto:strong_rand_bytes(64 bsl 10),
+    [{"MB/s", rate((128 bsl 20) / 1.0e6, fun() -> 134217728 = peers:through(Peer, ["cat"], Piece, 2048) end)}];
+work("xh", port) ->
+    P = start(port, ["cat"], []),
+    Ts = [element(1, timed(fun() -> send(port, P, <<"x">>), take(P, 1, []) end)) || _ <- lists:seq(1, 5000)],
+    close(port, P),
+    quantiles(Ts);
+work("xh", Peer) ->
+    {Turn, End} = peers:echo(Peer, ["cat"], <<"x">>),
+    Ts = [element(1, timed(Turn)) || _ <- lists:seq(1, 5000)],
+    End(),
+    quantiles(Ts).
 
 %% The two peers.
 
@@ -162,6 +190,14 @@ starts8(Peer, Program, N) ->
             [ended(start(Peer, [Program], [])) || _ <- lists:seq(1, N div 8)]
         end)
     end),
+    N * 1.0e6 / T.
+
+begun(port, Program, N) -> starts(port, Program, N);
+begun(Peer, Program, N) -> peers:starts(Peer, Program, N).
+
+%% How many a second, of so many that Fun does.
+rate(N, Fun) ->
+    {T, _} = timed(Fun),
     N * 1.0e6 / T.
 
 %% erluv is asked for all at once, for it answers; open_port returns when the program
@@ -414,11 +450,9 @@ threads(OsPid) -> length(tasks(OsPid)).
 
 comm(OsPid) -> string:trim(read(["/proc/", integer_to_list(OsPid), "/comm"])).
 
-%% Milliseconds of processor time.
+%% Milliseconds of processor time (proc(5), schedstat; stat counts in steps of 10 ms).
 cpu(OsPid) ->
-    [_, Rest] = string:split(read(["/proc/", integer_to_list(OsPid), "/stat"]), ") ", trailing),
-    Fields = string:lexemes(Rest, " "),
-    10 * (list_to_integer(lists:nth(12, Fields)) + list_to_integer(lists:nth(13, Fields))).
+    lists:sum([list_to_integer(hd(string:lexemes(read(["/proc/", integer_to_list(OsPid), "/task/", T, "/schedstat"]), " "))) || T <- tasks(OsPid)]) / 1.0e6.
 
 pss(OsPids) -> lists:sum([pss1(P) || P <- OsPids]).
 

@@ -6,7 +6,13 @@
 //
 //	make bench                          all of it, some eight minutes; written to build/bench.md too
 //	make bench BENCH="-rounds 3 h i"    three rounds of two workloads
+//	make bench BENCH=-short             two minutes: half of the workloads, two rounds
 //	make bench BENCH="-o FILE"          written to another file
+//	make bench PEERS="DIR DIR"          what libraries do of the same too, erluv's own among them
+//
+// A DIR has a compiled library, as mix and rebar3 leave it: .../lib/exile, with ebin and priv.
+// Known are erlexec, muontrap and exile. Beside the table, build/bench.txt has each figure as
+// benchstat reads it.
 //
 // Workloads that are compared with each other are taken in turns as the peers are:
 // in each round by each peer, one right after the other, since the speed of a shared
@@ -46,6 +52,9 @@ func main() {
 	flag.StringVar(&o.binary, "erluv", "build/erluv", "the executable that is measured")
 	flag.StringVar(&o.erl, "erl", "erl", "the Erlang that is measured on")
 	flag.StringVar(&o.file, "o", "", "the `file` that the Markdown is written to, besides being printed")
+	flag.StringVar(&o.stat, "benchstat", "", "the `file` that each figure is written to, for benchstat")
+	flag.BoolVar(&o.short, "short", false, "two rounds of half of the workloads: two minutes")
+	flag.StringVar(&o.peers, "peers", "", "the `directories` of compiled libraries that are measured too, and erluv's own")
 	flag.BoolVar(&o.verbose, "v", false, "print each measurement as it comes, to standard error")
 	flag.Parse()
 	o.only = flag.Args()
@@ -58,17 +67,20 @@ func main() {
 type options struct {
 	rounds            int
 	binary, erl, file string
-	verbose           bool
+	stat, peers       string
+	verbose, short    bool
 	only              []string // workloads; none: all
 }
 
 const name = "bench@127.0.0.1"
 
 func bench(o *options) error {
-	for _, name := range o.only {
-		if !slices.ContainsFunc(workloads, func(l workload) bool { return l.name == name }) {
-			return fmt.Errorf("there is no workload %q", name)
-		}
+	if err := o.choose(); err != nil {
+		return err
+	}
+	libs, paths, err := compiled(o.peers)
+	if err != nil {
+		return err
 	}
 	binary, err := filepath.Abs(o.binary)
 	if err != nil {
@@ -89,7 +101,7 @@ func bench(o *options) error {
 	); err != nil {
 		return err
 	}
-	if out, err := exec.Command("erlc", "-o", dir, "test/bench/bench.erl").CombinedOutput(); err != nil {
+	if out, err := exec.Command("erlc", "-o", dir, "test/bench/bench.erl", "test/bench/peers.erl").CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot compile test/bench/bench.erl: %w\n%s", err, out)
 	}
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
@@ -102,7 +114,7 @@ func bench(o *options) error {
 		return err
 	}
 	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_CRASH_DUMP_BYTES=0",
-		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn")
+		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn", "BENCH_PEERS="+strings.Join(libs, " "))
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -126,10 +138,10 @@ func bench(o *options) error {
 		return err
 	}
 	defer end(epmd)
-	node, out, err := start(o.erl, append([]string{
-		"-noinput", "-name", name, "-pa", dir, "-run", "bench", "main",
-		"measured@127.0.0.1", strconv.Itoa(o.rounds), static, strconv.Itoa(echo.Addr().(*net.TCPAddr).Port), binary, cookie,
-	}, o.only...)...)
+	node, out, err := start(o.erl, slices.Concat([]string{"-noinput", "-name", name, "-pa", dir}, paths, []string{
+		"-run", "bench", "main", "measured@127.0.0.1", strconv.Itoa(o.rounds), static,
+		strconv.Itoa(echo.Addr().(*net.TCPAddr).Port), binary, cookie,
+	}, o.only)...)
 	if err != nil {
 		return err
 	}
@@ -161,10 +173,99 @@ func bench(o *options) error {
 	var b bytes.Buffer
 	printFacts(&b, list)
 	r.table.print(&b)
-	if _, err := os.Stdout.Write(b.Bytes()); err != nil || o.file == "" {
+	r.table.printBesides(&b)
+	if _, err := os.Stdout.Write(b.Bytes()); err != nil {
 		return err
 	}
-	return os.WriteFile(o.file, b.Bytes(), 0o644)
+	var stat bytes.Buffer
+	r.table.printFormat(&stat)
+	for file, text := range map[string][]byte{o.file: b.Bytes(), o.stat: stat.Bytes()} {
+		if file == "" {
+			continue
+		}
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// choose says which workloads run: those that were named, else all, or with -short half of them. Those
+// of libraries run only with libraries.
+func (o *options) choose() error {
+	for _, name := range o.only {
+		if !slices.ContainsFunc(slices.Concat(workloads, besides), func(l workload) bool { return l.name == name }) {
+			return fmt.Errorf("there is no workload %q", name)
+		}
+		if strings.HasPrefix(name, "x") && o.peers == "" {
+			return fmt.Errorf("the workload %q is one of libraries: name their directories by -peers, or erluv's own by -peers erluv", name)
+		}
+	}
+	if o.short {
+		o.rounds = min(o.rounds, 2)
+	}
+	if len(o.only) > 0 {
+		return nil
+	}
+	if o.short {
+		o.only = slices.Clone(short)
+	} else {
+		o.only = names(workloads)
+	}
+	if o.peers != "" {
+		o.only = append(o.only, names(besides)...)
+	}
+	return nil
+}
+
+func names(list []workload) (names []string) {
+	for _, l := range list {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// compiled gives the names of the libraries in directories, with erluv's own as the last, and the
+// arguments by which erl finds them and what they need. The word erluv stands for erluv's own alone.
+func compiled(dirs string) (names, args []string, err error) {
+	if dirs == "" {
+		return nil, nil, nil
+	}
+	add := func(dir string) { args = append(args, "-pa", filepath.Join(dir, "ebin")) }
+	for _, dir := range strings.Fields(dirs) {
+		name := filepath.Base(dir)
+		if dir == "erluv" {
+			continue
+		}
+		if !slices.Contains([]string{"erlexec", "muontrap", "exile"}, name) {
+			return nil, nil, fmt.Errorf("cannot measure %s: known are erlexec, muontrap and exile, by the last part of the path", dir)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "ebin", name+".app")); err != nil {
+			return nil, nil, fmt.Errorf("%s is no compiled library: %w", dir, err)
+		}
+		names = append(names, name)
+		add(dir)
+	}
+	build, err := filepath.Abs("build/bench-elixir")
+	if err != nil {
+		return nil, nil, err
+	}
+	mix := exec.Command("mix", "compile")
+	mix.Dir, mix.Env = "elixir", append(os.Environ(), "MIX_ENV=prod", "MIX_BUILD_PATH="+build)
+	if out, err := mix.CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("cannot compile elixir/: %w\n%s", err, out)
+	}
+	libs, err := exec.Command("elixir", "-e", ":io.put_chars(Path.dirname(:code.lib_dir(:elixir)))").Output()
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot ask Elixir where it is: %w", err)
+	}
+	for _, lib := range []string{"elixir", "logger"} {
+		add(filepath.Join(string(libs), lib))
+	}
+	for _, lib := range []string{"erluv", "erluv_ex"} {
+		add(filepath.Join(build, "lib", lib))
+	}
+	return append(names, "elixir"), args, nil
 }
 
 // results are what the node says.
