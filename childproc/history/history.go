@@ -1,10 +1,10 @@
-// Package history is the last ends of programs: how each has ended, why, and where its log is.
+// Package history keeps the last ends of programs: how each has ended, why, and where its log is.
 //
-//	history.go  the ends, and the programs that run, as far as the next child is to know of them
+//	history.go  the ends, and the running programs for the next child
 //	record.go   one of them as bytes
 //	memory.go   the memory in which they outlive the child
 //
-// Everything belongs to the one thread of the loop.
+// Only the loop's thread may use the package.
 package history
 
 import (
@@ -16,54 +16,54 @@ import (
 	"erluv/workers"
 )
 
-// CutCommand is how much of a command is kept for the next child, in bytes.
+// CutCommand is how many bytes of a command are kept for the next child.
 const CutCommand = 180
 
 // Entry is one run of a program.
 type Entry struct {
-	ID, Serial, Creation uint32 // of the worker, which is a process of our node
-	Name                 string // registered; "": none
+	ID, Serial, Creation uint32 // of the worker, which is a process of the child's node
+	Name                 string // registered name; "" means none
 	Command              string // its arguments, separated by NUL bytes
 	User                 string
 	OSPID                int
 	Started              time.Time
-	Restarts             int // of the worker until then
+	Restarts             int // restarts of the worker before this run
 	Kept                 bool
 
-	// From the end on.
+	// Known from the end on.
 	Ended      time.Time
 	Cause      Cause
 	Exit       workers.Exit
-	CPU        time.Duration // -1: not counted
-	MemoryPeak int64         // bytes; -1: not counted
-	Log        *ring.Ring    // nil: it has none, or another child had it
-	LogEnd     uint64        // position in it
+	CPU        time.Duration // -1 means not counted
+	MemoryPeak int64         // bytes; -1 means not counted
+	Log        *ring.Ring    // nil: it has none, or an earlier child had it
+	LogEnd     uint64        // position of its end in Log
 
-	slot int    // of the memory; -1: none
-	seq  uint64 // of the end; 0: it runs
+	slot int    // its place in the memory; -1: none
+	seq  uint64 // number of the end; 0: it runs
 }
 
-// Cause is why a program has ended.
+// Cause is the reason why a program has ended.
 type Cause string
 
 // The causes.
 const (
-	Exited       Cause = "exit"              // of itself, or by a signal that erluv has not sent
-	OOM          Cause = "oom"               // its control group had no memory left
+	Exited       Cause = "exit"              // by itself, or by a signal that erluv did not send
+	OOM          Cause = "oom"               // its control group ran out of memory
 	Owner        Cause = "owner"             // its owner has ended
 	ExitSignal   Cause = "exit_signal"       // exit/2, or the end of a linked process
-	Stop         Cause = "stop"              // a call or message of a process of a node
-	Operator     Cause = "operator"          // the same of an operator
+	Stop         Cause = "stop"              // a call or message from a process of a node
+	Operator     Cause = "operator"          // the same by an operator
 	Drain        Cause = "drain"             // this host was drained
 	Node         Cause = "node"              // its node is gone
 	Stopping     Cause = "stopping"          // erluv was stopped
 	Timeout      Cause = "timeout"           // it ran, or was silent, for too long
-	Watchdog     Cause = "watchdog"          // it did not say in time that it lives
+	Watchdog     Cause = "watchdog"          // it gave no sign of life in time
 	NotReady     Cause = "not_ready"         // it was not ready in time
-	Output       Cause = "output"            // it wrote what it should not, or too much of it
+	Output       Cause = "output"            // it wrote output that violates its format, or too much
 	Proxy        Cause = "proxy"             // its proxy could not be started
-	Intensity    Cause = "restart_intensity" // of itself, and too often
-	ChildCrashed Cause = "child_crashed"     // erluv_child has ended before it
+	Intensity    Cause = "restart_intensity" // by itself, and too often
+	ChildCrashed Cause = "child_crashed"     // erluv_child ended before it
 )
 
 // History is the last ends.
@@ -75,8 +75,8 @@ type History struct {
 	mem   *memory
 }
 
-// New makes one of so many ends. It takes over what another child has left in fd, which
-// stays the caller's; -1: the ends do not outlive this child.
+// New makes a history of at most so many ends. It takes over the ends that another child left in
+// fd, which stays the caller's. If fd is -1, the ends do not outlive this child.
 func New(most, fd int) *History {
 	h := &History{most: most, runs: make(map[uint64]*Entry), mem: newMemory(fd, 2*most)}
 	left := h.mem.read()
@@ -85,7 +85,7 @@ func New(most, fd int) *History {
 	for _, e := range left {
 		if e.seq > 0 {
 			h.seq = e.seq
-		} else { // those that ran are the last: 0 - 1 is the greatest number
+		} else { // programs that still ran are the last: 0 - 1 is the largest number
 			h.seq++
 			e.seq, e.Ended, e.Cause, e.CPU, e.MemoryPeak = h.seq, now, ChildCrashed, -1, -1
 			h.mem.write(e)
@@ -96,10 +96,10 @@ func New(most, fd int) *History {
 	return h
 }
 
-// On says whether any end is kept.
+// On reports whether any ends are kept.
 func (h *History) On() bool { return h.most > 0 }
 
-// Runs notes that a program runs, for the next child: as far as there is room for it.
+// Runs records for the next child that a program runs, if there is room for it.
 func (h *History) Runs(key uint64, e *Entry) {
 	if len(h.runs) < h.most {
 		h.runs[key] = e
@@ -108,7 +108,7 @@ func (h *History) Runs(key uint64, e *Entry) {
 	}
 }
 
-// Forget: a program has ended of which nothing is kept.
+// Forget removes a running program. Its end is not recorded.
 func (h *History) Forget(key uint64) {
 	if e := h.runs[key]; e != nil {
 		delete(h.runs, key)
@@ -116,7 +116,7 @@ func (h *History) Forget(key uint64) {
 	}
 }
 
-// Ends notes the end of a program.
+// Ends records the end of a program.
 func (h *History) Ends(key uint64, e *Entry) {
 	h.Forget(key)
 	if !h.On() {
@@ -130,7 +130,7 @@ func (h *History) Ends(key uint64, e *Entry) {
 	h.mem.write(e)
 }
 
-// trim drops what is too much.
+// trim drops the oldest ends above the limit.
 func (h *History) trim() {
 	for len(h.ended) > h.most {
 		e := h.ended[0]
@@ -143,20 +143,19 @@ func (h *History) trim() {
 	}
 }
 
-// has says whether an end is known of a worker with this log.
+// has reports whether the end of a worker with this log is known.
 func (h *History) has(log *ring.Ring) bool {
 	return slices.ContainsFunc(h.ended, func(e *Entry) bool { return e.Log == log })
 }
 
-// Close says that nothing more comes to a log, which is there as long as an end is known whose it
-// is.
+// Close closes a log. It stays as long as an end of its worker is known.
 func (h *History) Close(log *ring.Ring) {
 	if log.Close(); !h.has(log) {
 		log.Drop()
 	}
 }
 
-// Amend gives the last end of a worker another cause.
+// Amend changes the cause of the last end of a worker.
 func (h *History) Amend(id, serial uint32, to Cause) {
 	if e := h.Find(func(e *Entry) bool { return e.ID == id && e.Serial == serial }); e != nil {
 		e.Cause = to
@@ -164,7 +163,7 @@ func (h *History) Amend(id, serial uint32, to Cause) {
 	}
 }
 
-// Find is the last end that is meant; nil: none is.
+// Find returns the last end for which is returns true, nil if there is none.
 func (h *History) Find(is func(*Entry) bool) *Entry {
 	for _, e := range slices.Backward(h.ended) {
 		if is(e) {
@@ -174,7 +173,7 @@ func (h *History) Find(is func(*Entry) bool) *Entry {
 	return nil
 }
 
-// All are the ends, the last first.
+// All yields the ends, the last first.
 func (h *History) All(yield func(*Entry) bool) {
 	for _, e := range slices.Backward(h.ended) {
 		if !yield(e) {
@@ -183,5 +182,5 @@ func (h *History) All(yield func(*Entry) bool) {
 	}
 }
 
-// Len is how many there are.
+// Len returns how many ends there are.
 func (h *History) Len() int { return len(h.ended) }

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memfd is the memory of a history of so many ends, as main makes it.
+// memfd makes the memory of a history of most ends, as main does.
 func memfd(t *testing.T, most uint32) int {
 	t.Helper()
 	fd, err := unix.MemfdCreate("history", unix.MFD_CLOEXEC)
@@ -41,7 +41,7 @@ func running(id uint32) *Entry {
 	return &Entry{ID: id, Command: "run", Started: time.UnixMilli(1000 + int64(id)), CPU: -1, MemoryPeak: -1}
 }
 
-// ids are the workers of the ends, the last first.
+// ids returns the workers of the ends, the last first.
 func ids(h *History) (list []uint32) {
 	for e := range h.All {
 		list = append(list, e.ID)
@@ -56,8 +56,8 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// TestTheNextChild: what a child knows of ends, and the programs that ran, are the history of the
-// next one; and again of the one after it.
+// TestTheNextChild checks that the next child knows the ends of a child and the programs that ran,
+// and that the one after it does too.
 func TestTheNextChild(t *testing.T) {
 	fd := memfd(t, 4)
 	h := New(4, fd)
@@ -73,7 +73,7 @@ func TestTheNextChild(t *testing.T) {
 
 	for range 2 {
 		h = New(4, fd)
-		// 4 could run with room for them: 0 and 1 have ended, and made no room for 4 and 5.
+		// Four could run with room for them. The ends of 0 and 1 made no room for 4 and 5.
 		equal(t, "ends in the next child", ids(h), []uint32{3, 2, 0, 1})
 		e := h.Find(func(e *Entry) bool { return e.ID == 3 })
 		if e.Cause != ChildCrashed || time.Since(e.Ended) > time.Minute || e.CPU != -1 || e.Log != nil || !e.Kept {
@@ -113,7 +113,7 @@ func TestNone(t *testing.T) {
 	}
 }
 
-// TestLogs are there as long as an end of their worker is known.
+// TestLogs checks that a log exists as long as an end of its worker is known.
 func TestLogs(t *testing.T) {
 	h, room := New(2, -1), ring.NewRoom(1<<20)
 	a := room.New(ring.MinSize)
@@ -136,7 +136,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestLongest: the longest texts fit into a slot.
+// TestLongest checks that the longest texts fit into a slot.
 func TestLongest(t *testing.T) {
 	e := entry(1<<32-1, ChildCrashed)
 	e.Serial, e.Creation, e.Restarts, e.OSPID = 1<<32-1, 1<<32-1, -1<<63, -1<<63
@@ -151,7 +151,7 @@ func TestLongest(t *testing.T) {
 	}
 }
 
-// TestGarbage: whatever another child has left, the next one begins.
+// TestGarbage checks that a child begins with any content that another has left.
 func TestGarbage(t *testing.T) {
 	for seed := range uint64(200) {
 		rnd := rand.New(rand.NewPCG(seed, 1))

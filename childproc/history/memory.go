@@ -5,9 +5,9 @@ import (
 	"erluv/ipc"
 )
 
-// memory is a memfd that main has made and gives to each child: main never looks into it. It
-// consists of slots, each empty or with an entry. One system call writes one, so each is
-// whole whenever the child ends.
+// memory is a memfd that main makes and gives to each child. Main never reads it. It consists of
+// slots, each empty or with an entry. One system call writes a slot, so each is whole whenever the
+// child ends.
 type memory struct {
 	fd    int // -1: there is none
 	slots int
@@ -16,7 +16,7 @@ type memory struct {
 
 func newMemory(fd, slots int) *memory { return &memory{fd: fd, slots: slots} }
 
-// read is what is in the slots. A slot that holds something else is emptied.
+// read returns the entries in the slots. It clears a slot with anything else.
 func (m *memory) read() (list []*Entry) {
 	buf := make([]byte, ipc.HistorySlot)
 	for i := range m.slots {
@@ -30,7 +30,7 @@ func (m *memory) read() (list []*Entry) {
 	return list
 }
 
-// at is what is in a slot; nil: it is empty, or was emptied.
+// at returns the entry in a slot, nil if it is or becomes empty.
 func (m *memory) at(slot int, buf []byte) *Entry {
 	if m.fd < 0 {
 		return nil
@@ -54,14 +54,14 @@ func (m *memory) place(e *Entry) {
 	}
 }
 
-// write writes an entry to its slot. What cannot be written the next child does not know.
+// write writes an entry to its slot. If that fails, the next child will not know the entry.
 func (m *memory) write(e *Entry) {
 	if m.fd >= 0 && e.slot >= 0 {
 		_, _ = eintr.Pwrite(m.fd, e.encode(), int64(e.slot)*ipc.HistorySlot)
 	}
 }
 
-// free gives the slot of an entry back.
+// free gives back the slot of an entry.
 func (m *memory) free(e *Entry) {
 	if e.slot >= 0 {
 		m.clear(e.slot)

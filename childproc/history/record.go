@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// texts are the fields that are text, each with as much of it as is kept: together less than
-// a slot. A name is kept whole or not at all.
+// texts are the text fields. longest bounds each in bytes, so that they fit into a slot together. A
+// name is kept whole or not at all.
 func (e *Entry) texts() [4]*string {
 	cause := (*string)(&e.Cause)
 	return [4]*string{&e.Name, &e.Command, &e.User, cause}
@@ -20,7 +20,7 @@ func (e *Entry) texts() [4]*string {
 
 var longest = [4]int{100, CutCommand, 32, 32}
 
-// numbers are the others.
+// numbers are the other fields.
 func (e *Entry) numbers() [13]int64 {
 	flags := int64(0)
 	for i, f := range []bool{e.Exit.Core, e.Exit.OOM, e.Kept} {
@@ -48,7 +48,7 @@ func ofMilli(ms int64) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// encode is the entry as it stands in a slot.
+// encode returns the entry as it is written to a slot.
 func (e *Entry) encode() []byte {
 	b := make([]byte, 2, ipc.HistorySlot)
 	for _, n := range e.numbers() {
@@ -70,7 +70,7 @@ func (e *Entry) encode() []byte {
 
 var errRecord = errors.New("history: no record")
 
-// decode reads a slot. What another child has left may be anything: nothing of it is trusted.
+// decode reads a slot. Another child may have left anything there, so decode trusts none of it.
 func decode(slot []byte) (*Entry, error) {
 	if len(slot) < 2 {
 		return nil, errRecord

@@ -1,7 +1,7 @@
-// Package machine looks at the machine for the request info: load, memory, and the space of
-// file systems. It looks when it is asked and at no other time. Package childproc calls it in the
-// thread of the loop, so a look has a bound: a file system that does not answer costs patience
-// once, and is told as unknown.
+// Package machine looks at the machine for the request info: load, memory, and the space of file
+// systems. It looks only when it is asked. Package childproc calls it in the loop's thread, so the
+// duration of a look is bounded. A file system that does not answer delays one look by patience,
+// and counts as unknown.
 package machine
 
 import (
@@ -23,26 +23,27 @@ const (
 	// patience is how long a look waits for file systems.
 	patience = 20 * time.Millisecond
 
-	// fresh is how long what they have said is told again.
+	// fresh is how long an answer of the file systems is used again.
 	fresh = time.Second
 
-	// maxLevels bounds how many control groups above ours are looked at.
+	// maxLevels is how many control groups above the child's are checked.
 	maxLevels = 32
 )
 
-// Looker looks. It belongs to one goroutine. The zero Looker knows no file system.
+// Looker looks at the machine. Only one goroutine may use it. The zero Looker knows no file
+// systems.
 type Looker struct {
-	Paths []string // the file systems with these in them
+	Paths []string // the file systems that have these paths
 
-	root   string                          // in which proc and sys are; "": the machine's own
-	statfs func(string) (stat.Disk, error) // nil: the kernel's
+	root   string                          // the directory with proc and sys; "" means the machine's own
+	statfs func(string) (stat.Disk, error) // nil means the kernel's
 
-	disks []stat.Disk      // as they were last
-	at    time.Time        // then
-	under chan []stat.Disk // a look under way; nil: none is
+	disks []stat.Disk      // the last answer
+	at    time.Time        // time of that answer
+	under chan []stat.Disk // a look that has not ended; nil: there is none
 }
 
-// Load is that of the machine; nil: it cannot be read.
+// Load returns the machine's load, nil if it cannot be read.
 func (l *Looker) Load() *stat.Load {
 	f := strings.Fields(l.read("/proc/loadavg"))
 	if len(f) < 3 {
@@ -59,7 +60,8 @@ func (l *Looker) Load() *stat.Load {
 	return load
 }
 
-// Memory is that of the machine, or of the control groups that bound it; nil: it cannot be read.
+// Memory returns the machine's memory, within the limits of the child's control groups. It returns
+// nil if it cannot be read.
 func (l *Looker) Memory() *stat.Memory {
 	m := &stat.Memory{Total: -1, Available: -1}
 	for line := range strings.Lines(l.read("/proc/meminfo")) {
@@ -85,7 +87,7 @@ func (l *Looker) Memory() *stat.Memory {
 	return m
 }
 
-// files are those of a version of control groups (cgroups(7)).
+// files are the files of a version of control groups (cgroups(7)).
 type files struct{ base, limit, usage, inactive string }
 
 var (
@@ -93,7 +95,7 @@ var (
 	version1 = files{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"}
 )
 
-// bound has the control groups in which this process is bound the memory.
+// bound applies the limits of the control groups of this process.
 func (l *Looker) bound(m *stat.Memory) {
 	for line := range strings.Lines(l.read("/proc/self/cgroup")) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -107,8 +109,8 @@ func (l *Looker) bound(m *stat.Memory) {
 	}
 }
 
-// boundBy looks at a group and at those above it. In a container the group may not be seen by
-// its name: then the one at the mount is its own.
+// boundBy checks a group and those above it. A container may not see the group under its name. In
+// that case the group at the mount point is its own.
 func (l *Looker) boundBy(m *stat.Memory, v files, group string) {
 	group = path.Clean("/" + group)
 	for range maxLevels {
@@ -128,7 +130,7 @@ func (l *Looker) boundBy(m *stat.Memory, v files, group string) {
 	}
 }
 
-// inactive is what a group has of files that nobody uses: the kernel takes it back first.
+// inactive is how many bytes of inactive file pages a group has. The kernel reclaims them first.
 func (l *Looker) inactive(dir string, v files) int64 {
 	for line := range strings.Lines(l.read(dir + "/memory.stat")) {
 		if n, ok := strings.CutPrefix(line, v.inactive+" "); ok {
@@ -139,13 +141,13 @@ func (l *Looker) inactive(dir string, v files) int64 {
 	return 0
 }
 
-// number reads a file that holds one; max is none.
+// number reads a file with one number. ok is false for "max".
 func (l *Looker) number(file string) (int64, bool) {
 	n, err := strconv.ParseInt(strings.TrimSpace(l.read(file)), 10, 64)
 	return n, err == nil
 }
 
-// read is what a file holds, or "".
+// read returns the content of a file, or "".
 func (l *Looker) read(file string) string {
 	b, err := os.ReadFile(l.root + file)
 	if err != nil {
@@ -154,12 +156,12 @@ func (l *Looker) read(file string) string {
 	return string(b)
 }
 
-// Disks are the file systems, as they are or were a second ago.
+// Disks returns the file systems as they are, or were a second ago.
 func (l *Looker) Disks() []stat.Disk {
 	if l.disks != nil && time.Since(l.at) < fresh {
 		return l.disks
 	}
-	if l.under != nil { // one that has not answered before is not waited for again
+	if l.under != nil { // do not wait again for file systems that have not answered before
 		select {
 		case l.disks = <-l.under:
 			l.under, l.at = nil, time.Now()
@@ -168,7 +170,7 @@ func (l *Looker) Disks() []stat.Disk {
 		return l.told()
 	}
 	done := make(chan []stat.Disk, 1)
-	go func() { done <- l.look() }() // ends when the file systems have answered
+	go func() { done <- l.look() }() // the goroutine ends when the file systems have answered
 	bound := time.NewTimer(patience)
 	defer bound.Stop()
 	select {
@@ -180,7 +182,7 @@ func (l *Looker) Disks() []stat.Disk {
 	return l.told()
 }
 
-// told are the disks as they were last, or as unknown.
+// told returns the last answer, or all file systems as unknown.
 func (l *Looker) told() []stat.Disk {
 	if l.disks != nil {
 		return l.disks

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// at is a machine that is made of files.
+// at makes a machine out of files.
 func at(t *testing.T, files map[string]string) *Looker {
 	t.Helper()
 	root := t.TempDir()
@@ -46,8 +46,8 @@ func TestLoad(t *testing.T) {
 
 const meminfo = "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    800 kB\n"
 
-// TestMemory: the lowest limit of the control groups above counts, with what their files that
-// nobody uses take back.
+// TestMemory checks that the lowest limit of the control groups above counts. Their inactive file
+// pages count as available.
 func TestMemory(t *testing.T) {
 	const kib = 1 << 10
 	for name, tt := range map[string]struct {
@@ -99,7 +99,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestDisks: what was told is told again for a second, and no more.
+// TestDisks checks that an answer is used again for a second, and no longer.
 func TestDisks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks := 0
@@ -123,8 +123,8 @@ func TestDisks(t *testing.T) {
 	})
 }
 
-// TestDiskThatHangs: it is waited for once, is unknown until it has answered, and no second look
-// is begun.
+// TestDiskThatHangs checks that one look waits for the file system, which is unknown until it
+// answers. No second look may begin meanwhile.
 func TestDiskThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan int64)
@@ -157,7 +157,7 @@ func TestDiskThatHangs(t *testing.T) {
 	})
 }
 
-// TestThisMachine: the kernel's own files are understood.
+// TestThisMachine checks that the kernel's own files can be read.
 func TestThisMachine(t *testing.T) {
 	l := &Looker{Paths: []string{"/", "/proc", "/no/such"}}
 	m, d := l.Memory(), l.Disks()

@@ -12,14 +12,14 @@ import (
 	"erluv/workers"
 )
 
-// Class is a program that this host offers: the configuration says what it is, and a caller how
-// it is spoken with.
+// Class is a program that this host offers. The configuration says what the program is. The caller
+// decides how to talk to it.
 type Class struct {
 	ipc.Class
 	args []*regexp.Regexp
 }
 
-// NewClass makes one of what main says.
+// NewClass makes a class of main's description. The error names a pattern of args that is wrong.
 func NewClass(is ipc.Class) (*Class, error) {
 	c := &Class{Class: is}
 	for _, pattern := range is.Args {
@@ -32,7 +32,7 @@ func NewClass(is ipc.Class) (*Class, error) {
 	return c, nil
 }
 
-// ClassOf reads a Cmd that is {class, Name, Args}. False: it is none.
+// ClassOf reads a Cmd of the form {class, Name, Args}. ok is false for another.
 func ClassOf(cmd etf.Term) (name string, args etf.Term, ok bool) {
 	t, is := cmd.(etf.Tuple)
 	if !is || len(t) != 3 || t[0] != etf.Atom("class") {
@@ -42,15 +42,16 @@ func ClassOf(cmd etf.Term) (name string, args etf.Term, ok bool) {
 	return name, t[2], ok
 }
 
-// classOptions are what a caller can say of a program of a class. What the program is, what it
-// may reach and as whom it runs, the class says: so a host with run = "classes" starts nothing else.
+// classOptions are the options that a caller can set for a program of a class. The class decides
+// which program it is, what it may reach, and as which user it runs. So a host with run = "classes"
+// starts no other programs.
 var classOptions = []etf.Atom{
 	"owner", "link", "detached", "name", "id", "proxy", "stdin", "stdout", "stderr", "pty", "packet", "flow", "keep", "input", "max_output",
 	"kill_signal", "kill_timeout", "stop_sequence", "timeout", "idle_timeout",
 	"ready", "ready_timeout", "ready_reply", "watchdog", "restart", "max_restarts", "backoff",
 }
 
-// command has the order be for the program of the class, with the arguments of the caller.
+// command sets the order's program to that of the class, with the caller's arguments.
 func (c *Class) command(o *Order, args etf.Term) *BadOption {
 	bad := func(format string, with ...any) *BadOption {
 		return &BadOption{etf.Atom("cmd"), fmt.Sprintf(format, with...)}
@@ -75,8 +76,8 @@ func (c *Class) command(o *Order, args etf.Term) *BadOption {
 	return nil
 }
 
-// settleClass refuses what a class leaves to no caller: other options, and files, which are
-// opened as the user of the programs.
+// settleClass refuses what no caller of a class may set: other options, and files, which are opened
+// as the user of the programs.
 func (r *reading) settleClass() *BadOption {
 	if r.o.Class == nil {
 		return nil
@@ -98,9 +99,9 @@ func (r *reading) settleClass() *BadOption {
 	return nil
 }
 
-// settleCaps holds the order within the bounds of the host. What is not said of a limit is the
-// host's, and a request for more is refused: a program that needs more cannot run here. A longer
-// time to end is cut.
+// settleCaps keeps the order within the bounds of the host. A missing limit becomes the host's. A
+// larger one is refused, since a program that needs more cannot run here. A longer stop is
+// shortened.
 func (r *reading) settleCaps() *BadOption {
 	l, caps := &r.o.Spec.Attributes.Limits, &r.Limits
 	for one := range ipc.NumLimits {
@@ -123,7 +124,7 @@ func (r *reading) settleCaps() *BadOption {
 	return nil
 }
 
-// cut has a stop take no longer than most: what comes late in a sequence is what is shortened.
+// cut shortens a stop to most. It shortens the last waits of a sequence first.
 func cut(steps []workers.Step, last *time.Duration, most time.Duration) []workers.Step {
 	steps = slices.Clone(steps)
 	for i := range steps {

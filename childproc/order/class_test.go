@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostsOptions are those of a program that a class leaves to no caller.
+// hostsOptions are the options that no caller can set for a program of a class.
 var hostsOptions = []etf.Atom{
 	"tree", "env", "path", "inherit", "login", "user", "group", "groups", "cd", "fds", "nice", "umask", "rlimits", "cpus",
 	"oom_score_adj", "limits", "sandbox", "allow", "no_new_privs", "setsid",
 }
 
-// TestEveryOptionOfAClass: of each option somebody has decided whether a caller may give it for a
-// program of a class.
+// TestEveryOptionOfAClass checks that for each option it is decided whether a caller of a class may
+// set it.
 func TestEveryOptionOfAClass(t *testing.T) {
 	for _, o := range Table {
 		if o.For&forBoth == 0 {
@@ -47,7 +47,7 @@ func class(t *testing.T, is ipc.Class) *Class {
 	return c
 }
 
-// TestOrderOfAClass: all that the host says of it is in the order.
+// TestOrderOfAClass checks that the order has everything that the host says about the class.
 func TestOrderOfAClass(t *testing.T) {
 	c := class(t, ipc.Class{
 		Name: "x", Command: []string{"/bin/x", "-a"}, Args: []string{"b|c+"}, User: 1, Dir: "/srv", Env: []string{"A=1"},
@@ -99,7 +99,8 @@ func TestClassOf(t *testing.T) {
 	}
 }
 
-// TestCaps: what is not said is the host's, less is the request's, more is refused.
+// TestCaps checks that a missing limit becomes the host's, a smaller one stays, and a larger one is
+// refused.
 func TestCaps(t *testing.T) {
 	out := Outside{Limits: ipc.Limits{Memory: 1 << 30, PIDs: 10}}
 	limits := func(kv ...any) etf.Map {
@@ -131,7 +132,7 @@ func TestCaps(t *testing.T) {
 	}
 }
 
-// TestCapOfKillTimeout: a stop takes no longer than the host says, whatever its steps are.
+// TestCapOfKillTimeout checks that the host's bound holds for a stop with any steps.
 func TestCapOfKillTimeout(t *testing.T) {
 	out := Outside{KillTimeout: 2 * time.Second, MaxKillTimeout: 3 * time.Second}
 	opts := func(key string, v etf.Term) etf.Map { return etf.Map{{Key: etf.Atom(key), Value: v}} }

@@ -8,18 +8,18 @@ import (
 	"erluv/wire/etf"
 )
 
-// environ is the environment of a program as an order describes it: each name once.
+// environ is the environment of a program in an order. Each name is there once.
 type environ struct {
 	vars []variable
-	at   map[string]int // where in vars a name is
+	at   map[string]int // index of a name in vars
 }
 
 type variable struct {
 	name, value string
-	removed     bool // it is not to be there, whoever would add it
+	removed     bool // the name must stay absent
 }
 
-// put takes the place of what was said of the name before.
+// put sets a variable, in place of any earlier one of the name.
 func (e *environ) put(v variable) {
 	if i, ok := e.at[v.name]; ok {
 		e.vars[i] = v
@@ -32,14 +32,14 @@ func (e *environ) put(v variable) {
 	e.vars = append(e.vars, v)
 }
 
-// offer adds a variable unless something was said of the name.
+// offer adds a variable unless there is one of the name.
 func (e *environ) offer(name, value string) {
 	if _, ok := e.at[name]; !ok {
 		e.put(variable{name: name, value: value})
 	}
 }
 
-// list is the environment as execve(2) takes it.
+// list returns the environment as execve(2) takes it.
 func (e *environ) list() []string {
 	var list []string
 	for _, v := range e.vars {
@@ -50,7 +50,7 @@ func (e *environ) list() []string {
 	return list
 }
 
-// inherit adds those of the names that are in another environment.
+// inherit adds the named variables of another environment.
 func (e *environ) inherit(names []string, from map[string]string) {
 	for _, name := range names {
 		if v, ok := from[name]; ok {
@@ -59,7 +59,7 @@ func (e *environ) inherit(names []string, from map[string]string) {
 	}
 }
 
-// login adds the variables that a user finds after having logged in.
+// login adds the variables that a login sets for a user.
 func (e *environ) login(a ipc.Allowed) {
 	for _, v := range [][2]string{{"HOME", a.Home}, {"USER", a.User}, {"LOGNAME", a.User}, {"SHELL", a.Shell}} {
 		if v[1] != "" {
@@ -68,8 +68,8 @@ func (e *environ) login(a ipc.Allowed) {
 	}
 }
 
-// toEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, in
-// whichever form it is given; false removes it, as with open_port/2.
+// toEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, as text or
+// atom. The value false removes the name, as with open_port/2.
 func toEnv(to *environ, v etf.Term) error {
 	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings, or false for a value")
 	pairs, ok := pairsOf(v)
@@ -91,8 +91,8 @@ func toEnv(to *environ, v etf.Term) error {
 	return nil
 }
 
-// nameOf reads the name of an environment variable or an account: text, or an atom, for
-// it is often a key of a map.
+// nameOf reads the name of an environment variable or an account. It may be text or an atom,
+// because it is often a key of a map.
 func nameOf(t etf.Term) (string, bool) {
 	if a, ok := t.(etf.Atom); ok {
 		return string(a), true
@@ -120,7 +120,7 @@ func toInherit(to *[]string, v etf.Term) error {
 	return nil
 }
 
-// toSearch takes directories with colons between them, as PATH has them (environ(7)).
+// toSearch takes directories separated by colons, as in PATH (environ(7)).
 func toSearch(to *string, v etf.Term) error {
 	s, err := pathOf(v)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// Each name is there once, with the last value that was given; what was removed is not
-// added by what is inherited or found after a login, nor does that replace anything.
+// TestEnviron checks that each name is there once, with its last value. Inherited variables and
+// those of a login neither replace a value nor restore a removed name.
 func TestEnviron(t *testing.T) {
 	pair := func(name, value etf.Term) etf.Term { return etf.Tuple{name, value} }
 	ours := map[string]string{"LANG": "C", "X": "inherited", "HOME": "/inherited"}

@@ -7,7 +7,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// here is what the tests' requests depend on.
+// here is the Outside of the tests' requests.
 var here = Outside{
 	Caller: etf.Pid{Node: "a@host", ID: 1},
 	Reachable: func(pid etf.Pid) error {
@@ -28,7 +28,7 @@ func tuple(t ...etf.Term) etf.Tuple { return etf.Tuple(t) }
 
 func list(t ...etf.Term) etf.List { return etf.List(t) }
 
-// pairs is a map of atoms and values.
+// pairs makes a map with atoms as keys.
 func pairs(kv ...any) etf.Map {
 	var m etf.Map
 	for i := 0; i < len(kv); i += 2 {
@@ -37,7 +37,7 @@ func pairs(kv ...any) etf.Map {
 	return m
 }
 
-// numbered is a map of numbers and values.
+// numbered makes a map with numbers as keys.
 func numbered(kv ...any) etf.Map {
 	var m etf.Map
 	for i := 0; i < len(kv); i += 2 {
@@ -46,7 +46,7 @@ func numbered(kv ...any) etf.Map {
 	return m
 }
 
-// read reads a request of a program, of a directory to be watched, or of a file to be put.
+// read reads a request for a program, a watch or a file.
 func read(request Request, opts etf.Term) (any, *BadOption) {
 	switch request {
 	case ForSpawn:
@@ -59,10 +59,10 @@ func read(request Request, opts etf.Term) (any, *BadOption) {
 	return WatchOf(here, bin("/tmp"), opts)
 }
 
-// everyRequest are those that have options.
+// everyRequest are the requests that have options.
 var everyRequest = []Request{ForSpawn, ForRun, ForWatch, ForPut}
 
-// requests are those of which a row's option is one.
+// requests returns the requests that have a row's option.
 func requests(row *Option) (list []Request) {
 	for _, r := range everyRequest {
 		if row.For&r != 0 {

@@ -8,7 +8,7 @@ import (
 	"erluv/workers"
 )
 
-// KeepDefault is as much of the output as the host says.
+// KeepDefault means the host's default amount of output.
 const KeepDefault = -1
 
 // toKeep takes true, false or a number of bytes.
@@ -27,8 +27,8 @@ func toKeep(to *int, v etf.Term) error {
 	return nil
 }
 
-// settleKeep: output that goes to a file does not come by here, and what would go to /dev/null
-// does, to be kept.
+// settleKeep adapts the streams to the option keep. Output to a file does not pass through the
+// child, so keep is refused with it. Output to /dev/null gets a pipe, to be kept.
 func (r *reading) settleKeep() *BadOption {
 	if r.o.Keep == 0 {
 		return nil

@@ -11,14 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// item is what the manual says of an option.
+// item is an option in the manual.
 type item struct {
-	types []string // one for each heading that it has
+	types []string // one for each of its headings
 	text  string   // without macros, in one line
 }
 
-// items are those of the outermost list behind a heading of erluv-protocol(7), by name:
-// of "stdout , stderr => Type" both.
+// items returns the items of the outermost list behind a heading of erluv-protocol(7), by name. The
+// item "stdout , stderr => Type" is there twice.
 func items(t *testing.T, heading string) map[string]*item {
 	t.Helper()
 	text, err := os.ReadFile("../../man/erluv-protocol.7")
@@ -52,8 +52,7 @@ func items(t *testing.T, heading string) map[string]*item {
 	return found
 }
 
-// begun are the items of one heading: names and a type for all of them, or each with its
-// own.
+// begun returns the items of one heading. Its names have one type together, or each its own.
 func begun(found map[string]*item, heading string) (list []*item) {
 	parts := strings.Split(heading, " , ")
 	_, shared, _ := strings.Cut(parts[len(parts)-1], " => ")
@@ -77,7 +76,7 @@ func begun(found map[string]*item, heading string) (list []*item) {
 
 var page = regexp.MustCompile(`^\.Xr (\S+) (\S+)`)
 
-// plain is a line without its macro.
+// plain returns a line without its macro.
 func plain(line string) string {
 	line = page.ReplaceAllString(line, "$1($2)")
 	if strings.HasPrefix(line, ".") {
@@ -88,8 +87,8 @@ func plain(line string) string {
 
 var defaulted = regexp.MustCompile(`Default: (.*?)\.( |$)`)
 
-// TestManual: erluv-protocol(7) has each option of the table, with its type, its default
-// and the request that it is for, and no other.
+// TestManual checks that erluv-protocol(7) has exactly the options of the table, each with its
+// type, its default and its request.
 func TestManual(t *testing.T) {
 	for heading, request := range map[string]Request{".Ss Opts": forBoth, ".Sh FILE EVENTS": ForWatch, ".Sh UPLOADS": ForPut} {
 		manual := items(t, heading)
@@ -102,7 +101,7 @@ func TestManual(t *testing.T) {
 			delete(manual, row.Name)
 			if it == nil {
 				t.Errorf("%s: there is no item for %s", heading, row.Name)
-			} else if request == forBoth || row.For&forBoth == 0 { // else it says: as for spawn
+			} else if request == forBoth || row.For&forBoth == 0 { // otherwise the item refers to spawn
 				compare(t, row, it)
 			}
 		}
@@ -129,8 +128,8 @@ func compare(t *testing.T, row *Option, it *item) {
 	}
 }
 
-// erlangKeys are those of a type of options in the Erlang library, whose macros are keys
-// that several types have.
+// erlangKeys returns the keys of a type of options in the Erlang library. Its macros are keys that
+// several types share.
 func erlangKeys(t *testing.T, name string) (keys []string) {
 	t.Helper()
 	var sources [2]string
@@ -155,8 +154,8 @@ func erlangKeys(t *testing.T, name string) (keys []string) {
 	return keys
 }
 
-// TestErlangTypes: the types of options in the Erlang library have the options of each
-// request, and no other. Whether dialyzer takes their values is held there.
+// TestErlangTypes checks that the types in the Erlang library have exactly the options of each
+// request. The library's own tests check their values with dialyzer.
 func TestErlangTypes(t *testing.T) {
 	for name, request := range map[string]Request{"options": ForSpawn, "run_options": ForRun, "watch_options": ForWatch, "put_options": ForPut} {
 		var want []string

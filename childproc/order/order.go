@@ -1,15 +1,16 @@
-// Package order reads what a spawn, run, watch or put_file request asks for: terms come in, an
-// Order, a Watch, a Put or a BadOption comes out. It knows no manager and no clock, opens no file
-// and starts nothing. What it must know of its surroundings is Outside.
+// Package order reads a spawn, run, watch or put_file request. It turns terms into an Order, a
+// Watch, a Put or a BadOption. It knows no manager and no clock, opens no file and starts no
+// program. Outside tells it what it must know of its surroundings.
 //
-// Package childproc calls it, and does what an Order says:
+// Package childproc calls it and carries out the Order:
 //
 //	order.go     a request becomes an Order or a Watch
 //	table.go     all options, one row each, and the values that only attributes have
 //	values.go    values that several options have
-//	streams.go   stdin, stdout, stderr, fds, and the files that they may be
-//	receivers.go who is sent the output of a stream
-//	output.go    how output is cut into messages, and when it is sent; keep.go: how much is kept
+//	streams.go   stdin, stdout, stderr, fds, and their files
+//	receivers.go the receivers of a stream
+//	output.go    how output is cut into messages, and when it is sent
+//	keep.go      how much of the output is kept
 //	pty.go       a terminal
 //	environ.go   the environment
 //	user.go      the user that a program runs as
@@ -18,7 +19,8 @@
 //	put.go       a put_file request
 //	stop.go      how a program is stopped
 //	restart.go   whether and when it is started again
-//	ready.go     how it shows that it is ready; pattern.go: the line that shows it
+//	ready.go     how it shows that it is ready
+//	pattern.go   the pattern of a line that shows it
 package order
 
 import (
@@ -36,12 +38,12 @@ import (
 )
 
 const (
-	// MaxRequest bounds a request to the manager, in bytes. Linux takes about
-	// 2 MiB of arguments and environment; the rest is for the input of a run.
+	// MaxRequest is the largest request to the manager, in bytes. Linux takes about 2 MiB of
+	// arguments and environment. The rest is for the input of a run.
 	MaxRequest = 16 << 20
 
-	// MaxOutput bounds what a run collects, in bytes for both streams together;
-	// defaultMaxOutput is the bound unless the request sets another.
+	// MaxOutput bounds the output that a run collects, in bytes for both streams together.
+	// defaultMaxOutput is the bound if the request sets none.
 	MaxOutput        = 32 << 20
 	defaultMaxOutput = 16 << 20
 
@@ -49,79 +51,79 @@ const (
 	defaultUmask = 0o022
 )
 
-// Outside is what an order depends on beside the request.
+// Outside is everything on which an order depends besides the request.
 type Outside struct {
-	Caller      etf.Pid             // the owner unless the request names another
-	Reachable   func(etf.Pid) error // why nothing can be sent to a process
-	Environ     map[string]string   // what a program may inherit
-	KillTimeout time.Duration       // unless the request sets another
-	Search      string              // the program's PATH, unless the request sets another; "": none
+	Caller      etf.Pid             // the owner, unless the request names another
+	Reachable   func(etf.Pid) error // returns why a process cannot get messages, or nil
+	Environ     map[string]string   // variables that a program may inherit
+	KillTimeout time.Duration       // unless the request sets one
+	Search      string              // the program's PATH, unless the request sets one; "" means none
 
-	// Image is the program in memory of an upload.
+	// Image returns the program in memory of an upload.
 	Image func(upload etf.Pid) (*workers.Image, error)
 
-	Class          *Class        // whose program the request is for, cmd being its arguments; nil: none's
-	Limits         ipc.Limits    // the most that a program can have; 0: no bound
-	MaxKillTimeout time.Duration // the longest that a stop can take; 0: no bound
+	Class          *Class        // class of the request, of which cmd has the arguments; nil: none
+	Limits         ipc.Limits    // upper bounds of a program's limits; 0 means no bound
+	MaxKillTimeout time.Duration // longest duration of a stop; 0 means no bound
 }
 
-// BadOption is why a request is refused. Nothing is started.
+// BadOption is the reason why a request is refused. No program is started.
 type BadOption struct {
 	Key etf.Term
 	Why string
 }
 
-// Term is {bad_option, Key, Why}.
+// Term returns {bad_option, Key, Why}.
 func (b *BadOption) Term() etf.Term {
 	return etf.Tuple{etf.Atom("bad_option"), b.Key, etf.Binary(b.Why)}
 }
 
-// Process is what spawn and watch requests say of the process that they make.
+// Process is the part of spawn and watch requests about the new process.
 type Process struct {
-	Owner    etf.Pid // the zero pid: none
+	Owner    etf.Pid // the zero pid means none
 	Link     bool
 	Detached bool
-	Name     etf.Atom // "": none
+	Name     etf.Atom // "" means none
 }
 
-// Order is what a spawn or run request asks for.
+// Order is a spawn or run request.
 type Order struct {
 	Process
 	Spec      workers.Spec
-	Outputs   []Output // stdout, stderr, and further ones by descriptor
+	Outputs   []Output // stdout, stderr, and further ones in the order of descriptors
 	Packet    Packet
 	Active    Active
-	Keep      int    // how much of the last output is kept, in bytes; KeepDefault; 0: nothing
-	Input     []byte // of a run; nil: none
+	Keep      int    // how many bytes of the last output are kept; KeepDefault; 0 means none
+	Input     []byte // of a run; nil means none
 	MaxOutput int    // of a run
 	Restart   Restart
 	Proxy     *Proxy
 	Ready     Ready
-	ID        string // "": none
-	User      int    // number of the allowed user, once RunAs has found it
-	Class     *Class // nil: the request names its program itself
+	ID        string // "" means none
+	User      int    // index of the allowed user, once RunAs has found it
+	Class     *Class // nil: the request itself names the program
 
 	env     environ
 	inherit []string
 	whom    whom
-	login   bool // the environment is to have the user's HOME and the like
+	login   bool // the environment gets the user's HOME and the like
 }
 
-// Watch is what a watch request asks for.
+// Watch is a watch request.
 type Watch struct {
 	Process
 	Path      string
 	Recursive bool
-	Events    []etf.Atom // of Events; nil: all but closed
+	Events    []etf.Atom // a part of Events; nil means all but closed
 }
 
-// Proxy is a process of the node that is paired with a worker: apply(M, F, [W | A]).
+// Proxy is a process of the node that belongs to a worker: apply(M, F, [W | A]).
 type Proxy struct {
 	Module, Function etf.Atom
 	Args             etf.Raw // a list
 }
 
-// Cost is how many bytes an order has of its request until it is answered.
+// Cost is how many bytes of its request an order keeps until it is answered.
 func (o *Order) Cost() int {
 	n := o.SpecCost() + o.Ready.Cost
 	if o.Proxy != nil {
@@ -130,7 +132,7 @@ func (o *Order) Cost() int {
 	return n
 }
 
-// SpecCost is how many of them its program's arguments and environment have.
+// SpecCost is how many of these are the program's arguments and environment.
 func (o *Order) SpecCost() int {
 	n := 0
 	for _, list := range [][]string{o.Spec.Args, o.Spec.Env} {
@@ -141,15 +143,15 @@ func (o *Order) SpecCost() int {
 	return n
 }
 
-// reading is a request that is being read.
+// reading is a request while it is read.
 type reading struct {
 	Outside
 	request Request
-	given   []etf.Pair  // the options that it has
-	p       *Process    // the Order's or the Watch's
-	o       *Order      // nil: it is a watch request
-	w       *Watch      // nil: it is not
-	put     *ipc.Upload // nil: it is no put_file request
+	given   []etf.Pair  // the options of the request
+	p       *Process    // of the Order or the Watch
+	o       *Order      // nil for a watch request
+	w       *Watch      // nil for other requests
+	put     *ipc.Upload // nil for other requests
 }
 
 // Spawn reads the Cmd and Opts of a spawn request.
@@ -190,7 +192,7 @@ func orderOf(out Outside, request Request, cmd, opts etf.Term) (*Order, *BadOpti
 	return o, nil
 }
 
-// newOrder is what a request without options asks for.
+// newOrder is the order of a request without options.
 func newOrder(out Outside, request Request) *Order {
 	o := &Order{
 		Process:   Process{Owner: out.Caller, Link: request == ForSpawn},
@@ -245,7 +247,7 @@ func (r *reading) options(opts etf.Term) (bad *BadOption) {
 	return nil
 }
 
-// has is the first of the keys that the request has, in the order of the request.
+// has returns the first option of the request that is one of the keys.
 func (r *reading) has(keys ...etf.Atom) (etf.Atom, bool) {
 	for _, opt := range r.given {
 		for _, key := range keys {
@@ -257,7 +259,7 @@ func (r *reading) has(keys ...etf.Atom) (etf.Atom, bool) {
 	return "", false
 }
 
-// command reads [Program | Args], or one string for the shell. image finds programs in memory.
+// command reads [Program | Args], or one string for the shell. image returns programs in memory.
 func (o *Order) command(cmd etf.Term, image func(etf.Pid) (*workers.Image, error)) *BadOption {
 	bad := func(format string, args ...any) *BadOption {
 		return &BadOption{etf.Atom("cmd"), fmt.Sprintf(format, args...)}
@@ -300,8 +302,8 @@ func (o *Order) command(cmd etf.Term, image func(etf.Pid) (*workers.Image, error
 	return nil
 }
 
-// Options reads a map or a property list. As in proplists(3erl) an atom stands
-// for {Atom, true}, and the first of several is taken.
+// Options reads a map or a property list. As in proplists(3erl), an atom means {Atom, true}, and
+// the first of several equal keys counts.
 func Options(opts etf.Term) ([]etf.Pair, *BadOption) {
 	var list []etf.Pair
 	switch v := opts.(type) {

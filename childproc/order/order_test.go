@@ -56,7 +56,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestOptionsOf: a map or a property list.
+// TestOptionsOf reads a map and property lists.
 func TestOptionsOf(t *testing.T) {
 	pair := func(k string, v etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(k), Value: v} }
 	for _, tt := range []struct {
@@ -82,8 +82,8 @@ func TestOptionsOf(t *testing.T) {
 	}
 }
 
-// TestDefaults: an option with the default that its row has changes nothing. All rows
-// whose default is a value are tested so.
+// TestDefaults checks that an option with the default of its row changes nothing, for all rows
+// whose default is a value.
 func TestDefaults(t *testing.T) {
 	tested := 0
 	for i := range Table {
@@ -95,7 +95,7 @@ func TestDefaults(t *testing.T) {
 		tested++
 		for _, request := range requests(row) {
 			if request == ForRun && v == atom("owner") {
-				continue // which is what a run cannot be told
+				continue // a run cannot have this value
 			}
 			without := with(row.Name, v)[1:]
 			want, bad1 := read(request, without)
@@ -114,8 +114,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// valueOf reads a default that is a term: an atom, a number, a path, #{}, [], or a tuple of
-// two numbers. Words of people are none.
+// valueOf reads a default that is a term: an atom, a number, a path, #{}, [], or a tuple of two
+// numbers. For a description in words, ok is false.
 func valueOf(text string) (etf.Term, bool) {
 	base, digits, based := strings.Cut(text, "#")
 	var n, m int64
@@ -140,7 +140,7 @@ func valueOf(text string) (etf.Term, bool) {
 	return etf.Atom(text), true
 }
 
-// TestTogether: options that depend on each other, in whatever order they are given.
+// TestTogether checks options that depend on each other, in any order.
 func TestTogether(t *testing.T) {
 	yes, notify := atom("true"), pairs("ready", atom("notify"))
 	for _, tt := range []struct {

@@ -7,20 +7,19 @@ import (
 	"erluv/wire/gen"
 )
 
-// Packet says how output is cut into messages, and whether what is written to
-// stdin gets a length before it.
+// Packet says how output is cut into messages, and whether a length precedes data written to stdin.
 type Packet struct {
-	Max    int32 // line: a longer one is delivered in pieces, in bytes
-	Header uint8 // 1, 2 or 4: bytes of a length before each packet; 0: none
+	Max    int32 // lines: a longer one is delivered in pieces of so many bytes
+	Header uint8 // size of the length before each packet, 1, 2 or 4 bytes; 0 means none
 	Line   bool
-	List   bool // lines: all that are there in one message
+	List   bool // lines: one message has all that there are
 }
 
 const (
-	// defaultLine is the longest line that is delivered whole unless it is set.
+	// defaultLine is the longest line in one piece, in bytes, if the request sets none.
 	defaultLine = 64 << 10
 
-	// MaxLine is the longest that can be set: so much is held for a stream at most.
+	// MaxLine is the largest such size that can be set. No more than that is kept for a stream.
 	MaxLine = 1 << 20
 )
 
@@ -60,14 +59,14 @@ type Mode uint8
 
 // The modes.
 const (
-	Passive Mode = iota // to those who read
-	Counted             // so many messages, then Passive
-	Once                // one message, then Passive, of which nobody is told
+	Passive Mode = iota // to calls that read
+	Counted             // a number of messages, then Passive
+	Once                // one message, then Passive, without a report
 	True                // as it comes
-	Auto                // as it comes, as far as the receivers keep up
+	Auto                // as it comes, while the receivers keep up
 )
 
-// Active says when output is sent, and with Counted in how many messages more, or fewer.
+// Active says when output is sent, and with Counted how many more or fewer messages.
 type Active struct {
 	Mode  Mode
 	Count int32

@@ -7,19 +7,19 @@ import (
 )
 
 const (
-	// maxRegExp bounds a regular expression, in bytes.
+	// maxRegExp is the longest regular expression, in bytes.
 	maxRegExp = 4096
 
-	// maxPattern bounds what it compiles to, in instructions of package regexp: a few
-	// bytes can mean millions. To match takes as many steps for each byte.
+	// maxPattern is the most instructions of package regexp that an expression may compile to. A
+	// few bytes can mean millions, and a match takes as many steps for each byte.
 	maxPattern = 1000
 
-	// patternCost is what an instruction costs of the budget for what is held.
+	// patternCost is how many bytes an instruction counts in the budget for kept data.
 	patternCost = 64
 )
 
-// compile compiles a regular expression and says how many instructions it has, unless
-// they are too many.
+// compile compiles a regular expression and returns how many instructions it has. It returns an
+// error if there are too many.
 func compile(s string) (re *regexp.Regexp, size int, err error) {
 	tree, err := syntax.Parse(s, syntax.Perl)
 	if err != nil {
@@ -32,8 +32,8 @@ func compile(s string) (re *regexp.Regexp, size int, err error) {
 	return re, size, err
 }
 
-// instructions is how many there are at most in what a tree compiles to; beyond
-// maxPattern it counts no further. Large classes of characters count by their size.
+// instructions is an upper bound of the instructions that a tree compiles to. It stops counting
+// beyond maxPattern. Large character classes count by their size.
 func instructions(tree *syntax.Regexp) int {
 	const rangesOfOne = 16 // in the memory of an instruction
 	n := 1

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestPatterns: what is compiled is bounded before it is, and not underestimated.
+// TestPatterns checks that the size of a pattern is bounded before it is compiled, and not
+// underestimated.
 func TestPatterns(t *testing.T) {
 	for _, s := range []string{
 		"", "x", "listening on .*:([0-9]+)$", "(?i)ready|started|up and running", `^\[info\] .* \p{L}+ (a|b){2,5}x{3,}y{0,7}z{4}`,

@@ -9,13 +9,13 @@ import (
 	"erluv/workers"
 )
 
-// A terminal has this size unless another is given.
+// The size of a terminal if the request sets none.
 const (
 	defaultRows = 24
 	defaultCols = 80
 )
 
-// toPty takes true, false, or #{rows, cols, reopen, Mode => Value}, a list of pairs too.
+// toPty takes true, false, or #{rows, cols, reopen, Mode => Value}, or such pairs in a list.
 func toPty(to **workers.Terminal, v etf.Term) error {
 	t := &workers.Terminal{Rows: defaultRows, Cols: defaultCols}
 	var settings []etf.Pair
@@ -61,7 +61,7 @@ func terminalSetting(t *workers.Terminal, key string, v etf.Term) (err error) {
 	return t.Set(key, value)
 }
 
-// TerminalSize reads how many rows or cols a terminal has.
+// TerminalSize reads the number of rows or columns of a terminal.
 func TerminalSize(key string, v etf.Term) (uint16, error) {
 	n, ok := v.(int64)
 	if !ok || n < 1 || n > math.MaxUint16 {
@@ -70,7 +70,7 @@ func TerminalSize(key string, v etf.Term) (uint16, error) {
 	return uint16(n), nil
 }
 
-// settlePty makes the order one for a program on a terminal, if it has one.
+// settlePty adapts the order to a program with a terminal.
 func (r *reading) settlePty() *BadOption {
 	o := r.o
 	if o.Spec.Terminal == nil {
@@ -84,7 +84,7 @@ func (r *reading) settlePty() *BadOption {
 	}
 	o.Spec.Streams = [3]workers.StreamSpec{}
 	if r.request == ForRun && o.Input == nil {
-		o.Input = []byte{} // then its end: nobody will ever type
+		o.Input = []byte{} // then its end, because no more input will come
 	}
 	return nil
 }

@@ -12,21 +12,21 @@ import (
 	"erluv/workers"
 )
 
-// Put is what a put_file request asks for: a file, or a program in memory.
+// Put is a put_file request: for a file, or for a program in memory.
 type Put struct {
-	Order  // of the process that writes it
+	Order  // of the process that writes the file
 	Upload ipc.Upload
 	Memory bool
 }
 
 const (
-	// defaultPutMode is the mode of a file that is put. The umask has no part in it.
+	// defaultPutMode is the mode of a new file. The umask does not apply.
 	defaultPutMode = 0o644
 
-	// maxPut bounds the size of a file that is announced: an exabyte is not meant.
+	// maxPut is the largest announced size of a file, in bytes. An exabyte must be a mistake.
 	maxPut = 1 << 60
 
-	// putEnds is how long the process that writes has to remove what it has written.
+	// putEnds is how long the writing process may take to remove an incomplete file.
 	putEnds = 2 * time.Second
 )
 
@@ -74,8 +74,8 @@ func toSize(to *int64, v etf.Term) error {
 	return nil
 }
 
-// inMemory reads what stands for a program in memory, {memory, Upload} or {memory, Upload, Name}, and
-// the name by which the program is called.
+// inMemory reads a program in memory, {memory, Upload} or {memory, Upload, Name}. The name is the
+// program's argument 0.
 func inMemory(t etf.Term) (upload etf.Pid, name etf.Term, ok bool) {
 	tu, _ := t.(etf.Tuple)
 	if len(tu) != 2 && len(tu) != 3 || tu[0] != etf.Atom("memory") {
@@ -89,8 +89,8 @@ func inMemory(t etf.Term) (upload etf.Pid, name etf.Term, ok bool) {
 	return upload, name, ok
 }
 
-// settleImage refuses a program in memory where a sandbox says which files may be executed: it is
-// none of them.
+// settleImage refuses a program in memory if the sandbox lists the files that may be executed,
+// since it is none of them.
 func (r *reading) settleImage() *BadOption {
 	sp := &r.o.Spec
 	if sp.Image == nil {

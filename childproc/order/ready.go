@@ -20,23 +20,23 @@ const (
 	ByTCP    By = iota + 1 // it listens on a port
 	ByLine                 // it writes a line that matches
 	ByFile                 // it makes or changes a file
-	ByNotify               // it says so (sd_notify(3))
+	ByNotify               // it reports it (sd_notify(3))
 )
 
-// defaultReady is how long a program may take to become ready.
+// defaultReady is how long a program may take to become ready if the request sets no time.
 const defaultReady = 30 * time.Second
 
-// Ready is what a program does to be ready.
+// Ready describes how a program shows that it is ready.
 type Ready struct {
-	By      By // 0: nothing
+	By      By // 0 means not at all
 	Port    uint16
 	Line    *regexp.Regexp
-	Cost    int // bytes that the line's pattern takes
+	Cost    int // bytes that the line's pattern needs
 	File    string
-	Timeout time.Duration // 0: without end
+	Timeout time.Duration // 0 means no limit
 	Message bool          // the spawn call does not wait
 
-	Watchdog time.Duration // longest time between two signs of life once it is ready; 0: none
+	Watchdog time.Duration // longest time between two signs of life once it is ready; 0 means no limit
 }
 
 // toReady takes {tcp, Port}, {line, RegExp}, {file, Path} or notify.
@@ -91,7 +91,7 @@ func toReadyReply(r *Ready, v etf.Term) error {
 	return nil
 }
 
-// settleReady completes what the options have said of readiness, in whatever order.
+// settleReady checks and completes the options about readiness, which may come in any order.
 func (r *reading) settleReady() *BadOption {
 	ready, sp := &r.o.Ready, &r.o.Spec
 	switch ready.By {
@@ -117,8 +117,8 @@ func (r *reading) settleReady() *BadOption {
 	return nil
 }
 
-// notifies gives the program what it needs to say that it is ready. Of these variables it
-// has no others.
+// notifies gives the program the variables to report that it is ready. Other values of these
+// variables are removed.
 func (o *Order) notifies() {
 	o.Spec.Notify = true
 	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {

@@ -7,27 +7,24 @@ import (
 	"erluv/workers"
 )
 
-// MaxReceivers is how many processes may be sent the output of one stream. Each
-// is sent a copy of its own.
+// MaxReceivers is the most processes that get the output of one stream. Each gets its own copy.
 const MaxReceivers = 16
 
-// Output is stdout, stderr or another pipe that a program writes to.
+// Output is stdout, stderr or another output pipe of a program.
 type Output struct {
 	FD workers.Stream
-	To *Receivers // nil: the owner
+	To *Receivers // nil means the owner
 
 	Kept bool // it goes to no process, and is read for the log alone
 }
 
-// Receivers are the processes that are sent the output of a stream, when it is not the
-// owner alone.
+// Receivers are the processes that get the output of a stream, if that is not the owner alone.
 type Receivers struct {
 	Owner bool // the owner too, as the first
 	List  []etf.Pid
 }
 
-// ReceiversOf reads owner, {pid, Pid}, or a list of these; ok is false when it
-// is something else.
+// ReceiversOf reads owner, {pid, Pid}, or a list of these. ok is false for another value.
 func ReceiversOf(v etf.Term, reachable func(etf.Pid) error) (to *Receivers, ok bool, err error) {
 	var r Receivers
 	list, isList := v.(etf.List)

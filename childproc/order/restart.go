@@ -13,7 +13,7 @@ type When uint8
 // The ends.
 const (
 	Temporary When = iota // never
-	Transient             // not after the exit status 0
+	Transient             // not after exit status 0
 	Permanent             // always
 )
 
@@ -22,9 +22,9 @@ func (w When) String() string { return [...]string{"temporary", "transient", "pe
 // Restart says whether and when a program is started again.
 type Restart struct {
 	When     When
-	Most     int // more restarts within the window: the worker gives up
+	Most     int // after more restarts within the window, the worker gives up
 	Window   time.Duration
-	From, To time.Duration // the longest delay: of the first, and of any
+	From, To time.Duration // the longest delays: of the first restart, and of any
 }
 
 var defaultRestart = Restart{Most: 5, Window: 10 * time.Second, From: 100 * time.Millisecond, To: 30 * time.Second}
@@ -43,7 +43,7 @@ func toRestart(to *When, v etf.Term) error {
 	return nil
 }
 
-// maxRestarts bounds how many restarts are remembered for a worker.
+// maxRestarts is the most restarts that are remembered for a worker.
 const maxRestarts = 1000
 
 // toMaxRestarts takes {N, Milliseconds}.

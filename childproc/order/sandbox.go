@@ -11,21 +11,20 @@ import (
 )
 
 const (
-	// A program may be given so many paths in each list, and so many ports: the spawner
-	// opens each path whenever it starts the program.
+	// The most paths in each list of a sandbox, and the most ports. The spawner opens each path
+	// whenever it starts the program.
 	maxSandboxPaths = 64
 	maxSandboxPorts = 64
 
-	// What limits may be. Less memory than minMemory is too little for any program to
-	// begin; the others are the kernel's: bytes are a signed number there, and there is no
-	// process number above 2^22.
+	// The bounds of limits. With less memory than minMemory no program could begin. The other
+	// bounds are the kernel's: it counts bytes in a signed number, and process numbers end at 2^22.
 	minMemory, maxMemory = 1 << 20, 1 << 62 // bytes
 	minPIDs, maxPIDs     = 1, 1 << 22
 	minCPU, maxCPUShare  = 1, 100 * 8192 // percent of one processor
 )
 
-// toSandbox takes #{read => [Path], write => [Path], exec => [Path], net => none,
-// connect => [Port]}, a list of pairs too.
+// toSandbox takes #{read => [Path], write => [Path], exec => [Path], net => none, connect =>
+// [Port]}, or such pairs in a list.
 func toSandbox(to *ipc.Confine, v etf.Term) error {
 	list, bad := Options(v)
 	if bad != nil {
@@ -121,7 +120,7 @@ func toAllow(to *ipc.Confine, v etf.Term) error {
 	return nil
 }
 
-// settleAllow refuses what would undo a sandbox.
+// settleAllow refuses an option that would undo a sandbox.
 func (r *reading) settleAllow() *BadOption {
 	c := &r.o.Spec.Attributes.Confine
 	if c.Allow&ipc.AllowIOUring != 0 && (c.Files || c.Ports) {
@@ -130,8 +129,8 @@ func (r *reading) settleAllow() *BadOption {
 	return nil
 }
 
-// toLimits takes #{memory => Bytes, pids => N, cpu => Percent}, a list of pairs too.
-// A limit that is not there is none, and so is infinity: the kernel's word is max.
+// toLimits takes #{memory => Bytes, pids => N, cpu => Percent}, or such pairs in a list. A missing
+// limit, or infinity, means no limit: the kernel's word for it is max.
 func toLimits(to *ipc.Limits, v etf.Term) error {
 	list, bad := Options(v)
 	if bad != nil {
@@ -161,7 +160,7 @@ func toLimits(to *ipc.Limits, v etf.Term) error {
 	return nil
 }
 
-// limitIn is 0 for no limit.
+// limitIn reads a limit. It returns 0 for no limit.
 func limitIn(v etf.Term, low, high int64, what string) (uint64, error) {
 	if v == etf.Atom("infinity") {
 		return 0, nil

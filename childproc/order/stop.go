@@ -20,8 +20,8 @@ func toSignal(to *unix.Signal, v etf.Term) error {
 	return err
 }
 
-// toSteps takes a list of close, signals and milliseconds. A number is a time;
-// the signals that have no name are given as {signal, Number}.
+// toSteps takes a list of close, signals and milliseconds. A number is a time, so a signal without
+// a name is given as {signal, Number}.
 func toSteps(to *[]workers.Step, v etf.Term) error {
 	list, ok := etf.Elements(v)
 	if !ok || len(list) == 0 || len(list) > workers.MaxSteps {
@@ -68,7 +68,7 @@ func stepOf(t etf.Term) (st workers.Step, err error) {
 	return st, nil
 }
 
-// settleStop refuses two answers to the question which signal is sent first.
+// settleStop refuses two options that both say which signal is sent first.
 func (r *reading) settleStop() *BadOption {
 	if _, ok := r.has("kill_signal"); ok && r.o.Spec.StopSteps != nil {
 		return &BadOption{etf.Atom("stop_sequence"), "takes the place of kill_signal: give one of them"}

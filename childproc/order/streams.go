@@ -9,10 +9,10 @@ import (
 	"erluv/workers"
 )
 
-// maxFD is the highest number of a descriptor beyond the standard ones.
+// maxFD is the highest number of an extra descriptor.
 const maxFD = 255
 
-// FD reads the number of a further descriptor.
+// FD reads the number of an extra descriptor.
 func FD(t etf.Term) (workers.Stream, bool) {
 	n, ok := t.(int64)
 	return workers.Stream(n), ok && n > int64(workers.Stderr) && n <= maxFD
@@ -36,7 +36,7 @@ func (r *reading) stdin(v etf.Term) error {
 	return fmt.Errorf("must be pipe, null or {file, Path}")
 }
 
-// output takes what stdout and stderr can be.
+// output takes the values of stdout and stderr.
 func (r *reading) output(key etf.Atom, v etf.Term) error {
 	no, i, orStdout := workers.Stdout, 0, ""
 	if key == "stderr" {
@@ -71,8 +71,8 @@ func (r *reading) output(key etf.Atom, v etf.Term) error {
 	return fmt.Errorf("must be owner, {pid, Pid}, a list of these, null, {file, Path} or {file, Path, Options}%s", orStdout)
 }
 
-// fds takes #{N => pipe | {pid, Pid} | {pipe, in} | null | {file, Path} | {file,
-// Path, Options}} or such a list of pairs.
+// fds takes #{N => Value}, or such pairs in a list. A value is pipe, {pid, Pid}, a list of owner
+// and {pid, Pid}, {pipe, in}, null, {file, Path} or {file, Path, Options}.
 func (r *reading) fds(v etf.Term) error {
 	pairs, ok := pairsOf(v)
 	if !ok {
@@ -101,7 +101,7 @@ func (r *reading) fds(v etf.Term) error {
 	return nil
 }
 
-// fd takes what one of them is.
+// fd takes the value of one of them.
 func (r *reading) fd(e *workers.Extra, v etf.Term) error {
 	spawn := r.request == ForSpawn
 	switch v := v.(type) {
@@ -137,7 +137,7 @@ func (r *reading) fd(e *workers.Extra, v etf.Term) error {
 	return fmt.Errorf("descriptor %d must be pipe, {pid, Pid}, a list of owner and {pid, Pid}, {pipe, in}, null, {file, Path} or {file, Path, Options}", e.FD)
 }
 
-// sent takes receivers of a descriptor's output. False: it is something else.
+// sent takes receivers of a descriptor's output. ok is false for another value.
 func (r *reading) sent(fd workers.Stream, v etf.Term) (ok bool, err error) {
 	if r.request == ForRun {
 		return false, nil
@@ -149,7 +149,7 @@ func (r *reading) sent(fd workers.Stream, v etf.Term) (ok bool, err error) {
 	return ok, err
 }
 
-// toFileOrInput takes {file, Path, [read]} besides what output can be.
+// toFileOrInput takes {file, Path, [read]} besides the files for output.
 func toFileOrInput(e *workers.Extra, v etf.Tuple) error {
 	if list, ok := v[len(v)-1].(etf.List); ok && len(v) == 3 && len(list) == 1 && list[0] == etf.Atom("read") {
 		e.Input = true
@@ -159,12 +159,11 @@ func toFileOrInput(e *workers.Extra, v etf.Tuple) error {
 }
 
 const (
-	// defaultFileMode is the mode of a file that output is written to, before the
-	// umask.
+	// defaultFileMode is the mode of a new file for output, before the umask.
 	defaultFileMode = 0o666
 
-	// Bounds of the option rotate: files of a petabyte are not meant, and each rotation
-	// renames all that are kept.
+	// Bounds of the option rotate. A file of a petabyte must be a mistake, and each rotation
+	// renames all kept files.
 	maxLogSize = 1 << 50 // bytes
 	maxLogKeep = 100
 )

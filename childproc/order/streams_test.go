@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// where is what is known of an output.
+// where is the destination of an output.
 type where struct {
 	Spec workers.StreamSpec
 	To   *Receivers
@@ -17,7 +17,7 @@ type where struct {
 
 func rotate(kv ...any) etf.Tuple { return tuple(atom("rotate"), pairs(kv...)) }
 
-// TestOutputs: stdout and stderr go to processes, but for a run, or to files.
+// TestOutputs checks that stdout and stderr go to processes or files, and for a run to files only.
 func TestOutputs(t *testing.T) {
 	pid := func(p etf.Pid) etf.Term { return tuple(atom("pid"), p) }
 	logged := workers.StreamSpec{

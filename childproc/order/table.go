@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Request is a kind of request, or several.
+// Request is one kind of request, or a set of them.
 type Request uint8
 
 // The requests that have options.
@@ -30,14 +30,14 @@ const (
 type Option struct {
 	Name    string
 	For     Request
-	Type    string // as erluv-protocol(7) has it behind "Name => "
-	Default string // as it has it behind "Default: "
+	Type    string // as in erluv-protocol(7) behind "Name => "
+	Default string // as in erluv-protocol(7) behind "Default: "
 
-	// take reads a value and puts it where it goes. The error says what would be right.
+	// take reads a value and stores it. The error says which value would be right.
 	take func(r *reading, v etf.Term) error
 }
 
-// Table is all options, in the order of erluv-protocol(7).
+// Table has all options, in the order of erluv-protocol(7).
 var Table = []Option{
 	{"owner", ForSpawn | ForWatch, "pid() | none", "the caller", func(r *reading, v etf.Term) error { return r.owner(v) }},
 	{"link", ForSpawn | ForWatch, "boolean()", "true", func(r *reading, v etf.Term) error { return toBool(&r.p.Link, v) }},
@@ -107,7 +107,8 @@ var rows = func() map[string]*Option {
 	return rows
 }()
 
-// rowOf finds an option of a request. Spawn and run name the options of each other.
+// rowOf returns an option of a request. For spawn and run, the error tells whether it is an option
+// of the other.
 func rowOf(key etf.Atom, request Request) (*Option, error) {
 	row := rows[string(key)]
 	switch {
@@ -123,7 +124,7 @@ func rowOf(key etf.Atom, request Request) (*Option, error) {
 	return nil, errors.New("is not for run, which answers once, when its program has ended")
 }
 
-// What follows reads values that only attributes of a program have.
+// The functions below read values that only attributes of a program have.
 
 func toNice(to *ipc.Attributes, v etf.Term) error {
 	n, ok := v.(int64)
@@ -152,7 +153,7 @@ func toOOM(to *ipc.Attributes, v etf.Term) error {
 	return nil
 }
 
-// maxCPU is the highest number of a processor: glibc's cpu_set_t ends there.
+// maxCPU is the highest number of a processor: the last in glibc's cpu_set_t.
 const maxCPU = 1023
 
 func toCPUs(to *ipc.Attributes, v etf.Term) error {
@@ -175,7 +176,7 @@ func toCPUs(to *ipc.Attributes, v etf.Term) error {
 	return nil
 }
 
-// rlimits are all limits of Linux by the names of getrlimit(2).
+// rlimits has all limits of Linux under their names in getrlimit(2).
 var rlimits = map[etf.Atom]uint8{
 	"as":         unix.RLIMIT_AS,
 	"core":       unix.RLIMIT_CORE,
@@ -195,7 +196,7 @@ var rlimits = map[etf.Atom]uint8{
 	"stack":      unix.RLIMIT_STACK,
 }
 
-// toRlimits takes #{Name => Limit | {Soft, Hard}} or such a list of pairs.
+// toRlimits takes #{Name => Limit | {Soft, Hard}}, or such pairs in a list.
 func toRlimits(to *ipc.Attributes, v etf.Term) error {
 	list, bad := Options(v)
 	if bad != nil {
@@ -242,8 +243,8 @@ func rlimitNames() string {
 	return strings.Join(names, ", ")
 }
 
-// noNewPrivs takes true: the spawner has it, it is inherited, and cannot be given
-// up (prctl(2)).
+// noNewPrivs takes true. The spawner has set it, so all programs inherit it, and it cannot be reset
+// (prctl(2)).
 func noNewPrivs(v etf.Term) error {
 	if v == etf.Atom("false") {
 		return errors.New("must be true: erluv_spawner has given up new privileges for good, and so has all that it starts")

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// given is an option and what an order has of it.
+// given is a value of an option, and the result in an order.
 type given struct {
 	v    etf.Term
 	want any
 }
 
-// bad is an option and how the error begins that it makes.
+// bad is a value of an option, and the beginning of its error.
 type bad struct {
 	v   etf.Term
 	why string
@@ -69,9 +69,9 @@ func file(path string) workers.StreamSpec {
 	return workers.StreamSpec{Kind: workers.File, Path: path, Mode: 0o666}
 }
 
-// tested has for each row where its value goes, values that are taken, and such that are
-// refused. What depends on other options is tested by TestTogether; long lists of values
-// have tests of their own.
+// tested has for each row where its value is stored, values that are accepted, and values that are
+// refused. TestTogether tests options that depend on others. Long lists of values have their own
+// tests.
 var tested = map[string]struct {
 	of   func(any) any
 	good []given
@@ -400,8 +400,8 @@ var tested = map[string]struct {
 	},
 }
 
-// TestRows: each row takes what it should, for all requests that it is for, and puts it
-// where it goes. What is wrong is refused with the text that says what would be right.
+// TestRows checks that each row accepts and stores the right values, for all of its requests. For
+// wrong values, the error says which would be right.
 func TestRows(t *testing.T) {
 	for i := range Table {
 		row := &Table[i]
@@ -430,7 +430,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// with is an option, and those without which it is refused.
+// with returns an option with the options that it requires.
 func with(name string, v etf.Term) etf.Map {
 	opts := pairs(name, v)
 	switch name {
@@ -440,7 +440,7 @@ func with(name string, v etf.Term) etf.Map {
 	return opts
 }
 
-// refused checks that a request is, for an option, and why.
+// refused checks that a request is refused because of an option, and the reason.
 func refused(t *testing.T, request Request, opts etf.Term, key, why string) {
 	t.Helper()
 	got, bad := read(request, opts)
@@ -456,7 +456,7 @@ func refused(t *testing.T, request Request, opts etf.Term, key, why string) {
 	}
 }
 
-// TestOthers: what is an option of another request, or of none, is refused.
+// TestOthers checks that an option of another request, or an unknown one, is refused.
 func TestOthers(t *testing.T) {
 	const notRun = "is not for run, which answers once, when its program has ended"
 	for i := range Table {

@@ -10,21 +10,21 @@ import (
 )
 
 const (
-	// maxName bounds the name of a user or group, in bytes; Linux's own tools take 32.
+	// maxName is the longest name of a user or group, in bytes. Linux's own tools accept 32.
 	maxName = 256
 
-	// maxGroups bounds a list of groups: Linux takes no more for a process.
+	// maxGroups is the longest list of groups: Linux accepts no more for a process.
 	maxGroups = 65536
 )
 
-// whom is what a request says of whom its program is to run as. "" is nothing said.
+// An account that a request names for its program. "" means that it names none.
 type whom struct {
 	user, group string
 	groups      []string
 	listed      bool // groups were given
 }
 
-// accountName reads the name of a user or group, or its number.
+// accountName reads the name or number of a user or group.
 func accountName(v etf.Term) (string, bool) {
 	if n, ok := v.(int64); ok && n >= 0 && n < 1<<32 {
 		return strconv.FormatInt(n, 10), true
@@ -59,9 +59,9 @@ func toGroups(to *whom, v etf.Term) error {
 	return nil
 }
 
-// RunAs finds out whom the program runs as, and completes its environment. A reason says
-// why the order cannot be done. A user that is not allowed is only noted: the spawner
-// says whether there is such a user.
+// RunAs finds the account of the program, and completes its environment. A reason says why the
+// order cannot be carried out. A user that is not allowed is only noted, because the spawner knows
+// whether that user exists.
 func (o *Order) RunAs(allowed []ipc.Allowed) (reason etf.Term) {
 	if o.Class != nil {
 		o.User, o.Spec.Env = int(o.Class.User), o.Class.Env
@@ -79,9 +79,8 @@ func (o *Order) RunAs(allowed []ipc.Allowed) (reason etf.Term) {
 	return nil
 }
 
-// among finds the first of those that are allowed who is meant. Without one either the
-// user is refused, of whom then is to be found out whether there is one, or the groups
-// are, with the error's reason.
+// among returns the first allowed account that matches. If the user matches none, refused is its
+// name, for the spawner to look up. If the group or groups match none, reason is the error's.
 func (w whom) among(list []ipc.Allowed) (n int, refused string, reason etf.Term) {
 	if w.user == "" && w.group == "" && !w.listed {
 		return 0, "", nil
@@ -109,12 +108,12 @@ func (w whom) among(list []ipc.Allowed) (n int, refused string, reason etf.Term)
 	return 0, "", etf.Tuple{etf.Atom("groups"), etf.Atom("not_allowed")}
 }
 
-// is says whether a name or a number is meant by what was said.
+// is reports whether a request means an account with this name and number.
 func is(said, name string, id uint32) bool {
 	return said != "" && (said == name || said == strconv.FormatUint(uint64(id), 10))
 }
 
-// sameGroups says whether the names stand for the groups, in any order.
+// sameGroups reports whether the names stand for exactly these groups, in any order.
 func sameGroups(names []string, groups []ipc.Group) bool {
 	met := make(map[uint32]bool)
 	for _, name := range names {

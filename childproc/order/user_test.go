@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// allowedHere are whom the tests' requests may name.
+// allowedHere are the accounts that the tests' requests may name.
 var allowedHere = []ipc.Allowed{
 	{User: "nobody", UID: 65534, Groups: []ipc.Group{{Name: "nogroup", GID: 65534}}, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 	{User: "games", UID: 5, Groups: []ipc.Group{{Name: "games", GID: 60}}, Home: "/usr/games"},
@@ -18,8 +18,8 @@ var allowedHere = []ipc.Allowed{
 	{User: "nobody", UID: 65534, Groups: []ipc.Group{{Name: "games", GID: 60}}},
 }
 
-// Who is meant is found by names and by numbers, or refused for the first that does not
-// fit.
+// TestAmong checks that accounts are found by names and numbers, or refused for the first part that
+// does not match.
 func TestAmong(t *testing.T) {
 	type got struct {
 		n       int
@@ -54,7 +54,8 @@ func TestAmong(t *testing.T) {
 	}
 }
 
-// What is not the name or number of an account is a bad option.
+// TestAccounts checks that a value which is neither the name nor the number of an account is a bad
+// option.
 func TestAccounts(t *testing.T) {
 	for _, v := range []etf.Term{int64(0), int64(1<<32 - 1), etf.Atom("games"), etf.Binary("games"), etf.String("games")} {
 		if name, ok := accountName(v); !ok || name == "" {

@@ -14,8 +14,8 @@ import (
 	"erluv/workers"
 )
 
-// Values that several options have, and those of a worker as a process. Each function
-// says what would be right.
+// This file reads values that several options have, and those of a worker as a process. Each
+// function's error says which value would be right.
 
 func toBool(to *bool, v etf.Term) error {
 	switch v {
@@ -29,7 +29,7 @@ func toBool(to *bool, v etf.Term) error {
 	return nil
 }
 
-// toNot takes the opposite of what is kept.
+// toNot stores the opposite of the value.
 func toNot(to *bool, v etf.Term) error {
 	var yes bool
 	err := toBool(&yes, v)
@@ -58,7 +58,7 @@ func toDir(to *string, v etf.Term) error {
 	return nil
 }
 
-// maxMillis bounds times: 2^32-1 ms, as with Erlang's timers.
+// maxMillis is the longest time: 2^32-1 ms, as in Erlang's timers.
 const maxMillis = 1<<32 - 1
 
 func toMillis(to *time.Duration, v etf.Term) error {
@@ -70,7 +70,7 @@ func toMillis(to *time.Duration, v etf.Term) error {
 	return nil
 }
 
-// toTimeout takes milliseconds from 1, or infinity, which is 0.
+// toTimeout takes milliseconds from 1, or infinity, which is stored as 0.
 func toTimeout(to *time.Duration, v etf.Term) error {
 	if v == etf.Atom("infinity") {
 		*to = 0
@@ -83,7 +83,7 @@ func toTimeout(to *time.Duration, v etf.Term) error {
 	return fmt.Errorf("must be infinity or a number of milliseconds from 1 to %d", maxMillis)
 }
 
-// pairsOf reads a map or a list of pairs, whatever their keys are.
+// pairsOf reads a map or a list of pairs, with keys of any type.
 func pairsOf(v etf.Term) ([]etf.Pair, bool) {
 	list, ok := v.(etf.List)
 	if !ok {
@@ -117,7 +117,7 @@ func (r *reading) owner(v etf.Term) error {
 	return nil
 }
 
-// toName takes the name under which a worker is registered on our node.
+// toName takes the name under which a worker is registered on the child's node.
 func toName(to *etf.Atom, v etf.Term) error {
 	name, ok := v.(etf.Atom)
 	if !ok || name == "undefined" || gen.IsName(name) {
@@ -127,7 +127,7 @@ func toName(to *etf.Atom, v etf.Term) error {
 	return nil
 }
 
-// maxID is how long an id can be, in bytes: as an atom, whose characters are of one byte.
+// maxID is the longest id, in bytes. As an atom it has characters of one byte.
 const maxID = 255
 
 // toID takes the id of a program.
@@ -167,10 +167,10 @@ func toProxy(to **Proxy, v etf.Term) error {
 	return fmt.Errorf("must be {Module, Function, Args}")
 }
 
-// Events are what a watch request can name.
+// Events are the names that a watch request can have.
 var Events = []etf.Atom{"created", "modified", "closed", "attrib", "renamed", "deleted"}
 
-// toEvents takes a list of what is to be told.
+// toEvents takes a list of events to report.
 func toEvents(to *[]etf.Atom, v etf.Term) error {
 	list, _ := v.(etf.List)
 	var wanted []etf.Atom

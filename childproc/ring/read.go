@@ -8,27 +8,27 @@ import (
 	"slices"
 )
 
-// Piece is output that has come at once. Its Data is the ring's, until the next Put.
+// Piece is output that came at once. Its Data belongs to the ring, and is valid until the next Put.
 type Piece struct {
 	Stream uint8
 	At     int64 // milliseconds of Unix time
 	Data   []byte
 }
 
-// Query says what is wanted of a ring.
+// Query selects output of a ring.
 type Query struct {
 	From   uint64 // position
-	Before uint64 // position; 0: to the end
+	Before uint64 // position; 0 means to the end
 	Since  int64  // in milliseconds of Unix time
-	Stream uint8  // 0: both
-	Lines  int    // the last ones; AllLines: all. One without an end is a line.
+	Stream uint8  // 0 means both
+	Lines  int    // how many of the last lines, or AllLines; an incomplete line counts
 }
 
-// AllLines is for a Query without a bound of Lines.
+// AllLines in a Query means any number of lines.
 const AllLines = math.MaxInt
 
-// Read is what a query finds, the oldest first; the position behind what was looked at; and how
-// many bytes from q.From on are not there any more.
+// Read returns the output that a query selects, the oldest first. The range of the query ends
+// before the position next, and lost bytes from q.From on are gone.
 func (r *Ring) Read(q Query) (found []Piece, next, lost uint64) {
 	if q.From < r.start {
 		lost = r.start - q.From
@@ -57,7 +57,7 @@ func (r *Ring) Read(q Query) (found []Piece, next, lost uint64) {
 	return lastLines(found, q.Lines), next, lost
 }
 
-// pieces are those of a chunk.
+// pieces yields the pieces of a chunk.
 func pieces(c []byte) iter.Seq[Piece] {
 	return func(yield func(Piece) bool) {
 		for len(c) > 0 {
@@ -70,7 +70,7 @@ func pieces(c []byte) iter.Seq[Piece] {
 	}
 }
 
-// lastLines are the last n lines of all pieces together, as a terminal would show them.
+// lastLines returns the last n lines of all pieces together, as a terminal would show them.
 func lastLines(list []Piece, n int) []Piece {
 	if n <= 0 {
 		return nil

@@ -1,51 +1,52 @@
-// Package ring keeps the last output of programs, each piece with its stream and the time at
-// which it came. All rings share one Room, which bounds their memory.
+// Package ring keeps the last output of programs, in pieces with the stream and the time of each.
+// All rings share one Room, which bounds their memory.
 //
 //	ring.go  a program's ring: pieces go in, the oldest go out
 //	room.go  the memory of all rings
-//	read.go  what a reader is given
+//	read.go  queries
 //
-// A byte has a position: how many the program has written before, to both streams. So a
-// reader goes on exactly where it was, and knows how much it has missed. It is copied from the
-// ring, and never waited for.
+// The position of a byte is the number of bytes that the program wrote before it, to both streams.
+// So a reader continues exactly where it stopped, and knows how many bytes it missed. It gets a
+// copy, and the ring never waits for it.
 //
-// Everything belongs to the one thread of the loop.
+// Only the loop's thread may use the package.
 package ring
 
 import "encoding/binary"
 
 const (
-	// MinSize and MaxSize bound the size of a ring, in bytes. The greatest goes into one
-	// answer, in pieces of one byte too.
+	// MinSize and MaxSize bound the size of a ring, in bytes. The largest ring fits into one
+	// answer, even in pieces of one byte.
 	MinSize = 4 << 10
 	MaxSize = 1 << 20
 
-	// A ring's memory are chunks, so that the oldest output can go without the rest being
-	// moved, and little output takes little. The first has firstChunk bytes; later ones at
+	// A ring's memory consists of chunks. So the oldest output can go without moving the rest, and
+	// a little output needs little memory. The first chunk has firstChunk bytes. Later ones have at
 	// most maxChunk, and at most an eighth of the ring.
 	firstChunk = 512
 	maxChunk   = 4 << 10
 
-	// headSize is what each piece costs: the time, the stream, its length.
+	// headSize is how many bytes a piece needs besides its output: for the time, the stream, its
+	// length.
 	headSize = 8 + 1 + 2
 )
 
 // Ring is the last output of one program.
 type Ring struct {
 	room   *Room
-	size   int      // bytes of memory at most
-	memory int      // of the chunks
-	chunks [][]byte // pieces one after the other, the oldest first
-	spare  [][]byte // are used before others
-	last   int      // where the last piece begins in the last chunk; -1: there is none
+	size   int      // the most memory, in bytes
+	memory int      // memory of the chunks, in bytes
+	chunks [][]byte // pieces one behind the other, the oldest first
+	spare  [][]byte // unused chunks
+	last   int      // offset of the last piece in the last chunk; -1: none
 
-	start, end uint64 // positions of the first byte that is there, and behind the last
-	over       bool   // nothing more comes
+	start, end uint64 // positions of the first kept byte, and behind the last
+	over       bool   // no more output will come
 }
 
-// Put puts output in, of a stream (1 or 2), that has come at a time in milliseconds.
+// Put adds output of a stream (1 or 2) that came at a time, in milliseconds of Unix time.
 func (r *Ring) Put(stream uint8, at int64, data []byte) {
-	if n := len(data) - r.size; n > 0 { // these would be driven out by those behind them
+	if n := len(data) - r.size; n > 0 { // the bytes behind these would drive them out
 		r.lose()
 		r.start += uint64(n)
 		r.end, data = r.start, data[n:]
@@ -62,8 +63,8 @@ func (r *Ring) Put(stream uint8, at int64, data []byte) {
 	}
 }
 
-// extend puts into the last chunk what has room there: to the last piece, if that has come from
-// the same stream within the same millisecond.
+// extend adds as much to the last chunk as fits. It extends the last piece if that came from the
+// same stream within the same millisecond.
 func (r *Ring) extend(stream uint8, at int64, data []byte) int {
 	if len(r.chunks) == 0 {
 		return 0
@@ -85,8 +86,8 @@ func (r *Ring) extend(stream uint8, at int64, data []byte) int {
 
 func timeOf(head []byte) int64 { return int64(binary.NativeEndian.Uint64(head)) }
 
-// grow adds an empty chunk: more memory if there may be more, else that of the oldest chunk.
-// False: there is neither.
+// grow adds an empty chunk. It takes new memory if there may be more, or else the oldest chunk's.
+// It returns false if there is neither.
 func (r *Ring) grow() bool {
 	var c []byte
 	n := min(max(firstChunk, r.memory), maxChunk, r.size/8)
@@ -116,23 +117,23 @@ func (r *Ring) forget() {
 	r.chunks = r.chunks[1:]
 }
 
-// lose drops all that is there, and keeps the memory for what comes.
+// lose drops all output and keeps the memory.
 func (r *Ring) lose() {
 	r.start, r.last = r.end, -1
 	r.spare, r.chunks = append(r.spare, r.chunks...), nil
 }
 
-// State is how a ring stands.
+// State is the state of a ring.
 type State struct {
-	Size, Held int    // bytes: of memory at most, and of output that is there
-	Lost       uint64 // bytes of output that are not there any more
-	Over       bool   // nothing more comes
+	Size, Held int    // in bytes: the most memory, and the kept output
+	Lost       uint64 // bytes of output that are gone
+	Over       bool   // no more output will come
 }
 
-// State is how the ring stands.
+// State returns the state of the ring.
 func (r *Ring) State() State {
 	return State{Size: r.size, Held: int(r.end - r.start), Lost: r.start, Over: r.over}
 }
 
-// End is the position behind the last byte.
+// End returns the position behind the last byte.
 func (r *Ring) End() uint64 { return r.end }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// text is all output that a query finds, with its streams.
+// text returns all output that a query selects, with its streams.
 func text(r *Ring, q Query) string {
 	var b strings.Builder
 	found, _, _ := r.Read(q)
@@ -48,8 +48,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestAsWritten: whatever a program writes, in whatever pieces, a ring has the last of it, within
-// its memory, and one who reads along misses nothing that was there, and is told of the rest.
+// TestAsWritten writes output in random pieces. A ring must have the last of it, within its memory.
+// A reader must get every kept byte, and learn how many are gone.
 func TestAsWritten(t *testing.T) {
 	for seed := range uint64(12) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -81,7 +81,7 @@ func TestAsWritten(t *testing.T) {
 				t.Fatalf("seed %d: read %d bytes, %d missed, of %d", seed, len(read), missed, len(all))
 			}
 		}
-		// Of large pieces most is output, and the ring is full but for a chunk.
+		// Large pieces need little memory for their heads, and the ring is full except for a chunk.
 		r.Put(1, 1000, make([]byte, 2*r.size))
 		if s := r.State(); s.Held < s.Size*3/4 {
 			t.Errorf("seed %d: it holds %d of %d bytes", seed, s.Held, s.Size)
@@ -89,7 +89,7 @@ func TestAsWritten(t *testing.T) {
 	}
 }
 
-// TestLittleOutput takes little memory.
+// TestLittleOutput checks that little output takes little memory.
 func TestLittleOutput(t *testing.T) {
 	room := NewRoom(1 << 20)
 	r := room.New(MaxSize)
@@ -102,8 +102,8 @@ func TestLittleOutput(t *testing.T) {
 	}
 }
 
-// TestNoRoom: the rings of those that have ended go first, in their order; then a ring becomes no
-// larger, and one without any memory has nothing.
+// TestNoRoom checks that the rings of ended programs go first, in their order. After that, rings do
+// not grow, and a ring without memory keeps nothing.
 func TestNoRoom(t *testing.T) {
 	room := NewRoom(3 * MinSize)
 	fill := func(r *Ring) { r.Put(1, 0, bytes.Repeat([]byte("x"), MinSize)) }
@@ -147,8 +147,8 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
-// TestPutCostsNothing: a ring that is full allocates nothing for what comes, but now and then room
-// for its list of chunks.
+// TestPutCostsNothing checks that a full ring allocates no memory for output. Only its list of
+// chunks grows now and then.
 func TestPutCostsNothing(t *testing.T) {
 	r := NewRoom(1 << 20).New(64 << 10)
 	data := bytes.Repeat([]byte("x"), 64<<10)

@@ -2,21 +2,20 @@ package ring
 
 import "slices"
 
-// Room is the memory of all rings. When it is in use, the rings of programs that have ended go
-// first, the oldest before the others. When there is none of these a ring becomes no larger: it
-// holds less than it might.
+// Room is the memory of all rings. When it is used up, the rings of ended programs go, the oldest
+// first. If there are none, rings cannot grow, and hold less than they might.
 type Room struct {
 	total, used int
 	over        []*Ring // of programs that have ended, in their order
 }
 
-// NewRoom makes one of so many bytes.
+// NewRoom makes a room of total bytes.
 func NewRoom(total int) *Room { return &Room{total: total} }
 
-// New makes a ring of so many bytes at most. It takes memory as output comes.
+// New makes a ring of at most size bytes. It takes memory as output comes.
 func (m *Room) New(size int) *Ring { return &Ring{room: m, size: size, last: -1} }
 
-// Close says that nothing more comes: the program has ended for good.
+// Close marks the ring of a program that has ended for good: no more output will come.
 func (r *Ring) Close() {
 	if r.over {
 		return
@@ -27,7 +26,7 @@ func (r *Ring) Close() {
 	}
 }
 
-// Drop gives the memory back. What was there is lost.
+// Drop gives the memory back. The output is lost.
 func (r *Ring) Drop() {
 	r.start, r.last = r.end, -1
 	r.chunks, r.spare = nil, nil
@@ -38,7 +37,7 @@ func (r *Ring) Drop() {
 	}
 }
 
-// take takes n bytes. False: rings of programs that run have all.
+// take takes n bytes. It returns false if rings of running programs have all memory.
 func (m *Room) take(n int) bool {
 	for m.used+n > m.total {
 		if len(m.over) == 0 {

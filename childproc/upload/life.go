@@ -1,22 +1,22 @@
-// Package upload is what an upload is without its surroundings: where it stands, and the memory of
-// one that is no file. It knows no manager and sends nothing; package childproc does what it says.
+// Package upload is an upload without its surroundings: its state, and the memory of one that is no
+// file. It knows no manager and sends nothing. Package childproc carries out its decisions.
 //
-//	life.go    the states of an upload, which event leads where, and what is to be done
+//	life.go    the states of an upload; for each event the next state and the deeds
 //	memory.go  a program in memory, while it comes in and afterwards
 package upload
 
 import "fmt"
 
-// State is where an upload stands.
+// State is a state of an upload.
 type State uint8
 
 // The states.
 const (
-	Opening    State = iota // its process has been asked for, and has not opened the file yet
-	Open                    // chunks are taken
-	Committing              // its process has been told that the file is whole
+	Opening    State = iota // its process was requested, and has not opened the file yet
+	Open                    // chunks are accepted
+	Committing              // its process knows that the file is complete
 	Kept                    // it is in memory, and can be executed
-	Ending                  // it was told to end
+	Ending                  // it is being ended
 	Gone                    // the process of the node has ended
 	NumStates
 )
@@ -25,17 +25,17 @@ var stateNames = [NumStates]string{"opening", "open", "committing", "kept", "end
 
 func (s State) String() string { return stateNames[s] }
 
-// Event is what can happen to an upload.
+// Event is an event in the life of an upload.
 type Event uint8
 
 // The events.
 const (
-	Opened Event = iota // the file is open, or the memory there
-	Commit              // it is said to be whole
-	Sealed              // it is, and in memory
-	End                 // it is to end
-	Kill                // it is to end at once
-	Over                // its process has ended, or its memory is given back
+	Opened Event = iota // the file is open, or the memory exists
+	Commit              // its sender says that it is complete
+	Sealed              // it is complete, and in memory
+	End                 // a graceful end was requested
+	Kill                // an immediate end was requested
+	Over                // its process has ended, or its memory was given back
 	NumEvents
 )
 
@@ -43,16 +43,16 @@ var eventNames = [NumEvents]string{"opened", "commit", "sealed", "end", "kill", 
 
 func (e Event) String() string { return eventNames[e] }
 
-// Deeds is a set of things to do, done in the order of the bits.
+// Deeds is a set of actions, carried out in the order of the bits.
 type Deeds uint8
 
 // The deeds.
 const (
-	Grant   Deeds = 1 << iota // answer that it is there
-	Publish                   // have the file get its name, or seal the memory
+	Grant   Deeds = 1 << iota // answer that it is open
+	Publish                   // give the file its name, or seal the memory
 	Stop                      // stop its process, or give the memory back
-	Halt                      // the same, at once
-	Decline                   // answer that there is none
+	Halt                      // the same at once
+	Decline                   // answer that it could not be opened
 	Bury                      // end the process of the node
 )
 
@@ -62,7 +62,7 @@ type Life struct {
 	granted bool
 }
 
-// Step takes one event. One that means nothing in a state changes nothing.
+// Step takes one event. An event without a meaning in a state changes nothing.
 func (l *Life) Step(e Event) Deeds {
 	switch {
 	case l.State == Gone:

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// lifeTable is every state and event: the state after it, and what is to be done. A dot is no change.
+// lifeTable has the next state and the deeds for every state and event. A dot means no change.
 const lifeTable = `
              opened      commit              sealed  end          kill         over
 opening      open/grant  .                   .       ending/stop  ending/halt  gone/decline
@@ -19,7 +19,7 @@ gone         .           .                   .       .            .            .
 
 var deedNames = map[string]Deeds{"": 0, "grant": Grant, "publish": Publish, "stop": Stop, "halt": Halt, "decline": Decline, "bury": Bury}
 
-// TestEveryStateAndEvent plays the table. An upload that ends before it was open is unopened.
+// TestEveryStateAndEvent plays the table. An upload that is ended before it is open is "unopened".
 func TestEveryStateAndEvent(t *testing.T) {
 	lines := strings.Split(strings.Trim(lifeTable, "\n"), "\n")
 	for i, name := range strings.Fields(lines[0]) {

@@ -10,18 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxMemory bounds the programs in memory that a node has, all together, in bytes: what a process
-// without privileges keeps of the machine's memory for others must end somewhere.
+// MaxMemory is the most memory for all programs in memory of a node together, in bytes. A process
+// without privileges must not keep an unbounded part of the machine's memory for others.
 const MaxMemory = 256 << 20
 
 // Budget is how much of MaxMemory is in use.
 type Budget struct{ bytes int64 }
 
-// Bytes is how much that is.
+// Bytes returns that, in bytes.
 func (b *Budget) Bytes() int64 { return b.bytes }
 
-// Memory is a program in memory: a memfd, which nobody can write to once it is whole. It owns its
-// descriptor, which processes that execute it have copies of.
+// Memory is a program in memory. Its memfd is read-only once it is complete. It owns the
+// descriptor, of which processes that execute it have copies.
 type Memory struct {
 	Image  *workers.Image
 	fd     int
@@ -30,11 +30,11 @@ type Memory struct {
 	budget *Budget
 }
 
-// mfdExec is MFD_EXEC (memfd_create(2)), of Linux 6.3: before that every memfd can be executed.
+// mfdExec is MFD_EXEC (memfd_create(2)) of Linux 6.3. Before that, every memfd can be executed.
 const mfdExec = 0x10
 
-// NewMemory makes one. EACCES: this machine lets nobody execute what is in memory
-// (vm.memfd_noexec).
+// NewMemory makes an empty program. The error is EACCES if this machine forbids the execution of
+// memfds (vm.memfd_noexec).
 func NewMemory(b *Budget) (*Memory, error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate("erluv-program", flags|mfdExec)
@@ -47,7 +47,7 @@ func NewMemory(b *Budget) (*Memory, error) {
 	return &Memory{Image: workers.NewImage(fd), fd: fd, sum: sha256.New(), budget: b}, nil
 }
 
-// Write appends to it. ENOSPC: together with others it would be more than MaxMemory.
+// Write appends data. It returns ENOSPC if all programs would exceed MaxMemory.
 func (m *Memory) Write(data []byte) error {
 	if int64(len(data)) > MaxMemory-m.budget.bytes {
 		return unix.ENOSPC
@@ -65,10 +65,10 @@ func (m *Memory) Write(data []byte) error {
 	return nil
 }
 
-// Sum is that of all that was written.
+// Sum returns the SHA-256 of all written data.
 func (m *Memory) Sum() (sum [sha256.Size]byte) { return [sha256.Size]byte(m.sum.Sum(nil)) }
 
-// Seal ends the writing, for everybody.
+// Seal makes the memfd read-only, for all processes.
 func (m *Memory) Seal() error {
 	_, err := unix.FcntlInt(uintptr(m.fd), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
 	if err == nil {
@@ -77,7 +77,7 @@ func (m *Memory) Seal() error {
 	return err
 }
 
-// Close gives the memory back. What runs of it goes on.
+// Close gives the memory back. Running copies of the program go on.
 func (m *Memory) Close() {
 	m.budget.bytes -= m.size
 	m.size = 0

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestMemory: it counts as long as it is kept, and nobody writes to it once it is whole.
+// TestMemory checks that a program counts as long as it is kept, and is read-only once it is
+// complete.
 func TestMemory(t *testing.T) {
 	var b Budget
 	m, err := NewMemory(&b)
@@ -44,7 +45,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded: all together.
+// TestMemoryIsBounded checks the bound of all programs together.
 func TestMemoryIsBounded(t *testing.T) {
 	b := Budget{bytes: MaxMemory - 10}
 	m, err := NewMemory(&b)
@@ -63,7 +64,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestMemoryThatNobodyMayExecute: with vm.memfd_noexec it is refused, in words of the system.
+// TestMemoryThatNobodyMayExecute checks that vm.memfd_noexec causes the system's own error.
 func TestMemoryThatNobodyMayExecute(t *testing.T) {
 	setting, err := os.ReadFile("/proc/sys/vm/memfd_noexec")
 	var b Budget
