@@ -111,6 +111,49 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// TestManualTable: the table of options has, for each request, the rows of the code in their order,
+// with the defaults. Of one that a long text describes it has the end.
+func TestManualTable(t *testing.T) {
+	text, err := os.ReadFile("../../man/erluv-protocol.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n.Ss Table of options\n")
+	section, _, _ = strings.Cut(section, "\n.Ss ")
+	lists := strings.Split(section, "\n.Bl -column ")[1:]
+	are := []func(r Request) bool{
+		func(r Request) bool { return r&forBoth == forBoth },
+		func(r Request) bool { return r&forBoth == ForSpawn },
+		func(r Request) bool { return r == ForRun },
+		func(r Request) bool { return r&ForWatch != 0 },
+		func(r Request) bool { return r&ForPut != 0 },
+	}
+	if len(lists) != len(are) {
+		t.Fatalf("there are %d tables, want %d", len(lists), len(are))
+	}
+	for i, list := range lists {
+		var manual, code [][2]string
+		for line := range strings.Lines(list) {
+			if row, is := strings.CutPrefix(line, ".It Li "); is {
+				cells := strings.Split(row, " Ta ")
+				manual = append(manual, [2]string{cells[0], cells[1]})
+			}
+		}
+		for _, row := range Table {
+			if are[i](row.For) {
+				def := row.Default
+				if n := len(code); n < len(manual) && strings.HasSuffix(def, " of "+manual[n][1]) {
+					def = manual[n][1]
+				}
+				code = append(code, [2]string{row.Name, def})
+			}
+		}
+		if diff := cmp.Diff(code, manual); diff != "" {
+			t.Errorf("table %d (-code +manual):\n%s", i+1, diff)
+		}
+	}
+}
+
 func compare(t *testing.T, row *Option, it *item) {
 	t.Helper()
 	if typ := strings.Join(it.types, " | "); typ != row.Type {
