@@ -53,6 +53,7 @@ var plainRooms = []string{
 	"slack",
 	"spawner",
 	"workers",
+	"test",
 }
 
 func isPlain(file string) bool {

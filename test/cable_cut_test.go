@@ -13,9 +13,9 @@ const (
 	slow  = 60
 )
 
-// calls has callers of each control node run programs at a host, one after the other. end stops
-// them. It checks that each program ran as often as its caller was informed. kinds must have every
-// kind of result, and one result must be ok.
+// calls has callers of each control node run programs at a host, one after the other. The function
+// end stops them. It checks that each program ran as often as its caller was informed. Each result
+// must be of one of these kinds, and one must be ok.
 func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	t.Helper()
 	own := map[*control]session{}

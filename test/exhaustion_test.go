@@ -275,7 +275,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 // smallDisk mounts a file system that all users may write to, or returns "" where that is not
-// allowed. size changes its size and its bound on files.
+// allowed. The function size changes its size and the number of files that can still be made.
 func smallDisk(t *testing.T) (dir string, size func(bytes string, files uint64)) {
 	t.Helper()
 	dir = shelf(t, 0o755)

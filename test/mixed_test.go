@@ -18,7 +18,7 @@ func TestNobodyReadsAnothersWords(t *testing.T) {
 	}
 }
 
-// nobody is [{N, Out}] of the workers that wrote another's word, or lost their own.
+// The source nobody yields [{N, Out}] for the workers that wrote another's word, or lost their own.
 const nobody = `
 		One = fun(N) ->
 			Word = iolist_to_binary([integer_to_list(N), $., lists:duplicate(N rem 50, $x), $\n]),

@@ -167,8 +167,8 @@ func crash(t *testing.T, e *erluv, s []session, n int) {
 	}
 }
 
-// The child crashes. Each of three connections is taken over, each node is informed, each node
-// reaches all workers of the next child, and no node has lost its connection.
+// The child crashes. Each of three connections is taken over, and no node loses its own. Each node
+// is informed, and reaches all workers of the next child.
 //
 //erluv:releases
 //erluv:users

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// A node that stands still takes nothing: the programs stand still too, in their
-// write, and erluv holds next to nothing of what they want to say. When the node
-// goes on everything arrives.
+// A node that stands still reads nothing. The programs then stand still too, in their writes, and
+// erluv holds hardly any of their output. When the node goes on, all output arrives.
 //
 //erluv:releases
 func TestStalledNode(t *testing.T) {
@@ -52,7 +51,7 @@ func TestStalledNode(t *testing.T) {
 	}
 }
 
-// written is the line of /proc/PID/io that counts what was written, or "".
+// written returns the line of /proc/PID/io that counts written bytes, or "".
 func written(t *testing.T, pid int) string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A shell at a terminal ignores SIGTERM. It ends at once all the same, with its jobs, as
-// when a terminal is closed: no SIGKILL, which would come after ten minutes here.
+// A shell at a terminal ignores SIGTERM. It still ends at once, with its jobs, as when a terminal
+// is closed. SIGKILL would come only after ten minutes here.
 func TestStopShells(t *testing.T) {
 	shells := map[string]string{
 		"bash": `["bash", "--norc", "-i"]`,
@@ -17,7 +17,7 @@ func TestStopShells(t *testing.T) {
 		"sh":   `["sh", "-i"]`,
 		"fish": `["fish", "-i"]`,
 	}
-	// What is typed, and the programs that run then, beside the shell.
+	// Each entry has the keys to type, and the programs that then run beside the shell.
 	doing := map[string][2]string{
 		"nothing":    {``, `[]`},
 		"foreground": {`sleep 1000`, `[<<"sleep">>]`},
@@ -36,17 +36,17 @@ func TestStopShells(t *testing.T) {
 			}
 			for what, line := range doing {
 				if shell == "fish" && what != "nothing" {
-					continue // it reads nothing before its terminal has answered what it asks
+					continue // fish reads nothing before its terminal has answered its queries
 				}
 				if _, err := exec.LookPath("vim"); err != nil && what == "ctrl-z vim" {
 					continue
 				}
 				if !groups && (what == "background" || what == "stopped") {
-					continue // without control groups a job of its own is the shell's to end
+					continue // without control groups the shell itself must end its other jobs
 				}
 				t.Run(contain+" "+shell+" "+what, func(t *testing.T) {
 					home := shelf(t, 0o777)
-					// Without it fish reads all manual pages beside the user's first shell, for minutes.
+					// Without this directory, fish first reads all manual pages, for minutes.
 					if err := os.MkdirAll(home+"/.local/share/fish/generated_completions", 0o755); err != nil {
 						t.Fatal(err)
 					}
@@ -81,8 +81,8 @@ func TestStopShells(t *testing.T) {
 	}
 }
 
-// A terminal is hung up when SIGHUP was not enough: this shell ignores it while it asks a
-// new user what to do. What has been written before is delivered.
+// erluv hangs up a terminal when SIGHUP was not enough. This shell ignores SIGHUP while it asks a
+// new user for settings. Earlier output is delivered.
 func TestStopHangsUp(t *testing.T) {
 	e := common(t)
 	e.expect(t, "{exit_status,1}", `
@@ -99,8 +99,8 @@ func TestStopHangsUp(t *testing.T) {
 		Until("end", <<>>), Exit`)
 }
 
-// SIGHUP comes behind the stop signal, to those on a terminal only; each is followed by
-// SIGCONT, so what is stopped ends too.
+// On a terminal, SIGHUP follows the stop signal. SIGCONT follows each of them, so stopped processes
+// end too.
 func TestStopSignals(t *testing.T) {
 	e := common(t)
 	script := `"trap 'echo hup' HUP; trap 'echo term' TERM; trap 'echo cont' CONT; trap 'echo usr; exit 3' USR1;
@@ -133,7 +133,7 @@ func TestStopSignals(t *testing.T) {
 	}
 }
 
-// The steps are done in order, as far as something is left, by every graceful stop.
+// Every graceful stop does the steps in order, as long as a process is left.
 func TestStopSequence(t *testing.T) {
 	e := common(t)
 	const deaf = `"trap '' TERM INT HUP; echo ready; while :; do sleep 0.05; done"`
@@ -194,7 +194,7 @@ func TestStopSequence(t *testing.T) {
 	e.expect(t, "true", `{error, {bad_option, stop_sequence, Why}} = e2e:call(E, {spawn, ["true"], #{stop_sequence => [sigterm], kill_signal => sigint}}), is_binary(Why)`)
 }
 
-// When the node disconnects, half a second is all there is, and each step has its part.
+// When the node disconnects, half a second is left, and each step gets its part.
 func TestStopSequenceDisconnected(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	s := n.session(t)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Says bye when it is asked to end.
+// byeBye prints bye when it is asked to end.
 const byeBye = `"trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done"`
 
-// SIGTERM: workers are stopped, what they wrote is delivered, then the node is gone. How soon
-// is logged: within a second, where the machine is not busy with anything else.
+// SIGTERM: workers are stopped, their output is delivered, and then the node is gone. The log has
+// the time, which is within a second on an idle machine.
 //
 //erluv:releases
 //erluv:users
 func TestTerm(t *testing.T) {
 	n := newNode(t, nodeOptions{})
-	// Nothing waits for this time to pass.
+	// Nothing waits this long.
 	e := newErluv(t, n, "--kill-timeout", "10m")
 	s := e.session(t)
 	s.eval(t, `
@@ -43,8 +43,7 @@ func TestTerm(t *testing.T) {
 	}
 }
 
-// A service manager sends SIGTERM to each of erluv's processes: the end is as
-// orderly.
+// A service manager sends SIGTERM to each of erluv's processes. The end is just as orderly.
 //
 //erluv:releases
 func TestTermOfAll(t *testing.T) {
@@ -82,13 +81,13 @@ func TestStopRequest(t *testing.T) {
 	}
 }
 
-// The controller is told when the node comes and when it goes.
+// The controller gets a message when the node comes and when it goes.
 //
 //erluv:releases
 func TestController(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	s := n.session(t)
-	s.eval(t, "ok") // under whose name it is registered
+	s.eval(t, "ok") // the session is registered under its name
 	e := newErluv(t, n, "--controller", s.name)
 	s.expect(t, "true", "receive {erluv, E, {up, Info}} -> Info =:= maps:merge(Info, #{node => E}) after 120000 -> none end", e.binds())
 	e.expect(t, "ok", "e2e:call(E, {stop, {my, reason}})")
@@ -98,8 +97,8 @@ func TestController(t *testing.T) {
 	}
 }
 
-// Started by an Erlang port it ends with its standard input, and so with the node
-// that started it; its workers too.
+// An erluv that an Erlang port started ends with its standard input. So it ends with the node that
+// started it, and its workers do too.
 //
 //erluv:releases
 //erluv:users
@@ -160,7 +159,7 @@ func TestUnderAPort(t *testing.T) {
 	})
 }
 
-// The connection is gone: all workers are stopped. erluv comes back, or not.
+// When the connection is lost, all workers are stopped. erluv comes back, or ends.
 //
 //erluv:releases
 func TestDisconnect(t *testing.T) {

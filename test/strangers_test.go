@@ -16,7 +16,7 @@ import (
 	"erluv/wire/dist"
 )
 
-// greeting is the first message of a node, which knows no cookie for that.
+// greeting is the first message of a node. It needs no cookie.
 func greeting(name string) []byte {
 	m := binary.BigEndian.AppendUint64([]byte{'N'}, uint64(dist.Default|dist.FlagPublished))
 	m = binary.BigEndian.AppendUint32(m, 7)
@@ -25,19 +25,19 @@ func greeting(name string) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)
 }
 
-// strangers are what comes to a port without the cookie. Each function returns when the
-// other side has ended the connection, or the test wants no more.
+// strangers are kinds of peers that connect without the cookie. Each function returns when erluv
+// has ended the connection, or the test is over.
 var strangers = map[string]func(conn net.Conn, of int){
 	"silent": func(conn net.Conn, _ int) { drain(conn) },
 	"half": func(conn net.Conn, of int) { // of a name
 		_, _ = conn.Write(greeting(fmt.Sprintf("half%d@127.0.0.1", of))[:20])
 		drain(conn)
 	},
-	"unproved": func(conn net.Conn, of int) { // a name, and then nothing
+	"unproved": func(conn net.Conn, of int) { // a name, and then silence
 		_, _ = conn.Write(greeting(fmt.Sprintf("unproved%d@127.0.0.1", of)))
 		drain(conn)
 	},
-	"liar": func(conn net.Conn, of int) { // a digest that is none
+	"liar": func(conn net.Conn, of int) { // a wrong digest
 		_, _ = conn.Write(greeting(fmt.Sprintf("liar%d@127.0.0.1", of)))
 		_, _ = conn.Write(append([]byte{0, 21, 'r'}, make([]byte, 20)...))
 		drain(conn)
@@ -54,7 +54,7 @@ var strangers = map[string]func(conn net.Conn, of int){
 		_, _ = conn.Write([]byte("\x16\x03\x01\x00\x04junk"))
 		drain(conn)
 	},
-	"large": func(conn net.Conn, _ int) { // as much as it takes
+	"large": func(conn net.Conn, _ int) { // as much as erluv takes
 		_, _ = conn.Write(append([]byte{0xff, 0xff, 'N'}, make([]byte, 65000)...))
 		drain(conn)
 	},
@@ -72,8 +72,8 @@ var strangers = map[string]func(conn net.Conn, of int){
 
 func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// crowd has strangers come, so many at once, from one address, until stop is called, which
-// returns how many there were.
+// crowd has so many strangers connect at once, from one address, until stop is called. stop returns
+// how many there were.
 func crowd(t *testing.T, from string, to, atOnce int, kinds ...string) (stop func() int) {
 	t.Helper()
 	var (
@@ -118,14 +118,14 @@ func crowd(t *testing.T, from string, to, atOnce int, kinds ...string) (stop fun
 	}
 }
 
-// getsIn waits until a node has got in beside a crowd, and gives the number of its attempts. A node
-// gives each attempt the seconds of its net_setuptime, which a busy machine may need for another.
+// getsIn waits until a node has connected beside a crowd, and returns the number of its attempts. A
+// node gives each attempt the seconds of its net_setuptime, which is short on a busy machine.
 func (n *node) getsIn(t *testing.T, e *erluv) string {
 	t.Helper()
 	return n.eval(t, "(fun Again(N) -> case net_adm:ping(E) of pong -> N; pang -> Again(N + 1) end end)(1)", e.binds())
 }
 
-// processorTime is what a process has used.
+// processorTime returns the processor time of a process.
 func processorTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -141,10 +141,11 @@ func processorTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// 10,000 strangers who say nothing, half of a handshake, or junk, as many at once as the kernel
-// lets in: main's memory, descriptors and processor time are bounded, what is served goes on, a
-// node gets in meanwhile, whether it comes from their address or from another one, and the log has
-// a few lines of them. How many attempts it needs depends on how busy the machine is.
+// 10,000 strangers send nothing, half of a handshake, or junk. As many come at once as the kernel
+// allows. Main's memory, descriptors and processor time stay bounded, and connected nodes are
+// served. Another node can connect meanwhile, from the strangers' address and from another one. The
+// log has a few lines about the strangers. The number of the node's attempts depends on the load of
+// the machine.
 //
 //erluv:users
 func TestListenStrangers(t *testing.T) {
@@ -173,7 +174,7 @@ func TestListenStrangers(t *testing.T) {
 			if now := resident(t, r.main); now > memory+8<<20 {
 				t.Errorf("main has grown from %d to %d bytes", memory, now)
 			}
-			time.Sleep(50 * time.Millisecond) // the pace of the looks
+			time.Sleep(50 * time.Millisecond) // the interval between looks
 		}
 		c := newNode(t, nodeOptions{})
 		asked := time.Now()
@@ -203,8 +204,8 @@ func TestListenStrangers(t *testing.T) {
 	}
 }
 
-// Many nodes are connected at once: each is served, what each costs is bounded, and when they go
-// nothing is left of them.
+// Many nodes are connected at once. Each is served, the cost of each is bounded, and nothing is
+// left of them when they go.
 func TestListenMany(t *testing.T) {
 	const count = 200
 	n := newNode(t, nodeOptions{})

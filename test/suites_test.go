@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// A test runs once: on the installed OTP, as root. A directive in the comment before it
-// says by what it differs, and there it runs too.
+// A test runs once: on the installed OTP, as root. A directive in its comment names another
+// condition that its result depends on. The test runs there too.
 var directives = map[string]string{
 	"releases": "on every release: what it shows depends on what OTP sends and takes",
 	"users":    "as an ordinary user: what it shows depends on privileges",
@@ -27,8 +27,8 @@ var directives = map[string]string{
 
 const directive = "//erluv:"
 
-// narrow narrows the run to the tests with the directive that ERLUV_TEST_ONLY names, and to those
-// of the part that ERLUV_TEST_PART names: 2/3 is the second of three.
+// narrow limits the run to the tests with the directive that ERLUV_TEST_ONLY names. It also limits
+// it to the part that ERLUV_TEST_PART names: 2/3 is the second of three.
 func narrow() error {
 	word, part := os.Getenv("ERLUV_TEST_ONLY"), os.Getenv("ERLUV_TEST_PART")
 	if word == "" && part == "" || inVersion1 {
@@ -54,8 +54,8 @@ func narrow() error {
 	return flag.Set("test.run", "^("+strings.Join(names, "|")+")$")
 }
 
-// chosen are the tests with a directive, or all, that are in one of so many parts. The part of a
-// test depends on its name alone, so one that is added moves no other.
+// chosen returns the tests that have the directive, or all tests if word is "", and are in this
+// part. The part of a test depends only on its name, so a new test moves no other.
 func chosen(all map[string]function, word string, part, of int) (names []string) {
 	for name, f := range all {
 		h := fnv.New32a()
@@ -75,7 +75,7 @@ type function struct {
 	uses  map[string]bool // every identifier in it
 }
 
-// isTest says whether a function of this name is one that go test runs.
+// isTest reports whether go test runs a function of this name.
 func (function) isTest(name string) bool {
 	return strings.HasPrefix(name, "Test") && name != "TestMain"
 }
@@ -129,8 +129,8 @@ func words(doc *ast.CommentGroup) []string {
 	return list
 }
 
-// TestDirectives holds that directives are known ones and stand before tests. A test that
-// asks whether it runs as an ordinary user must run as one.
+// TestDirectives holds that directives are known ones and stand before tests. A test that checks
+// whether it runs as an ordinary user must also run as one.
 func TestDirectives(t *testing.T) {
 	all, err := readTests()
 	if err != nil {
@@ -187,10 +187,10 @@ func TestParts(t *testing.T) {
 	}
 }
 
-// harness are the files by way of which every test asks.
+// harness are the files whose functions every test calls.
 var harness = []string{"main_test.go", "node_test.go", "erluv_test.go", "suites_test.go"}
 
-// asksForUser says whether a function, or one that it calls, reads ordinary.
+// asksForUser reports whether a function, or one that it calls, reads ordinary.
 func asksForUser(all map[string]function, f function, depth int) bool {
 	if f.uses["ordinary"] {
 		return true

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// however starts an erluv by way of a shell script that becomes "$@".
+// however starts an erluv through a shell script that becomes "$@".
 func however(t *testing.T, script string) *erluv {
 	t.Helper()
 	n := newNode(t, nodeOptions{})
@@ -26,10 +26,9 @@ func however(t *testing.T, script string) *erluv {
 	return e
 }
 
-// However erluv was started, its programs are as always: their signals, their
-// descriptors, their ends. libuv: spawn_closed_process_io. os/exec: TestSIGCHLD.
-// CPython: test_close_fd_0 to _2, test_small_errpipe_write_fd,
-// test_swap_std_fds_with_one_closed, test_wait_when_sigchild_ignored,
+// However erluv was started, its programs have the same signals, descriptors and ends as always.
+// libuv: spawn_closed_process_io. os/exec: TestSIGCHLD. CPython: test_close_fd_0 to _2,
+// test_small_errpipe_write_fd, test_swap_std_fds_with_one_closed, test_wait_when_sigchild_ignored,
 // test_restore_signals.
 //
 //erluv:users
@@ -65,8 +64,8 @@ func TestHoweverItWasStarted(t *testing.T) {
 	}
 }
 
-// Every signal that ends a program is told by its name; those that do not are
-// only heard of.
+// The end of a program names the signal that ended it. Signals that do not end programs are only
+// received.
 func TestEverySignalByName(t *testing.T) {
 	e := common(t)
 	e.expect(t, `[]`, `
@@ -81,8 +80,8 @@ func TestEverySignalByName(t *testing.T) {
 		[{Sig, Is} || Sig <- Signals, Is <- [End(Sig)], Is =/= {<<>>, <<>>, {signal, Sig}, {signal, Sig}}]`)
 }
 
-// Where the system has no more to give the answer says so, and all is well again
-// when it has.
+// Where a system resource is exhausted, the answer says so. Everything works again when there is
+// more.
 //
 //erluv:users
 func TestNoMoreToBeHad(t *testing.T) {
@@ -107,8 +106,8 @@ func TestNoMoreToBeHad(t *testing.T) {
 	}
 }
 
-// A program can be spawned as soon as it has been written, though somebody still
-// has a copy of the descriptor; but not while it is written.
+// A program can be spawned as soon as it has been written, although another process still has a
+// copy of the descriptor. It cannot be spawned while it is being written.
 func TestSpawnWhatWasJustWritten(t *testing.T) {
 	e := common(t)
 	path := stocked(t, nil) + "/prog"

@@ -2,8 +2,8 @@ package e2e
 
 import "testing"
 
-// gen_server:stop, proc_lib:stop and gen:stop are the graceful stop with their reason,
-// normal too, of a program, of one that waits for its restart, and of a watcher of files.
+// gen_server:stop, proc_lib:stop and gen:stop are a graceful stop with their reason, even normal.
+// This holds for a program, a worker that waits for its restart, and a watcher of files.
 //
 //erluv:releases
 func TestSystemTerminate(t *testing.T) {
@@ -49,8 +49,8 @@ func TestSystemTerminate(t *testing.T) {
 	}
 }
 
-// What is asked of an Erlang process by OTP's tools has an answer here: how a worker is,
-// or that there is no such thing. Nothing times out.
+// Each request of OTP's tools to an Erlang process gets an answer: the state of a worker, or that
+// it is not supported. Nothing times out.
 //
 //erluv:releases
 func TestSystemRequests(t *testing.T) {
@@ -122,7 +122,8 @@ func TestSystemRequests(t *testing.T) {
 	}
 }
 
-// net_kernel answers ping, and nothing else; and what is no process here says so.
+// net_kernel answers ping and nothing else. Names that are not registered here are reported as
+// such.
 //
 //erluv:releases
 func TestSystemNames(t *testing.T) {
@@ -151,8 +152,8 @@ func TestSystemNames(t *testing.T) {
 		ok`)
 }
 
-// The manager is stopped as by {stop, Reason}: the workers end with it, then the node,
-// of which a monitor is told with that reason.
+// The manager stops as by {stop, Reason}. First the workers end, then the node. A monitor of the
+// node gets that reason.
 //
 //erluv:releases
 func TestSystemTerminateNode(t *testing.T) {
@@ -178,8 +179,8 @@ func TestSystemTerminateNode(t *testing.T) {
 	}
 }
 
-// A node that was asked to stop does not come back when the connection ends before its
-// workers have.
+// A node that was asked to stop does not come back if the connection ends before its workers have
+// ended.
 //
 //erluv:releases
 func TestStopThenDisconnect(t *testing.T) {
@@ -199,7 +200,7 @@ func TestStopThenDisconnect(t *testing.T) {
 	}
 }
 
-// While a worker ends it is asked as before; a second reason does not replace the first.
+// While a worker ends, it answers as before. A second reason does not replace the first.
 //
 //erluv:releases
 func TestSystemWhileStopping(t *testing.T) {
@@ -221,7 +222,7 @@ func TestSystemWhileStopping(t *testing.T) {
 		{State, Again, Down, receive {second, X} -> X after 120000 -> none end}`)
 }
 
-// Before it has started, or is ready, a worker is known by its name alone.
+// Before a worker has started, or is ready, it is known only by its name.
 //
 //erluv:releases
 func TestSystemBeforeReady(t *testing.T) {
@@ -235,7 +236,7 @@ func TestSystemBeforeReady(t *testing.T) {
 		{catch gen_server:stop({slow, E}), No, receive {answer, {error, _}} -> ok after 120000 -> none end}`)
 }
 
-// While there is no child all is answered child_down.
+// While there is no child, the answer to each request is child_down.
 //
 //erluv:releases
 func TestSystemChildDown(t *testing.T) {

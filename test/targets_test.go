@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// serves starts an erluv that is to serve these names, by the cookie of a node.
+// serves starts an erluv that serves nodes with these names, with the cookie of a node.
 func (n *node) serves(t *testing.T, names string, args ...string) *erluv {
 	t.Helper()
 	name := fmt.Sprintf("e%d", serial.Add(1))
@@ -24,8 +24,8 @@ func (n *node) serves(t *testing.T, names string, args ...string) *erluv {
 	return e
 }
 
-// A node in the list by two names is connected once, by the one that it has itself. The log says so
-// of the other, which is tried again without an effect on what serves.
+// The list has two names of one node. erluv connects once, by the node's own name. The log says so
+// for the other name, which is tried again without an effect on the connection.
 func TestOneNodeByTwoNames(t *testing.T) {
 	for _, serve := range []string{"first", "all"} {
 		t.Run(serve, func(t *testing.T) {
@@ -33,14 +33,15 @@ func TestOneNodeByTwoNames(t *testing.T) {
 			s := n.session(t)
 			s.controls(t, "erluv")
 			alive, _, _ := strings.Cut(n.name, "@")
-			// The node may not have noticed the end of the first attempt when the second comes, which
-			// has the same name: it says so, and is to be asked again.
+			// The node may not have noticed the end of the first attempt when the second one comes
+			// with the same name. It says so, and erluv must try again.
 			e := n.serves(t, alive+"@localhost,"+n.name, "--serve", serve, "--reconnect", "always")
 			e.isUp(t, s)
 			if serve == "first" {
 				e.wrote(t, `the node there calls itself \"`+n.name+`\": connect to it by that name`)
 			} else {
-				// Or, as both are dialled at once: the node has a connection by our name.
+				// Both names are dialled at once, so the node may already have a connection by our
+				// name.
 				e.again(t, alive+"@localhost")
 			}
 			s.expect(t, "{true,none}", "{nodes(hidden) =:= [E], receive Other -> Other after 0 -> none end}")
@@ -65,10 +66,10 @@ func (e *erluv) again(t *testing.T, node string) {
 	}
 }
 
-// A node that accepts connections and says nothing: those behind it in the list are served, at
-// once with all, after its time has run out with first.
+// A node accepts connections and says nothing. With all, the nodes behind it in the list are served
+// at once. With first, they are served when its time has run out.
 func TestSilentTarget(t *testing.T) {
-	silent := newHost(t, "silent") // it accepts nobody; the kernel does
+	silent := newHost(t, "silent") // it does not call Accept, so only the kernel accepts
 	for _, serve := range []string{"first", "all"} {
 		t.Run(serve, func(t *testing.T) {
 			t.Parallel()
@@ -98,7 +99,7 @@ func TestSeveralOnSeveral(t *testing.T) {
 	for _, n := range nodes {
 		n.expect(t, "ok", "e2e:until(fun() -> lists:sort(nodes(hidden)) =:= lists:sort([E0, E1, E2, E3]) end, 120000)", each)
 	}
-	// One goes; what the others have on any node stays.
+	// One erluv goes. The workers of the others stay on each node.
 	s := nodes[1].session(t)
 	s.eval(t, "process_flag(trap_exit, true), Ws = [e2e:start(E, [\"cat\"]) || E <- [E0, E1, E2, E3]], ok", each)
 	if err := all[0].stop(); err != nil {

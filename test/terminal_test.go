@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A terminal has a command of ours on it, as a terminal emulator has a shell.
+// A terminal runs one of our commands, as a terminal emulator runs a shell.
 type terminal struct {
 	upper, lower *os.File
 	before       unix.Termios
 	out          buffer
 	cmd          *exec.Cmd
-	ended        chan struct{} // closed when it has been waited for
+	ended        chan struct{} // closed when the command has been waited for
 }
 
 // onTerminal starts a command at a terminal of that size, in a session of its own.
@@ -89,7 +89,7 @@ func (x *terminal) modes(t *testing.T) unix.Termios {
 	return *now
 }
 
-// isRaw waits until it is in raw mode, or again as it was.
+// isRaw waits until the terminal is in raw mode, or again in its first mode.
 func (x *terminal) isRaw(t *testing.T, raw bool) {
 	t.Helper()
 	if !until(startTime, func() bool { return (x.modes(t) != x.before) == raw }) {
@@ -104,7 +104,7 @@ func (x *terminal) size(t *testing.T, rows, cols uint16) {
 	}
 }
 
-// shows waits until the terminal has a text.
+// shows waits until the terminal shows a text.
 func (x *terminal) shows(t *testing.T, text string) {
 	t.Helper()
 	if !until(startTime, func() bool { return strings.Contains(x.out.String(), text) }) {
@@ -119,7 +119,7 @@ func (x *terminal) types(t *testing.T, keys string) {
 	}
 }
 
-// ends waits for the command, which must end with a status and leave the terminal as it was.
+// ends waits for the command. It must end with this status and leave the terminal as it was.
 func (x *terminal) ends(t *testing.T, status int) {
 	t.Helper()
 	if !until(startTime, func() bool {

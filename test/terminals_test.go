@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// A program attacks the terminal of another one of its user, by its name and by the
-// other's descriptors. As long as erluv is root none of it works, and the other has its
-// terminal as ever; with reopen, and for an ordinary user, all of it works.
+// A program attacks the terminal of another program of its user, by its name and by the other's
+// descriptors. If erluv is root, no attack works, and the other's terminal stays usable. With
+// reopen, and for an ordinary user, all attacks work.
 //
 //erluv:users
 func TestTerminalsOfOthers(t *testing.T) {
-	e := allowing(t, newNode(t, nodeOptions{}), `["games"]`, "--contain", "group") // so that /proc has all
+	e := allowing(t, newNode(t, nodeOptions{}), `["games"]`, "--contain", "group") // with all processes in /proc
 	if ordinary {
 		e = common(t)
 	}
@@ -58,8 +58,8 @@ func TestTerminalsOfOthers(t *testing.T) {
 	}
 }
 
-// What programs do with a terminal of theirs works without its name: they find the name
-// of the terminal, and open it as /dev/tty. With reopen they can use the name too.
+// Usual operations on a program's own terminal work without its name. Programs find the name, and
+// open the terminal as /dev/tty. With reopen they can use the name too.
 //
 //erluv:users
 func TestTerminalOfItsOwn(t *testing.T) {

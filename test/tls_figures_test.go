@@ -9,8 +9,9 @@ import (
 
 var tlsFigures = flag.Bool("figures", false, "measure TLS for doc/performance.md: a minute on an idle machine")
 
-// How fast a node hears from erluv and from another node, with TLS and without: messages of 64 KiB,
-// and calls one after the other. With -figures, what doc/performance.md has.
+// This measures how fast a node hears from erluv and from another node, with TLS and without. It
+// sends messages of 64 KiB, and makes calls one after the other. With -figures it measures the
+// values of doc/performance.md.
 func TestTLSFigures(t *testing.T) {
 	size, calls := 8<<20, 20
 	if *tlsFigures {

@@ -15,7 +15,7 @@ import (
 	"erluv/relay/certtest"
 )
 
-// own writes a file of erluv's own, which nobody else may read.
+// own writes a file that only erluv may read.
 func own(t *testing.T, path string, content []byte) string {
 	t.Helper()
 	err := os.WriteFile(path, content, 0o400)
@@ -28,7 +28,7 @@ func own(t *testing.T, path string, content []byte) string {
 	return path
 }
 
-// flags are those of an erluv that speaks TLS with the nodes.
+// flags are the flags of an erluv that speaks TLS with the nodes.
 func (p *pki) flags(t *testing.T) []string {
 	t.Helper()
 	cert, key := filepath.Join(p.dir, "erluv.pem"), filepath.Join(p.dir, "erluv.key")
@@ -39,7 +39,7 @@ func (p *pki) flags(t *testing.T) []string {
 	return []string{"--tls", "on", "--tls-ca", p.caf, "--tls-cert", cert, "--tls-key", key}
 }
 
-// relays are the processes that speak TLS for an erluv.
+// relays returns the processes that speak TLS for an erluv.
 func (e *erluv) relays() (list []process) {
 	for _, p := range children(e.cmd.Process.Pid) {
 		if name(p.pid) == "erluv_relay" {
@@ -49,7 +49,7 @@ func (e *erluv) relays() (list []process) {
 	return list
 }
 
-// relay is the only one.
+// relay returns the only relay.
 func (e *erluv) relay(t *testing.T) process {
 	t.Helper()
 	list := e.relays()
@@ -59,14 +59,14 @@ func (e *erluv) relay(t *testing.T) process {
 	return list[0]
 }
 
-// renewing are options of a node that renews its keys all the time, in each version of TLS.
+// renewing has, for each version of TLS, the options of a node that renews its keys all the time.
 var renewing = map[string]string{
 	"tlsv1.2": "{versions, ['tlsv1.2']}, {renegotiate_at, 300}",
 	"tlsv1.3": "{versions, ['tlsv1.3']}, {key_update_at, 5000000}",
 }
 
-// A killed child keeps the TLS connection, while both sides send and the keys are renewed: each
-// byte is what it would have been.
+// The TLS connection outlives a killed child, while both sides send and the keys are renewed. No
+// byte is lost or wrong.
 //
 //erluv:releases
 //erluv:users
@@ -92,7 +92,7 @@ func TestTLSCrash(t *testing.T) {
 				t.Errorf("the relay is %v, it was %v", got, relay)
 			}
 			s.expect(t, "{true,none}", "{lists:member(E, nodes(hidden)), receive {nodedown, E} -> nodedown after 0 -> none end}")
-			// The last word of an orderly end arrives.
+			// The last message of an orderly end arrives.
 			if err := e.stop(); err != nil {
 				t.Error(err)
 			}
@@ -104,8 +104,8 @@ func TestTLSCrash(t *testing.T) {
 	}
 }
 
-// A node with -proto_dist inet_tls and one without, served at once. When the relay is killed
-// or stopped the connection that it has is made anew, and the other one takes no notice.
+// erluv serves a node with -proto_dist inet_tls and one without. When the relay is killed or
+// stopped, its connection is made anew, and the other one does not notice.
 //
 //erluv:releases
 //erluv:users
@@ -141,8 +141,8 @@ func TestTLSMixed(t *testing.T) {
 	}
 }
 
-// A relay that was killed is no reason for child and spawner to end, where it had the only
-// connection; and main's end is that of the relay.
+// After a relay with the only connection is killed, the child and the spawner live on. When main
+// ends, the relay ends.
 //
 //erluv:users
 func TestTLSRolesEnd(t *testing.T) {
@@ -180,7 +180,7 @@ func TestTLSRolesEnd(t *testing.T) {
 	})
 }
 
-// What is wrong is said in words, by ping and by run alike.
+// ping and run explain each error in words.
 //
 //erluv:releases
 //erluv:users
@@ -191,7 +191,7 @@ func TestTLSWords(t *testing.T) {
 	both := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
 	plain := newNode(t, nodeOptions{noise: true})
 	flags := p.flags(t)
-	with := func(changes ...string) []string { // pairs of a flag and its other value
+	with := func(changes ...string) []string { // pairs of a flag and its new value
 		out := slices.Clone(flags)
 		for i := 0; i < len(changes); i += 2 {
 			if at := slices.Index(out, changes[i]); at >= 0 {
@@ -249,7 +249,7 @@ func TestTLSWords(t *testing.T) {
 	}
 }
 
-// pings has the command do so.
+// pings runs the command ping, with a wanted status and text.
 func (n *node) pings(t *testing.T, args []string, status int, want string) {
 	t.Helper()
 	e, err := n.run(nil, append([]string{"ping"}, args...)...)
@@ -261,7 +261,7 @@ func (n *node) pings(t *testing.T, args []string, status int, want string) {
 	}
 }
 
-// A certificate that is renewed counts from the next connection on.
+// A renewed certificate counts from the next connection on.
 func TestTLSRenewed(t *testing.T) {
 	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
 	n := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}")
@@ -287,13 +287,13 @@ func TestTLSRenewed(t *testing.T) {
 	s.expect(t, "up", "receive {erluv, E, {up, _}} -> up after 120000 -> none end")
 }
 
-// Nodes connect by themselves: one that speaks TLS, and one that does not, as tls_nodes has it.
-// The connection outlives the child. Who must speak TLS and does not is refused, in words.
+// Nodes connect by themselves, one with TLS and one without, as tls_nodes says. The connections
+// outlive the child. A node that must speak TLS and does not is refused, with the reason.
 //
 //erluv:releases
 //erluv:users
 func TestTLSAccept(t *testing.T) {
-	// OTP 25 looks for the host of our name as a DNS name, later ones as an address.
+	// OTP 25 looks up the host of our name as a DNS name, later releases as an address.
 	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
 	p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
 	over, plain := p.node(t, true, "{versions, ['tlsv1.2', 'tlsv1.3']}"), newNode(t, nodeOptions{})
@@ -335,7 +335,7 @@ func TestTLSAccept(t *testing.T) {
 	s[1].expect(t, "true", "is_map(e2e:call(E, info))")
 }
 
-// childOf is the child of the erluv that a session has as E.
+// childOf returns the child of the erluv that a session has as E.
 func (s session) childOf(t *testing.T) int {
 	t.Helper()
 	pid, err := strconv.Atoi(s.eval(t, "e2e:call(E, {info, child_os_pid})"))
@@ -345,8 +345,8 @@ func (s session) childOf(t *testing.T) int {
 	return pid
 }
 
-// Strangers that begin to speak TLS cost main a process each: a bounded number of them at once, and
-// in a second. A node is let in beside them. What they take is printed with -v.
+// Each stranger that begins to speak TLS costs main a process. Their number is bounded, at once and
+// in a second. A node can connect beside them. With -v the test prints their cost.
 func TestTLSStrangers(t *testing.T) {
 	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
 	p.cert, p.key = p.ca.Issue(certtest.Wish{Names: []string{"127.0.0.1"}, DNSNames: []string{"127.0.0.1"}})
@@ -385,9 +385,10 @@ func TestTLSStrangers(t *testing.T) {
 	}
 }
 
-// A crowd that begins to speak TLS, more of it than relays are started for. Either most are pushed
-// out while they wait for one, which must not count as a start; or so many wait as there is room
-// for. A node from another address is let in beside the crowd, and another one after it.
+// A crowd begins to speak TLS, larger than the number of relays that main starts. In one case most
+// are pushed out while they wait for a relay, which must not count as a start. In the other as many
+// wait as there is room for. A node from another address can connect beside the crowd, and another
+// one after it.
 func TestTLSCrowd(t *testing.T) {
 	for name, crowds := range map[string]struct {
 		atOnce int

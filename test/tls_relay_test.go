@@ -28,7 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A relay is an erluv_relay of the real binary, by way of its stage. The test is main and
+// A relay is an erluv_relay of the real binary, started through its stage. The test plays main and
 // the child.
 type relay struct {
 	t      *testing.T
@@ -37,19 +37,19 @@ type relay struct {
 	up     *ipc.Conn
 	log    *ipc.Conn
 	near   net.Conn // the inner stream
-	fd     int      // the same
+	fd     int      // its descriptor
 	far    int      // the relay's end of it
 	count  *counters.Counters
 	remark string
-	buf    []byte // what was read of frames
+	buf    []byte // bytes read of frames
 }
 
-// toNode is how a relay is started that dials.
+// toNode is the message that starts a relay which dials.
 func toNode(min, max uint16) ipc.StartRelay {
 	return ipc.StartRelay{ServerName: "127.0.0.1", Verify: true, MinVersion: min, MaxVersion: max, Depth: 2, TimeoutMS: uint32(startTime.Milliseconds())}
 }
 
-// startRelay starts one on a connection, which it takes over.
+// startRelay starts a relay on a connection, which the relay takes over.
 func startRelay(t *testing.T, conn net.Conn, m ipc.StartRelay, mat ipc.Material) *relay {
 	t.Helper()
 	file, err := conn.(*net.TCPConn).File()
@@ -131,7 +131,7 @@ func startRelay(t *testing.T, conn net.Conn, m ipc.StartRelay, mat ipc.Material)
 	return r
 }
 
-// hear returns the relay's next word.
+// hear returns the relay's next message.
 func (r *relay) hear() ipc.Message {
 	r.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -146,7 +146,7 @@ func (r *relay) hear() ipc.Message {
 	return m
 }
 
-// giveLog gives the relay the conversation for what it logs.
+// giveLog gives the relay a conversation for its log.
 func (r *relay) giveLog() {
 	r.t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -161,11 +161,11 @@ func (r *relay) giveLog() {
 	}
 }
 
-// answer is Ready or Failed.
+// answer waits for Ready, or returns the text of Failed.
 func (r *relay) answer() (failed string) {
 	r.t.Helper()
 	switch m := r.hear().(type) {
-	case ipc.Ready: // what it has logged came before
+	case ipc.Ready: // its log messages came before
 		buf := make([]byte, ipc.MaxPacket)
 		n, _, err := r.log.TryRecv(buf)
 		if err != nil {
@@ -184,7 +184,7 @@ func (r *relay) answer() (failed string) {
 	return ""
 }
 
-// ready waits until it relays.
+// ready waits until the relay is ready.
 func (r *relay) ready() {
 	r.t.Helper()
 	if failed := r.answer(); failed != "" {
@@ -192,12 +192,12 @@ func (r *relay) ready() {
 	}
 }
 
-// local is what we are to the node.
+// local is the test's own identity towards the node.
 func local(name string) dist.Local {
 	return dist.Local{Name: name, Creation: 7, Cookie: cookie, Flags: dist.Default, TLS: true}
 }
 
-// connect is the handshake of the distribution, through the relay.
+// connect does the handshake of the distribution through the relay.
 func (r *relay) connect(name, peer string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), startTime)
@@ -207,7 +207,7 @@ func (r *relay) connect(name, peer string) {
 	}
 }
 
-// message returns the next one that is no tick.
+// message returns the next message that is not a tick.
 func (r *relay) message() dist.Message {
 	r.t.Helper()
 	for {
@@ -254,7 +254,7 @@ func (r *relay) send(from etf.Pid, to etf.Atom, term etf.Term) {
 	}
 }
 
-// pki is an authority with the files of a node, and what is ours.
+// pki is an authority with the files of a node, and the test's own certificate.
 type pki struct {
 	ca         *certtest.Authority
 	dir        string
@@ -265,7 +265,7 @@ type pki struct {
 func newPKI(t *testing.T, w certtest.Wish) *pki {
 	t.Helper()
 	p := &pki{ca: certtest.NewAuthority("the authority"), dir: t.TempDir()}
-	// Everybody may look in there: t.TempDir is root's.
+	// All users may look in there: t.TempDir is root's.
 	for d := p.dir; d != os.TempDir(); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -317,7 +317,7 @@ func (n *node) dial(t *testing.T) net.Conn {
 
 var versions = map[string]uint16{"tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
 
-// binary is the next message to us.
+// binary returns the next message to this process.
 func (r *relay) binary(to etf.Pid) []byte {
 	r.t.Helper()
 	for {
@@ -336,7 +336,7 @@ func (r *relay) binary(to etf.Pid) []byte {
 	}
 }
 
-// confined looks at every thread of the process from outside.
+// confined checks every thread of the process from outside.
 func (r *relay) confined() {
 	r.t.Helper()
 	pid := r.cmd.Process.Pid

@@ -22,8 +22,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// TestRelay: through a relay a node pings us, a large message goes each way, and renewed keys
-// are no end, in both versions of TLS. What goes through is counted.
+// TestRelay: a node pings us through a relay, a large message goes each way, and the connection
+// survives renewed keys, in both versions of TLS. The relay counts the bytes.
 //
 //erluv:releases
 //erluv:users
@@ -82,7 +82,7 @@ func TestRelay(t *testing.T) {
 
 			// Both at once, over many renewals of the keys.
 			const messages, size = 1500, 16 << 10
-			go func() { // ends when all is sent; what fails is noticed below
+			go func() { // ends when all is sent; an error is noticed below
 				b := dist.BeginRegSend(nil, self, "echo")
 				b, _ = etf.AppendTerm(b, etf.Tuple{self, etf.Binary(large[:size])})
 				dist.End(b, 0)
@@ -107,8 +107,8 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// TestRelayPosition: the child stops at any moment, while a real node sends to it, and main
-// knows where the inner stream stands.
+// TestRelayPosition: the child stops at any moment, while a real node sends to it. Main then knows
+// the position in the inner stream.
 //
 //erluv:releases
 func TestRelayPosition(t *testing.T) {
@@ -162,7 +162,7 @@ func TestRelayPosition(t *testing.T) {
 	}
 }
 
-// TestRelayWords: what is wrong between us and a real node is said in words.
+// TestRelayWords: an error between us and a real node is explained in words.
 //
 //erluv:releases
 func TestRelayWords(t *testing.T) {
@@ -185,7 +185,7 @@ func TestRelayWords(t *testing.T) {
 		node    *node
 		changes []change
 		want    string
-		late    bool // it comes with the first read
+		late    bool // the error comes with the first read
 	}{
 		"another authority":    {other, []change{func(_ *ipc.StartRelay, mat *ipc.Material) { mat.CA = stranger.PEM }}, "is signed by none of the authorities", false},
 		"another host":         {other, []change{func(m *ipc.StartRelay, _ *ipc.Material) { m.ServerName = "elsewhere" }}, "is for 127.0.0.1, not for elsewhere", false},
@@ -234,13 +234,13 @@ func TestRelayWords(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	// They live on.
+	// The nodes live on.
 	for _, n := range []*node{other, old, plain} {
 		n.expect(t, "[]", "nodes(hidden)")
 	}
 }
 
-// TestRelayAccepts: a node that has never heard of us connects over TLS.
+// TestRelayAccepts: a node that does not know us connects over TLS.
 //
 //erluv:releases
 func TestRelayAccepts(t *testing.T) {
@@ -274,8 +274,8 @@ func TestRelayAccepts(t *testing.T) {
 			}
 			m, mat := toNode(v, v), p.ours()
 			m.Server, m.ServerName = true, ""
-			// A node that dials looks for the host part of our name: OTP 25 as a DNS name even
-			// when it is an address, 27 and 29 as an address then.
+			// A node that dials looks up the host part of our name. OTP 25 treats an address as a
+			// DNS name, 27 and 29 treat it as an address.
 			mat.Cert, mat.Key = p.ca.Issue(certtest.Wish{DNSNames: []string{"127.0.0.1"}, Names: []string{"127.0.0.1"}})
 			r := startRelay(t, conn, m, mat)
 			r.ready()

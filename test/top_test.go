@@ -59,13 +59,13 @@ type topProgram struct {
 	OutputRate *float64 `json:"output_rate"`
 	Paused     bool     `json:"paused"`
 
-	// Of an end, which top does not ask for.
+	// Fields of an end, which top does not request.
 	Ended *int64          `json:"ended"`
 	Cause *string         `json:"cause"`
 	Exit  json.RawMessage `json:"exit"`
 }
 
-// Contract 6: top, once.
+// TestTopOnce holds section 6 of the contract for top --once.
 //
 //erluv:users
 func TestTopOnce(t *testing.T) {
@@ -110,7 +110,7 @@ func topOn(t *testing.T, socket string, rows, cols uint16) *live {
 	return &live{onTerminal(t, rows, cols, executable, "top", "--control", socket), t}
 }
 
-// picture is the last whole one.
+// picture returns the last complete picture.
 func (l *live) picture() string {
 	all := strings.Split(l.out.String(), "\x1b[H")
 	for _, p := range slices.Backward(all) {
@@ -121,10 +121,10 @@ func (l *live) picture() string {
 	return ""
 }
 
-// pictures is how many there were.
+// pictures returns how many pictures there were.
 func (l *live) pictures() int { return strings.Count(l.out.String(), "\x1b[H") }
 
-// showing waits for a picture.
+// showing waits for a picture that satisfies is.
 func (l *live) showing(what string, is func(picture string) bool) {
 	l.t.Helper()
 	if !until(endTime, func() bool { return is(l.picture()) }) {
@@ -132,7 +132,7 @@ func (l *live) showing(what string, is func(picture string) bool) {
 	}
 }
 
-// leaves: it ends, with the terminal as it was, and the screen that was there before.
+// leaves checks that top ends, and leaves the terminal and the screen as they were.
 func (l *live) leaves() {
 	l.t.Helper()
 	l.ends(l.t, 0)
@@ -147,8 +147,9 @@ func has(words ...string) func(string) bool {
 	}
 }
 
-// Contract 6: top on a terminal: live, in the order that keys choose, as large as the terminal, which is as it
-// was however top ends; and it outlives a crash of the child.
+// TestTop holds section 6 of the contract for top on a terminal. It is live, sorts as keys choose,
+// and fits the size of the terminal. However top ends, the terminal is as before. top outlives a
+// crash of the child.
 //
 //erluv:users
 func TestTop(t *testing.T) {
@@ -191,7 +192,7 @@ func TestTop(t *testing.T) {
 		l.leaves()
 	}
 
-	// Ctrl-Z gives the terminal back until it goes on.
+	// Ctrl-Z restores the terminal until top goes on.
 	l = topOn(t, socket, 24, 80)
 	l.showing("the node", has(e.erluv))
 	if err := l.cmd.Process.Signal(syscall.SIGTSTP); err != nil {
@@ -213,8 +214,8 @@ func TestTop(t *testing.T) {
 	l.leaves()
 }
 
-// What top costs with 1,000 programs, all processes together: the figure is for people, the bound
-// for what would be a different order.
+// This measures the cost of top with 1,000 programs, over all processes. People read the figure in
+// the log. The bound catches a cost of another order of magnitude.
 func TestTopCosts(t *testing.T) {
 	e, s, socket := operated(t)
 	s.eval(t, `[e2e:start(E, ["sleep", "1000"], #{owner => none, link => false}) || _ <- lists:seq(1, 1000)], ok`)
@@ -236,7 +237,7 @@ func TestTopCosts(t *testing.T) {
 	l.leaves()
 }
 
-// ticks is the processor time of processes.
+// ticks returns the processor time of processes, in hundredths of a second.
 func ticks(t *testing.T, pids []int) (sum int) {
 	t.Helper()
 	for _, pid := range pids {
@@ -250,7 +251,7 @@ func ticks(t *testing.T, pids []int) (sum int) {
 	return sum
 }
 
-// stats is what /proc/PID/stat has behind the name: the state first.
+// stats returns the fields of /proc/PID/stat after the name. The first one is the state.
 func stats(t *testing.T, pid int) []string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

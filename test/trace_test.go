@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// A full trace of all roles has a line for each message, and nothing of what is in one:
-// not of arguments, environment, paths, messages, reasons or output, short or long, and
-// not the cookie, with a child and without one.
+// A full trace of all roles has a line for each message, without its contents. It shows no
+// arguments, environment, paths, messages, reasons or output, short or long. It never shows the
+// cookie. This holds with a child and without one.
 //
 //erluv:users
 func TestTheTraceHasNoSecrets(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// allowing is an erluv whose configuration has allow_users, and nothing else; as an
-// ordinary user it must refuse to start with that, and this is nil.
+// allowing starts an erluv whose configuration has only allow_users. An ordinary user's erluv must
+// refuse to start with that, and then the result is nil.
 func allowing(t *testing.T, n *node, users string, args ...string) *erluv {
 	t.Helper()
 	file := filepath.Join(n.home, "users.conf")
@@ -40,10 +40,10 @@ func allowing(t *testing.T, n *node, users string, args ...string) *erluv {
 	return nil
 }
 
-// ownUser is the name of the user whom erluv runs programs as when no other is asked for.
+// ownUser returns the name of the user who runs programs by default.
 func ownUser() string { return cmp.Or(workerName, "nobody") }
 
-// idOf is the number of a user, and of the user's group.
+// idOf returns the number of a user, and of the user's group.
 func idOf(t *testing.T, name string) (uid, gid int) {
 	t.Helper()
 	u, err := user.Lookup(name)
@@ -58,7 +58,8 @@ func idOf(t *testing.T, name string) (uid, gid int) {
 	return uid, gid
 }
 
-// What a program of another user is and has; and who must not run one.
+// TestUsers checks the identity and attributes of a program of another user, and which users may
+// not be named.
 //
 //erluv:users
 //erluv:check
@@ -108,7 +109,7 @@ func TestUsers(t *testing.T) {
 	for _, bad := range []string{`user => ""`, `user => -1`, `user => {games}`, `groups => games`, `groups => [{}]`, `login => yes`, `user => "a\0b"`} {
 		e.expect(t, `true`, `{error, {bad_option, K, Why}} = e2e:call(E, {spawn, ["true"], #{`+bad+`}}), is_atom(K) andalso is_binary(Why)`)
 	}
-	// What erluv says of them.
+	// info shows the users.
 	e.expect(t, `[{<<"games">>,5,<<"games">>,60,[],true},{<<"games">>,5,<<"games">>,60,[<<"audio">>,<<"video">>],true},`+
 		`{<<"backup">>,34,<<"daemon">>,1,[],true},{<<"4711">>,4711,<<"4712">>,4712,[],true}]`, `
 		[{U, UID, G, GID, Gs, is_integer(Pid)} || #{user := U, uid := UID, group := G, gid := GID, groups := Gs, spawner_os_pid := Pid} <- e2e:call(E, {info, allow_users})]`)
@@ -120,7 +121,7 @@ func TestUsers(t *testing.T) {
 		{User, Seen}`)
 }
 
-// What a program of another user is given and can do is its user's.
+// A program of another user has that user's surroundings and rights.
 //
 //erluv:users
 func TestUsersSurroundings(t *testing.T) {
@@ -140,7 +141,7 @@ func TestUsersSurroundings(t *testing.T) {
 	s := e.session(t)
 	s.eval(t, fmt.Sprintf(`Dir = %q, O = fun(Cmd, Opts) -> element(1, e2e:outcome(e2e:start(E, Cmd, Opts#{user => games}))) end, ok`, home))
 	for source, want := range map[string]string{
-		// Files are opened as the user, and a directory is entered.
+		// erluv opens files and enters a directory as the user.
 		`O("pwd; cat", #{cd => Dir, stdin => {file, "/etc/hostname"}}) =:= iolist_to_binary([Dir, "\n", element(2, file:read_file("/etc/hostname"))])`: "true",
 		`O("echo out; echo err >&2", #{cd => Dir, stdout => {file, "out", []}, stderr => {file, "err", [{mode, 8#600}]}}),
 			O("cat out err; stat -c '%U %a' out err", #{cd => Dir})`: `<<"out\nerr\ngames 644\ngames 600\n">>`,
@@ -148,7 +149,7 @@ func TestUsersSurroundings(t *testing.T) {
 		`e2e:call(E, {spawn, ["true"], #{user => backup, stdout => {file, Dir ++ "/out"}}})`: `{error,{stdout,eacces}}`,
 		`O("seq 1 2000", #{cd => Dir, stdout => {file, "log", [{rotate, #{size => 4096, count => 2}}]}}),
 			O("stat -c %U log log.1 | sort -u", #{cd => Dir})`: `<<"games\n">>`,
-		// Pipes can be opened anew, and terminals that are to be.
+		// Pipes can be opened anew, and so can terminals with reopen.
 		`O("cat >/dev/stdout; echo more >>/proc/self/fd/1; : </dev/stdin", #{stdin => null})`: `<<"more\n">>`,
 		`W = e2e:start(E, "cat </dev/stdin >/dev/stdout", #{user => games}), ok = e2e:call(W, {write, "in"}),
 			ok = e2e:call(W, {close, stdin}), element(1, e2e:outcome(W))`: `<<"in">>`,
@@ -156,18 +157,18 @@ func TestUsersSurroundings(t *testing.T) {
 		`W = e2e:start(E, "read x; stty size; read y", #{user => games, pty => #{echo => false}}),
 			ok = e2e:call(W, {resize, 30, 40}), ok = e2e:call(W, {write, "\n"}), ok = e2e:said(W, stdout, <<"30 40\r\n">>), ok = e2e:call(W, {write, [3]}),
 			element(3, e2e:outcome(W))`: `{signal,sigint}`,
-		// The environment is empty, unless it is asked for.
+		// The environment is empty unless options ask for more.
 		`O(["env"], #{env => #{"A" => "1"}})`:                                         `<<"A=1\n">>`,
 		`O(["env"], #{login => true, env => #{"HOME" => "/h"}})`:                      `<<"HOME=/h\nUSER=games\nLOGNAME=games\nSHELL=/usr/sbin/nologin\n">>`,
 		`{ok, #{stdout := Env}} = e2e:call(E, {run, ["env"], #{login => true}}), Env`: loginOf(t, ownUser()),
-		// What is set before the exec.
+		// These attributes are set before the exec.
 		`O("ulimit -n; nice; grep Cpus_allowed_list /proc/self/status; umask", #{rlimits => #{nofile => 99}, nice => 19, cpus => [0], umask => 8#77})`:                                                `<<"99\n19\nCpus_allowed_list:\t0\n0077\n">>`,
 		`e2e:call(E, {spawn, ["true"], #{user => games, nice => -5}})`:                                                                                                                                `{error,{nice,eacces}}`,
 		`O("cat /etc/hostname 2>/dev/null || echo none; echo x >" ++ Dir ++ "/new; cat " ++ Dir ++ "/new", #{sandbox => #{write => [Dir, "/dev/null"], exec => ["/bin", "/usr", "/lib", "/lib64"]}})`: `<<"none\nx\n">>`,
-		// Ready in each way.
+		// A program becomes ready in each way.
 		`W = e2e:start(E, "echo listening; exec sleep 1000", #{user => games, ready => {line, "listening"}}), element(1, e2e:call(W, stop))`:   "ok",
 		`W = e2e:start(E, ` + notifier(`say('READY=1')`, `sleep 1000`) + `, #{user => games, ready => notify}), element(1, e2e:call(W, stop))`: "ok",
-		// What it has used.
+		// These are the program's counts.
 		`W = e2e:start(E, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec sleep 1000", #{user => games}), ok = e2e:said(W, stdout, <<"done\n">>),
 			ok = e2e:until(fun() -> #{cpu := Cpu, rss := Rss} = e2e:call(W, info), Cpu > 0 andalso Rss > 100000 end), {ok, _} = e2e:call(W, stop), true`: "true",
 		`W = e2e:start(E, ["sleep", "1000"], #{user => games}), Pid = e2e:os_pid(W), User = os:cmd("stat -c %U /proc/" ++ integer_to_list(Pid)),
@@ -179,7 +180,7 @@ func TestUsersSurroundings(t *testing.T) {
 	}
 }
 
-// loginOf is the environment that login gives a user, as it is shown.
+// loginOf returns the environment that login gives a user, as it is printed.
 func loginOf(t *testing.T, name string) string {
 	t.Helper()
 	u, err := user.Lookup(name)
@@ -196,7 +197,7 @@ func loginOf(t *testing.T, name string) string {
 	return fmt.Sprintf(`<<"HOME=%s\nUSER=%s\nLOGNAME=%s\nSHELL=%s\n">>`, u.HomeDir, name, name, shell)
 }
 
-// Signals, stops, and what a program leaves behind, by each containment.
+// Signals, stops, and processes that a program leaves behind, for each containment.
 //
 //erluv:users
 func TestUsersSignals(t *testing.T) {
@@ -216,7 +217,7 @@ func TestUsersSignals(t *testing.T) {
 			`W = S("sleep 1000 & echo ready; wait", #{}), unlink(W), R = monitor(process, W), exit(W, kill), receive {'DOWN', R, _, _, Why} -> Why end`:  `killed`,
 			`W = S("echo ready; read go; kill -STOP $$; exec sleep 1000", #{}), ok = e2e:call(W, {write, "\n"}), {stopped, sigstop} = e2e:next(W), ok = e2e:call(W, {signal, sigcont}),
 				continued = e2e:next(W), e2e:call(W, stop)`: `{ok,{signal,sigterm}}`,
-			// What is left behind: killed, waited for, left.
+			// The processes left behind are killed, waited for, or left.
 			`W = S("(trap '' TERM; sleep 1000) & echo ready; sleep 0.1", #{kill_timeout => 50}), element(3, e2e:outcome(W))`: `{exit_status,0}`,
 			`W = S("(sleep 0.2; echo later) & echo ready", #{tree => wait}), element(1, e2e:outcome(W))`:                     `<<"later\n">>`,
 			`W = S("echo ready; exec sleep 1000", #{timeout => 50}), {element(3, e2e:outcome(W))}`:                           `{{signal,sigterm}}`,
@@ -228,7 +229,7 @@ func TestUsersSignals(t *testing.T) {
 				t.Errorf("%s\ngot  %s\nwant %s", source, got, want)
 			}
 		}
-		// Nothing is left of any of it.
+		// No process of these programs is left.
 		uid, _ := idOf(t, "games")
 		spawner := spawners(e.cmd.Process.Pid)[uid]
 		if !until(endTime, func() bool { return len(insiders(spawner)) == 0 }) {
@@ -238,20 +239,20 @@ func TestUsersSignals(t *testing.T) {
 	})
 }
 
-// spawners are the processes of erluv that start programs, by the user.
+// spawners returns erluv's spawners by user.
 func spawners(main int) map[int]int {
 	list := make(map[int]int)
 	for _, p := range children(main) {
 		st := status(p.pid, p.pid)
 		if st["Name"] == "erluv_spawner" {
-			uid, _ := strconv.Atoi(strings.Fields(st["Uid"])[1]) // the first may be a keeper's
+			uid, _ := strconv.Atoi(strings.Fields(st["Uid"])[1]) // the first ID may be a keeper's
 			list[uid] = p.pid
 		}
 	}
 	return list
 }
 
-// programs are those of all users, and the spawners.
+// programs returns the programs of all users, and the spawners.
 func programs(main int) (list []process) {
 	for _, p := range children(main) {
 		if status(p.pid, p.pid)["Name"] == "erluv_spawner" {
@@ -261,8 +262,8 @@ func programs(main int) (list []process) {
 	return list
 }
 
-// The death of another user's spawner is that of its programs alone; the next that is
-// wanted is started. Nothing outlives main, the child, or an orderly end.
+// The death of another user's spawner ends only its programs. The next request starts another
+// spawner. Nothing outlives main, the child, or an orderly end.
 //
 //erluv:users
 func TestUsersSpawner(t *testing.T) {
@@ -303,7 +304,7 @@ func TestUsersSpawner(t *testing.T) {
 		if now := spawners(e.cmd.Process.Pid); now[5] == all[5] || now[34] != all[34] || now[int(workerID)] != all[int(workerID)] {
 			t.Errorf("the spawners were %v and are %v", all, now)
 		}
-		// The child dies: everybody's programs end, and another child has them all.
+		// The child dies: the programs of all users end, and another child serves them all.
 		left := programs(e.cmd.Process.Pid)
 		if err := syscall.Kill(e.number(t, "e2e:call(E, {info, child_os_pid})"), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -314,7 +315,7 @@ func TestUsersSpawner(t *testing.T) {
 		}
 		s.respawn(t)
 		start(2)
-		// An orderly end is looked at by the harness; here main is killed.
+		// The harness checks orderly ends. Here main is killed.
 		left = programs(e.cmd.Process.Pid)
 		e.fails = true
 		if err := e.cmd.Process.Kill(); err != nil {
@@ -326,7 +327,7 @@ func TestUsersSpawner(t *testing.T) {
 	})
 }
 
-// Root is one of the users if it is named, and has its files and nothing more.
+// Root may be one of the users if allow_users names it. It has its files and no other privileges.
 //
 //erluv:users
 func TestUsersRoot(t *testing.T) {
@@ -339,8 +340,8 @@ func TestUsersRoot(t *testing.T) {
 			#{user => root}}), Out`)
 }
 
-// Programs of different users, and of one by different entries, and those who have
-// started them, cannot be reached by each other.
+// Programs of different users cannot reach each other or each other's spawners. The same holds for
+// programs of one user under different entries.
 //
 //erluv:users
 func TestUsersApart(t *testing.T) {
@@ -375,7 +376,7 @@ func TestUsersApart(t *testing.T) {
 	s.expect(t, "4", `length([1 || W <- [A, B, C, D], {ok, {signal, sigterm}} =:= e2e:call(W, stop)])`)
 }
 
-// The limits of another user's program are kept by groups of its own user.
+// Control groups of its own user hold the limits of another user's program.
 //
 //erluv:users
 func TestUsersLimits(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// place is a directory that erluv_child can read, and only the test write to.
+// place makes a directory that the child can read, and only the test can write to.
 func place(t *testing.T) string {
 	t.Helper()
 	path, err := os.MkdirTemp(dir, "watch-")
@@ -41,7 +41,7 @@ func create(t *testing.T, path string) {
 	try(t, os.WriteFile(path, nil, 0o644))
 }
 
-// extend writes to a file that is there: to empty it first would be one more event.
+// extend writes to an existing file: emptying it first would be one more event.
 func extend(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
@@ -51,7 +51,7 @@ func extend(t *testing.T, path string) {
 	try(t, f.Close())
 }
 
-// Each thing that is done with files, and what is told of it.
+// Each operation on files, and the events that it causes.
 //
 //erluv:check
 func TestFileEvents(t *testing.T) {
@@ -90,7 +90,8 @@ func TestFileEvents(t *testing.T) {
 		 {e2e:call(W, stop), e2e:call(E, workers)}}`)
 }
 
-// One file. Without it there is nothing to watch, so the watcher ends too.
+// The watcher watches one file. Without the file there is nothing to watch, so the watcher ends
+// too.
 func TestFileIsWatched(t *testing.T) {
 	e := common(t)
 	for name, tc := range map[string]struct {
@@ -119,7 +120,7 @@ func TestFileIsWatched(t *testing.T) {
 	}
 }
 
-// A directory that is made is watched at once; what was made in it before is told.
+// A new directory is watched at once. Files that were made in it before are reported.
 func TestTreeIsWatched(t *testing.T) {
 	e := common(t)
 	d := place(t)
@@ -180,8 +181,8 @@ func TestTenThousandFiles(t *testing.T) {
 		{length(lists:usort(Deleted)), Watched}`)
 }
 
-// The node stands still: nothing grows, the kernel's queue is the queue, and that it
-// was too short is told.
+// The node stands still. Nothing grows, since only the kernel's queue holds events. The watcher
+// reports that the queue overflowed.
 func TestFileEventsOverflow(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	e := newErluv(t, n)
@@ -209,12 +210,12 @@ func TestFileEventsOverflow(t *testing.T) {
 		F = fun F(N) -> case e2e:next(W) of {fs, [overflow], D} -> N; {fs, [created], _} -> F(N + 1) end end,
 		Told = F(0),
 		Told >= 16000 andalso Told < 100000 orelse Told`)
-	// All is watched again, the new directories too.
+	// Everything is watched again, the new directories too.
 	create(t, d+"/new/new/x")
 	s.expect(t, "true", `{fs, [created], P} = e2e:next(W), P =:= <<D/binary, "/new/new/x">>`)
 }
 
-// It sees what its user may see.
+// A watcher sees what its user may see.
 //
 //erluv:users
 func TestWatchPermissions(t *testing.T) {
@@ -236,7 +237,7 @@ func TestWatchPermissions(t *testing.T) {
 		{fs, What, Q} = e2e:next(W),
 		{unwatched, Q, eacces} = e2e:next(W),
 		{{fs, What, Q =:= Later}, {unwatched, Q =:= Later, eacces}}`)
-	// It may be read now.
+	// The directory may be read now.
 	create(t, d+"/fence")
 	s.expect(t, `[]`, `e2e:changes(W, <<D/binary, "/fence">>)`)
 	try(t, os.Chmod(d+"/later", 0o755))
@@ -247,7 +248,7 @@ func TestWatchPermissions(t *testing.T) {
 		X =:= <<Later/binary, "/x">>`)
 }
 
-// A watcher is a process, whose end is told as that of any other.
+// A watcher is a process, and its end is reported as any other's.
 //
 //erluv:releases
 func TestWatcherIsAProcess(t *testing.T) {
@@ -285,7 +286,7 @@ func TestWatcherIsAProcess(t *testing.T) {
 		receive {'DOWN', Ref, _, _, _} -> ok end,
 		#{state := State} = gen_server:call({files, E}, info),
 		{State, gen_server:call({files, E}, stop)}`, d)
-	// Directly under a supervisor; its end is no error.
+	// A watcher works directly under a supervisor, and its end is no error.
 	e.expect(t, "[]", `
 		Child = #{id => files, start => {gen_server, call, [{erluv, E}, {watch, D, #{owner => none}}]}, restart => permanent},
 		{ok, S} = supervisor:start_link(e2e_sup, {#{}, [Child]}),
@@ -300,7 +301,7 @@ func TestWatcherIsAProcess(t *testing.T) {
 		e2e:call(E, workers)`, d)
 }
 
-// All of one erluv have one inotify instance, of which a user may have few.
+// All watchers of one erluv share one inotify instance, because a user may have few of them.
 //
 //erluv:users
 func TestManyWatchers(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// served is erluv web, and the address that it has printed.
+// served is a running erluv web, and the address that it has printed.
 type served struct {
 	t       *testing.T
 	cmd     *exec.Cmd
@@ -60,7 +60,7 @@ func serve(t *testing.T, socket string, args ...string) *served {
 	return s
 }
 
-// end ends it, and with it the page.
+// end ends erluv web, and with it the page.
 func (s *served) end() {
 	s.t.Helper()
 	page := s.page()
@@ -75,7 +75,7 @@ func (s *served) end() {
 	}
 }
 
-// page is the process that serves it.
+// page returns the process that serves the page.
 func (s *served) page() int {
 	s.t.Helper()
 	pid := 0
@@ -94,7 +94,7 @@ func (s *served) page() int {
 	return pid
 }
 
-// ask is a request, by a browser that has a cookie or not.
+// ask makes a request. change may add a cookie.
 func (s *served) ask(method, path string, form url.Values, change func(*http.Request)) (status int, head http.Header, body string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.base+path, strings.NewReader(form.Encode()))
@@ -121,7 +121,7 @@ func (s *served) ask(method, path string, form url.Values, change func(*http.Req
 	return answer.StatusCode, answer.Header, string(text)
 }
 
-// trusted is a browser that has shown the token.
+// trusted makes a request that of a browser which has shown the token.
 func (s *served) trusted(r *http.Request) {
 	r.AddCookie(&http.Cookie{Name: "erluv_token", Value: s.token})
 }
@@ -137,8 +137,8 @@ const wares = `
 	W4 = P(["sh", "-c", "sleep 1000", "<b>secret & words</b>"], #{owner => none, link => false, name => '<i>odd</i>'}),
 	[P(["sleep", "1000"], #{owner => none, link => false}) || _ <- lists:seq(1, 12)], ok`
 
-// Contract 6: the page, as a browser has it: at two widths, light and dark, live, with the programs
-// that it stops and restarts. The pictures are left in build/screenshots.
+// TestWebPage holds section 6 of the contract for the page in a browser, at two widths, light and
+// dark. The page is live, and stops and restarts programs. The pictures are in build/screenshots.
 func TestWebPage(t *testing.T) {
 	e, s, socket := operated(t)
 	s.eval(t, wares)
@@ -162,7 +162,7 @@ func TestWebPage(t *testing.T) {
 	pictured("program", w.base+"/program/"+number(t, socket, "web"), `document.querySelectorAll("figure svg[aria-label]").length === 3`)
 	b.look(1280, 900, false)
 
-	// It is live, and what has the focus keeps it.
+	// The page is live, and an element keeps the focus.
 	b.open(w.base + "/?order=name&find=odd")
 	b.until(`document.querySelectorAll("#rows tr").length === 1 && document.querySelector("#rows a").innerText === "<i>odd</i>"`)
 	b.value(`document.querySelector("#rows a").focus()`)
@@ -171,7 +171,7 @@ func TestWebPage(t *testing.T) {
 	b.until(`document.querySelectorAll("#rows tr").length === 2`)
 	b.until(`document.activeElement.id === "` + id + `"`)
 
-	// Headings, heads of tables, labels.
+	// Headings, heads of tables, and labels are there.
 	for _, is := range []string{
 		`document.querySelectorAll("h1").length === 1 && document.documentElement.lang === "en"`,
 		`[...document.querySelectorAll("table")].every(t => t.caption && t.querySelector("th[scope=col]") && t.querySelector("tbody th[scope=row]"))`,
@@ -183,7 +183,7 @@ func TestWebPage(t *testing.T) {
 		b.until(is)
 	}
 
-	// Its buttons.
+	// The buttons work.
 	before := pidOf(t, socket, "web")
 	b.open(w.base + "/program/" + number(t, socket, "web"))
 	b.value(`document.querySelector("form[action$=restart] button").click()`)
@@ -197,13 +197,13 @@ func TestWebPage(t *testing.T) {
 	s.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, workers}) =:= 16 end)`)
 	b.silent()
 
-	// Without scripts it is read as well, and comes again by itself.
+	// Without scripts the page can be read too, and reloads itself.
 	b.script(false)
 	b.open(w.base + "/?find=odd")
 	b.script(true)
 	b.until(`document.querySelectorAll("#rows tr").length === 2 && !!document.querySelector("meta[http-equiv=refresh]")`)
 
-	// A crash of the child is said, and what comes after it is shown.
+	// The page reports a crash of the child, and then shows the next child's programs.
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	b.open(w.base + "/")
 	b.until(`!document.getElementById("trouble").hidden`)
@@ -214,7 +214,7 @@ func TestWebPage(t *testing.T) {
 	b.until(`!document.getElementById("trouble").hidden`)
 }
 
-// number is the number of the worker with a name.
+// number returns the number of the worker with a name.
 func number(t *testing.T, socket, name string) string {
 	t.Helper()
 	for _, p := range listed(t, socket).Programs {
@@ -226,7 +226,7 @@ func number(t *testing.T, socket, name string) string {
 	return ""
 }
 
-// pidOf is its os_pid, 0: it has none now.
+// pidOf returns the os_pid of the worker with a name, or 0 if it has none now.
 func pidOf(t *testing.T, socket, name string) int {
 	t.Helper()
 	for _, p := range listed(t, socket).Programs {
@@ -237,8 +237,8 @@ func pidOf(t *testing.T, socket, name string) int {
 	return 0
 }
 
-// Who reaches the port sees names and figures; what is shown beyond that, and what is done, needs the
-// token; and no page of others makes a browser do it.
+// A client that reaches the port sees names and figures. More details and all actions need the
+// token. Pages of other sites cannot make a browser act.
 //
 //erluv:users
 func TestWebStrangers(t *testing.T) {
@@ -297,7 +297,7 @@ func TestWebStrangers(t *testing.T) {
 	s.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, workers}) =:= 15 end)`)
 }
 
-// The page has no privileges: what its process is and has.
+// The process of the page has no privileges.
 //
 //erluv:users
 func TestWebHasNothing(t *testing.T) {
@@ -330,7 +330,8 @@ func TestWebHasNothing(t *testing.T) {
 	}
 }
 
-// Contract 6: the metrics, in both formats. promtool finds nothing to complain about.
+// TestMetrics holds section 6 of the contract for the metrics, in both formats. promtool reports no
+// problem.
 func TestMetrics(t *testing.T) {
 	e, s, socket := operated(t, "--die-timeout", "1m")
 	s.eval(t, wares)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestInterrupted: it says where it is, and an interrupt leaves no program behind. What it
-// writes then is not read, as what is left behind would hold that pipe.
+// TestInterrupted: bench shows its progress, and leaves no program behind after an interrupt. The
+// test does not read its output after that, because a leftover program would hold the pipe.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, ".", "../../cmd/erluv")
@@ -36,7 +36,7 @@ func TestInterrupted(t *testing.T) {
 	for lines.Scan() && !strings.HasSuffix(lines.Text(), ": c, round 1") {
 		t.Log(lines.Text())
 	}
-	for len(marked(mark)) < 100 { // open_port's come first
+	for len(marked(mark)) < 100 { // open_port's programs come first
 		var ended unix.Siginfo
 		if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &ended, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil || ended.Signo != 0 {
 			t.Fatalf("it has ended (%v)", err)
@@ -53,7 +53,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// marked are the command lines of processes with a variable in their environment.
+// marked returns the command lines of processes with a variable in their environment.
 func marked(variable string) (list []string) {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range environs {

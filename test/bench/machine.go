@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fact is one line about what was measured, and where.
+// A fact is one line about the measured software or the machine.
 type fact struct{ name, is string }
 
-// facts describes the machine, the node and erluv. The node has told what is in told.
+// facts describes the machine, the node and erluv. The node has reported the facts in told.
 func facts(binary string, told map[string]string, rounds int) ([]fact, error) {
 	cpuinfo, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -46,8 +46,8 @@ func facts(binary string, told map[string]string, rounds int) ([]fact, error) {
 	}, nil
 }
 
-// processors reads /proc/cpuinfo: how many, and which. Where the kernel knows no name
-// of the model it is the architecture.
+// processors reads /proc/cpuinfo and returns the number and the model of the processors. Where the
+// kernel knows no model, it returns the architecture.
 func processors(cpuinfo string) string {
 	n, model := 0, runtime.GOARCH
 	for line := range strings.Lines(cpuinfo) {

@@ -1,8 +1,7 @@
-// Bench runs the workloads of doc/performance.md on a node of its own, by open_port
-// and by erluv in turns, and prints what it has measured as Markdown: the machine, and
-// a table with the medians of the rounds, their spread, erluv's ratio to open_port,
-// the target, and whether it is met. It is run as root, so that erluv is as it is in
-// use:
+// Bench runs the workloads of doc/performance.md on a node of its own, by open_port and by erluv in
+// turns. It prints its measurements as Markdown: the machine, and a table. For each row the table
+// has the medians of the rounds, their spread, erluv's ratio to open_port, the target, and whether
+// it is met. Bench runs as root, so that erluv is as in use:
 //
 //	make bench                          all of it, some eight minutes; written to build/bench.md too
 //	make bench BENCH="-rounds 3 h i"    three rounds of two workloads
@@ -14,15 +13,14 @@
 // Known are erlexec, muontrap and exile. Beside the table, build/bench.txt has each figure as
 // benchstat reads it.
 //
-// Workloads that are compared with each other are taken in turns as the peers are:
-// in each round by each peer, one right after the other, since the speed of a shared
-// machine moves by more than what is looked for. bench.erl has the workloads, and
-// table.go the targets. A workload is named by its letter in the table; the node says
-// of each measurement
+// The speed of a shared machine varies by more than the differences that matter. So in each round
+// the peers run a workload one right after the other. The same holds for workloads that are
+// compared with each other. The file bench.erl has the workloads, and table.go the targets. A
+// workload is named by its letter in the table. The node prints a line for each measurement:
 //
 //	workload TAB peer TAB unit TAB figure
 //
-// and before all of what there is to know of itself and of erluv: "is" TAB name TAB value.
+// Before these it prints lines about itself and erluv, "is" TAB name TAB value.
 package main
 
 import (
@@ -86,7 +84,7 @@ func bench(o *options) error {
 	if err != nil {
 		return err
 	}
-	// The static program is run by nobody, so others must reach it.
+	// The static program runs as nobody, so other users must reach it.
 	dir, err := os.MkdirTemp("", "erluv-bench-")
 	if err != nil {
 		return err
@@ -268,14 +266,14 @@ func compiled(dirs string) (names, args []string, err error) {
 	return append(names, "elixir"), args, nil
 }
 
-// results are what the node says.
+// results are the lines that the node prints.
 type results struct {
 	table table
 	told  map[string]string
 	begin time.Time
 }
 
-// take takes one line.
+// take reads one line.
 func (r *results) take(line string) error {
 	f := strings.Split(line, "\t")
 	switch {
@@ -296,8 +294,7 @@ func (r *results) take(line string) error {
 	return nil
 }
 
-// startErluv starts the erluv that is measured; it goes on trying until the node
-// is there.
+// startErluv starts the erluv to measure. It goes on trying until the node is up.
 func startErluv(ctx context.Context, env []string, binary, cookie string) (*exec.Cmd, error) {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		ping := exec.CommandContext(ctx, binary, "ping", "--node", name, "--cookie-file", cookie)
@@ -318,7 +315,7 @@ func startErluv(ctx context.Context, env []string, binary, cookie string) (*exec
 	return cmd, nil
 }
 
-// end ends a process of ours, in order if it can.
+// end ends a process of bench, in order if it can.
 func end(cmd *exec.Cmd) {
 	_ = cmd.Process.Signal(os.Interrupt)
 	timer := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
@@ -326,8 +323,8 @@ func end(cmd *exec.Cmd) {
 	timer.Stop()
 }
 
-// sweep ends the programs of open_port that have outlived an interrupted node: its
-// children now. Those of erluv have ended with it.
+// sweep ends the programs of open_port that have outlived an interrupted node. They are children of
+// bench now. Those of erluv have ended with it.
 func sweep() {
 	for {
 		lists, _ := filepath.Glob("/proc/self/task/*/children")

@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// endsAtOnce is a static program that does nothing but exit(0): what starting a
-// program costs, without the program.
+// endsAtOnce is a static program that only calls exit(0). It shows the cost of starting a program,
+// without the program.
 func endsAtOnce() []byte {
 	code := []byte{0x31, 0xff, 0xb8, 0xe7, 0, 0, 0, 0x0f, 0x05} // xor edi, edi; mov eax, exit_group; syscall
 	machine := elf.EM_X86_64
@@ -31,7 +31,7 @@ func endsAtOnce() []byte {
 		},
 		code,
 	} {
-		// A bytes.Buffer takes everything, and all of these have a fixed size.
+		// A bytes.Buffer accepts everything, and all of these have a fixed size.
 		_ = binary.Write(&b, binary.LittleEndian, part)
 	}
 	return b.Bytes()

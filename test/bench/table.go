@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A workload is measured in one unit or several; each is a row of the table.
+// A workload is measured in one or several units. Each unit is a row of the table.
 type workload struct {
 	name, what string
 	targets    []target
@@ -59,18 +59,18 @@ var besides = []workload{
 	{name: "xh", what: "1 byte to `cat` and back"},
 }
 
-// short are the workloads of two minutes: of each kind the one that says most.
+// short has the workloads of a run of two minutes: the most telling one of each kind.
 var short = []string{"o", "p", "a", "a1", "a8", "c", "e", "g", "nl", "h", "i", "m"}
 
-// libraries are what besides are run with, and their names in the table.
+// libraries are the peers of the workloads in besides, with their names in the table.
 var libraries = []struct{ name, title string }{
 	{"port", "open_port"}, {"erlexec", "erlexec"}, {"muontrap", "MuonTrap"}, {"exile", "Exile"}, {"elixir", "Erluv"},
 }
 
 func aims(list ...target) []target { return list }
 
-// A target is what erluv's figure is held to: it, or its ratio to the sum of others,
-// is to be at least or at most the bound.
+// A target bounds erluv's figure, or its ratio to the sum of others. The value must be at least or
+// at most the bound.
 type target struct {
 	least bool
 	bound float64
@@ -78,8 +78,8 @@ type target struct {
 	unit  string // "": all units of the workload
 }
 
-// A peer is what erluv is compared with: somebody's figure of the same workload, or
-// erluv's own of another.
+// A peer is a figure that erluv is compared with: another program's figure of the same workload, or
+// erluv's own of another workload.
 type peer struct{ who, workload string }
 
 func by(who string) peer       { return peer{who: who} }
@@ -142,9 +142,9 @@ func (t table) add(workload, peer, unit string, v float64) {
 	t[k][peer] = append(t[k][peer], v)
 }
 
-// ratios gives erluv's figure of each round, divided by the sum of the figures that
-// the others have in the same round; without others the figure itself. There are as
-// many as all have rounds.
+// ratios returns erluv's figure of each round, divided by the sum of the others' figures in the
+// same round. Without others it returns the figures themselves. It ends before the first round that
+// a peer lacks.
 func (t table) ratios(k key, of []peer) []float64 {
 	list := slices.Clone(t[k]["erluv"])
 	for round := range list {
@@ -167,15 +167,15 @@ func (t table) ratios(k key, of []peer) []float64 {
 	return list
 }
 
-// computed is said below the table.
+// computed is printed below the table.
 const computed = `
 A cell is the median of the rounds, and behind it their spread, lowest to highest.
 A ratio is taken in each round, of what was measured one right after the other, and the median of these
 is shown: erluv's figure divided by that of open_port, or by what the target names.
 `
 
-// print writes the table and how it is computed. A rate is better the more it is, a
-// time or a size the less.
+// print writes the table and the explanation of its figures. A higher rate is better, and a lower
+// time or size.
 func (t table) print(w io.Writer) {
 	fmt.Fprintln(w, "| | workload | unit | open_port | tcp | erluv | erluv / open_port | target | reached | met |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
@@ -237,7 +237,7 @@ func (t table) printFormat(w io.Writer) {
 	}
 }
 
-// units are those that a workload was measured in.
+// units returns the units that a workload was measured in.
 func (t table) units(workload string) (units []string) {
 	for k := range t {
 		if k.workload == workload {
@@ -248,8 +248,8 @@ func (t table) units(workload string) (units []string) {
 	return units
 }
 
-// judge gives the last three columns: the targets of a row, what was reached of each,
-// and whether all are met, unless that is not known.
+// judge returns the last three columns: the targets of a row, the values reached, and whether all
+// targets are met. The last is empty if that is not known.
 func (t table) judge(k key, targets []target) string {
 	var aims, reached []string
 	missed, unknown := false, false

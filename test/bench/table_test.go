@@ -25,8 +25,8 @@ func printed(t table) string {
 	return b.String()
 }
 
-// The ratio is the median of the rounds' ratios, 2, 1.5 and 0.5; that of the medians
-// would be 200 to 100.
+// The ratio is the median of the rounds' ratios, 2, 1.5 and 0.5. The ratio of the medians would be
+// 200 to 100.
 func TestRatioIsOfTheRounds(t *testing.T) {
 	got := printed(of(t, `
 		e, port, GB/s, 100
@@ -116,7 +116,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// A round in which one of the peers is missing gives no ratio.
+// A round without one of the peers gives no ratio.
 func TestRatiosOfWholeRounds(t *testing.T) {
 	m := of(t, "h, erluv, us, 10\nh, erluv, us, 20\ni, erluv, us, 30\ni, erluv, us, 40\ni, erluv, us, 50")
 	got := m.ratios(key{"i", "us"}, []peer{own("h")})
@@ -136,7 +136,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// What two columns of a Markdown table are must not depend on what is in them.
+// The columns of a Markdown table must not depend on its contents.
 func TestColumns(t *testing.T) {
 	m := of(t, "h, port, us median, 10\nh, tcp, us median, 30\nh, erluv, us median, 44\np, erluv, MB PSS, 9")
 	for line := range strings.Lines(printed(m)) {

@@ -1,9 +1,10 @@
-// Package lan has machines on one computer, for tests and for the demo of the fleet: each is a network
-// namespace with one cable, to a router that is another one. What a machine sends to another is
-// lost without a word while that way is cut: no link goes down, and nobody is told.
+// Package lan has machines on one computer, for tests and for the demo of the fleet. Each is a
+// network namespace with one cable to a router, which is a namespace too. While the way from one
+// machine to another is cut, packets on it are lost silently. No link goes down, and neither side
+// gets an error.
 //
-// The namespaces have no names. Each lives as long as a process of it does, so that nothing is left of them
-// when the process that has made them ends, however it does.
+// The namespaces have no names. Each lives as long as a process in it. So nothing is left of them
+// when the process that made them ends, in any way.
 package lan
 
 import (
@@ -16,7 +17,7 @@ import (
 	"syscall"
 )
 
-// LAN is the router, and what is connected with it.
+// LAN is the router, and everything connected to it.
 type LAN struct {
 	router  *holder
 	holders []*holder // of the machines
@@ -29,13 +30,14 @@ type Machine struct {
 	holder *holder
 }
 
-// holder is the process that keeps a namespace: it ends when its standard input does.
+// holder is the process that keeps a namespace. It ends when its standard input does.
 type holder struct {
 	cmd *exec.Cmd
 	in  io.Closer
 }
 
-// New makes a router without machines. It takes root, CAP_SYS_ADMIN and CAP_NET_ADMIN, and iproute2.
+// New makes a router without machines. It needs root, CAP_SYS_ADMIN and CAP_NET_ADMIN, and
+// iproute2.
 func New() (*LAN, error) {
 	for _, program := range []string{"ip", "nsenter"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -68,7 +70,7 @@ func (h *holder) close() error {
 	return errors.Join(h.in.Close(), h.cmd.Wait())
 }
 
-// inside is a command that becomes a program in the namespace.
+// inside makes a command that becomes a program in the namespace.
 func (h *holder) inside(program string, args ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--target=" + strconv.Itoa(h.cmd.Process.Pid), "--net", program}, args...)...)
 }
@@ -107,23 +109,24 @@ func (l *LAN) Machine() (*Machine, error) {
 	return &Machine{Address: fmt.Sprintf("10.77.%d.2", number), holder: h}, nil
 }
 
-// Command is a command that becomes the program, on the machine: its process id is the program's.
+// Command makes a command that becomes the program, on the machine. Its process ID is the
+// program's.
 func (m *Machine) Command(program string, args ...string) *exec.Cmd {
 	return m.holder.inside(program, args...)
 }
 
-// Cut has all that one machine sends to another lost from now on. A way is cut once.
+// Cut makes all packets from one machine to another be lost from now on. Cut a way only once.
 func (l *LAN) Cut(from, to *Machine) error { return l.rule("add", from, to) }
 
-// Mend ends that.
+// Mend undoes Cut.
 func (l *LAN) Mend(from, to *Machine) error { return l.rule("delete", from, to) }
 
 func (l *LAN) rule(what string, from, to *Machine) error {
 	return l.run(`ip rule "$1" from "$2" to "$3" blackhole`, what, from.Address, to.Address)
 }
 
-// Close ends what holds the namespaces. A machine on which a program runs is there until that ends,
-// without a cable.
+// Close ends the processes that hold the namespaces. If a program runs on a machine, the machine
+// exists until the program ends, without a cable.
 func (l *LAN) Close() error {
 	var errs []error
 	for _, h := range append(l.holders, l.router) {

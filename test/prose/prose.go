@@ -1,4 +1,4 @@
-// Package prose tells which sentences of a text a reader stumbles over.
+// Package prose finds the sentences of a text that a reader stumbles over.
 //
 //	prose.go      Odd: the rules
 //	sentences.go  the sentences of Markdown, of a manual page, of Go and Erlang comments
@@ -35,7 +35,7 @@ var rules = []rule{
 
 var space = regexp.MustCompile(`\s+`)
 
-// Odd says why a reader stumbles over a sentence, "" if it is plain.
+// Odd says why a reader stumbles over a sentence, or returns "" if it is plain.
 func Odd(sentence string) string {
 	if n := len(strings.Fields(sentence)); n > MostWords {
 		return fmt.Sprintf("%d words, more than %d", n, MostWords)

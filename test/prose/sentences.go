@@ -64,7 +64,8 @@ func Markdown(text string) []string {
 	return all
 }
 
-// split cuts one block into sentences, and leaves out what has no three words: names, numbers.
+// split cuts one block into sentences. It leaves out pieces of three words or fewer: names,
+// numbers.
 func split(block string) []string {
 	block = code.ReplaceAllString(block, "Code")
 	block = names.ReplaceAllString(space.ReplaceAllString(block, " "), "Code")

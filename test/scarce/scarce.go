@@ -1,5 +1,5 @@
-// Package scarce has code run while few descriptors can be opened, for tests of what it does
-// when there is none left.
+// Package scarce runs code while only few descriptors can be opened, for tests of code that runs
+// out of them.
 package scarce
 
 import (
@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// most is how many descriptors are enough for whatever is tried.
+// most is a number of descriptors that is enough for every call.
 const most = 40
 
-// Try calls f with none to be had, with one, with two and so on, until it succeeds. Each error
-// must say in one line that there was none, and nothing may stay open. F passes what is to
-// suffer to limited.
+// Try calls f with no free descriptor, with one, with two and so on, until it succeeds. Each error
+// must say in one line that there was none, and nothing may stay open. F passes the limited code to
+// limited.
 func Try(t *testing.T, f func(limited func(func() error) error) error) {
 	t.Helper()
 	before, err := Open()
@@ -42,13 +42,13 @@ func Try(t *testing.T, f func(limited func(func() error) error) error) {
 	t.Errorf("%d are not enough", most)
 }
 
-// Open is how many descriptors are open, with that of the look.
+// Open returns how many descriptors are open, including the one that counts them.
 func Open() (int, error) {
 	list, err := os.ReadDir("/proc/self/fd")
 	return len(list), err
 }
 
-// With calls f while so many descriptors more can be opened.
+// With calls f while only n more descriptors can be opened.
 func With(t *testing.T, n int, f func() error) error {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
@@ -62,7 +62,7 @@ func With(t *testing.T, n int, f func() error) error {
 			open = append(open, fd)
 		}
 	}
-	limit := 0 // the first number that cannot be had, with n free ones below it
+	limit := 0 // the first number that cannot be opened, with n free ones below it
 	for ; n > 0 || slices.Contains(open, limit); limit++ {
 		if !slices.Contains(open, limit) {
 			n--

@@ -6,12 +6,12 @@
 //	                   print time and counts of each file of DIR, and add them; the last line
 //	                   has the sum. A SUITE without a file counts as failed
 //
-// With PROFILE=PERCENT the command writes a profile (go test -coverprofile), and its tests
-// together must reach at least so many of the statements in it.
+// With PROFILE=PERCENT the command writes a profile (go test -coverprofile). All its tests together
+// must reach at least this percentage of the statements in the profile.
 //
-// It prints the output of failed tests in full, and one line for each package.
-// Under CI=true a skipped test counts as failed: what cannot run there is a
-// failure. Both commands exit with 1 when something failed.
+// It prints the output of failed tests in full, and one line for each package. Under CI=true a
+// skipped test counts as failed, because each test must run there. Both commands exit with 1 when
+// something failed.
 package main
 
 import (
@@ -97,10 +97,10 @@ func run(file string, command []string, least reach, ci bool) error {
 	return nil
 }
 
-// reach is what percentage of the statements in a profile of go test -coverprofile the
-// tests must reach, all of them together.
+// reach is the percentage of the statements in a profile of go test -coverprofile that all tests
+// together must reach.
 type reach struct {
-	profile string // "": nothing is asked
+	profile string // "": no check
 	percent float64
 }
 
@@ -137,7 +137,7 @@ func (r reach) check() error {
 	return nil
 }
 
-// sum adds up what run wrote. A suite that wrote nothing never began, or was ended.
+// sum adds up the results of run. A suite without a result never began, or was killed.
 func sum(dir string, suites []string, out io.Writer) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
@@ -172,7 +172,7 @@ func sum(dir string, suites []string, out io.Writer) error {
 	return nil
 }
 
-// result is what run writes of a suite.
+// result is the result of a suite, as run writes it.
 type result struct {
 	Counts  counts
 	Seconds float64
@@ -261,8 +261,8 @@ func (s *suite) test(e event, failed bool) {
 	}
 }
 
-// pkg ends a package. One that fails with no failed test (it does not build, it
-// crashed, it leaks) counts as one.
+// pkg ends a package. A package that fails without a failed test counts as one failure: it does not
+// build, crashes, or leaks.
 func (s *suite) pkg(e event, failed bool) {
 	if failed && s.inPkg == 0 {
 		s.counts.Failed++

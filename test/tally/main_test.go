@@ -61,8 +61,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestReach: what the tests of two packages reach is counted together; too little, or no
-// profile, is a failure.
+// TestReach: the reached statements of two packages count together. Too few, or no profile, is a
+// failure.
 func TestReach(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "profile")
 	text := "mode: set\na.go:1.1,2.2 3 1\na.go:3.1,4.2 1 0\nmode: set\na.go:1.1,2.2 3 0\nb.go:1.1,2.2 16 7\n"

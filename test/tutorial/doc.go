@@ -1,12 +1,11 @@
-// Package tutorial types the sessions of doc/tutorial.md and of README.md into a shell of the
-// system and one of Erlang, and compares the answers.
+// Package tutorial types the sessions of doc/tutorial.md and README.md into a system shell and an
+// Erlang shell, and compares the output.
 //
 //	ERLUV_BIN      the binary to install; built when it is not set
 //	TUTORIAL_AS    a user who types it, in a home directory of its own, after root has
-//	               typed what is root's: for a machine that has nothing yet
+//	               typed root's commands: for a machine that has nothing yet
 //
-// Without TUTORIAL_AS what root types is left out, erluv and its library are installed
-// below a temporary directory, and an ordinary user has a home directory there. Ports,
-// and the name of the node, are replaced by others in either case, and EPMD is one of
-// the test's own.
+// Without TUTORIAL_AS the test leaves out root's commands. It installs erluv and its library below
+// a temporary directory, where an ordinary user has a home directory. In either case it replaces
+// the ports and the name of the node, and starts an EPMD of its own.
 package tutorial

@@ -14,18 +14,17 @@ import (
 	"time"
 )
 
-// A terminal is a shell that is typed into, on pipes: what is answered is what it has
-// written until it prompts.
+// A terminal is a shell on pipes. An answer is its output up to the next prompt.
 type terminal struct {
 	in     io.WriteCloser
 	name   string
-	done   string                     // is typed behind each line, so that there is a prompt
-	prompt func(n int) *regexp.Regexp // stands behind its n-th answer
+	done   string                     // typed after each line, so that there is a prompt
+	prompt func(n int) *regexp.Regexp // after its n-th answer
 	n      int                        // answers so far
 
 	mu     sync.Mutex
 	out    bytes.Buffer
-	wake   chan struct{} // something was written
+	wake   chan struct{} // there is new output
 	closed chan struct{}
 }
 
@@ -57,7 +56,7 @@ func startErl(t *testing.T, p *place, words []string) *terminal {
 	}
 	c := start(t, p, dir, words[0], words[1:]...)
 	c.done = "\n"
-	// A prompt is written once more behind what is logged meanwhile.
+	// A log message is followed by another prompt.
 	c.prompt = func(n int) *regexp.Regexp { return regexp.MustCompile(fmt.Sprintf(`(?:^|\n)\([^)]*\)%d> `, n)) }
 	if _, ok := c.answer(patience); !ok {
 		t.Fatalf("%q does not prompt", words)
@@ -65,7 +64,7 @@ func startErl(t *testing.T, p *place, words []string) *terminal {
 	return c
 }
 
-// start starts a program that ends, with all that it has started, with the test.
+// start starts a program that ends with the test, together with its descendants.
 func start(t *testing.T, p *place, dir, program string, args ...string) *terminal {
 	t.Helper()
 	cmd := exec.Command(program, args...)
@@ -76,7 +75,7 @@ func start(t *testing.T, p *place, dir, program string, args ...string) *termina
 		t.Fatal(err)
 	}
 	c := &terminal{in: in, name: program, wake: make(chan struct{}, 1), closed: make(chan struct{})}
-	out, theirs, err := os.Pipe() // not cmd's: its Wait would wait for daemons, too
+	out, theirs, err := os.Pipe() // not cmd's own pipe, because its Wait would wait for daemons too
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +103,7 @@ func start(t *testing.T, p *place, dir, program string, args ...string) *termina
 	return c
 }
 
-// step types it, and once more until it is answered as it should be, if that is soon.
+// step types a line. If an early answer is not the wanted one, step types it again.
 func (c *terminal) step(t *testing.T, s step, typed, want string, within time.Duration) {
 	t.Helper()
 	if c == nil {
@@ -125,7 +124,7 @@ func (c *terminal) step(t *testing.T, s step, typed, want string, within time.Du
 	}
 }
 
-// answer is what was written up to the next prompt, or all when none comes in time.
+// answer returns the output up to the next prompt, or all output if no prompt comes in time.
 func (c *terminal) answer(within time.Duration) (string, bool) {
 	c.n++
 	prompt := c.prompt(c.n)

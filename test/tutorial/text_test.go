@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// A step is one thing that is typed, with what is answered.
+// A step is one line to type, with the wanted answer.
 type step struct {
 	at     string // the document and the line
-	prompt string // "#", "$", or ">" of Erlang's shell; "file": it is written
+	prompt string // "#", "$", or ">" of Erlang's shell; "file": text of a file
 	typed  string
-	want   string // what the answer has in it; ... stands for anything
-	soon   bool   // and if it has not, it is typed again
+	want   string // text in the answer; ... matches any text
+	soon   bool   // typed again until the answer matches
 }
 
 var (
@@ -26,8 +26,8 @@ var (
 
 func (s step) String() string { return s.at }
 
-// parse takes the blocks of a document apart. A block in sh is not typed: it has to be
-// among notTyped. elixir/test/docs_test.exs runs those in elixir.
+// parse splits a document into steps. A block in sh is not typed, and must be among notTyped. The
+// blocks in elixir are run by elixir/test/docs_test.exs.
 func parse(document, text string, notTyped ...string) (steps []step, err error) {
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -86,8 +86,8 @@ var (
 	space   = regexp.MustCompile(`\s+`)
 )
 
-// matches says whether the answer has in it what is wanted, but for numbers, random
-// names, and where lines are broken.
+// matches reports whether the answer contains the wanted text. Numbers, random names and line
+// breaks may differ.
 func matches(got, want string) bool {
 	plain := func(s string) string {
 		return space.ReplaceAllString(numbers.ReplaceAllString(names.ReplaceAllString(s, "erluv_0"), "0"), "")

@@ -26,9 +26,9 @@ const (
 	rootPatience = 10 * time.Minute
 )
 
-// A place is where the tutorial is typed.
+// A place is the surroundings in which the tutorial is typed.
 type place struct {
-	credential *syscall.Credential // nil: ours
+	credential *syscall.Credential // nil: the test's own
 	home       string
 	env        []string
 	replace    *strings.Replacer
@@ -90,7 +90,7 @@ func typeAll(t *testing.T, at func(*testing.T) *place, document string, asRoot b
 	}
 }
 
-// beside is a place beside whatever else runs on this machine.
+// beside is a place that leaves the rest of this machine alone.
 func beside(t *testing.T) *place {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "erluv-tutorial-")
@@ -120,21 +120,21 @@ func beside(t *testing.T) *place {
 	}
 	if os.Getuid() == 0 {
 		p.become(t, "games")
-		// What an SSH server wants, whoever runs it.
+		// An SSH server of any user needs this directory.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p.env = []string{
 		"HOME=" + p.home, "PATH=" + prefix + "/bin:/usr/local/bin:/usr/bin:/bin", "ERL_LIBS=" + prefix + "/lib/erlang/lib",
-		// erluv goes by the home directory of the user database.
+		// erluv takes the home directory from the user database.
 		"ERLUV_COOKIE_FILE=" + p.home + "/.erlang.cookie", "ERLUV_CONF=none",
 	}
 	p.settle(t, prefix+"/bin/erluv")
 	return p
 }
 
-// fresh is a place on a machine that is this test's own.
+// fresh is a place on a machine that only this test uses.
 func fresh(t *testing.T, name string) *place {
 	t.Helper()
 	u, err := user.Lookup(name)
@@ -165,7 +165,7 @@ func (p *place) become(t *testing.T, name string) {
 	}
 }
 
-// settle draws the ports, of which one is EPMD's, and the name.
+// settle chooses the name and the ports, of which one is EPMD's.
 func (p *place) settle(t *testing.T, executable string) {
 	t.Helper()
 	var ports [4]string
@@ -174,7 +174,7 @@ func (p *place) settle(t *testing.T, executable string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all are held until all are known
+		defer l.Close() // all ports are held until all are known
 		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
 	}
 	p.replace = strings.NewReplacer("2222", ports[0], "8022", ports[1], "9100", ports[2],
@@ -192,8 +192,8 @@ func (p *place) write(t *testing.T, name, text string) {
 	}
 }
 
-// endAll ends, with the test, what the tutorial has left when it was not typed to its
-// end; EPMD it leaves in any case. All of it becomes our child.
+// endAll ends the tutorial's programs with the test, if it was not typed to its end. It always ends
+// EPMD, which the tutorial leaves. All of them become children of the test.
 func endAll(t *testing.T) {
 	t.Helper()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -209,7 +209,7 @@ func endAll(t *testing.T) {
 				continue
 			}
 			for _, child := range children(t) {
-				_ = syscall.Kill(child, syscall.SIGKILL) // ours, and not reaped: nobody else's
+				_ = syscall.Kill(child, syscall.SIGKILL) // a child that is not reaped, so the number is its own
 			}
 			if time.Now().After(deadline) {
 				t.Error("what the tutorial has started does not end")
@@ -220,7 +220,7 @@ func endAll(t *testing.T) {
 	})
 }
 
-// children are our own.
+// children returns the children of this process.
 func children(t *testing.T) (list []int) {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/children")

@@ -1,10 +1,10 @@
-// Package measure is what the benchmarks of several rooms have in common.
+// Package measure has the shared code of the benchmarks of several rooms.
 package measure
 
 import "testing"
 
-// Run runs f again and again, as a part of the benchmark b. It goes through so many bytes
-// each time; 0: these are not what takes time. An error ends it.
+// Run runs f again and again, as a part of the benchmark b. Each call processes so many bytes, or 0
+// if the time does not depend on bytes. An error ends the benchmark.
 func Run(b *testing.B, name string, bytes int, f func() error) {
 	b.Run(name, func(b *testing.B) {
 		b.SetBytes(int64(bytes))

@@ -1,5 +1,6 @@
-// Command fleet is make demo-fleet: control nodes and hosts, each in a network namespace of its own, and
-// what happens to programs when some of these go. demo_fleet.erl, on the last control node, tells it.
+// Command fleet is make demo-fleet: control nodes and hosts, each in a network namespace of its
+// own. Some of these go, and demo_fleet.erl, on the last control node, tells what happens to
+// programs.
 package main
 
 import (
@@ -36,7 +37,7 @@ const (
 
 func main() {
 	flag.Parse()
-	runtime.LockOSThread() // what is started here ends with this thread, if not before
+	runtime.LockOSThread() // programs started here end with this thread, if not before
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	err := run(ctx)
@@ -48,7 +49,7 @@ func main() {
 	}
 }
 
-// demo is what is running.
+// demo is the state of the running demo.
 type demo struct {
 	ctx     context.Context
 	lan     *lan.LAN
@@ -60,7 +61,7 @@ type demo struct {
 
 type process struct {
 	cmd    *exec.Cmd
-	output *bytes.Buffer // what it has written, once it has ended
+	output *bytes.Buffer // its output, once it has ended
 	ended  chan struct{}
 }
 
@@ -91,7 +92,7 @@ func run(ctx context.Context) (err error) {
 		return fmt.Errorf("it was ended: %w", context.Cause(ctx))
 	}
 	if !teller.cmd.ProcessState.Success() {
-		_ = d.end() // so that all is written
+		_ = d.end() // so that all output is written
 		for _, p := range d.began {
 			fmt.Fprint(os.Stderr, p.output)
 		}
@@ -126,7 +127,7 @@ func (d *demo) build() error {
 		os.WriteFile(filepath.Join(d.dir, ".erlang.cookie"), []byte(rand.Text()), 0o400))
 }
 
-// begin starts all, and returns the control node that tells what happens: the last one.
+// begin starts everything, and returns the control node that reports the events: the last one.
 func (d *demo) begin() (teller *process, err error) {
 	for i := range *control {
 		m, err := d.lan.Machine()
@@ -162,7 +163,7 @@ func (d *demo) begin() (teller *process, err error) {
 	return teller, nil
 }
 
-// await waits until the EPMD of a control node says this.
+// await waits until the EPMD of a control node prints this word.
 func (d *demo) await(i int, word string) error {
 	for {
 		out, err := d.on[i].Command("epmd", "-names").Output()
@@ -190,7 +191,8 @@ func (d *demo) node(i int, source string) (*process, error) {
 		"-kernel", "inet_dist_use_interface", "{"+strings.ReplaceAll(m.Address, ".", ",")+"}", "-kernel", "logger_level", "none", "-eval", source)
 }
 
-// host starts an erluv that serves one of the control nodes: each has about as many.
+// host starts an erluv that serves one of the control nodes. Each control node has about as many
+// hosts.
 func (d *demo) host(i int) error {
 	m, err := d.lan.Machine()
 	if err != nil {
@@ -204,11 +206,11 @@ func (d *demo) host(i int) error {
 	return err
 }
 
-// start starts a program on a machine. What it writes is shown now, or when the demo fails.
+// start starts a program on a machine. Its output is shown now, or when the demo fails.
 func (d *demo) start(m *lan.Machine, shown bool, program string, args ...string) (*process, error) {
 	p := &process{cmd: m.Command(program, args...), output: &bytes.Buffer{}, ended: make(chan struct{})}
 	p.cmd.Env = []string{"HOME=" + d.dir, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "ERL_CRASH_DUMP_BYTES=0"}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // ^C is for us, who end it
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // ^C goes to the demo, which ends them
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if shown {
 		p.cmd.Stdout, p.cmd.Stderr = os.Stdout, os.Stderr
@@ -224,7 +226,7 @@ func (d *demo) start(m *lan.Machine, shown bool, program string, args ...string)
 	return p, nil
 }
 
-// end ends all in order, and says whose end was not.
+// end ends all programs in order, and reports those whose end was not.
 func (d *demo) end() error {
 	for _, p := range d.began {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
