@@ -7,7 +7,7 @@
 //	make bench BENCH="-rounds 3 h i"    three rounds of two workloads
 //	make bench BENCH=-short             two minutes: half of the workloads, two rounds
 //	make bench BENCH="-o FILE"          written to another file
-//	make bench PEERS="DIR DIR"          what libraries do of the same too, erluv's own among them
+//	make bench PEERS="DIR DIR"          the same workloads with libraries too, erluv's own among them
 //
 // A DIR has a compiled library, as mix and rebar3 leave it: .../lib/exile, with ebin and priv.
 // Known are erlexec, muontrap and exile. Beside the table, build/bench.txt has each figure as
@@ -188,8 +188,8 @@ func bench(o *options) error {
 	return nil
 }
 
-// choose says which workloads run: those that were named, else all, or with -short half of them. Those
-// of libraries run only with libraries.
+// choose returns the workloads to run: the named ones, else all, or with -short half of them. The
+// workloads of libraries run only with libraries.
 func (o *options) choose() error {
 	for _, name := range o.only {
 		if !slices.ContainsFunc(slices.Concat(workloads, besides), func(l workload) bool { return l.name == name }) {
@@ -223,8 +223,9 @@ func names(list []workload) (names []string) {
 	return names
 }
 
-// compiled gives the names of the libraries in directories, with erluv's own as the last, and the
-// arguments by which erl finds them and what they need. The word erluv stands for erluv's own alone.
+// compiled returns the names of the libraries in directories, with erluv's own as the last. It also
+// returns the arguments with which erl finds them and their dependencies. The word erluv stands for
+// erluv's own library alone.
 func compiled(dirs string) (names, args []string, err error) {
 	if dirs == "" {
 		return nil, nil, nil

@@ -213,7 +213,8 @@ func (t table) printBesides(w io.Writer) {
 	}
 }
 
-// printFormat writes each figure as benchstat reads it (golang.org/x/perf, benchfmt), a line for each round.
+// printFormat writes each figure as benchstat reads it (golang.org/x/perf, benchfmt), with a line for
+// each round.
 func (t table) printFormat(w io.Writer) {
 	units := map[string]bool{}
 	for _, l := range slices.Concat(workloads, besides) {
