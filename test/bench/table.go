@@ -21,7 +21,7 @@ var workloads = []workload{
 	{"a1", "a with a static program that ends at once", aims(atLeast(1.2, by("port")))},
 	{"a8", "b with a static program that ends at once", aims(atLeast(1.3, by("port")))},
 	{"c", "1,000 `sleep`, until all run", aims(atMost(0.8, by("port")))},
-	{"d", "kill these one by one, until all are told", aims(
+	{"d", "kill these one by one, until all ends are reported", aims(
 		atMost(100).in("ms for 1000"),
 		atMost(1, by("port")).in("ms for 4500"))},
 	{"e", "`head -c 1G /dev/zero`, all of it received", aims(atLeast(0.8, by("port")))},

@@ -18,7 +18,9 @@ var (
 	end = regexp.MustCompile(`([.!?])["”)]*\s+([A-Z0-9"]|erluv\b|[a-z0-9_]+[(/])`)
 	// Several names are a list, which is read as one word.
 	names = regexp.MustCompile(`(?:Code(?:, | and | or |, and |, or ))+Code`)
-	abb   = regexp.MustCompile(`\b(e\.g|i\.e|etc|cf|vs|St)\.`)
+	// A name of a test, or one with an underscore, is code without its marks.
+	identifier = regexp.MustCompile(`\b(?:Test[A-Z]\w*|[A-Za-z]\w*_\w+)\b`)
+	abb        = regexp.MustCompile(`\b(e\.g|i\.e|etc|cf|vs|St)\.`)
 )
 
 // Markdown returns the sentences of running text and of list items, and the parts of cells of
@@ -67,7 +69,7 @@ func Markdown(text string) []string {
 // split cuts one block into sentences. It leaves out pieces of three words or fewer: names,
 // numbers.
 func split(block string) []string {
-	block = code.ReplaceAllString(block, "Code")
+	block = identifier.ReplaceAllString(code.ReplaceAllString(block, "Code"), "Code")
 	block = names.ReplaceAllString(space.ReplaceAllString(block, " "), "Code")
 	block = link.ReplaceAllString(block, "$1")
 	block = emphasis.ReplaceAllString(block, "")
