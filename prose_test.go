@@ -17,6 +17,7 @@ import (
 // plain lists the documents in which not one sentence is odd.
 var plain = []string{
 	"CHANGELOG.md",
+	"HACKING.md",
 	"README.md",
 	"SECURITY.md",
 	"doc/README.md",
@@ -26,6 +27,7 @@ var plain = []string{
 	"doc/containers.md",
 	"doc/containment.md",
 	"doc/decisions.md",
+	"doc/fleet.md",
 	"doc/from-erlexec.md",
 	"doc/from-exile.md",
 	"doc/from-muontrap.md",
@@ -33,8 +35,10 @@ var plain = []string{
 	"doc/journal.md",
 	"doc/nodes.md",
 	"doc/operating.md",
+	"doc/performance.md",
 	"doc/reliability.md",
 	"doc/security.md",
+	"doc/testing.md",
 	"doc/tutorial.md",
 	"elixir/README.md",
 	"erlang/README.md",
@@ -72,6 +76,9 @@ func TestProse(t *testing.T) {
 		n.all += len(sentences)
 		seen = append(seen, file)
 		for _, s := range sentences {
+			if term := prose.Term(s); term != "" {
+				t.Errorf("%s: write %q, as HACKING.md does: %s", file, term, s)
+			}
 			why := prose.Odd(s)
 			switch {
 			case why == "":
@@ -118,6 +125,33 @@ func TestProse(t *testing.T) {
 	}
 	for group, n := range shares {
 		t.Logf("%-32s %5d of %5d sentences, %.1f %%", group, n.odd, n.all, 100*float64(n.odd)/float64(max(1, n.all)))
+	}
+}
+
+// TestGlossary: HACKING.md has each term with the one spelling that TestProse wants, and none twice.
+func TestGlossary(t *testing.T) {
+	text, err := os.ReadFile("HACKING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, glossary, _ := strings.Cut(string(text), "\n## Glossary\n")
+	glossary, _, _ = strings.Cut(glossary, "\n## ")
+	for _, spelling := range prose.Spellings() {
+		if !strings.Contains(glossary, spelling) {
+			t.Errorf("the glossary does not have %q", spelling)
+		}
+	}
+	seen := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \| [^-|]`).FindAllStringSubmatch(glossary, -1) {
+		for _, name := range strings.Split(row[1], ", ") {
+			if seen[name] && name != "term" {
+				t.Errorf("the glossary has %q twice", name)
+			}
+			seen[name] = true
+		}
+	}
+	if len(seen) < 30 {
+		t.Errorf("the glossary has %d terms", len(seen))
 	}
 }
 

@@ -1,6 +1,7 @@
 // Package prose finds the sentences of a text that a reader stumbles over.
 //
 //	prose.go      Odd: the rules
+//	spelling.go   Term: one spelling for each term
 //	sentences.go  the sentences of Markdown, of a manual page, of Go and Erlang comments
 package prose
 

@@ -34,6 +34,23 @@ func TestOdd(t *testing.T) {
 	}
 }
 
+func TestTerm(t *testing.T) {
+	for sentence, want := range map[string]string{
+		"It waits by backpressure.":                      "back-pressure",
+		"The spawner makes cgroups, of version 2.":       "control group",
+		"A program has its exit code.":                   "exit status",
+		"Back-pressure has one spelling, as a cgroup().": "",
+		"Package cgroup has the tree.":                   "",
+		"It reads /sys/fs/cgroup and return Code.":       "",
+		"erluv asks EPMD; the package is wire/epmd.":     "",
+		"Package epmd asks epmd where a node listens.":   "EPMD",
+	} {
+		if got := Term(sentence); got != want {
+			t.Errorf("%q: %q, want %q", sentence, got, want)
+		}
+	}
+}
+
 func TestMarkdown(t *testing.T) {
 	got := Markdown("# A heading of four words\n\nMain accepts it. erluv `a b` and `c`\nlisten [here and](there).\n\n    code in four words\n\n" +
 		"- an item of a list\n- two\n\n| a cell of a table | `code` |\n|---|---|\n\n```\ncode in four words\n```\n")
