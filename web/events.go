@@ -143,6 +143,6 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 
 func made(template string, view any) (string, error) {
 	var b strings.Builder
-	err := templates.ExecuteTemplate(&b, template, view)
+	err := templates().ExecuteTemplate(&b, template, view)
 	return b.String(), err
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"erluv/wire/etf"
@@ -21,7 +22,11 @@ import (
 //go:embed assets
 var assets embed.FS
 
-var templates = template.Must(template.New("").ParseFS(assets, "assets/*.html"))
+// templates are read when a page is first shown: every role of erluv has this package in its
+// executable, and only erluv web shows pages.
+var templates = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").ParseFS(assets, "assets/*.html"))
+})
 
 // handler answers browsers. It has no state of its own.
 type handler struct {
@@ -176,7 +181,7 @@ func (h *handler) problem(w http.ResponseWriter, status int, text string) {
 
 func (h *handler) render(w http.ResponseWriter, status int, name string, view any) {
 	var page bytes.Buffer
-	if err := templates.ExecuteTemplate(&page, name, view); err != nil {
+	if err := templates().ExecuteTemplate(&page, name, view); err != nil {
 		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -92,9 +93,15 @@ func (p *parser) blank() {
 	}
 }
 
-var plainAtom = regexp.MustCompile(`^[a-z][A-Za-z0-9_@]*$`)
+// pattern compiles a regular expression when it is first used: a role that reads no terms does not
+// pay for it.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
-func isPlainAtom(text string) bool { return plainAtom.MatchString(text) && !reserved[text] }
+var plainAtom = pattern(`^[a-z][A-Za-z0-9_@]*$`)
+
+func isPlainAtom(text string) bool { return plainAtom().MatchString(text) && !reserved[text] }
 
 // reserved are the words of the language that are no atoms; a fun begins with one.
 var reserved = map[string]bool{}
@@ -156,8 +163,8 @@ func (p *parser) quoted(sign byte) error {
 var escapes = map[byte]rune{'b': 8, 'd': 127, 'e': 27, 'f': 12, 'n': 10, 'r': 13, 's': ' ', 't': 9, 'v': 11}
 
 var (
-	octal = regexp.MustCompile(`^[0-7]{1,3}`)
-	hex   = regexp.MustCompile(`^x(?:([0-9a-fA-F]{2})|\{([0-9a-fA-F]{1,6})\})`)
+	octal = pattern(`^[0-7]{1,3}`)
+	hex   = pattern(`^x(?:([0-9a-fA-F]{2})|\{([0-9a-fA-F]{1,6})\})`)
 )
 
 // char reads one character of a quoted text, or behind a $.
@@ -179,7 +186,7 @@ func (p *parser) char() (rune, error) {
 		return 0, p.errorf("the text ends within a character")
 	}
 	c := p.rest[0]
-	if digits := octal.FindString(p.rest); digits != "" {
+	if digits := octal().FindString(p.rest); digits != "" {
 		n, err := strconv.ParseUint(digits, 8, 16)
 		if err != nil {
 			return 0, p.errorf("\\%s: %v", digits, err)
@@ -188,7 +195,7 @@ func (p *parser) char() (rune, error) {
 		return rune(n), nil
 	}
 	if c == 'x' {
-		m := hex.FindStringSubmatch(p.rest)
+		m := hex().FindStringSubmatch(p.rest)
 		if m == nil {
 			return 0, p.errorf(`\x must be followed by two digits, or by {digits}`)
 		}
@@ -218,10 +225,10 @@ func (p *parser) char() (rune, error) {
 }
 
 // The numbers: in a base, with a fraction, or plain; digits may have _ between.
-var number = regexp.MustCompile(`^[-+]?(?:(\d+)#([0-9a-zA-Z]+(?:_[0-9a-zA-Z]+)*)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+(?:_\d+)*)`)
+var number = pattern(`^[-+]?(?:(\d+)#([0-9a-zA-Z]+(?:_[0-9a-zA-Z]+)*)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+(?:_\d+)*)`)
 
 func (p *parser) number() error {
-	m := number.FindStringSubmatch(p.rest)
+	m := number().FindStringSubmatch(p.rest)
 	if m == nil {
 		return p.errorf("%q is no number", p.rest[:1])
 	}
