@@ -15,22 +15,23 @@ import (
 	"erluv/wire/dist"
 )
 
-// doors is where nodes and operators connect by themselves. It belongs to the guard.
+// doors are the places where nodes and operators connect to erluv. They belong to the guard.
 type doors struct {
 	list   []link.Door
-	beside []func(context.Context) // run as long as they are open
+	beside []func(context.Context) // these run as long as the doors are open
 
-	// serve accepts until ctx ends, asks which status a node is answered, and hands over the links. It
-	// returns when nothing of what it has begun is left. Nil: no node connects by itself.
+	// serve accepts connections until ctx ends. It asks decide which status a node gets, and passes
+	// the links to accepted. When it returns, nothing that it started is left. Nil: no node
+	// connects to erluv.
 	serve func(ctx context.Context, decide link.Decide, accepted func(*link.Link))
-	at    []string // nodes, for people
+	at    []string // addresses for nodes, for people
 
 	open    bool // until stop
 	running bool // until eventShut
 	cancel  context.CancelFunc
 }
 
-// admit has the guard accept at the doors.
+// admit prepares the guard to accept connections at the doors.
 func (d *doors) admit(self *link.Self, cookie string, log *slog.Logger) {
 	if len(d.list) == 0 {
 		return
@@ -66,7 +67,7 @@ func (g *guard) unlock() {
 	}()
 }
 
-// stop ends the accepting.
+// stop stops accepting.
 func (d *doors) stop() {
 	d.open = false
 	if d.cancel != nil {
@@ -74,15 +75,15 @@ func (d *doors) stop() {
 	}
 }
 
-// close closes doors at which no one was accepted yet.
+// close closes doors that have accepted nothing yet.
 func (d *doors) close() {
 	for _, door := range d.list {
 		_ = door.Close()
 	}
 }
 
-// decide is what a node is answered that says it has this name; nothing has proved that. So no
-// connection and no attempt of ours is given up for it before accept.
+// decide returns the status for a node that claims this name. It has not proved the name yet. So
+// the guard gives up no connection and no attempt for it before accept.
 func (g *guard) decide(name string, overTLS bool) answer {
 	for _, l := range g.lines {
 		switch {
@@ -98,13 +99,13 @@ func (g *guard) decide(name string, overTLS bool) answer {
 	return answer{status: dist.StatusOK}
 }
 
-// answer is what a node is told, and why, for people, if it is refused.
+// answer is the status for a node, and why, for people, if it is refused.
 type answer struct {
 	status string
 	why    error
 }
 
-// mayEnter says why a node, or an operator, of that name may not be one more, or nil.
+// mayEnter returns an error if a node or operator of that name may not be added.
 func (g *guard) mayEnter(name string, overTLS bool) error {
 	switch {
 	case !g.doors.open:
@@ -126,11 +127,12 @@ func (g *guard) mayEnter(name string, overTLS bool) error {
 	return nil
 }
 
-// isOperator says whether a node of that name comes from the control socket: the doors see to it.
+// isOperator reports whether a name is one from the control socket. The doors ensure that nodes
+// have no such name.
 func isOperator(name string) bool { return control.CheckName(name) == nil }
 
-// accept takes a connection that a node has made, which has proved the cookie. It is the only one
-// of that node from now on.
+// accept takes a connection from a node, which has proved the cookie. From now on it is the node's
+// only one.
 func (g *guard) accept(c *link.Link) {
 	if err := g.mayEnter(c.Peer.Name, c.Local.TLS); err != nil { // others have come since decide
 		g.log.Warn("a connection was refused", "node", c.Peer.Name, "error", err)
@@ -155,7 +157,7 @@ func (g *guard) accept(c *link.Link) {
 	}
 }
 
-// dials is the node that is being connected to.
+// dials returns the node that the line is connecting to.
 func (l *line) dials() string {
 	if l.choice != nil {
 		return l.choice.dialling()
@@ -163,7 +165,7 @@ func (l *line) dials() string {
 	return l.target
 }
 
-// leadsTo says whether the link is one to that node, or will be.
+// leadsTo reports whether the line leads to that node, or may.
 func (l *line) leadsTo(name string) bool {
 	switch {
 	case l.link != nil:
@@ -174,7 +176,7 @@ func (l *line) leadsTo(name string) bool {
 	return l.target == name
 }
 
-// preceded says whether an older connection of the node has still to end.
+// preceded reports whether an older connection of the node has not ended yet.
 func (g *guard) preceded(l *line) bool {
 	for _, other := range g.lines {
 		if other == l {
@@ -187,14 +189,14 @@ func (g *guard) preceded(l *line) bool {
 	return false
 }
 
-// met says whether a node that the link leads to has made a connection by itself.
+// met reports whether a node that the line leads to has connected to erluv.
 func (g *guard) met(l *line) bool {
 	return slices.ContainsFunc(g.lines, func(other *line) bool {
 		return other.Passive && other.State != link.Ended && l.leadsTo(other.target)
 	})
 }
 
-// meetings has the links see which nodes have made connections by themselves: those are not dialled.
+// meetings informs the links about nodes that have connected to erluv, which are not dialled.
 func (g *guard) meetings() {
 	for _, l := range g.lines {
 		switch {
@@ -206,8 +208,8 @@ func (g *guard) meetings() {
 	}
 }
 
-// dismiss drops the links whose nodes have made them and left, and ends erluv when those that
-// it makes itself have ended.
+// dismiss drops the links of nodes that had connected to erluv and have left. It ends erluv when
+// all links that erluv itself makes have ended.
 func (g *guard) dismiss() {
 	left := 0
 	g.lines = slices.DeleteFunc(g.lines, func(l *line) bool {
@@ -238,15 +240,15 @@ func (g *guard) dismiss() {
 	}
 }
 
-// dials says whether there are nodes that erluv connects to by itself.
+// dials reports whether erluv connects to nodes.
 func (g *guard) dials() bool {
 	return slices.ContainsFunc(g.lines, func(l *line) bool { return !l.Passive })
 }
 
-// waits says in words where nodes can connect.
+// waits says, for people, where nodes can connect.
 func (g *guard) waits() string { return "listening at " + strings.Join(g.doors.at, ", ") }
 
-// stood: a crew waits for its first connection. If erluv dials no node, it is up with that.
+// stood reports that erluv is up if it dials no node and the crew waits for its first connection.
 func (g *guard) stood() {
 	if g.team.State == crew.Standby && g.open && !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.operator }) {
 		g.log.Info("waiting for nodes", "node", g.name, "at", strings.Join(g.doors.at, ", "))

@@ -12,7 +12,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// onTeam does what the crew's machine says.
+// onTeam carries out the decisions of the crew's machine.
 func (g *guard) onTeam(d crew.Do) {
 	t := &g.team
 	if d&crew.DoLaunch != 0 {
@@ -39,7 +39,7 @@ func (g *guard) onTeam(d crew.Do) {
 		}
 	}
 	if d&(crew.DoLeave|crew.DoDrop) != 0 && !g.dials() {
-		g.why = cmp.Or(g.why, t.Err) // no link of ours has it
+		g.why = cmp.Or(g.why, t.Err) // no link has this error
 	}
 	if d&crew.DoLeave != 0 {
 		g.leave(t.Err)
@@ -78,7 +78,7 @@ func (g *guard) onTeam(d crew.Do) {
 	}
 }
 
-// watch has the roles watched until they have ended.
+// watch watches the roles until they have ended.
 func (g *guard) watch() {
 	g.team.watched = true
 	g.team.running++
@@ -89,7 +89,7 @@ func (g *guard) watch() {
 	}()
 }
 
-// leave has all links end; err says why, if it is no orderly end.
+// leave ends all links; err is the reason, or nil for an orderly end.
 func (g *guard) leave(err error) {
 	g.nodes.stop()
 	g.doors.stop()
@@ -99,7 +99,7 @@ func (g *guard) leave(err error) {
 	}
 }
 
-// onLine does what a link's machine says.
+// onLine carries out the decisions of a link's machine.
 func (g *guard) onLine(l *line, d link.Do) {
 	if d&link.DoConnect != 0 {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -135,7 +135,7 @@ func (g *guard) onLine(l *line, d link.Do) {
 		if l.keeper != nil {
 			l.keeper.Order(link.Order{Kind: link.OrderQuit})
 		}
-		if l.running == 0 { // at once, so that the node sees it
+		if l.running == 0 { // at once, so that the node notices
 			g.close(l)
 		}
 	}
@@ -147,7 +147,7 @@ func (g *guard) onLine(l *line, d link.Do) {
 	}
 }
 
-// report runs f on a goroutine of its own, which ends with the event.
+// report runs f on a separate goroutine, which ends with the event.
 func (g *guard) report(l *line, f func() event) {
 	l.running++
 	go func() {
@@ -157,7 +157,7 @@ func (g *guard) report(l *line, f func() event) {
 	}()
 }
 
-// keep has a connection kept in place of the crew that has ended.
+// keep keeps a connection in place of the crew that has ended.
 func (g *guard) keep(l *line) {
 	k, err := keeper(nil), g.team.left
 	if err == nil {
@@ -173,7 +173,7 @@ func (g *guard) keep(l *line) {
 	})
 }
 
-// lastWords are the reason why the node leaves.
+// lastWords returns the exit reason for the node.
 func lastWords(err error) etf.Term {
 	if err != nil {
 		return etf.Atom("die_timeout")
@@ -181,7 +181,7 @@ func lastWords(err error) etf.Term {
 	return etf.Atom("shutdown")
 }
 
-// close closes a connection, which the roles have no more to do with.
+// close closes a connection that the roles no longer use.
 func (g *guard) close(l *line) {
 	if l.link != nil {
 		if g.team.roles != nil {

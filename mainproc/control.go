@@ -6,8 +6,8 @@ import (
 	"erluv/mainproc/link"
 )
 
-// listenToOperators makes the control socket, if there is to be one. The guard removes it. Where
-// nothing is said about it, erluv serves without one that cannot be made.
+// listenToOperators makes the control socket, if it is configured; the guard removes it. If the
+// configuration does not require it, a failure is only a warning.
 func (g *guard) listenToOperators(cfg config.Control, self *link.Self) error {
 	if !cfg.On {
 		return nil

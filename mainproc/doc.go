@@ -1,13 +1,13 @@
-// Package mainproc is erluv_main: it holds root's privilege and the cookie,
-// connects to the Erlang node, starts child and spawner as an ordinary user, hands
-// the child the connection, and guards them. It knows nothing of workers but who
-// watches them, and while the node is served it reads and writes nothing on the
-// connection: two threads sleep in poll(2), and one asks every two seconds whether the
-// child lives.
+// Package mainproc is erluv_main. It holds root's privilege and the cookie, and connects to Erlang
+// nodes. It starts child and spawner as an ordinary user, hands the child the connections, and
+// guards both. It knows nothing of workers except their observers. While a node is served, main
+// neither reads nor writes on the connection. Two of its threads sleep in poll(2), and one asks
+// every two seconds whether the child lives.
 //
-// It is in rooms: crew has the roles as processes, link a connection, permit what main
-// listens to. Here a guard ties one crew with a set of links. Both lives are
-// machines (crew/life.go, link/life.go), run by the guard's one goroutine. Of the crew:
+// Package crew has the roles as processes, package link a connection, and package permit the
+// messages that main accepts. Here a guard connects one crew with a set of links. The lives of both
+// are state machines (crew/life.go, link/life.go), which the guard's one goroutine runs. The
+// crew's:
 //
 //	           wanted          launched          handed          ready
 //	    none ──────────► starting ───► standby ───► handing ───► serving ──┐
@@ -18,7 +18,7 @@
 //	     │  resting ◄──────┘ └──────────── gone ────────────── falling     │
 //	     └──────────────────────────── ending ◄────────────────────┴───────┘
 //
-// Of a link:
+// A link's:
 //
 //	            connected        offered         ready
 //	connecting ──────────► open ────────► handing ────► served
@@ -29,33 +29,32 @@
 //	    ▲                          offered
 //	    └──── gone: again ── closing ── gone: no more ──► ended
 //
-// The link of a node that has connected by itself begins open, and ends with its connection. A link
-// that erluv makes is met as long as its node has made one: it goes there from closing, in place of
-// waiting, or from waiting, and on to waiting when the node's own has ended.
+// The link of a node that has connected to erluv begins open, and ends with its connection. Erluv
+// does not dial a node that has connected itself: erluv's own link to it is then met. A link
+// becomes met from waiting, or from closing in place of waiting. It becomes waiting when the node's
+// connection has ended.
 //
-// A link that is lost is closing, from wherever it was; the others go on. When the child
-// dies, each link is orphaned, and kept by main itself as soon as the roles have been
-// reaped; the first that another child is offered is handed to it with all that it needs.
-// Whatever was begun is given up in closing and in ending, and a link that was served by
-// a crew that ends with its last link is not made anew before all of that crew is gone. A crew
-// that stays (guard.stays, guard.open) goes on without a link.
+// A lost link is closing, from any state; the others continue. When the child dies, each link is
+// orphaned. Main itself keeps it as soon as the roles have been reaped. When main offers it to the
+// next child, main hands it over with everything that the child needs. Closing and ending cancel
+// everything that was begun. A crew may end with its last link. That link is made anew only when
+// all of that crew is gone. A crew that stays (guard.stays, guard.open) continues without a link.
 //
-// Where things are:
+//	mainproc.go  Run, Ping and Client
+//	guard.go     the goroutine that runs the machines
+//	act.go       the guard carries out the machines' decisions
+//	settings.go  the crew's settings, from the configuration
+//	host.go      what the configuration says of this machine
+//	nodes.go     the nodes that links lead to
+//	listen.go    where nodes connect, and EPMD's registration
+//	control.go   where operators connect
+//	accept.go    the connections of both
+//	shares.go    how many connections main's descriptors allow
+//	input.go     the end of standard input
+//	service.go   reports to a service manager
+//	errors.go    the exit statuses
+//	dump.go      main's state, at SIGQUIT
 //
-//	mainproc.go   Run
-//	guard.go      the goroutine that runs the machines
-//	act.go        what they say is done
-//	settings.go   what the configuration says to crews; host.go: of this machine
-//	nodes.go      which nodes links lead to
-//	listen.go     where nodes connect, and EPMD, which is told
-//	control.go    where operators do
-//	accept.go     the connections of both
-//	shares.go     how many of all these main's descriptors are enough for
-//	input.go      the end of standard input
-//	service.go    a service manager that wants to know is told how it goes
-//	errors.go     the exit statuses
-//	dump.go       how main stands, at SIGQUIT
-//
-// The first connection failing is the link's end, so that a wrong cookie is noticed;
-// afterwards the configuration's `reconnect` decides.
+// If the first connection fails, its link ends, so that users notice a wrong cookie. Later the
+// configuration's `reconnect` decides.
 package mainproc

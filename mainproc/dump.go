@@ -2,7 +2,7 @@ package mainproc
 
 import "erluv/ipc"
 
-// dump logs how main stands: the crew, and the first of the links.
+// dump logs main's state: the crew, and the first of the links.
 func (g *guard) dump() {
 	t := &g.team
 	args := []any{"crew", t.State.String(), "links", len(g.lines), "goroutines", t.running, "handing", t.handing}

@@ -8,17 +8,17 @@ import (
 	"erluv/wire/dist"
 )
 
-// The exit statuses that Run's and Ping's errors stand for; 2 is cmd/erluv's too, for the
-// command line and the configuration.
+// The exit statuses for errors of Run and Ping. cmd/erluv also uses 2, for errors in the command
+// line and the configuration.
 const (
 	statusOK      = 0
 	statusFailure = 1
-	statusNever   = 2 // this machine will never have what is asked for
+	statusNever   = 2 // this machine will never have what the configuration requires
 	statusRefused = 3 // by the node: cookie, name, not allowed
-	statusDied    = 4 // nobody has wanted a new child
+	statusDied    = 4 // no node has requested a new child
 )
 
-// ExitStatus is the exit status of the process for an error of Run or Ping.
+// ExitStatus returns the exit status of the process for an error of Run or Ping.
 func ExitStatus(err error) int {
 	var refused *dist.Refused
 	var lacking *sandbox.Lacking

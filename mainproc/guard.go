@@ -17,11 +17,11 @@ import (
 	"erluv/wire/etf"
 )
 
-// world is what a guard acts on; a test has one without processes.
+// world is the guard's environment; tests have one without processes.
 type world interface {
-	// launch starts child and spawner and sees to it that they have dropped.
+	// launch starts child and spawner, and verifies that they have dropped their privileges.
 	launch(context.Context) (roles, error)
-	// keep goes on with a connection in place of a crew that has ended, which is why.
+	// keep keeps a connection after a crew's end, whose reason is the term.
 	keep(*link.Link, etf.Term) (keeper, error)
 }
 
@@ -32,7 +32,7 @@ type keeper interface {
 	Close()
 }
 
-// roles are a pair of running ones: a crew.Crew.
+// roles are a running child and spawner: a crew.Crew.
 type roles interface {
 	Hand(context.Context, crew.Connection) error
 	TakeBack(crew.Connection)
@@ -48,7 +48,7 @@ type roles interface {
 	Close()
 }
 
-// event is something that has happened; the fields are those of its kind.
+// event is something that has happened. Its kind decides which fields it has.
 type event struct {
 	kind  eventKind
 	line  *line
@@ -73,59 +73,59 @@ const (
 	eventSaid                       // said, by the crew
 	eventWatched                    // the crew has ended
 	eventKept                       // line, err: its keeper has returned
-	eventRespawn                    // somebody wants a new child
-	eventFound                      // targets, err: which nodes there are to dial
-	eventSought                     // no more of these come
+	eventRespawn                    // a node requests a new child
+	eventFound                      // targets, err: the nodes to dial
+	eventSought                     // no more eventFound will come
 	eventKnocked                    // peer, overTLS, answer: a node wants to connect
-	eventAccepted                   // link: it has
-	eventShut                       // no more of these come
+	eventAccepted                   // link: it has connected
+	eventShut                       // no more of these two will come
 )
 
-// guard ties one crew with the links that its child serves: the crew's life and the life of
-// each link are machines, and settle has them see each other. One goroutine owns all of
-// them and what they hold; all others report to it and end before it does.
+// guard connects one crew with the links that its child serves. The crew and each link are state
+// machines, and settle informs them about each other. One goroutine owns all of them and their
+// resources. All other goroutines report to it and end before it does.
 type guard struct {
 	world world
 	log   *slog.Logger
 	up    func()
-	told  *service // how it goes; nil: nobody is
+	told  *service // the service manager; nil: none
 
 	team  team
 	lines []*line
 	nodes nodes
 	doors doors
-	name  string // of our node, if connections come by themselves
+	name  string // our node's name, if nodes connect to erluv
 
-	open    bool        // connections come by themselves
-	stays   bool        // the crew goes on without a connection, as long as one may come
-	awaited []ipc.Waits // of which the child was told
+	open    bool        // nodes may connect to erluv
+	stays   bool        // the crew continues without a connection, as long as one may come
+	awaited []ipc.Waits // the last list that the child got
 	rose    bool        // a crew has served
-	why     error       // no crew could be started, before any connection
+	why     error       // why no crew could be started before any connection
 
-	quit   chan struct{} // somebody wants to know how all stands
+	quit   chan struct{} // a request to log main's state
 	events chan event    // unbuffered: the owner is never away for long
 	timer  *time.Timer
 	reason string // for the child's stop
 }
 
-// team is the crew, with what it holds.
+// team is the crew and its resources.
 type team struct {
 	crew.Life
 	roles   roles           // nil: there are none
 	ctx     context.Context // of their start
 	cancel  context.CancelFunc
-	running int  // goroutines that have yet to report: launch and watch
-	handing int  // links that are being given to the child
+	running int  // goroutines that have not reported yet: launch and watch
+	handing int  // links that are being handed to the child
 	watched bool // Watch was called
 	due     time.Time
 	noted   crew.State
 
-	// Of the last one:
-	why  etf.Term // it has ended, for the controllers
-	left error    // its links cannot be gone on with
+	// About the last roles:
+	why  etf.Term // why they have ended, for the controllers
+	left error    // why their links cannot continue; nil: they can
 }
 
-// line is a link, with what it holds.
+// line is a link and its resources.
 type line struct {
 	link.Life
 	id      uint32  // of its links
@@ -138,16 +138,16 @@ type line struct {
 	operator bool // it comes from the control socket
 	overTLS  bool // it goes through a relay, or may
 
-	cancel  context.CancelFunc // an attempt to connect
-	running int                // goroutines that have yet to report: connect, hand, keeper
-	refused error              // why there is no connection; nil: it was not lost or refused yet
+	cancel  context.CancelFunc // cancels an attempt to connect
+	running int                // goroutines that have not reported yet: connect, hand, keeper
+	refused error              // why the last attempt failed or the connection was lost; nil: neither happened
 	lost    string             // the node of the connection that has just been closed
 	due     time.Time
 	noted   link.State
 }
 
-// run lives until all links have ended, and returns why the first of them has that did not
-// do so in order, which somebody wants when ctx ends.
+// run runs until all links have ended. It returns the error of the first link that did not end in
+// order. When ctx ends, erluv stops in order.
 func (g *guard) run(ctx context.Context) error {
 	stop := ctx.Done()
 	g.events = make(chan event)
@@ -156,7 +156,7 @@ func (g *guard) run(ctx context.Context) error {
 		g.onLine(l, l.Begin())
 	}
 	if len(g.lines) > 0 || g.open {
-		g.onTeam(g.team.Wanted()) // along with the first connection, so that the node is up soon
+		g.onTeam(g.team.Wanted()) // at the same time as the first connection, so that the node is up soon
 	}
 	g.seek()
 	g.unlock()
@@ -173,7 +173,7 @@ func (g *guard) run(ctx context.Context) error {
 		case <-g.timer.C:
 			g.expire(time.Now())
 		case <-g.told.due():
-			// Whatever else goes on has bounds of its own.
+			// All other waits have bounds of their own.
 			g.told.sign(g.team.State != crew.Serving || g.team.roles.Answers())
 		case <-g.quit:
 			g.dump()
@@ -202,7 +202,7 @@ func (g *guard) linesEnded() bool {
 	return !slices.ContainsFunc(g.lines, func(l *line) bool { return l.State != link.Ended })
 }
 
-// dialledEnded is the same of those that nodes have not made by themselves.
+// dialledEnded reports the same for the links that erluv makes.
 func (g *guard) dialledEnded() bool {
 	return !slices.ContainsFunc(g.lines, func(l *line) bool { return l.State != link.Ended && !l.Passive })
 }
@@ -219,7 +219,7 @@ func (g *guard) err() error {
 	return nil
 }
 
-// arm sets the timer to when the first of the machines' runs out, if any.
+// arm sets the timer to the machines' next deadline, if any.
 func (g *guard) arm() {
 	next := g.team.due
 	for _, l := range g.lines {
@@ -233,7 +233,7 @@ func (g *guard) arm() {
 	}
 }
 
-// expire tells the machines whose timers have run out.
+// expire informs the machines whose deadlines have passed.
 func (g *guard) expire(now time.Time) {
 	over := func(due *time.Time) bool {
 		if due.IsZero() || now.Before(*due) {
@@ -252,7 +252,7 @@ func (g *guard) expire(now time.Time) {
 	}
 }
 
-// take gives an event to the machine that it concerns.
+// take passes an event to its machine.
 func (g *guard) take(e event) {
 	if e.line != nil {
 		e.line.running--
@@ -309,7 +309,7 @@ func (g *guard) take(e event) {
 	}
 }
 
-// hear takes what a crew reports.
+// hear handles a report of the crew.
 func (g *guard) hear(e crew.Event) {
 	switch e.Kind {
 	case crew.Stopped:
@@ -325,12 +325,12 @@ func (g *guard) hear(e crew.Event) {
 	case crew.Broken:
 		g.onTeam(g.team.Failed(e.Err))
 	case crew.Died:
-		g.log.Debug("a role has ended", "how", e.Err) // if it matters, it will be the guard's error
+		g.log.Debug("a role has ended", "how", e.Err) // if it matters, it becomes the guard's error
 		g.onTeam(g.team.Died(e.Err))
 	}
 }
 
-// settle has the machines see each other, and says whether anything has changed by it.
+// settle informs the machines about each other, and reports whether that has changed a state.
 func (g *guard) settle(now time.Time) (changed bool) {
 	t := &g.team
 	was, needed := t.State, false
@@ -358,7 +358,7 @@ func (g *guard) settle(now time.Time) (changed bool) {
 	return changed || t.State != was
 }
 
-// idle has the crew see that it has no connection, and that one may come.
+// idle informs the crew that it has no connection, and that one may come.
 func (g *guard) idle() {
 	t := &g.team
 	if t.State == crew.Down || t.State == crew.Resting {
@@ -367,7 +367,7 @@ func (g *guard) idle() {
 	g.onTeam(t.Idle())
 }
 
-// meet has a link see how the crew stands.
+// meet informs a link about the crew's state.
 func (g *guard) meet(l *line, now time.Time) {
 	t := &g.team
 	if l.State == link.Closing && l.running == 0 && t.State != crew.Ending {
@@ -391,7 +391,7 @@ func (g *guard) meet(l *line, now time.Time) {
 	}
 }
 
-// reap tells the crew's machine when nothing is left of the roles.
+// reap informs the crew's machine when nothing is left of the roles.
 func (g *guard) reap(now time.Time) {
 	t := &g.team
 	if t.roles != nil && !t.watched && t.handing == 0 {
@@ -408,7 +408,7 @@ func (g *guard) reap(now time.Time) {
 	g.onTeam(t.Gone(now))
 }
 
-// served are the nodes that are served now, for people.
+// served lists the nodes that are served now, for people.
 func (g *guard) served() string {
 	var names []string
 	for _, l := range g.lines {
@@ -419,8 +419,8 @@ func (g *guard) served() string {
 	return strings.Join(names, ", ")
 }
 
-// tellAwaited tells the child to which nodes there is to be a connection, if that is news. When
-// it cannot be told it is tried again with the next event.
+// tellAwaited sends the child the list of nodes that erluv is connecting to, if it has changed. If
+// that fails, the next event makes it try again.
 func (g *guard) tellAwaited() {
 	var list []ipc.Waits
 	for _, l := range g.lines {
@@ -440,7 +440,7 @@ func (g *guard) tellAwaited() {
 	}
 }
 
-// whatWasLost is which of several nodes had the connection, for the log, once.
+// whatWasLost returns, for the log and only once, which of several nodes had the connection.
 func (l *line) whatWasLost() (attributes []any) {
 	if l.lost != "" && l.lost != l.target {
 		attributes = []any{"lost", l.lost}
@@ -449,7 +449,7 @@ func (l *line) whatWasLost() (attributes []any) {
 	return attributes
 }
 
-// note logs what people want to know of a new state, and tells the service manager.
+// note logs new states, as far as they concern users, and informs the service manager.
 func (g *guard) note() {
 	for _, l := range g.lines {
 		if l.State == l.noted {

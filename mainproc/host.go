@@ -9,7 +9,7 @@ import (
 	"erluv/label"
 )
 
-// hostOf is what the configuration says of this machine: labels, classes, bounds.
+// hostOf returns what the configuration says of this machine: labels, classes, bounds.
 func hostOf(cfg *config.Config) (ipc.Host, error) {
 	labels, err := label.Parse(cfg.Meta)
 	if err != nil {

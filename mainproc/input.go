@@ -9,21 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// input watches standard input for its end, which is the wish of whoever started
-// erluv for it to stop: an Erlang port that was closed, a shell's pipe, ssh. What
-// is written there is read and forgotten.
+// input watches standard input for its end. The end means that erluv's starter wants it to stop: an
+// Erlang port was closed, or a shell's pipe, or ssh. The input itself is read and discarded.
 type input struct {
 	fd   int
-	wake [2]int        // a pipe: closed by stop
+	wake [2]int        // a pipe that stop closes
 	gone chan struct{} // closed when the goroutine has ended
 }
 
-// watchInput calls ended once fd has ended. It returns nil when there is nothing
-// to watch: files, terminals and /dev/null do not say when somebody goes.
+// watchInput calls ended once fd has ended. It returns nil if there is nothing to watch: files,
+// terminals and /dev/null do not show when the other side goes.
 func watchInput(fd int, ended func()) (*input, error) {
 	var st unix.Stat_t
 	if err := eintr.Fstat(fd, &st); err != nil {
-		return nil, nil // closed: nobody can end it
+		return nil, nil // closed, so it cannot end
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFIFO && kind != unix.S_IFSOCK {
 		return nil, nil
@@ -41,7 +40,7 @@ func watchInput(fd int, ended func()) (*input, error) {
 	return in, nil
 }
 
-// drain reads until the input ends, and says whether it did, or stop was called.
+// drain reads until the input ends, or stop is called. It reports whether the input has ended.
 func (in *input) drain() bool {
 	fds := []unix.PollFd{
 		{Fd: int32(in.fd), Events: unix.POLLIN},
@@ -68,7 +67,7 @@ func (in *input) drain() bool {
 	}
 }
 
-// stop ends the watch. It may not be called by ended.
+// stop ends the watch. ended must not call it.
 func (in *input) stop() {
 	if in == nil {
 		return

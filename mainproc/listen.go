@@ -18,19 +18,19 @@ import (
 )
 
 const (
-	// takenBound is how long a name may be taken at the start: EPMD sees a moment late that the
-	// erluv before this one has ended.
+	// takenBound is how long a name may be taken at the start. EPMD notices the end of an earlier
+	// erluv with a short delay.
 	takenBound = 2 * time.Second
 
-	// resolveBound is how long it may take to ask for the addresses of a host.
+	// resolveBound bounds the look-up of a host's addresses.
 	resolveBound = 2 * time.Second
 
-	// maxDraws is how many random names, and ports for several addresses, are tried.
+	// maxDraws is how many random names are tried, and how many ports for several addresses.
 	maxDraws = 10
 )
 
-// listen has nodes connect by themselves, as the configuration says. The listeners are open when
-// it returns; the guard closes them.
+// listen prepares the guard for connections of nodes, as configured. The listeners are open when it
+// returns; the guard closes them.
 func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self, relay link.StartRelay) error {
 	if !cfg.Listen.On() {
 		return nil
@@ -72,7 +72,7 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self,
 	return nil
 }
 
-// registered logs how it stands with EPMD; of the guard only the logger is used.
+// registered logs the state of the registration with EPMD. It uses only the guard's logger.
 func (g *guard) registered(err error) {
 	switch {
 	case err == nil:
@@ -84,12 +84,12 @@ func (g *guard) registered(err error) {
 	}
 }
 
-// mapper is the EPMD of this machine: it takes registrations from there alone.
+// mapper returns the address of this machine's EPMD, which accepts only local registrations.
 func mapper(cfg *config.Config) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.EPMDPort))
 }
 
-// alive is what stands before the @.
+// alive returns the part of a name before the @.
 func alive(name string) string {
 	name, _, _ = strings.Cut(name, "@")
 	return name
@@ -97,7 +97,7 @@ func alive(name string) string {
 
 func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
-// settle makes a name ours that no other node of this machine has.
+// settle chooses a name that no other node of this machine has.
 func settle(ctx context.Context, cfg *config.Config, self *link.Self) (string, error) {
 	for draw := 1; ; draw++ {
 		name := self.Proposed()
@@ -112,7 +112,7 @@ func settle(ctx context.Context, cfg *config.Config, self *link.Self) (string, e
 	}
 }
 
-// free waits until EPMD knows no other node of that name, for takenBound.
+// free waits, up to takenBound, until EPMD has no other node of that name.
 func free(ctx context.Context, cfg *config.Config, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, takenBound)
 	defer cancel()
@@ -122,7 +122,7 @@ func free(ctx context.Context, cfg *config.Config, name string) error {
 		switch {
 		case err == nil:
 			port = node.Port
-		case port == 0 || errors.Is(err, epmd.ErrUnknown): // also when there is no EPMD
+		case port == 0 || errors.Is(err, epmd.ErrUnknown): // also if there is no EPMD
 			return nil
 		}
 		select {
@@ -137,15 +137,15 @@ func free(ctx context.Context, cfg *config.Config, name string) error {
 // place is an address to listen at.
 type place struct {
 	network, host string
-	spare         bool // the others are enough
+	spare         bool // may fail, because the others are enough
 }
 
-// places are the addresses that the configuration says.
+// places returns the addresses to listen at.
 func places(ctx context.Context, cfg *config.Config) []place {
 	host := cfg.Listen.Host
 	if ip := net.ParseIP(host); !cfg.Listen.Local() {
 		switch {
-		case ip.To4() != nil: // 0.0.0.0 would have those of IPv6, too
+		case ip.To4() != nil: // 0.0.0.0 would include those of IPv6
 			return []place{{network: "tcp4", host: host}}
 		default:
 			return []place{{network: "tcp", host: host}}
@@ -160,7 +160,7 @@ func places(ctx context.Context, cfg *config.Config) []place {
 	return list
 }
 
-// addresses are those of a host, as far as they can be had.
+// addresses returns the addresses of a host that can be found.
 func addresses(ctx context.Context, host string) []net.IP {
 	ctx, cancel := context.WithTimeout(ctx, resolveBound)
 	defer cancel()
@@ -168,7 +168,7 @@ func addresses(ctx context.Context, host string) []net.IP {
 	return list
 }
 
-// reachable says why nodes that look for the host in our name would not come here.
+// reachable returns reasons why nodes that look up the host in erluv's name would not find it.
 func reachable(ctx context.Context, cfg *config.Config) (problems []string) {
 	if !cfg.Listen.Local() {
 		return nil
@@ -187,7 +187,7 @@ func listeners(ctx context.Context, cfg *config.Config) ([]net.Listener, error) 
 	where, l := places(ctx, cfg), cfg.Listen
 	tries := l.High - l.Low + 1
 	if l.Low == 0 {
-		tries = maxDraws // one that is free at one address may be taken at another
+		tries = maxDraws // a port that is free at one address may be taken at another
 	}
 	for try := 0; ; try++ {
 		port := 0
@@ -204,7 +204,7 @@ func listeners(ctx context.Context, cfg *config.Config) ([]net.Listener, error) 
 	}
 }
 
-// listenAll opens all places at a port; 0 is one that the kernel chooses.
+// listenAll opens all places at a port. 0 lets the kernel choose one.
 func listenAll(ctx context.Context, where []place, port int) (open []net.Listener, err error) {
 	for _, p := range where {
 		l, err := (&net.ListenConfig{}).Listen(ctx, p.network, net.JoinHostPort(p.host, strconv.Itoa(port)))
@@ -222,7 +222,7 @@ func listenAll(ctx context.Context, where []place, port int) (open []net.Listene
 	return open, nil
 }
 
-// words say what to do about listeners that cannot be opened.
+// words adds advice to the error of a listener.
 func words(err error, cfg *config.Config) error {
 	var dns *net.DNSError
 	l := cfg.Listen

@@ -17,27 +17,27 @@ import (
 	"erluv/wire/etf"
 )
 
-// Options are what Run is told beside the configuration.
+// Options are settings of Run beside the configuration.
 type Options struct {
 	Version string // of erluv
-	Up      func() // called once, when the node is up for the first time; it does not block
-	// Alone: the process is erluv's own. Then Run makes it the parent of what its
-	// roles leave behind, and reaps whatever children it has.
+	Up      func() // called once, when the node is up for the first time; it must not block
+	// Alone says that the process is erluv's own. Run then makes it the parent of orphans that
+	// roles leave behind, and reaps all children of the process.
 	Alone bool
 }
 
-// dumpBound is how long it may take until main says how it stands.
+// dumpBound is how long main may take to log its state.
 const dumpBound = 2 * time.Second
 
 var errInput = errors.New("standard input has ended")
 
-// Run connects to the node and serves it, until ctx ends, standard input ends
-// (when it is a pipe or a socket), the node asks for it, or the configuration has
-// it so. It returns nil for an orderly end; ExitStatus tells the others apart.
-// Nothing of what it has started is left when it returns.
+// Run connects to the node and serves it. It ends with ctx, with standard input (if that is a pipe
+// or a socket), at a node's request, or as the configuration says. It returns nil for an orderly
+// end; ExitStatus distinguishes the errors. When it returns, no process or goroutine that it has
+// started is left.
 //
-// The process, which holds the cookie, becomes undumpable: when an ordinary user
-// runs it, programs run as the same user.
+// The process, which holds the cookie, becomes undumpable: if an ordinary user runs it, programs
+// run as the same user.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options) error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 			}
 		})()
 	}
-	told := newService(log) // before anything looks at the environment
+	told := newService(log) // before any other code reads the environment
 	parts, lacks, err := choose(cfg)
 	if err != nil {
 		return err
@@ -99,13 +99,14 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, opts Options
 	return g.run(ctx)
 }
 
-// Fits says what the configuration asks for and this machine will never have, as Run does.
+// Fits returns Run's error for a configuration that requires something that this machine will never
+// have.
 func Fits(cfg *config.Config) error {
 	_, _, err := choose(cfg)
 	return err
 }
 
-// Listens says what Run would end with, or warn of, when it listens: it tries.
+// Listens tries to listen. It returns the error that would end Run, and Run's warnings.
 func Listens(ctx context.Context, cfg *config.Config) (warnings []string, problem error) {
 	if !cfg.Listen.On() {
 		return nil, nil
@@ -127,8 +128,8 @@ func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error)
 	return sandbox.Choose(sandbox.Mode(cfg.Sandbox))
 }
 
-// Ping connects to the nodes that Run would serve, authenticates, and leaves again, if Run
-// would. It returns the names of those that have accepted, and why others have not.
+// Ping connects to the nodes that Run would serve, authenticates, and disconnects. It returns the
+// names of the nodes that have accepted, and the errors of the others.
 func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error) {
 	if err := Fits(cfg); err != nil {
 		return nil, err
@@ -164,8 +165,8 @@ func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error
 	return accepted, joined(refused)
 }
 
-// Client connects to the node of the configuration, as a node that calls, sends and leaves
-// again; see package client, of deliver too. Leave ends it.
+// Client connects to the configured node, as a node that calls and sends. See package client for c
+// and deliver. leave disconnects.
 func Client(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (c *client.Client, leave func(), err error) {
 	targets, err := known(ctx, cfg)
 	if err != nil {
@@ -190,8 +191,8 @@ func Client(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (c 
 	return c, func() { c.Close(); l.Close(); end() }, nil
 }
 
-// soleRelays starts relays where there are no crews. When all links have been closed, end waits
-// for the relays.
+// soleRelays returns a function that starts relays without a crew. Once all links have been closed,
+// end waits for the relays.
 func soleRelays(cfg *config.Config) (start link.StartRelay, end func(), err error) {
 	if !cfg.TLS {
 		return nil, func() {}, nil
@@ -215,7 +216,7 @@ func relaysOf(r *crew.Relays) link.StartRelay {
 	return func(ctx context.Context, m ipc.StartRelay, fds ...int) (link.Relay, error) {
 		relay, err := r.Start(ctx, m, fds...)
 		if err != nil {
-			return nil, err // not relay: a nil *crew.Relay is a link.Relay
+			return nil, err // not relay: a nil *crew.Relay would make a non-nil link.Relay
 		}
 		return relay, nil
 	}
@@ -230,16 +231,16 @@ type host struct {
 func (h *host) launch(ctx context.Context) (roles, error) {
 	c, err := h.launcher.Launch(ctx)
 	if err != nil {
-		return nil, err // not c: a nil *crew.Crew is roles
+		return nil, err // not c: a nil *crew.Crew would make non-nil roles
 	}
 	return c, nil
 }
 
-// keep goes on with a connection that a child has left.
+// keep keeps a connection that a child has left.
 func (h *host) keep(l *link.Link, why etf.Term) (keeper, error) {
 	k, err := l.Keep(why, h.cfg.Controller, h.cfg.DieTimeout)
 	if err != nil {
-		return nil, err // not k, as above
+		return nil, err // not k, for the same reason
 	}
 	return k, nil
 }

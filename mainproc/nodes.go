@@ -14,31 +14,31 @@ import (
 	"erluv/mainproc/link"
 )
 
-// nodes is which nodes a guard's links lead to. It belongs to the guard.
+// nodes are the nodes that the guard's links lead to. They belong to the guard.
 type nodes struct {
-	seek   func(ctx context.Context, tell func([]discover.Target, error)) // nil: the lines are all
-	line   func(id uint32, t discover.Target) *line                       // of one node, where all are served
-	choice *choice                                                        // of the only line, where one is; or nil
-	once   bool                                                           // a connection that is lost is not made again
+	seek   func(ctx context.Context, tell func([]discover.Target, error)) // nil: the lines are complete
+	line   func(id uint32, t discover.Target) *line                       // makes a node's line, if all are served
+	choice *choice                                                        // of the only line, if only one node is served; or nil
+	once   bool                                                           // a lost connection is not made again
 
 	over    bool // nothing more is begun
 	seeking bool // until eventSought
 	cancel  context.CancelFunc
-	last    uint32 // number of a line
+	last    uint32 // the number of the last line
 }
 
-// dial has the guard's links lead to the nodes of the configuration.
+// dial makes the guard's links lead to the configured nodes.
 func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay) {
 	if len(cfg.Targets) == 0 && cfg.Source == (discover.Source{}) {
-		return // it listens alone
+		return // it only listens
 	}
 	finder := discover.Finder{Nodes: cfg.Targets, Source: cfg.Source, Ports: cfg.Ports, Interval: cfg.DiscoverInterval}
 	seeks := cfg.Source != (discover.Source{})
 	life := link.Life{
 		Retry: cfg.Reconnect != config.ReconnectExit,
-		// Of several names two may be of one node.
+		// Several names can be of one node.
 		Meets: cfg.Listen.On() || len(cfg.Targets) > 1,
-		// Of several nodes one that is not there yet is no reason to end.
+		// With several nodes erluv does not end because one is missing.
 		Always: cfg.Reconnect == config.ReconnectAlways || seeks || cfg.Serve == config.ServeAll && len(cfg.Targets) > 1,
 		Jitter: func(d time.Duration) time.Duration { return rand.N(d + 1) },
 	}
@@ -59,7 +59,7 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 			dial: func(ctx context.Context, t discover.Target) (*link.Link, error) {
 				return connect(1, t)(ctx)
 			},
-			// When none accepts, this is in the error.
+			// If no node accepts, the returned error has this one.
 			passed: func(t discover.Target, err error) {
 				g.log.Warn("the next node has its turn", "error", err, "target", t.Node)
 			},
@@ -75,10 +75,10 @@ func (g *guard) dial(cfg *config.Config, self *link.Self, relay link.StartRelay)
 		return
 	}
 	finder.Tell = func(targets []discover.Target, _ error) { g.aim(targets) }
-	finder.Run(context.Background()) // it tells once
+	finder.Run(context.Background()) // it calls Tell once
 }
 
-// seek begins to ask which nodes there are.
+// seek begins to ask for the nodes to dial.
 func (g *guard) seek() {
 	n := &g.nodes
 	if n.seek == nil {
@@ -103,7 +103,7 @@ func (n *nodes) stop() {
 	}
 }
 
-// found: these nodes are to be dialled; err says why they may not be all.
+// found takes the list of nodes to dial; err says why it may be incomplete.
 func (g *guard) found(targets []discover.Target, err error) {
 	if err != nil {
 		g.log.Warn("cannot ask which nodes there are", "error", err)
@@ -120,9 +120,9 @@ func (g *guard) found(targets []discover.Target, err error) {
 	}
 }
 
-// aim has the links lead to these nodes, and returns those that are to begin. A connection
-// to a node that is none of them any more stays until it is lost: a name server is no reason to end
-// what runs.
+// aim makes the links lead to these nodes, and returns the links to begin. A connection to a node
+// that is no longer listed continues until it is lost: a name server's answer is no reason to end
+// it.
 func (g *guard) aim(targets []discover.Target) (fresh []*line) {
 	n := &g.nodes
 	if n.choice != nil {
@@ -145,7 +145,7 @@ func (g *guard) aim(targets []discover.Target) (fresh []*line) {
 			continue
 		}
 		l := g.lines[i]
-		l.connect = n.line(l.id, t).connect // where it listens may have changed
+		l.connect = n.line(l.id, t).connect // its address may have changed
 		l.Recall()
 	}
 	return fresh
@@ -159,20 +159,20 @@ func namesOf(targets []discover.Target) string {
 	return strings.Join(names, ", ")
 }
 
-// choice connects to the first of several nodes that accepts. When that goes the next has its
-// turn.
+// choice connects to the first of several nodes that accepts. When that connection is lost, the
+// next node has its turn.
 type choice struct {
 	dial   func(context.Context, discover.Target) (*link.Link, error)
-	passed func(discover.Target, error) // told of each that refused before the one that accepted
+	passed func(discover.Target, error) // called for each node that refused before one accepted
 
 	mu      sync.Mutex
 	targets []discover.Target
-	known   chan struct{} // closed when there are some
+	known   chan struct{} // closed once there are targets
 	last    string        // the node that has accepted last
-	now     string        // the one that is being dialled; "": none is
+	now     string        // the node that is being dialled; "": none
 }
 
-// set says which nodes there are.
+// set replaces the list of nodes.
 func (c *choice) set(targets []discover.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +185,7 @@ func (c *choice) set(targets []discover.Target) {
 	c.targets = targets
 }
 
-// turns are the nodes in the order in which they are asked: from the one behind the last on.
+// turns returns the nodes in the order of the attempts, beginning behind the last one.
 func (c *choice) turns() []discover.Target {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,7 +193,7 @@ func (c *choice) turns() []discover.Target {
 	return slices.Concat(c.targets[i:], c.targets[:i])
 }
 
-// has says whether a node is one of them.
+// has reports whether a node is in the list.
 func (c *choice) has(node string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +206,7 @@ func (c *choice) dials(node string) {
 	c.now = node
 }
 
-// dialling is the node that is being dialled, or "".
+// dialling returns the node that is being dialled, or "".
 func (c *choice) dialling() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,8 +244,8 @@ func (c *choice) connect(ctx context.Context) (*link.Link, error) {
 	return nil, joined(refused)
 }
 
-// joined is all of these errors in one line. It is final only if each of them is; and one of a node that
-// is connecting by itself goes before the others, as that is over soon.
+// joined joins these errors in one line. The result is final only if all of them are. It is an
+// IsMeeting error if one of them is: that state ends soon.
 func joined(list []error) error {
 	switch len(list) {
 	case 0:
@@ -267,7 +267,7 @@ func joined(list []error) error {
 	return as{all, list[0]}
 }
 
-// as is an error with the status of another.
+// as is an error with the status of another one.
 type as struct {
 	error
 	status error
@@ -275,14 +275,14 @@ type as struct {
 
 func (a as) Unwrap() error { return a.status }
 
-// known asks once which nodes there are.
+// known asks once for the nodes to dial.
 func known(ctx context.Context, cfg *config.Config) (targets []discover.Target, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f := discover.Finder{Nodes: cfg.Targets, Source: cfg.Source, Ports: cfg.Ports, Interval: time.Hour}
 	asked := 0
 	f.Tell = func(found []discover.Target, e error) {
-		// With a list and a source the list comes first, alone.
+		// With a list and a source, the list comes first, alone.
 		if asked++; asked > 1 || len(cfg.Targets) == 0 || e != nil {
 			cancel()
 		}

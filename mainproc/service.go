@@ -15,32 +15,32 @@ import (
 )
 
 const (
-	// tellBound is how long one message to the service manager may take: it reads
-	// them in the order of all its services.
+	// tellBound is how long one message to the service manager may take. The manager reads the
+	// messages of all its services in order.
 	tellBound = time.Second
 
-	// silentRetry is how soon a child that was silent is looked at again.
+	// silentRetry is the time after which a silent child is checked again.
 	silentRetry = time.Second
 )
 
-// serviceVariables are what a service manager puts into the environment. They are
-// for main: what programs say there would be taken for its word.
+// serviceVariables are the environment variables of a service manager. They are for main only: the
+// manager would take a program's message for main's.
 var serviceVariables = []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
 
-// service is the service manager that has started erluv and wants to be told how it
-// does, by the protocol of sd_notify(3). It belongs to a guard. nil tells nobody.
+// service is the service manager that has started erluv and expects reports, by the protocol of
+// sd_notify(3). It belongs to a guard. nil sends no reports.
 type service struct {
 	tell  func(text string)
-	every time.Duration // between two signs of life: half of what it waits for
-	watch *time.Timer   // nil: it waits for none
+	every time.Duration // between two signs of life, half of the manager's timeout
+	watch *time.Timer   // nil: the manager expects none
 }
 
-// newService is the manager that the environment names, or nil, and takes it out of
+// newService returns the manager that the environment names, or nil. It removes the variables from
 // the environment.
 func newService(log *slog.Logger) *service {
 	address, usec, pid := os.Getenv(serviceVariables[0]), os.Getenv(serviceVariables[1]), os.Getenv(serviceVariables[2])
 	for _, name := range serviceVariables {
-		_ = os.Unsetenv(name) // fails for names that cannot be
+		_ = os.Unsetenv(name) // fails only for invalid names
 	}
 	if address == "" {
 		return nil
@@ -69,8 +69,8 @@ func newService(log *slog.Logger) *service {
 	return s
 }
 
-// notify sends one datagram. Its sender is the kernel's to say (unix(7),
-// SCM_CREDENTIALS): the manager listens to main alone.
+// notify sends one datagram. The kernel reports its sender (unix(7), SCM_CREDENTIALS), and the
+// manager accepts only main's messages.
 func notify(address, text string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -81,30 +81,30 @@ func notify(address, text string) error {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &bound); err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
-	// A name that begins with @ is an abstract one to package unix as well.
+	// Package unix also takes a name that begins with @ for an abstract one.
 	if err := eintr.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: address}); err != nil {
 		return fmt.Errorf("cannot send to %s: %w", address, os.NewSyscallError("sendto", err))
 	}
 	return nil
 }
 
-// up: the node is served.
+// up reports that the node is served.
 func (s *service) up(format string, args ...any) { s.say("READY=1\n", format, args...) }
 
-// status is a line for people.
+// status reports a line for people.
 func (s *service) status(format string, args ...any) { s.say("", format, args...) }
 
-// leaving: erluv ends.
+// leaving reports that erluv ends.
 func (s *service) leaving(why string) { s.say("STOPPING=1\n", "%s", why) }
 
 func (s *service) say(what, format string, args ...any) {
 	if s != nil {
-		// A line of its own, whatever is in it.
+		// The text must stay one line.
 		s.tell(what + "STATUS=" + permit.Printable(strings.TrimSpace(fmt.Sprintf(format, args...))))
 	}
 }
 
-// due is when a sign of life is.
+// due returns the channel for the next sign of life.
 func (s *service) due() <-chan time.Time {
 	if s == nil || s.watch == nil {
 		return nil
@@ -112,7 +112,7 @@ func (s *service) due() <-chan time.Time {
 	return s.watch.C
 }
 
-// sign gives the sign of life that is due, if all is well.
+// sign sends the sign of life if all is well. Otherwise it tries again soon.
 func (s *service) sign(well bool) {
 	if !well {
 		s.watch.Reset(min(s.every, silentRetry))

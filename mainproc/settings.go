@@ -13,12 +13,12 @@ import (
 	"erluv/sandbox"
 )
 
-// maxEnviron bounds, in bytes, what programs may inherit of our environment: it
-// travels in one packet of ipc.MaxPacket with the child's other settings.
+// maxEnviron bounds, in bytes, the part of our environment that programs may inherit. It travels in
+// one packet of ipc.MaxPacket with the child's other settings.
 const maxEnviron = 32 << 10
 
-// identity is whom the roles run as. The configuration has refused root already;
-// what stands between a program and root's ids is looked at twice.
+// identity returns the user and group of the roles. The configuration has refused root already;
+// this second check protects programs from root's ids.
 func identity(cfg *config.Config) (sandbox.Identity, error) {
 	uid, gid := cfg.RunAs.UID, cfg.RunAs.GID
 	euid := os.Geteuid()
@@ -33,7 +33,7 @@ func identity(cfg *config.Config) (sandbox.Identity, error) {
 	return id, nil
 }
 
-// settingsOf is what the configuration says to crews.
+// settingsOf returns the crew's settings from the configuration.
 func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts Options) (s crew.Settings, err error) {
 	id, err := identity(cfg)
 	if err != nil {
@@ -80,12 +80,12 @@ func settingsOf(cfg *config.Config, parts sandbox.Parts, log *slog.Logger, opts 
 	}, nil
 }
 
-// keeps says whether workers outlive the node of their owner.
+// keeps reports whether workers outlive the node of their owner.
 func keeps(cfg *config.Config) bool { return cfg.OnDisconnect == config.OnDisconnectKeep }
 
-// inheritable is what of our environment a program may ask for: nothing that is
-// erluv's own, the cookie for one, and maxEnviron bytes at most; left counts what
-// had no room.
+// inheritable returns the part of our environment that a program may inherit. It excludes erluv's
+// own variables, such as the cookie's, and holds at most maxEnviron bytes. left counts the
+// variables that did not fit.
 func inheritable(environ []string) (list []string, left int) {
 	size := 0
 	for _, v := range environ {
@@ -101,8 +101,8 @@ func inheritable(environ []string) (list []string, left int) {
 	return list, left
 }
 
-// usersOf are those whom the configuration allows, by their numbers. The first is the
-// child's own, which is no other.
+// usersOf returns the allowed users, by their numbers. The first one is the child's own user, which
+// needs no crew.User.
 func usersOf(cfg *config.Config) (list []ipc.Allowed, users []crew.User, err error) {
 	own := ipc.Allowed{
 		User: cfg.RunAs.User, UID: uint32(cfg.RunAs.UID), Home: cfg.RunAs.Home, Shell: cfg.RunAs.Shell,
@@ -131,6 +131,6 @@ func usersOf(cfg *config.Config) (list []ipc.Allowed, users []crew.User, err err
 	return list, users, nil
 }
 
-// maxUsers bounds, in bytes, what the child is told of users: it travels in one packet
-// of ipc.MaxPacket with its other settings.
+// maxUsers bounds the child's list of users, in bytes. It travels in one packet of ipc.MaxPacket
+// with the other settings.
 const maxUsers = 16 << 10

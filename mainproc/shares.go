@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of the descriptors that main may have, what comes from outside has at most these shares. A quarter
-// is left for the crew, and for whatever main opens for a moment.
+// Outside connections have at most these shares of main's descriptors. A quarter is left for the
+// crew, and for files that main opens briefly.
 //
 //	links to nodes        three eighths, of which each link takes link.Cost
 //	operators             three for each: three thirty-seconds
@@ -22,12 +22,13 @@ type shares struct {
 	descriptors int // of links
 	operators   int
 	guests      int // handshakes
-	relays      int // of guests
+	relays      int // those of guests
 }
 
-// The same where descriptors are no matter. At the rate at which connections are accepted the oldest
-// of mostGuests, which makes room for a new one, has had 128 ms: a node needs two answers of ours in
-// that time. With fewer a crowd of strangers on the node's own machine would keep it out.
+// The maximum of each share. With mostGuests handshakes under way, a new connection ends the
+// oldest. At the rate of accepted connections that one has had 128 ms, in which a node needs two of
+// our answers. With fewer guests, a crowd of strangers on a node's own machine would keep the node
+// out.
 const (
 	mostOperators = 100
 	mostGuests    = 128
@@ -47,16 +48,16 @@ func sharesOf(limit uint64) shares {
 	}
 }
 
-// ownShares divides what this process may have now. Without a limit that can be read there is next
-// to nothing.
+// ownShares divides the descriptors that this process may have now. If the limit cannot be read,
+// the shares are minimal.
 func ownShares() shares {
 	var limit unix.Rlimit
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 	return sharesOf(limit.Cur)
 }
 
-// affords says why main cannot have one more link, or nil. Those that but has are not counted: they
-// are to end for it, or are itself.
+// affords returns an error if main cannot have one more link. It does not count lines for which but
+// is true: they end for the new one, or are the new one.
 func (g *guard) affords(overTLS bool, but func(*line) bool) error {
 	s, links, descriptors := ownShares(), 0, 0
 	for _, l := range g.lines {

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// containment is a way in which all programs are contained: what sees to it that
-// they end with erluv, how the spawner is started for that, and where programs are
-// so that the kernel knows whose each process is.
+// containment is a way to contain all programs. It determines what ends them with erluv, and how
+// the spawner is started for that. It also determines where programs are, so that the kernel knows
+// the origin of each process.
 type containment struct {
-	name  string       // as the configuration and `info` have it
+	name  string       // as in the configuration and `info`
 	pidns bool         // the spawner is the init of a pid namespace
 	tree  *cgroup.Tree // nil: no control groups
 	few   bool         // only programs with limits have leaves in the tree
 
-	freezes bool // who is in the tree is frozen while it is ended
+	freezes bool // processes in the tree are frozen while they are ended
 }
 
 const (
@@ -31,8 +31,8 @@ const (
 	containGroup  = "group"
 )
 
-// waysOf is what the configuration's contain stands for, the strongest first; the
-// first that works is taken. The tree, if there is one, is the caller's.
+// waysOf returns the ways that the configuration's contain allows, the strongest first. The first
+// one that works is used. The caller owns the tree, if there is one.
 func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []containment, tree *cgroup.Tree, err error) {
 	root := os.Geteuid() == 0
 	may := root && sandbox.MayNamespace()
@@ -40,8 +40,8 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 		return nil, nil, fmt.Errorf("cannot contain programs by %q: only root with CAP_SYS_ADMIN can make a pid namespace", contain)
 	}
 	few := contain == containGroup
-	// Without leaves all programs are in the spawner's group, which is enough to end
-	// them with it, however fast they fork.
+	// Without leaves all programs are in the spawner's group. That is enough to end them with it,
+	// however fast they fork.
 	tree, swept, err := cgroup.NewTree(ownerOf(id), !few)
 	if err != nil && contain == containCgroup {
 		return nil, nil, fmt.Errorf("cannot contain programs by %q: %w", contain, err)
@@ -78,7 +78,8 @@ func waysOf(contain string, id sandbox.Identity, log *slog.Logger) (ways []conta
 	return ways, tree, nil
 }
 
-// attr is what the start of a role takes, and who its parent is to it: see Stage.
+// attr returns the attributes for the start of a role, and the role's parent as the role sees it:
+// see Stage.
 func (c containment) attr() (parent int, sys *syscall.SysProcAttr) {
 	parent, sys = os.Getpid(), &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.tree != nil && c.tree.SpawnerFD() >= 0 {
@@ -90,5 +91,5 @@ func (c containment) attr() (parent int, sys *syscall.SysProcAttr) {
 	return parent, sys
 }
 
-// ownerOf is to whom control groups of programs belong.
+// ownerOf returns the owner of programs' control groups.
 func ownerOf(id sandbox.Identity) cgroup.Owner { return cgroup.Owner{UID: id.Owner(), GID: id.GID} }

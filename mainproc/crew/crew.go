@@ -13,41 +13,41 @@ import (
 	"erluv/wire/etf"
 )
 
-// Crew is a pair of running roles, with the spawners of other users. It ends by Watch alone,
-// which is called once, also after an error of Hand, and not before the first Hand returns.
+// Crew is a running child and spawner, with the spawners of other users. Only Watch ends it. Watch
+// is called once, also after an error of Hand, and not before the first Hand returns.
 type Crew struct {
 	child, spawner *process
 	id             sandbox.Identity
 	serveWith      settings
 	by             containment // of the programs
-	inherits       bool        // what the roles leave behind becomes this process's children
+	inherits       bool        // orphans of the roles become this process's children
 
 	starter *starter
 	handed  bool      // the child serves, or did
 	spawned time.Time // when the spawner began to serve
-	short   int       // spawners in a row that have died at once
+	short   int       // spawners in a row that died at once
 
 	began time.Time
-	sign  atomic.Int64 // of life: when the child gave the last one, after began
+	sign  atomic.Int64 // when the child last gave a sign of life, since began
 
 	others []other // by the number of the user
 
-	mu     sync.Mutex // for spawner, while Watch may replace it, and others
-	ending bool       // nothing must be started any more
+	mu     sync.Mutex // for others, and for spawner, while Watch may replace it
+	ending bool       // nothing more may be started
 
-	handing sync.Mutex   // one connection at a time is said
+	handing sync.Mutex   // held while a connection is handed over
 	giving  sync.Mutex   // for links
-	links   []Connection // that the child has been given
+	links   []Connection // those that the child has got
 
-	// Owned by Watch, and read when it has returned:
+	// Owned by Watch, and read once it has returned:
 	hung   bool
-	broken error    // how the child has broken the conversation
+	broken error    // how the child broke the conversation
 	why    etf.Term // how the roles have ended
-	left   error    // what was left behind and cannot be ended
+	left   error    // why processes are left that cannot be ended
 }
 
-// during calls f and has kill called if ctx ends before it, so that f, which waits for
-// what is killed, ends soon.
+// during calls f. If ctx ends before f, it calls kill, so that f, which waits for the killed
+// process, ends soon.
 func during(ctx context.Context, kill func(), f func() error) error {
 	killed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -56,7 +56,7 @@ func during(ctx context.Context, kill func(), f func() error) error {
 	})
 	err := f()
 	if !stop() {
-		<-killed // the descriptors it uses may be closed after this
+		<-killed // after this the caller may close descriptors that kill uses
 		err = context.Cause(ctx)
 	}
 	return err
@@ -64,14 +64,14 @@ func during(ctx context.Context, kill func(), f func() error) error {
 
 func (c *Crew) during(ctx context.Context, f func() error) error { return during(ctx, c.Kill, f) }
 
-// Connection is what the child is given: a link.Link.
+// Connection is a connection for the child: a link.Link.
 type Connection interface {
 	Give(send func(m ipc.Message, fds ...int) error) error
 	Drain(buf []byte) error
 }
 
-// Hand gives the child a connection. With the first come the ends of the conversation
-// between the two roles, and all else that they serve with, and Hand returns when they serve.
+// Hand gives the child a connection. With the first one the roles also get their settings and the
+// ends of the conversation between them. Hand then returns when both serve.
 func (c *Crew) Hand(ctx context.Context, l Connection) error {
 	c.giving.Lock()
 	c.links = append(c.links, l)
@@ -97,7 +97,7 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 		if err := c.child.send(start, toSpawner.FD()); err != nil {
 			return err
 		}
-		_ = toSpawner.Close() // the child alone has it from when the node sees it
+		_ = toSpawner.Close() // from now on only the child has it
 		if err := c.child.send(c.serveWith.host.told(), c.serveWith.history.goes()...); err != nil {
 			return err
 		}
@@ -110,14 +110,14 @@ func (c *Crew) Hand(ctx context.Context, l Connection) error {
 	return err
 }
 
-// TakeBack ends what the crew has to do with a connection that was handed to it.
+// TakeBack makes the crew forget a connection that was handed to it.
 func (c *Crew) TakeBack(l Connection) {
 	c.giving.Lock()
 	defer c.giving.Unlock()
 	c.links = slices.DeleteFunc(c.links, func(other Connection) bool { return other == l })
 }
 
-// drain reads what the child has told of its links.
+// drain reads the child's reports about its links.
 func (c *Crew) drain() error {
 	c.giving.Lock()
 	defer c.giving.Unlock()
@@ -129,17 +129,17 @@ func (c *Crew) drain() error {
 	return nil
 }
 
-// Ask asks the child to stop. It never waits: a child that does not read is beyond asking.
+// Ask asks the child to stop. It never waits: if a child does not read, the message cannot be sent.
 func (c *Crew) Ask(reason string) error {
 	return c.child.say(ipc.Stop{Reason: reason})
 }
 
-// Await tells the child to which nodes main is connecting. It never waits either.
+// Await sends the child the list of nodes that main is connecting to. It never waits either.
 func (c *Crew) Await(nodes []ipc.Waits) error {
 	return c.child.say(ipc.Awaited{Nodes: nodes})
 }
 
-// End ends the conversations.
+// End closes the conversations.
 func (c *Crew) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ func (c *Crew) End() {
 	}
 }
 
-// Kill kills the processes.
+// Kill kills all processes of the crew.
 func (c *Crew) Kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,19 +169,19 @@ func (c *Crew) Kill() {
 	}
 }
 
-// Fall kills the child and ends the conversations: the spawner ends its programs.
+// Fall kills the child and closes the conversations, so that the spawner ends its programs.
 func (c *Crew) Fall() {
 	c.serveWith.host.fell()
 	c.child.kill()
 	c.End()
 }
 
-// Close frees what is held after Watch has returned.
+// Close frees the crew's resources once Watch has returned.
 func (c *Crew) Close() {
 	c.child.close()
 	c.spawner.close()
 }
 
-// Left says, after Watch has returned, how the roles have ended, for the controller. An
-// error: something of them is left, so nothing can be gone on with.
+// Left returns how the roles have ended, for the controller, once Watch has returned. An error
+// means that processes are left, so connections cannot continue.
 func (c *Crew) Left() (why etf.Term, err error) { return c.why, c.left }

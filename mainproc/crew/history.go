@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// history is the memory in which the ends of programs outlive the child. Each child is given it, one
-// after the other; main only keeps it, and never looks into it.
-type history struct{ fd int } // -1: there is none
+// history is the memory in which the ends of programs outlive the child. Each child gets it in
+// turn; main only keeps it, and never reads it.
+type history struct{ fd int } // -1: none
 
-// newHistory makes it. Its size is sealed, so that no child makes it larger.
+// newHistory makes the memory. Its size is sealed, so that no child can change it.
 func newHistory(ends uint32) (history, error) {
 	size := ipc.HistorySize(ends)
 	if size == 0 {
@@ -21,7 +21,7 @@ func newHistory(ends uint32) (history, error) {
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err == nil && int64(min(limit.Cur, 1<<62)) < size {
-		// Beyond it there would be a SIGXFSZ.
+		// Writing beyond it would raise SIGXFSZ.
 		return history{-1}, fmt.Errorf("it needs %d bytes, the limit for the size of files is %d (ulimit -f)", size, limit.Cur)
 	}
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
@@ -43,7 +43,7 @@ func newHistory(ends uint32) (history, error) {
 	return h, nil
 }
 
-// goes are the descriptors that go to a child.
+// goes returns the descriptors that go to a child.
 func (h history) goes() []int {
 	if h.fd < 0 {
 		return nil

@@ -6,10 +6,10 @@ import (
 	"erluv/ipc"
 )
 
-// host is what children are told of this machine. What requests have changed of it goes on with
-// the next child: after a crash, and after a connection. Only the end of main ends it.
+// host is this machine, as children learn of it. Changes by requests outlive a child and a
+// connection; only main's end resets them.
 type host struct {
-	mu sync.Mutex // a crew is watched by one goroutine, and the next is given by another
+	mu sync.Mutex // one goroutine watches a crew, and another hands over to the next
 	is ipc.Host
 }
 
@@ -26,7 +26,7 @@ func (h *host) fell() {
 	h.is.Crashes++
 }
 
-// stands keeps what the child has said.
+// stands keeps the standing that the child has reported.
 func (h *host) stands(s ipc.Standing) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -15,36 +15,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settings are what the roles are told of the configuration, the connection
-// aside.
+// settings are the settings of the roles, except the connection.
 type settings struct {
 	child   ipc.Start
 	host    *host // of all crews, one after the other
 	history history
 	spawner ipc.StartSpawner
 	others  []other       // without a process
-	ways    []containment // of the programs: the strongest first
-	tree    *cgroup.Tree  // of those of them that have one
+	ways    []containment // to contain programs, the strongest first
+	tree    *cgroup.Tree  // that of these ways, if one has it
 	limits  cgroup.Limits
 	id      sandbox.Identity // of the programs
 	log     *slog.Logger
 }
 
-// Settings are what crews are made by.
+// Settings are the settings of crews.
 type Settings struct {
 	Identity sandbox.Identity // of child, spawner and programs
-	Parts    sandbox.Parts    // what they are confined by
-	Contain  string           // the configuration's word for what programs are contained by
-	Child    ipc.Start        // with what the configuration says
+	Parts    sandbox.Parts    // the confinement of the roles
+	Contain  string           // the configuration's word for the containment of programs
+	Child    ipc.Start        // from the configuration
 	Spawner  ipc.StartSpawner // the same
 	Host     ipc.Host         // the same
 	Users    []User           // by their numbers in Child.Allowed
-	Inherits bool             // what roles leave behind becomes this process's children
+	Inherits bool             // orphans of roles become this process's children
 	Log      *slog.Logger
 }
 
-// User is whom programs may be run as. The first of them is no other than the child, and
-// has no name.
+// User is a user that programs may run as. The first one is the child's own user, and has no name.
 type User struct {
 	Name string
 	ID   sandbox.Identity
@@ -58,8 +56,8 @@ type Launcher struct {
 	inherits bool
 }
 
-// NewLauncher makes what crews need. What an erluv has left that did not end in order is
-// ended by that.
+// NewLauncher prepares everything that crews need. That also ends processes of an earlier erluv
+// that did not end in order.
 func NewLauncher(s Settings) (*Launcher, error) {
 	l := &Launcher{with: settings{child: s.Child, spawner: s.Spawner, host: &host{is: s.Host}, log: s.Log}, inherits: s.Inherits}
 	for _, u := range s.Users {
@@ -87,10 +85,10 @@ func NewLauncher(s Settings) (*Launcher, error) {
 	return l, nil
 }
 
-// Relays starts the relays of the connections.
+// Relays returns the means to start the relays of connections.
 func (l *Launcher) Relays() *Relays { return l.relays }
 
-// Close ends what starts crews and relays: no crew is left, and each relay was closed.
+// Close ends the starting of crews and relays. No crew may be left, and each relay must be closed.
 func (l *Launcher) Close() {
 	l.relays.Close()
 	l.starter.close()
@@ -98,19 +96,19 @@ func (l *Launcher) Close() {
 	l.with.history.close()
 }
 
-// Launch starts a crew and sees to it that it has dropped.
+// Launch starts a crew and verifies that it has dropped its privileges.
 func (l *Launcher) Launch(ctx context.Context) (*Crew, error) {
 	c, err := launch(ctx, l.starter, l.with.id, l.with)
 	if err != nil {
 		return nil, err
 	}
-	l.with.ways = c.serveWith.ways // what never will work is not tried again, nor told
+	l.with.ways = c.serveWith.ways // ways that can never work are not tried again, nor reported again
 	c.inherits = l.inherits
 	return c, nil
 }
 
-// launch starts both roles, so that they come up side by side, and greets them. The
-// spawner is started in the first of the ways that works.
+// launch starts both roles, so that they start at the same time, and greets them. It starts the
+// spawner in the first way that works.
 func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings) (*Crew, error) {
 	c := &Crew{id: id, serveWith: with, starter: s, began: time.Now(), others: slices.Clone(with.others)}
 	var err error
@@ -126,7 +124,7 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 			break
 		}
 		level := slog.LevelWarn
-		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container: it never will
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) { // as in a container, where it can never work
 			level = slog.LevelInfo
 			c.serveWith.ways = slices.DeleteFunc(slices.Clone(c.serveWith.ways), func(way containment) bool { return way == by })
 		}
@@ -149,14 +147,15 @@ func launch(ctx context.Context, s *starter, id sandbox.Identity, with settings)
 	return c, nil
 }
 
-// childID is the child's identity: it has nothing to do with control groups.
+// childID returns the child's identity. The child has no keeper, because it does not use control
+// groups.
 func (c *Crew) childID() sandbox.Identity {
 	id := c.id
 	id.Keeper = 0
 	return id
 }
 
-// startSpawner starts the spawner and greets it; there is none after an error.
+// startSpawner starts the spawner and greets it. After an error there is none.
 func (c *Crew) startSpawner(ctx context.Context, s *starter, by containment) error {
 	var err error
 	if c.spawner, err = s.start(ipc.RoleSpawner, c.id, by); err != nil {

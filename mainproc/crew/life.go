@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// State is where the life of the crews stands, of which there is one at a time.
+// State is the state of the crews' life. There is one crew at a time.
 type State uint8
 
 // The states.
 const (
 	None     State = iota // there is no crew
-	Starting              // the roles are started
-	Standby               // they run, have dropped, and wait for a connection
-	Handing               // they are given what they serve with, and the first connection
+	Starting              // the roles are being started
+	Standby               // they run, have dropped their privileges, and wait for a connection
+	Handing               // they are getting their settings, and the first connection
 	Serving               // the child serves
-	Asked                 // the child was asked to stop and has not said that it has
+	Asked                 // the child was asked to stop and has not reported Stopped
 	Falling               // the child has died, or must; until all roles have been reaped
-	Down                  // respawn is waited for; the links are kept meanwhile
-	Resting               // the same, before a respawn that comes too soon
+	Down                  // waits for a respawn; the links are kept meanwhile
+	Resting               // waits before a respawn that comes too soon
 	Ending                // until all roles have ended and been reaped
 )
 
@@ -27,46 +27,46 @@ func (s State) String() string {
 	return [...]string{"none", "starting", "standby", "handing", "serving", "asked", "falling", "down", "resting", "ending"}[s]
 }
 
-// Do is what is to be done after an event: a set, carried out in this order.
+// Do is a set of actions after an event, in the order in which they are carried out.
 type Do uint16
 
-// What is to be done.
+// The actions.
 const (
 	DoLaunch Do = 1 << iota // begin to start the roles
 	DoServe                 // watch the roles; the node is up
 	DoAsk                   // ask the child for an orderly end
-	DoLeave                 // erluv is to end, with Life.Err: all links leave
-	DoDrop                  // the links that the child has are lost, by Life.Err
-	DoRefuse                // all links are, as there is no child for them
-	DoEnd                   // give up what was begun, end the conversations
+	DoLeave                 // erluv ends, with Life.Err: all links leave
+	DoDrop                  // the child's links are lost, by Life.Err
+	DoRefuse                // all links are lost, as there is no child for them
+	DoEnd                   // cancel everything that was begun, close the conversations
 	DoKill                  // SIGKILL to the roles
 	DoFall                  // SIGKILL to the child; the conversations end, the links stay
-	DoTell                  // tell on the links that the next child has failed as well
-	DoArm                   // Expired is due in Life.Delay
+	DoTell                  // report on the links that the next child has failed too
+	DoArm                   // call Expired after Life.Delay
 )
 
 const (
-	// endBound is how long roles may take to end after their conversations were
-	// closed: the spawner ends all programs first.
+	// endBound is how long roles may take to end after their conversations were closed. The spawner
+	// ends all programs first.
 	endBound = 2 * time.Second
 
-	// StopGrace is what the child may take for an orderly stop beside
-	// kill_timeout: delivering output.
+	// StopGrace is the child's time for an orderly stop in addition to kill_timeout, to deliver
+	// output.
 	StopGrace = 2 * time.Second
 
-	// A child that has served for viable is followed by another as soon as
-	// somebody wants it; those that die at once come back more and more slowly.
+	// After a child that has served for viable, the next one starts as soon as a node requests it.
+	// Children that die at once are replaced more and more slowly.
 	viable = 500 * time.Millisecond
 
 	restFrom = 100 * time.Millisecond
 	restTo   = 30 * time.Second
 )
 
-// ErrDieTimeout is why erluv ends when nobody has asked for a new child in time.
-var ErrDieTimeout = errors.New("nobody has asked for a new child (respawn)")
+// ErrDieTimeout is erluv's error if no node has requested a new child in time.
+var ErrDieTimeout = errors.New("no node has asked for a new child (respawn)")
 
-// Life is the life of the crews: which event leads where, and nothing else. It does
-// nothing itself, reads no clock and is owned by the goroutine of a guard.
+// Life is the life of the crews. It decides which event leads where. It does nothing itself, reads
+// no clock, and belongs to the goroutine of a guard.
 type Life struct {
 	StopBound  time.Duration // for the child, from Asked on
 	DieTimeout time.Duration
@@ -75,13 +75,13 @@ type Life struct {
 	Err   error         // why the last crew has ended, or nil
 	Delay time.Duration // for DoArm
 
-	again   bool      // after a crash: the links are kept for it
+	again   bool      // after a crash: the links are kept for the next crew
 	quit    bool      // no further crew
-	risen   time.Time // when the child came up
-	crashes int       // since a child was viable
+	risen   time.Time // when the child began to serve
+	crashes int       // in a row, without a viable child
 }
 
-// Wanted: there is a connection that nobody serves, or will be soon.
+// Wanted is called when a connection is not served, or there will soon be one.
 func (l *Life) Wanted() Do {
 	if l.State != None || l.quit {
 		return 0
@@ -90,7 +90,7 @@ func (l *Life) Wanted() Do {
 	return DoLaunch
 }
 
-// Unwanted: there is no connection any more that is served, or could be.
+// Unwanted is called when there is no connection left to serve.
 func (l *Life) Unwanted() Do {
 	switch l.State {
 	case Starting, Standby:
@@ -103,13 +103,13 @@ func (l *Life) Unwanted() Do {
 	case Down, Resting:
 		l.State = None
 	}
-	// In Handing the child may serve already, with programs: it is asked as soon as it
-	// says so (see Ready).
+	// In Handing the child may serve already, with programs. It is asked to stop once it reports
+	// Ready.
 	return 0
 }
 
-// Idle: the same, and one may come that the crew is to be there for. Without a connection
-// there is nobody to ask for another crew: after a crash the next connection brings one.
+// Idle is called when there is no connection, and the crew is to stay for the next. After a crash
+// no node can request another crew then. So the next connection brings one.
 func (l *Life) Idle() Do {
 	if l.State == Down || l.State == Resting {
 		l.State = None
@@ -117,13 +117,13 @@ func (l *Life) Idle() Do {
 	return 0
 }
 
-// Stop: somebody wants erluv to end.
+// Stop is called when erluv must end.
 func (l *Life) Stop() Do {
 	l.quit = true
 	return l.Unwanted()
 }
 
-// Launched: the roles run, have dropped, and wait.
+// Launched is called when the roles run, have dropped their privileges, and wait.
 func (l *Life) Launched() Do {
 	switch l.State {
 	case Starting:
@@ -134,14 +134,14 @@ func (l *Life) Launched() Do {
 	return 0
 }
 
-// Handed: the first connection is being handed over.
+// Handed is called when the first connection is being handed over.
 func (l *Life) Handed() {
 	if l.State == Standby {
 		l.State = Handing
 	}
 }
 
-// Ready: the child serves.
+// Ready is called when the child serves.
 func (l *Life) Ready(now time.Time) Do {
 	if l.State != Handing {
 		return 0
@@ -153,8 +153,8 @@ func (l *Life) Ready(now time.Time) Do {
 	return DoServe
 }
 
-// Failed: the roles could not be had, or given what they serve with; or, when it serves,
-// the child has broken the conversation.
+// Failed is called when the roles could not be started, or could not get their settings. While the
+// child serves, it means that the child has broken the conversation.
 func (l *Life) Failed(err error) Do {
 	switch {
 	case l.State == Starting && l.again:
@@ -166,11 +166,11 @@ func (l *Life) Failed(err error) Do {
 		l.State, l.Err = Ending, err
 		return DoRefuse | DoEnd | DoKill
 	}
-	return 0 // what was given up fails; that is no news
+	return 0 // a cancelled start fails, as expected
 }
 
-// Stopped: the child has stopped, orderly: asked by us, by the node, or because
-// the connection has ended (lost, else nil).
+// Stopped is called when the child has stopped in order. If main or a node has asked for that, lost
+// is nil; otherwise it says how the connection has ended.
 func (l *Life) Stopped(lost error) Do {
 	switch l.State {
 	case Serving:
@@ -185,7 +185,7 @@ func (l *Life) Stopped(lost error) Do {
 	return 0
 }
 
-// Died: a role has ended and was reaped; err says how.
+// Died is called when a role has ended and was reaped; err says how.
 func (l *Life) Died(err error) Do {
 	switch l.State {
 	case Serving:
@@ -196,20 +196,20 @@ func (l *Life) Died(err error) Do {
 	return 0
 }
 
-// end waits for the roles to end by themselves: the spawner with its programs.
+// end waits for the roles to end by themselves. The spawner ends its programs first.
 func (l *Life) end(err error) Do {
 	l.State, l.Err, l.Delay = Ending, err, endBound
 	return DoDrop | DoEnd | DoArm
 }
 
-// fall waits for what is left of a crash: the spawner ends its programs.
+// fall waits for the end of the roles after a crash. The spawner ends its programs first.
 func (l *Life) fall(err error) Do {
 	l.State, l.Err, l.Delay = Falling, err, endBound
 	return DoFall | DoArm
 }
 
-// Respawn: somebody wants a new child. The first comes at once; then the delays
-// double until a child is viable.
+// Respawn is called when a node requests a new child. The first request is served at once. Then the
+// delays double until a child is viable.
 func (l *Life) Respawn() Do {
 	if l.State != Down {
 		return 0
@@ -230,7 +230,7 @@ func (l *Life) rise() Do {
 	return DoLaunch
 }
 
-// Expired: the timer ran out.
+// Expired is called when the timer has run out.
 func (l *Life) Expired() Do {
 	switch l.State {
 	case Falling, Ending:
@@ -247,7 +247,7 @@ func (l *Life) Expired() Do {
 	return 0
 }
 
-// Gone: nothing of the roles is left.
+// Gone is called when nothing of the roles is left.
 func (l *Life) Gone(now time.Time) Do {
 	switch l.State {
 	case Ending:

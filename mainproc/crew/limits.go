@@ -11,11 +11,11 @@ import (
 	"erluv/sandbox/cgroup"
 )
 
-// sweptLeft is what the log has when trees were swept.
+// sweptLeft is the log's text after trees were swept.
 const sweptLeft = "what an erluv had left that did not end in order has been ended"
 
-// limit makes the groups for programs with limits, beside the ways of containment and
-// the tree that is in them.
+// limit makes the groups for programs with limits, and notes the ways of containment and their
+// tree.
 func (s *settings) limit(id sandbox.Identity, ways []containment, tree *cgroup.Tree) {
 	s.ways, s.tree, s.limits, s.id = ways, tree, cgroup.NewLimits(ownerOf(id), tree), id
 	if s.limits.Swept > 0 {
@@ -26,7 +26,7 @@ func (s *settings) limit(id sandbox.Identity, ways []containment, tree *cgroup.T
 	}
 }
 
-// remove removes what limit has been given and has made.
+// remove removes the trees of limit.
 func (s *settings) remove() {
 	s.limits.Remove()
 	if s.tree != nil {
@@ -43,19 +43,19 @@ func (s *settings) contain(by containment) {
 	dirs := ipc.LimitDirs(s.limits.Dirs())
 	for i, dir := range dirs {
 		if s.tree != nil && s.tree != by.tree && dir == s.tree.Path() {
-			dirs[i] = "" // it is a way that does without
+			dirs[i] = "" // this way does not use the tree
 		}
 	}
 	if by.few && !slices.Contains(dirs[:], leaves) {
-		leaves = "" // limits are elsewhere: the tree holds the spawner, with all programs
+		leaves = "" // the limits are elsewhere, and the tree holds the spawner with all programs
 	}
 	s.child.Contain, s.child.Leaves, s.child.Limits, s.child.Kept = by.name, leaves, dirs, s.kept(leaves, dirs)
 	s.spawner.Spare = s.child.Kept == keptLandlock
 	s.spawner.Leaves, s.spawner.Limits, s.spawner.Few = leaves, dirs, by.few
 }
 
-// holds says why the limits of the configuration, the host's and those of classes, cannot be held:
-// no program would start.
+// holds returns an error if limits of the configuration, the host's or those of classes, cannot be
+// enforced here. No program would start.
 func (s *settings) holds() error {
 	host := s.host.told()
 	all := []ipc.Limits{host.Limits}
@@ -76,14 +76,14 @@ var errNoGroup = errors.New("contain is by a process group alone")
 
 const keptLandlock = "landlock"
 
-// kept is by what programs are kept from their control groups, for people.
+// kept returns how control groups are protected from programs, for people.
 func (s *settings) kept(leaves string, dirs ipc.LimitDirs) string {
 	switch {
 	case leaves == "" && dirs == ipc.LimitDirs{} && s.tree == nil:
-		return "none" // there are none
+		return "none" // there are no control groups
 	case s.id.Keeper != 0:
 		return "owner"
-	case !s.spawner.Scope: // there is no Landlock, or none is wanted
+	case !s.spawner.Scope: // no Landlock, or the configuration has no sandbox
 		return "open"
 	}
 	if err := sandbox.SparesGroups(s.id.UID); err != nil {

@@ -14,17 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A role may be taken over, and its lines may be brought about by anybody: main reads so
-// many of each role in a second, and at once when there were few before. At the level
-// trace somebody looks, at any other somebody keeps what is logged. A role drops what
-// finds no room, and counts it (ipc.Log.Dropped).
+// An attacker may take a role over, and programs or nodes may cause its lines. So main reads a
+// limited number of lines of each role in a second, and more at once after a quiet time. At the
+// level trace an operator watches the log; at other levels the log is stored. A role drops lines
+// that find no room, and counts them (ipc.Log.Dropped).
 const (
 	lineRate, lineBurst   = 500, 2_000
 	traceRate, traceBurst = 5_000, 20_000
 )
 
-// logged reads what one role has logged, and logs it. Its goroutine owns it, and ends with
-// the role.
+// logged reads the lines of one role, and logs them. Its goroutine owns it, and ends with the role.
 type logged struct {
 	role    *process
 	log     *slog.Logger
@@ -32,7 +31,7 @@ type logged struct {
 	conn    *ipc.Conn
 	heard   permit.Hearing
 	pace    pace
-	closing chan struct{} // closed: nothing waits for the pace any more
+	closing chan struct{} // closed: run does not wait for the pace any more
 	done    chan struct{}
 }
 
@@ -47,7 +46,7 @@ func (p *process) giveLog() error {
 	}
 	defer theirs.Close()
 	ours.NoDescriptors()
-	if err := unix.SetNonblock(ours.FD(), true); err != nil { // the runtime waits for it, without a thread
+	if err := unix.SetNonblock(ours.FD(), true); err != nil { // the runtime then waits for it without a thread
 		_ = ours.Close()
 		return err
 	}
@@ -65,7 +64,7 @@ func (p *process) giveLog() error {
 	return p.send(ipc.Logs{Level: level}, theirs.FD())
 }
 
-// levelOf is the level from which on a logger wants lines.
+// levelOf returns the lowest level that a logger wants.
 func levelOf(log *slog.Logger) slog.Level {
 	level := ipc.LevelTrace
 	for level < slog.LevelError && !log.Enabled(context.Background(), level) {
@@ -74,13 +73,13 @@ func levelOf(log *slog.Logger) slog.Level {
 	return level
 }
 
-// close reads what the role, which has ended, has logged before.
+// close reads the remaining lines of the role, which has ended.
 func (l *logged) close() {
 	if l == nil {
 		return
 	}
 	close(l.closing)
-	if raw, err := l.file.SyscallConn(); err == nil { // for whoever may still have its end
+	if raw, err := l.file.SyscallConn(); err == nil { // for a process that may still have the role's end
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RD) })
 	}
 	<-l.done
@@ -91,7 +90,7 @@ func (l *logged) run() {
 	defer close(l.done)
 	raw, err := l.file.SyscallConn()
 	if err != nil {
-		return // close was faster
+		return // close came first
 	}
 	buf := make([]byte, ipc.MaxPacket)
 	for {
@@ -112,7 +111,7 @@ func (l *logged) run() {
 			l.role.kill()
 			return
 		}
-		l.say(m.(ipc.Log)) // or it would not have been permitted
+		l.say(m.(ipc.Log)) // all other messages are not permitted
 		if d := l.pace.take(time.Now()); d > 0 {
 			select {
 			case <-time.After(d):
@@ -122,7 +121,7 @@ func (l *logged) run() {
 	}
 }
 
-// say logs a line. The level has been looked at by the role, which logs some lines at any.
+// say logs a line. The role has checked the level, and logs some lines at any level.
 func (l *logged) say(m ipc.Log) {
 	r := slog.NewRecord(time.Now(), m.Level, permit.Printable(m.Text), 0)
 	r.Add("role", l.role.role.String())
@@ -135,15 +134,15 @@ func (l *logged) say(m ipc.Log) {
 	_ = l.log.Handler().Handle(context.Background(), r)
 }
 
-// pace is how fast something may go: rate in a second, and so many at once as have not gone
-// before, burst at most.
+// pace limits how fast events may happen: rate in a second, and after a quiet time up to burst at
+// once.
 type pace struct {
 	rate, burst float64
 	gone        float64 // of the burst
 	at          time.Time
 }
 
-// take counts one, and says how long it is until the next may go.
+// take counts an event, and returns the time until the next may happen.
 func (p *pace) take(now time.Time) time.Duration {
 	p.gone = max(0, p.gone-now.Sub(p.at).Seconds()*p.rate) + 1
 	p.at = now

@@ -16,12 +16,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main inherits what its roles leave behind: the spawner, which ends its programs,
-// can itself be killed. As init of a container it inherits others' orphans as well,
-// which it only reaps.
+// Main inherits processes that its roles leave behind: the spawner, which ends its programs, can
+// itself be killed. As the init of a container it also inherits other orphans, which it only reaps.
 
-// inherit makes main the parent of processes whose own have ended
-// (PR_SET_CHILD_SUBREAPER, prctl(2)).
+// inherit makes main the parent of processes whose own parents have ended (PR_SET_CHILD_SUBREAPER,
+// prctl(2)).
 func inherit() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become the parent of orphans: %w", err)
@@ -30,17 +29,17 @@ func inherit() error {
 }
 
 const (
-	// orphansBound is how long endOrphans may take: it could go on for as long as
-	// something is started faster than it is ended.
+	// orphansBound is how long endOrphans may take. Otherwise it would not end if processes started
+	// faster than it ends them.
 	orphansBound = 2 * time.Second
 
 	// orphansAtOnce bounds the descriptors that it needs.
 	orphansAtOnce = 100
 )
 
-// endOrphans ends all inherited programs of workers that run as uid, and reaps them;
-// their children become ours, so it goes on until there are none. The roles must have
-// been reaped, but for those that are spared.
+// endOrphans ends all inherited programs that run as uid, and reaps them. Their children become
+// main's, so it continues until there are none. All roles must have been reaped, except those that
+// are spared.
 func endOrphans(uid uint32, spared func(pid int) bool) error {
 	for end := time.Now().Add(orphansBound); ; {
 		list, err := offspring()
@@ -61,17 +60,17 @@ func endOrphans(uid uint32, spared func(pid int) bool) error {
 	}
 }
 
-// isProgram says whether a child is a program of a worker, or was started by one: it
-// has no_new_privs, which cannot be taken back, and the user's id, which cannot be
-// changed without it.
+// isProgram reports whether a child of main is a program, or was started by one. It then has
+// no_new_privs, which no process can drop. It also has the user's id, which no process with
+// no_new_privs can change.
 func isProgram(pid int, uid uint32) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	id := fmt.Sprintf("\nUid:\t%d\t%d\t%d\t", uid, uid, uid)
 	return err == nil && strings.Contains(string(text), "\nNoNewPrivs:\t1\n") && strings.Contains(string(text), id)
 }
 
-// endAll kills children and reaps those that end in time. Nobody else reaps them, so
-// their numbers are theirs.
+// endAll kills children and reaps those that end in time. Only this function reaps them, so their
+// numbers cannot be reused meanwhile.
 func endAll(pids []int, end time.Time) {
 	fds := make([]unix.PollFd, len(pids))
 	for i, pid := range pids {
@@ -117,16 +116,16 @@ func offspring() ([]int, error) {
 	return list, nil
 }
 
-// reapOrphans reaps inherited processes that have ended, up to one that is a role,
-// which is reaped elsewhere.
+// reapOrphans reaps inherited processes that have ended. It stops at one that is a role, which is
+// reaped elsewhere.
 func reapOrphans(isRole func(pid int) bool) {
 	for {
 		var info unix.Siginfo
 		if err := eintr.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
 			return
 		}
-		// The pid stands behind signo, errno and code, aligned as a pointer
-		// (siginfo_t of sigaction(2)); 0: there is none.
+		// The pid is behind signo, errno and code, with the alignment of a pointer (siginfo_t in
+		// sigaction(2)). 0 means that there is none.
 		pid := int((*[unsafe.Sizeof(info) / 4]int32)(unsafe.Pointer(&info))[16/4])
 		if pid == 0 || isRole(pid) {
 			return

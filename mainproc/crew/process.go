@@ -24,23 +24,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self is the binary that runs, even when its file was replaced or removed.
+// self is the running binary, even if its file was replaced or removed.
 const self = "/proc/self/exe"
 
-// answerBound is how long a role may take for each answer until it serves. Executing it has taken
-// 5 s on a machine with eighty processes that wanted its two processors.
+// answerBound is how long a role may take for each answer until it serves. On a machine where
+// eighty processes wanted its two processors, the exec alone has taken 5 s.
 const answerBound = 20 * time.Second
 
-// starter is the one thread that starts processes: the kernel kills a role when
-// the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), so this one
-// lives until close.
+// starter is the one thread that starts processes. The kernel kills a role at the end of the thread
+// that has started it (prctl(2), PR_SET_PDEATHSIG). So this thread lives until close.
 //
-// It is also the thread that shares a domain with what it starts (Parts.Enclose);
-// the others can signal whom they like.
+// It is also the one thread of main in the domain of the roles (Parts.Enclose). Main's other
+// threads can signal any process.
 type starter struct {
 	jobs  chan func()
-	parts sandbox.Parts // what the roles are confined by
-	log   *slog.Logger  // of what they log; nil: nobody wants it
+	parts sandbox.Parts // the confinement of the roles
+	log   *slog.Logger  // for their lines; nil: none are logged
 
 	mu     sync.Mutex
 	relays map[int]bool // by pid: those that were not reaped
@@ -49,7 +48,7 @@ type starter struct {
 func newStarter(parts sandbox.Parts) (*starter, error) {
 	s := &starter{jobs: make(chan func()), parts: parts, relays: make(map[int]bool)}
 	go func() { // ends with close
-		runtime.LockOSThread() // and never unlocks it: the thread ends too
+		runtime.LockOSThread() // never unlocked, so the thread ends too
 		for job := range s.jobs {
 			job()
 		}
@@ -74,51 +73,51 @@ func (s *starter) do(job func()) {
 
 func (s *starter) close() { close(s.jobs) }
 
-// isRelay says whether a process is a relay that was not reaped. Who has just seen a new
-// child is told right: the lock is held from before its start.
+// isRelay reports whether a process is a relay that was not reaped. The answer is right even for a
+// new child, because start holds the lock from before the fork.
 func (s *starter) isRelay(pid int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.relays[pid]
 }
 
-// forget: a relay was reaped.
+// forget is called when a relay was reaped.
 func (s *starter) forget(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.relays, pid)
 }
 
-// process is a role from main's side. It belongs to a crew, and is used by one
-// goroutine at a time, except for say, kill and hangUp.
+// process is a role from main's side. It belongs to a crew. One goroutine at a time uses it, except
+// for say, kill and hangUp.
 type process struct {
 	role  ipc.Role
 	pid   int
-	init  bool // of a pid namespace: there it is process 1
+	init  bool // of a pid namespace, where it is process 1
 	pidfd int
-	seals int // filters of system calls that it must have
+	seals int // system call filters that it must have
 	conn  *ipc.Conn
-	file  *os.File // owns the descriptor of conn, where the runtime waits for it; or nil
+	file  *os.File // owns the descriptor of conn if the runtime waits for it; or nil
 	buf   []byte   // one packet
 	heard permit.Hearing
 
 	log    *slog.Logger
-	logged *logged // nil: nothing of it is
+	logged *logged // nil: its lines are not logged
 
 	dying bool  // its end of the conversation is closed: see Crew.await
 	pulse pulse // of a spawner or a relay
-	hung  bool  // it was ended since it did not answer
+	hung  bool  // it was ended because it did not answer
 
-	saying sync.Mutex // held by say: two goroutines do, once the child serves
+	saying sync.Mutex // held by say, which two goroutines call once the child serves
 
-	// When it was reaped:
+	// Once it was reaped:
 	ws  syscall.WaitStatus
 	end error // the same in words
 }
 
-// start starts a role by way of the stage, which makes id of it. It gets a
-// session of its own, so that what a terminal sends (^C) comes to main only, an
-// empty environment, and no descriptor but these four.
+// start starts a role through the stage, which gives it the identity. The role gets a session of
+// its own, so that signals of a terminal (^C) reach main only. It gets an empty environment, and
+// only these four descriptors.
 func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*process, error) {
 	null, err := eintr.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -173,10 +172,10 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 	return p, nil
 }
 
-// raiseFiles puts the soft limit of descriptors back to where the Go runtime has put it
-// at the start, the hard one, and says whether somebody had lowered it (prlimit(1)):
-// what follows a role's end takes some. A raw call, for after any other the runtime would no
-// longer give what it starts the limit that this process was started with.
+// raiseFiles restores the soft limit of descriptors to the hard one, where the Go runtime had
+// raised it. It reports whether another process had lowered it (prlimit(1)): after a role's end
+// main needs some. The call is raw. After any other call the runtime would start processes with the
+// new limit, instead of the one that this process was started with.
 func raiseFiles() bool {
 	prlimit := func(set, get *unix.Rlimit) bool {
 		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)
@@ -190,14 +189,14 @@ func raiseFiles() bool {
 	return prlimit(&limit, nil)
 }
 
-// say sends a message without waiting: a role that does not read is not told.
+// say sends a message without waiting. A role that does not read does not get it.
 func (p *process) say(m ipc.Message, fds ...int) error {
 	p.saying.Lock()
 	defer p.saying.Unlock()
 	return p.conn.TrySend(ipc.Append(nil, m), fds...)
 }
 
-// tell is say that waits, for answerBound at most, and lets others speak meanwhile.
+// tell is a say that waits up to answerBound, and lets other goroutines speak meanwhile.
 func (p *process) tell(m ipc.Message, fds ...int) error {
 	for end := time.Now().Add(answerBound); ; time.Sleep(time.Millisecond) {
 		err := p.say(m, fds...)
@@ -207,14 +206,13 @@ func (p *process) tell(m ipc.Message, fds ...int) error {
 	}
 }
 
-// greet waits for the role's Hello and looks whether it is what it says, and
-// confined.
+// greet waits for the role's Hello, and checks its identity and confinement.
 func (p *process) greet(id sandbox.Identity) error {
 	m, err := p.recv()
 	if err != nil {
 		return err
 	}
-	hello := m.(ipc.Hello) // or it would not have been permitted
+	hello := m.(ipc.Hello) // all other messages are not permitted
 	pid := p.pid
 	if p.init {
 		pid = 1
@@ -233,7 +231,7 @@ func (p *process) greet(id sandbox.Identity) error {
 	return p.giveLog()
 }
 
-// serve sends the role what it serves with, and waits until it does.
+// serve sends the role its settings, and waits until it serves.
 func (p *process) serve(m ipc.Message, fds ...int) error {
 	if err := p.send(m, fds...); err != nil {
 		return err
@@ -241,10 +239,10 @@ func (p *process) serve(m ipc.Message, fds ...int) error {
 	return p.ready()
 }
 
-// send sends the role a part of what it serves with.
+// send sends the role a part of its settings.
 func (p *process) send(m ipc.Message, fds ...int) error {
 	err := p.conn.Send(ipc.Append(nil, m), answerBound, fds...)
-	if errors.Is(err, unix.EPIPE) { // its last word may say why
+	if errors.Is(err, unix.EPIPE) { // its last message may say why
 		return cmp.Or(p.ready(), fmt.Errorf("the %s has closed its conversation", p.role))
 	}
 	if err != nil {
@@ -253,15 +251,15 @@ func (p *process) send(m ipc.Message, fds ...int) error {
 	return nil
 }
 
-// ready waits until the role, which has been sent what it serves with, does.
+// ready waits until the role, which has its settings, serves.
 func (p *process) ready() error {
 	p.heard.At = permit.AtStart
 	_, err := p.recv() // Ready
 	return err
 }
 
-// recv reads the role's next message, for answerBound at most. The role's own
-// word that it failed is an error with its text.
+// recv reads the role's next message, for at most answerBound. A Failed becomes an error with its
+// text.
 func (p *process) recv() (ipc.Message, error) {
 	m, err := p.hear(answerBound)
 	if failed, ok := m.(ipc.Failed); ok {
@@ -270,7 +268,7 @@ func (p *process) recv() (ipc.Message, error) {
 	return m, err
 }
 
-// hear reads the role's next message, for so long at most.
+// hear reads the role's next message, for at most bound.
 func (p *process) hear(bound time.Duration) (ipc.Message, error) {
 	n, _, err := p.conn.Recv(p.buf, bound)
 	switch {
@@ -284,7 +282,7 @@ func (p *process) hear(bound time.Duration) (ipc.Message, error) {
 	return p.heard.Hear(p.buf[:n])
 }
 
-// signal sends a signal; to a process that has ended, nobody gets it.
+// signal sends a signal. If the process has ended, it has no effect.
 func (p *process) signal(s unix.Signal) { _ = unix.PidfdSendSignal(p.pidfd, s, nil, 0) }
 
 func (p *process) kill() { p.signal(unix.SIGKILL) }
@@ -292,7 +290,7 @@ func (p *process) kill() { p.signal(unix.SIGKILL) }
 // hangUp ends the conversation; the role reads the end of file.
 func (p *process) hangUp() { _ = unix.Shutdown(p.conn.FD(), unix.SHUT_RDWR) }
 
-// reap waits for the end of the process, frees its pid and says how it ended.
+// reap waits for the end of the process, frees its pid and returns how it ended.
 func (p *process) reap() error {
 	if p.end != nil {
 		return p.end
@@ -312,7 +310,7 @@ func (p *process) reap() error {
 	return p.end
 }
 
-// exit is how a process that was reaped has ended, for the node.
+// exit returns how the reaped process has ended, for the node.
 func (p *process) exit() etf.Term {
 	var s unix.Signal
 	if p.ws.Signaled() {
@@ -321,11 +319,10 @@ func (p *process) exit() etf.Term {
 	return gen.Exit(p.ws.ExitStatus(), s, "")
 }
 
-// exitBound is how long it may take from the first sign of a process's end, a
-// descriptor that was closed, to its end.
+// exitBound is how long the end of a process may take after its first sign, a closed descriptor.
 const exitBound = time.Second
 
-// ended says whether the process has ended, or does within d.
+// ended reports whether the process has ended, or does within d.
 func (p *process) ended(d time.Duration) bool {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
 	for end := time.Now().Add(d); ; {
@@ -336,7 +333,7 @@ func (p *process) ended(d time.Duration) bool {
 	}
 }
 
-// hungUp says why the role's end of the conversation is closed.
+// hungUp returns why the role's end of the conversation is closed.
 func (p *process) hungUp() error {
 	if p.ended(exitBound) {
 		return p.reap()
@@ -344,7 +341,7 @@ func (p *process) hungUp() error {
 	return fmt.Errorf("the %s (process %d) has closed its conversation", p.role, p.pid)
 }
 
-// discard ends a process that nobody watches.
+// discard ends a process that Watch does not watch.
 func (p *process) discard() {
 	p.kill()
 	_ = p.reap()

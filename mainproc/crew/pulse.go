@@ -3,32 +3,31 @@ package crew
 import "time"
 
 const (
-	// beatEvery is the time between two questions whether a role's loop goes
-	// round. It is long, since each wakes two idle processes.
+	// beatEvery is the time between two questions whether a role's loop runs. It is long, because
+	// each question wakes two idle processes.
 	beatEvery = 2 * time.Second
 
-	// beatsMissed is how many in a row may be without an answer when the next is
-	// due: a role that hangs is noticed in 4 to 6 s.
+	// beatsMissed is how many questions in a row may lack an answer when the next is due. So a role
+	// that hangs is noticed in 4 to 6 s.
 	beatsMissed = 2
 
-	// beatIdle is how much processor time between two looks is none. A program that
-	// waits for good has less: the Go runtime looks after itself from time to time.
+	// beatIdle is the processor time between two looks up to which a role counts as idle. A program
+	// that waits for ever has less: the Go runtime does some housekeeping now and then.
 	beatIdle = beatEvery / 100
 
-	// workBound is how much processor time a role may have without an answer. The
-	// longest round takes tenths of a second, and seconds where each page fault is slow:
-	// what works for so long is in an endless loop.
+	// workBound is how much processor time a role may use without an answer. The longest round
+	// takes tenths of a second, or seconds if each page fault is slow. A role that works for longer
+	// is in an endless loop.
 	workBound = 20 * time.Second
 
-	// abortGrace is how long a role that hangs has to write where it does: Go's
-	// runtime does so at SIGABRT.
+	// abortGrace is how long a role that hangs has to write its stacks, as Go's runtime does at
+	// SIGABRT.
 	abortGrace = time.Second
 )
 
-// pulse decides when to ask a role whether it lives, and when it does not. A slow
-// machine is no hang: a role that has had processor time since the last look is at work,
-// and one that waits for a processor or for the disk is not to blame. pulse has no clock
-// and does nothing.
+// pulse decides when to ask a role whether it lives, and when it hangs. On a slow machine a role
+// does not hang. It is at work if it has used processor time since the last look, or if it waits
+// for a processor or the disk. A pulse has no clock and does nothing.
 type pulse struct {
 	next    time.Time // when check is due
 	missed  int       // questions since the last sign of life
@@ -40,13 +39,13 @@ type pulse struct {
 
 func newPulse(now time.Time) pulse { return pulse{next: now.Add(beatEvery)} }
 
-// untilNext is how long it is, in milliseconds, until check is due.
+// untilNext returns the time until check is due, in milliseconds.
 func (p *pulse) untilNext() int { return int(max(0, time.Until(p.next)).Milliseconds()) + 1 }
 
 // heard notes a sign of life.
 func (p *pulse) heard() { p.missed = 0 }
 
-// beat is what is due.
+// beat is an action that is due.
 type beat uint8
 
 const (
@@ -57,9 +56,9 @@ const (
 	beatKill
 )
 
-// check says what is due now; look looks at the role. When main itself was kept from
-// asking, by SIGSTOP or a machine that slept, the role was perhaps as well: it counts
-// anew.
+// check returns the action that is due now; look examines the role. Main itself may have been
+// stopped, by SIGSTOP or a sleeping machine. The role then perhaps was too, so its missed answers
+// count from zero again.
 func (p *pulse) check(now time.Time, look func() vitals) beat {
 	late := now.Sub(p.next)
 	if late < 0 {
@@ -89,7 +88,7 @@ func (p *pulse) check(now time.Time, look func() vitals) beat {
 	return beatAbort
 }
 
-// works says whether a role that does not answer may still do so.
+// works reports whether a role without an answer may still give one.
 func (p *pulse) works(v vitals) bool {
 	return v.worked-p.answered < workBound && (v.runs || v.worked-p.looked >= beatIdle)
 }

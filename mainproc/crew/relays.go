@@ -17,16 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Relays starts relays, one for each connection with TLS. They are no part of a crew, since
-// a connection outlives those.
+// Relays starts relays, one for each connection with TLS. They do not belong to a crew, because a
+// connection outlives it.
 type Relays struct {
 	starter *starter
-	own     bool // the starter is nobody else's
+	own     bool // only these relays use the starter
 	id      sandbox.Identity
-	living  sync.WaitGroup // relays that have not ended, and been let go of
+	living  sync.WaitGroup // relays that still run, or are not closed
 }
 
-// NewRelays makes what starts relays without crews.
+// NewRelays makes Relays without crews.
 func NewRelays(id sandbox.Identity, parts sandbox.Parts) (*Relays, error) {
 	s, err := newStarter(parts)
 	if err != nil {
@@ -36,11 +36,11 @@ func NewRelays(id sandbox.Identity, parts sandbox.Parts) (*Relays, error) {
 }
 
 func newRelays(s *starter, own bool, id sandbox.Identity) *Relays {
-	id.Keeper = 0 // it has nothing to do with control groups
+	id.Keeper = 0 // a relay does not use control groups
 	return &Relays{starter: s, own: own, id: id}
 }
 
-// Close waits until all relays have ended, of which each has been closed.
+// Close waits until all relays have ended. Each must have been closed.
 func (r *Relays) Close() {
 	r.living.Wait()
 	if r.own {
@@ -48,16 +48,17 @@ func (r *Relays) Close() {
 	}
 }
 
-// farFD is the relay's end of the inner stream in what comes with an ipc.StartRelay.
+// farFD is the index of the relay's end of the inner stream in the descriptors of an
+// ipc.StartRelay.
 const farFD = 1
 
-// wordBound is how long before the end of a start the relay gives the handshake up, so that
-// there is time to say why.
+// wordBound is how long before the end of a start the relay gives up the handshake, so that it has
+// time to report why.
 const wordBound = 500 * time.Millisecond
 
-// Start starts a relay with these descriptors (ipc.StartRelay), and returns when it relays;
-// its handshake ends with ctx. An error that is a RelayError is the relay's word of it.
-// The descriptors are Start's. Main keeps the far end alone, as long as the Relay is not closed.
+// Start starts a relay with these descriptors (ipc.StartRelay), and returns when it relays. Its
+// handshake ends with ctx. An error of type RelayError comes from the relay itself. Start takes the
+// descriptors. Main keeps only the far end, until the Relay is closed.
 func (r *Relays) Start(ctx context.Context, m ipc.StartRelay, fds ...int) (*Relay, error) {
 	far, others := fds[farFD], slices.Concat(fds[:farFD], fds[farFD+1:])
 	p, err := r.starter.start(ipc.RoleRelay, r.id, containment{})
@@ -74,7 +75,7 @@ func (r *Relays) Start(ctx context.Context, m ipc.StartRelay, fds ...int) (*Rela
 			}
 			err = p.send(m, fds...)
 		}
-		ipc.CloseAll(others) // before the handshake, for whose time a stranger holds what is open
+		ipc.CloseAll(others) // before the handshake: during it a stranger would hold them open
 		if err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (r *Relays) Start(ctx context.Context, m ipc.StartRelay, fds ...int) (*Rela
 	return relay, nil
 }
 
-// A RelayError is why a relay could not speak TLS with the node, in words for people.
+// A RelayError says, for people, why a relay could not speak TLS with the node.
 type RelayError struct{ Text string }
 
 func (e *RelayError) Error() string { return e.Text }
@@ -109,7 +110,7 @@ type Relay struct {
 	why     string        // set before said is closed; "": in good order
 }
 
-// begin waits for the relay's handshake with the node, for which the relay has a bound.
+// begin waits for the relay's handshake with the node, which the relay itself bounds.
 func (r *Relay) begin(bound time.Duration) error {
 	r.p.heard.At = permit.AtStart
 	msg, err := r.p.hear(bound + answerBound)
@@ -119,16 +120,16 @@ func (r *Relay) begin(bound time.Duration) error {
 	if failed, ok := msg.(ipc.Failed); ok {
 		return &RelayError{permit.Printable(failed.Text)}
 	}
-	if err := unix.SetNonblock(r.p.conn.FD(), true); err != nil { // the runtime waits for it, without a thread
+	if err := unix.SetNonblock(r.p.conn.FD(), true); err != nil { // the runtime then waits for it without a thread
 		return fmt.Errorf("cannot listen to the relay: %w", err)
 	}
 	r.p.file = os.NewFile(uintptr(r.p.conn.FD()), "relay")
 	return nil
 }
 
-// watch listens to the relay and asks whether it lives, until it has ended. Then the inner
-// stream ends: main has descriptors of both of its ends, so the relay's own end tells the
-// child nothing.
+// watch reads the relay's messages and asks whether it lives, until it has ended. Then watch shuts
+// the inner stream down. Main has descriptors of both ends, so the child would not notice the
+// relay's end otherwise.
 func (r *Relay) watch() {
 	r.listen()
 	if !r.p.ended(exitBound) {
@@ -146,7 +147,7 @@ func (r *Relay) listen() {
 	p := r.p
 	raw, err := p.file.SyscallConn()
 	if err != nil {
-		return // it cannot be: the file is open until r.ended is closed
+		return // impossible: the file is open until r.ended is closed
 	}
 	for {
 		_ = p.file.SetReadDeadline(p.pulse.next)
@@ -176,7 +177,7 @@ func (r *Relay) listen() {
 				m.Text = ""
 			}
 			r.say(permit.Printable(m.Text))
-			return // what it may still answer is of no interest
+			return // later messages do not matter
 		}
 		if err != nil {
 			r.say(err.Error())
@@ -186,7 +187,7 @@ func (r *Relay) listen() {
 	}
 }
 
-// say says why the relay ends, once.
+// say notes why the relay ends. Only the first reason counts.
 func (r *Relay) say(why string) {
 	select {
 	case <-r.said:
@@ -196,8 +197,8 @@ func (r *Relay) say(why string) {
 	}
 }
 
-// Why is why the relay has ended, "" if in good order or not at all. What it has said may
-// come a moment after the end of the connection, so Why waits for it.
+// Why returns why the relay has ended, or "" if it ended in good order or not at all. The relay's
+// report may come shortly after the end of the connection, so Why waits for it.
 func (r *Relay) Why(wait time.Duration) string {
 	select {
 	case <-r.said:
@@ -207,15 +208,15 @@ func (r *Relay) Why(wait time.Duration) string {
 	}
 }
 
-// partBound is how long a relay may take to send what the inner stream still holds, when
-// main and child have closed it.
+// partBound is how long a relay may take to send the rest of the inner stream, once main and child
+// have closed it.
 const partBound = 2 * time.Second
 
-// Close has the relay end soon, which it does by itself when the inner stream is closed and
-// the node has closed the connection; or at once when hurry is closed. It does not wait: the
-// channel is closed when nothing is left of the relay. Only the first call counts.
+// Close makes the relay end soon. It ends by itself when the inner stream is closed and the node
+// has closed the connection, and at once when hurry is closed. Close does not wait: the channel is
+// closed when nothing is left of the relay. Only the first call counts.
 func (r *Relay) Close(hurry <-chan struct{}) (gone <-chan struct{}) {
-	r.closing.Do(func() { go r.part(hurry) }) // ends with the relay: Relays.Close waits
+	r.closing.Do(func() { go r.part(hurry) }) // ends with the relay, and Relays.Close waits
 	return r.gone
 }
 

@@ -7,16 +7,16 @@ import (
 	"erluv/ipc"
 )
 
-// A spawner that does not serve for shortSpawner has died at once; after maxShort of
-// them in a row there is no other, for it would do so again.
+// A spawner that does not serve for shortSpawner has died at once. After maxShort of these in a row
+// main starts no other one, which would die too.
 const (
 	shortSpawner = time.Second
 	maxShort     = 5
 )
 
-// replace gives a child that serves another spawner, when its own was killed or hung, and
-// says whether it has one. Before that everything that the old one had started is
-// ended, so that the child can tell of it. Watch calls it.
+// replace gives a serving child a new spawner when its own was killed or hung, and reports whether
+// it has. Before that it ends all processes of the old spawner, so that the child can report their
+// end. Watch calls it.
 func (c *Crew) replace() bool {
 	if !c.handed || !c.spawner.ws.Signaled() && !c.spawner.hung || c.child.ended(0) {
 		return false
@@ -49,8 +49,8 @@ func (c *Crew) replace() bool {
 	return true
 }
 
-// another starts a spawner as the last one was, and joins it to the child. There is
-// none after an error.
+// another starts a spawner like the last one, and connects it with the child. After an error there
+// is none.
 func (c *Crew) another() (*process, error) {
 	if err := c.endPrograms(c.pids()...); err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func (c *Crew) another() (*process, error) {
 	return p, nil
 }
 
-// join gives a spawner what it serves with, and the child the word of it, with the ends
-// of a conversation between the two.
+// join gives a spawner its settings, and informs the child. It makes the conversation between the
+// two.
 func (c *Crew) join(p *process, with ipc.StartSpawner, told ipc.Spawner) error {
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {

@@ -9,22 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Main asks each spawner whether it lives, as it asks the child. One that does not answer
-// is ended, and what follows is what follows any end of a spawner: so no start is without
-// an answer for long, whoever has stopped or frozen the spawner.
+// Main asks each spawner whether it lives, as it asks the child. It ends a spawner that does not
+// answer, with the usual consequences. So every start is answered soon, even if a process has
+// stopped or frozen the spawner.
 //
-// A spawner with a tree of version 1 freezes programs for a moment, to end them, and can
-// be killed in it. As the init of a pid namespace it ends after all in there, whom
-// SIGKILL does not reach before they are thawed: so main does not wait for its end with
-// that, but has them thawed as soon as it has lost its descriptors. What a spawner
-// that is no init has left frozen endPrograms thaws, and what main itself has, the next
-// one that sweeps.
+// A spawner with a tree of version 1 freezes programs briefly to end them, and can be killed
+// meanwhile. If it is the init of a pid namespace, it ends only after all processes inside. SIGKILL
+// does not reach frozen ones. So main does not wait for its end, but thaws them once it sees the
+// spawner's descriptors closed. If it is not an init, endPrograms thaws them. If main itself leaves
+// processes frozen, the next sweep thaws them.
 
-// thawEvery is in milliseconds: a program that its like freezes again and again gets
-// its SIGKILL in between.
+// thawEvery is in milliseconds. If another program freezes a program again and again, SIGKILL
+// reaches it in between.
 const thawEvery = 100
 
-// spawners gives each spawner that lives.
+// spawners calls f for each living spawner.
 func (c *Crew) spawners(f func(p *process, by containment)) {
 	look := func(p *process, by containment) {
 		if p != nil && p.end == nil {
@@ -37,8 +36,8 @@ func (c *Crew) spawners(f func(p *process, by containment)) {
 	}
 }
 
-// await adds the spawners' conversations to what is polled, and thaws what dying ones
-// may have frozen. The timeout is poll's.
+// await adds the spawners' conversations to the descriptors to poll, and thaws processes that dying
+// spawners may have frozen. The timeout is poll's.
 func (c *Crew) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
 	soonest := func(ms int) {
 		if timeout < 0 || timeout > ms {
@@ -60,7 +59,7 @@ func (c *Crew) await(fds []unix.PollFd, timeout int) ([]unix.PollFd, int) {
 	return fds, timeout
 }
 
-// heardOf takes what poll has found of the conversations that await has added.
+// heardOf handles poll's results for the conversations that await has added.
 func (c *Crew) heardOf(fds []unix.PollFd) {
 	c.spawners(func(p *process, _ containment) {
 		if fds[0].Revents != 0 {
@@ -70,7 +69,7 @@ func (c *Crew) heardOf(fds []unix.PollFd) {
 	})
 }
 
-// listenTo takes a spawner's next message.
+// listenTo handles a spawner's next message.
 func (c *Crew) listenTo(p *process) {
 	n, _, err := p.conn.TryRecv(p.buf)
 	if errors.Is(err, ipc.ErrEmpty) {
@@ -88,7 +87,7 @@ func (c *Crew) listenTo(p *process) {
 	p.pulse.heard()
 }
 
-// beatSpawners does what the spawners' pulses find due.
+// beatSpawners carries out the actions of the spawners' pulses.
 func (c *Crew) beatSpawners(now time.Time) {
 	c.spawners(func(p *process, _ containment) {
 		if p.asks(now) == beatAbort {
@@ -97,12 +96,12 @@ func (c *Crew) beatSpawners(now time.Time) {
 	})
 }
 
-// asks does what the process's pulse finds due, and says what it was.
+// asks carries out the action of the process's pulse, and returns it.
 func (p *process) asks(now time.Time) beat {
 	due := p.pulse.check(now, func() vitals { return vitalsOf(p.pid) })
 	switch due {
 	case beatAsk:
-		if p.say(ipc.Beat{}) == nil { // full or closed: there will be no answer either
+		if p.say(ipc.Beat{}) == nil { // full or closed: no answer will come either
 			p.heard.Asked++
 		}
 	case beatAbort:

@@ -15,20 +15,18 @@ import (
 )
 
 const (
-	// conversation is the descriptor on which a role finds its conversation with
-	// main.
+	// conversation is the descriptor of a role's conversation with main.
 	conversation = 3
 
-	// outerProc is, for the init of a pid namespace, what sandbox.OwnProc opens.
+	// outerProc is the descriptor that sandbox.OwnProc opens for the init of a pid namespace.
 	outerProc = 4
 )
 
-// Stage runs in a process of its own between main and a role: `erluv stage ROLE
-// UID GID PARENT PARTS [GROUPS]`, with 0 as the parent of the init of a pid namespace. It
-// drops what the role must not have and becomes the role, the same binary without an
-// environment, with the role's name as its argument; for the spawner its ids follow, for
-// the others the PARTS.
-// It returns only when that fails; then main has been told.
+// Stage runs in a separate process between main and a role: `erluv stage ROLE UID GID PARENT PARTS
+// [GROUPS]`. For the init of a pid namespace PARENT is 0. Stage drops all privileges that the role
+// must not have. Then it becomes the role: the same binary, with an empty environment. The role's
+// name is the first argument; the ids follow for the spawner, and the PARTS for other roles. It
+// returns only if that fails, after it has reported the error to main.
 func Stage(args []string) error {
 	runtime.LockOSThread() // the thread that drops is the one that execs
 	role, recipe, err := parseStage(args)
@@ -50,7 +48,7 @@ func Stage(args []string) error {
 	return err
 }
 
-// parseStage reads the arguments that starter.start writes.
+// parseStage parses the arguments that starter.start writes.
 func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 	if len(args) != 5 && len(args) != 6 {
 		return 0, r, errors.New("a stage is started by erluv alone")
@@ -75,18 +73,18 @@ func parseStage(args []string) (role ipc.Role, r sandbox.Recipe, err error) {
 		err5 = parseRest(args[5], &r.Identity)
 	}
 	r.UID, r.GID, r.Parent, r.KeepFD = uint32(uid), uint32(gid), parent, conversation
-	// Without a pid namespace it is the spawner that ends the programs, and what has
-	// left their groups only while it is the parent of orphans. The child ends with
-	// main, and then the spawner finds their conversation ended.
+	// Without a pid namespace the spawner itself ends the programs. As the parent of orphans it
+	// also ends those that have left their groups. The child ends with main, and the spawner then
+	// sees the end of their conversation.
 	r.Outlives = role == ipc.RoleSpawner && parent != 0
 	return role, r, errors.Join(err1, err2, err3, err4, err5)
 }
 
-// The last argument of a stage is the rest of an identity: first, where it applies, one
-// of these, then the supplementary groups.
+// The last argument of a stage is the rest of an identity: one of these words, if it applies, then
+// the supplementary groups.
 const (
-	maybeRoot  = "root"    // it may be root's
-	keptPrefix = "keeper=" // and a number: it has a keeper
+	maybeRoot  = "root"    // ids may be root's
+	keptPrefix = "keeper=" // and a number: the keeper
 )
 
 func restOf(id sandbox.Identity) string {
@@ -127,13 +125,13 @@ func number(word string) (uint32, error) {
 	return uint32(n), err
 }
 
-// settleArgs are those that Settle takes.
+// settleArgs returns the arguments of Settle.
 func settleArgs(id sandbox.Identity) []string {
 	return []string{word(id.UID), word(id.GID), word(id.Keeper)}
 }
 
-// recipeOf is what the roles differ in. The spawner's limits are inherited by
-// every program, so they stay the administrator's.
+// recipeOf returns the part of the recipe that differs between roles. Every program inherits the
+// spawner's limits, so they stay as the administrator has set them.
 func recipeOf(role ipc.Role, parts sandbox.Parts) sandbox.Recipe {
 	switch role {
 	case ipc.RoleChild:
@@ -163,11 +161,11 @@ func becomeRole(argv []string, r sandbox.Recipe) error {
 	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may everybody execute it?", path, r.UID, r.GID, err)
 }
 
-// Seal is what the child does before anything else, with its arguments: see
-// sandbox.Parts.Seal. When it returns an error, main has been told.
+// Seal is the child's first act, with its arguments: see sandbox.Parts.Seal. It reports an error to
+// main before it returns it.
 func Seal(args []string) error { return sealed(args, sandbox.Parts.Seal) }
 
-// SealRelay is the same for the relay.
+// SealRelay does the same for the relay.
 func SealRelay(args []string) error { return sealed(args, sandbox.Parts.SealRelay) }
 
 func sealed(args []string, seal func(sandbox.Parts) error) error {
@@ -181,8 +179,8 @@ func sealed(args []string, seal func(sandbox.Parts) error) error {
 	return orTellMain(seal(sandbox.Parts(parts)))
 }
 
-// Settle is what the spawner does before anything else, with its arguments: see
-// sandbox.Settle. When it returns an error, main has been told.
+// Settle is the spawner's first act, with its arguments: see sandbox.Settle. It reports an error to
+// main before it returns it.
 func Settle(args []string) error {
 	if len(args) != 3 {
 		return errors.New("a spawner is started by erluv alone")
@@ -196,7 +194,7 @@ func Settle(args []string) error {
 	return orTellMain(sandbox.Settle(sandbox.Identity{UID: uid, GID: gid, Keeper: keeper}))
 }
 
-// orTellMain tells main of an error, and gives it.
+// orTellMain reports an error to main, and returns it.
 func orTellMain(err error) error {
 	if err == nil {
 		return nil

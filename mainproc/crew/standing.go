@@ -2,7 +2,7 @@ package crew
 
 import "time"
 
-// Standing is how the crew stands, in pairs for a log.
+// Standing returns the crew's state, in pairs for a log.
 func (c *Crew) Standing() []any {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,26 +11,26 @@ import (
 	"erluv/sandbox/cgroup"
 )
 
-// other is the spawner of another user whom programs may be run as. It is there while
-// the child wants it, and its end is nobody's but its programs'. Watch owns it, but for
-// p, which is changed under the lock of the Crew: Kill uses it.
+// other is the spawner of another allowed user. It lives as long as the child wants it. Its end
+// affects only its own programs. Watch owns it, except p: that is changed under the lock of the
+// Crew, because Kill uses it.
 type other struct {
 	user string
 	id   sandbox.Identity
-	p    *process    // nil: there is none
+	p    *process    // nil: none
 	by   containment // of its programs, with a tree of their own
-	with settings    // what it serves with, and the groups for limits
+	with settings    // its settings, and the groups for limits
 
 	began time.Time
-	short int // of them in a row have died at once
+	short int // in a row have died at once
 }
 
-// restSpawner is how long there is no spawner for a user after maxShort of them have
-// died at once.
+// restSpawner is how long a user has no spawner after maxShort of them have died at once.
 const restSpawner = 30 * time.Second
 
-// want starts the spawner of a user for the child, which may ask for one that is not
-// there. That it cannot be started the child is told; an error is the child's.
+// want starts the spawner of a user for the child, which may request only a missing one. A failed
+// start is reported to the child. A returned error means that the child has broken the
+// conversation.
 func (c *Crew) want(user uint8) error {
 	if user == 0 || int(user) >= len(c.others) {
 		return fmt.Errorf("the child wants a spawner for user %d of %d", user, len(c.others)-1)
@@ -49,8 +49,8 @@ func (c *Crew) want(user uint8) error {
 	return nil
 }
 
-// startOther starts a user's spawner as the first one was, and joins it to the child.
-// There is none after an error.
+// startOther starts a user's spawner like the first one, and connects it with the child. After an
+// error there is none.
 func (c *Crew) startOther(user uint8) error {
 	o := &c.others[user]
 	if o.short >= maxShort && time.Since(o.began) < restSpawner {
@@ -88,7 +88,7 @@ func (c *Crew) startOther(user uint8) error {
 	return err
 }
 
-// setOther changes who is killed with the roles, unless they are ending.
+// setOther changes the process that Kill kills with the roles, unless they are ending.
 func (c *Crew) setOther(o *other, p *process) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -99,8 +99,8 @@ func (c *Crew) setOther(o *other, p *process) bool {
 	return true
 }
 
-// otherEnded: a user's spawner has ended. The child is told, when nothing is left of what
-// it had started.
+// otherEnded handles the end of a user's spawner. It ends all that is left of its programs, and
+// then informs the child.
 func (c *Crew) otherEnded(user int) {
 	o := &c.others[user]
 	p := o.p
@@ -131,12 +131,12 @@ func (c *Crew) otherEnded(user int) {
 	}
 }
 
-// othersLive says whether there is any.
+// othersLive reports whether there is any such spawner.
 func (c *Crew) othersLive() bool {
 	return slices.ContainsFunc(c.others, func(o other) bool { return o.p != nil })
 }
 
-// pids are the processes of the roles that live.
+// pids returns the processes of the living roles.
 func (c *Crew) pids() (list []int) {
 	add := func(p *process) {
 		if p != nil && p.end == nil {
@@ -151,12 +151,13 @@ func (c *Crew) pids() (list []int) {
 	return list
 }
 
-// spared says which children of main are no programs: these roles, and the relays.
+// spared returns a function that reports whether a child of main is not a program: one of these
+// roles, or a relay.
 func (c *Crew) spared(roles ...int) func(pid int) bool {
 	return func(pid int) bool { return slices.Contains(roles, pid) || c.starter.isRelay(pid) }
 }
 
-// of is the same containment for the programs of another user.
+// of returns the same containment for the programs of another user.
 func (c containment) of(id sandbox.Identity) (containment, error) {
 	if c.tree == nil {
 		return c, nil
@@ -167,7 +168,8 @@ func (c containment) of(id sandbox.Identity) (containment, error) {
 	return c, err
 }
 
-// remove ends what is left in the control groups of its programs, and removes them.
+// remove ends the remaining processes in the control groups of its programs, and removes the
+// groups.
 func (o *other) remove() error {
 	err := o.with.limits.Empty()
 	o.with.limits.Remove()

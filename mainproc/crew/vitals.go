@@ -9,17 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vitals are how a process does, seen from outside.
+// vitals are the condition of a process, seen from outside.
 type vitals struct {
-	worked time.Duration // processor time that it has had
-	runs   bool          // a thread runs, waits for a processor, or waits for the disk
+	worked time.Duration // processor time used
+	runs   bool          // a thread runs, or waits for a processor or the disk
 }
 
-// vitalsOf looks at a child of main. What cannot be seen is not: its end, say.
+// vitalsOf examines a child of main. If it cannot see a value, for instance after its end, the
+// value is zero.
 func vitalsOf(pid int) vitals { return vitals{worked: workedOf(pid), runs: runsNow(pid)} }
 
-// workedOf is the processor time of a process. Its clock needs no /proc, in which a
-// process of another user may be hidden (proc(5), hidepid).
+// workedOf returns the processor time of a process. Its clock needs no /proc, which may hide a
+// process of another user (proc(5), hidepid).
 func workedOf(pid int) time.Duration {
 	const sched = 2 // CPUCLOCK_SCHED of the kernel's posix-timers.h: in nanoseconds
 	var t unix.Timespec
@@ -29,14 +30,14 @@ func workedOf(pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// runsNow says whether any thread of a process is in a state of those that end without
-// anything else: R or D (proc_pid_stat(5)).
+// runsNow reports whether any thread of a process is in one of the states that end by themselves: R
+// or D (proc_pid_stat(5)).
 func runsNow(pid int) bool {
 	dir := fmt.Sprintf("/proc/%d/task/", pid)
 	threads, _ := os.ReadDir(dir) // none: it has ended, or is hidden
 	for _, t := range threads {
 		stat, _ := os.ReadFile(dir + t.Name() + "/stat")
-		// Its second field is the name in parentheses, and may have some in it.
+		// The second field is the name in parentheses, which may contain parentheses.
 		if i := bytes.LastIndexByte(stat, ')'); i >= 0 && i+2 < len(stat) && (stat[i+2] == 'R' || stat[i+2] == 'D') {
 			return true
 		}

@@ -26,16 +26,15 @@ type EventKind uint8
 
 // The kinds of events.
 const (
-	Stopped EventKind = iota // the child has; Err: how the connection was lost, or nil
+	Stopped EventKind = iota // the child has stopped; Err: how the connection was lost, or nil
 	Lost                     // Err: how one of several connections was lost, Link
 	Broken                   // Err: the child has broken the conversation
 	Died                     // Err: how a role has ended
 )
 
-// Watch reports what the child says and how the roles end, and returns when all have been
-// reaped. It waits in one poll(2) for all that can come from them: it takes one
-// thread, which sleeps while the node is served, but for the question whether the
-// roles live.
+// Watch reports the child's messages and the roles' ends, and returns when all have been reaped. It
+// waits in one poll(2) for all of them. So it takes one thread, which sleeps while the node is
+// served, except for the questions whether the roles live.
 func (c *Crew) Watch(report func(Event)) {
 	fds := []unix.PollFd{
 		{Fd: int32(c.child.conn.FD()), Events: unix.POLLIN},
@@ -44,7 +43,7 @@ func (c *Crew) Watch(report func(Event)) {
 	}
 	p := newPulse(time.Now())
 	c.sign.Store(int64(time.Since(c.began)))
-	for fds[1].Fd >= 0 || fds[2].Fd >= 0 || c.othersLive() { // poll passes over a negative one, without events
+	for fds[1].Fd >= 0 || fds[2].Fd >= 0 || c.othersLive() { // poll ignores negative descriptors
 		fds = c.pollOthers(fds[:3])
 		timeout := -1
 		if fds[1].Fd >= 0 {
@@ -53,11 +52,11 @@ func (c *Crew) Watch(report func(Event)) {
 		ends := len(fds)
 		fds, timeout = c.await(fds, timeout)
 		if _, err := unix.Poll(fds, timeout); err != nil {
-			// More than the limit of descriptors are too many, however few (poll(2)).
+			// A lowered limit of descriptors makes any number of them too many (poll(2)).
 			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
 				continue
 			}
-			panic(fmt.Sprintf("poll: %v", err)) // bad memory: it cannot be
+			panic(fmt.Sprintf("poll: %v", err)) // bad memory: impossible
 		}
 		c.heardOf(fds[ends:])
 		c.othersEnded(fds[3:ends])
@@ -95,7 +94,7 @@ func (c *Crew) Watch(report func(Event)) {
 	c.left = errors.Join(c.left, c.endPrograms())
 }
 
-// pollOthers adds what tells their ends, in their order: -1 where there is none.
+// pollOthers adds the pidfds of the other spawners in their order, -1 for a missing one.
 func (c *Crew) pollOthers(fds []unix.PollFd) []unix.PollFd {
 	for i := range c.others {
 		fd := unix.PollFd{Fd: -1, Events: unix.POLLIN}
@@ -107,7 +106,7 @@ func (c *Crew) pollOthers(fds []unix.PollFd) []unix.PollFd {
 	return fds
 }
 
-// othersEnded looks which of them have.
+// othersEnded handles those that have ended.
 func (c *Crew) othersEnded(fds []unix.PollFd) {
 	for i := range fds {
 		if fds[i].Revents != 0 {
@@ -117,14 +116,14 @@ func (c *Crew) othersEnded(fds []unix.PollFd) {
 	}
 }
 
-// Answers says, while Watch is under way, whether the child shows that it lives. One that
-// does not is about to be found hung by Watch, or Watch itself is stuck.
+// Answers reports, during Watch, whether the child gives signs of life. Without them Watch is about
+// to find it hung, or Watch itself is stuck.
 func (c *Crew) Answers() bool {
 	return time.Since(c.began)-time.Duration(c.sign.Load()) < (beatsMissed+1)*beatEvery
 }
 
-// endPrograms ends what a spawner that has ended may have left, and waits for it. The
-// roles have been reaped, but for those that are spared.
+// endPrograms ends all processes that an ended spawner may have left, and waits for their end. The
+// roles have been reaped, except those that are spared.
 func (c *Crew) endPrograms(spare ...int) error {
 	var err error
 	if c.by.tree != nil {
@@ -137,11 +136,11 @@ func (c *Crew) endPrograms(spare ...int) error {
 	return err
 }
 
-// beat does what a pulse finds due.
+// beat carries out the action of a pulse.
 func (c *Crew) beat(b beat) {
 	switch b {
 	case beatAsk:
-		// Full or closed: there will be no answer either.
+		// Full or closed: no answer will come either.
 		if c.child.say(ipc.Beat{}) == nil {
 			c.child.heard.Asked++
 		}
@@ -158,7 +157,7 @@ func (c *Crew) beat(b beat) {
 	}
 }
 
-// note keeps how the first of the roles has ended.
+// note keeps how the first role has ended.
 func (c *Crew) note(p *process) {
 	switch {
 	case c.why != nil:
@@ -173,11 +172,11 @@ func (c *Crew) note(p *process) {
 	}
 }
 
-// ended reaps the roles that have ended, and puts the one that has ended of itself
-// before the one that has followed it, whichever was faster.
+// ended reaps the roles that have ended. In the list, the role that ended by itself comes before
+// the one that followed it, even if the other one was reaped first.
 func (c *Crew) ended(child, spawner bool) (list []*process) {
-	// For the faster of the two. A process closes what it has before its end can be seen, so
-	// on a busy machine the other may have ended long before.
+	// For the faster of the two. A process closes its descriptors before its end can be seen. So on
+	// a busy machine the other one may have ended long before.
 	const moment = 2 * time.Second
 	if child {
 		_ = c.child.reap()
@@ -200,8 +199,8 @@ func (c *Crew) ended(child, spawner bool) (list []*process) {
 	return list
 }
 
-// hearOut reports what the child has said before it ended and main has not heard yet: that
-// its end was asked for comes behind whatever else it has said.
+// hearOut reports the child's last messages, which main has not read yet. The Stopped of a
+// requested end comes behind all others.
 func (c *Crew) hearOut(report func(Event)) {
 	fds := []unix.PollFd{{Fd: int32(c.child.conn.FD()), Events: unix.POLLIN}}
 	for {
@@ -212,7 +211,7 @@ func (c *Crew) hearOut(report func(Event)) {
 	}
 }
 
-// listen reports the child's next message and says whether there may be another.
+// listen reports the child's next message, and returns whether there may be another.
 func (c *Crew) listen(report func(Event)) bool {
 	n, _, err := c.child.conn.TryRecv(c.child.buf)
 	switch {
@@ -247,13 +246,13 @@ func (c *Crew) listen(report func(Event)) bool {
 	return err == nil
 }
 
-// breaks: nothing that the child says can be relied on any more.
+// breaks reports that main cannot rely on the child's messages any more.
 func (c *Crew) breaks(report func(Event), err error) {
 	c.broken = err
 	report(Event{Kind: Broken, Err: err})
 }
 
-// lost is why the child has stopped, if nobody has asked it to.
+// lost returns why the child has stopped, or nil if it was asked to.
 func lost(m ipc.Stopped) error {
 	if m.Cause == ipc.CauseAsked {
 		return nil

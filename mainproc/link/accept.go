@@ -14,46 +14,46 @@ import (
 )
 
 const (
-	// acceptRate is how many connections are accepted in a second once acceptBurst of them have
-	// come at once. So strangers cost a bounded share of a processor, about a tenth. The kernel
-	// keeps 4,096 more (net.core.somaxconn): the last of those waits for four seconds, less than
-	// the seven after which a node gives up.
+	// acceptRate is how many connections are accepted in a second, after acceptBurst of them at
+	// once. So strangers cost a bounded share of a processor, about a tenth. The kernel keeps 4,096
+	// more (net.core.somaxconn). The last of those waits for four seconds, less than the seven
+	// after which a node gives up.
 	acceptRate  = 1000
 	acceptBurst = 200
 
-	// acceptPause is how long accepting rests after an error, for want of descriptors.
+	// acceptPause is the pause in accepting after an error, such as a lack of descriptors.
 	acceptPause = 100 * time.Millisecond
 )
 
-// Door is where nodes connect: a listener, and what a connection that comes in there is.
+// Door is where nodes connect: a listener, and the kind of its connections.
 type Door struct {
 	net.Listener
 
-	// Carry makes of a guest's connection the one that the handshake is done on, and the function
-	// that makes a transport of it afterwards. It closes the guest's connection if it does not
-	// return it. Nil: the handshake is done on the guest's connection, which is one of TCP.
+	// Carry returns the connection for a guest's handshake, and a function that makes its transport
+	// afterwards. It closes the guest's connection unless it returns that. Nil: the handshake uses
+	// the guest's connection, which is a TCP connection.
 	Carry func(g *guest) (net.Conn, func() (transport, error), error)
 
-	// Cookie is that of the door; "": that of the Acceptor.
+	// Cookie is the door's cookie; "": the Acceptor's.
 	Cookie string
 
-	// Allow says why a node may not connect there, or nil. Its name is not proved yet.
+	// Allow returns an error if a node may not connect there. Its name is not proved yet.
 	Allow func(conn net.Conn, peer dist.Peer) error
 }
 
-// Decide returns the status that a node is answered, of which nothing is proved but that
-// its door allows the name: see dist.Accept; and why, for people, if it is refused.
+// Decide returns the status for a node (see dist.Accept) and, if it refuses the node, the reason
+// for people. The node has proved nothing yet; only its door has allowed the name.
 type Decide func(p dist.Peer, overTLS bool) (status string, why error)
 
-// Acceptor shakes hands with nodes that connect by themselves.
+// Acceptor shakes hands with nodes that connect to erluv.
 type Acceptor struct {
-	Self   *Self // the first who connects settles its name, if none has
+	Self   *Self // the first node settles its name, if it is not settled
 	Cookie string
-	Log    *slog.Logger // of what is refused
-	Trace  *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+	Log    *slog.Logger // for refused connections
+	Trace  *slog.Logger // traces messages on links without a child; nil: none
 
-	// Guests is how many handshakes may be under way at once. Each has a descriptor and some 20 KiB,
-	// and lives for setupBound at most.
+	// Guests is how many handshakes may be under way at once. Each has a descriptor and some 20
+	// KiB, and lives for at most setupBound.
 	Guests int
 
 	Decide Decide
@@ -62,8 +62,8 @@ type Acceptor struct {
 	Accepted func(*Link)
 }
 
-// Serve accepts at the doors until ctx ends. It returns when the doors are closed and nothing
-// of what it has begun is left.
+// Serve accepts connections at the doors until ctx ends. When it returns, the doors are closed and
+// nothing that it started is left.
 func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
 	h := hall{acceptor: a, lobby: lobby{most: a.Guests}, refusals: refusals{log: a.Log}}
 	var loops sync.WaitGroup
@@ -72,14 +72,14 @@ func (a *Acceptor) Serve(ctx context.Context, doors []Door) {
 	}
 	<-ctx.Done()
 	for _, d := range doors {
-		_ = d.Close() // what it listened at is free again
+		_ = d.Close() // the address is free again
 	}
 	loops.Wait()
 	h.guests.Wait()
 	h.refusals.flush()
 }
 
-// hall is what all doors of an Acceptor share.
+// hall is shared by all doors of an Acceptor.
 type hall struct {
 	acceptor *Acceptor
 	lobby    lobby
@@ -87,7 +87,7 @@ type hall struct {
 	refusals refusals
 }
 
-// attend accepts at one door.
+// attend accepts connections at one door.
 func (h *hall) attend(ctx context.Context, d Door) {
 	pace := pace{every: time.Second / acceptRate, burst: acceptBurst}
 	for ctx.Err() == nil {
@@ -110,7 +110,7 @@ func (h *hall) attend(ctx context.Context, d Door) {
 	}
 }
 
-// receive shakes hands with whoever has connected.
+// receive shakes hands with a guest.
 func (h *hall) receive(d Door, g *guest) {
 	l, err := h.shake(d, g)
 	if err != nil {
@@ -161,14 +161,14 @@ func (h *hall) shake(d Door, g *guest) (*Link, error) {
 	return &Link{Local: local, Peer: peer, transport: t, accepted: true, self: a.Self, log: a.Trace}, nil
 }
 
-// pace holds a rate: of what comes more often, each after a burst waits for its turn.
+// pace limits a rate: after a burst, each event waits for its turn.
 type pace struct {
 	every time.Duration
 	burst int
-	due   time.Time // of the next, if there had been no burst
+	due   time.Time // time of the next event without a burst
 }
 
-// next is how long to wait before the next one.
+// next returns how long to wait before the next event.
 func (p *pace) next(now time.Time) time.Duration {
 	if ahead := now.Add(-time.Duration(p.burst) * p.every); p.due.Before(ahead) {
 		p.due = ahead
@@ -177,11 +177,11 @@ func (p *pace) next(now time.Time) time.Duration {
 	return p.due.Sub(now)
 }
 
-// giveBack: the last one has not used its turn. Otherwise a crowd of those would have everyone wait
-// for as many turns.
+// giveBack returns the last turn, which was not used. Otherwise a crowd of unused turns would delay
+// all others.
 func (p *pace) giveBack() { p.due = p.due.Add(-p.every) }
 
-// rest waits, until ctx ends.
+// rest waits, at most until ctx ends.
 func rest(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

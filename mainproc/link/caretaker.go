@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Caretaker serves the connection while there is no child: the sockets and the clock
-// of an interim. One goroutine runs Serve and owns all but what is behind mu; others
-// order it about.
+// Caretaker serves the connection while there is no child. It has the sockets and the clock of an
+// interim. The goroutine of Serve owns all of it, except the fields behind mu. Other goroutines
+// give it orders.
 type Caretaker struct {
-	fd     int // the connection, the guard's again when Serve has returned
+	fd     int // the connection, which is the guard's again when Serve has returned
 	wake   int // an eventfd
 	ticker dist.Ticker
 	say    *interim
@@ -26,7 +26,7 @@ type Caretaker struct {
 	orders []Order
 }
 
-// Order is what the guard wants of a Caretaker.
+// Order is an order of the guard to a Caretaker.
 type Order struct {
 	Kind   OrderKind
 	Reason etf.Term // OrderDown, OrderLeave
@@ -35,21 +35,22 @@ type Order struct {
 type OrderKind uint8
 
 const (
-	OrderDown    OrderKind = iota // the next child has failed as well: tell so
-	OrderRelease                  // write what waits, then return: a child goes on
-	OrderLeave                    // say the last words and close in order, then return
+	OrderDown    OrderKind = iota // the next child has failed too: report it
+	OrderRelease                  // write what waits, then return: a child takes over
+	OrderLeave                    // send the last messages and close in order, then return
 	OrderQuit                     // return at once
 )
 
 const (
-	// leaveBound is how long the last words may take with a node that does not
-	// read, closeBound how long the node's own closing is waited for, since closing a
-	// socket that holds unread data destroys what the node has not read yet.
+	// leaveBound is how long the last messages may take if the node does not read. Then the
+	// Caretaker waits for the node to close, for closeBound. Closing a socket with unread data
+	// destroys data that the node has not read yet.
 	leaveBound = 2 * time.Second
 	closeBound = 300 * time.Millisecond
 )
 
-// newCaretaker keeps the connection for say; the node's net_ticktime is known, or zero.
+// newCaretaker keeps the connection for say. ticktime is the node's net_ticktime, or zero if it is
+// unknown.
 func newCaretaker(t transport, say *interim, ticktime time.Duration) (*Caretaker, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -61,7 +62,7 @@ func newCaretaker(t transport, say *interim, ticktime time.Duration) (*Caretaker
 	return &Caretaker{fd: t.descriptor(), wake: wake, say: say, ticker: dist.NewTicker(time.Now(), ticktime)}, nil
 }
 
-// Order has the keeper do something soon.
+// Order gives the keeper an order, which it soon follows.
 func (k *Caretaker) Order(o Order) {
 	k.mu.Lock()
 	k.orders = append(k.orders, o)
@@ -80,15 +81,14 @@ func (k *Caretaker) ordered() []Order {
 	return list
 }
 
-// Close frees the eventfd, after Serve has returned and when nobody orders any more.
+// Close frees the eventfd. Serve must have returned, and no order may follow.
 func (k *Caretaker) Close() { _ = unix.Close(k.wake) }
 
-// Serve serves until it is released, has left or has to quit (nil), or the
-// connection is lost. It tells of each wish for a new child, once all is written that
-// the last one has left.
+// Serve serves until it is released, has left, has to quit (nil), or loses the connection. It calls
+// respawn for each request of a new child, once everything is written that the last child has left.
 func (k *Caretaker) Serve(respawn func()) error {
 	var ending *Order
-	var end time.Time // of leaving
+	var end time.Time // of OrderLeave
 	for {
 		for _, o := range k.ordered() {
 			switch o.Kind {
@@ -125,7 +125,7 @@ func (k *Caretaker) Serve(respawn func()) error {
 	}
 }
 
-// wait waits for something to do, and reads what has come.
+// wait waits for something to do, and reads from the node.
 func (k *Caretaker) wait(reading bool, end time.Time) error {
 	now := time.Now()
 	switch k.ticker.Check(now) {
@@ -133,7 +133,7 @@ func (k *Caretaker) wait(reading bool, end time.Time) error {
 		return errors.New("the node has been silent for longer than its net_ticktime")
 	case dist.DueTick:
 		k.say.tick()
-		k.ticker.Wrote(now) // or the socket is full: that is as good
+		k.ticker.Wrote(now) // also if the socket is full, which is as good
 	}
 	next := k.ticker.Next()
 	if !end.IsZero() && end.Before(next) {

@@ -9,8 +9,8 @@ import (
 	"erluv/wire/dist"
 )
 
-// ControlDoor is a control socket. Who may come in is the kernel's word; that the others know the
-// cookie, too, proves nothing there.
+// ControlDoor makes a Door of a control socket. The kernel's permissions decide who may connect
+// there. The cookie, which both sides know, proves nothing.
 func ControlDoor(l net.Listener) Door {
 	return Door{
 		Listener: l, Cookie: control.Cookie,
@@ -29,8 +29,8 @@ func ControlDoor(l net.Listener) Door {
 	}
 }
 
-// local is a Unix socket. The kernel counts what waits to be read there, but not what was written:
-// a connection ends with the child that it was given to.
+// local is a Unix socket. The kernel knows how much waits to be read there, but not how much was
+// written. So its connection ends with its child.
 type local struct {
 	plain
 	who control.Peer
@@ -38,7 +38,7 @@ type local struct {
 
 func (local) position() (position, error) { return position{}, errUnknown }
 
-// Operator says, for people, who has connected at a control socket; "": it is a node.
+// Operator returns the operator at a control socket, for people, or "" for a node.
 func (l *Link) Operator() string {
 	t, ok := l.transport.(local)
 	if !ok {

@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// setupBound is how long one attempt to connect may take, look-up and
-	// handshake included: net_setuptime of OTP's kernel.
+	// setupBound is how long one attempt to connect may take, look-up and handshake included:
+	// net_setuptime of OTP's kernel.
 	setupBound = 7 * time.Second
 
-	// maxDraws is how many random names are tried. Of 2^32 none is taken twice
-	// by chance; ten of them are taken only on a node that says so of every name.
+	// maxDraws is how many random names are tried. Two of 2^32 are never equal by chance. Only a
+	// node that calls every name taken refuses ten of them.
 	maxDraws = 10
 )
 
 // Dialer connects to a node, again and again under the same name.
 type Dialer struct {
-	Log   *slog.Logger // of what crosses its links while there is no child; nil: nobody wants it
+	Log   *slog.Logger // traces messages on links without a child; nil: none
 	Relay StartRelay   // for nodes that speak TLS
 
 	id     uint32 // of the links
@@ -39,15 +39,15 @@ type Dialer struct {
 	target discover.Target
 }
 
-// NewDialer makes links with this number to a node.
+// NewDialer returns a Dialer whose links to a node have this number.
 func NewDialer(id uint32, cfg *config.Config, self *Self, target discover.Target) *Dialer {
 	return &Dialer{id: id, cfg: cfg, self: self, target: target}
 }
 
-// Connect makes a connection. A random name that is taken is drawn again, until
-// one was accepted by any node, which is then kept.
+// Connect makes a connection. It draws another random name in place of a taken one. The first name
+// that any node accepts is kept.
 func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
-	if control.CheckName(d.target.Node) == nil { // to the guard it would be an operator
+	if control.CheckName(d.target.Node) == nil { // the guard would take it for an operator
 		return nil, fmt.Errorf("cannot connect to %s: a name with @%s is for the control socket alone", d.target.Node, control.Host)
 	}
 	for draw := 1; ; draw++ {
@@ -56,7 +56,7 @@ func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
 		switch {
 		case err == nil && d.self.settle(name):
 			return l, nil
-		case err == nil: // meanwhile another connection has settled the name
+		case err == nil: // meanwhile another connection has settled another name
 			l.Close()
 		case !isTaken(err) || settled || draw == maxDraws:
 			return nil, err
@@ -66,7 +66,7 @@ func (d *Dialer) Connect(ctx context.Context) (*Link, error) {
 	}
 }
 
-// try makes one connection as name, in setupBound.
+// try makes one connection as name, within setupBound.
 func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 	ctx, cancel := context.WithTimeout(ctx, setupBound)
 	defer cancel()
@@ -90,7 +90,7 @@ func (d *Dialer) try(ctx context.Context, name string) (*Link, error) {
 	return l, nil
 }
 
-// shake makes a link of a connection. After an error too the link's transport is the link's.
+// shake makes a link of a connection. After an error too, the link owns its transport.
 func (d *Dialer) shake(ctx context.Context, conn net.Conn, l *Link) (err error) {
 	if l.Local.TLS {
 		r, err := d.secure(ctx, conn)
@@ -110,7 +110,7 @@ func (d *Dialer) shake(ctx context.Context, conn net.Conn, l *Link) (err error) 
 	case errors.Is(err, dist.ErrTLS):
 		return fmt.Errorf("%w: set tls to on, and name the node in tls_nodes if others do not speak it", err)
 	case err != nil && !errors.As(err, new(*dist.Refused)):
-		// With TLS 1.3 a node says only now what it has against our certificate.
+		// With TLS 1.3 a node reports only now why it refuses our certificate.
 		if why := l.why(); why != "" {
 			return fmt.Errorf("cannot connect to %s over TLS: %s", d.target.Node, why)
 		}
@@ -140,8 +140,7 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 		}
 		address = net.JoinHostPort(d.target.Host, strconv.Itoa(int(node.Port)))
 	}
-	// TCP_NODELAY is what package net sets by itself. SO_SNDBUF and SO_RCVBUF
-	// are the kernel's to tune.
+	// Package net sets TCP_NODELAY by default. The kernel tunes SO_SNDBUF and SO_RCVBUF.
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true}}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err == nil {
@@ -159,16 +158,16 @@ func (d *Dialer) dial(ctx context.Context) (net.Conn, error) {
 	return nil, fmt.Errorf("cannot connect to %s: %w", d.target.Node, err)
 }
 
-// isTaken says whether a node of our name is connected already.
+// isTaken reports whether a node of our name is already connected.
 func isTaken(err error) bool { return hasStatus(err, dist.StatusAlive) }
 
-// IsMeeting says whether the node may be connecting by itself at this moment, or just has; or is
-// still busy with another attempt of ours, by another of its names.
+// IsMeeting reports whether the node may be connecting to erluv at this moment, or just has. The
+// node may also be busy with another attempt of ours, by another of its names.
 func IsMeeting(err error) bool { return isTaken(err) || hasStatus(err, dist.StatusNotOK) }
 
-// IsFinal says whether the node will refuse every further attempt, until somebody
-// changes something: a name that is taken becomes free when the node has noticed
-// that our last connection is gone.
+// IsFinal reports whether the node will refuse every further attempt until a user changes
+// something. A taken name is not final: it becomes free when the node notices the end of our last
+// connection.
 func IsFinal(err error) bool {
 	return errors.Is(err, dist.ErrCookie) || hasStatus(err, dist.StatusNotAllowed)
 }

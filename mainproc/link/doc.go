@@ -1,22 +1,23 @@
-// Package link is one connection of erluv_main to a node. Main dials it or accepts it, and
-// shakes hands, since it has the cookie. Then a crew gives it to the child, which reads and
-// writes it. When the child has died main goes on with it, until another child does.
+// Package link is one connection of erluv_main to a node. Main dials it or accepts it, and shakes
+// hands, because main has the cookie. Then a crew gives it to the child, which reads and writes it.
+// After the child's death main serves it until there is another child.
 //
-//	life.go       the life of a link: a machine, which mainproc runs
-//	self.go       what erluv is on all connections: a name, a creation
+//	life.go       the life of a link: a state machine, which mainproc runs
+//	self.go       erluv's name and creation on all connections
 //	dial.go       main connects to a node
 //	accept.go     nodes connect to main
-//	lobby.go      handshakes under way; refusals.go: which connections were refused, and why
-//	turns.go      one at a time, each address in its turn: those who wait for a relay
+//	lobby.go      handshakes under way
+//	refusals.go   the log of refused connections
+//	turns.go      turns of guests that wait for a relay, fair to each address
 //	link.go       an established connection
-//	transport.go  what it is made of, and where it stands: a TCP socket,
+//	transport.go  its bytes and its position: a TCP socket,
 //	relayed.go    the inner stream to a relay, which speaks TLS,
-//	secure.go     the same where nodes connect,
+//	secure.go     the same for nodes that connect,
 //	control.go    or a connection of the control socket
-//	stand.go      what the dead child has left to do, from the journal
-//	ledger.go     whom main then has to tell
-//	interim.go    what main says and hears until another child serves: no I/O, no clock
-//	caretaker.go  its sockets and its clock
+//	stand.go      the remaining work of a dead child, from the journal
+//	ledger.go     the observers that main must then inform
+//	interim.go    main's messages until another child serves: no I/O, no clock
+//	caretaker.go  the sockets and the clock of these
 //
-// It starts no process and knows none. Mainproc owns the links and orders them about.
+// It starts no process and knows none. Mainproc owns the links and gives them orders.
 package link

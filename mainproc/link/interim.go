@@ -11,22 +11,21 @@ import (
 	"erluv/wire/gen"
 )
 
-// interim is what main says and hears on the connection between the death of one
-// child and the start of the next. First it writes what the dead one has left to be
-// written, then it tells everybody who watched its processes of their end, then the
-// controller; after that it answers. It does no I/O and reads no clock: see Caretaker.
+// interim is main's part on the connection between the death of one child and the start of the
+// next. First it writes everything that the dead one had left. Then it informs all observers of the
+// child's processes, then the controller. After that it answers messages. It does no I/O and reads
+// no clock: see Caretaker.
 //
-// What it holds is bounded by the ledger and these.
+// The ledger and these constants bound its memory.
 const (
-	// interimOut is how many bytes may wait for the socket before no more is said
-	// or read.
+	// interimOut is how many bytes may wait for the socket before main stops composing and reading.
 	interimOut = 64 << 10
 
-	// interimHead is how much of a frame is looked at. All that concerns main is
-	// shorter, but for calls, of which only the beginning matters.
+	// interimHead is how much of a frame main examines. All frames for main are shorter, except
+	// calls, whose beginning is enough.
 	interimHead = 4 << 10
 
-	// interimChunk is what is read at once.
+	// interimChunk is the size of one read.
 	interimChunk = 64 << 10
 
 	// maxCarried bounds the monitors of names that outlive a child.
@@ -34,26 +33,26 @@ const (
 )
 
 type interim struct {
-	link       *Link // what both sides are called; not the descriptor
+	link       *Link // for the names of both sides; not its descriptor
 	controller etf.Atom
 	dieTimeout time.Duration
 
-	out     []byte   // what waits for the socket
-	dead    []string // records of observers whose processes' end is not told yet
-	reason  etf.Term // of child_down, to be told next; nil: it was
-	in      []byte   // what was read and not handled
-	skip    int      // of what is read next, so much is of a frame that nobody wants
+	out     []byte   // waits for the socket
+	dead    []string // records of observers that are not informed yet
+	reason  etf.Term // of the next child_down; nil: it was sent
+	in      []byte   // read and not handled
+	skip    int      // the next bytes to drop, of an unwanted frame
 	carried map[string]struct{}
-	respawn bool // somebody wants a new child
+	respawn bool // the node requests a new child
 	ticked  bool // the node has sent a tick
 	buf     []byte
 
 	traces bool // whether each control message is logged
-	traced int  // of out, so much was
+	traced int  // how many bytes of out were logged
 }
 
-// newInterim goes on where a child has ended, which is why. The next child's pids are told from
-// this one's by their serial.
+// newInterim continues after a child's end, whose reason is why. The serial distinguishes the next
+// child's pids from this one's.
 func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, book *ledger, why etf.Term) *interim {
 	l.self.used(book.serial)
 	i := &interim{
@@ -74,12 +73,12 @@ func newInterim(l *Link, controller string, dieTimeout time.Duration, s stand, b
 	return i
 }
 
-// trace logs what is about to be written and was not logged yet, a line for each frame.
+// trace logs the frames that are about to be written and were not logged yet, a line for each.
 func (i *interim) trace() {
 	for i.traces && i.traced < len(i.out) {
 		frame, n, err := dist.Next(i.out[i.traced:], math.MaxInt32)
 		if n == 0 || err != nil {
-			return // the frames are our own: it cannot be
+			return // impossible: the frames are our own
 		}
 		if i.traced += n; len(frame) > 0 {
 			i.traceFrame("control message sent", frame)
@@ -91,7 +90,7 @@ func (i *interim) traceFrame(what string, frame []byte) {
 	i.link.log.With(gen.Describe(frame)...).Log(context.Background(), ipc.LevelTrace, what, "node", i.link.Peer.Name)
 }
 
-// isMains says whether an observer is one of a name that does not die with the child.
+// isMains reports whether an observer concerns a name that does not die with the child.
 func isMains(record string) bool {
 	w, err := ipc.ReadObserver(record)
 	return err == nil && w.Kind == ipc.ObserverName && (w.Name == string(gen.Main) || w.Name == string(gen.NetKernel))
@@ -103,7 +102,7 @@ var (
 	errorChildDown = gen.Error(etf.Atom("child_down"))
 )
 
-// fill goes on with what there is to say as long as little of it waits.
+// fill composes and handles more, as long as little waits.
 func (i *interim) fill() {
 	for len(i.out) < interimOut {
 		switch {
@@ -129,8 +128,8 @@ func (i *interim) wrote(n int) {
 	i.fill()
 }
 
-// reading says whether more may be read, which is when all that was read has been
-// handled, as far as it can be; space is where to, and read that it has n bytes.
+// reading reports whether more may be read. That is so when everything that can be handled has
+// been. The memory for it comes from space, and read is called when that has n more bytes.
 func (i *interim) reading() bool { return len(i.out) < interimOut }
 
 func (i *interim) space() []byte { return i.buf[len(i.in) : len(i.in)+interimChunk] }
@@ -156,7 +155,7 @@ func (i *interim) next() bool {
 	i.in = i.in[dist.HeaderSize+head:]
 	i.skip = size - head
 	if i.traces && size > 0 {
-		i.traceFrame("control message received", frame) // of a long one the head
+		i.traceFrame("control message received", frame) // only the head of a long one
 	}
 	var m dist.Message
 	switch {
@@ -170,7 +169,7 @@ func (i *interim) next() bool {
 	return true
 }
 
-// message answers for processes that are all dead, and for the names.
+// message answers for the processes, which are all dead, and for the names.
 func (i *interim) message(m *dist.Message) {
 	theirs := string(m.From.Node) == i.link.Peer.Name
 	switch m.Op {
@@ -191,7 +190,7 @@ func (i *interim) message(m *dist.Message) {
 	}
 }
 
-// nameObserver is the record of a monitor by name.
+// nameObserver returns the record of a monitor by name.
 func nameObserver(m *dist.Message) string {
 	return ipc.Observer{
 		Kind: ipc.ObserverName, Name: string(m.Name), Ref: string(m.Ref),
@@ -199,8 +198,8 @@ func nameObserver(m *dist.Message) string {
 	}.Record()
 }
 
-// monitored keeps monitors of our names, which the next child is told; a call of
-// gen_server sets one up as well. All other processes are dead.
+// monitored keeps monitors of our names for the next child. Calls of gen_server make such monitors
+// too. All other processes are dead.
 func (i *interim) monitored(m *dist.Message) {
 	switch {
 	case !m.HasName:
@@ -214,7 +213,7 @@ func (i *interim) monitored(m *dist.Message) {
 	}
 }
 
-// toName takes a message to a name.
+// toName handles a message to a name.
 func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	if gen.IsRespawn(payload) {
 		i.respawn = i.respawn || name == gen.Main
@@ -235,8 +234,8 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	}
 }
 
-// long answers a request to a name in a frame of which only the head is here, in which
-// there is more than the control message: REG_SEND, with a trace token or not.
+// long answers a request to a name in a frame whose head alone is here. Only REG_SEND, with or
+// without a trace token, has more than the control message there.
 func (i *interim) long(head []byte) {
 	control, ask, ok := gen.AskIn(head)
 	if !ok {
@@ -262,26 +261,26 @@ func (i *interim) answer(ask dist.Ask, answer etf.Term) {
 	i.out = dist.End(gen.Append(ask.BeginAnswer(i.out, i.self()), answer), start)
 }
 
-// self is the pid that main has on the node.
+// self returns main's pid on the node.
 func (i *interim) self() etf.Pid {
 	return gen.PidOf(etf.Atom(i.link.Local.Name), i.link.Local.Creation, gen.NumberOfMain)
 }
 
-// event sends the controller an event of the node.
+// event sends an event of our node to the controller.
 func (i *interim) event(what etf.Term) {
 	start := len(i.out)
 	b := dist.BeginRegSend(i.out, i.self(), i.controller)
 	i.out = dist.End(gen.Append(b, etf.Tuple{etf.Atom("erluv"), etf.Atom(i.link.Local.Name), what}), start)
 }
 
-// tick appends one, unless something else is on its way.
+// tick appends a tick, unless other data is on its way.
 func (i *interim) tick() {
 	if len(i.out) == 0 {
 		i.out = dist.AppendTick(i.out)
 	}
 }
 
-// leave says the last words. Whoever monitors the names is told.
+// leave composes the last messages, also for processes that monitor the names.
 func (i *interim) leave(reason etf.Term) {
 	i.event(etf.Tuple{etf.Atom("stopping"), reason})
 	for record := range i.carried {
@@ -289,7 +288,7 @@ func (i *interim) leave(reason etf.Term) {
 	}
 }
 
-// handOver leaves on the link what the next child goes on with.
+// handOver leaves the state for the next child on the link.
 func (i *interim) handOver() {
 	l := i.link
 	l.in, l.skip, l.respawned = append([]byte(nil), i.in...), i.skip, true

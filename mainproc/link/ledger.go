@@ -12,32 +12,32 @@ import (
 	"erluv/wire/etf"
 )
 
-// ledger is what the child has told of the links and monitors between its processes
-// and those of the node: whom main has to tell when the child dies. The child is the
-// one that is exposed to the node and to its programs, so nothing it says is
-// believed beyond what it could do itself while it lived, which is to send any frame
-// to the node. What it says is bounded, and checked before it becomes a frame.
+// ledger has the links and monitors between the child's processes and those of the node, as the
+// child has reported them. Main must inform their observers when the child dies. The child is
+// exposed to the node and to its programs, so main does not trust it. A false report achieves no
+// more than the child itself could while it lived: it could send any frame to the node. Reports are
+// bounded, and checked before they become frames.
 type ledger struct {
 	conn      *ipc.Conn      // main's end; the child has the other
-	heard     permit.Hearing // of it
+	heard     permit.Hearing // of conn
 	observers map[string]int // by record: how often it was added
-	size      int            // bytes of records, ipc.MaxLedger at most
+	size      int            // bytes of records, at most ipc.MaxLedger
 	serial    uint32         // of the child's pids
-	ticktime  uint32         // net_ticktime in seconds; 0: not known
-	err       error          // from then on it is not to be relied on
-	slack     *slack.Slack   // of readings; apart, as its timer outlives the ledger
+	ticktime  uint32         // net_ticktime in seconds; 0: unknown
+	err       error          // since then the ledger is unreliable
+	slack     *slack.Slack   // of readings; separate, as its timer outlives the ledger
 }
 
 func newLedger(conn *ipc.Conn, serial uint32) *ledger {
 	return &ledger{slack: &slack.Slack{Worth: 1, After: slack.Timers}, conn: conn, heard: permit.Hearing{Who: permit.Ledger, At: permit.AtWork}, observers: make(map[string]int), serial: serial}
 }
 
-// drainAtOnce is how many packets are read while the child lives, who could write on
-// and on: some more than the socket holds, so that one who waits for room gets it.
+// drainAtOnce is how many packets are read while the child lives, which could write without end. It
+// is somewhat more than the socket holds, so that a child that waits for room gets it.
 const drainAtOnce = 1000
 
-// drain reads what waits, as many packets at most, into buf of ipc.MaxPacket bytes. It
-// never waits.
+// drain reads up to packets waiting packets into buf, which has ipc.MaxPacket bytes. It never
+// waits.
 func (l *ledger) drain(buf []byte, packets int) error {
 	for ; l.err == nil && packets > 0; packets-- {
 		n, _, err := l.conn.TryRecv(buf)
@@ -53,13 +53,13 @@ func (l *ledger) drain(buf []byte, packets int) error {
 	return l.err
 }
 
-// take takes one message.
+// take handles one message.
 func (l *ledger) take(packet []byte) error {
 	msg, err := l.heard.Hear(packet)
 	if err != nil {
 		return err
 	}
-	m := msg.(ipc.Ledger) // or it would not have been permitted
+	m := msg.(ipc.Ledger) // all other messages are not permitted
 	l.serial, l.ticktime = m.Serial, m.Ticktime
 	for _, record := range m.Added {
 		if _, err := ipc.ReadObserver(record); err != nil {
@@ -85,8 +85,8 @@ func (l *ledger) take(packet []byte) error {
 	return nil
 }
 
-// carry begins the ledger of a child with observers that were there before it, and
-// gives the messages that tell the child of them.
+// carry begins the ledger of a child with observers from before it, and returns the messages that
+// inform the child of them.
 func (l *ledger) carry(records []string) (list []ipc.Message) {
 	const packet = 32 << 10 // bytes of records; with their lengths far below ipc.MaxPacket
 	for len(records) > 0 {
@@ -102,12 +102,12 @@ func (l *ledger) carry(records []string) (list []ipc.Message) {
 	return list
 }
 
-// close gives the conversation up; what was said stays.
+// close closes the conversation; the records stay.
 func (l *ledger) close() { _ = l.conn.Close() }
 
-// farewell appends the frame that tells the end of one of our processes, for a
-// reason, to a process of the node that observes it, or ends our monitor on that one.
-// A record that makes no valid frame is passed over: the child has harmed itself.
+// farewell appends a frame for an observer of one of our processes, which has ended for the reason.
+// Depending on the record it informs the node's process, or removes our monitor on it. A record
+// without a valid frame is skipped: the child has harmed only itself.
 func (l *Link) farewell(b []byte, record string, reason etf.Raw) []byte {
 	w, err := ipc.ReadObserver(record)
 	if err != nil {
@@ -133,12 +133,12 @@ func (l *Link) farewell(b []byte, record string, reason etf.Raw) []byte {
 	return b
 }
 
-// pid is a process of this incarnation of our node.
+// pid returns the pid of a process of this incarnation of our node.
 func (l *Link) pid(id, serial uint32) etf.Pid {
 	return etf.Pid{Node: etf.Atom(l.Local.Name), ID: id, Serial: serial, Creation: l.Local.Creation}
 }
 
-// ledgerPair gives a ledger and the child's end of its conversation.
+// ledgerPair returns a ledger and the child's end of its conversation.
 func ledgerPair(serial uint32) (l *ledger, theirs *ipc.Conn, err error) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {

@@ -2,22 +2,22 @@ package link
 
 import "time"
 
-// State is where a connection stands.
+// State is the state of a link.
 type State uint8
 
 // The states.
 const (
 	Connecting State = iota // to the node
 	Open                    // it is made, and no child has it
-	Handing                 // it is being given to a child
+	Handing                 // a child is getting it
 	Served                  // a child serves it
-	Orphaned                // that has died, or must; until all roles have been reaped
+	Orphaned                // that child has died, or must; until all roles have been reaped
 	Kept                    // main keeps it, and waits for another child
-	Releasing               // the same, until nothing waits on it: another child waits for it
-	Leaving                 // main says its last words on it
+	Releasing               // the same, until nothing waits on it, because another child waits for it
+	Leaving                 // main sends its last messages on it
 	Closing                 // until nothing of it is left
 	Waiting                 // before the next attempt to connect
-	Met                     // the node has made a connection by itself; until that has ended
+	Met                     // the node has connected to erluv; until that connection has ended
 	Ended
 )
 
@@ -25,53 +25,52 @@ func (s State) String() string {
 	return [...]string{"connecting", "open", "handing", "served", "orphaned", "kept", "releasing", "leaving", "closing", "waiting", "met", "ended"}[s]
 }
 
-// Do is what is to be done after an event: a set, carried out in this order.
+// Do is a set of actions after an event, in the order in which they are carried out.
 type Do uint8
 
-// What is to be done.
+// The actions.
 const (
 	DoConnect Do = 1 << iota // begin to connect
 	DoHand                   // begin to give the connection to the child
-	DoKeep                   // keep the connection, and tell of the crash
+	DoKeep                   // keep the connection, and report the crash
 	DoRelease                // stop keeping it, for a new child
 	DoLeave                  // end it in order
-	DoEnd                    // give up what was begun, close the connection
-	DoArm                    // Expired is due in Life.Delay
-	DoShut                   // shut the connection down, so that the child finds that it has ended
+	DoEnd                    // cancel everything that was begun, close the connection
+	DoArm                    // call Expired after Life.Delay
+	DoShut                   // shut the connection down, so that the child notices its end
 )
 
 const (
-	// A connection that has held for steady begins again with the shortest
-	// back-off when it is lost.
+	// A connection that has lasted for steady begins again with the shortest back-off when it is
+	// lost.
 	steady = 30 * time.Second
 
 	backoffFrom = 100 * time.Millisecond
 	backoffTo   = 30 * time.Second
 )
 
-// Life is the life of a link, from one connection to the next: which event leads where,
-// and nothing else. It does nothing itself, reads no clock and is owned by the goroutine of
-// a guard.
+// Life is the life of a link, from one connection to the next. It decides which event leads where.
+// It does nothing itself, reads no clock, and belongs to the goroutine of a guard.
 type Life struct {
 	Retry   bool                              // the configuration's reconnect
-	Always  bool                              // the same, before it has been up, too
-	Meets   bool                              // the node may have another connection with us, and refuses this one then
-	Passive bool                              // the node makes the connection, and erluv none in place of it
-	Jitter  func(time.Duration) time.Duration // random, 0 to its argument
+	Always  bool                              // the same, even before the first connection
+	Meets   bool                              // the node may have another connection with us, and then refuses this one
+	Passive bool                              // the node makes the connection, and erluv does not replace it
+	Jitter  func(time.Duration) time.Duration // random, from 0 to its argument
 
 	State State
 	Err   error         // why the connection ends, or nil
 	Delay time.Duration // for DoArm
 
 	quit     bool      // no further attempt
-	retired  bool      // the same, unless the node is named again
+	retired  bool      // the same, unless the node is listed again
 	replaced bool      // by a connection that the node has made
 	up       bool      // it has been served
-	since    time.Time // when this connection came up
-	attempt  int       // failed ones since it was steady
+	since    time.Time // when this connection was first served
+	attempt  int       // failed attempts since it was steady
 }
 
-// Needs says whether the connection needs a child, or will.
+// Needs reports whether the connection needs a child, or will.
 func (l *Life) Needs() bool { return l.State <= Releasing }
 
 // Begin begins a connection.
@@ -83,8 +82,8 @@ func (l *Life) Begin() Do {
 // Accepted begins the life of a connection that the node has made.
 func (l *Life) Accepted() { l.State, l.Err, l.Passive = Open, nil, true }
 
-// Replaced: the node has made another connection by itself. It is served in place of this
-// one, or of the one that is being made.
+// Replaced is called when the node has connected to erluv. That connection replaces this one, or
+// this attempt.
 func (l *Life) Replaced() Do {
 	l.replaced = true
 	switch l.State {
@@ -99,12 +98,13 @@ func (l *Life) Replaced() Do {
 	return 0
 }
 
-// Meet has no connection made as long as the node has made one. It is as if this one were up.
+// Meet stops attempts while the node has a connection to erluv. The link counts as if its own
+// connection had been up.
 func (l *Life) Meet() {
 	l.State, l.Err, l.replaced, l.up, l.attempt = Met, nil, false, true, 0
 }
 
-// Parted: the connection that the node has made by itself has ended.
+// Parted is called when the node's connection to erluv has ended.
 func (l *Life) Parted() Do {
 	switch {
 	case l.State != Met:
@@ -116,7 +116,7 @@ func (l *Life) Parted() Do {
 	return l.wait()
 }
 
-// Connected: the handshake is done.
+// Connected is called when the handshake is done.
 func (l *Life) Connected() Do {
 	switch l.State {
 	case Connecting:
@@ -127,7 +127,7 @@ func (l *Life) Connected() Do {
 	return 0
 }
 
-// Offered: a child waits for connections.
+// Offered is called when a child waits for connections.
 func (l *Life) Offered() Do {
 	switch l.State {
 	case Open:
@@ -140,7 +140,7 @@ func (l *Life) Offered() Do {
 	return 0
 }
 
-// Ready: the child serves it.
+// Ready is called when the child serves the connection.
 func (l *Life) Ready(now time.Time) {
 	if l.State != Handing {
 		return
@@ -151,14 +151,14 @@ func (l *Life) Ready(now time.Time) {
 	}
 }
 
-// Lost: there is no connection any more, could not be one, or none can be served.
+// Lost is called when the connection is lost, could not be made, or cannot be served.
 func (l *Life) Lost(err error) Do {
 	switch l.State {
 	case Closing, Waiting, Met, Ended:
-		return 0 // what was given up fails; that is no news
+		return 0 // a cancelled attempt fails, as expected
 	case Leaving:
 		err = l.Err
-	case Served: // one that is to end does so by the child, which may fail
+	case Served: // a connection that must end does so by the child, which may fail
 	default:
 		if l.quit {
 			err = nil
@@ -168,7 +168,7 @@ func (l *Life) Lost(err error) Do {
 	return DoEnd
 }
 
-// Crashed: the child has died that serves it, or would have.
+// Crashed is called when the child that serves the connection, or would serve it, has died.
 func (l *Life) Crashed() {
 	switch l.State {
 	case Open, Handing, Served:
@@ -176,7 +176,7 @@ func (l *Life) Crashed() {
 	}
 }
 
-// Reaped: nothing is left of a crew that has crashed.
+// Reaped is called when nothing is left of a crew that has crashed.
 func (l *Life) Reaped() Do {
 	switch {
 	case l.State != Orphaned:
@@ -192,7 +192,7 @@ func (l *Life) Reaped() Do {
 	return DoKeep
 }
 
-// Released: main does not keep the connection any more, and nothing waits on it.
+// Released is called when main does not keep the connection any more, and nothing waits on it.
 func (l *Life) Released() Do {
 	switch l.State {
 	case Releasing:
@@ -204,7 +204,7 @@ func (l *Life) Released() Do {
 	return 0
 }
 
-// Leave: erluv is to end; err says why, if it is no orderly end.
+// Leave is called when erluv must end; err is the reason, or nil for an orderly end.
 func (l *Life) Leave(err error) Do {
 	l.quit = true
 	switch l.State {
@@ -212,7 +212,7 @@ func (l *Life) Leave(err error) Do {
 		l.State, l.Err = Closing, err
 		return DoEnd
 	case Handing, Served, Orphaned:
-		// The child stops first, and has it until then; or main has it soon.
+		// The child stops first, and has it until then; or main gets it soon.
 	case Kept, Releasing:
 		l.State, l.Err = Leaving, err
 		return DoLeave
@@ -224,8 +224,8 @@ func (l *Life) Leave(err error) Do {
 	return 0
 }
 
-// Failure is why the link has ended, if erluv fails by it: not the link of a node that has connected
-// by itself, nor of one that erluv is not to dial any more.
+// Failure returns the link's error, if erluv fails by it. That is not so for the link of a node
+// that has connected to erluv, nor for a retired one.
 func (l *Life) Failure() error {
 	if l.Passive || l.retired {
 		return nil
@@ -233,8 +233,8 @@ func (l *Life) Failure() error {
 	return l.Err
 }
 
-// Retire: the node is not one to be dialled any more. A connection that there is stays until it
-// is lost.
+// Retire is called when the node is no longer listed for dialling. An existing connection stays
+// until it is lost.
 func (l *Life) Retire() Do {
 	l.retired = true
 	switch l.State {
@@ -247,13 +247,13 @@ func (l *Life) Retire() Do {
 	return 0
 }
 
-// Over says whether the node was retired, and nothing is left of its connection.
+// Over reports whether the node was retired, and nothing is left of its connection.
 func (l *Life) Over() bool { return l.retired && l.State == Ended }
 
-// Recall: it is one again.
+// Recall is called when the node is listed again.
 func (l *Life) Recall() { l.retired = false }
 
-// Expired: the timer ran out.
+// Expired is called when the timer has run out.
 func (l *Life) Expired() Do {
 	if l.State != Waiting {
 		return 0
@@ -261,7 +261,7 @@ func (l *Life) Expired() Do {
 	return l.Begin()
 }
 
-// Gone: nothing of the connection is left.
+// Gone is called when nothing of the connection is left.
 func (l *Life) Gone(now time.Time) Do {
 	if l.State != Closing {
 		return 0
@@ -291,7 +291,7 @@ func (l *Life) wait() Do {
 	return DoArm
 }
 
-// backoff is the longest delay before the attempt, the first being 0.
+// backoff returns the longest delay before an attempt. The first attempt is 0.
 func backoff(attempt int) time.Duration {
 	d := backoffFrom
 	for range attempt {

@@ -19,9 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Link is an established connection to the node, with what both sides have said of
-// themselves. One goroutine at a time has it: the guard's, or one that gives it to a child,
-// or that of a Caretaker. Only Drain is called beside others, by who listens to the child.
+// Link is an established connection to a node, with the data of both handshakes. One goroutine at a
+// time has it: the guard's, one that gives it to a child, or a Caretaker's. Only Drain may run
+// beside others: the goroutine that listens to the child calls it.
 type Link struct {
 	ID    uint32
 	Local dist.Local // without the cookie
@@ -29,26 +29,26 @@ type Link struct {
 
 	transport transport // nil: it is closed
 
-	// What main itself has read and not handled, at the end of a frame or within
-	// one; or how many of the next bytes belong to a frame that is passed over.
+	// The bytes that main itself has read and not handled, if they end with a frame or within one.
+	// Otherwise, how many of the next bytes belong to a frame to skip.
 	in   []byte
 	skip int
 
 	accepted  bool      // the node has made it
-	since     time.Time // when it was given first, which is as soon as it is there
+	since     time.Time // when it was first given to a child, right after it was made
 	self      *Self
-	respawned bool     // another child has served it before
-	carried   []string // records of observers that have outlived that one
+	respawned bool     // an earlier child has served it
+	carried   []string // records of observers that have outlived that child
 
-	mu    sync.Mutex // for given: Drain may come while another goroutine gives the link
-	given *given     // nil: no child has it, or main has it back
+	mu    sync.Mutex // for given: Drain may run while another goroutine gives the link
+	given *given     // nil: no child has it, or main has it again
 
-	log *slog.Logger // of what crosses here; nil: nobody wants it
+	log *slog.Logger // traces messages here; nil: none
 }
 
-// Cost is how many descriptors of main a link takes: the connection, journal and ledger. Over TLS it
-// takes both ends of the inner stream in place of the connection, and of the relay its pidfd, its
-// conversation, and that of its log.
+// Cost is how many of main's descriptors a link takes: the connection, journal and ledger. Over TLS
+// it takes both ends of the inner stream in place of the connection. The relay adds its pidfd, its
+// conversation and its log's.
 func Cost(overTLS bool) int {
 	if overTLS {
 		return 7
@@ -56,23 +56,23 @@ func Cost(overTLS bool) int {
 	return 3
 }
 
-// given is what main keeps of a connection that a child has.
+// given is what main keeps about a connection that a child has.
 type given struct {
-	base    position         // where it stood then
-	lost    error            // why that is not known
-	journal *journal.Journal // where the child says how it stands
-	ledger  *ledger          // whom it has told of
+	base    position         // its position at that time
+	lost    error            // why the position is unknown
+	journal *journal.Journal // where the child records its own position
+	ledger  *ledger          // the observers that the child has reported
 }
 
-// Give gives the connection to a child, which send speaks to.
+// Give gives the connection to a child, by messages to send.
 func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
-	// One that the node closes already is the child's to find so: it was up, and
-	// nothing could be taken over.
+	// If the node is already closing it, the child must notice that. The link was up, and only a
+	// takeover would be impossible.
 	base, lost := l.transport.position()
 	if lost != nil && !errors.Is(lost, errClosing) && !errors.Is(lost, errUnknown) {
 		return lost
 	}
-	// What is handed over as read is the first that the journal counts.
+	// The bytes handed over as read are the first that the journal counts.
 	base.read -= uint64(len(l.in))
 	j, err := journal.New(l.in, l.skip)
 	if err != nil {
@@ -106,7 +106,7 @@ func (l *Link) Give(send func(m ipc.Message, fds ...int) error) error {
 	return err
 }
 
-// transportName is what carries the connection, for people.
+// transportName returns the kind of the connection, for people.
 func (l *Link) transportName() string {
 	if l.Local.TLS {
 		return "tls"
@@ -118,11 +118,11 @@ func (l *Link) transportName() string {
 	return "tcp"
 }
 
-// Drain reads what the child has told of observers, into buf of ipc.MaxPacket bytes.
+// Drain reads the child's reports about observers, into buf of ipc.MaxPacket bytes.
 func (l *Link) Drain(buf []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.given == nil { // the child has it not yet
+	if l.given == nil { // the child does not have it yet
 		return nil
 	}
 	err := l.given.ledger.drain(buf, drainAtOnce)
@@ -130,8 +130,8 @@ func (l *Link) Drain(buf []byte) error {
 	return err
 }
 
-// Keep goes on with the connection in place of a child that has ended, which is why, and
-// was reaped with all of its threads. An error: it cannot be gone on with.
+// Keep continues the connection in place of a child that has ended, for the reason why. The child
+// must have been reaped with all its threads. An error means that the connection cannot continue.
 func (l *Link) Keep(why etf.Term, controller string, dieTimeout time.Duration) (*Caretaker, error) {
 	s, book, err := l.remains()
 	if err != nil {
@@ -141,11 +141,11 @@ func (l *Link) Keep(why etf.Term, controller string, dieTimeout time.Duration) (
 	return newCaretaker(l.transport, newInterim(l, controller, dieTimeout, s, book, why), ticktime)
 }
 
-// remains is how a child has left the connection. Nobody writes to it, to the journal or
-// to the ledger any more.
+// remains returns the state in which a child has left the connection. No process writes to the
+// connection, the journal or the ledger any more.
 func (l *Link) remains() (stand, *ledger, error) {
 	g := l.given
-	if g == nil { // no child was given it
+	if g == nil { // no child got it
 		book := newLedger(nil, l.self.next())
 		book.carry(l.carried)
 		return stand{In: l.in, Skip: l.skip}, book, nil
@@ -161,13 +161,13 @@ func (l *Link) remains() (stand, *ledger, error) {
 	return s, g.ledger, err
 }
 
-// forget frees what is kept of a child.
+// forget frees everything that was kept for a child.
 func (l *Link) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.given != nil {
-		// The next child must know which pids were given, whether this connection is
-		// taken over or not. An error is told by who reads the ledger to go by it.
+		// The next child must know which pids were given, whether or not this connection is taken
+		// over. remains reports an error in the ledger.
 		_ = l.given.ledger.drain(make([]byte, ipc.MaxPacket), drainAtOnce)
 		l.self.used(l.given.ledger.serial)
 		_ = l.given.journal.Close()
@@ -176,15 +176,15 @@ func (l *Link) forget() {
 	}
 }
 
-// Shut ends the connection while a child has it: the child finds that it has ended.
+// Shut ends the connection while a child has it, so that the child notices the end.
 func (l *Link) Shut() {
 	if l.transport != nil {
 		l.transport.shut()
 	}
 }
 
-// Client has a connection that was made just now used by a client in place of a child; see
-// package client. The link is closed after it.
+// Client lets a client use a new connection in place of a child; see package client. The caller
+// closes the link afterwards.
 func (l *Link) Client(deliver func(etf.Term)) (*client.Client, error) {
 	fd, err := unix.FcntlInt(uintptr(l.transport.descriptor()), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -199,7 +199,7 @@ func (l *Link) Client(deliver func(etf.Term)) (*client.Client, error) {
 	return client.New(conn, l.Local, l.Peer, deliver), nil
 }
 
-// why is why the connection has ended, if the transport knows it, or "".
+// why returns why the connection has ended, if the transport knows, or "".
 func (l *Link) why() string {
 	if l == nil || l.transport == nil {
 		return ""
@@ -207,7 +207,7 @@ func (l *Link) why() string {
 	return l.transport.why()
 }
 
-// Ended is err, why the connection has ended, with what the transport knows of it.
+// Ended returns err, the reason of the connection's end, with the transport's own reason.
 func (l *Link) Ended(err error) error {
 	if why := l.why(); why != "" && err != nil {
 		return fmt.Errorf("%w (TLS: %s)", err, why)

@@ -13,8 +13,8 @@ var (
 	errSlow    = errors.New("it did not shake hands in time")
 )
 
-// guest is a connection on which the handshake is not done yet. The handshake ends with the
-// guest's context.
+// guest is a connection whose handshake is not done yet. The handshake ends with the guest's
+// context.
 type guest struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -23,7 +23,7 @@ type guest struct {
 	over   chan struct{} // closed: the handshake is over, and nothing of it is left
 }
 
-// newGuest has setupBound for its handshake. Its owner calls end.
+// newGuest gives a guest setupBound for its handshake. Its owner calls end.
 func newGuest(ctx context.Context, conn net.Conn) *guest {
 	ctx, over := context.WithTimeoutCause(ctx, setupBound, errSlow)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -38,10 +38,10 @@ func (g *guest) end() {
 	close(g.over)
 }
 
-// lobby has a bounded number of guests. A new one is always let in: if there is no room, the oldest
-// from that address leaves which has the most of them. Whether it has said a name does not count:
-// that costs a stranger nothing, and such strangers would stay. So strangers push out each other,
-// and not a node from another address.
+// lobby has a bounded number of guests. It always admits a new one. If there is no room, it drops
+// the oldest guest of the address with the most guests. Whether a guest has sent a name does not
+// count. That costs a stranger nothing, and such strangers would stay. So strangers displace each
+// other, and not a node from another address.
 type lobby struct {
 	most int
 
@@ -49,16 +49,16 @@ type lobby struct {
 	guests []*guest // the oldest first
 }
 
-// enter lets a guest in, and returns the one that had to leave for it, or nil. That one ends soon.
+// enter admits a guest, and returns the one that it drops for it, or nil. That one ends soon.
 func (l *lobby) enter(g *guest) (last *guest) {
 	if last = l.add(g); last != nil {
 		last.cancel(errCrowded)
-		_ = last.conn.Close() // waits until its descriptor is gone
+		_ = last.conn.Close() // waits until its descriptor is closed
 	}
 	return last
 }
 
-// add adds one, and returns the one that has to leave for it, or nil.
+// add adds a guest, and returns the one to drop for it, or nil.
 func (l *lobby) add(g *guest) (last *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -71,15 +71,15 @@ func (l *lobby) add(g *guest) (last *guest) {
 	return last
 }
 
-// leave: the guest takes no room here any more.
+// leave removes a guest, so that its place is free.
 func (l *lobby) leave(g *guest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.guests = slices.DeleteFunc(l.guests, func(other *guest) bool { return other == g })
 }
 
-// crowded is the index of the one in a list that has to make room: the first from the address that
-// has the most.
+// crowded returns the index of the element that must make room: the first one of the address with
+// the most elements.
 func crowded[T any](list []T, from func(T) string) int {
 	number := make(map[string]int, len(list))
 	most := 0
@@ -90,8 +90,9 @@ func crowded[T any](list []T, from func(T) string) int {
 	return slices.IndexFunc(list, func(one T) bool { return number[from(one)] == most })
 }
 
-// addressOf is the host that a connection comes from, as a word for people. All of a Unix socket
-// come from one. Of IPv6, where a machine mostly has a network of its own, that network counts.
+// addressOf returns the host that a connection comes from, for people. All connections of a Unix
+// socket come from one. For IPv6 it returns the network, because a machine mostly has a network of
+// its own.
 func addressOf(conn net.Conn) string {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

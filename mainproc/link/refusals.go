@@ -8,8 +8,8 @@ import (
 	"erluv/mainproc/permit"
 )
 
-// Of what is refused, refusalBurst lines are logged in each refusalWindow, and then how many
-// more there were: strangers must not fill a disk.
+// In each refusalWindow the first refusalBurst refusals are logged, and then the number of the
+// others: strangers must not fill a disk.
 const (
 	refusalBurst  = 5
 	refusalWindow = 10 * time.Second
@@ -21,7 +21,7 @@ type refusals struct {
 
 	mu     sync.Mutex
 	logged int
-	left   int         // out
+	left   int         // not logged
 	window *time.Timer // nil: none has begun
 }
 

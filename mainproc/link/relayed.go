@@ -15,22 +15,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartRelay starts a relay with these descriptors, see ipc.StartRelay, whose TimeoutMS it
-// sets. It returns when the relay relays. It owns the descriptors, and closes all but the far end
-// as soon as the relay has them; the far end is open until the Relay is closed.
+// StartRelay starts a relay with these descriptors (ipc.StartRelay), and sets TimeoutMS. It returns
+// when the relay relays. It owns the descriptors, and closes all but the far end once the relay has
+// them. The far end stays open until the Relay is closed.
 type StartRelay func(ctx context.Context, m ipc.StartRelay, fds ...int) (Relay, error)
 
-// Relay is what a connection with TLS goes through: a crew.Relay.
+// Relay is the relay of a connection with TLS: a crew.Relay.
 type Relay interface {
-	// Why is why it has ended, if not in good order; that is waited for.
+	// Why returns why it has ended, if not in good order. It waits for that up to wait.
 	Why(wait time.Duration) string
-	// Close has it end, once the inner stream is closed, and at once when hurry is closed. It does
-	// not wait: the channel is closed when nothing is left of the relay. Only the first call counts.
+	// Close ends it once the inner stream is closed, and at once when hurry is closed. It does not
+	// wait: the channel is closed when nothing is left of the relay. Only the first call counts.
 	Close(hurry <-chan struct{}) (gone <-chan struct{})
 }
 
-// relayed is the inner stream to a relay, which speaks TLS with the node. Main keeps both of
-// its ends. The relay's counters say where it stands.
+// relayed is the inner stream to a relay, which speaks TLS with the node. Main keeps both of its
+// ends. The relay's counters have its position.
 type relayed struct {
 	near  int
 	far   int // the relay's
@@ -38,8 +38,8 @@ type relayed struct {
 	relay Relay
 }
 
-// newRelayed has a relay speak TLS on a connection, which stays the caller's to close, until
-// ctx ends at the latest.
+// newRelayed makes a relay speak TLS on a connection, which the caller still closes. ctx bounds the
+// handshake.
 func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.StartRelay, files config.TLSFiles) (_ *relayed, err error) {
 	r := &relayed{near: -1}
 	var fds []int // for the relay, until start owns them
@@ -74,7 +74,7 @@ func newRelayed(ctx context.Context, start StartRelay, conn net.Conn, m ipc.Star
 	return r, err
 }
 
-// conn is the inner stream for the handshake, with a descriptor of its own.
+// conn returns the inner stream for the handshake, with a descriptor of its own.
 func (r *relayed) conn() (net.Conn, error) {
 	fd, err := unix.FcntlInt(uintptr(r.near), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -87,7 +87,7 @@ func (r *relayed) conn() (net.Conn, error) {
 
 func (r *relayed) descriptor() int { return r.near }
 
-// position is errUnknown when the relay was killed or stopped while it read or wrote.
+// position returns errUnknown if the relay was killed or stopped during a read or write.
 func (r *relayed) position() (position, error) {
 	written, read, err := r.count.Position(r.near, r.far)
 	if err != nil {
@@ -100,7 +100,7 @@ func (r *relayed) shut() { _ = unix.Shutdown(r.near, unix.SHUT_RDWR) }
 
 func (r *relayed) close() { r.end(nil) }
 
-// end closes it, as Relay.Close does. Nil: there is no relay.
+// end closes the stream, and the relay as Relay.Close does. It returns nil if there is no relay.
 func (r *relayed) end(hurry <-chan struct{}) (gone <-chan struct{}) {
 	ipc.CloseAll([]int{r.near})
 	if r.count != nil {
@@ -112,12 +112,12 @@ func (r *relayed) end(hurry <-chan struct{}) (gone <-chan struct{}) {
 	return r.relay.Close(hurry)
 }
 
-// whyWait is how long the word of a relay is waited for that has ended the inner stream.
+// whyWait is how long to wait for the report of a relay that has ended the inner stream.
 const whyWait = 50 * time.Millisecond
 
 func (r *relayed) why() string { return r.relay.Why(whyWait) }
 
-// secure has a relay speak TLS on a connection to the target.
+// secure makes a relay speak TLS on a connection to the target.
 func (d *Dialer) secure(ctx context.Context, conn net.Conn) (*relayed, error) {
 	t, files, err := d.cfg.ReadTLS(config.TLSClient)
 	if err != nil {

@@ -16,31 +16,31 @@ import (
 )
 
 const (
-	// relayRate is how many relays are started in a second for nodes that connect, after a burst of
-	// half as many as there may be: each is a process, and who has connected has proved nothing
-	// yet. Of mostWaiting that want one the last waits for 3.2 s, less than setupBound, and the
-	// first from another address for 0.1 s.
+	// relayRate is how many relays are started in a second for nodes that connect. Before that a
+	// burst of half the maximum is possible. Each relay is a process, and a guest has proved
+	// nothing yet. Of mostWaiting guests the last waits for 3.2 s, less than setupBound. The first
+	// from another address waits for 0.1 s.
 	relayRate   = 20
 	mostWaiting = 64
 
-	// tlsHandshake begins the first record of TLS (RFC 8446, 5.1). The first message of a node
-	// without it begins with its length, whose first byte is less.
+	// tlsHandshake is the first byte of TLS (RFC 8446, 5.1). Without TLS a node's first message
+	// begins with its length, whose first byte is smaller.
 	tlsHandshake = 0x16
 )
 
-// Secure is what a door does where some nodes speak TLS, and others may not: its Carry is the
-// Door's.
+// Secure is for a door where some nodes speak TLS and others may not. Its Carry is the Door's.
 type Secure struct {
 	cfg   *config.Config
 	start StartRelay
-	gate  turns // of who waits for the pace
-	pace  pace  // of whom has the turn
-	lobby lobby // of those that have a relay
+	gate  turns // of guests that wait for the pace
+	pace  pace  // of the guest that has the turn
+	lobby lobby // of guests that have a relay
 }
 
-// NewSecure starts relays by start, for so many at once as have not proved the cookie: each of these
-// has 1.4 MB and up to ten descriptors of main. Of 48 the oldest, which makes room for a new one,
-// has had its relay for 2.4 s in a crowd, and for 1.2 s after a burst.
+// NewSecure returns a Secure that starts relays by start. At most that many guests with a relay may
+// lack the proof of the cookie. Each of these takes 1.4 MB and up to ten of main's descriptors. Of
+// 48 guests the oldest makes room for a new one. It has then had its relay for 2.4 s in a crowd,
+// and for 1.2 s after a burst.
 func NewSecure(cfg *config.Config, start StartRelay, most int) *Secure {
 	return &Secure{
 		cfg: cfg, start: start,
@@ -48,7 +48,7 @@ func NewSecure(cfg *config.Config, start StartRelay, most int) *Secure {
 	}
 }
 
-// secured is the inner stream to a relay as a handshake uses it.
+// secured is the inner stream to a relay, for a handshake.
 type secured struct {
 	net.Conn
 	relayed *relayed // nil: it was taken over
@@ -56,8 +56,8 @@ type secured struct {
 	lobby   *lobby
 }
 
-// Close returns when nothing is left of the relay, unless it was taken over: until then it takes
-// room in the lobby.
+// Close returns when nothing is left of the relay, unless it was taken over. Until then it keeps
+// its place in the lobby.
 func (s *secured) Close() error {
 	err := s.Conn.Close()
 	if s.relayed != nil {
@@ -74,19 +74,19 @@ func (s *secured) take() (transport, error) {
 	return r, nil
 }
 
-// OverTLS says whether a connection that a Secure has carried speaks TLS.
+// OverTLS reports whether a connection of a Secure speaks TLS.
 func OverTLS(conn net.Conn) bool {
 	_, is := conn.(*secured)
 	return is
 }
 
-// Carry has a relay speak TLS with a node that begins so.
+// Carry makes a relay speak TLS with a node that begins with TLS.
 func (s *Secure) Carry(g *guest) (net.Conn, func() (transport, error), error) {
 	first, err := peek(g.ctx, g.conn)
 	if err == nil && first != tlsHandshake {
 		return g.conn, func() (transport, error) { return newPlain(g.conn) }, nil
 	}
-	defer g.conn.Close() // the relay has a descriptor of its own
+	defer g.conn.Close() // the relay has its own descriptor
 	if err == nil {
 		err = s.wait(g)
 	}
@@ -101,7 +101,7 @@ func (s *Secure) Carry(g *guest) (net.Conn, func() (transport, error), error) {
 	return c, c.take, nil
 }
 
-// secure starts the relay of a guest, when there is room for it. After an error too the guest is in
+// secure starts the relay of a guest once there is room for it. After an error too, the guest is in
 // the lobby.
 func (s *Secure) secure(g *guest) (*secured, error) {
 	if last := s.lobby.enter(g); last != nil {
@@ -143,7 +143,7 @@ func (s *Secure) wait(g *guest) error {
 	defer s.gate.pass()
 	rest(ctx, s.pace.next(time.Now()))
 	if ctx.Err() != nil {
-		s.pace.giveBack() // the next one in order has the turn
+		s.pace.giveBack() // the next one in order gets the turn
 		return context.Cause(ctx)
 	}
 	return nil
@@ -151,8 +151,8 @@ func (s *Secure) wait(g *guest) error {
 
 var errLeft = errors.New("it has left while it waited for its turn")
 
-// whileThere is the context of a guest that waits: it ends too when the other side closes the
-// connection. Nothing is read.
+// whileThere returns the context of a waiting guest, which also ends when the other side closes the
+// connection. It reads nothing.
 func whileThere(g *guest) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(g.ctx)
 	watched := make(chan struct{})
@@ -170,7 +170,8 @@ func whileThere(g *guest) (ctx context.Context, stop func()) {
 	}
 }
 
-// hangsUp waits until the other side has closed the connection, true, or its deadline is over.
+// hangsUp waits until the other side has closed the connection, and then returns true. After the
+// deadline it returns false.
 func hangsUp(conn net.Conn) (gone bool) {
 	raw, err := conn.(*net.TCPConn).SyscallConn()
 	if err != nil {
@@ -214,7 +215,7 @@ func peek(ctx context.Context, conn net.Conn) (first byte, err error) {
 	return b[0], nil
 }
 
-// whyRefused is err, why a handshake has failed, with what the relay knows of it.
+// whyRefused returns err, the error of a handshake, with the relay's own reason.
 func whyRefused(conn net.Conn, err error) error {
 	if s, is := conn.(*secured); is && s.relayed != nil {
 		if why := s.relayed.why(); why != "" {

@@ -9,12 +9,12 @@ import (
 	"erluv/wire/gen"
 )
 
-// Self is what erluv is on all of its connections, from its start to its end: a node with one
-// name and one creation. So a pid of ours is the same term on every node. All links of a
-// guard, and their dialers, share it.
+// Self is erluv's identity on all connections, from its start to its end: a node with one name and
+// one creation. So each of our pids is the same term on every node. All links and dialers of a
+// guard share it.
 type Self struct {
 	creation uint32
-	draw     func() string // another name
+	draw     func() string // returns another name
 
 	mu      sync.Mutex
 	name    string
@@ -22,10 +22,10 @@ type Self struct {
 	serial  uint32 // of the pids of the next child
 }
 
-// NewSelf makes one with the configuration's name, or a first random one.
+// NewSelf makes a Self with the configured name, or a first random one.
 func NewSelf(cfg *config.Config) *Self {
 	s := &Self{draw: cfg.NodeName, name: cfg.NodeName(), settled: cfg.Name != ""}
-	for s.creation < 4 { // 1 to 3 are what old nodes cycle through
+	for s.creation < 4 { // old nodes use 1 to 3
 		s.creation = random32()
 	}
 	return s
@@ -33,18 +33,19 @@ func NewSelf(cfg *config.Config) *Self {
 
 func random32() uint32 {
 	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails, see its document
+	_, _ = rand.Read(b[:]) // never fails, see its documentation
 	return binary.LittleEndian.Uint32(b[:])
 }
 
-// proposed is the name to connect with.
+// proposed returns the name to connect with.
 func (s *Self) proposed() (name string, settled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.name, s.settled
 }
 
-// settle: a node has accepted a name, which is ours from now on. False: another one is.
+// settle notes that a node has accepted a name, which is then ours. It returns false if another
+// name is.
 func (s *Self) settle(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,13 +55,13 @@ func (s *Self) settle(name string) bool {
 	return s.name == name
 }
 
-// Proposed is the name to connect with, or to listen under.
+// Proposed returns the name to connect with, or to listen under.
 func (s *Self) Proposed() string {
 	name, _ := s.proposed()
 	return name
 }
 
-// Settle makes the proposed name ours, and returns it: who listens under a name keeps it.
+// Settle makes the proposed name ours, and returns it. A node that listens under a name keeps it.
 func (s *Self) Settle() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,8 +69,8 @@ func (s *Self) Settle() string {
 	return s.name
 }
 
-// Redraw draws another name in place of one that is taken, unless that was done already, or
-// another node has accepted it.
+// Redraw draws another name in place of a taken one, unless that was done already, or another node
+// has accepted the name.
 func (s *Self) Redraw(taken string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,15 +79,15 @@ func (s *Self) Redraw(taken string) {
 	}
 }
 
-// next is the serial of the pids of a child that begins now.
+// next returns the serial for the pids of a child that begins now.
 func (s *Self) next() uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.serial
 }
 
-// used: a child has given pids with a serial, and it, or the next, may give no more of them.
-// Serials come round again: of two, the one less than half a round ahead is the later.
+// used notes that a child has given pids with a serial. No later child may use that serial. Serials
+// are cyclic: of two, the one that is less than half a cycle ahead is the later.
 func (s *Self) used(serial uint32) {
 	const round = 1 << gen.SerialBits
 	s.mu.Lock()

@@ -8,24 +8,23 @@ import (
 	"erluv/wire/dist"
 )
 
-// stand is what is left to do on a connection whose child has died.
+// stand is the remaining work on a connection whose child has died.
 type stand struct {
-	// Out is to be written before anything else: the rest of the frame in which
-	// the child was interrupted, if any, then whole frames.
+	// Out must be written first: the rest of the frame that the child was writing, if any, then
+	// whole frames.
 	Out []byte
-	// In was read from the connection and not handled: whole frames, then perhaps
-	// the beginning of one.
+	// In was read from the connection and not handled: whole frames, then perhaps the beginning of
+	// one.
 	In []byte
-	// Skip is how many bytes are to be dropped of what is read next, before the
-	// first frame. With them there is no In.
+	// Skip is how many of the next bytes to drop before the first frame. If it is not 0, In is
+	// empty.
 	Skip int
 }
 
-// standing says where the child, which was given the connection at base, and the journal,
-// has left it. The child must have been reaped: all of its threads are
-// gone then, and nobody else reads or writes. All that the journal says is taken as
-// the word of somebody hostile. With an error nothing more can be done on the
-// connection but to close it.
+// standing returns the state in which the child has left the connection, by the journal. The child
+// got the connection at base. It must have been reaped: then all its threads are gone, and no
+// process reads or writes. The journal is treated as hostile. After an error the connection can
+// only be closed.
 func standing(t transport, base position, j *journal.Journal) (stand, error) {
 	now, err := t.position()
 	if err != nil {
@@ -39,8 +38,8 @@ func standing(t transport, base position, j *journal.Journal) (stand, error) {
 
 var errJournal = errors.New("the journal of the child contradicts the connection")
 
-// recall takes from the journal what is left when written and read bytes have gone
-// through the connection since the child was given it.
+// recall reads the remaining work from the journal. written and read are the bytes of the
+// connection since the child got it.
 func recall(j *journal.Journal, written, read uint64) (stand, error) {
 	r, err := j.Read()
 	if err != nil {
@@ -57,7 +56,7 @@ func recall(j *journal.Journal, written, read uint64) (stand, error) {
 	return s, err
 }
 
-// recallOut: of the frames at OutPos, written tells how much went out.
+// recallOut returns the part of the frames at OutPos that was not written.
 func recallOut(j *journal.Journal, r journal.Record, written uint64) ([]byte, error) {
 	if written < r.OutPos || written-r.OutPos > uint64(r.OutLen) {
 		return nil, fmt.Errorf("%w: %d bytes were written, but its frames are those from %d to %d",
@@ -77,7 +76,7 @@ func recallOut(j *journal.Journal, r journal.Record, written uint64) ([]byte, er
 	return frames[written-r.OutPos:], nil
 }
 
-// recallIn: of the bytes from InPos on, read tells how many there are.
+// recallIn returns the bytes from InPos on; read tells how many there are.
 func recallIn(j *journal.Journal, r journal.Record, read uint64) (stand, error) {
 	if read < r.InPos || read-r.InPos < uint64(r.InLen) {
 		return stand{}, fmt.Errorf("%w: %d bytes were read, but it has them up to %d", errJournal, read, r.InPos+uint64(r.InLen))

@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// transport is what carries the bytes of a connection.
+// transport carries the bytes of a connection.
 type transport interface {
-	// descriptor is where they are read and written, by main or by the child, which has
-	// one of its own of the same. It does not block, and is outside Go's netpoller, where
-	// every byte that the child reads or writes would wake main too.
+	// descriptor returns the descriptor that main reads and writes. The child has its own of the
+	// same socket. It does not block. Go's netpoller does not watch it: otherwise every byte that
+	// the child reads or writes would wake main too.
 	descriptor() int
-	// position says where the stream stands. Neither main nor the child reads or writes.
-	// errClosing, errUnknown: it cannot be said.
+	// position returns the stream's position. Neither main nor the child may read or write
+	// meanwhile. The errors errClosing and errUnknown mean that the position cannot be known.
 	position() (position, error)
-	// shut ends the connection for everyone who has it. The descriptor stays.
+	// shut ends the connection for all its holders. The descriptor stays.
 	shut()
-	// why is why the connection has ended, if that is known from elsewhere, or "".
+	// why returns why the connection has ended, if the transport knows, or "".
 	why() string
 	close()
 }
@@ -34,15 +34,15 @@ var (
 	errUnknown = errors.New("it is not known where the connection stands")
 )
 
-// position is where a connection stands, in bytes since it was made, and what else is
-// counted: only differences mean anything.
+// position is a connection's position, in bytes since it was made. The kernel also counts other
+// things, so only differences mean anything.
 type position struct{ written, read uint64 }
 
-// plain is a TCP socket. The kernel says where it stands.
+// plain is a TCP socket, whose position the kernel knows.
 type plain struct{ fd int }
 
-// newPlain takes a descriptor of its own of a connection. The methods of package net that
-// do so (File) would make the shared socket blocking.
+// newPlain duplicates the descriptor of a connection. The method of package net that does so (File)
+// would make the shared socket blocking.
 func newPlain(conn net.Conn) (plain, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -62,20 +62,19 @@ func newPlain(conn net.Conn) (plain, error) {
 
 func (p plain) descriptor() int { return p.fd }
 
-func (p plain) shut() { _ = unix.Shutdown(p.fd, unix.SHUT_RDWR) } // of one that has ended: it is
+func (p plain) shut() { _ = unix.Shutdown(p.fd, unix.SHUT_RDWR) } // no error if it has ended already
 
 func (p plain) why() string { return "" }
 
 func (p plain) close() { _ = unix.Close(p.fd) }
 
-// positionBound is how long position may take to see the connection without
-// anything arriving: nobody reads, so it is still at the latest when its buffer is
-// full.
+// positionBound is how long position may try until nothing arrives in between. No process reads, so
+// that happens at the latest when the socket's buffer is full.
 const positionBound = time.Second
 
-// position: what the peer sends or acknowledges meanwhile does not alter it: written is
-// what was acknowledged and what was not, read is what has arrived less what waits. Both
-// are taken again until nothing has come between.
+// The peer's data and acknowledgements do not alter the position. The written bytes are the
+// acknowledged and the unacknowledged ones. The read bytes are the arrived ones without the waiting
+// ones. The calls are repeated until no byte has come between them.
 func (p plain) position() (position, error) {
 	for end := time.Now().Add(positionBound); ; time.Sleep(50 * time.Microsecond) {
 		before, err := p.info()
@@ -97,8 +96,8 @@ func (p plain) position() (position, error) {
 	}
 }
 
-// info is what the kernel counts of an established connection (tcp(7), TCP_INFO). In any
-// other state it counts the ends (FIN) as bytes too.
+// info returns the kernel's counts for an established connection (tcp(7), TCP_INFO). In all other
+// states the kernel counts the ends (FIN) as bytes too.
 func (p plain) info() (unix.TCPInfo, error) {
 	const established = 1 // TCP_ESTABLISHED of netinet/tcp.h
 	var info unix.TCPInfo

@@ -6,27 +6,27 @@ import (
 	"sync"
 )
 
-// turns lets one in at a time. Of those who wait, each address has its turn: a crowd at one of them
-// has nobody from another wait for more than one of its turns at a time. When more than most wait, one
-// leaves as from a lobby.
+// turns admits one guest at a time. Each waiting address gets a turn in each round. So a crowd at
+// one address delays a guest from another address by only one turn in a round. When more than most
+// wait, one leaves as in a lobby.
 type turns struct {
 	most int
 
 	mu      sync.Mutex
-	holder  *turn   // nil: nobody is in
+	holder  *turn   // nil: no guest is in
 	waiting []*turn // the oldest first
 }
 
-// turn is somebody's, who is in or waits.
+// turn is the turn of a guest that is in or waits.
 type turn struct {
 	from  string
-	round int // of its address: in each round an address has one turn
+	round int // of its address, which has one turn in each round
 	come  chan struct{}
-	gone  chan struct{} // closed: it has to leave
+	gone  chan struct{} // closed: it must leave
 }
 
-// take waits for the turn of somebody from an address, until ctx ends. After it without an error
-// comes pass.
+// take waits for the turn of a guest from an address, until ctx ends. After success the caller must
+// call pass.
 func (t *turns) take(ctx context.Context, from string) error {
 	w := t.add(from)
 	select {
@@ -37,7 +37,7 @@ func (t *turns) take(ctx context.Context, from string) error {
 	case <-ctx.Done():
 	}
 	if !t.remove(w) {
-		t.pass() // it has come meanwhile
+		t.pass() // the turn has come meanwhile
 	}
 	return context.Cause(ctx)
 }
@@ -66,7 +66,7 @@ func (t *turns) add(from string) *turn {
 	return w
 }
 
-// remove says whether it still waited.
+// remove reports whether it still waited.
 func (t *turns) remove(w *turn) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -78,7 +78,7 @@ func (t *turns) remove(w *turn) bool {
 	return true
 }
 
-// pass lets the next one in: the first of those in the earliest round.
+// pass admits the next guest: the first one of the earliest round.
 func (t *turns) pass() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

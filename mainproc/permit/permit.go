@@ -1,5 +1,5 @@
-// Package permit says what main listens to: from whom, when, and how often. It is one table.
-// Rooms crew and link listen by it, and a role that says anything else is killed.
+// Package permit has one table of the messages that main accepts: from which speaker, when, and how
+// often. Packages crew and link use it. A role that sends any other message is killed.
 package permit
 
 import (
@@ -10,14 +10,14 @@ import (
 	"erluv/ipc"
 )
 
-// Speaker is who speaks to main: a set, in the table.
+// Speaker is a speaker to main; in the table, a set of them.
 type Speaker uint8
 
 const (
 	Child   Speaker = 1 << iota // the conversation with the child
-	Spawner                     // the one with the spawner
-	Ledger                      // the child again, on the ledger's own conversation
-	Logged                      // any role, on its log's own conversation
+	Spawner                     // the conversation with a spawner
+	Ledger                      // the child again, on the ledger's conversation
+	Logged                      // any role, on its log's conversation
 	Relay                       // the conversation with a relay
 )
 
@@ -37,35 +37,35 @@ func (s Speaker) String() string {
 	return fmt.Sprintf("speaker %d", uint8(s))
 }
 
-// Speakers are those of the roles' conversations.
+// Speakers are the speakers of the roles' conversations.
 var Speakers = map[ipc.Role]Speaker{ipc.RoleChild: Child, ipc.RoleSpawner: Spawner, ipc.RoleRelay: Relay}
 
-// Phase is how far a conversation is.
+// Phase is the phase of a conversation.
 type Phase uint8
 
 const (
 	AtHello Phase = iota // the role was started
-	AtWait               // it was greeted, and waits
-	AtStart              // it was given what it serves with
-	AtWork               // it serves
-	AtEnd                // it has said its last
+	AtWait               // the role was greeted, and waits
+	AtStart              // the role has its settings
+	AtWork               // the role serves
+	AtEnd                // the role has sent its last message
 )
 
 func (p Phase) String() string {
 	return [...]string{"before it is greeted", "before it is asked to serve", "before it serves", "while it serves", "after its last word"}[p]
 }
 
-// times is how often something may be said in one phase.
+// times is how often a message may come in one phase.
 type times uint8
 
 const (
 	once     times = iota // it ends the phase
-	answered              // for each time that main has asked
+	answered              // once for each question of main
 	often
 )
 
-// permit is a line of the table: who may say what, when, how often, and what phase
-// begins with it.
+// permit is a line of the table: who may send which message in which phase, how often, and the next
+// phase.
 type permit struct {
 	who  Speaker
 	at   Phase
@@ -74,11 +74,11 @@ type permit struct {
 	next Phase
 }
 
-// permits are all that main listens to. It kills who says anything else, in another
-// phase or once more, and who attaches a descriptor to anything: main takes none
-// (ipc.Conn.NoDescriptors). No kind may be in it that makes main open, run or name
-// what the message holds: a WantSpawner holds a number in main's own list. What a message
-// may hold, to the byte, is said by ipc.Decode.
+// permits are all messages that main accepts. Main kills a role that sends any other message, in
+// another phase, or too often. It also kills a role that attaches a descriptor: main accepts none
+// (ipc.Conn.NoDescriptors). No message of the table may make main open, run or name anything from
+// its contents. A WantSpawner, for instance, has a number in main's own list. ipc.Decode checks the
+// contents of each message, to the byte.
 var permits = []permit{
 	{Child | Spawner | Relay, AtHello, ipc.KindHello, once, AtWait},
 	{Child | Spawner | Relay, AtHello, ipc.KindFailed, once, AtEnd},
@@ -86,7 +86,7 @@ var permits = []permit{
 	{Child | Spawner | Relay, AtStart, ipc.KindFailed, once, AtEnd},
 	{Child | Spawner | Relay, AtWork, ipc.KindBeat, answered, AtWork},
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
-	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user while there is none: see crew.Crew
+	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user without one: see crew.Crew
 	{Child, AtWork, ipc.KindLost, often, AtWork},        // the guard knows which links the child has
 	{Child, AtWork, ipc.KindStanding, often, AtWork},    // main keeps it for the next child
 	{Child | Relay, AtWork, ipc.KindStopped, once, AtEnd},
@@ -94,14 +94,14 @@ var permits = []permit{
 	{Logged, AtWork, ipc.KindLog, often, AtWork}, // main only logs it
 }
 
-// Hearing is what main has heard in a conversation so far. It belongs to who listens.
+// Hearing is the state of a conversation. It belongs to the listener.
 type Hearing struct {
 	Who   Speaker
 	At    Phase
 	Asked int // questions without an answer
 }
 
-// Hear decodes a packet that is permitted now, and goes on to the phase after it.
+// Hear decodes a packet that is permitted now, and moves to the next phase.
 func (h *Hearing) Hear(packet []byte) (ipc.Message, error) {
 	for _, p := range permits {
 		if p.who&h.Who == 0 || p.at != h.At || p.kind != kindOf(packet) {
@@ -123,7 +123,7 @@ func (h *Hearing) Hear(packet []byte) (ipc.Message, error) {
 	return nil, fmt.Errorf("the %s must not say what it says %s (kind %d, %d bytes)", h.Who, h.At, kindOf(packet), len(packet))
 }
 
-// kindOf is the first byte; no message has the kind 0.
+// kindOf returns the first byte; no message has the kind 0.
 func kindOf(packet []byte) ipc.Kind {
 	if len(packet) == 0 {
 		return 0
@@ -131,8 +131,7 @@ func kindOf(packet []byte) ipc.Kind {
 	return ipc.Kind(packet[0])
 }
 
-// Printable makes a role's words fit for a log: whoever wrote them may have been
-// taken over.
+// Printable makes a role's text fit for a log: an attacker may have taken the role over.
 func Printable(s string) string {
 	const limit = 1000 // bytes
 	return strings.Map(func(r rune) rune {
