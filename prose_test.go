@@ -54,11 +54,12 @@ var plainRooms = []string{
 	"ipc",
 	"label",
 	"loop",
+	"mainproc",
 	"sandbox",
 	"slack",
 	"spawner",
-	"workers",
 	"test",
+	"workers",
 }
 
 func isPlain(file string) bool {

@@ -16,7 +16,7 @@ import (
 	"erluv/wire/dist"
 )
 
-// visitors are nodes that connect by themselves.
+// visitors are nodes that connect to erluv.
 type visitors struct {
 	t      *testing.T
 	guard  *guard
@@ -45,7 +45,7 @@ func newVisitors(t *testing.T, g *guard) *visitors {
 	return v
 }
 
-// knock has a node say its name, which is answered so.
+// knock plays a node that sends its name, and checks the answer.
 func (v *visitors) knock(name, want string) {
 	v.t.Helper()
 	v.knocks <- name
@@ -54,13 +54,13 @@ func (v *visitors) knock(name, want string) {
 	}
 }
 
-// enter has a node prove the cookie.
+// enter plays a node that proves the cookie.
 func (v *visitors) enter(name string) {
 	v.links <- &link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: name}}
 	synctest.Wait()
 }
 
-// visited runs a guard that nodes connect to while f plays them and the rest of the world.
+// visited runs a guard that accepts nodes, while f plays these and the rest of the world.
 func visited(t *testing.T, w *fakeWorld, with func(*guard), f func(v *visitors, stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func wantHeld(t *testing.T, c *fakeCrew, want string) {
 	}
 }
 
-// TestGuardAccepts: nodes connect to an erluv that dials none, are served, and leave; the child
+// TestGuardAccepts: nodes connect to an erluv that dials none, are served, and leave. The child
 // stays.
 func TestGuardAccepts(t *testing.T) {
 	w := &fakeWorld{watchdog: time.Hour}
@@ -153,8 +153,8 @@ func TestGuardAccepts(t *testing.T) {
 	}
 }
 
-// TestGuardAcceptsAgain: a node that connects once more, with the cookie, is served on the new
-// connection as soon as nothing is left of the old one. Before the proof nothing happens.
+// TestGuardAcceptsAgain: a node connects again, with the cookie. It is served on the new connection
+// once nothing is left of the old one. Before the proof nothing happens.
 func TestGuardAcceptsAgain(t *testing.T) {
 	w := &fakeWorld{}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
@@ -165,7 +165,7 @@ func TestGuardAcceptsAgain(t *testing.T) {
 		}
 		wantHeld(t, c, "1 a@h")
 		v.enter("a@h")
-		wantHeld(t, c, "1 a@h") // that is shut down, which the child will find
+		wantHeld(t, c, "1 a@h") // it is shut down, which the child will notice
 		v.enter("a@h")          // and again
 		v.knock("a@h", "alive")
 		c.says <- crew.Event{Kind: crew.Lost, Link: 1, Err: errTest}
@@ -177,8 +177,8 @@ func TestGuardAcceptsAgain(t *testing.T) {
 	}
 }
 
-// TestGuardAcceptsInACrash: a connection that a node has made is taken over like any other, and one
-// that it makes while there is no child is kept until there is one.
+// TestGuardAcceptsInACrash: a node's connection is taken over like any other. A connection that it
+// makes while there is no child is kept until there is one.
 func TestGuardAcceptsInACrash(t *testing.T) {
 	w := &fakeWorld{}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
@@ -188,7 +188,7 @@ func TestGuardAcceptsInACrash(t *testing.T) {
 		after(time.Second)
 		v.enter("c@h")
 		v.knock("a@h", "alive")
-		v.enter("a@h") // again: what was kept of it ends
+		v.enter("a@h") // again: its kept connection ends
 		synctest.Wait()
 		if len(w.keepers) != 4 {
 			t.Errorf("%d connections are kept", len(w.keepers))
@@ -222,8 +222,8 @@ func wantSet(t *testing.T, c *fakeCrew, want ...string) {
 	}
 }
 
-// TestGuardAcceptsAndReplacesInACrash: the node connects again between the child's death and
-// the end of its roles: the old connection is not kept.
+// TestGuardAcceptsAndReplacesInACrash: the node connects again between the child's death and the
+// end of its roles. The old connection is not kept.
 func TestGuardAcceptsAndReplacesInACrash(t *testing.T) {
 	w := &fakeWorld{stubborn: true}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
@@ -249,7 +249,7 @@ func TestGuardAcceptsAndReplacesInACrash(t *testing.T) {
 }
 
 // TestGuardAcceptsNextInACrash: the only connection is lost while there is no child. The next one
-// gets another child, without a wish for one.
+// gets another child without a request for it.
 func TestGuardAcceptsNextInACrash(t *testing.T) {
 	w := &fakeWorld{}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
@@ -270,7 +270,7 @@ func TestGuardAcceptsNextInACrash(t *testing.T) {
 	}
 }
 
-// TestGuardListensWithoutCrew: an erluv that dials no node ends with why it has no crew.
+// TestGuardListensWithoutCrew: an erluv that dials no node ends with the error of its crew.
 func TestGuardListensWithoutCrew(t *testing.T) {
 	w := &fakeWorld{launches: func() error { return errTest }}
 	if err := visited(t, w, nil, func(*visitors, func(string)) {}); !errors.Is(err, errTest) {
@@ -278,7 +278,7 @@ func TestGuardListensWithoutCrew(t *testing.T) {
 	}
 }
 
-// TestGuardAcceptsDieTimeout: nobody wants another child, and no node is dialled that has the error.
+// TestGuardAcceptsDieTimeout: no node requests another child, and no dialled link has the error.
 func TestGuardAcceptsDieTimeout(t *testing.T) {
 	w := &fakeWorld{}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {
@@ -290,8 +290,8 @@ func TestGuardAcceptsDieTimeout(t *testing.T) {
 	}
 }
 
-// TestGuardMeets: a node that is to be dialled connects by itself. It is not dialled as long as
-// that holds, and again afterwards.
+// TestGuardMeets: a node on the list connects to erluv. It is not dialled while that connection
+// lasts, and is dialled again afterwards.
 func TestGuardMeets(t *testing.T) {
 	w := &fakeWorld{lines: 1, connects: func(n int) error {
 		if n < 3 {
@@ -321,8 +321,8 @@ func TestGuardMeets(t *testing.T) {
 	w.wantSorted(t, "0s refused", "1m0.1s refused", "1m0.3s connected", "2m1s ask term")
 }
 
-// TestGuardMeetsHalfway: both connect at once. Of two names the greater one keeps its attempt, and
-// ours is given up when the other side has proved the cookie, not before.
+// TestGuardMeetsHalfway: both sides connect at once. The node with the greater name keeps its
+// attempt. Erluv gives its own up when the other side has proved the cookie, not before.
 func TestGuardMeetsHalfway(t *testing.T) {
 	w := &fakeWorld{lines: 1, hangs: true}
 	err := visited(t, w, func(g *guard) { g.lines[0].target, g.nodes.last = "zz@h", 1 }, func(v *visitors, stop func(string)) {
@@ -345,8 +345,8 @@ func TestGuardMeetsHalfway(t *testing.T) {
 	}
 }
 
-// TestGuardMeetsOneOfSeveral: with serve = first a node of the list that connects by itself is the
-// one that is served. With another one the list is dialled as ever.
+// TestGuardMeetsOneOfSeveral: with serve = first, a listed node that connects to erluv is the
+// served one. When another node connects, the list is still dialled.
 func TestGuardMeetsOneOfSeveral(t *testing.T) {
 	w := &fakeWorld{lines: 1}
 	var dialled []string
@@ -386,8 +386,8 @@ func TestGuardMeetsOneOfSeveral(t *testing.T) {
 	}
 }
 
-// TestGuardFindsWhatIsThere: a node that is found when it has connected by itself already is not
-// dialled; its own connection does not end because it is named no more.
+// TestGuardFindsWhatIsThere: a found node that has already connected to erluv is not dialled. Its
+// own connection continues when it is no longer listed.
 func TestGuardFindsWhatIsThere(t *testing.T) {
 	w := &fakeWorld{}
 	synctest.Test(t, func(t *testing.T) {
@@ -402,7 +402,7 @@ func TestGuardFindsWhatIsThere(t *testing.T) {
 		v.enter("a@h")
 		say <- targets("a@h", "b@h")
 		after(time.Second)
-		wantHeld(t, w.crews[0], "1 a@h, 3 them@h") // whom the world says b is
+		wantHeld(t, w.crews[0], "1 a@h, 3 them@h") // in this world b is them@h
 		say <- targets("b@h")
 		after(time.Second)
 		wantHeld(t, w.crews[0], "1 a@h, 3 them@h")
@@ -416,8 +416,8 @@ func TestGuardFindsWhatIsThere(t *testing.T) {
 	})
 }
 
-// TestGuardListensNoMore: when the nodes that are dialled have ended for good, erluv ends with their
-// error; the others leave in order.
+// TestGuardListensNoMore: when all dialled nodes have ended for good, erluv ends with their error.
+// The others leave in order.
 func TestGuardListensNoMore(t *testing.T) {
 	refuse := make(chan error, 1)
 	w := &fakeWorld{lines: 1}
@@ -436,7 +436,7 @@ func TestGuardListensNoMore(t *testing.T) {
 	wantLog(t, w, "0s ask no node is left to dial")
 }
 
-// TestGuardShuts: who comes when erluv is to end is refused, and so is one more than there may be.
+// TestGuardShuts: a node that comes when erluv is ending is refused. So is one beyond the maximum.
 func TestGuardShuts(t *testing.T) {
 	w := &fakeWorld{silent: true}
 	err := visited(t, w, nil, func(v *visitors, stop func(string)) {

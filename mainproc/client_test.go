@@ -12,7 +12,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// dialling is the configuration of who dials a node that listens there.
+// dialling is a configuration that dials a node at this listener.
 func dialling(l net.Listener) *config.Config {
 	return &config.Config{
 		Node: "foo@127.0.0.1", Targets: []discover.Target{{Node: "foo@127.0.0.1", Host: "127.0.0.1"}},
@@ -20,7 +20,7 @@ func dialling(l net.Listener) *config.Config {
 	}
 }
 
-// TestClient: a client has the connection, with nobody else, until it leaves.
+// TestClient: only the client uses the connection, until it leaves.
 func TestClient(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// strongest is the containment that this machine lets us have, by attempts of our
-// own.
+// strongest returns the containment that this machine allows, by attempts of our own.
 func strongest() string {
 	switch {
 	case canPidns():
@@ -23,15 +22,15 @@ func strongest() string {
 	return "group"
 }
 
-// canPidns has unshare(2) and mount(8) do what main would.
+// canPidns makes unshare(2) and mount(8) do what main would.
 func canPidns() bool {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS}
 	return os.Geteuid() == 0 && cmd.Run() == nil
 }
 
-// canCgroup makes a group where the shell finds our own, in the cgroup2
-// that is mounted beneath /sys, or in the freezer of version 1.
+// canCgroup makes a group in the shell's own group, in the cgroup2 that is mounted beneath /sys or
+// in the freezer of version 1.
 func canCgroup() bool {
 	script := `own=$(sed -n 's/^0:://p' /proc/self/cgroup)
 		for at in $(sed -n 's/^[^ ]* \(\/sys\/fs\/cgroup[^ ]*\) cgroup2 .*/\1/p' /proc/mounts); do
@@ -47,8 +46,8 @@ func canCgroup() bool {
 	return exec.Command("/bin/sh", "-c", script).Run() == nil
 }
 
-// TestContain: auto takes the strongest that works, and what is asked for is taken
-// or refused, never replaced.
+// TestContain: auto takes the strongest way that works. A requested way is used or refused, never
+// replaced.
 func TestContain(t *testing.T) {
 	for contain, want := range map[string]string{"auto": strongest(), "group": "group", "pidns": "pidns", "cgroup": "cgroup"} {
 		t.Run(contain, func(t *testing.T) {

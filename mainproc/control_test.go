@@ -24,7 +24,7 @@ type played struct {
 	closed   bool
 }
 
-// open gives a guard the doors.
+// open gives the doors to a guard.
 func (p *played) open(g *guard) {
 	g.nodes.last = uint32(len(g.lines))
 	g.doors.serve = func(ctx context.Context, decide link.Decide, accepted func(*link.Link)) {
@@ -44,8 +44,8 @@ func (p *played) connect(name string) string {
 	return status
 }
 
-// TestGuardOperators: one comes and goes, and neither the log nor the service manager takes it for a
-// node.
+// TestGuardOperators: an operator comes and goes. Neither the log nor the service manager takes it
+// for a node.
 func TestGuardOperators(t *testing.T) {
 	var doors played
 	w := &fakeWorld{opens: doors.open, watchdog: time.Minute}
@@ -90,7 +90,7 @@ func TestGuardOperators(t *testing.T) {
 	}
 }
 
-// TestGuardOperatorsAlone: operators keep no erluv alive that has no node to serve any more.
+// TestGuardOperatorsAlone: operators do not keep an erluv alive that has no node left to serve.
 func TestGuardOperatorsAlone(t *testing.T) {
 	var doors played
 	w := &fakeWorld{opens: doors.open, connects: func(int) error { return errTest }}
@@ -112,7 +112,7 @@ func TestGuardOperatorsAlone(t *testing.T) {
 	}
 }
 
-// TestGuardOperatorsFirst: while there is no node an operator has a child started.
+// TestGuardOperatorsFirst: an operator gets a child even before there is a node.
 func TestGuardOperatorsFirst(t *testing.T) {
 	var doors played
 	w := &fakeWorld{connects: func(int) error { return errTest }, opens: func(g *guard) {
@@ -138,7 +138,8 @@ func TestGuardOperatorsFirst(t *testing.T) {
 	}
 }
 
-// TestListenToOperators: without a socket erluv serves only where none was asked for.
+// TestListenToOperators: erluv serves without a control socket only if the configuration does not
+// require one.
 func TestListenToOperators(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err == nil {

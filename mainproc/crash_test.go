@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frame reads the next frame that is no tick: a message to a name.
+// frame reads the next frame that is not a tick: a message to a name.
 func (p *peer) frame(t *testing.T) string {
 	t.Helper()
 	for {
@@ -41,8 +41,8 @@ func (p *peer) frame(t *testing.T) string {
 	}
 }
 
-// TestCrash: a child is killed and leaves the connection in order: the controller is
-// told, a respawn is answered, and another child goes on; in the end nobody wants one.
+// TestCrash: a child is killed and leaves the connection in order. The controller gets the event, a
+// respawn is answered, and another child continues. In the end no node requests one.
 func TestCrash(t *testing.T) {
 	n := newNode(t)
 	cfg := n.config()
@@ -91,7 +91,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// TestCrashNobodyCares: without a respawn it is the end, with the status for it.
+// TestCrashNobodyCares: without a respawn erluv ends, with the exit status for that.
 func TestCrashNobodyCares(t *testing.T) {
 	n := newNode(t)
 	cfg := n.config()
@@ -113,7 +113,7 @@ func TestCrashNobodyCares(t *testing.T) {
 	}
 }
 
-// TestSpawnerKilled: another takes its place, and the child is told; but not for ever.
+// TestSpawnerKilled: a new spawner replaces a killed one, and the child gets it; but not for ever.
 func TestSpawnerKilled(t *testing.T) {
 	n := newNode(t)
 	cfg := n.config()
@@ -121,7 +121,7 @@ func TestSpawnerKilled(t *testing.T) {
 	r := runAlone(t, cfg)
 	p, got := n.served(t)
 	pid, replaced := int(got.Start.SpawnerPID), 0
-	for ; replaced < 100; replaced++ { // one that lived for long, on a loaded machine, does not count
+	for ; replaced < 100; replaced++ { // on a loaded machine one may live for long, which does not count
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestSpawnerKilled(t *testing.T) {
 		t.Errorf("it was replaced %d times", replaced)
 	}
 	_ = p.Close()
-	p, _ = n.served(t) // the child has left it in no order, so the connection is made anew
+	p, _ = n.served(t) // the child has not left it in order, so the connection is made anew
 	p.tell(t, "s")
 	p.ends(t)
 	if err := r.wait(t); err != nil {

@@ -20,7 +20,7 @@ func wantError(t *testing.T, what string, err error, want string) {
 	}
 }
 
-// TestOldNode: one that registers an older protocol with EPMD.
+// TestOldNode: a node registers an older protocol with EPMD.
 func TestOldNode(t *testing.T) {
 	cfg := newNode(t).config()
 	cfg.Address, cfg.EPMDPort = "", fakeEPMD(t, "foo", 1)
@@ -34,7 +34,7 @@ func pinged(t *testing.T, cfg *config.Config) error {
 	return err
 }
 
-// TestExitStatuses: of success, which no failure has, and of what will never be had.
+// TestExitStatuses: no failure has the status of success, and a machine's lack has its own.
 func TestExitStatuses(t *testing.T) {
 	if got := ExitStatus(fmt.Errorf("main: %w", &sandbox.Lacking{})); got != 2 {
 		t.Errorf("what will never be had: status %d", got)
@@ -44,7 +44,7 @@ func TestExitStatuses(t *testing.T) {
 	}
 }
 
-// TestInheritable: what programs may inherit is bounded, and nothing of erluv's own.
+// TestInheritable: the inherited environment is bounded, and has no variable of erluv's own.
 func TestInheritable(t *testing.T) {
 	big := "BIG=" + strings.Repeat("x", maxEnviron)
 	list, left := inheritable([]string{"A=1", "ERLUV_COOKIE=" + testCookie, big, "B=2"})

@@ -12,8 +12,8 @@ import (
 	"erluv/mainproc/link"
 )
 
-// TestGuardCrashOfTwo: a crash is told on each link; each is taken over, and handed to the
-// next child.
+// TestGuardCrashOfTwo: a crash is reported on each link. Each is taken over, and handed to the next
+// child.
 func TestGuardCrashOfTwo(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {
@@ -36,7 +36,7 @@ func TestGuardCrashOfTwo(t *testing.T) {
 		"1s release", "1s release 2", "2s ask term")
 }
 
-// TestGuardDieTimeoutOfTwo: the last words are said on each link.
+// TestGuardDieTimeoutOfTwo: the last messages are sent on each link.
 func TestGuardDieTimeoutOfTwo(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(func(string)) { w.crash() })
@@ -46,8 +46,8 @@ func TestGuardDieTimeoutOfTwo(t *testing.T) {
 	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2", "5s leave", "5s leave 2")
 }
 
-// TestGuardLosesOneOfTwo: while there is no child one link is lost, and the other is kept
-// until there is one; the lost one is made anew, and kept too.
+// TestGuardLosesOneOfTwo: one link is lost while there is no child, and the other is kept until
+// there is one. The lost one is made anew, and kept too.
 func TestGuardLosesOneOfTwo(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {
@@ -69,8 +69,8 @@ func TestGuardLosesOneOfTwo(t *testing.T) {
 		"1.1s connected 2", "1.1s keep 2", "2s release", "2s release 2", "3s ask term")
 }
 
-// TestGuardOneOfTwoIsLost: the child says that one connection has ended. It is closed at once and
-// made anew by itself, and the child that goes on serving the other is given it.
+// TestGuardOneOfTwoIsLost: the child reports the end of one connection. That one is closed at once
+// and made anew alone. The child continues with the other one and gets the new one.
 func TestGuardOneOfTwoIsLost(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {
@@ -92,7 +92,8 @@ func TestGuardOneOfTwoIsLost(t *testing.T) {
 	w.wantSorted(t, "0s connected", "0s connected 2", "100ms connected 2", "1s ask term")
 }
 
-// TestGuardTellsWhatIsAwaited: each child is told once to which nodes there is no connection, and why.
+// TestGuardTellsWhatIsAwaited: each child gets once the list of nodes without a connection, and the
+// reasons.
 func TestGuardTellsWhatIsAwaited(t *testing.T) {
 	w := &fakeWorld{lines: 2, connects: func(n int) error {
 		if n == 3 || n == 4 {
@@ -118,7 +119,8 @@ func TestGuardTellsWhatIsAwaited(t *testing.T) {
 	}
 }
 
-// TestGuardLosesUnknown: a child that says so of what it never had is not to be relied on.
+// TestGuardLosesUnknown: a child that reports the end of a connection that it never had is not
+// trusted.
 func TestGuardLosesUnknown(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {
@@ -132,7 +134,7 @@ func TestGuardLosesUnknown(t *testing.T) {
 	w.wantSorted(t, "0s connected", "0s connected 2", "0s fall", "0s keep", "0s keep 2", "0s leave", "0s leave 2")
 }
 
-// TestGuardOneEnds: a link that cannot be made ends, and the other goes on.
+// TestGuardOneEnds: a link that cannot be made ends, and the other continues.
 func TestGuardOneEnds(t *testing.T) {
 	w := &fakeWorld{lines: 2, connects: func(n int) error {
 		if n == 2 {
@@ -152,8 +154,8 @@ func TestGuardOneEnds(t *testing.T) {
 	}
 }
 
-// TestGuardWaitsForTheRest: a connection that was lost is closed at once, and not made anew
-// before all of its crew is gone.
+// TestGuardWaitsForTheRest: a lost connection is closed at once, and made anew only after all of
+// its crew is gone.
 func TestGuardWaitsForTheRest(t *testing.T) {
 	w := &fakeWorld{stubborn: true}
 	err := during(t, w, func(stop func(string)) {
@@ -172,8 +174,8 @@ func TestGuardWaitsForTheRest(t *testing.T) {
 	wantLog(t, w, "0s connected", "2s kill", "2.1s connected", "3s ask term", "5s kill")
 }
 
-// TestGuardLosesTheFirst: a child that stops for want of a connection is not the end of a
-// link that is still being made: it gets the next child.
+// TestGuardLosesTheFirst: a child stops for lack of a connection. A link that is still being made
+// does not end, and gets the next child.
 func TestGuardLosesTheFirst(t *testing.T) {
 	w := &fakeWorld{lines: 2, waits: true}
 	err := during(t, w, func(stop func(string)) {
@@ -189,8 +191,8 @@ func TestGuardLosesTheFirst(t *testing.T) {
 	w.wantSorted(t, "0s connected", "50ms connected 2", "100ms connected", "1.05s ask term")
 }
 
-// TestGuardRefusedByChild: a child that does not take a connection is ended, with what has
-// begun, and another is tried later, if any was up before.
+// TestGuardRefusedByChild: a child that refuses a connection is ended. Another one is tried later
+// if a link was up before.
 func TestGuardRefusedByChild(t *testing.T) {
 	w := &fakeWorld{}
 	w.refuses.Store(true)
@@ -210,7 +212,7 @@ func TestGuardRefusedByChild(t *testing.T) {
 		t.Errorf("%d crews, %v", len(w.crews), err)
 	}
 	w = &fakeWorld{}
-	err = during(t, w, func(stop func(string)) { // after a crash it is one more of these
+	err = during(t, w, func(stop func(string)) { // after a crash it is another failed start
 		w.crash()
 		w.refuses.Store(true)
 		w.keeper.says <- nil
@@ -225,7 +227,7 @@ func TestGuardRefusedByChild(t *testing.T) {
 	}
 }
 
-// wantSorted is wantLog where links may take turns.
+// wantSorted is wantLog for links in any order.
 func (w *fakeWorld) wantSorted(t *testing.T, want ...string) {
 	t.Helper()
 	slices.Sort(w.log)

@@ -51,8 +51,7 @@ func TestGuardFirstFailure(t *testing.T) {
 	}
 }
 
-// TestGuardRefused: a reconnect that is refused for good ends it; a taken name
-// does not.
+// TestGuardRefused: a final refusal ends the reconnecting; a taken name does not.
 func TestGuardRefused(t *testing.T) {
 	w := &fakeWorld{connects: func(n int) error {
 		switch n {
@@ -110,7 +109,7 @@ func TestGuardStops(t *testing.T) {
 	})
 }
 
-// TestGuardBounds: who does not end is killed, and when.
+// TestGuardBounds: roles that do not end are killed in time.
 func TestGuardBounds(t *testing.T) {
 	t.Run("silent child", func(t *testing.T) {
 		w := &fakeWorld{silent: true, stubborn: true}
@@ -145,8 +144,8 @@ func TestGuardBounds(t *testing.T) {
 	})
 }
 
-// TestGuardCrash: a role dies; the other ends, and the connection is kept until a
-// new crew serves it.
+// TestGuardCrash: a role dies. The other one ends, and the connection is kept until a new crew
+// serves it.
 func TestGuardCrash(t *testing.T) {
 	w := &fakeWorld{}
 	err := during(t, w, func(stop func(string)) {
@@ -176,7 +175,7 @@ func (w *fakeWorld) crash() {
 	synctest.Wait()
 }
 
-// TestGuardDieTimeout: nobody wants a new child, or it cannot be had.
+// TestGuardDieTimeout: no node requests a new child, or it cannot be started.
 func TestGuardDieTimeout(t *testing.T) {
 	w := &fakeWorld{}
 	err := during(t, w, func(func(string)) { w.crash() })
@@ -219,8 +218,8 @@ func TestGuardCrashBounds(t *testing.T) {
 	wantLog(t, w, "0s connected", "0s fall", "2s kill", "2s keep", "3s leave")
 }
 
-// TestGuardKeepsNoMore: the connection cannot be gone on with, or is lost while
-// there is no child; then it is made anew, with a new crew.
+// TestGuardKeepsNoMore: the connection cannot continue, or is lost while there is no child. It is
+// then made anew, with a new crew.
 func TestGuardKeepsNoMore(t *testing.T) {
 	w := &fakeWorld{doubt: errTest}
 	err := during(t, w, func(stop func(string)) {
@@ -246,7 +245,7 @@ func TestGuardKeepsNoMore(t *testing.T) {
 	wantLog(t, w, "0s connected", "0s fall", "0s keep", "100ms connected", "1s ask term")
 }
 
-// TestGuardStopsWithoutChild: an orderly stop has the last words said.
+// TestGuardStopsWithoutChild: an orderly stop sends the last messages.
 func TestGuardStopsWithoutChild(t *testing.T) {
 	for name, when := range map[string]struct {
 		stubborn bool
@@ -287,7 +286,7 @@ func TestGuardStopsWithoutChild(t *testing.T) {
 	}
 }
 
-// TestGuardUp: Up is called when the node is up, and once.
+// TestGuardUp: Up is called once, when the node is up.
 func TestGuardUp(t *testing.T) {
 	ups := 0
 	w := &fakeWorld{}
@@ -313,7 +312,7 @@ func TestGuardUp(t *testing.T) {
 	}
 }
 
-// TestGuardSaysHowItStands: somebody asks how main stands, and it goes on.
+// TestGuardSaysHowItStands: main logs its state on request, and continues.
 func TestGuardSaysHowItStands(t *testing.T) {
 	w := &fakeWorld{lines: 2}
 	err := during(t, w, func(stop func(string)) {

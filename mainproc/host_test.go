@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestHostOf: what the configuration says of this machine is what the child is told.
+// TestHostOf: the child gets what the configuration says of this machine.
 func TestHostOf(t *testing.T) {
 	h, err := hostOf(&config.Config{
 		Meta: "b ; c=1 ,a", Run: config.RunClasses, Disks: []string{"/"}, MaxKillTimeout: 3 * time.Second, Limits: config.Limits{Memory: 5, CPU: 6},
@@ -40,8 +40,8 @@ func TestHostOf(t *testing.T) {
 	}
 }
 
-// TestHostsThatCannotBe: what does not fit into a packet, with labels that can grow, is refused
-// at the start.
+// TestHostsThatCannotBe: a host that does not fit into a packet, with labels that can grow, is
+// refused at the start.
 func TestHostsThatCannotBe(t *testing.T) {
 	large := config.Class{Name: "x", Command: []string{"/x", strings.Repeat("a", 57<<10)}, Cd: "/"}
 	if _, err := hostOf(&config.Config{Classes: []config.Class{large}}); err == nil || !strings.Contains(err.Error(), "name fewer") {

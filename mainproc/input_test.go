@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWatchInput: a pipe or a socket is watched until it ends or nobody wants it any
-// more, whatever is written there and whether it blocks; all else is not watched.
+// TestWatchInput: a pipe or a socket is watched until it ends, or until stop. That holds for any
+// input, and whether or not it blocks. All else is not watched.
 func TestWatchInput(t *testing.T) {
 	for name, open := range map[string]func() ([2]int, error){
 		"pipe":          func() (p [2]int, err error) { err = unix.Pipe2(p[:], unix.O_CLOEXEC); return p, err },

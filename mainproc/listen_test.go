@@ -22,7 +22,7 @@ import (
 	"erluv/wire/epmd"
 )
 
-// listeningConfig is one by which nodes connect, and none is dialled.
+// listeningConfig is a configuration that accepts nodes and dials none.
 func listeningConfig(t *testing.T) *config.Config {
 	t.Helper()
 	cfg := newNode(t).config()
@@ -31,8 +31,8 @@ func listeningConfig(t *testing.T) *config.Config {
 	return cfg
 }
 
-// TestRunListens: a node that connects by itself is served; erluv is up without one; and two of the
-// same name one after the other are the same node.
+// TestRunListens: a node that connects to erluv is served, and erluv is up without one. Two nodes
+// of the same name, one after the other, are the same node.
 func TestRunListens(t *testing.T) {
 	cfg := listeningConfig(t)
 	port := freePorts(t, 1)
@@ -97,7 +97,7 @@ func TestRunListens(t *testing.T) {
 	}
 }
 
-// freePorts is the first of so many in a row that nobody has.
+// freePorts returns the first of count free ports in a row.
 func freePorts(t *testing.T, count int) int {
 	t.Helper()
 	for range 100 {
@@ -122,7 +122,7 @@ func freePorts(t *testing.T, count int) int {
 	return 0
 }
 
-// TestListeners: where it listens, and at one port; and what it says when it cannot.
+// TestListeners: erluv listens at the configured addresses, at one port, and reports why it cannot.
 func TestListeners(t *testing.T) {
 	at := func(listen config.Listen, host string) ([]string, int, error) {
 		t.Helper()
@@ -181,7 +181,7 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// TestWords: what else can keep it from listening.
+// TestWords: other errors that prevent listening.
 func TestWords(t *testing.T) {
 	for want, err := range map[string]error{"the port is root's": accessError{}, "cannot listen: test": errTest} {
 		if got := words(err, &config.Config{}).Error(); !strings.Contains(got, want) {
@@ -190,10 +190,10 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestListenAll: an address that is not there is passed over if the others are enough; else nothing
-// is left open.
+// TestListenAll: a missing address is skipped if the others are enough. Otherwise no listener is
+// left open.
 func TestListenAll(t *testing.T) {
-	missing := place{network: "tcp4", host: "192.0.2.1"} // for documents (RFC 5737)
+	missing := place{network: "tcp4", host: "192.0.2.1"} // for documentation (RFC 5737)
 	spare := missing
 	spare.spare = true
 	local := place{network: "tcp4", host: "127.0.0.1"}
@@ -213,8 +213,8 @@ func TestListenAll(t *testing.T) {
 	_ = l.Close()
 }
 
-// TestSettle: a name that EPMD has is drawn again when it is a random one, and an error when it is
-// not.
+// TestSettle: a name that EPMD already has is drawn again if it is random. Otherwise it is an
+// error.
 func TestSettle(t *testing.T) {
 	cfg := listeningConfig(t)
 	cfg.EPMDPort = fakeEPMD(t, "us", 4711)
@@ -239,7 +239,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestListensBeforehand: what keeps erluv from listening is said without running it.
+// TestListensBeforehand: Listens reports what would keep erluv from listening.
 func TestListensBeforehand(t *testing.T) {
 	cfg := listeningConfig(t)
 	if warnings, err := Listens(t.Context(), cfg); err != nil || len(warnings) > 0 {
@@ -270,7 +270,7 @@ func TestListensBeforehand(t *testing.T) {
 	}
 }
 
-// TestRegistered: how it stands with EPMD is logged.
+// TestRegistered: the state of the registration with EPMD is logged.
 func TestRegistered(t *testing.T) {
 	for want, err := range map[string]error{
 		`level=INFO msg="registered with EPMD" node=us@h`: nil,

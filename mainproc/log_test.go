@@ -7,7 +7,8 @@ import (
 	"erluv/ipc"
 )
 
-// The configuration and the roles, which do not know each other, mean the same by trace.
+// TestTraceIsOneLevel: the configuration and the roles, which do not know each other, have the same
+// level trace.
 func TestTraceIsOneLevel(t *testing.T) {
 	if config.LevelTrace != ipc.LevelTrace {
 		t.Errorf("%d and %d", config.LevelTrace, ipc.LevelTrace)

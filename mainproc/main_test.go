@@ -26,10 +26,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary plays main, the stage and both roles. The roles are started
-// without an environment and with one argument, so how they misbehave until they
-// serve is said by the name of the file that runs (a hard link), and afterwards by
-// what the node sends.
+// The test binary plays main, the stage and both roles. The roles start without an environment and
+// with one argument. So the name of the binary (a hard link) tells how they misbehave until they
+// serve. Afterwards the node's bytes tell them.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if play, ok := plays[os.Args[1]]; ok {
@@ -50,7 +49,7 @@ var plays = map[string]func(args []string) error{
 	"relay": func([]string) error { return errors.New("no relay") },
 	"child": func([]string) error { return playRole(ipc.RoleChild, playChild) },
 	"spawner": func(args []string) error {
-		if len(args) > 0 { // a test may start the role itself, or the stage forget to drop
+		if len(args) > 0 { // a test may start the role itself, or the stage may not have dropped
 			if err := crew.Settle(args); err != nil {
 				return err
 			}
@@ -59,7 +58,7 @@ var plays = map[string]func(args []string) error{
 	},
 }
 
-// playMain is erluv with a configuration in JSON. It says "up" on its output.
+// playMain is erluv with a configuration in JSON. It prints "up".
 func playMain(args []string) error {
 	var cfg config.Config
 	if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
@@ -82,7 +81,7 @@ func playPing(args []string) error {
 	return err
 }
 
-// misbehaviour is the name under which the binary was started, if it is one.
+// misbehaviour returns the special name under which the binary was started, if there is one.
 func misbehaviour() string {
 	path, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -101,7 +100,7 @@ func playStage(args []string) error {
 	return crew.Stage(args)
 }
 
-// playRole says hello as the role and goes on with play.
+// playRole says hello as the role and continues with play.
 func playRole(role ipc.Role, play func(*ipc.Conn) error) error {
 	hello := ipc.Hello{Version: ipc.Version, Role: role, PID: uint32(os.Getpid())}
 	switch misbehaviour() {
@@ -153,7 +152,7 @@ type report struct {
 	NonBlock bool
 }
 
-// recvStart reads what a role is to serve with. What comes before, for its log, is dropped.
+// recvStart reads a role's settings. It drops the message for the log before them.
 func recvStart(conn *ipc.Conn, buf []byte) (n int, fds []int, err error) {
 	n, fds, err = conn.Recv(buf, 0)
 	if err == nil && ipc.Kind(buf[0]) == ipc.KindLogs {
@@ -163,7 +162,7 @@ func recvStart(conn *ipc.Conn, buf []byte) (n int, fds []int, err error) {
 	return n, fds, err
 }
 
-// playChild serves: it reports, and does what each byte from the node says.
+// playChild serves: it sends a report, and obeys each byte from the node.
 func playChild(conn *ipc.Conn) error {
 	buf := make([]byte, ipc.MaxPacket)
 	n, fds, err := recvStart(conn, buf)
@@ -268,7 +267,7 @@ func playChild(conn *ipc.Conn) error {
 
 var (
 	mute atomic.Bool // no answer to a stop
-	hung atomic.Bool // on after the end of the conversation
+	hung atomic.Bool // continues after the end of the conversation
 
 	others struct { // conversations with spawners of other users
 		sync.Mutex
@@ -276,7 +275,7 @@ var (
 	}
 )
 
-// obey does what the node sends, a byte at a time.
+// obey obeys the node's bytes.
 func obey(node io.ReadWriter, conn, spawner *ipc.Conn, lost func(), commit func(read int)) {
 	say := func(m ipc.Message) { _ = conn.Send(ipc.Append(nil, m), 0) }
 	b := make([]byte, 1)
@@ -294,7 +293,7 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, lost func(), commit func(
 		case 's': // the node's own stop
 			say(ipc.Stopped{Cause: ipc.CauseAsked})
 			syscall.Exit(0)
-		case 'S': // the same, behind much else
+		case 'S': // the same, behind many other messages
 			for range 50 {
 				say(ipc.Drain{})
 			}
@@ -313,7 +312,7 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, lost func(), commit func(
 			syscall.Exit(1) // may be faster than the spawner
 		case '0', '1', '2', '9': // the spawner of a user
 			say(ipc.WantSpawner{User: b[0] - '0'})
-		case 'd': // they are not needed any more
+		case 'd': // these spawners are no longer needed
 			others.Lock()
 			ipc.CloseAll(others.fds)
 			others.fds = nil
@@ -325,7 +324,7 @@ func obey(node io.ReadWriter, conn, spawner *ipc.Conn, lost func(), commit func(
 	}
 }
 
-// playSpawner ends with its conversation with the child, or when told to.
+// playSpawner ends with its conversation with the child, or at a message.
 func playSpawner(conn *ipc.Conn) error {
 	buf := make([]byte, ipc.MaxPacket)
 	n, fds, err := recvStart(conn, buf)
@@ -358,4 +357,4 @@ func playSpawner(conn *ipc.Conn) error {
 	return nil
 }
 
-const waitBound = 2 * time.Minute // for what comes at once, on a loaded machine
+const waitBound = 2 * time.Minute // bounds waits that are short unless the machine is loaded

@@ -22,8 +22,8 @@ import (
 
 const testCookie = "CHOCOLATE"
 
-// node is an Erlang node as far as erluv_main sees one: a listener that shakes
-// hands. Its fields may be changed between connections.
+// node is an Erlang node as erluv_main sees it: a listener that shakes hands. Its fields may change
+// between connections.
 type node struct {
 	disttest.Node
 	l     net.Listener
@@ -80,7 +80,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// change changes what the node does from the next connection on.
+// change changes the node's behaviour from the next connection on.
 func (n *node) change(f func(*disttest.Node)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -124,8 +124,7 @@ func (p *peer) line(t *testing.T) string {
 	return strings.TrimSpace(line)
 }
 
-// ends waits until the other side has closed the connection, also with something
-// of ours unread.
+// ends waits until the other side has closed the connection, even with some of our data unread.
 func (p *peer) ends(t *testing.T) {
 	t.Helper()
 	if rest, err := io.ReadAll(p.Reader); err != nil && !errors.Is(err, syscall.ECONNRESET) {
@@ -140,7 +139,7 @@ func (p *peer) tell(t *testing.T, what string) {
 	}
 }
 
-// config is one that leads to the node.
+// config returns a configuration that leads to the node.
 func (n *node) config() *config.Config {
 	return &config.Config{
 		Node: n.Name, Targets: []discover.Target{{Node: n.Name, Host: "127.0.0.1"}}, Prefix: "erluv_", Host: "127.0.0.1", Cookie: testCookie, CookieFile: "/cookie",
@@ -149,13 +148,13 @@ func (n *node) config() *config.Config {
 	}
 }
 
-// fakeEPMD knows one name. It returns its port.
+// fakeEPMD starts an EPMD that knows one name, and returns its port.
 func fakeEPMD(t *testing.T, name string, port int) int {
 	t.Helper()
 	return fakeEPMDOf(t, name, port, dist.Version)
 }
 
-// fakeEPMDOf knows a node that speaks one version of the handshake.
+// fakeEPMDOf does the same for a node that speaks one version of the handshake.
 func fakeEPMDOf(t *testing.T, name string, port int, version byte) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

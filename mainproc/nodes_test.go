@@ -28,7 +28,8 @@ func targets(names ...string) (list []discover.Target) {
 	return list
 }
 
-// TestChoice: the first that accepts; when it has gone, those behind it, then those before.
+// TestChoice: the first node that accepts is chosen. After its loss, those behind it are tried,
+// then those before.
 func TestChoice(t *testing.T) {
 	var asked []string
 	down := map[string]error{}
@@ -54,7 +55,7 @@ func TestChoice(t *testing.T) {
 	_ = connect("c", "a")
 	c.set(targets("d", "a", "c"))
 	_ = connect("c", "d")
-	c.set(targets("c", "e")) // d is no more
+	c.set(targets("c", "e")) // d is no longer listed
 	_ = connect("c", "e")
 	down["e"] = dist.ErrCookie
 	err := connect("c", "e")
@@ -65,16 +66,16 @@ func TestChoice(t *testing.T) {
 	if err := connect("c", "e"); !link.IsFinal(err) || ExitStatus(err) != 3 {
 		t.Errorf("%v (final %v, status %d)", err, link.IsFinal(err), ExitStatus(err))
 	}
-	// One that is busy with us is asked again, whatever the others say.
+	// A node that is busy with us is asked again, regardless of the others' answers.
 	down["e"] = &dist.Refused{Status: dist.StatusNotOK}
 	if err := connect("c", "e"); !link.IsMeeting(err) || link.IsFinal(err) {
 		t.Errorf("%v (final %v)", err, link.IsFinal(err))
 	}
-	// Of those that refuse it tells only when another one accepts.
+	// It reports refusals only when another node accepts.
 	if want := []string{"c: c is down", "c: c is down", "c: c is down"}; !slices.Equal(passed, want) {
 		t.Errorf("passed over: %q, want %q", passed, want)
 	}
-	// Without any it waits until one is known.
+	// Without any node it waits until one is known.
 	c.set(nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -95,7 +96,7 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// seeking is a guard that serves all nodes which a finder names, by way of say.
+// seeking returns a guard that serves all nodes of a finder; the test sends these to say.
 func (w *fakeWorld) seeking(say chan []discover.Target) *guard {
 	g := w.guard()
 	g.lines = nil
@@ -117,7 +118,7 @@ func (w *fakeWorld) seeking(say chan []discover.Target) *guard {
 	return g
 }
 
-// finds runs such a guard while do says what is found, and stops it in good order.
+// finds runs such a guard, while do sends the nodes, and stops it in order.
 func (w *fakeWorld) finds(t *testing.T, do func(g *guard, say chan<- []discover.Target)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,8 +136,8 @@ func (w *fakeWorld) finds(t *testing.T, do func(g *guard, say chan<- []discover.
 	})
 }
 
-// TestGuardFinds: nodes that are named get a connection while erluv runs; one that is not named
-// any more keeps what it has until that is lost, and is not dialled again until it is named.
+// TestGuardFinds: listed nodes get a connection while erluv runs. A node that is no longer listed
+// keeps its connection until that is lost. Then it is not dialled until it is listed again.
 func TestGuardFinds(t *testing.T) {
 	w := &fakeWorld{connects: func(int) error { return nil }}
 	w.finds(t, func(g *guard, say chan<- []discover.Target) {
@@ -177,8 +178,8 @@ func idsOf(c *fakeCrew) (ids []uint32) {
 	return ids
 }
 
-// TestGuardFindsAndLeaves: an attempt at a node that is not named any more is given up, and
-// whatever is found after the end was asked for changes nothing.
+// TestGuardFindsAndLeaves: an attempt at a node that is no longer listed is cancelled. Nodes that
+// are found after the stop change nothing.
 func TestGuardFindsAndLeaves(t *testing.T) {
 	w := &fakeWorld{hangs: true}
 	w.finds(t, func(g *guard, say chan<- []discover.Target) {
@@ -186,7 +187,7 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 		after(time.Second)
 		say <- targets("b")
 		after(time.Second)
-		say <- targets("b") // what is over is forgotten
+		say <- targets("b") // ended links are forgotten
 		after(time.Second)
 		if len(g.lines) != 1 || g.lines[0].target != "b" || g.lines[0].State != link.Connecting {
 			t.Errorf("lines: %+v", g.lines)
@@ -194,7 +195,7 @@ func TestGuardFindsAndLeaves(t *testing.T) {
 	})
 }
 
-// TestGuardRetiredIsLost: the lost connection to a node that is not named any more is no failure.
+// TestGuardRetiredIsLost: the lost connection to a node that is no longer listed is no failure.
 func TestGuardRetiredIsLost(t *testing.T) {
 	w := &fakeWorld{connects: func(int) error { return nil }}
 	w.finds(t, func(g *guard, say chan<- []discover.Target) {
@@ -210,7 +211,7 @@ func TestGuardRetiredIsLost(t *testing.T) {
 	})
 }
 
-// TestUnknown: it is not known which nodes there are.
+// TestUnknown: the list of nodes cannot be read.
 func TestUnknown(t *testing.T) {
 	source, err := discover.ParseSource("file:"+filepath.Join(t.TempDir(), "missing"), "")
 	if err != nil {
@@ -233,7 +234,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestDial: how many links there are, and where they lead, by the configuration.
+// TestDial: the configuration decides how many links there are, and where they lead.
 func TestDial(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nodes")
 	if err := os.WriteFile(file, []byte("a@h\nb@h\n"), 0o644); err != nil {
@@ -246,7 +247,7 @@ func TestDial(t *testing.T) {
 	for name, tt := range map[string]struct {
 		cfg    config.Config
 		lines  int  // at once
-		seeks  bool // and these are found later on
+		seeks  bool // and these are found later
 		always bool
 		links  int // for a@h and b@h
 	}{

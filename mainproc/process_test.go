@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// command starts the binary under another name, which says how its roles
-// misbehave, as erluv with the configuration.
+// command starts the binary as erluv with the configuration, under another name, which tells how
+// its roles misbehave.
 func command(t *testing.T, name, role string, cfg *config.Config) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -38,8 +38,8 @@ func command(t *testing.T, name, role string, cfg *config.Config) *exec.Cmd {
 	return cmd
 }
 
-// TestRolesFail: a role that cannot serve, or should not, is the end, with its
-// own words where it has some.
+// TestRolesFail: a role that cannot serve, or must not, ends erluv, with its own error if it has
+// one.
 func TestRolesFail(t *testing.T) {
 	for name, want := range map[string]string{
 		"child-exits":                "the child (process %) has ended with status 9",
@@ -52,7 +52,7 @@ func TestRolesFail(t *testing.T) {
 		"spawner-fails":              "the spawner cannot serve: for a reason",
 		"spawner-fails-late":         "the spawner cannot serve: later",
 		"child-says-something-else":  "the child must not say what it says before it is greeted (kind 4, 1 bytes)",
-		"spawner-sends-a-descriptor": "descriptor", // where the kernel lets it, main; else the spawner's own word
+		"spawner-sends-a-descriptor": "descriptor", // from main if the kernel lets it pass, else from the spawner
 		"child-leaves":               "the child (process %) has ended with status 0",
 		"undropped":                  "must not run",
 	} {
@@ -72,10 +72,10 @@ func TestRolesFail(t *testing.T) {
 	}
 }
 
-// TestBinaryForRootOnly: a binary that the roles' user may not execute.
+// TestBinaryForRootOnly: the roles' user may not execute the binary.
 func TestBinaryForRootOnly(t *testing.T) {
 	if os.Geteuid() != 0 {
-		return // who may start main may start the roles
+		return // a user that may start main may start the roles
 	}
 	n := newNode(t)
 	cmd := command(t, "rootonly", "main", n.config())
@@ -95,8 +95,7 @@ func TestBinaryForRootOnly(t *testing.T) {
 	}
 }
 
-// TestInputEnds: closing the pipe of standard input is an orderly stop; what was
-// written there before is not.
+// TestInputEnds: the end of a pipe at standard input is an orderly stop; earlier input is not.
 func TestInputEnds(t *testing.T) {
 	n := newNode(t)
 	cmd := command(t, "input", "main", n.config())
@@ -129,7 +128,7 @@ func TestInputEnds(t *testing.T) {
 	}
 }
 
-// TestSIGTERM: main as a process of its own.
+// TestSIGTERM: main runs as a process of its own.
 func TestSIGTERM(t *testing.T) {
 	n := newNode(t)
 	cmd := command(t, "term", "main", n.config())
@@ -149,7 +148,7 @@ func TestSIGTERM(t *testing.T) {
 	t.Logf("gone after %v", time.Since(start))
 }
 
-// TestMainKilled: the roles do not outlive it.
+// TestMainKilled: the roles do not outlive main.
 func TestMainKilled(t *testing.T) {
 	n := newNode(t)
 	cmd := command(t, "killed", "main", n.config())
@@ -178,7 +177,7 @@ func TestMainKilled(t *testing.T) {
 	}
 }
 
-// TestQuiet: while the node is served, however much, main does not run.
+// TestQuiet: main does not run while the node is served, however busy the node is.
 func TestQuiet(t *testing.T) {
 	n := newNode(t)
 	cmd := command(t, "quiet", "main", n.config())
@@ -220,7 +219,7 @@ func switches(t *testing.T, pid int) (sum int) {
 	return sum
 }
 
-// TestNoSuchSandbox: main does not guess what an unknown word means.
+// TestNoSuchSandbox: an unknown word is an error.
 func TestNoSuchSandbox(t *testing.T) {
 	cfg := newNode(t).config()
 	cfg.Sandbox = "Strict"

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runAs is whom the tests' roles run as: nobody when root runs them.
+// runAs is the identity of the tests' roles: nobody if root runs the tests, else the tests' user.
 func runAs() config.Identity {
 	if os.Geteuid() == 0 {
 		return config.Identity{User: "nobody", Group: "nogroup", UID: 65534, GID: 65534}
@@ -38,7 +38,7 @@ type running struct {
 
 func run(t *testing.T, cfg *config.Config) *running { return runWith(t, cfg, false) }
 
-// runAlone is for Run in a process that is its own.
+// runAlone runs Run as in a process of its own.
 func runAlone(t *testing.T, cfg *config.Config) *running {
 	t.Cleanup(func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) })
 	return runWith(t, cfg, true)
@@ -76,7 +76,7 @@ func (r *running) wait(t *testing.T) error {
 	}
 }
 
-// descriptors lists what this process has open.
+// descriptors lists the open descriptors of this process.
 func descriptors(t *testing.T) string {
 	t.Helper()
 	names, err := filepath.Glob("/proc/self/fd/*")
@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 	t.Setenv("ERLUV_COOKIE", testCookie)
 	t.Setenv("LANG", "C.UTF-8")
 	n := newNode(t)
-	n.change(func(n *disttest.Node) { n.AfterAck = []byte("?") }) // the first byte that is the child's
+	n.change(func(n *disttest.Node) { n.AfterAck = []byte("?") }) // the first byte for the child
 	before := descriptors(t)
 	start := time.Now()
 	r := run(t, n.config())
@@ -161,7 +161,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// checkCmdlines: no secret, and main can see it.
+// checkCmdlines: command lines have no secret, and main can read them.
 func checkCmdlines(t *testing.T, pids ...int) {
 	t.Helper()
 	for _, pid := range pids {
@@ -175,8 +175,7 @@ func checkCmdlines(t *testing.T, pids ...int) {
 	}
 }
 
-// TestRefusals: what cannot work ends at once, says what to do, and leaves
-// nothing.
+// TestRefusals: an impossible configuration ends Run at once, with advice, and leaves nothing.
 func TestRefusals(t *testing.T) {
 	closed := newNode(t)
 	_ = closed.l.Close()
@@ -248,7 +247,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("exit status %d, want %d", got, tt.status)
 			}
 			for end := time.Now().Add(waitBound); len(n.conns) < tt.conns && time.Now().Before(end); {
-				time.Sleep(time.Millisecond) // the node says so when its side has ended
+				time.Sleep(time.Millisecond) // the node reports it when its side has ended
 			}
 			if len(n.conns) != tt.conns {
 				t.Errorf("%d connections, want %d", len(n.conns), tt.conns)
@@ -277,7 +276,8 @@ func TestByEPMD(t *testing.T) {
 	}
 }
 
-// TestReconnect: same name and creation, other pids; the first connection is closed.
+// TestReconnect: a new connection has the same name and creation and other pids. The first one is
+// closed.
 func TestReconnect(t *testing.T) {
 	for _, how := range []string{"", "c", "x", "j", "r", "h"} {
 		t.Run("after "+how, func(t *testing.T) {
@@ -309,7 +309,7 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// TestReconnectExit: a lost connection is the end, and a failure.
+// TestReconnectExit: a lost connection ends erluv, as a failure.
 func TestReconnectExit(t *testing.T) {
 	for how, want := range map[string]string{"": "the connection was lost: by the node", "c": "was killed: killed", "x": "status 7"} {
 		n := newNode(t)
@@ -329,8 +329,8 @@ func TestReconnectExit(t *testing.T) {
 	}
 }
 
-// TestStopByNode: the node's own request is an orderly end, also when the child has ended
-// before main has heard all that it said.
+// TestStopByNode: the node's own request is an orderly end, even if the child ends before main has
+// read all its messages.
 func TestStopByNode(t *testing.T) {
 	for _, how := range []string{"s", "S"} {
 		n := newNode(t)
@@ -344,7 +344,7 @@ func TestStopByNode(t *testing.T) {
 	}
 }
 
-// TestChildIgnoresStop: it is killed when its time is over.
+// TestChildIgnoresStop: the child is killed when its time is over.
 func TestChildIgnoresStop(t *testing.T) {
 	n := newNode(t)
 	cfg := n.config()

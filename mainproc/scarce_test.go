@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestScarceDescriptors: whatever main cannot have for want of descriptors, it says so,
-// and has no more of them than before. Room crew tries the rest of it.
+// TestScarceDescriptors: main reports each failure for lack of descriptors, and then has no more of
+// them than before. Package crew tests the rest.
 func TestScarceDescriptors(t *testing.T) {
 	cfg := newNode(t).config()
 	log := slog.New(slog.DiscardHandler)

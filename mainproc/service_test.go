@@ -15,7 +15,7 @@ import (
 	"erluv/mainproc/crew"
 )
 
-// service is a manager that writes down what it is told; nil without a watchdog.
+// service returns a manager that records its messages; nil without a watchdog.
 func (w *fakeWorld) service() *service {
 	if w.watchdog == 0 {
 		return nil
@@ -28,7 +28,7 @@ func (w *fakeWorld) service() *service {
 	return s
 }
 
-// TestServiceIsTold: what the manager is told of a life, and when.
+// TestServiceIsTold: the messages to the manager during a life, and their times.
 func TestServiceIsTold(t *testing.T) {
 	w := &fakeWorld{watchdog: 4 * time.Second, connects: func(n int) error {
 		if n == 2 {
@@ -59,8 +59,8 @@ func TestServiceIsTold(t *testing.T) {
 		"6.5s STOPPING=1 STATUS=stopping: term", "6.5s ask term", "6.5s STOPPING=1 STATUS=ended")
 }
 
-// TestServiceAndASilentChild: while the child does not answer there is no sign of
-// life; when it is found hung and there is none, main's own bounds hold.
+// TestServiceAndASilentChild: while the child does not answer, the manager gets no sign of life.
+// Once the child is found hung, main's own bounds hold.
 func TestServiceAndASilentChild(t *testing.T) {
 	w := &fakeWorld{watchdog: 20 * time.Second}
 	w.mute.Store(true)
@@ -83,7 +83,7 @@ func TestServiceAndASilentChild(t *testing.T) {
 		"25.5s STOPPING=1 STATUS=stopping: term", "25.5s leave", "25.5s STOPPING=1 STATUS=ended")
 }
 
-// TestServiceSockets: both kinds that there are.
+// TestServiceSockets: both kinds of socket work.
 func TestServiceSockets(t *testing.T) {
 	for _, name := range []string{
 		filepath.Join(t.TempDir(), "notify"),
@@ -119,7 +119,7 @@ func listenUnix(t *testing.T, name string) *net.UnixConn {
 	return conn
 }
 
-// TestServiceEnvironment: what is heeded of it, and that nothing of it is left.
+// TestServiceEnvironment: the variables that are used, and all of them are removed.
 func TestServiceEnvironment(t *testing.T) {
 	for _, tt := range []struct {
 		socket, usec, pid string
@@ -131,7 +131,7 @@ func TestServiceEnvironment(t *testing.T) {
 		{"/run/x", "", "", true, 0, ""},
 		{"@x", "3000000", "", true, 1500 * time.Millisecond, ""},
 		{"/run/x", "3000000", fmt.Sprint(os.Getpid()), true, 1500 * time.Millisecond, ""},
-		{"/run/x", "3000000", "1", true, 0, ""}, // another's
+		{"/run/x", "3000000", "1", true, 0, ""}, // another process's
 		{"/run/x", "0", "", true, 0, "WATCHDOG_USEC=0"},
 		{"/run/x", "-1", "", true, 0, "WATCHDOG_USEC=-1"},
 		{"/run/x", "9223372036854775807", "", true, 0, "WATCHDOG_USEC=9"},

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestShares: all that comes from outside leaves main a quarter of its descriptors.
+// TestShares: outside connections leave main a quarter of its descriptors.
 func TestShares(t *testing.T) {
 	want := shares{limit: 1024, links: 128, descriptors: 384, operators: 32, guests: 128, relays: 16}
 	if got := sharesOf(1024); got != want {
@@ -46,7 +46,7 @@ func TestAffords(t *testing.T) {
 			g.lines = append(g.lines, l)
 			return l
 		}
-		for range 3 { // these have no connection, or are no nodes
+		for range 3 { // these have no connection, or are not nodes
 			add(link.Waiting)
 			add(link.Met)
 			add(link.Ended)

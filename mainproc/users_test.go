@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// second is somebody else whom programs may be run as, if we are root: us, otherwise.
+// second is another allowed user if we are root, else our own.
 func second() config.Allowed {
 	if os.Geteuid() == 0 {
 		return config.Allowed{
@@ -24,12 +24,12 @@ func second() config.Allowed {
 	return config.Allowed{Identity: runAs()}
 }
 
-// nobodyElse is somebody whom nobody can become.
+// nobodyElse is a user that no process can become.
 func nobodyElse() config.Allowed {
 	return config.Allowed{Identity: config.Identity{User: "none", Group: "none", UID: math.MaxUint32, GID: 1}}
 }
 
-// user says what the child was told of the spawner of a user, and which process it is.
+// user returns the child's message about a user's spawner, and its process.
 func (p *peer) user(t *testing.T) (user, pid, fds int) {
 	t.Helper()
 	line := p.line(t)
@@ -39,8 +39,8 @@ func (p *peer) user(t *testing.T) (user, pid, fds int) {
 	return user, pid, fds
 }
 
-// TestUsers: the spawner of another user is there when the child wants it, and as long
-// as it has it. Its end, and that it cannot be had, the child is told.
+// TestUsers: the spawner of another user exists as long as the child wants it. The child learns of
+// its end, and of a failed start.
 func TestUsers(t *testing.T) {
 	for _, contain := range []string{"auto", "cgroup", "group"} {
 		t.Run(contain, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestUsers(t *testing.T) {
 			}
 			first := want("1", true)
 			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", first))
-			// The first of its ids may be a keeper's.
+			// The first id may be a keeper's.
 			if id := fmt.Sprintf("\t%[1]d\t%[1]d\t%[1]d\n", second().UID); err != nil || !strings.Contains(string(text), id) {
 				t.Errorf("not %s: %s, %v", id, text, err)
 			}
@@ -102,7 +102,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
-// TestUsersMisplaced: a child that wants what there is not, or what it has, is killed.
+// TestUsersMisplaced: a child that wants a spawner that cannot exist, or that it has, is killed.
 func TestUsersMisplaced(t *testing.T) {
 	for what, words := range map[string]string{"0": "wants a spawner for user 0", "9": "wants a spawner for user 9 of 1", "11": "wants a spawner for user 1, and has it"} {
 		n := newNode(t)
@@ -121,8 +121,8 @@ func TestUsersMisplaced(t *testing.T) {
 	}
 }
 
-// TestUsersDieAtOnce: there is no end to those who want a spawner that dies at once, but
-// of starting it.
+// TestUsersDieAtOnce: a child may want a spawner that dies at once again and again. Main stops
+// starting it.
 func TestUsersDieAtOnce(t *testing.T) {
 	n := newNode(t)
 	cfg := n.config()
@@ -147,13 +147,13 @@ func TestUsersDieAtOnce(t *testing.T) {
 	if err := r.wait(t); err != nil {
 		t.Error(err)
 	}
-	// On a loaded machine one may live for longer than it would be noticed.
+	// On a loaded machine one may live too long to be counted.
 	if tries < 5 || tries == 100 || !strings.Contains(r.log.String(), "have died at once: there is none for 30s") {
 		t.Errorf("%d spawners:\n%s", tries, r.log.String())
 	}
 }
 
-// TestTooManyUsers: more than can be told is an error at the start.
+// TestTooManyUsers: too many users for one message are an error at the start.
 func TestTooManyUsers(t *testing.T) {
 	cfg := newNode(t).config()
 	a := second()

@@ -23,8 +23,7 @@ import (
 
 var errTest = errors.New("test")
 
-// fakeWorld says yes to everything, or what a test tells it, and writes down
-// what it was asked for and when.
+// fakeWorld permits everything, or what a test decides. It records all requests and their times.
 type fakeWorld struct {
 	start    time.Time
 	log      []string
@@ -36,21 +35,21 @@ type fakeWorld struct {
 	hangs    bool // connect and launch wait for the end of their context
 	crews    []*fakeCrew
 	stubborn bool                   // roles do not end by themselves
-	refuses  atomic.Bool            // of a child that is handed a connection
+	refuses  atomic.Bool            // the child refuses a connection
 	silent   bool                   // the child does not answer when it is asked to stop
 	deaf     bool                   // it cannot be asked
-	mute     atomic.Bool            // the child does not show that it lives
-	doubt    error                  // nobody can go on with the connection that a crew has left
+	mute     atomic.Bool            // the child gives no sign of life
+	doubt    error                  // the connection that a crew has left cannot continue
 	keeper   *fakeKeeper            // the last one
 	keepers  map[uint32]*fakeKeeper // by the number of the link
 	n        int
 	mu       sync.Mutex    // guards n, log, and what the crews have
 	stays    bool          // see guard
 	open     bool          // see guard; there is no line
-	watchdog time.Duration // of a service manager that listens; 0: there is none
+	watchdog time.Duration // of a service manager that listens; 0: none
 	logged   bytes.Buffer  // what the guard logs, in the form of slog
 	quit     chan struct{}
-	awaited  []string     // what crews were told of these
+	awaited  []string     // the lists of nodes that crews got
 	opens    func(*guard) // its doors
 }
 
@@ -82,7 +81,7 @@ func (w *fakeWorld) connect(ctx context.Context, id uint32) (*link.Link, error) 
 	return &link.Link{ID: id, Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: "them@h"}}, nil
 }
 
-// name tells the second link from the first.
+// name distinguishes the second link from the first.
 func name(id uint32) string {
 	if id == 1 {
 		return ""
@@ -115,12 +114,12 @@ func (w *fakeWorld) keep(l *link.Link, _ etf.Term) (keeper, error) {
 	return w.keeper, nil
 }
 
-// fakeKeeper does what it is ordered to.
+// fakeKeeper carries out its orders.
 type fakeKeeper struct {
 	w      *fakeWorld
 	id     uint32
 	orders chan link.Order
-	says   chan error // nil: a wish for a new child
+	says   chan error // nil: a request of a new child
 }
 
 func (k *fakeKeeper) Serve(respawn func()) error {
@@ -162,7 +161,7 @@ func (c *fakeCrew) Hand(_ context.Context, l crew.Connection) error {
 	return nil
 }
 
-// held are the connections that it has.
+// held returns the connections that the crew has.
 func (c *fakeCrew) held() []crew.Connection {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -243,7 +242,7 @@ func (c *fakeCrew) Fall() {
 
 func (c *fakeCrew) Left() (etf.Term, error) { return etf.Atom("test"), c.w.doubt }
 
-// guard is one with as many lines as w has.
+// guard returns a guard with as many lines as w has.
 func (w *fakeWorld) guard() *guard {
 	g := &guard{world: w, log: slog.New(slog.NewTextHandler(&w.logged, nil)), told: w.service(), quit: w.quit}
 	g.team.StopBound, g.team.DieTimeout = 7*time.Second, 5*time.Second
@@ -262,8 +261,8 @@ func (w *fakeWorld) guard() *guard {
 	return g
 }
 
-// during runs a guard on w in a bubble of fake time while f plays the world's
-// part, and returns the guard's error.
+// during runs a guard on w in a bubble of fake time, while f plays the world. It returns the
+// guard's error.
 func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -295,7 +294,7 @@ func during(t *testing.T, w *fakeWorld, f func(stop func(string))) (err error) {
 	return err
 }
 
-// after lets time pass and what it brings happen.
+// after lets time pass, and waits for its effects.
 func after(d time.Duration) {
 	time.Sleep(d) // of the bubble
 	synctest.Wait()

@@ -31,8 +31,7 @@ func shell(t *testing.T, role ipc.Role, line string) *process {
 	return p
 }
 
-// TestEnded: whichever end is noticed first, the role that is the cause is told
-// first.
+// TestEnded: the role that is the cause is reported first, whichever end is noticed first.
 func TestEnded(t *testing.T) {
 	const clean, failed, killed, alive = "exit 0", "exit 7", "kill -9 $$", "exec sleep 1000"
 	const later = "sleep 0.5; kill -9 $$" // the kernel takes its time to end it
@@ -74,7 +73,7 @@ func TestEnded(t *testing.T) {
 	}
 }
 
-// TestSignsOfLife: what counts as the child's answer.
+// TestSignsOfLife: these count as the child's answers.
 func TestSignsOfLife(t *testing.T) {
 	const hung = (beatsMissed + 1) * beatEvery
 	r := &Crew{began: time.Now().Add(-hung)}
@@ -87,7 +86,7 @@ func TestSignsOfLife(t *testing.T) {
 	}
 }
 
-// fakeLink is a connection that says its number.
+// fakeLink is a connection that sends its number.
 type fakeLink struct {
 	id      uint32
 	drained int
@@ -103,7 +102,7 @@ func (l *fakeLink) Drain([]byte) error {
 	return l.err
 }
 
-// TestAwait: the child is told to which nodes main connects.
+// TestAwait: the child gets the list of nodes that main is connecting to.
 func TestAwait(t *testing.T) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
@@ -125,7 +124,7 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestHandBreaks: a role that fails when it is given what it serves with. The crew does not serve.
+// TestHandBreaks: a role fails when it gets its settings. The crew does not serve.
 func TestHandBreaks(t *testing.T) {
 	role := func(role ipc.Role, word ipc.Message) *process {
 		ours, theirs, err := ipc.Pair()
@@ -155,8 +154,8 @@ func TestHandBreaks(t *testing.T) {
 	}
 }
 
-// TestHandAnother: a child that serves is given a second connection, and both ledgers are
-// read until one is taken back.
+// TestHandAnother: a serving child gets a second connection. Both ledgers are read until one
+// connection is taken back.
 func TestHandAnother(t *testing.T) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {

@@ -32,15 +32,14 @@ import (
 
 var nonsense = flag.Int("frames", 100_000, "at least so many frames of a hostile child, half of them with descriptors, which main must survive as it was")
 
-// lanes is how many hostile children there are at a time.
+// lanes is how many hostile children run at a time.
 const lanes = 2
 
-// TestFrames: a child that was taken over speaks nonsense to main: frames that it may
-// not send, or not now, or twice, that are nearly right, that are just bytes, with
-// descriptors of all kinds. Main listens with what it listens with in earnest, and after
-// all of it has the memory, the descriptors and the privileges that it had before; every
-// conversation has ended. Half of the conversations are as on a kernel that has no
-// SO_PASSRIGHTS.
+// TestFrames: an attacker has taken over a child, which sends nonsense to main. Its frames may be
+// forbidden, too early, repeated, nearly right, or random bytes, with descriptors of all kinds.
+// Main reads them with its real code. After all of it main has the memory, the descriptors and the
+// privileges that it had before, and every conversation has ended. Half of the conversations are as
+// on a kernel without SO_PASSRIGHTS.
 func TestFrames(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -74,7 +73,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// connected is a connection to a node, until the test ends.
+// connected returns a connection to a node, until the test ends.
 func connected(t *testing.T) *link.Link {
 	t.Helper()
 	l, end := connect(t)
@@ -82,7 +81,7 @@ func connected(t *testing.T) *link.Link {
 	return l
 }
 
-// connect makes a connection to a node, which end ends on both sides.
+// connect makes a connection to a node; end ends both sides.
 func connect(t *testing.T) (l *link.Link, end func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -111,11 +110,11 @@ func connect(t *testing.T) (l *link.Link, end func()) {
 	}
 }
 
-// laneCounts are of one hostile child.
+// laneCounts are the counts of one hostile child.
 type laneCounts struct {
 	said                                  saidCounts
 	talks, broken, stopped, ready, failed int
-	kept                                  int // connections that main could go on with
+	kept                                  int // connections that main could continue
 	descriptors                           int
 	resident                              int64 // bytes
 }
@@ -134,10 +133,10 @@ func (c *laneCounts) add(d *laneCounts) {
 	c.resident = max(c.resident, d.resident)
 }
 
-// lane has one hostile child say so many frames.
+// lane makes one hostile child send so many frames.
 func lane(seed uint64, frames int, l *link.Link, c *laneCounts) error {
 	random := rand.New(rand.NewPCG(seed, 2))
-	runtime.LockOSThread() // whose end would kill the hostile child
+	runtime.LockOSThread() // the end of the thread would kill the hostile child
 	defer runtime.UnlockOSThread()
 	pid, control, err := startHostile(seed)
 	if err != nil {
@@ -194,7 +193,7 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 	}
 	defer ours.Close()
 	ours.NoDescriptors()
-	if old { // where it is known, it is undone
+	if old { // a kernel that knows it undoes it
 		_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
 	}
 	if t.at == permit.AtWork {
@@ -212,7 +211,7 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 	if t.who == permit.Spawner {
 		p.role = ipc.RoleSpawner
 	}
-	p.end = errors.New("it has ended") // nobody waits for it
+	p.end = errors.New("it has ended") // no test waits for it
 	switch t.at {
 	case permit.AtHello:
 		if err := p.greet(sandbox.Identity{UID: 65533, GID: 65533}); err == nil {
@@ -234,7 +233,7 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 	return nil
 }
 
-// work listens as watch does, until the child has broken the conversation or stopped.
+// work listens as Watch does, until the child has broken the conversation or stopped.
 func (c *laneCounts) work(p *process, l *link.Link) error {
 	p.heard.At, p.heard.Asked = permit.AtWork, 2
 	r := &Crew{child: p, links: []Connection{l}, serveWith: settings{host: &host{}, log: slog.New(slog.DiscardHandler)}}
@@ -245,7 +244,7 @@ func (c *laneCounts) work(p *process, l *link.Link) error {
 			return fmt.Errorf("the hostile child says nothing: %w", err)
 		}
 		if !r.listen(func(e Event) {
-			if e.Kind != Lost { // the guard knows what it is worth
+			if e.Kind != Lost { // the guard checks it
 				seen = append(seen, e)
 			}
 		}) {
@@ -264,7 +263,7 @@ func (c *laneCounts) work(p *process, l *link.Link) error {
 	default:
 		return fmt.Errorf("event: %+v", seen[0])
 	}
-	// And what main makes of it in the end.
+	// And the result for the connection.
 	if k, err := l.Keep(etf.Atom("hostile"), "erluv", time.Second); err == nil {
 		c.kept++
 		k.Close()
@@ -272,7 +271,7 @@ func (c *laneCounts) work(p *process, l *link.Link) error {
 	return nil
 }
 
-// endedProcess is the pidfd of a process that has ended.
+// endedProcess returns the pidfd of a process that has ended.
 func endedProcess() (int, error) {
 	pidfd := -1
 	pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{PidFD: &pidfd}})
@@ -282,7 +281,7 @@ func endedProcess() (int, error) {
 	return pidfd, err
 }
 
-// heap is what is allocated and in use.
+// heap returns the allocated memory in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -291,8 +290,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// stateOf is what nobody outside may change: descriptors, privileges of all threads,
-// limits, the directory.
+// stateOf describes the state that the child must not change: descriptors, privileges of all
+// threads, limits, the directory.
 func stateOf(t *testing.T) string {
 	t.Helper()
 	n, err := scarce.Open()

@@ -38,7 +38,7 @@ func TestHistoryIsSealed(t *testing.T) {
 	}
 }
 
-// TestNoHistory: where no ends are remembered there is no memory, and nothing goes to a child.
+// TestNoHistory: if no ends are remembered there is no memory, and nothing goes to a child.
 func TestNoHistory(t *testing.T) {
 	h, err := newHistory(0)
 	if err != nil || h.fd >= 0 || h.goes() != nil {
@@ -47,7 +47,7 @@ func TestNoHistory(t *testing.T) {
 	h.close()
 }
 
-// TestHistoryOverTheLimit: a limit for files that is too low is an error, and no SIGXFSZ.
+// TestHistoryOverTheLimit: a limit for files that is too low is an error, not a SIGXFSZ.
 func TestHistoryOverTheLimit(t *testing.T) {
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {

@@ -7,7 +7,8 @@ import (
 	"erluv/ipc"
 )
 
-// TestHostIsKept: the next child is told what the last one has had kept, and all else as ever.
+// TestHostIsKept: the next child gets the standing that the last one has reported, and all else
+// unchanged.
 func TestHostIsKept(t *testing.T) {
 	h := &host{is: ipc.Host{OnlyClasses: true, Standing: ipc.Standing{Meta: "a"}}}
 	h.stands(ipc.Standing{Wish: ipc.WishStandby, Meta: "b"})
@@ -17,8 +18,8 @@ func TestHostIsKept(t *testing.T) {
 	}
 }
 
-// TestLimitsThatCannotBeHeld: limits of the configuration that there cannot be are an error at the
-// start, for no program would start.
+// TestLimitsThatCannotBeHeld: configured limits that cannot be enforced are an error at the start,
+// because no program would start.
 func TestLimitsThatCannotBeHeld(t *testing.T) {
 	pids := ipc.Limits{PIDs: 5}
 	for name, tt := range map[string]struct {

@@ -16,23 +16,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostile is a child that was taken over, from its side: it says whatever it likes in
-// conversation after conversation, which main gives it on the conversation it was
-// started with, and counts what it has said.
+// hostile is a child that an attacker has taken over, from its side. It sends nonsense in one
+// conversation after another, and counts its frames. Main sends it these conversations on the one
+// that it was started with.
 type hostile struct {
 	*rand.Rand
-	fds    []int // of all kinds, to be attached
+	fds    []int // of all kinds, to attach to frames
 	counts saidCounts
 }
 
-// saidCounts are told main when it asks.
+// saidCounts are counts that main can request.
 type saidCounts struct {
-	Frames   uint32 // that were sent, or refused by the kernel
-	Attached uint32 // of them, with descriptors
-	Refused  uint32 // of these, by the kernel, as SO_PASSRIGHTS has it
+	Frames   uint32 // sent, or refused by the kernel
+	Attached uint32 // those with descriptors
+	Refused  uint32 // those that the kernel refused, as with SO_PASSRIGHTS
 }
 
-// watches are one of each kind.
+// watches has one observer of each kind.
 var watches = func() []ipc.Observer {
 	ref := string(etf.AppendNewRef(nil, "them@h", 9, 1, 2, 3))
 	return []ipc.Observer{
@@ -44,7 +44,7 @@ var watches = func() []ipc.Observer {
 	}
 }()
 
-// messages are some of those that there are, by all roles.
+// messages are some messages of all roles.
 var messages = []ipc.Message{
 	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
 	ipc.Start{Controller: "c"},
@@ -70,14 +70,14 @@ var messages = []ipc.Message{
 	ipc.SpawnInMemfd{Size: 1},
 }
 
-// turn is what main asks of it, in two bytes and two descriptors: main's conversation
-// and the ledger's. No descriptors ask for the counts.
+// turn is main's request, in two bytes and two descriptors: main's conversation and the ledger's.
+// Without descriptors it requests the counts.
 type turn struct {
 	who permit.Speaker
 	at  permit.Phase
 }
 
-// playHostile is given the seed.
+// playHostile takes the seed.
 func playHostile(args []string) error {
 	seed, err := strconv.ParseUint(args[0], 10, 64)
 	if err != nil {
@@ -93,7 +93,7 @@ func playHostile(args []string) error {
 		n, fds, err := control.Recv(buf, 0)
 		switch {
 		case err != nil || n != 2:
-			return nil // main has what it wants
+			return nil // main has finished
 		case len(fds) == 0:
 			answer, _ := binary.Append(nil, binary.LittleEndian, h.counts)
 			if err := control.Send(answer, 0); err != nil {
@@ -137,10 +137,10 @@ func allKinds() (fds []int) {
 	return fds
 }
 
-// longestTurn is how many frames are said in one conversation, if main lets it.
+// longestTurn is the most frames in one conversation, if main lets it.
 const longestTurn = 64
 
-// converse says nonsense until main hangs up. The last word is certain to be such.
+// converse sends nonsense until main hangs up. The last message is certainly wrong.
 func (h *hostile) converse(t turn, up, book int) {
 	for range 1 + h.IntN(longestTurn) {
 		frame, fd := h.frame(t), up
@@ -156,11 +156,11 @@ func (h *hostile) converse(t turn, up, book int) {
 	}
 }
 
-// attached are descriptors for a frame, half of the time none: one, some, as many as a
-// packet may have, as many as the kernel takes, or more.
+// attached returns descriptors for a frame, half of the time none. Otherwise it returns one, a few,
+// as many as a packet may have, as many as the kernel takes, or more.
 func (h *hostile) attached(up int) (list []int) {
 	n := [...]int{0, 0, 0, 0, 1, 1, 2 + h.IntN(8), ipc.MaxFDs, 253, 254}[h.IntN(10)]
-	if n >= 253 && h.IntN(10) != 0 { // they take long
+	if n >= 253 && h.IntN(10) != 0 { // so many take long
 		n = 1
 	}
 	for range n {
@@ -172,7 +172,7 @@ func (h *hostile) attached(up int) (list []int) {
 	return list
 }
 
-// say sends a frame, and says whether the conversation goes on.
+// say sends a frame, and reports whether the conversation continues.
 func (h *hostile) say(fd int, frame []byte, fds []int) bool {
 	h.counts.Frames++
 	var oob []byte
@@ -191,7 +191,7 @@ func (h *hostile) say(fd int, frame []byte, fds []int) bool {
 			oob = nil
 		case unix.EAGAIN:
 			if h.wait(fd, unix.POLLOUT) {
-				return true // of the ledger, which nobody reads until it is asked
+				return true // the ledger, which main does not read yet
 			}
 		case unix.EINTR:
 		default:
@@ -200,14 +200,13 @@ func (h *hostile) say(fd int, frame []byte, fds []int) bool {
 	}
 }
 
-// wait waits for a moment, and says whether that was for nothing.
+// wait waits briefly, and reports whether that was in vain.
 func (h *hostile) wait(fd int, events int16) bool {
 	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 10)
 	return n == 0
 }
 
-// frame is something to say: what may be said, what may not be said now, either with a
-// part of it changed, or bytes.
+// frame returns a permitted message, a forbidden one, either with a part changed, or random bytes.
 func (h *hostile) frame(t turn) []byte {
 	switch h.IntN(16) {
 	case 0:
@@ -235,7 +234,7 @@ func (h *hostile) bytes(n int) []byte {
 	return b
 }
 
-// permitted is something that main listens to in this phase.
+// permitted returns a message that main accepts in this phase.
 func (h *hostile) permitted(t turn) []byte {
 	role := ipc.RoleChild
 	if t.who == permit.Spawner {
@@ -259,7 +258,7 @@ func (h *hostile) permitted(t turn) []byte {
 	return ipc.Append(nil, m)
 }
 
-// ledger is one that adds and removes what may be there.
+// ledger returns a Ledger that adds and removes possible records.
 func (h *hostile) ledger() ipc.Ledger {
 	record := func() string {
 		w := watches[h.IntN(len(watches))]
@@ -279,7 +278,7 @@ func (h *hostile) ledger() ipc.Ledger {
 	return m
 }
 
-// mutated changes a message as one would who knows how it is made.
+// mutated changes a message as an attacker would who knows the encoding.
 func (h *hostile) mutated(b []byte) []byte {
 	at := h.IntN(len(b))
 	switch h.IntN(8) {
@@ -291,12 +290,12 @@ func (h *hostile) mutated(b []byte) []byte {
 		b = b[:at]
 	case 3: // too long
 		b = append(b, h.bytes(1+h.IntN(8))...)
-	case 4: // a length, or what stands where one could
+	case 4: // a length, or bytes in a possible place of one
 		if len(b) >= at+4 {
 			n := [...]uint32{0, 1, 0xffff, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, uint32(len(b))}[h.IntN(8)]
 			binary.LittleEndian.PutUint32(b[at:], n)
 		}
-	case 5: // another kind in the same clothes
+	case 5: // another kind with the same fields
 		b[0] = byte(h.IntN(32))
 	case 6: // two in one
 		b = append(b, b...)
@@ -306,8 +305,8 @@ func (h *hostile) mutated(b []byte) []byte {
 	return b
 }
 
-// startHostile starts one, as another user when root does, and gives main's end of the
-// conversation with it.
+// startHostile starts one, as another user if root does, and returns main's end of its
+// conversation.
 func startHostile(seed uint64) (pid int, control *ipc.Conn, err error) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"erluv/mainproc/permit"
 )
 
-// says gives a process a conversation, of which it has closed its end after these words,
-// without reading what main had said.
+// says gives a process a conversation whose other end has sent these messages and closed, without
+// reading main's messages.
 func (p *process) says(t *testing.T, who permit.Speaker, at permit.Phase, words ...ipc.Message) {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -38,8 +38,8 @@ func (p *process) says(t *testing.T, who permit.Speaker, at permit.Phase, words 
 	}
 }
 
-// TestStoppedUnread: a child that main had asked whether it lives has stopped without reading
-// that. It has stopped in order all the same, whether main hears of the child's word or of its end first.
+// TestStoppedUnread: a child stops without reading main's question whether it lives. It has stopped
+// in order all the same, whether main first notices its message or its end.
 func TestStoppedUnread(t *testing.T) {
 	for name, noticed := range map[string]func(child *process){
 		"the word first": func(*process) {},
@@ -69,7 +69,7 @@ func TestStoppedUnread(t *testing.T) {
 	}
 }
 
-// TestFailedUnread: a role that cannot serve says why before it has read all that it was sent.
+// TestFailedUnread: a role that cannot serve reports why before it has read all its messages.
 func TestFailedUnread(t *testing.T) {
 	for role, who := range permit.Speakers {
 		p := &process{role: role, pidfd: -1}
@@ -78,7 +78,7 @@ func TestFailedUnread(t *testing.T) {
 	}
 }
 
-// TestRelayStoppedUnread: a relay says why it ends, and does not read any more whether it lives.
+// TestRelayStoppedUnread: a relay reports why it ends, and does not read the last question.
 func TestRelayStoppedUnread(t *testing.T) {
 	p := shell(t, ipc.RoleRelay, "exit 0")
 	p.says(t, permit.Relay, permit.AtStart, ipc.Ready{}, ipc.Stopped{Cause: ipc.CauseDisconnected, Text: "the node has gone"})

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNotReplaced: a spawner that nobody needs any more, or that cannot be had.
+// TestNotReplaced: a spawner that is no longer needed, or that cannot be started.
 func TestNotReplaced(t *testing.T) {
 	killed := func() *process {
 		p := shell(t, ipc.RoleSpawner, "kill -9 $$")
@@ -65,8 +65,8 @@ func TestNotReplaced(t *testing.T) {
 	}
 }
 
-// TestWeakerContainment: what does not work is told. What never will is not tried again;
-// what may work another time, as with a control group that was removed, is.
+// TestWeakerContainment: a way that does not work is logged. A way that can never work is not tried
+// again. A way that may work later, as after the removal of a control group, is.
 func TestWeakerContainment(t *testing.T) {
 	id := testID()
 	falls := func(t *testing.T, s *starter, by containment, level string, left int) {
@@ -100,7 +100,7 @@ func TestWeakerContainment(t *testing.T) {
 	t.Run("not allowed", func(t *testing.T) {
 		s := start(t)
 		var err error
-		s.do(func() { // the thread is the starter's own
+		s.do(func() { // the starter's own thread
 			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 			var caps [2]unix.CapUserData
 			if err = unix.Capget(&header, &caps[0]); err == nil {
@@ -116,7 +116,7 @@ func TestWeakerContainment(t *testing.T) {
 	t.Run("removed", func(t *testing.T) {
 		_, tree, err := waysOf(containCgroup, id, slog.New(slog.DiscardHandler))
 		if err != nil {
-			return // none can be had here
+			return // this machine allows no groups
 		}
 		defer tree.Remove()
 		group, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", tree.SpawnerFD()))
@@ -130,7 +130,7 @@ func TestWeakerContainment(t *testing.T) {
 	})
 }
 
-// TestKept: by what programs are kept from control groups, where there are such.
+// TestKept: how control groups are protected from programs, if there are any.
 func TestKept(t *testing.T) {
 	scope := ipc.StartSpawner{Scope: true}
 	log := slog.New(slog.DiscardHandler)
@@ -154,7 +154,7 @@ func TestKept(t *testing.T) {
 	}
 }
 
-// TestUsersWhenMainEnds: what main ends is not begun any more; the child is told so.
+// TestUsersWhenMainEnds: main does not start a spawner while it ends, and the child learns that.
 func TestUsersWhenMainEnds(t *testing.T) {
 	s, err := newStarter(0)
 	if err != nil {

@@ -46,9 +46,8 @@ var inputs = []struct {
 	{"idle", (*Life).Idle},
 }
 
-// The rows are states, as far as they differ; the columns are the events in the
-// order of inputs. A cell is the state afterwards and what is to be done; "." is
-// neither.
+// The rows are states, as far as they differ. The columns are the events in the order of inputs. A
+// cell is the next state and the actions; "." is neither.
 var rows = []struct {
 	name  string
 	start Life
@@ -132,7 +131,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestErrors: why the last crew has ended, for ways through the machine.
+// TestErrors: the error of the last crew, for ways through the machine.
 func TestErrors(t *testing.T) {
 	byName := map[string]func(*Life) Do{}
 	for _, in := range inputs {
@@ -173,7 +172,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestRespawns: the first comes at once, the next are delayed, the delays double,
+// TestRespawns: the first respawn comes at once. The next ones are delayed, and the delays double
 // until a child has been viable.
 func TestRespawns(t *testing.T) {
 	l := Life{State: Serving, risen: t0}
@@ -209,7 +208,7 @@ func TestRespawns(t *testing.T) {
 	if got := crash(viable); got != 0 {
 		t.Errorf("after %v: %v", viable, got)
 	}
-	// One that cannot even be started is no better than one that dies.
+	// A child that cannot even be started counts like one that dies.
 	l.Died(errTest)
 	l.Gone(now.Add(time.Millisecond))
 	for want := restFrom; want <= 4*restFrom; want *= 2 {

@@ -34,7 +34,7 @@ func (l *locked) String() string {
 	return l.Buffer.String()
 }
 
-// logging is a role that runs line, with the end of its log, and what main logs of it.
+// logging starts a role that runs line. It returns the role's end of its log, and main's log.
 func logging(t *testing.T, level slog.Level, line string) (p *process, log *ipc.Conn, written *locked) {
 	t.Helper()
 	p, written = shell(t, ipc.RoleChild, line), &locked{}
@@ -66,7 +66,7 @@ func logging(t *testing.T, level slog.Level, line string) (p *process, log *ipc.
 	return p, log, written
 }
 
-// eventually waits until something is so.
+// eventually waits until something is true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(waitBound); !is(); time.Sleep(time.Millisecond) {
@@ -76,8 +76,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// What a role logs is a line of main's log, at its level, with the role; what it says of
-// who it is does not count.
+// TestRolesLog: a role's line is a line of main's log, at the same level, with the role's name. Its
+// own claims of identity do not count.
 func TestRolesLog(t *testing.T) {
 	p, conn, written := logging(t, slog.LevelWarn, "exec sleep 1000")
 	log := ipc.NewLogger(conn, slog.LevelWarn)
@@ -105,7 +105,7 @@ func TestRolesLog(t *testing.T) {
 	}
 }
 
-// A role that says what is no line is ended.
+// TestRolesLogLines: a role that sends anything but lines is ended.
 func TestRolesLogLines(t *testing.T) {
 	for name, packet := range map[string][]byte{
 		"another message":          ipc.Append(nil, ipc.Beat{}),
@@ -128,7 +128,7 @@ func TestRolesLogLines(t *testing.T) {
 	}
 }
 
-// The last words of a role are logged, even when something still has its end.
+// TestLastLines: the last lines of a role are logged, even if another process still has its end.
 func TestLastLines(t *testing.T) {
 	p, conn, written := logging(t, slog.LevelInfo, "exec sleep 1000")
 	log := ipc.NewLogger(conn, slog.LevelInfo)
@@ -147,7 +147,8 @@ func TestLastLines(t *testing.T) {
 	p.logged = nil
 }
 
-// A role that floods is read at a bounded rate, and is told of by what it has dropped.
+// TestRolesFlood: a role that floods is read at a bounded rate, and its number of dropped lines is
+// logged.
 func TestRolesFlood(t *testing.T) {
 	_, conn, written := logging(t, slog.LevelInfo, "exec sleep 1000")
 	log := ipc.NewLogger(conn, slog.LevelInfo)

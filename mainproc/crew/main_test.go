@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test binary plays the stage, a hostile child, and roles that serve and do no more.
-// Room mainproc has those that misbehave.
+// The test binary plays the stage, a hostile child, and roles that serve and do no more. Package
+// mainproc has roles that misbehave.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if play, ok := plays[os.Args[1]]; ok {
@@ -44,8 +44,7 @@ var plays = map[string]func(args []string) error{
 	},
 }
 
-// playRole is given so many messages, then serves until main hangs up, or the other role
-// has ended.
+// playRole receives so many messages, then serves until main hangs up, or the other role has ended.
 func playRole(role ipc.Role, messages int) error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err
@@ -80,11 +79,11 @@ func playRole(role ipc.Role, messages int) error {
 	return nil
 }
 
-const waitBound = 2 * time.Minute // for what comes at once, on a loaded machine
+const waitBound = 2 * time.Minute // bounds waits that are short unless the machine is loaded
 
 var t0 = time.Unix(1000, 0)
 
-// testID is whom the tests' roles run as: nobody when root runs them.
+// testID is the identity of the tests' roles: nobody if root runs the tests, else the tests' user.
 func testID() sandbox.Identity {
 	id := sandbox.Identity{UID: 65534, GID: 65534}
 	if os.Geteuid() != 0 {

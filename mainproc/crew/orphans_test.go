@@ -14,13 +14,12 @@ import (
 
 func sparesNone(int) bool { return false }
 
-// TestOrphans: everything that was left behind by programs is ended, and what others
-// have left is reaped.
+// TestOrphans: all processes that programs have left behind are ended. Other orphans are reaped.
 func TestOrphans(t *testing.T) {
 	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends, and its no_new_privs with it
+		runtime.LockOSThread() // never unlocked: the thread ends, and its no_new_privs with it
 		done <- orphans()
 	}()
 	select {
@@ -37,8 +36,8 @@ func orphans() error {
 	if err := inherit(); err != nil {
 		return err
 	}
-	// Somebody else's child stays; it can be told from ours unless all processes
-	// here are without new privileges.
+	// Another process's child stays. It can be distinguished unless all processes here have
+	// no_new_privs.
 	var others []int
 	if nnp, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil || nnp == 0 {
 		other := exec.Command("/bin/sleep", "1000")
@@ -54,8 +53,8 @@ func orphans() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	// Left behind, one in a session of its own, with a child that becomes ours when
-	// its parent is killed.
+	// Two orphans, one in a session of its own. The latter's child becomes ours when its parent is
+	// killed.
 	leave := "sleep 1000 & setsid sh -c 'sleep 1000 & wait' & exit 0"
 	if err := exec.Command("/bin/sh", "-c", leave).Run(); err != nil {
 		return err
@@ -70,7 +69,7 @@ func orphans() error {
 	if list, err = offspring(); err != nil || !slices.Equal(list, others) {
 		return fmt.Errorf("children are left: %v, %v", list, err)
 	}
-	// What has ended is reaped, but for what somebody else waits for.
+	// Ended processes are reaped, except one that another part of main waits for.
 	role := exec.Command("/bin/true")
 	if err := exec.Command("/bin/sh", "-c", "true & true & exit 0").Run(); err != nil {
 		return err

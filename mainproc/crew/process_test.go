@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestServeErrors: a role that is gone, or not there, when it is told what to serve with.
+// TestServeErrors: a role has ended, or does not answer, when it gets its settings.
 func TestServeErrors(t *testing.T) {
 	serve := func(break_ func(ours, theirs *ipc.Conn), more ...ipc.Message) error {
 		ours, theirs, err := ipc.Pair()
@@ -60,7 +60,7 @@ func TestServeErrors(t *testing.T) {
 	wantError(t, "no conversation to listen to", err, "cannot listen to the child")
 }
 
-// TestBeat: what is done about a pulse.
+// TestBeat: the actions of a pulse.
 func TestBeat(t *testing.T) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
@@ -95,8 +95,7 @@ func TestBeat(t *testing.T) {
 	}
 }
 
-// TestUnsealed: a child that should have filtered its system calls, and has not, is
-// given nothing.
+// TestUnsealed: a child that should have filtered its system calls, and has not, gets nothing.
 func TestUnsealed(t *testing.T) {
 	id := testID()
 	s, err := newStarter(sandbox.Seccomp)
@@ -113,7 +112,7 @@ func TestUnsealed(t *testing.T) {
 	}
 }
 
-// TestExit: how a role has ended, for people and for the node.
+// TestExit: a role's end in words, and for the node.
 func TestExit(t *testing.T) {
 	for line, want := range map[string][2]string{
 		"exit 7":           {"has ended with status 7", "[exit_status 7]"},

@@ -8,7 +8,7 @@ import (
 func TestPulse(t *testing.T) {
 	const (
 		s = time.Second
-		// Of a step: what the role has done since the one before.
+		// In a step: what the role has done since the last one.
 		answers = "answers"
 		sleeps  = ""
 		works   = "works"
@@ -59,7 +59,7 @@ func TestPulse(t *testing.T) {
 				t.Errorf("%s: step %d: %v, want %v", name, i, got, tt.want[i])
 			}
 			v.runs = does == works || does == waits
-			v.worked += beatIdle / 2 // as of one that sleeps
+			v.worked += beatIdle / 2 // as a role that sleeps
 			if does == works {
 				v.worked += beatEvery
 			}

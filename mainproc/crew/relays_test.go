@@ -61,14 +61,14 @@ func playRelay() error {
 	}
 }
 
-// What is said of a relay's end, however it ends; the child's end of the inner stream ends with
-// it, and nothing is left.
+// TestRelays: main learns why a relay ends, in all ways. The child's end of the inner stream ends
+// with it, and nothing is left.
 func TestRelays(t *testing.T) {
 	for how, test := range map[string]struct {
 		kill  bool
 		close bool
 		hurry bool
-		fails string // the start does
+		fails string // of the start
 		why   string
 	}{
 		"fails":        {fails: "no?TLS"},
@@ -124,7 +124,7 @@ func TestRelays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Another may have ended by now.
+			// Another relay may have ended by now.
 			if stays := test.kill || test.close || test.hurry || how == "is hung"; stays && !r.starter.isRelay(relay.p.pid) {
 				t.Error("it does not count as a relay")
 			}
@@ -141,7 +141,7 @@ func TestRelays(t *testing.T) {
 				relay.Close(ctx.Done())
 				cancel()
 			}
-			// The far end is open here, too: only main can end the stream.
+			// The far end is open here too, so only main can end the stream.
 			if n, err := unix.Read(ends[0], make([]byte, 1)); n != 0 || err != nil {
 				t.Errorf("%d, %v", n, err)
 			}
@@ -161,7 +161,7 @@ func TestRelays(t *testing.T) {
 	}
 }
 
-// A relay is no program: what ends those passes over it.
+// TestRelaysAreSpared: a relay is not a program, so endOrphans spares it.
 func TestRelaysAreSpared(t *testing.T) {
 	r, err := NewRelays(testID(), 0)
 	if err != nil {
@@ -183,7 +183,7 @@ func TestRelaysAreSpared(t *testing.T) {
 	}
 }
 
-// copies are descriptors of the same.
+// copies duplicates descriptors.
 func copies(fds ...int) []int {
 	for i, fd := range fds {
 		fds[i], _ = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
@@ -191,7 +191,7 @@ func copies(fds ...int) []int {
 	return fds
 }
 
-// startRelay starts one that serves.
+// startRelay starts a relay that serves.
 func startRelay(t *testing.T, r *Relays) (relay *Relay, end func()) {
 	t.Helper()
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

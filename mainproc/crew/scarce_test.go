@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestScarceDescriptors: whatever main cannot have for want of descriptors, it says so,
-// and has no more of them than before.
+// TestScarceDescriptors: main reports each failure for lack of descriptors, and then has no more of
+// them than before.
 func TestScarceDescriptors(t *testing.T) {
 	id := testID()
 	log := slog.New(slog.DiscardHandler)
@@ -111,7 +111,7 @@ func TestScarceDescriptors(t *testing.T) {
 					tree.Remove()
 				}
 				if err != nil && !errors.Is(err, unix.EMFILE) {
-					return nil // there are none to be had here
+					return nil // this machine allows no groups
 				}
 				return err
 			})

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestThaw: the conversations of spawners are polled, and while one that has
-// lost its own has not ended main comes back again and again. That what is frozen ends is
-// seen by TestFrozen, with a real one.
+// TestThaw: the conversations of spawners are polled. While a spawner has closed its own but not
+// ended, main thaws its tree again and again. TestFrozen shows with a real one that frozen
+// processes end.
 func TestThaw(t *testing.T) {
-	freezes := containment{tree: &cgroup.Tree{}, freezes: true} // which is nowhere
+	freezes := containment{tree: &cgroup.Tree{}, freezes: true} // without a directory
 	spawner := func() (p *process, theirs *ipc.Conn) {
 		ours, theirs, err := ipc.Pair()
 		if err != nil {
@@ -59,8 +59,8 @@ func TestThaw(t *testing.T) {
 	poll(10, 10, -1, plain.conn.FD(), second.conn.FD())
 }
 
-// TestBeatSpawners: a spawner is asked, what it answers is a sign of life, and one that
-// is silent, or says what it must not, is ended.
+// TestBeatSpawners: a spawner is asked, and its answer is a sign of life. A spawner that is silent,
+// or sends a forbidden message, is ended.
 func TestBeatSpawners(t *testing.T) {
 	begin := time.Now()
 	start := func(line string) (p *process, theirs *ipc.Conn) {

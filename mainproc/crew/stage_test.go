@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asRole calls f on a thread with descriptors of its own, where the conversation is
-// one with us, as a role has it, and gives what f has said there.
+// asRole calls f on a thread with its own descriptors, one of which is a conversation with the
+// test, as in a role. It returns the message that f has sent there.
 func asRole(t *testing.T, f func() error) (said ipc.Message, err error) {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -27,7 +27,7 @@ func asRole(t *testing.T, f func() error) (said ipc.Message, err error) {
 	defer theirs.Close()
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with it
+		runtime.LockOSThread() // never unlocked: the thread ends with it
 		err := unix.Unshare(unix.CLONE_FILES)
 		if err == nil {
 			err = unix.Dup3(theirs.FD(), conversation, 0)
@@ -50,8 +50,8 @@ func asRole(t *testing.T, f func() error) (said ipc.Message, err error) {
 	return said, err
 }
 
-// TestStageRefuses: what nobody but main starts, with what main does not say. What it
-// could not do main is told.
+// TestStageRefuses: the stage refuses arguments that main never passes. It reports a failed drop to
+// main.
 func TestStageRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                            "started by erluv alone",
@@ -77,10 +77,10 @@ func TestStageRefuses(t *testing.T) {
 	if failed, ok := said.(ipc.Failed); !ok || err == nil || failed.Text != err.Error() || !strings.Contains(failed.Text, "are root's") {
 		t.Errorf("root: %v, main was told %v", err, said)
 	}
-	// For the init of a pid namespace there is no room to keep /proc.
+	// For the init of a pid namespace, no descriptor is free for /proc.
 	said, err = asRole(t, func() error {
 		if os.Geteuid() == 0 {
-			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // should it go on
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // in case it continues
 				return err
 			}
 		}
@@ -89,7 +89,7 @@ func TestStageRefuses(t *testing.T) {
 	if failed, ok := said.(ipc.Failed); !ok || !errors.Is(err, unix.EMFILE) || failed.Text != err.Error() {
 		t.Errorf("init: %v, main was told %v", err, said)
 	}
-	// Without a conversation it does not even try.
+	// Without a conversation it tries nothing.
 	_, err = asRole(t, func() error {
 		if err := unix.Close(conversation); err != nil {
 			return err
@@ -101,7 +101,7 @@ func TestStageRefuses(t *testing.T) {
 	}
 }
 
-// TestStageReads: what starter.start writes, as the recipe.
+// TestStageReads: parseStage makes a recipe of the arguments of starter.start.
 func TestStageReads(t *testing.T) {
 	all := sandbox.Seccomp | sandbox.Files | sandbox.TCP | sandbox.Scope
 	for args, want := range map[string]sandbox.Recipe{
@@ -145,7 +145,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// TestOrTellMain: what a role could not do to itself main is told.
+// TestOrTellMain: a role reports a failed seal to main.
 func TestOrTellMain(t *testing.T) {
 	said, err := asRole(t, func() error { return orTellMain(errTest) })
 	if failed, ok := said.(ipc.Failed); !ok || err != errTest || failed.Text != errTest.Error() {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestStanding: what is logged of a crew are pairs, with the processes of its roles.
+// TestStanding: a crew's state is a list of pairs, with the processes of its roles.
 func TestStanding(t *testing.T) {
 	c := &Crew{child: &process{pid: 7}, spawner: &process{pid: 8}, began: time.Now(), others: make([]other, 3)}
 	c.others[1].p = &process{pid: 9}

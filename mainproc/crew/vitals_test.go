@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestVitals: what is seen of processes that work, sleep, are stopped, and have ended.
+// TestVitals: the vitals of processes that work, sleep, are stopped, and have ended.
 func TestVitals(t *testing.T) {
 	until := func(what string, ok func() bool) {
 		t.Helper()
@@ -36,8 +36,8 @@ func TestVitals(t *testing.T) {
 	}
 }
 
-// TestSlowIsNoHang: a pulse in its own time looks at a child that works without an
-// answer, and is then stopped.
+// TestSlowIsNoHang: a pulse examines in its own time a child that works without an answer and is
+// then stopped.
 func TestSlowIsNoHang(t *testing.T) {
 	r := &Crew{child: shell(t, ipc.RoleChild, "while :; do :; done"), spawner: shell(t, ipc.RoleSpawner, "exec sleep 1000"), began: time.Now()}
 	now := t0

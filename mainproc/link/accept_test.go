@@ -23,7 +23,7 @@ import (
 type house struct {
 	t      *testing.T
 	addr   string
-	status string // for everyone
+	status string // for every node
 	why    error
 	links  chan *Link
 	logged *syncBuffer
@@ -125,10 +125,10 @@ func TestAcceptor(t *testing.T) {
 		t.Errorf("it was shut: %v", err)
 	}
 	l.Close()
-	l.Shut() // of what is closed
+	l.Shut() // has no effect on a closed link
 }
 
-// TestAcceptorRefuses: who is not let in, what it is told, and what is logged.
+// TestAcceptorRefuses: refused nodes get an answer, and the reason is logged.
 func TestAcceptorRefuses(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*house)
@@ -174,7 +174,8 @@ func refuseCarry(g *guest) (net.Conn, func() (transport, error), error) {
 	return nil, nil, errTest
 }
 
-// TestAcceptorCrowd: many that are silent, stop halfway, or send junk do not keep a node out.
+// TestAcceptorCrowd: many guests that are silent, stop halfway, or send junk do not keep a node
+// out.
 func TestAcceptorCrowd(t *testing.T) {
 	h := newHouse(t, nil)
 	crowd := 3 * houseGuests
@@ -207,7 +208,7 @@ func TestAcceptorCrowd(t *testing.T) {
 	}
 }
 
-// listenerOf gives what a test sends it.
+// listenerOf returns connections that a test sends it.
 type listenerOf struct {
 	conns chan net.Conn
 	errs  chan error
@@ -252,8 +253,8 @@ func inTime(t *testing.T, f func(l *listenerOf, logged *syncBuffer)) {
 	})
 }
 
-// TestAcceptorIsBounded: the silent have setupBound, and connections beyond acceptBurst come at
-// acceptRate.
+// TestAcceptorIsBounded: silent guests have setupBound, and connections beyond acceptBurst are
+// accepted at acceptRate.
 func TestAcceptorIsBounded(t *testing.T) {
 	inTime(t, func(l *listenerOf, logged *syncBuffer) {
 		begin := time.Now()
@@ -295,7 +296,7 @@ func TestAcceptorHasNoDescriptors(t *testing.T) {
 	})
 }
 
-// TestLobby: who has to make room for a new one.
+// TestLobby: the right guest makes room for a new one.
 func TestLobby(t *testing.T) {
 	at := func(ip string) net.Conn { return addressed{remote: &net.TCPAddr{IP: net.ParseIP(ip)}} }
 	enter := func(l *lobby, ip string) *guest {
@@ -332,7 +333,7 @@ func TestLobby(t *testing.T) {
 	if len(l.guests) != 0 {
 		t.Errorf("%d are left", len(l.guests))
 	}
-	// Each from an address of its own: the oldest goes.
+	// Each has an address of its own, so the oldest leaves.
 	oldest := enter(&l, "10.1.0.0")
 	for i := range most {
 		enter(&l, fmt.Sprintf("10.1.0.%d", 1+i))
@@ -362,7 +363,7 @@ type addressed struct {
 func (a addressed) RemoteAddr() net.Addr { return a.remote }
 func (a addressed) Close() error         { return nil }
 
-// TestRefusals: of a crowd a few lines are logged, and how many more there were.
+// TestRefusals: a few refusals of a crowd are logged, and the number of the others.
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logged := &syncBuffer{}

@@ -18,7 +18,7 @@ import (
 type kept struct {
 	*Caretaker
 	node   net.Conn      // the other side
-	wishes chan struct{} // for a new child
+	wishes chan struct{} // requests of a new child
 	done   chan error
 }
 
@@ -66,7 +66,7 @@ func (k *kept) ended(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-k.done:
-		k.done <- err // for whoever asks next
+		k.done <- err // for the next caller
 		return err
 	case <-time.After(waitBound):
 		t.Fatal("it does not end")
@@ -109,8 +109,8 @@ func TestCaretakerAnswers(t *testing.T) {
 	k.hears(t, "REG_SEND erluv [erluv us@h [child_down again 5000]]")
 }
 
-// TestCaretakerTicks: in the node's rhythm, and in answer to the node's; a node that
-// is silent is gone.
+// TestCaretakerTicks: it ticks in the node's rhythm, and in answer to the node's ticks. A silent
+// node is gone.
 func TestCaretakerTicks(t *testing.T) {
 	k := keepOne(t, stand{}, time.Second)
 	k.hears(t, downEvent)
@@ -122,7 +122,7 @@ func TestCaretakerTicks(t *testing.T) {
 	}
 	k = keepOne(t, stand{}, time.Hour)
 	k.hears(t, downEvent)
-	for heard := false; !heard; { // not so soon after something was written
+	for heard := false; !heard; { // not so soon after a write
 		k.says(t, dist.AppendTick(nil))
 		_ = k.node.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		tick := make([]byte, 4)
@@ -134,8 +134,8 @@ func TestCaretakerTicks(t *testing.T) {
 	}
 }
 
-// TestCaretakerReleases: a new child gets the connection when all is written, with
-// what was read and not handled.
+// TestCaretakerReleases: a new child gets the connection when everything is written, with the bytes
+// that were read and not handled.
 func TestCaretakerReleases(t *testing.T) {
 	left := dist.End(append([]byte{0, 0, 0, 0, 112}, make([]byte, 8<<20)...), 0) // more than the socket takes
 	k := keepOne(t, stand{Out: left, In: toName(t, gen.Main, etf.Atom("respawn"))}, time.Hour)
@@ -178,7 +178,7 @@ func unread(t *testing.T, fd int) uint64 {
 	return info.Bytes_received - p.read
 }
 
-// TestCaretakerLeaves in order: the last words, then the end of the stream.
+// TestCaretakerLeaves in order: it sends the last messages, then ends the stream.
 func TestCaretakerLeaves(t *testing.T) {
 	k := keepOne(t, stand{}, time.Hour)
 	k.hears(t, downEvent)
@@ -193,8 +193,7 @@ func TestCaretakerLeaves(t *testing.T) {
 	}
 }
 
-// TestCaretakerLeavesTheDeaf: a node that does not read delays it no longer than
-// its bounds.
+// TestCaretakerLeavesTheDeaf: a node that does not read delays it no longer than its bounds.
 func TestCaretakerLeavesTheDeaf(t *testing.T) {
 	k := keepOne(t, stand{Out: make([]byte, 8<<20)}, time.Hour)
 	start := time.Now()

@@ -32,7 +32,7 @@ func atControl(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	return newHouse(t, func(h *house) {
-		_ = h.door.Close() // that of TCP
+		_ = h.door.Close() // the door of TCP
 		h.door, h.addr = ControlDoor(l), l.Path()
 	})
 }
@@ -50,8 +50,8 @@ func (h *house) knocks(c disttest.Caller) (net.Conn, disttest.Host, error) {
 	return conn, host, err
 }
 
-// TestControlDoor: who has come in is the kernel's word, which the child is told, and the
-// connection of a child that has died cannot be gone on with.
+// TestControlDoor: the kernel identifies the operator, and the child gets that. The connection of a
+// child that has died cannot continue.
 func TestControlDoor(t *testing.T) {
 	h := atControl(t)
 	_, host, err := h.knocks(disttest.Caller{Name: "o@control", Cookie: control.Cookie, Creation: 9})
@@ -100,7 +100,7 @@ func TestControlDoorRefuses(t *testing.T) {
 		t.Errorf("a link to %s", l.Peer.Name)
 	default:
 	}
-	// A connection without credentials is none of that socket.
+	// A connection without credentials is not one of that socket.
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	guest := newGuest(t.Context(), ours)

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestDialErrors: why there is no connection.
+// TestDialErrors: the reasons why there is no connection.
 func TestDialErrors(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -32,13 +32,14 @@ func TestDialErrors(t *testing.T) {
 		cfg := testConfig()
 		_, err := NewDialer(1, cfg, NewSelf(cfg), cfg.Targets[0]).dial(change(cfg))
 		if _, lookup := net.LookupHost("no.such.host.invalid"); strings.Contains(want, "not known") && !isNoHost(lookup) {
-			continue // the name server does not say so
+			continue // the name server gives another answer
 		}
 		wantError(t, "dial", err, want)
 	}
 }
 
-// TestDialsNoOperator: no node has a name that is an operator's, whatever names it, a file or DNS.
+// TestDialsNoOperator: erluv dials no node with an operator's name, whether a file or DNS has named
+// it.
 func TestDialsNoOperator(t *testing.T) {
 	cfg := testConfig()
 	_, err := NewDialer(1, cfg, NewSelf(cfg), discover.Target{Node: "x@control", Host: "127.0.0.1"}).Connect(t.Context())
@@ -54,7 +55,7 @@ func isNoHost(err error) bool {
 	return errors.As(err, &dns)
 }
 
-// TestNewPlain: of what has no descriptor, or none any more.
+// TestNewPlain: a connection without a descriptor, or a closed one, is an error.
 func TestNewPlain(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
@@ -69,7 +70,7 @@ func TestNewPlain(t *testing.T) {
 	wantError(t, "nothing", err, "cannot take the connection's descriptor")
 }
 
-// TestTakenNameIsDrawnAgain: another random name, and that one is kept.
+// TestTakenNameIsDrawnAgain: another random name is drawn, and that one is kept.
 func TestTakenNameIsDrawnAgain(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,7 +89,7 @@ func TestTakenNameIsDrawnAgain(t *testing.T) {
 				break
 			}
 			_ = conn.SetDeadline(time.Now().Add(waitBound))
-			client, _ := node.Accept(conn) // of one that is refused, an error
+			client, _ := node.Accept(conn) // an error for a refused one
 			node.Status = ""
 			clients <- client
 			_ = conn.Close()
@@ -98,7 +99,7 @@ func TestTakenNameIsDrawnAgain(t *testing.T) {
 	d := NewDialer(5, cfg, NewSelf(cfg), cfg.Targets[0])
 	var names []string
 	var seen []disttest.Client
-	for range 2 { // the second time as the first
+	for range 2 { // the second time like the first
 		done := make(chan *Link)
 		go func() {
 			l, err := d.Connect(t.Context())
@@ -137,7 +138,7 @@ func TestTakenNameIsDrawnAgain(t *testing.T) {
 	}
 }
 
-// TestIsFinal: what no further attempt will change.
+// TestIsFinal: these errors are final, and others are not.
 func TestIsFinal(t *testing.T) {
 	for want, err := range map[bool]error{
 		true:  errors.Join(&dist.Refused{Status: dist.StatusNotAllowed}),

@@ -21,14 +21,14 @@ var (
 	caller = etf.Pid{Node: "them@h", ID: 100, Creation: 9}
 )
 
-// testInterim is one after a child was killed.
+// testInterim is an interim after a child was killed.
 func testInterim(t *testing.T, s stand, observers ...ipc.Observer) *interim {
 	t.Helper()
 	killed := etf.Tuple{etf.Atom("signal"), etf.Atom("sigkill")}
 	return newInterim(testConnection(), "erluv", 5*time.Second, s, ledgerOf(t, observers...), killed)
 }
 
-// frames takes all that it has to say.
+// frames takes all its waiting frames.
 func frames(t *testing.T, i *interim) (list []string) {
 	t.Helper()
 	var b []byte
@@ -76,7 +76,7 @@ func show(t *testing.T, frame []byte) string {
 	return text
 }
 
-// hear has it read bytes, in pieces of a size, as far as it wants to.
+// hear makes it read bytes, in pieces of a size, as far as it accepts them.
 func hear(i *interim, b []byte, piece int) {
 	for len(b) > 0 && i.reading() {
 		n := copy(i.space()[:piece], b)
@@ -128,8 +128,8 @@ func demonitorOfName(name etf.Atom) []byte {
 	return dist.End(append(etf.AppendAtom(etf.AppendPid(b, caller), name), testRef...), 0)
 }
 
-// TestInterimTells: first what the child has left, then everybody who watched, then
-// the controller, then answers to what was read.
+// TestInterimTells: first it sends the child's remaining bytes, then it informs all observers, then
+// the controller. Then it answers what was read.
 func TestInterimTells(t *testing.T) {
 	left := dist.AppendTick(nil)
 	i := testInterim(t, stand{Out: left, In: dist.AppendLink(nil, caller, dead)}, testLink, testMon, testName, testPeer, mainName)
@@ -153,7 +153,7 @@ func TestInterimTells(t *testing.T) {
 	}
 }
 
-// TestInterimAnswers: each frame alone, in one piece and byte by byte.
+// TestInterimAnswers: it answers each frame alone, in one piece and byte by byte.
 func TestInterimAnswers(t *testing.T) {
 	large := etf.Binary(make([]byte, 100_000))
 	for name, tt := range map[string]struct {
@@ -217,7 +217,7 @@ func TestInterimRespawn(t *testing.T) {
 	}
 }
 
-// TestInterimHandsOver: wherever a frame is cut, the next child goes on there.
+// TestInterimHandsOver: the next child continues wherever a frame was cut.
 func TestInterimHandsOver(t *testing.T) {
 	small := toName(t, "erluv_main", etf.Binary("x"))
 	large := toName(t, "erluv", etf.Binary(make([]byte, 10_000)))
@@ -244,7 +244,7 @@ func TestInterimHandsOver(t *testing.T) {
 	want(t, frames(t, i), downEvent, "PAYLOAD_EXIT to 100 noproc")
 }
 
-// TestInterimMonitorsOfNames are kept for the next child, and told when there is
+// TestInterimMonitorsOfNames: such monitors are kept for the next child, and informed if there is
 // none.
 func TestInterimMonitorsOfNames(t *testing.T) {
 	i := testInterim(t, stand{}, mainName)
@@ -270,8 +270,7 @@ func TestInterimMonitorsOfNames(t *testing.T) {
 		"REG_SEND erluv [erluv us@h [stopping die_timeout]]")
 }
 
-// TestInterimBounds: while the node does not read, little is composed and nothing
-// more is read.
+// TestInterimBounds: while the node does not read, little is composed and nothing more is read.
 func TestInterimBounds(t *testing.T) {
 	var observers []ipc.Observer
 	for n := range 3000 {
@@ -303,7 +302,7 @@ func TestInterimBounds(t *testing.T) {
 	want(t, frames(t, i), "PAYLOAD_MONITOR_P_EXIT net_kernel to 100 system_limit")
 }
 
-// FuzzInterim: whatever the node sends, and however it is cut, the same is said.
+// FuzzInterim: the answers do not depend on how the node's bytes are cut.
 func FuzzInterim(f *testing.F) {
 	f.Add(monitorOfName("erluv"), 3)
 	f.Add(dist.AppendUnlinkID(nil, 7, caller, dead), 1)
@@ -330,7 +329,7 @@ func FuzzInterim(f *testing.F) {
 	})
 }
 
-// TestInterimIgnores: what is no call gets no answer, however much of one it is.
+// TestInterimIgnores: a message that is not a call gets no answer, even if it looks much like one.
 func TestInterimIgnores(t *testing.T) {
 	pid := caller
 	call := etf.Atom("$gen_call")
@@ -348,7 +347,7 @@ func TestInterimIgnores(t *testing.T) {
 			frames(t, i)
 			hear(i, toName(t, name, msg), 1000)
 			want(t, frames(t, i))
-			long := append(gen.Encode(msg)[1:], make([]byte, 2*interimHead)...) // as the head of something larger
+			long := append(gen.Encode(msg)[1:], make([]byte, 2*interimHead)...) // like the head of a larger message
 			hear(i, dist.End(append(append(dist.BeginRegSend(nil, caller, name), 131), long...), 0), 1000)
 			want(t, frames(t, i))
 		}
@@ -362,8 +361,8 @@ func TestInterimIgnores(t *testing.T) {
 	}
 }
 
-// TestInterimTraces: at trace each control message is a line, and says nothing of what it
-// carries; at any other level there is none.
+// TestInterimTraces: at trace each control message is a line without its contents. At all other
+// levels there is none.
 func TestInterimTraces(t *testing.T) {
 	secret := etf.Atom("hunter2")
 	call, err := etf.AppendTerm(dist.BeginRegSend(nil, caller, "erluv"), etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, secret}, secret})

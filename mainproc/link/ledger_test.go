@@ -33,8 +33,7 @@ func ledgerOf(t *testing.T, observers ...ipc.Observer) *ledger {
 	return l
 }
 
-// TestLedgerCounts: what is added twice is there until it was removed twice, in
-// whichever order it is told.
+// TestLedgerCounts: a record that was added twice stays until it was removed twice, in any order.
 func TestLedgerCounts(t *testing.T) {
 	l := ledgerOf(t, testLink, testMon, testLink)
 	r := testLink.Record()
@@ -80,8 +79,7 @@ func TestLedgerBounds(t *testing.T) {
 	}
 }
 
-// TestLedgerConversation: drain reads what is there, and once something was wrong
-// all is.
+// TestLedgerConversation: drain reads all that waits. After one error the ledger stays unreliable.
 func TestLedgerConversation(t *testing.T) {
 	buf := make([]byte, ipc.MaxPacket)
 	packet := ipc.Append(nil, ipc.Ledger{Serial: 3, Ticktime: 8, Added: []string{testLink.Record()}})
@@ -93,7 +91,7 @@ func TestLedgerConversation(t *testing.T) {
 		"nothing more": {func(*ipc.Conn) error { return nil }, true},
 		"junk":         {func(c *ipc.Conn) error { return c.TrySend([]byte{0xff}) }, false},
 		"a descriptor": {func(c *ipc.Conn) error {
-			if c.TrySend(packet, 0) != nil { // as Linux 6.16 has it
+			if c.TrySend(packet, 0) != nil { // as with Linux 6.16
 				return c.TrySend([]byte{0xff})
 			}
 			return nil
@@ -156,8 +154,8 @@ func TestFarewell(t *testing.T) {
 	}
 }
 
-// FuzzFarewell: whatever the child says, what main sends is one frame that a node
-// understands, or nothing.
+// FuzzFarewell: for any record of the child, main sends one frame that a node understands, or
+// nothing.
 func FuzzFarewell(f *testing.F) {
 	for _, w := range []ipc.Observer{testLink, testMon, testName, testPeer} {
 		f.Add(w.Record())
@@ -182,7 +180,7 @@ func FuzzFarewell(f *testing.F) {
 	})
 }
 
-// TestCarry: many observers in several messages, each of which is a packet.
+// TestCarry: many observers take several messages, each of which is a packet.
 func TestCarry(t *testing.T) {
 	var records []string
 	for i := range 3000 {

@@ -49,9 +49,8 @@ var inputs = []struct {
 	{"parted", (*Life).Parted},
 }
 
-// The rows are states, as far as they differ; the columns are the events in the
-// order of inputs. A cell is the state afterwards and what is to be done; "." is
-// neither.
+// The rows are states, as far as they differ. The columns are the events in the order of inputs. A
+// cell is the next state and the actions; "." is neither.
 var rows = []struct {
 	name  string
 	start Life
@@ -162,7 +161,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestErrors: why the link has ended, for ways through the machine.
+// TestErrors: the error of the link, for ways through the machine.
 func TestErrors(t *testing.T) {
 	byName := map[string]func(*Life) Do{"die": func(l *Life) Do { return l.Leave(errors.New("die")) }}
 	for _, in := range inputs {
@@ -181,7 +180,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"connected", "offered", "leave", "lost", "gone"}, ""},
 		{[]string{"connected", "offered", "ready", "lost", "gone"}, "test"},
 		{[]string{"connected", "offered", "ready", "lost", "leave", "gone"}, ""},
-		{[]string{"connected", "offered", "ready", "leave", "lost", "gone"}, "test"}, // as the child has not stopped in order
+		{[]string{"connected", "offered", "ready", "leave", "lost", "gone"}, "test"}, // because the child has not stopped in order
 		{[]string{"connected", "offered", "ready", "crashed", "lost", "gone"}, "test"},
 		{[]string{"connected", "offered", "ready", "crashed", "reaped", "lost", "gone"}, "test"},
 		{[]string{"connected", "offered", "ready", "crashed", "reaped", "die", "released", "gone"}, "die"},
@@ -242,7 +241,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// TestSteady: a connection that another child goes on with is as old as it is.
+// TestSteady: a connection that another child continues keeps its age.
 func TestSteady(t *testing.T) {
 	l := Life{Retry: true, Jitter: sameDelay, attempt: 3}
 	l.Begin()
@@ -262,8 +261,8 @@ func TestSteady(t *testing.T) {
 	}
 }
 
-// TestAccepted: a connection that a node has made begins open, is served like any other, and is
-// not made anew.
+// TestAccepted: a node's own connection begins open, is served like any other, and is not made
+// anew.
 func TestAccepted(t *testing.T) {
 	l := Life{Retry: true, Jitter: sameDelay}
 	if l.Accepted(); l.State != Open || !l.Needs() {
@@ -283,7 +282,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestRetire: a node that is not to be dialled any more keeps the connection that it has.
+// TestRetire: a node that is no longer listed keeps its connection.
 func TestRetire(t *testing.T) {
 	for start, want := range map[State]string{
 		Connecting: "closing: end", Open: "open: nothing", Handing: "handing: nothing", Served: "served: nothing",

@@ -11,13 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mute is a transport that does not say where it stands.
+// mute is a transport that does not know its position.
 type mute struct{ plain }
 
 func (mute) position() (position, error) { return position{}, errUnknown }
 
-// TestGive: what the child is told, and with which descriptors; in the end nothing of it
-// is left.
+// TestGive: the child gets the right messages and descriptors. In the end nothing of these is left.
 func TestGive(t *testing.T) {
 	fd, _ := pair(t)
 	l := testConnection()
@@ -55,13 +54,13 @@ func TestGive(t *testing.T) {
 	if err := l.Give(func(ipc.Message, ...int) error { return broken }); err != broken {
 		t.Error(err)
 	}
-	l.transport = nil // the descriptor is the test's
+	l.transport = nil // the test owns the descriptor
 	l.forget()
 	l.Close()
 }
 
-// TestGiveErrors: a connection whose place the kernel does not tell is not given, one that
-// ends, or that never tells, is.
+// TestGiveErrors: a connection is not given if the kernel does not tell its position. It is given
+// if it is ending, or can never tell its position.
 func TestGiveErrors(t *testing.T) {
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -100,8 +99,7 @@ func TestGiveErrors(t *testing.T) {
 	}
 }
 
-// TestRemains: what is gone on with when no child was given it, and when its ledger is
-// broken.
+// TestRemains: what continues if no child got the connection, and if its ledger is broken.
 func TestRemains(t *testing.T) {
 	l := testConnection()
 	l.in, l.skip, l.carried = []byte{1, 2}, 0, []string{testName.Record()}
@@ -122,7 +120,7 @@ func TestRemains(t *testing.T) {
 	wantError(t, "broken ledger", err, "must not say")
 }
 
-// TestScarceDescriptors: no caretaker can be had for want of one.
+// TestScarceDescriptors: without a free descriptor there is no caretaker.
 func TestScarceDescriptors(t *testing.T) {
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {

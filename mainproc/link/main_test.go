@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const waitBound = 2 * time.Minute // for what comes at once, on a loaded machine
+const waitBound = 2 * time.Minute // bounds waits that are short unless the machine is loaded
 
 // wantError compares an error with a part of its text.
 func wantError(t *testing.T, what string, err error, want string) {

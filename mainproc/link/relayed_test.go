@@ -21,11 +21,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeRelay is one without TLS: it copies both ways. A server takes the first byte, which says
-// that TLS begins.
+// fakeRelay is a relay without TLS: it copies both ways. A server takes the first byte, which marks
+// the beginning of TLS.
 type fakeRelay struct {
 	says    string         // Why
-	fails   error          // the start does
+	fails   error          // of the start
 	far     int            // its end of the inner stream
 	page    *counters.Page // with copies off
 	memory  int            // of page
@@ -36,7 +36,7 @@ type fakeRelay struct {
 
 func (f *fakeRelay) Why(time.Duration) string { return f.says }
 
-// Close waits for nobody.
+// Close does not wait.
 func (f *fakeRelay) Close(<-chan struct{}) <-chan struct{} {
 	f.closed = true
 	ipc.CloseAll([]int{f.far, f.memory})
@@ -78,7 +78,7 @@ func (f *fakeRelay) start(_ context.Context, m ipc.StartRelay, fds ...int) (Rela
 	return f, nil
 }
 
-// copy ends the stream to where it copies, too: others have descriptors of it.
+// copy also ends the stream that it copies to, because others have descriptors of it.
 func (f *fakeRelay) copy(to, from net.Conn) {
 	_, _ = io.Copy(to, from)
 	_ = to.(interface{ CloseWrite() error }).CloseWrite()
@@ -95,7 +95,7 @@ func connOf(fd int) net.Conn {
 	return conn
 }
 
-// tcpPair is a connection and its other end.
+// tcpPair returns a connection and its other end.
 func tcpPair(t *testing.T) (here, there net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,8 +113,8 @@ func tcpPair(t *testing.T) (here, there net.Conn) {
 	return here, there
 }
 
-// Where the inner stream stands, and how it ends. A relay that stopped within a system call
-// leaves nothing known, also for a child that was given the connection then.
+// TestRelayed: the position of the inner stream, and its end. If a relay stopped within a system
+// call, the position is unknown, even for a child that then got the connection.
 func TestRelayed(t *testing.T) {
 	f := &fakeRelay{says: "it was killed"}
 	here, _ := tcpPair(t)
@@ -137,7 +137,7 @@ func TestRelayed(t *testing.T) {
 	if err := l.Ended(nil); err != nil {
 		t.Error(err)
 	}
-	_, _ = unix.Pwrite(f.memory, []byte{1}, 0) // the number of the first cell is odd
+	_, _ = unix.Pwrite(f.memory, []byte{1}, 0) // the number of the first cell becomes odd
 	if _, err := r.position(); !errors.Is(err, errUnknown) {
 		t.Error(err)
 	}
@@ -175,7 +175,7 @@ func tlsConfig(address string) *config.Config {
 	}
 }
 
-// A dialled node that speaks TLS; what the relay says goes before what the handshake has found.
+// TestDialTLS: a dialled node speaks TLS. The relay's error replaces the handshake's.
 func TestDialTLS(t *testing.T) {
 	for name, test := range map[string]struct {
 		relay  *fakeRelay
@@ -240,7 +240,7 @@ func TestDialTLS(t *testing.T) {
 	}
 }
 
-// A door where some nodes speak TLS: the first byte says who does.
+// TestSecure: at a door where some nodes speak TLS, the first byte tells which.
 func TestSecure(t *testing.T) {
 	cfg := tlsConfig("")
 	ours := dist.Local{Name: "them@h", Creation: 5, Cookie: houseCookie, Flags: dist.Default}
@@ -281,7 +281,7 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// Whom a door does not carry, and why.
+// TestSecureRefuses: the guests that a door does not carry, and the reasons.
 func TestSecureRefuses(t *testing.T) {
 	gone, cancel := context.WithCancelCause(context.Background())
 	cancel(errTest)
@@ -318,7 +318,7 @@ func TestSecureRefuses(t *testing.T) {
 	defer closing.end()
 	left := make(chan error)
 	go func() { left <- s.wait(closing) }()
-	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) { // until it does, the test's own bound
+	for waiting := 0; waiting == 0; time.Sleep(time.Millisecond) { // until it does; the test itself has a bound
 		s.gate.mu.Lock()
 		waiting = len(s.gate.waiting)
 		s.gate.mu.Unlock()
@@ -331,7 +331,7 @@ func TestSecureRefuses(t *testing.T) {
 	s.gate.pass()
 	for s.pace.next(time.Now()) <= 0 {
 	}
-	// Of those that leave while it is their turn, the next one has it. None of the turns comes by itself.
+	// If a guest leaves during its turn, the next one gets the turn. No turn comes by itself here.
 	due := time.Now().Add(time.Hour)
 	s.pace.due = due
 	for range 1000 {

@@ -10,7 +10,7 @@ import (
 	"erluv/ipc"
 )
 
-// lingering is a relay that ends when it has to hurry, and not before.
+// lingering is a relay that ends only when it has to hurry.
 type lingering struct{ gone chan struct{} }
 
 func (l *lingering) Why(time.Duration) string { return "" }
@@ -23,8 +23,9 @@ func (l *lingering) Close(hurry <-chan struct{}) <-chan struct{} {
 	return l.gone
 }
 
-// Guests have so many relays at once and no more. The next one pushes out the oldest, and has its own
-// when nothing of that one's is left: while TLS shakes hands, and while a relay ends slowly.
+// TestSecureIsBounded: guests have at most so many relays at once. The next guest displaces the
+// oldest, and gets its relay when nothing of the oldest is left. That holds during TLS's handshake,
+// and while a relay ends slowly.
 func TestSecureIsBounded(t *testing.T) {
 	var now, worst, ready atomic.Int32
 	shakes := func(ctx context.Context, _ ipc.StartRelay, fds ...int) (Relay, error) {
@@ -45,7 +46,7 @@ func TestSecureIsBounded(t *testing.T) {
 		worst.Store(0)
 		const most, crowd = 2, 7
 		s := NewSecure(tlsConfig(""), start, most)
-		s.pace.burst = crowd // no one waits for the rate
+		s.pace.burst = crowd // no guest waits for the rate
 		ctx, cancel := context.WithCancelCause(t.Context())
 		ended := make(chan error, crowd)
 		for range crowd {
@@ -54,7 +55,7 @@ func TestSecureIsBounded(t *testing.T) {
 			g := newGuest(ctx, here)
 			go func() { // ends with ctx
 				conn, _, err := s.Carry(g)
-				if err == nil { // it is refused in the handshake of the distribution
+				if err == nil { // it is refused in the distribution's handshake
 					_ = conn.Close()
 					now.Add(-1)
 					err = context.Cause(g.ctx)

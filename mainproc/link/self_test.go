@@ -18,7 +18,7 @@ func TestSelfName(t *testing.T) {
 	if s.settle(first) {
 		t.Error("a name was accepted that another had taken the place of")
 	}
-	s.Redraw(first) // by a second who found it taken
+	s.Redraw(first) // by a second dialer that found it taken
 	if name, _ := s.proposed(); name != second {
 		t.Errorf("%q was drawn in place of %q, which nobody has refused", name, second)
 	}
@@ -36,8 +36,8 @@ func TestSelfName(t *testing.T) {
 	}
 }
 
-// TestSelfSerial: the next child's serial is after the latest that any connection knows of, where
-// they come round too.
+// TestSelfSerial: the next child's serial is after the latest that any connection knows, also where
+// serials begin again.
 func TestSelfSerial(t *testing.T) {
 	s := &Self{}
 	const last = 1<<gen.SerialBits - 1

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// frameOf is a frame of n bytes, its length included.
+// frameOf returns a frame of n bytes, its length included.
 func frameOf(n int) []byte {
 	b := make([]byte, n)
 	binary.BigEndian.PutUint32(b, uint32(n-4))
@@ -110,8 +110,7 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// FuzzRecall: whatever the journal holds, what is recalled is no more than the
-// connection can lack, and ends between two frames.
+// FuzzRecall: for any journal, recall completes the connection exactly up to the journal's end.
 func FuzzRecall(f *testing.F) {
 	out, in := append(frameOf(10), frameOf(20)...), append(frameOf(30), frameOf(12)[:7]...)
 	f.Add(uint64(0), uint64(0), uint64(30), uint64(0), uint64(0), uint64(30), uint64(0), uint64(17), uint64(37), out, in)
@@ -130,7 +129,7 @@ func FuzzRecall(f *testing.F) {
 	defer p.Close()
 	f.Fuzz(func(t *testing.T, outPos, outOff, outLen, inPos, inOff, inLen, skip, written, read uint64, out, in []byte) {
 		if max(outOff, outLen, inOff, inLen, skip) > math.MaxInt64 {
-			return // what journal.FuzzJournal is for
+			return // journal.FuzzJournal tests these
 		}
 		r := journal.Record{OutPos: outPos, OutOff: int(outOff), OutLen: int(outLen), InPos: inPos, InOff: int(inOff), InLen: int(inLen), InSkip: int(skip)}
 		copy(p.Out[min(r.OutOff, len(p.Out)):], out)
@@ -152,7 +151,7 @@ func FuzzRecall(f *testing.F) {
 	})
 }
 
-// pair is a TCP connection: our descriptor, raw as main has it, and the node's end.
+// pair returns a TCP connection: our descriptor, raw as in main, and the node's end.
 func pair(t *testing.T) (fd int, node *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -190,7 +189,7 @@ func positioned(t *testing.T, fd int) position {
 	return p
 }
 
-// TestPosition: exact in all states of the queues, whatever the peer does.
+// TestPosition: the position is exact in all states of the queues, and during all acts of the peer.
 func TestPosition(t *testing.T) {
 	fd, node := pair(t)
 	base := positioned(t, fd)
@@ -232,7 +231,7 @@ func TestPosition(t *testing.T) {
 	}
 	moved(total, uint64(n))
 
-	// While the peer reads and writes at the same time.
+	// The peer reads and writes at the same time.
 	done := make(chan error, 1)
 	go func() {
 		_, err := io.CopyN(node, node, int64(total-1000))
@@ -275,7 +274,7 @@ func TestNoPosition(t *testing.T) {
 		t.Helper()
 		fd, node := pair(t)
 		f(fd, node)
-		// The peer's end is told when it has arrived.
+		// POLLRDHUP comes when the peer's end has arrived.
 		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, int(waitBound.Milliseconds()))
 		if got, err := (plain{fd}).position(); err == nil || !strings.Contains(err.Error(), "being closed") {
 			t.Errorf("%s: %v, %v", name, got, err)
@@ -292,7 +291,7 @@ func TestNoPosition(t *testing.T) {
 	})
 }
 
-// TestStanding: a connection that was given to a child in the middle, twice.
+// TestStanding: a child gets a connection in the middle, twice.
 func TestStanding(t *testing.T) {
 	fd, node := pair(t)
 	var in []byte // of the child before
@@ -329,13 +328,13 @@ func TestStanding(t *testing.T) {
 		if _, err := io.ReadFull(node, whole); err != nil || string(whole) != string(out) {
 			t.Fatalf("the node has read %x, %v", whole, err)
 		}
-		// The rest of the frame, as main would, up to where the next child begins.
+		// The rest of the frame, as main writes it, up to the next child's beginning.
 		rest := make([]byte, 50-len(have))
 		if n, err := unix.Read(fd, rest); err != nil || n != len(rest) || string(rest) != string(frame[len(have):]) {
 			t.Fatalf("%d bytes of the rest, %v", n, err)
 		}
 		in = nil
-		if round == 0 { // the next is handed over half of one
+		if round == 0 { // the next child gets half of a frame
 			if _, err := node.Write(frame[:10]); err != nil {
 				t.Fatal(err)
 			}

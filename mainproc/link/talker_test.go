@@ -18,23 +18,22 @@ import (
 	"erluv/wire/etf"
 )
 
-// talker is a node that sends frames of all sizes without end, and looks at every
-// byte of what it is sent. The child is the only one that it talks with; main says
-// marker in between.
+// talker is a node that sends frames of all sizes without end, and checks every byte that it
+// receives. It talks only with the child; main sends marker in between.
 type talker struct {
 	conn   *net.TCPConn
 	random *rand.Rand
-	quiet  bool // small frames only, so that there is more to hear
+	quiet  bool // only small frames, so that it reads more
 	wg     sync.WaitGroup
 
 	mu     sync.Mutex
-	pieces [][]byte // all that was sent; the large ones are one memory
+	pieces [][]byte // all that was sent; the large ones share memory
 	starts []uint64 // of each
 	ends   []uint64 // of each frame
 	calls  []uint64 // the ends of those that are calls
 	total  uint64
 
-	// Of the one who reads:
+	// Of the reader:
 	read     uint64
 	gotEnds  []uint64 // of the frames since the last marker
 	answered int
@@ -43,7 +42,7 @@ type talker struct {
 	errs     []error
 }
 
-// mark is what the node has read when main says marker.
+// mark is what the node has read when main sends marker.
 type mark struct {
 	ends     []uint64 // of the frames that were read since the last one
 	answered int      // calls, from the first on
@@ -54,7 +53,7 @@ const (
 	testMain = 1 // ids of processes
 	testSelf = 2
 
-	tooLong = 65 << 20 // of a frame that is passed over
+	tooLong = 65 << 20 // length of a frame that is skipped
 	runUpTo = 200_000
 )
 
@@ -62,7 +61,7 @@ func pidOf(id uint32) etf.Pid {
 	return etf.Pid{Node: "node@localhost", ID: id, Creation: 9}
 }
 
-// filling is what large frames are filled with.
+// filling is the contents of large frames.
 var filling = func() []byte {
 	b := make([]byte, tooLong+1<<20)
 	for i := range b {
@@ -103,9 +102,9 @@ func (n *talker) talk(fill []byte) {
 	}
 }
 
-// frame makes the next frame: a call that is answered at once, or, now and then, a
-// program that writes without end, one that writes much and ends, or a message to
-// nobody, which may be large.
+// frame makes the next frame. It is a call that is answered at once, or a message to a missing
+// process, which may be large. Now and then it starts a program that writes without end, or one
+// that writes much and ends.
 func (n *talker) frame(fill []byte) (head, body []byte, call bool) {
 	k := n.random.IntN(1000)
 	switch {
@@ -151,7 +150,7 @@ func (n *talker) junk(body []byte) (head, _ []byte, call bool) {
 	return b, body, false
 }
 
-// note comes before the bytes are sent: the child may have read them by then.
+// note comes before the bytes are sent, because the child may have read them right after.
 func (n *talker) note(head, body []byte, call bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -165,7 +164,7 @@ func (n *talker) note(head, body []byte, call bool) {
 	}
 }
 
-// sentWhole says whether a frame ends at this position of what was sent.
+// sentWhole reports whether a sent frame ends at this position.
 func (n *talker) sentWhole(at uint64) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -180,7 +179,7 @@ func (n *talker) callsBefore(at uint64) int {
 	return sort.Search(len(n.calls), func(i int) bool { return n.calls[i] > at })
 }
 
-// sent is what was sent between two positions.
+// sent returns the bytes that were sent between two positions.
 func (n *talker) sent(from, to uint64) (b []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -268,7 +267,7 @@ func (n *talker) check(frame []byte) error {
 	return fmt.Errorf("%v to %v%v of %d bytes", m.Op, m.To, m.Name, len(frame))
 }
 
-// message is an answer, with what it is the answer to, or what a worker says.
+// message handles an answer, with the call's reference, or a worker's output.
 func (n *talker) message(of, what etf.Term) error {
 	tu, _ := what.(etf.Tuple)
 	switch of := of.(type) {
@@ -325,7 +324,7 @@ func (n *talker) ran(answer etf.Tuple) error {
 // sequence is the output of seq, of which every byte is known.
 type sequence struct {
 	next, last int
-	line, left []byte // the line that is due, and what is left of it
+	line, left []byte // the next line, and the rest of it
 }
 
 func newSequence(last int) *sequence { return &sequence{next: 1, last: last} }

@@ -21,10 +21,9 @@ import (
 
 var kills = flag.Int("kills", 40, "at least so many children that are killed while they read and write, none of which may tear or lose a frame")
 
-// TestTorn: the child is killed at any moment while it writes frames of all sizes
-// and reads such. What main recalls goes on exactly there, in both directions, and
-// the next child on the same connection too: the node finds every frame whole and
-// every byte of it right, and each of its calls is answered once.
+// TestTorn: the child is killed at any moment while it writes and reads frames of all sizes. Main
+// continues exactly there, in both directions, and so does the next child on the same connection.
+// The node finds every frame whole and every byte right, and each of its calls is answered once.
 func TestTorn(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -42,7 +41,7 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// longestLife of a child that serves.
+// longestLife is the longest life of a child that serves.
 const longestLife = 50 * time.Millisecond
 
 type tornCounts struct{ out, in, waiting, unhandled, skipping int }
@@ -54,7 +53,7 @@ func tornConnection(t *testing.T, random *rand.Rand, quiet bool, n int, sum *tor
 	if err := unix.SetNonblock(fd, true); err != nil {
 		t.Fatal(err)
 	}
-	if quiet { // and slow to hear: what is written has to wait
+	if quiet { // it also reads slowly, so that output has to wait
 		if err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 32<<10), conn.SetReadBuffer(32<<10)); err != nil {
 			t.Fatal(err)
 		}
@@ -116,13 +115,13 @@ func tornConnection(t *testing.T, random *rand.Rand, quiet bool, n int, sum *tor
 	}
 }
 
-// marker is the frame by which the node sees that main has the connection.
+// marker is the frame by which the node knows that main has the connection.
 func marker() []byte {
 	b := dist.BeginRegSend(nil, pidOf(testMain), "marker")
 	return dist.End(append(b, 97, 1), 0)
 }
 
-// role is a real one, without a stage.
+// role is a real role, without a stage.
 type role struct {
 	cmd  *exec.Cmd
 	conn *ipc.Conn // main's end of the conversation
@@ -182,10 +181,10 @@ func (r *role) ends(t *testing.T) {
 	_ = r.conn.Close()
 }
 
-// serve has a child serve the connection, with a spawner.
+// serve makes a child serve the connection, with a spawner.
 func serve(t *testing.T, l *Link) (child, spawner *role) {
 	t.Helper()
-	// The spawner says that it cannot answer a child that was killed.
+	// The spawner will report that it cannot answer a killed child.
 	spawner, child = startRole(t, "spawner", nil), startRole(t, "child", os.Stderr)
 	toSpawner, toChild, err := ipc.Pair()
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Of a crowd and of those from other addresses each address has its turn, whether the crowd was
-// there first, or one of it comes again as soon as it was in.
+// TestTurns: each address has its turn beside a crowd at another one. That holds whether the crowd
+// was there first, or its members come again as soon as they were in.
 func TestTurns(t *testing.T) {
 	q := turns{most: 100}
 	var order string
@@ -30,7 +30,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// Those that leave while they wait, or when their turn has just come, are in nobody's way.
+// TestTurnsLeft: guests that leave while they wait, or when their turn has just come, hold up no
+// others.
 func TestTurnsLeft(t *testing.T) {
 	q := turns{most: 1}
 	gone, cancel := context.WithCancelCause(t.Context())
@@ -53,7 +54,8 @@ func TestTurnsLeft(t *testing.T) {
 	}
 }
 
-// Of more than may wait the oldest leaves from the address that has the most.
+// TestTurnsCrowded: with too many waiting guests, the oldest one leaves from the address that has
+// the most.
 func TestTurnsCrowded(t *testing.T) {
 	q := turns{most: 3}
 	q.add("in")

@@ -9,7 +9,7 @@ import (
 	"erluv/ipc"
 )
 
-// everyMessage is one of each kind that there is, and more of some.
+// everyMessage has a message of each kind, and several of some.
 var everyMessage = []ipc.Message{
 	ipc.Hello{Version: ipc.Version, Role: ipc.RoleChild, PID: 1},
 	ipc.Start{Controller: "c"},
@@ -43,8 +43,8 @@ var everyMessage = []ipc.Message{
 	ipc.StartRelay{},
 }
 
-// TestPermits: main listens to what this says and to nothing else; what ends a Phase is
-// heard once, an answer as often as was asked.
+// TestPermits: main accepts these messages and no others. A message that ends a phase is accepted
+// once, an answer as often as main has asked.
 func TestPermits(t *testing.T) {
 	type heard struct {
 		times int // of three, with two questions asked
@@ -103,8 +103,7 @@ func TestPermits(t *testing.T) {
 	}
 }
 
-// TestEveryMessage: the list above is whole, as far as kinds go, and there is an end to
-// what main listens to.
+// TestEveryMessage: the list above has all kinds, and main accepts only some of them.
 func TestEveryMessage(t *testing.T) {
 	kinds := map[byte]bool{}
 	for _, m := range everyMessage {
@@ -126,7 +125,7 @@ func TestEveryMessage(t *testing.T) {
 	}
 }
 
-// TestNotHeard: what is no message at all, with its bounds.
+// TestNotHeard: these packets are not messages at all.
 func TestNotHeard(t *testing.T) {
 	for name, packet := range map[string][]byte{
 		"nothing":            {},
