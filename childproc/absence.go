@@ -11,26 +11,26 @@ import (
 	"erluv/wire/gen"
 )
 
-// With on_disconnect = keep a detached program outlives the node of its owner. Until it has
-// another owner, or lost_after has passed, what the owner would be told waits where it is: the
-// program blocks in its write, as on any full pipe, and a program that ends stays as it has
-// ended.
+// With on_disconnect = keep, a detached program outlives the node of its owner. Until it has
+// another owner, or until lost_after has passed, messages for the owner wait where they are. The
+// program blocks in its write, as on any full pipe. A program that ends keeps its exit status until
+// then.
 
-// detachment is what a process has that outlives its owner.
+// detachment is the state of a process that may outlive its owner.
 type detachment struct {
-	absence *absence // of the owner; nil: it is there, as far as is known
+	absence *absence // of the owner; nil: it is present, as far as known
 }
 
-// absence is what there is of an owner whose node is gone.
+// absence is what remains of an owner whose node is gone.
 type absence struct {
-	owner etf.Pid // the zero pid: there was none
+	owner etf.Pid // the zero pid: there was no owner
 	since time.Time
 	until time.Time
 	timer *loop.Timer
 }
 
-// lose keeps a process whose owner's node is gone, if it is to be kept. others are linked to it
-// there beside the owner: their end is that of the process.
+// lose keeps a process whose owner's node is gone, if it is to be kept. If other processes of that
+// node are linked to it, it ends with them. lose reports whether it kept the process.
 func (m *manager) lose(p proc, observers *peer.Observers) bool {
 	e := p.self()
 	prog, ok := p.(*program)
@@ -48,7 +48,7 @@ func (m *manager) lose(p proc, observers *peer.Observers) bool {
 	return true
 }
 
-// absence is that of the owner; nil: there is none.
+// absence returns the owner's absence, nil if there is none.
 func (e *entry) absence() *absence {
 	if e.detached == nil {
 		return nil
@@ -56,7 +56,8 @@ func (e *entry) absence() *absence {
 	return e.detached.absence
 }
 
-// disown: the owner's node is gone. No process of another incarnation of it is the owner.
+// disown removes an owner whose node is gone. No process of a later incarnation of the node can be
+// the owner.
 func disown(p proc) {
 	e := p.self()
 	e.owner, e.ownerRef = etf.Pid{}, 0
@@ -65,7 +66,7 @@ func disown(p proc) {
 	}
 }
 
-// found: there is an owner again, or the process has ended.
+// found ends an absence: there is an owner again, or the process has ended.
 func (e *entry) found() {
 	if a := e.absence(); a != nil {
 		a.timer.Stop()
@@ -73,13 +74,13 @@ func (e *entry) found() {
 	}
 }
 
-// awaitsOwner says whether what the owner would be told waits for another one.
+// awaitsOwner reports whether messages for the owner wait for another one.
 func (p *program) awaitsOwner() bool {
 	a := p.absence()
 	return a != nil && a.owner != (etf.Pid{}) && !p.life.told
 }
 
-// lostOwner is what people are told of an absence.
+// lostOwner describes an absence for info.
 func (e *entry) lostOwner() *stat.Lost {
 	a := e.absence()
 	if a == nil {

@@ -12,8 +12,9 @@ import (
 // looks are the requests and calls that change nothing.
 var looks = []etf.Atom{"info", "workers", "classes", "figures", "is_auth", "get_state", "get_status", "log"}
 
-// may says whether an operator may do something. One that needs few rights says so by its name,
-// when it shakes hands: what has the connection afterwards, and may be broken into, has no more.
+// may reports whether an operator may send a message. An operator that needs few rights says so by
+// its name in the handshake. So if its process is broken into later, the intruder has no more
+// rights.
 func (c *client) may(msg *dist.Message) bool {
 	tends := gen.Tends(c.Node())
 	if !tends && !gen.Looks(c.Node()) {
@@ -38,12 +39,12 @@ func (c *client) may(msg *dist.Message) bool {
 	return false
 }
 
-// starters are the requests that start a program, which is logged.
+// starters are the requests that start a program. The log has the program.
 var starters = []etf.Atom{reqExec, reqSpawn, reqRun}
 
-// audit logs what an operator does, and who that is. Looks are not logged, nor what an operator
-// does with a program of its own, which it has started. Of an act only its name and words are
-// logged, and which program it starts: the log must not have what else it carries.
+// audit logs the acts of an operator. It logs neither looks nor what an operator does with its own
+// programs. Of an act it logs only the name and atoms, and the program that is started: the log
+// must not have other data.
 func (c *client) audit(msg *dist.Message) {
 	act, whom := "", etf.Pid{}
 	switch msg.Op {
@@ -63,7 +64,7 @@ func (c *client) audit(msg *dist.Message) {
 	log := c.m.log.With("act", act, "by", c.link.Operator)
 	p := c.m.find(whom)
 	if p == nil && whom != (etf.Pid{}) && whom != c.m.self || p != nil && c.Has(p.self().owner) {
-		return // nothing is there any more, or it is its own
+		return // the process is gone, or the operator's own
 	}
 	if p != nil {
 		log = log.With("worker", process(whom))
@@ -73,7 +74,7 @@ func (c *client) audit(msg *dist.Message) {
 	log.Info("an operator acts")
 }
 
-// actOf is what a message asks for; "": nothing that changes anything.
+// actOf returns the act of a message, "" if it changes nothing.
 func actOf(payload etf.Raw) string {
 	ask, req, ok := gen.ParseAsk(payload)
 	if !ok {
@@ -98,13 +99,14 @@ func actOf(payload etf.Raw) string {
 		}
 		words = append(words, string(word))
 	}
-	if len(words) == 2 && words[1] == "get" { // of the state, of labels
+	if len(words) == 2 && words[1] == "get" { // a request for the state or labels
 		return ""
 	}
 	return strings.Join(words, " ")
 }
 
-// programOf is what a Cmd starts, without its arguments. A line for a shell can have any.
+// programOf returns the program of a Cmd without its arguments. A command for a shell can contain
+// any, so it is not returned.
 func programOf(cmd etf.Raw) string {
 	r := etf.NewReader(cmd)
 	if n, err := r.List(); err != nil || n == 0 {
@@ -120,13 +122,13 @@ func programOf(cmd etf.Raw) string {
 // maxAudited is how many bytes of a program's path are logged.
 const maxAudited = 256
 
-// auditNode logs an exec, which is an operator's wherever it comes from, of a node.
+// auditNode logs an exec that came from a node: an exec is always an operator's act.
 func (m *manager) auditNode(to caller, cmd etf.Raw) {
 	if c := to.client(); c != nil && c.isNode() {
 		m.log.Info("an operator acts", "act", "exec "+programOf(cmd), "by", string(to.node()))
 	}
 }
 
-// maxActWords is how many atoms of a request are logged besides its name: {signal, group, sigterm}
+// maxActWords is how many atoms of a request are logged besides its name. {signal, group, sigterm}
 // has two.
 const maxActWords = 2

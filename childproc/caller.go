@@ -8,15 +8,15 @@ import (
 	"erluv/wire/etf"
 )
 
-// answerer has callers answered: the client of their node, or another that answers those who
-// are no process of a node.
+// answerer answers callers: the client of their node, or another for callers that are no process of
+// a node.
 type answerer interface {
 	Answer(to dist.Ask, term etf.Term) // at once
 	Settle(a peer.Answer)              // once there is room
 }
 
-// caller is who waits for an answer, by any protocol that has one: mostly a process of a node.
-// Its tag is part of the frame that it came in.
+// caller waits for an answer, by any protocol that has answers. It is most often a process of a
+// node. Its tag is part of the frame that it came in.
 type caller struct {
 	by answerer
 	dist.Ask
@@ -24,14 +24,14 @@ type caller struct {
 
 func (c *client) caller(ask dist.Ask) caller { return caller{c, ask} }
 
-// client is that of the caller's node; nil: the caller is no process of a node.
+// client returns the client of the caller's node, nil if the caller is no process of a node.
 func (c caller) client() *client {
 	of, _ := c.by.(*client)
 	return of
 }
 
-// near is its client, or that of the process of ours that it calls, when it is no process of a
-// node: the answer waits for room there.
+// near returns the caller's client. For a caller that is no process of a node, it returns that of
+// the called process: the answer waits for room there.
 func (c caller) near(e *entry) *client {
 	if of := c.client(); of != nil {
 		return of
@@ -39,7 +39,7 @@ func (c caller) near(e *entry) *client {
 	return e.client
 }
 
-// node is the name of its node; "": none.
+// node returns the name of the caller's node, "" if it has none.
 func (c caller) node() etf.Atom {
 	if of := c.client(); of != nil {
 		return of.Node()
@@ -50,15 +50,15 @@ func (c caller) node() etf.Atom {
 // reply answers at once.
 func (c caller) reply(term etf.Term) { c.by.Answer(c.Ask, term) }
 
-// waiting is a caller that outlives its frame, with its part of the budget. Each is answered
-// once, which gives the part back; so does the end of its node.
+// waiting is a caller that outlives its frame, with its part of the budget. Each is answered once,
+// or its node ends. Either gives the part back.
 type waiting struct {
 	to   caller
 	held part
 }
 
-// keep keeps a caller, and so many bytes that it costs besides. Without room for it the caller
-// is told, and nil returned.
+// keep keeps a caller that costs so many bytes more. If the budget lacks room, it answers the
+// caller and returns nil.
 func (m *manager) keep(to caller, more int) *waiting {
 	held, ok := m.held.take(heldCost + len(to.Tag) + more)
 	if !ok {
@@ -69,21 +69,21 @@ func (m *manager) keep(to caller, more int) *waiting {
 	return &waiting{to, held}
 }
 
-// reply answers when there is room: many may be due at once.
+// reply answers when there is room, because many answers may be due at once.
 func (w *waiting) reply(term etf.Term) { w.to.by.Settle(w.answer(term)) }
 
-// Reply is reply: see output.Asker.
+// Reply is reply, as a method of output.Asker.
 func (w *waiting) Reply(term etf.Term) { w.reply(term) }
 
-// Give: the answer has been said otherwise: see output.Asker.
+// Give is the method of output.Asker: the answer was sent in another way.
 func (w *waiting) Give() { w.held.Give() }
 
-// late is reply with a term that is made when there is room; nil: none is sent.
+// late answers with a term that is made when there is room. If the term is nil, no answer is sent.
 func (w *waiting) late(term func() etf.Term) {
 	w.to.by.Settle(peer.Answer{To: w.to.Ask, Late: term, Held: &w.held})
 }
 
-// answer is the answer, for whoever says it with other things.
+// answer is the answer, for a caller that sends it with other frames.
 func (w *waiting) answer(term etf.Term) peer.Answer {
 	return peer.Answer{To: w.to.Ask, Term: term, Held: &w.held}
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// calls are those to a process of ours, in the order of erluv-protocol(7).
+// calls are the calls to a process of the child, in the order of erluv-protocol(7).
 var calls = table[func(m *manager, p proc, to caller, a args) bool]{
 	{"write", 1, byProgram | unbuilt, ofProgram((*program).writeStdinCall), "{write, IoData}"},
 	{"write", 2, byProgram | unbuilt, ofProgram((*program).writeCall), "{write, N, IoData}"},
@@ -32,21 +32,21 @@ var calls = table[func(m *manager, p proc, to caller, a args) bool]{
 	{"info", 0, byAll, (*manager).infoCall, "info"},
 }
 
-// ofProgram is a call that only programs take.
+// ofProgram makes a call that only programs accept.
 func ofProgram(do func(p *program, m *manager, to caller, a args) bool) func(m *manager, p proc, to caller, a args) bool {
 	return func(m *manager, p proc, to caller, a args) bool { return do(p.(*program), m, to, a) }
 }
 
-// ofUpload is a call that only uploads take.
+// ofUpload makes a call that only uploads accept.
 func ofUpload(do func(p *incoming, m *manager, to caller, a args) bool) func(m *manager, p proc, to caller, a args) bool {
 	return func(m *manager, p proc, to caller, a args) bool { return do(p.(*incoming), m, to, a) }
 }
 
-// maxCall bounds a call to a worker other than write, in bytes.
+// maxCall is the longest call to a worker other than write, in bytes.
 const maxCall = 64 << 10
 
-// workerCall answers a gen_server:call to a process of ours. Writes come often and can be
-// large, so they are read without being built.
+// workerCall handles a gen_server:call to a process of the child. Writes are frequent and can be
+// large, so they are not decoded.
 func (m *manager) workerCall(p proc, to caller, req etf.Raw) {
 	name, arity, a, ok := headOf(req)
 	row := calls.find(name, arity)
@@ -112,15 +112,15 @@ func (p *program) readCall(m *manager, to caller, a args) bool {
 	return false
 }
 
-// setoptsCall changes owner, active, packet, stdout and stderr: all of what is given, or nothing. The
-// answer goes out first, for what is delivered then may be the worker's end.
+// setoptsCall changes owner, active, packet, stdout and stderr. It sets all given options, or none.
+// The answer comes first, because output that is delivered then may include the worker's end.
 func (m *manager) setoptsCall(p proc, to caller, a args) bool {
 	list, bad := order.Options(a.list[0])
 	if bad != nil {
 		to.reply(gen.Error(bad.Term()))
 		return true
 	}
-	var todo, last []func() // another owner is told of things as the other options say
+	var todo, last []func() // the new owner gets messages as the other options say
 	for _, o := range list {
 		f, err := m.setopt(p, o.Key.(etf.Atom), o.Value)
 		if err != nil {
@@ -155,7 +155,7 @@ func (m *manager) setopt(p proc, key etf.Atom, v etf.Term) (func(), error) {
 	}, p.ownable(m, pid)
 }
 
-// setopt: see proc.
+// setopt is the method of proc.
 func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 	switch key {
 	case "active":
@@ -187,7 +187,7 @@ func (p *program) setopt(m *manager, key etf.Atom, v etf.Term) (func(), error) {
 	return nil, errors.New("there is no such option")
 }
 
-// activation changes how output is sent, once it is called.
+// activation returns a function that changes how output is sent.
 func (p *program) activation(m *manager, a order.Active) func() {
 	return func() {
 		p.out.Activate(p, a)
@@ -195,7 +195,7 @@ func (p *program) activation(m *manager, a order.Active) func() {
 	}
 }
 
-// resizeCall takes {resize, Rows, Cols}, for the terminals of later runs too.
+// resizeCall takes {resize, Rows, Cols}. It also applies to the terminals of later runs.
 func (p *program) resizeCall(m *manager, to caller, a args) bool {
 	r, err1 := order.TerminalSize("rows", a.list[0])
 	c, err2 := order.TerminalSize("cols", a.list[1])
@@ -206,7 +206,7 @@ func (p *program) resizeCall(m *manager, to caller, a args) bool {
 	if p.restart != nil && p.restart.spec.Terminal != nil {
 		p.restart.spec.Terminal.Rows, p.restart.spec.Terminal.Cols = r, c
 		if err == unix.ENOTTY {
-			err = nil // it rests
+			err = nil // it is paused
 		}
 	}
 	to.reply(outcome(err))
@@ -237,7 +237,7 @@ func (m *manager) signal(to caller, t etf.Term, send func(unix.Signal) error) {
 	to.reply(outcome(send(sig)))
 }
 
-// outcome is ok, or {error, Errno}.
+// outcome returns ok, or {error, Errno}.
 func outcome(err error) etf.Term {
 	if err == nil {
 		return etf.Atom("ok")
@@ -253,8 +253,7 @@ func (p *program) writeStdinCall(m *manager, to caller, a args) bool {
 	return m.write(p, to, workers.Stdin, a.raw)
 }
 
-// writeCall takes {write, FD, IoData}. A descriptor that is none is one that nobody can
-// write to.
+// writeCall takes {write, FD, IoData}. A wrong descriptor counts as one that cannot be written to.
 func (p *program) writeCall(m *manager, to caller, a args) bool {
 	s := workers.Stdout
 	r := etf.NewReader(a.raw)
@@ -266,7 +265,7 @@ func (p *program) writeCall(m *manager, to caller, a args) bool {
 	return m.write(p, to, s, r.Rest())
 }
 
-// write writes to stdin or another pipe; the answer comes when the bytes are in it.
+// write writes to stdin or another pipe. The answer comes once the bytes are in it.
 func (m *manager) write(p *program, to caller, s workers.Stream, arg etf.Raw) bool {
 	data, err := ioData(arg)
 	if err != nil {
@@ -287,8 +286,8 @@ func (m *manager) write(p *program, to caller, s workers.Stream, arg etf.Raw) bo
 	return true
 }
 
-// Wrote answers a write: that of a call, or of an I/O request. Commands are not answered, but
-// their loss is told.
+// Wrote answers a write of a call or of an I/O request. A command has no answer, but its loss is
+// reported.
 func (m *manager) Wrote(w *workers.Worker, token any, err error) {
 	switch to := token.(type) {
 	case *waiting:
@@ -301,7 +300,7 @@ func (m *manager) Wrote(w *workers.Worker, token any, err error) {
 	}
 }
 
-// ioData is the bytes of iodata: those of the frame itself when it is a binary.
+// ioData returns the bytes of iodata. If it is a binary, they are a part of the frame.
 func ioData(t etf.Raw) ([]byte, error) {
 	r := etf.NewReader(t)
 	if b, err := r.Binary(); err == nil {

@@ -7,13 +7,13 @@ import (
 	"erluv/wire/gen"
 )
 
-// class is a program that this host offers, and how many workers run it.
+// class is a program that this host offers, with the number of workers that run it.
 type class struct {
 	*order.Class
 	running int
 }
 
-// classNamed finds one; nil: there is none.
+// classNamed returns the class of a name, nil if there is none.
 func (h *host) classNamed(name string) *class {
 	for _, c := range h.classes {
 		if c.Name == name {
@@ -23,15 +23,15 @@ func (h *host) classNamed(name string) *class {
 	return nil
 }
 
-// Why nothing is started for want of a class.
+// Reasons why no program of a class is started.
 var (
 	classUnknown  = etf.Tuple{etf.Atom("class"), etf.Atom("unknown")}
 	classFull     = etf.Tuple{etf.Atom("class"), etf.Atom("full")}
 	classRequired = etf.Tuple{etf.Atom("class"), etf.Atom("required")}
 )
 
-// classOf finds the class that a Cmd names, and the arguments that the caller adds. Without one
-// the Cmd is what it was. A reason says why nothing can be started.
+// classOf returns the class that a Cmd names, with the caller's arguments. Without a class it
+// returns the Cmd. A reason says why no program can be started.
 func (m *manager) classOf(cmd etf.Term) (c *class, args etf.Term, reason etf.Term) {
 	name, args, ok := order.ClassOf(cmd)
 	if !ok {
@@ -49,7 +49,7 @@ func (m *manager) classOf(cmd etf.Term) (c *class, args etf.Term, reason etf.Ter
 	return c, args, nil
 }
 
-// joins counts a program of a class; nil: it is none's.
+// joins counts a program of a class; nil means none.
 func (h *host) joins(p *program, c *class) {
 	if c == nil {
 		return
@@ -61,7 +61,7 @@ func (h *host) joins(p *program, c *class) {
 	h.members[p] = c
 }
 
-// leaves is the end of joins.
+// leaves undoes joins.
 func (h *host) leaves(p *program) {
 	if c := h.members[p]; c != nil {
 		c.running--
@@ -82,7 +82,7 @@ func (m *manager) classesRequest(to caller, _ args) bool {
 	return true
 }
 
-// closed is unready for an operator, to whom it is all the same whether a node is served.
+// closed is unready for an operator, who may start programs even if no node is served.
 func (h *host) closed() etf.Term {
 	state := h.state
 	if state == hoLaunching || state == hoConnecting {
@@ -94,7 +94,7 @@ func (h *host) closed() etf.Term {
 	return gen.Error(etf.Tuple{etf.Atom("node_not_ready"), etf.Atom(state.String())})
 }
 
-// unready is the answer to a request for a new worker; nil: this host takes one.
+// unready answers a request for a new worker if the host accepts none. It returns nil if it does.
 func (h *host) unready() etf.Term {
 	if h.state == hoReady {
 		return nil

@@ -13,30 +13,30 @@ import (
 	"erluv/wire/etf"
 )
 
-// client is a node that is served: the peer, and what waits here for room there. A process
-// of ours belongs to one, that of its owner when it was started, or without an owner that of
-// its caller. The manager has those that are connected; the peer of one that is not any more
-// drops what is sent.
+// client is a node that is served: its peer, and the state that waits here for room there. A
+// process of the child belongs to one client: that of its owner at the start or, without an owner,
+// of its caller. The manager has the connected clients. The peer of a disconnected one drops
+// frames.
 type client struct {
 	output.Outlet
 	m         *manager
-	id        uint32     // main's number of the connection
+	id        uint32     // main's number for the connection
 	procs     int        // processes that belong to it
-	respawned bool       // another child has served it before
-	link      ipc.Link   // what main says of it, for people
-	files     *watch.Set // its watchers
+	respawned bool       // an earlier child served it
+	link      ipc.Link   // main's description, for operators
+	files     *watch.Set // its watchers of files
 
 	flow bool // its controller wants to know which streams wait for receivers
 
-	ran []*program // runs that are over, waiting for room for the answer
+	ran []*program // ended runs that wait for room to be answered
 
-	names      peer.Observers             // of the names of ours, and of the manager
-	visits     map[uint64]*peer.Observers // of processes that belong to another client, by pid
+	names      peer.Observers             // observers of the child's own names, and of the manager
+	visits     map[uint64]*peer.Observers // observers of processes that belong to another client, by pid
 	stateForm  stateForm
-	stateCalls []stateCall // that wait for it
+	stateCalls []stateCall // calls that wait for stateForm
 }
 
-// connect makes a client of a connection that main has made.
+// connect makes a client of a connection from main.
 func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	node := etf.Atom(g.Link.Target)
 	if m.clients[node] != nil {
@@ -55,17 +55,17 @@ func (m *manager) connect(g peer.Given, carried []string) (*client, error) {
 	}
 	c.files = watch.NewSet(m.loop, c.Streams, fileHost{c})
 	if c.isNode() {
-		m.turn(heServed, func() {}) // the controller is told by up
+		m.turn(heServed, func() {}) // up tells the controller
 	}
 	m.clients[node] = c
 	return c, nil
 }
 
-// isNode is false for an operator, for whom a host need not be ready, and is not.
+// isNode is false for an operator: the host need not be ready for one.
 func (c *client) isNode() bool { return c.link.Operator == "" }
 
-// begin begins to serve a client, and tells its controller. An operator is no node: it has none,
-// and nothing to learn from.
+// begin begins to serve a client, and reports it to the client's controller. An operator is no
+// node, so it has no controller, and no settings to learn.
 func (c *client) begin() error {
 	if err := c.Serve(); err != nil || !c.isNode() {
 		return err
@@ -75,7 +75,7 @@ func (c *client) begin() error {
 	return nil
 }
 
-// targetOf is the node that is served, for a caller: its own; "": it has none, as an operator.
+// targetOf returns the node that is served, as a caller sees it: its own, or "" for an operator.
 func (m *manager) targetOf(to caller) etf.Atom {
 	if c := to.client(); c != nil && !c.isNode() {
 		return ""
@@ -83,8 +83,8 @@ func (m *manager) targetOf(to caller) etf.Atom {
 	return to.node()
 }
 
-// clientOf is the client that a process of a node belongs to; nil: there is no connection
-// to it. Nearly always it is that of the process of ours, near.
+// clientOf returns the client of a process's node, nil if that node is not connected. It is nearly
+// always near, the client of the child's process.
 func (m *manager) clientOf(pid etf.Pid, near *client) *client {
 	if near != nil && near.Has(pid) && !near.Dead() {
 		return near
@@ -92,7 +92,7 @@ func (m *manager) clientOf(pid etf.Pid, near *client) *client {
 	return m.clients[pid.Node]
 }
 
-// reachable refuses pids of nodes to which there is no connection.
+// reachable returns an error for pids of nodes that are not connected.
 func (m *manager) reachable(pid etf.Pid) error {
 	if m.clients[pid.Node] != nil {
 		return nil
@@ -104,25 +104,26 @@ func (m *manager) reachable(pid etf.Pid) error {
 	return fmt.Errorf("must be a process of a node that is served: %v", names)
 }
 
-// left: a process ends that belonged to the client. It says whether that was the last one of
-// a client that is gone.
+// left counts a process of the client that ended. It reports whether that was the last one of a
+// client that is gone.
 func (c *client) left() bool {
 	c.procs--
 	return c.procs == 0 && c.Dead()
 }
 
-// reclaim frees what a client that is gone has for its processes, when none of them is left:
-// some are another node's by now, and go on.
+// reclaim frees the watched group of a client that is gone, once no process belongs to it. Until
+// then, some may go on with an owner on another node.
 func (c *client) reclaim() {
 	if c.procs == 0 && !c.Streams.Close() {
 		c.m.loop.After(reclaimRetry, c.reclaim)
 	}
 }
 
-// reclaimRetry is when it is tried again, while a stream of a process that has ended is open.
+// reclaimRetry is the time between two attempts, while a stream of an ended process is still open.
 const reclaimRetry = time.Second
 
-// observers are those of a process of ours on the client's node; nil: there are none.
+// observers returns the observers of a process of the child on the client's node, nil if there are
+// none.
 func (c *client) observers(p proc) *peer.Observers {
 	e := p.self()
 	if e.client == c {
@@ -131,7 +132,7 @@ func (c *client) observers(p proc) *peer.Observers {
 	return c.visits[key(e.pid)]
 }
 
-// observe is observers, and makes room for some.
+// observe is observers, but makes room if there is none.
 func (c *client) observe(p proc) *peer.Observers {
 	if o := c.observers(p); o != nil {
 		return o
@@ -141,7 +142,7 @@ func (c *client) observe(p proc) *peer.Observers {
 	return o
 }
 
-// takeObservers returns the observers of a process of ours, which the client forgets.
+// takeObservers returns the observers of a process of the child. The client forgets them.
 func (c *client) takeObservers(p proc) (o peer.Observers) {
 	if known := c.observers(p); known != nil {
 		o = *known
@@ -151,8 +152,8 @@ func (c *client) takeObservers(p proc) (o peer.Observers) {
 	return o
 }
 
-// settled has main know what has been handled of all clients, before programs are started
-// by it: a request that main answers with child_down has started nothing.
+// settled reports to main what all clients have handled, before it lets programs start. So a
+// request that main answers with child_down has started no program.
 func (m *manager) settled() bool {
 	all := true
 	for _, c := range m.clients {
@@ -161,10 +162,10 @@ func (m *manager) settled() bool {
 	return all
 }
 
-// The rest of peer.Host; Frame and Oversized are in dispatch.go.
+// The remaining methods of peer.Host. Frame and Oversized are in dispatch.go.
 
-// RoomAgain lets answers and output flow again after there was no room. What has been
-// read comes before what is still in the pipes.
+// RoomAgain lets answers and output go on when there is room again. Bytes that were read come
+// before those in the pipes.
 func (c *client) RoomAgain() {
 	c.answerRuns()
 	c.FarewellTurn()
@@ -176,29 +177,29 @@ func (c *client) RoomAgain() {
 	c.Unstall()
 }
 
-// Lost: see peer.Host.
+// Lost is the method of peer.Host.
 func (c *client) Lost(err error) { c.m.lost(c, err.Error()) }
 
-// Said: see peer.Host.
+// Said is the method of peer.Host.
 func (c *client) Said(pid etf.Pid) {
 	if p, ok := c.m.find(pid).(*program); ok {
 		p.heard(c.m)
 	}
 }
 
-// NewPid: see peer.Host.
+// NewPid is the method of peer.Host.
 func (c *client) NewPid() etf.Pid { return c.m.newPid() }
 
-// Ring: see peer.Host.
+// Ring is the method of peer.Host.
 func (c *client) Ring() { c.m.main.ring() }
 
-// Resume: see peer.Host. The tag is the worker.
+// Resume is the method of peer.Host. The tag is the worker.
 func (c *client) Resume(tag any) { tag.(*program).goOn(c.m) }
 
-// Regain: see peer.Host.
+// Regain is the method of peer.Host.
 func (c *client) Regain(tag any, to etf.Pid, what etf.Term) { c.m.tell(to, tag.(*program), what) }
 
-// Linger: see peer.Host.
+// Linger is the method of peer.Host.
 func (c *client) Linger(tag any, w peer.Wait) {
 	if c.m.log.Debugs {
 		c.m.log.Debug("a stream waits for a receiver to take messages", "stream", w.Stream.Term(), "worker", process(tag.(*program).pid),

@@ -9,7 +9,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// connections are those to nodes, by their names, then those that main is making.
+// connections returns the connections to nodes, by name, and then those that main is making.
 func (m *manager) connections() (list []stat.Connection) {
 	owned := make(map[etf.Atom]int)
 	for _, p := range m.procs {

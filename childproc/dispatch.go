@@ -7,8 +7,8 @@ import (
 	"erluv/wire/gen"
 )
 
-// Frame turns one frame into what it asks of the manager. A frame that is not understood
-// is passed over: whatever a node sends, erluv stays up.
+// Frame handles one frame of a node. It ignores a frame that it does not understand, so no frame of
+// a node can end erluv.
 func (c *client) Frame(frame []byte) {
 	m, msg := c.m, &dist.Message{}
 	if err := dist.Parse(frame, msg); err != nil {
@@ -49,12 +49,12 @@ func (c *client) Frame(frame []byte) {
 			m.ownerDown(c, msg.From, msg.To, msg.Reason)
 		}
 	case dist.GroupLeader, dist.UnlinkIDAck:
-		// A group leader means nothing here, and nothing is ever unlinked by us.
+		// A group leader means nothing here, and the child never unlinks.
 	}
 }
 
-// toName takes a message to a registered name. What expects no answer is dropped, as
-// gen_server does with what it does not expect.
+// toName takes a message to a registered name. It drops a message without an answer that it does
+// not expect, as gen_server does.
 func (m *manager) toName(c *client, sender etf.Pid, name etf.Atom, payload etf.Raw) {
 	if p := m.byName[name]; p != nil {
 		m.toProc(c, p, sender, payload)
@@ -85,7 +85,7 @@ func (m *manager) toName(c *client, sender etf.Pid, name etf.Atom, payload etf.R
 	}
 }
 
-// toPid takes a message to a process of ours.
+// toPid takes a message to a process of the child.
 func (m *manager) toPid(c *client, to, sender etf.Pid, payload etf.Raw) {
 	if p := m.find(to); p != nil {
 		m.toProc(c, p, sender, payload)
@@ -120,7 +120,7 @@ func (m *manager) toProc(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 	}
 }
 
-// refuse answers a request that means nothing here, in the words of its protocol.
+// refuse answers an unknown request, in the form of its protocol.
 func (c caller) refuse(req etf.Raw) {
 	switch {
 	case c.Kind == dist.AskIO:
@@ -138,8 +138,8 @@ func (c caller) refuse(req etf.Raw) {
 
 var reqModules = gen.Encode(etf.Atom("get_modules"))
 
-// Oversized answers a request whose frame was larger than peer.MaxFrame. Only the
-// beginning of the frame is there, so the request itself is not looked at.
+// Oversized answers a request whose frame was larger than peer.MaxFrame. It has only the beginning
+// of the frame, so it does not read the request itself.
 func (c *client) Oversized(head []byte, size int) {
 	c.refuseFrame("it is too large", "bytes", size)
 	if _, ask, ok := gen.AskIn(head); ok {

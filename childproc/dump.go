@@ -10,7 +10,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// dump logs how the child stands: counts, and the first of each table.
+// dump logs the state of the child: counts, and the first rows of each table.
 func (m *manager) dump() {
 	m.log.Always("how the child stands", "phase", m.phase.String(), "uptime", time.Since(m.since).Round(time.Second),
 		"workers", len(m.procs), "names", len(m.byName), "links_and_monitors", m.observed(), "held_bytes", m.held.bytes,
@@ -51,13 +51,13 @@ func (c *client) dump(name etf.Atom) {
 
 func (m *manager) dumpStarter(user int) {
 	s := m.starterOf(user)
-	if s == nil { // where nothing is started, as in a test
+	if s == nil { // no program can be started, as in a test
 		return
 	}
 	m.log.Always("how the child stands: a spawner", append([]any{"user", m.start.Allowed[user].User}, s.Standing()...)...)
 }
 
-// dumpWorker is a line of a process: the oldest come first.
+// dumpWorker logs a line about a process. The oldest come first.
 func (m *manager) dumpWorker(p proc) {
 	e := p.self()
 	args := []any{"worker", process(e.pid), "owner", process(e.owner), "detached", e.detached != nil, "asked", e.asked != nil}

@@ -11,12 +11,11 @@ import (
 	"erluv/workers"
 )
 
-// Why programs have ended: the history of this node. The history itself is a room of its own; here
-// it learns what happens.
+// This file tells package history why programs have ended.
 
 const (
-	// countedAfter is how long a program must have run for what it has used to be counted at its
-	// end, and mostCounted how many are in a second: it takes some 20 µs each.
+	// A program must have run for countedAfter for its use of resources to be read at its end. At
+	// most mostCounted are read in a second, because each takes some 20 µs.
 	countedAfter = time.Second
 	mostCounted  = 100
 )
@@ -27,7 +26,7 @@ type counting struct {
 	n      int
 }
 
-// noteRun notes that a program runs.
+// noteRun records that a program runs.
 func (m *manager) noteRun(p *program) {
 	if m.history.On() {
 		m.history.Runs(key(p.pid), m.entryOf(p))
@@ -42,7 +41,7 @@ func (m *manager) entryOf(p *program) *history.Entry {
 	}
 }
 
-// noteUse reads what a program has used, once nothing of it runs any more.
+// noteUse reads the resources that a program has used, once none of its processes runs any more.
 func (m *manager) noteUse(p *program) {
 	now := time.Now()
 	if !m.history.On() || now.Sub(p.startedAt()) < countedAfter {
@@ -57,7 +56,8 @@ func (m *manager) noteUse(p *program) {
 	}
 }
 
-// noteEnd notes the end of a program. Of a run that has succeeded its caller has been told all.
+// noteEnd records the end of a program. A run that succeeded is not recorded, since its caller has
+// the whole result.
 func (m *manager) noteEnd(p *program, exit workers.Exit) {
 	cause := p.cause(exit)
 	if p.run != nil && exit == (workers.Exit{}) && cause == history.Exited {
@@ -82,7 +82,7 @@ func (m *manager) noteEnd(p *program, exit workers.Exit) {
 	m.history.Ends(key(p.pid), e)
 }
 
-// cause is why a program has ended.
+// cause returns the reason why a program has ended.
 func (p *program) cause(exit workers.Exit) history.Cause {
 	end := p.told()
 	switch {
@@ -102,7 +102,7 @@ func (p *program) cause(exit workers.Exit) history.Cause {
 	return history.Exited
 }
 
-// stoppedBy is the cause of what a process, or an operator, has asked for.
+// stoppedBy returns the cause of an end that a process of a node, or an operator, has requested.
 func (c *client) stoppedBy(cause history.Cause) history.Cause {
 	if c != nil && !c.isNode() {
 		return history.Operator
@@ -110,7 +110,7 @@ func (c *client) stoppedBy(cause history.Cause) history.Cause {
 	return cause
 }
 
-// ended is what is told of an end.
+// ended describes an end for info.
 func (m *manager) ended(e *history.Entry) stat.Ended {
 	s := stat.Ended{
 		Worker: process(etf.Pid{Node: m.name, ID: e.ID, Serial: e.Serial, Creation: e.Creation}),
@@ -149,7 +149,7 @@ func statExit(e workers.Exit) *stat.Exit {
 	return s
 }
 
-// What is told of the log with an end: so many lines, and bytes of them.
+// The most lines and bytes of the log that the description of an end has.
 const (
 	lastLines = 10
 	lastBytes = 2 << 10

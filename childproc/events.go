@@ -6,15 +6,15 @@ import (
 	"erluv/wire/gen"
 )
 
-// Events of flow control are for controllers that ask for them: a library that has telemetry.
-// The others get none, so a controller without a use for them has no more in its mailbox.
+// Events of flow control are for controllers that ask for them: a library that has telemetry. Other
+// controllers get none, so their mailboxes have no needless messages.
 
 const (
 	// eventText bounds the command in an event, in bytes.
 	eventText = 200
 
-	// eventsWaiting is how much may wait for a node, in bytes, when an event is still sent. All
-	// streams of 10,000 programs may stop and go on at one moment.
+	// eventsWaiting is how many bytes may wait for a node when an event is still sent. All streams
+	// of 10,000 programs may stop and go on at one moment.
 	eventsWaiting = 1 << 20
 )
 
@@ -34,7 +34,7 @@ func (m *manager) eventsRequest(to caller, a args) bool {
 	return true
 }
 
-// Stand: see peer.Host.
+// Stand is the method of peer.Host.
 func (c *client) Stand(tag any, w peer.Wait, waits bool) {
 	if !c.flow || c.Waiting() > eventsWaiting {
 		return

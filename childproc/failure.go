@@ -8,10 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// short says whether a failure is no fault of what was asked for: the system, or
-// the user's share of it, has no more of something. It is answered without the key of
-// an option then, but for a place where a file was to be made, which is full, and
-// for terminals, of which Linux says the same (pty(7), kernel.pty.max).
+// short reports whether a failure is a shortage of the system, or of the user's share, rather than
+// the request's fault. The answer then has no option's key. There are two exceptions: the full disk
+// of a new file, and terminals, for which Linux reports the same error (pty(7), kernel.pty.max).
 func short(f ipc.Refusal) bool {
 	switch f.Errno {
 	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS:
@@ -26,7 +25,7 @@ func short(f ipc.Refusal) bool {
 	return false
 }
 
-// failureTerm is why a program was not started.
+// failureTerm is the reason why a program was not started.
 func failureTerm(f ipc.Refusal) etf.Term {
 	if f.Errno == unix.ECANCELED {
 		return etf.Atom("stopping")
@@ -62,8 +61,8 @@ func failureTerm(f ipc.Refusal) etf.Term {
 	return e
 }
 
-// decline answers who has asked for a process, and tells those who have known it by its
-// name before it was started that there is none.
+// decline answers the caller that requested a process. Processes that knew it by its name before
+// its start get the signals of a process that does not exist.
 func (m *manager) decline(p proc, why etf.Term) {
 	m.forget(p)
 	e := p.self().told()
@@ -72,7 +71,7 @@ func (m *manager) decline(p proc, why etf.Term) {
 	m.endIfEmpty()
 }
 
-// limitsTerm is why a program cannot have a limit, or cannot enter its groups.
+// limitsTerm is the reason why a program cannot have a limit, or cannot enter its groups.
 func limitsTerm(which ipc.Limit, e unix.Errno) etf.Term {
 	why := gen.Errno(e)
 	if e == unix.ENOTSUP {

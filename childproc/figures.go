@@ -20,25 +20,26 @@ import (
 )
 
 const (
-	// maxMeasured bounds how many workers one request measures: each takes a look into /proc,
-	// and the loop does nothing else meanwhile.
+	// maxMeasured is the most workers that one request measures. Each needs a look into /proc,
+	// during which the loop does no other work.
 	maxMeasured = 1000
 
-	// maxNew bounds how many workers one answer lists, newText the bytes of their commands.
+	// maxNew is the most workers in one answer, newText the most bytes of their commands.
 	maxNew  = 2000
 	newText = 1 << 20
 )
 
-// totals are counted from the child's start on, of programs that are over too. They cost an
-// addition when a program starts, ends or is held.
+// totals are counts since the child's start, including ended programs. They cost an addition when a
+// program starts, ends or is held.
 type totals struct {
 	started uint64
 	ended   [numEnds]uint64
-	output  uint64        // of programs that are over
-	paused  time.Duration // of connections that are over
+	output  uint64        // of ended programs
+	paused  time.Duration // of ended connections
 }
 
-// end is why a program has ended, or was not started: a label of a metric, so there are few.
+// end is why a program has ended, or was not started. It is the label of a metric, so there are
+// few.
 type end uint8
 
 const (
@@ -46,15 +47,15 @@ const (
 	endStatus
 	endSignal
 	endOOM
-	endStopped // the worker was told to end
-	endFault   // it ran too long, or was silent, or was not ready in time
+	endStopped // the worker was stopped
+	endFault   // it ran too long, was silent, or was not ready in time
 	endNotStarted
 	numEnds
 )
 
 var endNames = [numEnds]string{"normal", "exit_status", "signal", "oom", "stopped", "timeout", "not_started"}
 
-// endOf is why a program has ended. What erluv was asked to do goes before how the program took it.
+// endOf returns why a program has ended. A request to stop it counts more than its exit status.
 func (p *program) endOf(e workers.Exit) end {
 	switch {
 	case p.life.told, p.restart != nil && p.restart.asked:
@@ -71,13 +72,13 @@ func (p *program) endOf(e workers.Exit) end {
 	return endNormal
 }
 
-// countEnd counts a program that is over, and what it has written.
+// countEnd counts an ended program, and its output.
 func (m *manager) countEnd(p *program, e workers.Exit) {
 	m.totals.ended[p.endOf(e)]++
 	m.totals.output += p.written()
 }
 
-// written is what the run of a program has written into pipes.
+// written is how many bytes the run of a program has written into pipes.
 func (p *program) written() (n uint64) {
 	for s := range p.out.Streams {
 		n += p.w.Bytes(s)
@@ -85,8 +86,8 @@ func (p *program) written() (n uint64) {
 	return n
 }
 
-// figuresRequest answers {figures, Since, Workers}, for those who look again and again: what they
-// do not know yet, what changes, and no more.
+// figuresRequest answers {figures, Since, Workers}, for callers that ask again and again. The
+// answer has new workers and changing figures, and no more.
 func (m *manager) figuresRequest(to caller, a args) bool {
 	since, isNumber := a.list[0].(int64)
 	list, isList := a.list[1].(etf.List)
@@ -164,7 +165,7 @@ func (m *manager) figures(since int64, of []etf.Pid) stat.Figures {
 	return f
 }
 
-// numberOf is what newPid has given.
+// numberOf returns the number that newPid gave to a pid.
 func numberOf(p etf.Pid) int64 { return int64(p.Serial)<<gen.IDBits | int64(p.ID) }
 
 // policy is the option restart.
@@ -176,7 +177,7 @@ func (p *program) policy() string {
 	return when.String()
 }
 
-// measure is what changes of a program.
+// measure returns the changing figures of a program.
 func (m *manager) measure(p *program) stat.Measured {
 	is := stat.Measured{
 		Worker: process(p.pid), PID: p.w.PID(), State: p.state(), Started: p.startedAt(), Restarts: p.restarts(), Output: p.written(),
@@ -213,8 +214,8 @@ func (m *manager) roles() []stat.Role {
 	return roles
 }
 
-// usage is what a worker's program has used. The program is asked for with signal 0 afterwards,
-// so that what was read is not that of another process with the same number.
+// usage returns the resources that a worker's program has used. It then sends signal 0 to the
+// program, so that the figures cannot be those of another process with the same number.
 func usage(w *workers.Worker) (cpu time.Duration, rss int64, ok bool) {
 	if cpu, rss, ok = statOf(w.PID()); !ok || w.Signal(0) != nil {
 		return 0, 0, false
@@ -232,7 +233,7 @@ func statOf(pid int) (cpu time.Duration, rss int64, ok bool) {
 		return 0, 0, false
 	}
 	defer unix.Close(fd)
-	var text [1024]byte // 52 fields, of which one is a name of 15 characters
+	var text [1024]byte // 52 fields, including a name of 15 characters
 	n, err := eintr.Read(fd, text[:])
 	if err != nil {
 		return 0, 0, false

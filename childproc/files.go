@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FileFailed: output could not be written to its file, or that not be rotated.
+// FileFailed reports to the owner that output could not be written to its file, or the file not
+// rotated.
 func (m *manager) FileFailed(w *workers.Worker, s workers.Stream, e unix.Errno) {
 	p := w.Tag.(*program)
 	if p.run == nil {

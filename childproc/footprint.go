@@ -12,12 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// footprint is what there is of something that a program makes when it is ready: one
-// entry for each thing, nil when there is nothing. What was there before the program
-// was started is not its work.
+// footprint has one entry for each listener or file that a program may make when it is ready. It is
+// nil if there are none. Those from before the program's start are not the program's work.
 type footprint map[string]bool
 
-// differs says whether there is something that was not there before.
+// differs reports whether any entry is new.
 func (now footprint) differs(before footprint) bool {
 	for thing := range now {
 		if !before[thing] {
@@ -27,9 +26,9 @@ func (now footprint) differs(before footprint) bool {
 	return false
 }
 
-// listeners are the sockets that listen on a TCP port, by their inode (proc_pid_net(5),
-// tcp and tcp6). It opens no connection, which the program would see. The sockets
-// that listen stand first: all others need not be read.
+// listeners returns the sockets that listen on a TCP port, by inode (proc_pid_net(5), tcp and
+// tcp6). It opens no connection, which the program would see. Listening sockets come first, so it
+// skips all others.
 func listeners(port uint16) footprint {
 	var found footprint
 	for _, name := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
@@ -57,11 +56,11 @@ func listeners(port uint16) footprint {
 	return found
 }
 
-// listening is the state TCP_LISTEN as it stands there.
+// listening is the state TCP_LISTEN in these files.
 const listening = "0A"
 
-// fileNow is a file as it is: another one of the name, or one that was changed, is
-// another thing. A link is followed.
+// fileNow describes a file. If another file has the name, or the file was changed, the footprint
+// differs. It follows links.
 func fileNow(path string) footprint {
 	var st unix.Stat_t
 	if eintr.Stat(path, &st) != nil {

@@ -30,10 +30,10 @@ var kindAtom = [...]etf.Atom{
 	watch.Renamed: "renamed", watch.Deleted: "deleted", watch.Unmounted: "unmounted", watch.Overflow: "overflow",
 }
 
-// watch takes {watch, Path, Opts}. The answer comes when all is watched.
+// watch takes {watch, Path, Opts}. The answer comes once everything is watched.
 func (m *manager) watch(to caller, what, opts etf.Term) {
 	if m.host.given.OnlyClasses {
-		to.reply(gen.Error(classRequired)) // it would show what there is on this host
+		to.reply(gen.Error(classRequired)) // it would show the files of this host
 		return
 	}
 	o, bad := order.WatchOf(m.outside(to.From), what, opts)
@@ -52,7 +52,7 @@ func (m *manager) watch(to caller, what, opts etf.Term) {
 	}
 }
 
-// kindsOf are the events of a request; nil: all.
+// kindsOf returns the events of a request; nil means all.
 func kindsOf(events []etf.Atom) watch.Kinds {
 	if events == nil {
 		return watch.All
@@ -66,7 +66,7 @@ func kindsOf(events []etf.Atom) watch.Kinds {
 	return wanted
 }
 
-// stop: see proc. There is nothing to wait for.
+// stop is the method of proc. There is nothing to wait for.
 func (p *watcher) stop(m *manager, _ bool) {
 	p.client.files.Close(p.files)
 	if !p.files.Live() {
@@ -75,23 +75,23 @@ func (p *watcher) stop(m *manager, _ bool) {
 	m.bury(p)
 }
 
-// lost: see proc.
+// lost is the method of proc.
 func (p *watcher) lost(m *manager, ends bool) {
 	if ends {
 		m.end(p, gen.Noconnection, history.Node)
 	}
 }
 
-// release: see proc.
+// release is the method of proc.
 func (*watcher) release(*manager) {}
 
-// unanswered: see proc.
+// unanswered is the method of proc.
 func (*watcher) unanswered(*manager, etf.Raw) []answer { return nil }
 
-// outcome: see proc.
+// outcome is the method of proc.
 func (*watcher) outcome() etf.Term { return etf.Atom("ok") }
 
-// ownable: see proc. A watcher waits for room with one client, so its owner must be there.
+// ownable is the method of proc. A watcher waits for room with one client, so its owner must be there.
 func (p *watcher) ownable(m *manager, pid etf.Pid) error {
 	if !p.client.Has(pid) {
 		return fmt.Errorf("must be a process of %s, which is told what this one sees", p.client.Node())
@@ -99,24 +99,24 @@ func (p *watcher) ownable(m *manager, pid etf.Pid) error {
 	return m.reachable(pid)
 }
 
-// disowned: see proc.
+// disowned is the method of proc.
 func (*watcher) disowned(*manager) {}
 
-// kind: see proc.
+// kind is the method of proc.
 func (*watcher) kind() taken { return byWatcher }
 
-// setopt: see proc.
+// setopt is the method of proc.
 func (*watcher) setopt(*manager, etf.Atom, etf.Term) (func(), error) {
 	return nil, errors.New("there is no such option for a watcher of files")
 }
 
-// brief: see proc.
+// brief is the method of proc.
 func (p *watcher) brief(_ *manager, longest int) etf.Map {
 	w := p.stat(longest)
 	return stat.Terms(w.Items())
 }
 
-// info: see proc.
+// info is the method of proc.
 func (p *watcher) info(*manager) etf.Map {
 	w := p.stat(math.MaxInt)
 	w.All, w.Name, w.Owner, w.Detached = true, string(p.registered()), process(p.owner), p.detached != nil
@@ -124,7 +124,7 @@ func (p *watcher) info(*manager) etf.Map {
 	return stat.Terms(w.Items())
 }
 
-// stat is what is told of the watcher at no cost.
+// stat returns the figures of the watcher that cost nothing.
 func (p *watcher) stat(longest int) stat.Watcher {
 	w := stat.Watcher{Worker: process(p.pid), State: "starting", Path: cutShort(p.files.Path(), longest), Recursive: p.files.Recursive()}
 	if p.files.Live() {
@@ -136,7 +136,7 @@ func (p *watcher) stat(longest int) stat.Watcher {
 // fileHost is a client as the host of its watchers.
 type fileHost struct{ c *client }
 
-// Room holds the watchers back as output of programs is, see manager.Room.
+// Room holds back the watchers like the output of programs, see manager.Room.
 func (h fileHost) Room() bool {
 	if !h.c.Roomy() {
 		h.c.Streams.Pause()
@@ -145,7 +145,7 @@ func (h fileHost) Room() bool {
 	return true
 }
 
-// Watching is the answer to the request.
+// Watching answers the request.
 func (h fileHost) Watching(w *watch.Watcher) {
 	p := w.Tag.(*watcher)
 	p.started = time.Now().UnixMilli()
@@ -153,7 +153,7 @@ func (h fileHost) Watching(w *watch.Watcher) {
 	h.c.m.granted(p)
 }
 
-// Failed is the other answer.
+// Failed answers the request with an error.
 func (h fileHost) Failed(w *watch.Watcher, err unix.Errno) {
 	p := w.Tag.(*watcher)
 	h.c.m.decline(p, outcome(err))
@@ -187,5 +187,5 @@ func (h fileHost) Unwatched(w *watch.Watcher, err unix.Errno, path []byte) {
 	h.c.m.tell(p.owner, p, etf.Tuple{etf.Atom("unwatched"), etf.Binary(path), gen.Errno(err)})
 }
 
-// Ended: what was watched is gone.
+// Ended buries a watcher whose file is gone.
 func (h fileHost) Ended(w *watch.Watcher) { h.c.m.bury(w.Tag.(*watcher)) }

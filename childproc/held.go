@@ -8,31 +8,31 @@ import (
 	"erluv/wire/gen"
 )
 
-// What a node has erluv keep costs erluv's memory: calls that wait, what they write, exit
-// reasons of workers that take long to end. Everything together has one budget.
+// Data that erluv keeps for a node costs its memory: waiting calls, their bytes, exit reasons of
+// workers that take long to end. All of it together has one budget.
 const (
-	// heldMax is the budget, in bytes: the largest frame, so that whatever a node can say
-	// at once can be kept once. What is over it is refused with eagain.
+	// heldMax is the budget, in bytes. It is the largest frame, so each request of a node can be
+	// kept while nothing else is. Beyond it requests are refused with eagain.
 	heldMax = peer.MaxFrame
 
-	// heldCost is what a call that waits costs besides its bytes.
+	// heldCost is how many bytes a waiting call counts besides its own.
 	heldCost = 512
 
-	// maxTag bounds the tag of a call and the ReplyAs of an I/O request, in bytes. They
-	// come back with the answer, and are references, which have less than 300.
+	// maxTag is the longest tag of a call and ReplyAs of an I/O request, in bytes. They come back
+	// in the answer. They are references, which have less than 300 bytes.
 	maxTag = 4 << 10
 
-	// maxReason bounds an exit reason, in bytes; a longer one is replaced.
+	// maxReason is the longest exit reason, in bytes. A longer one is replaced.
 	maxReason = 4 << 20
 
-	// smallReason is up to what size reasons are not counted.
+	// smallReason is the longest exit reason that is not counted, in bytes.
 	smallReason = 256
 )
 
 // held is how much of the budget is in use.
 type held struct{ bytes int }
 
-// take takes some of it. False: there is not enough left.
+// take takes n bytes. It returns false if too few are left.
 func (h *held) take(n int) (part, bool) {
 	if n > heldMax-h.bytes {
 		return part{}, false
@@ -41,14 +41,14 @@ func (h *held) take(n int) (part, bool) {
 	return part{h, n}, true
 }
 
-// part is what one thing that is kept has of the budget. It belongs to that thing, and is not
-// copied. The zero part is nothing.
+// part is the share of the budget that one kept object has. It belongs to that object, and must not
+// be copied. The zero part is no share.
 type part struct {
 	of    *held
 	bytes int
 }
 
-// Give gives it back. Of what is given back nothing is left: twice is once.
+// Give gives the part back. A second call does nothing.
 func (p *part) Give() {
 	if p.of != nil {
 		p.of.bytes -= p.bytes
@@ -56,25 +56,25 @@ func (p *part) Give() {
 	*p = part{}
 }
 
-// split gives n bytes of it to something that is kept longer.
+// split gives n bytes of it to an object that is kept longer.
 func (p *part) split(n int) part {
 	p.bytes -= n
 	return part{p.of, n}
 }
 
-// errorHeld is the answer to what cannot be kept.
+// errorHeld is the answer if the budget lacks room.
 var errorHeld = gen.Error(etf.Atom("eagain"))
 
-// keptReason is an exit reason that outlives its frame. Workers that end for the same one, one
-// after the other, share it.
+// keptReason is an exit reason that outlives its frame. Successive workers that end with the same
+// reason share it.
 type keptReason struct {
 	reason etf.Raw
 	users  int
-	held   part // none of a small one: workers are counted
+	held   part // zero for a small one: the number of workers is bounded
 }
 
-// keepReason keeps a reason. One that is too long, or for which there is no room, is
-// replaced by one that says so; to a supervisor it stays a shutdown.
+// keepReason keeps a reason. If it is too long, or if the budget lacks room, another reason that
+// says so replaces it. To a supervisor it stays a shutdown.
 func (m *manager) keepReason(reason etf.Raw) *keptReason {
 	if k := m.lastKept; k != nil && k.users > 0 && bytes.Equal(k.reason, reason) {
 		k.users++
@@ -90,13 +90,13 @@ func (m *manager) keepReason(reason etf.Raw) *keptReason {
 	}
 	k := &keptReason{reason: bytes.Clone(reason), users: 1}
 	if len(reason) > smallReason {
-		k.held, _ = m.held.take(len(reason)) // there is room: that is the limit
+		k.held, _ = m.held.take(len(reason)) // the limit ensures that there is room
 	}
 	m.lastKept = k
 	return k
 }
 
-// dropReason ends the use of a reason; nil is none.
+// dropReason ends the use of a reason, which may be nil.
 func (m *manager) dropReason(k *keptReason) {
 	if k == nil {
 		return
@@ -106,7 +106,7 @@ func (m *manager) dropReason(k *keptReason) {
 	}
 }
 
-// isShutdown says whether a reason is {shutdown, Term}.
+// isShutdown reports whether a reason is {shutdown, Term}.
 func isShutdown(reason etf.Raw) bool {
 	_, ok := gen.Second("shutdown", reason)
 	return ok

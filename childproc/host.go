@@ -4,55 +4,55 @@ import (
 	"erluv/ipc"
 )
 
-// hostState is where this host stands: whether new workers are started here.
+// hostState is the state of this host. It decides whether new workers are started here.
 type hostState uint8
 
-// The states. The last two have one name: a node is told that workers are being stopped.
+// The states. hoStopping and hoLeaving have one name: to a node, workers are being stopped.
 const (
-	hoLaunching  hostState = iota // no node is served yet
-	hoConnecting                  // no node is served any more
-	hoReady                       // new workers are started, in this state alone
-	hoStandby                     // no new worker is started; those that run go on
+	hoLaunching  hostState = iota // no node has been served yet
+	hoConnecting                  // the last node is gone
+	hoReady                       // only in this state new workers are started
+	hoStandby                     // no new worker is started; running ones go on
 	hoStopping                    // the workers were asked to stop
-	hoStopped                     // none is left
-	hoLeaving                     // erluv itself is to end
+	hoStopped                     // no worker is left
+	hoLeaving                     // erluv itself must end
 )
 
 func (s hostState) String() string {
 	return [...]string{"launching", "connecting", "ready", "standby", "stopping", "stopped", "stopping"}[s]
 }
 
-// hostEvent is what changes where the host stands.
+// hostEvent is an event in the life of the host.
 type hostEvent uint8
 
 // The events.
 const (
 	heServed  hostEvent = iota // a node is served
-	heAlone                    // no node is served any more
-	heReady                    // asked for: ready,
-	heStandby                  // standby,
-	heStopped                  // stopped
+	heAlone                    // the last node is gone
+	heReady                    // requested: ready
+	heStandby                  // requested: standby
+	heStopped                  // requested: stopped
 	heEmpty                    // no worker is left
-	heLeave                    // erluv is to end
+	heLeave                    // erluv must end
 )
 
-// hostDeeds are what is to be done about an event.
+// hostDeeds is a set of actions.
 type hostDeeds uint8
 
 const (
-	hdTell  hostDeeds = 1 << iota // tell the controllers
-	hdKeep                        // tell main what was wished for
+	hdTell  hostDeeds = 1 << iota // report the state to the controllers
+	hdKeep                        // report the requested state to main
 	hdDrain                       // ask all workers to stop
 )
 
 // hostLife is the state machine of the host. It does nothing itself.
 type hostLife struct {
 	state hostState
-	wish  ipc.Wish // what was asked for last, to which the host comes back when a node is served
+	wish  ipc.Wish // the last requested state, which applies again when a node is served
 }
 
-// step takes one event. False: it is a request that is not allowed in this state. Any other event
-// that means nothing in a state changes nothing.
+// step takes one event. allowed is false for a request that is not allowed in this state. Another
+// event without a meaning in a state changes nothing.
 func (h *hostLife) step(e hostEvent) (do hostDeeds, allowed bool) {
 	switch e {
 	case heServed:
@@ -69,19 +69,19 @@ func (h *hostLife) step(e hostEvent) (do hostDeeds, allowed bool) {
 			return hdTell, true
 		}
 	case heLeave:
-		h.state = hoLeaving // the controllers are told why
+		h.state = hoLeaving // another event tells the controllers why
 	case heReady, heStandby, heStopped:
 		return h.set(e)
 	}
 	return 0, true
 }
 
-// wished is where a host stands, by what was asked for. One that is to be stopped may have workers
+// wished maps a requested state to the host's state. A host that must be stopped may have workers
 // of a node that is gone.
 var wished = [...]hostState{ipc.WishReady: hoReady, ipc.WishStandby: hoStandby, ipc.WishStopped: hoStopping}
 
-// set takes a request. Workers that were asked to stop do so: until the last has, no other state
-// can be asked for.
+// set takes a request. Workers that were asked to stop will end, so no other state is allowed
+// before the last has.
 func (h *hostLife) set(e hostEvent) (do hostDeeds, allowed bool) {
 	wish := [...]ipc.Wish{heReady: ipc.WishReady, heStandby: ipc.WishStandby, heStopped: ipc.WishStopped}[e]
 	switch h.state {
@@ -91,7 +91,7 @@ func (h *hostLife) set(e hostEvent) (do hostDeeds, allowed bool) {
 		return 0, e == heStopped
 	case hoConnecting:
 		h.wish = wish
-		if e == heStopped { // an operator's programs, and those that outlive their node
+		if e == heStopped { // for operators' programs, and those that outlive their node
 			do = hdDrain
 		}
 		return do | hdKeep, true

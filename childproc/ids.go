@@ -1,12 +1,12 @@
 package childproc
 
-// ids are the ids that callers have given to programs. No two programs have the same.
+// ids are the ids that callers have given to programs. Each is unique.
 type ids struct {
 	programs map[string]*program
 	of       map[*program]string
 }
 
-// give notes the id of a program; "": it has none.
+// give records the id of a program, if it is not "".
 func (i *ids) give(p *program, id string) {
 	if id == "" {
 		return
@@ -17,7 +17,7 @@ func (i *ids) give(p *program, id string) {
 	i.programs[id], i.of[p] = p, id
 }
 
-// forget is the end of give.
+// forget undoes give.
 func (i *ids) forget(p *program) {
 	delete(i.programs, i.of[p])
 	delete(i.of, p)

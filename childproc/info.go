@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// info is what erluv says of itself to a node. Nobody can alter it.
+// info is erluv's report of itself to a node.
 func (m *manager) info(target etf.Atom) etf.Map {
 	n := m.node(target, true)
 	return stat.Terms(n.Items())
@@ -39,7 +39,7 @@ func (m *manager) node(target etf.Atom, look bool) stat.Node {
 	return n
 }
 
-// reach is by what `stop` and the like find what a worker has started.
+// reach is how a stop finds the processes of a worker: by control group or by process group.
 func reach(s *ipc.Start) string {
 	if s.Leaves != "" && s.Contain != "group" {
 		return "cgroup"
@@ -47,8 +47,8 @@ func reach(s *ipc.Start) string {
 	return "group"
 }
 
-// sandbox is what confines us: main's word for the mode and the parts, which it has
-// looked at, and the kernel's for the rest.
+// sandbox reports the child's sandbox: the mode and the parts as main has checked them, and the
+// rest as the kernel reports it.
 func sandbox(said string) stat.Sandbox {
 	mode, parts, _ := strings.Cut(said, " ")
 	part := func(name string) bool { return slices.Contains(strings.Fields(parts), name) }
@@ -76,16 +76,16 @@ func (m *manager) infoOf(target etf.Atom, key etf.Term) etf.Term {
 }
 
 const (
-	// maxListed bounds how many workers are listed, so that the answer fits into the
-	// outbox: each has about 150 bytes besides its command or path.
+	// maxListed is the most workers in a list, so that the answer fits into the outbox. Each needs
+	// about 150 bytes besides its command or path.
 	maxListed = 200_000
 
-	// listedText is how many bytes of commands and paths there are in a list, of all
-	// workers together: 838 of each of 10,000.
+	// listedText is the most bytes of commands and paths in a list, of all workers together. For
+	// 10,000 workers that is 838 bytes each.
 	listedText = 8 << 20
 )
 
-// list is [{Worker, Info}] with what can be told of each at no cost.
+// list returns [{Worker, Info}], with the parts of Info that cost nothing.
 func (m *manager) list() etf.Term {
 	if len(m.procs) > maxListed {
 		return gen.TooLarge(len(m.procs), maxListed)
@@ -98,7 +98,7 @@ func (m *manager) list() etf.Term {
 	return l
 }
 
-// brief: see proc.
+// brief is the method of proc.
 func (p *program) brief(m *manager, longest int) etf.Map {
 	prog := m.program(p, longest)
 	return stat.Terms(prog.Items())
@@ -118,7 +118,7 @@ func (m *manager) program(p *program, longest int) stat.Program {
 	return told
 }
 
-// arguments are those of a command that was shortened, or as many as there is room for.
+// arguments splits a shortened command, and returns as many arguments as there is room for.
 func arguments(cmd string, longest int) (list []string) {
 	for a := range strings.SplitSeq(cmd, "\x00") {
 		if longest <= 0 {
@@ -130,7 +130,7 @@ func arguments(cmd string, longest int) (list []string) {
 	return list
 }
 
-// startedAt is when the process was started; zero: it was not.
+// startedAt is the time of the start, zero before it.
 func (e *entry) startedAt() time.Time {
 	if e.started == 0 {
 		return time.Time{}
@@ -142,7 +142,7 @@ func process(pid etf.Pid) stat.Process {
 	return stat.Process{Node: string(pid.Node), ID: pid.ID, Serial: pid.Serial, Creation: pid.Creation}
 }
 
-// state is the state of the program, or of the worker beyond it.
+// state is the state of the program, or of the worker without it.
 func (p *program) state() string {
 	switch {
 	case p.life.paused():
@@ -150,12 +150,12 @@ func (p *program) state() string {
 	case p.stopped && p.w.State() == workers.Running:
 		return "stopped"
 	case p.life.drains():
-		return workers.Draining.String() // to a reader
+		return workers.Draining.String() // for a reader
 	}
 	return p.w.State().String()
 }
 
-// info: see proc.
+// info is the method of proc.
 func (p *program) info(m *manager) etf.Map {
 	prog := m.program(p, math.MaxInt)
 	prog.Detail = m.detail(p)
@@ -195,17 +195,17 @@ func (m *manager) streamInfo(p *program, s workers.Stream) stat.Stream {
 	return info
 }
 
-// A worker keeps so much of its command for those who ask, in bytes and in
-// arguments; 10,000 workers with 2 MiB each would be 20 GiB.
+// A worker keeps this much of its command for info, in bytes and in arguments. 10,000 workers with
+// 2 MiB each would need 20 GiB.
 const (
 	cmdBytes = 4096
 	cmdArgs  = 64
 )
 
-// argumentCost is what an argument costs in a list besides its bytes.
+// argumentCost is how many bytes an argument needs in a list besides its own.
 const argumentCost = 5
 
-// cutShort is s, or its first bytes and "..." when it is longer than limit.
+// cutShort returns s, or its first limit bytes and "..." if it is longer.
 func cutShort(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -213,8 +213,8 @@ func cutShort(s string, limit int) string {
 	return s[:limit] + "..."
 }
 
-// shorten keeps the beginning of a command, its arguments separated by NUL bytes,
-// which none of them has; "..." stands for what was left out.
+// shorten keeps the beginning of a command, with NUL bytes between arguments, which contain none.
+// "..." marks an omission.
 func shorten(args []string) string {
 	kept := make([]string, 0, min(len(args), cmdArgs+1))
 	left := cmdBytes

@@ -10,12 +10,12 @@ import (
 	"erluv/workers"
 )
 
-// The Erlang I/O protocol (stdlib User's Guide): a worker is an I/O device. What
-// is put goes to stdin, what is got comes from stdout, which must not be sent as
-// messages then. Requests in the encoding latin1 are bytes, as file:read/2 and
-// IO.binread/2 mean them; those in unicode are characters.
+// The Erlang I/O protocol (stdlib User's Guide), in which a worker is an I/O device. Put requests
+// write to stdin. Get requests read from stdout, which must not be sent as messages then. Requests
+// in latin1 have bytes, as file:read/2 and IO.binread/2 expect. Requests in unicode have
+// characters.
 
-// maxRequests bounds how many there may be in one.
+// maxRequests is the most requests in one.
 const maxRequests = 1024
 
 // ioRequest takes a request of the I/O protocol.
@@ -40,8 +40,8 @@ func (m *manager) ioRequest(c *client, p proc, to caller, raw etf.Raw) {
 	}
 }
 
-// ioRequests are those of the I/O protocol. It is filled in later, since one of them is
-// several others.
+// ioRequests are the requests of the I/O protocol. init fills the table, since one request consists
+// of others.
 var ioRequests table[func(m *manager, d ioDo, a args) bool]
 
 func init() {
@@ -59,14 +59,14 @@ func init() {
 	}
 }
 
-// ioDo is for whom a request is done, one of several or the only one.
+// ioDo is the context of a request, which may be one of several.
 type ioDo struct {
 	p     *program
 	c     *client
 	reply func(etf.Term)
 }
 
-// ioOne does one request.
+// ioOne carries out one request.
 func (m *manager) ioOne(d ioDo, req etf.Term) {
 	name, a := partsOf(req)
 	row := ioRequests.find(name, len(a.list))
@@ -85,7 +85,7 @@ func (m *manager) ioSetopts(d ioDo, a args) bool {
 	return true
 }
 
-// getGeometry: a program has no screen of a node's.
+// getGeometry refuses: a program has no screen of the node.
 func (m *manager) getGeometry(d ioDo, _ args) bool {
 	d.reply(gen.Error(etf.Atom("enotsup")))
 	return true
@@ -100,8 +100,8 @@ func (m *manager) ioSeveral(d ioDo, a args) bool {
 	return true
 }
 
-// ioAll does several requests, up to the first that fails; the last one's answer
-// is the answer. Those that are answered at once take no stack.
+// ioAll carries out several requests, up to the first that fails. The last one's answer is the
+// answer. A request that is answered at once uses no stack.
 func (m *manager) ioAll(d ioDo, list etf.List) {
 	if len(list) == 0 {
 		d.reply(etf.Atom("ok"))
@@ -131,13 +131,13 @@ func (m *manager) putChars(d ioDo, a args) bool {
 	return true
 }
 
-// putBytes is what io modules before OTP R13 put.
+// putBytes is the request of io modules before OTP R13.
 func (m *manager) putBytes(d ioDo, a args) bool {
 	m.put(d, etf.Atom("latin1"), a.list[0])
 	return true
 }
 
-// put writes characters; the answer comes when they are in the pipe.
+// put writes characters. The answer comes once they are in the pipe.
 func (m *manager) put(d ioDo, encoding, chars etf.Term) {
 	data, err := d.p.out.Device.Encode(encoding, chars)
 	if err != nil {
@@ -149,8 +149,8 @@ func (m *manager) put(d ioDo, encoding, chars etf.Term) {
 	}
 }
 
-// putResult puts what a function of the node returns: {put_chars, Encoding, M, F,
-// A}, which is io:format/3.
+// putResult writes the result of a function of the node: {put_chars, Encoding, M, F, A}, which is
+// io:format/3.
 func (m *manager) putResult(d ioDo, a args) bool {
 	encoding, ok := a.list[0].(etf.Atom)
 	module, ok1 := a.list[1].(etf.Atom)
@@ -169,8 +169,7 @@ func (m *manager) putResult(d ioDo, a args) bool {
 	return true
 }
 
-// get gets what find finds the length of, in what has been read; false when it is not
-// there yet.
+// get reads as many bytes as find returns, once find reports that they are there.
 func (m *manager) get(d ioDo, encoding etf.Term, find func(k *output.Kept) (int, bool)) {
 	p, reply := d.p, d.reply
 	if !p.out.Passive() {
@@ -204,7 +203,7 @@ func (m *manager) get(d ioDo, encoding etf.Term, find func(k *output.Kept) (int,
 	})})
 }
 
-// getLine gets a line with its end.
+// getLine reads a line with its end.
 func (m *manager) getLine(d ioDo, a args) bool {
 	m.get(d, a.list[0], func(k *output.Kept) (int, bool) {
 		n := k.Line(output.MaxGot)
@@ -213,7 +212,7 @@ func (m *manager) getLine(d ioDo, a args) bool {
 	return true
 }
 
-// getChars gets n characters, or fewer before the end.
+// getChars reads n characters, or fewer before the end.
 func (m *manager) getChars(d ioDo, a args) bool {
 	number, ok := a.list[2].(int64)
 	if !ok || number < 0 || number > output.MaxGot {

@@ -2,21 +2,21 @@ package childproc
 
 import "fmt"
 
-// state is where a program stands in its life as a process of the node. What its
-// processes do meanwhile is workers.State.
+// state is the state of a program as a process of the node. workers.State is that of its
+// operating-system processes.
 type state uint8
 
 // The states.
 const (
-	stStarting   state = iota // the program has been asked for, for the first time
-	stUnready                 // it runs; its caller alone hears of it, and not before it is ready
+	stStarting   state = iota // the first start was requested
+	stUnready                 // it runs; only its caller will hear of it, and not before it is ready
 	stPairing                 // it runs; its proxy is being started
-	stRunning                 // it runs, and is known
-	stAwaiting                // it is over; its proxy is awaited
-	stDraining                // it is over; its output waits for a reader, or for room
-	stPaused                  // a pause before it is started again
+	stRunning                 // it runs, and observers know the process
+	stAwaiting                // it has ended; its proxy is still being started
+	stDraining                // it has ended; its output waits for a reader, or for room
+	stPaused                  // a pause before the restart
 	stDue                     // the pause has passed; words of the process wait for room
-	stRestarting              // the program has been asked for again
+	stRestarting              // a restart was requested
 	stGone                    // the process has ended
 	numStates
 )
@@ -27,23 +27,23 @@ var stateNames = [numStates]string{
 
 func (s state) String() string { return stateNames[s] }
 
-// event is what can happen to a program.
+// event is an event in a program's life.
 type event uint8
 
 const (
 	evStarted  event = iota // it runs
-	evRefused               // it could not be started the first time
+	evRefused               // the first start failed
 	evReady                 // it has shown that it is ready
 	evPaired                // its proxy runs
 	evUnpaired              // its proxy could not be started
-	evOver                  // it is over, and all it wrote was read from the pipes
-	evAgain                 // its output is delivered, or its restart has failed: it is started again
-	evLast                  // the same, and it is not started again
+	evOver                  // it has ended, and all its output was read from the pipes
+	evAgain                 // its output is delivered, or its restart failed: it is started again
+	evLast                  // the same, but it is not started again
 	evWaited                // the pause before a restart has passed
-	evHeard                 // the words of the process are said
-	evEnd                   // the process is to end
-	evKill                  // it is to end at once
-	evFault                 // the program does not do what it should
+	evHeard                 // all words of the process were sent
+	evEnd                   // the process must end
+	evKill                  // it must end at once
+	evFault                 // the program violates an option, as by running too long
 	numEvents
 )
 
@@ -53,36 +53,36 @@ var eventNames = [numEvents]string{
 
 func (e event) String() string { return eventNames[e] }
 
-// deeds is a set of things to do, done in the order of the bits.
+// deeds is a set of actions, carried out in the order of the bits.
 type deeds uint16
 
 const (
 	doDecline  deeds = 1 << iota // answer that there is no process
-	doWithdraw                   // nobody but the caller will hear of it
+	doWithdraw                   // only the caller will hear of it
 	doOwn                        // monitor the owner
 	doPair                       // start the proxy
-	doPresent                    // make the process known, and deliver what has been read
-	doTell                       // tell the owner what has happened
-	doReady                      // tell the owner that the program is ready
+	doPresent                    // make the process known, and deliver output that was read
+	doTell                       // report the event to the owner
+	doReady                      // report to the owner that the program is ready
 	doStop                       // stop the program
 	doKill                       // kill it
 	doUnpause                    // end the pause
-	doHear                       // look whether the words of the process are said
-	doBegin                      // ask for the program again
+	doHear                       // check whether the words of the process were sent
+	doBegin                      // request a start of the program
 	doBury                       // end the process
-	doGoOn                       // let what is left of the output go on
+	doGoOn                       // let the remaining output go on
 )
 
 // life is a program's state machine. It has no clock and does nothing itself.
 type life struct {
 	state  state
-	quiet  bool // for good: nobody hears of the process before its program is ready
-	paired bool // for good: it has a proxy
-	told   bool // the process was told to end: its program is not started again
-	shown  bool // the program was ready before its proxy ran, and the owner is to hear of it
+	quiet  bool // always: the process is unknown until its program is ready
+	paired bool // always: it has a proxy
+	told   bool // the process was ended: its program is not started again
+	shown  bool // the program was ready before its proxy ran, and the owner must hear of it
 }
 
-// hidden says whether nobody has heard of the process but its caller.
+// hidden reports whether only the caller knows of the process.
 func (l *life) hidden() bool {
 	switch l.state {
 	case stStarting:
@@ -93,19 +93,18 @@ func (l *life) hidden() bool {
 	return false
 }
 
-// unheard says whether the process waits for its program to be ready before anybody hears
-// of it.
+// unheard reports whether the process stays unknown until its program is ready.
 func (l *life) unheard() bool {
 	return !l.told && (l.state == stUnready || l.state == stStarting && l.quiet)
 }
 
-// paused says whether the program is neither there nor asked for.
+// paused reports whether the program neither runs nor is being started.
 func (l *life) paused() bool { return l.state == stPaused || l.state == stDue }
 
-// drains says whether the program is over, and the process is not.
+// drains reports whether the program has ended and the process has not.
 func (l *life) drains() bool { return l.state == stDraining || l.state == stAwaiting }
 
-// step takes one event. An event that means nothing in a state changes nothing.
+// step takes one event. An event without a meaning in a state changes nothing.
 func (l *life) step(e event) deeds {
 	if e == evEnd || e == evKill {
 		return l.end(e)
@@ -181,7 +180,7 @@ func (l *life) unready(e event) deeds {
 	return 0
 }
 
-// pairing: both the program and its proxy can be first to come to something.
+// pairing handles the events of a program and its proxy, in any order.
 func (l *life) pairing(e event) deeds {
 	next, hidden := stRunning, stUnready
 	if l.state == stAwaiting {
@@ -223,8 +222,8 @@ func (l *life) running(e event) deeds {
 	return 0
 }
 
-// decided: it is known whether the program is started again. After the process was told to
-// end it is not.
+// decided handles the decision whether the program is started again. It is not if the process was
+// ended.
 func (l *life) decided(e event) deeds {
 	switch {
 	case e == evAgain && !l.told:
@@ -235,8 +234,7 @@ func (l *life) decided(e event) deeds {
 	return 0
 }
 
-// end: the process is told to end, again perhaps. What nobody has asked for is given up
-// each time.
+// end ends the process, perhaps again. Each time, output that was not requested is given up.
 func (l *life) end(e event) deeds {
 	todo := doStop
 	if e == evKill {

@@ -7,10 +7,11 @@ import (
 	"erluv/workers"
 )
 
-// What the child logs of its work. Nothing of what programs and nodes say to each other is in
-// it, and of a command only its first word: who reads the log need not be trusted with that.
+// This file logs the child's work. The log has no data of programs and nodes, and only the first
+// word of a command. Its readers need not be trusted with more.
 
-// refuseFrame counts a frame that asks for what cannot be, and says why; what is more of it.
+// refuseFrame counts a frame with an impossible request, and logs the reason with further
+// arguments.
 func (c *client) refuseFrame(why string, what ...any) {
 	c.m.refused++
 	if c.m.log.Debugs {
@@ -18,7 +19,7 @@ func (c *client) refuseFrame(why string, what ...any) {
 	}
 }
 
-// notTheirs is why a frame is refused that speaks for a process of another node.
+// notTheirs is the reason for refusing a frame in the name of another node's process.
 const notTheirs = "it is from a process of another node"
 
 func (m *manager) logStarted(p *program) {

@@ -15,25 +15,25 @@ import (
 	"erluv/workers"
 )
 
-// The last output of programs that have the option keep. The rings are a room of their own; here
-// they get their output, and those who ask are answered.
+// The last output of programs with the option keep. Package ring has the rings. This file puts
+// output into them, and answers requests for it.
 
 const (
-	// maxFollowers is how many calls may wait for more output of one program.
+	// maxFollowers is the most calls that may wait for more output of one program.
 	maxFollowers = 16
 
-	// maxFollow is how long one waits at most: a caller that is gone leaves nothing behind for
+	// maxFollow is the longest wait of a call, so a caller that is gone leaves nothing behind for
 	// longer.
 	maxFollow = time.Minute
 
-	// ahead is how much of a stream is read, in bytes, for the log alone, while nobody reads it.
+	// ahead is how many bytes of a stream are read for the log alone, before a call requests them.
 	ahead = 64 << 10
 )
 
-// logs are the rings of programs that run, and those who wait for more.
+// logs are the rings of running programs, and the calls that wait for more output.
 type logs struct {
 	room    *ring.Room
-	size    int // that keep => true has
+	size    int // size of a ring with keep => true, in bytes
 	of      map[*program]*ring.Ring
 	waiting map[*ring.Ring][]*follower
 }
@@ -42,7 +42,7 @@ func newLogs(size, total int) logs {
 	return logs{ring.NewRoom(total), size, make(map[*program]*ring.Ring), make(map[*ring.Ring][]*follower)}
 }
 
-// keep has the last output of a program kept, in so many bytes.
+// keep makes a ring of so many bytes for a program.
 func (l *logs) keep(p *program, size int) {
 	if size == order.KeepDefault {
 		size = l.size
@@ -52,8 +52,8 @@ func (l *logs) keep(p *program, size int) {
 	}
 }
 
-// put keeps output. What follows from that must wait until a frame which was begun around it is
-// whole: see tell.
+// put adds output to the ring. The calls that wait for it must wait until a frame that was begun
+// around the output is complete: see tellFollowers.
 func (l *logs) put(p *program, s workers.Stream, data []byte) *ring.Ring {
 	r := l.of[p]
 	if r == nil || len(data) == 0 || s > workers.Stderr {
@@ -63,7 +63,7 @@ func (l *logs) put(p *program, s workers.Stream, data []byte) *ring.Ring {
 	return r
 }
 
-// close: the process of a program has ended.
+// closeLog closes the log of a program whose process has ended.
 func (m *manager) closeLog(p *program) {
 	r := m.logs.of[p]
 	if r == nil {
@@ -81,7 +81,7 @@ type follower struct {
 	timer *loop.Timer
 }
 
-// tellFollowers answers those who wait for what there is now.
+// tellFollowers answers the calls that wait for output, if there is any.
 func (m *manager) tellFollowers(r *ring.Ring) {
 	if r == nil || len(m.logs.waiting[r]) == 0 {
 		return
@@ -103,13 +103,13 @@ func (l *logs) set(r *ring.Ring, list []*follower) {
 	}
 }
 
-// answer answers with what there is when there is room.
+// answer answers with the output that is there once there is room.
 func (f *follower) answer(r *ring.Ring) {
 	f.w.late(func() etf.Term { return logTerm(r, f.q) })
 }
 
-// logWaits says whether a query finds nothing that is worth an answer, and more may come. What it
-// has passed over it does not see again.
+// logWaits reports whether a query finds no output and more may come. The query then goes on behind
+// the output that it skipped.
 func (m *manager) logWaits(r *ring.Ring, q *ring.Query) bool {
 	found, next, lost := r.Read(*q)
 	if len(found) > 0 || lost > 0 || r.State().Over {
@@ -119,7 +119,7 @@ func (m *manager) logWaits(r *ring.Ring, q *ring.Query) bool {
 	return true
 }
 
-// logTerm is what a query finds.
+// logTerm is the answer to a query.
 func logTerm(r *ring.Ring, q ring.Query) etf.Term {
 	found, next, lost := r.Read(q)
 	list := make(etf.List, 0, len(found))
@@ -155,7 +155,7 @@ func (m *manager) logRequest(to caller, a args) bool {
 	return true
 }
 
-// follow has a caller wait for more.
+// follow makes a caller wait for more output.
 func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Duration) {
 	w := m.keep(to, 0)
 	if w == nil {
@@ -169,8 +169,8 @@ func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Durati
 	m.logs.waiting[r] = append(m.logs.waiting[r], f)
 }
 
-// logOf is the log of a program that runs, or of the last that has ended: by its pid, its name or
-// its number as a process of the system.
+// logOf returns the log of a running program, or of the last ended one. what is its pid, its name
+// or its process id.
 func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
 	if p := m.meant(what); p != nil {
 		if r = m.logs.of[p]; r == nil {
@@ -193,13 +193,12 @@ func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
 	case e.Log != nil:
 		return e.Log, ""
 	case e.Kept:
-		return nil, "lost" // with the child before
+		return nil, "lost" // an earlier child had it
 	}
 	return nil, "not_kept"
 }
 
-// meant is the program that is meant by its pid, its name or its number as a process of the
-// system; nil: there is none.
+// meant returns the running program with a pid, a name or a process id, nil if there is none.
 func (m *manager) meant(what etf.Term) *program {
 	var p proc
 	switch what := what.(type) {

@@ -22,23 +22,22 @@ import (
 )
 
 const (
-	// startTimeout bounds the conversation with main before the child serves.
+	// startTimeout is the longest conversation with main before the child serves.
 	startTimeout = 30 * time.Second
 
-	// reservedFDs are the descriptors that are not the workers': the connection,
-	// the conversations, epoll, those under way to and from the spawner (three
-	// pipes and a memfd for each request), files of control groups, and a reserve
-	// for /proc.
+	// reservedFDs is how many descriptors workers may not use. They are for the connection, the
+	// conversations, epoll, files of control groups, and /proc. Up to four for each request are on
+	// their way to the spawner: three pipes and a memfd.
 	reservedFDs = 320
 )
 
-// Main is the role: it speaks with main on descriptor 3, then serves the node
-// until it is stopped or the connection ends.
+// Main is the role. It talks to main on descriptor 3, then serves nodes until it is stopped, or
+// until the last connection ends.
 func Main() error {
-	// The child ends with main, not by what a terminal or a service manager sends
-	// to everybody: main asks it for an orderly stop.
+	// The child ignores signals that a terminal or a service manager sends to all processes. Main
+	// asks it for an orderly stop.
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
-	var asked atomic.Pointer[loop.Loop] // how the child stands; nil: it does not serve yet
+	var asked atomic.Pointer[loop.Loop] // for AtQuit; nil: the child does not serve yet
 	ipc.AtQuit(func() {
 		if l := asked.Load(); l != nil {
 			l.Wake()
@@ -64,24 +63,24 @@ func Main() error {
 	return c.ended
 }
 
-// child ties the loop, the connection and the manager together.
+// child connects the loop, main and the manager.
 type child struct {
 	up    *ipc.Conn
 	upSrc loop.Source
 	buf   [4096]byte
 
-	arriving *arriving // a connection of which main is still saying something
+	arriving *arriving // a connection that main has not described completely
 
-	noSpawner *loop.Timer // while there is none
+	noSpawner *loop.Timer // while there is no spawner
 	loop      *loop.Loop
 	m         *manager
 	ended     error
 }
 
-// begin speaks with main and makes everything ready, up to the first frame.
+// begin talks to main and makes everything ready, up to the first frame.
 func begin(up *ipc.Conn) (*child, error) {
-	// Not dumpable: a worker, which is the same user, can neither trace the
-	// child nor read its memory nor take its descriptors.
+	// Not dumpable: a worker runs as the same user, and so can neither trace the child, nor read
+	// its memory, nor take its descriptors.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}
@@ -108,7 +107,7 @@ func begin(up *ipc.Conn) (*child, error) {
 	return build(g)
 }
 
-// readHost reads what main says of this machine.
+// readHost reads main's description of this machine.
 func (g *given) readHost() error {
 	buf := make([]byte, ipc.MaxPacket)
 	n, fds, err := g.up.Recv(buf, startTimeout)
@@ -153,7 +152,7 @@ func (g *given) link() error {
 	return err
 }
 
-// connectionOf takes the descriptors that came with a connection.
+// connectionOf takes the descriptors of a connection.
 func connectionOf(link ipc.Link, fds []int) (peer.Given, error) {
 	if len(fds) != ipc.LinkFDs {
 		ipc.CloseAll(fds)
@@ -171,19 +170,19 @@ func connectionOf(link ipc.Link, fds []int) (peer.Given, error) {
 	return g, err
 }
 
-// given is what main gives the child to serve with.
+// given is everything with which main starts the child.
 type given struct {
 	start       ipc.Start
 	host        ipc.Host
-	history     int       // memory of the ends of programs; -1: none
-	up, spawner *ipc.Conn // the ends of its conversations
+	history     int       // memory for the ends of programs; -1: none
+	up, spawner *ipc.Conn // the child's ends of its conversations
 	log         *ipc.Logger
 	first       peer.Given
-	carried     []string // monitors that have outlived the child before
+	carried     []string // monitors that have outlived an earlier child
 }
 
-// readCarried reads the messages that follow a Link: what has outlived the child
-// before.
+// readCarried reads the messages after a Link. They have the monitors that have outlived an earlier
+// child.
 func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
 	buf := make([]byte, ipc.MaxPacket)
 	for range messages {
@@ -205,12 +204,12 @@ func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
 	return records, nil
 }
 
-// arriving is a connection that main gives a child which serves others.
+// arriving is a connection that main gives a child which already serves others.
 type arriving struct {
 	peer.Given
-	left    uint32 // messages with what has outlived the child before
+	left    uint32 // messages still to come about an earlier child's monitors
 	carried []string
-	buf     []byte // for these
+	buf     []byte // for these messages
 }
 
 // link takes another connection.
@@ -229,7 +228,7 @@ func (c *child) link(link ipc.Link, fds []int) error {
 	return c.arrived()
 }
 
-// carry takes what main says of the connection that arrives.
+// carry takes a message about the arriving connection.
 func (c *child) carry(l ipc.Ledger) error {
 	if c.arriving == nil {
 		return errors.New("main says what was there before, but of no connection")
@@ -239,8 +238,8 @@ func (c *child) carry(l ipc.Ledger) error {
 	return c.arrived()
 }
 
-// arrived begins to serve the connection once main has said all of it. A child that stops
-// leaves it alone: main has it back with the child's end.
+// arrived begins to serve the connection once main has described it completely. A child that is
+// stopping closes it instead: main gets it back at the child's end.
 func (c *child) arrived() error {
 	a := c.arriving
 	if a.left > 0 {
@@ -306,7 +305,7 @@ func build(g given) (*child, error) {
 	return c, nil
 }
 
-// Ready: main has something to say.
+// Ready handles a message from main.
 func (c *child) Ready(loop.Events) {
 	buf := c.buf[:]
 	if c.arriving != nil {
@@ -351,7 +350,7 @@ func (c *child) Ready(loop.Events) {
 				c.m.awaited = msg.Nodes
 				return
 			case ipc.Beat:
-				// Full: main has not read what tells the same.
+				// If the socket is full, main has not read the last answer, which says the same.
 				_ = c.up.TrySend(ipc.Append(nil, ipc.Beat{}))
 				c.m.log.Flush()
 				return
@@ -366,11 +365,11 @@ func (c *child) Ready(loop.Events) {
 	c.fail(err)
 }
 
-// ring asks main to read the ledgers. Full: main has been asked before.
+// ring asks main to read the ledgers. If the socket is full, main has been asked before.
 func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
 
-// workersGone: the last worker is over, and no new one comes. The connections that are left
-// are closed in order, one beside the other.
+// workersGone handles that the last worker has ended, and no new one will come. It closes the
+// remaining connections in an orderly way, all at the same time.
 func (c *child) workersGone(cause ipc.Cause, why string) {
 	left := 1
 	closed := func() {
@@ -386,12 +385,12 @@ func (c *child) workersGone(cause ipc.Cause, why string) {
 	closed()
 }
 
-// spawnerBound is how long main may take to give another spawner, or to end the child:
-// it has to start one, and ends the programs before.
+// spawnerBound is how long main may take to provide another spawner, or to end the child. Before
+// that, main must end the programs and start the spawner.
 const spawnerBound = 30 * time.Second
 
-// spawnerLost: no program can be started, and none is watched over, until main has
-// given another spawner.
+// spawnerLost handles the end of the spawner. No program can be started, and no end is seen, until
+// main provides another.
 func (c *child) spawnerLost(err error) {
 	switch {
 	case c.m.phase == over:
@@ -402,8 +401,7 @@ func (c *child) spawnerLost(err error) {
 	}
 }
 
-// theirs is the end of the conversation that came with a spawner; nil where there is
-// none.
+// theirs returns the conversation that came with a Spawner message, nil if there is none.
 func theirs(msg ipc.Spawner, fds []int) (*ipc.Conn, error) {
 	if msg.PID == 0 && len(fds) == 0 {
 		return nil, nil
@@ -427,10 +425,10 @@ func (c *child) spawner(msg ipc.Spawner, conn *ipc.Conn) error {
 	return c.m.starter.Replace(conn)
 }
 
-// sayRetry is when main is told again that could not be: it is behind with reading.
+// sayRetry is the time until a message is sent again that main's full socket did not take.
 const sayRetry = 10 * time.Millisecond
 
-// say tells main something, later if need be.
+// say sends main a message, later if necessary.
 func (c *child) say(m ipc.Message) {
 	if errors.Is(c.up.TrySend(ipc.Append(nil, m)), ipc.ErrFull) {
 		c.loop.After(sayRetry, func() { c.say(m) })
@@ -440,8 +438,8 @@ func (c *child) say(m ipc.Message) {
 // wantSpawner asks main for the spawner of another user.
 func (c *child) wantSpawner(user uint8) { c.say(ipc.WantSpawner{User: user}) }
 
-// stands tells main what it is to keep of the host for the next child. Told is called when it
-// has been said: what is answered before could be lost with this child.
+// stands tells main what to keep of the host for the next child. told is called once the message is
+// sent. An answer before that might be lost with this child.
 func (c *child) stands(s ipc.Standing, told func()) {
 	if errors.Is(c.up.TrySend(ipc.Append(nil, s)), ipc.ErrFull) {
 		c.loop.After(sayRetry, func() { c.stands(s, told) })
@@ -453,7 +451,7 @@ func (c *child) stands(s ipc.Standing, told func()) {
 // lost tells main that a connection has ended.
 func (c *child) lost(id uint32, why string) { c.say(ipc.Lost{ID: id, Text: why}) }
 
-// fail ends the child; main sees it end.
+// fail ends the child. Main sees it end.
 func (c *child) fail(err error) {
 	c.ended = err
 	c.loop.Stop()

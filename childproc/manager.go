@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// phase is where the manager stands.
+// phase is a phase in the manager's life.
 type phase uint8
 
 const (
-	serving      phase = iota // requests are taken
-	stopping                  // no new workers; those that run are ending
-	disconnected              // the node is gone; the workers are ending
+	serving      phase = iota // requests are accepted
+	stopping                  // no new workers; the running ones are being ended
+	disconnected              // the node is gone; the workers are being ended
 	over                      // no worker is left
 )
 
@@ -33,52 +33,52 @@ func (p phase) String() string {
 	return [...]string{"running", "stopping", "disconnected", "over"}[p]
 }
 
-// afterLoss is how long workers have to end gracefully once the node is gone.
+// afterLoss is how long workers may take to end gracefully once the node is gone.
 const afterLoss = 500 * time.Millisecond
 
-// slackWorth is how many workers must have started or ended before memory is given back:
-// the garbage of as many starts is about a megabyte.
+// slackWorth is how many workers must start or end before memory is given back. So many starts
+// leave about a megabyte of garbage.
 const slackWorth = 256
 
-// mainRole is what the manager has main do.
+// mainRole is what the manager asks of main.
 type mainRole interface {
-	wantSpawner(user uint8)             // give one for another user
+	wantSpawner(user uint8)             // provide a spawner for another user
 	ring()                              // read the ledgers
 	lost(id uint32, why string)         // one of several connections has ended
-	stands(s ipc.Standing, told func()) // keep it for the next child; told: it will
+	stands(s ipc.Standing, told func()) // keep s for the next child; told is called once main will
 	workersGone(cause ipc.Cause, why string)
 }
 
 // manager owns the table of workers and takes every decision about them.
 type manager struct {
 	start       ipc.Start
-	name        etf.Atom // of our node
+	name        etf.Atom // name of the child's node
 	creation    uint32
-	self        etf.Pid // the manager's own
+	self        etf.Pid // the manager's own pid
 	log         *ipc.Logger
 	main        mainRole
 	loop        *loop.Loop
-	clients     map[etf.Atom]*client // that are connected, by their names
+	clients     map[etf.Atom]*client // connected clients, by name
 	host        host
 	starter     *workers.Starter
-	others      map[int]*workers.Starter // of other users, by their number
-	otherPIDs   map[int]uint32           // of their spawners
+	others      map[int]*workers.Starter // Starters of other users, by number
+	otherPIDs   map[int]uint32           // process ids of their spawners
 	killTimeout time.Duration
 	environ     map[string]string
 	since       time.Time
 
 	phase      phase
-	asked      bool    // to stop, which the end of the connection does not call off
-	reason     string  // why it stops, for people
-	exitReason etf.Raw // with which the manager ends
+	asked      bool    // it was asked to stop, so the end of the connection is no failure
+	reason     string  // why it stops, for operators
+	exitReason etf.Raw // exit reason of the manager
 	procs      map[uint64]proc
 	byName     map[etf.Atom]proc
 	ids        ids
 	nextPid    uint32
 	nextRef    uint64
 	held       held
-	awaited    []ipc.Waits // nodes that main connects to
-	lastKept   *keptReason // a reason that others may end for as well
+	awaited    []ipc.Waits // nodes to which main is connecting
+	lastKept   *keptReason // a reason that other workers may share
 	collected  collected
 	uploads    uploads
 	history    *history.History
@@ -88,10 +88,10 @@ type manager struct {
 	refused    uint64 // frames that were not understood
 	totals     totals
 	turns      *output.Turns
-	slack      slack.Slack // of starts and ends of workers
+	slack      slack.Slack // counts starts and ends of workers
 }
 
-// newManager makes one; the first connection says what our node is called.
+// newManager makes a manager. The first connection gives the name of the child's node.
 func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *manager {
 	if len(start.Allowed) == 0 {
 		start.Allowed = []ipc.Allowed{{User: start.User, UID: start.UID, Groups: []ipc.Group{{GID: start.GID}}}}
@@ -126,8 +126,8 @@ func newManager(l *loop.Loop, start ipc.Start, first ipc.Link, main mainRole) *m
 	return m
 }
 
-// newPid gives a pid that no process of ours has. Main is told of each new serial, so that
-// a child after this one begins with another.
+// newPid returns an unused pid. It reports each new serial to main, so that the next child begins
+// with another.
 func (m *manager) newPid() etf.Pid {
 	for {
 		m.nextPid++
@@ -142,10 +142,10 @@ func (m *manager) newPid() etf.Pid {
 	}
 }
 
-// serial is that of the pids that are given now.
+// serial is the serial of the pids that are given out now.
 func (m *manager) serial() uint32 { return m.nextPid % gen.Numbers >> gen.IDBits }
 
-// asks says whether a question has the pid that is not answered yet.
+// asks reports whether an unanswered question has the pid.
 func (m *manager) asks(pid etf.Pid) bool {
 	for _, c := range m.clients {
 		if c.Asks(pid) {
@@ -157,7 +157,7 @@ func (m *manager) asks(pid etf.Pid) bool {
 
 func key(p etf.Pid) uint64 { return uint64(p.Serial)<<32 | uint64(p.ID) }
 
-// find is the process with a pid, of this incarnation of the node.
+// find returns the process with a pid of this incarnation of the node, nil if there is none.
 func (m *manager) find(pid etf.Pid) proc {
 	if p := m.procs[key(pid)]; p != nil && p.self().pid == pid {
 		return p
@@ -165,14 +165,13 @@ func (m *manager) find(pid etf.Pid) proc {
 	return nil
 }
 
-// newRef gives a reference of our own.
+// newRef returns the number of a new reference.
 func (m *manager) newRef() uint64 {
 	m.nextRef++
 	return m.nextRef
 }
 
-// spawn starts a worker, or says why not. The answer comes when the spawner has
-// answered.
+// spawn starts a worker, or answers why not. If it starts one, the answer comes with the spawner's.
 func (m *manager) spawn(to caller, cmd, opts etf.Term, by etf.Atom) {
 	read, run := order.Spawn, by == reqRun
 	if run {
@@ -224,13 +223,13 @@ func (m *manager) spawn(to caller, cmd, opts etf.Term, by etf.Atom) {
 	}
 	p.begin(m, &o.Spec)
 	if o.Input != nil {
-		// The program may end without having read it all.
+		// The program may end without reading all of it.
 		_ = p.w.Write(o.Input, nil)
 		p.w.CloseStdin()
 	}
 }
 
-// outside is what a request of a process depends on.
+// outside returns the surroundings on which an order depends.
 func (m *manager) outside(caller etf.Pid) order.Outside {
 	return order.Outside{
 		Caller: caller, Reachable: m.reachable, Environ: m.environ, KillTimeout: m.killTimeout, Image: m.imageOf,
@@ -238,8 +237,8 @@ func (m *manager) outside(caller etf.Pid) order.Outside {
 	}
 }
 
-// take has the worker be what an order asks for. Of the order itself nothing is kept but
-// its Spec: it can be large.
+// take sets up the worker as an order describes. It keeps only the Spec of an order, which can be
+// large.
 func (p *program) take(o *order.Order) {
 	p.user, p.cmd, p.asked.proxy = uint8(o.User), shorten(o.Spec.Args), o.Proxy
 	if o.Restart.When != order.Temporary {
@@ -252,8 +251,8 @@ func (p *program) take(o *order.Order) {
 	p.life.quiet, p.life.paired = p.ready != nil && !p.ready.Message, o.Proxy != nil
 }
 
-// admit gives a process that is asked for its place in the table. False: it has answered
-// why not. Until the answer it costs so many bytes beside the call.
+// admit gives a requested process its place in the table. Until the request is answered, it costs
+// so many bytes besides the call. If admit refuses the process, it answers why and returns false.
 func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
 		to.reply(gen.Error(etf.Atom("max_workers")))
@@ -268,7 +267,7 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		home = c
 	}
 	if home == nil {
-		to.reply(gen.Error(gen.Noconnection)) // its output would wait for room nowhere
+		to.reply(gen.Error(gen.Noconnection)) // its output would have no place to wait for room
 		return false
 	}
 	w := m.keep(to, cost)
@@ -281,7 +280,7 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		e.detached = &detachment{}
 	}
 	if o.Link {
-		// With owner none it is the caller that is linked: a supervisor.
+		// With owner none, the caller is linked: it is a supervisor.
 		if e.asked.link = o.Owner; o.Owner == (etf.Pid{}) {
 			e.asked.link = to.From
 		}
@@ -294,8 +293,8 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 	return true
 }
 
-// stop begins the orderly end: no new workers, those that run are ended with the
-// reason, and when none is left the connection is closed.
+// stop begins the orderly end. There are no new workers, the running ones are ended with the
+// reason, and when none is left, the connections are closed.
 func (m *manager) stop(reason etf.Raw, why string) {
 	if m.phase != serving {
 		return
@@ -310,9 +309,9 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	m.endIfEmpty()
 }
 
-// lost: a client's node is gone. Links to its processes are broken, and the workers end
-// whose owner was there; with the last client all do, unless the child stays. Nobody else
-// notices.
+// lost handles that a client's node is gone. Links to its processes break, and workers whose owner
+// was there end. With the last client all workers end, unless the child stays. Other nodes notice
+// nothing.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
 	m.totals.paused += c.Paused()
@@ -345,14 +344,14 @@ func (m *manager) lost(c *client, why string) {
 	if m.phase != disconnected {
 		m.main.lost(c.id, why)
 	}
-	m.loop.After(0, func() { // its frame may be at hand
+	m.loop.After(0, func() { // one of its frames may be in use
 		c.Close()
 		c.reclaim()
 	})
 	m.endIfEmpty()
 }
 
-// servesNodes says whether there is a connection to a node, not to operators alone.
+// servesNodes reports whether a node is connected, and not only operators.
 func (m *manager) servesNodes() bool {
 	for _, c := range m.clients {
 		if c.isNode() {
@@ -387,7 +386,7 @@ func (m *manager) endIfEmpty() {
 	m.main.workersGone(cause, m.reason)
 }
 
-// event sends the controllers an event of the node.
+// event sends an event to all controllers.
 func (m *manager) event(e etf.Term) {
 	for _, c := range m.clients {
 		m.eventTo(c, e)
@@ -398,7 +397,7 @@ func (m *manager) eventTo(c *client, e etf.Term) {
 	c.RegSend(m.self, etf.Atom(m.start.Controller), etf.Tuple{etf.Atom("erluv"), m.name, e})
 }
 
-// up tells a client's controller that the node serves, or serves again.
+// up reports to a client's controller that the child serves, or serves again.
 func (m *manager) up(c *client) {
 	if c.respawned {
 		m.eventTo(c, etf.Tuple{etf.Atom("child_up"), int64(os.Getpid())})
@@ -407,7 +406,7 @@ func (m *manager) up(c *client) {
 	m.eventTo(c, etf.Tuple{etf.Atom("up"), m.info(c.Node())})
 }
 
-// observed is how many links and monitors of our processes there are.
+// observed is how many links and monitors of the child's processes there are.
 func (m *manager) observed() (n int) {
 	for _, c := range m.clients {
 		n += c.Observed()

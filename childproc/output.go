@@ -12,22 +12,22 @@ import (
 	"erluv/workers"
 )
 
-// The output of a program goes its way in a room of its own; here that meets the worker, and
-// the process which it belongs to.
+// Package output carries the output of a program. This file connects it to the worker, and to the
+// process to which the output belongs.
 
-// Room gives the space for the output of a program: see output.Room.
+// Room returns space for the output of a program: see output.Room.
 func (m *manager) Room(w *workers.Worker, s workers.Stream) workers.Space {
 	p := w.Tag.(*program)
 	switch {
 	case m.phase == disconnected:
-		return m.turns.Nowhere() // nobody will read it
+		return m.turns.Nowhere() // it has no reader any more
 	case p.run != nil && !p.out.Dropped():
 		return p.runRoom(m, s)
 	}
 	return p.out.Room(p, m.turns, s)
 }
 
-// Took takes what was read into that space.
+// Took takes bytes that were read into that space.
 func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, n int) {
 	p := w.Tag.(*program)
 	m.turns.Took(n)
@@ -48,7 +48,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, 
 	m.tellFollowers(kept)
 }
 
-// Ended: a stream has ended.
+// Ended handles that a stream has ended.
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	p := w.Tag.(*program)
 	if p.run == nil {
@@ -57,14 +57,14 @@ func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	}
 }
 
-// Drains: what is left of a worker that was told to end waits for no receiver.
+// Drains lets the last output of a stopped worker go on without waiting for receivers.
 func (m *manager) Drains(w *workers.Worker) {
 	p := w.Tag.(*program)
 	m.noteUse(p)
 	p.hold()
 }
 
-// hold has the streams read or not: those of a run unless it waits for space.
+// hold has the streams read or held. Those of a run are held only while it waits for memory.
 func (p *program) hold() {
 	if p.run != nil && !p.out.Dropped() {
 		p.out.HoldAll(p, p.run.waits)
@@ -73,7 +73,7 @@ func (p *program) hold() {
 	p.out.Hold(p)
 }
 
-// read answers {read, Stream, Max}, at once or when there is something.
+// read answers {read, Stream, Max}, at once or when there is output.
 func (m *manager) read(p *program, to caller, s workers.Stream, limit int) {
 	if p.out.Readers(s) >= output.MaxReaders {
 		to.reply(gen.Error(etf.Atom("eagain")))
@@ -92,30 +92,30 @@ func (m *manager) read(p *program, to caller, s workers.Stream, limit int) {
 	p.goOn(m, s)
 }
 
-// await has a reader wait for output.
+// await makes a reader wait for output.
 func (m *manager) await(p *program, s workers.Stream, r *output.Reader) {
 	p.out.Await(s, r)
 	p.goOn(m, s)
 }
 
-// streamTerm names a stream: by its atom, or else by the number of its descriptor.
+// streamTerm names a stream by its atom, or by the number of its descriptor.
 func streamTerm(s workers.Stream) etf.Term { return peer.Stream(s).Term() }
 
 // A program is the output.Host of its output.
 
-// Worker: see output.Host.
+// Worker is the method of output.Host.
 func (p *program) Worker() *workers.Worker { return p.w }
 
-// PID: see output.Host.
+// PID is the method of output.Host.
 func (p *program) PID() etf.Pid { return p.pid }
 
-// Owner: see output.Host.
+// Owner is the method of output.Host.
 func (p *program) Owner() etf.Pid { return p.owner }
 
-// Home: see output.Host.
+// Home is the method of output.Host.
 func (p *program) Home() *output.Outlet { return &p.client.Outlet }
 
-// To: see output.Host.
+// To is the method of output.Host.
 func (p *program) To(pid etf.Pid) *output.Outlet {
 	if c := p.client.m.clientOf(pid, p.client); c != nil {
 		return &c.Outlet
@@ -123,16 +123,16 @@ func (p *program) To(pid etf.Pid) *output.Outlet {
 	return nil
 }
 
-// Hidden: see output.Host.
+// Hidden is the method of output.Host.
 func (p *program) Hidden() bool { return p.life.hidden() }
 
-// Ending: see output.Host.
+// Ending is the method of output.Host.
 func (p *program) Ending() bool { return p.life.told }
 
-// AwaitsOwner: see output.Host.
+// AwaitsOwner is the method of output.Host.
 func (p *program) AwaitsOwner() bool { return p.awaitsOwner() }
 
-// Share: see output.Host.
+// Share is the method of output.Host.
 func (p *program) Share() (bytes int, unready bool) {
 	if !p.awaitsReady() {
 		return 0, false
@@ -140,7 +140,7 @@ func (p *program) Share() (bytes int, unready bool) {
 	return p.client.m.unready.share(), true
 }
 
-// Piece: see output.Host.
+// Piece is the method of output.Host.
 func (p *program) Piece() int {
 	if p.awaitsLine() {
 		return matchPiece
@@ -148,7 +148,7 @@ func (p *program) Piece() int {
 	return math.MaxInt
 }
 
-// Ahead: see output.Host.
+// Ahead is the method of output.Host.
 func (p *program) Ahead() int {
 	if r := p.client.m.logs.of[p]; r != nil {
 		return min(ahead, r.State().Size)
@@ -156,17 +156,17 @@ func (p *program) Ahead() int {
 	return 0
 }
 
-// Saw: see output.Host.
+// Saw is the method of output.Host.
 func (p *program) Saw(s workers.Stream, data []byte) { p.sawOutput(p.client.m, s, data) }
 
-// Served: see output.Host.
+// Served is the method of output.Host.
 func (p *program) Served() { p.client.m.unready.delivered(p) }
 
-// Tell: see output.Host.
+// Tell is the method of output.Host.
 func (p *program) Tell(to etf.Pid, what etf.Term) { p.client.m.tell(to, p, what) }
 
-// Malformed: see output.Host.
+// Malformed is the method of output.Host.
 func (p *program) Malformed() { p.client.m.end(p, gen.Encode(etf.Atom("emsgsize")), history.Output) }
 
-// GoOn: see output.Host.
+// GoOn is the method of output.Host.
 func (p *program) GoOn(s workers.Stream) { p.goOn(p.client.m, s) }

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Code that drives a port drives a process of ours: it takes the messages that a port takes.
+// Code that drives a port can drive a process of the child, which accepts the messages of a port.
 
-// portMessages are those behind {Owner, Message}. What is false is badsig.
+// portMessages are the messages in {Owner, Message}. A function returns false for badsig.
 var portMessages = table[func(m *manager, p proc, owner etf.Pid, a args) bool]{
 	{"command", 1, byWorker | unbuilt, (*manager).command, "{command, IoData}"},
 	{"close", 0, byWorker | byWatcher, (*manager).closePort, "close"},
 	{"connect", 1, byWorker | byWatcher | unbuilt, (*manager).handOn, "{connect, NewOwner}"},
 }
 
-// portMessage takes {Owner, Message}. Who sends one and is not the owner gets
-// the exit signal badsig (a port sends it to its owner); anything else is dropped.
+// portMessage takes {Owner, Message}. A sender that is not the owner gets the exit signal badsig,
+// which a port sends to its owner. Other messages are dropped.
 func (m *manager) portMessage(c *client, p proc, sender etf.Pid, payload etf.Raw) {
 	r := etf.NewReader(payload)
 	if n, err := r.Tuple(); err != nil || n != 2 {
@@ -57,9 +57,9 @@ func (m *manager) closePort(p proc, _ etf.Pid, _ args) bool {
 	return true
 }
 
-// command writes to stdin without an answer. More than may wait is refused with
-// a message; to a port that would be a suspended sender. A port whose program does not
-// read ends; a worker tells it, and its program goes on.
+// command writes to stdin without an answer. If too many bytes wait, it refuses the command with a
+// message, where a port would suspend the sender. If the program does not read, a port would end; a
+// worker sends a message, and its program goes on.
 func (m *manager) command(to proc, owner etf.Pid, a args) bool {
 	p := to.(*program)
 	data, err := ioData(a.raw)
@@ -79,7 +79,8 @@ func (m *manager) command(to proc, owner etf.Pid, a args) bool {
 	return true
 }
 
-// tellDeaf tells that commands are lost, since nothing reads them: once in each run.
+// tellDeaf reports, once in each run, that commands are lost because the program has closed its
+// stdin.
 func (m *manager) tellDeaf(p *program, to etf.Pid) {
 	if !p.deaf && p.asked == nil {
 		p.deaf = true
@@ -87,10 +88,9 @@ func (m *manager) tellDeaf(p *program, to etf.Pid) {
 	}
 }
 
-// handOn gives the worker another owner, and tells the old one. As with this message to
-// a port the old owner stays linked, and the new one is not linked; the end of the new
-// one is that of the worker all the same. Without an owner, or with one whose node is gone,
-// anybody can be the old one.
+// handOn gives the worker another owner, and reports that to the old one. As with this message to a
+// port, the old owner stays linked, and the new one is not linked. The worker still ends with its
+// new owner. If there is no owner, or its node is gone, any process can pass as the old one.
 func (m *manager) handOn(p proc, old etf.Pid, a args) bool {
 	r := etf.NewReader(a.raw)
 	next, err := r.Pid()

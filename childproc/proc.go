@@ -11,74 +11,73 @@ import (
 	"erluv/workers"
 )
 
-// proc is a process of ours, a program or a watcher of files, as the manager knows it.
+// proc is a process of the child, as the manager knows it: a program, a watcher of files or an
+// upload.
 type proc interface {
 	self() *entry
 
-	// stop stops what the process stands for, gracefully or at once. The process ends then.
+	// stop stops the program, watcher or upload, gracefully or at once. The process then ends.
 	stop(m *manager, now bool)
-	// lost: the node of a client is gone, with ends that is the end of the process.
+	// lost handles that the node of a client is gone. With ends set, the process must end.
 	lost(m *manager, ends bool)
-	// release gives back what the process has beside its entry: it is over.
+	// release gives back the resources of an ended process besides its entry.
 	release(m *manager)
-	// unanswered answers a request that has waited for the end, which has come with a
-	// reason.
+	// unanswered answers requests that have waited for the end, which came with a reason.
 	unanswered(m *manager, reason etf.Raw) []answer
 	// outcome is the answer to calls of stop.
 	outcome() etf.Term
 
-	// ownable says why a process of a node cannot be the owner, if it cannot.
+	// ownable returns why a process of a node cannot be the owner, or nil.
 	ownable(m *manager, pid etf.Pid) error
-	// disowned: the owner is another process from now on.
+	// disowned handles that there is a new owner.
 	disowned(m *manager)
 
-	// kind says which calls and messages it takes.
+	// kind says which calls and messages the process accepts.
 	kind() taken
-	// setopt is what is to be done to set an option beside the owner.
+	// setopt returns a function that sets an option other than the owner.
 	setopt(m *manager, key etf.Atom, v etf.Term) (func(), error)
-	// brief is what is told of the process at no cost, with a command or path of about so
-	// many bytes at most; info is everything.
+	// brief returns the figures that cost nothing, with about longest bytes of the command or path.
+	// info returns all.
 	brief(m *manager, longest int) etf.Map
 	info(m *manager) etf.Map
 }
 
-// entry is what a process of ours has in the manager's table, of whatever kind it is.
+// entry is the part of a process that is the same for every kind, in the manager's table.
 type entry struct {
-	client    *client // that it belongs to
+	client    *client // to which it belongs
 	pid       etf.Pid
-	name      *etf.Atom      // registered; nil: none
+	name      *etf.Atom      // registered name; nil: none
 	owner     etf.Pid        // the zero pid: none
-	ownerRef  uint64         // of the monitor on the owner; 0: none
-	started   int64          // when it was, in milliseconds of Unix time; 0: not yet
-	observers peer.Observers // on the client's node; for those of others see client.visits
+	ownerRef  uint64         // number of the monitor on the owner; 0: none
+	started   int64          // time of the start, in milliseconds of Unix time; 0: not yet
+	observers peer.Observers // on the client's node; other nodes' are in client.visits
 	asked     *asked         // nil: answered
-	ending    *ending        // nil: it was not told to end, and its program never has ended
+	ending    *ending        // nil: it was not stopped, and its program has never ended
 	detached  *detachment    // nil: it ends with its owner
 }
 
 func (e *entry) self() *entry { return e }
 
-// asked is the spawn, run or watch request, which is answered once, and what is to be
-// done before.
+// asked is the spawn, run or watch request, which is answered once, and what must be done before.
 type asked struct {
 	*waiting
-	link  etf.Pid      // to be linked; the zero pid: nobody
+	link  etf.Pid      // to be linked; the zero pid: none
 	proxy *order.Proxy // until it runs
 }
 
-// ending is what is known of the end of a worker, or of its program.
+// ending has the state of a worker from its end or its program's first end on.
 type ending struct {
 	exit    workers.Exit
-	reason  etf.Raw          // given from outside; nil: how the program ends
-	kept    *keptReason      // where the reason is counted; nil: nowhere
-	failing etf.Raw          // why we have stopped the program: it took too long, for one; nil
-	by      history.Cause    // why, when it was ended from outside; "": it was not
-	counted *workers.Counted // what the program has used; nil: that was not read
+	reason  etf.Raw          // set from outside; nil: the program's end is the reason
+	kept    *keptReason      // counted here; nil: not counted
+	failing etf.Raw          // why the child stopped the program, such as a timeout; nil: it did not
+	by      history.Cause    // why it was ended from outside; "": it was not
+	counted *workers.Counted // resources that the program has used; nil: not read
 	stops   []*waiting       // calls that wait for the end
 	closed  bool             // by the port protocol
 }
 
-// ends is the worker's ending, from now on.
+// ends makes the worker's ending, if there is none yet.
 func (e *entry) ends() *ending {
 	if e.ending == nil {
 		e.ending = &ending{}
@@ -86,7 +85,7 @@ func (e *entry) ends() *ending {
 	return e.ending
 }
 
-// registered is the name under which the worker is known; "": none.
+// registered returns the registered name of the worker, "" if it has none.
 func (e *entry) registered() etf.Atom {
 	if e.name == nil {
 		return ""
@@ -94,7 +93,7 @@ func (e *entry) registered() etf.Atom {
 	return *e.name
 }
 
-// told is the ending as far as it is known.
+// told returns the ending as far as it is known.
 func (e *entry) told() ending {
 	if e.ending == nil {
 		return ending{}
@@ -102,13 +101,13 @@ func (e *entry) told() ending {
 	return *e.ending
 }
 
-// answer is the answer to a caller that is said before other things.
+// answer is an answer to a caller that is sent before the signals.
 type answer struct {
 	*waiting
 	term etf.Term
 }
 
-// answers are those to the calls that wait for the end.
+// answers are the answers to the calls that wait for the end.
 func (e *ending) answers(term etf.Term) []answer {
 	list := make([]answer, 0, len(e.stops))
 	for _, to := range e.stops {
@@ -117,8 +116,7 @@ func (e *ending) answers(term etf.Term) []answer {
 	return list
 }
 
-// introduce makes a process known to those who are to hear of it: links, the monitor on
-// the owner.
+// introduce makes a process known: it sets the requested link, and the monitor on the owner.
 func (m *manager) introduce(p proc) {
 	if to := p.self().asked.link; to != (etf.Pid{}) {
 		m.linkTo(p, to)
@@ -126,13 +124,13 @@ func (m *manager) introduce(p proc) {
 	m.monitorOwner(p)
 }
 
-// granted answers the request for a process: it is there.
+// granted answers the request for a process: it exists.
 func (m *manager) granted(p proc) {
 	m.replyAsked(p, gen.OK(p.self().pid))
 	m.wasAsked(p)
 }
 
-// linkTo links a process of ours with one of a node.
+// linkTo links a process of the child with one of a node.
 func (m *manager) linkTo(p proc, to etf.Pid) {
 	e := p.self()
 	if c := m.clientOf(to, e.client); c != nil {
@@ -140,7 +138,7 @@ func (m *manager) linkTo(p proc, to etf.Pid) {
 	}
 }
 
-// replyAsked answers who has asked for a process.
+// replyAsked answers the caller that requested a process.
 func (m *manager) replyAsked(p proc, term etf.Term) {
 	e := p.self()
 	to := e.asked.to
@@ -151,14 +149,14 @@ func (m *manager) replyAsked(p proc, term etf.Term) {
 	to.reply(term)
 }
 
-// wasAsked: the request was answered, and nothing of it is needed any more.
+// wasAsked frees a request that was answered.
 func (m *manager) wasAsked(p proc) {
 	e := p.self()
 	e.asked.held.Give()
 	e.asked = nil
 }
 
-// monitorOwner monitors the owner, whose end is that of the process too.
+// monitorOwner monitors the owner, whose end also ends the process.
 func (m *manager) monitorOwner(p proc) {
 	e := p.self()
 	if e.owner == (etf.Pid{}) || e.detached != nil || e.ownerRef != 0 {
@@ -182,8 +180,7 @@ func (m *manager) demonitorOwner(p proc) {
 	e.ownerRef = 0
 }
 
-// bury ends a process: the answers, then the signals to those who are linked and
-// who monitor.
+// bury ends a process. It sends the answers, then the signals to linked processes and monitors.
 func (m *manager) bury(p proc) {
 	m.forget(p)
 	e := p.self()
@@ -205,8 +202,8 @@ func (m *manager) bury(p proc) {
 	m.endIfEmpty()
 }
 
-// bid has the nodes told of the end of a process of ours: the answers, each where its call
-// came from, then the signals to observers.
+// bid sends the end of a process to the nodes: the answers, each to the node of its call, then the
+// signals to observers.
 func (m *manager) bid(p proc, answers []answer, reason etf.Raw, kept *keptReason) {
 	for _, c := range m.clients {
 		f := &peer.Farewell{Pid: p.self().pid, Observers: c.takeObservers(p), Reason: reason}
@@ -226,14 +223,14 @@ func (m *manager) bid(p proc, answers []answer, reason etf.Raw, kept *keptReason
 		}
 		c.Bid(f)
 	}
-	for _, a := range answers { // to those that are told nothing else
+	for _, a := range answers { // to callers that get no signals
 		a.reply(a.term)
 	}
 	m.dropReason(kept)
 }
 
-// belongsTo says whether a process belongs to a client that is gone: its owner is there, or its
-// caller while it has not been answered.
+// belongsTo reports whether a process belongs to a client that is gone. It does if its owner is
+// there, or its caller before the answer.
 func (e *entry) belongsTo(c *client) bool {
 	if e.owner == (etf.Pid{}) {
 		return e.client == c
@@ -259,8 +256,7 @@ func (m *manager) forget(p proc) {
 	}
 }
 
-// end ends a process gracefully. The first reason that is given is the one with which it
-// will end, and its cause the one that is remembered.
+// end ends a process gracefully. Its exit reason is the first one given, and so is its cause.
 func (m *manager) end(p proc, reason etf.Raw, by history.Cause) {
 	if e := p.self().ends(); e.reason == nil {
 		e.kept = m.keepReason(reason)
@@ -269,7 +265,7 @@ func (m *manager) end(p proc, reason etf.Raw, by history.Cause) {
 	p.stop(m, false)
 }
 
-// kill ends a process at once; nothing else can be its reason then.
+// kill ends a process at once. Its exit reason is then always killed.
 func (m *manager) kill(p proc, by history.Cause) {
 	e := p.self().ends()
 	m.dropReason(e.kept)

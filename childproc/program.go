@@ -14,27 +14,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is a worker: a program of the operating system as a process of the node. Its
-// pid stays while the program is started again. There are thousands, most of them idle:
-// what few need stands behind a pointer, see layout_test.go.
+// program is a worker: an operating-system program as a process of the node. Its pid stays when the
+// program is started again. There are thousands, most of them idle. So fields that few need are
+// behind a pointer, see layout_test.go.
 type program struct {
 	entry
 
-	w       *workers.Worker // of the program that runs, or that ran last
+	w       *workers.Worker // of the current run, or the last one
 	cmd     string          // see shorten
-	restart *restart        // nil: never
-	ready   *readiness      // nil: nothing is expected of it
+	restart *restart        // nil: it is never restarted
+	ready   *readiness      // nil: there is nothing to wait for
 	run     *collector      // nil: its output is delivered
 	out     output.Output
-	user    uint8 // number of the allowed user that the program runs as
+	user    uint8 // index of the allowed user as which the program runs
 	life    life
 
-	// No states of the life, for each can come and go in several of them.
-	stopped bool // by job control: only info says it
-	deaf    bool // the owner was told that commands are lost
+	// These are no states of the life, because each can come and go in several of them.
+	stopped bool // by job control; only info shows it
+	deaf    bool // the owner knows that commands are lost
 }
 
-// kind: see proc.
+// kind is the method of proc.
 func (p *program) kind() taken {
 	if p.run != nil {
 		return byRun
@@ -42,7 +42,7 @@ func (p *program) kind() taken {
 	return byWorker
 }
 
-// begin starts the program of a worker, for the first time or again.
+// begin starts the program of a worker, the first time or again.
 func (p *program) begin(m *manager, spec *workers.Spec) {
 	p.stopped, p.deaf = false, false
 	if p.ending != nil {
@@ -57,11 +57,11 @@ func (p *program) begin(m *manager, spec *workers.Spec) {
 	p.hold()
 }
 
-// Group: see workers.Host.
+// Group is the method of workers.Host.
 func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program).client.Streams }
 
-// step takes a program through an event and what follows from it. What the owner is told
-// of it, or the caller as an error, is what.
+// step takes a program through an event and its consequences. what is the message to the owner, or
+// the caller's error.
 func (p *program) step(m *manager, e event, what etf.Term) {
 	todo := p.life.step(e)
 	if todo&doDecline != 0 {
@@ -105,8 +105,8 @@ func (p *program) step(m *manager, e event, what etf.Term) {
 	}
 }
 
-// halt stops the program, or kills it. What nobody has asked for is given up, and a run
-// waits for space no more.
+// halt stops or kills the program. It gives up output that was not requested, and ends a run's wait
+// for memory.
 func (p *program) halt(m *manager, now bool) {
 	p.out.Drop(p)
 	p.waitNoMore(m)
@@ -117,9 +117,9 @@ func (p *program) halt(m *manager, now bool) {
 	}
 }
 
-// goOn is the one order in which a program's output goes on, whatever has let it: streams
-// are served with what has been read, pipes are read or held as somebody wants them, what
-// waits in those of a program that is over is read, and if that was all the life goes on.
+// goOn is the one order in which a program's output goes on after any event. It serves the given
+// streams with bytes that were read, and reads or holds pipes. It reads the rest of an ended
+// program, and if that was all, the life goes on.
 func (p *program) goOn(m *manager, served ...workers.Stream) {
 	for _, s := range served {
 		p.out.Serve(p, s)
@@ -138,7 +138,7 @@ func (p *program) goOnAll(m *manager) {
 	p.goOn(m)
 }
 
-// present makes a worker known, and has what has been read delivered.
+// present makes a worker known, and delivers output that was read.
 func (p *program) present(m *manager) {
 	m.introduce(p)
 	if p.run == nil {
@@ -150,7 +150,7 @@ func (p *program) present(m *manager) {
 	}
 }
 
-// Started: the program runs.
+// Started handles that the program runs.
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*program)
 	p.started = time.Now().UnixMilli()
@@ -166,8 +166,8 @@ func (m *manager) Started(w *workers.Worker) {
 	p.step(m, evStarted, what)
 }
 
-// Failed: nothing was started. The first time that is the answer to the request;
-// later it counts as an end of the program.
+// Failed handles that no program was started. The first time, that is the answer to the request.
+// Later it counts as an end of the program.
 func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
 	m.logFailed(p, f)
@@ -179,13 +179,13 @@ func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p.decide(m, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
 }
 
-// TimedOut: the program has run, or was silent, for as long as it may.
+// TimedOut handles that the program ran or was silent for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
 	w.Tag.(*program).fault(m, gen.Timeout)
 }
 
-// fault stops a program that does not do what it should. That is the worker's exit
-// reason, unless the program is started again.
+// fault stops a program that violates an option. why becomes the worker's exit reason, unless the
+// program is started again.
 func (p *program) fault(m *manager, why etf.Raw) {
 	if e := p.ends(); e.failing == nil {
 		e.failing = why
@@ -193,7 +193,7 @@ func (p *program) fault(m *manager, why etf.Raw) {
 	p.step(m, evFault, nil)
 }
 
-// Stopped and Continued: job control.
+// Stopped and Continued report job control.
 func (m *manager) Stopped(w *workers.Worker, sig unix.Signal) {
 	p := w.Tag.(*program)
 	p.stopped = true
@@ -207,7 +207,7 @@ func (m *manager) Continued(w *workers.Worker) {
 	m.tellLast(wordJob, p.owner, p, etf.Atom("continued"))
 }
 
-// Gone: the program is over, and all it wrote was read from the pipes.
+// Gone handles that the program has ended, and all its output was read from the pipes.
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*program)
 	m.logEnded(p, e)
@@ -220,11 +220,10 @@ func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p.step(m, evOver, nil)
 }
 
-// delivered says whether nothing is left for somebody who reads on demand, or that waits
-// for room, or for an owner.
+// delivered reports whether no output is left that waits for a reader, for room, or for an owner.
 func (p *program) delivered() bool { return !p.awaitsOwner() && p.out.Delivered() }
 
-// release: see proc.
+// release is the method of proc.
 func (p *program) release(m *manager) {
 	if p.restart != nil {
 		p.restart.held.Give()
@@ -240,7 +239,7 @@ func (p *program) release(m *manager) {
 	p.out.LeaveFlows()
 }
 
-// unanswered: see proc. A run is answered when there is room, and a program that has ended
+// unanswered is the method of proc. A run is answered when there is room, and a program that ended
 // before it was ready now.
 func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 	switch {
@@ -254,10 +253,10 @@ func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 	return nil
 }
 
-// outcome: see proc.
+// outcome is the method of proc.
 func (p *program) outcome() etf.Term { return gen.OK(exitTerm(p.told().exit)) }
 
-// stop: see proc.
+// stop is the method of proc.
 func (p *program) stop(m *manager, now bool) {
 	if now {
 		p.step(m, evKill, nil)
@@ -266,7 +265,7 @@ func (p *program) stop(m *manager, now bool) {
 	}
 }
 
-// lost: see proc. What is left flows: nobody is there to be spared.
+// lost is the method of proc. The remaining output goes on, since its receiver is gone.
 func (p *program) lost(m *manager, ends bool) {
 	if ends {
 		p.w.StopWithin(afterLoss)
@@ -275,7 +274,7 @@ func (p *program) lost(m *manager, ends bool) {
 	p.goOn(m)
 }
 
-// disowned: see proc. What has waited for an owner goes on.
+// disowned is the method of proc. Output that waited for an owner goes on.
 func (p *program) disowned(m *manager) {
 	p.deaf = false
 	p.out.LeaveFlows()
@@ -283,5 +282,5 @@ func (p *program) disowned(m *manager) {
 	p.goOnAll(m)
 }
 
-// ownable: see proc.
+// ownable is the method of proc.
 func (p *program) ownable(m *manager, pid etf.Pid) error { return m.reachable(pid) }

@@ -6,14 +6,13 @@ import (
 	"erluv/wire/gen"
 )
 
-// A proxy is a process of the node, paired with a worker: apply(M, F, [W | A]).
-// It is started when the program runs, through rex, and linked with the worker
-// before anybody hears of the worker, so that there are both or neither.
-// startProxy asks the node to start the proxy.
+// startProxy asks the node to start the proxy, a process of the node that belongs to the worker:
+// apply(M, F, [W | A]). The proxy starts through rex once the program runs. It is linked with the
+// worker before any other process hears of the worker. So both exist, or neither.
 func (p *program) startProxy(m *manager) {
 	x := p.asked.proxy
 	args := etf.List{p.pid}
-	if more, err := etf.Decode(x.Args); err == nil { // it was one term already
+	if more, err := etf.Decode(x.Args); err == nil { // one term already
 		args = append(args, more.(etf.List)...)
 	}
 	x.Args = nil
@@ -29,8 +28,8 @@ func (p *program) startProxy(m *manager) {
 	})
 }
 
-// proxyFailed: there is no proxy, so there is no worker: nobody has heard of it
-// yet, and nobody does.
+// proxyFailed handles that there is no proxy. The worker ends too, and no other process hears of
+// it.
 func (p *program) proxyFailed(m *manager, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))
 	m.wasAsked(p)

@@ -18,37 +18,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// incoming is a file that a node writes here, piece by piece, as a process of the node; or a program
-// that is kept in memory. A file is written by a process of its own, which is started as programs
-// are: see ipc.Upload and writer.go.
+// incoming is a file that a node writes here, piece by piece, as a process of the node. Or it is a
+// program that is kept in memory. Its own process writes a file. That process is started like a
+// program: see ipc.Upload and writer.go.
 type incoming struct {
 	entry
 
 	life   upload.Life
-	w      *workers.Worker // writes the file; nil: there is none
+	w      *workers.Worker // writes the file; nil: no process does
 	memory *upload.Memory  // nil: it is a file
 	what   ipc.Upload
 	user   uint8
 	taken  int64        // bytes of chunks
-	calls  []*waiting   // that the writer is still to answer, in their order
+	calls  []*waiting   // unanswered calls to the writer, in order
 	answer answerInPart // of the writer
 	sum    [sha256.Size]byte
-	done   bool     // it is whole, and where it is to be
-	why    etf.Term // it is not, and never will be; nil: nothing has happened yet
+	done   bool     // it is complete, and has its name
+	why    etf.Term // why it failed; nil: it has not
 }
 
-// uploads are what all of them may have.
+// uploads is what all uploads use together.
 type uploads struct {
-	open     int // that are not whole, each with a process
-	programs int // in memory, whole or not, each with a descriptor
+	open     int // incomplete files, each with a process
+	programs int // programs in memory, complete or not, each with a descriptor
 	memory   upload.Budget
 }
 
-// maxUploads is how many files may come in at once: each has a process, of about 10 MiB.
+// maxUploads is the most files that may come in at once. Each has a process of about 10 MiB.
 const maxUploads = 32
 
-// maxPrograms is how many programs there may be in memory. With small ones a node would otherwise take
-// all descriptors that the child has, and no program could be started.
+// maxPrograms is the most programs in memory. Otherwise a node could take all of the child's
+// descriptors with small programs, and no program could be started.
 const maxPrograms = 256
 
 // putFile takes {put_file, Path, Opts}. The answer comes when the file is open.
@@ -93,7 +93,7 @@ func (m *manager) putFile(to caller, what, opts etf.Term) {
 	p.step(m, upload.Opened)
 }
 
-// imageOf is the program in memory that an upload is.
+// imageOf returns the program in memory of an upload.
 func (m *manager) imageOf(pid etf.Pid) (*workers.Image, error) {
 	p, ok := m.find(pid).(*incoming)
 	if !ok || p.memory == nil || !p.memory.Image.Live() {
@@ -102,7 +102,7 @@ func (m *manager) imageOf(pid etf.Pid) (*workers.Image, error) {
 	return p.memory.Image, nil
 }
 
-// step takes an upload through an event and what follows from it.
+// step takes an upload through an event and its consequences.
 func (p *incoming) step(m *manager, e upload.Event) {
 	todo := p.life.Step(e)
 	if todo&upload.Grant != 0 {
@@ -125,7 +125,7 @@ func (p *incoming) step(m *manager, e upload.Event) {
 			m.logUpload(p)
 		}
 		if p.why != nil && len(p.calls) == 0 {
-			p.ends().failing = gen.Encode(etf.Tuple{etf.Atom("put_file"), p.why}) // no call has the answer
+			p.ends().failing = gen.Encode(etf.Tuple{etf.Atom("put_file"), p.why}) // no call gets the answer
 		}
 		m.bury(p)
 	}
@@ -143,7 +143,7 @@ func (p *incoming) halt(m *manager, now bool) {
 	}
 }
 
-// reason is why there is no file.
+// reason is the reason why there is no file.
 func (p *incoming) reason() etf.Term {
 	if p.why != nil {
 		return p.why
@@ -223,7 +223,8 @@ func otherSum(is [sha256.Size]byte) etf.Term {
 	return etf.Tuple{etf.Atom("bad_sum"), etf.Binary(is[:])}
 }
 
-// keep seals the memory, unless it is not what was announced. There is one call, which is answered.
+// keep seals the memory, unless its content is not what was announced. One call waits, and is
+// answered.
 func (p *incoming) keep(m *manager) {
 	if p.why == nil {
 		if err := p.memory.Seal(); err != nil {
@@ -255,7 +256,7 @@ func (p *incoming) result() etf.Term {
 	})
 }
 
-// logUpload logs what has become of it, and who wanted it.
+// logUpload logs the result of an upload, and the process that requested it.
 func (m *manager) logUpload(p *incoming) {
 	log := m.log.With("path", p.path(), "user", m.start.Allowed[p.user].User, "bytes", p.taken, "by", process(p.owner), "worker", process(p.pid))
 	if !p.client.isNode() {
@@ -271,7 +272,7 @@ func (m *manager) logUpload(p *incoming) {
 	}
 }
 
-// path is where the file is to be.
+// path is the path of the file.
 func (p *incoming) path() string {
 	if p.memory != nil {
 		return "memory"
@@ -279,7 +280,7 @@ func (p *incoming) path() string {
 	return p.what.Path
 }
 
-// stop: see proc.
+// stop is the method of proc.
 func (p *incoming) stop(m *manager, now bool) {
 	if now {
 		p.step(m, upload.Kill)
@@ -288,14 +289,14 @@ func (p *incoming) stop(m *manager, now bool) {
 	}
 }
 
-// lost: see proc.
+// lost is the method of proc.
 func (p *incoming) lost(m *manager, ends bool) {
 	if ends {
 		m.end(p, gen.Noconnection, history.Node)
 	}
 }
 
-// release: see proc.
+// release is the method of proc.
 func (p *incoming) release(m *manager) {
 	if p.w != nil {
 		m.uploads.open--
@@ -306,7 +307,7 @@ func (p *incoming) release(m *manager) {
 	}
 }
 
-// unanswered: see proc.
+// unanswered is the method of proc.
 func (p *incoming) unanswered(*manager, etf.Raw) (list []answer) {
 	for _, w := range p.calls {
 		term := gen.Error(p.reason())
@@ -318,7 +319,7 @@ func (p *incoming) unanswered(*manager, etf.Raw) (list []answer) {
 	return list
 }
 
-// outcome: see proc. A file that was put meanwhile stays.
+// outcome is the method of proc. A file that was put meanwhile stays.
 func (p *incoming) outcome() etf.Term {
 	if p.done && p.memory == nil {
 		return gen.Error(etf.Atom("committed"))
@@ -326,28 +327,28 @@ func (p *incoming) outcome() etf.Term {
 	return etf.Atom("ok")
 }
 
-// ownable: see proc.
+// ownable is the method of proc.
 func (*incoming) ownable(m *manager, pid etf.Pid) error { return m.reachable(pid) }
 
-// disowned: see proc.
+// disowned is the method of proc.
 func (*incoming) disowned(*manager) {}
 
-// kind: see proc.
+// kind is the method of proc.
 func (*incoming) kind() taken { return byUpload }
 
-// setopt: see proc.
+// setopt is the method of proc.
 func (*incoming) setopt(*manager, etf.Atom, etf.Term) (func(), error) {
 	return nil, errors.New("there is no such option for an upload")
 }
 
-// brief: see proc.
+// brief is the method of proc.
 func (p *incoming) brief(m *manager, longest int) etf.Map {
 	u := p.stat(m)
 	u.Path = cutShort(u.Path, longest)
 	return stat.Terms(u.Items())
 }
 
-// info: see proc.
+// info is the method of proc.
 func (p *incoming) info(m *manager) etf.Map {
 	u := p.stat(m)
 	u.All, u.Owner = true, process(p.owner)
@@ -361,7 +362,7 @@ func (p *incoming) stat(m *manager) stat.Upload {
 	}
 }
 
-// osPID is the process that writes; 0: none does.
+// osPID is the process id of the writer, 0 if there is none.
 func (p *incoming) osPID() int {
 	if p.w == nil {
 		return 0

@@ -14,66 +14,64 @@ import (
 )
 
 const (
-	// maxUnready is how much output of a stream is kept, in bytes, while nobody is
-	// told of it before the program is ready. More waits in the pipe.
+	// maxUnready is how many bytes of a stream are kept until the program is ready, if no receiver
+	// gets them before. Further output waits in the pipe.
 	maxUnready = 1 << 20
 
-	// unreadyMax is how much is kept of all such streams together: of 32 of them. Where
-	// there are more, each may have a third of what is left, and leastUnready always.
+	// unreadyMax is how many bytes are kept of all such streams together, enough for 32 of them.
+	// With more streams, each may have a third of the rest, and always leastUnready.
 	unreadyMax   = 32 << 20
 	leastUnready = 4 << 10
 
-	// Ports and files are looked at from readyFirst after the start, at doubled
-	// intervals: nothing tells of them.
+	// Ports and files are checked from readyFirst after the start, at doubled intervals, because no
+	// event reports them.
 	readyFirst = 5 * time.Millisecond
 	readyLast  = 100 * time.Millisecond
 
-	// statusEvery is how often the owner is told of a new status at most; it is
-	// told of the last one.
+	// statusEvery is the least time between two reports of the status to the owner. The last status
+	// is always reported.
 	statusEvery = 100 * time.Millisecond
 
-	// maxMatched is how much of a line is matched, in bytes. With the bound of a pattern
-	// that takes 0.2 s at worst, and some microseconds mostly.
+	// maxMatched is how many bytes of a line are matched. With the bound of a pattern, that takes
+	// at most 0.2 s, and mostly some microseconds.
 	maxMatched = 4 << 10
 
-	// matchPiece is how much is read at once while a line is waited for, so that the
-	// steps of one turn are bounded as well.
+	// matchPiece is how many bytes are read at once before the line has come, so that the steps of
+	// one turn are bounded too.
 	matchPiece = 1 << 10
 )
 
-// readiness is what a worker's program does to be ready, and whether the run that is
-// going on has done it.
+// readiness describes how a worker's program becomes ready, and whether the current run has.
 type readiness struct {
 	order.Ready
 	held part // for its pattern
 
 	awaited bool // the run is not ready yet
-	kept    int  // bytes of output; see unready
-	due     bool // it is, and that is about to be told
+	kept    int  // bytes of kept output; see unready
+	due     bool // it is ready, and isReady is about to be called
 	before  footprint
-	partial [2][]byte // of stdout and stderr: a line that has no end yet
+	partial [2][]byte // incomplete lines of stdout and stderr
 	delay   time.Duration
-	limit   *loop.Timer // to become ready
+	limit   *loop.Timer // until the program must be ready
 	look    *loop.Timer // at the port or the file
 	alive   time.Duration
 	barking *loop.Timer // the watchdog
 
 	status  string
-	telling *loop.Timer // of the status
+	telling *loop.Timer // until the status is reported
 	toldAt  time.Duration
 }
 
-// unready is how much output is kept, in bytes, of programs that were not ready when it
-// came, until all of it is delivered.
+// unready counts the kept output of programs that were not ready when it came, in bytes, until all
+// of it is delivered.
 type unready struct{ bytes int }
 
-// share is how much may be kept of one stream.
+// share is how many bytes may be kept of one stream.
 func (u *unready) share() int {
 	return min(maxUnready, max(leastUnready, (unreadyMax-u.bytes)/3))
 }
 
-// count counts what is kept of a stream between its call and that of the function which
-// it returns.
+// count counts the bytes kept of a stream between its call and the call of the function it returns.
 func (u *unready) count(p *program, s workers.Stream) func() {
 	before := p.out.Remainder(s)
 	return func() {
@@ -84,7 +82,7 @@ func (u *unready) count(p *program, s workers.Stream) func() {
 	}
 }
 
-// delivered: something was delivered. When that was all, it counts no more.
+// delivered notes that output was delivered. Once all of it was, it no longer counts.
 func (u *unready) delivered(p *program) {
 	if p.ready == nil || p.ready.kept == 0 || p.ready.awaited {
 		return
@@ -94,7 +92,7 @@ func (u *unready) delivered(p *program) {
 	}
 }
 
-// forget: nothing of it will be delivered any more.
+// forget stops counting output that will never be delivered.
 func (u *unready) forget(p *program) {
 	if p.ready != nil {
 		u.bytes -= p.ready.kept
@@ -102,14 +100,14 @@ func (u *unready) forget(p *program) {
 	}
 }
 
-// awaitsLine says whether what is read is matched.
+// awaitsLine reports whether output is matched.
 func (p *program) awaitsLine() bool {
 	return p.awaitsReady() && p.ready.By == order.ByLine && !p.ready.due
 }
 
 func (p *program) awaitsReady() bool { return p.ready != nil && p.ready.awaited }
 
-// beginReady notes what is there before the program is started.
+// beginReady notes the state of the port or the file before the program is started.
 func (p *program) beginReady(m *manager) {
 	r := p.ready
 	if r == nil {
@@ -119,10 +117,10 @@ func (p *program) beginReady(m *manager) {
 	r.before = r.seen()
 }
 
-// awaitReady begins to wait: the program runs.
+// awaitReady begins to wait, once the program runs.
 func (p *program) awaitReady(m *manager) {
 	r := p.ready
-	if r == nil || !r.awaited { // or it was told to end meanwhile
+	if r == nil || !r.awaited { // or the worker was stopped meanwhile
 		return
 	}
 	if r.Timeout > 0 {
@@ -145,7 +143,7 @@ func (p *program) lookAgain(m *manager) {
 	})
 }
 
-// seen is what there is now of the port or the file.
+// seen returns the current state of the port or the file.
 func (r *readiness) seen() footprint {
 	switch r.By {
 	case order.ByTCP:
@@ -156,7 +154,7 @@ func (r *readiness) seen() footprint {
 	return nil
 }
 
-// endReady ends the waiting: the program is ready, or over.
+// endReady ends the wait: the program is ready, or has ended.
 func (r *readiness) endReady() {
 	r.awaited, r.due, r.partial = false, false, [2][]byte{}
 	r.limit.Stop()
@@ -164,8 +162,8 @@ func (r *readiness) endReady() {
 	r.limit, r.look = nil, nil
 }
 
-// isReady: the program is ready. Who has asked for the worker is answered, or the
-// owner is told.
+// isReady handles that the program is ready. It answers the caller that requested the worker, or
+// reports to the owner.
 func (p *program) isReady(m *manager) {
 	r := p.ready
 	if !r.awaited || p.life.told {
@@ -176,7 +174,7 @@ func (p *program) isReady(m *manager) {
 	p.step(m, evReady, nil)
 }
 
-// readyLater has isReady called when the caller has returned.
+// readyLater calls isReady once the current call has returned.
 func (p *program) readyLater(m *manager) {
 	r := p.ready
 	if r.due {
@@ -186,7 +184,7 @@ func (p *program) readyLater(m *manager) {
 	r.look = m.loop.After(0, func() { p.isReady(m) })
 }
 
-// readyAtEnd: the program has ended. What it said last counts.
+// readyAtEnd handles the end of the program. Its last output and files still count.
 func (p *program) readyAtEnd(m *manager) {
 	r := p.ready
 	if r.due || r.awaited && r.By == order.ByFile && r.seen().differs(r.before) {
@@ -201,8 +199,8 @@ func (p *program) readyAtEnd(m *manager) {
 	r.barking, r.telling = nil, nil
 }
 
-// notReady: the program is not ready in time, or has ended. If nobody has heard of
-// the worker nobody does; otherwise it is stopped as after a timeout.
+// notReady handles that the program is not ready in time, or has ended. If only the caller knows of
+// the worker, no other process will. Otherwise the program is stopped, as after a timeout.
 func (p *program) notReady(m *manager, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.life.unheard() {
@@ -214,8 +212,8 @@ func (p *program) notReady(m *manager, why etf.Term) {
 	p.fault(m, reason)
 }
 
-// notReadyTerm answers who has asked for a worker that ends before it was ready. The
-// reason is {not_ready, Why}, or whatever else ended it, which is the Why then.
+// notReadyTerm answers the caller of a worker that ends before it was ready. The reason is
+// {not_ready, Why}. If the worker ended for another reason, that is Why.
 func notReadyTerm(reason etf.Raw) etf.Term {
 	r := etf.NewReader(reason)
 	if n, err := r.Tuple(); err == nil && n == 2 {
@@ -226,8 +224,8 @@ func notReadyTerm(reason etf.Raw) etf.Term {
 	return gen.Error(etf.Tuple{etf.Atom("not_ready"), reason})
 }
 
-// withdraw ends a worker that nobody has heard of: nobody is told anything but who
-// has asked for it.
+// withdraw ends a worker of which only its caller knows. No other process gets any message about
+// it.
 func (p *program) withdraw(m *manager) {
 	m.demonitorOwner(p)
 	if p.ready != nil {
@@ -241,7 +239,7 @@ func (p *program) withdraw(m *manager) {
 	p.out.GiveUp(p)
 }
 
-// sawOutput looks for the line.
+// sawOutput looks for the line in new output.
 func (p *program) sawOutput(m *manager, s workers.Stream, data []byte) {
 	r := p.ready
 	if r == nil || !r.awaited || r.By != order.ByLine || s > workers.Stderr || r.due {
@@ -267,10 +265,10 @@ func (p *program) sawOutput(m *manager, s workers.Stream, data []byte) {
 	}
 }
 
-// sawEnd looks at a last line without an end.
+// sawEnd handles the end of a stream, which may complete its last line.
 func (p *program) sawEnd(m *manager, s workers.Stream) { p.sawOutput(m, s, []byte{'\n'}) }
 
-// Notified: the program has said something (sd_notify(3)).
+// Notified takes a notice of the program (sd_notify(3)).
 func (m *manager) Notified(w *workers.Worker, n workers.Notice) {
 	p := w.Tag.(*program)
 	r := p.ready
@@ -319,7 +317,7 @@ func (p *program) bark(m *manager) {
 	p.fault(m, reasonWatchdog)
 }
 
-// setStatus tells the owner of a status, not too often.
+// setStatus reports a new status to the owner, but not too often.
 func (p *program) setStatus(m *manager, status string) {
 	r := p.ready
 	if r.status == status {
@@ -339,13 +337,13 @@ func (p *program) setStatus(m *manager, status string) {
 func (p *program) tellStatus(m *manager) {
 	r := p.ready
 	if r.status == "" && r.toldAt == 0 {
-		return // there never was one
+		return // there never was a status
 	}
 	r.telling, r.toldAt = nil, m.loop.Now()
 	m.tellLast(wordStatus, p.owner, p, etf.Tuple{etf.Atom("status"), text(r.status)})
 }
 
-// readiness is what a worker says of its readiness.
+// readiness describes a worker's readiness for info.
 func (p *program) readiness() *stat.Ready {
 	if p.ready == nil {
 		return nil

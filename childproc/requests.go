@@ -9,7 +9,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// requests are those to the manager, in the order of erluv-protocol(7).
+// requests are the requests to the manager, in the order of erluv-protocol(7).
 var requests = table[func(m *manager, to caller, a args) bool]{
 	{"spawn", 2, whileServing | starts, (*manager).spawnRequest, "{spawn, Cmd, Opts}"},
 	{"run", 2, whileServing | starts, (*manager).runRequest, "{run, Cmd, Opts}"},
@@ -31,7 +31,7 @@ var requests = table[func(m *manager, to caller, a args) bool]{
 	{"stop", 1, always | unbuilt, (*manager).stopRequest, "{stop, Reason}"},
 }
 
-// request takes one call to the manager.
+// request handles one call to the manager.
 func (m *manager) request(to caller, req etf.Raw) {
 	if len(req) > order.MaxRequest {
 		to.reply(gen.TooLarge(len(req), order.MaxRequest))
@@ -63,7 +63,7 @@ func (m *manager) request(to caller, req etf.Raw) {
 	}
 }
 
-// The requests that start a program. One by exec is an operator's: no node need be served.
+// The requests that start a program. exec comes from an operator, so no node need be served.
 const (
 	reqSpawn = etf.Atom("spawn")
 	reqRun   = etf.Atom("run")
@@ -71,8 +71,8 @@ const (
 	reqPut   = etf.Atom("put_file") // starts the process that writes
 )
 
-// unstarted is the answer to a request that would start something where nothing may be started; nil:
-// it may.
+// unstarted answers a request that would start a program if that is not allowed now. It returns nil
+// if it is.
 func (m *manager) unstarted(to caller, name etf.Atom) etf.Term {
 	c := to.client()
 	byOperator := name == reqExec || c != nil && !c.isNode()
@@ -82,7 +82,7 @@ func (m *manager) unstarted(to caller, name etf.Atom) etf.Term {
 	case name == reqExec:
 		return m.host.closed()
 	case name == reqPut && m.host.state == hoStandby:
-		return nil // a host can be prepared before it takes programs
+		return nil // files can come before the host accepts programs
 	}
 	return m.host.unready()
 }
@@ -131,7 +131,7 @@ func (m *manager) infoKeyRequest(to caller, a args) bool {
 	return true
 }
 
-// setRequest: what a node says of itself cannot be altered.
+// setRequest refuses: a node's report of itself is read-only.
 func (m *manager) setRequest(to caller, _ args) bool {
 	to.reply(gen.Error(etf.Atom("read_only")))
 	return true

@@ -12,31 +12,30 @@ import (
 	"erluv/workers"
 )
 
-// restart decides about starting a program again. It has no clock and starts
-// nothing.
+// restart decides whether and when a program is started again. It has no clock and starts no
+// program.
 type restart struct {
 	order.Restart
 
 	spec    *workers.Spec
 	held    part            // for the spec
-	begun   time.Duration   // when the program was started last, of the loop's time
+	begun   time.Duration   // loop time of the last start
 	pause   *loop.Timer     // until it is started again
-	count   int             // restarts so far, of all
-	recent  []time.Duration // when the last ones were, at most most of them
-	doubled int             // since the program was stable last
-	asked   bool            // by a call: it is started again, whatever its end was
+	count   int             // all restarts so far
+	recent  []time.Duration // loop times of the last restarts, at most Most
+	doubled int             // restarts since the program was last stable
+	asked   bool            // by a call: it is started again after any end
 }
 
-// wanted says whether an end is one after which to start again.
+// wanted reports whether to start again after this end.
 func (r *restart) wanted(failed bool) bool {
 	return r.When == order.Permanent || r.When == order.Transient && failed
 }
 
-// next says after which delay to start the program again, at the time now, when
-// it has run for the time lived, or that it has been too often. The longest delay
-// doubles with each restart, and begins again when the program has run for the
-// whole window; a random part of it is taken, so that many programs which ended
-// together do not start together (full jitter).
+// next returns the delay before the next restart. The current time is now, and the program ran for
+// lived. After too many restarts, ok is false. The longest delay doubles with each restart, and is
+// the first again once the program has run for the whole window. The delay is a random part of it,
+// so that many programs that ended together do not start together (full jitter).
 func (r *restart) next(now, lived time.Duration, random func(time.Duration) time.Duration) (delay time.Duration, ok bool) {
 	for len(r.recent) > 0 && now-r.recent[0] > r.Window {
 		r.recent = r.recent[1:]
@@ -57,11 +56,11 @@ func (r *restart) next(now, lived time.Duration, random func(time.Duration) time
 	return random(longest), true
 }
 
-// jitter is a random part of d.
+// jitter returns a random part of d.
 func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
-// decide has it known whether a program that is over, or could not be started again, is
-// started again. What the owner is told is what.
+// decide decides whether a program that has ended, or could not be restarted, is started again.
+// what is the message to the owner.
 func (p *program) decide(m *manager, failed bool, what etf.Term) {
 	delay, ok := p.again(m, failed)
 	if !ok {
@@ -72,7 +71,7 @@ func (p *program) decide(m *manager, failed bool, what etf.Term) {
 	p.restart.pause = m.loop.After(delay, func() { p.step(m, evWaited, nil) })
 }
 
-// again says after which delay a program is started again, if its policy says so.
+// again returns the delay before a program is started again, if its policy says so.
 func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) {
 	r := p.restart
 	if p.life.told || m.phase != serving || r == nil {
@@ -94,8 +93,8 @@ func (p *program) again(m *manager, failed bool) (delay time.Duration, ok bool) 
 	return delay, ok
 }
 
-// restartCall has a program started again that would be when it fails. It ends as with stop, at
-// once if it is a pause that it waits for, and is no failure that max_restarts counts.
+// restartCall starts a program again that has a restart policy. The program ends as by stop, or its
+// pause ends at once. The restart does not count for max_restarts.
 func (p *program) restartCall(m *manager, to caller, _ args) bool {
 	switch {
 	case p.restart == nil:
@@ -118,7 +117,7 @@ func (p *program) restartCall(m *manager, to caller, _ args) bool {
 	return true
 }
 
-// hasWords says whether a worker has words that wait for room.
+// hasWords reports whether words of a worker wait for room.
 func (p *program) hasWords(m *manager) bool {
 	for _, c := range m.clients {
 		if c.HasWords(p.pid) {
@@ -128,7 +127,7 @@ func (p *program) hasWords(m *manager) bool {
 	return false
 }
 
-// heard: words of a worker are said.
+// heard handles that words of a worker were sent.
 func (p *program) heard(m *manager) {
 	if p.life.state == stDue && !p.hasWords(m) && !p.awaitsOwner() {
 		p.step(m, evHeard, nil)

@@ -12,41 +12,41 @@ import (
 
 // collector holds the output of a run until its end.
 type collector struct {
-	max      int // bytes of both streams together
+	max      int // the most bytes, of both streams together
 	size     int
-	space    int // of both streams, which counts; see collected
+	space    int // memory of both streams, counted in collected
 	out      [2][]byte
 	full     bool
-	waits    bool        // for space
-	patience *loop.Timer // then
+	waits    bool        // it waits for memory
+	patience *loop.Timer // how long it may wait
 	crowded  bool        // it has waited in vain
 }
 
-// collected is the space of all runs. A run that needs more than there is waits until
-// others are answered, and its program in its write. The first that has to wait does not:
-// so one goes on at least.
+// collected is the memory of all runs. A run that needs more than the budget has waits until others
+// are answered, and its program blocks in its write. The first run that would wait does not, so at
+// least one goes on.
 type collected struct {
 	bytes   int
-	over    *program // goes on beyond the budget; nil: none does
+	over    *program // it may exceed the budget; nil: none does
 	waiting []*program
 }
 
 const (
-	// collectedMax is the budget, in bytes: twice what one run may collect, so that one
+	// collectedMax is the budget, in bytes. It is twice what one run may collect, so that a run
 	// that does not end leaves as much to the others.
 	collectedMax = 2 * order.MaxOutput
 
-	// runPatience is how long a run waits for others that neither end nor go on. Then it
-	// is ended, and answered eagain.
+	// runPatience is how long a run waits while the others neither end nor go on. Then it is ended,
+	// and answered with eagain.
 	runPatience = 10 * time.Second
 
-	// runPiece is the least space for one read, in bytes.
+	// runPiece is the least memory for one read, in bytes.
 	runPiece = 4 << 10
 )
 
 func newCollector(limit int) *collector { return &collector{max: limit} }
 
-// missing is by how much the space of a stream is to grow before it is read.
+// missing is by how much the memory of a stream must grow before a read.
 func (c *collector) missing(s workers.Stream) int {
 	b := c.out[s-workers.Stdout]
 	if cap(b)-len(b) >= runPiece {
@@ -55,7 +55,7 @@ func (c *collector) missing(s workers.Stream) int {
 	return max(runPiece, min(cap(b), c.max-c.size))
 }
 
-// grow makes the space larger.
+// grow makes the memory of a stream larger.
 func (c *collector) grow(s workers.Stream, n int) {
 	b := &c.out[s-workers.Stdout]
 	grown := make([]byte, len(*b), cap(*b)+n)
@@ -64,7 +64,7 @@ func (c *collector) grow(s workers.Stream, n int) {
 	c.space += n
 }
 
-// runRoom is space for the output of a run; nil: it waits for others.
+// runRoom returns space for the output of a run, or none if the run must wait for others.
 func (p *program) runRoom(m *manager, s workers.Stream) workers.Space {
 	c := p.run
 	if n := c.missing(s); n > 0 {
@@ -86,7 +86,7 @@ func (p *program) runRoom(m *manager, s workers.Stream) workers.Space {
 	return workers.Space{Bytes: b[len(b):cap(b)]}
 }
 
-// awaitSpace holds a run's output until there is space.
+// awaitSpace holds a run's output until there is memory.
 func (p *program) awaitSpace(m *manager) {
 	if p.run.waits {
 		return
@@ -99,7 +99,7 @@ func (p *program) awaitSpace(m *manager) {
 
 func (p *program) beRunPatient(m *manager) {
 	p.run.patience = m.loop.After(runPatience, func() {
-		if m.owesRuns() { // it is the node that does not go on
+		if m.owesRuns() { // the node does not read the answers of runs
 			p.beRunPatient(m)
 			return
 		}
@@ -110,7 +110,7 @@ func (p *program) beRunPatient(m *manager) {
 	})
 }
 
-// waitNoMore: a run is ended that waits for space. What is in its pipes is dropped.
+// waitNoMore ends the wait of a run that is being ended. Output in its pipes is dropped.
 func (p *program) waitNoMore(m *manager) {
 	if p.run != nil && p.run.waits {
 		p.run.patience.Stop()
@@ -118,8 +118,7 @@ func (p *program) waitNoMore(m *manager) {
 	}
 }
 
-// freeSpace: nothing that a run has collected is needed any more. Those that wait try
-// again.
+// freeSpace frees the memory of a run that is answered. Runs that wait for memory try again.
 func (p *program) freeSpace(m *manager) {
 	c := p.run
 	m.collected.bytes -= c.space
@@ -138,8 +137,8 @@ func (p *program) freeSpace(m *manager) {
 	}
 }
 
-// took notes n bytes, and says whether they are the ones too many. What is
-// beyond the limit is dropped.
+// took counts n bytes, and reports whether they exceed the limit for the first time. Bytes beyond
+// the limit are dropped.
 func (c *collector) took(s workers.Stream, n int) (overflow bool) {
 	b := &c.out[s-workers.Stdout]
 	keep := min(n, c.max-c.size)
@@ -169,8 +168,7 @@ func (c *collector) result(e workers.Exit, late bool) etf.Term {
 	return gen.OK(append(output, etf.Pair{Key: etf.Atom("exit"), Value: exitTerm(e)}))
 }
 
-// answerRuns answers the runs that are over, while there is room: together their
-// answers may be more than the outbox holds.
+// answerRuns answers ended runs while there is room. Together, their answers may exceed the outbox.
 func (c *client) answerRuns() {
 	for len(c.ran) > 0 && c.Spare() {
 		p := c.ran[0]
@@ -181,7 +179,7 @@ func (c *client) answerRuns() {
 	}
 }
 
-// owesRuns says whether a node is still to be answered some.
+// owesRuns reports whether any node still waits for answers of runs.
 func (m *manager) owesRuns() bool {
 	for _, c := range m.clients {
 		if len(c.ran) > 0 {

@@ -7,11 +7,11 @@ import (
 	"erluv/wire/gen"
 )
 
-// linked: a process of a node links to one of ours. What is not there, or no longer,
-// answers with the exit signal noproc.
+// linked handles a link from a process of a node to one of the child. If there is no such process,
+// the answer is the exit signal noproc.
 func (m *manager) linked(c *client, from, to etf.Pid) {
 	if !c.Has(from) {
-		c.refuseFrame(notTheirs, "op", "LINK", "from", process(from)) // nobody can be told of it
+		c.refuseFrame(notTheirs, "op", "LINK", "from", process(from)) // no process could get the signal
 		return
 	}
 	p := m.find(to)
@@ -37,8 +37,8 @@ func (m *manager) unlinked(c *client, from, to etf.Pid) bool {
 	return o != nil && c.Unlink(o, to, from)
 }
 
-// linkExited: a linked process has ended. Reason normal means nothing, any other
-// ends the worker with it, unless it was the owner of a detached worker.
+// linkExited handles the end of a linked process. Unless the reason is normal, it ends the worker.
+// The owner of a detached worker does not end it.
 func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 	if !m.unlinked(c, from, to) {
 		return
@@ -49,8 +49,8 @@ func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 	}
 }
 
-// exitRequested: exit(Worker, Reason). The reason kill cannot be survived; normal
-// is ignored, as by any process that is not the sender.
+// exitRequested handles exit(Worker, Reason). A worker cannot survive kill. It ignores normal, as
+// every process ignores that of another.
 func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
 	switch {
@@ -62,8 +62,8 @@ func (m *manager) exitRequested(to etf.Pid, reason etf.Raw) {
 	}
 }
 
-// ownerDown: the owner has ended, for whatever reason, normal too: the worker is
-// stopped, as a port is closed with its owner.
+// ownerDown handles the end of the owner, for any reason, normal too. It stops the worker, as a
+// port is closed with its owner.
 func (m *manager) ownerDown(c *client, owner, to etf.Pid, reason etf.Raw) {
 	p := m.find(to)
 	if p == nil {
@@ -78,7 +78,7 @@ func (m *manager) ownerDown(c *client, owner, to etf.Pid, reason etf.Raw) {
 	m.end(p, reason, history.Owner)
 }
 
-// monitored: a process of a node monitors one of ours, by pid or by name.
+// monitored handles a monitor by a process of a node on one of the child, by pid or by name.
 func (m *manager) monitored(c *client, from, to etf.Pid, name etf.Atom, ref etf.Raw) {
 	p, ours, ok := m.known(to, name)
 	switch {
@@ -109,8 +109,8 @@ func (m *manager) demonitored(c *client, from, to etf.Pid, name etf.Atom, ref et
 	}
 }
 
-// known finds a process of ours that can be observed, and its pid; what has the names is
-// nil.
+// known returns a process of the child that can be observed, and its pid. For the names of the
+// child itself, p is nil.
 func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok bool) {
 	p = m.byName[name]
 	if name == "" {
@@ -122,8 +122,8 @@ func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok boo
 	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
 
-// setOwner gives a process another owner, also in place of one whose node is gone. The caller has
-// it disowned next: what the new owner is told then may be the end of it.
+// setOwner gives a process another owner, also if the old owner's node is gone. The caller then
+// calls disowned, which may send the new owner the end of the process.
 func (m *manager) setOwner(p proc, next etf.Pid) {
 	m.demonitorOwner(p)
 	p.self().found()

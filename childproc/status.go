@@ -17,18 +17,20 @@ import (
 	"erluv/wire/gen"
 )
 
-// host is what this machine offers to the nodes, and within which bounds.
+// host is this machine as the nodes see it: its state, labels and classes, and the bounds for
+// programs.
 type host struct {
 	hostLife
 	given   ipc.Host
 	labels  label.Labels
 	classes []*class
-	members map[*program]*class // whose programs are of a class; few are
-	drains  []*drain            // that wait for the last worker
+	members map[*program]*class // class of each program that has one; few have
+	drains  []*drain            // drains that wait for the last worker
 	machine machine.Looker
 }
 
-// newHost reads what main says. Programs are run as so many users.
+// newHost reads main's description of the host. users is the number of users as which programs may
+// run.
 func newHost(given ipc.Host, users int) (h host, err error) {
 	h.given, h.machine.Paths = given, given.Disks
 	h.wish = given.Standing.Wish
@@ -51,8 +53,8 @@ func newHost(given ipc.Host, users int) (h host, err error) {
 // standing is what main keeps for the next child.
 func (h *host) standing() ipc.Standing { return ipc.Standing{Wish: h.wish, Meta: h.labels.String()} }
 
-// turn takes one event of the host, and says whether it is allowed. Done is called when main has
-// been told of what was wished for.
+// turn takes one event of the host, and reports whether it is allowed. done is called once main
+// knows the requested state.
 func (m *manager) turn(e hostEvent, done func()) bool {
 	before := m.host.state
 	do, allowed := m.host.step(e)
@@ -81,10 +83,10 @@ func (m *manager) turn(e hostEvent, done func()) bool {
 	return true
 }
 
-// drained is why workers are stopped: to a supervisor it is an orderly end.
+// drained is the exit reason of drained workers. To a supervisor it is an orderly end.
 var drained = gen.Encode(etf.Tuple{etf.Atom("shutdown"), etf.Atom("drained")})
 
-// wishes are the states that can be asked for.
+// wishes are the states that can be requested.
 var wishes = map[etf.Atom]hostEvent{"ready": heReady, "standby": heStandby, "stopped": heStopped}
 
 var errNotAllowed = gen.Error(etf.Atom("not_allowed"))
@@ -98,7 +100,7 @@ func (m *manager) statusRequest(to caller, a args) bool {
 	return true
 }
 
-// setStatusRequest takes {status, set, State}. The answer comes when main knows of it.
+// setStatusRequest takes {status, set, State}. The answer comes once main knows the state.
 func (m *manager) setStatusRequest(to caller, a args) bool {
 	state, _ := a.list[1].(etf.Atom)
 	e, ok := wishes[state]
@@ -118,11 +120,11 @@ type drain struct {
 	killed etf.List
 }
 
-// killBound is how long workers that were killed may take to end. Who waits for them is answered
-// then: a process that hangs in the kernel cannot be killed.
+// killBound is how long killed workers may take to end. Then the drain is answered, because a
+// process that hangs in the kernel cannot be killed.
 const killBound = 5 * time.Second
 
-// maxDeadline bounds the deadline of a drain, in milliseconds: 49 days, as in Erlang.
+// maxDeadline is the longest deadline of a drain, in milliseconds: 49 days, as in Erlang.
 const maxDeadline = 1<<32 - 1
 
 // drainRequest takes {drain, Milliseconds | infinity}.
@@ -150,7 +152,7 @@ func (m *manager) drainRequest(to caller, a args) bool {
 	return true
 }
 
-// overdue: the deadline of a drain has passed. What is left is killed.
+// overdue handles that the deadline of a drain has passed, and kills the remaining workers.
 func (m *manager) overdue(d *drain) {
 	for _, p := range m.all() {
 		if len(d.killed) < maxListed {
@@ -163,7 +165,8 @@ func (m *manager) overdue(d *drain) {
 	}
 }
 
-// drainedIfEmpty: when no worker is left, the host is told so, and whoever has waited for that.
+// drainedIfEmpty does nothing while there are workers. Then it turns the host's state, and answers
+// the drains.
 func (m *manager) drainedIfEmpty() {
 	if len(m.procs) > 0 {
 		return
@@ -176,7 +179,7 @@ func (m *manager) drainedIfEmpty() {
 	}
 }
 
-// answerDrain answers one, with the workers that were killed.
+// answerDrain answers a drain with the workers that were killed.
 func (m *manager) answerDrain(d *drain) {
 	d.timer.Stop()
 	m.host.drains = slices.DeleteFunc(m.host.drains, func(other *drain) bool { return other == d })
@@ -233,10 +236,10 @@ func labelReason(err error) etf.Atom {
 	return "invalid_tokens"
 }
 
-// ofMachine are the keys of info for which a look at the machine is taken.
+// ofMachine are the keys of info that need a look at the machine.
 var ofMachine = []etf.Term{etf.Atom("load"), etf.Atom("memory"), etf.Atom("disks")}
 
-// hostStat is what info tells of the host, with a look at the machine or without.
+// hostStat returns the host's part of info, with or without a look at the machine.
 func (m *manager) hostStat(look bool) stat.Host {
 	given := &m.host.given
 	h := stat.Host{

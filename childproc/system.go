@@ -9,27 +9,27 @@ import (
 	"erluv/wire/gen"
 )
 
-// System messages (sys(3)) of OTP's tools, which know nothing of programs: a process of
-// ours can be asked how it is, and ended. What would change how an Erlang process works
-// (suspend, replace_state, change_code, debug) is answered with an error.
+// System messages (sys(3)) come from OTP's tools, which know nothing of programs. They can ask a
+// process of the child for its state, and end it. Messages that would change how an Erlang process
+// works (suspend, replace_state, change_code, debug) are answered with an error.
 
 var errNotSupported = gen.Error(etf.Atom("not_supported"))
 
-// systemRequests are those that are understood.
+// systemRequests are the system messages that the child knows.
 var systemRequests = table[func(c *client, to caller, of subject, a args) bool]{
 	{"terminate", 1, always | unbuilt, (*client).terminate, "{terminate, Reason}"},
 	{"get_state", 0, always, (*client).getState, "get_state"},
 	{"get_status", 0, always, (*client).getStatus, "get_status"},
 }
 
-// subject is what a system message is about.
+// subject is the process that a system message is for.
 type subject struct {
 	pid  etf.Pid
-	info func() etf.Term // nil: it has ended
+	info func() etf.Term // returns nil if the process has ended
 	end  func(reason etf.Raw)
 }
 
-// worker is a process of ours as a subject.
+// worker is a process of the child as a subject.
 func (m *manager) worker(p proc) subject {
 	pid := p.self().pid
 	info := func() etf.Term {
@@ -41,8 +41,8 @@ func (m *manager) worker(p proc) subject {
 	return subject{pid, info, func(reason etf.Raw) { m.end(p, reason, history.Stop) }}
 }
 
-// itself is the manager as one, by any of its names. The end of main, which guards the node, is
-// that of the node too.
+// itself is the manager as a subject, under any of its names. Main guards the node, so its end ends
+// the node too.
 func (m *manager) itself(c *client) subject {
 	info := func() etf.Term { return m.info(c.Node()) }
 	return subject{m.self, info, func(reason etf.Raw) { m.stop(reason, "the node asked for it") }}
@@ -71,8 +71,8 @@ func (c *client) getStatus(to caller, of subject, _ args) bool {
 	return true
 }
 
-// statusTerm is what sys:get_status/1 returns, with the last element as gen_server has
-// it. The parent is the process itself, as that of a process without one.
+// statusTerm is the result of sys:get_status/1, with the last element as gen_server's. The parent
+// is the process itself, as for a process without one.
 func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 	running := etf.Atom("running")
 	data := func(key string, v etf.Term) etf.Term {
@@ -90,7 +90,7 @@ func statusTerm(self etf.Pid, info etf.Term) etf.Term {
 	}
 }
 
-// stateForm is the form in which sys:get_state/1 of the node expects an answer.
+// stateForm is the form that the node's sys:get_state/1 expects of an answer.
 type stateForm uint8
 
 const (
@@ -99,16 +99,15 @@ const (
 	stateWrapped           // {ok, State}
 )
 
-// stateCall is a get_state that waits for the form.
+// stateCall is a get_state that waits until the form is known.
 type stateCall struct {
 	*waiting
 	info func() etf.Term
 }
 
-// getState answers get_state. What sys takes has changed with OTP 26.1 (OTP-18633),
-// and nothing in the request tells by which release it was made, so the node is asked
-// with the first one. Once is enough for a
-// client: its release changes only when it starts again, and then it is another.
+// getState answers get_state. OTP 26.1 changed the form that sys expects (OTP-18633). The request
+// does not show the release of its sender, so the child asks the node at the first one. Once is
+// enough for a client: a node changes its release only by a restart, and then it is another client.
 func (c *client) getState(to caller, of subject, _ args) bool {
 	if c.stateForm != stateUnknown {
 		if state := c.formed(of.info()); state != nil {
@@ -134,8 +133,8 @@ func (c *client) getState(to caller, of subject, _ args) bool {
 	return true
 }
 
-// formed is a state as sys takes it; nil: the process has ended, which the monitor of the
-// caller tells.
+// formed is a state in the form that sys expects. It is nil if the process has ended, which the
+// caller's monitor reports.
 func (c *client) formed(state etf.Term) etf.Term {
 	if state == nil || c.stateForm == stateBare {
 		return state
@@ -143,7 +142,7 @@ func (c *client) formed(state etf.Term) etf.Term {
 	return gen.OK(state)
 }
 
-// stateFormOf reads {ok, Version} of the application stdlib: 5.1 is that of OTP 26.1.
+// stateFormOf reads {ok, Version} of the application stdlib. OTP 26.1 has version 5.1.
 func stateFormOf(version etf.Term) stateForm {
 	t, ok := version.(etf.Tuple)
 	if !ok || len(t) != 2 || t[0] != etf.Atom("ok") {

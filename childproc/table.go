@@ -4,20 +4,20 @@ import (
 	"erluv/wire/etf"
 )
 
-// A family of requests is a table, one row each: the manager's requests, the calls to processes
-// of ours, system messages, requests of the I/O protocol, messages of the port protocol. F is
-// how the functions of a family are called.
+// A family of requests is a table with a row for each. There are requests to the manager, calls to
+// processes of the child, system messages, requests of the I/O protocol, and messages of the port
+// protocol. F is the type of the family's functions.
 type table[F any] []row[F]
 
 type row[F any] struct {
 	name  etf.Atom
-	arity int // 0: it is the name alone, no tuple; inTuple: the name alone in one
+	arity int // 0 means the name alone, inTuple the name alone in a tuple
 	taken taken
-	do    F      // is given args; false: these are none that it takes
-	line  string // of erluv-protocol(7): the heading of its item, or its place in the text
+	do    F      // gets args, and returns false if they are wrong
+	line  string // of erluv-protocol(7): the heading of its item, or its text
 }
 
-// taken is when a request is taken, by the manager's phases, or by which kinds of processes.
+// taken says in which phases the manager accepts a request, or which kinds of processes do.
 type taken uint16
 
 const (
@@ -31,24 +31,24 @@ const (
 	byProgram       = byWorker | byRun
 	byAll           = byProgram | byWatcher | byUpload
 
-	// The arguments can be large, and are not built.
+	// The arguments can be large, and are not decoded.
 	unbuilt taken = 1 << 7
-	// Some of it is needed after other things were done, when the frame is gone.
+	// A part of it is needed later, when the frame is gone.
 	outlives taken = 1 << 8
-	// It starts something: this host must be ready.
+	// It starts a program, so this host must be ready.
 	starts taken = 1 << 9
 )
 
-// inTuple is the arity of {classes}: a tuple of the name alone.
+// inTuple is the arity of {classes}: a tuple with only the name.
 const inTuple = -1
 
 // args are the arguments of a request.
 type args struct {
-	list etf.Tuple // built
-	raw  etf.Raw   // unbuilt, one after another
+	list etf.Tuple // decoded
+	raw  etf.Raw   // not decoded, one after another
 }
 
-// only is the only one, unbuilt.
+// only returns the only argument, not decoded.
 func (a args) only() (etf.Raw, bool) {
 	r := etf.NewReader(a.raw)
 	arg, err := r.Raw()
@@ -57,7 +57,7 @@ func (a args) only() (etf.Raw, bool) {
 
 func (t taken) has(other taken) bool { return t&other != 0 }
 
-// find finds a row; nil: there is none.
+// find returns a row, nil if there is none.
 func (t table[F]) find(name etf.Atom, arity int) *row[F] {
 	for i := range t {
 		if t[i].name == name && t[i].arity == arity {
@@ -67,7 +67,7 @@ func (t table[F]) find(name etf.Atom, arity int) *row[F] {
 	return nil
 }
 
-// headOf reads the name of a request and how many arguments it has, without these.
+// headOf reads the name of a request, and how many arguments it has.
 func headOf(req etf.Raw) (name etf.Atom, arity int, a args, ok bool) {
 	r := etf.NewReader(req)
 	n, err := r.Tuple()
@@ -87,7 +87,7 @@ func headOf(req etf.Raw) (name etf.Atom, arity int, a args, ok bool) {
 	return name, arity, args{raw: r.Rest()}, true
 }
 
-// partsOf is headOf of a term, with the arguments.
+// partsOf is headOf for a term, with the arguments.
 func partsOf(req etf.Term) (name etf.Atom, a args) {
 	switch t := req.(type) {
 	case etf.Atom:

@@ -6,18 +6,18 @@ import (
 	"erluv/workers"
 )
 
-// Terms of workers. What main says as well is in wire/gen.
+// Terms of workers. Package wire/gen has the terms that main sends too.
 
-// text is a binary made of a string.
+// text makes a binary of a string.
 func text(s string) etf.Binary { return etf.Binary(s) }
 
-// Reasons with which a worker ends, beside those of every process.
+// Exit reasons of a worker, besides those of every process.
 var (
 	reasonWatchdog  = gen.Encode(etf.Atom("watchdog"))
 	reasonIntensity = gen.Encode(etf.Atom("restart_intensity"))
 )
 
-// exitTerm is how a program ended, as in messages and answers.
+// exitTerm is a program's end, as in messages and answers.
 func exitTerm(e workers.Exit) etf.Tuple {
 	var how etf.Atom
 	switch {
@@ -29,7 +29,7 @@ func exitTerm(e workers.Exit) etf.Tuple {
 	return gen.Exit(e.Status, e.Signal, how)
 }
 
-// exitReason is how a program ended, as the worker's exit reason.
+// exitReason is a program's end as the worker's exit reason.
 func exitReason(e workers.Exit) etf.Raw {
 	if e.Signal == 0 && e.Status == 0 {
 		return gen.Normal

@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// untilFirst is how many bytes a function that looks for the end is given first.
-	// With each further call it is given as much as it has had already: so what is
-	// sent there and back, the continuation too, stays in proportion to what it takes.
+	// untilFirst is how many bytes a function that looks for the end gets in its first call. Each
+	// further call has as many bytes as all earlier ones together. So the bytes sent in both
+	// directions, with the continuation, stay in proportion to the input.
 	untilFirst = 512
 
-	// A program that writes in small pieces would have a long continuation go there and
-	// back for each. From untilLong on, in bytes, a small piece waits for untilPause.
+	// If a program writes small pieces, each would carry a long continuation in both directions. So
+	// from untilLong bytes on, a small piece waits for untilPause.
 	untilLong  = 64 << 10
 	untilPause = 20 * time.Millisecond
 )
 
-// until is a request get_until: a function of the node looks for the end, as for
-// io:fread/3. It is called with a continuation and characters until it is done.
+// until is a request get_until. A function of the node looks for the end, as for io:fread/3. The
+// child calls it with a continuation and characters until it is done.
 type until struct {
 	m        *manager
 	p        *program
@@ -31,11 +31,11 @@ type until struct {
 	extra    etf.List
 	reply    func(etf.Term)
 	text     output.Device
-	c        *client // whose node has the function
+	c        *client // its node has the function
 	reader   output.Reader
 	more     etf.Term // the continuation
-	held     part     // for that
-	given    int      // bytes that the function has had
+	held     part     // for the continuation
+	given    int      // bytes that the function has got
 	waits    bool     // for untilPause
 	waited   bool
 }
@@ -92,7 +92,7 @@ func (u *until) Take(k *output.Kept, ended bool) (n int, done bool) {
 	return len(b), false
 }
 
-// pauses says whether a piece of n bytes is to wait for more.
+// pauses reports whether a piece of n bytes must wait for more.
 func (u *until) pauses(n int, ended bool) bool {
 	if ended || u.waited || u.given < untilLong || n >= u.given/2 {
 		return false
@@ -107,20 +107,20 @@ func (u *until) pauses(n int, ended bool) bool {
 	return true
 }
 
-// next takes what the function has returned.
+// next takes the function's result.
 func (u *until) next(result etf.Term) {
-	done := func() { u.p.out.Done(workers.Stdout) } // the reader is the first while it is busy
+	done := func() { u.p.out.Done(workers.Stdout) } // the reader stays the first while it is busy
 	tu, ok := result.(etf.Tuple)
 	switch {
 	case ok && len(tu) == 3 && tu[0] == etf.Atom("done"):
 		rest, err := u.text.Encode(etf.Atom("unicode"), tu[2])
-		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it had
+		if err == nil && tu[2] != etf.Atom("eof") && len(rest) <= u.given { // no more than it got
 			u.p.out.PutBack(workers.Stdout, rest)
 		}
 		u.reply(tu[1])
 		done()
 	case ok && len(tu) == 2 && tu[0] == etf.Atom("more"):
-		if !u.keep(gen.Encode(tu[1])) { // which outlives the frame
+		if !u.keep(gen.Encode(tu[1])) { // it outlives the frame
 			u.reply(errorHeld)
 			done()
 		}
@@ -131,7 +131,7 @@ func (u *until) next(result etf.Term) {
 	u.goOn()
 }
 
-// keep keeps a continuation. False: there is no room for it.
+// keep keeps a continuation. It returns false if the budget lacks room.
 func (u *until) keep(more etf.Raw) bool {
 	u.held.Give()
 	var ok bool

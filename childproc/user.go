@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idleSpawner is how long the spawner of another user stays without a worker.
+// idleSpawner is how long the spawner of another user may be idle.
 const idleSpawner = 30 * time.Second
 
-// starterOf is the Starter of an allowed user; the first is the child's own.
+// starterOf returns the Starter of an allowed user. User 0 is the child's own.
 func (m *manager) starterOf(user int) *workers.Starter {
 	if user == 0 {
 		return m.starter
@@ -27,7 +27,8 @@ func (m *manager) starterOf(user int) *workers.Starter {
 	return m.others[user]
 }
 
-// spawnerOf tells of the spawner of another user, whom main has given one, or has not.
+// spawnerOf takes main's answer about the spawner of another user: its conversation, or nil if
+// there is none.
 func (m *manager) spawnerOf(msg ipc.Spawner, conn *ipc.Conn) error {
 	s := m.others[int(msg.User)]
 	if s == nil {
@@ -43,8 +44,7 @@ func (m *manager) spawnerOf(msg ipc.Spawner, conn *ipc.Conn) error {
 	return nil
 }
 
-// allowed is what info says of those whom programs may be run as besides the child's
-// own user.
+// allowed describes for info the users as which programs may run, besides the child's own.
 func (m *manager) allowed() (list []stat.User) {
 	for i, a := range m.start.Allowed {
 		if i == 0 {
@@ -59,7 +59,7 @@ func (m *manager) allowed() (list []stat.User) {
 	return list
 }
 
-// userFailure is why a program could not be run as a user.
+// userFailure is the reason why a program could not run as a user.
 func userFailure(e unix.Errno) etf.Term {
 	var why etf.Term
 	switch e {

@@ -16,10 +16,10 @@ const (
 
 func wordOfFile(s workers.Stream) peer.Kind { return wordFile + peer.Kind(s) }
 
-// tell sends a message of a worker, if there is somebody to send it to.
+// tell sends a message of a process of the child, if the receiver's node is connected.
 func (m *manager) tell(to etf.Pid, p proc, what etf.Term) { m.tellLast(wordOnce, to, p, what) }
 
-// tellLast is tell for what a later message of the same kind replaces while there is no
+// tellLast is tell for a message that replaces an earlier one of its kind, if that still waits for
 // room.
 func (m *manager) tellLast(kind peer.Kind, to etf.Pid, p proc, what etf.Term) {
 	e := p.self()

@@ -11,23 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writerHost is the manager as the host of the processes that write uploads: see workers.Host. What
-// only programs do, they do not.
+// writerHost is the manager as the host of processes that write uploads: see workers.Host. Such a
+// process never causes those calls that only programs cause.
 type writerHost struct{ m *manager }
 
-// answerInPart is an answer of such a process, as far as it has been read.
+// answerInPart is an answer of such a process, as far as it was read.
 type answerInPart struct {
 	bytes [ipc.UploadAnswerSize]byte
 	n     int
 }
 
-// tell writes to the process, which answers the call. False: the call has been answered.
+// tell writes to the process, which answers the call later. It returns false if it has answered the
+// call.
 func (p *incoming) tell(m *manager, to caller, frame []byte) bool {
 	w := m.keep(to, 0)
 	if w == nil {
 		return false
 	}
-	// The token keeps frames apart. Whatever breaks the pipe ends the process, and that answers the call.
+	// The token keeps frames apart. If the pipe breaks, the process ends, and that answers the
+	// call.
 	if p.w.Write(frame, p) == unix.EAGAIN {
 		w.reply(errorHeld)
 		return false
@@ -36,8 +38,8 @@ func (p *incoming) tell(m *manager, to caller, frame []byte) bool {
 	return true
 }
 
-// heard takes an answer of the process. With an error the process ends, and nothing is answered before
-// it has.
+// heard takes an answer of the process. After an error the process ends, and calls are answered
+// once it has.
 func (p *incoming) heard(m *manager, a ipc.UploadAnswer) {
 	switch {
 	case a.Errno == unix.EBADMSG:
@@ -54,26 +56,26 @@ func (p *incoming) heard(m *manager, a ipc.UploadAnswer) {
 	}
 }
 
-// Group: see workers.Host.
+// Group is the method of workers.Host.
 func (h writerHost) Group(w *workers.Worker) *loop.Group { return w.Tag.(*incoming).client.Streams }
 
-// Started: see workers.Host. The upload is there when the file is open.
+// Started does nothing: the upload exists once the file is open.
 func (writerHost) Started(*workers.Worker) {}
 
-// Failed: see workers.Host.
+// Failed is the method of workers.Host.
 func (h writerHost) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*incoming)
 	p.why = failureTerm(f)
 	p.step(h.m, upload.Over)
 }
 
-// Room: see workers.Host.
+// Room is the method of workers.Host.
 func (writerHost) Room(w *workers.Worker, _ workers.Stream) workers.Space {
 	p := w.Tag.(*incoming)
 	return workers.Space{Bytes: p.answer.bytes[p.answer.n:]}
 }
 
-// Took: see workers.Host.
+// Took is the method of workers.Host.
 func (h writerHost) Took(w *workers.Worker, _ workers.Stream, _ workers.Space, n int) {
 	p := w.Tag.(*incoming)
 	if p.answer.n += n; p.answer.n == len(p.answer.bytes) {
@@ -82,7 +84,7 @@ func (h writerHost) Took(w *workers.Worker, _ workers.Stream, _ workers.Space, n
 	}
 }
 
-// Gone: see workers.Host.
+// Gone is the method of workers.Host.
 func (h writerHost) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*incoming)
 	if !p.done && p.why == nil && p.life.State != upload.Ending {
@@ -91,7 +93,7 @@ func (h writerHost) Gone(w *workers.Worker, e workers.Exit) {
 	p.step(h.m, upload.Over)
 }
 
-// Drains, Ended, FileFailed, Wrote, TimedOut, Stopped, Continued, Notified: see workers.Host.
+// The remaining methods of workers.Host.
 
 func (writerHost) Drains(*workers.Worker)                                 {}
 func (writerHost) Ended(*workers.Worker, workers.Stream)                  {}
