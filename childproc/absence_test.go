@@ -10,7 +10,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// keeping are two nodes of a child that keeps detached workers for so long.
+// keeping starts two nodes of a child that keeps detached workers for so long.
 func keeping(t *testing.T, after time.Duration) (a, b *node) {
 	other := testLink
 	other.ID, other.Target = 1, "other@localhost"
@@ -20,13 +20,13 @@ func keeping(t *testing.T, after time.Duration) (a, b *node) {
 
 var detached = opt("detached", etf.Atom("true"))
 
-// infoOf is what a worker says of itself by one key.
+// infoOf returns one key of a worker's info.
 func (n *node) infoOf(w etf.Pid, key etf.Atom) etf.Term {
 	n.t.Helper()
 	return valueOf(n.t, n.workerCall(w, etf.Atom("info")).(etf.Map), key)
 }
 
-// drains waits until a program is over, and its worker is not.
+// drains waits until a program has ended and its worker has not.
 func (n *node) drains(w etf.Pid) {
 	n.t.Helper()
 	for end := time.Now().Add(patience); n.infoOf(w, "state") != etf.Atom("draining"); time.Sleep(time.Millisecond) {
@@ -36,11 +36,11 @@ func (n *node) drains(w etf.Pid) {
 	}
 }
 
-// TestAbsentOwner: a detached worker outlives the node of its owner, as others do not. It says so, and
-// what it writes waits in its pipe, until it has another owner. Nothing is lost then.
+// TestAbsentOwner checks that a detached worker outlives the node of its owner, and others do not.
+// Its info shows that. Its output waits in the pipe until it has another owner, who gets all of it.
 func TestAbsentOwner(t *testing.T) {
 	a, b := keeping(t, time.Hour)
-	w := b.spawned("read x; echo $x; exit 7", detached) // the owner's link is none that ends it
+	w := b.spawned("read x; echo $x; exit 7", detached) // a link of the owner does not end it
 	ends := b.spawned("read x; echo last; exit 3", unlinked, detached)
 	owned := b.spawned("exec sleep 1000", unlinked)
 	linked := b.spawned("exec sleep 1000", unlinked, detached)
@@ -67,14 +67,14 @@ func TestAbsentOwner(t *testing.T) {
 			t.Errorf("lost since %d, until %d; now it is %d", since, until, now)
 		}
 	}
-	// What they are told is done, and what they say waits.
+	// Requests still work, and output waits.
 	for _, p := range []etf.Pid{w, ends} {
 		same(t, a.workerCall(p, etf.Tuple{etf.Atom("write"), etf.Binary("go\n")}), etf.Atom("ok"))
 	}
 	a.drains(ends)
 	read := func() int64 { return valueOf(t, a.infoOf(floods, "stdout").(etf.Map), "bytes").(int64) }
 	before := read()
-	// By setopts, with options that are in force for what has waited, and by the port protocol.
+	// By setopts, with options that apply to the waiting output, and by the port protocol.
 	same(t, a.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.Map{opt("owner", a.self), opt("packet", etf.Atom("line"))}}), etf.Atom("ok"))
 	out := func(w etf.Pid, what ...etf.Term) etf.Tuple { return etf.Tuple{w, etf.Tuple(what)} }
 	stdout, eof := etf.Atom("stdout"), etf.Atom("eof")
@@ -96,7 +96,7 @@ func TestAbsentOwner(t *testing.T) {
 	a.toPid(ends, etf.Tuple{a.self, etf.Tuple{etf.Atom("connect"), a.self}})
 	a.expect(etf.Tuple{ends, etf.Atom("connected")})
 	told(ends, "last\n", 3)
-	// The one that writes without end waits in its write.
+	// A program that writes without end blocks in its write.
 	if now := read(); now != before {
 		t.Errorf("%d bytes were read for nobody", now-before)
 	}
@@ -108,8 +108,8 @@ func TestAbsentOwner(t *testing.T) {
 	same(t, a.infoOf(floods, "owner"), a.self)
 }
 
-// TestAbsentTooLong: a worker that nobody takes over ends, whatever its program does: it runs, waits
-// in its write, has ended, or rests.
+// TestAbsentTooLong checks that a worker without a new owner ends, in any state of its program. The
+// program runs, blocks in its write, has ended, or is paused.
 func TestAbsentTooLong(t *testing.T) {
 	a, b := keeping(t, 500*time.Millisecond)
 	var list []etf.Pid
@@ -137,7 +137,8 @@ func TestAbsentTooLong(t *testing.T) {
 	}
 }
 
-// TestAbsentRestart: a program that ends is not started again before its end was told.
+// TestAbsentRestart checks that an ended program is not restarted before its owner knows of the
+// end.
 func TestAbsentRestart(t *testing.T) {
 	a, b := keeping(t, time.Hour)
 	w := b.spawned("read x", unlinked, detached, opt("stdout", etf.Atom("null")), opt("stderr", etf.Atom("null")),
@@ -154,8 +155,8 @@ func TestAbsentRestart(t *testing.T) {
 	}
 }
 
-// TestOwnerOfBefore: a node that comes again while a worker of its last connection still ends has
-// nothing to do with that one.
+// TestOwnerOfBefore has a node return while a worker of its last connection still ends. The node
+// must have no relation to that worker.
 func TestOwnerOfBefore(t *testing.T) {
 	other := testLink
 	other.ID, other.Target = 1, "other@localhost"
@@ -171,7 +172,7 @@ func TestOwnerOfBefore(t *testing.T) {
 	again.begins()
 	same(t, again.call(etf.Atom("workers")).(etf.List)[0].(etf.Tuple)[0], w)
 	a.op(dist.PayloadMonitorPExit)
-	again.push() // whatever the child wants main to forget is told with this
+	again.push() // reports everything that main must forget
 	again.knows(true, monitorOf(etf.Pid{}, "erluv", again.self, string(etf.AppendNewRef(nil, again.name, 9, again.next, 1, 1))))
 	again.push()
 	again.undisturbed()

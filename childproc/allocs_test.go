@@ -8,18 +8,18 @@ import (
 	"erluv/wire/gen"
 )
 
-// sent is the frame of a message to a worker.
+// sent returns the frame of a message to a worker.
 func sent(pl *played, msg etf.Term) []byte {
 	return dist.End(gen.Append(dist.BeginSend(nil, pl.p.pid), msg), 0)[dist.HeaderSize:]
 }
 
-// called is the frame of a call, with the tag of OTP.
+// called returns the frame of a call, with a tag as in OTP.
 func called(pl *played, req etf.Term) []byte {
 	tag := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3, 4, 5))
 	return sent(pl, etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{pl.self, tag}, req})
 }
 
-// TestAllocations: what comes in numbers allocates no more than it needs.
+// TestAllocations checks that frequent messages allocate no more than they need.
 func TestAllocations(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asks is call for what may come with a monitor or its end, which are passed over.
+// asks is call, but skips monitors and their ends.
 func (n *node) asks(req etf.Term) etf.Term {
 	n.t.Helper()
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, req)
@@ -34,7 +34,7 @@ func (n *node) asks(req etf.Term) etf.Term {
 	}
 }
 
-// runs runs a command of the shell with options and gives its stdout.
+// runs runs a shell command with options and returns its stdout.
 func (n *node) runs(script string, opts ...etf.Pair) string {
 	n.t.Helper()
 	answer := n.asks(etf.Tuple{etf.Atom("run"), etf.Binary(script), etf.Map(opts)})
@@ -49,7 +49,7 @@ func (n *node) runs(script string, opts ...etf.Pair) string {
 	return ""
 }
 
-// refused gives why an option is a bad one.
+// refused returns why an option is bad.
 func (n *node) refused(request string, o etf.Pair) string {
 	n.t.Helper()
 	answer := n.call(etf.Tuple{etf.Atom(request), etf.Binary("/"), etf.Map{o}})
@@ -62,7 +62,7 @@ func (n *node) refused(request string, o etf.Pair) string {
 	return ""
 }
 
-// What package order refuses is answered, and nothing is started.
+// TestBadOptions checks that the errors of package order are answered, and no program is started.
 func TestBadOptions(t *testing.T) {
 	n := startChild(t, nil)
 	for _, request := range []string{"spawn", "run", "watch"} {
@@ -70,7 +70,7 @@ func TestBadOptions(t *testing.T) {
 			t.Errorf("%s: %s", request, why)
 		}
 	}
-	// What is outside of the request counts: the node that is served, names, times.
+	// The surroundings of a request count too: the connected nodes, names, times.
 	other := n.self
 	other.Node = "other@host"
 	for _, o := range []etf.Pair{opt("owner", other), opt("name", etf.Atom("erluv_main"))} {
@@ -80,13 +80,13 @@ func TestBadOptions(t *testing.T) {
 	same(t, n.call(etf.Atom("workers")), etf.List(nil))
 }
 
-// limitLine is how /proc/self/limits shows a limit of the name.
+// limitLine returns a line of /proc/self/limits.
 func limitLine(name string, soft, hard any) string { return fmt.Sprintf("%s %v %v", name, soft, hard) }
 
 func TestAttributes(t *testing.T) {
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
 	must(t, err)
-	// Go raises the soft limit of descriptors for itself, not for the programs.
+	// Go raises the soft limit of descriptors for itself, but not for programs.
 	var files unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &files))
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 777, Max: files.Max}))
@@ -127,7 +127,7 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// Each limit can be set by its name, and is the program's.
+// TestRlimits sets each limit by its name and checks that the program has it.
 func TestRlimits(t *testing.T) {
 	n := startChild(t, nil)
 	lines := map[string]string{
@@ -165,7 +165,7 @@ func TestRlimits(t *testing.T) {
 	}
 }
 
-// A limit below what erluv itself needs is no trouble for it.
+// TestRlimitsBelowOurs checks that a limit below erluv's own needs still allows a start.
 func TestRlimitsBelowOurs(t *testing.T) {
 	n := startChild(t, nil)
 	for name, limit := range map[string]int64{"as": 8 << 20, "data": 2 << 20, "stack": 256 << 10, "nofile": 4, "nproc": 1, "fsize": 0, "cpu": 1} {
@@ -190,7 +190,7 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 				want etf.Term
 			}{
 				{etf.List{etf.Binary("true")}, opt("cpus", etf.List{int64(0), int64(1023)}), atoms("cpus", "einval")},
-				// More than fs.nr_open, which nobody may have.
+				// More than fs.nr_open, which is not allowed.
 				{etf.List{etf.Binary("true")}, opt("rlimits", etf.Map{opt("nofile", int64(1)<<40)}), atoms("rlimits", "eperm")},
 				{etf.List{etf.Binary("/no/such")}, opt("nice", int64(1)), etf.Atom("enoent")},
 				{etf.List{etf.Binary("/etc/passwd")}, opt("nice", int64(1)), etf.Atom("eacces")},
@@ -208,8 +208,8 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 	}
 }
 
-// Without a session of its own a program is in a group of its own all the same:
-// it can be stopped as by a terminal, and what it starts is ended with it.
+// TestNoSession checks that a program without its own session still has its own process group. It
+// can be stopped as by a terminal, and its children end with it.
 func TestNoSession(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", "ps -o pgid= -o sid= -p $$ | tr -s ' ' | sed 's/^ //'; sleep 1000 & wait"}, opt("setsid", etf.Atom("false")))
@@ -217,7 +217,7 @@ func TestNoSession(t *testing.T) {
 	var group, session int64
 	_, err := fmt.Sscan(string(out), &group, &session)
 	must(t, err)
-	ours, err := unix.Getsid(0) // 0 when its leader is outside of our pid namespace
+	ours, err := unix.Getsid(0) // 0 if its leader is outside our pid namespace
 	must(t, err)
 	if group == session || session != int64(ours) {
 		t.Errorf("group %d, session %d; ours is %d", group, session, ours)

@@ -105,8 +105,8 @@ func actOf(payload etf.Raw) string {
 	return strings.Join(words, " ")
 }
 
-// programOf returns the program of a Cmd without its arguments. A command for a shell can contain
-// any, so it is not returned.
+// programOf returns the program of a Cmd without its arguments. For a shell command it returns no
+// words of the command, because any may be an argument.
 func programOf(cmd etf.Raw) string {
 	r := etf.NewReader(cmd)
 	if n, err := r.List(); err != nil || n == 0 {

@@ -9,8 +9,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// TestAudit: what an operator does is logged with who that is, and nothing of what it carries; what a
-// node does is not.
+// TestAudit checks that an operator's acts are logged with the operator's identity, and without
+// data. A node's acts are not logged.
 func TestAudit(t *testing.T) {
 	n, log := startLogging(t, slog.LevelInfo)
 	link := testLink

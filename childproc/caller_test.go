@@ -20,8 +20,8 @@ func (r *recorder) Settle(a peer.Answer) {
 	r.Answer(a.To, a.Term)
 }
 
-// TestCallersOfNoNode: a caller that is no process of a node is answered all the same, at
-// once or later, by whatever answers it.
+// TestCallersOfNoNode checks that a caller which is no process of a node is answered, at once or
+// later, by its own answerer.
 func TestCallersOfNoNode(t *testing.T) {
 	pl := play(t, flow(etf.Atom("false")))
 	m, before := pl.m, pl.m.held.bytes
@@ -55,7 +55,7 @@ func TestCallersOfNoNode(t *testing.T) {
 	same(t, call(atoms("close", "stdin")), etf.Atom("ok"))
 	same(t, call(etf.Tuple{etf.Atom("write"), etf.Binary("x")}), gen.Error(etf.Atom("epipe")))
 
-	// What waits.
+	// Calls that wait.
 	read, stopped := &recorder{}, &recorder{}
 	m.workerCall(pl.p, caller{by: read}, gen.Encode(etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(3)}))
 	if len(read.answers) > 0 || m.held.bytes != before+heldCost {

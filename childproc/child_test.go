@@ -81,7 +81,7 @@ func TestSignalsOfProcesses(t *testing.T) {
 	other := n.pid()
 	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
 
-	// A process that does not exist is answered at once.
+	// A link to a process that does not exist is answered at once.
 	nobody := etf.Pid{Node: testNode, ID: 999, Creation: 7}
 	n.write(dist.AppendLink(nil, other, nobody))
 	if m := n.recv(); m.Op != dist.PayloadExit || m.To != other || string(m.Reason) != string(gen.Noproc) {
@@ -91,7 +91,7 @@ func TestSignalsOfProcesses(t *testing.T) {
 	if m := n.recv(); m.Op != dist.PayloadMonitorPExit || string(m.Ref) != string(ref) || string(m.Reason) != string(gen.Noproc) {
 		t.Fatalf("monitor on nobody: %s", show(m))
 	}
-	// So is one of an earlier incarnation of the node.
+	// So is one to a process of an earlier incarnation of the node.
 	old := w
 	old.Creation = 6
 	n.write(dist.AppendMonitor(nil, other, old, ref))
@@ -99,14 +99,13 @@ func TestSignalsOfProcesses(t *testing.T) {
 		t.Fatalf("monitor on an old pid: %s", show(m))
 	}
 
-	// Unlinking is acknowledged with the same id.
+	// An unlink is acknowledged with the same id.
 	n.write(dist.AppendLink(nil, other, w))
 	n.write(dist.AppendUnlinkID(nil, 1<<63+5, other, w))
 	if m := n.recv(); m.Op != dist.UnlinkIDAck || m.ID != 1<<63+5 || m.From != w || m.To != other {
 		t.Fatalf("unlink: %s", show(m))
 	}
-	// An exit signal of a process that is linked no more is nothing, and so is
-	// exit(W, normal).
+	// An exit signal of a process that is no longer linked has no effect, nor has exit(W, normal).
 	n.write(dist.AppendExit(nil, other, w, gen.Encode(etf.Atom("boom"))))
 	n.write(dist.AppendExit2(nil, other, w, gen.Normal))
 	same(t, n.workerCall(w, atoms("signal", "sigcont")), etf.Atom("ok"))
@@ -153,7 +152,7 @@ func TestPortProtocolOfStrangers(t *testing.T) {
 	n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("x")}})
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("x")}})
 
-	// More than 1 MiB does not wait: what is too much is refused, and said so.
+	// At most 1 MiB waits. Further commands are refused with a message.
 	same(t, n.workerCall(w, atoms("signal", "sigstop")), etf.Atom("ok"))
 	n.expect(etf.Tuple{w, atoms("stopped", "sigstop")})
 	for range 5 {
@@ -162,7 +161,7 @@ func TestPortProtocolOfStrangers(t *testing.T) {
 	n.expect(etf.Tuple{w, atoms("stdin", "full")})
 }
 
-// TestJunk sends what no node sends, and asks for a program afterwards.
+// TestJunk sends frames that no node sends, and requests a program afterwards.
 func TestJunk(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sleep", "1000"})
@@ -216,7 +215,7 @@ func TestJunk(t *testing.T) {
 	for {
 		m := n.recv()
 		if m.Op != dist.Send {
-			continue // monitors and links of what happened to be understood
+			continue // monitors and links of frames that made sense by chance
 		}
 		v, err := etf.Decode(m.Payload)
 		must(t, err)
@@ -244,7 +243,7 @@ func TestFrameTooLarge(t *testing.T) {
 	n := startChild(t, nil)
 	tag := etf.Atom("tag")
 	const size = peer.MaxFrame + 1000
-	// {'$gen_call', {Pid, Tag}, <<...>>} by hand: the binary is never whole in memory.
+	// {'$gen_call', {Pid, Tag}, <<...>>} by hand, so the binary is never in memory as a whole.
 	b := dist.BeginRegSend(nil, n.self, "erluv")
 	b = etf.AppendTupleHeader(b, 3)
 	b = etf.AppendAtom(b, "$gen_call")
@@ -263,8 +262,8 @@ func TestFrameTooLarge(t *testing.T) {
 	same(t, n.call(etf.Tuple{etf.Atom("set"), etf.Atom("node"), etf.Atom("x")}), gen.Error(etf.Atom("read_only")))
 }
 
-// TestNodeThatDoesNotRead: programs wait in their write, nothing is lost, memory
-// stays, and requests are answered afterwards.
+// TestNodeThatDoesNotRead checks that programs block in their write, no byte is lost, memory does
+// not grow, and requests are answered afterwards.
 func TestNodeThatDoesNotRead(t *testing.T) {
 	n := startChild(t, nil)
 	const streams, size = 4, 5 << 20
@@ -277,7 +276,7 @@ func TestNodeThatDoesNotRead(t *testing.T) {
 	for w := range hashes {
 		n.toPid(w, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("\n")}})
 	}
-	// Nothing is read until no more comes: the socket is full, and the outbox.
+	// Read nothing until no more comes: then the socket and the outbox are full.
 	last, still := 0, 0
 	waitUntil(t, func() bool {
 		waiting := n.unread()
@@ -331,7 +330,7 @@ func TestStop(t *testing.T) {
 	w := n.spawn([]string{"sleep", "1000"})
 	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
 	n.write(dist.AppendMonitor(nil, n.self, w, ref))
-	// What main does at SIGTERM.
+	// As main does at SIGTERM.
 	must(t, n.up.Send(ipc.Append(nil, ipc.Stop{Reason: "terminated"}), patience))
 	var order []string
 	for len(order) < 5 {
@@ -389,8 +388,7 @@ func TestNodeGone(t *testing.T) {
 	}
 }
 
-// TestLargeAnswer: the node reads slowly, so the answer moves in the outbox while
-// it waits.
+// TestLargeAnswer has a node read slowly, so that the answer moves in the outbox while it waits.
 func TestLargeAnswer(t *testing.T) {
 	n := startChild(t, nil)
 	const size = 30 << 20

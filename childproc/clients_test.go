@@ -16,7 +16,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// two are nodes that one child serves. Their first processes have the same numbers.
+// two starts two nodes that one child serves. Their first processes have the same numbers.
 func two(t *testing.T) (a, b *node) {
 	other := testLink
 	other.ID, other.Target = 1, "other@localhost"
@@ -24,7 +24,7 @@ func two(t *testing.T) (a, b *node) {
 	return nodes[0], nodes[1]
 }
 
-// spawned asks for a worker and returns it; the answer comes to the caller.
+// spawned requests a worker and returns it. The caller gets its messages.
 func (n *node) spawned(cmd string, opts ...etf.Pair) etf.Pid {
 	n.t.Helper()
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), etf.Binary(cmd), etf.Map(opts)})
@@ -47,8 +47,8 @@ func (n *node) spawned(cmd string, opts ...etf.Pair) etf.Pid {
 
 var unlinked = opt("link", etf.Atom("false"))
 
-// op is the next frame that is neither about a monitor of ours nor a message when another
-// kind is wanted. It must be of that kind.
+// op returns the next frame, which must be of the wanted kind. It skips monitors of the child's,
+// and messages unless wanted.
 func (n *node) op(want dist.Op) dist.Message {
 	n.t.Helper()
 	m := n.recv()
@@ -61,7 +61,7 @@ func (n *node) op(want dist.Op) dist.Message {
 	return m
 }
 
-// undisturbed: the node hears nothing but the answer to its call.
+// undisturbed checks that the node gets nothing but the answer to its call.
 func (n *node) undisturbed() {
 	n.t.Helper()
 	n.call(etf.Tuple{etf.Atom("info"), etf.Atom("node")})
@@ -71,7 +71,7 @@ func (n *node) someRef(no uint32) etf.Raw {
 	return etf.AppendNewRef(nil, n.name, 9, no, 2, 3)
 }
 
-// TestTwoAnswers: each is answered on its own connection, and told of its own.
+// TestTwoAnswers checks that each node gets its own answers and messages, on its own connection.
 func TestTwoAnswers(t *testing.T) {
 	a, b := two(t)
 	for range 10 {
@@ -83,7 +83,7 @@ func TestTwoAnswers(t *testing.T) {
 			same(t, n.answer(tags[i]), n.name)
 		}
 	}
-	// A process of the one is called by the other, and by both at once.
+	// The other node calls a process of the first, then both at once.
 	w := a.spawned("cat", unlinked, flow(etf.Atom("false")))
 	same(t, b.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary("for both")}), etf.Atom("ok"))
 	read := func(n *node) etf.Raw {
@@ -99,8 +99,8 @@ func TestTwoAnswers(t *testing.T) {
 	b.undisturbed()
 }
 
-// TestTwoObservers: links and monitors are their node's, whatever numbers the processes
-// have, and main is told of each in the ledger of its connection.
+// TestTwoObservers checks that links and monitors belong to their node, with equal numbers too.
+// Main gets each in the ledger of its connection.
 func TestTwoObservers(t *testing.T) {
 	a, b := two(t)
 	w := a.spawned("cat", unlinked)
@@ -112,7 +112,7 @@ func TestTwoObservers(t *testing.T) {
 		n.knows(true, observerOf(ipc.ObserverLink, w, n.self))
 		n.knows(true, monitorOf(w, "", n.self, string(n.someRef(1))))
 	}
-	// What is undone by the one stays for the other, and nobody speaks for the other.
+	// A removal by one node leaves the other's in place, and no node can remove another's.
 	b.write(dist.AppendUnlinkID(nil, 1, a.self, w))
 	b.op(dist.UnlinkIDAck)
 	b.write(dist.AppendDemonitor(nil, a.self, w, a.someRef(1)))
@@ -148,8 +148,8 @@ func TestTwoObservers(t *testing.T) {
 	}
 }
 
-// TestTwoOwners: a worker can belong to a process of another node than its caller's, send
-// output to both, and be handed on.
+// TestTwoOwners has a worker that belongs to a process of another node than its caller's. It sends
+// output to both, and gets another owner.
 func TestTwoOwners(t *testing.T) {
 	a, b := two(t)
 	to := etf.List{etf.Atom("owner"), etf.Tuple{etf.Atom("pid"), a.self}}
@@ -161,13 +161,13 @@ func TestTwoOwners(t *testing.T) {
 		same(t, v, etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("hello")}})
 	}), etf.Atom("ok"))
 	b.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("hello")}})
-	// The monitor on the owner is where the owner is.
+	// The monitor on the owner is on the owner's node.
 	same(t, b.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.Map{opt("owner", a.self), opt("stdout", etf.Atom("owner"))}}), etf.Atom("ok"))
 	a.monitor()
 	same(t, b.workerCall(w, etf.Tuple{etf.Atom("write"), etf.Binary("a's")}), etf.Atom("ok"))
 	a.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary("a's")}})
 	b.undisturbed()
-	// Now the end of a's process is that of the worker, and b's says nothing.
+	// Now the worker ends with a's process, and b's end means nothing.
 	owner := a.ownersMonitor()
 	b.write(dist.AppendMonitorExit(nil, b.self, w, etf.Raw(owner.Ref), gen.Normal))
 	b.undisturbed()
@@ -177,8 +177,8 @@ func TestTwoOwners(t *testing.T) {
 	if m := b.op(dist.PayloadMonitorPExit); !gen.IsAtom(m.Reason, gen.Normal) {
 		t.Errorf("the worker ends with %x", m.Reason)
 	}
-	// Watchers of files stay with the node that they tell.
-	// The worker's last words, of which a dead owner may get fewer, come before the answer.
+	// A watcher of files stays with the node that gets its messages. The worker's last messages
+	// come before the answer, and a dead owner may get fewer.
 	f := a.await(a.request(etf.Tuple{etf.Atom("watch"), etf.Binary(t.TempDir()), etf.Map{unlinked, opt("owner", etf.Atom("none"))}}))
 	fs := f.(etf.Tuple)[1].(etf.Pid)
 	bad(t, a.workerCall(fs, etf.Tuple{etf.Atom("setopts"), etf.Map{opt("owner", b.self)}}), "owner")
@@ -200,7 +200,8 @@ func (n *node) workerCallAmid(w etf.Pid, req etf.Term, other func(etf.Tuple)) et
 	return answer
 }
 
-// TestTwoFlows: the node is asked whose process it is, and its silence holds nobody else.
+// TestTwoFlows checks that the child asks the receiver's own node, and that its silence delays no
+// other.
 func TestTwoFlows(t *testing.T) {
 	a, b := two(t)
 	f := &flood{n: b, w: b.spawned("exec cat /dev/zero", unlinked)}
@@ -212,7 +213,7 @@ func TestTwoFlows(t *testing.T) {
 		a.toPid(echo, etf.Tuple{a.self, etf.Tuple{etf.Atom("command"), text}})
 		a.expect(etf.Tuple{echo, etf.Tuple{etf.Atom("stdout"), text}})
 	}
-	// An answer counts only when it comes from where it was asked for.
+	// An answer counts only if it comes from the node that was asked.
 	f.quiet()
 	sent := f.in
 	a.toPid(asked, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("message_queue_len"), int64(0)}})
@@ -226,13 +227,13 @@ func TestTwoFlows(t *testing.T) {
 	}
 }
 
-// TestTwoWithoutRoom: a node that reads nothing holds back its own workers, and of the
-// others' only the streams that it is sent.
+// TestTwoWithoutRoom checks that a node which reads nothing holds back its own workers. Of the
+// others' workers it holds back only the streams that it receives.
 func TestTwoWithoutRoom(t *testing.T) {
 	a, b := two(t)
 	floods := b.spawned("exec cat /dev/zero", unlinked, flow(etf.Atom("true")))
-	// No event tells that nothing more comes. The kernel moves a little more from one
-	// socket's buffer to the other's now and then, when it probes the window.
+	// No event reports the end of the flow. The kernel now and then moves a little more between the
+	// sockets' buffers, when it probes the window.
 	const quiet = 30
 	end := time.Now().Add(patience)
 	for still, before := 0, -1; still < quiet; time.Sleep(100 * time.Millisecond) {
@@ -258,9 +259,9 @@ func TestTwoWithoutRoom(t *testing.T) {
 	for i := range 10 {
 		text := fmt.Sprint("echo ", i)
 		command(echo, text)
-		a.expect(says(echo, text)) // and nothing of the other
+		a.expect(says(echo, text)) // and nothing of the other worker
 	}
-	// b reads again: a is sent what has waited for it.
+	// b reads again, so a gets the output that waited for b.
 	kill := func() { b.write(dist.AppendExit2(nil, b.self, floods, gen.Kill)) }
 	kill()
 	for got := false; !got; {
@@ -280,8 +281,8 @@ func TestTwoWithoutRoom(t *testing.T) {
 	a.expect(says(both, "again"))
 }
 
-// TestOneOfTwoEnds: when one connection ends its links are broken, the workers end whose
-// owner was there, and the other node notices nothing else.
+// TestOneOfTwoEnds checks that the end of a connection breaks its links and ends the workers whose
+// owner was there. The other node notices nothing else.
 func TestOneOfTwoEnds(t *testing.T) {
 	a, b := two(t)
 	noconnection := gen.Noconnection
@@ -300,7 +301,7 @@ func TestOneOfTwoEnds(t *testing.T) {
 		a.write(dist.AppendMonitor(nil, a.self, w, a.someRef(uint32(10+i))))
 	}
 	a.undisturbed()
-	// It has calls that wait, words, and a stop under way.
+	// It has waiting calls, words, and a stop under way.
 	for range 100 {
 		b.ask(func(m etf.Term) { b.toPid(aBoth, m) }, etf.Tuple{etf.Atom("write"), etf.Binary(strings.Repeat("x", 1000))})
 	}
@@ -333,7 +334,7 @@ func TestOneOfTwoEnds(t *testing.T) {
 			t.Errorf("%v has not ended", w)
 		}
 	}
-	// The rest works, without b.
+	// The rest works without b.
 	for _, w := range []etf.Pid{aOwnerless, aBoth} {
 		a.toPid(w, etf.Tuple{a.self, etf.Tuple{etf.Atom("command"), etf.Binary("!")}})
 	}
@@ -351,7 +352,7 @@ func TestOneOfTwoEnds(t *testing.T) {
 	if lost := hears[ipc.Lost](a); lost.ID != 1 || lost.Text == "" {
 		t.Errorf("main hears %+v", lost)
 	}
-	// The last connection is the end of all.
+	// The end of the last connection ends everything.
 	must(t, a.conn.Close())
 	if stopped := a.mainHears(); stopped.Cause != ipc.CauseDisconnected {
 		t.Errorf("main hears %+v", stopped)
@@ -363,7 +364,8 @@ func TestOneOfTwoEnds(t *testing.T) {
 	}
 }
 
-// TestConnections: info has each connection with what it is for, and those that main is making.
+// TestConnections checks that info has each connection with its purpose, and those that main is
+// making.
 func TestConnections(t *testing.T) {
 	first, other := testLink, testLink
 	first.Transport, first.Since = "tcp", 5
@@ -405,7 +407,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestTwoStop: the orderly end is told to both, and both connections are closed.
+// TestTwoStop checks that both nodes learn of the orderly end, and both connections are closed.
 func TestTwoStop(t *testing.T) {
 	a, b := two(t)
 	w := a.spawned("cat", unlinked)
@@ -439,7 +441,7 @@ func TestTwoStop(t *testing.T) {
 	}
 }
 
-// TestOnePidForTwo: a question to one node has a pid that nothing else has.
+// TestOnePidForTwo checks that a question to one node has a unique pid.
 func TestOnePidForTwo(t *testing.T) {
 	pl := play(t)
 	other := testLink
@@ -457,7 +459,7 @@ func TestOnePidForTwo(t *testing.T) {
 			seen[pid] = true
 		}
 		if i == 1<<gen.IDBits {
-			pl.m.nextPid = 0 // as after all
+			pl.m.nextPid = 0 // as after all numbers
 		}
 		if pid := pl.m.newPid(); seen[pid] {
 			t.Fatalf("%v is given twice", pid)
@@ -468,8 +470,8 @@ func TestOnePidForTwo(t *testing.T) {
 	}
 }
 
-// TestHeldByOneThatEnds: a stream that waits for a receiver goes on to the others when the
-// receiver's node is gone.
+// TestHeldByOneThatEnds checks that a stream which waits for a receiver goes on to the others when
+// that receiver's node is gone.
 func TestHeldByOneThatEnds(t *testing.T) {
 	a, b := two(t)
 	to := etf.List{etf.Atom("owner"), etf.Tuple{etf.Atom("pid"), b.self}}
@@ -481,7 +483,7 @@ func TestHeldByOneThatEnds(t *testing.T) {
 		if f.take(m) {
 			f.has(m.From, 0, 0)
 		}
-	} // now it is held, and by b: a's process takes everything
+	} // now b holds it, since a's process takes everything
 	must(t, b.conn.Close())
 	for before := f.in; f.in < before+4*peer.FlowBudget; {
 		if m := a.recv(); f.take(m) {

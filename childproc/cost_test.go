@@ -19,19 +19,19 @@ import (
 	"erluv/workers"
 )
 
-// played is a manager with one worker whose program is played: output is put where the
-// manager has space for it, in pieces of any size. No loop runs.
+// played is a manager with one worker and a simulated program. The test puts output into the
+// manager's space, in pieces of any size. No loop runs.
 type played struct {
 	t    testing.TB
 	m    *manager
 	c    *client
 	p    *program
 	self etf.Pid
-	in   []dist.Message // what was sent to the node and not looked at yet, if it is kept
+	in   []dist.Message // frames that the node has not looked at, if kept
 	keep bool
 	sent int // bytes of frames
-	kept int // of these, up to the last commit
-	most int // that were waiting at once
+	kept int // bytes of frames up to the last commit
+	most int // the most bytes that waited at once
 }
 
 func play(t testing.TB, opts ...etf.Pair) *played {
@@ -61,7 +61,7 @@ func play(t testing.TB, opts ...etf.Pair) *played {
 	if pl.p == nil {
 		t.Fatalf("no worker with %v", opts)
 	}
-	pl.p.life.step(evStarted) // of which nobody is told
+	pl.p.life.step(evStarted) // no observer gets a message
 	return pl
 }
 
@@ -70,7 +70,7 @@ func (pl *played) caller(tag etf.Raw) caller {
 	return pl.c.caller(dist.Ask{From: pl.self, Tag: tag})
 }
 
-// flush has the node read all that waits.
+// flush lets the node read all waiting bytes.
 func (pl *played) flush() {
 	o := pl.c
 	pl.most = max(pl.most, o.Waiting())
@@ -95,7 +95,7 @@ func (pl *played) flush() {
 	o.RoomAgain()
 }
 
-// output is what the program writes, at most piece bytes at a time.
+// output writes as the program, at most piece bytes at a time.
 func (pl *played) output(data []byte, piece int) {
 	for len(data) > 0 {
 		room := pl.m.Room(pl.p.w, workers.Stdout)
@@ -112,7 +112,7 @@ func (pl *played) output(data []byte, piece int) {
 	}
 }
 
-// text is what the messages with output, and the answers, hold.
+// text returns the content of messages with output, and of answers.
 func (pl *played) text() (text []byte) {
 	for _, m := range pl.in {
 		v, err := etf.Decode(m.Payload)
@@ -137,7 +137,7 @@ func (pl *played) text() (text []byte) {
 	return text
 }
 
-// A way is one in which large output is cut.
+// A way is one way to cut large output.
 type way struct {
 	name string
 	opts []etf.Pair
@@ -184,7 +184,7 @@ func ways() []way {
 	}
 }
 
-// run puts so many bytes or a few more through, and gives how many.
+// run writes size bytes or a few more, and returns how many.
 func (w way) run(pl *played, size, piece int) (written int, want []byte) {
 	unit := w.unit()
 	for ; written < size; written += len(unit) {
@@ -199,15 +199,14 @@ func (w way) run(pl *played, size, piece int) (written int, want []byte) {
 	return written, want
 }
 
-// TestCostIsLinear counts the bytes that are copied, looked at and allocated: no more
-// than a few for each that comes, however large lines and packets are and however small
-// the pieces that they come in.
+// TestCostIsLinear counts the bytes that are copied, inspected and allocated. They must be a few
+// for each byte of output, with lines and packets of any size, in pieces of any size.
 func TestCostIsLinear(t *testing.T) {
 	for _, w := range ways() {
 		for _, piece := range []int{output.ScratchSize, 1000, 10} {
 			size := 20_000_000
 			if piece == 10 {
-				size = 1_000_000 // of a packet that is larger, of which the first tenth is looked at
+				size = 1_000_000 // a part of a larger packet, of which the first tenth is inspected
 			}
 			t.Run(fmt.Sprintf("%s in pieces of %d", w.name, piece), func(t *testing.T) {
 				pl := play(t, w.opts...)
@@ -226,7 +225,7 @@ func TestCostIsLinear(t *testing.T) {
 	}
 }
 
-// TestLargeArrives: what is cut is what was written.
+// TestLargeArrives checks that the messages have the program's output.
 func TestLargeArrives(t *testing.T) {
 	for _, w := range ways() {
 		for _, piece := range []int{output.ScratchSize, 777} {
@@ -242,8 +241,8 @@ func TestLargeArrives(t *testing.T) {
 	}
 }
 
-// TestManySmallLinesOfOnePacket: what was kept as one large packet becomes millions of
-// messages. They wait for room, and all of them come.
+// TestManySmallLinesOfOnePacket turns one large kept packet into millions of messages. They must
+// wait for room, and all must come.
 func TestManySmallLinesOfOnePacket(t *testing.T) {
 	pl := play(t, opt("packet", int64(4)), flow(etf.Atom("true")))
 	lines := output.MaxPacket / 4
@@ -274,7 +273,7 @@ func TestManySmallLinesOfOnePacket(t *testing.T) {
 	}
 }
 
-// BenchmarkLarge is what large output costs for each byte of it: see doc/performance.md.
+// BenchmarkLarge measures the cost of large output for each byte: see doc/performance.md.
 func BenchmarkLarge(b *testing.B) {
 	for _, w := range ways() {
 		for _, size := range []int{1e6, 1e7, 1e8} {

@@ -9,16 +9,16 @@ import (
 	"erluv/wire/gen"
 )
 
-// undying is a process of ours that does not end, as one that hangs in the kernel.
+// undying is a process of the child that does not end, like one that hangs in the kernel.
 type undying struct {
 	watcher
-	told []bool // to end: at once or not
+	told []bool // the stops that it got: at once or not
 }
 
 func (p *undying) stop(_ *manager, now bool) { p.told = append(p.told, now) }
 
-// TestDrainThatHangs: a drain is answered within a bound after its deadline, though a worker that
-// was killed does not end; the host is not stopped before it has.
+// TestDrainThatHangs checks that a drain is answered within a bound after its deadline, although a
+// killed worker does not end. The host must not be stopped before the worker ends.
 func TestDrainThatHangs(t *testing.T) {
 	l, err := looptest.New()
 	must(t, err)

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestCause: what has ended a program comes before how it has ended then.
+// TestCause checks that the cause of an end counts more than the exit status.
 func TestCause(t *testing.T) {
 	oom := workers.Exit{Signal: unix.SIGKILL, OOM: true}
 	failing := func(name etf.Atom) *ending { return &ending{failing: gen.Encode(name)} }
@@ -65,8 +65,8 @@ func TestStatExit(t *testing.T) {
 	}
 }
 
-// TestLastWords: with an end the last lines are told that its program has written until then, and
-// so many bytes of them.
+// TestLastWords checks that an end has the last lines of its program until then, within a bound of
+// bytes.
 func TestLastWords(t *testing.T) {
 	l, err := loop.New()
 	must(t, err)

@@ -22,7 +22,7 @@ func execOf(program string, opts ...etf.Pair) etf.Term {
 	return etf.Tuple{reqExec, etf.List{etf.Binary(program)}, etf.Map(append(opts, unlinked))}
 }
 
-// TestExec: its program has the PATH of this host, unless the request has another.
+// TestExec checks that the program has the host's PATH, unless the request has another.
 func TestExec(t *testing.T) {
 	n := startChild(t, func(s *ipc.Start) { s.Path = []string{"/usr/bin", "/bin"} })
 	op := n.operated()
@@ -41,8 +41,8 @@ func TestExec(t *testing.T) {
 	}
 }
 
-// TestExecRefused: remote_exec = false keeps operators from starting programs, and nodes that ask as
-// they do. What nodes do else goes on.
+// TestExecRefused checks that remote_exec = false keeps operators, and nodes with the request exec,
+// from starting programs. Other requests of nodes still work.
 func TestExecRefused(t *testing.T) {
 	n := startChild(t, func(s *ipc.Start) { s.RemoteExec = false })
 	op := n.operated()
@@ -62,15 +62,15 @@ func TestExecRefused(t *testing.T) {
 	}
 }
 
-// TestExecIsLogged, of a node too.
+// TestExecIsLogged checks that an exec is logged, also one from a node.
 func TestExecIsLogged(t *testing.T) {
 	n, log := startLogging(t, slog.LevelInfo)
 	n.await(n.request(execOf("true")))
 	log.has("INFO: an operator acts", "act=exec true", "by="+testTarget)
 }
 
-// TestClosed: an operator's program is started in each state in which no state was asked for but
-// ready.
+// TestClosed checks that an operator's program starts in each state unless standby or stopped was
+// requested.
 func TestClosed(t *testing.T) {
 	for state, name := range map[string]string{
 		"launching": "", "connecting": "", "ready": "",
@@ -88,8 +88,8 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-// TestOwnProgramsOfAnOperator: what an operator does with a program that it has started is not logged
-// anew.
+// TestOwnProgramsOfAnOperator checks that the acts of an operator on its own program are not
+// logged.
 func TestOwnProgramsOfAnOperator(t *testing.T) {
 	n, log := startLogging(t, slog.LevelInfo)
 	op := n.operated()

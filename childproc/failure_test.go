@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the system has no more of is not the fault of an option; what is wrong with
-// a path or a value is.
+// TestShortage checks that a shortage of the system does not blame an option, and that a wrong path
+// or value does.
 func TestShortage(t *testing.T) {
 	stages := map[ipc.Stage]etf.Term{
 		ipc.StageProgram: nil, ipc.StageDir: etf.Atom("cd"),
@@ -51,10 +51,11 @@ func TestShortage(t *testing.T) {
 	}
 }
 
-// Whoever has known a worker by its name is answered when it could not be started.
+// TestNamedNeverStarted checks that processes which knew a worker by its name are answered if it
+// could not be started.
 func TestNamedNeverStarted(t *testing.T) {
 	n := startChild(t, nil)
-	// All of it comes in one piece, so before the spawner has been asked.
+	// All frames come in one piece, before the request to the spawner.
 	var frames []byte
 	ask := func(to etf.Atom, req etf.Term) string {
 		n.next++
@@ -108,7 +109,7 @@ func TestNamedNeverStarted(t *testing.T) {
 	}
 }
 
-// TestLimitsTerms: what is said of limits.
+// TestLimitsTerms checks the terms of failures about limits.
 func TestLimitsTerms(t *testing.T) {
 	for _, tt := range []struct {
 		got  etf.Term
@@ -131,7 +132,7 @@ func TestLimitsTerms(t *testing.T) {
 	}
 }
 
-// asErlang is a term of atoms and tuples as Erlang writes it.
+// asErlang returns a term of atoms and tuples in Erlang's syntax.
 func asErlang(t etf.Term) string {
 	tuple, ok := t.(etf.Tuple)
 	if !ok {

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stall has the node read nothing: the outbox has no room.
+// stall stops the node from reading, so the outbox has no room.
 func (pl *played) stall() {
 	pl.keep = true
 	pl.c.Send(pl.self, etf.Binary(make([]byte, peer.Most)))
 }
 
-// heard is what the node has read since it stalled, once it reads again.
+// heard returns the frames that the node reads after it was stalled.
 func (pl *played) heard() []dist.Message {
 	pl.t.Helper()
 	for rounds := 0; pl.c.Waiting() > 0 || pl.c.Owes(); rounds++ {
@@ -39,8 +39,8 @@ func (pl *played) heard() []dist.Message {
 	return pl.in[1:]
 }
 
-// TestJobsWithoutRoom: what a program has the child say while the node does not read is
-// the last of each kind, in its order.
+// TestJobsWithoutRoom checks that only the last message of each kind waits while the node does not
+// read. Their order must stay.
 func TestJobsWithoutRoom(t *testing.T) {
 	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")))
 	pl.stall()
@@ -78,8 +78,8 @@ func TestJobsWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestEndWithoutRoom: the end of a worker comes behind what it has said before, and what
-// calls had of the budget is given back.
+// TestEndWithoutRoom checks that the end of a worker comes after its earlier messages, and that the
+// calls' shares of the budget are given back.
 func TestEndWithoutRoom(t *testing.T) {
 	pl := play(t)
 	pl.m.linked(pl.c, pl.self, pl.p.pid)
@@ -128,7 +128,7 @@ func TestEndWithoutRoom(t *testing.T) {
 	}
 }
 
-// TestPacketForMany: a large packet goes to one receiver after the other, as there is
+// TestPacketForMany checks that a large packet goes to one receiver after the other, as there is
 // room, and to each once.
 func TestPacketForMany(t *testing.T) {
 	var to etf.List
@@ -155,7 +155,7 @@ func TestPacketForMany(t *testing.T) {
 		t.Errorf("%d receivers instead of %d", len(counts), order.MaxReceivers)
 	}
 	for pid, n := range counts {
-		if n != 3 { // the packet, what was no packet, and the end
+		if n != 3 { // the packet, the incomplete packet, and the end
 			t.Errorf("%v was sent %d messages", pid, n)
 		}
 	}
@@ -164,8 +164,8 @@ func TestPacketForMany(t *testing.T) {
 	}
 }
 
-// TestQuestionsWithoutRoom: questions to the node, and answers that wait for one, wait for
-// room. A question that waits is not unanswered.
+// TestQuestionsWithoutRoom checks that questions to the node wait for room, and answers that wait
+// for them too. A waiting question must not time out.
 func TestQuestionsWithoutRoom(t *testing.T) {
 	pl := play(t)
 	pl.stall()
@@ -192,13 +192,13 @@ func TestQuestionsWithoutRoom(t *testing.T) {
 	if len(pl.in) != calls {
 		t.Errorf("%d of %d were answered", len(pl.in), calls)
 	}
-	pl.m.end(pl.p, gen.Shutdown, history.Stop) // what is held now is for the start
+	pl.m.end(pl.p, gen.Shutdown, history.Stop) // the start still holds its share
 	if want := pl.p.asked.held.bytes; pl.m.held.bytes != want {
 		t.Errorf("%d bytes are held instead of %d", pl.m.held.bytes, want)
 	}
 }
 
-// TestListOfMany: the list of workers with long commands has its bound.
+// TestListOfMany checks the bound for a list of workers with long commands.
 func TestListOfMany(t *testing.T) {
 	pl := play(t)
 	pl.p.cmd = shorten([]string{string(bytes.Repeat([]byte("x"), 10_000)), "y"})
@@ -217,8 +217,8 @@ func TestListOfMany(t *testing.T) {
 	}
 }
 
-// TestUnreadyShares: what is kept of programs that are not ready has a bound, of which each
-// has a share, and counts until it is delivered or the worker is over.
+// TestUnreadyShares checks the bound for kept output of programs that are not ready. Each has a
+// share, which counts until the output is delivered or the worker has ended.
 func TestUnreadyShares(t *testing.T) {
 	ready := opt("ready", etf.Atom("notify"))
 	pl := play(t, ready)
@@ -240,7 +240,7 @@ func TestUnreadyShares(t *testing.T) {
 			k := p.out.Remainder(workers.Stdout)
 			return k.Len()
 		}
-		for kept() < pl.m.unready.share() { // hold
+		for kept() < pl.m.unready.share() { // as hold does
 			room := pl.m.Room(p.w, workers.Stdout)
 			pl.m.Took(p.w, workers.Stdout, room, len(room.Bytes))
 		}

@@ -11,7 +11,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// fds is the option of the name, of numbers and what they are.
+// fds is the option fds, with pairs of numbers and values.
 func fds(pairs ...any) etf.Pair {
 	var m etf.Map
 	for i := 0; i < len(pairs); i += 2 {
@@ -73,7 +73,7 @@ func TestFurtherDescriptors(t *testing.T) {
 	}
 }
 
-// What is not asked for is closed, and files are what they are asked to be.
+// TestDescriptorsOfAProgram checks that a program has exactly the requested descriptors and files.
 func TestDescriptorsOfAProgram(t *testing.T) {
 	n := startChild(t, nil)
 	dir := t.TempDir()
@@ -95,7 +95,7 @@ func TestDescriptorsOfAProgram(t *testing.T) {
 	}
 }
 
-// They take part in what holds for stdout: packets, and reading on demand.
+// TestReadFurtherDescriptor checks that packets and reads on demand work for further descriptors.
 func TestReadFurtherDescriptor(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", `printf 'a\nb\nrest' >&3`}, fds(3, etf.Atom("pipe")), flow(etf.Atom("false")), opt("packet", etf.Atom("line")))
@@ -106,7 +106,7 @@ func TestReadFurtherDescriptor(t *testing.T) {
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("exit_status"), int64(0)}})
 }
 
-// A program that is started again has them again.
+// TestDescriptorsAfterARestart checks that a restarted program has its descriptors again.
 func TestDescriptorsAfterARestart(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", "read x <&4; echo got $x >&3"},

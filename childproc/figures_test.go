@@ -15,7 +15,7 @@ import (
 	"erluv/workers"
 )
 
-// figures is the answer to the request.
+// figures returns the answer to the request.
 func (n *node) figures(since int64, of ...etf.Pid) []stat.Item {
 	n.t.Helper()
 	list := etf.List{}
@@ -43,7 +43,8 @@ func mapsOf(t *testing.T, items []stat.Item, key string) (list [][]stat.Item) {
 	return list
 }
 
-// TestFigures: what is new is told once, what is asked for each time, and sums go on when programs end.
+// TestFigures checks that new workers come once, measured ones each time, and that sums include
+// ended programs.
 func TestFigures(t *testing.T) {
 	n := startHost(t, ipc.Host{Crashes: 3}, nil)
 	v := n.spawn([]string{"cat"})
@@ -101,7 +102,8 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// TestFiguresOfMany: what is new comes in parts, each newer than the last, and none is missing.
+// TestFiguresOfMany checks that many new workers come in parts, each newer than the last, with none
+// missing.
 func TestFiguresOfMany(t *testing.T) {
 	const many = 2*maxNew + 10
 	m := &manager{name: testNode, procs: make(map[uint64]proc), start: ipc.Start{Allowed: []ipc.Allowed{{User: "u"}}}}
@@ -146,8 +148,7 @@ func TestEndOf(t *testing.T) {
 	}
 }
 
-// TestRestartCall: a program is started again when it is asked for, whatever its end was, as often as is
-// asked for.
+// TestRestartCall checks that each call restarts a program after any end.
 func TestRestartCall(t *testing.T) {
 	n := startChild(t, nil)
 	same(t, n.workerCall(n.spawn([]string{"cat"}), etf.Atom("restart")), errorOf(etf.Atom("temporary")))
@@ -162,15 +163,15 @@ func TestRestartCall(t *testing.T) {
 	if got := stat.Find(n.figures(0, w), "ended").([]stat.Item); stat.Find(got, "stopped") != int64(3) {
 		t.Errorf("%v", got)
 	}
-	// One that waits for its next start does so no more.
+	// A call ends a pause before the next start.
 	v := n.spawn([]string{"sh", "-c", "exit 1"}, opt("restart", etf.Atom("permanent")), opt("backoff", etf.Tuple{int64(3600_000), int64(3600_000)}))
 	n.events(v, "exit_status")
 	same(t, n.await(n.toWorker(v, etf.Atom("restart"))), etf.Atom("ok"))
 	n.events(v, "restarted")
 }
 
-// TestOnlookers: who has said to look alone can do nothing else, and who tends can stop programs and have
-// them started again.
+// TestOnlookers checks that an operator that may only look can do nothing else. One that tends can
+// also stop and restart programs.
 func TestOnlookers(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})

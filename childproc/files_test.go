@@ -22,7 +22,7 @@ func TestRotatedFiles(t *testing.T) {
 			n := startChild(t, mode)
 			path := filepath.Join(t.TempDir(), "log")
 			r := rotate(opt("size", int64(4096)), opt("count", int64(100)))
-			// Nothing is sent of it, and what flow says does not hold for it.
+			// No output is sent, and the option flow does not apply.
 			w := n.spawn([]string{"seq", "100000", "110000"}, fileOpt("stdout", path, r, etf.Tuple{etf.Atom("mode"), int64(0o600)}),
 				opt("stderr", etf.Atom("null")), flow(etf.Atom("false")))
 			n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("exit_status"), int64(0)}})
@@ -48,7 +48,7 @@ func TestRotatedFiles(t *testing.T) {
 	}
 }
 
-// Trouble is told to the owner, once, and what runs goes on.
+// TestTroubleWithFiles checks that the owner gets one report of trouble, and the program goes on.
 func TestTroubleWithFiles(t *testing.T) {
 	n := startChild(t, nil)
 	path := filepath.Join(t.TempDir(), "log")

@@ -11,15 +11,14 @@ import (
 	"erluv/wire/gen"
 )
 
-// flood starts a program that writes without end, and reads what comes until the
-// node is asked how much waits for its owner. It says whom to answer, and how much
-// has come.
+// flood starts a program that writes without end. It reads output until the child asks how much
+// waits for the owner. It counts the output, and returns where to send the answer.
 type flood struct {
 	n     *node
 	w     etf.Pid
-	in    int  // bytes
-	cost  int  // of the messages, as the rule counts
-	looks bool // the last question was for the content
+	in    int  // bytes of output
+	cost  int  // cost of the messages by the rule
+	looks bool // the last question was about the content
 }
 
 // next reads up to a question about the queue of the test's process.
@@ -33,7 +32,7 @@ func (f *flood) next() (answer etf.Pid) {
 	}
 }
 
-// take counts output, and says whether the message is a question.
+// take counts output, and reports whether the message is a question.
 func (f *flood) take(m dist.Message) bool {
 	f.n.t.Helper()
 	switch {
@@ -82,7 +81,7 @@ func (f *flood) says(to etf.Pid, n int64) {
 	f.n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("message_queue_len"), n}})
 }
 
-// has answers whatever was asked: n messages wait, and of ours this.
+// has answers any question: n messages wait, with that cost of the flood.
 func (f *flood) has(to etf.Pid, n int64, cost int) {
 	f.n.t.Helper()
 	if !f.looks {
@@ -101,11 +100,11 @@ func newFlood(t *testing.T, opts ...etf.Pair) *flood {
 	return &flood{n: n, w: n.spawn([]string{"cat", "/dev/zero"}, opts...)}
 }
 
-// alone is what may wait of one stream that is alone.
+// alone is how much may wait of a single stream.
 const alone = peer.FlowBudget / (peer.FlowPart + 1)
 
-// A receiver that does not keep up is sent its share, and the flood goes on when a half
-// of that waits, however many messages of others do.
+// TestFlowAuto checks that a slow receiver gets its share. The flood must go on when half of that
+// waits, with any number of messages of others.
 func TestFlowAuto(t *testing.T) {
 	f := newFlood(t)
 	to := f.next()
@@ -116,7 +115,7 @@ func TestFlowAuto(t *testing.T) {
 		t.Errorf("without an answer: %d more questions, %d bytes", again, f.in)
 	}
 	sent, looks := f.in, 0
-	for n := range int64(30) { // asked again and again, and no byte more
+	for n := range int64(30) { // asked again and again, without another byte
 		f.has(to, 1000+n, f.cost)
 		to = f.next()
 		if f.looks {
@@ -126,7 +125,7 @@ func TestFlowAuto(t *testing.T) {
 	if f.in != sent || looks < 2 {
 		t.Errorf("%d bytes to one for whom much waits, after %d looks", f.in-sent, looks)
 	}
-	for n := range int64(40) { // others stay
+	for n := range int64(40) { // messages of others stay
 		sent = f.in
 		before := f.looks
 		f.has(to, 1100+n, 0)
@@ -142,7 +141,7 @@ func TestFlowAuto(t *testing.T) {
 	f.next()
 }
 
-// More than a half of the share is too much.
+// TestFlowHysteresis checks that more than half of the share is too much.
 func TestFlowHysteresis(t *testing.T) {
 	f := newFlood(t)
 	to := f.next()
@@ -161,7 +160,7 @@ func TestFlowHysteresis(t *testing.T) {
 	}
 }
 
-// What is cut into small messages counts by their number.
+// TestFlowLines checks that small messages count by their number.
 func TestFlowLines(t *testing.T) {
 	n := startChild(t, nil)
 	f := &flood{n: n, w: n.spawn([]string{"yes", ""}, opt("packet", etf.Atom("line")))}
@@ -171,7 +170,8 @@ func TestFlowLines(t *testing.T) {
 	}
 }
 
-// A node that does not answer: so much in a time, and no end of it.
+// TestFlowBlind has a node that does not answer. It must get a bounded amount in each interval,
+// without end.
 func TestFlowBlind(t *testing.T) {
 	f := newFlood(t)
 	start := time.Now()
@@ -183,7 +183,7 @@ func TestFlowBlind(t *testing.T) {
 	}
 }
 
-// What was told to end is not held up by a receiver that is slow.
+// TestFlowEnds checks that a slow receiver does not hold up a stopped worker.
 func TestFlowEnds(t *testing.T) {
 	for name, end := range map[string]func(*flood){
 		"stop": func(f *flood) { f.n.ask(func(m etf.Term) { f.n.toPid(f.w, m) }, etf.Atom("stop")) },
@@ -212,7 +212,7 @@ func TestFlowEnds(t *testing.T) {
 	}
 }
 
-// {active, true} never stops; and it can be changed while it runs.
+// TestFlowActive checks that {active, true} never waits, and can be set while a program runs.
 func TestFlowActive(t *testing.T) {
 	f := newFlood(t)
 	f.next()
@@ -226,8 +226,8 @@ func TestFlowActive(t *testing.T) {
 	}
 }
 
-// told is the next event of flow control that the controller is sent, when so much waits for the
-// receiver meanwhile: all that was sent, or nothing.
+// told returns the next event of flow control for the controller. Until then, all sent output waits
+// for the receiver, or none.
 func (f *flood) told(to etf.Pid, all bool) (what etf.Term, of etf.Map) {
 	f.n.t.Helper()
 	waits := func() int {
@@ -252,8 +252,8 @@ func (f *flood) told(to etf.Pid, all bool) (what etf.Term, of etf.Map) {
 	}
 }
 
-// A controller that has asked for it is told when a stream has waited for its receiver for a
-// second, once, and when the receiver has caught up.
+// TestFlowEvents checks that a controller which asked for it gets an event, once, after a stream
+// has waited for its receiver for a second. It must get another when the receiver has caught up.
 func TestFlowEvents(t *testing.T) {
 	n := startChild(t, nil)
 	for _, bad := range []etf.Term{etf.Atom("flow"), etf.List{etf.Atom("other")}, etf.List{etf.Atom("flow"), etf.Atom("flow")}} {
@@ -277,7 +277,7 @@ func TestFlowEvents(t *testing.T) {
 	}
 	what, of := f.told(f.next(), true)
 	check(what, of, "paused")
-	for began := time.Now(); time.Since(began) < 1500*time.Millisecond; { // and no second time
+	for began := time.Now(); time.Since(began) < 1500*time.Millisecond; { // and no second event
 		f.has(f.next(), 1000, f.cost)
 	}
 	what, of = f.told(f.next(), false)

@@ -15,7 +15,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// watching asks for a watcher that is not linked, and reads the monitor on its owner.
+// watching requests a watcher without a link, and reads the monitor on its owner.
 func (n *node) watching(path string, opts ...etf.Pair) etf.Pid {
 	n.t.Helper()
 	tag := n.askWatch(path, append(opts, opt("link", etf.Atom("false")))...)
@@ -32,7 +32,7 @@ func (n *node) askWatch(path string, opts ...etf.Pair) etf.Raw {
 	return n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("watch"), etf.Binary(path), etf.Map(opts)})
 }
 
-// fs is the message of a watcher.
+// fs returns the message of a watcher.
 func fs(w etf.Pid, path string, what ...string) etf.Term {
 	list := make(etf.List, len(what))
 	for i, s := range what {
@@ -41,7 +41,7 @@ func fs(w etf.Pid, path string, what ...string) etf.Term {
 	return etf.Tuple{w, etf.Tuple{etf.Atom("fs"), list, etf.Binary(path)}}
 }
 
-// exits reads the exit signal of a process of ours.
+// exits reads the exit signal of a process of the child.
 func (n *node) exits(w, to etf.Pid, reason etf.Raw) {
 	n.t.Helper()
 	m := n.recv()
@@ -152,7 +152,7 @@ func TestWatchOptions(t *testing.T) {
 	}
 	bad(t, watch(etf.Binary(d), int64(1)), etf.Atom("opts"))
 
-	// Two are left of max_workers, and what failed has taken none of them.
+	// Two more fit into max_workers, because failed requests took no place.
 	n.watching(d + "/a")
 	n.spawn([]string{"sleep", "1000"})
 	same(t, watch(etf.Binary(d), etf.List(nil)), gen.Error(etf.Atom("max_workers")))
@@ -175,7 +175,7 @@ func bad(t *testing.T, got, key etf.Term) {
 	}
 }
 
-// TestWatcherEnds: it is a process as a worker is.
+// TestWatcherEnds checks that a watcher ends like a worker.
 func TestWatcherEnds(t *testing.T) {
 	boom := gen.Encode(etf.Atom("boom"))
 	ref := etf.Raw(etf.AppendNewRef(nil, testNode, 7, 1, 0, 0))
@@ -197,7 +197,7 @@ func TestWatcherEnds(t *testing.T) {
 			if m := n.recv(); m.Op != dist.PayloadExit2 || m.To != other || string(m.Reason) != string(gen.Badsig) {
 				n.t.Fatalf("instead of badsig: %s", show(m))
 			}
-			n.write(dist.AppendExit2(nil, other, w, gen.Normal)) // is nothing
+			n.write(dist.AppendExit2(nil, other, w, gen.Normal)) // has no effect
 			n.write(dist.AppendExit2(nil, other, w, boom))
 		}, boom},
 	} {
@@ -232,8 +232,7 @@ func (n *node) linked(w etf.Pid) etf.Pid {
 	return pid
 }
 
-// TestWatcherIsNoProgram: what only a program understands is refused, and nothing
-// happens by it.
+// TestWatcherIsNoProgram checks that calls which only programs accept are refused without effect.
 func TestWatcherIsNoProgram(t *testing.T) {
 	n, d := startChild(t, nil), t.TempDir()
 	w := n.watching(d)
@@ -278,7 +277,8 @@ func TestWatcherIsNoProgram(t *testing.T) {
 	n.expect(fs(w, d+"/f", "deleted"))
 }
 
-// TestWatcherUnderSupervisor: nobody is told anything; the caller is linked.
+// TestWatcherUnderSupervisor checks that a watcher without an owner sends no messages, and links
+// its caller.
 func TestWatcherUnderSupervisor(t *testing.T) {
 	n, d := startChild(t, nil), t.TempDir()
 	dir := d + "/dir"
@@ -294,8 +294,8 @@ func TestWatcherUnderSupervisor(t *testing.T) {
 	n.exits(w, n.self, gen.Normal)
 }
 
-// TestWatchWhileTheNodeReadsSlowly: the kernel's queue is the queue, nothing grows
-// here, and nothing is told out of order; what the kernel lost is said.
+// TestWatchWhileTheNodeReadsSlowly checks that events wait in the kernel's queue, so the child's
+// memory does not grow. They must come in order, and lost ones be reported.
 func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 	n, d := startChild(t, nil), t.TempDir()
 	long := strings.Repeat("n", 240)
@@ -321,7 +321,7 @@ func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 		var i int
 		_, err := fmt.Sscanf(filepath.Base(path)[len(long):], "%d", &i)
 		must(t, err)
-		// What was lost is said when all is watched again: others may be told before.
+		// An overflow is reported once all is watched again, possibly after other events.
 		if i <= last {
 			t.Fatalf("file %d was told after %d", i, last)
 		}
@@ -335,7 +335,7 @@ func TestWatchWhileTheNodeReadsSlowly(t *testing.T) {
 	n.expect(fs(w, d+"/later", "created"))
 }
 
-// TestEventNames: each name that a watch request can have is that of an event.
+// TestEventNames checks that each event name of a watch request is known.
 func TestEventNames(t *testing.T) {
 	none := kindsOf([]etf.Atom{})
 	for _, name := range order.Events {

@@ -29,7 +29,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The test binary plays the spawner, and what that starts.
+// TestMain runs the tests, or plays the spawner and the processes it starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == ipc.UploadRole {
 		if err := spawner.Upload(os.Args[2:]); err != nil {
@@ -59,34 +59,34 @@ const (
 	patience   = 2 * time.Minute
 )
 
-// node is the other side: a node that speaks frames, and main.
+// node is the other side: a node that sends frames, and main.
 type node struct {
 	t    *testing.T
 	name etf.Atom
 	conn *net.TCPConn
 	up   *ipc.Conn // main's end of the conversation with the child
-	book *book     // what the child has told main of watches
+	book *book     // main's side of the ledger
 	next uint32
 	self etf.Pid
-	done chan error   // what the loop of the child came to
-	full atomic.Bool  // after the last round there was no room for output
-	held atomic.Int64 // of the budget, after the last round
+	done chan error   // the result of the child's loop
+	full atomic.Bool  // no room for output after the last round
+	held atomic.Int64 // the used budget after the last round
 	m    *manager
 
-	questions []etf.Pid           // that await has passed over, by whom to answer
-	answers   map[string]etf.Term // that await has read, by their tags
+	questions []etf.Pid           // questions that await skipped, by the pid to answer
+	answers   map[string]etf.Term // answers that await read, by tag
 }
 
 var testLink = ipc.Link{Node: testNode, Creation: 7, Target: testTarget, TargetCreation: 9}
 
-// testLog is the logger of a child that a test starts; nil: it logs nothing.
+// testLog is the logger of a child that a test starts; nil means none.
 var testLog *ipc.Logger
 
-// testHost is what a child that a test starts is told of its host.
+// testHost is the host for a child that a test starts.
 var testHost ipc.Host
 
-// startChild runs a child in this process, with a real spawner, up to Ready. What
-// it sends at the beginning (up, the questions for the ticktime and a buffer) has been read.
+// startChild runs a child in this process, with a real spawner, up to Ready. It reads the child's
+// first frames: up, and the questions about the ticktime and a buffer.
 func startChild(t *testing.T, change func(*ipc.Start)) *node {
 	t.Helper()
 	return startNodes(t, change, testLink)[0]
@@ -121,7 +121,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	}
 	ready := make(chan *child, 1)
 	go func() {
-		// A thread of its own, which ends with the loop.
+		// The loop's own thread, which ends with it.
 		runtime.LockOSThread()
 		c, err := build(given{start: start, host: testHost, up: upEnd, spawner: childEnd, log: testLog, first: all[0]})
 		for _, g := range all[1:] {
@@ -137,7 +137,7 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 		}
 		var serves []*client
 		if err == nil {
-			serves = slices.Collect(maps.Values(c.m.clients)) // those that stop are in there no more
+			serves = slices.Collect(maps.Values(c.m.clients)) // a map without the clients that are gone
 			c.loop.EachRound(func() {
 				for _, n := range nodes {
 					served := c.m.clients[n.name]
@@ -186,8 +186,8 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	return nodes
 }
 
-// begins reads what a child sends first on a connection. Its net_ticktime is longer than any test:
-// this node never ticks.
+// begins reads the first frames of a child on a connection. The node answers with no ticktime, so
+// it never needs to tick.
 func (n *node) begins() {
 	n.t.Helper()
 	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {
@@ -202,8 +202,8 @@ func (n *node) begins() {
 	}
 }
 
-// give has main give the child another connection, with monitors that have outlived the child
-// before. Who serves it is not looked at.
+// give passes the child another connection as main does, with monitors that have outlived an
+// earlier child.
 func (n *node) give(link ipc.Link, carried ...[]string) *node {
 	n.t.Helper()
 	theirs, ours := tcpPair(n.t)
@@ -222,7 +222,7 @@ func (n *node) give(link ipc.Link, carried ...[]string) *node {
 	return other
 }
 
-// newPages are those of a new journal.
+// newPages returns the pages of a new journal.
 func newPages(t testing.TB) *journal.Pages {
 	t.Helper()
 	j, err := journal.New(nil, 0)
@@ -237,15 +237,14 @@ func newPages(t testing.TB) *journal.Pages {
 	return pages
 }
 
-// playedManager is a manager with a client whose connection is played, and that main does not
-// hear.
+// playedManager makes a manager with a client whose connection is simulated, and without a main.
 func playedManager(t testing.TB, l *loop.Loop) (*manager, *client) {
 	t.Helper()
 	m := newManager(l, ipc.Start{Controller: "erluv", MaxWorkers: 1000}, testLink, noMain{})
 	return m, connected(t, m, testLink)
 }
 
-// connected has a manager serve another node, whose connection is played.
+// connected makes a manager serve another node, whose connection is simulated.
 func connected(t testing.TB, m *manager, link ipc.Link) *client {
 	t.Helper()
 	pages := newPages(t)
@@ -266,7 +265,7 @@ func (noMain) lost(uint32, string)                {}
 func (noMain) stands(_ ipc.Standing, told func()) { told() }
 func (noMain) workersGone(ipc.Cause, string)      {}
 
-// show is a message without its bytes, which can be many.
+// show describes a message without all of its bytes.
 func show(m dist.Message) string {
 	return fmt.Sprintf("%v from %v to %v%v, %d bytes %.200q", m.Op, m.From, m.To, m.Name, len(m.Payload), m.Payload[:min(200, len(m.Payload))])
 }
@@ -295,8 +294,8 @@ func tcpPair(t *testing.T) (fd int, conn *net.TCPConn) {
 	return fd, other.(*net.TCPConn)
 }
 
-// startSpawner starts the spawner as a process; it ends with the child's end of
-// the conversation, and the test waits for that.
+// startSpawner starts the spawner as a process. It ends with the child's end of the conversation,
+// and the test waits for that.
 func startSpawner(t *testing.T, toChild *ipc.Conn, reports bool) int {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -339,7 +338,7 @@ func (n *node) write(frames []byte) {
 	must(n.t, err)
 }
 
-// frame writes one frame that begin has begun and a term ends.
+// frame writes a frame that begins with begin and ends with a term.
 func (n *node) frame(begin []byte, payload etf.Term) {
 	n.t.Helper()
 	b, err := etf.AppendTerm(begin, payload)
@@ -357,7 +356,7 @@ func (n *node) toPid(to etf.Pid, msg etf.Term) {
 	n.frame(dist.BeginSend(nil, to), msg)
 }
 
-// recv is the next frame; ticks are passed over.
+// recv returns the next frame, and skips ticks.
 func (n *node) recv() dist.Message {
 	n.t.Helper()
 	m, err := n.tryRecv(patience)
@@ -385,8 +384,7 @@ func (n *node) tryRecv(within time.Duration) (dist.Message, error) {
 	}
 }
 
-// message is the next frame, which must be a message to pid; the ends of monitors
-// are passed over.
+// message returns the next frame, which must be a message to pid. It skips ends of monitors.
 func (n *node) message(to etf.Pid) etf.Term {
 	n.t.Helper()
 	m := n.recv()
@@ -401,7 +399,7 @@ func (n *node) message(to etf.Pid) etf.Term {
 	return v
 }
 
-// ask sends a call; answer reads what must be its answer.
+// ask sends a call. answer then reads its answer.
 func (n *node) ask(send func(etf.Term), req etf.Term) etf.Raw {
 	n.t.Helper()
 	n.next++
@@ -430,7 +428,7 @@ func (n *node) workerCall(w etf.Pid, req etf.Term) etf.Term {
 	return n.answer(n.ask(func(m etf.Term) { n.toPid(w, m) }, req))
 }
 
-// spawn starts a worker that is not linked, and reads the monitor on its owner.
+// spawn starts a worker without a link, and reads the monitor on its owner.
 func (n *node) spawn(cmd []string, opts ...etf.Pair) etf.Pid {
 	n.t.Helper()
 	args := make(etf.List, len(cmd))
@@ -480,7 +478,7 @@ func atoms(names ...string) etf.Tuple {
 	return tu
 }
 
-// unread is how many bytes the child has sent that were not read yet.
+// unread is how many bytes of the child were not read yet.
 func (n *node) unread() (waiting int) {
 	n.t.Helper()
 	raw, err := n.conn.SyscallConn()

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// await passes over what comes until the tag of an answer does.
+// await skips frames until the answer with this tag comes.
 func (n *node) await(tag etf.Raw) etf.Term {
 	n.t.Helper()
 	for {
-		if answer, came := n.answers[string(tag)]; came { // while another was awaited
+		if answer, came := n.answers[string(tag)]; came { // it came while another was awaited
 			return answer
 		}
 		m := n.recv()
@@ -38,7 +38,7 @@ func (n *node) await(tag etf.Raw) etf.Term {
 	}
 }
 
-// awaitQuestion passes over what comes until a question does.
+// awaitQuestion skips frames until a question comes.
 func (n *node) awaitQuestion() etf.Pid {
 	n.t.Helper()
 	for len(n.questions) == 0 {
@@ -54,7 +54,7 @@ func (n *node) awaitQuestion() etf.Pid {
 // heldBytes is how much of the budget is in use.
 func (n *node) heldBytes() int64 {
 	n.t.Helper()
-	for range 2 { // the round of the first has ended when the second is answered
+	for range 2 { // the first one's round has ended when the second is answered
 		n.await(n.request(etf.Atom("workers")))
 	}
 	return n.held.Load()
@@ -80,17 +80,17 @@ func (n *node) system(w etf.Pid, req etf.Term) etf.Raw {
 
 // heldCase is a call that waits.
 type heldCase struct {
-	script string     // of the worker that is called; it goes on when the file exists
-	opts   []etf.Pair // of that
+	script string     // of the called worker; it goes on when the file exists
+	opts   []etf.Pair // options of the worker
 	call   func(n *node, w etf.Pid) []etf.Raw
-	answer func(n *node, w etf.Pid) // has it answered; nil: the file does
+	answer func(n *node, w etf.Pid) // causes the answer; nil: the file does
 	rex    bool                     // it waits for an answer of the node
-	stays  bool                     // something is held for the worker as long as it lives
+	stays  bool                     // a share is held for the worker as long as it lives
 }
 
 func one(tag etf.Raw) []etf.Raw { return []etf.Raw{tag} }
 
-// waitsFor is a script that goes on when the file is there.
+// waitsFor is a script that goes on when the file exists.
 const waitsFor = `while [ ! -e "$GO" ]; do sleep 0.01; done; `
 
 func heldCases(file string) map[string]heldCase {
@@ -175,7 +175,7 @@ func heldCases(file string) map[string]heldCase {
 	}
 }
 
-// stalledUpload is a call to an upload whose process stands still.
+// stalledUpload is a call to an upload whose process is stopped.
 func stalledUpload(file string, req etf.Term) heldCase {
 	var pid int
 	return heldCase{
@@ -193,7 +193,7 @@ func stalledUpload(file string, req etf.Term) heldCase {
 	}
 }
 
-// TestHeldOfRefusals: nothing is held for a request that is refused, late or at once.
+// TestHeldOfRefusals checks that a request which is refused, late or at once, holds nothing.
 func TestHeldOfRefusals(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sleep", "100"})
@@ -219,13 +219,13 @@ func TestHeldOfRefusals(t *testing.T) {
 	}
 }
 
-// TestHeldIsGivenBack: whatever is kept for a caller is given back: when it is answered, when
-// the worker is killed, and when the node is gone.
+// TestHeldIsGivenBack checks that a caller's share is given back when it is answered, when the
+// worker is killed, and when the node is gone.
 func TestHeldIsGivenBack(t *testing.T) {
 	for name := range heldCases("") {
 		for _, end := range []string{"answered", "killed", "node gone"} {
 			if heldCases("")[name].rex && end == "node gone" {
-				continue // a question has a timeout of its own: rexTimeout
+				continue // a question has its own timeout, rexTimeout
 			}
 			t.Run(name+"/"+end, func(t *testing.T) {
 				t.Parallel()
@@ -241,7 +241,7 @@ func testHeld(t *testing.T, tt heldCase, file, end string) {
 	var w etf.Pid
 	if tt.script != "" {
 		env := etf.Map{{Key: etf.Binary("GO"), Value: etf.Binary(file)}, {Key: etf.Binary("PATH"), Value: etf.Binary("/bin:/usr/bin")}}
-		w = n.spawn([]string{"/bin/sh", "-c", tt.script}, append(tt.opts, opt("env", env), opt("kill_signal", etf.Atom("sigwinch")))...) // which ends nothing
+		w = n.spawn([]string{"/bin/sh", "-c", tt.script}, append(tt.opts, opt("env", env), opt("kill_signal", etf.Atom("sigwinch")))...) // a signal that ends nothing
 	}
 	if held := n.heldBytes(); held != 0 {
 		t.Fatalf("%d bytes are held before the call", held)

@@ -8,9 +8,9 @@ import (
 	"erluv/ipc"
 )
 
-// hostTable is every state and event. A cell is the state after it, with the deeds: t tells the
-// controllers, k tells main, d drains; a dot is no change, and no is not allowed. The states
-// launching and connecting are there with what was wished for last.
+// hostTable has every state and event. A cell is the next state with the deeds: t tells the
+// controllers, k tells main, d drains. A dot means no change, and "no" a request that is not
+// allowed. The states launching and connecting have a row for each last request.
 const hostTable = `
                     served    alone       ready              standby              stopped              empty      leave
 launching           ready     connecting  no                 no                   no                   .          leaving
@@ -31,7 +31,7 @@ var hostNames = map[string]hostState{
 	"stopping": hoStopping, "stopped": hoStopped, "leaving": hoLeaving,
 }
 
-// settled are the wishes of the states that have but one.
+// settled are the requests of the states that can have only one.
 var settled = map[hostState]ipc.Wish{hoStandby: ipc.WishStandby, hoStopping: ipc.WishStopped, hoStopped: ipc.WishStopped}
 
 func hostAt(t *testing.T, name string) hostLife {
@@ -69,7 +69,7 @@ func TestEveryHostStateAndEvent(t *testing.T) {
 				want = hostAt(t, cell)
 			}
 			if e == heAlone || e == heLeave || e == heServed {
-				want.wish = before.wish // these are nobody's wishes
+				want.wish = before.wish // these events change no request
 			}
 			var deeds hostDeeds
 			for _, m := range marks {
@@ -89,7 +89,7 @@ func TestEveryHostStateAndEvent(t *testing.T) {
 	}
 }
 
-// TestHostNames: a node knows six states.
+// TestHostNames checks the six names of states that a node knows.
 func TestHostNames(t *testing.T) {
 	for state, want := range map[hostState]string{
 		hoLaunching: "launching", hoConnecting: "connecting", hoReady: "ready", hoStandby: "standby",

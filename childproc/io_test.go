@@ -7,7 +7,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// io makes an I/O request; ioAnswer reads its answer.
+// io makes an I/O request. ioAnswer reads its answer.
 func (n *node) io(w etf.Pid, req etf.Term) etf.Raw {
 	n.t.Helper()
 	n.next++
@@ -64,7 +64,7 @@ func TestIODevice(t *testing.T) {
 			n.ioAnswer(n.io(w, tt.get), tt.want)
 		}
 	}
-	// The end of the file: what is there, then eof.
+	// At the end of the file, the rest comes first, then eof.
 	n.ioAnswer(n.io(w, put("unicode", etf.Binary("last"))), ok)
 	same(t, n.workerCall(w, atoms("close", "stdin")), ok)
 	n.ioAnswer(n.io(w, get("get_line")), etf.Binary("last"))
@@ -76,7 +76,7 @@ func TestIOWhileOutputIsSent(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})
 	n.ioAnswer(n.io(w, get("get_line")), gen.Error(etf.Atom("active")))
-	// io:format/3 is the result of a function of the node.
+	// io:format/3 puts the result of a function of the node.
 	as := n.io(w, etf.Tuple{
 		etf.Atom("put_chars"), etf.Atom("unicode"), etf.Atom("io_lib"), etf.Atom("format"), etf.List{etf.Binary("~p"), etf.List{int64(1)}},
 	})
@@ -95,7 +95,7 @@ func TestGetUntil(t *testing.T) {
 	n.ioAnswer(n.io(w, put("unicode", etf.Binary("12"))), etf.Atom("ok"))
 	to, call := n.question()
 	same(t, call[3], etf.List{etf.List(nil), etf.List{int64('1'), int64('2')}, etf.String("~d")})
-	// Meanwhile another request waits its turn.
+	// Meanwhile another request waits for its turn.
 	line := n.io(w, get("get_line"))
 	n.toPid(to, etf.Tuple{etf.Atom("rex"), etf.Tuple{etf.Atom("more"), etf.Atom("cont")}})
 	n.ioAnswer(n.io(w, put("unicode", etf.Binary("3 rest\n"))), etf.Atom("ok"))

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// TestLayout: there are thousands of idle workers, and each byte of these is there
-// as often. Go's allocator knows 256 and 288 bytes.
+// TestLayout bounds the size of a program, because there are thousands of idle ones. Go's allocator
+// has size classes of 256 and 288 bytes.
 func TestLayout(t *testing.T) {
 	for _, c := range []struct {
 		what      string

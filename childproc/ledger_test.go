@@ -40,7 +40,7 @@ func (b *book) fill(t *testing.T) {
 	}
 }
 
-// newBook reads until the child's end is closed.
+// newBook makes a book that reads until the child's end is closed.
 func newBook(t *testing.T) (b *book, theirs *ipc.Conn) {
 	t.Helper()
 	ours, theirs, err := ipc.Pair()
@@ -106,14 +106,14 @@ func (b *book) take(p []byte) {
 	}
 }
 
-// known are the watches of which main has been told.
+// known returns the observers that were reported to main.
 func (n *node) known() []ipc.Observer {
 	n.book.mu.Lock()
 	defer n.book.mu.Unlock()
 	return slices.Collect(maps.Keys(n.book.watches))
 }
 
-// knows waits until main knows of an observer, or not.
+// knows waits until main knows an observer, or no longer knows it.
 func (n *node) knows(want bool, w ipc.Observer) {
 	n.t.Helper()
 	for end := time.Now().Add(patience); slices.Contains(n.known(), w) != want; {
@@ -127,8 +127,8 @@ func (n *node) knows(want bool, w ipc.Observer) {
 	}
 }
 
-// ownersMonitor waits until main knows of a monitor of ours on an owner at the node. Main hears of
-// it on another descriptor than the node, so later or earlier.
+// ownersMonitor waits until main knows a monitor on an owner at the node. Main gets it on another
+// descriptor than the node, so sooner or later.
 func (n *node) ownersMonitor() ipc.Observer {
 	n.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); n.call(etf.Atom("info")) {
@@ -141,7 +141,7 @@ func (n *node) ownersMonitor() ipc.Observer {
 	panic("unreachable")
 }
 
-// push has what was removed told: it goes with the next that is added.
+// push causes a report of removals, which go with the next addition.
 func (n *node) push() {
 	n.t.Helper()
 	n.next++
@@ -175,7 +175,7 @@ func TestLedgerOfAWorker(t *testing.T) {
 	n.write(monitorName(friend, "erluv", ref))
 	n.knows(true, byName)
 
-	// In one round: what is removed does not take what is added with it.
+	// In one round, a removal must not undo a later addition.
 	n.write(slices.Concat(dist.AppendLink(nil, friend, w), dist.AppendUnlinkID(nil, 2, friend, w), dist.AppendLink(nil, friend, w)))
 	n.recv()
 	n.push()
@@ -189,15 +189,15 @@ func TestLedgerOfAWorker(t *testing.T) {
 	n.knows(true, byName)
 }
 
-// monitorName is the frame of a monitor by name, which we never send.
+// monitorName returns the frame of a monitor by name, which the child never sends.
 func monitorName(from etf.Pid, name etf.Atom, ref etf.Raw) []byte {
 	b := []byte{0, 0, 0, 0, 112, 131}
 	b = etf.AppendInt(etf.AppendTupleHeader(b, 4), int64(dist.MonitorP))
 	return dist.End(append(etf.AppendAtom(etf.AppendPid(b, from), name), ref...), 0)
 }
 
-// TestLedgerFirst: while main cannot be told, the node is told nothing, and
-// afterwards all of it.
+// TestLedgerFirst checks that the node gets no frame while main cannot get a report, and all frames
+// afterwards.
 func TestLedgerFirst(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})
@@ -215,7 +215,7 @@ func TestLedgerFirst(t *testing.T) {
 	n.knows(true, monitorOf(w, "", n.self, string(ref)))
 }
 
-// TestStrangers: signals from processes of another node are not taken.
+// TestStrangers checks that signals in the name of another node's processes are refused.
 func TestStrangers(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"})
@@ -230,7 +230,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// observerOf and monitorOf are what main is to be told of a process of ours and one of the node.
+// observerOf and monitorOf return the records of a process of the child and one of the node.
 func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
 	return ipc.Observer{
 		Kind: kind, ID: ours.ID, Serial: ours.Serial,

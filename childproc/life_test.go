@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// The whole life of a program as a process: for each state and event the next state and
-// what is to be done, a dot where nothing happens.
+// lifeTable is the whole life of a program as a process. For each state and event it has the next
+// state and the deeds, or a dot if there are none.
 //
-//	F answer that there is no process  W nobody will hear of it  O monitor the owner
-//	P start the proxy  I present it  T tell the owner  R tell that it is ready
-//	S stop the program  K kill it  U end the pause  H look whether its words are said
-//	B ask for the program again  X end the process  G let the output go on
+//	F answer that there is no process  W only its caller hears of it  O monitor the owner
+//	P start the proxy  I present it  T report to the owner  R report that it is ready
+//	S stop the program  K kill it  U end the pause  H check whether its words are sent
+//	B request a start  X end the process  G let the output go on
 //
-// A state may be given with what makes a difference: quiet, paired, or what has come before.
+// A state may have marks that make a difference: quiet, paired, or an earlier event.
 const lifeTable = `
                        started     refused  ready       paired        unpaired    over        again      last     waited  heard         end           kill          fault
 starting               running/IG  gone/F   .           .             .           .           .          .        .       .             +told/SG      +told/KG      .
@@ -44,7 +44,7 @@ restarting+told        running/T   .        .           .             .         
 gone                   .           .        .           .             .           .           .          .        .       .             .             .             .
 `
 
-// lifeMarks are what a state can be given with.
+// lifeMarks are the marks that a state can have.
 var lifeMarks = []struct {
 	name string
 	of   func(*life) *bool
@@ -132,8 +132,8 @@ func showStep(before, after life, todo deeds) string {
 	return b.String()
 }
 
-// TestEveryLife goes all ways that events can lead: a process is presented once at most, ends
-// once, is not started again after it was told to end, and can end whatever has happened.
+// TestEveryLife goes all ways that events can lead. A process is presented at most once, ends once,
+// is not restarted after it was ended, and can end after any events.
 func TestEveryLife(t *testing.T) {
 	type walk struct {
 		life
@@ -180,7 +180,7 @@ func TestEveryLife(t *testing.T) {
 	}
 }
 
-// TestHidden: what the states say of who has heard of the process.
+// TestHidden checks which states are hidden and unheard.
 func TestHidden(t *testing.T) {
 	for head, want := range map[string][2]bool{ // hidden, unheard
 		"starting":            {false, false},

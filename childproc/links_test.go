@@ -14,8 +14,8 @@ import (
 	"erluv/wire/gen"
 )
 
-// TestNoConnection: a child that stays says of its last connection too that it has ended, and
-// serves the next one, with pids of its own. It stops when main asks it to, connected or not.
+// TestNoConnection has a child that stays. It must report the end of its last connection too, and
+// serve the next one with other pids. It must stop when main asks it to, connected or not.
 func TestNoConnection(t *testing.T) {
 	a := startNodes(t, func(s *ipc.Start) { s.Stays = true }, testLink)[0]
 	first := a.spawned("cat", unlinked)
@@ -44,10 +44,10 @@ func TestNoConnection(t *testing.T) {
 	}
 }
 
-// mainHears is the child's last word to main.
+// mainHears returns the child's last message to main.
 func (n *node) mainHears() ipc.Stopped { return hears[ipc.Stopped](n) }
 
-// hears is the next message of a kind from the child to main.
+// hears returns the next message of a kind from the child to main.
 func hears[M ipc.Message](n *node) M {
 	n.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -63,8 +63,8 @@ func hears[M ipc.Message](n *node) M {
 	}
 }
 
-// TestLinksComeAndGo: a child that serves is given further connections, the same node's again
-// too, and each is closed and told when it ends. Nothing of those that have ended is left.
+// TestLinksComeAndGo gives a child further connections, also of the same node again. Each must be
+// closed and reported when it ends, and leave nothing behind.
 func TestLinksComeAndGo(t *testing.T) {
 	a := startChild(t, nil)
 	other := testLink
@@ -74,7 +74,7 @@ func TestLinksComeAndGo(t *testing.T) {
 		b := a.give(other)
 		b.begins()
 		w := b.spawned("cat", unlinked)
-		// It goes on for a's process, though the connection it was asked for on ends.
+		// It goes on for a's process, although the connection of its request ends.
 		same(t, b.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.Map{opt("owner", a.self)}}), etf.Atom("ok"))
 		a.monitor()
 		dies := b.spawned("exec sleep 1000", unlinked)
@@ -96,12 +96,12 @@ func TestLinksComeAndGo(t *testing.T) {
 			a.toPid(w, etf.Tuple{a.self, etf.Tuple{etf.Atom("command"), text}})
 			a.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), text}})
 		}
-		// What b wanted to read goes nowhere.
+		// Output that b requested is dropped.
 		same(t, a.workerCall(reads, etf.Tuple{etf.Atom("write"), etf.Binary("12")}), etf.Atom("ok"))
 		same(t, a.workerCall(reads, etf.Tuple{etf.Atom("read"), etf.Atom("stdout"), int64(1)}), gen.OK(etf.Binary("2")))
 		for _, w := range []etf.Pid{w, reads} {
 			tag := a.ask(func(m etf.Term) { a.toPid(w, m) }, etf.Atom("stop"))
-			for answered := false; !answered; { // after the worker's last words
+			for answered := false; !answered; { // after the worker's last messages
 				raw, _ := a.message(a.self).(etf.Tuple)[0].(etf.Raw)
 				answered = bytes.Equal(raw, tag)
 			}
@@ -114,8 +114,8 @@ func TestLinksComeAndGo(t *testing.T) {
 	}
 }
 
-// TestLinkWithMonitors: what has outlived the child before comes with a further connection, in
-// several messages, and other messages may come between these.
+// TestLinkWithMonitors gives a connection with monitors that have outlived an earlier child, in
+// several messages. Other messages may come between these.
 func TestLinkWithMonitors(t *testing.T) {
 	a := startChild(t, nil)
 	other := testLink
@@ -136,7 +136,7 @@ func TestLinkWithMonitors(t *testing.T) {
 	}
 }
 
-// holds is how many epoll instances and mapped journals this process has.
+// holds returns how many epoll instances and mapped journals this process has.
 func holds(t *testing.T) (n [2]int) {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")

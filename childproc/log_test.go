@@ -35,7 +35,7 @@ func startLogging(t *testing.T, level slog.Level) (*node, *heardLog) {
 	return startChild(t, nil), &heardLog{t: t, conn: ours}
 }
 
-// read reads what there is.
+// read reads the lines that are there.
 func (h *heardLog) read() {
 	h.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -56,7 +56,7 @@ func (h *heardLog) read() {
 	}
 }
 
-// has waits for a line that has all words.
+// has waits for a line with all words.
 func (h *heardLog) has(words ...string) {
 	h.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
@@ -78,7 +78,8 @@ func (h *heardLog) has(words ...string) {
 
 const secret = "s3cret"
 
-// Start and end of a program are told at debug, and of its command the first word.
+// TestProgramsAreLogged checks that starts and ends are logged at debug, with the first word of the
+// command alone.
 func TestProgramsAreLogged(t *testing.T) {
 	n, log := startLogging(t, slog.LevelDebug)
 	w := n.spawn([]string{"sh", "-c", "echo " + secret + "; exit 3"}, opt("env", etf.Map{opt(secret, etf.Binary(secret))}))
@@ -98,7 +99,8 @@ func TestProgramsAreLogged(t *testing.T) {
 	}
 }
 
-// Why a frame is refused is told, and bounded however many come; the count stays exact.
+// TestRefusedFramesSayWhy checks that reasons for refused frames are logged within a bound. The
+// count must stay exact.
 func TestRefusedFramesSayWhy(t *testing.T) {
 	n, log := startLogging(t, slog.LevelDebug)
 	frame := func(body string) { n.write(append([]byte{0, 0, 0, byte(len(body))}, body...)) }
@@ -130,7 +132,8 @@ func TestRefusedFramesSayWhy(t *testing.T) {
 	}
 }
 
-// A line for each control message in both directions, and nothing of what they say.
+// TestControlMessagesAreTraced checks for one line for each control message in both directions,
+// without content.
 func TestControlMessagesAreTraced(t *testing.T) {
 	n, log := startLogging(t, ipc.LevelTrace)
 	w := n.spawn([]string{"cat"})
@@ -160,7 +163,7 @@ func TestControlMessagesAreTraced(t *testing.T) {
 	}
 }
 
-// What is not wanted costs no allocation on the way of a message.
+// TestNoLogCostsNothing checks that an unwanted line allocates nothing on the way of a message.
 func TestNoLogCostsNothing(t *testing.T) {
 	pl := play(t)
 	pl.c.refuseFrame("warm", "bytes", 1)

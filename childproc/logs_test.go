@@ -48,11 +48,11 @@ func TestLogQuery(t *testing.T) {
 	}
 }
 
-// keepsLogs has a child remember ends and output.
+// keepsLogs makes a child remember ends and output.
 func keepsLogs(s *ipc.Start) { s.History, s.LogRing, s.LogRingTotal = 4, 8<<10, 1<<20 }
 
-// logged is what an answer to a request for a log has: its text, where it ends, whether more may
-// come.
+// logged returns the parts of an answer to a request for a log: its text, its end, and whether more
+// may come.
 func (n *node) logged(answer etf.Term) (text string, next int64, open bool) {
 	n.t.Helper()
 	ok, _ := answer.(etf.Tuple)
@@ -78,8 +78,8 @@ func logRequestOf(what etf.Term, opts ...any) etf.Tuple {
 	return etf.Tuple{etf.Atom("log"), what, pairs(opts...)}
 }
 
-// TestLogsWait: a caller waits for what it has not seen, for its time or the end of the program, and
-// so many wait for one program.
+// TestLogsWait checks that a caller waits for new output, for its time or until the program ends.
+// The number of callers for one program is bounded.
 func TestLogsWait(t *testing.T) {
 	n := startChild(t, keepsLogs)
 	w := n.spawn([]string{"cat"}, opt("keep", etf.Atom("true")), opt("name", etf.Atom("cat")))
@@ -93,7 +93,7 @@ func TestLogsWait(t *testing.T) {
 	if text, next, open = n.logged(n.told(logRequestOf(etf.Atom("cat"), "from", next, "wait", int64(1)))); text != "" || next != 4 || !open {
 		t.Errorf("when nothing comes there is %q up to %d, open %v", text, next, open)
 	}
-	// Of another stream than the one that comes.
+	// For another stream than the one with output.
 	errs := n.request(logRequestOf(w, "wait", int64(60_000), "stream", etf.Atom("stderr")))
 	var tags []etf.Raw
 	for range maxFollowers - 1 {
@@ -118,8 +118,8 @@ func TestLogsWait(t *testing.T) {
 	}
 }
 
-// TestLogOf: the log of a program is found by each of its names, also when it has ended, and an
-// answer says why there is none.
+// TestLogOf checks that the log of a program is found by each of its names, also after its end.
+// Otherwise the answer gives the reason.
 func TestLogOf(t *testing.T) {
 	n := startChild(t, keepsLogs)
 	kept := n.spawn([]string{"cat"}, opt("keep", int64(4096)), opt("name", etf.Atom("kept")))
@@ -155,7 +155,7 @@ func TestLogOf(t *testing.T) {
 	look(false)
 }
 
-// TestLogOfTheChildBefore is lost with it.
+// TestLogOfTheChildBefore checks that the log of an earlier child is reported as lost.
 func TestLogOfTheChildBefore(t *testing.T) {
 	l, err := loop.New()
 	must(t, err)

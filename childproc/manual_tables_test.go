@@ -14,9 +14,9 @@ import (
 	"unicode"
 )
 
-// The tables at the beginning of erluv-protocol(7) have what the code has, and nothing else.
+// The tables at the beginning of erluv-protocol(7) must have exactly what the code has.
 
-// rowsOf are the rows of a table of the manual, without the macros of their cells.
+// rowsOf returns the rows of a table of the manual, without the macros of their cells.
 func rowsOf(t *testing.T, table string) (rows [][]string) {
 	t.Helper()
 	for line := range strings.Lines(section(t, ".Ss Table of "+table, 0)) {
@@ -36,7 +36,7 @@ func rowsOf(t *testing.T, table string) (rows [][]string) {
 	return rows
 }
 
-// equals reports what one of two lists has and the other has not.
+// equals reports the differences between two lists.
 func equals(t *testing.T, what string, code, manual []string) {
 	t.Helper()
 	for _, c := range code {
@@ -51,7 +51,7 @@ func equals(t *testing.T, what string, code, manual []string) {
 	}
 }
 
-// shaped is the name of a request and the number of its arguments.
+// shaped returns the name of a request and its number of arguments.
 func shaped(request string) string {
 	name, arity := shape(request)
 	return string(name) + "/" + strconv.Itoa(arity)
@@ -152,7 +152,7 @@ func TestManualTableOfExitReasons(t *testing.T) {
 	alike(t, "exit reasons", code, manual)
 }
 
-// TestManualOfCauses: the section about ends has each cause.
+// TestManualOfCauses checks that the section about ends has each cause.
 func TestManualOfCauses(t *testing.T) {
 	var code []string
 	eachDeclaration(t, []string{"history"}, func(d ast.Node) {
@@ -170,7 +170,7 @@ func TestManualOfCauses(t *testing.T) {
 	equals(t, "causes", code, headings(list))
 }
 
-// TestManualOfErrors: the page names each error with which the child answers.
+// TestManualOfErrors checks that the page names each error that the child answers.
 func TestManualOfErrors(t *testing.T) {
 	page, err := os.ReadFile("../man/erluv-protocol.7")
 	if err != nil {
@@ -193,8 +193,8 @@ func TestManualOfErrors(t *testing.T) {
 	}
 }
 
-// alike compares terms of the code, in which _ is any value, with rows of the manual, in which
-// words that begin with a capital are.
+// alike compares terms of the code with rows of the manual. In the code, _ is any value. In the
+// manual, a word with a capital is.
 func alike(t *testing.T, what string, code, manual []string) {
 	t.Helper()
 	for _, c := range code {
@@ -211,8 +211,8 @@ func alike(t *testing.T, what string, code, manual []string) {
 
 var words = regexp.MustCompile(`[A-Za-z_0-9]+|[{}]`)
 
-// fits says whether a term of the code is that of a row. Both have the same name: only a variable
-// of the manual stands for a name that the code computes.
+// fits reports whether a term of the code matches a row. Both must have the same name. Only a
+// variable of the manual matches a name that the code computes.
 func fits(code, manual string) bool {
 	c, m := words.FindAllString(code, -1), words.FindAllString(manual, -1)
 	for i, n := 0, 0; i < len(c); i++ {
@@ -234,8 +234,9 @@ func fits(code, manual string) bool {
 
 func isVariable(word string) bool { return unicode.IsUpper(rune(word[0])) }
 
-// termsIn are the terms that the code of some directories passes to functions, as the manual writes
-// them: pick chooses the argument of a call. A variable is all that its function assigns to it.
+// termsIn returns the terms that code of some directories passes to functions, as the manual writes
+// them. The function pick chooses the argument of a call. For a variable, it returns all values
+// that the function assigns to it.
 func termsIn(t *testing.T, dirs []string, pick func(call string, args []ast.Expr) ast.Expr) (terms []string) {
 	t.Helper()
 	eachDeclaration(t, dirs, func(body ast.Node) {
@@ -259,7 +260,7 @@ func termsIn(t *testing.T, dirs []string, pick func(call string, args []ast.Expr
 	return terms
 }
 
-// eachDeclaration calls do with each declaration of directories, without those of tests.
+// eachDeclaration calls do with each declaration in directories, except in tests.
 func eachDeclaration(t *testing.T, dirs []string, do func(ast.Node)) {
 	t.Helper()
 	for _, dir := range dirs {
@@ -282,7 +283,7 @@ func eachDeclaration(t *testing.T, dirs []string, do func(ast.Node)) {
 	}
 }
 
-// selectorsOf are the names of a package that the child's code uses.
+// selectorsOf returns the names of a package that the child's code uses.
 func selectorsOf(t *testing.T, of string) (names []string) {
 	eachDeclaration(t, []string{".", "../mainproc/link"}, func(body ast.Node) {
 		ast.Inspect(body, func(n ast.Node) bool {
@@ -297,7 +298,7 @@ func selectorsOf(t *testing.T, of string) (names []string) {
 	return names
 }
 
-// valuesOf are an expression, or all that a function assigns to it if it is a variable.
+// valuesOf returns an expression, or all that a function assigns to it if it is a variable.
 func valuesOf(e ast.Expr, body ast.Node) (values []ast.Expr) {
 	name, ok := e.(*ast.Ident)
 	if !ok {
@@ -323,7 +324,7 @@ func valuesOf(e ast.Expr, body ast.Node) (values []ast.Expr) {
 	return values
 }
 
-// termOf is the term that an expression makes, as the manual writes it; _ is any.
+// termOf returns the term of an expression, as the manual writes it; _ is any value.
 func termOf(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.CallExpr:

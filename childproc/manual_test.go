@@ -10,8 +10,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// section is what erluv-protocol(7) has behind a heading, up to the next one. Several headings
-// have the same name: nth is 0 for the first.
+// section returns the text of erluv-protocol(7) behind a heading, up to the next one. If several
+// headings have the same name, nth selects one, from 0 on.
 func section(t *testing.T, heading string, nth int) string {
 	t.Helper()
 	text, err := os.ReadFile("../man/erluv-protocol.7")
@@ -29,7 +29,7 @@ func section(t *testing.T, heading string, nth int) string {
 	return parts[nth+1][:end[0]]
 }
 
-// headings are those of the items of a section's outermost list, which name requests.
+// headings returns the headings of the items of a section's outermost list, which name requests.
 func headings(section string) (found []string) {
 	depth := 0
 	for line := range strings.Lines(section) {
@@ -47,7 +47,7 @@ func headings(section string) (found []string) {
 	return found
 }
 
-// documented compares the rows of a table that the test wants with what the manual has.
+// documented compares the rows of a table with the manual.
 func documented[F any](t *testing.T, family table[F], want taken, there []string) {
 	t.Helper()
 	for i := range family {
@@ -72,7 +72,7 @@ func documented[F any](t *testing.T, family table[F], want taken, there []string
 	}
 }
 
-// shape is the name of a request as the manual writes it, and how many arguments it has.
+// shape returns the name of a request as the manual writes it, and its number of arguments.
 func shape(request string) (name etf.Atom, arity int) {
 	inside, isTuple := strings.CutPrefix(request, "{")
 	if !isTuple {
@@ -96,8 +96,8 @@ func shape(request string) (name etf.Atom, arity int) {
 	return etf.Atom(head), arity
 }
 
-// TestManual: erluv-protocol(7) has each request, call and message that is understood, with
-// its arguments, and no other. Its options are compared by package order.
+// TestManual checks that erluv-protocol(7) has exactly the requests, calls and messages that are
+// known, with their arguments. Package order compares the options.
 func TestManual(t *testing.T) {
 	t.Run("requests", func(t *testing.T) { documented(t, requests, always, headings(section(t, ".Sh REQUESTS", 0))) })
 	t.Run("calls of workers", func(t *testing.T) { documented(t, calls, byWorker, headings(section(t, ".Ss Calls", 0))) })
@@ -134,7 +134,7 @@ func TestManual(t *testing.T) {
 	})
 }
 
-// TestManualOfInfo: it names all that info has.
+// TestManualOfInfo checks that the manual has all keys of info.
 func TestManualOfInfo(t *testing.T) {
 	text, err := os.ReadFile("../man/erluv-protocol.7")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 
 func pty(settings ...any) etf.Pair { return opt("pty", pairs(settings...)) }
 
-// collect reads messages of a worker up to its last one: its output, without
-// regard to how it was cut, and how it ended.
+// collect reads messages of a worker up to its last one. It returns the output as one string, and
+// the end.
 func (n *node) collect(w etf.Pid) (output string, ends []etf.Term) {
 	n.t.Helper()
 	for {
@@ -95,7 +95,7 @@ func TestResize(t *testing.T) {
 	same(t, resize(w, int64(10), int64(20)), gen.Error(etf.Atom("enotty")))
 }
 
-// TestResizeLasts: the next terminal has the size too.
+// TestResizeLasts checks that the next terminal has the new size too.
 func TestResizeLasts(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sh", "-c", "stty size; read x"}, pty("echo", etf.Atom("false")),
@@ -137,7 +137,7 @@ func TestRunOnTerminal(t *testing.T) {
 		}
 		return stdout
 	}
-	// Without input there is the end of it.
+	// Without input, the program reads its end.
 	if got := run("cat; test -t 2 && echo end >&2", opt("pty", etf.Atom("true"))); got != "end\r\n" {
 		t.Errorf("%q", got)
 	}

@@ -6,7 +6,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// TestProgramsInMemoryAreCounted: there are so many and no more, and one that ends leaves its place.
+// TestProgramsInMemoryAreCounted checks the bound of programs in memory, and that an ended one
+// leaves its place.
 func TestProgramsInMemoryAreCounted(t *testing.T) {
 	n := startChild(t, nil)
 	put := func() etf.Term { return n.told(etf.Tuple{reqPut, etf.Atom("memory"), etf.Map{}}) }

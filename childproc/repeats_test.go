@@ -2,8 +2,8 @@ package childproc
 
 import "runtime/debug"
 
-// repeats is how often a test repeats itself: n times, and a tenth of it with -race, which
-// makes each five times dearer. The suite unit-counts has it n times.
+// repeats is how often a test repeats itself: n times, or a tenth of that with -race, which makes
+// each repetition five times slower. The suite unit-counts runs n repetitions.
 func repeats(n int) int {
 	info, _ := debug.ReadBuildInfo()
 	for _, s := range info.Settings {

@@ -26,11 +26,11 @@ func TestRestartDelays(t *testing.T) {
 	if _, ok := r.next(now, 0, all); ok {
 		t.Fatal("a fifth restart within the window")
 	}
-	// The first one leaves the window; the delay is still the longest.
+	// The first restart leaves the window. The delay is still the longest.
 	if d, ok := r.next(10*time.Second+1, 9*time.Second, all); d != 3*time.Second || !ok {
 		t.Fatalf("after the window: %v, %v", d, ok)
 	}
-	// A program that has run for the whole window begins again.
+	// A program that ran for the whole window starts with the first delay again.
 	if d, ok := r.next(40*time.Second, 10*time.Second, all); d != time.Second || !ok {
 		t.Fatalf("after a stable run: %v, %v", d, ok)
 	}
@@ -75,8 +75,7 @@ func restarting(when string, most int64) []etf.Pair {
 	}
 }
 
-// events reads messages of a worker up to the one that is wanted, without eof
-// and output.
+// events reads messages of a worker up to the wanted one, without eof and output.
 func (n *node) events(w etf.Pid, last etf.Atom) (kinds []etf.Atom) {
 	n.t.Helper()
 	for {
@@ -100,7 +99,7 @@ func (n *node) events(w etf.Pid, last etf.Atom) (kinds []etf.Atom) {
 
 func TestRestartUntilTooOften(t *testing.T) {
 	n := startChild(t, nil)
-	// Each run ends once it is told to, and none before the worker is monitored.
+	// Each run ends when it is stopped, and not before the worker is monitored.
 	w := n.spawn([]string{"sh", "-c", "read x; exit 1"}, restarting("permanent", 2)...)
 	ref := etf.Raw(etf.AppendNewRef(nil, testTarget, 9, 1, 2, 3))
 	n.write(dist.AppendMonitor(nil, n.self, w, ref))
@@ -155,8 +154,8 @@ func TestTransientEndsWithSuccess(t *testing.T) {
 	}
 }
 
-// TestStopWins: a worker that rests before a restart is stopped like any other,
-// and not started again.
+// TestStopWins checks that a worker which is paused before a restart is stopped like any other, and
+// not restarted.
 func TestStopWins(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"false"}, opt("restart", etf.Atom("permanent")),
@@ -206,7 +205,7 @@ func TestTimeouts(t *testing.T) {
 	same(t, n.answer(tag), gen.Error(etf.Tuple{etf.Atom("timeout"), etf.Map{opt("stdout", etf.Binary("before\n")), opt("stderr", etf.Binary{})}}))
 }
 
-// TestIDs: no two programs have the same id, from the request for one until it is buried.
+// TestIDs checks that an id is unique from its request until the program is buried.
 func TestIDs(t *testing.T) {
 	n := startChild(t, nil)
 	spawn := func(cmd string, opts ...etf.Pair) etf.Term {
@@ -227,7 +226,7 @@ func TestIDs(t *testing.T) {
 	n.workerCall(spawn("cat").(etf.Tuple)[1].(etf.Pid), etf.Atom("stop"))
 }
 
-// TestCallerOfARun: workers tells which process waits for a program's end.
+// TestCallerOfARun checks that the request workers shows which process waits for a run.
 func TestCallerOfARun(t *testing.T) {
 	n := startChild(t, nil)
 	tag := n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("run"), etf.Binary("sleep 1000"), etf.Map{opt("timeout", int64(500))}})
@@ -290,14 +289,14 @@ func TestJobControl(t *testing.T) {
 			}
 			same(t, n.workerCall(w, atoms("signal", "sigstop")), etf.Atom("ok"))
 			n.expect(etf.Tuple{w, atoms("stopped", "sigstop")})
-			// A stopped program takes the stop signal.
+			// A stopped program gets the stop signal.
 			n.toPid(w, etf.Tuple{n.self, etf.Atom("close")})
 			n.events(w, "exit_status")
 		})
 	}
 }
 
-// question reads a question to the node's rex: whom to answer, and what it calls.
+// question reads a question to the node's rex. It returns the pid to answer, and the call.
 func (n *node) question() (to etf.Pid, call etf.Tuple) {
 	n.t.Helper()
 	m := n.recv()
@@ -310,8 +309,7 @@ func (n *node) question() (to etf.Pid, call etf.Tuple) {
 	return tu[0].(etf.Pid), tu[1].(etf.Tuple)
 }
 
-// startWithProxy sends a spawn request with a proxy and reads the question to the
-// node's rex.
+// startWithProxy sends a spawn request with a proxy, and reads the question to the node's rex.
 func (n *node) startWithProxy(cmd string) (tag etf.Raw, w, to etf.Pid) {
 	n.t.Helper()
 	tag = n.ask(func(m etf.Term) { n.toName("erluv", m) }, etf.Tuple{etf.Atom("spawn"), etf.Binary(cmd), etf.Map{
@@ -332,7 +330,7 @@ func TestProxy(t *testing.T) {
 	tag, w, to := n.startWithProxy("echo early; exit 5")
 	proxy := n.pid()
 	n.toPid(to, etf.Tuple{etf.Atom("rex"), proxy})
-	// Linked with both before the answer, and output after it.
+	// Both links come before the answer, and output after it.
 	for _, want := range []etf.Pid{proxy, n.self} {
 		if m := n.recv(); m.Op != dist.Link || m.To != want {
 			t.Fatalf("instead of a link to %v: %s", want, show(m))
@@ -363,8 +361,8 @@ func TestNoProxyNoWorker(t *testing.T) {
 	waitUntil(t, func() bool { return len(n.call(etf.Atom("workers")).(etf.List)) == 0 })
 }
 
-// TestReadyBeforeTheProxy: a program that is ready while its proxy is being started has one
-// proxy, and the owner is told afterwards.
+// TestReadyBeforeTheProxy checks that a program which is ready while its proxy is being started has
+// one proxy. The owner must learn afterwards that it is ready.
 func TestReadyBeforeTheProxy(t *testing.T) {
 	pl := play(t, opt("ready", etf.Atom("notify")), opt("ready_reply", etf.Atom("message")),
 		opt("proxy", etf.Tuple{etf.Atom("mod"), etf.Atom("fun"), etf.List(nil)}))

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunsAtOnce: runs that together collect more than there is space for, and are owed
-// more by a node that does not read than the outbox holds, wait for each other.
+// TestRunsAtOnce checks that runs wait for each other if they collect more than the budget
+// together. The node, which does not read, is owed more than the outbox holds.
 func TestRunsAtOnce(t *testing.T) {
 	n := startChild(t, nil)
 	fifo := filepath.Join(t.TempDir(), "over")
@@ -32,7 +32,7 @@ func TestRunsAtOnce(t *testing.T) {
 	must(t, err)
 	defer over.Close()
 	must(t, over.SetReadDeadline(time.Now().Add(patience)))
-	for range collectedMax / order.MaxOutput { // all that fit, at the most that one may collect
+	for range collectedMax / order.MaxOutput { // as many as fit if each collects the most
 		_, err := over.Read(make([]byte, 1))
 		must(t, err)
 	}
@@ -59,8 +59,8 @@ func TestRunsAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnswersAtOnce: requests that came in one piece are not all answered at once
-// when their answers are more than the outbox holds, nor is one left behind.
+// TestAnswersAtOnce checks that requests in one piece are not all answered at once if the answers
+// exceed the outbox. None may be left behind.
 func TestAnswersAtOnce(t *testing.T) {
 	n := startChild(t, nil)
 	const workers, calls = 50, 3000

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestRunsWithoutSpace: runs that hold all the space and do not end have others end with
-// eagain. What these have had of it is given back, and the first get all of their output.
+// TestRunsWithoutSpace has runs that hold all memory and do not end, so that others end with
+// eagain. Their memory must be given back, and the first must get all of their output.
 func TestRunsWithoutSpace(t *testing.T) {
 	n := startChild(t, nil)
 	dir := t.TempDir()
@@ -44,7 +44,7 @@ func TestRunsWithoutSpace(t *testing.T) {
 		}
 		return v.(etf.Tuple)[1].(etf.Tuple)
 	}
-	// Two have all of the budget, one goes on beyond it.
+	// Two have the whole budget, and one goes on beyond it.
 	const holders = collectedMax/order.MaxOutput + 1
 	for range holders {
 		run("head -c 33000000 /dev/zero; echo >there; read x <go")

@@ -18,11 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestSchedules takes workers of a real manager, some at a time, through random
-// schedules of start, stop, kill, exit, timeout and restart in virtual time. Only the
-// spawner and its programs are played. Of each worker it holds: the last command
-// wins, for nothing is started after it, nothing is left, and its reason is the one
-// that is told; and each run of its program has one report, in order.
+// TestSchedules takes workers of a real manager through random schedules, some workers at a time,
+// in virtual time. They have starts, stops, kills, exits, timeouts and restarts. Only the spawner
+// and its programs are simulated. The last command wins: nothing is started after it, nothing is
+// left, and its reason is reported. Each run of a program has one report, in order.
 func TestSchedules(t *testing.T) {
 	const atOnce = 30
 	schedules := repeats(100_000)
@@ -42,7 +41,7 @@ func TestSchedules(t *testing.T) {
 	if observed, ledger, receivers := s.c.Remembered(); len(s.m.procs)+observed+ledger+receivers > 0 {
 		t.Errorf("%d workers are left, with %d links and %d receivers, and main is to remember %d bytes", len(s.m.procs), observed, receivers, ledger)
 	}
-	// The schedules have gone the ways that there are.
+	// The schedules have taken every possible way.
 	for _, way := range []string{
 		"not started", "killed", "enough", "boom", "shutdown", "normal", "timeout", "restart_intensity", "signal", "exit_status",
 	} {
@@ -53,32 +52,32 @@ func TestSchedules(t *testing.T) {
 	t.Logf("%d rounds, %v of virtual time, %v", s.rounds, s.loop.Now(), s.ways)
 }
 
-// act is one worker, from the request to what its owner is told at last.
+// act is one worker, from the request to the last message to its owner.
 type act struct {
 	*stage
 	no       int
 	pid      etf.Pid
 	owner    etf.Pid
 	when     order.When
-	leave    bool // tree
+	leave    bool // option tree
 	timeout  bool
-	p        *run         // that runs, or ran last
+	p        *run         // the current run, or the last one
 	pids     []uint32     // of all runs
-	asked    []*ipc.Spawn // requests to the spawner that are not answered
-	attempts int          // to start the program, busy ones once
-	busy     int          // how often it was, this time
+	asked    []*ipc.Spawn // unanswered requests to the spawner
+	attempts int          // to start the program, busy ones counted once
+	busy     int          // how often it was busy this time
 	known    bool         // the spawn request was answered
-	since    int          // the round of the request
+	since    int          // round of the request
 	steps    int
 	killed   bool
-	reason   etf.Term        // of the first command
-	stops    map[string]bool // calls that are not answered
-	want     []string        // reports
-	got      []string        // those that were told
+	reason   etf.Term        // reason of the first command
+	stops    map[string]bool // unanswered calls
+	want     []string        // expected reports
+	got      []string        // reports so far
 	trace    []note
 }
 
-// note is a line of the trace, as text only where it is shown.
+// note is a line of the trace, which becomes text only when shown.
 type note struct {
 	at     time.Duration
 	format string
@@ -89,14 +88,14 @@ type note struct {
 type run struct {
 	pid     uint32
 	alive   bool
-	members int // the rest of the group
+	members int // rest of the group
 	deaf    bool
 	doomed  unix.Signal
 	dying   int
 	end     string
 }
 
-// enter asks for a worker.
+// enter requests a worker.
 func (s *stage) enter() {
 	a := &act{stage: s, stops: map[string]bool{}, no: s.left + len(s.acts), since: s.rounds, steps: s.rng.IntN(40)}
 	a.owner = etf.Pid{Node: testTarget, ID: uint32(s.entered) & 0x7fff, Serial: uint32(s.entered >> 15), Creation: 9}
@@ -127,8 +126,8 @@ func (s *stage) enter() {
 	}
 }
 
-// friends is the serial from which on are the processes that each worker is linked
-// with, besides its owner: whose end ends the worker.
+// Each worker is linked with a process besides its owner, whose end ends the worker too. The
+// serials of these processes begin at friends.
 const friends = 4096
 
 func (a *act) friend() etf.Pid {
@@ -151,7 +150,7 @@ func (a *act) fail(format string, args ...any) {
 	}
 }
 
-// ask: the program is asked for.
+// ask handles a start request to the spawner.
 func (a *act) ask(m *ipc.Spawn) {
 	a.note("asked for")
 	if a.busy == 0 {
@@ -174,7 +173,7 @@ func (a *act) ask(m *ipc.Spawn) {
 
 func (a *act) commanded() bool { return a.reason != nil || a.killed }
 
-// command is one that ends the worker; the first reason and the last kill count.
+// command makes a command that ends the worker. The first reason and the last kill count.
 func (a *act) command(reason etf.Term, do func(p proc)) func() {
 	return func() {
 		p := a.m.find(a.pid)
@@ -192,7 +191,7 @@ func (a *act) command(reason etf.Term, do func(p proc)) func() {
 	}
 }
 
-// choices are what can happen next. One at least.
+// choices are the possible next events, at least one.
 func (a *act) choices() []func() {
 	list := []func(){func() {}}
 	can := func(ok bool, f ...func()) {
@@ -247,7 +246,8 @@ func (a *act) start() {
 	a.say(ipc.Spawned{Seq: a.answered(), PID: a.p.pid, OSPID: 10_000 + a.p.pid}, a.pidfd)
 }
 
-// refuse: it cannot be started, or is busy, which is tried again eight times.
+// refuse answers that the program cannot be started, or is busy. A busy one is tried again eight
+// times.
 func (a *act) refuse() {
 	errno := []unix.Errno{unix.ENOENT, unix.EAGAIN, unix.ETXTBSY}[a.rng.IntN(3)]
 	a.note("refused by %s", unix.ErrnoName(errno))
@@ -305,7 +305,7 @@ func (a *act) told(t etf.Tuple) {
 	}
 }
 
-// down: the worker has ended.
+// down handles the end of the worker.
 func (a *act) down(reason string) {
 	a.note("down: %s", reason)
 	if !slices.Equal(a.got, a.want) {

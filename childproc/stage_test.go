@@ -28,13 +28,13 @@ type stage struct {
 	m     *manager
 	c     *client
 	fake  *ipc.Conn
-	pidfd int // in the place of all pidfds
+	pidfd int // in place of all pidfds
 	buf   [4096]byte
 
 	acts    []*act
 	byOwner map[etf.Pid]*act
 	byPID   map[uint32]*run
-	toSay   []saying // to the starter, in this order
+	toSay   []saying // to the starter, in order
 	started int
 	entered int
 	left    int
@@ -76,7 +76,7 @@ func (s *stage) tag() etf.Raw {
 	return etf.Raw(etf.AppendNewRef(nil, testTarget, 9, uint32(s.entered)&0x3ffff, uint32(s.entered>>18), 3))
 }
 
-// round lets one thing happen, or nothing: then time goes on.
+// round causes one event, or none: then time passes.
 func (s *stage) round() {
 	s.rounds++
 	s.hear()
@@ -98,10 +98,10 @@ func (s *stage) round() {
 	}
 }
 
-// patientRounds is how long a worker may take: a hundred times as long as most.
+// patientRounds is how many rounds a worker may take, a hundred times as many as most do.
 const patientRounds = 100_000
 
-// say has something said to the starter, sooner or later.
+// say sends a message to the starter, sooner or later.
 func (s *stage) say(m ipc.Message, fds ...int) { s.toSay = append(s.toSay, saying{m, fds}) }
 
 // hear takes the requests to the spawner.
@@ -144,7 +144,7 @@ func (s *stage) hear() {
 	}
 }
 
-// plain is a term of few kinds as text.
+// plain returns a term as text.
 func plain(t etf.Term) string {
 	switch v := t.(type) {
 	case etf.Tuple:
@@ -160,7 +160,7 @@ func plain(t etf.Term) string {
 	return fmt.Sprint(t)
 }
 
-// read takes what has been sent to the node.
+// read takes the frames that were sent to the node.
 func (s *stage) read() {
 	for s.err == nil && s.c.Waiting() > 0 {
 		b := s.c.Unsent()

@@ -12,7 +12,7 @@ import (
 	"erluv/wire/gen"
 )
 
-// startHost is startChild on a host of which main has more to say.
+// startHost is startChild with a host.
 func startHost(t *testing.T, host ipc.Host, change func(*ipc.Start)) *node {
 	t.Helper()
 	testHost = host
@@ -20,7 +20,7 @@ func startHost(t *testing.T, host ipc.Host, change func(*ipc.Start)) *node {
 	return startChild(t, change)
 }
 
-// event is what the controller is told.
+// event returns the next event for the controller.
 func (n *node) event() etf.Term {
 	n.t.Helper()
 	m := n.recv()
@@ -41,7 +41,7 @@ func (n *node) status(want string) {
 	same(n.t, n.event(), atoms("status", want))
 }
 
-// told is the answer to a request, whatever else comes before it.
+// told returns the answer to a request, and skips other frames.
 func (n *node) told(req etf.Term) etf.Term {
 	n.t.Helper()
 	return n.await(n.request(req))
@@ -51,7 +51,7 @@ func errorOf(reason etf.Term) etf.Term { return etf.Tuple{etf.Atom("error"), rea
 
 var sleepCmd = etf.List{etf.Binary("sleep"), etf.Binary("1000")}
 
-// TestStandby: nothing is started, what runs goes on, and main knows of it.
+// TestStandby checks that no program is started, running ones go on, and main knows the state.
 func TestStandby(t *testing.T) {
 	n := startChild(t, nil)
 	same(t, n.call(atoms("status", "get")), etf.Atom("ready"))
@@ -73,15 +73,15 @@ func TestStandby(t *testing.T) {
 	if got := hears[ipc.Standing](n); got != (ipc.Standing{}) {
 		t.Errorf("main is to keep %+v", got)
 	}
-	same(t, n.call(atoms("status", "set", "ready")), etf.Atom("ok")) // and nobody is told
+	same(t, n.call(atoms("status", "set", "ready")), etf.Atom("ok")) // no controller gets an event
 	n.spawn([]string{"sleep", "1000"})
 	for _, bad := range []etf.Term{atoms("status", "set", "connecting"), atoms("status", "give"), atoms("status", "let", "ready"), atoms("status")} {
 		same(t, n.call(bad), errorOf(etf.Tuple{etf.Atom("bad_request"), bad}))
 	}
 }
 
-// TestStoppedDrains: workers are asked to stop, whoever waits is answered when none is left, and
-// until then no other state can be had.
+// TestStoppedDrains checks that workers are stopped, and waiting drains answered once none is left.
+// Until then no other state can be set.
 func TestStoppedDrains(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.deaf()
@@ -119,8 +119,8 @@ func (n *node) deaf() etf.Pid {
 	return w
 }
 
-// TestDrainDeadline: what is left after it is killed, and named in the answer; what has stopped
-// before is not.
+// TestDrainDeadline checks that workers which remain after the deadline are killed, and are in the
+// answer. Those that stopped before are not.
 func TestDrainDeadline(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.deaf()
@@ -133,7 +133,8 @@ func TestDrainDeadline(t *testing.T) {
 	}
 }
 
-// TestDrainsTogether: each has its own deadline, and all are answered when none is left.
+// TestDrainsTogether checks that each drain has its own deadline, and all are answered when no
+// worker is left.
 func TestDrainsTogether(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.deaf()
@@ -145,7 +146,7 @@ func TestDrainsTogether(t *testing.T) {
 	same(t, n.await(forever), etf.Tuple{etf.Atom("ok"), etf.List(nil)})
 }
 
-// TestDrainedReason: workers end as those of a supervisor that shuts down.
+// TestDrainedReason checks that drained workers end like those of a supervisor that shuts down.
 func TestDrainedReason(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"sleep", "1000"}, opt("restart", etf.Atom("permanent")))
@@ -160,7 +161,7 @@ func TestDrainedReason(t *testing.T) {
 	}
 }
 
-// TestStoppedHostStaysStopped: a child after another begins where that one was.
+// TestStoppedHostStaysStopped checks that the next child begins in the state of the last.
 func TestStoppedHostStaysStopped(t *testing.T) {
 	for wish, want := range map[ipc.Wish]string{ipc.WishReady: "ready", ipc.WishStandby: "standby", ipc.WishStopped: "stopped"} {
 		n := startHost(t, ipc.Host{Standing: ipc.Standing{Wish: wish, Meta: "a;b=1"}}, nil)
@@ -169,7 +170,7 @@ func TestStoppedHostStaysStopped(t *testing.T) {
 	}
 }
 
-// TestLeavingHost: once erluv ends nothing can be asked for.
+// TestLeavingHost checks that no state can be requested once erluv is ending.
 func TestLeavingHost(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.deaf()
@@ -181,7 +182,7 @@ func TestLeavingHost(t *testing.T) {
 	n.mainHears()
 }
 
-// TestMeta: what package label does, answered as terms, and kept by main.
+// TestMeta checks the labels as terms, and that main keeps them.
 func TestMeta(t *testing.T) {
 	n := startHost(t, ipc.Host{Standing: ipc.Standing{Meta: "core;group=g1;master, meta2;a=1"}}, nil)
 	pair := func(k, v string) etf.Term { return etf.Tuple{etf.Binary(k), etf.Binary(v)} }
@@ -228,8 +229,8 @@ func runOf(cmd etf.Term, opts ...etf.Pair) etf.Term {
 	return etf.Tuple{etf.Atom("run"), cmd, etf.Map(opts)}
 }
 
-// TestClass: the host says what runs, the caller adds what it may, and so many run as the host
-// says.
+// TestClass checks that the host decides which program runs, and how many run. The caller adds
+// allowed arguments.
 func TestClass(t *testing.T) {
 	n := startHost(t, hostOfClasses, nil)
 	got := n.told(runOf(classCmd("say", "abc", "-n")))
@@ -258,7 +259,7 @@ func TestClass(t *testing.T) {
 	same(t, n.told(etf.Atom("classes")), errorOf(etf.Tuple{etf.Atom("bad_request"), etf.Atom("classes")}))
 }
 
-// TestClassArguments: each argument that a caller adds must match one pattern as a whole.
+// TestClassArguments checks that each added argument must match a pattern as a whole.
 func TestClassArguments(t *testing.T) {
 	n := startHost(t, hostOfClasses, nil)
 	for _, args := range [][]string{{"ABC"}, {"-n "}, {"abc\n"}, {"abc", ""}, {"--n"}} {
@@ -269,7 +270,7 @@ func TestClassArguments(t *testing.T) {
 	}
 }
 
-// TestRunClasses: on a host with run = "classes" no request starts or shows anything else.
+// TestRunClasses checks that a host with run = "classes" neither starts nor shows anything else.
 func TestRunClasses(t *testing.T) {
 	host := hostOfClasses
 	host.OnlyClasses = true
@@ -299,7 +300,7 @@ func TestRunClasses(t *testing.T) {
 	if _, err := os.Stat(file); err == nil {
 		t.Error("a file was made")
 	}
-	// What a caller says of how the program is spoken with is its own. A restart is not counted twice.
+	// The caller decides how to talk to the program. A restart does not count twice.
 	w := n.told(etf.Tuple{etf.Atom("spawn"), classCmd("cat"), etf.Map{
 		opt("restart", etf.Atom("permanent")), opt("backoff", etf.Tuple{int64(0), int64(0)}), opt("packet", etf.Atom("line")), opt("kill_timeout", int64(5)),
 	}}).(etf.Tuple)[1].(etf.Pid)
@@ -322,7 +323,7 @@ func keyOf(m etf.Map, key string) etf.Term {
 	return nil
 }
 
-// TestInfoOfTheHost: what there is of the machine is told, by what the child may read.
+// TestInfoOfTheHost checks that info reports the machine, from files that the child may read.
 func TestInfoOfTheHost(t *testing.T) {
 	n := startHost(t, ipc.Host{
 		Disks: []string{"/", "/no/such"}, Limits: ipc.Limits{PIDs: 7}, MaxKillTimeoutMS: 5000, Classes: hostOfClasses.Classes,
@@ -348,7 +349,7 @@ func TestInfoOfTheHost(t *testing.T) {
 	same(t, keyOf(caps, "memory"), etf.Atom("undefined"))
 }
 
-// TestHostThatCannotBe: what main says of a host is looked at.
+// TestHostThatCannotBe checks that main's description of the host is checked.
 func TestHostThatCannotBe(t *testing.T) {
 	for _, host := range []ipc.Host{
 		{Standing: ipc.Standing{Meta: "a;;b"}},
@@ -361,7 +362,8 @@ func TestHostThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestHostOfOperators: an operator is no node, so a host that serves operators alone is not ready.
+// TestHostOfOperators checks that a host which serves only operators is not ready, because they are
+// no nodes.
 func TestHostOfOperators(t *testing.T) {
 	a := startNodes(t, func(s *ipc.Start) { s.Stays = true }, testLink)[0]
 	link := testLink

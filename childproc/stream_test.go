@@ -13,11 +13,10 @@ import (
 
 func opt(key string, v etf.Term) etf.Pair { return etf.Pair{Key: etf.Atom(key), Value: v} }
 
-// inactive is the option flow => {active, What}.
+// flow is the option flow => {active, What}.
 func flow(what etf.Term) etf.Pair { return opt("flow", etf.Tuple{etf.Atom("active"), what}) }
 
-// output reads messages of a worker up to its last one, and gives those about
-// one stream.
+// output reads messages of a worker up to its last one, and returns those about one stream.
 func (n *node) output(w etf.Pid, s string) (pieces []string) {
 	n.t.Helper()
 	for {
@@ -61,8 +60,7 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// TestPacketsBothWays: what is written gets its length, which the program, cat,
-// gives back.
+// TestPacketsBothWays checks that input gets its length, which cat gives back.
 func TestPacketsBothWays(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"}, opt("packet", int64(2)))
@@ -97,14 +95,14 @@ func TestReadOnDemand(t *testing.T) {
 	same(t, n.read(w, "stdout", 4), some("0123"))
 	same(t, n.read(w, "stdout", 100), some("456789"))
 	same(t, n.read(w, "stdout", 100), etf.Atom("eof"))
-	// The program has ended; the worker has not, for there is more to read.
+	// The program has ended. The worker has not, because there is more to read.
 	same(t, n.read(w, "stderr", 100), some("err"))
 	same(t, n.read(w, "stderr", 100), etf.Atom("eof"))
 	n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("exit_status"), int64(0)}})
 }
 
-// TestReadsAreInOrder: reads of any size, one after the other and several at a time,
-// give what was written, whether something was left of the one before or not.
+// TestReadsAreInOrder checks reads of any size, in sequence and several at a time. They must return
+// the output in order, with or without a remainder of an earlier read.
 func TestReadsAreInOrder(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"seq", "100000"}, flow(etf.Atom("false")))
@@ -138,8 +136,8 @@ func TestReadsAreInOrder(t *testing.T) {
 	}
 }
 
-// TestPacketForAWaitingRead: a read that waits is given what the worker's packet is by
-// then.
+// TestPacketForAWaitingRead checks that a waiting read gets the packet as it is defined when output
+// comes.
 func TestPacketForAWaitingRead(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"}, flow(etf.Atom("false")))
@@ -149,7 +147,7 @@ func TestPacketForAWaitingRead(t *testing.T) {
 	same(t, n.answer(tag), gen.OK(etf.Binary("a\n")))
 }
 
-// TestReadWaits: a call waits for output, in line with others.
+// TestReadWaits checks that calls wait for output in line.
 func TestReadWaits(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"cat"}, flow(etf.Atom("false")), opt("packet", etf.Atom("line")))
@@ -169,7 +167,7 @@ func TestActiveN(t *testing.T) {
 	n := startChild(t, nil)
 	w := n.spawn([]string{"seq", "6"}, flow(int64(2)), opt("packet", etf.Atom("line")))
 	line := func(s string) { n.expect(etf.Tuple{w, etf.Tuple{etf.Atom("stdout"), etf.Binary(s)}}) }
-	// The answer comes before what the change brings about.
+	// The answer comes before its consequences.
 	set := func(v etf.Term) {
 		same(t, n.workerCall(w, etf.Tuple{etf.Atom("setopts"), etf.List{etf.Tuple{etf.Atom("active"), v}}}), etf.Atom("ok"))
 	}
@@ -178,7 +176,7 @@ func TestActiveN(t *testing.T) {
 	n.expect(etf.Tuple{w, etf.Atom("passive")})
 	set(etf.Atom("once"))
 	line("3\n")
-	// Nobody is told after once. What comes next is the answer, so nothing came.
+	// The mode once ends without a message: the next frame is the answer.
 	same(t, n.read(w, "stdout", 100), gen.OK(etf.Binary("4\n")))
 	set(int64(1))
 	line("5\n")
@@ -189,8 +187,7 @@ func TestActiveN(t *testing.T) {
 	n.events(w, "exit_status")
 }
 
-// TestPassiveIsStopped: output that nobody asks for does not keep a worker that
-// was told to end.
+// TestPassiveIsStopped checks that unrequested output does not keep a stopped worker.
 func TestPassiveIsStopped(t *testing.T) {
 	n := startChild(t, nil)
 	for _, end := range []func(w etf.Pid){

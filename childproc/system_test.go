@@ -6,7 +6,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// By stdlib's version is told what sys:get_state/1 expects.
+// TestStateFormOf checks that stdlib's version tells which form sys:get_state/1 expects.
 func TestStateFormOf(t *testing.T) {
 	for version, want := range map[string]stateForm{
 		"3.17": stateBare, "4.2": stateBare, "4.3.1.2": stateBare, "5.0": stateBare, "5.0.2": stateBare,

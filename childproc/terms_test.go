@@ -7,7 +7,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// kinds has a term of each type that a node can send, and words that requests begin with.
+// kinds has a term of each type that a node can send, and words at the beginning of requests.
 var kinds = etf.Tuple{
 	etf.Atom("x"), etf.Atom("set"), etf.Atom("stdout"), int64(1), int64(-1), int64(1 << 40), 1.5, etf.Binary("ready"),
 	etf.Binary{0xff},
@@ -27,8 +27,8 @@ var kinds = etf.Tuple{
 	etf.Raw(etf.AppendNewRef(nil, testNode, 9, 1, 2)),
 }
 
-// TestEveryRequestTakesEveryTerm: whatever the arguments are, each request and call is answered, and the
-// child stays up.
+// TestEveryRequestTakesEveryTerm checks that each request and call is answered with any arguments,
+// and that the child stays up.
 func TestEveryRequestTakesEveryTerm(t *testing.T) {
 	n := startChild(t, nil)
 	each := func(name etf.Atom, arity int, call func(etf.Term)) {
@@ -46,7 +46,7 @@ func TestEveryRequestTakesEveryTerm(t *testing.T) {
 		}
 	}
 	for _, row := range requests {
-		if row.name != "stop" { // takes any reason
+		if row.name != "stop" { // accepts any reason
 			each(row.name, row.arity, func(req etf.Term) { n.told(req) })
 		}
 	}
