@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"ipc/counters":   {"eintr"},
 	"ipc/journal":    {"eintr"},
 	"loop":           {"eintr"},
+	"journald":       {"eintr"},
 	"sandbox":        {"eintr"},
 	"sandbox/cgroup": {"eintr"},
 
@@ -45,7 +46,7 @@ var imports = map[string][]string{
 	"relay":       {"ipc", "ipc/counters"},
 	"workers":     {"eintr", "ipc", "loop"},
 	"childproc":   {"childproc/history", "childproc/machine", "childproc/order", "childproc/output", "childproc/peer", "childproc/ring", "childproc/upload", "wire/dist", "eintr", "wire/etf", "wire/gen", "ipc", "ipc/journal", "label", "loop", "loop/watch", "slack", "stat", "workers"},
-	"cmd/erluv":   {"config", "control", "eintr", "ipc", "mainproc", "mainproc/crew", "childproc", "relay", "sandbox", "spawner", "stat", "overview", "web", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
+	"cmd/erluv":   {"config", "control", "eintr", "ipc", "journald", "mainproc", "mainproc/crew", "childproc", "relay", "sandbox", "spawner", "stat", "overview", "web", "cluster", "wire/client", "wire/dist", "wire/epmd", "wire/etf", "wire/gen"},
 
 	"childproc/machine": {"eintr", "stat"},
 	"childproc/history": {"childproc/ring", "eintr", "ipc", "workers"},

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"erluv/config"
+	"erluv/journald"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -165,7 +166,7 @@ func (c *command) run(*cobra.Command, []string) error {
 			return err
 		}
 	}
-	return serve(ctx, cfg, newLogger(os.Stderr, cfg), up)
+	return serve(ctx, cfg, stderrLogger(cfg), up)
 }
 
 func (c *command) ping(*cobra.Command, []string) error {
@@ -289,12 +290,32 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, func() { signal.Stop(signals); cancel(nil) }
 }
 
-func newLogger(w io.Writer, cfg *config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: traceByName}
+func newLogger(w io.Writer, cfg *config.Config) *slog.Logger { return slog.New(newHandler(w, cfg)) }
+
+func newHandler(w io.Writer, cfg *config.Config) slog.Handler {
+	options := optionsOf(cfg)
 	if cfg.LogFormat == config.FormatJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.NewJSONHandler(w, &options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.NewTextHandler(w, &options)
+}
+
+func optionsOf(cfg *config.Config) slog.HandlerOptions {
+	return slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: traceByName}
+}
+
+// stderrLogger logs to standard error, and to the journal if standard error is a stream to it.
+func stderrLogger(cfg *config.Config) *slog.Logger {
+	lines := newHandler(os.Stderr, cfg)
+	if !journald.Is(unix.Stderr, os.Getenv(journald.Stream)) {
+		return slog.New(lines)
+	}
+	h, err := journald.New(cfg.LogFormat == config.FormatJSON, optionsOf(cfg), lines)
+	if err != nil {
+		slog.New(lines).Warn("the lines of the log have no fields in the journal", "error", err)
+		return slog.New(lines)
+	}
+	return slog.New(h)
 }
 
 // dieOfAbort has a SIGABRT end the process at once. For it the runtime has one thread after

@@ -1,0 +1,215 @@
+package journald
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"erluv/eintr"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stream is the variable by which systemd says which stream is the journal's: DEVICE:INODE
+// (systemd.exec(5)).
+const Stream = "JOURNAL_STREAM"
+
+const (
+	// socket is where the journal takes datagrams.
+	socket = "/run/systemd/journal/socket"
+
+	// prefix begins the names of the fields of attributes.
+	prefix = "ERLUV_"
+
+	// maxName is the length of a field's name that the journal accepts, in bytes.
+	maxName = 64
+
+	// maxFields bounds the attributes of a line that become fields.
+	maxFields = 32
+
+	// maxDatagram bounds a line. A longer one goes to standard error. The usual buffer of a socket
+	// has room for one of 200 KiB.
+	maxDatagram = 64 << 10
+)
+
+// Is says whether a descriptor is the stream that a value of Stream names.
+func Is(fd int, stream string) bool {
+	var st unix.Stat_t
+	return stream != "" && eintr.Fstat(fd, &st) == nil && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
+// Handler sends records to the journal.
+type Handler struct {
+	fd      int
+	to      unix.SockaddrUnix
+	message *message
+	json    bool
+	text    slog.Handler // writes to message
+	instead slog.Handler // of what the socket does not take
+	name    string       // what is before the names of attributes
+	fields  []field
+}
+
+type field struct{ name, value string }
+
+// message is where the text handler writes. mu guards it.
+type message struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// New is a handler whose messages have a line's text and its attributes as slog's text handler writes
+// them, or all of a line as JSON, for which options are. What the journal does not take goes to
+// instead. The handler has a socket for as long as the process lives.
+func New(json bool, options slog.HandlerOptions, instead slog.Handler) (*Handler, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a socket for the journal: %w", err)
+	}
+	h := &Handler{fd: fd, to: unix.SockaddrUnix{Name: socket}, message: &message{}, json: json, instead: instead}
+	if json {
+		h.text = slog.NewJSONHandler(&h.message.buf, &options)
+	} else {
+		options.ReplaceAttr = attributesOnly
+		h.text = slog.NewTextHandler(&h.message.buf, &options)
+	}
+	return h, nil
+}
+
+// attributesOnly leaves out what the journal has in fields of its own, and the text.
+func attributesOnly(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// Enabled: see slog.Handler.
+func (h *Handler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.instead.Enabled(ctx, level)
+}
+
+// Handle sends a record.
+func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
+	h.message.mu.Lock()
+	h.message.buf.Reset()
+	err := h.text.Handle(ctx, r)
+	line := strings.TrimSuffix(h.message.buf.String(), "\n")
+	h.message.mu.Unlock()
+	if !h.json {
+		line = strings.TrimSuffix(r.Message+" "+line, " ")
+	}
+	datagram := h.datagram(line, r)
+	if len(datagram) > maxDatagram {
+		err = unix.EMSGSIZE
+	}
+	if err == nil {
+		// It never waits: a journal that has no room for a datagram may read its stream.
+		err = eintr.Sendto(h.fd, datagram, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, &h.to)
+	}
+	if err != nil {
+		return h.instead.Handle(ctx, r)
+	}
+	return nil
+}
+
+// datagram is a line as the journal has it.
+func (h *Handler) datagram(line string, r slog.Record) []byte {
+	fields := h.fields[:len(h.fields):len(h.fields)]
+	r.Attrs(func(a slog.Attr) bool {
+		fields = appendField(fields, h.name, a)
+		return true
+	})
+	b := appendText(nil, "MESSAGE", line)
+	b = fmt.Appendf(b, "PRIORITY=%d\nSYSLOG_IDENTIFIER=erluv\n", priority(r.Level))
+	hasRole := false
+	for _, f := range fields[:min(len(fields), maxFields)] {
+		hasRole = hasRole || f.name == prefix+"ROLE"
+		b = appendText(b, f.name, f.value)
+	}
+	if !hasRole {
+		b = appendText(b, prefix+"ROLE", "main")
+	}
+	return b
+}
+
+// appendText appends a field. A value of several lines has its length before it.
+func appendText(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	if strings.Contains(value, "\n") {
+		b = append(b, '\n')
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(value)))
+	} else {
+		b = append(b, '=')
+	}
+	return append(append(b, value...), '\n')
+}
+
+// priority is a level as syslog(3) numbers it.
+func priority(l slog.Level) int {
+	switch {
+	case l >= slog.LevelError:
+		return 3
+	case l >= slog.LevelWarn:
+		return 4
+	case l >= slog.LevelInfo:
+		return 6
+	}
+	return 7
+}
+
+func appendField(list []field, before string, a slog.Attr) []field {
+	v := a.Value.Resolve()
+	if v.Kind() == slog.KindGroup {
+		if a.Key != "" {
+			before += a.Key + "_"
+		}
+		for _, a := range v.Group() {
+			list = appendField(list, before, a)
+		}
+		return list
+	}
+	if a.Key == "" {
+		return list
+	}
+	return append(list, field{nameOf(before + a.Key), v.String()})
+}
+
+// nameOf is an attribute's name as the journal accepts it.
+func nameOf(key string) string {
+	name := prefix + strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'a' && c <= 'z':
+			return c - 'a' + 'A'
+		case c >= 'A' && c <= 'Z' || c >= '0' && c <= '9':
+			return c
+		}
+		return '_'
+	}, key)
+	return name[:min(len(name), maxName)]
+}
+
+// WithAttrs: see slog.Handler.
+func (h *Handler) WithAttrs(list []slog.Attr) slog.Handler {
+	with := *h
+	with.text, with.instead = h.text.WithAttrs(list), h.instead.WithAttrs(list)
+	with.fields = h.fields[:len(h.fields):len(h.fields)]
+	for _, a := range list {
+		with.fields = appendField(with.fields, h.name, a)
+	}
+	return &with
+}
+
+// WithGroup: see slog.Handler.
+func (h *Handler) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return h
+	}
+	with := *h
+	with.text, with.instead, with.name = h.text.WithGroup(name), h.instead.WithGroup(name), h.name+name+"_"
+	return &with
+}
