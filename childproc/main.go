@@ -69,6 +69,8 @@ type child struct {
 	upSrc loop.Source
 	buf   [4096]byte
 
+	counted uint32 // the number of programs that main was told
+
 	arriving *arriving // a connection that main has not described completely
 
 	noSpawner *loop.Timer // while there is no spawner
@@ -350,6 +352,9 @@ func (c *child) Ready(loop.Events) {
 				c.m.awaited = msg.Nodes
 				return
 			case ipc.Beat:
+				if n := uint32(c.m.programs); n != c.counted && c.up.TrySend(ipc.Append(nil, ipc.Counted{Programs: n})) == nil {
+					c.counted = n
+				}
 				// If the socket is full, main has not read the last answer, which says the same.
 				_ = c.up.TrySend(ipc.Append(nil, ipc.Beat{}))
 				c.m.log.Flush()

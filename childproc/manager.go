@@ -72,6 +72,7 @@ type manager struct {
 	reason     string  // why it stops, for operators
 	exitReason etf.Raw // exit reason of the manager
 	procs      map[uint64]proc
+	programs   int // of procs
 	byName     map[etf.Atom]proc
 	ids        ids
 	nextPid    uint32
@@ -286,6 +287,9 @@ func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 		}
 	}
 	m.procs[key(e.pid)] = p
+	if _, ok := p.(*program); ok {
+		m.programs++
+	}
 	home.procs++
 	if name := o.Name; name != "" {
 		e.name, m.byName[name] = &name, p

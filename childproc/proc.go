@@ -241,6 +241,9 @@ func (e *entry) belongsTo(c *client) bool {
 // forget takes a process out of the table.
 func (m *manager) forget(p proc) {
 	e := p.self()
+	if _, ok := m.procs[key(e.pid)].(*program); ok {
+		m.programs--
+	}
 	delete(m.procs, key(e.pid))
 	if c := e.client; c.left() {
 		m.loop.After(0, c.reclaim)

@@ -28,6 +28,8 @@ func read(k Kind, r *reader) Message {
 		}
 	case KindAwaited:
 		return readAwaited(r)
+	case KindCounted:
+		return Counted{Programs: r.u32()}
 	case KindLost:
 		return Lost{ID: r.u32(), Text: r.text()}
 	case KindStartSpawner:
@@ -96,6 +98,7 @@ func (Stopped) kind() Kind        { return KindStopped }
 func (Ledger) kind() Kind         { return KindLedger }
 func (Drain) kind() Kind          { return KindDrain }
 func (Beat) kind() Kind           { return KindBeat }
+func (Counted) kind() Kind        { return KindCounted }
 func (Spawner) kind() Kind        { return KindSpawner }
 func (WantSpawner) kind() Kind    { return KindWantSpawner }
 func (Logs) kind() Kind           { return KindLogs }
@@ -175,11 +178,12 @@ func (m Lost) write(w *writer) {
 	w.text(m.Text)
 }
 
-func (Drain) write(*writer)      {}
-func (Beat) write(*writer)       {}
-func (Ready) write(*writer)      {}
-func (m Failed) write(w *writer) { w.text(m.Text) }
-func (m Stop) write(w *writer)   { w.str(m.Reason) }
+func (Drain) write(*writer)       {}
+func (Beat) write(*writer)        {}
+func (m Counted) write(w *writer) { w.u32(m.Programs) }
+func (Ready) write(*writer)       {}
+func (m Failed) write(w *writer)  { w.text(m.Text) }
+func (m Stop) write(w *writer)    { w.str(m.Reason) }
 
 func (m Stopped) write(w *writer) {
 	w.u8(uint8(m.Cause))

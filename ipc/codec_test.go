@@ -28,6 +28,7 @@ var every = []Message{
 	Ledger{Serial: 1, Ticktime: 60, Added: []string{"a", "bc"}, Removed: []string{"d"}},
 	Drain{},
 	Beat{},
+	Counted{Programs: 7},
 	Spawner{User: 2, PID: 4712, Leaves: "/sys/fs/cgroup/a", Limits: LimitDirs{"/m", "", "/c"}},
 	WantSpawner{User: 3},
 	StartSpawner{Path: []string{"/usr/bin", "", "/bin"}, Reports: true, Scope: true, Deny: true, Leaves: "/sys", Limits: LimitDirs{"/a", "", "/b"}, Few: true, Spare: true},

@@ -30,6 +30,7 @@
 //	  │                                         │      ended, and it goes on
 //	  │ Beat{} ───────────────────────────────► │      to the child only,
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
+//	  │ ◄──────────────────── Counted{programs} │      before it, if the number has changed
 //	  │ Awaited{nodes} ───────────────────────► │      to the child only, when it changes
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only

@@ -52,6 +52,10 @@ const (
 	WishStopped Wish = 2
 )
 
+// Counted is how many programs the child has. The child sends it before its answer to a Beat if the
+// number has changed. Main tells people.
+type Counted struct{ Programs uint32 }
+
 // maxMeta bounds the labels in a Standing, in bytes.
 const maxMeta = 8 << 10
 

@@ -47,6 +47,7 @@ const (
 
 	KindHost     Kind = 40
 	KindStanding Kind = 41
+	KindCounted  Kind = 42
 
 	KindAwaited Kind = 48
 )

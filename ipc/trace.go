@@ -8,7 +8,7 @@ import (
 
 var kindNames = map[Kind]string{
 	KindHello: "hello", KindStart: "start", KindStartSpawner: "start_spawner", KindReady: "ready", KindFailed: "failed",
-	KindStop: "stop", KindStopped: "stopped", KindLedger: "ledger", KindDrain: "drain", KindBeat: "beat",
+	KindStop: "stop", KindStopped: "stopped", KindLedger: "ledger", KindDrain: "drain", KindBeat: "beat", KindCounted: "counted",
 	KindSpawner: "spawner", KindWantSpawner: "want_spawner", KindLink: "link", KindLost: "lost", KindAwaited: "awaited", KindLog: "log", KindLogs: "logs",
 	KindSpawn: "spawn", KindSpawned: "spawned", KindChanged: "changed", KindSignalGroup: "signal_group",
 	KindGroupSignalled: "group_signalled", KindSpawnInMemfd: "spawn_in_memfd", KindRotate: "rotate", KindRotated: "rotated",

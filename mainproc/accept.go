@@ -211,7 +211,6 @@ func (g *guard) meetings() {
 // dismiss drops the links of nodes that had connected to erluv and have left. It ends erluv when
 // all links that erluv itself makes have ended.
 func (g *guard) dismiss() {
-	left := 0
 	g.lines = slices.DeleteFunc(g.lines, func(l *line) bool {
 		switch {
 		case !l.Passive || l.State != link.Ended:
@@ -224,15 +223,8 @@ func (g *guard) dismiss() {
 		default:
 			g.log.Info("node gone", "node", l.target)
 		}
-		left++
 		return true
 	})
-	if served := g.served(); !g.open || left == 0 {
-	} else if served != "" {
-		g.told.status("serving %s", served)
-	} else {
-		g.told.status("%s", g.waits())
-	}
 	if g.doors.open && g.dials() && g.dialledEnded() && !g.nodes.seeking {
 		g.reason = "no node is left to dial"
 		g.onTeam(g.team.Stop())
@@ -252,7 +244,7 @@ func (g *guard) waits() string { return "listening at " + strings.Join(g.doors.a
 func (g *guard) stood() {
 	if g.team.State == crew.Standby && g.open && !slices.ContainsFunc(g.lines, func(l *line) bool { return !l.operator }) {
 		g.log.Info("waiting for nodes", "node", g.name, "at", strings.Join(g.doors.at, ", "))
-		g.told.up("%s", g.waits())
+		g.told.up(g.condition())
 		if g.up != nil {
 			g.up()
 			g.up = nil

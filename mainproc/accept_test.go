@@ -146,7 +146,7 @@ func TestGuardAccepts(t *testing.T) {
 		}
 	}
 	said := strings.Join(w.log, "\n")
-	for _, want := range []string{"STATUS=listening at here", "STATUS=serving a@h as us@h", "STATUS=serving b@h", "1m0s"} {
+	for _, want := range []string{"STATUS=listening at here", "STATUS=serving a@h as us@h: no programs", "STATUS=serving a@h, b@h as us@h", "1m0s"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the service manager is not told %q:\n%s", want, said)
 		}

@@ -26,7 +26,7 @@ func (g *guard) onTeam(d crew.Do) {
 	}
 	if d&crew.DoServe != 0 {
 		g.watch()
-		g.rose, g.awaited = true, nil
+		g.rose, g.awaited, g.counted = true, nil, 0
 		if g.up != nil {
 			g.up()
 			g.up = nil

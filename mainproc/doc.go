@@ -51,6 +51,7 @@
 //	accept.go    the connections of both
 //	shares.go    how many connections main's descriptors allow
 //	input.go     the end of standard input
+//	condition.go  the state of all of this, in words
 //	service.go   reports to a service manager
 //	errors.go    the exit statuses
 //	dump.go      main's state, at SIGQUIT

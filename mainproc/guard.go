@@ -99,6 +99,8 @@ type guard struct {
 	open    bool        // nodes may connect to erluv
 	stays   bool        // the crew continues without a connection, as long as one may come
 	awaited []ipc.Waits // the last list that the child got
+	trouble trouble     // the last one
+	counted uint32      // the number of programs that the child has
 	rose    bool        // a crew has served
 	why     error       // why no crew could be started before any connection
 
@@ -172,6 +174,8 @@ func (g *guard) run(ctx context.Context) error {
 			g.leave(nil)
 		case <-g.timer.C:
 			g.expire(time.Now())
+		case <-g.told.late():
+			g.told.catchUp()
 		case <-g.told.due():
 			// All other waits have bounds of their own.
 			g.told.sign(g.team.State != crew.Serving || g.team.roles.Answers())
@@ -322,6 +326,8 @@ func (g *guard) hear(e crew.Event) {
 			}
 		}
 		g.onTeam(g.team.Failed(fmt.Errorf("the child says that a connection has ended which it was never given (%d)", e.Link)))
+	case crew.Counted:
+		g.counted = e.Programs
 	case crew.Broken:
 		g.onTeam(g.team.Failed(e.Err))
 	case crew.Died:
@@ -408,17 +414,6 @@ func (g *guard) reap(now time.Time) {
 	g.onTeam(t.Gone(now))
 }
 
-// served lists the nodes that are served now, for people.
-func (g *guard) served() string {
-	var names []string
-	for _, l := range g.lines {
-		if l.State == link.Served && !l.operator {
-			names = append(names, l.link.Peer.Name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
 // tellAwaited sends the child the list of nodes that erluv is connecting to, if it has changed. If
 // that fails, the next event makes it try again.
 func (g *guard) tellAwaited() {
@@ -462,17 +457,14 @@ func (g *guard) note() {
 				break
 			}
 			g.log.Info("node up", "node", l.link.Local.Name, "target", l.link.Peer.Name)
-			g.told.up("serving %s as %s", g.served(), l.link.Local.Name)
+			g.told.up(g.condition())
 		case link.Waiting:
 			l.refused = l.Err
+			g.trouble.note(l.Err)
 			g.log.Warn("trying again", append([]any{"in", l.Delay.Round(time.Millisecond), "error", l.Err, "target", l.target}, l.whatWasLost()...)...)
-			if served := g.served(); served != "" {
-				g.told.status("serving %s; trying again: %v", served, l.Err)
-			} else {
-				g.told.status("not connected, trying again: %v", l.Err)
-			}
 		case link.Ended:
 			if l.Err != nil && !g.linesEnded() { // otherwise it is the guard's own error
+				g.trouble.note(l.Err)
 				g.log.Error("not trying again", append([]any{"error", l.Err, "target", l.target}, l.whatWasLost()...)...)
 			}
 		}
@@ -484,8 +476,11 @@ func (g *guard) note() {
 		t.noted = t.State
 		g.stood()
 		if t.State == crew.Down {
+			g.trouble.note(t.Err)
 			g.log.Error("no child", "error", t.Err, "respawn_within", t.DieTimeout)
-			g.told.status("no child, waiting %v for respawn: %v", t.DieTimeout, t.Err)
 		}
+	}
+	if g.told != nil && g.rises() {
+		g.told.status(g.condition())
 	}
 }

@@ -19,6 +19,9 @@ const (
 	// messages of all its services in order.
 	tellBound = time.Second
 
+	// statusEvery is the least time between two lines for people.
+	statusEvery = time.Second
+
 	// silentRetry is the time after which a silent child is checked again.
 	silentRetry = time.Second
 )
@@ -33,6 +36,11 @@ type service struct {
 	tell  func(text string)
 	every time.Duration // between two signs of life, half of the manager's timeout
 	watch *time.Timer   // nil: the manager expects none
+
+	said  string      // the last line for people
+	next  string      // the one that is due with later; "": none is
+	at    time.Time   // when the last one was sent
+	later *time.Timer // nil: none was ever due later
 }
 
 // newService returns the manager that the environment names, or nil. It removes the variables from
@@ -89,20 +97,61 @@ func notify(address, text string) error {
 }
 
 // up reports that the node is served.
-func (s *service) up(format string, args ...any) { s.say("READY=1\n", format, args...) }
+func (s *service) up(status string) { s.say("READY=1\n", status) }
 
-// status reports a line for people.
-func (s *service) status(format string, args ...any) { s.say("", format, args...) }
+// status reports a line for people, unless the manager has it. A line that comes too soon after another
+// waits.
+func (s *service) status(status string) {
+	if status = oneLine(status); status == s.said || status == "" {
+		s.next = ""
+		return
+	}
+	if wait := statusEvery - time.Since(s.at); wait > 0 {
+		if s.next == "" {
+			s.wait(wait)
+		}
+		s.next = status
+		return
+	}
+	s.say("", status)
+}
 
-// leaving reports that erluv ends.
-func (s *service) leaving(why string) { s.say("STOPPING=1\n", "%s", why) }
-
-func (s *service) say(what, format string, args ...any) {
-	if s != nil {
-		// The text must stay one line.
-		s.tell(what + "STATUS=" + permit.Printable(strings.TrimSpace(fmt.Sprintf(format, args...))))
+func (s *service) wait(d time.Duration) {
+	if s.later == nil {
+		s.later = time.NewTimer(d)
+	} else {
+		s.later.Reset(d)
 	}
 }
+
+// late returns the channel for a line that waits.
+func (s *service) late() <-chan time.Time {
+	if s == nil || s.later == nil {
+		return nil
+	}
+	return s.later.C
+}
+
+// catchUp sends that line, unless another was sent since.
+func (s *service) catchUp() {
+	if s.next != "" {
+		s.say("", s.next)
+	}
+}
+
+// leaving reports that erluv ends.
+func (s *service) leaving(why string) { s.say("STOPPING=1\n", why) }
+
+func (s *service) say(what, status string) {
+	if s == nil {
+		return
+	}
+	s.said, s.next, s.at = oneLine(status), "", time.Now()
+	s.tell(what + "STATUS=" + s.said)
+}
+
+// oneLine makes one line of any text.
+func oneLine(text string) string { return permit.Printable(strings.TrimSpace(text)) }
 
 // due returns the channel for the next sign of life.
 func (s *service) due() <-chan time.Time {

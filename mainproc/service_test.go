@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"erluv/mainproc/crew"
+	"erluv/mainproc/link"
+	"erluv/wire/dist"
 )
 
 // service returns a manager that records its messages; nil without a watchdog.
@@ -50,13 +52,65 @@ func TestServiceIsTold(t *testing.T) {
 		t.Error(err)
 	}
 	wantLog(t, w,
-		"0s connected", "0s READY=1 STATUS=serving them@h as us@h", "2s WATCHDOG=1",
+		"0s connected", "0s READY=1 STATUS=serving them@h as us@h: no programs", "2s WATCHDOG=1",
 		"3s STATUS=not connected, trying again: the connection was lost",
-		"3.1s refused", "3.1s STATUS=not connected, trying again: nothing?listens",
-		"3.3s connected", "3.3s READY=1 STATUS=serving them@h as us@h", "4s WATCHDOG=1",
+		"3.1s refused",
+		"3.3s connected", "3.3s READY=1 STATUS=serving them@h as us@h: no programs; last trouble Jan  1 00:00: nothing?listens", "4s WATCHDOG=1",
 		"4.5s fall", "4.5s keep", "4.5s STATUS=no child, waiting 5s for respawn: test",
-		"5.5s release", "5.5s READY=1 STATUS=serving them@h as us@h", "6s WATCHDOG=1",
+		"5.5s release", "5.5s READY=1 STATUS=serving them@h as us@h: no programs; last trouble Jan  1 00:00: test", "6s WATCHDOG=1",
 		"6.5s STOPPING=1 STATUS=stopping: term", "6.5s ask term", "6.5s STOPPING=1 STATUS=ended")
+}
+
+// TestServiceIsToldOfPrograms: the line for people follows what changes, once a second at most, and
+// nothing is sent while nothing does.
+func TestServiceIsToldOfPrograms(t *testing.T) {
+	w := &fakeWorld{watchdog: time.Hour}
+	err := during(t, w, func(stop func(string)) {
+		has := func(n uint32) { w.crews[0].says <- crew.Event{Kind: crew.Counted, Programs: n} }
+		after(3 * time.Second)
+		has(1)
+		after(200 * time.Millisecond)
+		has(2)
+		has(3)
+		after(time.Minute)
+		has(4)
+		after(200 * time.Millisecond)
+		has(5)
+		has(4)
+		after(time.Minute)
+		w.crews[0].says <- crew.Event{Kind: crew.Died, Err: errTest}
+		after(time.Second)
+		w.keeper.says <- nil
+		after(time.Second)
+		stop("term")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	wantLog(t, w,
+		"0s connected", "0s READY=1 STATUS=serving them@h as us@h: no programs",
+		"3s STATUS=serving them@h as us@h: 1 program", "4s STATUS=serving them@h as us@h: 3 programs",
+		"1m3.2s STATUS=serving them@h as us@h: 4 programs",
+		"2m3.4s fall", "2m3.4s keep", "2m3.4s STATUS=no child, waiting 5s for respawn: test",
+		"2m4.4s release", "2m4.4s READY=1 STATUS=serving them@h as us@h: no programs; last trouble Jan  1 00:02: test",
+		"2m5.4s STOPPING=1 STATUS=stopping: term", "2m5.4s ask term", "2m5.4s STOPPING=1 STATUS=ended")
+}
+
+// TestConditionOfManyNodes: three nodes are named.
+func TestConditionOfManyNodes(t *testing.T) {
+	var g guard
+	for i := range 5 {
+		l := &line{link: &link.Link{Local: dist.Local{Name: "us@h"}, Peer: dist.Peer{Name: fmt.Sprintf("n%d@h", i)}}}
+		l.State = link.Served
+		g.lines = append(g.lines, l)
+	}
+	if got, want := g.condition(), "serving n0@h, n1@h, n2@h and 2 more as us@h: no programs"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	g.lines[0].State, g.lines[0].refused = link.Waiting, errTest
+	if got, want := g.condition(), "serving n1@h, n2@h, n3@h and 1 more as us@h: no programs; trying again: test"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }
 
 // TestServiceAndASilentChild: while the child does not answer, the manager gets no sign of life.
@@ -78,7 +132,7 @@ func TestServiceAndASilentChild(t *testing.T) {
 		t.Error(err)
 	}
 	wantLog(t, w,
-		"0s connected", "0s READY=1 STATUS=serving them@h as us@h", "12s WATCHDOG=1",
+		"0s connected", "0s READY=1 STATUS=serving them@h as us@h: no programs", "12s WATCHDOG=1",
 		"24.5s fall", "24.5s keep", "24.5s STATUS=no child, waiting 5s for respawn: test", "25s WATCHDOG=1",
 		"25.5s STOPPING=1 STATUS=stopping: term", "25.5s leave", "25.5s STOPPING=1 STATUS=ended")
 }
@@ -92,7 +146,7 @@ func TestServiceSockets(t *testing.T) {
 		conn := listenUnix(t, name)
 		t.Setenv("NOTIFY_SOCKET", name)
 		s := newService(slog.New(slog.DiscardHandler))
-		s.up("serving %s", "a@b\nMAINPID=1")
+		s.up("serving a@b\nMAINPID=1")
 		buf := make([]byte, 100)
 		n, err := conn.Read(buf)
 		if got, want := string(buf[:n]), "READY=1\nSTATUS=serving a@b?MAINPID=1"; err != nil || got != want {
@@ -102,7 +156,8 @@ func TestServiceSockets(t *testing.T) {
 			t.Errorf("%s: a watchdog that nobody wants", name)
 		}
 		conn.Close()
-		s.status("nobody listens") // which is logged, and no more
+		s.at = time.Time{}
+		s.status("the socket is gone") // which is logged, and no more
 	}
 }
 

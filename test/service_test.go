@@ -101,7 +101,7 @@ func (m *manager) managedBy(t *testing.T, n *node, program []string, args ...str
 		}
 		e.report(t)
 	})
-	want := fmt.Sprintf("READY=1\nSTATUS=serving %s as %s", n.name, e.erluv)
+	want := fmt.Sprintf("READY=1\nSTATUS=serving %s as %s: no programs", n.name, e.erluv)
 	if got := m.wait(t, "READY=1"); got != want {
 		t.Fatalf("the service manager is told %q, want %q", got, want)
 	}
@@ -138,6 +138,36 @@ func TestService(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	}
+}
+
+// TestServiceStatus: the line that systemctl status shows has the number of programs and the last
+// trouble. An idle erluv sends nothing.
+//
+//erluv:users
+func TestServiceStatus(t *testing.T) {
+	n := newNode(t, nodeOptions{noise: true})
+	m := newManager(t, false, 0)
+	e := m.managed(t, n, "--die-timeout", "60s")
+	serving := fmt.Sprintf("STATUS=serving %s as %s: ", n.name, e.erluv)
+	e.expect(t, "ok", `[{ok, _} = e2e:call(E, {spawn, ["sleep", "1000"], #{owner => none, link => false}}) || _ <- lists:seq(1, 3)], ok`)
+	m.wait(t, serving+"3 programs")
+	select {
+	case text := <-m.told:
+		t.Errorf("while nothing changes the service manager is told %q", text)
+	case <-time.After(5 * time.Second): // two questions of main, whether the child lives
+	}
+	child := e.roles(t).child
+	if err := syscall.Kill(child, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	m.wait(t, "STATUS=no child")
+	e.eval(t, "{erluv_main, E} ! respawn")
+	want := fmt.Sprintf(`^READY=1\n%sno programs; last trouble [A-Z][a-z]{2} [ 1-3][0-9] [0-2][0-9]:[0-5][0-9]: the child \(process %d\) was killed: killed$`, serving, child)
+	if got := m.wait(t, "READY=1"); !regexp.MustCompile(want).MatchString(got) {
+		t.Errorf("the service manager is told %q, want %s", got, want)
+	}
+	e.expect(t, "ok", `e2e:start(E, ["sleep", "1000"], #{owner => none, link => false}), ok`)
+	m.wait(t, serving+"1 program; last trouble ")
 }
 
 // TestServiceWatchdog: signs of life come, and stop when main is stopped.

@@ -44,6 +44,8 @@ type Crew struct {
 	broken error    // how the child broke the conversation
 	why    etf.Term // how the roles have ended
 	left   error    // why processes are left that cannot be ended
+
+	counted, reported uint32 // the number of programs that the child has, and the last reported one
 }
 
 // during calls f. If ctx ends before f, it calls kill, so that f, which waits for the killed

@@ -57,6 +57,7 @@ var messages = []ipc.Message{
 	ipc.Ledger{Serial: 1, Added: []string{watches[0].Record()}},
 	ipc.Drain{},
 	ipc.Beat{},
+	ipc.Counted{Programs: 1},
 	ipc.Spawner{PID: 9},
 	ipc.WantSpawner{User: 1},
 	ipc.Logs{},

@@ -19,6 +19,8 @@ type Event struct {
 	Kind EventKind
 	Err  error
 	Link uint32 // of Lost
+
+	Programs uint32 // of Counted
 }
 
 // EventKind is the kind of an Event.
@@ -30,6 +32,7 @@ const (
 	Lost                     // Err: how one of several connections was lost, Link
 	Broken                   // Err: the child has broken the conversation
 	Died                     // Err: how a role has ended
+	Counted                  // Programs: how many the child has
 )
 
 // Watch reports the child's messages and the roles' ends, and returns when all have been reaped. It
@@ -232,6 +235,13 @@ func (c *Crew) listen(report func(Event)) bool {
 		err = c.want(m.User)
 	case ipc.Drain:
 		err = c.drain()
+	case ipc.Counted:
+		c.counted = m.Programs
+	case ipc.Beat:
+		if c.counted != c.reported {
+			c.reported = c.counted
+			report(Event{Kind: Counted, Programs: c.counted})
+		}
 	case ipc.Standing:
 		c.serveWith.host.stands(m)
 	case ipc.Lost:

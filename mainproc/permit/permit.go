@@ -88,6 +88,7 @@ var permits = []permit{
 	{Child, AtWork, ipc.KindDrain, often, AtWork},
 	{Child, AtWork, ipc.KindWantSpawner, often, AtWork}, // for each user without one: see crew.Crew
 	{Child, AtWork, ipc.KindLost, often, AtWork},        // the guard knows which links the child has
+	{Child, AtWork, ipc.KindCounted, often, AtWork},     // main tells people, after the next answer
 	{Child, AtWork, ipc.KindStanding, often, AtWork},    // main keeps it for the next child
 	{Child | Relay, AtWork, ipc.KindStopped, once, AtEnd},
 	{Ledger, AtWork, ipc.KindLedger, often, AtWork},

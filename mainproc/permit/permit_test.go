@@ -22,6 +22,7 @@ var everyMessage = []ipc.Message{
 	ipc.Ledger{Serial: 1, Added: []string{"r"}},
 	ipc.Drain{},
 	ipc.Beat{},
+	ipc.Counted{Programs: 1},
 	ipc.Spawner{PID: 9},
 	ipc.WantSpawner{User: 1},
 	ipc.Logs{},
@@ -64,6 +65,7 @@ func TestPermits(t *testing.T) {
 		"child while it serves: ipc.Drain":           {3, AtWork},
 		"child while it serves: ipc.WantSpawner":     {3, AtWork},
 		"child while it serves: ipc.Lost":            {3, AtWork},
+		"child while it serves: ipc.Counted":         {3, AtWork},
 		"child while it serves: ipc.Standing":        {3, AtWork},
 		"child while it serves: ipc.Stopped":         {1, AtEnd},
 		"relay before it is greeted: ipc.Hello":      {1, AtWait},
@@ -120,7 +122,7 @@ func TestEveryMessage(t *testing.T) {
 	for _, p := range permits {
 		taken[p.kind] = true
 	}
-	if len(taken) > 11 {
+	if len(taken) > 12 {
 		t.Errorf("main listens to %d kinds of messages", len(taken))
 	}
 }
