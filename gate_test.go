@@ -116,7 +116,6 @@ var withoutIndex = []string{
 	"cmd/erluv",
 	"config",
 	"stat",
-	"wire/dist",
 	"wire/etf",
 	"wire/gen",
 }

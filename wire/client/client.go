@@ -1,11 +1,11 @@
-// Package client is one hidden node with one process, which calls and sends to processes of
-// one other node, its peer, and takes what they send back.
+// Package client is one hidden node with one process. The process calls and sends to processes of
+// one other node, its peer, and receives their messages.
 //
-// It is for commands that look at a node and leave again. What serves a node is childproc.
-// It opens no connection and looks nothing up: it is given one, which it owns from then on. Two
-// goroutines have it until Close: one reads, one writes and keeps the ticks. Nothing is queued:
-// who sends waits until the writer has taken it, as far as the context allows, and what comes for
-// the process is read when the last was taken.
+// It is for commands that look at a node and leave again. Package childproc serves nodes. Client
+// opens no connection and looks up no name: its caller gives it a connection, which it owns from
+// then on. Two goroutines use the connection until Close: one reads, and one writes and keeps the
+// ticks. Nothing is queued. A sender waits until the writer has taken its frame, as long as the
+// context allows. The next message for the process is read when the last one has been taken.
 package client
 
 import (
@@ -21,8 +21,8 @@ import (
 	"erluv/wire/gen"
 )
 
-// The limits of what the peer may send. A longer message ends the connection, as its length
-// is all that is known of it; one of more elements is not decoded.
+// These limits bound what the peer may send. A longer message ends the connection, since only its
+// length is known. A message of more elements is not decoded.
 const (
 	MaxMessage  = 64 << 20 // bytes of one message
 	MaxElements = 1 << 20  // of the tuples, lists and maps in it: 48 MiB
@@ -31,10 +31,10 @@ const (
 // closeBound is how long Close waits for the last frame to be written.
 const closeBound = time.Second
 
-// ErrClosed says that Close was called.
+// ErrClosed is the error after Close.
 var ErrClosed = errors.New("the connection was closed")
 
-// An Exit is why a call has no answer: the process has ended, or was never there.
+// An Exit is the reason for a call without an answer: the process has ended, or never existed.
 type Exit struct{ Reason etf.Term }
 
 func (e *Exit) Error() string {
@@ -44,15 +44,15 @@ func (e *Exit) Error() string {
 	return fmt.Sprintf("the process has ended: %v", e.Reason)
 }
 
-// Client is the connection, and the process. All methods may be called at once.
+// Client is the connection and the process. All methods may be called concurrently.
 type Client struct {
 	conn    net.Conn
 	peer    dist.Peer
 	self    etf.Pid
-	deliver func(etf.Term) // nil: nobody wants what is sent to the process
+	deliver func(etf.Term) // nil: messages to the process are dropped
 
-	out   chan []byte   // frames for the writer, without a buffer: taken is written soon
-	tick  chan struct{} // a tick is to be answered
+	out   chan []byte   // frames for the writer, without a buffer: a taken frame is written soon
+	tick  chan struct{} // a tick must be answered
 	done  chan struct{} // closed when the connection has ended; then err is set
 	err   error
 	ended sync.Once
@@ -60,9 +60,9 @@ type Client struct {
 
 	mu     sync.Mutex // guards all below
 	ticker dist.Ticker
-	busy   bool // deliver runs: that nothing is read does not mean that the peer is silent
+	busy   bool // deliver runs, so unread data does not mean that the peer is silent
 	refs   uint64
-	calls  map[string]chan<- result // by the reference, as it is encoded
+	calls  map[string]chan<- result // by the encoded reference
 }
 
 type result struct {
@@ -70,8 +70,8 @@ type result struct {
 	err     error
 }
 
-// Dial shakes hands on conn with the node that is called target, and goes on as New does. It
-// closes conn when that fails.
+// Dial shakes hands on conn with the node target, and then does the same as New. It closes conn on
+// failure.
 func Dial(ctx context.Context, conn net.Conn, local dist.Local, target string, deliver func(etf.Term)) (*Client, error) {
 	peer, err := dist.Connect(ctx, conn, local, target)
 	if err != nil {
@@ -81,13 +81,13 @@ func Dial(ctx context.Context, conn net.Conn, local dist.Local, target string, d
 	return New(conn, local, peer, deliver), nil
 }
 
-// New begins on a connection on which hands were shaken, and of which no more was read.
-// Close closes it. Of local, name and creation count.
+// New starts a client on a connection after the handshake, of which no later byte has been read.
+// Close closes it. New uses only the name and the creation of local.
 //
-// What is sent to the process, and is no answer to a call, is given to deliver, in its
-// order: messages, {'EXIT', From, Reason} for exit signals and {'DOWN', Ref, process, Object,
-// Reason} for monitors, as a process that traps exits has them. Nothing else is read while
-// deliver runs: that is the back-pressure, and deliver must not call. It may be nil.
+// Messages to the process that are not answers to a call go to deliver, in their order. Exit
+// signals arrive as {'EXIT', From, Reason} and monitors as {'DOWN', Ref, process, Object, Reason},
+// as in a process that traps exits. While deliver runs, nothing else is read. That is the
+// back-pressure, so deliver must not call. It may be nil.
 func New(conn net.Conn, local dist.Local, peer dist.Peer, deliver func(etf.Term)) *Client {
 	c := &Client{
 		conn: conn, peer: peer, deliver: deliver,
@@ -101,16 +101,16 @@ func New(conn net.Conn, local dist.Local, peer dist.Peer, deliver func(etf.Term)
 	return c
 }
 
-// Self is the pid of the process.
+// Self returns the pid of the process.
 func (c *Client) Self() etf.Pid { return c.self }
 
-// Peer is what the other node has said of itself.
+// Peer returns what the other node has said of itself in the handshake.
 func (c *Client) Peer() dist.Peer { return c.peer }
 
-// Done is closed when the connection has ended; then Err says why.
+// Done is closed when the connection has ended. Then Err returns the reason.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Err is why the connection has ended. It is nil before.
+// Err returns why the connection has ended, or nil before that.
 func (c *Client) Err() error {
 	select {
 	case <-c.done:
@@ -120,10 +120,10 @@ func (c *Client) Err() error {
 	}
 }
 
-// Close ends the connection and waits for what runs on it, deliver too. A frame that the writer
-// has taken is written first, if the peer takes it within closeBound.
+// Close ends the connection and waits for its goroutines, including deliver. A frame that the
+// writer has taken is written first, if the peer reads it within closeBound.
 func (c *Client) Close() {
-	// The writer takes the next one, of no bytes, when the last is written.
+	// The writer takes this empty frame when it has written the last one.
 	ctx, cancel := context.WithTimeout(context.Background(), closeBound)
 	_ = c.put(ctx, nil)
 	cancel()
@@ -139,8 +139,8 @@ func (c *Client) end(err error) {
 	})
 }
 
-// Send sends a message to a process of the peer: an etf.Pid, or the etf.Atom of its name.
-// Without an error it was given to the writer: whether it arrives nobody says.
+// Send sends a message to a process of the peer: an etf.Pid, or the etf.Atom of its name. Without
+// an error the writer has the message, but it may still be lost.
 func (c *Client) Send(ctx context.Context, to, message etf.Term) error {
 	var b []byte
 	switch to := to.(type) {
@@ -158,8 +158,8 @@ func (c *Client) Send(ctx context.Context, to, message etf.Term) error {
 	return c.put(ctx, dist.End(b, 0))
 }
 
-// Call is gen_server:call/3: it returns the answer, or an *Exit when the process has ended.
-// The context is the time-out; an answer that comes later is dropped.
+// Call is gen_server:call/3. It returns the answer, or an *Exit when the process has ended. The
+// context is the time-out. A later answer is dropped.
 func (c *Client) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 	ref, answered := c.begin()
 	defer c.forget(ref)
@@ -179,7 +179,7 @@ func (c *Client) Call(ctx context.Context, to, request etf.Term) (etf.Term, erro
 		got.err = c.err
 	}
 	if _, ended := got.err.(*Exit); !ended && c.Err() == nil {
-		// After a time-out too: ctx is of no use any more, but the connection is.
+		// This happens after a time-out too. ctx has ended then, but the connection has not.
 		if err := c.Demonitor(context.WithoutCancel(ctx), to, ref); err != nil {
 			return nil, err
 		}
@@ -190,7 +190,7 @@ func (c *Client) Call(ctx context.Context, to, request etf.Term) (etf.Term, erro
 	return etf.DecodeUpTo(got.payload, MaxElements)
 }
 
-// NewRef is a reference that nothing else has.
+// NewRef returns a unique reference.
 func (c *Client) NewRef() etf.Raw {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +198,7 @@ func (c *Client) NewRef() etf.Raw {
 	return etf.AppendNewRef(nil, c.self.Node, c.self.Creation, uint32(c.refs)&(1<<18-1), uint32(c.refs>>18), 0)
 }
 
-// Monitor has the process told when another one ends, by {'DOWN', Ref, process, Object, Reason}.
+// Monitor makes the process receive {'DOWN', Ref, process, Object, Reason} when another one ends.
 func (c *Client) Monitor(ctx context.Context, to etf.Term, ref etf.Raw) error {
 	switch to := to.(type) {
 	case etf.Pid:
@@ -209,7 +209,7 @@ func (c *Client) Monitor(ctx context.Context, to etf.Term, ref etf.Raw) error {
 	return errAddress(to)
 }
 
-// Demonitor ends that. What was under way may still come.
+// Demonitor ends a monitor. A message that is already under way may still come.
 func (c *Client) Demonitor(ctx context.Context, to etf.Term, ref etf.Raw) error {
 	switch to := to.(type) {
 	case etf.Pid:
@@ -224,15 +224,15 @@ func errAddress(to etf.Term) error {
 	return fmt.Errorf("a process has a pid or a name, not a %T", to)
 }
 
-// SetTicktime says what net_ticktime the peer has, when it is not OTP's default. A peer
-// with a longer one counts as gone when it has only been silent.
+// SetTicktime sets the peer's net_ticktime, if it is not OTP's default. Otherwise a peer with a
+// longer one would count as gone after mere silence.
 func (c *Client) SetTicktime(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ticker.SetInterval(d)
 }
 
-// begin makes the reference of a call, and where its answer comes.
+// begin makes the reference of a call, and the channel for its answer.
 func (c *Client) begin() (etf.Raw, <-chan result) {
 	ref, answered := c.NewRef(), make(chan result, 1) // 1: the reader does not wait
 	c.mu.Lock()
@@ -247,7 +247,7 @@ func (c *Client) forget(ref etf.Raw) {
 	delete(c.calls, string(ref))
 }
 
-// finish gives a call its result. False: there is no such call, or it has one.
+// finish gives a call its result. It returns false if the call does not exist, or has its result.
 func (c *Client) finish(ref etf.Raw, r result) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

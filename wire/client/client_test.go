@@ -91,7 +91,7 @@ func (n *node) send(to etf.Pid, m etf.Term) {
 	n.write(dist.End(gen.Append(dist.BeginSend(nil, to), m), 0))
 }
 
-// asked reads a call: monitor and message.
+// asked reads a call: its monitor and its message.
 func (n *node) asked() (ref etf.Raw, request etf.Term) {
 	n.t.Helper()
 	monitor := n.read()
@@ -114,7 +114,7 @@ func equal(t *testing.T, what string, got, want any) {
 	}
 }
 
-// call makes a call beside the test, and returns what it has returned.
+// call starts a call in the background. The returned function waits for its result.
 func call(c *Client, ctx context.Context, to, request etf.Term) func() (etf.Term, error) {
 	type returned struct {
 		t   etf.Term
@@ -135,7 +135,7 @@ func TestCall(t *testing.T) {
 				c, n := dial(t, nil)
 				first, second := call(c, t.Context(), to, int64(1)), call(c, t.Context(), to, int64(2))
 				refs := map[etf.Term]etf.Raw{}
-				for range 2 { // whole calls, or the monitors first: both are told apart by the reference
+				for range 2 { // whole calls, or the monitors first: the reference tells them apart
 					m := n.read()
 					for m.Op == dist.MonitorP {
 						m = n.read()
@@ -176,7 +176,7 @@ func TestCallFails(t *testing.T) {
 		if _, err := wait(); !errors.As(err, &exit) || exit.Reason != etf.Atom("killed") || !strings.Contains(err.Error(), "killed") {
 			t.Errorf("an end: %v", err)
 		}
-		// In time there is no answer; it comes later, and is dropped.
+		// There is no answer in time. A later one is dropped.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		wait = call(c, ctx, remote, ok)
@@ -219,7 +219,7 @@ func TestSend(t *testing.T) {
 		equal(t, "peer", c.Peer().Name, them)
 		equal(t, "no error yet", c.Err(), nil)
 		seen := make(chan dist.Message, 2)
-		go func() { // ends with the two
+		go func() { // ends with the two frames
 			for range 2 {
 				seen <- n.read()
 			}
@@ -248,14 +248,14 @@ func TestSend(t *testing.T) {
 		equal(t, "sent", sent, map[dist.Op]etf.Raw{dist.Send: gen.Encode(ok), dist.RegSend: gen.Encode(ok)})
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		// Of a frame that the writer is stuck with, and the next.
+		// The writer is stuck with one frame, and this is the next one.
 		equal(t, "taken", c.Send(t.Context(), remote, ok), nil)
 		synctest.Wait()
 		equal(t, "no time", c.Send(ended, remote, ok), context.Canceled)
 	})
 }
 
-// TestDeliver: what comes for the process, and for what is none.
+// TestDeliver: messages for the process arrive, and others are dropped.
 func TestDeliver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan etf.Term)
@@ -267,7 +267,7 @@ func TestDeliver(t *testing.T) {
 		n.read()
 		for _, s := range []struct {
 			frame []byte
-			want  etf.Term // nil: it is dropped
+			want  etf.Term // nil: dropped
 		}{
 			{dist.End(gen.Append(dist.BeginSend(nil, c.Self()), ok), 0), ok},
 			{dist.End(gen.Append(dist.BeginSend(nil, other), ok), 0), nil},
@@ -293,7 +293,7 @@ func TestDeliver(t *testing.T) {
 	})
 }
 
-// TestAsked: what the node wants to know of us.
+// TestAsked: the node's questions are answered.
 func TestAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, n := dial(t, nil)
@@ -325,7 +325,7 @@ func TestAsked(t *testing.T) {
 	})
 }
 
-// TestTicks: in virtual time, of a node that reads.
+// TestTicks: a node that reads gets its ticks, in virtual time.
 func TestTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hold := make(chan struct{})
@@ -361,7 +361,7 @@ func TestTicks(t *testing.T) {
 	})
 }
 
-// TestStuck: a node that reads nothing.
+// TestStuck: a node that reads nothing counts as gone.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := dial(t, nil)
@@ -374,7 +374,7 @@ func TestStuck(t *testing.T) {
 	})
 }
 
-// TestClose: what was sent before is written, unless the node reads nothing.
+// TestClose: frames that were sent before Close are written, unless the node reads nothing.
 func TestClose(t *testing.T) {
 	for name, reads := range map[string]bool{"reads": true, "is stuck": false} {
 		t.Run(name, func(t *testing.T) {
@@ -397,7 +397,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestJunk: what ends the connection, and with which words.
+// TestJunk: these bytes end the connection, with these errors.
 func TestJunk(t *testing.T) {
 	for want, bytes := range map[string][]byte{
 		"a message of 67108865 bytes": {4, 0, 0, 1},
@@ -430,7 +430,7 @@ func TestJunk(t *testing.T) {
 	}
 }
 
-// deep is a term deeper than is decoded.
+// deep is a term that is nested too deeply to be decoded.
 func deep() (b []byte) {
 	for range 200 {
 		b = etf.AppendTupleHeader(b, 1)

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// writeBound is how long the peer may take nothing before it counts as gone.
+	// writeBound is how long the peer may read nothing before it counts as gone.
 	writeBound = dist.DefaultNetTicktime
 
 	readSize = 64 << 10 // of the buffer
@@ -23,7 +23,7 @@ const (
 
 var errSilent = errors.New("the node has been silent for longer than its net_ticktime")
 
-// write writes what others put, and ticks.
+// write writes the frames of put, and ticks.
 func (c *Client) write() {
 	for {
 		frame, wait := c.due()
@@ -54,7 +54,7 @@ func (c *Client) write() {
 	}
 }
 
-// due is a tick that is to be written now, or how long nothing is to be done. It ends the
+// due returns a tick that must be written now, or how long nothing has to be done. It ends the
 // connection when the peer has been silent for too long.
 func (c *Client) due() (frame []byte, wait time.Duration) {
 	c.mu.Lock()
@@ -94,7 +94,7 @@ func (c *Client) read() {
 	}
 }
 
-// next reads a frame without its length; a tick is an empty one.
+// next reads a frame without its length. A tick is an empty frame.
 func next(in *bufio.Reader) ([]byte, error) {
 	head, err := in.Peek(dist.HeaderSize)
 	if err == io.EOF {
@@ -127,7 +127,7 @@ func (c *Client) ticked() {
 	}
 }
 
-// take does what a control message asks.
+// take obeys a control message.
 func (c *Client) take(frame []byte) error {
 	var m dist.Message
 	if err := dist.Parse(frame, &m); err != nil {
@@ -153,13 +153,13 @@ func (c *Client) take(frame []byte) error {
 	case dist.MonitorP:
 		return c.watched(m)
 	}
-	return nil // nothing of ours
+	return nil // the client needs no other messages
 }
 
-// answer writes a frame of the connection's own, which no caller waits for.
+// answer writes a frame of the connection itself. No caller waits for it.
 func (c *Client) answer(frame []byte) error { return c.put(context.Background(), frame) }
 
-// message takes what is sent to a pid: {Ref, Answer} is an answer.
+// message takes a message to a pid. {Ref, Answer} is an answer.
 func (c *Client) message(m dist.Message) error {
 	if m.To != c.self {
 		return nil
@@ -174,14 +174,14 @@ func (c *Client) message(m dist.Message) error {
 	return c.signal(m.To, m.Payload, func(message etf.Term) etf.Term { return message })
 }
 
-// made says whether a term is a reference of this process: the answer to a call that
-// nobody waits for any more is of no use to anybody.
+// made reports whether a term is a reference of this process. Then it answers a call that has been
+// given up, and is dropped.
 func (c *Client) made(ref etf.Raw) bool {
 	ours := etf.AppendNewRef(nil, c.self.Node, c.self.Creation, 0, 0, 0)
 	return len(ref) == len(ours) && bytes.Equal(ref[:len(ref)-3*4], ours[:len(ours)-3*4])
 }
 
-// signal delivers what comes with a term.
+// signal delivers a signal with a term.
 func (c *Client) signal(to etf.Pid, raw etf.Raw, of func(etf.Term) etf.Term) error {
 	if to != c.self || c.deliver == nil {
 		return nil
@@ -203,7 +203,7 @@ func (c *Client) setBusy(busy bool) {
 	c.ticker.Read(time.Now())
 }
 
-// down takes the end of a process that is monitored.
+// down takes the end of a monitored process.
 func (c *Client) down(m dist.Message) error {
 	why, err := etf.DecodeUpTo(m.Reason, MaxElements)
 	if err != nil {
@@ -221,8 +221,8 @@ func (c *Client) down(m dist.Message) error {
 	})
 }
 
-// asked takes what is sent to a name. net_kernel says that we are a node, for
-// net_adm:ping/1. Other names there are none.
+// asked takes a message to a name. net_kernel answers that this is a node, for net_adm:ping/1.
+// There are no other names.
 func (c *Client) asked(m dist.Message) error {
 	ask, req, ok := gen.ParseAsk(m.Payload)
 	if !ok || m.Name != gen.NetKernel || !gen.IsAuth(req) {
@@ -231,7 +231,7 @@ func (c *Client) asked(m dist.Message) error {
 	return c.answer(dist.End(etf.AppendAtom(ask.BeginAnswer(nil, c.self), "yes"), 0))
 }
 
-// watched answers who monitors what is not there.
+// watched answers a monitor of a process that does not exist.
 func (c *Client) watched(m dist.Message) error {
 	switch {
 	case m.HasName && m.Name != gen.NetKernel:

@@ -1,9 +1,12 @@
-// Package consult reads Erlang terms as they stand in files, as file:consult/1 does: one
-// after the other, each ended by a full stop. It takes what configuration is written in:
-// atoms, numbers, strings, binaries, tuples and proper lists. Maps, funs, variables and
-// triple-quoted strings are errors, and every error names the line.
+// Package consult reads Erlang terms from files, like file:consult/1: one after the other, each
+// ended by a full stop. It accepts the terms that configuration is written in: atoms, numbers,
+// strings, binaries, tuples and proper lists. Maps, funs, variables and triple-quoted strings are
+// errors. Every error names the line.
 //
-// It decides nothing about what the terms mean.
+//	consult.go  the terms, the parser, and how a term is printed
+//	token.go    the tokens: numbers, quoted texts, escapes
+//
+// It does not interpret the terms.
 package consult
 
 import (
@@ -13,13 +16,13 @@ import (
 	"unicode/utf8"
 )
 
-// The limits of a text: whoever reads one has it in memory, and the parser calls itself.
+// These limits bound a text, since its reader holds it in memory and the parser is recursive.
 const (
 	MaxSize  = 64 << 10 // bytes
 	maxDepth = 32       // lists and tuples within each other
 )
 
-// Kind says what a Term is.
+// Kind is the kind of a Term.
 type Kind uint8
 
 // The kinds of terms.
@@ -39,7 +42,7 @@ func (k Kind) String() string {
 
 // Term is one term.
 type Term struct {
-	Line  int // where it begins, from 1
+	Line  int // its first line, from 1
 	Kind  Kind
 	Text  string // of an Atom or a String, in UTF-8; the bytes of a Binary; a Float's digits
 	Int   int64
@@ -79,30 +82,30 @@ func Parse(text []byte) ([]Term, error) {
 	}
 }
 
-// parser reads tokens of rest; is is the one that it has read.
+// parser reads the tokens of rest. The field is holds the present token.
 type parser struct {
 	rest string
-	line int // of what comes next in rest
+	line int // the line at the beginning of rest
 
 	is token
 	at int // its line
 	t  Term
 }
 
-// token is what a text consists of: a sign, or a word for more.
+// token is a sign, or a word for several signs.
 type token string
 
 const (
 	end   token = "the end of the text"
 	stop  token = "a full stop"
-	value token = "a value" // it is in parser.t
+	value token = "a value" // the value is in parser.t
 )
 
 func (p *parser) errorf(format string, args ...any) error {
 	return &Error{p.at, fmt.Sprintf(format, args...)}
 }
 
-// term reads the term that begins with the token that was read, and the token after it.
+// term reads the term that begins with the present token, and then the token after it.
 func (p *parser) term(depth int) (t Term, err error) {
 	if depth > maxDepth {
 		return t, p.errorf("lists and tuples stand more than %d deep within each other", maxDepth)
@@ -140,7 +143,7 @@ func (p *parser) term(depth int) (t Term, err error) {
 	return t, p.errorf("%s where a term should begin", p.is)
 }
 
-// items reads terms with commas between, up to the closing sign.
+// items reads terms between commas, up to the closing sign.
 func (p *parser) items(closing token, depth int) (items []Term, err error) {
 	for {
 		if err := p.next(); err != nil {
@@ -208,7 +211,7 @@ func (p *parser) binary(depth int) (t Term, err error) {
 	return t, p.next()
 }
 
-// segment writes a part of a binary: a character is one byte unless it is written in UTF-8.
+// segment writes a part of a binary. A character is one byte, unless the part is in UTF-8.
 func (p *parser) segment(b *strings.Builder, piece Term, utf bool) error {
 	var runes []rune
 	switch piece.Kind {
@@ -235,7 +238,7 @@ func (p *parser) segment(b *strings.Builder, piece Term, utf bool) error {
 	return nil
 }
 
-// Printed is the term as Erlang writes it.
+// Printed returns the term as Erlang writes it.
 func (t Term) Printed() string {
 	var b strings.Builder
 	t.print(&b)

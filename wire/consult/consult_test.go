@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// texts are read, and are printed as said.
+// texts maps each text to its printed terms.
 var texts = map[string]string{
 	"":                 "",
 	"% only a comment": "",
@@ -117,7 +117,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestAsErlang: Erlang reads the same in a text and in what is printed of it.
+// TestAsErlang: Erlang reads the same terms from a text and from its printed form.
 func TestAsErlang(t *testing.T) {
 	erl := os.Getenv("ERLUV_ERL")
 	if erl == "" {
@@ -154,8 +154,8 @@ func TestAsErlang(t *testing.T) {
 	}
 }
 
-// FuzzParse: nothing panics, an error has a line of the text, and what is printed is read
-// as the same.
+// FuzzParse holds that nothing panics, and that an error has a line of the text. A printed term is
+// read back as the same term.
 func FuzzParse(f *testing.F) {
 	for text := range texts {
 		f.Add([]byte(text))

@@ -72,7 +72,7 @@ func (p *parser) next() error {
 	return p.errorf("the character %q: outside of quotes only the letters of ASCII are taken", r)
 }
 
-// blank passes over blanks and comments.
+// blank skips blanks and comments.
 func (p *parser) blank() {
 	for p.rest != "" {
 		switch c := p.rest[0]; {
@@ -103,7 +103,7 @@ var plainAtom = pattern(`^[a-z][A-Za-z0-9_@]*$`)
 
 func isPlainAtom(text string) bool { return plainAtom().MatchString(text) && !reserved[text] }
 
-// reserved are the words of the language that are no atoms; a fun begins with one.
+// reserved are the words of the language that are not atoms. A fun begins with one.
 var reserved = map[string]bool{}
 
 func init() {
@@ -132,7 +132,7 @@ func (p *parser) quoted(sign byte) error {
 	p.t.Kind = Atom
 	if sign == '"' {
 		p.t.Kind = String
-		if strings.HasPrefix(p.rest, `"""`) { // another thing from OTP 27 on
+		if strings.HasPrefix(p.rest, `"""`) { // different from OTP 27 on
 			return p.errorf("triple-quoted strings are not taken here")
 		}
 	}
@@ -158,7 +158,7 @@ func (p *parser) quoted(sign byte) error {
 	}
 }
 
-// escapes are the characters that a backslash makes of others; the rest stand for
+// escapes maps the characters after a backslash to their meaning. Other characters stand for
 // themselves.
 var escapes = map[byte]rune{'b': 8, 'd': 127, 'e': 27, 'f': 12, 'n': 10, 'r': 13, 's': ' ', 't': 9, 'v': 11}
 
@@ -167,7 +167,7 @@ var (
 	hex   = pattern(`^x(?:([0-9a-fA-F]{2})|\{([0-9a-fA-F]{1,6})\})`)
 )
 
-// char reads one character of a quoted text, or behind a $.
+// char reads one character of a quoted text, or after a $.
 func (p *parser) char() (rune, error) {
 	r, size := utf8.DecodeRuneInString(p.rest)
 	switch {
@@ -224,7 +224,7 @@ func (p *parser) char() (rune, error) {
 	return r, nil
 }
 
-// The numbers: in a base, with a fraction, or plain; digits may have _ between.
+// number matches a number in a base, with a fraction, or plain. Digits may have _ between them.
 var number = pattern(`^[-+]?(?:(\d+)#([0-9a-zA-Z]+(?:_[0-9a-zA-Z]+)*)|\d+\.\d+(?:[eE][-+]?\d+)?|\d+(?:_\d+)*)`)
 
 func (p *parser) number() error {

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// The longest messages that the connecting side may send. Together with their
-// lengths they are less than 4,096 bytes: a stranger gets no more memory.
+// These are the longest messages that the connecting side may send. With their lengths they have
+// less than 4,096 bytes together, so a stranger gets no more memory.
 const (
-	// maxGreeting bounds the first message, 15 bytes and a name. The rest is room
-	// for additions of a later OTP behind the name.
+	// maxGreeting bounds the first message, 15 bytes and a name. The rest is room for additions of
+	// a later OTP after the name.
 	maxGreeting = 2048
 
 	maxAnswer = len("sfalse") // to the status alive
@@ -27,23 +27,23 @@ const (
 // maxAtom is the length of the longest atom in characters.
 const maxAtom = 255
 
-// Accept shakes hands on conn, as the side that has accepted the connection, in
-// version 6.
+// Accept shakes hands on conn as the side that has accepted the connection, in version 6.
 //
-// Accept calls decide once, with the name that the peer has sent, and answers the status
-// that decide returns: [StatusOK]; [StatusOKSimultaneous], when the caller gives up an
-// attempt of its own for it; [StatusAlive], when a node of that name is connected
-// already; [StatusNotOK] or [StatusNotAllowed], which end the handshake with a
-// [*Declined].
+// Accept calls decide once, with the name that the peer has sent, and sends the status that decide
+// returns:
+//   - [StatusOK];
+//   - [StatusOKSimultaneous], if the caller gives up an attempt of its own;
+//   - [StatusAlive], if a node of that name is already connected;
+//   - [StatusNotOK] or [StatusNotAllowed], which end the handshake with a [*Declined].
 //
-// At that moment the peer has proved nothing: every stranger can send any name. So decide
-// must not end the old connection of an alive node, and a pending handshake must not keep
-// the real node of that name out. A peer of which Accept returns without an error knows
-// the cookie. Then the caller closes an old connection of the same name.
+// At that moment the peer has proved nothing, since every stranger can send any name. So decide
+// must not end the old connection of an alive node. A pending handshake must not keep out the real
+// node of that name. If Accept returns without an error, the peer knows the cookie. Then the caller
+// closes an old connection of the same name.
 //
-// Accept reads exactly the handshake, and at most 4,096 bytes: the next byte on conn
-// is the first of a frame. It gives up when ctx ends: the caller bounds the time.
-// After an error the owner of conn closes it. Accept leaves no deadline on conn.
+// Accept reads exactly the handshake, and at most 4,096 bytes. The next byte on conn is the first
+// one of a frame. It gives up when ctx ends, so the caller bounds the time. After an error the
+// owner of conn closes it. Accept leaves no deadline on conn.
 func Accept(ctx context.Context, conn net.Conn, local Local, decide func(Peer) (status string)) (Peer, error) {
 	if err := checkLocal(local); err != nil {
 		return Peer{}, fmt.Errorf("cannot accept connections as %q: %w", local.Name, err)
@@ -80,7 +80,7 @@ func (h *handshake) accept(decide func(Peer) string) (Peer, error) {
 	}
 	h.step = "the answer to its name was sent"
 	if err := h.checkCaller(peer); err != nil {
-		_ = h.sendStatus(StatusNotAllowed) // the error is what matters
+		_ = h.sendStatus(StatusNotAllowed) // the first error matters
 		return Peer{}, err
 	}
 	if err := h.answer(decide(peer)); err != nil {
@@ -99,8 +99,8 @@ func (h *handshake) accept(decide func(Peer) string) (Peer, error) {
 	return peer, h.send(append([]byte{'a'}, sum[:]...))
 }
 
-// recvName reads 'N' flags:64 creation:32 nlen:16 name. What follows the name
-// belongs to later versions and is ignored.
+// recvName reads 'N' flags:64 creation:32 nlen:16 name. Bytes after the name belong to later
+// versions, and are ignored.
 func (h *handshake) recvName() (Peer, error) {
 	m, err := h.recv('N', maxGreeting)
 	if err != nil {
@@ -118,7 +118,7 @@ func (h *handshake) recvName() (Peer, error) {
 	return peer, nil
 }
 
-// checkCaller refuses a peer that cannot be a node to us, whatever decide would say.
+// checkCaller refuses a peer that cannot be a node, before decide is called.
 func (h *handshake) checkCaller(peer Peer) error {
 	if peer.Flags&FlagNameMe != 0 {
 		return errors.New("it wants to be given a name (-sname undefined), which only a node of OTP does")
@@ -143,13 +143,13 @@ func (h *handshake) checkCaller(peer Peer) error {
 	return nil
 }
 
-// answer sends the status. It returns an error for each that ends the handshake.
+// answer sends the status. It returns an error for each status that ends the handshake.
 func (h *handshake) answer(status string) error {
 	switch status {
 	case StatusOK, StatusOKSimultaneous:
 		return h.sendStatus(status)
 	case StatusNotOK, StatusNotAllowed:
-		_ = h.sendStatus(status) // it is declined whether or not it hears so
+		_ = h.sendStatus(status) // the peer is declined even if it does not receive this
 		return &Declined{Status: status, Peer: h.peerName}
 	case StatusAlive:
 		if err := h.sendStatus(status); err != nil {
@@ -200,9 +200,9 @@ func (h *handshake) recvReply(own uint32) (challenge uint32, err error) {
 	return binary.BigEndian.Uint32(m), nil
 }
 
-// Simultaneous is the status for a node that connects while the caller's own attempt
-// to connect to it is pending: of two nodes the one with the greater name keeps its
-// attempt. With [StatusOKSimultaneous] the caller gives its own up.
+// Simultaneous returns the status for a node that connects while the caller's own attempt to
+// connect to it is pending. The node with the greater name keeps its attempt. With
+// [StatusOKSimultaneous] the caller gives up its own.
 func Simultaneous(local, peer string) (status string) {
 	if local > peer {
 		return StatusNotOK

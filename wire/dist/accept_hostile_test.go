@@ -17,7 +17,7 @@ import (
 	"erluv/wire/dist/disttest"
 )
 
-// greeting is the first message of a node, as it is on the wire.
+// greeting is the first message of a node in its encoded form.
 func greeting(name string, after ...byte) string {
 	m := binary.BigEndian.AppendUint64([]byte{'N'}, uint64(disttest.OTP27))
 	m = binary.BigEndian.AppendUint32(m, 1)
@@ -26,9 +26,8 @@ func greeting(name string, after ...byte) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(len(m)))) + string(m)
 }
 
-// What is no handshake at all is refused without waiting for more. Each string is
-// all that the other side ever says; it does not end the connection, unless the
-// wanted text says so.
+// Accept refuses bytes that are no handshake without waiting for more. Each string is everything
+// that the other side sends. It does not end the connection, unless the wanted text says so.
 func TestAcceptJunk(t *testing.T) {
 	good := greeting("n@host")
 	for _, c := range []struct{ status, junk, want string }{
@@ -89,8 +88,8 @@ func TestAcceptJunk(t *testing.T) {
 // callerBytes is how much the connecting side sends in a whole handshake.
 var callerBytes = 2 + 15 + len(caller.Name) + 2 + len("strue") + 2 + 21
 
-// A connection that ends after any byte of the handshake is an error, and one that
-// ends behind the last is none.
+// A connection that ends after any byte of the handshake is an error. One that ends after the last
+// byte is not.
 func TestAcceptTruncated(t *testing.T) {
 	for n := 0; n <= callerBytes; n++ {
 		m := meet(t, dist.StatusAlive, func(conn net.Conn) (disttest.Host, error) {
@@ -102,8 +101,8 @@ func TestAcceptTruncated(t *testing.T) {
 	}
 }
 
-// A peer that falls silent after any byte, or takes nothing, is waited for as long
-// as the context says and no longer.
+// Accept waits for a peer that falls silent after any byte, or reads nothing. It waits exactly as
+// long as the context allows.
 func TestAcceptSilent(t *testing.T) {
 	const patience = 7 * time.Second
 	for n := range callerBytes {
@@ -126,7 +125,7 @@ func TestAcceptSilent(t *testing.T) {
 	}
 }
 
-// A byte now and then does not prolong it.
+// A byte now and then does not extend the time.
 func TestAcceptSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
@@ -155,7 +154,7 @@ func TestAcceptSlow(t *testing.T) {
 	})
 }
 
-// flood is the connection of a stranger who sends as much as is taken, and counts.
+// flood is the connection of a stranger that sends as much as Accept reads. It counts the bytes.
 type flood struct {
 	net.Conn
 	next io.Reader
@@ -170,8 +169,8 @@ func (f *flood) Read(b []byte) (int, error) {
 func (*flood) Write(b []byte) (int, error)   { return len(b), nil }
 func (*flood) SetDeadline(_ time.Time) error { return nil }
 
-// Strangers who send the longest messages, or anything, are read 4,096 bytes of at
-// most, and cost little more memory than that.
+// Strangers send the longest messages, or random bytes. Accept reads at most 4,096 bytes of each,
+// and they cost little more memory than that.
 func TestAcceptHostile(t *testing.T) {
 	const strangers = 2000
 	full := greeting("n@host", make([]byte, 2048-15-6)...)

@@ -19,23 +19,23 @@ import (
 )
 
 var (
-	// server is what accepts, and caller what connects to it.
+	// server accepts, and caller connects to it.
 	server = dist.Local{Name: "erluv_1@host", Creation: 7, Cookie: "secret", Flags: dist.Default}
 	caller = disttest.Caller{Name: "n@host", Cookie: "secret", Creation: 0xfeedbeef, Challenge: 0xffffffff}
 )
 
 func ok(dist.Peer) string { return dist.StatusOK }
 
-// meeting is what both sides of a handshake say of it.
+// meeting has the results of both sides of a handshake.
 type meeting struct {
 	peer       dist.Peer
 	err        error
-	asked      []dist.Peer // with what decide was called
+	asked      []dist.Peer // the arguments of decide
 	host       disttest.Host
 	connectErr error
 }
 
-// meet lets Accept, which answers status, meet connect over a pipe, for at most 10 s.
+// meet runs Accept, which answers status, against connect over a pipe, for at most 10 s.
 func meet(t *testing.T, status string, connect func(net.Conn) (disttest.Host, error)) (m meeting) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -72,7 +72,7 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// A proof that was overheard proves nothing the next time.
+// An overheard proof proves nothing the next time.
 func TestAcceptChallenges(t *testing.T) {
 	seen := map[uint32]bool{}
 	for range 10 {
@@ -107,9 +107,9 @@ func TestAcceptConnect(t *testing.T) {
 	}
 }
 
-// The bytes behind the handshake belong to the child.
+// The bytes after the handshake belong to the child.
 func TestAcceptReadsNotAhead(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a pipe would block who writes ahead
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a pipe would block a side that writes ahead
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestAcceptCookie(t *testing.T) {
 	}
 }
 
-// A node that nobody could want is refused before anything is decided about it.
+// Accept refuses a node that is never acceptable before it calls decide.
 func TestAcceptWrongCaller(t *testing.T) {
 	with := func(change func(*disttest.Caller)) disttest.Caller {
 		c := caller
@@ -214,7 +214,7 @@ func TestAcceptWrongCaller(t *testing.T) {
 		"the connection of \"n@h@h\"":      named("n@h@h"),
 		`"n\n@h": a name with characters`:  named("n\n@h"),
 		`"n @h": a name with characters`:   named("n @h"),
-		`"n\xe9@h": a name with char`:      named("n\xe9@h"), // é in Latin-1, as OTP has it here
+		`"n\xe9@h": a name with char`:      named("n\xe9@h"), // é in Latin-1, as OTP sends it here
 		"\"n\u00e9@h\": a name with":       named("n\u00e9@h"),
 		"a name of 256 characters":         named("n@" + strings.Repeat("x", 254)),
 		"a name of 1021 bytes":             named("n@" + strings.Repeat("x", 1019)),
@@ -251,7 +251,7 @@ func TestAcceptBadArguments(t *testing.T) {
 		"no cookie":   {Name: "a@b", Creation: 1},
 		"no host":     {Name: "a", Cookie: "c", Creation: 1},
 	} {
-		// A nil connection: it must not come to that.
+		// Accept must not use the nil connection.
 		if _, err := dist.Accept(t.Context(), nil, local, ok); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -271,8 +271,8 @@ func TestSimultaneous(t *testing.T) {
 	}
 }
 
-// script is a connection on which b arrives, and behind it, when proof is set, the
-// right answer to the challenge that was sent.
+// script is a connection on which the bytes b arrive. If proof is set, the right answer to the last
+// challenge follows them.
 type script struct {
 	flood
 	in    bytes.Buffer
@@ -307,12 +307,12 @@ func (s *script) reply() []byte {
 	return append(m, sum[:]...)
 }
 
-// TestLengthsInTLS: both sides, and a side that does not know that it is in TLS.
+// TestLengthsInTLS: one or both sides know that they are in TLS.
 func TestLengthsInTLS(t *testing.T) {
 	for _, tt := range []struct{ calls, accepts bool }{{true, true}, {true, false}, {false, true}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		ours, theirs := net.Pipe()
-		var seen bytes.Buffer // of what the connecting side sends
+		var seen bytes.Buffer // the bytes of the connecting side
 		done := make(chan error)
 		go func() { // ends with the pipe
 			from := server
@@ -342,7 +342,7 @@ func TestLengthsInTLS(t *testing.T) {
 	}
 }
 
-// tee keeps what is written.
+// tee keeps written bytes.
 type tee struct {
 	net.Conn
 	seen *bytes.Buffer

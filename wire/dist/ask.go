@@ -2,27 +2,27 @@ package dist
 
 import "erluv/wire/etf"
 
-// AskKind says by which protocol a sender asks, and so in which form it is answered.
+// AskKind is the protocol of a question. It determines the form of the answer.
 type AskKind uint8
 
 // The protocols.
 const (
 	AskCall   AskKind = iota // {'$gen_call', From, Request}: gen_server(3), gen_statem(3)
 	AskSystem                // {system, From, Request}: sys(3)
-	AskOther                 // {Label, From, Request}: all else that gen:call/4 sends, gen_event(3) with a pid as the label
+	AskOther                 // {Label, From, Request}: other messages of gen:call/4, such as gen_event(3) with a pid as the label
 	AskIO                    // {io_request, From, ReplyAs, Request}: the I/O protocol
 	AskFile                  // {file_request, From, ReplyAs, Request}: file(3) with the pid of a device
 )
 
-// Ask is a message whose sender waits for an answer, up to its request.
+// Ask is a message whose sender waits for an answer. It has the parts before the request.
 type Ask struct {
 	Kind AskKind
 	From etf.Pid
 	Tag  etf.Raw // to be returned byte for byte
 }
 
-// ReadAsk reads the head of a message. On success r reads the request next, of which
-// nothing need be there yet.
+// ReadAsk reads the head of a message. On success r is at the request, which need not be complete
+// yet.
 func ReadAsk(r *etf.Reader) (a Ask, ok bool) {
 	n, err := r.Tuple()
 	switch {
@@ -34,8 +34,8 @@ func ReadAsk(r *etf.Reader) (a Ask, ok bool) {
 	return a, ok
 }
 
-// call reads Label, {Pid, Tag}. A label that OTP does not use for calls counts only
-// with a tag that gen:call/4 makes: other tuples of three mean something else.
+// call reads Label, {Pid, Tag}. A label that OTP does not use for calls counts only with a tag of
+// gen:call/4, since other tuples of three mean something else.
 func (a *Ask) call(r *etf.Reader) bool {
 	label, err := r.Atom()
 	if err != nil {
@@ -80,7 +80,7 @@ func (a *Ask) from(r *etf.Reader) bool {
 	return err == nil
 }
 
-// isTag says whether a tag is a reference, or [alias | Reference].
+// isTag reports whether a tag is a reference, or [alias | Reference].
 func isTag(tag etf.Raw) bool {
 	if _, ok := aliasOf(tag); ok {
 		return true
@@ -90,7 +90,7 @@ func isTag(tag etf.Raw) bool {
 	return err == nil && r.Done() == nil
 }
 
-// BeginAnswer begins the frame of the answer to an Ask; from is a process of ours. The
+// BeginAnswer begins the frame of the answer to an Ask. The pid from is a process of this node. The
 // caller appends the answer and then calls End.
 func (a Ask) BeginAnswer(b []byte, from etf.Pid) []byte {
 	label := etf.Atom("io_reply")

@@ -8,7 +8,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// What is a question, and the form of its answer.
+// Each message is a question with a form of its answer, or no question.
 func TestReadAsk(t *testing.T) {
 	pid := etf.Pid{Node: "a@b", ID: 1, Creation: 2}
 	ref := etf.Raw(etf.AppendNewRef(nil, "a@b", 2, 3, 4, 5))
@@ -18,7 +18,7 @@ func TestReadAsk(t *testing.T) {
 	for name, tc := range map[string]struct {
 		msg  etf.Term
 		kind dist.AskKind
-		want etf.Term // the answer x; nil: it is no question
+		want etf.Term // the answer x; nil: not a question
 	}{
 		"call":             {etf.Tuple{etf.Atom("$gen_call"), from(ref), etf.Atom("r")}, dist.AskCall, reply(ref)},
 		"call, alias":      {etf.Tuple{etf.Atom("$gen_call"), from(alias), etf.Atom("r")}, dist.AskCall, reply(alias)},
@@ -58,7 +58,7 @@ func TestReadAsk(t *testing.T) {
 				t.Errorf("the answer is %q, want %v at its end", frame, tc.want)
 			}
 			whole := encode(t, tc.msg)
-			for n := range whole { // the request need not be there, all else must
+			for n := range whole { // the request may be missing, all else must be there
 				r := etf.NewReader(whole[:n])
 				if _, ok := dist.ReadAsk(&r); ok && n < len(whole)-len(encode(t, etf.Atom("r"))) {
 					t.Errorf("%d bytes of %d are enough", n, len(whole))

@@ -11,14 +11,14 @@ import (
 	"erluv/wire/etf"
 )
 
-// beginOutput is the frame with {Worker, {stdout, <<...>>}} up to the binary.
+// beginOutput begins the frame of {Worker, {stdout, <<...>>}}, up to the binary.
 func beginOutput(b []byte) []byte {
 	b = etf.AppendPid(etf.AppendTupleHeader(dist.BeginSend(b, alice), 2), bob)
 	return etf.AppendAtom(etf.AppendTupleHeader(b, 2), "stdout")
 }
 
-// appendOutput is the frame with {Worker, {stdout, <<...>>}}, the bytes of which were
-// read from the pipe to where they stand: n of them.
+// appendOutput completes the frame of {Worker, {stdout, <<...>>}}. The n bytes of output were read
+// from the pipe directly into their place.
 func appendOutput(b []byte, n int) []byte {
 	start := len(b)
 	b = etf.AppendBinaryHeader(beginOutput(b), 0)
@@ -26,8 +26,7 @@ func appendOutput(b []byte, n int) []byte {
 	return dist.End(b[:len(b)+n], start)
 }
 
-// BenchmarkOutput composes the frame around output; the bytes themselves are not
-// touched.
+// BenchmarkOutput composes the frame around output, without touching the output's bytes.
 func BenchmarkOutput(b *testing.B) {
 	scratch := make([]byte, 0, 512<<10)
 	for _, n := range []int{64, 4 << 10, 64 << 10, 256 << 10} {
@@ -35,8 +34,8 @@ func BenchmarkOutput(b *testing.B) {
 	}
 }
 
-// BenchmarkLines composes a frame for each line of what was read, with the line copied
-// into it: 64 KiB, as `seq` writes it and in longer lines.
+// BenchmarkLines composes a frame for each line of 64 KiB of output, and copies the line into it.
+// Lines are as short as those of `seq`, or longer.
 func BenchmarkLines(b *testing.B) {
 	scratch := make([]byte, 0, 1<<20)
 	for _, n := range []int{8, 80} {
@@ -54,7 +53,7 @@ func BenchmarkLines(b *testing.B) {
 	}
 }
 
-// BenchmarkCompose composes the other frames that a worker's life is told by.
+// BenchmarkCompose composes the other frames about a worker's life.
 func BenchmarkCompose(b *testing.B) {
 	scratch := make([]byte, 0, 4096)
 	tag := etf.Raw(append(etf.AppendAtom(etf.AppendListHeader(nil, 1), "alias"), append(ref5, etf.AppendNil(nil)...)...))
@@ -73,7 +72,7 @@ func BenchmarkCompose(b *testing.B) {
 	}
 }
 
-// BenchmarkParse takes apart what a node sends.
+// BenchmarkParse parses messages of a node.
 func BenchmarkParse(b *testing.B) {
 	command := etf.Tuple{alice, etf.Tuple{etf.Atom("command"), etf.Binary(make([]byte, 64))}}
 	call := etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{alice, etf.Improper{Elems: []etf.Term{etf.Atom("alias")}, Tail: ref5}}, command}
@@ -115,8 +114,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// framesOf fills 512 KiB, which is what waits for a node that does not read, with
-// frames of so many bytes of output each.
+// framesOf fills 512 KiB with frames of so many bytes of output each. That is as much as waits for
+// a node that does not read.
 func framesOf(n int) []byte {
 	b := make([]byte, 0, 1<<20)
 	for len(b) < 512<<10 {
@@ -125,7 +124,7 @@ func framesOf(n int) []byte {
 	return b
 }
 
-// BenchmarkNext takes one frame after another off 512 KiB that were read.
+// BenchmarkNext takes one frame after another from 512 KiB of received bytes.
 func BenchmarkNext(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		all := framesOf(n)
@@ -142,7 +141,7 @@ func BenchmarkNext(b *testing.B) {
 	}
 }
 
-// BenchmarkWhole walks over the frames that a crashed child has left, as main does.
+// BenchmarkWhole walks over the frames that a crashed child has left, like main.
 func BenchmarkWhole(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		all := framesOf(n)

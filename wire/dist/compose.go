@@ -6,9 +6,9 @@ import (
 	"erluv/wire/etf"
 )
 
-// The functions in this file append whole frames, their length included, to b,
-// and allocate nothing beyond what b must grow. References and reasons are
-// written as they are given: one encoded term each, without a version byte.
+// The functions in this file append whole frames to b, including their length. They allocate
+// nothing except for the growth of b. They write references and reasons unchanged: one encoded term
+// each, without a version byte.
 
 // AppendTick appends a tick.
 func AppendTick(b []byte) []byte { return append(b, 0, 0, 0, 0) }
@@ -28,11 +28,11 @@ func BeginRegSend(b []byte, from etf.Pid, to etf.Atom) []byte {
 	return append(b, termVersion)
 }
 
-// BeginReply begins the frame of the answer to a gen_server:call, which the process to
-// has made with tag, and is {Tag, Answer}. The caller appends the answer and then calls
-// End. It goes to the alias in the tag, so that the node drops it when nobody waits
-// any more (gen_server(3), call/3; erlang(3), alias/1); from is a process of ours. A tag
-// without one is that of another client: the answer goes to the process.
+// BeginReply begins the frame of the answer {Tag, Answer} to a gen_server:call that the process to
+// has made with tag. The caller appends the answer and then calls End. The frame goes to the alias
+// in the tag, so that the node drops it if the call has timed out (gen_server(3), call/3;
+// erlang(3), alias/1). The pid from is a process of this node. A tag without an alias comes from
+// another kind of client, and the answer goes to the process.
 func BeginReply(b []byte, from, to etf.Pid, tag etf.Raw) []byte {
 	if alias, ok := aliasOf(tag); ok {
 		b = append(etf.AppendPid(begin(b, AliasSend, 2), from), alias...)
@@ -56,9 +56,8 @@ func aliasOf(tag etf.Raw) (etf.Raw, bool) {
 	return alias, err == nil
 }
 
-// End fills in the length of the frame that begins at b[start] and ends with b:
-// start is what len(b) was before the frame was begun. A frame has less than
-// 4 GiB.
+// End sets the length of the frame that begins at b[start] and ends with b. The value of start is
+// len(b) before the frame was begun. A frame has less than 4 GiB.
 func End(b []byte, start int) []byte {
 	binary.BigEndian.PutUint32(b[start:], uint32(len(b)-start-HeaderSize))
 	return b
@@ -69,19 +68,19 @@ func AppendLink(b []byte, from, to etf.Pid) []byte {
 	return End(pids(begin(b, Link, 2), from, to), len(b))
 }
 
-// AppendUnlinkID appends the end of a link. The peer answers with the id, which
-// is not zero; until then an exit signal may still come from the link.
+// AppendUnlinkID appends the end of a link. The id is not zero, and the peer's answer has it. Until
+// the answer comes, an exit signal of the link may still arrive.
 func AppendUnlinkID(b []byte, id uint64, from, to etf.Pid) []byte {
 	return End(pids(etf.AppendUint64(begin(b, UnlinkID, 3), id), from, to), len(b))
 }
 
-// AppendUnlinkIDAck appends the answer to an UnlinkID message: its id, and from
-// and to as they are seen from here. No other signal may go to that process first.
+// AppendUnlinkIDAck appends the answer to an UnlinkID message: its id, and from and to as this node
+// sees them. No other signal may go to that process first.
 func AppendUnlinkIDAck(b []byte, id uint64, from, to etf.Pid) []byte {
 	return End(pids(etf.AppendUint64(begin(b, UnlinkIDAck, 3), id), from, to), len(b))
 }
 
-// AppendExit appends the exit signal of a link: from has ended, or was never there.
+// AppendExit appends the exit signal of a link: from has ended, or never existed.
 func AppendExit(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
 	return end(pids(begin(b, PayloadExit, 2), from, to), len(b), reason)
 }
@@ -91,18 +90,18 @@ func AppendExit2(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
 	return end(pids(begin(b, PayloadExit2, 2), from, to), len(b), reason)
 }
 
-// AppendMonitor appends the wish of a process of ours to be told the end of to.
+// AppendMonitor appends a monitor of the peer's process to by the own process from.
 func AppendMonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
 	return End(append(pids(begin(b, MonitorP, 3), from, to), ref...), len(b))
 }
 
-// AppendDemonitor appends the end of that wish.
+// AppendDemonitor appends the end of such a monitor.
 func AppendDemonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
 	return End(append(pids(begin(b, DemonitorP, 3), from, to), ref...), len(b))
 }
 
-// AppendMonitorName and AppendDemonitorName do the same with a process of the peer that is
-// known by its name.
+// AppendMonitorName and AppendDemonitorName do the same for a process of the peer that is known by
+// its name.
 func AppendMonitorName(b []byte, from etf.Pid, to etf.Atom, ref etf.Raw) []byte {
 	return End(append(named(begin(b, MonitorP, 3), from, to), ref...), len(b))
 }
@@ -111,20 +110,20 @@ func AppendDemonitorName(b []byte, from etf.Pid, to etf.Atom, ref etf.Raw) []byt
 	return End(append(named(begin(b, DemonitorP, 3), from, to), ref...), len(b))
 }
 
-// AppendMonitorExit appends the answer to a monitor of the process from, set up
-// by to with ref.
+// AppendMonitorExit appends the answer to a monitor that to has set up on the process from with
+// ref.
 func AppendMonitorExit(b []byte, from, to etf.Pid, ref, reason etf.Raw) []byte {
 	b2 := pids(begin(b, PayloadMonitorPExit, 3), from, to)
 	return end(append(b2, ref...), len(b), reason)
 }
 
-// AppendMonitorExitName is the same for a process that is monitored by its name.
+// AppendMonitorExitName does the same for a process that is monitored by its name.
 func AppendMonitorExitName(b []byte, from etf.Atom, to etf.Pid, ref, reason etf.Raw) []byte {
 	b2 := etf.AppendPid(etf.AppendAtom(begin(b, PayloadMonitorPExit, 3), from), to)
 	return end(append(b2, ref...), len(b), reason)
 }
 
-// begin appends all up to the fields of a control message, n in number.
+// begin appends everything before the n fields of a control message.
 func begin(b []byte, op Op, n int) []byte {
 	b = append(b, 0, 0, 0, 0, passThrough, termVersion)
 	return etf.AppendInt(etf.AppendTupleHeader(b, 1+n), int64(op))
@@ -138,7 +137,7 @@ func named(b []byte, from etf.Pid, to etf.Atom) []byte {
 	return etf.AppendAtom(etf.AppendPid(b, from), to)
 }
 
-// end appends the term that belongs to a control message and fills in the length.
+// end appends the term of a control message and sets the length.
 func end(b []byte, start int, term etf.Raw) []byte {
 	return End(append(append(b, termVersion), term...), start)
 }

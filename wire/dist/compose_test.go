@@ -24,7 +24,7 @@ func answer(tag etf.Raw) etf.Raw {
 	return append(append(etf.AppendTupleHeader(nil, 2), tag...), bye...)
 }
 
-// composed is every composer and what its frame says.
+// composed has every composer and the meaning of its frame.
 var composed = []struct {
 	name string
 	make func(b []byte) []byte
@@ -103,8 +103,8 @@ var composed = []struct {
 	},
 }
 
-// A composed frame stands behind what was in the buffer, is as long as it says,
-// and says what it was asked to say.
+// A composed frame follows the earlier bytes of the buffer. Its length is right, and it has the
+// intended meaning.
 func TestCompose(t *testing.T) {
 	before := []byte("the frame before")
 	for _, c := range composed {
@@ -129,7 +129,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// The bytes of a message, once written out.
+// These are the exact bytes of a message.
 func TestComposeBytes(t *testing.T) {
 	to := etf.Pid{Node: "n@h", ID: 1, Serial: 2, Creation: 3}
 	b := dist.BeginSend(nil, to)

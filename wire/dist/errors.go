@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// ErrCookie says that this node and its peer do not have the same cookie: the
-// peer ended the connection at our digest, or its own proved another cookie.
+// ErrCookie says that this node and its peer have different cookies. Either the peer ended the
+// connection at this node's digest, or its own digest proved another cookie.
 var ErrCookie = errors.New("the cookies differ: give erluv the cookie that erlang:get_cookie() shows on the node")
 
-// The statuses by which the accepting node answers the name of the connecting one.
+// The statuses with which the accepting node answers the name of the connecting one.
 const (
 	StatusOK             = "ok"
-	StatusOKSimultaneous = "ok_simultaneous" // and it has given up its own attempt to connect
+	StatusOKSimultaneous = "ok_simultaneous" // the accepting node has given up its own attempt to connect
 
-	StatusNotOK      = "nok"         // it is connecting itself, or its net_kernel cannot use the name
+	StatusNotOK      = "nok"         // the accepting node is connecting itself, or its net_kernel cannot use the name
 	StatusNotAllowed = "not_allowed" // net_kernel:allow/1, or a capability is missing
 	StatusAlive      = "alive"       // a node of that name is connected already
 )
@@ -22,7 +22,7 @@ const (
 // Refused says that the peer does not want the connection.
 type Refused struct {
 	Status string // one of the Status constants
-	Local  string // our name, as the peer knows it
+	Local  string // this node's name, as the peer knows it
 	Peer   string
 }
 
@@ -44,8 +44,8 @@ func (e *Refused) Error() string {
 
 // Declined says that the caller of Accept did not want the connection.
 type Declined struct {
-	Status string // one of the Status constants; alive when the peer does not give the old connection up
-	Peer   string // its name, which nothing has proved
+	Status string // one of the Status constants; alive if the peer does not give up the old connection
+	Peer   string // its name, without proof
 }
 
 func (e *Declined) Error() string {
@@ -58,8 +58,8 @@ func (e *Declined) Error() string {
 // ErrTLS says that the peer speaks TLS, and this side does not.
 var ErrTLS = errors.New("it speaks TLS (-proto_dist inet_tls), and this side does not")
 
-// lengthError says that a message of the handshake has an impossible length, which
-// is mostly the beginning of another protocol.
+// lengthError says that a message of the handshake has an impossible length. Mostly these bytes are
+// the beginning of another protocol.
 type lengthError struct{ length, limit int }
 
 func (e *lengthError) Error() string {
@@ -70,8 +70,8 @@ func (e *lengthError) Error() string {
 	return text + ": is it a distribution port?"
 }
 
-// Unwrap is ErrTLS if a TLS record has begun: with its type, 0x15 for an alert and 0x16 for a
-// handshake, and version 3 of the protocol.
+// Unwrap returns ErrTLS if the bytes begin a TLS record: type 0x15 for an alert or 0x16 for a
+// handshake, and version 3.
 func (e *lengthError) Unwrap() error {
 	if e.length == 0x1503 || e.length == 0x1603 {
 		return ErrTLS

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Flags are a node's capabilities, told in the handshake. The names are OTP's
-// without the DFLAG_ before them.
+// Flags are a node's capabilities, as the handshake exchanges them. The names are OTP's without the
+// prefix DFLAG_.
 type Flags uint64
 
 // The capabilities, as lib/kernel/include/dist.hrl of OTP 25 to 29 numbers them.
@@ -36,7 +36,7 @@ const (
 	FlagFragments          Flags = 1 << 23
 	FlagHandshake23        Flags = 1 << 24
 	FlagUnlinkID           Flags = 1 << 25
-	FlagMandatory25Digest  Flags = 1 << 26 // the documents say 36, which is refused
+	FlagMandatory25Digest  Flags = 1 << 26 // the documents say 36, which nodes refuse
 	FlagSpawn              Flags = 1 << 32
 	FlagNameMe             Flags = 1 << 33
 	FlagV4NC               Flags = 1 << 34 // pids, ports and references with large numbers
@@ -44,23 +44,22 @@ const (
 )
 
 const (
-	// Mandatory25 is what a node of OTP 25 asks of another one, and what
-	// FlagMandatory25Digest stands for.
+	// Mandatory25 is what a node of OTP 25 requires of another one. FlagMandatory25Digest stands
+	// for it.
 	Mandatory25 = FlagExtendedReferences | FlagFunTags | FlagNewFunTags | FlagExtendedPidsPorts |
 		FlagExportPtrTag | FlagBitBinaries | FlagNewFloats | FlagUTF8Atoms | FlagMapTag |
 		FlagBigCreation | FlagHandshake23
 
-	// Mandatory26 is what nodes of OTP 26 and later ask.
+	// Mandatory26 is what nodes of OTP 26 and later require.
 	Mandatory26 = Mandatory25 | FlagUnlinkID | FlagV4NC
 
-	// Default is what erluv says of itself. Without FlagPublished it is a hidden
-	// node; without FlagFragments and FlagDistHdrAtomCache every frame is whole
-	// and stands for itself; without FlagSpawn the peer answers remote spawns
-	// itself; without FlagAlias no reply needs one.
+	// Default is erluv's own flags. Without FlagPublished it is a hidden node. Without
+	// FlagFragments and FlagDistHdrAtomCache every frame is complete and independent. Without
+	// FlagSpawn the peer itself answers remote spawns. Without FlagAlias no reply needs an alias.
 	Default = Mandatory26 | FlagMandatory25Digest | FlagDistMonitor | FlagDistMonitorName |
 		FlagUnicodeIO | FlagSmallAtomTags | FlagSendSender | FlagExitPayload
 
-	// needed is what the peer must understand: all that we send.
+	// needed is what the peer must support, since this node sends it.
 	needed = Mandatory26 | FlagDistMonitor | FlagExitPayload
 )
 
@@ -93,7 +92,7 @@ func (f Flags) String() string {
 	return strings.Join(names, " ")
 }
 
-// expand adds what a digest flag stands for.
+// expand adds the flags that a digest flag stands for.
 func (f Flags) expand() Flags {
 	if f&FlagMandatory25Digest != 0 {
 		f |= Mandatory25

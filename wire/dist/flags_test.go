@@ -6,7 +6,7 @@ import (
 	"erluv/wire/dist"
 )
 
-// The figures were taken from nodes of OTP 23 to 29, which accepted them.
+// The values were taken from nodes of OTP 23 to 29, which accepted them.
 func TestFlagValues(t *testing.T) {
 	for name, c := range map[string]struct{ got, want dist.Flags }{
 		"Default":     {dist.Default, 0x4074F5FBC},

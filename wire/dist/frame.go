@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// HeaderSize is what stands before every frame: its length in four bytes.
+// HeaderSize is the size of the length before every frame, in bytes.
 const HeaderSize = 4
 
-// ErrTooLong says that a frame is longer than its reader takes.
+// ErrTooLong says that a frame is longer than its reader accepts.
 var ErrTooLong = errors.New("frame too long")
 
-// FrameLen returns how many bytes follow the length at the start of buf, without
-// the length itself; zero is a tick. It is not ok while the length is not
-// complete. A reader that skips what is too long for it counts by this.
+// FrameLen returns how many bytes follow the length at the start of buf, without the length itself.
+// Zero is a tick. It returns false while the length is incomplete. A reader skips frames that are
+// too long by this count.
 func FrameLen(buf []byte) (n int, ok bool) {
 	if len(buf) < HeaderSize {
 		return 0, false
@@ -22,11 +22,10 @@ func FrameLen(buf []byte) (n int, ok bool) {
 	return int(binary.BigEndian.Uint32(buf)), true
 }
 
-// Next takes the first frame off buf. It returns the frame without its length,
-// which aliases buf, and by how many bytes to go on in buf. A tick is an empty
-// frame that is not nil. With n = 0 and no error the frame is not complete yet.
-// A frame of more than limit bytes is an ErrTooLong as soon as its length is
-// there.
+// Next takes the first frame from buf. It returns the frame without its length, which aliases buf,
+// and the number of bytes to skip in buf. A tick is an empty frame that is not nil. If n is 0 and
+// err is nil, the frame is incomplete. Next returns ErrTooLong for a frame of more than limit bytes
+// as soon as its length is there.
 func Next(buf []byte, limit int) (frame []byte, n int, err error) {
 	size, ok := FrameLen(buf)
 	if !ok {
@@ -42,9 +41,8 @@ func Next(buf []byte, limit int) (frame []byte, n int, err error) {
 	return buf[HeaderSize:end:end], end, nil
 }
 
-// Whole walks over b, which begins with a frame, and returns how many of its
-// bytes are whole frames. It is an error when there is something that is neither a
-// tick nor the beginning of a frame as both sides send them.
+// Whole walks over b, which begins with a frame, and returns how many of its bytes are whole
+// frames. Bytes that are neither a tick nor the beginning of a frame of either side are an error.
 func Whole(b []byte) (n int, err error) {
 	for {
 		size, ok := FrameLen(b[n:])

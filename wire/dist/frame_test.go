@@ -37,7 +37,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// What is appended to a frame must not reach the one behind it.
+// Bytes appended to a frame must not overwrite the next frame.
 func TestNextCapacity(t *testing.T) {
 	buf := []byte("\x00\x00\x00\x01a\x00\x00\x00\x01b")
 	frame, _, _ := dist.Next(buf, 1)

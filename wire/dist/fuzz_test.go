@@ -11,8 +11,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// FuzzParse holds that Parse never panics, and that whatever it takes is what it
-// says: whole terms, and nothing that the layout of the message does not have.
+// FuzzParse holds that Parse never panics. Each accepted message consists of whole terms, and has
+// only the fields of its layout.
 func FuzzParse(f *testing.F) {
 	for _, c := range forms {
 		f.Add(frame(f, c.control, c.payload))
@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("% x is no term: %v", raw, err)
 			}
 		}
-		// Said again by a composer, where there is one, it is the same message.
+		// A composer makes the same message again, if there is one for it.
 		if again := compose(&m); again != nil {
 			var m2 dist.Message
 			if err := dist.Parse(again[dist.HeaderSize:], &m2); err != nil || !reflect.DeepEqual(m, m2) {
@@ -48,7 +48,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// compose is a frame that says m, or nil when we never send such a message.
+// compose makes a frame of m, or returns nil for messages that this node never sends.
 func compose(m *dist.Message) []byte {
 	switch m.Op {
 	case dist.Send:
@@ -82,7 +82,7 @@ func compose(m *dist.Message) []byte {
 	return nil
 }
 
-// split takes all whole frames off stream, which arrives in the given pieces.
+// split takes all whole frames from stream, which arrives in the given chunks.
 func split(stream []byte, sizes []byte, limit int) (frames [][]byte, rest []byte, err error) {
 	var buf []byte
 	for i := 0; len(stream) > 0; i++ {
@@ -105,7 +105,7 @@ func split(stream []byte, sizes []byte, limit int) (frames [][]byte, rest []byte
 	return frames, buf, nil
 }
 
-// FuzzSplit holds that frames are the same however the stream is cut.
+// FuzzSplit holds that the frames do not depend on how the stream is cut.
 func FuzzSplit(f *testing.F) {
 	var stream []byte
 	for _, c := range composed {
@@ -131,9 +131,8 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// greetings are what real nodes have said first, of OTP 25, 27 and 29: one that is
-// seen, one that is hidden, and one that has no name yet. None of them says anything
-// else to a node that EPMD knows for version 5.
+// greetings are the first messages of real nodes of OTP 25, 27 and 29: one visible, one hidden, and
+// one without a name yet. They are the same for a node that EPMD knows for version 5.
 var greetings = []string{
 	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbdk\x0b\xd7\xef\x00\x0bn@127.0.0.1",
 	"\x00\x1aN\x00\x00\x00\r\x07\xdf\x7f\xbck\x0b\xd7\xf2\x00\x0bn@127.0.0.1",
@@ -144,10 +143,9 @@ var greetings = []string{
 	"\x00\x11N\x00\x00\x00o\x07\xdf\x7f\xbc\x00\x00\x00\x00\x00\x02vm",
 }
 
-// FuzzAccept holds that a stranger, who may say anything and even prove the cookie,
-// makes Accept neither panic nor read more than 4,096 bytes or beyond the handshake; and
-// that a node is taken only if its name can be one, it is not our own, and the caller
-// has been asked about it once.
+// FuzzAccept holds that a stranger can send anything and even prove the cookie. Accept does not
+// panic and reads neither more than 4,096 bytes nor beyond the handshake. It accepts a node only if
+// its name is valid and not our own. It calls decide exactly once for it.
 func FuzzAccept(f *testing.F) {
 	statuses := []string{dist.StatusOK, dist.StatusOKSimultaneous, dist.StatusAlive, dist.StatusNotOK, dist.StatusNotAllowed, ""}
 	for _, g := range greetings {

@@ -16,50 +16,48 @@ import (
 	"time"
 )
 
-// Version is the version of the handshake that Connect and Accept speak, as EPMD
-// tells it of a node: 6, since OTP 23.
+// Version is the version of the handshake that Connect and Accept support, as EPMD reports it for a
+// node: 6, since OTP 23.
 const Version = 6
 
 const (
-	// maxNodeName bounds a node's name in bytes: an atom has 255 characters of
-	// up to four bytes each.
+	// maxNodeName bounds a node's name in bytes: an atom has at most 255 characters of up to four
+	// bytes.
 	maxNodeName = 4 * 255
 
-	// maxHandshake bounds a message of the handshake. The longest is the
-	// challenge, 19 bytes and a name; the rest is room for what a later OTP
-	// puts behind the name.
+	// maxHandshake bounds a message of the handshake. The longest is the challenge, 19 bytes and a
+	// name. The rest is room for additions of a later OTP after the name.
 	maxHandshake = 4096
 )
 
-// Local is what this node says of itself.
+// Local is this node as it presents itself.
 type Local struct {
-	Name     string // name@host, not taken by another connection of the peer
-	Creation uint32 // not zero, and another one for each incarnation of the name
-	Cookie   string // its bytes, as they stand in the cookie file
+	Name     string // name@host, not in use by another connection of the peer
+	Creation uint32 // not zero, and different for each incarnation of the name
+	Cookie   string // its bytes, as in the cookie file
 	Flags    Flags  // usually Default
 
-	// TLS says that the connection goes through TLS: in there every length of the
-	// handshake has 32 bits instead of 16.
+	// TLS says that the connection goes through TLS. There every length of the handshake has 32
+	// bits instead of 16.
 	TLS bool
 }
 
-// Peer is what the other node has said of itself.
+// Peer is the other node as it presents itself.
 type Peer struct {
 	Name     string
-	Flags    Flags // with what a digest flag stands for
+	Flags    Flags // including those that a digest flag stands for
 	Creation uint32
 }
 
-// Connect shakes hands with the node peerName on conn, as the side that has
-// opened the connection, in version 6. Without a peerName it takes whichever node is
-// there: then the caller knows whom it has reached by other means.
+// Connect shakes hands with the node peerName on conn, as the side that has opened the connection,
+// in version 6. Without a peerName it accepts any node. Then the caller has other means to identify
+// it.
 //
-// It reads exactly the handshake: the next byte on conn is the first of a frame.
-// When ctx ends before the handshake does, it fails; conn is then without use,
-// as after every other error, and its owner closes it. The connection is left
-// without a deadline of ours.
+// It reads exactly the handshake: the next byte on conn is the first one of a frame. If ctx ends
+// before the handshake does, it fails. After any error conn is useless, and its owner closes it.
+// Connect leaves no deadline on conn.
 //
-// The errors that have a remedy of their own are a *Refused and ErrCookie.
+// Callers can handle two errors specifically: *Refused and ErrCookie.
 func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (Peer, error) {
 	if err := checkLocal(local); err != nil {
 		return Peer{}, fmt.Errorf("cannot connect as %q: %w", local.Name, err)
@@ -73,8 +71,8 @@ func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (
 	if local.Name == peerName {
 		return Peer{}, fmt.Errorf("cannot connect to %q: that is our own name", peerName)
 	}
-	// A deadline in the past makes the read or write that is going on return:
-	// that is how the context reaches them, whether it ran out or was cancelled.
+	// A deadline in the past ends a pending read or write. The context reaches them in this way
+	// when it expires or is cancelled.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	h := handshake{conn: conn, local: local, peerName: peerName, any: any}
 	peer, err := h.run()
@@ -97,13 +95,13 @@ func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (
 	return Peer{}, fmt.Errorf("cannot shake hands with %s: at %s: %w", peerName, h.step, err)
 }
 
-// handshake is one handshake under way. It owns nothing: conn is its caller's.
+// handshake is one handshake in progress. It owns nothing: conn belongs to its caller.
 type handshake struct {
 	conn     net.Conn
 	local    Local
 	peerName string
-	any      bool   // whatever the peer's name is
-	step     string // what is being done, for errors
+	any      bool   // accept any name of the peer
+	step     string // the present step, for errors
 }
 
 func (h *handshake) run() (Peer, error) {
@@ -138,7 +136,7 @@ func (h *handshake) sendName() error {
 	return h.send(append(m, h.local.Name...))
 }
 
-// recvStatus reads 's' and a status, and stops at each that is not a yes.
+// recvStatus reads 's' and a status. It returns an error for each status that ends the handshake.
 func (h *handshake) recvStatus() error {
 	m, err := h.recv('s', maxHandshake)
 	if err != nil {
@@ -148,8 +146,8 @@ func (h *handshake) recvStatus() error {
 	case StatusOK, StatusOKSimultaneous:
 		return nil
 	case StatusAlive:
-		// It waits to hear whether to give the old connection up. It is not
-		// ours to end; that the answer arrives is not needed to know that.
+		// The peer waits for the decision on the old connection. This side may not end that one.
+		// The peer need not receive the answer.
 		_ = h.send([]byte("sfalse"))
 		fallthrough
 	case StatusNotOK, StatusNotAllowed:
@@ -162,8 +160,8 @@ func (h *handshake) recvStatus() error {
 	}
 }
 
-// recvChallenge reads 'N' flags:64 challenge:32 creation:32 nlen:16 name. What
-// follows the name belongs to later versions and is ignored.
+// recvChallenge reads 'N' flags:64 challenge:32 creation:32 nlen:16 name. Bytes after the name
+// belong to later versions, and are ignored.
 func (h *handshake) recvChallenge() (Peer, uint32, error) {
 	m, err := h.recv('N', maxHandshake)
 	if err != nil {
@@ -190,7 +188,7 @@ func (h *handshake) recvChallenge() (Peer, uint32, error) {
 	return peer, binary.BigEndian.Uint32(m[8:]), nil
 }
 
-// sendReply sends 'r' challenge:32 digest:128 and returns our challenge.
+// sendReply sends 'r' challenge:32 digest:128 and returns its own challenge.
 func (h *handshake) sendReply(challenge uint32) (own uint32, err error) {
 	own = drawChallenge()
 	sum := digest(h.local.Cookie, challenge)
@@ -204,8 +202,8 @@ func drawChallenge() uint32 {
 	return binary.BigEndian.Uint32(random[:])
 }
 
-// recvAck reads 'a' digest:128. A node whose cookie is another one ends the
-// connection instead and logs "Connection attempt from node ... rejected".
+// recvAck reads 'a' digest:128. A node with a different cookie ends the connection instead and logs
+// "Connection attempt from node ... rejected".
 func (h *handshake) recvAck(own uint32) error {
 	m, err := h.recv('a', maxHandshake)
 	if err == io.EOF || errors.Is(err, syscall.ECONNRESET) {
@@ -235,10 +233,10 @@ func (h *handshake) send(m []byte) error {
 	return err
 }
 
-// recv reads one message of at most limit bytes with its length before it, checks its
-// tag and returns what follows the tag. It is io.EOF only if nothing at all has come.
+// recv reads one message of at most limit bytes with its length before it. It checks its tag and
+// returns the bytes after the tag. It returns io.EOF only if no byte has come.
 func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
-	var room [4]byte // the length; one of 16 bits stands in the second half
+	var room [4]byte // the length; one of 16 bits is in the second half
 	head := room[:]
 	if !h.local.TLS {
 		head = room[2:]
@@ -260,8 +258,8 @@ func (h *handshake) recv(tag byte, limit int) ([]byte, error) {
 	return m[1:], nil
 }
 
-// digest is the proof to know the cookie: the MD5 sum of the cookie and of the
-// challenge in decimal digits.
+// digest proves knowledge of the cookie. It is the MD5 sum of the cookie and of the challenge in
+// decimal digits.
 func digest(cookie string, challenge uint32) [md5.Size]byte {
 	return md5.Sum(strconv.AppendUint([]byte(cookie), uint64(challenge), 10))
 }

@@ -16,8 +16,8 @@ import (
 // handshakeBytes is how much the accepting side sends in a whole handshake.
 var handshakeBytes = 2 + len("sok") + 2 + 19 + len(good.Name) + 2 + 17
 
-// cutConn lets so many bytes be written, one at a time, and then either ends the
-// connection or leaves it open and silent.
+// cutConn writes only so many bytes, one at a time. Then it either ends the connection or leaves it
+// open and silent.
 type cutConn struct {
 	net.Conn
 	left int
@@ -40,9 +40,8 @@ func (c *cutConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A connection that ends after any byte of the handshake is an error, and one
-// that ends behind the last is none. Only an end in place of the proof says that
-// the cookie is wrong.
+// A connection that ends after any byte of the handshake is an error. One that ends after the last
+// byte is not. Only an end in place of the proof means that the cookie is wrong.
 func TestConnectTruncated(t *testing.T) {
 	for n := 0; n <= handshakeBytes; n++ {
 		o := shake(t, func(conn net.Conn) (disttest.Client, error) {
@@ -57,8 +56,7 @@ func TestConnectTruncated(t *testing.T) {
 	}
 }
 
-// A peer that falls silent after any byte is waited for as long as the context
-// says and no longer.
+// Connect waits for a peer that falls silent after any byte exactly as long as the context allows.
 func TestConnectSilent(t *testing.T) {
 	const patience = 7 * time.Second
 	for n := range handshakeBytes {
@@ -85,7 +83,7 @@ func TestConnectCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why := errors.New("SIGTERM")
 		ctx, cancel := context.WithCancelCause(t.Context())
-		ours, theirs := net.Pipe() // nobody reads the name
+		ours, theirs := net.Pipe() // the name is never read
 		time.AfterFunc(time.Second, func() { cancel(why) })
 		if _, err := dist.Connect(ctx, ours, local, good.Name); !errors.Is(err, why) {
 			t.Errorf("cancelled: %v", err)

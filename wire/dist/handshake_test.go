@@ -19,7 +19,7 @@ var (
 	good  = disttest.Node{Name: "n@host", Cookie: "secret", Creation: 0xfeedbeef, Challenge: 0xffffffff}
 )
 
-// outcome is what both sides of a handshake say of it.
+// outcome has the results of both sides of a handshake.
 type outcome struct {
 	peer      dist.Peer
 	err       error
@@ -28,7 +28,7 @@ type outcome struct {
 	after     []byte // what the connecting side could read afterwards
 }
 
-// shake lets Connect meet accept over a pipe, for at most 10 s.
+// shake runs Connect against accept over a pipe, for at most 10 s.
 func shake(t *testing.T, accept func(net.Conn) (disttest.Client, error)) (o outcome) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -68,7 +68,7 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// The bytes behind the handshake belong to the child.
+// The bytes after the handshake belong to the child.
 func TestConnectReadsNotAhead(t *testing.T) {
 	node := good
 	node.AfterName = []byte("what a later version adds")
@@ -144,7 +144,7 @@ func TestConnectCookie(t *testing.T) {
 	}
 }
 
-// What a node must not do is refused with a word on it.
+// Connect refuses a node's forbidden behaviour with an explanation.
 func TestConnectWrong(t *testing.T) {
 	with := func(change func(*disttest.Node)) disttest.Node {
 		node := good
@@ -189,7 +189,7 @@ func TestConnectDigestFlag(t *testing.T) {
 	}
 }
 
-// What is no handshake at all is refused without waiting for more.
+// Connect refuses bytes that are no handshake without waiting for more.
 func TestConnectJunk(t *testing.T) {
 	for want, junk := range map[string]string{
 		"a message of 65535 bytes":       "\xff\xff",
@@ -233,14 +233,14 @@ func TestConnectBadArguments(t *testing.T) {
 		"peer's long":    {local, long + "@x"},
 		"own name":       {local, local.Name},
 	} {
-		// A nil connection: it must not come to that.
+		// Connect must not use the nil connection.
 		if _, err := dist.Connect(t.Context(), nil, c.local, c.peer); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
-// TestConnectAny: without a name any node is taken, but only under a name of a node.
+// TestConnectAny: without a name Connect accepts any node with a valid name.
 func TestConnectAny(t *testing.T) {
 	for name, fine := range map[string]bool{"n@host": true, "m@other": true, "n": false, "": false, "@host": false} {
 		node := good

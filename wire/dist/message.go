@@ -7,7 +7,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// What stands before a control message and before each term.
+// These bytes precede a control message and each term.
 const (
 	passThrough = 112 // no atom cache, no fragments
 	termVersion = 131
@@ -20,7 +20,7 @@ const (
 	tagNewReference   = 114 // old
 )
 
-// A Message is one control message. Op says which of the fields it has.
+// A Message is one control message. Op determines which of the fields are set.
 //
 //	Link, Unlink, GroupLeader            From To
 //	UnlinkID, UnlinkIDAck                From To ID
@@ -32,11 +32,11 @@ const (
 //	MonitorP, DemonitorP                 From To|Name Ref
 //	MonitorPExit, PayloadMonitorPExit    From|Name To Ref Reason
 //
-// A message with a trace token is told as the one without; the token is dropped.
-// Reasons are in Reason wherever they stood.
+// A message with a trace token becomes the same message without it. Reason holds the reason,
+// wherever the message has it.
 type Message struct {
 	Op      Op
-	HasName bool // Name stands for the pid, in MonitorP, DemonitorP and their exits
+	HasName bool // Name is set instead of the pid, in MonitorP, DemonitorP and their exits
 	From    etf.Pid
 	To      etf.Pid
 	Name    etf.Atom
@@ -55,12 +55,11 @@ var (
 	errIDZero    = errors.New("id 0")
 )
 
-// Parse takes a frame apart, as Next gives it, into m. What m then holds aliases
-// the frame. Reason and Payload are whole terms, but how deeply they are nested
-// is not bounded. A message of an unknown kind, of the wrong form or with bytes
-// behind it is an error; m is then empty.
+// Parse parses a frame from Next into m. The contents of m alias the frame. Reason and Payload are
+// whole terms, but their nesting is not bounded. A message of an unknown kind, of the wrong form or
+// with trailing bytes is an error, and m is then empty.
 //
-// It allocates nothing, but for names of nodes and processes not seen lately.
+// It allocates memory only for names of nodes and processes not seen lately.
 func Parse(frame []byte, m *Message) error {
 	*m = Message{}
 	switch {
@@ -95,7 +94,7 @@ func Parse(frame []byte, m *Message) error {
 	return nil
 }
 
-// read reads everything behind the number of a control message.
+// read reads everything after the number of a control message.
 func (m *Message) read(r *etf.Reader, l *layout) error {
 	for _, f := range l.fields {
 		if err := m.readField(r, f); err != nil {

@@ -24,8 +24,7 @@ var (
 	token = etf.Tuple{int64(0), int64(0), int64(1), alice, int64(1)}
 )
 
-// forms is every form of every control message that is taken: its elements and
-// what it says.
+// forms has every form of every accepted control message: its elements and its meaning.
 var forms = []struct {
 	name    string
 	control etf.Tuple
@@ -161,7 +160,7 @@ var forms = []struct {
 	},
 }
 
-// frame is what stands behind the length on the wire.
+// frame returns the bytes after the length.
 func frame(t testing.TB, control etf.Term, payload etf.Raw) []byte {
 	t.Helper()
 	b, err := etf.AppendTerm([]byte{112, 131}, control)
@@ -185,8 +184,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// refuse holds that a frame is refused, without a panic and without leaving
-// anything in the message.
+// refuse holds that Parse refuses a frame without a panic, and leaves the message empty.
 func refuse(t *testing.T, name string, frame []byte) {
 	t.Helper()
 	m := dist.Message{Op: dist.Link, From: alice, Ref: ref5}
@@ -197,7 +195,7 @@ func refuse(t *testing.T, name string, frame []byte) {
 	}
 }
 
-// Every element is replaced by every kind of term that may not stand there.
+// Each element is replaced by every wrong kind of term.
 func TestParseRefusesWrongElements(t *testing.T) {
 	wrong := map[string]etf.Term{
 		"a binary": etf.Binary("x"), "a list": etf.List{int64(1)}, "a negative": int64(-1),
@@ -205,7 +203,7 @@ func TestParseRefusesWrongElements(t *testing.T) {
 		"zero": int64(0), "a pid": alice, "an atom": etf.Atom("x"), "a reference": ref5,
 		"a port": etf.Raw("\x78\x77\x06n@host\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01"),
 	}
-	// The types of an element by the type of the example; any is any.
+	// kinds returns the types that an element may have, by its type in the example; * is any type.
 	kinds := func(form etf.Tuple, i int) []string {
 		op, _ := form[0].(int64)
 		switch form[i].(type) {
@@ -275,7 +273,7 @@ func TestParseRefusesWrongForms(t *testing.T) {
 	refuse(t, "an empty tuple", frame(t, etf.Tuple{}, nil))
 }
 
-// Only what our flags allow is taken.
+// Parse accepts only messages that this node's flags allow.
 func TestParseRefusesUnknownKinds(t *testing.T) {
 	known := map[int64]bool{}
 	for _, c := range forms {

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// patience bounds every wait for something that is to come.
+// patience bounds every wait for an event that must come.
 const patience = 2 * time.Minute
 
-// otp is the path of a program of the OTP under test: $ERLUV_ERL and what is
-// beside it, else what is in PATH.
+// otp returns the path of a program of the OTP under test: $ERLUV_ERL or its neighbours, or else
+// from PATH.
 func otp(t *testing.T, name string) string {
 	t.Helper()
 	if erl := os.Getenv("ERLUV_ERL"); erl != "" {
@@ -48,14 +48,14 @@ func run(t *testing.T, cmd *exec.Cmd, ready string) []string {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics cleans nothing up
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics does not clean up
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
 	pattern := regexp.MustCompile(ready)
 	match, ended := make(chan []string, 1), make(chan struct{})
-	var log strings.Builder // what it said; read after ended
+	var log strings.Builder // its output; read after ended
 	go func() {             // ends with the program
 		defer close(ended)
 		defer r.Close()
@@ -88,7 +88,7 @@ func run(t *testing.T, cmd *exec.Cmd, ready string) []string {
 	return nil
 }
 
-// freePort is a port on which nobody listens just now.
+// freePort returns a port on which nothing listens at present.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,9 +108,9 @@ type node struct {
 
 const cookie = "a cookie'of:theirs"
 
-// probe is a process of the node that evaluates what it is sent, in its own
-// process, with P bound to the sender and W to another pid or name of ours, and
-// answers {value, V}. Whatever else it gets goes to the last sender as {got, It}.
+// probe is a process of the node. It evaluates received expressions in its own process, with P
+// bound to the sender and W to another pid or name of the test. It answers {value, V}. It passes
+// any other message to the last sender as {got, It}.
 const probe = `
 	register(probe, spawn(fun() ->
 		process_flag(trap_exit, true),
@@ -131,12 +131,12 @@ const probe = `
 	{port, Port, _} = erl_epmd:port_please(hd(string:split(atom_to_list(node()), "@")), {127, 0, 0, 1}),
 	io:format("up ~p ~s ~n", [Port, node()]).`
 
-// startNode starts a node; kind is -sname or -name, args are more of erl's.
+// startNode starts a node. The kind is -sname or -name, and args are further arguments of erl.
 func startNode(t *testing.T, kind, name string, args ...string) node {
 	t.Helper()
 	port := freePort(t)
 	env := append(os.Environ(), "ERL_EPMD_PORT="+port, "HOME="+t.TempDir())
-	// With -d twice it tells when it listens.
+	// With two -d, epmd reports when it listens.
 	epmd := exec.Command(otp(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
 	run(t, epmd, "entering the main select")
 
@@ -149,7 +149,7 @@ func startNode(t *testing.T, kind, name string, args ...string) node {
 	return node{name: up[2], addr: net.JoinHostPort("127.0.0.1", up[1])}
 }
 
-// dial opens a connection to a node, closed by the end of the test.
+// dial opens a connection to a node, which is closed at the end of the test.
 func (n node) dial(t *testing.T) net.Conn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", n.addr, patience)

@@ -2,11 +2,10 @@ package dist
 
 import "strconv"
 
-// An Op is the kind of a control message, named and numbered as in the ERTS
-// User's Guide.
+// An Op is the kind of a control message, with the name and number of the ERTS User's Guide.
 type Op uint8
 
-// The control messages that may come with the capabilities of Default.
+// The control messages that the capabilities of Default allow.
 const (
 	Link                Op = 1
 	Send                Op = 2
@@ -22,12 +21,12 @@ const (
 	PayloadExit         Op = 24
 	PayloadExit2        Op = 26
 	PayloadMonitorPExit Op = 28
-	AliasSend           Op = 33 // only sent: Default does not ask for it
+	AliasSend           Op = 33 // only sent: Default does not offer it
 	UnlinkID            Op = 35
 	UnlinkIDAck         Op = 36
 )
 
-// The forms with a token of sequential tracing; Parse makes the plain ones of them.
+// The forms with a token of sequential tracing. Parse turns them into the plain ones.
 const (
 	sendTT         Op = 12
 	exitTT         Op = 13
@@ -54,7 +53,7 @@ const (
 	token                   // any term, dropped
 )
 
-// A payload is what a control message has behind it.
+// A payload is the term after a control message.
 type payload uint8
 
 const (
@@ -63,14 +62,14 @@ const (
 	reasonPayload
 )
 
-// A layout is how a control message is made up and what it is told as.
+// A layout is the form of a control message, and the Op that Parse reports for it.
 type layout struct {
 	op      Op
 	fields  []field
 	payload payload
 }
 
-// layouts holds every message that is taken. What is not here is refused.
+// layouts holds every accepted message. Parse refuses all others.
 var layouts = [...]layout{
 	Link:                {Link, []field{from, to}, noPayload},
 	Send:                {Send, []field{unused, to}, messagePayload},
@@ -108,7 +107,7 @@ var opNames = map[Op]string{
 	AliasSend: "ALIAS_SEND", UnlinkID: "UNLINK_ID", UnlinkIDAck: "UNLINK_ID_ACK",
 }
 
-// String is the name of the ERTS User's Guide.
+// String returns the name in the ERTS User's Guide.
 func (op Op) String() string {
 	if name, ok := opNames[op]; ok {
 		return name

@@ -12,7 +12,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// link is our end of a connection to a real node.
+// link is the test's end of a connection to a real node.
 type link struct {
 	t    *testing.T
 	conn net.Conn
@@ -27,7 +27,7 @@ func theirs(name string) dist.Local {
 	return dist.Local{Name: name, Creation: 0xdeadbeef, Cookie: cookie, Flags: dist.Default}
 }
 
-// connect shakes hands with n under the name.
+// connect shakes hands with n under this name.
 func connect(t *testing.T, n node, name string) *link {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -44,7 +44,7 @@ func connect(t *testing.T, n node, name string) *link {
 	return &link{t: t, conn: conn, name: name, peer: peer, tick: dist.NewTicker(time.Now(), dist.DefaultNetTicktime)}
 }
 
-// pid is the nth process of ours.
+// pid returns the nth process of the test.
 func (l *link) pid(n uint32) etf.Pid {
 	return etf.Pid{Node: etf.Atom(l.name), ID: 0xfffffff0 | n, Serial: 0x80000000 + n, Creation: 0xdeadbeef}
 }
@@ -59,7 +59,7 @@ func (l *link) write(frames ...[]byte) {
 	}
 }
 
-// frame returns the next one, a tick as an empty one; nil at the connection's end.
+// frame returns the next frame, an empty one for a tick, or nil at the end of the connection.
 func (l *link) frame() []byte {
 	l.t.Helper()
 	for {
@@ -83,7 +83,7 @@ func (l *link) frame() []byte {
 	}
 }
 
-// next returns the next message, having answered ticks.
+// next returns the next message, and answers ticks before it.
 func (l *link) next() dist.Message {
 	l.t.Helper()
 	_ = l.conn.SetReadDeadline(time.Now().Add(patience))
@@ -119,7 +119,7 @@ func (l *link) want(op dist.Op) dist.Message {
 	return m
 }
 
-// sent is the term of a message that was sent to our process.
+// sent returns the term of a message to the test's process.
 func (l *link) sent(to etf.Pid) etf.Term {
 	l.t.Helper()
 	m := l.next()
@@ -157,13 +157,13 @@ func (l *link) regSend(from etf.Pid, to etf.Atom, term etf.Term) {
 	l.write(dist.End(append(dist.BeginRegSend(nil, from, to), l.raw(term)...), 0))
 }
 
-// eval has the node's probe evaluate text with W bound, and does not wait.
+// eval sends text to the node's probe, to evaluate with W bound. It does not wait.
 func (l *link) eval(w etf.Term, text string) {
 	l.t.Helper()
 	l.regSend(l.pid(0), "probe", etf.Tuple{etf.Atom("eval"), l.pid(0), w, etf.Binary(text + ".")})
 }
 
-// value is what the probe answers.
+// value returns the probe's answer.
 func (l *link) value() etf.Term {
 	l.t.Helper()
 	answer, ok := l.sent(l.pid(0)).(etf.Tuple)
@@ -173,7 +173,7 @@ func (l *link) value() etf.Term {
 	return answer[1]
 }
 
-// got is what the probe was sent and passed on.
+// got returns a message that the probe has passed on.
 func (l *link) got() etf.Term {
 	l.t.Helper()
 	answer, ok := l.sent(l.pid(0)).(etf.Tuple)
@@ -183,7 +183,7 @@ func (l *link) got() etf.Term {
 	return answer[1]
 }
 
-// probe is the pid of the node's probe.
+// probe returns the pid of the node's probe.
 func (l *link) probe() etf.Pid {
 	l.t.Helper()
 	l.eval(etf.Atom("none"), "self()")

@@ -19,7 +19,7 @@ const (
 	atomNone = etf.Atom("none")
 )
 
-// equal compares terms; an atom of a node compares as any other.
+// equal compares terms. An atom from a node compares like any other.
 func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
@@ -53,7 +53,7 @@ func testHidden(t *testing.T, l *link) {
 	equal(t, "nodes() and hidden", l.value(), etf.Tuple{etf.List(nil), etf.Atom("true")})
 }
 
-// A node that is pinged is asked is_auth by a call.
+// The node asks a pinged node is_auth, by a call.
 func testPing(t *testing.T, l *link) {
 	l.eval(atomNone, "net_adm:ping("+quote(l.name)+")")
 	monitor := l.want(dist.MonitorP)
@@ -73,7 +73,7 @@ func testPing(t *testing.T, l *link) {
 	equal(t, "ping", l.value(), etf.Atom("pong"))
 }
 
-// A link that the node makes, and its end by our exit.
+// The node makes a link, and the test's exit ends it.
 func testLink(t *testing.T, l *link) {
 	worker, probe := l.pid(1), l.probe()
 	l.eval(worker, "link(W), ok")
@@ -85,8 +85,8 @@ func testLink(t *testing.T, l *link) {
 	equal(t, "exit", l.got(), etf.Tuple{etf.Atom("EXIT"), worker, l.term(reason)})
 }
 
-// Between unlink and our answer no exit signal of the old link arrives; after it,
-// one of a new link does.
+// Between unlink and the test's answer no exit signal of the old link arrives. After it, a signal
+// of a new link does.
 func testUnlink(t *testing.T, l *link) {
 	worker, probe := l.pid(1), l.probe()
 	l.eval(worker, "link(W), unlink(W), ok")
@@ -104,7 +104,7 @@ func testUnlink(t *testing.T, l *link) {
 	l.write(dist.AppendExit(nil, worker, probe, l.raw(etf.Atom("late"))))
 	equal(t, "exit", l.got(), etf.Tuple{etf.Atom("EXIT"), worker, etf.Atom("late")})
 
-	// The end of the process that has linked.
+	// The process that has linked ends.
 	l.eval(worker, "spawn(fun() -> receive go -> link(W), exit({shutdown, W}) end end)")
 	victim, _ := l.value().(etf.Pid)
 	l.send(victim, etf.Atom("go"))
@@ -127,7 +127,7 @@ func testExit2(t *testing.T, l *link) {
 	equal(t, "exit", l.got(), etf.Tuple{etf.Atom("EXIT"), worker, etf.Atom("back")})
 }
 
-// Monitors of the node on us, by pid and by name: the reference comes back as it was.
+// The node monitors the test's processes by pid and by name. The reference comes back unchanged.
 func testMonitor(t *testing.T, l *link) {
 	worker, probe := l.pid(1), l.probe()
 	l.eval(worker, "monitor(process, W)")
@@ -155,7 +155,7 @@ func testMonitor(t *testing.T, l *link) {
 	l.value()
 }
 
-// spawnVictim starts a process on the node that exits with what it is sent.
+// spawnVictim starts a process on the node that exits with a received reason.
 func (l *link) spawnVictim() etf.Pid {
 	l.t.Helper()
 	l.eval(atomNone, "spawn(fun() -> receive Why -> exit(Why) end end)")
@@ -166,7 +166,7 @@ func (l *link) spawnVictim() etf.Pid {
 	return pid
 }
 
-// Our monitors on the node, and their end.
+// The test monitors processes of the node, and gets their ends.
 func testOurMonitor(t *testing.T, l *link) {
 	worker, victim := l.pid(1), l.spawnVictim()
 	ref := func(n uint32) etf.Raw {
@@ -186,7 +186,7 @@ func testOurMonitor(t *testing.T, l *link) {
 	equal(t, "reason of a dead one", l.term(m.Reason), etf.Term(etf.Atom("noproc")))
 }
 
-// Our links to the node's processes, and their end.
+// The test links to processes of the node, and gets their ends.
 func testOurLink(t *testing.T, l *link) {
 	worker, victim := l.pid(1), l.spawnVictim()
 	l.write(dist.AppendLink(nil, worker, victim))
@@ -208,8 +208,8 @@ func testOurLink(t *testing.T, l *link) {
 	equal(t, "a dead one", l.term(m.Reason), etf.Term(etf.Atom("noproc")))
 }
 
-// A gen_server:call with its tag, which holds a reference of 5 words on OTP 27
-// and later, is answered to the process that called.
+// The answer to a gen_server:call goes to the calling process, with its tag. On OTP 27 and later
+// the tag has a reference of 5 words.
 func testCall(t *testing.T, l *link) {
 	l.eval(atomNone, "list_to_integer(erlang:system_info(otp_release))")
 	release, worker := l.value().(int64), l.pid(1)
@@ -233,7 +233,7 @@ func testCall(t *testing.T, l *link) {
 		}
 	}
 
-	// Who does not wait any more finds no answer in its mailbox.
+	// If the caller has stopped waiting, the answer does not appear in its mailbox.
 	l.eval(worker, "try gen_server:call(W, late, 1) catch exit:{timeout, _} -> ok end")
 	l.want(dist.MonitorP)
 	client, tag := l.caller(l.next())
@@ -243,14 +243,14 @@ func testCall(t *testing.T, l *link) {
 	l.eval(worker, "element(2, process_info(self(), message_queue_len))")
 	equal(t, "mailbox", l.value(), etf.Term(int64(0)))
 
-	// A client of its own kind has no alias.
+	// A client of another kind has no alias.
 	l.eval(worker, "R = make_ref(), W ! {'$gen_call', {self(), R}, x}, receive {R, A} -> A end")
 	client, tag = l.caller(l.next())
 	l.reply(worker, client, tag, atomOK)
 	equal(t, "answer", l.value(), atomOK)
 }
 
-// caller is who makes a gen_server:call.
+// caller returns the process that makes a gen_server:call, and the tag.
 func (l *link) caller(m dist.Message) (client etf.Pid, tag etf.Raw) {
 	l.t.Helper()
 	r := etf.NewReader(m.Payload)
@@ -280,7 +280,7 @@ func testGroupLeader(t *testing.T, l *link) {
 	equal(t, "set", l.value(), atomOK)
 }
 
-// With sequential tracing on, the forms with a token come.
+// With sequential tracing, messages come in their forms with a token.
 func testTraced(t *testing.T, l *link) {
 	worker, probe := l.pid(1), l.probe()
 	l.eval(worker, `V = spawn(fun() -> receive go -> link(W) end end),
@@ -302,7 +302,7 @@ func testTraced(t *testing.T, l *link) {
 	}
 }
 
-// A message of several megabytes, both ways, whole.
+// A message of several megabytes arrives whole in both directions.
 func testTerms(t *testing.T, l *link) {
 	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<17)
 	l.eval(etf.Binary(data), "{byte_size(W), erlang:md5(W), W}")
@@ -312,7 +312,7 @@ func testTerms(t *testing.T, l *link) {
 	}
 }
 
-// testRefusals comes last: net_kernel:allow/1 cannot be taken back.
+// testRefusals comes last, because net_kernel:allow/1 cannot be undone.
 func testRefusals(t *testing.T, n node) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -356,8 +356,8 @@ func testRefusals(t *testing.T, n node) {
 	connect(t, n, "friend@localhost")
 }
 
-// A node with a long name, which ticks four times a second: a peer that answers
-// stays, one that does not is dropped.
+// A node with a long name ticks four times a second. It keeps a peer that answers, and drops one
+// that does not.
 func TestNodeTicks(t *testing.T) {
 	n := startNode(t, "-name", "dist@127.0.0.1", "-kernel", "net_ticktime", "1")
 	l := connect(t, n, "ticker@127.0.0.1")

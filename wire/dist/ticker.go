@@ -5,25 +5,22 @@ import "time"
 // DefaultNetTicktime is the net_ticktime of a node that sets none (kernel(6)).
 const DefaultNetTicktime = 60 * time.Second
 
-// minNetTicktime is the shortest that a node of OTP can be given.
+// minNetTicktime is the shortest value that OTP allows.
 const minNetTicktime = time.Second
 
-// minAnswer is the least time between two answers to ticks: half a tick of the
-// shortest net_ticktime. With it two nodes that answer each other's answers do
-// not talk themselves into a flood.
+// minAnswer is the least time between two answers to ticks: half a tick of the shortest
+// net_ticktime. It keeps two nodes that answer each other's answers from a flood of ticks.
 const minAnswer = minNetTicktime / 8
 
-// Ticker keeps the ticks of one connection: when to send one, and when the peer
-// counts as gone. It has no clock and does no I/O; its owner tells it what
-// happens and asks.
+// Ticker keeps the ticks of one connection: when to send one, and when the peer counts as gone. It
+// has no clock and does no I/O. Its owner reports events to it and asks it.
 //
-// net_ticktime is the peer's, and may not be known, or change. So a tick is not
-// only sent each quarter of it in which nothing was written, but also in answer
-// to the peer's own, which come in the peer's rhythm: a peer with a shorter
-// net_ticktime than the one assumed here still hears of us in time. A peer that
-// has been silent for net_ticktime and a quarter of it is gone, as between nodes
-// of OTP; so a longer net_ticktime than DefaultNetTicktime must be learnt
-// (net_kernel:get_net_ticktime/0) and told by SetInterval before that.
+// The peer's net_ticktime may be unknown, or change. So this side sends a tick in each quarter of
+// it without other output, and also answers the peer's own ticks. Those come at the peer's rhythm,
+// so a peer with a shorter net_ticktime than assumed still hears from this side in time. As between
+// nodes of OTP, a peer counts as gone after a silence of net_ticktime and a quarter of it. So the
+// owner must learn a net_ticktime longer than DefaultNetTicktime (net_kernel:get_net_ticktime/0),
+// and call SetInterval before that.
 type Ticker struct {
 	interval time.Duration // net_ticktime
 	lastIn   time.Time
@@ -37,35 +34,35 @@ func NewTicker(now time.Time, netTicktime time.Duration) Ticker {
 	return t
 }
 
-// SetInterval changes net_ticktime; it counts as a second when it is less.
+// SetInterval changes net_ticktime. A value of less than a second counts as one second.
 func (t *Ticker) SetInterval(netTicktime time.Duration) {
 	t.interval = max(netTicktime, minNetTicktime)
 }
 
-// Read notes that bytes came, of whatever kind.
+// Read notes that bytes of any kind came.
 func (t *Ticker) Read(now time.Time) { t.lastIn = now }
 
-// Wrote notes that bytes were written, of whatever kind.
+// Wrote notes that bytes of any kind were written.
 func (t *Ticker) Wrote(now time.Time) { t.lastOut = now }
 
-// ReadTick notes that a tick came and says whether to answer it by one: unless
-// something was written just before.
+// ReadTick notes that a tick came. It reports whether to answer with a tick, which is not needed
+// right after another write.
 func (t *Ticker) ReadTick(now time.Time) (answer bool) {
 	t.lastIn = now
 	return now.Sub(t.lastOut) >= minAnswer
 }
 
-// Due is what is due at a time.
+// Due is an action that is due at a time.
 type Due uint8
 
-// What can be due.
+// The actions that can be due.
 const (
 	DueNothing Due = iota
 	DueTick        // write a tick (AppendTick)
 	DueSilent      // the peer has been silent for too long: it is gone
 )
 
-// Check says what is due now. A tick stays due until Wrote.
+// Check returns what is due now. A tick stays due until Wrote.
 func (t *Ticker) Check(now time.Time) Due {
 	switch {
 	case now.Sub(t.lastIn) >= t.interval+t.interval/4:
@@ -76,7 +73,7 @@ func (t *Ticker) Check(now time.Time) Due {
 	return DueNothing
 }
 
-// Next is when to call Check again if nothing happens until then.
+// Next returns when to call Check again if nothing happens until then.
 func (t *Ticker) Next() time.Time {
 	tick, silent := t.lastOut.Add(t.interval/4), t.lastIn.Add(t.interval+t.interval/4)
 	if tick.Before(silent) {

@@ -49,7 +49,7 @@ func TestTickerCheck(t *testing.T) {
 	}
 }
 
-// Whatever has happened, nothing is due before Next and something is at Next.
+// After any events, nothing is due before Next, and something is due at Next.
 func TestTickerNext(t *testing.T) {
 	start := time.Unix(1000, 0)
 	for _, in := range []time.Duration{0, 1, 14 * second, 60 * second, 61 * second, 100 * second} {
@@ -68,9 +68,8 @@ func TestTickerNext(t *testing.T) {
 	}
 }
 
-// A node drops a peer of which it has read nothing for net_ticktime. It ticks
-// four times in that time, and we, who assume 60 s, live by answering. A longer
-// net_ticktime has to be learnt.
+// A node drops a peer after reading nothing from it for net_ticktime. It ticks four times in that
+// time. This side assumes 60 s, and survives by answering. It must learn a longer net_ticktime.
 func TestTickerFasterPeer(t *testing.T) {
 	for _, peerTime := range []time.Duration{second, 4 * second, 60 * second, 600 * second} {
 		start := time.Unix(1000, 0)
@@ -81,7 +80,7 @@ func TestTickerFasterPeer(t *testing.T) {
 		heard := start
 		for n := range 40 {
 			tick := start.Add(time.Duration(n+1) * peerTime / 4)
-			for k.Next().Before(tick) { // our own
+			for k.Next().Before(tick) { // the own ticks
 				if k.Check(k.Next()) != dist.DueTick {
 					t.Fatalf("net_ticktime %v: the peer, who ticks, counts as gone", peerTime)
 				}
@@ -99,7 +98,7 @@ func TestTickerFasterPeer(t *testing.T) {
 	}
 }
 
-// Two nodes that answer ticks by ticks must come to rest.
+// Two nodes that answer ticks with ticks must come to rest.
 func TestTickerNoPingPong(t *testing.T) {
 	now := time.Unix(1000, 0)
 	a, b := dist.NewTicker(now, 60*second), dist.NewTicker(now, 60*second)

@@ -1,13 +1,16 @@
-// Package epmd speaks with an Erlang Port Mapper Daemon: it asks where a node
-// listens, and registers a node of its own.
+// Package epmd is a client of an Erlang Port Mapper Daemon. It asks for the port of a node, and
+// registers a node of its own.
 //
-// It is a client of three requests of the chapter "EPMD Protocol" of the ERTS User's
-// Guide: the port of one node (PORT_PLEASE2_REQ), the list of all names (NAMES_REQ), and
-// the registration (ALIVE2_REQ), which lasts as long as its connection. [Keeper]
-// registers again when EPMD has been restarted. A hidden node that only connects out
-// needs no entry.
+//	epmd.go      Lookup: the port of one node (PORT_PLEASE2_REQ)
+//	names.go     Names: the list of all names (NAMES_REQ)
+//	register.go  Register: a node of its own (ALIVE2_REQ)
+//	keeper.go    Keeper: a registration that outlives EPMD
 //
-// The daemon is not trusted. Every answer is bounded, every length is checked before
-// anything is allocated, and the caller's context bounds the time: give it a deadline,
-// a silent peer is waited for as long as it allows.
+// It uses these three requests of the chapter "EPMD Protocol" of the ERTS User's Guide. A
+// registration lasts as long as its connection. [Keeper] registers again when EPMD has been
+// restarted. A hidden node that only connects out needs no entry.
+//
+// The package does not trust the daemon. It bounds every answer, and checks every length before it
+// allocates memory. The caller's context bounds the time: give it a deadline, because it is the
+// only bound on a silent peer.
 package epmd

@@ -18,34 +18,32 @@ const (
 )
 
 const (
-	// maxName bounds a node's name in bytes: an atom has 255 characters of up
-	// to four bytes each.
+	// maxName bounds a node's name in bytes: an atom has at most 255 characters of up to four
+	// bytes.
 	maxName = 4 * 255
 
-	// maxNames bounds the list of all names. The machine's own daemon keeps
-	// as many nodes as it has descriptors; a line of it has some 40 bytes.
+	// maxNames bounds the list of all names, in bytes. The daemon keeps as many nodes as it has
+	// descriptors, and a line has some 40 bytes.
 	maxNames = 1 << 20
 )
 
-// ErrUnknown says that EPMD is there and has no node of that name.
+// ErrUnknown says that EPMD is running and has no node of that name.
 var ErrUnknown = errors.New("no node of that name is registered")
 
-// A Node is what EPMD knows of a registered node.
+// A Node is EPMD's entry of a registered node.
 type Node struct {
 	Port        uint16 // the TCP port of its distribution listener, not zero
-	LowVersion  uint16 // the oldest distribution handshake it speaks
+	LowVersion  uint16 // the oldest distribution handshake that it supports
 	HighVersion uint16 // the newest one
 }
 
-// Speaks says whether the node can shake hands in the given version: 6 since
-// OTP 23.
+// Speaks reports whether the node supports the given version of the handshake: 6 since OTP 23.
 func (n Node) Speaks(version uint16) bool {
 	return n.LowVersion <= version && version <= n.HighVersion
 }
 
-// Lookup asks the EPMD at addr, a host:port, for the node that is registered
-// as name, which is the part of a node's name before the @. It returns an error
-// for which errors.Is(err, ErrUnknown) holds when there is none.
+// Lookup asks the EPMD at addr, a host:port, for the node registered as name. The name is the part
+// of a node's name before the @. If there is none, errors.Is(err, ErrUnknown) holds.
 func Lookup(ctx context.Context, addr, name string) (Node, error) {
 	if err := checkName(name); err != nil {
 		return Node{}, fmt.Errorf("cannot ask EPMD for %.80q: %w", name, err)
@@ -74,9 +72,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// readPort2 reads a PORT2_RESP: 119, result:8 and, when the result is zero,
-// port:16 type:8 protocol:8 highest:16 lowest:16 nlen:16 name. The extra field
-// behind the name is nobody's and is left unread.
+// readPort2 reads a PORT2_RESP: 119, result:8 and, when the result is zero, port:16 type:8
+// protocol:8 highest:16 lowest:16 nlen:16 name. The extra field after the name has no use and is
+// left unread.
 func readPort2(r io.Reader, name string) (Node, error) {
 	var head [12]byte
 	if _, err := io.ReadFull(r, head[:2]); err != nil {
@@ -116,7 +114,7 @@ func readPort2(r io.Reader, name string) (Node, error) {
 	return node, nil
 }
 
-// ask connects to addr, sends one request and has answer read what comes back.
+// ask connects to addr, sends one request and has the function answer read the reply.
 func ask(ctx context.Context, addr string, req []byte, answer func(io.Reader) error) error {
 	conn, err := dial(ctx, addr)
 	if err != nil {
@@ -138,10 +136,10 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	return conn, nil
 }
 
-// askOn sends one request on conn and has answer read what comes back.
+// askOn sends one request on conn and has the function answer read the reply.
 func askOn(ctx context.Context, conn net.Conn, addr string, req []byte, answer func(io.Reader) error) error {
-	// A deadline in the past makes the read or write that is going on return:
-	// that is how the context reaches them, whether it ran out or was cancelled.
+	// A deadline in the past ends a pending read or write. The context reaches them in this way
+	// when it expires or is cancelled.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	msg := binary.BigEndian.AppendUint16(nil, uint16(len(req)))
 	_, err := conn.Write(append(msg, req...))

@@ -17,11 +17,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait for something that is to come.
+// patience bounds every wait for an event that must come.
 const patience = 2 * time.Minute
 
-// fake is an EPMD that reads a request of so many bytes, answers every time by
-// the same bytes and then ends the connection, or leaves it open.
+// fake is an EPMD that reads a request of so many bytes and always gives the same answer. Then it
+// ends the connection, or leaves it open.
 func fake(t *testing.T, request int, answer string, end bool) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -97,8 +97,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// An answer is taken when it is complete: whether the connection then ends is
-// not waited for.
+// Lookup returns when the answer is complete. It does not wait for the end of the connection.
 func TestLookupOpenEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -112,7 +111,7 @@ func TestLookupOpenEnd(t *testing.T) {
 
 func TestLookupBadName(t *testing.T) {
 	for _, name := range []string{"", "node@host", "@", strings.Repeat("x", 1021)} {
-		// The address is none: it must not come to that.
+		// Lookup must not use the address, which is not valid.
 		if _, err := epmd.Lookup(t.Context(), "", name); err == nil || strings.Contains(err.Error(), "no EPMD") {
 			t.Errorf("%.20q: %v", name, err)
 		}
@@ -135,7 +134,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// A host that does not resolve says nothing about an EPMD.
+// A host that does not resolve is not reported as a missing EPMD.
 func TestUnknownHost(t *testing.T) {
 	_, err := epmd.Lookup(t.Context(), "host.invalid:4369", "node")
 	if err == nil || strings.Contains(err.Error(), "no EPMD") || !strings.Contains(err.Error(), "cannot find the host of") {
@@ -143,10 +142,9 @@ func TestUnknownHost(t *testing.T) {
 	}
 }
 
-// A silent peer is waited for until the context ends, be it by its deadline or
-// before.
+// A silent peer is waited for until the context ends, by its deadline or earlier.
 func TestSilent(t *testing.T) {
-	for n := range lookupRequest + 1 { // silent after so much of a list, too
+	for n := range lookupRequest + 1 { // also after so many bytes of a list
 		answer := "\x00\x00\x10\x11name a at port 1\n"[:n]
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		_, err := epmd.Names(ctx, fake(t, namesRequest, answer, false))

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// A Keeper waits for firstPause before its second attempt, and twice as long
-	// before each further one, up to lastPause: the interval of OTP's erl_epmd. An
-	// attempt costs one refused connection on the own machine.
+	// A Keeper waits for firstPause before its second attempt. Each further pause is twice as long,
+	// up to lastPause, the interval of OTP's erl_epmd. An attempt costs one refused connection on
+	// the own machine.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
 
@@ -24,15 +24,15 @@ type Keeper struct {
 	Name string // the part of the node's name before the @
 	Port uint16 // at which the node listens
 
-	// Run calls Tell with nil when the node is registered, else with the reason why
-	// not. If another node has the name, errors.Is(err, ErrTaken) holds. Run calls
-	// Tell once for each change between registered, taken and absent.
+	// Run calls Tell with nil when the node is registered, or else with the reason for its absence.
+	// If another node has the name, errors.Is(err, ErrTaken) holds. Run calls Tell once for each
+	// change between registered, taken and absent.
 	Tell func(error)
 
 	dial dialFunc // in tests, which have a clock of their own; nil otherwise
 }
 
-// errLost is why a node is not registered any more, until the next attempt.
+// errLost is the reason for absence until the next attempt.
 var errLost = errors.New("EPMD has ended: the node is registered again when it is back")
 
 // Run keeps the node registered until ctx ends, and ends the registration then.
@@ -53,8 +53,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			if ctx.Err() == nil {
 				tell(absent, errLost)
 			}
-			// The pauses still grow for an EPMD that ends right after each
-			// registration.
+			// The pauses keep growing for an EPMD that ends right after each registration.
 			if time.Since(begin) >= lastPause {
 				pause = firstPause
 			}
@@ -95,7 +94,7 @@ func (k *Keeper) attempt(ctx context.Context) (*Registration, error) {
 	return register(ctx, connect, k.Addr, k.Name, k.Port)
 }
 
-// waitOrClose returns when the registration is over, be it by EPMD or by ctx.
+// waitOrClose returns when EPMD or the end of ctx has ended the registration.
 func waitOrClose(ctx context.Context, r *Registration) {
 	stop := context.AfterFunc(ctx, r.Close)
 	defer stop()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// fakeEPMD answers each attempt as its next step says, and writes down when it came.
-// It runs in a bubble of synctest, whose clock begins at start.
+// fakeEPMD answers each attempt as its next step says, and records the time of the attempt. It runs
+// in a bubble of synctest, whose clock begins at start.
 type fakeEPMD struct {
 	t     *testing.T
 	steps []string // "refused", "silent", "taken", "junk", or how long the node is registered
@@ -55,7 +55,7 @@ func (f *fakeEPMD) serve(conn net.Conn, step string) {
 	_, _ = conn.Read(make([]byte, 1)) // until the node goes, or it is to end
 }
 
-// keep runs a Keeper for so long, and returns when it came and what it told.
+// keep runs a Keeper for so long. It returns the times of the attempts and the calls of Tell.
 func keep(t *testing.T, during time.Duration, steps ...string) (at []time.Duration, told []string) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeEPMD{t: t, steps: steps, start: time.Now()}
@@ -137,7 +137,7 @@ func TestKeeper(t *testing.T) {
 	}
 }
 
-// A Keeper ends with its context, whatever it is doing, and tells nothing of that.
+// A Keeper ends with its context at any moment, and does not call Tell for that.
 func TestKeeperEnds(t *testing.T) {
 	for _, c := range []struct {
 		step   string

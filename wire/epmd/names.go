@@ -15,8 +15,7 @@ type Registered struct {
 	Port uint16
 }
 
-// Names asks the EPMD at addr, a host:port, for every node that it knows, in
-// the order in which it tells them.
+// Names asks the EPMD at addr, a host:port, for every node that it knows, in EPMD's order.
 func Names(ctx context.Context, addr string) ([]Registered, error) {
 	var names []Registered
 	err := ask(ctx, addr, []byte{namesReq}, func(r io.Reader) (err error) {
@@ -54,8 +53,7 @@ func readNames(r io.Reader) ([]Registered, error) {
 	return names, nil
 }
 
-// parseName takes one line apart. A name may hold spaces, so the port is found
-// from the end.
+// parseName parses one line. A name may contain spaces, so the port is found from the end.
 func parseName(line string) (Registered, error) {
 	whole, ended := strings.CutSuffix(line, "\n")
 	if !ended {

@@ -20,8 +20,8 @@ import (
 	"erluv/wire/epmd"
 )
 
-// program is the path of a program of the OTP under test: beside $ERLUV_ERL
-// when that is set, else in PATH.
+// program returns the path of a program of the OTP under test: beside $ERLUV_ERL if that is set, or
+// else from PATH.
 func program(t *testing.T, name string) string {
 	t.Helper()
 	if erl := os.Getenv("ERLUV_ERL"); erl != "" {
@@ -37,8 +37,8 @@ func program(t *testing.T, name string) string {
 	return path
 }
 
-// startEPMD starts a real EPMD on a port of its own and returns its address. It
-// ends with the test.
+// startEPMD starts a real EPMD on a port of its own, and returns its address. EPMD ends with the
+// test.
 func startEPMD(t *testing.T) (addr string) {
 	t.Helper()
 	return startEPMDAt(t, freePort(t)).addr
@@ -58,15 +58,15 @@ func freePort(t *testing.T) string {
 // daemon is a real EPMD.
 type daemon struct {
 	addr string
-	kill func() // and wait for its end
+	kill func() // also waits for its end
 }
 
 // startEPMDAt starts a real EPMD, which ends with the test.
 func startEPMDAt(t *testing.T, port string) daemon {
 	t.Helper()
-	// With -d twice it tells on standard error when it listens.
+	// With two -d, epmd reports on standard error when it listens.
 	cmd := exec.Command(program(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics cleans nothing up
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics does not clean up
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,7 @@ func startEPMDAt(t *testing.T, port string) daemon {
 	return d
 }
 
-// register registers a name as a node does, by ALIVE2_REQ: it stays as long as
-// the connection.
+// register registers a name like a node, with ALIVE2_REQ. The name stays as long as the connection.
 func register(t *testing.T, addr, name string, port, low, high uint16) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -153,8 +152,8 @@ func TestRealEPMD(t *testing.T) {
 		t.Errorf("two registered: %v, %v", names, err)
 	}
 
-	// A node that ends is forgotten. EPMD sees the end of its connection when it
-	// comes to it; each question is one more round of its loop.
+	// EPMD forgets a node that has ended when it reads the end of its connection. Each question is
+	// one more round of its loop.
 	gone.Close()
 	for err = nil; err == nil; {
 		_, err = epmd.Lookup(ctx, addr, "node")
@@ -164,7 +163,7 @@ func TestRealEPMD(t *testing.T) {
 	}
 }
 
-// The list may be long: it comes in more than one piece.
+// A long list comes in several chunks.
 func TestRealEPMDManyNames(t *testing.T) {
 	addr := startEPMD(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -20,32 +20,31 @@ const (
 	protocolTCP = 0
 	version     = 6 // of the handshake, since OTP 23: the lowest and the highest
 
-	// maxChars bounds a name in characters: an atom has 255, of which the @ and the
-	// host take two. EPMD itself registers names of up to 255 characters, but does not
-	// find one of 255 again. It refuses longer names as if they were taken.
+	// maxChars bounds a name in characters: an atom has 255, of which the @ and the host take two.
+	// EPMD registers names of up to 255 characters, but does not find a name of 255 again. It
+	// refuses longer names as if they were taken.
 	maxChars = 253
 )
 
-// ErrTaken says that EPMD knows another node of that name. A node that has ended a
-// moment ago may be one: EPMD forgets it when it sees the end of its connection.
+// ErrTaken says that EPMD knows another node of that name. That node may have ended a moment ago:
+// EPMD forgets it when it reads the end of its connection.
 var ErrTaken = errors.New("a node of that name is registered")
 
 // A Registration is a name that EPMD knows until Close, or until EPMD itself ends.
 // Its owner calls Close.
 type Registration struct {
-	// Creation is what EPMD proposes: a clock's seconds at the first registration of
-	// a name, and one more at each further one. EPMD does not mind when the node uses
-	// a creation of its own.
+	// Creation is EPMD's proposal: the clock's seconds at the first registration of a name, and one
+	// more at each further one. The node may use another creation.
 	Creation uint32
 
 	conn net.Conn
 }
 
-// Register tells the EPMD at addr, a host:port, that a hidden node listens at port
-// under the name, which is the part of its name before the @. It returns an error for
-// which errors.Is(err, ErrTaken) holds when another node has the name.
+// Register registers a hidden node that listens at port with the EPMD at addr, a host:port. The
+// name is the part of its name before the @. If another node has the name, errors.Is(err, ErrTaken)
+// holds.
 //
-// EPMD takes registrations from its own machine only, so addr is one of its own.
+// EPMD accepts registrations only from its own machine, so addr is one of this machine's.
 func Register(ctx context.Context, addr, name string, port uint16) (*Registration, error) {
 	return register(ctx, dial, addr, name, port)
 }
@@ -90,8 +89,8 @@ func checkRegistered(name string, port uint16) error {
 	return nil
 }
 
-// aliveRequest is an ALIVE2_REQ: 120, port:16 type:8 protocol:8 highest:16 lowest:16
-// nlen:16 name elen:16 extra, here without extra.
+// aliveRequest makes an ALIVE2_REQ: 120, port:16 type:8 protocol:8 highest:16 lowest:16 nlen:16
+// name elen:16 extra, here without extra.
 func aliveRequest(name string, port uint16) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{alive2Req}, port)
 	b = append(b, typeHidden, protocolTCP)
@@ -101,9 +100,9 @@ func aliveRequest(name string, port uint16) []byte {
 	return append(append(b, name...), 0, 0)
 }
 
-// readAlive reads an ALIVE2_X_RESP, 118 result:8 creation:32, or an ALIVE2_RESP, 121
-// result:8 creation:16, to the last byte: a refusal is followed by a creation too, and
-// EPMD leaves the connection open in any case.
+// readAlive reads an ALIVE2_X_RESP, 118 result:8 creation:32, or an ALIVE2_RESP, 121 result:8
+// creation:16, to the last byte. A refusal has a creation too, and EPMD leaves the connection open
+// in either case.
 func readAlive(r io.Reader) (creation uint32, err error) {
 	var b [6]byte
 	if _, err := io.ReadFull(r, b[:4]); err != nil {
@@ -126,9 +125,9 @@ func readAlive(r io.Reader) (creation uint32, err error) {
 	return creation, nil
 }
 
-// Wait returns when EPMD has ended, and with it the registration, or after Close.
+// Wait returns when the registration has ended, because EPMD ended or after Close.
 func (r *Registration) Wait() {
-	// EPMD sends nothing more, so an unexpected byte is an end too.
+	// EPMD sends nothing more, so an unexpected byte means an end too.
 	_, _ = r.conn.Read(make([]byte, 1))
 }
 

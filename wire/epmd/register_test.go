@@ -54,7 +54,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// The request is byte for byte what the document says.
+// The request has exactly the documented bytes.
 func TestRegisterRequest(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -122,7 +122,7 @@ func TestRealRegister(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Creation < 4 { // what nodes before OTP 23 cycle through
+		if r.Creation < 4 { // nodes before OTP 23 cycle through these
 			t.Errorf("creation %d of version 6", r.Creation)
 		}
 		if got, err := epmd.Lookup(ctx, addr, name); err != nil || got != (epmd.Node{Port: 4000, LowVersion: 6, HighVersion: 6}) {
@@ -153,7 +153,7 @@ func TestRealRegister(t *testing.T) {
 func TestRealKeeper(t *testing.T) {
 	port := freePort(t)
 	first := startEPMDAt(t, port)
-	told := make(chan error, 100) // more than can be told
+	told := make(chan error, 100) // more than Run sends
 	ctx, cancel := context.WithCancel(t.Context())
 	k := epmd.Keeper{Addr: first.addr, Name: "kept", Port: 4000, Tell: func(err error) { told <- err }}
 	done := make(chan struct{})
@@ -166,7 +166,7 @@ func TestRealKeeper(t *testing.T) {
 	first.kill()
 	want(t, told, "EPMD has ended")
 	second := startEPMDAt(t, port)
-	// What it was told while there was no EPMD is the end of the first and no more.
+	// While there was no EPMD, Tell got only the end of the first one.
 	want(t, told, "")
 	if got, err := epmd.Lookup(ctx, second.addr, "kept"); err != nil || got.Port != 4000 {
 		t.Errorf("after the restart: %+v, %v", got, err)
@@ -185,7 +185,7 @@ func TestRealKeeper(t *testing.T) {
 	}
 }
 
-// want takes what was told next: an error with that text, or none.
+// want takes the next error from told, which must have this text, or be nil.
 func want(t *testing.T, told <-chan error, text string) {
 	t.Helper()
 	select {

@@ -9,8 +9,8 @@ import (
 	"erluv/wire/dist"
 )
 
-// A Caller is what the connecting side says and does: it plays the other side of
-// dist.Accept. With Name and Cookie alone it is a well-behaved node.
+// A Caller plays the connecting side against dist.Accept. With only Name and Cookie it is a
+// well-behaved node.
 type Caller struct {
 	Name      string
 	Cookie    string
@@ -25,7 +25,7 @@ type Caller struct {
 	AfterReply  []byte // sent in one write with the proof
 }
 
-// A Host is what the accepting side has said of itself.
+// A Host is the accepting side as it presents itself.
 type Host struct {
 	Status    string
 	Name      string
@@ -34,9 +34,9 @@ type Host struct {
 	Challenge uint32
 }
 
-// Connect shakes hands on conn until the connection is up, and returns no error
-// then; or until the status is one that ends it, or the other side proves wrong.
-// The caller closes conn.
+// Connect shakes hands on conn until the connection is up, and then returns no error. It also stops
+// at a status that ends the handshake, or if the other side's proof is wrong. The caller closes
+// conn.
 func (c Caller) Connect(conn net.Conn) (Host, error) {
 	var h Host
 	if err := write(conn, c.greeting(), nil); err != nil {
@@ -86,7 +86,7 @@ func (c Caller) greeting() []byte {
 	return append(append(m, c.Name...), c.AfterName...)
 }
 
-// prove answers the challenge, and checks the answer to its own.
+// prove answers the challenge, and checks the answer to its own challenge.
 func (c Caller) prove(conn net.Conn, challenge uint32) error {
 	mine := Node{Cookie: c.Cookie}
 	digest := c.ReplyDigest

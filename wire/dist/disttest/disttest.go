@@ -1,6 +1,5 @@
-// Package disttest is both sides of a handshake, for tests: a Node accepts, as the
-// other side of dist.Connect, a Caller connects, as that of dist.Accept, rightly or
-// wrongly in any step.
+// Package disttest plays both sides of a handshake, for tests. A Node accepts connections from
+// dist.Connect, and a Caller connects to dist.Accept. Each can do any step rightly or wrongly.
 //
 // It shares no code with the sides that it tests.
 package disttest
@@ -15,11 +14,10 @@ import (
 	"erluv/wire/dist"
 )
 
-// OTP27 is the capabilities that a node of OTP 27 tells.
+// OTP27 is the capabilities that a node of OTP 27 sends.
 const OTP27 dist.Flags = 0xd07df7fbd
 
-// A Node is what the accepting side says and does. With Name and Cookie alone it
-// is a well-behaved node.
+// A Node plays the accepting side. With only Name and Cookie it is a well-behaved node.
 type Node struct {
 	Name      string
 	Cookie    string
@@ -28,13 +26,13 @@ type Node struct {
 	Challenge uint32
 	Status    string // "": ok
 
-	// Misbehaviour. Each is an addition to what a node does.
-	AfterName []byte // stands in the challenge behind the name: later versions may do so
-	AckDigest []byte // sent as the proof of the cookie, instead of the right one
+	// Misbehaviour: each adds something to a node's behaviour.
+	AfterName []byte // sent in the challenge after the name, as later versions may do
+	AckDigest []byte // sent as the proof of the cookie instead of the right one
 	AfterAck  []byte // sent in one write with the proof: the first frames
 }
 
-// A Client is what the connecting side has said of itself.
+// A Client is the connecting side as it presents itself.
 type Client struct {
 	Name     string
 	Flags    dist.Flags
@@ -42,13 +40,13 @@ type Client struct {
 	Answer   string // to the status alive: true or false
 }
 
-// ErrDigest says that the connecting side does not know the cookie. A node ends
-// the connection then, without a word.
+// ErrDigest says that the connecting side does not know the cookie. A node then ends the connection
+// without a message.
 var ErrDigest = fmt.Errorf("disttest: the other side has another cookie")
 
-// Accept shakes hands on conn until the connection is up, and returns no error
-// then; or until the status is one that ends it, or the other side proves wrong.
-// The caller closes conn.
+// Accept shakes hands on conn until the connection is up, and then returns no error. It also stops
+// at a status that ends the handshake, or if the other side's proof is wrong. The caller closes
+// conn.
 func (n Node) Accept(conn net.Conn) (Client, error) {
 	var c Client
 	m, err := read(conn)
@@ -85,7 +83,7 @@ func (n Node) Accept(conn net.Conn) (Client, error) {
 	return c, write(conn, append([]byte{'a'}, digest...), n.AfterAck)
 }
 
-// status sends the status and says whether the handshake is done with it.
+// status sends the status and reports whether it ends the handshake.
 func (n Node) status(conn net.Conn, c *Client) (done bool, err error) {
 	status := n.Status
 	if status == "" {
