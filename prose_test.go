@@ -51,11 +51,14 @@ var plain = []string{
 // them.
 var plainRooms = []string{
 	"childproc",
+	"control",
+	"discover",
 	"eintr",
 	"ipc",
 	"label",
 	"loop",
 	"mainproc",
+	"relay",
 	"sandbox",
 	"slack",
 	"spawner",

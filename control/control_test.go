@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// short is a directory with a path that a socket has room for.
+// short returns a directory whose path is short enough for a socket's.
 func short(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "c")
@@ -43,7 +43,7 @@ func listening(t *testing.T, path string, own bool) *Listener {
 	return l
 }
 
-// dead leaves a socket as a process that was killed does.
+// dead leaves a socket as a killed process does.
 func dead(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -114,7 +114,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// TestDead: what a dead one has left is replaced, and tidied away in erluv's own directory.
+// TestDead: the socket of a dead erluv is replaced. In erluv's own directory all such sockets are
+// removed.
 func TestDead(t *testing.T) {
 	dir := short(t)
 	for _, name := range []string{"a", "b", "c"} {
@@ -132,7 +133,7 @@ func TestDead(t *testing.T) {
 	if want := []string{PathOf(dir, "a"), PathOf(dir, "d"), PathOf(dir, "file")}; !slices.Equal(entries, want) {
 		t.Errorf("%v instead of %v", entries, want)
 	}
-	// One that has not begun to listen is not dead.
+	// A process that does not listen yet is not dead.
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestDead(t *testing.T) {
 	if _, err := Listen(PathOf(dir, "new"), true); err == nil {
 		t.Error("one that is being made is replaced")
 	}
-	// Close leaves what is another's.
+	// Close leaves another process's socket.
 	if err := os.Rename(PathOf(dir, "d"), l.Path()); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func TestRefusedPlaces(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: of those that want the same socket at the same time one gets it.
+// TestManyAtOnce: of several processes that want the same socket at the same time, one gets it.
 func TestManyAtOnce(t *testing.T) {
 	dir := short(t)
 	path := PathOf(dir, "same")
@@ -285,7 +286,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// TestStranger: the kernel's word decides, even where the socket is open to all.
+// TestStranger: the kernel's identification decides, even if the socket is open to all users.
 func TestStranger(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // only root can become a stranger
@@ -295,7 +296,7 @@ func TestStranger(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := make(chan error)
-	go func() { // ends with its thread, which is another user's
+	go func() { // ends with its thread, which becomes another user's
 		runtime.LockOSThread()
 		if _, _, e := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); e != 0 {
 			failed <- e

@@ -1,12 +1,11 @@
-// Package control is the control socket: a Unix socket by which those who administer an erluv
-// speak with it on its machine, and no one else. Main listens at it; commands of erluv find it and
-// connect. What is spoken on it is the distribution protocol, which this package knows nothing of.
+// Package control is the control socket, a Unix socket for the administrators of an erluv on its
+// machine. Main listens on it; commands of erluv find it and connect. They speak the distribution
+// protocol on it, which this package does not know.
 //
-// Who may connect is decided by the kernel's word for the other side (unix(7), SO_PEERCRED):
-// root and the user whom main runs as. So the cookie proves nothing there, and is a word that
-// everyone knows.
+// The kernel identifies the other side (unix(7), SO_PEERCRED). Only root and main's own user may
+// connect. So the cookie there proves nothing, and is a public constant.
 //
-//	place.go    where control sockets are, and which there are
-//	listen.go   one is made, and removed
-//	peer.go     who has the other end
+//	place.go    the directories of control sockets, and the sockets in them
+//	listen.go   makes and removes a socket
+//	peer.go     the process at the other end
 package control

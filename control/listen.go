@@ -12,19 +12,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listener is a control socket at which this process listens. Close removes it.
+// Listener is a control socket on which this process listens. Close removes it.
 type Listener struct {
 	net.Listener
 	path     string
 	dev, ino uint64
 }
 
-// Path is where it is.
+// Path returns the socket's path.
 func (l *Listener) Path() string { return l.path }
 
-// Listen makes a control socket. One that an erluv has left which is dead is replaced; at
-// that of a living one it fails. With own the directory is erluv's own: it is made when it is
-// missing, and rid of what else dead ones have left.
+// Listen makes a control socket. It replaces the socket of a dead erluv, and fails if a living one
+// has it. With own, the directory is erluv's own: Listen makes a missing one, and removes the
+// sockets of all dead erluvs there.
 func Listen(path string, own bool) (*Listener, error) {
 	l, err := listen(path, own)
 	if err != nil {
@@ -53,11 +53,11 @@ func listen(path string, own bool) (*Listener, error) {
 	return p.bind(path)
 }
 
-// lockBound is how long others may be about the same directory.
+// lockBound is how long to wait for other erluvs in the same directory.
 const lockBound = 2 * time.Second
 
-// lock keeps other erluvs from the directory: of two that both see what a dead one has left, one
-// could remove what the other has made. Only root or this user can hold it.
+// lock keeps other erluvs from the directory. Without it, two could both find the socket of a dead
+// erluv, and one could remove the other's new one. Only root or this user can hold it.
 func (p place) lock() (unlock func(), err error) {
 	fd, err := eintr.Openat(p.fd, ".lock", unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -76,7 +76,7 @@ func (p place) lock() (unlock func(), err error) {
 	}
 }
 
-// tidy removes the sockets of erluvs that were killed. What cannot be removed stays.
+// tidy removes the sockets of killed erluvs, as far as possible.
 func (p place) tidy() {
 	names, _ := p.sockets()
 	for _, name := range names {
@@ -86,7 +86,7 @@ func (p place) tidy() {
 	}
 }
 
-// free sees to it that nothing is at path.
+// free makes sure that nothing is at path.
 func (p place) free(path string) error {
 	var st unix.Stat_t
 	err := eintr.Fstatat(p.fd, p.name, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -110,14 +110,15 @@ func (p place) free(path string) error {
 	return nil
 }
 
-// knock says whether a process has the socket, which takes no notice: nil, or ECONNREFUSED.
+// knock reports whether a process has the socket: nil, or ECONNREFUSED if none has. That process
+// does not notice.
 func knock(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	// Of two kinds that do not fit the kernel looks for the other side first (unix(7)).
+	// The types of the two sockets differ. The kernel first looks for the other side (unix(7)).
 	err = eintr.Do(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) })
 	if err == nil || err == unix.EPROTOTYPE {
 		return nil
@@ -125,10 +126,11 @@ func knock(path string) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// backlog is how many connections wait to be accepted.
+// backlog is how many connections may wait to be accepted.
 const backlog = 64
 
-// bind makes the socket. Nobody can connect before its mode is set: it does not listen yet.
+// bind makes the socket. It does not listen before its mode is set, so no process can connect
+// earlier.
 func (p place) bind(path string) (*Listener, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -163,7 +165,7 @@ func (p place) bind(path string) (*Listener, error) {
 	return l, nil
 }
 
-// Close ends the listening and removes the socket, unless another is in its place by now.
+// Close stops listening and removes the socket, unless another one has replaced it.
 func (l *Listener) Close() error {
 	if p, err := open(l.path, false); err == nil {
 		var st unix.Stat_t

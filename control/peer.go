@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer is who has the other end of a connection: the process that has connected, or that
-// listens, as it was then.
+// Peer is the process at the other end of a connection. It is the process that has connected, or
+// that listens, as it was at that time.
 type Peer struct {
 	UID, GID uint32
-	PID      int32 // 0: it is not known in this namespace of pids
+	PID      int32 // 0: unknown in this pid namespace
 }
 
 func (p Peer) String() string { return fmt.Sprintf("uid %d, pid %d", p.UID, p.PID) }
 
-// PeerOf says who it is. The error is one that cannot be trusted: neither root nor the user of
-// this process.
+// PeerOf returns the process at the other end. It is an error if that runs neither as root nor as
+// the user of this process.
 func PeerOf(conn net.Conn) (Peer, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -44,7 +44,7 @@ func PeerOf(conn net.Conn) (Peer, error) {
 	return p, nil
 }
 
-// CheckName refuses the name of a node that is not one to connect at a control socket.
+// CheckName refuses names that a node at a control socket may not have.
 func CheckName(node string) error {
 	if alive, host, _ := strings.Cut(node, "@"); alive == "" || host != Host {
 		return fmt.Errorf("%q is no name for a node at the control socket: it must end with @%s", node, Host)
@@ -52,8 +52,8 @@ func CheckName(node string) error {
 	return nil
 }
 
-// ErrNobody is the error of Dial when nobody listens at a socket.
-var ErrNobody = errors.New("nobody listens there")
+// ErrNobody is the error of Dial when no process listens on a socket.
+var ErrNobody = errors.New("no process listens there")
 
 // Dial connects to a control socket.
 func Dial(ctx context.Context, path string) (net.Conn, error) {

@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// Cookie is what both sides of a control socket prove to each other to know.
+	// Cookie is the cookie that both sides of a control socket use.
 	Cookie = "control"
 
-	// Host is behind the @ in the name of each node that connects at a control socket. No
-	// other may have it, so that none of them can take the place of a node that is served.
+	// Host is the host part of the name of each node that connects to a control socket. No other
+	// node may have it, so that none of them can take the place of a served node.
 	Host = "control"
 
-	// suffix is how the name of a socket ends.
+	// suffix ends the name of a socket.
 	suffix = ".sock"
 
 	// maxPath is the longest path of a socket (unix(7), sun_path).
 	maxPath = 107
 )
 
-// Dir is the directory with the sockets of a user's erluvs. runtime is their XDG_RUNTIME_DIR.
+// Dir returns the directory with the sockets of a user's erluvs. runtime is their XDG_RUNTIME_DIR.
 func Dir(uid int, runtime string) (string, error) {
 	switch {
 	case uid == 0:
@@ -42,15 +42,15 @@ func Dir(uid int, runtime string) (string, error) {
 	return filepath.Join(runtime, "erluv"), nil
 }
 
-// PathOf is the socket in a directory of the erluv with a name, which is what stands before the
-// @ of its node's name.
+// PathOf returns the path of an erluv's socket in a directory. name is the part of its node's name
+// before the @.
 func PathOf(dir, name string) string { return filepath.Join(dir, name+suffix) }
 
 // nameOf is the reverse.
 func nameOf(path string) string { return strings.TrimSuffix(filepath.Base(path), suffix) }
 
-// place is the directory of a socket, in which no one but root and this user can put or exchange
-// anything. It owns the descriptor.
+// place is the directory of a socket. Only root and this user can put or replace anything there. It
+// owns the descriptor.
 type place struct {
 	fd        int
 	dir, name string
@@ -58,8 +58,8 @@ type place struct {
 
 func (p place) close() { _ = unix.Close(p.fd) }
 
-// open goes to the directory of path, one name after the other, and follows no symbolic link.
-// With create a missing last directory is made.
+// open walks to the directory of path, name by name, and follows no symbolic link. With create it
+// makes a missing last directory.
 func open(path string, create bool) (p place, err error) {
 	if len(path) > maxPath {
 		return p, fmt.Errorf("its path has %d characters, and %d are possible", len(path), maxPath)
@@ -84,8 +84,8 @@ func open(path string, create bool) (p place, err error) {
 
 const dirFlags = unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// enter goes into a directory. One that it makes is open to all of root's machine, and to a
-// user alone.
+// enter goes into a directory. If it makes one, root's is open to all users, and another user's
+// only to that user.
 func (p *place) enter(name string, create bool) error {
 	path := filepath.Join(p.dir, name)
 	made := false
@@ -106,15 +106,15 @@ func (p *place) enter(name string, create bool) error {
 	_ = unix.Close(p.fd)
 	p.fd, p.dir = fd, path
 	if made && os.Geteuid() == 0 {
-		if err := eintr.Fchmod(fd, 0o755); err != nil { // whatever the umask is
+		if err := eintr.Fchmod(fd, 0o755); err != nil { // independent of the umask
 			return fmt.Errorf("cannot set the mode of %s: %w", path, err)
 		}
 	}
 	return nil
 }
 
-// trusted refuses a directory that others can change; the last one even if they can only add
-// to it.
+// trusted refuses a directory that other users can change. It refuses the last one even if they can
+// only add to it.
 func (p *place) trusted(last bool) error {
 	var st unix.Stat_t
 	if err := eintr.Fstat(p.fd, &st); err != nil {
@@ -129,8 +129,8 @@ func (p *place) trusted(last bool) error {
 	return nil
 }
 
-// Living are the names of the erluvs that listen at control sockets in a directory. One that
-// does not exist has none.
+// Living returns the names of the erluvs that listen on control sockets in a directory. A missing
+// directory has none.
 func Living(dir string) (names []string, err error) {
 	p, err := open(PathOf(dir, "x"), false)
 	if errors.Is(err, unix.ENOENT) {
@@ -144,7 +144,7 @@ func Living(dir string) (names []string, err error) {
 	return slices.DeleteFunc(names, func(name string) bool { return knock(PathOf(dir, name)) != nil }), err
 }
 
-// maxSockets bounds how many entries of the directory are looked at.
+// maxSockets bounds how many entries of the directory are examined.
 const maxSockets = 10_000
 
 func (p place) sockets() (names []string, err error) {
@@ -155,7 +155,7 @@ func (p place) sockets() (names []string, err error) {
 	f := os.NewFile(uintptr(fd), p.dir)
 	defer f.Close()
 	entries, err := f.ReadDir(maxSockets)
-	if errors.Is(err, io.EOF) { // there are none
+	if errors.Is(err, io.EOF) { // it is empty
 		err = nil
 	}
 	for _, e := range entries {

@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Package net makes what it keeps for all look-ups at the first one, which must not
-	// be in a bubble of synctest.
+	// Package net creates shared state at its first look-up, which must not be in a bubble of
+	// synctest.
 	_, _ = (&net.Resolver{PreferGo: true, Dial: refuse}).LookupHost(context.Background(), "warm.example")
 	status := m.Run()
 	if err := goleak.Find(); status == 0 && err != nil {
@@ -31,12 +31,12 @@ func TestMain(m *testing.M) {
 
 func refuse(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
 
-// records is what a name server knows of a name, or how it behaves.
+// records are a name server's data for a name, or its behaviour.
 type records struct {
 	addresses []string
 	services  []net.SRV
 	code      byte // RCODE: 2 SERVFAIL, 3 NXDOMAIN
-	refused   bool // nobody listens
+	refused   bool // no server listens
 	stalled   bool // it takes a minute until a connection is refused
 }
 
@@ -54,16 +54,16 @@ func (s *nameServer) set(name string, r records) {
 	s.Set(name, dnstest.Records{Addresses: r.addresses, Services: r.services, Code: r.code})
 }
 
-// pipes is a resolver that asks s without sockets, so that it works on virtual time.
-// Package net speaks over what is no packet connection as over TCP.
+// pipes returns a resolver that asks s without sockets, so that it works in virtual time. Package
+// net speaks the protocol of TCP over a connection that is not a packet connection.
 func (s *nameServer) pipes() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		s.mu.Lock()
 		now := s.now
 		s.mu.Unlock()
 		if now.stalled {
-			// How long package net waits for each name server, and how many there
-			// are, is in the machine's resolv.conf. This is longer than any of it.
+			// The machine's resolv.conf determines how long package net waits for each name server,
+			// and how many there are. This is longer in any case.
 			<-time.After(time.Minute)
 		}
 		if now.stalled || now.refused {
@@ -88,7 +88,7 @@ func (s *nameServer) pipes() *net.Resolver {
 	}}
 }
 
-// packets is a resolver that asks s over UDP, as a real one.
+// packets returns a resolver that asks s over UDP, like a real one.
 func (s *nameServer) packets(t *testing.T) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -21,7 +21,7 @@ func readFile(path string) ([]Target, error) {
 	// Without O_NONBLOCK, opening a FIFO would block until it has a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, errors.Unwrap(err) // the path is said already
+		return nil, errors.Unwrap(err) // the caller adds the path
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -44,7 +44,7 @@ func (f *Finder) Run(ctx context.Context) {
 	var (
 		last    found
 		known   bool   // last is an answer
-		trouble string // the reason that was told last, until the next answer
+		trouble string // the last reported reason, until the next answer
 	)
 	for {
 		now, err := f.Source.find(ctx, resolver)

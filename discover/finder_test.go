@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// A scene changes what a name server says, or a file, at a time.
+// A scene changes a name server's answer, or a file, at a time.
 type scene struct {
 	at   time.Duration
 	zone records
 }
 
-// play runs a Finder for so long on virtual time, which begins when it does, and returns what
-// it told and when.
+// play runs a Finder for some time in virtual time, which begins with it. It returns what the
+// Finder reported and when.
 func play(t *testing.T, f Finder, during time.Duration, scenes ...scene) (told []string) {
 	synctest.Test(t, func(t *testing.T) {
 		start, server := time.Now(), &nameServer{}
@@ -112,7 +112,7 @@ func TestFinder(t *testing.T) {
 	}
 }
 
-// server is the name server that this machine would ask first, by package net.
+// server returns the name server that package net would ask first on this machine.
 func server(t *testing.T) string {
 	t.Helper()
 	s := &nameServer{}
@@ -125,7 +125,7 @@ func server(t *testing.T) string {
 	return text[:len(text)-1]
 }
 
-// Without a source there is nothing to wait for.
+// TestFinderList: without a source there is nothing to wait for.
 func TestFinderList(t *testing.T) {
 	list, err := List([]string{"first@h", "remote_4000@h", "second@h"})
 	if err != nil {
@@ -152,7 +152,7 @@ func TestFinderList(t *testing.T) {
 	}
 }
 
-// A file is read again, whatever its times say.
+// TestFinderFile: a file is read again even if its times have not changed.
 func TestFinderFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nodes")
 	write := func(content string) {
@@ -192,7 +192,7 @@ func TestFinderFile(t *testing.T) {
 	}
 }
 
-// An order that has been told remains while nothing changes, and after trouble.
+// TestFinderKeepsOrder: a reported order stays while nothing changes, and after trouble.
 func TestFinderKeepsOrder(t *testing.T) {
 	zone := records{addresses: []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"}}
 	for range 10 { // the same five in the same order: once in 120^10

@@ -49,7 +49,7 @@ func (s Source) String() string { return s.kind + ":" + s.name }
 // found is the answer of a source.
 type found struct {
 	targets []Target // in the order in which they are to be dialled
-	sum     string   // equal for equal answers, whatever the order of the targets
+	sum     string   // equal for equal answers, in any order of the targets
 }
 
 // find asks the source.

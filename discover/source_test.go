@@ -61,7 +61,7 @@ func TestParseSource(t *testing.T) {
 	}
 }
 
-// A and AAAA records become names with the address, over real sockets.
+// TestAddresses: A and AAAA records become names with the address, over real sockets.
 func TestAddresses(t *testing.T) {
 	server := &nameServer{}
 	server.set("control.example.com.", records{addresses: []string{"10.0.0.1", "10.0.0.2", "fd00::1"}})
@@ -79,7 +79,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// An address is asked of no name server.
+// TestAddressesAsNames: no name server is asked for an address.
 func TestAddressesAsNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"127.0.0.1": "{shop@127.0.0.1 127.0.0.1 0}",
@@ -92,7 +92,8 @@ func TestAddressesAsNames(t *testing.T) {
 	}
 }
 
-// SRV records become names with the host and have the port, the lowest priority first.
+// TestServices: SRV records become names with the host and have the port, the lowest priority
+// first.
 func TestServices(t *testing.T) {
 	server := &nameServer{}
 	server.set("_erlang._tcp.example.com.", records{services: []net.SRV{
@@ -115,7 +116,7 @@ func TestServices(t *testing.T) {
 		}
 		first[got.targets[0].Node]++
 	}
-	// Of weights 1 and 9: 20 and 180 of 200. Bounds that chance passes once in 10^9.
+	// With weights 1 and 9 these are 20 and 180 of 200. Chance exceeds the bounds once in 10^9.
 	if a := first["shop@a.example.com"]; a < 1 || a > 60 {
 		t.Errorf("of 200 times %v were first", first)
 	}
@@ -182,7 +183,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// What is no file does not block, and is said.
+// TestFileIsNone: a path that is not a regular file does not block, and is an error.
 func TestFileIsNone(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -211,8 +212,7 @@ func TestFileIsNone(t *testing.T) {
 	}
 }
 
-// FuzzFile holds that whatever is in a file, its names are such as a node can have, and
-// not more than may be.
+// FuzzFile checks that the names of any file are legal for a node, and not too many.
 func FuzzFile(f *testing.F) {
 	f.Add([]byte("a@h\n# b@h\n\t b@h2 # c@h\r\n\na@h\n"))
 	f.Add([]byte("a@h b@h\n"))

@@ -12,22 +12,22 @@ import (
 	"erluv/ipc"
 )
 
-// configOf makes TLS's configuration. The errors name the setting that has the remedy, by
-// the key and by the option of OTP.
+// configOf makes TLS's configuration. The errors name the setting with the remedy, by erluv's key
+// and by OTP's option.
 func configOf(m ipc.StartRelay, mat ipc.Material) (*tls.Config, error) {
 	c := &tls.Config{
 		MinVersion: m.MinVersion,
 		MaxVersion: m.MaxVersion,
 		ServerName: m.ServerName,
-		// A node of TLS 1.2 begins a new handshake after 2^28 records of its own. Go
-		// refuses by default, which would end the connection.
+		// A node with TLS 1.2 begins a new handshake after 2^28 records of its own. By default Go
+		// refuses, which would end the connection.
 		Renegotiation: tls.RenegotiateFreelyAsClient,
-		// Otherwise the first records have 1 KiB, for the sake of browsers.
+		// Otherwise the first records have 1 KiB, a size for browsers.
 		DynamicRecordSizingDisabled: true,
-		// One connection for each process: there is nothing to resume.
+		// Each process has one connection, so nothing can be resumed.
 		SessionTicketsDisabled: true,
-		// Every certificate is checked by verify, below, on clients and servers alike: it
-		// can do so without a name, and limits the chain.
+		// verify, below, checks every certificate, on clients and servers alike. It works without a
+		// name, and limits the chain.
 		InsecureSkipVerify: true,
 	}
 	if err := addIdentity(c, m, mat); err != nil {
@@ -59,7 +59,7 @@ func addIdentity(c *tls.Config, m ipc.StartRelay, mat ipc.Material) error {
 		return nil
 	}
 	key := mat.Key
-	if len(key) == 0 { // OTP too looks for the key beside the certificate then
+	if len(key) == 0 { // OTP also looks for the key beside the certificate then
 		key = mat.Cert
 	}
 	for block, rest := pem.Decode(key); block != nil; block, rest = pem.Decode(rest) {
@@ -73,8 +73,8 @@ func addIdentity(c *tls.Config, m ipc.StartRelay, mat ipc.Material) error {
 		return fmt.Errorf("the certificate (tls_cert, certfile) and its private key (tls_key, keyfile) cannot be used: %w", err)
 	}
 	c.Certificates = []tls.Certificate{pair}
-	// Also when the node names other authorities: otherwise Go shows none, and the node
-	// complains of its absence.
+	// Even if the node names other authorities: otherwise Go shows no certificate, and the node
+	// complains about that.
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return nil
 }
@@ -95,7 +95,7 @@ func authorities(m ipc.StartRelay, ca []byte) (*x509.CertPool, error) {
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			// One that nobody has signed with is no reason not to serve.
+			// An unused authority with an unreadable certificate is no reason not to serve.
 			continue
 		}
 		roots.AddCert(cert)
@@ -110,7 +110,7 @@ func authorities(m ipc.StartRelay, ca []byte) (*x509.CertPool, error) {
 // verify checks the certificate that the node has shown.
 func verify(s tls.ConnectionState, m ipc.StartRelay, roots *x509.CertPool) error {
 	if len(s.PeerCertificates) == 0 {
-		return nil // then the configuration says that none is needed
+		return nil // the configuration then requires none
 	}
 	leaf := s.PeerCertificates[0]
 	o := x509.VerifyOptions{
@@ -140,9 +140,8 @@ func verify(s tls.ConnectionState, m ipc.StartRelay, roots *x509.CertPool) error
 	return nil
 }
 
-// verifyName checks the name. OTP 25 looks for the host part of another node's name as a DNS
-// name even when it is an address (27 and 29 do not), so certificates that work between
-// nodes with such names have it so.
+// verifyName checks the name. OTP 25 wants the host part of a node's name as a DNS name, even if it
+// is an address (27 and 29 do not). So certificates for such nodes have the address as a DNS name.
 func verifyName(leaf *x509.Certificate, name string) error {
 	if net.ParseIP(name) != nil && slices.Contains(leaf.DNSNames, name) {
 		return nil

@@ -15,30 +15,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket is the TCP connection as crypto/tls wants it. It is a file, not a net.TCPConn:
-// to make one of a descriptor, package net asks for addresses and sets options, for which
-// this process has no system calls. Main has set the options.
+// A socket is the TCP connection, for crypto/tls. It is a file, not a net.TCPConn. To make the
+// latter from a descriptor, package net asks for addresses and sets options, for which this process
+// has no system calls. Main has set the options.
 //
-// It reads as much as there is, and hands it to crypto/tls record by record, so that it
-// knows whether the next record is there: by itself crypto/tls makes a system call and gives
-// its caller a piece for each 16 KiB. One goroutine reads.
+// It reads as much as has arrived, and passes it to crypto/tls record by record, so that it knows
+// whether the next record has arrived. crypto/tls itself makes a system call, and returns to its
+// caller, for each 16 KiB. One goroutine reads.
 type socket struct {
 	*os.File
-	buf  []byte // what was read and not handed on is buf[r:w]
+	buf  []byte // buf[r:w] was read and not passed on
 	r, w int
-	left int // bytes of the record that is being handed on
+	left int // remaining bytes of the record that is being passed on
 
-	heard  atomic.Bool // something has come
+	heard  atomic.Bool // something has arrived
 	ended  atomic.Bool // the stream has ended
-	noWait bool        // Read gives errWait instead of waiting
+	noWait bool        // Read returns errWait instead of waiting
 }
 
 const (
-	// socketSize is the room of a socket, in bytes: eight of the largest records.
+	// socketSize is the size of a socket's buffer, in bytes: eight of the largest records.
 	socketSize = 8 * (recordHeader + maxRecord)
 
-	// A record of TLS has a type, a version and a length, and then at most 2^14 bytes and
-	// what encryption adds (RFC 5246, 6.2.3; RFC 8446 allows less).
+	// A TLS record has a type, a version and a length. Then come at most 2^14 bytes and the
+	// additions of encryption (RFC 5246, 6.2.3; RFC 8446 allows less).
 	recordHeader = 5
 	maxRecord    = 1<<14 + 2048
 
@@ -53,8 +53,8 @@ func newSocket(fd int) (*socket, error) {
 	return &socket{File: f, buf: make([]byte, socketSize)}, nil
 }
 
-// errWait is what Read gives when it must not wait: crypto/tls goes on after it, as it
-// does after any error that calls itself temporary.
+// errWait is Read's error when it must not wait. crypto/tls can continue after it, as after any
+// error that is Temporary.
 var errWait net.Error = waitError{}
 
 type waitError struct{}
@@ -63,7 +63,7 @@ func (waitError) Error() string   { return "nothing more has come yet" }
 func (waitError) Timeout() bool   { return true }
 func (waitError) Temporary() bool { return true }
 
-// Read hands on bytes of one record.
+// Read passes on bytes of one record.
 func (s *socket) Read(b []byte) (int, error) {
 	for s.left == 0 && s.w-s.r < recordHeader || s.r == s.w {
 		if s.noWait {
@@ -80,7 +80,7 @@ func (s *socket) Read(b []byte) (int, error) {
 		}
 		if err == io.EOF {
 			s.ended.Store(true)
-			if s.r < s.w { // no whole header, which crypto/tls will find
+			if s.r < s.w { // no complete header, which crypto/tls will notice
 				s.left = s.w - s.r
 				break
 			}
@@ -98,14 +98,14 @@ func (s *socket) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// nextRecord is the size of the record that begins in the buffer. If it is none, crypto/tls
-// gives the connection up when it sees its header.
+// nextRecord returns the size of the record that begins in the buffer. If that is not a record,
+// crypto/tls gives the connection up at its header.
 func (s *socket) nextRecord() int {
 	return recordHeader + int(binary.BigEndian.Uint16(s.buf[s.r+3:]))
 }
 
-// has says whether the next record is there as a whole, and is one with what the node has
-// sent. With TLS 1.3 others look the same from outside.
+// has reports whether the next record has arrived completely and holds the node's data. With TLS
+// 1.3 other records look the same from outside.
 func (s *socket) has() bool {
 	return s.left == 0 && s.w-s.r >= recordHeader && s.buf[s.r] == applicationData && s.w-s.r >= s.nextRecord()
 }
@@ -120,14 +120,14 @@ func (s *socket) closeWrite() {
 	}
 }
 
-// inner is the relay's end of the inner stream. Every byte is counted.
+// inner is the relay's end of the inner stream. It counts every byte.
 type inner struct {
 	*os.File
 	count *counters.Page
 }
 
-// Read gives 0 and no error at the end of the stream. ECONNRESET is an end too: all has
-// been read, and the other end was closed before it had read all of ours.
+// Read returns 0 and no error at the end of the stream. ECONNRESET is an end too: all has been
+// read, and the other end was closed before it had read all our data.
 func (i *inner) Read(b []byte) (n int, err error) {
 	raw, err := i.SyscallConn()
 	if err != nil {
@@ -140,13 +140,13 @@ func (i *inner) Read(b []byte) (n int, err error) {
 	switch err {
 	case unix.ECONNRESET:
 		return 0, nil
-	case nil, unix.EAGAIN: // then end says why it was given up
+	case nil, unix.EAGAIN: // then end is the reason
 		err = end
 	}
 	return max(n, 0), err
 }
 
-// errGone: nobody reads the inner stream any more.
+// errGone means that no process reads the inner stream any more.
 var errGone = errors.New("the child has closed the connection")
 
 // Write writes all of b.
@@ -174,16 +174,16 @@ func (i *inner) Write(b []byte) (done int, err error) {
 	return done, err
 }
 
-// shut ends the stream in one direction or in both. Main has descriptors of both ends, so
-// closing ours would tell nobody.
+// shut ends the stream in one direction or in both. Main has descriptors of both ends, so the other
+// side would not notice a mere close.
 func (i *inner) shut(how int) {
 	if raw, err := i.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), how) })
 	}
 }
 
-// forsaken says whether the other end is closed in both directions, and not only written to
-// its end.
+// forsaken reports whether the other end is closed in both directions. After a half-close it is
+// not.
 func (i *inner) forsaken() (gone bool) {
 	raw, err := i.SyscallConn()
 	if err != nil {
@@ -200,8 +200,8 @@ func (i *inner) forsaken() (gone bool) {
 	return gone
 }
 
-// pollable makes a file of a socket, with which goroutines wait in the runtime's poller.
-// After an error the socket is closed.
+// pollable makes a file of a socket, so that goroutines wait for it in the runtime's poller. After
+// an error the socket is closed.
 func pollable(fd int, name string) (*os.File, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)

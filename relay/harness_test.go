@@ -31,7 +31,7 @@ type stage struct {
 	ended chan error
 }
 
-// client is how most relays are started.
+// client is the start of most relays.
 func client(name string) ipc.StartRelay {
 	return ipc.StartRelay{ServerName: name, Verify: true, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, Depth: 1, TimeoutMS: 5000}
 }
@@ -96,7 +96,7 @@ func newStage(t *testing.T, m ipc.StartRelay, mat ipc.Material) *stage {
 	return s
 }
 
-// hear returns the relay's next word.
+// hear returns the relay's next message.
 func (s *stage) hear() ipc.Message {
 	s.t.Helper()
 	buf := make([]byte, ipc.MaxPacket)
@@ -115,7 +115,7 @@ func (s *stage) ready() {
 	}
 }
 
-// failed is why the relay cannot serve.
+// failed returns why the relay cannot serve.
 func (s *stage) failed() string {
 	s.t.Helper()
 	m, ok := s.hear().(ipc.Failed)
@@ -125,7 +125,7 @@ func (s *stage) failed() string {
 	return m.Text
 }
 
-// stopped is why the relay has ended.
+// stopped returns why the relay has ended.
 func (s *stage) stopped() string {
 	s.t.Helper()
 	m, ok := s.hear().(ipc.Stopped)
@@ -149,7 +149,7 @@ func newPKI() pki {
 	return p
 }
 
-// server is the node's configuration, which demands a certificate.
+// server returns the node's configuration, which requires a certificate.
 func (p pki) server(t *testing.T) *tls.Config {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -157,7 +157,7 @@ func (p pki) server(t *testing.T) *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{must[tls.Certificate](t)(tls.X509KeyPair(p.node.Cert, p.node.Key))},
 		ClientCAs:    pool, ClientAuth: tls.RequireAndVerifyClientCert, SessionTicketsDisabled: true,
-		RootCAs: pool, ServerName: "host", // where the node dials
+		RootCAs: pool, ServerName: "host", // for a node that dials
 	}
 }
 
@@ -180,7 +180,7 @@ func up(t *testing.T, change func(*tls.Config)) (*stage, *tls.Conn) {
 	return s, node
 }
 
-// wantEOF reads the end of a stream, or its being broken off.
+// wantEOF requires the end of a stream.
 func wantEOF(t *testing.T, r io.Reader) {
 	t.Helper()
 	n, err := r.Read(make([]byte, 10))
@@ -189,7 +189,7 @@ func wantEOF(t *testing.T, r io.Reader) {
 	}
 }
 
-// wantErr reads anything but bytes.
+// wantErr requires an error and no bytes.
 func wantErr(t *testing.T, r io.Reader) {
 	t.Helper()
 	n, err := r.Read(make([]byte, 10))

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checker takes a stream and says where it is not the pattern.
+// checker takes a stream and finds where it differs from the pattern.
 type checker struct{ at uint64 }
 
 func (c *checker) Write(b []byte) (int, error) {
@@ -27,12 +27,12 @@ func (c *checker) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// kills is how often TestKilled kills; the document of the architecture has 1,600.
+// kills is how often TestKilled kills; doc/journal.md has a run with 1,600.
 var kills = flag.Int("kills", 50, "children that TestKilled kills")
 
-// TestKilled: children that write and read are killed at any moment, one after the other.
-// Each begins where main says that the last one has stopped, and the node gets a stream
-// without a gap; so does main, when it reads what the child has not.
+// TestKilled: children that write and read are killed at any moment, one after the other. Each
+// begins at the position of the last one, as main has computed it. The node gets a stream without a
+// gap, and so does main when it reads the child's remainder.
 func TestKilled(t *testing.T) {
 	s, node := up(t, nil)
 	_ = s.node.SetDeadline(time.Time{})

@@ -9,7 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// The test binary plays the child of TestKilled too.
+// The test binary also plays the child of TestKilled.
 func TestMain(m *testing.M) {
 	if begin := os.Getenv("TEST_CHILD"); begin != "" {
 		playChild(begin)
@@ -17,8 +17,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// playChild writes the pattern to descriptor 3 from there on, and reads what comes, until it
-// is killed.
+// playChild writes the pattern to descriptor 3, from position begin on, and reads, until it is
+// killed.
 func playChild(begin string) {
 	at, err := strconv.ParseUint(begin, 10, 64)
 	if err != nil {
@@ -43,8 +43,8 @@ func playChild(begin string) {
 	}
 }
 
-// pattern fills b with the bytes of a stream from its byte at on: none is like its
-// neighbours, and no piece like another one.
+// pattern fills b with the bytes of a stream from position at on. Neighbouring bytes differ, and so
+// do all pieces.
 func pattern(b []byte, at uint64) {
 	for i := range b {
 		word := (at + uint64(i)) / 8 * 0x9E3779B97F4A7C15

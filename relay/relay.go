@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// startTimeout bounds the conversation with main until there is something to relay.
+	// startTimeout bounds the conversation with main before there is something to relay.
 	startTimeout = 30 * time.Second
 
-	// lingerBound is how long the node may take to end the connection when the child has,
-	// and how long what it has sent is read when it takes nothing more.
+	// lingerBound is how long the node may take to end the connection once the child has. It is
+	// also how long the relay still reads from a node that accepts no more data.
 	lingerBound = 5 * time.Second
 
-	// outSize is the buffer from the inner stream to TLS, in bytes: what one read takes of
-	// it, for a Unix socket holds some 200 KiB.
+	// outSize is the size of the buffer from the inner stream to TLS, in bytes. A Unix socket holds
+	// some 200 KiB, and one read takes this much of it.
 	outSize = 128 << 10
 
-	// inSize is the buffer from TLS to the inner stream: as many records of 16 KiB as the
-	// socket has room for.
+	// inSize is the size of the buffer from TLS to the inner stream: as many records of 16 KiB as
+	// the socket's buffer holds.
 	inSize = 128 << 10
 )
 
 // Main is the role: it speaks with main on descriptor 3 and relays until either side ends.
 func Main() error {
 	up, err := ipc.Begin(ipc.RoleRelay)
-	// The role runs on the first thread until here; what relays wakes faster without a
-	// thread of its own.
+	// The role has run on the first thread until here. Without a thread of their own the relaying
+	// goroutines wake faster.
 	runtime.UnlockOSThread()
 	if err != nil {
 		return err
 	}
-	var asked atomic.Pointer[relay] // how it stands; nil: it does not serve yet
+	var asked atomic.Pointer[relay] // the relay to dump; nil: it does not serve yet
 	ipc.AtQuit(func() {
 		if r := asked.Load(); r != nil {
 			r.log.Always("how the relay stands", "what", r.describe(), "server", r.start.Server)
@@ -52,19 +52,19 @@ func Main() error {
 	return serve(up, &asked)
 }
 
-// serve is the role on its conversation with main, which stays the caller's. From when it
-// serves on, it stands in asked.
+// serve is the role on its conversation with main, which the caller owns. While the relay serves,
+// asked has it.
 func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	r, err := start(up)
 	if errors.Is(err, io.EOF) {
-		return nil // main has given the relay up, and says why
+		return nil // main has given the relay up, and reports the reason
 	}
-	if err != nil { // of files that cannot be used, mostly
+	if err != nil { // mostly of unusable files
 		return up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 	}
 	defer r.close()
 	if err := r.handshake(); err != nil {
-		// That is no failure of the relay, and main says it.
+		// That is no failure of the relay, and main reports it.
 		return up.Send(ipc.Append(nil, ipc.Failed{Text: err.Error()}), startTimeout)
 	}
 	if r.log.Debugs {
@@ -75,7 +75,7 @@ func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	}
 	asked.Store(r)
 	listened := make(chan struct{})
-	go func() { // ends with the conversation, of which that side is shut down below
+	go func() { // ends with the conversation, whose reading side is shut down below
 		defer close(listened)
 		r.listen(up)
 	}()
@@ -84,7 +84,7 @@ func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	if failed {
 		cause = ipc.CauseDisconnected
 	}
-	// Before the inner stream ends, so that whoever finds it ended finds the reason too.
+	// Before the inner stream ends, so that main and the child find the reason with the end.
 	r.saying.Lock()
 	_ = up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
 	r.saying.Unlock()
@@ -101,13 +101,13 @@ type relay struct {
 	inner  *inner
 	tls    *tls.Conn
 
-	saying sync.Mutex // held while something is sent to main: two goroutines do
+	saying sync.Mutex // held during each message to main, which two goroutines send
 
 	ending  sync.Mutex // guards the deadlines, once the connection is up
-	givenUp bool       // they have passed for good
+	givenUp bool       // the deadlines have passed for good
 }
 
-// start takes over what main sends.
+// start takes over main's descriptors.
 func start(up *ipc.Conn) (r *relay, err error) {
 	msg, fds, log, err := ipc.Greet(up, ipc.RoleRelay, ipc.RelayFDs, startTimeout)
 	if err != nil {
@@ -166,7 +166,7 @@ func (r *relay) close() {
 	_ = r.inner.count.Close()
 }
 
-// handshake is TLS's. Its error is for people.
+// handshake does TLS's handshake. Its error is for people.
 func (r *relay) handshake() error {
 	bound := time.Duration(r.start.TimeoutMS) * time.Millisecond
 	_ = r.socket.SetDeadline(time.Now().Add(bound))
@@ -176,7 +176,7 @@ func (r *relay) handshake() error {
 	return r.socket.SetDeadline(time.Time{})
 }
 
-// describe says, for the log, what the handshake has come to.
+// describe returns the result of the handshake, for the log.
 func (r *relay) describe() string {
 	s := r.tls.ConnectionState()
 	text := fmt.Sprintf("%s with %s", tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite))
@@ -187,8 +187,7 @@ func (r *relay) describe() string {
 	return fmt.Sprintf("%s; the node's certificate is for %s, issued by %q, valid until %s", text, names(c), c.Issuer.String(), date(c.NotAfter))
 }
 
-// listen answers main's questions whether the relay lives, and gives up when the
-// conversation ends.
+// listen answers main's questions whether the relay lives, and gives up when the conversation ends.
 func (r *relay) listen(up *ipc.Conn) {
 	buf := make([]byte, 64)
 	for {
@@ -209,10 +208,10 @@ func (r *relay) listen(up *ipc.Conn) {
 	}
 }
 
-// past makes all that waits for a descriptor return.
+// past is a deadline that makes all waiting calls return.
 var past = time.Unix(1, 0)
 
-// interrupt has both directions return.
+// interrupt makes both directions return.
 func (r *relay) interrupt() {
 	r.ending.Lock()
 	defer r.ending.Unlock()
@@ -221,7 +220,7 @@ func (r *relay) interrupt() {
 	_ = r.inner.SetDeadline(past)
 }
 
-// linger gives the node lingerBound to end the connection: what it sends until then is read.
+// linger gives the node lingerBound to end the connection. The relay reads its data until then.
 func (r *relay) linger() {
 	r.ending.Lock()
 	defer r.ending.Unlock()
@@ -230,15 +229,15 @@ func (r *relay) linger() {
 	}
 }
 
-// relay relays until both directions have ended, and says why, for people, and whether that
-// is a failure.
+// relay relays until both directions have ended. It returns why, for people, and whether that is a
+// failure.
 func (r *relay) relay() (why string, failed bool) {
 	out := make(chan error)
 	go func() { // ends with the direction; received below
 		err := r.out()
 		if err != nil {
-			// The node takes nothing more. What it has sent may be of worth, and the
-			// reason too.
+			// The node accepts no more data. Its own last data, and its reason, may still be
+			// useful.
 			r.linger()
 		}
 		out <- err
@@ -282,7 +281,7 @@ func (r *relay) out() error {
 	}
 }
 
-// read reads from the node: it waits for the first bytes, and takes what else is there.
+// read waits for data of the node, and also takes further records that have arrived.
 func (r *relay) read(b []byte) (n int, err error) {
 	n, err = r.tls.Read(b)
 	r.socket.noWait = true
@@ -298,8 +297,8 @@ func (r *relay) read(b []byte) (n int, err error) {
 	return n, err
 }
 
-// in relays from the node to the inner stream. It returns no error when the node has
-// ended the stream in good order.
+// in relays from the node to the inner stream. It returns no error when the node has ended the
+// stream in good order.
 func (r *relay) in() error {
 	b := make([]byte, inSize)
 	gone := false
@@ -312,12 +311,12 @@ func (r *relay) in() error {
 				return no
 			}
 			if gone {
-				// What the child has written still goes out; what comes is for nobody.
+				// The child's remaining data still goes out. Data for the child is dropped.
 				r.linger()
 			}
 		}
 		if err == io.EOF && r.socket.ended.Load() {
-			err = io.ErrUnexpectedEOF // crypto/tls takes an end without a close_notify
+			err = io.ErrUnexpectedEOF // crypto/tls accepts an end without a close_notify
 		}
 		if err == io.EOF {
 			r.inner.shut(unix.SHUT_WR)

@@ -17,14 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBothWays: megabytes in both directions at once, in both versions.
+// TestBothWays: megabytes pass in both directions at once, in both versions.
 func TestBothWays(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
 			s, node := up(t, func(c *tls.Config) { c.MaxVersion = version })
 			there, back := random(8<<20), random(8<<20)
 			done := make(chan error, 2)
-			go func() { _, err := s.near.Write(there); done <- err }() // received below
+			go func() { _, err := s.near.Write(there); done <- err }() // ends with the stream
 			go func() { _, err := node.Write(back); done <- err }()
 			got := make(chan []byte)
 			go func() { b := make([]byte, len(there)); _, _ = io.ReadFull(node, b); got <- b }()
@@ -43,7 +43,7 @@ func TestBothWays(t *testing.T) {
 			if err != nil || written != uint64(len(there)) || read != uint64(len(back)) {
 				t.Errorf("%d written, %d read, %v", written, read, err)
 			}
-			// The last of it is counted when it is written.
+			// The last bytes are counted after they are written.
 			for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 				sent, was := s.count.Node()
 				if sent == uint64(len(back)) && was == uint64(len(there)) {
@@ -64,8 +64,8 @@ func random(n int) []byte {
 	return b
 }
 
-// TestPosition: whenever nobody uses the near end, main knows where it stands, while the
-// node goes on sending and taking.
+// TestPosition: whenever the near end is not in use, main knows its position, while the node still
+// sends and reads.
 func TestPosition(t *testing.T) {
 	s, node := up(t, nil)
 	go func() { _, _ = io.Copy(io.Discard, node) }() // ends with the node's end
@@ -106,11 +106,11 @@ func (s *stage) position() (written, read uint64, err error) {
 	return written, read, err
 }
 
-// TestBackPressure: a side that does not read stops the other, with bounded memory between,
-// and nothing is lost.
+// TestBackPressure: a side that does not read stops the other one, with bounded memory between
+// them, and nothing is lost.
 func TestBackPressure(t *testing.T) {
 	s, node := up(t, nil)
-	const bound = 16 << 20 // the buffers of TCP are the most of it
+	const bound = 16 << 20 // mostly the buffers of TCP
 	for name, d := range map[string]struct {
 		from, to io.ReadWriter
 		deadline func(time.Time) error
@@ -132,7 +132,7 @@ func TestBackPressure(t *testing.T) {
 			}
 		}
 		if name == "from the node" {
-			// A Write of crypto/tls that was cut short is the end of its connection.
+			// A Write of crypto/tls that was cut short ends its connection.
 			continue
 		}
 		_ = d.deadline(time.Now().Add(patience))
@@ -147,7 +147,7 @@ func TestBackPressure(t *testing.T) {
 	}
 }
 
-// TestHalfClose: each direction ends by itself, and the other goes on.
+// TestHalfClose: each direction ends by itself, and the other continues.
 func TestHalfClose(t *testing.T) {
 	t.Run("the child first", func(t *testing.T) {
 		s, node := up(t, nil)
@@ -163,7 +163,7 @@ func TestHalfClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = node.CloseWrite()
-		_ = unix.SetNonblock(int(s.near.Fd()), false) // Fd has taken it from the poller
+		_ = unix.SetNonblock(int(s.near.Fd()), false) // Fd has removed it from the poller
 		got, err = io.ReadAll(s.near)
 		if string(got) != "answer" || err != nil {
 			t.Errorf("%q, %v", got, err)
@@ -192,9 +192,9 @@ func TestHalfClose(t *testing.T) {
 			t.Error(why)
 		}
 	})
-	t.Run("the child closes", func(t *testing.T) { // all it wrote arrives, whatever the node has sent
+	t.Run("the child closes", func(t *testing.T) { // all that it wrote arrives, in spite of the node's data
 		s, node := up(t, nil)
-		_, _ = node.Write(random(1 << 20)) // nobody reads it
+		_, _ = node.Write(random(1 << 20)) // the child does not read it
 		last := random(150_000)
 		_, _ = s.near.Write(last)
 		_ = s.near.Close()
@@ -211,11 +211,11 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
-// TestEnds: the child finds the end of its stream, and main the reason.
+// TestEnds: the child notices the end of its stream, and main gets the reason.
 func TestEnds(t *testing.T) {
 	t.Run("killed", func(t *testing.T) {
 		s, _ := up(t, nil)
-		_ = s.node.Close() // without a word of TLS
+		_ = s.node.Close() // without a close_notify
 		if why := s.stopped(); !strings.Contains(why, "without a close_notify") {
 			t.Error(why)
 		}
@@ -238,7 +238,7 @@ func TestEnds(t *testing.T) {
 		}
 		wantEOF(t, s.near)
 	})
-	t.Run("main", func(t *testing.T) { // gives it up, while the child's side is full
+	t.Run("main", func(t *testing.T) { // main gives it up while the child's side is full
 		s, node := up(t, nil)
 		go func() { _, _ = node.Write(random(1 << 24)) }() // ends with the connection
 		if _, err := s.near.Read(make([]byte, 1)); err != nil {
@@ -272,7 +272,7 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-// TestBeat: main asks whether the relay lives.
+// TestBeat: the relay answers main's question whether it lives.
 func TestBeat(t *testing.T) {
 	s, _ := up(t, nil)
 	for range 3 {
@@ -285,7 +285,7 @@ func TestBeat(t *testing.T) {
 	}
 }
 
-// TestAccept: the node dials, the relay is the server.
+// TestAccept: the node dials, and the relay is the server.
 func TestAccept(t *testing.T) {
 	p := newPKI()
 	p.ours.Cert, p.ours.Key = p.ca.Issue(certtest.Wish{Names: []string{"host"}})
@@ -293,7 +293,7 @@ func TestAccept(t *testing.T) {
 	for name, tt := range map[string]struct {
 		config   func(*tls.Config)
 		optional bool
-		want     string // of what it fails with; "" not
+		want     string // a part of its failure; "": it works
 	}{
 		"as it should be": {},
 		"no certificate":  {config: func(c *tls.Config) { c.Certificates = nil }, want: "showed no certificate"},
@@ -316,7 +316,7 @@ func TestAccept(t *testing.T) {
 			if c.MaxVersion == 0 {
 				c.MaxVersion = tls.VersionTLS12
 			}
-			// A stranger looks at the list of authorities and would show nothing.
+			// A stranger would otherwise see the list of authorities and show nothing.
 			if len(c.Certificates) > 0 {
 				cert := c.Certificates[0]
 				c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil }
@@ -343,7 +343,7 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// TestWords: what is wrong is said in words that name the remedy.
+// TestWords: the error explains what is wrong and names the remedy.
 func TestWords(t *testing.T) {
 	p, stranger := newPKI(), newPKI()
 	issue := func(w certtest.Wish) func(*testing.T, *tls.Config) {

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// certError says what is wrong with the certificate that the node has shown.
+// certError explains what is wrong with the node's certificate.
 type certError struct {
 	cert *x509.Certificate
-	name string // that it should have
+	name string // the wanted name
 	err  error
 }
 
@@ -33,7 +33,7 @@ func (e certError) Error() string {
 	case errors.As(e.err, &unknown):
 		return fmt.Sprintf("the node's certificate, issued by %q, is signed by none of the authorities in tls_ca (cacertfile)", e.cert.Issuer.String())
 	case errors.As(e.err, &invalid) && invalid.Reason == x509.Expired:
-		// Also of an authority's certificate, and also of one that is not valid yet.
+		// Also for an authority's certificate, and for one that is not valid yet.
 		now, c := time.Now(), invalid.Cert
 		if now.Before(c.NotBefore) {
 			return fmt.Sprintf("the certificate of %q is not valid before %s, and the clock here shows %s", c.Subject.String(), date(c.NotBefore), date(now))
@@ -47,10 +47,10 @@ func (e certError) Error() string {
 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// maxNames bounds how many hosts are named: a certificate can be for thousands.
+// maxNames bounds how many hosts are listed: a certificate can have thousands.
 const maxNames = 8
 
-// names are the hosts that a certificate is for.
+// names lists the hosts of a certificate.
 func names(c *x509.Certificate) string {
 	all := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {
@@ -65,8 +65,8 @@ func names(c *x509.Certificate) string {
 	return strings.Join(all, ", ")
 }
 
-// alerts are what a node says of us. With TLS 1.3 those about our certificate come when the
-// handshake is over for us, with the first read.
+// alerts explain a node's alerts about us. With TLS 1.3 those about our certificate come with the
+// first read, when the handshake is over for us.
 var alerts = map[tls.AlertError]string{
 	40: "the node refuses the handshake: it demands a certificate of ours, then set tls_cert and tls_key (certfile, keyfile); " +
 		"or it refuses ours, whose extendedKeyUsage must have clientAuth or be absent, and which a node that dials wants to be for the host part of our node's name; or it takes no cipher that we have: its log says which",
@@ -84,8 +84,8 @@ var alerts = map[tls.AlertError]string{
 	116: "the node demands a certificate of ours: set tls_cert and tls_key (certfile, keyfile)",
 }
 
-// words are what is said of a failed connection. heard says whether the node has sent
-// anything at all, bound how long the handshake was given.
+// words explains a failed connection. heard says whether the node has sent anything at all; bound
+// is the time for the handshake.
 func words(err error, heard bool, bound time.Duration) string {
 	var cert certError
 	var op *net.OpError
@@ -123,10 +123,10 @@ func words(err error, heard bool, bound time.Duration) string {
 	return err.Error()
 }
 
-// notTLS is about a first record that is none.
+// notTLS explains a first record that is not one of TLS.
 func notTLS(e tls.RecordHeaderError) string {
 	h := e.RecordHeader
-	if h[0] == 0 && h[2] == 'N' { // the name, behind a length of 16 bits: wire/dist
+	if h[0] == 0 && h[2] == 'N' { // the name message, behind a length of 16 bits: wire/dist
 		return "the node does not speak TLS: it begins with the handshake of a node without -proto_dist inet_tls"
 	}
 	return fmt.Sprintf("the node does not speak TLS: it begins with % x", h)

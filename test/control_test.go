@@ -220,7 +220,7 @@ func TestOperator(t *testing.T) {
 	if _, err := os.Lstat(socket); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left: %v", err)
 	}
-	fails(t, "nobody listens there", socket, "ps")
+	fails(t, "no process listens there", socket, "ps")
 }
 
 // uid is the user ID of main.
@@ -438,7 +438,7 @@ func TestControlByDefault(t *testing.T) {
 	if err := endOf(family); err != nil {
 		t.Error(err)
 	}
-	fails(t, "nobody listens there", socket, "ps")
+	fails(t, "no process listens there", socket, "ps")
 	if _, err := os.Lstat(socket); err != nil {
 		t.Errorf("it is gone with a main that was killed: %v", err)
 	}

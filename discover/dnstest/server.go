@@ -10,21 +10,21 @@ import (
 	"sync"
 )
 
-// Records is what a name server knows of a name.
+// Records are a name server's data for a name.
 type Records struct {
 	Addresses []string
 	Services  []net.SRV
 	Code      byte // RCODE: 2 SERVFAIL, 3 NXDOMAIN
 }
 
-// A Server may be used by several goroutines. Its zero value knows no name.
+// A Server may be used by several goroutines. Its zero value has no names.
 type Server struct {
 	mu    sync.Mutex
 	zone  map[string]Records
 	asked map[string]int
 }
 
-// Set replaces what it knows of a name, which has a dot at its end.
+// Set replaces the data for a name, which must end with a dot.
 func (s *Server) Set(name string, r Records) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +34,7 @@ func (s *Server) Set(name string, r Records) {
 	s.zone[name] = r
 }
 
-// Asked is how many questions about a name have been answered.
+// Asked returns how many questions about a name were answered.
 func (s *Server) Asked(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,11 +21,11 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// Wish is what a certificate is to be. The zero value has no name, is valid now, and may be
-// used for everything.
+// Wish describes a certificate. The zero value has no name, is valid now, and may be used for
+// everything.
 type Wish struct {
 	Names     []string // hosts and addresses
-	DNSNames  []string // whatever they look like
+	DNSNames  []string // of any form
 	Usage     []x509.ExtKeyUsage
 	From, To  time.Time // zero: an hour ago, in an hour
 	Authority bool
@@ -89,7 +89,7 @@ func newTemplate(name string, w Wish) *x509.Certificate {
 	return t
 }
 
-// must is for what fails only without memory or randomness.
+// must is for calls that fail only without memory or randomness.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
