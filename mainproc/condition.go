@@ -9,9 +9,9 @@ import (
 	"erluv/mainproc/link"
 )
 
-// trouble is what went wrong last, for people.
+// trouble is the last error, for people.
 type trouble struct {
-	what string // "": nothing has
+	what string // "": there was none
 	at   time.Time
 }
 
@@ -21,22 +21,22 @@ func (t *trouble) note(err error) {
 	}
 }
 
-// maxNamed is how many nodes are named to people.
+// maxNamed is how many nodes are listed by name.
 const maxNamed = 3
 
-// rises says whether there is a condition of which the service manager is told: the end has words of
-// its own, and so has the time before the first connection.
+// rises reports whether the service manager gets the condition. It does not before the first
+// connection, nor at the end, which have texts of their own.
 func (g *guard) rises() bool {
 	return g.reason == "" && (g.rose || g.opened()) && (!g.linesEnded() || g.open || g.stays)
 }
 
-// opened says whether erluv waits for connections of nodes.
+// opened reports whether erluv waits for connections of nodes.
 func (g *guard) opened() bool {
 	return g.open && g.team.State != crew.None && g.team.State != crew.Starting
 }
 
-// condition says in words how all is: the nodes that erluv serves, with how many programs, and the last
-// trouble. It is empty while one condition goes over into another.
+// condition describes the current state, for people: the served nodes, the number of programs, and
+// the last trouble. It is empty while one state changes into another.
 func (g *guard) condition() string {
 	t := &g.team
 	if t.State == crew.Down || t.State == crew.Resting {
@@ -52,7 +52,7 @@ func (g *guard) condition() string {
 	case served == "" && g.open:
 		return g.waits() + g.lately()
 	case served == "":
-		return "" // on the way from one to another
+		return "" // one state is changing into another
 	}
 	text := fmt.Sprintf("serving %s as %s: %s", served, self, programs(g.counted))
 	if waiting != nil {
@@ -61,7 +61,8 @@ func (g *guard) condition() string {
 	return text + g.lately()
 }
 
-// stands are the nodes that are served now, our name there, and why there is no connection to another.
+// stands returns the nodes that are served now, our name there, and why another one is not
+// connected.
 func (g *guard) stands() (served, self string, waiting error) {
 	var names []string
 	for _, l := range g.lines {
@@ -78,7 +79,7 @@ func (g *guard) stands() (served, self string, waiting error) {
 	return strings.Join(names, ", "), self, waiting
 }
 
-// lately is what was wrong last.
+// lately returns the last trouble.
 func (g *guard) lately() string {
 	if g.trouble.what == "" {
 		return ""
