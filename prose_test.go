@@ -43,6 +43,7 @@ var plain = []string{
 	"elixir/README.md",
 	"erlang/README.md",
 	"man/erluv-protocol.7",
+	"man/erluv.3erl",
 	"man/erluv.8",
 	"man/erluv.conf.5",
 }

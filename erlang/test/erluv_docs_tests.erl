@@ -95,7 +95,11 @@ t_manual_has_all() ->
     Manual = [string:lexemes(Line, " ") || ".It Fn " ++ Line <- manual()],
     Told = lists:sort([{Name, length(Args)} || [Name | Args] <- Manual]),
     Public = lists:sort([{lists:concat([Module, ":", F]), A} || Module <- ?PUBLIC -- [erluv_exec], {F, A} <- public(Module)]),
-    {[], []} = {Public -- Told, Told -- Public}. % of erluv_exec doc/from-erlexec.md tells
+    {[], []} = {Public -- Told, Told -- Public}, % of erluv_exec doc/from-erlexec.md tells
+    Table = lists:sort([{Name, list_to_integer(Arity)} || ".It Li erluv" ++ Row <- manual(),
+                                                          {match, [Rest, Arities]} <- [re:run(Row, "^(\\S*:\\w+)/([0-9,]+) Ta ", [{capture, all_but_first, list}])],
+                                                          Name <- ["erluv" ++ Rest], Arity <- string:lexemes(Arities, ",")]),
+    {[], []} = {Public -- Table, Table -- Public}.
 
 %% h/1,2,3 and ht/2 of a shell, with the comments as they are above.
 t_shell_shows_all() ->
@@ -271,7 +275,9 @@ guide_examples(File) ->
              lists:suffix(".\n", Text)].
 
 manual_examples() ->
-    [unescaped(Text) || Text <- between(text(beside("erluv.3erl")), ".Bd -literal\n", ".Ed")].
+    Erlang = re:replace(text(beside("erluv.3erl")), "^Elixir:\n\\.Bd -literal\n.*?^\\.Ed", "",
+                        [global, multiline, dotall, unicode, {return, list}]),
+    [unescaped(Text) || Text <- between(Erlang, ".Bd -literal\n", ".Ed")].
 
 %% A display, with mdoc's \e as the backslash that it is.
 unescaped(Display) ->
