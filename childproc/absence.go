@@ -41,7 +41,7 @@ func (m *manager) lose(p proc, observers *peer.Observers) bool {
 	now := time.Now()
 	a := &absence{owner: e.owner, since: now, until: now.Add(after)}
 	a.timer = m.loop.After(after, func() {
-		m.log.Info("a worker is ended: nobody has taken it over since its owner's node is gone", "worker", process(e.pid), "after", after)
+		m.log.Info("a worker is ended: it has no new owner since its owner's node has gone", "worker", process(e.pid), "after", after)
 		m.end(p, gen.Noconnection, history.Node)
 	})
 	e.detached.absence = a

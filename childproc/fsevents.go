@@ -94,7 +94,7 @@ func (*watcher) outcome() etf.Term { return etf.Atom("ok") }
 // ownable is the method of proc. A watcher waits for room with one client, so its owner must be there.
 func (p *watcher) ownable(m *manager, pid etf.Pid) error {
 	if !p.client.Has(pid) {
-		return fmt.Errorf("must be a process of %s, which is told what this one sees", p.client.Node())
+		return fmt.Errorf("must be a process of %s, the node that gets this watcher's events", p.client.Node())
 	}
 	return m.reachable(pid)
 }

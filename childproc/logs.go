@@ -243,7 +243,7 @@ func logOption(q *ring.Query, wait *time.Duration, o etf.Pair) error {
 		}
 	case etf.Atom("from"):
 		if q.From = uint64(n); !natural {
-			return errors.New("must be what next was in an answer before")
+			return errors.New("must be the value of next in an earlier answer")
 		}
 	case etf.Atom("wait"):
 		if *wait = time.Duration(n) * time.Millisecond; !natural || n > maxFollow.Milliseconds() {

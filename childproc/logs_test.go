@@ -30,7 +30,7 @@ func TestLogQuery(t *testing.T) {
 		{opts: pairs("lines", int64(-1)), bad: "must be a number of lines"},
 		{opts: pairs("lines", etf.Atom("all")), bad: "must be a number of lines"},
 		{opts: pairs("since", etf.Binary("10m")), bad: "must be a time in milliseconds since 1970"},
-		{opts: pairs("from", int64(-1)), bad: "must be what next was in an answer before"},
+		{opts: pairs("from", int64(-1)), bad: "must be the value of next in an earlier answer"},
 		{opts: pairs("wait", int64(60_001)), bad: "must be a number of milliseconds up to 60000"},
 		{opts: pairs("wait", etf.Atom("infinity")), bad: "must be a number of milliseconds up to 60000"},
 		{opts: pairs("stream", etf.Atom("stdin")), bad: "must be stdout or stderr"},

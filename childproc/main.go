@@ -191,7 +191,7 @@ func readCarried(up *ipc.Conn, messages uint32) (records []string, err error) {
 		n, fds, err := up.Recv(buf, startTimeout)
 		ipc.CloseAll(fds)
 		if err != nil {
-			return nil, fmt.Errorf("main does not say what was there before: %w", err)
+			return nil, fmt.Errorf("main does not send an earlier child's monitors: %w", err)
 		}
 		msg, err := ipc.Decode(buf[:n])
 		if err != nil {
@@ -233,7 +233,7 @@ func (c *child) link(link ipc.Link, fds []int) error {
 // carry takes a message about the arriving connection.
 func (c *child) carry(l ipc.Ledger) error {
 	if c.arriving == nil {
-		return errors.New("main says what was there before, but of no connection")
+		return errors.New("main sent an earlier child's monitors, but for no connection")
 	}
 	c.arriving.carried = append(c.arriving.carried, l.Added...)
 	c.arriving.left--
@@ -360,7 +360,7 @@ func (c *child) Ready(loop.Events) {
 				c.m.log.Flush()
 				return
 			}
-			err = fmt.Errorf("main sent %T, which is not due", msg)
+			err = fmt.Errorf("main sent an unexpected %T", msg)
 		}
 	}
 	if errors.Is(err, io.EOF) {

@@ -342,7 +342,7 @@ func (m *manager) lost(c *client, why string) {
 		p.lost(m, ends)
 	}
 	if kept > 0 {
-		m.log.Info("workers are kept whose owner's node is gone", "node", string(c.Node()), "workers", kept,
+		m.log.Info("workers outlive their owners' node", "node", string(c.Node()), "workers", kept,
 			"for", time.Duration(m.start.LostAfterMS)*time.Millisecond)
 	}
 	if m.phase != disconnected {

@@ -97,7 +97,7 @@ func (m *manager) putFile(to caller, what, opts etf.Term) {
 func (m *manager) imageOf(pid etf.Pid) (*workers.Image, error) {
 	p, ok := m.find(pid).(*incoming)
 	if !ok || p.memory == nil || !p.memory.Image.Live() {
-		return nil, errors.New("the upload is no program in memory that is whole")
+		return nil, errors.New("the upload is not a complete program in memory")
 	}
 	return p.memory.Image, nil
 }

@@ -43,7 +43,7 @@ func newHost(given ipc.Host, users int) (h host, err error) {
 			return h, err
 		}
 		if int(c.User) >= users {
-			return h, fmt.Errorf("the class %s is for a user whom main does not name", c.Name)
+			return h, fmt.Errorf("the class %s has a user that main does not name", c.Name)
 		}
 		h.classes = append(h.classes, &class{Class: c})
 	}

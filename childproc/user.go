@@ -32,7 +32,7 @@ func (m *manager) starterOf(user int) *workers.Starter {
 func (m *manager) spawnerOf(msg ipc.Spawner, conn *ipc.Conn) error {
 	s := m.others[int(msg.User)]
 	if s == nil {
-		return fmt.Errorf("main sent a spawner for user %d, which nobody wanted", msg.User)
+		return fmt.Errorf("main sent a spawner for user %d that was not requested", msg.User)
 	}
 	if conn == nil {
 		delete(m.otherPIDs, int(msg.User))

@@ -21,16 +21,18 @@ const (
 	// sends them to main in one packet after each change.
 	MaxText = 8 << 10
 
-	// MaxEntries is the most entries, and MaxKeys the most keys of one entry.
+	// MaxEntries is the most entries.
 	MaxEntries = 128
-	MaxKeys    = 64
+
+	// MaxKeys is the most keys of one entry.
+	MaxKeys = 64
 )
 
 // ErrInvalid is returned for text that the grammar does not accept.
-var ErrInvalid = errors.New("is no list of labels")
+var ErrInvalid = errors.New("is not a list of labels")
 
 // ErrTooMany is returned for text that exceeds MaxText, MaxEntries or MaxKeys.
-var ErrTooMany = errors.New("has more labels than 128, more keys in one than 64, or more than 8192 bytes")
+var ErrTooMany = errors.New("has more than 128 labels, more than 64 keys in one, or more than 8192 bytes")
 
 // Labels are entries with distinct names, in the order in which they were given.
 type Labels []Entry

@@ -70,5 +70,5 @@ func (g *Group) Resume() {
 	g.in.Want(In)
 }
 
-// Paused says whether the group is paused.
+// Paused reports whether the group is paused.
 func (g *Group) Paused() bool { return g.paused }

@@ -16,7 +16,7 @@ type Timer struct {
 
 // After calls f after d of monotonic time, in the loop's thread, after the handlers of a round.
 // Timers that are due together are called in the order of their times. A timer that is set within a
-// call waits for a later round if it is not due yet.
+// call waits for a later round.
 func (l *Loop) After(d time.Duration, f func()) *Timer {
 	at := l.Now() + max(d, 0)
 	if at < 0 { // beyond 292 years

@@ -345,7 +345,7 @@ func TestProgramInMemory(t *testing.T) {
 	e := common(t)
 	s := e.session(t)
 	s.eval(t, "process_flag(trap_exit, true)")
-	s.expect(t, "{error,{bad_option,cmd,<<\"the upload is no program in memory that is whole\">>}}", `
+	s.expect(t, "{error,{bad_option,cmd,<<\"the upload is not a complete program in memory\">>}}", `
 		{ok, Cat} = file:read_file("/bin/cat"),
 		put(cat, Cat),
 		U = e2e:upload(E, memory, #{size => byte_size(Cat)}),

@@ -305,7 +305,7 @@ func TestSandboxThatCannotBeHad(t *testing.T) {
 	for opts, want := range map[string]string{
 		`sandbox => #{net => some}`:   `{bad_option,sandbox,<<"net must be none; for connections to some ports give connect instead">>}`,
 		`sandbox => #{read => "/x"}`:  `{bad_option,sandbox,<<"read must be a list of up to 64 paths, binaries or strings">>}`,
-		`no_new_privs => false`:       `{bad_option,no_new_privs,<<"must be true: erluv_spawner has given up new privileges for good, and so has all that it starts">>}`,
+		`no_new_privs => false`:       `{bad_option,no_new_privs,<<"must be true: erluv_spawner has given up new privileges for good, and its programs inherit that">>}`,
 		`sandbox => #{read => ["x"]}`: `{bad_option,sandbox,<<"read must hold absolute paths, as binaries or strings">>}`,
 	} {
 		e.expect(t, "{error,"+want+"}", `e2e:call(E, {spawn, ["true"], #{`+opts+`}})`)

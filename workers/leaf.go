@@ -58,7 +58,7 @@ func (s *Starter) UseLeaves(dir string) error {
 		fd, err = s.leaves.open("")
 	}
 	if err != nil {
-		return fmt.Errorf("cannot see who is in %s: %w", dir, err)
+		return fmt.Errorf("cannot see the members of %s: %w", dir, err)
 	}
 	return unix.Close(fd)
 }

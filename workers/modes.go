@@ -82,7 +82,7 @@ func (t *Terminal) Set(mode string, value any) error {
 	} else if shift, ok := speeds[mode]; ok {
 		err = t.setSpeed(shift, value)
 	} else {
-		return fmt.Errorf("%s is no terminal mode of RFC 4254", mode)
+		return fmt.Errorf("%s is not a terminal mode of RFC 4254", mode)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %w", mode, err)
@@ -93,7 +93,7 @@ func (t *Terminal) Set(mode string, value any) error {
 func (t *Terminal) setChar(at int, value any) error {
 	n, ok := value.(int64)
 	if !ok || n < 0 || n > 255 {
-		return errors.New("must be the number of a character, 0 to 255, where 255 is none")
+		return errors.New("must be a character's number from 0 to 255, where 255 means none")
 	}
 	if n == 255 {
 		n = disabled
@@ -124,7 +124,7 @@ func (t *Terminal) setSpeed(shift uint, value any) error {
 	n, _ := value.(int64)
 	rate, ok := rates[n]
 	if !ok {
-		return errors.New("must be a rate in bits a second that programs know, such as 38400")
+		return errors.New("must be a rate of termios(3) in bits a second, such as 38400")
 	}
 	t.setBits(cflag, unix.CBAUD<<shift, rate<<shift)
 	return nil

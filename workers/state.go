@@ -24,6 +24,7 @@ var stateNames = [numStates]string{
 	"starting", "running", "stopping", "killing", "waiting", "sweeping", "purging", "draining", "gone",
 }
 
+// String is the name of the state, as info reports it.
 func (s State) String() string { return stateNames[s] }
 
 // event is an event in a worker's life.

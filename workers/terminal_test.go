@@ -147,14 +147,14 @@ func TestTerminalModesRefused(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"vfoo", int64(1), "vfoo is no terminal mode of RFC 4254"},
-		{"VINTR", int64(1), "VINTR is no terminal mode of RFC 4254"},
-		{"vintr", true, "vintr must be the number of a character, 0 to 255, where 255 is none"},
+		{"vfoo", int64(1), "vfoo is not a terminal mode of RFC 4254"},
+		{"VINTR", int64(1), "VINTR is not a terminal mode of RFC 4254"},
+		{"vintr", true, "vintr must be a character's number from 0 to 255, where 255 means none"},
 		{"vintr", int64(256), "vintr must be"},
 		{"vintr", int64(-1), "vintr must be"},
 		{"echo", int64(2), "echo must be true, false, 1 or 0"},
 		{"echo", "yes", "echo must be"},
-		{"tty_op_ospeed", int64(38401), "tty_op_ospeed must be a rate in bits a second that programs know, such as 38400"},
+		{"tty_op_ospeed", int64(38401), "tty_op_ospeed must be a rate of termios(3) in bits a second, such as 38400"},
 		{"tty_op_ispeed", true, "tty_op_ispeed must be"},
 	} {
 		var term workers.Terminal

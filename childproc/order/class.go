@@ -25,7 +25,7 @@ func NewClass(is ipc.Class) (*Class, error) {
 	for _, pattern := range is.Args {
 		p, err := regexp.Compile("^(?:" + pattern + ")$")
 		if err != nil {
-			return nil, fmt.Errorf("the class %s has args with %q in it: %w", is.Name, pattern, err)
+			return nil, fmt.Errorf("the class %s has a wrong pattern %q in args: %w", is.Name, pattern, err)
 		}
 		c.args = append(c.args, p)
 	}

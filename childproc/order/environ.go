@@ -84,7 +84,7 @@ func toEnv(to *environ, v etf.Term) error {
 			return bad
 		}
 		if !isEnvName(name) || strings.IndexByte(value, 0) >= 0 {
-			return fmt.Errorf("a name is not empty and holds no '=', and neither holds a NUL byte")
+			return fmt.Errorf("a name must not be empty or contain '=', and a name or value must not contain a NUL byte")
 		}
 		to.put(variable{name, value, removed})
 	}
@@ -113,7 +113,7 @@ func toInherit(to *[]string, v etf.Term) error {
 			return fmt.Errorf("must be a list of names")
 		}
 		if !isEnvName(name) {
-			return fmt.Errorf("a name is not empty and holds neither '=' nor a NUL byte")
+			return fmt.Errorf("a name must not be empty, or contain '=' or a NUL byte")
 		}
 		*to = append(*to, name)
 	}
@@ -124,7 +124,7 @@ func toInherit(to *[]string, v etf.Term) error {
 func toSearch(to *string, v etf.Term) error {
 	s, err := pathOf(v)
 	if err != nil {
-		return fmt.Errorf("must be directories with colons between them, a binary or string")
+		return fmt.Errorf("must be directories separated by colons, as a binary or string")
 	}
 	*to = s
 	return nil

@@ -26,7 +26,7 @@ func compile(s string) (re *regexp.Regexp, size int, err error) {
 		return nil, 0, err
 	}
 	if size = instructions(tree); size > maxPattern {
-		return nil, 0, fmt.Errorf("it means more than %d instructions: use fewer and smaller repetitions", maxPattern)
+		return nil, 0, fmt.Errorf("it compiles to more than %d instructions: use fewer and smaller repetitions", maxPattern)
 	}
 	re, err = regexp.Compile(s)
 	return re, size, err

@@ -64,7 +64,7 @@ func toReady(r *Ready, v etf.Term) error {
 		}
 		re, size, err := compile(s)
 		if err != nil {
-			return fmt.Errorf("has no regular expression that can be used: %w", err)
+			return fmt.Errorf("must have a valid regular expression: %w", err)
 		}
 		r.By, r.Line, r.Cost = ByLine, re, size*patternCost
 	case etf.Atom("file"):

@@ -17,6 +17,7 @@ const (
 	Permanent             // always
 )
 
+// String is the value of the option restart.
 func (w When) String() string { return [...]string{"temporary", "transient", "permanent"}[w] }
 
 // Restart says whether and when a program is started again.

@@ -76,10 +76,10 @@ func (r *reading) output(key etf.Atom, v etf.Term) error {
 func (r *reading) fds(v etf.Term) error {
 	pairs, ok := pairsOf(v)
 	if !ok {
-		return fmt.Errorf("must be a map or list of descriptors and what they are")
+		return fmt.Errorf("must be a map or list of descriptors and their values")
 	}
 	if len(pairs) > workers.MaxExtra {
-		return fmt.Errorf("must be %d descriptors at most", workers.MaxExtra)
+		return fmt.Errorf("must have at most %d descriptors", workers.MaxExtra)
 	}
 	o := r.o
 	for _, p := range pairs {
@@ -88,7 +88,7 @@ func (r *reading) fds(v etf.Term) error {
 			return fmt.Errorf("a descriptor is a number from %d to %d", workers.Stderr+1, maxFD)
 		}
 		if slices.ContainsFunc(o.Spec.Extra, func(e workers.Extra) bool { return e.FD == fd }) {
-			return fmt.Errorf("descriptor %d is there twice", fd)
+			return fmt.Errorf("has descriptor %d twice", fd)
 		}
 		e := workers.Extra{FD: fd}
 		if err := r.fd(&e, p.Value); err != nil {

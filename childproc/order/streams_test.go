@@ -156,12 +156,12 @@ func TestFDsRefused(t *testing.T) {
 	}
 	const what = "descriptor 3 must be pipe, {pid, Pid}, a list of owner and {pid, Pid}, {pipe, in}, null, {file, Path} or {file, Path, Options}"
 	for _, tt := range []bad{
-		{int64(3), "must be a map or list of descriptors and what they are"},
+		{int64(3), "must be a map or list of descriptors and their values"},
 		{list(int64(3)), "must be a map or list"},
-		{many, "must be 16 descriptors at most"},
+		{many, "must have at most 16 descriptors"},
 		{numbered(2, atom("null")), "a descriptor is a number from 3 to 255"},
 		{numbered(256, atom("null")), "a descriptor is a number"},
-		{list(tuple(int64(3), atom("null")), tuple(int64(3), atom("null"))), "descriptor 3 is there twice"},
+		{list(tuple(int64(3), atom("null")), tuple(int64(3), atom("null"))), "has descriptor 3 twice"},
 		{numbered(3, atom("owner")), what},
 		{numbered(3, tuple(atom("pipe"), atom("out"))), what},
 		{numbered(3, tuple(atom("pid"), int64(1))), what},

@@ -207,7 +207,7 @@ func toRlimits(to *ipc.Attributes, v etf.Term) error {
 		name := p.Key.(etf.Atom)
 		n, ok := rlimits[name]
 		if !ok {
-			return fmt.Errorf("there is no limit of this name: %.50q; there are %s", name, rlimitNames())
+			return fmt.Errorf("has the unknown limit %.50q; the limits are %s", name, rlimitNames())
 		}
 		l := ipc.Rlimit{Resource: n}
 		soft, hard := p.Value, p.Value
@@ -247,7 +247,7 @@ func rlimitNames() string {
 // (prctl(2)).
 func noNewPrivs(v etf.Term) error {
 	if v == etf.Atom("false") {
-		return errors.New("must be true: erluv_spawner has given up new privileges for good, and so has all that it starts")
+		return errors.New("must be true: erluv_spawner has given up new privileges for good, and its programs inherit that")
 	}
 	var yes bool
 	return toBool(&yes, v)

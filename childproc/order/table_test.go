@@ -98,15 +98,15 @@ var tested = map[string]struct {
 		[]bad{
 			{atom("clear"), "must be a map or list of names and values, binaries or strings, or false for a value"},
 			{pairs("A", atom("true")), "must be a map or list of names"},
-			{pairs("A", bin("\x00")), "a name is not empty and holds no '=', and neither holds a NUL byte"},
-			{pairs("A=", bin("1")), "a name is not empty"},
-			{pairs("", bin("1")), "a name is not empty"},
+			{pairs("A", bin("\x00")), "a name must not be empty or contain '=', and a name or value must not contain a NUL byte"},
+			{pairs("A=", bin("1")), "a name must not be empty"},
+			{pairs("", bin("1")), "a name must not be empty"},
 		},
 	},
 	"path": {
 		spec(func(s *workers.Spec) any { return s.Path }),
 		[]given{{bin("/bin:lib:"), "/bin:lib:"}},
-		[]bad{{bin(""), "must be directories with colons between them, a binary or string"}, {atom("bin"), "must be directories"}, {bin("/a\x00"), "must be directories"}},
+		[]bad{{bin(""), "must be directories separated by colons, as a binary or string"}, {atom("bin"), "must be directories"}, {bin("/a\x00"), "must be directories"}},
 	},
 	"inherit": {
 		order(func(o *Order) any { return o.env.list() }),
@@ -114,8 +114,8 @@ var tested = map[string]struct {
 		[]bad{
 			{atom("LANG"), "must be a list of names"},
 			{list(int64(1)), "must be a list of names"},
-			{list(bin("A=B")), "a name is not empty and holds neither '=' nor a NUL byte"},
-			{list(bin("")), "a name is not empty"},
+			{list(bin("A=B")), "a name must not be empty, or contain '=' or a NUL byte"},
+			{list(bin("")), "a name must not be empty"},
 		},
 	},
 	"login": {order(func(o *Order) any { return o.login }), []given{{atom("true"), true}, {atom("false"), false}}, yesOrNo},
@@ -160,9 +160,9 @@ var tested = map[string]struct {
 			{pairs("cols", int64(65536)), "cols must be 1 to 65535"},
 			{pairs("cols", atom("true")), "cols must be 1 to 65535"},
 			{pairs("reopen", int64(1)), "reopen must be true or false"},
-			{pairs("vfoo", int64(1)), "vfoo is no terminal mode of RFC 4254"},
+			{pairs("vfoo", int64(1)), "vfoo is not a terminal mode of RFC 4254"},
 			{pairs("echo", int64(2)), "echo must be true, false, 1 or 0"},
-			{pairs("vintr", atom("true")), "vintr must be the number of a character"},
+			{pairs("vintr", atom("true")), "vintr must be a character's number"},
 		},
 	},
 	"packet": {
@@ -232,7 +232,7 @@ var tested = map[string]struct {
 		},
 		[]bad{
 			{int64(1), "must be a map or list of names and limits"},
-			{pairs("files", int64(1)), `there is no limit of this name: "files"; there are as, core, `},
+			{pairs("files", int64(1)), `has the unknown limit "files"; the limits are as, core, `},
 			{pairs("nofile", int64(-1)), "nofile must be a number, infinity, or {Soft, Hard} of these, Soft not above Hard"},
 			{pairs("nofile", tuple(atom("infinity"), int64(1))), "nofile must be"},
 			{pairs("nofile", tuple(int64(1))), "nofile must be"},
@@ -271,7 +271,7 @@ var tested = map[string]struct {
 	"no_new_privs": {
 		spec(func(s *workers.Spec) any { return s.Attributes }),
 		[]given{{atom("true"), ipc.Attributes{Umask: 0o022}}},
-		append([]bad{{atom("false"), "must be true: erluv_spawner has given up new privileges for good, and so has all that it starts"}}, yesOrNo...),
+		append([]bad{{atom("false"), "must be true: erluv_spawner has given up new privileges for good, and its programs inherit that"}}, yesOrNo...),
 	},
 	"setsid": {spec(func(s *workers.Spec) any { return !s.Attributes.NoSession }), []given{{atom("true"), true}, {atom("false"), false}}, yesOrNo},
 	"kill_signal": {
@@ -310,7 +310,7 @@ var tested = map[string]struct {
 			{tuple(atom("udp"), int64(1)), "must be {tcp, Port}"},
 			{tuple(atom("tcp"), int64(0)), "must have a port from 1 to 65535"},
 			{tuple(atom("tcp"), int64(65536)), "must have a port"},
-			{tuple(atom("line"), bin("(")), "has no regular expression that can be used: error parsing regexp: missing closing )"},
+			{tuple(atom("line"), bin("(")), "must have a valid regular expression: error parsing regexp: missing closing )"},
 			{tuple(atom("line"), etf.Binary(make([]byte, maxRegExp+1))), "must have a regular expression of at most 4096 bytes, as a binary or string"},
 			{tuple(atom("file"), bin("")), "must be a path"},
 		},

@@ -28,8 +28,10 @@ const ScratchSize = 64 << 10
 // slackKept is how many bytes of a large buffer may be unused, besides three times its content.
 const slackKept = 4 << 10
 
+// Bytes returns the content. It is valid until the next call that changes it.
 func (k *Kept) Bytes() []byte { return k.buf[k.at:] }
 
+// Len is the length of the content, in bytes.
 func (k *Kept) Len() int { return len(k.buf) - k.at }
 
 // Add appends data. If the Kept is empty, it borrows data. Settle then copies the bytes that were

@@ -58,7 +58,7 @@ func (o *Output) Receivers(h Host, s workers.Stream) iter.Seq[etf.Pid] {
 // the output to the new receivers.
 func (o *Output) Redirect(h Host, s workers.Stream, v etf.Term, reachable func(etf.Pid) error) (func(), error) {
 	if !o.Open(h, s) {
-		return nil, fmt.Errorf("is no pipe")
+		return nil, fmt.Errorf("is not a pipe")
 	}
 	r, ok, err := order.ReceiversOf(v, reachable)
 	if err == nil && !ok {

@@ -7,13 +7,14 @@ const (
 	// that size.
 	maxTerm = 16 << 20
 
-	// MaxElements is the most elements that lists, tuples and maps in it may have in all. Each
-	// takes up to 48 bytes of Go's memory, also if it is small in the frame. Arguments as lists of
-	// characters need the most, as Linux takes 2 MiB of them.
+	// MaxElements is the most elements that the lists, tuples and maps of a term of the node may
+	// have in all. Each takes up to 48 bytes of Go's memory, also if it is small in the frame.
+	// Arguments as lists of characters need the most, as Linux takes 2 MiB of them.
 	MaxElements = 2 << 20
 )
 
-// Decode decodes a term that a node has sent. The error is etf.ErrTooLarge if it exceeds a bound.
+// Decode decodes a term that a node has sent. If the term exceeds a bound, the error is
+// etf.ErrTooLarge or etf.ErrTooMany.
 func Decode(b etf.Raw) (etf.Term, error) {
 	if len(b) > maxTerm {
 		return nil, etf.ErrTooLarge

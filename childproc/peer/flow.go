@@ -218,7 +218,7 @@ func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 	}
 	if b.asked == askLength && !c.flows.warned {
 		c.flows.warned = true
-		c.log.Warn("the node does not say how much waits for a receiver: little is sent to each at a time",
+		c.log.Warn("the node does not report how much waits for a receiver: each gets little at a time",
 			"node", string(c.node), "answer", fmt.Sprintf("%.100v", why), "bytes", FlowBytes, "each", FlowBlind)
 	}
 	b.refused()

@@ -174,7 +174,7 @@ func (c *Peer) Adopt(names *Observers, records []string) error {
 			return err
 		}
 		if w.Kind != ipc.ObserverName {
-			return errors.New("main says of a process of ours that it was there before us")
+			return errors.New("main sent a monitor of an earlier child's process")
 		}
 		from := c.theirs(remote{w.PeerID, w.PeerSerial, w.PeerCreation})
 		if names.monitor(from, etf.Atom(w.Name), etf.Raw(w.Ref)) {

@@ -155,18 +155,21 @@ func (o *outbox) sendLink(from, to etf.Pid) {
 	o.seal(start)
 }
 
+// UnlinkAck acknowledges an unlink of the node.
 func (o *outbox) UnlinkAck(id uint64, from, to etf.Pid) {
 	start := len(o.buf)
 	o.buf = dist.AppendUnlinkIDAck(o.buf, id, from, to)
 	o.seal(start)
 }
 
+// Exit sends the exit signal of a process to a linked one.
 func (o *outbox) Exit(from, to etf.Pid, reason etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendExit(o.buf, from, to, reason)
 	o.seal(start)
 }
 
+// Exit2 sends an exit signal as exit/2 does.
 func (o *outbox) Exit2(from, to etf.Pid, reason etf.Raw) {
 	start := len(o.buf)
 	o.buf = dist.AppendExit2(o.buf, from, to, reason)

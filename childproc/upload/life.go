@@ -23,6 +23,7 @@ const (
 
 var stateNames = [NumStates]string{"opening", "open", "committing", "kept", "ending", "gone"}
 
+// String is the name of the state, as info reports it.
 func (s State) String() string { return stateNames[s] }
 
 // Event is an event in the life of an upload.
@@ -41,6 +42,7 @@ const (
 
 var eventNames = [NumEvents]string{"opened", "commit", "sealed", "end", "kill", "over"}
 
+// String is the name of the event.
 func (e Event) String() string { return eventNames[e] }
 
 // Deeds is a set of actions, carried out in the order of the bits.
