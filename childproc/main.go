@@ -69,7 +69,7 @@ type child struct {
 	upSrc loop.Source
 	buf   [4096]byte
 
-	counted uint32 // the number of programs that main was told
+	counted uint32 // the number of programs in the last report to main
 
 	arriving *arriving // a connection that main has not described completely
 

@@ -72,7 +72,7 @@ type manager struct {
 	reason     string  // why it stops, for operators
 	exitReason etf.Raw // exit reason of the manager
 	procs      map[uint64]proc
-	programs   int // of procs
+	programs   int // how many of procs are programs
 	byName     map[etf.Atom]proc
 	ids        ids
 	nextPid    uint32

@@ -31,8 +31,8 @@ func newJournal(t *testing.T) *journal {
 	return j
 }
 
-// journalled executes a command with the directory of a journal at the path of systemd's, in its own
-// mounts, and says that standard error is the journal's stream.
+// journalled executes a command in its own mounts, with the directory of a journal at the path of
+// systemd's. JOURNAL_STREAM says that standard error is the journal's stream.
 const journalled = `mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$1" /run/systemd/journal && shift &&
 	JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec "$@"`
 
