@@ -2,6 +2,9 @@
 // user, nobody by default, and has neither the cookie nor any privilege. Main connects, shakes
 // hands, and watches over the child.
 //
+// A process of the child is an Erlang process of erluv's node: a program, which is called a worker, a
+// watcher of files, or an upload.
+//
 // The rooms and files, about in the order of a frame's way:
 //
 //	peer/           one connection: bytes in and out, ticks, back-pressure; and the state of

@@ -52,8 +52,8 @@ func (l *logs) keep(p *program, size int) {
 	}
 }
 
-// put adds output to the ring. The calls that wait for it must wait until a frame that was begun
-// around the output is complete: see tellFollowers.
+// put adds output to the ring. Followers must not be answered before a frame that was begun around
+// the output is complete: see tellFollowers.
 func (l *logs) put(p *program, s workers.Stream, data []byte) *ring.Ring {
 	r := l.of[p]
 	if r == nil || len(data) == 0 || s > workers.Stderr {
@@ -169,8 +169,8 @@ func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Durati
 	m.logs.waiting[r] = append(m.logs.waiting[r], f)
 }
 
-// logOf returns the log of a running program, or of the last ended one. what is its pid, its name
-// or its process id.
+// logOf returns the log of a running program, or of the last ended one. The term what is its pid,
+// its name or its process id.
 func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
 	if p := m.meant(what); p != nil {
 		if r = m.logs.of[p]; r == nil {

@@ -373,7 +373,7 @@ func (c *child) Ready(loop.Events) {
 // ring asks main to read the ledgers. If the socket is full, main has been asked before.
 func (c *child) ring() { _ = c.up.TrySend(ipc.Append(nil, ipc.Drain{})) }
 
-// workersGone handles that the last worker has ended, and no new one will come. It closes the
+// workersGone is called when the last worker has ended and no new one will come. It closes the
 // remaining connections in an orderly way, all at the same time.
 func (c *child) workersGone(cause ipc.Cause, why string) {
 	left := 1
@@ -390,8 +390,8 @@ func (c *child) workersGone(cause ipc.Cause, why string) {
 	closed()
 }
 
-// spawnerBound is how long main may take to provide another spawner, or to end the child. Before
-// that, main must end the programs and start the spawner.
+// spawnerBound is how long main may take to provide another spawner, or to end the child. In that
+// time, main ends the programs and starts the spawner.
 const spawnerBound = 30 * time.Second
 
 // spawnerLost handles the end of the spawner. No program can be started, and no end is seen, until

@@ -313,9 +313,9 @@ func (m *manager) stop(reason etf.Raw, why string) {
 	m.endIfEmpty()
 }
 
-// lost handles that a client's node is gone. Links to its processes break, and workers whose owner
-// was there end. With the last client all workers end, unless the child stays. Other nodes notice
-// nothing.
+// lost is called when a client's node is gone. Links to its processes break, and workers whose
+// owner was there end. With the last client all workers end, unless the child stays. Other nodes
+// notice nothing.
 func (m *manager) lost(c *client, why string) {
 	delete(m.clients, c.Node())
 	m.totals.paused += c.Paused()

@@ -48,7 +48,7 @@ func (m *manager) Took(w *workers.Worker, s workers.Stream, room workers.Space, 
 	m.tellFollowers(kept)
 }
 
-// Ended handles that a stream has ended.
+// Ended is called when a stream has ended.
 func (m *manager) Ended(w *workers.Worker, s workers.Stream) {
 	p := w.Tag.(*program)
 	if p.run == nil {

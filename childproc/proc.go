@@ -18,7 +18,7 @@ type proc interface {
 
 	// stop stops the program, watcher or upload, gracefully or at once. The process then ends.
 	stop(m *manager, now bool)
-	// lost handles that the node of a client is gone. With ends set, the process must end.
+	// lost is called when the node of a client is gone. With ends set, the process must end.
 	lost(m *manager, ends bool)
 	// release gives back the resources of an ended process besides its entry.
 	release(m *manager)
@@ -29,7 +29,7 @@ type proc interface {
 
 	// ownable returns why a process of a node cannot be the owner, or nil.
 	ownable(m *manager, pid etf.Pid) error
-	// disowned handles that there is a new owner.
+	// disowned is called when there is a new owner.
 	disowned(m *manager)
 
 	// kind says which calls and messages the process accepts.

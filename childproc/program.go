@@ -60,8 +60,8 @@ func (p *program) begin(m *manager, spec *workers.Spec) {
 // Group is the method of workers.Host.
 func (m *manager) Group(w *workers.Worker) *loop.Group { return w.Tag.(*program).client.Streams }
 
-// step takes a program through an event and its consequences. what is the message to the owner, or
-// the caller's error.
+// step takes a program through an event and its consequences. The term what is the message to the
+// owner, or the caller's error.
 func (p *program) step(m *manager, e event, what etf.Term) {
 	todo := p.life.step(e)
 	if todo&doDecline != 0 {
@@ -150,7 +150,7 @@ func (p *program) present(m *manager) {
 	}
 }
 
-// Started handles that the program runs.
+// Started is called when the program runs.
 func (m *manager) Started(w *workers.Worker) {
 	p := w.Tag.(*program)
 	p.started = time.Now().UnixMilli()
@@ -166,7 +166,7 @@ func (m *manager) Started(w *workers.Worker) {
 	p.step(m, evStarted, what)
 }
 
-// Failed handles that no program was started. The first time, that is the answer to the request.
+// Failed is called when no program was started. The first time, that is the answer to the request.
 // Later it counts as an end of the program.
 func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p := w.Tag.(*program)
@@ -179,7 +179,7 @@ func (m *manager) Failed(w *workers.Worker, f ipc.Refusal) {
 	p.decide(m, true, etf.Tuple{etf.Atom("restart_failed"), failureTerm(f)})
 }
 
-// TimedOut handles that the program ran or was silent for as long as it may.
+// TimedOut is called when the program has run or was silent for as long as it may.
 func (m *manager) TimedOut(w *workers.Worker) {
 	w.Tag.(*program).fault(m, gen.Timeout)
 }
@@ -207,7 +207,7 @@ func (m *manager) Continued(w *workers.Worker) {
 	m.tellLast(wordJob, p.owner, p, etf.Atom("continued"))
 }
 
-// Gone handles that the program has ended, and all its output was read from the pipes.
+// Gone is called when the program has ended, and all its output was read from the pipes.
 func (m *manager) Gone(w *workers.Worker, e workers.Exit) {
 	p := w.Tag.(*program)
 	m.logEnded(p, e)

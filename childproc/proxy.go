@@ -28,7 +28,7 @@ func (p *program) startProxy(m *manager) {
 	})
 }
 
-// proxyFailed handles that there is no proxy. The worker ends too, and no other process hears of
+// proxyFailed is called when there is no proxy. The worker ends too, and no other process hears of
 // it.
 func (p *program) proxyFailed(m *manager, why etf.Term) {
 	m.replyAsked(p, gen.Error(etf.Tuple{etf.Atom("proxy"), why}))

@@ -82,7 +82,7 @@ func (u *unready) count(p *program, s workers.Stream) func() {
 	}
 }
 
-// delivered notes that output was delivered. Once all of it was, it no longer counts.
+// delivered notes that output was delivered. Once all of it is, it no longer counts.
 func (u *unready) delivered(p *program) {
 	if p.ready == nil || p.ready.kept == 0 || p.ready.awaited {
 		return
@@ -162,7 +162,7 @@ func (r *readiness) endReady() {
 	r.limit, r.look = nil, nil
 }
 
-// isReady handles that the program is ready. It answers the caller that requested the worker, or
+// isReady is called when the program is ready. It answers the caller that requested the worker, or
 // reports to the owner.
 func (p *program) isReady(m *manager) {
 	r := p.ready
@@ -199,8 +199,8 @@ func (p *program) readyAtEnd(m *manager) {
 	r.barking, r.telling = nil, nil
 }
 
-// notReady handles that the program is not ready in time, or has ended. If only the caller knows of
-// the worker, no other process will. Otherwise the program is stopped, as after a timeout.
+// notReady is called when the program is not ready in time, or has ended. If only the caller knows
+// of the worker, no other process will. Otherwise the program is stopped, as after a timeout.
 func (p *program) notReady(m *manager, why etf.Term) {
 	reason := gen.Encode(etf.Tuple{etf.Atom("not_ready"), why})
 	if p.life.unheard() {

@@ -59,8 +59,8 @@ func (r *restart) next(now, lived time.Duration, random func(time.Duration) time
 // jitter returns a random part of d.
 func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
 
-// decide decides whether a program that has ended, or could not be restarted, is started again.
-// what is the message to the owner.
+// decide decides whether a program that has ended, or could not be restarted, is started again. The
+// term what is the message to the owner.
 func (p *program) decide(m *manager, failed bool, what etf.Term) {
 	delay, ok := p.again(m, failed)
 	if !ok {
@@ -127,7 +127,7 @@ func (p *program) hasWords(m *manager) bool {
 	return false
 }
 
-// heard handles that words of a worker were sent.
+// heard is called when words of a worker were sent.
 func (p *program) heard(m *manager) {
 	if p.life.state == stDue && !p.hasWords(m) && !p.awaitsOwner() {
 		p.step(m, evHeard, nil)

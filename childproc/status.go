@@ -29,8 +29,7 @@ type host struct {
 	machine machine.Looker
 }
 
-// newHost reads main's description of the host. users is the number of users as which programs may
-// run.
+// newHost reads main's description of the host. Programs may run as so many users.
 func newHost(given ipc.Host, users int) (h host, err error) {
 	h.given, h.machine.Paths = given, given.Disks
 	h.wish = given.Standing.Wish
@@ -152,7 +151,7 @@ func (m *manager) drainRequest(to caller, a args) bool {
 	return true
 }
 
-// overdue handles that the deadline of a drain has passed, and kills the remaining workers.
+// overdue is called when the deadline of a drain has passed. It kills the remaining workers.
 func (m *manager) overdue(d *drain) {
 	for _, p := range m.all() {
 		if len(d.killed) < maxListed {

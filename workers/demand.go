@@ -72,7 +72,7 @@ func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d.rest(s)
 }
 
-// Gone handles that the spawner has ended with everything it started, or that there is none. Its
+// Gone is called when the spawner has ended with everything it started, or when there is none. Its
 // unanswered requests fail. So do the waiting workers, if the spawner never answered: another would
 // fail them too.
 func (s *Starter) Gone() {

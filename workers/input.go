@@ -246,7 +246,7 @@ func (in *input) unwatch() {
 	}
 }
 
-// broken handles that the pipe has no reader any more.
+// broken is called when the pipe has no reader any more.
 func (in *input) broken() {
 	if !in.tty() {
 		in.abandon(unix.EPIPE)

@@ -40,7 +40,7 @@ func newPipes() pipes {
 	return pipes{budget: n}
 }
 
-// room reports whether that many more pages leave the total within 1/of of the budget.
+// room reports whether the total with more pages is at most the budget divided by of.
 func (p *pipes) room(more, of int) bool { return p.budget == 0 || p.used+more <= p.budget/of }
 
 // pipe is the size of a pipe in pages. It is 0 if the stream is no pipe.

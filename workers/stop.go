@@ -149,7 +149,7 @@ func (w *Worker) arm(d time.Duration) {
 	e.deadline = w.starter.loop.After(d, w.waited)
 }
 
-// waited handles that a wait of the stop has passed.
+// waited is called when a wait of the stop has passed.
 func (w *Worker) waited() {
 	w.ending.deadline = nil
 	if w.stops != nil && !w.groupEmpty {

@@ -399,7 +399,7 @@ func (w *Worker) started(m ipc.Spawned, pidfd int) {
 	}
 }
 
-// changed handles that the program was stopped or continued, or has ended.
+// changed is called when the program was stopped or continued, or has ended.
 func (w *Worker) changed(st unix.WaitStatus) {
 	switch {
 	case st.Stopped():
@@ -424,7 +424,7 @@ func (w *Worker) exited(e Exit) {
 	w.event(evExited)
 }
 
-// streamEnded handles that an output pipe has been closed, after all of it was delivered.
+// streamEnded is called when an output pipe has been closed, after all of it was delivered.
 func (w *Worker) streamEnded(o *output) {
 	if o.log == nil {
 		w.host.Ended(w, o.no)

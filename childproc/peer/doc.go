@@ -3,6 +3,8 @@
 // observers. It knows no workers and decides nothing about them. Package childproc is its host, and
 // has a Peer for each node that it serves.
 //
+// A process of the child is an Erlang process of erluv's node, such as a worker.
+//
 //	peer.go       the socket: bytes in and out, ticks, when to hold back
 //	outbox.go     the one buffer in which all frames are composed
 //	output.go     output of programs, which is read directly into it

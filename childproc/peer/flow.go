@@ -206,8 +206,8 @@ func queueLen(result etf.Term) (n int, ok bool) {
 	return int(long), ok && long >= 0 && long < 1<<40
 }
 
-// unanswered handles an answer that is none, or none in time. A receiver within uninterruptible
-// code does not answer in time.
+// unanswered is called for a useless answer, or a timeout. A receiver within uninterruptible code
+// does not answer in time.
 func (c *Peer) unanswered(b *mailbox, why etf.Term) {
 	if b.over {
 		return

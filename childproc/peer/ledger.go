@@ -122,7 +122,7 @@ func (l *ledger) wait() {
 	l.src = src
 }
 
-// Ready handles that main has read.
+// Ready is called when main has read.
 func (l *ledger) Ready(loop.Events) { l.src.Remove() }
 
 // observerOf is the record of a relation between a process of the child and one of the node.
@@ -133,7 +133,7 @@ func observerOf(kind ipc.ObserverKind, ours, theirs etf.Pid) ipc.Observer {
 	}
 }
 
-// monitorOf is the record of a monitor of theirs on a process of the child, or on a name.
+// monitorOf is the record of the node's monitor on a process of the child, or on a name.
 func monitorOf(ours etf.Pid, name etf.Atom, theirs etf.Pid, ref string) ipc.Observer {
 	if name == "" {
 		w := observerOf(ipc.ObserverMonitor, ours, theirs)

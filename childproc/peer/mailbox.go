@@ -270,15 +270,15 @@ func (b *mailbox) ungrant(d *Debt) {
 	}
 }
 
-// silent handles that a question was not answered in time.
+// silent is called when a question was not answered in time.
 func (b *mailbox) silent() {
 	b.answered()
 	b.quiet, b.counted = false, false
 	b.settle(-1)
 }
 
-// refused handles that the node does not answer such questions. If it answers the other kind, looks
-// are only impossible for now.
+// refused is called when the node does not answer such questions. If it answers the other kind,
+// looks are only impossible for now.
 func (b *mailbox) refused() {
 	if b.asked == askContent {
 		b.answered()
@@ -410,7 +410,7 @@ func (b *mailbox) release(n int) (progress bool) {
 	return progress
 }
 
-// recovered handles that little of the stream waits.
+// recovered is called when little of the stream waits.
 func (b *mailbox) recovered(d *Debt) {
 	lost := d.lost
 	d.be(false, false)

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// overflow handles that the kernel dropped events, of unknown watchers: all must recover.
+// overflow is called when the kernel has dropped events. Their watchers are unknown, so all must
+// recover.
 func (s *Set) overflow() {
 	s.overrun = s.overrun[:0]
 	for w := range s.watchers {

@@ -122,7 +122,7 @@ func (s *Set) refuse(w *Watcher, err unix.Errno) {
 	}
 }
 
-// complete handles that all directories of a watcher have been read.
+// complete is called when all directories of a watcher have been read.
 func (s *Set) complete(w *Watcher) {
 	lost := w.lost
 	w.lost = false
