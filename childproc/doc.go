@@ -2,7 +2,7 @@
 // user, nobody by default, and has neither the cookie nor any privilege. Main connects, shakes
 // hands, and watches over the child.
 //
-// A process of the child is an Erlang process of erluv's node: a program, which is called a worker, a
+// A process of the child is an Erlang process of erluv's node. It is a program, called a worker, or a
 // watcher of files, or an upload.
 //
 // The rooms and files, about in the order of a frame's way:

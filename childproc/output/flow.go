@@ -52,7 +52,7 @@ func (o *Output) Disown() {
 	}
 }
 
-// sent counts a message with n bytes of output, or a list of that many lines.
+// sent counts a message with n bytes of output. For a list, lines is the number of its lines.
 func (o *Output) sent(h Host, st *Stream, n, lines int) {
 	if o.mode != order.Auto {
 		return

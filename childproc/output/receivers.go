@@ -11,7 +11,7 @@ import (
 	"erluv/workers"
 )
 
-// first is the first receiver. The zero pid means the owner if there is none.
+// first is the first receiver. It is the zero pid if that is the owner and there is none.
 func (st *Stream) first(h Host) etf.Pid {
 	if st.to == nil || st.to.Owner {
 		return h.Owner()

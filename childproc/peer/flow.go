@@ -89,7 +89,7 @@ func Share(list []*Debt) {
 // Leave ends a debt, because the stream is over or gets other receivers.
 func (d *Debt) Leave() { d.box.leave(d) }
 
-// Sent counts a message with n bytes of output, or a list of that many lines.
+// Sent counts a message with n bytes of output. For a list, lines is the number of its lines.
 func (d *Debt) Sent(n, lines int) {
 	switch {
 	case d.box.over:
@@ -106,7 +106,7 @@ func (d *Debt) Held() bool { return d.held && !d.box.over }
 // Passed reports whether the stream goes on without the receiver.
 func (d *Debt) Passed() bool { return d.passed || d.box.over }
 
-// Room is how many bytes may be read at once, if each may cost each more.
+// Room is how many bytes may be read at once, if each of them may cost each in addition.
 func (d *Debt) Room(each int) int { return d.room() / (each + 1) }
 
 // Wait describes a wait of a stream for a receiver.

@@ -144,7 +144,7 @@ func (b *mailbox) list(d *Debt) {
 	}
 }
 
-// sent counts a message with n bytes of output, or a list of that many lines.
+// sent counts a message with n bytes of output. For a list, lines is the number of its lines.
 func (b *mailbox) sent(d *Debt, n, lines int) {
 	cost := n + MessageCost + lines*LineCost
 	b.list(d)
