@@ -136,7 +136,7 @@ func startNode(t *testing.T, kind, name string, args ...string) node {
 	t.Helper()
 	port := freePort(t)
 	env := append(os.Environ(), "ERL_EPMD_PORT="+port, "HOME="+t.TempDir())
-	// With two -d, epmd reports when it listens.
+	// With two -d, EPMD reports when it listens.
 	epmd := exec.Command(otp(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
 	run(t, epmd, "entering the main select")
 

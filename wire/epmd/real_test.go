@@ -64,7 +64,7 @@ type daemon struct {
 // startEPMDAt starts a real EPMD, which ends with the test.
 func startEPMDAt(t *testing.T, port string) daemon {
 	t.Helper()
-	// With two -d, epmd reports on standard error when it listens.
+	// With two -d, EPMD reports on standard error when it listens.
 	cmd := exec.Command(program(t, "epmd"), "-d", "-d", "-port", port, "-address", "127.0.0.1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that panics does not clean up
 	stderr, err := cmd.StderrPipe()
