@@ -86,12 +86,13 @@ func (p *program) written() (n uint64) {
 	return n
 }
 
-// figuresRequest answers {figures, Since, Workers}, for callers that ask again and again. The
-// answer has new workers and changing figures, and no more.
+// figuresRequest answers {figures, Since, Workers, Then}, for callers that ask again and again. The
+// answer has new workers and changed figures, and no more.
 func (m *manager) figuresRequest(to caller, a args) bool {
 	since, isNumber := a.list[0].(int64)
 	list, isList := a.list[1].(etf.List)
-	if !isNumber || since < 0 || !isList || len(list) > maxMeasured {
+	then, isTime := a.list[2].(int64)
+	if !isNumber || since < 0 || !isList || len(list) > maxMeasured || !isTime || then < 0 {
 		return false
 	}
 	of := make([]etf.Pid, len(list))
@@ -102,15 +103,15 @@ func (m *manager) figuresRequest(to caller, a args) bool {
 		}
 		of[i] = pid
 	}
-	f := m.figures(since, of)
+	f := m.figures(since, of, time.Duration(then)*time.Millisecond)
 	to.reply(stat.Terms(f.Items()))
 	return true
 }
 
-func (m *manager) figures(since int64, of []etf.Pid) stat.Figures {
+func (m *manager) figures(since int64, of []etf.Pid, then time.Duration) stat.Figures {
 	t := &m.totals
 	f := stat.Figures{
-		Uptime: time.Since(m.since), Status: m.host.state.String(), MaxWorkers: int(m.start.MaxWorkers),
+		Uptime: time.Since(m.since).Truncate(time.Millisecond), Status: m.host.state.String(), MaxWorkers: int(m.start.MaxWorkers),
 		Started: t.started, Output: t.output, Paused: t.paused, Crashes: uint64(m.host.given.Crashes),
 		Roles: m.roles(), Load: m.host.machine.Load(), Memory: m.host.machine.Memory(),
 	}
@@ -158,8 +159,10 @@ func (m *manager) figures(since int64, of []etf.Pid) stat.Figures {
 		})
 	}
 	for _, pid := range of {
-		if p, ok := m.find(pid).(*program); ok {
-			f.Measured = append(f.Measured, m.measure(p))
+		if p, ok := m.find(pid).(*program); !ok {
+			f.Gone = append(f.Gone, process(pid))
+		} else if seen := m.measure(p, f.Uptime); seen.changed >= then {
+			f.Measured = append(f.Measured, seen.is)
 		}
 	}
 	return f
@@ -177,23 +180,63 @@ func (p *program) policy() string {
 	return when.String()
 }
 
-// measure returns the changing figures of a program.
-func (m *manager) measure(p *program) stat.Measured {
+// seen is a program as figures has measured it last.
+type seen struct {
+	is      stat.Measured
+	changed time.Duration // the child's uptime when a measurement found another value
+	clock   int64         // the program's processor time, in nanoseconds; 0: unknown
+	read    time.Duration // uptime of the last look into /proc
+}
+
+// readFor is how long the child trusts the memory of a program that does not run. The kernel can take
+// some of it back.
+const readFor = 30 * time.Second
+
+// measure returns the changing figures of a program, and when they have changed last.
+//
+// Most programs sleep most of the time. One system call reads a program's clock. If the clock has not
+// moved, the program has used nothing since. A look into /proc takes twenty times as long.
+func (m *manager) measure(p *program, now time.Duration) *seen {
 	is := stat.Measured{
 		Worker: process(p.pid), PID: p.w.PID(), State: p.state(), Started: p.startedAt(), Restarts: p.restarts(), Output: p.written(),
-	}
-	if cpu, rss, ok := usage(p.w); ok {
-		is.CPU, is.RSS = &cpu, &rss
-		if used := p.w.Memory(); used >= 0 {
-			is.RSS = &used
-		}
 	}
 	for s := range p.out.Streams {
 		if _, held := p.out.Waits(p, s); held {
 			is.Held = true
 		}
 	}
-	return is
+	if m.seen == nil {
+		m.seen = make(map[uint64]*seen)
+	}
+	last := m.seen[key(p.pid)]
+	clock, read := clockOf(is.PID), now
+	if last != nil && clock != 0 && clock == last.clock && is.PID == last.is.PID && now-last.read < readFor {
+		is.CPU, is.RSS, read = last.is.CPU, last.is.RSS, last.read
+	} else if cpu, rss, ok := usage(p.w); ok {
+		is.CPU, is.RSS = &cpu, &rss
+	}
+	if used := p.w.Memory(); used >= 0 && is.RSS != nil {
+		is.RSS = &used
+	}
+	if last == nil {
+		last = &seen{}
+		m.seen[key(p.pid)] = last
+	}
+	if !last.is.Equal(&is) {
+		last.changed = now
+	}
+	last.is, last.clock, last.read = is, clock, read
+	return last
+}
+
+// clockOf returns the processor time of a process by its clock (clock_getcpuclockid(3)), or 0.
+func clockOf(pid int) (nanoseconds int64) {
+	const clockOfProcess = 2 // CPUCLOCK_SCHED, in the low three bits
+	var t unix.Timespec
+	if pid <= 0 || unix.ClockGettime(int32(^pid<<3|clockOfProcess), &t) != nil {
+		return 0
+	}
+	return t.Nano()
 }
 
 // roles are erluv's own processes, as far as the child knows them.

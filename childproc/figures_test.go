@@ -15,14 +15,21 @@ import (
 	"erluv/workers"
 )
 
-// figures returns the answer to the request.
+// figures returns the answer to the request, for a client that has measured nothing yet.
 func (n *node) figures(since int64, of ...etf.Pid) []stat.Item {
+	n.t.Helper()
+	return n.figuresThen(since, 0, of...)
+}
+
+// figuresThen returns the answer to the request of a client that has measured the workers at an
+// uptime.
+func (n *node) figuresThen(since, then int64, of ...etf.Pid) []stat.Item {
 	n.t.Helper()
 	list := etf.List{}
 	for _, w := range of {
 		list = append(list, w)
 	}
-	m, ok := n.told(etf.Tuple{etf.Atom("figures"), since, list}).(etf.Map)
+	m, ok := n.told(etf.Tuple{etf.Atom("figures"), since, list, then}).(etf.Map)
 	if !ok {
 		n.t.Fatal("the answer is no map")
 	}
@@ -94,12 +101,60 @@ func TestFigures(t *testing.T) {
 	if stat.Find(ended, "exit_status") != int64(1) || stat.Find(ended, "stopped") != int64(1) || len(ended) != int(numEnds) {
 		t.Errorf("%v", ended)
 	}
-	for _, bad := range []etf.Tuple{{int64(-1), etf.List{}}, {etf.Atom("x"), etf.List{}}, {int64(0), etf.Atom("x")}, {int64(0), etf.List{etf.Atom("x")}}, {int64(0), slices.Repeat(etf.List{w}, maxMeasured+1)}} {
+	if gone := stat.Find(f, "gone").([]any); len(gone) != 2 || gone[0] != process(w) || gone[1] != process(v) {
+		t.Errorf("%v are gone", gone)
+	}
+	for _, bad := range []etf.Tuple{
+		{int64(-1), etf.List{}, int64(0)},
+		{etf.Atom("x"), etf.List{}, int64(0)},
+		{int64(0), etf.Atom("x"), int64(0)},
+		{int64(0), etf.List{etf.Atom("x")}, int64(0)},
+		{int64(0), slices.Repeat(etf.List{w}, maxMeasured+1), int64(0)},
+		{int64(0), etf.List{}, int64(-1)},
+		{int64(0), etf.List{}, etf.Atom("x")},
+	} {
 		req := append(etf.Tuple{etf.Atom("figures")}, bad...)
 		if answer, _ := n.told(req).(etf.Tuple); len(answer) != 2 || answer[0] != etf.Atom("error") {
 			t.Errorf("%v is answered with %v", req, answer)
 		}
 	}
+}
+
+// TestFiguresOfChanges checks that an answer leaves out a program that has not changed since the
+// client's last look, whatever other clients have asked for meanwhile.
+func TestFiguresOfChanges(t *testing.T) {
+	n := startHost(t, ipc.Host{}, nil)
+	idle, busy := n.spawn([]string{"cat"}), n.spawn([]string{"sh", "-c", "while read x; do echo $x; done"})
+	uptime := func(f []stat.Item) int64 { return stat.Find(f, "uptime").(int64) }
+	then := uptime(n.figures(0, idle, busy))
+	for { // until both sleep
+		f := n.figuresThen(0, then, idle, busy)
+		if now := uptime(f); now > then {
+			if then = now; len(mapsOf(t, f, "measured")) == 0 {
+				break
+			}
+		}
+	}
+	n.toPid(busy, etf.Tuple{n.self, etf.Tuple{etf.Atom("command"), etf.Binary("hello\n")}})
+	n.expect(etf.Tuple{busy, etf.Tuple{etf.Atom("stdout"), etf.Binary("hello\n")}})
+	measured := mapsOf(t, n.figuresThen(0, then, idle, busy), "measured")
+	if len(measured) != 1 || stat.Find(measured[0], "worker") != process(busy) || stat.Find(measured[0], "output") != int64(6) {
+		t.Errorf("%v", measured)
+	}
+	// A second look with the same time, as of another client, has the change too.
+	if measured := mapsOf(t, n.figuresThen(0, then, busy), "measured"); len(measured) != 1 {
+		t.Errorf("%v", measured)
+	}
+	if measured := mapsOf(t, n.figures(0, idle, busy), "measured"); len(measured) != 2 {
+		t.Errorf("a new client has %v", measured)
+	}
+	n.await(n.toWorker(busy, etf.Tuple{etf.Atom("signal"), etf.Atom("sigstop")}))
+	n.expect(etf.Tuple{busy, etf.Tuple{etf.Atom("stopped"), etf.Atom("sigstop")}})
+	if measured := mapsOf(t, n.figuresThen(0, then, busy), "measured"); len(measured) != 1 || stat.Find(measured[0], "state") != stat.Word("stopped") {
+		t.Errorf("%v", measured)
+	}
+	n.await(n.toWorker(busy, etf.Atom("stop")))
+	n.await(n.toWorker(idle, etf.Atom("stop")))
 }
 
 // TestFiguresOfMany checks that many new workers come in parts, each newer than the last, with none
@@ -114,7 +169,7 @@ func TestFiguresOfMany(t *testing.T) {
 	}
 	seen, since, rounds := map[etf.Pid]bool{}, int64(0), 0
 	for ; rounds < 10; rounds++ {
-		f := m.figures(since, nil)
+		f := m.figures(since, nil, 0)
 		if since = f.Newest; len(f.New) == 0 {
 			break
 		}

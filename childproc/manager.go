@@ -88,6 +88,7 @@ type manager struct {
 	unready    unready
 	refused    uint64 // frames that were not understood
 	totals     totals
+	seen       map[uint64]*seen // programs that figures has measured
 	turns      *output.Turns
 	slack      slack.Slack // counts starts and ends of workers
 }

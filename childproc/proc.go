@@ -245,6 +245,7 @@ func (m *manager) forget(p proc) {
 		m.programs--
 	}
 	delete(m.procs, key(e.pid))
+	delete(m.seen, key(e.pid))
 	if c := e.client; c.left() {
 		m.loop.After(0, c.reclaim)
 	}

@@ -19,7 +19,7 @@ var requests = table[func(m *manager, to caller, a args) bool]{
 	{"workers", 0, always, (*manager).workersRequest, "workers"},
 	{"info", 0, always, (*manager).infoRequest, "info"},
 	{"info", 1, always, (*manager).infoKeyRequest, "{info, Key}"},
-	{"figures", 2, always, (*manager).figuresRequest, "{figures, Since, Workers}"},
+	{"figures", 3, always, (*manager).figuresRequest, "{figures, Since, Workers, Then}"},
 	{"events", 1, always, (*manager).eventsRequest, "{events, Kinds}"},
 	{"set", 2, always, (*manager).setRequest, "{set, Key, Value}"},
 	{"status", 1, always, (*manager).statusRequest, "{status, get}"},

@@ -1,7 +1,7 @@
-// Package overview is what a client of an erluv knows that looks once a second: all programs, and
+// Package overview is what a client of an erluv knows that looks every second or two: all programs, and
 // what they use. erluv top and erluv web have one each.
 //
-// A look is one request, {figures, Since, Workers} of erluv-protocol(7). It brings the programs
+// A look is one request, {figures, Since, Workers, Then} of erluv-protocol(7). It brings the programs
 // that are new, and measures those that are shown and a few of the others in turn, so that a look
 // costs the same however many programs there are. Nothing is asked for between two looks.
 //
@@ -21,7 +21,7 @@ import (
 
 const (
 	// others is how many programs that are not shown are measured with each look.
-	others = 100
+	others = 200
 
 	// most is how many one request measures.
 	most = 1000
@@ -143,7 +143,7 @@ func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error 
 	for range mostRequests {
 		now := ask[:min(len(ask), most)]
 		ask = ask[len(now):]
-		answer, err := call(ctx, gen.Manager, etf.Tuple{etf.Atom("figures"), o.since, pids(now)})
+		answer, err := call(ctx, gen.Manager, etf.Tuple{etf.Atom("figures"), o.since, pids(now), then(now)})
 		if err != nil {
 			return err
 		}
@@ -198,8 +198,16 @@ func pids(list []*Program) etf.List {
 	return terms
 }
 
+// then is since when changes of programs are not known: of one that was never measured all is new.
+func then(list []*Program) int64 {
+	if len(list) == 0 {
+		return 0
+	}
+	return slices.MinFunc(list, func(a, b *Program) int { return cmp.Compare(a.Measured, b.Measured) }).Measured
+}
+
 // take takes an answer, and says how many programs are new. Those that were asked for and are not
-// in it have ended.
+// in it are as they were.
 func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error) {
 	f, err := read(answer)
 	if err != nil {
@@ -217,21 +225,22 @@ func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error
 			added++
 		}
 	}
-	living := make(map[etf.Pid]bool, len(f.measured))
+	changed := make(map[etf.Pid]bool, len(f.measured))
 	for _, m := range f.measured {
-		living[m.Worker] = true
+		changed[m.Worker] = true
 		if p := o.known[m.Worker]; p != nil {
 			p.measure(m, f.sums.Uptime)
 		}
 	}
-	gone := false
+	for _, w := range f.gone {
+		delete(o.known, w)
+	}
 	for _, p := range asked {
-		if !living[p.Worker] {
-			delete(o.known, p.Worker)
-			gone = true
+		if !changed[p.Worker] && o.known[p.Worker] == p {
+			p.measure(*p, f.sums.Uptime)
 		}
 	}
-	if gone {
+	if len(f.gone) > 0 {
 		o.Programs = slices.DeleteFunc(o.Programs, func(p *Program) bool { return o.known[p.Worker] != p })
 	}
 	return added, nil

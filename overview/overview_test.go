@@ -17,6 +17,7 @@ type node struct {
 	t        *testing.T
 	up       time.Duration
 	programs map[int64]*stat.Measured
+	told     map[int64]*stat.Measured // as they were
 	last     int64
 	output   uint64
 	paused   time.Duration
@@ -42,7 +43,7 @@ func (n *node) call(_ context.Context, to, request etf.Term) (etf.Term, error) {
 	if to != gen.Manager || req[0] != etf.Atom("figures") {
 		n.t.Fatalf("%v is asked for %v", to, request)
 	}
-	since, of := req[1].(int64), req[2].(etf.List)
+	since, of, then := req[1].(int64), req[2].(etf.List), req[3].(int64)
 	if len(of) > most {
 		n.t.Fatalf("%d are to be measured", len(of))
 	}
@@ -64,8 +65,15 @@ func (n *node) call(_ context.Context, to, request etf.Term) (etf.Term, error) {
 	}
 	for _, w := range of {
 		pid := w.(etf.Pid)
-		if m := n.programs[int64(pid.Serial)<<gen.IDBits|int64(pid.ID)]; m != nil {
+		number := int64(pid.Serial)<<gen.IDBits | int64(pid.ID)
+		m, was := n.programs[number], n.told[number]
+		switch {
+		case m == nil:
+			f.Gone = append(f.Gone, pidOf(number))
+		case then == 0 || was == nil || !was.Equal(m): // here no look is missed
 			f.Measured = append(f.Measured, *m)
+			is := *m
+			n.told[number] = &is
 		}
 	}
 	sent, err := etf.AppendTerm(nil, stat.Terms(f.Items()))
@@ -76,7 +84,7 @@ func (n *node) call(_ context.Context, to, request etf.Term) (etf.Term, error) {
 }
 
 func newNode(t *testing.T) *node {
-	return &node{t: t, up: time.Second, programs: map[int64]*stat.Measured{}, part: 20}
+	return &node{t: t, up: time.Second, programs: map[int64]*stat.Measured{}, told: map[int64]*stat.Measured{}, part: 20}
 }
 
 // TestLook: all programs are heard of, in parts; what one does is seen when it is shown at once, else in
@@ -116,6 +124,11 @@ func TestLook(t *testing.T) {
 	}
 	if o.Rate != 5000 || o.Paused != 0.5 || o.Sums.Roles[0].Share != 0.01 {
 		t.Errorf("%v, %v, %+v", o.Rate, o.Paused, o.Sums.Roles)
+	}
+	n.up += time.Second
+	look(o.Find("7.0"))
+	if p := o.Find("7.0"); !p.HasShare || p.Share != 0 || p.Rate != 0 || !p.Held || p.Output != 3000 || p.Measured != n.up.Milliseconds() {
+		t.Errorf("as it was: %+v", p)
 	}
 	delete(n.programs, 7)
 	delete(n.programs, 200)

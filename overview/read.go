@@ -14,6 +14,7 @@ type figures struct {
 	newest   int64
 	added    []*Program
 	measured []Program
+	gone     []etf.Pid
 }
 
 var errAnswer = errors.New("erluv answers with something else than figures: it may be of another version")
@@ -60,6 +61,12 @@ func read(answer etf.Term) (f figures, err error) {
 		p.Held, _ = stat.Find(n, "held").(bool)
 		if p.changes(n) {
 			f.measured = append(f.measured, p)
+		}
+	}
+	ended, _ := stat.Find(items, "gone").([]any)
+	for _, e := range ended {
+		if w, ok := e.(stat.Process); ok {
+			f.gone = append(f.gone, w.Pid())
 		}
 	}
 	return f, nil

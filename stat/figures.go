@@ -26,6 +26,7 @@ type Figures struct {
 	Memory   *Memory
 	New      []New
 	Measured []Measured
+	Gone     []Process // that were to be measured, and have ended
 }
 
 // Count is how many there are of something.
@@ -62,6 +63,15 @@ type Measured struct {
 	Held     bool           // it waits for a receiver of its output
 }
 
+// Equal says whether what is told of two is the same.
+func (m *Measured) Equal(n *Measured) bool {
+	a, b := *m, *n
+	cpu, rss := known(a.CPU, a.RSS)
+	cpu2, rss2 := known(b.CPU, b.RSS)
+	a.CPU, a.RSS, b.CPU, b.RSS = nil, nil, nil, nil
+	return a == b && cpu == cpu2 && rss == rss2
+}
+
 // Items is what the request figures answers.
 func (f *Figures) Items() []Item {
 	host := Host{Load: f.Load, Memory: f.Memory}
@@ -75,7 +85,8 @@ func (f *Figures) Items() []Item {
 		added = append(added, append(n.Program.Items(), Item{"worker", n.Worker}, Item{"name", called(n.Name)}, Item{"restart", Word(n.Restart)}))
 	}
 	for _, m := range f.Measured {
-		measured = append(measured, append([]Item{
+		cpu, rss := known(m.CPU, m.RSS)
+		measured = append(measured, []Item{ // one allocation: there are many
 			{"worker", m.Worker},
 			{"os_pid", int64(m.PID)},
 			{"state", Word(m.State)},
@@ -83,7 +94,13 @@ func (f *Figures) Items() []Item {
 			{"restarts", int64(m.Restarts)},
 			{"output", int64(m.Output)},
 			{"held", m.Held},
-		}, used(m.CPU, m.RSS)...))
+			{"cpu", cpu},
+			{"rss", rss},
+		})
+	}
+	gone := make([]any, len(f.Gone))
+	for i, p := range f.Gone {
+		gone[i] = p
 	}
 	return []Item{
 		{"uptime", f.Uptime.Milliseconds()},
@@ -103,6 +120,7 @@ func (f *Figures) Items() []Item {
 		{"newest", f.Newest},
 		{"new", added},
 		{"measured", measured},
+		{"gone", gone},
 	}
 }
 
@@ -116,12 +134,17 @@ func counts(list []Count) []Item {
 
 // used is what a process has used.
 func used(cpu *time.Duration, rss *int64) []Item {
-	var c, r any
+	c, r := known(cpu, rss)
+	return []Item{{"cpu", c}, {"rss", r}}
+}
+
+// known has nil for what is not known.
+func known(cpu *time.Duration, rss *int64) (c, r any) {
 	if cpu != nil {
 		c = cpu.Milliseconds()
 	}
 	if rss != nil {
 		r = *rss
 	}
-	return []Item{{"cpu", c}, {"rss", r}}
+	return c, r
 }

@@ -2,6 +2,7 @@ package stat
 
 import (
 	"fmt"
+	"strconv"
 
 	"erluv/label"
 	"erluv/wire/etf"
@@ -36,7 +37,7 @@ func term(v any) etf.Term {
 	case label.Labels:
 		return LabelTerms(v)
 	case bool:
-		return etf.Atom(fmt.Sprint(v))
+		return etf.Atom(strconv.FormatBool(v))
 	case Process:
 		return v.Pid()
 	case Signalled:

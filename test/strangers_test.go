@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -123,22 +122,6 @@ func crowd(t *testing.T, from string, to, atOnce int, kinds ...string) (stop fun
 func (n *node) getsIn(t *testing.T, e *erluv) string {
 	t.Helper()
 	return n.eval(t, "(fun Again(N) -> case net_adm:ping(E) of pong -> N; pang -> Again(N + 1) end end)(1)", e.binds())
-}
-
-// processorTime returns the processor time of a process.
-func processorTime(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	if err1 != nil || err2 != nil {
-		t.Fatalf("%q", text)
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // 10,000 strangers send nothing, half of a handshake, or junk. As many come at once as the kernel

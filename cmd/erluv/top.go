@@ -35,8 +35,14 @@ type top struct {
 	trouble string // why there is nothing new; "": there is
 }
 
-// topEvery is how long a picture stands.
-const topEvery = time.Second
+const (
+	// topEvery is how long a picture stands. A look costs about as much as it takes to wake up all
+	// processes: see TestTopCosts.
+	topEvery = 2 * time.Second
+
+	// rateTime is over what time the rates of a picture are that is printed once.
+	rateTime = time.Second
+)
 
 // lines is a number of lines; 0: all.
 type lines int
@@ -59,7 +65,7 @@ func (c *command) top() *cobra.Command {
 	cmd := t.add(&cobra.Command{
 		Use: "top", Short: "the programs of an erluv on this machine, live",
 		Long: `Show the programs of an erluv on this machine, what they use, and what erluv
-itself uses, once a second. Keys: c, m, o, t, n, s and x sort by processor time,
+itself uses, every two seconds. Keys: c, m, o, t, n, s and x sort by processor time,
 memory, output, age, name, state and restarts; r reverses the order; q ends.
 Where the output is no terminal, one picture is printed.`,
 		Example: `  sudo erluv top
@@ -184,7 +190,7 @@ func (t *top) print(ctx context.Context, c caller) error {
 	for i := range 2 {
 		if i > 0 {
 			select {
-			case <-time.After(topEvery):
+			case <-time.After(rateTime):
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}

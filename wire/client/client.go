@@ -142,20 +142,29 @@ func (c *Client) end(err error) {
 // Send sends a message to a process of the peer: an etf.Pid, or the etf.Atom of its name. Without
 // an error the writer has the message, but it may still be lost.
 func (c *Client) Send(ctx context.Context, to, message etf.Term) error {
-	var b []byte
-	switch to := to.(type) {
-	case etf.Pid:
-		b = dist.BeginSend(nil, to)
-	case etf.Atom:
-		b = dist.BeginRegSend(nil, c.self, to)
-	default:
-		return errAddress(to)
-	}
-	b, err := etf.AppendTerm(b, message)
+	b, err := c.appendSend(nil, to, message)
 	if err != nil {
 		return err
 	}
-	return c.put(ctx, dist.End(b, 0))
+	return c.put(ctx, b)
+}
+
+// appendSend appends the frame of a message.
+func (c *Client) appendSend(b []byte, to, message etf.Term) ([]byte, error) {
+	start := len(b)
+	switch to := to.(type) {
+	case etf.Pid:
+		b = dist.BeginSend(b, to)
+	case etf.Atom:
+		b = dist.BeginRegSend(b, c.self, to)
+	default:
+		return nil, errAddress(to)
+	}
+	b, err := etf.AppendTerm(b, message)
+	if err != nil {
+		return nil, err
+	}
+	return dist.End(b, start), nil
 }
 
 // Call is gen_server:call/3. It returns the answer, or an *Exit when the process has ended. The
@@ -163,11 +172,16 @@ func (c *Client) Send(ctx context.Context, to, message etf.Term) error {
 func (c *Client) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 	ref, answered := c.begin()
 	defer c.forget(ref)
-	if err := c.Monitor(ctx, to, ref); err != nil {
+	frames, err := c.appendMonitor(nil, to, ref)
+	if err != nil {
 		return nil, err
 	}
-	ask := etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{c.self, ref}, request}
-	if err := c.Send(ctx, to, ask); err != nil {
+	// Both go out at once: the peer wakes up once.
+	frames, err = c.appendSend(frames, to, etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{c.self, ref}, request})
+	if err != nil {
+		return nil, err
+	}
+	if err := c.put(ctx, frames); err != nil {
 		return nil, err
 	}
 	var got result
@@ -200,13 +214,22 @@ func (c *Client) NewRef() etf.Raw {
 
 // Monitor makes the process receive {'DOWN', Ref, process, Object, Reason} when another one ends.
 func (c *Client) Monitor(ctx context.Context, to etf.Term, ref etf.Raw) error {
+	b, err := c.appendMonitor(nil, to, ref)
+	if err != nil {
+		return err
+	}
+	return c.put(ctx, b)
+}
+
+// appendMonitor appends the frame of a monitor.
+func (c *Client) appendMonitor(b []byte, to etf.Term, ref etf.Raw) ([]byte, error) {
 	switch to := to.(type) {
 	case etf.Pid:
-		return c.put(ctx, dist.AppendMonitor(nil, c.self, to, ref))
+		return dist.AppendMonitor(b, c.self, to, ref), nil
 	case etf.Atom:
-		return c.put(ctx, dist.AppendMonitorName(nil, c.self, to, ref))
+		return dist.AppendMonitorName(b, c.self, to, ref), nil
 	}
-	return errAddress(to)
+	return nil, errAddress(to)
 }
 
 // Demonitor ends a monitor. A message that is already under way may still come.
