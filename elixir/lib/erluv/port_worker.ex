@@ -144,7 +144,9 @@ defmodule Erluv.PortWorker do
 
     cond do
       Enum.any?(env, wrong?) ->
-        words = "a name must not be empty or contain '=', and a name or value must not contain a NUL byte"
+        words =
+          "a name must not be empty or contain '=', and a name or value must not contain a NUL byte"
+
         {:error, {:bad_option, :env, words}}
 
       not unix?() and not Enum.all?(env, fn {n, v} -> String.valid?(n) and String.valid?(v) end) ->
