@@ -331,6 +331,30 @@ defmodule Erluv.CmdTest do
              {["a", "bb", "", "ccc"], 0}
   end
 
+  # 8 chunks of 256 KiB are sent in advance, and 64 MiB are written.
+  test "a collectable that is slow is not sent more than it takes" do
+    size = 64 * 1_048_576
+    before = :erlang.memory(:binary)
+
+    fun = fn
+      {:cont, data} ->
+        {n, most} = Process.get(:seen, {0, 0})
+        if n < 25 * 1_048_576, do: Process.sleep(2)
+        most = max(most, :erlang.memory(:binary) - before)
+        Process.put(:seen, {n + byte_size(data), most})
+
+      _ ->
+        :ok
+    end
+
+    script = ["-c", "head -c #{size} /dev/zero; echo done >&2"]
+    into = %Erluv.Observed{fun: fun}
+    assert Erluv.cmd("sh", script, into: into, stderr_to_stdout: true) == {into, 0}
+    assert {n, most} = Process.get(:seen)
+    assert n == size + 5
+    assert most < 16 * 1_048_576
+  end
+
   test "a collectable that fails ends the program" do
     parent = self()
 

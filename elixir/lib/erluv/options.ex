@@ -103,12 +103,16 @@ defmodule Erluv.Options do
     PortWorker.only!(node, :stderr, stderr, &PortWorker.stderr?/1)
     PortWorker.check!(node, opts)
 
+    # A port is read from, a reader cuts lines, and smaller chunks are asked for one by one.
+    push = kind == :cmd and not (is_function(node) or lines != nil or size != @max_chunk)
+
     %Run{
       node: node,
       command: command,
       input: input!(input),
       size: size,
       lines: lines != nil,
+      push: push,
       console: stderr == :console and not only,
       tagged: stderr == :consume,
       captured: if(only, do: :stderr, else: :stdout),
@@ -118,7 +122,7 @@ defmodule Erluv.Options do
         opts
         |> spawn_options()
         |> Map.merge(%{
-          flow: {:active, false},
+          flow: Run.flow(push),
           packet: :raw,
           stdin: if(input == nil, do: :null, else: :pipe),
           stdout: if(only, do: :null, else: :owner),

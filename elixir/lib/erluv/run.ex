@@ -3,10 +3,16 @@ defmodule Erluv.Run do
   # One run of a program, for one consumer: a process that owns the worker, ends with the
   # consumer, and hands it one chunk after the other, or the lines of one. Beside it a process reads each
   # stream, and waits until its chunk is taken; another writes the input.
+  #
+  # With push: true the worker sends chunks by itself, some in advance, and no process reads: a
+  # short program then costs one request.
 
   use GenServer
 
   alias Erluv.{Options, Sink}
+
+  # So many chunks are sent in advance, of 256 KiB at most each.
+  @credit 8
 
   @enforce_keys [:node, :command, :options, :size]
   defstruct [
@@ -16,12 +22,16 @@ defmodule Erluv.Run do
     :input,
     :size,
     lines: false,
+    push: false,
     console: false,
     tagged: false,
     captured: :stdout,
     ignore_epipe: false,
     exit_timeout: :infinity
   ]
+
+  @doc "What the worker of such a run is started with."
+  def flow(push), do: {:active, if(push, do: @credit, else: false)}
 
   @doc "Elements `{:stdout | :stderr, data}`, and at last `{:exit, exit}`."
   def stream(%__MODULE__{} = spec), do: Stream.resource(fn -> start(spec) end, &next/1, &stop/1)
@@ -57,11 +67,22 @@ defmodule Erluv.Run do
   end
 
   # consumer: who waits for a chunk. offers: chunks that wait, with the reader of each.
-  # readers: those of which the consumer has something. writer: :none, its pid, :closing
+  # readers: those of which the consumer has something, or the streams that are sent, until their
+  # ends. taken: chunks that were sent and taken since credit was given. writer: :none, its pid, :closing
   # once all input was written.
   defmodule State do
     @moduledoc false
-    defstruct [:spec, :worker, :consumer, :exit, :failure, readers: [], offers: [], writer: :none]
+    defstruct [
+      :spec,
+      :worker,
+      :consumer,
+      :exit,
+      :failure,
+      readers: [],
+      offers: [],
+      taken: 0,
+      writer: :none
+    ]
   end
 
   @impl true
@@ -96,6 +117,8 @@ defmodule Erluv.Run do
     do: start.(spec.command, options)
 
   defp spawn_link(spec, options), do: :erluv.spawn_link(spec.node, spec.command, options)
+
+  defp reader(_, stream, _, %{push: true}), do: stream
 
   defp reader(worker, stream, to, spec) do
     run = self()
@@ -180,8 +203,26 @@ defmodule Erluv.Run do
   end
 
   @impl true
-  def handle_info({:EXIT, worker, reason}, %{worker: worker} = state),
-    do: step(%{state | exit: ended(state.exit, reason)})
+  def handle_info({:EXIT, worker, reason}, %{worker: worker} = state) do
+    readers = if state.spec.push, do: [], else: state.readers
+    step(%{state | exit: ended(state.exit, reason), readers: readers})
+  end
+
+  def handle_info({worker, {stream, :eof}}, %{worker: worker, spec: %{push: true}} = state) do
+    readers = List.delete(state.readers, stream)
+    timer(readers, state)
+    step(%{state | readers: readers})
+  end
+
+  def handle_info({worker, {stream, data}}, %{worker: worker, spec: %{push: true} = spec} = state)
+      when stream in [:stdout, :stderr] and is_binary(data) do
+    if stream == :stderr and spec.console do
+      IO.binwrite(:stderr, data)
+      {:noreply, taken(state)}
+    else
+      step(%{state | offers: state.offers ++ [{nil, stream, data}]})
+    end
+  end
 
   def handle_info({:EXIT, writer, reason}, %{writer: writer} = state) do
     case reason do
@@ -226,14 +267,23 @@ defmodule Erluv.Run do
   defp step(%{failure: failure} = state) when failure != nil, do: answer(failure, state)
 
   defp step(%{offers: [{from, stream, data} | offers]} = state) do
-    GenServer.reply(from, :ok)
-    answer({stream, data}, %{state | offers: offers})
+    state = %{state | offers: offers}
+    from && GenServer.reply(from, :ok)
+    answer({stream, data}, if(from, do: state, else: taken(state)))
   end
 
   defp step(%{exit: exit, readers: []} = state) when exit != nil,
     do: answer({:exit, unread(exit, state)}, state)
 
   defp step(state), do: {:noreply, state}
+
+  # When half of the credit is used up, it is given again. noproc: the program has ended.
+  defp taken(%{taken: n, exit: nil} = state) when n + 1 >= div(@credit, 2) do
+    _ = :erluv.setopts(state.worker, active: n + 1)
+    %{state | taken: 0}
+  end
+
+  defp taken(state), do: %{state | taken: state.taken + 1}
 
   defp answer(reply, state) do
     GenServer.reply(state.consumer, reply)
