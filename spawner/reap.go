@@ -47,9 +47,14 @@ func rtSigaction(act, old *sigaction) error {
 	return nil
 }
 
-// jobPause is the time between two looks for stopped programs. Every exit is a SIGCHLD too, and
-// each look walks over all children.
-const jobPause = 20 * time.Millisecond
+// Every exit is a SIGCHLD too, and each look walks over all children. So between two looks is a pause
+// of at least jobPause, and of jobShare times what the last look took: looks cost at most one percent
+// of a processor, however many children there are. With 4,500 a look takes 0.3 ms.
+const (
+	jobPause    = 20 * time.Millisecond
+	jobShare    = 100
+	maxJobPause = time.Second
+)
 
 // watchJobs reports stopped and continued programs to the child. It has begun when it returns, and
 // ends with the process.
@@ -57,13 +62,22 @@ func (s *spawner) watchJobs() {
 	signals := make(chan os.Signal, 1) // one waiting signal stands for any number
 	signal.Notify(signals, unix.SIGCHLD)
 	go func() {
+		var last time.Time // the end of the last look
+		pause := jobPause
+		look := func() {
+			took := s.look()
+			last = time.Now()
+			pause = min(max(jobPause, jobShare*took), maxJobPause)
+		}
 		for range signals {
 			// Without a listener, a signal costs only its handler and wakes no thread.
 			signal.Stop(signals)
-			s.look()
-			time.Sleep(jobPause)
+			if time.Since(last) >= pause { // else the last look was a moment ago, and the next one comes
+				look()
+			}
+			time.Sleep(pause)
 			signal.Notify(signals, unix.SIGCHLD)
-			s.look() // for changes of meanwhile
+			look() // for changes of meanwhile
 		}
 	}()
 }
@@ -83,11 +97,12 @@ func (s *spawner) report() {
 	}
 }
 
-// look reports all children whose state has changed to the child. With reapByKernel the kernel has
-// reaped those that have ended.
-func (s *spawner) look() {
+// look reports all children whose state has changed to the child, and returns how long that took.
+// With reapByKernel the kernel has reaped those that have ended.
+func (s *spawner) look() (took time.Duration) {
 	s.answering.Lock()
 	defer s.answering.Unlock()
+	begin := time.Now()
 	for {
 		var st unix.WaitStatus
 		pid, err := unix.Wait4(-1, &st, unix.WNOHANG|unix.WUNTRACED|unix.WCONTINUED, nil)
@@ -95,7 +110,7 @@ func (s *spawner) look() {
 			continue
 		}
 		if err != nil || pid <= 0 {
-			return
+			return time.Since(begin)
 		}
 		// The child may be gone; serve notices.
 		_ = s.answer(ipc.Changed{PID: uint32(pid), Status: uint32(st)})
