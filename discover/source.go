@@ -32,7 +32,7 @@ func ParseSource(source string, pattern Pattern) (Source, error) {
 			return Source{}, fmt.Errorf("%.80q names no domain", source)
 		}
 		if pattern == "" {
-			return Source{}, fmt.Errorf("%.80q tells hosts, and there is no pattern that makes names of them, as shop@%%h", source)
+			return Source{}, fmt.Errorf("%.80q gives hosts, and there is no pattern for the names of their nodes, as shop@%%h", source)
 		}
 	case "file":
 		if !strings.HasPrefix(name, "/") {
@@ -127,7 +127,7 @@ func (s Source) services(ctx context.Context, resolver *net.Resolver) (targets [
 		lines = append(lines, fmt.Sprint(*r))
 	}
 	if len(targets) == 0 {
-		return nil, nil, errors.New("there is no such service, the name server says")
+		return nil, nil, errors.New("the name server says that there is no such service")
 	}
 	return targets, lines, nil
 }

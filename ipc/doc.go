@@ -27,10 +27,11 @@
 //	  │ ◄────────────── Standing{wish, meta}    │      from the child only: requests have
 //	  │                                         │      changed it; main keeps the last one
 //	  │ ◄──────────────────── Lost{id, text}    │      from the child only: a connection has
-//	  │                                         │      ended, and it goes on
-//	  │ Beat{} ───────────────────────────────► │      to the child only,
+//	  │                                         │      ended, and the child continues
+//	  │ Beat{} ───────────────────────────────► │
 //	  │ ◄──────────────────────────────── Beat{}│      every two seconds
-//	  │ ◄──────────────────── Counted{programs} │      before it, if the number has changed
+//	  │ ◄──────────────────── Counted{programs} │      from the child only, before the answer to
+//	  │                                         │      a Beat, if the number has changed
 //	  │ Awaited{nodes} ───────────────────────► │      to the child only, when it changes
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
@@ -38,24 +39,24 @@
 //
 //	main                                     child, on a link's ledger's socket, which
 //	  │                                         │ main does not watch
-//	  │ ◄───────────── Ledger{added, removed}   │  before the frames that rest on it
-//	  │ ◄──────────── Drain{}, on descriptor 3  │  now and then: what waits is read
-//	  ·                                         ·  the rest is read after the child's death
+//	  │ ◄───────────── Ledger{added, removed}   │  before the frames that depend on it
+//	  │ ◄──────────── Drain{}, on descriptor 3  │  now and then: main reads the ledger
+//	  ·                                         ·  main reads the rest after the child's death
 //
 //	main                                     any role, on its log's socket
-//	  │ ◄────────── Log{level, text, attributes}│  which drops them while it is full
+//	  │ ◄────────── Log{level, text, attributes}│  the role drops lines while it is full
 //	  ·                                         ·  main reads at a bounded rate
 //
 //	child                                    spawner
 //	  │ Spawn{seq, ...} + [streams] ──────────► │  opens files, forks, execs
 //	  │ ◄── Spawned{seq, pid} + [pidfd]         │
 //	  │     Spawned{seq, stage, errno}          │  nothing was started
-//	  │ SignalGroup{pid, sig, leaf, only} ────► │  where the kernel's pidfds cannot
-//	  │             + [pidfd], another user's   │  do it (before 6.9), in a leaf, and
-//	  │ ◄──────── GroupSignalled{pid, errno}    │  where it is another user's
-//	  │ Release{leaves} ──────────────────────► │  they are not needed any more
+//	  │ SignalGroup{pid, sig, leaf, only} ────► │  where the child's pidfd cannot do
+//	  │             + [pidfd], another user's   │  it: before 6.9, for a leaf, and for
+//	  │ ◄──────── GroupSignalled{pid, errno}    │  another user's process
+//	  │ Release{leaves} ──────────────────────► │  these are no longer needed
 //	  │ ◄───────────────── Changed{pid, status} │  stopped or continued; ended, where
-//	  │                                         │  a pidfd does not tell it (before 6.15)
+//	  │                                         │  a pidfd does not show that (before 6.15)
 //	  │ Rotate{seq, path, ...} ───────────────► │  renames, opens
 //	  │ ◄───────────────── Rotated{seq} + [file]│
 //	  ·  end of file                            ·  ends every process it started, then itself

@@ -67,7 +67,7 @@ func (m Standing) write(w *writer) {
 func readStanding(r *reader) Standing {
 	m := Standing{Wish: Wish(r.u8()), Meta: r.str()}
 	if r.err == nil && (m.Wish > WishStopped || len(m.Meta) > maxMeta) {
-		r.err = fmt.Errorf("ipc: nobody wishes for %d, with %d bytes of labels", m.Wish, len(m.Meta))
+		r.err = fmt.Errorf("ipc: a standing with the wish %d and %d bytes of labels", m.Wish, len(m.Meta))
 	}
 	return m
 }

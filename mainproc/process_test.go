@@ -51,7 +51,7 @@ func TestRolesFail(t *testing.T) {
 		"child-fails":                "the child cannot serve: for a reason?[2J",
 		"spawner-fails":              "the spawner cannot serve: for a reason",
 		"spawner-fails-late":         "the spawner cannot serve: later",
-		"child-says-something-else":  "the child must not say what it says before it is greeted (kind 4, 1 bytes)",
+		"child-says-something-else":  "the child sent a forbidden message before it is greeted (kind 4, 1 bytes)",
 		"spawner-sends-a-descriptor": "descriptor", // from main if the kernel lets it pass, else from the spawner
 		"child-leaves":               "the child (process %) has ended with status 0",
 		"undropped":                  "must not run",

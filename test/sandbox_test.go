@@ -202,7 +202,7 @@ func TestKernels(t *testing.T) {
 			lacks := strings.Count(text, "cannot confine the child and the programs in all ways")
 			// erluv may also warn that it has swept away what other tests' erluvs of the same user
 			// left.
-			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "what an erluv had left")
+			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "processes of an erluv that had not ended")
 			if want := map[bool]int{true: 1, false: 0}[abi < 6]; lacks != want || warnings != want {
 				t.Errorf("what it lacks is said %d times, of %d warnings, want %d: %s", lacks, warnings, want, text)
 			}

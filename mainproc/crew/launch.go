@@ -79,7 +79,7 @@ func NewLauncher(s Settings) (*Launcher, error) {
 	}
 	l.starter.log = s.Log
 	if l.with.history, err = newHistory(s.Child.History); err != nil {
-		s.Log.Warn("what is known of the ends of programs does not outlive a crash of erluv_child", "error", err)
+		s.Log.Warn("a crash of erluv_child will lose the record of ended programs", "error", err)
 	}
 	l.relays = newRelays(l.starter, false, s.Identity)
 	return l, nil

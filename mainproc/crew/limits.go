@@ -12,7 +12,7 @@ import (
 )
 
 // sweptLeft is the log's text after trees were swept.
-const sweptLeft = "what an erluv had left that did not end in order has been ended"
+const sweptLeft = "processes of an erluv that had not ended in order have been ended"
 
 // limit makes the groups for programs with limits, and notes the ways of containment and their
 // tree.
@@ -72,7 +72,7 @@ func (s *settings) holds() error {
 	return nil
 }
 
-var errNoGroup = errors.New("contain is by a process group alone")
+var errNoGroup = errors.New("programs are contained by process groups alone")
 
 const keptLandlock = "landlock"
 

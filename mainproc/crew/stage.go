@@ -158,7 +158,7 @@ func becomeRole(argv []string, r sandbox.Recipe) error {
 	}
 	err := syscall.Exec(self, argv, []string{})
 	path, _ := os.Readlink(self)
-	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may everybody execute it?", path, r.UID, r.GID, err)
+	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may every user execute it?", path, r.UID, r.GID, err)
 }
 
 // Seal is the child's first act, with its arguments: see sandbox.Parts.Seal. It reports an error to

@@ -32,6 +32,7 @@ type Order struct {
 	Reason etf.Term // OrderDown, OrderLeave
 }
 
+// OrderKind is the kind of an Order.
 type OrderKind uint8
 
 const (

@@ -109,7 +109,7 @@ func (h *Hearing) Hear(packet []byte) (ipc.Message, error) {
 			continue
 		}
 		if p.how == answered && h.Asked == 0 {
-			return nil, fmt.Errorf("the %s answers what it was not asked", h.Who)
+			return nil, fmt.Errorf("the %s answers a question that main has not asked", h.Who)
 		}
 		m, err := ipc.Decode(packet)
 		if err != nil {
@@ -121,7 +121,7 @@ func (h *Hearing) Hear(packet []byte) (ipc.Message, error) {
 		h.At = p.next
 		return m, nil
 	}
-	return nil, fmt.Errorf("the %s must not say what it says %s (kind %d, %d bytes)", h.Who, h.At, kindOf(packet), len(packet))
+	return nil, fmt.Errorf("the %s sent a forbidden message %s (kind %d, %d bytes)", h.Who, h.At, kindOf(packet), len(packet))
 }
 
 // kindOf returns the first byte; no message has the kind 0.
