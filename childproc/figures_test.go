@@ -121,7 +121,7 @@ func TestFigures(t *testing.T) {
 }
 
 // TestFiguresOfChanges checks that an answer leaves out a program that has not changed since the
-// client's last look, whatever other clients have asked for meanwhile.
+// client's last look, regardless of other clients in between.
 func TestFiguresOfChanges(t *testing.T) {
 	n := startHost(t, ipc.Host{}, nil)
 	idle, busy := n.spawn([]string{"cat"}), n.spawn([]string{"sh", "-c", "while read x; do echo $x; done"})

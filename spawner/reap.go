@@ -47,9 +47,9 @@ func rtSigaction(act, old *sigaction) error {
 	return nil
 }
 
-// Every exit is a SIGCHLD too, and each look walks over all children. So between two looks is a pause
-// of at least jobPause, and of jobShare times what the last look took: looks cost at most one percent
-// of a processor, however many children there are. With 4,500 a look takes 0.3 ms.
+// Every exit is a SIGCHLD too, and each look walks over all children. The pause between two looks
+// is at least jobPause, and jobShare times as long as the last look. So looks cost at most one
+// percent of a processor for any number of children. With 4,500 children a look takes 0.3 ms.
 const (
 	jobPause    = 20 * time.Millisecond
 	jobShare    = 100
@@ -72,12 +72,12 @@ func (s *spawner) watchJobs() {
 		for range signals {
 			// Without a listener, a signal costs only its handler and wakes no thread.
 			signal.Stop(signals)
-			if time.Since(last) >= pause { // else the last look was a moment ago, and the next one comes
+			if time.Since(last) >= pause { // otherwise a look was a moment ago, and another one follows
 				look()
 			}
 			time.Sleep(pause)
 			signal.Notify(signals, unix.SIGCHLD)
-			look() // for changes of meanwhile
+			look() // for changes during the pause
 		}
 	}()
 }
