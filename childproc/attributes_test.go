@@ -136,7 +136,7 @@ func TestRlimits(t *testing.T) {
 		"nice": "Max nice priority", "nofile": "Max open files", "nproc": "Max processes", "rss": "Max resident set",
 		"rtprio": "Max realtime priority", "rttime": "Max realtime timeout", "sigpending": "Max pending signals", "stack": "Max stack size",
 	}
-	_, known, _ := strings.Cut(n.refused("spawn", opt("rlimits", etf.Map{opt("none", int64(1))})), "there are ")
+	_, known, _ := strings.Cut(n.refused("spawn", opt("rlimits", etf.Map{opt("none", int64(1))})), "the limits are ")
 	if known != strings.Join(slices.Sorted(maps.Keys(lines)), ", ") {
 		t.Errorf("other limits are tested than there are: %s", known)
 	}
