@@ -154,6 +154,25 @@ func TestManualTable(t *testing.T) {
 	}
 }
 
+// TestManualOfClasses: the section about classes has each option that the caller of one may give.
+func TestManualOfClasses(t *testing.T) {
+	text, err := os.ReadFile("../../man/erluv-protocol.7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(text), "by the options\n")
+	list, _, _ = strings.Cut(list, "Any other option")
+	manual := regexp.MustCompile(`\b[a-z]\w+`).FindAllString(list, -1)
+	manual = slices.DeleteFunc(manual, func(w string) bool { return w == "and" })
+	var code []string
+	for _, option := range classOptions {
+		code = append(code, string(option))
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(code)), slices.Sorted(slices.Values(manual))); diff != "" {
+		t.Errorf("options of classes (-code +manual):\n%s", diff)
+	}
+}
+
 func compare(t *testing.T, row *Option, it *item) {
 	t.Helper()
 	if typ := strings.Join(it.types, " | "); typ != row.Type {
