@@ -120,6 +120,10 @@ var withoutIndex = []string{
 	"wire/gen",
 }
 
+func hasTarget(makefile, target string) bool {
+	return regexp.MustCompile(`(?m)^([a-z0-9 -]+ )?` + target + `( [a-z0-9 -]+)?:($|[^=])`).MatchString(makefile)
+}
+
 // TestIndexes checks the indexes in package comments. A comment that lists some files lists each
 // file of the package, also those of other architectures, and no other file. A package of many
 // files must have such a list.

@@ -126,6 +126,42 @@ func TestHex(t *testing.T) {
 	}
 }
 
+// The dependencies by path of README.md, elixir/README.md and doc/from-erlexec.md, in a project with a
+// clone where each says.
+func TestPathDependency(t *testing.T) {
+	top, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]string{
+		"README.md":           `{:erluv_ex, path: "erluv/elixir"}`,
+		"elixir/README.md":    `{:erluv_ex, path: "vendor/erluv/elixir"}`,
+		"doc/from-erlexec.md": `{:erluv_exec, path: "/path/to/erluv/erlang/erluv_exec"}`,
+	}
+	var deps []string
+	for document, line := range lines {
+		text, err := os.ReadFile("../" + document)
+		if err != nil || !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("%s does not have the line %s: %v", document, line, err)
+		}
+		if document != "README.md" { // a project has one of both
+			deps = append(deps, strings.Replace(line, "/path/to/erluv", top, 1))
+		}
+	}
+	modules := strings.TrimSpace(output(t, exec.Command("go", "env", "GOMODCACHE")))
+	p := newProject(t, "["+strings.Join(deps, ", ")+"]", "GOMODCACHE="+modules)
+	if err := os.Mkdir(p.dir+"/vendor", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(top, p.dir+"/vendor/erluv"); err != nil {
+		t.Fatal(err)
+	}
+	p.answers()
+	if out, err := p.mix("run", "-e", "{:ok, _} = :erluv_exec.start([])"); err != nil {
+		t.Errorf("erluv_exec: %v\n%s", err, out)
+	}
+}
+
 // The line for a dependency by git, as elixir/README.md has it; of a sparse checkout the
 // application would be missing.
 func TestGitDependency(t *testing.T) {

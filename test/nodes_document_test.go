@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,4 +61,64 @@ func TestNodesDocument(t *testing.T) {
 	e = listening(t, n, flags...)
 	s.expect(t, "pong", "E2 = '"+e.erluv+"', net_adm:ping(E2)")
 	s.expect(t, "tls", "{ok, _} = gen_server:call({erluv, E2}, {run, [\"true\"], #{}}), [#{transport := T}] = gen_server:call({erluv, E2}, {info, connections}), T")
+}
+
+// TestNodesSessions types the shell sessions of doc/nodes.md: into two nodes that erluv serves, and,
+// after "Let nodes connect", into a third one. It compares the answers, but for pids.
+// The first node ends before the last session.
+func TestNodesSessions(t *testing.T) {
+	text, err := os.ReadFile("../doc/nodes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := newNodes(t, make([]nodeOptions, 3))
+	e, sessions := servingNodes(t, nodes[:2], "--serve", "all", "--on-disconnect", "keep", "--lost-after", "1h", "--listen", "127.0.0.1")
+	sessions = append(sessions, nodes[2].session(t))
+	ping := exec.Command(executable, "ping", "--nodes", nodes[0].name+","+nodes[1].name, "--serve", "all", "--name", "pinging",
+		"--host", "127.0.0.1", nodes[0].cookieFile())
+	ping.Env, ping.SysProcAttr = nodes[0].env, &syscall.SysProcAttr{Credential: credential}
+	pong, err := ping.Output()
+	_, shown, _ := strings.Cut(string(text), "    $ erluv ping\n")
+	shown, _, _ = strings.Cut(strings.ReplaceAll(shown, "    ", ""), "\n\n")
+	if want := strings.NewReplacer("shop@app1", nodes[0].name, "shop@app2", nodes[1].name).Replace(shown) + "\n"; err != nil || string(pong) != want {
+		t.Errorf("ping: %v, %q, want %q", err, pong, want)
+	}
+	for _, s := range sessions[:2] {
+		e.isUp(t, s)
+	}
+	real := strings.NewReplacer("shop@app1", "'"+nodes[0].name+"'", "shop@app2", "'"+nodes[1].name+"'", "erluv_db1@db1", "'"+e.erluv+"'",
+		"flush()", "receive Shell -> Shell end")
+	pids := regexp.MustCompile(`<\d+\.\d+\.\d+>`)
+	blocks := regexp.MustCompile("(?ms)^```erlang\n(\\(shop.*?)^```").FindAllStringSubmatch(string(text), -1)
+	if len(blocks) != 5 {
+		t.Fatalf("there are %d sessions", len(blocks))
+	}
+	compared := 0
+	for i, block := range blocks {
+		if i == len(blocks)-1 {
+			nodes[0].killed = true
+			if err := nodes[0].cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			sessions[1].eval(t, e.binds().String()+`e2e:until(fun() -> is_map(maps:get(lost, gen_server:call({backup, E}, info), false)) end)`)
+		}
+		steps := regexp.MustCompile(`(?m)^\(shop@app(\d)\)\d+> (.*)\.\n((?:[^(].*\n)*)`).FindAllStringSubmatch(block[1], -1)
+		for _, step := range steps {
+			want := strings.TrimSuffix(strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(step[3], "Shell got "), "ok\n")), "\n")
+			if want == "" && step[3] != "" {
+				want = "ok"
+			}
+			n := int(step[1][0] - '1')
+			got := sessions[n].eval(t, real.Replace(step[2]))
+			if step[3] != "" {
+				compared++
+			}
+			if want = real.Replace(want); step[3] != "" && pids.ReplaceAllString(got, "<>") != pids.ReplaceAllString(want, "<>") {
+				t.Errorf("%s\ngot  %s\nwant %s", step[2], got, want)
+			}
+		}
+	}
+	if compared < 7 {
+		t.Errorf("%d answers were compared", compared)
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -163,6 +164,53 @@ func TestUnique(t *testing.T) {
 	}
 }
 
+// TestCommandsOfDocuments: erluv's command lines in README.md, doc/*.md and the packages' README.md,
+// such as those of doc/cluster.md, have commands and flags that there are.
+func TestCommandsOfDocuments(t *testing.T) {
+	var c command
+	root, err := c.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, pattern := range []string{"../../*.md", "../../doc/*.md", "../../*/README.md"} {
+		documents, err := filepath.Glob(pattern)
+		if err != nil || len(documents) == 0 {
+			t.Fatal(documents, err)
+		}
+		for _, document := range documents {
+			text, err := os.ReadFile(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range regexp.MustCompile("(?m)(?:`|sudo |^ *\\$ )erluv ((?:-|[a-z])[^`\n]*)").FindAllStringSubmatch(string(text), -1) {
+				words := strings.Fields(m[1])
+				cmd, _, err := root.Find(words[:1])
+				if strings.HasPrefix(words[0], "-") || slices.Contains([]string{"child", "stage", "has"}, words[0]) {
+					cmd, err = root, nil // the command run; roles; words of the log
+				} else if cmd == root {
+					t.Errorf("%s: erluv %s is no command", document, m[1])
+				}
+				if err != nil {
+					t.Errorf("%s: erluv %s: %v", document, m[1], err)
+					continue
+				}
+				seen++
+				own, _, _ := strings.Cut(m[1], " -- ")
+				own, _, _ = strings.Cut(own, " | ")
+				for _, flag := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(own, -1) {
+					if cmd.Flags().Lookup(flag[1]) == nil && flag[1] != "help" {
+						t.Errorf("%s: erluv %s: no flag --%s", document, m[1], flag[1])
+					}
+				}
+			}
+		}
+	}
+	if seen < 60 {
+		t.Errorf("documents have %d command lines", seen)
+	}
+}
+
 // TestOperatingDocument: what doc/operating.md types are commands and flags that there are, and the words that it
 // shows are those of the commands.
 func TestOperatingDocument(t *testing.T) {
@@ -185,12 +233,6 @@ func TestOperatingDocument(t *testing.T) {
 			continue
 		}
 		seen = append(seen, m[1])
-		own, _, _ := strings.Cut(m[2], " -- ")
-		for _, flag := range regexp.MustCompile(`--([a-z-]+)`).FindAllStringSubmatch(own, -1) {
-			if cmd.Flags().Lookup(flag[1]) == nil {
-				t.Errorf("%s has no --%s", m[1], flag[1])
-			}
-		}
 	}
 	for _, cmd := range []string{"ps", "info", "status", "signal", "stop", "drain", "exec"} {
 		if !slices.Contains(seen, cmd) {

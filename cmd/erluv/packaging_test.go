@@ -145,6 +145,36 @@ func TestContainerFiles(t *testing.T) {
 	}
 }
 
+// TestSettingsOfDocuments: each block of settings in doc/*.md is a configuration that loads, beside
+// the cookie.
+func TestSettingsOfDocuments(t *testing.T) {
+	documents, err := filepath.Glob("../../doc/*.md")
+	if err != nil || len(documents) < 20 {
+		t.Fatal(documents, err)
+	}
+	seen := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, block := range regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllSubmatch(text, -1) {
+			seen++
+			file := filepath.Join(t.TempDir(), "erluv.conf")
+			if err := os.WriteFile(file, block[1], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, warnings, err := config.Load(config.Sources{Environ: []string{"ERLUV_CONF=" + file, "ERLUV_COOKIE=c"}, Machine: config.ThisMachine()})
+			if err != nil || len(warnings) > 0 {
+				t.Errorf("%s: %v %v:\n%s", document, err, warnings, block[1])
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("there are %d blocks", seen)
+	}
+}
+
 func wantCommandLine(t *testing.T, line string) {
 	t.Helper()
 	words := strings.Fields(line)

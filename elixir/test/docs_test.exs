@@ -45,11 +45,17 @@ defmodule Erluv.DocsTest do
     assert spawn =~ "{error, enoent} = erluv:spawn(erluv, [\"no-such-program\"])."
   end
 
-  @guides for name <- ["doc/from-muontrap", "doc/from-exile", "doc/agents", "README", "elixir/README"],
+  @guides for name <- [
+                "doc/from-muontrap",
+                "doc/from-exile",
+                "doc/agents",
+                "README",
+                "elixir/README"
+              ],
               do: {name, File.read!(Path.join(__DIR__, "../../#{name}.md"))}
   @guide @guides |> hd() |> elem(1)
 
-  # Examples of the replaced package, and of a configuration, do not run.
+  # Examples of the replaced package do not run, nor those for mix.exs (packaging/hex_test.go).
   @examples for {name, guide} <- @guides,
                 {block, n} <- guide |> String.split("```elixir\n") |> tl() |> Enum.with_index(1),
                 example = hd(String.split(block, "```")),
@@ -59,6 +65,32 @@ defmodule Erluv.DocsTest do
   test "the guides have examples" do
     for {"doc/" <> _ = name, _} <- @guides,
         do: assert(Enum.count(@examples, &(elem(&1, 0) == name)) >= 4)
+  end
+
+  # A configuration is one, of keys that the applications read.
+  @configurations for {name, guide} <- @guides,
+                      [_, text] <- Regex.scan(~r/```elixir\n(config .*?)```/s, guide),
+                      do: {name, text}
+
+  test "the configurations of the guides" do
+    sources =
+      for pattern <- ["../../erlang/src/*.erl", "../lib/**/*.ex"],
+          file <- Path.wildcard(Path.join(__DIR__, pattern)),
+          do: File.read!(file)
+
+    assert length(@configurations) >= 2
+
+    for {name, text} <- @configurations do
+      file = Path.join(System.tmp_dir!(), "config-#{System.unique_integer([:positive])}.exs")
+      File.write!(file, "import Config\n" <> text)
+
+      for {app, pairs} <- Config.Reader.read!(file), {key, _} <- pairs do
+        assert app in [:erluv, :erluv_ex], name
+        assert Enum.any?(sources, &(&1 =~ ~r/get_env\(:?#{app}, :?#{key}\b/)), "#{name}: #{key}"
+      end
+
+      File.rm!(file)
+    end
   end
 
   # What an example leaves running is there a second later, too.

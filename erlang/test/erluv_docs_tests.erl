@@ -5,6 +5,7 @@
 -module(erluv_docs_tests).
 
 -export([docs_test_/0]).
+-export([exec_test_/0]).
 -export([t_documented/0]).
 -export([t_manual_has_all/0]).
 -export([t_shell_shows_all/0]).
@@ -33,6 +34,16 @@ docs_test_() ->
      erluv_harness:tests(?MODULE, plain)
      ++ [{spawn, {timeout, 240, {Name, fun() -> run(Example) end}}} || {Name, Example} <- examples()]
      ++ [{spawn, {timeout, 240, {Name, fun() -> run_protocol(Example) end}}} || {Name, Example} <- protocol_examples()]}.
+
+%% The example of doc/from-erlexec.md that starts an erluv of its own, which this executable is.
+exec_test_() ->
+    {timeout, 240,
+     fun() ->
+             {ok, Text} = file:read_file(beside("from-erlexec.md")),
+             [Example] = between(binary_to_list(Text), "```erlang\n", "\n```"),
+             [Executable | _] = erluv_harness:executable(),
+             run(lists:flatten(string:replace(Example, "/usr/bin/erluv", Executable)) ++ ", ok = gen_server:stop(erluv_exec).")
+     end}.
 
 examples() ->
     [{atom_to_list(Module) ++ ":" ++ Function, Example}

@@ -30,6 +30,7 @@
 -export([t_host_of_two/0]).
 -export([t_one_of_two_connections_ends/0]).
 -export([t_wrong_arguments/0]).
+-export([t_document/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -65,6 +66,7 @@ t_hosts_and_filters() ->
 %% A program of another control node that the host tells of first: subscribers know it by its own
 %% pid, then by that of the process that stands for it, and each has one end.
 t_found_before_it_is_named() ->
+    until(fun() -> ets:whereis(erluv_fleet_hosts) =:= undefined end), % that of the test before
     ok = erluv_fleet_table:new(),
     Worker = spawn(fun() -> ok end),
     Task = spawn(fun() -> ok end),
@@ -495,3 +497,24 @@ t_wrong_arguments() ->
               fun() -> erluv_fleet:spawn(#{}, ["true"], 1) end, fun() -> erluv_fleet:drain(x, y) end,
               fun() -> erluv_fleet:drain("x", 1) end, fun() -> erluv_fleet:set_status(x, y) end,
               fun() -> erluv_fleet:set_status("x", ready) end, fun() -> erluv_fleet:call_all(x, y) end]].
+
+%% The examples of doc/fleet.md, one after the other, on a host with the class that they name.
+t_document() ->
+    fleet(),
+    Dir = erluv_harness:dir(),
+    Conf = filename:join(Dir, "backup.conf"),
+    ok = file:write_file(Conf, "[class.backup]\ncommand = [\"/bin/true\"]\nargs = [\"/[a-z]+\"]\n"),
+    {Node, _} = up(["--config", Conf, "--meta", "x"]),
+    Writable = erluv_harness:dir(),
+    ok = file:change_mode(Writable, 8#777),
+    {ok, Text} = file:read_file(filename:join(filename:dirname(code:which(?MODULE)), "fleet.md")),
+    [_ | Parts] = binary:split(Text, <<"```erlang\n">>, [global]),
+    ?assertEqual(3, length(Parts)),
+    [begin
+         [Example, _] = binary:split(Part, <<"```">>),
+         Source = string:replace(Example, "/srv/app.conf", filename:join(Writable, "app.conf")),
+         {ok, Tokens, _} = erl_scan:string(unicode:characters_to_list(Source)),
+         {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+         until(fun() -> names(#{status => ready}) =:= [Node] end),
+         {value, _, _} = erl_eval:exprs(Expressions, [{'E', Node}, {'Node', Node}])
+     end || Part <- Parts].
