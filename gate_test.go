@@ -116,8 +116,6 @@ var withoutIndex = []string{
 	"cmd/erluv",
 	"config",
 	"stat",
-	"wire/etf",
-	"wire/gen",
 }
 
 func hasTarget(makefile, target string) bool {

@@ -64,6 +64,7 @@ var plainRooms = []string{
 	"slack",
 	"spawner",
 	"test",
+	"wire",
 	"workers",
 }
 

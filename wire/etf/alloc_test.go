@@ -11,14 +11,14 @@ var (
 	output = make([]byte, 64<<10)
 )
 
-// appendOutput is {Worker, {stdout, Bin}}, the message that goes out most.
+// appendOutput appends {Worker, {stdout, Bin}}, the most frequent outgoing message.
 func appendOutput(b, data []byte) []byte {
 	b = AppendPid(AppendTupleHeader(b, 2), worker)
 	b = AppendAtom(AppendTupleHeader(b, 2), "stdout")
 	return AppendBinary(b, data)
 }
 
-// appendEverything calls every function that must not allocate.
+// appendEverything calls every function that must not allocate memory.
 func appendEverything(b []byte) []byte {
 	b = AppendListHeader(b, 12)
 	b = AppendMapHeader(b, 1)
@@ -86,7 +86,7 @@ func TestNoAllocation(t *testing.T) {
 	}
 }
 
-// A sender of ever new atoms finds no memory that grows.
+// A sender of ever new atoms makes no memory grow.
 func TestAtomsSeenAreBounded(t *testing.T) {
 	name := bytes.Repeat([]byte("x"), maxSeen)
 	flood := func() {

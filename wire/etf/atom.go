@@ -60,7 +60,7 @@ func ascii(b []byte) bool {
 	return true
 }
 
-// atom is the atom of a head of that kind.
+// atom returns the atom of a head of kindAtom.
 func (h *head) atom() Atom {
 	if h.num == 0 {
 		return intern(h.data)
@@ -69,7 +69,7 @@ func (h *head) atom() Atom {
 	return intern(h.appendUTF8(buf[:0]))
 }
 
-// appendUTF8 appends the name of an atom that came in Latin-1.
+// appendUTF8 appends the name of an atom that was sent in Latin-1.
 func (h *head) appendUTF8(b []byte) []byte {
 	for _, c := range h.data {
 		b = utf8.AppendRune(b, rune(c))
@@ -77,17 +77,16 @@ func (h *head) appendUTF8(b []byte) []byte {
 	return b
 }
 
-// seen holds atoms that came lately, so that those of every message (the
-// peer's name, the words of the protocol) are not allocated each time. It is
-// bounded by its size and by that of the atoms in it, 128 KB in all: a sender of
-// ever new atoms gains nothing. An atom has its set, in which the newest comes
-// first; four, that those of every message do not push each other out.
+// seen holds recent atoms, so that the atoms of every message (the peer's name, the words of the
+// protocol) are not allocated each time. The number and the length of its atoms are bounded, to 128
+// KB in all, so ever new atoms cannot fill memory. Each atom belongs to a set, with the newest atom
+// first. A set has four places, so that frequent atoms do not replace each other.
 var seen [128][4]atomic.Pointer[Atom]
 
-// maxSeen is how many bytes an atom in seen may have. Names of nodes are shorter.
+// maxSeen bounds the length of an atom in seen, in bytes. Names of nodes are shorter.
 const maxSeen = 255
 
-// intern returns the atom of that name, which is valid.
+// intern returns the atom with that name, which must be valid.
 func intern(name []byte) Atom {
 	if len(name) > maxSeen {
 		return Atom(name)

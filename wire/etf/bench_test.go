@@ -9,7 +9,7 @@ import (
 
 func size(n int) string { return fmt.Sprintf("size=%d", n) }
 
-// encoded is a term that the benchmark starts with.
+// encoded encodes a term for a benchmark.
 func encoded(b *testing.B, t Term) []byte {
 	enc, err := AppendTerm(nil, t)
 	if err != nil {
@@ -18,8 +18,8 @@ func encoded(b *testing.B, t Term) []byte {
 	return enc
 }
 
-// BenchmarkAppendOutput writes {Worker, {stdout, Bin}} with the bytes. Output that is
-// delivered as it comes is read from the pipe behind the head: size=0.
+// BenchmarkAppendOutput writes {Worker, {stdout, Bin}} with the bytes. With size=0 it writes only
+// the head: output is read from the pipe directly behind it.
 func BenchmarkAppendOutput(b *testing.B) {
 	scratch := make([]byte, 0, 512<<10)
 	for _, n := range []int{0, 64, 4 << 10, 64 << 10, 256 << 10} {
@@ -28,7 +28,7 @@ func BenchmarkAppendOutput(b *testing.B) {
 	}
 }
 
-// BenchmarkReadCall reads the call of a write as the dispatcher does.
+// BenchmarkReadCall reads the call of a write, like the dispatcher.
 func BenchmarkReadCall(b *testing.B) {
 	for _, n := range []int{64, 64 << 10} {
 		call := genCall(make([]byte, n))
@@ -36,7 +36,7 @@ func BenchmarkReadCall(b *testing.B) {
 	}
 }
 
-// BenchmarkRaw passes a term that nobody knows, however large.
+// BenchmarkRaw skips a term of any size without knowing it.
 func BenchmarkRaw(b *testing.B) {
 	ints := make(List, 10_000)
 	var words List
@@ -79,7 +79,7 @@ func passed(enc []byte) error {
 	return err
 }
 
-// spawnRequest is {spawn, Cmd, Opts} with an environment of so many variables.
+// spawnRequest makes {spawn, Cmd, Opts} with an environment of so many variables.
 func spawnRequest(env int) Tuple {
 	vars := Map{}
 	for i := range env {
@@ -107,7 +107,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendTerm writes what was built.
+// BenchmarkAppendTerm writes terms that are already built.
 func BenchmarkAppendTerm(b *testing.B) {
 	scratch := make([]byte, 0, 16<<10)
 	for _, c := range []struct {
@@ -121,8 +121,7 @@ func BenchmarkAppendTerm(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendIOData flattens what is written to a program. Integers are the
-// slowest form of it.
+// BenchmarkAppendIOData flattens iodata for a program. Integers are its slowest form.
 func BenchmarkAppendIOData(b *testing.B) {
 	ints := make(List, 1000)
 	for i := range ints {

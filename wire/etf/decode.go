@@ -6,26 +6,24 @@ import (
 	"slices"
 )
 
-// What has no elements is the same each time.
+// Terms without elements are shared.
 var (
 	emptyList  Term = List(nil)
 	emptyTuple Term = Tuple{}
 	emptyMap   Term = Map{}
 )
 
-// Decode builds the term in b, which holds no version byte and nothing else.
-// Nesting is limited to 128; memory, whatever b claims, to 24 times its length.
-// Binaries, strings and raw terms alias b.
+// Decode builds the term in b, which has no version byte and no other bytes. Nesting is limited to
+// 128. Memory is limited to 24 times the length of b, whichever sizes b claims. Binaries, strings
+// and raw terms alias b.
 //
-// Refused are, besides what is malformed: compressed terms, references to an
-// atom cache, tags that no node since OTP 23 writes or reads, atoms that are no
-// UTF-8 or longer than 255 characters, floats that are no numbers, and maps with a
-// key twice.
+// Besides malformed terms, Decode refuses compressed terms, references to an atom cache, and tags
+// that no node since OTP 23 writes or reads. It refuses atoms that are not UTF-8 or longer than 255
+// characters, floats that are not numbers, and maps with a key twice.
 func Decode(b []byte) (Term, error) { return DecodeUpTo(b, len(b)) }
 
-// DecodeUpTo is Decode for a term of which more than so many elements of tuples, lists
-// and maps are not wanted. Then it fails with ErrTooMany, and memory is limited to 48 bytes
-// for each of them.
+// DecodeUpTo is Decode with a bound on the elements of tuples, lists and maps. For a term with more
+// it fails with ErrTooMany. Memory is limited to 48 bytes for each element.
 func DecodeUpTo(b []byte, elements int) (Term, error) {
 	r := NewReader(b)
 	raw, err := r.Raw()
@@ -40,7 +38,7 @@ func DecodeUpTo(b []byte, elements int) (Term, error) {
 	return whole.term(0)
 }
 
-// term builds the next term, which Raw has seen whole: it can only be too deep.
+// term builds the next term. Raw has checked it, so only its depth can be an error.
 func (r *Reader) term(depth int) (Term, error) {
 	start := r.pos
 	var h head
@@ -69,7 +67,7 @@ func (r *Reader) term(depth int) (Term, error) {
 		return pidAt(r.buf[start:]), nil
 	case kindFun:
 		if depth >= maxDepth {
-			return nil, ErrDepth // whether it ends where it says was not seen
+			return nil, ErrDepth // Raw has not checked where it ends
 		}
 		r.pos = start + int(h.num)
 		return Raw(r.buf[start:r.pos:r.pos]), nil
@@ -91,7 +89,7 @@ func (r *Reader) term(depth int) (Term, error) {
 	return r.mapping(h.n/2, depth+1)
 }
 
-// big is the integer of a head of kindBig.
+// big returns the integer of a head of kindBig.
 func (h *head) big() *big.Int {
 	be := slices.Clone(h.data)
 	slices.Reverse(be)
@@ -116,8 +114,7 @@ func (r *Reader) tuple(n, depth int) (Term, error) {
 	return t, nil
 }
 
-// list builds n elements and the tail. A tail that is a list goes on with it:
-// it takes no depth.
+// list builds n elements and the tail. A tail that is a list continues it, without more depth.
 func (r *Reader) list(n, depth int) (Term, error) {
 	l := make(List, 0, n)
 	for {

@@ -6,11 +6,11 @@ import (
 	"math/bits"
 )
 
-// The functions in this file append one term, or the head of one whose parts
-// the caller appends next. They allocate nothing beyond what dst must grow.
+// The functions in this file append one term, or the head of a term whose parts the caller appends
+// next. They allocate no memory, except for the growth of dst.
 
-// AppendAtom appends an atom. It must be Valid, as those are that were decoded;
-// one of more than 65535 bytes, whose length could not even be written, panics.
+// AppendAtom appends an atom. It must be Valid, as decoded atoms are. It panics for an atom of more
+// than 65535 bytes, whose length has no encoding.
 func AppendAtom(dst []byte, a Atom) []byte {
 	switch {
 	case len(a) <= math.MaxUint8:
@@ -44,8 +44,8 @@ func AppendUint64(dst []byte, n uint64) []byte {
 	return appendSmallBig(dst, n, 0)
 }
 
-// appendSmallBig appends an integer without leading zeros: a node takes no
-// others (it would see a bignum that is unequal to the same small integer).
+// appendSmallBig appends an integer without leading zeros. A node accepts no other form: it would
+// see a bignum that is unequal to the same small integer.
 func appendSmallBig(dst []byte, magnitude uint64, sign byte) []byte {
 	n := (bits.Len64(magnitude) + 7) / 8
 	dst = append(dst, tagSmallBig, byte(n), sign)
@@ -56,7 +56,7 @@ func appendSmallBig(dst []byte, magnitude uint64, sign byte) []byte {
 	return dst
 }
 
-// AppendFloat appends a float. It must be a number and finite: Erlang has no others.
+// AppendFloat appends a float. It must be a finite number, because Erlang has no others.
 func AppendFloat(dst []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, tagNewFloat), math.Float64bits(f))
 }
@@ -66,12 +66,12 @@ func AppendBinary(dst, b []byte) []byte {
 	return append(AppendBinaryHeader(dst, len(b)), b...)
 }
 
-// AppendBinaryHeader appends the head of a binary. Its bytes, n, come next.
+// AppendBinaryHeader appends the head of a binary. Its n bytes come next.
 func AppendBinaryHeader(dst []byte, n int) []byte {
 	return appendHeader(dst, tagBinary, n)
 }
 
-// AppendTupleHeader appends the head of a tuple. Its elements, n, come next.
+// AppendTupleHeader appends the head of a tuple. Its n elements come next.
 func AppendTupleHeader(dst []byte, n int) []byte {
 	if n <= math.MaxUint8 {
 		return append(dst, tagSmallTuple, byte(n))
@@ -79,8 +79,8 @@ func AppendTupleHeader(dst []byte, n int) []byte {
 	return appendHeader(dst, tagLargeTuple, n)
 }
 
-// AppendListHeader appends the head of a list. Its elements, n, and its tail
-// (AppendNil) come next. An empty list is AppendNil alone.
+// AppendListHeader appends the head of a list. Its n elements and its tail (AppendNil) come next.
+// An empty list is only AppendNil.
 func AppendListHeader(dst []byte, n int) []byte {
 	return appendHeader(dst, tagList, n)
 }
@@ -88,8 +88,8 @@ func AppendListHeader(dst []byte, n int) []byte {
 // AppendNil appends the empty list.
 func AppendNil(dst []byte) []byte { return append(dst, tagNil) }
 
-// AppendMapHeader appends the head of a map. Its keys and values, n of each in
-// turns, come next. No key may come twice.
+// AppendMapHeader appends the head of a map. Its n keys and n values come next, in turns. No key
+// may come twice.
 func AppendMapHeader(dst []byte, n int) []byte {
 	return appendHeader(dst, tagMap, n)
 }
@@ -106,7 +106,7 @@ func AppendPid(dst []byte, p Pid) []byte {
 	return binary.BigEndian.AppendUint32(dst, p.Creation)
 }
 
-// AppendNewRef appends a reference made by a node, of 1 to 5 words.
+// AppendNewRef appends a reference of a node, of 1 to 5 words.
 func AppendNewRef(dst []byte, node Atom, creation uint32, words ...uint32) []byte {
 	dst = binary.BigEndian.AppendUint16(append(dst, tagNewerRef), uint16(len(words)))
 	dst = AppendAtom(dst, node)

@@ -18,12 +18,12 @@ var (
 	errEncodeSize     = errors.New("etf: cannot encode a term of more than 2 GiB")
 )
 
-// AppendTerm appends any term. When it fails, dst is returned as it came: the
-// term was nested more than 128 deep, or Erlang has no such term (a map with a
-// key twice, an atom of 256 characters, not a number), or it is no Term.
+// AppendTerm appends any term. On failure it returns dst unchanged. It fails if the term is nested
+// more than 128 deep, if Erlang has no such term, or if it is not a Term. Erlang has no map with a
+// key twice, no atom of 256 characters and no float that is not a number.
 //
-// What was appended is read again before it is returned, as one wrong byte ends
-// the connection: a Raw that is not one whole term is found so.
+// It reads the new bytes again before it returns, since one wrong byte ends the connection. So it
+// also finds a Raw that is not one whole term.
 func AppendTerm(dst []byte, t Term) ([]byte, error) {
 	out, err := appendTerm(dst, t, 0)
 	if err != nil {
@@ -149,8 +149,8 @@ func appendBig(dst []byte, z *big.Int) ([]byte, error) {
 	return dst, nil
 }
 
-// appendString appends a list of bytes: what is too long for the short form is
-// written as a List of as many integers.
+// appendString appends a list of bytes. If it is too long for the short form, it is written as a
+// List of integers.
 func appendString(dst []byte, s String) ([]byte, error) {
 	switch {
 	case len(s) == 0:

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// runErl runs an expression on a real node, $ERLUV_ERL or the erl of the PATH,
-// after it has loaded testdata/vectors.erl, and returns what it prints. The node
-// has a name, for its identifiers' sake, and listens nowhere.
+// runErl runs an expression on a real node, $ERLUV_ERL or the erl in the PATH, and returns its
+// output. The node loads testdata/vectors.erl first. It has a name, for its identifiers, and does
+// not listen.
 func runErl(t *testing.T, expr string, stdin []byte) []byte {
 	t.Helper()
 	path := os.Getenv("ERLUV_ERL")

@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// Format is a term as Erlang writes it, on one line: lists and binaries that are text as text.
-// What cannot be printed is escaped, so that a terminal shows the text and nothing else.
+// Format returns a term as Erlang writes it, on one line. Lists and binaries that are text become
+// text. Other characters are escaped, so that a terminal shows only text.
 //
-// Pids, references and ports have the name of their node in place of its number, and funs
-// cannot be read back.
+// Pids, references and ports have the name of their node in place of its number. Funs cannot be
+// read back.
 func Format(t Term) string {
 	var b strings.Builder
 	format(&b, t)
@@ -80,7 +80,7 @@ func formatAll(b *strings.Builder, ts []Term) {
 	}
 }
 
-// formatList writes a list of characters that can all be printed as a string.
+// formatList writes a list of printable characters as a string.
 func formatList(b *strings.Builder, t Term) {
 	elems, _ := Elements(t)
 	if text, ok := Text(t); ok && len(elems) > 0 && isText(text) {
@@ -110,7 +110,7 @@ func formatBinary(b *strings.Builder, t Binary) {
 	b.WriteString(">>")
 }
 
-// formatAtom quotes what is no word that begins with a small letter, and words of the language.
+// formatAtom quotes words of the language, and all atoms but plain words with a small first letter.
 func formatAtom(b *strings.Builder, a Atom) {
 	plain := a != "" && a[0] >= 'a' && a[0] <= 'z' && !reserved[a] && !strings.ContainsFunc(string(a), func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '@'
@@ -142,7 +142,7 @@ func formatFloat(b *strings.Builder, f float64) {
 	}
 }
 
-// formatRaw writes what is never taken apart.
+// formatRaw writes terms that are never parsed.
 func formatRaw(b *strings.Builder, t Raw) {
 	var h head
 	if err := h.parse(t); err != nil {
@@ -178,7 +178,7 @@ func formatRaw(b *strings.Builder, t Raw) {
 	}
 }
 
-// isText says whether all of it can be printed, line ends and tabs among it.
+// isText reports whether all characters are printable. Line ends and tabs count as printable.
 func isText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return r == utf8.RuneError || !unicode.IsPrint(r) && !strings.ContainsRune("\n\r\t", r)
@@ -207,7 +207,7 @@ func quote(b *strings.Builder, s string, sign rune) {
 	b.WriteRune(sign)
 }
 
-// printable has everything that cannot be printed escaped.
+// printable escapes all characters that are not printable.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {

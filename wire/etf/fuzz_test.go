@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// seed adds all vectors and what is refused, and accepted, on purpose.
+// seed adds all vectors, and the terms of the tests that are refused or accepted on purpose.
 func seed(f *testing.F) {
 	for _, release := range releases {
 		for _, v := range readVectors(f, release) {
@@ -22,9 +22,9 @@ func seed(f *testing.F) {
 	}
 }
 
-// FuzzDecode holds the laws of the decoder: it takes what Raw takes unless that
-// is too deep, it allocates in proportion, and what it gives is written and
-// read again as the same.
+// FuzzDecode holds the laws of the decoder. It accepts the terms that Raw accepts, unless they are
+// too deep. It allocates memory in proportion. Its result is written and read again as the same
+// term.
 func FuzzDecode(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -68,7 +68,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzRaw: a term is as long as it is, whatever comes behind it.
+// FuzzRaw: the length of a term does not depend on the bytes behind it.
 func FuzzRaw(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -95,8 +95,8 @@ func FuzzRaw(f *testing.F) {
 	})
 }
 
-// FuzzReader calls the methods in any order: none panics, none moves when it
-// fails, and each agrees with Term about what it read.
+// FuzzReader calls the methods in any order. None panics, none moves on failure, and each agrees
+// with Term about what it read.
 func FuzzReader(f *testing.F) {
 	for _, release := range releases {
 		for _, v := range readVectors(f, release) {
@@ -124,8 +124,8 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// call calls a method of the Reader and returns what tells whether a term is
-// the one that was read.
+// call calls a method of the Reader. It returns a function that tells whether a term is the one
+// that was read.
 func call(r *Reader, c byte) (func(Term) bool, error) {
 	switch c % 10 {
 	case 0:
@@ -138,7 +138,7 @@ func call(r *Reader, c byte) (func(Term) bool, error) {
 				return len(v.Elems) >= n
 			}
 			v, ok := t.(List)
-			return ok && len(v) >= n // more when the tail is a list
+			return ok && len(v) >= n // more if the tail is a list
 		}, err
 	case 2:
 		n, err := r.Map()
@@ -166,7 +166,7 @@ func call(r *Reader, c byte) (func(Term) bool, error) {
 	return func(t Term) bool { v, ok := t.(List); return ok && v == nil }, err
 }
 
-// FuzzIOData compares with a flattening by the book.
+// FuzzIOData compares with a textbook way of flattening.
 func FuzzIOData(f *testing.F) {
 	seed(f)
 	for _, c := range iodata {
@@ -175,7 +175,7 @@ func FuzzIOData(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		term, err := Decode(b)
 		if err != nil {
-			return // AppendIOData may be given raw terms only
+			return // AppendIOData accepts only raw terms
 		}
 		want, ok := flatten(nil, term, false)
 		got, err := AppendIOData([]byte("before"), Raw(b), len(want))
@@ -200,7 +200,7 @@ func FuzzIOData(f *testing.F) {
 	})
 }
 
-// flatten appends the bytes of iodata; an integer is some only in a list.
+// flatten appends the bytes of iodata. Integers count only in a list.
 func flatten(dst []byte, t Term, inList bool) ([]byte, bool) {
 	switch t := t.(type) {
 	case int64:

@@ -11,7 +11,7 @@ import (
 
 var seedFlag = flag.Uint64("seed", 0, "have tests take the random course of this seed again")
 
-// newRand returns what decides a random course, and says how to repeat it.
+// newRand returns the source of a random test, and logs how to repeat it.
 func newRand(t *testing.T) *rand.Rand {
 	seed := *seedFlag
 	if seed == 0 {
@@ -21,7 +21,7 @@ func newRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// genTerm makes a term of any kind, as Decode would give it.
+// genTerm makes a term of any kind, in the form of Decode.
 func genTerm(rnd *rand.Rand, depth int) Term {
 	kinds := 16
 	if depth == 0 {

@@ -5,26 +5,26 @@ import (
 	"math/bits"
 )
 
-// Keys of a map are compared by a hash of 64 bits that is the same for all
-// forms of a term: an integer in one byte or in five, an atom in Latin-1 or in
-// UTF-8, a string or a list. Equal keys always meet. That different ones do has a
-// chance of 1 in 10^7 for a map of a million keys; it is then refused. References, ports
-// and funs are compared byte for byte, as everywhere here, and what is in more than
-// maxDepth terms.
+// Keys of a map are compared by a hash of 64 bits that is the same for all forms of a term. An
+// integer may have one byte or five, an atom may be in Latin-1 or in UTF-8, and a string may be a
+// list. Equal keys always have equal hashes. In a map of a million keys, the chance of equal hashes
+// of different keys is 1 in 10^7, and the map is then refused. References, ports and funs are
+// compared byte for byte, as everywhere in this package. So are terms inside more than maxDepth
+// terms.
 var hashSeed = maphash.MakeSeed()
 
-// mix takes the next value into a hash.
+// mix adds a value to a hash.
 func mix(h, v uint64) uint64 {
 	hi, lo := bits.Mul64(h^0x9e3779b97f4a7c15, v^0xc2b2ae3d27d4eb4f)
 	return hi ^ lo ^ bits.RotateLeft64(h, 23)
 }
 
-// mixBytes takes bytes into a hash.
+// mixBytes adds bytes to a hash.
 func mixBytes(h uint64, b []byte) uint64 {
 	return mix(h, maphash.Bytes(hashSeed, b))
 }
 
-// hash passes one term that is owed, as skip does, and returns its hash.
+// hash skips one term that is owed, as skip does, and returns its hash.
 func (r *Reader) hash(depth int) (uint64, error) {
 	start := r.pos
 	var h head
@@ -80,7 +80,7 @@ func (r *Reader) hash(depth int) (uint64, error) {
 	return r.hashMap(mix(seed, uint64(h.n)), h.n/2, depth+1)
 }
 
-// hashSeq takes n terms into the hash.
+// hashSeq adds n terms to the hash.
 func (r *Reader) hashSeq(sum uint64, n, depth int) (uint64, error) {
 	for range n {
 		e, err := r.hash(depth)
@@ -92,8 +92,8 @@ func (r *Reader) hashSeq(sum uint64, n, depth int) (uint64, error) {
 	return sum, nil
 }
 
-// hashList takes n elements and the tail into the hash. A tail that is a list
-// only goes on with it.
+// hashList adds n elements and the tail to the hash. A tail that is a list only continues the first
+// list.
 func (r *Reader) hashList(sum uint64, n, depth int) (uint64, error) {
 	for {
 		var err error
@@ -117,7 +117,7 @@ func (r *Reader) hashList(sum uint64, n, depth int) (uint64, error) {
 	}
 }
 
-// hashString takes the integers of a string into the hash of a list.
+// hashString adds the integers of a string to the hash of a list.
 func hashString(sum uint64, s []byte) uint64 {
 	for _, c := range s {
 		sum = mix(sum, mix(mix(0, uint64(kindInt)), uint64(c)))
@@ -125,7 +125,7 @@ func hashString(sum uint64, s []byte) uint64 {
 	return sum
 }
 
-// hashMap takes n keys and values into the hash, in whichever order.
+// hashMap adds n keys and values to the hash, in an order-independent way.
 func (r *Reader) hashMap(sum uint64, n, depth int) (uint64, error) {
 	var few [fewKeys]uint64
 	keys := few[:0]

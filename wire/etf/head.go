@@ -7,12 +7,12 @@ import (
 	"strconv"
 )
 
-// A kind is what a term is, whichever tag it was written with.
+// A kind is the kind of a term, independent of its tag.
 type kind uint8
 
 const (
 	kindInt    kind = iota + 1 // num
-	kindBig                    // data: magnitude, little-endian, no leading zero; num: sign
+	kindBig                    // data, little-endian without leading zeros; num: sign
 	kindFloat                  // num: the bits
 	kindAtom                   // data; num: 1 when it is Latin-1 and not ASCII
 	kindNil                    //
@@ -21,19 +21,18 @@ const (
 	kindBits                   // data, not empty; num: bits used in its last byte, 1..7
 	kindPid                    //
 	kindOpaque                 // a reference, a port or an external fun
-	kindFun                    // n terms follow; num: its whole size
+	kindFun                    // n terms follow; num: the size of the whole fun
 	kindTuple                  // n terms follow
-	kindList                   // n terms follow, the tail among them: at least 2
+	kindList                   // n terms follow, including the tail: at least 2
 	kindMap                    // n terms follow: keys and values
 )
 
-// A head is a term's tag and all of the term that is not terms itself. It
-// exists so that there is one place that knows the tags, and the walks over
-// terms (skip, hash, decode, iodata) know kinds only.
+// A head is a term's tag and everything else of the term except the terms inside it. It makes one
+// place know the tags. The walks over terms (skip, hash, decode, iodata) know only kinds.
 type head struct {
 	kind kind
-	size int    // bytes, data included
-	n    int    // terms that follow; never more than there are bytes
+	size int    // bytes, including data
+	n    int    // terms that follow; never more than the number of bytes
 	num  int64  // see kind
 	data []byte // see kind
 }
@@ -132,8 +131,8 @@ func (h *head) parse(b []byte) error {
 	return errTag
 }
 
-// lenAt32 is the length that stands in the four bytes after the tag, or -1 when
-// they are missing or it cannot be one.
+// lenAt32 returns the length in the four bytes after the tag. It returns -1 if they are missing or
+// not a possible length.
 func lenAt32(b []byte) int {
 	if len(b) < 5 {
 		return -1
@@ -145,7 +144,7 @@ func lenAt32(b []byte) int {
 	return int(n)
 }
 
-// lenAt16 is the same for a length of two bytes.
+// lenAt16 does the same for a length of two bytes.
 func lenAt16(b []byte) int {
 	if len(b) < 3 {
 		return -1
@@ -153,7 +152,7 @@ func lenAt16(b []byte) int {
 	return int(binary.BigEndian.Uint16(b[1:]))
 }
 
-// leaf sets a head of off bytes with n bytes of data behind them.
+// leaf sets a head of off bytes with n bytes of data after them.
 func (h *head) leaf(k kind, b []byte, off, n int) error {
 	if n < 0 || n > len(b)-off {
 		return errTruncated
@@ -163,8 +162,7 @@ func (h *head) leaf(k kind, b []byte, off, n int) error {
 	return nil
 }
 
-// container sets a head of off bytes with n terms behind them, each of which
-// takes a byte at least.
+// container sets a head of off bytes with n terms after them. Each term takes at least one byte.
 func (h *head) container(k kind, b []byte, off, n int) error {
 	if n < 0 || n > len(b)-off {
 		return errTruncated
@@ -173,8 +171,8 @@ func (h *head) container(k kind, b []byte, off, n int) error {
 	return nil
 }
 
-// parseList takes an empty LIST_EXT for what a node takes it for, its tail, but
-// only when that is the empty list.
+// parseList reads a list. Like a node, it reads an empty LIST_EXT as its tail, but only if that is
+// the empty list.
 func (h *head) parseList(b []byte) error {
 	n := lenAt32(b)
 	if n == 0 {
@@ -193,8 +191,8 @@ func (h *head) parseList(b []byte) error {
 	return h.container(kindList, b, 5, n+1)
 }
 
-// parseBig makes an integer of what fits into 64 bits, as others write small
-// ones in this form too.
+// parseBig reads an integer. It uses an int64 if that suffices, because some senders use this form
+// for small ones too.
 func (h *head) parseBig(b []byte, off int) error {
 	n := lenAt32(b)
 	if off == 2 && len(b) >= 2 {
@@ -245,7 +243,7 @@ func (h *head) setFloat(f float64, size int) error {
 	return nil
 }
 
-// parseOldFloat reads FLOAT_EXT: 31 bytes of text, filled up with zeros.
+// parseOldFloat reads FLOAT_EXT: 31 bytes of text, padded with zeros.
 func (h *head) parseOldFloat(b []byte) error {
 	if len(b) < 32 {
 		return errTruncated
@@ -261,8 +259,8 @@ func (h *head) parseOldFloat(b []byte) error {
 	return h.setFloat(f, 32)
 }
 
-// printedFloat says whether text is such as printf("%.20e") gives: -1.25e+00.
-// A node wants the point, too, and ParseFloat would take much that is none.
+// printedFloat reports whether text looks like the output of printf("%.20e"): -1.25e+00. A node
+// requires the point too. ParseFloat would accept many other texts.
 func printedFloat(text []byte) bool {
 	text = bytes.TrimPrefix(text, []byte{'-'})
 	mantissa, exponent, _ := bytes.Cut(text, []byte{'e'})
@@ -282,9 +280,8 @@ func digits(b []byte) bool {
 	return len(b) > 0
 }
 
-// parseBits takes a bit string without a broken byte for the binary it is. The
-// bits that are not used must be 0, as nodes write them: else the same bit
-// string could come in several forms.
+// parseBits reads a bit string. One whose last byte is complete becomes a binary. The unused bits
+// must be 0, as nodes write them. Otherwise one bit string could have several forms.
 func (h *head) parseBits(b []byte) error {
 	if len(b) < 6 {
 		return errTruncated

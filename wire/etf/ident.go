@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Pids, ports, references and funs. All but pids are only measured, so that
-// they can be kept raw; but nothing is let through that a node would refuse, as
-// they are sent back to it.
+// Pids, ports, references and funs. All except pids are only measured, so that they can be kept
+// raw. Every form that a node would refuse is refused here too, since these terms go back to the
+// node.
 
-// named sets a head of off bytes, the atom of a node and n more bytes.
+// named sets a head of off bytes, followed by the atom of a node and n more bytes.
 func (h *head) named(k kind, b []byte, off, n int) error {
 	var node head
 	if len(b) < off {
@@ -26,10 +26,10 @@ func (h *head) named(k kind, b []byte, off, n int) error {
 	return nil
 }
 
-// pidAt is the pid at the start of b, whose head has been parsed.
+// pidAt returns the pid at the start of b, whose head has been parsed.
 func pidAt(b []byte) Pid {
 	var node head
-	_ = node.parseAtom(b[1:]) // head.named has seen that it is one
+	_ = node.parseAtom(b[1:]) // head.named has checked it
 	p := Pid{Node: node.atom()}
 	n := b[1+node.size:]
 	p.ID, p.Serial = binary.BigEndian.Uint32(n), binary.BigEndian.Uint32(n[4:])
@@ -56,8 +56,8 @@ func oldCreation(c byte) error {
 	return nil
 }
 
-// parseRef reads a reference of several words and a creation of so many bytes.
-// It returns these and the words.
+// parseRef reads a reference of several words and a creation of so many bytes. It returns the
+// creation and the words.
 func (h *head) parseRef(b []byte, creation int) ([]byte, error) {
 	n := lenAt16(b)
 	if n < 0 {
@@ -113,8 +113,8 @@ func (h *head) parseExport(b []byte) error {
 	return nil
 }
 
-// parseFun reads the fixed part of a fun. Module, two integers, a pid and the
-// free variables follow, and end where the size says.
+// parseFun reads the fixed part of a fun. The module, two integers, a pid and the free variables
+// follow, and end where the size says.
 func (h *head) parseFun(b []byte) error {
 	const fixed = 1 + 4 + 1 + 16 + 4 + 4
 	size := lenAt32(b)

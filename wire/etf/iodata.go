@@ -1,13 +1,11 @@
 package etf
 
-// maxOpen bounds the lists that are in one another and lack elements: 8 MiB of memory.
+// maxOpen bounds the nested lists that still lack elements, which take 8 MiB of memory.
 const maxOpen = 1 << 20
 
-// AppendIOData appends the bytes that the iodata t stands for: a binary, or a
-// list of integers 0..255, binaries and such lists, nested.
-// It fails with ErrTooLarge rather than append more than max bytes, and with ErrDepth
-// where more than maxOpen lists are in one another. When it fails, dst is returned as it
-// came.
+// AppendIOData appends the bytes of the iodata t: a binary, or a list of integers 0..255, binaries
+// and such lists, nested. It fails with ErrTooLarge if t has more than max bytes, and with ErrDepth
+// if more than maxOpen lists are nested. On failure it returns dst unchanged.
 func AppendIOData(dst []byte, t Raw, max int) ([]byte, error) {
 	out, _, err := walkIOData(dst, t, max, true)
 	if err != nil {
@@ -16,8 +14,8 @@ func AppendIOData(dst []byte, t Raw, max int) ([]byte, error) {
 	return out, nil
 }
 
-// IODataSize is how many bytes the iodata t stands for; more than max are
-// ErrTooLarge.
+// IODataSize returns the number of bytes of the iodata t. It fails with ErrTooLarge if there are
+// more than max.
 func IODataSize(t Raw, max int) (int, error) {
 	_, left, err := walkIOData(nil, t, max, false)
 	if err != nil {
@@ -26,16 +24,16 @@ func IODataSize(t Raw, max int) (int, error) {
 	return max - left, nil
 }
 
-// walkIOData passes over the iodata, appends what it finds to dst if it is to
-// write, and returns how much of max is left.
+// walkIOData walks over the iodata and returns how much of max is left. If write is set, it appends
+// the bytes to dst.
 func walkIOData(dst []byte, t Raw, max int, write bool) ([]byte, int, error) {
 	r := NewReader(t)
-	// open counts for each list that is open the elements that it lacks. There is
-	// no entry for a list that lacks its tail only: what ends that ends the list.
-	// So it grows with lists in lists, each of which takes 5 bytes of the input.
+	// open has the number of missing elements for each open list. A list that lacks only its tail
+	// has no entry, because the end of the tail is the end of the list. So open grows only with
+	// lists in lists, and each of these takes 5 bytes of input.
 	var few [64]int
 	open := few[:0]
-	tail := true // neither the whole nor a tail may be an integer
+	tail := true // neither the whole term nor a tail may be an integer
 	for {
 		var h head
 		if err := h.parse(r.Rest()); err != nil {

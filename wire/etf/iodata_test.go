@@ -67,8 +67,8 @@ func TestIODataBound(t *testing.T) {
 	}
 }
 
-// What [Acc, "x"] makes when it is repeated is as deep as it is long, and each
-// program that writes to a port may do so.
+// Code that repeats [Acc, "x"] makes iodata that is as deep as it is long. Any program that writes
+// to a port may do so.
 func TestIODataOfAnyDepth(t *testing.T) {
 	const n = 200_000
 	b := bytes.Repeat([]byte("\x6C\x00\x00\x00\x02"), n)

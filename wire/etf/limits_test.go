@@ -26,7 +26,7 @@ func TestDepth(t *testing.T) {
 	} {
 		per := 1
 		if c.name == "tail behind a list" {
-			per = 2 // a tuple, and a list with what follows as its tail
+			per = 2 // a tuple, and a list whose tail is the rest
 		}
 		most := nest(maxDepth/per, c.open, c.shut)
 		term, err := Decode(most)
@@ -54,7 +54,7 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-// A list may be sent as many heads, each the tail of the other: no depth.
+// A list may be sent as many heads, each the tail of the one before. That takes no depth.
 func TestListOfManyHeads(t *testing.T) {
 	const n = 100_000
 	b := append(bytes.Repeat([]byte("\x6C\x00\x00\x00\x01\x61\x07"), n), tagNil)
@@ -64,7 +64,7 @@ func TestListOfManyHeads(t *testing.T) {
 	}
 }
 
-// allocated is how many bytes f allocates.
+// allocated returns how many bytes f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -73,12 +73,12 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// perByte is what Decode may allocate for a byte of its input, garbage included.
-// An element takes 16 bytes in a slice, and may itself be a slice of two words
-// more for each two bytes of the input, so it is never far from that.
+// perByte bounds the memory that Decode allocates for a byte of its input, including garbage. An
+// element takes 16 bytes in a slice. It may be a slice itself, of two more words for each two bytes
+// of input. So Decode can come close to the bound.
 const perByte = 24
 
-// slack is for what is allocated once, and for what others allocate meanwhile.
+// slack allows for memory that is allocated once, and for other goroutines.
 const slack = 16 << 10
 
 func TestDecodeAllocatesInProportion(t *testing.T) {
@@ -127,8 +127,8 @@ func TestDecodeAllocatesInProportion(t *testing.T) {
 	}
 }
 
-// Terms that claim to be large, but are not, cost nothing; but a map does that
-// claims as many keys as there is room for: 8 bytes for each.
+// Terms that claim a large size without having it cost nothing. The exception is a map that claims
+// as many keys as the bytes allow, which costs 8 bytes for each key.
 func TestBombs(t *testing.T) {
 	const rest = 1 << 20
 	claims := func(head string, times int) []byte {

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// nodeTexts has a real node decode terms, all in one run, and returns the text
-// of each, or "badarg".
+// nodeTexts has a real node decode terms, all in one run. It returns the text of each, or "badarg".
 func nodeTexts(t *testing.T, terms [][]byte) []string {
 	t.Helper()
 	var in []byte
@@ -25,7 +24,7 @@ func nodeTexts(t *testing.T, terms [][]byte) []string {
 	return out
 }
 
-// ours are terms that try every way of writing one.
+// ours are terms that use every way of writing a term.
 func ours() []Term {
 	ints := List{}
 	for _, n := range []int64{
@@ -95,7 +94,7 @@ func TestNodeDecodesOurTerms(t *testing.T) {
 		}
 		bytes, want = append(bytes, b), append(want, text(term))
 	}
-	for _, release := range releases { // funs and others that we keep raw
+	for _, release := range releases { // funs and other terms that are kept raw
 		for _, v := range readVectors(t, release) {
 			term, err := Decode(v.term)
 			if err != nil {
@@ -121,7 +120,7 @@ func TestNodeDecodesOurTerms(t *testing.T) {
 	for i := range want {
 		want[i] = strings.ReplaceAll(want[i], "['a'|['b']]", "['a','b']")
 	}
-	// What the functions append that AppendTerm does not call.
+	// Functions that AppendTerm does not call append these.
 	b := AppendListHeader(nil, 4)
 	b = AppendUint64(b, math.MaxUint64)
 	b = AppendUint64(b, math.MaxInt64+1)
@@ -136,8 +135,8 @@ func TestNodeDecodesOurTerms(t *testing.T) {
 	}
 }
 
-// What Raw takes may be sent back to the node as it is, so the node must take it:
-// it ends the connection otherwise. The terms are vectors with bytes changed.
+// Terms that Raw accepts may go back to the node unchanged. So the node must accept them, or it
+// would end the connection. The terms are vectors with changed bytes.
 func TestNodeTakesWhatWeTake(t *testing.T) {
 	rnd := newRand(t)
 	var terms [][]byte
@@ -172,7 +171,7 @@ func TestNodeTakesWhatWeTake(t *testing.T) {
 	}
 }
 
-// mutate changes one to three bytes of a term, most often by little.
+// mutate changes one to three bytes of a term, mostly slightly.
 func mutate(rnd *rand.Rand, term []byte) []byte {
 	b := append([]byte(nil), term...)
 	for range 1 + rnd.IntN(3) {

@@ -13,25 +13,23 @@ import (
 	"github.com/ergo-services/ergo/lib"
 )
 
-// The oracle is the codec of ergo v1.999.224, which shares no line with ours.
-// It is asked about terms that a node made or that we wrote, never about bytes
-// of others: it makes slices of whatever size it is told. And it is asked about
-// what it handles rightly only. It does not:
+// The oracle is the codec of ergo v1.999.224, which shares no line with ours. The tests ask it only
+// about terms that a node or this package made. They never ask it about other bytes, because it
+// makes slices of any claimed size. They also ask it only about terms that it handles correctly.
+// These are its faults:
 //
-//   - [] alone: decoding it panics, encoding it does not end
+//   - [] on its own: decoding it panics, encoding it does not end
 //   - improper lists: they become proper ones, some without their tail
 //   - bit strings: the number of bits is lost
-//   - integers of 254 and 255 bytes (the length overflows a byte), negative ones
-//     between 64 bits with and 64 bits without a sign (the sign is lost)
-//   - atoms in Latin-1 beyond ASCII: taken for UTF-8
-//   - maps with keys that Go cannot hash: tuples are left out, lists, binaries
-//     and maps panic
-//   - external funs (their parts are not counted), 64-bit ports
-//   - references: their number of words is lost, it writes 3; of the first word
-//     18 bits are read
+//   - integers of 254 and 255 bytes: the length overflows a byte
+//   - negative integers between 64 bits with and 64 bits without a sign: the sign is lost
+//   - atoms in Latin-1 beyond ASCII: it reads them as UTF-8
+//   - maps with keys that Go cannot hash: tuples are lost; lists, binaries and maps panic
+//   - external funs: their parts are not counted; 64-bit ports
+//   - references: their number of words is lost, and it writes 3; it reads 18 bits of the first word
 //
-// oracleTakes says whether a term is free of these. Of atoms it can only see
-// whether they fit into Latin-1.
+// oracleTakes reports whether a term has none of these. For atoms it can only check whether they
+// fit into Latin-1.
 func oracleTakes(t Term, latin1 bool) bool {
 	switch t := t.(type) {
 	case int64, float64, Binary, String:
@@ -152,8 +150,7 @@ func fromOracleAll(ts []ergo.Term) []Term {
 	return out
 }
 
-// toOracle turns a term of ours into ergo's, or fails for those raw ones that
-// it does not write.
+// toOracle turns a term of ours into ergo's. It fails for raw terms that ergo does not write.
 func toOracle(t Term) (ergo.Term, bool) {
 	switch t := t.(type) {
 	case Atom:
@@ -206,10 +203,10 @@ func toOracleAll(dst ergo.List, ts []Term) (ergo.List, bool) {
 	return dst, true
 }
 
-// checkWithOracle has ergo decode b, which is term.
+// checkWithOracle has ergo decode b, which encodes term.
 func checkWithOracle(t *testing.T, name string, b []byte, term Term) {
 	t.Helper()
-	in := bytes.Clone(b) // it turns the bytes of bignums round in its input
+	in := bytes.Clone(b) // ergo reverses the bytes of bignums in its input
 	got, rest, err := ergo.Decode(in, nil, ergo.DecodeOptions{FlagBigPidRef: true})
 	if err != nil || len(rest) != 0 {
 		t.Errorf("%s: ergo: %v, %d bytes left of %X", name, err, len(rest), b)
@@ -281,7 +278,7 @@ func TestOracleAgrees(t *testing.T) {
 	}
 }
 
-// The oracle is for tests: what is built must not have it.
+// The oracle is for tests: the built program must not contain it.
 func TestOracleIsNotInTheProgram(t *testing.T) {
 	cmd := exec.Command("go", "list", "-deps", "./cmd/erluv")
 	cmd.Dir = "../.."

@@ -1,25 +1,24 @@
 package etf
 
-// A Reader walks an encoded term from left to right and builds nothing. Each
-// method reads what it is named after or fails; when it fails, the Reader has
-// not moved, so another can be tried.
+// A Reader walks an encoded term from left to right and builds nothing. Each method reads a term of
+// its kind, or fails. On failure the Reader has not moved, so the caller can try another method.
 //
-// A Reader is a value: it allocates nothing, and neither do its methods, but
-// for atoms not seen lately, and Term. What it returns aliases the input.
+// A Reader is a value. It and its methods allocate no memory, except for atoms not seen lately, and
+// in Term. Its results alias the input.
 type Reader struct {
 	buf  []byte
 	pos  int
-	owed int // terms that the containers read so far still ask for; 0 between calls
+	owed int // terms that the containers so far still lack; 0 between calls
 	room int // how many elements term may still build
 }
 
-// NewReader returns a Reader of b, which holds no version byte.
+// NewReader returns a Reader of b, which has no version byte.
 func NewReader(b []byte) Reader { return Reader{buf: b} }
 
-// Rest returns what has not been read.
+// Rest returns the unread bytes.
 func (r *Reader) Rest() []byte { return r.buf[r.pos:] }
 
-// Done fails when something has not been read.
+// Done fails if some bytes are unread.
 func (r *Reader) Done() error {
 	if r.pos != len(r.buf) {
 		return errTrailing
@@ -27,14 +26,14 @@ func (r *Reader) Done() error {
 	return nil
 }
 
-// Tuple reads the head of a tuple. Its elements, so many, are read next.
+// Tuple reads the head of a tuple. The caller reads its elements next.
 func (r *Reader) Tuple() (arity int, err error) {
 	return r.container(kindTuple, errNotTuple)
 }
 
-// List reads the head of a list. When n is not 0, n elements and the tail are
-// read next (Nil, when it is to be a proper list); the empty list is read
-// whole. A list that was sent in the form of a String is an error.
+// List reads the head of a list. If n is not 0, the caller reads n elements and the tail next. For
+// a proper list it reads the tail with Nil. The empty list is read whole. A list that was sent in
+// the form of a String is an error.
 func (r *Reader) List() (n int, err error) {
 	if n, err = r.container(kindList, errNotList); err == nil {
 		return n - 1, nil
@@ -51,8 +50,8 @@ func (r *Reader) Nil() error {
 	return r.leaf(&h, kindNil, errNotNil)
 }
 
-// Map reads the head of a map. Keys and values, n of each in turns, are read
-// next. That no key comes twice is then the caller's to check; Raw and Term do.
+// Map reads the head of a map. The caller reads n keys and n values next, in turns. It also checks
+// that no key comes twice, as Raw and Term do.
 func (r *Reader) Map() (n int, err error) {
 	n, err = r.container(kindMap, errNotMap)
 	return n / 2, err
@@ -67,7 +66,7 @@ func (r *Reader) Atom() (Atom, error) {
 	return h.atom(), nil
 }
 
-// Int reads an integer, in whichever form, that fits.
+// Int reads an integer of any form that fits.
 func (r *Reader) Int() (int64, error) {
 	var h head
 	err := r.leaf(&h, kindInt, errNotInt)
@@ -80,7 +79,7 @@ func (r *Reader) Int() (int64, error) {
 	return h.num, nil
 }
 
-// Uint64 reads an integer, in whichever form, of up to 64 bits and no sign.
+// Uint64 reads an integer of any form, with up to 64 bits and no sign.
 func (r *Reader) Uint64() (uint64, error) {
 	var h head
 	if err := h.parse(r.Rest()); err != nil {
@@ -120,10 +119,9 @@ func (r *Reader) Binary() ([]byte, error) {
 	return h.data, nil
 }
 
-// Raw reads one term of any kind and returns its bytes, which alias the input.
-// They are a term that Decode would take, except that it may be nested more
-// deeply: Raw needs no memory for what it passes, but 8 bytes for each key of
-// maps with more than 32.
+// Raw reads one term of any kind and returns its bytes, which alias the input. Decode would accept
+// this term, except that it may be nested more deeply. Raw allocates memory only for maps with more
+// than 32 keys: 8 bytes for each key.
 func (r *Reader) Raw() (Raw, error) {
 	start := r.pos
 	r.owed = 1
@@ -136,8 +134,8 @@ func (r *Reader) Raw() (Raw, error) {
 	return Raw(r.buf[start:r.pos:r.pos]), nil
 }
 
-// Term reads one term of any kind and builds it, as Decode does. Nothing is
-// built before all of the term has been seen to be right.
+// Term reads one term of any kind and builds it, as Decode does. It builds nothing before it has
+// checked the whole term.
 func (r *Reader) Term() (Term, error) {
 	start := r.pos
 	raw, err := r.Raw()
@@ -154,7 +152,7 @@ func (r *Reader) Term() (Term, error) {
 	return t, nil
 }
 
-// leaf reads the head of a term of kind k, or fails with the error.
+// leaf reads the head of a term of kind k, or fails with the error not.
 func (r *Reader) leaf(h *head, k kind, not error) error {
 	if err := h.parse(r.buf[r.pos:]); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// genCall is {'$gen_call', {Pid, [alias | Ref]}, {write, Bin}} as OTP 27 sends it.
+// genCall makes {'$gen_call', {Pid, [alias | Ref]}, {write, Bin}} in the form of OTP 27.
 func genCall(data []byte) []byte {
 	b := AppendTupleHeader(nil, 3)
 	b = AppendAtom(b, "$gen_call")
@@ -23,7 +23,7 @@ func genCall(data []byte) []byte {
 	return AppendBinary(b, data)
 }
 
-// readGenCall reads it as a dispatcher would.
+// readGenCall reads it like a dispatcher.
 func readGenCall(b []byte) (from Pid, tag Raw, op Atom, data []byte, err error) {
 	r := NewReader(b)
 	if _, err = r.Tuple(); err != nil {
@@ -68,7 +68,7 @@ func TestReaderReadsCall(t *testing.T) {
 	}
 }
 
-// Each method takes its own kind of term only, and stays where it is otherwise.
+// Each method reads only its own kind of term, and otherwise does not move.
 func TestReaderKinds(t *testing.T) {
 	terms := map[string]Term{
 		"tuple": Tuple{}, "list": List{Atom("a")}, "nil": List(nil), "map": Map{}, "atom": Atom("a"), "int": int64(-5),
@@ -174,8 +174,7 @@ func TestReaderLists(t *testing.T) {
 	}
 }
 
-// Atoms come out right from many goroutines at once, also when they are more
-// than are remembered.
+// Atoms are right in many goroutines at once, also when there are more than seen holds.
 func TestAtomsFromManyGoroutines(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 4 {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// unhex turns hex, in which spaces and what is in parentheses say nothing, into bytes.
+// unhex turns hex into bytes. It ignores spaces and text in parentheses.
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	var digits strings.Builder
@@ -28,7 +28,7 @@ const (
 	funHex  = "01 000102030405060708090A0B0C0D0E0F 00000000"
 )
 
-// refused is what no node sends, or only one that means harm.
+// refused has terms that no node sends, except one that intends harm.
 var refused = []struct {
 	name, hex string
 	err       error
@@ -99,7 +99,7 @@ var refused = []struct {
 	{"fun with a bignum", "70 0000003F" + funHex + "00000000 770161 6E0800FFFFFFFFFFFFFF7F 6101 58" + nodeHex + "000000010000000200000003", errFun},
 }
 
-// accepted is what is read although no node writes it now.
+// accepted has terms that are accepted although no node writes them now.
 var accepted = []struct{ name, hex, text string }{
 	{"old pid", "67" + nodeHex + "FFFFFFFF FFFFFFFF 03", "pid('a@b',4294967295,4294967295,3)"},
 	{"old port", "66" + nodeHex + "0000000A 02", "port('a@b',10,2)"},
@@ -129,7 +129,7 @@ func oldFloatHex(s string) string {
 	return fmt.Sprintf("63%X%s", s, strings.Repeat("00", 31-len(s)))
 }
 
-// keysHex are n pairs of an integer and [].
+// keysHex makes n pairs of an integer and [].
 func keysHex(n int) string {
 	var b strings.Builder
 	for i := range n {

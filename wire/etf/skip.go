@@ -2,11 +2,10 @@ package etf
 
 import "slices"
 
-// next reads the head of a term that is owed. What it contains is owed then.
+// next reads the head of a term that is owed. The terms inside it are owed then.
 //
-// All that is owed must fit into the bytes that are left, a byte for each term.
-// So, however containers are nested and whatever they claim, no more slots are
-// ever made for terms than the input has bytes.
+// All owed terms must fit into the bytes that are left, one byte for each term. So the number of
+// slots for terms never exceeds the number of input bytes, even if the input claims larger sizes.
 func (r *Reader) next(h *head) error {
 	if err := h.parse(r.buf[r.pos:]); err != nil {
 		return err
@@ -22,10 +21,10 @@ func (r *Reader) next(h *head) error {
 	return nil
 }
 
-// skip passes one term that is owed. It counts terms instead of following
-// their nesting, but for maps, whose keys must differ, and funs, which must end
-// where they say: depth is how many of these it is in. In maxDepth of them it only
-// counts, so the stack is bounded and the nesting is not.
+// skip skips one term that is owed. It counts terms and does not follow their nesting, except for
+// maps and funs. The keys of a map must differ, and a fun must end where it says. The argument
+// depth is the number of maps and funs around the term. At maxDepth skip only counts, so the stack
+// is bounded and the nesting is not.
 func (r *Reader) skip(depth int) error {
 	for end := r.owed - 1; r.owed > end; {
 		start := r.pos
@@ -51,7 +50,7 @@ func (r *Reader) skip(depth int) error {
 	return nil
 }
 
-// skipMap passes n keys and values.
+// skipMap skips n keys and values.
 func (r *Reader) skipMap(n, depth int) error {
 	var few [fewKeys]uint64
 	keys := few[:0]
@@ -74,11 +73,11 @@ func (r *Reader) skipMap(n, depth int) error {
 	return nil
 }
 
-// fewKeys is how many keys of a map are looked at without an allocation: as
-// many as a node keeps in its plain form of a map.
+// fewKeys is the number of keys of a map that are compared without an allocation. A node's plain
+// form of a map has as many.
 const fewKeys = 32
 
-// distinct says whether all hashes differ. It sorts them.
+// distinct reports whether all hashes differ. It sorts them.
 func distinct(keys []uint64) bool {
 	slices.Sort(keys)
 	for i := 1; i < len(keys); i++ {
@@ -89,8 +88,7 @@ func distinct(keys []uint64) bool {
 	return true
 }
 
-// skipFun passes the n terms of a fun: module, index, unique value, pid, free
-// variables.
+// skipFun skips the n terms of a fun: module, index, unique value, pid, free variables.
 func (r *Reader) skipFun(n, depth int) error {
 	for _, want := range [...]kind{kindAtom, kindInt, kindInt, kindPid} {
 		var h head

@@ -2,13 +2,12 @@ package etf
 
 import "errors"
 
-// Tags of the external term format. Those marked old are accepted and never
-// written.
+// Tags of the external term format. Old ones are accepted and never written.
 const (
 	tagNewFloat      = 70
 	tagBitBinary     = 77
 	tagCompressed    = 80 // refused: a few bytes could ask for any amount of memory
-	tagAtomCacheRef  = 82 // refused: we do not negotiate DIST_HDR_ATOM_CACHE
+	tagAtomCacheRef  = 82 // refused: this node does not negotiate DIST_HDR_ATOM_CACHE
 	tagNewPid        = 88
 	tagNewPort       = 89
 	tagNewerRef      = 90
@@ -38,16 +37,15 @@ const (
 )
 
 const (
-	// maxDepth is how deeply terms may be nested that are built (Decode), and
-	// written (AppendTerm): what is built is walked by recursion afterwards.
-	// Requests nest five deep, an exit reason with a gb_tree in it 60.
-	// A list's tail counts as its last element.
+	// maxDepth bounds the nesting of terms that are built (Decode) and written (AppendTerm),
+	// because later code walks built terms by recursion. Requests nest five deep, and an exit
+	// reason with a gb_tree in it 60. A list's tail counts as its last element.
 	maxDepth = 128
 
 	// maxAtomChars is the node's own limit, in characters (erts MAX_ATOM_CHARACTERS).
 	maxAtomChars = 255
 
-	// maxAtomBytes is what so many characters take in UTF-8.
+	// maxAtomBytes is the size of maxAtomChars characters in UTF-8.
 	maxAtomBytes = 4 * maxAtomChars
 
 	// maxRefWords is the node's own limit (erts ERTS_MAX_REF_NUMBERS).
@@ -56,27 +54,27 @@ const (
 	// maxArity is the node's own limit for a tuple (erts MAX_ARITYVAL).
 	maxArity = 1<<24 - 1
 
-	// maxBigBytes is what OTP 27 and 29 take of an integer: 65535 words.
+	// maxBigBytes is the largest integer that OTP 27 and 29 accept: 65535 words.
 	maxBigBytes = 65535 * 8
 
-	// maxOldCreation and maxOldRef (the first word of a reference) are what a
-	// node takes in old identifiers, which have less room for them.
+	// maxOldCreation and maxOldRef (the first word of a reference) are the largest values that a
+	// node accepts in old identifiers, which have fewer bits.
 	maxOldCreation = 3
 	maxOldRef      = 1<<18 - 1
 
-	// maxSmall is the largest integer that is no bignum in a node of 64 bits.
+	// maxSmall is the largest integer that is not a bignum in a node of 64 bits.
 	maxSmall = 1<<59 - 1
 )
 
 var (
-	// ErrDepth says that a term is nested more deeply than Decode builds.
-	// Reader.Raw takes such terms.
+	// ErrDepth says that a term is nested more deeply than Decode builds. Reader.Raw accepts such
+	// terms.
 	ErrDepth = errors.New("etf: term is nested too deeply")
 
-	// ErrTooMany says that a term has more elements than the caller of DecodeUpTo wants.
+	// ErrTooMany says that a term has more elements than the caller of DecodeUpTo allows.
 	ErrTooMany = errors.New("etf: term has too many elements")
 
-	// ErrTooLarge says that iodata holds more bytes than the caller allows.
+	// ErrTooLarge says that iodata has more bytes than the caller allows.
 	ErrTooLarge = errors.New("etf: iodata is too large")
 )
 

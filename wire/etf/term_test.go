@@ -71,7 +71,7 @@ func TestAtomValid(t *testing.T) {
 	}
 }
 
-// What cannot be encoded leaves dst as it was.
+// A term that cannot be encoded leaves dst unchanged.
 func TestEncodeRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// text is the text form of a term, the same that testdata/vectors.erl gives.
+// text is the text form of a term, the same as from testdata/vectors.erl.
 func text(t Term) string { return string(appendText(nil, t)) }
 
 func appendText(b []byte, t Term) []byte {
@@ -87,7 +87,7 @@ func appendAtomText(b []byte, a Atom) []byte {
 	return append(b, '\'')
 }
 
-// appendRawText takes a reference, a port or a fun apart, as the package never does.
+// appendRawText parses a reference, a port or a fun, which the package itself never does.
 func appendRawText(b []byte, raw Raw) []byte {
 	skip := 1
 	switch raw[0] {
@@ -141,10 +141,10 @@ func appendRawText(b []byte, raw Raw) []byte {
 }
 
 func appendFunText(b []byte, raw Raw) []byte {
-	arity, uniq, index := raw[5], raw[6:22], int32(binary.BigEndian.Uint32(raw[22:])) // as fun_info gives it
+	arity, uniq, index := raw[5], raw[6:22], int32(binary.BigEndian.Uint32(raw[22:])) // in the order of fun_info
 	r := NewReader(raw[30:])
 	module, _ := r.Atom()
-	for range 3 { // index, unique value and pid of old
+	for range 3 { // old index, old unique value, pid
 		if _, err := r.Raw(); err != nil {
 			panic(err)
 		}

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/otpNN.txt anew, NN being the release of erl")
 
-// releases are those whose vectors are there.
+// releases are the releases with vectors.
 var releases = []string{"otp25", "otp27", "otp29"}
 
 // everywhere are the tags that every release writes.
@@ -70,7 +70,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// checkVector reads a term in each way. With same, the node writes as we do.
+// checkVector reads a term in each way. If same is set, the node's bytes equal ours.
 func checkVector(t *testing.T, v vector, same bool) {
 	t.Helper()
 	term, err := Decode(v.term)
@@ -109,7 +109,7 @@ func checkVector(t *testing.T, v vector, same bool) {
 	}
 }
 
-// Each prefix of a term is refused as such.
+// Each prefix of a term is refused as truncated.
 func TestTruncated(t *testing.T) {
 	for _, release := range releases {
 		for _, v := range readVectors(t, release) {

@@ -5,7 +5,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// ParseAsk takes a message apart whose sender waits for an answer.
+// ParseAsk parses a message whose sender waits for an answer.
 func ParseAsk(payload etf.Raw) (ask dist.Ask, req etf.Raw, ok bool) {
 	r := etf.NewReader(payload)
 	if ask, ok = dist.ReadAsk(&r); !ok {
@@ -15,8 +15,8 @@ func ParseAsk(payload etf.Raw) (ask dist.Ask, req etf.Raw, ok bool) {
 	return ask, req, err == nil
 }
 
-// AskIn finds the request in a frame of which only the beginning is there, but all of the
-// control message, and pid and tag of the payload. The request itself need not be.
+// AskIn finds the request in an incomplete frame. The frame must have the whole control message,
+// and the pid and the tag of the payload. The request itself may be missing.
 func AskIn(head []byte) (control etf.Raw, ask dist.Ask, ok bool) {
 	// 112, control message, 131, payload.
 	if len(head) < 2 || head[0] != 112 || head[1] != 131 {
@@ -38,10 +38,10 @@ func AskIn(head []byte) (control etf.Raw, ask dist.Ask, ok bool) {
 
 var respawn = Encode(etf.Atom("respawn"))
 
-// IsRespawn says whether a request is respawn, which main takes.
+// IsRespawn reports whether a request is respawn, which main handles.
 func IsRespawn(req etf.Raw) bool { return IsAtom(req, respawn) }
 
-// IsAuth says whether a request is {is_auth, Node}, which net_adm:ping/1 makes.
+// IsAuth reports whether a request is {is_auth, Node}, the request of net_adm:ping/1.
 func IsAuth(req etf.Raw) bool {
 	_, ok := Second("is_auth", req)
 	return ok

@@ -7,8 +7,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// Describe says what control message a frame is, from whom, to whom, and how long, in pairs
-// for a log. Nothing of the message itself is in it.
+// Describe returns pairs for a log about a frame: its control message, its sender and receiver, and
+// its length. They contain nothing of the message itself.
 func Describe(frame []byte) []any {
 	var m dist.Message
 	if dist.Parse(frame, &m) != nil {
@@ -28,7 +28,7 @@ func Describe(frame []byte) []any {
 	return []any{"op", m.Op.String(), "from", from, "to", to, "bytes", len(frame)}
 }
 
-// process is a pid in the form that Erlang prints, with the node in place of its number.
+// process returns a pid as Erlang prints it, with the node in place of its number.
 func process(p etf.Pid) string {
 	if p == (etf.Pid{}) {
 		return ""

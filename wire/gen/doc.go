@@ -1,5 +1,11 @@
-// Package gen is how processes of ours speak with those of a node, as gen(3) and its
-// relatives have it: calls, registered names, pids, exit reasons, and the few forms of
-// terms that the contract has. It knows no socket and decides nothing; childproc and
-// mainproc share it.
+// Package gen has the terms in which processes of erluv and of a node communicate, as gen(3) and
+// its relatives define them.
+//
+//	ask.go       requests, and how to find one in a frame
+//	describe.go  the description of a frame for a log
+//	names.go     registered names, and names of control nodes with few rights
+//	pid.go       the pids of erluv
+//	term.go      encoded terms: answers, exit reasons, signals, errors
+//
+// It has no sockets and makes no decisions. Packages childproc, mainproc and others share it.
 package gen

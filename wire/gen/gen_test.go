@@ -35,7 +35,7 @@ func TestParseAsk(t *testing.T) {
 	}
 }
 
-// TestAskIn: the request is found in each beginning of a frame that has all before it.
+// TestAskIn: the request is found in each prefix of a frame that has everything before the request.
 func TestAskIn(t *testing.T) {
 	b := gen.Append(dist.BeginRegSend(nil, caller, gen.Manager), call(etf.Binary(make([]byte, 1000))))
 	frame := dist.End(b, 0)[dist.HeaderSize:]
@@ -90,7 +90,7 @@ func TestFewRights(t *testing.T) {
 }
 
 func TestIsAtom(t *testing.T) {
-	old := etf.Raw{100, 0, 6, 'n', 'o', 'r', 'm', 'a', 'l'} // ATOM_EXT, of before UTF-8
+	old := etf.Raw{100, 0, 6, 'n', 'o', 'r', 'm', 'a', 'l'} // ATOM_EXT, from the time before UTF-8
 	if !gen.IsAtom(old, gen.Normal) || !gen.IsAtom(gen.Normal, gen.Normal) {
 		t.Error("normal is not normal")
 	}

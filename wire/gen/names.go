@@ -6,25 +6,24 @@ import (
 	"erluv/wire/etf"
 )
 
-// Names that are registered on our node.
+// The registered names of this node.
 const (
 	Manager   etf.Atom = "erluv"
 	Main      etf.Atom = "erluv_main"
 	NetKernel etf.Atom = "net_kernel"
 )
 
-// IsName says whether a process of ours is registered under the name, whatever the
-// workers are called.
+// IsName reports whether erluv itself has registered the name. Workers have names too.
 func IsName(name etf.Atom) bool { return name == Manager || name == Main || name == NetKernel }
 
-// What a node at the control socket is called that needs few rights there.
+// These prefixes give a node at the control socket few rights.
 const (
-	onlooker  = "look_" // looks, and changes nothing
-	attendant = "tend_" // the same, and may stop programs and have them started again
+	onlooker  = "look_" // may look, and change nothing
+	attendant = "tend_" // may also stop and restart programs
 )
 
-// Looks says whether a node with such a name may look alone.
+// Looks reports whether a node with such a name may only look.
 func Looks(node etf.Atom) bool { return strings.HasPrefix(string(node), onlooker) }
 
-// Tends says whether it may stop programs, too, and have them started again.
+// Tends reports whether such a node may also stop and restart programs.
 func Tends(node etf.Atom) bool { return strings.HasPrefix(string(node), attendant) }

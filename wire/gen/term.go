@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Append appends a term of ours, which can always be encoded. Raw parts of it were read
-// before, so only a defect of ours can make it fail.
+// Append appends a term of erluv, which can always be encoded. Its Raw parts have been read before,
+// so only a defect of erluv can make it fail. Then it panics.
 func Append(b []byte, t etf.Term) []byte {
 	b, err := etf.AppendTerm(b, t)
 	if err != nil {
@@ -20,24 +20,24 @@ func Append(b []byte, t etf.Term) []byte {
 	return b
 }
 
-// Encode encodes a term of ours that is kept.
+// Encode encodes a term of erluv.
 func Encode(t etf.Term) etf.Raw { return Append(nil, t) }
 
-// Error is {error, Reason}.
+// Error returns {error, Reason}.
 func Error(reason etf.Term) etf.Term { return etf.Tuple{etf.Atom("error"), reason} }
 
-// OK is {ok, Value}.
+// OK returns {ok, Value}.
 func OK(v etf.Term) etf.Term { return etf.Tuple{etf.Atom("ok"), v} }
 
-// BadRequest is the answer to what is not understood.
+// BadRequest is the answer to an unknown request.
 func BadRequest(req etf.Raw) etf.Term { return Error(etf.Tuple{etf.Atom("bad_request"), req}) }
 
-// TooLarge is the answer to what is larger than it may be.
+// TooLarge is the answer to a request beyond a limit. Size and limit are in bytes.
 func TooLarge(size, limit int) etf.Term {
 	return Error(etf.Tuple{etf.Atom("too_large"), int64(size), int64(limit)})
 }
 
-// Second is the second element of {Tag, Term}, undecoded.
+// Second returns the second element of {Tag, Term}, not decoded.
 func Second(tag etf.Atom, term etf.Raw) (second etf.Raw, ok bool) {
 	r := etf.NewReader(term)
 	if n, err := r.Tuple(); err != nil || n != 2 {
@@ -50,8 +50,7 @@ func Second(tag etf.Atom, term etf.Raw) (second etf.Raw, ok bool) {
 	return second, err == nil
 }
 
-// IsAtom says whether an encoded term is the atom of another, in whichever form
-// the node has sent it.
+// IsAtom reports whether an encoded term is the same atom as another, in any form.
 func IsAtom(t, atom etf.Raw) bool {
 	if bytes.Equal(t, atom) {
 		return true
@@ -62,7 +61,7 @@ func IsAtom(t, atom etf.Raw) bool {
 	return err == nil && a == b
 }
 
-// Reasons with which a process of ours ends, or an exit signal is sent.
+// Reasons of exits and exit signals of erluv's processes.
 var (
 	Normal       = Encode(etf.Atom("normal"))
 	Kill         = Encode(etf.Atom("kill"))
@@ -75,8 +74,8 @@ var (
 	Noconnection = Encode(etf.Atom("noconnection"))
 )
 
-// Exit is how a program has ended: {exit_status, N}, {signal, S}, or {signal, S, How} with
-// core or oom. Without a signal the status counts.
+// Exit returns the end of a program: {exit_status, N}, {signal, S}, or {signal, S, How}, where How
+// is core or oom. If there is no signal, the status counts.
 func Exit(status int, s unix.Signal, how etf.Atom) etf.Tuple {
 	switch {
 	case s == 0:
@@ -87,7 +86,7 @@ func Exit(status int, s unix.Signal, how etf.Atom) etf.Tuple {
 	return etf.Tuple{etf.Atom("signal"), Signal(s), how}
 }
 
-// Signal names a signal: an atom, or the number of a real-time signal.
+// Signal returns the name of a signal as an atom, or the number of a real-time signal.
 func Signal(s unix.Signal) etf.Term {
 	if name := unix.SignalName(s); name != "" {
 		return etf.Atom(strings.ToLower(name))
@@ -95,7 +94,7 @@ func Signal(s unix.Signal) etf.Term {
 	return int64(s)
 }
 
-// Errno names an error of the system as Erlang does: enoent.
+// Errno returns the name of a system error as in Erlang, such as enoent.
 func Errno(e unix.Errno) etf.Term {
 	if name := unix.ErrnoName(e); name != "" {
 		return etf.Atom(strings.ToLower(name))
