@@ -65,6 +65,7 @@ var plainRooms = []string{
 	"spawner",
 	"test",
 	"wire",
+	"cmd",
 	"workers",
 }
 

@@ -24,7 +24,7 @@ runs, and nowhere else.`
   erluv call shop@myhost --all erlang memory '[total]'
   erluv call shop@myhost application get_env '[shop, port]'`
 
-	// mapTime bounds the map that a call on all nodes begins with, unless --timeout is more.
+	// mapTime bounds the map at the beginning of a call on all nodes, unless --timeout is more.
 	mapTime = 10 * time.Second
 )
 
@@ -75,8 +75,8 @@ func (k *callCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer v.leave()
-	// The entry sends nothing while the function runs: it is gone only after a silence that it
-	// would break itself.
+	// The entry sends nothing while the function runs. It counts as gone only after a silence of
+	// its own net_ticktime.
 	ticktime, err := cluster.Ticktime(ctx, v)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (k *callCommand) call(ctx context.Context, v view, module, function string,
 	return k.report(append(results, others...))
 }
 
-// report prints what the nodes have returned. It fails if one has returned nothing.
+// report prints the results of the nodes. It fails if a node has returned nothing.
 func (k *callCommand) report(results []cluster.Result) error {
 	failed := 0
 	for _, r := range results {
@@ -134,7 +134,7 @@ func (k *callCommand) report(results []cluster.Result) error {
 	return nil
 }
 
-// lines has one for each node. What has returned nothing is marked.
+// lines returns a line for each node. Nodes that have returned nothing are marked.
 func (k *callCommand) lines(results []cluster.Result) string {
 	var b strings.Builder
 	tab := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.StripEscape)

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestCgoRefuses: a binary that was built with cgo starts nothing, and says how to build
-// another. Without a C compiler nobody can build one.
+// TestCgoRefuses: a binary that was built with cgo starts nothing, and says how to build another
+// one. The test needs a C compiler.
 func TestCgoRefuses(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "erluv")
 	build := func(cgo string) error {

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A command is one invocation of erluv as users type it.
+// A command is one invocation of erluv by a user.
 type command struct {
 	given    map[string]string // the flags, by the names of their keys
-	twice    []string          // flags that stand there more than once
-	environ  []string          // what the secrets that were handed over had in the environment
+	twice    []string          // flags that are given more than once
+	environ  []string          // the secrets of the environment, after a handover
 	handover string            // flag: descriptor of the secrets, see secret.go
-	report   string            // flag: descriptor of the one who waits, see detach.go
+	report   string            // flag: descriptor of the waiting process, see detach.go
 	entry    string            // the node that is the argument of map and call
 	machine  config.Machine
 
@@ -34,7 +34,7 @@ type command struct {
 // main runs the command line and returns the exit status.
 func (c *command) main(args []string) int {
 	root, err := c.root()
-	path := "erluv" // of the command, as it is typed
+	path := "erluv" // the words of the command, as typed
 	if err == nil {
 		root.SetArgs(args)
 		var cmd *cobra.Command
@@ -44,10 +44,10 @@ func (c *command) main(args []string) int {
 			err = ofExec(err)
 		}
 	}
-	return status(err, path, c.stderr) // c.stderr: as run has left it
+	return status(err, path, c.stderr) // c.stderr: as run has set it
 }
 
-// root is the command line.
+// root builds the command line.
 func (c *command) root() (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use: "erluv", Short: "run programs for an Erlang node", Long: about, Example: examples,
@@ -110,8 +110,8 @@ func (c *command) root() (*cobra.Command, error) {
 	return root, nil
 }
 
-// suggest adds to the words for an unknown flag which one of the command's may be meant. A setting
-// that the command does not take is none.
+// suggest adds to the error of an unknown flag a flag of this command that may be meant. It does
+// not suggest settings that the command does not use.
 func suggest(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
@@ -156,8 +156,8 @@ func (c *command) run(*cobra.Command, []string) error {
 	if cfg.Detach && c.report == "" {
 		return c.detach(ctx)
 	}
-	// A panic, and the SIGABRT of a watchdog, end the process by that signal: Go's
-	// status would be 2, at which nobody starts it anew.
+	// After a panic, or SIGABRT from a watchdog, the process ends by that signal. Go's own status
+	// would be 2, for which service managers do not restart it.
 	debug.SetTraceback("crash")
 	dieOfAbort()
 	up := func() {}
@@ -198,7 +198,7 @@ func (c *command) config(*cobra.Command, []string) error {
 	if err := printSettings(c.stdout, cfg.Settings()); err != nil {
 		return err
 	}
-	// Not an error here: what is missing may stand where run is called.
+	// Missing settings are no error here, because they may be set where run is called.
 	var problems []string
 	if missing := (*config.Error)(nil); errors.As(cfg.Check(), &missing) {
 		problems = missing.Problems
@@ -215,7 +215,7 @@ func (c *command) config(*cobra.Command, []string) error {
 	return nil
 }
 
-// listens says why nodes could not connect.
+// listens prints reasons why nodes could not connect.
 func (c *command) listens(cfg *config.Config) {
 	ctx, cancel := untilSignal()
 	defer cancel()
@@ -236,8 +236,8 @@ func (c *command) version(*cobra.Command, []string) error {
 	return nil
 }
 
-// load reads the configuration and prints its warnings. In a daemon the one who
-// waits has printed them.
+// load reads the configuration and prints its warnings. A daemon does not print them, since the
+// waiting process has done so.
 func (c *command) load() (*config.Config, error) {
 	if len(c.twice) > 0 {
 		return nil, usageError{fmt.Errorf("--%s is given twice", c.twice[0])}
@@ -258,7 +258,7 @@ func (c *command) load() (*config.Config, error) {
 	return cfg, err
 }
 
-// ready loads what is complete enough to connect with.
+// ready loads a configuration that is complete enough to connect.
 func (c *command) ready() (*config.Config, error) {
 	cfg, err := c.load()
 	if err != nil {
@@ -267,15 +267,15 @@ func (c *command) ready() (*config.Config, error) {
 	return cfg, cfg.Check()
 }
 
-// untilSignal returns a context that ends with the first signal that asks erluv
-// to stop. One that is ignored stays so, as nohup(1) wishes.
+// untilSignal returns a context that ends with the first signal that asks erluv to stop. An ignored
+// SIGHUP stays ignored, as nohup(1) requires.
 func untilSignal() (context.Context, context.CancelFunc) {
 	stop := []os.Signal{unix.SIGTERM, unix.SIGINT}
 	if !signal.Ignored(unix.SIGHUP) {
 		stop = append(stop, unix.SIGHUP)
 	}
-	// With nobody listening the runtime dies of a broken pipe on descriptor 2:
-	// who reads the log may go, the node stays.
+	// Without this the Go runtime would die of a broken pipe on descriptor 2. The reader of the log
+	// may go, but the node must stay.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, stop...)
@@ -304,7 +304,7 @@ func optionsOf(cfg *config.Config) slog.HandlerOptions {
 	return slog.HandlerOptions{Level: cfg.LogLevel, ReplaceAttr: traceByName}
 }
 
-// stderrLogger logs to standard error, and to the journal if standard error is a stream to it.
+// stderrLogger logs to standard error, or to the journal if standard error is a stream to it.
 func stderrLogger(cfg *config.Config) *slog.Logger {
 	lines := newHandler(os.Stderr, cfg)
 	if !journald.Is(unix.Stderr, os.Getenv(journald.Stream)) {
@@ -318,9 +318,9 @@ func stderrLogger(cfg *config.Config) *slog.Logger {
 	return slog.New(h)
 }
 
-// dieOfAbort has a SIGABRT end the process at once. For it the runtime has one thread after
-// the other write its stack, at a SIGQUIT, and would wait ten seconds for those whose
-// SIGQUIT goes to a log: it gets that signal back first.
+// dieOfAbort makes SIGABRT end the process at once. The runtime then makes each thread print its
+// stack with SIGQUIT. It would wait ten seconds for threads whose SIGQUIT goes to a log, so that
+// signal is reset first.
 func dieOfAbort() {
 	abort := make(chan os.Signal, 1)
 	signal.Notify(abort, unix.SIGABRT)
@@ -331,7 +331,7 @@ func dieOfAbort() {
 	}()
 }
 
-// traceByName has the level that slog knows no name of written as the key log_level does.
+// traceByName writes the level that slog has no name for as the key log_level does.
 func traceByName(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == config.LevelTrace {
 		return slog.String(a.Key, "TRACE")

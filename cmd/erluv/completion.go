@@ -9,16 +9,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// shells are what completion takes, with what writes the script of each.
+// shells maps each shell that completion accepts to the function that prints its script.
 var shells = map[string]func(root *cobra.Command) error{
 	"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(root.OutOrStdout(), true) },
 	"fish": func(root *cobra.Command) error { return root.GenFishCompletion(root.OutOrStdout(), true) },
 	"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(root.OutOrStdout()) },
 }
 
-// completion is the command that prints a shell's script. The scripts ask erluv
-// itself, by a hidden command of cobra's, so they need not be made anew for a new
-// flag.
+// completion is the command that prints a shell's script. The scripts ask erluv itself, through a
+// hidden command of cobra's. So a new flag needs no new script.
 func (c *command) completion() *cobra.Command {
 	return &cobra.Command{
 		Use: "completion bash|zsh|fish", Short: "print what completes erluv's command line in a shell",
@@ -43,8 +42,8 @@ func (c *command) completion() *cobra.Command {
 	}
 }
 
-// completeValues has the flags' values completed: those that there is a choice of,
-// and names of files, which is what a shell does by itself.
+// completeValues sets the completion of flag values. It completes words of a fixed choice, and
+// otherwise names of files, which is a shell's default.
 func completeValues(cmd *cobra.Command) error {
 	for _, key := range config.Keys() {
 		var complete cobra.CompletionFunc

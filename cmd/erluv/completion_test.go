@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// In each shell the word that is begun is completed by what erluv says. It is asked for
-// by means of fish's own, else on a terminal, which zsh makes for bash, too.
+// Each shell completes an incomplete word with erluv's answer. The test uses fish's own command.
+// For bash and zsh it types on a terminal, which zsh makes for bash too.
 var completes = map[string]struct {
 	program []string
 	ask     string // TYPED is the command line, which ends with the word
@@ -62,7 +62,7 @@ func TestCompletion(t *testing.T) {
 			out, err := cmd.Output()
 			cancel()
 			got := strings.TrimSpace(string(out))
-			if _, typed, ok := strings.Cut(got, "BEGIN "); ok { // the whole line, as it is then
+			if _, typed, ok := strings.Cut(got, "BEGIN "); ok { // the whole line after completion
 				typed, _, _ = strings.Cut(typed, "END")
 				got = strings.TrimSpace(typed[strings.LastIndex(strings.TrimSpace(typed), " ")+1:])
 			}

@@ -25,11 +25,11 @@ import (
 //	   │                                    │  ends with the same status
 const upMessage = "up\n"
 
-// maxReport bounds what the foreground prints of a failure.
+// maxReport bounds the error text that the foreground prints, in bytes.
 const maxReport = 64 << 10
 
-// detach starts the daemon and waits until it is up or has failed. When ctx ends
-// before, the daemon is told to stop.
+// detach starts the daemon and waits until it is up or has failed. If ctx ends earlier, detach
+// tells the daemon to stop.
 func (c *command) detach(ctx context.Context) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -64,11 +64,11 @@ func (c *command) detach(ctx context.Context) error {
 	if code := cmd.ProcessState.ExitCode(); err != nil && code > 0 {
 		return silentError{code}
 	}
-	return silentError{1} // by a signal, or in good order but not up
+	return silentError{1} // by a signal, or in order but not up
 }
 
-// background is the command that starts the daemon, which reports to w. A
-// terminal goes away with its user, so it is no place for a log.
+// background makes the command that starts the daemon, which reports to w. A terminal cannot hold
+// the log, because it goes away with its user.
 func (c *command) background(w *os.File) (*exec.Cmd, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -94,21 +94,21 @@ func (c *command) background(w *os.File) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// daemon is the other end: it leaves the directory it was started in, and returns
-// what says that erluv is up. Errors go to the one who waits until then.
+// daemon is the other side. It leaves the directory in which it was started, and returns the
+// function that reports that erluv is up. Until then errors go to the waiting process.
 func (c *command) daemon() (up func(), err error) {
 	if err := os.Chdir("/"); err != nil {
 		return nil, err
 	}
 	w := c.stderr.(*os.File)
 	return sync.OnceFunc(func() {
-		_, _ = io.WriteString(w, upMessage) // nobody waits any more: serve all the same
+		_, _ = io.WriteString(w, upMessage) // an error means that no process waits any more: serve anyway
 		w.Close()
 		c.stderr = os.Stderr
 	}), nil
 }
 
-// openReport makes the pipe the place where errors go.
+// openReport sends errors to the pipe.
 func (c *command) openReport() error {
 	fd, err := strconv.Atoi(c.report)
 	var st unix.Stat_t

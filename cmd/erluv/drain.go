@@ -18,11 +18,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// drain is the command that has a host stop all programs, and waits for that.
+// drain is the command that makes a host stop all programs, and waits for that.
 type drain struct {
 	operator
 	deadline time.Duration
-	saying   sync.Mutex // several erluvs tell how far they are
+	saying   sync.Mutex // several erluvs report their progress
 }
 
 func (c *command) drain() *cobra.Command {
@@ -57,10 +57,10 @@ func (d *drain) run(cmd *cobra.Command, _ []string) error {
 	return show(&d.operator, list, func(node string, k []killed) any { return drained{node, k} }, d.print)
 }
 
-// maxDeadline is the longest that erluv takes.
+// maxDeadline is the longest deadline that erluv accepts.
 const maxDeadline = 49 * 24 * time.Hour
 
-// drained is what drain prints as JSON.
+// drained is the output of drain as JSON.
 type drained struct {
 	Node   string   `json:"node"`
 	Killed []killed `json:"killed"`
@@ -73,7 +73,7 @@ type killed struct {
 	Command []string `json:"command"`
 }
 
-// drain drains one erluv. What it kills is told by pids, so what these are is looked up before.
+// drain drains one erluv. The answer names killed programs by pid, so drain looks them up before.
 func (d *drain) drain(ctx context.Context, h host, deadline etf.Term) ([]killed, error) {
 	before, err := programs(ctx, h)
 	if err == nil {
@@ -113,10 +113,10 @@ func (d *drain) drain(ctx context.Context, h host, deadline etf.Term) ([]killed,
 	return list, nil
 }
 
-// followed is how often it is looked what is left.
+// followed is the interval between looks at the remaining programs.
 const followed = time.Second
 
-// follow says how many programs there are, as often as that changes.
+// follow reports the number of programs when it changes.
 func (d *drain) follow(ctx context.Context, h host, said int) {
 	for {
 		select {
@@ -131,7 +131,7 @@ func (d *drain) follow(ctx context.Context, h host, said int) {
 	}
 }
 
-// say says on standard error how many programs are left: standard output has what came of it.
+// say reports the number of programs left on standard error. Standard output is for the result.
 func (d *drain) say(h host, left int) {
 	if d.format == config.FormatJSON || left == 0 {
 		return

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// enter reads the configuration for a command whose first argument is the node to connect to.
+// enter reads the configuration of a command whose first argument is the node to connect to.
 func (c *command) enter(cmd *cobra.Command, args []string) (*config.Config, error) {
 	for _, key := range config.Keys() {
 		if _, given := c.given[key.Name]; given && slices.Contains(whichNode, key.Name) {
@@ -31,7 +31,8 @@ func (c *command) enter(cmd *cobra.Command, args []string) (*config.Config, erro
 	return c.ready()
 }
 
-// own is what a command line has besides settings: the command's own flags, and the arguments.
+// own returns the parts of a command line that are not settings: the command's own flags, and the
+// arguments.
 func own(cmd *cobra.Command, args []string) (rest []string) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if _, setting := f.Value.(*value); !setting && f.Name != handoverFlag && f.Name != reportFlag {
@@ -47,7 +48,7 @@ func own(cmd *cobra.Command, args []string) (rest []string) {
 	return append(append(rest, "--"), args...)
 }
 
-// takes has a command take arguments, fewest to most of them.
+// takes makes a command accept between fewest and most arguments.
 func takes(cmd *cobra.Command, fewest, most int) *cobra.Command {
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -59,15 +60,15 @@ func takes(cmd *cobra.Command, fewest, most int) *cobra.Command {
 	return cmd
 }
 
-// timeoutFlag defines how long a command may take.
+// timeoutFlag defines the flag --timeout of a command.
 func timeoutFlag(cmd *cobra.Command, to *time.Duration, usual time.Duration, usage string) {
 	cmd.Flags().DurationVar(to, "timeout", usual, fmt.Sprintf("%s (default %v)", usage, usual))
 	noFiles(cmd, "timeout")
 }
 
-// noFiles has a shell complete no names of files as the value of a flag.
+// noFiles keeps a shell from completing names of files as the value of a flag.
 func noFiles(cmd *cobra.Command, flag string) {
-	// It fails for a flag that was not defined, which stands before each call.
+	// It fails only for an undefined flag. Each caller has defined the flag before.
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 }
 
@@ -86,7 +87,7 @@ func open(ctx context.Context, cfg *config.Config) (view, error) {
 	return view{c, leave}, nil
 }
 
-// Call is that of the client, with words for what has no rex.
+// Call is the client's Call, with a clear error for a node without rex.
 func (v view) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 	answer, err := v.Client.Call(ctx, to, request)
 	if exit := (*client.Exit)(nil); errors.As(err, &exit) {
@@ -95,17 +96,17 @@ func (v view) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) 
 	return answer, err
 }
 
-// look draws the map of the cluster in a time.
+// look draws the map of the cluster within a time.
 func (v view) look(ctx context.Context, timeout time.Duration, nodes int) (*cluster.Map, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	limits := cluster.Limits{Nodes: nodes, Wait: timeout / 5} // so there is time for two ways to a node
+	limits := cluster.Limits{Nodes: nodes, Wait: timeout / 5} // leaves time for two paths to a node
 	return cluster.Look(ctx, v, v.Peer().Name, string(v.Self().Node), limits)
 }
 
 var errTimeout = errors.New("--timeout takes what is more than 0")
 
-// print writes what a command has to say, and nothing else, to standard output.
+// print writes only the result of a command to standard output.
 func print(w io.Writer, text string) error {
 	_, err := io.WriteString(w, text)
 	return err

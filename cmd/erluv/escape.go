@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// escaper makes of output what a terminal may have: characters, tabs and ends of lines. What else
-// is in there, and what is no UTF-8, is shown as Go escapes it.
+// escaper turns output into text that is safe for a terminal: characters, tabs and line ends. It
+// escapes everything else as Go does, including bytes that are not UTF-8.
 type escaper struct {
 	cut []byte // the beginning of a character, or a carriage return
 }
 
-// escape is the next piece. The beginning of a character waits for the rest of it.
+// escape returns the text of the next chunk. The beginning of a character waits for its rest.
 func (e *escaper) escape(data []byte) []byte {
 	data, e.cut = append(e.cut, data...), nil
 	out := make([]byte, 0, len(data))
@@ -26,7 +26,7 @@ func (e *escaper) escape(data []byte) []byte {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			out = fmt.Appendf(out, `\x%02x`, data[0])
-		case r == '\r' && data[1] == '\n': // as a terminal's programs end lines
+		case r == '\r' && data[1] == '\n': // line ends of programs at a terminal
 		case r == '\n', r == '\t', strconv.IsPrint(r):
 			out = append(out, data[:n]...)
 		default:
@@ -37,7 +37,7 @@ func (e *escaper) escape(data []byte) []byte {
 	return out
 }
 
-// end is what no rest has come for.
+// end returns the bytes that still wait for a rest.
 func (e *escaper) end() (out []byte) {
 	for _, b := range e.cut {
 		out = fmt.Appendf(out, `\x%02x`, b)

@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-// TestEscape: a terminal gets characters, tabs and ends of lines; all else is shown.
+// TestEscape: a terminal gets characters, tabs and line ends. All else is escaped.
 func TestEscape(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                         "",
@@ -26,7 +26,7 @@ func TestEscape(t *testing.T) {
 		if whole != want {
 			t.Errorf("%q: %q, want %q", in, whole, want)
 		}
-		// In whatever pieces it comes.
+		// The result is the same for all chunks.
 		for i := range len(in) {
 			if got := escaped(in[:i], in[i:]); got != want {
 				t.Errorf("%q, then %q: %q, want %q", in[:i], in[i:], got, want)
@@ -47,5 +47,5 @@ func escaped(pieces ...string) (out string) {
 	for _, p := range pieces {
 		out += string(e.escape([]byte(p)))
 	}
-	return out + string(e.end()) + string(e.end()) // there is no rest twice
+	return out + string(e.end()) + string(e.end()) // the second call returns nothing
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// execCommand is the command that runs a program at an erluv, with its own standard streams.
+// execCommand is the command that runs a program at an erluv, with this process's standard streams.
 type execCommand struct {
 	operator
 	input, terminal, plain bool // flags: -i, -t, -T
@@ -21,14 +21,14 @@ type execCommand struct {
 	env                    []string
 }
 
-// The exit statuses of exec that are not its program's, as those of other such commands: env(1),
-// nohup(1), ssh(1).
+// Exit statuses of exec itself, not of its program. They are the same as in env(1), nohup(1) and
+// ssh(1).
 const (
 	statusNotStarted    = 125 // no program was started
 	statusNotExecutable = 126 // since it cannot be executed
 	statusNotFound      = 127 // since it is not there
-	statusOfSignal      = 128 // with the signal's number added: a signal has ended it, or this command
-	statusLost          = 255 // it was started, and how it has ended cannot be known
+	statusOfSignal      = 128 // plus the signal's number: a signal has ended the program or this command
+	statusLost          = 255 // the program was started, and its end cannot be known
 )
 
 func (c *command) exec() *cobra.Command {
@@ -56,7 +56,7 @@ The program ends with this command.`,
 		RunE:              e.run,
 	}, false)
 	set := cmd.Flags()
-	set.SetInterspersed(false) // what stands behind the program is the program's
+	set.SetInterspersed(false) // words after the program belong to the program
 	set.BoolVarP(&e.input, "stdin", "i", false, "give the program standard input; so it is by default")
 	set.BoolVarP(&e.terminal, "tty", "t", false, "give it a terminal, even if input or output is none")
 	set.BoolVarP(&e.plain, "no-tty", "T", false, "give it no terminal")
@@ -103,8 +103,8 @@ func (e *execCommand) run(_ *cobra.Command, args []string) error {
 	return ended(end)
 }
 
-// request is what erluv is asked for. Output is asked for piece by piece: so no more of it is on its
-// way than this command takes.
+// request is the request to erluv. exec reads the output chunk by chunk, so no more is on its way
+// than exec asks for.
 func (e *execCommand) request(args []string, terminal *tty) (etf.Term, error) {
 	cmd := make(etf.List, len(args))
 	for i, arg := range args {
@@ -151,7 +151,7 @@ func (e *execCommand) request(args []string, terminal *tty) (etf.Term, error) {
 	return etf.Tuple{etf.Atom("exec"), cmd, opts}, nil
 }
 
-// unique is an environment with each name once, which a map must have: the last one.
+// unique returns an environment with each name once, as a map requires. The last value counts.
 func unique(env etf.Map) (list etf.Map) {
 	at := map[string]int{}
 	for _, v := range env {
@@ -166,7 +166,7 @@ func unique(env etf.Map) (list etf.Map) {
 	return list
 }
 
-// ptyOf is a terminal like this one.
+// ptyOf describes a terminal like this one.
 func ptyOf(t *tty) etf.Term {
 	settings := etf.Map{}
 	if rows, cols, err := t.size(); err == nil {
@@ -178,7 +178,7 @@ func ptyOf(t *tty) etf.Term {
 	return settings
 }
 
-// ofExec gives an error of exec that has none a status of which no program of its own can be meant.
+// ofExec gives an error of exec without a status one that cannot come from a program.
 func ofExec(err error) error {
 	var own statusError
 	var silent silentError
@@ -191,8 +191,8 @@ func ofExec(err error) error {
 	return statusError{err, statusNotStarted}
 }
 
-// ended is the end of the command whose program has ended so: {exit_status, N}, {signal, S} or {signal,
-// S, core}.
+// ended turns the end of the program into the end of the command: {exit_status, N}, {signal, S} or
+// {signal, S, core}.
 func ended(end etf.Tuple) error {
 	if n, ok := end[1].(int64); ok && end[0] == etf.Atom("exit_status") {
 		if n == 0 {
@@ -207,7 +207,7 @@ func ended(end etf.Tuple) error {
 	return silentError{statusOfSignal + int(sig)}
 }
 
-// notStarted is the error of an erluv that has not started the program.
+// notStarted is the error if erluv has not started the program.
 func notStarted(program string, reason etf.Term) error {
 	failed := func(status int, format string, args ...any) error {
 		return statusError{fmt.Errorf(format, args...), status}

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTTY: raw mode and back, more than once, and nothing of what is no terminal.
+// TestTTY: raw mode starts and ends more than once. Files that are not terminals are not changed.
 func TestTTY(t *testing.T) {
 	lower := openTerminal(t)
 	fd := int(lower.Fd())
@@ -83,7 +83,7 @@ func TestTTY(t *testing.T) {
 	}
 }
 
-// statusOf is the exit status that an error has.
+// statusOf returns the exit status for an error.
 func statusOf(err error) int {
 	var b strings.Builder
 	return status(ofExec(err), "erluv exec", &b)
@@ -131,7 +131,7 @@ func TestNotStarted(t *testing.T) {
 	}
 }
 
-// TestExitOf: what rex says of a call that has no answer.
+// TestExitOf reads rex's answers for calls that have no answer.
 func TestExitOf(t *testing.T) {
 	exit := func(reason etf.Term) etf.Term {
 		return etf.Tuple{etf.Atom("EXIT"), etf.Tuple{reason, etf.Tuple{etf.Atom("gen_server"), etf.Atom("call"), etf.List{}}}}
@@ -211,8 +211,8 @@ func TestCommandsOfDocuments(t *testing.T) {
 	}
 }
 
-// TestOperatingDocument: what doc/operating.md types are commands and flags that there are, and the words that it
-// shows are those of the commands.
+// TestOperatingDocument: the commands and flags of doc/operating.md exist, and its texts are those
+// of the commands.
 func TestOperatingDocument(t *testing.T) {
 	text, err := os.ReadFile("../../doc/operating.md")
 	if err != nil {

@@ -9,14 +9,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Two flags of erluv's own, between processes of one invocation.
+// Two internal flags pass descriptors between processes of one invocation.
 const (
 	handoverFlag = "handover"
 	reportFlag   = "report"
 )
 
-// flags defines a flag for each key, and the choice of the file. Those that have no
-// effect are hidden. They are not refused: ping takes whatever run is started with.
+// flags defines a flag for each key, and one for the configuration file. Flags without effect are
+// hidden. They are accepted, because ping takes every flag of run.
 func (c *command) flags(set *pflag.FlagSet, effective func(config.Key) bool) {
 	set.SortFlags = false
 	set.Var(c.value(config.FileKey, config.FileKey, "file"), config.FileKey,
@@ -41,22 +41,22 @@ func (c *command) flags(set *pflag.FlagSet, effective func(config.Key) bool) {
 	}
 }
 
-// What flags are of effect for a command.
+// These functions tell which flags have an effect in a command.
 func all(config.Key) bool            { return true }
 func connecting(key config.Key) bool { return key.Connects }
 func none(config.Key) bool           { return false }
 func mapping(key config.Key) bool    { return key.Name == "epmd_port" }
 
-// entering are the flags of a connection to a node that is the argument.
+// entering reports whether a flag has an effect on a connection to a node that is the argument.
 func entering(key config.Key) bool {
 	return key.Connects && key.Name != "sandbox" && !slices.Contains(whichNode, key.Name)
 }
 
-// whichNode are the keys that say which nodes are dialled.
+// whichNode are the keys that name the nodes to dial.
 var whichNode = []string{"node", "nodes", "serve", "discover", "discover_name"}
 
-// A value puts what a flag is given where config.Load takes it from. Errors wait
-// until then: pflag's would repeat what may be a cookie.
+// A value stores a flag's value where config.Load reads it. Errors come later: pflag's own errors
+// would repeat a value that may be a cookie.
 type value struct {
 	command    *command
 	key        string
@@ -73,8 +73,8 @@ func (v *value) Set(s string) error {
 	return nil
 }
 
-// String is the default, which the usage has already.
+// String returns no default, because the usage already has it.
 func (v *value) String() string { return "" }
 
-// Type is what --help shows behind the flag.
+// Type is the word that --help shows after the flag.
 func (v *value) Type() string { return cmp.Or(v.form, "value") }

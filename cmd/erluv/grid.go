@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// widthOf is how many columns a terminal has; 0: it is none.
+// widthOf returns the number of columns of a terminal, or 0 if w is not a terminal.
 func widthOf(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -26,8 +26,8 @@ func widthOf(w io.Writer) int {
 	return int(size.Col)
 }
 
-// print prints a table of programs, the oldest of each host first, and those that have ended behind
-// them, in the order that they have.
+// print prints a table of programs, with the oldest of each host first. Ended programs follow in
+// their own order.
 func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width int) error {
 	table := [][]string{p.withHost([]string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "EXIT", "COMMAND"})}
 	for _, t := range list {
@@ -45,7 +45,7 @@ func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width 
 	return err
 }
 
-// isEnd is 1 for a program that has ended.
+// isEnd returns 1 for a program that has ended, otherwise 0.
 func isEnd(r programRow) int {
 	if r.State == stateEnded {
 		return 1
@@ -61,15 +61,14 @@ func orNever(started *int64) int64 {
 }
 
 const (
-	// maxCell is how wide a column may become on a terminal, but for the last, which
-	// has the rest.
+	// maxCell is the largest width of a column on a terminal. The last column has the rest.
 	maxCell = 24
 
-	// gap stands between two columns.
+	// gap separates two columns.
 	gap = "  "
 )
 
-// grid is a table as text, a line for each row. With a width no line is longer.
+// grid returns a table as text, with one line for each row. With a width no line is longer.
 func grid(table [][]string, width int) string {
 	wide := make([]int, len(table[0]))
 	for _, row := range table {
@@ -96,7 +95,7 @@ func grid(table [][]string, width int) string {
 	return b.String()
 }
 
-// cut is text of at most so many characters; the last says that there was more.
+// cut returns at most this many characters of a text. The last one shows that there was more.
 func cut(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
 		return s
@@ -104,7 +103,7 @@ func cut(s string, most int) string {
 	return string([]rune(s)[:max(most-1, 0)]) + "…"
 }
 
-// age is a duration in its two largest units.
+// age returns a duration in its two largest units.
 func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch d = max(d, 0); {
@@ -118,7 +117,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }
 
-// size is a number of bytes, in the unit that leaves it below 1,024.
+// size returns a number of bytes in the unit that keeps it below 1,024.
 func size(n int64) string {
 	const units = "KMGTPE"
 	if n < 1024 {

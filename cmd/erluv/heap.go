@@ -2,9 +2,9 @@ package main
 
 import "runtime/debug"
 
-// heapLimit is from what size on a role's garbage is collected early, in bytes, instead
-// of when the heap has doubled. What a role keeps for a node is below (the watches of
-// childproc and mainproc, 1 << 20 of them, are the most of it), so only garbage is affected.
+// heapLimit is the heap size, in bytes, from which on a role collects garbage early instead of when
+// the heap has doubled. A role's lasting data for a node is below it, so it affects only garbage.
+// Most of that data are the observers of childproc and mainproc, at most 1 << 20 of them.
 const heapLimit = 160 << 20
 
 func limitHeap() { debug.SetMemoryLimit(heapLimit) }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// What --help says of each command.
+// The texts of --help for each command.
 const (
 	about = `erluv connects to an Erlang node, as a hidden node, and runs programs of the
 operating system for it. Each program is a process that Erlang can link, monitor
@@ -51,14 +51,14 @@ of run are accepted, and have no effect here.`
 	aboutVersion = `Print the version.`
 )
 
-// helpWidth is how wide a terminal is at least, and helpColumn where the texts of
-// flags begin.
+// helpWidth is the least width of a terminal, and helpColumn the column where the texts of flags
+// begin.
 const (
 	helpWidth  = 80
 	helpColumn = 25
 )
 
-// usage prints how a command is called, what is beneath it, and its flags.
+// usage prints how to call a command, its subcommands, and its flags.
 func usage(cmd *cobra.Command) error {
 	w := cmd.OutOrStdout()
 	flags := cmd.LocalFlags()
@@ -83,8 +83,8 @@ func usage(cmd *cobra.Command) error {
 	return nil
 }
 
-// flagUsage is a flag, what it takes, and its text in a column of its own, which
-// begins on the next line when the first is too long.
+// flagUsage returns a flag, its value, and its text in a second column. The text begins on the next
+// line if the first column is too long.
 func flagUsage(flag *pflag.Flag) string {
 	form, text := pflag.UnquoteUsage(flag)
 	line := "  --" + flag.Name
@@ -112,8 +112,7 @@ func flagUsage(flag *pflag.Flag) string {
 	return line + "\n"
 }
 
-// words splits a text where a line may end: behind spaces, and behind the colons
-// of a path.
+// words splits a text where a line may end: after spaces, and after the colons of a path.
 func words(text string) (list []string) {
 	for len(text) > 0 {
 		end := strings.IndexAny(text, " :")

@@ -16,13 +16,13 @@ import (
 	"erluv/wire/gen"
 )
 
-// A caller calls processes of an erluv: by a connection to it, or by a node that has one.
+// A caller calls processes of an erluv, through a connection to it or through a node that has one.
 type caller interface {
 	Call(ctx context.Context, to, request etf.Term) (etf.Term, error)
-	Err() error // why the connection has ended; nil: it has not
+	Err() error // why the connection has ended, or nil before
 }
 
-// A connection is one to an erluv, or to a node. Close ends it.
+// A connection is a connection to an erluv or to a node. Close ends it.
 type connection struct {
 	*client.Client
 	leave func()
@@ -30,14 +30,14 @@ type connection struct {
 
 func (c *connection) Close() { c.leave() }
 
-// A host is an erluv that a command speaks with.
+// A host is an erluv that a command talks to.
 type host struct {
 	caller
 	name string // of its node
 }
 
-// through is a caller by way of a node that is connected with the erluv. The node's rex makes the
-// call, by the connection that it has.
+// through is a caller through a node that is connected to the erluv. The node's rex makes the call
+// on its own connection.
 type through struct {
 	caller
 	node string // of the erluv
@@ -62,7 +62,8 @@ func (t through) Call(ctx context.Context, to, request etf.Term) (etf.Term, erro
 	return nil, exitOf(bad[1])
 }
 
-// exitOf reads {'EXIT', {Reason, {gen_server, call, _}}}, as rex has it for a call without an answer.
+// exitOf reads {'EXIT', {Reason, {gen_server, call, _}}}, which rex returns for a call without an
+// answer.
 func exitOf(bad etf.Term) error {
 	reason := bad
 	if t, ok := bad.(etf.Tuple); ok && len(t) == 2 && t[0] == etf.Atom("EXIT") {
@@ -81,11 +82,11 @@ func exitOf(bad etf.Term) error {
 
 var errSilent = errors.New("it does not answer in time")
 
-// guestWait is how long an erluv may take to say to a node that it is one.
+// guestWait is how long an erluv may take to tell a node that it is an erluv.
 const guestWait = 3 * time.Second
 
-// serving are the erluvs that serve a node, by way of that node, and errors of those of which it is
-// not known whether they are erluvs. No node gets a connection that it did not have.
+// serving returns the erluvs that serve a node, to be called through that node. For nodes that do
+// not answer it returns errors, since they may be erluvs. No node gets a new connection.
 func serving(ctx context.Context, node *connection) (list []told[host], err error) {
 	guests, silent, err := cluster.Guests(ctx, node, string(node.Self().Node), guestWait)
 	if err != nil {
@@ -102,7 +103,7 @@ func serving(ctx context.Context, node *connection) (list []told[host], err erro
 		return h, err
 	})
 	for _, t := range asked {
-		if exit := (*client.Exit)(nil); !errors.As(t.err, &exit) { // a C node has no erluv
+		if exit := (*client.Exit)(nil); !errors.As(t.err, &exit) { // a C node has no process erluv
 			list = append(list, t)
 		}
 	}
@@ -112,17 +113,17 @@ func serving(ctx context.Context, node *connection) (list []told[host], err erro
 	return list, nil
 }
 
-// A told is what a command has from one erluv, or why it has nothing.
+// A told is the result from one erluv, or the error.
 type told[T any] struct {
 	node  string
 	value T
 	err   error
 }
 
-// width is how many erluvs are asked at once.
+// width is how many erluvs are called at once.
 const width = 64
 
-// each does something at erluvs, beside each other, and returns what each has said in their order.
+// each calls do for erluvs in parallel, and returns the results in the order of hosts.
 func each[T any](hosts []host, do func(h host) (T, error)) []told[T] {
 	list := make([]told[T], len(hosts))
 	turns := make(chan int)
@@ -143,8 +144,8 @@ func each[T any](hosts []host, do func(h host) (T, error)) []told[T] {
 	return list
 }
 
-// at does something at the erluv that is meant, whose error is that of the command; or with --node at
-// all that serve the node, each of which has its own.
+// at calls do for the selected erluv, whose error is the command's. With --node it calls do for all
+// that serve the node, and each has its own error.
 func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]told[T], error) {
 	ctx, cancel := untilSignal()
 	defer cancel()
@@ -184,8 +185,8 @@ func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]
 	return append(each(hosts, func(h host) (T, error) { return do(ctx, h) }), list...), nil
 }
 
-// show prints what erluvs have said: as JSON an object a line, for each of them; else as text does
-// those that have said something. Why others have not comes behind it, and the command fails.
+// show prints results of erluvs. As JSON it prints one object a line for each erluv. As text it
+// prints the successful ones, then the errors of the others, and the command fails.
 func show[T any](o *operator, list []told[T], object func(node string, v T) any, text func(w io.Writer, list []told[T]) error) error {
 	var answered []told[T]
 	var silent []string
@@ -220,13 +221,13 @@ func show[T any](o *operator, list []told[T], object func(node string, v T) any,
 	return nil
 }
 
-// failure is the object of an erluv that a command got nothing from.
+// failure is the object of an erluv without a result.
 type failure struct {
 	Node  string `json:"node"`
 	Error string `json:"error"`
 }
 
-// withHost is the head of a table of several erluvs.
+// withHost adds the column of hosts to the head of a table, if there are several erluvs.
 func (o *operator) withHost(head []string) []string {
 	if o.node == "" {
 		return head
@@ -234,7 +235,7 @@ func (o *operator) withHost(head []string) []string {
 	return append([]string{"HOST"}, head...)
 }
 
-// ofHost is a row of such a table.
+// ofHost adds the column of hosts to a row of such a table.
 func (o *operator) ofHost(node string, cells []string) []string {
 	if o.node == "" {
 		return cells

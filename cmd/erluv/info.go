@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// info is the command that prints what an erluv says of itself.
+// info is the command that prints an erluv's info.
 type info struct{ operator }
 
 func (c *command) info() *cobra.Command {
@@ -53,7 +53,7 @@ func (i *info) run(_ *cobra.Command, args []string) error {
 		})
 }
 
-// ofProgram is what is told of a program that runs, or else of the last end of it.
+// ofProgram returns the info of a running program, or else of its last end.
 func ofProgram(ctx context.Context, c caller, what string) ([]stat.Item, error) {
 	to, err := find(ctx, c, what)
 	if err == nil {

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestInitIsCheap: all roles are one executable, so that what a package of ours prepares when a
-// process begins is paid by main, by the child and by each spawner. GODEBUG=inittrace=1 has the Go
-// runtime print what each package allocates (package runtime).
+// TestInitIsCheap: all roles are one executable. So main, the child and each spawner pay for the
+// initialization of each package. With GODEBUG=inittrace=1 the Go runtime prints the allocations of
+// each package (package runtime).
 func TestInitIsCheap(t *testing.T) {
 	const most = 16 << 10 // bytes for each package
 	cmd := exec.Command(os.Args[0], "-test.run=^$")

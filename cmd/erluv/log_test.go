@@ -9,7 +9,7 @@ import (
 	"erluv/config"
 )
 
-// Each level is written by the name that log_level has for it, in both formats.
+// Each level is written with its name in log_level, in both formats.
 func TestLevelsAreWrittenByTheirNames(t *testing.T) {
 	for level, name := range map[slog.Level]string{
 		config.LevelTrace: "TRACE", slog.LevelDebug: "DEBUG", slog.LevelInfo: "INFO", slog.LevelWarn: "WARN", slog.LevelError: "ERROR",

@@ -65,7 +65,7 @@ func (n lineCount) String() string { return "" }
 
 func (n lineCount) Type() string { return "number" }
 
-// followWait is how long erluv waits for output before it answers that there is none.
+// followWait is how long erluv waits for output before it answers without any.
 const followWait = 20 * time.Second
 
 func (l *logs) run(cmd *cobra.Command, args []string) error {
@@ -104,7 +104,7 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 	}
 }
 
-// logged is the program that a user names: it runs, or has ended.
+// logged finds the program that a user names. It runs, or has ended.
 func logged(ctx context.Context, c caller, what string) (etf.Term, error) {
 	to, err := find(ctx, c, what)
 	if errors.Is(err, errNoProgram) {
@@ -115,7 +115,7 @@ func logged(ctx context.Context, c caller, what string) (etf.Term, error) {
 	return to, err
 }
 
-// options are those of the first request.
+// options returns the options of the first request.
 func (l *logs) options(lines bool, now time.Time) (etf.Map, error) {
 	opts := l.stream()
 	if lines {
@@ -145,11 +145,11 @@ func (l *logs) stream() etf.Map {
 type programLog struct {
 	output []logPiece
 	next   int64
-	lost   int64 // bytes that were to be in it
+	lost   int64 // bytes that are missing from output
 	open   bool  // more may come
 }
 
-// logPiece is output that has come at once.
+// logPiece is output that came at once.
 type logPiece struct {
 	time   int64 // milliseconds since 1970
 	stream string
@@ -221,11 +221,11 @@ func (l *logs) printer() logPrinter {
 	return &textLog{w: w, complain: l.stderr, safe: widthOf(l.stdout) > 0}
 }
 
-// textLog prints the bytes of all streams in the order in which they came.
+// textLog prints the bytes of all streams in their order.
 type textLog struct {
 	w        *bufio.Writer
 	complain io.Writer
-	safe     bool // it is for a terminal
+	safe     bool // escape the output for a terminal
 	text     escaper
 	begun    bool
 }
@@ -259,7 +259,7 @@ type logLine struct {
 	Text   string `json:"text"` // without the end of the line
 }
 
-// maxLogLine is how much of a line is printed as one object, in bytes.
+// maxLogLine is the most of a line that one object has, in bytes.
 const maxLogLine = 64 << 10
 
 // jsonLog prints an object for each line of a stream.
@@ -303,7 +303,7 @@ func (j *jsonLog) put(line *logLine) {
 	_, _ = j.w.Write(append(b, '\n'))
 }
 
-// flush prints lines that have no end.
+// flush prints lines without an end.
 func (j *jsonLog) flush() {
 	for _, stream := range []string{"stdout", "stderr"} {
 		if line := j.open[stream]; line != nil {

@@ -1,8 +1,51 @@
 // Erluv is a hidden Erlang node that runs programs of the operating system.
 //
-// This package is its command line: it picks the role, reads the flags, keeps
-// the cookie out of sight, goes to the background when told to, and turns errors
-// into lines on standard error and an exit status. What erluv does is mainproc's.
+// This package is its command line. It selects the role, reads the flags, and hides the cookie. It
+// can go to the background. It prints errors on standard error and returns an exit status. Package
+// mainproc is erluv itself.
+//
+//	main.go         main, exit statuses
+//	command.go      the command line: run, ping, config
+//	flags.go        a flag for each key of the configuration
+//	help.go         the texts of --help
+//	show.go         the output of config
+//	completion.go   completion in shells
+//	secret.go       how a cookie disappears from /proc
+//	detach.go       how erluv becomes a daemon
+//	roles.go        the roles of the binary, and their calls
+//	threads.go      threads that a role makes at its start
+//	heap.go         when a role collects garbage early
+//	cgo.go          a binary that was built with cgo refuses to start
+//
+// Commands for an erluv:
+//
+//	operator.go     which erluv a command means, and calls to it
+//	hosts.go        several erluvs, through a node that they serve
+//	program.go      which program a user means
+//	ps.go           the list of programs
+//	grid.go         tables of text
+//	info.go         the info of an erluv or a program
+//	logs.go         the last output of a program
+//	escape.go       output that is safe for a terminal
+//	signal.go       a signal to a program
+//	stop.go         the stop of a program
+//	status.go       the state of a host
+//	drain.go        the stop of all programs of a host
+//	exec.go         a program with this process's standard streams
+//	session.go      the life of such a program
+//	tty.go          the terminal of such a program
+//	top.go          a live list of programs
+//	picture.go      the lines of top
+//	screen.go       the terminal of top
+//	web.go          a page with the programs
+//	page.go         the page's process
+//
+// Commands for a cluster:
+//
+//	entry.go        connections to the node that is the argument
+//	map.go          the map of a cluster
+//	call.go         calls on one node or on all nodes
+//	names.go        the nodes of EPMD
 package main
 
 import (
@@ -20,10 +63,10 @@ const version = "0.2.0"
 
 var revision string
 
-// withCgo is set in a binary that was built with cgo. Such a one is not static, so the
-// child, which may open no file, could not load it, and its C library looks users up by
-// code that anybody may have configured (nsswitch.conf(5)): it refuses to start. Tests
-// set it back, for -race needs cgo.
+// withCgo is true in a binary that was built with cgo, which refuses to start. Such a binary is not
+// static, so the child, which may open no file, could not load it. Its C library also looks up
+// users with code that a user may have configured (nsswitch.conf(5)). Tests reset it, because -race
+// needs cgo.
 var withCgo bool
 
 func main() {
@@ -41,17 +84,17 @@ func main() {
 // machine is a variable for the tests, whose users have no home directories.
 var machine = config.ThisMachine
 
-// The exit statuses that are this package's own; 3 and 4 are mainproc's.
+// The exit statuses of this package. 3 and 4 are mainproc's.
 const (
 	statusOK      = 0
 	statusFailure = 1
 	statusUsage   = 2 // usage and configuration
 )
 
-// A usageError is a command line that is not understood.
+// A usageError is an invalid command line.
 type usageError struct{ error }
 
-// A silentError has been reported elsewhere; its status is that of the process.
+// A silentError has been reported elsewhere. Its status is the process's exit status.
 type silentError struct{ status int }
 
 func (silentError) Error() string { return "reported" }

@@ -20,11 +20,11 @@ import (
 // quickExit saves the second that the race detector waits for at the end.
 const quickExit = "GORACE=atexit_sleep_ms=0"
 
-// The test binary is erluv, too. Its user's home directory is $HOME, and it
-// serves as $TEST_SERVE says.
+// The test binary is erluv too. Its user's home directory is $HOME, and $TEST_SERVE selects its way
+// of serving.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"erluv": func() {
-		withCgo = false // it has it with -race
+		withCgo = false // set with -race
 		machine = func() config.Machine {
 			m := config.ThisMachine()
 			m.Home = os.Getenv("HOME")
@@ -41,8 +41,7 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// pretend serves nothing: it says in the file $TEST_STATE what it was given, and
-// ends as how says.
+// pretend serves nothing. It writes its arguments to the file $TEST_STATE, and ends as how says.
 func pretend(ctx context.Context, how string, cfg *config.Config, log *slog.Logger, up func()) error {
 	switch how {
 	case "fails":
@@ -90,8 +89,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// exits runs a command that has to end with a status: exits 2 erluv run. What it
-// writes is compared with the files stdout and stderr as usual.
+// exits runs a command that must end with a status: exits 2 erluv run. The files stdout and stderr
+// are compared with its output as usual.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits STATUS COMMAND...")

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// items returns the bodies of a manual's list items that begin with the macro, by
-// the word behind it.
+// items returns the bodies of a manual's list items that begin with the macro, by the word after
+// it.
 func items(t *testing.T, page, macro string) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("..", "..", "man", page))
@@ -44,8 +44,7 @@ func items(t *testing.T, page, macro string) map[string]string {
 	return found
 }
 
-// wantDefault looks for the key's default, or for words about what is so without
-// one.
+// wantDefault looks for the key's default, or for words about the case without one.
 func wantDefault(t *testing.T, page, name, body string, key *config.Key) {
 	t.Helper()
 	shown := key.Default
@@ -101,7 +100,7 @@ func TestManuals(t *testing.T) {
 	known := []string{"-help", "-version"}
 	for _, cmd := range append(root.Commands(), root) {
 		if !slices.Contains([]string{"erluv", "ps", "info", "logs", "signal", "stop", "status", "drain", "exec", "top", "web"}, cmd.Name()) {
-			continue // those of others are told in their sections
+			continue // other commands have sections of their own
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if f.Hidden {

@@ -20,8 +20,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// An operator is what the commands share that speak with an erluv: which one, and in which form they
-// print what it says. It is one of this machine, by its control socket, unless a node is named.
+// An operator is the common part of commands that talk to an erluv: the choice of the erluv, and
+// the form of the output. Without a node it is an erluv of this machine, through its control
+// socket.
 type operator struct {
 	*command
 	name, socket, format string         // flags
@@ -30,15 +31,14 @@ type operator struct {
 }
 
 const (
-	// connectBound is how long it may take to connect: main accepts when it has nothing
-	// else to do.
+	// connectBound bounds a connection attempt. Main accepts when it has nothing else to do.
 	connectBound = 10 * time.Second
 
-	// lookBound is how long erluv may take to answer what takes no time.
+	// lookBound bounds the wait for an answer that erluv gives at once.
 	lookBound = 30 * time.Second
 )
 
-// add gives a command the flags of an operator; formats: it prints something.
+// add gives a command the flags of an operator. With formats the command has output.
 func (o *operator) add(cmd *cobra.Command, formats bool) *cobra.Command {
 	set := cmd.Flags()
 	set.SortFlags = false
@@ -57,13 +57,13 @@ func (o *operator) add(cmd *cobra.Command, formats bool) *cobra.Command {
 	return cmd
 }
 
-// addNode gives it the flag of commands that go to several erluvs.
+// addNode gives it the flag of commands that can go to several erluvs.
 func (o *operator) addNode(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().VarP(&choice{&o.node, "name@host", nil}, "node", "", "all erluvs that serve this node; connects to it as --at does")
 	return cmd
 }
 
-// prepare reads how to connect to a node, when one is named.
+// prepare reads how to connect to a node, if one is named.
 func (o *operator) prepare(cmd *cobra.Command, args []string) error {
 	var given []string
 	for _, flag := range []struct{ name, value string }{{"--name", o.name}, {"--control", o.socket}, {"--at", o.at}, {"--node", o.node}} {
@@ -75,7 +75,7 @@ func (o *operator) prepare(cmd *cobra.Command, args []string) error {
 		return usageError{fmt.Errorf("%s exclude each other", strings.Join(given, " and "))}
 	}
 	switch o.socket {
-	case "on": // as the setting: where it is by itself
+	case "on": // as in the setting: the default place
 		o.socket = ""
 	case "off":
 		return usageError{errors.New("--control takes the path of a socket, or on")}
@@ -97,7 +97,7 @@ func (o *operator) prepare(cmd *cobra.Command, args []string) error {
 type choice struct {
 	to    *string
 	form  string
-	words []string // that it takes; nil: all but nothing
+	words []string // allowed words; nil: all but the empty one
 }
 
 func (c *choice) Set(s string) error {
@@ -112,7 +112,7 @@ func (c *choice) Set(s string) error {
 }
 
 func (c *choice) String() string {
-	if c.to == nil { // pflag makes one to compare with
+	if c.to == nil { // pflag makes such a value to compare with
 		return ""
 	}
 	return *c.to
@@ -120,13 +120,13 @@ func (c *choice) String() string {
 
 func (c *choice) Type() string { return c.form }
 
-// path is the control socket that is meant.
+// path returns the control socket to use.
 func (o *operator) path() (string, error) {
 	if o.socket != "" {
 		return o.socket, nil
 	}
 	if o.name == "" {
-		// What is wrong with the configuration is no reason not to look.
+		// An error in the configuration must not prevent a look.
 		if cfg, _, err := config.Load(config.Sources{Args: o.given, Environ: os.Environ(), Machine: o.machine}); err == nil && cfg.Control.Path != "" {
 			return cfg.Control.Path, nil
 		}
@@ -154,7 +154,7 @@ func (o *operator) path() (string, error) {
 	return "", fmt.Errorf("no erluv listens at a control socket in %s: %s", dir, hint)
 }
 
-// connect connects to the erluv that is meant. Messages go to deliver, which may be nil.
+// connect connects to the selected erluv. Messages go to deliver, which may be nil.
 func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*connection, error) {
 	if o.at != "" {
 		return o.reach(ctx, deliver)
@@ -176,7 +176,7 @@ func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*connec
 	return &connection{c, c.Close}, nil
 }
 
-// reach connects to the node that is named.
+// reach connects to the named node.
 func (o *operator) reach(ctx context.Context, deliver func(etf.Term)) (*connection, error) {
 	c, leave, err := dial(ctx, o.cfg, deliver)
 	if err != nil {
@@ -185,26 +185,26 @@ func (o *operator) reach(ctx context.Context, deliver func(etf.Term)) (*connecti
 	return &connection{c, leave}, nil
 }
 
-// operatorNode is what a command says of itself. Its name is no other's.
+// operatorNode is the node that a command plays. Its name is unique.
 func operatorNode() dist.Local {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails, see its document
 	return dist.Local{
 		Name:     fmt.Sprintf("erluv_%d_%x@%s", os.Getpid(), random[:4], control.Host),
-		Creation: binary.BigEndian.Uint32(random[4:]) | 4, // 1 to 3 are what old nodes cycle through
+		Creation: binary.BigEndian.Uint32(random[4:]) | 4, // old nodes cycle through 1 to 3
 		Cookie:   control.Cookie,
 		Flags:    dist.Default,
 	}
 }
 
-// look asks for what erluv answers at once.
+// look makes a call that erluv answers at once.
 func look(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not answered within %v", lookBound))
 	defer cancel()
 	return ask(ctx, c, to, request)
 }
 
-// ask makes a call, and an error of the answer {error, Reason}.
+// ask makes a call, and turns the answer {error, Reason} into an error.
 func ask(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) {
 	answer, err := c.Call(ctx, to, request)
 	var exit *client.Exit
@@ -222,13 +222,14 @@ func ask(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) 
 	return answer, nil
 }
 
-// errNoChild is what main answers between a crash and the next child.
+// errNoChild is main's answer between a crash and the next child.
 var errNoChild = errors.New("erluv has no child at the moment: it has crashed, and erluv ends soon unless its node says respawn")
 
-// errCrashed is how a call ends whose erluv keeps the connection. That of an operator ends with the child.
+// errCrashed is the end of a call at an erluv that keeps the connection. An operator's connection
+// ends with the child.
 var errCrashed = errors.New("erluv's child has crashed, and the programs have ended with it")
 
-// refusal is the error of {error, Reason}.
+// refusal returns the error for {error, Reason}.
 func refusal(reason etf.Term) error {
 	switch reason {
 	case etf.Atom("child_down"):

@@ -26,8 +26,8 @@ func packaged(t *testing.T, name string) string {
 	return strings.NewReplacer("@BINDIR@", "/usr/bin", "@SYSCONFDIR@", "/etc").Replace(string(text))
 }
 
-// The sample configuration has every key once, as a comment, with its default, or with
-// the example where there is none; a comment stands above it, and it loads.
+// The sample configuration has every key once, as a comment. The key has its default, or an example
+// if there is none. An explanation precedes it, and the whole file loads.
 func TestSampleConfiguration(t *testing.T) {
 	sample := packaged(t, "erluv.conf")
 	setting := regexp.MustCompile(`(?m)^#([a-z_]+) = (.*)$`)
@@ -85,7 +85,7 @@ func TestSampleConfiguration(t *testing.T) {
 	}
 }
 
-// The command lines of the services are erluv's, and what checks units finds no fault.
+// The command lines of the services are valid, and the check of units finds no fault.
 func TestServiceFiles(t *testing.T) {
 	unit := packaged(t, "erluv.service")
 	wantCommandLine(t, regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindStringSubmatch(unit)[1])
@@ -108,8 +108,8 @@ func TestServiceFiles(t *testing.T) {
 	}
 }
 
-// The image is built with the Go that is asked for, and runs a command line of erluv's. So
-// do the examples of doc/containers.md, with settings that there are.
+// The image is built with the required version of Go, and runs a valid command line. The examples
+// of doc/containers.md are valid too, with existing settings.
 func TestContainerFiles(t *testing.T) {
 	image := packaged(t, "Containerfile")
 	mod, err := os.ReadFile("../../go.mod")
@@ -186,8 +186,8 @@ func wantCommandLine(t *testing.T, line string) {
 	}
 }
 
-// A release has one version and one date, wherever they are written. Between releases the version
-// of the command ends with -dev, and the changes begin with Unreleased.
+// A release has one version and one date in all places. Between releases the version of the command
+// ends with -dev, and the changes begin with Unreleased.
 func TestVersions(t *testing.T) {
 	changes, err := os.ReadFile("../../CHANGELOG.md")
 	if err != nil {

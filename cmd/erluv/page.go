@@ -22,21 +22,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is the process that serves the page, from the side of erluv web, which has started it without
-// privileges: it is nobody, and reaches no file, no port and no other process. What it has of erluv
-// is a connection, made here, by which it can look, and do what its name in the handshake allows.
+// page is the process of the page, seen from erluv web, which has started it without privileges. It
+// runs as nobody, and reaches no file, no port and no other process. Its only access to erluv is a
+// connection made here. Its name in the handshake limits its rights there.
 type page struct {
 	conn *net.UnixConn
 	cmd  *exec.Cmd
 }
 
-// The descriptors with which the page starts: see web.Main.
+// The number of the first descriptor of the page: see web.Main.
 const pageListener = 4
 
-// endBound is how long the page may take to end.
+// pageEndBound is how long the page may take to end.
 const pageEndBound = 5 * time.Second
 
-// startPage starts it. The goroutine that calls keeps its thread: the page ends with that.
+// startPage starts the page. The calling goroutine keeps its thread, because the page ends with
+// that thread.
 func startPage(l *net.TCPListener, log *slog.Logger) (*page, error) {
 	runtime.LockOSThread()
 	parts, lacks, err := sandbox.Choose(sandbox.Auto)
@@ -76,7 +77,7 @@ func startPage(l *net.TCPListener, log *slog.Logger) (*page, error) {
 	return p, nil
 }
 
-// idsOfNobody are those of the user with that name, or the numbers that it has everywhere.
+// idsOfNobody returns the IDs of the user nobody, or its usual numbers.
 func idsOfNobody() (uid, gid int) {
 	uid, gid = 65534, 65534
 	if u, err := user.Lookup("nobody"); err == nil {
@@ -90,7 +91,7 @@ func idsOfNobody() (uid, gid int) {
 	return uid, gid
 }
 
-// serve gives the page what it asks for, which is connections alone, until ctx or the page ends.
+// serve answers the page's only kind of request, for connections, until ctx or the page ends.
 func (p *page) serve(ctx context.Context, given web.Given, connect func(context.Context) (web.Linked, *os.File, error)) error {
 	defer p.end()
 	stop := context.AfterFunc(ctx, func() { _ = p.conn.Close() })
@@ -116,7 +117,7 @@ func (p *page) serve(ctx context.Context, given web.Given, connect func(context.
 	}
 }
 
-// say says something, with a connection.
+// say sends a message, with a connection if conn is not nil.
 func (p *page) say(what any, conn *os.File) error {
 	text, err := json.Marshal(what)
 	if err != nil {
@@ -131,7 +132,7 @@ func (p *page) say(what any, conn *os.File) error {
 	return err
 }
 
-// ended is why the page does no more, if ctx is not it.
+// ended returns why the page has ended, or nil if ctx has ended.
 func (p *page) ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -140,7 +141,7 @@ func (p *page) ended(ctx context.Context, err error) error {
 	return fmt.Errorf("the page has ended: %s (%w)", p.cmd.ProcessState, err)
 }
 
-// end ends the page: with the conversation it does so by itself.
+// end ends the page. It ends by itself with the conversation.
 func (p *page) end() {
 	_ = p.conn.Close()
 	if p.cmd.ProcessState != nil {
@@ -151,8 +152,8 @@ func (p *page) end() {
 	kill.Stop()
 }
 
-// pageStage runs in a process of its own between erluv web and the page, gives up all that the page must
-// not have, and becomes it: `erluv page-stage UID GID PARENT PARTS`.
+// pageStage runs in a process of its own between erluv web and the page. It gives up everything
+// that the page must not have, and becomes the page: `erluv page-stage UID GID PARENT PARTS`.
 func pageStage(args []string) error {
 	if len(args) != 4 {
 		return errors.New("the page is started by erluv web alone")
@@ -177,7 +178,7 @@ func pageStage(args []string) error {
 	return fmt.Errorf("cannot become the page as uid %d: %w: may everybody execute erluv?", numbers[0], err)
 }
 
-// sealPage is what the page does before anything else.
+// sealPage is the first action of the page.
 func sealPage(args []string) error {
 	if len(args) != 1 {
 		return errors.New("the page is started by erluv web alone")

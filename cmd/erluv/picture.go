@@ -10,8 +10,8 @@ import (
 	"erluv/stat"
 )
 
-// picture is what top shows, in lines no wider than width (0: as wide as they are), and no more
-// than height (0: all programs).
+// picture returns the lines of top. They have at most width columns, and there are at most height
+// of them. With 0 there is no bound.
 func (t *top) picture(width, height int, live bool, now time.Time) []string {
 	head := t.head()
 	if t.trouble != "" {
@@ -65,7 +65,7 @@ func pad(line string, width int) string {
 	return line + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(line)))
 }
 
-// head is what is told of the node and of erluv itself.
+// head returns the lines about the node and erluv itself.
 func (t *top) head() []string {
 	s := &t.known.Sums
 	first := fmt.Sprintf("%s  %s  up %s  nodes %d", stat.Printable(t.node), s.Status, age(time.Duration(s.Uptime)*time.Millisecond), s.Nodes)
@@ -137,7 +137,7 @@ func memoryOf(u overview.Usage) string {
 	return size(u.Memory)
 }
 
-// topReport is what top prints as JSON. What is not known is null.
+// topReport is the output of top as JSON. Unknown values are null.
 type topReport struct {
 	Node         string           `json:"node"`
 	Status       string           `json:"status"`
@@ -154,7 +154,7 @@ type topReport struct {
 	Output       int64            `json:"output"`         // bytes
 	OutputRate   float64          `json:"output_rate"`    // bytes a second
 	PausedTime   int64            `json:"paused"`         // milliseconds
-	PausedStream float64          `json:"paused_streams"` // that have waited, on average
+	PausedStream float64          `json:"paused_streams"` // paused streams, on average
 	Roles        []topRole        `json:"roles"`
 	Programs     []topRow         `json:"programs"`
 }

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds every wait for something that takes milliseconds.
+// patience bounds every wait for an event that takes milliseconds.
 const patience = 2 * time.Minute
 
 // erluv returns the command, with a home directory and environment of its own.
@@ -29,7 +29,7 @@ func erluv(t *testing.T, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// state reads what pretend has written.
+// state reads the file that pretend has written.
 func state(t *testing.T, cmd *exec.Cmd) map[string]string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(cmd.Dir, "state"))
@@ -44,7 +44,7 @@ func state(t *testing.T, cmd *exec.Cmd) map[string]string {
 	return values
 }
 
-// The cookie given in both ways is nowhere to be seen once erluv does something.
+// The cookie is given in both ways, and is nowhere visible once erluv is at work.
 func TestCookieIsNotInSight(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,12 +56,12 @@ func TestCookieIsNotInSight(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Wait() // fails: nobody answered
+	defer cmd.Wait() // it fails: no node answered
 	defer cmd.Process.Kill()
 	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := l.Accept() // it is past the configuration
+	conn, err := l.Accept() // erluv has read the configuration
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestCookieIsNotInSight(t *testing.T) {
 	}
 }
 
-// A descriptor that is none of seal's is refused, whatever is in it.
+// A descriptor that does not come from seal is refused, even with valid contents.
 func TestHandoverIsChecked(t *testing.T) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
@@ -148,8 +148,8 @@ func TestDaemon(t *testing.T) {
 	daemon.end(t)
 }
 
-// On a terminal the log would be lost in whatever comes next there, and the
-// terminal would not be given back.
+// A daemon leaves the terminal. Otherwise its log would mix with other output, and the terminal
+// would stay in use.
 func TestDaemonLeavesTheTerminal(t *testing.T) {
 	terminal := openTerminal(t)
 	cmd := erluv(t, []string{"TEST_SERVE=up", "ERLUV_COOKIE=s3cret"}, "--detach", "--node", "a@vm")
@@ -165,7 +165,7 @@ func TestDaemonLeavesTheTerminal(t *testing.T) {
 	daemon.end(t)
 }
 
-// Interrupted before the daemon is up, neither is left.
+// If it is interrupted before the daemon is up, neither process is left.
 func TestDaemonIsInterrupted(t *testing.T) {
 	cmd := erluv(t, []string{"TEST_SERVE=starts", "ERLUV_COOKIE=s3cret"}, "--detach", "--node", "a@vm", "--log-level", "info")
 	stderr, err := cmd.StderrPipe()
@@ -191,7 +191,7 @@ func TestDaemonIsInterrupted(t *testing.T) {
 	daemon.wait(t)
 }
 
-// A process is a daemon that is not our child, by its pidfd.
+// A process is a daemon that is not a child of the test, as a pidfd.
 type process int
 
 func hold(t *testing.T, pid string) process {
@@ -205,7 +205,7 @@ func hold(t *testing.T, pid string) process {
 		t.Fatalf("no process %s: %v", pid, err)
 	}
 	t.Cleanup(func() {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // if the test has failed
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // after a failed test
 		unix.Close(fd)
 	})
 	return process(fd)
@@ -233,7 +233,7 @@ func (p process) wait(t *testing.T) {
 	}
 }
 
-// openTerminal returns the lower end of a pty whose upper end is never read.
+// openTerminal returns the lower end of a pty. Its upper end is never read.
 func openTerminal(t *testing.T) *os.File {
 	t.Helper()
 	upper, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

@@ -17,16 +17,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A program is one of erluv's, as a command knows it.
+// A program is one of erluv's programs, as a command sees it.
 type program struct {
 	worker etf.Pid
 	items  []stat.Item
 }
 
-// number is the worker's number, as Erlang prints it at the end of its pid.
+// number returns the worker's number, as Erlang prints it at the end of its pid.
 func (p program) number() string { return fmt.Sprintf("%d.%d", p.worker.ID, p.worker.Serial) }
 
-// programs are those that erluv has, watchers of files not among them.
+// programs returns erluv's programs, without watchers of files.
 func programs(ctx context.Context, c caller) (list []program, err error) {
 	answer, err := look(ctx, c, gen.Manager, etf.Atom("workers"))
 	if err != nil {
@@ -53,10 +53,11 @@ func programs(ctx context.Context, c caller) (list []program, err error) {
 	return list, nil
 }
 
-// numbered is a worker's number: 17.0, <0.17.0> or #PID<0.17.0>.
+// numbered matches a worker's number: 17.0, <0.17.0> or #PID<0.17.0>.
 var numbered = regexp.MustCompile(`^(?:(?:#PID)?<[0-9]+\.)?([0-9]+)\.([0-9]+)>?$`)
 
-// meant says which programs a user names. One that is named by its name alone is returned as that.
+// meant returns a function that recognizes the programs that a user names. For a name it returns
+// the name too.
 func meant(what string) (is func(p program) bool, name etf.Atom, err error) {
 	if pid, err := strconv.ParseInt(what, 10, 32); err == nil && pid > 0 {
 		return func(p program) bool { return stat.Find(p.items, "os_pid") == pid }, "", nil
@@ -70,8 +71,7 @@ func meant(what string) (is func(p program) bool, name etf.Atom, err error) {
 	return nil, "", fmt.Errorf("%q is no name of a program", what)
 }
 
-// find is the process to call for what a user names: a pid, or a name, of which it is not
-// known whether there is one.
+// find returns the process to call for a user's word: a pid, or a name, which may not exist.
 func find(ctx context.Context, c caller, what string) (etf.Term, error) {
 	is, name, err := meant(what)
 	if err != nil {
@@ -92,10 +92,10 @@ func find(ctx context.Context, c caller, what string) (etf.Term, error) {
 	return nil, noProgram(what)
 }
 
-// errNoProgram is what an erluv says that has no program of a name.
+// errNoProgram is the error if an erluv has no program with a name.
 var errNoProgram = errors.New("there is no program")
 
-// ends are the programs that have ended, as far as erluv remembers them, the last first.
+// ends returns the ended programs that erluv remembers, the last one first.
 func ends(ctx context.Context, c caller) (list []program, err error) {
 	answer, err := look(ctx, c, gen.Manager, etf.Tuple{etf.Atom("info"), etf.Atom("history")})
 	if err != nil {
@@ -118,7 +118,7 @@ func ends(ctx context.Context, c caller) (list []program, err error) {
 	return list, nil
 }
 
-// findEnd is the last end of a program that a user names.
+// findEnd returns the last end of a program that a user names.
 func findEnd(ctx context.Context, c caller, what string) (program, error) {
 	is, _, err := meant(what)
 	if err != nil {
@@ -138,15 +138,15 @@ func noProgram(what string) error {
 	return fmt.Errorf("%w %s: erluv ps lists those that there are", errNoProgram, what)
 }
 
-// isName says whether a word is the name of a program, not a number.
+// isName reports whether a word is the name of a program, not a number.
 func isName(what string) bool {
 	_, err := strconv.Atoi(what)
 	name := etf.Atom(what)
 	return err != nil && !numbered.MatchString(what) && name.Valid() && name != "" && !gen.IsName(name)
 }
 
-// act makes one call to the program that a user names, by look or by ask, at each erluv that is
-// meant. Of several those count that have a program of the name.
+// act makes one call, by look or by ask, to the program that a user names, at each selected erluv.
+// With several erluvs, only those with such a program count.
 func (o *operator) act(what string, call func(context.Context, caller, etf.Term, etf.Term) (etf.Term, error), request etf.Term) ([]told[etf.Term], error) {
 	if o.node != "" && !isName(what) {
 		return nil, usageError{fmt.Errorf("with --node a program is named: %s may be another one on each host", what)}
@@ -169,7 +169,7 @@ func (o *operator) act(what string, call func(context.Context, caller, etf.Term,
 	return list, nil
 }
 
-// gone makes of a call's error the one of a program that is not there.
+// gone turns a call's error into that of a missing program, if the process does not exist.
 func gone(what string, err error) error {
 	var exit *client.Exit
 	if errors.As(err, &exit) && exit.Reason == etf.Atom("noproc") {
@@ -178,7 +178,7 @@ func gone(what string, err error) error {
 	return err
 }
 
-// complete has a shell complete the name of a program that runs at the erluv of this machine.
+// complete completes the name of a running program at this machine's erluv.
 func (o *operator) complete(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const none = cobra.ShellCompDirectiveNoFileComp
 	ctx, cancel := context.WithTimeout(context.Background(), completeBound)

@@ -66,7 +66,7 @@ func (p *ps) run(*cobra.Command, []string) error {
 		})
 }
 
-// rows are those of programs that run, and of ends, the last of which come first.
+// rows returns the rows of running programs, and of ends with the last one first.
 func (p *ps) rows(list, ended []program) []programRow {
 	rows := make([]programRow, len(list))
 	for i := range list {
@@ -83,10 +83,10 @@ func (p *ps) rows(list, ended []program) []programRow {
 	return rows
 }
 
-// lookers is how many programs are asked about at once: erluv is never idle between two.
+// lookers is how many programs are asked about at once, so that erluv is never idle in between.
 const lookers = 32
 
-// detailed has all that is told of each program. Those that have ended meanwhile are left out.
+// detailed fetches the full info of each program. It leaves out programs that have ended meanwhile.
 func detailed(ctx context.Context, c caller, list []program) ([]program, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not told of %d programs within %v", len(list), lookBound))
 	defer cancel()
@@ -110,7 +110,7 @@ func detailed(ctx context.Context, c caller, list []program) ([]program, error) 
 	return slices.DeleteFunc(list, func(p program) bool { return p.items == nil }), nil
 }
 
-// detail asks for all that is told of a program: nothing, if it has ended.
+// detail fetches the full info of a program, or nothing if it has ended.
 func (p *program) detail(ctx context.Context, c caller) error {
 	answer, err := ask(ctx, c, p.worker, etf.Atom("info"))
 	var exit *client.Exit
@@ -129,13 +129,13 @@ func (p *program) detail(ctx context.Context, c caller) error {
 	return nil
 }
 
-// programList is what ps prints as JSON.
+// programList is the output of ps as JSON.
 type programList struct {
 	Node     string       `json:"node"`
 	Programs []programRow `json:"programs"`
 }
 
-// programRow is what is printed of a program. What is not known is null.
+// programRow is the output for a program. Unknown values are null.
 type programRow struct {
 	Worker   string   `json:"worker"`
 	Name     *string  `json:"name"`
@@ -148,7 +148,7 @@ type programRow struct {
 	CPU      *int64   `json:"cpu"`    // milliseconds
 	Memory   *int64   `json:"memory"` // bytes
 
-	// Of the last end: of a program that runs, that of its run before.
+	// The last end. For a running program it is the end of the previous run.
 	Ended *int64          `json:"ended"` // milliseconds since 1970
 	Cause *string         `json:"cause"`
 	Exit  json.RawMessage `json:"exit"` // as erluv stop prints it
@@ -159,7 +159,7 @@ type programRow struct {
 // stateEnded is the state of a program that has ended.
 const stateEnded = "ended"
 
-// endedRow is the row of an end.
+// endedRow returns the row of an end.
 func endedRow(e program) programRow {
 	row := rowOf(e)
 	row.State, row.Memory = stateEnded, number(e.items, "memory_peak")
@@ -167,7 +167,7 @@ func endedRow(e program) programRow {
 	return row
 }
 
-// ends has the row tell of an end.
+// ends adds an end to the row.
 func (r *programRow) ends(e program) {
 	r.Ended = number(e.items, "ended")
 	if cause, ok := stat.Find(e.items, "cause").(stat.Word); ok {
@@ -212,7 +212,7 @@ func rowOf(p program) programRow {
 	return row
 }
 
-// number is a number with a key, or nil.
+// number returns the number for a key, or nil.
 func number(items []stat.Item, key string) *int64 {
 	if n, ok := stat.Find(items, key).(int64); ok {
 		return &n
@@ -220,7 +220,7 @@ func number(items []stat.Item, key string) *int64 {
 	return nil
 }
 
-// called is what a program is called in a table.
+// called returns the program's name in a table.
 func (r programRow) called() string {
 	if r.Name != nil {
 		return stat.Printable(*r.Name)
@@ -228,7 +228,7 @@ func (r programRow) called() string {
 	return r.Worker
 }
 
-// commandLine is the command, on one line.
+// commandLine returns the command on one line.
 func (r programRow) commandLine() string {
 	shown := make([]string, len(r.Command))
 	for i, arg := range r.Command {
@@ -237,7 +237,7 @@ func (r programRow) commandLine() string {
 	return strings.Join(shown, " ")
 }
 
-// cells are the columns of a program's line.
+// cells returns the columns of a program's line.
 func (r programRow) cells(now time.Time) []string {
 	since := "-"
 	if r.Started != nil {

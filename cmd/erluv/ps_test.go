@@ -33,7 +33,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestGrid: on a terminal no line is wider than that, elsewhere nothing is cut.
+// TestGrid: on a terminal no line is wider than the terminal. Elsewhere nothing is cut.
 func TestGrid(t *testing.T) {
 	started, cpu, memory, pid := int64(1000), int64(90_000), int64(4096), int64(7)
 	name := strings.Repeat("n", 40)

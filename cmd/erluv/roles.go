@@ -23,9 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The roles that main starts: the first argument of the same binary, hidden, with
-// a conversation on descriptor 3. The roles become and upload are started by the spawner, become with a
-// conversation on the descriptor that its argument names, upload with one on its standard input and
+// The roles that main starts: hidden first arguments of the same binary, with a conversation on
+// descriptor 3. The spawner starts the roles become and upload. The role become has its
+// conversation on the descriptor that its argument names, and upload on its standard input and
 // output.
 const (
 	roleStage   = "stage"
@@ -35,13 +35,13 @@ const (
 	roleBecome  = "become"
 	roleUpload  = ipc.UploadRole
 
-	// These two erluv web starts.
+	// erluv web starts these two.
 	rolePageStage = "page-stage"
 	rolePage      = "page"
 )
 
-// A role runs on the first thread, whose name is the process's and whose end the
-// kernel tells to what it has started (prctl(2)).
+// A role runs on the first thread. The name of that thread is the process's, and the kernel reports
+// the end of that thread to its children (prctl(2)).
 func init() {
 	if len(os.Args) > 1 && isRole(os.Args[1]) {
 		runtime.LockOSThread()
@@ -52,8 +52,8 @@ func isRole(name string) bool {
 	return slices.Contains([]string{roleStage, roleChild, roleSpawner, roleRelay, roleBecome, roleUpload, rolePageStage, rolePage}, name)
 }
 
-// playRole runs a role and returns the exit status. Started by anybody but main
-// it has no conversation, and refuses.
+// playRole runs a role and returns the exit status. If main has not started the process, there is
+// no conversation, and the role refuses.
 func playRole(role string, args []string) int {
 	if of := map[string]func([]string) error{roleBecome: spawner.Exec, roleUpload: spawner.Upload}[role]; of != nil {
 		if err := of(args); err != nil {
@@ -104,7 +104,7 @@ func playRole(role string, args []string) int {
 	return statusOK
 }
 
-// serve is a variable for the tests of what surrounds it.
+// serve is a variable for tests of the code around it.
 var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up func()) error {
 	limitHeap()
 	reserveThreads(waitOfMain)
@@ -113,7 +113,7 @@ var serve = func(ctx context.Context, cfg *config.Config, log *slog.Logger, up f
 
 func ping(ctx context.Context, cfg *config.Config) ([]string, error) { return mainproc.Ping(ctx, cfg) }
 
-// dial connects as a node that calls and leaves again.
+// dial connects as a node that makes calls and leaves again.
 func dial(ctx context.Context, cfg *config.Config, deliver func(etf.Term)) (*client.Client, func(), error) {
 	return mainproc.Client(ctx, cfg, deliver)
 }

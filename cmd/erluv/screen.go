@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A screen is a terminal that shows one picture after the other, and whose keys are read at once. It
-// is as it was after close, however the process ends, but by SIGKILL.
+// A screen is a terminal that shows one picture after the other, and reads each key at once. After
+// close it is as before. Only SIGKILL leaves it changed.
 type screen struct {
 	in, out *os.File
 	before  unix.Termios
@@ -20,7 +20,7 @@ type screen struct {
 	job     chan os.Signal
 }
 
-// The sequences are those that every terminal of today has (console_codes(4)).
+// All present terminals know these sequences (console_codes(4)).
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[2J" // the other screen, no cursor
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -33,7 +33,7 @@ const (
 	plain       = "\x1b[m"
 )
 
-// openScreen takes the terminal. nil: one of the two files is none.
+// openScreen takes the terminal. It returns nil if one of the two files is not a terminal.
 func openScreen(in, out *os.File) *screen {
 	before, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS)
 	if err != nil || widthOf(out) == 0 {
@@ -43,11 +43,11 @@ func openScreen(in, out *os.File) *screen {
 	signal.Notify(s.resized, unix.SIGWINCH)
 	signal.Notify(s.job, unix.SIGTSTP)
 	s.take()
-	go s.read() // ends with the process: a read of a terminal cannot be broken off
+	go s.read() // ends with the process: a read of a terminal cannot be interrupted
 	return s
 }
 
-// take sets the terminal up. The keys of signals stay what they are.
+// take sets up the terminal. The keys for signals keep their effect.
 func (s *screen) take() {
 	raw := s.before
 	raw.Lflag &^= unix.ICANON | unix.ECHO
@@ -79,8 +79,8 @@ func (s *screen) read() {
 	}
 }
 
-// stop is Ctrl-Z: the shell has the terminal until the process goes on. The signal goes to this thread:
-// another one would let it run on for a moment, and take the terminal back.
+// stop handles Ctrl-Z: the shell has the terminal until the process goes on. The signal goes to
+// this thread. Another thread would let it run on for a moment and take the terminal back.
 func (s *screen) stop() {
 	s.leave()
 	runtime.LockOSThread()
@@ -89,7 +89,7 @@ func (s *screen) stop() {
 	s.take()
 }
 
-// size is how large the terminal is.
+// size returns the size of the terminal.
 func (s *screen) size() (width, height int) {
 	size, err := unix.IoctlGetWinsize(int(s.out.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 || size.Row == 0 {
@@ -98,7 +98,7 @@ func (s *screen) size() (width, height int) {
 	return int(size.Col), int(size.Row)
 }
 
-// show shows lines, which are no wider than the terminal, in place of what was there.
+// show replaces the picture with lines that are no wider than the terminal.
 func (s *screen) show(lines []string) error {
 	_, err := s.out.WriteString(toTop + strings.Join(lines, restOfLine+"\r\n") + restOfLine + restBelow)
 	return err

@@ -16,11 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// /proc/PID/cmdline and environ show what a process was started with, whatever
-// it does about that later. So an erluv that finds a secret there becomes a new
-// erluv, without it, and hands it over in a memfd that nobody can change any
-// more. Where it came from goes with it, so that priorities and warnings stay as
-// they were.
+// /proc/PID/cmdline and environ show the arguments of a process's start, even if the process
+// changes them later. So an erluv that finds a secret there becomes a new erluv without it. It
+// passes the secret on in a memfd that no process can change any more. The memfd also has the
+// secret's source, so that priorities and warnings stay the same.
 
 // handedOver is the content of the memfd.
 type handedOver struct {
@@ -28,15 +27,14 @@ type handedOver struct {
 	Environ []string          // NAME=value
 }
 
-// maxHandover bounds it: two cookies have 510 characters; a value beyond any
-// bound is still to be refused as a cookie, and not before.
+// maxHandover bounds its size. Two cookies have 510 characters. A value beyond any bound must still
+// be refused as a cookie, and not earlier.
 const maxHandover = 1 << 20
 
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
-// hideSecrets takes over the secrets that were handed over, or else, if there
-// are any in sight, becomes a new process and does not return. The rest is what stands behind
-// the settings.
+// hideSecrets takes over secrets from a handover. Otherwise, if there are visible secrets, it
+// becomes a new process and does not return. The argument rest has the words after the settings.
 func (c *command) hideSecrets(name string, rest ...string) error {
 	if c.handover != "" {
 		return c.takeOver()
@@ -57,7 +55,7 @@ func (c *command) hideSecrets(name string, rest ...string) error {
 	return fmt.Errorf("cannot start anew without the cookie: %w", err)
 }
 
-// secrets returns all that command line and environment have.
+// secrets returns all secrets of the command line and the environment.
 func (c *command) secrets() (secrets handedOver, found bool) {
 	secrets.Args = make(map[string]string)
 	environ := append(os.Environ(), c.environ...)
@@ -77,7 +75,7 @@ func (c *command) secrets() (secrets handedOver, found bool) {
 	return secrets, len(secrets.Args)+len(secrets.Environ) > 0
 }
 
-// argv is the command line with neither secrets nor the flags between processes.
+// argv returns the command line without secrets and internal flags.
 func (c *command) argv(name string) []string {
 	argv := []string{os.Args[0], name}
 	if v, ok := c.given[config.FileKey]; ok {
@@ -119,8 +117,8 @@ func (c *command) seal() (*os.File, error) {
 
 var errHandover = usageError{errors.New("--" + handoverFlag + " is for erluv itself")}
 
-// takeOver reads what seal has written, and closes it. A descriptor with anything
-// else in it is refused before it is read.
+// takeOver reads the secrets that seal has written, and closes the memfd. It refuses any other
+// descriptor before reading it.
 func (c *command) takeOver() error {
 	fd, err := strconv.Atoi(c.handover)
 	if err != nil || fd < 3 {
@@ -137,7 +135,7 @@ func (c *command) takeOver() error {
 	}
 	var secrets handedOver
 	if err := json.Unmarshal(content, &secrets); err != nil {
-		return errHandover // and not err: it may repeat some of it
+		return errHandover // not err, which may repeat some of the content
 	}
 	for key, v := range secrets.Args {
 		c.given[key] = v
@@ -146,8 +144,8 @@ func (c *command) takeOver() error {
 	return nil
 }
 
-// self is the file of this process by its own name, so that ps shows it, or by
-// that of /proc once another file stands there.
+// self returns the path of this process's file, so that ps shows it. If another file has that path
+// now, self returns the path in /proc.
 func self() string {
 	const exe = "/proc/self/exe"
 	path, err := os.Executable()

@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A session is a program at an erluv that has the standard streams of this process. What is read from
-// one side is written to the other before more is read: so the slower side sets the pace, and no more
-// than a piece of each stream is here.
+// A session is a program at an erluv that has the standard streams of this process. The session
+// writes each chunk to the other side before it reads more. So the slower side sets the pace, and
+// the session holds at most one chunk of each stream.
 type session struct {
 	c        *connection
 	worker   etf.Pid
@@ -28,14 +28,14 @@ type session struct {
 	in       io.Reader
 	out, err io.Writer
 
-	ends    chan etf.Tuple // how the program has ended, once
-	crashed chan struct{}  // closed when it has ended with the child
+	ends    chan etf.Tuple // the end of the program, once
+	crashed chan struct{}  // closed if the program has ended with the child
 	once    sync.Once
 
 	suspended bool // stopped by a SIGTSTP, while the terminal was in raw mode
 }
 
-// piece is how much is asked for at once: what a pipe holds.
+// piece is how many bytes are requested at once: the capacity of a pipe.
 const piece = 64 << 10
 
 func newSession(terminal *tty) *session {
@@ -46,7 +46,7 @@ func newSession(terminal *tty) *session {
 	}
 }
 
-// deliver takes what the program's worker sends beside answers.
+// deliver takes the messages of the program's worker that are not answers.
 func (s *session) deliver(message etf.Term) {
 	defer s.terminal.rescue()
 	t, _ := message.(etf.Tuple)
@@ -62,11 +62,11 @@ func (s *session) deliver(message etf.Term) {
 	}
 	select {
 	case s.ends <- end:
-	default: // there is one end
+	default: // there is only one end
 	}
 }
 
-// start has the program started.
+// start makes erluv start the program.
 func (s *session) start(ctx context.Context, request etf.Term, program string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not answered within %v", lookBound))
 	defer cancel()
@@ -89,13 +89,13 @@ func (s *session) start(ctx context.Context, request etf.Term, program string) e
 // errLost says that the connection, or the child, has ended before the program.
 var errLost = errors.New("lost")
 
-// run passes on what comes until the program has ended and its output is written. With raw the
-// terminal is in raw mode meanwhile.
+// run passes on data until the program has ended and its output is written. With raw the terminal
+// is in raw mode meanwhile.
 func (s *session) run(ctx context.Context, raw bool) (end etf.Tuple, err error) {
 	defer s.terminal.restore()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	signals := make(chan os.Signal, 16) // that come while one is handled
+	signals := make(chan os.Signal, 16) // for signals that come while one is handled
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
 	defer signal.Stop(signals)
 	if raw {
@@ -121,7 +121,7 @@ func (s *session) run(ctx context.Context, raw bool) (end etf.Tuple, err error) 
 		defer s.terminal.rescue()
 		s.copyIn(ctx)
 	}()
-	s.resize(ctx) // it may have changed since the start
+	s.resize(ctx) // the size may have changed since the start
 	interrupted, gone := false, s.c.Done()
 	for left := len(streams); left > 0 || end == nil; {
 		select {
@@ -156,21 +156,21 @@ func (s *session) run(ctx context.Context, raw bool) (end etf.Tuple, err error) 
 	return end, nil
 }
 
-// signalled does what a signal to this command asks for. An error ends it: the program ends with it, as
-// any with its owner.
+// signalled handles a signal to this command. An error ends the command, and the program ends with
+// it, as with any owner.
 func (s *session) signalled(ctx context.Context, sig unix.Signal) error {
 	switch sig {
 	case unix.SIGWINCH:
 		s.resize(ctx)
 		return nil
-	case unix.SIGTSTP: // from another process, since what is typed goes to the program
+	case unix.SIGTSTP: // from another process, since typed keys go to the program
 		s.suspended = s.terminal.isRaw()
 		s.terminal.restore()
 		_ = unix.Kill(unix.Getpid(), unix.SIGSTOP) // stops all threads, this one perhaps a moment later
 		return nil
-	case unix.SIGCONT: // after that, or after a SIGSTOP, in which a shell may have changed it
+	case unix.SIGCONT: // after that, or after a SIGSTOP, during which a shell may have changed it
 		if s.suspended || s.terminal.isRaw() {
-			_ = s.terminal.makeRaw() // else it is gone, which standard input tells
+			_ = s.terminal.makeRaw() // if it fails, the terminal is gone, which standard input shows
 			s.resize(ctx)
 		}
 		s.suspended = false
@@ -184,7 +184,7 @@ func (s *session) copyOut(ctx context.Context, stream etf.Atom, to io.Writer) er
 	for {
 		answer, err := s.c.Call(ctx, s.worker, etf.Tuple{etf.Atom("read"), stream, int64(piece)})
 		if err != nil {
-			return nil // the program has ended, or the connection, which is told otherwise
+			return nil // the program has ended, or the connection, which is noticed elsewhere
 		}
 		data, ok := answer.(etf.Tuple)
 		if !ok || len(data) != 2 || data[0] != etf.Atom("ok") {
@@ -200,7 +200,7 @@ func (s *session) copyOut(ctx context.Context, stream etf.Atom, to io.Writer) er
 	}
 }
 
-// copyIn gives the program standard input until one of both ends.
+// copyIn gives standard input to the program until one of them ends.
 func (s *session) copyIn(ctx context.Context) {
 	buf := make([]byte, piece)
 	for {
@@ -218,7 +218,7 @@ func (s *session) copyIn(ctx context.Context) {
 	}
 }
 
-// tell makes a call whose answer makes no difference.
+// tell makes a call whose answer is not needed.
 func (s *session) tell(ctx context.Context, request etf.Term) {
 	defer s.terminal.rescue()
 	_, _ = s.c.Call(ctx, s.worker, request)
@@ -234,7 +234,7 @@ func (s *session) resize(ctx context.Context) {
 	}
 }
 
-// lost says why a connection has ended, for which it looks whether erluv is still there.
+// lost returns why a connection has ended. It checks whether erluv still runs.
 func (e *execCommand) lost(before *connection) error {
 	const ended = "the program ended with it, and how is not known"
 	if before.Err() == nil { // --at: the connection has outlived the child
@@ -256,5 +256,5 @@ func (e *execCommand) lost(before *connection) error {
 	return fmt.Errorf("the connection to erluv is lost (%w): the program ends with it", before.Err())
 }
 
-// againBound is how long it may take to find out.
+// againBound bounds that check.
 const againBound = 5 * time.Second

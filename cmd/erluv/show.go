@@ -9,8 +9,8 @@ import (
 	"erluv/config"
 )
 
-// printSettings prints a line for each setting: name, value, source, and what
-// that shadows.
+// printSettings prints a line for each setting: name, value, source, and the sources that it
+// shadows.
 func printSettings(w io.Writer, settings []config.Setting) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "SETTING\tVALUE\tSOURCE\tSHADOWS")

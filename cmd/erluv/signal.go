@@ -60,18 +60,18 @@ func (s *signalCommand) run(_ *cobra.Command, args []string) error {
 		})
 }
 
-// nameOf is what Erlang calls a signal, or its number.
+// nameOf returns Erlang's name of a signal, or its number.
 func nameOf(sig unix.Signal) string {
 	return cmp.Or(strings.ToLower(unix.SignalName(sig)), strconv.Itoa(int(sig)))
 }
 
-// signalled is what signal prints as JSON.
+// signalled is the output of signal as JSON.
 type signalled struct {
 	Node   string `json:"node"`
 	Signal string `json:"signal"`
 }
 
-// printHosts prints at which erluvs something was done.
+// printHosts prints the erluvs at which something was done.
 func printHosts[T any](w io.Writer, list []told[T]) error {
 	var b strings.Builder
 	for _, t := range list {
@@ -83,7 +83,7 @@ func printHosts[T any](w io.Writer, list []told[T]) error {
 // maxSignal is the last signal of Linux.
 const maxSignal = 64
 
-// signalOf reads a signal as kill(1) does, and as Erlang writes it.
+// signalOf reads a signal as kill(1) does, or as Erlang writes it.
 func signalOf(s string) (unix.Signal, error) {
 	if n, err := strconv.Atoi(s); err == nil && n > 0 && n <= maxSignal {
 		return unix.Signal(n), nil
@@ -95,7 +95,7 @@ func signalOf(s string) (unix.Signal, error) {
 	return 0, fmt.Errorf("%q is no signal: it takes a name such as TERM, or a number from 1 to %d", s, maxSignal)
 }
 
-// exactly takes so many arguments.
+// exactly accepts exactly this many arguments.
 func exactly(n int, wrong string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {

@@ -13,10 +13,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// statusCommand is the command that says where a host stands, or asks for another state.
+// statusCommand is the command that prints the state of a host, or requests another state.
 type statusCommand struct{ operator }
 
-// states are those that can be asked for.
+// states are the states that a user can request.
 var states = []string{"ready", "standby", "stopped"}
 
 func (c *command) status() *cobra.Command {
@@ -69,7 +69,7 @@ func (s *statusCommand) run(_ *cobra.Command, args []string) error {
 		})
 }
 
-// hostState is what status prints as JSON.
+// hostState is the output of status as JSON.
 type hostState struct {
 	Node   string `json:"node"`
 	Status string `json:"status"`

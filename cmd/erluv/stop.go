@@ -49,7 +49,7 @@ func (s *stop) run(_ *cobra.Command, args []string) error {
 	return show(&s.operator, ends, s.object, s.print)
 }
 
-// endOf is how a program has ended: {exit_status, N}, {signal, S} or {signal, S, How}.
+// endOf returns the end of a program: {exit_status, N}, {signal, S} or {signal, S, How}.
 func endOf(exit etf.Term) []stat.Item {
 	t, _ := exit.(etf.Tuple)
 	if len(t) > 1 {
@@ -62,7 +62,7 @@ func endOf(exit etf.Term) []stat.Item {
 	return stat.Read(etf.Map{{Key: etf.Atom("exit"), Value: exit}})
 }
 
-// object is what stop prints as JSON: with --node also of which erluv it is.
+// object is the output of stop as JSON. With --node it also names the erluv.
 func (s *stop) object(node string, end []stat.Item) any {
 	if s.node != "" {
 		end = append([]stat.Item{{Key: "node", Value: node}}, end...)

@@ -32,15 +32,15 @@ type top struct {
 	node    string
 	known   *overview.Overview
 	shown   []*overview.Program
-	trouble string // why there is nothing new; "": there is
+	trouble string // why there is no new picture; "": there is
 }
 
 const (
-	// topEvery is how long a picture stands. A look costs about as much as it takes to wake up all
+	// topEvery is the interval between pictures. A look costs about as much as waking up all
 	// processes: see TestTopCosts.
 	topEvery = 2 * time.Second
 
-	// rateTime is over what time the rates of a picture are that is printed once.
+	// rateTime is the time over which a picture that is printed once has its rates.
 	rateTime = time.Second
 )
 
@@ -107,7 +107,7 @@ func (t *top) run(*cobra.Command, []string) error {
 		return t.print(ctx, c)
 	}
 	defer s.close()
-	quit := make(chan os.Signal, 1) // Go's end by it would leave the terminal as it is
+	quit := make(chan os.Signal, 1) // Go's own end by SIGQUIT would not restore the terminal
 	signal.Notify(quit, unix.SIGQUIT)
 	defer signal.Stop(quit)
 	tick := time.NewTicker(topEvery)
@@ -122,7 +122,7 @@ func (t *top) run(*cobra.Command, []string) error {
 	}
 }
 
-// stand shows the picture until the next is due. True: that was the last.
+// stand shows the picture until the next one is due. It returns true after the last one.
 func (t *top) stand(ctx context.Context, s *screen, tick <-chan time.Time, quit <-chan os.Signal) (done bool, err error) {
 	for {
 		width, height := s.size()
@@ -148,7 +148,7 @@ func (t *top) stand(ctx context.Context, s *screen, tick <-chan time.Time, quit 
 	}
 }
 
-// orderKeys are the keys that choose an order.
+// orderKeys maps keys to orders.
 var orderKeys = map[byte]overview.Order{
 	'c': overview.ByCPU, 'm': overview.ByMemory, 'o': overview.ByOutput, 't': overview.BySince,
 	'n': overview.ByName, 's': overview.ByState, 'x': overview.ByRestarts,
@@ -162,7 +162,7 @@ func (t *top) press(key byte) {
 	}
 }
 
-// look looks, and connects again when the connection has ended: with the child, mostly.
+// look looks, and connects again if the connection has ended, mostly with the child.
 func (t *top) look(ctx context.Context, c *connection) *connection {
 	err := c.Err()
 	if err != nil {
@@ -185,7 +185,7 @@ func callBy(c caller) overview.Call {
 	return func(ctx context.Context, to, request etf.Term) (etf.Term, error) { return look(ctx, c, to, request) }
 }
 
-// print prints one picture, with rates over the time of another.
+// print prints one picture, with rates over the interval between two looks.
 func (t *top) print(ctx context.Context, c caller) error {
 	for i := range 2 {
 		if i > 0 {
@@ -195,7 +195,7 @@ func (t *top) print(ctx context.Context, c caller) error {
 				return context.Cause(ctx)
 			}
 		}
-		// All of them: any may be among the first.
+		// Measure all programs, since any may be among the first.
 		if err := t.known.Look(ctx, callBy(c), slices.Clone(t.known.Programs)); err != nil {
 			return err
 		}

@@ -8,24 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A tty is the terminal of a session: standard input, and standard output, which has its size. In raw
-// mode what is typed goes to the program as it is, Ctrl-C too, and the terminal of the program
-// does what a terminal does.
+// A tty is the terminal of a session: standard input, and standard output, which has its size. In
+// raw mode all keys go to the program unchanged, even Ctrl-C. The program's terminal does the usual
+// work of a terminal.
 type tty struct {
 	in, out int
 
 	mu     sync.Mutex   // guards all below: a panic restores from any goroutine
-	before unix.Termios // what it was
+	before unix.Termios // the original modes
 	raw    bool
 }
 
-// isTerminal says whether a file is one.
+// isTerminal reports whether a file is a terminal.
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 
-// makeRaw puts it into raw mode, as cfmakeraw(3) says.
+// makeRaw puts the terminal into raw mode, as cfmakeraw(3) does.
 func (t *tty) makeRaw() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -48,7 +48,7 @@ func (t *tty) makeRaw() error {
 	return nil
 }
 
-// isRaw says whether it is in raw mode. No terminal is.
+// isRaw reports whether the terminal is in raw mode. A nil tty is not.
 func (t *tty) isRaw() bool {
 	if t == nil {
 		return false
@@ -58,7 +58,7 @@ func (t *tty) isRaw() bool {
 	return t.raw
 }
 
-// restore makes it what it was. It may be called more than once, and of no terminal.
+// restore restores the original modes. It may be called more than once, and on a nil tty.
 func (t *tty) restore() {
 	if t == nil {
 		return
@@ -66,12 +66,12 @@ func (t *tty) restore() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.raw {
-		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, &t.before) // else it is gone
+		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, &t.before) // if it fails, the terminal is gone
 		t.raw = false
 	}
 }
 
-// rescue restores it when the goroutine that defers it panics, which ends the process.
+// rescue restores the terminal if the goroutine that defers it panics, which ends the process.
 func (t *tty) rescue() {
 	if p := recover(); p != nil {
 		t.restore()
@@ -79,10 +79,10 @@ func (t *tty) rescue() {
 	}
 }
 
-// errNoSize is that of a terminal which does not know its size, such as a serial line.
+// errNoSize is the error of a terminal that does not know its size, such as a serial line.
 var errNoSize = errors.New("the terminal has no size")
 
-// size is how many rows and columns it has.
+// size returns the number of rows and columns.
 func (t *tty) size() (rows, cols uint16, err error) {
 	size, err := unix.IoctlGetWinsize(t.out, unix.TIOCGWINSZ)
 	if err != nil {
@@ -94,7 +94,7 @@ func (t *tty) size() (rows, cols uint16, err error) {
 	return size.Row, size.Col, nil
 }
 
-// isUTF8 says whether it takes what is typed for UTF-8 when it erases characters.
+// isUTF8 reports whether the terminal treats input as UTF-8 when it erases characters.
 func (t *tty) isUTF8() bool {
 	now, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
 	return err == nil && now.Iflag&unix.IUTF8 != 0

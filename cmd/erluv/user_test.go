@@ -12,8 +12,8 @@ import (
 
 const nobody = 65534
 
-// An ordinary user needs none of root's privileges for any of it, and is told
-// what has no effect. Root becomes one; anybody else is one.
+// An ordinary user needs none of root's privileges for all of this. erluv reports settings without
+// effect. If the test runs as root, it becomes an ordinary user.
 func TestOrdinaryUser(t *testing.T) {
 	home := t.TempDir()
 	if err := os.Chmod(filepath.Dir(home), 0o755); err != nil {
@@ -67,7 +67,7 @@ func TestOrdinaryUser(t *testing.T) {
 	}
 }
 
-// install copies the test binary to where everybody can run it.
+// install copies the test binary to a place where all users can run it.
 func install(t *testing.T, path string) {
 	t.Helper()
 	from, err := exec.LookPath("erluv")

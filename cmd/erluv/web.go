@@ -78,12 +78,12 @@ func (w *webCommand) run(*cobra.Command, []string) error {
 	if err != nil {
 		return err
 	}
-	_ = l.Close() // the page has it
+	_ = l.Close() // the page has a copy
 	fmt.Fprintf(w.stdout, "http://%s/?token=%s\n", shownAt(address), given.Token)
 	return p.serve(ctx, given, w.link)
 }
 
-// shownAt is an address for people: any is this machine.
+// shownAt returns an address for people. For an unspecified address it returns the loopback.
 func shownAt(a netip.AddrPort) string {
 	if a.Addr().IsUnspecified() {
 		return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port()).String()
@@ -91,7 +91,7 @@ func shownAt(a netip.AddrPort) string {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
 }
 
-// link connects to erluv, as one that needs few rights.
+// link connects to erluv as a node that needs few rights.
 func (w *webCommand) link(ctx context.Context) (linked web.Linked, _ *os.File, err error) {
 	path, err := w.path()
 	if err != nil {

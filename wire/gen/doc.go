@@ -3,7 +3,7 @@
 //
 //	ask.go       requests, and how to find one in a frame
 //	describe.go  the description of a frame for a log
-//	names.go     registered names, and names of control nodes with few rights
+//	names.go     registered names, and names of nodes with few rights at the control socket
 //	pid.go       the pids of erluv
 //	term.go      encoded terms: answers, exit reasons, signals, errors
 //
