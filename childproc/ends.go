@@ -113,7 +113,7 @@ func (c *client) stoppedBy(cause history.Cause) history.Cause {
 // ended describes an end for info.
 func (m *manager) ended(e *history.Entry) stat.Ended {
 	s := stat.Ended{
-		Worker: process(etf.Pid{Node: m.name, ID: e.ID, Serial: e.Serial, Creation: e.Creation}),
+		Worker: process(m.pidOf(e)),
 		Name:   e.Name, Command: arguments(e.Command, listedText/max(m.history.Len(), 1)), User: e.User, PID: e.OSPID, Started: e.Started, Ended: e.Ended,
 		Cause: string(e.Cause), Restarts: e.Restarts, CPU: e.CPU, MemoryPeak: e.MemoryPeak,
 	}

@@ -28,6 +28,10 @@ const (
 
 	// ahead is how many bytes of a stream are read for the log alone, before a call requests them.
 	ahead = 64 << 10
+
+	// lastFor is how long a log that was read while the program ran stays after the end, whatever the
+	// history has. A follower that has just been answered asks for the rest.
+	lastFor = time.Minute
 )
 
 // logs are the rings of running programs, and the calls that wait for more output.
@@ -36,10 +40,11 @@ type logs struct {
 	size    int // size of a ring with keep => true, in bytes
 	of      map[*program]*ring.Ring
 	waiting map[*ring.Ring][]*follower
+	last    map[etf.Pid]*ring.Ring // of ended programs, for followers
 }
 
 func newLogs(size, total int) logs {
-	return logs{ring.NewRoom(total), size, make(map[*program]*ring.Ring), make(map[*ring.Ring][]*follower)}
+	return logs{ring.NewRoom(total), size, make(map[*program]*ring.Ring), make(map[*ring.Ring][]*follower), make(map[etf.Pid]*ring.Ring)}
 }
 
 // keep makes a ring of so many bytes for a program.
@@ -72,11 +77,20 @@ func (m *manager) closeLog(p *program) {
 	delete(m.logs.of, p)
 	m.history.Close(r)
 	m.tellFollowers(r)
+	if r.Watched {
+		m.logs.last[p.pid] = r
+		m.loop.After(lastFor, func() {
+			delete(m.logs.last, p.pid)
+			r.Watched = false
+			m.history.Unwatched(r)
+		})
+	}
 }
 
 // follower is a call that waits for output.
 type follower struct {
 	w     *waiting
+	of    etf.Pid // the worker
 	q     ring.Query
 	timer *loop.Timer
 }
@@ -105,7 +119,7 @@ func (l *logs) set(r *ring.Ring, list []*follower) {
 
 // answer answers with the output that is there once there is room.
 func (f *follower) answer(r *ring.Ring) {
-	f.w.late(func() etf.Term { return logTerm(r, f.q) })
+	f.w.late(func() etf.Term { return logTerm(f.of, r, f.q) })
 }
 
 // logWaits reports whether a query finds no output and more may come. The query then goes on behind
@@ -119,14 +133,15 @@ func (m *manager) logWaits(r *ring.Ring, q *ring.Query) bool {
 	return true
 }
 
-// logTerm is the answer to a query.
-func logTerm(r *ring.Ring, q ring.Query) etf.Term {
+// logTerm is the answer to a query of a worker's log.
+func logTerm(of etf.Pid, r *ring.Ring, q ring.Query) etf.Term {
 	found, next, lost := r.Read(q)
 	list := make(etf.List, 0, len(found))
 	for _, p := range found {
 		list = append(list, etf.Tuple{p.At, streamTerm(workers.Stream(p.Stream)), etf.Binary(p.Data)})
 	}
 	return gen.OK(etf.Map{
+		{Key: etf.Atom("worker"), Value: of},
 		{Key: etf.Atom("output"), Value: list},
 		{Key: etf.Atom("next"), Value: int64(next)},
 		{Key: etf.Atom("lost"), Value: int64(lost)},
@@ -141,27 +156,30 @@ func (m *manager) logRequest(to caller, a args) bool {
 		to.reply(gen.Error(bad.Term()))
 		return true
 	}
-	r, why := m.logOf(a.list[0])
+	of, r, why := m.logOf(a.list[0])
+	if r != nil && !r.State().Over {
+		r.Watched = true
+	}
 	switch {
 	case why != "":
 		to.reply(gen.Error(why))
 	case wait == 0 || !m.logWaits(r, &q):
-		to.reply(logTerm(r, q))
+		to.reply(logTerm(of, r, q))
 	case len(m.logs.waiting[r]) >= maxFollowers:
 		to.reply(errorHeld)
 	default:
-		m.follow(to, r, q, wait)
+		m.follow(to, of, r, q, wait)
 	}
 	return true
 }
 
 // follow makes a caller wait for more output.
-func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Duration) {
+func (m *manager) follow(to caller, of etf.Pid, r *ring.Ring, q ring.Query, wait time.Duration) {
 	w := m.keep(to, 0)
 	if w == nil {
 		return
 	}
-	f := &follower{w: w, q: q}
+	f := &follower{w: w, of: of, q: q}
 	f.timer = m.loop.After(wait, func() {
 		m.logs.set(r, slices.DeleteFunc(m.logs.waiting[r], func(g *follower) bool { return g == f }))
 		f.answer(r)
@@ -169,19 +187,22 @@ func (m *manager) follow(to caller, r *ring.Ring, q ring.Query, wait time.Durati
 	m.logs.waiting[r] = append(m.logs.waiting[r], f)
 }
 
-// logOf returns the log of a running program, or of the last ended one. The term what is its pid,
-// its name or its process id.
-func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
+// logOf returns the log of a running program, or of the last ended one, and its worker. The term what
+// is its pid, its name or its process id.
+func (m *manager) logOf(what etf.Term) (of etf.Pid, r *ring.Ring, why etf.Atom) {
 	if p := m.meant(what); p != nil {
 		if r = m.logs.of[p]; r == nil {
-			return nil, "not_kept"
+			return of, nil, "not_kept"
 		}
-		return r, ""
+		return p.pid, r, ""
+	}
+	if of, ok := what.(etf.Pid); ok && m.logs.last[of] != nil {
+		return of, m.logs.last[of], ""
 	}
 	e := m.history.Find(func(e *history.Entry) bool {
 		switch what := what.(type) {
 		case etf.Pid:
-			return what == etf.Pid{Node: m.name, ID: e.ID, Serial: e.Serial, Creation: e.Creation}
+			return what == m.pidOf(e)
 		case etf.Atom:
 			return e.Name == string(what) && what != ""
 		}
@@ -189,13 +210,18 @@ func (m *manager) logOf(what etf.Term) (r *ring.Ring, why etf.Atom) {
 	})
 	switch {
 	case e == nil:
-		return nil, "noproc"
+		return of, nil, "noproc"
 	case e.Log != nil:
-		return e.Log, ""
+		return m.pidOf(e), e.Log, ""
 	case e.Kept:
-		return nil, "lost" // an earlier child had it
+		return of, nil, "lost" // an earlier child had it
 	}
-	return nil, "not_kept"
+	return of, nil, "not_kept"
+}
+
+// pidOf returns the worker of an end.
+func (m *manager) pidOf(e *history.Entry) etf.Pid {
+	return etf.Pid{Node: m.name, ID: e.ID, Serial: e.Serial, Creation: e.Creation}
 }
 
 // meant returns the running program with a pid, a name or a process id, nil if there is none.

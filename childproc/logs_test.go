@@ -165,7 +165,7 @@ func TestLogOfTheChildBefore(t *testing.T) {
 	m.history.Ends(1, &history.Entry{ID: 1, Creation: 7, Name: "kept", Kept: true})
 	m.history.Ends(2, &history.Entry{ID: 2, Creation: 7, Name: "plain"})
 	for name, want := range map[etf.Atom]etf.Atom{"kept": "lost", "plain": "not_kept"} {
-		if _, why := m.logOf(name); why != want {
+		if _, _, why := m.logOf(name); why != want {
 			t.Errorf("%s: %s, want %s", name, why, want)
 		}
 	}

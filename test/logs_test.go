@@ -359,6 +359,38 @@ func TestHistory(t *testing.T) {
 	fails(t, "the output of exit is lost", socket, "logs", "exit")
 }
 
+// A follower gets every line once, up to the last before the end, even if erluv forgets the end at once.
+// The name of the program is free then, and another program can take it.
+func TestLogsFollowWithoutHistory(t *testing.T) {
+	for _, history := range []string{"0", "1"} {
+		_, s, socket := operated(t, "--history", history)
+		for range 10 {
+			s.eval(t, `(fun() -> e2e:start(E, "echo begun; read _; seq 1 2000; echo; echo last", #{keep => 1048576, owner => none, link => false, name => w}), ok end)()`)
+			f := follows(t, socket, "logs", "-f", "w")
+			if line := <-f.lines; line != "begun" {
+				t.Fatalf("%q comes first; %s", line, f.err.String())
+			}
+			s.eval(t, `(fun() -> R = monitor(process, {w, E}), ok = gen_server:call({w, E}, {write, "\n"}),
+				receive {'DOWN', R, process, _, _} -> ok after 60000 -> error(runs) end,
+				e2e:start(E, "echo of another; exec sleep 1000", #{keep => true, owner => none, link => false, name => w}),
+				{ok, _} = e2e:call(E, {run, "exit 1", #{}}), ok end)()`)
+			next := 0
+			var rest []string
+			for line := range f.lines {
+				if n, err := strconv.Atoi(line); err == nil && n == next+1 {
+					next++
+				} else {
+					rest = append(rest, line)
+				}
+			}
+			if status := f.ends(t); status != 0 || f.err.String() != "" || next != 2000 || strings.Join(rest, "|") != "|last" {
+				t.Errorf("history %s: status %d, %s, %d lines, %q", history, status, f.err.String(), next, rest)
+			}
+			s.eval(t, `(fun() -> {ok, _} = gen_server:call({w, E}, stop), ok end)()`)
+		}
+	}
+}
+
 // Without a history erluv remembers no ends. With a small one, it remembers the last.
 func TestHistoryOfFew(t *testing.T) {
 	for most, want := range map[string]int{"0": 0, "2": 2} {

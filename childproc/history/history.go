@@ -137,8 +137,8 @@ func (h *History) trim() {
 		h.ended[0] = nil
 		h.ended = h.ended[1:]
 		h.mem.free(e)
-		if e.Log != nil && e.Log.State().Over && !h.has(e.Log) {
-			e.Log.Drop()
+		if e.Log != nil && e.Log.State().Over {
+			h.Unwatched(e.Log)
 		}
 	}
 }
@@ -148,9 +148,15 @@ func (h *History) has(log *ring.Ring) bool {
 	return slices.ContainsFunc(h.ended, func(e *Entry) bool { return e.Log == log })
 }
 
-// Close closes a log. It stays as long as an end of its worker is known.
+// Close closes a log. It stays as long as an end of its worker is known, or it is watched.
 func (h *History) Close(log *ring.Ring) {
-	if log.Close(); !h.has(log) {
+	log.Close()
+	h.Unwatched(log)
+}
+
+// Unwatched drops a closed log unless it is watched, or an end of its worker is known.
+func (h *History) Unwatched(log *ring.Ring) {
+	if !log.Watched && !h.has(log) {
 		log.Drop()
 	}
 }

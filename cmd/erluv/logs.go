@@ -99,6 +99,9 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 		if !l.follow || !log.open && len(log.output) == 0 {
 			return p.end()
 		}
+		if log.worker != (etf.Pid{}) {
+			who = log.worker // another program can get the name
+		}
 		opts = append(l.stream(), etf.Pair{Key: etf.Atom("from"), Value: log.next},
 			etf.Pair{Key: etf.Atom("wait"), Value: followWait.Milliseconds()})
 	}
@@ -143,6 +146,7 @@ func (l *logs) stream() etf.Map {
 
 // programLog is the answer to a request for a log.
 type programLog struct {
+	worker etf.Pid
 	output []logPiece
 	next   int64
 	lost   int64 // bytes that are missing from output
@@ -181,6 +185,8 @@ func logOf(ctx context.Context, c caller, what string, who etf.Term, opts etf.Ma
 	m, _ := ok[1].(etf.Map)
 	for _, p := range m {
 		switch p.Key {
+		case etf.Atom("worker"):
+			log.worker, _ = p.Value.(etf.Pid)
 		case etf.Atom("next"):
 			log.next, _ = p.Value.(int64)
 		case etf.Atom("lost"):
