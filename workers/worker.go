@@ -80,8 +80,8 @@ type Space struct {
 }
 
 // Host is the interface through which a worker asks for room and reports. The loop's thread calls
-// its methods from within the worker's own. They may call Write, Resume and the other methods that
-// take a request only after they have returned. They may call Stop and Kill from Took too.
+// its methods from within the worker's own. So within them the host must not call Write, Resume or
+// another method that takes a request. Within Took it may call Stop and Kill.
 type Host interface {
 	// Group is where the pidfd and the output pipes of a worker are watched. It is the same for the
 	// worker's whole life.
