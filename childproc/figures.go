@@ -180,7 +180,7 @@ func (p *program) policy() string {
 	return when.String()
 }
 
-// seen is a program as figures has measured it last.
+// seen is the last measurement of a program.
 type seen struct {
 	is      stat.Measured
 	changed time.Duration // the child's uptime when a measurement found another value
@@ -192,10 +192,10 @@ type seen struct {
 // some of it back.
 const readFor = 30 * time.Second
 
-// measure returns the changing figures of a program, and when they have changed last.
+// measure returns the changing figures of a program, with the time of their last change.
 //
-// Most programs sleep most of the time. One system call reads a program's clock. If the clock has not
-// moved, the program has used nothing since. A look into /proc takes twenty times as long.
+// Most programs sleep most of the time. One system call reads a program's clock. If the clock has
+// not moved, the program has used nothing since. A look into /proc takes twenty times as long.
 func (m *manager) measure(p *program, now time.Duration) *seen {
 	is := stat.Measured{
 		Worker: process(p.pid), PID: p.w.PID(), State: p.state(), Started: p.startedAt(), Restarts: p.restarts(), Output: p.written(),

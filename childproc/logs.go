@@ -29,12 +29,13 @@ const (
 	// ahead is how many bytes of a stream are read for the log alone, before a call requests them.
 	ahead = 64 << 10
 
-	// lastFor is how long a log that was read while the program ran stays after the end, whatever the
-	// history has. A follower that has just been answered asks for the rest.
+	// lastFor is how long a log that was read while the program ran stays after the end, even with
+	// a short history. A follower that has just been answered asks for the rest.
 	lastFor = time.Minute
 )
 
-// logs are the rings of running programs, and the calls that wait for more output.
+// logs are the rings of running programs and of watched ended ones, and the calls that wait for
+// more output.
 type logs struct {
 	room    *ring.Room
 	size    int // size of a ring with keep => true, in bytes

@@ -43,8 +43,8 @@ type Ring struct {
 	start, end uint64 // positions of the first kept byte, and behind the last
 	over       bool   // no more output will come
 
-	// Watched says that a client has read the ring while more could come. The client can ask once more after
-	// the end, so the manager drops the ring, later.
+	// Watched says that a client has read the ring while more could come. The client can ask once
+	// more after the end, so the manager drops the ring later.
 	Watched bool
 }
 
