@@ -66,6 +66,7 @@ var plainRooms = []string{
 	"test",
 	"wire",
 	"cmd",
+	"config",
 	"workers",
 }
 

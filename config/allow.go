@@ -10,15 +10,14 @@ import (
 	"strings"
 )
 
-// An Allowed is an entry of allow_users: whom workers may be run as. The group of its
-// Identity is the primary one; Groups are the supplementary ones, by their numbers.
+// An Allowed is an entry of allow_users: a user who may run workers. The group of its Identity is
+// the primary one. Groups are the supplementary ones, with their numbers.
 type Allowed struct {
 	Identity
 	Groups []Group
 }
 
-// A Group is a group of the group database. One that is not in there has its number
-// as its name.
+// A Group is a group of the group database. If it is not there, its name is its number.
 type Group struct {
 	Name string
 	GID  int
@@ -32,8 +31,8 @@ const (
 	maxGroups = 64
 )
 
-// parseAllowed takes entries with spaces between them: user, user:group or
-// user:group,group,... Whether there are such is asked when all values are known.
+// parseAllowed parses entries with spaces between them: user, user:group or user:group,group,...
+// Whether these exist is checked when all values are known.
 func parseAllowed(v string) ([]string, error) {
 	if v == "" {
 		return nil, nil
@@ -63,8 +62,7 @@ func parseAllowed(v string) ([]string, error) {
 	return entries, nil
 }
 
-// allow looks the entries of AllowUsers up. Root is meant only where its name, or 0,
-// stands.
+// allow looks up the entries of AllowUsers. Only the name of root, or 0, means root.
 func (c *Config) allow() error {
 	c.Allowed = nil
 	if len(c.AllowUsers) > 0 && c.machine.UID != 0 {
@@ -85,7 +83,7 @@ func (c *Config) allow() error {
 	return nil
 }
 
-// allowed is the entry of a user with these groups, or, with none, those of the
+// allowed returns the entry of a user with these groups, or without any, with those of the
 // databases.
 func allowed(name string, groups []string) (a Allowed, err error) {
 	u, err := lookUser(name)
@@ -124,7 +122,7 @@ func allowed(name string, groups []string) (a Allowed, err error) {
 	return a, nil
 }
 
-// lookUser finds a user by the name or else by the number.
+// lookUser finds a user by name, or else by number.
 func lookUser(name string) (*user.User, error) {
 	u, err := user.Lookup(name)
 	if _, unknown := err.(user.UnknownUserError); unknown {
@@ -140,7 +138,7 @@ func lookUser(name string) (*user.User, error) {
 	return nil, fmt.Errorf("cannot be looked up: %w", err)
 }
 
-// lookGroups finds groups by their names or else by their numbers.
+// lookGroups finds groups by their names, or else by their numbers.
 func lookGroups(names []string) (list []Group, err error) {
 	for _, name := range names {
 		g, err := user.LookupGroup(name)
@@ -161,7 +159,7 @@ func lookGroups(names []string) (list []Group, err error) {
 	return list, nil
 }
 
-// groupsOf are the groups in which a user is besides the primary one.
+// groupsOf returns the groups of a user besides the primary one.
 func groupsOf(u *user.User, primary int) (list []Group, err error) {
 	ids, err := u.GroupIds()
 	if err != nil {
@@ -182,10 +180,10 @@ func groupsOf(u *user.User, primary int) (list []Group, err error) {
 	return list, nil
 }
 
-// passwd is the user database, of which package os/user does not tell the shell.
+// passwd is the user database. Package os/user does not return the shell.
 const passwd = "/etc/passwd"
 
-// shellOf is a user's shell (passwd(5)), or "" where it cannot be told.
+// shellOf returns a user's shell (passwd(5)), or "" if it is unknown.
 func shellOf(name string) string {
 	text, err := os.ReadFile(passwd)
 	if err != nil {

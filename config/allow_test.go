@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Root's configuration names users, with the groups of the databases or others.
+// Root's configuration names users, with groups from the databases or with other groups.
 func TestAllow(t *testing.T) {
 	daemon := Identity{User: "daemon", Group: "daemon", UID: 1, GID: 1}
 	for _, test := range []struct {
@@ -40,7 +40,7 @@ func TestAllow(t *testing.T) {
 	}
 }
 
-// Nobody is allowed by mistake, root least of all.
+// No user is allowed by mistake, least of all root.
 func TestAllowRefuses(t *testing.T) {
 	for _, test := range []struct {
 		uid         int

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Limits are what a program may have, with all that it starts; 0: as much as there is.
+// Limits bound a program with all its descendants. 0 means no limit.
 type Limits struct {
 	Memory uint64 // bytes
 	PIDs   uint32 // processes and threads
 	CPU    uint32 // percent of one processor
 }
 
-// What limits may be: that of the option limits (erluv-protocol(7)).
+// The bounds of limits are those of the option limits (erluv-protocol(7)).
 const (
 	minMemory = 1 << 20
 	maxMemory = 1 << 62
@@ -24,7 +24,7 @@ const (
 	maxCPU    = 100 * 8192
 )
 
-// parseLimits takes name=value with spaces between them.
+// parseLimits parses name=value with spaces between them.
 func parseLimits(v string) (l Limits, err error) {
 	if v == "" {
 		return l, errEmpty
@@ -56,7 +56,7 @@ func parseLimits(v string) (l Limits, err error) {
 	return l, nil
 }
 
-// parseBytes takes a number of bytes, with K, M, G or T for powers of 1024.
+// parseBytes parses a number of bytes, with K, M, G or T for powers of 1024.
 func parseBytes(v string) (uint64, error) {
 	digits := strings.TrimRight(v, "KMGT")
 	shift := 0
@@ -75,8 +75,8 @@ func parseBytes(v string) (uint64, error) {
 	return n << shift, nil
 }
 
-// above is the name of a limit that is above that of another, or "". No limit is the highest;
-// in l it is none that was asked for.
+// above returns the name of a limit in l that is higher than in caps, or "". In caps, no limit is
+// the highest. In l, it means that none was requested.
 func (l Limits) above(caps Limits) string {
 	switch {
 	case caps.Memory > 0 && l.Memory > caps.Memory:
@@ -89,10 +89,10 @@ func (l Limits) above(caps Limits) string {
 	return ""
 }
 
-// maxDisks bounds the key disks: each is looked at for each info.
+// maxDisks bounds the key disks, because each info queries every disk.
 const maxDisks = 16
 
-// parseDisks takes paths with spaces between them.
+// parseDisks parses paths with spaces between them.
 func parseDisks(v string) ([]string, error) {
 	if v == "" {
 		return nil, errEmpty
@@ -112,7 +112,8 @@ func parseDisks(v string) ([]string, error) {
 	return paths, nil
 }
 
-// settleCaps holds kill_timeout below max_kill_timeout: its default follows, what was said must fit.
+// settleCaps keeps kill_timeout below max_kill_timeout. The default follows it, and an explicit
+// value must fit.
 func (c *Config) settleCaps() error {
 	if c.MaxKillTimeout == 0 || c.KillTimeout <= c.MaxKillTimeout {
 		return nil

@@ -16,17 +16,17 @@ import (
 type Class struct {
 	Name    string
 	Command []string      // the program, by an absolute path, and its first arguments
-	Args    []string      // patterns: each argument that a caller adds matches one as a whole
+	Args    []string      // patterns: each argument of a caller matches one as a whole
 	User    string        // "": the user of the programs
 	Cd      string        // "/" unless the file says otherwise
 	Env     []string      // NAME=value, sorted
 	Limits  Limits        // below those of the host
 	Sandbox *ClassSandbox // nil: none
-	Max     int           // that run at once; 0: as many as there may be workers
-	Allowed int           // of User: 0 for the user of the programs, else the place in allow_users, from 1
+	Max     int           // programs that run at once; 0: as many as there may be workers
+	Allowed int           // the index of User: 0 for the user of the programs, else the place in allow_users, from 1
 }
 
-// A ClassSandbox is what the option sandbox of a request takes.
+// A ClassSandbox has the values of the option sandbox.
 type ClassSandbox struct {
 	Read, Write, Exec []string
 	Net               string
@@ -34,10 +34,11 @@ type ClassSandbox struct {
 }
 
 const (
-	// maxClasses bounds the classes: the child knows each by a byte.
+	// maxClasses bounds the classes: one byte identifies each in the child.
 	maxClasses = 64
 
-	// maxClassText bounds all of them, in bytes as JSON: they travel to the child in one packet.
+	// maxClassText bounds all of them, in bytes as JSON, because they go to the child in one
+	// packet.
 	maxClassText = 32 << 10
 
 	// maxClassPaths bounds each list of a sandbox, as the option does.
@@ -62,10 +63,10 @@ type classTable struct {
 	Max *int `json:"max"`
 }
 
-// classRight is what a class has, for messages.
+// classRight has the keys of a class, for messages.
 const classRight = "command, args, user, cd, env, limits, sandbox and max"
 
-// parseClasses takes the tables as JSON, which fromTOML has made of them.
+// parseClasses parses the tables as JSON, in the form of fromTOML.
 func parseClasses(v string) (list []Class, err error) {
 	if v == "" {
 		return nil, errEmpty
@@ -125,7 +126,7 @@ func parseClass(name string, text []byte) (c Class, err error) {
 	return c, c.check()
 }
 
-// jsonMessage is the decoder's word without what speaks of JSON and Go.
+// jsonMessage returns the decoder's error without its words about JSON and Go.
 func jsonMessage(err error) string {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
@@ -134,7 +135,7 @@ func jsonMessage(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// check looks at what the file says of a class.
+// check checks a class of the file.
 func (c *Class) check() error {
 	switch {
 	case len(c.Command) == 0:
@@ -151,7 +152,7 @@ func (c *Class) check() error {
 	for _, pattern := range c.Args {
 		_, err := regexp.Compile(pattern)
 		if err == nil {
-			_, err = regexp.Compile("^(?:" + pattern + ")$") // as the child does: \Q without \E is none then
+			_, err = regexp.Compile("^(?:" + pattern + ")$") // as the child does: \Q without \E is then an error
 		}
 		if err != nil {
 			return fmt.Errorf("has args with %q in it, which is no regular expression", pattern)
@@ -187,7 +188,7 @@ func (s *ClassSandbox) check() error {
 	return nil
 }
 
-// settleClasses finds the users of the classes, and holds their limits against those of the host.
+// settleClasses finds the users of the classes, and compares their limits with those of the host.
 func (c *Config) settleClasses() error {
 	for i := range c.Classes {
 		class := &c.Classes[i]
@@ -206,9 +207,9 @@ func (c *Config) settleClasses() error {
 	return nil
 }
 
-// classNames are the names of classes as JSON, which is all that is shown of them.
+// classNames returns the names of classes as JSON. Nothing else of them is shown.
 func classNames(v string) string {
 	var tables map[string]json.RawMessage
-	_ = json.Unmarshal([]byte(v), &tables) // what is wrong has been said
+	_ = json.Unmarshal([]byte(v), &tables) // errors have been reported
 	return "[" + strings.Join(slices.Sorted(maps.Keys(tables)), ", ") + "]"
 }

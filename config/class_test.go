@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestClasses: a table says all that a class can have.
+// TestClasses: a table with all keys of a class is read.
 func TestClasses(t *testing.T) {
 	m := testMachine(t)
 	write(t, m, ".erluv.conf", `
@@ -50,7 +50,7 @@ sandbox = { net = "none" }
 	}
 }
 
-// TestClassesThatCannotBe: the message names the file, the class and what is wrong.
+// TestClassesThatCannotBe: the message names the file, the class and the error.
 func TestClassesThatCannotBe(t *testing.T) {
 	for text, want := range map[string]string{
 		"class = 1":                                                                          "class is a number",
@@ -85,7 +85,7 @@ func TestClassesThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestCapsOfKillTimeout: the default follows max_kill_timeout, what was said must fit.
+// TestCapsOfKillTimeout: the default follows max_kill_timeout, and an explicit value must fit.
 func TestCapsOfKillTimeout(t *testing.T) {
 	load := func(args map[string]string) (*Config, error) {
 		c, _, err := Load(Sources{Machine: testMachine(t), Args: args})
@@ -103,7 +103,7 @@ func TestCapsOfKillTimeout(t *testing.T) {
 	wantProblem(t, err, "--kill-timeout", "is above max_kill_timeout, 2s")
 }
 
-// TestRunOfNoClass: it is said that nothing can be started.
+// TestRunOfNoClass: a warning says that nothing can be started.
 func TestRunOfNoClass(t *testing.T) {
 	_, warnings, err := Load(Sources{Machine: testMachine(t), Args: map[string]string{"run": "classes"}})
 	if err != nil || len(warnings) != 1 || warnings[0] != "run from --run is classes, and there is no class: nothing can be started here" {

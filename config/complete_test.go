@@ -58,8 +58,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The file of cookie_file, unless it is set: where a node would find it, then the home
-// directory of the user database. A real node is asked by TestCookieOfNode in test/.
+// The default of cookie_file is where a node would find it, then in the home directory of the user
+// database. TestCookieOfNode in test/ asks a real node.
 func TestCookieFound(t *testing.T) {
 	all := []string{"home/.erlang.cookie", "xdg/erlang/.erlang.cookie", "home/.config/erlang/.erlang.cookie", ".erlang.cookie"}
 	home, xdg := "HOME=/home", "XDG_CONFIG_HOME=/xdg"

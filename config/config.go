@@ -1,12 +1,32 @@
-// Package config is what erluv may be told, and by whom: the table of keys, the
-// four places a value can come from, and the checks that a value, and the file
-// it stands in, must pass. Everything that shows or takes a setting (flags,
-// environment, file, `erluv config`, the tests of the manuals) is made from the
-// table in keys.go, so a key that is added there is complete.
+// Package config is the configuration of erluv: the table of keys, the four sources of values, and
+// the checks of values and of their files. Everything that shows or accepts a setting is made from
+// the table in keys.go: flags, environment, file, `erluv config`, the tests of the manuals. So a
+// key in that table is complete.
 //
-// It starts nothing, connects to nothing and logs nothing: [Load] returns the
-// settings, what it has to warn of, and one [Error] with everything that is
-// wrong. cmd/erluv calls it and hands the [Config] to mainproc.
+//	config.go    Config: all settings; secrets
+//	keys.go      the table of keys
+//	load.go      Load: the sources, and one error for all problems
+//	merge.go     which source wins, and what it shadows
+//	finish.go    what needs several values; Check
+//	file.go      the file, in TOML
+//	trust.go     files that only certain users can have changed
+//	values.go    values of one key
+//	suggest.go   the key that a misspelt name may mean
+//	machine.go   the machine, and the own host
+//	identity.go  users and groups
+//	allow.go     allow_users
+//	nodes.go     which nodes are dialled
+//	listen.go    where nodes may connect
+//	control.go   the control socket
+//	cookie.go    the file of the cookie
+//	tls.go       TLS with nodes
+//	optfile.go   OTP's ssl_dist_optfile
+//	caps.go      limits of programs, and disks
+//	class.go     programs that the host offers
+//
+// It starts nothing, connects to nothing and logs nothing. [Load] returns the settings, the
+// warnings, and one [Error] with all problems. cmd/erluv calls it and passes the [Config] to
+// mainproc.
 package config
 
 import (
@@ -18,10 +38,10 @@ import (
 	"erluv/discover"
 )
 
-// A Config is what all sources together say. The fields up to LogFormat are the
-// keys of erluv.conf(5), of the same names, and so are those from Meta to Disks.
+// A Config has the settings from all sources. The fields up to LogFormat are the keys of
+// erluv.conf(5) with the same names, and so are those from Meta to Disks.
 type Config struct {
-	Node             string // name@host of the node to serve; "" with Nodes, or Discover alone
+	Node             string // name@host of the node to serve; "" with Nodes, or with Discover only
 	Nodes            []string
 	Serve            string // ServeFirst or ServeAll
 	Discover         string
@@ -31,12 +51,12 @@ type Config struct {
 	PortFromNameHost string
 	Listen           Listen
 	AllowNodes       []string // patterns of names, for MayConnect
-	Name             string   // before the @ of the own name; "" has one drawn with Prefix
+	Name             string   // before the @ of the own name; "": a random name after Prefix
 	Prefix           string
 	Host             string // after the @ of the own name; never empty after Check
 	Cookie           Secret // never empty after Check
 	CookieFile       string // absolute
-	Address          string // host:port of the node's listener; "" asks EPMD
+	Address          string // host:port of the node's listener; "": ask EPMD
 	EPMDPort         int
 
 	TLS           bool     // with the nodes of TLSNodes
@@ -45,7 +65,7 @@ type Config struct {
 	TLSCert       string
 	TLSKey        string // "": in TLSCert
 	TLSVerify     bool
-	TLSServerName string // "": the host part of the node's name; anyName: any
+	TLSServerName string // "": the host part of the node's name; or anyName
 	TLSOptfile    string // instead of the four keys before it; "" with any of these
 
 	User  string
@@ -78,14 +98,14 @@ type Config struct {
 	Limits         Limits        // of each program; 0: none
 	Disks          []string      // absolute paths, at least one
 
-	// Targets are Node or Nodes, in their order; Source and Ports are what the keys of
-	// the same purpose say.
+	// Targets are Node or Nodes, in their order. Source and Ports are the values of the keys for
+	// discovery and ports.
 	Targets []discover.Target
 	Source  discover.Source
 	Ports   discover.Ports
 
-	// RunAs is what the child and its workers run as: User and Group when erluv
-	// was started by root, else who erluv already is.
+	// RunAs is the user of the child and its workers: User and Group if root has started erluv, or
+	// else erluv's own user.
 	RunAs Identity
 	// Allowed are the users of AllowUsers, in their order.
 	Allowed []Allowed
@@ -95,10 +115,10 @@ type Config struct {
 
 	machine  Machine
 	settings []Setting
-	hostErr  error // why Host is empty although it is known what to dial
+	hostErr  error // why Host is empty although there are nodes to dial
 }
 
-// What the keys reconnect, on_disconnect, serve, sandbox, log_format, run and tls take.
+// The values of the keys reconnect, on_disconnect, serve, sandbox, log_format, run and tls.
 const (
 	ReconnectRetry    = "retry"
 	ReconnectAlways   = "always"
@@ -109,7 +129,7 @@ const (
 	ServeAll          = "all"
 	SandboxAuto       = "auto"
 	SandboxStrict     = "strict"
-	SandboxBestEffort = "best-effort" // another word for auto
+	SandboxBestEffort = "best-effort" // the same as auto
 	SandboxOff        = "off"
 	FormatText        = "text"
 	FormatJSON        = "json"
@@ -123,11 +143,11 @@ const (
 type Identity struct {
 	User, Group string
 	UID, GID    int
-	Home, Shell string // of User; "" when it is not in there
+	Home, Shell string // of User; "" if the database does not have it
 }
 
-// A Secret is a string that no formatting and no logger shows. Only a
-// conversion to string gives it away.
+// A Secret is a string that no formatting and no logger shows. Only a conversion to string reveals
+// it.
 type Secret string
 
 const mask = "********"
@@ -141,8 +161,8 @@ func (Secret) GoString() string { return mask }
 // MarshalText hides the value from encoders, slog's JSON among them.
 func (Secret) MarshalText() ([]byte, error) { return []byte(mask), nil }
 
-// NodeName returns the own node name, name@host. Unless Name is set each call
-// draws another: what is drawn once may be taken on the node.
+// NodeName returns the own node name, name@host. Unless Name is set, each call returns another
+// random name, since a name may be in use on the node.
 func (c *Config) NodeName() string {
 	if c.Name != "" {
 		return c.Name + "@" + c.Host
@@ -152,7 +172,7 @@ func (c *Config) NodeName() string {
 	return c.Prefix + hex.EncodeToString(random[:]) + "@" + c.Host
 }
 
-// CookieSource says where the cookie is from, for the curious.
+// CookieSource returns where the cookie comes from, for information.
 func (c *Config) CookieSource() string {
 	for _, s := range c.Settings() {
 		if s.Name == "cookie" && s.Source != "default" {

@@ -6,12 +6,12 @@ import (
 	"erluv/control"
 )
 
-// Control is what control says, with its default.
+// Control is the value of the key control, or its default.
 type Control struct {
 	On    bool
-	Path  string // of the socket; "" is NAME.sock in Dir
+	Path  string // of the socket; "": NAME.sock in Dir
 	Dir   string
-	Asked bool // it was set: without a socket erluv must not run
+	Asked bool // it was set: erluv must not run without a socket
 }
 
 const (
@@ -26,14 +26,14 @@ func (m Machine) parseControl(v string) (c Control, err error) {
 	case v == controlOn, v == controlOff:
 		return Control{On: v == controlOn, Asked: true}, nil
 	case !strings.HasPrefix(v, "/") && !strings.HasPrefix(v, "~/"):
-		return c, errUnknown // relative to a directory that is another each time
+		return c, errUnknown // relative to a directory that varies
 	}
 	c = Control{On: true, Asked: true}
 	c.Path, err = m.absolute(v)
 	return c, err
 }
 
-// control says where the socket is, and what is so without a word about it.
+// control sets the place of the socket, and the default.
 func (l *loader) control(c *Config) {
 	s := c.setting("control")
 	if !c.isSet("control") {
@@ -52,7 +52,7 @@ func (l *loader) control(c *Config) {
 	}
 }
 
-// At is where the socket of an erluv is whose node has this name.
+// At returns the path of the socket of an erluv with this node name.
 func (c Control) At(node string) string {
 	if c.Path != "" {
 		return c.Path

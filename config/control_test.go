@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// TestControl: who has a control socket, and where.
+// TestControl: which erluv has a control socket, and where.
 func TestControl(t *testing.T) {
 	const runtime = "XDG_RUNTIME_DIR=/run/user/7"
 	for _, test := range []struct {

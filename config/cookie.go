@@ -12,10 +12,10 @@ import (
 	"syscall"
 )
 
-// nodeCookie returns the cookie file that a node started in this environment would
-// read (kernel/src/auth.erl, read_cookie): the one in $HOME, else the one in the
-// configuration directory of the XDG. After these comes the home directory of the user
-// database, which is another one under sudo -E. Where there is none it returns the first.
+// nodeCookie returns the cookie file that a node in this environment would read
+// (kernel/src/auth.erl, read_cookie): in $HOME, or else in the XDG configuration directory. After
+// these it tries the home directory of the user database, which differs under sudo -E. If no file
+// exists, it returns the first path.
 func (l *loader) nodeCookie(name string) string {
 	home, xdg := l.env["HOME"], l.env["XDG_CONFIG_HOME"]
 	if !filepath.IsAbs(home) {
@@ -37,7 +37,7 @@ func (l *loader) nodeCookie(name string) string {
 	return l.inHome(filepath.Join(dirs[0], name))
 }
 
-// inHome writes a path with ~ when it is right beneath the home directory.
+// inHome writes a path with ~ if it is directly in the home directory.
 func (l *loader) inHome(path string) string {
 	if filepath.Dir(path) == l.Machine.Home {
 		return "~/" + filepath.Base(path)
@@ -45,12 +45,12 @@ func (l *loader) inHome(path string) string {
 	return path
 }
 
-// maxCookieFile bounds what is read: a cookie has 255 characters at most.
+// maxCookieFile bounds the bytes that are read. A cookie has at most 255 characters.
 const maxCookieFile = 4096
 
-// readCookie reads a cookie file as a node would: it must belong to one of the
-// users, and nobody else may have access to it (kernel/src/auth.erl,
-// check_attributes). The errors name the file and never what is in it.
+// readCookie reads a cookie file as a node would. It must belong to one of the users, and other
+// users may have no access to it (kernel/src/auth.erl, check_attributes). The errors name the file
+// and never its contents.
 func readCookie(path string, owners []int) (Secret, error) {
 	f, err := openTrusted(path, owners...)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,8 +76,8 @@ func readCookie(path string, owners []int) (Secret, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	// auth.erl takes the first line, spaces at its end too, and allows nothing
-	// but empty lines after it.
+	// auth.erl reads the first line, including spaces at its end. It allows only empty lines after
+	// it.
 	cookie := string(content)
 	if end := strings.IndexAny(cookie, "\r\n"); end >= 0 && strings.Trim(cookie[end:], "\r\n ") == "" {
 		cookie = cookie[:end]
@@ -88,7 +88,7 @@ func readCookie(path string, owners []int) (Secret, error) {
 	return Secret(cookie), nil
 }
 
-// asOwner is what to do about a file of another user.
+// asOwner returns the remedy for a file of another user.
 func asOwner(owners []int) string {
 	if slices.Contains(owners, 0) {
 		return ": copy it to a file of root's with mode 0400, or have its owner start erluv with sudo"
@@ -96,8 +96,8 @@ func asOwner(owners []int) string {
 	return ": copy it to a file of your own with mode 0400"
 }
 
-// attributes returns the owner and the permission bits, set-id and sticky
-// included, of an open file.
+// attributes returns the owner and the permission bits of an open file, including set-ID and
+// sticky.
 func attributes(f *os.File) (owner int, mode uint32, err error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -115,7 +115,7 @@ func readBounded(f *os.File, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// unwrapPath takes the path off an error that is shown behind it.
+// unwrapPath removes the path from an error that is shown after it.
 func unwrapPath(err error) error {
 	if p, ok := err.(*fs.PathError); ok {
 		return fmt.Errorf("cannot %s %s: %w", p.Op, p.Path, p.Err)

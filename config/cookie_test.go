@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestCookieSource: where the cookie is from is told, by whichever way it came.
+// TestCookieSource: CookieSource names each source of a cookie.
 func TestCookieSource(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "cookie")

@@ -12,19 +12,19 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxFile bounds the configuration file; a full one has 2 kB.
+// maxFile bounds the configuration file, in bytes. A full one has 2 kB.
 const maxFile = 64 << 10
 
-// An entry is one key of the file: its value as text, and where it stands.
+// An entry is one key of the file: its value as text, and its line.
 type entry struct {
 	key  *Key
 	text string
 	line int
 }
 
-// readFile opens, judges and reads the configuration file at an absolute path.
-// The one error is fs.ErrNotExist, where there is nothing; all else that is wrong
-// is a problem or several, each with the file in front.
+// readFile opens, checks and reads the configuration file at an absolute path. Its only error is
+// fs.ErrNotExist, if there is no file. Everything else that is wrong becomes one or several
+// problems, each with the file in front.
 func readFile(path string, uid int) ([]entry, []string, error) {
 	f, err := openTrusted(path, uid)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,13 +61,13 @@ func readFile(path string, uid int) ([]entry, []string, error) {
 	return entries, problems, nil
 }
 
-// copyOf is what to do about a file of another user.
+// copyOf returns the remedy for a file of another user.
 func copyOf(uid int) string {
 	return fmt.Sprintf(": copy it to a file of %s's, which --%s names", userName(uid), FileKey)
 }
 
-// parseFile takes TOML apart. It says whether there is a secret in it, whatever
-// else is wrong, and repeats none in the problems.
+// parseFile parses TOML. It reports whether the text has a secret, even if there are errors. The
+// problems never repeat a secret.
 func parseFile(path, content string) (entries []entry, secret bool, problems []string) {
 	var values map[string]toml.Primitive
 	md, err := toml.Decode(content, &values)
@@ -103,8 +103,8 @@ func parseFile(path, content string) (entries []entry, secret bool, problems []s
 	return entries, secret, problems
 }
 
-// syntaxMessage is the parser's message, unless that could repeat a secret: it
-// quotes what it does not understand, and that may be all of a file's strings.
+// syntaxMessage returns the parser's message, unless it could repeat a secret. The message quotes
+// text that the parser does not understand, which may be all strings of the file.
 func syntaxMessage(err toml.ParseError, content string) string {
 	if key := nearest(err.LastKey); key != nil && key.Secret || mentionsSecret(content) {
 		return "is no TOML: one key = value a line, strings in quotes"
@@ -115,7 +115,7 @@ func syntaxMessage(err toml.ParseError, content string) string {
 	return err.Message
 }
 
-// mentionsSecret finds the name of a secret key, as no other name has it in it.
+// mentionsSecret finds the name of a secret key. No other name contains it.
 func mentionsSecret(content string) bool {
 	content = strings.ToLower(content)
 	for i := range keys {
@@ -124,8 +124,8 @@ func mentionsSecret(content string) bool {
 	return slices.ContainsFunc(keys, func(k Key) bool { return k.Secret && strings.Contains(content, k.Name) })
 }
 
-// fromTOML returns the value as the command line would have it, or what it is
-// instead of what the key takes.
+// fromTOML returns the value in the form of the command line, or the kind of value that the file
+// has instead of the right one.
 func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string) {
 	var v any
 	if err := md.PrimitiveDecode(p, &v); err != nil {
@@ -165,7 +165,7 @@ func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string
 			return "", "a table"
 		}
 		text, err := json.Marshal(v)
-		if err != nil { // a number that is none, such as nan
+		if err != nil { // a number such as nan
 			return "", "not readable"
 		}
 		return string(text), ""
@@ -177,9 +177,8 @@ func (k *Key) fromTOML(md *toml.MetaData, p toml.Primitive) (value, wrong string
 	return "", "a date or time"
 }
 
-// lineOf returns the line on which a value begins. The decoder tells it with an
-// error alone, so one is provoked; a table that is only implied, as a by a.b = 1,
-// has no line but that of its first key.
+// lineOf returns the line on which a value begins. The decoder reports it only with an error, so
+// lineOf causes one. An implied table, such as a in a.b = 1, has the line of its first key.
 func lineOf(md *toml.MetaData, p toml.Primitive) int {
 	var at toml.ParseError
 	if !errors.As(md.PrimitiveDecode(p, new(refuser)), &at) {
@@ -201,10 +200,10 @@ func lineOf(md *toml.MetaData, p toml.Primitive) int {
 	return first
 }
 
-// A refuser takes no value at all.
+// A refuser accepts no value.
 type refuser struct{}
 
 var errPosition = errors.New("asked for the position")
 
-// UnmarshalTOML makes the decoder say where it is.
+// UnmarshalTOML fails, so that the decoder reports its position.
 func (*refuser) UnmarshalTOML(any) error { return errPosition }

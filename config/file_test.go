@@ -45,7 +45,7 @@ func TestFileProblems(t *testing.T) {
 	}
 }
 
-// The parser's messages quote what they do not understand. Never a cookie.
+// The parser's messages quote text that it does not understand, but never a cookie.
 func TestSyntaxErrorsKeepTheCookie(t *testing.T) {
 	for _, content := range []string{
 		"cookie = SECRET", "cookie = 'SECRET", `cookie = "SECRET\q"`, "cookie = 'SECRET' SECRET", "cookie = SECRET'",

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 )
 
-// finish does what takes more than one value: accounts, the own host, and what
-// is without effect beside something else.
+// finish handles everything that needs more than one value: accounts, the own host, and values
+// without effect beside others.
 func (l *loader) finish(c *Config) {
 	c.resolve(func(key string, err error) {
 		l.problems = append(l.problems, c.setting(key).used.problem(err))
@@ -46,13 +46,13 @@ func (l *loader) finish(c *Config) {
 	}
 	l.control(c)
 	l.ineffective(c)
-	if c.machine.UID != 0 { // only root can become another
+	if c.machine.UID != 0 { // only root can change the user
 		c.force("user", c.RunAs.User)
 		c.force("group", c.RunAs.Group)
 	}
 }
 
-// force has a setting say what erluv itself was started as.
+// force sets a setting to the identity with which erluv itself was started.
 func (c *Config) force(name, value string) {
 	s := c.setting(name)
 	if s.Value == value && c.isSet(name) {
@@ -64,7 +64,7 @@ func (c *Config) force(name, value string) {
 	s.Value, s.Source = value, "started as"
 }
 
-// ineffective warns of what was said and has no effect.
+// ineffective warns of settings that have no effect.
 func (l *loader) ineffective(c *Config) {
 	if c.Name != "" && c.isSet("prefix") {
 		l.warn("prefix from %s is ignored: name is set by %s", c.setting("prefix").Source, c.setting("name").Source)
@@ -89,8 +89,8 @@ func (l *loader) ineffective(c *Config) {
 	}
 }
 
-// Check asks for what a connection needs: the node, an own host, the cookie,
-// which it reads from its file, and the files for TLS. Its error is an [Error].
+// Check checks the requirements of a connection: the node, an own host, the cookie, which it reads
+// from its file, and the files for TLS. Its error is an [Error].
 func (c *Config) Check() error {
 	var problems []string
 	if len(c.Targets) == 0 && c.Discover == "" && !c.Listen.On() {
@@ -121,8 +121,8 @@ func (c *Config) Check() error {
 	return nil
 }
 
-// Settings returns every setting, the choice of the file first, with its source
-// and what it shadows.
+// Settings returns every setting, with its source and the values that it shadows. The first one is
+// the choice of the file.
 func (c *Config) Settings() []Setting { return c.settings }
 
 func (c *Config) setting(name string) *Setting {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// resolve looks the accounts up. Each problem is put to the key it comes from.
+// resolve looks up the accounts. It reports each problem for the key that it comes from.
 func (c *Config) resolve(problem func(key string, err error)) {
 	if c.machine.UID != 0 {
 		c.RunAs = Identity{UID: c.machine.UID, GID: c.machine.GID}
@@ -46,8 +46,7 @@ var (
 	errRoot   = errors.New("is root, which no program may run as")
 )
 
-// identity returns a user who is not root, and the group that the user database gives
-// them.
+// identity returns a user other than root, with the group in the user database.
 func identity(name string) (Identity, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -63,7 +62,7 @@ func identity(name string) (Identity, error) {
 	return who, err
 }
 
-// identityOf is what the user database says of a user.
+// identityOf returns the entry of the user database.
 func identityOf(u *user.User) (who Identity, err error) {
 	who = Identity{User: u.Username, Home: u.HomeDir, Shell: shellOf(u.Username)}
 	if who.UID, err = strconv.Atoi(u.Uid); err != nil {
@@ -94,7 +93,7 @@ func groupID(name string) (int, error) {
 	return gid, nil
 }
 
-// userName and groupName return the number where there is no name.
+// userName and groupName return the number if there is no name.
 func userName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username
@@ -102,7 +101,7 @@ func userName(uid int) string {
 	return strconv.Itoa(uid)
 }
 
-// userNames lists users, for errors that say whose a file must be.
+// userNames lists users, for errors about the owner of a file.
 func userNames(uids []int) string {
 	names := make([]string, len(uids))
 	for i, uid := range uids {

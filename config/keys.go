@@ -2,26 +2,26 @@ package config
 
 import "strings"
 
-// A Key is one setting. Its Name is the spelling of the file; [Key.Env] and
-// [Key.Flag] are the two others.
+// A Key is one setting. Its Name is the spelling in the file. [Key.Env] and [Key.Flag] are the two
+// others.
 type Key struct {
 	Name     string
-	Form     string // what a value looks like, a word or two for --help
-	Default  string // as it would be written on the command line; "" has none
-	Unset    string // what is so when there is neither a value nor a default
+	Form     string // the form of a value, a word or two for --help
+	Default  string // as on the command line; "": no default
+	Unset    string // the behaviour without a value and a default
 	Meaning  string // one sentence for --help, without a full stop
-	Right    string // what a value must be, to end "it takes ..."
-	Example  string // such a value, as the file would have it
-	FileOnly bool   // neither environment nor command line may set it
+	Right    string // the correct values, to end "it takes ..."
+	Example  string // such a value, in the form of the file
+	FileOnly bool   // the environment and the command line may not set it
 	Secret   bool   // never shown
-	Connects bool   // ping heeds it, which makes a connection and no more
+	Connects bool   // ping uses it, which only makes a connection
 
 	kind kind
-	slot string // keys of one slot exclude each other: the higher source wins
+	slot string // keys of one slot exclude each other: the stronger source wins
 	set  func(*Config, string) error
 }
 
-// kind is how the file writes a value.
+// kind is the form of a value in the file.
 type kind int
 
 const (
@@ -38,19 +38,18 @@ func (k *Key) Env() string { return envPrefix + strings.ToUpper(k.Name) }
 // Flag returns the name of the key's flag, without the dashes.
 func (k *Key) Flag() string { return strings.ReplaceAll(k.Name, "_", "-") }
 
-// IsSwitch says that the flag may stand without a value, meaning true.
+// IsSwitch reports whether the flag may have no value, which means true.
 func (k *Key) IsSwitch() bool { return k.kind == truth }
 
 const (
 	envPrefix   = "ERLUV_"
-	drawnDigits = 8 // of a random node name: 32 bits, drawn again when taken
+	drawnDigits = 8 // of a random node name: 32 bits; another is drawn if it is in use
 	defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 	aPath       = "a path, absolute or with ~/"
 	duration    = "a duration above 0 with its unit, such as 500ms or 5s"
 )
 
-// Keys returns the table, in the order in which `erluv config` and the manuals
-// have it.
+// Keys returns the table, in the order of `erluv config` and the manuals.
 func Keys() []Key { return keys }
 
 var keys = []Key{

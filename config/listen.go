@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// Listen is where nodes may connect to erluv. The zero Listen is nowhere.
+// Listen is where nodes may connect to erluv. The zero Listen means nowhere.
 type Listen struct {
 	Host      string // ListenLocal is the loopback; "": nowhere
 	Low, High int    // the ports to try; 0, 0: any
 }
 
-// ListenLocal is the Host of who listens on the loopback alone.
+// ListenLocal is the Host for listening only on the loopback.
 const ListenLocal = "local"
 
 const listenOff = "off"
 
-// On says whether nodes may connect at all.
+// On reports whether nodes may connect at all.
 func (l Listen) On() bool { return l.Host != "" }
 
-// Local says whether only nodes of this machine may.
+// Local reports whether only nodes of this machine may connect.
 func (l Listen) Local() bool { return l.Host == ListenLocal }
 
-// anywhere says whether it is at all addresses of this machine.
+// anywhere reports whether Host means all addresses of this machine.
 func (l Listen) anywhere() bool {
 	ip := net.ParseIP(l.Host)
 	return ip != nil && ip.IsUnspecified()
@@ -67,7 +67,7 @@ func parseListen(v string) (l Listen, err error) {
 	return l, nil
 }
 
-// parsePatterns takes patterns of names with spaces between them.
+// parsePatterns parses patterns of names with spaces between them.
 func parsePatterns(v string) ([]string, error) {
 	if v == "" {
 		return nil, errEmpty
@@ -88,7 +88,7 @@ func parsePatterns(v string) ([]string, error) {
 	return list, nil
 }
 
-// MayConnect says whether allow_nodes has the name of a node.
+// MayConnect reports whether allow_nodes has the name of a node.
 func (c *Config) MayConnect(name string) bool {
 	for _, p := range c.AllowNodes {
 		if matches(p, name) {
@@ -98,7 +98,7 @@ func (c *Config) MayConnect(name string) bool {
 	return false
 }
 
-// matches says whether a name is that of the pattern, in which each * stands for any characters.
+// matches reports whether a name matches the pattern, in which each * stands for any characters.
 func matches(pattern, name string) bool {
 	first, rest, more := strings.Cut(pattern, "*")
 	if !more {

@@ -41,7 +41,7 @@ func TestMatches(t *testing.T) {
 		{"a*b*c@h", "aXbYc@h", true},
 		{"a*b*c@h", "abc@h", true},
 		{"a*b*c@h", "acb@h", false},
-		{"a*a@h", "a@h", false}, // no character stands for two
+		{"a*a@h", "a@h", false}, // one character does not match twice
 		{"a*ab@h", "aab@h", true},
 		{"a**b@h", "ab@h", true},
 		{"A@h", "a@h", false},
@@ -58,7 +58,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// TestListenAlone: no node need be named by who listens, and what the own host is then.
+// TestListenAlone: with listen no node need be named. Each case has its own host.
 func TestListenAlone(t *testing.T) {
 	for _, tt := range []struct{ listen, host, hostname, want string }{
 		{"local", "", "vm", "localhost"},

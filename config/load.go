@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Sources are the places that values come from, besides the file.
+// Sources are the sources of values other than the file.
 type Sources struct {
-	// Args are the values of the command line by Key.Name, and that of --config
-	// by FileKey.
+	// Args are the values of the command line by Key.Name. The value of --config has the key
+	// FileKey.
 	Args map[string]string
-	// Environ is the environment as NAME=value; the last of one name counts.
+	// Environ is the environment as NAME=value. The last value of a name counts.
 	Environ []string
 	Machine Machine
-	// Entry is a node that the command line names as its argument; "" with commands that
-	// take none. It is dialled, and what is said of nodes to serve has no effect.
+	// Entry is a node that the command line names as its argument, or "" for commands without one.
+	// It is dialled, and settings about nodes to serve have no effect.
 	Entry string
 }
 
-// FileKey stands for the choice of the file, which is no key in it.
+// FileKey stands for the choice of the file, which is not a key in it.
 const FileKey = "config"
 
 const (
@@ -29,18 +29,17 @@ const (
 	epmdEnv     = "ERL_EPMD_PORT"
 )
 
-// An Error is everything that is wrong with the configuration, one line each.
-// cmd/erluv ends with status 2 for it.
+// An Error has all problems of the configuration, one line each. cmd/erluv then ends with status 2.
 type Error struct{ Problems []string }
 
 func (e *Error) Error() string { return strings.Join(e.Problems, "\n") }
 
-// A Warning is something that was said and has no effect.
+// A Warning is about a setting that has no effect.
 type Warning string
 
-// Load reads all sources and returns what they say together. A value that is
-// shadowed is checked like any other and warned of. What only a connection needs,
-// the node and its cookie, is asked for by [Config.Check].
+// Load reads all sources and returns their combined settings. It checks shadowed values too, and
+// warns of them. It does not check the node and the cookie, which only a connection needs.
+// [Config.Check] does that.
 func Load(s Sources) (*Config, []Warning, error) {
 	l := loader{Sources: s, env: environment(s.Environ)}
 	file, shown := l.file()
@@ -85,7 +84,7 @@ func (l *loader) problem(format string, args ...any) {
 	l.problems = append(l.problems, fmt.Sprintf(format, args...))
 }
 
-// file says which file is read, none or an absolute path, and who says so.
+// file returns the file to read, as none or an absolute path, and the source of that choice.
 func (l *loader) file() (path string, s Setting) {
 	s = Setting{Name: FileKey, Value: defaultFile, Source: "default"}
 	arg, inArgs := l.Args[FileKey]
@@ -111,7 +110,7 @@ func (l *loader) file() (path string, s Setting) {
 	return path, s
 }
 
-// entries reads the file. Only the default one may be missing.
+// entries reads the file. Only the default file may be missing.
 func (l *loader) entries(path string, s *Setting) (found []candidate) {
 	if path == noFile {
 		return nil
@@ -131,7 +130,7 @@ func (l *loader) entries(path string, s *Setting) (found []candidate) {
 	return found
 }
 
-// given returns what environment and command line say.
+// given returns the values of the environment and the command line.
 func (l *loader) given() (found []candidate) {
 	for i := range keys {
 		key := &keys[i]
@@ -154,8 +153,8 @@ func (l *loader) given() (found []candidate) {
 	return found
 }
 
-// normal is a value of the environment or the command line as fromTOML writes it: a list
-// has commas there.
+// normal turns a value of the environment or the command line into the form of fromTOML. There a
+// list has commas.
 func (k *Key) normal(value string) string {
 	if k.kind != list || k.FileOnly {
 		return value
@@ -167,8 +166,8 @@ func (k *Key) normal(value string) string {
 	return strings.Join(parts, " ")
 }
 
-// misspelt warns of variables that are nearly ours. Others that begin alike may
-// be somebody's own.
+// misspelt warns of variables that nearly have one of our names. Others with our prefix may belong
+// to another program.
 func (l *loader) misspelt() {
 	names := make([]string, 0, len(l.env))
 	for name := range l.env {

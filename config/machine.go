@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-// A Machine is what the settings depend on besides their sources. Tests give
-// their own; [ThisMachine] gives the real one.
+// A Machine has the facts that settings depend on besides their sources. Tests supply their own.
+// [ThisMachine] returns the real one.
 type Machine struct {
-	UID  int    // real user id; 0 is started as root
-	GID  int    // real group id
-	Home string // "" when the user has none
+	UID  int    // real user ID; 0: root has started erluv
+	GID  int    // real group ID
+	Home string // "" if the user has none
 
-	// Invoker is who had sudo or doas start erluv as root, else UID: a cookie
-	// file may be theirs too, as it is their node that is served.
+	// Invoker is the user who made sudo or doas start erluv as root, or else UID. A cookie file may
+	// belong to this user too, because erluv then serves this user's node.
 	Invoker int
 
-	// Hostname is os.Hostname, Canonical the name with its domain of a host.
+	// Hostname is os.Hostname. Canonical returns a host's name with its domain.
 	Hostname  func() (string, error)
 	Canonical func(host string) (string, error)
 }
 
-// ThisMachine returns where this process runs and as whom. The home directory is
-// that of the user database, so that under sudo it is root's own; only a user who
-// is not in there has the one that $HOME names.
+// ThisMachine returns the machine and the user of this process. The home directory is that of the
+// user database, so under sudo it is root's own. It is $HOME only for a user who is not in the
+// database.
 func ThisMachine() Machine {
 	m := Machine{UID: os.Getuid(), GID: os.Getgid(), Hostname: os.Hostname, Canonical: canonical}
 	m.Invoker = invoker(m.UID)
@@ -43,7 +43,7 @@ func ThisMachine() Machine {
 	return m
 }
 
-// invoker heeds what sudo and doas tell root of who called them.
+// invoker uses the variables in which sudo and doas name their caller.
 func invoker(uid int) int {
 	if uid != 0 {
 		return uid
@@ -59,7 +59,7 @@ func invoker(uid int) int {
 	return uid
 }
 
-// owners are whose a cookie file may be.
+// owners are the users who may own a cookie file.
 func (m Machine) owners() []int {
 	if m.Invoker == m.UID {
 		return []int{m.UID}
@@ -69,8 +69,7 @@ func (m Machine) owners() []int {
 
 var errNoHome = errors.New("begins with ~, and this user has no home directory")
 
-// absolute resolves ~/ against the home directory and anything else against the
-// current one.
+// absolute resolves ~/ against the home directory, and any other path against the current one.
 func (m Machine) absolute(path string) (string, error) {
 	switch {
 	case path == "":
@@ -83,8 +82,8 @@ func (m Machine) absolute(path string) (string, error) {
 	return filepath.Join(m.Home, path[1:]), nil
 }
 
-// ownHost returns the host part of the own node name, in the form that the
-// node's has: a node is reached by long names or by short ones, never by both.
+// ownHost returns the host part of the own node name, in the form of the node's. Nodes use long
+// names or short ones, and never mix them.
 func (m Machine) ownHost(nodeHost string) (string, error) {
 	hostname, err := m.Hostname()
 	if err != nil {
@@ -110,7 +109,7 @@ func (m Machine) ownHost(nodeHost string) (string, error) {
 	return long, checkHost(long)
 }
 
-// isThisMachine compares names only: nothing is looked up that could hang.
+// isThisMachine compares only names. It makes no look-up, which could hang.
 func isThisMachine(nodeHost, hostname, short string) bool {
 	switch strings.ToLower(nodeHost) {
 	case "localhost", strings.ToLower(hostname), strings.ToLower(short):
@@ -123,7 +122,7 @@ func isThisMachine(nodeHost, hostname, short string) bool {
 	if ip.IsLoopback() {
 		return true
 	}
-	addrs, _ := net.InterfaceAddrs() // without them the address is another machine's
+	addrs, _ := net.InterfaceAddrs() // without them the address counts as another machine's
 	for _, addr := range addrs {
 		if own, ok := addr.(*net.IPNet); ok && own.IP.Equal(ip) {
 			return true
@@ -132,8 +131,8 @@ func isThisMachine(nodeHost, hostname, short string) bool {
 	return false
 }
 
-// addressTowards returns this machine's address on the way to ip. Connecting a
-// datagram socket asks the routing table and sends nothing.
+// addressTowards returns this machine's address on the way to ip. Connecting a datagram socket
+// queries the routing table and sends nothing.
 func addressTowards(ip net.IP) (string, error) {
 	conn, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: ip, Port: 4369})
 	if err != nil {
@@ -143,9 +142,9 @@ func addressTowards(ip net.IP) (string, error) {
 	return conn.LocalAddr().(*net.UDPAddr).IP.String(), nil
 }
 
-// canonical asks /etc/hosts and the name servers for the name with its domain,
-// as `hostname -f` does, for two seconds at most: erluv is to be up in 50 ms, and
-// who has no domain shall not wait for it for long.
+// canonical asks /etc/hosts and the name servers for the name with its domain, as `hostname -f`
+// does. It takes at most two seconds. erluv should be up in 50 ms, and a machine without a domain
+// should not wait for long.
 func canonical(host string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

@@ -16,16 +16,16 @@ import (
 
 const matrixCookie = "s3cret"
 
-// The matrix: what a path to a cookie may lead over, and to, and what it may not. A case
-// is made by steps, in a directory that is ours:
+// The matrix shows which paths to a cookie, and which files, are allowed or refused. Steps make
+// each case, in a directory of the test's own:
 //
 //	d NAME MODE  a directory   f NAME MODE  a file with a cookie   o NAME UID  give it away
 //	l NAME TO    a symbolic link            h NAME TO  another name of a file
 //	p NAME       a FIFO        s NAME       a socket   c NAME  a device (null)
 //	m NAME N     N links in a row           e NAME  an empty file  b NAME  a large one
 //
-// The last word is the path that is read. Steps that only root can make are left out, with
-// their cases, when an ordinary user runs the test.
+// The last word is the path to read. If an ordinary user runs the test, cases with steps that need
+// root are left out.
 var matrix = []struct{ name, steps, want string }{
 	{"read only", "f x 400, x", ""},
 	{"writable", "f x 600, x", ""},
@@ -98,7 +98,7 @@ func TestMatrix(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			path, ok := matrixPlace(t, c.steps)
 			if !ok {
-				return // only root can make it
+				return // only root can do these steps
 			}
 			cookie, err := readCookie(path, []int{os.Getuid()})
 			switch {
@@ -113,7 +113,7 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// matrixPlace makes the steps and returns the path, and whether they could be made.
+// matrixPlace does the steps. It returns the path, and whether the steps were possible.
 func matrixPlace(t *testing.T, steps string) (path string, ok bool) {
 	t.Helper()
 	dir := t.TempDir()
@@ -171,7 +171,7 @@ func matrixPlace(t *testing.T, steps string) (path string, ok bool) {
 			if uid, _ := strconv.Atoi(arg); w[0] == "o" {
 				err = os.Lchown(name, uid, -1)
 			} else if err = unix.Mknod(name, unix.S_IFCHR|0o600, 1<<8|3); err == unix.EPERM {
-				return "", false // nor root, in a container
+				return "", false // root cannot either, in a container
 			}
 		default:
 			t.Fatalf("there is no step %q", step)
@@ -180,13 +180,13 @@ func matrixPlace(t *testing.T, steps string) (path string, ok bool) {
 			t.Fatalf("%s: %v", step, err)
 		}
 	}
-	// The directory is removed even if nobody may list what is in it.
+	// The directory is removed even if it cannot be listed.
 	t.Cleanup(func() { _ = unix.Chmod(filepath.Join(dir, "a"), 0o700) })
 	return path, true
 }
 
-// swaps: a name leads now to what may be read, now to what may not, again and again
-// while it is read: the two names of the steps are exchanged (renameat2(2)).
+// In swaps a name leads to an allowed file, then to a refused one, again and again while it is
+// read. The test exchanges the two names of the steps (renameat2(2)).
 var swaps = []struct{ name, steps, a, b, want string }{
 	{"a file and a stranger's", "f x 400, f y 400, o y 4711, x", "x", "y", "belongs to 4711"},
 	{"a file and one that others read", "f x 400, f y 444, x", "x", "y", "has mode 0444"},
@@ -202,14 +202,14 @@ var swaps = []struct{ name, steps, a, b, want string }{
 	{"a link and a stranger's", "f x 400, l y x, l z x, o z 4711, y", "y", "z", "the link"},
 }
 
-// TestSwaps: what is read is what was looked at: the cookie, or an error, and nothing of
-// a stranger's, at any moment, and without waiting for anything.
+// TestSwaps: the checked file is the one that is read. The result is the cookie or an error at any
+// moment, never a stranger's text, and there is no waiting.
 func TestSwaps(t *testing.T) {
 	for _, c := range swaps {
 		t.Run(c.name, func(t *testing.T) {
 			path, ok := matrixPlace(t, c.steps)
 			if !ok {
-				return // only root can make it
+				return // only root can do these steps
 			}
 			var dir string
 			for dir = path; filepath.Base(dir) != "001"; {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// rank orders the sources, the strongest first.
+// rank orders the sources. The strongest is the highest.
 type rank int
 
 const (
@@ -19,7 +19,7 @@ const (
 	fromDefault
 )
 
-// A candidate is a value that one source gives for a key.
+// A candidate is a value of one source for a key.
 type candidate struct {
 	key    *Key
 	rank   rank
@@ -30,14 +30,14 @@ type candidate struct {
 // A Setting is one line of `erluv config`.
 type Setting struct {
 	Name    string
-	Value   string // masked when it is secret
+	Value   string // masked if it is secret
 	Source  string
-	Shadows []string // sources that said otherwise, and what
+	Shadows []string // sources with other values, and these values
 
 	used candidate
 }
 
-// slotOf returns the keys that exclude each other, the key among them.
+// slotOf returns the keys that exclude each other, including the key itself.
 func slotOf(key *Key) (slot []*Key) {
 	for i := range keys {
 		if &keys[i] == key || key.slot != "" && keys[i].slot == key.slot {
@@ -47,8 +47,8 @@ func slotOf(key *Key) (slot []*Key) {
 	return slot
 }
 
-// settle picks the strongest value given for any key of a slot, checks all of
-// them, and warns of each that loses.
+// settle takes the strongest value of all keys of a slot, checks every value, and warns of each one
+// that loses.
 func (l *loader) settle(c *Config, slot []*Key, found []candidate) {
 	var all []candidate
 	for _, f := range found {
@@ -72,7 +72,7 @@ func (l *loader) settle(c *Config, slot []*Key, found []candidate) {
 	}
 }
 
-// store puts the winner of a slot, or else the default, where it belongs.
+// store stores the winner of a slot, or else the default.
 func (l *loader) store(c *Config, key *Key, all []candidate) {
 	s := Setting{Name: key.Name}
 	switch {
@@ -88,24 +88,24 @@ func (l *loader) store(c *Config, key *Key, all []candidate) {
 		for _, a := range all[1:] {
 			s.Shadows = append(s.Shadows, a.shadow(key))
 		}
-	default: // the other key of the slot has the word
+	default: // the other key of the slot wins
 		s.used = candidate{key: key, rank: fromDefault, source: "default"}
 		s.Value = "-"
 	}
 	s.Source = s.used.source
 	if s.used.value != "" {
-		// What is wrong with it has been said, unless it is a default that this
-		// machine cannot resolve: Check misses it when it is needed.
+		// An error here has been reported. The exception is a default that this machine cannot
+		// resolve, which Check reports when the value is needed.
 		_ = key.set(c, s.used.value)
 	}
 	if key.Secret {
-		s.used.value = "" // a Config that is printed shows no secret
+		s.used.value = "" // a printed Config shows no secret
 	}
 	c.settings = append(c.settings, s)
 }
 
-// fallback is the default. ERL_EPMD_PORT is one too: it speaks to all of Erlang. And
-// the cookie is where a node that is started here would find it.
+// fallback returns the default. ERL_EPMD_PORT is one too, since all of Erlang uses it. The default
+// cookie file is where a node that starts here would find it.
 func (l *loader) fallback(key *Key) candidate {
 	if key.Name == "cookie_file" {
 		return candidate{key, fromDefault, "default", l.nodeCookie(filepath.Base(key.Default))}
@@ -118,7 +118,7 @@ func (l *loader) fallback(key *Key) candidate {
 	return candidate{key, fromDefault, "default", key.Default}
 }
 
-// check says what is wrong with a value, if it is.
+// check reports the problem of a value, if it has one.
 func (l *loader) check(a candidate) {
 	scratch := Config{machine: l.Machine}
 	err := a.key.set(&scratch, a.value)
@@ -130,7 +130,7 @@ func (l *loader) check(a candidate) {
 	}
 }
 
-// problem says where a value stands, that it is not right and what would be.
+// problem says where a value comes from, that it is wrong, and which values are right.
 func (a candidate) problem(err error) string {
 	value := ""
 	switch {
@@ -159,7 +159,7 @@ func (a candidate) wins() string {
 	return fmt.Sprintf("%s is %s from %s", a.key.Name, a.shown(), a.source)
 }
 
-// loses says what is ignored for the sake of the key that has won.
+// loses says what is ignored because of the key that has won.
 func (a candidate) loses(winner *Key) string {
 	var what string
 	switch {
@@ -175,7 +175,7 @@ func (a candidate) loses(winner *Key) string {
 	return fmt.Sprintf("%s from %s is ignored", what, a.source)
 }
 
-// shadow is what `erluv config` has in its last column.
+// shadow is the text of the last column of `erluv config`.
 func (a candidate) shadow(winner *Key) string {
 	source := a.source
 	if a.key != winner {
@@ -187,7 +187,7 @@ func (a candidate) shadow(winner *Key) string {
 	return fmt.Sprintf("%s (%s)", source, a.shown())
 }
 
-// shown is the value as it may be shown.
+// shown returns the value in a form that may be shown.
 func (a candidate) shown() string {
 	switch {
 	case a.key.Secret:

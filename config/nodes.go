@@ -9,7 +9,7 @@ import (
 	"erluv/discover"
 )
 
-// parseNodes takes names with spaces between them, as fromTOML and given write them.
+// parseNodes parses names with spaces between them, in the form of fromTOML and given.
 func parseNodes(v string) ([]string, error) {
 	if v == "" {
 		return nil, errEmpty
@@ -46,7 +46,7 @@ func checkPorts(v, host string) error {
 	return err
 }
 
-// target finishes what says which nodes are dialled, and where.
+// target finishes the settings about the nodes to dial.
 func (l *loader) target(c *Config) {
 	l.enter(c)
 	names := c.Nodes
@@ -86,9 +86,9 @@ func (l *loader) target(c *Config) {
 	}
 }
 
-// aboutEntry leaves out of what file and environment say what is about a node to serve, when
-// another one is the argument: which, where it listens, and the name that erluv has there, which
-// may be in use.
+// aboutEntry removes settings about a node to serve from file and environment, if another node is
+// the argument. These are its name, its address, and the name that erluv has there, which may be in
+// use.
 func (l *loader) aboutEntry(found []candidate) []candidate {
 	if l.Entry == "" {
 		return found
@@ -105,7 +105,7 @@ func (l *loader) aboutEntry(found []candidate) []candidate {
 	})
 }
 
-// enter has the node that is the argument dialled, and it alone.
+// enter makes erluv dial the node that is the argument, and no other.
 func (l *loader) enter(c *Config) {
 	if l.Entry == "" {
 		return
@@ -117,7 +117,7 @@ func (l *loader) enter(c *Config) {
 	c.Node, c.Nodes, c.Discover = l.Entry, nil, ""
 }
 
-// likeHost is a host whose form the own host is to have; "": none is known.
+// likeHost returns a host whose form the own host must have, or "" if none is known.
 func (c *Config) likeHost() string {
 	if len(c.Targets) > 0 {
 		_, host, _ := strings.Cut(c.Targets[0].Node, "@")
@@ -131,13 +131,13 @@ func (c *Config) likeHost() string {
 		return "localhost"
 	case c.Listen.anywhere():
 		// The form of the machine's own name.
-		name, _ := c.machine.Hostname() // without one ownHost says so
+		name, _ := c.machine.Hostname() // ownHost reports an error
 		return cmp.Or(name, "localhost")
 	}
 	return c.Listen.Host
 }
 
-// dialled is the key that says first what is dialled.
+// dialled returns the first key that names nodes to dial.
 func (c *Config) dialled() string {
 	switch {
 	case c.Node != "":

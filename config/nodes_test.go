@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What is dialled, and what the own host is like, for each way of naming nodes.
+// For each way of naming nodes, the test checks the dialled nodes and the own host.
 func TestTargets(t *testing.T) {
 	for name, test := range map[string]struct {
 		args    map[string]string
@@ -40,7 +40,7 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// What cannot be together, what is missing, and what has no effect.
+// These settings exclude each other, are incomplete, or have no effect.
 func TestTargetsRefused(t *testing.T) {
 	for want, args := range map[string]map[string]string{
 		"node and nodes exclude each other":   {"node": "a@h", "nodes": "b@h"},
@@ -75,7 +75,7 @@ func contains(warnings []Warning, text string) bool {
 	return slices.ContainsFunc(warnings, func(w Warning) bool { return strings.Contains(string(w), text) })
 }
 
-// A node that is the argument is dialled, whatever is said of nodes to serve.
+// A node that is the argument is dialled, regardless of settings about nodes to serve.
 func TestEntry(t *testing.T) {
 	for name, test := range map[string]struct {
 		file, args             map[string]string

@@ -9,7 +9,7 @@ import (
 	"erluv/wire/consult"
 )
 
-// TLSSide is the side of TLS for which an optfile is read.
+// TLSSide is the side of TLS that an optfile is read for.
 type TLSSide string
 
 // The sides.
@@ -18,13 +18,13 @@ const (
 	TLSServer TLSSide = "server" // for nodes that connect
 )
 
-// ReadOptfile reads one side of OTP's ssl_dist_optfile: a file with the term
+// ReadOptfile reads one side of OTP's ssl_dist_optfile, a file with the term
 //
 //	[{server, [Option, ...]}, {client, [Option, ...]}].
 //
-// with the options of ssl(3). Those of the other side are not looked at. An option that
-// says whom to trust and cannot be kept here is an error. One that says how is ignored: the
-// node, which has the same file, sees to it on its side. The errors name the file and line.
+// and the options of ssl(3). It ignores those of the other side. An option about trust that erluv
+// cannot follow is an error. An option about the way of encryption is ignored. The node has the
+// same file and applies the option on its side. The errors name the file and the line.
 func ReadOptfile(path string, side TLSSide, owners []int) (*TLS, error) {
 	content, err := readTrusted(path, owners, false, consult.MaxSize)
 	if err != nil {
@@ -71,7 +71,7 @@ func parseOptfile(content []byte, side TLSSide) (*TLS, error) {
 	seen := map[string]bool{}
 	for _, option := range options.Items {
 		name, v, ok := pairOf(option)
-		if !ok && option.Kind == consult.Atom { // as in proplists(3)
+		if !ok && option.Kind == consult.Atom { // a proplist allows this, proplists(3)
 			name, v, ok = option.Text, consult.Term{Line: option.Line, Kind: consult.Atom, Text: "true"}, true
 		}
 		if !ok {
@@ -88,7 +88,7 @@ func parseOptfile(content []byte, side TLSSide) (*TLS, error) {
 	return &t, nil
 }
 
-// pairOf takes {Name, Value} apart.
+// pairOf parses {Name, Value}.
 func pairOf(t consult.Term) (name string, v consult.Term, ok bool) {
 	if t.Kind != consult.Tuple || len(t.Items) != 2 || t.Items[0].Kind != consult.Atom {
 		return "", v, false
@@ -96,7 +96,7 @@ func pairOf(t consult.Term) (name string, v consult.Term, ok bool) {
 	return t.Items[0].Text, t.Items[1], true
 }
 
-// short is a term for an error.
+// short prints a term for an error.
 func short(t consult.Term) string {
 	const limit = 60
 	text := t.Printed()
@@ -106,7 +106,7 @@ func short(t consult.Term) string {
 	return text
 }
 
-// option takes one option of ssl(3).
+// option reads one option of ssl(3).
 func (t *TLS) option(name string, option, v consult.Term) (err error) {
 	switch name {
 	case "cacertfile":
@@ -162,7 +162,7 @@ func (t *TLS) option(name string, option, v consult.Term) (err error) {
 	return err
 }
 
-// refusedOptions say who is trusted in a way that erluv cannot follow.
+// refusedOptions determine trust in a way that erluv cannot follow.
 var refusedOptions = map[string]string{
 	"password":                 "it takes no private key with a password: openssl pkey -in OLD -out NEW writes it without, for a file that only its owner may read",
 	"verify_fun":               "it runs no function of Erlang; it checks the chain, and of a node that it dials the name",
@@ -182,8 +182,8 @@ var refusedOptions = map[string]string{
 	"srp_identity":             "it proves itself by a certificate",
 }
 
-// ignoredOptions say how, not whom. Where both sides have a say the node's own counts: it
-// has the same options, and takes no cipher, curve or signature that is not among them.
+// ignoredOptions concern encryption, not trust. Where both sides have a choice, the node's options
+// count. It has the same options, and accepts no other cipher, curve or signature.
 var ignoredOptions = map[string]bool{}
 
 func init() {
@@ -218,7 +218,7 @@ func boolOf(name string, v consult.Term) (bool, error) {
 	return false, wrong(v, "%s must be true or false, not %s", name, short(v))
 }
 
-// versions takes those that erluv speaks; older ones count for the node only.
+// versions reads the versions that erluv supports. Older ones count only for the node.
 func (t *TLS) versions(v consult.Term) error {
 	if v.Kind != consult.List {
 		return wrong(v, "versions must be a list, not %s", short(v))

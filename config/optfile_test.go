@@ -77,7 +77,7 @@ func TestOptfileErrors(t *testing.T) {
 	}
 }
 
-// TestTLSFiles: who may have the files, and what of them is read.
+// TestTLSFiles: which owners and modes the files may have, and which of them are read.
 func TestTLSFiles(t *testing.T) {
 	us := os.Getuid()
 	dir := t.TempDir()
@@ -86,7 +86,7 @@ func TestTLSFiles(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		if err := os.Chmod(path, mode); err != nil { // independent of the umask
 			t.Fatal(err)
 		}
 		return path
@@ -117,7 +117,7 @@ func TestTLSFiles(t *testing.T) {
 			t.Errorf("%+v: %v\nwant %s", tls, err, want)
 		}
 	}
-	// A group may read a key of root's, and nobody else's.
+	// A group may read a key that belongs to root, but no other key.
 	byGroup := TLS{Cert: got.CA, Key: write("group", "", 0o640)}
 	if _, err := byGroup.ReadFiles([]int{us}); (err == nil) != (us == 0) {
 		t.Errorf("a key of a group, for user %d: %v", us, err)

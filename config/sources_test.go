@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testMachine has a home directory that only we can write, and no network.
+// testMachine has a home directory that only the test can write to, and no network.
 func testMachine(t *testing.T) Machine {
 	t.Helper()
 	return Machine{
@@ -34,7 +34,7 @@ func write(t *testing.T, m Machine, name, content string) string {
 	return path
 }
 
-// Three values for each key, one for each source, and the field they go into.
+// Three values for each key, one for each source, and the field that they set.
 var samples = map[string]struct {
 	text  [3]string
 	typed [3]any
@@ -97,7 +97,7 @@ var samples = map[string]struct {
 func strs(a, b, c string) [3]string { return [3]string{a, b, c} }
 func anys(a, b, c any) [3]any       { return [3]any{a, b, c} }
 
-// What the keys are when nobody says anything: contract, the table of section 1.
+// The values of keys without any setting: section 1 of the contract.
 var defaults = map[string]any{
 	"nodes": []string(nil), "serve": "first", "discover": "", "discover_name": "", "discover_interval": 30 * time.Second,
 	"tls": false, "tls_nodes": []string{"*"}, "tls_ca": "", "tls_cert": "", "tls_key": "", "tls_verify": true,
@@ -207,8 +207,7 @@ func testSources(t *testing.T, key *Key, inFile, inEnv, inArgs bool) {
 	}
 }
 
-// withoutIneffective leaves out what an ordinary user is told about user and
-// group.
+// withoutIneffective removes warnings that an ordinary user gets about user and group.
 func withoutIneffective(warnings []Warning) (rest []Warning) {
 	for _, w := range warnings {
 		if !strings.Contains(string(w), "only root can become another") && !strings.Contains(string(w), "is ignored: there is no") &&
@@ -250,8 +249,8 @@ func wantProblem(t *testing.T, err error, words ...string) {
 	t.Errorf("problems %q, want one with %q", problems.Problems, words)
 }
 
-// cookie and cookie_file are one setting with two spellings: the stronger source
-// has the word, and one source may not use both.
+// cookie and cookie_file are one setting with two spellings. The stronger source wins, and one
+// source may not use both.
 func TestCookieOrCookieFile(t *testing.T) {
 	sources := []string{"file", "env", "args"}
 	for i, cookie := range sources {
@@ -288,7 +287,7 @@ func put(t *testing.T, src *Sources, source, key, v string) {
 	switch k := keyNamed(key); source {
 	case "file":
 		path := filepath.Join(src.Machine.Home, ".erluv.conf")
-		before, _ := os.ReadFile(path) // none at first
+		before, _ := os.ReadFile(path) // the file is absent at first
 		write(t, src.Machine, ".erluv.conf", string(before)+key+" = "+toTOML(k, v)+"\n")
 	case "env":
 		src.Environ = append(src.Environ, k.Env()+"="+v)
@@ -297,7 +296,7 @@ func put(t *testing.T, src *Sources, source, key, v string) {
 	}
 }
 
-// Three cookies: each of the two that lose is warned of once, beside the winner.
+// Of three cookies, one warning names each of the two that lose.
 func TestThreeCookies(t *testing.T) {
 	src := Sources{Machine: testMachine(t), Args: map[string]string{"cookie": "a"}, Environ: []string{"ERLUV_COOKIE=b"}}
 	put(t, &src, "file", "cookie_file", "/c")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// suggestKey says what may have been meant by a key that there is not.
+// suggestKey suggests the key that an unknown one may mean.
 func suggestKey(name string) string {
 	if key := nearest(name); key != nil {
 		return fmt.Sprintf("is %s meant?", key.Name)
@@ -17,7 +17,7 @@ func suggestKey(name string) string {
 	return "there are " + strings.Join(names, ", ")
 }
 
-// SuggestFlag returns the flag that a name which is none is a slip of the pen away from, or "".
+// SuggestFlag returns the flag that an unknown name may mean after a slip, or "".
 func SuggestFlag(name string) string {
 	if key := nearest(name); key != nil {
 		return key.Flag()
@@ -25,7 +25,7 @@ func SuggestFlag(name string) string {
 	return ""
 }
 
-// nearest returns the key that name is a slip of the pen away from, or nil.
+// nearest returns the key that differs from name by a slip, or nil.
 func nearest(name string) *Key {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 	var best *Key
@@ -38,7 +38,7 @@ func nearest(name string) *Key {
 	return best
 }
 
-// distance is Levenshtein's, in bytes.
+// distance is the Levenshtein distance, in bytes.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// What the key tls_verify takes, and what tls_server_name takes for any name.
+// The values of the key tls_verify, and the value of tls_server_name for any name.
 const (
 	verifyPeer = "peer"
 	verifyNone = "none"
 	anyName    = "*"
 )
 
-// SpeaksTLS says whether TLS is spoken with a node.
+// SpeaksTLS reports whether erluv uses TLS with a node.
 func (c *Config) SpeaksTLS(node string) bool {
 	return c.TLS && slices.ContainsFunc(c.TLSNodes, func(pattern string) bool { return matches(pattern, node) })
 }
 
-// NameOf is the name that the certificate of a node must have; "" is any.
+// NameOf returns the name that the certificate of a node must have, or "" for any.
 func (t *TLS) NameOf(node string) string {
 	if t.AnyServer || t.ServerName != "" {
 		return t.ServerName
@@ -30,8 +30,8 @@ func (t *TLS) NameOf(node string) string {
 	return host
 }
 
-// ReadTLS says how TLS is spoken as one side, and reads the files for it. They are read for
-// each connection, as a certificate is renewed while erluv runs.
+// ReadTLS returns the settings of TLS for one side, and reads its files. It reads them for each
+// connection, because a certificate is renewed while erluv runs.
 func (c *Config) ReadTLS(side TLSSide) (t *TLS, f TLSFiles, err error) {
 	owners := c.machine.owners()
 	if c.TLSOptfile != "" {
@@ -58,7 +58,7 @@ func (c *Config) ReadTLS(side TLSSide) (t *TLS, f TLSFiles, err error) {
 	return t, f, err
 }
 
-// checkTLS looks whether TLS can be spoken, as each side that is wanted.
+// checkTLS checks whether TLS is possible, for each side in use.
 func (c *Config) checkTLS() error {
 	if !c.TLS {
 		return nil
@@ -80,7 +80,7 @@ func (c *Config) checkTLS() error {
 	return nil
 }
 
-// tls finishes what says how TLS is spoken.
+// tls finishes the settings of TLS.
 func (l *loader) tls(c *Config) {
 	single := []string{"tls_ca", "tls_cert", "tls_key", "tls_verify", "tls_server_name"}
 	optfile := c.setting("tls_optfile")
@@ -105,14 +105,14 @@ func (l *loader) tls(c *Config) {
 	}
 }
 
-// TLS is how TLS is spoken with nodes, as single settings or an optfile say it.
+// TLS has the settings of TLS with nodes, from single keys or an optfile.
 type TLS struct {
-	CA, Cert, Key string // files with PEM; "": there is none
-	Verify        bool   // the other side's certificate must be signed by one of CA
-	CertOptional  bool   // a node that dials need not show one
+	CA, Cert, Key string // files with PEM; "": no file
+	Verify        bool   // one of CA must have signed the other side's certificate
+	CertOptional  bool   // a node that dials need not show a certificate
 
-	// ServerName is the name that the certificate of a dialled node must have; "" with
-	// AnyServer: it need not have any. Otherwise "" is the host part of the node's name.
+	// ServerName is the name that the certificate of a dialled node must have. With AnyServer it is
+	// "", and any name is accepted. Otherwise "" means the host part of the node's name.
 	ServerName string
 	AnyServer  bool
 
@@ -123,32 +123,32 @@ type TLS struct {
 	Ignored []string
 }
 
-// The versions of TLS that erluv speaks.
+// The versions of TLS that erluv supports.
 const (
 	tls12 = 0x0303
 	tls13 = 0x0304
 )
 
-// defaultTLS is OTP's default, but for verify, which is none in OTP 25.
+// defaultTLS has OTP's defaults, except that it verifies certificates, which OTP 25 does not.
 func defaultTLS() TLS {
 	return TLS{Verify: true, MinVersion: tls12, MaxVersion: tls13, Depth: 10}
 }
 
-// maxPEM bounds a file of certificates, in bytes: a system's whole list of authorities has
-// some 220 KiB.
+// maxPEM bounds a file of certificates, in bytes. A system's whole list of authorities has some 220
+// KiB.
 const maxPEM = 1 << 20
 
-// TLSFiles is what is in the files of a TLS.
+// TLSFiles has the contents of the files of a TLS.
 type TLSFiles struct{ CA, Cert, Key []byte }
 
-// ReadFiles reads the files. Only root and the owners may have been able to change any of
-// them, and only they, or for a file of root's its group, may read the private key.
+// ReadFiles reads the files. Only root and the owners may have been able to change any of them.
+// Only they may read the private key. If it belongs to root, its group may read it too.
 func (t *TLS) ReadFiles(owners []int) (f TLSFiles, err error) {
 	if f.CA, err = readPEM(t.CA, owners, false); err != nil {
 		return TLSFiles{}, fmt.Errorf("cannot read the authorities for TLS: %w", err)
 	}
 	key := t.Key
-	if key == "" { // OTP too takes it from the certificate's file then
+	if key == "" { // OTP too then takes it from the certificate's file
 		key = t.Cert
 	}
 	if f.Cert, err = readPEM(t.Cert, owners, key == t.Cert); err != nil {
@@ -163,7 +163,7 @@ func (t *TLS) ReadFiles(owners []int) (f TLSFiles, err error) {
 	return f, nil
 }
 
-// readPEM reads a file, if there is a name.
+// readPEM reads a file, if it has a name.
 func readPEM(path string, owners []int, secret bool) ([]byte, error) {
 	if path == "" {
 		return nil, nil
@@ -171,8 +171,8 @@ func readPEM(path string, owners []int, secret bool) ([]byte, error) {
 	return readTrusted(path, owners, secret, maxPEM)
 }
 
-// readTrusted reads a file of at most so many bytes, which one of the owners has alone
-// written, and of which nobody else may read what is secret.
+// readTrusted reads a file of at most this many bytes that only one of the owners can have written.
+// If it is secret, other users may not read it.
 func readTrusted(path string, owners []int, secret bool, most int64) ([]byte, error) {
 	f, err := openTrusted(path, owners...)
 	if errors.Is(err, fs.ErrNotExist) {

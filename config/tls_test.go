@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// With whom TLS is spoken, and which name a node's certificate must have.
+// erluv uses TLS with these nodes, and requires these names in their certificates.
 func TestSpeaksTLS(t *testing.T) {
 	for _, test := range []struct {
 		args string
@@ -44,7 +44,7 @@ func TestSpeaksTLS(t *testing.T) {
 	}
 }
 
-// Which of tls_optfile and the single keys count, by where they are from, and what is refused.
+// The sources decide between tls_optfile and the single keys. Some combinations are refused.
 func TestTLSKeys(t *testing.T) {
 	m := testMachine(t)
 	write(t, m, ".erlang.cookie", "OVEN")
@@ -59,7 +59,7 @@ func TestTLSKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		environ, args string // as NAME=VALUE, by spaces
+		environ, args string // as NAME=VALUE with spaces between them
 		files         TLSFiles
 		warns         string
 		problem       string

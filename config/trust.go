@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A strangerError says that somebody else could have put the file there.
+// A strangerError says that an untrusted user could have put the file there.
 type strangerError struct{ text string }
 
 func (e strangerError) Error() string { return e.text }
 
-// maxLinks is how many symbolic links may lie on the way to a file; the kernel's
-// own limit, path_resolution(7).
+// maxLinks bounds the symbolic links on the way to a file. It is the kernel's own limit,
+// path_resolution(7).
 const maxLinks = 40
 
-// openTrusted opens a regular file that nobody but root and the users trusted could
-// have put where it is. It goes there one name after the other, each below the
-// descriptor of the directory just looked at, so that nothing can be exchanged
-// between look and use: every directory, and every link, must belong to one
-// of them, and no directory may be writable for others unless it is sticky, where
-// nobody can move another's file. The file itself is judged by the caller, from
-// the descriptor. FIFOs and devices are refused before they are opened.
+// openTrusted opens a regular file that only root and the trusted users can have put in its place.
 //
-// The error of a file that is not there is fs.ErrNotExist.
+// It follows the path one name after the other, each below the descriptor of the directory that it
+// has just checked. So nothing can be exchanged between check and use. Every directory and every
+// link must belong to one of these users. No directory may be writable for others unless it is
+// sticky, because there users cannot move each other's files.
+//
+// The caller judges the file itself, by its descriptor. FIFOs and devices are refused before they
+// are opened. If the file does not exist, the error is fs.ErrNotExist.
 func openTrusted(path string, trusted ...int) (*os.File, error) {
 	w := walk{trusted: trusted, links: maxLinks}
 	defer w.leave()
@@ -63,11 +63,11 @@ func openTrusted(path string, trusted ...int) (*os.File, error) {
 	return nil, fmt.Errorf("%s is a directory", w.at)
 }
 
-// A walk is somewhere in the file tree. It owns the descriptor of the directory.
+// A walk is at one place in the file tree. It owns the descriptor of that directory.
 type walk struct {
-	trusted []int // user ids besides 0
+	trusted []int // user IDs besides 0
 	links   int   // how many more links it follows
-	dir     int   // O_PATH; meaningful while at is not ""
+	dir     int   // O_PATH; valid while at is not ""
 	at      string
 }
 
@@ -92,7 +92,7 @@ func (w *walk) root() error {
 	return w.openDir(unix.AT_FDCWD, "/", "/")
 }
 
-// enter goes into a directory that look has found to be no link.
+// enter enters a directory. look has found that it is not a link.
 func (w *walk) enter(name string) error {
 	old := w.dir
 	defer unix.Close(old)
@@ -101,7 +101,7 @@ func (w *walk) enter(name string) error {
 	return w.openDir(old, name, path)
 }
 
-// openDir makes a directory the one it is at, if it can be trusted.
+// openDir makes a directory the place of the walk, if it can be trusted.
 func (w *walk) openDir(below int, name, path string) error {
 	dir, err := eintr.Openat(below, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -125,8 +125,7 @@ func (w *walk) openDir(below int, name, path string) error {
 
 func (w *walk) trusts(owner uint32) bool { return owner == 0 || slices.Contains(w.trusted, int(owner)) }
 
-// look says what name is in the directory: for a link it gives the target, else
-// the status.
+// look returns what name is in the directory: the target of a link, or else the status.
 func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 	path := filepath.Join(w.at, name)
 	fd, err := eintr.Openat(w.dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -155,7 +154,7 @@ func (w *walk) look(name string) (target string, st unix.Stat_t, err error) {
 	return string(buf[:n]), st, nil
 }
 
-// open opens the last name, which look has found to be what st says.
+// open opens the last name, which look has found to be as st says.
 func (w *walk) open(name string, st unix.Stat_t) (*os.File, error) {
 	path := filepath.Join(w.at, name)
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {

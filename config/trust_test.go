@@ -16,21 +16,21 @@ const (
 	stranger = 4711 // not in the user database
 )
 
-// A place is a file to be judged, in two directories of its own.
+// A place is a file to check, in two directories of its own.
 type place struct {
 	upper, lower     uint32 // modes of the directories
 	mode             uint32
-	owner            int // of the file; -1: of us
+	owner            int // of the file; -1: the test's user
 	dirOwner         int // of the upper directory
 	content          string
-	link             int // 1 + owner of a symbolic link to the file; 0: there is none
-	uid              int // who reads it
+	link             int // 1 + owner of a symbolic link to the file; 0: no link
+	uid              int // the user who reads it
 	config, asCookie string
 }
 
-// The matrix: who may have the file, who may write around it. Only root can give
-// files away, so an ordinary user goes through the rows of its own alone; that
-// these are enough is shown by the rows themselves, which take uid as it comes.
+// The matrix has owners and modes of the file and of its surroundings. Only root can give files
+// away, so an ordinary user can run only some of the rows. These are enough, because the rows take
+// uid as it comes.
 func TestPermissions(t *testing.T) {
 	const (
 		secret = `cookie = "s3cret"`
@@ -135,7 +135,7 @@ func judge(t *testing.T, what string, problems []string, want string) {
 	}
 }
 
-// put makes the place and returns the path to the file, or to the link.
+// put makes the place and returns the path to the file or the link.
 func (p place) put(t *testing.T) string {
 	t.Helper()
 	must := func(err error) {
@@ -165,8 +165,7 @@ func (p place) put(t *testing.T) string {
 	return path
 }
 
-// What is no regular file is refused at once: opening a FIFO would wait for a
-// writer.
+// A file that is not regular is refused at once. Opening a FIFO would wait for a writer.
 func TestNoRegularFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -215,7 +214,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// No descriptor is left behind, whichever way it ends.
+// No descriptor is left open on any path through the code.
 func TestNoDescriptorIsLeft(t *testing.T) {
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")

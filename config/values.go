@@ -17,11 +17,11 @@ import (
 	"erluv/control"
 )
 
-// The functions here take one value apart. Their errors say what it is not, in
-// words that follow the value, and never repeat it: it may be a cookie.
+// The functions here parse one value. Their errors follow the value in a message. They say why it
+// is wrong, and never repeat it, because it may be a cookie.
 
-// maxAtom is the longest atom, and so node name and cookie, in characters:
-// External Term Format, ATOM_UTF8_EXT.
+// maxAtom is the longest atom in characters, and so the longest node name and cookie: External Term
+// Format, ATOM_UTF8_EXT.
 const maxAtom = 255
 
 var errEmpty = errors.New("is empty")
@@ -29,7 +29,7 @@ var errEmpty = errors.New("is empty")
 // errUnknown is the error of a value that only the key's Right can explain.
 var errUnknown = errors.New("is unknown")
 
-// checkNode takes what erl takes for -sname and -name.
+// checkNode accepts the names that erl accepts for -sname and -name.
 func checkNode(v string) error {
 	name, host, found := strings.Cut(v, "@")
 	switch {
@@ -51,7 +51,7 @@ func checkNode(v string) error {
 
 var errTooLong = fmt.Errorf("is longer than %d characters", maxAtom)
 
-// checkName takes what net_kernel takes before the @ (kernel/src/net_kernel.erl,
+// checkName accepts the names that net_kernel accepts before the @ (kernel/src/net_kernel.erl,
 // valid_name_head): ^[0-9A-Za-z_\-]+$.
 func checkName(v string) error {
 	if v == "" {
@@ -70,8 +70,8 @@ func checkName(v string) error {
 	return nil
 }
 
-// checkHost takes visible ASCII, as net_kernel does; a second @, a slash or a
-// backslash is nobody's host.
+// checkHost accepts visible ASCII, as net_kernel does. A second @, a slash or a backslash cannot be
+// in a host.
 func checkHost(v string) error {
 	if v == "" {
 		return errEmpty
@@ -87,7 +87,7 @@ func checkHost(v string) error {
 	return nil
 }
 
-// checkCookie takes what auth.erl takes from a cookie file.
+// checkCookie accepts the cookies that auth.erl accepts from a cookie file.
 func checkCookie(v string) error {
 	if v == "" {
 		return errEmpty
@@ -119,7 +119,7 @@ func checkAddress(v string) error {
 	return nil
 }
 
-// checkAtom takes any registered name.
+// checkAtom accepts any registered name.
 func checkAtom(v string) error {
 	switch {
 	case v == "":
@@ -132,8 +132,8 @@ func checkAtom(v string) error {
 	return nil
 }
 
-// checkAccount refuses what cannot be in a user or group database. Whether the
-// name is there is asked when all values are known.
+// checkAccount refuses names that cannot be in a user or group database. Whether the name exists is
+// checked when all values are known.
 func checkAccount(v string) error {
 	switch {
 	case v == "":
@@ -182,7 +182,7 @@ func parseBool(v string) (bool, error) {
 	return false, errUnknown
 }
 
-// LevelTrace is what log_level calls trace: below debug, as slog counts.
+// LevelTrace is the level trace of log_level. It is below debug, as slog counts.
 const LevelTrace = slog.LevelDebug - 4
 
 func parseLevel(v string) (slog.Level, error) {
@@ -222,7 +222,7 @@ func oneOf(v string, words ...string) error {
 	return nil
 }
 
-// checkMeta takes labels.
+// checkMeta accepts labels.
 func checkMeta(v string) error {
 	if v == "" {
 		return errEmpty

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Impossible values, in all spellings: the problem names the source and says what
-// would be right, and a file's has the line.
+// Impossible values, in all spellings: the problem names the source and the correct values. For a
+// file it has the line.
 func TestImpossibleValues(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	for key, values := range map[string][]string{
@@ -68,7 +68,7 @@ func TestImpossibleValues(t *testing.T) {
 	}
 }
 
-// A value that is shadowed must be right too.
+// A shadowed value must be correct too.
 func TestShadowedValueIsChecked(t *testing.T) {
 	m := testMachine(t)
 	write(t, m, ".erluv.conf", `die_timeout = "1s"`)
