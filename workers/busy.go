@@ -9,9 +9,9 @@ import (
 )
 
 // A program is busy (ETXTBSY, execve(2)) while any process has its file open for writing. The
-// process that wrote it may have closed the file long ago. But a child that another of its threads
-// forked meanwhile holds a copy of the descriptor until its own exec. So the start is tried again,
-// at doubled intervals, for 255 ms in all. After that, the file is really kept open.
+// process that wrote it may have closed the file long ago. But if another of its threads has forked
+// meanwhile, the new process holds a copy of the descriptor until its own exec. So the start is
+// tried again, at doubled intervals, for 255 ms in all. After that, the file is really kept open.
 const (
 	busyFirst = time.Millisecond
 	busyTries = 8
