@@ -26,10 +26,8 @@ type (
 		Signal string `json:"signal"`
 	}
 	stopOutput struct {
-		Node       string `json:"node"` // with --node
-		ExitStatus *int   `json:"exit_status"`
-		Signal     string `json:"signal"`
-		How        string `json:"how"`
+		Node string `json:"node"` // with --node
+		exit
 	}
 	drainOutput struct {
 		Node   string         `json:"node"`
@@ -114,8 +112,8 @@ func TestOperatorOfAll(t *testing.T) {
 	if got := objects[statusOutput](t, n.does(t, "status", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, states) {
 		t.Errorf("%+v", got)
 	}
-	infos := objects[map[string]any](t, n.does(t, "info", "--node", n.name, "--format", "json"))
-	if len(infos) != 2 || infos[1]["node"] != names[1] || infos[1]["target"] != n.name {
+	infos := objects[infoOutput](t, n.does(t, "info", "--node", n.name, "--format", "json"))
+	if len(infos) != 2 || infos[1].Node != names[1] || infos[1].Target == nil || *infos[1].Target != n.name {
 		t.Errorf("%+v", infos)
 	}
 	if text := n.does(t, "info", "--node", n.name); strings.Count(text, "main_os_pid") != 2 {
@@ -128,7 +126,7 @@ func TestOperatorOfAll(t *testing.T) {
 	if got := objects[signalOutput](t, n.does(t, "signal", "other", "CONT", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, signals) {
 		t.Errorf("of a program that one has: %+v", got)
 	}
-	ends := []stopOutput{{Node: names[0], Signal: "sigterm"}, {Node: names[1], Signal: "sigterm"}}
+	ends := []stopOutput{{names[0], exit{Signal: "sigterm"}}, {names[1], exit{Signal: "sigterm"}}}
 	if got := objects[stopOutput](t, n.does(t, "stop", "web", "--node", n.name, "--format", "json")); !reflect.DeepEqual(got, ends) {
 		t.Errorf("%+v", got)
 	}
@@ -181,7 +179,7 @@ func TestOperatorAt(t *testing.T) {
 	if got := objects[statusOutput](t, at("status")); got[0] != (statusOutput{e.erluv, "ready"}) {
 		t.Errorf("%+v", got)
 	}
-	if got := objects[stopOutput](t, at("stop", "web")); got[0] != (stopOutput{Signal: "sigterm"}) {
+	if got := objects[stopOutput](t, at("stop", "web")); got[0] != (stopOutput{exit: exit{Signal: "sigterm"}}) {
 		t.Errorf("%+v", got)
 	}
 	if out := n.does(t, "exec", "--at", e.erluv, "--", "echo", "there"); out != "there\n" {

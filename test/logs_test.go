@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -14,22 +13,10 @@ import (
 
 // logLine is a line of `erluv logs --format json`.
 type logLine struct {
-	Time   int64
-	Stream string
-	Text   string
-	Lost   *int64
-}
-
-func logLines(t *testing.T, text string) (list []logLine) {
-	t.Helper()
-	for line := range strings.Lines(text) {
-		var l logLine
-		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			t.Fatalf("%q: %v", line, err)
-		}
-		list = append(list, l)
-	}
-	return list
+	Time   int64  `json:"time"`
+	Stream string `json:"stream"`
+	Text   string `json:"text"`
+	Lost   *int64 `json:"lost"` // alone
 }
 
 // TestLogs holds section 6 of the contract: the last output of a running program, for each kind of
@@ -79,7 +66,7 @@ func TestLogs(t *testing.T) {
 		}
 	}
 	texts := map[string]string{}
-	for _, l := range logLines(t, done(t, socket, "logs", "owned", "--format", "json")) {
+	for _, l := range objects[logLine](t, done(t, socket, "logs", "owned", "--format", "json")) {
 		texts[l.Stream] += l.Text + "|"
 		if age := time.Since(time.UnixMilli(l.Time)); age < 0 || age > time.Hour {
 			t.Errorf("a line came %v ago", age)
@@ -166,7 +153,7 @@ func TestLogsFollow(t *testing.T) {
 	}
 	next := 0
 	for line := range last.lines {
-		l := logLines(t, line+"\n")[0]
+		l := objects[logLine](t, line+"\n")[0]
 		if n, err := strconv.Atoi(l.Text); err == nil {
 			if next++; n != next || l.Stream != "stdout" {
 				t.Fatalf("%q comes where %d should", line, next)
@@ -199,7 +186,7 @@ func TestLogsBehind(t *testing.T) {
 	s.expect(t, "ok", `(fun F() -> case e2e:call(E, {log, W, #{lines => 1}}) of {ok, #{output := [{_, stdout, <<"last\n">>}]}} -> ok; _ -> timer:sleep(20), F() end end)()`)
 	lines, lost, previous := 0, int64(0), logLine{}
 	for line := range f.lines {
-		l := logLines(t, line+"\n")[0]
+		l := objects[logLine](t, line+"\n")[0]
 		if l.Lost != nil {
 			lost, previous = lost+*l.Lost, logLine{} // the lines before and behind it may be cut
 			<-f.lines
@@ -207,7 +194,7 @@ func TestLogsBehind(t *testing.T) {
 		}
 		n, _ := strconv.Atoi(l.Text)
 		if before, err := strconv.Atoi(previous.Text); err == nil && l.Text != "last" && n != before+1 {
-			if next := logLines(t, <-f.lines+"\n")[0]; next.Lost == nil {
+			if next := objects[logLine](t, <-f.lines+"\n")[0]; next.Lost == nil {
 				t.Fatalf("%q comes after %q, and before %+v", l.Text, previous.Text, next)
 			}
 			previous = logLine{}
