@@ -77,6 +77,7 @@ lint: deps
 	@unformatted=$$($(TOOL) gofumpt -l $$(find . -name '*.go' -not -path './build/*')); \
 	if [ -n "$$unformatted" ]; then echo "gofumpt -l -w" $$unformatted >&2; exit 1; fi
 	@go vet ./...
+	@GOARCH=riscv64 CGO_ENABLED=0 go build ./sandbox ./spawner # *_other.go
 	@$(TOOL) staticcheck ./...
 	@unreachable=$$($(TOOL) deadcode -test ./...); \
 	if [ -n "$$unreachable" ]; then echo "$$unreachable" >&2; exit 1; fi

@@ -12,6 +12,7 @@ var settingLimits []struct{ arch, call uint32 }
 
 func childTable(uint64) []line { return nil }
 func relayTable(uint64) []line { return nil }
+func pageTable(uint64) []line  { return nil }
 
 const compatArch = 0
 
