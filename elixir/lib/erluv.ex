@@ -327,6 +327,25 @@ defmodule Erluv do
     end)
   end
 
+  @doc """
+  Starts the program of a worker again, which has the option `restart: :transient` or `:permanent`.
+
+  The worker stays, and its owner gets `{worker, {:restarted, os_pid, n}}` when the next program runs.
+  `:erluv.restart/1` has the details.
+
+      iex> {:ok, worker} = :erluv.spawn(:erluv, ["sleep", "60"], %{restart: :permanent})
+      iex> Erluv.restart(worker)
+      :ok
+      iex> receive do
+      ...>   {^worker, {:restarted, _os_pid, 1}} -> :erluv.stop(worker)
+      ...> end
+      {:ok, {:signal, :sigterm}}
+      iex> Erluv.restart(worker)
+      {:error, :noproc}
+  """
+  @spec restart(:erluv.worker()) :: :ok | :erluv.error()
+  defdelegate restart(worker), to: :erluv
+
   defp element(element, %{tagged: true}), do: element
   defp element({:stdout, data}, %{tagged: false}), do: data
 end

@@ -41,6 +41,7 @@
 -export([signal/2]).
 -export([stop/1]).
 -export([stop/2]).
+-export([restart/1]).
 -export([kill/1]).
 -export([resize/3]).
 -export([info/1]).
@@ -625,6 +626,26 @@ stop(Worker, Timeout) when ?IS_WORKER(Worker) ->
     ?BADARG([Worker, Timeout], #{2 => timeout});
 stop(Worker, Timeout) ->
     ?BADARG([Worker, Timeout], #{1 => worker}).
+
+%% @doc Starts a program again that has the option `restart' with `transient' or `permanent'.
+%%
+%% The worker stays, and stops its program as {@link stop/1} does. The exit status does not matter, and
+%% `max_restarts' does not count this restart. `ok' comes first: the owner gets
+%% `{W, {restarted, OsPid, N}}' when the next program runs. `{error, temporary}': the worker does not
+%% have the option. `{error, stopping}': the worker ends, or erluv does.
+%%
+%% ```
+%% {ok, W} = erluv:spawn(erluv, ["sleep", "60"], #{restart => permanent}),
+%% ok = erluv:restart(W),
+%% receive {W, {restarted, _OsPid, 1}} -> ok end,
+%% {ok, _} = erluv:stop(W),
+%% {error, noproc} = erluv:restart(W).
+%% '''
+-spec restart(worker()) -> ok | error().
+restart(Worker) when ?IS_WORKER(Worker) ->
+    erluv_call:call(Worker, restart);
+restart(Worker) ->
+    ?BADARG([Worker], #{1 => worker}).
 
 %% @doc Sends SIGKILL to everything that the worker has started, and returns at once.
 %%

@@ -16,6 +16,7 @@ text(noproc) -> "there is no such worker, or no such process; it may have ended"
 text(not_found) -> "no program is known by this pid or number; it may have ended";
 text({exit, Reason}) -> ["the worker ended before it answered: ", exit_text(Reason)];
 text(child_down) -> "erluv's child has crashed and is being replaced: ask again in a moment";
+text(temporary) -> "the worker was started without the option restart, with transient or permanent";
 text(stopping) -> "erluv is about to end and takes no more requests";
 text({too_large, Size, Limit}) ->
     io_lib:format("the request has ~b bytes, and ~b are allowed", [Size, Limit]);

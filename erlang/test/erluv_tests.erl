@@ -11,6 +11,7 @@
 -export([t_named_worker/0]).
 -export([t_path/0]).
 -export([t_stop_timeout/0]).
+-export([t_restart/0]).
 -export([t_bad_options/0]).
 -export([t_badarg_has_words/0]).
 -export([t_words_for_every_reason/0]).
@@ -41,7 +42,7 @@ t_node_gone() ->
                                                     fun erluv:spawn_monitor/2, fun erluv:run/2]],
     ?assertEqual(Gone, erluv:watch(Node, "/tmp")),
     ?assertEqual(Gone, erluv:info(Node, version)),
-    [?assertEqual(Gone, F(W)) || F <- [fun erluv:close/1, fun erluv:stop/1, fun erluv:info/1]],
+    [?assertEqual(Gone, F(W)) || F <- [fun erluv:close/1, fun erluv:stop/1, fun erluv:restart/1, fun erluv:info/1]],
     ?assertEqual(Gone, erluv:write(W, <<"x">>)),
     ?assertEqual(Gone, erluv:write(W, 3, <<"x">>)),
     ?assertEqual(Gone, erluv:close(W, 3)),
@@ -135,6 +136,26 @@ t_stop_timeout() ->
     ?assertEqual({error, timeout}, erluv:stop(W, 50)),
     ok = erluv:close(W),
     ?assertMatch({exit_status, _}, last(W)).
+
+%% The worker stays, under its pid. A worker without the option is left alone.
+t_restart() ->
+    {ok, W} = erluv:spawn(erluv, <<"echo $$; sleep 60">>, #{restart => permanent, max_restarts => {0, 60000}}),
+    {stdout, First} = next(W),
+    [begin
+        ?assertEqual(ok, erluv:restart(W)),
+        {restarted, OsPid, N} = next(W),
+        {stdout, Next} = next(W),
+        ?assertEqual(OsPid, binary_to_integer(string:trim(Next))),
+        ?assertNotEqual(First, Next)
+     end
+     || N <- [1, 2]],
+    ?assertMatch({ok, _}, erluv:stop(W)),
+    ?assertEqual({error, noproc}, erluv:restart(W)),
+    {ok, Once} = erluv:spawn(erluv, ["sleep", "60"]),
+    ?assertEqual({error, temporary}, erluv:restart(Once)),
+    ?assertMatch({ok, #{state := running}}, erluv:info(Once)),
+    {ok, _} = erluv:stop(Once),
+    ?assertError(badarg, erluv:restart("W")).
 
 t_bad_options() ->
     {error, {bad_option, colour, Why}} = erluv:spawn(erluv, ["true"], #{colour => red}),
