@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"wire/gen":    {"wire/dist", "wire/etf"},
 	"wire/client": {"wire/dist", "wire/etf", "wire/gen"},
 	"stat":        {"label", "wire/etf"},
-	"web":         {"overview", "stat", "wire/client", "wire/dist", "wire/etf"},
+	"web":         {"overview", "stat", "wire/client", "wire/dist", "wire/etf", "wire/gen"},
 	"overview":    {"stat", "wire/etf", "wire/gen"},
 	"cluster":     {"stat", "wire/consult", "wire/etf"},
 	"spawner":     {"eintr", "ipc", "sandbox", "sandbox/cgroup", "slack"},

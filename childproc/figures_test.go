@@ -245,6 +245,7 @@ func TestOnlookers(t *testing.T) {
 		if _, ok := op.workerCall(w, etf.Atom("info")).(etf.Map); !ok {
 			t.Errorf("%s cannot look at a program", op.name)
 		}
+		same(t, op.call(etf.Tuple{etf.Atom("log"), w, etf.Map{}}), errorOf(etf.Atom("not_kept")))
 		for _, req := range []etf.Term{run, etf.Tuple{etf.Atom("stop"), etf.Atom("x")}, atoms("status", "set", "standby"), int64(1), etf.Tuple{}} {
 			same(t, op.call(req), denied)
 		}

@@ -49,7 +49,7 @@ type Handler struct {
 	message *message
 	json    bool
 	text    slog.Handler // writes to message
-	instead slog.Handler // of what the socket does not take
+	instead slog.Handler // gets the lines that the socket refuses
 	name    string       // what is before the names of attributes
 	fields  []field
 }
@@ -62,9 +62,9 @@ type message struct {
 	buf bytes.Buffer
 }
 
-// New is a handler whose messages have a line's text and its attributes as slog's text handler writes
-// them, or all of a line as JSON, for which options are. What the journal does not take goes to
-// instead. The handler has a socket for as long as the process lives.
+// New returns a handler. Its messages have the text of a line, and the attributes as slog's text
+// handler writes them. With json a message is the whole line as slog's JSON handler writes it with the
+// options. Lines that the journal refuses go to instead. The socket lives as long as the process.
 func New(json bool, options slog.HandlerOptions, instead slog.Handler) (*Handler, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -134,6 +134,8 @@ const wares = `
 	W1 = P(Busy, #{owner => Sink, name => worker_a, restart => permanent}),
 	W2 = P("trap 'exit 0' TERM; while :; do echo a line of output; sleep 0.05; done", #{owner => Sink, name => web, restart => permanent}),
 	W3 = P(["cat", "/dev/zero"], #{owner => spawn(fun() -> receive never -> ok end end), name => flood}),
+	W6 = P(["sh", "-c", "i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo line $i of a program that says what it does; done; echo to stderr >&2; sleep 0.1; printf '<b>62</b> \\033[31mred\\033[0m\nno end'; exec cat"],
+		#{owner => none, link => false, name => talker, keep => true}),
 	W4 = P(["sh", "-c", "sleep 1000", "<b>secret & words</b>"], #{owner => none, link => false, name => '<i>odd</i>'}),
 	[P(["sleep", "1000"], #{owner => none, link => false}) || _ <- lists:seq(1, 12)], ok`
 
@@ -158,9 +160,26 @@ func TestWebPage(t *testing.T) {
 			}
 		}
 	}
-	pictured("list", w.address, `location.search === "" && document.querySelectorAll("#rows tr").length === 16 && document.querySelector("#node .badge").innerText === "ready"`)
+	pictured("list", w.address, `location.search === "" && document.querySelectorAll("#rows tr").length === 17 && document.querySelector("#node .badge").innerText === "ready"`)
 	pictured("program", w.base+"/program/"+number(t, socket, "web"), `document.querySelectorAll("figure svg[aria-label]").length === 3`)
+	pictured("output", w.base+"/program/"+number(t, socket, "talker"), `document.querySelectorAll("#output-lines div").length === 62`)
 	b.look(1280, 900, false)
+
+	// The output of a program is text, and follows the program.
+	b.until(`document.querySelector("#output-lines").innerText.includes("<b>62</b> red") && document.querySelector("#output-open").innerText === "no end" &&
+		document.querySelector("#output-lines .stderr").innerText === "to stderr" && document.querySelector(".tail").scrollTop === 0`)
+	s.eval(t, `W6 ! {self(), {command, "\nmore\n"}}, ok`)
+	b.until(`document.querySelector("#output-lines").lastElementChild.innerText === "more" && document.querySelector("#output-open").innerText === ""`)
+	s.eval(t, `W6 ! {self(), {command, "end\nlast words"}}, ok = e2e:call(W6, {close, stdin}), ok`)
+	b.until(`document.querySelector("#trouble").innerText.includes("has ended") && document.querySelector("#output-lines").lastElementChild.innerText === "end" && document.querySelector("#output-open").innerText === "last words"`)
+	b.open(w.base + "/program/" + number(t, socket, "worker_a"))
+	b.until(`!document.querySelector(".tail") && document.querySelector("#output-why").innerText.includes("without the option keep")`)
+	s.eval(t, `W7 = P(["sh", "-c", "echo for reading; sleep 1000"], #{owner => none, link => false, name => reader, keep => true}), ok`)
+	b.script(false)
+	b.open(w.base + "/program/" + number(t, socket, "reader"))
+	b.script(true)
+	b.until(`document.querySelector("#output-lines").innerText === "for reading"`)
+	s.eval(t, `{ok, _} = e2e:call(W7, stop), ok`)
 
 	// The page is live, and an element keeps the focus.
 	b.open(w.base + "/?order=name&find=odd")
@@ -294,7 +313,7 @@ func TestWebStrangers(t *testing.T) {
 	if status, _, _ := w.ask("POST", odd+"/stop", url.Values{"token": {w.token}}, w.trusted); status != 303 {
 		t.Errorf("with the token: %d", status)
 	}
-	s.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, workers}) =:= 15 end)`)
+	s.expect(t, "ok", `e2e:until(fun() -> e2e:call(E, {info, workers}) =:= 16 end)`)
 }
 
 // The process of the page has no privileges.
@@ -342,10 +361,10 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d, %v", status, head)
 	}
 	for _, want := range []string{
-		`erluv_up 1`, `erluv_ready 1`, `erluv_nodes 1`, `erluv_workers\{state="running"\} 16`, `erluv_workers\{state="resting"\} 0`,
-		`erluv_worker_exits_total\{reason="exit_status"\} 1`, `erluv_worker_starts_total 17`, `erluv_child_crashes_total 0`,
+		`erluv_up 1`, `erluv_ready 1`, `erluv_nodes 1`, `erluv_workers\{state="running"\} 17`, `erluv_workers\{state="resting"\} 0`,
+		`erluv_worker_exits_total\{reason="exit_status"\} 1`, `erluv_worker_starts_total 18`, `erluv_child_crashes_total 0`,
 		`erluv_output_bytes_total [1-9].*`, `erluv_output_paused_seconds_total .*`, `erluv_worker_cpu_seconds_total\{name="worker_a"\} .*`,
-		`erluv_worker_memory_bytes\{name="web"\} [1-9].*`, `erluv_worker_restarts_total\{name="<i>odd</i>"\} 0`, `erluv_workers_with_metrics 4`,
+		`erluv_worker_memory_bytes\{name="web"\} [1-9].*`, `erluv_worker_restarts_total\{name="<i>odd</i>"\} 0`, `erluv_workers_with_metrics 5`,
 		`erluv_process_resident_memory_bytes\{role="main"\} [1-9].*`, `erluv_process_cpu_seconds_total\{role="spawner"\} .*`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + want + `$`).MatchString(text) {

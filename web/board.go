@@ -17,6 +17,9 @@ const (
 	lookEvery = time.Second
 	restEvery = 5 * time.Second
 
+	// hurryEvery is the time between two looks while a page waits for something new.
+	hurryEvery = 200 * time.Millisecond
+
 	// wanted is how long a page that is not kept open counts as open.
 	wanted = 3 * time.Second
 
@@ -39,6 +42,8 @@ type board struct {
 	looked  time.Time
 	next    chan struct{}         // closed when there was another look
 	wants   map[etf.Pid]time.Time // what pages show, and until when
+	tails   map[etf.Pid]*tail     // the output that pages show
+	hurry   bool                  // a page waits for something new
 	until   time.Time             // when the last page that was asked for counts as closed
 }
 
@@ -50,7 +55,7 @@ func newPast(at int64) *past { return &past{newSeries(at), newSeries(at), newSer
 func newBoard(connect Connect) *board {
 	return &board{
 		connect: connect, due: make(chan struct{}, 1), known: overview.New(), past: make(map[etf.Pid]*past), all: *newPast(0),
-		next: make(chan struct{}), wants: make(map[etf.Pid]time.Time), trouble: "the first look is under way",
+		next: make(chan struct{}), wants: make(map[etf.Pid]time.Time), tails: make(map[etf.Pid]*tail), trouble: "the first look is under way",
 	}
 }
 
@@ -77,6 +82,9 @@ func (b *board) pause(ctx context.Context, began time.Time) {
 		every := restEvery
 		if time.Now().Before(b.until) {
 			every = lookEvery
+		}
+		if b.hurry {
+			every = hurryEvery
 		}
 		b.mu.Unlock()
 		left := every - time.Since(began)
@@ -132,6 +140,7 @@ func (b *board) linked(ctx context.Context) (*client.Client, error) {
 	defer b.mu.Unlock()
 	b.client, b.node = again, again.Peer().Name
 	b.known, b.past, b.all = overview.New(), make(map[etf.Pid]*past), *newPast(0)
+	clear(b.tails)
 	return again, nil
 }
 
@@ -139,16 +148,17 @@ func (b *board) linked(ctx context.Context) (*client.Client, error) {
 func (b *board) ask(ctx context.Context, c *client.Client) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	shown := b.shown(time.Now())
-	err := b.known.Look(ctx, func(ctx context.Context, to, request etf.Term) (etf.Term, error) {
+	b.hurry = false
+	unlocked := func(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 		b.mu.Unlock()
 		defer b.mu.Lock()
 		return call(ctx, c, to, request)
-	}, shown)
-	if err == nil {
-		b.remember()
 	}
-	return err
+	if err := b.known.Look(ctx, unlocked, b.shown(time.Now())); err != nil {
+		return err
+	}
+	b.remember()
+	return b.follow(ctx, unlocked)
 }
 
 // call makes a call; an error of the answer is one.
@@ -164,10 +174,15 @@ func call(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term
 		if t[1] == etf.Atom("child_down") {
 			return nil, errors.New("erluv has no child at the moment: it has crashed, and programs are started again after respawn")
 		}
-		return nil, fmt.Errorf("erluv answers {error, %v}", t[1])
+		return nil, refused{t[1]}
 	}
 	return answer, nil
 }
+
+// refused is an answer {error, Reason}.
+type refused struct{ reason etf.Term }
+
+func (r refused) Error() string { return fmt.Sprintf("erluv answers {error, %v}", r.reason) }
 
 // shown are the programs that pages show.
 func (b *board) shown(now time.Time) (list []*overview.Program) {
@@ -259,6 +274,39 @@ func (b *board) fresh(ctx context.Context) {
 	if !old {
 		return
 	}
+	b.open()
+	select {
+	case <-next:
+	case <-ctx.Done():
+	case <-time.After(lookBound):
+	}
+}
+
+// meet waits for another look if a program is unknown, since it may be new. With output it waits until
+// that was read once.
+func (b *board) meet(ctx context.Context, number string, output bool) {
+	for range 2 {
+		b.mu.Lock()
+		p := b.known.Find(number)
+		known := p != nil && !output
+		if p != nil && output {
+			t := b.watch(p.Worker)
+			known = t == nil || t.read || t.why != ""
+		}
+		next, trouble := b.next, b.trouble
+		b.mu.Unlock()
+		if known || trouble != "" {
+			return
+		}
+		b.now(ctx, next)
+	}
+}
+
+// now has erluv asked at once, and waits for that.
+func (b *board) now(ctx context.Context, next <-chan struct{}) {
+	b.mu.Lock()
+	b.hurry = true
+	b.mu.Unlock()
 	b.open()
 	select {
 	case <-next:

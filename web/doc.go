@@ -10,6 +10,7 @@
 //	serve.go     the role: what it is given, and until when it serves
 //	link.go      the conversation with its starter, and the connection to erluv
 //	board.go     what is known, and who wants to know it: looks
+//	tail.go      the last output of programs that pages show
 //	graph.go     five minutes as a line (SVG)
 //	handler.go   what is at which path, and who may have it
 //	events.go    changes, as they happen (server-sent events)

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"erluv/wire/etf"
 )
 
 const (
@@ -20,6 +23,7 @@ const (
 type fragment struct {
 	ID   string `json:"id"`
 	HTML string `json:"html"`
+	More bool   `json:"more,omitempty"` // it comes behind what is in the element
 }
 
 // events sends a page the parts that have changed, after each look. A browser that does not
@@ -36,13 +40,13 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	_ = control.SetReadDeadline(time.Time{}) // there is nothing more to read
 	w.Header().Set("Content-Type", "text/event-stream")
 	trusted, number, sent := h.trusted(r), r.URL.Query().Get("program"), map[string]string{}
-	a := askedFor(r.URL.Query())
+	a, worker := askedFor(r.URL.Query()), etf.Pid{}
 	for {
 		h.board.open()
 		h.board.mu.Lock()
 		next := h.board.next
 		h.board.mu.Unlock()
-		p, ok := h.changing(a, number, trusted)
+		p, ok := h.changing(a, number, trusted, &worker)
 		changed, err := p.since(sent)
 		if err != nil {
 			return
@@ -82,21 +86,39 @@ type part struct {
 
 // changing is what of a page changes: some parts, and the rows of its table.
 type changing struct {
-	parts []part
-	rows  []Row
+	parts  []part
+	rows   []Row
+	output *OutputView // nil: the page has none
 }
 
-// changing is that of a page. False: the program that it shows has ended.
-func (h *handler) changing(a asked, number string, trusted bool) (changing, bool) {
+// changing is that of a page. False: the program that it shows has ended. The worker is noted, so that its
+// last output can be shown then.
+func (h *handler) changing(a asked, number string, trusted bool, worker *etf.Pid) (changing, bool) {
 	if number == "" {
 		v := h.listView(a, trusted)
-		return changing{[]part{{"trouble", "trouble", v.Top}, {"node", "node", v.Top}, {"count", "count", v}}, v.Rows}, true
+		return changing{parts: []part{{"trouble", "trouble", v.Top}, {"node", "node", v.Top}, {"count", "count", v}}, rows: v.Rows}, true
 	}
 	v, ok := h.programView(number, trusted)
 	if !ok {
-		return changing{parts: []part{{"trouble", "trouble", Top{Trouble: "The program has ended"}}}}, false
+		p := changing{parts: []part{{"trouble", "trouble", Top{Trouble: "The program has ended"}}}}
+		if *worker != (etf.Pid{}) {
+			h.board.mu.Lock()
+			v.Output = h.board.outputOf(*worker, trusted)
+			h.board.mu.Unlock()
+			p.show(&v.Output)
+		}
+		return p, false
 	}
-	return changing{parts: []part{{"trouble", "trouble", v.Top}, {"state", "state", v}, {"graphs", "graphs", v}, {"details", "details", v}}}, true
+	*worker = v.worker
+	p := changing{parts: []part{{"trouble", "trouble", v.Top}, {"state", "state", v}, {"graphs", "graphs", v}, {"details", "details", v}}}
+	p.show(&v.Output)
+	return p, true
+}
+
+// show adds output.
+func (c *changing) show(v *OutputView) {
+	c.output = v
+	c.parts = append(c.parts, part{"output-why", "output-why", v}, part{"output-open", "output-open", v})
 }
 
 // since are the parts that are not as they were sent, which is noted. The table's body is one part
@@ -106,7 +128,7 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 	note := func(id, html string) {
 		if sent[id] != html {
 			sent[id] = html
-			changed = append(changed, fragment{id, html})
+			changed = append(changed, fragment{ID: id, HTML: html})
 		}
 	}
 	for _, p := range c.parts {
@@ -115,6 +137,14 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 			return nil, err
 		}
 		note(p.id, html)
+	}
+	if c.output != nil {
+		f, err := c.output.since(sent)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, f...)
+		return changed, nil
 	}
 	others := len(changed)
 	for i := range c.rows {
@@ -136,9 +166,29 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 		}
 		clear(sent) // of rows that are gone
 		maps.Copy(sent, known)
-		changed = append(changed[:others], fragment{"rows", `<tbody id="rows">` + body + `</tbody>`})
+		changed = append(changed[:others], fragment{ID: "rows", HTML: `<tbody id="rows">` + body + `</tbody>`})
 	}
 	return changed, nil
+}
+
+// since are the lines that were not sent, which is noted. The first are sent in place of those that the
+// page may have.
+func (v *OutputView) since(sent map[string]string) ([]fragment, error) {
+	const id = "output-lines"
+	before, told := sent[id]
+	if sent[id] = strconv.Itoa(v.count); before == sent[id] {
+		return nil, nil
+	}
+	if !told {
+		html, err := made(id, v)
+		return []fragment{{ID: id, HTML: html}}, err
+	}
+	n, err := strconv.Atoi(before)
+	if err != nil {
+		return nil, err
+	}
+	html, err := made("lines", v.Lines[len(v.Lines)-min(len(v.Lines), v.count-n):])
+	return []fragment{{ID: id, HTML: html, More: true}}, err
 }
 
 func made(template string, view any) (string, error) {

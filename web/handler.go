@@ -139,7 +139,9 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) program(w http.ResponseWriter, r *http.Request) {
 	h.board.fresh(r.Context())
-	v, ok := h.programView(r.PathValue("number"), h.trusted(r))
+	number, trusted := r.PathValue("number"), h.trusted(r)
+	h.board.meet(r.Context(), number, trusted)
+	v, ok := h.programView(number, trusted)
 	if !ok {
 		h.problem(w, http.StatusNotFound, "There is no such program: it has ended.")
 		return

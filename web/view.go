@@ -11,6 +11,7 @@ import (
 
 	"erluv/overview"
 	"erluv/stat"
+	"erluv/wire/etf"
 )
 
 // pageRows is how many programs a page has.
@@ -119,7 +120,20 @@ type ProgramView struct {
 	Details     []Fact
 	Graphs      []Graph
 	Restartable bool
+	worker      etf.Pid
+	Output      OutputView
 }
+
+// OutputView is the last output of a program.
+type OutputView struct {
+	Why   string // there is none; "": there is
+	Lines []Line
+	Open  []Line // those that have no end yet
+	count int    // lines that there were
+}
+
+// Max is how many lines a page keeps.
+func (OutputView) Max() int { return tailLines }
 
 // top is called with the board locked.
 func (h *handler) top(trusted bool) Top {
@@ -284,7 +298,7 @@ func (h *handler) programView(number string, trusted bool) (v ProgramView, ok bo
 		return v, false
 	}
 	b.want([]*overview.Program{p})
-	v = ProgramView{Top: h.top(trusted), Row: b.row(p, time.Now()), Restartable: p.Restartable()}
+	v = ProgramView{Top: h.top(trusted), Row: b.row(p, time.Now()), Restartable: p.Restartable(), worker: p.Worker}
 	v.Events = "/events?program=" + url.QueryEscape(number)
 	if trusted {
 		for _, a := range p.Command {
@@ -305,6 +319,7 @@ func (h *handler) programView(number string, trusted bool) (v ProgramView, ok bo
 		{"Processor time", total},
 		{"Output of this run", bytesOf(float64(p.Output))},
 	}
+	v.Output = b.outputOf(p.Worker, trusted)
 	past := b.pastOf(p)
 	v.Graphs = []Graph{
 		graph("Processor", "cpu", past.cpu, niceTop(past.cpu.most(), 0.1), v.Row.CPU, percentOf),
@@ -312,6 +327,18 @@ func (h *handler) programView(number string, trusted bool) (v ProgramView, ok bo
 		graph("Output", "output", past.output, niceBytes(past.output.most()), v.Row.Output, rateOf),
 	}
 	return v, true
+}
+
+// outputOf is the output of a program, which is followed from now on.
+func (b *board) outputOf(w etf.Pid, trusted bool) OutputView {
+	if !trusted {
+		return OutputView{Why: "Output is shown at the address that erluv web prints, which holds a token."}
+	}
+	t := b.watch(w)
+	if t == nil {
+		return OutputView{Why: "The output of too many programs is shown already."}
+	}
+	return OutputView{Why: t.why, Lines: slices.Clone(t.lines), Open: t.unended(), count: t.count}
 }
 
 func count(n int64) string { return strconv.FormatInt(n, 10) }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -137,7 +138,7 @@ func TestChanges(t *testing.T) {
 	h, sent := filled(3), map[string]string{}
 	ids := func() (list []string) {
 		t.Helper()
-		p, _ := h.changing(asked{by: overview.ByName}, "", false)
+		p, _ := h.changing(asked{by: overview.ByName}, "", false, nil)
 		changed, err := p.since(sent)
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +174,7 @@ func TestChanges(t *testing.T) {
 
 	// A page that is told for the first time may show programs that have ended.
 	h, sent = filled(0), map[string]string{}
-	p, _ := h.changing(asked{}, "", false)
+	p, _ := h.changing(asked{}, "", false, nil)
 	changed, err := p.since(sent)
 	if err != nil || changed[len(changed)-1].HTML != `<tbody id="rows"></tbody>` {
 		t.Errorf("without programs: %v, %v", changed, err)
@@ -226,5 +227,129 @@ func TestViewersAreBounded(t *testing.T) {
 	h.events(w, httptest.NewRequest("GET", "/events", nil))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d", w.Code)
+	}
+}
+
+// output is an answer to a request for output: texts of streams, then the position.
+func output(next, lost int64, pieces ...string) etf.Term {
+	list := etf.List{}
+	for i := 0; i < len(pieces); i += 2 {
+		list = append(list, etf.Tuple{int64(i), etf.Atom(pieces[i]), etf.Binary(pieces[i+1])})
+	}
+	return etf.Tuple{etf.Atom("ok"), etf.Map{
+		{Key: etf.Atom("output"), Value: list},
+		{Key: etf.Atom("next"), Value: next},
+		{Key: etf.Atom("lost"), Value: lost},
+	}}
+}
+
+func texts(list []Line) string {
+	var b strings.Builder
+	for _, l := range list {
+		b.WriteString(l.Class[3:] + ":" + l.Text + "|")
+	}
+	return b.String()
+}
+
+// TestTail: output becomes lines, of each stream by itself, as many as a page has.
+func TestTail(t *testing.T) {
+	b := newBoard(nil)
+	w := etf.Pid{ID: 1}
+	tail := b.watch(w)
+	if !tail.take(output(7, 100, "stdout", "a\nb", "stderr", "x", "stdout", "c\r\n", "stderr", "\nend")) {
+		t.Fatal("it is not taken")
+	}
+	if got := texts(tail.lines); got != "out:a|out:bc|err:x|" {
+		t.Error(got)
+	}
+	if got := texts(tail.unended()); got != "err:end|" {
+		t.Error(got)
+	}
+	if got := tail.query(); len(got) != 2 || got[1].Value != int64(7) {
+		t.Error(got)
+	}
+	if !tail.take(output(9, 2, "stderr", "\n")) || texts(tail.lines) != "out:a|out:bc|err:x|t:2 bytes are missing here: they came faster than they were shown|err:end|" {
+		t.Error(texts(tail.lines))
+	}
+	tail.put(0, []byte(strings.Repeat("y\n", 5*tailLines)+strings.Repeat("long", 10_000)+"\n"))
+	if last := tail.lines[tailLines-1].Text; len(tail.lines) != tailLines || tail.count != 5+5*tailLines+1 || len(last) > lineBytes+10 || !strings.HasSuffix(last, "long …") {
+		t.Errorf("%d lines of %d, %s", len(tail.lines), tail.count, last)
+	}
+	for _, wrong := range []etf.Term{etf.Atom("ok"), etf.Tuple{etf.Atom("ok"), etf.Atom("x")}, etf.Tuple{etf.Atom("ok"), etf.Map{{Key: etf.Atom("next"), Value: int64(1)}, {Key: etf.Atom("output"), Value: etf.List{etf.Atom("x")}}}}} {
+		if tail.take(wrong) {
+			t.Errorf("%v is taken", wrong)
+		}
+	}
+	for i := range 3 * maxTails {
+		if got := b.watch(etf.Pid{ID: uint32(i)}); (got != nil) != (i < maxTails) {
+			t.Fatalf("tail %d: %v", i, got)
+		}
+	}
+	if v := b.outputOf(etf.Pid{ID: 7777}, true); v.Why == "" {
+		t.Error("one too many is followed")
+	}
+	if v := b.outputOf(w, false); v.Lines != nil || !strings.Contains(v.Why, "token") {
+		t.Errorf("without the token: %v", v)
+	}
+	for reason, want := range map[etf.Atom]string{"not_kept": "keep", "noproc": "lost", "x": "does not say"} {
+		tail := b.watch(etf.Pid{ID: 1})
+		tail.read = false
+		if tail.refuse(reason); !strings.Contains(tail.why, want) {
+			t.Errorf("%s: %s", reason, tail.why)
+		}
+	}
+}
+
+// TestPlain: a page shows what a program writes for a terminal as text.
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\tb": "a\tb", "\x1b[1;31mred\x1b[0m": "red", "\x1b[2K\x1b[Gx": "x", "\x1b]0;title\a": `\x1b]0;title\a`, "\x1b[": `\x1b[`,
+		"a\rb\r": `a\rb`, "\xff": `\xff`, "ä\u202e": "ä" + `\u202e`, "<b>": "<b>",
+		strings.Repeat("a", lineBytes-1) + "ää": strings.Repeat("a", lineBytes-1) + " …",
+	} {
+		if got := plain(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestOutputIsSentOnce: a page gets what it has as a whole, then what is new.
+func TestOutputIsSentOnce(t *testing.T) {
+	h, sent := filled(1), map[string]string{}
+	p := h.board.known.Programs[0]
+	next := func(text string) (list []string) {
+		t.Helper()
+		h.board.watch(p.Worker).put(0, []byte(text))
+		var worker etf.Pid
+		c, ok := h.changing(asked{}, p.Number(), true, &worker)
+		changed, err := c.since(sent)
+		if err != nil || !ok || worker != p.Worker {
+			t.Fatal(err, ok, worker)
+		}
+		for _, f := range changed {
+			if strings.HasPrefix(f.ID, "output") {
+				list = append(list, fmt.Sprint(f.ID, f.More, " ", f.HTML))
+			}
+		}
+		return list
+	}
+	for i, step := range []struct{ text, want string }{
+		{"a\n", `[output-whyfalse <p id="output-why" hidden></p> output-openfalse <div id="output-open"></div> output-linesfalse <div id="output-lines" data-most="200"><div class="stdout">a</div></div>]`},
+		{"", "[]"},
+		{"<i>", `[output-openfalse <div id="output-open"><div class="stdout">&lt;i&gt;</div></div>]`},
+		{"b\nc\n", `[output-openfalse <div id="output-open"></div> output-linestrue <div class="stdout">&lt;i&gt;b</div><div class="stdout">c</div>]`},
+	} {
+		if got := fmt.Sprint(next(step.text)); got != step.want {
+			t.Errorf("step %d: %s\nwant %s", i, got, step.want)
+		}
+	}
+	next(strings.Repeat("x\n", 10*tailLines)) // more than a page keeps
+	h.board.known.Programs = nil
+	worker := p.Worker
+	h.board.watch(worker).put(0, []byte("last\n"))
+	c, ok := h.changing(asked{}, p.Number(), true, &worker)
+	changed, err := c.since(sent)
+	if ok || err != nil || !strings.Contains(fmt.Sprint(changed), `<div class="stdout">last</div>`) {
+		t.Errorf("after its end: %v, %v, %v", ok, err, changed)
 	}
 }

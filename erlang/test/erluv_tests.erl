@@ -143,8 +143,8 @@ t_restart() ->
     {stdout, First} = next(W),
     [begin
         ?assertEqual(ok, erluv:restart(W)),
-        {restarted, OsPid, N} = next(W),
-        {stdout, Next} = next(W),
+        OsPid = receive {W, {restarted, Pid, N}} -> Pid end,
+        Next = receive {W, {stdout, Data}} when is_binary(Data) -> Data end,
         ?assertEqual(OsPid, binary_to_integer(string:trim(Next))),
         ?assertNotEqual(First, Next)
      end

@@ -14,13 +14,18 @@ source.onmessage = (event) => {
     trouble("");
   }
   const focus = document.activeElement && document.activeElement.id;
-  for (const { id, html } of JSON.parse(event.data)) {
+  for (const { id, html, more } of JSON.parse(event.data)) {
     const old = document.getElementById(id);
     if (!old) continue;
     // A row is parsed in a table alone, which a template element allows.
     const made = document.createElement("template");
     made.innerHTML = html;
-    old.replaceWith(made.content);
+    if (!more) {
+      old.replaceWith(made.content);
+      continue;
+    }
+    old.append(made.content);
+    while (old.childElementCount > Number(old.dataset.most)) old.firstElementChild.remove();
   }
   if (focus && document.activeElement === document.body) {
     const again = document.getElementById(focus);
