@@ -126,7 +126,7 @@ func TestManual(t *testing.T) {
 	t.Run("port messages", func(t *testing.T) {
 		var there []string
 		for line := range strings.Lines(section(t, ".Ss The port protocol", 0)) {
-			if message, is := strings.CutPrefix(line, ".Li W ! {Owner, "); is {
+			if message, is := strings.CutPrefix(line, `.It Li W \&! {Owner, `); is {
 				there = append(there, strings.TrimSuffix(strings.TrimRight(message, " ,.\n"), "}"))
 			}
 		}
