@@ -1,5 +1,5 @@
-// Package erluv_test holds the policy of the whole module: who may import whom,
-// and what the binary may be made of.
+// Package erluv_test holds the policy of the whole module: allowed imports, and the contents of the
+// binary.
 package erluv_test
 
 import (
@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// imports is the table of doc/architecture.md: each package and the packages of
-// ours that it may import. Those that a row does not name are forbidden.
+// imports is the table of doc/architecture.md: each package, and the packages of this module that
+// it may import. All others are forbidden.
 var imports = map[string][]string{
 	"eintr":          nil,
 	"slack":          nil,
@@ -77,7 +77,7 @@ var imports = map[string][]string{
 	"test/bench/measure": nil,
 }
 
-// testImports is what tests may import beyond the row of their package.
+// testImports has further imports that the tests of a package may have.
 var testImports = map[string][]string{
 	"discover":       {"discover/dnstest"},
 	"childproc/peer": {"loop/looptest"},
@@ -94,7 +94,7 @@ var testImports = map[string][]string{
 	"mainproc/link":  {"childproc", "wire/dist/disttest", "spawner", "slack"}, // real ones, to be killed
 }
 
-// Never in the binary, not even through others.
+// banned packages are never in the binary, not even through others.
 var banned = []string{
 	"plugin",                        // the binary is static
 	"testing",                       // test helpers stay in tests
@@ -106,8 +106,8 @@ var banned = []string{
 	"erluv/loop/looptest",
 }
 
-// ofOneRole is what one role alone may link, directly or through others: what reads
-// certificates and TLS's records is no part of a process that holds more than one connection.
+// ofOneRole has packages that only one role may link, directly or through others. Code that reads
+// certificates and TLS records does not belong into a process with more than one connection.
 // Package cmd/erluv has all roles.
 var ofOneRole = map[string][]string{
 	"crypto/tls":  {"relay", "web", "cmd/erluv"}, // web: net/http brings it, and uses none of it
@@ -162,7 +162,8 @@ func checkRow(t *testing.T, name, verb string, got, allowed []string) {
 	}
 }
 
-// Privilege is kept apart by what a room cannot name, directly or not.
+// The rooms keep privileges apart: some packages cannot be named in some rooms, directly or
+// indirectly.
 func TestRoomsThatNeverMeet(t *testing.T) {
 	for room, never := range map[string][]string{
 		"mainproc/...":     {"childproc", "spawner", "workers", "loop"},
@@ -247,7 +248,7 @@ func TestBinaryIsStatic(t *testing.T) {
 	}
 }
 
-// list runs go list as the release build would see the module.
+// list runs go list with the settings of the release build.
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json"}, args...)...)

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// interruptible are the functions of unix and syscall that may return EINTR: signal(7),
-// and all that looks files up or changes them, for on FUSE any of it can. close(2) must not
-// be repeated, and what starts with F_ and D_ in fcntl(2) never waits here.
+// interruptible are the functions of unix and syscall that may return EINTR, by signal(7). They
+// include all functions that look up or change files, since on FUSE any of these can. close(2) must
+// not be repeated. The operations F_ and D_ of fcntl(2) never wait here.
 var interruptible = words(`
 	Accept Accept4 Access Bind Chdir Chmod Chown Connect Creat Dup2 Dup3 EpollWait EpollPwait Faccessat Faccessat2
 	Fallocate Fchdir Fchmod Fchmodat Fchown Fchownat Fdatasync Fgetxattr Flock Fsetxattr Fstat Fstatat Fstatfs Fsync
@@ -35,8 +35,8 @@ func words(text string) map[string]bool {
 	return set
 }
 
-// TestInterruptedCallsAreRepeated: whatever can return EINTR is taken from the package
-// eintr, or stands in a function that looks for it.
+// TestInterruptedCallsAreRepeated: each call that can return EINTR comes from the package eintr, or
+// is in a function that checks for EINTR.
 func TestInterruptedCallsAreRepeated(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -69,7 +69,7 @@ func TestInterruptedCallsAreRepeated(t *testing.T) {
 	}
 }
 
-// interrupted are the calls of a file that are not repeated.
+// interrupted returns the calls of a file that are not repeated.
 func interrupted(t *testing.T, path string) (bad []string) {
 	t.Helper()
 	set := token.NewFileSet()
@@ -107,7 +107,7 @@ func interrupted(t *testing.T, path string) (bad []string) {
 	return bad
 }
 
-// systemName is the name X of unix.X or syscall.X, or "".
+// systemName returns the name X of unix.X or syscall.X, or "".
 func systemName(n ast.Node) string {
 	s, ok := n.(*ast.SelectorExpr)
 	if !ok {
@@ -119,7 +119,7 @@ func systemName(n ast.Node) string {
 	return s.Sel.Name
 }
 
-// doIn says whether a function repeats a call by eintr.Do.
+// doIn reports whether a function repeats a call with eintr.Do.
 func doIn(f *ast.FuncDecl) bool {
 	found := false
 	ast.Inspect(f, func(n ast.Node) bool {

@@ -9,7 +9,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// Args reads the arguments of a function, which stand in a text as a list of Erlang terms.
+// Args reads the arguments of a function from a text with a list of Erlang terms.
 func Args(text string) (etf.List, error) {
 	text = strings.TrimSpace(text)
 	if !strings.HasSuffix(text, ".") {
@@ -33,7 +33,7 @@ func Args(text string) (etf.List, error) {
 
 func stated(text string) string { return fmt.Sprintf("%.80q", strings.TrimSuffix(text, ".")) }
 
-// term is a term of a text as it is sent.
+// term returns a term of a text as it is sent.
 func term(t consult.Term) (etf.Term, error) {
 	switch t.Kind {
 	case consult.Atom:

@@ -9,7 +9,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// A Caller calls processes of the entry, as gen_server:call/3 does. A *client.Client is one.
+// A Caller calls processes of the entry, like gen_server:call/3. A *client.Client is one.
 type Caller interface {
 	Call(ctx context.Context, to, request etf.Term) (etf.Term, error)
 }
@@ -24,12 +24,12 @@ func (c call) list(timeout time.Duration) etf.List {
 	return etf.List{c.module, c.function, c.args, timeout.Milliseconds()}
 }
 
-// hop is how much longer a node waits for the next one of a path than that one waits itself: so
-// it is the last that says what is wrong.
+// hop is how much longer each node of a path waits than the next one. So the last node reports the
+// problem.
 const hop = 250 * time.Millisecond
 
-// by is what the entry has to evaluate so that the last node of a path evaluates c. Each node
-// of the path calls the next, on the connection that it has; the last has wait for c.
+// by returns the call for the entry that makes the last node of a path evaluate c. Each node of the
+// path calls the next, on its existing connection. The last node has wait for c.
 func (c call) by(path []string, wait time.Duration) call {
 	for i := len(path) - 1; i >= 0; i-- {
 		c = call{"erpc", "call", append(etf.List{etf.Atom(path[i])}, c.list(wait)...)}
@@ -38,16 +38,16 @@ func (c call) by(path []string, wait time.Duration) call {
 	return c
 }
 
-// local is what the last node of a path evaluates so that c has a process of that node as its
-// group leader. A process that erpc starts has the caller's: what c prints or logs would
-// go to the node of that, by a connection made for it. The result is in a list, so that a
-// {badrpc, Reason} of that node is not taken for one of the entry.
+// local returns the call for the last node of a path. With it c has a process of that node as its
+// group leader. A process that erpc starts has the caller's group leader, so c's output and logs
+// would go to the caller's node, on a new connection. The result is in a list, so that a {badrpc,
+// Reason} of that node does not look like one of the entry.
 func (c call) local() call {
 	return together(call{"gen_server", "call", etf.List{etf.Atom("rex"), c.request(), etf.Atom("infinity")}})
 }
 
-// together is a call that makes several, and returns a list of their results. Module lists is
-// part of every node.
+// together returns a call that makes several, and returns a list of their results. The module lists
+// is on every node.
 func together(calls ...call) call {
 	var modules, functions, args etf.List
 	for _, c := range calls {
@@ -56,14 +56,14 @@ func together(calls ...call) call {
 	return call{"lists", "zipwith3", etf.List{apply3(), modules, functions, args}}
 }
 
-// request is what rex is asked to evaluate c, with the process user as its group leader.
+// request is rex's request to evaluate c, with the process user as its group leader.
 func (c call) request() etf.Term {
 	return etf.Tuple{etf.Atom("call"), c.module, c.function, c.args, etf.Atom("user")}
 }
 
-// ask has the last node of a path evaluate c, and returns the result, or why there is none:
-// a *Trouble, or an error of the connection to the entry. The result of the entry itself is
-// {badrpc, Reason} if c fails there.
+// ask makes the last node of a path evaluate c, and returns the result. Otherwise the error is a
+// *Trouble, or an error of the connection to the entry. If the entry itself evaluates c and c
+// fails, the result is {badrpc, Reason}.
 func ask(ctx context.Context, caller Caller, path []string, c call, wait time.Duration) (etf.Term, error) {
 	outer := wait + time.Duration(len(path)+1)*hop
 	ctx, cancel := context.WithTimeoutCause(ctx, outer, errNoAnswer)
@@ -83,10 +83,10 @@ func ask(ctx context.Context, caller Caller, path []string, c call, wait time.Du
 	return result, nil
 }
 
-// ticktimeWait is how long the entry may take to say something simple.
+// ticktimeWait bounds the entry's answer to a simple request.
 const ticktimeWait = 5 * time.Second
 
-// Ticktime is the net_ticktime of the entry, for as long as the connection to it shall last.
+// Ticktime returns the net_ticktime of the entry, for the time that the connection to it lasts.
 func Ticktime(ctx context.Context, caller Caller) (time.Duration, error) {
 	result, err := ask(ctx, caller, nil, call{"net_kernel", "get_net_ticktime", nil}, ticktimeWait)
 	if changing, ok := tagged(result, "ongoing_change_to"); ok {
@@ -100,11 +100,11 @@ func Ticktime(ctx context.Context, caller Caller) (time.Duration, error) {
 
 var errNoAnswer = errors.New("no answer in time")
 
-// Trouble is why a node has no result.
+// Trouble is the reason for a missing result.
 type Trouble struct {
 	State State
 	Why   string // of Failed
-	hop   int    // which node of the path could not be called, from 0; -1: all could
+	hop   int    // the node of the path that could not be called, from 0; -1: none
 }
 
 func (t *Trouble) Error() string {
@@ -121,10 +121,10 @@ func (t *Trouble) Error() string {
 	return t.Why
 }
 
-// troubleOf reads the reason of a {badrpc, Reason}, which is {'EXIT', {What, Stack}} when the
-// entry has evaluated an error, and {'EXIT', What} for an exit. When that was erpc:call/5, What
-// is {erpc, Why} if the call could not be made, and {exception, What, Stack} or {exception,
-// What} of what the next node has evaluated.
+// troubleOf reads the reason of a {badrpc, Reason}. After an error at the entry it is {'EXIT',
+// {What, Stack}}, and after an exit {'EXIT', What}. If the entry called erpc:call/5, What has more
+// forms. It is {erpc, Why} if the call could not be made. For results of the next node it is
+// {exception, What, Stack} or {exception, What}.
 func troubleOf(reason etf.Term, hops int) *Trouble {
 	what := reason
 	if exit, ok := tagged(reason, "EXIT"); ok {
@@ -158,7 +158,7 @@ func stateOf(why etf.Term) State {
 	return Failed
 }
 
-// tagged is the second element of {Tag, _, ...}.
+// tagged returns the second element of {Tag, _, ...}.
 func tagged(t etf.Term, tag etf.Atom) (etf.Term, bool) {
 	tuple, ok := t.(etf.Tuple)
 	if !ok || len(tuple) < 2 || tuple[0] != tag {
@@ -167,8 +167,8 @@ func tagged(t etf.Term, tag etf.Atom) (etf.Term, bool) {
 	return tuple[1], true
 }
 
-// survey is what each node is asked at once: with whom it is connected, and the Facts. None of
-// the functions changes anything: statistics/1, for one, would reset counters.
+// survey is a question to each node for its connections and the Facts. None of the functions
+// changes anything. For example, statistics/1 would reset counters.
 func survey() call {
 	return together(
 		call{"erlang", "nodes", etf.List{etf.Atom("visible")}},
@@ -181,13 +181,13 @@ func survey() call {
 	)
 }
 
-// apply3 is fun erlang:apply/3 (EXPORT_EXT).
+// apply3 returns fun erlang:apply/3 (EXPORT_EXT).
 func apply3() etf.Raw {
 	b := etf.AppendAtom(etf.AppendAtom([]byte{'q'}, "erlang"), "apply")
 	return etf.AppendInt(b, 3)
 }
 
-// answer is what a node says to survey.
+// answer is a node's answer to survey.
 type answer struct {
 	visible, hidden []string
 	facts           Facts

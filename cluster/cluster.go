@@ -1,22 +1,21 @@
-// Package cluster looks at a whole cluster of Erlang nodes from one of them, the entry, which
-// need not be connected to all of the others.
+// Package cluster looks at a whole cluster of Erlang nodes from one of them, the entry. The entry
+// need not be connected to all others.
 //
-// Each node is asked by way of those through which it was found: the entry calls its
-// neighbour, which calls its own. So nobody connects to anybody: a node is reached by
-// connections that are there. Look draws the map (Map), Each calls a function on nodes of it.
-// Text, DOT and JSON write a map.
+// It reaches each node through the nodes that led to it: the entry calls its neighbour, which calls
+// its own. So no node makes a new connection. Look draws the map (Map). Each calls a function on
+// nodes of it. Text, DOT and JSON write a map.
 //
 //	cluster.go  the map
 //	look.go     how it is drawn
-//	ask.go      calls by way of other nodes
+//	ask.go      calls through other nodes
 //	each.go     a function is called on nodes
-//	guests.go   the neighbours that are no Erlang VM
-//	args.go     its arguments, from a text
+//	guests.go   the neighbours that are not Erlang VMs
+//	args.go     the arguments of a function, from a text
 //	mesh.go     nodes that are all connected to each other
 //	text.go     a map for people; dot.go: for Graphviz; json.go: for programs
 //
-// It knows no sockets: what it asks with is a Caller, a client of package wire/client. It is
-// the part of `erluv map` and `erluv call` that needs neither.
+// It knows no sockets. It asks through a Caller, such as a client of package wire/client. It is the
+// part of `erluv map` and `erluv call` that needs neither.
 package cluster
 
 import (
@@ -25,16 +24,16 @@ import (
 	"time"
 )
 
-// State is what became of asking a node.
+// State is the outcome of asking a node.
 type State string
 
 // The states.
 const (
 	Up       State = "up"        // it has answered
-	Foreign  State = "foreign"   // it is no Erlang VM that can be asked: a C node, an erluv
+	Foreign  State = "foreign"   // it is not an Erlang VM that answers: a C node, an erluv
 	Silent   State = "silent"    // it has not answered in time
 	Gone     State = "gone"      // its neighbour has no connection to it any more
-	Failed   State = "failed"    // it has answered something else: Why says what
+	Failed   State = "failed"    // it has answered something else: see Why
 	NotAsked State = "not asked" // a limit came first
 )
 
@@ -43,14 +42,14 @@ type Node struct {
 	Name   string
 	State  State
 	Why    string // of Failed and NotAsked
-	Hidden bool   // it has hidden connections only
+	Hidden bool   // it has only hidden connections
 	Facts         // when it is Up
 
-	path  []string // the nodes from behind the entry to it; none for the entry
-	tried []string // the neighbours by way of which it was asked
+	path  []string // the nodes after the entry, up to this one; empty for the entry
+	tried []string // the neighbours through which it was asked
 }
 
-// Facts are what a node says of itself.
+// Facts are a node's data about itself.
 type Facts struct {
 	Release   string // of OTP
 	Uptime    time.Duration
@@ -61,27 +60,27 @@ type Facts struct {
 type Edge struct {
 	A, B   string
 	Hidden bool
-	// OneSided: both have answered, and only one of them has it. It was made or lost
-	// meanwhile, or the other one has not noticed yet.
+	// OneSided means that both have answered, and only one of them has the connection. It was made
+	// or lost meanwhile, or the other side has not noticed yet.
 	OneSided bool
-	// Mute: what was asked over it was not answered, although both nodes have answered what
-	// was asked another way.
+	// Mute means that a question over this connection was not answered, although both nodes have
+	// answered questions on another path.
 	Mute bool
 }
 
-// A Map is what was found. Nodes and edges are sorted by name.
+// A Map is the result of a look. Nodes and edges are sorted by name.
 type Map struct {
 	Entry string
 	Nodes []Node
 	Edges []Edge
-	// Incomplete says which limit has ended the search; "" if none has.
+	// Incomplete names the limit that has ended the search, or is "".
 	Incomplete string
 	// LeftOut is how many nodes were dropped by WithoutStrays.
 	LeftOut int
 	Took    time.Duration
 }
 
-// Node is the node with a name, or nil.
+// Node returns the node with a name, or nil.
 func (m *Map) Node(name string) *Node {
 	i, ok := slices.BinarySearchFunc(m.Nodes, name, func(n Node, name string) int { return cmp.Compare(n.Name, name) })
 	if !ok {
@@ -90,8 +89,8 @@ func (m *Map) Node(name string) *Node {
 	return &m.Nodes[i]
 }
 
-// WithoutStrays is the map without hidden nodes that lead nowhere: those that are no Erlang VM,
-// and those that answer and have one connection. These are erluv, C nodes and remote shells.
+// WithoutStrays returns the map without hidden nodes that lead nowhere. These are nodes that are
+// not Erlang VMs, and nodes that answer and have one connection: erluv, C nodes and remote shells.
 func (m *Map) WithoutStrays() *Map {
 	degree := map[string]int{}
 	for _, e := range m.Edges {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// DOT is a map in the language of Graphviz. Hidden connections are dashed, and so are hidden
-// nodes; what does not answer is red.
+// DOT returns a map in the language of Graphviz. Hidden connections and nodes are dashed. Nodes
+// that do not answer are red.
 func (m *Map) DOT() string {
 	var b strings.Builder
 	b.WriteString("graph cluster {\n  node [shape=box];\n")
@@ -40,7 +40,7 @@ func (m *Map) DOT() string {
 	return b.String()
 }
 
-// dotNode is what stands in a node's box, and how the box looks.
+// dotNode returns the lines in a node's box, and the look of the box.
 func dotNode(n Node) (lines []string, attributes string) {
 	lines = []string{n.Name}
 	switch n.State {
@@ -62,8 +62,8 @@ func dotNode(n Node) (lines []string, attributes string) {
 	return lines, attributes
 }
 
-// dotQuoted is a string of the language, of one or several lines. In one, backslashes begin
-// escapes in labels, and only quotation marks need them.
+// dotQuoted returns a string of the language, of one or several lines. In it, backslashes begin
+// escapes in labels, and otherwise only quotation marks need them.
 func dotQuoted(lines ...string) string {
 	for i, l := range lines {
 		lines[i] = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(Show(l))

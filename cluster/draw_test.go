@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// picture has one of everything that can be drawn.
+// picture is a map with one of everything that can be drawn.
 func picture() *Map {
 	m := &Map{
 		Entry: "a@h", Took: 61 * time.Millisecond, LeftOut: 1, Incomplete: "there was no time for all nodes",
@@ -66,7 +66,7 @@ func TestDrawn(t *testing.T) {
 	}
 }
 
-// mesh is a full one.
+// mesh is a full mesh.
 func mesh(n int) *Map {
 	m := &Map{Entry: "node0@host.example.com"}
 	for i := range n {
@@ -85,7 +85,7 @@ func TestMeshes(t *testing.T) {
 		"a-b b-c":                         {"", "a-b b-c"},
 		"a-b a-c b-c":                     {"abc", ""},
 		"a-b a-c b-c c-d d-e d-f e-f":     {"abc def", "c-d"},
-		"a-b a-c b-c c-d c-e d-e":         {"abc cde", ""},     // a node in two
+		"a-b a-c b-c c-d c-e d-e":         {"abc cde", ""},     // one node in both
 		"a-b a-c a-d b-c b-d c-d c-e d-e": {"abcd", "c-e d-e"}, // each connection once
 		"a-b a-c a-d a-e":                 {"", "a-b a-c a-d a-e"},
 		"a-c a-d b-c b-d":                 {"", "a-c a-d b-c b-d"},
@@ -117,7 +117,7 @@ func TestWithoutStrays(t *testing.T) {
 	m := &Map{Entry: "a", LeftOut: 2, Nodes: []Node{
 		{Name: "a", State: Up, Hidden: true},          // the entry
 		{Name: "bridge", State: Up, Hidden: true},     // two connections
-		{Name: "erluv", State: Foreign, Hidden: true}, // two, and nothing is behind it
+		{Name: "erluv", State: Foreign, Hidden: true}, // two, with nothing behind it
 		{Name: "far", State: Up},
 		{Name: "shell", State: Up, Hidden: true},
 		{Name: "silent", State: Silent, Hidden: true},

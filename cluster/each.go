@@ -7,15 +7,15 @@ import (
 	"erluv/wire/etf"
 )
 
-// A Result is what a function has returned on a node, or why it has not.
+// A Result is the result of a function on a node, or the error.
 type Result struct {
 	Node  string
 	Value etf.Term
 	Err   error // a *Trouble; nil: Value counts
 }
 
-// Callable are the nodes of a map on which a function can be called, and results that say why
-// not of all others but those that are no Erlang VM.
+// Callable returns the nodes of a map on which a function can be called. For the other nodes it
+// returns results with the reason, except for nodes that are not Erlang VMs.
 func (m *Map) Callable() (nodes []Node, others []Result) {
 	for _, n := range m.Nodes {
 		switch n.State {
@@ -29,8 +29,8 @@ func (m *Map) Callable() (nodes []Node, others []Result) {
 	return nodes, others
 }
 
-// Each has a function called on nodes of a map, beside each other, and returns the results in
-// the order of the nodes. On each it may take wait. What it prints and logs stays at that node.
+// Each calls a function on nodes of a map, in parallel, and returns the results in the order of the
+// nodes. On each node it may take wait. Its output and logs stay at that node.
 func Each(ctx context.Context, caller Caller, nodes []Node, module, function string, args etf.List, wait time.Duration) ([]Result, error) {
 	c := call{etf.Atom(module), etf.Atom(function), args}
 	results, errs := make([]Result, len(nodes)), make([]error, len(nodes))
@@ -59,7 +59,7 @@ func Each(ctx context.Context, caller Caller, nodes []Node, module, function str
 	return results, nil
 }
 
-// once has a function called on one node. An error is one of the connection.
+// once calls a function on one node. An error is one of the connection.
 func once(ctx context.Context, caller Caller, n Node, c call, wait time.Duration) (Result, error) {
 	if len(n.path) > 0 {
 		c = c.local()
@@ -81,7 +81,7 @@ func once(ctx context.Context, caller Caller, n Node, c call, wait time.Duration
 	return Result{Node: n.Name, Value: value}, err
 }
 
-// crash reads the reason of a {badrpc, Reason} of a function that was called.
+// crash reads the reason of a {badrpc, Reason} of the called function.
 func crash(reason etf.Term) *Trouble {
 	if exit, ok := tagged(reason, "EXIT"); ok {
 		reason = exit

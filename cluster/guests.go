@@ -9,9 +9,9 @@ import (
 	"erluv/wire/etf"
 )
 
-// Guests are the hidden neighbours of the entry that are no Erlang VM: erluv and C nodes. Those that
-// do not say what they are in time are silent. The entry asks them, on connections that it has; self
-// is who looks.
+// Guests returns the hidden neighbours of the entry that are not Erlang VMs: erluv and C nodes.
+// Neighbours that do not answer in time are in silent. The entry asks them, on its existing
+// connections. The node self, which looks, is left out.
 func Guests(ctx context.Context, caller Caller, self string, wait time.Duration) (guests, silent []string, err error) {
 	list, err := ask(ctx, caller, nil, call{"erlang", "nodes", etf.List{etf.Atom("hidden")}}, wait)
 	if err != nil {

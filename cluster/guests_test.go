@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// TestGuests: of the neighbours those count that are hidden and no Erlang VM.
+// TestGuests: neighbours count if they are hidden and not Erlang VMs.
 func TestGuests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("a~e2 a~e1 a~shell a-b a~mute b~e3")

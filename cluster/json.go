@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 )
 
-// What JSON has of a map; fields are only ever added.
+// The JSON form of a map. Fields may be added, but not removed.
 type (
 	jsonMap struct {
 		Entry       string     `json:"entry"`
 		Complete    bool       `json:"complete"`
-		Incomplete  string     `json:"incomplete,omitempty"` // why
+		Incomplete  string     `json:"incomplete,omitempty"` // the reason
 		TookMS      int64      `json:"took_ms"`
 		LeftOut     int        `json:"left_out"`
 		Nodes       []jsonNode `json:"nodes"`
@@ -34,7 +34,7 @@ type (
 	}
 )
 
-// JSON is a map for programs, one object.
+// JSON returns a map for programs, as one object.
 func (m *Map) JSON() string {
 	j := jsonMap{
 		Entry: m.Entry, Complete: m.Incomplete == "", Incomplete: m.Incomplete, TookMS: m.Took.Milliseconds(),
@@ -53,6 +53,6 @@ func (m *Map) JSON() string {
 	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(j) // to memory, of strings, numbers and booleans
+	_ = enc.Encode(j) // to memory; strings, numbers and booleans cannot fail
 	return b.String()
 }

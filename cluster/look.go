@@ -11,26 +11,26 @@ import (
 
 // Limits bound a look, besides its context.
 type Limits struct {
-	Wait  time.Duration // that one node may take
-	Nodes int           // how many are drawn
+	Wait  time.Duration // for one node
+	Nodes int           // the most nodes on the map
 }
 
 const (
-	// maxPath bounds how far from the entry a node is asked: a request nests once for each
-	// hop, and 128 times in all.
+	// maxPath bounds the distance of a node from the entry. A request nests once for each hop, and
+	// at most 128 times in all.
 	maxPath = 100
 
-	// width is how many nodes are asked at once: all requests go through the entry.
+	// width is how many nodes are asked at once. All requests go through the entry.
 	width = 16
 
-	// maxRoutes is by way of how many neighbours a node is asked that does not answer: the
-	// first connection may be what is broken.
+	// maxRoutes is through how many neighbours a silent node is asked, because the first connection
+	// may be broken.
 	maxRoutes = 2
 )
 
-// Look asks the entry, and all nodes that it finds, with whom they are connected. Self is the
-// name of the node that asks, which is not drawn. It fails when the entry has no answer;
-// anything else is in the map. When ctx ends before all is asked the map is incomplete.
+// Look asks the entry, and all nodes that it finds, for their connections. The node self, which
+// asks, is not drawn. It fails if the entry does not answer. All other problems are in the map. If
+// ctx ends early, the map is incomplete.
 func Look(ctx context.Context, caller Caller, entry, self string, limits Limits) (*Map, error) {
 	begin := time.Now()
 	s := search{
@@ -56,14 +56,14 @@ type search struct {
 	limit int
 	nodes map[string]*Node
 	edges map[[2]string]*sides
-	near  map[string][]string // the neighbours of each node, as they were found
+	near  map[string][]string // the neighbours of each node, in the order of discovery
 	next  []string            // to be asked, in this order
 	more  bool                // there are nodes beyond limit
 
 	incomplete string
 }
 
-// sides is who has a connection, and how: A is the one that sorts first.
+// sides tells which side has a connection, and of which kind. A is the one that sorts first.
 type sides struct {
 	byA, byB, hidden, mute bool
 }
@@ -81,7 +81,7 @@ type reply struct {
 	err    error
 }
 
-// run asks until there is nothing to ask any more. An error is one of the connection.
+// run asks until every node has been asked. An error is one of the connection.
 func (s *search) run(ctx context.Context, caller Caller, wait time.Duration) (err error) {
 	replies := make(chan reply)
 	asking := 0
@@ -89,7 +89,7 @@ func (s *search) run(ctx context.Context, caller Caller, wait time.Duration) (er
 		for ; len(s.next) > 0 && asking < width && err == nil && ctx.Err() == nil; asking++ {
 			n := s.nodes[s.next[0]]
 			s.next = s.next[1:]
-			go func() { replies <- inquire(ctx, caller, n, wait) }() // it is waited for below
+			go func() { replies <- inquire(ctx, caller, n, wait) }() // the loop below waits for it
 		}
 		if asking == 0 {
 			break
@@ -130,7 +130,7 @@ func inquire(ctx context.Context, caller Caller, n *Node, wait time.Duration) re
 	return reply{n, a, err}
 }
 
-// heard takes what became of asking a node. It returns an error when nothing more can be asked.
+// heard stores the outcome of asking a node. It returns an error if nothing more can be asked.
 func (s *search) heard(ctx context.Context, r reply) error {
 	n := r.node
 	var trouble *Trouble
@@ -156,7 +156,7 @@ func (s *search) heard(ctx context.Context, r reply) error {
 	return nil
 }
 
-// joined: a node has these connections.
+// joined adds these connections of a node.
 func (s *search) joined(n *Node, to []string, hidden bool) {
 	slices.Sort(to)
 	for _, name := range to {
@@ -186,7 +186,7 @@ func (s *search) joined(n *Node, to []string, hidden bool) {
 	}
 }
 
-// enqueue has a node asked by way of another one.
+// enqueue adds a question to a node through another one.
 func (s *search) enqueue(n, by *Node) {
 	n.State, n.Why = NotAsked, ""
 	if len(by.path) == maxPath {
@@ -198,7 +198,7 @@ func (s *search) enqueue(n, by *Node) {
 	s.next = append(s.next, n.Name)
 }
 
-// reroute has a node that could not be reached asked by way of another one, if it was not yet.
+// reroute adds a question to an unreachable node through another neighbour, once for each.
 func (s *search) reroute(n, by *Node) {
 	lost := n.State == Silent || n.State == Gone
 	if lost && by.State == Up && len(n.tried) < maxRoutes && !slices.Contains(n.tried, by.Name) && !slices.Contains(by.path, n.Name) {
@@ -206,9 +206,9 @@ func (s *search) reroute(n, by *Node) {
 	}
 }
 
-// passed notes that the connection to a node from its neighbour has not been passed. That an
-// earlier one of the path was not says nothing of it: when the node is silent, the word of its
-// neighbour that it is may have come too late.
+// passed notes that a request has not passed the connection to a node from its neighbour. The
+// failure of an earlier hop says nothing about this connection. If the node is silent, its
+// neighbour's report may have come too late.
 func (s *search) passed(n *Node, t *Trouble) {
 	last := len(n.path) - 1
 	if last < 0 || t.hop != last || t.State != Silent && t.State != Gone {
@@ -223,7 +223,7 @@ func (s *search) passed(n *Node, t *Trouble) {
 	}
 }
 
-// drawn is the map of what was found.
+// drawn returns the map of everything found.
 func (s *search) drawn(took time.Duration) *Map {
 	m := &Map{Entry: s.entry, Incomplete: s.incomplete, Took: took}
 	visible := map[string]bool{}

@@ -24,7 +24,7 @@ func TestLook(t *testing.T) {
 		how    map[string]string
 		broken string
 		want   string
-		took   time.Duration // of waiting; 0: only the way
+		took   time.Duration // the time of waiting; 0: only the way
 	}{
 		"alone":         {edges: "", want: ""},
 		"sample":        {edges: "a-b b-c c-a b-d d-e e-f f-d", want: "a-b a-c b-c b-d d-e d-f e-f"},
@@ -95,7 +95,7 @@ func TestLook(t *testing.T) {
 	}
 }
 
-// forgetful is a world in which a node has lost its connections when something is to pass it.
+// forgetful is a world in which a node has lost its connections when a request must pass it.
 type forgetful struct {
 	*world
 	node string
@@ -112,7 +112,7 @@ func (f forgetful) Call(ctx context.Context, to, request etf.Term) (etf.Term, er
 	return answer, err
 }
 
-// TestLookIsBounded: in nodes, in time, in how much is asked at once, and in distance.
+// TestLookIsBounded: the bounds are nodes, time, questions at once, and distance.
 func TestLookIsBounded(t *testing.T) {
 	star := func(n int) string {
 		var edges []string
@@ -165,7 +165,7 @@ func TestLookIsBounded(t *testing.T) {
 	})
 }
 
-// TestLookFails: when the entry says nothing, or the connection ends.
+// TestLookFails: the entry does not answer correctly, or the connection ends.
 func TestLookFails(t *testing.T) {
 	for want, prepare := range map[string]func(w *world){
 		"cannot ask a: it does not answer in time":                         func(w *world) { w.how["a"] = "stopped" },
@@ -184,7 +184,7 @@ func TestLookFails(t *testing.T) {
 	}
 }
 
-// TestPassed: only the connection to the node itself is blamed, whoever was late to say so.
+// TestPassed: only the connection to the node itself is blamed, and not one of a late neighbour.
 func TestPassed(t *testing.T) {
 	for hop, want := range map[int]string{-1: "", 0: "", 1: "b-c"} {
 		s := search{entry: "a", edges: map[[2]string]*sides{{"a", "b"}: {}, {"b", "c"}: {}}}
@@ -245,7 +245,7 @@ func TestEach(t *testing.T) {
 	})
 }
 
-// TestTroubleOf: what OTP says, as it was seen on OTP 25, 27 and 29.
+// TestTroubleOf has answers of OTP as seen on OTP 25, 27 and 29.
 func TestTroubleOf(t *testing.T) {
 	atom := func(s string) etf.Term { return etf.Atom(s) }
 	stack := etf.List{etf.Tuple{atom("erpc"), atom("call"), int64(5), etf.List(nil)}}
@@ -264,7 +264,7 @@ func TestTroubleOf(t *testing.T) {
 		{exit(exception(atom("undef"))), 1, Trouble{State: Failed, Why: "undef", hop: -1}},
 		{etf.Tuple{atom("EXIT"), etf.Tuple{atom("exception"), atom("shutdown")}}, 1, Trouble{State: Failed, Why: "shutdown", hop: -1}},
 		{atom("nodedown"), 0, Trouble{State: Failed, Why: "nodedown", hop: -1}},
-		// What a function raises is not taken for what erpc says.
+		// An exception of the function is not mistaken for one of erpc.
 		{exit(exception(erpc("timeout"))), 1, Trouble{State: Failed, Why: "{erpc,timeout}", hop: -1}},
 	} {
 		if got := troubleOf(c.reason, c.hops); *got != c.want {

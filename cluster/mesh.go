@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// minMesh is from how many nodes on a mesh is told as one: three connections in a line.
+// minMesh is the least number of nodes that the map shows as a mesh: three connections in one line.
 const minMesh = 3
 
-// meshes takes plain connections apart into meshes, sets of nodes that are all connected to
-// each other, and the connections that are left. Each connection is in one of them. All are
-// sorted. Meshes are found greedily, the largest not always: this is for reading.
+// meshes divides plain connections into meshes and remaining connections. In a mesh all nodes are
+// connected to each other. Each connection is in exactly one of them. All are sorted. The search is
+// greedy and does not always find the largest mesh, which is enough for readers.
 func meshes(edges []Edge) (found [][]string, rest []Edge) {
 	near := map[string]map[string]bool{}
 	for _, e := range edges {
@@ -27,7 +27,7 @@ func meshes(edges []Edge) (found [][]string, rest []Edge) {
 	}
 	slices.Sort(open)
 	for len(open) > 0 {
-		first := slices.MaxFunc(open, func(a, b string) int { // the first of those with the most
+		first := slices.MaxFunc(open, func(a, b string) int { // the first of those with the most connections
 			return cmp.Or(cmp.Compare(len(near[a]), len(near[b])), cmp.Compare(b, a))
 		})
 		mesh := meshOf(first, near)
@@ -54,7 +54,7 @@ func meshes(edges []Edge) (found [][]string, rest []Edge) {
 	return found, rest
 }
 
-// meshOf grows a mesh from a node, by those first that have most neighbours in common with it.
+// meshOf grows a mesh from a node. It first tries nodes with the most neighbours in common.
 func meshOf(first string, near map[string]map[string]bool) []string {
 	common := map[string]int{}
 	var candidates []string

@@ -10,11 +10,11 @@ import (
 	"erluv/stat"
 )
 
-// textWidth is where lists of names are broken.
+// textWidth is the width at which lists of names are broken.
 const textWidth = 80
 
-// Text is a map for people: how it is in one line, what is wrong, the nodes, the connections.
-// Each connection is there once, alone or as part of a mesh.
+// Text returns a map for people: a summary, problems, the nodes, the connections. Each connection
+// is there once, alone or as part of a mesh.
 func (m *Map) Text() string {
 	var b strings.Builder
 	m.writeHead(&b)
@@ -37,7 +37,7 @@ func (m *Map) writeHead(b *strings.Builder) {
 	}
 }
 
-// full says whether each node that can be asked is connected to each other one.
+// full reports whether each node that can be asked is connected to all others.
 func (m *Map) full() bool {
 	up := 0
 	for _, n := range m.Nodes {
@@ -48,7 +48,7 @@ func (m *Map) full() bool {
 	return up == len(m.Nodes) && up >= minMesh && len(m.Edges) == up*(up-1)/2
 }
 
-// writeTroubles writes a line with a ! for each thing that an operator wants to know first.
+// writeTroubles writes a line with a ! for each fact that an operator needs first.
 func (m *Map) writeTroubles(b *strings.Builder) {
 	if m.Incomplete != "" {
 		fmt.Fprintf(b, "! the map is incomplete: %s\n", m.Incomplete)
@@ -110,7 +110,7 @@ func (m *Map) writeEdges(b *strings.Builder) {
 		sign  string
 		word  string
 	}{{rest, " -- ", ""}, {hidden, " .. ", "  (hidden)"}} {
-		for len(group.edges) > 0 { // those of one node in one line, if that is not too long
+		for len(group.edges) > 0 { // those of one node in one line, if it is not too long
 			e := group.edges[0]
 			n := slices.IndexFunc(group.edges, func(other Edge) bool { return other.A != e.A })
 			if n < 0 {
@@ -127,7 +127,7 @@ func (m *Map) writeEdges(b *strings.Builder) {
 	}
 }
 
-// apart splits edges in visible and hidden ones.
+// apart splits edges into visible and hidden ones.
 func apart(edges []Edge) (visible, hidden []Edge) {
 	for _, e := range edges {
 		if e.Hidden {
@@ -139,7 +139,7 @@ func apart(edges []Edge) (visible, hidden []Edge) {
 	return visible, hidden
 }
 
-// list writes names behind a head, on as many lines as they need.
+// list writes names after a head, on as many lines as they need.
 func list(b *strings.Builder, head string, names []string) {
 	b.WriteString(head)
 	used := len(head)
@@ -160,10 +160,11 @@ func list(b *strings.Builder, head string, names []string) {
 	b.WriteByte('\n')
 }
 
-// Show is a name as a terminal may have it: that of a node may have any character.
+// Show returns a name in a form that is safe for a terminal, since a node's name may have any
+// character.
 func Show(name string) string { return stat.Printable(name) }
 
-// Uptime is a time in its two largest units.
+// Uptime returns a time in its two largest units.
 func Uptime(d time.Duration) string {
 	s := int64(d / time.Second)
 	units := []struct {
@@ -189,7 +190,7 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, pick(n, what, what+pick(strings.Count(what, "ess"), "es", "s")))
 }
 
-// pick is the first for one, the second for any other number.
+// pick returns one for one, and many for any other number.
 func pick(n int, one, many string) string {
 	if n == 1 {
 		return one

@@ -11,8 +11,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// world is a cluster that evaluates what Look and Each ask, as OTP would. Each connection has
-// a direction: it is lost from one side first.
+// world is a cluster that evaluates the calls of Look and Each like OTP. Each connection has a
+// direction, because it is lost from one side first.
 type world struct {
 	visible, hidden map[string][]string
 	how             map[string]string // of nodes: "stopped", "foreign", "odd", "huge"
@@ -48,7 +48,7 @@ const entry = "a"
 
 var usual = Limits{Wait: 2 * time.Second, Nodes: 1000}
 
-// Call is the entry's rex.
+// Call plays the entry's rex.
 func (w *world) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
 	w.mu.Lock()
 	w.running++
@@ -88,7 +88,7 @@ func (w *world) Call(ctx context.Context, to, request etf.Term) (etf.Term, error
 	}
 }
 
-// eval evaluates a call on a node; raised is the reason of an error.
+// eval evaluates a call on a node. If it raises an error, raised is the reason.
 func (w *world) eval(ctx context.Context, node string, module, function, args etf.Term) (value, raised etf.Term) {
 	w.mu.Lock()
 	w.asked[node]++
@@ -132,7 +132,7 @@ func (w *world) eval(ctx context.Context, node string, module, function, args et
 	return nil, etf.Atom("undef")
 }
 
-// erpc is erpc:call/5.
+// erpc plays erpc:call/5.
 func (w *world) erpc(ctx context.Context, node string, a etf.List) (value, raised etf.Term) {
 	to, wait := string(a[0].(etf.Atom)), time.Duration(a[4].(int64))*time.Millisecond
 	erpc := func(why etf.Atom) etf.Term { return etf.Tuple{etf.Atom("erpc"), why} }
@@ -179,7 +179,7 @@ func (w *world) survey(node string) etf.Term {
 	return etf.List{list(w.visible[node]), list(hidden), etf.String("27"), int64(50), int64(-1000), int64(90_000), int64(1000)}
 }
 
-// words is a map in one line.
+// words returns a map on one line.
 func words(m *Map) string {
 	var all []string
 	for _, e := range m.Edges {

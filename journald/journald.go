@@ -14,29 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stream is the variable by which systemd says which stream is the journal's: DEVICE:INODE
+// Stream is the variable in which systemd names the journal's stream: DEVICE:INODE
 // (systemd.exec(5)).
 const Stream = "JOURNAL_STREAM"
 
 const (
-	// socket is where the journal takes datagrams.
+	// socket is the socket on which the journal accepts datagrams.
 	socket = "/run/systemd/journal/socket"
 
 	// prefix begins the names of the fields of attributes.
 	prefix = "ERLUV_"
 
-	// maxName is the length of a field's name that the journal accepts, in bytes.
+	// maxName is the longest field name that the journal accepts, in bytes.
 	maxName = 64
 
 	// maxFields bounds the attributes of a line that become fields.
 	maxFields = 32
 
-	// maxDatagram bounds a line. A longer one goes to standard error. The usual buffer of a socket
-	// has room for one of 200 KiB.
+	// maxDatagram bounds a line, in bytes. A longer one goes to standard error. The usual buffer of
+	// a socket has room for one of 200 KiB.
 	maxDatagram = 64 << 10
 )
 
-// Is says whether a descriptor is the stream that a value of Stream names.
+// Is reports whether a descriptor is the stream that a value of Stream names.
 func Is(fd int, stream string) bool {
 	var st unix.Stat_t
 	return stream != "" && eintr.Fstat(fd, &st) == nil && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
@@ -56,7 +56,7 @@ type Handler struct {
 
 type field struct{ name, value string }
 
-// message is where the text handler writes. mu guards it.
+// message is the buffer of the text handler. mu guards it.
 type message struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -80,7 +80,7 @@ func New(json bool, options slog.HandlerOptions, instead slog.Handler) (*Handler
 	return h, nil
 }
 
-// attributesOnly leaves out what the journal has in fields of its own, and the text.
+// attributesOnly leaves out the text, and values that have fields of their own in the journal.
 func attributesOnly(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 		return slog.Attr{}
@@ -117,7 +117,7 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// datagram is a line as the journal has it.
+// datagram returns a line in the journal's form.
 func (h *Handler) datagram(line string, r slog.Record) []byte {
 	fields := h.fields[:len(h.fields):len(h.fields)]
 	r.Attrs(func(a slog.Attr) bool {
@@ -149,7 +149,7 @@ func appendText(b []byte, name, value string) []byte {
 	return append(append(b, value...), '\n')
 }
 
-// priority is a level as syslog(3) numbers it.
+// priority returns a level as a number of syslog(3).
 func priority(l slog.Level) int {
 	switch {
 	case l >= slog.LevelError:
@@ -179,7 +179,7 @@ func appendField(list []field, before string, a slog.Attr) []field {
 	return append(list, field{nameOf(before + a.Key), v.String()})
 }
 
-// nameOf is an attribute's name as the journal accepts it.
+// nameOf returns an attribute's name in a form that the journal accepts.
 func nameOf(key string) string {
 	name := prefix + strings.Map(func(c rune) rune {
 		switch {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal is a socket in place of the journal's, and what it has received.
+// journal is a socket in place of the journal's.
 type journal struct{ *net.UnixConn }
 
 func newJournal(t *testing.T, h *Handler) journal {
@@ -30,7 +30,7 @@ func newJournal(t *testing.T, h *Handler) journal {
 	return journal{conn}
 }
 
-// next is the next line, by the protocol: a list of names and values.
+// next returns the next line, parsed by the protocol: a list of names and values.
 func (j journal) next(t *testing.T) (fields []field) {
 	t.Helper()
 	if err := j.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -65,7 +65,7 @@ func newTestHandler(t *testing.T, json bool) (*Handler, *bytes.Buffer) {
 	return h, &stderr
 }
 
-// TestFields: what the journal gets of a line.
+// TestFields has lines and the fields that the journal gets.
 func TestFields(t *testing.T) {
 	h, stderr := newTestHandler(t, false)
 	j := newJournal(t, h)
@@ -106,7 +106,7 @@ b c="d\n=e"} {PRIORITY 3} {SYSLOG_IDENTIFIER erluv} {ERLUV_C d
 	}
 }
 
-// TestJSON: an operator who wants JSON finds it in the message.
+// TestJSON: with the format JSON the message is JSON.
 func TestJSON(t *testing.T) {
 	h, _ := newTestHandler(t, true)
 	j := newJournal(t, h)
@@ -120,7 +120,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// TestNothingIsLost: what the socket does not take is written to standard error.
+// TestNothingIsLost: lines that the socket does not accept go to standard error.
 func TestNothingIsLost(t *testing.T) {
 	h, stderr := newTestHandler(t, false)
 	log := slog.New(h)

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Order is by what programs are sorted.
+// Order is an order of programs.
 type Order string
 
-// The orders. Those of what programs use begin with the most, the others with the least.
+// The orders. Orders by usage begin with the highest, the others with the lowest.
 const (
 	ByCPU      Order = "cpu"
 	ByMemory   Order = "memory"
@@ -20,11 +20,11 @@ const (
 	ByState    Order = "state"
 )
 
-// Orders are all of them.
+// Orders has all orders.
 var Orders = []Order{ByCPU, ByMemory, ByOutput, BySince, ByRestarts, ByName, ByState}
 
-// Sorted is the programs in an order, or in its reverse. Those that are alike stay as they
-// began, so that lines do not change places for nothing.
+// Sorted returns the programs in an order, or in its reverse. Equal programs stay in the order of
+// their starts, so that lines do not change places without need.
 func (o *Overview) Sorted(by Order, reverse bool) []*Program {
 	list := slices.Clone(o.Programs)
 	compare := by.compare
@@ -56,7 +56,7 @@ func (by Order) compare(a, b *Program) int {
 	return cmp.Compare(a.began(), b.began())
 }
 
-// began is when the program was started; one that has not comes last.
+// began returns the start time of the program. A program that has not started comes last.
 func (p *Program) began() int64 {
 	if p.Started == 0 {
 		return 1<<63 - 1

@@ -1,12 +1,12 @@
-// Package overview is what a client of an erluv knows that looks every second or two: all programs, and
-// what they use. erluv top and erluv web have one each.
+// Package overview is what a client knows of an erluv when it looks every second or two: all
+// programs, and their usage. erluv top and erluv web have one each.
 //
-// A look is one request, {figures, Since, Workers, Then} of erluv-protocol(7). It brings the programs
-// that are new, and measures those that are shown and a few of the others in turn, so that a look
-// costs the same however many programs there are. Nothing is asked for between two looks.
+// A look is one request, {figures, Since, Workers, Then} of erluv-protocol(7). The answer has new
+// programs. It also has measurements of the programs on display and of a few others in turn. So the
+// cost of a look does not depend on the number of programs. Between two looks nothing is requested.
 //
-//	overview.go   a look, and what it has brought
-//	read.go       the answer, as it is sent
+//	overview.go   a look, and its results
+//	read.go       the encoded answer
 //	order.go      programs in an order
 package overview
 
@@ -20,33 +20,33 @@ import (
 )
 
 const (
-	// others is how many programs that are not shown are measured with each look.
+	// others is how many programs that are not on display are measured with each look.
 	others = 200
 
-	// most is how many one request measures.
+	// most is how many programs one request measures.
 	most = 1000
 
-	// mostRequests bounds a look: with 2,000 new programs in each answer that is half a million.
+	// mostRequests bounds a look. With 2,000 new programs in each answer that is half a million.
 	mostRequests = 256
 )
 
 // Call makes a call to erluv.
 type Call func(ctx context.Context, to, request etf.Term) (etf.Term, error)
 
-// Overview is what is known. It belongs to one goroutine. One that is made new knows nothing.
+// Overview is the knowledge about an erluv. It belongs to one goroutine. A new one is empty.
 type Overview struct {
 	Sums     Sums
 	Looked   bool    // there was a look
 	Rate     float64 // of the output of all, in bytes a second
-	Paused   float64 // how many streams have waited for a receiver, on average since the look before
+	Paused   float64 // how many streams waited for a receiver, on average since the look before
 	Programs []*Program
 
 	known map[etf.Pid]*Program
 	since int64
-	turn  int // of the next that is measured though it is not shown
+	turn  int // of the next program that is measured though it is not on display
 }
 
-// Sums are what erluv says of itself.
+// Sums are erluv's data about itself.
 type Sums struct {
 	Uptime     int64 // milliseconds
 	Status     string
@@ -65,10 +65,10 @@ type Sums struct {
 	Load1, Load5        float64
 	Load15              float64
 	CPUs                int64
-	MemoryTotal, Memory int64 // of the machine; Memory is what is available
+	MemoryTotal, Memory int64 // of the machine; Memory is the available part
 }
 
-// Count is how many there are of something.
+// Count is a number of things with a name.
 type Count struct {
 	Name string
 	N    int64
@@ -81,8 +81,8 @@ type Role struct {
 	Usage
 }
 
-// Usage is what a process has used. Known: it could be read. Share is how many processors it has
-// had since the measurement before, when there is one: HasShare.
+// Usage is the usage of a process. Known is true if it could be read. Share is the number of
+// processors that it used since the previous measurement. HasShare is true if there is one.
 type Usage struct {
 	Known, HasShare bool
 	CPU             int64 // milliseconds
@@ -90,8 +90,8 @@ type Usage struct {
 	Share           float64
 }
 
-// Program is a program and what was measured last. Measured is when that was, by erluv's uptime in
-// milliseconds; 0: never.
+// Program is a program and its last measurement. Measured is the time of that, as erluv's uptime in
+// milliseconds, or 0 before the first.
 type Program struct {
 	Worker   etf.Pid
 	Name     string // "": none
@@ -99,8 +99,8 @@ type Program struct {
 	User     string
 	Restart  string
 	State    string
-	PID      int64 // 0: it has not started
-	Started  int64 // milliseconds since 1970; 0: it has not
+	PID      int64 // 0: not started
+	Started  int64 // milliseconds since 1970; 0: not started
 	Restarts int64
 	Measured int64
 	Usage
@@ -110,10 +110,10 @@ type Program struct {
 	Held    bool
 }
 
-// Number is the worker's number, as Erlang prints it at the end of its pid.
+// Number returns the worker's number, as Erlang prints it at the end of its pid.
 func (p *Program) Number() string { return number(p.Worker) }
 
-// Called is the name, or the number.
+// Called returns the name, or else the number.
 func (p *Program) Called() string {
 	if p.Name != "" {
 		return p.Name
@@ -121,13 +121,13 @@ func (p *Program) Called() string {
 	return p.Number()
 }
 
-// Restartable says whether it can be asked to be started again.
+// Restartable reports whether erluv accepts a request to restart the program.
 func (p *Program) Restartable() bool { return p.Restart != "" && p.Restart != "temporary" }
 
-// New is an overview that knows nothing.
+// New returns an empty overview.
 func New() *Overview { return &Overview{known: make(map[etf.Pid]*Program)} }
 
-// Find is the program with a number; nil: there is none.
+// Find returns the program with a number, or nil.
 func (o *Overview) Find(number string) *Program {
 	i := slices.IndexFunc(o.Programs, func(p *Program) bool { return p.Number() == number })
 	if i < 0 {
@@ -136,8 +136,8 @@ func (o *Overview) Find(number string) *Program {
 	return o.Programs[i]
 }
 
-// Look asks once, or as often as it takes to hear of all programs that are new. What is shown is
-// measured.
+// Look makes one request, or as many as it takes to learn of all new programs. It measures the
+// programs in shown.
 func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error {
 	ask := o.measured(shown)
 	for range mostRequests {
@@ -158,10 +158,10 @@ func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error 
 			ask = o.unmeasured()
 		}
 	}
-	return nil // programs come faster than they are told of: the next look goes on
+	return nil // programs come faster than answers: the next look goes on
 }
 
-// measured are the programs to measure: those that are shown, and some of the others.
+// measured returns the programs to measure: those on display, and some of the others.
 func (o *Overview) measured(shown []*Program) []*Program {
 	ask := make([]*Program, 0, len(shown)+others)
 	has := make(map[*Program]bool, len(shown))
@@ -180,7 +180,7 @@ func (o *Overview) measured(shown []*Program) []*Program {
 	return ask
 }
 
-// unmeasured are those that never were, as many as one request measures.
+// unmeasured returns programs without a measurement, as many as one request measures.
 func (o *Overview) unmeasured() (list []*Program) {
 	for _, p := range o.Programs {
 		if p.Measured == 0 && len(list) < most {
@@ -198,7 +198,8 @@ func pids(list []*Program) etf.List {
 	return terms
 }
 
-// then is since when changes of programs are not known: of one that was never measured all is new.
+// then returns the time since when changes of programs are unknown. For a program without a
+// measurement everything is new.
 func then(list []*Program) int64 {
 	if len(list) == 0 {
 		return 0
@@ -206,8 +207,8 @@ func then(list []*Program) int64 {
 	return slices.MinFunc(list, func(a, b *Program) int { return cmp.Compare(a.Measured, b.Measured) }).Measured
 }
 
-// take takes an answer, and says how many programs are new. Those that were asked for and are not
-// in it are as they were.
+// take stores an answer, and returns how many programs are new. Requested programs that are not in
+// it have not changed.
 func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error) {
 	f, err := read(answer)
 	if err != nil {
@@ -246,7 +247,7 @@ func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error
 	return added, nil
 }
 
-// sum takes the sums. Those of the same moment say nothing of a rate.
+// sum stores the sums. Sums of the same moment give no rate.
 func (o *Overview) sum(s Sums) {
 	before := o.Sums
 	elapsed := s.Uptime - before.Uptime
@@ -281,7 +282,7 @@ func (u *Usage) share(before Usage, elapsed int64) {
 	}
 }
 
-// measure takes a measurement at a time.
+// measure stores a measurement made at a time.
 func (p *Program) measure(m Program, at int64) {
 	elapsed, again := at-p.Measured, p.PID == m.PID && p.Restarts == m.Restarts
 	before, output, measured := p.Usage, p.Output, p.Measured

@@ -12,17 +12,17 @@ import (
 	"erluv/wire/gen"
 )
 
-// node answers as an erluv with programs does.
+// node answers like an erluv with programs.
 type node struct {
 	t        *testing.T
 	up       time.Duration
 	programs map[int64]*stat.Measured
-	told     map[int64]*stat.Measured // as they were
+	told     map[int64]*stat.Measured // as last sent
 	last     int64
 	output   uint64
 	paused   time.Duration
-	asked    []int // how many each request has measured
-	part     int   // how many are new in one answer
+	asked    []int // how many programs each request has measured
+	part     int   // how many new programs are in one answer
 }
 
 func pidOf(n int64) stat.Process {
@@ -87,8 +87,8 @@ func newNode(t *testing.T) *node {
 	return &node{t: t, up: time.Second, programs: map[int64]*stat.Measured{}, told: map[int64]*stat.Measured{}, part: 20}
 }
 
-// TestLook: all programs are heard of, in parts; what one does is seen when it is shown at once, else in
-// its turn; and those that have ended vanish.
+// TestLook: all programs become known, in parts. Changes of a program on display are seen at once,
+// and of others in their turn. Programs that have ended vanish.
 func TestLook(t *testing.T) {
 	n, o := newNode(t), New()
 	look := func(shown ...*Program) {
@@ -141,7 +141,8 @@ func TestLook(t *testing.T) {
 	if len(o.Programs) != 249 || o.Find("7.0") != nil || o.Find("200.0") != nil || o.Find("251.0") == nil {
 		t.Errorf("%d programs", len(o.Programs))
 	}
-	// Another run of a program has no rate yet, and one that is looked at twice at once keeps its own.
+	// Another run of a program has no rate yet. A program that is measured twice at once keeps its
+	// rate.
 	p := o.Find("9.0")
 	n.programs[9].PID, n.programs[9].Restarts, n.programs[9].Output = 5, 1, 10
 	n.up += time.Second

@@ -19,7 +19,7 @@ type figures struct {
 
 var errAnswer = errors.New("erluv answers with something else than figures: it may be of another version")
 
-// read reads an answer. What a later version may leave out is zero.
+// read reads an answer. Fields that a later version may leave out become zero.
 func read(answer etf.Term) (f figures, err error) {
 	m, ok := answer.(etf.Map)
 	if !ok {
@@ -72,7 +72,7 @@ func read(answer etf.Term) (f figures, err error) {
 	return f, nil
 }
 
-// changes reads what both kinds have. False: it is of no worker.
+// changes reads the common part of both kinds. It returns false if there is no worker.
 func (p *Program) changes(items []stat.Item) bool {
 	w, ok := stat.Find(items, "worker").(stat.Process)
 	p.Worker, p.State = w.Pid(), word(items, "state")
@@ -125,5 +125,5 @@ func counts(items []stat.Item, key string) (list []Count) {
 	return list
 }
 
-// number is a worker's number.
+// number returns a worker's number.
 func number(w etf.Pid) string { return fmt.Sprintf("%d.%d", w.ID, w.Serial) }

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// Each command of a project compiles, and may build the executable.
+// mixTime bounds a command of a project, which compiles and may build the executable.
 const mixTime = 5 * time.Minute
 
-// project is a Mix project that has nothing but a dependency.
+// project is a Mix project with only a dependency.
 type project struct {
 	*testing.T
 	dir string
@@ -23,7 +23,7 @@ type project struct {
 
 func newProject(t *testing.T, deps string, env ...string) *project {
 	t.Helper()
-	// Programs run as another user, who must be able to enter it.
+	// Programs run as another user, who must be able to enter this directory.
 	dir, err := os.MkdirTemp("", "erluv-hex-")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func (p *project) mix(args ...string) (string, error) {
 	return string(out), err
 }
 
-// answers is a project that builds the executable and runs a program.
+// answers checks that the project builds the executable and runs a program.
 func (p *project) answers() {
 	p.Helper()
 	out, err := p.mix("run", "-e", `{:ok, executable} = :erluv_executable.which()
@@ -70,8 +70,8 @@ func (p *project) answers() {
 	}
 }
 
-// The packages are complete: each as Hex takes it, and all, unpacked, in a project that names
-// them by their version. Go has no network, and no module but those of the package.
+// The packages are complete: each as Hex accepts it, and all of them, unpacked, in a project that
+// names their version. Go has no network, and only the modules of the package.
 func TestHex(t *testing.T) {
 	build, unpacked := t.TempDir(), t.TempDir()
 	packages := script(t, []string{"BUILD=" + build, "HOMEPAGE=https://example.com/erluv"}, "./hex")
@@ -99,7 +99,7 @@ func TestHex(t *testing.T) {
 		}
 	}
 	wantLinks(t, documents, 10)
-	// grep finds nothing, and says so by its status.
+	// grep finds nothing, and its status says so.
 	for _, ours := range []string{top, build} {
 		if found, err := exec.Command("grep", "-rlF", ours, unpacked).CombinedOutput(); err == nil || len(found) > 0 {
 			t.Errorf("%s is named in %s", ours, found)
@@ -108,7 +108,7 @@ func TestHex(t *testing.T) {
 	p := newProject(t, `[{:erluv_ex, "~> `+version+`"}, {:erluv_exec, "~> `+version+`"}]`, "UNPACKED="+unpacked,
 		"GOPROXY=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GOMODCACHE="+t.TempDir())
 	p.answers()
-	// Groups name modules that are there; the manuals of Erlang's are in them.
+	// Groups name existing modules, and Erlang's groups have the manuals.
 	out, err := p.mix("run", "-e", `{:ok, _} = Application.ensure_all_started(:erluv_exec)
 		for app <- [:erluv, :erluv_ex] do
 			{:ok, modules} = :application.get_key(app, :modules)
@@ -126,8 +126,8 @@ func TestHex(t *testing.T) {
 	}
 }
 
-// The dependencies by path of README.md, elixir/README.md and doc/from-erlexec.md, in a project with a
-// clone where each says.
+// The dependencies by path in README.md, elixir/README.md and doc/from-erlexec.md work. The test
+// uses a project with a clone at the place that each names.
 func TestPathDependency(t *testing.T) {
 	top, err := filepath.Abs("..")
 	if err != nil {
@@ -144,7 +144,7 @@ func TestPathDependency(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("%s does not have the line %s: %v", document, line, err)
 		}
-		if document != "README.md" { // a project has one of both
+		if document != "README.md" { // a project has only one of them
 			deps = append(deps, strings.Replace(line, "/path/to/erluv", top, 1))
 		}
 	}
@@ -162,8 +162,8 @@ func TestPathDependency(t *testing.T) {
 	}
 }
 
-// The line for a dependency by git, as elixir/README.md has it; of a sparse checkout the
-// application would be missing.
+// The line for a dependency by git in elixir/README.md works. A sparse checkout would lack the
+// application.
 func TestGitDependency(t *testing.T) {
 	readme, err := os.ReadFile("../elixir/README.md")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The page of where the sources were cloned from, without a user's name or password.
+// The homepage is the page of the clone's origin, without a user's name or password.
 func TestHomepage(t *testing.T) {
 	for origin, want := range map[string]string{
 		"https://example.com/a/erluv.git":         "https://example.com/a/erluv",

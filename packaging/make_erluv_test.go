@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// What erlang/make-erluv puts into priv, and what it says otherwise, in one line.
+// erlang/make-erluv puts the executable into priv, or explains in one line why not.
 func TestMakeErluv(t *testing.T) {
 	bin := t.TempDir()
 	program := func(name, script string) string {
@@ -22,7 +22,7 @@ func TestMakeErluv(t *testing.T) {
 	right := program("right", `[ "$1" = version ] && echo "erluv 0.2.0-dev (abc)"`)
 	other := program("other", `echo "erluv 0.1.0 (def)"`)
 	broken := program("broken", "exit 1")
-	// Without the sources beside it there is nothing to build, Go or not.
+	// Without the sources beside it there is nothing to build, with or without Go.
 	alone := t.TempDir()
 	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/make-erluv", alone))
 	inPath := filepath.Dir(program("erluv", "exit 0"))
@@ -42,7 +42,7 @@ func TestMakeErluv(t *testing.T) {
 			priv := filepath.Join(t.TempDir(), "priv")
 			cmd := exec.Command(filepath.Join(alone, "make-erluv"), priv)
 			cmd.Env = []string{"PATH=" + test.path + "/usr/bin:/bin", "ERLUV_BIN=" + test.binary}
-			if test.binary == "other" { // as rebar3 and the compiler of Mix start it
+			if test.binary == "other" { // as rebar3 and Mix's compiler start it
 				cmd.Env = append(cmd.Env, "REBAR_ROOT_DIR="+bin, "ERLUV_BIN_BY=binary of config :erluv")
 			}
 			out, err := cmd.CombinedOutput()
@@ -64,7 +64,7 @@ func TestMakeErluv(t *testing.T) {
 	}
 }
 
-// A Mix project has erluv_exec by its path, and erluv with it.
+// A Mix project depends on erluv_exec by its path, and so on erluv.
 func TestErluvExecInMix(t *testing.T) {
 	dir := t.TempDir()
 	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/mix.exs", "../erlang/make-erluv", "../erlang/document", dir))
@@ -88,7 +88,7 @@ end
 	}
 }
 
-// make -C erlang: an application that is used from where it was made.
+// make -C erlang makes an application that is used in place.
 func TestMakeInErlang(t *testing.T) {
 	dir := t.TempDir()
 	output(t, exec.Command("cp", "-r", "../erlang/src", "../erlang/erluv_exec", "../erlang/compile", "../erlang/document", "../erlang/make-erluv", "../erlang/Makefile", dir))
@@ -100,7 +100,7 @@ func TestMakeInErlang(t *testing.T) {
 	if got, want := output(t, run), filepath.Join(dir, "priv/erluv"); got != want {
 		t.Errorf("the executable is %q, want %q", got, want)
 	}
-	// Without EDoc it compiles too, and says once what there is not.
+	// Without EDoc it compiles too, and says once that the documentation is missing.
 	cmd = exec.Command("make", "-C", dir)
 	cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "MAKEFLAGS=--no-print-directory", "ERL_AFLAGS=-eval code:del_path(edoc)")
 	if said := output(t, cmd); !regexp.MustCompile(`^erluv: h\(erluv\) has no documentation .*\n$`).MatchString(said) {
@@ -108,7 +108,7 @@ func TestMakeInErlang(t *testing.T) {
 	}
 }
 
-// With rebar3, as checkouts of a project.
+// The applications work as checkouts of a rebar3 project.
 func TestRebar3(t *testing.T) {
 	project := t.TempDir()
 	for file, text := range map[string]string{
@@ -133,7 +133,7 @@ func TestRebar3(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 2 { // the second time nothing is to be done
+	for range 2 { // the second run has nothing to do
 		cmd := exec.Command("rebar3", "compile")
 		cmd.Dir = project
 		cmd.Env = append(os.Environ(), "ERLUV_BIN="+binary(t), "HOME="+project)
@@ -153,7 +153,7 @@ func TestRebar3(t *testing.T) {
 	}
 }
 
-// With rebar3, from git: README says how.
+// rebar3 fetches erluv from git, as README says.
 func TestRebar3FromGit(t *testing.T) {
 	repository, project := t.TempDir(), t.TempDir()
 	output(t, exec.Command("cp", "-r", "../erlang", "../rebar.config", repository))

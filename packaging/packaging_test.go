@@ -1,4 +1,4 @@
-// Package packaging has tests only: what make install and make deb put where.
+// Package packaging has only tests: where make install and make deb put files.
 package packaging
 
 import (
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// binary is the erluv to install, built when ERLUV_BIN is not set.
+// binary returns the erluv to install. It is built if ERLUV_BIN is not set.
 func binary(t *testing.T) string {
 	t.Helper()
 	if built := os.Getenv("ERLUV_BIN"); built != "" {
@@ -35,7 +35,7 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// script runs one of ours with variables.
+// script runs one of our scripts with variables.
 func script(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(args[0], args[1:]...)
@@ -43,7 +43,7 @@ func script(t *testing.T, env []string, args ...string) string {
 	return output(t, cmd)
 }
 
-// files lists what is below dir and is no directory, with its mode.
+// files lists everything below dir except directories, with its mode.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	var list []string
@@ -61,7 +61,7 @@ func files(t *testing.T, dir string) []string {
 	return list
 }
 
-// wantFiles has beam files, of which there are as many as sources, counted.
+// wantFiles compares files. It only counts beam files, of which there are as many as sources.
 func wantFiles(t *testing.T, dir, prefix string, more ...string) {
 	t.Helper()
 	want := append([]string{
@@ -90,8 +90,8 @@ func wantFiles(t *testing.T, dir, prefix string, more ...string) {
 	}
 }
 
-// What is installed works where it is, and make uninstall leaves nothing but a
-// configuration that somebody has written.
+// The installed erluv works in its place. make uninstall leaves only a configuration that a user
+// has written.
 func TestInstall(t *testing.T) {
 	root := t.TempDir()
 	env := []string{"DESTDIR=" + root, "PREFIX=/opt/e", "SYSCONFDIR=", "UNITDIR=", "INITDIR=", "ERLC=", "BUILD=" + t.TempDir(), "ERLUV_BIN=" + binary(t)}
@@ -163,7 +163,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// It says how erl finds the library, and a shell the command, when they do not.
+// If erl does not find the library, or a shell the command, install says how they would.
 func TestInstallSaysWhere(t *testing.T) {
 	root := t.TempDir()
 	env := []string{
@@ -181,7 +181,8 @@ func TestInstallSaysWhere(t *testing.T) {
 	}
 }
 
-// wantLinks has every relative link of a document lead somewhere; there are so many at least.
+// wantLinks checks that every relative link of a document leads somewhere, and that there are
+// enough.
 func wantLinks(t *testing.T, documents []string, least int) {
 	t.Helper()
 	links := 0
@@ -192,7 +193,7 @@ func wantLinks(t *testing.T, documents []string, least int) {
 		}
 		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllSubmatch(text, -1) {
 			links++
-			// By the kernel, which follows a link before it goes up.
+			// The kernel checks it, because it follows a link before it goes up.
 			if _, err := os.Stat(filepath.Dir(document) + "/" + string(link[1])); err != nil {
 				t.Errorf("%s: %v", document, err)
 			}
@@ -203,9 +204,9 @@ func wantLinks(t *testing.T, documents []string, least int) {
 	}
 }
 
-// The package installs, keeps the configuration when it is removed, and leaves
-// nothing when it is purged: by dpkg, below a directory that it takes for the root. To
-// dpkg we are root, by a user namespace if need be.
+// The package installs, keeps the configuration when it is removed, and leaves nothing when it is
+// purged. dpkg uses a directory as its root. For dpkg the test is root, by a user namespace if
+// necessary.
 func TestPackage(t *testing.T) {
 	build, root := t.TempDir(), t.TempDir()
 	deb := strings.TrimSpace(script(t, []string{"BUILD=" + build, "ERLUV_BIN=" + binary(t), "ERLC=", "HOMEPAGE=https://example.com/erluv"}, "./deb"))
@@ -276,7 +277,7 @@ func TestPackage(t *testing.T) {
 	if _, err := os.Lstat(wants); err != nil {
 		t.Errorf("enabled: %v", err)
 	}
-	dpkg("-i", deb) // anew, with a configuration that somebody has written
+	dpkg("-i", deb) // again, with a configuration that a user has written
 	dpkg("-r", "erluv")
 	if left := outside(); !slices.Equal(left, []string{"-rw------- /etc/erluv/erluv.conf"}) {
 		t.Errorf("removed, it leaves %q", left)

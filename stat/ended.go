@@ -16,16 +16,16 @@ type Ended struct {
 	Started  time.Time
 	Ended    time.Time
 	Cause    string
-	Exit     *Exit // nil: that is not known
+	Exit     *Exit // nil: unknown
 	Restarts int   // of the worker before this run
 
-	CPU        time.Duration // with all that the program had started; -1: nobody has counted it
+	CPU        time.Duration // with all descendants; -1: not counted
 	MemoryPeak int64         // the same, in bytes
 
 	Last string // the last lines of its output, as far as they are kept
 }
 
-// Exit is how a program has ended, by itself or by a signal.
+// Exit is the end of a program, by itself or by a signal.
 type Exit struct {
 	Status int
 	Signalled
@@ -33,7 +33,7 @@ type Exit struct {
 
 // Signalled is an end by a signal.
 type Signalled struct {
-	Signal any  // a Word, or an int64 if it has no name; nil: it was none
+	Signal any  // a Word, or an int64 if it has no name; nil: no signal
 	How    Word // core or oom; "": neither
 }
 
@@ -47,7 +47,7 @@ func (e *Exit) value() any {
 	return e.Signalled
 }
 
-// items are the signal, and how.
+// items has the signal, and how.
 func (s Signalled) items() []Item {
 	items := []Item{{"signal", s.Signal}}
 	if s.How != "" {
@@ -64,7 +64,7 @@ func (s Signalled) term() etf.Tuple {
 	return t
 }
 
-// readSignalled is the reverse.
+// readSignalled is the reverse of term.
 func readSignalled(t etf.Tuple) (s Signalled, ok bool) {
 	if len(t) < 2 || len(t) > 3 || t[0] != etf.Atom("signal") {
 		return s, false
@@ -80,7 +80,7 @@ func readSignalled(t etf.Tuple) (s Signalled, ok bool) {
 	return s, true
 }
 
-// Items is what the request {info, history} tells of an end.
+// Items returns the answer of {info, history} for an end.
 func (e *Ended) Items() []Item {
 	name := any(Word(e.Name))
 	if e.Name == "" {

@@ -2,8 +2,8 @@ package stat
 
 import "time"
 
-// Figures are what the request figures answers, to those who look again and again: what is new,
-// what changes, and sums.
+// Figures is the answer of the request figures, for clients that look again and again. It has new
+// programs, changes, and sums.
 type Figures struct {
 	Uptime     time.Duration
 	Status     string
@@ -11,31 +11,31 @@ type Figures struct {
 	Programs   int
 	MaxWorkers int
 	States     []Count // of programs, by the names of their states
-	Newest     int64   // the number of the newest program that is told of, New or known
+	Newest     int64   // the number of the newest program in New, or known before
 
-	// Since the child has started.
+	// These count since the start of the child.
 	Started uint64
 	Ended   []Count // by the reason
-	Output  uint64  // bytes that were read from programs
+	Output  uint64  // bytes read from programs
 	Paused  time.Duration
 
-	Crashes uint64 // of children, since main has started
+	Crashes uint64 // of children, since the start of main
 
 	Roles    []Role
 	Load     *Load
 	Memory   *Memory
 	New      []New
 	Measured []Measured
-	Gone     []Process // that were to be measured, and have ended
+	Gone     []Process // requested programs that have ended
 }
 
-// Count is how many there are of something.
+// Count is a number of things with a name.
 type Count struct {
 	Name string
 	N    uint64
 }
 
-// Role is a process of erluv's own. CPU and RSS are nil: they cannot be read.
+// Role is a process of erluv's own. CPU and RSS are nil if they cannot be read.
 type Role struct {
 	Name string
 	PID  int
@@ -43,14 +43,14 @@ type Role struct {
 	RSS  *int64
 }
 
-// New is what does not change of a program, and what is known of it at no cost.
+// New has the lasting data of a program, and data that costs nothing.
 type New struct {
 	Program
 	Name    string // "": none
 	Restart string // temporary, transient or permanent
 }
 
-// Measured is what changes of a program.
+// Measured has the changing data of a program.
 type Measured struct {
 	Worker   Process
 	PID      int
@@ -58,12 +58,12 @@ type Measured struct {
 	Started  time.Time
 	Restarts int
 	CPU      *time.Duration // nil: it does not run
-	RSS      *int64         // bytes, of all that it has started where that is counted
-	Output   uint64         // bytes that were read from this run
+	RSS      *int64         // bytes, of all descendants where these are counted
+	Output   uint64         // bytes read from this run
 	Held     bool           // it waits for a receiver of its output
 }
 
-// Equal says whether what is told of two is the same.
+// Equal reports whether the answers about two are the same.
 func (m *Measured) Equal(n *Measured) bool {
 	a, b := *m, *n
 	cpu, rss := known(a.CPU, a.RSS)
@@ -72,7 +72,7 @@ func (m *Measured) Equal(n *Measured) bool {
 	return a == b && cpu == cpu2 && rss == rss2
 }
 
-// Items is what the request figures answers.
+// Items returns the answer of the request figures.
 func (f *Figures) Items() []Item {
 	host := Host{Load: f.Load, Memory: f.Memory}
 	load, memory := host.used()
@@ -132,13 +132,13 @@ func counts(list []Count) []Item {
 	return items
 }
 
-// used is what a process has used.
+// used returns the usage of a process.
 func used(cpu *time.Duration, rss *int64) []Item {
 	c, r := known(cpu, rss)
 	return []Item{{"cpu", c}, {"rss", r}}
 }
 
-// known has nil for what is not known.
+// known returns nil for unknown values.
 func known(cpu *time.Duration, rss *int64) (c, r any) {
 	if cpu != nil {
 		c = cpu.Milliseconds()

@@ -7,8 +7,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// Host is what a node says of the machine that it serves. What takes a look at it is nil where
-// nobody has asked.
+// Host has data about the machine. Fields that cost a measurement are nil if the request did not
+// ask for them.
 type Host struct {
 	Meta        label.Labels
 	OnlyClasses bool
@@ -19,24 +19,24 @@ type Host struct {
 	Disks       []Disk
 }
 
-// Caps are the most that a program can have here; 0: no bound.
+// Caps are the highest limits of a program here. 0 means no limit.
 type Caps struct {
 	KillTimeout       time.Duration
 	Memory, PIDs, CPU uint64
 }
 
-// Load is how much the processors have to do (proc_loadavg(5)).
+// Load is the load of the processors (proc_loadavg(5)).
 type Load struct {
 	Avg1, Avg5, Avg15 float64
 	CPUs              int // that erluv may use
 }
 
-// Memory is that of the machine, in bytes. Available is what programs can have without swap,
-// no more than is left of Limit, that of the control groups in which erluv is; 0: there is none.
+// Memory is the memory of the machine, in bytes. Available is what programs can have without swap.
+// It is at most the rest of Limit, the limit of erluv's control groups. A Limit of 0 means none.
 type Memory struct{ Total, Available, Limit int64 }
 
-// Disk is a file system with a path in it, in bytes; Available is for users who are not root.
-// Unknown: there is none, or it does not answer.
+// Disk is the file system of a path, with sizes in bytes. Available is for users other than root.
+// Unknown means that there is none, or that it does not answer.
 type Disk struct {
 	Path             string
 	Total, Available int64
@@ -47,12 +47,12 @@ type Disk struct {
 type Class struct {
 	Name         string
 	Command      []string
-	Args         []string // patterns for what a caller adds
+	Args         []string // patterns for the arguments of a caller
 	User         string
 	Max, Running int // 0: no bound
 }
 
-// Items is what the request classes answers.
+// Items returns the answer of the request classes.
 func (c Class) Items() []Item {
 	args := c.Args
 	if args == nil {
@@ -85,7 +85,7 @@ func (h *Host) items() []Item {
 	return append(items, Item{"load", load}, Item{"memory", memory}, Item{"disks", disks})
 }
 
-// used are load and memory.
+// used returns load and memory.
 func (h *Host) used() (load, memory any) {
 	if l := h.Load; l != nil {
 		load = []Item{{"avg1", l.Avg1}, {"avg5", l.Avg5}, {"avg15", l.Avg15}, {"cpus", int64(l.CPUs)}}
@@ -106,7 +106,7 @@ func (c Caps) items() []Item {
 	}
 }
 
-// LabelTerms are [{Name, [Key | {Key, Value}]}], all of them binaries.
+// LabelTerms returns [{Name, [Key | {Key, Value}]}], with binaries for all texts.
 func LabelTerms(l label.Labels) etf.List {
 	list := make(etf.List, 0, len(l))
 	for _, e := range l {

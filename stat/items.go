@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// Item is a key and its value, which is a Word, string, []string, int64, bool, Process,
-// Tuple, Signalled, float64, label.Labels, []Item (a map), []any (a list), Numbered, or nil: it is not known.
+// Item is a key and its value. The value is a Word, string, []string, int64, bool, Process, Tuple,
+// Signalled, float64, label.Labels, []Item (a map), []any (a list) or Numbered. An unknown value is
+// nil.
 type Item struct {
 	Key   string
 	Value any
 }
 
-// Word is one of a few words: an atom in Erlang.
+// Word is one of a few words, and an atom in Erlang.
 type Word string
 
 // Tuple is a word and a number, such as {line, 100}.
@@ -21,13 +22,13 @@ type Tuple struct {
 	N    int64
 }
 
-// Numbered are maps with a number for a key.
+// Numbered is a list of maps, each with a number as its key.
 type Numbered []struct {
 	No    int64
 	Items []Item
 }
 
-// Items is what the request info answers.
+// Items returns the answer of the request info.
 func (n *Node) Items() []Item {
 	users := []any{}
 	for _, u := range n.AllowUsers {
@@ -123,7 +124,7 @@ func (s *Sandbox) items() []Item {
 	}
 }
 
-// unless is v, or nil.
+// unless returns v, or nil.
 func unless(not bool, v any) any {
 	if not {
 		return nil
@@ -131,7 +132,7 @@ func unless(not bool, v any) any {
 	return v
 }
 
-// Items is what the request workers tells of a program, and its info when there is a
+// Items returns the answer of the request workers for a program, and its full info if there is a
 // Detail.
 func (p *Program) Items() []Item {
 	items := []Item{
@@ -186,7 +187,7 @@ func (d *Detail) items() []Item {
 	}...)
 }
 
-// whose is what every process of ours tells. Without a name it is [], as in
+// whose returns the common items of every process of erluv. Without a name it is [], as in
 // erlang:process_info(Pid, registered_name).
 func whose(name string, owner Process, detached bool) []Item {
 	var owned any = owner
@@ -272,7 +273,7 @@ func (s *Stream) items() []Item {
 	return items
 }
 
-// Items is what is told of a watcher, with the keys of a program where it has them.
+// Items returns the items of a watcher, with the keys of a program where they apply.
 func (w *Watcher) Items() []Item {
 	items := []Item{
 		{"os_pid", int64(0)},
@@ -290,5 +291,5 @@ func (w *Watcher) Items() []Item {
 	return append(items, Item{"watched", int64(w.Watched)}, Item{"unwatched", int64(w.Unwatched)})
 }
 
-// String is the process as people read it, with its node's name for a number.
+// String returns the process as people read it, with its node's name in place of a number.
 func (p Process) String() string { return fmt.Sprintf("<%s.%d.%d>", p.Node, p.ID, p.Serial) }

@@ -7,8 +7,8 @@ import (
 	"erluv/wire/etf"
 )
 
-// Read is the reverse of Terms, for a client of another node. What it does not know, which a later
-// version may send, is a Word with the term in it. It copies nothing.
+// Read is the reverse of Terms, for a client on another node. It turns unknown terms, which a later
+// version may send, into a Word with the term's text. It copies nothing.
 func Read(m etf.Map) []Item {
 	items := make([]Item, 0, len(m))
 	for _, p := range m {
@@ -87,7 +87,7 @@ func read(t etf.Term) any {
 	return Word(fmt.Sprint(t))
 }
 
-// readList: an empty list may have been either of the two, which look the same.
+// readList reads a list. An empty list may be of either kind, and both look the same.
 func readList(l etf.List) any {
 	texts := make([]string, 0, len(l))
 	values := make([]any, 0, len(l))
@@ -122,7 +122,7 @@ func readMap(m etf.Map) any {
 	return n
 }
 
-// Find is the value with a key, or nil.
+// Find returns the value of a key, or nil.
 func Find(items []Item, key string) any {
 	for _, i := range items {
 		if i.Key == key {

@@ -2,21 +2,21 @@ package stat
 
 import "time"
 
-// Node is what erluv says of itself: the request info.
+// Node is erluv's data about itself: the request info.
 type Node struct {
-	Name, Target      string // full node names; Target "": of no node
+	Name, Target      string // full node names; Target "": no node
 	Version           string
-	Status            string // ready, standby, stopping, stopped and others: where the host stands
+	Status            string // ready, standby, stopping, stopped and others: the state of the host
 	User              string // of the programs
 	UID, GID          uint32
 	MainPID, ChildPID int
 	SpawnerPID        int
 	AllowUsers        []User
 	Connections       []Connection
-	Cookie            string // where it was found, never what it is
+	Cookie            string // the source of the cookie, never its value
 	Controller        string
 	Contained         string // pidns, cgroup or group
-	Reach             string // cgroup or group: by what a program's processes are found
+	Reach             string // cgroup or group: how a program's processes are found
 	Groups            string // owner, landlock, open or none
 	Uptime            time.Duration
 	Workers           int
@@ -27,22 +27,22 @@ type Node struct {
 	Host              Host
 }
 
-// Connection is one to a node, or one that is being made.
+// Connection is a connection to a node, or one that is being made.
 type Connection struct {
 	Node      string
 	Connected bool
-	Accepted  bool   // the node has made it
-	Transport string // tcp, tls or unix; "": there is none yet
+	Accepted  bool   // the node has opened it
+	Transport string // tcp, tls or unix; "": none yet
 	Since     time.Time
 
 	Links, Monitors int // of workers, by processes of the node
-	Workers         int // whose owner is there
+	Workers         int // workers whose owner is there
 
-	Sent, Received int64  // bytes, since the child has it
-	Why            string // it could not be made; "": it was not tried
+	Sent, Received int64  // bytes, since the child has the connection
+	Why            string // why it failed; "": not tried
 }
 
-// User is one that programs may be run as besides Node.User.
+// User is another user that programs may run as, besides Node.User.
 type User struct {
 	Name       string
 	UID        uint32
@@ -52,7 +52,7 @@ type User struct {
 	SpawnerPID int // 0: none runs
 }
 
-// Sandbox is what confines the child.
+// Sandbox is the sandbox of the child.
 type Sandbox struct {
 	Mode                         string
 	Seccomp, Files, Ports, Scope bool
@@ -60,41 +60,40 @@ type Sandbox struct {
 	Capabilities, Dumpable       bool
 }
 
-// Limit says of one resource whether a program can have a limit of it.
+// Limit says whether programs can have a limit on one resource.
 type Limit struct {
 	Name string
 	Has  bool
 }
 
-// Process is a process of Erlang, ours or a node's. The zero Process is none.
+// Process is a process of Erlang, of erluv or of a node. The zero Process means none.
 type Process struct {
 	Node                 string
 	ID, Serial, Creation uint32
 }
 
-// Program is what is told of a worker. Detail is nil where only what costs nothing was
-// asked for.
+// Program is a worker. Detail is nil if the request asked only for data that costs nothing.
 type Program struct {
 	Worker   Process
-	ID       string  // that its caller has given it; "": none
-	Class    string  // "": none's
-	Caller   Process // of a run; the zero Process: it is none
-	PID      int     // 0: it has not started
+	ID       string  // given by its caller; "": none
+	Class    string  // "": without a class
+	Caller   Process // of a run; the zero Process: it is not a run
+	PID      int     // 0: not started
 	Command  []string
 	User     string
 	State    string
-	Started  time.Time // zero: it has not
+	Started  time.Time // zero: not started
 	Restarts int
 	*Detail
 }
 
-// Detail is what takes a look into /proc and into control groups.
+// Detail is data that needs /proc and control groups.
 type Detail struct {
 	Ready    *Ready // nil: it has no condition
 	Name     string // "": none
 	Owner    Process
 	Detached bool
-	Lost     *Lost  // nil: the owner's node is there, as far as is known
+	Lost     *Lost  // nil: the owner's node is connected, as far as is known
 	Restart  string // temporary, transient or permanent
 	Packet   Packet
 	Active   Active
@@ -104,31 +103,30 @@ type Detail struct {
 	Stdin    Stream
 	Stdout   Stream
 	Stderr   Stream
-	Further  []Stream // of other descriptors
+	Further  []Stream // for other descriptors
 }
 
-// Ready is whether the program has become ready, and what it says of its state.
+// Ready tells whether the program is ready, and its own words about its state.
 type Ready struct {
 	Is     bool
 	Status string
 }
 
-// Packet is how output is cut: raw, or by lines of Max bytes, or by headers of so many
-// bytes.
+// Packet is the way that output is divided: raw, by lines of at most Max bytes, or by headers of
+// Header bytes.
 type Packet struct {
 	Max, Header int
 	List        bool // lines come as lists
 }
 
-// Active is how output is delivered: a word (auto, true, false, once), or so many
+// Active is the way that output is delivered: a word (auto, true, false, once), or a number of
 // messages.
 type Active struct {
 	Word  string
 	Count int
 }
 
-// Counted is what the control groups have counted of a program and all that it has
-// started; -1: nobody counts it.
+// Counted has the counts of a program's control groups, with all descendants. -1 means not counted.
 type Counted struct {
 	Memory, MemoryPeak int64 // bytes
 	OOMKills           int64
@@ -141,27 +139,27 @@ type Stream struct {
 	No      int
 	Open    bool
 	Bytes   int64
-	Waiting *int64 // bytes that wait to be written; nil: it is not for input
-	Output  bool   // it is delivered, so Held means something
-	Held    *Held  // nil: nobody holds it
+	Waiting *int64 // bytes that wait to be written; nil: not an input
+	Output  bool   // it is delivered, so Held has a meaning
+	Held    *Held  // nil: no receiver holds it
 }
 
 // Held is the receiver that a stream waits for.
 type Held struct {
 	By    Process
-	Bytes int64 // that wait for it at most
-	Queue int   // the length of its queue when the node was asked last
+	Bytes int64 // at most so many bytes wait for it
+	Queue int   // the length of its queue at the last answer of the node
 	Since time.Duration
-	Lost  int64 // bytes that it was not sent
+	Lost  int64 // bytes that were not sent to it
 }
 
-// Lost is the owner of a program whose node is gone, and until when the program is kept.
+// Lost is the owner of a program whose node is gone, and the time until which the program is kept.
 type Lost struct {
-	Owner        Process // the zero Process: there was none
+	Owner        Process // the zero Process: there was no owner
 	Since, Until time.Time
 }
 
-// Watcher is what is told of a watcher of files.
+// Watcher is a watcher of files.
 type Watcher struct {
 	Worker    Process
 	State     string
@@ -169,7 +167,7 @@ type Watcher struct {
 	Path      string
 	Recursive bool
 
-	// What is told to those who ask for one alone.
+	// These fields are only in the answer for one watcher.
 	All       bool
 	Name      string
 	Owner     Process

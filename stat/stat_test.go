@@ -14,14 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// snapshot is all that can be told.
+// snapshot has everything that can be shown.
 type snapshot struct {
 	Node     Node
 	Programs []Program
 	Watchers []Watcher
 }
 
-// filled is a snapshot in which everything is told.
+// filled is a snapshot with a value in each field.
 func filled() *snapshot {
 	cpu, rss, waiting := 1500*time.Millisecond, int64(4096), int64(7)
 	owner := Process{Node: "a@h", ID: 5, Serial: 6, Creation: 7}
@@ -77,7 +77,7 @@ func figures() *Figures {
 
 var upload = &Upload{PID: 7, User: "nobody", State: "open", Started: time.UnixMilli(5), Path: "/x", Bytes: 3, Size: 9, All: true, Owner: Process{Node: "a@h", ID: 5}}
 
-// all are the items of a snapshot, of each kind.
+// all returns the items of a snapshot, of each kind.
 func all(s *snapshot) map[string][]Item {
 	return map[string][]Item{
 		"connection": s.Node.Connections[0].items(), "connection to come": s.Node.Connections[1].items(),
@@ -145,7 +145,7 @@ func TestTerms(t *testing.T) {
 	}
 }
 
-// TestRead: what has been sent is shown on the other side as here.
+// TestRead: items look the same after sending and Read.
 func TestRead(t *testing.T) {
 	for what, items := range all(filled()) {
 		sent, err := etf.AppendTerm(nil, Terms(items))

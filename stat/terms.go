@@ -8,7 +8,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// Terms is a map with atoms for keys.
+// Terms returns a map with atoms as keys.
 func Terms(items []Item) etf.Map {
 	m := make(etf.Map, 0, len(items))
 	for _, i := range items {
@@ -17,7 +17,7 @@ func Terms(items []Item) etf.Map {
 	return m
 }
 
-// Pid is a process as a term.
+// Pid returns a process as a term.
 func (p Process) Pid() etf.Pid {
 	return etf.Pid{Node: etf.Atom(p.Node), ID: p.ID, Serial: p.Serial, Creation: p.Creation}
 }

@@ -11,8 +11,7 @@ import (
 	"erluv/label"
 )
 
-// JSON is an object, in the order of the items. Text that is not UTF-8 has U+FFFD in
-// place of what is not.
+// JSON returns an object, in the order of the items. Bytes that are not UTF-8 become U+FFFD.
 func JSON(items []Item) []byte { return object(nil, items) }
 
 func object(b []byte, items []Item) []byte {
@@ -27,7 +26,7 @@ func object(b []byte, items []Item) []byte {
 	return append(b, '}')
 }
 
-// JSONValue is the value of an item.
+// JSONValue returns the value of an item.
 func JSONValue(v any) []byte { return value(nil, v) }
 
 func value(b []byte, v any) []byte {
@@ -84,13 +83,13 @@ func list(b []byte, n int, element func([]byte, int) []byte) []byte {
 }
 
 func quoted(b []byte, s string) []byte {
-	q, _ := json.Marshal(s) // of a string, which cannot fail
+	q, _ := json.Marshal(s) // a string cannot fail
 	return append(b, q...)
 }
 
-// Text is a line for each item, keys and values in two columns; what a map holds stands
-// indented beneath its key. Control characters are escaped, so that what a program's
-// command holds does nothing to a terminal.
+// Text returns a line for each item, with keys and values in two columns. The contents of a map are
+// indented beneath its key. Control characters are escaped, so that a program's command cannot
+// affect a terminal.
 func Text(items []Item) string {
 	var b bytes.Buffer
 	lines(&b, items, "")
@@ -143,7 +142,7 @@ func plain(v any) string {
 	return Printable(fmt.Sprint(v))
 }
 
-// Printable is text as a terminal may have it: what is no printable character is escaped
+// Printable returns text that is safe for a terminal. Characters that are not printable are escaped
 // as in Go, and so is a backslash.
 func Printable(s string) string {
 	q := strconv.Quote(s)

@@ -2,23 +2,23 @@ package stat
 
 import "time"
 
-// Upload is what is told of a file that comes in, or of a program in memory.
+// Upload is a file that arrives, or a program in memory.
 type Upload struct {
 	Worker  Process
-	PID     int // of the process that writes; 0: none does
+	PID     int // of the process that writes; 0: none
 	User    string
 	State   string
 	Started time.Time
 	Path    string
 	Bytes   int64
-	Size    int64 // -1: not known
+	Size    int64 // -1: unknown
 
-	// What is told to those who ask for one alone.
+	// These fields are only in the answer for one upload.
 	All   bool
 	Owner Process
 }
 
-// Items is what is told of an upload, with the keys of a program where it has them.
+// Items returns the items of an upload, with the keys of a program where they apply.
 func (u *Upload) Items() []Item {
 	items := []Item{
 		{"os_pid", int64(u.PID)},

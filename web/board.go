@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// lookEvery is how often erluv is asked while a page is open, restEvery while none is.
+	// lookEvery is the interval of looks while a page is open, and restEvery while none is.
 	lookEvery = time.Second
 	restEvery = 5 * time.Second
 
@@ -23,14 +23,14 @@ const (
 	// wanted is how long a page that is not kept open counts as open.
 	wanted = 3 * time.Second
 
-	// lookBound is how long erluv may take to answer.
+	// lookBound bounds the wait for erluv's answer.
 	lookBound = 10 * time.Second
 )
 
-// board is what is known of an erluv, for all pages. One goroutine looks, others read.
+// board has the data about an erluv for all pages. One goroutine looks, and others read.
 type board struct {
 	connect Connect
-	due     chan struct{} // somebody wants a look
+	due     chan struct{} // a look may be due earlier
 
 	mu      sync.Mutex // guards all below
 	client  *client.Client
@@ -47,7 +47,7 @@ type board struct {
 	until   time.Time             // when the last page that was asked for counts as closed
 }
 
-// past is what a program has used in the last minutes.
+// past is the usage of a program in the last minutes.
 type past struct{ cpu, memory, output *series }
 
 func newPast(at int64) *past { return &past{newSeries(at), newSeries(at), newSeries(at)} }
@@ -97,12 +97,12 @@ func (b *board) pause(ctx context.Context, began time.Time) {
 			return
 		case <-timer.C:
 			return
-		case <-b.due: // a page was opened: perhaps the look is due already
+		case <-b.due: // a page was opened: a look may be due already
 		}
 	}
 }
 
-// look asks erluv. The connection is the looker's: acts have it for a call.
+// look asks erluv. The goroutine that looks owns the connection. act borrows it for a call.
 func (b *board) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not answered within %v", lookBound))
 	defer cancel()
@@ -121,7 +121,7 @@ func (b *board) look(ctx context.Context) {
 	b.next = make(chan struct{})
 }
 
-// linked is the connection, a new one when the last has ended.
+// linked returns the connection, or a new one if the last has ended.
 func (b *board) linked(ctx context.Context) (*client.Client, error) {
 	b.mu.Lock()
 	c := b.client
@@ -144,7 +144,7 @@ func (b *board) linked(ctx context.Context) (*client.Client, error) {
 	return again, nil
 }
 
-// ask looks, with the board locked only while an answer is taken.
+// ask looks. It unlocks the board while it waits for an answer.
 func (b *board) ask(ctx context.Context, c *client.Client) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -161,7 +161,7 @@ func (b *board) ask(ctx context.Context, c *client.Client) error {
 	return b.follow(ctx, unlocked)
 }
 
-// call makes a call; an error of the answer is one.
+// call makes a call. An answer {error, Reason} becomes an error.
 func call(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term, error) {
 	answer, err := c.Call(ctx, to, request)
 	if err != nil {
@@ -199,7 +199,7 @@ func (b *board) shown(now time.Time) (list []*overview.Program) {
 	return list
 }
 
-// want has programs measured with each look, for a while.
+// want makes each look measure these programs, for a while.
 func (b *board) want(list []*overview.Program) {
 	until := time.Now().Add(wanted)
 	for _, p := range list {
@@ -207,7 +207,7 @@ func (b *board) want(list []*overview.Program) {
 	}
 }
 
-// open says that a page is open, for a while.
+// open notes that a page is open, for a while.
 func (b *board) open() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -220,7 +220,7 @@ func (b *board) open() {
 	}
 }
 
-// remember notes what programs use now.
+// remember stores the present usage of programs.
 func (b *board) remember() {
 	now := b.known.Sums.Uptime
 	living := make(map[etf.Pid]bool, len(b.known.Programs))
@@ -258,7 +258,7 @@ func (b *board) remember() {
 	b.all.memory.put(now, memory)
 }
 
-// pastOf is never nil.
+// pastOf returns a program's past. It is never nil.
 func (b *board) pastOf(p *overview.Program) *past {
 	if of := b.past[p.Worker]; of != nil {
 		return of
@@ -266,7 +266,7 @@ func (b *board) pastOf(p *overview.Program) *past {
 	return newPast(b.known.Sums.Uptime)
 }
 
-// fresh has a look that is a second old at most, as far as erluv answers.
+// fresh waits for a look that is at most a second old, if erluv answers.
 func (b *board) fresh(ctx context.Context) {
 	b.mu.Lock()
 	next, old := b.next, time.Since(b.looked) > lookEvery

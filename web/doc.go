@@ -1,20 +1,21 @@
-// Package web is the page with an erluv's programs, live, and its metrics: the process that
-// erluv web starts without privileges, whose only connections are those of browsers, to a socket
-// that listens already, and one to erluv's control socket, which it is given.
+// Package web is the live page with an erluv's programs, and its metrics. erluv web starts it as a
+// process without privileges. That process accepts browsers' connections on a socket that already
+// listens. Its only other connection is one to erluv's control socket, which its starter gives to
+// it.
 //
-// It says nothing that was not said by erluv, remembers five minutes of what programs use, and
-// changes something by two requests alone, stop and restart, for browsers that show its token. The
-// starter (cmd/erluv) has the control socket opened anew when a connection has ended, and says
-// in the handshake that what it gives away may do no more than that.
+// It shows only erluv's own data, and remembers five minutes of programs' usage. It changes
+// something with only two requests, stop and restart, for browsers that show its token. Its starter
+// (cmd/erluv) opens the control socket again when a connection has ended. The name in that
+// handshake limits the connection to these rights.
 //
-//	serve.go     the role: what it is given, and until when it serves
+//	serve.go     the role: its input, and how long it serves
 //	link.go      the conversation with its starter, and the connection to erluv
 //	board.go     what is known, and who wants to know it: looks
 //	tail.go      the last output of programs that pages show
 //	graph.go     five minutes as a line (SVG)
-//	handler.go   what is at which path, and who may have it
+//	handler.go   paths, and who may see them
 //	events.go    changes, as they happen (server-sent events)
-//	view.go      what the templates show
+//	view.go      the data of the templates
 //	metrics.go   the metrics, in two formats
 //	assets/      templates, style, script
 package web

@@ -12,22 +12,23 @@ import (
 )
 
 const (
-	// maxViewers is how many pages are told of changes; others show what was when they were opened.
+	// maxViewers is how many pages get live changes. Others keep the state in which they were
+	// opened.
 	maxViewers = 32
 
-	// sendBound is how long a browser may take to read what it is sent.
+	// sendBound is how long a browser may take to read a message.
 	sendBound = 10 * time.Second
 )
 
-// fragment is a part of the page that has changed: the element with an id.
+// fragment is a changed part of the page: the element with an ID.
 type fragment struct {
 	ID   string `json:"id"`
 	HTML string `json:"html"`
 	More bool   `json:"more,omitempty"` // it comes behind what is in the element
 }
 
-// events sends a page the parts that have changed, after each look. A browser that does not
-// read loses its place.
+// events sends a page the changed parts after each look. A browser that does not read loses its
+// place.
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case h.viewers <- struct{}{}:
@@ -37,7 +38,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // there is nothing more to read
+	_ = control.SetReadDeadline(time.Time{}) // nothing more comes from the browser
 	w.Header().Set("Content-Type", "text/event-stream")
 	trusted, number, sent := h.trusted(r), r.URL.Query().Get("program"), map[string]string{}
 	a, worker := askedFor(r.URL.Query()), etf.Pid{}
@@ -84,7 +85,7 @@ type part struct {
 	view         any
 }
 
-// changing is what of a page changes: some parts, and the rows of its table.
+// changing is the changing part of a page: some elements, and the rows of its table.
 type changing struct {
 	parts  []part
 	rows   []Row
@@ -121,8 +122,8 @@ func (c *changing) show(v *OutputView) {
 	c.parts = append(c.parts, part{"output-why", "output-why", v}, part{"output-open", "output-open", v})
 }
 
-// since are the parts that are not as they were sent, which is noted. The table's body is one part
-// when other rows are in it, or in another order.
+// since returns the parts that differ from the parts in sent, and notes them there. The table's body
+// is one part if its rows or their order have changed.
 func (c changing) since(sent map[string]string) ([]fragment, error) {
 	changed, ids, body := []fragment{}, "", ""
 	note := func(id, html string) {
@@ -164,7 +165,7 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 		for i := range c.rows {
 			known[c.rows[i].ID] = sent[c.rows[i].ID]
 		}
-		clear(sent) // of rows that are gone
+		clear(sent) // removes rows that are gone
 		maps.Copy(sent, known)
 		changed = append(changed[:others], fragment{ID: "rows", HTML: `<tbody id="rows">` + body + `</tbody>`})
 	}

@@ -8,23 +8,22 @@ import (
 )
 
 const (
-	// slot is how many milliseconds a point of a graph stands for, slots how many there are.
+	// slot is the time of one point of a graph in milliseconds, and slots the number of points.
 	slot  = 5000
 	slots = 60
 )
 
-// series is what something was, in five minutes. Of a point that was not measured it is what it
-// was before.
+// series is a value over five minutes. A point without a measurement has the value before it.
 type series struct {
 	at     int64 // the slot of the last value
 	values [slots]float32
-	from   int // how many of the first are unknown
+	from   int // how many of the first points are unknown
 }
 
-// unknown is a series that begins at a time.
+// newSeries returns an unknown series that begins at a time.
 func newSeries(at int64) *series { return &series{at: at / slot, from: slots} }
 
-// put notes a value at a time, in milliseconds. Of several in one slot the largest is kept.
+// put stores a value at a time, in milliseconds. Of several values in one slot the largest stays.
 func (s *series) put(at int64, v float64) {
 	now := at / slot
 	last := s.values[slots-1]
@@ -46,7 +45,7 @@ func (s *series) put(at int64, v float64) {
 	s.values[slots-1] = float32(v)
 }
 
-// most is the largest value.
+// most returns the largest value.
 func (s *series) most() float64 {
 	m := float32(0)
 	for _, v := range s.values[s.from:] {
@@ -55,8 +54,8 @@ func (s *series) most() float64 {
 	return float64(m)
 }
 
-// line is the series as the path of an SVG, width by height, with top for the upper edge. Steps of
-// one value are one line, so that what is idle is short.
+// line returns the series as the path of an SVG, width by height, with top at the upper edge. Steps
+// with the same value are one line, so that the path of an idle program is short.
 func (s *series) line(width, height int, top float64) string {
 	if s.from >= slots || top <= 0 {
 		return ""
@@ -84,7 +83,7 @@ func (s *series) line(width, height int, top float64) string {
 
 func trim(f float64) string { return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64) }
 
-// area is what is below a line, down to the edge.
+// area returns the area between a line and the lower edge.
 func area(line string, width, height int) string {
 	if line == "" {
 		return ""
@@ -93,7 +92,7 @@ func area(line string, width, height int) string {
 	return fmt.Sprintf("%sV%dH%sZ", line, height, start)
 }
 
-// Spark is a small graph in a table, whose value stands beside it.
+// Spark is a small graph in a table, next to its value.
 type Spark struct{ Line, Area string }
 
 func spark(s *series, top float64) Spark {
@@ -106,10 +105,10 @@ const (
 	graphWidth, graphHeight = 640, 120
 )
 
-// Graph is a large one, with words.
+// Graph is a large graph, with words.
 type Graph struct {
 	Title, Now, Most string
-	Words            string // all of it, for those who do not see it
+	Words            string // the whole graph in words, for people who do not see it
 	Line, Area       string
 	Kind             string // a class of the style
 }
@@ -123,7 +122,7 @@ func graph(title, kind string, s *series, top float64, now string, words func(fl
 	}
 }
 
-// niceTop is a value a little above, for the upper edge of a graph.
+// niceTop returns a value slightly above v, for the upper edge of a graph.
 func niceTop(v, least float64) float64 {
 	if v = max(v*1.1, least); v <= 0 {
 		return 1
@@ -137,5 +136,5 @@ func niceTop(v, least float64) float64 {
 	return v
 }
 
-// niceBytes is the same for bytes: a power of two.
+// niceBytes does the same for bytes, and returns a power of two.
 func niceBytes(v float64) float64 { return math.Exp2(math.Ceil(math.Log2(max(v*1.05, 1024)))) }

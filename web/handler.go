@@ -22,7 +22,7 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// templates are read when a page is first shown: every role of erluv has this package in its
+// templates are parsed when a page is first shown. Every role of erluv has this package in its
 // executable, and only erluv web shows pages.
 var templates = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").ParseFS(assets, "assets/*.html"))
@@ -33,21 +33,22 @@ type handler struct {
 	ctx     context.Context // of the process
 	board   *board
 	given   Given
-	viewers chan struct{} // a place for each that is told of changes
+	viewers chan struct{} // a place for each page that gets live changes
 }
 
 const (
 	// cookieName is the cookie with the token.
 	cookieName = "erluv_token"
 
-	// policy allows what is served here, and nothing else: no style and no script in the page.
+	// policy allows only the files that are served here. It allows no style and no script within
+	// the page.
 	policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-	// actBound is how long a page waits for what it has asked for: a program that takes longer to
-	// stop is shown while it does.
+	// actBound is how long a page waits for the result of an action. A program that takes longer is
+	// shown while it stops.
 	actBound = 2 * time.Second
 
-	// maxForm bounds what a form sends, in bytes.
+	// maxForm bounds the data of a form, in bytes.
 	maxForm = 4 << 10
 )
 
@@ -77,8 +78,8 @@ func asset(name, kind string) http.HandlerFunc {
 	}
 }
 
-// guarded refuses a browser that was led here by a name which somebody else owns (DNS rebinding),
-// and says what a page of ours may do.
+// guarded refuses a browser that came here by a foreign name (DNS rebinding). It sets the policy of
+// our pages.
 func (h *handler) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()
@@ -97,7 +98,8 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// ours says whether a Host is an address, which no one can make lead elsewhere, or a name of ours.
+// ours reports whether a Host is one of our names, or an address, which cannot be made to lead
+// elsewhere.
 func (h *handler) ours(host string) bool {
 	name := host
 	if only, _, err := net.SplitHostPort(host); err == nil {
@@ -110,19 +112,19 @@ func (h *handler) ours(host string) bool {
 	return strings.EqualFold(name, "localhost") || slices.ContainsFunc(h.given.Names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// knows says whether a token is ours.
+// knows reports whether a token is ours.
 func (h *handler) knows(token string) bool {
 	return h.given.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(h.given.Token)) == 1
 }
 
-// trusted says whether a browser has shown the token.
+// trusted reports whether a browser has shown the token.
 func (h *handler) trusted(r *http.Request) bool {
 	c, err := r.Cookie(cookieName)
 	return err == nil && h.knows(c.Value)
 }
 
-// list is the page with all programs. With the token in its address the browser gets a cookie instead,
-// so that the token is in no history for long.
+// list is the page with all programs. If the address has the token, the browser gets a cookie
+// instead, so that the token does not stay in its history.
 func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 	if token := r.URL.Query().Get("token"); token != "" {
 		if !h.knows(token) {
@@ -149,7 +151,7 @@ func (h *handler) program(w http.ResponseWriter, r *http.Request) {
 	h.render(w, http.StatusOK, "program.html", v)
 }
 
-// act stops a program, or has it started again.
+// act stops a program, or has it restarted.
 func (h *handler) act(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	number, act := r.PathValue("number"), etf.Atom(r.PathValue("act"))
@@ -176,7 +178,7 @@ func (h *handler) act(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// problem is a page that says why there is no other.
+// problem is a page that explains why there is no other.
 func (h *handler) problem(w http.ResponseWriter, status int, text string) {
 	h.render(w, status, "problem.html", struct{ Title, Text string }{http.StatusText(status), text})
 }

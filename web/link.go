@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Given is what the page is started with.
+// Given is the data that the page is started with.
 type Given struct {
-	Token string   // who shows it may see everything, stop programs and have them restarted
+	Token string   // a browser with it may see everything, and stop and restart programs
 	Acts  bool     // programs can be stopped and restarted
-	Names []string // by which browsers may call the page, besides addresses and localhost
+	Names []string // names of the page in browsers, besides addresses and localhost
 }
 
-// Linked is a connection to erluv, on which hands were shaken: its descriptor comes with it.
+// Linked is a connection to erluv after the handshake. Its descriptor comes with the message.
 type Linked struct {
 	Local dist.Local
 	Peer  dist.Peer
-	Error string // there is none
+	Error string // why there is no connection
 }
 
 // Connect makes a connection to erluv.
@@ -33,8 +33,8 @@ type Connect func(ctx context.Context) (*client.Client, error)
 // maxWord bounds a message of the conversation, in bytes.
 const maxWord = 16 << 10
 
-// starter is the process that has started the page. It says Given, then, for each empty message that it
-// is sent, Linked.
+// starter is the process that has started the page. It sends Given, and then Linked for each
+// message from the page.
 type starter struct {
 	conn    *net.UnixConn
 	answers chan answer
@@ -48,7 +48,7 @@ type answer struct {
 
 func newStarter(conn *net.UnixConn) *starter { return &starter{conn, make(chan answer)} }
 
-// begin reads what the page is started with.
+// begin reads the data that the page is started with.
 func (s *starter) begin() (given Given, err error) {
 	a := s.read()
 	if a.fd >= 0 {
@@ -60,7 +60,7 @@ func (s *starter) begin() (given Given, err error) {
 	return given, json.Unmarshal(a.text, &given)
 }
 
-// read reads a message, of which there is an end only with the conversation.
+// read reads a message. It ends only with the conversation.
 func (s *starter) read() answer {
 	text, oob := make([]byte, maxWord), make([]byte, unix.CmsgSpace(4))
 	n, oobn, _, _, err := s.conn.ReadMsgUnix(text, oob)
@@ -79,7 +79,7 @@ func (s *starter) read() answer {
 	return a
 }
 
-// wait gives answers to connect, and returns with the end of the conversation.
+// wait passes answers to connect, and returns at the end of the conversation.
 func (s *starter) wait() {
 	for {
 		a := s.read()
@@ -91,7 +91,7 @@ func (s *starter) wait() {
 	}
 }
 
-// connect has the starter connect. It is called by one goroutine.
+// connect asks the starter for a connection. Only one goroutine calls it.
 func (s *starter) connect(ctx context.Context) (*client.Client, error) {
 	if _, err := s.conn.Write([]byte("c")); err != nil {
 		return nil, err

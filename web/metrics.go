@@ -9,9 +9,9 @@ import (
 	"erluv/overview"
 )
 
-// maxNamed is how many programs have metrics of their own: the oldest of those that have a name. Each has
-// namedMetrics series, and what a program is called is the word of a node: without a bound it could
-// fill a time series database.
+// maxNamed is how many programs have metrics of their own: the oldest ones with a name. Each has
+// namedMetrics series. Nodes choose the names, so without a bound they could fill a time series
+// database.
 const maxNamed = 100
 
 // The media types of the two formats.
@@ -20,7 +20,7 @@ const (
 	textMetrics = "text/plain; version=0.0.4; charset=utf-8"
 )
 
-// metrics answers Prometheus. Nothing is in it that a token is for: names of programs, no commands.
+// metrics answers Prometheus. It needs no token, so it has the names of programs but no commands.
 func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
 	b := h.board
 	b.mu.Lock()
@@ -39,7 +39,7 @@ func (h *handler) metrics(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// named are the programs that have metrics of their own.
+// named returns the programs that have metrics of their own.
 func named(o *overview.Overview) (list []*overview.Program) {
 	for _, p := range o.Sorted(overview.BySince, false) {
 		if p.Name != "" && len(list) < maxNamed {
@@ -49,8 +49,8 @@ func named(o *overview.Overview) (list []*overview.Program) {
 	return list
 }
 
-// exposition writes families of metrics, by the rules of the text format of Prometheus or of
-// OpenMetrics, which names the families of counters without _total.
+// exposition writes families of metrics, in the text format of Prometheus or in that of
+// OpenMetrics. OpenMetrics names the families of counters without _total.
 type exposition struct {
 	strings.Builder
 	open bool
@@ -71,7 +71,7 @@ func (e *exposition) family(kind, name, unit, help string) {
 func (e *exposition) gauge(name, unit, help string)   { e.family("gauge", name, unit, help) }
 func (e *exposition) counter(name, unit, help string) { e.family("counter", name+"_total", unit, help) }
 
-// sample writes one, with names of labels and their values in turn.
+// sample writes a sample, with label names and values in turn.
 func (e *exposition) sample(v float64, labels ...string) {
 	e.WriteString(e.name)
 	for i := 0; i < len(labels); i += 2 {
@@ -85,7 +85,7 @@ func (e *exposition) sample(v float64, labels ...string) {
 
 var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// states are those that a program can have, so that a series is 0 instead of missing.
+// states are the possible states of a program, so that a series is 0 and not missing.
 var states = []string{"starting", "running", "stopping", "killing", "waiting", "sweeping", "purging", "draining", "stopped", "resting", "gone"}
 
 func metricsOf(o *overview.Overview, node string, up, open bool) string {
@@ -151,7 +151,7 @@ func (e *exposition) sums(o *overview.Overview, node string) {
 	}
 }
 
-// roles are erluv's own processes; all spawners are one.
+// roles writes the metrics of erluv's own processes. All spawners count as one.
 func (e *exposition) roles(roles []overview.Role) {
 	for _, m := range []struct {
 		begin func()
@@ -177,7 +177,7 @@ func (e *exposition) roles(roles []overview.Role) {
 	}
 }
 
-// programs are those of named.
+// programs writes the metrics of the programs in named.
 func (e *exposition) programs(o *overview.Overview) {
 	list := named(o)
 	each := func(of func(p *overview.Program) (float64, bool)) {

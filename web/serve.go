@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// conversation and listening are the descriptors that the role starts with.
+	// conversation and listening are the role's descriptors at its start.
 	conversation = 3
 	listening    = 4
 
-	// maxConns is how many connections of browsers there are at a time. A page has two.
+	// maxConns is how many connections from browsers there are at a time. A page has two.
 	maxConns = 128
 
-	// closing is how long requests may take that are under way at the end.
+	// closing is how long requests in progress may take at the end.
 	closing = time.Second
 )
 
-// Main is the role: it serves the page until its starter ends the conversation.
+// Main is the role. It serves the page until its starter ends the conversation.
 func Main() error {
 	c, err := net.FileConn(os.NewFile(conversation, "starter"))
 	if err != nil {
@@ -86,7 +86,7 @@ func Serve(ctx context.Context, l net.Listener, given Given, connect Connect) er
 	return err
 }
 
-// limited is a listener with so many connections at a time; others wait in the kernel.
+// limited is a listener with a bounded number of connections. Others wait in the kernel.
 type limited struct {
 	net.Listener
 	free chan struct{}

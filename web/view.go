@@ -17,7 +17,7 @@ import (
 // pageRows is how many programs a page has.
 const pageRows = 100
 
-// asked is what a page is to show: see askedFor.
+// asked is the request for a page: see askedFor.
 type asked struct {
 	by      overview.Order
 	reverse bool
@@ -25,7 +25,7 @@ type asked struct {
 	from    int
 }
 
-// askedFor reads it; what means nothing is passed over.
+// askedFor reads the request, and ignores meaningless values.
 func askedFor(q url.Values) asked {
 	a := asked{by: overview.ByCPU, find: strings.TrimSpace(q.Get("find"))}
 	if by := overview.Order(q.Get("order")); slices.Contains(overview.Orders, by) {
@@ -38,7 +38,7 @@ func askedFor(q url.Values) asked {
 	return a
 }
 
-// query is the reverse.
+// query is the reverse of askedFor.
 func (a asked) query() string {
 	q := url.Values{}
 	if a.by != overview.ByCPU {
@@ -63,10 +63,10 @@ func (a asked) address() string {
 	return "/"
 }
 
-// Top is what all pages begin with.
+// Top is the beginning of all pages.
 type Top struct {
 	Node, Status string
-	Trouble      string // why there is nothing new; "": there is
+	Trouble      string // why there is no new data; "": there is
 	Facts        []Fact
 	States       []Fact
 	Roles        []RoleView
@@ -75,10 +75,10 @@ type Top struct {
 	Trusted      bool
 	Acts         bool
 	Token        string // for forms; "": not for this browser
-	Events       string // where changes are told
+	Events       string // the address of live changes
 }
 
-// Fact is something with its name.
+// Fact is a value with its name.
 type Fact struct{ Name, Value string }
 
 // RoleView is a process of erluv's own.
@@ -100,7 +100,7 @@ type ListView struct {
 	Before, Behind string // addresses; "": there is no such page
 }
 
-// Column is the head of one of a table. By "": it cannot be sorted by.
+// Column is a column head of a table. Without By the table cannot be sorted by it.
 type Column struct {
 	Name, Class, Address, Sorted string
 }
@@ -250,7 +250,7 @@ func bit(b bool) int {
 	return 0
 }
 
-// found says whether a program is one that is looked for.
+// found reports whether a program matches the search.
 func found(p *overview.Program, find string) bool {
 	if find == "" {
 		return true
@@ -259,7 +259,8 @@ func found(p *overview.Program, find string) bool {
 	return strings.Contains(strings.ToLower(p.Called()), find) || strings.Contains(strings.ToLower(word(p)), find) || strings.Contains(p.State, find)
 }
 
-// word is the program's file, without directories and arguments, which are not for everybody.
+// word returns the program's file, without directories and arguments, which not every browser may
+// see.
 func word(p *overview.Program) string {
 	if len(p.Command) == 0 {
 		return "-"
@@ -366,7 +367,7 @@ func memory(u overview.Usage) string {
 
 func rateOf(v float64) string { return bytesOf(v) + "/s" }
 
-// bytesOf is a number of bytes, in the unit that leaves it below 1,024.
+// bytesOf returns a number of bytes in the unit that keeps it below 1,024.
 func bytesOf(v float64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
 	i := 0
@@ -379,7 +380,7 @@ func bytesOf(v float64) string {
 	return fmt.Sprintf("%.0f %s", v, units[i])
 }
 
-// age is a duration, roughly: a page is not to change each second.
+// age returns a duration, roughly, so that a page does not change each second.
 func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch d = max(d, 0); {

@@ -43,11 +43,11 @@ func TestSeries(t *testing.T) {
 	if s.from != 0 || s.line(59, 20, 6) != "M0 1H59" {
 		t.Errorf("what does not change is %q", s.line(59, 20, 6))
 	}
-	s.put(10_000_000, 0) // nothing was measured for long
+	s.put(10_000_000, 0) // no measurement for a long time
 	if got := s.line(59, 20, 6); got != "M0 1H58L59 19" {
 		t.Errorf("%s", got)
 	}
-	s.put(9_000_000, 1) // a clock does not go back, but if it does nothing breaks
+	s.put(9_000_000, 1) // a clock does not go back, but nothing breaks if it does
 }
 
 func TestScales(t *testing.T) {
@@ -99,7 +99,7 @@ func filled(programs int) *handler {
 	return &handler{board: b, given: Given{Token: "t", Acts: true}}
 }
 
-// TestPages: a page has so many programs, and leads to the others.
+// TestPages: a page has a bounded number of programs, and links to the other pages.
 func TestPages(t *testing.T) {
 	h := filled(2*pageRows + 5)
 	for from, want := range map[int]struct {
@@ -133,7 +133,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestChanges: what has changed is sent, and no more; the table as a whole when its order is another.
+// TestChanges: only changes are sent. The table is sent as a whole if its order has changed.
 func TestChanges(t *testing.T) {
 	h, sent := filled(3), map[string]string{}
 	ids := func() (list []string) {
@@ -172,7 +172,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("%d parts are remembered", len(sent))
 	}
 
-	// A page that is told for the first time may show programs that have ended.
+	// A page that gets its first changes may show programs that have ended.
 	h, sent = filled(0), map[string]string{}
 	p, _ := h.changing(asked{}, "", false, nil)
 	changed, err := p.since(sent)
@@ -199,8 +199,8 @@ func TestOurs(t *testing.T) {
 	}
 }
 
-// TestMetricsAreBounded: so many programs have metrics of their own, and a name does not break out of its
-// label.
+// TestMetricsAreBounded: a bounded number of programs have metrics of their own. A name does not
+// break out of its label.
 func TestMetricsAreBounded(t *testing.T) {
 	h := filled(3 * maxNamed)
 	for _, p := range h.board.known.Programs {
@@ -218,7 +218,7 @@ func TestMetricsAreBounded(t *testing.T) {
 	}
 }
 
-// TestViewersAreBounded: one more page than can be told of changes is refused.
+// TestViewersAreBounded: one more page than the bound gets no live changes.
 func TestViewersAreBounded(t *testing.T) {
 	h := filled(1)
 	h.viewers = make(chan struct{}, 1)
