@@ -111,11 +111,6 @@ func TestTargets(t *testing.T) {
 // mostWithoutIndex is how many files a package may have before its comment must list them.
 const mostWithoutIndex = 4
 
-// withoutIndex lists larger packages whose comments have no list of files yet.
-var withoutIndex = []string{
-	"stat",
-}
-
 func hasTarget(makefile, target string) bool {
 	return regexp.MustCompile(`(?m)^([a-z0-9 -]+ )?` + target + `( [a-z0-9 -]+)?:($|[^=])`).MatchString(makefile)
 }
@@ -141,11 +136,7 @@ func TestIndexes(t *testing.T) {
 			named = append(named, m[1])
 		}
 		there := slices.DeleteFunc(slices.Concat(p.GoFiles, p.IgnoredGoFiles), func(file string) bool { return file == "doc.go" })
-		late := slices.Contains(withoutIndex, dir)
-		if late && named != nil {
-			t.Errorf("package %s has an index: remove it from withoutIndex", dir)
-		}
-		if named == nil && (late || len(there) <= mostWithoutIndex) {
+		if named == nil && len(there) <= mostWithoutIndex {
 			continue
 		}
 		slices.Sort(named)

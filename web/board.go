@@ -17,10 +17,10 @@ const (
 	lookEvery = time.Second
 	restEvery = 5 * time.Second
 
-	// hurryEvery is the time between two looks while a page waits for something new.
+	// hurryEvery is the interval of looks while a page waits for new data.
 	hurryEvery = 200 * time.Millisecond
 
-	// wanted is how long a page that is not kept open counts as open.
+	// wanted is how long a page without live updates counts as open.
 	wanted = 3 * time.Second
 
 	// lookBound bounds the wait for erluv's answer.
@@ -40,11 +40,11 @@ type board struct {
 	all     past // of erluv itself
 	trouble string
 	looked  time.Time
-	next    chan struct{}         // closed when there was another look
-	wants   map[etf.Pid]time.Time // what pages show, and until when
+	next    chan struct{}         // closed after the next look
+	wants   map[etf.Pid]time.Time // programs that pages show, and until when
 	tails   map[etf.Pid]*tail     // the output that pages show
-	hurry   bool                  // a page waits for something new
-	until   time.Time             // when the last page that was asked for counts as closed
+	hurry   bool                  // a page waits for new data
+	until   time.Time             // when the last requested page counts as closed
 }
 
 // past is the usage of a program in the last minutes.
@@ -184,7 +184,7 @@ type refused struct{ reason etf.Term }
 
 func (r refused) Error() string { return fmt.Sprintf("erluv answers {error, %v}", r.reason) }
 
-// shown are the programs that pages show.
+// shown returns the programs that pages show.
 func (b *board) shown(now time.Time) (list []*overview.Program) {
 	for w, until := range b.wants {
 		if now.After(until) {
@@ -282,8 +282,8 @@ func (b *board) fresh(ctx context.Context) {
 	}
 }
 
-// meet waits for another look if a program is unknown, since it may be new. With output it waits until
-// that was read once.
+// meet waits for another look if a program is unknown, because it may be new. With output it also
+// waits until the program's output has been read once.
 func (b *board) meet(ctx context.Context, number string, output bool) {
 	for range 2 {
 		b.mu.Lock()
@@ -302,7 +302,7 @@ func (b *board) meet(ctx context.Context, number string, output bool) {
 	}
 }
 
-// now has erluv asked at once, and waits for that.
+// now requests a look at once, and waits for it.
 func (b *board) now(ctx context.Context, next <-chan struct{}) {
 	b.mu.Lock()
 	b.hurry = true

@@ -10,7 +10,7 @@
 //
 //	serve.go     the role: its input, and how long it serves
 //	link.go      the conversation with its starter, and the connection to erluv
-//	board.go     what is known, and who wants to know it: looks
+//	board.go     the known data, and who wants it: looks
 //	tail.go      the last output of programs that pages show
 //	graph.go     five minutes as a line (SVG)
 //	handler.go   paths, and who may see them

@@ -24,7 +24,7 @@ const (
 type fragment struct {
 	ID   string `json:"id"`
 	HTML string `json:"html"`
-	More bool   `json:"more,omitempty"` // it comes behind what is in the element
+	More bool   `json:"more,omitempty"` // append to the contents of the element
 }
 
 // events sends a page the changed parts after each look. A browser that does not read loses its
@@ -92,8 +92,8 @@ type changing struct {
 	output *OutputView // nil: the page has none
 }
 
-// changing is that of a page. False: the program that it shows has ended. The worker is noted, so that its
-// last output can be shown then.
+// changing returns the changing part of a page. It returns false if the program on it has ended. It
+// sets worker, so that the last output can be shown then.
 func (h *handler) changing(a asked, number string, trusted bool, worker *etf.Pid) (changing, bool) {
 	if number == "" {
 		v := h.listView(a, trusted)
@@ -172,8 +172,8 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 	return changed, nil
 }
 
-// since are the lines that were not sent, which is noted. The first are sent in place of those that the
-// page may have.
+// since returns the lines that were not sent, and notes that they are. The first lines replace all
+// lines that the page may have.
 func (v *OutputView) since(sent map[string]string) ([]fragment, error) {
 	const id = "output-lines"
 	before, told := sent[id]

@@ -15,10 +15,10 @@ import (
 )
 
 const (
-	// tailLines is how many of a program's last lines a page has.
+	// tailLines is how many of a program's last lines a page shows.
 	tailLines = 200
 
-	// lineBytes bounds what is shown of a line, in bytes.
+	// lineBytes bounds the part of a line that is shown, in bytes.
 	lineBytes = 1000
 
 	// maxTails is how many programs' output is followed at a time.
@@ -27,13 +27,13 @@ const (
 
 // tail is the last output of a program, followed while a page shows it.
 type tail struct {
-	until time.Time // when the last page that was asked for counts as closed
+	until time.Time // when the last requested page counts as closed
 	lines []Line    // the newest last; tailLines at most
-	count int       // lines that there were
-	open  [2]Line   // of each stream, what has no end of line yet
-	next  int64     // the position that erluv goes on at; 0: nothing was read
+	count int       // all lines so far
+	open  [2]Line   // for each stream, text without an end of line yet
+	next  int64     // the position at which erluv goes on; 0: nothing was read
 	read  bool
-	why   string // why there is none; "": there is
+	why   string // why there is no output; "": there is
 }
 
 // Line is a line of output.
@@ -42,8 +42,8 @@ type Line struct {
 	Text  string
 }
 
-// watch follows the output of a program for a while, and returns what is known of it; nil: too many
-// programs are followed. It is called with the board locked.
+// watch follows the output of a program for a while, and returns its tail. It returns nil if too
+// many programs are followed. It is called with the board locked.
 func (b *board) watch(w etf.Pid) *tail {
 	t := b.tails[w]
 	if t == nil {
@@ -57,8 +57,8 @@ func (b *board) watch(w etf.Pid) *tail {
 	return t
 }
 
-// follow asks for the output that pages show. It is called with the board locked, and unlocks it while
-// erluv answers.
+// follow requests the output that pages show. It is called with the board locked, and unlocks it
+// while it waits for erluv's answer.
 func (b *board) follow(ctx context.Context, call overview.Call) error {
 	now := time.Now()
 	var list []etf.Pid
@@ -85,7 +85,7 @@ func (b *board) follow(ctx context.Context, call overview.Call) error {
 	return nil
 }
 
-// query are the options of the next request.
+// query returns the options of the next request.
 func (t *tail) query() etf.Map {
 	q := etf.Map{{Key: etf.Atom("lines"), Value: int64(tailLines)}}
 	if t.read {
@@ -108,7 +108,7 @@ func (t *tail) refuse(reason etf.Term) {
 	}
 }
 
-// take takes an answer. False: it is none.
+// take stores an answer. It returns false if the term is no answer.
 func (t *tail) take(answer etf.Term) bool {
 	ok, _ := answer.(etf.Tuple)
 	if len(ok) != 2 {
@@ -175,7 +175,7 @@ func (t *tail) add(l Line) {
 	t.lines = append(t.lines, l)
 }
 
-// unended are the lines that have no end yet.
+// unended returns the lines that have no end yet.
 func (t *tail) unended() (list []Line) {
 	for _, l := range t.open {
 		if l.Text = plain(l.Text); l.Text != "" {
@@ -185,8 +185,8 @@ func (t *tail) unended() (list []Line) {
 	return list
 }
 
-// plain makes a line of output what a page can show. Sequences that a terminal takes for colours and
-// the like are left out; other characters that have no form are shown as Go escapes them.
+// plain turns a line of output into text for a page. It removes terminal sequences for colours and
+// the like. It escapes other characters that have no form as Go does.
 func plain(s string) string {
 	cut := ""
 	if len(s) > lineBytes {

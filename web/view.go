@@ -126,13 +126,13 @@ type ProgramView struct {
 
 // OutputView is the last output of a program.
 type OutputView struct {
-	Why   string // there is none; "": there is
+	Why   string // why there is no output; "": there is
 	Lines []Line
-	Open  []Line // those that have no end yet
-	count int    // lines that there were
+	Open  []Line // lines that have no end yet
+	count int    // all lines so far
 }
 
-// Max is how many lines a page keeps.
+// Max returns how many lines a page keeps.
 func (OutputView) Max() int { return tailLines }
 
 // top is called with the board locked.
@@ -330,7 +330,7 @@ func (h *handler) programView(number string, trusted bool) (v ProgramView, ok bo
 	return v, true
 }
 
-// outputOf is the output of a program, which is followed from now on.
+// outputOf returns the output of a program, and follows it from now on.
 func (b *board) outputOf(w etf.Pid, trusted bool) OutputView {
 	if !trusted {
 		return OutputView{Why: "Output is shown at the address that erluv web prints, which holds a token."}
