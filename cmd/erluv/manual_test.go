@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -115,6 +116,38 @@ func TestManuals(t *testing.T) {
 	for name := range flags {
 		if !slices.Contains(known, name) {
 			t.Errorf("erluv.8 has %s, which is no flag", name)
+		}
+	}
+}
+
+// TestManualExamples: the command line accepts each example of erluv.8.
+func TestManualExamples(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "man", "erluv.8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile(`(?m)^\.Dl [#$] erluv (.*)$`).FindAllStringSubmatch(string(page), -1)
+	if len(examples) < 8 {
+		t.Fatalf("erluv.8 has %d examples", len(examples))
+	}
+	for _, example := range examples {
+		line := regexp.MustCompile(` \d*>>?\S+| <.*`).ReplaceAllString(example[1], "")
+		args := strings.Fields(strings.ReplaceAll(line, "'", ""))
+		// With --help behind all other flags the command reads them, and does nothing.
+		if end := slices.Index(args, "--"); end >= 0 {
+			args = args[:end]
+		}
+		c := command{given: make(map[string]string), stdout: io.Discard, stderr: io.Discard}
+		root, err := c.root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		root.SetArgs(append(args, "--help"))
+		if cmd, _, err := root.Find(args); err != nil || cmd == root && !strings.HasPrefix(args[0], "-") {
+			t.Errorf("erluv %s: there is no such command: %v", example[1], err)
+		}
+		if err := root.Execute(); err != nil {
+			t.Errorf("erluv %s: %v", example[1], err)
 		}
 	}
 }
