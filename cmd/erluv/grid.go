@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,14 +76,14 @@ func grid(table [][]string, width int) string {
 				cell = cut(cell, maxCell)
 			}
 			row[i] = cell
-			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+			wide[i] = max(wide[i], wideness(cell))
 		}
 	}
 	var b strings.Builder
 	for _, row := range table {
 		line := ""
 		for i, cell := range row[:len(row)-1] {
-			line += cell + strings.Repeat(" ", wide[i]-utf8.RuneCountInString(cell)) + gap
+			line += pad(cell, wide[i]) + gap
 		}
 		line += row[len(row)-1]
 		if width > 0 {
@@ -93,14 +92,6 @@ func grid(table [][]string, width int) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
-}
-
-// cut returns at most this many characters of a text. The last one shows that there was more.
-func cut(s string, most int) string {
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:max(most-1, 0)]) + "…"
 }
 
 // age returns a duration in its two largest units.

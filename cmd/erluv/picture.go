@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"erluv/overview"
 	"erluv/stat"
@@ -59,10 +58,6 @@ func (t *top) picture(width, height int, live bool, now time.Time) []string {
 		lines = append(lines, "")
 	}
 	return append(lines[:max(0, min(len(lines), height-1))], dim+cut("by "+string(t.by)+"  "+keys, width)+plain)
-}
-
-func pad(line string, width int) string {
-	return line + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(line)))
 }
 
 // head returns the lines about the node and erluv itself.
