@@ -56,7 +56,7 @@ func TestBlocks(t *testing.T) {
 				return (anyOf || r.language == b.language) && strings.HasPrefix(b.text, r.begins)
 			})
 			if i < 0 {
-				t.Errorf("%s:%d: no test is said to run this block:\n%s", document, b.line, b.text)
+				t.Errorf("%s:%d: no row of runs, in documents_test.go, says which test runs this block:\n%s", document, b.line, b.text)
 				continue
 			}
 			used[i] = true
