@@ -1,4 +1,4 @@
-# In the place of Hex, which is not installed: a dependency by version is what was unpacked.
+# It replaces Hex, which is not installed: a dependency by version is an unpacked package.
 defmodule Unpacked do
   @behaviour Mix.SCM
   alias Mix.SCM.Path

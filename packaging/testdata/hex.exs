@@ -1,5 +1,5 @@
-# What `mix hex.build` would take of the package in this directory, or why it would not.
-# Its files are copied to the directory that the argument names, as an archive unpacks them.
+# Prints what `mix hex.build` would take from the package in this directory, or why it would not. It
+# copies the files to the directory in its argument, as an archive unpacks them.
 [to] = System.argv()
 Mix.start()
 Code.require_file("mix.exs")
@@ -22,7 +22,7 @@ for dep <- config[:deps],
   requires.(match?({_, requirement} when is_binary(requirement), dep), "no dependency by path")
 end
 
-# It expands names as Hex does, which leaves out what begins with a point.
+# It expands names as Hex does, which leaves out names with a leading point.
 files =
   for name <- package[:files],
       found = requires.(Path.wildcard(name) != [], "no file #{name}") && Path.wildcard(name),

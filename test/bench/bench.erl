@@ -1,13 +1,12 @@
-%% The workloads of doc/performance.md, each run by open_port and by erluv on this
-%% node, in turns. Prints a line for each measurement: what, by whom, in which unit, the
-%% figure.
+%% The workloads of doc/performance.md. open_port and erluv run each of them on this node, in turns.
+%% For each measurement it prints a line: workload, peer, unit, figure.
 -module(bench).
 
 -export([main/1]).
 
-%% Erluv is the name of the erluv node, Static a program that ends at once, Echo the
-%% port of a plain TCP echo server, Executable and Cookie what another erluv is started
-%% with, Only the workloads to run ([]: all).
+%% Erluv is the name of the erluv node. Static is a program that ends at once. Echo is the port of a
+%% plain TCP echo server. Executable and Cookie are for starting another erluv. Only has the
+%% workloads to run ([]: all).
 main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     process_flag(trap_exit, true),
     E = list_to_atom(Erluv),
@@ -23,8 +22,8 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     ok = gen_server:call({erluv, E}, {stop, finished}),
     init:stop().
 
-%% Those that are compared with each other are run in the same rounds. What is idle, or
-%% begins, comes before what leaves something behind.
+%% Workloads that are compared with each other run in the same rounds. Idle programs and starts come
+%% before workloads that leave garbage behind.
 groups() ->
     [
         ["o"], ["p"], ["k"], ["a"], ["b"], ["a1", "ja"], ["a8"], ["c"], ["d"],
@@ -38,7 +37,7 @@ wait(E) ->
         false -> timer:sleep(20), wait(E)
     end.
 
-%% What is said of the node and of erluv.
+%% Facts about the node and erluv.
 facts() ->
     Release = erlang:system_info(otp_release),
     Version = case file:read_file(filename:join([code:root_dir(), "releases", Release, "OTP_VERSION"])) of
@@ -69,7 +68,7 @@ peers("x" ++ _) -> [port | get(peers)];
 peers(Name) when Name =:= "j"; Name =:= "je"; Name =:= "o"; Name =:= "p"; Name =:= "m" -> [erluv];
 peers(_) -> [port, erluv].
 
-%% Those that take long, and vary little, are run fewer times.
+%% Workloads that take long, and vary little, run fewer times.
 rounds(Name, N) when Name =:= "k"; Name =:= "l" -> min(N, 2);
 rounds(_, N) -> N.
 
@@ -168,7 +167,7 @@ path(Program) -> os:find_executable(Program).
 send(port, P, Data) -> true = port_command(P, Data);
 send(erluv, W, Data) -> W ! {self(), {command, Data}}.
 
-%% The end of a program, after its output.
+%% Waits for the end of a program, after its output.
 ended(P) when is_port(P) ->
     receive {P, {exit_status, _}} -> ok end;
 ended(W) ->
@@ -195,13 +194,13 @@ starts8(Peer, Program, N) ->
 begun(port, Program, N) -> starts(port, Program, N);
 begun(Peer, Program, N) -> peers:starts(Peer, Program, N).
 
-%% How many a second, of so many that Fun does.
+%% The rate a second, if Fun does so many.
 rate(N, Fun) ->
     {T, _} = timed(Fun),
     N * 1.0e6 / T.
 
-%% erluv is asked for all at once, for it answers; open_port returns when the program
-%% has been forked.
+%% All requests go to erluv at once, because it answers each. open_port returns when the program has
+%% been forked.
 sleepers(port, N) ->
     Ps = [start(port, ["sleep", "1000"], []) || _ <- lists:seq(1, N)],
     [{os_pid, _} = erlang:port_info(P, os_pid) || P <- Ps],
@@ -218,8 +217,8 @@ kill(erluv, Ws) ->
     [exit(W, kill) || W <- Ws],
     told(length(Ws)).
 
-%% The ends of so many programs, in any order: looking for each in a long mailbox
-%% would be the larger part of what is measured.
+%% Waits for the ends of so many programs, in any order. Looking for each one in a long mailbox
+%% would dominate the measurement.
 told(0) -> ok;
 told(N) ->
     receive
@@ -249,7 +248,7 @@ floods(Peer, N) ->
     end),
     N * Bytes / T / 1000.
 
-%% How many bytes a program writes until it ends.
+%% Counts the bytes that a program writes until it ends.
 count(W, N) ->
     receive
         {W, {data, B}} -> count(W, N + byte_size(B));
@@ -257,7 +256,7 @@ count(W, N) ->
         {W, {exit_status, 0}} -> N
     end.
 
-%% What was written comes back; the bytes are compared when the time was taken.
+%% The input comes back. The bytes are compared after the time is taken.
 in_and_out(Peer, Bytes) ->
     Piece = crypto:strong_rand_bytes(256 bsl 10),
     N = Bytes div byte_size(Piece),
@@ -327,7 +326,7 @@ quantile(Ts, Q) -> lists:nth(max(1, trunc(length(Ts) * Q)), lists:sort(Ts)).
 
 swallow(W) -> receive {W, _} -> swallow(W) end.
 
-%% What an idle program with its pipes costs, in memory, threads and processor time.
+%% The cost of an idle program with its pipes: memory, threads and processor time.
 idle(port, N) ->
     Before = memory() + pss(helpers()),
     Ps = [start(port, ["cat"], []) || _ <- lists:seq(1, N)],
@@ -349,8 +348,8 @@ idle(erluv, N) ->
     kill(erluv, Ws),
     [{"bytes each", (After - Before) / N}, {"threads", Threads}, {"ms of processor a minute", (Cpu2 - Cpu) * 4}].
 
-%% A consumer of one message a millisecond, for six seconds, while another program of
-%% the same peer echoes.
+%% A consumer takes one message a millisecond, for six seconds. Meanwhile another program of the
+%% same peer echoes.
 slow(Peer) ->
     Roles = [P || Peer =:= erluv, P <- roles()],
     Erluv = settled(fun() -> pss(Roles) end),
@@ -365,7 +364,7 @@ slow(Peer) ->
     [{"MB of erluv", (MostErluv - Erluv) / 1.0e6} || Peer =:= erluv] ++
         [{"MB of the node", (Most - Before) / 1.0e6}, {"us 99 % of another's echo", quantile(Ts, 0.99)}].
 
-%% What erluv has is looked at now and then, for it takes more than a millisecond.
+%% It looks at erluv only now and then, because a look takes more than a millisecond.
 slow(W, Roles, End, N, {Node, Erluv}) ->
     receive {W, {_, _}} -> ok end,
     receive after 1 -> ok end,
@@ -375,7 +374,7 @@ slow(W, Roles, End, N, {Node, Erluv}) ->
         false -> Most
     end.
 
-%% Somebody who echoes now and then, until told to stop: says how long each took.
+%% A process that echoes now and then until it gets stop. It returns how long each echo took.
 another(Peer) ->
     {Self, E} = {self(), get(erluv)},
     spawn_link(fun() ->
@@ -398,7 +397,7 @@ close_flood(erluv, W) ->
     exit(W, kill),
     receive {'EXIT', W, _} -> ok end.
 
-%% A gigabyte is written to a program that does not read.
+%% A gigabyte goes to a program that does not read.
 unread() ->
     Roles = roles(),
     Before = settled(fun() -> pss(Roles) end),
@@ -409,9 +408,8 @@ unread() ->
     close_flood(erluv, W),
     [{"MB of erluv", (Most - Before) / 1.0e6}].
 
-%% Runs Fun with an erluv of its own, which has no memory of what was before. Gives how
-%% long it took from the start of the executable to its {up, Info}, in microseconds, and
-%% what Fun has returned.
+%% Runs Fun with an erluv of its own, whose memory has no traces of earlier work. Returns the time
+%% from the start of the executable to its {up, Info}, in microseconds, and the result of Fun.
 fresh(Fun) ->
     true = register(erluv, self()),
     {Executable, Cookie} = get(executable),
@@ -468,12 +466,12 @@ read(Path) ->
 
 %% Helpers.
 
-%% The node's memory, when it holds no garbage.
+%% The node's memory without garbage.
 memory() ->
     [erlang:garbage_collect(P) || P <- processes()],
     settled(fun() -> erlang:memory(total) end).
 
-%% A size in bytes once it is steady, 64 KiB in 200 ms; after ten seconds what it is.
+%% A size in bytes once it is steady, within 64 KiB in 200 ms, or its value after ten seconds.
 settled(Size) -> settled(Size, Size(), 50).
 
 settled(_, Last, 0) -> Last;

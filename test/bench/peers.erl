@@ -1,11 +1,11 @@
-%% Libraries that Elixir and Erlang programmers use to run programs, beside erluv's: each runs the
-%% same workloads in its own way, from its documentation. A library is measured when a directory
-%% with it, compiled, is in the code path.
+%% Libraries that Elixir and Erlang programmers use to run programs, including erluv's. Each runs
+%% the same workloads as its documentation shows. A library is measured if a directory with its
+%% compiled modules is in the code path.
 -module(peers).
 
 -export([prepare/2, starts/3, bytes/3, through/4, echo/3]).
 
-%% prepare starts a library; Erluv is the node that erluv's own uses.
+%% prepare starts a library. Erluv is the node that erluv's own library uses.
 prepare(erlexec, _) ->
     [application:set_env(erlexec, Key, Value) || {Key, Value} <- [{root, true}, {user, "root"}, {limit_users, ["root"]}]],
     started(erlexec);
@@ -29,7 +29,7 @@ start(muontrap, Program) -> {<<>>, 0} = 'Elixir.MuonTrap':cmd(list_to_binary(Pro
 start(exile, Program) -> 0 = 'Elixir.Enum':count('Elixir.Exile':'stream!'([list_to_binary(Program)]));
 start(elixir, Program) -> {<<>>, 0} = 'Elixir.Erluv':cmd(list_to_binary(Program), []).
 
-%% bytes gives how many bytes of a program's stdout have come.
+%% bytes returns how many bytes of a program's stdout have come.
 bytes(erlexec, Cmd, _) ->
     {ok, _, OsPid} = exec:run(Cmd, [stdout, monitor]),
     collected(OsPid, 0);
@@ -49,15 +49,15 @@ size_of(Stream) -> 'Elixir.Enum':reduce(Stream, 0, fun(B, N) -> N + iolist_size(
 
 binaries(Strings) -> [list_to_binary(S) || S <- Strings].
 
-%% through gives how many bytes have come back of Count pieces that a program was given. A library
-%% without back-pressure on stdin is not asked: it would hold all of them.
+%% through sends Count pieces to a program, and returns how many bytes have come back. It leaves out
+%% libraries without back-pressure on stdin, which would hold all pieces.
 through(exile, Cmd, Piece, Count) ->
     size_of('Elixir.Exile':'stream!'(binaries(Cmd), [{input, lists:duplicate(Count, Piece)}]));
 through(elixir, Cmd, Piece, Count) ->
     size_of('Elixir.Erluv':'stream!'(binaries(Cmd), [{input, lists:duplicate(Count, Piece)}])).
 
-%% echo gives a function that sends a piece to a program and waits until it is back, and one
-%% that ends the program.
+%% echo returns two functions. One sends a piece to a program and waits until it is back. The other
+%% ends the program.
 echo(erlexec, Cmd, Piece) ->
     {ok, _, OsPid} = exec:run(Cmd, [stdin, stdout, monitor]),
     {

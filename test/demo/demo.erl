@@ -1,5 +1,5 @@
-%% Programs of the operating system as processes of an Erlang node. All that is
-%% done here is plain Erlang: messages, links, gen_server:call.
+%% Programs of the operating system as processes of an Erlang node. The demo uses only plain Erlang:
+%% messages, links, gen_server:call.
 -module(demo).
 
 -export([main/1]).
@@ -72,7 +72,7 @@ spawn_worker(Cmd) ->
     io:format("  ~-22s ~0tp~n", ["spawn", Cmd]),
     W.
 
-%% Print what the worker sends, until it exits.
+%% Prints the worker's messages until it exits.
 drain(W) ->
     receive
         {W, Message} ->
@@ -83,7 +83,7 @@ drain(W) ->
     after 10000 -> fail("~p does not end", [W])
     end.
 
-%% How fast a program's output comes, by a worker or by a port.
+%% The speed of a program's output, through a worker or a port.
 flood(Who, Start) ->
     Begin = erlang:monotonic_time(millisecond),
     Size = count(Start(), 0),
@@ -114,7 +114,7 @@ progress(Size, More) ->
 who() ->
     Sleep = spawn_worker(["sleep", "1000"]),
     #{main_os_pid := Main} = gen_server:call({erluv, ?NODE}, info),
-    %% Programs see the processes of their own pid namespace only, so the node looks.
+    %% Programs see only the processes of their own pid namespace, so the node looks.
     Text = unicode:characters_to_binary(os:cmd("ps -eo user:10,pid,ppid,args")),
     [Head | Lines] = [binary_to_list(L) || L <- binary:split(Text, <<"\n">>, [global, trim])],
     io:format("  ~ts~n", [Head]),

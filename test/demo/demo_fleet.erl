@@ -1,5 +1,5 @@
-%% Programs on many hosts, from a few control nodes. What is done here an application would do with
-%% erluv_fleet; what goes wrong is done by kill -9.
+%% Programs on many hosts, run from a few control nodes. An application would use erluv_fleet in the
+%% same way. kill -9 causes the failures.
 -module(demo_fleet).
 
 -export([control/1]).
@@ -7,7 +7,7 @@
 
 -define(WAIT, 60000).
 
-%% A control node, which goes on until it is ended.
+%% A control node, which runs until it is killed.
 control(Others) ->
     spawn(fun() -> begin_fleet(Others), receive never -> ok end end).
 
@@ -15,7 +15,7 @@ begin_fleet(Others) ->
     {ok, _} = erluv_fleet:start_link([]),
     ok = until(fun() -> lists:all(fun(Node) -> net_adm:ping(Node) =:= pong end, Others) end).
 
-%% The last one shows what happens, to Programs programs on Hosts hosts.
+%% The last control node shows the events, with Programs programs on Hosts hosts.
 main(Others, Hosts, Programs) ->
     try
         begin_fleet(Others),
@@ -82,7 +82,7 @@ drained() ->
     say("~b programs have ended", [Ended]),
     again(Ended).
 
-%% Programs without an owner: this process could be it, and they would end with it.
+%% Programs without an owner. If this process were the owner, they would end with it.
 place(0) -> ok;
 place(N) ->
     {ok, _} = erluv_fleet:spawn(#{}, ["sleep", "600"], #{owner => none, detached => N rem 2 =:= 0}),
@@ -92,7 +92,7 @@ again(Ended) ->
     place(Ended),
     say("~b others are started in their place, by this application: the fleet starts nothing again", [Ended]).
 
-%% The other control node through which a host is reached.
+%% Waits for the other control node through which a host is reached.
 moved(Host, From) ->
     ok = until(fun() -> [] =/= others(Host, From) end),
     hd(others(Host, From)).
@@ -100,12 +100,12 @@ moved(Host, From) ->
 others(Host, From) ->
     [Via || #{via := Via} <- erluv_fleet:nodes(#{node => Host, status => ready}), Via =/= From].
 
-%% How many run there, as the host says.
+%% The number of programs that run there, from the host itself.
 running(Host) ->
     [{Host, Workers}] = erluv_fleet:call_all(#{node => Host}, workers),
     length([W || {W, #{state := running}} <- Workers]).
 
-%% How many were told to have stopped: all that has been told is here after the call.
+%% The number of reported stops. All earlier reports are here after the call.
 stopped(Host) ->
     ok = erluv_fleet:subscribe(),
     stopped(Host, 0).
@@ -116,7 +116,7 @@ stopped(Host, N) ->
     after 0 -> N
     end.
 
-%% What has been told until now is no news any more.
+%% Drops all reports so far.
 forget() ->
     ok = erluv_fleet:subscribe(),
     (fun Next() -> receive {erluv_fleet, _} -> Next() after 0 -> ok end end)().

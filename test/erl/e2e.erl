@@ -1,4 +1,4 @@
-%% What the tests' Erlang source calls. E is the name of an erluv node, W a worker.
+%% Functions for the tests' Erlang source. E is the name of an erluv node, W a worker.
 -module(e2e).
 
 -export([call/2]).
@@ -64,14 +64,14 @@ upload(E, Path, Opts) ->
     E = node(Upload),
     Upload.
 
-%% What becomes of the data at Path, in chunks of 1000 bytes.
+%% Puts the data at Path in chunks of 1000 bytes, and returns the result.
 put(E, Path, Data, Opts) ->
     case call(E, {put_file, Path, Opts}) of
         {ok, Upload} -> put_on(Upload, 0, Data);
         Error -> Error
     end.
 
-%% Bytes are not matched: OTP 29 does not load what OTP 25 makes of that.
+%% Bytes are not matched, because OTP 29 does not load the code that OTP 25 compiles for that.
 put_on(Upload, Offset, Data) when byte_size(Data) >= 1000 ->
     {Chunk, Rest} = split_binary(Data, 1000),
     case call(Upload, {chunk, Offset, Chunk}) of
@@ -84,7 +84,7 @@ put_on(Upload, Offset, Data) ->
         Error -> Error
     end.
 
-%% What W tells before anything of Fence, a path: [{What, Path}].
+%% The changes that W reports before any change of Fence, a path: [{What, Path}].
 changes(W, Fence) ->
     case next(W) of
         {fs, _, Fence} -> [];
@@ -92,10 +92,10 @@ changes(W, Fence) ->
         {unwatched, Path, Why} -> [{Why, Path} | changes(W, Fence)]
     end.
 
-%% What a linked worker sends its owner until it exits:
-%% {Stdout, Stderr, End, ExitReason}. A stream is a binary, or none when nothing
-%% is said of it. Checks the contract on the way: one eof for each stream, after
-%% its data; the end last, once; the exit signal after it.
+%% The messages of a linked worker to its owner until it exits: {Stdout, Stderr, End, ExitReason}. A
+%% stream is a binary, or none without messages about it. The function also checks the contract.
+%% Each stream has one eof, after its data. The end comes once, as the last message, and the exit
+%% signal after it.
 outcome(W) ->
     outcome(W, ?TIMEOUT).
 
@@ -137,7 +137,7 @@ stream(Name, Output) ->
             iolist_to_binary(Data)
     end.
 
-%% As outcome, for much output: {{Bytes, Md5}, Stderr, End, ExitReason}.
+%% outcome for much output: {{Bytes, Md5}, Stderr, End, ExitReason}.
 digest(W) ->
     digest(W, 0, erlang:md5_init(), []).
 
@@ -153,15 +153,15 @@ digest(W, Size, Md5, Rest) ->
         error({no_output, Size, Rest})
     end.
 
-%% What seq(1) writes. Compiled it is made in no time.
+%% The output of seq(1). Compiled code makes it quickly.
 seq(From, To) -> << <<(integer_to_binary(I))/binary, "\n">> || I <- lists:seq(From, To) >>.
 
-%% What a linked worker sends its owner until it exits.
+%% The messages of a linked worker to its owner until it exits.
 all(W) ->
     {Messages, _Reason} = until_exit(W, ?TIMEOUT, []),
     Messages.
 
-%% The messages of W that are in the mailbox.
+%% The messages of W in the mailbox.
 messages(W) ->
     receive
         {W, Message} -> [Message | messages(W)]
@@ -180,8 +180,8 @@ os_pid(W) ->
     true = is_integer(OsPid) andalso OsPid > 1,
     OsPid.
 
-%% The number here of a process that a program of E calls Inside: it may be in a pid
-%% namespace with its spawner (proc_pid_status(5), NSpid).
+%% The number, in this pid namespace, of a process that a program of E calls Inside. The program may
+%% be in a pid namespace with its spawner (proc_pid_status(5), NSpid).
 os_pid_of(E, Inside) ->
     Spawner = call(E, {info, spawner_os_pid}),
     case ns_pids(integer_to_list(Spawner)) of
@@ -206,7 +206,7 @@ ns_pids(P) ->
             [none]
     end.
 
-%% Is there such a process of the operating system? A zombie is none.
+%% Is there such a process of the operating system? A zombie does not count.
 alive(none) ->
     false;
 alive(OsPid) ->
@@ -218,7 +218,7 @@ alive(OsPid) ->
             false
     end.
 
-%% Resident memory of processes together, in bytes.
+%% Resident memory of the processes together, in bytes.
 rss(OsPids) ->
     lists:sum([rss_of(P) || P <- OsPids]).
 
@@ -230,7 +230,7 @@ rss_of(OsPid) ->
 until(Condition) ->
     until(Condition, ?TIMEOUT).
 
-%% Wait until Condition is true, for Timeout ms at most.
+%% Waits until Condition is true, for Timeout ms at most.
 until(Condition, Timeout) ->
     until_deadline(Condition, erlang:monotonic_time(millisecond) + Timeout).
 
@@ -245,7 +245,7 @@ until_deadline(Condition, Deadline) ->
             end
     end.
 
-%% The next message, whatever it is.
+%% The next message of any kind.
 next() ->
     receive
         Message -> Message
@@ -259,7 +259,7 @@ next(W) ->
     after ?TIMEOUT -> error({no_message_of, W, process_info(self(), messages)})
     end.
 
-%% The next messages of W are Text on a stream, in however many pieces.
+%% The next messages of W are Text on a stream, in any number of pieces.
 said(W, Stream, Text) ->
     said(W, Stream, Text, <<>>).
 
@@ -277,7 +277,7 @@ said(_, _, Text, Sofar) ->
 ready(W) ->
     said(W, stdout, <<"ready\n">>).
 
-%% Nothing has come, and nothing comes in the next 100 ms.
+%% No message has come, and none comes in the next 100 ms.
 silent() ->
     receive
         Message -> error({unexpected, Message})
@@ -293,7 +293,7 @@ wait_hidden(E) ->
         end,
     net_kernel:monitor_nodes(false, #{node_type => hidden}).
 
-%% Run Fun in a process of its own that traps no exits: {Pid, its exit reason}.
+%% Runs Fun in a process of its own that traps no exits: {Pid, its exit reason}.
 in_process(Fun) ->
     {Pid, Ref} = spawn_monitor(Fun),
     receive
@@ -301,7 +301,7 @@ in_process(Fun) ->
     after ?TIMEOUT -> error(no_end)
     end.
 
-%% A process that stays until it is told to do or to end: Pid ! Fun, exit(Pid, R).
+%% A process that waits for orders: Pid ! Fun runs Fun, exit(Pid, R) ends it.
 child_of() ->
     child_of(fun() -> ok end).
 
@@ -318,7 +318,7 @@ child_loop() ->
     end,
     child_loop().
 
-%% The N-th term of a row that has every kind of term in odd places.
+%% The N-th term of a series with every kind of term in odd places.
 junk(N) ->
     Kinds = {
         fun() -> N end,
@@ -350,7 +350,7 @@ junk(N) ->
     },
     (element(1 + N rem tuple_size(Kinds), Kinds))().
 
-%% Requests that are nearly right.
+%% Requests that are nearly correct.
 request(N) ->
     Requests = {
         {spawn},
@@ -387,13 +387,13 @@ nested(N, Term) -> nested(N - 1, {Term}).
 nested_list(0, Term) -> Term;
 nested_list(N, Term) -> nested_list(N - 1, [Term]).
 
-%% proxy tells To of itself and its worker, and lives until it is ended.
+%% proxy tells To its own pid and the worker's, and lives until it is killed.
 proxy(W, To) ->
     To ! {proxy, W, self()},
     receive after infinity -> ok end.
 
-%% A process that takes the output of a program which floods it, and looks at every
-%% byte. flooded/1 waits for its end.
+%% A process that takes the output of a flooding program, and checks every byte. flooded/1 waits for
+%% its end.
 flood(E) ->
     Self = self(),
     F = spawn(fun() ->
@@ -421,7 +421,7 @@ flood_loop(W, Lines, At, Self) ->
 flooded(F) ->
     receive {F, Reason} -> Reason after ?TIMEOUT -> error({floods, process_info(F)}) end.
 
-%% A process that sends large frames to nobody on E until it is killed.
+%% A process that sends large frames to an absent name on E until it is killed.
 shove(E) ->
     Bin = binary:copy(<<"large">>, 1000000),
     spawn_link(fun() -> shove_loop(E, Bin) end).
@@ -430,9 +430,9 @@ shove_loop(E, Bin) ->
     {nobody, E} ! Bin,
     shove_loop(E, Bin).
 
-%% A process that writes to a program and reads it back, in pieces of all sizes, and looks at
-%% every byte. No more is on its way than one piece, however slow the connection is. talked/1
-%% waits for its end.
+%% A process that writes to a program and reads the text back, in pieces of all sizes, and checks
+%% every byte. At most one piece is on its way, however slow the connection is. talked/1 waits for
+%% its end.
 talk(E) ->
     Self = self(),
     T = spawn(fun() ->
@@ -473,7 +473,7 @@ heard(W, Bin) ->
 talked(T) ->
     receive {T, Reason} -> Reason after 120000 -> error({talks, process_info(T)}) end.
 
-%% N bytes from another node, in messages of 64 KiB, and how many they were.
+%% N bytes from another node, in messages of 64 KiB. Returns how many came.
 pour(Node, N) ->
     spawn(Node, ?MODULE, pours, [self(), N]),
     poured(N, 0).
@@ -485,7 +485,7 @@ pours(To, N) ->
 poured(N, N) -> N;
 poured(N, Got) -> receive {poured, Bin} -> poured(N, Got + byte_size(Bin)) after 120000 -> {stuck, Got} end.
 
-%% How many bytes W writes to stdout, up to its end. Takes nothing else.
+%% How many bytes W writes to stdout, up to its end. It takes no other messages.
 take(W) ->
     take(W, 0).
 

@@ -1,5 +1,5 @@
-%% What the tests that kill things put on an erluv, and what they look at. E is the
-%% name of an erluv node, W a worker, Mark a variable in the environment of programs.
+%% The load that the chaos tests put on an erluv, and their checks. E is the name of an erluv node,
+%% W a worker, Mark a variable in the environment of programs.
 -module(e2e_chaos).
 
 -export([load/3]).
@@ -13,8 +13,8 @@
 
 -define(TIMEOUT, 120000).
 
-%% Starts processes, each of which has a worker of a kind, checks every byte that it
-%% gets of it, and ends with it. Those of a session are waited for by ended/0.
+%% Starts processes. Each has a worker of a kind, checks every byte from it, and ends with it.
+%% ended/0 waits for those of a session.
 load(E, Mark, Kinds) ->
     Self = self(),
     Opts = #{env => #{"CHAOS" => Mark}},
@@ -28,8 +28,7 @@ load(E, Mark, Kinds) ->
     _ = put(?MODULE, Load),
     ok.
 
-%% How all of them have ended: #{Reason => Count}. {wrong, ...} are those that were
-%% told something else.
+%% The ends of all of them: #{Reason => Count}. {wrong, ...} are processes that got another message.
 ended() ->
     Ends = [
         receive
@@ -40,8 +39,8 @@ ended() ->
     ],
     lists:foldl(fun(End, Sum) -> maps:update_with(End, fun(N) -> N + 1 end, 1, Sum) end, #{}, Ends).
 
-%% Everybody is told of a crash of the child, and the node is what it was. How many
-%% exit signals there were, and what was wrong.
+%% Each process gets the crash of the child, and the node is as before. Returns the number of exit
+%% signals, and the errors.
 crashed(E) ->
     receive
         {erluv, E, {child_down, {signal, sigkill}, _}} -> ok
@@ -53,7 +52,7 @@ crashed(E) ->
     Ended = ended(),
     {maps:get(child_crashed, Ended, 0), maps:without([child_crashed, called], Ended)}.
 
-%% Starts another child, and is its number.
+%% Starts another child, and returns its process number.
 respawned(E) ->
     {erluv_main, E} ! respawn,
     receive
@@ -61,18 +60,18 @@ respawned(E) ->
     after ?TIMEOUT -> error({no_child_up, process_info(self(), messages)})
     end.
 
-%% The exit reason of the worker; called: there was none, and a request ended;
-%% no_spawner: nor was there one, and nobody to start it.
+%% The exit reason of the worker. called: there was no worker, and a request ended. no_spawner:
+%% there was no worker either, and no spawner to start it.
 end_of(Kind, E, Opts) ->
     try
-        kind(Kind, E, Opts) % which returns when nothing is to be expected of what follows
+        kind(Kind, E, Opts) % it returns if any end may follow
     catch
         throw:{exit, W, Reason} ->
             quiet(E, W, Reason);
         throw:child_down ->
             quiet(E, none, called);
         throw:no_spawner ->
-            quiet(E, none, no_spawner); % it was killed, and another follows
+            quiet(E, none, no_spawner); % it was killed, and another spawner follows
         exit:{timeout, _} = Timeout ->
             {wrong, Timeout};
         exit:{_, {gen_server, call, [W | _]}} when is_pid(W) ->
@@ -84,7 +83,7 @@ end_of(Kind, E, Opts) ->
             {wrong, {Class, Why, Stack}}
     end.
 
-%% Nothing comes of a worker after its end, nor an answer to a call that has ended.
+%% After the end of a worker no message comes from it, and no answer to a call that has ended.
 quiet(E, W, Reason) ->
     receive
         {'EXIT', New, How} when W =:= none, node(New) =:= E ->
@@ -104,18 +103,18 @@ start(E, Cmd, Opts) ->
         {error, eagain} -> throw(no_spawner)
     end.
 
-%% The next message of W. All others are wrong.
+%% The next message of W. All others are errors.
 next(W) ->
     receive
         {W, {signal, _} = Signal} -> killed(W, Signal);
         {W, {_, eof}} -> killed(W, eof);
-        {W, {stdin, epipe}} -> killed(W, eof); % a command came after its end
+        {W, {stdin, epipe}} -> killed(W, eof); % a command came after the program's end
         {W, Message} -> Message;
         {'EXIT', W, Reason} -> throw({exit, W, Reason});
         Other -> error({unexpected, Other})
     end.
 
-%% Who is killed says so before it exits, as far as it still can.
+%% A killed worker reports its end before it exits, if it still can.
 killed(W, Last) ->
     receive
         {W, {stdout, _}} when Last =:= eof -> killed(W, Last);
@@ -150,7 +149,7 @@ kind(monitors, E, Opts) ->
     try
         monitors(W)
     catch
-        % It may just have been unlinked.
+        % The worker may just have been unlinked.
         throw:{exit, W, Reason} -> told(W, M, Reason);
         exit:{_, {gen_server, call, [W | _]}} -> broken(W, M)
     end;
@@ -163,13 +162,13 @@ kind(calls, E, Opts) ->
         exit:{Reason, _} when Reason =/= timeout -> error(next(W))
     end.
 
-%% The program writes whole lines, wherever they are cut.
+%% The program writes whole lines, and the messages may cut them anywhere.
 flood(W, Lines, At) ->
     {stdout, Bin} = next(W),
     Bin = binary:part(Lines, At rem 11, byte_size(Bin)),
     flood(W, Lines, At + byte_size(Bin)).
 
-%% Blocks back and forth, and large messages to nobody.
+%% Blocks go back and forth, and large messages go to an absent name.
 echo(W, Random) ->
     Bin = binary:part(Random, 0, rand:uniform(byte_size(Random))),
     case e2e:call(W, {write, Bin}) of
@@ -203,7 +202,7 @@ churn(E, Opts, N) ->
             throw({exit, W, Reason})
     end.
 
-%% What W says until it exits, backwards, and why it does.
+%% The messages of W until it exits, backwards, and its exit reason.
 life(W, Messages) ->
     receive
         {W, Message} -> life(W, [Message | Messages]);
@@ -233,8 +232,8 @@ monitors(W) ->
     alive(W),
     monitors(W).
 
-%% The link was there, or the node has lost it: when the connection is busy as link/1
-%% follows an unlink/1, the unlinking goes on (doc/reliability.md). Then nothing comes.
+%% The link existed, or the node has lost it. If the connection is busy when link/1 follows an
+%% unlink/1, the unlinking goes on (doc/reliability.md). Then no exit signal comes.
 broken(W, M) ->
     {links, Links} = process_info(self(), links),
     Wait = case lists:member(W, Links) of true -> infinity; false -> 0 end,
@@ -244,7 +243,7 @@ broken(W, M) ->
         receive {'DOWN', M, process, W, Reason} -> Reason end
     end.
 
-%% Monitors and links that come after the end are told that there is nothing.
+%% Monitors and links that come after the end get noproc.
 told(W, M, Reason) ->
     receive
         {'DOWN', M, process, W, Other} ->
@@ -262,8 +261,8 @@ calls(E, W) ->
     alive(W),
     calls(E, W).
 
-%% N programs, started and ended by eight processes. The numbers of those of which
-%% anything was lost, doubled or wrong.
+%% N programs, started and ended by eight processes. Returns the numbers of those with lost, doubled
+%% or wrong messages.
 cycles(E, First, N) ->
     share(8, First, N, fun(I) ->
         Status = I rem 256,
@@ -275,8 +274,8 @@ cycles(E, First, N) ->
         {<<>>, <<>>, {exit_status, Status}, Reason} =:= e2e:outcome(e2e:start(E, Cmd), ?TIMEOUT)
     end).
 
-%% share has Procs processes call Fun with First, First + 1, ..., N of them. They are
-%% the numbers for which it is not true, with what it is.
+%% share has Procs processes call Fun with N numbers from First on. Returns the numbers for which
+%% the result is not true, with the result.
 share(Procs, First, N, Fun) ->
     Self = self(),
     Pids = [
@@ -296,9 +295,9 @@ attempt(Fun, I) ->
         Class:Reason:Stack -> {Class, Reason, Stack}
     end.
 
-%% Outputs of 0 to 1 MiB, the beginning of File, by a program that leaves somebody
-%% behind who holds its streams; the last thing it writes is the time. Bad ones, and of
-%% those with tree => leave how long after its last word its end was told, each {us}.
+%% Outputs of 0 to 1 MiB, from the beginning of File. Each program leaves a process behind that
+%% holds its streams, and at last writes the time. Returns the bad ones. For those with tree =>
+%% leave it returns the time from the last output to the report of the end, each {us}.
 outputs(E, Mark, File, N) ->
     {ok, All} = file:read_file(File),
     Self = self(),
@@ -323,8 +322,8 @@ took() ->
     after 0 -> []
     end.
 
-%% Kills a worker of many processes: how long until its end is told, and how long each
-%% ping has taken meanwhile, {us}.
+%% Kills a worker of many processes. Returns the time until its end is reported, and the time of
+%% each ping meanwhile, {us}.
 bomb(E, W) ->
     Self = self(),
     Pinger = spawn_link(fun() -> pings(E, Self, []) end),
@@ -353,9 +352,9 @@ pings(E, To, Pings) ->
     after 1 -> pings(E, To, [{Took} | Pings])
     end.
 
-%% N programs that end at once, each of which is signalled about then, among others
-%% that nobody signals: none of those may end by a signal. The bad ones, and how many
-%% signals found nobody.
+%% N programs end at once, and each gets a signal at about that time. Others among them get no
+%% signal, and none of those may end by one. Returns the bad ones, and how many signals found no
+%% process.
 signals(E, First, N) ->
     Counter = counters:new(1, []),
     Bad = share(16, First, N, fun(I) ->
@@ -395,7 +394,7 @@ target(E, I, Counter) ->
             target(E, I, Counter)
     end.
 
-%% Busy for so many us: a timer has 1 ms.
+%% Busy for so many us, because a timer has a resolution of 1 ms.
 pause(Us) ->
     pause_until(erlang:monotonic_time(microsecond) + Us).
 

@@ -1,4 +1,4 @@
-%% Many processes that are told of the end of one.
+%% Many observers of the end of one process.
 -module(e2e_fan).
 
 -export([linked/2, told/2]).
@@ -8,12 +8,12 @@
 
 -define(TIMEOUT, 100000).
 
-%% N processes that are linked with W.
+%% N processes that are linked to W.
 linked(W, N) ->
     Self = self(),
     Pids = [spawn(fun() -> link_to(W, Self) end) || _ <- lists:seq(1, N)],
     [receive {linked, P} -> ok after ?TIMEOUT -> error(not_linked) end || P <- Pids],
-    %% What was sent before is there when this is answered.
+    %% All earlier messages have arrived when this is answered.
     _ = e2e:call(W, info),
     Pids.
 
@@ -27,7 +27,7 @@ link_to(W, Parent) ->
         {over, Parent} -> Parent ! {over, self()}
     end.
 
-%% How often each of them is told, and of what.
+%% Waits until each of them has got its one message, with this reason.
 told(Pids, Reason) ->
     [receive {told, P, R} when R =:= Reason -> ok; {told, P, R} -> error({told, R}) after ?TIMEOUT -> error({not_told, length(Pids)}) end || P <- Pids],
     [P ! {over, self()} || P <- Pids],
@@ -59,12 +59,12 @@ count(Seen, N) ->
     after ?TIMEOUT -> {missing, N, Seen}
     end.
 
-%% How often it was told of each reason; wait: it is not over after Timeout.
+%% How often it got each reason, or wait if it is not over after Timeout.
 downs(P, Timeout) ->
     P ! go,
     receive {downs, P, Seen} -> Seen after Timeout -> wait end.
 
-%% A conversation that goes on, and the longest time that an answer has taken, in ms.
+%% A conversation that goes on, and the longest time for an answer, in ms.
 echo(E) ->
     Self = self(),
     spawn_link(fun() ->
@@ -88,7 +88,7 @@ echoed(P) ->
     P ! {how, self()},
     receive {echoed, P, N, Longest} -> {N, Longest} after ?TIMEOUT -> error(no_echo) end.
 
-%% What get_until calls: it wants more each time, and keeps Size bytes.
+%% get_until calls this function. It wants more each time, and keeps Size bytes.
 hoard(_, _, Size, Parent) ->
     Parent ! hoarded,
     {more, binary:copy(<<"x">>, Size)}.

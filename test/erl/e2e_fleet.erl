@@ -21,14 +21,14 @@ event(What, Host) ->
     after ?WAIT -> error({no, What, Host, process_info(self(), messages)})
     end.
 
-%% Why a program is told to have stopped.
+%% The reported reason for a program's stop.
 stopped(W) ->
     receive
         {erluv_fleet, {task_stopped, _, W, Reason}} -> Reason
     after ?WAIT -> error({runs, W, process_info(self(), messages)})
     end.
 
-%% Nothing that has come says that the host was gone.
+%% No message so far says that the host is gone.
 none(Host) ->
     receive
         {erluv_fleet, {down, Host, _}} -> down;
@@ -43,19 +43,20 @@ counted(Host, Workers) ->
                       {Counted, Free} =:= {Workers, Max - Workers}
               end).
 
-%% Starts a program that goes on until it is stopped.
+%% Starts a program that runs until it is stopped.
 started(Host, Options) ->
     {ok, W} = erluv_fleet:spawn(Host, ["/bin/sleep", "1000"], Options),
     W.
 
-%% A process that has a program run which says in a file that it has run, then executes another one.
+%% A process that runs a program. The program records its run in a file, and then executes another
+%% one.
 wait(Host, File, Cmd) ->
     Id = id(),
     {Id, spawn_monitor(fun() ->
                                exit({done, erluv_fleet:run(Host, ["/bin/sh", "-c", "echo \"$1\" >>\"$2\"; shift 2; exec \"$@\"", "sh", Id, File | Cmd], #{})})
                        end)}.
 
-%% What it is answered.
+%% The answer that the process got.
 waited({_, {_, Ref}}) ->
     receive
         {'DOWN', Ref, process, _, {done, {ok, _}}} -> ok;
@@ -73,8 +74,8 @@ id() -> lists:concat([node(), "-", erlang:unique_integer([positive])]).
 noting(File, Id) ->
     ["/bin/sh", "-c", "echo \"$1\" >>\"$2\"", "sh", Id, File].
 
-%% Processes that have such programs run, one after the other, until called/1: half of them by
-%% run/3, and half by spawn/3. The first has run when this returns.
+%% Processes that run such programs, one after the other, until called/1. Half of them use run/3,
+%% and half spawn/3. The first program has run when this returns.
 callers(Host, File, N) ->
     Self = self(),
     Callers = [spawn_link(fun() ->
@@ -102,7 +103,7 @@ call(spawn, Host, File, Id) ->
         {'DOWN', Ref, process, _, {done, Result}} -> Result
     end.
 
-%% What was started may have ended before the connection did, or after it.
+%% A started program may have ended before the connection, or after it.
 ended({ok, W}) ->
     Ref = monitor(process, W),
     receive
@@ -112,12 +113,12 @@ ended({ok, W}) ->
 ended(Error) ->
     Error.
 
-%% What each of their calls has given.
+%% The results of each of their calls.
 called(Callers) ->
     [Caller ! {done, self()} || Caller <- Callers],
     lists:append([receive {Caller, Results} -> Results after ?WAIT -> error({waits, Caller}) end || Caller <- Callers]).
 
-%% How often each kind of result was had; wrong are those that the file contradicts.
+%% The number of each kind of result. Wrong are results that the file contradicts.
 tally(File, Results) ->
     Ran = runs(File),
     Wrong = [{Id, Result, maps:get(Id, Ran, 0)}

@@ -1,4 +1,4 @@
-%% A control node with many hosts: how much it holds for them, and how long things take.
+%% A control node with many hosts: its memory for them, and the times of operations.
 -module(e2e_scale).
 
 -export([start/0]).
@@ -10,7 +10,7 @@
 -export([memory/0]).
 -export([state/0]).
 
-%% Lives as long as the node.
+%% It lives as long as the node.
 start() ->
     Self = self(),
     Pid = spawn(fun() ->
@@ -20,19 +20,19 @@ start() ->
                 end),
     receive {Pid, ok} -> ok end.
 
-%% Until there are so many hosts.
+%% Waits until there are so many hosts.
 hosts(N) ->
     e2e:until(fun() -> ets:info(erluv_fleet_hosts, size) =:= N end, 600000).
 
-%% N programs of as many processes, started at once, and how many hosts have got how many of them.
+%% Processes start N programs at once. Returns how many hosts have got how many of them.
 spawned(N, Processes) ->
     each(Processes, fun() -> [{ok, _} = erluv_fleet:spawn({#{}, spread}, ["true"], #{owner => none, link => false})
                               || _ <- lists:seq(1, N div Processes)] end),
     counted(N),
     shares([Workers || #{workers := Workers} <- erluv_fleet:nodes()]).
 
-%% N places of one process: how long it took, in microseconds, and how many hosts have how many of
-%% them. They are free again when this returns.
+%% One process takes N places. Returns the time, in microseconds, and how many hosts have how many
+%% of them. The places are free again when this returns.
 placed(N, Strategy) ->
     Self = self(),
     Pid = spawn(fun() ->
@@ -58,12 +58,12 @@ each(Processes, F) ->
 counted(N) ->
     e2e:until(fun() -> lists:sum([element(2, Row) || Row <- ets:tab2list(erluv_fleet_counts)]) =:= N end, 600000).
 
-%% Until so many hosts have been told to be down; and that no program is counted there.
+%% Waits until so many hosts are reported down, and no program is counted there.
 went(N) ->
     [receive {erluv_fleet, {down, _, _}} -> ok after 600000 -> error({down, I}) end || I <- lists:seq(1, N)],
     ok.
 
-%% In bytes, after all garbage was collected: of all, of the process of the fleet, of those of the hosts.
+%% Bytes after garbage collection: in all, of the fleet's process, and of the hosts' processes.
 memory() ->
     [garbage_collect(Pid) || Pid <- processes()],
     Hosts = [Pid || Pid <- processes(), {dictionary, Dictionary} <- [process_info(Pid, dictionary)],
@@ -74,6 +74,6 @@ bytes(Pid) ->
     {memory, Memory} = process_info(Pid, memory),
     Memory.
 
-%% What waits for the processes that all hosts share.
+%% The messages that wait for the processes that all hosts share.
 state() ->
     [{Name, element(2, process_info(whereis(Name), message_queue_len))} || Name <- [erluv_fleet, net_kernel]].

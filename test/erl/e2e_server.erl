@@ -1,11 +1,10 @@
-%% The node's side of the tests: evaluates Erlang source that arrives on file
-%% descriptor 3, answers on file descriptor 4, and keeps the errors that the
-%% node logs. It ends the node when descriptor 3 closes, so no test leaves one.
+%% The node's side of the tests. It evaluates Erlang source from file descriptor 3, answers on file
+%% descriptor 4, and keeps the errors that the node logs. It ends the node when descriptor 3 closes,
+%% so no test leaves one behind.
 %%
-%% Requests are frames of 4 bytes length and "ID SESSION TIMEOUT\nSOURCE". SESSION
-%% is - for a fresh process, or the name under which a process with a mailbox
-%% and bindings of its own is registered until the node ends. Answers are
-%% "ID ok\nVALUE" or "ID error\nWHY".
+%% Requests are frames of 4 bytes length and "ID SESSION TIMEOUT\nSOURCE". SESSION is - for a fresh
+%% process. Otherwise it is the registered name of a process with a mailbox and bindings of its own,
+%% which lives as long as the node. Answers are "ID ok\nVALUE" or "ID error\nWHY".
 -module(e2e_server).
 
 -export([start/0]).
@@ -21,8 +20,8 @@ start() ->
         loop(Port, #{}, [])
     end).
 
-%% Loads what a handshake of TLS needs. The first one would do so, and on a busy machine take
-%% longer than its peer waits.
+%% Loads the code for a TLS handshake. Otherwise the first handshake would load it, and on a busy
+%% machine take longer than its peer waits.
 load({ok, [["inet_tls"]]}) ->
     {ok, _} = application:ensure_all_started(ssl),
     Keys = [application:get_key(App, modules) || App <- [crypto, asn1, public_key, ssl]],
@@ -132,7 +131,7 @@ evaluate(Server, Bindings, Next) ->
             Next(Server, Bindings)
     end.
 
-%% Maps in order of their keys: by a modifier from OTP 26 on, which 25 does not know.
+%% Maps in the order of their keys. From OTP 26 on a modifier does that, which 25 does not know.
 value(Value) ->
     case erlang:system_info(otp_release) >= "26" of
         true -> text("~0tkp", [Value]);

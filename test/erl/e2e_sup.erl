@@ -1,4 +1,4 @@
-%% A supervisor of what it is told.
+%% A supervisor with the children that it is given.
 -module(e2e_sup).
 
 -behaviour(supervisor).

@@ -1,6 +1,6 @@
 "use strict";
-// The server sends the elements that have changed, made by the templates that made the page. What has
-// the focus keeps it.
+// The server sends the changed elements, made with the templates of the page. The element with the
+// focus keeps it.
 const trouble = (text) => {
   const p = document.getElementById("trouble");
   p.textContent = text;
@@ -17,7 +17,7 @@ source.onmessage = (event) => {
   for (const { id, html, more } of JSON.parse(event.data)) {
     const old = document.getElementById(id);
     if (!old) continue;
-    // A row is parsed in a table alone, which a template element allows.
+    // A row can only be parsed inside a table, which a template element allows.
     const made = document.createElement("template");
     made.innerHTML = html;
     if (!more) {

@@ -1,16 +1,16 @@
-%% Terms as a real node writes them, and the text form in which the tests of
-%% package etf compare terms.
+%% Terms as a real node encodes them, and the text form in which the tests of package etf compare
+%% terms.
 %%
-%% write/1 makes the files otp25.txt, otp27.txt and otp29.txt beside this one:
+%% write/1 makes the files otp25.txt, otp27.txt and otp29.txt in this directory:
 %%
-%%     ERLUV_ERL=/path/to/erl go test ./etf -run '^TestVectors$' -update
+%%     ERLUV_ERL=/path/to/erl go test ./wire/etf -run '^TestVectors$' -update
 %%
-%% writes the file of that release (the erl of the PATH without ERLUV_ERL).
-%% Each line is NAME TAB HEX TAB TEXT: what the vector shows, what
-%% term_to_binary gave (without the version byte), the term.
+%% writes the file of that release (of the erl in the PATH without ERLUV_ERL). Each line is NAME TAB
+%% HEX TAB TEXT: the purpose of the vector, the bytes of term_to_binary without the version byte,
+%% and the term.
 %%
-%% decode/0 is the other direction: it reads lines of HEX, calls binary_to_term,
-%% and prints TEXT, or "badarg".
+%% decode/0 is the other direction. It reads lines of HEX, calls binary_to_term, and prints TEXT, or
+%% "badarg".
 -module(vectors).
 
 -export([write/1]).
@@ -104,7 +104,7 @@ identifiers() ->
      {"identifiers as keys", #{P => pid, R => ref, Port => port}}] ++
     [{Name, binary_to_term(<<131, B/binary>>)} || {Name, B} <- remote()].
 
-%% Identifiers of another node, as they come from one.
+%% Identifiers of another node, as they come from there.
 remote() ->
     N = <<119, 14, "remote@example">>,
     U = <<118, 0, 8, "r@", 16#E697A5:24, 16#E69CAC:24>>,
@@ -156,8 +156,8 @@ decode(Line) ->
     ok = file:write(standard_io, [Text, $\n]),
     decode(io:get_line("")).
 
-%% The text form, as bytes in UTF-8: Erlang's own syntax as far as there is one,
-%% atoms always quoted, the keys of a map in the order of their texts.
+%% The text form, as bytes in UTF-8: Erlang's own syntax where there is one. Atoms are always
+%% quoted, and the keys of a map are in the order of their texts.
 
 text(I) when is_integer(I) ->
     integer_to_binary(I);
@@ -215,7 +215,7 @@ identifier(<<90, _:16, B/binary>>) ->
 
 numbers(Ns) -> [[$,, integer_to_binary(N)] || N <- Ns].
 
-%% Of an atom in front of other bytes.
+%% An atom before other bytes.
 node_name(<<119, L, A:L/binary, Rest/binary>>) -> {text(binary_to_atom(A)), Rest};
 node_name(<<118, L:16, A:L/binary, Rest/binary>>) -> {text(binary_to_atom(A)), Rest};
 node_name(<<100, L:16, A:L/binary, Rest/binary>>) -> {text(binary_to_atom(A, latin1)), Rest}.
