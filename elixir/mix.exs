@@ -46,6 +46,7 @@ defmodule ErluvEx.MixProject do
         "guides/agents.md",
         "guides/tunnel.livemd",
         "guides/containers.md",
+        "guides/operating.md",
         "guides/nodes.md",
         "guides/fleet.md",
         "guides/cluster.md",
@@ -60,7 +61,7 @@ defmodule ErluvEx.MixProject do
         "LICENSE"
       ],
       groups_for_extras: [
-        Guides: ~r{^guides/(from-|agents|containers|nodes|fleet|cluster|tunnel)},
+        Guides: ~r{^guides/(from-|agents|containers|operating|nodes|fleet|cluster|tunnel)},
         Explanations:
           ~r{^guides/(security|reliability|architecture|journal|containment|decisions|performance)}
       ],
