@@ -196,7 +196,7 @@ func TestRunAs(t *testing.T) {
 	}
 }
 
-// Under sudo a cookie file may be the invoker's, and the configuration may not.
+// Under sudo a cookie file may belong to the invoker, but the configuration may not.
 func TestInvoker(t *testing.T) {
 	for _, test := range []struct {
 		uid       int

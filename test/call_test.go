@@ -71,7 +71,7 @@ func TestCall(t *testing.T) {
 			t.Errorf("%s wrote:\n%s", letter, out)
 		}
 	}
-	// A cookie on the command line is hidden, and what stands beside it is not lost.
+	// A cookie on the command line is hidden, and the other arguments are kept.
 	stdout, stderr, status = invoked(t, a, "call", patient, "--cookie", cookie, a.name, "--all", "lists", "sum", "[[1, -2]]")
 	if g.names.Replace(stdout) != "a    -1\nb    -1\nc    -1\nd    -1\n" || status != 0 {
 		t.Errorf("with a cookie: status %d, %s%s", status, stdout, stderr)
@@ -114,7 +114,7 @@ func TestMapOfGuests(t *testing.T) {
 // TestLookOverTLS: the entry speaks TLS to erluv. Its connections to other nodes may differ.
 func TestLookOverTLS(t *testing.T) {
 	p := newPKI(t, certtest.Wish{Names: []string{"127.0.0.1"}})
-	a := p.node(t, true, "{depth, 3}") // it logs that a connection ends before it has looked where that is from
+	a := p.node(t, true, "{depth, 3}") // it logs a connection that ends before the node has its address
 	// At its first handshake a node loads what TLS needs, which can take longer than erluv waits.
 	if !until(startTime, func() bool {
 		_, _, status := looks(t, a, append([]string{"call", a.name, "erlang", "node"}, p.flags(t)...)...)

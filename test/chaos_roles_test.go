@@ -63,7 +63,7 @@ func killRoles(t *testing.T, n *node, victims []string, contain, contained strin
 		if i > 0 {
 			wait(5 * time.Millisecond)
 		}
-		// It may have ended because of the one before, and been reaped.
+		// This role may have ended because of the previous one, and have been reaped.
 		_ = syscall.Kill(r.each()[victim], syscall.SIGKILL)
 	}
 	killed := time.Now()

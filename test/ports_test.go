@@ -27,7 +27,7 @@ func TestPorts(t *testing.T) {
 		Port = open_port({spawn_executable, "/usr/bin/yes"}, [binary, stream]),
 		e2e:until(fun() -> {message_queue_len, N} = process_info(self(), message_queue_len), N > 1000 end),
 		port_close(Port)`)
-	// Closing is all that there is to end the input of sort, and what sort then writes is lost.
+	// Only closing the port ends the input of sort, and the output of sort is then lost.
 	s.expect(t, "nothing", `
 		Sort = Open("sort"), port_command(Sort, "b\na\n"), port_close(Sort),
 		receive {Sort, {data, _}} -> sorted after 500 -> nothing end`)

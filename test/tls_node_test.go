@@ -360,7 +360,7 @@ func TestTLSStrangers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		// The beginning of a record that does not come, or a record that is none.
+		// The beginning of a record, or bytes that are not a record.
 		_, _ = conn.Write([][]byte{{0x16, 3, 1, 2, 0}, []byte("\x16\x03\x01\x00\x02junk")}[i%2])
 	}
 	most := 0

@@ -25,8 +25,8 @@ type execCommand struct {
 // ssh(1).
 const (
 	statusNotStarted    = 125 // no program was started
-	statusNotExecutable = 126 // since it cannot be executed
-	statusNotFound      = 127 // since it is not there
+	statusNotExecutable = 126 // the program cannot be executed
+	statusNotFound      = 127 // the program does not exist
 	statusOfSignal      = 128 // plus the signal's number: a signal has ended the program or this command
 	statusLost          = 255 // the program was started, and its end cannot be known
 )

@@ -250,7 +250,7 @@ func TestOperatingDocument(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "| what you see | what it means |")
 	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(table, -1)
 	for _, row := range rows {
-		words := strings.TrimSuffix(row[1], ", standby") // the state is a verb's
+		words := strings.TrimSuffix(row[1], ", standby") // a verb prints the state
 		if !strings.Contains(source.String(), words) {
 			t.Errorf("no command says %q", words)
 		}

@@ -36,7 +36,7 @@ const (
 	waitOfSpawner = 7
 )
 
-// reserveThreads makes the threads of a role, of which waiting wait.
+// reserveThreads makes the threads of a role. The argument waiting is the number of those that wait.
 func reserveThreads(waiting int) {
 	running := min(runtime.GOMAXPROCS(0), maxRunning)
 	// After this call the runtime does not raise it when the process gets more processors.

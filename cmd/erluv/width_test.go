@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWideness: a table stays within its terminal, and its columns one below the other, whatever
-// characters there are.
+// TestWideness: a table stays within its terminal, and its columns stay aligned, with all kinds of
+// characters.
 func TestWideness(t *testing.T) {
 	for text, want := range map[string]int{"": 0, "web": 3, "größe": 5, "日本語": 6, "e\u0301": 1, "한국": 4, "🐢x": 3, "ｆ": 2} {
 		if got := wideness(text); got != want {

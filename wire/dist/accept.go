@@ -127,7 +127,7 @@ func (h *handshake) checkCaller(peer Peer) error {
 		return err
 	}
 	// The name becomes an atom in all pids of the node. OTP encodes it in Latin-1
-	// here and in UTF-8 there, and takes only letters, digits, _ and - before the @.
+	// here and in UTF-8 there, and accepts only letters, digits, _ and - before the @.
 	if strings.ContainsFunc(peer.Name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("a name with characters other than the printable ones of ASCII")
 	}

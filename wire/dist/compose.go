@@ -63,7 +63,7 @@ func End(b []byte, start int) []byte {
 	return b
 }
 
-// AppendLink appends the link of a process of ours to one of the peer.
+// AppendLink appends the link from a process of this node to one of the peer.
 func AppendLink(b []byte, from, to etf.Pid) []byte {
 	return End(pids(begin(b, Link, 2), from, to), len(b))
 }
@@ -90,7 +90,7 @@ func AppendExit2(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
 	return end(pids(begin(b, PayloadExit2, 2), from, to), len(b), reason)
 }
 
-// AppendMonitor appends a monitor of the peer's process to by the own process from.
+// AppendMonitor appends a monitor that the own process from sets up on the peer's process to.
 func AppendMonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
 	return End(append(pids(begin(b, MonitorP, 3), from, to), ref...), len(b))
 }

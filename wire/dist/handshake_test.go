@@ -25,7 +25,7 @@ type outcome struct {
 	err       error
 	client    disttest.Client
 	acceptErr error
-	after     []byte // what the connecting side could read afterwards
+	after     []byte // bytes that the connecting side has read afterwards
 }
 
 // shake runs Connect against accept over a pipe, for at most 10 s.
