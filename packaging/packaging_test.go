@@ -177,7 +177,7 @@ func TestInstallSaysWhere(t *testing.T) {
 	}
 	there := append(env, "ERL_LIBS="+root+"/lib/erlang/lib", "PATH="+root+"/bin:"+os.Getenv("PATH"))
 	if said := script(t, there, "./install"); said != "" {
-		t.Errorf("with what it says: %q", said)
+		t.Errorf("with the printed settings: %q", said)
 	}
 }
 

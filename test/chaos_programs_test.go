@@ -54,7 +54,7 @@ func TestChaosOutputs(t *testing.T) {
 		}
 		took = append(took, micros(t, bad)...)
 	}
-	t.Logf("%d outputs; those who leave somebody behind are told of after %v", all, took)
+	t.Logf("%d outputs; ends of programs that leave a process behind are reported after %v", all, took)
 	if *chaos && took.median() > 50*time.Millisecond { // otherwise other suites run beside it
 		t.Error("that took too long")
 	}

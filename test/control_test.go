@@ -184,7 +184,7 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	if strings.Contains(log, "@control") || strings.Count(log, "node up") != 1 {
-		t.Errorf("operators are told as nodes:\n%s", log)
+		t.Errorf("operators are logged as nodes:\n%s", log)
 	}
 	if err := e.stop(); err != nil {
 		t.Error(err)
@@ -326,7 +326,7 @@ func TestOperatorSeesCrash(t *testing.T) {
 	var failed sync.WaitGroup
 	failed.Go(func() { fails(t, "its child has crashed", socket, "stop", "stubborn") })
 	if !until(startTime, func() bool { return strings.Contains(e.stderr.String(), "an operator acts") }) {
-		t.Fatal("nobody acts")
+		t.Fatal("no command has acted")
 	}
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	failed.Wait()

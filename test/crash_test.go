@@ -87,7 +87,7 @@ func TestCrash(t *testing.T) {
 		s.expect(t, "{child_down,{signal,sigkill},60000}", round(n, "receive {erluv, E, {child_down, _, _} = Down_ } -> Down_ after 120000 -> none end"))
 		for _, p := range programs {
 			if !p.gone() {
-				t.Errorf("process %v lives when the crash is told: %s", p, cmdline(p.pid))
+				t.Errorf("process %v lives when the crash is reported: %s", p, cmdline(p.pid))
 			}
 		}
 		// All these messages came before.
@@ -323,7 +323,7 @@ func TestCrashOfSpawner(t *testing.T) {
 					{e2e:alive(OsPid), Again}`)
 				for _, p := range programs { // main ends daemons out of reach
 					if reached := contain != "group" && canCgroup(); reached && !p.gone() || !until(endTime, p.gone) {
-						t.Errorf("process %v lives when its end is told: %s", p, cmdline(p.pid))
+						t.Errorf("process %v lives when its end is reported: %s", p, cmdline(p.pid))
 					}
 				}
 				s.expect(t, "[]", `

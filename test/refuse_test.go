@@ -128,7 +128,7 @@ func TestRefusals(t *testing.T) {
 					}
 				}
 				if strings.Contains(text, cookie) || strings.Contains(text, "another-cookie") {
-					t.Errorf("the cookie is told:\n%s", text)
+					t.Errorf("the cookie is in the output:\n%s", text)
 				}
 			})
 		}

@@ -204,7 +204,7 @@ func TestKernels(t *testing.T) {
 			// left.
 			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "processes of an erluv that had not ended")
 			if want := map[bool]int{true: 1, false: 0}[abi < 6]; lacks != want || warnings != want {
-				t.Errorf("what it lacks is said %d times, of %d warnings, want %d: %s", lacks, warnings, want, text)
+				t.Errorf("%d warnings name missing protection, of %d, want %d: %s", lacks, warnings, want, text)
 			}
 		})
 	}

@@ -103,7 +103,7 @@ func (m *manager) managedBy(t *testing.T, n *node, program []string, args ...str
 	})
 	want := fmt.Sprintf("READY=1\nSTATUS=serving %s as %s: no programs", n.name, e.erluv)
 	if got := m.wait(t, "READY=1"); got != want {
-		t.Fatalf("the service manager is told %q, want %q", got, want)
+		t.Fatalf("the service manager gets %q, want %q", got, want)
 	}
 	e.expect(t, "ok", "e2e:wait_hidden(E), ok") // the node's side of the handshake ends a moment later
 	return e
@@ -125,7 +125,7 @@ func TestService(t *testing.T) {
 		}
 		want := fmt.Sprintf("STATUS=no child, waiting 1m0s for respawn: the child (process %d) was killed: killed", child)
 		if got := m.wait(t, "STATUS=no child"); got != want {
-			t.Errorf("the service manager is told %q, want %q", got, want)
+			t.Errorf("the service manager gets %q, want %q", got, want)
 		}
 		e.eval(t, "{erluv_main, E} ! respawn")
 		m.wait(t, "READY=1")
@@ -153,7 +153,7 @@ func TestServiceStatus(t *testing.T) {
 	m.wait(t, serving+"3 programs")
 	select {
 	case text := <-m.told:
-		t.Errorf("while nothing changes the service manager is told %q", text)
+		t.Errorf("while nothing changes the service manager gets %q", text)
 	case <-time.After(5 * time.Second): // two questions of main, whether the child lives
 	}
 	child := e.roles(t).child
@@ -164,7 +164,7 @@ func TestServiceStatus(t *testing.T) {
 	e.eval(t, "{erluv_main, E} ! respawn")
 	want := fmt.Sprintf(`^READY=1\n%sno programs; last trouble [A-Z][a-z]{2} [ 1-3][0-9] [0-2][0-9]:[0-5][0-9]: the child \(process %d\) was killed: killed$`, serving, child)
 	if got := m.wait(t, "READY=1"); !regexp.MustCompile(want).MatchString(got) {
-		t.Errorf("the service manager is told %q, want %s", got, want)
+		t.Errorf("the service manager gets %q, want %s", got, want)
 	}
 	e.expect(t, "ok", `e2e:start(E, ["sleep", "1000"], #{owner => none, link => false}), ok`)
 	m.wait(t, serving+"1 program; last trouble ")
@@ -241,10 +241,10 @@ func TestServiceRefused(t *testing.T) {
 	select {
 	case text := <-m.told:
 		if !strings.HasPrefix(text, "STOPPING=1\nSTATUS=") || !strings.Contains(text, `"nobody`) {
-			t.Errorf("the service manager is told %q", text)
+			t.Errorf("the service manager gets %q", text)
 		}
 	case <-time.After(startTime):
-		t.Error("the service manager is told nothing")
+		t.Error("the service manager gets nothing")
 	}
 }
 

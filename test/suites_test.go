@@ -35,7 +35,7 @@ func narrow() error {
 		return nil
 	}
 	if word != "" && directives[word] == "" {
-		return fmt.Errorf("ERLUV_TEST_ONLY=%q is none of %q", word, slices.Sorted(maps.Keys(directives)))
+		return fmt.Errorf("ERLUV_TEST_ONLY=%q is not one of %q", word, slices.Sorted(maps.Keys(directives)))
 	}
 	which, of := 1, 1
 	if part != "" {

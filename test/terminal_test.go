@@ -136,6 +136,6 @@ func (x *terminal) ends(t *testing.T, status int) {
 		t.Errorf("the command ends with status %d, not %d", got, status)
 	}
 	if x.modes(t) != x.before {
-		t.Error("the terminal is not what it was")
+		t.Error("the terminal is not restored")
 	}
 }

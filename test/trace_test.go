@@ -48,7 +48,7 @@ func TestTheTraceHasNoSecrets(t *testing.T) {
 	text := e.stderr.String()
 	for _, line := range strings.Split(text, "\n") {
 		if strings.Contains(line, secret) {
-			t.Errorf("the trace has what nobody may read: %.300s", line)
+			t.Errorf("the trace has a secret: %.300s", line)
 		}
 	}
 	for _, want := range []string{

@@ -50,7 +50,7 @@ func TestTTY(t *testing.T) {
 		x.restore()
 		x.restore()
 		if modes() != before || x.isRaw() {
-			t.Error("it is not what it was")
+			t.Error("the modes are not restored")
 		}
 	}
 	if err := x.makeRaw(); err != nil {

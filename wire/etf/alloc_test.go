@@ -82,7 +82,7 @@ func TestNoAllocation(t *testing.T) {
 		}
 	}
 	if !bytes.Equal(appendOutput(nil, output), appendOutput(scratch, output)) {
-		t.Error("a term depends on what it is appended to")
+		t.Error("a term depends on the bytes before it")
 	}
 }
 
