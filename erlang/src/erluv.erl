@@ -408,7 +408,7 @@ run(Server, Cmd) ->
            | {stdout, null | file()}, ...]) -> {ok, result()} | error();
          ?PROGRAM_LISTS({ok, result()} | error()).
 run(Server, Cmd, Options) when ?IS_SERVER(Server), ?IS_OPTIONS(Options) ->
-    erluv_call:request(Server, {run, Cmd, Options});
+    erluv_telemetry:run(Server, Cmd, fun() -> erluv_call:request(Server, {run, Cmd, Options}) end);
 run(Server, Cmd, Options) ->
     ?BADARG([Server, Cmd, shown(Options)], bad_start(Server, Options)).
 

@@ -10,6 +10,7 @@
 -spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
 start(_Type, _Args) ->
     ok = erluv_log:admit(),
+    ok = erluv_telemetry:load(),
     ok = erluv_sup:on_demand(stopped, yes),
     erluv_sup:start_link(application:get_env(erluv, nodes, [])).
 

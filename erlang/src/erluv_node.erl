@@ -91,6 +91,7 @@
     attach :: node() | any | undefined,
     options :: map(),                       % to start it anew
     node :: node() | undefined,             % while it is up
+    since = 0 :: integer(),                 % that it is, in native units of monotonic time
     served = false :: boolean(),            % this executable was up
     leaving :: {because, term()} | undefined, % what the event stopping said
     waiting = [] :: [gen_server:from()],    % who asks for the node while there is none
@@ -188,6 +189,7 @@ init(Given) ->
     Options = maps:merge(#{timeout => application:get_env(erluv, timeout, 10000)}, Given),
     process_flag(trap_exit, true),
     ok = erluv_log:admit(),
+    ok = erluv_telemetry:load(),
     ok = take_charge(name(Options), get('$ancestors')),
     case start(check(Options), Options) of
         {ok, _} = Ok -> Ok;
@@ -367,6 +369,7 @@ info({erluv, Node, Event}, #state{node = Node} = State) ->
     event(Event, State);
 info({nodedown, Node}, #state{node = Node} = State) ->
     % An executable of ours ends now, and says more.
+    ok = down(noconnection, State),
     {noreply, start_timer(State#state{node = undefined})};
 info({timeout, Timer, not_up}, #state{timer = Timer, executable = Executable} = State) ->
     Reason = {not_up, State#state.timeout, erluv_executable:words(Executable)},
@@ -397,7 +400,7 @@ exited(Reason, #state{name = Name} = State) ->
     case allowed(State) of
         {true, Counted} ->
             ?LOG_ERROR("erluv_node ~ts: ~ts: it is started anew", [Name, how(Reason)], #{domain => [erluv]}),
-            start_again(stop_timer(forget(Counted)));
+            start_again(stop_timer(forget(Reason, Counted)));
         false ->
             {stop, Reason, State}
     end.
@@ -406,10 +409,11 @@ how({shutdown, _}) -> "erluv was told to stop";
 how(Reason) -> erluv_error:text(Reason).
 
 %% Its end may be known before the end of its connection.
-forget(#state{node = undefined} = State) ->
+forget(_, #state{node = undefined} = State) ->
     State;
-forget(#state{node = Node} = State) ->
+forget(Reason, #state{node = Node} = State) ->
     true = erlang:monitor_node(Node, false),
+    ok = down(Reason, State),
     State#state{node = undefined}.
 
 start_again(State) ->
@@ -423,11 +427,23 @@ is_wanted(Node, _, #state{attach = Attach}) when Attach =/= undefined -> Node =:
 is_wanted(Node, Info, #state{executable = Executable}) ->
     erluv_executable:is_node(Node, Info, Executable).
 
-up(Node, #state{executable = Executable, waiting = Waiting} = State) ->
+up(Node, #state{name = Name, executable = Executable, waiting = Waiting} = State) ->
     true = erlang:monitor_node(Node, true),
     [gen_server:reply(From, {ok, Node}) || From <- Waiting],
-    stop_timer(State#state{node = Node, leaving = undefined, served = true, waiting = [],
+    ok = erluv_telemetry:follow(Node),
+    ok = erluv_telemetry:execute([node, up], #{system_time => erlang:system_time()}, #{server => Name, node => Node}),
+    stop_timer(State#state{node = Node, since = erlang:monotonic_time(), leaving = undefined, served = true, waiting = [],
                            executable = erluv_executable:connected(Executable)}).
+
+%% What it has said of its end goes before how that is seen here.
+down(Seen, #state{name = Name, node = Node, since = Since, leaving = Leaving}) ->
+    Reason = case Leaving of
+                 {because, Said} -> Said;
+                 undefined when Seen =:= normal -> shutdown; % that is what it was told
+                 undefined -> Seen
+             end,
+    erluv_telemetry:execute([node, down], #{duration => erlang:monotonic_time() - Since},
+                            #{server => Name, node => Node, reason => Reason}).
 
 start_timer(#state{timer = undefined, node = undefined, timeout = Time} = State)
   when is_integer(Time) ->
@@ -441,14 +457,20 @@ stop_timer(#state{timer = Timer} = State) ->
     _ = erlang:cancel_timer(Timer), % one that has fired is not this state's any more
     State#state{timer = undefined}.
 
-event({child_down, Reason, DieTimeout}, #state{node = Node, respawn = Policy} = State) ->
+event({child_down, Reason, DieTimeout}, #state{name = Name, node = Node, respawn = Policy} = State) ->
+    ok = erluv_telemetry:execute([node, child_crashed], #{system_time => erlang:system_time()},
+                                 #{server => Name, node => Node, reason => Reason}),
     % In words: other formatters break a term over lines.
     ?LOG_ERROR("the child of ~ts crashed: ~ts; it ends in ~b ms unless there is a new one",
                [Node, erluv_error:exit_text(Reason), DieTimeout], #{domain => [erluv], node => Node}),
     respawn(Policy, Reason, State);
 event({child_up, OsPid}, #state{node = Node, executable = Executable} = State) ->
     ?LOG_NOTICE("~ts has a new child, ~b", [Node, OsPid], #{domain => [erluv], node => Node}),
+    ok = erluv_telemetry:follow(Node),
     {noreply, State#state{executable = erluv_executable:recovered(Executable)}};
+event({flow, What, #{cmd := _, paused := _} = Info}, #state{name = Name, node = Node} = State) ->
+    ok = erluv_telemetry:flow(Name, Node, What, Info),
+    {noreply, State};
 event({stopping, Reason}, State) ->
     {noreply, State#state{leaving = {because, Reason}}};
 event(_, State) ->
@@ -475,15 +497,17 @@ allowed(#state{respawn = {Max, Period}, crashes = Crashes} = State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{executable = undefined}) ->
+terminate(_Reason, #state{executable = Executable, node = undefined} = State) ->
+    _ = Executable =/= undefined andalso close(State),
     ok;
-terminate(_Reason, #state{node = undefined} = State) ->
-    close(State);
-terminate(_Reason, #state{node = Node} = State) ->
-    case ask(Node, {stop, shutdown}) of
-        ok -> await_exit(2, State);
-        _ -> close(State)
-    end.
+terminate(Reason, #state{executable = undefined} = State) ->
+    down(Reason, State);
+terminate(Reason, #state{node = Node} = State) ->
+    ok = case ask(Node, {stop, shutdown}) of
+             ok -> await_exit(2, State);
+             _ -> close(State)
+         end,
+    down(Reason, State).
 
 %% It ends when its workers have: nobody but it knows how long they may take. One that
 %% neither ends nor answers is left to its fate: its stdin is closed.

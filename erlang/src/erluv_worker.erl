@@ -15,7 +15,8 @@
 %%   `{log, Level}' logs each line, with the metadata `domain', which is `[erluv, worker]',
 %%   `worker', `name', `command', `os_pid' and `stream'; `log', the default, with the level `notice'. `{pid, Pid}' sends it
 %%   `{Self, {stdout, Data}}', where `Self' is the pid of this process. A function is
-%%   called with the stream and the data. `none' drops it.</dd>
+%%   called with the stream and the data. `none' drops it. `worker', `name' and `command' are
+%%   the process' metadata for `logger', so what a function logs has them too.</dd>
 %% <dt>`keep'</dt><dd>How many of the last lines are kept, by default 20.</dd>
 %% <dt>`log_ring'</dt><dd>The option `keep' of {@link erluv:spawn/3}: the last output is kept by
 %%   erluv too, for {@link erluv:log/2} and `erluv logs'.</dd>
@@ -82,7 +83,8 @@
     lists :: boolean(),                  % output wants lists of lines as they come
     credit :: pos_integer() | undefined, % messages that are asked for at a time
     kept :: erluv_last:kept(),           % the last lines of output
-    reason :: fun((term()) -> term()) | fun((term(), [binary()]) -> term()) | undefined
+    reason :: fun((term()) -> term()) | fun((term(), [binary()]) -> term()) | undefined,
+    span = off :: erluv_telemetry:span()
 }).
 
 %% In the place of a server there may be a function that starts what is like a worker: erluv_ex
@@ -241,11 +243,29 @@ begin_with(Server, Cmd, Options) ->
     Given = maps:without([output, keep, log_ring, reason, register], Options),
     Ring = maps:from_list([{keep, Size} || {log_ring, Size} <- maps:to_list(Options)]),
     Spawn = maps:merge(reading(Options), reply(maps:merge(Given, Ring))),
+    Begun = erluv_telemetry:begun(),
     case program(Server, Cmd, Spawn) of
-        {ok, Worker} when is_map_key(ready, Options) -> await(state(Worker, Cmd, Spawn, Options));
-        {ok, Worker} -> {ok, state(Worker, Cmd, Spawn, Options)};
-        {error, _} = Error -> Error
+        {ok, Worker} ->
+            when_ready(Options, told(Server, Begun, state(Worker, Cmd, Spawn, Options)));
+        {error, Reason} = Error ->
+            Span = erluv_telemetry:start(worker, Begun, fun() ->
+                                                                maps:merge(erluv_telemetry:program(Server, Cmd, undefined), name(Options))
+                                                        end),
+            ok = erluv_telemetry:failed(Span, error, Reason),
+            Error
     end.
+
+%% Its log and telemetry are told of it.
+told(Server, Begun, #state{worker = Worker, cmd = Cmd, metadata = Metadata} = State) ->
+    ok = logger:update_process_metadata(maps:with([worker, name, command], Metadata)),
+    Span = erluv_telemetry:start(worker, Begun, fun() ->
+                                                        maps:merge(erluv_telemetry:program(Server, Cmd, Worker),
+                                                                   maps:with([os_pid, name], Metadata))
+                                                end),
+    State#state{span = Span}.
+
+when_ready(#{ready := _}, State) -> await(State);
+when_ready(_, State) -> {ok, State}.
 
 %% How output comes, unless the options say. What nothing looks at is not cut into lines,
 %% each of which would be a message.
@@ -326,12 +346,16 @@ await(#state{worker = Worker} = State) ->
     receive
         {Worker, ready} -> {ok, State};
         {Worker, Message} -> await(message(Message, State));
-        {'EXIT', Worker, {not_ready, Why}} -> {error, {not_ready, Why, last(State)}};
-        {'EXIT', Worker, Reason} -> {error, {not_ready, Reason, last(State)}};
+        {'EXIT', Worker, {not_ready, Why}} -> not_ready(Why, State);
+        {'EXIT', Worker, Reason} -> not_ready(Reason, State);
         {'EXIT', _, Reason} when Reason =/= normal ->
             end_worker(Reason, State),
             erluv_log:ends(Reason, none, #{})
     end.
+
+not_ready(Why, #state{span = Span} = State) ->
+    ok = erluv_telemetry:failed(Span, error, {not_ready, Why}),
+    {error, {not_ready, Why, last(State)}}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}}.
@@ -351,7 +375,8 @@ handle_cast(_Message, State) ->
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({Worker, Message}, #state{worker = Worker} = State) ->
     {noreply, message(Message, State)};
-handle_info({'EXIT', Worker, Reason}, #state{worker = Worker} = State) ->
+handle_info({'EXIT', Worker, Reason}, #state{worker = Worker, span = Span} = State) ->
+    ok = tell_end(Reason, Span),
     {Exit, Words} = ended(Reason, State),
     case Exit of
         _ when Exit =:= normal; Exit =:= shutdown; element(1, Exit) =:= shutdown ->
@@ -363,6 +388,11 @@ handle_info({'EXIT', _, Reason}, State) when Reason =/= normal ->
     {stop, Reason, State};
 handle_info(_Message, State) ->
     {noreply, State}.
+
+tell_end(Reason, Span) when Reason =:= normal; Reason =:= shutdown; element(1, Reason) =:= shutdown ->
+    erluv_telemetry:stop(Span, #{reason => Reason});
+tell_end(Reason, Span) ->
+    erluv_telemetry:failed(Span, exit, Reason).
 
 %% The exit reason, and a line for the log. What output is logged is in there before.
 ended(Reason, #state{reason = undefined, cmd = Cmd, output = Output} = State) ->
@@ -453,10 +483,10 @@ end_worker(Reason, #state{worker = Worker, credit = Credit} = State) ->
     exit(Worker, case Reason of normal -> shutdown; _ -> Reason end),
     drain(State).
 
-drain(#state{worker = Worker} = State) ->
+drain(#state{worker = Worker, span = Span} = State) ->
     receive
         {Worker, Message} -> drain(message(Message, State));
-        {'EXIT', Worker, _} -> ok
+        {'EXIT', Worker, Reason} -> erluv_telemetry:stop(Span, #{reason => Reason})
     end.
 
 %% @private
