@@ -92,7 +92,8 @@ defmodule Erluv.Application.MixProject do
       groups_for_extras: [Guides: ~r{^guides/}],
       groups_for_modules: [
         Programs: [:erluv, :erluv_worker, :erluv_fleet],
-        "The executable": [:erluv_node]
+        "The executable": [:erluv_node],
+        "Looking at them": [:erluv_telemetry]
       ]
     ]
   end

@@ -346,6 +346,37 @@ defmodule Erluv do
   @spec restart(:erluv.worker()) :: :ok | :erluv.error()
   defdelegate restart(worker), to: :erluv
 
+  @doc """
+  Shows the programs of an erluv node, what they use, and what erluv itself uses, live. It is for
+  `iex`, also by `--remsh`, and ends with Enter. It starts no erluv.
+
+  ## Options
+
+    * `:interval` - milliseconds between two pictures, by default 1000.
+    * `:order` - `:cpu`, the default, `:memory`, `:output`, `:since`, `:name`, `:state` or
+      `:restarts`.
+    * `:rows` - how many programs are shown, by default as many as there is room for.
+    * `:once` - with `true` one picture of all programs is printed.
+
+  `Erluv.top(order: :memory)` is that of the erluv node that all functions use.
+
+  ## Examples
+
+      iex> ExUnit.CaptureIO.capture_io(fn -> :ok = Erluv.top(once: true, interval: 200) end) =~ "PROGRAM"
+      true
+  """
+  @spec top(server() | keyword(), keyword()) :: :ok | {:error, term()}
+  def top(node \\ [], opts \\ [])
+
+  def top(opts, more) when is_list(opts) do
+    {node, opts} = Options.pop_node(opts ++ more)
+    top(node, opts)
+  end
+
+  # Where there is no erluv.
+  def top(node, _) when is_function(node), do: {:error, {:no_node, :erluv}}
+  def top(node, opts), do: :erluv.top(node, opts)
+
   defp element(element, %{tagged: true}), do: element
   defp element({:stdout, data}, %{tagged: false}), do: data
 end

@@ -114,18 +114,33 @@ defmodule Erluv.DaemonTest do
   test "metadata" do
     parent = self()
     handler = :"metadata_#{System.unique_integer([:positive])}"
-    :ok = :logger.add_handler(handler, __MODULE__, %{config: parent})
-    logged("echo one", log_output: :info, logger_metadata: [colour: :red, erluv_cmd: :no])
-    assert_receive {:logged, "sh: one", meta}, 120_000
-    assert %{colour: :red, erluv_cmd: "sh", erluv_args: "-c echo one"} = meta
+    filter = {:programs, {&:logger_filters.domain/2, {:log, :sub, [:erluv, :worker]}}}
+    config = %{config: parent, filter_default: :stop, filters: [filter]}
+    :ok = :logger.add_handler(handler, __MODULE__, config)
+    opts = [log_output: :info, logger_metadata: [colour: :red, erluv_cmd: :no], name: :told]
+    logged("echo one; exit 1", opts)
+
+    for text <- ["sh: one", "sh: Process exited with status 1"] do
+      assert_receive {:logged, ^text, meta}, 120_000
+      assert %{colour: :red, erluv_cmd: "sh", erluv_args: "-c echo one; exit 1"} = meta
+      assert %{domain: [:erluv, :worker], worker: worker, name: :told} = meta
+      assert node(worker) != node()
+      assert meta.command == ["sh", "-c", "echo one; exit 1"]
+    end
+
+    :logger.warning("not of a program")
+    {:error, :enoent} = Daemon.start_link("no-such-program", [], name: :told)
+    assert_receive {:logged, "no-such-program is not started: " <> _, meta}, 120_000
+    assert %{domain: [:erluv, :worker], name: :told, command: ["no-such-program"]} = meta
+    refute_received {:logged, _, _}
     :ok = :logger.remove_handler(handler)
   end
 
   # The handler of the test above.
-  def log(%{msg: {:string, text}, meta: meta}, %{config: pid}),
-    do: send(pid, {:logged, IO.chardata_to_string(text), meta})
-
-  def log(_event, _config), do: :ok
+  def log(%{meta: meta} = event, %{config: pid}) do
+    text = :logger_formatter.format(event, %{template: [:msg]})
+    send(pid, {:logged, IO.chardata_to_string(text), meta})
+  end
 
   test "a function in the place of Logger" do
     parent = self()

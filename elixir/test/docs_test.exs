@@ -3,7 +3,7 @@ defmodule Erluv.DocsTest do
   # the manuals run.
   use Erluv.Case
 
-  @modules [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox]
+  @modules [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox, Erluv.Telemetry]
 
   test "every public function has a doc, examples and a spec" do
     for module <- @modules do
@@ -29,7 +29,12 @@ defmodule Erluv.DocsTest do
     {:ok, modules} = :application.get_key(:erluv_ex, :modules)
 
     for module <- modules, {:docs_v1, _, _, _, %{"en" => _}, _, _} <- [Code.fetch_docs(module)] do
-      assert module in [Erluv.Error, Erluv.ExitError, Mix.Tasks.Erluv.Doctor | @modules]
+      assert module in [
+               Erluv.Error,
+               Erluv.ExitError,
+               Erluv.LiveDashboard.Page,
+               Mix.Tasks.Erluv.Doctor | @modules
+             ]
     end
   end
 

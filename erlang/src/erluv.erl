@@ -56,6 +56,9 @@
 -export([log/1]).
 -export([log/2]).
 -export([history/1]).
+-export([top/0]).
+-export([top/1]).
+-export([top/2]).
 -export([respawn/1]).
 -export([start_distribution/0]).
 -export([start_distribution/1]).
@@ -70,6 +73,7 @@
 -export_type([label/0]).
 -export_type([options/0]).
 -export_type([run_options/0]).
+-export_type([top_options/0]).
 -export_type([watch_options/0]).
 -export_type([put_options/0]).
 -export_type([source/0]).
@@ -152,6 +156,17 @@
           lost := non_neg_integer(),
           open := boolean()}.
 %% The last output of a program.
+
+-type top_options() ::
+        #{interval => 200..60000,
+          once => boolean(),
+          order => cpu | memory | output | since | name | state | restarts,
+          rows => pos_integer()}
+        | [{interval, 200..60000} | {once, boolean()} | once
+           | {order, cpu | memory | output | since | name | state | restarts}
+           | {rows, pos_integer()}].
+%% Milliseconds between two pictures; one picture of all programs, and no more; what programs are sorted
+%% by; how many are shown, by default as many as the terminal has room for.
 
 -type run_options() ::
         #{?PROGRAM_OPTIONS,
@@ -769,6 +784,47 @@ history(Server) when ?IS_SERVER(Server) ->
     erluv_call:request(Server, {info, history});
 history(Server) ->
     ?BADARG([Server], #{1 => server}).
+
+%% @equiv top(erluv)
+-spec top() -> ok | error().
+top() ->
+    top(erluv).
+
+%% @equiv top(Server, #{})
+-spec top(server()) -> ok | error().
+top(Server) ->
+    top(Server, #{}).
+
+%% @doc Shows the programs of an erluv node, what they use, and what erluv itself uses, live: what `erluv
+%% top' shows on its host.
+%%
+%% It is for a shell, also a remote one, and ends with Enter. It starts no erluv. An erluv that
+%% is lost while it shows one is told of, and waited for.
+%%
+%% ```
+%% {ok, _} = erluv:spawn(erluv, ["sleep", "60"], #{name => sleeper}),
+%% ok = erluv:top(erluv, #{once => true, order => memory, rows => 3, interval => 200}).
+%% '''
+-spec top(server(), top_options()) -> ok | error().
+top(Server, Options) when ?IS_SERVER(Server), is_map(Options) ->
+    case wrong_top(maps:to_list(Options)) of
+        [] -> erluv_top:run(Server, Options);
+        [Key | _] -> {error, {bad_option, Key, <<"interval, once, order or rows, as erluv(3erl) has them">>}}
+    end;
+top(Server, Options) when ?IS_SERVER(Server), is_list(Options) ->
+    top(Server, maps:from_list(proplists:unfold(Options)));
+top(Server, Options) when ?IS_SERVER(Server) ->
+    ?BADARG([Server, Options], #{2 => options});
+top(Server, Options) ->
+    ?BADARG([Server, Options], #{1 => server}).
+
+wrong_top(Options) -> [Key || {Key, Value} <- Options, not is_top(Key, Value)].
+
+is_top(interval, Time) -> is_integer(Time) andalso Time >= 200 andalso Time =< 60000;
+is_top(once, Once) -> is_boolean(Once);
+is_top(order, Order) -> lists:member(Order, erluv_overview:orders());
+is_top(rows, Rows) -> is_integer(Rows) andalso Rows > 0;
+is_top(_, _) -> false.
 
 %% @doc Where the host of an erluv node stands: see HOSTS in erluv-protocol(7).
 %%

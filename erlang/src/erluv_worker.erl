@@ -419,9 +419,11 @@ beginning(Text) -> string:slice(Text, 0, ?MAX_SHOWN).
 text(Word) when is_atom(Word) -> atom_to_list(Word);
 text(Word) when is_binary(Word) -> erluv_log:text(Word);
 text(Word) ->
-    case unicode:characters_to_list(Word) of
+    try unicode:characters_to_list(Word) of
         Text when is_list(Text) -> Text;
         _ -> io_lib:format("~0tp", [Word])
+    catch
+        error:badarg -> io_lib:format("~0tp", [Word]) % a program in memory
     end.
 
 message({Stream, Data}, State) when is_binary(Data), Stream =/= status ->

@@ -13,7 +13,7 @@
 -export([t_lists_of_options/0]).
 -export([t_settings/0]).
 
--define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_fleet, erluv_exec]).
+-define(PUBLIC, [erluv, erluv_node, erluv_worker, erluv_fleet, erluv_telemetry, erluv_exec]).
 
 docs_test_() ->
     {setup,

@@ -9,6 +9,7 @@
 -export([t_other_handlers_stay/0]).
 -export([t_removed_filter_stays_removed/0]).
 -export([t_sasl_compatible/0]).
+-export([t_domains/0]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -106,6 +107,40 @@ t_sasl_compatible() ->
     Text = erl(["-kernel", "logger_sasl_compatible", "true"],
                "{ok, _} = erluv_worker:start_link(erluv, <<\"echo hello; cat\">>, #{ready => {line, \"hello\"}})"),
     ?assertMatch({match, _}, re:run(Text, "^hello$", [multiline])).
+
+%% A handler for programs alone: each report has the worker, its name and command, those of what a
+%% function of the user logs too. What concerns the node, or has no domain, is not for it.
+t_domains() ->
+    Id = erluv_log_domains,
+    Filter = {fun logger_filters:domain/2, {log, sub, [erluv, worker]}},
+    #{level := Level} = logger:get_primary_config(),
+    ok = logger:set_primary_config(level, all),
+    ok = logger:add_handler(Id, erluv_harness, #{config => self(), filter_default => stop, filters => [{programs, Filter}]}),
+    process_flag(trap_exit, true),
+    try
+        {ok, Node} = erluv_node:start_link(#{name => logs}),
+        Cmd = [<<"sh">>, <<"-c">>, <<"echo one; exit 3">>],
+        {ok, D} = erluv_worker:start_link(logs, Cmd, #{register => lines}),
+        {ok, E} = erluv_worker:start_link(logs, <<"echo two">>, #{name => told, output => fun(_, Line) ->
+                      logger:notice("mine ~ts", [Line], #{domain => [erluv, worker, mine]}) end}),
+        {error, enoent} = erluv_worker:start_link(logs, ["nosuch"], #{register => none}),
+        [receive {'EXIT', Pid, _} -> ok end || Pid <- [D, E]],
+        ok = gen_server:stop(Node),
+        Events = [{Text, Metadata} || {_, Text, Metadata} <- logged()],
+        [?assertMatch({_, [#{name := Name}]}, {Text, [Metadata || {T, Metadata} <- Events, string:prefix(T, Text) =/= nomatch]})
+         || {Text, Name} <- [{"one", lines}, {"sh -c echo one; exit 3: it ended with status 3", lines}, {"mine two", told},
+                             {"nosuch is not started", none}]],
+        [?assertMatch({_, #{worker := W, command := C}} when is_pid(W) andalso (C =:= Cmd orelse C =:= <<"echo two">>), Event)
+         || {_, #{name := Name}} = Event <- Events, Name =/= none],
+        ?assertEqual([], [Event || {_, #{domain := Domain}} = Event <- Events, not lists:prefix([erluv, worker], Domain)])
+    after
+        ok = logger:remove_handler(Id),
+        ok = logger:set_primary_config(level, Level)
+    end.
+
+%% What the handler has sent.
+logged() ->
+    receive {erluv_harness, Event} -> [Event | logged()] after 0 -> [] end.
 
 %% What a VM prints that evaluates this, and ends well.
 erl(Args, Expression) ->

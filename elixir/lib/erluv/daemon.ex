@@ -30,8 +30,8 @@ defmodule Erluv.Daemon do
     * `:log_prefix` - stands before each line, by default the program and `": "`.
     * `:log_transform` - a function that takes a line and returns what is logged. By default
       what is not UTF-8 is taken as Latin-1.
-    * `:logger_metadata` - a keyword list for these messages. `:erluv_cmd` and `:erluv_args`
-      are added.
+    * `:logger_metadata` - a keyword list for these messages. Added are `:erluv_cmd` and
+      `:erluv_args`, and `:domain`, which is `[:erluv, :worker]`, `:worker`, `:name` and `:command`.
     * `:logger_fun` - a function that is called with each line, or `{module, function}`, or
       `{module, function, args}`, where the line becomes the first argument. The other options
       of logging have no effect.
@@ -62,8 +62,6 @@ defmodule Erluv.Daemon do
 
   alias Erluv.{Options, PortWorker}
 
-  require Logger
-
   @levels [:emergency, :alert, :critical, :error, :warning, :warn, :notice, :info, :debug]
 
   @typedoc "As `GenServer` takes it."
@@ -91,7 +89,8 @@ defmodule Erluv.Daemon do
   @spec start_link(String.t(), [String.t()], keyword()) :: GenServer.on_start()
   def start_link(command, args, opts \\ []) do
     {name, opts} = opts |> Options.keyword!() |> Keyword.split([:name])
-    GenServer.start_link(__MODULE__, prepare(Options.command!([command | args]), opts), name)
+    args = prepare(Options.command!([command | args]), name[:name], opts)
+    GenServer.start_link(__MODULE__, args, name)
   end
 
   @doc """
@@ -165,7 +164,7 @@ defmodule Erluv.Daemon do
   def statistics(daemon), do: GenServer.call(daemon, :statistics, :infinity)
 
   # What init/1 needs: for erluv_worker, and what to wait for.
-  defp prepare([program | args] = command, opts) do
+  defp prepare([program | args] = command, name, opts) do
     {node, opts} = Options.pop_node(opts)
 
     {wait_for, opts} =
@@ -212,6 +211,8 @@ defmodule Erluv.Daemon do
         reason: &reason(&1, if(log == nil, do: &2, else: []), program, metadata, to_reason)
       })
       |> Map.merge(if(log == nil, do: %{packet: :raw}, else: %{}))
+      # For its log and events.
+      |> Map.merge(if(is_atom(name) and name != nil, do: %{register: name}, else: %{}))
 
     {node, command, options, wait_for}
   end
@@ -250,9 +251,14 @@ defmodule Erluv.Daemon do
   defp logger_fun?({m, f, args}), do: is_atom(m) and is_atom(f) and is_list(args)
   defp logger_fun?(fun), do: is_function(fun, 1)
 
+  # Logger would put its own domain in front. What else erluv's reports have is in the metadata of
+  # the process. The text is made only for a level that is logged.
   defp log(:warn, text, metadata), do: log(:warning, text, metadata)
-  # The text is made only for a level that is logged.
-  defp log(level, text, metadata), do: Logger.log(level, text, metadata)
+
+  defp log(level, text, metadata) do
+    own = %{domain: [:erluv, :worker], mfa: {__MODULE__, :log, 3}}
+    :logger.log(level, fn _ -> text.() end, [], Map.merge(own, Map.new(metadata)))
+  end
 
   # What nothing asked for is not cut into lines.
   defp output(nil, :console), do: &console/2
@@ -267,7 +273,7 @@ defmodule Erluv.Daemon do
 
   # The last lines that nobody has seen are in the log.
   defp reason(:normal, _, program, metadata, _) do
-    Logger.info("#{program}: Process exited successfully", metadata)
+    log(:info, fn -> "#{program}: Process exited successfully" end, metadata)
     :normal
   end
 
@@ -289,12 +295,12 @@ defmodule Erluv.Daemon do
 
   # timeout, child_crashed, noconnection, ...
   defp reason(reason, last, program, metadata, _) do
-    Logger.error("#{program}: #{:erluv_error.exit_text(reason)}#{said(last)}", metadata)
+    log(:error, fn -> "#{program}: #{:erluv_error.exit_text(reason)}#{said(last)}" end, metadata)
     reason
   end
 
   defp told(reason, program, metadata) do
-    Logger.info("#{program}: #{:erluv_error.exit_text(reason)}", metadata)
+    log(:info, fn -> "#{program}: #{:erluv_error.exit_text(reason)}" end, metadata)
     reason
   end
 
@@ -305,7 +311,7 @@ defmodule Erluv.Daemon do
   end
 
   defp failed(status, how, last, program, metadata, to_reason) do
-    Logger.error("#{program}: Process exited #{how}#{said(last)}", metadata)
+    log(:error, fn -> "#{program}: Process exited #{how}#{said(last)}" end, metadata)
     to_reason.(status)
   end
 

@@ -4,8 +4,6 @@ defmodule Erluv.Options do
 
   alias Erluv.{Cgroup, PortWorker, Run, Sandbox}
 
-  require Logger
-
   @max_chunk 262_144
 
   # What is of no use here, and where it can be had.
@@ -229,10 +227,11 @@ defmodule Erluv.Options do
     unless :persistent_term.get({__MODULE__, dir}, false) do
       :persistent_term.put({__MODULE__, dir}, true)
 
-      Logger.warning(
+      # Not by Logger, which has its own domain in front.
+      :logger.warning(
         "programs start in /, as their user must not enter #{dir}: see :cd of Erluv, and the " <>
           "setting user of erluv.conf(5)",
-        domain: [:erluv]
+        %{domain: [:erluv]}
       )
     end
   end

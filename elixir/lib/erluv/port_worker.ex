@@ -10,8 +10,6 @@ defmodule Erluv.PortWorker do
 
   alias Erluv.Options
 
-  require Logger
-
   # What is honoured, of the options that Erluv and Erluv.Daemon take. A port can do no more,
   # or erluv does less, as with :arg0, and is imitated.
   @honoured [
@@ -120,11 +118,12 @@ defmodule Erluv.PortWorker do
     unless :persistent_term.get(__MODULE__, false) do
       :persistent_term.put(__MODULE__, true)
 
-      Logger.warning(
+      # Not by Logger, which has its own domain in front.
+      :logger.warning(
         "there is no erluv for this operating system, and programs run by ports (fallback: :port " <>
           "of :erluv_ex): they go on when this VM is killed, what they leave behind is not " <>
           "ended",
-        domain: [:erluv]
+        %{domain: [:erluv]}
       )
     end
   end

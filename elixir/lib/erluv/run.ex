@@ -66,7 +66,8 @@ defmodule Erluv.Run do
     :exit, _ -> :ok
   end
 
-  # consumer: who waits for a chunk. offers: chunks that wait, with the reader of each.
+  # span: of telemetry. consumer: who waits for a chunk. offers: chunks that wait, with the reader of
+  # each.
   # readers: those of which the consumer has something, or the streams that are sent, until their
   # ends. taken: chunks that were sent and taken since credit was given. writer: :none, its pid, :closing
   # once all input was written.
@@ -78,6 +79,7 @@ defmodule Erluv.Run do
       :consumer,
       :exit,
       :failure,
+      span: :off,
       readers: [],
       offers: [],
       taken: 0,
@@ -90,6 +92,8 @@ defmodule Erluv.Run do
     Process.flag(:trap_exit, true)
     Process.monitor(consumer)
     Process.put(:"$callers", callers)
+
+    begun = :erluv_telemetry.begun()
 
     case Options.start(spec.options, &spawn_link(spec, &1)) do
       {:ok, worker} ->
@@ -104,13 +108,21 @@ defmodule Erluv.Run do
            # In the options are secrets, and of what crashes the state is logged.
            spec: %{spec | options: nil, input: nil},
            worker: worker,
+           span: span(begun, spec, worker),
            readers: for({stream, to} <- streams, do: reader(worker, stream, to, spec)),
            writer: writer(worker, callers, spec.input)
          }}
 
       {:error, reason} ->
+        :erluv_telemetry.failed(span(begun, spec, :undefined), :error, reason)
         {:stop, {:shutdown, {:not_started, reason}}}
     end
+  end
+
+  defp span(begun, spec, worker) do
+    :erluv_telemetry.start(:run, begun, fn ->
+      :erluv_telemetry.program(spec.node, spec.command, worker)
+    end)
   end
 
   defp spawn_link(%{node: start} = spec, options) when is_function(start),
@@ -197,15 +209,14 @@ defmodule Erluv.Run do
     do: step(%{state | offers: state.offers ++ [{from, stream, data}]})
 
   def handle_call(:stop, _from, state) do
-    # noproc: it has ended.
-    _ = state.exit || :erluv.stop(state.worker)
+    end_program(state)
     {:stop, :shutdown, :ok, state}
   end
 
   @impl true
   def handle_info({:EXIT, worker, reason}, %{worker: worker} = state) do
     readers = if state.spec.push, do: [], else: state.readers
-    step(%{state | exit: ended(state.exit, reason), readers: readers})
+    step(%{over(state, reason) | readers: readers})
   end
 
   def handle_info({worker, {stream, :eof}}, %{worker: worker, spec: %{push: true}} = state) do
@@ -244,13 +255,13 @@ defmodule Erluv.Run do
   def handle_info(:exit_timeout, %{exit: nil} = state) do
     # What is left to write is not read: it may end before it was stopped.
     case :erluv.stop(state.worker) do
-      {:ok, exit} -> step(%{state | exit: ended(nil, exit)})
+      {:ok, exit} -> step(over(state, exit))
       {:error, _} -> {:noreply, state}
     end
   end
 
   def handle_info({:DOWN, _, :process, _, _}, state) do
-    _ = state.exit || :erluv.stop(state.worker)
+    end_program(state)
     {:stop, :shutdown, state}
   end
 
@@ -295,12 +306,36 @@ defmodule Erluv.Run do
 
   defp unread(exit, _), do: exit
 
-  # The first of two is how it ended; the other, normal, that it was stopped.
-  defp ended(nil, :normal), do: {:status, 0}
-  defp ended(nil, {:exit_status, status}), do: {:status, status}
-  defp ended(nil, {:signal, signal}), do: {:signal, signal}
-  defp ended(nil, {:signal, signal, why}) when why in [:core, :oom], do: {:signal, signal}
-  defp ended(nil, :timeout), do: :timeout
-  defp ended(nil, reason), do: {:error, reason}
-  defp ended(exit, _), do: exit
+  defp end_program(%{exit: nil} = state) do
+    case :erluv.stop(state.worker) do
+      {:ok, exit} -> :erluv_telemetry.over(state.span, exit)
+      # noproc: it has ended, and the mailbox says how.
+      {:error, reason} -> :erluv_telemetry.over(state.span, last_words(state.worker, reason))
+    end
+  end
+
+  defp end_program(_), do: :ok
+
+  defp last_words(worker, reason) do
+    receive do
+      {:EXIT, ^worker, exit} -> exit
+    after
+      0 -> reason
+    end
+  end
+
+  # The first of two ends is how it ended; the other, normal, that it was stopped.
+  defp over(%{exit: nil} = state, reason) do
+    :erluv_telemetry.over(state.span, reason)
+    %{state | exit: ended(reason)}
+  end
+
+  defp over(state, _), do: state
+
+  defp ended(:normal), do: {:status, 0}
+  defp ended({:exit_status, status}), do: {:status, status}
+  defp ended({:signal, signal}), do: {:signal, signal}
+  defp ended({:signal, signal, why}) when why in [:core, :oom], do: {:signal, signal}
+  defp ended(:timeout), do: :timeout
+  defp ended(reason), do: {:error, reason}
 end
