@@ -67,7 +67,7 @@ defmodule ErluvEx.MixProject do
       ],
       groups_for_modules: [
         "Running programs": [Erluv, Erluv.Daemon, Erluv.Fleet, Erluv.Host, Erluv.Sandbox],
-        "Looking at them": [Erluv.Telemetry, Erluv.LiveDashboard, Erluv.LiveDashboard.Page],
+        "Looking at them": [Erluv.Telemetry, Erluv.LiveDashboard.Page],
         Errors: [Erluv.Error, Erluv.ExitError]
       ]
     ]

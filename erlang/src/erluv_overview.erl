@@ -2,7 +2,7 @@
 %% What a client of an erluv knows that looks again and again: all its programs, and what they use.
 %% erluv_top and Erluv.LiveDashboard have one each. It starts nothing, and asks nothing between two looks.
 %%
-%% A look is the request {figures, Since, Workers} of erluv-protocol(7). It brings the programs that
+%% A look is the request {figures, Since, Workers, Then} of erluv-protocol(7). It brings the programs that
 %% are new, and measures those that are shown and others in turn.
 -module(erluv_overview).
 
@@ -86,8 +86,10 @@ asked(Shown, #overview{known = Known, turn = Turn}) ->
 
 ask(_, 0, Overview) ->
     {ok, Overview}; % programs come faster than they are told of: the next look goes on
-ask(Ask, Tries, #overview{node = Node, newest = Newest, sums = Sums} = Overview) ->
-    case erluv_call:call({erluv, Node}, {figures, Newest, Ask}, ?ANSWER) of
+ask(Ask, Tries, #overview{node = Node, newest = Newest, sums = Sums, known = Known} = Overview) ->
+    % Of a program that was never measured all is new.
+    Then = lists:min([0 || Ask =:= []] ++ [maps:get(at, maps:get(Pid, Known), 0) || Pid <- Ask]),
+    case erluv_call:call({erluv, Node}, {figures, Newest, Ask, Then}, ?ANSWER) of
         #{crashes := Crashes} when map_size(Sums) > 0, map_get(crashes, Sums) =/= Crashes ->
             look_at(Node, [], #overview{node = Node}); % another child, which has other programs
         #{new := New} = Answer ->
@@ -99,16 +101,16 @@ ask(Ask, Tries, #overview{node = Node, newest = Newest, sums = Sums} = Overview)
             Error
     end.
 
-take(#{new := New, measured := Measured, newest := Newest, uptime := At} = Answer, Ask, #overview{known = Known} = Overview) ->
+take(#{new := New, measured := Measured, gone := Gone, newest := Newest, uptime := At} = Answer, Ask, #overview{known = Known} = Overview) ->
     All = lists:foldl(fun(#{worker := Pid} = P, Seen) -> maps:merge(#{Pid => P}, Seen) end, Known, New),
-    Living = maps:from_list([{Pid, M} || #{worker := Pid} = M <- Measured]),
+    Changed = maps:from_list([{Pid, M} || #{worker := Pid} = M <- Measured]),
     Kept = lists:foldl(fun(Pid, Seen) ->
-                               case {Living, Seen} of
-                                   {#{Pid := M}, #{Pid := P}} -> Seen#{Pid := measure(M, At, P)};
-                                   _ -> maps:remove(Pid, Seen)
+                               case Seen of
+                                   #{Pid := P} -> Seen#{Pid := measure(maps:get(Pid, Changed, P), At, P)};
+                                   #{} -> Seen
                                end
-                       end, All, Ask),
-    Sums = maps:without([new, measured, newest], Answer),
+                       end, maps:without(Gone, All), Ask),
+    Sums = maps:without([new, measured, gone, newest], Answer),
     {length(New), sum(Sums, Overview#overview{known = Kept, newest = Newest})}.
 
 measure(#{os_pid := OsPid, restarts := N, cpu := Cpu, output := Output} = M, At,

@@ -19,7 +19,11 @@ for key <- Keyword.keys(package), do: requires.(key in [:licenses, :links, :file
 
 for dep <- config[:deps],
     not (is_tuple(dep) and tuple_size(dep) == 3 and elem(dep, 2)[:only] == :dev) do
-  requires.(match?({_, requirement} when is_binary(requirement), dep), "no dependency by path")
+  by_version =
+    match?({_, requirement} when is_binary(requirement), dep) or
+      match?({_, requirement, [optional: true]} when is_binary(requirement), dep)
+
+  requires.(by_version, "no dependency by path")
 end
 
 # It expands names as Hex does, which leaves out names with a leading point.
