@@ -27,6 +27,7 @@
 //	info.go         the info of an erluv or a program
 //	logs.go         the last output of a program
 //	escape.go       output that is safe for a terminal
+//	width.go        the columns that characters take in a terminal
 //	signal.go       a signal to a program
 //	stop.go         the stop of a program
 //	status.go       the state of a host
