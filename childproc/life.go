@@ -76,9 +76,9 @@ const (
 // life is a program's state machine. It has no clock and does nothing itself.
 type life struct {
 	state  state
-	quiet  bool // always: the process is unknown until its program is ready
-	paired bool // always: it has a proxy
-	told   bool // the process was ended: its program is not started again
+	quiet  bool // never changes: the process is unknown until its program is ready
+	paired bool // never changes: it has a proxy
+	told   bool // an end was requested: the program is not started again
 	shown  bool // the program was ready before its proxy ran, and the owner must hear of it
 }
 
@@ -222,8 +222,8 @@ func (l *life) running(e event) deeds {
 	return 0
 }
 
-// decided handles the decision whether the program is started again. It is not if the process was
-// ended.
+// decided handles the decision whether the program is started again. It is not after a request to
+// end the process.
 func (l *life) decided(e event) deeds {
 	switch {
 	case e == evAgain && !l.told:

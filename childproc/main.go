@@ -81,8 +81,8 @@ type child struct {
 
 // begin talks to main and makes everything ready, up to the first frame.
 func begin(up *ipc.Conn) (*child, error) {
-	// Not dumpable: a worker runs as the same user, and so can neither trace the child, nor read
-	// its memory, nor take its descriptors.
+	// A worker runs as the same user. Because the child is not dumpable, the worker can neither
+	// trace it, nor read its memory, nor take its descriptors.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot make the child undumpable: %w", err)
 	}

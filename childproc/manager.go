@@ -68,7 +68,7 @@ type manager struct {
 	since       time.Time
 
 	phase      phase
-	asked      bool    // it was asked to stop, so the end of the connection is no failure
+	asked      bool    // it was asked to stop; this holds even if the connection ends meanwhile
 	reason     string  // why it stops, for operators
 	exitReason etf.Raw // exit reason of the manager
 	procs      map[uint64]proc

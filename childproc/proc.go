@@ -52,7 +52,7 @@ type entry struct {
 	started   int64          // time of the start, in milliseconds of Unix time; 0: not yet
 	observers peer.Observers // on the client's node; other nodes' are in client.visits
 	asked     *asked         // nil: answered
-	ending    *ending        // nil: it was not stopped, and its program has never ended
+	ending    *ending        // nil: no end was requested, and its program has never ended
 	detached  *detachment    // nil: it ends with its owner
 }
 

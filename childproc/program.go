@@ -239,8 +239,8 @@ func (p *program) release(m *manager) {
 	p.out.LeaveFlows()
 }
 
-// unanswered is the method of proc. A run is answered when there is room, and a program that ended
-// before it was ready now.
+// unanswered is the method of proc. The caller of a run gets its answer when there is room. The
+// caller of a program that ended before it was ready gets it now.
 func (p *program) unanswered(m *manager, reason etf.Raw) []answer {
 	switch {
 	case p.run != nil:

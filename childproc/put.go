@@ -19,8 +19,8 @@ import (
 )
 
 // incoming is a file that a node writes here, piece by piece, as a process of the node. Or it is a
-// program that is kept in memory. Its own process writes a file. That process is started like a
-// program: see ipc.Upload and writer.go.
+// program that is kept in memory. A separate process, started like a program, writes the file: see
+// ipc.Upload and writer.go.
 type incoming struct {
 	entry
 

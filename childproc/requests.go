@@ -71,8 +71,8 @@ const (
 	reqPut   = etf.Atom("put_file") // starts the process that writes
 )
 
-// unstarted answers a request that would start a program if that is not allowed now. It returns nil
-// if it is.
+// unstarted answers a request for a new program, watcher or upload if none may start now. It
+// returns nil if one may.
 func (m *manager) unstarted(to caller, name etf.Atom) etf.Term {
 	c := to.client()
 	byOperator := name == reqExec || c != nil && !c.isNode()

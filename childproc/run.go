@@ -22,9 +22,9 @@ type collector struct {
 	crowded  bool        // it has waited in vain
 }
 
-// collected is the memory of all runs. A run that needs more than the budget has waits until others
-// are answered, and its program blocks in its write. The first run that would wait does not, so at
-// least one goes on.
+// collected is the memory of all runs. If a run needs more than is left of the budget, it waits
+// until others are answered. Meanwhile its program blocks in its write. The first run that would
+// wait does not, so at least one goes on.
 type collected struct {
 	bytes   int
 	over    *program // it may exceed the budget; nil: none does

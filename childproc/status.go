@@ -164,8 +164,7 @@ func (m *manager) overdue(d *drain) {
 	}
 }
 
-// drainedIfEmpty does nothing while there are workers. Then it turns the host's state, and answers
-// the drains.
+// drainedIfEmpty changes the state of the host and answers the drains, once no worker is left.
 func (m *manager) drainedIfEmpty() {
 	if len(m.procs) > 0 {
 		return

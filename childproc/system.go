@@ -41,8 +41,8 @@ func (m *manager) worker(p proc) subject {
 	return subject{pid, info, func(reason etf.Raw) { m.end(p, reason, history.Stop) }}
 }
 
-// itself is the manager as a subject, under any of its names. Main guards the node, so its end ends
-// the node too.
+// itself is the manager as a subject, under any of its names. Main guards the node, so an end of
+// main is also the end of the node.
 func (m *manager) itself(c *client) subject {
 	info := func() etf.Term { return m.info(c.Node()) }
 	return subject{m.self, info, func(reason etf.Raw) { m.stop(reason, "the node asked for it") }}

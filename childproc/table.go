@@ -35,7 +35,7 @@ const (
 	unbuilt taken = 1 << 7
 	// A part of it is needed later, when the frame is gone.
 	outlives taken = 1 << 8
-	// It starts a program, so this host must be ready.
+	// It starts a program, a watcher or an upload, so this host must be ready.
 	starts taken = 1 << 9
 )
 

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// MaxText is the most bytes that labels have as text. Each info contains them, and the child
-	// sends them to main in one packet after each change.
+	// MaxText is the maximum length of labels as text, in bytes. Each info contains them, and the
+	// child sends them to main in one packet after each change.
 	MaxText = 8 << 10
 
-	// MaxEntries is the most entries.
+	// MaxEntries is the maximum number of entries.
 	MaxEntries = 128
 
-	// MaxKeys is the most keys of one entry.
+	// MaxKeys is the maximum number of keys of one entry.
 	MaxKeys = 64
 )
 

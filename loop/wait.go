@@ -6,11 +6,11 @@ import (
 )
 
 // spinTime is how long the loop polls for events before it sleeps. To sleep and be woken costs 10
-// to 20 µs, and more on a virtual machine with a halted processor. When a node sends a line to a
-// program and gets its answer, it pays that cost twice in each direction. The other side of such a
-// conversation needs a time of spinTime to answer, its own wake-up included.
+// to 20 µs, and more on a virtual machine with a halted processor. A line from a node to a program
+// pays that cost twice, and so does the answer. In such a conversation the other side answers
+// within about spinTime, its own wake-up included.
 //
-// A spinning loop takes a processor from others. So the loop spins only after a row of short waits,
+// A spinning loop takes a processor from others. So the loop spins only after several short waits,
 // and not while another process needs the processor. On a machine with one processor it never
 // spins.
 const spinTime = 100 * time.Microsecond

@@ -11,14 +11,15 @@ import (
 // A program is busy (ETXTBSY, execve(2)) while any process has its file open for writing. The
 // process that wrote it may have closed the file long ago. But if another of its threads has forked
 // meanwhile, the new process holds a copy of the descriptor until its own exec. So the start is
-// tried again, at doubled intervals, for 255 ms in all. After that, the file is really kept open.
+// tried again, at doubled intervals, for 255 ms in all. After that, some process really keeps the
+// file open.
 const (
 	busyFirst = time.Millisecond
 	busyTries = 8
 )
 
-// later starts a busy program again a little later. The worker holds no descriptors meanwhile. It
-// returns false if f is another failure, or after busyTries attempts.
+// later starts a busy program again a little later. The worker holds no descriptors meanwhile.
+// later returns false if f is another failure, or after busyTries attempts.
 func (s *Starter) later(w *Worker, f ipc.Refusal) bool {
 	if f.Stage != ipc.StageProgram || f.Errno != unix.ETXTBSY || w.tries == busyTries {
 		return false

@@ -13,15 +13,15 @@ import (
 const (
 	// MaxCommands bounds the bytes that wait for one worker when Command is called.
 	MaxCommands = 1 << 20
-	// MaxWrites bounds the bytes that wait for one worker in calls of Write. If none wait, one
+	// MaxWrites bounds the bytes that wait for one worker when Write is called. If no bytes wait, a
 	// write of any size is accepted, so every write is possible.
 	MaxWrites = 4 << 20
 	// MaxWaiting bounds the bytes that wait for all programs together. It is the largest frame of a
 	// node (peer.MaxFrame), so every write is possible while no other waits.
 	MaxWaiting = 64 << 20
 
-	// alwaysTaken is the size of a write that is always accepted if none wait: the most that a pipe
-	// takes as a whole (pipe(7), PIPE_BUF).
+	// alwaysTaken is the size up to which a write is always accepted if no bytes wait. It is the
+	// most that a pipe takes as a whole (pipe(7), PIPE_BUF).
 	alwaysTaken = 4 << 10
 
 	// pieceCost is what a waiting call counts besides its bytes, for the piece and the host's
@@ -134,8 +134,8 @@ func (in *input) write(data []byte, token any) error {
 	return nil
 }
 
-// crowded reports whether that much more would exceed MaxWaiting. A small write is accepted if none
-// wait, so other programs do not hold up one that reads.
+// crowded reports whether that much more would exceed MaxWaiting. A small write is accepted if no
+// bytes wait for this program. So other programs do not hold up one that reads.
 func (in *input) crowded(more int) bool {
 	if in.queue == nil && more <= alwaysTaken {
 		return false
@@ -213,7 +213,7 @@ func (in *input) put(data []byte, room int) (total int, err error) {
 		total += max(n, 0)
 	}
 	if err == unix.EAGAIN {
-		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // as many as it should have room for
+		in.w.starter.budget.pipes.moved(int(in.fd), &in.pipe, len(data)) // the pipe should have had room for all of them
 	}
 	in.bytes += uint64(total)
 	if total > 0 {

@@ -37,8 +37,8 @@ const (
 // the bytes go to a descriptor that the spawner opened as the worker's user. No byte is lost
 // between two files, because output waits in the pipe meanwhile. log owns the descriptor.
 //
-// A write to a file may wait for the disk, as in any program: Linux has no non-blocking writes to
-// files.
+// A write to a file may wait for the disk, as in any program: O_NONBLOCK has no effect on regular
+// files (open(2)).
 type log struct {
 	o      *output
 	fd     int32 // -1: not open yet

@@ -43,7 +43,7 @@ func newPipes() pipes {
 // room reports whether the total with more pages is at most the budget divided by of.
 func (p *pipes) room(more, of int) bool { return p.budget == 0 || p.used+more <= p.budget/of }
 
-// pipe is the size of a pipe in pages. It is 0 if the stream is no pipe.
+// pipe is the state of one pipe. If the stream is no pipe, pages is 0.
 type pipe struct {
 	pages int16
 	full  uint8 // how often in a row it was found full

@@ -23,7 +23,7 @@ type Starter struct {
 	src     loop.Source
 	reports bool // the spawner reports exits and signals groups
 
-	line   []*Worker // the one that waits longest first
+	line   []*Worker // the longest waiting first
 	asked  map[uint32]*Worker
 	seq    uint32
 	byPID  map[uint32]*Worker // to find the worker of a change
@@ -86,9 +86,10 @@ func newStarter(l *loop.Loop, reports bool, b *budget, buf []byte, lost func(err
 	}
 }
 
-// Settle sets a function that is called before a request is sent, at most once a round. It reports
+// Settle sets f, which is called before requests are sent, at most once a round. It must report
 // whether the cause of the requests is settled: if this process ended now, nothing would cause them
-// again. If it is not, no request is sent in this round. Settle must be called before any ForUser.
+// again. If f returns false, no request is sent in this round. Settle must be called before any
+// ForUser.
 func (s *Starter) Settle(f func() bool) { s.settled = f }
 
 func (s *Starter) enqueue(w *Worker) { s.line = append(s.line, w) }

@@ -15,7 +15,7 @@ const (
 	Waiting               // the program has ended; the rest ends by itself (tree wait)
 	Sweeping              // the program has ended; the rest got the stop signal
 	Purging               // the program has ended; the rest got SIGKILL
-	Draining              // no process is left; remaining output is being delivered
+	Draining              // no process is waited for; remaining output is being delivered
 	Gone                  // the end was reported
 	numStates
 )
@@ -55,7 +55,7 @@ func (e event) String() string { return eventNames[e] }
 type actions uint16
 
 const (
-	actSignal actions = 1 << iota // begin or continue the graceful stop
+	actSignal actions = 1 << iota // begin the graceful stop, and the wait until its next step
 	actKill                       // send SIGKILL to the group
 	actDisarm                     // end the wait
 	actWatch                      // check whether the group is empty, now and again later
@@ -149,7 +149,7 @@ func (l *life) running(e event) actions {
 	return 0
 }
 
-// ending is for a program that is being stopped or killed and has not ended yet.
+// ending takes an event while the program is being stopped or killed, and has not ended yet.
 func (l *life) ending(e event) actions {
 	switch e {
 	case evKill, evDeadline:
@@ -163,7 +163,7 @@ func (l *life) ending(e event) actions {
 	return 0
 }
 
-// leftovers is for a group whose program has ended, and which may have members.
+// leftovers takes an event after the program has ended, while its group may have members.
 func (l *life) leftovers(e event) actions {
 	switch e {
 	case evStop:

@@ -59,7 +59,7 @@ type Spec struct {
 	Timeout     time.Duration // longest run; 0 means no limit
 	IdleTimeout time.Duration // longest time without output; 0 means no limit
 	Notify      bool          // the program gets a NOTIFY_SOCKET, see Host.Notified
-	Refused     string        // a user as which it may not run: see ipc.Spawn
+	Refused     string        // the program may not run as this user: see ipc.Spawn
 }
 
 // Exit is how a program ended: with a status, or by a signal if Signal is not 0.
@@ -95,21 +95,22 @@ type Host interface {
 	Room(w *Worker, s Stream) Space
 	// Took reports that n bytes were read into the space that Room returned. n may be 0.
 	Took(w *Worker, s Stream, room Space, n int)
-	// Drains reports that no process of the program remains, and the pipes are now read to the end.
+	// Drains reports that the worker no longer waits for processes. It now delivers what the pipes
+	// hold at this moment.
 	Drains(w *Worker)
 	// Ended reports the end of a stream, once for each output pipe.
 	Ended(w *Worker, s Stream)
 	// FileFailed reports that output could not be written to the file of a stream with a Rotation,
-	// or that the file could not be rotated. The stream goes on all the same. For a while after it,
-	// further trouble of that kind is not reported.
+	// or that the file could not be rotated. The stream goes on all the same. Further trouble of
+	// that kind is not reported for a while.
 	FileFailed(w *Worker, s Stream, e unix.Errno)
 	// Wrote answers a Write, with nil when all of it is in the pipe. An error without a token means
 	// that waiting data of Commands is lost.
 	Wrote(w *Worker, token any, err error)
 	// TimedOut reports that the program ran or was silent for as long as it may. The host stops it.
 	TimedOut(w *Worker)
-	// Stopped and Continued report job control by a signal. A report may be late, and two changes
-	// that follow at once may not be reported.
+	// Stopped and Continued report job control by a signal. A report may be late, and a change that
+	// is undone at once may not be reported at all.
 	Stopped(w *Worker, sig unix.Signal)
 	Continued(w *Worker)
 	// Notified reports a notice that came by the NOTIFY_SOCKET.
@@ -133,7 +134,7 @@ type Worker struct {
 	extra   *extra    // nil: no other pipes
 	notify  *notify   // nil: none, or not started
 	limits  *limits   // nil: none
-	ending  *ending   // nil: it has not ended and was not stopped
+	ending  *ending   // nil: it has not ended, and no stop was requested
 
 	stops       *sequence // nil: the stop signal, then the kill timeout
 	killTimeout uint32    // milliseconds
@@ -373,7 +374,8 @@ func (w *Worker) look() (event, bool) {
 	return 0, false
 }
 
-// groupAnswer takes the spawner's answer about the group, for kernels whose pidfds cannot tell.
+// groupAnswer takes the spawner's answer about the group, if pidfds alone cannot tell whether it is
+// empty.
 func (w *Worker) groupAnswer(errno unix.Errno) {
 	w.proc.answered()
 	if errno == unix.ESRCH && w.life.state >= Waiting {

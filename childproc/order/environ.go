@@ -68,8 +68,8 @@ func (e *environ) login(a ipc.Allowed) {
 	}
 }
 
-// toEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, as text or
-// atom. The value false removes the name, as with open_port/2.
+// toEnv takes #{Name => Value} or [{Name, Value}]. The last value of a name counts, whether the
+// name is text or an atom. The value false removes the name, as with open_port/2.
 func toEnv(to *environ, v etf.Term) error {
 	bad := fmt.Errorf("must be a map or list of names and values, binaries or strings, or false for a value")
 	pairs, ok := pairsOf(v)

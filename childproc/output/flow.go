@@ -101,7 +101,7 @@ func (o *Output) flowRoom(h Host, st *Stream, limit int) int {
 	return limit
 }
 
-// Waits returns the wait of a stream for a receiver, if there is one.
+// Waits returns for which receiver a stream waits. ok is false if it waits for none.
 func (o *Output) Waits(h Host, s workers.Stream) (peer.Wait, bool) {
 	if st := o.stream(s); o.counts(h, st) {
 		for _, d := range st.busy.debts {

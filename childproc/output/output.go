@@ -27,7 +27,7 @@ type Host interface {
 	To(pid etf.Pid) *Outlet // of the node of a process; nil: there is no connection
 
 	Hidden() bool      // only its caller knows of it
-	Ending() bool      // it was stopped
+	Ending() bool      // it was asked to end
 	AwaitsOwner() bool // its owner is gone, and messages for the owner wait for the next one
 
 	// Share returns how many bytes of a stream are kept while the program is not ready. unready is

@@ -15,7 +15,8 @@ const (
 	// wait for at most one such piece to be read here and by the node, some 20 µs.
 	fairPiece = 32 << 10
 
-	// smallPiece is the size below which a piece counts as part of a conversation, in bytes.
+	// smallPiece is the size below which a piece counts as part of a conversation, in bytes. A
+	// program that floods writes larger pieces.
 	smallPiece = 4 << 10
 
 	// floodAfter is how many bytes without a small piece end the conversation. That takes some 15

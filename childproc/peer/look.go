@@ -25,7 +25,7 @@ const (
 	// larger, and all but large binaries are copied.
 	lookMemory = 64 << 20
 
-	// lookStreams is the most streams in an answer, of 70 bytes for each.
+	// lookStreams is the maximum number of streams in an answer, at 70 bytes each.
 	lookStreams = 4096
 )
 

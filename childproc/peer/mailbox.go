@@ -42,9 +42,9 @@ const (
 	flowLast  = 100 * time.Millisecond
 
 	// The child looks at the content of a queue of at most lookLength messages. It looks again
-	// after lookRest times the duration of the last look, at most after lookPause. If the length
-	// has not changed, it looks again only after lookAnyway, because one message may have replaced
-	// another.
+	// after lookRest times the duration of the last look, or after lookPause if that is sooner. If
+	// the length is the same and no output was sent since, it waits for lookAnyway. It then looks
+	// all the same, because one message may have replaced another.
 	lookLength = 50_000
 	lookRest   = 4
 	lookPause  = 500 * time.Millisecond
@@ -59,7 +59,7 @@ const (
 	flowProbe = 4 << 10
 	flowRare  = time.Minute
 
-	// FlowBlind is an interval. A node that answers no question gets FlowBytes in each.
+	// FlowBlind is the time in which a node that answers no question gets FlowBytes.
 	FlowBlind = 100 * time.Millisecond
 
 	// A receiver that reads less than the others of the same stream makes them wait for lagWait.

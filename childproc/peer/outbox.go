@@ -46,7 +46,7 @@ func (o *outbox) Waiting() int { return len(o.buf) - o.off }
 // Late is how many bytes wait elsewhere for room, see Unasked.
 func (o *outbox) Late() int { return o.late }
 
-// Full reports whether too many bytes wait to read more requests.
+// Full reports whether so many bytes wait that no more requests are read.
 func (o *outbox) Full() bool { return o.Waiting()+o.Late() > Most }
 
 // Unsent returns the bytes that wait for the socket.

@@ -237,8 +237,8 @@ func (c *Peer) next(b []byte) int {
 const headSize = 4096
 
 // Record reports to main what has been handled. It returns false if main cannot take the report
-// yet. If the child ended after a report, main would not answer the handled requests as unanswered
-// ones.
+// yet. If the child then ends, main does not answer the handled requests as if they had had no
+// effect.
 func (c *Peer) Record() bool {
 	if c.dead {
 		return true
@@ -409,8 +409,8 @@ func (c *Peer) Drained(f func()) {
 const drainTimeout = 2 * time.Second
 
 // CloseOrderly ends an orderly stop. The peer sends no more, and waits until the node closes the
-// connection. To close a socket with unread data would destroy bytes that the node has not read yet
-// (RST).
+// connection. Closing a socket that has unread data would destroy bytes that the node has not read
+// yet (RST).
 func (c *Peer) CloseOrderly(done func()) {
 	c.over()
 	c.timer.Stop()

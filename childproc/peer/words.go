@@ -19,10 +19,10 @@ const (
 )
 
 // Farewell is what a process of the child must still send to the node. It has words for which there
-// was no room. After the process's end, it also has answers to calls that wait for the end, and
-// signals to linked processes and monitors. Frames are composed only when there is room, so the
-// reason is kept once. Main remembers each link and monitor until its frame is composed. If the
-// child dies before, main sends the rest.
+// was no room. After the process's end, answers to calls that wait for the end come first. Then
+// come the exit signals to linked processes, then the 'DOWN' messages of monitors. Frames are
+// composed only when there is room, so the reason is kept once. Main remembers each link and
+// monitor until its frame is composed. If the child dies before, main sends the rest.
 type Farewell struct {
 	Pid       etf.Pid
 	Answers   []Answer

@@ -16,8 +16,8 @@ const (
 	// bufferSize is how many bytes are read from the queue at once: 500 events with short names.
 	bufferSize = 16 << 10
 
-	// share bounds the work of one turn. An event that is reported costs 1, and work on directories
-	// more, because it takes system calls.
+	// share bounds the work of one turn. An event costs 1, and so does each report of it. Work on
+	// directories has the costs below, because it takes system calls.
 	share       = 2048
 	costScanned = 1  // an entry of a directory that is read
 	costWatched = 16 // a system call with a path
