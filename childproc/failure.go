@@ -9,8 +9,9 @@ import (
 )
 
 // short reports whether a failure is a shortage of the system, or of the user's share, rather than
-// the request's fault. The answer then has no option's key. There are two exceptions: the full disk
-// of a new file, and terminals, for which Linux reports the same error (pty(7), kernel.pty.max).
+// the request's fault. The answer then has no option's key. There are two exceptions: a full disk
+// on which a file was to be made, and terminals. Linux reports the same error if it has no more of
+// those (pty(7), kernel.pty.max).
 func short(f ipc.Refusal) bool {
 	switch f.Errno {
 	case unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN, unix.ETOOMANYREFS:

@@ -20,11 +20,12 @@ import (
 )
 
 const (
-	// maxMeasured is the most workers that one request measures. Each needs a look into /proc,
-	// during which the loop does no other work.
+	// maxMeasured is the maximum number of workers that one request measures. Each needs a look
+	// into /proc, during which the loop does no other work.
 	maxMeasured = 1000
 
-	// maxNew is the most workers in one answer, newText the most bytes of their commands.
+	// maxNew is the maximum number of workers in one answer, newText the most bytes of their
+	// commands.
 	maxNew  = 2000
 	newText = 1 << 20
 )

@@ -186,8 +186,8 @@ func startNodes(t *testing.T, change func(*ipc.Start), links ...ipc.Link) (nodes
 	return nodes
 }
 
-// begins reads the first frames of a child on a connection. The node answers with no ticktime, so
-// it never needs to tick.
+// begins reads the first frames of a child on a connection. The node answers a net_ticktime of an
+// hour, longer than any test, so it never needs to tick.
 func (n *node) begins() {
 	n.t.Helper()
 	if m := n.recv(); m.Op != dist.RegSend || m.Name != "erluv" {

@@ -76,12 +76,12 @@ func (m *manager) infoOf(target etf.Atom, key etf.Term) etf.Term {
 }
 
 const (
-	// maxListed is the most workers in a list, so that the answer fits into the outbox. Each needs
-	// about 150 bytes besides its command or path.
+	// maxListed is the maximum number of workers in a list, so that the answer fits into the
+	// outbox. Each needs about 150 bytes besides its command or path.
 	maxListed = 200_000
 
-	// listedText is the most bytes of commands and paths in a list, of all workers together. For
-	// 10,000 workers that is 838 bytes each.
+	// listedText is the maximum number of bytes of commands and paths in a list, of all workers
+	// together. For 10,000 workers that is 838 bytes each.
 	listedText = 8 << 20
 )
 

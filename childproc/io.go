@@ -15,7 +15,7 @@ import (
 // in latin1 have bytes, as file:read/2 and IO.binread/2 expect. Requests in unicode have
 // characters.
 
-// maxRequests is the most requests in one.
+// maxRequests is the maximum number of requests in one compound request.
 const maxRequests = 1024
 
 // ioRequest takes a request of the I/O protocol.

@@ -133,7 +133,7 @@ func showStep(before, after life, todo deeds) string {
 }
 
 // TestEveryLife goes all ways that events can lead. A process is presented at most once, ends once,
-// is not restarted after it was ended, and can end after any events.
+// is not restarted after a request to end it, and can end after any events.
 func TestEveryLife(t *testing.T) {
 	type walk struct {
 		life

@@ -19,7 +19,7 @@ import (
 // output into them, and answers requests for it.
 
 const (
-	// maxFollowers is the most calls that may wait for more output of one program.
+	// maxFollowers is the maximum number of calls that may wait for more output of one program.
 	maxFollowers = 16
 
 	// maxFollow is the longest wait of a call, so a caller that is gone leaves nothing behind for

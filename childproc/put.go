@@ -44,11 +44,12 @@ type uploads struct {
 	memory   upload.Budget
 }
 
-// maxUploads is the most files that may come in at once. Each has a process of about 10 MiB.
+// maxUploads is the maximum number of files that may come in at once. Each has a process of about
+// 10 MiB.
 const maxUploads = 32
 
-// maxPrograms is the most programs in memory. Otherwise a node could take all of the child's
-// descriptors with small programs, and no program could be started.
+// maxPrograms is the maximum number of programs in memory. Otherwise a node could take all of the
+// child's descriptors with small programs, and no program could be started.
 const maxPrograms = 256
 
 // putFile takes {put_file, Path, Opts}. The answer comes when the file is open.

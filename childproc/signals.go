@@ -37,8 +37,8 @@ func (m *manager) unlinked(c *client, from, to etf.Pid) bool {
 	return o != nil && c.Unlink(o, to, from)
 }
 
-// linkExited handles the end of a linked process. Unless the reason is normal, it ends the worker.
-// The owner of a detached worker does not end it.
+// linkExited handles the end of a linked process. The worker ends too, unless the reason is normal,
+// or the process is the owner of a detached worker.
 func (m *manager) linkExited(c *client, from, to etf.Pid, reason etf.Raw) {
 	if !m.unlinked(c, from, to) {
 		return

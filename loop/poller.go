@@ -22,8 +22,8 @@ const (
 // round.
 type Handler interface{ Ready(Events) }
 
-// batch is the most events taken at once. The rest follow in the next round, so the number affects
-// only how many system calls are made.
+// batch is the maximum number of events taken at once. The rest follow in the next round, so the
+// number affects only how many system calls are made.
 const batch = 64
 
 // Poller watches descriptors. It belongs to the thread of its loop.

@@ -36,7 +36,7 @@ const (
 	demandLeaving
 )
 
-// maxWaiting is the most workers that wait for an absent spawner.
+// maxWaiting is the maximum number of workers that wait for an absent spawner.
 const maxWaiting = 1024
 
 // ForUser makes a Starter for programs of another user. It calls want when it needs a spawner, and
@@ -73,8 +73,8 @@ func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 }
 
 // Gone is called when the spawner has ended with everything it started, or when there is none. Its
-// unanswered requests fail. So do the waiting workers, if the spawner never answered: another would
-// fail them too.
+// unanswered requests fail. The waiting workers fail too if there was no spawner, or if it never
+// answered: another would be no better.
 func (s *Starter) Gone() {
 	d := s.demand
 	hopeless := d.state == demandWanted || d.state == demandPresent && !d.served

@@ -9,8 +9,8 @@ type Extra struct {
 	StreamSpec
 }
 
-// MaxExtra is the most extra descriptors of a program. One message to the spawner carries them with
-// the standard ones and a memfd (ipc.MaxFDs).
+// MaxExtra is the maximum number of extra descriptors of a program. One message to the spawner
+// carries them with the standard ones and a memfd (ipc.MaxFDs).
 const MaxExtra = 16
 
 // extra has the pipes among the extra descriptors. Most workers have none.

@@ -26,7 +26,7 @@ const (
 	// maxControl is the size of a message's control data, in bytes. It has room for the most
 	// descriptors of a message (SCM_MAX_FD, 253) and the sender behind them.
 	maxControl = 1280
-	// noticesATurn is the most messages read in one turn of the loop.
+	// noticesATurn is the maximum number of messages read in one turn of the loop.
 	noticesATurn = 16
 	// noticesAtEnd is more than a socket holds (net.unix.max_dgram_qlen).
 	noticesAtEnd = 1024

@@ -31,8 +31,8 @@ type process struct {
 	killing bool
 }
 
-// maxQuestions is the most signals to a group under way to the spawner for the host. The worker's
-// own come in addition: two stop signals, one SIGKILL, one check.
+// maxQuestions is the maximum number of signals to a group under way to the spawner for the host.
+// The worker's own come in addition: two stop signals, one SIGKILL, one check.
 const maxQuestions = 16
 
 func (p *process) init(w *Worker) { p.w, p.fd = w, -1 }

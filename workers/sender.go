@@ -23,7 +23,7 @@ import (
 const (
 	pidfdInfoCgroup = 1 << 2 // PIDFD_INFO_CGROUPID
 
-	// maxGenerations is the most ancestors that are checked.
+	// maxGenerations is the maximum number of ancestors that are checked.
 	maxGenerations = 64
 	// maxMembers is how many bytes of a leaf's list of members are read: some 9,000 processes.
 	maxMembers = 64 << 10

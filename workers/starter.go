@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAsked is the most start requests under way to the spawner. It keeps the spawner busy, and
-// bounds the descriptors that are under way. Other workers wait in line, without descriptors.
+// maxAsked is the maximum number of start requests under way to the spawner. It keeps the spawner
+// busy, and bounds the descriptors that are under way. Other workers wait in line, without
+// descriptors.
 const maxAsked = 32
 
 // Starter is the child's side of the conversation with the spawner. It owns the socket and the line

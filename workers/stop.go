@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxSteps is the most steps of a stop sequence. Each signal may cost two requests to the spawner,
-// which must fit into process.asked beside maxQuestions.
+// MaxSteps is the maximum number of steps of a stop sequence. Each signal may cost two requests to
+// the spawner, which must fit into process.asked beside maxQuestions.
 const MaxSteps = 32
 
 // Step is one step of a graceful stop. It closes stdin, sends a signal to the program and all its

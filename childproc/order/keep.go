@@ -27,8 +27,8 @@ func toKeep(to *int, v etf.Term) error {
 	return nil
 }
 
-// settleKeep adapts the streams to the option keep. Output to a file does not pass through the
-// child, so keep is refused with it. Output to /dev/null gets a pipe, to be kept.
+// settleKeep adapts the streams to the option keep. If a stream goes to a file, that has the
+// output, so keep is refused. Output to /dev/null gets a pipe, to be kept.
 func (r *reading) settleKeep() *BadOption {
 	if r.o.Keep == 0 {
 		return nil

@@ -10,8 +10,8 @@ const (
 	// maxRegExp is the longest regular expression, in bytes.
 	maxRegExp = 4096
 
-	// maxPattern is the most instructions of package regexp that an expression may compile to. A
-	// few bytes can mean millions, and a match takes as many steps for each byte.
+	// maxPattern is the maximum number of instructions of package regexp that an expression may
+	// compile to. A few bytes can mean millions, and a match takes as many steps for each byte.
 	maxPattern = 1000
 
 	// patternCost is how many bytes an instruction counts in the budget for kept data.

@@ -7,7 +7,8 @@ import (
 	"erluv/workers"
 )
 
-// MaxReceivers is the most processes that get the output of one stream. Each gets its own copy.
+// MaxReceivers is the maximum number of processes that get the output of one stream. Each gets its
+// own copy.
 const MaxReceivers = 16
 
 // Output is stdout, stderr or another output pipe of a program.

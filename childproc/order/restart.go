@@ -44,7 +44,7 @@ func toRestart(to *When, v etf.Term) error {
 	return nil
 }
 
-// maxRestarts is the most restarts that are remembered for a worker.
+// maxRestarts is the maximum number of restarts that are remembered for a worker.
 const maxRestarts = 1000
 
 // toMaxRestarts takes {N, Milliseconds}.

@@ -29,11 +29,11 @@ type Takes func(k *Kept, ended bool) (n int, done bool)
 func (f Takes) Take(k *Kept, ended bool) (int, bool) { return f(k, ended) }
 
 const (
-	// MaxReaders is the most calls that may wait for output of one stream.
+	// MaxReaders is the maximum number of calls that may wait for output of one stream.
 	MaxReaders = 1024
 
-	// MaxGot is the most bytes that one request of the I/O protocol gets. A longer line comes in
-	// pieces.
+	// MaxGot is the maximum number of bytes that one request of the I/O protocol gets. A longer
+	// line comes in pieces.
 	MaxGot = 1 << 20
 )
 

@@ -10,7 +10,7 @@ const (
 	// pieces. If it was a call, it is answered.
 	MaxFrame = 64 << 20
 
-	// readChunk is the most bytes read from the socket in one turn.
+	// readChunk is the maximum number of bytes read from the socket in one turn.
 	readChunk = 256 << 10
 
 	// The buffer holds the bytes that shift leaves in place, less than a chunk. Behind them it

@@ -7,9 +7,9 @@ import (
 	"erluv/wire/etf"
 )
 
-// MaxObservers is the most links and monitors of all processes of the child together. A node that
-// sets up more and more of them cannot fill the child's memory (about 110 bytes each). Further ones
-// are answered with system_limit.
+// MaxObservers is the maximum number of links and monitors of all processes of the child together.
+// A node that sets up more and more of them cannot fill the child's memory (about 110 bytes each).
+// Further ones are answered with system_limit.
 const MaxObservers = 1 << 20
 
 // Observers are the processes of the node that get a signal when a process of the child ends:
@@ -166,7 +166,7 @@ func (c *Peer) ref(n uint64) etf.Raw {
 	return etf.AppendNewRef(nil, c.Self.Node, c.Self.Creation, uint32(n)&0x3ffff, uint32(n>>18), 0)
 }
 
-// Adopt takes over monitors of names that existed before this child.
+// Adopt takes over the monitors of names that nodes set up before this child began.
 func (c *Peer) Adopt(names *Observers, records []string) error {
 	for _, r := range records {
 		w, err := ipc.ReadObserver(r)

@@ -10,7 +10,7 @@ import (
 // rexTimeout is the longest wait for an answer of the node's rex.
 const rexTimeout = 10 * time.Second
 
-// maxQuestions is the most questions under way to rex. Each has a pid of the child.
+// maxQuestions is the maximum number of questions under way to rex. Each has a pid of the child.
 const maxQuestions = 10_000
 
 // question is an unanswered call of a function of the node.

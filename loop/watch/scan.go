@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxTold is the most names that are remembered so that none is reported twice. Beyond it, some
-// files are reported twice as created.
+// maxTold is the maximum number of names that are remembered so that none is reported twice. Beyond
+// it, some files are reported twice as created.
 const maxTold = 64 << 10
 
 // lane is a queue of directories to be read, one after the other, a few entries in each turn.

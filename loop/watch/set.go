@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxNodes is the most files and directories that all watchers together watch. Each costs about
-	// 250 bytes here and 1 KiB in the kernel. A watcher beyond it fails with ENOSPC, as at the
-	// kernel's own limit (fs.inotify.max_user_watches).
+	// maxNodes is the maximum number of files and directories that all watchers together watch.
+	// Each costs about 250 bytes here and 1 KiB in the kernel. A watcher beyond it fails with
+	// ENOSPC, as at the kernel's own limit (fs.inotify.max_user_watches).
 	maxNodes = 128 << 10
 
 	// bufferSize is how many bytes are read from the queue at once: 500 events with short names.
