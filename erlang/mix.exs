@@ -99,8 +99,6 @@ defmodule Erluv.Application.MixProject do
   end
 
   def application do
-    # Of OTP's applications those of the resource, which Mix adds, and telemetry if it is there.
-    [extra_applications: [telemetry: :optional]] ++
-      Keyword.take(@resource, [:mod, :registered, :env])
+    Keyword.take(@resource, [:mod, :registered, :env])
   end
 end
