@@ -57,8 +57,8 @@ type waiting struct {
 	held part
 }
 
-// keep keeps a caller that costs so many bytes more. If the budget lacks room, it answers the
-// caller and returns nil.
+// keep keeps a caller. The parameter more is how many bytes it costs besides its tag. If the budget
+// lacks room, it answers the caller and returns nil.
 func (m *manager) keep(to caller, more int) *waiting {
 	held, ok := m.held.take(heldCost + len(to.Tag) + more)
 	if !ok {

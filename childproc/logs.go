@@ -48,7 +48,7 @@ func newLogs(size, total int) logs {
 	return logs{ring.NewRoom(total), size, make(map[*program]*ring.Ring), make(map[*ring.Ring][]*follower), make(map[etf.Pid]*ring.Ring)}
 }
 
-// keep makes a ring of so many bytes for a program.
+// keep makes a ring of size bytes for a program.
 func (l *logs) keep(p *program, size int) {
 	if size == order.KeepDefault {
 		size = l.size

@@ -253,8 +253,9 @@ func (p *program) take(o *order.Order) {
 	p.life.quiet, p.life.paired = p.ready != nil && !p.ready.Message, o.Proxy != nil
 }
 
-// admit gives a requested process its place in the table. Until the request is answered, it costs
-// so many bytes besides the call. If admit refuses the process, it answers why and returns false.
+// admit gives a requested process its place in the table. Until the request is answered, it holds
+// cost bytes of the budget besides the call. If admit refuses the process, it answers why and
+// returns false.
 func (m *manager) admit(p proc, to caller, o *order.Process, cost int) bool {
 	if len(m.procs) >= int(m.start.MaxWorkers) {
 		to.reply(gen.Error(etf.Atom("max_workers")))

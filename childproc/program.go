@@ -26,7 +26,7 @@ type program struct {
 	ready   *readiness      // nil: there is nothing to wait for
 	run     *collector      // nil: its output is delivered
 	out     output.Output
-	user    uint8 // index of the allowed user as which the program runs
+	user    uint8 // index of the allowed user that the program runs as
 	life    life
 
 	// These are no states of the life, because each can come and go in several of them.

@@ -122,7 +122,7 @@ func (m *manager) known(to etf.Pid, name etf.Atom) (p proc, ours etf.Pid, ok boo
 	return nil, m.self, gen.IsName(name) || name == "" && to == m.self
 }
 
-// setOwner gives a process another owner, also if the old owner's node is gone. The caller then
+// setOwner gives a process another owner, even if the old owner's node is gone. The caller then
 // calls disowned, which may send the new owner the end of the process.
 func (m *manager) setOwner(p proc, next etf.Pid) {
 	m.demonitorOwner(p)

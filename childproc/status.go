@@ -29,7 +29,8 @@ type host struct {
 	machine machine.Looker
 }
 
-// newHost reads main's description of the host. Programs may run as so many users.
+// newHost reads main's description of the host. The parameter users is the number of users that
+// programs may run as.
 func newHost(given ipc.Host, users int) (h host, err error) {
 	h.given, h.machine.Paths = given, given.Disks
 	h.wish = given.Standing.Wish

@@ -44,7 +44,7 @@ func (m *manager) spawnerOf(msg ipc.Spawner, conn *ipc.Conn) error {
 	return nil
 }
 
-// allowed describes for info the users as which programs may run, besides the child's own.
+// allowed describes, for info, the users that programs may run as besides the child's own.
 func (m *manager) allowed() (list []stat.User) {
 	for i, a := range m.start.Allowed {
 		if i == 0 {

@@ -34,7 +34,7 @@ func (s *Starter) hangUp() {
 	s.dropNotes()
 }
 
-// Replace goes on with another spawner. Everything that the earlier one started has ended, in any
+// Replace continues with another spawner. Everything that the earlier one started has ended, in any
 // group. Its unanswered requests fail with EAGAIN: none of those programs runs.
 func (s *Starter) Replace(conn *ipc.Conn) error {
 	s.hangUp() // its end may not have been noticed yet

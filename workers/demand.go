@@ -53,8 +53,8 @@ func (s *Starter) ForUser(want func(), idle time.Duration) *Starter {
 // Full reports whether no more workers can wait for the spawner.
 func (s *Starter) Full() bool { return s.conn == nil && len(s.line) >= maxWaiting }
 
-// Join goes on with a requested spawner. The spawner makes leaves in one directory, or none if that
-// is "", and groups with limits in others: see UseLeaves and UseLimits. If Join cannot use the
+// Join continues with a requested spawner. The spawner makes leaves in one directory, or none if
+// that is "", and groups with limits in others: see UseLeaves and UseLimits. If Join cannot use the
 // spawner, it dismisses it at once.
 func (s *Starter) Join(conn *ipc.Conn, leaves string, limits ipc.LimitDirs) {
 	d := s.demand

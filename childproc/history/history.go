@@ -75,7 +75,7 @@ type History struct {
 	mem   *memory
 }
 
-// New makes a history of at most so many ends. It takes over the ends that another child left in
+// New makes a history that keeps up to most ends. It takes over the ends that another child left in
 // fd, which stays the caller's. If fd is -1, the ends do not outlive this child.
 func New(most, fd int) *History {
 	h := &History{most: most, runs: make(map[uint64]*Entry), mem: newMemory(fd, 2*most)}

@@ -9,7 +9,7 @@ import (
 
 // Packet says how output is cut into messages, and whether a length precedes data written to stdin.
 type Packet struct {
-	Max    int32 // lines: a longer one is delivered in pieces of so many bytes
+	Max    int32 // lines: the longest piece, in bytes; a longer line is delivered in pieces
 	Header uint8 // size of the length before each packet, 1, 2 or 4 bytes; 0 means none
 	Line   bool
 	List   bool // lines: one message has all that there are

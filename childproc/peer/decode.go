@@ -8,7 +8,7 @@ const (
 	maxTerm = 16 << 20
 
 	// MaxElements is the maximum number of elements that the lists, tuples and maps of a term of
-	// the node may have in all. Each takes up to 48 bytes of Go's memory, also if it is small in
+	// the node may have in all. Each takes up to 48 bytes of Go's memory, even if it is small in
 	// the frame. Arguments as lists of characters need the most, as Linux takes 2 MiB of them.
 	MaxElements = 2 << 20
 )

@@ -19,8 +19,8 @@ const (
 	Most = 2 << 20
 )
 
-// outbox is where frames to the node are composed, one behind the other, in the journal's memory
-// for output. It has whole frames from base to the end, which main walks over after a crash. The
+// outbox is where frames to the node are composed, one after the other, in the journal's memory for
+// output. It has whole frames from base to the end, which main walks over after a crash. The
 // dispatcher owns it, and only Commit moves its content.
 //
 // Everything that adds to it is bounded, see doc/reliability.md. A handled request adds directly,

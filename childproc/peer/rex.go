@@ -19,9 +19,9 @@ type question struct {
 	timer *loop.Timer
 }
 
-// Ask has the node call a function through rex, and calls done with the result. Without a result,
-// also if the node does not answer, done gets {badrpc, Reason}. An answer names only the pid it is
-// for, so each question has its own pid. Ask never calls done before it returns.
+// Ask has the node call a function through rex, and calls done with the result. If there is no
+// result, or the node does not answer, done gets {badrpc, Reason}. An answer names only the pid it
+// is for, so each question has its own pid. Ask never calls done before it returns.
 func (c *Peer) Ask(module, function etf.Atom, args etf.List, done func(result etf.Term)) {
 	if len(c.questions) >= maxQuestions {
 		c.loop.After(0, func() { done(etf.Tuple{etf.Atom("badrpc"), etf.Atom("system_limit")}) })

@@ -36,7 +36,7 @@ type Ring struct {
 	room   *Room
 	size   int      // the most memory, in bytes
 	memory int      // memory of the chunks, in bytes
-	chunks [][]byte // pieces one behind the other, the oldest first
+	chunks [][]byte // pieces one after the other, the oldest first
 	spare  [][]byte // unused chunks
 	last   int      // offset of the last piece in the last chunk; -1: none
 

@@ -95,7 +95,7 @@ func (s *Set) Close(w *Watcher) {
 	s.closeIfEmpty()
 }
 
-// Resume goes on after the host had no room.
+// Resume continues the reports after the host had no room.
 func (s *Set) Resume() {
 	if s.fd >= 0 {
 		s.goOn()
