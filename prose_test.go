@@ -39,6 +39,7 @@ var plain = []string{
 	"doc/reliability.md",
 	"doc/security.md",
 	"doc/testing.md",
+	"doc/tunnel.livemd",
 	"doc/tutorial.md",
 	"elixir/README.md",
 	"erlang/README.md",
@@ -140,7 +141,7 @@ var (
 
 func sentencesOf(path string) ([]string, error) {
 	switch {
-	case strings.HasSuffix(path, ".md"):
+	case strings.HasSuffix(path, ".md"), strings.HasSuffix(path, ".livemd"):
 		text, err := os.ReadFile(path)
 		return prose.Markdown(string(text)), err
 	case strings.HasPrefix(path, "man/"):
