@@ -123,7 +123,7 @@ func (t *Trouble) Error() string {
 
 // troubleOf reads the reason of a {badrpc, Reason}. After an error at the entry it is {'EXIT',
 // {What, Stack}}, and after an exit {'EXIT', What}. If the entry called erpc:call/5, What has more
-// forms. It is {erpc, Why} if the call could not be made. For results of the next node it is
+// forms. It is {erpc, Why} if the call could not be made. For errors at the next node it is
 // {exception, What, Stack} or {exception, What}.
 func troubleOf(reason etf.Term, hops int) *Trouble {
 	what := reason

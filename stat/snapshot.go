@@ -147,7 +147,7 @@ type Stream struct {
 // Held is the receiver that a stream waits for.
 type Held struct {
 	By    Process
-	Bytes int64 // at most so many bytes wait for it
+	Bytes int64 // the maximum for it, in bytes
 	Queue int   // the length of its queue at the last answer of the node
 	Since time.Duration
 	Lost  int64 // bytes that were not sent to it

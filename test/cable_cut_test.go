@@ -36,8 +36,8 @@ func (h *fleetHost) calls(t *testing.T) (end func(kinds string)) {
 	}
 }
 
-// counted waits until each running control node counts so many programs at the host, and holds no
-// place.
+// counted waits until each running control node counts this number of workers at the host, and
+// holds no place.
 func (h *fleetHost) counted(t *testing.T, workers int) {
 	t.Helper()
 	for c, s := range h.at {

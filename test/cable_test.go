@@ -101,7 +101,7 @@ func newFleet(t *testing.T, count, ticktime int) *fleet {
 	return f
 }
 
-// knows waits until a control node knows so many control nodes, including itself.
+// knows waits until a control node knows count control nodes, including itself.
 func (c *control) knows(t *testing.T, count int) {
 	t.Helper()
 	c.expect(t, "ok", fmt.Sprintf("e2e:until(fun() -> length(pg:get_members(erluv_fleet_scope, control)) =:= %d end)", count))

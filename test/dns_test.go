@@ -53,7 +53,7 @@ func newDomain(t *testing.T) *domain {
 	return d
 }
 
-// asks waits until erluv has asked the name server so many more times.
+// asks waits until erluv has asked the name server for a name a number of times more.
 func (d *domain) asks(t *testing.T, name string, times int) {
 	t.Helper()
 	before := d.Asked(name)

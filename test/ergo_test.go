@@ -369,7 +369,7 @@ func adapt(t *testing.T, port string) string {
 	return l.Addr().String()
 }
 
-// message reads a message that follows its length, in this many bytes.
+// message reads a message after its length, which has size bytes.
 func message(from io.Reader, size int) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(from, length[4-size:]); err != nil {

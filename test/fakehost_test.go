@@ -24,7 +24,7 @@ type fakeHost struct {
 	pids uint32
 }
 
-// fakeHosts connects so many hosts to a node, as fast as it accepts them.
+// fakeHosts connects count hosts to a node, as fast as it accepts them.
 func fakeHosts(t *testing.T, n *node, count int) []*fakeHost {
 	t.Helper()
 	var group sync.WaitGroup

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A grid is some nodes that connect to each other only as a test says. Each has a letter and a
+// A grid is a number of nodes with exactly the connections of a test. Each has a letter and a
 // recorder, which notes every connection, visible or hidden, that the node gets or loses.
 type grid struct {
 	nodes map[string]*node

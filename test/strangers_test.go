@@ -71,8 +71,8 @@ var strangers = map[string]func(conn net.Conn, of int){
 
 func drain(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// crowd has so many strangers connect at once, from one address, until stop is called. stop returns
-// how many there were.
+// crowd keeps atOnce strangers connected, all from one address, until stop is called. The function
+// stop returns how many there were.
 func crowd(t *testing.T, from string, to, atOnce int, kinds ...string) (stop func() int) {
 	t.Helper()
 	var (

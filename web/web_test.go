@@ -88,7 +88,7 @@ func TestAskedFor(t *testing.T) {
 	}
 }
 
-// filled is a handler that knows so many programs.
+// filled makes a handler that knows a number of programs.
 func filled(programs int) *handler {
 	b := newBoard(func(context.Context) (*client.Client, error) { return nil, errors.New("nobody is there") })
 	b.node, b.trouble, b.known.Looked = "e@h", "", true

@@ -95,7 +95,7 @@ func signalOf(s string) (unix.Signal, error) {
 	return 0, fmt.Errorf("%q is no signal: it takes a name such as TERM, or a number from 1 to %d", s, maxSignal)
 }
 
-// exactly accepts exactly this many arguments.
+// exactly accepts n arguments, and answers other numbers with the error wrong.
 func exactly(n int, wrong string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) != n {

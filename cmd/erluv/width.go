@@ -50,8 +50,8 @@ func wideness(s string) (n int) {
 	return n
 }
 
-// cut returns the beginning of a text, of at most so many columns. If text is left out, it ends with an
-// ellipsis.
+// cut returns the beginning of a text, with up to most columns. If text is left out, it ends with
+// an ellipsis.
 func cut(s string, most int) string {
 	if wideness(s) <= most {
 		return s
@@ -65,7 +65,7 @@ func cut(s string, most int) string {
 	return s
 }
 
-// pad fills a text up to so many columns.
+// pad fills a text up to a number of columns.
 func pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(0, columns-wideness(s)))
 }

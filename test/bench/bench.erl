@@ -194,7 +194,7 @@ starts8(Peer, Program, N) ->
 begun(port, Program, N) -> starts(port, Program, N);
 begun(Peer, Program, N) -> peers:starts(Peer, Program, N).
 
-%% The rate a second, if Fun does so many.
+%% The rate a second, if Fun does something N times.
 rate(N, Fun) ->
     {T, _} = timed(Fun),
     N * 1.0e6 / T.
@@ -217,8 +217,8 @@ kill(erluv, Ws) ->
     [exit(W, kill) || W <- Ws],
     told(length(Ws)).
 
-%% Waits for the ends of so many programs, in any order. Looking for each one in a long mailbox
-%% would dominate the measurement.
+%% Waits for the ends of N programs, in any order. Looking for each one in a long mailbox would
+%% dominate the measurement.
 told(0) -> ok;
 told(N) ->
     receive

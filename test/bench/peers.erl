@@ -19,7 +19,7 @@ started(App) ->
     {ok, _} = application:ensure_all_started(App),
     ok.
 
-%% starts starts a program so many times, and waits each time for its end.
+%% starts starts a program N times, and waits each time for its end.
 starts(Peer, Program, N) ->
     [start(Peer, Program) || _ <- lists:seq(1, N)],
     ok.

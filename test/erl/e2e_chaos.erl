@@ -394,7 +394,7 @@ target(E, I, Counter) ->
             target(E, I, Counter)
     end.
 
-%% Busy for so many us, because a timer has a resolution of 1 ms.
+%% Busy for Us microseconds, because a timer has a resolution of 1 ms.
 pause(Us) ->
     pause_until(erlang:monotonic_time(microsecond) + Us).
 

@@ -36,7 +36,7 @@ none(Host) ->
     after 0 -> none
     end.
 
-%% Waits until so many programs are counted at a host, and no place is held for one.
+%% Waits until a host counts Workers programs, and no place is held for one.
 counted(Host, Workers) ->
     e2e:until(fun() ->
                       [#{workers := Counted, free := Free, max_workers := Max}] = erluv_fleet:nodes(#{node => Host}),

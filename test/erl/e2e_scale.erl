@@ -20,7 +20,7 @@ start() ->
                 end),
     receive {Pid, ok} -> ok end.
 
-%% Waits until there are so many hosts.
+%% Waits until there are N hosts.
 hosts(N) ->
     e2e:until(fun() -> ets:info(erluv_fleet_hosts, size) =:= N end, 600000).
 
@@ -58,7 +58,7 @@ each(Processes, F) ->
 counted(N) ->
     e2e:until(fun() -> lists:sum([element(2, Row) || Row <- ets:tab2list(erluv_fleet_counts)]) =:= N end, 600000).
 
-%% Waits until so many hosts are reported down, and no program is counted there.
+%% Waits until N hosts are reported down, and no program is counted there.
 went(N) ->
     [receive {erluv_fleet, {down, _, _}} -> ok after 600000 -> error({down, I}) end || I <- lists:seq(1, N)],
     ok.

@@ -114,8 +114,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// framesOf fills 512 KiB with frames of so many bytes of output each. That is as much as waits for
-// a node that does not read.
+// framesOf fills 512 KiB with frames, each with n bytes of output. That is as much as waits for a
+// node that does not read.
 func framesOf(n int) []byte {
 	b := make([]byte, 0, 1<<20)
 	for len(b) < 512<<10 {

@@ -16,8 +16,8 @@ import (
 // handshakeBytes is how much the accepting side sends in a whole handshake.
 var handshakeBytes = 2 + len("sok") + 2 + 19 + len(good.Name) + 2 + 17
 
-// cutConn writes only so many bytes, one at a time. Then it either ends the connection or leaves it
-// open and silent.
+// cutConn writes only left more bytes, one at a time. Then it either ends the connection or leaves
+// it open and silent.
 type cutConn struct {
 	net.Conn
 	left int

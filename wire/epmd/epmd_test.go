@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait for an event that must come.
 const patience = 2 * time.Minute
 
-// fake is an EPMD that reads a request of so many bytes and always gives the same answer. Then it
+// fake is an EPMD that reads a request of the given size and always gives the same answer. Then it
 // ends the connection, or leaves it open.
 func fake(t *testing.T, request int, answer string, end bool) (addr string) {
 	t.Helper()
@@ -144,7 +144,7 @@ func TestUnknownHost(t *testing.T) {
 
 // A silent peer is waited for until the context ends, by its deadline or earlier.
 func TestSilent(t *testing.T) {
-	for n := range lookupRequest + 1 { // also after so many bytes of a list
+	for n := range lookupRequest + 1 { // also after n bytes of a list
 		answer := "\x00\x00\x10\x11name a at port 1\n"[:n]
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		_, err := epmd.Names(ctx, fake(t, namesRequest, answer, false))

@@ -79,7 +79,7 @@ func passed(enc []byte) error {
 	return err
 }
 
-// spawnRequest makes {spawn, Cmd, Opts} with an environment of so many variables.
+// spawnRequest makes {spawn, Cmd, Opts} with an environment of env variables.
 func spawnRequest(env int) Tuple {
 	vars := Map{}
 	for i := range env {

@@ -56,8 +56,8 @@ func oldCreation(c byte) error {
 	return nil
 }
 
-// parseRef reads a reference of several words and a creation of so many bytes. It returns the
-// creation and the words.
+// parseRef reads a reference of several words. The parameter creation is the size of its creation
+// in bytes. It returns the creation and the words.
 func (h *head) parseRef(b []byte, creation int) ([]byte, error) {
 	n := lenAt16(b)
 	if n < 0 {

@@ -3,8 +3,8 @@ package measure
 
 import "testing"
 
-// Run runs f again and again, as a part of the benchmark b. Each call processes so many bytes, or 0
-// if the time does not depend on bytes. An error ends the benchmark.
+// Run runs f again and again, as a part of the benchmark b. The parameter bytes is how many bytes
+// each call processes, or 0 if the time does not depend on them. An error ends the benchmark.
 func Run(b *testing.B, name string, bytes int, f func() error) {
 	b.Run(name, func(b *testing.B) {
 		b.SetBytes(int64(bytes))
