@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestCounted holds that the suite unit-counts runs exactly the tests that do a tenth of
+// TestCounted checks that the suite unit-counts runs exactly the tests that do a tenth of
 // their work in unit, by repeats.
 func TestCounted(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
@@ -76,7 +76,7 @@ func callsRepeats(fn *ast.FuncDecl) bool {
 	return calls
 }
 
-// TestTargets holds that the Makefile has a rule for each target that it names, and each
+// TestTargets checks that the Makefile has a rule for each target that it names, and each
 // that HACKING.md names.
 func TestTargets(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")

@@ -14,7 +14,7 @@ import (
 	wireepmd "erluv/wire/epmd"
 )
 
-// TestCall holds section 7 of the contract: calls on one node and on all nodes. Text that a
+// TestCall checks section 7 of the contract: calls on one node and on all nodes. Text that a
 // function prints or logs appears at the node where the function runs.
 //
 //erluv:releases

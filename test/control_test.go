@@ -85,7 +85,7 @@ func listed(t *testing.T, socket string, more ...string) psOutput {
 	return one[psOutput](t, done(t, socket, append([]string{"ps", "--format", "json"}, more...)...))
 }
 
-// TestOperator holds section 6 of the contract: what an operator sees and does. The node notices
+// TestOperator checks section 6 of the contract: what an operator sees and does. The node notices
 // nothing else.
 //
 //erluv:users

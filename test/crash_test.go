@@ -66,7 +66,7 @@ func round(n int, source string) string {
 	return strings.ReplaceAll(source, "_ ", fmt.Sprintf("_%d ", n))
 }
 
-// TestCrash holds section 2.3 of the contract: the crash of the child, on one connection.
+// TestCrash checks section 2.3 of the contract: the crash of the child, on one connection.
 //
 //erluv:releases
 //erluv:users

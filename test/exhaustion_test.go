@@ -24,8 +24,8 @@ func lower(t *testing.T, pid int, limit string, n uint64) (restore func()) {
 	return func() { softLimit(t, pid, limit, old) }
 }
 
-// softLimit sets a limit as the user of the process, and returns the old value. The real user of a
-// spawner may be a keeper, which then has to set the limit itself.
+// softLimit sets a limit as the user of the process, and returns the old value. If the real user of
+// a spawner is a keeper, the spawner sets the limit itself.
 func softLimit(t *testing.T, pid int, limit string, n uint64) (old uint64) {
 	t.Helper()
 	uids, gids := strings.Fields(status(pid, pid)["Uid"]), strings.Fields(status(pid, pid)["Gid"])

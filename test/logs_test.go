@@ -19,7 +19,7 @@ type logLine struct {
 	Lost   *int64 `json:"lost"` // alone
 }
 
-// TestLogs holds section 6 of the contract: the last output of a running program, for each kind of
+// TestLogs checks section 6 of the contract: the last output of a running program, for each kind of
 // receiver.
 //
 //erluv:users
@@ -243,7 +243,7 @@ func TestLogsOfMuch(t *testing.T) {
 	}
 }
 
-// TestHistory holds that erluv remembers how and why programs ended, and their last output. The
+// TestHistory checks that erluv remembers how and why programs ended, and their last output. The
 // next child has it too.
 //
 //erluv:users

@@ -221,7 +221,7 @@ const patient = "--timeout=100s"
 
 var letters = []string{"a", "b", "c", "d", "e", "f", "g"}
 
-// TestMap holds section 7 of the contract. The map has every connection once, from every entry, and
+// TestMap checks section 7 of the contract. The map has every connection once, from every entry, and
 // no node gets a new connection.
 //
 //erluv:releases

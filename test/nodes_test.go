@@ -109,7 +109,7 @@ func handOver(t *testing.T, from, to session, term, name string) {
 	to.eval(t, fmt.Sprintf("%s = binary_to_term(%s), ok", name, from.eval(t, fmt.Sprintf("term_to_binary(%s)", term))))
 }
 
-// TestNodes holds section 4 of the contract on several connections. A pid is the same term on each
+// TestNodes checks section 4 of the contract on several connections. A pid is the same term on each
 // node and works from each. When one node goes, nothing happens to the others.
 //
 //erluv:releases

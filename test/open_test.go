@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// This holds what doc/security.md says on open gaps and how to close them. Its examples work as
+// This checks what doc/security.md says on open gaps and how to close them. Its examples work as
 // stated. Without the measures that close them, all the gaps are open.
 //
 //erluv:users

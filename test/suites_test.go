@@ -129,7 +129,7 @@ func words(doc *ast.CommentGroup) []string {
 	return list
 }
 
-// TestDirectives holds that directives are known ones and stand before tests. A test that checks
+// TestDirectives checks that directives are known ones and stand before tests. A test that checks
 // whether it runs as an ordinary user must also run as one.
 func TestDirectives(t *testing.T) {
 	all, err := readTests()
@@ -159,7 +159,7 @@ func TestDirectives(t *testing.T) {
 	}
 }
 
-// TestParts holds that each test is in exactly one of the suites that e2e-25 consists of.
+// TestParts checks that each test is in exactly one of the suites that e2e-25 consists of.
 func TestParts(t *testing.T) {
 	makefile, err := os.ReadFile("../Makefile")
 	if err != nil {

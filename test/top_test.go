@@ -51,7 +51,7 @@ type topProgram struct {
 	Paused        bool     `json:"paused"`
 }
 
-// TestTopOnce holds section 6 of the contract for top --once.
+// TestTopOnce checks section 6 of the contract for top --once.
 //
 //erluv:users
 func TestTopOnce(t *testing.T) {
@@ -128,7 +128,7 @@ func has(words ...string) func(string) bool {
 	}
 }
 
-// TestTop holds section 6 of the contract for top on a terminal. It is live, sorts as keys choose,
+// TestTop checks section 6 of the contract for top on a terminal. It is live, sorts as keys choose,
 // and fits the size of the terminal. However top ends, the terminal is as before. top outlives a
 // crash of the child.
 //

@@ -139,7 +139,7 @@ const wares = `
 	W4 = P(["sh", "-c", "sleep 1000", "<b>secret & words</b>"], #{owner => none, link => false, name => '<i>odd</i>'}),
 	[P(["sleep", "1000"], #{owner => none, link => false}) || _ <- lists:seq(1, 12)], ok`
 
-// TestWebPage holds section 6 of the contract for the page in a browser, at two widths, light and
+// TestWebPage checks section 6 of the contract for the page in a browser, at two widths, light and
 // dark. The page is live, and stops and restarts programs. The pictures are in build/screenshots.
 func TestWebPage(t *testing.T) {
 	e, s, socket := operated(t)
@@ -349,7 +349,7 @@ func TestWebHasNothing(t *testing.T) {
 	}
 }
 
-// TestMetrics holds section 6 of the contract for the metrics, in both formats. promtool reports no
+// TestMetrics checks section 6 of the contract for the metrics, in both formats. promtool reports no
 // problem.
 func TestMetrics(t *testing.T) {
 	e, s, socket := operated(t, "--die-timeout", "1m")

@@ -27,7 +27,7 @@ var (
 func (s step) String() string { return s.at }
 
 // parse splits a document into steps. A block in sh is not typed, and must be among notTyped. The
-// blocks in elixir are run by elixir/test/docs_test.exs.
+// tests in elixir/test/docs_test.exs run the blocks in elixir.
 func parse(document, text string, notTyped ...string) (steps []step, err error) {
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {

@@ -154,7 +154,7 @@ func TestAsErlang(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that nothing panics, and that an error has a line of the text. A printed term is
+// FuzzParse checks that nothing panics, and that an error has a line of the text. A printed term is
 // read back as the same term.
 func FuzzParse(f *testing.F) {
 	for text := range texts {

@@ -11,7 +11,7 @@ import (
 	"erluv/wire/etf"
 )
 
-// FuzzParse holds that Parse never panics. Each accepted message consists of whole terms, and has
+// FuzzParse checks that Parse never panics. Each accepted message consists of whole terms, and has
 // only the fields of its layout.
 func FuzzParse(f *testing.F) {
 	for _, c := range forms {
@@ -105,7 +105,7 @@ func split(stream []byte, sizes []byte, limit int) (frames [][]byte, rest []byte
 	return frames, buf, nil
 }
 
-// FuzzSplit holds that the frames do not depend on how the stream is cut.
+// FuzzSplit checks that the frames do not depend on how the stream is cut.
 func FuzzSplit(f *testing.F) {
 	var stream []byte
 	for _, c := range composed {
@@ -143,7 +143,7 @@ var greetings = []string{
 	"\x00\x11N\x00\x00\x00o\x07\xdf\x7f\xbc\x00\x00\x00\x00\x00\x02vm",
 }
 
-// FuzzAccept holds that a stranger can send anything and even prove the cookie. Accept does not
+// FuzzAccept checks that a stranger can send anything and even prove the cookie. Accept does not
 // panic and reads neither more than 4,096 bytes nor beyond the handshake. It accepts a node only if
 // its name is valid and not our own. It calls decide exactly once for it.
 func FuzzAccept(f *testing.F) {

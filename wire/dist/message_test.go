@@ -184,7 +184,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// refuse holds that Parse refuses a frame without a panic, and leaves the message empty.
+// refuse checks that Parse refuses a frame without a panic, and leaves the message empty.
 func refuse(t *testing.T, name string, frame []byte) {
 	t.Helper()
 	m := dist.Message{Op: dist.Link, From: alice, Ref: ref5}

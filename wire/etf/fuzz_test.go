@@ -22,7 +22,7 @@ func seed(f *testing.F) {
 	}
 }
 
-// FuzzDecode holds the laws of the decoder. It accepts the terms that Raw accepts, unless they are
+// FuzzDecode checks the laws of the decoder. It accepts the terms that Raw accepts, unless they are
 // too deep. It allocates memory in proportion. Its result is written and read again as the same
 // term.
 func FuzzDecode(f *testing.F) {
