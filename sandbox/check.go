@@ -67,9 +67,9 @@ func check(pid int, want Identity, filters int) error {
 	return checkExe(dir)
 }
 
-// orHidden explains an error from a /proc that hides processes from an ordinary user (proc(5),
-// hidepid). A role is undumpable, so such a /proc hides it. A role that cannot be examined must not
-// be trusted.
+// orHidden adds the remedy to an error of a /proc that hides processes from an ordinary user
+// (proc(5), hidepid). A role is undumpable, so such a /proc hides it. A role that cannot be
+// examined must not be trusted.
 func orHidden(err error, pid int) error {
 	if unix.Geteuid() == 0 || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 		return err

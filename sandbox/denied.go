@@ -69,7 +69,7 @@ const (
 )
 
 // privileged are calls that require a capability, which no program has, and obsolete calls. Their
-// denial protects against errors in them.
+// denial protects against bugs that the kernel may have in them.
 var privileged = []denial{
 	{"acct clock_settime clock_settime64 settimeofday stime reboot syslog vhangup swapon swapoff quotactl quotactl_fd", deny, nil, nil},
 	{"init_module finit_module delete_module create_module query_module get_kernel_syms kexec_load kexec_file_load", deny, nil, nil},
@@ -78,8 +78,8 @@ var privileged = []denial{
 	{"personality", deny, nil, [][]cond{is(0, 1<<32-1), without(0, (1<<32-1)&^harmless)}},
 }
 
-// Groups are the names that Allow may have. Some calls are denied with ENOSYS, since libraries do
-// without a call that a kernel lacks.
+// groups are the groups of calls that Allow can name. Some calls are denied with ENOSYS, as on a
+// kernel that lacks them: libraries can do without these.
 var groups = map[string][]denial{
 	"bpf":      {{"bpf", deny, nil, nil}},
 	"fanotify": {{"fanotify_init", deny, nil, nil}},
@@ -172,8 +172,8 @@ func (d Denials) list() ([]denial, error) {
 	return list, nil
 }
 
-// Filter makes the filter. The error wraps ENOSYS on an architecture without numbers, and names a
-// group of Allow that does not exist.
+// Filter makes the filter. It fails with ENOSYS on an architecture without numbers, and for a name
+// in Allow that is not a group.
 func (d Denials) Filter() (*unix.SockFprog, error) {
 	if auditArch == 0 {
 		return nil, errArch

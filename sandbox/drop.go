@@ -119,8 +119,8 @@ func closeAbove(r Recipe) error {
 
 // resetSignals empties the thread's mask and sets every signal to its default. An ignored signal
 // stays ignored over an exec (execve(2)). Examples are SIGHUP and SIGINT under nohup(1), and the C
-// library's own signal 32 under make(1). This also removes the Go runtime's handlers, just before
-// the exec. The Go runtime ignores signal 32.
+// library's own signal 32 under make(1), which the Go runtime does not know. This also removes the
+// Go runtime's handlers, just before the exec.
 func resetSignals(Recipe) error {
 	var act struct { // the kernel's struct sigaction, SIG_DFL (rt_sigaction(2))
 		handler, flags, restorer uintptr
@@ -180,10 +180,10 @@ func confine(r Recipe) error {
 	return nil
 }
 
-// bindToParent requests SIGKILL for the end of the parent's thread, or SIGCONT for a role that
-// outlives it, since a stopped process notices nothing. If the parent has ended already, the signal
-// never comes. The init of a pid namespace always sees parent 0. It, and a role that outlives,
-// notice the end of the conversation instead.
+// bindToParent requests SIGKILL for the end of the parent's thread. A role that outlives it gets
+// SIGCONT: the role must notice the end of its conversation, and a stopped process notices nothing.
+// If the parent has ended already, the signal never comes, so that is an error here. The init of a
+// pid namespace always sees parent 0, and notices the end of its conversation instead.
 func bindToParent(r Recipe) error {
 	sig := unix.SIGKILL
 	if r.Outlives {

@@ -121,8 +121,8 @@ func has(capability int) bool {
 }
 
 // prove tries to regain the privileges that were given up. Every attempt must fail: the kernel's
-// report that ids were set is not enough. An id that may be root's is not tried: an ordinary user
-// may have root's gid, as in some containers, and MayBeRoot allows both.
+// report that ids were set is not enough. An id that is root's anyway is not tried. An ordinary
+// user may have root's gid, as in some containers, and MayBeRoot allows both ids.
 func prove(r Recipe) error {
 	const keep = ^uintptr(0) // -1: leave this id as it is
 	root := uint32(0)

@@ -16,7 +16,7 @@ import (
 // protect cgroup.procs, cgroup.kill and limits from programs, by any mount, name or descriptor.
 // They also forbid CLONE_INTO_CGROUP (clone(2)), which neither mounts nor Landlock can forbid.
 //
-//	         real    effective, saved, file system
+//	          real    effective, saved, file system
 //	spawner   keeper  user     the thread that starts programs has the keeper's file
 //	                           system id while it acts on control groups
 //	program   user    user     from before its first instruction: see setresuid(2)

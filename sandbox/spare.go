@@ -16,8 +16,9 @@ import (
 // Without a keeper, as for an ordinary user, Landlock keeps programs from changing control groups.
 // All changes of files are allowed beside the path to the mounted control groups, and nowhere else.
 // Landlock has no exceptions, so the rules name each file and directory beside that path, as they
-// are when the rules are made. Nothing can be added to the directories on the path, the first of
-// which is the root. Landlock does not cover changes of an inode alone, such as chmod(2).
+// are when the rules are made. In the directories on the path, the first of which is the root,
+// nothing can be added, renamed or removed. Landlock does not cover changes of an inode alone, such
+// as chmod(2).
 
 // changes are the accesses that change files. Reading, executing and driving a device stay allowed.
 const changes Access = allFiles &^ (unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_READ_FILE |

@@ -30,8 +30,8 @@ import (
 type Owner struct{ UID, GID uint32 }
 
 // Tree is a control group (cgroups(7)) that holds programs and all processes that they have
-// started. So the kernel knows the origin of each process, even after setsid(2). erluv_main owns
-// the tree and makes it beneath its own group. One of version 2:
+// started. So the kernel knows the origin of each process, even after setsid(2). erluv_main makes
+// the tree beneath its own group, and removes it. One of version 2:
 //
 //	erluv-0123456789abcdef.tree/    the owner's: processes may be moved within it
 //	    spawner/                    the spawner, so that it may start programs in the tree
@@ -117,8 +117,8 @@ func treeAt(base string, v1 bool, owner Owner) (t *Tree, swept int, err error) {
 
 func noTree(dir string, v1 bool) *Tree { return &Tree{dir: dir, v1: v1, fd: -1, lock: -1, spawner: -1} }
 
-// sweepTrees removes the trees that dead erluvs of the same user have left, and counts those with
-// processes or groups.
+// sweepTrees removes the trees that dead erluvs of the same user have left, and their processes. It
+// counts those that were used.
 func sweepTrees(base string, v1 bool) (swept int) {
 	serials := filepath.Join(base, treePrefix+strings.Repeat("[0-9a-f]", 16))
 	empty, _ := filepath.Glob(serials + asideSuffix)
@@ -310,7 +310,8 @@ func writeAt(dir int, name, text string) error {
 	return err
 }
 
-// Remove ends all processes in the tree and removes it. The next erluv to start removes the rest.
+// Remove ends all processes in the tree and removes it. If that fails, the next erluv to start
+// removes the remainder.
 func (t *Tree) Remove() {
 	if t.fd >= 0 {
 		_ = t.kill()
