@@ -81,9 +81,9 @@ func (s *spawner) forkFor(c *ipc.Confine) forking {
 	return s.open.fork
 }
 
-// filterOf returns the filter that a program needs beyond the inherited one; nil: none. If a path
-// for execution is the root, a memfd gains nothing. The same holds for a file's mode if a path for
-// writing is the root. So these need no filter.
+// filterOf returns the filter that a program needs beyond the inherited one; nil: none. If the root
+// is a path for execution, a program gains nothing by a memfd, and the filter allows executable
+// ones. The same holds for files' modes and flags if the root is a path for writing.
 func filterOf(c *ipc.Confine) (*unix.SockFprog, error) {
 	flags := c.Files && !holdsRoot(c.Write)
 	k := filterKey{

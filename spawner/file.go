@@ -10,16 +10,17 @@ import (
 )
 
 // Files for output are opened as the worker's user, and no other user can choose which file that
-// is. Otherwise a user who may write to a directory of the path, such as /tmp, could link it to a
-// file of the worker's user. Linux refuses some of these with fs.protected_symlinks,
+// is. Otherwise a user who may write to a directory of the path, such as /tmp, could place a link
+// to another file there. Linux refuses some of these with fs.protected_symlinks,
 // fs.protected_regular and fs.protected_hardlinks (proc(5)). The spawner always refuses them, also
 // with EACCES:
 //
 //   - a symbolic link, anywhere in the path, that belongs neither to the user nor
-//     to root. The target of a link is followed as a path. Links of /proc to open
-//     files lead nowhere (RESOLVE_NO_MAGICLINKS of openat2(2));
-//   - a file in a sticky directory that others can write. The file belongs neither
-//     to the user nor to the directory's owner, or it has a second name.
+//     to root. The text of a link is followed as a path. A link of /proc to an open
+//     file therefore leads only to that path, and never to the file itself
+//     (as with RESOLVE_NO_MAGICLINKS of openat2(2));
+//   - a file in a sticky directory that others can write, if the file has a second
+//     name, or belongs neither to the user nor to the directory's owner.
 //
 // Each directory of the path is held by a descriptor, so nothing changes between check and use.
 

@@ -77,8 +77,8 @@ type forkError struct {
 
 // fork starts a program as syscall.ForkExec does. It supports only the attributes that the spawner
 // uses: Setsid, Setpgid, Setctty with descriptor 0, Pdeathsig, PidFD, UseCgroupFD. Only the new
-// process takes the confinement on. All its signals have their defaults, regardless of the
-// spawner's own.
+// process takes the confinement on. All its signals have their defaults and none is blocked,
+// regardless of the spawner's own.
 func fork(program string, argv []string, attr *syscall.ProcAttr, c confinement) (is numbers, failed *forkError) {
 	i := &image{pidfd: -1, all: ^uint64(0)}
 	var err error

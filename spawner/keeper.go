@@ -32,7 +32,7 @@ func asKeeper() (back func()) {
 }
 
 // setFileID returns the previous id. It cannot fail for one of the process's own ids (setfsuid(2)).
-// The call is raw, because only this thread must change.
+// The call is raw, because no other thread may change.
 func setFileID(uid uintptr) (before uintptr) {
 	before, _, _ = unix.RawSyscall(unix.SYS_SETFSUID, uid, 0, 0)
 	return before

@@ -56,7 +56,8 @@ func newLeaves(dir string) (*leaves, error) {
 	return l, l.try()
 }
 
-// try checks whether a program can start in a leaf. It starts one that does not exist.
+// try checks whether a program can start in a leaf. It executes a file that does not exist, so that
+// ENOENT means success.
 func (l *leaves) try() error {
 	first, err := l.take()
 	if err != nil {

@@ -84,7 +84,7 @@ func (l *limiter) each(want *ipc.Limits, f func(i ipc.Limit, d *limitDir) *ipc.R
 	return nil
 }
 
-// inLeaf reports whether a program's limits need a leaf that no other program uses.
+// inLeaf reports whether a program's limits need a leaf that no program has used before.
 func (l *limiter) inLeaf(want *ipc.Limits) (yes bool) {
 	l.each(want, func(_ ipc.Limit, d *limitDir) *ipc.Refusal {
 		yes = yes || d.leaf
@@ -161,7 +161,7 @@ func (l *limiter) make(want *ipc.Limits, p *site) *ipc.Refusal {
 	})
 }
 
-// number draws the number of a program's groups, and makes the first of them.
+// number chooses the number of a program's groups, and makes the first of them.
 func (l *limiter) number(d *limitDir, p *site) error {
 	for {
 		l.next++
@@ -234,7 +234,7 @@ func (l *limiter) release(numbers []uint32) {
 	l.retry()
 }
 
-// maxRetries is how many groups retry tries at a time.
+// maxRetries is how many groups one call of retry tries to remove.
 const maxRetries = 64
 
 func (l *limiter) retry() {

@@ -15,8 +15,8 @@ import (
 const stuckBeats = 8
 
 // bind makes the kernel send the process a signal when main ends (prctl(2), PR_SET_PDEATHSIG). It
-// also answers main's questions whether the spawner lives, until main ends. Both run on a thread of
-// their own. The kernel's setting belongs to a thread, and a change of ids cancels it. The serving
+// also answers main's questions whether the spawner lives, until main ends. One separate thread
+// does both. The kernel's setting belongs to a thread, and a change of ids cancels it. The serving
 // thread changes its ids all the time. The goroutine ends with the process.
 func (s *spawner) bind(up *ipc.Conn, sig unix.Signal) error {
 	bound := make(chan error)

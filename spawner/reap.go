@@ -48,16 +48,17 @@ func rtSigaction(act, old *sigaction) error {
 }
 
 // Every exit is a SIGCHLD too, and each look walks over all children. The pause between two looks
-// is at least jobPause, and jobShare times as long as the last look. So looks cost at most one
-// percent of a processor for any number of children. With 4,500 children a look takes 0.3 ms.
+// is jobShare times as long as the last look, at least jobPause and at most maxJobPause. So looks
+// cost at most one percent of a processor, unless one takes more than 10 ms. With 4,500 children a
+// look takes 0.3 ms.
 const (
 	jobPause    = 20 * time.Millisecond
 	jobShare    = 100
 	maxJobPause = time.Second
 )
 
-// watchJobs reports stopped and continued programs to the child. It has begun when it returns, and
-// ends with the process.
+// watchJobs reports stopped and continued programs to erluv_child. It has begun when it returns,
+// and ends with the process.
 func (s *spawner) watchJobs() {
 	signals := make(chan os.Signal, 1) // one waiting signal stands for any number
 	signal.Notify(signals, unix.SIGCHLD)
@@ -82,8 +83,9 @@ func (s *spawner) watchJobs() {
 	}()
 }
 
-// report reaps every child in its own thread and reports each to the child. It serves kernels
-// before 6.15. With thousands of children each wait makes the kernel walk over all of them.
+// report reaps every child process, on a thread of its own, and reports each to erluv_child. It
+// serves kernels before 6.15. With thousands of children each wait makes the kernel walk over all
+// of them.
 func (s *spawner) report() {
 	runtime.LockOSThread()
 	for {
@@ -97,8 +99,8 @@ func (s *spawner) report() {
 	}
 }
 
-// look reports all children whose state has changed to the child, and returns how long that took.
-// With reapByKernel the kernel has reaped those that have ended.
+// look reports to erluv_child every child process whose state has changed, and returns how long
+// that took. With reapByKernel the kernel has reaped those that have ended.
 func (s *spawner) look() (took time.Duration) {
 	s.answering.Lock()
 	defer s.answering.Unlock()
@@ -118,10 +120,10 @@ func (s *spawner) look() (took time.Duration) {
 }
 
 // signalGroup signals the process group of a process that the spawner started. While the group has
-// a member, the kernel does not reuse its number. From the leader's end on the child checks the
+// a member, the kernel does not reuse its number. From the leader's end on erluv_child checks the
 // group all the time (workers, pollLast). It does not ask for a group that it knows to be empty. So
-// a wrong process could get the signal only if all numbers were used up within one such interval. A
-// pidfd removes that risk, where the kernel supports it for groups (Linux 6.9).
+// a wrong process could get the signal only if all numbers were used up between two checks. A pidfd
+// removes that risk, where the kernel supports it for groups (Linux 6.9).
 func signalGroup(m ipc.SignalGroup, fds []int) unix.Errno {
 	if len(fds) == 1 {
 		err := unix.PidfdSendSignal(fds[0], unix.Signal(m.Signal), nil, ipc.PidfdSignalProcessGroup)

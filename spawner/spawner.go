@@ -66,9 +66,9 @@ const startTimeout = 30 * time.Second
 // Main is the role. It speaks with main on descriptor 3, then serves the child until the child is
 // gone. Then it ends every process that it started.
 func Main() error {
-	// The spawner ends with the child, which first ends the programs in order. It does not end by
-	// signals that a terminal or a service manager sends to all processes. It catches these,
-	// because programs would inherit an ignored signal.
+	// The spawner ends with the child, which first ends the programs in order. Signals that a
+	// terminal or a service manager sends to all processes must not end it before. It catches
+	// these, because programs would inherit an ignored signal.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	var asked atomic.Pointer[spawner] // the spawner to dump; nil: it does not serve yet
 	ipc.AtQuit(func() {

@@ -28,7 +28,7 @@ const (
 // untidy reports whether there is something to remove.
 func (l *leaves) untidy() bool { return len(l.over) > 0 || len(l.free) > maxFree }
 
-// tidy removes up to most leaves.
+// tidy removes unneeded leaves, at most the given number.
 func (l *leaves) tidy(most int) {
 	defer asKeeper()()
 	for ; most > 0 && l.untidy(); most-- {

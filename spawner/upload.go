@@ -241,8 +241,8 @@ func (p place) sweepOne(name string) {
 
 const partFlags, partMode = unix.O_WRONLY | unix.O_CLOEXEC, 0o600
 
-// open opens a file without a name, or one with a temporary name where the file system has no
-// others.
+// open opens a file without a name. Where the file system has no such files, it opens one with a
+// temporary name.
 func (p *part) open() (err error) {
 	p.fd, err = eintr.Openat(p.at.dir, ".", partFlags|unix.O_TMPFILE, partMode)
 	if err == nil && eintr.Access(p.inProc(), unix.F_OK) != nil {
