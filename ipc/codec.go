@@ -193,7 +193,7 @@ func (m Stopped) write(w *writer) {
 func readCause(r *reader) Cause {
 	c := Cause(r.u8())
 	if r.err == nil && c != CauseAsked && c != CauseDisconnected {
-		r.err = fmt.Errorf("ipc: the child stops for no cause %d", c)
+		r.err = fmt.Errorf("ipc: no stop has the cause %d", c)
 	}
 	return c
 }

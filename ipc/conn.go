@@ -43,8 +43,8 @@ var (
 const inFlightPause = time.Millisecond
 
 // Conn is one end of a conversation. It owns its descriptor, which stays blocking. Each call says
-// itself whether it waits, so an end can be handed to another process and neither changes the
-// other's mode. One goroutine sends on a Conn, and one receives.
+// itself whether it waits. So an end can be handed to another process, and neither process changes
+// the other's mode. One goroutine sends on a Conn, and one receives.
 type Conn struct {
 	fd   int
 	bare bool // it accepts no descriptors

@@ -329,7 +329,7 @@ func TestNoDescriptors(t *testing.T) {
 	for _, dropped := range []bool{false, true} {
 		a, b := pair(t)
 		b.NoDescriptors()
-		if dropped { // as before SO_PASSRIGHTS; a kernel that knows it resets it
+		if dropped { // as before SO_PASSRIGHTS: if the kernel has it, the test allows them again
 			_ = unix.SetsockoptInt(b.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
 		}
 		fds := pipes(t, MaxFDs)

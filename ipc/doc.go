@@ -28,10 +28,10 @@
 //	  │                                         │      changed it; main keeps the last one
 //	  │ ◄──────────────────── Lost{id, text}    │      from the child only: a connection has
 //	  │                                         │      ended, and the child continues
-//	  │ Beat{} ───────────────────────────────► │
-//	  │ ◄──────────────────────────────── Beat{}│      every two seconds
-//	  │ ◄──────────────────── Counted{programs} │      from the child only, before the answer to
-//	  │                                         │      a Beat, if the number has changed
+//	  │ Beat{} ───────────────────────────────► │      every two seconds
+//	  │ ◄──────────────────── Counted{programs} │      from the child only, before its answer,
+//	  │                                         │      if the number has changed
+//	  │ ◄──────────────────────────────── Beat{}│
 //	  │ Awaited{nodes} ───────────────────────► │      to the child only, when it changes
 //	  │ Stop{reason} ─────────────────────────► │      to the child only
 //	  │ ◄────────────────── Stopped{cause, …}   │      from the child only
@@ -84,7 +84,7 @@
 //	greet.go       how a role begins its conversation with main
 //	messages.go    the messages of main, child and spawner, and their kinds
 //	codec.go       how they are written and read
-//	wire.go        how their fields are
+//	wire.go        how their fields are written and read
 //	trace.go       a line in the log for each message
 //	awaited.go     to the child: nodes that main tries to reach
 //	host.go        to the child: the machine, and classes of programs; its standing

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAtQuit: a flood of signals causes one call, and signals of meanwhile one more.
+// TestAtQuit: a flood of signals causes one call, and those that come during it one more.
 func TestAtQuit(t *testing.T) {
 	calls := make(chan time.Time, 100)
 	stop := AtQuit(func() { calls <- time.Now() })

@@ -11,7 +11,7 @@ type Host struct {
 	OnlyClasses      bool     // only programs of the classes may be started
 	MaxKillTimeoutMS uint32   // longer ones are cut; 0: no maximum
 	Limits           Limits   // of each program; 0: no bound
-	Disks            []string // paths of the file systems whose space info shows
+	Disks            []string // paths of the file systems whose space the child reports
 	Classes          []Class  // 255 at most
 }
 
@@ -35,8 +35,9 @@ type Class struct {
 	Max     uint32 // running at once; 0: no bound
 }
 
-// Standing is the part of the host that requests change. The child reports each change to main
-// before it answers. Main keeps the last one for the next child, and does not interpret it.
+// Standing is the part of the host that requests can change. The child reports each change to main
+// before it answers the request. Main keeps the last one for the next child, and does not interpret
+// it.
 type Standing struct {
 	Wish Wish
 	Meta string // labels, as package label writes them

@@ -11,7 +11,7 @@ import (
 // PidfdsSuffice reports whether the kernel's pidfds can do two things. They must tell the exit
 // status of another process's child (PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15). They must
 // also signal a process group (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). Otherwise the spawner does
-// both on request.
+// both for the child.
 //
 // It tries both calls too, because systems such as gVisor report a release that does not match
 // their abilities.

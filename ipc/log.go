@@ -39,8 +39,8 @@ type LogAttribute struct {
 	Number bool // the value is an integer
 }
 
-// The bounds of a Log, in bytes. The writer cuts longer strings, and drops attributes beyond the
-// most.
+// The bounds of a Log. The writer cuts strings to these lengths, in bytes, and drops attributes
+// beyond maxLogValues.
 const (
 	maxLogText   = 1000
 	maxLogName   = 32

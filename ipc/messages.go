@@ -298,8 +298,8 @@ func ErrnoOf(err error) unix.Errno {
 // pidfd, the child's two of a Terminal, the files of streams with Log, and the socket of Notify.
 type Spawned struct {
 	Seq   uint32
-	PID   uint32 // with the spawner: Changed and SignalGroup use it
-	OSPID uint32 // with the child
+	PID   uint32 // as the spawner numbers it; Changed and SignalGroup use this
+	OSPID uint32 // as the child numbers it
 	Refusal
 	Leaf uint32 // the program's leaf, until a Release; 0: none
 
@@ -314,13 +314,13 @@ type Changed struct {
 	Status uint32 // as from wait(2)
 }
 
-// SignalGroup asks the spawner to signal the process group of a started process and all other
-// processes in its leaf. The child uses it on kernels whose pidfds cannot signal groups (before
-// 6.9). Signal 0 only asks whether a process is left. With a leaf SIGKILL goes to all its processes
-// at once.
+// SignalGroup asks the spawner to signal the process group of a started process, and all other
+// processes in its leaf. With a leaf, the spawner leaves the group out where the child has signalled
+// it by a pidfd (see Start.Reports). Signal 0 only asks whether a process is left. With a leaf
+// SIGKILL goes to all its processes at once.
 //
-// The pidfd comes with it when the child may not use it itself, because the process is another
-// user's. The spawner then signals by that.
+// The pidfd comes with it if the child may not use it itself, because the process is another
+// user's. The spawner then signals the group by the pidfd.
 type SignalGroup struct {
 	PID    uint32
 	Signal uint32

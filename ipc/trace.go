@@ -24,7 +24,7 @@ func (k Kind) String() string {
 }
 
 // Trace logs each message of a conversation in both directions, without its contents, if the logger
-// is enabled for LevelTrace. The role at the other end is with.
+// is enabled for LevelTrace. The argument with names the process at the other end.
 func Trace(c *Conn, log *slog.Logger, with string) {
 	if !log.Enabled(context.Background(), LevelTrace) {
 		return

@@ -55,8 +55,8 @@ func (p *Pages) Commit(r *Record) {
 	atomic.StoreUint64(p.generation(), p.gen)
 }
 
-// Free gives memory back. b is a part of a room that begins and ends at a page boundary, or at the
-// room's. It reads as zeros afterwards.
+// Free gives memory back. b is a part of a room, and begins and ends with a page or with the room.
+// It reads as zeros afterwards.
 func (p *Pages) Free(b []byte) {
 	if len(b) > 0 {
 		_ = unix.Madvise(b, unix.MADV_REMOVE)
