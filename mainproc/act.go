@@ -173,7 +173,7 @@ func (g *guard) keep(l *line) {
 	})
 }
 
-// lastWords returns the exit reason for the node.
+// lastWords returns the reason why our node leaves.
 func lastWords(err error) etf.Term {
 	if err != nil {
 		return etf.Atom("die_timeout")

@@ -6,8 +6,8 @@ import (
 	"erluv/mainproc/link"
 )
 
-// listenToOperators makes the control socket, if it is configured; the guard removes it. If the
-// configuration does not require it, a failure is only a warning.
+// listenToOperators makes the control socket, unless the configuration has none; the guard removes
+// it. If the configuration does not ask for it, a failure is only a warning.
 func (g *guard) listenToOperators(cfg config.Control, self *link.Self) error {
 	if !cfg.On {
 		return nil

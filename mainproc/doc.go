@@ -40,21 +40,21 @@
 // everything that was begun. A crew may end with its last link. That link is made anew only when
 // all of that crew is gone. A crew that stays (guard.stays, guard.open) continues without a link.
 //
-//	mainproc.go  Run, Ping and Client
-//	guard.go     the goroutine that runs the machines
-//	act.go       the guard carries out the machines' decisions
-//	settings.go  the crew's settings, from the configuration
-//	host.go      what the configuration says of this machine
-//	nodes.go     the nodes that links lead to
-//	listen.go    where nodes connect, and EPMD's registration
-//	control.go   where operators connect
-//	accept.go    the connections of both
-//	shares.go    how many connections main's descriptors allow
-//	input.go     the end of standard input
+//	mainproc.go   Run, Ping and Client
+//	guard.go      the goroutine that runs the machines
+//	act.go        the guard carries out the machines' decisions
+//	settings.go   the crew's settings, from the configuration
+//	host.go       what the configuration says of this machine
+//	nodes.go      the nodes that links lead to
+//	listen.go     where nodes connect, and the registration with EPMD
+//	control.go    where operators connect
+//	accept.go     the connections of both
+//	shares.go     how many connections main's descriptors allow
+//	input.go      the end of standard input
 //	condition.go  the state of all of this, in words
-//	service.go   reports to a service manager
-//	errors.go    the exit statuses
-//	dump.go      main's state, at SIGQUIT
+//	service.go    reports to a service manager
+//	errors.go     the exit statuses
+//	dump.go       main's state, at SIGQUIT
 //
 // If the first connection fails, its link ends, so that users notice a wrong cookie. Later the
 // configuration's `reconnect` decides.

@@ -148,8 +148,8 @@ type line struct {
 	noted   link.State
 }
 
-// run runs until all links have ended. It returns the error of the first link that did not end in
-// order. When ctx ends, erluv stops in order.
+// run runs until all links have ended. It returns the error of the first link that had no orderly
+// end. When ctx ends, erluv stops in order.
 func (g *guard) run(ctx context.Context) error {
 	stop := ctx.Done()
 	g.events = make(chan event)

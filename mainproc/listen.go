@@ -72,7 +72,8 @@ func (g *guard) listen(ctx context.Context, cfg *config.Config, self *link.Self,
 	return nil
 }
 
-// registered logs the state of the registration with EPMD. It uses only the guard's logger.
+// registered logs the state of the registration with EPMD. Another goroutine than the guard's calls
+// it, so it uses only the guard's logger and name.
 func (g *guard) registered(err error) {
 	switch {
 	case err == nil:

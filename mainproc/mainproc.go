@@ -128,8 +128,9 @@ func choose(cfg *config.Config) (parts sandbox.Parts, lacks []string, err error)
 	return sandbox.Choose(sandbox.Mode(cfg.Sandbox))
 }
 
-// Ping connects to the nodes that Run would serve, authenticates, and disconnects. It returns the
-// names of the nodes that have accepted, and the errors of the others.
+// Ping connects to the nodes that Run would serve, authenticates, and disconnects. With serve =
+// first it stops at the first node that accepts. It returns the names of the nodes that have
+// accepted, and the errors of the others. Before that it fails if Fits does.
 func Ping(ctx context.Context, cfg *config.Config) (accepted []string, err error) {
 	if err := Fits(cfg); err != nil {
 		return nil, err

@@ -185,7 +185,8 @@ func (c *choice) set(targets []discover.Target) {
 	c.targets = targets
 }
 
-// turns returns the nodes in the order of the attempts, beginning behind the last one.
+// turns returns the nodes in the order of the attempts, beginning behind the one that has accepted
+// last.
 func (c *choice) turns() []discover.Target {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -99,8 +99,8 @@ func notify(address, text string) error {
 // up reports that the node is served.
 func (s *service) up(status string) { s.say("READY=1\n", status) }
 
-// status reports a line for people, unless the manager has it. A line that comes too soon after another
-// waits.
+// status reports a line for people, unless the manager has it. A line that comes too soon after
+// another waits.
 func (s *service) status(status string) {
 	if status = oneLine(status); status == s.said || status == "" {
 		s.next = ""
@@ -132,7 +132,7 @@ func (s *service) late() <-chan time.Time {
 	return s.later.C
 }
 
-// catchUp sends that line, unless another was sent since.
+// catchUp sends the line that waits, unless another was sent since.
 func (s *service) catchUp() {
 	if s.next != "" {
 		s.say("", s.next)

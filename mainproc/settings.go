@@ -18,7 +18,7 @@ import (
 const maxEnviron = 32 << 10
 
 // identity returns the user and group of the roles. The configuration has refused root already;
-// this second check protects programs from root's ids.
+// this is a second check that no program gets root's ids.
 func identity(cfg *config.Config) (sandbox.Identity, error) {
 	uid, gid := cfg.RunAs.UID, cfg.RunAs.GID
 	euid := os.Geteuid()
@@ -101,8 +101,8 @@ func inheritable(environ []string) (list []string, left int) {
 	return list, left
 }
 
-// usersOf returns the allowed users, by their numbers. The first one is the child's own user, which
-// needs no crew.User.
+// usersOf returns the allowed users, by their numbers. The first one is the child's own user, whose
+// crew.User is empty.
 func usersOf(cfg *config.Config) (list []ipc.Allowed, users []crew.User, err error) {
 	own := ipc.Allowed{
 		User: cfg.RunAs.User, UID: uint32(cfg.RunAs.UID), Home: cfg.RunAs.Home, Shell: cfg.RunAs.Shell,

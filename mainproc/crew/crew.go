@@ -13,8 +13,9 @@ import (
 	"erluv/wire/etf"
 )
 
-// Crew is a running child and spawner, with the spawners of other users. Only Watch ends it. Watch
-// is called once, also after an error of Hand, and not before the first Hand returns.
+// Crew is a running child and spawner, with the spawners of other users. Only Watch waits for its
+// end and reaps it. Watch is called once, also after an error of Hand, and not before the first
+// Hand returns.
 type Crew struct {
 	child, spawner *process
 	id             sandbox.Identity
@@ -28,7 +29,7 @@ type Crew struct {
 	short   int       // spawners in a row that died at once
 
 	began time.Time
-	sign  atomic.Int64 // when the child last gave a sign of life, since began
+	sign  atomic.Int64 // the child's last sign of life, as a duration from began on
 
 	others []other // by the number of the user
 

@@ -193,7 +193,7 @@ func (c *laneCounts) talk(t turn, l *link.Link, old bool, pid, ended int, buf []
 	}
 	defer ours.Close()
 	ours.NoDescriptors()
-	if old { // a kernel that knows it undoes it
+	if old { // as before SO_PASSRIGHTS: if the kernel has it, the test allows descriptors again
 		_ = unix.SetsockoptInt(ours.FD(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 1)
 	}
 	if t.at == permit.AtWork {

@@ -173,9 +173,9 @@ func (s *starter) start(role ipc.Role, id sandbox.Identity, by containment) (*pr
 }
 
 // raiseFiles restores the soft limit of descriptors to the hard one, where the Go runtime had
-// raised it. It reports whether another process had lowered it (prlimit(1)): after a role's end
-// main needs some. The call is raw. After any other call the runtime would start processes with the
-// new limit, instead of the one that this process was started with.
+// raised it. Main needs descriptors after a role's end. It reports whether another process had
+// lowered the limit (prlimit(1)). The call is raw. After any other call the runtime would start
+// processes with the new limit, instead of the one that this process was started with.
 func raiseFiles() bool {
 	prlimit := func(set, get *unix.Rlimit) bool {
 		_, _, e := unix.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)

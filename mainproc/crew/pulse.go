@@ -25,8 +25,8 @@ const (
 	abortGrace = time.Second
 )
 
-// pulse decides when to ask a role whether it lives, and when it hangs. On a slow machine a role
-// does not hang. It is at work if it has used processor time since the last look, or if it waits
+// pulse decides when to ask a role whether it lives, and whether it hangs. A role without an answer
+// may only be slow. It is at work if it has used processor time since the last look, or if it waits
 // for a processor or the disk. A pulse has no clock and does nothing.
 type pulse struct {
 	next    time.Time // when check is due

@@ -57,8 +57,8 @@ const farFD = 1
 const wordBound = 500 * time.Millisecond
 
 // Start starts a relay with these descriptors (ipc.StartRelay), and returns when it relays. Its
-// handshake ends with ctx. An error of type RelayError comes from the relay itself. Start takes the
-// descriptors. Main keeps only the far end, until the Relay is closed.
+// handshake ends with ctx. An error of type RelayError comes from the relay itself. Start owns the
+// descriptors. Of these main keeps only the far end, until the Relay is closed.
 func (r *Relays) Start(ctx context.Context, m ipc.StartRelay, fds ...int) (*Relay, error) {
 	far, others := fds[farFD], slices.Concat(fds[:farFD], fds[farFD+1:])
 	p, err := r.starter.start(ipc.RoleRelay, r.id, containment{})

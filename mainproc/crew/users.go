@@ -22,7 +22,7 @@ type other struct {
 	with settings    // its settings, and the groups for limits
 
 	began time.Time
-	short int // in a row have died at once
+	short int // spawners in a row that died at once
 }
 
 // restSpawner is how long a user has no spawner after maxShort of them have died at once.

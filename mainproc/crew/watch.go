@@ -55,7 +55,7 @@ func (c *Crew) Watch(report func(Event)) {
 		ends := len(fds)
 		fds, timeout = c.await(fds, timeout)
 		if _, err := unix.Poll(fds, timeout); err != nil {
-			// A lowered limit of descriptors makes any number of them too many (poll(2)).
+			// More descriptors than a lowered limit are EINVAL, even if they are few (poll(2)).
 			if err == unix.EINTR || err == unix.EINVAL && raiseFiles() {
 				continue
 			}
@@ -178,8 +178,8 @@ func (c *Crew) note(p *process) {
 // ended reaps the roles that have ended. In the list, the role that ended by itself comes before
 // the one that followed it, even if the other one was reaped first.
 func (c *Crew) ended(child, spawner bool) (list []*process) {
-	// For the faster of the two. A process closes its descriptors before its end can be seen. So on
-	// a busy machine the other one may have ended long before.
+	// moment is how long to wait for the other role's end. A process closes its descriptors before
+	// its end can be seen. So on a busy machine the role that ended first may be seen last.
 	const moment = 2 * time.Second
 	if child {
 		_ = c.child.reap()

@@ -23,8 +23,8 @@ const (
 	// net_setuptime of OTP's kernel.
 	setupBound = 7 * time.Second
 
-	// maxDraws is how many random names are tried. Two of 2^32 are never equal by chance. Only a
-	// node that calls every name taken refuses ten of them.
+	// maxDraws is how many random names are tried. Of 2^32 names hardly one is taken by chance, and
+	// not two in a row. Only a node that calls every name taken refuses ten of them.
 	maxDraws = 10
 )
 

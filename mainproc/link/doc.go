@@ -17,7 +17,7 @@
 //	stand.go      the remaining work of a dead child, from the journal
 //	ledger.go     the observers that main must then inform
 //	interim.go    main's messages until another child serves: no I/O, no clock
-//	caretaker.go  the sockets and the clock of these
+//	caretaker.go  the sockets and the clock of an interim
 //
 // It starts no process and knows none. Mainproc owns the links and gives them orders.
 package link

@@ -234,8 +234,8 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	}
 }
 
-// long answers a request to a name in a frame whose head alone is here. Only REG_SEND, with or
-// without a trace token, has more than the control message there.
+// long answers a request to a name in a frame whose head alone is here. It answers only REG_SEND: a
+// request that is so long, and has a token of sequential tracing, gets no answer.
 func (i *interim) long(head []byte) {
 	control, ask, ok := gen.AskIn(head)
 	if !ok {
@@ -261,7 +261,7 @@ func (i *interim) answer(ask dist.Ask, answer etf.Term) {
 	i.out = dist.End(gen.Append(ask.BeginAnswer(i.out, i.self()), answer), start)
 }
 
-// self returns main's pid on the node.
+// self returns main's pid, which is one of our node.
 func (i *interim) self() etf.Pid {
 	return gen.PidOf(etf.Atom(i.link.Local.Name), i.link.Local.Creation, gen.NumberOfMain)
 }

@@ -24,7 +24,7 @@ type ledger struct {
 	size      int            // bytes of records, at most ipc.MaxLedger
 	serial    uint32         // of the child's pids
 	ticktime  uint32         // net_ticktime in seconds; 0: unknown
-	err       error          // since then the ledger is unreliable
+	err       error          // not nil: the ledger is unreliable
 	slack     *slack.Slack   // of readings; separate, as its timer outlives the ledger
 }
 
@@ -36,7 +36,7 @@ func newLedger(conn *ipc.Conn, serial uint32) *ledger {
 // is somewhat more than the socket holds, so that a child that waits for room gets it.
 const drainAtOnce = 1000
 
-// drain reads up to packets waiting packets into buf, which has ipc.MaxPacket bytes. It never
+// drain reads waiting messages, at most packets of them, into buf of ipc.MaxPacket bytes. It never
 // waits.
 func (l *ledger) drain(buf []byte, packets int) error {
 	for ; l.err == nil && packets > 0; packets-- {

@@ -29,8 +29,8 @@ type Link struct {
 
 	transport transport // nil: it is closed
 
-	// The bytes that main itself has read and not handled, if they end with a frame or within one.
-	// Otherwise, how many of the next bytes belong to a frame to skip.
+	// The field in has the bytes that main itself has read and not handled. The field skip is how
+	// many of the next bytes belong to a frame to skip. If it is not 0, in is empty.
 	in   []byte
 	skip int
 

@@ -37,9 +37,9 @@ type Secure struct {
 	lobby lobby // of guests that have a relay
 }
 
-// NewSecure returns a Secure that starts relays by start. At most that many guests with a relay may
-// lack the proof of the cookie. Each of these takes 1.4 MB and up to ten of main's descriptors. Of
-// 48 guests the oldest makes room for a new one. It has then had its relay for 2.4 s in a crowd,
+// NewSecure returns a Secure that starts relays by start. most bounds the guests that have a relay
+// and have not proved the cookie. Each of these takes 1.4 MB and up to ten of main's descriptors.
+// Of 48 guests the oldest makes room for a new one. It has then had its relay for 2.4 s in a crowd,
 // and for 1.2 s after a burst.
 func NewSecure(cfg *config.Config, start StartRelay, most int) *Secure {
 	return &Secure{

@@ -110,7 +110,8 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// FuzzRecall: for any journal, recall completes the connection exactly up to the journal's end.
+// FuzzRecall: for any journal, recall returns exactly the bytes between the connection's position
+// and the journal's.
 func FuzzRecall(f *testing.F) {
 	out, in := append(frameOf(10), frameOf(20)...), append(frameOf(30), frameOf(12)[:7]...)
 	f.Add(uint64(0), uint64(0), uint64(30), uint64(0), uint64(0), uint64(30), uint64(0), uint64(17), uint64(37), out, in)
