@@ -118,7 +118,8 @@ func knock(path string) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	// The types of the two sockets differ. The kernel first looks for the other side (unix(7)).
+	// The types of the two sockets differ, so no connection is made. The kernel looks for the other
+	// side before it compares the types (unix(7)).
 	err = eintr.Do(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) })
 	if err == nil || err == unix.EPROTOTYPE {
 		return nil

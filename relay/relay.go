@@ -84,7 +84,7 @@ func serve(up *ipc.Conn, asked *atomic.Pointer[relay]) error {
 	if failed {
 		cause = ipc.CauseDisconnected
 	}
-	// Before the inner stream ends, so that main and the child find the reason with the end.
+	// Before the inner stream ends, so that main has the reason once the end is noticed.
 	r.saying.Lock()
 	_ = up.Send(ipc.Append(nil, ipc.Stopped{Cause: cause, Text: why}), startTimeout)
 	r.saying.Unlock()
