@@ -19,8 +19,9 @@ import (
 //     to root. The text of a link is followed as a path. A link of /proc to an open
 //     file therefore leads only to that path, and never to the file itself
 //     (as with RESOLVE_NO_MAGICLINKS of openat2(2));
-//   - a file in a sticky directory that others can write, if the file has a second
-//     name, or belongs neither to the user nor to the directory's owner.
+//   - in a sticky directory that others can write, a file that belongs neither to
+//     the user nor to the directory's owner;
+//   - in such a directory, a regular file with a second name.
 //
 // Each directory of the path is held by a descriptor, so nothing changes between check and use.
 
