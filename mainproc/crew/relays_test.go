@@ -76,7 +76,7 @@ func TestRelays(t *testing.T) {
 		"ends":         {},
 		"loses":        {why: "the node is gone"},
 		"serves":       {kill: true, why: "killed: killed"},
-		"says more":    {why: "must not say"},
+		"says more":    {why: "sent a forbidden message"},
 		"answers once": {why: "answered"},
 		"is closed":    {close: true, why: "has ended with status 0"},
 		"is deaf":      {close: true, why: "killed: killed"},

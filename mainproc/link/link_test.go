@@ -117,7 +117,7 @@ func TestRemains(t *testing.T) {
 	}
 	l.given = &given{journal: journalEmpty(t), ledger: book}
 	_, err = l.Keep(etf.Atom("why"), "erluv", time.Second)
-	wantError(t, "broken ledger", err, "must not say")
+	wantError(t, "broken ledger", err, "sent a forbidden message")
 }
 
 // TestScarceDescriptors: without a free descriptor there is no caretaker.
