@@ -41,9 +41,10 @@ type Overview struct {
 	Paused   float64 // how many streams waited for a receiver, on average since the look before
 	Programs []*Program
 
-	known map[etf.Pid]*Program
-	since int64
-	turn  int // of the next program that is measured though it is not on display
+	known   map[etf.Pid]*Program
+	partial bool // the last look was a Glance
+	since   int64
+	turn    int // of the next program that is measured though it is not on display
 }
 
 // Sums are erluv's data about itself.
@@ -139,6 +140,9 @@ func (o *Overview) Find(number string) *Program {
 // Look makes one request, or as many as it takes to learn of all new programs. It measures the
 // programs in shown.
 func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error {
+	if o.partial {
+		o.since, o.partial = 0, false
+	}
 	ask := o.measured(shown)
 	for range mostRequests {
 		now := ask[:min(len(ask), most)]
@@ -159,6 +163,23 @@ func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error 
 		}
 	}
 	return nil // programs come faster than answers: the next look goes on
+}
+
+// Glance asks for the sums alone, and drops the programs.
+func (o *Overview) Glance(ctx context.Context, call Call) error {
+	answer, err := call(ctx, gen.Manager, etf.Tuple{etf.Atom("figures"), o.since, etf.List{}, then(nil)})
+	if err != nil {
+		return err
+	}
+	f, err := read(answer)
+	if err != nil {
+		return err
+	}
+	o.sum(f.sums)
+	o.since, o.partial = f.newest, true
+	o.Programs = nil
+	clear(o.known)
+	return nil
 }
 
 // measured returns the programs to measure: those on display, and some of the others.

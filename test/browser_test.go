@@ -249,3 +249,20 @@ func (b *browser) silent() {
 		b.t.Errorf("the browser complains:\n%s", strings.Join(b.said, "\n"))
 	}
 }
+
+// pictured takes pictures of a page when it is ready: wide and narrow, light and dark.
+func (b *browser) pictured(name, address, ready string) {
+	b.t.Helper()
+	b.look(1280, 900, false)
+	b.open(address)
+	b.until(ready)
+	for _, width := range []int{1280, 390} {
+		for _, dark := range []bool{false, true} {
+			b.look(width, 900, dark)
+			b.until(fmt.Sprintf(`innerWidth === %d && document.documentElement.scrollWidth === %[1]d`, width))
+			scheme := map[bool]string{false: "light", true: "dark"}[dark]
+			b.until(`matchMedia("(prefers-color-scheme: ` + scheme + `)").matches`)
+			b.picture(fmt.Sprintf("%s-%d-%s", name, width, scheme))
+		}
+	}
+}

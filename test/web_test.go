@@ -26,9 +26,23 @@ type served struct {
 
 func serve(t *testing.T, socket string, args ...string) *served {
 	t.Helper()
-	cmd := exec.Command(executable, append([]string{"web", "--control", socket, "--listen", "127.0.0.1:0"}, args...)...)
+	return startWeb(t, nil, append([]string{"--control", socket}, args...)...)
+}
+
+// serve starts erluv web for the erluvs that serve the node.
+func (n *node) serve(t *testing.T, args ...string) *served {
+	t.Helper()
+	return startWeb(t, []string{"ERL_EPMD_PORT=" + epmd.port}, append([]string{"--config", "none", n.cookieFile(), "--node", n.name}, args...)...)
+}
+
+func startWeb(t *testing.T, env []string, args ...string) *served {
+	t.Helper()
+	cmd := exec.Command(executable, append([]string{"web", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	cmd.Env, cmd.Dir = []string{}, "/"
+	cmd.Env, cmd.Dir = env, "/"
+	if env == nil {
+		cmd.Env = []string{}
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -146,23 +160,9 @@ func TestWebPage(t *testing.T) {
 	s.eval(t, wares)
 	w := serve(t, socket)
 	b := newBrowser(t)
-	pictured := func(name, address, ready string) {
-		b.look(1280, 900, false)
-		b.open(address)
-		b.until(ready)
-		for _, width := range []int{1280, 390} {
-			for _, dark := range []bool{false, true} {
-				b.look(width, 900, dark)
-				b.until(fmt.Sprintf(`innerWidth === %d && document.documentElement.scrollWidth === %[1]d`, width))
-				scheme := map[bool]string{false: "light", true: "dark"}[dark]
-				b.until(`matchMedia("(prefers-color-scheme: ` + scheme + `)").matches`)
-				b.picture(fmt.Sprintf("%s-%d-%s", name, width, scheme))
-			}
-		}
-	}
-	pictured("list", w.address, `location.search === "" && document.querySelectorAll("#rows tr").length === 17 && document.querySelector("#node .badge").innerText === "ready"`)
-	pictured("program", w.base+"/program/"+number(t, socket, "web"), `document.querySelectorAll("figure svg[aria-label]").length === 3`)
-	pictured("output", w.base+"/program/"+number(t, socket, "talker"), `document.querySelectorAll("#output-lines div").length === 62`)
+	b.pictured("list", w.address, `location.search === "" && document.querySelectorAll("#rows tr").length === 17 && document.querySelector("#node .badge").innerText === "ready"`)
+	b.pictured("program", w.base+"/program/"+number(t, socket, "web"), `document.querySelectorAll("figure svg[aria-label]").length === 3`)
+	b.pictured("output", w.base+"/program/"+number(t, socket, "talker"), `document.querySelectorAll("#output-lines div").length === 62`)
 	b.look(1280, 900, false)
 
 	// The output of a program is text, and follows the program.
@@ -397,4 +397,71 @@ func TestMetrics(t *testing.T) {
 	if !until(endTime, func() bool { return strings.Contains(down(), "\nerluv_child_crashes_total 1\n") }) {
 		t.Errorf("after a crash: %s", down())
 	}
+}
+
+// TestWebFleet checks the page of all erluvs that serve a node. Each erluv has pages of its own, which
+// need the token as those of a single one do.
+func TestWebFleet(t *testing.T) {
+	n := newNode(t, nodeOptions{noise: true})
+	one, two := newErluv(t, n), newErluv(t, n)
+	n.eval(t, bind{"A": atom(one.erluv), "B": atom(two.erluv)}.String()+`
+		[{ok, _} = e2e:call(E, {spawn, ["sh", "-c", "echo output of $0; sleep 1000", atom_to_list(E)], #{name => web, owner => none, link => false, keep => true}}) || E <- [A, B]],
+		{ok, _} = e2e:call(B, {spawn, ["sleep", "1000"], #{owner => none, link => false}}), ok`)
+	w := n.serve(t)
+	b := newBrowser(t)
+	b.pictured("fleet", w.address, `location.search === "" && document.querySelectorAll("#rows tr").length === 2 && [...document.querySelectorAll("#rows .state")].every(s => s.innerText === "ready")`)
+	b.look(1280, 900, false)
+	for e, programs := range map[*erluv]int{one: 1, two: 2} {
+		b.open(w.base + "/")
+		b.until(fmt.Sprintf(`[...document.querySelectorAll("#rows tr")].some(r => r.querySelector("a").innerText === %q && r.cells[2].innerText === "%d")`, e.erluv, programs))
+		b.value(fmt.Sprintf(`[...document.querySelectorAll("#rows a")].find(a => a.innerText === %q).click()`, e.erluv))
+		b.until(fmt.Sprintf(`location.pathname.startsWith("/host/") && document.querySelectorAll("#rows tr").length === %d && document.querySelector("h1").innerText === %q`, programs, e.erluv))
+		b.value(`[...document.querySelectorAll("#rows a")].find(a => a.innerText === "web").click()`)
+		b.until(fmt.Sprintf(`location.pathname.includes("/program/") && document.querySelector("#output-lines").innerText.trim() === "output of %s"`, e.erluv))
+	}
+	path := b.value(`location.pathname`)
+	if status, _, body := w.ask("GET", path, nil, nil); status != 200 || strings.Contains(body, "output of") || strings.Contains(body, w.token) {
+		t.Errorf("a stranger: %d\n%s", status, body)
+	}
+	if status, _, _ := w.ask("POST", path+"/stop", url.Values{"token": {w.token}}, nil); status != 403 {
+		t.Errorf("a stranger stops a program: %d", status)
+	}
+	host, _, _ := strings.Cut(path, "/program/")
+	if status, _, text := w.ask("GET", host+"/metrics", nil, nil); status != 200 || !strings.Contains(text, "\nerluv_up 1\n") {
+		t.Errorf("%d\n%s", status, text)
+	}
+	if status, _, _ := w.ask("GET", "/host/x@h/", nil, w.trusted); status != 404 {
+		t.Errorf("an unknown erluv: %d", status)
+	}
+	b.value(`document.querySelector("form[action$=stop] button").click()`)
+	b.until(`location.pathname === "` + host + `/" && document.readyState === "complete"`)
+	b.silent()
+
+	// An erluv that ends leaves the fleet.
+	b.open(w.base + "/")
+	if err := two.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	two.exits(t, endTime)
+	b.until(fmt.Sprintf(`document.querySelectorAll("#rows tr").length === 1 && document.querySelector("#rows a").innerText === %q`, one.erluv))
+}
+
+// TestWebFleetReadOnly checks that a page with --read-only stops no program.
+func TestWebFleetReadOnly(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	e := newErluv(t, n)
+	e.expect(t, "ok", `{ok, _} = e2e:call(E, {spawn, ["sleep", "1000"], #{name => web, owner => none, link => false}}), ok`)
+	w := n.serve(t, "--read-only")
+	host, body := "/host/"+url.PathEscape(e.erluv), ""
+	if !until(endTime, func() bool {
+		_, _, body = w.ask("GET", host+"/", nil, w.trusted)
+		return strings.Contains(body, ">web</a>")
+	}) {
+		t.Fatal(body)
+	}
+	link := regexp.MustCompile(`href="([^"]*/program/[^"]*)"`).FindStringSubmatch(body)
+	if status, _, _ := w.ask("POST", link[1]+"/stop", url.Values{"token": {w.token}}, w.trusted); status != 403 {
+		t.Errorf("it stops a program: %d", status)
+	}
+	e.expect(t, "1", `e2e:call(E, {info, workers})`)
 }

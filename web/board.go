@@ -33,7 +33,9 @@ type board struct {
 	due     chan struct{} // a look may be due earlier
 
 	mu      sync.Mutex // guards all below
-	client  *client.Client
+	client  caller
+	light   bool // programs are asked for only while a page shows them
+	whole   bool // the last look was for the programs too
 	node    string
 	known   *overview.Overview
 	past    map[etf.Pid]*past
@@ -122,14 +124,14 @@ func (b *board) look(ctx context.Context) {
 }
 
 // linked returns the connection, or a new one if the last has ended.
-func (b *board) linked(ctx context.Context) (*client.Client, error) {
+func (b *board) linked(ctx context.Context) (caller, error) {
 	b.mu.Lock()
 	c := b.client
 	b.mu.Unlock()
 	if c != nil && c.Err() == nil {
 		return c, nil
 	}
-	again, err := b.connect(ctx)
+	again, node, err := b.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -138,14 +140,14 @@ func (b *board) linked(ctx context.Context) (*client.Client, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.client, b.node = again, again.Peer().Name
+	b.client, b.node, b.whole = again, node, false
 	b.known, b.past, b.all = overview.New(), make(map[etf.Pid]*past), *newPast(0)
 	clear(b.tails)
 	return again, nil
 }
 
 // ask looks. It unlocks the board while it waits for an answer.
-func (b *board) ask(ctx context.Context, c *client.Client) error {
+func (b *board) ask(ctx context.Context, c caller) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hurry = false
@@ -154,6 +156,15 @@ func (b *board) ask(ctx context.Context, c *client.Client) error {
 		defer b.mu.Lock()
 		return call(ctx, c, to, request)
 	}
+	if b.light && time.Now().After(b.until) {
+		b.whole = false
+		if err := b.known.Glance(ctx, unlocked); err != nil {
+			return err
+		}
+		b.remember()
+		return nil
+	}
+	b.whole = true
 	if err := b.known.Look(ctx, unlocked, b.shown(time.Now())); err != nil {
 		return err
 	}
@@ -162,7 +173,7 @@ func (b *board) ask(ctx context.Context, c *client.Client) error {
 }
 
 // call makes a call. An answer {error, Reason} becomes an error.
-func call(ctx context.Context, c *client.Client, to, request etf.Term) (etf.Term, error) {
+func call(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) {
 	answer, err := c.Call(ctx, to, request)
 	if err != nil {
 		if c.Err() != nil {
@@ -270,6 +281,9 @@ func (b *board) pastOf(p *overview.Program) *past {
 func (b *board) fresh(ctx context.Context) {
 	b.mu.Lock()
 	next, old := b.next, time.Since(b.looked) > lookEvery
+	if !b.whole && b.trouble == "" {
+		old, b.hurry = true, true
+	}
 	b.mu.Unlock()
 	if !old {
 		return

@@ -12,6 +12,8 @@
 //	link.go      the conversation with its starter, and the connection to erluv
 //	board.go     the known data, and who wants it: looks
 //	tail.go      the last output of programs that pages show
+//	fleet.go     several erluvs, each with pages of its own
+//	proxy.go     calls to an erluv elsewhere, which the starter makes
 //	graph.go     five minutes as a line (SVG)
 //	handler.go   paths, and who may see them
 //	events.go    changes, as they happen (server-sent events)

@@ -30,6 +30,20 @@ type fragment struct {
 // events sends a page the changed parts after each look. A browser that does not read loses its
 // place.
 func (h *handler) events(w http.ResponseWriter, r *http.Request) {
+	trusted, number := h.trusted(r), r.URL.Query().Get("program")
+	a, worker := askedFor(r.URL.Query()), etf.Pid{}
+	h.stream(w, r, func() (changing, <-chan struct{}, bool) {
+		h.board.open()
+		h.board.mu.Lock()
+		next := h.board.next
+		h.board.mu.Unlock()
+		p, ok := h.changing(a, number, trusted, &worker)
+		return p, next, ok
+	})
+}
+
+// stream sends what look returns, when its channel is closed again, until it returns false.
+func (h *handler) stream(w http.ResponseWriter, r *http.Request, look func() (changing, <-chan struct{}, bool)) {
 	select {
 	case h.viewers <- struct{}{}:
 		defer func() { <-h.viewers }()
@@ -40,14 +54,9 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Time{}) // nothing more comes from the browser
 	w.Header().Set("Content-Type", "text/event-stream")
-	trusted, number, sent := h.trusted(r), r.URL.Query().Get("program"), map[string]string{}
-	a, worker := askedFor(r.URL.Query()), etf.Pid{}
+	sent := map[string]string{}
 	for {
-		h.board.open()
-		h.board.mu.Lock()
-		next := h.board.next
-		h.board.mu.Unlock()
-		p, ok := h.changing(a, number, trusted, &worker)
+		p, next, ok := look()
 		changed, err := p.since(sent)
 		if err != nil {
 			return
@@ -88,7 +97,7 @@ type part struct {
 // changing is the changing part of a page: some elements, and the rows of its table.
 type changing struct {
 	parts  []part
-	rows   []Row
+	rows   []part
 	output *OutputView // nil: the page has none
 }
 
@@ -97,7 +106,7 @@ type changing struct {
 func (h *handler) changing(a asked, number string, trusted bool, worker *etf.Pid) (changing, bool) {
 	if number == "" {
 		v := h.listView(a, trusted)
-		return changing{parts: []part{{"trouble", "trouble", v.Top}, {"node", "node", v.Top}, {"count", "count", v}}, rows: v.Rows}, true
+		return changing{parts: []part{{"trouble", "trouble", v.Top}, {"node", "node", v.Top}, {"count", "count", v}}, rows: rowsOf(v.Rows)}, true
 	}
 	v, ok := h.programView(number, trusted)
 	if !ok {
@@ -114,6 +123,13 @@ func (h *handler) changing(a asked, number string, trusted bool, worker *etf.Pid
 	p := changing{parts: []part{{"trouble", "trouble", v.Top}, {"state", "state", v}, {"graphs", "graphs", v}, {"details", "details", v}}}
 	p.show(&v.Output)
 	return p, true
+}
+
+func rowsOf(list []Row) (rows []part) {
+	for _, r := range list {
+		rows = append(rows, part{r.ID, "row", r})
+	}
+	return rows
 }
 
 // show adds output.
@@ -149,12 +165,12 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 	}
 	others := len(changed)
 	for i := range c.rows {
-		html, err := made("row", c.rows[i])
+		html, err := made(c.rows[i].template, c.rows[i].view)
 		if err != nil {
 			return nil, err
 		}
-		note(c.rows[i].ID, html)
-		ids += c.rows[i].ID + " "
+		note(c.rows[i].id, html)
+		ids += c.rows[i].id + " "
 		body += html
 	}
 	if before, told := sent["rows"]; !told || before != ids { // a page that was opened before may have rows
@@ -163,7 +179,7 @@ func (c changing) since(sent map[string]string) ([]fragment, error) {
 			known[p.id] = sent[p.id]
 		}
 		for i := range c.rows {
-			known[c.rows[i].ID] = sent[c.rows[i].ID]
+			known[c.rows[i].id] = sent[c.rows[i].id]
 		}
 		clear(sent) // removes rows that are gone
 		maps.Copy(sent, known)

@@ -34,6 +34,7 @@ type handler struct {
 	board   *board
 	given   Given
 	viewers chan struct{} // a place for each page that gets live changes
+	base    string        // prefix of all addresses of its pages
 }
 
 const (
@@ -54,16 +55,26 @@ const (
 
 func newHandler(ctx context.Context, b *board, given Given) http.Handler {
 	h := &handler{ctx: ctx, board: b, given: given, viewers: make(chan struct{}, maxViewers)}
+	mux := h.mux()
+	assetsOf(mux)
+	return h.guarded(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// mux has the pages of one erluv.
+func (h *handler) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.list)
 	mux.HandleFunc("GET /program/{number}", h.program)
 	mux.HandleFunc("POST /program/{number}/{act}", h.act)
 	mux.HandleFunc("GET /events", h.events)
 	mux.HandleFunc("GET /metrics", h.metrics)
+	return mux
+}
+
+func assetsOf(mux *http.ServeMux) {
 	mux.HandleFunc("GET /style.css", asset("assets/style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /page.js", asset("assets/page.js", "text/javascript; charset=utf-8"))
 	mux.HandleFunc("GET /icon.svg", asset("assets/icon.svg", "image/svg+xml"))
-	return h.guarded(http.NewCrossOriginProtection().Handler(mux))
 }
 
 func asset(name, kind string) http.HandlerFunc {
@@ -126,17 +137,26 @@ func (h *handler) trusted(r *http.Request) bool {
 // list is the page with all programs. If the address has the token, the browser gets a cookie
 // instead, so that the token does not stay in its history.
 func (h *handler) list(w http.ResponseWriter, r *http.Request) {
-	if token := r.URL.Query().Get("token"); token != "" {
-		if !h.knows(token) {
-			h.problem(w, http.StatusForbidden, "This is not the token of this page. erluv web prints the address with it.")
-			return
-		}
-		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+	if !h.admit(w, r) {
 		return
 	}
 	h.board.fresh(r.Context())
 	h.render(w, http.StatusOK, "list.html", h.listView(askedFor(r.URL.Query()), h.trusted(r)))
+}
+
+// admit takes a token. False: there was one, and it is answered.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
+	token := r.URL.Query().Get("token")
+	switch {
+	case token == "":
+		return true
+	case !h.knows(token):
+		h.problem(w, http.StatusForbidden, "This is not the token of this page. erluv web prints the address with it.")
+	default:
+		http.SetCookie(w, &http.Cookie{Name: cookieName, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+		http.Redirect(w, r, h.base+"/", http.StatusSeeOther)
+	}
+	return false
 }
 
 func (h *handler) program(w http.ResponseWriter, r *http.Request) {
@@ -172,15 +192,15 @@ func (h *handler) act(w http.ResponseWriter, r *http.Request) {
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
 		h.problem(w, http.StatusConflict, "It was not done: "+err.Error()+".")
 	case act == "stop" && err == nil:
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, h.base+"/", http.StatusSeeOther)
 	default:
-		http.Redirect(w, r, "/program/"+url.PathEscape(number), http.StatusSeeOther)
+		http.Redirect(w, r, h.base+"/program/"+url.PathEscape(number), http.StatusSeeOther)
 	}
 }
 
 // problem is a page that explains why there is no other.
 func (h *handler) problem(w http.ResponseWriter, status int, text string) {
-	h.render(w, status, "problem.html", struct{ Title, Text string }{http.StatusText(status), text})
+	h.render(w, status, "problem.html", struct{ Title, Text, Base string }{http.StatusText(status), text, h.base})
 }
 
 func (h *handler) render(w http.ResponseWriter, status int, name string, view any) {

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 
 	"erluv/wire/client"
 	"erluv/wire/dist"
+	"erluv/wire/etf"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +20,7 @@ import (
 type Given struct {
 	Token string   // a browser with it may see everything, and stop and restart programs
 	Acts  bool     // programs can be stopped and restarted
+	Nodes []string // the nodes whose erluvs have pages; none: the page is of one erluv
 	Names []string // names of the page in browsers, besides addresses and localhost
 }
 
@@ -25,17 +29,39 @@ type Linked struct {
 	Local dist.Local
 	Peer  dist.Peer
 	Error string // why there is no connection
+
+	Proxied bool // the starter makes the calls: see Answer
 }
 
-// Connect makes a connection to erluv.
-type Connect func(ctx context.Context) (*client.Client, error)
+// Word is a request of the page to its starter. Host is the name of an erluv, or empty for the only one.
+type Word struct {
+	Do   string // connect or hosts
+	Host string
+}
+
+// Hosts are the erluvs of a fleet, and the reasons why others are unknown.
+type Hosts struct {
+	Names    []string
+	Troubles []string
+}
+
+// caller is a connection to an erluv.
+type caller interface {
+	Call(ctx context.Context, to, request etf.Term) (etf.Term, error)
+	Err() error // why the connection has ended; nil: it has not
+	Close()
+}
+
+// Connect makes a connection to an erluv, and returns the name of its node.
+type Connect func(ctx context.Context) (caller, string, error)
 
 // maxWord bounds a message of the conversation, in bytes.
-const maxWord = 16 << 10
+const maxWord = 64 << 10
 
-// starter is the process that has started the page. It sends Given, and then Linked for each
-// message from the page.
+// starter is the process that has started the page. It sends Given, and then answers each Word with
+// Linked or Hosts.
 type starter struct {
+	asking  sync.Mutex // held by the one that waits for an answer
 	conn    *net.UnixConn
 	answers chan answer
 }
@@ -46,7 +72,7 @@ type answer struct {
 	err  error
 }
 
-func newStarter(conn *net.UnixConn) *starter { return &starter{conn, make(chan answer)} }
+func newStarter(conn *net.UnixConn) *starter { return &starter{conn: conn, answers: make(chan answer)} }
 
 // begin reads the data that the page is started with.
 func (s *starter) begin() (given Given, err error) {
@@ -91,27 +117,53 @@ func (s *starter) wait() {
 	}
 }
 
-// connect asks the starter for a connection. Only one goroutine calls it.
-func (s *starter) connect(ctx context.Context) (*client.Client, error) {
-	if _, err := s.conn.Write([]byte("c")); err != nil {
-		return nil, err
+// ask makes a request. The answer's descriptor is the caller's.
+func (s *starter) ask(w Word, to any) (fd int, err error) {
+	text, err := json.Marshal(w)
+	if err != nil {
+		return -1, err
+	}
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if _, err := s.conn.Write(text); err != nil {
+		return -1, err
 	}
 	a, ok := <-s.answers
 	if !ok {
-		return nil, errors.New("the page is to end")
+		return -1, errors.New("the page is to end")
 	}
-	var l Linked
-	if err := json.Unmarshal(a.text, &l); err != nil {
-		return nil, err
+	return a.fd, json.Unmarshal(a.text, to)
+}
+
+// connect has the starter connect to an erluv.
+func (s *starter) connect(name string) Connect {
+	return func(context.Context) (caller, string, error) {
+		var l Linked
+		fd, err := s.ask(Word{"connect", name}, &l)
+		if fd < 0 {
+			return nil, "", errors.Join(err, errors.New(l.Error))
+		}
+		f := os.NewFile(uintptr(fd), "erluv")
+		defer f.Close()
+		if err != nil {
+			return nil, "", err
+		}
+		conn, err := net.FileConn(f)
+		if err != nil {
+			return nil, "", err
+		}
+		if l.Proxied {
+			return newProxy(conn), name, nil
+		}
+		return client.New(conn, l.Local, l.Peer, nil), l.Peer.Name, nil
 	}
-	if a.fd < 0 {
-		return nil, errors.New(l.Error)
+}
+
+// hosts are the erluvs that there are.
+func (s *starter) hosts() (h Hosts, err error) {
+	fd, err := s.ask(Word{Do: "hosts"}, &h)
+	if fd >= 0 {
+		_ = unix.Close(fd)
 	}
-	f := os.NewFile(uintptr(a.fd), "erluv")
-	defer f.Close()
-	conn, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return client.New(conn, l.Local, l.Peer, nil), nil
+	return h, err
 }

@@ -47,21 +47,25 @@ func Main() error {
 		s.wait()
 		cancel()
 	}()
-	return Serve(ctx, l, given, s.connect)
+	if len(given.Nodes) == 0 {
+		b := newBoard(s.connect(""))
+		return serve(ctx, l, newHandler(ctx, b, given), b.run)
+	}
+	f := newFleet(s, given)
+	return serve(ctx, l, f.handler(ctx), f.run)
 }
 
-// Serve serves a page on l until ctx ends.
-func Serve(ctx context.Context, l net.Listener, given Given, connect Connect) error {
+// serve serves pages on l until ctx ends, while look looks.
+func serve(ctx context.Context, l net.Listener, pages http.Handler, look func(context.Context)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := newBoard(connect)
 	looked := make(chan struct{})
 	go func() { // ends with ctx
-		b.run(ctx)
+		look(ctx)
 		close(looked)
 	}()
 	server := &http.Server{
-		Handler:           newHandler(ctx, b, given),
+		Handler:           pages,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		IdleTimeout:       time.Minute,

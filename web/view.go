@@ -65,6 +65,7 @@ func (a asked) address() string {
 
 // Top is the beginning of all pages.
 type Top struct {
+	Base         string // before all addresses
 	Node, Status string
 	Trouble      string // why there is no new data; "": there is
 	Facts        []Fact
@@ -108,6 +109,7 @@ type Column struct {
 // Row is a program in the table.
 type Row struct {
 	ID, Number, Name, Command, User, State, Class string
+	Address                                       string
 	PID, Since, Restarts, CPU, Memory, Output     string
 	CPULine, MemoryLine                           Spark
 }
@@ -139,7 +141,7 @@ func (OutputView) Max() int { return tailLines }
 func (h *handler) top(trusted bool) Top {
 	b := h.board
 	s := &b.known.Sums
-	t := Top{Node: b.node, Status: s.Status, Trouble: b.trouble, Trusted: trusted, Acts: trusted && h.given.Acts}
+	t := Top{Base: h.base, Node: b.node, Status: s.Status, Trouble: b.trouble, Trusted: trusted, Acts: trusted && h.given.Acts}
 	if t.Acts {
 		t.Token = h.given.Token
 	}
@@ -160,27 +162,39 @@ func (h *handler) top(trusted bool) Top {
 		t.Facts = append(t.Facts, Fact{"Memory free", bytesOf(float64(s.Memory)) + " of " + bytesOf(float64(s.MemoryTotal))})
 	}
 	t.Facts = append(t.Facts, Fact{"Started", count(s.Started)})
-	failed := int64(0)
-	for _, c := range s.Ended {
-		if c.Name != "normal" && c.Name != "stopped" {
-			failed += c.N
-		}
-	}
-	t.Facts = append(t.Facts, Fact{"Failed", count(failed)}, Fact{"Streams paused", fmt.Sprintf("%.0f", b.known.Paused)}, Fact{"Crashes", count(s.Crashes)})
+	t.Facts = append(t.Facts, Fact{"Failed", count(failures(s))}, Fact{"Streams paused", fmt.Sprintf("%.0f", b.known.Paused)}, Fact{"Crashes", count(s.Crashes)})
 	for _, c := range s.States {
 		t.States = append(t.States, Fact{c.Name, count(c.N)})
 	}
 	for _, r := range s.Roles {
 		t.Roles = append(t.Roles, RoleView{r.Name, percent(r.Usage), memory(r.Usage), r.PID})
 	}
-	share, used := 0.0, 0.0
+	share, used := sharesOf(s), 0.0
 	for _, r := range s.Roles {
-		share, used = share+r.Share, used+float64(r.Memory)
+		used += float64(r.Memory)
 	}
 	t.CPU = graph("Processor", "cpu", b.all.cpu, niceTop(b.all.cpu.most(), 0.05), percentOf(share), percentOf)
 	t.Memory = graph("Memory", "memory", b.all.memory, niceBytes(b.all.memory.most()), bytesOf(used), bytesOf)
 	t.Output = graph("Output", "output", b.all.output, niceBytes(b.all.output.most()), rateOf(b.known.Rate), rateOf)
 	return t
+}
+
+// failures is how many programs have failed.
+func failures(s *overview.Sums) (n int64) {
+	for _, c := range s.Ended {
+		if c.Name != "normal" && c.Name != "stopped" {
+			n += c.N
+		}
+	}
+	return n
+}
+
+// sharesOf is how many processors erluv's own processes have.
+func sharesOf(s *overview.Sums) (share float64) {
+	for _, r := range s.Roles {
+		share += r.Share
+	}
+	return share
 }
 
 // columns of the table.
@@ -209,19 +223,19 @@ func (h *handler) listView(a asked, trusted bool) ListView {
 	a.from = min(a.from, max(0, len(list)-1)/pageRows*pageRows)
 	rows := list[a.from:min(len(list), a.from+pageRows)]
 	b.want(rows)
-	v.Events = "/events?" + a.query()
+	v.Events = h.base + "/events?" + a.query()
 	if v.First, v.Last = a.from+1, a.from+len(rows); len(rows) == 0 {
 		v.First = 0
 	}
 	if a.from > 0 {
 		to := a
 		to.from = max(0, a.from-pageRows)
-		v.Before = to.address()
+		v.Before = h.base + to.address()
 	}
 	if v.Last < len(list) {
 		to := a
 		to.from = a.from + pageRows
-		v.Behind = to.address()
+		v.Behind = h.base + to.address()
 	}
 	for _, c := range columns {
 		head := Column{Name: c.name, Class: c.class}
@@ -232,13 +246,13 @@ func (h *handler) listView(a asked, trusted bool) ListView {
 				head.Sorted = [2]string{"ascending", "descending"}[bit(down != a.reverse)]
 				to.reverse = !a.reverse
 			}
-			head.Address = to.address()
+			head.Address = h.base + to.address()
 		}
 		v.Columns = append(v.Columns, head)
 	}
 	now := time.Now()
 	for _, p := range rows {
-		v.Rows = append(v.Rows, b.row(p, now))
+		v.Rows = append(v.Rows, h.row(p, now))
 	}
 	return v
 }
@@ -268,10 +282,11 @@ func word(p *overview.Program) string {
 	return stat.Printable(path.Base(p.Command[0]))
 }
 
-func (b *board) row(p *overview.Program, now time.Time) Row {
+func (h *handler) row(p *overview.Program, now time.Time) Row {
+	b := h.board
 	past := b.pastOf(p)
 	r := Row{
-		ID: "p-" + strings.ReplaceAll(p.Number(), ".", "-"), Number: p.Number(), Name: stat.Printable(p.Called()), Command: word(p), User: stat.Printable(p.User),
+		ID: "p-" + strings.ReplaceAll(p.Number(), ".", "-"), Number: p.Number(), Address: h.base + "/program/" + p.Number(), Name: stat.Printable(p.Called()), Command: word(p), User: stat.Printable(p.User),
 		State: p.State, Class: "state " + p.State, PID: "–", Since: "–", Restarts: count(p.Restarts), CPU: percent(p.Usage), Memory: memory(p.Usage), Output: "–",
 		CPULine: spark(past.cpu, max(0.2, past.cpu.most()*1.1)), MemoryLine: spark(past.memory, past.memory.most()*4/3),
 	}
@@ -299,8 +314,8 @@ func (h *handler) programView(number string, trusted bool) (v ProgramView, ok bo
 		return v, false
 	}
 	b.want([]*overview.Program{p})
-	v = ProgramView{Top: h.top(trusted), Row: b.row(p, time.Now()), Restartable: p.Restartable(), worker: p.Worker}
-	v.Events = "/events?program=" + url.QueryEscape(number)
+	v = ProgramView{Top: h.top(trusted), Row: h.row(p, time.Now()), Restartable: p.Restartable(), worker: p.Worker}
+	v.Events = h.base + "/events?program=" + url.QueryEscape(number)
 	if trusted {
 		for _, a := range p.Command {
 			v.Full = append(v.Full, stat.Printable(a))

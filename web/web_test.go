@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
 	"erluv/overview"
 	"erluv/wire/client"
 	"erluv/wire/etf"
+	"erluv/wire/gen"
 
 	"go.uber.org/goleak"
 )
@@ -90,7 +93,7 @@ func TestAskedFor(t *testing.T) {
 
 // filled makes a handler that knows a number of programs.
 func filled(programs int) *handler {
-	b := newBoard(func(context.Context) (*client.Client, error) { return nil, errors.New("nobody is there") })
+	b := newBoard(func(context.Context) (caller, string, error) { return nil, "", errors.New("nobody is there") })
 	b.node, b.trouble, b.known.Looked = "e@h", "", true
 	b.known.Sums = overview.Sums{Status: "ready", Uptime: 1000, Roles: []overview.Role{{Name: "main", PID: 1}}}
 	for i := range programs {
@@ -351,5 +354,73 @@ func TestOutputIsSentOnce(t *testing.T) {
 	changed, err := c.since(sent)
 	if ok || err != nil || !strings.Contains(fmt.Sprint(changed), `<div class="stdout">last</div>`) {
 		t.Errorf("after its end: %v, %v, %v", ok, err, changed)
+	}
+}
+
+// TestAnswer: the starter makes the calls that a page may make, and no others. Answers find their calls.
+func TestAnswer(t *testing.T) {
+	for acts, want := range map[bool]string{true: "answer answer answer answer", false: "answer answer failed failed"} {
+		ours, theirs := net.Pipe()
+		done := make(chan struct{})
+		go func() { // ends with the connection
+			defer close(done)
+			Answer(t.Context(), ours, acts, func(_ context.Context, to, request etf.Term) (etf.Term, error) {
+				if request == etf.Atom("restart") {
+					return nil, &client.Exit{Reason: etf.Atom("noproc")}
+				}
+				return etf.Tuple{to, request}, nil
+			})
+		}()
+		p := newProxy(theirs)
+		w := etf.Pid{Node: "e@h", ID: 1}
+		got := ""
+		for _, c := range []etf.Tuple{
+			{gen.Manager, etf.Tuple{etf.Atom("figures"), int64(0), etf.List(nil), int64(0)}},
+			{gen.Manager, etf.Tuple{etf.Atom("log"), w, etf.Map{}}},
+			{w, etf.Atom("stop")},
+			{w, etf.Atom("restart")},
+		} {
+			answer, err := p.Call(t.Context(), c[0], c[1])
+			var exit *client.Exit
+			switch {
+			case err == nil && reflect.DeepEqual(answer, c), errors.As(err, &exit) && exit.Reason == etf.Atom("noproc"):
+				got += " answer"
+			default:
+				got += " failed"
+			}
+		}
+		if got[1:] != want {
+			t.Errorf("acts %v: %s, want %s", acts, got[1:], want)
+		}
+		for _, c := range []etf.Tuple{
+			{gen.Manager, etf.Tuple{etf.Atom("run"), etf.List{}, etf.Map{}}},
+			{gen.Manager, etf.Tuple{etf.Atom("stop"), etf.Atom("x")}},
+			{gen.Manager, etf.Atom("stop")},
+			{gen.Manager, etf.Tuple{}},
+			{etf.Atom("rex"), etf.Tuple{etf.Atom("figures"), int64(0), etf.List(nil), int64(0)}},
+			{w, etf.Tuple{etf.Atom("log"), w, etf.Map{}}},
+			{w, etf.Tuple{etf.Atom("write"), etf.Binary("x")}},
+			{w, etf.Atom("kill")},
+		} {
+			if answer, err := p.Call(t.Context(), c[0], c[1]); err == nil || !strings.Contains(err.Error(), "may not") {
+				t.Errorf("%v: %v, %v", c, answer, err)
+			}
+		}
+		p.Close()
+		<-done
+		if _, err := p.Call(t.Context(), w, etf.Atom("stop")); err == nil || p.Err() == nil {
+			t.Error("a call without a connection is answered")
+		}
+	}
+}
+
+// TestAnswerOfJunk: the starter ends a conversation that it does not understand.
+func TestAnswerOfJunk(t *testing.T) {
+	for _, junk := range []string{"\xff\xff\xff\xff", "\x00\x00\x00\x01x", "\x00\x00\x00\x02\x61\x01"} {
+		ours, theirs := net.Pipe()
+		go func() { _, _ = theirs.Write([]byte(junk)) }() // ends with the connection
+		Answer(t.Context(), ours, true, nil)
+		_ = ours.Close()
+		_ = theirs.Close()
 	}
 }

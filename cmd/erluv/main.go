@@ -39,6 +39,7 @@
 //	picture.go      the lines of top
 //	screen.go       the terminal of top
 //	web.go          a page with the programs
+//	webfleet.go     the same for all erluvs that serve nodes
 //	page.go         the page's process
 //
 // Commands for a cluster:

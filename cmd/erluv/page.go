@@ -33,6 +33,9 @@ type page struct {
 // The number of the first descriptor of the page: see web.Main.
 const pageListener = 4
 
+// maxPageWord bounds a request of the page, in bytes.
+const maxPageWord = 2 << 10
+
 // pageEndBound is how long the page may take to end.
 const pageEndBound = 5 * time.Second
 
@@ -92,26 +95,27 @@ func idsOfNobody() (uid, gid int) {
 }
 
 // serve answers the page's only kind of request, for connections, until ctx or the page ends.
-func (p *page) serve(ctx context.Context, given web.Given, connect func(context.Context) (web.Linked, *os.File, error)) error {
+func (p *page) serve(ctx context.Context, given web.Given, answer func(context.Context, web.Word) (any, *os.File)) error {
 	defer p.end()
 	stop := context.AfterFunc(ctx, func() { _ = p.conn.Close() })
 	defer stop()
 	if err := p.say(given, nil); err != nil {
 		return p.ended(ctx, err)
 	}
-	for word := make([]byte, 1); ; {
-		n, err := p.conn.Read(word)
+	for buf := make([]byte, maxPageWord); ; {
+		n, err := p.conn.Read(buf)
 		if err == nil && n == 0 {
 			err = errors.New("it has ended the conversation")
 		}
 		if err != nil {
 			return p.ended(ctx, err)
 		}
-		linked, conn, err := connect(ctx)
-		if err != nil {
-			linked.Error = err.Error()
+		var word web.Word
+		if err := json.Unmarshal(buf[:n], &word); err != nil {
+			return p.ended(ctx, err)
 		}
-		if err := p.say(linked, conn); err != nil {
+		said, conn := answer(ctx, word)
+		if err := p.say(said, conn); err != nil {
 			return p.ended(ctx, err)
 		}
 	}

@@ -23,9 +23,11 @@ import (
 // webCommand is the command that serves a page with the programs of an erluv.
 type webCommand struct {
 	operator
-	listen string
-	names  []string
-	looks  bool
+	listen  string
+	targets []string // nodes whose erluvs it shows; none: the erluv of this machine
+	cfgs    []*config.Config
+	names   []string
+	looks   bool
 }
 
 const webListen = "127.0.0.1:4380"
@@ -39,18 +41,39 @@ Prometheus, until a signal. The page is served by a process without privileges.
 The address that is printed holds a token: with it the page shows arguments of
 commands, and stops and restarts programs. Without it the page is for looking.`,
 		Example: `  sudo erluv web
-  sudo erluv web --name erluv_db1 --listen 127.0.0.1:4381 --read-only`,
+  sudo erluv web --name erluv_db1 --listen 127.0.0.1:4381 --read-only
+  erluv web --node shop@control.example.com`,
 		RunE: w.run,
 	}, false)
 	set := cmd.Flags()
-	for _, elsewhere := range []string{"at", config.FileKey, "cookie-file"} {
-		set.Lookup(elsewhere).Hidden = true
-	}
+	set.Lookup("at").Hidden = true
+	set.StringArrayVar(&w.targets, "node", nil, "all erluvs that serve this node; may stand several times")
+	set.Lookup("node").DefValue = ""
+	cmd.PreRunE = w.prepareAll
 	set.VarP(&choice{&w.listen, "host:port", nil}, "listen", "", "the address to listen at (default "+webListen+")")
 	set.StringArrayVar(&w.names, "host", nil, "another name of this page, as of a proxy; may stand several times")
 	set.Lookup("host").DefValue = ""
 	set.BoolVar(&w.looks, "read-only", false, "stop and restart nothing, with a token neither")
 	return cmd
+}
+
+// prepareAll reads how to connect to each node.
+func (w *webCommand) prepareAll(cmd *cobra.Command, args []string) error {
+	if len(w.targets) > 0 {
+		w.node = w.targets[0]
+	}
+	if err := w.prepare(cmd, args); err != nil || w.node == "" {
+		return err
+	}
+	for _, node := range w.targets {
+		w.entry = node
+		cfg, err := w.ready()
+		if err != nil {
+			return err
+		}
+		w.cfgs = append(w.cfgs, cfg)
+	}
+	return nil
 }
 
 func (w *webCommand) run(*cobra.Command, []string) error {
@@ -59,8 +82,10 @@ func (w *webCommand) run(*cobra.Command, []string) error {
 	}
 	ctx, cancel := untilSignal()
 	defer cancel()
-	if _, err := w.path(); err != nil {
-		return err
+	if len(w.targets) == 0 {
+		if _, err := w.path(); err != nil {
+			return err
+		}
 	}
 	l, err := net.Listen("tcp", w.listen)
 	if err != nil {
@@ -73,14 +98,33 @@ func (w *webCommand) run(*cobra.Command, []string) error {
 	}
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails, see its document
-	given := web.Given{Token: hex.EncodeToString(random[:]), Acts: !w.looks, Names: w.names}
+	given := web.Given{Token: hex.EncodeToString(random[:]), Acts: !w.looks, Names: w.names, Nodes: w.targets}
 	p, err := startPage(l.(*net.TCPListener), slog.New(slog.NewTextHandler(w.stderr, nil)))
 	if err != nil {
 		return err
 	}
 	_ = l.Close() // the page has a copy
 	fmt.Fprintf(w.stdout, "http://%s/?token=%s\n", shownAt(address), given.Token)
-	return p.serve(ctx, given, w.link)
+	if len(w.targets) == 0 {
+		return p.serve(ctx, given, func(ctx context.Context, _ web.Word) (any, *os.File) { return linkedBy(w.link(ctx)) })
+	}
+	f := newFleet(w, w.cfgs)
+	defer f.close()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	return p.serve(ctx, given, func(ctx context.Context, word web.Word) (any, *os.File) {
+		if word.Do == "hosts" {
+			return f.seek(ctx), nil
+		}
+		return linkedBy(f.link(ctx, word.Host))
+	})
+}
+
+func linkedBy(l web.Linked, conn *os.File, err error) (web.Linked, *os.File) {
+	if err != nil {
+		l.Error = err.Error()
+	}
+	return l, conn
 }
 
 // shownAt returns an address for people. For an unspecified address it returns the loopback.
