@@ -19,7 +19,8 @@ type Host struct {
 // entry. So has each running program that the next child must know of.
 const HistorySlot = 512
 
-// HistorySize is the size of the memory, in bytes, for that many ends and as many running programs.
+// HistorySize returns the size of the memory, in bytes, for a number of ends and as many running
+// programs.
 func HistorySize(ends uint32) int64 { return 2 * int64(ends) * HistorySlot }
 
 // Class is a program that the host offers.

@@ -29,7 +29,7 @@ type Log struct {
 	Level      slog.Level
 	Text       string
 	Attributes []LogAttribute
-	Dropped    uint32 // so many earlier lines had no room
+	Dropped    uint32 // how many earlier lines had no room
 }
 
 // LogAttribute is a value in a line.

@@ -57,7 +57,7 @@ const (
 
 type program []unix.SockFilter
 
-// jump skips that many instructions. A comparison can skip only 255.
+// jump skips over instructions. A comparison can skip only 255.
 func jump(over int) unix.SockFilter { return unix.SockFilter{Code: opJump, K: uint32(over)} }
 
 func (p *program) add(code uint16, k uint32, jt, jf uint8) {

@@ -273,7 +273,7 @@ func descriptors(t *testing.T) map[int]string {
 	return all
 }
 
-// withRoom calls f while exactly so many descriptors can be opened.
+// withRoom calls f while exactly room descriptors can be opened.
 func withRoom(t *testing.T, room int, f func()) {
 	t.Helper()
 	used := descriptors(t)
