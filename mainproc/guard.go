@@ -78,7 +78,7 @@ const (
 	eventSought                     // no more eventFound will come
 	eventKnocked                    // peer, overTLS, answer: a node wants to connect
 	eventAccepted                   // link: it has connected
-	eventShut                       // no more of these two will come
+	eventShut                       // no more eventKnocked and eventAccepted will come
 )
 
 // guard connects one crew with the links that its child serves. The crew and each link are state

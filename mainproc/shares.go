@@ -35,7 +35,7 @@ const (
 	mostRelays    = 48 // see link.NewSecure
 )
 
-// sharesOf divides so many descriptors.
+// sharesOf divides limit descriptors.
 func sharesOf(limit uint64) shares {
 	part := func(of uint64, most int) int { return int(max(1, min(limit/of, uint64(most)))) }
 	return shares{

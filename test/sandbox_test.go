@@ -202,7 +202,7 @@ func TestKernels(t *testing.T) {
 			lacks := strings.Count(text, "cannot confine the child and the programs in all ways")
 			// erluv may also warn that it has swept away what other tests' erluvs of the same user
 			// left.
-			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "processes of an erluv that had not ended")
+			warnings := strings.Count(text, "level=WARN") - strings.Count(text, "leftover processes of an earlier erluv")
 			if want := map[bool]int{true: 1, false: 0}[abi < 6]; lacks != want || warnings != want {
 				t.Errorf("%d warnings name missing protection, of %d, want %d: %s", lacks, warnings, want, text)
 			}

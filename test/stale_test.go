@@ -121,7 +121,7 @@ func TestStaleTree(t *testing.T) {
 			if err := endOf(left); err != nil {
 				t.Error(err)
 			}
-			if log := next.stderr.String(); !strings.Contains(log, "processes of an erluv that had not ended") || !strings.Contains(log, "trees=1") {
+			if log := next.stderr.String(); !strings.Contains(log, "leftover processes of an earlier erluv") || !strings.Contains(log, "trees=1") {
 				t.Errorf("it says %s", log)
 			}
 			list := trees(base)

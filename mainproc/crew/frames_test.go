@@ -133,7 +133,7 @@ func (c *laneCounts) add(d *laneCounts) {
 	c.resident = max(c.resident, d.resident)
 }
 
-// lane makes one hostile child send so many frames.
+// lane makes one hostile child send the given number of frames.
 func lane(seed uint64, frames int, l *link.Link, c *laneCounts) error {
 	random := rand.New(rand.NewPCG(seed, 2))
 	runtime.LockOSThread() // the end of the thread would kill the hostile child

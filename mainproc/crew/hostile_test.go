@@ -161,7 +161,7 @@ func (h *hostile) converse(t turn, up, book int) {
 // as many as a packet may have, as many as the kernel takes, or more.
 func (h *hostile) attached(up int) (list []int) {
 	n := [...]int{0, 0, 0, 0, 1, 1, 2 + h.IntN(8), ipc.MaxFDs, 253, 254}[h.IntN(10)]
-	if n >= 253 && h.IntN(10) != 0 { // so many take long
+	if n >= 253 && h.IntN(10) != 0 { // more than 252 take long
 		n = 1
 	}
 	for range n {

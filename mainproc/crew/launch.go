@@ -56,8 +56,8 @@ type Launcher struct {
 	inherits bool
 }
 
-// NewLauncher prepares everything that crews need. That also ends processes of an earlier erluv
-// that did not end in order.
+// NewLauncher prepares everything that crews need. That also ends leftover processes of an earlier
+// erluv.
 func NewLauncher(s Settings) (*Launcher, error) {
 	l := &Launcher{with: settings{child: s.Child, spawner: s.Spawner, host: &host{is: s.Host}, log: s.Log}, inherits: s.Inherits}
 	for _, u := range s.Users {

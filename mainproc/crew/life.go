@@ -81,7 +81,7 @@ type Life struct {
 	crashes int       // in a row, without a viable child
 }
 
-// Wanted is called when a connection is not served, or there will soon be one.
+// Wanted is called when there is a connection that no child serves, or soon will be.
 func (l *Life) Wanted() Do {
 	if l.State != None || l.quit {
 		return 0

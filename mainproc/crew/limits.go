@@ -12,7 +12,7 @@ import (
 )
 
 // sweptLeft is the log's text after trees were swept.
-const sweptLeft = "processes of an erluv that had not ended in order have been ended"
+const sweptLeft = "leftover processes of an earlier erluv have been ended"
 
 // limit makes the groups for programs with limits, and notes the ways of containment and their
 // tree.

@@ -44,7 +44,8 @@ var plays = map[string]func(args []string) error{
 	},
 }
 
-// playRole receives so many messages, then serves until main hangs up, or the other role has ended.
+// playRole receives the given number of messages. Then it serves until main hangs up, or the other
+// role has ended.
 func playRole(role ipc.Role, messages int) error {
 	if err := sandbox.NotDumpable(); err != nil {
 		return err

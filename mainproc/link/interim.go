@@ -234,8 +234,8 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 	}
 }
 
-// long answers a request to a name in a frame whose head alone is here. It answers only REG_SEND: a
-// request that is so long, and has a token of sequential tracing, gets no answer.
+// long answers a request to a name in a frame that is longer than interimHead, by the head alone.
+// It answers only REG_SEND: a long request with a token of sequential tracing gets no answer.
 func (i *interim) long(head []byte) {
 	control, ask, ok := gen.AskIn(head)
 	if !ok {

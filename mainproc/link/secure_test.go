@@ -23,9 +23,9 @@ func (l *lingering) Close(hurry <-chan struct{}) <-chan struct{} {
 	return l.gone
 }
 
-// TestSecureIsBounded: guests have at most so many relays at once. The next guest displaces the
-// oldest, and gets its relay when nothing of the oldest is left. That holds during TLS's handshake,
-// and while a relay ends slowly.
+// TestSecureIsBounded: guests never have more relays at once than the maximum. The next guest
+// displaces the oldest, and gets its relay when nothing of the oldest is left. That holds during
+// TLS's handshake, and while a relay ends slowly.
 func TestSecureIsBounded(t *testing.T) {
 	var now, worst, ready atomic.Int32
 	shakes := func(ctx context.Context, _ ipc.StartRelay, fds ...int) (Relay, error) {

@@ -72,9 +72,10 @@ func (p plain) close() { _ = unix.Close(p.fd) }
 // that happens at the latest when the socket's buffer is full.
 const positionBound = time.Second
 
-// The peer's data and acknowledgements do not alter the position. The written bytes are the
-// acknowledged and the unacknowledged ones. The read bytes are the arrived ones without the waiting
-// ones. The calls are repeated until no byte has come between them.
+// position computes the position from the kernel's counts, so that the peer's data and
+// acknowledgements do not alter it. The written bytes are the acknowledged and the unacknowledged
+// ones. The read bytes are the arrived ones without the waiting ones. The calls are repeated until
+// no byte has come between them.
 func (p plain) position() (position, error) {
 	for end := time.Now().Add(positionBound); ; time.Sleep(50 * time.Microsecond) {
 		before, err := p.info()
