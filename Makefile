@@ -232,9 +232,9 @@ tutorial: deps deb
 	@CGO_ENABLED=0 go test -c -o build/tutorial.test ./test/tutorial
 	@test/clean build/erluv_*.deb build/tutorial.test
 
-# The page of erluv web, at two widths, light and dark, in build/screenshots.
+# The pages of erluv web, at two widths, light and dark, in build/screenshots.
 screenshots: deps build
-	@ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_TEST_AS=root go test ./test -run '^TestWebPage$$' -count=1
+	@ERLUV_BIN=$(CURDIR)/build/erluv ERLUV_TEST_AS=root go test ./test -run '^TestWeb(Page|Fleet)$$' -count=1
 
 demo:
 	@test/deps demo
