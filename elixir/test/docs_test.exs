@@ -98,6 +98,32 @@ defmodule Erluv.DocsTest do
     end
   end
 
+  # Those of doc/operating.md need a terminal, telemetry and Phoenix, which other tests have: here their
+  # functions of this package exist, and that for logger runs.
+  test "the examples of doc/operating.md" do
+    text = File.read!(Path.join(__DIR__, "../../doc/operating.md"))
+    examples = for [_, code] <- Regex.scan(~r/```elixir\n(.*?)```/s, text), do: code
+    assert length(examples) == 4
+
+    for code <- examples do
+      Macro.prewalk(Code.string_to_quoted!(code), fn
+        {{:., _, [{:__aliases__, _, [:Erluv | _] = names}, name]}, _, args} = call ->
+          module = Module.concat(names)
+          assert Code.ensure_loaded?(module) and function_exported?(module, name, length(args))
+          call
+
+        other ->
+          other
+      end)
+    end
+
+    file = Path.join(System.tmp_dir!(), "programs-#{System.unique_integer([:positive])}.log")
+    example = Enum.find(examples, &(&1 =~ "add_handler"))
+    {:ok, _} = Code.eval_string(String.replace(example, "programs.log", file))
+    :ok = :logger.remove_handler(:programs)
+    File.rm!(file)
+  end
+
   # What an example leaves running is there a second later, too.
   for {name, n, example} <- @examples do
     test "example #{n} of #{name}.md" do
