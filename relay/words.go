@@ -69,7 +69,7 @@ func names(c *x509.Certificate) string {
 // first read, when the handshake is over for us.
 var alerts = map[tls.AlertError]string{
 	40: "the node refuses the handshake, and its log says why: it demands a certificate of ours (set tls_cert and tls_key: certfile, keyfile); " +
-		"or it refuses ours, which needs clientAuth in its extendedKeyUsage, if it has one, and for a node that dials the host part of our node's name; or it takes no cipher that we have",
+		"or it refuses ours: its extendedKeyUsage, if it has one, must have clientAuth, and a node that dials wants the host part of our node's name in it; or it takes no cipher that we have",
 	42:  "the node refuses our certificate (tls_cert, certfile) as bad: its log says more; a node that dials wants the host part of our node's name in it",
 	43:  "the node refuses the kind of our certificate (tls_cert, certfile): its extendedKeyUsage must have clientAuth, or be absent",
 	44:  "the node refuses our certificate (tls_cert, certfile), which is revoked",

@@ -179,7 +179,7 @@ func pageStage(args []string) error {
 		return err
 	}
 	err := syscall.Exec("/proc/self/exe", []string{"erluv", rolePage, args[3]}, []string{})
-	return fmt.Errorf("cannot become the page as uid %d: %w: may everybody execute erluv?", numbers[0], err)
+	return fmt.Errorf("cannot become the page as uid %d: %w: may every user execute erluv?", numbers[0], err)
 }
 
 // sealPage is the first action of the page.
