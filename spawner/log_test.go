@@ -46,7 +46,7 @@ func holds(t *testing.T, dir string) map[string]string {
 }
 
 // TestRotate: the file gets the first free number, and those before it move, up to the number to
-// keep. A new file that exists already is appended to.
+// keep. If the file still exists then, it is appended to.
 func TestRotate(t *testing.T) {
 	type files = map[string]string
 	l := here(t)

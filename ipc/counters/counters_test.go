@@ -46,8 +46,8 @@ const (
 	patience = time.Minute
 )
 
-// TestPosition: main knows to the byte what the child has written and read, at any moment of the
-// child's end, while the relay continues.
+// TestPosition: whenever the child ends, main knows to the byte what it has written and read, while
+// the relay continues.
 func TestPosition(t *testing.T) {
 	s := newStream(t)
 	var over atomic.Bool
