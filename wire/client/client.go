@@ -121,7 +121,7 @@ func (c *Client) Err() error {
 }
 
 // Close ends the connection and waits for its goroutines, including deliver. A frame that the
-// writer has taken is written first, if the peer reads it within closeBound.
+// writer has taken is written first, if the peer takes it within closeBound.
 func (c *Client) Close() {
 	// The writer takes this empty frame when it has written the last one.
 	ctx, cancel := context.WithTimeout(context.Background(), closeBound)
@@ -247,8 +247,8 @@ func errAddress(to etf.Term) error {
 	return fmt.Errorf("a process has a pid or a name, not a %T", to)
 }
 
-// SetTicktime sets the peer's net_ticktime, if it is not OTP's default. Otherwise a peer with a
-// longer one would count as gone after mere silence.
+// SetTicktime sets the peer's net_ticktime. Without this call it is OTP's default, and a peer with
+// a longer one could count as gone when it is only silent.
 func (c *Client) SetTicktime(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

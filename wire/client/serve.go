@@ -174,8 +174,8 @@ func (c *Client) message(m dist.Message) error {
 	return c.signal(m.To, m.Payload, func(message etf.Term) etf.Term { return message })
 }
 
-// made reports whether a term is a reference of this process. Then it answers a call that has been
-// given up, and is dropped.
+// made reports whether a term is a reference of this process. A message with such a term answers a
+// call that has been given up, and is dropped.
 func (c *Client) made(ref etf.Raw) bool {
 	ours := etf.AppendNewRef(nil, c.self.Node, c.self.Creation, 0, 0, 0)
 	return len(ref) == len(ours) && bytes.Equal(ref[:len(ref)-3*4], ours[:len(ours)-3*4])

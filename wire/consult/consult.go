@@ -82,13 +82,13 @@ func Parse(text []byte) ([]Term, error) {
 	}
 }
 
-// parser reads the tokens of rest. The field is holds the present token.
+// parser reads the tokens of rest.
 type parser struct {
 	rest string
 	line int // the line at the beginning of rest
 
-	is token
-	at int // its line
+	is token // the one that it has read
+	at int   // its line
 	t  Term
 }
 
@@ -143,7 +143,7 @@ func (p *parser) term(depth int) (t Term, err error) {
 	return t, p.errorf("%s where a term should begin", p.is)
 }
 
-// items reads terms between commas, up to the closing sign.
+// items reads terms that are separated by commas, up to the closing sign.
 func (p *parser) items(closing token, depth int) (items []Term, err error) {
 	for {
 		if err := p.next(); err != nil {

@@ -132,7 +132,7 @@ func (p *parser) quoted(sign byte) error {
 	p.t.Kind = Atom
 	if sign == '"' {
 		p.t.Kind = String
-		if strings.HasPrefix(p.rest, `"""`) { // different from OTP 27 on
+		if strings.HasPrefix(p.rest, `"""`) { // it has another meaning from OTP 27 on
 			return p.errorf("triple-quoted strings are not taken here")
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// These are the longest messages that the connecting side may send. With their lengths they have
-// less than 4,096 bytes together, so a stranger gets no more memory.
+// These are the longest messages that the connecting side may send. Together with their lengths
+// they take less than 4,096 bytes, so a stranger gets no more memory.
 const (
 	// maxGreeting bounds the first message, 15 bytes and a name. The rest is room for additions of
 	// a later OTP after the name.

@@ -90,7 +90,8 @@ func AppendExit2(b []byte, from, to etf.Pid, reason etf.Raw) []byte {
 	return end(pids(begin(b, PayloadExit2, 2), from, to), len(b), reason)
 }
 
-// AppendMonitor appends a monitor that the own process from sets up on the peer's process to.
+// AppendMonitor appends the request of the process from, on this node, to monitor the peer's
+// process to.
 func AppendMonitor(b []byte, from, to etf.Pid, ref etf.Raw) []byte {
 	return End(append(pids(begin(b, MonitorP, 3), from, to), ref...), len(b))
 }

@@ -14,7 +14,7 @@ const (
 	StatusOK             = "ok"
 	StatusOKSimultaneous = "ok_simultaneous" // the accepting node has given up its own attempt to connect
 
-	StatusNotOK      = "nok"         // the accepting node is connecting itself, or its net_kernel cannot use the name
+	StatusNotOK      = "nok"         // the accepting node is itself connecting to this one, or its net_kernel cannot use the name
 	StatusNotAllowed = "not_allowed" // net_kernel:allow/1, or a capability is missing
 	StatusAlive      = "alive"       // a node of that name is connected already
 )
@@ -58,8 +58,8 @@ func (e *Declined) Error() string {
 // ErrTLS says that the peer speaks TLS, and this side does not.
 var ErrTLS = errors.New("it speaks TLS (-proto_dist inet_tls), and this side does not")
 
-// lengthError says that a message of the handshake has an impossible length. Mostly these bytes are
-// the beginning of another protocol.
+// lengthError says that a message of the handshake has an impossible length. Usually these bytes
+// are the beginning of another protocol.
 type lengthError struct{ length, limit int }
 
 func (e *lengthError) Error() string {

@@ -13,8 +13,8 @@ const HeaderSize = 4
 var ErrTooLong = errors.New("frame too long")
 
 // FrameLen returns how many bytes follow the length at the start of buf, without the length itself.
-// Zero is a tick. It returns false while the length is incomplete. A reader skips frames that are
-// too long by this count.
+// Zero is a tick. It returns false while the length is incomplete. A reader that skips a frame that
+// is too long counts its bytes by this.
 func FrameLen(buf []byte) (n int, ok bool) {
 	if len(buf) < HeaderSize {
 		return 0, false

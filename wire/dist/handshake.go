@@ -57,7 +57,7 @@ type Peer struct {
 // before the handshake does, it fails. After any error conn is useless, and its owner closes it.
 // Connect leaves no deadline on conn.
 //
-// Callers can handle two errors specifically: *Refused and ErrCookie.
+// Two errors have a remedy of their own: *Refused and ErrCookie.
 func Connect(ctx context.Context, conn net.Conn, local Local, peerName string) (Peer, error) {
 	if err := checkLocal(local); err != nil {
 		return Peer{}, fmt.Errorf("cannot connect as %q: %w", local.Name, err)

@@ -15,12 +15,12 @@ const minAnswer = minNetTicktime / 8
 // Ticker keeps the ticks of one connection: when to send one, and when the peer counts as gone. It
 // has no clock and does no I/O. Its owner reports events to it and asks it.
 //
-// The peer's net_ticktime may be unknown, or change. So this side sends a tick in each quarter of
-// it without other output, and also answers the peer's own ticks. Those come at the peer's rhythm,
-// so a peer with a shorter net_ticktime than assumed still hears from this side in time. As between
-// nodes of OTP, a peer counts as gone after a silence of net_ticktime and a quarter of it. So the
-// owner must learn a net_ticktime longer than DefaultNetTicktime (net_kernel:get_net_ticktime/0),
-// and call SetInterval before that.
+// The peer's net_ticktime may be unknown, or change. So this side sends a tick after a quarter of
+// its assumed net_ticktime without output. It also answers the peer's own ticks. Those come at the
+// peer's rhythm, so a peer with a shorter net_ticktime than assumed still hears from this side in
+// time. As between nodes of OTP, a peer counts as gone after a silence of net_ticktime and a
+// quarter of it. So the owner must learn a net_ticktime longer than DefaultNetTicktime
+// (net_kernel:get_net_ticktime/0), and call SetInterval before that.
 type Ticker struct {
 	interval time.Duration // net_ticktime
 	lastIn   time.Time

@@ -9,7 +9,7 @@ import (
 const (
 	// A Keeper waits for firstPause before its second attempt. Each further pause is twice as long,
 	// up to lastPause, the interval of OTP's erl_epmd. An attempt costs one refused connection on
-	// the own machine.
+	// this machine.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
 
@@ -24,7 +24,7 @@ type Keeper struct {
 	Name string // the part of the node's name before the @
 	Port uint16 // at which the node listens
 
-	// Run calls Tell with nil when the node is registered, or else with the reason for its absence.
+	// Run calls Tell with nil when the node is registered, or else with the reason why it is not.
 	// If another node has the name, errors.Is(err, ErrTaken) holds. Run calls Tell once for each
 	// change between registered, taken and absent.
 	Tell func(error)
@@ -32,7 +32,7 @@ type Keeper struct {
 	dial dialFunc // in tests, which have a clock of their own; nil otherwise
 }
 
-// errLost is the reason for absence until the next attempt.
+// errLost is why a node is no longer registered, until the next attempt.
 var errLost = errors.New("EPMD has ended: the node is registered again when it is back")
 
 // Run keeps the node registered until ctx ends, and ends the registration then.

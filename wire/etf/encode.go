@@ -88,8 +88,8 @@ func AppendListHeader(dst []byte, n int) []byte {
 // AppendNil appends the empty list.
 func AppendNil(dst []byte) []byte { return append(dst, tagNil) }
 
-// AppendMapHeader appends the head of a map. Its n keys and n values come next, in turns. No key
-// may come twice.
+// AppendMapHeader appends the head of a map. Its n keys and n values come next, each key before its
+// value. No key may come twice.
 func AppendMapHeader(dst []byte, n int) []byte {
 	return appendHeader(dst, tagMap, n)
 }

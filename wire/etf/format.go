@@ -11,7 +11,7 @@ import (
 )
 
 // Format returns a term as Erlang writes it, on one line. Lists and binaries that are text become
-// text. Other characters are escaped, so that a terminal shows only text.
+// text. Characters that are not printable are escaped, so that a terminal shows only text.
 //
 // Pids, references and ports have the name of their node in place of its number. Funs cannot be
 // read back.
@@ -110,7 +110,8 @@ func formatBinary(b *strings.Builder, t Binary) {
 	b.WriteString(">>")
 }
 
-// formatAtom quotes words of the language, and all atoms but plain words with a small first letter.
+// formatAtom quotes reserved words, and all atoms except plain words with a lower-case first
+// letter.
 func formatAtom(b *strings.Builder, a Atom) {
 	plain := a != "" && a[0] >= 'a' && a[0] <= 'z' && !reserved[a] && !strings.ContainsFunc(string(a), func(r rune) bool {
 		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '@'

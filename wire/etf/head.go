@@ -12,7 +12,7 @@ type kind uint8
 
 const (
 	kindInt    kind = iota + 1 // num
-	kindBig                    // data, little-endian without leading zeros; num: sign
+	kindBig                    // data, the magnitude, little-endian without leading zeros; num: sign
 	kindFloat                  // num: the bits
 	kindAtom                   // data; num: 1 when it is Latin-1 and not ASCII
 	kindNil                    //
@@ -27,8 +27,8 @@ const (
 	kindMap                    // n terms follow: keys and values
 )
 
-// A head is a term's tag and everything else of the term except the terms inside it. It makes one
-// place know the tags. The walks over terms (skip, hash, decode, iodata) know only kinds.
+// A head is a term's tag and everything else of the term except the terms inside it. Because of it
+// only one place knows the tags: the walks over terms (skip, hash, decode, iodata) know only kinds.
 type head struct {
 	kind kind
 	size int    // bytes, including data

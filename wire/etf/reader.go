@@ -32,8 +32,8 @@ func (r *Reader) Tuple() (arity int, err error) {
 }
 
 // List reads the head of a list. If n is not 0, the caller reads n elements and the tail next. For
-// a proper list it reads the tail with Nil. The empty list is read whole. A list that was sent in
-// the form of a String is an error.
+// a proper list the caller reads the tail with Nil. The empty list is read whole. A list that was
+// sent in the form of a String is an error.
 func (r *Reader) List() (n int, err error) {
 	if n, err = r.container(kindList, errNotList); err == nil {
 		return n - 1, nil
@@ -50,8 +50,8 @@ func (r *Reader) Nil() error {
 	return r.leaf(&h, kindNil, errNotNil)
 }
 
-// Map reads the head of a map. The caller reads n keys and n values next, in turns. It also checks
-// that no key comes twice, as Raw and Term do.
+// Map reads the head of a map. The caller reads n keys and n values next, each key before its
+// value. Map does not check that no key comes twice: the caller must. Raw and Term do.
 func (r *Reader) Map() (n int, err error) {
 	n, err = r.container(kindMap, errNotMap)
 	return n / 2, err

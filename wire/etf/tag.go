@@ -2,7 +2,7 @@ package etf
 
 import "errors"
 
-// Tags of the external term format. Old ones are accepted and never written.
+// Tags of the external term format. Those marked old are accepted and never written.
 const (
 	tagNewFloat      = 70
 	tagBitBinary     = 77
@@ -54,7 +54,7 @@ const (
 	// maxArity is the node's own limit for a tuple (erts MAX_ARITYVAL).
 	maxArity = 1<<24 - 1
 
-	// maxBigBytes is the largest integer that OTP 27 and 29 accept: 65535 words.
+	// maxBigBytes is the size of the largest integer that OTP 27 and 29 accept: 65535 words.
 	maxBigBytes = 65535 * 8
 
 	// maxOldCreation and maxOldRef (the first word of a reference) are the largest values that a

@@ -46,7 +46,7 @@ type BitString struct {
 	Bits  uint8
 }
 
-// A Map is a map in the order of its encoding. No key comes twice.
+// A Map is a map, with its pairs in the order in which they were sent. No key comes twice.
 type Map []Pair
 
 // A Pair is one association of a Map.
@@ -62,9 +62,9 @@ type Pid struct {
 // returns references, ports and funs in this form.
 type Raw []byte
 
-// Text returns text in the sense of Erlang programmers. A binary's bytes are kept unchanged. A list
-// of Unicode code points becomes UTF-8. The result is false for any other term, including lists
-// with binaries or lists in them.
+// Text returns the text of a term, if Erlang programmers would call it a text. A binary's bytes are
+// kept unchanged. A list of Unicode code points becomes UTF-8. The result is false for any other
+// term, including lists with binaries or lists in them.
 func Text(t Term) (string, bool) {
 	switch t := t.(type) {
 	case Binary:

@@ -13,7 +13,7 @@ const (
 	NetKernel etf.Atom = "net_kernel"
 )
 
-// IsName reports whether erluv itself has registered the name. Workers have names too.
+// IsName reports whether erluv itself has registered the name. The names of workers do not count.
 func IsName(name etf.Atom) bool { return name == Manager || name == Main || name == NetKernel }
 
 // These prefixes give a node at the control socket few rights.
@@ -25,5 +25,6 @@ const (
 // Looks reports whether a node with such a name may only look.
 func Looks(node etf.Atom) bool { return strings.HasPrefix(string(node), onlooker) }
 
-// Tends reports whether such a node may also stop and restart programs.
+// Tends reports whether a node with such a name may look, stop and restart programs, and nothing
+// else.
 func Tends(node etf.Atom) bool { return strings.HasPrefix(string(node), attendant) }

@@ -32,7 +32,8 @@ func OK(v etf.Term) etf.Term { return etf.Tuple{etf.Atom("ok"), v} }
 // BadRequest is the answer to an unknown request.
 func BadRequest(req etf.Raw) etf.Term { return Error(etf.Tuple{etf.Atom("bad_request"), req}) }
 
-// TooLarge is the answer to a request beyond a limit. Size and limit are in bytes.
+// TooLarge is the answer to something beyond a limit. Size and limit are in bytes, or in workers
+// for the list of all workers.
 func TooLarge(size, limit int) etf.Term {
 	return Error(etf.Tuple{etf.Atom("too_large"), int64(size), int64(limit)})
 }
