@@ -156,7 +156,7 @@ func (c *command) run(*cobra.Command, []string) error {
 	if cfg.Detach && c.report == "" {
 		return c.detach(ctx)
 	}
-	// After a panic, or SIGABRT from a watchdog, the process ends by that signal. Go's own status
+	// A panic ends the process by SIGABRT, and so does the SIGABRT of a watchdog. Go's own status
 	// would be 2, for which service managers do not restart it.
 	debug.SetTraceback("crash")
 	dieOfAbort()
@@ -318,9 +318,9 @@ func stderrLogger(cfg *config.Config) *slog.Logger {
 	return slog.New(h)
 }
 
-// dieOfAbort makes SIGABRT end the process at once. The runtime then makes each thread print its
-// stack with SIGQUIT. It would wait ten seconds for threads whose SIGQUIT goes to a log, so that
-// signal is reset first.
+// dieOfAbort makes SIGABRT end the process at once. For a SIGABRT the runtime makes one thread
+// after the other print its stack, with SIGQUIT. It would wait ten seconds for threads whose
+// SIGQUIT goes to a log, so that signal is reset first.
 func dieOfAbort() {
 	abort := make(chan os.Signal, 1)
 	signal.Notify(abort, unix.SIGABRT)
@@ -331,7 +331,7 @@ func dieOfAbort() {
 	}()
 }
 
-// traceByName writes the level that slog has no name for as the key log_level does.
+// traceByName writes the level that slog has no name for with its name in log_level.
 func traceByName(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.LevelKey && a.Value.Any() == config.LevelTrace {
 		return slog.String(a.Key, "TRACE")

@@ -64,7 +64,7 @@ func (c *command) detach(ctx context.Context) error {
 	if code := cmd.ProcessState.ExitCode(); err != nil && code > 0 {
 		return silentError{code}
 	}
-	return silentError{1} // by a signal, or in order but not up
+	return silentError{1} // it ended by a signal, or with status 0 before it was up
 }
 
 // background makes the command that starts the daemon, which reports to w. A terminal cannot hold

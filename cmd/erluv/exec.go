@@ -178,7 +178,7 @@ func ptyOf(t *tty) etf.Term {
 	return settings
 }
 
-// ofExec gives an error of exec without a status one that cannot come from a program.
+// ofExec gives statusNotStarted to each error of exec that has no status: no program was started.
 func ofExec(err error) error {
 	var own statusError
 	var silent silentError

@@ -186,7 +186,8 @@ func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]
 }
 
 // show prints results of erluvs. As JSON it prints one object a line for each erluv. As text it
-// prints the successful ones, then the errors of the others, and the command fails.
+// prints the successful ones. In both forms errors go to standard error as well, and then the
+// command fails.
 func show[T any](o *operator, list []told[T], object func(node string, v T) any, text func(w io.Writer, list []told[T]) error) error {
 	var answered []told[T]
 	var silent []string

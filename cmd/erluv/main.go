@@ -2,7 +2,7 @@
 //
 // This package is its command line. It selects the role, reads the flags, and hides the cookie. It
 // can go to the background. It prints errors on standard error and returns an exit status. Package
-// mainproc is erluv itself.
+// mainproc does the work of erluv.
 //
 //	main.go         main, exit statuses
 //	command.go      the command line: run, ping, config
@@ -67,7 +67,7 @@ var revision string
 
 // withCgo is true in a binary that was built with cgo, which refuses to start. Such a binary is not
 // static, so the child, which may open no file, could not load it. Its C library also looks up
-// users with code that a user may have configured (nsswitch.conf(5)). Tests reset it, because -race
+// users with the code that nsswitch.conf(5) of the machine names. Tests reset it, because -race
 // needs cgo.
 var withCgo bool
 

@@ -225,8 +225,8 @@ func ask(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) 
 // errNoChild is main's answer between a crash and the next child.
 var errNoChild = errors.New("erluv has no child at the moment: it has crashed, and erluv ends soon unless its node says respawn")
 
-// errCrashed is the end of a call at an erluv that keeps the connection. An operator's connection
-// ends with the child.
+// errCrashed is the error of a call if the child crashes and the connection stays, as through a
+// node. A connection to the control socket ends with the child.
 var errCrashed = errors.New("erluv's child has crashed, and the programs have ended with it")
 
 // refusal returns the error for {error, Reason}.

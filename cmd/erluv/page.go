@@ -22,15 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is the process of the page, seen from erluv web, which has started it without privileges. It
-// runs as nobody, and reaches no file, no port and no other process. Its only access to erluv is a
-// connection made here. Its name in the handshake limits its rights there.
+// page is the process of the page, seen from erluv web, which has started it without privileges. If
+// root has started erluv web, the page runs as nobody. It reaches no file, no port and no other
+// process. Its only access to erluv is a connection made here. Its name in the handshake limits its
+// rights there.
 type page struct {
 	conn *net.UnixConn
 	cmd  *exec.Cmd
 }
 
-// The number of the first descriptor of the page: see web.Main.
+// pageListener is the listener's descriptor in the page, and the last one that the page has: see
+// web.Main.
 const pageListener = 4
 
 // maxPageWord bounds a request of the page, in bytes.

@@ -23,9 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The roles that main starts: hidden first arguments of the same binary, with a conversation on
-// descriptor 3. The spawner starts the roles become and upload. The role become has its
-// conversation on the descriptor that its argument names, and upload on its standard input and
+// The roles that main starts: each is the first argument of the same binary, hidden, with a
+// conversation on descriptor 3. The spawner starts the roles become and upload. The role become has
+// its conversation on the descriptor that its argument names, and upload on its standard input and
 // output.
 const (
 	roleStage   = "stage"

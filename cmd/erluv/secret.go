@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// /proc/PID/cmdline and environ show the arguments of a process's start, even if the process
-// changes them later. So an erluv that finds a secret there becomes a new erluv without it. It
-// passes the secret on in a memfd that no process can change any more. The memfd also has the
-// secret's source, so that priorities and warnings stay the same.
+// /proc/PID/cmdline and environ show the arguments and the environment of a process at its start,
+// even if it changes them later. So an erluv that finds a secret there becomes a new erluv without
+// it. It passes the secret on in a memfd that no process can change any more. The memfd also has
+// the secret's source, so that priorities and warnings stay the same.
 
 // handedOver is the content of the memfd.
 type handedOver struct {
@@ -27,8 +27,8 @@ type handedOver struct {
 	Environ []string          // NAME=value
 }
 
-// maxHandover bounds its size. Two cookies have 510 characters. A value beyond any bound must still
-// be refused as a cookie, and not earlier.
+// maxHandover bounds its size. Two cookies have 510 characters. A cookie that is too long must
+// still fit, so that erluv refuses it as a cookie.
 const maxHandover = 1 << 20
 
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE

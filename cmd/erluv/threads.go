@@ -7,12 +7,12 @@ import (
 
 // The Go runtime makes a thread if there is work and no idle thread. If it cannot, it ends the
 // process. The number of processes is bounded by RLIMIT_NPROC, by pids.max of the control group,
-// and by the machine. So a user that starts as many as possible would end its own erluv.
+// and by the machine. So a user who starts as many processes as possible would end their own erluv.
 //
-// An existing thread stays until a goroutine that is locked to it ends, and erluv has no such end.
-// So each role makes all threads that it can need at its start. Some run Go code at a time, some
-// wait in system calls or are locked, and spareThreads are between both. The runtime's own threads
-// exist by then: sysmon, and the one that makes threads for locked ones.
+// A thread ends only with a goroutine that is locked to it, and no such goroutine of erluv ends. So
+// each role makes at its start all threads that it can ever need. These are the threads that run Go
+// code at a time, those that wait in system calls or are locked, and spareThreads more. The
+// runtime's own threads exist by then: sysmon, and the one that makes threads for locked ones.
 const (
 	// maxRunning is how many threads run Go code at a time. No role gains from more: the child is
 	// one loop, beside the garbage collector.
@@ -39,7 +39,7 @@ const (
 // reserveThreads makes the threads of a role. The argument waiting is the number of those that wait.
 func reserveThreads(waiting int) {
 	running := min(runtime.GOMAXPROCS(0), maxRunning)
-	// After this call the runtime does not raise it when the process gets more processors.
+	// Once it is set, the runtime does not raise it when the process gets more processors.
 	runtime.GOMAXPROCS(running)
 	n := running + waiting + spareThreads
 	var all sync.WaitGroup
