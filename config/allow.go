@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// An Allowed is an entry of allow_users: a user who may run workers. The group of its Identity is
-// the primary one. Groups are the supplementary ones, with their numbers.
+// An Allowed is an entry of allow_users: a user that workers may run as. The group of its Identity
+// is the primary one. Groups are the supplementary ones, with their numbers.
 type Allowed struct {
 	Identity
 	Groups []Group
@@ -83,8 +83,8 @@ func (c *Config) allow() error {
 	return nil
 }
 
-// allowed returns the entry of a user with these groups, or without any, with those of the
-// databases.
+// allowed returns the entry of a user with these groups. If there are none, the entry has the
+// groups of the databases.
 func allowed(name string, groups []string) (a Allowed, err error) {
 	u, err := lookUser(name)
 	uid, notNumber := strconv.ParseUint(name, 10, 32)

@@ -112,8 +112,8 @@ func parseDisks(v string) ([]string, error) {
 	return paths, nil
 }
 
-// settleCaps keeps kill_timeout below max_kill_timeout. The default follows it, and an explicit
-// value must fit.
+// settleCaps keeps kill_timeout at or below max_kill_timeout. The default is lowered to it. A
+// longer value that was set is an error.
 func (c *Config) settleCaps() error {
 	if c.MaxKillTimeout == 0 || c.KillTimeout <= c.MaxKillTimeout {
 		return nil

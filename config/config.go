@@ -1,7 +1,7 @@
 // Package config is the configuration of erluv: the table of keys, the four sources of values, and
 // the checks of values and of their files. Everything that shows or accepts a setting is made from
 // the table in keys.go: flags, environment, file, `erluv config`, the tests of the manuals. So a
-// key in that table is complete.
+// key that is added there is complete.
 //
 //	config.go    Config: all settings; secrets
 //	keys.go      the table of keys

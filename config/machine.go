@@ -20,8 +20,8 @@ type Machine struct {
 	GID  int    // real group ID
 	Home string // "" if the user has none
 
-	// Invoker is the user who made sudo or doas start erluv as root, or else UID. A cookie file may
-	// belong to this user too, because erluv then serves this user's node.
+	// Invoker is the user who has started erluv as root with sudo or doas, or else UID. A cookie
+	// file may belong to this user too, because erluv then serves this user's node.
 	Invoker int
 
 	// Hostname is os.Hostname. Canonical returns a host's name with its domain.

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// rank orders the sources. The strongest is the highest.
+// rank orders the sources, the strongest first.
 type rank int
 
 const (

@@ -23,8 +23,9 @@ const (
 //	[{server, [Option, ...]}, {client, [Option, ...]}].
 //
 // and the options of ssl(3). It ignores those of the other side. An option about trust that erluv
-// cannot follow is an error. An option about the way of encryption is ignored. The node has the
-// same file and applies the option on its side. The errors name the file and the line.
+// cannot follow is an error. An option about anything else, such as ciphers or buffers, is ignored.
+// The node has the same file and applies the option on its side. The errors name the file and the
+// line.
 func ReadOptfile(path string, side TLSSide, owners []int) (*TLS, error) {
 	content, err := readTrusted(path, owners, false, consult.MaxSize)
 	if err != nil {
@@ -182,8 +183,8 @@ var refusedOptions = map[string]string{
 	"srp_identity":             "it proves itself by a certificate",
 }
 
-// ignoredOptions concern encryption, not trust. Where both sides have a choice, the node's options
-// count. It has the same options, and accepts no other cipher, curve or signature.
+// ignoredOptions concern the way of communication, not trust. Where both sides have a choice, the
+// node's options count. It has the same options, and accepts no other cipher, curve or signature.
 var ignoredOptions = map[string]bool{}
 
 func init() {

@@ -17,7 +17,7 @@ func suggestKey(name string) string {
 	return "there are " + strings.Join(names, ", ")
 }
 
-// SuggestFlag returns the flag that an unknown name may mean after a slip, or "".
+// SuggestFlag returns the flag that an unknown name may be a misspelling of, or "".
 func SuggestFlag(name string) string {
 	if key := nearest(name); key != nil {
 		return key.Flag()
@@ -25,7 +25,7 @@ func SuggestFlag(name string) string {
 	return ""
 }
 
-// nearest returns the key that differs from name by a slip, or nil.
+// nearest returns the key that name may be a misspelling of, or nil.
 func nearest(name string) *Key {
 	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
 	var best *Key

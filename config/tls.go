@@ -171,8 +171,8 @@ func readPEM(path string, owners []int, secret bool) ([]byte, error) {
 	return readTrusted(path, owners, secret, maxPEM)
 }
 
-// readTrusted reads a file of up to most bytes that only one of the owners can have written. If it
-// is secret, other users may not read it.
+// readTrusted reads a file that only root and the owners can have written. The argument most bounds
+// its size in bytes. If it is secret, other users may not read it.
 func readTrusted(path string, owners []int, secret bool, most int64) ([]byte, error) {
 	f, err := openTrusted(path, owners...)
 	if errors.Is(err, fs.ErrNotExist) {

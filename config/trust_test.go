@@ -29,8 +29,8 @@ type place struct {
 }
 
 // The matrix has owners and modes of the file and of its surroundings. Only root can give files
-// away, so an ordinary user can run only some of the rows. These are enough, because the rows take
-// uid as it comes.
+// away, so an ordinary user runs only the rows with its own files. These rows are enough for that
+// user, because the code under test takes any uid.
 func TestPermissions(t *testing.T) {
 	const (
 		secret = `cookie = "s3cret"`
