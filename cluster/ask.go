@@ -56,7 +56,7 @@ func together(calls ...call) call {
 	return call{"lists", "zipwith3", etf.List{apply3(), modules, functions, args}}
 }
 
-// request is rex's request to evaluate c, with the process user as its group leader.
+// request returns the request that makes rex evaluate c, with the process user as its group leader.
 func (c call) request() etf.Term {
 	return etf.Tuple{etf.Atom("call"), c.module, c.function, c.args, etf.Atom("user")}
 }
@@ -86,7 +86,8 @@ func ask(ctx context.Context, caller Caller, path []string, c call, wait time.Du
 // ticktimeWait bounds the entry's answer to a simple request.
 const ticktimeWait = 5 * time.Second
 
-// Ticktime returns the net_ticktime of the entry, for the time that the connection to it lasts.
+// Ticktime returns the net_ticktime of the entry. If it is about to change, Ticktime returns the
+// new value.
 func Ticktime(ctx context.Context, caller Caller) (time.Duration, error) {
 	result, err := ask(ctx, caller, nil, call{"net_kernel", "get_net_ticktime", nil}, ticktimeWait)
 	if changing, ok := tagged(result, "ongoing_change_to"); ok {

@@ -14,8 +14,8 @@
 //	mesh.go     nodes that are all connected to each other
 //	text.go     a map for people; dot.go: for Graphviz; json.go: for programs
 //
-// It knows no sockets. It asks through a Caller, such as a client of package wire/client. It is the
-// part of `erluv map` and `erluv call` that needs neither.
+// It is the part of `erluv map` and `erluv call` that knows no sockets. It asks through a Caller,
+// such as a client of package wire/client.
 package cluster
 
 import (

@@ -62,8 +62,8 @@ func dotNode(n Node) (lines []string, attributes string) {
 	return lines, attributes
 }
 
-// dotQuoted returns a string of the language, of one or several lines. In it, backslashes begin
-// escapes in labels, and otherwise only quotation marks need them.
+// dotQuoted returns a string of the language, of one or several lines. In such a string only
+// quotation marks need an escape. In labels backslashes begin escapes too.
 func dotQuoted(lines ...string) string {
 	for i, l := range lines {
 		lines[i] = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(Show(l))

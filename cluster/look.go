@@ -23,14 +23,14 @@ const (
 	// width is how many nodes are asked at once. All requests go through the entry.
 	width = 16
 
-	// maxRoutes is through how many neighbours a silent node is asked, because the first connection
-	// may be broken.
+	// maxRoutes is through how many neighbours a node is asked until it answers, because the first
+	// connection may be broken.
 	maxRoutes = 2
 )
 
 // Look asks the entry, and all nodes that it finds, for their connections. The node self, which
-// asks, is not drawn. It fails if the entry does not answer. All other problems are in the map. If
-// ctx ends early, the map is incomplete.
+// asks, is not drawn. Look fails if the entry does not answer. All other problems are in the map.
+// If ctx ends early, the map is incomplete.
 func Look(ctx context.Context, caller Caller, entry, self string, limits Limits) (*Map, error) {
 	begin := time.Now()
 	s := search{

@@ -21,8 +21,8 @@ type Peer struct {
 
 func (p Peer) String() string { return fmt.Sprintf("uid %d, pid %d", p.UID, p.PID) }
 
-// PeerOf returns the process at the other end. It is an error if that runs neither as root nor as
-// the user of this process.
+// PeerOf returns the process at the other end. If that process runs neither as root nor as the user
+// of this process, PeerOf returns an error.
 func PeerOf(conn net.Conn) (Peer, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {

@@ -69,7 +69,7 @@ type Sums struct {
 	MemoryTotal, Memory int64 // of the machine; Memory is the available part
 }
 
-// Count is a number of things with a name.
+// Count is the number of things of one name.
 type Count struct {
 	Name string
 	N    int64
@@ -83,7 +83,7 @@ type Role struct {
 }
 
 // Usage is the usage of a process. Known is true if it could be read. Share is the number of
-// processors that it used since the previous measurement. HasShare is true if there is one.
+// processors that it used since the previous measurement. HasShare is true if there was one.
 type Usage struct {
 	Known, HasShare bool
 	CPU             int64 // milliseconds
@@ -219,7 +219,7 @@ func pids(list []*Program) etf.List {
 	return terms
 }
 
-// then returns the time since when changes of programs are unknown. For a program without a
+// then returns the time from which on changes of the programs are unknown. For a program without a
 // measurement everything is new.
 func then(list []*Program) int64 {
 	if len(list) == 0 {
@@ -229,7 +229,7 @@ func then(list []*Program) int64 {
 }
 
 // take stores an answer, and returns how many programs are new. Requested programs that are not in
-// it have not changed.
+// it, not even as gone, have not changed.
 func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error) {
 	f, err := read(answer)
 	if err != nil {

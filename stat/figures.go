@@ -29,7 +29,7 @@ type Figures struct {
 	Gone     []Process // requested programs that have ended
 }
 
-// Count is a number of things with a name.
+// Count is the number of things of one name.
 type Count struct {
 	Name string
 	N    uint64
@@ -63,7 +63,7 @@ type Measured struct {
 	Held     bool           // it waits for a receiver of its output
 }
 
-// Equal reports whether the answers about two are the same.
+// Equal reports whether two measurements give the same answer.
 func (m *Measured) Equal(n *Measured) bool {
 	a, b := *m, *n
 	cpu, rss := known(a.CPU, a.RSS)
@@ -138,7 +138,7 @@ func used(cpu *time.Duration, rss *int64) []Item {
 	return []Item{{"cpu", c}, {"rss", r}}
 }
 
-// known returns nil for unknown values.
+// known returns the values of items, in milliseconds and bytes, or nil for unknown ones.
 func known(cpu *time.Duration, rss *int64) (c, r any) {
 	if cpu != nil {
 		c = cpu.Milliseconds()

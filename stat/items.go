@@ -22,7 +22,7 @@ type Tuple struct {
 	N    int64
 }
 
-// Numbered is a list of maps, each with a number as its key.
+// Numbered is a map whose keys are numbers and whose values are maps.
 type Numbered []struct {
 	No    int64
 	Items []Item
@@ -187,8 +187,8 @@ func (d *Detail) items() []Item {
 	}...)
 }
 
-// whose returns the common items of every process of erluv. Without a name it is [], as in
-// erlang:process_info(Pid, registered_name).
+// whose returns the common items of every process of erluv. Without a name the item name is [], as
+// in erlang:process_info(Pid, registered_name).
 func whose(name string, owner Process, detached bool) []Item {
 	var owned any = owner
 	if owner == (Process{}) {

@@ -5,8 +5,8 @@
 //
 // It shows only erluv's own data, and remembers five minutes of programs' usage. It changes
 // something with only two requests, stop and restart, for browsers that show its token. Its starter
-// (cmd/erluv) opens the control socket again when a connection has ended. The name in that
-// handshake limits the connection to these rights.
+// (cmd/erluv) opens the control socket again when a connection has ended. Its name in that
+// handshake limits the connection to looks and these two requests.
 //
 //	serve.go     the role: its input, and how long it serves
 //	link.go      the conversation with its starter, and the connection to erluv

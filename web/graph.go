@@ -20,7 +20,7 @@ type series struct {
 	from   int // how many of the first points are unknown
 }
 
-// newSeries returns an unknown series that begins at a time.
+// newSeries returns a series that begins at a time, without values yet.
 func newSeries(at int64) *series { return &series{at: at / slot, from: slots} }
 
 // put stores a value at a time, in milliseconds. Of several values in one slot the largest stays.

@@ -89,8 +89,8 @@ func asset(name, kind string) http.HandlerFunc {
 	}
 }
 
-// guarded refuses a browser that came here by a foreign name (DNS rebinding). It sets the policy of
-// our pages.
+// guarded refuses a browser that was led here by a name that belongs to others (DNS rebinding). It
+// sets the policy of our pages.
 func (h *handler) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		head := w.Header()

@@ -86,7 +86,7 @@ func (s *starter) begin() (given Given, err error) {
 	return given, json.Unmarshal(a.text, &given)
 }
 
-// read reads a message. It ends only with the conversation.
+// read waits for a message, or for the end of the conversation.
 func (s *starter) read() answer {
 	text, oob := make([]byte, maxWord), make([]byte, unix.CmsgSpace(4))
 	n, oobn, _, _, err := s.conn.ReadMsgUnix(text, oob)

@@ -186,7 +186,7 @@ func (t *tail) unended() (list []Line) {
 }
 
 // plain turns a line of output into text for a page. It removes terminal sequences for colours and
-// the like. It escapes other characters that have no form as Go does.
+// the like. It escapes other characters that are not printable, as Go does.
 func plain(s string) string {
 	cut := ""
 	if len(s) > lineBytes {

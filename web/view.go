@@ -101,7 +101,7 @@ type ListView struct {
 	Before, Behind string // addresses; "": there is no such page
 }
 
-// Column is a column head of a table. Without By the table cannot be sorted by it.
+// Column is the head of a column. Without an Address the table cannot be sorted by it.
 type Column struct {
 	Name, Class, Address, Sorted string
 }
