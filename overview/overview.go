@@ -165,7 +165,7 @@ func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error 
 	return nil // programs come faster than answers: the next look goes on
 }
 
-// Glance asks for the sums alone, and drops the programs.
+// Glance requests only the sums, and forgets the programs. The next Look gets all programs again.
 func (o *Overview) Glance(ctx context.Context, call Call) error {
 	answer, err := call(ctx, gen.Manager, etf.Tuple{etf.Atom("figures"), o.since, etf.List{}, then(nil)})
 	if err != nil {

@@ -34,8 +34,8 @@ type board struct {
 
 	mu      sync.Mutex // guards all below
 	client  caller
-	light   bool // programs are asked for only while a page shows them
-	whole   bool // the last look was for the programs too
+	light   bool // requests programs only while a page shows them
+	whole   bool // the last look had the programs too
 	node    string
 	known   *overview.Overview
 	past    map[etf.Pid]*past

@@ -1,12 +1,13 @@
 // Package web is the live page with an erluv's programs, and its metrics. erluv web starts it as a
 // process without privileges. That process accepts browsers' connections on a socket that already
-// listens. Its only other connection is one to erluv's control socket, which its starter gives to
-// it.
+// listens. Its only other connections come from its starter: one to erluv's control socket, or one
+// for each erluv that serves the given nodes.
 //
 // It shows only erluv's own data, and remembers five minutes of programs' usage. It changes
 // something with only two requests, stop and restart, for browsers that show its token. Its starter
-// (cmd/erluv) opens the control socket again when a connection has ended. Its name in that
-// handshake limits the connection to looks and these two requests.
+// (cmd/erluv) connects again when a connection has ended. A connection to the control socket is
+// limited to looks and these two requests by the name in its handshake. For erluvs elsewhere the
+// starter makes the calls, and refuses all others.
 //
 //	serve.go     the role: its input, and how long it serves
 //	link.go      the conversation with its starter, and the connection to erluv

@@ -42,7 +42,8 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// stream sends what look returns, when its channel is closed again, until it returns false.
+// stream sends the changed parts of the results of look. It calls look again when the returned
+// channel is closed, until look returns false.
 func (h *handler) stream(w http.ResponseWriter, r *http.Request, look func() (changing, <-chan struct{}, bool)) {
 	select {
 	case h.viewers <- struct{}{}:

@@ -23,21 +23,21 @@ const (
 	// seekAtRest is the same while no page is open.
 	seekAtRest = 30 * time.Second
 
-	// firstBound is how long a page waits for the first look.
+	// firstBound is how long a page waits for the first answer of the starter.
 	firstBound = 5 * time.Second
 )
 
-// fleet is several erluvs, each with a board and pages of its own. One goroutine seeks them.
+// fleet has several erluvs, each with a board and pages of its own. One goroutine looks for them.
 type fleet struct {
 	given   Given
 	starter *starter
 	viewers chan struct{}
-	sought  chan struct{} // closed after the first look
+	sought  chan struct{} // closed after the first answer of the starter
 	wanted  chan struct{} // a page was opened
 
 	mu       sync.Mutex // guards all below
 	hosts    []*host    // by their names
-	until    time.Time  // when the last page that was asked for counts as closed
+	until    time.Time  // when the last requested page counts as closed
 	troubles []string
 }
 
@@ -47,10 +47,10 @@ type host struct {
 	board *board
 	pages http.Handler
 	end   context.CancelFunc
-	ended chan struct{} // closed when its board looks no more
+	ended chan struct{} // closed when its board has stopped
 }
 
-// run seeks erluvs until ctx ends.
+// run asks the starter for the erluvs, again and again, until ctx ends.
 func (f *fleet) run(ctx context.Context) {
 	defer f.keep(ctx, nil)
 	for first := true; ; first = false {
@@ -80,7 +80,7 @@ func (f *fleet) run(ctx context.Context) {
 	}
 }
 
-// pause waits until the next look is due. False: ctx has ended.
+// pause waits until the next request to the starter is due. It returns false if ctx has ended.
 func (f *fleet) pause(ctx context.Context, began time.Time) bool {
 	for {
 		f.mu.Lock()
@@ -102,7 +102,7 @@ func (f *fleet) pause(ctx context.Context, began time.Time) bool {
 	}
 }
 
-// open says that a page is open, for a while.
+// open notes that a page is open, for a while.
 func (f *fleet) open() {
 	f.mu.Lock()
 	f.until = time.Now().Add(seekAtRest)
@@ -113,7 +113,7 @@ func (f *fleet) open() {
 	}
 }
 
-// keep has a page for each of these erluvs, and for no others.
+// keep makes a board and pages for each new erluv of names, and ends those of all others.
 func (f *fleet) keep(ctx context.Context, names []string) {
 	f.mu.Lock()
 	var gone []*host
@@ -150,7 +150,7 @@ func (f *fleet) newHost(ctx context.Context, name string) *host {
 	return h
 }
 
-// find is the erluv with a name; nil: there is none.
+// find returns the erluv with a name, or nil.
 func (f *fleet) find(name string) *host {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,7 +193,7 @@ func (f *fleet) view(trusted bool) FleetView {
 	return v
 }
 
-// over says whether the first look is.
+// over reports whether the starter has answered once.
 func (f *fleet) over() bool {
 	select {
 	case <-f.sought:
@@ -239,7 +239,7 @@ func (f *fleet) list(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// of is a page of one erluv.
+// of serves the pages of one erluv.
 func (f *fleet) of(w http.ResponseWriter, r *http.Request) {
 	h := f.find(r.PathValue("host"))
 	if h == nil {
@@ -249,7 +249,7 @@ func (f *fleet) of(w http.ResponseWriter, r *http.Request) {
 	http.StripPrefix("/host/"+url.PathEscape(h.name), h.pages).ServeHTTP(w, r)
 }
 
-// changing is what changes of the page with all erluvs.
+// changing returns the changing part of the page with all erluvs.
 func (f *fleet) changing(trusted bool) changing {
 	v := f.view(trusted)
 	c := changing{parts: []part{{"trouble", "trouble", v.Top}, {"count", "hosts-count", v}}}
@@ -259,7 +259,7 @@ func (f *fleet) changing(trusted bool) changing {
 	return c
 }
 
-// events sends a page what has changed, once a second.
+// events sends a page the changed parts once a second.
 func (f *fleet) events(ctx context.Context) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		h := &handler{ctx: ctx, given: f.given, viewers: f.viewers}

@@ -60,7 +60,7 @@ func newHandler(ctx context.Context, b *board, given Given) http.Handler {
 	return h.guarded(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// mux has the pages of one erluv.
+// mux serves the pages of one erluv.
 func (h *handler) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.list)
@@ -144,7 +144,8 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request) {
 	h.render(w, http.StatusOK, "list.html", h.listView(askedFor(r.URL.Query()), h.trusted(r)))
 }
 
-// admit takes a token. False: there was one, and it is answered.
+// admit checks the token in the address, if there is one. Then it answers the request and returns
+// false.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	token := r.URL.Query().Get("token")
 	switch {

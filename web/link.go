@@ -39,7 +39,7 @@ type Word struct {
 	Host string
 }
 
-// Hosts are the erluvs of a fleet, and the reasons why others are unknown.
+// Hosts has the erluvs of a fleet, and the reasons why others are unknown.
 type Hosts struct {
 	Names    []string
 	Troubles []string
@@ -48,7 +48,7 @@ type Hosts struct {
 // caller is a connection to an erluv.
 type caller interface {
 	Call(ctx context.Context, to, request etf.Term) (etf.Term, error)
-	Err() error // why the connection has ended; nil: it has not
+	Err() error // why the connection has ended, or nil before
 	Close()
 }
 
@@ -61,7 +61,7 @@ const maxWord = 64 << 10
 // starter is the process that has started the page. It sends Given, and then answers each Word with
 // Linked or Hosts.
 type starter struct {
-	asking  sync.Mutex // held by the one that waits for an answer
+	asking  sync.Mutex // held while a goroutine waits for an answer
 	conn    *net.UnixConn
 	answers chan answer
 }
@@ -117,7 +117,8 @@ func (s *starter) wait() {
 	}
 }
 
-// ask makes a request. The answer's descriptor is the caller's.
+// ask sends a request and reads the answer into to. The caller owns the descriptor fd, which is -1
+// if the answer has none.
 func (s *starter) ask(w Word, to any) (fd int, err error) {
 	text, err := json.Marshal(w)
 	if err != nil {
@@ -135,7 +136,7 @@ func (s *starter) ask(w Word, to any) (fd int, err error) {
 	return a.fd, json.Unmarshal(a.text, to)
 }
 
-// connect has the starter connect to an erluv.
+// connect returns a function that asks the starter for a connection to an erluv.
 func (s *starter) connect(name string) Connect {
 	return func(context.Context) (caller, string, error) {
 		var l Linked
@@ -159,7 +160,7 @@ func (s *starter) connect(name string) Connect {
 	}
 }
 
-// hosts are the erluvs that there are.
+// hosts asks the starter for the erluvs that serve the nodes.
 func (s *starter) hosts() (h Hosts, err error) {
 	fd, err := s.ask(Word{Do: "hosts"}, &h)
 	if fd >= 0 {

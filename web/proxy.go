@@ -14,21 +14,22 @@ import (
 	"erluv/wire/gen"
 )
 
-// To call an erluv elsewhere, the page sends the call to its starter. The starter has a connection to a
-// node that the erluv serves, and the cookie. The page must have neither. A call is
-// {Id, To, Request}, and its answer {Id, answer | exit, Term} or {Id, failed, Text}. Before each is its
-// length, in four bytes.
+// To call an erluv elsewhere, the page sends the call to its starter. The starter has a connection
+// to a node that the erluv serves, and the cookie. The page must have neither. A call is {Id, To,
+// Request}, and its answer {Id, answer | exit, Term} or {Id, failed, Text}. The length of each
+// precedes it, in four bytes.
 
 const (
-	// maxAsk and maxAnswer bound both, in bytes.
+	// maxAsk bounds a call, and maxAnswer its answer, in bytes.
 	maxAsk    = 256 << 10
 	maxAnswer = 32 << 20
 
-	// maxCalls is how many calls are made at a time for a page, to one erluv.
+	// maxCalls is how many calls the starter makes at a time to one erluv.
 	maxCalls = 8
 )
 
-// allowed says whether the page may make a call: it looks, and what it tends it stops and restarts.
+// allowed reports whether the page may make a call. It may look. With acts it may also stop and
+// restart programs.
 func allowed(to, request etf.Term, acts bool) bool {
 	_, toProgram := to.(etf.Pid)
 	switch r := request.(type) {
@@ -40,8 +41,8 @@ func allowed(to, request etf.Term, acts bool) bool {
 	return false
 }
 
-// Answer makes the calls of a page, by call, until the page closes its end. It makes no others than those
-// that a page may.
+// Answer makes the calls of a page with the function call, until the page closes its end. It
+// refuses all that a page may not make.
 func Answer(ctx context.Context, conn net.Conn, acts bool, call func(ctx context.Context, to, request etf.Term) (etf.Term, error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
@@ -121,7 +122,7 @@ func writeFrame(w io.Writer, t etf.Term) error {
 	return err
 }
 
-// proxy is the page's end.
+// proxy is the page's end of such a connection.
 type proxy struct {
 	conn    net.Conn
 	writing sync.Mutex
@@ -165,7 +166,7 @@ func (p *proxy) read() {
 
 // Call: see caller.
 func (p *proxy) Call(ctx context.Context, to, request etf.Term) (etf.Term, error) {
-	c := make(chan etf.Tuple, 1) // so that read does not wait for a call that was given up
+	c := make(chan etf.Tuple, 1) // 1: read does not wait for an abandoned call
 	p.mu.Lock()
 	p.last++
 	id := p.last

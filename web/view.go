@@ -65,7 +65,7 @@ func (a asked) address() string {
 
 // Top is the beginning of all pages.
 type Top struct {
-	Base         string // before all addresses
+	Base         string // the prefix of all addresses
 	Node, Status string
 	Trouble      string // why there is no new data; "": there is
 	Facts        []Fact
@@ -179,7 +179,7 @@ func (h *handler) top(trusted bool) Top {
 	return t
 }
 
-// failures is how many programs have failed.
+// failures returns how many programs have failed: all ends except normal and stopped.
 func failures(s *overview.Sums) (n int64) {
 	for _, c := range s.Ended {
 		if c.Name != "normal" && c.Name != "stopped" {
@@ -189,7 +189,7 @@ func failures(s *overview.Sums) (n int64) {
 	return n
 }
 
-// sharesOf is how many processors erluv's own processes have.
+// sharesOf returns how many processors erluv's own processes use.
 func sharesOf(s *overview.Sums) (share float64) {
 	for _, r := range s.Roles {
 		share += r.Share

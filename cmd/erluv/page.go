@@ -24,8 +24,9 @@ import (
 
 // page is the process of the page, seen from erluv web, which has started it without privileges. If
 // root has started erluv web, the page runs as nobody. It reaches no file, no port and no other
-// process. Its only access to erluv is a connection made here. Its name in the handshake limits its
-// rights there.
+// process. Its only access to an erluv is a connection that erluv web gives to it. The name in the
+// handshake of that connection limits its rights. For erluvs elsewhere erluv web makes the calls:
+// see fleet.
 type page struct {
 	conn *net.UnixConn
 	cmd  *exec.Cmd

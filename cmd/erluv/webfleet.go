@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fleet is the erluvs that serve nodes, for a page. The page has neither a connection to a node nor the
-// cookie. So erluv web makes the page's calls, and refuses those that a page may not make.
+// fleet has the erluvs that serve nodes, for a page. The page has neither a connection to a node
+// nor the cookie. So erluv web makes the page's calls, and refuses those that a page may not make.
 type fleet struct {
 	*webCommand
 	cfgs  []*config.Config // how to connect to each of the nodes
@@ -32,7 +32,7 @@ func newFleet(w *webCommand, cfgs []*config.Config) *fleet {
 	return &fleet{webCommand: w, cfgs: cfgs, nodes: make([]*connection, len(cfgs)), hosts: make(map[string]host)}
 }
 
-// close ends the connections to the nodes, when the context has ended.
+// close ends the connections to the nodes. The caller has ended the context before.
 func (f *fleet) close() {
 	f.calls.Wait()
 	for _, c := range f.nodes {

@@ -143,9 +143,9 @@ var greetings = []string{
 	"\x00\x11N\x00\x00\x00o\x07\xdf\x7f\xbc\x00\x00\x00\x00\x00\x02vm",
 }
 
-// FuzzAccept checks that a stranger can send anything and even prove the cookie. Accept does not
-// panic and reads neither more than 4,096 bytes nor beyond the handshake. It accepts a node only if
-// its name is valid and not our own. It calls decide exactly once for it.
+// FuzzAccept checks Accept against a stranger that sends anything, and may even prove the cookie.
+// Accept does not panic and reads neither more than 4,096 bytes nor beyond the handshake. It
+// accepts a node only if its name is valid and not our own. It calls decide exactly once for it.
 func FuzzAccept(f *testing.F) {
 	statuses := []string{dist.StatusOK, dist.StatusOKSimultaneous, dist.StatusAlive, dist.StatusNotOK, dist.StatusNotAllowed, ""}
 	for _, g := range greetings {
