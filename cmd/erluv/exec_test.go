@@ -211,8 +211,8 @@ func TestCommandsOfDocuments(t *testing.T) {
 	}
 }
 
-// TestOperatingDocument: the commands and flags of doc/operating.md exist, and its texts are those
-// of the commands.
+// TestOperatingDocument: the commands and flags of doc/operating.md exist, and its tables and texts
+// are those of the commands.
 func TestOperatingDocument(t *testing.T) {
 	text, err := os.ReadFile("../../doc/operating.md")
 	if err != nil {
@@ -237,6 +237,15 @@ func TestOperatingDocument(t *testing.T) {
 	for _, cmd := range []string{"ps", "info", "status", "signal", "stop", "drain", "exec"} {
 		if !slices.Contains(seen, cmd) {
 			t.Errorf("the document has no %s", cmd)
+		}
+	}
+	headers := regexp.MustCompile("(?m)^ +(PROGRAM  .*)$").FindAllStringSubmatch(string(text), -1)
+	if len(headers) != 2 {
+		t.Fatalf("the document has %d tables of programs", len(headers))
+	}
+	for i, want := range [][]string{psColumns, columns} {
+		if got := strings.Fields(headers[i][1]); !slices.Equal(got, want) {
+			t.Errorf("the document has the columns %q, the command %q", got, want)
 		}
 	}
 	var source strings.Builder

@@ -25,10 +25,13 @@ func widthOf(w io.Writer) int {
 	return int(size.Col)
 }
 
+// psColumns are the columns of ps.
+var psColumns = []string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "EXIT", "COMMAND"}
+
 // print prints a table of programs, with the oldest of each host first. Ended programs follow in
 // their own order.
 func (p *ps) print(w io.Writer, list []told[[]programRow], now time.Time, width int) error {
-	table := [][]string{p.withHost([]string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU", "MEMORY", "EXIT", "COMMAND"})}
+	table := [][]string{p.withHost(psColumns)}
 	for _, t := range list {
 		slices.SortStableFunc(t.value, func(a, b programRow) int {
 			if n := isEnd(a) - isEnd(b); n != 0 || isEnd(a) == 1 {
