@@ -79,6 +79,7 @@ var imports = map[string][]string{
 
 // testImports has further imports that the tests of a package may have.
 var testImports = map[string][]string{
+	"cmd/erluv":      {"test/prose"},
 	"discover":       {"discover/dnstest"},
 	"childproc/peer": {"loop/looptest"},
 	"childproc":      {"loop/looptest", "spawner"}, // its tests run a real one

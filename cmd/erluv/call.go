@@ -17,8 +17,8 @@ import (
 const (
 	aboutCall = `Call a function on a node, or with --all on every node of its cluster (see
 map), and print what it returns. Arguments are a list of Erlang terms, [] if
-there is none. What the function prints or logs appears at the node where it
-runs, and nowhere else.`
+there are none. Output and logs of the function appear only at the node where it
+runs.`
 
 	examplesOfCall = `  erluv call shop@myhost erlang system_info '[otp_release]'
   erluv call shop@myhost --all erlang memory '[total]'
@@ -41,10 +41,10 @@ func callOf(c *command) *cobra.Command {
 		Use: "call [flags] NAME@HOST MODULE FUNCTION [ARGUMENTS]", Short: "call a function on a node, or on all of a cluster",
 		Long: aboutCall, Example: examplesOfCall, RunE: k.run,
 	}, 3, 4)
-	cmd.Flags().BoolVar(&k.all, "all", false, "on every node of the cluster")
-	cmd.Flags().BoolVar(&k.hidden, "hidden", false, "with --all: on remote shells and the like, too; see map")
-	cmd.Flags().BoolVar(&k.json, "json", false, "for programs: results are texts, in Erlang's syntax")
-	timeoutFlag(cmd, &k.timeout, 10*time.Second, "how long the function may take on each node")
+	cmd.Flags().BoolVar(&k.all, "all", false, "call on every node of the cluster")
+	cmd.Flags().BoolVar(&k.hidden, "hidden", false, "with --all: also on hidden nodes, as map --hidden")
+	cmd.Flags().BoolVar(&k.json, "json", false, "print JSON, with each result as text in Erlang's syntax")
+	timeoutFlag(cmd, &k.timeout, 10*time.Second, "longest time of the function on each node")
 	return cmd
 }
 

@@ -72,9 +72,9 @@ func (c *command) root() (*cobra.Command, error) {
 		effective func(config.Key) bool // nil: it has no settings
 	}{
 		{root, all},
-		{&cobra.Command{Use: "run", Short: "connect to a node and serve it; also without the word", Long: aboutRun, Example: examplesOfRun, RunE: c.run}, all},
-		{&cobra.Command{Use: "config", Short: "print every setting: value, source, what it shadows", Long: aboutConfig, Example: examplesOfConfig, RunE: c.config}, all},
-		{&cobra.Command{Use: "ping", Short: "connect, authenticate, say pong or why not", Long: aboutPing, Example: examplesOfPing, RunE: c.ping}, connecting},
+		{&cobra.Command{Use: "run", Short: "connect to a node and serve it (the default)", Long: aboutRun, Example: examplesOfRun, RunE: c.run}, all},
+		{&cobra.Command{Use: "config", Short: "print every setting with its source", Long: aboutConfig, Example: examplesOfConfig, RunE: c.config}, all},
+		{&cobra.Command{Use: "ping", Short: "test the connection to a node", Long: aboutPing, Example: examplesOfPing, RunE: c.ping}, connecting},
 		{mapOf(c), entering},
 		{callOf(c), entering},
 		{namesOf(c), mapping},

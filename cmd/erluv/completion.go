@@ -20,8 +20,8 @@ var shells = map[string]func(root *cobra.Command) error{
 // hidden command of cobra's. So a new flag needs no new script.
 func (c *command) completion() *cobra.Command {
 	return &cobra.Command{
-		Use: "completion bash|zsh|fish", Short: "print what completes erluv's command line in a shell",
-		Long: "Print the script by which a shell completes the command line of erluv.",
+		Use: "completion bash|zsh|fish", Short: "print a script for completion in a shell",
+		Long: "Print a script with which a shell completes the command line of erluv.",
 		Example: `  source <(erluv completion bash)                  bash, with bash-completion
   erluv completion zsh >"${fpath[1]}/_erluv"       zsh
   erluv completion fish | source                   fish`,

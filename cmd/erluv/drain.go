@@ -28,16 +28,16 @@ type drain struct {
 func (c *command) drain() *cobra.Command {
 	d := &drain{operator: operator{command: c}}
 	cmd := d.addNode(d.add(&cobra.Command{
-		Use: "drain", Short: "stop all programs of an erluv, and wait for that",
-		Long: `Have an erluv on this machine, or others, start no program any more, and stop
-those that run. Wait until none is left, and say meanwhile how many there are.
-With --deadline those that are left then are killed, and named. status set ready
-has programs started again.`,
+		Use: "drain", Short: "stop all programs of an erluv, and wait",
+		Long: `Stop all programs of an erluv on this machine, or of others, and start no new
+ones. The command waits until no program is left, and prints the number of those
+that are. With --deadline, erluv then kills the rest, and the command names
+them. After erluv status set ready, erluv starts programs again.`,
 		Example: `  sudo erluv drain --deadline 1m
   erluv drain --node shop@myhost --format json`,
 		RunE: d.run,
 	}, true))
-	cmd.Flags().DurationVar(&d.deadline, "deadline", 0, "kill what is left after this time (default never)")
+	cmd.Flags().DurationVar(&d.deadline, "deadline", 0, "kill the remaining programs after this time (default never)")
 	noFiles(cmd, "deadline")
 	return cmd
 }

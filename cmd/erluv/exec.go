@@ -36,11 +36,13 @@ func (c *command) exec() *cobra.Command {
 	cmd := e.add(&cobra.Command{
 		Use: "exec [flags] [--] PROGRAM [ARGUMENT...]", Short: "run a program at an erluv, with this terminal",
 		Long: `Run a program at an erluv on this machine, with the standard streams of this
-command. When input and output are a terminal the program has one, too, with
-its size, and Ctrl-C goes to the program. The status is the program's, or 128
-and the number of the signal that has ended it; 125 if none was started, 126 if
-it cannot be executed, 127 if there is none, 255 if erluv was lost meanwhile.
-The program ends with this command.`,
+command. If input and output are a terminal, the program gets one of the same
+size, and Ctrl-C goes to the program. The program ends with this command.
+
+The exit status is that of the program, or 128 plus the number of the signal
+that ended it. It is 125 if erluv started no program, 126 if the program cannot
+be executed, and 127 if it does not exist. It is 255 if the connection to erluv
+was lost.`,
 		Example: `  sudo erluv exec -- sh
   sudo erluv exec --user app --env DEBUG=1 -- /opt/app/bin/app check
   sudo erluv exec -- tar -C /srv -c . >srv.tar
@@ -57,13 +59,13 @@ The program ends with this command.`,
 	}, false)
 	set := cmd.Flags()
 	set.SetInterspersed(false) // words after the program belong to the program
-	set.BoolVarP(&e.input, "stdin", "i", false, "give the program standard input; so it is by default")
-	set.BoolVarP(&e.terminal, "tty", "t", false, "give it a terminal, even if input or output is none")
+	set.BoolVarP(&e.input, "stdin", "i", false, "give the program standard input (the default)")
+	set.BoolVarP(&e.terminal, "tty", "t", false, "give it a terminal, even if input or output is not one")
 	set.BoolVarP(&e.plain, "no-tty", "T", false, "give it no terminal")
-	set.VarP(&choice{&e.user, "user", nil}, "user", "", "run it as this user, whom allow_users allows")
-	set.StringArrayVar(&e.env, "env", nil, "`name=value`: a variable of its environment; name alone: as it is here")
-	set.VarP(&choice{&e.dir, "path", nil}, "cd", "", "directory that it starts in (default /)")
-	set.VarP(&choice{&e.as, "name", nil}, "as", "", "name of its worker, for erluv ps and others")
+	set.VarP(&choice{&e.user, "user", nil}, "user", "", "run it as this user, who must be in allow_users")
+	set.StringArrayVar(&e.env, "env", nil, "`name=value`: set an environment variable; name alone: copy it from here")
+	set.VarP(&choice{&e.dir, "path", nil}, "cd", "", "its working directory (default /)")
+	set.VarP(&choice{&e.as, "name", nil}, "as", "", "its name in erluv ps and other commands")
 	for _, flag := range []string{"user", "env", "as"} {
 		noFiles(cmd, flag)
 	}

@@ -15,35 +15,35 @@ operating system for it. Each program is a process that Erlang can link, monitor
 and supervise.
 
 A setting is a flag, ERLUV_... in the environment, or a line of ~/.erluv.conf.
-The file goes before the environment, and the environment before the flags. See
-erluv(8) and erluv.conf(5).`
+The file has precedence over the environment, and the environment over the
+flags. See erluv(8) and erluv.conf(5).`
 
 	examples = `  erluv ping --node shop@myhost           can it connect?
   erluv --node shop@myhost                serve the node, until Ctrl-C
-  erluv config                            what is set, and by what?
+  erluv config                            each setting, and its source
   erluv ping --help                       the same for one command`
 
-	aboutRun = `Connect to a node and serve it until the node, a signal or the end of a standard
-input that is a pipe stops it. If the first connection fails, erluv says why and
-ends.`
+	aboutRun = `Connect to a node and serve it, until the node or a signal stops erluv. If
+standard input is a pipe, its end stops erluv too. If the first connection
+fails, erluv prints the reason and exits.`
 
 	examplesOfRun = `  erluv run --node shop@myhost
   sudo erluv run --node shop@myhost --cookie-file ~/.erlang.cookie
   erluv run --detach --node shop@myhost 2>>/var/log/erluv.log`
 
 	aboutConfig = `Print every setting: its value, its source, and what it shadows. The cookie is
-masked. What run would lack on this machine goes to standard error. Nothing is
-connected to.
+masked. Standard error has the features that run would lack on this machine.
+erluv connects to nothing.
 
-The file goes before the environment and the flags, so that an administrator can
-pin a value for those who may call erluv as root: no flag overrides the file
-that a rule of sudoers names, and a second --config is refused.`
+The file has precedence over the environment and the flags. So an administrator
+can fix a value for users who may run erluv as root. No flag overrides the file
+that a rule of sudoers names. erluv refuses a second --config.`
 
 	examplesOfConfig = `  erluv config
   erluv config --config /etc/erluv/erluv.conf`
 
-	aboutPing = `Connect to the node, authenticate, and print pong, or say why not. Other flags
-of run are accepted, and have no effect here.`
+	aboutPing = `Connect to the node, authenticate, and print pong, or the reason for the
+failure. The other flags of run are accepted, and have no effect here.`
 
 	examplesOfPing = `  erluv ping --node shop@myhost
   erluv ping --node shop@127.0.0.1 --address 127.0.0.1:9100`

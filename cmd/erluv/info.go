@@ -20,11 +20,11 @@ type info struct{ operator }
 func (c *command) info() *cobra.Command {
 	i := &info{operator{command: c}}
 	return i.addNode(i.add(&cobra.Command{
-		Use: "info [W]", Short: "what an erluv says of itself, or of a program",
-		Long: `Print what an erluv on this machine, or another one, says of itself: its node,
-its connections, versions, processes, sandbox. With W, a program's name, its
-os_pid or its worker's number, print what it says of that program, also when it
-has ended. The keys are those of info and {info, history} in erluv-protocol(7).`,
+		Use: "info [W]", Short: "describe an erluv, or a program",
+		Long: `Describe an erluv on this machine, or another one: its node, connections,
+version, processes and sandbox. With W, describe a program, running or ended. W
+is its name, its os_pid or the number of its worker. The requests info and
+{info, history} in erluv-protocol(7) have the same keys.`,
 		Example: `  sudo erluv info
   sudo erluv info --name erluv_db1 --format json
   sudo erluv info web`,

@@ -29,12 +29,12 @@ func (c *command) logs() *cobra.Command {
 	l := &logs{operator: operator{command: c}}
 	cmd := l.add(&cobra.Command{
 		Use: "logs W", Short: "print the last output of a program",
-		Long: `Print the last output of a program that has the option keep, also when it has
-ended, as long as erluv remembers it (the key history). W is its name, its
-os_pid or its worker's number, as erluv ps prints them.
+		Long: `Print the last output of a program with the option keep. After its end erluv
+keeps the output as long as the program is in its history. W is the program's
+name, its os_pid or the number of its worker, as in erluv ps.
 
-On a terminal control characters are escaped; elsewhere each byte is printed as
-the program has written it. With --format json there is an object for each line.`,
+On a terminal, control characters are escaped. Elsewhere each byte is printed as
+the program wrote it. With --format json, each line is an object.`,
 		Example: `  sudo erluv logs web
   sudo erluv logs -f -n 20 web
   sudo erluv logs --since 10m --stderr 17.0`,
@@ -42,10 +42,10 @@ the program has written it. With --format json there is an object for each line.
 		RunE: l.run,
 	}, true)
 	set := cmd.Flags()
-	set.BoolVarP(&l.follow, "follow", "f", false, "go on with what the program writes, until it has ended")
-	set.VarP(lineCount{&l.lines}, "lines", "n", "the last so many lines only")
-	set.VarP(&choice{&l.since, "time", nil}, "since", "", "what came after that: a duration before now such as 10m, or a time such as 2006-01-02T15:04:05Z")
-	set.BoolVar(&l.stderrOnly, "stderr", false, "what was written to stderr only")
+	set.BoolVarP(&l.follow, "follow", "f", false, "also print new output, until the program ends")
+	set.VarP(lineCount{&l.lines}, "lines", "n", "print only this number of lines, the last ones")
+	set.VarP(&choice{&l.since, "time", nil}, "since", "", "print only output after this time: 2006-01-02T15:04:05Z, or 10m for the last ten minutes")
+	set.BoolVar(&l.stderrOnly, "stderr", false, "print only stderr")
 	return cmd
 }
 

@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"erluv/config"
+	"erluv/test/prose"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -149,5 +151,45 @@ func TestManualExamples(t *testing.T) {
 		if err := root.Execute(); err != nil {
 			t.Errorf("erluv %s: %v", example[1], err)
 		}
+	}
+}
+
+// TestHelpIsPlain: the texts of --help, and the comments of packaging/erluv.conf, are plain, as
+// documents are.
+func TestHelpIsPlain(t *testing.T) {
+	seen := 0
+	check := func(where, text string) {
+		for _, s := range prose.Markdown(text) {
+			seen++
+			if why := prose.Odd(strings.ToUpper(s[:1]) + s[1:]); why != "" {
+				t.Errorf("%s: %s: %s", where, why, s)
+			}
+			if term := prose.Term(s); term != "" {
+				t.Errorf("%s: write %q, as HACKING.md does: %s", where, term, s)
+			}
+		}
+	}
+	var c command
+	root, err := c.root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
+		check(cmd.Name(), cmd.Short)
+		check(cmd.Name(), cmd.Long)
+		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			for part := range strings.SplitSeq(flag.Usage, "; ") {
+				check(cmd.Name()+" --"+flag.Name, part)
+			}
+		})
+	}
+	settings, err := os.ReadFile("../../packaging/erluv.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments := regexp.MustCompile("(?m)^#[^ #].*$|^## .*$").ReplaceAllString(string(settings), "")
+	check("erluv.conf", strings.ReplaceAll(comments, "# ", ""))
+	if seen < 200 {
+		t.Errorf("there are only %d sentences", seen)
 	}
 }

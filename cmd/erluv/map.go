@@ -12,10 +12,9 @@ import (
 )
 
 const (
-	aboutMap = `Draw the cluster that a node is part of, sparse or not: which nodes there are,
-and which of them are connected. Each is asked by way of its neighbours, on
-connections that they have, so no node gets a new one. Only the node that is
-named has a guest, which is erluv as a hidden node.`
+	aboutMap = `Draw the cluster of a node: its nodes and their connections. erluv asks each
+node through its neighbours, over connections that exist, so no node gets a new
+one. Only the named node has a guest: erluv connects to it as a hidden node.`
 
 	maxNodes = 1000
 
@@ -38,10 +37,10 @@ func mapOf(c *command) *cobra.Command {
 		Use: "map [flags] NAME@HOST", Short: "draw the cluster that a node is part of", Long: aboutMap,
 		Example: examplesOfMap, RunE: m.run,
 	}, 1, 1)
-	cmd.Flags().BoolVar(&m.text, "text", false, "for people; so it is by default")
-	cmd.Flags().BoolVar(&m.dot, "dot", false, "for Graphviz")
-	cmd.Flags().BoolVar(&m.json, "json", false, "for programs")
-	cmd.Flags().BoolVar(&m.hidden, "hidden", false, "also hidden nodes that lead nowhere: erluv, C nodes, remote shells")
+	cmd.Flags().BoolVar(&m.text, "text", false, "print text (the default)")
+	cmd.Flags().BoolVar(&m.dot, "dot", false, "print a graph for Graphviz")
+	cmd.Flags().BoolVar(&m.json, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&m.hidden, "hidden", false, "also draw hidden nodes without neighbours: erluv, C nodes, remote shells")
 	cmd.Flags().IntVar(&m.nodes, "max-nodes", maxNodes, fmt.Sprintf("draw no more nodes than this `number` (default %d)", maxNodes))
 	noFiles(cmd, "max-nodes")
 	timeoutFlag(cmd, &m.timeout, 10*time.Second, "draw what is known after this time")

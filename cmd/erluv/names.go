@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	aboutNames = `Print which nodes the EPMD of a host knows, by default of this one: their names
-without the host, and the ports at which they listen.`
+	aboutNames = `List the nodes that the EPMD of a host knows, by default of this host. Each line
+has the name without the host, and the port where the node listens.`
 
 	examplesOfNames = `  erluv names
   erluv names db1.example.com`
@@ -35,11 +35,11 @@ type namesCommand struct {
 func namesOf(c *command) *cobra.Command {
 	n := &namesCommand{command: c}
 	cmd := takes(&cobra.Command{
-		Use: "names [flags] [HOST]", Short: "print which nodes EPMD knows", Long: aboutNames,
+		Use: "names [flags] [HOST]", Short: "list the nodes that EPMD knows", Long: aboutNames,
 		Example: examplesOfNames, RunE: n.run,
 	}, 0, 1)
-	cmd.Flags().BoolVar(&n.json, "json", false, "for programs")
-	timeoutFlag(cmd, &n.timeout, 5*time.Second, "how long to wait for EPMD")
+	cmd.Flags().BoolVar(&n.json, "json", false, "print JSON")
+	timeoutFlag(cmd, &n.timeout, 5*time.Second, "longest time until EPMD answers")
 	return cmd
 }
 

@@ -42,24 +42,24 @@ const (
 func (o *operator) add(cmd *cobra.Command, formats bool) *cobra.Command {
 	set := cmd.Flags()
 	set.SortFlags = false
-	set.VarP(&choice{&o.name, "name", nil}, "name", "", "the erluv with this name, if several run here")
+	set.VarP(&choice{&o.name, "name", nil}, "name", "", "the erluv with this name, if several run on this machine")
 	set.VarP(&choice{&o.socket, "path", nil}, "control", "", "the erluv with this control socket")
-	set.VarP(&choice{&o.at, "name@host", nil}, "at", "", "the erluv that is this node, which listens")
-	set.Var(o.value(config.FileKey, config.FileKey, "file"), config.FileKey, "configuration file with control, and with how to connect to --at; or none")
-	set.Var(o.value("cookie_file", "cookie-file", "file"), "cookie-file", "file with the cookie of --at")
+	set.VarP(&choice{&o.at, "name@host", nil}, "at", "", "the erluv with this node name, which must listen")
+	set.Var(o.value(config.FileKey, config.FileKey, "file"), config.FileKey, "configuration file with control and the settings for --at, or none")
+	set.Var(o.value("cookie_file", "cookie-file", "file"), "cookie-file", "file with the cookie for --at")
 	set.StringVar(&o.handover, handoverFlag, "", "")
 	set.Lookup(handoverFlag).Hidden = true
 	cmd.PreRunE = o.prepare
 	if formats {
 		formats := []string{config.FormatText, config.FormatJSON}
-		set.VarP(&choice{&o.format, strings.Join(formats, "|"), formats}, "format", "", "how to print it (default text)")
+		set.VarP(&choice{&o.format, strings.Join(formats, "|"), formats}, "format", "", "output format (default text)")
 	}
 	return cmd
 }
 
 // addNode gives it the flag of commands that can go to several erluvs.
 func (o *operator) addNode(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().VarP(&choice{&o.node, "name@host", nil}, "node", "", "all erluvs that serve this node; connects to it as --at does")
+	cmd.Flags().VarP(&choice{&o.node, "name@host", nil}, "node", "", "all erluvs that serve this node")
 	return cmd
 }
 

@@ -29,19 +29,19 @@ func (c *command) ps() *cobra.Command {
 	p := &ps{operator: operator{command: c}}
 	cmd := p.addNode(p.add(&cobra.Command{
 		Use: "ps", Short: "list the programs of an erluv",
-		Long: `List the programs of an erluv on this machine, or of others. PROGRAM is a
-program's name, or its worker's number. CPU is the processor time of the
-process, and MEMORY that of all that the program has started, where control
-groups count it. EXIT is how it ended last: its status or signal, or why erluv
-stopped it. With --all the programs that have ended follow, as far as erluv
-remembers them (the key history). Their SINCE is the time since the end.`,
+		Long: `List the programs of an erluv on this machine, or of others. PROGRAM is the name
+of a program, or the number of its worker. CPU is the processor time of the
+process. MEMORY is that of all its processes if control groups count it, else
+that of the process. EXIT is its last end: the exit status or signal, or the
+cause if erluv stopped it. With --all, ended programs in erluv's history follow.
+Their SINCE is the time since the end.`,
 		Example: `  sudo erluv ps
   sudo erluv ps -a
   sudo erluv ps --name erluv_db1 --format json
   erluv ps --node shop@myhost`,
 		RunE: p.run,
 	}, true))
-	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "those that have ended too")
+	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "also list ended programs")
 	return cmd
 }
 

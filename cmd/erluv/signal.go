@@ -26,15 +26,15 @@ func (c *command) signal() *cobra.Command {
 	s := &signalCommand{operator: operator{command: c}}
 	cmd := s.addNode(s.add(&cobra.Command{
 		Use: "signal W SIGNAL", Short: "send a signal to a program",
-		Long: `Send a signal to a program of an erluv on this machine, or of others. W is its
-name, its os_pid or its worker's number, as erluv ps prints them; with --node
-its name. SIGNAL is HUP, SIGHUP or sighup, or a number.`,
+		Long: `Send a signal to a program of an erluv on this machine, or of others. W is the
+program's name, its os_pid or the number of its worker, as in erluv ps. With
+--node it is a name. SIGNAL is HUP, SIGHUP or sighup, or a number.`,
 		Example: `  sudo erluv signal web HUP
   sudo erluv signal --all 17.0 SIGUSR1`,
 		Args: exactly(2, "signal takes a program and a signal"), ValidArgsFunction: s.complete,
 		RunE: s.run,
 	}, true))
-	cmd.Flags().BoolVar(&s.all, "all", false, "to all processes that the program has started, too")
+	cmd.Flags().BoolVar(&s.all, "all", false, "also signal all processes that the program started")
 	return cmd
 }
 

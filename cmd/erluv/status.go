@@ -22,11 +22,11 @@ var states = []string{"ready", "standby", "stopped"}
 func (c *command) status() *cobra.Command {
 	s := &statusCommand{operator{command: c}}
 	return s.addNode(s.add(&cobra.Command{
-		Use: "status [set ready|standby|stopped]", Short: "say whether an erluv starts programs, or change that",
-		Long: `Print the state of an erluv on this machine, or of others. In the state ready
-it starts programs. With set ask for another state, which is printed then:
-standby starts no new program, and leaves those that run; stopped asks them to
-stop, too, and is stopping until they have.`,
+		Use: "status [set ready|standby|stopped]", Short: "print or set the state of an erluv",
+		Long: `Print the state of an erluv on this machine, or of others. With set, request
+another state, and print the result. An erluv that is ready starts programs. On
+standby it starts no new ones, and the others go on. On the way to stopped it
+stops them too, and its state is stopping until no program is left.`,
 		Example: `  sudo erluv status
   sudo erluv status set standby
   erluv status --node shop@myhost`,

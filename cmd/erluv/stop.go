@@ -19,12 +19,12 @@ type stop struct{ operator }
 func (c *command) stop() *cobra.Command {
 	s := &stop{operator{command: c}}
 	return s.addNode(s.add(&cobra.Command{
-		Use: "stop W", Short: "stop a program, and say how it has ended",
+		Use: "stop W", Short: "stop a program, and print how it ended",
 		Long: `Stop a program of an erluv on this machine, or of others, as its supervisor
-would: by its stop signal, and SIGKILL if that does not end it in time. It is
-not started again. When nothing of it is left, say how it has ended. W is its
-name, its os_pid or its worker's number, as erluv ps prints them; with --node
-its name.`,
+would. The program gets its stop signal, and SIGKILL if it does not end in time.
+erluv does not restart it. When all its processes have ended, the command prints
+how it ended. W is the program's name, its os_pid or the number of its worker,
+as in erluv ps. With --node it is a name.`,
 		Example: `  sudo erluv stop web
   sudo erluv stop 17.0 --format json`,
 		Args: exactly(1, "stop takes a program"), ValidArgsFunction: s.complete,

@@ -63,11 +63,12 @@ func (n *lines) Type() string { return "lines" }
 func (c *command) top() *cobra.Command {
 	t := &top{operator: operator{command: c}}
 	cmd := t.add(&cobra.Command{
-		Use: "top", Short: "the programs of an erluv on this machine, live",
-		Long: `Show the programs of an erluv on this machine, what they use, and what erluv
-itself uses, every two seconds. Keys: c, m, o, t, n, s and x sort by processor time,
-memory, output, age, name, state and restarts; r reverses the order; q ends.
-Where the output is no terminal, one picture is printed.`,
+		Use: "top", Short: "show the programs of an erluv live",
+		Long: `Show the programs of an erluv on this machine every two seconds, with the
+resources that they and erluv use. The keys c, m, o, t, n, s and x sort by
+processor time, memory, output, age, name, state and restarts. The key r
+reverses the order, and q quits. If standard output is not a terminal, top
+prints one picture.`,
 		Example: `  sudo erluv top
   sudo erluv top -o memory -n 10
   sudo erluv top --once --format json`,
@@ -79,8 +80,8 @@ Where the output is no terminal, one picture is printed.`,
 		words[i] = string(o)
 	}
 	set.VarP(&choice{&t.order, "order", words}, "order", "o", "sort by "+strings.Join(words, ", ")+" (default cpu)")
-	set.VarP(&t.lines, "lines", "n", "show so many programs (default: as many as fit)")
-	set.BoolVar(&t.once, "once", false, "print one picture, of all programs, and end")
+	set.VarP(&t.lines, "lines", "n", "show this number of programs (default: as many as fit)")
+	set.BoolVar(&t.once, "once", false, "print one picture of all programs, and exit")
 	return cmd
 }
 

@@ -35,11 +35,11 @@ const webListen = "127.0.0.1:4380"
 func (c *command) web() *cobra.Command {
 	w := &webCommand{operator: operator{command: c}, listen: webListen}
 	cmd := w.add(&cobra.Command{
-		Use: "web", Short: "a page with the programs of an erluv, and its metrics",
-		Long: `Serve a page with the programs of an erluv on this machine, live, and /metrics for
-Prometheus, until a signal. The page is served by a process without privileges.
-The address that is printed holds a token: with it the page shows arguments of
-commands, and stops and restarts programs. Without it the page is for looking.`,
+		Use: "web", Short: "serve a page with the programs, and metrics",
+		Long: `Serve a live page with the programs of an erluv on this machine, and /metrics
+for Prometheus, until a signal. A process without privileges serves them. The
+printed address has a token. With it the page shows arguments of commands, and
+stops and restarts programs. Without it the page is for looking only.`,
 		Example: `  sudo erluv web
   sudo erluv web --name erluv_db1 --listen 127.0.0.1:4381 --read-only
   erluv web --node shop@control.example.com`,
@@ -47,13 +47,13 @@ commands, and stops and restarts programs. Without it the page is for looking.`,
 	}, false)
 	set := cmd.Flags()
 	set.Lookup("at").Hidden = true
-	set.StringArrayVar(&w.targets, "node", nil, "all erluvs that serve this node; may stand several times")
+	set.StringArrayVar(&w.targets, "node", nil, "all erluvs that serve this node; can be repeated")
 	set.Lookup("node").DefValue = ""
 	cmd.PreRunE = w.prepareAll
-	set.VarP(&choice{&w.listen, "host:port", nil}, "listen", "", "the address to listen at (default "+webListen+")")
-	set.StringArrayVar(&w.names, "host", nil, "another name of this page, as of a proxy; may stand several times")
+	set.VarP(&choice{&w.listen, "host:port", nil}, "listen", "", "the address where the page is served (default "+webListen+")")
+	set.StringArrayVar(&w.names, "host", nil, "another host name of this page, such as that of a proxy; can be repeated")
 	set.Lookup("host").DefValue = ""
-	set.BoolVar(&w.looks, "read-only", false, "stop and restart nothing, with a token neither")
+	set.BoolVar(&w.looks, "read-only", false, "never stop or restart programs, not even with the token")
 	return cmd
 }
 
