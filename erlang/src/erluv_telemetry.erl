@@ -210,14 +210,27 @@ named(_) -> {<<"/bin/sh">>, 2}.
 
 name(Name) when is_atom(Name) -> name(atom_to_binary(Name));
 name(Name) ->
-    try unicode:characters_to_binary([Name]) of
-        Text when is_binary(Text) -> beginning(Text);
-        _ -> beginning(iolist_to_binary(Name)) % bytes that are no text
+    try
+        beginning(text(Name))
     catch
         error:badarg -> <<>> % erluv says what is wrong with it
     end.
 
-beginning(Text) -> binary:part(Text, 0, min(byte_size(Text), ?MAX_NAME)).
+text(Name) ->
+    case unicode:characters_to_binary([Name]) of
+        Text when is_binary(Text) -> Text;
+        _ -> iolist_to_binary(Name) % bytes that are no text
+    end.
+
+%% A text is not cut within a character.
+beginning(Text) when byte_size(Text) =< ?MAX_NAME ->
+    Text;
+beginning(Text) ->
+    Beginning = binary:part(Text, 0, ?MAX_NAME),
+    case unicode:characters_to_binary(Beginning) of
+        {incomplete, Whole, _} -> Whole;
+        _ -> Beginning
+    end.
 
 count(Args) when length(Args) >= 0 -> length(Args);
 count(_) -> 0.

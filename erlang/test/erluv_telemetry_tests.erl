@@ -178,7 +178,8 @@ t_programs() ->
                                       {[["l", <<"s">>], "-l"], <<"ls">>, 1}, {"ls -l", <<"/bin/sh">>, 2}, {<<"ls">>, <<"/bin/sh">>, 2},
                                       {{class, backup, ["/srv"]}, <<"backup">>, 1}, {[{memory, self()}, "x"], <<"memory">>, 1},
                                       {[{memory, self(), "tool"}], <<"tool">>, 0}, {[<<255>>], <<255>>, 0},
-                                      {[Long], binary:part(Long, 0, 200), 0}, {[{nonsense}], <<>>, 0}, {nonsense, <<"/bin/sh">>, 2},
+                                      {[Long], binary:part(Long, 0, 200), 0}, {[["x", Long]], <<"x", (binary:part(Long, 0, 198))/binary>>, 0},
+                                      {[[16#D800]], <<>>, 0}, {[[<<255>>, 16#2000]], <<>>, 0}, {[{nonsense}], <<>>, 0}, {nonsense, <<"/bin/sh">>, 2},
                                       {[<<"ls">> | wrong], <<"ls">>, 0}]],
     #{server := port} = erluv_telemetry:program(fun(_, _) -> ok end, ["ls"], undefined).
 
