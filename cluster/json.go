@@ -3,6 +3,8 @@ package cluster
 import (
 	"bytes"
 	"encoding/json"
+
+	"erluv/stat"
 )
 
 // The JSON form of a map. Fields may be added, but not removed.
@@ -54,5 +56,5 @@ func (m *Map) JSON() string {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(j) // to memory; strings, numbers and booleans cannot fail
-	return b.String()
+	return string(stat.SafeJSON(b.Bytes()))
 }

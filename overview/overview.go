@@ -15,6 +15,7 @@ import (
 	"context"
 	"slices"
 
+	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 )
@@ -114,9 +115,10 @@ type Program struct {
 // Number returns the worker's number, as Erlang prints it at the end of its pid.
 func (p *Program) Number() string { return number(p.Worker) }
 
-// Called returns the name, or else the number.
+// Called returns the name, or else the number. A name that looks like a number could mean another
+// program.
 func (p *Program) Called() string {
-	if p.Name != "" {
+	if p.Name != "" && !stat.IsNumber(p.Name) {
 		return p.Name
 	}
 	return p.Number()

@@ -202,7 +202,7 @@ func TestSorted(t *testing.T) {
 			}
 		}
 	}
-	if (&Program{Restart: "temporary"}).Restartable() || !(&Program{Restart: "permanent"}).Restartable() || (&Program{Worker: etf.Pid{ID: 4}}).Called() != "4.0" {
+	if (&Program{Restart: "temporary"}).Restartable() || !(&Program{Restart: "permanent"}).Restartable() || (&Program{Worker: etf.Pid{ID: 4}}).Called() != "4.0" || (&Program{Worker: etf.Pid{ID: 4}, Name: "17.0"}).Called() != "4.0" {
 		t.Error("a program is called otherwise, or started again")
 	}
 }

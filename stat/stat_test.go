@@ -239,3 +239,39 @@ cmd     /bin/a"b\\ x y\x1b[2J\n\xff
 		}
 	}
 }
+
+// TestSafeJSON: JSON that is safe for a terminal means the same.
+func TestSafeJSON(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain, Grüße, 世界 🙂":            `"plain, Grüße, 世界 🙂"`,
+		"\x1b[31m \u009b31m \x7f\n":     `"\u001b[31m \u009b31m \u007f\n"`,
+		"turned \u202e, tag \U000e0041": `"turned \u202e, tag \udb40\udc41"`,
+		`\"`:                            `"\\\""`,
+	} {
+		text, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		safe, back := SafeJSON(text), ""
+		if err := json.Unmarshal(safe, &back); err != nil || string(safe) != want || back != in {
+			t.Errorf("%q: %s, want %s; it means %q, %v", in, safe, want, back, err)
+		}
+	}
+	if got := string(SafeJSON([]byte("{\n  \"a\": 1\n}"))); got != "{\n  \"a\": 1\n}" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestIsNumber: a word is a number or a name, for all commands.
+func TestIsNumber(t *testing.T) {
+	for word, number := range map[string]string{"17.0": "17.0", "<0.17.0>": "17.0", "#PID<9112.17.0>": "17.0", "17": "", "-3": ""} {
+		if !IsNumber(word) || WorkerNumber(word) != number {
+			t.Errorf("%q: %v, %q", word, IsNumber(word), WorkerNumber(word))
+		}
+	}
+	for _, word := range []string{"", "web", "17.0.1", "v17.0", "1e3"} {
+		if IsNumber(word) || WorkerNumber(word) != "" {
+			t.Errorf("%q is a number", word)
+		}
+	}
+}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"erluv/label"
@@ -147,4 +149,42 @@ func plain(v any) string {
 func Printable(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// SafeJSON returns the same JSON in a form that is safe for a terminal. encoding/json escapes only the
+// first 32 control characters. But U+009B, for example, begins a control sequence too.
+func SafeJSON(text []byte) []byte {
+	safe := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			safe = append(safe, text[:n]...)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			safe = fmt.Appendf(safe, `\u%04x\u%04x`, high, low)
+		default:
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		}
+		text = text[n:]
+	}
+	return safe
+}
+
+// numbered matches a worker's number: 17.0, <0.17.0> or #PID<0.17.0>.
+var numbered = regexp.MustCompile(`^(?:(?:#PID)?<[0-9]+\.)?([0-9]+\.[0-9]+)>?$`)
+
+// WorkerNumber returns the number of the worker that a word means, or "" if it means none.
+func WorkerNumber(word string) string {
+	if m := numbered.FindStringSubmatch(word); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// IsNumber reports whether commands take a word for an os_pid or for the number of a worker. A
+// program can have such a name, but is not called by it.
+func IsNumber(word string) bool {
+	_, err := strconv.Atoi(word)
+	return err == nil || WorkerNumber(word) != ""
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -89,6 +90,7 @@ func TestLogs(t *testing.T) {
 type running struct {
 	*exec.Cmd
 	lines chan string // of standard output; closed with it
+	out   io.Closer
 	err   *buffer
 }
 
@@ -98,6 +100,7 @@ func follows(t *testing.T, socket string, args ...string) *running {
 	r.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
 	r.Env, r.Dir, r.Stderr = []string{}, "/", r.err
 	out, err := r.StdoutPipe()
+	r.out = out
 	if err == nil {
 		err = r.Start()
 	}
@@ -210,13 +213,41 @@ func TestLogsBehind(t *testing.T) {
 		t.Errorf("it has seen %d lines, and missed %d bytes", lines, lost)
 	}
 	kill(t, e.roles(t).child, syscall.SIGKILL)
-	if status := f.ends(t); status != 1 || !strings.Contains(f.err.String(), "its child has crashed") {
+	if status := f.ends(t); status != 1 || !strings.Contains(f.err.String(), "erluv's child has crashed, and the log is lost with it") {
 		t.Errorf("status %d, %s", status, f.err.String())
 	}
 	s.expect(t, "ok", "receive {erluv, E, {child_down, _, 60000}} -> ok after 60000 -> none end, {erluv_main, E} ! respawn, receive {erluv, E, {child_up, _}} -> ok after 60000 -> none end")
 	fails(t, "the output of w is lost: erluv's child has crashed since", socket, "logs", "w")
 	if list := listed(t, socket, "-a"); len(list.Programs) != 1 || *list.Programs[0].Cause != "child_crashed" || *list.Programs[0].Name != "w" || list.Programs[0].Exit != nil {
 		t.Errorf("%+v", list)
+	}
+}
+
+// A terminal that does not know its size is one too, so output is escaped there. JSON is safe for all
+// terminals. If the reader of standard output goes, a follower ends as by SIGPIPE.
+func TestLogsTo(t *testing.T) {
+	_, s, socket := operated(t)
+	s.eval(t, `P = fun(Cmd, Name) -> e2e:start(E, Cmd, #{keep => true, link => false, name => Name}) end,
+		P("printf '\\033[31mred\\302\\233m\\n'; exec sleep 1000", red), P("while echo more; do sleep 0.05; done", more),
+		P("exec sleep 1000", '999.0'), ok`)
+	x := onTerminal(t, 0, 0, executable, "logs", "-f", "--control", socket, "red")
+	x.shows(t, `\x1b[31mred\u009bm`+"\r\n")
+	kill(t, x.cmd.Process.Pid, syscall.SIGTERM)
+	x.ends(t, 0)
+	if got := done(t, socket, "logs", "red", "--format", "json"); !strings.Contains(got, `"\u001b[31mred\u009bm"`) {
+		t.Errorf("%q", got)
+	}
+	f := follows(t, socket, "logs", "-f", "more")
+	<-f.lines
+	if err := f.out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := f.ends(t); status != 128+int(syscall.SIGPIPE) || f.err.String() != "" {
+		t.Errorf("without a reader: status %d, %q", status, f.err.String())
+	}
+	// A name that is a number would mean another program.
+	if table := done(t, socket, "ps"); strings.Contains(table, "999.0") || strings.Count(table, "\n") != 4 {
+		t.Error(table)
 	}
 }
 

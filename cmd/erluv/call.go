@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"erluv/cluster"
+	"erluv/stat"
 	"erluv/wire/etf"
 
 	"github.com/spf13/cobra"
@@ -166,5 +167,5 @@ func asJSON(results []cluster.Result) string {
 		}
 	}
 	b, _ := json.MarshalIndent(rows, "", "  ") // texts only
-	return string(b) + "\n"
+	return string(stat.SafeJSON(b)) + "\n"
 }

@@ -11,7 +11,6 @@ import (
 
 	"erluv/cluster"
 	"erluv/config"
-	"erluv/stat"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
 
@@ -161,7 +160,7 @@ func (d *drain) print(w io.Writer, list []told[[]killed]) error {
 		b.WriteString("drained\n")
 		for _, k := range t.value {
 			row := programRow{Worker: k.Worker, Name: k.Name, Command: k.Command}
-			b.WriteString("killed" + gap + row.called() + gap + stat.Printable(row.commandLine()) + "\n")
+			b.WriteString("killed" + gap + row.called() + gap + row.commandLine() + "\n")
 		}
 	}
 	return print(w, b.String())

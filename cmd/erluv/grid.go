@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// usualWidth is the width of a terminal that does not know its size, such as a serial line.
+const usualWidth = 80
+
 // widthOf returns the number of columns of a terminal, or 0 if w is not a terminal.
 func widthOf(w io.Writer) int {
 	f, ok := w.(*os.File)
@@ -22,7 +25,7 @@ func widthOf(w io.Writer) int {
 	if err != nil {
 		return 0
 	}
-	return int(size.Col)
+	return cmp.Or(int(size.Col), usualWidth)
 }
 
 // psColumns are the columns of ps.

@@ -11,6 +11,7 @@ import (
 
 	"erluv/cluster"
 	"erluv/config"
+	"erluv/stat"
 	"erluv/wire/client"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -211,7 +212,7 @@ func show[T any](o *operator, list []told[T], object func(node string, v T) any,
 		if t.err == nil {
 			line = object(t.node, t.value)
 		}
-		if err := json.NewEncoder(o.stdout).Encode(line); err != nil {
+		if err := printJSON(o.stdout, line); err != nil {
 			return err
 		}
 	}
@@ -220,6 +221,15 @@ func show[T any](o *operator, list []told[T], object func(node string, v T) any,
 		return fmt.Errorf("%d of %d erluvs have not done it", len(silent), len(list))
 	}
 	return nil
+}
+
+// printJSON prints a value on one line.
+func printJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return print(w, string(stat.SafeJSON(text))+"\n")
 }
 
 // failure is the object of an erluv without a result.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -89,6 +88,11 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 		log, err := logOf(ctx, c, args[0], who, opts)
 		if ctx.Err() != nil && l.follow {
 			return p.end()
+		}
+		if err != nil && c.Err() != nil {
+			if why := l.fate(c); why != "" {
+				err = fmt.Errorf("%s, and the log is lost with it", why)
+			}
 		}
 		if err == nil {
 			err = p.print(log)
@@ -305,8 +309,7 @@ func (j *jsonLog) print(log programLog) error {
 
 func (j *jsonLog) put(line *logLine) {
 	delete(j.open, line.Stream)
-	b, _ := json.Marshal(line) // it cannot fail: numbers and strings
-	_, _ = j.w.Write(append(b, '\n'))
+	_ = printJSON(j.w, line) // Flush has the error
 }
 
 // flush prints lines without an end.

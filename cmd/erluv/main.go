@@ -54,10 +54,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
 	"erluv/config"
+
+	"golang.org/x/sys/unix"
 )
 
 // version is the release; revision is set by the Makefile with -ldflags.
@@ -121,6 +124,8 @@ func status(err error, command string, stderr io.Writer) int {
 		return statusOK
 	case errors.As(err, &silent):
 		return silent.status
+	case isClosedOutput(err):
+		return statusOfSignal + int(unix.SIGPIPE)
 	case errors.As(err, &own):
 		complain(stderr, err.Error())
 		return own.status
@@ -133,6 +138,13 @@ func status(err error, command string, stderr io.Writer) int {
 	}
 	complain(stderr, err.Error())
 	return exitStatus(err)
+}
+
+// isClosedOutput reports whether a command has failed because the reader of its standard output has
+// gone, as after `| head`. Other programs die of SIGPIPE then, without a word.
+func isClosedOutput(err error) bool {
+	var failed *fs.PathError
+	return errors.As(err, &failed) && failed.Path == os.Stdout.Name() && failed.Err == unix.EPIPE
 }
 
 // complain writes each problem on a line of its own.

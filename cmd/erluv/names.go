@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"erluv/cluster"
+	"erluv/stat"
 	"erluv/wire/epmd"
 
 	"github.com/spf13/cobra"
@@ -78,7 +79,7 @@ func (n *namesCommand) rendered(names []epmd.Registered) string {
 			rows[i] = row(name)
 		}
 		b, _ := json.MarshalIndent(rows, "", "  ") // texts and numbers
-		return string(b) + "\n"
+		return string(stat.SafeJSON(b)) + "\n"
 	}
 	if len(names) == 0 {
 		return "no node is registered\n"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -53,17 +52,14 @@ func programs(ctx context.Context, c caller) (list []program, err error) {
 	return list, nil
 }
 
-// numbered matches a worker's number: 17.0, <0.17.0> or #PID<0.17.0>.
-var numbered = regexp.MustCompile(`^(?:(?:#PID)?<[0-9]+\.)?([0-9]+)\.([0-9]+)>?$`)
-
 // meant returns a function that recognizes the programs that a user names. For a name it returns
 // the name too.
 func meant(what string) (is func(p program) bool, name etf.Atom, err error) {
 	if pid, err := strconv.ParseInt(what, 10, 32); err == nil && pid > 0 {
 		return func(p program) bool { return stat.Find(p.items, "os_pid") == pid }, "", nil
 	}
-	if m := numbered.FindStringSubmatch(what); m != nil {
-		return func(p program) bool { return p.number() == m[1]+"."+m[2] }, "", nil
+	if number := stat.WorkerNumber(what); number != "" {
+		return func(p program) bool { return p.number() == number }, "", nil
 	}
 	if isName(what) {
 		return func(p program) bool { return stat.Find(p.items, "name") == stat.Word(what) }, etf.Atom(what), nil
@@ -140,9 +136,8 @@ func noProgram(what string) error {
 
 // isName reports whether a word is the name of a program, not a number.
 func isName(what string) bool {
-	_, err := strconv.Atoi(what)
 	name := etf.Atom(what)
-	return err != nil && !numbered.MatchString(what) && name.Valid() && name != "" && !gen.IsName(name)
+	return !stat.IsNumber(what) && name.Valid() && name != "" && !gen.IsName(name)
 }
 
 // act makes one call, by look or by ask, to the program that a user names, at each selected erluv.

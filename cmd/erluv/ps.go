@@ -220,9 +220,9 @@ func number(items []stat.Item, key string) *int64 {
 	return nil
 }
 
-// called returns the program's name in a table.
+// called returns the program's name in a table, by which other commands find it.
 func (r programRow) called() string {
-	if r.Name != nil {
+	if r.Name != nil && !stat.IsNumber(*r.Name) {
 		return stat.Printable(*r.Name)
 	}
 	return r.Worker

@@ -102,15 +102,6 @@ func TestSignalOf(t *testing.T) {
 	}
 }
 
-func TestNumbered(t *testing.T) {
-	for s, want := range map[string]string{"17.0": "17.0", "<0.17.0>": "17.0", "<9112.17.3>": "17.3", "#PID<0.17.0>": "17.0", "17": "", "a.b": "", "1.2.3": ""} {
-		m := numbered.FindStringSubmatch(s)
-		if got := strings.Join(m[min(1, len(m)):], "."); got != want {
-			t.Errorf("%q is %q, want %q", s, got, want)
-		}
-	}
-}
-
 func TestEndOf(t *testing.T) {
 	for _, c := range []struct {
 		exit etf.Term

@@ -93,7 +93,7 @@ func (s *screen) stop() {
 func (s *screen) size() (width, height int) {
 	size, err := unix.IoctlGetWinsize(int(s.out.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 || size.Row == 0 {
-		return 80, 24
+		return usualWidth, 24
 	}
 	return int(size.Col), int(size.Row)
 }

@@ -234,26 +234,35 @@ func (s *session) resize(ctx context.Context) {
 	}
 }
 
-// lost returns why a connection has ended. It checks whether erluv still runs.
+// lost returns why a connection has ended.
 func (e *execCommand) lost(before *connection) error {
-	const ended = "the program ended with it, and how is not known"
+	if why := e.fate(before); why != "" {
+		return fmt.Errorf("%s: the program ended with it, and how is not known", why)
+	}
+	return fmt.Errorf("the connection to erluv is lost (%w): the program ends with it", before.Err())
+}
+
+// fate returns what has happened to an erluv whose connection has ended, or "" if that cannot be
+// known. It checks whether erluv still runs.
+func (o *operator) fate(before *connection) string {
+	const crashed = "erluv's child has crashed"
 	if before.Err() == nil { // --at: the connection has outlived the child
-		return fmt.Errorf("erluv's child has crashed: %s", ended)
+		return crashed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), againBound)
 	defer cancel()
-	again, err := e.connect(ctx, nil)
+	again, err := o.connect(ctx, nil)
 	if err == nil {
 		defer again.Close()
 		_, err = look(ctx, again, gen.Manager, etf.Tuple{etf.Atom("info"), etf.Atom("node")})
 	}
 	switch exit := (*client.Exit)(nil); {
-	case e.at == "" && (err == nil || errors.Is(err, errNoChild) || errors.As(err, &exit)):
-		return fmt.Errorf("erluv's child has crashed: %s", ended)
+	case o.at == "" && (err == nil || errors.Is(err, errNoChild) || errors.As(err, &exit)):
+		return crashed
 	case errors.Is(err, control.ErrNobody):
-		return fmt.Errorf("erluv has ended: %s", ended)
+		return "erluv has ended"
 	}
-	return fmt.Errorf("the connection to erluv is lost (%w): the program ends with it", before.Err())
+	return ""
 }
 
 // againBound bounds that check.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -207,7 +206,7 @@ func (t *top) print(ctx context.Context, c caller) error {
 		}
 	}
 	if t.format == config.FormatJSON {
-		return json.NewEncoder(t.stdout).Encode(t.report())
+		return printJSON(t.stdout, t.report())
 	}
 	_, err := fmt.Fprintln(t.stdout, strings.Join(t.picture(widthOf(t.stdout), 0, false, time.Now()), "\n"))
 	return err
