@@ -235,22 +235,10 @@ func (i *interim) toName(name etf.Atom, payload etf.Raw) {
 }
 
 // long answers a request to a name in a frame that is longer than interimHead, by the head alone.
-// It answers only REG_SEND: a long request with a token of sequential tracing gets no answer.
 func (i *interim) long(head []byte) {
 	control, ask, ok := gen.AskIn(head)
-	if !ok {
-		return
-	}
-	r := etf.NewReader(control)
-	arity, err := r.Tuple()
-	op, err2 := r.Int()
-	if err != nil || err2 != nil || op != int64(dist.RegSend) || arity != 4 {
-		return
-	}
-	_, err = r.Pid()
-	_, err2 = r.Atom()
-	name, err3 := r.Atom()
-	if err == nil && err2 == nil && err3 == nil && gen.IsName(name) {
+	var m dist.Message
+	if ok && dist.ParseControl(control, &m) == nil && m.Op == dist.RegSend && gen.IsName(m.Name) {
 		i.answer(ask, errorChildDown)
 	}
 }

@@ -113,6 +113,17 @@ func callTo(t *testing.T, name etf.Atom, req etf.Term) []byte {
 	return toName(t, name, etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, etf.Atom("tag")}, req})
 }
 
+// traced returns a call with a token of sequential tracing (REG_SEND_TT).
+func traced(t *testing.T, name etf.Atom, req etf.Term) []byte {
+	t.Helper()
+	control := etf.Tuple{int64(16), caller, etf.Atom(""), name, etf.Tuple{int64(0), int64(0), int64(1), caller, int64(1)}}
+	b, err := etf.AppendTerm([]byte{0, 0, 0, 0, 112, 131}, control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encode(t, append(b, 131), etf.Tuple{etf.Atom("$gen_call"), etf.Tuple{caller, etf.Atom("tag")}, req})
+}
+
 // aliasTag is [alias | Ref].
 var aliasTag = etf.Raw(append(etf.AppendAtom(etf.AppendListHeader(nil, 1), "alias"), testRef...))
 
@@ -168,6 +179,9 @@ func TestInterimAnswers(t *testing.T) {
 			[]string{fmt.Sprintf("ALIAS_SEND [{[alias] %v} [error child_down]]", []byte(testRef))},
 		},
 		"a large call":       {callTo(t, "erluv", large), []string{"SEND to 100 [tag [error child_down]]"}},
+		"a traced call":      {traced(t, "erluv", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
+		"a large traced one": {traced(t, "erluv", large), []string{"SEND to 100 [tag [error child_down]]"}},
+		"traced to nobody":   {traced(t, "nobody", large), nil},
 		"a large message":    {toName(t, "erluv", large), nil},
 		"to main":            {callTo(t, "erluv_main", etf.Atom("info")), []string{"SEND to 100 [tag [error child_down]]"}},
 		"a call for respawn": {callTo(t, "erluv_main", etf.Atom("respawn")), []string{"SEND to 100 [tag ok]"}},

@@ -69,39 +69,63 @@ func Parse(frame []byte, m *Message) error {
 		return errNoMessage
 	}
 	r := etf.NewReader(frame[2:])
-	arity, err := r.Tuple()
-	if err != nil {
-		return fmt.Errorf("dist: control message: %w", err)
-	}
-	number, err := r.Int()
-	if err != nil {
-		return fmt.Errorf("dist: number of a control message: %w", err)
-	}
-	if number < 0 || number >= int64(len(layouts)) || layouts[number].op == 0 {
-		return fmt.Errorf("dist: control message %d is not known", number)
-	}
-	l := &layouts[number]
-	if arity != 1+len(l.fields) {
-		err = errArity
-	} else {
-		err = m.read(&r, l)
-	}
+	l, err := m.control(&r)
 	if err != nil {
 		*m = Message{}
-		return fmt.Errorf("dist: %v: %w", Op(number), err)
+		return err
 	}
-	m.Op = l.op
+	if err = m.term(&r, l.payload); err != nil {
+		*m = Message{}
+		return fmt.Errorf("dist: %v: %w", l.op, err)
+	}
 	return nil
 }
 
-// read reads everything after the number of a control message.
-func (m *Message) read(r *etf.Reader, l *layout) error {
+// ParseControl parses a control message without the term that follows it. So m has no Payload, and
+// a reason only from a control message that contains it. It refuses the same control messages as
+// Parse.
+func ParseControl(control etf.Raw, m *Message) error {
+	*m = Message{}
+	r := etf.NewReader(control)
+	_, err := m.control(&r)
+	if err == nil {
+		err = r.Done()
+	}
+	if err != nil {
+		*m = Message{}
+	}
+	return err
+}
+
+// control reads a control message, and returns its layout.
+func (m *Message) control(r *etf.Reader) (*layout, error) {
+	arity, err := r.Tuple()
+	if err != nil {
+		return nil, fmt.Errorf("dist: control message: %w", err)
+	}
+	number, err := r.Int()
+	if err != nil {
+		return nil, fmt.Errorf("dist: number of a control message: %w", err)
+	}
+	if number < 0 || number >= int64(len(layouts)) || layouts[number].op == 0 {
+		return nil, fmt.Errorf("dist: control message %d is not known", number)
+	}
+	l := &layouts[number]
+	if arity != 1+len(l.fields) {
+		return nil, fmt.Errorf("dist: %v: %w", Op(number), errArity)
+	}
 	for _, f := range l.fields {
 		if err := m.readField(r, f); err != nil {
-			return err
+			return nil, fmt.Errorf("dist: %v: %w", Op(number), err)
 		}
 	}
-	if l.payload == noPayload {
+	m.Op = l.op
+	return l, nil
+}
+
+// term reads what follows a control message.
+func (m *Message) term(r *etf.Reader, kind payload) error {
+	if kind == noPayload {
 		return r.Done()
 	}
 	if rest := r.Rest(); len(rest) == 0 || rest[0] != termVersion {
@@ -112,7 +136,7 @@ func (m *Message) read(r *etf.Reader, l *layout) error {
 	if err != nil {
 		return err
 	}
-	if l.payload == reasonPayload {
+	if kind == reasonPayload {
 		m.Reason = term
 	} else {
 		m.Payload = term

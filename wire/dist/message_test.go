@@ -184,6 +184,28 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseControl checks that a control message alone has the meaning of the whole frame, without
+// its term.
+func TestParseControl(t *testing.T) {
+	for _, c := range forms {
+		want := c.want
+		want.Payload = nil
+		if c.payload != nil {
+			want.Reason = nil
+		}
+		control := frame(t, c.control, nil)[2:]
+		var m dist.Message
+		if err := dist.ParseControl(control, &m); err != nil || !reflect.DeepEqual(m, want) {
+			t.Errorf("%s: %v\n got %+v\nwant %+v", c.name, err, m, want)
+		}
+		for _, bad := range [][]byte{control[:len(control)-1], append(control, 106)} {
+			if err := dist.ParseControl(bad, &m); err == nil || !reflect.DeepEqual(m, dist.Message{}) {
+				t.Errorf("%s of %d bytes, not %d: %v, %+v", c.name, len(bad), len(control), err, m)
+			}
+		}
+	}
+}
+
 // refuse checks that Parse refuses a frame without a panic, and leaves the message empty.
 func refuse(t *testing.T, name string, frame []byte) {
 	t.Helper()
