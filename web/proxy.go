@@ -70,9 +70,16 @@ func Answer(ctx context.Context, conn net.Conn, acts bool, call func(ctx context
 				defer cancel()
 				answer = answerOf(ask[0], bound, ask[1], ask[2], call)
 			}
+			frame, err := frameOf(answer, maxAnswer)
+			if err != nil {
+				frame, err = frameOf(etf.Tuple{ask[0], etf.Atom("failed"), etf.Binary("the answer of erluv cannot be passed on: " + err.Error())}, maxAnswer)
+			}
 			writing.Lock()
 			defer writing.Unlock()
-			if writeFrame(conn, answer) != nil {
+			if err == nil {
+				_, err = conn.Write(frame)
+			}
+			if err != nil {
 				cancel()
 			}
 		})
@@ -109,17 +116,17 @@ func readFrame(r io.Reader, most uint32) (etf.Term, error) {
 	return etf.Decode(b)
 }
 
-func writeFrame(w io.Writer, t etf.Term) error {
+// frameOf returns a frame, or an error for one with more than most bytes.
+func frameOf(t etf.Term, most int) ([]byte, error) {
 	b, err := etf.AppendTerm(make([]byte, 4), t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(b)-4 > maxAnswer {
-		return fmt.Errorf("an answer has %d bytes", len(b)-4)
+	if n := len(b) - 4; n > most {
+		return nil, fmt.Errorf("%d bytes are too many: at most %d are allowed", n, most)
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	_, err = w.Write(b)
-	return err
+	return b, nil
 }
 
 // proxy is the page's end of such a connection.
@@ -172,8 +179,17 @@ func (p *proxy) Call(ctx context.Context, to, request etf.Term) (etf.Term, error
 	id := p.last
 	p.calls[id] = c
 	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.calls, id)
+		p.mu.Unlock()
+	}()
+	frame, err := frameOf(etf.Tuple{id, to, request}, maxAsk)
+	if err != nil {
+		return nil, err
+	}
 	p.writing.Lock()
-	err := writeFrame(p.conn, etf.Tuple{id, to, request})
+	_, err = p.conn.Write(frame)
 	p.writing.Unlock()
 	if err != nil {
 		return nil, err
@@ -189,9 +205,6 @@ func (p *proxy) Call(ctx context.Context, to, request etf.Term) (etf.Term, error
 		text, _ := a[2].(etf.Binary)
 		return nil, errors.New(string(text))
 	case <-ctx.Done():
-		p.mu.Lock()
-		delete(p.calls, id)
-		p.mu.Unlock()
 		return nil, context.Cause(ctx)
 	case <-p.ended:
 		return nil, p.Err()

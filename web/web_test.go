@@ -414,6 +414,52 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// TestAnswerIsBounded checks that a call or an answer that is too large, or cannot be encoded, fails
+// alone. The connection stays, and the proxy forgets the call.
+func TestAnswerIsBounded(t *testing.T) {
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() { // ends with the connection
+		defer close(done)
+		Answer(t.Context(), ours, true, func(_ context.Context, _, request etf.Term) (etf.Term, error) {
+			switch request {
+			case etf.Atom("stop"):
+				return etf.Binary(make([]byte, maxAnswer)), nil
+			case etf.Atom("restart"):
+				return struct{}{}, nil // no term
+			}
+			return etf.Atom("ok"), nil
+		})
+	}()
+	p := newProxy(theirs)
+	w := etf.Pid{Node: "e@h", ID: 1}
+	logOf := func(opts etf.Term) etf.Tuple { return etf.Tuple{etf.Atom("log"), w, opts} }
+	for _, c := range []struct {
+		to, request etf.Term
+		want        string
+	}{
+		{w, etf.Atom("stop"), "bytes are too many"},
+		{w, etf.Atom("restart"), "cannot be passed on"},
+		{gen.Manager, logOf(etf.Binary(make([]byte, maxAsk))), "bytes are too many"},
+		{gen.Manager, logOf(struct{}{}), "struct"},
+	} {
+		if answer, err := p.Call(t.Context(), c.to, c.request); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.40q: %v, %v, want %q", fmt.Sprint(c.request), answer, err, c.want)
+		}
+		if answer, err := p.Call(t.Context(), gen.Manager, logOf(etf.Map{})); err != nil || answer != etf.Atom("ok") {
+			t.Fatalf("a call after it: %v, %v", answer, err)
+		}
+	}
+	p.Close()
+	<-done
+	if _, err := p.Call(t.Context(), w, etf.Atom("stop")); err == nil {
+		t.Error("a call without a connection is answered")
+	}
+	if len(p.calls) > 0 {
+		t.Errorf("%d calls are kept", len(p.calls))
+	}
+}
+
 // TestAnswerOfJunk: the starter ends a conversation that it does not understand.
 func TestAnswerOfJunk(t *testing.T) {
 	for _, junk := range []string{"\xff\xff\xff\xff", "\x00\x00\x00\x01x", "\x00\x00\x00\x02\x61\x01"} {
