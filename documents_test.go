@@ -33,7 +33,7 @@ var runs = map[string][]struct{ language, begins, by string }{
 	"doc/from-ports.md":    {{"erlang", "", "erlang/test/erluv_docs_tests.erl"}},
 	"doc/journal.md":       {{"", "", "text"}},
 	"doc/nodes.md":         {{"toml", "tls =", "TestNodesDocument"}, {"toml", "", "TestSettingsOfDocuments"}, {"sh", "", "TestNodesDocument"}, {"erlang", "[{server", "TestNodesDocument"}, {"erlang", "", "TestNodesSessions"}, {"", "$ erl ", "TestNodesDocument"}, {"", "", "TestNodesSessions"}},
-	"doc/operating.md":     {{"elixir", "", "elixir/test/docs_test.exs"}, {"", "$ ", "TestOperatingDocument"}, {"", "", "text"}},
+	"doc/operating.md":     {{"elixir", "", "elixir/test/docs_test.exs"}, {"", "$ ", "TestOperatingDocument"}, {"", "scrape_configs:", "TestPrometheusDocument"}, {"", "", "text"}},
 	"doc/performance.md":   {{"", "", "TestCommands"}},
 	"doc/reliability.md":   {{"", "", "TestCommands"}},
 	"doc/security.md":      {{"", "go test", "TestCommands"}, {"", "ls ", "TestCodeToReview"}, {"", "", "text"}, {"erlang", "", "TestWhatStaysOpen"}, {"toml", "", "TestWhatStaysOpen"}},
