@@ -251,6 +251,23 @@ func TestLogsTo(t *testing.T) {
 	}
 }
 
+// If other logs have all the memory, the command says why it prints nothing.
+func TestLogsWithoutRoom(t *testing.T) {
+	_, s, socket := operated(t, "--log-ring-total", "65536")
+	s.eval(t, `P = fun(Name) -> e2e:start(E, "seq 1 100000; exec sleep 1000", #{keep => true, owner => none, link => false, name => Name}) end, P(first), ok`)
+	if !until(startTime, func() bool { return strings.HasSuffix(done(t, socket, "logs", "first"), "\n100000\n") }) {
+		t.Fatal("the first program has not written all")
+	}
+	s.eval(t, "P(second), ok")
+	var stdout, stderr string
+	if !until(startTime, func() bool {
+		stdout, stderr, _ = operates(t, socket, "logs", "second")
+		return strings.Contains(stderr, " 588895 bytes")
+	}) || stdout != "" {
+		t.Errorf("%q, %q", stdout, stderr)
+	}
+}
+
 // The memory of all logs is bounded, and so is erluv's, however much programs write.
 func TestLogsOfMuch(t *testing.T) {
 	e, s, socket := operated(t, "--log-ring-total", "1048576")

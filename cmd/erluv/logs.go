@@ -84,7 +84,7 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	p := l.printer()
-	for {
+	for first := true; ; first = false {
 		log, err := logOf(ctx, c, args[0], who, opts)
 		if ctx.Err() != nil && l.follow {
 			return p.end()
@@ -93,6 +93,9 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 			if why := l.fate(c); why != "" {
 				err = fmt.Errorf("%s, and the log is lost with it", why)
 			}
+		}
+		if err == nil && first && log.lost > 0 && log.lost == log.next {
+			complain(l.stderr, fmt.Sprintf("erluv keeps none of its %d bytes: other logs have all the memory of log_ring_total", log.lost))
 		}
 		if err == nil {
 			err = p.print(log)

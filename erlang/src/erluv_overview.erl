@@ -189,10 +189,15 @@ called(#{worker := Worker}) ->
 %% @doc A command as one line, without what a terminal would take for a command of its own.
 -spec words([binary()]) -> string().
 words(Words) ->
-    [case C of
-         _ when C < 32; C >= 127, C < 160 -> $?;
-         _ -> C
+    [case is_command(C) of
+         true -> $?;
+         false -> C
      end || C <- unicode:characters_to_list(lists:join(" ", [erluv_log:text(Word) || Word <- Words]))].
+
+%% Control characters, and those that change the direction or the place of others, or are not seen.
+is_command(C) ->
+    C < 32 orelse C >= 127 andalso C < 160 orelse C >= 16#200b andalso C =< 16#200f orelse
+    C >= 16#2028 andalso C =< 16#202e orelse C >= 16#2060 andalso C =< 16#206f orelse C =:= 16#feff.
 
 %% @doc A duration in milliseconds in its two largest units.
 -spec age(number()) -> string().

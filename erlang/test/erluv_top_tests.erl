@@ -70,9 +70,9 @@ t_wrong_options() ->
     ?assertError(badarg, erluv:top("erluv")).
 
 t_no_commands_for_the_terminal() ->
-    {ok, _} = erluv:spawn(erluv, ["sh", "-c", "sleep 60", <<"\e[2J\x{9b}2J", 7, 200>>]),
+    {ok, _} = erluv:spawn(erluv, ["sh", "-c", "sleep 60", <<"\e[2J\x{9b}2J", 7, 200>>, <<"\x{202e}\x{200b}"/utf8>>]),
     Text = once(#{}),
-    ?assertEqual(nomatch, re:run(Text, "[\e\x{7}\x{9b}]", [unicode])),
+    ?assertEqual(nomatch, re:run(Text, "[\e\x{7}\x{9b}\x{200b}\x{202e}]", [unicode])),
     ?assertMatch({match, _}, re:run(Text, "sleep 60 ")).
 
 t_units() ->
