@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"erluv/stat"
 	"erluv/wire/etf"
@@ -47,10 +49,35 @@ func (i *info) run(_ *cobra.Command, args []string) error {
 		func(w io.Writer, list []told[[]stat.Item]) error {
 			texts := make([]string, len(list))
 			for i, t := range list {
-				texts[i] = stat.Text(t.value)
+				texts[i] = stat.Text(dated(t.value))
 			}
 			return print(w, strings.Join(texts, "\n"))
 		})
+}
+
+// dated replaces times by dates of this machine's zone, for people. In JSON they are milliseconds
+// since 1970.
+func dated(items []stat.Item) []stat.Item {
+	list := slices.Clone(items)
+	for i, item := range list {
+		switch v := item.Value.(type) {
+		case int64:
+			if slices.Contains([]string{"started", "ended", "since", "until"}, item.Key) {
+				list[i].Value = stat.Word(time.UnixMilli(v).Format("2006-01-02T15:04:05.000Z07:00"))
+			}
+		case []stat.Item:
+			list[i].Value = dated(v)
+		case []any:
+			values := slices.Clone(v)
+			for i, v := range values {
+				if items, ok := v.([]stat.Item); ok {
+					values[i] = dated(items)
+				}
+			}
+			list[i].Value = values
+		}
+	}
+	return list
 }
 
 // ofProgram returns the info of a running program, or else of its last end.
