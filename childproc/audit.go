@@ -122,7 +122,8 @@ func programOf(cmd etf.Raw) string {
 // maxAudited is how many bytes of a program's path are logged.
 const maxAudited = 256
 
-// auditNode logs an exec that came from a node: an exec is always an operator's act.
+// auditNode logs an exec that came from a node: an exec is always an operator's act. Other requests
+// of commands look like those of the node's programs, which are too many for the log.
 func (m *manager) auditNode(to caller, cmd etf.Raw) {
 	if c := to.client(); c != nil && c.isNode() {
 		m.log.Info("an operator acts", "act", "exec "+programOf(cmd), "by", string(to.node()))

@@ -16,7 +16,7 @@ func TestAudit(t *testing.T) {
 	link := testLink
 	link.ID, link.Target, link.Operator = 1, "erluv_1@control", "uid 0, pid 7"
 	op := n.give(link)
-	w, v := n.spawn([]string{"cat"}), n.spawn([]string{"cat"})
+	w, v, ended := n.spawn([]string{"cat"}), n.spawn([]string{"cat"}), n.spawn([]string{"cat"})
 	op.call(etf.Atom("info"))
 	op.call(etf.Tuple{etf.Atom("info"), etf.Atom("node")})
 	op.call(etf.Atom("workers"))
@@ -24,6 +24,7 @@ func TestAudit(t *testing.T) {
 	op.call(etf.Tuple{etf.Atom("meta"), etf.Atom("get")})
 	op.workerCall(w, etf.Atom("info"))
 	n.workerCall(w, etf.Tuple{etf.Atom("signal"), etf.Atom("sigcont")})
+	n.await(n.toWorker(ended, etf.Atom("stop")))
 	log.read()
 	if strings.Contains(strings.Join(log.lines, "\n"), "operator") {
 		t.Errorf("looks and a node's acts are logged:\n%s", strings.Join(log.lines, "\n"))
