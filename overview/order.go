@@ -27,6 +27,12 @@ var Orders = []Order{ByCPU, ByMemory, ByOutput, BySince, ByRestarts, ByName, ByS
 // their starts, so that lines do not change places without need.
 func (o *Overview) Sorted(by Order, reverse bool) []*Program {
 	list := slices.Clone(o.Programs)
+	Sort(list, by, reverse)
+	return list
+}
+
+// Sort is Sorted for a list of programs, which may be of several erluvs.
+func Sort(list []*Program, by Order, reverse bool) {
 	compare := by.compare
 	slices.SortStableFunc(list, func(a, b *Program) int {
 		c := compare(a, b)
@@ -35,7 +41,6 @@ func (o *Overview) Sorted(by Order, reverse bool) []*Program {
 		}
 		return c
 	})
-	return list
 }
 
 func (by Order) compare(a, b *Program) int {

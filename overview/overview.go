@@ -70,6 +70,20 @@ type Sums struct {
 	MemoryTotal, Memory int64 // of the machine; Memory is the available part
 }
 
+// areOfAnother reports whether later sums are those of another child. A connection of a node outlives a child.
+func (s *Sums) areOfAnother(later *Sums) bool {
+	return later.Uptime < s.Uptime || later.Crashes != s.Crashes || later.child() != s.child()
+}
+
+func (s *Sums) child() int64 {
+	for _, r := range s.Roles {
+		if r.Name == "child" {
+			return r.PID
+		}
+	}
+	return 0
+}
+
 // Count is the number of things of one name.
 type Count struct {
 	Name string
@@ -153,10 +167,15 @@ func (o *Overview) Look(ctx context.Context, call Call, shown []*Program) error 
 		if err != nil {
 			return err
 		}
-		added, err := o.take(answer, now)
+		f, err := read(answer)
 		if err != nil {
 			return err
 		}
+		if o.Looked && o.Sums.areOfAnother(&f.sums) {
+			*o = *New()
+			return o.Look(ctx, call, nil)
+		}
+		added := o.take(f, now)
 		if len(ask) == 0 && added == 0 {
 			return nil
 		}
@@ -176,6 +195,9 @@ func (o *Overview) Glance(ctx context.Context, call Call) error {
 	f, err := read(answer)
 	if err != nil {
 		return err
+	}
+	if o.Looked && o.Sums.areOfAnother(&f.sums) {
+		*o = *New()
 	}
 	o.sum(f.sums)
 	o.since, o.partial = f.newest, true
@@ -232,11 +254,7 @@ func then(list []*Program) int64 {
 
 // take stores an answer, and returns how many programs are new. Requested programs that are not in
 // it, not even as gone, have not changed.
-func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error) {
-	f, err := read(answer)
-	if err != nil {
-		return 0, err
-	}
+func (o *Overview) take(f figures, asked []*Program) (added int) {
 	o.sum(f.sums)
 	o.since = f.newest
 	slices.SortFunc(f.added, func(a, b *Program) int {
@@ -267,7 +285,7 @@ func (o *Overview) take(answer etf.Term, asked []*Program) (added int, err error
 	if len(f.gone) > 0 {
 		o.Programs = slices.DeleteFunc(o.Programs, func(p *Program) bool { return o.known[p.Worker] != p })
 	}
-	return added, nil
+	return added
 }
 
 // sum stores the sums. Sums of the same moment give no rate.

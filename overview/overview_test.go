@@ -159,6 +159,29 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// TestAnotherChild: programs and sums of a child that has crashed are forgotten at once.
+func TestAnotherChild(t *testing.T) {
+	n, o := newNode(t), New()
+	n.up = time.Hour
+	n.add(3000)
+	n.part = 2000
+	for range 2 {
+		n.up += time.Second
+		if err := o.Look(t.Context(), n.call, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := newNode(t)
+	next.last, next.part = n.last-10, 2000 // as many as there were, or fewer
+	next.add(5)
+	if err := o.Look(t.Context(), next.call, o.Programs[:100]); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Programs) != 5 || o.Sums.Uptime != next.up.Milliseconds() || !o.Looked || o.Rate != 0 {
+		t.Errorf("%d programs, %+v", len(o.Programs), o.Sums)
+	}
+}
+
 func TestAnswers(t *testing.T) {
 	for _, answer := range []etf.Term{etf.Atom("x"), etf.Map{}, etf.Map{{Key: etf.Atom("newest"), Value: etf.Atom("x")}}} {
 		err := New().Look(t.Context(), func(context.Context, etf.Term, etf.Term) (etf.Term, error) { return answer, nil }, nil)

@@ -164,6 +164,90 @@ func TestOperatorOfAll(t *testing.T) {
 	}
 }
 
+// With --node, logs finds the erluv that has the program, and top shows the programs of all.
+//
+//erluv:users
+func TestWatchAll(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	a, b := newErluv(t, n, "--die-timeout", "1m"), newErluv(t, n)
+	n.eval(t, bind{"A": atom(a.erluv), "B": atom(b.erluv)}.String()+`
+		P = fun(E, Name, Cmd) -> {ok, W} = e2e:call(E, {spawn, Cmd, #{name => Name, owner => none, link => false, keep => Name =/= plain}}), W end,
+		Over = fun(E, Name) -> R = monitor(process, P(E, Name, "echo over")), receive {'DOWN', R, process, _, _} -> ok after 60000 -> error(runs) end end,
+		Over(A, moved), Over(A, ended), Over(B, ended),
+		[P(E, Name, "echo " ++ atom_to_list(Name) ++ "; exec sleep 1000") || {E, Name} <- [{A, only}, {A, both}, {B, both}, {B, moved}, {B, plain}]], ok`)
+	node := func(args ...string) []string { return append(args, "--node", n.name) }
+	if !until(startTime, func() bool { out, _, _ := n.reached(t, node("logs", "moved")...); return out == "moved\n" }) {
+		t.Error("moved has no output where it runs")
+	}
+	if !until(startTime, func() bool { return n.does(t, node("logs", "only")...) == "only\n" }) {
+		t.Error("only has no output")
+	}
+	names := []string{a.erluv, b.erluv}
+	slices.Sort(names)
+	for what, words := range map[string]string{
+		"both":  "erluv: several erluvs have a program both: choose by --at one of " + strings.Join(names, ", ") + "\n",
+		"ended": "erluv: several erluvs have a program ended: choose by --at one of " + strings.Join(names, ", ") + "\n",
+		"plain": "erluv: " + b.erluv + ": the output of plain is not kept: it was started without the option keep\n",
+		"none":  "erluv: there is no program none: erluv ps lists those that there are\n",
+		"17.0":  "erluv: with --node a program is named: 17.0 may be another one on each host",
+	} {
+		if out, stderr, status := n.reached(t, node("logs", what)...); out != "" || !strings.HasPrefix(stderr, words) || status == 0 {
+			t.Errorf("logs %s: %q, %q, %d", what, out, stderr, status)
+		}
+	}
+	f := background(t, node("logs", "-f", "only", "--format", "json", "--config", "none", n.cookieFile())...)
+	if l := one[logLine](t, <-f.lines+"\n"); l.Node != a.erluv || l.Text != "only" {
+		t.Errorf("%+v", l)
+	}
+
+	tops := objects[topOutput](t, n.does(t, node("top", "--once", "--format", "json")...))
+	if len(tops) != 2 || tops[0].Node != names[0] || tops[1].Node != names[1] || tops[0].Total+tops[1].Total != 5 || len(tops[0].Programs)+len(tops[1].Programs) != 5 {
+		t.Errorf("%+v", tops)
+	}
+	table := n.does(t, node("top", "-o", "name")...)
+	for _, want := range []string{
+		`^` + n.name + `  erluvs 2: 2 ready\nprograms 5 of \d+: 5 running  started 8  normal 3`, `(?m)^HOST +PROGRAM`, `(?m)^` + a.erluv + ` +only +running.* -c echo only;`, `(?m)^` + b.erluv + ` +plain +running`,
+	} {
+		if !regexp.MustCompile(want).MatchString(table) {
+			t.Errorf("there is no %s in\n%s", want, table)
+		}
+	}
+	l := &live{onTerminal(t, 20, 100, executable, node("top", "--config", "none", n.cookieFile())...), t}
+	l.showing("both", has(a.erluv+"  ", b.erluv+"  ", "erluvs 2: 2 ready", "5 running"))
+
+	// The child of one crashes: its programs go, and the other's stay.
+	kill(t, a.roles(t).child, syscall.SIGKILL)
+	if status := f.ends(t); status != 1 || !strings.Contains(f.err.String(), "erluv: "+a.erluv+": erluv") || !strings.Contains(f.err.String(), "child") {
+		t.Errorf("%d, %s", status, f.err.String())
+	}
+	l.showing("which one has no child", has("erluvs 2: 1 ready, 1 unknown", "! "+a.erluv+": erluv has no child"))
+	n.expect(t, "true", a.binds().String()+"{erluv_main, E} ! respawn, e2e:until(fun() -> is_integer(catch e2e:call(E, {info, child_os_pid})) end), true")
+	l.showing("the next child", func(p string) bool {
+		return has("erluvs 2: 2 ready", "programs 3 of", "crashes of the child 1")(p) && !strings.Contains(p, "only") && !strings.Contains(p, "! ")
+	})
+	l.types(t, "q")
+	l.leaves()
+
+	// An erluv that hangs does not hide what the other one has.
+	r := a.roles(t)
+	for _, pid := range []int{r.main, r.child} {
+		kill(t, pid, syscall.SIGSTOP)
+		defer kill(t, pid, syscall.SIGCONT)
+	}
+	const silent = "it does not answer in time"
+	if out, stderr, status := n.reached(t, node("logs", "moved")...); out != "moved\n" || status != 0 || stderr != "erluv: "+a.erluv+": "+silent+"\n" {
+		t.Errorf("%q, %q, %d", out, stderr, status)
+	}
+	if _, stderr, status := n.reached(t, node("logs", "only")...); status != 1 || stderr != "erluv: "+a.erluv+": "+silent+"\nerluv: no erluv that answers has a program only\n" {
+		t.Errorf("%q, %d", stderr, status)
+	}
+	stdout, stderr, status := n.reached(t, node("top", "--once", "--format", "json")...)
+	lines := strings.SplitAfterN(stdout, "\n", 2)
+	if one[topOutput](t, lines[0]).Node != b.erluv || one[failureOutput](t, lines[1]) != (failureOutput{a.erluv, silent}) || status != 1 || !strings.Contains(stderr, "1 of 2 erluvs") {
+		t.Errorf("%q, %q, %d", stdout, stderr, status)
+	}
+}
+
 // A command goes to an erluv that listens, with the configured cookie.
 func TestOperatorAt(t *testing.T) {
 	n := newNode(t, nodeOptions{})

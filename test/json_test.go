@@ -199,11 +199,10 @@ func TestOperatorBySeveralWays(t *testing.T) {
 	ways := []struct {
 		name string
 		run  func(args ...string) string
-		skip []string // commands that are not for it
 	}{
-		{"control", func(args ...string) string { return done(t, socket, args...) }, nil},
-		{"at", func(args ...string) string { return n.does(t, append(args, "--at", e.erluv)...) }, nil},
-		{"node", func(args ...string) string { return n.does(t, append(args, "--node", n.name)...) }, []string{"logs", "top"}},
+		{"control", func(args ...string) string { return done(t, socket, args...) }},
+		{"at", func(args ...string) string { return n.does(t, append(args, "--at", e.erluv)...) }},
+		{"node", func(args ...string) string { return n.does(t, append(args, "--node", n.name)...) }},
 	}
 	first := map[string]any{}
 	for _, w := range ways {
@@ -240,23 +239,26 @@ func TestOperatorBySeveralWays(t *testing.T) {
 			t.Errorf("%+v", end)
 		}
 		same("info over", end)
-		if !slices.Contains(w.skip, "logs") {
-			lines := objects[logLine](t, w.run("logs", "web", "--format", "json"))
-			same("logs", lines)
-			same("logs -n", w.run("logs", "-n", "1", "--stderr", "web"))
-			same("logs of an end", w.run("logs", "over"))
-		}
-		if !slices.Contains(w.skip, "top") {
-			top := one[topOutput](t, w.run("top", "--once", "--format", "json", "-o", "name"))
-			if len(top.Roles) != 3 || top.Nodes == 0 || top.Total != len(top.Programs) {
-				t.Errorf("%+v", top)
+		lines := objects[logLine](t, w.run("logs", "web", "--format", "json"))
+		for i := range lines {
+			if (lines[i].Node == e.erluv) != (w.name == "node") {
+				t.Errorf("%+v", lines[i])
 			}
-			i := slices.IndexFunc(top.Programs, func(p topProgram) bool { return p.Name != nil && *p.Name == "web" })
-			if i < 0 || top.Programs[i].Output != int64(len("one\ntwo\n")) {
-				t.Fatalf("%+v", top)
-			}
-			same("top", []any{top.Node, top.Status, top.MaxWorkers, top.Crashes, top.Programs[i].Worker, top.Programs[i].Output, *top.Programs[i].OsPid})
+			lines[i].Node = ""
 		}
+		same("logs", lines)
+		same("logs -n", w.run("logs", "-n", "1", "--stderr", "web"))
+		same("logs of an end", w.run("logs", "over"))
+		same("logs -f of an end", w.run("logs", "-f", "over"))
+		top := one[topOutput](t, w.run("top", "--once", "--format", "json", "-o", "name"))
+		if len(top.Roles) != 3 || top.Nodes == 0 || top.Total != len(top.Programs) {
+			t.Errorf("%+v", top)
+		}
+		i := slices.IndexFunc(top.Programs, func(p topProgram) bool { return p.Name != nil && *p.Name == "web" })
+		if i < 0 || top.Programs[i].Output != int64(len("one\ntwo\n")) {
+			t.Fatalf("%+v", top)
+		}
+		same("top", []any{top.Node, top.Status, top.MaxWorkers, top.Crashes, top.Programs[i].Worker, top.Programs[i].Output, *top.Programs[i].OsPid})
 		same("status", one[statusOutput](t, w.run("status", "--format", "json")))
 		same("signal", one[signalOutput](t, w.run("signal", "web", "CONT", "--format", "json")))
 		stopped := one[stopOutput](t, w.run("stop", "stop_"+w.name, "--format", "json"))

@@ -14,6 +14,7 @@ import (
 
 // logLine is a line of `erluv logs --format json`.
 type logLine struct {
+	Node   string `json:"node"` // with --node
 	Time   int64  `json:"time"`
 	Stream string `json:"stream"`
 	Text   string `json:"text"`
@@ -96,9 +97,14 @@ type running struct {
 
 func follows(t *testing.T, socket string, args ...string) *running {
 	t.Helper()
-	r := &running{Cmd: exec.CommandContext(limited(t, evalTime), executable, append(args, "--control", socket)...), lines: make(chan string), err: &buffer{}}
+	return background(t, append(args, "--control", socket)...)
+}
+
+func background(t *testing.T, args ...string) *running {
+	t.Helper()
+	r := &running{Cmd: exec.CommandContext(limited(t, evalTime), executable, args...), lines: make(chan string), err: &buffer{}}
 	r.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	r.Env, r.Dir, r.Stderr = []string{}, "/", r.err
+	r.Env, r.Dir, r.Stderr = []string{"ERL_EPMD_PORT=" + epmd.port}, "/", r.err
 	out, err := r.StdoutPipe()
 	r.out = out
 	if err == nil {

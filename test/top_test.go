@@ -58,7 +58,7 @@ func TestTopOnce(t *testing.T) {
 	e, s, socket := operated(t)
 	s.eval(t, wares)
 	got := one[topOutput](t, done(t, socket, "top", "--format", "json", "-o", "output"))
-	if got.Node != e.erluv || got.Status != "ready" || got.Total != 16 || got.States["running"] != 16 || got.Nodes != 1 || len(got.Programs) != 16 || len(got.Roles) != 3 {
+	if got.Node != e.erluv || got.Status != "ready" || got.Total != 17 || got.States["running"] != 17 || got.Nodes != 1 || len(got.Programs) != 17 || len(got.Roles) != 3 {
 		t.Errorf("%+v", got)
 	}
 	first := got.Programs[0]
@@ -72,7 +72,7 @@ func TestTopOnce(t *testing.T) {
 	}
 	text := done(t, socket, "top", "--once", "-n", "2", "-o", "name")
 	if lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n"); len(lines) != 7 || strings.Contains(text, "\x1b") ||
-		!strings.HasPrefix(lines[4], "PROGRAM") || !strings.Contains(lines[1], "16 running") {
+		!strings.HasPrefix(lines[4], "PROGRAM") || !strings.Contains(lines[1], "17 running") {
 		t.Errorf("%q", text)
 	}
 	if _, stderr, status := operates(t, socket, "top", "-o", "size"); status != 2 || !strings.Contains(stderr, "takes cpu or memory") {
@@ -137,7 +137,7 @@ func TestTop(t *testing.T) {
 	e, s, socket := operated(t, "--die-timeout", "1m")
 	s.eval(t, wares)
 	l := topOn(t, socket, 12, 100)
-	l.showing("the programs", has(e.erluv, "16 running", "more  keys", "by cpu"))
+	l.showing("the programs", has(e.erluv, "17 running", "more  keys", "by cpu"))
 	if now := l.modes(t); now.Lflag&(unix.ECHO|unix.ICANON) != 0 || now.Lflag&unix.ISIG == 0 {
 		t.Errorf("the terminal is %+v", now)
 	}
@@ -154,7 +154,7 @@ func TestTop(t *testing.T) {
 	l.types(t, "n")
 	l.showing("names", has("by name", "worker_a", "<i>odd</i>"))
 	s.eval(t, `P(["sleep", "1000"], #{owner => none, link => false, name => aaa_new}), ok`)
-	l.showing("one that is new", has("aaa_new", "17 running"))
+	l.showing("one that is new", has("aaa_new", "18 running"))
 	kill(t, e.roles(t).child, syscall.SIGKILL)
 	l.showing("the crash", has("! "))
 	s.down(t, 0)

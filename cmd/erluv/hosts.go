@@ -56,6 +56,9 @@ func (t through) Call(ctx context.Context, to, request etf.Term) (etf.Term, erro
 	answer, err := t.caller.Call(ctx, etf.Atom("rex"), etf.Tuple{
 		etf.Atom("call"), etf.Atom("gen_server"), etf.Atom("call"), etf.List{to, request, timeout}, etf.Atom("user"),
 	})
+	if err != nil && t.caller.Err() != nil {
+		return nil, errNodeGone{err}
+	}
 	bad, ok := answer.(etf.Tuple)
 	if err != nil || !ok || len(bad) != 2 || bad[0] != etf.Atom("badrpc") {
 		return answer, err
@@ -79,6 +82,13 @@ func exitOf(bad etf.Term) error {
 		return errSilent
 	}
 	return &client.Exit{Reason: reason}
+}
+
+// errNodeGone says that a call has no answer since the connection to the node has ended.
+type errNodeGone struct{ why error }
+
+func (e errNodeGone) Error() string {
+	return fmt.Sprintf("the node has ended the connection, or cannot be reached any more (%v)", e.why)
 }
 
 var errSilent = errors.New("it does not answer in time")
@@ -127,53 +137,66 @@ const width = 64
 // each calls do for erluvs in parallel, and returns the results in the order of hosts.
 func each[T any](hosts []host, do func(h host) (T, error)) []told[T] {
 	list := make([]told[T], len(hosts))
+	beside(width, len(hosts), func(i int) {
+		list[i].node = hosts[i].name
+		list[i].value, list[i].err = do(hosts[i])
+	})
+	return list
+}
+
+// beside calls do for each number below n, at most width at once.
+func beside(width, n int, do func(i int)) {
 	turns := make(chan int)
 	var group sync.WaitGroup
-	for range min(width, len(hosts)) {
+	for range min(width, n) {
 		group.Go(func() { // ends with the turns
 			for i := range turns {
-				list[i].node = hosts[i].name
-				list[i].value, list[i].err = do(hosts[i])
+				do(i)
 			}
 		})
 	}
-	for i := range hosts {
+	for i := range n {
 		turns <- i
 	}
 	close(turns)
 	group.Wait()
-	return list
 }
 
-// at calls do for the selected erluv, whose error is the command's. With --node it calls do for all
-// that serve the node, and each has its own error.
-func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]told[T], error) {
-	ctx, cancel := untilSignal()
-	defer cancel()
-	if o.node == "" {
-		c, err := o.connect(ctx, nil)
-		if err != nil {
-			return nil, err
+// hosts returns the selected erluv, or with --node all that serve the node, and the connection by which they
+// are called.
+func (o *operator) hosts(ctx context.Context) (*connection, []told[host], error) {
+	c, err := o.connect(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.node != "" {
+		if ticktime, err := cluster.Ticktime(ctx, c); err == nil {
+			c.SetTicktime(ticktime)
 		}
-		defer c.Close()
-		value, err := do(ctx, host{c, c.Peer().Name})
-		return []told[T]{{node: c.Peer().Name, value: value}}, err
 	}
-	node, err := o.reach(ctx, nil)
+	list, err := o.hostsBy(ctx, c)
 	if err != nil {
-		return nil, err
+		c.Close()
+		return nil, nil, err
 	}
-	defer node.Close()
-	if ticktime, err := cluster.Ticktime(ctx, node); err == nil {
-		node.SetTicktime(ticktime)
+	return c, list, nil
+}
+
+// hostsBy returns the erluvs that are called by a connection.
+func (o *operator) hostsBy(ctx context.Context, c *connection) ([]told[host], error) {
+	if o.node == "" {
+		name := c.Peer().Name
+		return []told[host]{{node: name, value: host{c, name}}}, nil
 	}
-	known, err := serving(ctx, node)
-	if err != nil {
-		return nil, err
+	list, err := serving(ctx, c)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("no erluv serves %s", o.node)
 	}
-	if len(known) == 0 {
-		return nil, fmt.Errorf("no erluv serves %s", o.node)
-	}
+	return list, err
+}
+
+// among calls do for the erluvs that can be called. The others follow with their errors.
+func among[T any](known []told[host], do func(h host) (T, error)) []told[T] {
 	var hosts []host
 	var list []told[T]
 	for _, t := range known {
@@ -183,7 +206,24 @@ func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]
 			hosts = append(hosts, t.value)
 		}
 	}
-	return append(each(hosts, func(h host) (T, error) { return do(ctx, h) }), list...), nil
+	return append(each(hosts, do), list...)
+}
+
+// at calls do for the selected erluv, whose error is the command's. With --node it calls do for all
+// that serve the node, and each has its own error.
+func at[T any](o *operator, do func(ctx context.Context, h host) (T, error)) ([]told[T], error) {
+	ctx, cancel := untilSignal()
+	defer cancel()
+	c, known, err := o.hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	list := among(known, func(h host) (T, error) { return do(ctx, h) })
+	if o.node == "" && list[0].err != nil {
+		return nil, list[0].err
+	}
+	return list, nil
 }
 
 // show prints results of erluvs. As JSON it prints one object a line for each erluv. As text it

@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"erluv/cluster"
 	"erluv/config"
 	"erluv/wire/etf"
 	"erluv/wire/gen"
@@ -26,20 +29,23 @@ type logs struct {
 
 func (c *command) logs() *cobra.Command {
 	l := &logs{operator: operator{command: c}}
-	cmd := l.add(&cobra.Command{
+	cmd := l.addNode(l.add(&cobra.Command{
 		Use: "logs W", Short: "print the last output of a program",
 		Long: `Print the last output of a program with the option keep. After its end erluv
 keeps the output as long as the program is in its history. W is the program's
 name, its os_pid or the number of its worker, as in erluv ps.
 
 On a terminal, control characters are escaped. Elsewhere each byte is printed as
-the program wrote it. With --format json, each line is an object.`,
+the program wrote it. With --format json, each line is an object.
+
+With --node W is the name of a program that one of the erluvs has.`,
 		Example: `  sudo erluv logs web
   sudo erluv logs -f -n 20 web
-  sudo erluv logs --since 10m --stderr 17.0`,
+  sudo erluv logs --since 10m --stderr 17.0
+  erluv logs -f --node shop@myhost web`,
 		Args: exactly(1, "logs takes a program"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: l.run,
-	}, true)
+	}, true))
 	set := cmd.Flags()
 	set.BoolVarP(&l.follow, "follow", "f", false, "also print new output, until the program ends")
 	set.VarP(lineCount{&l.lines}, "lines", "n", "print only this number of lines, the last ones")
@@ -72,24 +78,27 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if l.node != "" && !isName(args[0]) {
+		return usageError{errNotNamed(args[0])}
+	}
 	ctx, cancel := untilSignal()
 	defer cancel()
-	c, err := l.connect(ctx, nil)
+	c, hosts, err := l.hosts(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	who, err := logged(ctx, c, args[0])
+	h, who, err := l.choose(ctx, hosts, args[0])
 	if err != nil {
 		return err
 	}
-	p := l.printer()
+	p := l.printer(h.name)
 	for first := true; ; first = false {
-		log, err := logOf(ctx, c, args[0], who, opts)
+		log, err := logOf(ctx, h, args[0], who, opts)
 		if ctx.Err() != nil && l.follow {
 			return p.end()
 		}
-		if err != nil && c.Err() != nil {
+		if err != nil && c.Err() != nil && l.node == "" {
 			if why := l.fate(c); why != "" {
 				err = fmt.Errorf("%s, and the log is lost with it", why)
 			}
@@ -99,6 +108,8 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 		}
 		if err == nil {
 			err = p.print(log)
+		} else if l.node != "" {
+			err = fmt.Errorf("%s: %w", cluster.Show(h.name), err)
 		}
 		if err != nil {
 			return errors.Join(err, p.end())
@@ -113,6 +124,71 @@ func (l *logs) run(cmd *cobra.Command, args []string) error {
 			etf.Pair{Key: etf.Atom("wait"), Value: followWait.Milliseconds()})
 	}
 }
+
+// choose finds the erluv that has the program, and the program there.
+func (l *logs) choose(ctx context.Context, hosts []told[host], what string) (host, etf.Term, error) {
+	if l.node == "" {
+		h := hosts[0].value
+		who, err := logged(ctx, h, what)
+		return h, who, err
+	}
+	nothing := etf.Map{{Key: etf.Atom("lines"), Value: int64(0)}}
+	answers := among(hosts, func(h host) (holder, error) {
+		log, err := logOf(ctx, h, what, etf.Atom(what), nothing)
+		return holder{h, log.open}, err
+	})
+	h, err := l.only(answers, what)
+	return h, etf.Atom(what), err
+}
+
+// A holder is an erluv that has the log of a program. The log is open while the program runs.
+type holder struct {
+	host
+	open bool
+}
+
+// only returns the one erluv that has the log. If several have one, only those count where the program runs.
+func (l *logs) only(answers []told[holder], what string) (host, error) {
+	var all, open []host
+	var failed, noLog error
+	for _, t := range answers {
+		switch err := fmt.Errorf("%s: %w", cluster.Show(t.node), t.err); {
+		case t.err == nil && t.value.open:
+			open = append(open, t.value.host)
+		case t.err == nil:
+			all = append(all, t.value.host)
+		case errors.Is(err, errNoLog):
+			noLog = err
+		case !errors.Is(err, errNoProgram):
+			failed = fmt.Errorf("no erluv that answers has a program %s", what)
+			complain(l.stderr, err.Error())
+		}
+	}
+	if len(open) > 0 {
+		all = open
+	}
+	switch len(all) {
+	case 0:
+		return host{}, cmp.Or(noLog, failed, noProgram(what))
+	case 1:
+		return all[0], nil
+	}
+	names := make([]string, len(all))
+	for i, h := range all {
+		names[i] = cluster.Show(h.name)
+	}
+	return host{}, fmt.Errorf("several erluvs have a program %s: choose by --at one of %s", what, strings.Join(names, ", "))
+}
+
+// errNoLog is the error if an erluv has a program, and not its output.
+var errNoLog = errors.New("there is no log")
+
+// noLog says why.
+type noLog string
+
+func (e noLog) Error() string { return string(e) }
+
+func (noLog) Is(target error) bool { return target == errNoLog }
 
 // logged finds the program that a user names. It runs, or has ended.
 func logged(ctx context.Context, c caller, what string) (etf.Term, error) {
@@ -174,11 +250,11 @@ func logOf(ctx context.Context, c caller, what string, who etf.Term, opts etf.Ma
 	if errors.As(err, &refused) {
 		switch refused.reason {
 		case etf.Atom("noproc"):
-			return log, fmt.Errorf("there is no program %s, and none that erluv remembers: erluv ps -a lists them", what)
+			return log, fmt.Errorf("%w %s, and none that erluv remembers: erluv ps -a lists them", errNoProgram, what)
 		case etf.Atom("not_kept"):
-			return log, fmt.Errorf("the output of %s is not kept: it was started without the option keep", what)
+			return log, noLog(fmt.Sprintf("the output of %s is not kept: it was started without the option keep", what))
 		case etf.Atom("lost"):
-			return log, fmt.Errorf("the output of %s is lost: erluv's child has crashed since", what)
+			return log, noLog(fmt.Sprintf("the output of %s is lost: erluv's child has crashed since", what))
 		}
 	}
 	if err != nil {
@@ -226,10 +302,14 @@ type logPrinter interface {
 	end() error // no more comes
 }
 
-func (l *logs) printer() logPrinter {
+// printer returns the printer for the format. With --node an object as JSON names the erluv.
+func (l *logs) printer(node string) logPrinter {
 	w := bufio.NewWriter(l.stdout)
 	if l.format == config.FormatJSON {
-		return &jsonLog{w: w, open: map[string]*logLine{}}
+		if l.node == "" {
+			node = ""
+		}
+		return &jsonLog{w: w, node: node, open: map[string]*logLine{}}
 	}
 	return &textLog{w: w, complain: l.stderr, safe: widthOf(l.stdout) > 0}
 }
@@ -267,9 +347,16 @@ func (t *textLog) end() error {
 
 // logLine is a line of one stream, as JSON.
 type logLine struct {
-	Time   int64  `json:"time"` // milliseconds since 1970: of its first byte
+	Node   string `json:"node,omitempty"` // with --node
+	Time   int64  `json:"time"`           // milliseconds since 1970: of its first byte
 	Stream string `json:"stream"`
 	Text   string `json:"text"` // without the end of the line
+}
+
+// lostOutput is the object in place of bytes that are missing.
+type lostOutput struct {
+	Node string `json:"node,omitempty"`
+	Lost int64  `json:"lost"`
 }
 
 // maxLogLine is the most of a line that one object has, in bytes.
@@ -278,6 +365,7 @@ const maxLogLine = 64 << 10
 // jsonLog prints an object for each line of a stream.
 type jsonLog struct {
 	w     *bufio.Writer
+	node  string
 	open  map[string]*logLine
 	begun bool
 }
@@ -285,14 +373,14 @@ type jsonLog struct {
 func (j *jsonLog) print(log programLog) error {
 	if j.begun && log.lost > 0 {
 		j.flush()
-		fmt.Fprintf(j.w, "{\"lost\":%d}\n", log.lost)
+		_ = printJSON(j.w, lostOutput{j.node, log.lost}) // Flush has the error
 	}
 	j.begun = true
 	for _, p := range log.output {
 		for data := p.data; len(data) > 0; {
 			line := j.open[p.stream]
 			if line == nil {
-				line = &logLine{Time: p.time, Stream: p.stream}
+				line = &logLine{Node: j.node, Time: p.time, Stream: p.stream}
 				j.open[p.stream] = line
 			}
 			n := min(len(data), maxLogLine-len(line.Text))

@@ -37,6 +37,7 @@
 //	tty.go          the terminal of such a program
 //	top.go          a live list of programs
 //	picture.go      the lines of top
+//	report.go       the output of top as JSON
 //	screen.go       the terminal of top
 //	web.go          a page with the programs
 //	webfleet.go     the same for all erluvs that serve nodes

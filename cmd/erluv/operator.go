@@ -154,9 +154,9 @@ func (o *operator) path() (string, error) {
 	return "", fmt.Errorf("no erluv listens at a control socket in %s: %s", dir, hint)
 }
 
-// connect connects to the selected erluv. Messages go to deliver, which may be nil.
+// connect connects to the selected erluv, or to the node of --node. Messages go to deliver, which may be nil.
 func (o *operator) connect(ctx context.Context, deliver func(etf.Term)) (*connection, error) {
-	if o.at != "" {
+	if o.at+o.node != "" {
 		return o.reach(ctx, deliver)
 	}
 	path, err := o.path()
@@ -211,6 +211,8 @@ func ask(ctx context.Context, c caller, to, request etf.Term) (etf.Term, error) 
 	switch {
 	case errors.As(err, &exit) && exit.Reason == etf.Atom("child_crashed"):
 		return nil, errCrashed
+	case errors.As(err, new(errNodeGone)):
+		return nil, err
 	case err != nil && c.Err() != nil:
 		return nil, fmt.Errorf("erluv has ended the connection: it ends, or its child has crashed: its log says which (%w)", err)
 	case err != nil:

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"erluv/cluster"
 	"erluv/overview"
 	"erluv/stat"
 )
@@ -12,10 +14,7 @@ import (
 // picture returns the lines of top. They have at most width columns, and there are at most height
 // of them. With 0 there is no bound.
 func (t *top) picture(width, height int, live bool, now time.Time) []string {
-	head := t.head()
-	if t.trouble != "" {
-		head = append(head, "! "+stat.Printable(t.trouble))
-	}
+	head := append(t.head(), t.troubles()...)
 	for i, line := range head {
 		if width > 0 {
 			head[i] = cut(line, width)
@@ -24,7 +23,7 @@ func (t *top) picture(width, height int, live bool, now time.Time) []string {
 	if live {
 		head[0] = bold + head[0] + plain
 	}
-	rows := t.known.Sorted(t.by, t.reverse)
+	rows, of := t.sorted()
 	keys := "keys: c cpu  m memory  o output  t time  n name  s state  x restarts  r reverse  q quit"
 	room := len(rows)
 	if height > 0 {
@@ -38,10 +37,14 @@ func (t *top) picture(width, height int, live bool, now time.Time) []string {
 	}
 	hidden := max(0, len(rows)-room)
 	rows = rows[:len(rows)-hidden]
-	t.shown = rows
-	table := [][]string{columns}
+	for _, w := range t.erluvs {
+		w.shown = nil
+	}
+	table := [][]string{t.withHost(columns)}
 	for _, p := range rows {
-		table = append(table, topCells(p, now))
+		w := of[p]
+		w.shown = append(w.shown, p)
+		table = append(table, t.ofHost(w.name, topCells(p, now)))
 	}
 	body := strings.Split(strings.TrimSuffix(grid(table, width), "\n"), "\n")
 	if live {
@@ -60,20 +63,53 @@ func (t *top) picture(width, height int, live bool, now time.Time) []string {
 	return append(lines[:max(0, min(len(lines), height-1))], dim+cut("by "+string(t.by)+"  "+keys, width)+plain)
 }
 
-// head returns the lines about the node and erluv itself.
+// sorted returns the programs of all erluvs in the order, and the erluv of each.
+func (t *top) sorted() (list []*overview.Program, of map[*overview.Program]*watched) {
+	of = make(map[*overview.Program]*watched)
+	for _, w := range t.erluvs {
+		list = append(list, w.known.Programs...)
+		for _, p := range w.known.Programs {
+			of[p] = w
+		}
+	}
+	overview.Sort(list, t.by, t.reverse)
+	return list, of
+}
+
+// mostTroubles is how many erluvs without a new picture have a line of their own.
+const mostTroubles = 3
+
+// troubles returns the lines that say why there is no new picture.
+func (t *top) troubles() (lines []string) {
+	if t.trouble != nil {
+		return []string{"! " + stat.Printable(t.trouble.Error())}
+	}
+	more := 0
+	for _, w := range t.erluvs {
+		switch {
+		case w.trouble == nil:
+		case t.node == "":
+			lines = append(lines, "! "+stat.Printable(w.trouble.Error()))
+		case len(lines) == mostTroubles:
+			more++
+		default:
+			lines = append(lines, "! "+cluster.Show(w.name)+": "+stat.Printable(w.trouble.Error()))
+		}
+	}
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("! %d more erluvs have not answered", more))
+	}
+	return lines
+}
+
+// head returns the lines about the erluvs themselves.
 func (t *top) head() []string {
-	s := &t.known.Sums
-	first := fmt.Sprintf("%s  %s  up %s  nodes %d", stat.Printable(t.node), s.Status, age(time.Duration(s.Uptime)*time.Millisecond), s.Nodes)
-	if s.HasLoad {
-		first += fmt.Sprintf("  load %.2f %.2f %.2f of %d", s.Load1, s.Load5, s.Load15, s.CPUs)
+	s, rate, paused := t.sums()
+	first := t.all()
+	if t.node == "" {
+		first = t.erluvs[0].machine()
 	}
-	if s.HasMemory {
-		first += fmt.Sprintf("  memory %s free of %s", size(s.Memory), size(s.MemoryTotal))
-	}
-	second := fmt.Sprintf("programs %d of %d", s.Programs, s.MaxWorkers)
-	for i, c := range s.States {
-		second += fmt.Sprintf("%s %d %s", [2]string{":", ","}[min(i, 1)], c.N, c.Name)
-	}
+	second := fmt.Sprintf("programs %d of %d", s.Programs, s.MaxWorkers) + list(s.States)
 	second += fmt.Sprintf("  started %d", s.Started)
 	for _, c := range s.Ended {
 		if c.N > 0 {
@@ -87,8 +123,84 @@ func (t *top) head() []string {
 	for _, r := range s.Roles {
 		third += fmt.Sprintf("%s %s %s  ", r.Name, memoryOf(r.Usage), percent(r.Usage))
 	}
-	third += fmt.Sprintf("output %s/s  paused %.1f", size(int64(t.known.Rate)), t.known.Paused)
+	third += fmt.Sprintf("output %s/s  paused %.1f", size(int64(rate)), paused)
 	return []string{first, second, third}
+}
+
+// list returns counts as text, after a colon.
+func list(counts []overview.Count) (text string) {
+	for i, c := range counts {
+		text += fmt.Sprintf("%s %d %s", [2]string{":", ","}[min(i, 1)], c.N, c.Name)
+	}
+	return text
+}
+
+// machine returns the line about an erluv and its machine.
+func (w *watched) machine() string {
+	s := &w.known.Sums
+	line := fmt.Sprintf("%s  %s  up %s  nodes %d", stat.Printable(w.name), s.Status, age(time.Duration(s.Uptime)*time.Millisecond), s.Nodes)
+	if s.HasLoad {
+		line += fmt.Sprintf("  load %.2f %.2f %.2f of %d", s.Load1, s.Load5, s.Load15, s.CPUs)
+	}
+	if s.HasMemory {
+		line += fmt.Sprintf("  memory %s free of %s", size(s.Memory), size(s.MemoryTotal))
+	}
+	return line
+}
+
+// all returns the line about all erluvs that serve a node: how many are in which state.
+func (t *top) all() string {
+	var states []overview.Count
+	for _, w := range t.erluvs {
+		state := w.known.Sums.Status
+		if w.trouble != nil || !w.known.Looked {
+			state = "unknown"
+		}
+		states = plus(states, overview.Count{Name: state, N: 1})
+	}
+	slices.SortFunc(states, func(a, b overview.Count) int { return strings.Compare(a.Name, b.Name) })
+	return fmt.Sprintf("%s  erluvs %d", stat.Printable(t.node), len(t.erluvs)) + list(states)
+}
+
+// sums returns the sums of one erluv, or those of all added up, with the rate of output and the paused streams.
+func (t *top) sums() (sums overview.Sums, rate, paused float64) {
+	if t.node == "" {
+		w := t.erluvs[0].known
+		return w.Sums, w.Rate, w.Paused
+	}
+	for _, w := range t.erluvs {
+		s := &w.known.Sums
+		rate, paused = rate+w.known.Rate, paused+w.known.Paused
+		sums.Programs, sums.MaxWorkers = sums.Programs+s.Programs, sums.MaxWorkers+s.MaxWorkers
+		sums.Started, sums.Crashes = sums.Started+s.Started, sums.Crashes+s.Crashes
+		for _, c := range s.States {
+			sums.States = plus(sums.States, c)
+		}
+		for _, c := range s.Ended {
+			sums.Ended = plus(sums.Ended, c)
+		}
+		for _, r := range s.Roles {
+			i := slices.IndexFunc(sums.Roles, func(o overview.Role) bool { return o.Name == r.Name })
+			if i < 0 {
+				sums.Roles = append(sums.Roles, overview.Role{Name: r.Name})
+				i = len(sums.Roles) - 1
+			}
+			u := &sums.Roles[i].Usage
+			u.Known, u.HasShare = u.Known || r.Known, u.HasShare || r.HasShare
+			u.Memory, u.Share = u.Memory+r.Memory, u.Share+r.Share
+		}
+	}
+	slices.SortFunc(sums.States, func(a, b overview.Count) int { return strings.Compare(a.Name, b.Name) })
+	return sums, rate, paused
+}
+
+// plus adds a count to the one with its name.
+func plus(list []overview.Count, c overview.Count) []overview.Count {
+	if i := slices.IndexFunc(list, func(o overview.Count) bool { return o.Name == c.Name }); i >= 0 {
+		list[i].N += c.N
+		return list
+	}
+	return append(list, c)
 }
 
 var columns = []string{"PROGRAM", "STATE", "USER", "PID", "SINCE", "RESTARTS", "CPU%", "CPU", "MEMORY", "OUTPUT/s", "COMMAND"}
@@ -130,108 +242,4 @@ func memoryOf(u overview.Usage) string {
 		return "-"
 	}
 	return size(u.Memory)
-}
-
-// topReport is the output of top as JSON. Unknown values are null.
-type topReport struct {
-	Node         string           `json:"node"`
-	Status       string           `json:"status"`
-	Uptime       int64            `json:"uptime"` // milliseconds
-	Nodes        int64            `json:"nodes"`
-	Load         *[3]float64      `json:"load"`
-	Memory       *topMemory       `json:"memory"` // of the machine
-	Total        int64            `json:"total"`  // programs
-	MaxWorkers   int64            `json:"max_workers"`
-	States       map[string]int64 `json:"states"`
-	Started      int64            `json:"started"`
-	Ended        map[string]int64 `json:"ended"`
-	Crashes      int64            `json:"crashes"`
-	Output       int64            `json:"output"`         // bytes
-	OutputRate   float64          `json:"output_rate"`    // bytes a second
-	PausedTime   int64            `json:"paused"`         // milliseconds
-	PausedStream float64          `json:"paused_streams"` // paused streams, on average
-	Roles        []topRole        `json:"roles"`
-	Programs     []topRow         `json:"programs"`
-}
-
-type topMemory struct {
-	Total     int64 `json:"total"`
-	Available int64 `json:"available"`
-}
-
-type topRole struct {
-	Role   string   `json:"role"`
-	OsPid  int64    `json:"os_pid"`
-	CPU    *int64   `json:"cpu"` // milliseconds
-	Share  *float64 `json:"cpu_percent"`
-	Memory *int64   `json:"memory"` // bytes
-}
-
-// topRow is a program of ps, with its rates.
-type topRow struct {
-	programRow
-	Share      *float64 `json:"cpu_percent"`
-	Output     int64    `json:"output"` // bytes
-	OutputRate *float64 `json:"output_rate"`
-	Held       bool     `json:"paused"`
-}
-
-func (t *top) report() topReport {
-	s := &t.known.Sums
-	r := topReport{
-		Node: t.node, Status: s.Status, Uptime: s.Uptime, Nodes: s.Nodes, Total: s.Programs, MaxWorkers: s.MaxWorkers,
-		States: countsOf(s.States), Started: s.Started, Ended: countsOf(s.Ended), Crashes: s.Crashes, Output: s.Output,
-		OutputRate: t.known.Rate, PausedTime: s.Paused, PausedStream: t.known.Paused, Roles: []topRole{}, Programs: []topRow{},
-	}
-	if s.HasLoad {
-		r.Load = &[3]float64{s.Load1, s.Load5, s.Load15}
-	}
-	if s.HasMemory {
-		r.Memory = &topMemory{s.MemoryTotal, s.Memory}
-	}
-	for _, role := range s.Roles {
-		cpu, share, memory := usageOf(role.Usage)
-		r.Roles = append(r.Roles, topRole{role.Name, role.PID, cpu, share, memory})
-	}
-	rows := t.known.Sorted(t.by, t.reverse)
-	if t.lines > 0 {
-		rows = rows[:min(len(rows), int(t.lines))]
-	}
-	for _, p := range rows {
-		row := topRow{programRow: programRow{Worker: p.Number(), Command: p.Command, State: p.State, User: p.User, Restarts: p.Restarts}, Output: p.Output, Held: p.Held}
-		row.CPU, row.Share, row.Memory = usageOf(p.Usage)
-		if p.Name != "" {
-			row.Name = &p.Name
-		}
-		if p.PID != 0 {
-			row.OsPid = &p.PID
-		}
-		if p.Started != 0 {
-			row.Started = &p.Started
-		}
-		if p.HasRate {
-			row.OutputRate = &p.Rate
-		}
-		r.Programs = append(r.Programs, row)
-	}
-	return r
-}
-
-func usageOf(u overview.Usage) (cpu *int64, share *float64, memory *int64) {
-	if u.Known {
-		cpu, memory = &u.CPU, &u.Memory
-	}
-	if u.HasShare {
-		percent := u.Share * 100
-		share = &percent
-	}
-	return cpu, share, memory
-}
-
-func countsOf(list []overview.Count) map[string]int64 {
-	m := make(map[string]int64, len(list))
-	for _, c := range list {
-		m[c.Name] = c.N
-	}
-	return m
 }

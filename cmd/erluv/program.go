@@ -140,11 +140,15 @@ func isName(what string) bool {
 	return !stat.IsNumber(what) && name.Valid() && name != "" && !gen.IsName(name)
 }
 
+func errNotNamed(what string) error {
+	return fmt.Errorf("with --node a program is named: %s may be another one on each host", what)
+}
+
 // act makes one call, by look or by ask, to the program that a user names, at each selected erluv.
 // With several erluvs, only those with such a program count.
 func (o *operator) act(what string, call func(context.Context, caller, etf.Term, etf.Term) (etf.Term, error), request etf.Term) ([]told[etf.Term], error) {
 	if o.node != "" && !isName(what) {
-		return nil, usageError{fmt.Errorf("with --node a program is named: %s may be another one on each host", what)}
+		return nil, usageError{errNotNamed(what)}
 	}
 	list, err := at(o, func(ctx context.Context, h host) (etf.Term, error) {
 		to, err := find(ctx, h, what)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"erluv/stat"
@@ -90,20 +89,8 @@ const lookers = 32
 func detailed(ctx context.Context, c caller, list []program) ([]program, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookBound, fmt.Errorf("erluv has not told of %d programs within %v", len(list), lookBound))
 	defer cancel()
-	jobs, errs := make(chan int), make([]error, len(list))
-	var group sync.WaitGroup
-	for range min(lookers, len(list)) {
-		group.Go(func() { // ends with the jobs
-			for i := range jobs {
-				errs[i] = list[i].detail(ctx, c)
-			}
-		})
-	}
-	for i := range list {
-		jobs <- i
-	}
-	close(jobs)
-	group.Wait()
+	errs := make([]error, len(list))
+	beside(lookers, len(list), func(i int) { errs[i] = list[i].detail(ctx, c) })
 	if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
 		return nil, errs[i]
 	}
