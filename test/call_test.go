@@ -1,9 +1,9 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,9 +52,12 @@ func TestCall(t *testing.T) {
 		t.Errorf("status %d, %s%s", status, stdout, stderr)
 	}
 	stdout, _, _ = call("--all", "--json", "erlang", "node")
-	var rows []struct{ Node, Result, Error string }
-	if err := json.Unmarshal([]byte(stdout), &rows); err != nil || fmt.Sprint(rows) != "[{a 'a' } {b 'b' } {c 'c' } {d 'd' }]" {
-		t.Errorf("%v: %s", err, stdout)
+	if rows := whole[[]callOutput](t, stdout); fmt.Sprint(rows) != "[{a 'a' } {b 'b' } {c 'c' } {d 'd' }]" {
+		t.Error(stdout)
+	}
+	stdout, _, status = call("--json", "erlang", "atom_to_list", "[1]")
+	if rows := whole[[]callOutput](t, stdout); len(rows) != 1 || rows[0].Node != "a" || rows[0].Result != "" || !strings.HasPrefix(rows[0].Error, "it fails: {badarg,") || status != 1 {
+		t.Errorf("%d: %s", status, stdout)
 	}
 	g.unchanged(t, "a")
 	// Each node prints it once, itself, whichever path the request took.
@@ -102,11 +105,16 @@ func TestMapOfGuests(t *testing.T) {
 	if _, problems, status := looks(t, g.nodes["a"], "map", e.erluv); status != 1 || problems != "erluv: "+e.erluv+" is no Erlang VM that can be asked: it has no process rex\n" {
 		t.Errorf("from erluv: status %d, %s", status, problems)
 	}
+	rows, _, _ := looks(t, g.nodes["a"], "names", "--json", "127.0.0.1")
+	registered := whole[[]namesOutput](t, rows)
 	out, _, _ := looks(t, g.nodes["a"], "names", "127.0.0.1")
 	for letter, n := range g.nodes {
 		alive, _, _ := strings.Cut(n.name, "@")
 		if !strings.Contains(out, "\n"+alive+" ") {
 			t.Errorf("names lack %s:\n%s", letter, out)
+		}
+		if !slices.ContainsFunc(registered, func(r namesOutput) bool { return r.Name == alive && r.Port > 0 }) {
+			t.Errorf("names as JSON lack %s:\n%s", letter, rows)
 		}
 	}
 }

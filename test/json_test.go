@@ -278,6 +278,30 @@ func TestOperatorBySeveralWays(t *testing.T) {
 	}
 }
 
+// callOutput is a node of erluv call --json, and namesOutput one of erluv names --json.
+type (
+	callOutput struct {
+		Node   string `json:"node"`
+		Result string `json:"result"`
+		Error  string `json:"error"`
+	}
+	namesOutput struct {
+		Name string `json:"name"`
+		Port int    `json:"port"`
+	}
+)
+
+// whole decodes output that is one value on several lines. It refuses unknown keys, as one does.
+func whole[T any](t *testing.T, text string) (value T) {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&value); err != nil || d.More() {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return value
+}
+
 // one decodes the one object that a command has printed.
 func one[T any](t *testing.T, text string) T {
 	t.Helper()

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -162,21 +161,29 @@ func invoked(t *testing.T, n *node, args ...string) (stdout, stderr string, stat
 	return out.String(), problems.String(), cmd.ProcessState.ExitCode()
 }
 
-// seen is the output of erluv map --json.
+// seen is the output of erluv map --json. erluv(8) promises its keys.
 type seen struct {
-	Complete bool
-	LeftOut  int `json:"left_out"`
-	TookMS   int `json:"took_ms"`
-	Nodes    []struct {
-		Name, State, OTP string
-		Hidden           bool
-		Processes        int
-	}
+	Entry      string `json:"entry"`
+	Complete   bool   `json:"complete"`
+	Incomplete string `json:"incomplete"`
+	LeftOut    int    `json:"left_out"`
+	TookMS     int    `json:"took_ms"`
+	Nodes      []struct {
+		Name      string `json:"name"`
+		State     string `json:"state"`
+		Why       string `json:"why"`
+		Hidden    bool   `json:"hidden"`
+		OTP       string `json:"otp"`
+		UptimeS   int    `json:"uptime_s"`
+		Processes int    `json:"processes"`
+	} `json:"nodes"`
 	Connections []struct {
-		A, B         string
-		Hidden, Mute bool
-		OneSided     bool `json:"one_sided"`
-	}
+		A        string `json:"a"`
+		B        string `json:"b"`
+		Hidden   bool   `json:"hidden"`
+		OneSided bool   `json:"one_sided"`
+		Mute     bool   `json:"mute"`
+	} `json:"connections"`
 }
 
 // edges returns the connections as connect takes them. Words follow for nodes that are down or
@@ -208,10 +215,9 @@ func (s seen) edges() string {
 func (g grid) look(t *testing.T, entry string, args ...string) seen {
 	t.Helper()
 	out, problems, status := looks(t, g.nodes[entry], append([]string{"map", "--json", patient, g.nodes[entry].name}, args...)...)
-	var s seen
-	err := json.Unmarshal([]byte(g.names.Replace(out)), &s)
-	if err != nil || problems != "" || status != 0 || !s.Complete {
-		t.Fatalf("status %d, %v\n%s\n%s", status, err, problems, out)
+	s := whole[seen](t, g.names.Replace(out))
+	if problems != "" || status != 0 || !s.Complete {
+		t.Fatalf("status %d\n%s\n%s", status, problems, out)
 	}
 	return s
 }
