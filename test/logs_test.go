@@ -283,8 +283,11 @@ func TestLogsOfMuch(t *testing.T) {
 	s.expect(t, "true", "e2e:rss([e2e:call(E, {info, child_os_pid})]) - Rss < 32 bsl 20")
 	held := 0
 	for n := range 8 {
-		log := done(t, socket, "logs", fmt.Sprintf("w%d", n+1))
+		log, stderr, status := operates(t, socket, "logs", fmt.Sprintf("w%d", n+1))
 		held += len(log)
+		if status != 0 || (log == "") != strings.Contains(stderr, "keeps none of its") {
+			t.Errorf("%d, %q", status, stderr)
+		}
 		if log != "" && !strings.HasSuffix(log, "\x00end\n") {
 			t.Errorf("the log ends with %q", log[max(0, len(log)-10):])
 		}
