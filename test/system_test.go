@@ -250,6 +250,9 @@ func TestSystemChildDown(t *testing.T) {
 			{error, child_down} = sys:suspend({Name, E}, 5000),
 			{error, child_down} = gen_event:call({Name, E}, h, q, 5000),
 			{error, child_down} = gen_event:call({Name, E}, h, binary:copy(<<1>>, 100000), 5000),
+			seq_trace:set_token(label, 1),
+			{error, child_down} = gen_event:call({Name, E}, h, binary:copy(<<1>>, 100000), 5000),
+			seq_trace:set_token([]),
 			{Name, E} ! {io_request, self(), Name, getopts},
 			receive {io_reply, Name, {error, child_down}} -> ok after 120000 -> error(io) end
 		end || Name <- [erluv, erluv_main]],
