@@ -64,7 +64,7 @@ var imports = map[string][]string{
 	"discover/dnstest":   nil,
 	"loop/looptest":      {"loop"},
 	"wire/dist/disttest": {"wire/dist", "wire/etf"},
-	"test":               {"discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf", "wire/client", "test/lan"},
+	"test":               {"control", "discover/dnstest", "ipc", "ipc/counters", "relay/certtest", "sandbox", "wire/dist", "wire/dist/disttest", "wire/epmd", "wire/etf", "wire/client", "test/lan"},
 	"relay/certtest":     nil,
 	"test/demo/fleet":    {"test/lan"},
 	"test/lan":           nil,
