@@ -18,10 +18,10 @@ type underWay struct {
 
 // begins starts each command by each way, on a machine if it is not nil, and waits until it shows something.
 // The erluv has a program w with a log. With --node there is no exec.
-func begins(t *testing.T, on *lan.Machine, ways map[string][]string) underWay {
+func begins(t *testing.T, on *lan.Machine, by map[string][]string) underWay {
 	t.Helper()
 	u := underWay{map[string]*terminal{}, map[string]*terminal{}, map[string]*terminal{}}
-	for name, way := range ways {
+	for name, way := range by {
 		begin := func(shows string, args ...string) *terminal {
 			t.Helper()
 			cmd := commandOn(on, executable, slices.Concat(args[:1], way, args[1:])...)

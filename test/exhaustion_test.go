@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,8 +95,18 @@ func TestNoMoreProcesses(t *testing.T) {
 			r := e.roles(t)
 			s := e.session(t)
 			s.eval(t, residents+"Works()")
+			threadsOf := func() (n []int) {
+				for _, pid := range r.each() {
+					n = append(n, len(threads(t, pid)))
+				}
+				return n
+			}
+			begun := threadsOf()
 			for range 2 {
 				restore := exhaust(t, e, r)
+				for _, pid := range r.each() {
+					kill(t, pid, syscall.SIGQUIT) // it logs how it stands
+				}
 				s.expect(t, "{[{error,eagain}],works}", `
 					Ask = fun(N) -> e2e:call(E, {spawn, ["true", binary:copy(<<"x">>, N * 100)], #{rlimits => maps:from_list([{core, 0} || N rem 2 =:= 0])}}) end,
 					{lists:usort([Ask(N) || N <- lists:seq(1, 100)]), Works()}`)
@@ -103,6 +114,9 @@ func TestNoMoreProcesses(t *testing.T) {
 				s.expect(t, "{<<>>,<<>>,{exit_status,0},normal}", `e2e:outcome(e2e:start(E, ["true"]))`)
 			}
 			allIsWell(t, e, s, r)
+			if now := threadsOf(); !slices.Equal(now, begun) {
+				t.Errorf("the roles have %v threads, had %v", now, begun)
+			}
 		})
 	}
 }

@@ -27,10 +27,11 @@ const (
 	// new one that starts, or for the connection in between. The others are for the log, a file,
 	// and the runtime's poller, which sleeps for timers.
 	waitOfMain = 9
-	// Of the child: the poller, during its start. Its loop is the first thread.
-	waitOfChild = 1
-	// Of the relay: the poller, and the thread that listens to main.
-	waitOfRelay = 2
+	// The child has two threads for signals, and the poller, during its start. Its loop is the first
+	// thread.
+	waitOfChild = 3
+	// The relay has two for signals, the poller, and the thread that listens to main.
+	waitOfRelay = 4
 	// The spawner has two threads for signals, and one that finds stopped programs. One reaps, one
 	// answers main, and one starts programs that are allowed more. The last is the poller.
 	waitOfSpawner = 7

@@ -97,7 +97,7 @@ defmodule Erluv.LiveDashboardTest do
              memory: memory
            } = hd(rows)
 
-    assert memory =~ "M"
+    assert memory =~ ~r/^[0-9.]+[KM]$/
     {:ok, node} = :erluv_node.node(:erluv)
     assert hd(rows).erluv == Atom.to_string(node)
   end

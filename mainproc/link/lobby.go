@@ -20,7 +20,6 @@ type guest struct {
 	cancel context.CancelCauseFunc
 	from   string
 	conn   net.Conn
-	over   chan struct{} // closed: the handshake is over, and nothing of it is left
 }
 
 // newGuest gives a guest setupBound for its handshake. Its owner calls end.
@@ -29,14 +28,11 @@ func newGuest(ctx context.Context, conn net.Conn) *guest {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &guest{
 		ctx: ctx, cancel: func(cause error) { cancel(cause); over() },
-		from: addressOf(conn), conn: conn, over: make(chan struct{}),
+		from: addressOf(conn), conn: conn,
 	}
 }
 
-func (g *guest) end() {
-	g.cancel(nil)
-	close(g.over)
-}
+func (g *guest) end() { g.cancel(nil) }
 
 // lobby has a bounded number of guests. It always admits a new one. If there is no room, it drops
 // the oldest guest of the address with the most guests. Whether a guest has sent a name does not
@@ -49,13 +45,12 @@ type lobby struct {
 	guests []*guest // the oldest first
 }
 
-// enter admits a guest, and returns the one that it drops for it, or nil. That one ends soon.
-func (l *lobby) enter(g *guest) (last *guest) {
-	if last = l.add(g); last != nil {
+// enter admits a guest. The one that it drops for it ends soon.
+func (l *lobby) enter(g *guest) {
+	if last := l.add(g); last != nil {
 		last.cancel(errCrowded)
 		_ = last.conn.Close() // waits until its descriptor is closed
 	}
-	return last
 }
 
 // add adds a guest, and returns the one to drop for it, or nil.

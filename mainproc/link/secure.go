@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"erluv/config"
@@ -34,8 +35,24 @@ type Secure struct {
 	start StartRelay
 	gate  turns // of guests that wait for the pace
 	pace  pace  // of the guest that has the turn
-	lobby lobby // of guests that have a relay
+	lobby lobby // of guests that have a relay, or may have one soon
+	room  room  // of guests that have a relay
 }
+
+// room has as many places as guests may have relays. A guest takes one before its relay starts. It
+// leaves it when nothing of the relay is left, or when a link has taken the relay over.
+type room chan struct{}
+
+func (r room) take(ctx context.Context) error {
+	select {
+	case r <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (r room) leave() { <-r }
 
 // NewSecure returns a Secure that starts relays by start. most bounds the guests that have a relay
 // and have not proved the cookie. Each of these takes 1.4 MB and up to ten of main's descriptors.
@@ -44,7 +61,7 @@ type Secure struct {
 func NewSecure(cfg *config.Config, start StartRelay, most int) *Secure {
 	return &Secure{
 		cfg: cfg, start: start,
-		gate: turns{most: mostWaiting}, pace: pace{every: time.Second / relayRate, burst: most / 2}, lobby: lobby{most: most},
+		gate: turns{most: mostWaiting}, pace: pace{every: time.Second / relayRate, burst: most / 2}, lobby: lobby{most: most}, room: make(room, most),
 	}
 }
 
@@ -53,7 +70,8 @@ type secured struct {
 	net.Conn
 	relayed *relayed // nil: it was taken over
 	guest   *guest
-	lobby   *lobby
+	of      *Secure
+	once    sync.Once // its place in the room is left
 }
 
 // Close returns when nothing is left of the relay, unless it was taken over. Until then it keeps
@@ -63,7 +81,8 @@ func (s *secured) Close() error {
 	if s.relayed != nil {
 		<-s.relayed.end(s.guest.ctx.Done())
 	}
-	s.lobby.leave(s.guest)
+	s.of.lobby.leave(s.guest)
+	s.once.Do(s.of.room.leave)
 	return err
 }
 
@@ -102,15 +121,18 @@ func (s *Secure) Carry(g *guest) (net.Conn, func() (transport, error), error) {
 }
 
 // secure starts the relay of a guest once there is room for it. After an error too, the guest is in
-// the lobby.
-func (s *Secure) secure(g *guest) (*secured, error) {
-	if last := s.lobby.enter(g); last != nil {
-		select {
-		case <-last.over:
-		case <-g.ctx.Done():
-			return nil, context.Cause(g.ctx)
-		}
+// the lobby. A guest that another one has displaced may itself have waited for a place. So it is not
+// enough to wait for the displaced one.
+func (s *Secure) secure(g *guest) (c *secured, err error) {
+	s.lobby.enter(g)
+	if err := s.room.take(g.ctx); err != nil {
+		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			s.room.leave()
+		}
+	}()
 	t, files, err := s.cfg.ReadTLS(config.TLSServer)
 	if err != nil {
 		return nil, err
@@ -130,7 +152,7 @@ func (s *Secure) secure(g *guest) (*secured, error) {
 		r.close()
 		return nil, err
 	}
-	return &secured{Conn: inner, relayed: r, guest: g, lobby: &s.lobby}, nil
+	return &secured{Conn: inner, relayed: r, guest: g, of: s}, nil
 }
 
 // wait waits until a relay may be started for a guest.

@@ -11,13 +11,17 @@ import (
 )
 
 // lingering is a relay that ends only when it has to hurry.
-type lingering struct{ gone chan struct{} }
+type lingering struct {
+	gone chan struct{}
+	now  *atomic.Int32 // how many there are
+}
 
 func (l *lingering) Why(time.Duration) string { return "" }
 
 func (l *lingering) Close(hurry <-chan struct{}) <-chan struct{} {
 	go func() { // ends with hurry
 		<-hurry
+		l.now.Add(-1)
 		close(l.gone)
 	}()
 	return l.gone
@@ -39,7 +43,7 @@ func TestSecureIsBounded(t *testing.T) {
 		defer ipc.CloseAll(fds)
 		worst.Store(max(worst.Load(), now.Add(1)))
 		ready.Add(1)
-		return &lingering{make(chan struct{})}, nil
+		return &lingering{make(chan struct{}), &now}, nil
 	}
 	for name, start := range map[string]StartRelay{"shakes hands": shakes, "ends slowly": relays} {
 		now.Store(0)
@@ -57,7 +61,6 @@ func TestSecureIsBounded(t *testing.T) {
 				conn, _, err := s.Carry(g)
 				if err == nil { // it is refused in the distribution's handshake
 					_ = conn.Close()
-					now.Add(-1)
 					err = context.Cause(g.ctx)
 				}
 				g.end()

@@ -80,7 +80,7 @@ echo(W, N, Longest) ->
     receive {W, {stdout, <<"x">>}} -> ok after ?TIMEOUT -> error(no_echo) end,
     Took = max(Longest, erlang:monotonic_time(millisecond) - T),
     receive
-        {how, From} -> From ! {echoed, self(), N, Took}, _ = e2e:call(W, stop)
+        {how, From} -> From ! {echoed, self(), N + 1, Took}, _ = e2e:call(W, stop)
     after 5 -> echo(W, N + 1, Took)
     end.
 
