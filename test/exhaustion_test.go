@@ -99,6 +99,7 @@ func TestNoMoreProcesses(t *testing.T) {
 				for _, pid := range r.each() {
 					n = append(n, len(threads(t, pid)))
 				}
+				slices.Sort(n)
 				return n
 			}
 			begun := threadsOf()
