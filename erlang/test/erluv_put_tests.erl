@@ -179,7 +179,8 @@ t_reader_ends() ->
     Other = spawn(fun() -> Self ! {self(), erluv_fleet:put_file(A, {file, "/dev/zero"}, filename:join(Dir, "file"), #{})} end),
     until(fun() -> Uploads() =/= [] end),
     A = end_host({A, Port}),
-    ?assertEqual({error, {unreachable, A}}, next(Other)), % nothing was put
+    {error, {Why, A}} = next(Other), % it depends on what was under way
+    ?assert(lists:member(Why, [unreachable, lost])),
     peer:stop(Peer).
 
 t_wrong_arguments() ->
