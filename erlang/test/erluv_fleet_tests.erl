@@ -467,6 +467,7 @@ t_one_of_two_connections_ends() ->
     {Peer, Control} = control(),
     {A, Port} = up([Control, node()], ["--serve", "all"]),
     until(fun() -> [Control] =:= [Via || #{via := Via} <- erluv_harness:call(Peer, erluv_fleet, nodes, [])] end),
+    until(fun() -> maps:get(via, one(A)) =:= node() end), % or W would go through the other one, and end with it
     {ok, V} = erluv_harness:call(Peer, erluv_fleet, spawn, [A, ["sleep", "600"], #{owner => none, detached => true}]),
     _ = started(A, V),
     {ok, W} = erluv_fleet:spawn(A, ["sleep", "600"], #{}),
