@@ -173,9 +173,9 @@ elixir-25-user: deps build build/tally
 
 # How fast it is beside open_port on the same node: some eight minutes, as root. What is
 # printed is in build/bench.md too. BENCH="-rounds 3 a e" runs three rounds of two
-# workloads.
+# workloads. BEFORE=FILE is another executable of erluv that takes turns with this one.
 bench: deps build
-	@go run ./test/bench -o build/bench.md -benchstat build/bench.txt $(if $(PEERS),-peers "$(PEERS)") $(BENCH)
+	@go run ./test/bench -o build/bench.md -benchstat build/bench.txt $(if $(PEERS),-peers "$(PEERS)") $(if $(BEFORE),-before "$(BEFORE)") $(BENCH)
 
 # What doc/fleet.md says of many hosts: a minute. HOSTS=10000 takes ten times the descriptors.
 HOSTS ?= 1000

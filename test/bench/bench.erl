@@ -1,8 +1,12 @@
 %% The workloads of doc/performance.md. open_port and erluv run each of them on this node, in turns.
-%% For each measurement it prints a line: workload, peer, unit, figure.
+%% For each measurement it prints a line: workload, peer, unit, figure. With BENCH_BEFORE, the
+%% executable of another erluv, the peer before takes erluv's turn too.
 -module(bench).
 
 -export([main/1]).
+
+%% The node of the peer before.
+-define(BEFORE, 'before@127.0.0.1').
 
 %% Erluv is the name of the erluv node. Static is a program that ends at once. Echo is the port of a
 %% plain TCP echo server. Executable and Cookie are for starting another erluv. Only has the
@@ -12,14 +16,18 @@ main([Erluv, Rounds, Static, Echo, Executable, Cookie | Only]) ->
     E = list_to_atom(Erluv),
     ok = wait(E),
     put(erluv, E),
+    put(before, os:getenv("BENCH_BEFORE", "")),
+    Others = [?BEFORE || get(before) =/= ""],
+    [ok = wait(Other) || Other <- Others],
     put(static, Static),
     put(echo, list_to_integer(Echo)),
     put(executable, {Executable, Cookie}),
     put(peers, [list_to_atom(P) || P <- string:lexemes(os:getenv("BENCH_PEERS", ""), " ")]),
     [peers:prepare(P, E) || P <- get(peers)],
     [told(What, Is) || {What, Is} <- facts()],
+    [told("before", maps:get(version, gen_server:call({erluv, Other}, info))) || Other <- Others],
     [run([Name || Name <- Group, Only =:= [] orelse lists:member(Name, Only)], list_to_integer(Rounds)) || Group <- groups()],
-    ok = gen_server:call({erluv, E}, {stop, finished}),
+    [ok = gen_server:call({erluv, Node}, {stop, finished}) || Node <- [E | Others]],
     init:stop().
 
 %% Workloads that are compared with each other run in the same rounds. Idle programs and starts come
@@ -31,10 +39,14 @@ groups() ->
         ["xa"], ["xb"], ["xe"], ["xg"], ["xh"]
     ].
 
-wait(E) ->
+%% Waits until an erluv is connected, for 20 seconds at most.
+wait(E) -> wait(E, 1000).
+
+wait(E, Left) ->
     case lists:member(E, nodes(hidden)) of
         true -> ok;
-        false -> timer:sleep(20), wait(E)
+        false when Left > 0 -> timer:sleep(20), wait(E, Left - 1);
+        false -> {not_connected, E}
     end.
 
 %% Facts about the node and erluv.
@@ -58,8 +70,18 @@ run(Names, Rounds) ->
     [begin
         Now = [Name || Name <- Names, Round =< rounds(Name, Rounds)],
         [io:format("at\t~s\t~p~n", [lists:join(" ", Now), Round]) || Now =/= []],
-        [measure(Name, Peer) || Name <- Now, Peer <- peers(Name)]
+        [measure(Name, Peer) || Name <- Now, Peer <- turns(peers(Name), Round)]
     end || Round <- lists:seq(1, Rounds)].
+
+%% The peers of a round. The peer before is right beside erluv: after it in odd rounds, and before it in
+%% even ones, so that neither always profits.
+turns(Peers, Round) ->
+    Pair = case get(before) of
+        "" -> [erluv];
+        _ when Round rem 2 =:= 0 -> [before, erluv];
+        _ -> [erluv, before]
+    end,
+    lists:append([if Peer =:= erluv -> Pair; true -> [Peer] end || Peer <- Peers]).
 
 peers("h") -> [port, tcp, erluv];
 peers("xg") -> [P || P <- [port, exile, elixir], P =:= port orelse lists:member(P, get(peers))];
@@ -75,8 +97,23 @@ rounds(_, N) -> N.
 measure(Name, Peer) ->
     flush(),
     erlang:garbage_collect(),
-    Results = work(Name, Peer),
+    Results = turn(Name, Peer),
     [io:format("~s\t~s\t~s\t~w~n", [Name, Peer, What, Figure]) || {What, Figure} <- Results].
+
+%% The peer before is erluv, by another node and executable. It may be too old for an option.
+turn(Name, before) ->
+    {Executable, Cookie} = get(executable),
+    Erluv = put(erluv, ?BEFORE),
+    put(executable, {get(before), Cookie}),
+    try work(Name, erluv)
+    catch error:{refused, Why} ->
+        io:format(standard_error, "bench: before does not run ~s: ~p~n", [Name, Why]),
+        []
+    after
+        put(erluv, Erluv),
+        put(executable, {Executable, Cookie})
+    end;
+turn(Name, Peer) -> work(Name, Peer).
 
 %% Starting programs, one after another and from eight processes.
 work("a", Peer) -> [{"starts/s", starts(Peer, "/bin/true", 1000)}];
@@ -158,8 +195,10 @@ work("xh", Peer) ->
 start(port, [Program | Args], Opts) ->
     open_port({spawn_executable, path(Program)}, [{args, Args}, binary, exit_status | Opts]);
 start(erluv, Cmd, Opts) ->
-    {ok, W} = gen_server:call({erluv, get(erluv)}, {spawn, Cmd, Opts}, 60000),
-    W.
+    case gen_server:call({erluv, get(erluv)}, {spawn, Cmd, Opts}, 60000) of
+        {ok, W} -> W;
+        {error, Why} -> error({refused, Why})
+    end.
 
 path("/" ++ _ = Program) -> Program;
 path(Program) -> os:find_executable(Program).

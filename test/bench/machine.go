@@ -34,16 +34,21 @@ func facts(binary string, told map[string]string, rounds int) ([]fact, error) {
 		return nil, fmt.Errorf("cannot read what %s was built with: %w", binary, err)
 	}
 	kernel := []string{unix.ByteSliceToString(uts.Sysname[:]), unix.ByteSliceToString(uts.Release[:]), unix.ByteSliceToString(uts.Machine[:])}
-	return []fact{
+	list := []fact{
 		{"processors", processors(string(cpuinfo))},
 		{"memory", fmt.Sprintf("%.1f GiB", float64(sys.Totalram)*float64(sys.Unit)/(1<<30))},
 		{"kernel", strings.Join(kernel, " ")},
 		{"Erlang", fmt.Sprintf("OTP %s, erts %s, %s schedulers", told["otp"], told["erts"], told["schedulers"])},
 		{"Go", built.GoVersion},
 		{"erluv", told["version"] + ", contained by " + told["contained"]},
+	}
+	if before := told["before"]; before != "" {
+		list = append(list, fact{"before", before})
+	}
+	return append(list, []fact{
 		{"date", time.Now().UTC().Format("2006-01-02 15:04 UTC")},
 		{"rounds", fmt.Sprint(rounds)},
-	}, nil
+	}...), nil
 }
 
 // processors reads /proc/cpuinfo and returns the number and the model of the processors. Where the

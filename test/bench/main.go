@@ -8,6 +8,7 @@
 //	make bench BENCH=-short             two minutes: half of the workloads, two rounds
 //	make bench BENCH="-o FILE"          written to another file
 //	make bench PEERS="DIR DIR"          the same workloads with libraries too, erluv's own among them
+//	make bench BEFORE=FILE              beside another executable of erluv, in turns
 //
 // A DIR has a compiled library, as mix and rebar3 leave it: .../lib/exile, with ebin and priv.
 // Known are erlexec, muontrap and exile. Beside the table, build/bench.txt has each figure as
@@ -15,8 +16,10 @@
 //
 // The speed of a shared machine varies by more than the differences that matter. So in each round
 // the peers run a workload one right after the other. The same holds for workloads that are
-// compared with each other. The file bench.erl has the workloads, and table.go the targets. A
-// workload is named by its letter in the table. The node prints a line for each measurement:
+// compared with each other. With -before, another executable of erluv takes its turn right before
+// or after erluv's. So one run shows the effect of a change. The file bench.erl has the workloads,
+// and table.go the targets. A workload is named by its letter in the table. The node prints a line
+// for each measurement:
 //
 //	workload TAB peer TAB unit TAB figure
 //
@@ -48,6 +51,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each workload is run by each peer")
 	flag.StringVar(&o.binary, "erluv", "build/erluv", "the executable that is measured")
+	flag.StringVar(&o.before, "before", "", "another `executable` of erluv that runs the same workloads in turns, for a table of before and after in one run")
 	flag.StringVar(&o.erl, "erl", "erl", "the Erlang that is measured on")
 	flag.StringVar(&o.file, "o", "", "the `file` that the Markdown is written to, besides being printed")
 	flag.StringVar(&o.stat, "benchstat", "", "the `file` that each figure is written to, for benchstat")
@@ -65,6 +69,7 @@ func main() {
 type options struct {
 	rounds            int
 	binary, erl, file string
+	before            string // "": none
 	stat, peers       string
 	verbose, short    bool
 	only              []string // workloads; none: all
@@ -83,6 +88,12 @@ func bench(o *options) error {
 	binary, err := filepath.Abs(o.binary)
 	if err != nil {
 		return err
+	}
+	before := ""
+	if o.before != "" {
+		if before, err = filepath.Abs(o.before); err != nil {
+			return err
+		}
 	}
 	// The static program runs as nobody, so other users must reach it.
 	dir, err := os.MkdirTemp("", "erluv-bench-")
@@ -112,7 +123,7 @@ func bench(o *options) error {
 		return err
 	}
 	env := append(os.Environ(), "HOME="+dir, "ERL_EPMD_PORT="+port, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_CRASH_DUMP_BYTES=0",
-		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn", "BENCH_PEERS="+strings.Join(libs, " "))
+		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn", "BENCH_PEERS="+strings.Join(libs, " "), "BENCH_BEFORE="+before)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -144,11 +155,21 @@ func bench(o *options) error {
 		return err
 	}
 	defer end(node)
-	erluv, err := startErluv(ctx, env, binary, cookie)
+	if err := awaitNode(ctx, env, binary, cookie); err != nil {
+		return err
+	}
+	erluv, err := startErluv(ctx, env, binary, "measured", cookie)
 	if err != nil {
 		return err
 	}
 	defer end(erluv)
+	if before != "" {
+		other, err := startErluv(ctx, env, before, "before", cookie)
+		if err != nil {
+			return err
+		}
+		defer end(other)
+	}
 	r := results{table: table{}, told: map[string]string{}, begin: time.Now()}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if o.verbose {
@@ -170,7 +191,7 @@ func bench(o *options) error {
 	}
 	var b bytes.Buffer
 	printFacts(&b, list)
-	r.table.print(&b)
+	r.table.print(&b, before != "")
 	r.table.printBesides(&b)
 	if _, err := os.Stdout.Write(b.Bytes()); err != nil {
 		return err
@@ -295,20 +316,24 @@ func (r *results) take(line string) error {
 	return nil
 }
 
-// startErluv starts the erluv to measure. It goes on trying until the node is up.
-func startErluv(ctx context.Context, env []string, binary, cookie string) (*exec.Cmd, error) {
+// awaitNode waits until the node is up.
+func awaitNode(ctx context.Context, env []string, binary, cookie string) error {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(200 * time.Millisecond) {
 		ping := exec.CommandContext(ctx, binary, "ping", "--node", name, "--cookie-file", cookie)
 		ping.Env = env
 		out, err := ping.CombinedOutput()
 		if err == nil {
-			break
+			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(end) {
-			return nil, fmt.Errorf("the node does not come up: %s", out)
+			return fmt.Errorf("the node does not come up: %s", out)
 		}
 	}
-	cmd := exec.CommandContext(ctx, binary, "--node", name, "--name", "measured", "--host", "127.0.0.1", "--cookie-file", cookie, "--reconnect", "exit")
+}
+
+// startErluv starts an erluv to measure.
+func startErluv(ctx context.Context, env []string, binary, as, cookie string) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, binary, "--node", name, "--name", as, "--host", "127.0.0.1", "--cookie-file", cookie, "--reconnect", "exit")
 	cmd.Env, cmd.Stderr = env, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start erluv: %w", err)

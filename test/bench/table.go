@@ -174,20 +174,37 @@ A ratio is taken in each round, of what was measured one right after the other, 
 is shown: erluv's figure divided by that of open_port, or by what the target names.
 `
 
+// computedBefore comes after it, if there is another executable of erluv.
+const computedBefore = `
+The column before has the figures of another executable of erluv, which had its turn right before or
+after erluv's. A ratio erluv / before is taken in each round too.
+`
+
 // print writes the table and the explanation of its figures. A higher rate is better, and a lower
-// time or size.
-func (t table) print(w io.Writer) {
-	fmt.Fprintln(w, "| | workload | unit | open_port | tcp | erluv | erluv / open_port | target | reached | met |")
-	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
+// time or size. If another executable of erluv was run, two columns compare with it.
+func (t table) print(w io.Writer, before bool) {
+	title, rule := "", ""
+	if before {
+		title, rule = " before | erluv / before |", "---|---|"
+	}
+	fmt.Fprintf(w, "| | workload | unit | open_port | tcp | erluv | erluv / open_port |%s target | reached | met |\n", title)
+	fmt.Fprintf(w, "|---|---|---|---|---|---|---|%s---|---|---|\n", rule)
 	for _, l := range workloads {
 		for _, unit := range t.units(l.name) {
 			k := key{l.name, unit}
 			m := t[k]
-			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", l.name, l.what, unit, figure(m["port"]),
-				figure(m["tcp"]), figure(m["erluv"]), figure(t.ratios(k, []peer{by("port")})), t.judge(k, l.targets))
+			cells := ""
+			if before {
+				cells = fmt.Sprintf(" %s | %s |", figure(m["before"]), figure(t.ratios(k, []peer{by("before")})))
+			}
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |%s %s |\n", l.name, l.what, unit, figure(m["port"]),
+				figure(m["tcp"]), figure(m["erluv"]), figure(t.ratios(k, []peer{by("port")})), cells, t.judge(k, l.targets))
 		}
 	}
 	fmt.Fprint(w, computed)
+	if before {
+		fmt.Fprint(w, computedBefore)
+	}
 }
 
 // printBesides writes the table of the workloads that libraries run too, if there are any.

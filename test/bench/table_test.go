@@ -21,7 +21,13 @@ func of(t *testing.T, lines string) table {
 
 func printed(t table) string {
 	var b strings.Builder
-	t.print(&b)
+	t.print(&b, false)
+	return b.String()
+}
+
+func printedBefore(t table) string {
+	var b strings.Builder
+	t.print(&b, true)
 	return b.String()
 }
 
@@ -143,6 +149,46 @@ func TestColumns(t *testing.T) {
 		if strings.HasPrefix(line, "|") && strings.Count(line, "|") != 11 {
 			t.Errorf("%s has not 10 columns", line)
 		}
+	}
+}
+
+// TestBefore: another executable of erluv has two columns, and the ratio is that of the rounds. Where
+// it has no figures, its cells are empty.
+func TestBefore(t *testing.T) {
+	m := of(t, `
+		e, port, GB/s, 100
+		e, erluv, GB/s, 200
+		e, before, GB/s, 100
+		e, port, GB/s, 100
+		e, before, GB/s, 200
+		e, erluv, GB/s, 300
+		e, port, GB/s, 100
+		e, erluv, GB/s, 30
+		e, before, GB/s, 60
+		nl, port, M lines/s, 4
+		nl, erluv, M lines/s, 8
+		o, erluv, ms, 10
+		o, before, ms, 20
+	`)
+	got := printedBefore(m)
+	for _, want := range []string{
+		"| tcp | erluv | erluv / open_port | before | erluv / before | target | reached | met |\n",
+		"| GB/s | 100 (100 to 100) |  | 200 (30 to 300) | 2 (0.3 to 3) | 100 (60 to 200) | 1.5 (0.5 to 2) | ≥ 0.8 × open_port | 2 | yes |\n",
+		"| M lines/s | 4 |  | 8 | 2 |  |  | ≥ 1.5 × open_port | 2 | yes |\n",
+		"| ms |  |  | 10 |  | 20 | 0.5 | ≤ 50 | 10 | yes |\n",
+		computed + computedBefore,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	for line := range strings.Lines(got) {
+		if strings.HasPrefix(line, "|") && strings.Count(line, "|") != 13 {
+			t.Errorf("%s has not 12 columns", line)
+		}
+	}
+	if got := printed(m); strings.Contains(got, "before") {
+		t.Errorf("without another executable: %s", got)
 	}
 }
 
