@@ -37,7 +37,7 @@ func runtimeTable(pid uint64) []line {
 		{unix.SYS_CLONE3, unmet, nil},            // its flags lie in memory, where no filter sees them
 		{unix.SYS_FUTEX, allow, nil},             // locks, and sleep of idle threads
 		{unix.SYS_NANOSLEEP, allow, nil},         // sysmon
-		{unix.SYS_SCHED_YIELD, allow, nil},       // spinning
+		{unix.SYS_SCHED_YIELD, allow, nil},       // spinning, full pipes
 		{unix.SYS_SCHED_GETAFFINITY, allow, nil}, // GOMAXPROCS is looked at again and again
 		{unix.SYS_GETTID, allow, nil},            //
 		{unix.SYS_GETPID, allow, nil},            //

@@ -266,11 +266,30 @@ told(N) ->
         _ -> told(N)
     end.
 
+%% A program that has been started goes on loading for a while. The programs are idle after that.
 with_idle(Peer, N, Fun) ->
     Ws = sleepers(Peer, N),
+    rested(),
     Result = Fun(),
     kill(Peer, Ws),
     Result.
+
+%% Waits until the machine has been idle for half a second, for a minute at most.
+rested() -> rested(120, busy_time()).
+
+rested(0, _) -> ok;
+rested(Looks, Before) ->
+    timer:sleep(500),
+    case busy_time() of
+        Now when Now - Before < 5 -> ok;
+        Now -> rested(Looks - 1, Now)
+    end.
+
+%% Ticks of all processors in user and kernel mode and in interrupts (proc(5), /proc/stat).
+busy_time() ->
+    {ok, Stat} = file:read_file("/proc/stat"),
+    [<<"cpu">>, User, Nice, System, _Idle, _Wait, Hard, Soft | _] = string:lexemes(hd(string:split(Stat, "\n")), " "),
+    lists:sum([binary_to_integer(B) || B <- [User, Nice, System, Hard, Soft]]).
 
 flood(Peer, Bytes) ->
     {T, Bytes} = timed(fun() -> count(start(Peer, ["head", "-c", integer_to_list(Bytes), "/dev/zero"], []), 0) end),
