@@ -50,6 +50,10 @@ const (
 	lookPause  = 500 * time.Millisecond
 	lookAnyway = time.Second
 
+	// A look costs a reading receiver more than the answer is worth. While the queue gets shorter,
+	// the child looks only after lookReads of a hold.
+	lookReads = 100 * time.Millisecond
+
 	// lookRetry is the pause after a look at a content that was too large, or was refused.
 	lookRetry = 10 * time.Second
 
@@ -99,13 +103,14 @@ type post interface {
 type mailbox struct {
 	pid   etf.Pid
 	post  post
-	over  bool    // the node is gone: no output waits or is sent
-	users int     // streams that go to it
-	debts []*Debt // debts that may not be zero
-	ended Debt    // the debt of streams that are over
-	owed  int     // sum of all debts
-	held  int     // how many are held or passed
-	turn  int     // index of the debt that gets the next grant
+	over  bool          // the node is gone: no output waits or is sent
+	users int           // streams that go to it
+	debts []*Debt       // debts that may not be zero
+	ended Debt          // the debt of streams that are over
+	owed  int           // sum of all debts
+	held  int           // how many are held or passed
+	since time.Duration // from then on at least one is
+	turn  int           // index of the debt that gets the next grant
 
 	asked   inquiry
 	askedAt time.Duration
@@ -121,11 +126,12 @@ type mailbox struct {
 	lookedAt time.Duration
 	nextLook time.Duration
 	moved    bool // output was sent since the last look
-	helped   bool // the last answer was a look that let a stream go on
+	helped   bool // the last answer was a look that told more than the length, and let a stream go on
 
 	before  int  // the length in the answer before
 	counted bool // before is valid
 	quiet   bool // only our messages change the length
+	reads   bool // messages were taken between the last two answers
 }
 
 func newMailbox(pid etf.Pid, to post) *mailbox {
@@ -172,6 +178,9 @@ func (b *mailbox) sent(d *Debt, n, lines int) {
 
 func (b *mailbox) hold(d *Debt) {
 	now := b.post.clock()
+	if b.held == 0 {
+		b.since = now
+	}
 	d.be(true, false)
 	if !d.waits {
 		d.waits, d.told, d.since = true, false, now
@@ -226,6 +235,7 @@ func (b *mailbox) timer() {
 // length takes an answer: n messages were in the mailbox when the question arrived there.
 func (b *mailbox) length(n int) {
 	b.answered()
+	b.reads = b.counted && n < b.before+b.between
 	b.compare(n)
 	for _, d := range b.debts {
 		d.roll()
@@ -251,7 +261,10 @@ func (b *mailbox) content(n int, costs map[streamKey]waiting) {
 		}
 		w := costs[d.key]
 		others -= w.cost + w.lists*b.ended.largest
-		d.set(w.cost + min(w.lists*d.largest, max(0, d.owed-d.fresh-w.cost)) + d.fresh)
+		known := min(d.owed-d.fresh, n*d.largest) // by the length alone
+		owed := w.cost + min(w.lists*d.largest, max(0, d.owed-d.fresh-w.cost))
+		b.helped = b.helped || d.held && owed < known/2
+		d.set(owed + d.fresh)
 		b.ungrant(d)
 		d.window, d.pause, d.next = 0, 0, 0
 	}
@@ -307,8 +320,7 @@ func (b *mailbox) answered() {
 	if b.asked == askContent {
 		b.nextLook = now + min(lookRest*(now-b.askedAt), lookPause)
 	}
-	b.helped = b.asked == askContent
-	b.asked, b.deaf = askNothing, false
+	b.asked, b.deaf, b.helped = askNothing, false, false
 }
 
 // compare looks for evidence if looks are impossible. The length otherwise stands still. If it is
@@ -358,7 +370,7 @@ func (b *mailbox) settle(n int) {
 	}
 	switch {
 	case b.asked != askNothing: // a released stream has sent enough for a question
-	case b.held > 0 && b.worthLook(n):
+	case b.held > 0 && b.worthLook(n) && !(b.reads && now-b.since < lookReads):
 		b.ask(askContent)
 	case b.fresh >= FlowBytes:
 		b.ask(askLength)
