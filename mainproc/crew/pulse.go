@@ -56,10 +56,10 @@ const (
 	beatKill
 )
 
-// check returns the action that is due now; look examines the role. Main itself may have been
-// stopped, by SIGSTOP or a sleeping machine. The role then perhaps was too, so its missed answers
-// count from zero again.
-func (p *pulse) check(now time.Time, look func() vitals) beat {
+// check returns the action that is due now. The function look examines the role, and its threads
+// only if they may decide. Main itself may have been stopped, by SIGSTOP or a sleeping machine. The
+// role then perhaps was too, so its missed answers count from zero again.
+func (p *pulse) check(now time.Time, look func(threads bool) vitals) beat {
 	late := now.Sub(p.next)
 	if late < 0 {
 		return beatNothing
@@ -71,13 +71,14 @@ func (p *pulse) check(now time.Time, look func() vitals) beat {
 	if late >= beatEvery {
 		p.missed = 0
 	}
-	v := look()
-	slow := p.works(v)
+	silent := p.missed >= beatsMissed
+	v := look(silent)
+	slow := silent && p.works(v)
 	if p.looked = v.worked; p.missed == 0 {
 		p.answered = v.worked
 	}
 	switch {
-	case p.missed < beatsMissed:
+	case !silent:
 		p.missed++
 		return beatAsk
 	case slow:

@@ -55,7 +55,7 @@ func TestPulse(t *testing.T) {
 			} else {
 				now = p.next
 			}
-			if got := p.check(now, func() vitals { return v }); got != tt.want[i] {
+			if got := p.check(now, func(threads bool) vitals { return vitals{v.worked, v.runs && threads} }); got != tt.want[i] {
 				t.Errorf("%s: step %d: %v, want %v", name, i, got, tt.want[i])
 			}
 			v.runs = does == works || does == waits

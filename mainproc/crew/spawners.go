@@ -98,7 +98,7 @@ func (c *Crew) beatSpawners(now time.Time) {
 
 // asks carries out the action of the process's pulse, and returns it.
 func (p *process) asks(now time.Time) beat {
-	due := p.pulse.check(now, func() vitals { return vitalsOf(p.pid) })
+	due := p.pulse.check(now, func(threads bool) vitals { return vitalsOf(p.pid, threads) })
 	switch due {
 	case beatAsk:
 		if p.say(ipc.Beat{}) == nil { // full or closed: no answer will come either

@@ -12,12 +12,14 @@ import (
 // vitals are the condition of a process, seen from outside.
 type vitals struct {
 	worked time.Duration // processor time used
-	runs   bool          // a thread runs, or waits for a processor or the disk
+	runs   bool          // a thread runs, or waits for a processor or the disk; false if not asked
 }
 
 // vitalsOf examines a child of main. If it cannot see a value, for instance after its end, the
-// value is zero.
-func vitalsOf(pid int) vitals { return vitals{worked: workedOf(pid), runs: runsNow(pid)} }
+// value is zero. Only with threads it opens files, one for each thread.
+func vitalsOf(pid int, threads bool) vitals {
+	return vitals{worked: workedOf(pid), runs: threads && runsNow(pid)}
+}
 
 // workedOf returns the processor time of a process. Its clock needs no /proc, which may hide a
 // process of another user (proc(5), hidepid).

@@ -21,17 +21,17 @@ func TestVitals(t *testing.T) {
 	}
 	busy := shell(t, ipc.RoleChild, "while :; do :; done")
 	until("work", func() bool { return workedOf(busy.pid) > 50*time.Millisecond })
-	until("a thread that runs", func() bool { return vitalsOf(busy.pid).runs })
+	until("a thread that runs", func() bool { return vitalsOf(busy.pid, true).runs })
 	busy.signal(unix.SIGSTOP)
-	until("a stop", func() bool { return !vitalsOf(busy.pid).runs })
-	if before := vitalsOf(busy.pid); vitalsOf(busy.pid) != before {
+	until("a stop", func() bool { return !vitalsOf(busy.pid, true).runs })
+	if before := vitalsOf(busy.pid, true); vitalsOf(busy.pid, true) != before {
 		t.Errorf("a stopped process goes on from %+v", before)
 	}
 	asleep := shell(t, ipc.RoleChild, "exec sleep 1000")
-	until("sleep", func() bool { return !vitalsOf(asleep.pid).runs })
+	until("sleep", func() bool { return !vitalsOf(asleep.pid, true).runs })
 	asleep.kill()
 	_ = asleep.reap()
-	if v := vitalsOf(asleep.pid); v != (vitals{}) {
+	if v := vitalsOf(asleep.pid, true); v != (vitals{}) {
 		t.Errorf("of a process that has ended: %+v", v)
 	}
 }
@@ -44,7 +44,7 @@ func TestSlowIsNoHang(t *testing.T) {
 	p := newPulse(now)
 	next := func() beat {
 		now = p.next
-		return p.check(now, func() vitals { return vitalsOf(r.child.pid) })
+		return p.check(now, func(threads bool) vitals { return vitalsOf(r.child.pid, threads) })
 	}
 	for i := range 100 {
 		want := beatAsk

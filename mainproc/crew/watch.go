@@ -87,7 +87,7 @@ func (c *Crew) Watch(report func(Event)) {
 		if c.child.end != nil {
 			fds[1].Fd, fds[1].Revents = -1, 0
 		} else {
-			c.beat(p.check(time.Now(), func() vitals { return vitalsOf(c.child.pid) }))
+			c.beat(p.check(time.Now(), func(threads bool) vitals { return vitalsOf(c.child.pid, threads) }))
 		}
 		if c.spawner.end != nil {
 			fds[2].Fd, fds[2].Revents = -1, 0
