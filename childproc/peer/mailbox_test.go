@@ -422,6 +422,45 @@ func TestMailbox(t *testing.T) {
 	t.Logf("%d steps, at most %d KiB waited; %d questions, %d looks", *mailboxSteps, most>>10, asked, looks)
 }
 
+// TestMailboxReads has a stream of lines that is held again and again. The node looks at the content
+// only if the receiver does not read, or not this stream.
+func TestMailboxReads(t *testing.T) {
+	for name, tt := range map[string]struct {
+		takes  bool
+		others int // messages that come before, and stay
+		looks  bool
+	}{
+		"the receiver takes everything":          {takes: true},
+		"the receiver takes nothing":             {looks: true},
+		"the receiver leaves messages of others": {takes: true, others: 40_000, looks: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.box, w.slow, w.noContent = newMailbox(etf.Pid{ID: 1}, w), time.Millisecond, false
+			w.streams = []*source{{pending: -1, line: 8}}
+			s := w.streams[0]
+			s.debt = &Debt{key: streamKey{etf.Pid{ID: 9}, Stdout}, box: w.box}
+			w.all, w.only = false, s
+			held := 0
+			for range 4000 {
+				for range 40 {
+					w.write(s)
+				}
+				if s.debt.Held() {
+					held++
+				}
+				for i := 0; tt.takes && i < 500 && w.take(s); i++ {
+				}
+				w.others = tt.others
+				w.pass(time.Millisecond)
+			}
+			if held == 0 || (w.looks > 0) != tt.looks || tt.takes && s.taken < 500_000 {
+				t.Errorf("held in %d steps, %d looks, %d messages taken", held, w.looks, s.taken)
+			}
+		})
+	}
+}
+
 // pair is two receivers of one stream, each with its own mailbox. The second takes nothing.
 type pair struct {
 	*world
