@@ -50,8 +50,8 @@ const (
 	lookPause  = 500 * time.Millisecond
 	lookAnyway = time.Second
 
-	// A look costs a reading receiver more than the answer is worth. While the queue gets shorter,
-	// the child looks only after lookReads of a hold.
+	// A look costs a reading receiver more than the answer is worth. While lengths
+	// lower the bound of a held stream, the child looks only after lookReads of a hold.
 	lookReads = 100 * time.Millisecond
 
 	// lookRetry is the pause after a look at a content that was too large, or was refused.
@@ -131,7 +131,7 @@ type mailbox struct {
 	before  int  // the length in the answer before
 	counted bool // before is valid
 	quiet   bool // only our messages change the length
-	reads   bool // messages were taken between the last two answers
+	reads   bool // the last length lowered the bound of a held stream
 }
 
 func newMailbox(pid etf.Pid, to post) *mailbox {
@@ -235,11 +235,13 @@ func (b *mailbox) timer() {
 // length takes an answer: n messages were in the mailbox when the question arrived there.
 func (b *mailbox) length(n int) {
 	b.answered()
-	b.reads = b.counted && n < b.before+b.between
+	b.reads = false
 	b.compare(n)
 	for _, d := range b.debts {
 		d.roll()
+		before := d.owed
 		d.set(min(d.owed-d.fresh, n*d.largest) + d.fresh)
+		b.reads = b.reads || d.held && d.owed < before
 	}
 	b.settle(n)
 }
