@@ -151,12 +151,13 @@ func (n *ergoNode) expect(t *testing.T, want ...ergoetf.Term) {
 // has sent the request, and drops an answer that is faster. So the request is repeated.
 func (n *ergoNode) down(t *testing.T, monitor func() ergoetf.Ref) (m gen.MessageDown) {
 	t.Helper()
+	var refs []ergoetf.Ref
 	if !until(evalTime, func() bool {
-		monitor()
+		refs = append(refs, monitor())
 		select {
 		case message := <-n.mailbox:
 			var ok bool
-			if m, ok = message.(gen.MessageDown); !ok {
+			if m, ok = message.(gen.MessageDown); !ok || !slices.Contains(refs, m.Ref) {
 				t.Fatalf("%#v", message)
 			}
 			return true

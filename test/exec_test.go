@@ -119,15 +119,15 @@ func TestExecEnds(t *testing.T) {
 	_, _, socket := operated(t)
 	for _, c := range []struct {
 		name   string
-		script string // writes its pid when it can be signalled, and a line for each SIGINT
+		script string // writes a line when it can be signalled, and one for each SIGINT
 		with   []syscall.Signal
 		status int
 	}{
-		{"SIGTERM", "echo $$; exec sleep 1000", []syscall.Signal{syscall.SIGTERM}, 128 + 15},
-		{"SIGHUP", "echo $$; exec sleep 1000", []syscall.Signal{syscall.SIGHUP}, 128 + 1},
-		{"SIGKILL", "echo $$; exec sleep 1000", []syscall.Signal{syscall.SIGKILL}, -1},
-		{"SIGINT", "trap 'echo interrupted; exit 5' INT; echo $$; sleep 1000 & wait", []syscall.Signal{syscall.SIGINT}, 5},
-		{"two SIGINT", "trap 'echo interrupted' INT; echo $$; while :; do sleep 1000 & wait; done", []syscall.Signal{syscall.SIGINT, syscall.SIGINT}, 128 + 2},
+		{"SIGTERM", "echo up; exec sleep 1000", []syscall.Signal{syscall.SIGTERM}, 128 + 15},
+		{"SIGHUP", "echo up; exec sleep 1000", []syscall.Signal{syscall.SIGHUP}, 128 + 1},
+		{"SIGKILL", "echo up; exec sleep 1000", []syscall.Signal{syscall.SIGKILL}, -1},
+		{"SIGINT", "trap 'echo interrupted; exit 5' INT; echo up; sleep 1000 & wait", []syscall.Signal{syscall.SIGINT}, 5},
+		{"two SIGINT", "trap 'echo interrupted' INT; echo up; while :; do sleep 1000 & wait; done", []syscall.Signal{syscall.SIGINT, syscall.SIGINT}, 128 + 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := piped(t, socket, "--", "sh", "-c", c.script)
@@ -152,7 +152,7 @@ func TestExecEnds(t *testing.T) {
 			}
 			rest, _ := io.ReadAll(out)
 			_ = cmd.Wait()
-			if status := cmd.ProcessState.ExitCode(); status != c.status {
+			if status := cmd.ProcessState.ExitCode(); status != c.status || strings.Contains(string(rest), "interrupted") {
 				t.Errorf("status %d, and it says %q", status, rest)
 			}
 			if !until(startTime, func() bool { return len(listed(t, socket).Programs) == 0 }) {

@@ -50,8 +50,8 @@ const (
 	lookPause  = 500 * time.Millisecond
 	lookAnyway = time.Second
 
-	// A look costs a reading receiver more than the answer is worth. While lengths
-	// lower the bound of a held stream, the child looks only after lookReads of a hold.
+	// A look costs a reading receiver more than the answer is worth. While lengths lower the bound
+	// of a held stream, the child looks only after lookReads of a hold.
 	lookReads = 100 * time.Millisecond
 
 	// lookRetry is the pause after a look at a content that was too large, or was refused.
@@ -240,7 +240,7 @@ func (b *mailbox) length(n int) {
 	for _, d := range b.debts {
 		d.roll()
 		before := d.owed
-		d.set(min(d.owed-d.fresh, n*d.largest) + d.fresh)
+		d.set(d.known(n) + d.fresh)
 		b.reads = b.reads || d.held && d.owed < before
 	}
 	b.settle(n)
@@ -263,9 +263,8 @@ func (b *mailbox) content(n int, costs map[streamKey]waiting) {
 		}
 		w := costs[d.key]
 		others -= w.cost + w.lists*b.ended.largest
-		known := min(d.owed-d.fresh, n*d.largest) // by the length alone
 		owed := w.cost + min(w.lists*d.largest, max(0, d.owed-d.fresh-w.cost))
-		b.helped = b.helped || d.held && owed < known/2
+		b.helped = b.helped || d.held && owed < d.known(n)/2
 		d.set(owed + d.fresh)
 		b.ungrant(d)
 		d.window, d.pause, d.next = 0, 0, 0
@@ -372,7 +371,7 @@ func (b *mailbox) settle(n int) {
 	}
 	switch {
 	case b.asked != askNothing: // a released stream has sent enough for a question
-	case b.held > 0 && b.worthLook(n) && !(b.reads && now-b.since < lookReads):
+	case b.held > 0 && b.worthLook(n):
 		b.ask(askContent)
 	case b.fresh >= FlowBytes:
 		b.ask(askLength)
@@ -438,6 +437,9 @@ func (b *mailbox) recovered(d *Debt) {
 // worthLook reports whether a look at the content is allowed and may bring news.
 func (b *mailbox) worthLook(n int) bool {
 	now := b.post.clock()
+	if b.reads && now-b.since < lookReads {
+		return false
+	}
 	return n >= 0 && n <= lookLength && now >= b.nextLook && (b.moved || n != b.seen || now-b.lookedAt >= lookAnyway)
 }
 

@@ -19,15 +19,11 @@ func of(t *testing.T, lines string) table {
 	return r.table
 }
 
-func printed(t table) string {
-	var b strings.Builder
-	t.print(&b, false)
-	return b.String()
-}
+func printed(t table) string { return printedWith(t, false) }
 
-func printedBefore(t table) string {
+func printedWith(t table, before bool) string {
 	var b strings.Builder
-	t.print(&b, true)
+	t.print(&b, before)
 	return b.String()
 }
 
@@ -170,7 +166,7 @@ func TestBefore(t *testing.T) {
 		o, erluv, ms, 10
 		o, before, ms, 20
 	`)
-	got := printedBefore(m)
+	got := printedWith(m, true)
 	for _, want := range []string{
 		"| tcp | erluv | erluv / open_port | before | erluv / before | target | reached | met |\n",
 		"| GB/s | 100 (100 to 100) |  | 200 (30 to 300) | 2 (0.3 to 3) | 100 (60 to 200) | 1.5 (0.5 to 2) | ≥ 0.8 × open_port | 2 | yes |\n",
