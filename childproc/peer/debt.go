@@ -92,7 +92,7 @@ func (d *Debt) stand(stands bool) {
 	}
 }
 
-// known is the most that may wait of what was sent before the last question, if n messages wait.
+// known bounds the part that was sent before the last question, if n messages wait.
 func (d *Debt) known(n int) int { return min(d.owed-d.fresh, n*d.largest) }
 
 func (d *Debt) set(owed int) {
