@@ -46,9 +46,15 @@ func denyOrdinary() (*openThread, error) {
 	if err != nil {
 		return nil, err
 	}
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the accuracy of timers: %w", err)
+	}
 	o := &openThread{jobs: make(chan func())}
 	go func() { // ends with the process
 		runtime.LockOSThread()
+		// Programs inherit it, and the runtime may have another one: see crew.Stage.
+		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0)
 		for job := range o.jobs {
 			job()
 		}

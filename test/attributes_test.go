@@ -2,9 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // bothWays returns opts unchanged, which the new process can apply itself, and with an option added
@@ -70,6 +75,61 @@ func TestAttributesThatCannotBeHad(t *testing.T) {
 			t.Run(name+way, func(t *testing.T) {
 				e.expect(t, "{error,"+tc.want+"}", `e2e:call(E, {spawn, `+tc.cmd+`, `+opts+`})`)
 			})
+		}
+	}
+}
+
+// A program's timers are as accurate as those of the process that started erluv. The threads of the
+// Go runtime in the roles have a larger slack (PR_SET_TIMERSLACK in prctl(2)).
+//
+//erluv:users
+func TestTimerSlack(t *testing.T) {
+	const want = 123456 // nanoseconds
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(slack int) {
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := newNode(t, nodeOptions{})
+	set(want)
+	defer set(before)
+	e := newErluv(t, n)
+	for _, option := range []string{"", "allow => [userns]", "setsid => false"} {
+		for way, opts := range bothWays("#{" + option + "}") {
+			e.expect(t, fmt.Sprintf(`{<<"%d\n">>,<<>>,{exit_status,0},normal}`, want), `e2e:outcome(e2e:start(E, "cat /proc/self/timerslack_ns", `+opts+`))`)
+			if t.Failed() {
+				t.Fatal(option + way)
+			}
+		}
+	}
+	if os.Getuid() != 0 {
+		return // only root reads the slack of others
+	}
+	for role, pid := range e.roles(t).each() {
+		if role == "main" {
+			continue
+		}
+		larger := 0
+		for _, thread := range threads(t, pid) {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", thread))
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch slack := strings.TrimSpace(string(text)); {
+			case slack == "5000000":
+				larger++
+			case thread == pid && slack != strconv.Itoa(want):
+				t.Errorf("the first thread of the %s has %s", role, slack)
+			}
+		}
+		if larger == 0 {
+			t.Errorf("no thread of the %s has a larger slack", role)
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"erluv/ipc"
 	"erluv/sandbox"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -21,6 +23,12 @@ const (
 	// outerProc is the descriptor that sandbox.OwnProc opens for the init of a pid namespace.
 	outerProc = 4
 )
+
+// monitorSlack is the timer slack of the Go runtime's threads in a role, in nanoseconds. A thread's
+// timers may be that late (PR_SET_TIMERSLACK in prctl(2)). While a role works, the runtime's monitor
+// (sysmon) sleeps for only 20 µs at a time. Each time it takes the processor from a thread that
+// works. A role does not need a monitor that is faster than this.
+const monitorSlack = 5_000_000
 
 // Stage runs in a separate process between main and a role: `erluv stage ROLE UID GID PARENT PARTS
 // [GROUPS]`. For the init of a pid namespace PARENT is 0. Stage drops all privileges that the role
@@ -156,6 +164,9 @@ func becomeRole(argv []string, r sandbox.Recipe) error {
 	if _, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, conversation, syscall.F_SETFD, 0); e != 0 {
 		return fmt.Errorf("cannot keep descriptor %d: %w", conversation, e)
 	}
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, monitorSlack, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot set the accuracy of timers: %w", err)
+	}
 	err := syscall.Exec(self, argv, []string{})
 	path, _ := os.Readlink(self)
 	return fmt.Errorf("cannot run %s as uid %d, gid %d: %w: may every user execute it?", path, r.UID, r.GID, err)
@@ -169,6 +180,7 @@ func Seal(args []string) error { return sealed(args, sandbox.Parts.Seal) }
 func SealRelay(args []string) error { return sealed(args, sandbox.Parts.SealRelay) }
 
 func sealed(args []string, seal func(sandbox.Parts) error) error {
+	ownSlack()
 	if len(args) != 1 {
 		return errors.New("a role is started by erluv alone")
 	}
@@ -182,6 +194,7 @@ func sealed(args []string, seal func(sandbox.Parts) error) error {
 // Settle is the spawner's first act, with its arguments: see sandbox.Settle. It reports an error to
 // main before it returns it.
 func Settle(args []string) error {
+	ownSlack()
 	if len(args) != 3 {
 		return errors.New("a spawner is started by erluv alone")
 	}
@@ -193,6 +206,11 @@ func Settle(args []string) error {
 	}
 	return orTellMain(sandbox.Settle(sandbox.Identity{UID: uid, GID: gid, Keeper: keeper}))
 }
+
+// ownSlack gives the first thread of a role the timer slack of main back, which is the default one
+// of that thread. Programs inherit it. The other threads keep monitorSlack. Their timers are for
+// hundredths of a second and more, but for a few that wait for room.
+func ownSlack() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) } // 0, to reset it, is always valid
 
 // orTellMain reports an error to main, and returns it.
 func orTellMain(err error) error {
