@@ -212,7 +212,7 @@ defmodule Erluv do
     {initial, fun} = Collectable.into(into)
 
     try do
-      spec |> Run.stream() |> collect(initial, fun, max, spec)
+      spec |> Run.stream(&[exit: &1]) |> collect(initial, fun, max, spec)
     catch
       kind, reason ->
         fun.(initial, :halt)
@@ -230,10 +230,10 @@ defmodule Erluv do
         {:exit, exit}, {acc, size, _} ->
           {:halt, {acc, size, status(exit, spec)}}
 
-        {_, data}, {acc, size, _} when size + byte_size(data) <= max ->
+        data, {acc, size, _} when size + byte_size(data) <= max ->
           {:cont, {fun.(acc, {:cont, data}), size + byte_size(data), nil}}
 
-        {_, data}, {acc, size, _} ->
+        data, {acc, size, _} ->
           {:halt, {fun.(acc, {:cont, binary_part(data, 0, max - size)}), max, :max_output}}
       end)
 
@@ -292,13 +292,10 @@ defmodule Erluv do
   def stream!(command, opts \\ []) do
     spec = Options.run(:stream, command, opts)
 
-    spec
-    |> Run.stream()
-    |> Stream.flat_map(fn
-      {:exit, {:status, 0}} -> []
-      {:exit, {:error, reason}} -> raise Error, reason: reason, command: spec.command
-      {:exit, exit} -> raise ExitError, exit: exit, command: spec.command
-      element -> [element(element, spec)]
+    Run.stream(spec, fn
+      {:status, 0} -> []
+      {:error, reason} -> raise Error, reason: reason, command: spec.command
+      exit -> raise ExitError, exit: exit, command: spec.command
     end)
   end
 
@@ -318,12 +315,9 @@ defmodule Erluv do
   def stream(command, opts \\ []) do
     spec = Options.run(:stream, command, opts)
 
-    spec
-    |> Run.stream()
-    |> Stream.map(fn
-      {:exit, {:error, reason}} -> raise Error, reason: reason, command: spec.command
-      {:exit, exit} -> {:exit, exit}
-      element -> element(element, spec)
+    Run.stream(spec, fn
+      {:error, reason} -> raise Error, reason: reason, command: spec.command
+      exit -> [exit: exit]
     end)
   end
 
@@ -376,7 +370,4 @@ defmodule Erluv do
   # Where there is no erluv.
   def top(node, _) when is_function(node), do: {:error, {:no_node, :erluv}}
   def top(node, opts), do: :erluv.top(node, opts)
-
-  defp element(element, %{tagged: true}), do: element
-  defp element({:stdout, data}, %{tagged: false}), do: data
 end

@@ -328,6 +328,19 @@ defmodule Erluv.StreamTest do
     assert Erluv.stream!(["sh", "-c", "echo err >&2"], lines: 10, stderr: :consume)
            |> Enum.to_list() ==
              [stderr: "err"]
+
+    # Each stream has lines of its own, and the last one of it is whole when the stream ends.
+    both =
+      "printf a; printf b >&2; printf 'a\\nend'; printf 'b\\n' >&2; exec >&- 2>&-; exec sleep 60"
+
+    assert Erluv.stream!(["sh", "-c", both], lines: 10, stderr: :consume)
+           |> Enum.take(3)
+           |> Enum.sort() == [stderr: "bb", stdout: "aa", stdout: "end"]
+
+    # A line that is kept does not keep its chunk.
+    assert Erluv.stream!(["seq", "1000000"], lines: 10)
+           |> Enum.map(&:binary.referenced_byte_size/1)
+           |> Enum.max() == 7
   end
 
   # A call for each line would be half a million of them.

@@ -1,8 +1,8 @@
 defmodule Erluv.Run do
   @moduledoc false
   # One run of a program, for one consumer: a process that owns the worker, ends with the
-  # consumer, and hands it one chunk after the other, or the lines of one. Beside it a process reads each
-  # stream, and waits until its chunk is taken; another writes the input.
+  # consumer, and hands it one chunk after the other. The consumer cuts lines. Beside it a process
+  # reads each stream, and waits until its chunk is taken; another writes the input.
   #
   # With push: true the worker sends chunks by itself, some in advance, and no process reads: a
   # short program then costs one request.
@@ -33,8 +33,14 @@ defmodule Erluv.Run do
   @doc "What the worker of such a run is started with."
   def flow(push), do: {:active, if(push, do: @credit, else: false)}
 
-  @doc "Elements `{:stdout | :stderr, data}`, and at last `{:exit, exit}`."
-  def stream(%__MODULE__{} = spec), do: Stream.resource(fn -> start(spec) end, &next/1, &stop/1)
+  @doc """
+  The chunks or lines, of a spec with tagged: true as `{:stdout | :stderr, data}`. What `last` makes
+  of the exit follows them.
+  """
+  def stream(%__MODULE__{} = spec, last) do
+    rests = if spec.lines, do: %{}
+    Stream.resource(fn -> {start(spec), rests} end, &next(&1, spec, last), &stop/1)
+  end
 
   defp start(spec) do
     callers = [self() | Process.get(:"$callers", [])]
@@ -46,18 +52,46 @@ defmodule Erluv.Run do
     end
   end
 
-  defp next({:done, run}), do: {:halt, run}
+  defp next({:done, _} = done, _, _), do: {:halt, done}
 
-  defp next(run) do
+  # rests: of each stream what belongs to a line that has not ended; nil: chunks are not cut.
+  defp next({run, rests}, spec, last) do
     case GenServer.call(run, :next, :infinity) do
-      {:exit, _} = exit -> {[exit], {:done, run}}
-      {:raise, kind, reason, stacktrace} -> :erlang.raise(kind, reason, stacktrace)
-      {stream, lines} when is_list(lines) -> {Enum.map(lines, &{stream, &1}), run}
-      {_, _} = data -> {[data], run}
+      {:exit, exit} ->
+        {last.(exit), {:done, run}}
+
+      {:raise, kind, reason, stacktrace} ->
+        :erlang.raise(kind, reason, stacktrace)
+
+      {stream, data} ->
+        {elements, rests} = elements(stream, data, rests)
+        {if(spec.tagged, do: Enum.map(elements, &{stream, &1}), else: elements), {run, rests}}
     end
   end
 
-  defp stop({:done, run}), do: stop(run)
+  defp elements(_, chunk, nil), do: {[chunk], nil}
+
+  defp elements(stream, data, rests) do
+    {lines, rest} = cut(data, Map.get(rests, stream, ""))
+    {lines, Map.put(rests, stream, rest)}
+  end
+
+  defp cut(:eof, ""), do: {[], ""}
+  defp cut(:eof, rest), do: {[IO.iodata_to_binary(rest)], ""}
+
+  defp cut(chunk, rest) do
+    case String.split(chunk, "\n") do
+      [part] -> {[], [rest | part]}
+      [first | parts] -> copies(parts, [IO.iodata_to_binary([rest | first])])
+    end
+  end
+
+  # A line that the consumer keeps must not keep the chunk.
+  defp copies([part], lines), do: {:lists.reverse(lines), :binary.copy(part)}
+  defp copies([line | parts], lines), do: copies(parts, [:binary.copy(line) | lines])
+
+  defp stop({_, run}) when is_pid(run), do: stop(run)
+  defp stop({run, _}), do: stop(run)
 
   defp stop(run) do
     GenServer.call(run, :stop, :infinity)
@@ -137,13 +171,13 @@ defmodule Erluv.Run do
 
     spawn_link(fn ->
       ask = fn -> :erluv_call.ask(worker, {:read, stream, spec.size}) end
-      read(ask, ask.(), spec_of(to, spec), taker(to, run, stream, spec), "")
+      read(ask, ask.(), taker(to, run, stream, spec))
+
+      # Then the consumer takes a line that has not ended.
+      if spec.lines and to == :consumer,
+        do: GenServer.call(run, {:offer, stream, :eof}, :infinity)
     end)
   end
-
-  # What goes to the console is not cut.
-  defp spec_of(:console, spec), do: %{spec | lines: false}
-  defp spec_of(:consumer, spec), do: spec
 
   defp taker(:console, _, _, _), do: &IO.binwrite(:stderr, &1)
 
@@ -151,35 +185,13 @@ defmodule Erluv.Run do
     do: &GenServer.call(run, {:offer, stream, &1}, :infinity)
 
   # The next chunk is asked for before this one is taken, so that it comes meanwhile. Errors are
-  # not told here: the worker's exit reason has them. rest: what belongs to a line that has not
-  # ended.
-  defp read(ask, asked, %{lines: lines} = spec, taker, rest) do
-    case :erluv_call.answer(asked) do
-      {:ok, data} when lines ->
-        next = ask.()
-        read(ask, next, spec, taker, take_lines(taker, String.split(data, "\n"), rest))
-
-      {:ok, data} ->
-        next = ask.()
-        taker.(data)
-        read(ask, next, spec, taker, rest)
-
-      :eof when rest != "" ->
-        taker.([IO.iodata_to_binary(rest)])
-
-      _ ->
-        :ok
+  # not told here: the worker's exit reason has them.
+  defp read(ask, asked, taker) do
+    with {:ok, data} <- :erluv_call.answer(asked) do
+      next = ask.()
+      taker.(data)
+      read(ask, next, taker)
     end
-  end
-
-  # All lines of a chunk are one offer. Each is copied: a line that the consumer keeps must
-  # not keep the chunk.
-  defp take_lines(_, [part], rest), do: [rest | part]
-
-  defp take_lines(taker, [first | parts], rest) do
-    {lines, [part]} = Enum.split(parts, -1)
-    taker.([IO.iodata_to_binary([rest | first]) | Enum.map(lines, &:binary.copy/1)])
-    :binary.copy(part)
   end
 
   defp writer(_, _, nil), do: :none
