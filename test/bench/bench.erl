@@ -36,7 +36,7 @@ groups() ->
     [
         ["o"], ["p"], ["k"], ["a"], ["b"], ["a1", "ja"], ["a8"], ["c"], ["d"],
         ["e", "f4", "f8", "je"], ["g"], ["n", "nl"], ["h", "i", "j"], ["m"], ["l"],
-        ["xa"], ["xb"], ["xe"], ["xg"], ["xh"]
+        ["xa"], ["xb"], ["xe"], ["xl"], ["xg"], ["xh"]
     ].
 
 %% Waits until an erluv is connected, for 20 seconds at most.
@@ -85,6 +85,7 @@ turns(Peers, Round) ->
 
 peers("h") -> [port, tcp, erluv];
 peers("xg") -> [P || P <- [port, exile, elixir], P =:= port orelse lists:member(P, get(peers))];
+peers("xl") -> [port, elixir];
 peers("xh") -> [port | get(peers) -- [muontrap]];
 peers("x" ++ _) -> [port | get(peers)];
 peers(Name) when Name =:= "j"; Name =:= "je"; Name =:= "o"; Name =:= "p"; Name =:= "m" -> [erluv];
@@ -175,6 +176,8 @@ work("xb", Peer) ->
 work("xe", port) -> [{"MB/s", rate(256, fun() -> count(start(port, ["head", "-c", "256000000", "/dev/zero"], []), 0) end)}];
 work("xe", Peer) ->
     [{"MB/s", rate(256, fun() -> 256000000 = peers:bytes(Peer, ["head", "-c", "256000000", "/dev/zero"], 1 bsl 20) end)}];
+work("xl", port) -> [{"M lines/s", lines(port, line, 2000000)}];
+work("xl", Peer) -> [{"M lines/s", rate(2.0, fun() -> 2000000 = peers:lines(Peer, ["seq", "1", "2000000"]) end)}];
 work("xg", port) -> [{"MB/s", in_and_out(port, 128 bsl 20) * 1000}];
 work("xg", Peer) ->
     Piece = crypto:strong_rand_bytes(64 bsl 10),

@@ -3,7 +3,7 @@
 %% compiled modules is in the code path.
 -module(peers).
 
--export([prepare/2, starts/3, bytes/3, through/4, echo/3]).
+-export([prepare/2, starts/3, bytes/3, lines/2, through/4, echo/3]).
 
 %% prepare starts a library. Erluv is the node that erluv's own library uses.
 prepare(erlexec, _) ->
@@ -48,6 +48,9 @@ collected(OsPid, N) ->
 size_of(Stream) -> 'Elixir.Enum':reduce(Stream, 0, fun(B, N) -> N + iolist_size(B) end).
 
 binaries(Strings) -> [list_to_binary(S) || S <- Strings].
+
+%% lines returns how many lines of a program's stdout have come, one by one.
+lines(elixir, Cmd) -> 'Elixir.Enum':count('Elixir.Erluv':'stream!'(binaries(Cmd), [{lines, 1024}])).
 
 %% through sends Count pieces to a program, and returns how many bytes have come back. It leaves out
 %% libraries without back-pressure on stdin, which would hold all pieces.

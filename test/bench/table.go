@@ -55,6 +55,7 @@ var besides = []workload{
 	{name: "xa", what: "start `/bin/true`, wait for its end, one by one"},
 	{name: "xb", what: "the same from 8 processes at once"},
 	{name: "xe", what: "`head -c 256000000 /dev/zero`, all of it received"},
+	{name: "xl", what: "lines of `seq 1 2000000`, one by one, from `Erluv.stream!`"},
 	{name: "xg", what: "128 MiB through `cat`, in and out"},
 	{name: "xh", what: "1 byte to `cat` and back"},
 }
