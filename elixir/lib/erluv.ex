@@ -212,7 +212,8 @@ defmodule Erluv do
     {initial, fun} = Collectable.into(into)
 
     try do
-      spec |> Run.stream(&[exit: &1]) |> collect(initial, fun, max, spec)
+      # Bytes are counted before they are cut into lines.
+      %{spec | lines: false} |> Run.stream(&[exit: &1]) |> collect(initial, fun, max, spec)
     catch
       kind, reason ->
         fun.(initial, :halt)
@@ -225,20 +226,34 @@ defmodule Erluv do
   defp limit?(max), do: is_integer(max) and max >= 0
 
   defp collect(stream, initial, fun, max, spec) do
-    {acc, _, status} =
-      Enum.reduce_while(stream, {initial, 0, nil}, fn
-        {:exit, exit}, {acc, size, _} ->
-          {:halt, {acc, size, status(exit, spec)}}
+    take = &take(&1, &2, fun, spec)
 
-        data, {acc, size, _} when size + byte_size(data) <= max ->
-          {:cont, {fun.(acc, {:cont, data}), size + byte_size(data), nil}}
+    {taken, _, status} =
+      Enum.reduce_while(stream, {{initial, ""}, 0, nil}, fn
+        {:exit, exit}, {taken, size, _} ->
+          {:halt, {taken, size, status(exit, spec)}}
 
-        data, {acc, size, _} ->
-          {:halt, {fun.(acc, {:cont, binary_part(data, 0, max - size)}), max, :max_output}}
+        data, {taken, size, _} when size + byte_size(data) <= max ->
+          {:cont, {take.(data, taken), size + byte_size(data), nil}}
+
+        data, {taken, size, _} ->
+          {:halt, {take.(binary_part(data, 0, max - size), taken), max, :max_output}}
       end)
 
+    {acc, _} = take.(:eof, taken)
     {acc, status}
   end
+
+  # rest: what belongs to a line that has not ended.
+  defp take("", taken, _, _), do: taken
+
+  defp take(data, {acc, rest}, fun, %{lines: true}) do
+    {lines, rest} = Run.cut(data, rest)
+    {Enum.reduce(lines, acc, &fun.(&2, {:cont, &1})), rest}
+  end
+
+  defp take(:eof, taken, _, _), do: taken
+  defp take(data, {acc, rest}, fun, _), do: {fun.(acc, {:cont, data}), rest}
 
   defp status({:status, status}, _), do: status
   defp status({:signal, signal}, _), do: 128 + :erluv_signal.number(signal)

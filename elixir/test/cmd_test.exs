@@ -329,6 +329,17 @@ defmodule Erluv.CmdTest do
   test "whole lines" do
     assert Erluv.cmd("printf", ["a\\nbb\\n\\nccc"], lines: 1, into: []) ==
              {["a", "bb", "", "ccc"], 0}
+
+    # max_output counts the ends of lines too.
+    for {max, lines} <- [{0, []}, {1, ["1"]}, {2, ["1"]}, {3, ["1", "2"]}, {4, ["1", "2"]}] do
+      assert Erluv.cmd("seq", ["3"], lines: 1, into: [], max_output: max) == {lines, :max_output}
+    end
+
+    assert Erluv.cmd("seq", ["3"], lines: 1, into: [], max_output: 6) == {["1", "2", "3"], 0}
+    assert Erluv.cmd("seq", ["3"], into: [], max_output: 0) == {[], :max_output}
+
+    assert {lines, :max_output} = Erluv.cmd("yes", [""], lines: 1, into: [], max_output: 1000)
+    assert length(lines) == 1000
   end
 
   # 8 chunks of 256 KiB are sent in advance, and 64 MiB are written.

@@ -337,6 +337,15 @@ defmodule Erluv.StreamTest do
            |> Enum.take(3)
            |> Enum.sort() == [stderr: "bb", stdout: "aa", stdout: "end"]
 
+    # The time after the output begins with its end, also while the consumer is busy.
+    command = ["sh", "-c", "echo a; exec >&- 2>&-; exec sleep 60"]
+
+    assert Erluv.stream(command, lines: 10, exit_timeout: 100)
+           |> Enum.map(fn element ->
+             until(fn -> programs() == [] end)
+             element
+           end) == ["a", {:exit, {:signal, :sigterm}}]
+
     # A line that is kept does not keep its chunk.
     assert Erluv.stream!(["seq", "1000000"], lines: 10)
            |> Enum.map(&:binary.referenced_byte_size/1)

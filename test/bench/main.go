@@ -77,7 +77,7 @@ type options struct {
 
 const name = "bench@127.0.0.1"
 
-func bench(o *options) error {
+func bench(o *options) (err error) {
 	if err := o.choose(); err != nil {
 		return err
 	}
@@ -126,6 +126,11 @@ func bench(o *options) error {
 		"ERLUV_CONF=none", "ERLUV_LOG_LEVEL=warn", "BENCH_PEERS="+strings.Join(libs, " "), "BENCH_BEFORE="+before)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted: the files with the figures are those of an earlier run")
+		}
+	}()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become the parent of what open_port leaves behind: %w", err)
 	}
@@ -212,12 +217,15 @@ func bench(o *options) error {
 // choose returns the workloads to run: the named ones, else all, or with -short half of them. The
 // workloads of libraries run only with libraries.
 func (o *options) choose() error {
+	if o.rounds < 1 {
+		return fmt.Errorf("%d is no number of rounds", o.rounds)
+	}
 	for _, name := range o.only {
 		if !slices.ContainsFunc(slices.Concat(workloads, besides), func(l workload) bool { return l.name == name }) {
 			return fmt.Errorf("there is no workload %q", name)
 		}
 		if strings.HasPrefix(name, "x") && o.peers == "" {
-			return fmt.Errorf("the workload %q is one of libraries: name their directories by -peers, or erluv's own by -peers erluv", name)
+			return fmt.Errorf("the workload %q is one of libraries: name their directories by -peers, or erluv's own by -peers erluv (PEERS=erluv of make)", name)
 		}
 	}
 	if o.short {
@@ -258,7 +266,7 @@ func compiled(dirs string) (names, args []string, err error) {
 			continue
 		}
 		if !slices.Contains([]string{"erlexec", "muontrap", "exile"}, name) {
-			return nil, nil, fmt.Errorf("cannot measure %s: known are erlexec, muontrap and exile, by the last part of the path", dir)
+			return nil, nil, fmt.Errorf("cannot measure %s: known are erlexec, muontrap and exile, by the last part of the path, and the word erluv", dir)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "ebin", name+".app")); err != nil {
 			return nil, nil, fmt.Errorf("%s is no compiled library: %w", dir, err)

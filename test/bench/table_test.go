@@ -227,9 +227,13 @@ func TestChoose(t *testing.T) {
 		{options{only: []string{"zz"}}, ""},
 	} {
 		o := c.o
+		o.rounds = 5
 		if err := o.choose(); (err == nil) != (c.want != "") || err == nil && strings.Join(o.only, " ") != c.want {
 			t.Errorf("%+v gives %v, %v", c.o, o.only, err)
 		}
+	}
+	if err := (&options{rounds: 0, only: []string{"a"}}).choose(); err == nil {
+		t.Error("no round is a number of rounds")
 	}
 }
 

@@ -101,8 +101,8 @@ defmodule Erluv.Options do
     PortWorker.only!(node, :stderr, stderr, &PortWorker.stderr?/1)
     PortWorker.check!(node, opts)
 
-    # A port is read from, a reader cuts lines, and smaller chunks are asked for one by one.
-    push = kind == :cmd and not (is_function(node) or lines != nil or size != @max_chunk)
+    # A port is read from, and smaller chunks are asked for one by one.
+    push = kind == :cmd and not (is_function(node) or size != @max_chunk)
 
     %Run{
       node: node,

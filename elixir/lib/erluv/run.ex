@@ -76,10 +76,11 @@ defmodule Erluv.Run do
     {lines, Map.put(rests, stream, rest)}
   end
 
-  defp cut(:eof, ""), do: {[], ""}
-  defp cut(:eof, rest), do: {[IO.iodata_to_binary(rest)], ""}
+  @doc "The lines that end in a chunk or with the stream, and the rest, which is for the next call."
+  def cut(:eof, ""), do: {[], ""}
+  def cut(:eof, rest), do: {[IO.iodata_to_binary(rest)], ""}
 
-  defp cut(chunk, rest) do
+  def cut(chunk, rest) do
     case String.split(chunk, "\n") do
       [part] -> {[], [rest | part]}
       [first | parts] -> copies(parts, [IO.iodata_to_binary([rest | first])])
@@ -171,11 +172,9 @@ defmodule Erluv.Run do
 
     spawn_link(fn ->
       ask = fn -> :erluv_call.ask(worker, {:read, stream, spec.size}) end
-      read(ask, ask.(), taker(to, run, stream, spec))
-
-      # Then the consumer takes a line that has not ended.
-      if spec.lines and to == :consumer,
-        do: GenServer.call(run, {:offer, stream, :eof}, :infinity)
+      last = read(ask, ask.(), taker(to, run, stream, spec))
+      # The consumer then has a line that has not ended. This process does not wait for that.
+      if last == :eof and spec.lines and to == :consumer, do: send(run, {:eof, stream})
     end)
   end
 
@@ -247,6 +246,9 @@ defmodule Erluv.Run do
     end
   end
 
+  def handle_info({:eof, stream}, state),
+    do: step(%{state | offers: state.offers ++ [{nil, stream, :eof}]})
+
   def handle_info({:EXIT, writer, reason}, %{writer: writer} = state) do
     case reason do
       {:shutdown, {:raise, _, _, _} = failure} -> step(%{state | failure: failure})
@@ -292,7 +294,7 @@ defmodule Erluv.Run do
   defp step(%{offers: [{from, stream, data} | offers]} = state) do
     state = %{state | offers: offers}
     from && GenServer.reply(from, :ok)
-    answer({stream, data}, if(from, do: state, else: taken(state)))
+    answer({stream, data}, if(from || data == :eof, do: state, else: taken(state)))
   end
 
   defp step(%{exit: exit, readers: []} = state) when exit != nil,
