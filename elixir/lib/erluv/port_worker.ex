@@ -8,7 +8,7 @@ defmodule Erluv.PortWorker do
 
   import Bitwise
 
-  alias Erluv.Options
+  alias Erluv.{Options, Run}
 
   # What is honoured, of the options that Erluv and Erluv.Daemon take. A port can do no more,
   # or erluv does less, as with :arg0, and is imitated.
@@ -445,21 +445,11 @@ defmodule Erluv.PortWorker do
 
   # A long line is not looked through again with each piece of it.
   defp cut(%{packet: :line, rest: rest} = state, data) do
-    case String.split(data, "\n") do
-      [part] ->
-        next(%{state | rest: [rest | part]})
-
-      [first | others] ->
-        {lines, [rest]} = Enum.split(others, -1)
-
-        {IO.iodata_to_binary([state.rest, first, "\n"]),
-         %{state | lines: ended_lines(lines), rest: rest}}
-    end
+    {lines, rest} = Run.cut(data, rest)
+    next(%{state | lines: Enum.map(lines, &(&1 <> "\n")), rest: rest})
   end
 
   defp cut(state, data), do: {data, state}
-
-  defp ended_lines(lines), do: Enum.map(lines, &(&1 <> "\n"))
 
   defp ended(status, state) do
     exit = if status == 0, do: :normal, else: {:exit_status, status}

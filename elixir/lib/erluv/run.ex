@@ -52,13 +52,14 @@ defmodule Erluv.Run do
     end
   end
 
-  defp next({:done, _} = done, _, _), do: {:halt, done}
+  # rests: of each stream what belongs to a line that has not ended; nil: chunks are not cut; :done:
+  # the exit was the last element.
+  defp next({_, :done} = acc, _, _), do: {:halt, acc}
 
-  # rests: of each stream what belongs to a line that has not ended; nil: chunks are not cut.
   defp next({run, rests}, spec, last) do
     case GenServer.call(run, :next, :infinity) do
       {:exit, exit} ->
-        {last.(exit), {:done, run}}
+        {last.(exit), {run, :done}}
 
       {:raise, kind, reason, stacktrace} ->
         :erlang.raise(kind, reason, stacktrace)
@@ -91,10 +92,7 @@ defmodule Erluv.Run do
   defp copies([part], lines), do: {:lists.reverse(lines), :binary.copy(part)}
   defp copies([line | parts], lines), do: copies(parts, [:binary.copy(line) | lines])
 
-  defp stop({_, run}) when is_pid(run), do: stop(run)
-  defp stop({run, _}), do: stop(run)
-
-  defp stop(run) do
+  defp stop({run, _}) do
     GenServer.call(run, :stop, :infinity)
   catch
     # It was killed, and the program with it.
