@@ -53,8 +53,8 @@ func denyOrdinary() (*openThread, error) {
 	o := &openThread{jobs: make(chan func())}
 	go func() { // ends with the process
 		runtime.LockOSThread()
-		// Programs inherit it, and the runtime may have another one: see crew.Stage. The slack is 0
-		// after a real-time policy. A 0 in the call would mean this thread's default.
+		// Programs inherit it, and the runtime may have another one: see mainproc/crew/stage.go. It
+		// is 0 after a real-time policy. A 0 in the call would mean this thread's default.
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(max(slack, 1)), 0, 0, 0)
 		for job := range o.jobs {
 			job()

@@ -102,10 +102,9 @@ func TestTimerSlack(t *testing.T) {
 	e := newErluv(t, n)
 	for _, option := range []string{"", "allow => [userns]", "setsid => false"} {
 		for way, opts := range bothWays("#{" + option + "}") {
-			e.expect(t, fmt.Sprintf(`{<<"%d\n">>,<<>>,{exit_status,0},normal}`, want), `e2e:outcome(e2e:start(E, "cat /proc/self/timerslack_ns", `+opts+`))`)
-			if t.Failed() {
-				t.Fatal(option + way)
-			}
+			t.Run(option+way, func(t *testing.T) {
+				e.expect(t, fmt.Sprintf(`{<<"%d\n">>,<<>>,{exit_status,0},normal}`, want), `e2e:outcome(e2e:start(E, "cat /proc/self/timerslack_ns", `+opts+`))`)
+			})
 		}
 	}
 	if os.Getuid() != 0 {

@@ -185,7 +185,7 @@ func bench(o *options) (err error) {
 		}
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return ctx.Err()
 	}
 	if err := node.Wait(); err != nil {
 		return fmt.Errorf("the node has not come to the end: %w", err)
